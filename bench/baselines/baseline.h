@@ -1,0 +1,311 @@
+// What the C baseline servers share: options, the listeners, the manager that forks the workers,
+// and the echo itself. It knows nothing about event loops; each server brings its own serve().
+#ifndef MEGACOMET_BENCH_BASELINE_H
+#define MEGACOMET_BENCH_BASELINE_H
+
+// Defined on the command line, because our include order puts system headers before this one.
+#ifndef _GNU_SOURCE
+#error "accept4() is a GNU declaration: compile with -D_GNU_SOURCE"
+#endif
+
+#include <errno.h>
+#include <getopt.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum {
+  kAcceptBatchMax = 128,
+  kWorkerCountMax = 1024,
+  kBufferBytes = 64 * 1024,
+  // A peer that takes nothing for this long is closed; until then it holds up its whole worker.
+  kShortWriteWaitMs = 5000,
+};
+
+/// What baseline_accept() answers when it has no descriptor to give.
+enum {
+  kNobodyWaiting = -1,
+  kNoRoom = -2,
+};
+
+struct Options {
+  const char* host;  // NULL: every address of both families, as our server listens.
+  long port;
+  long worker_count;
+  long backlog;
+  long connections_max;  // Of one worker; 0 leaves the limit to RLIMIT_NOFILE.
+};
+
+struct Worker {
+  int listener;
+  long connections_now;
+  long connections_max;
+};
+
+/// Serves the worker's listener for ever.
+typedef void ServeFunction(struct Worker* worker);
+
+_Noreturn static inline void baseline_die(const char* what) {
+  perror(what);
+  _exit(EXIT_FAILURE);
+}
+
+static inline long baseline_number(const char* name, const char* text, long min, long max) {
+  char* end = NULL;
+  errno = 0;
+  long value = strtol(text, &end, 10);
+  if (errno == 0 && end != text && *end == '\0' && value >= min && value <= max) return value;
+  fprintf(stderr, "--%s %s: a whole number from %ld to %ld is needed\n", name, text, min, max);
+  exit(EXIT_FAILURE);
+}
+
+static inline struct Options baseline_options(int argc, char** argv) {
+  static const struct option kNames[] = {
+      {"host", required_argument, NULL, 'h'},
+      {"port", required_argument, NULL, 'p'},
+      {"workers", required_argument, NULL, 'w'},
+      {"backlog", required_argument, NULL, 'b'},
+      {"connections-max", required_argument, NULL, 'c'},
+      {NULL, 0, NULL, 0},
+  };
+  struct Options options = {.worker_count = 1, .backlog = 4096};
+  int letter;
+  while ((letter = getopt_long(argc, argv, "", kNames, NULL)) != -1) {
+    switch (letter) {
+      case 'h':
+        options.host = optarg;
+        break;
+      case 'p':
+        options.port = baseline_number("port", optarg, 1, 65535);
+        break;
+      case 'w':
+        options.worker_count = baseline_number("workers", optarg, 1, kWorkerCountMax);
+        break;
+      case 'b':
+        options.backlog = baseline_number("backlog", optarg, 1, 65535);
+        break;
+      case 'c':
+        options.connections_max = baseline_number("connections-max", optarg, 0, INT32_MAX);
+        break;
+      default:
+        exit(EXIT_FAILURE);  // getopt_long() has named the option already.
+    }
+  }
+  if (options.port == 0 || optind != argc) {
+    fprintf(stderr,
+            "usage: %s --port P [--host ADDRESS] [--workers W] [--backlog B] "
+            "[--connections-max N]\n",
+            argv[0]);
+    exit(EXIT_FAILURE);
+  }
+  return options;
+}
+
+/// Makes one listening socket, or answers -1 with errno when this machine lacks the address.
+static inline int baseline_listen(const char* host, const struct Options* options) {
+  struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV};
+  struct addrinfo* address = NULL;
+  char port[8];
+  snprintf(port, sizeof(port), "%ld", options->port);
+  if (getaddrinfo(host, port, &hints, &address) != 0) {
+    fprintf(stderr, "--host %s: a numeric address is needed\n", host);
+    exit(EXIT_FAILURE);
+  }
+  int on = 1;
+  int off = 0;
+  int fd = socket(address->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  // Accepted sockets inherit TCP_NODELAY, which saves a system call for each connection.
+  bool is_listening = fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == 0 &&
+                      setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) == 0 &&
+                      setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) == 0 &&
+                      (address->ai_family != AF_INET6 ||
+                       setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off)) == 0) &&
+                      bind(fd, address->ai_addr, address->ai_addrlen) == 0 &&
+                      listen(fd, (int)options->backlog) == 0;
+  freeaddrinfo(address);
+  if (is_listening) return fd;
+  int reason = errno;
+  if (fd >= 0) close(fd);
+  errno = reason;
+  return -1;
+}
+
+/// Makes the listeners of all workers. Each has its own, so that the kernel spreads the peers.
+static inline void baseline_listen_all(const struct Options* options, int* listeners) {
+  const char* host = options->host != NULL ? options->host : "::";
+  for (long i = 0; i < options->worker_count; i++) {
+    listeners[i] = baseline_listen(host, options);
+    bool lacks_ipv6 = listeners[i] < 0 && (errno == EAFNOSUPPORT || errno == EADDRNOTAVAIL);
+    if (lacks_ipv6 && options->host == NULL) {
+      host = "0.0.0.0";
+      listeners[i] = baseline_listen(host, options);
+    }
+    if (listeners[i] < 0) baseline_die("listen");
+  }
+}
+
+static inline void baseline_raise_descriptor_limit(void) {
+  struct rlimit limit;
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) baseline_die("getrlimit");
+  limit.rlim_cur = limit.rlim_max;
+  if (setrlimit(RLIMIT_NOFILE, &limit) != 0) baseline_die("setrlimit");
+}
+
+/// Forks the worker that owns listeners[index]; the others are closed in it.
+static inline pid_t baseline_fork(const struct Options* options,
+                                  const int* listeners,
+                                  long index,
+                                  const sigset_t* blocked,
+                                  ServeFunction* serve) {
+  pid_t manager = getpid();
+  pid_t pid = fork();
+  if (pid != 0) return pid;
+  if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) baseline_die("prctl");
+  // The manager may have died before prctl() took effect, and then no signal will ever come.
+  if (getppid() != manager) _exit(EXIT_FAILURE);
+  sigprocmask(SIG_UNBLOCK, blocked, NULL);
+  // A listener held by two processes would go on filling its queue after its worker died.
+  // Those of the workers before this one are closed already, in the manager.
+  for (long i = index + 1; i < options->worker_count; i++) close(listeners[i]);
+  struct Worker worker = {
+      .listener = listeners[index],
+      .connections_max = options->connections_max,
+  };
+  serve(&worker);
+  _exit(EXIT_FAILURE);
+}
+
+static inline void baseline_kill_all(const pid_t* pids, long count) {
+  for (long i = 0; i < count; i++) kill(pids[i], SIGKILL);
+  while (wait(NULL) > 0 || errno == EINTR) {
+  }
+}
+
+/// The whole of main(): listens, forks, says `ready PID...`, and stays until SIGTERM or SIGINT.
+///
+/// It ends with failure when a worker dies, because figures from the rest would mislead.
+static inline int baseline_run(int argc, char** argv, ServeFunction* serve) {
+  static int listeners[kWorkerCountMax];
+  static pid_t pids[kWorkerCountMax];
+  struct Options options = baseline_options(argc, argv);
+  baseline_raise_descriptor_limit();
+  baseline_listen_all(&options, listeners);
+
+  sigset_t awaited;
+  sigemptyset(&awaited);
+  sigaddset(&awaited, SIGTERM);
+  sigaddset(&awaited, SIGINT);
+  sigaddset(&awaited, SIGCHLD);
+  signal(SIGCHLD, SIG_DFL);
+  sigprocmask(SIG_BLOCK, &awaited, NULL);
+
+  for (long i = 0; i < options.worker_count; i++) {
+    pids[i] = baseline_fork(&options, listeners, i, &awaited, serve);
+    if (pids[i] < 0) {
+      perror("fork");
+      baseline_kill_all(pids, i);
+      return EXIT_FAILURE;
+    }
+    close(listeners[i]);
+  }
+  // Printed after the last fork: a buffered line would be inherited and printed again.
+  printf("ready");
+  for (long i = 0; i < options.worker_count; i++) printf(" %d", (int)pids[i]);
+  printf("\n");
+  fflush(stdout);
+
+  int signal_number = 0;
+  while (sigwait(&awaited, &signal_number) != 0) {
+  }
+  baseline_kill_all(pids, options.worker_count);
+  if (signal_number != SIGCHLD) return EXIT_SUCCESS;
+  fprintf(stderr, "a worker died\n");
+  return EXIT_FAILURE;
+}
+
+/// Takes one peer from the queue: a descriptor, kNobodyWaiting or kNoRoom.
+///
+/// After kNoRoom the worker must stop watching its listener, since the peer that found no
+/// descriptor stays in the queue and a level-triggered watcher would spin on it. The next close
+/// makes room. A worker that holds nothing at that time stays deaf, which a baseline can afford.
+static inline int baseline_accept(struct Worker* worker) {
+  if (worker->connections_max > 0 && worker->connections_now >= worker->connections_max) {
+    return kNoRoom;
+  }
+  for (;;) {
+    int fd = accept4(worker->listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd >= 0) {
+      worker->connections_now++;
+      return fd;
+    }
+    switch (errno) {
+      case EAGAIN:
+        return kNobodyWaiting;
+      case EMFILE:
+      case ENFILE:
+      case ENOBUFS:
+      case ENOMEM:
+        return kNoRoom;
+      // What went wrong with a peer before it was accepted concerns that peer only.
+      case EINTR:
+      case ECONNABORTED:
+      case EPROTO:
+      case ENETDOWN:
+      case ENETUNREACH:
+      case EHOSTDOWN:
+      case EHOSTUNREACH:
+      case ENONET:
+      case ENOPROTOOPT:
+        continue;
+      default:
+        baseline_die("accept4");
+    }
+  }
+}
+
+static inline void baseline_close(struct Worker* worker, int fd) {
+  close(fd);
+  worker->connections_now--;
+}
+
+/// Writes everything, or answers false when the connection must be closed.
+///
+/// It waits on the spot for a peer that reads slowly. Keeping the rest for later would need state
+/// for each connection, and having none is the point of the floor.
+static inline bool baseline_write(int fd, const char* bytes, size_t size) {
+  while (size > 0) {
+    ssize_t written = send(fd, bytes, size, MSG_NOSIGNAL);
+    if (written >= 0) {
+      bytes += written;
+      size -= (size_t)written;
+    } else if (errno == EAGAIN) {
+      struct pollfd writable = {.fd = fd, .events = POLLOUT};
+      if (poll(&writable, 1, kShortWriteWaitMs) == 0) return false;
+    } else if (errno != EINTR) {
+      return false;
+    }
+  }
+  return true;
+}
+
+/// Reads once and sends it back; false when the connection must be closed.
+static inline bool baseline_echo(int fd) {
+  static char buffer[kBufferBytes];
+  ssize_t size = recv(fd, buffer, sizeof(buffer), 0);
+  if (size > 0) return baseline_write(fd, buffer, (size_t)size);
+  return size < 0 && (errno == EAGAIN || errno == EINTR);
+}
+
+#endif

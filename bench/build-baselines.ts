@@ -1,0 +1,109 @@
+/**
+ * Compiles the servers that ours is measured against, as far as this machine has the tools.
+ * It owns the compiler calls only: what to start, and how, is for the bench that asked.
+ */
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import path from 'node:path';
+
+/** Absolute paths of what can be started; undefined where the machine lacks the tool. */
+export interface Baselines {
+  /** Executable: `--port P --workers W`. */
+  readonly epollEcho: string;
+  /** Executable: `--port P --workers W`. */
+  readonly libevEcho: string;
+  /** Script for `node`: `--port P --workers W`. */
+  readonly nodeEcho: string;
+  /** Executable: `-port P`, always one process. Undefined without Go. */
+  readonly goEcho: string | undefined;
+  /** Script for `node`: the path of an addon, then it waits for the end of its stdin. */
+  readonly emptyWorker: string;
+  /** The addon for `emptyWorker`. Undefined without Node's headers. */
+  readonly emptyAddon: string | undefined;
+}
+
+// The compiled module lies one directory deeper than its source; package.json is where both agree.
+const packageRoot = path.dirname(createRequire(import.meta.url).resolve('#package.json'));
+const sourceDir = path.join(packageRoot, 'bench', 'baselines');
+
+const cFlags = ['-std=c11', '-D_GNU_SOURCE', '-O2', '-Wall', '-Wextra', '-Werror'];
+
+/**
+ * Compiles every baseline into `outDir` and tells where each one is.
+ *
+ * Takes about a second, and many more the first time where Go has to compile its own library.
+ *
+ * @param outDir - Created if missing; Go's build cache is kept in it too.
+ * @throws Error naming the package to install, if there is no C compiler or no libev; with the
+ *   compiler's own text, if a source does not compile.
+ */
+export function buildBaselines(outDir: string): Baselines {
+  const out = path.resolve(outDir);
+  mkdirSync(out, { recursive: true });
+  const compiler = findCompiler();
+  const epollEcho = compileC(compiler, 'epoll_echo.c', path.join(out, 'epoll_echo'), []);
+  // Asked after the first success, so that a failure here can only be about libev.
+  requireLibev(compiler);
+  return {
+    epollEcho,
+    libevEcho: compileC(compiler, 'libev_echo.c', path.join(out, 'libev_echo'), ['-lev']),
+    nodeEcho: path.join(sourceDir, 'net_echo.mjs'),
+    goEcho: compileGo(out),
+    emptyWorker: path.join(sourceDir, 'empty_worker.cjs'),
+    emptyAddon: compileEmptyAddon(compiler, path.join(out, 'empty_addon.node')),
+  };
+}
+
+function findCompiler(): string {
+  const compiler = ['gcc', 'cc'].find((name) => isOnPath(name, '--version'));
+  if (compiler === undefined) {
+    throw new Error('The baselines need a C compiler: install gcc (and libc6-dev on Debian).');
+  }
+  return compiler;
+}
+
+function requireLibev(compiler: string): void {
+  const program = '#include <ev.h>\nint main(void) { return ev_version_major(); }\n';
+  const args = ['-x', 'c', '-', '-lev', '-o', '/dev/null'];
+  if (spawnSync(compiler, args, { input: program }).status !== 0) {
+    throw new Error('The baselines need libev: install libev-dev (libev-devel on Fedora).');
+  }
+}
+
+function compileC(compiler: string, source: string, target: string, flags: string[]): string {
+  // Libraries come last: the linker takes from them only what is missing so far.
+  run(compiler, [...cFlags, '-o', target, path.join(sourceDir, source), ...flags]);
+  return target;
+}
+
+function compileEmptyAddon(compiler: string, target: string): string | undefined {
+  const nodeDir = process.env['npm_config_nodedir'] ?? path.dirname(path.dirname(process.execPath));
+  const headers = path.join(nodeDir, 'include', 'node');
+  if (!existsSync(path.join(headers, 'node_api.h'))) return undefined;
+  return compileC(compiler, 'empty_addon.c', target, ['-shared', '-fPIC', `-I${headers}`]);
+}
+
+function compileGo(out: string): string | undefined {
+  if (!isOnPath('go', 'version')) return undefined;
+  const target = path.join(out, 'net_echo');
+  run('go', ['build', '-o', target, path.join(sourceDir, 'net_echo.go')], {
+    ...process.env,
+    // The program needs the standard library only. Without modules Go looks for no go.mod above
+    // it and asks no proxy; the flags replace what the user may have set for other work.
+    GO111MODULE: 'off',
+    GOFLAGS: '-mod=mod',
+    GOCACHE: path.join(out, 'go-cache'),
+  });
+  return target;
+}
+
+function isOnPath(command: string, argument: string): boolean {
+  return spawnSync(command, [argument], { stdio: 'ignore' }).status === 0;
+}
+
+function run(command: string, args: string[], env: NodeJS.ProcessEnv = process.env): void {
+  const { status, stderr, error } = spawnSync(command, args, { encoding: 'utf8', env });
+  if (error !== undefined) throw error;
+  if (status !== 0) throw new Error(`${command} ${args.join(' ')} failed:\n${stderr.trim()}`);
+}

@@ -1,0 +1,57 @@
+{
+  "variables": {
+    "sanitize%": "",
+    "native_sources": [
+      "native/admission.cc",
+      "native/connection.cc",
+      "native/control.cc",
+      "native/dial_worker.cc",
+      "native/dialer.cc",
+      "native/drain.cc",
+      "native/frames.cc",
+      "native/listener.cc",
+      "native/listening.cc",
+      "native/protocol_echo.cc",
+      "native/segment.cc",
+      "native/sweep.cc",
+      "native/sys.cc",
+      "native/transport.cc",
+      "native/worker.cc"
+    ]
+  },
+  "target_defaults": {
+    "include_dirs": ["native"],
+    "defines": ["MEGACOMET_VERSION=\"<!(node -p \"require('./package.json').version\")\""],
+    "cflags": [
+      "-Wall",
+      "-Wextra",
+      "-Wshadow",
+      "-Wimplicit-fallthrough",
+      "-fstack-protector-strong",
+      "-fvisibility=hidden"
+    ],
+    # libev reads a watcher through its base type.
+    "cflags_cc": ["-std=c++17", "-fno-strict-aliasing", "-Wnon-virtual-dtor"],
+    "ldflags": [
+      "-Wl,-z,relro,-z,now",
+      "-Wl,--enable-new-dtags",
+      "-Wl,-rpath,'$$ORIGIN'"
+    ],
+    "conditions": [
+      ["sanitize!=''", {
+        "cflags": ["-fsanitize=<(sanitize)", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer", "-O1", "-g"],
+        "ldflags": ["-fsanitize=<(sanitize)"]
+      }]
+    ]
+  },
+  "targets": [
+    {
+      "target_name": "megacomet",
+      "sources": ["native/binding.cc", "<@(native_sources)"],
+      # As a system header, so that our warnings are about our code.
+      "cflags_cc": ["-isystem", "<!(node -p \"path.dirname(require.resolve('node-addon-api'))\")"],
+      "defines": ["NAPI_VERSION=9", "NAPI_DISABLE_CPP_EXCEPTIONS"],
+      "libraries": ["-lev"]
+    }
+  ]
+}

@@ -1,0 +1,13 @@
+#!/usr/bin/env node
+// The command of this package. Plain JavaScript and committed, so that npx finds it before the
+// first build; the program itself is compiled to dist/.
+import { existsSync } from 'node:fs';
+
+const program = new URL('../dist/lib/cli.js', import.meta.url);
+if (existsSync(program)) {
+  const { main } = await import(program.href);
+  await main(process.argv);
+} else {
+  process.stderr.write('megacomet-ts: not built yet; run: npm run build\n');
+  process.exitCode = 1;
+}

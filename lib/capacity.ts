@@ -1,0 +1,184 @@
+// How many workers and connections this machine allows, and which limit binds first. Level 2.
+// Pure functions over the kernel's figures; the formulas stand here only.
+import {
+  CAP_SYS_ADMIN,
+  hasCapability,
+  readCores,
+  readDescriptorLimit,
+  readFileNr,
+  readMemInfo,
+  readMemoryLimit,
+  sysctl,
+  type Figure,
+  type Reader,
+} from './kernel.js';
+import { MegacometError } from './errors.js';
+import { addon } from './native.js';
+
+export interface MachineLimits {
+  readonly cores: number;
+  /** Hard limit of open files per process. */
+  readonly descriptors: number;
+  readonly memoryTotalBytes: number;
+  /** What is free now, within the cgroup's limit. */
+  readonly memoryFreeBytes: number;
+  /** Files that the host still has; null where root is exempt. */
+  readonly filesFree: Figure;
+  readonly epollWatches: Figure;
+}
+
+/**
+ * Descriptors of a worker besides its connections: what Node opens (19 on Node 20), the control
+ * stream, the segment, epoll and the spare. An estimate for planning; a worker counts its own.
+ */
+const WORKER_DESCRIPTORS = 32;
+
+/** Private memory of a bare worker, rounded up from 6.3 to 8.4 MB on Node 20 to 26. */
+const WORKER_BYTES = 9_000_000;
+
+/** Kernel slab per accepted TCP connection, measured on Linux 6.18 (4.02 kB), and our record. */
+const CONNECTION_BYTES = 4100 + 96;
+
+/** Left to the rest of the machine. */
+const RESERVE_BYTES = 512 * 1024 * 1024;
+
+/** Spare room per worker: enough that others can take over the share of one that died. */
+const HEADROOM = 1.1;
+
+export function readMachineLimits(read: Reader): MachineLimits {
+  const total = readMemInfo(read, 'MemTotal') ?? 0;
+  const cgroup = readMemoryLimit(read) ?? Infinity;
+  const fileMax = sysctl(read, 'fs.file-max');
+  const isExempt = hasCapability(read, CAP_SYS_ADMIN);
+  return {
+    cores: readCores(read),
+    descriptors: readDescriptorLimit(read),
+    memoryTotalBytes: Math.min(total, cgroup),
+    memoryFreeBytes: Math.min(readMemInfo(read, 'MemAvailable') ?? total, cgroup),
+    filesFree: fileMax === null || isExempt ? null : fileMax - (readFileNr(read) ?? 0),
+    epollWatches: sysctl(read, 'fs.epoll.max_user_watches'),
+  };
+}
+
+/** Connections that one worker can hold under the limit of open files. */
+export function usableDescriptors(limits: MachineLimits, listeners: number): number {
+  return limits.descriptors - WORKER_DESCRIPTORS - listeners - addon.bounds.descriptorReserve;
+}
+
+export interface Capacity {
+  readonly workers: number;
+  /** What one worker may hold at most. */
+  readonly workerConnectionsMax: number;
+  readonly maxConnections: number;
+  /** The limit that binds first, as a phrase: `RLIMIT_NOFILE (20000 per process)`. */
+  readonly binding: string;
+  /** Set when the machine cannot hold what was asked for, as a sentence. */
+  readonly warning: string | null;
+}
+
+interface Ceiling {
+  readonly connections: number;
+  readonly name: string;
+}
+
+function machineCeilings(limits: MachineLimits, workers: number): Ceiling[] {
+  const free = limits.memoryFreeBytes - workers * WORKER_BYTES - RESERVE_BYTES;
+  const ceilings: Ceiling[] = [
+    {
+      connections: Math.max(1, Math.floor(free / CONNECTION_BYTES)),
+      name: `memory (${Math.round(limits.memoryFreeBytes / 2 ** 20)} MiB available)`,
+    },
+  ];
+  if (limits.filesFree !== null) {
+    ceilings.push({ connections: limits.filesFree, name: `fs.file-max (${limits.filesFree} left)` });
+  }
+  if (limits.epollWatches !== null) {
+    ceilings.push({
+      connections: limits.epollWatches,
+      name: `fs.epoll.max_user_watches (${limits.epollWatches})`,
+    });
+  }
+  return ceilings;
+}
+
+function lowest(ceilings: readonly Ceiling[]): Ceiling {
+  return ceilings.reduce((least, next) => (next.connections < least.connections ? next : least));
+}
+
+function chooseWorkers(
+  limits: MachineLimits,
+  usable: number,
+  workers: number | 'auto',
+  maxConnections: number | undefined,
+): number {
+  if (workers !== 'auto') return workers;
+  const needed = Math.ceil((HEADROOM * (maxConnections ?? 0)) / usable);
+  const chosen = Math.max(limits.cores, needed);
+  const affordable = Math.max(
+    limits.cores,
+    Math.floor(limits.memoryTotalBytes / 10 / WORKER_BYTES),
+  );
+  const most = Math.min(addon.bounds.slotsMax, affordable);
+  if (chosen > most) {
+    throw new MegacometError(
+      'ERR_CAPACITY',
+      `${maxConnections ?? 0} connections need ${chosen} workers at ${limits.descriptors} open ` +
+        `files each, and this machine affords ${most}: raise the limit of open files`,
+    );
+  }
+  return Math.min(chosen, addon.bounds.slotsMax);
+}
+
+/**
+ * Plans the workers of one server.
+ *
+ * @param listeners - Listening sockets that each worker inherits.
+ * @throws MegacometError `ERR_CAPACITY`, naming the limit to raise.
+ */
+export function planCapacity(
+  limits: MachineLimits,
+  workersWanted: number | 'auto',
+  connectionsWanted: number | undefined,
+  listeners: number,
+): Capacity {
+  const usable = usableDescriptors(limits, listeners);
+  if (usable < 1) {
+    throw new MegacometError(
+      'ERR_CAPACITY',
+      `a limit of ${limits.descriptors} open files leaves a worker none for connections: raise it`,
+    );
+  }
+  const workers = chooseWorkers(limits, usable, workersWanted, connectionsWanted);
+  const nofile = {
+    connections: workers * usable,
+    name: `RLIMIT_NOFILE (${limits.descriptors} open files per process)`,
+  };
+  const machine = lowest([nofile, ...machineCeilings(limits, workers)]);
+  if (connectionsWanted === undefined) {
+    return {
+      workers,
+      workerConnectionsMax: Math.min(usable, machine.connections),
+      maxConnections: machine.connections,
+      binding: machine.name,
+      warning: null,
+    };
+  }
+  if (connectionsWanted > nofile.connections) {
+    throw new MegacometError(
+      'ERR_CAPACITY',
+      `${workers} workers hold ${nofile.connections} connections at ${limits.descriptors} open ` +
+        `files each, not ${connectionsWanted}: raise the limit of open files, or --workers`,
+    );
+  }
+  const fits = connectionsWanted <= machine.connections;
+  return {
+    workers,
+    workerConnectionsMax: Math.min(usable, connectionsWanted),
+    maxConnections: connectionsWanted,
+    binding: fits ? '--max-connections' : machine.name,
+    warning: fits
+      ? null
+      : `${connectionsWanted} connections are more than ${machine.name} allows: ` +
+        `about ${machine.connections}`,
+  };
+}

@@ -1,0 +1,16 @@
+// The public names of the package. Level 7.
+export { MegacometError, type ErrorCode } from './errors.js';
+export type { Readiness } from './admin.js';
+export type { Capacity } from './capacity.js';
+export type { Logger } from './logger.js';
+export type { WorkerEvent } from './manager.js';
+export {
+  createServer,
+  type Adjustments,
+  type CloseOptions,
+  type CloseReport,
+  type Server,
+  type ServerEvents,
+  type ServerOptions,
+} from './server.js';
+export type { Count, Stats, WorkerStats } from './stats.js';

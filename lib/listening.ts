@@ -1,0 +1,186 @@
+// The listening addresses of a server: parsing, binding one socket per slot, steering. Level 2.
+import { createConnection } from 'node:net';
+import { isIPv4, isIPv6 } from 'node:net';
+import { lstatSync, unlinkSync } from 'node:fs';
+import { getSystemErrorName } from 'node:util';
+
+import { MegacometError } from './errors.js';
+import { addon } from './native.js';
+
+/** Where a server listens. */
+export interface Address {
+  readonly isUnix: boolean;
+  /** Numeric host, or the path of a unix socket. */
+  readonly host: string;
+  readonly port: number;
+}
+
+/** `HOST:PORT`, `[V6]:PORT` or `unix:PATH`. */
+export function formatAddress(address: Address): string {
+  if (address.isUnix) return `unix:${address.host}`;
+  const host = isIPv6(address.host) ? `[${address.host}]` : address.host;
+  return `${host}:${address.port}`;
+}
+
+/**
+ * Reads an address as a user writes it.
+ *
+ * @throws MegacometError `ERR_OPTION_INVALID`.
+ */
+export function parseAddress(label: string, text: string): Address {
+  if (text.startsWith('unix:') && text.length > 5) {
+    return { isUnix: true, host: text.slice(5), port: 0 };
+  }
+  const match = /^(?:\[([^\]]+)\]|([^:]+)):(\d{1,5})$/.exec(text);
+  const host = match?.[1] ?? match?.[2] ?? '';
+  const port = Number(match?.[3]);
+  const isNumeric = match?.[1] === undefined ? isIPv4(host) : isIPv6(host);
+  if (match === null || !isNumeric || port > 65_535) {
+    throw new MegacometError(
+      'ERR_OPTION_INVALID',
+      `${label}: "${text}" is no numeric HOST:PORT, [V6]:PORT or unix:PATH`,
+    );
+  }
+  return { isUnix: false, host, port };
+}
+
+export interface BindOptions {
+  readonly slots: number;
+  readonly keepaliveS: number;
+  /** Whether another address takes IPv4 peers of the same port. */
+  readonly v6Only: boolean;
+}
+
+function bindError(address: Address, error: number, call: string): MegacometError {
+  const name = getSystemErrorName(-error);
+  const rules: Partial<Record<string, string>> = {
+    EADDRINUSE: 'another program listens there',
+    EACCES: 'ports below 1024 need root or CAP_NET_BIND_SERVICE; a path needs write permission',
+    EADDRNOTAVAIL: 'no interface of this machine has that address',
+    EINVAL: 'the address is not numeric, or the path too long',
+    EAFNOSUPPORT: 'this kernel has no such address family',
+    EMFILE: 'the limit of open files is reached',
+  };
+  const rule = rules[name] ?? `${call} failed`;
+  return new MegacometError('ERR_LISTEN', `cannot listen on ${formatAddress(address)}: ${rule} (${name})`);
+}
+
+/** The sockets of one address: one per slot, or one that all share (a unix socket). */
+export class ListeningAddress {
+  readonly address: Address;
+  readonly isShared: boolean;
+  readonly #descriptors: number[] = [];
+  /** Slots in the order in which their sockets began to listen: the indices of a BPF program. */
+  readonly #order: number[] = [];
+  #steeredBy = '';
+  #hasListened = false;
+
+  private constructor(address: Address, descriptors: number[]) {
+    this.isShared = address.isUnix;
+    this.#descriptors = descriptors;
+    const port = address.isUnix ? 0 : addon.listenerPort(descriptors[0] ?? -1);
+    this.address = { ...address, port };
+  }
+
+  /**
+   * Binds all sockets of an address, so that errors show at once. Nothing listens yet.
+   *
+   * @throws MegacometError `ERR_LISTEN`, naming the address and the rule.
+   */
+  static async bind(address: Address, options: BindOptions): Promise<ListeningAddress> {
+    if (address.isUnix) await removeStaleSocket(address.host);
+    const descriptors: number[] = [];
+    let port = address.port;
+    const count = address.isUnix ? 1 : options.slots;
+    for (let slot = 0; slot < count; slot++) {
+      const opened = addon.openListener({
+        host: address.host,
+        port,
+        isUnix: address.isUnix,
+        v6Only: options.v6Only,
+        joins: slot > 0,
+        keepaliveS: options.keepaliveS,
+      });
+      if (opened.error !== 0) {
+        for (const fd of descriptors) addon.closeDescriptor(fd);
+        throw bindError({ ...address, port }, opened.error, opened.call);
+      }
+      descriptors.push(opened.fd);
+      if (slot === 0 && !address.isUnix) port = addon.listenerPort(opened.fd);
+    }
+    return new ListeningAddress(address, descriptors);
+  }
+
+  descriptorOf(slot: number): number {
+    return this.#descriptors[this.isShared ? 0 : slot] ?? -1;
+  }
+
+  /** Slots whose sockets listen. */
+  get listening(): readonly number[] {
+    return this.#order;
+  }
+
+  /**
+   * Lets a slot's socket listen, the first time that its worker is ready.
+   *
+   * @throws MegacometError `ERR_LISTEN`.
+   */
+  listen(slot: number, backlog: number): void {
+    if (this.isShared ? this.#hasListened : this.#order.includes(slot)) return;
+    const error = addon.listenOn(this.descriptorOf(slot), backlog);
+    if (error !== 0) throw bindError(this.address, error, 'listen');
+    this.#hasListened = true;
+    if (!this.isShared) this.#order.push(slot);
+  }
+
+  /**
+   * Spreads new connections by weight per slot; undefined leaves it to the kernel's hash.
+   *
+   * @returns The name of the error with which the kernel refused, or null.
+   */
+  steer(weights: readonly number[] | undefined): string | null {
+    const first = this.#order[0];
+    if (this.isShared || first === undefined) return null;
+    const program = weights && this.#order.map((slot) => weights[slot] ?? 0);
+    // A program without a place for anybody is none: the hash leaves peers in the queues.
+    const wanted = program?.some((weight) => weight > 0) ? Uint32Array.from(program) : undefined;
+    const key = wanted?.join() ?? '';
+    if (key === this.#steeredBy) return null;
+    this.#steeredBy = key;
+    const error = addon.steer(this.descriptorOf(first), wanted);
+    return error === 0 ? null : getSystemErrorName(-error);
+  }
+
+  /** Refuses peers from now on, in every process that holds the socket. */
+  shutDown(slot: number): void {
+    addon.shutDownListener(this.descriptorOf(slot));
+  }
+
+  close(): void {
+    for (const fd of this.#descriptors.splice(0)) addon.closeDescriptor(fd);
+    if (this.address.isUnix) removeSocket(this.address.host);
+  }
+}
+
+function removeSocket(path: string): void {
+  try {
+    if (lstatSync(path).isSocket()) unlinkSync(path);
+  } catch {
+    // Gone already, or not ours to remove: the next start says so.
+  }
+}
+
+/** Removes a socket file that nobody listens on; a server that crashed leaves one. */
+async function removeStaleSocket(path: string): Promise<void> {
+  const isStale = await new Promise<boolean>((resolve) => {
+    const probe = createConnection({ path });
+    probe.once('connect', () => {
+      probe.destroy();
+      resolve(false);
+    });
+    probe.once('error', (error: NodeJS.ErrnoException) => {
+      resolve(error.code === 'ECONNREFUSED');
+    });
+  });
+  if (isStale) removeSocket(path);
+}

@@ -1,0 +1,34 @@
+// The log: pino with fixed field names, as JSON or for people. Level 1.
+import { pino } from 'pino';
+import pretty from 'pino-pretty';
+
+/** What the server needs of a logger; a pino instance fits. */
+export interface Logger {
+  info(fields: object, message: string): void;
+  warn(fields: object, message: string): void;
+  error(fields: object, message: string): void;
+}
+
+/** Drops everything: the default inside somebody else's program. */
+export const silentLogger: Logger = {
+  info: () => undefined,
+  warn: () => undefined,
+  error: () => undefined,
+};
+
+/**
+ * Makes the command line's logger, on standard output.
+ *
+ * Written synchronously: a line that was logged is out before the process can die.
+ *
+ * @param format - `pretty` for people, `json` for machines; by default pretty on a terminal.
+ */
+export function createLogger(level: string, format: string | undefined): pino.Logger {
+  const isPretty = format === 'pretty' || (format === undefined && process.stdout.isTTY);
+  const stream = isPretty
+    ? pretty({ sync: true, colorize: process.stdout.isTTY, ignore: 'pid,hostname' })
+    : pino.destination({ fd: 1, sync: true });
+  // A reader that went away (`serve | head -1`) must not end the server.
+  stream.on('error', () => undefined);
+  return pino({ level, base: { pid: process.pid } }, stream);
+}

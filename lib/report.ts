@@ -1,0 +1,200 @@
+// Owns the terminal report of a bench run: plain text, no colour, at most 80 columns.
+// Level 3: is given a finished result; knows nothing of how it was measured, nor of the page with
+// the plots, which is report-html.ts.
+
+import {
+  type BenchResult,
+  failuresByCount,
+  formatBytes,
+  formatCost,
+  formatCount,
+  formatCounted,
+  formatMicroseconds,
+  formatMoment,
+  formatSeconds,
+  headline,
+  type Latency,
+  totalBytesPerConnection,
+  verdict,
+} from './bench-result.js';
+
+const COLUMNS_MAX = 80;
+const LABEL_COLUMNS = 18;
+const VALUE_COLUMNS = 14;
+
+/** One line: a label, a number, and what the number counts. */
+type Row = [label: string, value: string, remark?: string];
+
+/** A heading and the lines under it. */
+interface Section {
+  title: string;
+  lines: string[];
+}
+
+/**
+ * Writes the report that a terminal shows.
+ *
+ * Control characters in names, notes and the command are shown, not sent: no text of a result can
+ * move the cursor or colour the screen.
+ *
+ * @returns Lines of at most 80 columns, the last one with its line feed.
+ */
+export function formatText(result: BenchResult): string {
+  const sections: Section[] = [
+    { title: 'Connections', lines: connectionRows(result).map(alignRow) },
+    { title: 'Answers', lines: answerRows(result).map(alignRow) },
+    { title: 'Traffic', lines: trafficRows(result).map(alignRow) },
+    { title: 'Server, for each connection', lines: costRows(result).map(alignRow) },
+    { title: 'Latency', lines: latencyTable(result) },
+    { title: 'Run', lines: runLines(result) },
+  ];
+  const top = [`megacomet-ts ${showControls(result.version)} bench: ${headline(result)}`];
+  const blocks = [top.concat(verdict(result).text).flatMap((line) => wrap(line, '', ''))];
+  for (const { title, lines } of sections) {
+    if (lines.length > 0) blocks.push([title, ...lines]);
+  }
+  return `${blocks.map((lines) => lines.join('\n')).join('\n\n')}\n`;
+}
+
+function connectionRows(result: BenchResult): Row[] {
+  const { ramp, hold } = result;
+  const rows: Row[] = [
+    ['requested', formatCount(result.requested)],
+    ['opened', formatCount(result.opened), `in ${formatSeconds(ramp.seconds)}`],
+    ['ramp', formatCount(ramp.connectionsPerSecond), 'connections/s'],
+    ['failed', formatCount(result.failed)],
+  ];
+  for (const [errno, count] of failuresByCount(result)) {
+    rows.push([`  ${showControls(errno)}`, formatCount(count)]);
+  }
+  if (hold !== undefined) {
+    rows.push(['lost', formatCount(hold.lost), `while held for ${formatSeconds(hold.seconds)}`]);
+  }
+  return rows;
+}
+
+function answerRows({ verify }: BenchResult): Row[] {
+  if (verify === undefined) return [];
+  return [
+    ['asked', formatCount(verify.asked)],
+    ['answered', formatCount(verify.answered), `in ${formatSeconds(verify.seconds)}`],
+    ['wrong', formatCount(verify.wrong)],
+    ['unanswered', formatCount(verify.unanswered)],
+  ];
+}
+
+function trafficRows({ active }: BenchResult): Row[] {
+  if (active === undefined) return [];
+  return [
+    ['connections', formatCount(active.connections), 'sending without pause'],
+    ['message', formatCount(active.messageBytes), 'bytes'],
+    ['messages', formatCount(active.messages), `in ${formatSeconds(active.seconds)}`],
+    ['rate', formatCount(active.messagesPerSecond), 'messages/s'],
+  ];
+}
+
+function costRows({ server }: BenchResult): Row[] {
+  if (server === undefined) return [];
+  return [
+    ['user memory', ...splitUnit(formatCost(server.userBytesPerConnection))],
+    ['kernel memory', ...splitUnit(formatCost(server.kernelBytesPerConnection))],
+    ['both', ...splitUnit(formatCost(totalBytesPerConnection(server)))],
+    ['CPU per accept', ...splitUnit(formatMicroseconds(server.cpuMicrosecondsPerAccept))],
+  ];
+}
+
+// A column of numbers is read by its last digit, so the unit goes to the column of the remarks.
+function splitUnit(text: string): [value: string, unit: string] | [value: string] {
+  const [value, unit] = text.split(' ');
+  return value === undefined || unit === undefined || value === 'not' ? [text] : [value, unit];
+}
+
+function alignRow([label, value, remark = '']: Row): string {
+  const numbers = `${value.padStart(VALUE_COLUMNS)}  ${remark}`.trimEnd();
+  if (label.length + 2 < LABEL_COLUMNS) return `  ${label}`.padEnd(LABEL_COLUMNS) + numbers;
+  // A long label takes lines of its own: cutting it would lose the cause of a failure.
+  return [...wrap(label, '  ', '    '), ' '.repeat(LABEL_COLUMNS) + numbers].join('\n');
+}
+
+function latencyTable({ verify, active }: BenchResult): string[] {
+  const columns: [name: string, latency: Latency][] = [];
+  if (verify !== undefined) columns.push(['verify', verify.latency]);
+  if (active !== undefined) columns.push(['active', active.latency]);
+  if (columns.length === 0) return [];
+  const names = columns.map(([name]) => name);
+  const row = (label: string, cell: (latency: Latency) => string): string => {
+    const cells = columns.map(([, latency]) => cell(latency));
+    return alignCells(label, cells);
+  };
+  return [
+    alignCells('', names),
+    row('measured', (latency) => formatCount(latency.count)),
+    row('min', (latency) => formatMicroseconds(latency.minUs)),
+    row('p50', (latency) => formatMicroseconds(latency.p50Us)),
+    row('p90', (latency) => formatMicroseconds(latency.p90Us)),
+    row('p99', (latency) => formatMicroseconds(latency.p99Us)),
+    row('p99.9', (latency) => formatMicroseconds(latency.p999Us)),
+    row('max', (latency) => formatMicroseconds(latency.maxUs)),
+  ];
+}
+
+function alignCells(label: string, cells: string[]): string {
+  const first = `  ${label}`.padEnd(LABEL_COLUMNS);
+  return first + cells.map((cell) => cell.padStart(VALUE_COLUMNS)).join('');
+}
+
+function runLines(result: BenchResult): string[] {
+  const processes = formatCounted(result.processes, 'process', 'processes');
+  const sources = formatCounted(result.sourceAddresses, 'source address', 'source addresses');
+  const { server } = result;
+  const facts: [label: string, text: string][] = [
+    ['target', result.target],
+    ['clients', `${processes}, ${sources}`],
+    [
+      'machine',
+      `${formatCounted(result.cpus, 'CPU')}, ${formatBytes(result.memoryBytes)} of memory`,
+    ],
+    ['kernel', result.kernel],
+    ['Node.js', result.node],
+    ['started', formatMoment(result.startedAt)],
+    ['command', result.command],
+  ];
+  if (server !== undefined) {
+    const workers = formatCounted(server.workers, 'worker');
+    facts.splice(1, 0, ['server', `megacomet-ts ${server.version}, ${workers}`]);
+  }
+  for (const note of result.notes) facts.push(['note', note]);
+  return facts.flatMap(([label, text]) =>
+    wrap(showControls(text), `  ${label}`.padEnd(LABEL_COLUMNS), ' '.repeat(LABEL_COLUMNS)),
+  );
+}
+
+// Breaks at spaces, and inside a word only when the word alone is too long for a line.
+function wrap(text: string, first: string, indent = first): string[] {
+  const lines: string[] = [];
+  let line = first;
+  let isStart = true;
+  for (let word of text.split(' ')) {
+    if (!isStart && line.length + 1 + word.length > COLUMNS_MAX) {
+      lines.push(line);
+      line = indent;
+      isStart = true;
+    }
+    line += isStart ? '' : ' ';
+    isStart = false;
+    while (line.length + word.length > COLUMNS_MAX) {
+      const room = COLUMNS_MAX - line.length;
+      lines.push(line + word.slice(0, room));
+      line = indent;
+      word = word.slice(room);
+    }
+    line += word;
+  }
+  return [...lines, line];
+}
+
+function showControls(text: string): string {
+  return text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, (found) => {
+    return `\\u{${(found.codePointAt(0) ?? 0).toString(16)}}`;
+  });
+}

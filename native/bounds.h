@@ -1,0 +1,90 @@
+// Every bound and size of the native side, each with its unit and its reason. Level 0.
+// Named so, and not limits.h, because that name can shadow the system's header.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace megacomet::bounds {
+
+/// Worker processes of one server. One process may hold 20,000 descriptors on a small box, and a
+/// million then takes 56; more than this means that a file limit should be raised instead.
+constexpr uint32_t kSlotsMax = 512;
+
+/// Listening sockets that one worker can watch. Each costs a descriptor in every worker.
+constexpr uint32_t kListenersMax = 64;
+
+/// accept4() calls per readiness event. 128 take about 1 ms, so readers wait no longer than that.
+constexpr int kAcceptBatchMax = 128;
+
+/// Peers that are turned away with the spare descriptor before a listener pauses at EMFILE.
+/// Small, because refusing is work too, and the point of the pause is to do none.
+constexpr int kShedBatchMax = 16;
+
+/// Pause of a listener that ran out of descriptors or memory: it starts short, since a close is
+/// often near, and doubles so that a lasting shortage costs two wake-ups a second.
+constexpr uint32_t kAcceptPauseMinMs = 50;
+constexpr uint32_t kAcceptPauseMaxMs = 500;
+
+/// Shortest wait for an accept token: below the clock tick of a loaded box a timer only spins.
+constexpr uint32_t kAcceptTokenWaitMinMs = 10;
+
+/// Bytes taken by one read. One buffer of this size serves a whole worker.
+constexpr size_t kReadBytesMax = 64 * 1024;
+
+/// Bytes that may wait for a slow peer. Echo stops reading while any wait, so one read is the most.
+constexpr size_t kOutboxBytesMax = kReadBytesMax;
+
+/// Records in one chunk of the slab: 4,096 × 64 bytes = 256 KiB are given back at once.
+constexpr uint32_t kSlabChunkRecords = 4096;
+
+/// Descriptors that a worker keeps free beside its connections: for Node's own needs (a report, a
+/// late import), and so that the last accept fails on our limit and not on the kernel's.
+constexpr uint32_t kDescriptorReserve = 64;
+
+/// One frame on the control stream. The largest real one (a list of listeners or of sources) has a
+/// few KiB; a longer length means that the stream is broken.
+constexpr size_t kFrameBytesMax = 1024 * 1024;
+
+/// Bytes read from the control stream in one turn.
+constexpr size_t kControlReadBytes = 64 * 1024;
+
+/// Bytes that wait for a manager that does not read. Log frames are dropped beyond it, and counted.
+constexpr size_t kControlQueueBytesMax = 4 * 1024 * 1024;
+
+/// Characters of one log message that a worker sends.
+constexpr size_t kLogBytesMax = 512;
+
+/// Shortest time between two log lines about the same condition.
+constexpr uint32_t kLogIntervalMs = 10'000;
+
+/// The beat: the manager counts a worker late at 3 s and stuck at 10 s. 56 workers that beat once a
+/// second use 0.27 % of a core; four times a second 0.69 %, of the 1 % that idling may cost.
+constexpr double kBeatSeconds = 1.0;
+
+/// Deadlines are 16-bit ticks of one second, compared as a signed difference.
+constexpr uint32_t kDeadlineSecondsMax = 32'400;
+
+/// Tick of a drain: connections are closed in slices this far apart.
+constexpr double kDrainTickSeconds = 0.01;
+
+/// Share of a worker's connections at which it tells the manager that it is crowded, in percent.
+constexpr uint32_t kCrowdedPercent = 95;
+
+/// Connects that one dialer has under way. More only fill the listener's queue.
+constexpr uint32_t kDialInFlightMax = 256;
+
+/// Connects started in one turn of a dialer's loop.
+constexpr uint32_t kDialBatchMax = 64;
+
+/// Questions that one dialer has unanswered while it verifies: enough to keep the server busy,
+/// few enough that the time to an answer is the server's and not the queue's.
+constexpr uint32_t kVerifyInFlightMax = 64;
+
+/// Bytes of one message of the load generator.
+constexpr uint32_t kMessageBytesMax = 16 * 1024 * 1024;
+
+/// Interval of a dialer's progress frames.
+constexpr double kProgressSeconds = 0.2;
+
+}  // namespace megacomet::bounds

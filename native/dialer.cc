@@ -1,0 +1,374 @@
+// Opening connections and asking them for bytes. See dialer.h.
+#include "dialer.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/un.h>
+
+#include "sys.h"
+
+namespace megacomet {
+
+namespace {
+
+constexpr uint64_t kNsPerMs = 1'000'000;
+
+/// Verification asks with one byte that differs between neighbours, so that an answer that reached
+/// the wrong connection shows.
+constexpr uint32_t kVerifyBytes = 1;
+
+}  // namespace
+
+Dialer::Dialer(struct ev_loop* loop, Control* control) : loop_(loop), control_(control) {
+  ev_prepare_init(&pump_, on_pump);
+  ev_idle_init(&idle_, on_idle);
+  ev_timer_init(&progress_, on_progress, bounds::kProgressSeconds, bounds::kProgressSeconds);
+  ev_timer_init(&wake_, on_wake, 0., 0.);
+  pump_.data = progress_.data = this;
+}
+
+Dialer::~Dialer() {
+  ev_prepare_stop(loop_, &pump_);
+  ev_idle_stop(loop_, &idle_);
+  ev_timer_stop(loop_, &progress_);
+  ev_timer_stop(loop_, &wake_);
+}
+
+bool Dialer::parse_address(const std::string& text, Address* out) {
+  *out = Address{};
+  if (text.rfind("unix ", 0) == 0) {
+    auto* local = reinterpret_cast<sockaddr_un*>(&out->storage);
+    local->sun_family = AF_UNIX;
+    if (text.size() - 5 >= sizeof local->sun_path) return false;
+    std::memcpy(local->sun_path, text.data() + 5, text.size() - 5);
+    out->bytes = sizeof *local;
+    return true;
+  }
+  const size_t space = text.find(' ');
+  if (space == std::string::npos) return false;
+  const std::string host = text.substr(0, space);
+  const auto port = htons(static_cast<uint16_t>(std::strtoul(text.c_str() + space, nullptr, 10)));
+  auto* v4 = reinterpret_cast<sockaddr_in*>(&out->storage);
+  if (::inet_pton(AF_INET, host.c_str(), &v4->sin_addr) == 1) {
+    v4->sin_family = AF_INET;
+    v4->sin_port = port;
+    out->bytes = sizeof *v4;
+    return true;
+  }
+  auto* v6 = reinterpret_cast<sockaddr_in6*>(&out->storage);
+  if (::inet_pton(AF_INET6, host.c_str(), &v6->sin6_addr) != 1) return false;
+  v6->sin6_family = AF_INET6;
+  v6->sin6_port = port;
+  out->bytes = sizeof *v6;
+  return true;
+}
+
+bool Dialer::parse_addresses(const Texts& texts, std::vector<Address>* out) {
+  for (const std::string& text : texts) {
+    Address address{};
+    if (!parse_address(text, &address)) return false;
+    out->push_back(address);
+  }
+  return !out->empty();
+}
+
+const char* Dialer::dial(const frame::Dial& order, uint32_t descriptors_taken) {
+  if (phase_ != DialPhase::kNone || wanted_ != 0) return "already dialing";
+  if (!parse_addresses(order.targets, &targets_)) return "a target is no numeric address";
+  if (!parse_addresses(order.sources, &sources_)) return "a source is no numeric address";
+  const uint32_t capacity = order.connections + descriptors_taken + bounds::kDescriptorReserve;
+  if (!connections_.map(capacity)) return "no address space for the connection records";
+  sys::prepare_descriptor_table(capacity);
+  wanted_ = order.connections;
+  connect_timeout_us_ = order.connect_timeout_s * 1'000'000U;
+  tokens_.set_rate(order.rate_milli);
+  buffer_.resize(bounds::kReadBytesMax);
+  begin(DialPhase::kOpen);
+  return nullptr;
+}
+
+void Dialer::verify(const frame::Verify& order) {
+  begin(DialPhase::kVerify);
+  // From the last answer on, not from the start: a million questions take their time.
+  phase_ends_ns_ = uint64_t{order.timeout_ms} * kNsPerMs;
+  connect_timeout_us_ = order.timeout_ms * 1000U;
+  message_.assign(kVerifyBytes, 0);
+}
+
+void Dialer::exchange(const frame::Exchange& order) {
+  begin(DialPhase::kExchange);
+  phase_ends_ns_ = phase_began_ns_ + uint64_t{order.duration_ms} * kNsPerMs;
+  message_.resize(std::min(order.message_bytes, bounds::kMessageBytesMax));
+  for (size_t index = 0; index < message_.size(); ++index) {
+    message_[index] = static_cast<uint8_t>(index * 31 + (index >> 8));
+  }
+  uint32_t left = order.connections;
+  connections_.visit(0, connections_.capacity(), [&](Dialed& dialed) {
+    if (left == 0) return false;
+    if (dialed.state != DialState::kIdle) return true;
+    --left;
+    ask(&dialed);
+    return true;
+  });
+}
+
+void Dialer::begin(DialPhase phase) {
+  phase_ = phase;
+  phase_began_ns_ = sys::monotonic_ns();
+  position_ = 0;
+  answered_ = wrong_ = messages_ = 0;
+  latency_.clear();
+  ev_prepare_start(loop_, &pump_);
+  ev_timer_again(loop_, &progress_);
+}
+
+void Dialer::finish() {
+  ev_idle_stop(loop_, &idle_);
+  ev_timer_stop(loop_, &wake_);
+  ev_prepare_stop(loop_, &pump_);
+  frame::Failures failures;
+  for (const auto& [error, count] : failures_) {
+    failures.counts.push_back(static_cast<uint64_t>(error));
+    failures.counts.push_back(count);
+  }
+  control_->send(failures);
+  frame::Latency latency;
+  latency.min_us = latency_.min_us();
+  latency.max_us = latency_.max_us();
+  for (size_t bucket = 0; bucket < Histogram::kBuckets; ++bucket) {
+    if (latency_.count(bucket) == 0) continue;
+    latency.buckets.push_back(bucket);
+    latency.buckets.push_back(latency_.count(bucket));
+  }
+  control_->send(latency);
+  report(true);
+  phase_ = DialPhase::kNone;
+}
+
+void Dialer::report(bool is_finished) {
+  frame::Progress progress;
+  progress.phase = static_cast<uint8_t>(phase_);
+  progress.finished = is_finished ? 1 : 0;
+  progress.opened = opened_;
+  progress.failed = failed_;
+  progress.lost = lost_reported_ = lost_;
+  progress.answered = answered_;
+  progress.wrong = wrong_;
+  progress.messages = messages_;
+  progress.elapsed_us = (sys::monotonic_ns() - phase_began_ns_) / 1000;
+  control_->send(progress);
+}
+
+void Dialer::on_progress(struct ev_loop*, ev_timer* timer, int) {
+  auto* self = static_cast<Dialer*>(timer->data);
+  // Between phases there is news only when a connection was lost.
+  if (self->phase_ != DialPhase::kNone || self->lost_ != self->lost_reported_) self->report(false);
+  self->expire();
+}
+
+void Dialer::on_pump(struct ev_loop*, ev_prepare* watcher, int) {
+  static_cast<Dialer*>(watcher->data)->pump();
+}
+
+void Dialer::pump() {
+  switch (phase_) {
+    case DialPhase::kNone:
+      return;
+    case DialPhase::kOpen:
+      return pump_open();
+    case DialPhase::kVerify:
+      return pump_verify();
+    case DialPhase::kExchange:
+      if (sys::monotonic_ns() >= phase_ends_ns_) finish();
+      return;
+  }
+}
+
+void Dialer::pump_open() {
+  ev_idle_stop(loop_, &idle_);
+  for (uint32_t count = 0; count < bounds::kDialBatchMax; ++count) {
+    if (started_ == wanted_) {
+      if (in_flight_ == 0) finish();
+      return;
+    }
+    if (in_flight_ >= bounds::kDialInFlightMax) return;
+    if (!tokens_.take(sys::monotonic_ns())) {
+      ev_timer_stop(loop_, &wake_);
+      ev_timer_set(&wake_, tokens_.wait_ms() / 1000., 0.);
+      ev_timer_start(loop_, &wake_);
+      return;
+    }
+    open_one();
+  }
+  // More to start: an idle watcher keeps the loop from blocking, and events are still served.
+  ev_idle_start(loop_, &idle_);
+}
+
+void Dialer::open_one() {
+  const Address& source = sources_[started_ % sources_.size()];
+  const Address& target = targets_[started_ / sources_.size() % targets_.size()];
+  ++started_;
+  const int fd = sys::open_dialing_socket(reinterpret_cast<const sockaddr*>(&source.storage),
+                                          source.bytes);
+  if (fd < 0) {
+    ++failed_;
+    ++failures_[errno];
+    return;
+  }
+  MC_CHECK(static_cast<uint32_t>(fd) < connections_.capacity());
+  Dialed* dialed = connections_.occupy(fd);
+  dialed->state = DialState::kConnecting;
+  dialed->since_us = now_us();
+  ++in_flight_;
+  ev_io_init(&dialed->watcher, on_event, fd, EV_WRITE);
+  dialed->watcher.data = this;
+  const sys::IoResult result =
+      sys::connect(fd, reinterpret_cast<const sockaddr*>(&target.storage), target.bytes);
+  if (result.status == sys::IoStatus::kFailed) {
+    drop(dialed, result.error);
+  } else if (result.status == sys::IoStatus::kDone) {
+    connected(dialed);
+  } else {
+    ev_io_start(loop_, &dialed->watcher);
+  }
+}
+
+void Dialer::connected(Dialed* dialed) {
+  --in_flight_;
+  ++opened_;
+  dialed->state = DialState::kIdle;
+  watch(dialed, EV_READ);
+}
+
+void Dialer::drop(Dialed* dialed, int error) {
+  const int fd = dialed->watcher.fd;
+  if (dialed->state == DialState::kConnecting) {
+    --in_flight_;
+    ++failed_;
+  } else {
+    ++lost_;
+    if (dialed->state == DialState::kAsking) --in_flight_;
+  }
+  ++failures_[error];
+  ev_io_stop(loop_, &dialed->watcher);
+  connections_.release(fd);
+  sys::close(fd);
+}
+
+void Dialer::pump_verify() {
+  position_ = connections_.visit(position_, connections_.capacity(), [this](Dialed& dialed) {
+    if (dialed.state == DialState::kIdle) ask(&dialed);
+    return in_flight_ < bounds::kVerifyInFlightMax;
+  });
+  if (position_ == connections_.capacity() && in_flight_ == 0) finish();
+}
+
+void Dialer::ask(Dialed* dialed) {
+  dialed->state = DialState::kAsking;
+  dialed->since_us = now_us();
+  dialed->sent = dialed->received = 0;
+  ++in_flight_;
+  write(dialed);
+}
+
+uint8_t Dialer::expected_byte(const Dialed* dialed, uint32_t offset) const {
+  return phase_ == DialPhase::kVerify ? static_cast<uint8_t>(dialed->watcher.fd * 167)
+                                      : message_[offset];
+}
+
+void Dialer::write(Dialed* dialed) {
+  if (phase_ == DialPhase::kVerify) message_[0] = expected_byte(dialed, 0);
+  const auto size = static_cast<uint32_t>(message_.size());
+  const sys::IoResult result =
+      sys::send(dialed->watcher.fd, message_.data() + dialed->sent, size - dialed->sent);
+  if (result.status == sys::IoStatus::kFailed) {
+    drop(dialed, result.error);
+    return;
+  }
+  dialed->sent += static_cast<uint32_t>(result.bytes);
+  // Reads go on while it writes: a server that echoes would otherwise wait for us, and we for it.
+  const int events = dialed->sent < size ? EV_READ | EV_WRITE : EV_READ;
+  if ((dialed->watcher.events & (EV_READ | EV_WRITE)) != events) watch(dialed, events);
+}
+
+void Dialer::read(Dialed* dialed) {
+  const sys::IoResult result =
+      sys::receive(dialed->watcher.fd, buffer_.data(), buffer_.size());
+  if (result.status == sys::IoStatus::kAgain) return;
+  if (result.status != sys::IoStatus::kDone) {
+    drop(dialed, result.status == sys::IoStatus::kEnd ? 0 : result.error);
+    return;
+  }
+  const uint32_t left = dialed->state == DialState::kAsking ? dialed->sent - dialed->received : 0;
+  bool is_right = result.bytes <= left;
+  for (uint32_t index = 0; is_right && index < result.bytes; ++index) {
+    is_right = buffer_[index] == expected_byte(dialed, dialed->received + index);
+  }
+  if (!is_right) {
+    ++wrong_;
+    drop(dialed, EBADMSG);
+    return;
+  }
+  dialed->received += static_cast<uint32_t>(result.bytes);
+  if (dialed->received == message_.size()) answered(dialed);
+}
+
+void Dialer::answered(Dialed* dialed) {
+  --in_flight_;
+  dialed->state = DialState::kIdle;
+  latency_.record(now_us() - dialed->since_us);
+  ++messages_;
+  ++answered_;
+  if (phase_ == DialPhase::kExchange && sys::monotonic_ns() < phase_ends_ns_) ask(dialed);
+}
+
+void Dialer::on_event(struct ev_loop*, ev_io* watcher, int revents) {
+  auto* self = static_cast<Dialer*>(watcher->data);
+  auto* dialed = reinterpret_cast<Dialed*>(watcher);
+  if ((revents & EV_ERROR) != 0) {
+    // Errors of epoll_ctl do not reach the callback; ENOSPC (max_user_watches) is by far the first.
+    self->drop(dialed, ENOSPC);
+    return;
+  }
+  if (dialed->state == DialState::kConnecting) {
+    const int error = sys::socket_error(watcher->fd);
+    if (error != 0) {
+      self->drop(dialed, error);
+    } else {
+      self->connected(dialed);
+    }
+    return;
+  }
+  if ((revents & EV_WRITE) != 0 && dialed->sent < self->message_.size()) {
+    self->write(dialed);
+    // Writing may have dropped it, and reading can wait for the next turn.
+    return;
+  }
+  self->read(dialed);
+}
+
+void Dialer::expire() {
+  if (phase_ == DialPhase::kExchange || in_flight_ == 0) return;
+  const uint32_t now = now_us();
+  connections_.visit(0, connections_.capacity(), [this, now](Dialed& dialed) {
+    const bool is_waiting =
+        dialed.state == DialState::kConnecting || dialed.state == DialState::kAsking;
+    if (is_waiting && now - dialed.since_us > connect_timeout_us_) drop(&dialed, ETIMEDOUT);
+    return true;
+  });
+}
+
+void Dialer::watch(Dialed* dialed, int events) {
+  ev_io_stop(loop_, &dialed->watcher);
+  ev_io_modify(&dialed->watcher, events);
+  ev_io_start(loop_, &dialed->watcher);
+}
+
+uint32_t Dialer::now_us() const { return static_cast<uint32_t>(sys::monotonic_ns() / 1000); }
+
+}  // namespace megacomet

@@ -1,0 +1,122 @@
+// The outbound half, for load: many connections over many source addresses, paced, then asked for
+// bytes. Level 6. The engine of `megacomet-ts bench`; a scripted client would measure itself.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <vector>
+
+#include <sys/socket.h>
+
+#include "bounds.h"
+#include "control.h"
+#include "histogram.h"
+#include "libev.h"
+#include "slab.h"
+#include "token_bucket.h"
+
+namespace megacomet {
+
+enum class DialState : uint8_t {
+  kFree,
+  kConnecting,
+  /// Connected; nothing is asked of it.
+  kIdle,
+  /// Sent bytes and waits until as many have come back.
+  kAsking,
+};
+
+/// One cache line, as in the server.
+struct Dialed {
+  ev_io watcher;
+  /// When it was started or asked, in microseconds of the dialer's own time (wraps after 71 min).
+  uint32_t since_us;
+  uint32_t sent;
+  uint32_t received;
+  DialState state;
+};
+static_assert(sizeof(Dialed) == 64, "a dialed connection is one cache line");
+
+/// Numbers of the phases in Progress frames; 0 is none.
+enum class DialPhase : uint8_t { kNone, kOpen, kVerify, kExchange };
+
+class Dialer {
+ public:
+  Dialer(struct ev_loop* loop, Control* control);
+  Dialer(const Dialer&) = delete;
+  Dialer& operator=(const Dialer&) = delete;
+  ~Dialer();
+
+  /// Begins to open. False with a message if an address cannot be read or memory is refused.
+  const char* dial(const frame::Dial& order, uint32_t descriptors_taken);
+  /// Asks every open connection for one byte.
+  void verify(const frame::Verify& order);
+  /// Keeps some connections busy.
+  void exchange(const frame::Exchange& order);
+
+ private:
+  struct Address {
+    sockaddr_storage storage;
+    uint32_t bytes;
+  };
+
+  static bool parse_address(const std::string& text, Address* out);
+  static bool parse_addresses(const Texts& texts, std::vector<Address>* out);
+  static void on_event(struct ev_loop* loop, ev_io* watcher, int revents);
+  static void on_pump(struct ev_loop* loop, ev_prepare* watcher, int revents);
+  static void on_idle(struct ev_loop*, ev_idle*, int) {}
+  static void on_progress(struct ev_loop* loop, ev_timer* timer, int revents);
+  static void on_wake(struct ev_loop*, ev_timer*, int) {}
+
+  void begin(DialPhase phase);
+  void finish();
+  void report(bool is_finished);
+  void pump();
+  void pump_open();
+  void pump_verify();
+  void open_one();
+  void connected(Dialed* dialed);
+  void drop(Dialed* dialed, int error);
+  void ask(Dialed* dialed);
+  void write(Dialed* dialed);
+  void read(Dialed* dialed);
+  void answered(Dialed* dialed);
+  void expire();
+  void watch(Dialed* dialed, int events);
+  [[nodiscard]] uint32_t now_us() const;
+  [[nodiscard]] uint8_t expected_byte(const Dialed* dialed, uint32_t offset) const;
+
+  struct ev_loop* loop_;
+  Control* control_;
+  Slab<Dialed> connections_;
+  std::vector<Address> targets_;
+  std::vector<Address> sources_;
+  TokenBucket tokens_;
+  Histogram latency_;
+  std::map<int, uint64_t> failures_;
+  std::vector<uint8_t> message_;
+  std::vector<uint8_t> buffer_;
+
+  DialPhase phase_ = DialPhase::kNone;
+  uint64_t phase_began_ns_ = 0;
+  uint64_t phase_ends_ns_ = 0;
+  uint32_t wanted_ = 0;
+  uint32_t started_ = 0;
+  uint32_t in_flight_ = 0;
+  uint32_t opened_ = 0;
+  uint32_t failed_ = 0;
+  uint32_t lost_ = 0;
+  uint32_t lost_reported_ = 0;
+  uint32_t position_ = 0;
+  uint32_t connect_timeout_us_ = 0;
+  uint64_t answered_ = 0;
+  uint64_t wrong_ = 0;
+  uint64_t messages_ = 0;
+
+  ev_prepare pump_;
+  ev_idle idle_;
+  ev_timer progress_;
+  ev_timer wake_;
+};
+
+}  // namespace megacomet

@@ -1,0 +1,59 @@
+// The pace of a drain. See drain.h.
+#include "drain.h"
+
+#include "bounds.h"
+#include "sys.h"
+
+namespace megacomet {
+
+Drain::Drain(struct ev_loop* loop,
+             Slab<Connection>* connections,
+             Services* services,
+             DrainHandler* handler)
+    : loop_(loop), connections_(connections), services_(services), handler_(handler) {
+  ev_timer_init(&timer_, on_tick, 0., bounds::kDrainTickSeconds);
+  timer_.data = this;
+}
+
+Drain::~Drain() { ev_timer_stop(loop_, &timer_); }
+
+void Drain::start(uint32_t duration_ms) {
+  if (started_ns_ != 0) return;
+  started_ns_ = sys::monotonic_ns();
+  duration_ns_ = static_cast<uint64_t>(duration_ms) * 1'000'000;
+  total_ = connections_->size();
+  ev_timer_start(loop_, &timer_);
+}
+
+void Drain::on_tick(struct ev_loop*, ev_timer* timer, int) {
+  static_cast<Drain*>(timer->data)->tick();
+}
+
+void Drain::tick() {
+  const uint64_t elapsed_ns = sys::monotonic_ns() - started_ns_;
+  const bool is_over = elapsed_ns >= duration_ns_;
+  const uint64_t left =
+      is_over ? 0 : total_ - static_cast<uint64_t>(total_) * elapsed_ns / duration_ns_;
+  close_down_to(static_cast<uint32_t>(left), is_over);
+  if (connections_->size() > 0) return;
+  ev_timer_stop(loop_, &timer_);
+  handler_->on_drained(total_);
+}
+
+void Drain::close_down_to(uint32_t left, bool also_owing) {
+  const auto close_one = [&](Connection& connection) {
+    if (connections_->size() <= left) return false;
+    const bool is_idle = connection.state == ConnectionState::kOpen;
+    if (is_idle || (also_owing && connection.state == ConnectionState::kOwing)) {
+      services_->close(&connection, CloseCause::kDrain);
+    }
+    return true;
+  };
+  const uint32_t capacity = connections_->capacity();
+  // From where the last tick stopped to the end, then once more from the start.
+  position_ = connections_->visit(position_, capacity, close_one);
+  if (position_ == capacity) position_ = connections_->visit(0, capacity, close_one);
+  if (position_ == capacity) position_ = 0;
+}
+
+}  // namespace megacomet

@@ -1,0 +1,201 @@
+// The frames of the control stream: their fields, once, and the codec for them. Level 2.
+// A frame is u32 length, u8 type, body; the length counts type and body; integers are
+// little-endian. The addon exports this list, and lib/frames.ts builds its codec from it. No I/O.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "bounds.h"
+
+namespace megacomet {
+
+using Text = std::string;
+using Numbers = std::vector<uint64_t>;
+using Texts = std::vector<std::string>;
+
+// Field types: u8, u32, u64, text (u16 length, bytes), numbers (u32 count, u64 each),
+// texts (u16 count, text each).
+
+/// The manager's first order. `listeners` has an entry per inherited listener: 1 when its
+/// descriptor is shared by several workers and must not be shut down.
+/// `parent` is the manager's pid; limits and rates are this worker's share.
+#define MC_CONFIGURE(F)          \
+  F(u32, parent)                 \
+  F(u32, slot)                   \
+  F(u32, connections_max)        \
+  F(u32, server_connections_max) \
+  F(u32, idle_timeout_s)         \
+  F(u32, accept_rate_milli)      \
+  F(text, protocol)              \
+  F(numbers, listeners)
+
+/// Settings that change while a worker runs.
+#define MC_ADJUST(F)             \
+  F(u32, connections_max)        \
+  F(u32, server_connections_max) \
+  F(u32, idle_timeout_s)         \
+  F(u32, accept_rate_milli)
+
+/// Watch (1) or leave alone (0) one listener.
+#define MC_WATCH(F) \
+  F(u32, listener)  \
+  F(u8, on)
+
+/// Take no new connection and close the old ones evenly over the time, then leave.
+#define MC_DRAIN(F) F(u32, drain_ms)
+
+/// A worker is configured and waits for Watch.
+#define MC_READY(F)      \
+  F(text, version)       \
+  F(u64, layout)         \
+  F(u32, descriptors)    \
+  F(u32, connections_max)
+
+/// A line for the manager's log. `error` is an errno value, 0 if none.
+#define MC_LOG(F)    \
+  F(u8, level)       \
+  F(text, message)   \
+  F(u32, error)      \
+  F(u32, suppressed)
+
+/// This worker is nearly full; sent once each time it becomes so.
+#define MC_CROWDED(F) F(u32, connections)
+
+/// The last frame of a worker that drained.
+#define MC_GOODBYE(F) F(u32, closed)
+
+/// A dialer's first order. `targets` and `sources` are "host port" pairs in numeric form.
+#define MC_DIAL(F)          \
+  F(u32, parent)            \
+  F(u32, connections)       \
+  F(u32, rate_milli)        \
+  F(u32, connect_timeout_s) \
+  F(texts, targets)         \
+  F(texts, sources)
+
+/// Ask every connection for one byte, waiting for each answer at most so long.
+#define MC_VERIFY(F) F(u32, timeout_ms)
+
+/// Keep `connections` of them busy with echo messages for a while.
+#define MC_EXCHANGE(F) \
+  F(u32, connections)  \
+  F(u32, message_bytes) \
+  F(u32, duration_ms)
+
+/// Where a dialer stands, five times a second and at each end of a phase (`finished` = 1).
+#define MC_PROGRESS(F) \
+  F(u8, phase)         \
+  F(u8, finished)      \
+  F(u32, opened)       \
+  F(u32, failed)       \
+  F(u32, lost)         \
+  F(u64, answered)     \
+  F(u64, wrong)        \
+  F(u64, messages)     \
+  F(u64, elapsed_us)
+
+/// Failures of a dialer by errno, as pairs of errno and count.
+#define MC_FAILURES(F) F(numbers, counts)
+
+/// Latencies of the phase that ended, as pairs of bucket and count; see histogram.h.
+#define MC_LATENCY(F) \
+  F(u64, min_us)      \
+  F(u64, max_us)      \
+  F(numbers, buckets)
+
+#define MC_FRAMES(X)                       \
+  X(kConfigure, 1, Configure, MC_CONFIGURE) \
+  X(kAdjust, 2, Adjust, MC_ADJUST)          \
+  X(kWatch, 3, Watch, MC_WATCH)             \
+  X(kDrain, 4, Drain, MC_DRAIN)             \
+  X(kReady, 16, Ready, MC_READY)            \
+  X(kLog, 17, Log, MC_LOG)                  \
+  X(kCrowded, 18, Crowded, MC_CROWDED)      \
+  X(kGoodbye, 19, Goodbye, MC_GOODBYE)      \
+  X(kDial, 32, Dial, MC_DIAL)               \
+  X(kVerify, 33, Verify, MC_VERIFY)         \
+  X(kExchange, 34, Exchange, MC_EXCHANGE)   \
+  X(kProgress, 48, Progress, MC_PROGRESS)   \
+  X(kFailures, 49, Failures, MC_FAILURES)   \
+  X(kLatency, 50, Latency, MC_LATENCY)
+
+enum class FrameType : uint8_t {
+#define X(identifier, number, name, fields) identifier = number,
+  MC_FRAMES(X)
+#undef X
+};
+
+enum class LogLevel : uint8_t { kInfo, kWarn, kError };
+
+#define MC_TYPE_u8 uint8_t
+#define MC_TYPE_u32 uint32_t
+#define MC_TYPE_u64 uint64_t
+#define MC_TYPE_text Text
+#define MC_TYPE_numbers Numbers
+#define MC_TYPE_texts Texts
+#define MC_FIELD(type, name) MC_TYPE_##type name{};
+#define X(identifier, number, name, fields)                   \
+  struct name {                                               \
+    static constexpr FrameType kType = FrameType::identifier; \
+    fields(MC_FIELD)                                          \
+  };
+namespace frame {
+MC_FRAMES(X)
+}  // namespace frame
+#undef X
+
+struct FieldInfo {
+  const char* type;
+  const char* name;
+};
+
+struct FrameInfo {
+  uint8_t type;
+  const char* name;
+  std::vector<FieldInfo> fields;
+};
+
+/// Every frame with its fields, for the other end's codec.
+std::vector<FrameInfo> frame_infos();
+
+/// One received frame. `body` is valid until the reader is fed again.
+struct FrameView {
+  uint8_t type;
+  const uint8_t* body;
+  size_t size;
+};
+
+/// Reads the fields of a body. False if bytes are missing, left over, or a count cannot be true.
+#define X(identifier, number, name, fields) \
+  [[nodiscard]] bool decode(const FrameView& view, frame::name* out);
+MC_FRAMES(X)
+#undef X
+
+/// Appends a whole frame to `out`.
+#define X(identifier, number, name, fields) \
+  void encode(const frame::name& in, std::vector<uint8_t>* out);
+MC_FRAMES(X)
+#undef X
+
+/// Cuts a stream of bytes into frames.
+class FrameReader {
+ public:
+  /// Takes bytes in. Whole frames can then be had from next().
+  void feed(const uint8_t* bytes, size_t size);
+
+  /// The next whole frame; false when there is none yet, or the stream is broken.
+  [[nodiscard]] bool next(FrameView* view);
+
+  /// True once a length was 0 or above kFrameBytesMax: nothing after it can be trusted.
+  [[nodiscard]] bool is_broken() const { return is_broken_; }
+
+ private:
+  std::vector<uint8_t> pending_;
+  size_t consumed_ = 0;
+  bool is_broken_ = false;
+};
+
+}  // namespace megacomet

@@ -1,0 +1,202 @@
+// Accepting, and what to do when accept fails. See listener.h.
+#include "listener.h"
+
+#include <algorithm>
+
+#include "bounds.h"
+
+namespace megacomet {
+
+Listener::Listener(const Parts& parts, int fd, bool is_shared, uint8_t protocol)
+    : parts_(parts), fd_(fd), is_shared_(is_shared), protocol_(protocol) {
+  ev_io_init(&watcher_, on_readable, fd, EV_READ);
+  ev_set_priority(&watcher_, kPriorityListener);
+  ev_timer_init(&timer_, on_timer, 0., 0.);
+  watcher_.data = this;
+  timer_.data = this;
+}
+
+Listener::~Listener() {
+  ev_io_stop(parts_.loop, &watcher_);
+  ev_timer_stop(parts_.loop, &timer_);
+}
+
+void Listener::watch(bool on) {
+  if (is_finished_ || on == is_wanted_) return;
+  is_wanted_ = on;
+  if (is_paused_) return;
+  if (on) {
+    ev_io_start(parts_.loop, &watcher_);
+  } else {
+    ev_io_stop(parts_.loop, &watcher_);
+  }
+}
+
+void Listener::drain() {
+  if (is_finished_) return;
+  if (is_wanted_ && !is_paused_) {
+    // Bounded, for peers that arrive as fast as they are taken.
+    accept_batch(bounds::kAcceptBatchMax * 64);
+  }
+  watch(false);
+  resume();
+  is_finished_ = true;
+  // shutdown() ends the queue in every process that holds the socket, the manager included.
+  if (!is_shared_) sys::shut_down(fd_);
+}
+
+void Listener::on_readable(struct ev_loop*, ev_io* watcher, int revents) {
+  auto* self = static_cast<Listener*>(watcher->data);
+  if ((revents & EV_ERROR) != 0) {
+    // epoll_ctl failed and libev stopped the watcher: try again as after any other shortage.
+    self->pause_for_shortage();
+    self->log_rarely("cannot watch a listener; trying again", 0);
+    return;
+  }
+  self->accept_batch(bounds::kAcceptBatchMax);
+}
+
+void Listener::accept_batch(int count_max) {
+  for (int count = 0; count < count_max; ++count) {
+    if (accept_one() == Next::kStop) return;
+  }
+}
+
+Listener::Next Listener::accept_one() {
+  const Admission::Verdict verdict = parts_.admission->verdict();
+  if (verdict == Admission::Verdict::kWait) {
+    pause();
+    parts_.admission->wait_for_room(this);
+    return Next::kStop;
+  }
+  TokenBucket& tokens = parts_.admission->tokens();
+  if (!tokens.take(sys::monotonic_ns())) {
+    pause_for(std::max(bounds::kAcceptTokenWaitMinMs, tokens.wait_ms()));
+    return Next::kStop;
+  }
+  const sys::Accepted accepted = sys::accept(fd_);
+  if (accepted.status != sys::AcceptStatus::kAccepted) {
+    tokens.give_back();
+    return handle(accepted);
+  }
+  shortage_pause_ms_ = 0;
+  if (!parts_.transport->fits(accepted.fd)) {
+    refuse(accepted.fd, Counter::kRefusedDescriptorsTotal);
+  } else if (verdict == Admission::Verdict::kRefuse || !parts_.admission->enter()) {
+    refuse(accepted.fd, Counter::kRefusedFullTotal);
+  } else {
+    parts_.transport->adopt(accepted.fd, protocol_);
+  }
+  return Next::kContinue;
+}
+
+Listener::Next Listener::handle(const sys::Accepted& accepted) {
+  switch (accepted.status) {
+    case sys::AcceptStatus::kAccepted:
+    case sys::AcceptStatus::kEmpty:
+      return Next::kStop;
+    case sys::AcceptStatus::kTransient:
+      parts_.counters->add(Counter::kAcceptFailedTotal);
+      parts_.counters->add(Counter::kAcceptFailedTransientTotal);
+      return Next::kContinue;
+    case sys::AcceptStatus::kOutOfDescriptors:
+      shed();
+      return fail(Counter::kAcceptFailedEmfileTotal, accepted);
+    case sys::AcceptStatus::kOutOfFiles:
+      return fail(Counter::kAcceptFailedEnfileTotal, accepted);
+    case sys::AcceptStatus::kOutOfBuffers:
+      return fail(Counter::kAcceptFailedEnobufsTotal, accepted);
+    case sys::AcceptStatus::kOutOfMemory:
+      return fail(Counter::kAcceptFailedEnomemTotal, accepted);
+    case sys::AcceptStatus::kShutDown:
+      // Somebody called shutdown() on it: a drain has begun, and this is no error.
+      is_finished_ = true;
+      ev_io_stop(parts_.loop, &watcher_);
+      return Next::kStop;
+    case sys::AcceptStatus::kForbidden:
+    case sys::AcceptStatus::kBroken:
+      break;
+  }
+  return fail(Counter::kAcceptFailedOtherTotal, accepted);
+}
+
+Listener::Next Listener::fail(Counter cause, const sys::Accepted& accepted) {
+  // The peer stays in the kernel's queue, so a level-triggered watcher would fire again at once and
+  // this worker would spin. It rests until the next close, or for the pause.
+  parts_.counters->add(Counter::kAcceptFailedTotal);
+  parts_.counters->add(cause);
+  pause_for_shortage();
+  parts_.admission->wait_for_room(this);
+  log_rarely("accept failed; listener paused", accepted.error);
+  return Next::kStop;
+}
+
+void Listener::refuse(int fd, Counter cause) {
+  sys::reset(fd);
+  parts_.counters->add(Counter::kRefusedTotal);
+  parts_.counters->add(cause);
+}
+
+void Listener::shed() {
+  for (int count = 0; count < bounds::kShedBatchMax; ++count) {
+    if (!parts_.admission->lend_spare()) return;
+    const sys::Accepted accepted = sys::accept(fd_);
+    if (accepted.status == sys::AcceptStatus::kAccepted) {
+      refuse(accepted.fd, Counter::kRefusedDescriptorsTotal);
+    }
+    parts_.admission->restore_spare();
+    if (accepted.status != sys::AcceptStatus::kAccepted) return;
+  }
+}
+
+void Listener::pause() {
+  if (is_paused_) return;
+  is_paused_ = true;
+  ev_io_stop(parts_.loop, &watcher_);
+  parts_.counters->add(Counter::kAcceptPausedTotal);
+  parts_.counters->add(Counter::kListenersPaused);
+}
+
+void Listener::pause_for(uint32_t ms) {
+  pause();
+  ev_timer_stop(parts_.loop, &timer_);
+  // libev measures from its own idea of now, which is the start of this turn.
+  ev_timer_set(&timer_, ms / 1000., 0.);
+  ev_timer_start(parts_.loop, &timer_);
+}
+
+void Listener::pause_for_shortage() {
+  shortage_pause_ms_ = shortage_pause_ms_ == 0
+                           ? bounds::kAcceptPauseMinMs
+                           : std::min(shortage_pause_ms_ * 2, bounds::kAcceptPauseMaxMs);
+  pause_for(shortage_pause_ms_);
+}
+
+void Listener::on_timer(struct ev_loop*, ev_timer* timer, int) {
+  static_cast<Listener*>(timer->data)->resume();
+}
+
+void Listener::on_room() { resume(); }
+
+void Listener::resume() {
+  if (!is_paused_) return;
+  is_paused_ = false;
+  ev_timer_stop(parts_.loop, &timer_);
+  parts_.counters->subtract(Counter::kListenersPaused);
+  if (is_wanted_ && !is_finished_) ev_io_start(parts_.loop, &watcher_);
+}
+
+void Listener::log_rarely(const char* message, int error) {
+  const uint64_t now_ns = sys::monotonic_ns();
+  if (now_ns < log_after_ns_) {
+    ++log_suppressed_;
+    return;
+  }
+  log_after_ns_ = now_ns + uint64_t{bounds::kLogIntervalMs} * 1'000'000;
+  if (!parts_.control->log(LogLevel::kWarn, message, error, log_suppressed_)) {
+    parts_.counters->add(Counter::kLogDroppedTotal);
+  }
+  log_suppressed_ = 0;
+}
+
+}  // namespace megacomet

@@ -1,0 +1,163 @@
+// Binding and steering listeners. See listening.h.
+#include "listening.h"
+
+#include <cerrno>
+#include <cstring>
+
+#include <arpa/inet.h>
+#include <linux/filter.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include "sys.h"
+
+#ifndef SO_DETACH_REUSEPORT_BPF
+#define SO_DETACH_REUSEPORT_BPF 68
+#endif
+
+namespace megacomet::listening {
+
+namespace {
+
+/// Probes after the silence: with 4 of them 30 s apart a vanished peer is found two minutes later.
+constexpr int kKeepaliveIntervalS = 30;
+constexpr int kKeepaliveProbes = 4;
+
+struct Address {
+  sockaddr_storage storage;
+  socklen_t bytes;
+};
+
+/// False if the text is no numeric address, or the path too long.
+bool make_address(const Options& options, Address* out) {
+  *out = Address{};
+  if (options.is_unix) {
+    auto* local = reinterpret_cast<sockaddr_un*>(&out->storage);
+    local->sun_family = AF_UNIX;
+    if (options.host.size() >= sizeof local->sun_path) return false;
+    std::memcpy(local->sun_path, options.host.data(), options.host.size());
+    out->bytes = sizeof *local;
+    return true;
+  }
+  auto* v4 = reinterpret_cast<sockaddr_in*>(&out->storage);
+  if (::inet_pton(AF_INET, options.host.c_str(), &v4->sin_addr) == 1) {
+    v4->sin_family = AF_INET;
+    v4->sin_port = htons(options.port);
+    out->bytes = sizeof *v4;
+    return true;
+  }
+  auto* v6 = reinterpret_cast<sockaddr_in6*>(&out->storage);
+  if (::inet_pton(AF_INET6, options.host.c_str(), &v6->sin6_addr) != 1) return false;
+  v6->sin6_family = AF_INET6;
+  v6->sin6_port = htons(options.port);
+  out->bytes = sizeof *v6;
+  return true;
+}
+
+bool set(int fd, int level, int option, int value) {
+  return ::setsockopt(fd, level, option, &value, sizeof value) == 0;
+}
+
+/// Set once here and inherited by every accepted socket: a system call saved per connection.
+bool set_inherited(int fd, const Options& options) {
+  if (!set(fd, IPPROTO_TCP, TCP_NODELAY, 1)) return false;
+  if (options.keepalive_s == 0) return true;
+  return set(fd, SOL_SOCKET, SO_KEEPALIVE, 1) &&
+         set(fd, IPPROTO_TCP, TCP_KEEPIDLE, static_cast<int>(options.keepalive_s)) &&
+         set(fd, IPPROTO_TCP, TCP_KEEPINTVL, kKeepaliveIntervalS) &&
+         set(fd, IPPROTO_TCP, TCP_KEEPCNT, kKeepaliveProbes);
+}
+
+bool set_options(int fd, int family, const Options& options) {
+  if (options.is_unix) return true;
+  // Old connections in TIME_WAIT must not keep the port from a restarted server.
+  if (!set(fd, SOL_SOCKET, SO_REUSEADDR, 1)) return false;
+  if (options.joins && !set(fd, SOL_SOCKET, SO_REUSEPORT, 1)) return false;
+  if (family == AF_INET6 && !set(fd, IPPROTO_IPV6, IPV6_V6ONLY, options.v6_only ? 1 : 0)) {
+    return false;
+  }
+  return set_inherited(fd, options);
+}
+
+Opened failed(int fd, const char* call) {
+  const int error = errno;
+  if (fd >= 0) sys::close(fd);
+  return {-1, error, call};
+}
+
+sock_filter instruction(uint16_t code, uint8_t if_true, uint8_t if_false, uint32_t operand) {
+  return sock_filter{code, if_true, if_false, operand};
+}
+
+}  // namespace
+
+Opened open(const Options& options) {
+  Address address{};
+  if (!make_address(options, &address)) {
+    errno = EINVAL;
+    return failed(-1, "address");
+  }
+  const int family = address.storage.ss_family;
+  const int fd = ::socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (fd < 0) return failed(fd, "socket");
+  if (!set_options(fd, family, options)) return failed(fd, "setsockopt");
+  if (::bind(fd, reinterpret_cast<const sockaddr*>(&address.storage), address.bytes) != 0) {
+    return failed(fd, "bind");
+  }
+  if (!options.is_unix && !set(fd, SOL_SOCKET, SO_REUSEPORT, 1)) return failed(fd, "setsockopt");
+  return {fd, 0, ""};
+}
+
+int listen(int fd, uint32_t backlog) {
+  return ::listen(fd, static_cast<int>(backlog)) == 0 ? 0 : errno;
+}
+
+void shut_down(int fd) { sys::shut_down(fd); }
+
+uint16_t port(int fd) {
+  sockaddr_storage storage{};
+  socklen_t bytes = sizeof storage;
+  if (::getsockname(fd, reinterpret_cast<sockaddr*>(&storage), &bytes) != 0) return 0;
+  if (storage.ss_family == AF_INET) {
+    return ntohs(reinterpret_cast<const sockaddr_in*>(&storage)->sin_port);
+  }
+  if (storage.ss_family == AF_INET6) {
+    return ntohs(reinterpret_cast<const sockaddr_in6*>(&storage)->sin6_port);
+  }
+  return 0;
+}
+
+int steer(int fd, const std::vector<uint32_t>& weights) {
+  uint64_t total = 0;
+  for (const uint32_t weight : weights) total += weight;
+  if (total == 0) return EINVAL;
+  std::vector<sock_filter> program;
+  program.push_back(instruction(BPF_LD | BPF_W | BPF_ABS, 0, 0,
+                                static_cast<uint32_t>(SKF_AD_OFF + SKF_AD_RANDOM)));
+  uint64_t sum = 0;
+  uint32_t last = 0;
+  for (uint32_t index = 0; index < weights.size(); ++index) {
+    if (weights[index] == 0) continue;
+    sum += weights[index];
+    last = index;
+    // The random number has 32 bits: below this share of them the peer goes to `index`.
+    const auto threshold = static_cast<uint32_t>((sum << 32U) / total - (sum == total ? 1 : 0));
+    program.push_back(instruction(BPF_JMP | BPF_JGE | BPF_K, 1, 0, threshold));
+    program.push_back(instruction(BPF_RET | BPF_K, 0, 0, index));
+  }
+  program.push_back(instruction(BPF_RET | BPF_K, 0, 0, last));
+  const sock_fprog filter{static_cast<uint16_t>(program.size()), program.data()};
+  return ::setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &filter, sizeof filter) == 0
+             ? 0
+             : errno;
+}
+
+int stop_steering(int fd) {
+  const int unused = 0;
+  if (::setsockopt(fd, SOL_SOCKET, SO_DETACH_REUSEPORT_BPF, &unused, sizeof unused) == 0) return 0;
+  return errno == ENOENT ? 0 : errno;
+}
+
+}  // namespace megacomet::listening

@@ -1,0 +1,10 @@
+// Echo: what a peer sends comes back. Level 6.
+#pragma once
+
+#include "protocol.h"
+
+namespace megacomet {
+
+extern const Protocol kEchoProtocol;
+
+}  // namespace megacomet

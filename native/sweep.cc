@@ -1,0 +1,24 @@
+// One slice of the pass over all connections. See sweep.h.
+#include "sweep.h"
+
+#include <algorithm>
+
+namespace megacomet {
+
+void Sweep::tick(uint16_t now) {
+  if (timeout_s_ == 0) return;
+  const uint32_t slices = std::max(1U, timeout_s_ / 4);
+  const uint32_t capacity = connections_->capacity();
+  const uint32_t slice = (capacity + slices - 1) / slices;
+  const uint32_t end = std::min(capacity, position_ + slice);
+  connections_->visit(position_, end, [this, now](Connection& connection) {
+    const bool is_due = static_cast<int16_t>(connection.deadline - now) <= 0;
+    if (connection.state != ConnectionState::kFree && is_due) {
+      services_->close(&connection, CloseCause::kIdle);
+    }
+    return true;
+  });
+  position_ = end == capacity ? 0 : end;
+}
+
+}  // namespace megacomet

@@ -1,0 +1,233 @@
+// System calls with closed results. See sys.h for the contracts; reasons stand here.
+#include "sys.h"
+
+#include <cerrno>
+#include <csignal>
+#include <cstring>
+#include <ctime>
+#include <initializer_list>
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sched.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#ifndef IP_LOCAL_PORT_RANGE
+#define IP_LOCAL_PORT_RANGE 51
+#endif
+
+namespace megacomet::sys {
+
+namespace {
+
+IoResult io_result(ssize_t count, bool zero_is_end) {
+  if (count > 0 || (count == 0 && !zero_is_end)) {
+    return {IoStatus::kDone, static_cast<size_t>(count), 0};
+  }
+  if (count == 0) return {IoStatus::kEnd, 0, 0};
+  if (errno == EAGAIN || errno == EWOULDBLOCK) return {IoStatus::kAgain, 0, 0};
+  return {IoStatus::kFailed, 0, errno};
+}
+
+template <typename Call>
+ssize_t retry_interrupted(Call call) {
+  ssize_t result = 0;
+  do {
+    result = call();
+  } while (result < 0 && errno == EINTR);
+  return result;
+}
+
+AcceptStatus accept_status(int error) {
+  switch (error) {
+    case EAGAIN:
+      return AcceptStatus::kEmpty;
+    // accept(2): Linux passes errors of the new socket on; they are the peer's, so take the next.
+    case EINTR:
+    case ECONNABORTED:
+    case EPROTO:
+    case ENETDOWN:
+    case ENOPROTOOPT:
+    case EHOSTDOWN:
+    case ENONET:
+    case EHOSTUNREACH:
+    case EOPNOTSUPP:
+    case ENETUNREACH:
+    case ETIMEDOUT:
+      return AcceptStatus::kTransient;
+    case EMFILE:
+      return AcceptStatus::kOutOfDescriptors;
+    case ENFILE:
+      return AcceptStatus::kOutOfFiles;
+    case ENOBUFS:
+      return AcceptStatus::kOutOfBuffers;
+    case ENOMEM:
+      return AcceptStatus::kOutOfMemory;
+    case EINVAL:
+      return AcceptStatus::kShutDown;
+    case EPERM:
+      return AcceptStatus::kForbidden;
+    default:
+      return AcceptStatus::kBroken;
+  }
+}
+
+}  // namespace
+
+uint64_t monotonic_ns() {
+  timespec now{};
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return static_cast<uint64_t>(now.tv_sec) * 1'000'000'000U + static_cast<uint64_t>(now.tv_nsec);
+}
+
+Accepted accept(int listener) {
+  const int fd = ::accept4(listener, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
+  if (fd >= 0) return {AcceptStatus::kAccepted, fd, 0};
+  const int error = errno;
+  return {accept_status(error), -1, error};
+}
+
+IoResult receive(int fd, void* buffer, size_t size) {
+  return io_result(retry_interrupted([&] { return ::recv(fd, buffer, size, 0); }), true);
+}
+
+IoResult send(int fd, const void* bytes, size_t size) {
+  return io_result(retry_interrupted([&] { return ::send(fd, bytes, size, MSG_NOSIGNAL); }), false);
+}
+
+IoResult read_stream(int fd, void* buffer, size_t size) {
+  return io_result(retry_interrupted([&] { return ::read(fd, buffer, size); }), true);
+}
+
+IoResult write_stream(int fd, const void* bytes, size_t size) {
+  return io_result(retry_interrupted([&] { return ::write(fd, bytes, size); }), false);
+}
+
+void close(int fd) {
+  // Not retried on EINTR: Linux has freed the number already, and another thread may own it.
+  ::close(fd);
+}
+
+void reset(int fd) {
+  const linger hard{1, 0};
+  ::setsockopt(fd, SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
+  ::close(fd);
+}
+
+void shut_down(int fd) { ::shutdown(fd, SHUT_RDWR); }
+
+int open_spare() { return ::open("/dev/null", O_RDONLY | O_CLOEXEC); }
+
+bool set_nonblocking(int fd) {
+  const int flags = ::fcntl(fd, F_GETFL);
+  return flags >= 0 && ::fcntl(fd, F_SETFL, flags | O_NONBLOCK) == 0;
+}
+
+uint32_t open_descriptors() {
+  DIR* directory = ::opendir("/proc/self/fd");
+  if (directory == nullptr) return 0;
+  uint32_t count = 0;
+  while (const dirent* entry = ::readdir(directory)) {
+    if (entry->d_name[0] != '.') ++count;
+  }
+  ::closedir(directory);
+  // The descriptor of the directory itself was among them.
+  return count > 0 ? count - 1 : 0;
+}
+
+uint64_t raise_descriptor_limit() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return 0;
+  if (limit.rlim_cur < limit.rlim_max) {
+    const rlimit raised{limit.rlim_max, limit.rlim_max};
+    if (::setrlimit(RLIMIT_NOFILE, &raised) == 0) limit = raised;
+  }
+  return limit.rlim_cur;
+}
+
+void prepare_descriptor_table(uint32_t descriptors) {
+  ::unshare(CLONE_FILES);
+  const int highest = ::fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, static_cast<int>(descriptors) - 1);
+  if (highest >= 0) ::close(highest);
+}
+
+void* reserve_memory(size_t bytes) {
+  void* memory = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (memory == MAP_FAILED) return nullptr;
+  // Huge pages would make one connection cost 2 MiB where they are set to `always`.
+  ::madvise(memory, bytes, MADV_NOHUGEPAGE);
+  return memory;
+}
+
+void release_memory(void* memory, size_t bytes) { ::munmap(memory, bytes); }
+
+void forget_pages(void* memory, size_t bytes) { ::madvise(memory, bytes, MADV_DONTNEED); }
+
+int create_shared(const char* name, size_t bytes) {
+  const int fd = ::memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+  if (fd < 0) return -1;
+  if (::ftruncate(fd, static_cast<off_t>(bytes)) != 0 ||
+      ::fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0) {
+    ::close(fd);
+    return -1;
+  }
+  return fd;
+}
+
+void* map_shared(int fd, size_t bytes) {
+  void* memory = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+  return memory == MAP_FAILED ? nullptr : memory;
+}
+
+void ignore_group_signals() {
+  struct sigaction ignore {};
+  ignore.sa_handler = SIG_IGN;
+  for (const int signal : {SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2, SIGPIPE}) {
+    ::sigaction(signal, &ignore, nullptr);
+  }
+}
+
+bool die_with_parent(uint32_t parent) {
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  return ::getppid() == static_cast<pid_t>(parent);
+}
+
+void forbid_new_privileges() { ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); }
+
+int open_dialing_socket(const sockaddr* source, uint32_t source_bytes) {
+  const int family = source->sa_family;
+  const int fd = ::socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (fd < 0 || family == AF_UNIX) return fd;
+  const int on = 1;
+  ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  ::setsockopt(fd, SOL_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on);
+  // Low and high half in one word; the sysctl's range still cuts it.
+  const uint32_t every_port = (65535U << 16) | 1024U;
+  ::setsockopt(fd, SOL_IP, IP_LOCAL_PORT_RANGE, &every_port, sizeof every_port);
+  if (::bind(fd, source, source_bytes) == 0) return fd;
+  const int error = errno;
+  ::close(fd);
+  errno = error;
+  return -1;
+}
+
+IoResult connect(int fd, const sockaddr* target, uint32_t target_bytes) {
+  if (::connect(fd, target, target_bytes) == 0) return {IoStatus::kDone, 0, 0};
+  if (errno == EINPROGRESS) return {IoStatus::kAgain, 0, 0};
+  return {IoStatus::kFailed, 0, errno};
+}
+
+int socket_error(int fd) {
+  int error = 0;
+  socklen_t size = sizeof error;
+  return ::getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) == 0 ? error : errno;
+}
+
+}  // namespace megacomet::sys

@@ -1,0 +1,169 @@
+// Reading, sending and closing accepted connections. See transport.h.
+#include "transport.h"
+
+#include "check.h"
+#include "sys.h"
+
+namespace megacomet {
+
+namespace {
+
+Counter counter_of(CloseCause cause) {
+  switch (cause) {
+    case CloseCause::kPeer:
+      return Counter::kClosedPeerTotal;
+    case CloseCause::kReset:
+      return Counter::kClosedResetTotal;
+    case CloseCause::kIdle:
+      return Counter::kClosedIdleTotal;
+    case CloseCause::kDrain:
+      return Counter::kClosedDrainTotal;
+    case CloseCause::kUnwatched:
+      break;
+  }
+  return Counter::kClosedUnwatchedTotal;
+}
+
+}  // namespace
+
+Transport::Transport(struct ev_loop* loop,
+                     Admission* admission,
+                     Counters* counters,
+                     const Protocol* const* protocols)
+    : loop_(loop), admission_(admission), counters_(counters), protocols_(protocols) {}
+
+Transport::~Transport() {
+  // The kernel closes the descriptors with the process; only what is on the heap is given back.
+  connections_.visit(0, connections_.capacity(), [](const Connection& connection) {
+    delete connection.outbox;
+    return true;
+  });
+}
+
+void Transport::adopt(int fd, uint8_t protocol) {
+  Connection* connection = connections_.occupy(fd);
+  MC_CHECK(connection->state == ConnectionState::kFree);
+  connection->generation = ++generation_;
+  connection->protocol = protocol;
+  change_state(connection, ConnectionState::kOpen);
+  touch(connection);
+  ev_io_init(&connection->watcher, on_event, fd, EV_READ);
+  connection->watcher.data = this;
+  ev_io_start(loop_, &connection->watcher);
+  counters_->add(Counter::kAcceptedTotal);
+}
+
+void Transport::tick(uint16_t now) {
+  now_ = now;
+  connections_.trim();
+}
+
+void Transport::on_event(struct ev_loop*, ev_io* watcher, int revents) {
+  auto* self = static_cast<Transport*>(watcher->data);
+  auto* connection = reinterpret_cast<Connection*>(watcher);
+  if ((revents & EV_ERROR) != 0) {
+    self->close(connection, CloseCause::kUnwatched);
+  } else if (connection->state == ConnectionState::kOwing) {
+    self->flush(connection);
+  } else {
+    self->read(connection);
+  }
+}
+
+void Transport::read(Connection* connection) {
+  const sys::IoResult result = sys::receive(connection->fd(), buffer_.data(), buffer_.size());
+  switch (result.status) {
+    case sys::IoStatus::kDone:
+      counters_->add(Counter::kBytesReceivedTotal, result.bytes);
+      touch(connection);
+      protocols_[connection->protocol]->on_bytes(*this, connection, buffer_.data(), result.bytes);
+      return;
+    case sys::IoStatus::kAgain:
+      return;
+    case sys::IoStatus::kEnd:
+      // All that was owed has been handed to the kernel: a connection that owes does not read.
+      close(connection, CloseCause::kPeer);
+      return;
+    case sys::IoStatus::kFailed:
+      close(connection, CloseCause::kReset);
+      return;
+  }
+}
+
+void Transport::send(Connection* connection, const uint8_t* bytes, size_t size) {
+  if (connection->state == ConnectionState::kOwing) {
+    owe(connection, bytes, size);
+    return;
+  }
+  const sys::IoResult result = sys::send(connection->fd(), bytes, size);
+  if (result.status == sys::IoStatus::kFailed) {
+    close(connection, CloseCause::kReset);
+    return;
+  }
+  counters_->add(Counter::kBytesSentTotal, result.bytes);
+  if (result.bytes == size) return;
+  counters_->add(Counter::kShortWritesTotal);
+  owe(connection, bytes + result.bytes, size - result.bytes);
+}
+
+void Transport::owe(Connection* connection, const uint8_t* bytes, size_t size) {
+  const bool is_first = connection->outbox == nullptr;
+  if (is_first) connection->outbox = new Outbox(bounds::kOutboxBytesMax);
+  // Cannot be passed: while anything is owed nothing is read, and one read is the limit.
+  MC_CHECK(connection->outbox->append(bytes, size));
+  counters_->add(Counter::kOutboxBytes, size);
+  if (!is_first) return;
+  counters_->add(Counter::kOutboxConnections);
+  change_state(connection, ConnectionState::kOwing);
+  watch(connection, EV_WRITE);
+}
+
+void Transport::flush(Connection* connection) {
+  Outbox* outbox = connection->outbox;
+  const sys::IoResult result = sys::send(connection->fd(), outbox->data(), outbox->size());
+  if (result.status == sys::IoStatus::kAgain) return;
+  if (result.status == sys::IoStatus::kFailed) {
+    close(connection, CloseCause::kReset);
+    return;
+  }
+  touch(connection);
+  outbox->consume(result.bytes);
+  counters_->add(Counter::kBytesSentTotal, result.bytes);
+  counters_->subtract(Counter::kOutboxBytes, result.bytes);
+  if (!outbox->is_empty()) return;
+  delete outbox;
+  connection->outbox = nullptr;
+  counters_->subtract(Counter::kOutboxConnections);
+  change_state(connection, ConnectionState::kOpen);
+  watch(connection, EV_READ);
+}
+
+void Transport::close(Connection* connection, CloseCause cause) {
+  const int fd = connection->fd();
+  // Stop, then close: see libev.h, rule 2.
+  ev_io_stop(loop_, &connection->watcher);
+  if (connection->outbox != nullptr) {
+    counters_->subtract(Counter::kOutboxConnections);
+    counters_->subtract(Counter::kOutboxBytes, connection->outbox->size());
+    delete connection->outbox;
+    connection->outbox = nullptr;
+  }
+  change_state(connection, ConnectionState::kFree);
+  connections_.release(fd);
+  sys::close(fd);
+  counters_->add(Counter::kClosedTotal);
+  counters_->add(counter_of(cause));
+  admission_->leave();
+}
+
+void Transport::watch(Connection* connection, int events) {
+  ev_io_stop(loop_, &connection->watcher);
+  ev_io_modify(&connection->watcher, events);
+  ev_io_start(loop_, &connection->watcher);
+}
+
+void Transport::touch(Connection* connection) {
+  connection->deadline = static_cast<uint16_t>(now_ + idle_timeout_s_);
+}
+
+}  // namespace megacomet
