@@ -122,7 +122,7 @@ const PLOTS_SCRIPT = String.raw`
       ...options,
     }, data, target);
     new ResizeObserver(() => {
-      
+      plot.setSize({ width: target.clientWidth, height: HEIGHT });
     }).observe(target);
     matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => plot.redraw());
   }
