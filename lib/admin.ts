@@ -76,7 +76,8 @@ export class Admin {
   listen(host: string, port: number): Promise<number> {
     return new Promise((resolve, reject) => {
       this.#server.once('error', (error: NodeJS.ErrnoException) => {
-        const hint = error.code === 'EADDRINUSE' ? 'choose another --admin-port' : 'see --admin-host';
+        const hint =
+          error.code === 'EADDRINUSE' ? 'choose another --admin-port' : 'see --admin-host';
         reject(
           new MegacometError(
             'ERR_ADMIN_LISTEN',

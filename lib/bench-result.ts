@@ -54,6 +54,8 @@ export interface Hold {
   seconds: number;
   /** Connections that ended although the bench had not closed them. */
   lost: number;
+  /** Processor time of the server meanwhile, as a share of one core (0.01 is 1 %), or null. */
+  serverCpuShare?: number | null;
 }
 
 /** The round in which every open connection was asked once: each must answer what it was sent. */
@@ -84,6 +86,8 @@ export interface Active {
   messages: number;
   /** Messages sent and answered, divided by `seconds`. */
   messagesPerSecond: number;
+  /** Processor time of the server for each message, microseconds, or null. */
+  serverCpuMicrosecondsPerMessage?: number | null;
   /** Time to answer, of these messages. */
   latency: Latency;
 }

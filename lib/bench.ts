@@ -3,15 +3,22 @@ import { availableParallelism, release, totalmem } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { getSystemErrorName } from 'node:util';
 
-import { fetchStats } from './admin-client.js';
-import type { Active, BenchResult, Latency, Ramp, ServerCost, Verify } from './bench-result.js';
+import type {
+  Active,
+  BenchResult,
+  Hold,
+  Latency,
+  Ramp,
+  ServerCost,
+  Verify,
+} from './bench-result.js';
 import { MegacometError } from './errors.js';
 import { Fleet, PHASE, type FleetProgress, type PhaseEnd } from './fleet.js';
-import { procReader, readCores, readCpuUs, readDescriptorLimit, readMemInfo } from './kernel.js';
+import { procReader, readCores, readDescriptorLimit } from './kernel.js';
 import type { Address } from './listening.js';
 import { addon, packageVersion } from './native.js';
 import { planSources } from './ports.js';
-import type { Stats } from './stats.js';
+import { ServerWatch } from './server-watch.js';
 
 export interface BenchOptions {
   readonly targets: readonly Address[];
@@ -33,6 +40,8 @@ export interface BenchOptions {
   readonly connectTimeout: number;
   /** Admin server of the target, `HOST:PORT`. */
   readonly admin: string;
+  /** Processes of a server that has no admin server of ours, to watch instead. */
+  readonly serverPids?: readonly number[];
   /** The command line, for the result. */
   readonly command: string;
 }
@@ -55,8 +64,6 @@ export type OnProgress = (progress: BenchProgress) => void;
 const SAMPLE_MS = 250;
 /** Descriptors of a dialer besides its connections. */
 const DIALER_DESCRIPTORS = 32;
-/** Two bind buckets per client port; the rest of a pair is the same on both ends (kernel 6.18). */
-const CLIENT_EXTRA_BYTES = 256;
 
 function shareOut(total: number, parts: number): number[] {
   return Array.from(
@@ -119,98 +126,12 @@ export function toLatency(end: PhaseEnd): Latency {
   };
 }
 
-/** The server's memory and CPU while the run goes on, when it is on this machine. */
-class ServerWatch {
-  readonly #admin: string;
-  readonly #before: Stats;
-  readonly #slabBefore: number;
-  readonly #cpuBefore: number;
-  readonly #startedAtMs = performance.now();
-  readonly #curve: ServerCost['memoryCurve'] = [];
-  #isPolling = false;
-
-  private constructor(admin: string, before: Stats) {
-    this.#admin = admin;
-    this.#before = before;
-    this.#slabBefore = readMemInfo(procReader, 'Slab') ?? 0;
-    this.#cpuBefore = cpuOf(before);
-  }
-
-  /** Null if no admin server of the target answers on this machine. */
-  static async start(options: BenchOptions): Promise<ServerWatch | null> {
-    const isLocal = options.targets.every(
-      ({ host, isUnix }) => isUnix || host.startsWith('127.') || host === '::1',
-    );
-    if (!isLocal) return null;
-    try {
-      const stats = await fetchStats(options.admin);
-      // Another server may have the default admin port.
-      const serves = (target: Address): boolean =>
-        stats.listen.some((text) => text.endsWith(`:${target.isUnix ? target.host : target.port}`));
-      return options.targets.every(serves) ? new ServerWatch(options.admin, stats) : null;
-    } catch {
-      return null;
-    }
-  }
-
-  /** Takes a sample, unless one is under way. */
-  async sample(): Promise<void> {
-    if (this.#isPolling) return;
-    this.#isPolling = true;
-    try {
-      this.#add(await fetchStats(this.#admin));
-    } catch {
-      // A server too busy to answer leaves a gap in the curve; the last sample must succeed.
-    } finally {
-      this.#isPolling = false;
-    }
-  }
-
-  #add(stats: Stats): void {
-    const connections = Number(stats.totals['connections'] ?? 0);
-    const slab = (readMemInfo(procReader, 'Slab') ?? 0) - this.#slabBefore;
-    this.#curve.push({
-      seconds: (performance.now() - this.#startedAtMs) / 1000,
-      connections,
-      userBytes: stats.memory.privateBytes - this.#before.memory.privateBytes,
-      kernelBytes: Math.max(0, (slab - CLIENT_EXTRA_BYTES * connections) / 2),
-    });
-  }
-
-  /** Sums up after the ramp. */
-  async finish(): Promise<ServerCost> {
-    // Private memory is read at most once a second; a little later it is that of all connections.
-    await sleep(1500);
-    const stats = await fetchStats(this.#admin);
-    this.#add(stats);
-    const accepted =
-      Number(stats.totals['acceptedTotal']) - Number(this.#before.totals['acceptedTotal']);
-    const last = this.#curve.at(-1);
-    const per = (bytes: number | undefined): number | null =>
-      bytes === undefined || accepted <= 0 ? null : bytes / accepted;
-    return {
-      version: stats.version,
-      workers: stats.workers.length,
-      userBytesPerConnection: per(last?.userBytes),
-      kernelBytesPerConnection: per(last?.kernelBytes),
-      cpuMicrosecondsPerAccept: per(cpuOf(stats) - this.#cpuBefore),
-      memoryCurve: this.#curve,
-    };
-  }
-}
-
-function cpuOf(stats: Stats): number {
-  return stats.workers.reduce(
-    (sum, { pid }) => sum + (pid === null ? 0 : (readCpuUs(procReader, pid) ?? 0)),
-    0,
-  );
-}
-
 class Run {
   readonly #fleet = new Fleet();
   readonly #options: BenchOptions;
   readonly #onProgress: OnProgress;
   readonly #failures: Record<string, number> = {};
+  #watch: ServerWatch | null = null;
 
   constructor(options: BenchOptions, onProgress: OnProgress) {
     this.#options = options;
@@ -229,9 +150,13 @@ class Run {
     const plan = planSources(shares, options.targets, options.sources);
     try {
       await this.#fleet.start(processes, 2 * readCores(procReader));
-      const watch = await ServerWatch.start(options);
-      const ramp = await this.#open(shares, plan.sources, watch);
-      const server = await watch?.finish();
+      this.#watch =
+        options.serverPids === undefined
+          ? await ServerWatch.ofAdmin(options.admin, options.targets)
+          : await ServerWatch.ofProcesses(options.serverPids);
+      this.#watch?.begin();
+      const ramp = await this.#open(shares, plan.sources);
+      const server = await this.#serverCost();
       const hold = options.hold > 0 ? await this.#hold() : undefined;
       const verify = options.verify ? await this.#verify() : undefined;
       const active = options.active > 0 ? await this.#exchange() : undefined;
@@ -264,6 +189,16 @@ class Run {
     }
   }
 
+  async #serverCost(): Promise<ServerCost | undefined> {
+    const cpuUs = this.#watch?.cpuUs() ?? 0;
+    try {
+      return await this.#watch?.finish(this.#fleet.progress().opened, cpuUs);
+    } catch {
+      // The figures of a server that does not answer are missing from the result; the run goes on.
+      return undefined;
+    }
+  }
+
   /** Waits for a phase and looks at the progress meanwhile. */
   async #phase(phase: number, look: (progress: FleetProgress) => void): Promise<PhaseEnd> {
     const timer = setInterval(() => {
@@ -281,18 +216,16 @@ class Run {
     }
   }
 
-  async #open(
-    shares: readonly number[],
-    sources: readonly (readonly string[])[],
-    watch: ServerWatch | null,
-  ): Promise<Ramp> {
+  async #open(shares: readonly number[], sources: readonly (readonly string[])[]): Promise<Ramp> {
     const { targets, rate, connectTimeout, connections } = this.#options;
     this.#fleet.order('Dial', (index) => ({
       parent: process.pid,
       connections: shares[index] ?? 0,
       rateMilli: Math.ceil((rate * 1000) / shares.length),
       connectTimeoutS: connectTimeout,
-      targets: targets.map(({ isUnix, host, port }) => (isUnix ? `unix ${host}` : `${host} ${port}`)),
+      targets: targets.map(({ isUnix, host, port }) =>
+        isUnix ? `unix ${host}` : `${host} ${port}`,
+      ),
       sources: sources[index] ?? [],
     }));
     const curve: Ramp['curve'] = [{ seconds: 0, opened: 0, failed: 0 }];
@@ -303,21 +236,29 @@ class Run {
       this.#onProgress({ phase: 'open', done: opened, total: connections, failed, perSecond });
       if (seconds - sampledAt < 1) return;
       sampledAt = seconds;
-      void watch?.sample();
+      void this.#watch?.sample(opened);
     });
     const { seconds, opened } = progress;
     return { seconds, connectionsPerSecond: seconds > 0 ? opened / seconds : 0, curve };
   }
 
-  async #hold(): Promise<{ seconds: number; lost: number }> {
+  async #hold(): Promise<Hold> {
     const { hold } = this.#options;
+    this.#watch?.begin();
     const endsAtMs = performance.now() + hold * 1000;
     for (;;) {
       const leftMs = endsAtMs - performance.now();
       const { lost, failed } = this.#fleet.progress();
       const done = Math.min(hold, hold - leftMs / 1000);
       this.#onProgress({ phase: 'hold', done, total: hold, failed: failed + lost, perSecond: 0 });
-      if (leftMs <= 0) return { seconds: hold, lost };
+      if (leftMs <= 0) {
+        const cpuUs = this.#watch?.cpuUs();
+        return {
+          seconds: hold,
+          lost,
+          serverCpuShare: cpuUs === undefined ? null : cpuUs / hold / 1e6,
+        };
+      }
       await sleep(Math.min(SAMPLE_MS, leftMs));
     }
   }
@@ -344,6 +285,7 @@ class Run {
   async #exchange(): Promise<Active> {
     const { active, messageSize, duration } = this.#options;
     const shares = shareOut(active, this.#fleet.size);
+    this.#watch?.begin();
     this.#fleet.order('Exchange', (index) => ({
       connections: shares[index] ?? 0,
       messageBytes: messageSize,
@@ -355,7 +297,10 @@ class Run {
       this.#onProgress({ phase: 'exchange', done, total: duration, failed: lost, perSecond });
     });
     const { messages } = end.progress;
+    const cpuUs = this.#watch?.cpuUs();
     return {
+      serverCpuMicrosecondsPerMessage:
+        cpuUs === undefined || messages === 0 ? null : cpuUs / messages,
       connections: active,
       messageBytes: messageSize,
       seconds: duration,

@@ -90,7 +90,10 @@ function machineCeilings(limits: MachineLimits, workers: number): Ceiling[] {
     },
   ];
   if (limits.filesFree !== null) {
-    ceilings.push({ connections: limits.filesFree, name: `fs.file-max (${limits.filesFree} left)` });
+    ceilings.push({
+      connections: limits.filesFree,
+      name: `fs.file-max (${limits.filesFree} left)`,
+    });
   }
   if (limits.epollWatches !== null) {
     ceilings.push({

@@ -20,13 +20,17 @@ function print(text: string): void {
 }
 
 function toOption(spec: OptionSpec): Option {
-  const flags = spec.kind === 'flag' ? `--${spec.name}` : `--${spec.name} <${spec.value ?? 'WORD'}>`;
+  const flags =
+    spec.kind === 'flag' ? `--${spec.name}` : `--${spec.name} <${spec.value ?? 'WORD'}>`;
   const option = new Option(flags, spec.help);
   if (spec.choices !== undefined) option.description += ` One of: ${spec.choices.join(', ')}.`;
   if (spec.default !== undefined) option.description += ` Default: ${String(spec.default)}.`;
   option.description += ` [${environmentNameOf(spec.name)}]`;
   if (spec.kind === 'list') {
-    option.argParser((value: string, previous: string[] | undefined) => [...(previous ?? []), value]);
+    option.argParser((value: string, previous: string[] | undefined) => [
+      ...(previous ?? []),
+      value,
+    ]);
   }
   return option;
 }
@@ -80,7 +84,7 @@ function complain(error: unknown): number {
 /** Runs the command line `argv` and sets the exit code of this process. */
 export async function main(argv: readonly string[]): Promise<void> {
   try {
-    await makeProgram().parseAsync(argv as string[]);
+    await makeProgram().parseAsync(argv);
   } catch (error) {
     process.exitCode = complain(error);
   }

@@ -74,7 +74,7 @@ function fromEnvironment(env: NodeJS.ProcessEnv, specs: readonly OptionSpec[]): 
 function checkEnvironment(env: NodeJS.ProcessEnv): void {
   const known = OPTIONS.map((spec) => environmentNameOf(spec.name));
   for (const name of Object.keys(env)) {
-    if (!name.startsWith(PREFIX) || (known as string[]).includes(name)) continue;
+    if (!name.startsWith(PREFIX) || known.includes(name)) continue;
     const guess = nearest(name, known);
     const hint = guess === undefined ? '' : ` (did you mean ${guess}?)`;
     throw new MegacometError('ERR_OPTION_UNKNOWN', `environment: ${name} is no option${hint}`);

@@ -190,7 +190,9 @@ export class Fleet {
         dialer.latency = frame.fields;
         break;
       case 'Log':
-        this.fail(new MegacometError('ERR_WORKER_START', `a dialer refused: ${frame.fields.message}`));
+        this.fail(
+          new MegacometError('ERR_WORKER_START', `a dialer refused: ${frame.fields.message}`),
+        );
         break;
       default:
         return;

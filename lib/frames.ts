@@ -1,4 +1,4 @@
-// The manager's codec for control frames, built from the addon's own list of them. Level 1.
+// The manager's codec for control frames, built from the addon's own list of them. Level 2.
 // The layout stands once, in native/frames.h: here are only the types for TypeScript.
 import { addon } from './native.js';
 
@@ -54,7 +54,9 @@ export interface Frames {
 export type FrameName = keyof Frames;
 
 /** A received frame: its name tells the type of its fields. */
-export type Frame = { [N in FrameName]: { readonly name: N; readonly fields: Frames[N] } }[FrameName];
+export type Frame = {
+  [N in FrameName]: { readonly name: N; readonly fields: Frames[N] };
+}[FrameName];
 
 type Value = bigint | number | string | readonly number[] | readonly string[];
 

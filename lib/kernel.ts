@@ -1,5 +1,5 @@
 // What the kernel tells in /proc and /sys, read through an injected reader. Level 1.
-// Never lists sockets: at a million of them /proc/net/tcp costs 1.4 s of kernel time, sockstat none.
+// Never lists sockets: a million of them in /proc/net/tcp cost 1.4 s of kernel time.
 import { readFileSync, readdirSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 
@@ -126,7 +126,9 @@ export function readDescriptorLimit(read: Reader): number {
     read('/proc/self/limits') ?? '',
   );
   const hard = match?.[2];
-  return hard === undefined || hard === 'unlimited' ? (sysctl(read, 'fs.nr_open') ?? 1024) : Number(hard);
+  return hard === undefined || hard === 'unlimited'
+    ? (sysctl(read, 'fs.nr_open') ?? 1024)
+    : Number(hard);
 }
 
 /** Whether this process has a capability, by its bit number (see capabilities(7)). */

@@ -62,7 +62,10 @@ function bindError(address: Address, error: number, call: string): MegacometErro
     EMFILE: 'the limit of open files is reached',
   };
   const rule = rules[name] ?? `${call} failed`;
-  return new MegacometError('ERR_LISTEN', `cannot listen on ${formatAddress(address)}: ${rule} (${name})`);
+  return new MegacometError(
+    'ERR_LISTEN',
+    `cannot listen on ${formatAddress(address)}: ${rule} (${name})`,
+  );
 }
 
 /** The sockets of one address: one per slot, or one that all share (a unix socket). */

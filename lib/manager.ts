@@ -207,9 +207,12 @@ export class Manager extends EventEmitter<{ worker: [WorkerEvent] }> {
     const later = waiting.map((slot) => slot.startAtMs - nowMs).filter((ms) => ms > 0);
     clearTimeout(this.#startTimer);
     if (later.length === 0) return;
-    this.#startTimer = setTimeout(() => {
-      this.#startDue();
-    }, Math.min(...later) + 1);
+    this.#startTimer = setTimeout(
+      () => {
+        this.#startDue();
+      },
+      Math.min(...later) + 1,
+    );
   }
 
   #startSlot(record: SlotRecord): void {
@@ -350,7 +353,11 @@ export class Manager extends EventEmitter<{ worker: [WorkerEvent] }> {
   /** Books a dead worker, or a start that failed, and plans the next start. */
   #settle(record: SlotRecord, cause: string): void {
     this.registry.ended(record.slot, performance.now(), true);
-    if (this.#onStarted !== undefined && !record.hasServed && record.failures >= START_FAILURES_MAX) {
+    if (
+      this.#onStarted !== undefined &&
+      !record.hasServed &&
+      record.failures >= START_FAILURES_MAX
+    ) {
       this.#onStarted.reject(
         new MegacometError(
           'ERR_WORKER_START',

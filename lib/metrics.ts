@@ -45,7 +45,12 @@ function addWorkerCounters(registry: Registry, stats: () => Stats): void {
   }
 }
 
-function addGauge(registry: Registry, name: string, help: string, value: () => number | null): void {
+function addGauge(
+  registry: Registry,
+  name: string,
+  help: string,
+  value: () => number | null,
+): void {
   new Gauge({
     name: PREFIX + name,
     help,
@@ -79,11 +84,17 @@ function lagHistogram(stats: Stats): object {
 }
 
 function addServerMetrics(registry: Registry, stats: () => Stats): void {
-  addGauge(registry, 'uptime_seconds', 'Seconds since the server began to listen.', () =>
-    stats().uptimeSeconds,
+  addGauge(
+    registry,
+    'uptime_seconds',
+    'Seconds since the server began to listen.',
+    () => stats().uptimeSeconds,
   );
-  addGauge(registry, 'server_connections_max', 'Connections that the server may hold.', () =>
-    stats().maxConnections,
+  addGauge(
+    registry,
+    'server_connections_max',
+    'Connections that the server may hold.',
+    () => stats().maxConnections,
   );
   addGauge(
     registry,
@@ -98,7 +109,8 @@ function addServerMetrics(registry: Registry, stats: () => Stats): void {
     registers: [registry],
     collect() {
       this.reset();
-      for (const { slot, restarts } of stats().workers) this.inc({ worker: String(slot) }, restarts);
+      for (const { slot, restarts } of stats().workers)
+        this.inc({ worker: String(slot) }, restarts);
     },
   });
   addGauge(

@@ -82,9 +82,8 @@ const require = createRequire(packageFile);
 export const packageRoot = dirname(packageFile);
 
 /** The version of this package. */
-export const packageVersion = (
-  JSON.parse(readFileSync(packageFile, 'utf8')) as { version: string }
-).version;
+export const packageVersion = (JSON.parse(readFileSync(packageFile, 'utf8')) as { version: string })
+  .version;
 
 function findAddon(): string {
   const build = require('node-gyp-build') as { path(root: string): string };

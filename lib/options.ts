@@ -18,6 +18,8 @@ export interface OptionSpec {
   /** A word that is allowed besides numbers. */
   readonly word?: string;
   readonly default?: boolean | number | string | readonly string[];
+  /** Only the command line has it, createServer() has not. */
+  readonly isCommandLineOnly?: boolean;
   /** May change while the server runs (SIGHUP). */
   readonly reloadable?: boolean;
   readonly help: string;
@@ -34,6 +36,7 @@ export const OPTIONS = [
   {
     name: 'config',
     commands: SERVE,
+    isCommandLineOnly: true,
     kind: 'text',
     value: 'FILE',
     help: 'JSON file with options; keys are the long names, such as "max-connections".',
@@ -61,7 +64,7 @@ export const OPTIONS = [
     commands: SERVE,
     kind: 'list',
     value: 'ADDRESS',
-    help: 'Listen on HOST:PORT, [V6]:PORT or unix:PATH instead of --host and --port; repeatable.',
+    help: 'HOST:PORT, [V6]:PORT or unix:PATH, instead of --host and --port; repeatable.',
   },
   {
     name: 'workers',
@@ -111,7 +114,7 @@ export const OPTIONS = [
     max: SECONDS_MAX,
     default: 0,
     reloadable: true,
-    help: 'Close a connection after so many seconds without a byte (at most a quarter later); 0 never.',
+    help: 'Seconds without a byte until a connection is closed, at most a quarter later; 0 never.',
   },
   {
     name: 'accept-rate',
@@ -122,7 +125,7 @@ export const OPTIONS = [
     max: 1_000_000,
     default: 0,
     reloadable: true,
-    help: 'Connections accepted per second by the whole server, split over its workers; 0 is no limit.',
+    help: 'Connections accepted per second, split evenly over the workers; 0 is no limit.',
   },
   {
     name: 'keepalive',
@@ -132,7 +135,7 @@ export const OPTIONS = [
     min: 0,
     max: SECONDS_MAX,
     default: 240,
-    help: 'Seconds of silence before TCP keep-alive probes, which find vanished peers; 0 sends none.',
+    help: 'Seconds of silence until TCP keep-alive probes look for the peer; 0 sends none.',
   },
   {
     name: 'heartbeat-limit',
@@ -165,6 +168,7 @@ export const OPTIONS = [
   {
     name: 'drain',
     commands: SERVE,
+    isCommandLineOnly: true,
     kind: 'seconds',
     value: 'S',
     min: 0,
@@ -183,6 +187,7 @@ export const OPTIONS = [
   {
     name: 'log-level',
     commands: SERVE,
+    isCommandLineOnly: true,
     kind: 'choice',
     choices: ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'],
     default: 'info',
@@ -192,6 +197,7 @@ export const OPTIONS = [
   {
     name: 'log-format',
     commands: SERVE,
+    isCommandLineOnly: true,
     kind: 'choice',
     choices: ['json', 'pretty'],
     help: 'Log lines as JSON or for people; by default pretty on a terminal.',
@@ -259,7 +265,7 @@ export const OPTIONS = [
     commands: BENCH,
     kind: 'list',
     value: 'ADDRESS',
-    help: 'Source address; repeatable. By default 127.0.0.0/8 on loopback, else the kernel chooses.',
+    help: 'Source address, repeatable; by default 127.0.0.0/8 on loopback, else the kernel's.',
   },
   {
     name: 'hold',
@@ -346,6 +352,11 @@ export type OptionValue = boolean | number | string | readonly string[];
 /** The options of one command. */
 export function optionsOf(command: string): readonly OptionSpec[] {
   return (OPTIONS as readonly OptionSpec[]).filter((spec) => spec.commands.includes(command));
+}
+
+/** The options of `serve` that createServer() takes too. */
+export function libraryOptions(): readonly OptionSpec[] {
+  return optionsOf('serve').filter((spec) => spec.isCommandLineOnly !== true);
 }
 
 /** `max-connections` as `maxConnections`. */
@@ -441,7 +452,7 @@ export function parseOption(spec: OptionSpec, label: string, raw: unknown): Opti
       return parseList(label, raw);
     case 'integer':
     case 'seconds':
-      if (spec.word !== undefined && raw === spec.word) return raw as string;
+      if (spec.word !== undefined && raw === spec.word) return raw;
       return parseNumber(spec, label, raw);
     case 'choice':
       if (typeof raw === 'string' && (spec.choices ?? []).includes(raw)) return raw;

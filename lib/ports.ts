@@ -1,4 +1,4 @@
-// Source addresses and ports of a bench run: how many there are, and raising their range. Level 2.
+// Source addresses and ports of a bench run: how many there are, and raising their range. Level 3.
 import { writeFileSync } from 'node:fs';
 import { isIPv4, isIPv6 } from 'node:net';
 

@@ -52,7 +52,7 @@ export class Registry {
   constructor(count: number) {
     this.slots = Array.from({ length: count }, (_, slot) => ({
       slot,
-      state: 'waiting' as SlotState,
+      state: 'waiting',
       pid: null,
       generation: 0,
       failures: 0,

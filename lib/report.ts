@@ -69,6 +69,10 @@ function connectionRows(result: BenchResult): Row[] {
   }
   if (hold !== undefined) {
     rows.push(['lost', formatCount(hold.lost), `while held for ${formatSeconds(hold.seconds)}`]);
+    const { serverCpuShare: share } = hold;
+    if (typeof share === 'number') {
+      rows.push(['idle CPU', (share * 100).toFixed(2), '% of a core, all workers']);
+    }
   }
   return rows;
 }
@@ -85,12 +89,16 @@ function answerRows({ verify }: BenchResult): Row[] {
 
 function trafficRows({ active }: BenchResult): Row[] {
   if (active === undefined) return [];
-  return [
+  const rows: Row[] = [
     ['connections', formatCount(active.connections), 'sending without pause'],
     ['message', formatCount(active.messageBytes), 'bytes'],
     ['messages', formatCount(active.messages), `in ${formatSeconds(active.seconds)}`],
     ['rate', formatCount(active.messagesPerSecond), 'messages/s'],
   ];
+  const { serverCpuMicrosecondsPerMessage: cpu } = active;
+  if (typeof cpu === 'number')
+    rows.push(['CPU per message', ...splitUnit(formatMicroseconds(cpu))]);
+  return rows;
 }
 
 function costRows({ server }: BenchResult): Row[] {

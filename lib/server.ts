@@ -11,7 +11,7 @@ import { formatAddress, ListeningAddress, parseAddress, type Address } from './l
 import { silentLogger, type Logger } from './logger.js';
 import { Manager, type WorkerEvent } from './manager.js';
 import { addon, type Segment } from './native.js';
-import { keyOf, optionsOf, parseOption, unknownOption } from './options.js';
+import { keyOf, libraryOptions, parseOption, unknownOption } from './options.js';
 import { checkRuntime } from './spawn.js';
 import { collectStats, WorkerMemory, type Stats } from './stats.js';
 
@@ -71,11 +71,8 @@ type Filled = Required<
 > &
   Pick<ServerOptions, 'adminPort' | 'listen' | 'maxConnections' | 'user'>;
 
-/** Options that only the command line has. */
-const NOT_LIBRARY = ['config', 'drain', 'log-level', 'log-format'];
-
 function fill(options: ServerOptions): Filled {
-  const specs = optionsOf('serve').filter((spec) => !NOT_LIBRARY.includes(spec.name));
+  const specs = libraryOptions();
   const keys = specs.map((spec) => keyOf(spec.name));
   const given: Record<string, unknown> = {};
   for (const [key, raw] of Object.entries(options)) {
@@ -84,8 +81,9 @@ function fill(options: ServerOptions): Filled {
     if (spec === undefined) throw unknownOption('createServer', key, [...keys, 'logger']);
     given[key] = parseOption(spec, `createServer: ${key}`, raw);
   }
-  const { adminPort: _, ...defaults } = defaultsOf(specs);
-  return { ...defaults, ...given } as unknown as Filled;
+  // Without a port the library has no admin server; the command line always gives one.
+  const withDefault = specs.filter((spec) => spec.name !== 'admin-port');
+  return { ...defaultsOf(withDefault), ...given } as unknown as Filled;
 }
 
 function addressesOf(options: Filled, log: Logger): Address[] {
@@ -189,12 +187,20 @@ export class Server extends EventEmitter<ServerEvents> {
     const identity = identityOf(options.user);
     const addresses = addressesOf(options, this.#log);
     const limits = readMachineLimits(procReader);
-    const capacity = planCapacity(limits, options.workers, options.maxConnections, addresses.length);
+    const capacity = planCapacity(
+      limits,
+      options.workers,
+      options.maxConnections,
+      addresses.length,
+    );
     this.#capacity = capacity;
     if (capacity.warning !== null) this.#log.warn({}, capacity.warning);
     const somaxconn = sysctl(procReader, 'net.core.somaxconn');
     if (somaxconn !== null && somaxconn < options.backlog) {
-      this.#log.warn({ somaxconn, backlog: options.backlog }, 'net.core.somaxconn cuts the backlog');
+      this.#log.warn(
+        { somaxconn, backlog: options.backlog },
+        'net.core.somaxconn cuts the backlog',
+      );
     }
     for (const address of addresses) {
       const takesIpv4 = (other: Address): boolean =>
@@ -301,7 +307,11 @@ export class Server extends EventEmitter<ServerEvents> {
     const isDraining = this.#manager?.isStopping ?? false;
     // Every worker serves every address, so their capacities are the same.
     const isHalf = slots.length > 0 && notServing.length * 2 <= slots.length;
-    return { isReady: isHalf && !isDraining && this.#phase === 'listening', isDraining, notServing };
+    return {
+      isReady: isHalf && !isDraining && this.#phase === 'listening',
+      isDraining,
+      notServing,
+    };
   }
 
   /**

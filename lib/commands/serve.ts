@@ -3,17 +3,26 @@ import { constants } from 'node:os';
 
 import { readSettings, type Settings } from '../config.js';
 import { createLogger } from '../logger.js';
+import { keyOf, libraryOptions } from '../options.js';
 import { Server, type ServerOptions } from '../server.js';
 
 type CommandLogger = ReturnType<typeof createLogger>;
 
 function serverOptions(settings: Settings, logger: CommandLogger): ServerOptions {
-  const { config: _, drain: _drain, logLevel: _level, logFormat: _format, ...rest } = settings;
-  return { ...rest, logger } as ServerOptions;
+  const options: Settings = {};
+  for (const key of libraryOptions().map((spec) => keyOf(spec.name))) {
+    const value = settings[key];
+    if (value !== undefined) options[key] = value;
+  }
+  return { ...options, logger };
 }
 
 /** Re-reads what may change while the server runs; a mistake keeps the old values. */
-function reload(server: Server, flags: Record<string, unknown>, log: CommandLogger): Settings | null {
+function reload(
+  server: Server,
+  flags: Record<string, unknown>,
+  log: CommandLogger,
+): Settings | null {
   try {
     const settings = readSettings('serve', { flags, env: process.env });
     const { acceptRate, idleTimeout, maxConnections } = settings as ServerOptions;

@@ -63,7 +63,8 @@ export function formatStatus({ stats, atMs }: Snapshot, before: Snapshot | undef
     `connections  ${String(totals['connections'])} of ${stats.maxConnections}`,
     `accepted     ${String(totals['acceptedTotal'])}, refused ${String(totals['refusedTotal'])}, ` +
       `failed ${String(totals['acceptFailedTotal'])}`,
-    `closed       ${String(totals['closedTotal'])}, by crash ${String(totals['closedByCrashTotal'])}`,
+    `closed       ${String(totals['closedTotal'])}, ` +
+      `by crash ${String(totals['closedByCrashTotal'])}`,
     `memory       ${megabytes(stats.memory.privateBytes)} private` +
       (perConnection === null ? '' : `, ${perConnection.toFixed(0)} bytes per connection`),
   ].join('\n');

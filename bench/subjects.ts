@@ -1,0 +1,138 @@
+// The servers that are compared, each started as processes of its own and found by their pids.
+import { spawn, type ChildProcess } from 'node:child_process';
+import { createServer } from 'node:net';
+import path from 'node:path';
+
+import { packageRoot } from '../lib/native.js';
+import type { Baselines } from './build-baselines.js';
+
+export const SUBJECTS = ['megacomet', 'epoll', 'libev', 'node', 'go'] as const;
+export type Subject = (typeof SUBJECTS)[number];
+
+/** What a reader of the table sees. */
+export const SUBJECT_NAMES: Readonly<Record<Subject, string>> = {
+  megacomet: 'megacomet-ts',
+  epoll: 'epoll in C (the floor)',
+  libev: 'libev in C',
+  node: 'Node net',
+  go: 'Go net',
+};
+
+export interface RunningServer {
+  readonly port: number;
+  /** The processes that serve. */
+  readonly pids: readonly number[];
+  stop(): Promise<void>;
+}
+
+const START_DEADLINE_MS = 60_000;
+
+/**
+ * Below the range from which the dialers' own ports come (32768 by default): one of their ports in
+ * TIME_WAIT would refuse the listener.
+ */
+const PORT_FIRST = 12_000;
+const PORT_COUNT = 16_000;
+
+function isFree(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const probe = createServer();
+    probe.once('error', () => resolve(false));
+    probe.listen(port, () => probe.close(() => resolve(true)));
+  });
+}
+
+async function freePort(): Promise<number> {
+  for (;;) {
+    const port = PORT_FIRST + Math.floor(Math.random() * PORT_COUNT);
+    if (await isFree(port)) return port;
+  }
+}
+
+function commandOf(
+  subject: Subject,
+  baselines: Baselines,
+  port: number,
+  workers: number,
+  connections: number,
+): string[] {
+  const shape = ['--port', String(port), '--workers', String(workers)];
+  switch (subject) {
+    case 'megacomet':
+      return [
+        process.execPath,
+        path.join(packageRoot, 'lib/bin.js'),
+        'serve',
+        ...shape,
+        ...['--max-connections', String(connections), '--admin-port', '0'],
+        ...['--log-format', 'json', '--drain', '0'],
+      ];
+    case 'epoll':
+      return [baselines.epollEcho, ...shape];
+    case 'libev':
+      return [baselines.libevEcho, ...shape];
+    case 'node':
+      return [process.execPath, baselines.nodeEcho, ...shape];
+    case 'go':
+      if (baselines.goEcho === undefined) throw new Error('go is not installed');
+      return [baselines.goEcho, '-port', String(port)];
+  }
+}
+
+/** Pids once the server's output says that it is ready, else null. */
+function readyPids(subject: Subject, output: string): number[] | null {
+  if (subject !== 'megacomet') {
+    const match = /^ready ([\d ]+)$/m.exec(output);
+    return match === null ? null : (match[1] ?? '').trim().split(' ').map(Number);
+  }
+  if (!output.includes('"msg":"listening on')) return null;
+  const lines = output.split('\n').filter((line) => line.includes('"msg":"worker ready"'));
+  return lines.map((line) => (JSON.parse(line) as { pid: number }).pid);
+}
+
+function whenReady(subject: Subject, child: ChildProcess): Promise<number[]> {
+  return new Promise((resolve, reject) => {
+    let output = '';
+    const timer = setTimeout(() => {
+      reject(new Error(`${subject} was not ready in time: ${output.slice(-500)}`));
+    }, START_DEADLINE_MS);
+    child.stdout?.setEncoding('utf8').on('data', (text: string) => {
+      output += text;
+      const pids = readyPids(subject, output);
+      if (pids === null) return;
+      clearTimeout(timer);
+      resolve(pids);
+    });
+    child.once('exit', (code) => {
+      clearTimeout(timer);
+      reject(new Error(`${subject} ended with ${String(code)}: ${output.slice(-500)}`));
+    });
+  });
+}
+
+/** Starts one server and waits until it listens. */
+export async function startSubject(
+  subject: Subject,
+  baselines: Baselines,
+  workers: number,
+  connections: number,
+): Promise<RunningServer> {
+  const port = await freePort();
+  const [file = '', ...args] = commandOf(subject, baselines, port, workers, connections);
+  const child = spawn(file, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+  const ended = new Promise<void>((resolve) => child.once('close', () => resolve()));
+  try {
+    const pids = await whenReady(subject, child);
+    return {
+      port,
+      pids,
+      stop: async () => {
+        child.kill('SIGTERM');
+        await ended;
+      },
+    };
+  } catch (error) {
+    child.kill('SIGKILL');
+    throw error;
+  }
+}
