@@ -265,7 +265,7 @@ export const OPTIONS = [
     commands: BENCH,
     kind: 'list',
     value: 'ADDRESS',
-    help: 'Source address, repeatable; by default 127.0.0.0/8 on loopback, else the kernel's.',
+    help: 'Source address, repeatable; by default 127.0.0.0/8 on loopback, else any.',
   },
   {
     name: 'hold',
