@@ -85,9 +85,8 @@ function readyPids(subject: Subject, output: string): number[] | null {
     const match = /^ready ([\d ]+)$/m.exec(output);
     return match === null ? null : (match[1] ?? '').trim().split(' ').map(Number);
   }
-  if (!output.includes('"msg":"listening on')) return null;
-  const lines = output.split('\n').filter((line) => line.includes('"msg":"worker ready"'));
-  return lines.map((line) => (JSON.parse(line) as { pid: number }).pid);
+  const line = output.split('\n').find((text) => text.includes('"msg":"listening on'));
+  return line === undefined ? null : (JSON.parse(line) as { workerPids: number[] }).workerPids;
 }
 
 function whenReady(subject: Subject, child: ChildProcess): Promise<number[]> {

@@ -4,6 +4,7 @@ import pretty from 'pino-pretty';
 
 /** What the server needs of a logger; a pino instance fits. */
 export interface Logger {
+  debug(fields: object, message: string): void;
   info(fields: object, message: string): void;
   warn(fields: object, message: string): void;
   error(fields: object, message: string): void;
@@ -11,6 +12,7 @@ export interface Logger {
 
 /** Drops everything: the default inside somebody else's program. */
 export const silentLogger: Logger = {
+  debug: () => undefined,
   info: () => undefined,
   warn: () => undefined,
   error: () => undefined,

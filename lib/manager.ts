@@ -77,6 +77,8 @@ export class Manager extends EventEmitter<{ worker: [WorkerEvent] }> {
   #judgeAfterMs = 0;
   #isStopping = false;
   #hasSteeringFailed = false;
+  /** Workers among which the accept rate is split: those that serve. */
+  #sharers: number;
   #onStarted: { resolve: () => void; reject: (error: Error) => void } | undefined;
   #onStopped: (() => void) | undefined;
 
@@ -96,6 +98,7 @@ export class Manager extends EventEmitter<{ worker: [WorkerEvent] }> {
     this.#memory = memory;
     this.#log = log;
     this.registry = new Registry(options.slots);
+    this.#sharers = options.slots;
     this.segmentReader = new SegmentReader(segment, options.slots);
     for (const address of addresses) if (address.isShared) this.#watchers.set(address, new Set());
   }
@@ -188,12 +191,11 @@ export class Manager extends EventEmitter<{ worker: [WorkerEvent] }> {
   }
 
   #share(): Frames['Adjust'] {
-    const serving = Math.max(1, this.registry.count('serving', 'starting', 'late'));
     return {
       connectionsMax: this.#limits.workerConnectionsMax,
       serverConnectionsMax: this.#limits.maxConnections,
       idleTimeoutS: this.#limits.idleTimeout,
-      acceptRateMilli: Math.ceil((this.#limits.acceptRate * 1000) / serving),
+      acceptRateMilli: Math.ceil((this.#limits.acceptRate * 1000) / this.#sharers),
     };
   }
 
@@ -319,7 +321,10 @@ export class Manager extends EventEmitter<{ worker: [WorkerEvent] }> {
       return;
     }
     this.emit('worker', { slot, pid, state: 'ready' });
-    this.#log.info({ worker: slot, pid, gen: this.registry.at(slot).generation }, 'worker ready');
+    const { generation } = this.registry.at(slot);
+    // The first line of a healthy start is the one that sums it up.
+    const level = generation === 1 ? 'debug' : 'info';
+    this.#log[level]({ worker: slot, pid, gen: generation }, 'worker ready');
     this.#balance();
     this.#startDue();
     if (this.registry.slots.every((record) => record.hasServed)) {
@@ -416,9 +421,19 @@ export class Manager extends EventEmitter<{ worker: [WorkerEvent] }> {
     });
   }
 
+  /** Splits the accept rate anew when the number of workers that serve has changed. */
+  #shareRate(): void {
+    const sharers = Math.max(1, this.registry.count('serving'));
+    // While the server starts, the full number stands: the rate must not be passed.
+    if (sharers === this.#sharers || this.#onStarted !== undefined) return;
+    this.#sharers = sharers;
+    if (this.#limits.acceptRate > 0) this.adjust(this.#limits);
+  }
+
   /** Steers new connections to where there is room, and away from workers that cannot take any. */
   #balance(): void {
     if (this.#isStopping) return;
+    this.#shareRate();
     const free = this.#freePlaces();
     for (const address of this.#addresses) {
       if (address.isShared) {

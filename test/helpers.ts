@@ -1,7 +1,7 @@
 // What whole-server tests share: start the real command line in a folder of its own, talk to it,
 // and show afterwards that it left nothing behind.
-import { spawn, type ChildProcess } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { execFileSync, spawn, spawnSync, type ChildProcess } from 'node:child_process';
+import { mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs';
 import { createConnection, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -78,10 +78,13 @@ export class Command {
 
   /** Starts `node lib/bin.js ARGS`, without what the test runner puts into NODE_OPTIONS. */
   constructor(args: readonly string[], options: StartOptions = {}) {
+    const nodeOptions = options.env?.['NODE_OPTIONS'];
+    const clean =
+      nodeOptions === undefined ? ['-u', 'NODE_OPTIONS'] : [`NODE_OPTIONS=${nodeOptions}`];
     const command = [
       ...['setpriv', '--pdeathsig', 'KILL'],
       ...(options.through ?? []),
-      ...['env', '-u', 'NODE_OPTIONS', process.execPath, bin, ...args],
+      ...['env', ...clean, process.execPath, bin, ...args],
     ];
     this.child = spawn(command[0] ?? '', command.slice(1), {
       cwd: this.folder,
@@ -101,6 +104,19 @@ export class Command {
   /** The pid of the command itself: setpriv and env replace themselves. */
   get pid(): number {
     return this.child.pid ?? -1;
+  }
+
+  /** Pids of what it started and of itself, as far as they live: all have its folder as theirs. */
+  left(): number[] {
+    const pids = readdirSync('/proc').map(Number).filter(Number.isInteger);
+    return pids.filter((pid) => {
+      try {
+        // A zombie has no folder any more; a removed folder has a note behind its name.
+        return readlinkSync(`/proc/${pid}/cwd`).replace(/ \(deleted\)$/, '') === this.folder;
+      } catch {
+        return false;
+      }
+    });
   }
 
   async run(): Promise<{ code: number | null; stdout: string; stderr: string }> {
@@ -130,7 +146,8 @@ export class TestServer extends Command {
       : ['--port', '0'];
     // No drain unless the test is about it: by default it takes ten seconds.
     const drain = args.includes('--drain') ? [] : ['--drain', '0'];
-    const fixed = ['--admin-port', '0', '--log-format', 'json'];
+    const level = args.includes('--log-level') ? [] : ['--log-level', 'debug'];
+    const fixed = ['--admin-port', '0', '--log-format', 'json', ...level];
     super(['serve', ...defaults, ...drain, ...fixed, ...args], options);
     this.#test = test;
     this.#expectLog = options.expectLog ?? [];
@@ -206,7 +223,7 @@ export class TestServer extends Command {
     this.#hasStopped = true;
     const { code } = await this.ended;
     this.#test.equal(code, wantedCode, `the server exits with ${wantedCode}`);
-    await until('all workers to be gone', () => this.workerPids.every(isGone), 5000);
+    await until('all processes to be gone', () => this.left().length === 0, 5000);
     this.#test.same(this.unexpectedLog(), [], 'the log has no unexpected line');
     this.#test.equal(this.stderr, '', 'nothing on standard error');
   }
@@ -222,17 +239,20 @@ export class TestServer extends Command {
     this.child.kill('SIGCONT');
     this.child.kill('SIGKILL');
     await this.ended;
-    await until('all workers to be gone', () => this.workerPids.every(isGone), 5000);
+    await until('all processes to be gone', () => this.left().length === 0, 5000);
   }
 }
 
-/** Opens one TCP connection. */
-export function connect(port: number, host = '127.0.0.1'): Promise<Socket> {
+/** Opens one connection: to a TCP port, or to the path of a unix socket. */
+export function connect(target: number | string, host = '127.0.0.1'): Promise<Socket> {
   return new Promise((resolve, reject) => {
-    const socket = createConnection({ port, host, noDelay: true, allowHalfOpen: true });
+    const socket =
+      typeof target === 'string'
+        ? createConnection({ path: target, allowHalfOpen: true })
+        : createConnection({ port: target, host, noDelay: true, allowHalfOpen: true });
     socket.once('error', reject);
     socket.once('connect', () => {
-      socket.off('error', reject);
+      socket.off('error', reject).on('error', () => undefined);
       resolve(socket);
     });
   });
@@ -245,21 +265,20 @@ export class Clients {
   lost = 0;
   #isClosing = false;
 
-  static async open(test: Test, port: number, count: number): Promise<Clients> {
+  static async open(test: Test, target: number | string, count: number): Promise<Clients> {
     const clients = new Clients();
     test.teardown(() => {
       clients.destroy();
     });
     while (clients.sockets.length < count) {
       const batch = Math.min(100, count - clients.sockets.length);
-      await Promise.all(Array.from({ length: batch }, () => clients.add(port)));
+      await Promise.all(Array.from({ length: batch }, () => clients.add(target)));
     }
     return clients;
   }
 
-  async add(port: number): Promise<Socket> {
-    const socket = await connect(port);
-    socket.on('error', () => undefined);
+  async add(target: number | string): Promise<Socket> {
+    const socket = await connect(target);
     socket.on('end', () => socket.destroy());
     socket.on('close', () => {
       if (!this.#isClosing) this.lost++;
@@ -305,9 +324,108 @@ export function echoes(socket: Socket, bytes: Buffer, timeoutMs = 10_000): Promi
   });
 }
 
+/** Whether a client that comes now is answered. */
+export async function answers(port: number): Promise<boolean> {
+  const socket = await connect(port);
+  const isAnswered = await echoes(socket, Buffer.from('new'));
+  socket.destroy();
+  return isAnswered;
+}
+
 /** CPU time of a process and its threads, in milliseconds. */
 export function cpuMs(pid: number): number {
   // After the command name, which may hold spaces: utime and stime are fields 14 and 15.
   const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? [];
   return (Number(fields[11]) + Number(fields[12])) * 10;
+}
+
+/** Runs a small command that must succeed. */
+export function command(name: string, ...args: string[]): string {
+  return execFileSync(name, args, { encoding: 'utf8' });
+}
+
+/** Sets the soft limit of open files of a running process; the hard one stays. */
+export function limitDescriptors(pid: number, soft: number): void {
+  command('prlimit', '--pid', String(pid), `--nofile=${soft}:`);
+}
+
+/** Descriptors that a process has open. */
+export function descriptorsOf(pid: number): number[] {
+  return readdirSync(`/proc/${pid}/fd`).map(Number);
+}
+
+/** Compiles one C file of this folder; answers the path of what came out. */
+export function compile(test: Test, name: string, ...flags: string[]): string {
+  const folder = mkdtempSync(join(tmpdir(), 'megacomet-c-'));
+  test.teardown(() => {
+    rmSync(folder, { recursive: true, force: true });
+  });
+  const output = join(folder, name.replace(/\.c$/, ''));
+  const warnings = ['-Wall', '-Wextra', '-Werror'];
+  command('gcc', '-O2', ...warnings, ...flags, '-o', output, join(root, 'test', name), '-ldl');
+  return output;
+}
+
+function canTrace(): boolean {
+  return spawnSync('strace', ['-qq', '-e', 'trace=none', 'true'], { stdio: 'ignore' }).status === 0;
+}
+
+/** Why a test that injects errors is left out; false where it must run, which CI always must. */
+export const noTracing =
+  process.env['CI'] === undefined && !canTrace() ? 'strace cannot trace on this machine' : false;
+
+/** strace attached to one process, failing some of its system calls. */
+export class Injection {
+  readonly #child: ChildProcess;
+  readonly #log: string;
+
+  private constructor(child: ChildProcess, log: string) {
+    this.#child = child;
+    this.#log = log;
+  }
+
+  /**
+   * Attaches, and waits until every thread is traced.
+   *
+   * @param rules - As strace takes them: `accept4:error=EMFILE:when=1..5`, counted per thread.
+   */
+  static async attach(test: Test, pid: number, ...rules: string[]): Promise<Injection> {
+    const folder = mkdtempSync(join(tmpdir(), 'megacomet-strace-'));
+    const log = join(folder, 'log');
+    const calls = rules.map((rule) => rule.split(':')[0]).join();
+    const args = ['--pdeathsig', 'KILL', 'strace', '-f', '-qq', '-o', log, '-p', String(pid)];
+    args.push('-e', `trace=${calls}`, '-e', 'signal=none');
+    for (const rule of rules) args.push('-e', `inject=${rule}`);
+    const child = spawn('setpriv', args, { stdio: 'ignore' });
+    const injection = new Injection(child, log);
+    test.teardown(async () => {
+      await injection.detach();
+      rmSync(folder, { recursive: true, force: true });
+    });
+    await until('strace to attach', () => injection.#isAttached(pid));
+    return injection;
+  }
+
+  /** How many calls were made to fail so far. strace writes a line after the call returned. */
+  get injected(): number {
+    return readFileSync(this.#log, 'utf8').split('(INJECTED)').length - 1;
+  }
+
+  async detach(): Promise<void> {
+    const child = this.#child;
+    if (child.exitCode !== null || child.signalCode !== null) return;
+    const ended = new Promise((resolve) => child.once('close', resolve));
+    child.kill('SIGINT');
+    await ended;
+  }
+
+  #isAttached(pid: number): boolean {
+    if (this.#child.exitCode !== null) throw new Error(`strace cannot attach to ${pid}`);
+    const traced = readdirSync(`/proc/${pid}/task`).every((task) =>
+      /^TracerPid:\s+[1-9]/m.test(readFileSync(`/proc/${pid}/task/${task}/status`, 'utf8')),
+    );
+    // It waits for events once it has let every thread go on from its first stop.
+    const strace = this.#child.pid ?? 0;
+    return traced && readFileSync(`/proc/${strace}/wchan`, 'utf8') === 'do_wait';
+  }
 }

@@ -76,6 +76,7 @@ export async function serve(flags: Record<string, unknown>): Promise<number> {
         workers: capacity.workers,
         maxConnections: capacity.maxConnections,
         adminPort: server.adminPort,
+        workerPids: server.stats().workers.map(({ pid }) => pid),
       },
       `listening on ${server.addresses.join(', ')} with ${capacity.workers} workers, for ` +
         `${capacity.maxConnections} connections; the limit that binds: ${capacity.binding}`,
