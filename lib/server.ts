@@ -177,8 +177,15 @@ export class Server extends EventEmitter<ServerEvents> {
       return capacity;
     } catch (error) {
       await this.close();
+      // A close() that ran during the start ended before the start had opened its last.
+      await this.#release();
       throw error;
     }
+  }
+
+  /** Throws if close() was called since the start began; asked after every wait. */
+  #checkStarting(): void {
+    if (this.#phase !== 'starting') throw notRunning();
   }
 
   async #start(): Promise<Capacity> {
@@ -212,10 +219,12 @@ export class Server extends EventEmitter<ServerEvents> {
           v6Only: address.host !== '::' || addresses.some(takesIpv4),
         }),
       );
+      this.#checkStarting();
     }
     if (options.adminPort !== undefined) {
       this.#admin = new Admin({ stats: () => this.stats(), readiness: () => this.readiness() });
       this.#adminPort = await this.#admin.listen(options.adminHost, options.adminPort);
+      this.#checkStarting();
     }
     if (identity !== undefined && this.#dropsOwnIdentity) dropIdentity(identity);
     this.#segment = new addon.Segment(capacity.workers);
@@ -333,12 +342,16 @@ export class Server extends EventEmitter<ServerEvents> {
   async #close(drainMs: number): Promise<CloseReport> {
     this.#phase = 'closing';
     const killed = (await this.#manager?.drain(drainMs)) ?? [];
+    this.#manager = undefined;
+    await this.#release();
+    this.#phase = 'closed';
+    return { killed };
+  }
+
+  async #release(): Promise<void> {
     await this.#admin?.close();
     for (const address of this.#addresses) address.close();
     this.#segment?.close();
-    this.#manager = undefined;
-    this.#phase = 'closed';
-    return { killed };
   }
 }
 
