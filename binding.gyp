@@ -2,6 +2,7 @@
   "variables": {
     "sanitize%": "",
     "native_sources": [
+      "native/address.cc",
       "native/admission.cc",
       "native/connection.cc",
       "native/control.cc",

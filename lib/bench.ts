@@ -1,6 +1,5 @@
 // One run of the load generator: plan, open, hold, verify, exchange, measure. Level 5.
 import { availableParallelism, release, totalmem } from 'node:os';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { getSystemErrorName } from 'node:util';
 
 import type {
@@ -160,6 +159,8 @@ class Run {
       const hold = options.hold > 0 ? await this.#hold() : undefined;
       const verify = options.verify ? await this.#verify() : undefined;
       const active = options.active > 0 ? await this.#exchange() : undefined;
+      // An interrupt may have come while nothing was awaited that notices it.
+      await this.#fleet.pass(0);
       const { opened, failed } = this.#fleet.progress();
       return {
         version: packageVersion,
@@ -259,7 +260,7 @@ class Run {
           serverCpuShare: cpuUs === undefined ? null : cpuUs / hold / 1e6,
         };
       }
-      await sleep(Math.min(SAMPLE_MS, leftMs));
+      await this.#fleet.pass(Math.min(SAMPLE_MS, leftMs));
     }
   }
 

@@ -122,6 +122,20 @@ export class Fleet {
     };
   }
 
+  /** Lets time pass; ends early with the error of {@link fail}, or of a dialer that died. */
+  async pass(ms: number): Promise<void> {
+    let isOver = false;
+    const timer = setTimeout(() => {
+      isOver = true;
+      this.#onChange();
+    }, ms);
+    try {
+      await this.#until(() => isOver);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
   /** Ends whatever is awaited with an error. */
   fail(error: Error): void {
     this.#error ??= error;

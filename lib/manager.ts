@@ -242,6 +242,7 @@ export class Manager extends EventEmitter<{ worker: [WorkerEvent] }> {
       );
     } catch (error) {
       if (!(error instanceof MegacometError)) throw error;
+      this.#log.error({ worker: slot }, error.message);
       this.#settle(record, error.message);
       return;
     }

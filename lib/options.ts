@@ -369,15 +369,19 @@ export function environmentNameOf(name: string): string {
   return `MEGACOMET_${name.toUpperCase().replaceAll('-', '_')}`;
 }
 
+/** Letters to insert, drop or change; two neighbours that are swapped count as one. */
 function distance(a: string, b: string): number {
+  let before: number[] = [];
   let row = Array.from({ length: b.length + 1 }, (_, index) => index);
   for (let i = 1; i <= a.length; i++) {
     const next = [i];
     for (let j = 1; j <= b.length; j++) {
-      const swap = (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1);
-      next.push(Math.min(swap, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1));
+      const change = (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1);
+      const isSwap = i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1];
+      const swap = isSwap ? (before[j - 2] ?? 0) + 1 : Infinity;
+      next.push(Math.min(change, swap, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1));
     }
-    row = next;
+    [before, row] = [row, next];
   }
   return row[b.length] ?? 0;
 }
@@ -399,7 +403,7 @@ export function unknownOption(
   name: string,
   candidates: readonly string[],
 ): MegacometError {
-  const guess = nearest(name, candidates);
+  const guess = nearest(name.replaceAll('"', ''), candidates);
   const hint = guess === undefined ? '' : ` (did you mean ${guess}?)`;
   return new MegacometError('ERR_OPTION_UNKNOWN', `${where}: ${name} is no option${hint}`);
 }

@@ -78,24 +78,25 @@ export class AddonProcess {
     for (const name of ENVIRONMENT) {
       if (process.env[name] !== undefined) env[name] = process.env[name];
     }
-    // /proc/self/exe and not process.execPath: it works also after an upgrade removed the binary.
-    // Without the helper threads of V8's pool a worker has 4 threads instead of 7.
-    const child = spawn(
-      '/proc/self/exe',
-      ['--v8-pool-size=0', workerFile, options.role, addonPath],
-      {
+    let child: ChildProcess;
+    try {
+      // /proc/self/exe and not process.execPath: it works also after an upgrade removed the binary.
+      // Without the helper threads of V8's pool a worker has 4 threads instead of 7.
+      child = spawn('/proc/self/exe', ['--v8-pool-size=0', workerFile, options.role, addonPath], {
         argv0: 'megacomet-worker',
         env,
         stdio: ['ignore', 'ignore', 'pipe', 'pipe', ...options.descriptors],
         ...(options.uid === undefined ? {} : { uid: options.uid }),
         ...(options.gid === undefined ? {} : { gid: options.gid }),
-      },
-    );
+      });
+    } catch (error) {
+      // ENOMEM and EPERM are thrown; EAGAIN, EMFILE and ENFILE come as an event.
+      throw cannotStart((error as Error).message);
+    }
     if (child.pid === undefined) {
-      let reason = 'unknown';
       // Arrives on the next turn; without a listener it would end this process.
-      child.on('error', (error) => (reason = error.message));
-      throw new MegacometError('ERR_WORKER_START', `a process cannot be started: ${reason}`);
+      child.on('error', () => undefined);
+      throw cannotStart('too many processes or open files');
     }
     return new AddonProcess(child, child.pid, handlers);
   }
@@ -140,6 +141,10 @@ export class AddonProcess {
       handlers.onEnd({ code, signal, cause: this.#stderr.trim() });
     });
   }
+}
+
+function cannotStart(reason: string): MegacometError {
+  return new MegacometError('ERR_WORKER_START', `a process cannot be started: ${reason}`);
 }
 
 /** Refuses runtimes in which a worker cannot be started from this process's own executable. */

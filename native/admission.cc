@@ -22,6 +22,8 @@ void Admission::set_limits(uint32_t connections_max,
   server_connections_max_ = server_connections_max;
   tokens_.set_rate(rate_milli);
   counters_.set(Counter::kConnectionsMax, connections_max);
+  // Who waits at the old limit would else wait for a close, which idle peers do not bring.
+  wake_waiters();
 }
 
 Admission::Verdict Admission::verdict() const {
@@ -38,9 +40,8 @@ bool Admission::enter() {
   }
   ++connections_;
   counters_.set(Counter::kConnections, connections_);
-  const bool is_crowded =
-      static_cast<uint64_t>(connections_) * 100 >=
-      static_cast<uint64_t>(connections_max_) * bounds::kCrowdedPercent;
+  const bool is_crowded = static_cast<uint64_t>(connections_) * 100 >=
+                          static_cast<uint64_t>(connections_max_) * bounds::kCrowdedPercent;
   if (is_crowded && !is_crowded_) crowded_unsaid_ = true;
   is_crowded_ = is_crowded;
   return true;
@@ -50,6 +51,10 @@ void Admission::leave() {
   shared_->connections.fetch_sub(1, std::memory_order_relaxed);
   --connections_;
   counters_.set(Counter::kConnections, connections_);
+  wake_waiters();
+}
+
+void Admission::wake_waiters() {
   if (waiters_.empty()) return;
   // Swapped out first: a listener that meets its limit again waits for the next close.
   std::vector<RoomWaiter*> waiters;

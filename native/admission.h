@@ -10,7 +10,7 @@
 
 namespace megacomet {
 
-/// Somebody who wants to know when a connection has closed.
+/// Somebody who wants to know when there may be room for a connection.
 class RoomWaiter {
  public:
   virtual void on_room() = 0;
@@ -35,6 +35,7 @@ class Admission {
   ~Admission();
 
   void attach(Segment* segment, uint32_t slot);
+  /// Also tells whoever waits for room: there may be some now.
   void set_limits(uint32_t connections_max, uint32_t server_connections_max, uint32_t rate_milli);
 
   /// What to do with the next peer in the queue.
@@ -61,6 +62,8 @@ class Admission {
   void restore_spare();
 
  private:
+  void wake_waiters();
+
   Shared* shared_ = nullptr;
   Counters counters_;
   TokenBucket tokens_;

@@ -1,9 +1,10 @@
 // The N-API skin: validates, converts, calls. Level 9, and the only file that includes napi.h.
-// Nothing here is on a hot path: a worker calls runWorker() once and never comes back to JavaScript.
+// Nothing here is on a hot path: a worker calls runWorker() once and never comes back to
+// JavaScript.
 #include <napi.h>
 
-#include "dial_worker.h"
 #include "bounds.h"
+#include "dial_worker.h"
 #include "frames.h"
 #include "histogram.h"
 #include "listening.h"
@@ -31,7 +32,8 @@ int descriptor_argument(const Napi::CallbackInfo& info) {
 class SegmentHandle final : public Napi::ObjectWrap<SegmentHandle> {
  public:
   static Napi::Function define(Napi::Env env) {
-    return DefineClass(env, "Segment",
+    return DefineClass(env,
+                       "Segment",
                        {
                            InstanceAccessor<&SegmentHandle::fd>("fd"),
                            InstanceMethod<&SegmentHandle::copy>("copy"),
@@ -145,7 +147,8 @@ Napi::Value steer(const Napi::CallbackInfo& info) {
   const auto weights = info[1].As<Napi::Uint32Array>();
   const uint32_t* first = weights.Data();
   return Napi::Number::New(
-      info.Env(), listening::steer(fd, std::vector<uint32_t>(first, first + weights.ElementLength())));
+      info.Env(),
+      listening::steer(fd, std::vector<uint32_t>(first, first + weights.ElementLength())));
 }
 
 Napi::Value run_worker_here(const Napi::CallbackInfo& info) {
@@ -156,7 +159,9 @@ Napi::Value run_dialer_here(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), run_dialer());
 }
 
-void forbid_new_privileges(const Napi::CallbackInfo&) { sys::forbid_new_privileges(); }
+void forbid_new_privileges(const Napi::CallbackInfo&) {
+  sys::forbid_new_privileges();
+}
 
 Napi::Value describe_counters(Napi::Env env) {
   Napi::Array list = Napi::Array::New(env);

@@ -30,7 +30,7 @@ constexpr uint32_t kAcceptPauseMaxMs = 500;
 constexpr uint32_t kAcceptTokenWaitMinMs = 10;
 
 /// Bytes taken by one read. One buffer of this size serves a whole worker.
-constexpr size_t kReadBytesMax = 64 * 1024;
+constexpr size_t kReadBytesMax = size_t{64} * 1024;
 
 /// Bytes that may wait for a slow peer. Echo stops reading while any wait, so one read is the most.
 constexpr size_t kOutboxBytesMax = kReadBytesMax;
@@ -44,13 +44,13 @@ constexpr uint32_t kDescriptorReserve = 64;
 
 /// One frame on the control stream. The largest real one (a list of listeners or of sources) has a
 /// few KiB; a longer length means that the stream is broken.
-constexpr size_t kFrameBytesMax = 1024 * 1024;
+constexpr size_t kFrameBytesMax = size_t{1024} * 1024;
 
 /// Bytes read from the control stream in one turn.
-constexpr size_t kControlReadBytes = 64 * 1024;
+constexpr size_t kControlReadBytes = size_t{64} * 1024;
 
 /// Bytes that wait for a manager that does not read. Log frames are dropped beyond it, and counted.
-constexpr size_t kControlQueueBytesMax = 4 * 1024 * 1024;
+constexpr size_t kControlQueueBytesMax = size_t{4} * 1024 * 1024;
 
 /// Characters of one log message that a worker sends.
 constexpr size_t kLogBytesMax = 512;

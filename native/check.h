@@ -5,11 +5,11 @@
 #include <cstdio>
 #include <cstdlib>
 
-#define MC_CHECK(condition)                                                                     \
-  do {                                                                                          \
-    if (__builtin_expect(!(condition), 0)) {                                                    \
-      std::fprintf(stderr, "megacomet: check failed: %s at %s:%d\n", #condition, __FILE__,      \
-                   __LINE__);                                                                   \
-      std::abort();                                                                             \
-    }                                                                                           \
+#define MC_CHECK(condition)                                                                  \
+  do {                                                                                       \
+    if (__builtin_expect(!(condition), 0)) {                                                 \
+      std::fprintf(                                                                          \
+          stderr, "megacomet: check failed: %s at %s:%d\n", #condition, __FILE__, __LINE__); \
+      std::abort();                                                                          \
+    }                                                                                        \
   } while (0)

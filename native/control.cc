@@ -44,8 +44,7 @@ bool Control::log(LogLevel level, const char* message, int error, uint32_t suppr
 
 void Control::flush() {
   while (!outgoing_.empty()) {
-    const sys::IoResult result =
-        sys::write_stream(kDescriptor, outgoing_.data(), outgoing_.size());
+    const sys::IoResult result = sys::write_stream(kDescriptor, outgoing_.data(), outgoing_.size());
     if (result.status == sys::IoStatus::kAgain) {
       ev_io_start(loop_, &writer_);
       return;

@@ -3,12 +3,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstdlib>
-#include <cstring>
-
-#include <arpa/inet.h>
-#include <netinet/in.h>
-#include <sys/un.h>
 
 #include "sys.h"
 
@@ -39,35 +33,6 @@ Dialer::~Dialer() {
   ev_timer_stop(loop_, &wake_);
 }
 
-bool Dialer::parse_address(const std::string& text, Address* out) {
-  *out = Address{};
-  if (text.rfind("unix ", 0) == 0) {
-    auto* local = reinterpret_cast<sockaddr_un*>(&out->storage);
-    local->sun_family = AF_UNIX;
-    if (text.size() - 5 >= sizeof local->sun_path) return false;
-    std::memcpy(local->sun_path, text.data() + 5, text.size() - 5);
-    out->bytes = sizeof *local;
-    return true;
-  }
-  const size_t space = text.find(' ');
-  if (space == std::string::npos) return false;
-  const std::string host = text.substr(0, space);
-  const auto port = htons(static_cast<uint16_t>(std::strtoul(text.c_str() + space, nullptr, 10)));
-  auto* v4 = reinterpret_cast<sockaddr_in*>(&out->storage);
-  if (::inet_pton(AF_INET, host.c_str(), &v4->sin_addr) == 1) {
-    v4->sin_family = AF_INET;
-    v4->sin_port = port;
-    out->bytes = sizeof *v4;
-    return true;
-  }
-  auto* v6 = reinterpret_cast<sockaddr_in6*>(&out->storage);
-  if (::inet_pton(AF_INET6, host.c_str(), &v6->sin6_addr) != 1) return false;
-  v6->sin6_family = AF_INET6;
-  v6->sin6_port = port;
-  out->bytes = sizeof *v6;
-  return true;
-}
-
 bool Dialer::parse_addresses(const Texts& texts, std::vector<Address>* out) {
   for (const std::string& text : texts) {
     Address address{};
@@ -93,14 +58,14 @@ const char* Dialer::dial(const frame::Dial& order, uint32_t descriptors_taken) {
 }
 
 void Dialer::verify(const frame::Verify& order) {
+  abandon();
   begin(DialPhase::kVerify);
-  // From the last answer on, not from the start: a million questions take their time.
-  phase_ends_ns_ = uint64_t{order.timeout_ms} * kNsPerMs;
   connect_timeout_us_ = order.timeout_ms * 1000U;
   message_.assign(kVerifyBytes, 0);
 }
 
 void Dialer::exchange(const frame::Exchange& order) {
+  abandon();
   begin(DialPhase::kExchange);
   phase_ends_ns_ = phase_began_ns_ + uint64_t{order.duration_ms} * kNsPerMs;
   message_.resize(std::min(order.message_bytes, bounds::kMessageBytesMax));
@@ -113,6 +78,16 @@ void Dialer::exchange(const frame::Exchange& order) {
     if (dialed.state != DialState::kIdle) return true;
     --left;
     ask(&dialed);
+    return true;
+  });
+}
+
+void Dialer::abandon() {
+  if (in_flight_ == 0) return;
+  connections_.visit(0, connections_.capacity(), [this](Dialed& dialed) {
+    const bool is_waiting =
+        dialed.state == DialState::kConnecting || dialed.state == DialState::kAsking;
+    if (is_waiting) drop(&dialed, ETIMEDOUT);
     return true;
   });
 }
@@ -213,8 +188,7 @@ void Dialer::open_one() {
   const Address& source = sources_[started_ % sources_.size()];
   const Address& target = targets_[started_ / sources_.size() % targets_.size()];
   ++started_;
-  const int fd = sys::open_dialing_socket(reinterpret_cast<const sockaddr*>(&source.storage),
-                                          source.bytes);
+  const int fd = sys::open_dialing_socket(source.get(), source.bytes);
   if (fd < 0) {
     ++failed_;
     ++failures_[errno];
@@ -227,8 +201,7 @@ void Dialer::open_one() {
   ++in_flight_;
   ev_io_init(&dialed->watcher, on_event, fd, EV_WRITE);
   dialed->watcher.data = this;
-  const sys::IoResult result =
-      sys::connect(fd, reinterpret_cast<const sockaddr*>(&target.storage), target.bytes);
+  const sys::IoResult result = sys::connect(fd, target.get(), target.bytes);
   if (result.status == sys::IoStatus::kFailed) {
     drop(dialed, result.error);
   } else if (result.status == sys::IoStatus::kDone) {
@@ -261,10 +234,13 @@ void Dialer::drop(Dialed* dialed, int error) {
 }
 
 void Dialer::pump_verify() {
-  position_ = connections_.visit(position_, connections_.capacity(), [this](Dialed& dialed) {
-    if (dialed.state == DialState::kIdle) ask(&dialed);
-    return in_flight_ < bounds::kVerifyInFlightMax;
-  });
+  // visit() always looks at one more.
+  if (in_flight_ < bounds::kVerifyInFlightMax) {
+    position_ = connections_.visit(position_, connections_.capacity(), [this](Dialed& dialed) {
+      if (dialed.state == DialState::kIdle) ask(&dialed);
+      return in_flight_ < bounds::kVerifyInFlightMax;
+    });
+  }
   if (position_ == connections_.capacity() && in_flight_ == 0) finish();
 }
 
@@ -297,8 +273,7 @@ void Dialer::write(Dialed* dialed) {
 }
 
 void Dialer::read(Dialed* dialed) {
-  const sys::IoResult result =
-      sys::receive(dialed->watcher.fd, buffer_.data(), buffer_.size());
+  const sys::IoResult result = sys::receive(dialed->watcher.fd, buffer_.data(), buffer_.size());
   if (result.status == sys::IoStatus::kAgain) return;
   if (result.status != sys::IoStatus::kDone) {
     drop(dialed, result.status == sys::IoStatus::kEnd ? 0 : result.error);
@@ -369,6 +344,8 @@ void Dialer::watch(Dialed* dialed, int events) {
   ev_io_start(loop_, &dialed->watcher);
 }
 
-uint32_t Dialer::now_us() const { return static_cast<uint32_t>(sys::monotonic_ns() / 1000); }
+uint32_t Dialer::now_us() const {
+  return static_cast<uint32_t>(sys::monotonic_ns() / 1000);
+}
 
 }  // namespace megacomet

@@ -6,8 +6,7 @@
 #include <map>
 #include <vector>
 
-#include <sys/socket.h>
-
+#include "address.h"
 #include "bounds.h"
 #include "control.h"
 #include "histogram.h"
@@ -47,7 +46,7 @@ class Dialer {
   Dialer& operator=(const Dialer&) = delete;
   ~Dialer();
 
-  /// Begins to open. False with a message if an address cannot be read or memory is refused.
+  /// Begins to open. A message if an address cannot be read or memory is refused, else null.
   const char* dial(const frame::Dial& order, uint32_t descriptors_taken);
   /// Asks every open connection for one byte.
   void verify(const frame::Verify& order);
@@ -55,12 +54,6 @@ class Dialer {
   void exchange(const frame::Exchange& order);
 
  private:
-  struct Address {
-    sockaddr_storage storage;
-    uint32_t bytes;
-  };
-
-  static bool parse_address(const std::string& text, Address* out);
   static bool parse_addresses(const Texts& texts, std::vector<Address>* out);
   static void on_event(struct ev_loop* loop, ev_io* watcher, int revents);
   static void on_pump(struct ev_loop* loop, ev_prepare* watcher, int revents);
@@ -68,6 +61,9 @@ class Dialer {
   static void on_progress(struct ev_loop* loop, ev_timer* timer, int revents);
   static void on_wake(struct ev_loop*, ev_timer*, int) {}
 
+  /// Drops what the last phase left unanswered: the bytes of its messages would be taken for
+  /// those of the next.
+  void abandon();
   void begin(DialPhase phase);
   void finish();
   void report(bool is_finished);

@@ -15,7 +15,9 @@ Drain::Drain(struct ev_loop* loop,
   timer_.data = this;
 }
 
-Drain::~Drain() { ev_timer_stop(loop_, &timer_); }
+Drain::~Drain() {
+  ev_timer_stop(loop_, &timer_);
+}
 
 void Drain::start(uint32_t duration_ms) {
   if (started_ns_ != 0) return;

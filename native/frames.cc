@@ -80,9 +80,15 @@ void put_integer(std::vector<uint8_t>* out, Integer value) {
   std::memcpy(out->data() + at, &value, sizeof(Integer));
 }
 
-void put(std::vector<uint8_t>* out, uint8_t value) { put_integer(out, value); }
-void put(std::vector<uint8_t>* out, uint32_t value) { put_integer(out, value); }
-void put(std::vector<uint8_t>* out, uint64_t value) { put_integer(out, value); }
+void put(std::vector<uint8_t>* out, uint8_t value) {
+  put_integer(out, value);
+}
+void put(std::vector<uint8_t>* out, uint32_t value) {
+  put_integer(out, value);
+}
+void put(std::vector<uint8_t>* out, uint64_t value) {
+  put_integer(out, value);
+}
 
 void put(std::vector<uint8_t>* out, const Text& text) {
   MC_CHECK(text.size() <= UINT16_MAX);
@@ -104,24 +110,23 @@ void put(std::vector<uint8_t>* out, const Texts& texts) {
 }  // namespace
 
 #define MC_READ(type, name) cursor.read(&out->name);
-#define X(identifier, number, name, fields)         \
+#define X(identifier, number, name, fields)              \
   bool decode(const FrameView& view, frame::name* out) { \
-    Cursor cursor(view.body, view.size);            \
-    fields(MC_READ) return cursor.is_complete();    \
+    Cursor cursor(view.body, view.size);                 \
+    fields(MC_READ) return cursor.is_complete();         \
   }
 MC_FRAMES(X)
 #undef X
 
 #define MC_PUT(type, name) put(out, in.name);
-#define X(identifier, number, name, fields)                                       \
-  void encode(const frame::name& in, std::vector<uint8_t>* out) {                 \
-    const size_t start = out->size();                                             \
-    put_integer(out, uint32_t{0});                                                \
-    put_integer(out, static_cast<uint8_t>(number));                               \
-    fields(MC_PUT) const auto length =                                            \
-        static_cast<uint32_t>(out->size() - start - kLengthBytes);                \
-    MC_CHECK(length <= bounds::kFrameBytesMax);                                   \
-    std::memcpy(out->data() + start, &length, sizeof length);                     \
+#define X(identifier, number, name, fields)                                                       \
+  void encode(const frame::name& in, std::vector<uint8_t>* out) {                                 \
+    const size_t start = out->size();                                                             \
+    put_integer(out, uint32_t{0});                                                                \
+    put_integer(out, static_cast<uint8_t>(number));                                               \
+    fields(MC_PUT) const auto length = static_cast<uint32_t>(out->size() - start - kLengthBytes); \
+    MC_CHECK(length <= bounds::kFrameBytesMax);                                                   \
+    std::memcpy(out->data() + start, &length, sizeof length);                                     \
   }
 MC_FRAMES(X)
 #undef X

@@ -48,17 +48,17 @@ using Texts = std::vector<std::string>;
 #define MC_DRAIN(F) F(u32, drain_ms)
 
 /// A worker is configured and waits for Watch.
-#define MC_READY(F)      \
-  F(text, version)       \
-  F(u64, layout)         \
-  F(u32, descriptors)    \
+#define MC_READY(F)   \
+  F(text, version)    \
+  F(u64, layout)      \
+  F(u32, descriptors) \
   F(u32, connections_max)
 
 /// A line for the manager's log. `error` is an errno value, 0 if none.
-#define MC_LOG(F)    \
-  F(u8, level)       \
-  F(text, message)   \
-  F(u32, error)      \
+#define MC_LOG(F)  \
+  F(u8, level)     \
+  F(text, message) \
+  F(u32, error)    \
   F(u32, suppressed)
 
 /// This worker is nearly full; sent once each time it becomes so.
@@ -80,8 +80,8 @@ using Texts = std::vector<std::string>;
 #define MC_VERIFY(F) F(u32, timeout_ms)
 
 /// Keep `connections` of them busy with echo messages for a while.
-#define MC_EXCHANGE(F) \
-  F(u32, connections)  \
+#define MC_EXCHANGE(F)  \
+  F(u32, connections)   \
   F(u32, message_bytes) \
   F(u32, duration_ms)
 
@@ -106,7 +106,7 @@ using Texts = std::vector<std::string>;
   F(u64, max_us)      \
   F(numbers, buckets)
 
-#define MC_FRAMES(X)                       \
+#define MC_FRAMES(X)                        \
   X(kConfigure, 1, Configure, MC_CONFIGURE) \
   X(kAdjust, 2, Adjust, MC_ADJUST)          \
   X(kWatch, 3, Watch, MC_WATCH)             \

@@ -14,12 +14,12 @@ class Histogram {
   static constexpr uint32_t kStepBits = 4;
   /// 2^36 µs are 19 hours; whatever is longer falls into the last bucket.
   static constexpr uint32_t kOctaves = 32;
-  static constexpr size_t kBuckets = kSteps * (kOctaves + 1);
+  static constexpr size_t kBuckets = size_t{kSteps} * (kOctaves + 1);
 
   static size_t bucket_of(uint64_t us) {
     if (us < kSteps) return static_cast<size_t>(us);
     const auto octave = static_cast<uint32_t>(63 - __builtin_clzll(us)) - kStepBits;
-    const size_t bucket = kSteps * (octave + 1) + ((us >> octave) - kSteps);
+    const size_t bucket = size_t{kSteps} * (octave + 1) + ((us >> octave) - kSteps);
     return bucket < kBuckets ? bucket : kBuckets - 1;
   }
 

@@ -23,7 +23,8 @@ class Lag {
     block_->beat_ns.store(now_ns, std::memory_order_release);
     const uint64_t us = (now_ns - turn_began_ns_) / 1000;
     const size_t bucket =
-        us == 0 ? 0 : std::min<size_t>(kLagBuckets - 1, 64 - static_cast<size_t>(__builtin_clzll(us)));
+        us == 0 ? 0
+                : std::min<size_t>(kLagBuckets - 1, 64 - static_cast<size_t>(__builtin_clzll(us)));
     std::atomic<uint64_t>& count = block_->lag[bucket];
     count.store(count.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
     if (us <= max_us_) return;
@@ -44,9 +45,7 @@ class Lag {
  private:
   static constexpr uint32_t kWindowSeconds = 10;
 
-  void publish() {
-    counters_.set(Counter::kLoopLagMaxUs, std::max(max_us_, previous_max_us_));
-  }
+  void publish() { counters_.set(Counter::kLoopLagMaxUs, std::max(max_us_, previous_max_us_)); }
 
   Block* block_ = nullptr;
   Counters counters_;

@@ -6,7 +6,8 @@
 //     EV_ERROR|EV_READ|EV_WRITE; a callback that just reads gets EAGAIN, and the peer hangs.
 //  2. ev_io_stop, then close, always. Stopping also clears a pending event, so a number that the
 //     kernel hands out again never sees an event of its last owner.
-//  3. ev_io_init for each new connection: only that sets EV__IOFDSET, which forces an ADD. To switch
+//  3. ev_io_init for each new connection: only that sets EV__IOFDSET, which forces an ADD. To
+//  switch
 //     between EV_READ and EV_WRITE use ev_io_modify: ev_io_set costs a failing ADD and a MOD.
 //  4. libev never sends EPOLL_CTL_DEL on stop. A dropped interest costs one spurious wake-up.
 //  5. A descriptor that lives on in another process stays in our epoll set after close().
@@ -17,9 +18,9 @@
 //  8. EPERM from epoll_ctl makes libev treat a descriptor as always ready: never watch a memfd.
 #pragma once
 
-#include <ev.h>
-
 #include <memory>
+
+#include <ev.h>
 
 #if EV_VERSION_MAJOR < 4 || (EV_VERSION_MAJOR == 4 && EV_VERSION_MINOR < 32)
 #error "megacomet-ts needs libev 4.32 or newer (ev_io_modify): apt-get install libev-dev"
@@ -36,6 +37,8 @@ struct LoopDeleter {
 using LoopOwner = std::unique_ptr<struct ev_loop, LoopDeleter>;
 
 /// Null when epoll cannot be had (no descriptor left).
-inline LoopOwner make_loop() { return LoopOwner(ev_loop_new(EVBACKEND_EPOLL | EVFLAG_NOENV)); }
+inline LoopOwner make_loop() {
+  return LoopOwner(ev_loop_new(EVBACKEND_EPOLL | EVFLAG_NOENV));
+}
 
 }  // namespace megacomet

@@ -176,7 +176,9 @@ void Listener::on_timer(struct ev_loop*, ev_timer* timer, int) {
   static_cast<Listener*>(timer->data)->resume();
 }
 
-void Listener::on_room() { resume(); }
+void Listener::on_room() {
+  resume();
+}
 
 void Listener::resume() {
   if (!is_paused_) return;

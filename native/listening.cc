@@ -1,16 +1,15 @@
 // Binding and steering listeners. See listening.h.
 #include "listening.h"
 
+#include <algorithm>
 #include <cerrno>
-#include <cstring>
 
-#include <arpa/inet.h>
 #include <linux/filter.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 
+#include "address.h"
 #include "sys.h"
 
 #ifndef SO_DETACH_REUSEPORT_BPF
@@ -25,35 +24,10 @@ namespace {
 constexpr int kKeepaliveIntervalS = 30;
 constexpr int kKeepaliveProbes = 4;
 
-struct Address {
-  sockaddr_storage storage;
-  socklen_t bytes;
-};
-
-/// False if the text is no numeric address, or the path too long.
+/// False if the text is no numeric address, or no path that can be bound.
 bool make_address(const Options& options, Address* out) {
-  *out = Address{};
-  if (options.is_unix) {
-    auto* local = reinterpret_cast<sockaddr_un*>(&out->storage);
-    local->sun_family = AF_UNIX;
-    if (options.host.size() >= sizeof local->sun_path) return false;
-    std::memcpy(local->sun_path, options.host.data(), options.host.size());
-    out->bytes = sizeof *local;
-    return true;
-  }
-  auto* v4 = reinterpret_cast<sockaddr_in*>(&out->storage);
-  if (::inet_pton(AF_INET, options.host.c_str(), &v4->sin_addr) == 1) {
-    v4->sin_family = AF_INET;
-    v4->sin_port = htons(options.port);
-    out->bytes = sizeof *v4;
-    return true;
-  }
-  auto* v6 = reinterpret_cast<sockaddr_in6*>(&out->storage);
-  if (::inet_pton(AF_INET6, options.host.c_str(), &v6->sin6_addr) != 1) return false;
-  v6->sin6_family = AF_INET6;
-  v6->sin6_port = htons(options.port);
-  out->bytes = sizeof *v6;
-  return true;
+  if (!options.is_unix) return parse_host(options.host, options.port, out);
+  return !options.host.empty() && parse_path(options.host, out);
 }
 
 bool set(int fd, int level, int option, int value) {
@@ -103,7 +77,7 @@ Opened open(const Options& options) {
   const int fd = ::socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (fd < 0) return failed(fd, "socket");
   if (!set_options(fd, family, options)) return failed(fd, "setsockopt");
-  if (::bind(fd, reinterpret_cast<const sockaddr*>(&address.storage), address.bytes) != 0) {
+  if (::bind(fd, address.get(), address.bytes) != 0) {
     return failed(fd, "bind");
   }
   if (!options.is_unix && !set(fd, SOL_SOCKET, SO_REUSEPORT, 1)) return failed(fd, "setsockopt");
@@ -114,7 +88,9 @@ int listen(int fd, uint32_t backlog) {
   return ::listen(fd, static_cast<int>(backlog)) == 0 ? 0 : errno;
 }
 
-void shut_down(int fd) { sys::shut_down(fd); }
+void shut_down(int fd) {
+  sys::shut_down(fd);
+}
 
 uint16_t port(int fd) {
   sockaddr_storage storage{};
@@ -134,8 +110,11 @@ int steer(int fd, const std::vector<uint32_t>& weights) {
   for (const uint32_t weight : weights) total += weight;
   if (total == 0) return EINVAL;
   std::vector<sock_filter> program;
-  program.push_back(instruction(BPF_LD | BPF_W | BPF_ABS, 0, 0,
-                                static_cast<uint32_t>(SKF_AD_OFF + SKF_AD_RANDOM)));
+  program.push_back(instruction(
+      BPF_LD | BPF_W | BPF_ABS, 0, 0, static_cast<uint32_t>(SKF_AD_OFF + SKF_AD_RANDOM)));
+  // So that 64 bits hold a sum that is moved up by 32.
+  uint32_t shift = 0;
+  while ((total >> shift) > UINT32_MAX) ++shift;
   uint64_t sum = 0;
   uint32_t last = 0;
   for (uint32_t index = 0; index < weights.size(); ++index) {
@@ -143,8 +122,9 @@ int steer(int fd, const std::vector<uint32_t>& weights) {
     sum += weights[index];
     last = index;
     // The random number has 32 bits: below this share of them the peer goes to `index`.
-    const auto threshold = static_cast<uint32_t>((sum << 32U) / total - (sum == total ? 1 : 0));
-    program.push_back(instruction(BPF_JMP | BPF_JGE | BPF_K, 1, 0, threshold));
+    const uint64_t threshold = ((sum >> shift) << 32U) / (total >> shift);
+    const auto operand = static_cast<uint32_t>(std::min<uint64_t>(threshold, UINT32_MAX));
+    program.push_back(instruction(BPF_JMP | BPF_JGE | BPF_K, 1, 0, operand));
     program.push_back(instruction(BPF_RET | BPF_K, 0, 0, index));
   }
   program.push_back(instruction(BPF_RET | BPF_K, 0, 0, last));

@@ -28,7 +28,9 @@ uint64_t mix(uint64_t hash, const char* text) {
 
 }  // namespace
 
-const CounterInfo* counter_infos() { return kInfos; }
+const CounterInfo* counter_infos() {
+  return kInfos;
+}
 
 uint64_t layout_hash() {
   uint64_t hash = 0xcbf29ce484222325U;
@@ -57,6 +59,9 @@ bool Segment::create(uint32_t slots) {
 
 bool Segment::open(int fd) {
   MC_CHECK(memory_ == nullptr);
+  // To touch a page past the end of a file is SIGBUS.
+  const size_t file_bytes = sys::file_bytes(fd);
+  if (file_bytes < sizeof(Header)) return false;
   void* first = sys::map_shared(fd, sizeof(Header));
   if (first == nullptr) return false;
   const Header seen = *static_cast<const Header*>(first);
@@ -64,9 +69,11 @@ bool Segment::open(int fd) {
   if (seen.magic != kMagic || seen.layout_hash != layout_hash()) return false;
   if (seen.slots == 0 || seen.slots > bounds::kSlotsMax) return false;
   bytes_ = bytes_for(seen.slots);
+  if (file_bytes != bytes_) return false;
   memory_ = sys::map_shared(fd, bytes_);
+  if (memory_ == nullptr) return false;
   fd_ = fd;
-  return memory_ != nullptr;
+  return true;
 }
 
 Block& Segment::block(uint32_t slot) {
@@ -91,10 +98,12 @@ void Segment::copy(uint64_t* target) {
 void Segment::retire(uint32_t slot) {
   Counters counters;
   counters.attach(&block(slot));
-  const uint64_t lost = counters.get(Counter::kConnections);
+  // Not the gauge: a worker that died between two counts leaves it one off, and for ever then.
+  const uint64_t lost = counters.get(Counter::kAcceptedTotal) - counters.get(Counter::kClosedTotal);
   counters.add(Counter::kClosedTotal, lost);
   counters.add(Counter::kClosedByCrashTotal, lost);
-  shared().connections.fetch_sub(static_cast<int64_t>(lost), std::memory_order_relaxed);
+  const auto entered = static_cast<int64_t>(counters.get(Counter::kConnections));
+  shared().connections.fetch_sub(entered, std::memory_order_relaxed);
   for (size_t index = 0; index < kCounterCount; ++index) {
     if (kInfos[index].kind == CounterKind::kGauge) counters.set(static_cast<Counter>(index), 0);
   }

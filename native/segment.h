@@ -15,6 +15,8 @@ enum class CounterKind : uint8_t { kTotal, kGauge };
 
 // Every counter once: identifier, name, kind, help. The help says what to do about the figure.
 // A failure total is followed by one counter per cause.
+// One row reads as a sentence; the tool would break each into four lines.
+// clang-format off
 #define MC_COUNTERS(X)                                                                            \
   X(kConnections, "connections", kGauge, "Connections open now.")                                 \
   X(kConnectionsMax, "connections_max", kGauge,                                                   \
@@ -68,6 +70,7 @@ enum class CounterKind : uint8_t { kTotal, kGauge };
   X(kLoopLagMaxUs, "loop_lag_max_us", kGauge,                                                     \
     "Longest turn of the loop in the last 10 to 20 seconds, in microseconds. Above 100,000 "      \
     "clients notice: the worker is overloaded or starved of a core.")
+// clang-format on
 
 enum class Counter : uint32_t {
 #define X(identifier, name, kind, help) identifier,
@@ -131,7 +134,8 @@ class Segment {
   /// Makes a sealed segment of `slots` blocks. False with errno on failure.
   [[nodiscard]] bool create(uint32_t slots);
 
-  /// Maps an inherited segment. False if it is not one of ours, or of another layout.
+  /// Maps an inherited segment, and owns its descriptor then. False if it is not one of ours, or of
+  /// another layout or size.
   [[nodiscard]] bool open(int fd);
 
   [[nodiscard]] int fd() const { return fd_; }

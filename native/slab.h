@@ -104,9 +104,7 @@ class Slab {
                 "a chunk must fill whole pages, also pages of 64 KiB");
 
   [[nodiscard]] size_t bytes() const { return static_cast<size_t>(capacity()) * sizeof(T); }
-  static uint32_t chunk_of(int fd) {
-    return static_cast<uint32_t>(fd) / bounds::kSlabChunkRecords;
-  }
+  static uint32_t chunk_of(int fd) { return static_cast<uint32_t>(fd) / bounds::kSlabChunkRecords; }
 
   T* records_ = nullptr;
   uint32_t size_ = 0;

@@ -12,7 +12,8 @@ void Sweep::tick(uint16_t now) {
   const uint32_t slice = (capacity + slices - 1) / slices;
   const uint32_t end = std::min(capacity, position_ + slice);
   connections_->visit(position_, end, [this, now](Connection& connection) {
-    const bool is_due = static_cast<int16_t>(connection.deadline - now) <= 0;
+    // Past, not at: the last byte may have come at the end of its second.
+    const bool is_due = static_cast<int16_t>(connection.deadline - now) < 0;
     if (connection.state != ConnectionState::kFree && is_due) {
       services_->close(&connection, CloseCause::kIdle);
     }

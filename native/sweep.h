@@ -16,7 +16,8 @@ class Sweep {
   Sweep(Slab<Connection>* connections, Services* services)
       : connections_(connections), services_(services) {}
 
-  /// Seconds; 0 switches the sweep off. A connection is closed at most a quarter later.
+  /// Seconds; 0 switches the sweep off. A connection is closed never earlier, and at most a quarter
+  /// (for timeouts below four seconds: one second) later.
   void set_timeout(uint32_t seconds) { timeout_s_ = seconds; }
 
   /// Looks at the slice of this second.

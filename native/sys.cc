@@ -16,6 +16,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #ifndef IP_LOCAL_PORT_RANGE
@@ -120,9 +121,13 @@ void reset(int fd) {
   ::close(fd);
 }
 
-void shut_down(int fd) { ::shutdown(fd, SHUT_RDWR); }
+void shut_down(int fd) {
+  ::shutdown(fd, SHUT_RDWR);
+}
 
-int open_spare() { return ::open("/dev/null", O_RDONLY | O_CLOEXEC); }
+int open_spare() {
+  return ::open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
 
 bool set_nonblocking(int fd) {
   const int flags = ::fcntl(fd, F_GETFL);
@@ -158,17 +163,21 @@ void prepare_descriptor_table(uint32_t descriptors) {
 }
 
 void* reserve_memory(size_t bytes) {
-  void* memory = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
-                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  void* memory = ::mmap(
+      nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (memory == MAP_FAILED) return nullptr;
   // Huge pages would make one connection cost 2 MiB where they are set to `always`.
   ::madvise(memory, bytes, MADV_NOHUGEPAGE);
   return memory;
 }
 
-void release_memory(void* memory, size_t bytes) { ::munmap(memory, bytes); }
+void release_memory(void* memory, size_t bytes) {
+  ::munmap(memory, bytes);
+}
 
-void forget_pages(void* memory, size_t bytes) { ::madvise(memory, bytes, MADV_DONTNEED); }
+void forget_pages(void* memory, size_t bytes) {
+  ::madvise(memory, bytes, MADV_DONTNEED);
+}
 
 int create_shared(const char* name, size_t bytes) {
   const int fd = ::memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
@@ -179,6 +188,11 @@ int create_shared(const char* name, size_t bytes) {
     return -1;
   }
   return fd;
+}
+
+size_t file_bytes(int fd) {
+  struct stat file {};
+  return ::fstat(fd, &file) == 0 ? static_cast<size_t>(file.st_size) : 0;
 }
 
 void* map_shared(int fd, size_t bytes) {
@@ -199,7 +213,9 @@ bool die_with_parent(uint32_t parent) {
   return ::getppid() == static_cast<pid_t>(parent);
 }
 
-void forbid_new_privileges() { ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); }
+void forbid_new_privileges() {
+  ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+}
 
 int open_dialing_socket(const sockaddr* source, uint32_t source_bytes) {
   const int family = source->sa_family;

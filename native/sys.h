@@ -89,6 +89,8 @@ void forget_pages(void* memory, size_t bytes);
 
 /// A shared memory file, sealed against growing and shrinking. -1 with errno on failure.
 int create_shared(const char* name, size_t bytes);
+/// The size of a file, 0 if the descriptor is none.
+size_t file_bytes(int fd);
 void* map_shared(int fd, size_t bytes);
 
 /// Ignores the signals that a terminal or an init system sends to a whole group: orders come on the

@@ -9,10 +9,12 @@ namespace megacomet {
 /// Admits `rate_milli` / 1000 events a second, and at once what a tenth of a second brings.
 class TokenBucket {
  public:
-  /// Thousandths of an event per second; 0 admits everything.
+  /// Thousandths of an event per second; 0 admits everything. A bucket that had a rate gets no new
+  /// tokens: each worker that comes or goes changes the shares of all.
   void set_rate(uint32_t rate_milli) {
+    const bool is_first = rate_milli_ == 0;
     rate_milli_ = rate_milli;
-    level_ = burst();
+    level_ = is_first ? burst() : std::min(level_, burst());
   }
 
   /// Takes one token; false when none is left.

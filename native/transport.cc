@@ -40,6 +40,17 @@ Transport::~Transport() {
   });
 }
 
+void Transport::set_idle_timeout(uint32_t seconds) {
+  if (seconds == idle_timeout_s_) return;
+  idle_timeout_s_ = seconds;
+  // Without a timeout a deadline is the last byte's time, and after nine hours it would look as if
+  // it were to come.
+  connections_.visit(0, connections_.capacity(), [this](Connection& connection) {
+    if (connection.state != ConnectionState::kFree) touch(&connection);
+    return true;
+  });
+}
+
 void Transport::adopt(int fd, uint8_t protocol) {
   Connection* connection = connections_.occupy(fd);
   MC_CHECK(connection->state == ConnectionState::kFree);

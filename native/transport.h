@@ -28,8 +28,9 @@ class Transport final : public Services {
   /// Reserves a record for each descriptor below `capacity`. False when the kernel refuses.
   [[nodiscard]] bool reserve(uint32_t capacity) { return connections_.map(capacity); }
 
-  /// Seconds without a byte after which a connection is closed; 0 for never.
-  void set_idle_timeout(uint32_t seconds) { idle_timeout_s_ = seconds; }
+  /// Seconds without a byte after which a connection is closed; 0 for never. A new value counts
+  /// from now on for the connections that are open.
+  void set_idle_timeout(uint32_t seconds);
 
   /// Takes an accepted descriptor, which admission has counted in. No allocation.
   void adopt(int fd, uint8_t protocol);

@@ -146,7 +146,7 @@ void Worker::on_frame(const FrameView& view) {
       if (decode(view, &configure_order)) return configure(configure_order);
       break;
     case FrameType::kAdjust:
-      if (decode(view, &adjust_order)) return adjust(adjust_order);
+      if (is_configured_ && decode(view, &adjust_order)) return adjust(adjust_order);
       break;
     case FrameType::kWatch:
       if (decode(view, &watch_order)) return watch(watch_order);
@@ -181,13 +181,14 @@ void Worker::configure(const frame::Configure& order) {
   lag_.attach(&segment_.block(order.slot));
   admission_.attach(&segment_, order.slot);
   admission_.restore_spare();
-  adjust({usable_, order.server_connections_max, order.idle_timeout_s,
-          order.accept_rate_milli});
+  adjust({usable_, order.server_connections_max, order.idle_timeout_s, order.accept_rate_milli});
   int fd = kFirstListenerDescriptor;
   for (const uint64_t is_shared : order.listeners) {
     listeners_.push_back(std::make_unique<Listener>(
-        Listener::Parts{loop_, &admission_, &transport_, &control_, &counters_}, fd++,
-        is_shared != 0, static_cast<uint8_t>(protocol)));
+        Listener::Parts{loop_, &admission_, &transport_, &control_, &counters_},
+        fd++,
+        is_shared != 0,
+        static_cast<uint8_t>(protocol)));
   }
   is_configured_ = true;
   ev_timer_start(loop_, &beat_);
@@ -195,7 +196,8 @@ void Worker::configure(const frame::Configure& order) {
 }
 
 void Worker::adjust(const frame::Adjust& order) {
-  admission_.set_limits(std::min(usable_, order.connections_max), order.server_connections_max,
+  admission_.set_limits(std::min(usable_, order.connections_max),
+                        order.server_connections_max,
                         order.accept_rate_milli);
   transport_.set_idle_timeout(order.idle_timeout_s);
   sweep_.set_timeout(order.idle_timeout_s);

@@ -68,6 +68,16 @@ export interface StartOptions {
   readonly detached?: boolean;
 }
 
+/**
+ * Where test/sanitize.mjs runs the tests: the sanitizers' libraries for node alone, before what the
+ * test itself preloads.
+ */
+function sanitizers(env: NodeJS.ProcessEnv = {}): string[] {
+  const libraries = process.env['TEST_SANITIZE_PRELOAD'];
+  if (libraries === undefined) return [];
+  return [`LD_PRELOAD=${[libraries, env['LD_PRELOAD'] ?? ''].join(' ').trim()}`];
+}
+
 /** A command that was started and is watched. */
 export class Command {
   readonly child: ChildProcess;
@@ -84,7 +94,7 @@ export class Command {
     const command = [
       ...['setpriv', '--pdeathsig', 'KILL'],
       ...(options.through ?? []),
-      ...['env', ...clean, process.execPath, bin, ...args],
+      ...['env', ...clean, ...sanitizers(options.env), process.execPath, bin, ...args],
     ];
     this.child = spawn(command[0] ?? '', command.slice(1), {
       cwd: this.folder,
@@ -146,7 +156,9 @@ export class TestServer extends Command {
       : ['--port', '0'];
     // No drain unless the test is about it: by default it takes ten seconds.
     const drain = args.includes('--drain') ? [] : ['--drain', '0'];
-    const level = args.includes('--log-level') ? [] : ['--log-level', 'debug'];
+    // A config file could not change what a flag says.
+    const hasLevel = ['--log-level', '--config'].some((name) => args.includes(name));
+    const level = hasLevel ? [] : ['--log-level', 'debug'];
     const fixed = ['--admin-port', '0', '--log-format', 'json', ...level];
     super(['serve', ...defaults, ...drain, ...fixed, ...args], options);
     this.#test = test;
@@ -307,7 +319,7 @@ export function echoes(socket: Socket, bytes: Buffer, timeoutMs = 10_000): Promi
     let size = 0;
     const finish = (isSame: boolean): void => {
       clearTimeout(timer);
-      socket.off('data', onData).off('close', onClose);
+      socket.off('data', onData).off('end', onClose).off('close', onClose);
       resolve(isSame);
     };
     const onClose = (): void => {
@@ -319,7 +331,7 @@ export function echoes(socket: Socket, bytes: Buffer, timeoutMs = 10_000): Promi
       if (size >= bytes.length) finish(Buffer.concat(parts).equals(bytes));
     };
     const timer = setTimeout(onClose, timeoutMs);
-    socket.on('data', onData).on('close', onClose);
+    socket.on('data', onData).on('end', onClose).on('close', onClose);
     socket.write(bytes);
   });
 }

@@ -92,8 +92,8 @@ const RULES: Rule[] = [
       file('native/control.cc', '#include <napi.h>\n'),
     ],
     reports: [
-      'native/worker.cc:1: includes sys/socket.h, which belongs to sys and listening: call a function of sys.h',
-      'native/worker.cc:2: includes netinet/tcp.h, which belongs to sys and listening: call a function of sys.h',
+      'native/worker.cc:1: includes sys/socket.h, which belongs to sys and address and listening: call a function of sys.h',
+      'native/worker.cc:2: includes netinet/tcp.h, which belongs to sys and address and listening: call a function of sys.h',
       'native/sweep.h:1: includes ev.h, which belongs to libev: include "libev.h"',
       'native/control.cc:1: includes napi.h, which belongs to binding: let binding.cc convert',
     ],

@@ -1,0 +1,274 @@
+// Tests of the load generator's engine against listeners in the same loop: honest, mute, lying
+// ones.
+#include "dialer.h"
+
+#include <array>
+#include <cerrno>
+#include <memory>
+
+#include <sys/socket.h>
+
+#include "fixture.h"
+#include "listener.h"
+#include "sys.h"
+#include "unit.h"
+
+using namespace megacomet;
+using unit::ListeningSocket;
+
+namespace {
+
+/// A dialer, its control stream, and what it reported last.
+struct Dialing {
+  Dialing() : control(loop(), &handler), dialer(loop(), &control) {}
+
+  struct ev_loop* loop() {
+    return world.loop.get();
+  }
+
+  const char* dial(uint32_t connections, uint16_t port, uint32_t timeout_s = 5) {
+    frame::Dial order;
+    order.connections = connections;
+    order.connect_timeout_s = timeout_s;
+    order.targets = {"127.0.0.1 " + std::to_string(port)};
+    order.sources = {"127.0.0.1 0"};
+    return dialer.dial(order, sys::open_descriptors());
+  }
+
+  /// Turns until the phase has been reported as finished.
+  bool finishes(DialPhase phase) {
+    is_finished = false;
+    return unit::turn_until(loop(), [&] {
+      control.flush();
+      peer.receive([this](const FrameView& view) { take(view); });
+      return is_finished && progress.phase == static_cast<uint8_t>(phase);
+    });
+  }
+
+  void take(const FrameView& view) {
+    if (decode(view, &progress) && view.type == static_cast<uint8_t>(frame::Progress::kType)) {
+      is_finished = progress.finished != 0;
+    } else if (view.type == static_cast<uint8_t>(frame::Failures::kType)) {
+      EXPECT(decode(view, &failures));
+    } else if (view.type == static_cast<uint8_t>(frame::Latency::kType)) {
+      EXPECT(decode(view, &latency));
+    }
+  }
+
+  [[nodiscard]] uint64_t failures_of(int error) const {
+    for (size_t at = 0; at + 1 < failures.counts.size(); at += 2) {
+      if (failures.counts[at] == static_cast<uint64_t>(error)) return failures.counts[at + 1];
+    }
+    return 0;
+  }
+
+  unit::World world;
+  unit::ControlPeer peer;
+  unit::DeafHandler handler;
+  Control control;
+  Dialer dialer;
+  frame::Progress progress;
+  frame::Failures failures;
+  frame::Latency latency;
+  bool is_finished = false;
+};
+
+/// Echoes in the dialer's loop.
+struct EchoServer {
+  explicit EchoServer(Dialing* dialing)
+      : listener({dialing->loop(),
+                  &dialing->world.admission,
+                  dialing->world.transport.get(),
+                  &dialing->control,
+                  &dialing->world.counters},
+                 socket.fd(),
+                 false,
+                 0) {
+    listener.watch(true);
+  }
+  ListeningSocket socket;
+  Listener listener;
+};
+
+/// Accepts by hand and answers nothing unless told.
+struct MuteServer {
+  MuteServer() = default;
+  MuteServer(const MuteServer&) = delete;
+  MuteServer& operator=(const MuteServer&) = delete;
+  ~MuteServer() {
+    for (const int fd : fds) sys::close(fd);
+  }
+  void accept_all() {
+    for (;;) {
+      const sys::Accepted accepted = sys::accept(socket.fd());
+      if (accepted.status != sys::AcceptStatus::kAccepted) return;
+      fds.push_back(accepted.fd);
+    }
+  }
+  /// How many connections have brought a byte.
+  [[nodiscard]] size_t asked() const {
+    size_t count = 0;
+    uint8_t byte = 0;
+    for (const int fd : fds) count += ::recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 1 ? 1 : 0;
+    return count;
+  }
+  ListeningSocket socket;
+  std::vector<int> fds;
+};
+
+}  // namespace
+
+TEST("a dialer opens, verifies and exchanges, and its figures add up") {
+  Dialing dialing;
+  const EchoServer server(&dialing);
+  EXPECT(dialing.dial(300, server.socket.port()) == nullptr);
+  if (!EXPECT(dialing.finishes(DialPhase::kOpen))) return;
+  EXPECT_EQUAL(dialing.progress.opened, 300U);
+  EXPECT_EQUAL(dialing.progress.failed, 0U);
+  dialing.dialer.verify({5000});
+  if (!EXPECT(dialing.finishes(DialPhase::kVerify))) return;
+  EXPECT_EQUAL(dialing.progress.answered, 300U);
+  EXPECT_EQUAL(dialing.progress.wrong, 0U);
+  EXPECT(dialing.latency.max_us >= dialing.latency.min_us);
+  // Messages that no socket buffer takes whole.
+  dialing.dialer.exchange({10, 1'000'000, 1000});
+  if (!EXPECT(dialing.finishes(DialPhase::kExchange))) return;
+  EXPECT(dialing.progress.messages > 0);
+  EXPECT_EQUAL(dialing.progress.wrong, 0U);
+  EXPECT_EQUAL(dialing.progress.lost, 0U);
+  uint64_t counted = 0;
+  for (size_t at = 1; at < dialing.latency.buckets.size(); at += 2) {
+    counted += dialing.latency.buckets[at];
+  }
+  EXPECT_EQUAL(counted, dialing.progress.messages);
+}
+
+TEST("a dialer counts refused connects by their error") {
+  uint16_t port = 0;
+  {
+    const ListeningSocket gone;
+    port = gone.port();
+  }
+  Dialing dialing;
+  EXPECT(dialing.dial(20, port) == nullptr);
+  if (!EXPECT(dialing.finishes(DialPhase::kOpen))) return;
+  EXPECT_EQUAL(dialing.progress.opened, 0U);
+  EXPECT_EQUAL(dialing.progress.failed, 20U);
+  EXPECT_EQUAL(dialing.failures_of(ECONNREFUSED), 20U);
+}
+
+TEST("a dialer asks no more connections at once than its limit, however often the loop turns") {
+  Dialing dialing;
+  MuteServer server;
+  EXPECT(dialing.dial(200, server.socket.port()) == nullptr);
+  if (!EXPECT(dialing.finishes(DialPhase::kOpen))) return;
+  server.accept_all();
+  EXPECT_EQUAL(server.fds.size(), 200U);
+  dialing.dialer.verify({5000});
+  unit::turn_for(dialing.loop(), 100);
+  EXPECT_EQUAL(server.asked(), bounds::kVerifyInFlightMax);
+}
+
+TEST("a dialer gives up on bytes that are not answered, and counts them as lost") {
+  Dialing dialing;
+  MuteServer server;
+  EXPECT(dialing.dial(3, server.socket.port()) == nullptr);
+  if (!EXPECT(dialing.finishes(DialPhase::kOpen))) return;
+  server.accept_all();
+  dialing.dialer.verify({100});
+  if (!EXPECT(dialing.finishes(DialPhase::kVerify))) return;
+  EXPECT_EQUAL(dialing.progress.answered, 0U);
+  EXPECT_EQUAL(dialing.progress.lost, 3U);
+  EXPECT_EQUAL(dialing.failures_of(ETIMEDOUT), 3U);
+}
+
+TEST("a dialer tells an answer that is wrong, one too long, and one that nobody asked for") {
+  Dialing dialing;
+  MuteServer server;
+  EXPECT(dialing.dial(3, server.socket.port()) == nullptr);
+  if (!EXPECT(dialing.finishes(DialPhase::kOpen))) return;
+  server.accept_all();
+  if (!EXPECT_EQUAL(server.fds.size(), 3U)) return;
+  dialing.dialer.verify({5000});
+  EXPECT(unit::turn_until(dialing.loop(), [&] { return server.asked() == 3; }));
+  std::array<uint8_t, 2> bytes{};
+  for (const int fd : server.fds) EXPECT_EQUAL(::recv(fd, bytes.data(), 1, 0), 1);
+  bytes[0] = static_cast<uint8_t>(~bytes[0]);
+  EXPECT_EQUAL(::send(server.fds[2], bytes.data(), 1, 0), 1);
+  EXPECT_EQUAL(::send(server.fds[0], bytes.data(), 2, 0), 2);
+  EXPECT_EQUAL(::send(server.fds[1], bytes.data(), 2, 0), 2);
+  if (!EXPECT(dialing.finishes(DialPhase::kVerify))) return;
+  EXPECT_EQUAL(dialing.progress.wrong, 3U);
+  EXPECT_EQUAL(dialing.failures_of(EBADMSG), 3U);
+}
+
+TEST("a dialer does not take the answers of one phase for those of the next") {
+  Dialing dialing;
+  MuteServer server;
+  EXPECT(dialing.dial(2, server.socket.port()) == nullptr);
+  if (!EXPECT(dialing.finishes(DialPhase::kOpen))) return;
+  server.accept_all();
+  dialing.dialer.exchange({1, 8'000'000, 50});
+  if (!EXPECT(dialing.finishes(DialPhase::kExchange))) return;
+  EXPECT_EQUAL(dialing.progress.messages, 0U);
+  dialing.dialer.verify({200});
+  // A late answer to the message, of which these are the first bytes.
+  const uint8_t late[] = {0, 31, 62};
+  for (const int fd : server.fds) {
+    if (::recv(fd, std::array<uint8_t, 8>().data(), 8, MSG_DONTWAIT) == 8) {
+      EXPECT_EQUAL(::send(fd, late, sizeof late, MSG_NOSIGNAL), 3);
+    }
+  }
+  if (!EXPECT(dialing.finishes(DialPhase::kVerify))) return;
+  EXPECT_EQUAL(dialing.progress.wrong, 0U);
+  EXPECT_EQUAL(dialing.progress.lost, 2U);
+}
+
+TEST("a dialer notices connections that the server ends or resets between phases") {
+  Dialing dialing;
+  MuteServer server;
+  EXPECT(dialing.dial(2, server.socket.port()) == nullptr);
+  if (!EXPECT(dialing.finishes(DialPhase::kOpen))) return;
+  server.accept_all();
+  sys::close(server.fds[0]);
+  sys::reset(server.fds[1]);
+  server.fds.clear();
+  dialing.is_finished = true;
+  EXPECT(unit::turn_until(dialing.loop(), [&] {
+    dialing.control.flush();
+    dialing.peer.receive([&](const FrameView& view) { dialing.take(view); });
+    return dialing.progress.lost == 2;
+  }));
+  EXPECT_EQUAL(dialing.progress.finished, 0);
+}
+
+TEST("a dialer keeps to its rate") {
+  Dialing dialing;
+  const ListeningSocket server;
+  frame::Dial order;
+  order.connections = 20;
+  order.rate_milli = 50'000;
+  order.connect_timeout_s = 5;
+  order.targets = {"127.0.0.1 " + std::to_string(server.port())};
+  order.sources = {"127.1.0.1 0", "127.1.0.2 0"};
+  const uint64_t start_ns = sys::monotonic_ns();
+  EXPECT(dialing.dialer.dial(order, sys::open_descriptors()) == nullptr);
+  EXPECT(dialing.finishes(DialPhase::kOpen));
+  EXPECT(sys::monotonic_ns() - start_ns >= 280'000'000);
+  EXPECT_EQUAL(dialing.progress.opened, 20U);
+}
+
+TEST("a dialer refuses orders that it cannot read, and a second order to dial") {
+  frame::Dial order;
+  order.connections = 1;
+  order.targets = {"localhost 80"};
+  order.sources = {"127.0.0.1 0"};
+  EXPECT(Dialing().dialer.dial(order, 10) != nullptr);
+  order.targets = {"127.0.0.1 80"};
+  order.sources = {};
+  EXPECT(Dialing().dialer.dial(order, 10) != nullptr);
+  Dialing dialing;
+  const ListeningSocket server;
+  EXPECT(dialing.dial(1, server.port()) == nullptr);
+  EXPECT(dialing.dial(1, server.port()) != nullptr);
+}

@@ -1,0 +1,60 @@
+// A test program in TAP: TEST("a sentence") { … } registers, EXPECT(…) judges. No framework.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <random>
+#include <sstream>
+#include <string>
+
+namespace unit {
+
+using Body = void (*)();
+
+/// Registers a test; TEST does it.
+struct Registration {
+  Registration(const char* name, Body body);
+};
+
+/// Notes a failed expectation of the test that runs. At most a few are printed.
+void fail(const char* file, int line, const std::string& what);
+
+/// The source of chance: the same numbers each time, unless UNIT_SEED names others.
+std::mt19937_64& chance();
+
+/// A number from 0 to `most`.
+inline uint64_t upto(uint64_t most) {
+  return std::uniform_int_distribution<uint64_t>(0, most)(chance());
+}
+
+/// Runs the action in a child process. True if MC_CHECK ended it, with its sentence and SIGABRT.
+bool aborts(const std::function<void()>& action);
+
+/// Runs the action in a child process and returns its wait status.
+int status_of_child(const std::function<void()>& action);
+
+template <typename Left, typename Right>
+bool expect_equal(
+    const Left& found, const Right& wanted, const char* file, int line, const char* text) {
+  if (found == wanted) return true;
+  std::ostringstream what;
+  what << text << ": found " << +found << ", wanted " << +wanted;
+  fail(file, line, what.str());
+  return false;
+}
+
+}  // namespace unit
+
+#define UNIT_JOIN_(left, right) left##right
+#define UNIT_JOIN(left, right) UNIT_JOIN_(left, right)
+#define UNIT_TEST(name, function)                                                     \
+  static void function();                                                             \
+  static const unit::Registration UNIT_JOIN(function, _registration)(name, function); \
+  static void function()
+
+#define TEST(name) UNIT_TEST(name, UNIT_JOIN(test_at_line_, __LINE__))
+
+/// Both answer whether it held, so that a test can stop: `if (!EXPECT(x)) return;`.
+#define EXPECT(condition) ((condition) ? true : (unit::fail(__FILE__, __LINE__, #condition), false))
+#define EXPECT_EQUAL(found, wanted) \
+  unit::expect_equal((found), (wanted), __FILE__, __LINE__, #found)
