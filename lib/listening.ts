@@ -149,9 +149,10 @@ export class ListeningAddress {
     const wanted = program?.some((weight) => weight > 0) ? Uint32Array.from(program) : undefined;
     const key = wanted?.join() ?? '';
     if (key === this.#steeredBy) return null;
-    this.#steeredBy = key;
     const error = addon.steer(this.descriptorOf(first), wanted);
-    return error === 0 ? null : getSystemErrorName(-error);
+    if (error !== 0) return getSystemErrorName(-error);
+    this.#steeredBy = key;
+    return null;
   }
 
   /** Refuses peers from now on, in every process that holds the socket. */

@@ -126,9 +126,8 @@ export class Manager extends EventEmitter<{ worker: [WorkerEvent] }> {
   /** Gives new limits to the workers that run and to those that will. */
   adjust(limits: Limits): void {
     this.#limits = limits;
-    for (const [slot, { process }] of this.#occupants) {
-      if (this.registry.at(slot).state !== 'starting') process.send('Adjust', this.#share());
-    }
+    // Also to those that start: Configure comes before it on the same stream.
+    for (const { process } of this.#occupants.values()) process.send('Adjust', this.#share());
   }
 
   /**
@@ -274,6 +273,9 @@ export class Manager extends EventEmitter<{ worker: [WorkerEvent] }> {
         return;
       case 'Crowded':
         this.#balance();
+        return;
+      case 'Goodbye':
+        this.#log.debug({ worker: slot, closed: frame.fields.closed }, 'worker drained');
         return;
       default:
         return;

@@ -114,7 +114,7 @@ export const OPTIONS = [
     max: SECONDS_MAX,
     default: 0,
     reloadable: true,
-    help: 'Seconds without a byte until a connection is closed, at most a quarter later; 0 never.',
+    help: 'Seconds without a byte until a connection is closed, up to a quarter later; 0 never.',
   },
   {
     name: 'accept-rate',

@@ -39,7 +39,7 @@ void Drain::tick() {
   close_down_to(static_cast<uint32_t>(left), is_over);
   if (connections_->size() > 0) return;
   ev_timer_stop(loop_, &timer_);
-  handler_->on_drained(total_);
+  handler_->on_drained(closed_);
 }
 
 void Drain::close_down_to(uint32_t left, bool also_owing) {
@@ -48,6 +48,7 @@ void Drain::close_down_to(uint32_t left, bool also_owing) {
     const bool is_idle = connection.state == ConnectionState::kOpen;
     if (is_idle || (also_owing && connection.state == ConnectionState::kOwing)) {
       services_->close(&connection, CloseCause::kDrain);
+      ++closed_;
     }
     return true;
   };

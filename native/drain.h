@@ -44,7 +44,9 @@ class Drain {
   ev_timer timer_;
   uint64_t started_ns_ = 0;
   uint64_t duration_ns_ = 0;
+  /// Open when the drain began, and closed by it so far.
   uint32_t total_ = 0;
+  uint32_t closed_ = 0;
   uint32_t position_ = 0;
 };
 

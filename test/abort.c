@@ -1,5 +1,5 @@
-// Preloaded: aborts a worker before its main(), if the file `abort` exists in $TMPDIR, and counts the
-// starts in the file `starts` there. TMPDIR is one of the few variables that a worker inherits.
+// Preloaded: aborts a worker before its main(), if the file `abort` exists in $TMPDIR, and counts
+// the starts in the file `starts` there. TMPDIR is among the few variables that workers inherit.
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>

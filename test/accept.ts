@@ -114,11 +114,12 @@ void t.test('a worker without descriptors rests, keeps its clients, and recovers
   limitDescriptors(pid, 20_000);
   const late = await connect(server.port);
   t.ok(await echoes(late, Buffer.from('late')), 'and once the limit was raised');
+  // One of the crowd may have been in the queue still; it came, and left, after the limit was raised.
+  await until('the crowd to be gone', async () => (await server.total('connections')) === 41);
   const after = (await server.stats()).totals;
   const gained = (name: string): number => Number(after[name]) - Number(before[name]);
   t.equal(gained('closedTotal'), gained('acceptedTotal') - 1, 'with no close to wake it');
   t.equal(clients.lost, 10, 'no client was lost but those that left');
-  t.equal(after['connections'], 41, 'all others are still there');
   const lines = server.log.filter(({ msg }) => PAUSED.test(msg));
   t.equal(lines.length, 1, 'all this took one line of the log');
   t.match(lines[0], { worker: 0, pid, err: 'EMFILE' }, 'which names worker and error');

@@ -32,7 +32,8 @@ void t.test('SIGTERM closes all connections evenly over the drain time', async (
   t.equal(readiness.status, 503, 'the server is not ready any more');
   t.match(await readiness.json(), { isDraining: true }, 'and says why');
   t.ok((await server.stats()).isDraining, 'the stats show it');
-  const last = clients.sockets.find((socket) => !socket.destroyed);
+  // The last that came is closed last.
+  const last = clients.sockets.findLast((socket) => !socket.destroyed);
   t.ok(last && (await echoes(last, Buffer.from('still here'))), 'open connections are served');
 
   await server.assertEnded(0);
@@ -77,7 +78,8 @@ void t.test('Ctrl-C drains: the signal to the group kills no worker', async (t) 
   const clients = await Clients.open(t, server.port, 200);
   process.kill(-server.pid, 'SIGINT');
   await until('the drain', () => server.log.some(({ msg }) => msg === 'draining'));
-  const last = clients.sockets.find((socket) => !socket.destroyed);
+  // The last that came is closed last.
+  const last = clients.sockets.findLast((socket) => !socket.destroyed);
   t.ok(last && (await echoes(last, Buffer.from('still here'))), 'clients are served meanwhile');
   await server.assertEnded(0);
 });

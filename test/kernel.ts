@@ -27,7 +27,8 @@ const nothing = reader({});
 void t.test('sockstat gives sockets, orphans, time-waits and pages', (t) => {
   const read = reader({
     '/proc/net/sockstat':
-      'sockets: used 1000123\nTCP: inuse 7 orphan 2 tw 31 alloc 1000009 mem 4\nUDP: inuse 1 mem 0\n',
+      'sockets: used 1000123\nTCP: inuse 7 orphan 2 tw 31 alloc 1000009 mem 4\n' +
+      'UDP: inuse 1 mem 0\n',
     '/proc/net/sockstat6': 'TCP6: inuse 1000000\nUDP6: inuse 0\n',
   });
   t.same(readSockets(read), {
@@ -66,7 +67,8 @@ void t.test('sysctl, meminfo, file-nr and smaps_rollup give numbers', (t) => {
     '/proc/sys/fs/file-nr': '1056\t0\t9223372036854775807\n',
     '/proc/meminfo': 'MemTotal:       24685152 kB\nMemFree: 1 kB\nMemAvailable:   23123 kB\n',
     '/proc/5/smaps_rollup':
-      '00400000-7ffc Rss\nRss: 9999 kB\nPrivate_Clean:  10 kB\nPrivate_Dirty:  20 kB\nPrivate_Hugetlb: 4 kB\n',
+      '00400000-7ffc Rss\nRss: 9999 kB\nPrivate_Clean:  10 kB\nPrivate_Dirty:  20 kB\n' +
+      'Private_Hugetlb: 4 kB\n',
   });
   t.equal(sysctl(read, 'net.core.somaxconn'), 4096);
   t.equal(sysctl(read, 'net.core.nowhere'), null);

@@ -62,7 +62,7 @@ void t.test('two servers live in one process, and it ends after close()', async 
      const servers = [1, 2].map((workers) => createServer({ port: 0, workers }));
      await Promise.all(servers.map((server) => server.listen()));
      const sockets = await Promise.all(servers.map((server) => client(portOf(server))));
-     const answers = await Promise.all(sockets.map((socket, index) => echo(socket, 'hello' + index)));
+     const answers = await Promise.all(sockets.map((socket, at) => echo(socket, 'hello' + at)));
      const stats = servers.map((server) => server.stats());
      const signals = ['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGUSR2', 'SIGPIPE', 'SIGCHLD'];
      const handlers = signals.reduce((sum, name) => sum + process.listenerCount(name), 0);
@@ -160,7 +160,7 @@ void t.test('worker events tell of starts, deaths and ends', async (t) => {
      const pid = server.stats().workers[0].pid;
      process.kill(pid, 'SIGKILL');
      await new Promise((resolve) => {
-       server.on('worker', (event) => { if (event.slot === 0 && event.state === 'ready') resolve(); });
+       server.on('worker', ({ slot, state }) => { if (slot === 0 && state === 'ready') resolve(); });
      });
      await server.close();
      print({ pid, lines, events: events.filter(({ slot }) => slot === 0) });`,

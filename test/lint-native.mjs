@@ -1,5 +1,5 @@
 // Formats and lints the C and C++ sources; `npm run format` and `npm run lint` call it.
-//   --format    rewrites native/ and the C files of bench/ with clang-format
+//   --format    rewrites native/ and the C files of bench/ and C++ files of test/ with clang-format
 //   (nothing)   checks their format, then runs clang-tidy over native/*.cc
 // Run it through npm: node-gyp finds Node's headers by what npm puts into the environment.
 import { spawn, spawnSync } from 'node:child_process';
@@ -34,7 +34,11 @@ function requireTool(tool) {
 
 function nativeAndBenchFiles() {
   requireTool(FORMATTER);
-  return [...filesBelow('native', /\.(h|cc)$/), ...filesBelow('bench', /\.(c|h)$/)];
+  return [
+    ...filesBelow('native', /\.(h|cc)$/),
+    ...filesBelow('bench', /\.(c|h)$/),
+    ...filesBelow('test', /\.(h|cc)$/),
+  ];
 }
 
 function format() {

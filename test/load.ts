@@ -101,5 +101,5 @@ export class TotalsWatch {
   }
 }
 
-/** A worker that reads these bytes from a client never comes back from it, with spin.c preloaded. */
+/** With spin.c preloaded, a worker that reads these bytes never comes back from it. */
 export const SPIN = Buffer.from('!spin for ever!');

@@ -27,8 +27,10 @@ export interface Program {
   /** Folder below the root, ignored by git. */
   folder: string;
   name: string;
-  /** Files of ours besides native/, as paths from the root. */
+  /** Its own files, as paths from the root. */
   sources: readonly string[];
+  /** Files of native/ that it needs; by default all but the addon's skin. */
+  natives?: readonly string[];
   /** Flags besides those of binding.gyp, for compiling and linking. */
   flags: readonly string[];
 }
@@ -72,7 +74,8 @@ export async function build(program: Program): Promise<string> {
   const wanted = [program.compiler, ...flags].join('\n');
   const isSameCommand = mtimeMs(command) > 0 && readFileSync(command, 'utf8') === wanted;
   const objects = new Map<string, string>();
-  for (const source of [...gyp.variables.native_sources, ...program.sources]) {
+  const natives = program.natives ?? gyp.variables.native_sources;
+  for (const source of [...natives, ...program.sources]) {
     const prefix = source.startsWith('native/') ? 'native' : 'test';
     objects.set(source, join(folder, `${prefix}-${basename(source)}.o`));
   }
@@ -91,7 +94,13 @@ export async function build(program: Program): Promise<string> {
   const target = join(folder, program.name);
   const newestObject = Math.max(...[...objects.values()].map(mtimeMs));
   if (mtimeMs(target) < newestObject) {
-    await run(program.compiler, [...program.flags, ...objects.values(), '-lev', '-o', target]);
+    const libraries = program.natives === undefined ? ['-lev'] : [];
+    await run(program.compiler, [
+      ...program.flags,
+      ...objects.values(),
+      ...libraries,
+      ...['-o', target],
+    ]);
   }
   return target;
 }

@@ -81,7 +81,7 @@ void t.test('status --watch draws in place, with the rates of the last second', 
   t.ok(watch.stdout.includes(redraw) && drawn >= 4, `drawn ${drawn} times over the last picture`);
   t.equal(watch.stdout.includes('\u001b[2J'), false, 'without clearing the screen');
   process.kill(childOf(watch.pid), 'SIGINT');
-  const { code } = await watch.ended;
+  const { code } = await watch.run();
   t.not(code, null, 'an interrupt ends it');
   const [hidden, shown] = ['\u001b[?25l', '\u001b[?25h'].map((code) =>
     watch.stdout.lastIndexOf(code),
