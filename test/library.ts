@@ -160,7 +160,9 @@ void t.test('worker events tell of starts, deaths and ends', async (t) => {
      const pid = server.stats().workers[0].pid;
      process.kill(pid, 'SIGKILL');
      await new Promise((resolve) => {
-       server.on('worker', ({ slot, state }) => { if (slot === 0 && state === 'ready') resolve(); });
+       server.on('worker', ({ slot, state }) => {
+         if (slot === 0 && state === 'ready') resolve();
+       });
      });
      await server.close();
      print({ pid, lines, events: events.filter(({ slot }) => slot === 0) });`,
