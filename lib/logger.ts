@@ -32,5 +32,6 @@ export function createLogger(level: string, format: string | undefined): pino.Lo
     : pino.destination({ fd: 1, sync: true });
   // A reader that went away (`serve | head -1`) must not end the server.
   stream.on('error', () => undefined);
-  return pino({ level, base: { pid: process.pid } }, stream);
+  // As a mixin and not in `base`: a line about a worker has the worker's pid, and only that one.
+  return pino({ level, base: null, mixin: () => ({ pid: process.pid }) }, stream);
 }
