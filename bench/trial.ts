@@ -33,6 +33,8 @@ export interface TrialResult {
   readonly bareDescriptors: number;
   readonly afterDescriptors: number;
   readonly bench: BenchResult;
+  /** Share of the cores' time that other virtual machines took meanwhile; of the judging side. */
+  readonly stolenShare?: number;
 }
 
 /** Until private memory no longer moves after the start, and after the end. */

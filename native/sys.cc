@@ -16,6 +16,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -94,12 +95,19 @@ Accepted accept(int listener) {
   return {accept_status(error), -1, error};
 }
 
+// Not recv() and send(): in a process with threads, and Node always has some, libc makes these two
+// cancellation points, with two locked instructions around each. A profile of the echo showed 1.3 %
+// of its time there.
 IoResult receive(int fd, void* buffer, size_t size) {
-  return io_result(retry_interrupted([&] { return ::recv(fd, buffer, size, 0); }), true);
+  const auto call = [&] { return ::syscall(SYS_recvfrom, fd, buffer, size, 0, nullptr, nullptr); };
+  return io_result(retry_interrupted(call), true);
 }
 
 IoResult send(int fd, const void* bytes, size_t size) {
-  return io_result(retry_interrupted([&] { return ::send(fd, bytes, size, MSG_NOSIGNAL); }), false);
+  const auto call = [&] {
+    return ::syscall(SYS_sendto, fd, bytes, size, MSG_NOSIGNAL, nullptr, 0);
+  };
+  return io_result(retry_interrupted(call), false);
 }
 
 IoResult read_stream(int fd, void* buffer, size_t size) {
