@@ -109,15 +109,23 @@ function whenReady(subject: Subject, child: ChildProcess): Promise<number[]> {
   });
 }
 
-/** Starts one server and waits until it listens. */
+/**
+ * Starts one server and waits until it listens.
+ *
+ * @param cores - Cores that it may use, as taskset writes them; null for all.
+ */
 export async function startSubject(
   subject: Subject,
   baselines: Baselines,
   workers: number,
   connections: number,
+  cores: string | null,
 ): Promise<RunningServer> {
   const port = await freePort();
-  const [file = '', ...args] = commandOf(subject, baselines, port, workers, connections);
+  // taskset replaces itself, so the pid stays that of the server.
+  const pin = cores === null ? [] : ['taskset', '-c', cores];
+  const command = commandOf(subject, baselines, port, workers, connections);
+  const [file = '', ...args] = [...pin, ...command];
   const child = spawn(file, args, { stdio: ['ignore', 'pipe', 'inherit'] });
   const ended = new Promise<void>((resolve) => child.once('close', () => resolve()));
   try {

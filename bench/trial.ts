@@ -1,6 +1,8 @@
 // One trial: start one server, load it, measure it, end it. Runs as a process of its own, so that no
 // trial inherits the memory or the warm code of another. Its request is argv[2], its result stdout.
+import { execFileSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import type { BenchResult } from '../lib/bench-result.js';
@@ -21,6 +23,8 @@ export interface TrialRequest {
   readonly messageSize: number;
   /** Seconds. */
   readonly duration: number;
+  /** Whether the server gets one half of the cores and the load the other. */
+  readonly isPinned: boolean;
 }
 
 export interface TrialResult {
@@ -56,9 +60,22 @@ async function waitForClose(pids: readonly number[], bare: number): Promise<void
   await sleep(SETTLE_MS);
 }
 
+/**
+ * Moves this process, and the dialers that it will start, to the second half of the cores.
+ *
+ * @returns The first half, for the server.
+ */
+function takeSecondHalf(): string {
+  const cores = availableParallelism();
+  const half = Math.max(1, Math.floor(cores / 2));
+  execFileSync('taskset', ['-cp', `${half}-${cores - 1}`, String(process.pid)]);
+  return `0-${half - 1}`;
+}
+
 export async function runTrial(request: TrialRequest): Promise<TrialResult> {
   const { subject, baselines, workers, connections } = request;
-  const server = await startSubject(subject, baselines, workers, connections);
+  const cores = request.isPinned ? takeSecondHalf() : null;
+  const server = await startSubject(subject, baselines, workers, connections, cores);
   try {
     await sleep(SETTLE_MS);
     const bareBytes = privateBytes(server.pids);

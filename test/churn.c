@@ -1,7 +1,6 @@
 // Connects and leaves, over and over, for test/stress.ts: churn HOST PORT CYCLES FIRST. Every cycle
 // ends in one of five ways, and has a source address of its own (127.x.y.z, by FIRST + cycle), so
 // that ports in TIME_WAIT never run out. Exits 1 at the first thing that goes wrong.
-#define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -13,7 +12,7 @@
 
 static struct sockaddr_in target;
 
-static void fail(const char *what, unsigned cycle) {
+static void fail(const char* what, unsigned cycle) {
   fprintf(stderr, "cycle %u: %s: %m\n", cycle, what);
   exit(1);
 }
@@ -29,8 +28,8 @@ static int dial(unsigned cycle) {
   // 127.16.0.0 and up: a million addresses, away from those that other programs use.
   struct sockaddr_in source = {.sin_family = AF_INET};
   source.sin_addr.s_addr = htonl(0x7f100000U + cycle % 0xf00000U);
-  if (bind(fd, (struct sockaddr *)&source, sizeof source) != 0) fail("bind", cycle);
-  if (connect(fd, (struct sockaddr *)&target, sizeof target) != 0) fail("connect", cycle);
+  if (bind(fd, (struct sockaddr*)&source, sizeof source) != 0) fail("bind", cycle);
+  if (connect(fd, (struct sockaddr*)&target, sizeof target) != 0) fail("connect", cycle);
   return fd;
 }
 
@@ -39,12 +38,12 @@ static void reset(int fd) {
   setsockopt(fd, SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
 }
 
-static void send_all(int fd, const char *bytes, size_t size, unsigned cycle) {
+static void send_all(int fd, const char* bytes, size_t size, unsigned cycle) {
   if (send(fd, bytes, size, MSG_NOSIGNAL) != (ssize_t)size) fail("send", cycle);
 }
 
 /// Reads what was sent, and the end if one is due.
-static void want(int fd, const char *bytes, size_t size, int and_end, unsigned cycle) {
+static void want(int fd, const char* bytes, size_t size, int and_end, unsigned cycle) {
   char found[64];
   size_t count = 0;
   while (count < size) {
@@ -83,7 +82,7 @@ static void run(unsigned cycle) {
   close(fd);
 }
 
-int main(int count, char **words) {
+int main(int count, char** words) {
   if (count != 5) return 2;
   target.sin_family = AF_INET;
   target.sin_port = htons((in_port_t)atoi(words[2]));

@@ -1,6 +1,5 @@
 // Preloaded: shifts the wall clock, and only that, by the seconds in $TMPDIR/offset, and leaves a
 // file seen-PID there once a process was told a shifted time. libev asks through syscall().
-#define _GNU_SOURCE
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <stdarg.h>

@@ -373,7 +373,7 @@ export function compile(test: Test, name: string, ...flags: string[]): string {
     rmSync(folder, { recursive: true, force: true });
   });
   const output = join(folder, name.replace(/\.c$/, ''));
-  const warnings = ['-Wall', '-Wextra', '-Werror'];
+  const warnings = ['-D_GNU_SOURCE', '-Wall', '-Wextra', '-Werror'];
   command('gcc', '-O2', ...warnings, ...flags, '-o', output, join(root, 'test', name), '-ldl');
   return output;
 }
