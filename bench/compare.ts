@@ -14,7 +14,7 @@ import { buildBaselines, type Baselines } from './build-baselines.js';
 import { SUBJECT_NAMES, type Subject } from './subjects.js';
 import type { TrialRequest, TrialResult } from './trial.js';
 
-const SUITES = ['bare', 'opening', 'echo', 'million', 'two-million'] as const;
+const SUITES = ['bare', 'opening', 'echo', 'growth', 'million', 'two-million'] as const;
 type Suite = (typeof SUITES)[number];
 
 /** A part of the comparison: its rows, and the raw trials behind them. */
@@ -233,6 +233,31 @@ async function echoSuite(baselines: Baselines, runs: number): Promise<SuiteResul
 
 const MILLION = 1_000_000;
 
+/** What a million idle connections add to the cost of a message: for us, and for the kernel alone. */
+async function growthSuite(baselines: Baselines, runs: number): Promise<SuiteResult> {
+  const { workers } = planCapacity(readMachineLimits(procReader), 'auto', MILLION, 1);
+  const subjects = ['megacomet', 'epoll'] as const;
+  const shape = {
+    ...{ baselines, workers, hold: 0, verify: false, active: ACTIVE },
+    ...{ messageSize: MESSAGE_BYTES, duration: 5, isPinned: false },
+  };
+  const few = await alternate(subjects, runs, { ...shape, connections: 2000 });
+  const many = await alternate(subjects, runs, { ...shape, connections: MILLION });
+  return {
+    suite: 'growth',
+    title:
+      `Cost of a message in ${workers} processes, ${ACTIVE} connections echoing ${MESSAGE_BYTES} ` +
+      `bytes, median of ${runs}`,
+    header: ['', 'CPU µs/message, 2,000 idle', 'CPU µs/message, 1,000,000 idle', 'growth'],
+    rows: subjects.map((subject) => {
+      const before = middle(few, subject, cpuPerMessage);
+      const after = middle(many, subject, cpuPerMessage);
+      return [SUBJECT_NAMES[subject], figure(before, 2), figure(after, 2), ratio(after, before)];
+    }),
+    trials: [...few, ...many],
+  };
+}
+
 async function millionSuite(baselines: Baselines): Promise<SuiteResult> {
   const { workers } = planCapacity(readMachineLimits(procReader), 'auto', MILLION, 1);
   const subjects = ['megacomet', 'epoll'] as const;
@@ -316,6 +341,8 @@ async function runSuite(suite: Suite, baselines: Baselines, runs: number): Promi
       return openingSuite(baselines, runs);
     case 'echo':
       return echoSuite(baselines, runs);
+    case 'growth':
+      return growthSuite(baselines, runs);
     case 'million':
       return millionSuite(baselines);
     case 'two-million':
