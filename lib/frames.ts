@@ -1,6 +1,6 @@
 // The manager's codec for control frames, built from the addon's own list of them. Level 2.
 // The layout stands once, in native/frames.h: here are only the types for TypeScript.
-import { addon } from './native.js';
+import { addon, camelCase } from './native.js';
 
 /** Fields of each frame; their meaning is documented in native/frames.h. */
 export interface Frames {
@@ -153,7 +153,7 @@ const LAYOUTS: readonly Layout[] = addon.frames.map((info) => ({
   name: info.name as FrameName,
   type: info.type,
   fields: info.fields.map((field) => ({
-    key: field.name.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase()),
+    key: camelCase(field.name),
     type: field.type as FieldType,
   })),
 }));

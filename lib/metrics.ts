@@ -1,14 +1,10 @@
 // The stats as Prometheus text. Level 3. Names and help come from the addon's list of counters.
 import { Counter, Gauge, Registry } from 'prom-client';
 
-import { addon } from './native.js';
+import { addon, camelCase } from './native.js';
 import type { Stats } from './stats.js';
 
 const PREFIX = 'megacomet_';
-
-function camel(name: string): string {
-  return name.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase());
-}
 
 function snake(name: string): string {
   return name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
@@ -22,7 +18,7 @@ function addWorkerCounters(registry: Registry, stats: () => Stats): void {
       labelNames: ['worker'],
       registers: [registry],
     };
-    const key = camel(info.name);
+    const key = camelCase(info.name);
     const values = (): [string, number][] =>
       stats().workers.map((worker) => [String(worker.slot), Number(worker[key])]);
     if (info.kind === 'gauge') {

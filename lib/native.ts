@@ -102,3 +102,8 @@ function findAddon(): string {
 export const addonPath = findAddon();
 
 export const addon = require(addonPath) as Addon;
+
+/** A name of the addon as TypeScript writes it: `accepted_total` becomes `acceptedTotal`. */
+export function camelCase(name: string): string {
+  return name.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase());
+}

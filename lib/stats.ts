@@ -8,7 +8,7 @@ import {
   type Figure,
   type Reader,
 } from './kernel.js';
-import { addon, packageVersion, type Segment } from './native.js';
+import { addon, camelCase, packageVersion, type Segment } from './native.js';
 
 /** A counter: exact. Above 2^53 it is a bigint, so nothing is ever rounded. */
 export type Count = bigint | number;
@@ -63,9 +63,7 @@ export interface SlotView {
   readonly generation: number;
 }
 
-const NAMES = addon.counters.map((counter) =>
-  counter.name.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase()),
-);
+const NAMES = addon.counters.map((counter) => camelCase(counter.name));
 /** Gauges that say nothing when added up. */
 const NOT_SUMMED = new Set(['loopLagMaxUs', 'connectionsMax']);
 const WORDS = addon.bounds.blockWords;
