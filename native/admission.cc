@@ -27,9 +27,11 @@ void Admission::set_limits(uint32_t connections_max,
 }
 
 Admission::Verdict Admission::verdict() const {
+  // The shared total is looked at by a full worker only: its cache line is written by every worker
+  // at every accept, and enter() pays for that line once already.
+  if (connections_ < connections_max_) return Verdict::kAccept;
   const int64_t total = shared_->connections.load(std::memory_order_relaxed);
-  if (total >= static_cast<int64_t>(server_connections_max_)) return Verdict::kRefuse;
-  return connections_ < connections_max_ ? Verdict::kAccept : Verdict::kWait;
+  return total >= static_cast<int64_t>(server_connections_max_) ? Verdict::kRefuse : Verdict::kWait;
 }
 
 bool Admission::enter() {

@@ -22,6 +22,7 @@ class RoomWaiter {
 class Admission {
  public:
   enum class Verdict {
+    /// This worker has room; enter() still says whether the whole server has.
     kAccept,
     /// The whole server is full: say so to the peer.
     kRefuse,

@@ -70,7 +70,7 @@ Listener::Next Listener::accept_one() {
     return Next::kStop;
   }
   TokenBucket& tokens = parts_.admission->tokens();
-  if (!tokens.take(sys::monotonic_ns())) {
+  if (tokens.is_limited() && !tokens.take(sys::monotonic_ns())) {
     pause_for(std::max(bounds::kAcceptTokenWaitMinMs, tokens.wait_ms()));
     return Next::kStop;
   }

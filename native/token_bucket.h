@@ -17,6 +17,9 @@ class TokenBucket {
     level_ = is_first ? burst() : std::min(level_, burst());
   }
 
+  /// Whether there is a rate at all: without one, nobody needs to read a clock.
+  [[nodiscard]] bool is_limited() const { return rate_milli_ != 0; }
+
   /// Takes one token; false when none is left.
   bool take(uint64_t now_ns) {
     if (rate_milli_ == 0) return true;
