@@ -49,7 +49,7 @@ struct Pair {
 
 }  // namespace
 
-TEST("admission judges by the server's limit first and by the worker's own then") {
+TEST("a full worker refuses where the whole server is full, and waits where others have room") {
   Pair pair(2, 3);
   EXPECT(pair.workers[0].verdict() == Verdict::kAccept);
   EXPECT(pair.workers[0].enter() && pair.workers[0].enter());
@@ -57,7 +57,14 @@ TEST("admission judges by the server's limit first and by the worker's own then"
   EXPECT(pair.workers[1].verdict() == Verdict::kAccept);
   EXPECT(pair.workers[1].enter());
   EXPECT(pair.workers[0].verdict() == Verdict::kRefuse);
-  EXPECT(pair.workers[1].verdict() == Verdict::kRefuse);
+}
+
+TEST("a worker with room learns from entering that the server has none") {
+  Pair pair(2, 3);
+  EXPECT(pair.workers[0].enter() && pair.workers[0].enter());
+  EXPECT(pair.workers[1].enter());
+  EXPECT(pair.workers[1].verdict() == Verdict::kAccept);
+  EXPECT(!pair.workers[1].enter());
 }
 
 TEST("a connection that admission turned away is counted nowhere") {
@@ -79,11 +86,11 @@ TEST("admission's accounts agree over random entries and leavings of two workers
     if (unit::upto(1) == 0) {
       const bool has_room = open[0] + open[1] < kServerMax;
       if (worker.verdict() != Verdict::kAccept) {
-        if (!EXPECT(!has_room || open[slot] == 20)) return;
+        if (!EXPECT(open[slot] == 20)) return;
         continue;
       }
       if (!EXPECT_EQUAL(worker.enter(), has_room)) return;
-      ++open[slot];
+      if (has_room) ++open[slot];
     } else if (open[slot] > 0) {
       worker.leave();
       --open[slot];
@@ -135,12 +142,14 @@ TEST("whoever waits for room is told when a limit is raised, though nobody leave
   EXPECT(pair.workers[0].verdict() == Verdict::kAccept);
 }
 
-TEST("a limit below what is open refuses or waits, and frees nothing") {
+TEST("a limit below what is open lets nobody in, and frees nothing") {
   Pair pair(10, 10);
   for (int count = 0; count < 5; ++count) EXPECT(pair.workers[0].enter());
   pair.workers[0].set_limits(3, 10, 0);
   EXPECT(pair.workers[0].verdict() == Verdict::kWait);
   pair.workers[0].set_limits(10, 3, 0);
+  EXPECT(!pair.workers[0].enter());
+  pair.workers[0].set_limits(3, 3, 0);
   EXPECT(pair.workers[0].verdict() == Verdict::kRefuse);
   EXPECT_EQUAL(pair.gauge(0), 5U);
 }
