@@ -1,4 +1,4 @@
-// Asks a running server's admin server. Level 3.
+// Asks a running server's admin server. Level 4.
 import { get } from 'node:http';
 
 import { MegacometError } from './errors.js';

@@ -1,4 +1,4 @@
-// One run of the load generator: plan, open, hold, verify, exchange, measure. Level 5.
+// One run of the load generator: plan, open, hold, verify, exchange, measure. Level 6.
 import { availableParallelism, release, totalmem } from 'node:os';
 import { getSystemErrorName } from 'node:util';
 

@@ -14,6 +14,15 @@ import {
 } from './kernel.js';
 import { MegacometError } from './errors.js';
 import { addon } from './native.js';
+import {
+  CLIENT_KERNEL_BYTES,
+  CONNECTION_KERNEL_BYTES,
+  connectionsInMemory,
+  reserveBytes,
+  withHeadroom,
+  WORKER_BYTES,
+  type Costs,
+} from './sizing.js';
 
 export interface MachineLimits {
   readonly cores: number;
@@ -33,17 +42,12 @@ export interface MachineLimits {
  */
 const WORKER_DESCRIPTORS = 32;
 
-/** Private memory of a bare worker, rounded up from 6.3 to 8.4 MB on Node 20 to 26. */
-const WORKER_BYTES = 9_000_000;
-
-/** Kernel slab per accepted TCP connection, measured on Linux 6.18 (4.02 kB), and our record. */
-const CONNECTION_BYTES = 4100 + 96;
-
-/** Left to the rest of the machine. */
-const RESERVE_BYTES = 512 * 1024 * 1024;
-
-/** Spare room per worker: enough that others can take over the share of one that died. */
-const HEADROOM = 1.1;
+/** Of Linux 6.18 with 4 KiB pages: a start must not wait for root's view of the slab. */
+const COSTS: Costs = {
+  pageBytes: 4096,
+  connectionBytes: CONNECTION_KERNEL_BYTES,
+  clientBytes: CLIENT_KERNEL_BYTES,
+};
 
 export function readMachineLimits(read: Reader): MachineLimits {
   const total = readMemInfo(read, 'MemTotal') ?? 0;
@@ -82,10 +86,13 @@ interface Ceiling {
 }
 
 function machineCeilings(limits: MachineLimits, workers: number): Ceiling[] {
-  const free = limits.memoryFreeBytes - workers * WORKER_BYTES - RESERVE_BYTES;
+  // Idle: what a message to everybody takes is the doctor's question.
+  const idle = { connections: 1, clients: 0, workers, acceptRate: 0, burst: 0, messageBytes: 0 };
+  const reserve = reserveBytes(limits.memoryTotalBytes);
+  const inMemory = connectionsInMemory(limits.memoryFreeBytes, reserve, idle, COSTS);
   const ceilings: Ceiling[] = [
     {
-      connections: Math.max(1, Math.floor(free / CONNECTION_BYTES)),
+      connections: Math.max(1, inMemory),
       name: `memory (${Math.round(limits.memoryFreeBytes / 2 ** 20)} MiB available)`,
     },
   ];
@@ -108,6 +115,12 @@ function lowest(ceilings: readonly Ceiling[]): Ceiling {
   return ceilings.reduce((least, next) => (next.connections < least.connections ? next : least));
 }
 
+/** As many workers as a tenth of the memory affords, and as there are slots. */
+export function workersMax(limits: MachineLimits): number {
+  const affordable = Math.floor(limits.memoryTotalBytes / 10 / WORKER_BYTES);
+  return Math.min(addon.bounds.slotsMax, Math.max(limits.cores, affordable));
+}
+
 function chooseWorkers(
   limits: MachineLimits,
   usable: number,
@@ -115,13 +128,9 @@ function chooseWorkers(
   maxConnections: number | undefined,
 ): number {
   if (workers !== 'auto') return workers;
-  const needed = Math.ceil((HEADROOM * (maxConnections ?? 0)) / usable);
+  const needed = Math.ceil(withHeadroom(maxConnections ?? 0) / usable);
   const chosen = Math.max(limits.cores, needed);
-  const affordable = Math.max(
-    limits.cores,
-    Math.floor(limits.memoryTotalBytes / 10 / WORKER_BYTES),
-  );
-  const most = Math.min(addon.bounds.slotsMax, affordable);
+  const most = workersMax(limits);
   if (chosen > most) {
     throw new MegacometError(
       'ERR_CAPACITY',

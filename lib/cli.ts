@@ -1,7 +1,10 @@
-// From argv to a command, its output and the exit code. Level 7; decides nothing else.
+// From argv to a command, its output and the exit code. Level 8; decides nothing else.
 import { Command, CommanderError, Option } from 'commander';
 
 import { bench } from './commands/bench.js';
+import { doctor } from './commands/doctor.js';
+import { installService } from './commands/install-service.js';
+import { plan } from './commands/plan.js';
 import { serve } from './commands/serve.js';
 import { status } from './commands/status.js';
 import { MegacometError } from './errors.js';
@@ -60,6 +63,15 @@ function makeProgram(): Command {
   );
   addCommand(program, 'bench', 'Open many connections to a server, and measure.', (flags) =>
     bench(flags, print),
+  );
+  addCommand(program, 'doctor', 'Check this machine, and name the limit that binds.', (flags) =>
+    doctor(flags, print),
+  );
+  addCommand(program, 'plan', 'Plan a machine for a number of connections.', (flags) =>
+    plan(flags, print),
+  );
+  addCommand(program, 'install-service', 'Write systemd units for this machine.', (flags) =>
+    installService(flags, print),
   );
   return program;
 }

@@ -5,15 +5,20 @@ export type ErrorCode =
   | 'ERR_ADDON_MISSING'
   | 'ERR_ADMIN_LISTEN'
   | 'ERR_ALREADY_LISTENING'
+  | 'ERR_BUSY'
   | 'ERR_CAPACITY'
+  | 'ERR_CHANNEL'
   | 'ERR_LISTEN'
+  | 'ERR_MESSAGE'
+  | 'ERR_MESSAGE_SIZE'
   | 'ERR_NOT_RUNNING'
   | 'ERR_OPTION_INVALID'
   | 'ERR_OPTION_UNKNOWN'
   | 'ERR_RUNTIME'
   | 'ERR_UNREACHABLE'
   | 'ERR_USER'
-  | 'ERR_WORKER_START';
+  | 'ERR_WORKER_START'
+  | 'ERR_WRITE';
 
 /** An error whose message is one sentence for the person who can do something about it. */
 export class MegacometError extends Error {

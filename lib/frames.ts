@@ -22,10 +22,46 @@ export interface Frames {
   };
   Watch: { listener: number; on: number };
   Drain: { drainMs: number };
+  Comet: {
+    epoch: bigint;
+    heartbeatS: number;
+    pollTimeoutS: number;
+    handshakeTimeoutS: number;
+    writeTimeoutS: number;
+    lingerS: number;
+    retryMs: number;
+    messageBytesMax: number;
+    outboxBytesMax: number;
+    channelsPerConnectionMax: number;
+    flags: number;
+    origins: readonly string[];
+  };
+  Publish: {
+    number: bigint;
+    flags: number;
+    spreadMs: number;
+    channel: string;
+    id: string;
+    event: string;
+    data: Buffer;
+  };
+  Page: { fd: number; generation: number; flags: number; head: bigint; messages: Buffer };
+  Kick: { channel: string; reason: string };
   Ready: { version: string; layout: bigint; descriptors: number; connectionsMax: number };
   Log: { level: number; message: string; error: number; suppressed: number };
   Crowded: { connections: number };
   Goodbye: { closed: number };
+  Interest: { channel: string; count: number };
+  Ask: {
+    fd: number;
+    generation: number;
+    hasSince: number;
+    epoch: bigint;
+    number: bigint;
+    bytesMax: number;
+    channels: readonly string[];
+  };
+  Message: { flags: number; channel: string; id: string; event: string; data: Buffer };
   Dial: {
     parent: number;
     connections: number;
@@ -58,7 +94,7 @@ export type Frame = {
   [N in FrameName]: { readonly name: N; readonly fields: Frames[N] };
 }[FrameName];
 
-type Value = bigint | number | string | readonly number[] | readonly string[];
+type Value = Buffer | bigint | number | string | readonly number[] | readonly string[];
 
 class Writer {
   readonly parts: Buffer[] = [];
@@ -84,6 +120,10 @@ class Writer {
   text(value: string): void {
     const bytes = Buffer.from(value);
     this.u16(bytes.length);
+    this.parts.push(bytes);
+  }
+  blob(bytes: Buffer): void {
+    this.u32(bytes.length);
     this.parts.push(bytes);
   }
   numbers(values: readonly number[]): void {
@@ -127,6 +167,12 @@ class Reader {
     const at = this.#take(size);
     return this.bytes.toString('utf8', at, at + size);
   }
+  /** A view of the frame's bytes, which nobody writes to again. */
+  blob(): Buffer {
+    const size = this.u32();
+    const at = this.#take(size);
+    return this.bytes.subarray(at, at + size);
+  }
   numbers(): number[] {
     const count = this.u32();
     const values = [];
@@ -141,7 +187,7 @@ class Reader {
   }
 }
 
-type FieldType = 'numbers' | 'text' | 'texts' | 'u32' | 'u64' | 'u8';
+type FieldType = 'blob' | 'numbers' | 'text' | 'texts' | 'u32' | 'u64' | 'u8';
 
 interface Layout {
   readonly name: FrameName;

@@ -1,4 +1,4 @@
-// The public names of the package. Level 7.
+// The public names of the package. Level 8.
 export { MegacometError, type ErrorCode } from './errors.js';
 export type { Readiness } from './admin.js';
 export type { Capacity } from './capacity.js';

@@ -27,6 +27,12 @@ export function sysctl(read: Reader, name: string): Figure {
   return firstNumber(read(`/proc/sys/${name.replaceAll('.', '/')}`));
 }
 
+/** A sysctl of several numbers, such as `net.ipv4.tcp_mem`; null where it does not exist. */
+export function sysctlVector(read: Reader, name: string): readonly number[] | null {
+  const numbers = (read(`/proc/sys/${name.replaceAll('.', '/')}`) ?? '').match(/-?\d+/g);
+  return numbers === null ? null : numbers.map(Number);
+}
+
 export interface SocketFigures {
   /** TCP sockets of this network namespace. */
   readonly tcpInUse: Figure;
@@ -65,17 +71,25 @@ const NETSTAT_NAMES = [
   'TCPAbortOnTimeout',
 ] as const;
 
+/**
+ * One counter of /proc/net/netstat or /proc/net/snmp, of this network namespace.
+ *
+ * @param group - The word before the colon, such as `TcpExt` or `Tcp`.
+ */
+export function readNetCounter(read: Reader, group: string, name: string): Figure {
+  const path = group.endsWith('Ext') ? '/proc/net/netstat' : '/proc/net/snmp';
+  const lines = (read(path) ?? '').split('\n');
+  const at = lines.findIndex((line) => line.startsWith(`${group}:`));
+  const index = (lines[at] ?? '').split(' ').indexOf(name);
+  return index < 0 ? null : Number((lines[at + 1] ?? '').split(' ')[index]);
+}
+
 /** TcpExt counters of this network namespace, in camel case (`listenOverflows`). */
 export function readNetstat(read: Reader): Record<string, Figure> {
-  const lines = (read('/proc/net/netstat') ?? '').split('\n');
-  const at = lines.findIndex((line) => line.startsWith('TcpExt:'));
-  const names = (lines[at] ?? '').split(' ');
-  const values = (lines[at + 1] ?? '').split(' ');
   const figures: Record<string, Figure> = {};
   for (const name of NETSTAT_NAMES) {
-    const index = names.indexOf(name);
     const key = name.startsWith('TCP') ? `tcp${name.slice(3)}` : `l${name.slice(1)}`;
-    figures[key] = index < 0 ? null : Number(values[index]);
+    figures[key] = readNetCounter(read, 'TcpExt', name);
   }
   return figures;
 }
@@ -126,9 +140,10 @@ export function readDescriptorLimit(read: Reader): number {
     read('/proc/self/limits') ?? '',
   );
   const hard = match?.[2];
-  return hard === undefined || hard === 'unlimited'
-    ? (sysctl(read, 'fs.nr_open') ?? 1024)
-    : Number(hard);
+  const ceiling = sysctl(read, 'fs.nr_open');
+  if (hard === undefined || hard === 'unlimited') return ceiling ?? 1024;
+  // A descriptor of fs.nr_open or more is refused whatever the limit says (fs/file.c expand_files).
+  return Math.min(Number(hard), ceiling ?? Infinity);
 }
 
 /** Whether this process has a capability, by its bit number (see capabilities(7)). */
@@ -140,46 +155,74 @@ export function hasCapability(read: Reader, bit: number): boolean {
 /** CAP_SYS_ADMIN exempts from fs.file-max (fs/file_table.c). */
 export const CAP_SYS_ADMIN = 21;
 
-interface Cgroup {
-  /** Folder of this process's cgroup, and of each of its parents, nearest first. */
-  readonly folders: readonly string[];
-}
-
-function cgroupOf(read: Reader, controller: string, mount: string): Cgroup {
+/** Folders of this process's cgroup and of each of its parents, nearest first. */
+function cgroupFolders(read: Reader, controller: string, mount: string): readonly string[] {
   const lines = (read('/proc/self/cgroup') ?? '').split('\n');
   const line = lines.find((text) => {
     const [, names = ''] = text.split(':');
     return controller === '' ? text.startsWith('0::') : names.split(',').includes(controller);
   });
-  if (line === undefined) return { folders: [] };
+  if (line === undefined) return [];
   let path = line.slice(line.indexOf(':', line.indexOf(':') + 1) + 1);
   const folders = [];
   for (;;) {
     folders.push(`${mount}${path === '/' ? '' : path}`);
-    if (path === '/' || path === '') return { folders };
+    if (path === '/' || path === '') return folders;
     path = path.slice(0, path.lastIndexOf('/')) || '/';
   }
 }
 
-/** The tightest memory limit of this process's cgroups, v1 or v2, in bytes; null without one. */
-export function readMemoryLimit(read: Reader): Figure {
-  const v2 = cgroupOf(read, '', '/sys/fs/cgroup').folders.map((at) => `${at}/memory.max`);
-  const v1 = cgroupOf(read, 'memory', '/sys/fs/cgroup/memory').folders.map(
-    (at) => `${at}/memory.limit_in_bytes`,
+/** A cgroup that limits the memory of this process. */
+export interface MemoryGroup {
+  readonly folder: string;
+  readonly isV2: boolean;
+  readonly limitBytes: number;
+}
+
+/** Every memory limit from this process's cgroup up to the root, v1 or v2, nearest first. */
+export function readMemoryGroups(read: Reader): readonly MemoryGroup[] {
+  const v2 = cgroupFolders(read, '', '/sys/fs/cgroup').map((folder) => ({
+    folder,
+    isV2: true,
+    limitBytes: firstNumber(read(`${folder}/memory.max`)),
+  }));
+  const v1 = cgroupFolders(read, 'memory', '/sys/fs/cgroup/memory').map((folder) => ({
+    folder,
+    isV2: false,
+    limitBytes: firstNumber(read(`${folder}/memory.limit_in_bytes`)),
+  }));
+  // v1 writes "no limit" as the largest multiple of a page in 63 bits.
+  return [...v2, ...v1].filter(
+    (group): group is MemoryGroup => group.limitBytes !== null && group.limitBytes < 2 ** 60,
   );
-  const limits = [...v2, ...v1].map((path) => firstNumber(read(path)));
-  const real = limits.filter((value): value is number => value !== null && value < 2 ** 60);
-  return real.length === 0 ? null : Math.min(...real);
+}
+
+/** The tightest of {@link readMemoryGroups}, in bytes; null without one. */
+export function readMemoryLimit(read: Reader): Figure {
+  const limits = readMemoryGroups(read).map((group) => group.limitBytes);
+  return limits.length === 0 ? null : Math.min(...limits);
+}
+
+/** Cores in a list such as `0-3,8`. */
+function coresOf(list: string | undefined): number {
+  if (list === undefined) return availableParallelism();
+  let cores = 0;
+  for (const range of list.split(',')) {
+    const [first = 0, last = first] = range.split('-').map(Number);
+    cores += last - first + 1;
+  }
+  return cores;
 }
 
 /** Cores that this process may use: its affinity, and the quota of its cgroups, rounded up. */
 export function readCores(read: Reader): number {
-  let cores = availableParallelism();
-  for (const at of cgroupOf(read, '', '/sys/fs/cgroup').folders) {
+  const affinity = /^Cpus_allowed_list:\s+(\S+)/m.exec(read('/proc/self/status') ?? '');
+  let cores = coresOf(affinity?.[1]);
+  for (const at of cgroupFolders(read, '', '/sys/fs/cgroup')) {
     const [quota, period] = (read(`${at}/cpu.max`) ?? '').split(' ').map(Number);
     if (quota && period) cores = Math.min(cores, Math.ceil(quota / period));
   }
-  for (const at of cgroupOf(read, 'cpu', '/sys/fs/cgroup/cpu').folders) {
+  for (const at of cgroupFolders(read, 'cpu', '/sys/fs/cgroup/cpu')) {
     const quota = firstNumber(read(`${at}/cpu.cfs_quota_us`));
     const period = firstNumber(read(`${at}/cpu.cfs_period_us`));
     if (quota !== null && quota > 0 && period) cores = Math.min(cores, Math.ceil(quota / period));

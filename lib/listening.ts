@@ -68,21 +68,48 @@ function bindError(address: Address, error: number, call: string): MegacometErro
   );
 }
 
-/** The sockets of one address: one per slot, or one that all share (a unix socket). */
+function adoptError(fd: number, name: string, error: number, call: string): MegacometError {
+  const code = getSystemErrorName(-error);
+  const rules: Partial<Record<string, string>> = {
+    EBADF: 'it is not open',
+    ENOTSOCK: 'it is no socket',
+    EPROTOTYPE: 'it is no stream socket',
+    EINVAL: 'it does not listen',
+    EAFNOSUPPORT: 'it is neither IPv4, IPv6 nor unix',
+  };
+  const rule = rules[code] ?? `${call} failed`;
+  return new MegacometError(
+    'ERR_LISTEN',
+    `LISTEN_FDS: descriptor ${fd} ("${name}") cannot be served: ${rule} (${code})`,
+  );
+}
+
+/** Who else holds a socket, by the numbers that workers know it by: Tenure in native/listener.h. */
+export const TENURES = ['own', 'shared', 'inherited'] as const;
+
+export type Tenure = (typeof TENURES)[number];
+
+/** The sockets of one address: one per slot, or one that all share (unix, or inherited). */
 export class ListeningAddress {
   readonly address: Address;
-  readonly isShared: boolean;
+  readonly tenure: Tenure;
   readonly #descriptors: number[] = [];
   /** Slots in the order in which their sockets began to listen: the indices of a BPF program. */
   readonly #order: number[] = [];
   #steeredBy = '';
-  #hasListened = false;
+  #hasListened: boolean;
 
-  private constructor(address: Address, descriptors: number[]) {
-    this.isShared = address.isUnix;
+  private constructor(address: Address, descriptors: number[], tenure: Tenure) {
+    this.address = address;
+    this.tenure = tenure;
     this.#descriptors = descriptors;
-    const port = address.isUnix ? 0 : addon.listenerPort(descriptors[0] ?? -1);
-    this.address = { ...address, port };
+    // Whoever let it listen chose its backlog.
+    this.#hasListened = tenure === 'inherited';
+  }
+
+  /** Whether one socket serves all slots. */
+  get isShared(): boolean {
+    return this.tenure !== 'own';
   }
 
   /**
@@ -94,12 +121,13 @@ export class ListeningAddress {
     if (address.isUnix) await removeStaleSocket(address.host);
     const descriptors: number[] = [];
     let port = address.port;
-    const count = address.isUnix ? 1 : options.slots;
+    const { isUnix } = address;
+    const count = isUnix ? 1 : options.slots;
     for (let slot = 0; slot < count; slot++) {
       const opened = addon.openListener({
         host: address.host,
         port,
-        isUnix: address.isUnix,
+        isUnix,
         v6Only: options.v6Only,
         joins: slot > 0,
         keepaliveS: options.keepaliveS,
@@ -109,9 +137,21 @@ export class ListeningAddress {
         throw bindError({ ...address, port }, opened.error, opened.call);
       }
       descriptors.push(opened.fd);
-      if (slot === 0 && !address.isUnix) port = addon.listenerPort(opened.fd);
+      if (slot === 0 && !isUnix) port = addon.listenerPort(opened.fd);
     }
-    return new ListeningAddress(address, descriptors);
+    return new ListeningAddress({ ...address, port }, descriptors, isUnix ? 'shared' : 'own');
+  }
+
+  /**
+   * Takes over a socket that somebody else bound and let listen.
+   *
+   * @throws MegacometError `ERR_LISTEN`, naming the descriptor and the rule. It stays open then: a
+   *   number that was announced wrongly may be one of Node's own.
+   */
+  static adopt(fd: number, name: string, keepaliveS: number): ListeningAddress {
+    const { error, call, ...address } = addon.adoptListener(fd, keepaliveS);
+    if (error === 0) return new ListeningAddress(address, [fd], 'inherited');
+    throw adoptError(fd, name, error, call);
   }
 
   descriptorOf(slot: number): number {
@@ -162,7 +202,8 @@ export class ListeningAddress {
 
   close(): void {
     for (const fd of this.#descriptors.splice(0)) addon.closeDescriptor(fd);
-    if (this.address.isUnix) removeSocket(this.address.host);
+    // The path of an inherited one is its maker's, who goes on listening there.
+    if (this.tenure === 'shared') removeSocket(this.address.host);
   }
 }
 

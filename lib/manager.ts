@@ -5,7 +5,7 @@ import { getSystemErrorName } from 'node:util';
 
 import { MegacometError } from './errors.js';
 import type { Frame, Frames } from './frames.js';
-import type { ListeningAddress } from './listening.js';
+import { TENURES, type ListeningAddress } from './listening.js';
 import type { Logger } from './logger.js';
 import { addon, packageVersion, type Segment } from './native.js';
 import { LATE_MS, Registry, START_FAILURES_MAX, type SlotRecord } from './registry.js';
@@ -22,6 +22,27 @@ export interface Limits {
   readonly acceptRate: number;
 }
 
+/** A worker's control stream, for whoever shares it with the manager. */
+export interface SharedStream {
+  readonly slot: number;
+  /** Bytes that the kernel has not taken. */
+  readonly queuedBytes: number;
+  /** Whether the worker's loop turns. */
+  readonly beats: boolean;
+  send(frames: Buffer): void;
+}
+
+/** Who shares the workers' control streams: the broker of a comet server. */
+export interface StreamSharer {
+  /** The first frame that a worker gets. */
+  readonly rules: Frames['Comet'];
+  attach(stream: SharedStream): void;
+  workerGone(slot: number): void;
+  /** A worker has taken all that waited for it. */
+  drained(): void;
+  onFrame(slot: number, frame: Frame): void;
+}
+
 export interface ManagerOptions {
   readonly slots: number;
   readonly cores: number;
@@ -30,6 +51,7 @@ export interface ManagerOptions {
   readonly heartbeatLimitMs: number;
   readonly uid?: number;
   readonly gid?: number;
+  readonly sharer?: StreamSharer;
 }
 
 /** A fact about one worker, as the `worker` event tells it. */
@@ -57,6 +79,8 @@ const STARTS_PER_CORE = 2;
 interface Occupant {
   readonly process: AddonProcess;
   deadline?: NodeJS.Timeout;
+  /** When it was found stuck, and its end began. */
+  stuckAtMs?: number;
 }
 
 export class Manager extends EventEmitter<{ worker: [WorkerEvent] }> {
@@ -107,6 +131,18 @@ export class Manager extends EventEmitter<{ worker: [WorkerEvent] }> {
     return this.#isStopping;
   }
 
+  /** Periods since supervision last ran; below 1 while this process's loop turns. */
+  get periodsUnsupervised(): number {
+    return (performance.now() - this.#tickedAtMs) / TICK_MS;
+  }
+
+  /** Heartbeat limits since the worker was found stuck that resists the longest; 0 without. */
+  get limitsStuck(): number {
+    const nowMs = performance.now();
+    const ages = [...this.#occupants.values()].map(({ stuckAtMs = nowMs }) => nowMs - stuckAtMs);
+    return Math.max(0, ...ages) / this.#options.heartbeatLimitMs;
+  }
+
   /**
    * Starts all workers; resolves when each has been ready once.
    *
@@ -127,7 +163,8 @@ export class Manager extends EventEmitter<{ worker: [WorkerEvent] }> {
   adjust(limits: Limits): void {
     this.#limits = limits;
     // Also to those that start: Configure comes before it on the same stream.
-    for (const { process } of this.#occupants.values()) process.send('Adjust', this.#share());
+    for (const { process } of this.#occupants.values())
+      process.send('Adjust', this.#shareOfLimits());
   }
 
   /**
@@ -189,7 +226,7 @@ export class Manager extends EventEmitter<{ worker: [WorkerEvent] }> {
     for (const address of this.#addresses) if (!address.isShared) address.shutDown(slot);
   }
 
-  #share(): Frames['Adjust'] {
+  #shareOfLimits(): Frames['Adjust'] {
     return {
       connectionsMax: this.#limits.workerConnectionsMax,
       serverConnectionsMax: this.#limits.maxConnections,
@@ -234,6 +271,7 @@ export class Manager extends EventEmitter<{ worker: [WorkerEvent] }> {
           onFrame: (frame) => {
             this.#onFrame(slot, frame);
           },
+          onDrain: () => this.#options.sharer?.drained(),
           onEnd: (end) => {
             this.#onEnd(slot, end);
           },
@@ -254,13 +292,43 @@ export class Manager extends EventEmitter<{ worker: [WorkerEvent] }> {
     this.#occupants.set(slot, occupant);
     this.registry.started(slot, process.pid);
     this.emit('worker', { slot, pid: process.pid, state: 'started' });
+    this.#share(slot, process);
     process.send('Configure', {
       parent: globalThis.process.pid,
       slot,
       protocol: this.#options.protocol,
-      listeners: this.#addresses.map((address) => (address.isShared ? 1 : 0)),
-      ...this.#share(),
+      listeners: this.#addresses.map(({ tenure }) => TENURES.indexOf(tenure)),
+      ...this.#shareOfLimits(),
     });
+  }
+
+  /** Lets the broker write on the worker's stream, behind its rules. */
+  #share(slot: number, process: AddonProcess): void {
+    const { sharer } = this.#options;
+    if (sharer === undefined) return;
+    process.send('Comet', sharer.rules);
+    const { registry } = this;
+    sharer.attach({
+      slot,
+      get queuedBytes() {
+        return process.queuedBytes;
+      },
+      get beats() {
+        const { state } = registry.at(slot);
+        return state === 'serving' || state === 'starting';
+      },
+      send: (frames) => {
+        process.write(frames);
+      },
+    });
+  }
+
+  /** Ends a worker that cannot follow; the next one of its slot comes as after a crash. */
+  replace(slot: number, reason: string): void {
+    const occupant = this.#occupants.get(slot);
+    if (occupant === undefined) return;
+    this.#log.error({ worker: slot, pid: occupant.process.pid }, reason);
+    occupant.process.kill('SIGKILL');
   }
 
   #onFrame(slot: number, frame: Frame): void {
@@ -278,6 +346,7 @@ export class Manager extends EventEmitter<{ worker: [WorkerEvent] }> {
         this.#log.debug({ worker: slot, closed: frame.fields.closed }, 'worker drained');
         return;
       default:
+        this.#options.sharer?.onFrame(slot, frame);
         return;
     }
   }
@@ -343,6 +412,7 @@ export class Manager extends EventEmitter<{ worker: [WorkerEvent] }> {
     clearTimeout(occupant?.deadline);
     this.#occupants.delete(slot);
     for (const watchers of this.#watchers.values()) watchers.delete(slot);
+    this.#options.sharer?.workerGone(slot);
     this.#segment.retire(slot);
     if (pid !== null) this.#memory.forget(pid);
     this.emit('worker', { slot, pid, state: 'exited', code: end.code, signal: end.signal });
@@ -405,6 +475,7 @@ export class Manager extends EventEmitter<{ worker: [WorkerEvent] }> {
       record.state = 'late';
     } else {
       record.state = 'stuck';
+      occupant.stuckAtMs = nowMs;
       this.emit('worker', { slot, pid, state: 'stuck' });
       this.#log.error({ worker: slot, pid, ageMs: Math.round(ageMs) }, 'worker stuck; killed');
       occupant.process.kill('SIGABRT');
@@ -412,6 +483,16 @@ export class Manager extends EventEmitter<{ worker: [WorkerEvent] }> {
         if (this.#occupants.get(slot) === occupant) occupant.process.kill('SIGKILL');
       }, ABORT_GRACE_MS);
     }
+  }
+
+  /** Connections open in all workers now. */
+  openConnections(): number {
+    this.segmentReader.refresh();
+    let sum = 0;
+    for (const { slot } of this.registry.slots) {
+      sum += Number(this.segmentReader.counter(slot, 'connections'));
+    }
+    return sum;
   }
 
   /** Connections that each slot can still take; 0 for slots that must get none. */

@@ -1,26 +1,54 @@
-// The stats as Prometheus text. Level 3. Names and help come from the addon's list of counters.
+// The stats as Prometheus text. Level 4. Names and help come from the addon's list of counters.
 import { Counter, Gauge, Registry } from 'prom-client';
 
+import type { Figure } from './kernel.js';
 import { addon, camelCase } from './native.js';
-import type { Stats } from './stats.js';
+import type { Stats, WorkerStats } from './stats.js';
 
 const PREFIX = 'megacomet_';
+
+/** What to do about each figure of the kernel; a counter that stands still is good news. */
+const KERNEL_HELP: Readonly<Record<string, string>> = {
+  tcpInUse: 'TCP sockets of this network namespace, clients on this machine included.',
+  tcpOrphans: 'Sockets of the host without an owner: peers that vanished while they were closed.',
+  tcpTimeWait: 'Sockets in TIME_WAIT, 256 bytes for 60 s each: harmless on a server.',
+  tcpMemPages: 'Pages of socket buffers of the host; above net.ipv4.tcp_mem[1] windows shrink.',
+  listenOverflows: 'Clients that met a full listen queue: raise --backlog and net.core.somaxconn.',
+  listenDrops: 'Handshakes dropped for any reason; those of listen_overflows are among them.',
+  tcpReqQFullDoCookies: 'SYN cookies sent: without an attack the backlog is too small.',
+  tcpReqQFullDrop: 'Handshakes dropped since SYN cookies are off: set tcp_syncookies to 1.',
+  tcpTimeWaitOverflow: 'Sockets closed without a TIME_WAIT: harmless after a restart.',
+  tcpMemoryPressures: 'Times that socket memory came under pressure: raise net.ipv4.tcp_mem.',
+  tcpAbortOnMemory: 'Connections that the kernel reset for lack of memory: raise tcp_mem.',
+  tcpAbortOnTimeout: 'Connections given up since the peer no longer answered.',
+  fileNr: 'Open files of the whole host; its limit is file_max.',
+  fileMax: 'Limit of open files of the whole host (fs.file-max).',
+  somaxconn: 'The cap on every listen queue (net.core.somaxconn).',
+};
 
 function snake(name: string): string {
   return name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 }
 
+/** Prometheus counts time in seconds; the segment holds integers, one of them microseconds. */
+const IN_SECONDS: Readonly<Record<string, { readonly name: string; readonly help: string }>> = {
+  loop_lag_max_us: {
+    name: 'loop_lag_max_seconds',
+    help:
+      'Longest turn of the loop in the last 10 to 20 seconds. Above 0.1 clients notice: the ' +
+      'worker is overloaded or starved of a core.',
+  },
+};
+
 function addWorkerCounters(registry: Registry, stats: () => Stats): void {
   for (const info of addon.counters) {
-    const options = {
-      name: PREFIX + info.name,
-      help: info.help,
-      labelNames: ['worker'],
-      registers: [registry],
-    };
+    const inSeconds = IN_SECONDS[info.name];
+    const { name, help } = inSeconds ?? info;
+    const options = { name: PREFIX + name, help, labelNames: ['worker'], registers: [registry] };
     const key = camelCase(info.name);
+    const divisor = inSeconds === undefined ? 1 : 1e6;
     const values = (): [string, number][] =>
-      stats().workers.map((worker) => [String(worker.slot), Number(worker[key])]);
+      stats().workers.map((worker) => [String(worker.slot), Number(worker[key]) / divisor]);
     if (info.kind === 'gauge') {
       new Gauge({
         ...options,
@@ -79,7 +107,108 @@ function lagHistogram(stats: Stats): object {
   };
 }
 
+/** Each limit of the kernel with its use: three gauges with the limit's name as a label. */
+function addLimits(registry: Registry, stats: () => Stats): void {
+  const parts = [
+    ['used', 'How much of a limit is used. What is left is in limit_headroom_ratio.'],
+    ['max', 'A limit of this machine or of the server, as it is now.'],
+    ['headroom', 'What is left of a limit, 1 to 0. Below 0.2 raise it: see docs/operations.md.'],
+  ] as const;
+  for (const [key, help] of parts) {
+    new Gauge({
+      name: `${PREFIX}limit_${key}${key === 'headroom' ? '_ratio' : ''}`,
+      help,
+      labelNames: ['limit'],
+      registers: [registry],
+      collect() {
+        this.reset();
+        for (const room of stats().limits) this.set({ limit: room.limit }, room[key]);
+      },
+    });
+  }
+}
+
+/** What only the manager knows of each worker; where a figure is not known there is no sample. */
+const WORKER_GAUGES: readonly (readonly [string, string, (worker: WorkerStats) => Figure])[] = [
+  [
+    'worker_up',
+    'Whether the worker of a slot serves: 1, or 0 while it starts, is late, stuck or gone.',
+    ({ state }) => (state === 'serving' ? 1 : 0),
+  ],
+  [
+    'worker_heartbeat_age_seconds',
+    "Seconds since a worker's loop last beat: at most 1 when healthy, late from 3, replaced at " +
+      '--heartbeat-limit.',
+    ({ heartbeatAgeMs }) => (heartbeatAgeMs === null ? null : heartbeatAgeMs / 1000),
+  ],
+  [
+    'worker_private_bytes',
+    'Memory that only this worker has. One that grows apart from the others has slow peers.',
+    ({ privateBytes }) => privateBytes,
+  ],
+];
+
+function addWorkerGauges(registry: Registry, stats: () => Stats): void {
+  for (const [name, help, value] of WORKER_GAUGES) {
+    new Gauge({
+      name: PREFIX + name,
+      help,
+      labelNames: ['worker'],
+      registers: [registry],
+      collect() {
+        this.reset();
+        for (const worker of stats().workers) {
+          const found = value(worker);
+          if (found !== null) this.set({ worker: String(worker.slot) }, found);
+        }
+      },
+    });
+  }
+}
+
+function addInfo(registry: Registry, stats: () => Stats): void {
+  new Gauge({
+    name: `${PREFIX}info`,
+    help: 'Always 1; the labels say which version runs, and what it speaks.',
+    labelNames: ['version', 'protocol'],
+    registers: [registry],
+    collect() {
+      const { version, protocol } = stats();
+      this.set({ version, protocol }, 1);
+    },
+  });
+}
+
+function addMemory(registry: Registry, stats: () => Stats): void {
+  addGauge(
+    registry,
+    'private_bytes',
+    'Memory that only the workers have; the kernel has about 4 kB per connection besides.',
+    () => stats().memory.privateBytes,
+  );
+  addGauge(
+    registry,
+    'manager_private_bytes',
+    "The manager's own memory. Steady growth under steady load is a leak: report it.",
+    () => stats().memory.managerPrivateBytes,
+  );
+  addGauge(
+    registry,
+    'user_bytes_per_connection',
+    'Memory of the workers above that of bare ones, per open connection: below 96 when idle, ' +
+      'more while slow peers owe bytes. Of a few connections it says nothing.',
+    () => stats().memory.userBytesPerConnection,
+  );
+}
+
 function addServerMetrics(registry: Registry, stats: () => Stats): void {
+  addInfo(registry, stats);
+  addGauge(
+    registry,
+    'draining',
+    '1 while the server closes its connections to stop: send it no new clients.',
+    () => (stats().isDraining ? 1 : 0),
+  );
   addGauge(
     registry,
     'uptime_seconds',
@@ -109,17 +238,14 @@ function addServerMetrics(registry: Registry, stats: () => Stats): void {
         this.inc({ worker: String(slot) }, restarts);
     },
   });
-  addGauge(
-    registry,
-    'private_bytes',
-    'Memory that only the workers have; the kernel has about 4 kB per connection besides.',
-    () => stats().memory.privateBytes,
-  );
+  addWorkerGauges(registry, stats);
+  addMemory(registry, stats);
+  addLimits(registry, stats);
   for (const name of Object.keys(stats().kernel)) {
     addGauge(
       registry,
       `kernel_${snake(name)}`,
-      `The kernel's ${name}: see docs of /proc/net/sockstat, netstat and fs.file-nr.`,
+      KERNEL_HELP[name] ?? `The kernel's ${name}, of /proc/net or /proc/sys.`,
       () => stats().kernel[name] ?? null,
     );
   }

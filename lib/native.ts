@@ -36,6 +36,16 @@ export interface ListenerRequest {
   readonly keepaliveS: number;
 }
 
+/** What an inherited socket is; `error` is an errno value, 0 where it can be served. */
+export interface AdoptedListener {
+  readonly error: number;
+  readonly call: string;
+  /** A numeric address, a path, or `@` and an abstract name. */
+  readonly host: string;
+  readonly port: number;
+  readonly isUnix: boolean;
+}
+
 /** The shared stats segment; see native/segment.h. */
 export interface Segment {
   readonly fd: number;
@@ -64,6 +74,8 @@ export interface Addon {
   };
   readonly Segment: new (slots: number) => Segment;
   openListener(request: ListenerRequest): OpenedListener;
+  /** Checks a listener that somebody else bound, and gives it the options of ours. */
+  adoptListener(fd: number, keepaliveS: number): AdoptedListener;
   /** These return 0 or an errno value. */
   listenOn(fd: number, backlog: number): number;
   steer(fd: number, weights?: Uint32Array): number;
@@ -71,6 +83,10 @@ export interface Addon {
   closeDescriptor(fd: number): void;
   listenerPort(fd: number): number;
   forbidNewPrivileges(): void;
+  /** False if one is left. */
+  dropCapabilities(): boolean;
+  /** One datagram to a unix socket, a path or `@NAME`; 0 or an errno value. Never waits. */
+  notify(socket: string, text: string): number;
   runWorker(): number;
   runDialer(): number;
 }
@@ -85,23 +101,35 @@ export const packageRoot = dirname(packageFile);
 export const packageVersion = (JSON.parse(readFileSync(packageFile, 'utf8')) as { version: string })
   .version;
 
+/** An addon that is not there or does not load: the error, with the command that compiles one. */
+function addonMissing(what: string): MegacometError {
+  const remedy = `build it with: npm --prefix ${packageRoot} run build:native`;
+  return new MegacometError('ERR_ADDON_MISSING', `${what}; ${remedy}`);
+}
+
 function findAddon(): string {
   const build = require('node-gyp-build') as { path(root: string): string };
   try {
     return build.path(packageRoot);
   } catch {
-    throw new MegacometError(
-      'ERR_ADDON_MISSING',
-      `no addon for ${process.platform}-${process.arch} in ${packageRoot}: ` +
-        'install libev-dev, then run "npm run build" there',
-    );
+    throw addonMissing(`no addon for ${process.platform}-${process.arch} in ${packageRoot}`);
+  }
+}
+
+function loadAddon(path: string): Addon {
+  try {
+    return require(path) as Addon;
+  } catch (error) {
+    // Another C library, or libev is gone: the loader says which, in its first line.
+    const reason = (error as Error).message.split('\n')[0] ?? '';
+    throw addonMissing(`the addon cannot be loaded: ${reason}`);
   }
 }
 
 /** The addon's file, which worker processes load by path. */
 export const addonPath = findAddon();
 
-export const addon = require(addonPath) as Addon;
+export const addon = loadAddon(addonPath);
 
 /** A name of the addon as TypeScript writes it: `accepted_total` becomes `acceptedTotal`. */
 export function camelCase(name: string): string {

@@ -1,19 +1,32 @@
-// The library's face: one server, its options, its life. Level 5. Wires manager and admin.
+// The library's face: one server, its options, its life. Level 6. Wires manager and admin.
 import { EventEmitter } from 'node:events';
-import { execFileSync } from 'node:child_process';
 
 import { Admin, type Readiness } from './admin.js';
+import {
+  Broker,
+  type ChannelPage,
+  type ChannelQuery,
+  type ClientMessage,
+  type PublishOptions,
+  type Receipt,
+} from './broker.js';
 import { planCapacity, readMachineLimits, type Capacity } from './capacity.js';
 import { defaultsOf } from './config.js';
+import { criticalFindings } from './doctor.js';
+import { CometFlag } from './comet.js';
 import { MegacometError } from './errors.js';
+import { becomeUser, identityOf } from './identity.js';
 import { hasIpv6, procReader, sysctl } from './kernel.js';
+import { LimitWatch, LOOK_INTERVAL_MS } from './limit-watch.js';
 import { formatAddress, ListeningAddress, parseAddress, type Address } from './listening.js';
 import { silentLogger, type Logger } from './logger.js';
-import { Manager, type WorkerEvent } from './manager.js';
+import { Manager, type StreamSharer, type WorkerEvent } from './manager.js';
 import { addon, type Segment } from './native.js';
 import { keyOf, libraryOptions, parseOption, unknownOption } from './options.js';
+import type { Health } from './service.js';
 import { checkRuntime } from './spawn.js';
 import { collectStats, WorkerMemory, type Stats } from './stats.js';
+import type { InheritedSocket } from './systemd.js';
 
 /** Options of {@link createServer}; each is also an option of `megacomet-ts serve`. */
 export interface ServerOptions {
@@ -27,8 +40,8 @@ export interface ServerOptions {
   workers?: number | 'auto';
   /** Connections held at most; default: what the machine allows. */
   maxConnections?: number;
-  /** Default `echo`. */
-  protocol?: 'echo';
+  /** Default `echo`; `comet` serves subscribers over SSE, WebSocket, long polling and streams. */
+  protocol?: 'comet' | 'echo';
   /** Connections that may wait to be accepted, per worker; default 4096. */
   backlog?: number;
   /** Seconds without a byte until a connection is closed; default 0: never. */
@@ -43,6 +56,36 @@ export interface ServerOptions {
   adminHost?: string;
   /** Port of the admin server, 0 for any; no admin server without it. */
   adminPort?: number;
+  /** Comet: seconds between heartbeats of an idle subscriber; default 25. */
+  heartbeat?: number;
+  /** Comet: seconds that a long poll waits at most; default 30. */
+  pollTimeout?: number;
+  /** Comet: seconds that a client has for a whole request; default 10. */
+  handshakeTimeout?: number;
+  /** Comet: seconds in which a client must take something of what it is owed; default 30. */
+  writeTimeout?: number;
+  /** Comet: seconds that a worker remembers a channel without subscribers; default 60. */
+  linger?: number;
+  /** Comet: milliseconds after which an EventSource comes back, about; default 2000. */
+  retry?: number;
+  /** Comet: bytes of one message, at most; default 65,536. */
+  messageBytes?: number;
+  /** Comet: bytes that may wait for one slow client; default 65,536. */
+  outboxBytes?: number;
+  /** Comet: channels of one connection; default 128. */
+  channelsPerConnection?: number;
+  /** Comet: messages kept of each channel; default 100, 0 for none. */
+  historyCount?: number;
+  /** Comet: seconds that a message is kept; default 300. */
+  historyAge?: number;
+  /** Comet: memory for the messages of all channels, in bytes; default 128 MiB. */
+  historyBytes?: number;
+  /** Comet: origins whose pages may read and open WebSockets; `*` is all. */
+  origin?: readonly string[];
+  /** Comet: whether WebSocket clients may publish; default false. */
+  clientPublish?: boolean;
+  /** Comet: whether to serve `/ws-echo`; default false. */
+  wsEcho?: boolean;
   /** User that the workers run as, when this process is root. */
   user?: string;
   /** Where log lines go; a pino instance fits. Default: nowhere. */
@@ -64,12 +107,14 @@ export type Adjustments = Pick<ServerOptions, 'acceptRate' | 'idleTimeout' | 'ma
 
 export interface ServerEvents {
   worker: [WorkerEvent];
+  /** Comet: a client published. */
+  message: [ClientMessage];
 }
 
-type Filled = Required<
-  Omit<ServerOptions, 'adminPort' | 'listen' | 'logger' | 'maxConnections' | 'user'>
-> &
-  Pick<ServerOptions, 'adminPort' | 'listen' | 'maxConnections' | 'user'>;
+/** Options that may be left open. */
+type Unset = 'adminPort' | 'listen' | 'maxConnections' | 'origin' | 'user';
+
+type Filled = Required<Omit<ServerOptions, Unset | 'logger'>> & Pick<ServerOptions, Unset>;
 
 function fill(options: ServerOptions): Filled {
   const specs = libraryOptions();
@@ -99,26 +144,15 @@ function addressesOf(options: Filled, log: Logger): Address[] {
   return [parseAddress('host', text)];
 }
 
-interface Identity {
-  readonly uid: number;
-  readonly gid: number;
+/** What a command line brings along; a library in somebody else's program has none of it. */
+export interface Host {
+  /** Whether this process itself becomes `user` after binding. */
+  readonly dropsOwnIdentity: boolean;
+  /** Sockets of systemd. Where no option names an address, they are all that is served. */
+  readonly sockets: readonly InheritedSocket[];
 }
 
-function identityOf(user: string | undefined): Identity | undefined {
-  if (user === undefined) return undefined;
-  if (process.getuid?.() !== 0) {
-    throw new MegacometError('ERR_USER', `--user: "${user}" can be taken by root only`);
-  }
-  try {
-    const id = (flag: string): number =>
-      Number(execFileSync('id', [flag, '--', user], { encoding: 'utf8', stdio: 'pipe' }));
-    const identity = { uid: id('-u'), gid: id('-g') };
-    if (identity.uid !== 0) return identity;
-  } catch {
-    throw new MegacometError('ERR_USER', `--user: "${user}" is no user of this machine`);
-  }
-  throw new MegacometError('ERR_USER', `--user: "${user}" is root, which drops nothing`);
-}
+const LIBRARY: Host = { dropsOwnIdentity: false, sockets: [] };
 
 type Phase = 'closed' | 'closing' | 'listening' | 'new' | 'starting';
 
@@ -132,21 +166,23 @@ export class Server extends EventEmitter<ServerEvents> {
   #addresses: ListeningAddress[] = [];
   #segment: Segment | undefined;
   #manager: Manager | undefined;
+  #broker: Broker | undefined;
   #admin: Admin | undefined;
   #adminPort: number | null = null;
   #startedAtMs = 0;
+  #limitTimer: NodeJS.Timeout | undefined;
   #closing: Promise<CloseReport> | undefined;
-  readonly #dropsOwnIdentity: boolean;
+  readonly #host: Host;
+  readonly #namesAddress: boolean;
 
-  /**
-   * @param dropsOwnIdentity - Whether this process itself becomes `user` after binding: right for
-   *   the command line, never for a library in somebody else's program.
-   */
-  constructor(options: ServerOptions, dropsOwnIdentity: boolean) {
+  constructor(options: ServerOptions, host: Host = LIBRARY) {
     super();
     this.#options = fill(options);
+    this.#namesAddress = [options.host, options.port, options.listen].some(
+      (value) => value !== undefined,
+    );
     this.#log = options.logger ?? silentLogger;
-    this.#dropsOwnIdentity = dropsOwnIdentity;
+    this.#host = host;
   }
 
   /** Addresses with their real ports, empty before {@link listen}. */
@@ -191,42 +227,27 @@ export class Server extends EventEmitter<ServerEvents> {
   async #start(): Promise<Capacity> {
     checkRuntime();
     const options = this.#options;
-    const identity = identityOf(options.user);
-    const addresses = addressesOf(options, this.#log);
+    const identity = options.user === undefined ? undefined : identityOf(options.user);
+    this.#adoptSockets();
+    const addresses = this.#addressesToBind();
     const limits = readMachineLimits(procReader);
     const capacity = planCapacity(
       limits,
       options.workers,
       options.maxConnections,
-      addresses.length,
+      this.#addresses.length + addresses.length,
     );
     this.#capacity = capacity;
-    if (capacity.warning !== null) this.#log.warn({}, capacity.warning);
-    const somaxconn = sysctl(procReader, 'net.core.somaxconn');
-    if (somaxconn !== null && somaxconn < options.backlog) {
-      this.#log.warn(
-        { somaxconn, backlog: options.backlog },
-        'net.core.somaxconn cuts the backlog',
-      );
-    }
-    for (const address of addresses) {
-      const takesIpv4 = (other: Address): boolean =>
-        other !== address && other.port === address.port && !other.host.includes(':');
-      this.#addresses.push(
-        await ListeningAddress.bind(address, {
-          slots: capacity.workers,
-          keepaliveS: options.keepalive,
-          v6Only: address.host !== '::' || addresses.some(takesIpv4),
-        }),
-      );
-      this.#checkStarting();
-    }
+    const inherited = this.#addresses.map(({ address }) => address);
+    this.#warnOfLimits(capacity, [...inherited, ...addresses]);
+    await this.#bind(addresses, capacity.workers);
     if (options.adminPort !== undefined) {
       this.#admin = new Admin({ stats: () => this.stats(), readiness: () => this.readiness() });
       this.#adminPort = await this.#admin.listen(options.adminHost, options.adminPort);
       this.#checkStarting();
     }
-    if (identity !== undefined && this.#dropsOwnIdentity) dropIdentity(identity);
+    // Nothing is read before: Admin.listen() resolves in the turn of the loop in which it bound.
+    if (identity !== undefined && this.#host.dropsOwnIdentity) becomeUser(identity);
     this.#segment = new addon.Segment(capacity.workers);
     this.#startedAtMs = performance.now();
     this.#manager = new Manager(
@@ -236,7 +257,8 @@ export class Server extends EventEmitter<ServerEvents> {
         protocol: options.protocol,
         backlog: options.backlog,
         heartbeatLimitMs: options.heartbeatLimit * 1000,
-        ...(this.#dropsOwnIdentity ? {} : identity),
+        ...(this.#host.dropsOwnIdentity ? {} : identity),
+        ...this.#openBroker(capacity.workers),
       },
       this.#limits(capacity),
       this.#addresses,
@@ -246,7 +268,116 @@ export class Server extends EventEmitter<ServerEvents> {
     );
     this.#manager.on('worker', (event) => this.emit('worker', event));
     await this.#manager.start();
+    if (identity === undefined && process.getuid?.() === 0) {
+      this.#log.warn({}, 'serving as root: --user NAME gives its privileges up after binding');
+    }
+    this.#watchLimits();
     return capacity;
+  }
+
+  /** What a comet server has besides: order, history, and who subscribes where. */
+  #openBroker(slots: number): { sharer?: StreamSharer } {
+    const options = this.#options;
+    if (options.protocol !== 'comet') return {};
+    const { historyCount: count, historyAge, historyBytes, messageBytes } = options;
+    const broker = new Broker({
+      slots,
+      messageBytesMax: messageBytes,
+      history: count === 0 ? false : { count, bytes: historyBytes, ageMs: historyAge * 1000 },
+      historyBytesMax: historyBytes,
+    });
+    broker.on('overflow', (slot) => {
+      this.#manager?.replace(slot, 'worker does not read its orders; replaced');
+    });
+    broker.on('message', (message) => this.emit('message', message));
+    broker.start();
+    this.#broker = broker;
+    return { sharer: shareStreams(broker, options) };
+  }
+
+  /** Takes over the sockets of systemd, so that a wrong one ends the start before anything else. */
+  #adoptSockets(): void {
+    for (const { fd, name } of this.#host.sockets) {
+      const adopted = ListeningAddress.adopt(fd, name, this.#options.keepalive);
+      this.#addresses.push(adopted);
+      this.#log.info(
+        { name, listen: formatAddress(adopted.address) },
+        'serving a socket of systemd',
+      );
+    }
+  }
+
+  /** The addresses that are not served yet by an inherited socket. */
+  #addressesToBind(): Address[] {
+    if (this.#host.sockets.length > 0 && !this.#namesAddress) return [];
+    const served = this.addresses;
+    const addresses = addressesOf(this.#options, this.#log).filter(
+      (address) => !served.includes(formatAddress(address)),
+    );
+    const count = served.length + addresses.length;
+    if (count <= addon.bounds.listenersMax) return addresses;
+    throw new MegacometError(
+      'ERR_LISTEN',
+      `cannot listen on ${count} addresses: a server has ${addon.bounds.listenersMax} at most`,
+    );
+  }
+
+  async #bind(addresses: readonly Address[], slots: number): Promise<void> {
+    const all = [...this.#addresses.map(({ address }) => address), ...addresses];
+    for (const address of addresses) {
+      const takesIpv4 = (other: Address): boolean =>
+        other !== address && other.port === address.port && !other.host.includes(':');
+      this.#addresses.push(
+        await ListeningAddress.bind(address, {
+          slots,
+          keepaliveS: this.#options.keepalive,
+          v6Only: address.host !== '::' || all.some(takesIpv4),
+        }),
+      );
+      this.#checkStarting();
+    }
+  }
+
+  #watchLimits(): void {
+    const watch = new LimitWatch(procReader, this.#log);
+    this.#limitTimer = setInterval(() => {
+      // Not stats(): reading the memory of 56 workers costs 15 ms, these counters microseconds.
+      const connections = this.#manager?.openConnections() ?? 0;
+      watch.look(connections, this.#capacity?.maxConnections ?? 0, performance.now());
+    }, LOOK_INTERVAL_MS);
+    // The workers' pipes keep the process alive; this must not.
+    this.#limitTimer.unref();
+  }
+
+  /** One line for each limit of this machine that stands in the way of what was asked for. */
+  #warnOfLimits(capacity: Capacity, addresses: readonly Address[]): void {
+    const options = this.#options;
+    const findings = criticalFindings({
+      target: capacity.maxConnections,
+      workers: capacity.workers,
+      acceptRate: options.acceptRate,
+      ports: addresses.filter((address) => !address.isUnix).map((address) => address.port),
+      backlog: options.backlog,
+      keepaliveS: options.keepalive,
+    }).filter(
+      // A server that was given no number takes what these limits leave: the first line names it.
+      ({ connections }) => options.maxConnections !== undefined || connections === null,
+    );
+    for (const { id, current, needed, why } of findings) {
+      this.#log.warn({ limit: id, current, needed }, `${id}: ${why}`);
+    }
+    // One line for a limit, however many notice it.
+    const isTold = (text: string): boolean => findings.some(({ id }) => text.startsWith(id));
+    if (capacity.warning !== null && !isTold(capacity.binding)) {
+      this.#log.warn({}, capacity.warning);
+    }
+    const somaxconn = sysctl(procReader, 'net.core.somaxconn');
+    if (somaxconn !== null && somaxconn < options.backlog && !isTold('net.core.somaxconn')) {
+      this.#log.warn(
+        { somaxconn, backlog: options.backlog },
+        'net.core.somaxconn cuts the backlog',
+      );
+    }
   }
 
   #limits(capacity: Capacity): ConstructorParameters<typeof Manager>[1] {
@@ -323,6 +454,57 @@ export class Server extends EventEmitter<ServerEvents> {
     };
   }
 
+  /** How the server is, for a supervisor of this process; never throws. */
+  health(): Health {
+    const manager = this.#manager;
+    const { notServing } = this.readiness();
+    return {
+      connections: manager?.openConnections() ?? 0,
+      maxConnections: this.#capacity?.maxConnections ?? 0,
+      slots: this.#capacity?.workers ?? 0,
+      notServing,
+      isDraining: manager?.isStopping ?? true,
+      periodsUnsupervised: manager?.periodsUnsupervised ?? 0,
+      limitsStuck: manager?.limitsStuck ?? 0,
+    };
+  }
+
+  /**
+   * Comet: gives a message the next place in the server's sequence and sends it to the subscribers.
+   *
+   * `delivered` is the number of subscribers known at that moment, at most 100 ms old: it is no
+   * acknowledgement.
+   *
+   * @throws MegacometError `ERR_CHANNEL`, `ERR_MESSAGE`, `ERR_MESSAGE_SIZE`; `ERR_BUSY` when a
+   *   worker cannot follow, and a later try may succeed; `ERR_NOT_RUNNING`.
+   */
+  publish(channel: string, data: Uint8Array | string, options?: PublishOptions): Promise<Receipt> {
+    // A promise, so that a broker behind a network can come here without a change for anybody.
+    return new Promise((resolve) => {
+      resolve(this.#comet().publish(channel, data, options));
+    });
+  }
+
+  /** Comet: channels with subscribers or history, some at a time. @throws `ERR_NOT_RUNNING`. */
+  channels(query?: ChannelQuery): ChannelPage {
+    return this.#comet().channels(query);
+  }
+
+  /**
+   * Comet: closes every subscriber of a channel or pattern, with a reason where one fits.
+   *
+   * @returns Subscribers that were known.
+   * @throws MegacometError `ERR_CHANNEL`, `ERR_MESSAGE`, `ERR_NOT_RUNNING`.
+   */
+  disconnect(channel: string, reason?: string): number {
+    return this.#comet().kick(channel, reason);
+  }
+
+  #comet(): Broker {
+    if (this.#broker === undefined || this.#manager === undefined) throw notRunning();
+    return this.#broker;
+  }
+
   /**
    * Stops: new connections are refused at once, open ones are closed evenly over `drainMs`.
    *
@@ -341,6 +523,7 @@ export class Server extends EventEmitter<ServerEvents> {
 
   async #close(drainMs: number): Promise<CloseReport> {
     this.#phase = 'closing';
+    clearInterval(this.#limitTimer);
     const killed = (await this.#manager?.drain(drainMs)) ?? [];
     this.#manager = undefined;
     await this.#release();
@@ -349,22 +532,50 @@ export class Server extends EventEmitter<ServerEvents> {
   }
 
   async #release(): Promise<void> {
+    this.#broker?.close();
     await this.#admin?.close();
     for (const address of this.#addresses) address.close();
     this.#segment?.close();
   }
 }
 
-function notRunning(): MegacometError {
-  return new MegacometError('ERR_NOT_RUNNING', 'the server does not run');
+/** The broker's place on the workers' control streams. */
+function shareStreams(broker: Broker, options: Filled): StreamSharer {
+  const flags =
+    (options.wsEcho ? CometFlag.wsEcho : 0) |
+    (options.clientPublish ? CometFlag.clientsPublish : 0);
+  return {
+    rules: {
+      epoch: broker.epoch,
+      heartbeatS: options.heartbeat,
+      pollTimeoutS: options.pollTimeout,
+      handshakeTimeoutS: options.handshakeTimeout,
+      writeTimeoutS: options.writeTimeout,
+      lingerS: Math.max(options.linger, options.pollTimeout),
+      retryMs: options.retry,
+      messageBytesMax: options.messageBytes,
+      outboxBytesMax: Math.max(options.outboxBytes, options.messageBytes),
+      channelsPerConnectionMax: options.channelsPerConnection,
+      flags,
+      origins: options.origin ?? [],
+    },
+    attach: (stream) => {
+      broker.attach(stream);
+    },
+    workerGone: (slot) => {
+      broker.workerGone(slot);
+    },
+    drained: () => {
+      broker.drained();
+    },
+    onFrame: (slot, frame) => {
+      broker.onFrame(slot, frame);
+    },
+  };
 }
 
-/** Becomes another user for good: no supplementary groups, then the group, then the user. */
-function dropIdentity({ uid, gid }: Identity): void {
-  process.setgroups?.([]);
-  process.setgid?.(gid);
-  process.setuid?.(uid);
-  addon.forbidNewPrivileges();
+function notRunning(): MegacometError {
+  return new MegacometError('ERR_NOT_RUNNING', 'the server does not run');
 }
 
 /**
@@ -373,5 +584,5 @@ function dropIdentity({ uid, gid }: Identity): void {
  * @throws MegacometError `ERR_OPTION_INVALID` or `ERR_OPTION_UNKNOWN`, naming option, value, rule.
  */
 export function createServer(options: ServerOptions = {}): Server {
-  return new Server(options, false);
+  return new Server(options);
 }

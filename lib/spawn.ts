@@ -34,6 +34,8 @@ const workerFile = fileURLToPath(import.meta.resolve('#worker'));
 
 export interface ChildHandlers {
   onFrame(frame: Frame): void;
+  /** It has taken all that waited for it. */
+  onDrain?: () => void;
   /** The process is gone and everything that it sent has been handed over. */
   onEnd(end: ChildEnd): void;
 }
@@ -108,6 +110,16 @@ export class AddonProcess {
     if (this.#control.writableLength > CONTROL_QUEUE_BYTES_MAX) this.kill('SIGKILL');
   }
 
+  /** Writes whole frames that are encoded already; who calls it looks after queuedBytes. */
+  write(frames: Buffer): void {
+    if (!this.#control.destroyed) this.#control.write(frames);
+  }
+
+  /** Bytes that the child has not taken. */
+  get queuedBytes(): number {
+    return this.#control.writableLength;
+  }
+
   kill(signal: NodeJS.Signals): void {
     this.#child.kill(signal);
   }
@@ -120,6 +132,7 @@ export class AddonProcess {
   #listen(handlers: ChildHandlers): void {
     const decoder = new FrameDecoder();
     this.#control.on('error', () => undefined);
+    if (handlers.onDrain !== undefined) this.#control.on('drain', handlers.onDrain);
     this.#control.on('data', (chunk: Buffer) => {
       try {
         for (const frame of decoder.push(chunk)) handlers.onFrame(frame);

@@ -1,4 +1,4 @@
-// The figures of a server: counters from the shared segment, the kernel's, and memory. Level 2.
+// The figures of a server: counters from the shared segment, the kernel's, and memory. Level 3.
 import {
   readFileNr,
   readNetstat,
@@ -8,6 +8,7 @@ import {
   type Figure,
   type Reader,
 } from './kernel.js';
+import { readHeadrooms, type Headroom } from './headroom.js';
 import { addon, camelCase, packageVersion, type Segment } from './native.js';
 
 /** A counter: exact. Above 2^53 it is a bigint, so nothing is ever rounded. */
@@ -43,6 +44,8 @@ export interface Stats {
   /** Sums over the workers, in camel case; totals include workers that are gone. */
   readonly totals: Readonly<Record<string, Count>>;
   readonly workers: readonly WorkerStats[];
+  /** Limits that this kernel shows, how far they are used, and what is left of each (1 to 0). */
+  readonly limits: readonly Headroom[];
   /** Figures of the kernel; null where it does not show one here. */
   readonly kernel: Readonly<Record<string, Figure>>;
   readonly memory: {
@@ -234,6 +237,7 @@ export function collectStats(
     isDraining: facts.isDraining,
     totals,
     workers: slots.map((view) => workerStats(view, segment, memory)),
+    limits: readHeadrooms(read, connections, facts.maxConnections),
     kernel: kernelStats(read),
     memory: {
       privateBytes: now,

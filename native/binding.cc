@@ -1,4 +1,4 @@
-// The N-API skin: validates, converts, calls. Level 9, and the only file that includes napi.h.
+// The N-API skin: validates, converts, calls. Level 11, and the only file that includes napi.h.
 // Nothing here is on a hot path: a worker calls runWorker() once and never comes back to
 // JavaScript.
 #include <napi.h>
@@ -118,6 +118,21 @@ Napi::Value open_listener(const Napi::CallbackInfo& info) {
   return result;
 }
 
+/// An inherited listener: what `listening::adopt` says of it.
+Napi::Value adopt_listener(const Napi::CallbackInfo& info) {
+  const int fd = descriptor_argument(info);
+  const uint32_t keepalive_s =
+      info.Length() > 1 && info[1].IsNumber() ? info[1].As<Napi::Number>().Uint32Value() : 0;
+  const listening::Adopted adopted = listening::adopt(fd, keepalive_s);
+  Napi::Object result = Napi::Object::New(info.Env());
+  result.Set("error", adopted.error);
+  result.Set("call", adopted.call);
+  result.Set("host", adopted.host);
+  result.Set("port", adopted.port);
+  result.Set("isUnix", adopted.is_unix);
+  return result;
+}
+
 Napi::Value listen_on(const Napi::CallbackInfo& info) {
   const int fd = descriptor_argument(info);
   const uint32_t backlog =
@@ -161,6 +176,21 @@ Napi::Value run_dialer_here(const Napi::CallbackInfo& info) {
 
 void forbid_new_privileges(const Napi::CallbackInfo&) {
   sys::forbid_new_privileges();
+}
+
+Napi::Value drop_capabilities(const Napi::CallbackInfo& info) {
+  return Napi::Boolean::New(info.Env(), sys::drop_capabilities());
+}
+
+/// Tells the init system something: the name of its socket, the lines.
+Napi::Value notify(const Napi::CallbackInfo& info) {
+  if (info.Length() < 2 || !info[0].IsString() || !info[1].IsString()) {
+    throw_type_error(info.Env(), "notify() wants the name of a socket and a text");
+    return info.Env().Undefined();
+  }
+  const int error = sys::send_datagram(info[0].As<Napi::String>().Utf8Value(),
+                                       info[1].As<Napi::String>().Utf8Value());
+  return Napi::Number::New(info.Env(), error);
 }
 
 Napi::Value describe_counters(Napi::Env env) {
@@ -220,12 +250,15 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("bounds", describe_bounds(env));
   exports.Set("Segment", SegmentHandle::define(env));
   exports.Set("openListener", Napi::Function::New(env, open_listener));
+  exports.Set("adoptListener", Napi::Function::New(env, adopt_listener));
   exports.Set("listenOn", Napi::Function::New(env, listen_on));
   exports.Set("shutDownListener", Napi::Function::New(env, shut_down_listener));
   exports.Set("closeDescriptor", Napi::Function::New(env, close_descriptor));
   exports.Set("listenerPort", Napi::Function::New(env, listener_port));
   exports.Set("steer", Napi::Function::New(env, steer));
   exports.Set("forbidNewPrivileges", Napi::Function::New(env, forbid_new_privileges));
+  exports.Set("dropCapabilities", Napi::Function::New(env, drop_capabilities));
+  exports.Set("notify", Napi::Function::New(env, notify));
   exports.Set("runWorker", Napi::Function::New(env, run_worker_here));
   exports.Set("runDialer", Napi::Function::New(env, run_dialer_here));
   return exports;

@@ -87,4 +87,85 @@ constexpr uint32_t kMessageBytesMax = 16 * 1024 * 1024;
 /// Interval of a dialer's progress frames.
 constexpr double kProgressSeconds = 0.2;
 
+// HTTP. What arrives before a client is known is small, so that many half-read heads fit in memory.
+
+/// Bytes of one head, from its first byte to its empty line. Node takes as many by default.
+constexpr size_t kHttpHeadBytesMax = size_t{16} * 1024;
+
+/// Fields of one head. Browsers send about 20, and each proxy on the way adds a few.
+constexpr size_t kHttpFieldsMax = 64;
+
+/// Characters of a method. Of those registered with IANA the longest has 17.
+constexpr size_t kHttpMethodBytesMax = 32;
+
+/// Bytes of a request target. RFC 9112 3 asks for 8,000 at least, as bytes of the whole line.
+constexpr size_t kHttpTargetBytesMax = size_t{8} * 1024;
+
+/// Characters of a host. A name of the DNS has at most 253, an address in brackets 47.
+constexpr size_t kHttpHostBytesMax = 253;
+
+/// Hexadecimal digits of the size of a chunk: 2^60 is out of reach, and the sum cannot overflow.
+constexpr size_t kHttpChunkDigitsMax = 15;
+
+/// Bytes of the extensions of one chunk. Nobody reads them; the longest in use, a signature, is 85.
+constexpr size_t kHttpChunkExtensionBytesMax = 128;
+
+/// Bytes of all trailers of a body, without line ends. They are checked and thrown away.
+constexpr size_t kHttpTrailerBytesMax = size_t{4} * 1024;
+
+// WebSocket, deflate, JSON. What one client can make a worker keep or do, whatever it sends.
+
+/// Frames of one message. Nothing is kept per frame, but an empty one costs its sender 6 bytes and
+/// us a turn of the loop; the conformance suites in use send 65,536.
+constexpr uint32_t kWebSocketFragmentsMax = 65'536;
+
+/// Messages that one worker inflates at a time: 41 KiB each, which an idle client never has.
+constexpr size_t kInflatersMax = 32;
+
+/// Bytes that inflating yields before the limit of the message is looked at again.
+constexpr size_t kInflateStepBytes = size_t{16} * 1024;
+
+/// Members of a JSON object from a client. Our messages have up to eight; the search for equal keys
+/// grows with the square.
+constexpr size_t kJsonMembersMax = 16;
+
+/// Bytes of a key, as it came. Ours have up to a dozen.
+constexpr size_t kJsonKeyBytesMax = 64;
+
+/// Brackets open at once in the value of a member. We read them in a loop, but who takes the value
+/// over may recurse.
+constexpr uint32_t kJsonDepthMax = 32;
+
+// Comet. Defaults that are options come with the Comet frame; these are fixed.
+
+/// A slice of a broadcast: what else waits, waits no longer than that.
+constexpr uint64_t kFanoutSliceNs = 1'000'000;
+
+/// Sends between two looks at the clock, and before the next channel has its turn.
+constexpr uint32_t kFanoutBatch = 64;
+
+/// Messages and bytes on their way in one worker. Beyond it the worker stops reading the control
+/// stream until some are through: fan-out needs nothing from the manager, so that ends.
+constexpr size_t kFanoutMessagesMax = 65'536;
+constexpr size_t kFanoutBytesMax = size_t{64} * 1024 * 1024;
+
+/// Questions of one worker that the manager has not answered. Further ones wait in their sessions.
+constexpr uint32_t kQuestionsMax = 256;
+
+/// Bytes that one page of missed messages may have.
+constexpr uint32_t kPageBytesMax = 32 * 1024;
+
+/// What a worker remembers of a channel, for polls that come back within seconds.
+constexpr size_t kTailMessagesMax = 16;
+constexpr size_t kTailBytesMax = size_t{64} * 1024;
+
+/// Bytes of a channel's name: it fits into a line of a log and into a frame's text.
+constexpr size_t kChannelBytesMax = 200;
+
+/// Messages of one WebSocket client that wait while a question of it is unanswered.
+constexpr size_t kWaitingMessagesMax = 64;
+
+/// How often the manager hears of changed numbers of subscribers.
+constexpr double kInterestSeconds = 0.1;
+
 }  // namespace megacomet::bounds

@@ -1,11 +1,12 @@
 // The record of one accepted connection, its states, and the one function that changes them.
-// Level 3. Plain data, so that a connection can be handed to another process one day.
+// Level 5. Plain data, so that a connection can be handed to another process one day.
 #pragma once
 
 #include <cstdint>
 
 #include "libev.h"
 #include "outbox.h"
+#include "session.h"
 
 namespace megacomet {
 
@@ -16,24 +17,54 @@ enum class ConnectionState : uint8_t {
   kOpen,
   /// Bytes wait in the outbox. It does not read, so no more can gather and their order holds.
   kOwing,
+  /// An idle subscriber of one channel, which `only` names.
+  kSubscribed,
+  /// Has a session, whatever it does.
+  kBusy,
+};
+
+/// The one channel of an idle subscriber.
+struct OnlyChannel {
+  uint32_t channel;
+  /// In the channel's row of subscribers.
+  uint32_t position;
 };
 
 /// One cache line. `watcher` comes first, so that libev's pointer is ours.
 struct Connection {
+  /// Its `data` is ours; see wants_from().
   ev_io watcher;
   /// From one counter per worker: with the descriptor it names this occupant of the record, and an
   /// answer that comes late cannot hit the next one. Not per record: a chunk that was given back
   /// returns zeroed.
   uint32_t generation;
   /// Index into the worker's table of protocols.
-  uint8_t protocol;
+  uint8_t protocol : 4;
+  /// The protocol's own; for a WebSocket the window of its compression, 9 to 15 bits, 0 without.
+  uint8_t mode : 4;
   ConnectionState state;
   /// Tick of one second at which the sweep closes it; compared as a signed difference.
   uint16_t deadline;
-  /// Only in kOwing, else null.
-  Outbox* outbox;
+  /// The state says which.
+  union {
+    /// In kOwing, else null.
+    Outbox* outbox;
+    /// In kBusy.
+    Session* session;
+    /// In kSubscribed.
+    OnlyChannel only;
+  };
 
   [[nodiscard]] int fd() const { return watcher.fd; }
+
+  /// In kSubscribed: the low 32 bits of the lowest number that it still wants; see cursor.h. libev
+  /// leaves 8 bytes of each watcher to us, and this is what half of them are for.
+  [[nodiscard]] uint32_t wants_from() const {
+    return static_cast<uint32_t>(reinterpret_cast<uintptr_t>(watcher.data));
+  }
+  void set_wants_from(uint32_t number) {
+    watcher.data = reinterpret_cast<void*>(static_cast<uintptr_t>(number));
+  }
 };
 
 static_assert(sizeof(Connection) == 64, "a connection is one cache line");

@@ -31,6 +31,14 @@ bool Control::start() {
   return true;
 }
 
+void Control::set_reading(bool on) {
+  if (on) {
+    ev_io_start(loop_, &reader_);
+  } else {
+    ev_io_stop(loop_, &reader_);
+  }
+}
+
 bool Control::log(LogLevel level, const char* message, int error, uint32_t suppressed) {
   if (outgoing_.size() > bounds::kControlQueueBytesMax) return false;
   frame::Log line;

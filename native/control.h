@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "bounds.h"
 #include "frames.h"
 #include "libev.h"
 
@@ -41,6 +42,12 @@ class Control {
   /// Queues a line for the manager's log. Dropped when kControlQueueBytesMax wait; returns whether
   /// it was queued.
   bool log(LogLevel level, const char* message, int error = 0, uint32_t suppressed = 0);
+
+  /// Whether frames that may be refused should be: the manager does not read.
+  [[nodiscard]] bool is_full() const { return outgoing_.size() > bounds::kControlQueueBytesMax; }
+
+  /// Stops or goes on reading orders; what has come stays in the stream.
+  void set_reading(bool on);
 
   /// Writes what has gathered. Called once per turn, before the loop blocks.
   void flush();

@@ -6,6 +6,14 @@
 
 namespace megacomet {
 
+namespace {
+
+/// For farewells that slow peers did not take at once, after the time is up. The manager kills two
+/// seconds after it.
+constexpr uint64_t kFarewellNs = 1'000'000'000;
+
+}  // namespace
+
 Drain::Drain(struct ev_loop* loop,
              Slab<Connection>* connections,
              Services* services,
@@ -36,20 +44,26 @@ void Drain::tick() {
   const bool is_over = elapsed_ns >= duration_ns_;
   const uint64_t left =
       is_over ? 0 : total_ - static_cast<uint64_t>(total_) * elapsed_ns / duration_ns_;
-  close_down_to(static_cast<uint32_t>(left), is_over);
+  const bool is_late = elapsed_ns >= duration_ns_ + kFarewellNs;
+  const Pass pass = is_late ? Pass::kCut : is_over ? Pass::kAll : Pass::kIdle;
+  close_down_to(static_cast<uint32_t>(left), pass);
   if (connections_->size() > 0) return;
   ev_timer_stop(loop_, &timer_);
   handler_->on_drained(closed_);
 }
 
-void Drain::close_down_to(uint32_t left, bool also_owing) {
+void Drain::close_down_to(uint32_t left, Pass pass) {
   const auto close_one = [&](Connection& connection) {
     if (connections_->size() <= left) return false;
-    const bool is_idle = connection.state == ConnectionState::kOpen;
-    if (is_idle || (also_owing && connection.state == ConnectionState::kOwing)) {
+    if (connection.state == ConnectionState::kFree) return true;
+    const uint32_t before = connections_->size();
+    if (pass == Pass::kCut) {
       services_->close(&connection, CloseCause::kDrain);
-      ++closed_;
+    } else if (pass == Pass::kAll || connection.state != ConnectionState::kOwing) {
+      // It may still be owed its farewell; then it goes with its last byte.
+      services_->dismiss(&connection, CloseCause::kDrain);
     }
+    closed_ += before - connections_->size();
     return true;
   };
   const uint32_t capacity = connections_->capacity();

@@ -1,4 +1,4 @@
-// Closing all connections of a worker evenly over a time. Level 6.
+// Closing all connections of a worker evenly over a time. Level 8.
 // Evenly, so that the clients of a million connections do not all reconnect in one second.
 #pragma once
 
@@ -35,7 +35,9 @@ class Drain {
  private:
   static void on_tick(struct ev_loop* loop, ev_timer* timer, int revents);
   void tick();
-  void close_down_to(uint32_t left, bool also_owing);
+  /// Whom a pass sees off: those that are owed nothing, all, or all without a farewell.
+  enum class Pass : uint8_t { kIdle, kAll, kCut };
+  void close_down_to(uint32_t left, Pass pass);
 
   struct ev_loop* loop_;
   Slab<Connection>* connections_;

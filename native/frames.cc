@@ -27,6 +27,13 @@ class Cursor {
     if (bytes != nullptr) out->assign(reinterpret_cast<const char*>(bytes), size);
   }
 
+  void read(Blob* out) {
+    uint32_t size = 0;
+    read_integer(&size);
+    const uint8_t* bytes = take(size);
+    if (bytes != nullptr) out->bytes.assign(bytes, bytes + size);
+  }
+
   void read(Numbers* out) {
     uint32_t count = 0;
     read_integer(&count);
@@ -94,6 +101,12 @@ void put(std::vector<uint8_t>* out, const Text& text) {
   MC_CHECK(text.size() <= UINT16_MAX);
   put_integer(out, static_cast<uint16_t>(text.size()));
   out->insert(out->end(), text.begin(), text.end());
+}
+
+void put(std::vector<uint8_t>* out, const Blob& blob) {
+  MC_CHECK(blob.bytes.size() <= bounds::kFrameBytesMax);
+  put_integer(out, static_cast<uint32_t>(blob.bytes.size()));
+  out->insert(out->end(), blob.bytes.begin(), blob.bytes.end());
 }
 
 void put(std::vector<uint8_t>* out, const Numbers& numbers) {

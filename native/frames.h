@@ -13,14 +13,19 @@
 namespace megacomet {
 
 using Text = std::string;
+/// Bytes of any length that a frame can have; a Text has a u16 for its length.
+struct Blob {
+  std::vector<uint8_t> bytes;
+  bool operator==(const Blob& other) const { return bytes == other.bytes; }
+};
 using Numbers = std::vector<uint64_t>;
 using Texts = std::vector<std::string>;
 
-// Field types: u8, u32, u64, text (u16 length, bytes), numbers (u32 count, u64 each),
-// texts (u16 count, text each).
+// Field types: u8, u32, u64, text (u16 length, bytes), blob (u32 length, bytes), numbers (u32
+// count, u64 each), texts (u16 count, text each).
 
-/// The manager's first order. `listeners` has an entry per inherited listener: 1 when its
-/// descriptor is shared by several workers and must not be shut down.
+/// The manager's first order. `listeners` has an entry per listener that the worker inherits: a
+/// Tenure (listener.h), who else holds the socket.
 /// `parent` is the manager's pid; limits and rates are this worker's share.
 #define MC_CONFIGURE(F)          \
   F(u32, parent)                 \
@@ -47,6 +52,48 @@ using Texts = std::vector<std::string>;
 /// Take no new connection and close the old ones evenly over the time, then leave.
 #define MC_DRAIN(F) F(u32, drain_ms)
 
+/// What the comet protocol may and must, before Configure. Seconds and bytes; `flags` are those of
+/// CometFlag (comet.h). `origins` may open a WebSocket or read answers, "*" being all.
+#define MC_COMET(F)                   \
+  F(u64, epoch)                       \
+  F(u32, heartbeat_s)                 \
+  F(u32, poll_timeout_s)              \
+  F(u32, handshake_timeout_s)         \
+  F(u32, write_timeout_s)             \
+  F(u32, linger_s)                    \
+  F(u32, retry_ms)                    \
+  F(u32, message_bytes_max)           \
+  F(u32, outbox_bytes_max)            \
+  F(u32, channels_per_connection_max) \
+  F(u8, flags)                        \
+  F(texts, origins)
+
+/// One message, numbered by the manager: to every subscriber of `channel`. `flags` are those of
+/// MessageFlag (comet.h). Also the items of a Page.
+#define MC_PUBLISH(F) \
+  F(u64, number)      \
+  F(u8, flags)        \
+  F(u32, spread_ms)   \
+  F(text, channel)    \
+  F(text, id)         \
+  F(text, event)      \
+  F(blob, data)
+
+/// The answer to an Ask, for the connection `fd` if it still has that `generation`. `messages` are
+/// whole Publish frames in the order of their numbers, all above the question's. `head` is the last
+/// number that the answer covers: when `flags` say kPageLast, every later one comes by itself.
+#define MC_PAGE(F)   \
+  F(u32, fd)         \
+  F(u32, generation) \
+  F(u8, flags)       \
+  F(u64, head)       \
+  F(blob, messages)
+
+/// Close every subscriber of a channel, or all connections where it is empty.
+#define MC_KICK(F) \
+  F(text, channel) \
+  F(text, reason)
+
 /// A worker is configured and waits for Watch.
 #define MC_READY(F)   \
   F(text, version)    \
@@ -66,6 +113,31 @@ using Texts = std::vector<std::string>;
 
 /// The last frame of a worker that drained.
 #define MC_GOODBYE(F) F(u32, closed)
+
+/// How many subscribers this worker has of a channel, or of the prefix pattern "name*". Sent before
+/// the Ask that the first of them causes; 0 after the channel was left alone for the linger time.
+#define MC_INTEREST(F) \
+  F(text, channel)     \
+  F(u32, count)
+
+/// A subscriber wants what was published on `channels` after `number` of `epoch` (`has_since` 1),
+/// or only what comes from now on (0), in a Page of about `bytes_max`.
+#define MC_ASK(F)    \
+  F(u32, fd)         \
+  F(u32, generation) \
+  F(u8, has_since)   \
+  F(u64, epoch)      \
+  F(u64, number)     \
+  F(u32, bytes_max)  \
+  F(texts, channels)
+
+/// A client published, where clients may.
+#define MC_MESSAGE(F) \
+  F(u8, flags)        \
+  F(text, channel)    \
+  F(text, id)         \
+  F(text, event)      \
+  F(blob, data)
 
 /// A dialer's first order. `targets` and `sources` are "host port" pairs in numeric form.
 #define MC_DIAL(F)          \
@@ -111,10 +183,17 @@ using Texts = std::vector<std::string>;
   X(kAdjust, 2, Adjust, MC_ADJUST)          \
   X(kWatch, 3, Watch, MC_WATCH)             \
   X(kDrain, 4, Drain, MC_DRAIN)             \
+  X(kComet, 5, Comet, MC_COMET)             \
+  X(kPublish, 6, Publish, MC_PUBLISH)       \
+  X(kPage, 7, Page, MC_PAGE)                \
+  X(kKick, 8, Kick, MC_KICK)                \
   X(kReady, 16, Ready, MC_READY)            \
   X(kLog, 17, Log, MC_LOG)                  \
   X(kCrowded, 18, Crowded, MC_CROWDED)      \
   X(kGoodbye, 19, Goodbye, MC_GOODBYE)      \
+  X(kInterest, 20, Interest, MC_INTEREST)   \
+  X(kAsk, 21, Ask, MC_ASK)                  \
+  X(kMessage, 22, Message, MC_MESSAGE)      \
   X(kDial, 32, Dial, MC_DIAL)               \
   X(kVerify, 33, Verify, MC_VERIFY)         \
   X(kExchange, 34, Exchange, MC_EXCHANGE)   \
@@ -136,6 +215,7 @@ enum class LogLevel : uint8_t { kInfo, kWarn, kError };
 #define MC_TYPE_text Text
 #define MC_TYPE_numbers Numbers
 #define MC_TYPE_texts Texts
+#define MC_TYPE_blob Blob
 #define MC_FIELD(type, name) MC_TYPE_##type name{};
 #define X(identifier, number, name, fields)                   \
   struct name {                                               \

@@ -7,8 +7,8 @@
 
 namespace megacomet {
 
-Listener::Listener(const Parts& parts, int fd, bool is_shared, uint8_t protocol)
-    : parts_(parts), fd_(fd), is_shared_(is_shared), protocol_(protocol) {
+Listener::Listener(const Parts& parts, int fd, Tenure tenure, uint8_t protocol)
+    : parts_(parts), fd_(fd), tenure_(tenure), protocol_(protocol) {
   ev_io_init(&watcher_, on_readable, fd, EV_READ);
   ev_set_priority(&watcher_, kPriorityListener);
   ev_timer_init(&timer_, on_timer, 0., 0.);
@@ -34,7 +34,7 @@ void Listener::watch(bool on) {
 
 void Listener::drain() {
   if (is_finished_) return;
-  if (is_wanted_ && !is_paused_) {
+  if (tenure_ != Tenure::kInherited && is_wanted_ && !is_paused_) {
     // Bounded, for peers that arrive as fast as they are taken.
     accept_batch(bounds::kAcceptBatchMax * 64);
   }
@@ -42,7 +42,7 @@ void Listener::drain() {
   resume();
   is_finished_ = true;
   // shutdown() ends the queue in every process that holds the socket, the manager included.
-  if (!is_shared_) sys::shut_down(fd_);
+  if (tenure_ == Tenure::kOwn) sys::shut_down(fd_);
 }
 
 void Listener::on_readable(struct ev_loop*, ev_io* watcher, int revents) {

@@ -1,4 +1,4 @@
-// One listening socket in one worker: accept in batches, pause at limits. Level 7.
+// One listening socket in one worker: accept in batches, pause at limits. Level 9.
 #pragma once
 
 #include <cstdint>
@@ -11,6 +11,17 @@
 
 namespace megacomet {
 
+/// Who else holds a listening socket, which says what a drain may do to it. The values are those of
+/// `Configure.listeners`.
+enum class Tenure : uint8_t {
+  /// This worker's alone: its queue is emptied, then it is shut down.
+  kOwn = 0,
+  /// Of all workers (a unix socket): the queue is emptied, and the manager closes it.
+  kShared = 1,
+  /// Of the init system too: the queue is left for whoever serves it next.
+  kInherited = 2,
+};
+
 class Listener final : public RoomWaiter {
  public:
   struct Parts {
@@ -21,9 +32,7 @@ class Listener final : public RoomWaiter {
     Counters* counters;
   };
 
-  /// `is_shared`: other workers hold the same socket (a unix socket, an inherited descriptor), so
-  /// it is never shut down from here.
-  Listener(const Parts& parts, int fd, bool is_shared, uint8_t protocol);
+  Listener(const Parts& parts, int fd, Tenure tenure, uint8_t protocol);
   Listener(const Listener&) = delete;
   Listener& operator=(const Listener&) = delete;
   ~Listener();
@@ -31,8 +40,8 @@ class Listener final : public RoomWaiter {
   /// Starts or stops to take connections.
   void watch(bool on);
 
-  /// Accepts what is queued, then takes no more; a socket of our own is shut down, so that peers
-  /// are refused instead of being left in a queue that nobody serves.
+  /// Takes no more. What is queued is accepted first, unless a successor will: see Tenure. A socket
+  /// of our own is shut down, so that peers are refused instead of waiting for nobody.
   void drain();
 
   void on_room() override;
@@ -57,7 +66,7 @@ class Listener final : public RoomWaiter {
 
   Parts parts_;
   int fd_;
-  bool is_shared_;
+  Tenure tenure_;
   uint8_t protocol_;
   bool is_wanted_ = false;
   bool is_paused_ = false;

@@ -3,11 +3,15 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstddef>
 
+#include <arpa/inet.h>
+#include <fcntl.h>
 #include <linux/filter.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 
 #include "address.h"
 #include "sys.h"
@@ -35,11 +39,11 @@ bool set(int fd, int level, int option, int value) {
 }
 
 /// Set once here and inherited by every accepted socket: a system call saved per connection.
-bool set_inherited(int fd, const Options& options) {
+bool set_inherited(int fd, uint32_t keepalive_s) {
   if (!set(fd, IPPROTO_TCP, TCP_NODELAY, 1)) return false;
-  if (options.keepalive_s == 0) return true;
+  if (keepalive_s == 0) return true;
   return set(fd, SOL_SOCKET, SO_KEEPALIVE, 1) &&
-         set(fd, IPPROTO_TCP, TCP_KEEPIDLE, static_cast<int>(options.keepalive_s)) &&
+         set(fd, IPPROTO_TCP, TCP_KEEPIDLE, static_cast<int>(keepalive_s)) &&
          set(fd, IPPROTO_TCP, TCP_KEEPINTVL, kKeepaliveIntervalS) &&
          set(fd, IPPROTO_TCP, TCP_KEEPCNT, kKeepaliveProbes);
 }
@@ -52,13 +56,56 @@ bool set_options(int fd, int family, const Options& options) {
   if (family == AF_INET6 && !set(fd, IPPROTO_IPV6, IPV6_V6ONLY, options.v6_only ? 1 : 0)) {
     return false;
   }
-  return set_inherited(fd, options);
+  return set_inherited(fd, options.keepalive_s);
 }
 
 Opened failed(int fd, const char* call) {
   const int error = errno;
   if (fd >= 0) sys::close(fd);
   return {-1, error, call};
+}
+
+int option_of(int fd, int option) {
+  int value = -1;
+  socklen_t bytes = sizeof value;
+  return ::getsockopt(fd, SOL_SOCKET, option, &value, &bytes) == 0 ? value : -1;
+}
+
+/// Why it cannot be served: errno, 0 if it can. `call` is the check.
+int refusal_of(int fd, const char** call) {
+  *call = "getsockopt";
+  const int type = option_of(fd, SO_TYPE);
+  if (type < 0) return errno;
+  *call = "type";
+  if (type != SOCK_STREAM) return EPROTOTYPE;
+  *call = "listening";
+  if (option_of(fd, SO_ACCEPTCONN) != 1) return EINVAL;
+  *call = "family";
+  const int family = option_of(fd, SO_DOMAIN);
+  const bool is_known = family == AF_INET || family == AF_INET6 || family == AF_UNIX;
+  return is_known ? 0 : EAFNOSUPPORT;
+}
+
+std::string path_of(const sockaddr_un& local, socklen_t bytes) {
+  const size_t head = offsetof(sockaddr_un, sun_path);
+  std::string path(local.sun_path, bytes > head ? bytes - head : 0);
+  if (!path.empty() && path[0] == '\0') {
+    path[0] = '@';
+    return path;
+  }
+  return path.c_str();
+}
+
+std::string host_of(const sockaddr_storage& storage) {
+  char text[INET6_ADDRSTRLEN] = "";
+  if (storage.ss_family == AF_INET) {
+    const auto& v4 = reinterpret_cast<const sockaddr_in&>(storage);
+    ::inet_ntop(AF_INET, &v4.sin_addr, text, sizeof text);
+  } else {
+    const auto& v6 = reinterpret_cast<const sockaddr_in6&>(storage);
+    ::inet_ntop(AF_INET6, &v6.sin6_addr, text, sizeof text);
+  }
+  return text;
 }
 
 sock_filter instruction(uint16_t code, uint8_t if_true, uint8_t if_false, uint32_t operand) {
@@ -82,6 +129,34 @@ Opened open(const Options& options) {
   }
   if (!options.is_unix && !set(fd, SOL_SOCKET, SO_REUSEPORT, 1)) return failed(fd, "setsockopt");
   return {fd, 0, ""};
+}
+
+Adopted adopt(int fd, uint32_t keepalive_s) {
+  Adopted adopted{0, "", "", 0, false};
+  adopted.error = refusal_of(fd, &adopted.call);
+  if (adopted.error != 0) return adopted;
+  sockaddr_storage storage{};
+  socklen_t bytes = sizeof storage;
+  adopted.call = "getsockname";
+  bool is_ready = ::getsockname(fd, reinterpret_cast<sockaddr*>(&storage), &bytes) == 0;
+  adopted.is_unix = storage.ss_family == AF_UNIX;
+  if (is_ready) {
+    adopted.call = "fcntl";
+    is_ready = ::fcntl(fd, F_SETFD, FD_CLOEXEC) == 0 && sys::set_nonblocking(fd);
+  }
+  if (is_ready && !adopted.is_unix) {
+    adopted.call = "setsockopt";
+    is_ready = set_inherited(fd, keepalive_s);
+  }
+  if (!is_ready) {
+    adopted.error = errno;
+    return adopted;
+  }
+  adopted.call = "";
+  adopted.port = port(fd);
+  adopted.host = adopted.is_unix ? path_of(reinterpret_cast<const sockaddr_un&>(storage), bytes)
+                                 : host_of(storage);
+  return adopted;
 }
 
 int listen(int fd, uint32_t backlog) {

@@ -36,6 +36,23 @@ struct Opened {
 /// clients.
 Opened open(const Options& options);
 
+/// What another program bound and let listen, for us to serve (systemd's socket activation).
+struct Adopted {
+  /// errno and the check that failed; 0 and "" on success. EPROTOTYPE is no stream socket, EINVAL
+  /// one that does not listen, EAFNOSUPPORT one that is neither IPv4, IPv6 nor unix.
+  int error;
+  const char* call;
+  /// As `Options` has them; an abstract unix name starts with '@'.
+  std::string host;
+  uint16_t port;
+  bool is_unix;
+};
+
+/// Checks an inherited socket and gives it the options of our own: non-blocking, since systemd
+/// passes blocking ones and a worker that loses the race for a peer would hang in accept,
+/// close-on-exec, and what accepted sockets inherit. Its backlog stays.
+Adopted adopt(int fd, uint32_t keepalive_s);
+
 /// 0 or errno. Called once per socket, and again to change the backlog.
 int listen(int fd, uint32_t backlog);
 

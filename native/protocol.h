@@ -1,19 +1,44 @@
-// What a protocol fills in. Level 5. Protocols never name each other.
+// What a protocol fills in. Level 7. Protocols never name each other.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <vector>
 
 #include "services.h"
 
 namespace megacomet {
 
-/// A table of functions over a worker's services, one connection and its bytes.
+/// What a subscriber missed, in the order of the numbers.
+struct Page {
+  const std::vector<Ref<Message>>& messages;
+  /// The last number that is covered: the subscriber stands there once it has the messages.
+  Cursor head;
+  /// Whether everything after `head` comes by itself; else another page follows.
+  bool is_last;
+  /// Whether messages between the cursor that was asked for and this page are gone.
+  bool is_lost;
+};
+
+/// A table of functions over a worker's services, one connection and its bytes. Any of them may
+/// close the connection, and then nobody touches it again.
 struct Protocol {
   const char* name;
 
-  /// Bytes arrived. They are valid during the call only.
-  void (*on_bytes)(Services& services, Connection* connection, const uint8_t* bytes, size_t size);
+  /// Bytes arrived. They are valid during the call only, and may be written to.
+  void (*on_bytes)(Services& services, Connection* connection, uint8_t* bytes, size_t size);
+
+  /// The deadline passed; null closes as idle.
+  void (*on_deadline)(Services& services, Connection* connection) = nullptr;
+
+  /// The server leaves, or an operator asks; null closes at once.
+  void (*on_dismiss)(Services& services, Connection* connection, CloseCause cause) = nullptr;
+
+  /// A message for a subscriber.
+  void (*deliver)(Services& services, Connection* connection, Message& message) = nullptr;
+
+  /// The answer to subscribe().
+  void (*on_page)(Services& services, Connection* connection, const Page& page) = nullptr;
 };
 
 }  // namespace megacomet

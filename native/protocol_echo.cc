@@ -5,7 +5,7 @@ namespace megacomet {
 
 namespace {
 
-void on_bytes(Services& services, Connection* connection, const uint8_t* bytes, size_t size) {
+void on_bytes(Services& services, Connection* connection, uint8_t* bytes, size_t size) {
   // Counted first: sending may close the connection.
   services.counters().add(Counter::kEchoedTotal);
   services.send(connection, bytes, size);

@@ -1,4 +1,4 @@
-// Echo: what a peer sends comes back. Level 6.
+// Echo: what a peer sends comes back. Level 8.
 #pragma once
 
 #include "protocol.h"

@@ -53,6 +53,16 @@ enum class CounterKind : uint8_t { kTotal, kGauge };
   X(kClosedDrainTotal, "closed_drain_total", kTotal, "Closed by us while draining.")              \
   X(kClosedUnwatchedTotal, "closed_unwatched_total", kTotal,                                      \
     "Closed because epoll_ctl refused them: raise fs.epoll.max_user_watches, or add memory.")     \
+  X(kClosedDoneTotal, "closed_done_total", kTotal,                                                \
+    "Closed by us after the last answer of the connection.")                                      \
+  X(kClosedRefusedTotal, "closed_refused_total", kTotal,                                          \
+    "Closed since the peer broke a rule of its protocol. Look at the client.")                    \
+  X(kClosedSlowTotal, "closed_slow_total", kTotal,                                                \
+    "Closed since the peer did not take what was sent: a slow consumer.")                         \
+  X(kClosedDeadTotal, "closed_dead_total", kTotal,                                                \
+    "Closed since the peer did not answer a heartbeat.")                                          \
+  X(kClosedKickedTotal, "closed_kicked_total", kTotal,                                            \
+    "Closed by an operator.")                                                                     \
   X(kClosedByCrashTotal, "closed_by_crash_total", kTotal,                                         \
     "Lost with a worker that died. Look for the crash in the log.")                               \
   X(kBytesReceivedTotal, "bytes_received_total", kTotal, "Payload bytes read from peers.")        \
@@ -63,6 +73,32 @@ enum class CounterKind : uint8_t { kTotal, kGauge };
   X(kOutboxConnections, "outbox_connections", kGauge,                                             \
     "Connections with bytes waiting for a slow peer.")                                            \
   X(kOutboxBytes, "outbox_bytes", kGauge, "Bytes that wait in user memory for slow peers.")       \
+  X(kSessions, "sessions", kGauge,                                                                \
+    "Connections with a session: busy, slow, or on several channels. Idle ones have none.")       \
+  X(kSubscriptions, "subscriptions", kGauge,                                                      \
+    "Subscriptions of connections to channels.")                                                  \
+  X(kChannels, "channels", kGauge,                                                                \
+    "Channels that somebody here subscribes to, or did so lately.")                               \
+  X(kRequestsTotal, "requests_total", kTotal,                                                     \
+    "HTTP requests that came whole.")                                                             \
+  X(kBadRequestsTotal, "bad_requests_total", kTotal,                                              \
+    "HTTP requests that were refused: look at the clients, or at who scans the port.")            \
+  X(kMessagesTotal, "messages_total", kTotal,                                                     \
+    "Messages that the manager sent to this worker.")                                             \
+  X(kDeliveredTotal, "delivered_total", kTotal,                                                   \
+    "Messages given to subscribers as they came.")                                                \
+  X(kReplayedTotal, "replayed_total", kTotal,                                                     \
+    "Messages given to subscribers who had missed them.")                                         \
+  X(kQuestionsTotal, "questions_total", kTotal,                                                   \
+    "Subscribers for whom the manager had to be asked what they missed.")                         \
+  X(kLostTotal, "lost_total", kTotal,                                                             \
+    "Subscribers who were told that messages are gone: raise the history limits.")                \
+  X(kDroppedOldestTotal, "dropped_oldest_total", kTotal,                                          \
+    "Messages dropped for slow consumers by the policy drop-oldest.")                             \
+  X(kDroppedReplacedTotal, "dropped_replaced_total", kTotal,                                      \
+    "Messages dropped for slow consumers by the policy latest-only.")                             \
+  X(kHeartbeatsTotal, "heartbeats_total", kTotal,                                                 \
+    "Heartbeats sent to idle subscribers.")                                                       \
   X(kListenersPaused, "listeners_paused", kGauge,                                                 \
     "Listeners at rest now. Above 0 for long, new clients wait: find the cause in the log.")      \
   X(kLogDroppedTotal, "log_dropped_total", kTotal,                                                \

@@ -1,15 +1,42 @@
-// What a protocol may ask of the worker that runs it. Level 4: an interface, no code.
+// What a protocol may ask of the worker that runs it. Level 6: interfaces, no code.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
 
 #include "connection.h"
+#include "cursor.h"
+#include "deflate_codec.h"
+#include "frames.h"
 #include "segment.h"
 
 namespace megacomet {
 
-enum class CloseCause : uint8_t { kPeer, kReset, kIdle, kDrain, kUnwatched };
+enum class CloseCause : uint8_t {
+  kPeer,
+  kReset,
+  kIdle,
+  kDrain,
+  kUnwatched,
+  /// Our answer was the last one of this connection.
+  kDone,
+  /// It broke a rule of its protocol.
+  kRefused,
+  /// It did not take what was sent.
+  kSlow,
+  /// It did not answer a heartbeat.
+  kDead,
+  /// An operator asked for it.
+  kKicked,
+};
+
+/// The protocols of a worker, by their index in its table.
+enum class ProtocolId : uint8_t { kEcho, kHttp, kSse, kStream, kPoll, kWebSocket, kWebSocketEcho };
+
+class CometServices;
 
 class Services {
  public:
@@ -22,10 +49,80 @@ class Services {
   /// Closes at once; bytes still owed are dropped. The record is free afterwards.
   virtual void close(Connection* connection, CloseCause cause) = 0;
 
+  /// Ends a connection as its protocol does when the server leaves or an operator asks: with a word
+  /// of farewell where there is one. It may close at once, or when its outbox is empty.
+  virtual void dismiss(Connection* connection, CloseCause cause) = 0;
+
+  /// The deadline of a connection has passed: its protocol decides.
+  virtual void expire(Connection* connection) = 0;
+
   virtual Counters& counters() = 0;
+
+  /// Null where the server speaks no comet.
+  virtual CometServices* comet() = 0;
 
  protected:
   ~Services() = default;
+};
+
+/// What the comet protocols may ask besides.
+class CometServices {
+ public:
+  [[nodiscard]] virtual const frame::Comet& rules() const = 0;
+
+  /// The number of the last message that came to this worker.
+  [[nodiscard]] virtual Cursor head() const = 0;
+
+  /// The connection's session, made if it has none.
+  virtual Session* session(Connection* connection) = 0;
+
+  /// Lets the session go if nothing needs it any more. Call it last; the session may be gone.
+  virtual void settle(Connection* connection) = 0;
+
+  /// As Services::send(), for connections of comet, and for bytes that many share.
+  ///
+  /// `is_message` bytes may be dropped by `policy` when the outbox is full; others close the
+  /// connection then. False if it was closed.
+  virtual bool send(Connection* connection,
+                    const Ref<Payload>& payload,
+                    bool is_message,
+                    SlowPolicy policy) = 0;
+
+  /// Closes when all that is owed was sent, and reads nothing more. May close at once.
+  virtual void finish(Connection* connection, CloseCause cause) = 0;
+
+  /// From now on another protocol reads the connection's bytes and gets its messages.
+  virtual void hand_over(Connection* connection, ProtocolId protocol) = 0;
+
+  /// Seconds from now, up to two later; on_deadline() comes then.
+  virtual void set_deadline(Connection* connection, uint32_t seconds) = 0;
+
+  /// Subscribes to channels, given as exact names or patterns, after `since` or from now on.
+  ///
+  /// The protocol's on_page() is called at once or later, one or several times, with what was
+  /// missed; the last call says that everything after its head comes by itself.
+  virtual void subscribe(Connection* connection,
+                         const std::vector<std::string>& channels,
+                         const Cursor* since) = 0;
+
+  /// Leaves all channels, or one. False if it was not subscribed to that one.
+  virtual void unsubscribe(Connection* connection) = 0;
+  virtual bool unsubscribe(Connection* connection, std::string_view channel) = 0;
+
+  /// A place up to which this subscriber has had everything, as far on as can be said.
+  [[nodiscard]] virtual Cursor position(const Connection& connection) const = 0;
+
+  /// Lets the connection's protocol go on with bytes that it left in the session.
+  virtual void resume(Connection* connection) = 0;
+
+  /// This worker's compression, shared by all its WebSockets.
+  virtual DeflateCodec& deflate() = 0;
+
+  /// Hands a client's message to the manager. False when its queue is full.
+  virtual bool publish(const frame::Message& message) = 0;
+
+ protected:
+  ~CometServices() = default;
 };
 
 }  // namespace megacomet

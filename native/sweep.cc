@@ -15,7 +15,7 @@ void Sweep::tick(uint16_t now) {
     // Past, not at: the last byte may have come at the end of its second.
     const bool is_due = static_cast<int16_t>(connection.deadline - now) < 0;
     if (connection.state != ConnectionState::kFree && is_due) {
-      services_->close(&connection, CloseCause::kIdle);
+      services_->expire(&connection);
     }
     return true;
   });

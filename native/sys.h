@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string>
 
 struct sockaddr;
 
@@ -104,6 +105,21 @@ void ignore_group_signals();
 bool die_with_parent(uint32_t parent);
 
 void forbid_new_privileges();
+
+/// Gives up every capability of this thread, those that an exec would inherit included. setuid()
+/// leaves the inheritable ones, and all of them where the securebits say so. False if any is left.
+bool drop_capabilities();
+
+/// Whether this process is root by its effective user id.
+bool is_root();
+
+/// Makes the kernel take this process before others when memory runs out. Never lowers what is set
+/// already; false where the file cannot be written.
+bool raise_oom_score(int score);
+
+/// Sends one datagram to a unix socket: a path, or '@' and an abstract name. 0 or errno. It never
+/// waits: EAGAIN is a receiver whose queue is full.
+int send_datagram(const std::string& name, const std::string& text);
 
 /// Opens a non-blocking TCP socket bound to `source` (its port 0), without reserving the port yet.
 ///

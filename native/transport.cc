@@ -19,9 +19,19 @@ Counter counter_of(CloseCause cause) {
     case CloseCause::kDrain:
       return Counter::kClosedDrainTotal;
     case CloseCause::kUnwatched:
+      return Counter::kClosedUnwatchedTotal;
+    case CloseCause::kDone:
+      return Counter::kClosedDoneTotal;
+    case CloseCause::kRefused:
+      return Counter::kClosedRefusedTotal;
+    case CloseCause::kSlow:
+      return Counter::kClosedSlowTotal;
+    case CloseCause::kDead:
+      return Counter::kClosedDeadTotal;
+    case CloseCause::kKicked:
       break;
   }
-  return Counter::kClosedUnwatchedTotal;
+  return Counter::kClosedKickedTotal;
 }
 
 }  // namespace
@@ -30,12 +40,16 @@ Transport::Transport(struct ev_loop* loop,
                      Admission* admission,
                      Counters* counters,
                      const Protocol* const* protocols)
-    : loop_(loop), admission_(admission), counters_(counters), protocols_(protocols) {}
+    : loop_(loop), admission_(admission), counters_(counters), protocols_(protocols) {
+  // The watchers' own data is the connections'; see connection.h.
+  ev_set_userdata(loop, this);
+}
 
 Transport::~Transport() {
   // The kernel closes the descriptors with the process; only what is on the heap is given back.
   connections_.visit(0, connections_.capacity(), [](const Connection& connection) {
-    delete connection.outbox;
+    if (connection.state == ConnectionState::kOwing) delete connection.outbox;
+    if (connection.state == ConnectionState::kBusy) delete connection.session;
     return true;
   });
 }
@@ -46,7 +60,7 @@ void Transport::set_idle_timeout(uint32_t seconds) {
   // Without a timeout a deadline is the last byte's time, and after nine hours it would look as if
   // it were to come.
   connections_.visit(0, connections_.capacity(), [this](Connection& connection) {
-    if (connection.state != ConnectionState::kFree) touch(&connection);
+    if (connection.state != ConnectionState::kFree && hooks_ == nullptr) touch(&connection);
     return true;
   });
 }
@@ -55,13 +69,15 @@ void Transport::adopt(int fd, uint8_t protocol) {
   Connection* connection = connections_.occupy(fd);
   MC_CHECK(connection->state == ConnectionState::kFree);
   connection->generation = ++generation_;
-  connection->protocol = protocol;
+  connection->protocol = protocol & 0xfU;
+  connection->mode = 0;
   change_state(connection, ConnectionState::kOpen);
   touch(connection);
   ev_io_init(&connection->watcher, on_event, fd, EV_READ);
-  connection->watcher.data = this;
   ev_io_start(loop_, &connection->watcher);
   counters_->add(Counter::kAcceptedTotal);
+  // Who connects and says nothing must not stay.
+  if (hooks_ != nullptr) set_deadline(connection, comet()->rules().handshake_timeout_s);
 }
 
 void Transport::tick(uint16_t now) {
@@ -69,15 +85,18 @@ void Transport::tick(uint16_t now) {
   connections_.trim();
 }
 
-void Transport::on_event(struct ev_loop*, ev_io* watcher, int revents) {
-  auto* self = static_cast<Transport*>(watcher->data);
+void Transport::on_event(struct ev_loop* loop, ev_io* watcher, int revents) {
+  auto* self = static_cast<Transport*>(ev_userdata(loop));
   auto* connection = reinterpret_cast<Connection*>(watcher);
   if ((revents & EV_ERROR) != 0) {
     self->close(connection, CloseCause::kUnwatched);
   } else if (connection->state == ConnectionState::kOwing) {
     self->flush(connection);
-  } else {
+  } else if ((revents & EV_READ) != 0) {
+    // First what the peer says: it may have left. What can be written comes with the next turn.
     self->read(connection);
+  } else {
+    self->hooks_->on_writable(connection);
   }
 }
 
@@ -86,13 +105,14 @@ void Transport::read(Connection* connection) {
   switch (result.status) {
     case sys::IoStatus::kDone:
       counters_->add(Counter::kBytesReceivedTotal, result.bytes);
-      touch(connection);
+      if (hooks_ == nullptr) touch(connection);
       protocols_[connection->protocol]->on_bytes(*this, connection, buffer_.data(), result.bytes);
       return;
     case sys::IoStatus::kAgain:
       return;
     case sys::IoStatus::kEnd:
-      // All that was owed has been handed to the kernel: a connection that owes does not read.
+      // Comet may still owe; of the others one that owes does not read.
+      if (hooks_ != nullptr && hooks_->on_end(connection)) return;
       close(connection, CloseCause::kPeer);
       return;
     case sys::IoStatus::kFailed:
@@ -153,7 +173,10 @@ void Transport::close(Connection* connection, CloseCause cause) {
   const int fd = connection->fd();
   // Stop, then close: see libev.h, rule 2.
   ev_io_stop(loop_, &connection->watcher);
-  if (connection->outbox != nullptr) {
+  if (connection->state == ConnectionState::kBusy ||
+      connection->state == ConnectionState::kSubscribed) {
+    hooks_->on_close(connection);
+  } else if (connection->outbox != nullptr) {
     counters_->subtract(Counter::kOutboxConnections);
     counters_->subtract(Counter::kOutboxBytes, connection->outbox->size());
     delete connection->outbox;
@@ -165,6 +188,19 @@ void Transport::close(Connection* connection, CloseCause cause) {
   counters_->add(Counter::kClosedTotal);
   counters_->add(counter_of(cause));
   admission_->leave();
+}
+
+void Transport::dismiss(Connection* connection, CloseCause cause) {
+  const Protocol& protocol = protocol_of(*connection);
+  if (protocol.on_dismiss == nullptr) return close(connection, cause);
+  protocol.on_dismiss(*this, connection, cause);
+}
+
+void Transport::expire(Connection* connection) {
+  if (hooks_ != nullptr && hooks_->on_expire(connection)) return;
+  const Protocol& protocol = protocol_of(*connection);
+  if (protocol.on_deadline == nullptr) return close(connection, CloseCause::kIdle);
+  protocol.on_deadline(*this, connection);
 }
 
 void Transport::watch(Connection* connection, int events) {

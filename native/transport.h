@@ -1,4 +1,4 @@
-// The accepted connections of one worker: adopting, reading, sending, closing. Level 6.
+// The accepted connections of one worker: adopting, reading, sending, closing. Level 8.
 // Knows no protocol but its table, and no listener.
 #pragma once
 
@@ -14,6 +14,23 @@
 
 namespace megacomet {
 
+/// What keeps sessions and subscriptions, where the server speaks comet.
+class TransportHooks {
+ public:
+  /// A busy connection can be written to.
+  virtual void on_writable(Connection* connection) = 0;
+  /// It goes away: whatever it has is to be given back. Its state is kBusy or kSubscribed.
+  virtual void on_close(Connection* connection) = 0;
+  /// The peer ended its side. True if the connection ends by itself, once all it is owed is sent.
+  virtual bool on_end(Connection* connection) = 0;
+  /// The deadline passed. True if that is all there is to do; else the protocol decides.
+  virtual bool on_expire(Connection* connection) = 0;
+  virtual CometServices* services() = 0;
+
+ protected:
+  ~TransportHooks() = default;
+};
+
 class Transport final : public Services {
  public:
   /// `protocols` outlives the transport; a connection names its protocol by index.
@@ -28,9 +45,13 @@ class Transport final : public Services {
   /// Reserves a record for each descriptor below `capacity`. False when the kernel refuses.
   [[nodiscard]] bool reserve(uint32_t capacity) { return connections_.map(capacity); }
 
-  /// Seconds without a byte after which a connection is closed; 0 for never. A new value counts
+  /// Seconds without a byte after which a connection is closed; 0 for never. Comet's connections
+  /// set deadlines of their own. A new value counts
   /// from now on for the connections that are open.
   void set_idle_timeout(uint32_t seconds);
+
+  /// Where connections of comet are looked after; null without.
+  void set_hooks(TransportHooks* hooks) { hooks_ = hooks; }
 
   /// Takes an accepted descriptor, which admission has counted in. No allocation.
   void adopt(int fd, uint8_t protocol);
@@ -45,7 +66,19 @@ class Transport final : public Services {
 
   void send(Connection* connection, const uint8_t* bytes, size_t size) override;
   void close(Connection* connection, CloseCause cause) override;
+  void dismiss(Connection* connection, CloseCause cause) override;
+  void expire(Connection* connection) override;
   Counters& counters() override { return *counters_; }
+  CometServices* comet() override { return hooks_ == nullptr ? nullptr : hooks_->services(); }
+
+  /// What to wait for from now on: EV_READ, EV_WRITE or both.
+  void watch(Connection* connection, int events);
+  void set_deadline(Connection* connection, uint32_t seconds) {
+    connection->deadline = static_cast<uint16_t>(now_ + seconds);
+  }
+  [[nodiscard]] const Protocol& protocol_of(const Connection& connection) const {
+    return *protocols_[connection.protocol];
+  }
 
   [[nodiscard]] Slab<Connection>& connections() { return connections_; }
 
@@ -54,13 +87,13 @@ class Transport final : public Services {
   void read(Connection* connection);
   void flush(Connection* connection);
   void owe(Connection* connection, const uint8_t* bytes, size_t size);
-  void watch(Connection* connection, int events);
   void touch(Connection* connection);
 
   struct ev_loop* loop_;
   Admission* admission_;
   Counters* counters_;
   const Protocol* const* protocols_;
+  TransportHooks* hooks_ = nullptr;
   Slab<Connection> connections_;
   uint32_t generation_ = 0;
   uint32_t idle_timeout_s_ = 0;

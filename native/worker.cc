@@ -9,9 +9,15 @@
 #include "bounds.h"
 #include "control.h"
 #include "drain.h"
+#include "hub.h"
 #include "lag.h"
 #include "listener.h"
 #include "protocol_echo.h"
+#include "protocol_http.h"
+#include "protocol_poll.h"
+#include "protocol_sse.h"
+#include "protocol_stream.h"
+#include "protocol_websocket.h"
 #include "segment.h"
 #include "sweep.h"
 #include "sys.h"
@@ -24,16 +30,41 @@ namespace {
 constexpr int kSegmentDescriptor = 4;
 constexpr int kFirstListenerDescriptor = 5;
 
-/// Where a protocol is added.
-constexpr const Protocol* kProtocols[] = {&kEchoProtocol};
+/// oom_score_adj of a worker, of 1000: when memory runs out the kernel takes a worker, which is
+/// replaced, before the manager, which stays at 0.
+constexpr int kOomScore = 500;
 
+/// Where a protocol is added: in the order of ProtocolId.
+constexpr const Protocol* kProtocols[] = {&kEchoProtocol,
+                                          &kHttpProtocol,
+                                          &kSseProtocol,
+                                          &kStreamProtocol,
+                                          &kPollProtocol,
+                                          &kWebSocketProtocol,
+                                          &kWebSocketEchoProtocol};
+
+/// The protocol that a new connection begins with; -1 for none of that name. The others take over
+/// from HTTP.
 int find_protocol(const std::string& name) {
-  int index = 0;
-  for (const Protocol* protocol : kProtocols) {
-    if (name == protocol->name) return index;
-    ++index;
+  for (const ProtocolId id : {ProtocolId::kEcho, ProtocolId::kHttp}) {
+    const int index = static_cast<int>(id);
+    if (name == kProtocols[index]->name) return index;
   }
   return -1;
+}
+
+/// The sweep of a comet server: every connection is looked at every two seconds.
+constexpr uint32_t kCometSweepSeconds = 8;
+
+/// How often a broadcast that is spread over a time goes on.
+constexpr double kSpreadSeconds = 0.01;
+
+bool are_tenures(const std::vector<uint64_t>& listeners) {
+  const auto is_known = [](uint64_t value) {
+    return value <= static_cast<uint64_t>(Tenure::kInherited);
+  };
+  return listeners.size() <= bounds::kListenersMax &&
+         std::all_of(listeners.begin(), listeners.end(), is_known);
 }
 
 class Worker final : ControlHandler, DrainHandler {
@@ -42,12 +73,16 @@ class Worker final : ControlHandler, DrainHandler {
       : loop_(loop),
         control_(loop_, this),
         transport_(loop_, &admission_, &counters_, kProtocols),
+        hub_(&transport_, &control_, &counters_),
         sweep_(&transport_.connections(), &transport_),
         drain_(loop_, &transport_.connections(), &transport_, this) {
     ev_prepare_init(&prepare_, on_prepare);
     ev_check_init(&check_, on_check);
     ev_timer_init(&beat_, on_beat, bounds::kBeatSeconds, bounds::kBeatSeconds);
-    prepare_.data = check_.data = beat_.data = this;
+    ev_timer_init(&spread_, on_spread, kSpreadSeconds, kSpreadSeconds);
+    ev_timer_init(&interest_, on_interest, bounds::kInterestSeconds, bounds::kInterestSeconds);
+    ev_idle_init(&idle_, on_idle);
+    prepare_.data = check_.data = beat_.data = interest_.data = this;
   }
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
@@ -59,6 +94,10 @@ class Worker final : ControlHandler, DrainHandler {
   static void on_prepare(struct ev_loop* loop, ev_prepare* watcher, int revents);
   static void on_check(struct ev_loop* loop, ev_check* watcher, int revents);
   static void on_beat(struct ev_loop* loop, ev_timer* timer, int revents);
+  static void on_interest(struct ev_loop* loop, ev_timer* timer, int revents);
+  // Only keep the loop from sleeping: the work is done before it would.
+  static void on_spread(struct ev_loop*, ev_timer*, int) {}
+  static void on_idle(struct ev_loop*, ev_idle*, int) {}
 
   void on_frame(const FrameView& view) override;
   void on_control_end() override { leave(0); }
@@ -68,6 +107,8 @@ class Worker final : ControlHandler, DrainHandler {
   void adjust(const frame::Adjust& order);
   void watch(const frame::Watch& order);
   void drain(const frame::Drain& order);
+  void pump();
+  bool on_comet_frame(const FrameView& view);
   void leave(int code);
   void fail(const char* message);
 
@@ -77,6 +118,7 @@ class Worker final : ControlHandler, DrainHandler {
   Counters counters_;
   Admission admission_;
   Transport transport_;
+  Hub hub_;
   Sweep sweep_;
   Drain drain_;
   Lag lag_;
@@ -84,6 +126,9 @@ class Worker final : ControlHandler, DrainHandler {
   ev_prepare prepare_;
   ev_check check_;
   ev_timer beat_;
+  ev_timer spread_;
+  ev_timer interest_;
+  ev_idle idle_;
   uint64_t descriptor_limit_ = 0;
   uint32_t usable_ = 0;
   bool is_configured_ = false;
@@ -96,6 +141,9 @@ Worker::~Worker() {
   ev_prepare_stop(loop_, &prepare_);
   ev_check_stop(loop_, &check_);
   ev_timer_stop(loop_, &beat_);
+  ev_timer_stop(loop_, &spread_);
+  ev_timer_stop(loop_, &interest_);
+  ev_idle_stop(loop_, &idle_);
 }
 
 int Worker::run() {
@@ -113,6 +161,7 @@ int Worker::run() {
 void Worker::on_prepare(struct ev_loop*, ev_prepare* watcher, int) {
   auto* self = static_cast<Worker*>(watcher->data);
   if (self->is_configured_) {
+    if (self->hub_.is_on()) self->pump();
     // Written here and not by the timer alone: a turn of 18,000 callbacks takes 70 ms, and a loop
     // that turns is alive whether or not its timer was due.
     self->lag_.end_turn(sys::monotonic_ns());
@@ -121,6 +170,25 @@ void Worker::on_prepare(struct ev_loop*, ev_prepare* watcher, int) {
     }
   }
   self->control_.flush();
+}
+
+/// A slice of what is on its way. In ev_prepare, because an idle watcher's own callback waits until
+/// nothing else is pending, which under steady input is never.
+void Worker::pump() {
+  const bool is_due = hub_.pump();
+  if (is_due) {
+    ev_idle_start(loop_, &idle_);
+  } else {
+    ev_idle_stop(loop_, &idle_);
+  }
+  const bool is_spread = !is_due && hub_.is_pumping();
+  if (is_spread && !ev_is_active(&spread_)) ev_timer_again(loop_, &spread_);
+  if (!is_spread) ev_timer_stop(loop_, &spread_);
+  control_.set_reading(!hub_.is_full());
+}
+
+void Worker::on_interest(struct ev_loop*, ev_timer* timer, int) {
+  static_cast<Worker*>(timer->data)->hub_.tell_interest();
 }
 
 void Worker::on_check(struct ev_loop*, ev_check* watcher, int) {
@@ -134,6 +202,7 @@ void Worker::on_beat(struct ev_loop*, ev_timer* timer, int) {
   self->sweep_.tick(self->now_);
   self->admission_.restore_spare();
   self->lag_.tick();
+  if (self->hub_.is_on()) self->hub_.tick(self->now_);
 }
 
 void Worker::on_frame(const FrameView& view) {
@@ -155,9 +224,35 @@ void Worker::on_frame(const FrameView& view) {
       if (decode(view, &drain_order)) return drain(drain_order);
       break;
     default:
+      if (on_comet_frame(view)) return;
       break;
   }
   fail("order not understood");
+}
+
+bool Worker::on_comet_frame(const FrameView& view) {
+  frame::Comet rules;
+  frame::Publish publish;
+  frame::Page page;
+  frame::Kick kick;
+  switch (static_cast<FrameType>(view.type)) {
+    case FrameType::kComet:
+      if (hub_.is_on() || !decode(view, &rules)) return false;
+      hub_.configure(rules);
+      return true;
+    case FrameType::kPublish:
+      if (!hub_.is_on() || !decode(view, &publish)) return false;
+      hub_.on_publish(publish);
+      return true;
+    case FrameType::kPage:
+      return hub_.is_on() && decode(view, &page) && hub_.on_page(page);
+    case FrameType::kKick:
+      if (!hub_.is_on() || !decode(view, &kick)) return false;
+      hub_.on_kick(kick);
+      return true;
+    default:
+      return false;
+  }
 }
 
 void Worker::configure(const frame::Configure& order) {
@@ -165,9 +260,14 @@ void Worker::configure(const frame::Configure& order) {
   if (!sys::die_with_parent(order.parent)) return leave(0);
   const int protocol = find_protocol(order.protocol);
   const bool is_valid = !is_configured_ && protocol >= 0 && order.slot < segment_.slots() &&
-                        order.listeners.size() <= bounds::kListenersMax;
+                        are_tenures(order.listeners);
   if (!is_valid) return fail("configuration not understood");
   sys::forbid_new_privileges();
+  // A worker binds nothing and opens nothing, so what the manager may do it need not. Root keeps
+  // what makes it root, such as the exemption from fs.file-max.
+  if (!sys::is_root()) sys::drop_capabilities();
+  // Of a worker and the manager the kernel shall take the worker, which is replaced.
+  sys::raise_oom_score(kOomScore);
   // Counted, not guessed: Node's own descriptors differ between its versions.
   const uint32_t descriptors = sys::open_descriptors() + 1;
   const uint64_t taken = descriptors + bounds::kDescriptorReserve;
@@ -183,15 +283,16 @@ void Worker::configure(const frame::Configure& order) {
   admission_.restore_spare();
   adjust({usable_, order.server_connections_max, order.idle_timeout_s, order.accept_rate_milli});
   int fd = kFirstListenerDescriptor;
-  for (const uint64_t is_shared : order.listeners) {
+  for (const uint64_t tenure : order.listeners) {
     listeners_.push_back(std::make_unique<Listener>(
         Listener::Parts{loop_, &admission_, &transport_, &control_, &counters_},
         fd++,
-        is_shared != 0,
+        static_cast<Tenure>(tenure),
         static_cast<uint8_t>(protocol)));
   }
   is_configured_ = true;
   ev_timer_start(loop_, &beat_);
+  if (hub_.is_on()) ev_timer_start(loop_, &interest_);
   control_.send(frame::Ready{MEGACOMET_VERSION, layout_hash(), descriptors, usable_});
 }
 
@@ -200,7 +301,7 @@ void Worker::adjust(const frame::Adjust& order) {
                         order.server_connections_max,
                         order.accept_rate_milli);
   transport_.set_idle_timeout(order.idle_timeout_s);
-  sweep_.set_timeout(order.idle_timeout_s);
+  sweep_.set_timeout(hub_.is_on() ? kCometSweepSeconds : order.idle_timeout_s);
 }
 
 void Worker::watch(const frame::Watch& order) {

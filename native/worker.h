@@ -1,5 +1,5 @@
 // One worker: builds the parts, connects them, and stays in the loop until it is told to leave.
-// Level 8. No rules of its own.
+// Level 10. No rules of its own.
 #pragma once
 
 namespace megacomet {

@@ -16,6 +16,7 @@ const kinds: Record<string, fc.Arbitrary<unknown>> = {
   u32: fc.nat(2 ** 32 - 1),
   u64,
   text: fc.string({ unit: 'grapheme', maxLength: 200 }),
+  blob: fc.uint8Array({ maxLength: 300 }).map((bytes) => Buffer.from(bytes)),
   numbers: fc.array(fc.maxSafeNat(), { maxLength: 50 }),
   texts: fc.array(fc.string({ unit: 'grapheme', maxLength: 50 }), { maxLength: 20 }),
 };

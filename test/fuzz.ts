@@ -1,5 +1,5 @@
-// Feeds the parsers of the native side with what libFuzzer thinks of, for a short time in each run;
-// FUZZ_SECONDS in the environment makes it longer.
+// Feeds the parsers of the native side with what libFuzzer thinks of, for a short time each in every
+// run; FUZZ_SECONDS in the environment makes it longer.
 import { execFile } from 'node:child_process';
 import { cpSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
@@ -7,10 +7,66 @@ import t from 'tap';
 
 import { build, hasCommand, root } from './native-build.js';
 
+interface Target {
+  /** Of test/fuzz/fuzz_NAME.cc. */
+  name: string;
+  /** What it feeds, for the name of the test. */
+  feeds: string;
+  /** Files of native/ that it needs. */
+  natives: readonly string[];
+  /** Folder of test/fuzz/ with its seeds. */
+  corpus: string;
+}
+
+const TARGETS: readonly Target[] = [
+  {
+    name: 'frames',
+    feeds: 'the readers of frames and addresses',
+    natives: ['address', 'frames'],
+    corpus: 'corpus',
+  },
+  {
+    name: 'deflate',
+    feeds: 'the negotiation of permessage-deflate, inflating and deflating',
+    natives: ['deflate_codec'],
+    corpus: 'corpus-deflate',
+  },
+  {
+    name: 'http',
+    feeds: 'the parsers of HTTP and the response writer',
+    natives: ['http_body', 'http_codec', 'http_writer', 'url_codec'],
+    corpus: 'corpus-http',
+  },
+  {
+    name: 'json',
+    feeds: 'the reader of JSON and the writer of its strings',
+    natives: ['json_codec', 'utf8'],
+    corpus: 'corpus-json',
+  },
+  {
+    name: 'sse',
+    feeds: 'the writer of Server-Sent Events and the reader of cursors',
+    natives: ['cursor', 'sse_codec'],
+    corpus: 'corpus-sse',
+  },
+  {
+    name: 'text',
+    feeds: 'the readers of UTF-8, base64, numbers and URLs',
+    natives: ['digest', 'url_codec', 'utf8'],
+    corpus: 'corpus-text',
+  },
+  {
+    name: 'websocket',
+    feeds: 'the reader of WebSocket frames',
+    natives: ['utf8', 'websocket_codec'],
+    corpus: 'corpus-websocket',
+  },
+];
+
 const COMPILER = 'clang++-14';
-const SECONDS = Number(process.env['FUZZ_SECONDS'] ?? 20);
-/** Compiling on a busy machine, and the run itself. */
-t.setTimeout(600_000 + SECONDS * 1000);
+const SECONDS = Number(process.env['FUZZ_SECONDS'] ?? 10);
+/** Compiling on a busy machine, and the runs themselves. */
+t.setTimeout((300_000 + SECONDS * 1000) * TARGETS.length);
 
 // On a developer's machine the compiler may be missing; where CI is set the test runs, and fails.
 const isMissing = !hasCommand(COMPILER) && process.env['CI'] === undefined;
@@ -29,33 +85,35 @@ function fuzz(program: string, args: readonly string[]): Promise<Run> {
   });
 }
 
-void t.test('no input makes the readers of frames and addresses fail', { skip }, async (t) => {
-  const program = await build({
-    compiler: COMPILER,
-    folder: 'build-fuzz',
-    name: 'fuzz-frames',
-    sources: ['test/fuzz/fuzz_frames.cc'],
-    natives: ['native/address.cc', 'native/frames.cc'],
-    flags: [
-      '-g',
-      '-O1',
-      '-fno-omit-frame-pointer',
-      '-fsanitize=fuzzer,address,undefined',
-      '-fno-sanitize-recover=all',
-    ],
+for (const { name, feeds, natives, corpus: seeds } of TARGETS) {
+  void t.test(`no input makes ${feeds} fail`, { skip }, async (t) => {
+    const program = await build({
+      compiler: COMPILER,
+      folder: 'build-fuzz',
+      name: `fuzz-${name}`,
+      sources: [`test/fuzz/fuzz_${name}.cc`],
+      natives: natives.map((unit) => `native/${unit}.cc`),
+      flags: [
+        '-g',
+        '-O1',
+        '-fno-omit-frame-pointer',
+        '-fsanitize=fuzzer,address,undefined',
+        '-fno-sanitize-recover=all',
+      ],
+    });
+    // What earlier runs found interesting is kept; the seeds stay as they are.
+    const corpus = join(root, 'build-fuzz', seeds);
+    mkdirSync(corpus, { recursive: true });
+    cpSync(join(root, 'test/fuzz', seeds), corpus, { recursive: true });
+    const { code, output } = await fuzz(program, [
+      corpus,
+      `-max_total_time=${SECONDS}`,
+      ...['-max_len=4096', '-rss_limit_mb=1024', '-timeout=10'],
+      `-artifact_prefix=${join(root, 'build-fuzz')}/`,
+    ]);
+    const runs = Number(/Done (\d+) runs/.exec(output)?.[1] ?? 0);
+    t.equal(code, 0, 'the fuzzer found nothing');
+    t.ok(runs > 1000, `after ${runs} runs`);
+    if (!t.passing()) t.comment(output.slice(-20_000));
   });
-  // What earlier runs found interesting is kept; the seeds stay as they are.
-  const corpus = join(root, 'build-fuzz/corpus');
-  mkdirSync(corpus, { recursive: true });
-  cpSync(join(root, 'test/fuzz/corpus'), corpus, { recursive: true });
-  const { code, output } = await fuzz(program, [
-    corpus,
-    `-max_total_time=${SECONDS}`,
-    ...['-max_len=4096', '-rss_limit_mb=1024', '-timeout=10'],
-    `-artifact_prefix=${join(root, 'build-fuzz')}/`,
-  ]);
-  const runs = Number(/Done (\d+) runs/.exec(output)?.[1] ?? 0);
-  t.equal(code, 0, 'the fuzzer found nothing');
-  t.ok(runs > 1000, `after ${runs} runs`);
-  if (!t.passing()) t.comment(output.slice(-20_000));
-});
+}

@@ -1,7 +1,7 @@
 // Compiles C++ test programs with the flags of binding.gyp and the sanitizers, into a folder of
 // their own. Only what changed since is compiled again.
 import { execFile, spawnSync } from 'node:child_process';
-import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -40,6 +40,18 @@ export function hasCommand(command: string): boolean {
   return spawnSync(command, ['--version'], { stdio: 'ignore' }).error === undefined;
 }
 
+/**
+ * Flags for Node's headers, which hold zlib's: those that the addon was built with. Without a build
+ * the system must have them.
+ */
+function nodeHeaders(): string[] {
+  const path = join(root, 'build/config.gypi');
+  if (!existsSync(path)) return [];
+  const text = readFileSync(path, 'utf8').replace(/^#.*$/gm, '');
+  const { variables } = JSON.parse(text) as { variables: { nodedir: string } };
+  return ['-isystem', join(variables.nodedir, 'include/node')];
+}
+
 const mtimeMs = (path: string): number => statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0;
 
 function newest(paths: readonly string[]): number {
@@ -66,6 +78,7 @@ export async function build(program: Program): Promise<string> {
     ...gyp.target_defaults.cflags_cc,
     `-DMEGACOMET_VERSION="${version}"`,
     ...['-I', join(root, 'native')],
+    ...nodeHeaders(),
     ...program.flags,
   ];
   const folder = join(root, program.folder);

@@ -13,7 +13,7 @@ import {
   type OptionSpec,
 } from '../lib/options.js';
 
-const specs = OPTIONS as readonly OptionSpec[];
+const specs = OPTIONS;
 
 function complaint(spec: OptionSpec, raw: unknown): string {
   try {

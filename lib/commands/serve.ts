@@ -1,28 +1,41 @@
-// `megacomet-ts serve`: runs a server until a signal ends it. Level 6.
+// `megacomet-ts serve`: runs a server until a signal ends it. Level 7.
 import { constants } from 'node:os';
 
 import { readSettings, type Settings } from '../config.js';
 import { createLogger } from '../logger.js';
-import { keyOf, libraryOptions } from '../options.js';
+import { environmentNameOf, keyOf, libraryOptions, type OptionSpec } from '../options.js';
 import { Server, type ServerOptions } from '../server.js';
+import { ServiceNotifier } from '../service.js';
+import { takeSystemd } from '../systemd.js';
 
 type CommandLogger = ReturnType<typeof createLogger>;
 
-function serverOptions(settings: Settings, logger: CommandLogger): ServerOptions {
+type Flags = Record<string, unknown>;
+
+/**
+ * Whether somebody asked for it: by flag, by environment, or, in the config file, for something
+ * else than the default.
+ */
+function isWanted({ name, default: fallback }: OptionSpec, flags: Flags, value: unknown): boolean {
+  const isGiven = flags[keyOf(name)] !== undefined;
+  return isGiven || process.env[environmentNameOf(name)] !== undefined || value !== fallback;
+}
+
+/** The server's options. Addresses only if wanted: inherited sockets stand in for the default. */
+function serverOptions(settings: Settings, flags: Flags, logger: CommandLogger): ServerOptions {
   const options: Settings = {};
-  for (const key of libraryOptions().map((spec) => keyOf(spec.name))) {
+  for (const spec of libraryOptions()) {
+    const key = keyOf(spec.name);
     const value = settings[key];
-    if (value !== undefined) options[key] = value;
+    if (value === undefined) continue;
+    const isAddress = spec.name === 'host' || spec.name === 'port';
+    if (!isAddress || isWanted(spec, flags, value)) options[key] = value;
   }
   return { ...options, logger };
 }
 
 /** Re-reads what may change while the server runs; a mistake keeps the old values. */
-function reload(
-  server: Server,
-  flags: Record<string, unknown>,
-  log: CommandLogger,
-): Settings | null {
+function reload(server: Server, flags: Flags, log: CommandLogger): Settings | null {
   try {
     const settings = readSettings('serve', { flags, env: process.env });
     const { acceptRate, idleTimeout, maxConnections } = settings as ServerOptions;
@@ -45,10 +58,16 @@ function reload(
  *
  * @throws MegacometError for every way in which a start can fail.
  */
-export async function serve(flags: Record<string, unknown>): Promise<number> {
+export async function serve(flags: Flags): Promise<number> {
   let settings = readSettings('serve', { flags, env: process.env });
   const log = createLogger(settings['logLevel'] as string, settings['logFormat'] as string);
-  const server = new Server(serverOptions(settings, log), true);
+  const systemd = takeSystemd(process.env, process.pid);
+  for (const sentence of systemd.ignored) log.debug({}, sentence);
+  const service = new ServiceNotifier(systemd, log);
+  const server = new Server(serverOptions(settings, flags, log), {
+    dropsOwnIdentity: true,
+    sockets: systemd.sockets,
+  });
   let signals = 0;
   const ended = new Promise<number>((resolve, reject) => {
     const onSignal = (signal: NodeJS.Signals): void => {
@@ -57,19 +76,26 @@ export async function serve(flags: Record<string, unknown>): Promise<number> {
         process.exit(128 + constants.signals[signal]);
       }
       log.info({ signal, seconds: settings['drain'] }, 'draining');
-      server.close({ drainMs: Number(settings['drain']) * 1000 }).then(({ killed }) => {
+      const drainS = Number(settings['drain']);
+      const closed = server.close({ drainMs: drainS * 1000 });
+      service.stopping(server.health().connections, drainS);
+      closed.then(({ killed }) => {
         log.info({ killed }, 'stopped');
+        service.close();
         resolve(killed.length === 0 ? 0 : 1);
       }, reject);
     };
     process.on('SIGTERM', onSignal);
     process.on('SIGINT', onSignal);
     process.on('SIGHUP', () => {
-      settings = reload(server, flags, log) ?? settings;
+      service.reload(() => {
+        settings = reload(server, flags, log) ?? settings;
+      });
     });
   });
   try {
     const capacity = await server.listen();
+    service.ready(() => server.health());
     log.info(
       {
         listen: server.addresses,

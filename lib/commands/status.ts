@@ -1,4 +1,4 @@
-// `megacomet-ts status`: what a running server does now. Level 6.
+// `megacomet-ts status`: what a running server does now. Level 7.
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import logUpdate from 'log-update';

@@ -82,7 +82,7 @@ struct EchoServer {
                   &dialing->control,
                   &dialing->world.counters},
                  socket.fd(),
-                 false,
+                 Tenure::kOwn,
                  0) {
     listener.watch(true);
   }

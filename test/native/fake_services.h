@@ -24,7 +24,11 @@ class FakeServices final : public Services {
     connections_->release(fd);
   }
 
+  void dismiss(Connection* connection, CloseCause cause) override { close(connection, cause); }
+  void expire(Connection* connection) override { close(connection, CloseCause::kIdle); }
+
   Counters& counters() override { return counters_; }
+  CometServices* comet() override { return nullptr; }
 
   /// Adds a connection; with `owes` in the state of one that is owed to.
   Connection* open(int fd, uint16_t deadline = 0, bool owes = false) {

@@ -25,6 +25,10 @@ void randomize(Text* out) {
   out->resize(unit::upto(40));
   for (char& character : *out) character = static_cast<char>(unit::upto(255));
 }
+void randomize(Blob* out) {
+  out->bytes.resize(unit::upto(200));
+  for (uint8_t& byte : out->bytes) byte = static_cast<uint8_t>(unit::upto(255));
+}
 void randomize(Numbers* out) {
   out->resize(unit::upto(20));
   for (uint64_t& number : *out) randomize(&number);

@@ -19,12 +19,12 @@ namespace {
 
 /// A worker's listener with everything behind it.
 struct Server {
-  explicit Server(bool is_shared = false)
+  explicit Server(Tenure tenure = Tenure::kOwn)
       : control(world.loop.get(), &handler),
         listener(
             {world.loop.get(), &world.admission, world.transport.get(), &control, &world.counters},
             socket.fd(),
-            is_shared,
+            tenure,
             0) {}
 
   void connect(size_t count) {
@@ -181,8 +181,30 @@ TEST("a listener that drains takes what is queued and then refuses") {
   EXPECT_EQUAL(server.world.count(Counter::kAcceptedTotal), 300U);
 }
 
+TEST("a listener that drains leaves the queue of an inherited socket to its successor") {
+  Server server(Tenure::kInherited);
+  server.listener.watch(true);
+  server.connect(1);
+  EXPECT(server.world.reaches(Counter::kAcceptedTotal, 1));
+  server.connect(3);
+  server.listener.drain();
+  unit::turn_for(server.world.loop.get(), 20);
+  EXPECT_EQUAL(server.world.count(Counter::kAcceptedTotal), 1U);
+  Listener successor({server.world.loop.get(),
+                      &server.world.admission,
+                      server.world.transport.get(),
+                      &server.control,
+                      &server.world.counters},
+                     server.socket.fd(),
+                     Tenure::kInherited,
+                     0);
+  successor.watch(true);
+  EXPECT(server.world.reaches(Counter::kAcceptedTotal, 4));
+  EXPECT_EQUAL(server.reset_clients(), 0U);
+}
+
 TEST("a listener that drains leaves a socket alone that others share") {
-  Server server(true);
+  Server server(Tenure::kShared);
   server.listener.watch(true);
   server.listener.drain();
   server.connect(1);

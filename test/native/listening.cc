@@ -2,12 +2,17 @@
 #include "listening.h"
 
 #include <cerrno>
+#include <cstddef>
+#include <cstring>
 #include <memory>
 #include <vector>
 
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
 
 #include "fixture.h"
 #include "sys.h"
@@ -165,4 +170,62 @@ TEST("what is no address cannot be bound, and leaves no descriptor behind") {
   elsewhere.host = "192.0.2.1";
   EXPECT_EQUAL(listening::open(elsewhere).error, EADDRNOTAVAIL);
   EXPECT_EQUAL(sys::open_descriptors(), before);
+}
+
+TEST("an inherited listener becomes one of ours: its address is read, its options are set") {
+  // As systemd passes it: blocking, and open across exec.
+  const int fd = ::socket(AF_INET, SOCK_STREAM, 0);
+  sockaddr_in local{};
+  local.sin_family = AF_INET;
+  local.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  EXPECT_EQUAL(::bind(fd, reinterpret_cast<const sockaddr*>(&local), sizeof local), 0);
+  EXPECT_EQUAL(listening::adopt(fd, 0).error, EINVAL);
+  EXPECT_EQUAL(::listen(fd, 5), 0);
+  const listening::Adopted adopted = listening::adopt(fd, 77);
+  EXPECT_EQUAL(adopted.error, 0);
+  EXPECT(adopted.host == "127.0.0.1" && adopted.port == listening::port(fd) && !adopted.is_unix);
+  EXPECT((::fcntl(fd, F_GETFL) & O_NONBLOCK) != 0);
+  EXPECT_EQUAL(::fcntl(fd, F_GETFD), FD_CLOEXEC);
+  EXPECT_EQUAL(option_of(fd, IPPROTO_TCP, TCP_NODELAY), 1);
+  EXPECT_EQUAL(option_of(fd, IPPROTO_TCP, TCP_KEEPIDLE), 77);
+  sys::close(fd);
+}
+
+TEST("an inherited listener is told by its IPv6 address, its path or its abstract name") {
+  listening::Options options;
+  options.host = "::1";
+  const listening::Opened opened = listening::open(options);
+  EXPECT_EQUAL(listening::listen(opened.fd, 5), 0);
+  EXPECT(listening::adopt(opened.fd, 0).host == "::1");
+  sys::close(opened.fd);
+
+  const std::string path = "/tmp/megacomet-adopt-" + std::to_string(::getpid());
+  for (const std::string& name : {path, std::string(1, '\0') + "megacomet adopt"}) {
+    sockaddr_un local{};
+    local.sun_family = AF_UNIX;
+    std::memcpy(local.sun_path, name.data(), name.size());
+    const int fd = ::socket(AF_UNIX, SOCK_STREAM, 0);
+    const auto bytes = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + name.size());
+    EXPECT_EQUAL(::bind(fd, reinterpret_cast<const sockaddr*>(&local), bytes), 0);
+    EXPECT_EQUAL(::listen(fd, 5), 0);
+    const listening::Adopted adopted = listening::adopt(fd, 77);
+    EXPECT_EQUAL(adopted.error, 0);
+    EXPECT(adopted.is_unix);
+    EXPECT(adopted.host == (name == path ? path : "@megacomet adopt"));
+    sys::close(fd);
+  }
+  ::unlink(path.c_str());
+}
+
+TEST("what is no listener of ours is not adopted, and the reason is told") {
+  EXPECT_EQUAL(listening::adopt(-1, 0).error, EBADF);
+  const int file = sys::open_spare();
+  EXPECT_EQUAL(listening::adopt(file, 0).error, ENOTSOCK);
+  sys::close(file);
+  const int datagrams = ::socket(AF_INET, SOCK_DGRAM, 0);
+  EXPECT_EQUAL(listening::adopt(datagrams, 0).error, EPROTOTYPE);
+  sys::close(datagrams);
+  const ListeningSocket listener;
+  const unit::Client client(listener.port());
+  EXPECT_EQUAL(listening::adopt(client.fd(), 0).error, EINVAL);
 }

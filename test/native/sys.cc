@@ -2,9 +2,13 @@
 #include "sys.h"
 
 #include <cerrno>
+#include <cstddef>
+#include <cstring>
+#include <fstream>
 
 #include <arpa/inet.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -13,6 +17,43 @@
 
 using namespace megacomet;
 using sys::IoStatus;
+
+namespace {
+
+/// A datagram socket with the name that `send_datagram` is given.
+class Mailbox {
+ public:
+  explicit Mailbox(const std::string& name) {
+    sockaddr_un local{};
+    local.sun_family = AF_UNIX;
+    std::memcpy(local.sun_path, name.data(), name.size());
+    if (name[0] == '@') local.sun_path[0] = '\0';
+    fd_ = ::socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    const auto bytes = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + name.size());
+    EXPECT_EQUAL(::bind(fd_, reinterpret_cast<const sockaddr*>(&local), bytes), 0);
+  }
+  Mailbox(const Mailbox&) = delete;
+  Mailbox& operator=(const Mailbox&) = delete;
+  ~Mailbox() { ::close(fd_); }
+
+  /// The next message; empty without one.
+  [[nodiscard]] std::string take() const {
+    char text[256];
+    const ssize_t bytes = ::recv(fd_, text, sizeof text, 0);
+    return {text, bytes > 0 ? static_cast<size_t>(bytes) : 0};
+  }
+
+ private:
+  int fd_;
+};
+
+int oom_score() {
+  int score = 0;
+  std::ifstream("/proc/self/oom_score_adj") >> score;
+  return score;
+}
+
+}  // namespace
 
 TEST("reads and writes tell done, again, end and failure apart") {
   int ends[2];
@@ -76,6 +117,56 @@ TEST("a larger descriptor table is prepared without a descriptor left open") {
     const uint32_t before = sys::open_descriptors();
     sys::prepare_descriptor_table(1000);
     ::_exit(sys::open_descriptors() == before ? 0 : 1);
+  });
+  EXPECT_EQUAL(status, 0);
+}
+
+TEST("a datagram reaches a path and an abstract name, and never waits") {
+  const std::string path = "/tmp/megacomet-mailbox-" + std::to_string(::getpid());
+  for (const std::string& name : {path, std::string("@megacomet mailbox")}) {
+    const Mailbox mailbox(name);
+    EXPECT_EQUAL(sys::send_datagram(name, "READY=1\nSTATUS=fine"), 0);
+    EXPECT(mailbox.take() == "READY=1\nSTATUS=fine");
+    // Nobody reads: the queue is full at last.
+    int error = 0;
+    for (int count = 0; count < 10'000 && error == 0; ++count) {
+      error = sys::send_datagram(name, "WATCHDOG=1");
+    }
+    EXPECT_EQUAL(error, EAGAIN);
+  }
+  EXPECT_EQUAL(sys::send_datagram(path, "x"), ECONNREFUSED);
+  ::unlink(path.c_str());
+  EXPECT_EQUAL(sys::send_datagram(path, "x"), ENOENT);
+  for (const size_t size : {size_t{0}, size_t{1}, size_t{108}, size_t{5000}}) {
+    EXPECT_EQUAL(sys::send_datagram(std::string(size, '@'), "x"), EINVAL);
+  }
+}
+
+TEST("the score by which the kernel chooses whom to end is raised and never lowered") {
+  const int status = unit::status_of_child([] {
+    const int before = oom_score();
+    const bool is_raised = sys::raise_oom_score(before + 100) && oom_score() == before + 100;
+    const bool stays = sys::raise_oom_score(before) && oom_score() == before + 100;
+    ::_exit(is_raised && stays && !sys::raise_oom_score(5000) ? 0 : 1);
+  });
+  EXPECT_EQUAL(status, 0);
+}
+
+TEST("a process that gave up its capabilities has none, those to inherit included") {
+  const int status = unit::status_of_child([] {
+    if (!sys::drop_capabilities()) ::_exit(1);
+    std::ifstream stream("/proc/self/status");
+    std::string field;
+    std::string value;
+    int empty = 0;
+    while (stream >> field >> value) {
+      if (field == "CapInh:" || field == "CapPrm:" || field == "CapEff:" || field == "CapAmb:") {
+        if (value.find_first_not_of('0') != std::string::npos) ::_exit(2);
+        ++empty;
+      }
+      std::getline(stream, value);
+    }
+    ::_exit(empty == 4 && sys::drop_capabilities() ? 0 : 3);
   });
   EXPECT_EQUAL(status, 0);
 }

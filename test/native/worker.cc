@@ -3,6 +3,8 @@
 
 #include <csignal>
 #include <cstdlib>
+#include <fstream>
+#include <iterator>
 
 #include <fcntl.h>
 #include <sys/wait.h>
@@ -65,6 +67,12 @@ class Child {
       ::usleep(2000);
     }
     return false;
+  }
+
+  /// What a file of its folder in /proc says.
+  [[nodiscard]] std::string file(const std::string& name) const {
+    std::ifstream stream("/proc/" + std::to_string(pid_) + "/" + name);
+    return {std::istreambuf_iterator<char>(stream), {}};
   }
 
   /// Waits for the process to end and returns its exit code, -1 after a signal.
@@ -139,6 +147,15 @@ TEST("a worker whose manager is gone leaves with 0") {
   EXPECT_EQUAL(serving.status(), 0);
 }
 
+TEST("a worker is the first that the kernel takes when memory runs out, and gains no privilege") {
+  Child worker;
+  worker.configure();
+  frame::Ready ready;
+  EXPECT(worker.awaits(&ready));
+  EXPECT(worker.file("oom_score_adj") == "500\n");
+  EXPECT(worker.file("status").find("NoNewPrivs:\t1\n") != std::string::npos);
+}
+
 TEST("a worker fails with 1 and a log line on orders that it does not understand") {
   const std::vector<std::vector<uint8_t>> orders = [] {
     std::vector<std::vector<uint8_t>> list(5);
@@ -158,13 +175,14 @@ TEST("a worker fails with 1 and a log line on orders that it does not understand
   }
 }
 
-TEST("a worker fails with 1 on a second configuration, a protocol or slot that is not there") {
-  for (const int fault : {0, 1, 2}) {
+TEST("a worker fails with 1 on a second configuration, a protocol, slot or tenure unknown") {
+  for (const int fault : {0, 1, 2, 3}) {
     Child worker;
     frame::Configure order;
     order.parent = static_cast<uint32_t>(::getpid());
     order.protocol = fault == 1 ? "gopher" : "echo";
     order.slot = fault == 2 ? 2 : 0;
+    if (fault == 3) order.listeners = {3};
     order.connections_max = order.server_connections_max = 10;
     worker.peer.send(order);
     if (fault == 0) worker.peer.send(order);

@@ -1,0 +1,511 @@
+// Order, history and interest of every channel: takes publishes, feeds the workers. Level 4.
+// It knows workers as ports, and nothing of processes; the manager tells it who comes and goes.
+import { randomBytes } from 'node:crypto';
+import { EventEmitter } from 'node:events';
+
+import {
+  checkChannel,
+  checkLabel,
+  cursorStart,
+  HISTORY_DEFAULT,
+  isChannel,
+  isPattern,
+  MESSAGE_BYTES_DEFAULT,
+  MessageFlag,
+  PageFlag,
+  type HistoryLimits,
+} from './comet.js';
+import { MegacometError } from './errors.js';
+import { PAGE_HEAD_BYTES, publishBytesMax, writePageHead, writePublish } from './fast-frames.js';
+import { encodeFrame, type Frame, type Frames } from './frames.js';
+import { History } from './history.js';
+import type { HistoryCounters, HistoryEngine, Question } from './history-engine.js';
+import { Idempotency } from './idempotency.js';
+import { Interest, type Match } from './interest.js';
+import { NameHasher } from './name-hash.js';
+import { Outgoing, type WorkerPort } from './outgoing.js';
+import {
+  checkData,
+  checkOptions,
+  flagsOf,
+  limitsOf,
+  type PublishOptions,
+  type Receipt,
+} from './publishing.js';
+import { Questions, type Ask } from './questions.js';
+
+export type { WorkerPort } from './outgoing.js';
+export type { PublishOptions, Receipt } from './publishing.js';
+
+export interface BrokerOptions {
+  /** Workers, 1 to 512. */
+  readonly slots: number;
+  /** Bytes of one message. */
+  readonly messageBytesMax?: number;
+  /** What a channel keeps where the publisher does not say; `false` for nothing. */
+  readonly history?: HistoryLimits | false;
+  /** Memory for the messages of all channels. */
+  readonly historyBytesMax?: number;
+}
+
+/** What a test, or another engine, puts in the place of the real thing. */
+export interface BrokerParts {
+  /** Milliseconds that never go back. */
+  readonly now?: () => number;
+  /** Runs something at the end of this turn of the loop. */
+  readonly schedule?: (run: () => void) => void;
+  readonly epoch?: bigint;
+  readonly engine?: HistoryEngine;
+}
+
+/** A message that a client published. */
+export interface ClientMessage {
+  readonly slot: number;
+  readonly channel: string;
+  readonly data: Buffer;
+  readonly isBinary: boolean;
+  readonly id: string;
+  readonly event: string;
+  readonly receipt: Receipt;
+}
+
+export interface BrokerEvents {
+  message: [ClientMessage];
+  /** This worker cannot follow, or does not keep to the protocol: it has to be replaced. */
+  overflow: [slot: number];
+}
+
+/** Counters of the broker, for stats. Totals since it was made. */
+export interface BrokerCounters extends HistoryCounters {
+  /** Messages numbered, and the subscribers that were known for them. */
+  readonly publishedTotal: number;
+  readonly deliveredTotal: number;
+  /** Publishes refused since a worker had too much waiting. */
+  readonly busyTotal: number;
+  /** Publishes answered from their idempotency key; keys given up for lack of room. */
+  readonly duplicatesTotal: number;
+  readonly keysEvictedTotal: number;
+  /** Messages of clients, and those that were refused. */
+  readonly clientMessagesTotal: number;
+  readonly clientRefusedTotal: number;
+  /** Pages of missed messages, their bytes, and those that had to say that some are gone. */
+  readonly pagesTotal: number;
+  readonly pageBytesTotal: number;
+  readonly pagesLostTotal: number;
+  /** Questions that wait for their page now. */
+  readonly questions: number;
+  /** Channels with subscribers, patterns, and workers that get everything for lack of room. */
+  readonly subscribedChannels: number;
+  readonly patterns: number;
+  readonly takers: number;
+  readonly interestBytes: number;
+  /** Workers given up, since they did not read. */
+  readonly overflowsTotal: number;
+}
+
+export interface ChannelInfo {
+  /** A name, or a pattern that somebody subscribed to. */
+  readonly channel: string;
+  readonly subscribers: number;
+  /** Messages in its history, and their bytes. */
+  readonly messages: number;
+  readonly bytes: number;
+}
+
+export interface ChannelQuery {
+  /** Only names that start so. */
+  readonly prefix?: string;
+  /** About so many; a page may have some more, or none while there are further ones. */
+  readonly limit?: number;
+  /** What came as `next` with the page before. */
+  readonly from?: number;
+}
+
+export interface ChannelPage {
+  readonly channels: readonly ChannelInfo[];
+  /** Where the next page starts; null after the last. */
+  readonly next: number | null;
+}
+
+/** Pages that one turn makes: 1 to 3 ms, so that publishes do not wait for a crowd of questions. */
+const PAGES_PER_TURN = 1024;
+/** While more waits for a worker, it gets no further page. */
+const PAGES_WAITING_BYTES = 1024 * 1024;
+const TICK_MS = 250;
+/** Bytes of a reason for closing: what a WebSocket's close frame takes. */
+const REASON_BYTES_MAX = 123;
+/** Names that one page of channels() looks at. */
+const NAMES_PER_PAGE = 50_000;
+const CHANNELS_LIMIT = 1000;
+
+/** Where the parts of channels() by history begin; before are those by interest. */
+const HISTORY_FROM = 1_000_000;
+
+const NO_OPTIONS: PublishOptions = {};
+
+function count(): Omit<Record<keyof BrokerCounters, number>, keyof HistoryCounters> {
+  return {
+    publishedTotal: 0,
+    deliveredTotal: 0,
+    busyTotal: 0,
+    duplicatesTotal: 0,
+    keysEvictedTotal: 0,
+    clientMessagesTotal: 0,
+    clientRefusedTotal: 0,
+    pagesTotal: 0,
+    pageBytesTotal: 0,
+    pagesLostTotal: 0,
+    questions: 0,
+    subscribedChannels: 0,
+    patterns: 0,
+    takers: 0,
+    interestBytes: 0,
+    overflowsTotal: 0,
+  };
+}
+
+export class Broker extends EventEmitter<BrokerEvents> {
+  readonly epoch: bigint;
+  readonly #messageBytesMax: number;
+  readonly #limits: HistoryLimits | null;
+  readonly #completeLimits: HistoryLimits;
+  readonly #now: () => number;
+  readonly #schedule: (run: () => void) => void;
+  readonly #cursorStart: string;
+  readonly #engine: HistoryEngine;
+  readonly #interest: Interest;
+  readonly #outgoing: Outgoing;
+  readonly #questions = new Questions();
+  readonly #keys = new Idempotency();
+  readonly #counters = count();
+  readonly #flushTurn = (): void => {
+    this.#flush();
+  };
+  #timer: NodeJS.Timeout | undefined;
+  #isScheduled = false;
+  #isClosed = false;
+  /** The time, read once a turn. */
+  #nowMs: number;
+
+  constructor(options: BrokerOptions, parts: BrokerParts = {}) {
+    super();
+    this.#messageBytesMax = options.messageBytesMax ?? MESSAGE_BYTES_DEFAULT;
+    this.#completeLimits =
+      options.history === false ? HISTORY_DEFAULT : (options.history ?? HISTORY_DEFAULT);
+    this.#limits = options.history === false ? null : this.#completeLimits;
+    this.#now = parts.now ?? ((): number => performance.now());
+    this.#schedule = parts.schedule ?? setImmediate;
+    this.#nowMs = this.#now();
+    const hasher = new NameHasher();
+    this.#engine =
+      parts.engine ??
+      new History({
+        epoch: parts.epoch ?? randomBytes(8).readBigUInt64LE(),
+        now: () => this.#nowMs,
+        hasher,
+        ...(options.historyBytesMax === undefined ? {} : { bytesMax: options.historyBytesMax }),
+      });
+    this.epoch = this.#engine.epoch;
+    this.#cursorStart = cursorStart(this.epoch);
+    this.#interest = new Interest({ slots: options.slots, hasher });
+    this.#outgoing = new Outgoing((slot) => {
+      this.#giveUp(slot);
+    });
+  }
+
+  /** Begins to look after what grows old. Holds no process back from ending. */
+  start(): void {
+    this.#timer = setInterval(() => {
+      this.tick();
+    }, TICK_MS).unref();
+  }
+
+  /** Sends what waits; nothing is taken in afterwards. */
+  close(): void {
+    clearInterval(this.#timer);
+    this.#flush();
+    this.#isClosed = true;
+  }
+
+  get counters(): BrokerCounters {
+    const { channels, patterns, takers, memoryBytes } = this.#interest;
+    return {
+      ...this.#counters,
+      ...this.#engine.counters,
+      keysEvictedTotal: this.#keys.evicted,
+      questions: this.#questions.length,
+      subscribedChannels: channels,
+      patterns,
+      takers,
+      interestBytes: memoryBytes,
+    };
+  }
+
+  // ---- Workers
+
+  /** A worker is there, with nobody subscribed. Its control stream has to be empty. */
+  attach(port: WorkerPort): void {
+    if (this.#outgoing.slots().includes(port.slot)) this.workerGone(port.slot);
+    this.#outgoing.attach(port);
+  }
+
+  /** A worker is gone, and its subscribers with it. */
+  workerGone(slot: number): void {
+    this.#interest.drop(slot);
+    this.#questions.drop(slot);
+    this.#outgoing.detach(slot);
+  }
+
+  /** A worker has taken all that waited for it. Pages go on at once instead of within 250 ms. */
+  drained(): void {
+    if (this.#questions.isBlocked) this.#beginTurn();
+  }
+
+  /** Takes what a worker says; frames that are not the broker's are none of its business. */
+  onFrame(slot: number, frame: Frame): void {
+    switch (frame.name) {
+      case 'Interest':
+        this.#onInterest(slot, frame.fields);
+        return;
+      case 'Ask':
+        if (this.#questions.add(slot, frame.fields)) this.#beginTurn();
+        else this.#giveUp(slot);
+        return;
+      case 'Message':
+        this.#onMessage(slot, frame.fields);
+        return;
+      default:
+        return;
+    }
+  }
+
+  /** Called a few times a second by start(). */
+  tick(): void {
+    this.#nowMs = this.#now();
+    this.#engine.sweep();
+    this.#keys.sweep(this.#nowMs);
+    this.drained();
+  }
+
+  // ---- What an application asks
+
+  /**
+   * Numbers a message, keeps it, and sends it to the workers concerned at the end of the turn.
+   *
+   * @param data - A string goes out as text; bytes go out as bytes, unless `binary` is false.
+   * @throws MegacometError `ERR_CHANNEL`, `ERR_MESSAGE`, `ERR_MESSAGE_SIZE`; `ERR_BUSY` when a
+   *   worker with subscribers cannot follow, and a later try may succeed; `ERR_NOT_RUNNING`.
+   */
+  publish(
+    channel: string,
+    data: Uint8Array | string,
+    options: PublishOptions = NO_OPTIONS,
+  ): Receipt {
+    if (this.#isClosed) throw new MegacometError('ERR_NOT_RUNNING', 'the server is not running');
+    checkChannel(channel);
+    checkData(data, this.#messageBytesMax);
+    if (options !== NO_OPTIONS) checkOptions(options);
+    const flags = flagsOf(data, options);
+    const limits = limitsOf(options.history, this.#limits, this.#completeLimits);
+    if (!this.#isScheduled) this.#nowMs = this.#now();
+    const key = options.idempotencyKey;
+    if (key !== undefined) {
+      const first = this.#keys.find(channel, key, this.#nowMs);
+      if (first !== null) {
+        this.#counters.duplicatesTotal++;
+        const cursor = this.#cursorStart + String(first.number);
+        return { cursor, delivered: first.delivered, duplicate: true };
+      }
+    }
+    const match = this.#interest.match(channel);
+    this.#refuseIfBusy(match);
+    const delivered = match.subscribers;
+    const number = this.#engine.head + 1;
+    this.#write(channel, data, flags, limits, options, match);
+    if (key !== undefined) this.#keys.add(channel, key, this.#nowMs, { number, delivered });
+    this.#counters.publishedTotal++;
+    this.#counters.deliveredTotal += delivered;
+    return { cursor: this.#cursorStart + String(number), delivered };
+  }
+
+  /** Subscriptions of exactly this channel or pattern, at most 100 ms old. */
+  subscribers(channel: string): number {
+    return this.#interest.subscribers(channel);
+  }
+
+  /**
+   * Closes every subscriber of a channel, or of a pattern.
+   *
+   * @returns Subscribers known.
+   * @throws MegacometError `ERR_CHANNEL`, `ERR_MESSAGE` for a reason of more than 123 bytes.
+   */
+  kick(channel: string, reason = ''): number {
+    if (!isPattern(channel)) checkChannel(channel);
+    this.#sendKick(channel, reason, this.#interest.workersFor(channel));
+    return this.#interest.subscribers(channel);
+  }
+
+  /** Closes every connection. @throws MegacometError `ERR_MESSAGE`. */
+  kickAll(reason = ''): void {
+    this.#sendKick('', reason, this.#outgoing.slots());
+  }
+
+  /** Channels with subscribers or history, in no order, some at a time. */
+  channels({ prefix = '', limit = CHANNELS_LIMIT, from = 0 }: ChannelQuery = {}): ChannelPage {
+    const channels: ChannelInfo[] = [];
+    let next: number | null = from;
+    for (let seen = 0; next !== null && seen < NAMES_PER_PAGE && channels.length < limit;) {
+      const part = this.#listPart(next);
+      for (const info of part.channels) {
+        if (info.channel.startsWith(prefix)) channels.push(info);
+      }
+      seen += 1 + part.channels.length;
+      ({ next } = part);
+    }
+    return { channels, next };
+  }
+
+  // ---- Inside
+
+  /** One part of the list: first by interest, then what has nothing but history. */
+  #listPart(from: number): { channels: readonly ChannelInfo[]; next: number | null } {
+    if (from < HISTORY_FROM) {
+      const { channels, next } = this.#interest.list(from);
+      return {
+        channels: channels.map(({ channel, subscribers }) => ({
+          channel,
+          subscribers,
+          ...(this.#engine.describe(channel) ?? { messages: 0, bytes: 0 }),
+        })),
+        next: next ?? HISTORY_FROM,
+      };
+    }
+    const { names, next } = this.#engine.names(from - HISTORY_FROM);
+    return {
+      channels: names
+        .filter((channel) => this.#interest.subscribers(channel) === 0)
+        .map((channel) => ({
+          channel,
+          subscribers: 0,
+          ...(this.#engine.describe(channel) ?? { messages: 0, bytes: 0 }),
+        })),
+      next: next === null ? null : next + HISTORY_FROM,
+    };
+  }
+
+  #refuseIfBusy(match: Match): void {
+    for (let index = 0; index < match.length; index++) {
+      const slot = match.slots[index] ?? 0;
+      if (!this.#outgoing.isBusy(slot)) continue;
+      this.#counters.busyTotal++;
+      throw new MegacometError(
+        'ERR_BUSY',
+        `worker ${slot} has too much waiting to be sent: publish again in a moment`,
+      );
+    }
+  }
+
+  #write(
+    channel: string,
+    data: Uint8Array | string,
+    flags: number,
+    limits: HistoryLimits | null,
+    options: PublishOptions,
+    match: Match,
+  ): void {
+    const { id = '', event = '', spreadMs = 0 } = options;
+    const outgoing = this.#outgoing;
+    const start = outgoing.room(publishBytesMax(channel, id, event, data));
+    let end = start;
+    if (match.length > 0 || limits !== null) {
+      const number = this.#engine.head + 1;
+      end = writePublish(outgoing.chunk, start, number, flags, spreadMs, channel, id, event, data);
+    }
+    this.#engine.append(channel, outgoing.chunk, start, end, limits, options.ttlMs);
+    if (match.length === 0) return;
+    outgoing.keep(end);
+    for (let index = 0; index < match.length; index++) {
+      outgoing.add(match.slots[index] ?? 0, start, end);
+    }
+    this.#beginTurn();
+  }
+
+  #sendKick(channel: string, reason: string, slots: readonly number[]): void {
+    checkLabel('reason', reason);
+    if (Buffer.byteLength(reason) > REASON_BYTES_MAX) {
+      throw new MegacometError('ERR_MESSAGE', `a reason takes at most ${REASON_BYTES_MAX} bytes`);
+    }
+    const frame = encodeFrame('Kick', { channel, reason });
+    const start = this.#outgoing.room(frame.length);
+    frame.copy(this.#outgoing.chunk, start);
+    this.#outgoing.keep(start + frame.length);
+    for (const slot of slots) this.#outgoing.add(slot, start, start + frame.length);
+    this.#beginTurn();
+  }
+
+  #onInterest(slot: number, { channel, count: subscribers }: Frames['Interest']): void {
+    // A worker checks the names that it takes; one that does not would harm the tables.
+    if (isPattern(channel) || isChannel(channel)) this.#interest.set(slot, channel, subscribers);
+  }
+
+  #onMessage(slot: number, fields: Frames['Message']): void {
+    const { channel, id, event, data } = fields;
+    const isBinary = (fields.flags & MessageFlag.binary) !== 0;
+    let receipt: Receipt;
+    try {
+      receipt = this.publish(channel, data, { id, event, binary: isBinary });
+    } catch (error) {
+      if (!(error instanceof MegacometError)) throw error;
+      this.#counters.clientRefusedTotal++;
+      return;
+    }
+    this.#counters.clientMessagesTotal++;
+    this.emit('message', { slot, channel, data, isBinary, id, event, receipt });
+  }
+
+  #giveUp(slot: number): void {
+    this.#counters.overflowsTotal++;
+    this.emit('overflow', slot);
+  }
+
+  #beginTurn(): void {
+    if (this.#isScheduled || this.#isClosed) return;
+    this.#isScheduled = true;
+    this.#schedule(this.#flushTurn);
+  }
+
+  /** Ends a turn: what was published goes first, then the pages that were made after it. */
+  #flush(): void {
+    this.#isScheduled = false;
+    this.#nowMs = this.#now();
+    this.#questions.unblock();
+    const hasMore = this.#questions.answer(
+      PAGES_PER_TURN,
+      (slot) => this.#outgoing.queuedBytes(slot) < PAGES_WAITING_BYTES,
+      (slot, ask) => {
+        this.#answer(slot, ask);
+      },
+    );
+    this.#outgoing.flush();
+    if (hasMore) this.#beginTurn();
+  }
+
+  #answer(slot: number, ask: Ask): void {
+    const question: Question = {
+      channels: ask.channels,
+      since: ask.hasSince === 0 ? null : { epoch: ask.epoch, number: ask.number },
+      bytesMax: ask.bytesMax,
+    };
+    const page = this.#engine.page(question);
+    const flags = (page.isLast ? PageFlag.last : 0) | (page.isLost ? PageFlag.lost : 0);
+    const start = this.#outgoing.room(PAGE_HEAD_BYTES + page.size);
+    writePageHead(this.#outgoing.chunk, start, ask, flags, page.lastNumber, page.size);
+    const messagesAt = start + PAGE_HEAD_BYTES;
+    page.copyTo(this.#outgoing.chunk, messagesAt);
+    this.#outgoing.keep(messagesAt + page.size);
+    this.#outgoing.add(slot, start, messagesAt + page.size);
+    this.#counters.pagesTotal++;
+    this.#counters.pageBytesTotal += page.size;
+    if (page.isLost) this.#counters.pagesLostTotal++;
+  }
+}

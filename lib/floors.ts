@@ -1,0 +1,104 @@
+// Which message was the last to be lost, for names that have no history any more. Level 0.
+// 16 bytes an entry, in two halves of which the older is thrown away when the younger is full.
+
+const SLOTS_MIN = 1024;
+const FULL = 0.75;
+
+/** One half: an open-addressing table without removal. */
+class Half {
+  hi = new Int32Array(SLOTS_MIN);
+  lo = new Int32Array(SLOTS_MIN);
+  number = new Float64Array(SLOTS_MIN);
+  mask = SLOTS_MIN - 1;
+  count = 0;
+  /** The highest number in it. */
+  highest = 0;
+
+  find(hi: number, lo: number): number {
+    let at = lo & this.mask;
+    // An entry has a number of 1 or more.
+    while (this.number[at] !== 0 && (this.lo[at] !== lo || this.hi[at] !== hi)) {
+      at = (at + 1) & this.mask;
+    }
+    return at;
+  }
+
+  set(hi: number, lo: number, number: number): void {
+    const at = this.find(hi, lo);
+    if (this.number[at] === 0) this.count++;
+    this.hi[at] = hi;
+    this.lo[at] = lo;
+    this.number[at] = number;
+    this.highest = Math.max(this.highest, number);
+    if (this.count > FULL * (this.mask + 1)) this.#grow();
+  }
+
+  clear(): void {
+    this.number.fill(0);
+    this.count = 0;
+    this.highest = 0;
+  }
+
+  #grow(): void {
+    const slots = this.mask + 1;
+    const old = { hi: this.hi, lo: this.lo, number: this.number };
+    this.mask = 2 * slots - 1;
+    this.hi = new Int32Array(2 * slots);
+    this.lo = new Int32Array(2 * slots);
+    this.number = new Float64Array(2 * slots);
+    for (let from = 0; from < slots; from++) {
+      const number = old.number[from] ?? 0;
+      if (number === 0) continue;
+      const at = this.find(old.hi[from] ?? 0, old.lo[from] ?? 0);
+      this.hi[at] = old.hi[from] ?? 0;
+      this.lo[at] = old.lo[from] ?? 0;
+      this.number[at] = number;
+    }
+  }
+}
+
+export class Floors {
+  readonly #entriesMax: number;
+  #young = new Half();
+  #old = new Half();
+  #general = 0;
+
+  /** @param entriesMax - Names remembered at least, once so many were lost; 32 bytes for each. */
+  constructor(entriesMax: number) {
+    this.#entriesMax = entriesMax;
+  }
+
+  /** The floor of every name that is not remembered. */
+  get general(): number {
+    return this.#general;
+  }
+
+  /** Entries of both halves; one that is in both counts twice. */
+  get entries(): number {
+    return this.#young.count + this.#old.count;
+  }
+
+  get memoryBytes(): number {
+    return 16 * (this.#young.mask + this.#old.mask + 2);
+  }
+
+  /** Highest number that a name may have lost; 0 if it lost none. */
+  get(hi: number, lo: number): number {
+    const { number: young } = this.#young;
+    const inYoung = young[this.#young.find(hi, lo)] ?? 0;
+    if (inYoung !== 0) return inYoung;
+    const inOld = this.#old.number[this.#old.find(hi, lo)] ?? 0;
+    return inOld === 0 ? this.#general : inOld;
+  }
+
+  /** Notes that a name lost the message `number`. Not lost in order: a floor never falls. */
+  raise(hi: number, lo: number, number: number): void {
+    // Also above the general floor, under which an earlier entry of this name may have gone.
+    const floor = Math.max(number, this.get(hi, lo));
+    this.#young.set(hi, lo, floor);
+    if (this.#young.count < this.#entriesMax) return;
+    this.#general = Math.max(this.#general, this.#old.highest);
+    this.#old.clear();
+    [this.#young, this.#old] = [this.#old, this.#young];
+  }
+}

@@ -1,0 +1,94 @@
+// Publishes that were given a key, so that one sent twice is published once. Level 0.
+// Bounded in time and number: (key -> number) in a Map, and a ring of when each was taken in.
+
+/** What the first publish with a key was answered. */
+export interface FirstPublish {
+  readonly number: number;
+  readonly delivered: number;
+}
+
+export const KEYS_MAX = 100_000;
+export const KEY_AGE_MS = 300_000;
+/** Keys that one sweep forgets at most. */
+const SWEEP_KEYS = 10_000;
+
+export class Idempotency {
+  readonly #keysMax: number;
+  readonly #ageMs: number;
+  /** Key to its count. Only looked up: the oldest key of a Map is slow to find. */
+  readonly #countOf = new Map<string, number>();
+  // Rings, by count.
+  readonly #key: string[] = [];
+  readonly #atMs: Float64Array;
+  readonly #number: Float64Array;
+  readonly #delivered: Uint32Array;
+  /** Count of the oldest key, and of the next. */
+  #first = 0;
+  #next = 0;
+  #evicted = 0;
+
+  constructor(keysMax = KEYS_MAX, ageMs = KEY_AGE_MS) {
+    this.#keysMax = keysMax;
+    this.#ageMs = ageMs;
+    this.#atMs = new Float64Array(keysMax);
+    this.#number = new Float64Array(keysMax);
+    this.#delivered = new Uint32Array(keysMax);
+  }
+
+  get size(): number {
+    return this.#countOf.size;
+  }
+
+  /** Keys given up before their time, to make room. */
+  get evicted(): number {
+    return this.#evicted;
+  }
+
+  /** The answer to the first publish with this key of this channel; null if there was none. */
+  find(channel: string, key: string, nowMs: number): FirstPublish | null {
+    const count = this.#countOf.get(join(channel, key));
+    if (count === undefined || this.#isOver(count, nowMs)) return null;
+    const at = count % this.#keysMax;
+    return { number: this.#number[at] ?? 0, delivered: this.#delivered[at] ?? 0 };
+  }
+
+  add(channel: string, key: string, nowMs: number, first: FirstPublish): void {
+    if (this.#next - this.#first === this.#keysMax) {
+      if (!this.#isOver(this.#first, nowMs)) this.#evicted++;
+      this.#dropOldest();
+    }
+    const joined = join(channel, key);
+    const at = this.#next % this.#keysMax;
+    this.#countOf.set(joined, this.#next++);
+    this.#key[at] = joined;
+    this.#atMs[at] = nowMs;
+    this.#number[at] = first.number;
+    this.#delivered[at] = first.delivered;
+  }
+
+  /** Forgets some keys that are too old. */
+  sweep(nowMs: number): void {
+    for (let left = SWEEP_KEYS; left > 0 && this.#first < this.#next; left--) {
+      if (!this.#isOver(this.#first, nowMs)) return;
+      this.#dropOldest();
+    }
+  }
+
+  #isOver(count: number, nowMs: number): boolean {
+    return (this.#atMs[count % this.#keysMax] ?? 0) + this.#ageMs <= nowMs;
+  }
+
+  #dropOldest(): void {
+    const at = this.#first % this.#keysMax;
+    const key = this.#key[at] ?? '';
+    this.#key[at] = '';
+    // The same key may have been taken in again since.
+    if (this.#countOf.get(key) === this.#first) this.#countOf.delete(key);
+    this.#first++;
+  }
+}
+
+/** A channel's name has no NUL, so no two pairs are joined alike. */
+function join(channel: string, key: string): string {
+  return `${channel}\0${key}`;
+}

@@ -1,0 +1,210 @@
+// What machine a target takes, and the settings of a stock Debian on it. Level 6.
+// The arithmetic is sizing.ts's; the files are the doctor's for a machine that exists on paper.
+import { diagnose, type Aim, type Diagnosis } from './doctor.js';
+import { recordedMachine, type Recording } from './machine.js';
+import {
+  CLIENT_KERNEL_BYTES,
+  CONNECTION_KERNEL_BYTES,
+  defaultAcceptRate,
+  descriptorsNeeded,
+  filesNeeded,
+  memoryNeeded,
+  reserveBytes,
+  tcpMemNeeded,
+  watchesNeeded,
+  type Costs,
+  type Load,
+} from './sizing.js';
+
+export interface PlanAim {
+  readonly target: number;
+  readonly workers: number | 'auto';
+  /** Per second; 0 takes everybody back within a minute. */
+  readonly acceptRate: number;
+  /** Bytes of one message to everybody; 0 for none. */
+  readonly broadcastBytes: number;
+  /** Seconds between heartbeats of one connection; 0 for none. */
+  readonly pingS: number;
+}
+
+export interface MachinePlan {
+  readonly target: number;
+  readonly workers: number;
+  readonly memory: {
+    readonly kernelBytes: number;
+    readonly userBytes: number;
+    readonly burstBytes: number;
+    readonly fragmentationBytes: number;
+    readonly reserveBytes: number;
+    /** The smallest usual size of a machine that holds the sum. */
+    readonly machineBytes: number;
+  };
+  readonly cpu: {
+    /** Cores while everybody comes back. */
+    readonly storm: number;
+    /** Cores that heartbeats take. */
+    readonly ping: number;
+    /** Seconds of one core for one message to everybody. */
+    readonly broadcastSeconds: number;
+    readonly cores: number;
+  };
+  readonly network: {
+    /** Packets per second of heartbeats, each way. */
+    readonly pingPackets: number;
+    readonly pingBitsPerSecond: number;
+    /** Bits of one message to everybody, headers and acknowledgements included. */
+    readonly broadcastBits: number;
+  };
+  readonly files: {
+    readonly perWorker: number;
+    readonly host: number;
+    readonly epollWatches: number;
+  };
+  /** What a stock Debian on that machine needs changed. */
+  readonly diagnosis: Diagnosis;
+}
+
+const GIB = 2 ** 30;
+/** With 4 KiB pages; a machine that exists is measured by the doctor instead. */
+const COSTS: Costs = {
+  pageBytes: 4096,
+  connectionBytes: CONNECTION_KERNEL_BYTES,
+  clientBytes: CLIENT_KERNEL_BYTES,
+};
+
+/** One accept on a virtual core of 2026: `npm run bench -- opening`, 2 cores, Linux 6.18. */
+const ACCEPT_US = 5.5;
+/** One message in and one out with a million idle: `npm run bench -- growth`, the same machine. */
+const MESSAGE_US = 11;
+/** Above it queues grow faster than they are worked off. */
+const BUSY_SHARE_MAX = 0.5;
+
+/** Ethernet, IPv4 and TCP with timestamps. */
+const HEADER_BYTES = 14 + 20 + 32;
+/** Payload of a full segment at an MTU of 1500. */
+const SEGMENT_BYTES = 1448;
+/** A WebSocket or SSE heartbeat. */
+const PING_BYTES = 6;
+
+/** Bits on the wire for one message, both ways: segments and one acknowledgement each. */
+function wireBits(payloadBytes: number): number {
+  const segments = Math.max(1, Math.ceil(payloadBytes / SEGMENT_BYTES));
+  return 8 * (payloadBytes + segments * 2 * HEADER_BYTES);
+}
+
+/**
+ * A stock Debian 12 on paper, with the defaults that the kernel computes from its memory:
+ * eventpoll_init (fs/eventpoll.c), tcp_init and tcp_init_mem (net/ipv4/tcp.c).
+ */
+export function stockMachine(memoryBytes: number, cores: number): Recording {
+  const pages = Math.floor(memoryBytes / 4096);
+  const kilobytes = Math.floor(memoryBytes / 1024);
+  const buckets = Math.min(524_288, 2 ** Math.ceil(Math.log2(memoryBytes / 131_072)));
+  const sysctls: Record<string, string> = {
+    'fs/nr_open': '1048576',
+    // systemd raises it to the largest number there is.
+    'fs/file-max': '9223372036854775807',
+    'fs/file-nr': '1000 0 0',
+    'fs/epoll/max_user_watches': String(Math.floor(memoryBytes / 25 / 184)),
+    'net/core/somaxconn': '4096',
+    'net/core/netdev_budget': '300',
+    'net/ipv4/tcp_syncookies': '1',
+    'net/ipv4/tcp_abort_on_overflow': '0',
+    'net/ipv4/tcp_timestamps': '1',
+    'net/ipv4/tcp_sack': '1',
+    'net/ipv4/tcp_window_scaling': '1',
+    'net/ipv4/tcp_mem': [3 / 64, 1 / 16, 3 / 32].map((part) => Math.floor(pages * part)).join(' '),
+    'net/ipv4/tcp_max_orphans': String(buckets / 2),
+    'net/ipv4/tcp_max_tw_buckets': String(buckets / 2),
+    'net/ipv4/tcp_ehash_entries': String(buckets),
+    'net/ipv4/ip_local_port_range': '32768 60999',
+    'net/ipv4/ip_local_reserved_ports': '',
+  };
+  const files = Object.entries(sysctls).map(([key, value]) => [`/proc/sys/${key}`, `${value}\n`]);
+  return {
+    about: 'a stock Debian 12 on paper',
+    files: {
+      ...(Object.fromEntries(files) as Record<string, string>),
+      '/proc/meminfo': `MemTotal: ${kilobytes} kB\nMemAvailable: ${kilobytes} kB\n`,
+      '/proc/self/limits':
+        'Max open files            1024                 524288               files\n',
+      '/proc/self/status': `CapEff:\t0000000000000000\nCpus_allowed_list:\t0-${cores - 1}\n`,
+    },
+    outputs: {},
+  };
+}
+
+function loadOf(aim: PlanAim, workers: number): Load {
+  return {
+    connections: aim.target,
+    clients: 0,
+    workers,
+    acceptRate: aim.acceptRate > 0 ? aim.acceptRate : defaultAcceptRate(aim.target),
+    burst: aim.broadcastBytes > 0 ? 1 : 0,
+    messageBytes: aim.broadcastBytes,
+  };
+}
+
+function doctorAim(aim: PlanAim, load: Load): Aim {
+  return {
+    target: aim.target,
+    role: 'server',
+    workers: load.workers,
+    acceptRate: load.acceptRate,
+    messageBurst: load.burst,
+    messageBytes: load.messageBytes,
+    ports: [8000],
+    backlog: 4096,
+    keepaliveS: 240,
+    drainS: 10,
+  };
+}
+
+/**
+ * The smallest power of two, in GiB, that holds everything besides the reserve, and whose half is
+ * enough for the data of one message to everybody.
+ */
+function machineMemory(load: Load): number {
+  const need = memoryNeeded(load, COSTS);
+  const sum = need.kernelBytes + need.userBytes + need.burstBytes + need.fragmentationBytes;
+  let bytes = GIB;
+  while (bytes - reserveBytes(bytes) < sum || tcpMemNeeded(load, COSTS, bytes).isCut) bytes *= 2;
+  return bytes;
+}
+
+/** Plans a machine for a target. */
+export function planMachine(aim: PlanAim): MachinePlan {
+  const rate = loadOf(aim, 1).acceptRate;
+  const storm = (rate * ACCEPT_US) / 1e6;
+  const pings = aim.pingS > 0 ? aim.target / aim.pingS : 0;
+  const ping = (pings * MESSAGE_US) / 1e6;
+  const cores = Math.max(2, Math.ceil((storm + ping) / BUSY_SHARE_MAX));
+  const load = loadOf(aim, aim.workers === 'auto' ? cores : aim.workers);
+  const machineBytes = machineMemory(load);
+  return {
+    target: aim.target,
+    workers: load.workers,
+    memory: {
+      ...memoryNeeded(load, COSTS),
+      reserveBytes: reserveBytes(machineBytes),
+      machineBytes,
+    },
+    cpu: {
+      storm,
+      ping,
+      broadcastSeconds: aim.broadcastBytes > 0 ? (aim.target * MESSAGE_US) / 1e6 : 0,
+      cores,
+    },
+    network: {
+      pingPackets: pings,
+      pingBitsPerSecond: pings * wireBits(PING_BYTES),
+      broadcastBits: aim.broadcastBytes > 0 ? aim.target * wireBits(aim.broadcastBytes) : 0,
+    },
+    files: {
+      perWorker: descriptorsNeeded(load),
+      host: filesNeeded(load),
+      epollWatches: watchesNeeded(load),
+    },
+    diagnosis: diagnose(recordedMachine(stockMachine(machineBytes, cores)), doctorAim(aim, load)),
+  };
+}

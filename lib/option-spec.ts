@@ -1,0 +1,28 @@
+// What an option is: the shape of a row in the tables, and the ranges that several share. Level 0.
+
+/** How a value is read. `seconds` and `rate` are numbers that may have a fraction. */
+export type OptionKind = 'choice' | 'flag' | 'integer' | 'list' | 'seconds' | 'text';
+
+export interface OptionSpec {
+  /** Name on the command line, without the dashes. */
+  readonly name: string;
+  readonly commands: readonly string[];
+  readonly kind: OptionKind;
+  /** Placeholder in the help text. */
+  readonly value?: string;
+  readonly min?: number;
+  readonly max?: number;
+  readonly choices?: readonly string[];
+  /** A word that is allowed besides numbers. */
+  readonly word?: string;
+  readonly default?: boolean | number | string | readonly string[];
+  /** Only the command line has it, createServer() has not. */
+  readonly isCommandLineOnly?: boolean;
+  /** May change while the server runs (SIGHUP). */
+  readonly reloadable?: boolean;
+  readonly help: string;
+}
+
+/** Deadlines are signed 16-bit ticks of a second: nine hours, see native/bounds.h. */
+export const SECONDS_MAX = 32_400;
+export const COUNT_MAX = 100_000_000;

@@ -1,0 +1,119 @@
+// ASCII as the text protocols use it: sets of bytes, comparing without case, numbers. Level 0.
+// The C library's functions of that kind follow the locale, and may be asked only about some bytes.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+namespace megacomet::ascii {
+
+/// A set of bytes, asked in a few instructions.
+class CharSet {
+ public:
+  constexpr CharSet() = default;
+
+  /// This set and the bytes of a text.
+  [[nodiscard]] constexpr CharSet with(std::string_view bytes) const {
+    CharSet set = *this;
+    for (const char byte : bytes) set.add(static_cast<uint8_t>(byte));
+    return set;
+  }
+
+  /// This set and the bytes from `first` to `last`.
+  [[nodiscard]] constexpr CharSet with_range(uint8_t first, uint8_t last) const {
+    CharSet set = *this;
+    for (unsigned byte = first; byte <= last; ++byte) set.add(byte);
+    return set;
+  }
+
+  /// This set without the bytes of a text.
+  [[nodiscard]] constexpr CharSet without(std::string_view bytes) const {
+    CharSet set = *this;
+    for (const char byte : bytes) {
+      const auto number = static_cast<uint8_t>(byte);
+      set.words_[number / 64] &= ~(uint64_t{1} << number % 64);
+    }
+    return set;
+  }
+
+  [[nodiscard]] constexpr bool has(char byte) const {
+    const auto number = static_cast<uint8_t>(byte);
+    return (words_[number / 64] >> number % 64 & 1) != 0;
+  }
+
+  /// Whether every byte is of the set; true for an empty text.
+  [[nodiscard]] constexpr bool has_all(std::string_view text) const {
+    return span(text) == text.size();
+  }
+
+  /// How many bytes at the start of a text are of the set.
+  [[nodiscard]] constexpr size_t span(std::string_view text) const {
+    size_t count = 0;
+    while (count < text.size() && has(text[count])) ++count;
+    return count;
+  }
+
+ private:
+  constexpr void add(unsigned byte) { words_[byte / 64] |= uint64_t{1} << byte % 64; }
+
+  uint64_t words_[4] = {};
+};
+
+inline constexpr CharSet kDigits = CharSet().with_range('0', '9');
+inline constexpr CharSet kAlphanumeric = kDigits.with_range('a', 'z').with_range('A', 'Z');
+/// Printable characters other than space (VCHAR of RFC 5234).
+inline constexpr CharSet kVisible = CharSet().with_range(0x21, 0x7e);
+/// What names of methods, fields and parameters are made of (RFC 9110 5.6.2).
+inline constexpr CharSet kToken = kAlphanumeric.with("!#$%&'*+-.^_`|~");
+/// What values of fields are made of (RFC 9110 5.5): no control bytes but the tab. Bytes above
+/// ASCII are let through as they are: nobody here reads them as text.
+inline constexpr CharSet kFieldText = kVisible.with(" \t").with_range(0x80, 0xff);
+
+[[nodiscard]] constexpr bool is_token(std::string_view text) {
+  return !text.empty() && kToken.has_all(text);
+}
+
+[[nodiscard]] constexpr char to_lower(char byte) {
+  return byte >= 'A' && byte <= 'Z' ? static_cast<char>(byte - 'A' + 'a') : byte;
+}
+
+/// Whether two texts are the same but for the case of their letters.
+[[nodiscard]] constexpr bool equals(std::string_view one, std::string_view other) {
+  if (one.size() != other.size()) return false;
+  for (size_t at = 0; at < one.size(); ++at) {
+    if (to_lower(one[at]) != to_lower(other[at])) return false;
+  }
+  return true;
+}
+
+/// The text without the given bytes at its ends.
+[[nodiscard]] constexpr std::string_view trim(std::string_view text, std::string_view bytes) {
+  const size_t first = text.find_first_not_of(bytes);
+  if (first == std::string_view::npos) return text.substr(text.size());
+  return text.substr(first, text.find_last_not_of(bytes) - first + 1);
+}
+
+/// The value of a hexadecimal digit; -1 for any other byte.
+[[nodiscard]] constexpr int hex_value(char byte) {
+  if (kDigits.has(byte)) return byte - '0';
+  const char lower = to_lower(byte);
+  return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
+}
+
+/// Reads a whole text as a decimal number. False for anything but digits, for zeros in front, and
+/// past 2^64 - 1: so that each number has one spelling, and no other reader takes it for octal.
+[[nodiscard]] constexpr bool parse_unsigned(std::string_view text, uint64_t* out) {
+  if (text.empty() || (text.size() > 1 && text[0] == '0')) return false;
+  uint64_t value = 0;
+  for (const char byte : text) {
+    if (!kDigits.has(byte)) return false;
+    const auto digit = static_cast<uint64_t>(byte - '0');
+    if (value > (UINT64_MAX - digit) / 10) return false;
+    value = value * 10 + digit;
+  }
+  *out = value;
+  return true;
+}
+
+}  // namespace megacomet::ascii

@@ -1,0 +1,82 @@
+// Messages on their way to many subscribers, in slices of a millisecond. Level 6.
+// A broadcast must not keep the loop from accepting. Rules that keep slices correct meanwhile:
+//  - of each channel one message is on its way at a time;
+//  - it walks the subscribers from the last to the first. Who leaves is replaced by the last, who
+//    has been visited; who comes is appended, behind the walker;
+//  - who is visited twice, or came later, is told apart by its wants_from (cursor.h).
+
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <vector>
+
+#include "channels.h"
+
+namespace megacomet {
+
+class FanoutHandler {
+ public:
+  /// A message for the subscriber `fd` of a channel. It may leave, close, or subscribe elsewhere.
+  virtual void on_fanout(uint32_t row, uint32_t fd, Message& message) = 0;
+
+ protected:
+  ~FanoutHandler() = default;
+};
+
+class Fanout {
+ public:
+  Fanout(Channels* channels, FanoutHandler* handler) : channels_(channels), handler_(handler) {}
+  Fanout(const Fanout&) = delete;
+  Fanout& operator=(const Fanout&) = delete;
+
+  /// Queues a message for the subscribers that the channel has when its turn comes.
+  void add(uint32_t row, const Ref<Message>& message, uint64_t now_ns);
+
+  /// Sends for about kFanoutSliceNs. Returns whether something is left that is due now.
+  bool pump(uint64_t now_ns);
+
+  /// Messages that are not through, of all channels.
+  [[nodiscard]] size_t unfinished() const { return unfinished_; }
+  [[nodiscard]] size_t unfinished_bytes() const { return unfinished_bytes_; }
+
+  /// Calls visit(message) for what is not through of one channel, in the order of the numbers.
+  template <typename Visit>
+  void visit(uint32_t row, Visit visit) const {
+    const Job* job = row < jobs_of_.size() ? jobs_of_[row] : nullptr;
+    if (job == nullptr) return;
+    for (const Ref<Message>& message : job->messages) visit(message);
+  }
+
+  /// The channel is gone; it had no subscribers any more.
+  void forget(uint32_t row);
+
+ private:
+  /// A channel with a message on its way.
+  struct Job {
+    uint32_t row;
+    /// Subscribers still to be visited lie below.
+    uint32_t next;
+    /// The first is on its way.
+    std::deque<Ref<Message>> messages;
+    uint64_t started_ns;
+    uint32_t total;
+  };
+
+  void begin(Job* job, uint64_t now_ns);
+  /// Visits at most `quota` subscribers. True if the job has nothing left at all.
+  bool run(Job* job, uint32_t quota, uint64_t now_ns);
+  [[nodiscard]] static uint32_t due(const Job& job, uint64_t now_ns);
+
+  Channels* channels_;
+  FanoutHandler* handler_;
+  std::vector<std::unique_ptr<Job>> jobs_;
+  /// By row; null where nothing is on its way.
+  std::vector<Job*> jobs_of_;
+  size_t turn_ = 0;
+  size_t unfinished_ = 0;
+  size_t unfinished_bytes_ = 0;
+};
+
+}  // namespace megacomet

@@ -1,0 +1,81 @@
+// Answers of the comet server. See http_answer.h.
+#include "http_answer.h"
+
+#include "http_writer.h"
+#include "json_codec.h"
+
+namespace megacomet {
+
+namespace {
+
+/// Our own lines and an origin of the allow-list; far below what a head may have.
+constexpr size_t kHeadBytes = 2048;
+
+void write_origin(HttpWriter* writer, std::string_view origin) {
+  if (origin.empty()) return;
+  writer->field("Access-Control-Allow-Origin", origin);
+  writer->field("Access-Control-Expose-Headers", "Megacomet-Cursor, Retry-After");
+  if (origin != "*") writer->field("Vary", "Origin");
+}
+
+std::string written(const HttpWriter& writer) {
+  return std::string(writer.written());
+}
+
+}  // namespace
+
+std::string http_answer(uint16_t code, std::string_view content, const AnswerOptions& options) {
+  char buffer[kHeadBytes];
+  HttpWriter writer(buffer, sizeof buffer);
+  writer.status(code);
+  write_origin(&writer, options.origin);
+  if (!options.name.empty()) writer.field(options.name, options.value);
+  if (!options.cursor.empty()) writer.field("Megacomet-Cursor", options.cursor);
+  writer.field("Cache-Control", "no-store");
+  writer.field("X-Content-Type-Options", "nosniff");
+  if (code != 204) {
+    writer.field("Content-Type", options.content_type);
+    writer.number("Content-Length", content.size());
+  }
+  writer.field("Connection", options.keeps_alive ? "keep-alive" : "close");
+  writer.finish();
+  std::string out = written(writer);
+  if (!options.is_head_only && code != 204) out.append(content);
+  return out;
+}
+
+std::string http_error(uint16_t code, std::string_view sentence, const AnswerOptions& options) {
+  std::string content = "{\"error\":";
+  append_json_string(sentence, &content);
+  content.append("}\n");
+  return http_answer(code, content, options);
+}
+
+std::string http_stream_head(std::string_view content_type, std::string_view origin) {
+  char buffer[kHeadBytes];
+  HttpWriter writer(buffer, sizeof buffer);
+  writer.status(200);
+  write_origin(&writer, origin);
+  writer.field("Content-Type", content_type);
+  writer.field("Cache-Control", "no-store");
+  writer.field("X-Content-Type-Options", "nosniff");
+  // nginx would gather the answer before it passes it on.
+  writer.field("X-Accel-Buffering", "no");
+  writer.field("Connection", "close");
+  writer.finish();
+  return written(writer);
+}
+
+std::string http_switching(std::string_view accept, std::string_view extensions) {
+  char buffer[kHeadBytes];
+  HttpWriter writer(buffer, sizeof buffer);
+  writer.status(101);
+  writer.field("Upgrade", "websocket");
+  writer.field("Connection", "Upgrade");
+  writer.field("Sec-WebSocket-Accept", accept);
+  if (!extensions.empty()) writer.field("Sec-WebSocket-Extensions", extensions);
+  writer.finish();
+  return written(writer);
+}
+
+}  // namespace megacomet

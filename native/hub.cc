@@ -1,0 +1,600 @@
+// Subscriptions, questions and deliveries of one worker. See hub.h.
+#include "hub.h"
+
+#include <algorithm>
+#include <memory>
+
+#include "check.h"
+#include "sys.h"
+
+namespace megacomet {
+
+namespace {
+
+/// Flags of a Page frame; lib/comet.ts has the same.
+constexpr uint8_t kPageLast = 1;
+constexpr uint8_t kPageLost = 2;
+
+/// Rows that one second's look for forgotten channels covers, at least.
+constexpr uint32_t kLingerRows = 1024;
+
+/// The only one: a record's pointer owns it, and on_close() and settle() give it back.
+Session* make_session() {
+  return std::make_unique<Session>().release();
+}
+
+uint32_t room_for_page(const Session& session, uint32_t outbox_bytes_max) {
+  const size_t left = outbox_bytes_max - std::min<size_t>(session.outbox.size(), outbox_bytes_max);
+  return static_cast<uint32_t>(std::min<size_t>(bounds::kPageBytesMax, left / 2));
+}
+
+}  // namespace
+
+Hub::Hub(Transport* transport, Control* control, Counters* counters)
+    : transport_(transport), control_(control), counters_(counters), fanout_(&channels_, this) {}
+
+void Hub::configure(const frame::Comet& rules) {
+  rules_ = rules;
+  is_on_ = true;
+  transport_->set_hooks(this);
+}
+
+void Hub::on_publish(const frame::Publish& order) {
+  // Numbers only rise on the stream: what is not newer was sent by nobody.
+  if (order.number <= head_) return;
+  head_ = order.number;
+  counters_->add(Counter::kMessagesTotal);
+  Ref<Message> message;
+  const uint64_t now_ns = sys::monotonic_ns();
+  channels_.match(order.channel, [&](uint32_t row) {
+    if (!message) message = message_of(order, rules_.epoch);
+    Channel& channel = channels_.at(row);
+    channel.remember(message);
+    if (!channel.subscribers.empty()) fanout_.add(row, message, now_ns);
+  });
+}
+
+bool Hub::pump() {
+  return fanout_.pump(sys::monotonic_ns());
+}
+
+void Hub::on_fanout(uint32_t row, uint32_t fd, Message& message) {
+  Connection* connection = transport_->connections().at(static_cast<int>(fd));
+  if (connection->state == ConnectionState::kSubscribed) {
+    if (!is_wanted(connection->wants_from(), message.number)) return;
+    connection->set_wants_from(wants_after(message.number));
+    return deliver(connection, message);
+  }
+  MC_CHECK(connection->state == ConnectionState::kBusy);
+  Session* session = connection->session;
+  const auto is_of_row = [row](const Subscription& one) { return one.channel == row; };
+  const auto found =
+      std::find_if(session->subscriptions.begin(), session->subscriptions.end(), is_of_row);
+  MC_CHECK(found != session->subscriptions.end());
+  if (!is_wanted(found->wants_from, message.number)) return;
+  if (session->subscriptions.size() > 1) {
+    const uint32_t generation = connection->generation;
+    give_earlier(connection, message.number);
+    // A delivery may have closed it, or ended its subscription.
+    if (connection->generation != generation || connection->state != ConnectionState::kBusy) return;
+    const auto& left = connection->session->subscriptions;
+    const auto again = std::find_if(left.begin(), left.end(), is_of_row);
+    if (again == left.end() || !is_wanted(again->wants_from, message.number)) return;
+    connection->session->subscriptions[static_cast<size_t>(again - left.begin())].wants_from =
+        wants_after(message.number);
+  } else {
+    found->wants_from = wants_after(message.number);
+  }
+  deliver(connection, message);
+}
+
+/// Gives a connection on several channels what is still on its way there below `number`, so that it
+/// gets all of its messages in the order of the numbers: it could not continue at a cursor else.
+void Hub::give_earlier(Connection* connection, uint64_t number) {
+  std::vector<Ref<Message>> earlier;
+  for (Subscription& subscription : connection->session->subscriptions) {
+    uint32_t last = 0;
+    bool has_any = false;
+    fanout_.visit(subscription.channel, [&](const Ref<Message>& message) {
+      if (message->number >= number || !is_wanted(subscription.wants_from, message->number)) return;
+      earlier.push_back(message);
+      last = wants_after(message->number);
+      has_any = true;
+    });
+    if (has_any) subscription.wants_from = last;
+  }
+  if (earlier.empty()) return;
+  std::sort(earlier.begin(), earlier.end(), [](const Ref<Message>& one, const Ref<Message>& other) {
+    return one->number < other->number;
+  });
+  const uint32_t generation = connection->generation;
+  for (const Ref<Message>& message : earlier) {
+    if (connection->generation != generation || connection->state != ConnectionState::kBusy) return;
+    deliver(connection, *message);
+  }
+}
+
+void Hub::deliver(Connection* connection, Message& message) {
+  if (connection->state == ConnectionState::kBusy) {
+    Session* session = connection->session;
+    // Both a name and a pattern that matches it may have brought it here.
+    if (session->is_finishing || message.number <= session->delivered_number) return;
+    session->delivered_number = message.number;
+  }
+  counters_->add(Counter::kDeliveredTotal);
+  transport_->protocol_of(*connection).deliver(*transport_, connection, message);
+}
+
+Session* Hub::session(Connection* connection) {
+  if (connection->state == ConnectionState::kBusy) return connection->session;
+  Session* session = make_session();
+  counters_->add(Counter::kSessions);
+  if (connection->state == ConnectionState::kSubscribed) {
+    session->subscriptions.push_back(
+        {connection->only.channel, connection->only.position, connection->wants_from()});
+  }
+  connection->session = session;
+  change_state(connection, ConnectionState::kBusy);
+  return session;
+}
+
+void Hub::settle(Connection* connection) {
+  if (connection->state != ConnectionState::kBusy) return;
+  Session* session = connection->session;
+  if (session->is_needed()) return;
+  if (session->subscriptions.empty()) {
+    connection->session = nullptr;
+    change_state(connection, ConnectionState::kOpen);
+  } else {
+    const Subscription& one = session->subscriptions.front();
+    connection->only = {one.channel, one.position};
+    connection->set_wants_from(one.wants_from);
+    change_state(connection, ConnectionState::kSubscribed);
+  }
+  counters_->subtract(Counter::kSessions);
+  delete session;
+}
+
+void Hub::on_close(Connection* connection) {
+  unsubscribe(connection);
+  if (connection->state == ConnectionState::kBusy) {
+    Session* session = connection->session;
+    if (!session->outbox.is_empty()) {
+      counters_->subtract(Counter::kOutboxConnections);
+      counters_->subtract(Counter::kOutboxBytes, session->outbox.size());
+    }
+    counters_->subtract(Counter::kSessions);
+    delete session;
+  }
+  connection->session = nullptr;
+}
+
+bool Hub::on_end(Connection* connection) {
+  if (connection->state != ConnectionState::kBusy) return false;
+  // A closed browser tab is an end of the peer's side: it leaves at once, so that presence is true,
+  // and gets what was on its way.
+  unsubscribe(connection);
+  finish(connection, CloseCause::kPeer);
+  return true;
+}
+
+bool Hub::on_expire(Connection* connection) {
+  if (connection->state != ConnectionState::kBusy) return false;
+  Session* session = connection->session;
+  if (session->outbox.is_empty() && !session->is_finishing) return false;
+  transport_->close(connection, CloseCause::kSlow);
+  return true;
+}
+
+void Hub::hand_over(Connection* connection, ProtocolId protocol) {
+  connection->protocol = static_cast<uint8_t>(protocol) & 0xfU;
+}
+
+bool Hub::send(Connection* connection,
+               const Ref<Payload>& payload,
+               bool is_message,
+               SlowPolicy policy) {
+  const bool owes =
+      connection->state == ConnectionState::kBusy && !connection->session->outbox.is_empty();
+  if (owes) return queue(connection, payload, 0, is_message, policy);
+  const sys::IoResult result = sys::send(connection->fd(), payload->data(), payload->size());
+  if (result.status == sys::IoStatus::kFailed) {
+    transport_->close(connection, CloseCause::kReset);
+    return false;
+  }
+  counters_->add(Counter::kBytesSentTotal, result.bytes);
+  if (result.bytes == payload->size()) return true;
+  counters_->add(Counter::kShortWritesTotal);
+  return queue(connection, payload, result.bytes, is_message, policy);
+}
+
+bool Hub::make_room(Connection* connection, size_t size, bool is_message, SlowPolicy policy) {
+  PartQueue& outbox = connection->session->outbox;
+  const size_t most = rules_.outbox_bytes_max;
+  if (outbox.size() + size <= most) return true;
+  if (is_message && policy != SlowPolicy::kDisconnect) {
+    const size_t before = outbox.size();
+    const size_t keep = policy == SlowPolicy::kLatestOnly ? 0 : most - std::min(size, most);
+    const uint32_t dropped = outbox.drop_oldest(keep);
+    counters_->add(policy == SlowPolicy::kLatestOnly ? Counter::kDroppedReplacedTotal
+                                                     : Counter::kDroppedOldestTotal,
+                   dropped);
+    counters_->subtract(Counter::kOutboxBytes, before - outbox.size());
+    if (outbox.size() + size <= most) return true;
+  }
+  transport_->close(connection, CloseCause::kSlow);
+  return false;
+}
+
+bool Hub::queue(Connection* connection,
+                const Ref<Payload>& payload,
+                size_t offset,
+                bool is_message,
+                SlowPolicy policy) {
+  Session* session = this->session(connection);
+  const bool is_first = session->outbox.is_empty();
+  const size_t size = payload->size() - offset;
+  if (!is_first && !make_room(connection, size, is_message, policy)) return false;
+  session->outbox.append(payload, offset, is_message);
+  counters_->add(Counter::kOutboxBytes, size);
+  if (!is_first) return true;
+  counters_->add(Counter::kOutboxConnections);
+  transport_->set_deadline(connection, rules_.write_timeout_s);
+  transport_->watch(connection, session->is_finishing ? EV_WRITE : EV_READ | EV_WRITE);
+  return true;
+}
+
+void Hub::on_writable(Connection* connection) {
+  if (connection->state != ConnectionState::kBusy) return transport_->watch(connection, EV_READ);
+  Session* session = connection->session;
+  PartQueue& outbox = session->outbox;
+  while (!outbox.is_empty()) {
+    const sys::IoResult result = sys::send(connection->fd(), outbox.front(), outbox.front_size());
+    if (result.status == sys::IoStatus::kAgain) return;
+    if (result.status == sys::IoStatus::kFailed) {
+      return transport_->close(connection, CloseCause::kReset);
+    }
+    const bool is_short = result.bytes < outbox.front_size();
+    outbox.consume(result.bytes);
+    counters_->add(Counter::kBytesSentTotal, result.bytes);
+    counters_->subtract(Counter::kOutboxBytes, result.bytes);
+    transport_->set_deadline(connection, rules_.write_timeout_s);
+    if (is_short) return;
+  }
+  counters_->subtract(Counter::kOutboxConnections);
+  if (session->is_finishing) return transport_->close(connection, CloseCause::kDone);
+  transport_->watch(connection, EV_READ);
+  transport_->set_deadline(connection, rules_.heartbeat_s);
+  if (session->question == Question::kPaused) return ask(connection);
+  settle(connection);
+}
+
+void Hub::finish(Connection* connection, CloseCause cause) {
+  const bool owes =
+      connection->state == ConnectionState::kBusy && !connection->session->outbox.is_empty();
+  if (!owes) return transport_->close(connection, cause);
+  if (connection->session->is_finishing) return;
+  connection->session->is_finishing = true;
+  transport_->set_deadline(connection, rules_.write_timeout_s);
+  transport_->watch(connection, EV_WRITE);
+}
+
+void Hub::subscribe(Connection* connection,
+                    const std::vector<std::string>& channels,
+                    const Cursor* since) {
+  Session* session = this->session(connection);
+  MC_CHECK(session->question == Question::kNone);
+  for (const std::string& name : channels) {
+    const uint32_t row = channels_.open(name);
+    const auto is_row = [row](const Subscription& one) { return one.channel == row; };
+    const auto& have = session->subscriptions;
+    const bool is_known =
+        std::any_of(have.begin(), have.end(), is_row) ||
+        std::find(session->wanted.begin(), session->wanted.end(), row) != session->wanted.end();
+    if (is_known) continue;
+    session->wanted.push_back(row);
+    ++channels_.at(row).asking;
+    note_change(row);
+  }
+  session->has_since = since != nullptr;
+  if (since != nullptr) {
+    session->since_epoch = since->epoch;
+    session->since_number = since->number;
+  }
+  if (can_answer(*session)) return answer(connection);
+  counters_->add(Counter::kQuestionsTotal);
+  ask(connection);
+}
+
+/// Whether this worker has seen all that the subscriber may have missed.
+bool Hub::can_answer(const Session& session) const {
+  if (session.has_since && (session.since_epoch != rules_.epoch || session.since_number > head_)) {
+    return false;
+  }
+  auto& channels = const_cast<Channels&>(channels_);
+  return std::all_of(session.wanted.begin(), session.wanted.end(), [&](uint32_t row) {
+    const Channel& channel = channels.at(row);
+    return channel.is_live && (!session.has_since || session.since_number >= channel.tail_floor);
+  });
+}
+
+void Hub::answer(Connection* connection) {
+  Session* session = connection->session;
+  std::vector<Ref<Message>> missed;
+  if (session->has_since) missed = channels_.tails(session->wanted, session->since_number);
+  frame::Page page;
+  page.flags = kPageLast;
+  page.head = head_;
+  give_page(connection, missed, page);
+}
+
+void Hub::ask(Connection* connection) {
+  Session* session = connection->session;
+  session->question = Question::kQueued;
+  questions_.push_back({static_cast<uint32_t>(connection->fd()), connection->generation});
+  ask_next();
+}
+
+void Hub::ask_next() {
+  while (unanswered_ < bounds::kQuestionsMax && !questions_.empty()) {
+    const Ticket ticket = questions_.front();
+    questions_.pop_front();
+    Connection* connection = find(ticket);
+    if (connection == nullptr || connection->session->question != Question::kQueued) continue;
+    Session* session = connection->session;
+    frame::Ask question;
+    question.fd = ticket.fd;
+    question.generation = ticket.generation;
+    question.has_since = session->has_since ? 1 : 0;
+    question.epoch = session->since_epoch;
+    question.number = session->since_number;
+    question.bytes_max = room_for_page(*session, rules_.outbox_bytes_max);
+    for (const uint32_t row : session->wanted) question.channels.push_back(channels_.at(row).name);
+    session->question = Question::kAsked;
+    ++unanswered_;
+    // The manager must hear of the channels first: its answer promises what comes after it.
+    tell_interest();
+    control_->send(question);
+  }
+}
+
+Connection* Hub::find(const Ticket& ticket) {
+  Slab<Connection>& connections = transport_->connections();
+  if (ticket.fd >= connections.capacity()) return nullptr;
+  Connection* connection = connections.at(static_cast<int>(ticket.fd));
+  const bool is_same =
+      connection->state == ConnectionState::kBusy && connection->generation == ticket.generation;
+  return is_same ? connection : nullptr;
+}
+
+bool Hub::on_page(const frame::Page& order) {
+  if (unanswered_ > 0) --unanswered_;
+  std::vector<Ref<Message>> messages;
+  if (!messages_of(order.messages, rules_.epoch, &messages)) return false;
+  head_ = std::max(head_, order.head);
+  Connection* connection = find({order.fd, order.generation});
+  if (connection != nullptr && connection->session->question == Question::kAsked) {
+    if ((order.flags & kPageLast) != 0) {
+      for (const uint32_t row : connection->session->wanted) {
+        Channel& channel = channels_.at(row);
+        if (channel.is_live) continue;
+        channel.is_live = true;
+        // What came before the answer may have been seen or not: only what follows is known.
+        channel.tail_floor = std::max(channel.tail_floor, order.head);
+      }
+    }
+    give_page(connection, messages, order);
+  }
+  ask_next();
+  return true;
+}
+
+void Hub::give_page(Connection* connection,
+                    const std::vector<Ref<Message>>& messages,
+                    const frame::Page& order) {
+  Session* session = connection->session;
+  const bool is_last = (order.flags & kPageLast) != 0;
+  session->question = Question::kNone;
+  const uint64_t reached = messages.empty() ? order.head : messages.back()->number;
+  if (is_last) {
+    go_live(connection, order.head);
+  } else {
+    session->has_since = true;
+    session->since_epoch = rules_.epoch;
+    session->since_number = reached;
+    session->question = Question::kPaused;
+  }
+  counters_->add(Counter::kReplayedTotal, messages.size());
+  const uint32_t generation = connection->generation;
+  const Page page{messages,
+                  {rules_.epoch, is_last ? order.head : reached},
+                  is_last,
+                  (order.flags & kPageLost) != 0};
+  transport_->protocol_of(*connection).on_page(*transport_, connection, page);
+  // The protocol may have closed it, or be done with it.
+  if (connection->state != ConnectionState::kBusy || connection->generation != generation) return;
+  if (connection->session->question == Question::kPaused &&
+      connection->session->outbox.is_empty()) {
+    return ask(connection);
+  }
+  settle(connection);
+}
+
+/// The wanted channels become subscriptions that want everything above `number`.
+void Hub::go_live(Connection* connection, uint64_t number) {
+  Session* session = connection->session;
+  std::vector<uint32_t> rows;
+  rows.swap(session->wanted);
+  for (const uint32_t row : rows) {
+    --channels_.at(row).asking;
+    join(session, connection, row, number);
+  }
+}
+
+void Hub::join(Session* session, Connection* connection, uint32_t row, uint64_t number) {
+  const uint32_t position = channels_.add(row, static_cast<uint32_t>(connection->fd()));
+  session->subscriptions.push_back({row, position, wants_after(number)});
+  counters_->add(Counter::kSubscriptions);
+  note_change(row);
+}
+
+/// Takes a subscriber out of a row, and tells who took its place.
+void Hub::leave(Connection* connection, uint32_t row, uint32_t position) {
+  counters_->subtract(Counter::kSubscriptions);
+  const uint32_t moved = channels_.remove(row, position);
+  note_change(row);
+  if (moved == Channels::kNone || moved == static_cast<uint32_t>(connection->fd())) return;
+  Connection* other = transport_->connections().at(static_cast<int>(moved));
+  if (other->state == ConnectionState::kSubscribed) {
+    other->only.position = position;
+    return;
+  }
+  MC_CHECK(other->state == ConnectionState::kBusy);
+  for (Subscription& subscription : other->session->subscriptions) {
+    if (subscription.channel == row) subscription.position = position;
+  }
+}
+
+void Hub::unsubscribe(Connection* connection) {
+  if (connection->state == ConnectionState::kSubscribed) {
+    const OnlyChannel only = connection->only;
+    leave(connection, only.channel, only.position);
+    // The pointer's place holds a subscription: cleared before it is taken for one.
+    connection->session = nullptr;
+    change_state(connection, ConnectionState::kOpen);
+    return;
+  }
+  if (connection->state != ConnectionState::kBusy) return;
+  Session* session = connection->session;
+  std::vector<Subscription> subscriptions;
+  subscriptions.swap(session->subscriptions);
+  for (const Subscription& one : subscriptions) leave(connection, one.channel, one.position);
+  forget_wanted(session);
+}
+
+void Hub::forget_wanted(Session* session) {
+  for (const uint32_t row : session->wanted) {
+    --channels_.at(row).asking;
+    note_change(row);
+  }
+  session->wanted.clear();
+  session->question = Question::kNone;
+}
+
+bool Hub::unsubscribe(Connection* connection, std::string_view channel) {
+  const uint32_t row = channels_.find(channel);
+  if (row == Channels::kNone) return false;
+  Session* session = this->session(connection);
+  auto& subscriptions = session->subscriptions;
+  for (size_t at = 0; at < subscriptions.size(); ++at) {
+    if (subscriptions[at].channel != row) continue;
+    const uint32_t position = subscriptions[at].position;
+    subscriptions.erase(subscriptions.begin() + static_cast<ptrdiff_t>(at));
+    leave(connection, row, position);
+    return true;
+  }
+  return false;
+}
+
+Cursor Hub::position(const Connection& connection) const {
+  uint64_t number = head_;
+  const auto hold_back = [&](uint32_t row, uint32_t wants_from) {
+    fanout_.visit(row, [&](const Ref<Message>& message) {
+      if (is_wanted(wants_from, message->number)) number = std::min(number, message->number - 1);
+    });
+  };
+  if (connection.state == ConnectionState::kSubscribed) {
+    hold_back(connection.only.channel, connection.wants_from());
+  } else if (connection.state == ConnectionState::kBusy) {
+    for (const Subscription& one : connection.session->subscriptions) {
+      hold_back(one.channel, one.wants_from);
+    }
+  }
+  return {rules_.epoch, number};
+}
+
+void Hub::resume(Connection* connection) {
+  transport_->protocol_of(*connection).on_bytes(*transport_, connection, nullptr, 0);
+}
+
+void Hub::note_change(uint32_t row) {
+  Channel& channel = channels_.at(row);
+  if (!channel.is_used()) channel.linger_until = static_cast<uint16_t>(now_ + rules_.linger_s);
+  if (channel.is_change_noted) return;
+  channel.is_change_noted = true;
+  changed_.push_back(row);
+}
+
+void Hub::tell_interest() {
+  for (const uint32_t row : changed_) {
+    Channel& channel = channels_.at(row);
+    channel.is_change_noted = false;
+    // Without subscribers the interest stays until nobody has come back for a while.
+    const auto count = static_cast<uint32_t>(
+        std::max<size_t>(channel.subscribers.size(), channel.count_told > 0 || channel.asking > 0));
+    if (channel.name.empty() || count == channel.count_told) continue;
+    channel.count_told = count;
+    frame::Interest interest;
+    interest.channel = channel.name;
+    interest.count = count;
+    control_->send(interest);
+  }
+  changed_.clear();
+}
+
+void Hub::tick(uint16_t now) {
+  now_ = now;
+  tell_interest();
+  const uint32_t capacity = channels_.capacity();
+  const uint32_t count = std::max(kLingerRows, capacity / 8);
+  for (uint32_t looked = 0; looked < std::min(count, capacity); ++looked) {
+    if (linger_position_ >= capacity) linger_position_ = 0;
+    const uint32_t row = linger_position_++;
+    Channel& channel = channels_.at(row);
+    if (channel.name.empty() || channel.is_used()) continue;
+    if (static_cast<int16_t>(channel.linger_until - now_) >= 0) continue;
+    if (channel.count_told > 0) {
+      frame::Interest interest;
+      interest.channel = channel.name;
+      control_->send(interest);
+    }
+    fanout_.forget(row);
+    channels_.close(row);
+  }
+  deflate_.trim();
+  counters_->set(Counter::kChannels, channels_.size());
+}
+
+void Hub::on_kick(const frame::Kick& order) {
+  std::vector<Ticket> tickets;
+  if (order.channel.empty()) return kick_all();
+  const uint32_t row = channels_.find(order.channel);
+  if (row == Channels::kNone) return;
+  for (const uint32_t fd : channels_.at(row).subscribers) {
+    tickets.push_back({fd, transport_->connections().at(static_cast<int>(fd))->generation});
+  }
+  for (const Ticket& ticket : tickets) {
+    Connection* connection = transport_->connections().at(static_cast<int>(ticket.fd));
+    const bool is_same =
+        connection->state != ConnectionState::kFree && connection->generation == ticket.generation;
+    if (is_same) transport_->dismiss(connection, CloseCause::kKicked);
+  }
+}
+
+void Hub::kick_all() {
+  Slab<Connection>& connections = transport_->connections();
+  connections.visit(0, connections.capacity(), [this](Connection& connection) {
+    if (connection.state != ConnectionState::kFree) {
+      transport_->dismiss(&connection, CloseCause::kKicked);
+    }
+    return true;
+  });
+}
+
+bool Hub::publish(const frame::Message& message) {
+  if (control_->is_full()) return false;
+  control_->send(message);
+  return true;
+}
+
+}  // namespace megacomet

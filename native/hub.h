@@ -1,0 +1,131 @@
+// Comet's half of a worker: sessions, subscriptions, questions to the manager, deliveries. Level 9.
+// The transport moves bytes and the protocols give them meaning; who gets which message is decided
+// here, by three rules: a message goes only to who was there before it, nobody gets one twice, and
+// all get theirs in the order of the numbers.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <string>
+#include <vector>
+
+#include "channels.h"
+#include "control.h"
+#include "deflate_codec.h"
+#include "fanout.h"
+#include "message_codec.h"
+#include "protocol.h"
+#include "transport.h"
+
+namespace megacomet {
+
+class Hub final : public CometServices, FanoutHandler, TransportHooks {
+ public:
+  Hub(Transport* transport, Control* control, Counters* counters);
+  Hub(const Hub&) = delete;
+  Hub& operator=(const Hub&) = delete;
+  ~Hub() = default;
+
+  /// Begins, with the manager's rules.
+  void configure(const frame::Comet& rules);
+  [[nodiscard]] bool is_on() const { return is_on_; }
+
+  // Orders of the manager.
+  void on_publish(const frame::Publish& order);
+  /// False if its messages are no frames.
+  [[nodiscard]] bool on_page(const frame::Page& order);
+  void on_kick(const frame::Kick& order);
+
+  /// Once a turn: a slice of what is on its way. True if more is due at once.
+  [[nodiscard]] bool pump();
+  /// Whether anything is on its way at all, due or not.
+  [[nodiscard]] bool is_pumping() const { return fanout_.unfinished() > 0; }
+  /// Whether the worker should leave the manager's next orders where they are for now.
+  [[nodiscard]] bool is_full() const {
+    return fanout_.unfinished() > bounds::kFanoutMessagesMax ||
+           fanout_.unfinished_bytes() > bounds::kFanoutBytesMax;
+  }
+  /// Tells the manager of changed numbers of subscribers; a few times a second.
+  void tell_interest();
+  /// Once a second: channels that nobody came back to.
+  void tick(uint16_t now);
+
+  // For protocols.
+  [[nodiscard]] const frame::Comet& rules() const override { return rules_; }
+  [[nodiscard]] Cursor head() const override { return {rules_.epoch, head_}; }
+  Session* session(Connection* connection) override;
+  void settle(Connection* connection) override;
+  bool send(Connection* connection,
+            const Ref<Payload>& payload,
+            bool is_message,
+            SlowPolicy policy) override;
+  void finish(Connection* connection, CloseCause cause) override;
+  void hand_over(Connection* connection, ProtocolId protocol) override;
+  void set_deadline(Connection* connection, uint32_t seconds) override {
+    transport_->set_deadline(connection, seconds);
+  }
+  void subscribe(Connection* connection,
+                 const std::vector<std::string>& channels,
+                 const Cursor* since) override;
+  void unsubscribe(Connection* connection) override;
+  bool unsubscribe(Connection* connection, std::string_view channel) override;
+  [[nodiscard]] Cursor position(const Connection& connection) const override;
+  void resume(Connection* connection) override;
+  bool publish(const frame::Message& message) override;
+  DeflateCodec& deflate() override { return deflate_; }
+
+ private:
+  /// Names a connection whose record may have another occupant when the name is used.
+  struct Ticket {
+    uint32_t fd;
+    uint32_t generation;
+  };
+
+  void on_writable(Connection* connection) override;
+  void on_close(Connection* connection) override;
+  bool on_end(Connection* connection) override;
+  bool on_expire(Connection* connection) override;
+  CometServices* services() override { return this; }
+  void on_fanout(uint32_t row, uint32_t fd, Message& message) override;
+
+  void give_earlier(Connection* connection, uint64_t number);
+  void deliver(Connection* connection, Message& message);
+
+  [[nodiscard]] bool can_answer(const Session& session) const;
+  void answer(Connection* connection);
+  void ask(Connection* connection);
+  void ask_next();
+  void go_live(Connection* connection, uint64_t number);
+  void give_page(Connection* connection,
+                 const std::vector<Ref<Message>>& messages,
+                 const frame::Page& order);
+  void forget_wanted(Session* session);
+  void join(Session* session, Connection* connection, uint32_t row, uint64_t number);
+  void leave(Connection* connection, uint32_t row, uint32_t position);
+  void note_change(uint32_t row);
+  void kick_all();
+  [[nodiscard]] bool queue(Connection* connection,
+                           const Ref<Payload>& payload,
+                           size_t offset,
+                           bool is_message,
+                           SlowPolicy policy);
+  bool make_room(Connection* connection, size_t size, bool is_message, SlowPolicy policy);
+  [[nodiscard]] Connection* find(const Ticket& ticket);
+
+  Transport* transport_;
+  Control* control_;
+  Counters* counters_;
+  Channels channels_;
+  Fanout fanout_;
+  DeflateCodec deflate_;
+  frame::Comet rules_;
+  uint64_t head_ = 0;
+  std::deque<Ticket> questions_;
+  uint32_t unanswered_ = 0;
+  std::vector<uint32_t> changed_;
+  uint32_t linger_position_ = 0;
+  uint16_t now_ = 0;
+  bool is_on_ = false;
+};
+
+}  // namespace megacomet

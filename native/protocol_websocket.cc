@@ -1,0 +1,419 @@
+// Frames, client messages and deliveries. See protocol_websocket.h.
+#include "protocol_websocket.h"
+
+#include "bounds.h"
+#include "comet_request.h"
+#include "json_codec.h"
+#include "message_codec.h"
+#include "utf8.h"
+#include "websocket_codec.h"
+
+namespace megacomet {
+
+namespace {
+
+/// Below this a text is not made shorter by deflate, only later.
+constexpr size_t kDeflateBytesMin = 64;
+
+/// A frame with a content as this connection wants it: compressed where that was agreed on, and
+/// where it pays.
+std::string data_frame(CometServices& comet,
+                       const Connection& connection,
+                       WebSocketOpcode opcode,
+                       std::string_view content) {
+  if (connection.mode != 0 && content.size() >= kDeflateBytesMin) {
+    std::string deflated;
+    const DeflateFault fault = comet.deflate().deflate(content, connection.mode, &deflated);
+    if (fault == DeflateFault::kNone && deflated.size() < content.size()) {
+      return websocket_frame(opcode, deflated, true);
+    }
+  }
+  return websocket_frame(opcode, content);
+}
+
+std::string text_frame(CometServices& comet, const Connection* connection, std::string_view text) {
+  return data_frame(comet, *connection, WebSocketOpcode::kText, text);
+}
+
+/// False if the connection is gone.
+bool send(CometServices& comet, Connection* connection, std::string bytes) {
+  return comet.send(connection, make_payload(std::move(bytes)), false, SlowPolicy::kDisconnect);
+}
+
+/// Says why, and ends once that was sent.
+void close(Services& services,
+           Connection* connection,
+           uint16_t code,
+           std::string_view reason,
+           CloseCause cause) {
+  CometServices& comet = *services.comet();
+  comet.unsubscribe(connection);
+  uint8_t body[kWebSocketControlBytesMax];
+  const size_t size = encode_websocket_close({code, reason}, body);
+  const std::string_view content(reinterpret_cast<const char*>(body), size);
+  if (send(comet, connection, websocket_frame(WebSocketOpcode::kClose, content))) {
+    comet.finish(connection, cause);
+  }
+}
+
+std::string unescaped(std::string_view raw) {
+  std::string text(raw.size(), '\0');
+  text.resize(unescape_json(raw, text.data()));
+  return text;
+}
+
+/// What a client's message asks for, out of its JSON object.
+struct Wish {
+  std::string type;
+  std::vector<std::string> channels;
+  std::string since;
+  std::string data;
+  std::string id;
+  std::string event;
+};
+
+bool take_channels(const JsonMember& member, Wish* out) {
+  if (member.type == JsonType::kString) {
+    out->channels.push_back(unescaped(member.value));
+    return true;
+  }
+  if (member.type != JsonType::kArray) return false;
+  JsonStrings names(member.value);
+  std::string_view raw;
+  while (names.next(&raw)) out->channels.push_back(unescaped(raw));
+  return names.is_complete();
+}
+
+/// Null, or what is wrong with it.
+const char* read_wish(std::string_view text, Wish* out) {
+  JsonObject object;
+  const JsonFault fault = object.parse(text);
+  if (fault != JsonFault::kNone) return describe(fault);
+  struct Name {
+    const char* name;
+    std::string* text;
+  };
+  const Name names[] = {{"type", &out->type},
+                        {"since", &out->since},
+                        {"data", &out->data},
+                        {"id", &out->id},
+                        {"event", &out->event}};
+  for (const auto& [name, target] : names) {
+    const JsonMember* member = object.find(name);
+    if (member == nullptr) continue;
+    if (member->type != JsonType::kString) return "a member that must be a text is none";
+    *target = unescaped(member->value);
+  }
+  for (const char* name : {"channel", "channels"}) {
+    const JsonMember* member = object.find(name);
+    if (member != nullptr && !take_channels(*member, out)) return "channels are texts";
+  }
+  return nullptr;
+}
+
+bool say_error(CometServices& comet, Connection* connection, std::string_view sentence) {
+  std::string text = "{\"type\":\"error\",\"error\":";
+  append_json_string(sentence, &text);
+  text.push_back('}');
+  return send(comet, connection, text_frame(comet, connection, text));
+}
+
+bool subscribe(CometServices& comet, Connection* connection, const Wish& wish) {
+  const size_t have = comet.session(connection)->subscriptions.size();
+  if (wish.channels.empty()) return say_error(comet, connection, "channel: one is needed");
+  if (have + wish.channels.size() > comet.rules().channels_per_connection_max) {
+    return say_error(comet, connection, "channel: more than one connection may have");
+  }
+  for (const std::string& name : wish.channels) {
+    if (!is_channel(name)) return say_error(comet, connection, "channel: not a channel's name");
+  }
+  Cursor since{};
+  if (!wish.since.empty() && !parse_cursor(wish.since, &since)) {
+    return say_error(comet, connection, "since: not a cursor");
+  }
+  const uint32_t generation = connection->generation;
+  comet.subscribe(connection, wish.channels, wish.since.empty() ? nullptr : &since);
+  return connection->generation == generation;
+}
+
+bool unsubscribe(CometServices& comet, Connection* connection, const Wish& wish) {
+  std::string text = "{\"type\":\"unsubscribed\",\"channels\":[";
+  for (const std::string& name : wish.channels) {
+    if (!comet.unsubscribe(connection, name)) continue;
+    if (text.back() != '[') text.push_back(',');
+    append_json_string(name, &text);
+  }
+  text.append("]}");
+  return send(comet, connection, text_frame(comet, connection, text));
+}
+
+bool publish(CometServices& comet, Connection* connection, Wish* wish) {
+  if ((comet.rules().flags & comet_flag::kClientsPublish) == 0) {
+    return say_error(comet, connection, "clients may not publish here");
+  }
+  if (wish->channels.size() != 1 || !is_channel(wish->channels[0]) ||
+      wish->channels[0].back() == '*') {
+    return say_error(comet, connection, "channel: one exact name is needed");
+  }
+  frame::Message message;
+  message.channel = std::move(wish->channels[0]);
+  message.id = std::move(wish->id);
+  message.event = std::move(wish->event);
+  message.data.bytes.assign(wish->data.begin(), wish->data.end());
+  if (comet.publish(message)) return true;
+  return say_error(comet, connection, "the server is busy: try again");
+}
+
+/// Answers one message of a client. False if the connection is gone.
+bool obey(Services& services, Connection* connection, std::string_view text) {
+  CometServices& comet = *services.comet();
+  Wish wish;
+  const char* fault = read_wish(text, &wish);
+  if (fault != nullptr) return say_error(comet, connection, fault);
+  if (wish.type == "subscribe") return subscribe(comet, connection, wish);
+  if (wish.type == "unsubscribe") return unsubscribe(comet, connection, wish);
+  if (wish.type == "publish") return publish(comet, connection, &wish);
+  if (wish.type == "ping")
+    return send(comet, connection, text_frame(comet, connection, "{\"type\":\"pong\"}"));
+  return say_error(comet, connection, "type: none that is known");
+}
+
+/// What frames come to, for one reading.
+class Reader final : public WebSocketEvents {
+ public:
+  Reader(Services& services, Connection* connection, bool is_echo)
+      : services_(services),
+        comet_(*services.comet()),
+        connection_(connection),
+        generation_(connection->generation),
+        is_echo_(is_echo) {}
+
+  /// Whether the connection is still there, and read.
+  [[nodiscard]] bool is_alive() const {
+    return connection_->generation == generation_ && connection_->state != ConnectionState::kFree &&
+           !(connection_->state == ConnectionState::kBusy && connection_->session->is_finishing);
+  }
+
+  bool on_message_part(const WebSocketPart& part) override {
+    if (part.is_first && part.is_final && !part.is_compressed) {
+      return on_message(part.bytes, part.opcode);
+    }
+    Session* session = comet_.session(connection_);
+    session->message.append(part.bytes);
+    if (!part.is_final) return true;
+    std::string whole;
+    whole.swap(session->message);
+    return part.is_compressed ? on_compressed(whole, part.opcode) : on_message(whole, part.opcode);
+  }
+
+  bool on_ping(std::string_view content) override {
+    return send(comet_, connection_, websocket_frame(WebSocketOpcode::kPong, content)) &&
+           is_alive();
+  }
+
+  bool on_pong(std::string_view) override {
+    heard();
+    return true;
+  }
+
+  void on_close(const WebSocketClose& farewell) override {
+    const uint16_t code = farewell.code == close_code::kNone ? close_code::kNormal : farewell.code;
+    close(services_, connection_, code, "", CloseCause::kPeer);
+  }
+
+  void on_error(uint16_t code) override {
+    close(services_, connection_, code, "", CloseCause::kRefused);
+  }
+
+ private:
+  /// Anything that the peer says shows that it is there.
+  void heard() {
+    if (connection_->state == ConnectionState::kBusy) connection_->session->awaits_pong = false;
+    comet_.set_deadline(connection_, comet_.rules().heartbeat_s);
+  }
+
+  /// The limit holds while it inflates: a thousand bytes may stand for a million.
+  bool on_compressed(std::string_view deflated, WebSocketOpcode opcode) {
+    DeflateCodec& codec = comet_.deflate();
+    DeflateCodec::Inflater* inflater = nullptr;
+    DeflateFault fault = codec.begin_message(&inflater);
+    std::string text;
+    if (fault == DeflateFault::kNone) {
+      fault = codec.inflate(inflater, deflated, true, comet_.rules().message_bytes_max, &text);
+      codec.end_message(inflater);
+    }
+    uint16_t code = 0;
+    switch (fault) {
+      case DeflateFault::kNone:
+        code = opcode == WebSocketOpcode::kText && !is_valid_utf8(text)
+                   ? close_code::kInvalidPayload
+                   : 0;
+        break;
+      case DeflateFault::kTooBig:
+        code = close_code::kTooBig;
+        break;
+      case DeflateFault::kBroken:
+        code = close_code::kInvalidPayload;
+        break;
+      case DeflateFault::kBusy:
+        code = close_code::kTryAgainLater;
+        break;
+      case DeflateFault::kUnavailable:
+        code = close_code::kInternal;
+        break;
+    }
+    if (code == 0) return on_message(text, opcode);
+    close(services_, connection_, code, "", CloseCause::kRefused);
+    return false;
+  }
+
+  bool on_message(std::string_view text, WebSocketOpcode opcode) {
+    heard();
+    if (is_echo_) {
+      return send(comet_, connection_, data_frame(comet_, *connection_, opcode, text)) &&
+             is_alive();
+    }
+    if (opcode != WebSocketOpcode::kText) {
+      close(services_, connection_, close_code::kUnsupported, "text only", CloseCause::kRefused);
+      return false;
+    }
+    if (connection_->state != ConnectionState::kBusy ||
+        connection_->session->question == Question::kNone) {
+      return obey(services_, connection_, text) && is_alive();
+    }
+    // A question of it is under way, and its wishes have an order.
+    std::vector<std::string>& waiting = connection_->session->waiting;
+    if (waiting.size() >= bounds::kWaitingMessagesMax) {
+      close(services_, connection_, close_code::kPolicy, "too many at once", CloseCause::kRefused);
+      return false;
+    }
+    waiting.emplace_back(text);
+    return true;
+  }
+
+  Services& services_;
+  CometServices& comet_;
+  Connection* connection_;
+  uint32_t generation_;
+  bool is_echo_;
+};
+
+void read(Services& services, Connection* connection, uint8_t* bytes, size_t size, bool is_echo) {
+  CometServices& comet = *services.comet();
+  std::string text;
+  WebSocketMessages frames;
+  if (connection->state == ConnectionState::kBusy) {
+    if (connection->session->is_finishing) return;
+    text.swap(connection->session->input);
+    frames = connection->session->frames;
+    connection->session->frames = WebSocketMessages();
+  }
+  // Most often one small frame comes whole, and is read where it lies.
+  const bool is_direct = text.empty() && size > 0;
+  if (!is_direct) text.append(reinterpret_cast<const char*>(bytes), size);
+  auto* start = is_direct ? bytes : reinterpret_cast<uint8_t*>(text.data());
+  const size_t total = is_direct ? size : text.size();
+  WebSocketRules rules;
+  rules.message_bytes_max = comet.rules().message_bytes_max;
+  rules.allows_compression = connection->mode != 0;
+  Reader reader(services, connection, is_echo);
+  const size_t done = frames.feed(rules, start, total, &reader);
+  if (!reader.is_alive()) return;
+  if (done < total || !frames.is_idle()) {
+    Session* session = comet.session(connection);
+    session->input.assign(reinterpret_cast<const char*>(start + done), total - done);
+    session->frames = frames;
+  }
+  comet.settle(connection);
+}
+
+void on_bytes(Services& services, Connection* connection, uint8_t* bytes, size_t size) {
+  read(services, connection, bytes, size, false);
+}
+
+void on_echo_bytes(Services& services, Connection* connection, uint8_t* bytes, size_t size) {
+  read(services, connection, bytes, size, true);
+}
+
+/// The widest window is what browsers ask for, and what is kept for all of them.
+Ref<Payload> encoded(CometServices& comet, const Connection& connection, Message& message) {
+  const bool is_deflated = connection.mode != 0;
+  const bool is_common = !is_deflated || connection.mode == kDeflateWindowBitsMax;
+  Ref<Payload>& slot = message.encoded[static_cast<size_t>(
+      is_deflated ? Encoding::kWebSocketDeflated : Encoding::kWebSocket)];
+  if (is_common && slot) return slot;
+  const std::string text = encode_websocket_text(message);
+  Ref<Payload> made = make_payload(data_frame(comet, connection, WebSocketOpcode::kText, text));
+  if (is_common) slot = made;
+  return made;
+}
+
+void deliver(Services& services, Connection* connection, Message& message) {
+  CometServices& comet = *services.comet();
+  comet.send(connection, encoded(comet, *connection, message), true, message.policy());
+}
+
+/// Goes on with what waited for the answer.
+void obey_waiting(Services& services, Connection* connection) {
+  const uint32_t generation = connection->generation;
+  std::vector<std::string> waiting;
+  waiting.swap(connection->session->waiting);
+  for (size_t at = 0; at < waiting.size(); ++at) {
+    if (!obey(services, connection, waiting[at])) return;
+    if (connection->generation != generation || connection->state != ConnectionState::kBusy) {
+      continue;
+    }
+    Session* session = connection->session;
+    if (session->question == Question::kNone) continue;
+    const auto rest = waiting.begin() + static_cast<ptrdiff_t>(at) + 1;
+    session->waiting.insert(session->waiting.begin(), rest, waiting.end());
+    return;
+  }
+}
+
+void on_page(Services& services, Connection* connection, const Page& page) {
+  CometServices& comet = *services.comet();
+  std::string bytes;
+  if (page.is_lost) services.counters().add(Counter::kLostTotal);
+  for (const Ref<Message>& message : page.messages) {
+    bytes.append(text_frame(comet, connection, encode_websocket_text(*message)));
+  }
+  if (page.is_last || page.is_lost) {
+    std::string text = "{\"type\":\"subscribed\",\"cursor\":";
+    append_cursor(page.head, &text);
+    text.append(page.is_lost ? ",\"recovered\":false}" : ",\"recovered\":true}");
+    bytes.append(text_frame(comet, connection, text));
+  }
+  if (!bytes.empty() && !send(comet, connection, std::move(bytes))) return;
+  const bool has_waiting =
+      connection->state == ConnectionState::kBusy && !connection->session->waiting.empty();
+  if (page.is_last && has_waiting) obey_waiting(services, connection);
+}
+
+void on_deadline(Services& services, Connection* connection) {
+  CometServices& comet = *services.comet();
+  Session* session = comet.session(connection);
+  if (session->awaits_pong) return services.close(connection, CloseCause::kDead);
+  session->awaits_pong = true;
+  services.counters().add(Counter::kHeartbeatsTotal);
+  comet.set_deadline(connection, comet.rules().heartbeat_s);
+  send(comet, connection, websocket_frame(WebSocketOpcode::kPing, ""));
+}
+
+void on_dismiss(Services& services, Connection* connection, CloseCause cause) {
+  const bool is_kick = cause == CloseCause::kKicked;
+  close(services,
+        connection,
+        is_kick ? close_code::kPolicy : close_code::kGoingAway,
+        is_kick ? "closed by the operator" : "the server leaves: come back in a moment",
+        cause);
+}
+
+}  // namespace
+
+const Protocol kWebSocketProtocol = {
+    "websocket", on_bytes, on_deadline, on_dismiss, deliver, on_page};
+const Protocol kWebSocketEchoProtocol = {
+    "websocket-echo", on_echo_bytes, on_deadline, on_dismiss, nullptr, nullptr};
+
+}  // namespace megacomet

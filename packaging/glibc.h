@@ -1,0 +1,11 @@
+// Read before every file when a prebuild is compiled: functions to which glibc gave a new version
+// though they do what they did, asked for by the old one. So the addon loads wherever Node does.
+#if defined(__x86_64__)
+#define MC_FIRST_GLIBC "GLIBC_2.2.5"
+#elif defined(__aarch64__)
+#define MC_FIRST_GLIBC "GLIBC_2.17"
+#endif
+
+// In 2.34 they moved from libdl to libc.
+__asm__(".symver dlopen, dlopen@" MC_FIRST_GLIBC);
+__asm__(".symver dlsym, dlsym@" MC_FIRST_GLIBC);

@@ -1,0 +1,72 @@
+// A control group with a memory limit for a test's own processes, of version 1 or 2, whichever this
+// machine lets it make. It goes with the test.
+import { existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+import { until, type Test } from '../helpers.js';
+import { missing } from './namespace.js';
+
+const V1 = '/sys/fs/cgroup/memory';
+const V2 = '/sys/fs/cgroup';
+const isV1 = existsSync(join(V1, 'memory.limit_in_bytes'));
+const LIMIT = isV1 ? 'memory.limit_in_bytes' : 'memory.max';
+
+function makeFolder(): string {
+  const folder = join(isV1 ? V1 : V2, `megacomet-test-${process.pid}-${Date.now()}`);
+  mkdirSync(folder);
+  return folder;
+}
+
+function canLimit(): boolean {
+  let folder: string | undefined;
+  try {
+    folder = makeFolder();
+    writeFileSync(join(folder, LIMIT), String(2 ** 30));
+    return true;
+  } catch {
+    return false;
+  } finally {
+    if (folder !== undefined) rmdirSync(folder);
+  }
+}
+
+/** Why tests that need one are left out. */
+export const noMemoryGroup = missing(
+  canLimit(),
+  'no memory cgroup can be made here: that takes root, and /sys/fs/cgroup writable',
+);
+
+export class MemoryGroup {
+  private constructor(readonly folder: string) {}
+
+  static make(test: Pick<Test, 'teardown'>, limitBytes: number): MemoryGroup {
+    const group = new MemoryGroup(makeFolder());
+    writeFileSync(join(group.folder, LIMIT), String(limitBytes));
+    test.teardown(async () => {
+      // The last of its processes may still be leaving.
+      await until('the group to be empty', () => group.#remove());
+    });
+    return group;
+  }
+
+  /** What starts a command in it: for StartOptions.through. */
+  get through(): string[] {
+    return ['sh', '-c', 'echo $$ > "$0"/cgroup.procs && exec "$@"', this.folder];
+  }
+
+  /** Processes of it that the kernel killed for want of memory. */
+  kills(): number {
+    const name = isV1 ? 'memory.oom_control' : 'memory.events';
+    const text = readFileSync(join(this.folder, name), 'utf8');
+    return Number(/^oom_kill (\d+)$/m.exec(text)?.[1] ?? 0);
+  }
+
+  #remove(): boolean {
+    try {
+      rmdirSync(this.folder);
+      return true;
+    } catch {
+      return false;
+    }
+  }
+}

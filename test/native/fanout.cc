@@ -1,0 +1,199 @@
+// Tests of sliced broadcasts: random histories of subscribing, leaving, publishing and slices
+// against a model that delivers at once. Nothing may be missed, repeated, or come from before the
+// join.
+#include "fanout.h"
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include "cursor.h"
+#include "unit.h"
+
+using namespace megacomet;
+
+namespace {
+
+constexpr uint32_t kChannels = 4;
+constexpr uint32_t kPeople = 40;
+
+struct Subscribed {
+  uint32_t position;
+  uint32_t wants_from;
+};
+
+/// Subscribers of up to four channels, with the rules that hub.cc has, over a real Fanout.
+class Town final : public FanoutHandler {
+ public:
+  Town() : fanout(&channels, this) {
+    for (uint32_t channel = 0; channel < kChannels; ++channel) {
+      rows[channel] = channels.open("c" + std::to_string(channel));
+    }
+  }
+
+  void subscribe(uint32_t person, uint32_t row) {
+    if (people[person].count(row) > 0) return;
+    people[person][row] = {channels.add(row, person), wants_after(head)};
+    // The model: everything from now on, until it leaves.
+    joined[{person, row}] = head;
+  }
+
+  void leave(uint32_t person, uint32_t row) {
+    const auto found = people[person].find(row);
+    if (found == people[person].end()) return;
+    const uint32_t moved = channels.remove(row, found->second.position);
+    if (moved != Channels::kNone) people[moved][row].position = found->second.position;
+    people[person].erase(found);
+    // What was not through yet need not come any more.
+    for (auto& [number, wanted] : owed) {
+      if (row_of[number] == row) wanted.erase(person);
+    }
+  }
+
+  void publish(uint32_t row, uint32_t spread_ms) {
+    Ref<Message> message(new Message());
+    message->number = ++head;
+    message->spread_ms = spread_ms;
+    row_of[head] = row;
+    for (uint32_t person = 0; person < kPeople; ++person) {
+      if (people[person].count(row) > 0) owed[head].insert(person);
+    }
+    fanout.add(row, message, now_ns);
+  }
+
+  void on_fanout(uint32_t row, uint32_t fd, Message& message) override {
+    Subscribed& subscribed = people[fd].at(row);
+    if (!is_wanted(subscribed.wants_from, message.number)) return;
+    if (people[fd].size() > 1) give_earlier(fd, message.number);
+    subscribed.wants_from = wants_after(message.number);
+    deliver(fd, message.number);
+  }
+
+  /// As Hub::give_earlier().
+  void give_earlier(uint32_t person, uint64_t number) {
+    std::vector<uint64_t> earlier;
+    for (auto& [row, subscribed] : people[person]) {
+      uint32_t last = subscribed.wants_from;
+      fanout.visit(row, [&](const Ref<Message>& message) {
+        if (message->number >= number || !is_wanted(subscribed.wants_from, message->number)) return;
+        earlier.push_back(message->number);
+        last = wants_after(message->number);
+      });
+      subscribed.wants_from = last;
+    }
+    std::sort(earlier.begin(), earlier.end());
+    for (const uint64_t one : earlier) deliver(person, one);
+  }
+
+  void deliver(uint32_t person, uint64_t number) {
+    if (owed[number].erase(person) == 0) ++wrong;
+    if (number <= last_of[person]) ++disordered;
+    last_of[person] = number;
+    // Now and then somebody leaves while he is being served.
+    if (unit::upto(200) == 0) leave(static_cast<uint32_t>(unit::upto(kPeople - 1)), row_of[number]);
+  }
+
+  [[nodiscard]] size_t missing() const {
+    size_t count = 0;
+    for (const auto& [number, wanted] : owed) count += wanted.size();
+    return count;
+  }
+
+  Channels channels;
+  Fanout fanout;
+  uint32_t rows[kChannels] = {};
+  std::map<uint32_t, Subscribed> people[kPeople];
+  std::map<std::pair<uint32_t, uint32_t>, uint64_t> joined;
+  std::map<uint64_t, std::set<uint32_t>> owed;
+  std::map<uint64_t, uint32_t> row_of;
+  std::map<uint32_t, uint64_t> last_of;
+  uint64_t head = 0;
+  uint64_t now_ns = 1;
+  uint32_t wrong = 0;
+  uint32_t disordered = 0;
+};
+
+}  // namespace
+
+TEST("over random histories nobody misses, repeats, or gets out of order or from before he came") {
+  for (int history = 0; history < 300; ++history) {
+    Town town;
+    for (int step = 0; step < 400; ++step) {
+      const auto person = static_cast<uint32_t>(unit::upto(kPeople - 1));
+      const uint32_t row = town.rows[unit::upto(kChannels - 1)];
+      switch (unit::upto(9)) {
+        case 0:
+        case 1:
+        case 2:
+          town.subscribe(person, row);
+          break;
+        case 3:
+          town.leave(person, row);
+          break;
+        case 4:
+        case 5:
+          town.publish(row, unit::upto(9) == 0 ? 50 : 0);
+          break;
+        default:
+          // Slices of any length: in between everything else happens.
+          static_cast<void>(town.fanout.pump(town.now_ns));
+          town.now_ns += unit::upto(20'000'000);
+          break;
+      }
+    }
+    while (town.fanout.unfinished() > 0) {
+      town.now_ns += 10'000'000;
+      static_cast<void>(town.fanout.pump(town.now_ns));
+    }
+    if (!EXPECT_EQUAL(town.wrong, 0U)) return;
+    if (!EXPECT_EQUAL(town.disordered, 0U)) return;
+    if (!EXPECT_EQUAL(town.missing(), 0U)) return;
+    if (!EXPECT_EQUAL(town.fanout.unfinished_bytes(), 0U)) return;
+  }
+}
+
+TEST("a message that is spread over a time goes out evenly, unless another waits behind it") {
+  class Counting final : public FanoutHandler {
+   public:
+    void on_fanout(uint32_t, uint32_t, Message&) override { ++count; }
+    uint32_t count = 0;
+  } counting;
+  Channels channels;
+  Fanout fanout(&channels, &counting);
+  const uint32_t row = channels.open("a");
+  for (uint32_t fd = 0; fd < 1000; ++fd) channels.add(row, fd);
+  const auto message = [](uint64_t number, uint32_t spread_ms) {
+    Ref<Message> one(new Message());
+    one->number = number;
+    one->spread_ms = spread_ms;
+    return one;
+  };
+  fanout.add(row, message(1, 1000), 0);
+  EXPECT(!fanout.pump(100'000'000));
+  EXPECT(counting.count >= 90 && counting.count <= 110);
+  EXPECT(!fanout.pump(500'000'000));
+  EXPECT(counting.count >= 490 && counting.count <= 510);
+  fanout.add(row, message(2, 0), 500'000'000);
+  while (fanout.pump(500'000'000)) {
+  }
+  EXPECT_EQUAL(counting.count, 2000U);
+  EXPECT_EQUAL(fanout.unfinished(), 0U);
+}
+
+TEST("a channel that is closed takes its messages along") {
+  class Nobody final : public FanoutHandler {
+   public:
+    void on_fanout(uint32_t, uint32_t, Message&) override {}
+  } nobody;
+  Channels channels;
+  Fanout fanout(&channels, &nobody);
+  const uint32_t row = channels.open("a");
+  Ref<Message> message(new Message());
+  message->data = "12345";
+  fanout.add(row, message, 0);
+  EXPECT_EQUAL(fanout.unfinished_bytes(), 5U);
+  fanout.forget(row);
+  EXPECT_EQUAL(fanout.unfinished(), 0U);
+  EXPECT_EQUAL(fanout.unfinished_bytes(), 0U);
+  EXPECT(!fanout.pump(1));
+}

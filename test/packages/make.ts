@@ -1,0 +1,191 @@
+// What the tests of the packages share: building, packing and installing as a user does, and a server
+// that runs from wherever it was installed to.
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { existsSync, mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+import { hasCommand } from '../native-build.js';
+import { answers, type LogLine, root, type Test, until } from '../helpers.js';
+
+/** Compiling, downloading or unpacking on a busy machine. */
+const STEP_MS = 600_000;
+const SETPRIV = '/usr/bin/setpriv';
+/** Nothing is drained; both ports are the kernel's choice. */
+const SERVE = ['serve', '--port', '0', '--admin-port', '0', '--drain', '0', '--log-format', 'json'];
+
+/**
+ * Why a test is left out: the packages that bring its commands. In CI nothing is left out.
+ *
+ * @param packages - The package for each command that is needed.
+ */
+export function lacking(packages: Readonly<Record<string, string>>): string | false {
+  const missing = Object.entries(packages).filter(([command]) => !hasCommand(command));
+  if (missing.length === 0 || process.env['CI'] !== undefined) return false;
+  return `install ${missing.map(([, name]) => name).join(' and ')} to run this test`;
+}
+
+/** The environment of a user's shell: without what the test runner and npm put in for themselves. */
+export function plainEnvironment(more: NodeJS.ProcessEnv = {}): NodeJS.ProcessEnv {
+  const env = { ...process.env };
+  // A user's npm may run install scripts; that of this checkout may not.
+  for (const name of ['NODE_OPTIONS', 'npm_config_ignore_scripts'])
+    Reflect.deleteProperty(env, name);
+  return { ...env, ...more };
+}
+
+export interface RunOptions {
+  readonly cwd?: string;
+  readonly env?: NodeJS.ProcessEnv;
+}
+
+export interface ServeOptions extends RunOptions {
+  /** More arguments for `serve`. */
+  readonly args?: readonly string[];
+}
+
+/** Runs a command that must succeed, and answers what it wrote. */
+export function run(name: string, args: readonly string[], options: RunOptions = {}): string {
+  return execFileSync(name, args, {
+    cwd: root,
+    env: plainEnvironment(),
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'pipe'],
+    maxBuffer: 1 << 26,
+    timeout: STEP_MS,
+    killSignal: 'SIGKILL',
+    ...options,
+  });
+}
+
+export function temporaryFolder(t: Test): string {
+  const folder = mkdtempSync(join(tmpdir(), 'megacomet-packages-'));
+  t.teardown(() => {
+    rmSync(folder, { recursive: true, force: true });
+  });
+  return folder;
+}
+
+/** Files below a folder of the checkout, as paths from there. */
+export function filesBelow(folder: string, pattern: RegExp): string[] {
+  const names = readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' });
+  return names.filter((name) => pattern.test(name)).sort();
+}
+
+const newestMs = (folder: string, pattern: RegExp): number =>
+  Math.max(
+    ...filesBelow(folder, pattern).map((name) => statSync(join(root, folder, name)).mtimeMs),
+  );
+
+/** Makes what `npm pack` packs, unless it is younger than its sources. */
+export function ensurePrebuild(arch: string): void {
+  const folder = `prebuilds/linux-${arch}`;
+  const compiled = 'dist/lib/index.js';
+  if (existsSync(join(root, folder)) && existsSync(join(root, compiled))) {
+    const addonAtMs = newestMs(folder, /\.node$/);
+    const compiledAtMs = statSync(join(root, compiled)).mtimeMs;
+    const sourcesAtMs = Math.max(
+      newestMs('native', /\.(h|cc)$/),
+      newestMs('packaging', /\.(mjs|h)$/),
+    );
+    if (addonAtMs > sourcesAtMs && compiledAtMs > newestMs('lib', /\.c?ts$/)) return;
+  }
+  run('npm', ['run', 'prebuild', '--', '--arch', arch]);
+}
+
+/** Packs the checkout with `npm pack`; answers the tarball's path. */
+export function pack(t: Test): string {
+  const folder = temporaryFolder(t);
+  run('npm', ['pack', '--pack-destination', folder]);
+  return join(folder, readdirSync(folder)[0] ?? '');
+}
+
+/** Installs packages from the registry or from tarballs, as `npm install` does for a user. */
+export function install(
+  folder: string,
+  packages: readonly string[],
+  options: RunOptions = {},
+): void {
+  run('npm', ['install', '--prefix', folder, ...packages], { cwd: folder, ...options });
+}
+
+/** Installs a Node of another major version, which the registry has as a package; answers its path. */
+export function installNode(folder: string, major: number, arch: string): string {
+  const name = `node-linux-${arch}`;
+  // By force, since npm refuses a package for another architecture.
+  const flags = ['--force', '--no-save', '--os=linux', `--cpu=${arch}`];
+  run('npm', ['install', '--prefix', folder, ...flags, `${name}@${major}`]);
+  return join(folder, 'node_modules', name, 'bin/node');
+}
+
+/** A server that was started by any command line. */
+export class InstalledServer {
+  readonly child: ChildProcess;
+  readonly #ended: Promise<number | null>;
+  #stdout = '';
+  #stderr = '';
+
+  private constructor(t: Test, command: readonly string[], options: ServeOptions) {
+    const { args = [], ...others } = options;
+    this.child = spawn(SETPRIV, ['--pdeathsig', 'KILL', ...command, ...SERVE, ...args], {
+      env: plainEnvironment(),
+      stdio: ['ignore', 'pipe', 'pipe'],
+      ...others,
+    });
+    this.child.stdout?.setEncoding('utf8').on('data', (text: string) => (this.#stdout += text));
+    this.child.stderr?.setEncoding('utf8').on('data', (text: string) => (this.#stderr += text));
+    this.#ended = new Promise((resolve) => this.child.on('close', resolve));
+    t.teardown(async () => {
+      await this.end('SIGKILL');
+    });
+  }
+
+  /** Starts `COMMAND serve` and waits until it listens. */
+  static async start(
+    t: Test,
+    command: readonly string[],
+    options: ServeOptions = {},
+  ): Promise<InstalledServer> {
+    const server = new InstalledServer(t, command, options);
+    await until(
+      `${command.join(' ')} to listen`,
+      () => {
+        const { exitCode, signalCode } = server.child;
+        if (exitCode !== null || signalCode !== null) throw new Error(`it ended: ${server.output}`);
+        return server.#listening;
+      },
+      60_000,
+    ).catch((error: unknown) => {
+      throw new Error(`${String(error)}\n${server.output}`);
+    });
+    return server;
+  }
+
+  get output(): string {
+    return this.#stdout + this.#stderr;
+  }
+
+  get #listening(): LogLine | undefined {
+    const lines = this.#stdout.split('\n').slice(0, -1);
+    const log = lines.filter((line) => line.startsWith('{'));
+    return log
+      .map((line) => JSON.parse(line) as LogLine)
+      .find(({ msg }) => msg.startsWith('listening on'));
+  }
+
+  get workerPids(): number[] {
+    return this.#listening?.['workerPids'] as number[];
+  }
+
+  /** Whether a client gets its bytes back. */
+  async answers(): Promise<boolean> {
+    const address = (this.#listening?.['listen'] as string[])[0] ?? '';
+    return answers(Number(address.replace(/^.*:/, '')));
+  }
+
+  /** Signals a process, by default the command that was started, and answers the exit code. */
+  async end(signal: NodeJS.Signals, pid = this.child.pid ?? 0): Promise<number | null> {
+    if (this.child.exitCode === null && this.child.signalCode === null) process.kill(pid, signal);
+    return this.#ended;
+  }
+}

@@ -1,0 +1,153 @@
+// A real systemd --user in namespaces of its own, with our units and nothing else: no unit of the
+// machine, no generator, and control groups that are removed afterwards.
+import { execFileSync, spawn, spawnSync, type ChildProcess } from 'node:child_process';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { basename, join } from 'node:path';
+
+import { until, type Test } from '../helpers.js';
+
+const SYSTEMD = '/lib/systemd/systemd';
+const RUNTIME = '/run/megacomet';
+/** On a box whose cores are all taken. */
+const START_MS_MAX = 60_000;
+
+function canRun(): boolean {
+  const probe = spawnSync('unshare', ['--mount', '--pid', '--fork', 'true'], { stdio: 'ignore' });
+  return existsSync(SYSTEMD) && probe.status === 0;
+}
+
+/** Why a test with a real systemd is left out; false where it must run, which CI always must. */
+export const noSystemd =
+  process.env['CI'] === undefined && !canRun()
+    ? 'a systemd of its own needs root and the package systemd'
+    : false;
+
+/**
+ * What PID 1 would have made: the nodes that sandboxes mount over what they hide. The groups are for
+ * the manager to divide: on a machine with systemd those of the test are not its own.
+ */
+const SCRIPT = `
+while IFS=: read -r id names path; do
+  case "$names" in
+    '') mount=/sys/fs/cgroup/unified; [ -d "$mount" ] || mount=/sys/fs/cgroup ;;
+    name=*) mount=/sys/fs/cgroup/\${names#name=} ;;
+    *) mount=/sys/fs/cgroup/$names ;;
+  esac
+  mkdir "$mount$path/$GROUP" && echo $$ >"$mount$path/$GROUP/cgroup.procs"
+done 2>/dev/null </proc/self/cgroup
+mount -t tmpfs tmpfs /run
+mkdir -p /run/user /run/systemd/system /run/systemd/inaccessible/dir "$XDG_RUNTIME_DIR"
+touch /run/systemd/inaccessible/reg /run/systemd/inaccessible/chr /run/systemd/inaccessible/sock
+${SYSTEMD} --user --unit=default.target --log-target=console &
+until [ -S "$XDG_RUNTIME_DIR/systemd/notify" ]; do sleep 0.05; done
+# The user of the service must reach it; the real one is open to all.
+chmod 755 "$XDG_RUNTIME_DIR" "$XDG_RUNTIME_DIR/systemd"
+chmod 777 "$XDG_RUNTIME_DIR/systemd/notify"
+echo up
+wait
+`;
+
+/** Targets that every unit depends on, empty. */
+const TARGETS = ['basic', 'default', 'shutdown', 'sockets'];
+
+export class UserManager {
+  readonly #child: ChildProcess;
+  readonly #env: NodeJS.ProcessEnv;
+  /** Its own messages and those of the services. */
+  log = '';
+
+  private constructor(child: ChildProcess, env: NodeJS.ProcessEnv) {
+    this.#child = child;
+    this.#env = env;
+    for (const stream of [child.stdout, child.stderr]) {
+      stream?.setEncoding('utf8').on('data', (text: string) => (this.log += text));
+    }
+  }
+
+  /** @param units - Texts by file name. */
+  static async start(test: Test, units: Readonly<Record<string, string>>): Promise<UserManager> {
+    const folder = mkdtempSync(join(tmpdir(), 'megacomet-systemd-'));
+    // Services are other users.
+    chmodSync(folder, 0o755);
+    const unitFolder = join(folder, 'units');
+    mkdirSync(unitFolder);
+    for (const name of TARGETS) writeFileSync(join(unitFolder, `${name}.target`), '[Unit]\n');
+    for (const [name, text] of Object.entries(units)) writeFileSync(join(unitFolder, name), text);
+    const env = {
+      PATH: process.env['PATH'],
+      HOME: folder,
+      XDG_RUNTIME_DIR: RUNTIME,
+      SYSTEMD_UNIT_PATH: unitFolder,
+      SYSTEMD_GENERATOR_PATH: join(folder, 'no-generators'),
+      GROUP: basename(folder),
+    };
+    const args = ['--pdeathsig', 'KILL', 'unshare', '--mount', '--pid', '--fork', '--mount-proc'];
+    const child = spawn('setpriv', [...args, '--kill-child=KILL', 'bash', '-c', SCRIPT], {
+      env,
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    const manager = new UserManager(child, env);
+    test.teardown(async () => {
+      if (!test.passing()) test.comment(`logs:\n${manager.log}${await manager.serviceLog()}`);
+      await manager.#end();
+      rmSync(folder, { recursive: true });
+    });
+    await until('systemd to be up', () => /^up$/m.test(manager.log), START_MS_MAX);
+    return manager;
+  }
+
+  /** Runs a command inside; what it prints, or undefined where it fails. */
+  async run(...command: string[]): Promise<string | undefined> {
+    const child = spawn('nsenter', [...this.#enter(), ...command], {
+      env: this.#env,
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    let output = '';
+    child.stdout.setEncoding('utf8').on('data', (text: string) => (output += text));
+    child.stderr.setEncoding('utf8').on('data', (text: string) => (this.log += text));
+    const code = await new Promise((resolve) => child.on('close', resolve));
+    return code === 0 ? output : undefined;
+  }
+
+  systemctl(...args: string[]): Promise<string | undefined> {
+    return this.run('systemctl', '--user', ...args);
+  }
+
+  /** One property of our service, such as `MainPID`. */
+  async show(property: string): Promise<string> {
+    const text = await this.systemctl('show', '--value', '-p', property, 'megacomet.service');
+    return (text ?? '').trim();
+  }
+
+  /** What services wrote to their log, `append:%t/log`. */
+  async serviceLog(): Promise<string> {
+    return (await this.run('cat', `${RUNTIME}/log`)) ?? '';
+  }
+
+  #enter(): string[] {
+    const pid = String(this.#child.pid ?? 0);
+    const inner = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim();
+    return [`--target=${inner}`, '--mount', '--pid', '--'];
+  }
+
+  async #end(): Promise<void> {
+    const ended = new Promise((resolve) => this.#child.once('close', resolve));
+    this.#child.kill('SIGKILL');
+    await ended;
+    const group = this.#env['GROUP'] ?? 'none';
+    await until('the control groups to be removable', () => {
+      const find = ['/sys/fs/cgroup', '-depth', '-type', 'd', '-path', `*/${group}*`];
+      spawnSync('find', [...find, '-exec', 'rmdir', '{}', ';'], { stdio: 'ignore' });
+      return execFileSync('find', find, { encoding: 'utf8' }) === '';
+    });
+  }
+}
