@@ -1,6 +1,11 @@
 // What was published: the one sequence, and what each channel still has of it. Level 3.
 // Messages are the bytes of their Publish frames; nothing is decoded, and no worker is known here.
-import { HISTORY_BYTES_DEFAULT, isPattern, type HistoryLimits } from './comet.js';
+import {
+  HISTORY_BYTES_DEFAULT,
+  HISTORY_COUNT_MAX,
+  isPattern,
+  type HistoryLimits,
+} from './comet.js';
 import { Floors } from './floors.js';
 import { HashIndex } from './hash-index.js';
 import type {
@@ -182,7 +187,8 @@ export class History implements HistoryEngine {
     this.#live[row] = (this.#live[row] ?? 0) + 1;
     this.#bytes[row] = (this.#bytes[row] ?? 0) + size;
     // The message itself stays: it is the newest, and fits.
-    while (this.#rings.span(row) > limits.count || (this.#bytes[row] ?? 0) > limits.bytes) {
+    const count = Math.min(limits.count, HISTORY_COUNT_MAX);
+    while (this.#rings.span(row) > count || (this.#bytes[row] ?? 0) > limits.bytes) {
       this.#dropOldest(row);
       this.#trimmed++;
     }

@@ -5,11 +5,10 @@
 
 #include "bounds.h"
 #include "check.h"
-#include "sys.h"
 
 namespace megacomet {
 
-void Fanout::add(uint32_t row, const Ref<Message>& message, uint64_t now_ns) {
+void Fanout::add(uint32_t row, const Ref<Message>& message) {
   if (jobs_of_.size() <= row) jobs_of_.resize(row + 1, nullptr);
   ++unfinished_;
   unfinished_bytes_ += message->data.size();
@@ -23,7 +22,7 @@ void Fanout::add(uint32_t row, const Ref<Message>& message, uint64_t now_ns) {
   job->row = row;
   job->messages.push_back(message);
   jobs_of_[row] = job;
-  begin(job, now_ns);
+  begin(job, clock_());
 }
 
 void Fanout::begin(Job* job, uint64_t now_ns) {
@@ -64,7 +63,8 @@ bool Fanout::run(Job* job, uint32_t quota, uint64_t now_ns) {
   return false;
 }
 
-bool Fanout::pump(uint64_t now_ns) {
+bool Fanout::pump() {
+  uint64_t now_ns = clock_();
   const uint64_t end_ns = now_ns + bounds::kFanoutSliceNs;
   size_t waiting = 0;
   // Until the time is up, or every job in a row had nothing that is due.
@@ -84,7 +84,7 @@ bool Fanout::pump(uint64_t now_ns) {
     } else {
       ++turn_;
     }
-    now_ns = sys::monotonic_ns();
+    now_ns = clock_();
     if (now_ns >= end_ns) return !jobs_.empty();
   }
   return false;

@@ -8,11 +8,12 @@
 #pragma once
 
 #include <cstdint>
-#include <deque>
 #include <memory>
 #include <vector>
 
 #include "channels.h"
+#include "queue.h"
+#include "sys.h"
 
 namespace megacomet {
 
@@ -27,15 +28,17 @@ class FanoutHandler {
 
 class Fanout {
  public:
-  Fanout(Channels* channels, FanoutHandler* handler) : channels_(channels), handler_(handler) {}
+  /// `clock` gives nanoseconds that never go back.
+  Fanout(Channels* channels, FanoutHandler* handler, uint64_t (*clock)() = sys::monotonic_ns)
+      : channels_(channels), handler_(handler), clock_(clock) {}
   Fanout(const Fanout&) = delete;
   Fanout& operator=(const Fanout&) = delete;
 
   /// Queues a message for the subscribers that the channel has when its turn comes.
-  void add(uint32_t row, const Ref<Message>& message, uint64_t now_ns);
+  void add(uint32_t row, const Ref<Message>& message);
 
   /// Sends for about kFanoutSliceNs. Returns whether something is left that is due now.
-  bool pump(uint64_t now_ns);
+  bool pump();
 
   /// Messages that are not through, of all channels.
   [[nodiscard]] size_t unfinished() const { return unfinished_; }
@@ -59,7 +62,7 @@ class Fanout {
     /// Subscribers still to be visited lie below.
     uint32_t next;
     /// The first is on its way.
-    std::deque<Ref<Message>> messages;
+    Queue<Ref<Message>> messages;
     uint64_t started_ns;
     uint32_t total;
   };
@@ -71,6 +74,7 @@ class Fanout {
 
   Channels* channels_;
   FanoutHandler* handler_;
+  uint64_t (*clock_)();
   std::vector<std::unique_ptr<Job>> jobs_;
   /// By row; null where nothing is on its way.
   std::vector<Job*> jobs_of_;

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <utility>
 
 #include "check.h"
 #include "sys.h"
@@ -23,6 +24,15 @@ Session* make_session() {
   return std::make_unique<Session>().release();
 }
 
+/// The subscription of a busy connection to a channel; null if it has none.
+Subscription* find_subscription(Connection* connection, uint32_t row) {
+  if (connection->state != ConnectionState::kBusy) return nullptr;
+  for (Subscription& one : connection->session->subscriptions) {
+    if (one.channel == row) return &one;
+  }
+  return nullptr;
+}
+
 uint32_t room_for_page(const Session& session, uint32_t outbox_bytes_max) {
   const size_t left = outbox_bytes_max - std::min<size_t>(session.outbox.size(), outbox_bytes_max);
   return static_cast<uint32_t>(std::min<size_t>(bounds::kPageBytesMax, left / 2));
@@ -33,8 +43,8 @@ uint32_t room_for_page(const Session& session, uint32_t outbox_bytes_max) {
 Hub::Hub(Transport* transport, Control* control, Counters* counters)
     : transport_(transport), control_(control), counters_(counters), fanout_(&channels_, this) {}
 
-void Hub::configure(const frame::Comet& rules) {
-  rules_ = rules;
+void Hub::configure(frame::Comet rules) {
+  rules_ = std::move(rules);
   is_on_ = true;
   transport_->set_hooks(this);
 }
@@ -45,17 +55,16 @@ void Hub::on_publish(const frame::Publish& order) {
   head_ = order.number;
   counters_->add(Counter::kMessagesTotal);
   Ref<Message> message;
-  const uint64_t now_ns = sys::monotonic_ns();
   channels_.match(order.channel, [&](uint32_t row) {
     if (!message) message = message_of(order, rules_.epoch);
     Channel& channel = channels_.at(row);
     channel.remember(message);
-    if (!channel.subscribers.empty()) fanout_.add(row, message, now_ns);
+    if (!channel.subscribers.empty()) fanout_.add(row, message);
   });
 }
 
 bool Hub::pump() {
-  return fanout_.pump(sys::monotonic_ns());
+  return fanout_.pump();
 }
 
 void Hub::on_fanout(uint32_t row, uint32_t fd, Message& message) {
@@ -66,50 +75,40 @@ void Hub::on_fanout(uint32_t row, uint32_t fd, Message& message) {
     return deliver(connection, message);
   }
   MC_CHECK(connection->state == ConnectionState::kBusy);
-  Session* session = connection->session;
-  const auto is_of_row = [row](const Subscription& one) { return one.channel == row; };
-  const auto found =
-      std::find_if(session->subscriptions.begin(), session->subscriptions.end(), is_of_row);
-  MC_CHECK(found != session->subscriptions.end());
+  Subscription* found = find_subscription(connection, row);
+  MC_CHECK(found != nullptr);
   if (!is_wanted(found->wants_from, message.number)) return;
-  if (session->subscriptions.size() > 1) {
+  if (connection->session->subscriptions.size() > 1) {
     const uint32_t generation = connection->generation;
     give_earlier(connection, message.number);
     // A delivery may have closed it, or ended its subscription.
-    if (connection->generation != generation || connection->state != ConnectionState::kBusy) return;
-    const auto& left = connection->session->subscriptions;
-    const auto again = std::find_if(left.begin(), left.end(), is_of_row);
-    if (again == left.end() || !is_wanted(again->wants_from, message.number)) return;
-    connection->session->subscriptions[static_cast<size_t>(again - left.begin())].wants_from =
-        wants_after(message.number);
-  } else {
-    found->wants_from = wants_after(message.number);
+    found = connection->generation == generation ? find_subscription(connection, row) : nullptr;
+    if (found == nullptr || !is_wanted(found->wants_from, message.number)) return;
   }
+  found->wants_from = wants_after(message.number);
   deliver(connection, message);
 }
 
 /// Gives a connection on several channels what is still on its way there below `number`, so that it
 /// gets all of its messages in the order of the numbers: it could not continue at a cursor else.
 void Hub::give_earlier(Connection* connection, uint64_t number) {
-  std::vector<Ref<Message>> earlier;
-  for (Subscription& subscription : connection->session->subscriptions) {
-    uint32_t last = 0;
-    bool has_any = false;
+  std::vector<std::pair<uint32_t, Ref<Message>>> earlier;
+  for (const Subscription& subscription : connection->session->subscriptions) {
     fanout_.visit(subscription.channel, [&](const Ref<Message>& message) {
       if (message->number >= number || !is_wanted(subscription.wants_from, message->number)) return;
-      earlier.push_back(message);
-      last = wants_after(message->number);
-      has_any = true;
+      earlier.emplace_back(subscription.channel, message);
     });
-    if (has_any) subscription.wants_from = last;
   }
-  if (earlier.empty()) return;
-  std::sort(earlier.begin(), earlier.end(), [](const Ref<Message>& one, const Ref<Message>& other) {
-    return one->number < other->number;
+  std::sort(earlier.begin(), earlier.end(), [](const auto& one, const auto& other) {
+    return one.second->number < other.second->number;
   });
   const uint32_t generation = connection->generation;
-  for (const Ref<Message>& message : earlier) {
-    if (connection->generation != generation || connection->state != ConnectionState::kBusy) return;
+  for (const auto& [row, message] : earlier) {
+    if (connection->generation != generation) return;
+    // Asked anew each time: a poll leaves all its channels with its first message.
+    Subscription* found = find_subscription(connection, row);
+    if (found == nullptr) continue;
+    found->wants_from = wants_after(message->number);
     deliver(connection, *message);
   }
 }

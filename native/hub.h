@@ -5,7 +5,6 @@
 #pragma once
 
 #include <cstdint>
-#include <deque>
 #include <string>
 #include <vector>
 
@@ -15,6 +14,7 @@
 #include "fanout.h"
 #include "message_codec.h"
 #include "protocol.h"
+#include "queue.h"
 #include "transport.h"
 
 namespace megacomet {
@@ -27,7 +27,7 @@ class Hub final : public CometServices, FanoutHandler, TransportHooks {
   ~Hub() = default;
 
   /// Begins, with the manager's rules.
-  void configure(const frame::Comet& rules);
+  void configure(frame::Comet rules);
   [[nodiscard]] bool is_on() const { return is_on_; }
 
   // Orders of the manager.
@@ -120,7 +120,7 @@ class Hub final : public CometServices, FanoutHandler, TransportHooks {
   DeflateCodec deflate_;
   frame::Comet rules_;
   uint64_t head_ = 0;
-  std::deque<Ticket> questions_;
+  Queue<Ticket> questions_;
   uint32_t unanswered_ = 0;
   std::vector<uint32_t> changed_;
   uint32_t linger_position_ = 0;

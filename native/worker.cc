@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "admission.h"
@@ -238,7 +239,7 @@ bool Worker::on_comet_frame(const FrameView& view) {
   switch (static_cast<FrameType>(view.type)) {
     case FrameType::kComet:
       if (hub_.is_on() || !decode(view, &rules)) return false;
-      hub_.configure(rules);
+      hub_.configure(std::move(rules));
       return true;
     case FrameType::kPublish:
       if (!hub_.is_on() || !decode(view, &publish)) return false;

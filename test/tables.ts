@@ -49,7 +49,7 @@ function halfSipHash(c: number, d: number, key: Buffer, bytes: Buffer): string {
   const whole = bytes.length & ~3;
   for (let at = 0; at < whole; at += 4) take(bytes.readUInt32LE(at));
   let last = bytes.length << 24;
-  for (let at = whole; at < bytes.length; at++) last |= (bytes[at] ?? 0) << (8 * (at - whole));
+  for (let at = whole; at < bytes.length; at++) last |= bytes.readUInt8(at) << (8 * (at - whole));
   take(last >>> 0);
   v[2] = ((v[2] ?? 0) ^ 0xee) >>> 0;
   const out = Buffer.alloc(8);
@@ -57,7 +57,7 @@ function halfSipHash(c: number, d: number, key: Buffer, bytes: Buffer): string {
   out.writeUInt32LE(((v[1] ?? 0) ^ (v[3] ?? 0)) >>> 0, 0);
   v[1] = ((v[1] ?? 0) ^ 0xdd) >>> 0;
   rounds(d);
-  out.writeUInt32LE(((v[1] ?? 0) ^ (v[3] ?? 0)) >>> 0, 4);
+  out.writeUInt32LE((v[1] ^ (v[3] ?? 0)) >>> 0, 4);
   return out.toString('hex');
 }
 

@@ -85,6 +85,22 @@ export const BORDERS: readonly Border[] = [
     mend: /^fs\.nr_open = 56024$/,
   },
   {
+    about: 'which then is the limit of each process',
+    sysctls: { 'fs.nr_open': 10_000 },
+    aim: TWO,
+    id: 'RLIMIT_NOFILE',
+    severity: 'critical',
+    connections: 2 * 9903,
+  },
+  {
+    about: 'too few files for a million: as many workers as a tenth of the memory affords',
+    files: FILES_LIMIT(1024),
+    id: 'RLIMIT_NOFILE',
+    severity: 'critical',
+    // floor(25,276,514,304 / 10 / 9 MB) = 280 workers of 1024 − 97.
+    connections: 280 * 927,
+  },
+  {
     about: 'files that others have open are missing',
     on: 'laptop',
     sysctls: { 'fs.file-max': 1_200_000, 'fs.file-nr': '300000\t0\t1200000' },
