@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <cstring>
 
 #include "libev.h"
 #include "outbox.h"
@@ -60,11 +61,11 @@ struct Connection {
   /// In kSubscribed: the low 32 bits of the lowest number that it still wants; see cursor.h. libev
   /// leaves 8 bytes of each watcher to us, and this is what half of them are for.
   [[nodiscard]] uint32_t wants_from() const {
-    return static_cast<uint32_t>(reinterpret_cast<uintptr_t>(watcher.data));
+    uint32_t number = 0;
+    std::memcpy(&number, &watcher.data, sizeof number);
+    return number;
   }
-  void set_wants_from(uint32_t number) {
-    watcher.data = reinterpret_cast<void*>(static_cast<uintptr_t>(number));
-  }
+  void set_wants_from(uint32_t number) { std::memcpy(&watcher.data, &number, sizeof number); }
 };
 
 static_assert(sizeof(Connection) == 64, "a connection is one cache line");
