@@ -23,7 +23,7 @@ std::string cursor_text(const Cursor& cursor) {
 }  // namespace
 
 Ref<Message> message_of(const frame::Publish& order, uint64_t epoch) {
-  const Ref<Message> message = make_ref<Message>();
+  Ref<Message> message = make_ref<Message>();
   message->epoch = epoch;
   message->number = order.number;
   message->flags = order.flags;

@@ -200,7 +200,10 @@ bool speaks_http(const Connection& connection) {
 }
 
 /// Answers the whole requests of a text, as long as the connection is ours.
-void serve(Services& services, Connection* connection, std::string text, HeadProgress progress) {
+void serve(Services& services,
+           Connection* connection,
+           const std::string& text,
+           HeadProgress progress) {
   CometServices& comet = *services.comet();
   const uint32_t generation = connection->generation;
   std::string_view rest = text;
@@ -241,7 +244,7 @@ void on_bytes(Services& services, Connection* connection, uint8_t* bytes, size_t
     session->progress = HeadProgress();
   }
   text.append(came);
-  serve(services, connection, std::move(text), progress);
+  serve(services, connection, text, progress);
 }
 
 }  // namespace

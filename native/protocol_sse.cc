@@ -59,14 +59,14 @@ void on_page(Services& services, Connection* connection, const Page& page) {
 }
 
 void on_deadline(Services& services, Connection* connection) {
-  static const Ref<Payload> heartbeat = [] {
+  static const Ref<Payload> kHeartbeat = [] {
     std::string bytes;
     append_sse_heartbeat(&bytes);
     return make_payload(std::move(bytes));
   }();
   services.counters().add(Counter::kHeartbeatsTotal);
   services.comet()->set_deadline(connection, services.comet()->rules().heartbeat_s);
-  services.comet()->send(connection, heartbeat, false, SlowPolicy::kDisconnect);
+  services.comet()->send(connection, kHeartbeat, false, SlowPolicy::kDisconnect);
 }
 
 void on_dismiss(Services& services, Connection* connection, CloseCause cause) {

@@ -35,10 +35,10 @@ void on_page(Services& services, Connection* connection, const Page& page) {
 
 void on_deadline(Services& services, Connection* connection) {
   // An empty line, which readers of JSON lines pass over.
-  static const Ref<Payload> heartbeat = make_payload("\n");
+  static const Ref<Payload> kHeartbeat = make_payload("\n");
   services.counters().add(Counter::kHeartbeatsTotal);
   services.comet()->set_deadline(connection, services.comet()->rules().heartbeat_s);
-  services.comet()->send(connection, heartbeat, false, SlowPolicy::kDisconnect);
+  services.comet()->send(connection, kHeartbeat, false, SlowPolicy::kDisconnect);
 }
 
 void on_dismiss(Services& services, Connection* connection, CloseCause cause) {
