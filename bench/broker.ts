@@ -1,5 +1,5 @@
-// Publishes per second of the broker alone, with ports that take everything: what is left for the
-// manager is writing to sockets. `node dist/bench/broker.js [SECONDS]` prints a table.
+// Publishes and resumes per second of the broker alone, with ports that take everything: what is
+// left for the manager is its sockets. `node dist/bench/broker.js [SECONDS]` prints two tables.
 import { Broker, type PublishOptions, type WorkerPort } from '../lib/broker.js';
 
 const WORKERS = 56;
@@ -87,4 +87,45 @@ function run({ name, channels, workersEach, options }: Case): void {
   process.stdout.write(`${name.padEnd(42)} ${figures.join(', ')}\n`);
 }
 
+/** Clients that come back with a cursor, each to one channel in which it missed three messages. */
+function resume(channels: number): void {
+  let flush: (() => void) | undefined;
+  const broker = new Broker({ slots: WORKERS }, { schedule: (run) => (flush = run) });
+  const ports = Array.from({ length: WORKERS }, (_, slot) => new Port(slot));
+  for (const port of ports) broker.attach(port);
+  for (let round = 0; round < 3; round++) {
+    for (let index = 0; index < channels; index++) broker.publish(`room/${index}`, DATA);
+  }
+  const startedAtMs = performance.now();
+  const cpu = process.cpuUsage();
+  let asked = 0;
+  while (performance.now() - startedAtMs < SECONDS * 1000) {
+    for (let slot = 0; slot < WORKERS; slot++) {
+      for (let index = 0; index < 64; index++) {
+        const fields = { fd: index, generation: 1, hasSince: 1, epoch: broker.epoch, number: 0n };
+        const names = [`room/${asked++ % channels}`];
+        const ask = { ...fields, bytesMax: 32_768, channels: names };
+        broker.onFrame(slot, { name: 'Ask', fields: ask });
+      }
+    }
+    while (flush !== undefined) {
+      const run: () => void = flush;
+      flush = undefined;
+      run();
+    }
+  }
+  const seconds = (performance.now() - startedAtMs) / 1000;
+  const { user, system } = process.cpuUsage(cpu);
+  const { pageBytesTotal, pagesTotal } = broker.counters;
+  broker.close();
+  const figures = [
+    `${Math.round(asked / seconds).toLocaleString('en')}/s`,
+    `${((user + system) / asked).toFixed(2)} us of CPU each`,
+    `${Math.round(pageBytesTotal / pagesTotal)} bytes each`,
+  ];
+  const name = `resume in ${channels.toLocaleString('en')} channels`;
+  process.stdout.write(`${name.padEnd(42)} ${figures.join(', ')}\n`);
+}
+
 for (const one of CASES) run(one);
+for (const channels of [1000, 100_000]) resume(channels);

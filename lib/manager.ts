@@ -64,8 +64,8 @@ export interface WorkerEvent {
   readonly signal?: NodeJS.Signals | null;
 }
 
-/** Time from spawn to Ready; a box whose cores are all busy needs most of a second. */
-const START_DEADLINE_MS = 10_000;
+/** Time from spawn to Ready: most of a second with all cores busy, 5 s and more in an emulator. */
+const START_DEADLINE_MS = 30_000;
 const TICK_MS = 1000;
 /** SIGABRT leaves a core; a stopped process does not see it, so SIGKILL follows. */
 const ABORT_GRACE_MS = 1000;

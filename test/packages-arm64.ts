@@ -27,7 +27,7 @@ const OWN_LOADER = '/lib/ld-linux-aarch64.so.1';
 const MAGIC = String.raw`\x7fELF\x02\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\xb7\x00`;
 const MASK = String.raw`\xff\xff\xff\xff\xff\xff\xff\x00\xff\xff\xff\xff\xff\xff\xff\xff\xfe\xff\xff\xff`;
 /** A fault of the emulator is an endless loop: nothing runs longer. */
-const LIMIT = ['timeout', '--foreground', '-s', 'KILL', '120'];
+const LIMIT = ['timeout', '--foreground', '-s', 'KILL', '400'];
 
 const skip = lacking({
   [EMULATOR]: 'qemu-user-static',
@@ -72,7 +72,7 @@ void t.test('the addon for arm64 is one, and serves', { skip }, async (t) => {
     'arm64\n',
     'the emulator runs Node',
   );
-  // One worker: it has ten seconds to start, of which the emulator takes some.
+  // One worker: the emulator takes seconds to start one.
   const args = ['--workers', '1'];
   const server = await InstalledServer.start(t, [...emulated, node, program], { args });
   t.ok(await server.answers(), 'a client gets its bytes back');
