@@ -1,5 +1,6 @@
 // Asks a running server's admin server. Level 4.
-import { get } from 'node:http';
+import { request } from 'node:http';
+import { pipeline } from 'node:stream/promises';
 
 import { MegacometError } from './errors.js';
 import type { Stats } from './stats.js';
@@ -20,41 +21,110 @@ function parseExact(text: string): unknown {
   );
 }
 
+export interface AdminRequest {
+  /** `HOST:PORT`. */
+  readonly admin: string;
+  readonly path: string;
+  readonly token?: string | null;
+  /** What is sent with POST; without it the request is a GET. */
+  readonly body?: {
+    readonly type: string;
+    readonly chunks: Iterable<string> | AsyncIterable<string>;
+  };
+}
+
+/** What an admin server answered: its status, and its body as it comes. */
+export interface AdminAnswer {
+  readonly status: number;
+  readonly body: AsyncIterable<string>;
+}
+
+function urlOf({ admin, path }: AdminRequest): URL {
+  try {
+    return new URL(`http://${admin}${path}`);
+  } catch {
+    throw unreachable(admin, 'not HOST:PORT');
+  }
+}
+
+/**
+ * Sends one request.
+ *
+ * @throws MegacometError `ERR_UNREACHABLE`; also while the body is read, if the server vanishes.
+ */
+export function askAdmin(asked: AdminRequest): Promise<AdminAnswer> {
+  const { admin, token = null, body } = asked;
+  const url = urlOf(asked);
+  return new Promise((resolve, reject) => {
+    const fail = (error: NodeJS.ErrnoException): void => {
+      reject(unreachable(admin, error.code ?? error.message));
+    };
+    const headers = {
+      ...(token === null ? {} : { Authorization: `Bearer ${token}` }),
+      ...(body === undefined ? {} : { 'Content-Type': body.type }),
+    };
+    const method = body === undefined ? 'GET' : 'POST';
+    const sent = request(
+      url,
+      { method, headers, timeout: TIMEOUT_MS, agent: false },
+      (response) => {
+        response.setEncoding('utf8');
+        resolve({ status: response.statusCode ?? 0, body: chunksOf(admin, response) });
+      },
+    );
+    sent.on('error', fail);
+    if (body === undefined) {
+      sent.on('timeout', () => sent.destroy(new Error('no answer in time')));
+      sent.end();
+      return;
+    }
+    // A batch may wait for its next line as long as it likes. An early refusal ends the sending.
+    pipeline(body.chunks, sent).catch(fail);
+  });
+}
+
+async function* chunksOf(admin: string, response: AsyncIterable<unknown>): AsyncIterable<string> {
+  try {
+    for await (const chunk of response) yield chunk as string;
+  } catch (error) {
+    throw unreachable(admin, (error as NodeJS.ErrnoException).code ?? 'the answer broke off');
+  }
+}
+
+/** A whole body, of a bounded length. @throws MegacometError `ERR_UNREACHABLE`. */
+export async function textOf(admin: string, body: AsyncIterable<string>): Promise<string> {
+  let text = '';
+  for await (const chunk of body) {
+    text += chunk;
+    if (text.length > ANSWER_BYTES_MAX) throw unreachable(admin, 'answer too long');
+  }
+  return text;
+}
+
+/**
+ * The JSON that a path answers with.
+ *
+ * @throws MegacometError `ERR_UNREACHABLE`, and `ERR_REFUSED` with the server's own sentence.
+ */
+export async function askJson(asked: AdminRequest): Promise<unknown> {
+  const { status, body } = await askAdmin(asked);
+  const text = await textOf(asked.admin, body);
+  let value: unknown;
+  try {
+    value = parseExact(text);
+  } catch {
+    throw unreachable(asked.admin, 'the answer is no JSON');
+  }
+  if (status >= 200 && status < 300) return value;
+  const { error = `status ${status}` } = value as { error?: string };
+  throw new MegacometError('ERR_REFUSED', `${asked.path.split('?')[0] ?? ''}: ${error}`);
+}
+
 /**
  * The stats of the server whose admin server is at `HOST:PORT`.
  *
  * @throws MegacometError `ERR_UNREACHABLE`.
  */
-export function fetchStats(admin: string): Promise<Stats> {
-  return new Promise((resolve, reject) => {
-    const fail = (reason: string): void => {
-      reject(unreachable(admin, reason));
-    };
-    let url: URL;
-    try {
-      url = new URL(`http://${admin}/stats`);
-    } catch {
-      fail('not HOST:PORT');
-      return;
-    }
-    const request = get(url, { timeout: TIMEOUT_MS, agent: false }, (response) => {
-      let text = '';
-      response.setEncoding('utf8');
-      response.on('data', (chunk: string) => {
-        text += chunk;
-        if (text.length > ANSWER_BYTES_MAX) request.destroy(new Error('answer too long'));
-      });
-      response.on('end', () => {
-        try {
-          resolve(parseExact(text) as Stats);
-        } catch {
-          fail('the answer is no JSON');
-        }
-      });
-    });
-    request.on('timeout', () => request.destroy(new Error('no answer in time')));
-    request.on('error', (error: NodeJS.ErrnoException) => {
-      fail(error.code ?? error.message);
-    });
-  });
+export async function fetchStats(admin: string): Promise<Stats> {
+  return (await askJson({ admin, path: '/stats' })) as Stats;
 }

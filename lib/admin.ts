@@ -1,4 +1,4 @@
-// The admin server: health, readiness, stats and metrics over HTTP. Level 5.
+// The admin server: health, readiness, stats, metrics and publishing over HTTP. Level 5.
 // It is given a read-only view, and denies by default: loopback, and no foreign Host or Origin.
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { isIP } from 'node:net';
@@ -20,9 +20,17 @@ export interface AdminView {
   readiness(): Readiness;
 }
 
+/** Answers requests of its own paths; false for any other, with nothing done. */
+export interface AdminApi {
+  handle(request: IncomingMessage, response: ServerResponse): Promise<boolean>;
+}
+
 /** Bounds of a request: nothing here needs more, and the port may be reachable by many. */
 const HEADER_BYTES_MAX = 8192;
-const REQUEST_TIMEOUT_MS = 5000;
+const HEADERS_TIMEOUT_MS = 5000;
+/** A batch of 64 MiB over a slow link; a sender that stops is given up earlier. */
+const REQUEST_TIMEOUT_MS = 300_000;
+const SILENCE_MS = 30_000;
 const CONNECTIONS_MAX = 256;
 
 /** The name in a Host header or an Origin, without port; null if it cannot be one. */
@@ -48,16 +56,18 @@ function isForeign(request: IncomingMessage): boolean {
 export class Admin {
   readonly #server: Server;
   readonly #view: AdminView;
+  readonly #api: AdminApi | undefined;
   #metrics: Metrics | undefined;
 
-  constructor(view: AdminView) {
+  constructor(view: AdminView, api?: AdminApi) {
     this.#view = view;
+    this.#api = api;
     this.#server = createServer(
       {
         maxHeaderSize: HEADER_BYTES_MAX,
         requestTimeout: REQUEST_TIMEOUT_MS,
-        headersTimeout: REQUEST_TIMEOUT_MS,
-        keepAliveTimeout: REQUEST_TIMEOUT_MS,
+        headersTimeout: HEADERS_TIMEOUT_MS,
+        keepAliveTimeout: HEADERS_TIMEOUT_MS,
       },
       (request, response) => {
         this.#answer(request, response).catch(() => {
@@ -66,6 +76,7 @@ export class Admin {
       },
     );
     this.#server.maxConnections = CONNECTIONS_MAX;
+    this.#server.setTimeout(SILENCE_MS);
   }
 
   /**
@@ -104,6 +115,8 @@ export class Admin {
     response.setHeader('X-Content-Type-Options', 'nosniff');
     if (isForeign(request)) {
       send(response, 403, 'application/json', '{"error":"foreign Host or Origin"}');
+    } else if (this.#api !== undefined && (await this.#api.handle(request, response))) {
+      return;
     } else if (request.method !== 'GET' && request.method !== 'HEAD') {
       response.setHeader('Allow', 'GET, HEAD');
       send(response, 405, 'application/json', '{"error":"only GET and HEAD"}');

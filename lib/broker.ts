@@ -29,13 +29,22 @@ import {
   checkOptions,
   flagsOf,
   limitsOf,
+  type ChannelInfo,
+  type ChannelPage,
+  type ChannelQuery,
   type PublishOptions,
   type Receipt,
 } from './publishing.js';
 import { Questions, type Ask } from './questions.js';
 
 export type { WorkerPort } from './outgoing.js';
-export type { PublishOptions, Receipt } from './publishing.js';
+export type {
+  ChannelInfo,
+  ChannelPage,
+  ChannelQuery,
+  PublishOptions,
+  Receipt,
+} from './publishing.js';
 
 export interface BrokerOptions {
   /** Workers, 1 to 512. */
@@ -101,30 +110,6 @@ export interface BrokerCounters extends HistoryCounters {
   readonly interestBytes: number;
   /** Workers given up, since they did not read. */
   readonly overflowsTotal: number;
-}
-
-export interface ChannelInfo {
-  /** A name, or a pattern that somebody subscribed to. */
-  readonly channel: string;
-  readonly subscribers: number;
-  /** Messages in its history, and their bytes. */
-  readonly messages: number;
-  readonly bytes: number;
-}
-
-export interface ChannelQuery {
-  /** Only names that start so. */
-  readonly prefix?: string;
-  /** About so many; a page may have some more, or none while there are further ones. */
-  readonly limit?: number;
-  /** What came as `next` with the page before. */
-  readonly from?: number;
-}
-
-export interface ChannelPage {
-  readonly channels: readonly ChannelInfo[];
-  /** Where the next page starts; null after the last. */
-  readonly next: number | null;
 }
 
 /** Pages that one turn makes: 1 to 3 ms, so that publishes do not wait for a crowd of questions. */

@@ -2,11 +2,15 @@
 import { Command, CommanderError, Option } from 'commander';
 
 import { bench } from './commands/bench.js';
+import { channels } from './commands/channels.js';
 import { doctor } from './commands/doctor.js';
 import { installService } from './commands/install-service.js';
+import { kick } from './commands/kick.js';
 import { plan } from './commands/plan.js';
+import { publish } from './commands/publish.js';
 import { serve } from './commands/serve.js';
 import { status } from './commands/status.js';
+import { subscribe } from './commands/subscribe.js';
 import { MegacometError } from './errors.js';
 import { packageVersion } from './native.js';
 import { environmentNameOf, optionsOf, type OptionSpec } from './options.js';
@@ -42,13 +46,44 @@ function addCommand(
   program: Command,
   name: string,
   description: string,
-  run: (flags: Flags) => Promise<number>,
+  run: (flags: Flags, words: readonly string[]) => Promise<number>,
 ): void {
+  // A name such as `publish <channel> [data]` has words of its own besides the options.
+  const [word = ''] = name.split(' ');
   const command = program.command(name).description(description);
-  for (const spec of optionsOf(name)) command.addOption(toOption(spec));
-  command.action(async (flags: Flags) => {
-    process.exitCode = await run(flags);
+  const shown = optionsOf(word).filter((spec) => spec.isSecret !== true);
+  for (const spec of shown) command.addOption(toOption(spec));
+  command.action(async () => {
+    process.exitCode = await run(command.opts(), command.args);
   });
+}
+
+/** Commands that talk to a comet server. */
+function addPushCommands(program: Command): void {
+  addCommand(
+    program,
+    'publish <channel> [data]',
+    'Publish a message to a running server; data is standard input where it is - or absent.',
+    (flags, words) => publish(words, flags, print),
+  );
+  addCommand(
+    program,
+    'subscribe <url> <channel...>',
+    'Print the messages of channels; comes back by itself where it was cut off.',
+    (flags, words) => subscribe(words, flags, print),
+  );
+  addCommand(
+    program,
+    'channels',
+    'List channels with subscribers or history of a running server.',
+    (flags) => channels(flags, print),
+  );
+  addCommand(
+    program,
+    'kick [channel]',
+    'Close the subscribers of a channel of a running server, or all connections.',
+    (flags, words) => kick(words, flags, print),
+  );
 }
 
 function makeProgram(): Command {
@@ -73,6 +108,7 @@ function makeProgram(): Command {
   addCommand(program, 'install-service', 'Write systemd units for this machine.', (flags) =>
     installService(flags, print),
   );
+  addPushCommands(program);
   return program;
 }
 

@@ -14,6 +14,7 @@ export type ErrorCode =
   | 'ERR_NOT_RUNNING'
   | 'ERR_OPTION_INVALID'
   | 'ERR_OPTION_UNKNOWN'
+  | 'ERR_REFUSED'
   | 'ERR_RUNTIME'
   | 'ERR_UNREACHABLE'
   | 'ERR_USER'

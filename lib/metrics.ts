@@ -3,6 +3,7 @@ import { Counter, Gauge, Registry } from 'prom-client';
 
 import type { Figure } from './kernel.js';
 import { addon, camelCase } from './native.js';
+import { addPushMetrics } from './push-metrics.js';
 import type { Stats, WorkerStats } from './stats.js';
 
 const PREFIX = 'megacomet_';
@@ -261,6 +262,8 @@ export class Metrics {
     const current = (): Stats => this.#stats;
     addWorkerCounters(this.#registry, current);
     addServerMetrics(this.#registry, current);
+    // A server keeps its protocol: only a comet server has these.
+    if (stats.push !== null) addPushMetrics(this.#registry, () => this.#stats.push ?? {});
     // The library's own histogram cannot take buckets that were counted elsewhere; what it does
     // take is anything with a name and get(), which its types do not say.
     this.#registry.registerMetric({

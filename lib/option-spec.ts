@@ -18,6 +18,8 @@ export interface OptionSpec {
   readonly default?: boolean | number | string | readonly string[];
   /** Only the command line has it, createServer() has not. */
   readonly isCommandLineOnly?: boolean;
+  /** Never on the command line, which everybody on the machine can read. */
+  readonly isSecret?: boolean;
   /** May change while the server runs (SIGHUP). */
   readonly reloadable?: boolean;
   readonly help: string;

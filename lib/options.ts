@@ -125,6 +125,6 @@ export function parseOption(spec: OptionSpec, label: string, raw: unknown): Opti
       throw invalid(label, raw, `one of ${(spec.choices ?? []).join(', ')}`);
     case 'text':
       if (typeof raw === 'string' && raw !== '' && !raw.includes('\0')) return raw;
-      throw invalid(label, raw, 'a text');
+      throw invalid(label, spec.isSecret === true ? '…' : raw, 'a text');
   }
 }

@@ -35,6 +35,30 @@ export interface PublishOptions {
   readonly binary?: boolean | undefined;
 }
 
+export interface ChannelInfo {
+  /** A name, or a pattern that somebody subscribed to. */
+  readonly channel: string;
+  readonly subscribers: number;
+  /** Messages in its history, and their bytes. */
+  readonly messages: number;
+  readonly bytes: number;
+}
+
+export interface ChannelQuery {
+  /** Only names that start so. */
+  readonly prefix?: string;
+  /** About so many; a page may have some more, or none while there are further ones. */
+  readonly limit?: number;
+  /** What came as `next` with the page before. */
+  readonly from?: number;
+}
+
+export interface ChannelPage {
+  readonly channels: readonly ChannelInfo[];
+  /** Where the next page starts; null after the last. */
+  readonly next: number | null;
+}
+
 /** What publish() answers. */
 export interface Receipt {
   /** The place of the message in the server's sequence, as clients see it. */

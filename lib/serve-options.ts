@@ -2,6 +2,8 @@
 import { COUNT_MAX, SECONDS_MAX, type OptionSpec } from './option-spec.js';
 
 const SERVE = ['serve'];
+/** Commands that show the token to the admin server. */
+const PUSHING = ['publish', 'channels', 'kick'];
 
 export const SERVE_OPTIONS = [
   {
@@ -306,6 +308,20 @@ export const SERVE_OPTIONS = [
     kind: 'flag',
     default: false,
     help: 'Comet: let WebSocket clients publish.',
+  },
+  {
+    name: 'admin-token',
+    commands: [...SERVE, ...PUSHING],
+    kind: 'text',
+    isSecret: true,
+    help: 'Comet: whoever has it may publish and kick over HTTP; environment or config file.',
+  },
+  {
+    name: 'admin-token-file',
+    commands: [...SERVE, ...PUSHING],
+    kind: 'text',
+    value: 'FILE',
+    help: 'Comet: file whose only line is the admin token.',
   },
   {
     name: 'ws-echo',

@@ -2,18 +2,17 @@
 import { EventEmitter } from 'node:events';
 
 import { Admin, type Readiness } from './admin.js';
-import {
+import type {
   Broker,
-  type ChannelPage,
-  type ChannelQuery,
-  type ClientMessage,
-  type PublishOptions,
-  type Receipt,
+  ChannelPage,
+  ChannelQuery,
+  ClientMessage,
+  PublishOptions,
+  Receipt,
 } from './broker.js';
 import { planCapacity, readMachineLimits, type Capacity } from './capacity.js';
 import { defaultsOf } from './config.js';
 import { criticalFindings } from './doctor.js';
-import { CometFlag } from './comet.js';
 import { MegacometError } from './errors.js';
 import { becomeUser, identityOf } from './identity.js';
 import { hasIpv6, procReader, sysctl } from './kernel.js';
@@ -23,6 +22,7 @@ import { silentLogger, type Logger } from './logger.js';
 import { Manager, type StreamSharer, type WorkerEvent } from './manager.js';
 import { addon, type Segment } from './native.js';
 import { keyOf, libraryOptions, parseOption, unknownOption } from './options.js';
+import { Push } from './push.js';
 import type { Health } from './service.js';
 import { checkRuntime } from './spawn.js';
 import { collectStats, WorkerMemory, type Stats } from './stats.js';
@@ -84,6 +84,10 @@ export interface ServerOptions {
   origin?: readonly string[];
   /** Comet: whether WebSocket clients may publish; default false. */
   clientPublish?: boolean;
+  /** Comet: whoever has it may publish and kick over HTTP on the admin server; default: nobody. */
+  adminToken?: string;
+  /** Comet: file whose only line is that token. */
+  adminTokenFile?: string;
   /** Comet: whether to serve `/ws-echo`; default false. */
   wsEcho?: boolean;
   /** User that the workers run as, when this process is root. */
@@ -112,7 +116,8 @@ export interface ServerEvents {
 }
 
 /** Options that may be left open. */
-type Unset = 'adminPort' | 'listen' | 'maxConnections' | 'origin' | 'user';
+type Unset =
+  'adminPort' | 'adminToken' | 'adminTokenFile' | 'listen' | 'maxConnections' | 'origin' | 'user';
 
 type Filled = Required<Omit<ServerOptions, Unset | 'logger'>> & Pick<ServerOptions, Unset>;
 
@@ -166,7 +171,7 @@ export class Server extends EventEmitter<ServerEvents> {
   #addresses: ListeningAddress[] = [];
   #segment: Segment | undefined;
   #manager: Manager | undefined;
-  #broker: Broker | undefined;
+  #push: Push | undefined;
   #admin: Admin | undefined;
   #adminPort: number | null = null;
   #startedAtMs = 0;
@@ -241,8 +246,12 @@ export class Server extends EventEmitter<ServerEvents> {
     const inherited = this.#addresses.map(({ address }) => address);
     this.#warnOfLimits(capacity, [...inherited, ...addresses]);
     await this.#bind(addresses, capacity.workers);
+    const sharing = this.#openPush(capacity.workers);
     if (options.adminPort !== undefined) {
-      this.#admin = new Admin({ stats: () => this.stats(), readiness: () => this.readiness() });
+      this.#admin = new Admin(
+        { stats: () => this.stats(), readiness: () => this.readiness() },
+        this.#push?.api,
+      );
       this.#adminPort = await this.#admin.listen(options.adminHost, options.adminPort);
       this.#checkStarting();
     }
@@ -258,7 +267,7 @@ export class Server extends EventEmitter<ServerEvents> {
         backlog: options.backlog,
         heartbeatLimitMs: options.heartbeatLimit * 1000,
         ...(this.#host.dropsOwnIdentity ? {} : identity),
-        ...this.#openBroker(capacity.workers),
+        ...sharing,
       },
       this.#limits(capacity),
       this.#addresses,
@@ -276,23 +285,16 @@ export class Server extends EventEmitter<ServerEvents> {
   }
 
   /** What a comet server has besides: order, history, and who subscribes where. */
-  #openBroker(slots: number): { sharer?: StreamSharer } {
-    const options = this.#options;
-    if (options.protocol !== 'comet') return {};
-    const { historyCount: count, historyAge, historyBytes, messageBytes } = options;
-    const broker = new Broker({
-      slots,
-      messageBytesMax: messageBytes,
-      history: count === 0 ? false : { count, bytes: historyBytes, ageMs: historyAge * 1000 },
-      historyBytesMax: historyBytes,
+  #openPush(slots: number): { sharer?: StreamSharer } {
+    if (this.#options.protocol !== 'comet') return {};
+    const push = new Push(slots, this.#options, {
+      onMessage: (message) => this.emit('message', message),
+      onOverflow: (slot) => {
+        this.#manager?.replace(slot, 'worker does not read its orders; replaced');
+      },
     });
-    broker.on('overflow', (slot) => {
-      this.#manager?.replace(slot, 'worker does not read its orders; replaced');
-    });
-    broker.on('message', (message) => this.emit('message', message));
-    broker.start();
-    this.#broker = broker;
-    return { sharer: shareStreams(broker, options) };
+    this.#push = push;
+    return { sharer: push.sharer };
   }
 
   /** Takes over the sockets of systemd, so that a wrong one ends the start before anything else. */
@@ -435,6 +437,7 @@ export class Server extends EventEmitter<ServerEvents> {
       manager.segmentReader,
       this.#memory,
       procReader,
+      this.#push === undefined ? null : { ...this.#push.counters },
     );
   }
 
@@ -501,8 +504,8 @@ export class Server extends EventEmitter<ServerEvents> {
   }
 
   #comet(): Broker {
-    if (this.#broker === undefined || this.#manager === undefined) throw notRunning();
-    return this.#broker;
+    if (this.#push === undefined || this.#manager === undefined) throw notRunning();
+    return this.#push.broker;
   }
 
   /**
@@ -532,46 +535,11 @@ export class Server extends EventEmitter<ServerEvents> {
   }
 
   async #release(): Promise<void> {
-    this.#broker?.close();
+    this.#push?.close();
     await this.#admin?.close();
     for (const address of this.#addresses) address.close();
     this.#segment?.close();
   }
-}
-
-/** The broker's place on the workers' control streams. */
-function shareStreams(broker: Broker, options: Filled): StreamSharer {
-  const flags =
-    (options.wsEcho ? CometFlag.wsEcho : 0) |
-    (options.clientPublish ? CometFlag.clientsPublish : 0);
-  return {
-    rules: {
-      epoch: broker.epoch,
-      heartbeatS: options.heartbeat,
-      pollTimeoutS: options.pollTimeout,
-      handshakeTimeoutS: options.handshakeTimeout,
-      writeTimeoutS: options.writeTimeout,
-      lingerS: Math.max(options.linger, options.pollTimeout),
-      retryMs: options.retry,
-      messageBytesMax: options.messageBytes,
-      outboxBytesMax: Math.max(options.outboxBytes, options.messageBytes),
-      channelsPerConnectionMax: options.channelsPerConnection,
-      flags,
-      origins: options.origin ?? [],
-    },
-    attach: (stream) => {
-      broker.attach(stream);
-    },
-    workerGone: (slot) => {
-      broker.workerGone(slot);
-    },
-    drained: () => {
-      broker.drained();
-    },
-    onFrame: (slot, frame) => {
-      broker.onFrame(slot, frame);
-    },
-  };
 }
 
 function notRunning(): MegacometError {

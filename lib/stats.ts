@@ -48,6 +48,8 @@ export interface Stats {
   readonly limits: readonly Headroom[];
   /** Figures of the kernel; null where it does not show one here. */
   readonly kernel: Readonly<Record<string, Figure>>;
+  /** Figures of publishing, history and subscriptions; null unless the protocol is comet. */
+  readonly push: Readonly<Record<string, number>> | null;
   readonly memory: {
     /** Private memory of all workers. */
     readonly privateBytes: number;
@@ -221,6 +223,7 @@ export function collectStats(
   segment: SegmentReader,
   memory: WorkerMemory,
   read: Reader,
+  push: Readonly<Record<string, number>> | null = null,
 ): Stats {
   segment.refresh();
   const pids = slots.map((view) => view.pid).filter((pid) => pid !== null);
@@ -239,6 +242,7 @@ export function collectStats(
     workers: slots.map((view) => workerStats(view, segment, memory)),
     limits: readHeadrooms(read, connections, facts.maxConnections),
     kernel: kernelStats(read),
+    push,
     memory: {
       privateBytes: now,
       managerPrivateBytes: readPrivateBytes(read, process.pid),

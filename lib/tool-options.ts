@@ -2,6 +2,10 @@
 import { COUNT_MAX, SECONDS_MAX, type OptionSpec } from './option-spec.js';
 
 const STATUS = ['status'];
+const PUBLISH = ['publish'];
+const SUBSCRIBE = ['subscribe'];
+const CHANNELS = ['channels'];
+const KICK = ['kick'];
 const BENCH = ['bench'];
 const DOCTOR = ['doctor'];
 const PLAN = ['plan'];
@@ -10,7 +14,7 @@ const INSTALL = ['install-service'];
 export const TOOL_OPTIONS = [
   {
     name: 'admin',
-    commands: STATUS,
+    commands: [...STATUS, ...PUBLISH, ...CHANNELS, ...KICK],
     kind: 'text',
     value: 'HOST:PORT',
     default: '127.0.0.1:9001',
@@ -27,6 +31,111 @@ export const TOOL_OPTIONS = [
     commands: STATUS,
     kind: 'flag',
     help: 'Draw the table again in place every second, with rates.',
+  },
+  {
+    name: 'event',
+    commands: PUBLISH,
+    kind: 'text',
+    value: 'NAME',
+    help: 'Name of the event, which an EventSource listens for.',
+  },
+  {
+    name: 'id',
+    commands: PUBLISH,
+    kind: 'text',
+    value: 'ID',
+    help: 'Id of the message, for whoever reads it.',
+  },
+  {
+    name: 'ttl',
+    commands: PUBLISH,
+    kind: 'seconds',
+    value: 'S',
+    min: 0.001,
+    max: 2_592_000,
+    help: 'Seconds that the message is kept for clients that come back; by default as serve says.',
+  },
+  {
+    name: 'spread',
+    commands: PUBLISH,
+    kind: 'seconds',
+    value: 'S',
+    min: 0,
+    max: 3600,
+    help: 'Seconds over which the subscribers get it, evenly; by default at once.',
+  },
+  {
+    name: 'policy',
+    commands: PUBLISH,
+    kind: 'choice',
+    choices: ['disconnect', 'dropOldest', 'latestOnly'],
+    help: 'What happens to a subscriber whose outbox is full.',
+  },
+  {
+    name: 'idempotency-key',
+    commands: PUBLISH,
+    kind: 'text',
+    value: 'KEY',
+    help: 'Publishes with the same key count once, for some minutes.',
+  },
+  {
+    name: 'lines',
+    commands: PUBLISH,
+    kind: 'flag',
+    help: 'Every line of standard input is a message, in one batch.',
+  },
+  {
+    name: 'since',
+    commands: SUBSCRIBE,
+    kind: 'text',
+    value: 'CURSOR',
+    help: 'Begin after this cursor instead of now.',
+  },
+  {
+    name: 'json',
+    commands: [...SUBSCRIBE, ...CHANNELS],
+    kind: 'flag',
+    help: 'Print JSON lines with all that is known.',
+  },
+  {
+    name: 'count',
+    commands: SUBSCRIBE,
+    kind: 'integer',
+    value: 'N',
+    min: 0,
+    max: COUNT_MAX,
+    default: 0,
+    help: 'Messages after which it ends; 0 goes on until a signal.',
+  },
+  {
+    name: 'silence',
+    commands: SUBSCRIBE,
+    kind: 'seconds',
+    value: 'S',
+    min: 1,
+    max: SECONDS_MAX,
+    default: 60,
+    help: 'Seconds without a heartbeat or message after which it connects again.',
+  },
+  {
+    name: 'prefix',
+    commands: CHANNELS,
+    kind: 'text',
+    value: 'TEXT',
+    help: 'Only channels whose name starts so.',
+  },
+  {
+    name: 'reason',
+    commands: KICK,
+    kind: 'text',
+    value: 'TEXT',
+    help: 'Told to the clients, where their transport can.',
+  },
+  {
+    name: 'all',
+    commands: KICK,
+    kind: 'flag',
+    help: 'Close every connection, instead of those of a channel.',
   },
   {
     name: 'target',

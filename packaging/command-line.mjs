@@ -30,11 +30,13 @@ export async function readCommandLine() {
     .map(([, name, description]) => ({
       name,
       description: description.replace(/\s+/g, ' '),
-      options: optionsOf(name).map((spec) => ({
-        ...spec,
-        environment: environmentNameOf(spec.name),
-        completion: valueOf(spec),
-      })),
+      options: optionsOf(name)
+        .filter((spec) => !spec.isSecret)
+        .map((spec) => ({
+          ...spec,
+          environment: environmentNameOf(spec.name),
+          completion: valueOf(spec),
+        })),
     }));
   return { version: PACKAGE.version, description: PACKAGE.description, commands };
 }

@@ -28,7 +28,7 @@ function rows(text: string): string[][] {
 }
 
 void t.test('every metric has its advice, and no other is named', async (t) => {
-  const server = await TestServer.start(t);
+  const server = await TestServer.start(t, { args: ['--protocol', 'comet'] });
   const text = await (await server.get('/metrics')).text();
   await server.stop();
   const names = [...text.matchAll(/^# TYPE (\S+)/gm)].map(([, name = '']) => name);

@@ -1,0 +1,117 @@
+// The push half of a comet server: broker, orders of workers, publishing over HTTP. Level 5.
+import { Broker, type BrokerCounters, type ClientMessage } from './broker.js';
+import { CometFlag } from './comet.js';
+import type { StreamSharer } from './manager.js';
+import { PublishApi, type PublishApiCounters } from './publish-api.js';
+import { tokenOf } from './token.js';
+
+/** Those options of a server that say how it pushes; see ServerOptions for their meaning. */
+export interface PushOptions {
+  readonly heartbeat: number;
+  readonly pollTimeout: number;
+  readonly handshakeTimeout: number;
+  readonly writeTimeout: number;
+  readonly linger: number;
+  readonly retry: number;
+  readonly messageBytes: number;
+  readonly outboxBytes: number;
+  readonly channelsPerConnection: number;
+  readonly historyCount: number;
+  readonly historyAge: number;
+  readonly historyBytes: number;
+  readonly origin?: readonly string[] | undefined;
+  readonly clientPublish: boolean;
+  readonly wsEcho: boolean;
+  readonly adminToken?: string | undefined;
+  readonly adminTokenFile?: string | undefined;
+}
+
+export interface PushEvents {
+  /** A client published. */
+  onMessage(message: ClientMessage): void;
+  /** A worker cannot follow, and has to be replaced. */
+  onOverflow(slot: number): void;
+}
+
+/** Totals of the broker and of publishing over HTTP. */
+export type PushCounters = BrokerCounters & { readonly [K in HttpCounter]: number };
+
+type HttpCounter = `http${Capitalize<keyof PublishApiCounters>}`;
+
+export class Push {
+  readonly broker: Broker;
+  readonly api: PublishApi;
+  /** The broker's place on the workers' control streams. */
+  readonly sharer: StreamSharer;
+
+  /** @throws MegacometError `ERR_OPTION_INVALID` for a token that is none. */
+  constructor(slots: number, options: PushOptions, events: PushEvents) {
+    const { historyCount: count, historyAge, historyBytes, messageBytes } = options;
+    const token = tokenOf(options);
+    this.broker = new Broker({
+      slots,
+      messageBytesMax: messageBytes,
+      history: count === 0 ? false : { count, bytes: historyBytes, ageMs: historyAge * 1000 },
+      historyBytesMax: historyBytes,
+    });
+    this.broker.on('overflow', (slot) => {
+      events.onOverflow(slot);
+    });
+    this.broker.on('message', (message) => {
+      events.onMessage(message);
+    });
+    this.broker.start();
+    this.api = new PublishApi(this.broker, { token, messageBytesMax: messageBytes });
+    this.sharer = shareStreams(this.broker, options);
+  }
+
+  get counters(): PushCounters {
+    const http = this.api.counters;
+    return {
+      ...this.broker.counters,
+      httpRequestsTotal: http.requestsTotal,
+      httpUnauthorizedTotal: http.unauthorizedTotal,
+      httpMessagesTotal: http.messagesTotal,
+      httpRefusedTotal: http.refusedTotal,
+    };
+  }
+
+  close(): void {
+    this.broker.close();
+  }
+}
+
+/** The broker's place on the workers' control streams. */
+function shareStreams(broker: Broker, options: PushOptions): StreamSharer {
+  const flags =
+    (options.wsEcho ? CometFlag.wsEcho : 0) |
+    (options.clientPublish ? CometFlag.clientsPublish : 0);
+  return {
+    rules: {
+      epoch: broker.epoch,
+      heartbeatS: options.heartbeat,
+      pollTimeoutS: options.pollTimeout,
+      handshakeTimeoutS: options.handshakeTimeout,
+      writeTimeoutS: options.writeTimeout,
+      lingerS: Math.max(options.linger, options.pollTimeout),
+      retryMs: options.retry,
+      messageBytesMax: options.messageBytes,
+      outboxBytesMax: Math.max(options.outboxBytes, options.messageBytes),
+      channelsPerConnectionMax: options.channelsPerConnection,
+      flags,
+      origins: options.origin ?? [],
+    },
+    attach: (stream) => {
+      broker.attach(stream);
+    },
+    workerGone: (slot) => {
+      broker.workerGone(slot);
+    },
+    drained: () => {
+      broker.drained();
+    },
+    onFrame: (slot, frame) => {
+      broker.onFrame(slot, frame);
+    },
+  };
+}
