@@ -19,6 +19,15 @@ function valueOf(spec) {
   return { kind: spec.name === 'user' ? 'users' : 'free', words: [] };
 }
 
+/** Without what can stand in no command line. */
+export function withoutSecrets(commandLine) {
+  const commands = commandLine.commands.map(({ options, ...command }) => ({
+    ...command,
+    options: options.filter(({ isSecret }) => !isSecret),
+  }));
+  return { ...commandLine, commands };
+}
+
 /** Reads the compiled program: run `npm run build` first. */
 export async function readCommandLine() {
   const { environmentNameOf, optionsOf } = await import('../dist/lib/options.js');
@@ -30,13 +39,11 @@ export async function readCommandLine() {
     .map(([, name, description]) => ({
       name,
       description: description.replace(/\s+/g, ' '),
-      options: optionsOf(name)
-        .filter((spec) => !spec.isSecret)
-        .map((spec) => ({
-          ...spec,
-          environment: environmentNameOf(spec.name),
-          completion: valueOf(spec),
-        })),
+      options: optionsOf(name).map((spec) => ({
+        ...spec,
+        environment: environmentNameOf(spec.name),
+        completion: valueOf(spec),
+      })),
     }));
   return { version: PACKAGE.version, description: PACKAGE.description, commands };
 }

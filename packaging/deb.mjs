@@ -17,7 +17,7 @@ import { dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { gzipSync } from 'node:zlib';
 
-import { readCommandLine } from './command-line.mjs';
+import { readCommandLine, withoutSecrets } from './command-line.mjs';
 import { COMPLETIONS } from './completions.mjs';
 import { manPage } from './man.mjs';
 import { main, PACKAGE, PackagingError, ROOT, run, TARGETS } from './tools.mjs';
@@ -104,10 +104,11 @@ function addNode(stage, arch) {
 async function addDocuments(stage, arch) {
   const share = join(stage, 'usr/share');
   const commandLine = await readCommandLine();
+  const typed = withoutSecrets(commandLine);
   write(join(share, `man/man1/${NAME}.1.gz`), gzip(manPage(commandLine)));
-  write(join(share, `bash-completion/completions/${NAME}`), COMPLETIONS.bash(commandLine));
-  write(join(share, `zsh/vendor-completions/_${NAME}`), COMPLETIONS.zsh(commandLine));
-  write(join(share, `fish/vendor_completions.d/${NAME}.fish`), COMPLETIONS.fish(commandLine));
+  write(join(share, `bash-completion/completions/${NAME}`), COMPLETIONS.bash(typed));
+  write(join(share, `zsh/vendor-completions/_${NAME}`), COMPLETIONS.zsh(typed));
+  write(join(share, `fish/vendor_completions.d/${NAME}.fish`), COMPLETIONS.fish(typed));
   const changes = readFileSync(join(ROOT, 'CHANGELOG.md'));
   write(join(share, `doc/${NAME}/changelog.gz`), gzip(changes));
   const licence =

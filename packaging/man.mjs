@@ -23,6 +23,8 @@ function optionEntry(spec) {
   const choices = spec.choices ? ` One of: ${plain(spec.choices.join(', '))}.` : '';
   const reload = spec.reloadable ? ' Read again on SIGHUP.' : '';
   const text = `${plain(spec.help)}${choices}${defaultOf(spec)}${reload}`;
+  // Not a flag: everybody on the machine could read it.
+  if (spec.isSecret) return `.TP\n\\fB${plain(spec.environment)}\\fR\n${text}`;
   return `.TP\n\\fB${plain(`--${spec.name}`)}\\fR${value}\n${text}\n[${plain(spec.environment)}]`;
 }
 
