@@ -13,17 +13,18 @@ import {
 import { planCapacity, readMachineLimits, type Capacity } from './capacity.js';
 import { defaultsOf } from './config.js';
 import { criticalFindings } from './doctor.js';
-import { CometFlag } from './comet.js';
 import { MegacometError } from './errors.js';
 import { becomeUser, identityOf } from './identity.js';
-import { hasIpv6, procReader, sysctl } from './kernel.js';
+import { openIngest, type Ingest } from './ingest.js';
+import { procReader, sysctl } from './kernel.js';
 import { LimitWatch, LOOK_INTERVAL_MS } from './limit-watch.js';
-import { formatAddress, ListeningAddress, parseAddress, type Address } from './listening.js';
+import { addressesOf, formatAddress, ListeningAddress, type Address } from './listening.js';
 import { silentLogger, type Logger } from './logger.js';
 import { Manager, type StreamSharer, type WorkerEvent } from './manager.js';
 import { addon, type Segment } from './native.js';
 import { keyOf, libraryOptions, parseOption, unknownOption } from './options.js';
 import type { Health } from './service.js';
+import { shareStreams } from './share-streams.js';
 import { checkRuntime } from './spawn.js';
 import { collectStats, WorkerMemory, type Stats } from './stats.js';
 import type { InheritedSocket } from './systemd.js';
@@ -32,8 +33,8 @@ import type { InheritedSocket } from './systemd.js';
 export interface ServerOptions {
   /** Numeric address; default `::`, which takes IPv4 peers too. */
   host?: string;
-  /** Default 8000; 0 lets the kernel choose. */
-  port?: number;
+  /** One, or a range such as `8000-8007`; default 8000, 0 lets the kernel choose. */
+  port?: number | string;
   /** `HOST:PORT`, `[V6]:PORT` or `unix:PATH`, instead of host and port. */
   listen?: readonly string[];
   /** Worker processes, 1 to 512; default `auto`: one per core, more if descriptors need it. */
@@ -80,6 +81,10 @@ export interface ServerOptions {
   historyAge?: number;
   /** Comet: memory for the messages of all channels, in bytes; default 128 MiB. */
   historyBytes?: number;
+  /** Comet: seconds that a message waits for a client that polls `/ID.js`; default 60. */
+  mailboxTime?: number;
+  /** Comet: `HOST:PORT` that takes messages for `/ID.js` over plain TCP; default: none. */
+  ingest?: string;
   /** Comet: origins whose pages may read and open WebSockets; `*` is all. */
   origin?: readonly string[];
   /** Comet: whether WebSocket clients may publish; default false. */
@@ -112,7 +117,7 @@ export interface ServerEvents {
 }
 
 /** Options that may be left open. */
-type Unset = 'adminPort' | 'listen' | 'maxConnections' | 'origin' | 'user';
+type Unset = 'adminPort' | 'ingest' | 'listen' | 'maxConnections' | 'origin' | 'user';
 
 type Filled = Required<Omit<ServerOptions, Unset | 'logger'>> & Pick<ServerOptions, Unset>;
 
@@ -129,19 +134,6 @@ function fill(options: ServerOptions): Filled {
   // Without a port the library has no admin server; the command line always gives one.
   const withDefault = specs.filter((spec) => spec.name !== 'admin-port');
   return { ...defaultsOf(withDefault), ...given } as unknown as Filled;
-}
-
-function addressesOf(options: Filled, log: Logger): Address[] {
-  if (options.listen !== undefined) {
-    return options.listen.map((text) => parseAddress('listen', text));
-  }
-  let { host } = options;
-  if (host === '::' && !hasIpv6(procReader)) {
-    host = '0.0.0.0';
-    log.warn({}, 'this kernel has no IPv6; listening on 0.0.0.0 instead of ::');
-  }
-  const text = host.includes(':') ? `[${host}]:${options.port}` : `${host}:${options.port}`;
-  return [parseAddress('host', text)];
 }
 
 /** What a command line brings along; a library in somebody else's program has none of it. */
@@ -169,6 +161,8 @@ export class Server extends EventEmitter<ServerEvents> {
   #broker: Broker | undefined;
   #admin: Admin | undefined;
   #adminPort: number | null = null;
+  #ingest: Ingest | undefined;
+  #ingestPort: number | null = null;
   #startedAtMs = 0;
   #limitTimer: NodeJS.Timeout | undefined;
   #closing: Promise<CloseReport> | undefined;
@@ -193,6 +187,11 @@ export class Server extends EventEmitter<ServerEvents> {
   /** Port of the admin server, null without one. */
   get adminPort(): number | null {
     return this.#adminPort;
+  }
+
+  /** Port that takes messages of applications, null without one. */
+  get ingestPort(): number | null {
+    return this.#ingestPort;
   }
 
   /**
@@ -246,6 +245,13 @@ export class Server extends EventEmitter<ServerEvents> {
       this.#adminPort = await this.#admin.listen(options.adminHost, options.adminPort);
       this.#checkStarting();
     }
+    if (options.ingest !== undefined && options.protocol === 'comet') {
+      const inboxes = { deliver: this.deliver.bind(this) };
+      const limits = { messageBytesMax: options.messageBytes };
+      const opened = await openIngest(options.ingest, inboxes, limits, this.#log);
+      ({ ingest: this.#ingest, port: this.#ingestPort } = opened);
+      this.#checkStarting();
+    }
     // Nothing is read before: Admin.listen() resolves in the turn of the loop in which it bound.
     if (identity !== undefined && this.#host.dropsOwnIdentity) becomeUser(identity);
     this.#segment = new addon.Segment(capacity.workers);
@@ -285,6 +291,7 @@ export class Server extends EventEmitter<ServerEvents> {
       messageBytesMax: messageBytes,
       history: count === 0 ? false : { count, bytes: historyBytes, ageMs: historyAge * 1000 },
       historyBytesMax: historyBytes,
+      mailboxTimeMs: options.mailboxTime * 1000,
     });
     broker.on('overflow', (slot) => {
       this.#manager?.replace(slot, 'worker does not read its orders; replaced');
@@ -430,6 +437,8 @@ export class Server extends EventEmitter<ServerEvents> {
         listen: this.addresses,
         maxConnections: this.#capacity.maxConnections,
         isDraining: manager.isStopping,
+        mailboxes: this.#broker?.mailboxes.counters ?? null,
+        ingest: this.#ingest?.counters ?? null,
       },
       manager.registry.slots,
       manager.segmentReader,
@@ -485,6 +494,17 @@ export class Server extends EventEmitter<ServerEvents> {
     });
   }
 
+  /**
+   * Comet: puts a message into the mailbox of a client that polls `/ID.js`. It waits there for
+   * `mailboxTime`, and leaves when it was written whole.
+   *
+   * @throws MegacometError `ERR_CHANNEL`, `ERR_MESSAGE`, `ERR_MESSAGE_SIZE`, `ERR_BUSY`,
+   *   `ERR_NOT_RUNNING`.
+   */
+  deliver(clientId: string, data: Uint8Array | string): void {
+    this.#comet().mailboxes.deliver(clientId, data);
+  }
+
   /** Comet: channels with subscribers or history, some at a time. @throws `ERR_NOT_RUNNING`. */
   channels(query?: ChannelQuery): ChannelPage {
     return this.#comet().channels(query);
@@ -524,7 +544,10 @@ export class Server extends EventEmitter<ServerEvents> {
   async #close(drainMs: number): Promise<CloseReport> {
     this.#phase = 'closing';
     clearInterval(this.#limitTimer);
+    // At once: what came later would wait in a server that ends.
+    const ingestClosed = this.#ingest?.close();
     const killed = (await this.#manager?.drain(drainMs)) ?? [];
+    await ingestClosed;
     this.#manager = undefined;
     await this.#release();
     this.#phase = 'closed';
@@ -533,45 +556,11 @@ export class Server extends EventEmitter<ServerEvents> {
 
   async #release(): Promise<void> {
     this.#broker?.close();
+    await this.#ingest?.close();
     await this.#admin?.close();
     for (const address of this.#addresses) address.close();
     this.#segment?.close();
   }
-}
-
-/** The broker's place on the workers' control streams. */
-function shareStreams(broker: Broker, options: Filled): StreamSharer {
-  const flags =
-    (options.wsEcho ? CometFlag.wsEcho : 0) |
-    (options.clientPublish ? CometFlag.clientsPublish : 0);
-  return {
-    rules: {
-      epoch: broker.epoch,
-      heartbeatS: options.heartbeat,
-      pollTimeoutS: options.pollTimeout,
-      handshakeTimeoutS: options.handshakeTimeout,
-      writeTimeoutS: options.writeTimeout,
-      lingerS: Math.max(options.linger, options.pollTimeout),
-      retryMs: options.retry,
-      messageBytesMax: options.messageBytes,
-      outboxBytesMax: Math.max(options.outboxBytes, options.messageBytes),
-      channelsPerConnectionMax: options.channelsPerConnection,
-      flags,
-      origins: options.origin ?? [],
-    },
-    attach: (stream) => {
-      broker.attach(stream);
-    },
-    workerGone: (slot) => {
-      broker.workerGone(slot);
-    },
-    drained: () => {
-      broker.drained();
-    },
-    onFrame: (slot, frame) => {
-      broker.onFrame(slot, frame);
-    },
-  };
 }
 
 function notRunning(): MegacometError {
