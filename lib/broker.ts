@@ -22,6 +22,7 @@ import { History } from './history.js';
 import type { HistoryCounters, HistoryEngine, Question } from './history-engine.js';
 import { Idempotency } from './idempotency.js';
 import { Interest, type Match } from './interest.js';
+import { Mailboxes } from './mailboxes.js';
 import { NameHasher } from './name-hash.js';
 import { Outgoing, type WorkerPort } from './outgoing.js';
 import {
@@ -55,6 +56,8 @@ export interface BrokerOptions {
   readonly history?: HistoryLimits | false;
   /** Memory for the messages of all channels. */
   readonly historyBytesMax?: number;
+  /** Milliseconds that a message waits in a client's mailbox. */
+  readonly mailboxTimeMs?: number;
 }
 
 /** What a test, or another engine, puts in the place of the real thing. */
@@ -151,6 +154,8 @@ function count(): Omit<Record<keyof BrokerCounters, number>, keyof HistoryCounte
 
 export class Broker extends EventEmitter<BrokerEvents> {
   readonly epoch: bigint;
+  /** Messages for the ancestor's clients, apart from channels and their history. */
+  readonly mailboxes: Mailboxes;
   readonly #messageBytesMax: number;
   readonly #limits: HistoryLimits | null;
   readonly #completeLimits: HistoryLimits;
@@ -196,6 +201,14 @@ export class Broker extends EventEmitter<BrokerEvents> {
     this.#outgoing = new Outgoing((slot) => {
       this.#giveUp(slot);
     });
+    const lines = {
+      hasRoom: (slot: number): boolean => this.#hasRoom(slot),
+      send: (slot: number, frame: Buffer): void => {
+        this.#send(frame, [slot]);
+      },
+    };
+    const { messageBytesMax, mailboxTimeMs: timeMs } = options;
+    this.mailboxes = new Mailboxes(lines, this.#now, { messageBytesMax, timeMs });
   }
 
   /** Begins to look after what grows old. Holds no process back from ending. */
@@ -239,11 +252,12 @@ export class Broker extends EventEmitter<BrokerEvents> {
     this.#interest.drop(slot);
     this.#questions.drop(slot);
     this.#outgoing.detach(slot);
+    this.mailboxes.workerGone(slot);
   }
 
   /** A worker has taken all that waited for it. Pages go on at once instead of within 250 ms. */
   drained(): void {
-    if (this.#questions.isBlocked) this.#beginTurn();
+    if (this.#questions.isBlocked || this.mailboxes.isBlocked) this.#beginTurn();
   }
 
   /** Takes what a worker says; frames that are not the broker's are none of its business. */
@@ -260,7 +274,7 @@ export class Broker extends EventEmitter<BrokerEvents> {
         this.#onMessage(slot, frame.fields);
         return;
       default:
-        return;
+        this.mailboxes.onFrame(slot, frame);
     }
   }
 
@@ -269,6 +283,7 @@ export class Broker extends EventEmitter<BrokerEvents> {
     this.#nowMs = this.#now();
     this.#engine.sweep();
     this.#keys.sweep(this.#nowMs);
+    this.mailboxes.sweep();
     this.drained();
   }
 
@@ -420,7 +435,15 @@ export class Broker extends EventEmitter<BrokerEvents> {
     if (Buffer.byteLength(reason) > REASON_BYTES_MAX) {
       throw new MegacometError('ERR_MESSAGE', `a reason takes at most ${REASON_BYTES_MAX} bytes`);
     }
-    const frame = encodeFrame('Kick', { channel, reason });
+    this.#send(encodeFrame('Kick', { channel, reason }), slots);
+  }
+
+  /** Whether a worker can take more of what could as well be sent later. */
+  #hasRoom(slot: number): boolean {
+    return this.#outgoing.queuedBytes(slot) < PAGES_WAITING_BYTES;
+  }
+
+  #send(frame: Buffer, slots: readonly number[]): void {
     const start = this.#outgoing.room(frame.length);
     frame.copy(this.#outgoing.chunk, start);
     this.#outgoing.keep(start + frame.length);
@@ -464,9 +487,10 @@ export class Broker extends EventEmitter<BrokerEvents> {
     this.#isScheduled = false;
     this.#nowMs = this.#now();
     this.#questions.unblock();
+    this.mailboxes.retry();
     const hasMore = this.#questions.answer(
       PAGES_PER_TURN,
-      (slot) => this.#outgoing.queuedBytes(slot) < PAGES_WAITING_BYTES,
+      (slot) => this.#hasRoom(slot),
       (slot, ask) => {
         this.#answer(slot, ask);
       },

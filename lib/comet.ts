@@ -81,6 +81,9 @@ export const HISTORY_DEFAULT: HistoryLimits = { count: 100, bytes: 256 * 1024, a
 /** Memory for the messages of all channels, unless an option says otherwise. */
 export const HISTORY_BYTES_DEFAULT = 128 * 1024 * 1024;
 
+/** How long a message waits in a client's mailbox: a page that is loaded anew is back by then. */
+export const MAILBOX_TIME_MS_DEFAULT = 60_000;
+
 /** A place in the server's one sequence of messages. */
 export interface Cursor {
   /** Names one life of the manager. */
@@ -174,11 +177,34 @@ function shown(text: string): string {
   return quoted.replace(/\p{Cc}/gu, '?');
 }
 
-/**
- * The channel of a client of the ancestor's kind, which has an id instead of a channel.
- *
- * A client id and a channel of the same name are one.
- */
-export function privateChannelOf(clientId: string): string {
-  return clientId;
+/** Figures of the mailboxes. Totals since the start. */
+export interface MailboxCounters {
+  /** Clients that poll or have messages. */
+  readonly mailboxes: number;
+  /** Polls that wait, those that are being answered included. */
+  readonly polls: number;
+  /** Messages that wait, those that are being written included, and their bytes. */
+  readonly messages: number;
+  readonly bytes: number;
+  readonly deliveredTotal: number;
+  /** Messages that were written whole. */
+  readonly takenTotal: number;
+  /** Messages that came back, since their poll ended before they were written whole. */
+  readonly returnedTotal: number;
+  /** Messages that nobody fetched in time. */
+  readonly expiredTotal: number;
+  /** Messages dropped since a mailbox, or all of them together, were full. */
+  readonly droppedTotal: number;
+}
+
+/** Figures of `--ingest`. Totals since the start. */
+export interface IngestCounters {
+  /** Applications connected now. */
+  readonly connections: number;
+  readonly announcedTotal: number;
+  readonly messagesTotal: number;
+  /** Messages that no mailbox took, such as those for an id that can be none. */
+  readonly refusedTotal: number;
+  /** Connections closed for what they sent. */
+  readonly faultsTotal: number;
 }

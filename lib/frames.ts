@@ -47,6 +47,7 @@ export interface Frames {
   };
   Page: { fd: number; generation: number; flags: number; head: bigint; messages: Buffer };
   Kick: { channel: string; reason: string };
+  Give: { fd: number; generation: number; data: Buffer };
   Ready: { version: string; layout: bigint; descriptors: number; connectionsMax: number };
   Log: { level: number; message: string; error: number; suppressed: number };
   Crowded: { connections: number };
@@ -61,6 +62,9 @@ export interface Frames {
     bytesMax: number;
     channels: readonly string[];
   };
+  Take: { fd: number; generation: number; name: string };
+  Taken: { fd: number; generation: number };
+  Returned: { fd: number; generation: number };
   Message: { flags: number; channel: string; id: string; event: string; data: Buffer };
   Dial: {
     parent: number;

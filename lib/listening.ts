@@ -5,6 +5,8 @@ import { lstatSync, unlinkSync } from 'node:fs';
 import { getSystemErrorName } from 'node:util';
 
 import { MegacometError } from './errors.js';
+import { hasIpv6, procReader } from './kernel.js';
+import type { Logger } from './logger.js';
 import { addon } from './native.js';
 
 /** Where a server listens. */
@@ -42,6 +44,46 @@ export function parseAddress(label: string, text: string): Address {
     );
   }
   return { isUnix: false, host, port };
+}
+
+/** What the options say of where to listen. `port` is one, or a range such as `8000-8007`. */
+export interface Places {
+  readonly listen?: readonly string[];
+  readonly host: string;
+  readonly port: number | string;
+}
+
+/** The addresses that options name. @throws MegacometError `ERR_OPTION_INVALID`. */
+export function addressesOf(places: Places, log: Logger): Address[] {
+  if (places.listen !== undefined) {
+    return places.listen.map((text) => parseAddress('listen', text));
+  }
+  let { host } = places;
+  if (host === '::' && !hasIpv6(procReader)) {
+    host = '0.0.0.0';
+    log.warn({}, 'this kernel has no IPv6; listening on 0.0.0.0 instead of ::');
+  }
+  const [first = 0, last = first] = String(places.port).split('-').map(Number);
+  return Array.from({ length: last - first + 1 }, (_, index) =>
+    parseAddress('host', `${host.includes(':') ? `[${host}]` : host}:${first + index}`),
+  );
+}
+
+/** Addresses in one line, neighbouring ports of one host as a range: `[::]:8000-8007`. */
+export function formatAddresses(addresses: readonly string[]): string {
+  const ranges: { host: string; first: number; last: number }[] = [];
+  for (const text of addresses) {
+    const [, host = text, digits] = (/^(?!unix:)(.+):(\d+)$/.exec(text) ?? []) as string[];
+    const port = digits === undefined ? NaN : Number(digits);
+    const range = ranges.at(-1);
+    if (range?.host === host && range.last + 1 === port) range.last = port;
+    else ranges.push({ host, first: port, last: port });
+  }
+  const ports = (first: number, last: number): string =>
+    first === last ? `:${first}` : `:${first}-${last}`;
+  return ranges
+    .map(({ host, first, last }) => (Number.isNaN(first) ? host : host + ports(first, last)))
+    .join(', ');
 }
 
 export interface BindOptions {

@@ -252,6 +252,71 @@ function addServerMetrics(registry: Registry, stats: () => Stats): void {
   }
 }
 
+/** Figures of the manager's part of comet; 0 where the server speaks none. */
+const COMET_FIGURES: readonly (readonly [string, string, (stats: Stats) => number | undefined])[] =
+  [
+    ['mailboxes', 'Clients of /ID.js that poll or have messages.', (s) => s.mailboxes?.mailboxes],
+    ['mailbox_polls', 'Polls of /ID.js that wait for a message.', (s) => s.mailboxes?.polls],
+    ['mailbox_messages', 'Messages that wait for their client.', (s) => s.mailboxes?.messages],
+    ['mailbox_bytes', 'Memory of those messages.', (s) => s.mailboxes?.bytes],
+    [
+      'mailbox_delivered_total',
+      'Messages that applications delivered to mailboxes.',
+      (s) => s.mailboxes?.deliveredTotal,
+    ],
+    ['mailbox_taken_total', 'Messages written whole to a client.', (s) => s.mailboxes?.takenTotal],
+    [
+      'mailbox_returned_total',
+      'Messages that went back, since their poll ended before they were written whole.',
+      (s) => s.mailboxes?.returnedTotal,
+    ],
+    [
+      'mailbox_expired_total',
+      'Messages that no client fetched within --mailbox-time.',
+      (s) => s.mailboxes?.expiredTotal,
+    ],
+    [
+      'mailbox_dropped_total',
+      'Messages dropped since a mailbox, or all of them together, were full.',
+      (s) => s.mailboxes?.droppedTotal,
+    ],
+    ['ingest_connections', 'Applications connected to --ingest.', (s) => s.ingest?.connections],
+    [
+      'ingest_announced_total',
+      'Applications that announced themselves.',
+      (s) => s.ingest?.announcedTotal,
+    ],
+    ['ingest_messages_total', 'Messages taken from applications.', (s) => s.ingest?.messagesTotal],
+    [
+      'ingest_refused_total',
+      'Messages of applications that no mailbox took: look at their ids.',
+      (s) => s.ingest?.refusedTotal,
+    ],
+    [
+      'ingest_faults_total',
+      'Applications cut off for what they sent: it was not their protocol.',
+      (s) => s.ingest?.faultsTotal,
+    ],
+  ];
+
+function addCometFigures(registry: Registry, stats: () => Stats): void {
+  for (const [name, help, value] of COMET_FIGURES) {
+    if (!name.endsWith('_total')) {
+      addGauge(registry, name, help, () => value(stats()) ?? 0);
+      continue;
+    }
+    new Counter({
+      name: PREFIX + name,
+      help,
+      registers: [registry],
+      collect() {
+        this.reset();
+        this.inc(value(stats()) ?? 0);
+      },
+    });
+  }
+}
+
 /** Renders one set of stats after the other. */
 export class Metrics {
   readonly #registry = new Registry();
@@ -264,6 +329,7 @@ export class Metrics {
     addServerMetrics(this.#registry, current);
     // A server keeps its protocol: only a comet server has these.
     if (stats.push !== null) addPushMetrics(this.#registry, () => this.#stats.push ?? {});
+    addCometFigures(this.#registry, current);
     // The library's own histogram cannot take buckets that were counted elsewhere; what it does
     // take is anything with a name and get(), which its types do not say.
     this.#registry.registerMetric({

@@ -1,7 +1,7 @@
 // What an option is: the shape of a row in the tables, and the ranges that several share. Level 0.
 
-/** How a value is read. `seconds` and `rate` are numbers that may have a fraction. */
-export type OptionKind = 'choice' | 'flag' | 'integer' | 'list' | 'seconds' | 'text';
+/** How a value is read. `ports` are one or a range; `seconds` and `rate` may have a fraction. */
+export type OptionKind = 'choice' | 'flag' | 'integer' | 'list' | 'ports' | 'seconds' | 'text';
 
 export interface OptionSpec {
   /** Name on the command line, without the dashes. */
@@ -28,3 +28,5 @@ export interface OptionSpec {
 /** Deadlines are signed 16-bit ticks of a second: nine hours, see native/bounds.h. */
 export const SECONDS_MAX = 32_400;
 export const COUNT_MAX = 100_000_000;
+/** Ports of a range: each costs every worker a descriptor. As kListenersMax in native/bounds.h. */
+export const PORTS_MAX = 64;

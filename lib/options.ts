@@ -1,7 +1,7 @@
 // Every option once, and how its text is parsed; the messages for mistakes. Level 2.
 // The command line, the environment, the config file and the library all read these tables.
 import { MegacometError } from './errors.js';
-import { COUNT_MAX, type OptionSpec } from './option-spec.js';
+import { COUNT_MAX, PORTS_MAX, type OptionSpec } from './option-spec.js';
 import { SERVE_OPTIONS } from './serve-options.js';
 import { TOOL_OPTIONS } from './tool-options.js';
 
@@ -104,6 +104,18 @@ function parseList(label: string, raw: unknown): readonly string[] {
   return list as string[];
 }
 
+/** A port as a number, or a range of them as its text. */
+function parsePorts(label: string, raw: unknown): number | string {
+  const [, first = '', last] = /^(\d{1,5})(?:-(\d{1,5}))?$/.exec(String(raw)) ?? [];
+  const isText = typeof raw === 'string' || typeof raw === 'number';
+  const low = isText && first !== '' ? Number(first) : NaN;
+  const high = last === undefined ? low : Number(last);
+  if (last === undefined && low <= 65_535) return low;
+  if (low > 0 && high >= low && high <= 65_535 && high - low < PORTS_MAX) return `${low}-${high}`;
+  const rule = `a port from 0 to 65535, or a range such as 8000-8007 of at most ${PORTS_MAX}`;
+  throw invalid(label, raw, rule);
+}
+
 /**
  * Reads one value, from text or from JSON.
  *
@@ -120,6 +132,8 @@ export function parseOption(spec: OptionSpec, label: string, raw: unknown): Opti
     case 'seconds':
       if (spec.word !== undefined && raw === spec.word) return raw;
       return parseNumber(spec, label, raw);
+    case 'ports':
+      return parsePorts(label, raw);
     case 'choice':
       if (typeof raw === 'string' && (spec.choices ?? []).includes(raw)) return raw;
       throw invalid(label, raw, `one of ${(spec.choices ?? []).join(', ')}`);

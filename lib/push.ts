@@ -19,6 +19,7 @@ export interface PushOptions {
   readonly historyCount: number;
   readonly historyAge: number;
   readonly historyBytes: number;
+  readonly mailboxTime: number;
   readonly origin?: readonly string[] | undefined;
   readonly clientPublish: boolean;
   readonly wsEcho: boolean;
@@ -53,6 +54,7 @@ export class Push {
       messageBytesMax: messageBytes,
       history: count === 0 ? false : { count, bytes: historyBytes, ageMs: historyAge * 1000 },
       historyBytesMax: historyBytes,
+      mailboxTimeMs: options.mailboxTime * 1000,
     });
     this.broker.on('overflow', (slot) => {
       events.onOverflow(slot);

@@ -25,12 +25,10 @@ export const SERVE_OPTIONS = [
   {
     name: 'port',
     commands: SERVE,
-    kind: 'integer',
+    kind: 'ports',
     value: 'N',
-    min: 0,
-    max: 65_535,
     default: 8000,
-    help: 'Port to listen on; 0 lets the kernel choose.',
+    help: 'Port to listen on, or a range such as 8000-8007; 0 lets the kernel choose.',
   },
   {
     name: 'listen',
@@ -294,6 +292,23 @@ export const SERVE_OPTIONS = [
     max: 68_719_476_736,
     default: 134_217_728,
     help: 'Comet: memory for the messages of all channels.',
+  },
+  {
+    name: 'mailbox-time',
+    commands: SERVE,
+    kind: 'integer',
+    value: 'S',
+    min: 1,
+    max: 86_400,
+    default: 60,
+    help: 'Comet: seconds that a message waits for a client that polls /ID.js.',
+  },
+  {
+    name: 'ingest',
+    commands: SERVE,
+    kind: 'text',
+    value: 'ADDRESS',
+    help: 'Comet: HOST:PORT that takes messages for /ID.js over plain TCP; best on loopback.',
   },
   {
     name: 'origin',

@@ -15,9 +15,10 @@ import { defaultsOf } from './config.js';
 import { criticalFindings } from './doctor.js';
 import { MegacometError } from './errors.js';
 import { becomeUser, identityOf } from './identity.js';
-import { hasIpv6, procReader, sysctl } from './kernel.js';
+import { openIngest, type Ingest } from './ingest.js';
+import { procReader, sysctl } from './kernel.js';
 import { LimitWatch, LOOK_INTERVAL_MS } from './limit-watch.js';
-import { formatAddress, ListeningAddress, parseAddress, type Address } from './listening.js';
+import { addressesOf, formatAddress, ListeningAddress, type Address } from './listening.js';
 import { silentLogger, type Logger } from './logger.js';
 import { Manager, type StreamSharer, type WorkerEvent } from './manager.js';
 import { addon, type Segment } from './native.js';
@@ -32,8 +33,8 @@ import type { InheritedSocket } from './systemd.js';
 export interface ServerOptions {
   /** Numeric address; default `::`, which takes IPv4 peers too. */
   host?: string;
-  /** Default 8000; 0 lets the kernel choose. */
-  port?: number;
+  /** One, or a range such as `8000-8007`; default 8000, 0 lets the kernel choose. */
+  port?: number | string;
   /** `HOST:PORT`, `[V6]:PORT` or `unix:PATH`, instead of host and port. */
   listen?: readonly string[];
   /** Worker processes, 1 to 512; default `auto`: one per core, more if descriptors need it. */
@@ -80,6 +81,10 @@ export interface ServerOptions {
   historyAge?: number;
   /** Comet: memory for the messages of all channels, in bytes; default 128 MiB. */
   historyBytes?: number;
+  /** Comet: seconds that a message waits for a client that polls `/ID.js`; default 60. */
+  mailboxTime?: number;
+  /** Comet: `HOST:PORT` that takes messages for `/ID.js` over plain TCP; default: none. */
+  ingest?: string;
   /** Comet: origins whose pages may read and open WebSockets; `*` is all. */
   origin?: readonly string[];
   /** Comet: whether WebSocket clients may publish; default false. */
@@ -117,7 +122,14 @@ export interface ServerEvents {
 
 /** Options that may be left open. */
 type Unset =
-  'adminPort' | 'adminToken' | 'adminTokenFile' | 'listen' | 'maxConnections' | 'origin' | 'user';
+  | 'adminPort'
+  | 'adminToken'
+  | 'adminTokenFile'
+  | 'ingest'
+  | 'listen'
+  | 'maxConnections'
+  | 'origin'
+  | 'user';
 
 type Filled = Required<Omit<ServerOptions, Unset | 'logger'>> & Pick<ServerOptions, Unset>;
 
@@ -134,19 +146,6 @@ function fill(options: ServerOptions): Filled {
   // Without a port the library has no admin server; the command line always gives one.
   const withDefault = specs.filter((spec) => spec.name !== 'admin-port');
   return { ...defaultsOf(withDefault), ...given } as unknown as Filled;
-}
-
-function addressesOf(options: Filled, log: Logger): Address[] {
-  if (options.listen !== undefined) {
-    return options.listen.map((text) => parseAddress('listen', text));
-  }
-  let { host } = options;
-  if (host === '::' && !hasIpv6(procReader)) {
-    host = '0.0.0.0';
-    log.warn({}, 'this kernel has no IPv6; listening on 0.0.0.0 instead of ::');
-  }
-  const text = host.includes(':') ? `[${host}]:${options.port}` : `${host}:${options.port}`;
-  return [parseAddress('host', text)];
 }
 
 /** What a command line brings along; a library in somebody else's program has none of it. */
@@ -174,6 +173,8 @@ export class Server extends EventEmitter<ServerEvents> {
   #push: Push | undefined;
   #admin: Admin | undefined;
   #adminPort: number | null = null;
+  #ingest: Ingest | undefined;
+  #ingestPort: number | null = null;
   #startedAtMs = 0;
   #limitTimer: NodeJS.Timeout | undefined;
   #closing: Promise<CloseReport> | undefined;
@@ -198,6 +199,11 @@ export class Server extends EventEmitter<ServerEvents> {
   /** Port of the admin server, null without one. */
   get adminPort(): number | null {
     return this.#adminPort;
+  }
+
+  /** Port that takes messages of applications, null without one. */
+  get ingestPort(): number | null {
+    return this.#ingestPort;
   }
 
   /**
@@ -247,14 +253,7 @@ export class Server extends EventEmitter<ServerEvents> {
     this.#warnOfLimits(capacity, [...inherited, ...addresses]);
     await this.#bind(addresses, capacity.workers);
     const sharing = this.#openPush(capacity.workers);
-    if (options.adminPort !== undefined) {
-      this.#admin = new Admin(
-        { stats: () => this.stats(), readiness: () => this.readiness() },
-        this.#push?.api,
-      );
-      this.#adminPort = await this.#admin.listen(options.adminHost, options.adminPort);
-      this.#checkStarting();
-    }
+    await this.#openDoors();
     // Nothing is read before: Admin.listen() resolves in the turn of the loop in which it bound.
     if (identity !== undefined && this.#host.dropsOwnIdentity) becomeUser(identity);
     this.#segment = new addon.Segment(capacity.workers);
@@ -282,6 +281,26 @@ export class Server extends EventEmitter<ServerEvents> {
     }
     this.#watchLimits();
     return capacity;
+  }
+
+  /** Where operators and applications come in: the admin server, and ingest. */
+  async #openDoors(): Promise<void> {
+    const options = this.#options;
+    if (options.adminPort !== undefined) {
+      this.#admin = new Admin(
+        { stats: () => this.stats(), readiness: () => this.readiness() },
+        this.#push?.api,
+      );
+      this.#adminPort = await this.#admin.listen(options.adminHost, options.adminPort);
+      this.#checkStarting();
+    }
+    if (options.ingest !== undefined && options.protocol === 'comet') {
+      const inboxes = { deliver: this.deliver.bind(this) };
+      const limits = { messageBytesMax: options.messageBytes };
+      const opened = await openIngest(options.ingest, inboxes, limits, this.#log);
+      ({ ingest: this.#ingest, port: this.#ingestPort } = opened);
+      this.#checkStarting();
+    }
   }
 
   /** What a comet server has besides: order, history, and who subscribes where. */
@@ -432,6 +451,8 @@ export class Server extends EventEmitter<ServerEvents> {
         listen: this.addresses,
         maxConnections: this.#capacity.maxConnections,
         isDraining: manager.isStopping,
+        mailboxes: this.#push?.broker.mailboxes.counters ?? null,
+        ingest: this.#ingest?.counters ?? null,
       },
       manager.registry.slots,
       manager.segmentReader,
@@ -488,6 +509,17 @@ export class Server extends EventEmitter<ServerEvents> {
     });
   }
 
+  /**
+   * Comet: puts a message into the mailbox of a client that polls `/ID.js`. It waits there for
+   * `mailboxTime`, and leaves when it was written whole.
+   *
+   * @throws MegacometError `ERR_CHANNEL`, `ERR_MESSAGE`, `ERR_MESSAGE_SIZE`, `ERR_BUSY`,
+   *   `ERR_NOT_RUNNING`.
+   */
+  deliver(clientId: string, data: Uint8Array | string): void {
+    this.#comet().mailboxes.deliver(clientId, data);
+  }
+
   /** Comet: channels with subscribers or history, some at a time. @throws `ERR_NOT_RUNNING`. */
   channels(query?: ChannelQuery): ChannelPage {
     return this.#comet().channels(query);
@@ -527,7 +559,10 @@ export class Server extends EventEmitter<ServerEvents> {
   async #close(drainMs: number): Promise<CloseReport> {
     this.#phase = 'closing';
     clearInterval(this.#limitTimer);
+    // At once: what came later would wait in a server that ends.
+    const ingestClosed = this.#ingest?.close();
     const killed = (await this.#manager?.drain(drainMs)) ?? [];
+    await ingestClosed;
     this.#manager = undefined;
     await this.#release();
     this.#phase = 'closed';
@@ -536,6 +571,7 @@ export class Server extends EventEmitter<ServerEvents> {
 
   async #release(): Promise<void> {
     this.#push?.close();
+    await this.#ingest?.close();
     await this.#admin?.close();
     for (const address of this.#addresses) address.close();
     this.#segment?.close();

@@ -1,4 +1,5 @@
 // The figures of a server: counters from the shared segment, the kernel's, and memory. Level 3.
+import type { IngestCounters, MailboxCounters } from './comet.js';
 import {
   readFileNr,
   readNetstat,
@@ -44,6 +45,10 @@ export interface Stats {
   /** Sums over the workers, in camel case; totals include workers that are gone. */
   readonly totals: Readonly<Record<string, Count>>;
   readonly workers: readonly WorkerStats[];
+  /** Messages for clients that poll `/ID.js`; null where the server speaks no comet. */
+  readonly mailboxes: MailboxCounters | null;
+  /** Applications at `--ingest`; null without. */
+  readonly ingest: IngestCounters | null;
   /** Limits that this kernel shows, how far they are used, and what is left of each (1 to 0). */
   readonly limits: readonly Headroom[];
   /** Figures of the kernel; null where it does not show one here. */
@@ -215,6 +220,8 @@ export interface ServerFacts {
   readonly listen: readonly string[];
   readonly maxConnections: number;
   readonly isDraining: boolean;
+  readonly mailboxes: MailboxCounters | null;
+  readonly ingest: IngestCounters | null;
 }
 
 export function collectStats(
@@ -240,6 +247,8 @@ export function collectStats(
     isDraining: facts.isDraining,
     totals,
     workers: slots.map((view) => workerStats(view, segment, memory)),
+    mailboxes: facts.mailboxes,
+    ingest: facts.ingest,
     limits: readHeadrooms(read, connections, facts.maxConnections),
     kernel: kernelStats(read),
     push,

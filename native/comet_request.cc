@@ -2,6 +2,7 @@
 #include "comet_request.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "bounds.h"
 #include "url_codec.h"
@@ -13,6 +14,8 @@ namespace {
 
 constexpr size_t kCallbackBytesMax = 64;
 constexpr HttpFault kFine{};
+/// What follows a client's id in the path of the ancestor's clients.
+constexpr std::string_view kScript = ".js";
 
 /// Letters that cannot end a call or open a tag: a JSONP answer runs as a script.
 bool is_callback(std::string_view text) {
@@ -40,6 +43,9 @@ CometRoute route_of(std::string_view path, const frame::Comet& rules) {
   if (path == "/ws") return CometRoute::kWebSocket;
   if (path == "/poll") return CometRoute::kPoll;
   if (path == "/stream") return CometRoute::kStream;
+  if (path.size() > kScript.size() + 1 && path.substr(path.size() - kScript.size()) == kScript) {
+    return CometRoute::kMailbox;
+  }
   const bool has_echo = (rules.flags & comet_flag::kWebSocketEcho) != 0;
   return path == "/ws-echo" && has_echo ? CometRoute::kWebSocketEcho : CometRoute::kNone;
 }
@@ -66,6 +72,20 @@ HttpFault take_parameter(const Parameter& parameter, const frame::Comet& rules, 
     if (!is_callback(value)) return {400, "callback: may have letters, digits, _, . and $"};
     out->callback = value;
   }
+  return kFine;
+}
+
+/// The id in a path. What follows as a query only keeps caches away.
+HttpFault read_client_id(std::string_view path, CometRequest* out) {
+  const std::string_view encoded = path.substr(1, path.size() - 1 - kScript.size());
+  std::string id(encoded.size(), '\0');
+  size_t size = 0;
+  const bool is_decoded = percent_decode(encoded, id.data(), id.size(), &size) == Decoding::kDone;
+  id.resize(size);
+  if (!is_decoded || !is_channel(id) || id.find('*') != std::string::npos) {
+    return {400, "the path has no client's id"};
+  }
+  out->channels.push_back(std::move(id));
   return kFine;
 }
 
@@ -103,6 +123,7 @@ bool is_channel(std::string_view name) {
 HttpFault read_comet_request(const HttpHead& head, const frame::Comet& rules, CometRequest* out) {
   out->route = route_of(head.target.path, rules);
   if (out->route == CometRoute::kNone) return {404, "no such place"};
+  if (out->route == CometRoute::kMailbox) return read_client_id(head.target.path, out);
   const HttpFault fault = read_query(head, rules, out);
   if (fault.code != 0) return fault;
   if (!out->since && head.has(Field::kLastEventId) && !head.value(Field::kLastEventId).empty()) {

@@ -13,7 +13,16 @@
 
 namespace megacomet {
 
-enum class CometRoute : uint8_t { kNone, kEvents, kWebSocket, kWebSocketEcho, kPoll, kStream };
+enum class CometRoute : uint8_t {
+  kNone,
+  kEvents,
+  kWebSocket,
+  kWebSocketEcho,
+  kPoll,
+  kStream,
+  /// A client of the ancestor's; its id is the one channel.
+  kMailbox
+};
 
 struct CometRequest {
   CometRoute route = CometRoute::kNone;

@@ -94,6 +94,13 @@ using Texts = std::vector<std::string>;
   F(text, channel) \
   F(text, reason)
 
+/// A message of a mailbox for the poll that asked with Take: a lease. The worker answers Taken or
+/// Returned, once, whatever becomes of the poll.
+#define MC_GIVE(F)   \
+  F(u32, fd)         \
+  F(u32, generation) \
+  F(blob, data)
+
 /// A worker is configured and waits for Watch.
 #define MC_READY(F)   \
   F(text, version)    \
@@ -130,6 +137,23 @@ using Texts = std::vector<std::string>;
   F(u64, number)     \
   F(u32, bytes_max)  \
   F(texts, channels)
+
+/// A poll waits for a message of the mailbox `name`.
+#define MC_TAKE(F)   \
+  F(u32, fd)         \
+  F(u32, generation) \
+  F(text, name)
+
+/// The last byte of the poll's message was accepted by the kernel. The poll is over.
+#define MC_TAKEN(F) \
+  F(u32, fd)        \
+  F(u32, generation)
+
+/// The poll is over without that. A message that it was given, or that is on its way, stays in the
+/// mailbox.
+#define MC_RETURNED(F) \
+  F(u32, fd)           \
+  F(u32, generation)
 
 /// A client published, where clients may.
 #define MC_MESSAGE(F) \
@@ -187,6 +211,7 @@ using Texts = std::vector<std::string>;
   X(kPublish, 6, Publish, MC_PUBLISH)       \
   X(kPage, 7, Page, MC_PAGE)                \
   X(kKick, 8, Kick, MC_KICK)                \
+  X(kGive, 12, Give, MC_GIVE)               \
   X(kReady, 16, Ready, MC_READY)            \
   X(kLog, 17, Log, MC_LOG)                  \
   X(kCrowded, 18, Crowded, MC_CROWDED)      \
@@ -194,6 +219,9 @@ using Texts = std::vector<std::string>;
   X(kInterest, 20, Interest, MC_INTEREST)   \
   X(kAsk, 21, Ask, MC_ASK)                  \
   X(kMessage, 22, Message, MC_MESSAGE)      \
+  X(kTake, 26, Take, MC_TAKE)               \
+  X(kTaken, 27, Taken, MC_TAKEN)            \
+  X(kReturned, 28, Returned, MC_RETURNED)   \
   X(kDial, 32, Dial, MC_DIAL)               \
   X(kVerify, 33, Verify, MC_VERIFY)         \
   X(kExchange, 34, Exchange, MC_EXCHANGE)   \

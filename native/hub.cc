@@ -6,7 +6,6 @@
 #include <utility>
 
 #include "check.h"
-#include "sys.h"
 
 namespace megacomet {
 
@@ -41,7 +40,11 @@ uint32_t room_for_page(const Session& session, uint32_t outbox_bytes_max) {
 }  // namespace
 
 Hub::Hub(Transport* transport, Control* control, Counters* counters)
-    : transport_(transport), control_(control), counters_(counters), fanout_(&channels_, this) {}
+    : transport_(transport),
+      control_(control),
+      counters_(counters),
+      fanout_(&channels_, this),
+      mailboxes_(&transport->connections(), control) {}
 
 void Hub::configure(frame::Comet rules) {
   rules_ = std::move(rules);
@@ -61,6 +64,16 @@ void Hub::on_publish(const frame::Publish& order) {
     channel.remember(message);
     if (!channel.subscribers.empty()) fanout_.add(row, message);
   });
+}
+
+void Hub::on_give(const frame::Give& order) {
+  Connection* connection = mailboxes_.find(order.fd, order.generation);
+  // It is over, and the manager was told so.
+  if (connection == nullptr) return;
+  const Ref<Message> message = make_ref<Message>();
+  message->data.assign(reinterpret_cast<const char*>(order.data.bytes.data()),
+                       order.data.bytes.size());
+  transport_->protocol_of(*connection).deliver(*transport_, connection, *message);
 }
 
 bool Hub::pump() {
@@ -155,6 +168,7 @@ void Hub::settle(Connection* connection) {
 }
 
 void Hub::on_close(Connection* connection) {
+  mailboxes_.on_close(connection);
   unsubscribe(connection);
   if (connection->state == ConnectionState::kBusy) {
     Session* session = connection->session;
@@ -168,114 +182,8 @@ void Hub::on_close(Connection* connection) {
   connection->session = nullptr;
 }
 
-bool Hub::on_end(Connection* connection) {
-  if (connection->state != ConnectionState::kBusy) return false;
-  // A closed browser tab is an end of the peer's side: it leaves at once, so that presence is true,
-  // and gets what was on its way.
-  unsubscribe(connection);
-  finish(connection, CloseCause::kPeer);
-  return true;
-}
-
-bool Hub::on_expire(Connection* connection) {
-  if (connection->state != ConnectionState::kBusy) return false;
-  Session* session = connection->session;
-  if (session->outbox.is_empty() && !session->is_finishing) return false;
-  transport_->close(connection, CloseCause::kSlow);
-  return true;
-}
-
 void Hub::hand_over(Connection* connection, ProtocolId protocol) {
   connection->protocol = static_cast<uint8_t>(protocol) & 0xfU;
-}
-
-bool Hub::send(Connection* connection,
-               const Ref<Payload>& payload,
-               bool is_message,
-               SlowPolicy policy) {
-  const bool owes =
-      connection->state == ConnectionState::kBusy && !connection->session->outbox.is_empty();
-  if (owes) return queue(connection, payload, 0, is_message, policy);
-  const sys::IoResult result = sys::send(connection->fd(), payload->data(), payload->size());
-  if (result.status == sys::IoStatus::kFailed) {
-    transport_->close(connection, CloseCause::kReset);
-    return false;
-  }
-  counters_->add(Counter::kBytesSentTotal, result.bytes);
-  if (result.bytes == payload->size()) return true;
-  counters_->add(Counter::kShortWritesTotal);
-  return queue(connection, payload, result.bytes, is_message, policy);
-}
-
-bool Hub::make_room(Connection* connection, size_t size, bool is_message, SlowPolicy policy) {
-  PartQueue& outbox = connection->session->outbox;
-  const size_t most = rules_.outbox_bytes_max;
-  if (outbox.size() + size <= most) return true;
-  if (is_message && policy != SlowPolicy::kDisconnect) {
-    const size_t before = outbox.size();
-    const size_t keep = policy == SlowPolicy::kLatestOnly ? 0 : most - std::min(size, most);
-    const uint32_t dropped = outbox.drop_oldest(keep);
-    counters_->add(policy == SlowPolicy::kLatestOnly ? Counter::kDroppedReplacedTotal
-                                                     : Counter::kDroppedOldestTotal,
-                   dropped);
-    counters_->subtract(Counter::kOutboxBytes, before - outbox.size());
-    if (outbox.size() + size <= most) return true;
-  }
-  transport_->close(connection, CloseCause::kSlow);
-  return false;
-}
-
-bool Hub::queue(Connection* connection,
-                const Ref<Payload>& payload,
-                size_t offset,
-                bool is_message,
-                SlowPolicy policy) {
-  Session* session = this->session(connection);
-  const bool is_first = session->outbox.is_empty();
-  const size_t size = payload->size() - offset;
-  if (!is_first && !make_room(connection, size, is_message, policy)) return false;
-  session->outbox.append(payload, offset, is_message);
-  counters_->add(Counter::kOutboxBytes, size);
-  if (!is_first) return true;
-  counters_->add(Counter::kOutboxConnections);
-  transport_->set_deadline(connection, rules_.write_timeout_s);
-  transport_->watch(connection, session->is_finishing ? EV_WRITE : EV_READ | EV_WRITE);
-  return true;
-}
-
-void Hub::on_writable(Connection* connection) {
-  if (connection->state != ConnectionState::kBusy) return transport_->watch(connection, EV_READ);
-  Session* session = connection->session;
-  PartQueue& outbox = session->outbox;
-  while (!outbox.is_empty()) {
-    const sys::IoResult result = sys::send(connection->fd(), outbox.front(), outbox.front_size());
-    if (result.status == sys::IoStatus::kAgain) return;
-    if (result.status == sys::IoStatus::kFailed) {
-      return transport_->close(connection, CloseCause::kReset);
-    }
-    const bool is_short = result.bytes < outbox.front_size();
-    outbox.consume(result.bytes);
-    counters_->add(Counter::kBytesSentTotal, result.bytes);
-    counters_->subtract(Counter::kOutboxBytes, result.bytes);
-    transport_->set_deadline(connection, rules_.write_timeout_s);
-    if (is_short) return;
-  }
-  counters_->subtract(Counter::kOutboxConnections);
-  if (session->is_finishing) return transport_->close(connection, CloseCause::kDone);
-  transport_->watch(connection, EV_READ);
-  transport_->set_deadline(connection, rules_.heartbeat_s);
-  if (session->question == Question::kPaused) return ask(connection);
-  settle(connection);
-}
-
-void Hub::finish(Connection* connection, CloseCause cause) {
-  const bool owes =
-      connection->state == ConnectionState::kBusy && !connection->session->outbox.is_empty();
-  if (!owes) return transport_->close(connection, cause);
-  if (connection->session->is_finishing) return;
-  connection->session->is_finishing = true;
-  transport_->set_deadline(connection, rules_.write_timeout_s);
-  transport_->watch(connection, EV_WRITE);
 }
 
 void Hub::subscribe(Connection* connection,

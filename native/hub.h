@@ -12,6 +12,7 @@
 #include "control.h"
 #include "deflate_codec.h"
 #include "fanout.h"
+#include "mailboxes.h"
 #include "message_codec.h"
 #include "protocol.h"
 #include "queue.h"
@@ -35,6 +36,7 @@ class Hub final : public CometServices, FanoutHandler, TransportHooks {
   /// False if its messages are no frames.
   [[nodiscard]] bool on_page(const frame::Page& order);
   void on_kick(const frame::Kick& order);
+  void on_give(const frame::Give& order);
 
   /// Once a turn: a slice of what is on its way. True if more is due at once.
   [[nodiscard]] bool pump();
@@ -73,6 +75,7 @@ class Hub final : public CometServices, FanoutHandler, TransportHooks {
   void resume(Connection* connection) override;
   bool publish(const frame::Message& message) override;
   DeflateCodec& deflate() override { return deflate_; }
+  Mailboxes& mailboxes() override { return mailboxes_; }
 
  private:
   /// Names a connection whose record may have another occupant when the name is used.
@@ -117,6 +120,7 @@ class Hub final : public CometServices, FanoutHandler, TransportHooks {
   Counters* counters_;
   Channels channels_;
   Fanout fanout_;
+  Mailboxes mailboxes_;
   DeflateCodec deflate_;
   frame::Comet rules_;
   uint64_t head_ = 0;

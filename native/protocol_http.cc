@@ -8,6 +8,7 @@
 #include "digest.h"
 #include "http_answer.h"
 #include "http_codec.h"
+#include "mailboxes.h"
 
 namespace megacomet {
 
@@ -98,6 +99,30 @@ void open_poll(CometServices& comet,
   comet.subscribe(connection, request.channels, request.since ? &*request.since : nullptr);
 }
 
+/// False if the connection is gone, or will be.
+bool open_mailbox(CometServices& comet,
+                  Connection* connection,
+                  const HttpHead& head,
+                  const CometRequest& request) {
+  AnswerOptions options;
+  options.origin = allowed_origin(head, comet.rules());
+  options.content_type = "text/javascript; charset=utf-8";
+  options.keeps_alive = false;
+  if (head.method == Method::kHead) {
+    // It takes no message: nobody would see it.
+    return answer(comet, connection, http_answer(200, "", options), false);
+  }
+  if (!comet.mailboxes().take(connection, request.channels.front())) {
+    options.content_type = "application/json";
+    return answer(comet, connection, http_error(503, "too much waits here", options), false);
+  }
+  if (!options.origin.empty()) comet.session(connection)->origin = options.origin;
+  comet.set_deadline(connection, comet.rules().poll_timeout_s);
+  // What a request that came in parts has left behind.
+  comet.settle(connection);
+  return true;
+}
+
 /// RFC 6455 4.2.1.
 HttpFault judge_upgrade(const HttpHead& head, const frame::Comet& rules) {
   const bool asks = head.method == Method::kGet && head.minor_version == 1 &&
@@ -177,6 +202,9 @@ bool handle(Services& services, Connection* connection, const HttpHead& head) {
       break;
     case CometRoute::kPoll:
       open_poll(comet, connection, head, request);
+      break;
+    case CometRoute::kMailbox:
+      if (!open_mailbox(comet, connection, head, request)) return false;
       break;
     default:
       open_stream(comet, connection, head, request);

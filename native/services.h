@@ -34,9 +34,19 @@ enum class CloseCause : uint8_t {
 };
 
 /// The protocols of a worker, by their index in its table.
-enum class ProtocolId : uint8_t { kEcho, kHttp, kSse, kStream, kPoll, kWebSocket, kWebSocketEcho };
+enum class ProtocolId : uint8_t {
+  kEcho,
+  kHttp,
+  kSse,
+  kStream,
+  kPoll,
+  kWebSocket,
+  kWebSocketEcho,
+  kMailbox
+};
 
 class CometServices;
+class Mailboxes;
 
 class Services {
  public:
@@ -117,6 +127,9 @@ class CometServices {
 
   /// This worker's compression, shared by all its WebSockets.
   virtual DeflateCodec& deflate() = 0;
+
+  /// The polls of this worker that wait for a message of a mailbox.
+  virtual Mailboxes& mailboxes() = 0;
 
   /// Hands a client's message to the manager. False when its queue is full.
   virtual bool publish(const frame::Message& message) = 0;

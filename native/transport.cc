@@ -173,9 +173,7 @@ void Transport::close(Connection* connection, CloseCause cause) {
   const int fd = connection->fd();
   // Stop, then close: see libev.h, rule 2.
   ev_io_stop(loop_, &connection->watcher);
-  if (connection->state == ConnectionState::kBusy ||
-      connection->state == ConnectionState::kSubscribed) {
-    MC_CHECK(hooks_ != nullptr);
+  if (hooks_ != nullptr) {
     hooks_->on_close(connection);
   } else if (connection->outbox != nullptr) {
     counters_->subtract(Counter::kOutboxConnections);

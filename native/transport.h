@@ -19,7 +19,7 @@ class TransportHooks {
  public:
   /// A busy connection can be written to.
   virtual void on_writable(Connection* connection) = 0;
-  /// It goes away: whatever it has is to be given back. Its state is kBusy or kSubscribed.
+  /// It goes away: whatever it has is to be given back, and told.
   virtual void on_close(Connection* connection) = 0;
   /// The peer ended its side. True if the connection ends by itself, once all it is owed is sent.
   virtual bool on_end(Connection* connection) = 0;

@@ -15,6 +15,7 @@
 #include "listener.h"
 #include "protocol_echo.h"
 #include "protocol_http.h"
+#include "protocol_mailbox.h"
 #include "protocol_poll.h"
 #include "protocol_sse.h"
 #include "protocol_stream.h"
@@ -42,7 +43,8 @@ constexpr const Protocol* kProtocols[] = {&kEchoProtocol,
                                           &kStreamProtocol,
                                           &kPollProtocol,
                                           &kWebSocketProtocol,
-                                          &kWebSocketEchoProtocol};
+                                          &kWebSocketEchoProtocol,
+                                          &kMailboxProtocol};
 
 /// The protocol that a new connection begins with; -1 for none of that name. The others take over
 /// from HTTP.
@@ -236,6 +238,7 @@ bool Worker::on_comet_frame(const FrameView& view) {
   frame::Publish publish;
   frame::Page page;
   frame::Kick kick;
+  frame::Give give;
   switch (static_cast<FrameType>(view.type)) {
     case FrameType::kComet:
       if (hub_.is_on() || !decode(view, &rules)) return false;
@@ -250,6 +253,10 @@ bool Worker::on_comet_frame(const FrameView& view) {
     case FrameType::kKick:
       if (!hub_.is_on() || !decode(view, &kick)) return false;
       hub_.on_kick(kick);
+      return true;
+    case FrameType::kGive:
+      if (!hub_.is_on() || !decode(view, &give)) return false;
+      hub_.on_give(give);
       return true;
     default:
       return false;

@@ -2,6 +2,7 @@
 import { constants } from 'node:os';
 
 import { readSettings, type Settings } from '../config.js';
+import { formatAddresses } from '../listening.js';
 import { createLogger } from '../logger.js';
 import { environmentNameOf, keyOf, libraryOptions, type OptionSpec } from '../options.js';
 import { Server, type ServerOptions } from '../server.js';
@@ -102,9 +103,10 @@ export async function serve(flags: Flags): Promise<number> {
         workers: capacity.workers,
         maxConnections: capacity.maxConnections,
         adminPort: server.adminPort,
+        ...(server.ingestPort === null ? {} : { ingestPort: server.ingestPort }),
         workerPids: server.stats().workers.map(({ pid }) => pid),
       },
-      `listening on ${server.addresses.join(', ')} with ${capacity.workers} workers, for ` +
+      `listening on ${formatAddresses(server.addresses)} with ${capacity.workers} workers, for ` +
         `${capacity.maxConnections} connections; the limit that binds: ${capacity.binding}`,
     );
   } catch (error) {
