@@ -26,6 +26,7 @@
       "native/listener.cc",
       "native/listening.cc",
       "native/mailboxes.cc",
+      "native/presence.cc",
       "native/message_codec.cc",
       "native/protocol_echo.cc",
       "native/protocol_http.cc",

@@ -52,7 +52,7 @@ function run({ name, channels, workersEach, options }: Case): void {
   );
   for (const [index, channel] of names.entries()) {
     for (let worker = 0; worker < workersEach; worker++) {
-      const fields = { channel, count: 1 };
+      const fields = { channel, count: 1, wanted: 1 };
       broker.onFrame((index + worker) % WORKERS, { name: 'Interest', fields });
     }
   }

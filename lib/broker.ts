@@ -25,6 +25,7 @@ import { Interest, type Match } from './interest.js';
 import { Mailboxes } from './mailboxes.js';
 import { NameHasher } from './name-hash.js';
 import { Outgoing, type WorkerPort } from './outgoing.js';
+import { Presence, type ChannelPresence, type MemberEvent } from './presence.js';
 import {
   checkData,
   checkOptions,
@@ -39,6 +40,7 @@ import {
 import { Questions, type Ask } from './questions.js';
 
 export type { WorkerPort } from './outgoing.js';
+export type { ChannelPresence, MemberEvent } from './presence.js';
 export type {
   ChannelInfo,
   ChannelPage,
@@ -83,6 +85,9 @@ export interface ClientMessage {
 
 export interface BrokerEvents {
   message: [ClientMessage];
+  /** While observe() is on: a subscriber came, and one went. */
+  subscribe: [MemberEvent];
+  unsubscribe: [MemberEvent];
   /** This worker cannot follow, or does not keep to the protocol: it has to be replaced. */
   overflow: [slot: number];
 }
@@ -166,6 +171,11 @@ export class Broker extends EventEmitter<BrokerEvents> {
   readonly #interest: Interest;
   readonly #outgoing: Outgoing;
   readonly #questions = new Questions();
+  readonly #presence = new Presence({
+    send: (frame, slots) => {
+      this.#send(frame, slots);
+    },
+  });
   readonly #keys = new Idempotency();
   readonly #counters = count();
   readonly #flushTurn = (): void => {
@@ -245,6 +255,7 @@ export class Broker extends EventEmitter<BrokerEvents> {
   attach(port: WorkerPort): void {
     if (this.#outgoing.slots().includes(port.slot)) this.workerGone(port.slot);
     this.#outgoing.attach(port);
+    this.#presence.attach(port.slot);
   }
 
   /** A worker is gone, and its subscribers with it. */
@@ -252,6 +263,7 @@ export class Broker extends EventEmitter<BrokerEvents> {
     this.#interest.drop(slot);
     this.#questions.drop(slot);
     this.#outgoing.detach(slot);
+    this.#presence.workerGone(slot);
     this.mailboxes.workerGone(slot);
   }
 
@@ -272,6 +284,14 @@ export class Broker extends EventEmitter<BrokerEvents> {
         return;
       case 'Message':
         this.#onMessage(slot, frame.fields);
+        return;
+      case 'Presence': {
+        const event = this.#presence.eventOf(slot, frame.fields);
+        this.emit(frame.fields.there === 1 ? 'subscribe' : 'unsubscribe', event);
+        return;
+      }
+      case 'Present':
+        this.#presence.onPresent(slot, frame.fields);
         return;
       default:
         this.mailboxes.onFrame(slot, frame);
@@ -343,6 +363,36 @@ export class Broker extends EventEmitter<BrokerEvents> {
     if (!isPattern(channel)) checkChannel(channel);
     this.#sendKick(channel, reason, this.#interest.workersFor(channel));
     return this.#interest.subscribers(channel);
+  }
+
+  /** Closes one connection; false if the name is that of nobody who is there. */
+  kickMember(member: string): boolean {
+    const place = this.#presence.placeOf(member);
+    if (place === null) return false;
+    const { slot, fd, generation } = place;
+    this.#send(encodeFrame('Dismiss', { fd, generation }), [slot]);
+    return true;
+  }
+
+  /** Whether the events `subscribe` and `unsubscribe` come: a worker sends none otherwise. */
+  observe(isObserved: boolean): void {
+    this.#presence.observe(isObserved);
+  }
+
+  /**
+   * The connections that subscribe to exactly this channel or pattern, asked of the workers.
+   *
+   * @param limit - Members at most; by default 10,000.
+   * @throws MegacometError `ERR_CHANNEL`; `ERR_BUSY` while too many ask; `ERR_NOT_RUNNING`.
+   */
+  async presence(channel: string, limit?: number): Promise<ChannelPresence> {
+    if (this.#isClosed) throw new MegacometError('ERR_NOT_RUNNING', 'the server is not running');
+    if (!isPattern(channel)) checkChannel(channel);
+    if (this.#presence.isBusy) {
+      throw new MegacometError('ERR_BUSY', 'too many ask for presence: ask again in a moment');
+    }
+    const subscribers = (): number => this.#interest.subscribers(channel);
+    return this.#presence.ask(channel, this.#interest.workersFor(channel), subscribers, limit);
   }
 
   /** Closes every connection. @throws MegacometError `ERR_MESSAGE`. */
@@ -451,9 +501,10 @@ export class Broker extends EventEmitter<BrokerEvents> {
     this.#beginTurn();
   }
 
-  #onInterest(slot: number, { channel, count: subscribers }: Frames['Interest']): void {
+  #onInterest(slot: number, { channel, count: subscribers, wanted }: Frames['Interest']): void {
     // A worker checks the names that it takes; one that does not would harm the tables.
-    if (isPattern(channel) || isChannel(channel)) this.#interest.set(slot, channel, subscribers);
+    if (!isPattern(channel) && !isChannel(channel)) return;
+    this.#interest.set(slot, channel, subscribers, wanted === 1);
   }
 
   #onMessage(slot: number, fields: Frames['Message']): void {

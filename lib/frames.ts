@@ -47,12 +47,17 @@ export interface Frames {
   };
   Page: { fd: number; generation: number; flags: number; head: bigint; messages: Buffer };
   Kick: { channel: string; reason: string };
+  Observe: { on: number };
+  Query: { question: number; channel: string; below: number };
+  Dismiss: { fd: number; generation: number };
   Give: { fd: number; generation: number; data: Buffer };
   Ready: { version: string; layout: bigint; descriptors: number; connectionsMax: number };
   Log: { level: number; message: string; error: number; suppressed: number };
   Crowded: { connections: number };
   Goodbye: { closed: number };
-  Interest: { channel: string; count: number };
+  Interest: { channel: string; count: number; wanted: number };
+  Presence: { there: number; fd: number; generation: number; channel: string };
+  Present: { question: number; below: number; members: readonly number[] };
   Ask: {
     fd: number;
     generation: number;

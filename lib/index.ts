@@ -1,6 +1,16 @@
 // The public names of the package. Level 8.
 export { MegacometError, type ErrorCode } from './errors.js';
 export type { Readiness } from './admin.js';
+export type {
+  ChannelInfo,
+  ChannelPage,
+  ChannelPresence,
+  ChannelQuery,
+  ClientMessage,
+  MemberEvent,
+  PublishOptions,
+  Receipt,
+} from './broker.js';
 export type { Capacity } from './capacity.js';
 export type { Logger } from './logger.js';
 export type { WorkerEvent } from './manager.js';

@@ -8,7 +8,8 @@ import { NameHasher } from './name-hash.js';
 import { NameLog } from './name-log.js';
 
 // A value of the index has two flags and 30 bits: of a channel that one worker has, the slot and
-// the count; of one that several have, which block of the pool lists them, a slot and count each.
+// its share; of one that several have, which block of the pool lists them, a slot and share each.
+// A share is the number of subscribers and one more: a worker may want a channel that has none.
 const NAMED = 1;
 const WIDE = 2;
 const FLAG_BITS = 2;
@@ -79,7 +80,7 @@ export class Interest {
     this.#listedFor = new Float64Array(options.slots);
   }
 
-  /** Channels with a subscriber. */
+  /** Channels that a worker wants. */
   get channels(): number {
     return this.#index.size - this.#ghosts;
   }
@@ -97,10 +98,15 @@ export class Interest {
     return this.#index.memoryBytes + this.#pool.memoryBytes + this.#names.memoryBytes;
   }
 
-  /** A worker has so many subscribers of a channel or pattern. */
-  set(slot: number, channel: string, count: number): void {
-    if (isPattern(channel)) this.#setPattern(slot, channel.slice(0, -1), count);
-    else this.#setChannel(slot, channel, count);
+  /**
+   * A worker has so many subscribers of a channel or pattern.
+   *
+   * @param isWanted - Whether it wants the messages; it may for a while after its last subscriber.
+   */
+  set(slot: number, channel: string, count: number, isWanted = count > 0): void {
+    const share = isWanted ? count + 1 : 0;
+    if (isPattern(channel)) this.#setPattern(slot, channel.slice(0, -1), share);
+    else this.#setChannel(slot, channel, share);
   }
 
   /** The workers that want messages of a channel. */
@@ -114,7 +120,7 @@ export class Interest {
     if ((value & WIDE) !== 0) this.#listWide(value >>> FLAG_BITS);
     else if (value > NAMED) this.#list(slotOf(value), countOf(value));
     if (this.#patterns.size > 0) this.#listPatterns(channel);
-    for (const slot of this.#takers) this.#list(slot, 0);
+    for (const slot of this.#takers) this.#list(slot, 1);
     return match;
   }
 
@@ -122,13 +128,13 @@ export class Interest {
   subscribers(channel: string): number {
     if (isPattern(channel)) {
       const counts = this.#patterns.get(channel.slice(0, -1)) ?? new Map<number, number>();
-      return [...counts.values()].reduce((sum, count) => sum + count, 0);
+      return [...counts.values()].reduce((sum, share) => sum + share - 1, 0);
     }
     this.#hasher.hash(channel);
     return this.#sum(this.#index.get(this.#hasher.hi, this.#hasher.lo));
   }
 
-  /** Slots of the workers that have subscribers of exactly this channel or pattern. */
+  /** Slots of the workers that want exactly this channel or pattern. */
   workersFor(channel: string): number[] {
     if (isPattern(channel)) return [...(this.#patterns.get(channel.slice(0, -1)) ?? []).keys()];
     this.#hasher.hash(channel);
@@ -259,7 +265,7 @@ export class Interest {
   }
 
   #sum(value: number): number {
-    return this.#pairs(value).reduce((sum, [, count]) => sum + count, 0);
+    return this.#pairs(value).reduce((sum, [, share]) => sum + share - 1, 0);
   }
 
   /** Frees the shard's names that nobody has, and their places in the index. */
@@ -299,9 +305,9 @@ export class Interest {
 
   // ---- Answers
 
-  #list(slot: number, count: number): void {
+  #list(slot: number, share: number): void {
     const match = this.#match;
-    match.subscribers += count;
+    match.subscribers += share - 1;
     if (this.#listedFor[slot] === this.#questions || slot >= this.#slots) return;
     this.#listedFor[slot] = this.#questions;
     match.slots[match.length++] = slot;

@@ -1,5 +1,5 @@
 // The push half of a comet server: broker, orders of workers, publishing over HTTP. Level 5.
-import { Broker, type BrokerCounters, type ClientMessage } from './broker.js';
+import { Broker, type BrokerCounters, type ClientMessage, type MemberEvent } from './broker.js';
 import { CometFlag } from './comet.js';
 import type { StreamSharer } from './manager.js';
 import { PublishApi, type PublishApiCounters } from './publish-api.js';
@@ -27,9 +27,12 @@ export interface PushOptions {
   readonly adminTokenFile?: string | undefined;
 }
 
+/** What a server passes on of its broker's events. */
 export interface PushEvents {
   /** A client published. */
   onMessage(message: ClientMessage): void;
+  onSubscribe(event: MemberEvent): void;
+  onUnsubscribe(event: MemberEvent): void;
   /** A worker cannot follow, and has to be replaced. */
   onOverflow(slot: number): void;
 }
@@ -61,6 +64,12 @@ export class Push {
     });
     this.broker.on('message', (message) => {
       events.onMessage(message);
+    });
+    this.broker.on('subscribe', (event) => {
+      events.onSubscribe(event);
+    });
+    this.broker.on('unsubscribe', (event) => {
+      events.onUnsubscribe(event);
     });
     this.broker.start();
     this.api = new PublishApi(this.broker, { token, messageBytesMax: messageBytes });

@@ -5,13 +5,14 @@ import { Admin, type Readiness } from './admin.js';
 import type {
   Broker,
   ChannelPage,
+  ChannelPresence,
   ChannelQuery,
   ClientMessage,
+  MemberEvent,
   PublishOptions,
   Receipt,
 } from './broker.js';
 import { planCapacity, readMachineLimits, type Capacity } from './capacity.js';
-import { defaultsOf } from './config.js';
 import { criticalFindings } from './doctor.js';
 import { MegacometError } from './errors.js';
 import { becomeUser, identityOf } from './identity.js';
@@ -22,84 +23,14 @@ import { addressesOf, formatAddress, ListeningAddress, type Address } from './li
 import { silentLogger, type Logger } from './logger.js';
 import { Manager, type StreamSharer, type WorkerEvent } from './manager.js';
 import { addon, type Segment } from './native.js';
-import { keyOf, libraryOptions, parseOption, unknownOption } from './options.js';
 import { Push } from './push.js';
 import type { Health } from './service.js';
+import { fill, type Adjustments, type Filled, type ServerOptions } from './server-options.js';
 import { checkRuntime } from './spawn.js';
 import { collectStats, WorkerMemory, type Stats } from './stats.js';
 import type { InheritedSocket } from './systemd.js';
 
-/** Options of {@link createServer}; each is also an option of `megacomet-ts serve`. */
-export interface ServerOptions {
-  /** Numeric address; default `::`, which takes IPv4 peers too. */
-  host?: string;
-  /** One, or a range such as `8000-8007`; default 8000, 0 lets the kernel choose. */
-  port?: number | string;
-  /** `HOST:PORT`, `[V6]:PORT` or `unix:PATH`, instead of host and port. */
-  listen?: readonly string[];
-  /** Worker processes, 1 to 512; default `auto`: one per core, more if descriptors need it. */
-  workers?: number | 'auto';
-  /** Connections held at most; default: what the machine allows. */
-  maxConnections?: number;
-  /** Default `echo`; `comet` serves subscribers over SSE, WebSocket, long polling and streams. */
-  protocol?: 'comet' | 'echo';
-  /** Connections that may wait to be accepted, per worker; default 4096. */
-  backlog?: number;
-  /** Seconds without a byte until a connection is closed; default 0: never. */
-  idleTimeout?: number;
-  /** Connections accepted per second by the whole server; default 0: no limit. */
-  acceptRate?: number;
-  /** Seconds of silence until TCP keep-alive probes; default 240, 0 for none. */
-  keepalive?: number;
-  /** Seconds without a beat until a worker is replaced; default 10. */
-  heartbeatLimit?: number;
-  /** Numeric address of the admin server; default 127.0.0.1. */
-  adminHost?: string;
-  /** Port of the admin server, 0 for any; no admin server without it. */
-  adminPort?: number;
-  /** Comet: seconds between heartbeats of an idle subscriber; default 25. */
-  heartbeat?: number;
-  /** Comet: seconds that a long poll waits at most; default 30. */
-  pollTimeout?: number;
-  /** Comet: seconds that a client has for a whole request; default 10. */
-  handshakeTimeout?: number;
-  /** Comet: seconds in which a client must take something of what it is owed; default 30. */
-  writeTimeout?: number;
-  /** Comet: seconds that a worker remembers a channel without subscribers; default 60. */
-  linger?: number;
-  /** Comet: milliseconds after which an EventSource comes back, about; default 2000. */
-  retry?: number;
-  /** Comet: bytes of one message, at most; default 65,536. */
-  messageBytes?: number;
-  /** Comet: bytes that may wait for one slow client; default 65,536. */
-  outboxBytes?: number;
-  /** Comet: channels of one connection; default 128. */
-  channelsPerConnection?: number;
-  /** Comet: messages kept of each channel; default 100, 0 for none. */
-  historyCount?: number;
-  /** Comet: seconds that a message is kept; default 300. */
-  historyAge?: number;
-  /** Comet: memory for the messages of all channels, in bytes; default 128 MiB. */
-  historyBytes?: number;
-  /** Comet: seconds that a message waits for a client that polls `/ID.js`; default 60. */
-  mailboxTime?: number;
-  /** Comet: `HOST:PORT` that takes messages for `/ID.js` over plain TCP; default: none. */
-  ingest?: string;
-  /** Comet: origins whose pages may read and open WebSockets; `*` is all. */
-  origin?: readonly string[];
-  /** Comet: whether WebSocket clients may publish; default false. */
-  clientPublish?: boolean;
-  /** Comet: whoever has it may publish and kick over HTTP on the admin server; default: nobody. */
-  adminToken?: string;
-  /** Comet: file whose only line is that token. */
-  adminTokenFile?: string;
-  /** Comet: whether to serve `/ws-echo`; default false. */
-  wsEcho?: boolean;
-  /** User that the workers run as, when this process is root. */
-  user?: string;
-  /** Where log lines go; a pino instance fits. Default: nowhere. */
-  logger?: Logger;
-}
+export type { Adjustments, ServerOptions } from './server-options.js';
 
 export interface CloseOptions {
   /** Milliseconds over which connections are closed, evenly; default 0: at once. */
@@ -111,41 +42,16 @@ export interface CloseReport {
   readonly killed: readonly number[];
 }
 
-/** What can be changed while the server runs. */
-export type Adjustments = Pick<ServerOptions, 'acceptRate' | 'idleTimeout' | 'maxConnections'>;
-
 export interface ServerEvents {
   worker: [WorkerEvent];
   /** Comet: a client published. */
   message: [ClientMessage];
-}
-
-/** Options that may be left open. */
-type Unset =
-  | 'adminPort'
-  | 'adminToken'
-  | 'adminTokenFile'
-  | 'ingest'
-  | 'listen'
-  | 'maxConnections'
-  | 'origin'
-  | 'user';
-
-type Filled = Required<Omit<ServerOptions, Unset | 'logger'>> & Pick<ServerOptions, Unset>;
-
-function fill(options: ServerOptions): Filled {
-  const specs = libraryOptions();
-  const keys = specs.map((spec) => keyOf(spec.name));
-  const given: Record<string, unknown> = {};
-  for (const [key, raw] of Object.entries(options)) {
-    if (key === 'logger' || raw === undefined) continue;
-    const spec = specs[keys.indexOf(key)];
-    if (spec === undefined) throw unknownOption('createServer', key, [...keys, 'logger']);
-    given[key] = parseOption(spec, `createServer: ${key}`, raw);
-  }
-  // Without a port the library has no admin server; the command line always gives one.
-  const withDefault = specs.filter((spec) => spec.name !== 'admin-port');
-  return { ...defaultsOf(withDefault), ...given } as unknown as Filled;
+  /**
+   * Comet: a connection subscribed to a channel or pattern, or left it. Told only while somebody
+   * listens. A worker that dies takes its subscribers with it without these: see `worker`.
+   */
+  subscribe: [MemberEvent];
+  unsubscribe: [MemberEvent];
 }
 
 /** What a command line brings along; a library in somebody else's program has none of it. */
@@ -189,6 +95,20 @@ export class Server extends EventEmitter<ServerEvents> {
     );
     this.#log = options.logger ?? silentLogger;
     this.#host = host;
+    // Behind this turn, when the listener is there or gone.
+    const observe = (): void => {
+      queueMicrotask(() => {
+        this.#observe();
+      });
+    };
+    this.on('newListener' as never, observe as never);
+    this.on('removeListener' as never, observe as never);
+  }
+
+  /** Has the workers tell of subscribers while somebody listens: a ramp is a million events. */
+  #observe(): void {
+    const isObserved = this.listenerCount('subscribe') + this.listenerCount('unsubscribe') > 0;
+    this.#push?.broker.observe(isObserved);
   }
 
   /** Addresses with their real ports, empty before {@link listen}. */
@@ -308,11 +228,14 @@ export class Server extends EventEmitter<ServerEvents> {
     if (this.#options.protocol !== 'comet') return {};
     const push = new Push(slots, this.#options, {
       onMessage: (message) => this.emit('message', message),
+      onSubscribe: (event) => this.emit('subscribe', event),
+      onUnsubscribe: (event) => this.emit('unsubscribe', event),
       onOverflow: (slot) => {
         this.#manager?.replace(slot, 'worker does not read its orders; replaced');
       },
     });
     this.#push = push;
+    this.#observe();
     return { sharer: push.sharer };
   }
 
@@ -526,13 +449,25 @@ export class Server extends EventEmitter<ServerEvents> {
   }
 
   /**
-   * Comet: closes every subscriber of a channel or pattern, with a reason where one fits.
+   * Comet: closes every subscriber of a channel or pattern, with a reason where one fits; or one
+   * connection, by its name in events and presence().
    *
-   * @returns Subscribers that were known.
+   * @returns Subscribers that were known; for a connection 1, or 0 if it is gone.
    * @throws MegacometError `ERR_CHANNEL`, `ERR_MESSAGE`, `ERR_NOT_RUNNING`.
    */
-  disconnect(channel: string, reason?: string): number {
-    return this.#comet().kick(channel, reason);
+  disconnect(target: string | { readonly member: string }, reason?: string): number {
+    if (typeof target === 'string') return this.#comet().kick(target, reason);
+    return Number(this.#comet().kickMember(target.member));
+  }
+
+  /**
+   * Comet: who subscribes to exactly this channel or pattern, asked of the workers.
+   *
+   * @param limit - Connections named at most; default 10,000. The count is of all.
+   * @throws MegacometError `ERR_CHANNEL`, `ERR_BUSY`, `ERR_NOT_RUNNING`.
+   */
+  async presence(channel: string, limit?: number): Promise<ChannelPresence> {
+    return this.#comet().presence(channel, limit);
   }
 
   #comet(): Broker {

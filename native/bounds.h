@@ -52,6 +52,9 @@ constexpr size_t kControlReadBytes = size_t{64} * 1024;
 /// Bytes that wait for a manager that does not read. Log frames are dropped beyond it, and counted.
 constexpr size_t kControlQueueBytesMax = size_t{4} * 1024 * 1024;
 
+/// Subscribers in one page of a list: 160 kB, written in less than a millisecond.
+constexpr uint32_t kPresencePageMax = 10'000;
+
 /// Characters of one log message that a worker sends.
 constexpr size_t kLogBytesMax = 512;
 

@@ -30,6 +30,8 @@ struct Channel {
   /// Whether every message above tail_floor reaches this worker by itself.
   bool is_live = false;
   bool is_change_noted = false;
+  /// Whether the manager sends messages of it to this worker.
+  bool is_wanted_told = false;
 
   /// Keeps a message for those who come back soon, and forgets the oldest past the bounds.
   void remember(const Ref<Message>& message);

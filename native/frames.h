@@ -94,6 +94,20 @@ using Texts = std::vector<std::string>;
   F(text, channel) \
   F(text, reason)
 
+/// Whether to tell of every subscriber that comes or goes, in Presence frames.
+#define MC_OBSERVE(F) F(u8, on)
+
+/// Who subscribes to a channel, of the places below `below`. `question` comes back in the answer.
+#define MC_QUERY(F) \
+  F(u32, question)  \
+  F(text, channel)  \
+  F(u32, below)
+
+/// Close one connection, if it still has that generation.
+#define MC_DISMISS(F) \
+  F(u32, fd)          \
+  F(u32, generation)
+
 /// A message of a mailbox for the poll that asked with Take: a lease. The worker answers Taken or
 /// Returned, once, whatever becomes of the poll.
 #define MC_GIVE(F)   \
@@ -122,10 +136,25 @@ using Texts = std::vector<std::string>;
 #define MC_GOODBYE(F) F(u32, closed)
 
 /// How many subscribers this worker has of a channel, or of the prefix pattern "name*". Sent before
-/// the Ask that the first of them causes; 0 after the channel was left alone for the linger time.
+/// the Ask that the first of them causes; `wanted` is 0 after the linger time: no more messages.
 #define MC_INTEREST(F) \
   F(text, channel)     \
-  F(u32, count)
+  F(u32, count)        \
+  F(u8, wanted)
+
+/// A subscriber came (`there` = 1) or went, while that is observed.
+#define MC_PRESENCE(F) \
+  F(u8, there)         \
+  F(u32, fd)           \
+  F(u32, generation)   \
+  F(text, channel)
+
+/// Some subscribers of the channel asked for, as pairs of descriptor and generation. More are
+/// `below` that place; 0 ends the list.
+#define MC_PRESENT(F) \
+  F(u32, question)    \
+  F(u32, below)       \
+  F(numbers, members)
 
 /// A subscriber wants what was published on `channels` after `number` of `epoch` (`has_since` 1),
 /// or only what comes from now on (0), in a Page of about `bytes_max`.
@@ -212,6 +241,9 @@ using Texts = std::vector<std::string>;
   X(kPage, 7, Page, MC_PAGE)                \
   X(kKick, 8, Kick, MC_KICK)                \
   X(kGive, 12, Give, MC_GIVE)               \
+  X(kObserve, 9, Observe, MC_OBSERVE)       \
+  X(kQuery, 10, Query, MC_QUERY)            \
+  X(kDismiss, 11, Dismiss, MC_DISMISS)      \
   X(kReady, 16, Ready, MC_READY)            \
   X(kLog, 17, Log, MC_LOG)                  \
   X(kCrowded, 18, Crowded, MC_CROWDED)      \
@@ -219,6 +251,8 @@ using Texts = std::vector<std::string>;
   X(kInterest, 20, Interest, MC_INTEREST)   \
   X(kAsk, 21, Ask, MC_ASK)                  \
   X(kMessage, 22, Message, MC_MESSAGE)      \
+  X(kPresence, 23, Presence, MC_PRESENCE)   \
+  X(kPresent, 24, Present, MC_PRESENT)      \
   X(kTake, 26, Take, MC_TAKE)               \
   X(kTaken, 27, Taken, MC_TAKEN)            \
   X(kReturned, 28, Returned, MC_RETURNED)   \

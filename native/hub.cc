@@ -15,9 +15,6 @@ namespace {
 constexpr uint8_t kPageLast = 1;
 constexpr uint8_t kPageLost = 2;
 
-/// Rows that one second's look for forgotten channels covers, at least.
-constexpr uint32_t kLingerRows = 1024;
-
 /// The only one: a record's pointer owns it, and on_close() and settle() give it back.
 Session* make_session() {
   return std::make_unique<Session>().release();
@@ -44,11 +41,13 @@ Hub::Hub(Transport* transport, Control* control, Counters* counters)
       control_(control),
       counters_(counters),
       fanout_(&channels_, this),
-      mailboxes_(&transport->connections(), control) {}
+      mailboxes_(&transport->connections(), control),
+      presence_({&channels_, &fanout_, &transport->connections(), control, counters}) {}
 
 void Hub::configure(frame::Comet rules) {
   rules_ = std::move(rules);
   is_on_ = true;
+  presence_.set_linger(rules_.linger_s);
   transport_->set_hooks(this);
 }
 
@@ -201,7 +200,7 @@ void Hub::subscribe(Connection* connection,
     if (is_known) continue;
     session->wanted.push_back(row);
     ++channels_.at(row).asking;
-    note_change(row);
+    presence_.note(row);
   }
   session->has_since = since != nullptr;
   if (since != nullptr) {
@@ -260,7 +259,7 @@ void Hub::ask_next() {
     session->question = Question::kAsked;
     ++unanswered_;
     // The manager must hear of the channels first: its answer promises what comes after it.
-    tell_interest();
+    presence_.tell_counts();
     control_->send(question);
   }
 }
@@ -342,14 +341,14 @@ void Hub::join(Session* session, Connection* connection, uint32_t row, uint64_t 
   const uint32_t position = channels_.add(row, static_cast<uint32_t>(connection->fd()));
   session->subscriptions.push_back({row, position, wants_after(number)});
   counters_->add(Counter::kSubscriptions);
-  note_change(row);
+  presence_.joined(row, *connection);
 }
 
 /// Takes a subscriber out of a row, and tells who took its place.
 void Hub::leave(Connection* connection, uint32_t row, uint32_t position) {
   counters_->subtract(Counter::kSubscriptions);
   const uint32_t moved = channels_.remove(row, position);
-  note_change(row);
+  presence_.left(row, *connection);
   if (moved == Channels::kNone || moved == static_cast<uint32_t>(connection->fd())) return;
   Connection* other = transport_->connections().at(static_cast<int>(moved));
   if (other->state == ConnectionState::kSubscribed) {
@@ -382,7 +381,7 @@ void Hub::unsubscribe(Connection* connection) {
 void Hub::forget_wanted(Session* session) {
   for (const uint32_t row : session->wanted) {
     --channels_.at(row).asking;
-    note_change(row);
+    presence_.note(row);
   }
   session->wanted.clear();
   session->question = Question::kNone;
@@ -424,50 +423,8 @@ void Hub::resume(Connection* connection) {
   transport_->protocol_of(*connection).on_bytes(*transport_, connection, nullptr, 0);
 }
 
-void Hub::note_change(uint32_t row) {
-  Channel& channel = channels_.at(row);
-  if (!channel.is_used()) channel.linger_until = static_cast<uint16_t>(now_ + rules_.linger_s);
-  if (channel.is_change_noted) return;
-  channel.is_change_noted = true;
-  changed_.push_back(row);
-}
-
-void Hub::tell_interest() {
-  for (const uint32_t row : changed_) {
-    Channel& channel = channels_.at(row);
-    channel.is_change_noted = false;
-    // Without subscribers the interest stays until nobody has come back for a while.
-    const auto count = static_cast<uint32_t>(
-        std::max<size_t>(channel.subscribers.size(), channel.count_told > 0 || channel.asking > 0));
-    if (channel.name.empty() || count == channel.count_told) continue;
-    channel.count_told = count;
-    frame::Interest interest;
-    interest.channel = channel.name;
-    interest.count = count;
-    control_->send(interest);
-  }
-  changed_.clear();
-}
-
 void Hub::tick(uint16_t now) {
-  now_ = now;
-  tell_interest();
-  const uint32_t capacity = channels_.capacity();
-  const uint32_t count = std::max(kLingerRows, capacity / 8);
-  for (uint32_t looked = 0; looked < std::min(count, capacity); ++looked) {
-    if (linger_position_ >= capacity) linger_position_ = 0;
-    const uint32_t row = linger_position_++;
-    Channel& channel = channels_.at(row);
-    if (channel.name.empty() || channel.is_used()) continue;
-    if (static_cast<int16_t>(channel.linger_until - now_) >= 0) continue;
-    if (channel.count_told > 0) {
-      frame::Interest interest;
-      interest.channel = channel.name;
-      control_->send(interest);
-    }
-    fanout_.forget(row);
-    channels_.close(row);
-  }
+  presence_.tick(now);
   deflate_.trim();
   counters_->set(Counter::kChannels, channels_.size());
 }
@@ -486,6 +443,15 @@ void Hub::on_kick(const frame::Kick& order) {
         connection->state != ConnectionState::kFree && connection->generation == ticket.generation;
     if (is_same) transport_->dismiss(connection, CloseCause::kKicked);
   }
+}
+
+void Hub::on_dismiss(const frame::Dismiss& order) {
+  Slab<Connection>& connections = transport_->connections();
+  if (order.fd >= connections.capacity()) return;
+  Connection* connection = connections.at(static_cast<int>(order.fd));
+  const bool is_same =
+      connection->state != ConnectionState::kFree && connection->generation == order.generation;
+  if (is_same) transport_->dismiss(connection, CloseCause::kKicked);
 }
 
 void Hub::kick_all() {

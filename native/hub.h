@@ -14,6 +14,7 @@
 #include "fanout.h"
 #include "mailboxes.h"
 #include "message_codec.h"
+#include "presence.h"
 #include "protocol.h"
 #include "queue.h"
 #include "transport.h"
@@ -36,6 +37,8 @@ class Hub final : public CometServices, FanoutHandler, TransportHooks {
   /// False if its messages are no frames.
   [[nodiscard]] bool on_page(const frame::Page& order);
   void on_kick(const frame::Kick& order);
+  void on_dismiss(const frame::Dismiss& order);
+  Presence& presence() { return presence_; }
   void on_give(const frame::Give& order);
 
   /// Once a turn: a slice of what is on its way. True if more is due at once.
@@ -47,8 +50,6 @@ class Hub final : public CometServices, FanoutHandler, TransportHooks {
     return fanout_.unfinished() > bounds::kFanoutMessagesMax ||
            fanout_.unfinished_bytes() > bounds::kFanoutBytesMax;
   }
-  /// Tells the manager of changed numbers of subscribers; a few times a second.
-  void tell_interest();
   /// Once a second: channels that nobody came back to.
   void tick(uint16_t now);
 
@@ -105,7 +106,6 @@ class Hub final : public CometServices, FanoutHandler, TransportHooks {
   void forget_wanted(Session* session);
   void join(Session* session, Connection* connection, uint32_t row, uint64_t number);
   void leave(Connection* connection, uint32_t row, uint32_t position);
-  void note_change(uint32_t row);
   void kick_all();
   [[nodiscard]] bool queue(Connection* connection,
                            const Ref<Payload>& payload,
@@ -121,14 +121,12 @@ class Hub final : public CometServices, FanoutHandler, TransportHooks {
   Channels channels_;
   Fanout fanout_;
   Mailboxes mailboxes_;
+  Presence presence_;
   DeflateCodec deflate_;
   frame::Comet rules_;
   uint64_t head_ = 0;
   Queue<Ticket> questions_;
   uint32_t unanswered_ = 0;
-  std::vector<uint32_t> changed_;
-  uint32_t linger_position_ = 0;
-  uint16_t now_ = 0;
   bool is_on_ = false;
 };
 

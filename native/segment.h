@@ -85,6 +85,8 @@ enum class CounterKind : uint8_t { kTotal, kGauge };
     "HTTP requests that were refused: look at the clients, or at who scans the port.")            \
   X(kMessagesTotal, "messages_total", kTotal,                                                     \
     "Messages that the manager sent to this worker.")                                             \
+  X(kEventsDroppedTotal, "events_dropped_total", kTotal,                                          \
+    "Comings and goings of subscribers that were not told, since the manager did not read.")      \
   X(kDeliveredTotal, "delivered_total", kTotal,                                                   \
     "Messages given to subscribers as they came.")                                                \
   X(kReplayedTotal, "replayed_total", kTotal,                                                     \

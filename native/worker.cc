@@ -191,7 +191,7 @@ void Worker::pump() {
 }
 
 void Worker::on_interest(struct ev_loop*, ev_timer* timer, int) {
-  static_cast<Worker*>(timer->data)->hub_.tell_interest();
+  static_cast<Worker*>(timer->data)->hub_.presence().tell_counts();
 }
 
 void Worker::on_check(struct ev_loop*, ev_check* watcher, int) {
@@ -239,6 +239,9 @@ bool Worker::on_comet_frame(const FrameView& view) {
   frame::Page page;
   frame::Kick kick;
   frame::Give give;
+  frame::Observe observe;
+  frame::Query query;
+  frame::Dismiss dismiss;
   switch (static_cast<FrameType>(view.type)) {
     case FrameType::kComet:
       if (hub_.is_on() || !decode(view, &rules)) return false;
@@ -257,6 +260,18 @@ bool Worker::on_comet_frame(const FrameView& view) {
     case FrameType::kGive:
       if (!hub_.is_on() || !decode(view, &give)) return false;
       hub_.on_give(give);
+      return true;
+    case FrameType::kObserve:
+      if (!hub_.is_on() || !decode(view, &observe)) return false;
+      hub_.presence().observe(observe.on != 0);
+      return true;
+    case FrameType::kQuery:
+      if (!hub_.is_on() || !decode(view, &query)) return false;
+      hub_.presence().answer(query);
+      return true;
+    case FrameType::kDismiss:
+      if (!hub_.is_on() || !decode(view, &dismiss)) return false;
+      hub_.on_dismiss(dismiss);
       return true;
     default:
       return false;

@@ -36,7 +36,7 @@ function world(workers = 3, options: Partial<BrokerOptions> = {}): World {
 }
 
 function wants(broker: Broker, slot: number, channel: string, count = 1): void {
-  broker.onFrame(slot, { name: 'Interest', fields: { channel, count } });
+  broker.onFrame(slot, { name: 'Interest', fields: { channel, count, wanted: count > 0 ? 1 : 0 } });
 }
 
 function ask(broker: Broker, slot: number, fields: Partial<Frames['Ask']>): void {

@@ -138,7 +138,7 @@ function streamed(pieces: readonly (Uint8Array | string)[]): RequestInit {
 
 void t.test('one message is published as its fields say', async (t) => {
   const { ask, broker, worker, api } = await site(t);
-  broker.onFrame(0, { name: 'Interest', fields: { channel: 'news', count: 3 } });
+  broker.onFrame(0, { name: 'Interest', fields: { channel: 'news', count: 3, wanted: 1 } });
   const first = await ask(
     '/publish',
     post(
@@ -484,7 +484,7 @@ void t.test('a client that goes away in the middle does no harm', async (t) => {
 void t.test('channels are listed, with a query that is checked', async (t) => {
   const { ask, broker } = await site(t);
   for (const channel of ['news/1', 'news/2', 'ä b', 'news/*']) {
-    broker.onFrame(0, { name: 'Interest', fields: { channel, count: 2 } });
+    broker.onFrame(0, { name: 'Interest', fields: { channel, count: 2, wanted: 1 } });
   }
   broker.publish('news/1', 'x');
   const found: unknown[] = [];
@@ -514,7 +514,7 @@ void t.test('channels are listed, with a query that is checked', async (t) => {
 
 void t.test('a kick is for a channel or for all', async (t) => {
   const { ask, broker, worker } = await site(t);
-  broker.onFrame(0, { name: 'Interest', fields: { channel: 'a', count: 4 } });
+  broker.onFrame(0, { name: 'Interest', fields: { channel: 'a', count: 4, wanted: 1 } });
   const one = await ask('/kick', post('{"channel":"a","reason":"bye"}'));
   t.same([one.status, one.lines], [200, [{ subscribers: 4 }]]);
   t.same((await ask('/kick', post('{"all":true}'))).lines, [{ all: true }]);
