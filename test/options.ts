@@ -90,7 +90,7 @@ void t.test('a port is one, or a range of as many as a server can listen on', (t
   for (const raw of ['8000-8007', '8000-8000', '1-64', '65472-65535']) {
     t.equal(complaint(port, raw), `taken as "${raw}"`);
   }
-  const rule = 'is not a port from 0 to 65535, or a range such as 8000-8007 of at most 64';
+  const rule = 'is not a whole number from 0 to 65535, or a range such as 8000-8007 of at most 64';
   const wrong = ['8007-8000', '0-5', '1-65', '65500-65536', '8000-', '-8000', '8000-8001-8002', ''];
   for (const raw of [...wrong, '8000 - 8007', '1e3', ' 5', '655360', '0x10']) {
     t.equal(complaint(port, raw), `ERR_OPTION_INVALID: --port: "${raw}" ${rule}`);
