@@ -204,11 +204,14 @@ export class Ingest {
  * @throws MegacometError `ERR_OPTION_INVALID`, `ERR_LISTEN`.
  */
 export async function openIngest(
-  text: string,
+  { text, protocol }: { readonly text: string; readonly protocol: string },
   inboxes: Inboxes,
   options: IngestOptions,
   log: Logger,
 ): Promise<{ readonly ingest: Ingest; readonly port: number }> {
+  if (protocol !== 'comet') {
+    throw new MegacometError('ERR_OPTION_INVALID', `ingest: "${text}" needs --protocol comet`);
+  }
   const { isUnix, host, port } = parseAddress('ingest', text);
   if (isUnix) {
     throw new MegacometError('ERR_OPTION_INVALID', `ingest: "${text}" is no numeric HOST:PORT`);

@@ -112,8 +112,8 @@ function parsePorts(label: string, raw: unknown): number | string {
   const high = last === undefined ? low : Number(last);
   if (last === undefined && low <= 65_535) return low;
   if (low > 0 && high >= low && high <= 65_535 && high - low < PORTS_MAX) return `${low}-${high}`;
-  const rule = `a port from 0 to 65535, or a range such as 8000-8007 of at most ${PORTS_MAX}`;
-  throw invalid(label, raw, rule);
+  const range = `a range such as 8000-8007 of at most ${PORTS_MAX}`;
+  throw invalid(label, raw, `a whole number from 0 to 65535, or ${range}`);
 }
 
 /**

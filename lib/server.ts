@@ -214,10 +214,11 @@ export class Server extends EventEmitter<ServerEvents> {
       this.#adminPort = await this.#admin.listen(options.adminHost, options.adminPort);
       this.#checkStarting();
     }
-    if (options.ingest !== undefined && options.protocol === 'comet') {
+    if (options.ingest !== undefined) {
       const inboxes = { deliver: this.deliver.bind(this) };
       const limits = { messageBytesMax: options.messageBytes };
-      const opened = await openIngest(options.ingest, inboxes, limits, this.#log);
+      const place = { text: options.ingest, protocol: options.protocol };
+      const opened = await openIngest(place, inboxes, limits, this.#log);
       ({ ingest: this.#ingest, port: this.#ingestPort } = opened);
       this.#checkStarting();
     }

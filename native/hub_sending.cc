@@ -1,9 +1,8 @@
 // What Hub sends, and what a slow subscriber is owed. See hub.h. Level 10: a part of Hub, which a
 // file of its own keeps apart from who subscribes.
-#include "hub.h"
-
 #include <algorithm>
 
+#include "hub.h"
 #include "sys.h"
 
 namespace megacomet {

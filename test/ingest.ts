@@ -5,12 +5,11 @@ import { connect, type Socket } from 'node:net';
 import fc from 'fast-check';
 import t from 'tap';
 
-import { Broker } from '../lib/broker.js';
 import { MegacometError } from '../lib/errors.js';
-import { channelMailboxes, Ingest, type IngestOptions, type Mailboxes } from '../lib/ingest.js';
+import { Ingest, type Inboxes, type IngestOptions } from '../lib/ingest.js';
 import { IngestFault, IngestParser, type IngestCommand } from '../lib/ingest-parser.js';
-import { FakePort, FakeTurns, messagesIn } from './fakes/comet.js';
-import { until } from './helpers.js';
+import { startComet } from './comet-world.js';
+import { TestServer, until } from './helpers.js';
 
 const SEED = 20_261_122;
 const BOUNDS = { idBytesMax: 20, messageBytesMax: 50 };
@@ -109,7 +108,7 @@ void t.test('what can be no command is a fault, and nothing else is thrown', (t)
   t.end();
 });
 
-class Inbox implements Mailboxes {
+class Inbox implements Inboxes {
   readonly delivered: string[] = [];
   isBusy = false;
 
@@ -251,34 +250,59 @@ void t.test('an address that is taken is one sentence', async (t) => {
   await second.close();
 });
 
-void t.test('without mailboxes a message waits in the history of the client’s channel', (t) => {
-  const turns = new FakeTurns();
-  const broker = new Broker(
-    { slots: 1, history: false },
-    { now: turns.now, schedule: turns.schedule, epoch: 1n },
-  );
-  const port = new FakePort(0);
-  broker.attach(port);
-  const mailboxes = channelMailboxes(broker, 60_000);
-  mailboxes.deliver('client', Buffer.from('grüß'));
-  mailboxes.deliver('client', Buffer.of(255));
-  const waiting = (): unknown[] => {
-    const fields = { fd: 1, generation: 1, hasSince: 1, epoch: 1n, number: 0n, bytesMax: 1000 };
-    broker.onFrame(0, { name: 'Ask', fields: { ...fields, channels: ['client'] } });
-    turns.endAll();
-    return port.take().flatMap((frame) => {
-      if (frame.name !== 'Page') return [];
-      return messagesIn(frame.fields.messages).map(({ flags, data }) => ({ flags, data }));
-    });
-  };
-  const both = [
-    { flags: 0, data: Buffer.from('grüß') },
-    { flags: 1, data: Buffer.of(255) },
+void t.test('a server takes messages at --ingest, and its clients fetch them', async (t) => {
+  const world = await startComet(t, { ingest: '127.0.0.1:0', messageBytes: 1000 });
+  const { server } = world;
+  const application = connect(server.ingestPort ?? 0, '127.0.0.1');
+  t.teardown(() => application.destroy());
+  const fetchOne = async (id: string): Promise<string> =>
+    (await fetch(`http://127.0.0.1:${world.port}/${encodeURIComponent(id)}.js`)).text();
+  const early = fetchOne('Bob');
+  await until('the poll', () => server.stats().mailboxes?.polls === 1);
+  application.write(Buffer.concat([Buffer.of(1, 0), deliver('Jim', 'Hi'), deliver('Bob', 'Bye')]));
+  t.equal(await early, 'Bye', 'who polls already');
+  t.equal(await fetchOne('Jim'), 'Hi', 'and who comes later');
+  application.write(Buffer.concat([deliver('grüß', 'x'.repeat(1000)), deliver('a*', 'no')]));
+  t.equal((await fetchOne('grüß')).length, 1000);
+  const { ingest } = server.stats();
+  t.match(ingest, { connections: 1, announcedTotal: 1, messagesTotal: 3, refusedTotal: 1 });
+  application.write(deliver('Jim', 'y'.repeat(1001)));
+  await once(application, 'close');
+  t.match(server.stats().ingest, { connections: 0, faultsTotal: 1 });
+  await server.close();
+  const late = connect(server.ingestPort ?? 0, '127.0.0.1');
+  const [error] = (await once(late, 'error')) as [NodeJS.ErrnoException];
+  t.equal(error.code, 'ECONNREFUSED', 'it ends with the server');
+});
+
+void t.test('a mistake in --ingest ends the start with one sentence', async (t) => {
+  const first = await startComet(t, { ingest: '127.0.0.1:0' });
+  const port = first.server.ingestPort ?? 0;
+  const cases: [string, { code: string; message: RegExp }][] = [
+    ['9000', { code: 'ERR_OPTION_INVALID', message: /^ingest: "9000" is no numeric HOST:PORT/ }],
+    ['unix:/tmp/x', { code: 'ERR_OPTION_INVALID', message: /^ingest: "unix:/ }],
+    [`127.0.0.1:${port}`, { code: 'ERR_LISTEN', message: /--ingest .* \(EADDRINUSE\)$/ }],
   ];
-  t.same(waiting(), both, 'text where it is text');
-  turns.nowMs += 59_999;
-  t.same(waiting(), both);
-  turns.nowMs += 1;
-  t.same(waiting(), [], 'for a minute');
-  t.end();
+  for (const [ingest, wanted] of cases) await t.rejects(startComet(t, { ingest }), wanted, ingest);
+  await t.rejects(startComet(t, { ingest: '127.0.0.1:0', protocol: 'echo' }), {
+    code: 'ERR_OPTION_INVALID',
+    message: 'ingest: "127.0.0.1:0" needs --protocol comet',
+  });
+});
+
+void t.test('an address that others reach is worth a warning', async (t) => {
+  const warning = /whoever reaches --ingest can send to every client/;
+  const args = ['--protocol', 'comet', '--host', '127.0.0.1', '--ingest', '0.0.0.0:0'];
+  const server = await TestServer.start(t, { args, expectLog: [warning] });
+  t.ok(server.log.some(({ msg }) => warning.test(msg)));
+  const line = server.log.find(({ msg }) => msg.startsWith('listening on'));
+  t.type(line?.['ingestPort'], 'number', 'the first line names the port');
+  await server.stop();
+  const quiet = ['--protocol', 'comet', '--ingest', '[::1]:0'];
+  const loopback = await TestServer.start(t, { args: quiet });
+  t.notOk(
+    loopback.log.some(({ msg }) => warning.test(msg)),
+    'loopback is not',
+  );
+  await loopback.stop();
 });

@@ -2,6 +2,10 @@
 import t from 'tap';
 
 import { MegacometError } from '../lib/errors.js';
+import { addressesOf, formatAddress, formatAddresses } from '../lib/listening.js';
+import { silentLogger } from '../lib/logger.js';
+import { addon } from '../lib/native.js';
+import { PORTS_MAX } from '../lib/option-spec.js';
 import {
   environmentNameOf,
   keyOf,
@@ -76,6 +80,45 @@ void t.test('numbers have ranges, and are plain decimal text', (t) => {
     t.equal(half.startsWith('taken'), spec.kind === 'seconds', `${spec.name}: fractions`);
     if (spec.word !== undefined) t.equal(complaint(spec, spec.word), `taken as "${spec.word}"`);
   }
+  t.end();
+});
+
+void t.test('a port is one, or a range of as many as a server can listen on', (t) => {
+  const port = optionOf('serve', 'port');
+  t.equal(PORTS_MAX, addon.bounds.listenersMax);
+  for (const raw of [0, 80, 65_535, '0', '8000']) t.equal(complaint(port, raw), `taken as ${raw}`);
+  for (const raw of ['8000-8007', '8000-8000', '1-64', '65472-65535']) {
+    t.equal(complaint(port, raw), `taken as "${raw}"`);
+  }
+  const rule = 'is not a whole number from 0 to 65535, or a range such as 8000-8007 of at most 64';
+  const wrong = ['8007-8000', '0-5', '1-65', '65500-65536', '8000-', '-8000', '8000-8001-8002', ''];
+  for (const raw of [...wrong, '8000 - 8007', '1e3', ' 5', '655360', '0x10']) {
+    t.equal(complaint(port, raw), `ERR_OPTION_INVALID: --port: "${raw}" ${rule}`);
+  }
+  for (const raw of [65_536, -1, 1.5, null, true, [5], {}]) {
+    t.equal(complaint(port, raw), `ERR_OPTION_INVALID: --port: ${JSON.stringify(raw)} ${rule}`);
+  }
+  t.match(complaint(port, NaN), rule);
+  t.end();
+});
+
+void t.test('neighbouring ports are told as a range', (t) => {
+  const rows: [string[], string][] = [
+    [[], ''],
+    [['[::]:8000'], '[::]:8000'],
+    [['[::]:8000', '[::]:8001', '[::]:8002'], '[::]:8000-8002'],
+    [['1.2.3.4:1', '[::]:2', '[::]:3', '[::]:5'], '1.2.3.4:1, [::]:2-3, [::]:5'],
+    [['unix:/a:1', 'unix:/a:2', '[::]:1', '[::]:1'], 'unix:/a:1, unix:/a:2, [::]:1, [::]:1'],
+  ];
+  for (const [addresses, wanted] of rows) t.equal(formatAddresses(addresses), wanted);
+  t.same(addressesOf({ host: '::1', port: '8000-8002' }, silentLogger).map(formatAddress), [
+    '[::1]:8000',
+    '[::1]:8001',
+    '[::1]:8002',
+  ]);
+  t.same(addressesOf({ host: '127.0.0.1', port: 0 }, silentLogger).map(formatAddress), [
+    '127.0.0.1:0',
+  ]);
   t.end();
 });
 

@@ -103,6 +103,42 @@ void t.test('IPv4 and IPv6 may share a port as two addresses', async (t) => {
   await server.stop();
 });
 
+/** A range of three ports that nobody has now. */
+async function freeRange(): Promise<number> {
+  for (;;) {
+    const first = 20_000 + Math.floor(Math.random() * 10_000);
+    const ends = await Promise.all([0, 1, 2].map((offset) => endOf(first + offset)));
+    if (ends.every((end) => end === 'ECONNREFUSED')) return first;
+  }
+}
+
+void t.test('a range of ports is served by all workers alike', async (t) => {
+  const first = await freeRange();
+  const server = await TestServer.start(t, {
+    args: ['--workers', '2', '--host', '127.0.0.1', '--port', `${first}-${first + 2}`],
+  });
+  const ports = [first, first + 1, first + 2];
+  t.same(
+    addressesOf(server),
+    ports.map((port) => `127.0.0.1:${port}`),
+  );
+  const line = server.log.find(({ msg }) => msg.startsWith('listening on'))?.msg ?? '';
+  t.ok(line.startsWith(`listening on 127.0.0.1:${first}-${first + 2} with 2 workers`), line);
+  for (const port of ports) {
+    const clients = await Clients.open(t, port, 40);
+    t.equal(await clients.answering(), 40, `port ${port}`);
+    const { workers } = await server.stats();
+    const open = workers.map(({ connections }) => Number(connections));
+    t.ok(Math.min(...open) > 0, `both workers serve it: ${open.join(' and ')}`);
+    clients.destroy();
+    await until('all to be gone', async () => (await server.total('connections')) === 0);
+  }
+  await server.stop();
+  const taken = await run(['serve', '--port', '8000-8064', '--admin-port', '0']);
+  t.equal(taken.code, 2);
+  t.match(taken.stderr, /--port: "8000-8064" is not a whole number .* of at most 64/);
+});
+
 void t.test('a server listens on every address that it was given', async (t) => {
   const path = join(shortFolder(t), 'echo.sock');
   const listen = ['127.0.0.1:0', '127.0.0.1:0', '[::1]:0', `unix:${path}`];
