@@ -92,6 +92,7 @@ void open_poll(CometServices& comet,
   session->callback = request.callback;
   session->origin = allowed_origin(head, rules);
   session->closes_after = !keeps_alive(head);
+  session->is_head_only = head.method == Method::kHead;
   comet.hand_over(connection, ProtocolId::kPoll);
   const uint32_t wanted = request.timeout_s == 0 ? rules.poll_timeout_s : request.timeout_s;
   comet.set_deadline(connection, std::min(wanted, rules.poll_timeout_s));
