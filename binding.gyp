@@ -22,6 +22,7 @@
       "native/http_writer.cc",
       "native/hub.cc",
       "native/json_codec.cc",
+      "native/linger.cc",
       "native/listener.cc",
       "native/listening.cc",
       "native/message_codec.cc",

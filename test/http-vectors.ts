@@ -202,8 +202,13 @@ for (const [kind, vectors] of [
 ] as const) {
   void t.test(`a request ${kind} is refused once, and the connection closed`, async (t) => {
     const world = await startComet(t, { workers: 1, handshakeTimeout: 30 });
-    const faults = await Promise.all(vectors.map((vector) => tryVector(world, vector)));
-    t.strictSame(faults.flat(), []);
+    const faults: string[] = [];
+    // Only a few at a time: so many that are refused while they still send are told why.
+    for (let at = 0; at < vectors.length; at += 8) {
+      const some = vectors.slice(at, at + 8).map((vector) => tryVector(world, vector));
+      faults.push(...(await Promise.all(some)).flat());
+    }
+    t.strictSame(faults, []);
     const refused = (): unknown => world.server.stats().totals['badRequestsTotal'];
     await until('each to be counted', () => refused() === 3 * vectors.length);
     const alive = await talk(world, LAST);
@@ -269,12 +274,15 @@ void t.test('whatever is right is answered in order, over one connection', async
   t.strictSame([old.codes, old.isEnded], [[404], true], 'HTTP/1.0 is closed unless it asks');
 });
 
-void t.test('a head without end is cut off', async (t) => {
+void t.test('who is refused is told why, though he goes on sending', async (t) => {
   const world = await startComet(t, { workers: 1, handshakeTimeout: 30 });
-  const endless = await talk(world, request([`X: ${'y'.repeat(4_194_304)}`]) + GOOD);
-  // Who still sends may have lost the answer when it comes to read.
-  t.ok(endless.codes.length === 0 || endless.codes.join() === '431', endless.codes.join());
-  t.ok(endless.isEnded);
+  for (const bytes of [
+    request([`X: ${'y'.repeat(4_194_304)}`]),
+    post(['Content-Length: 4194304']),
+  ]) {
+    const { codes, isEnded } = await talk(world, bytes + 'y'.repeat(4_194_304) + GOOD);
+    t.strictSame([codes, isEnded], [[bytes.length > 1000 ? 431 : 400], true]);
+  }
 });
 
 void t.test('a refusal says what is wrong, as JSON, and what is allowed', async (t) => {
