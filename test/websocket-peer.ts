@@ -83,7 +83,7 @@ export function handshake(
   lines: Readonly<Record<string, string | null>> = {},
   more: readonly string[] = [],
 ): string {
-  const all = {
+  const all: Record<string, string | null> = {
     Host: 'a',
     Upgrade: 'websocket',
     Connection: 'Upgrade',
@@ -165,7 +165,7 @@ export async function converse(
   await once(socket, 'connect');
   for (const part of parts) {
     // Nothing more to a server that has ended it: the answer to that is a reset.
-    if (isEnded) break;
+    if (!socket.writable) break;
     socket.write(part);
     await new Promise((resolve) => setImmediate(resolve));
   }

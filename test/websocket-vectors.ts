@@ -4,7 +4,6 @@ import t from 'tap';
 
 import { startComet, type World } from './comet-world.js';
 import {
-  ACCEPT,
   BINARY,
   CLOSE,
   closeFrame,
@@ -13,7 +12,6 @@ import {
   fragments,
   frame,
   handshake,
-  KEY,
   PING,
   PONG,
   TEXT,
@@ -21,7 +19,6 @@ import {
 
 const MESSAGE_BYTES = 65_536;
 const DEFLATE = { 'Sec-WebSocket-Extensions': 'permessage-deflate; client_max_window_bits' };
-const NO_TAKEOVERS = 'permessage-deflate; server_no_context_takeover; client_no_context_takeover';
 /** Follows what must end a connection, and must not be echoed. */
 const BEHIND = frame(TEXT, 'behind');
 const FAREWELL = closeFrame(1000);
