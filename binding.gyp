@@ -23,6 +23,7 @@
       "native/hub.cc",
       "native/hub_sending.cc",
       "native/json_codec.cc",
+      "native/linger.cc",
       "native/listener.cc",
       "native/listening.cc",
       "native/mailboxes.cc",

@@ -30,7 +30,7 @@ export default defineConfig(
   { linterOptions: { reportUnusedDisableDirectives: 'error' } },
   js.configs.recommended,
   {
-    files: ['lib/**/*.{ts,cts}', 'bench/**/*.ts', 'test/**/*.ts'],
+    files: ['lib/**/*.{ts,cts}', 'bench/**/*.ts', 'test/**/*.ts', 'examples/**/*.ts'],
     extends: [tseslint.configs.strictTypeChecked],
     languageOptions: {
       parserOptions: {

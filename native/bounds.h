@@ -90,6 +90,12 @@ constexpr uint32_t kMessageBytesMax = 16 * 1024 * 1024;
 /// Interval of a dialer's progress frames.
 constexpr double kProgressSeconds = 0.2;
 
+/// Connections that were turned away and may still send; of the descriptors above.
+constexpr size_t kLingerMax = 32;
+
+/// Bytes of them that are thrown away at a time: who sends on for spite costs no more than that.
+constexpr size_t kLingerReadBytes = size_t{16} * 1024;
+
 // HTTP. What arrives before a client is known is small, so that many half-read heads fit in memory.
 
 /// Bytes of one head, from its first byte to its empty line. Node takes as many by default.

@@ -2,6 +2,7 @@
 #include "protocol_http.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "bounds.h"
 #include "comet_request.h"
@@ -15,12 +16,16 @@ namespace megacomet {
 namespace {
 
 /// Sends an answer. False if the connection is gone.
-bool answer(CometServices& comet, Connection* connection, std::string bytes, bool keeps_alive) {
+bool answer(CometServices& comet,
+            Connection* connection,
+            std::string bytes,
+            bool keeps_alive,
+            CloseCause cause = CloseCause::kDone) {
   if (!comet.send(connection, make_payload(std::move(bytes)), false, SlowPolicy::kDisconnect)) {
     return false;
   }
   if (keeps_alive) return true;
-  comet.finish(connection, CloseCause::kDone);
+  comet.finish(connection, cause);
   return false;
 }
 
@@ -44,7 +49,8 @@ bool refuse(Services& services,
     options.value = "13";
   }
   options.keeps_alive = keeps_alive;
-  return answer(comet, connection, http_error(fault.code, fault.sentence, options), keeps_alive);
+  std::string bytes = http_error(fault.code, fault.sentence, options);
+  return answer(comet, connection, std::move(bytes), keeps_alive, CloseCause::kRefused);
 }
 
 /// What a browser asks before it sends a request with headers of its own (Fetch standard, CORS).
@@ -93,6 +99,7 @@ void open_poll(CometServices& comet,
   session->callback = request.callback;
   session->origin = allowed_origin(head, rules);
   session->closes_after = !keeps_alive(head);
+  session->is_head_only = head.method == Method::kHead;
   comet.hand_over(connection, ProtocolId::kPoll);
   const uint32_t wanted = request.timeout_s == 0 ? rules.poll_timeout_s : request.timeout_s;
   comet.set_deadline(connection, std::min(wanted, rules.poll_timeout_s));

@@ -31,6 +31,7 @@ std::string answer_of(const std::string& batch, const Cursor& cursor, const Sess
   if (session == nullptr) return http_answer(200, batch, options);
   options.origin = session->origin;
   options.keeps_alive = !session->closes_after;
+  options.is_head_only = session->is_head_only;
   if (session->callback.empty()) return http_answer(200, batch, options);
   // The comment keeps a reader that guesses types from taking the callback for one of its own.
   options.content_type = "application/javascript; charset=utf-8";
@@ -50,6 +51,7 @@ void respond(Services& services, Connection* connection, const Ref<Payload>& pay
     has_more = !session->input.empty();
     session->callback.clear();
     session->origin.clear();
+    session->is_head_only = false;
   }
   comet.hand_over(connection, ProtocolId::kHttp);
   comet.set_deadline(connection, comet.rules().handshake_timeout_s);
@@ -61,8 +63,9 @@ void respond(Services& services, Connection* connection, const Ref<Payload>& pay
 
 Ref<Payload> encoded(Message& message, const Session* session) {
   Ref<Payload>& slot = message.encoded[static_cast<size_t>(Encoding::kPoll)];
-  const bool is_common = session == nullptr || (session->callback.empty() &&
-                                                session->origin.empty() && !session->closes_after);
+  const bool is_common =
+      session == nullptr || (session->callback.empty() && session->origin.empty() &&
+                             !session->closes_after && !session->is_head_only);
   if (is_common && slot) return slot;
   std::string batch = begin_batch();
   batch.push_back('{');

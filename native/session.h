@@ -60,13 +60,15 @@ struct Session {
   bool is_finishing = false;
   /// The request in hand wants its connection closed after the answer.
   bool closes_after = false;
+  /// It is a HEAD: the answer has no content.
+  bool is_head_only = false;
 
   /// Whether an idle subscriber of at most one channel needs more than its record.
   [[nodiscard]] bool is_needed() const {
     return !outbox.is_empty() || !input.empty() || subscriptions.size() > 1 ||
            question != Question::kNone || !message.empty() || !callback.empty() ||
-           !origin.empty() || awaits_pong || is_finishing || closes_after || !frames.is_idle() ||
-           !waiting.empty();
+           !origin.empty() || awaits_pong || is_finishing || closes_after || is_head_only ||
+           !frames.is_idle() || !waiting.empty();
   }
 };
 

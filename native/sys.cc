@@ -127,6 +127,10 @@ void close(int fd) {
   ::close(fd);
 }
 
+void end_output(int fd) {
+  ::shutdown(fd, SHUT_WR);
+}
+
 void reset(int fd) {
   const linger hard{1, 0};
   ::setsockopt(fd, SOL_SOCKET, SO_LINGER, &hard, sizeof hard);

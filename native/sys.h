@@ -57,6 +57,9 @@ IoResult write_stream(int fd, const void* bytes, size_t size);
 
 void close(int fd);
 
+/// Tells the peer that nothing more comes; it may still send.
+void end_output(int fd);
+
 /// Closes with a reset, so that the peer learns at once that it was refused.
 void reset(int fd);
 

@@ -40,7 +40,11 @@ Transport::Transport(struct ev_loop* loop,
                      Admission* admission,
                      Counters* counters,
                      const Protocol* const* protocols)
-    : loop_(loop), admission_(admission), counters_(counters), protocols_(protocols) {
+    : loop_(loop),
+      admission_(admission),
+      counters_(counters),
+      protocols_(protocols),
+      linger_(loop) {
   // The watchers' own data is the connections'; see connection.h.
   ev_set_userdata(loop, this);
 }
@@ -83,6 +87,7 @@ void Transport::adopt(int fd, uint8_t protocol) {
 void Transport::tick(uint16_t now) {
   now_ = now;
   connections_.trim();
+  linger_.tick();
 }
 
 void Transport::on_event(struct ev_loop* loop, ev_io* watcher, int revents) {
@@ -183,7 +188,8 @@ void Transport::close(Connection* connection, CloseCause cause) {
   }
   change_state(connection, ConnectionState::kFree);
   connections_.release(fd);
-  sys::close(fd);
+  // Told why, and perhaps in the midst of sending.
+  if (cause != CloseCause::kRefused || !linger_.take(fd)) sys::close(fd);
   counters_->add(Counter::kClosedTotal);
   counters_->add(counter_of(cause));
   admission_->leave();

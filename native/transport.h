@@ -8,6 +8,7 @@
 #include "admission.h"
 #include "bounds.h"
 #include "connection.h"
+#include "linger.h"
 #include "protocol.h"
 #include "services.h"
 #include "slab.h"
@@ -95,6 +96,7 @@ class Transport final : public Services {
   const Protocol* const* protocols_;
   TransportHooks* hooks_ = nullptr;
   Slab<Connection> connections_;
+  Linger linger_;
   uint32_t generation_ = 0;
   uint32_t idle_timeout_s_ = 0;
   uint16_t now_ = 0;

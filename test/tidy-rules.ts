@@ -58,6 +58,7 @@ export const LEVELS: Readonly<Record<string, Level>> = {
   'native/channels': 3,
   'native/http_body': 3,
   'native/lag': 3,
+  'native/linger': 3,
   'native/message_codec': 3,
   'native/part_queue': 3,
   'native/comet_request': 4,

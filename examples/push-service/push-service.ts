@@ -1,0 +1,23 @@
+// A push service: whoever subscribes to the channel `news` gets each line of its standard input.
+//
+//   tail -f /var/log/syslog | PORT=8000 ORIGINS=https://app.example node push-service.js
+import { createInterface } from 'node:readline';
+
+import { createServer } from 'megacomet-ts';
+
+const { PORT = '8000', ORIGINS = '' } = process.env;
+const server = createServer({
+  protocol: 'comet',
+  port: Number(PORT),
+  // The pages that may subscribe, beside those of this server's own origin.
+  origin: ORIGINS.split(',').filter((origin) => origin !== ''),
+});
+await server.listen();
+console.log(`listening on ${server.addresses.join(', ')}`);
+
+for await (const line of createInterface({ input: process.stdin })) {
+  const { cursor, delivered } = await server.publish('news', line);
+  console.log(`${cursor} to ${delivered} subscribers`);
+}
+// Evenly over two seconds, so that they do not all come back at once.
+await server.close({ drainMs: 2000 });

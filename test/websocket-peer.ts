@@ -1,0 +1,179 @@
+// A WebSocket client for tests that may break every rule: frames are made bit by bit, and what the
+// server answers is told as words, such as `text hello` and `close 1002`.
+import { once } from 'node:events';
+import { createConnection } from 'node:net';
+import { constants, deflateRawSync, inflateRawSync } from 'node:zlib';
+
+/** The key of RFC 6455 1.3, and what a server makes of it. */
+export const KEY = 'dGhlIHNhbXBsZSBub25jZQ==';
+export const ACCEPT = 's3pPLMBiTxaQ9kYGzzhZRbK+xOo=';
+
+/** What a flush ends with, and no frame carries (RFC 7692 7.2.1). */
+const TAIL = Buffer.from([0, 0, 0xff, 0xff]);
+const LIMIT_MS = 8000;
+
+export const TEXT = 1;
+export const BINARY = 2;
+export const CLOSE = 8;
+export const PING = 9;
+export const PONG = 10;
+
+export interface FrameOptions {
+  readonly isFinal?: boolean;
+  /** The three reserved bits, 4 for RSV1. */
+  readonly reserved?: number;
+  /** Null leaves the payload unmasked. */
+  readonly mask?: Buffer | null;
+  /** Bytes that the length is written in besides its first, where not the fewest. */
+  readonly lengthBytes?: 0 | 2 | 8;
+  /** What the header says, where it lies. */
+  readonly length?: bigint;
+}
+
+/** One frame as a client sends it, or should not. */
+export function frame(
+  opcode: number,
+  payload: Buffer | string = '',
+  options: FrameOptions = {},
+): Buffer {
+  const bytes = Buffer.from(payload);
+  const length = options.length ?? BigInt(bytes.length);
+  const fewest = length < 126n ? 0 : length < 65_536n ? 2 : 8;
+  const lengthBytes = options.lengthBytes ?? fewest;
+  const mask = options.mask === undefined ? Buffer.from([0x37, 0xfa, 0x21, 0x3d]) : options.mask;
+  const first = ((options.isFinal ?? true) ? 0x80 : 0) | ((options.reserved ?? 0) << 4) | opcode;
+  const code = lengthBytes === 0 ? Number(length) : lengthBytes === 2 ? 126 : 127;
+  const wide = Buffer.alloc(8);
+  wide.writeBigUInt64BE(length);
+  const masked = mask === null ? bytes : bytes.map((byte, at) => byte ^ (mask[at % 4] ?? 0));
+  return Buffer.concat([
+    Buffer.from([first, (mask === null ? 0 : 0x80) | code]),
+    wide.subarray(8 - lengthBytes),
+    mask ?? Buffer.alloc(0),
+    masked,
+  ]);
+}
+
+export function closeFrame(code: number, reason: Buffer | string = ''): Buffer {
+  return frame(CLOSE, Buffer.concat([Buffer.from([code >> 8, code & 0xff]), Buffer.from(reason)]));
+}
+
+/** A message as the frames of one part each. */
+export function fragments(
+  opcode: number,
+  parts: readonly (Buffer | string)[],
+  reserved = 0,
+): Buffer[] {
+  return parts.map((part, at) =>
+    frame(at === 0 ? opcode : 0, part, {
+      isFinal: at === parts.length - 1,
+      reserved: at === 0 ? reserved : 0,
+    }),
+  );
+}
+
+export function deflated(data: Buffer | string, options: object = {}): Buffer {
+  const bytes = deflateRawSync(data, { finishFlush: constants.Z_SYNC_FLUSH, ...options });
+  return bytes.subarray(0, -TAIL.length);
+}
+
+/** The head of a handshake; a line of null leaves one out, further ones come behind. */
+export function handshake(
+  path: string,
+  lines: Readonly<Record<string, string | null>> = {},
+  more: readonly string[] = [],
+): string {
+  const all: Record<string, string | null> = {
+    Host: 'a',
+    Upgrade: 'websocket',
+    Connection: 'Upgrade',
+    'Sec-WebSocket-Version': '13',
+    'Sec-WebSocket-Key': KEY,
+    ...lines,
+  };
+  const written = Object.entries(all).flatMap(([name, value]) =>
+    value === null ? [] : [`${name}: ${value}`],
+  );
+  return [`GET ${path} HTTP/1.1`, ...written, ...more, '', ''].join('\r\n');
+}
+
+/** Long ones by their length and end. */
+export function shown(data: Buffer): string {
+  const text = data.toString('latin1');
+  return text.length <= 60 ? text : `${text.length} of ${text.slice(-8)}`;
+}
+
+const NAMES: Readonly<Record<number, string>> = {
+  [TEXT]: 'text',
+  [BINARY]: 'binary',
+  [CLOSE]: 'close',
+  [PING]: 'ping',
+  [PONG]: 'pong',
+};
+
+/** What a server's frame says; a server never masks, and here never sends fragments. */
+function describe(first: number, payload: Buffer, windowBits: number): string {
+  const opcode = first & 0xf;
+  const isDeflated = (first & 0x40) !== 0;
+  const name = NAMES[opcode];
+  if (name === undefined || (first & 0xb0) !== 0x80) return `a broken frame ${first}`;
+  if (opcode === CLOSE) return `close ${payload.length < 2 ? 'bare' : payload.readUInt16BE()}`;
+  if (!isDeflated) return `${name} ${shown(payload)}`;
+  const options = { windowBits, finishFlush: constants.Z_SYNC_FLUSH };
+  return `deflated ${name} ${shown(inflateRawSync(Buffer.concat([payload, TAIL]), options))}`;
+}
+
+/** Takes frames apart; half a frame at the end is told, too. */
+function describeAll(bytes: Buffer, windowBits: number): string[] {
+  const told: string[] = [];
+  let at = 0;
+  while (at < bytes.length) {
+    const [first = 0, second = 0] = bytes.subarray(at, at + 2);
+    const lengthBytes = second === 127 ? 8 : second === 126 ? 2 : 0;
+    const start = at + 2 + lengthBytes;
+    if (second > 127 || start > bytes.length) return [...told, 'half a frame'];
+    const length = lengthBytes === 0 ? second : Number(`0x${bytes.toString('hex', at + 2, start)}`);
+    if (start + length > bytes.length) return [...told, 'half a frame'];
+    told.push(describe(first, bytes.subarray(start, start + length), windowBits));
+    at = start + length;
+  }
+  return told;
+}
+
+export interface Conversation {
+  /** The head of the answer, without its empty line. */
+  readonly head: string;
+  readonly told: readonly string[];
+  /** Whether the server ended the connection. */
+  readonly isEnded: boolean;
+}
+
+/** Says the parts, each for itself, and tells what came until the server ends it. */
+export async function converse(
+  port: number,
+  parts: readonly (Buffer | string)[],
+  windowBits = 15,
+): Promise<Conversation> {
+  const socket = createConnection(port, '127.0.0.1').setNoDelay(true);
+  const came: Buffer[] = [];
+  let isEnded = false;
+  socket.on('data', (bytes) => came.push(bytes));
+  socket.on('end', () => (isEnded = true));
+  socket.on('error', () => (isEnded = true));
+  const closed = new Promise((resolve) => socket.on('close', resolve));
+  const timer = setTimeout(() => socket.destroy(), LIMIT_MS);
+  await once(socket, 'connect');
+  for (const part of parts) {
+    // Nothing more to a server that has ended it: the answer to that is a reset.
+    if (!socket.writable) break;
+    socket.write(part);
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  await closed;
+  clearTimeout(timer);
+  const bytes = Buffer.concat(came);
+  const end = bytes.indexOf('\r\n\r\n');
+  const head = bytes.toString('latin1', 0, Math.max(end, 0));
+  const isOpened = head.startsWith('HTTP/1.1 101 ');
+  return { head, told: isOpened ? describeAll(bytes.subarray(end + 4), windowBits) : [], isEnded };
+}
