@@ -253,6 +253,14 @@ export function formatCost(bytes: number | null): string {
   return isMeasured(bytes) ? `${grouped(Math.round(bytes), 0)} bytes` : NOT_MEASURED;
 }
 
+/** The broadcast that took the longest from its first arrival to its last. */
+export function slowestBroadcast({ broadcasts }: Fanout): Broadcast | undefined {
+  return broadcasts.reduce<Broadcast | undefined>(
+    (slowest, one) => (slowest === undefined || one.seconds > slowest.seconds ? one : slowest),
+    undefined,
+  );
+}
+
 /** Writes a moment to the second, in UTC; a text that names no moment stays as it is. */
 export function formatMoment(iso: string): string {
   const time = Date.parse(iso);
@@ -323,7 +331,8 @@ export function verdict(result: BenchResult): Verdict {
 function fanoutProof({ opened }: BenchResult, { broadcasts }: Fanout): string {
   const least = Math.min(...broadcasts.map(({ reached }) => reached));
   const who = least === opened ? 'every one' : `at least ${formatCount(least)}`;
-  return `${who} got each of ${formatCounted(broadcasts.length, 'broadcast')}`;
+  const what = broadcasts.length === 1 ? 'the' : `each of ${formatCount(broadcasts.length)}`;
+  return `${who} got ${what} ${broadcasts.length === 1 ? 'broadcast' : 'broadcasts'}`;
 }
 
 function sentence(parts: string[]): string {
