@@ -5,6 +5,7 @@ import { getSystemErrorName } from 'node:util';
 import type {
   Active,
   BenchResult,
+  Broadcast,
   Fanout,
   Hold,
   Ramp,
@@ -39,6 +40,8 @@ export interface SubscribeOptions {
 export interface Held {
   /** Messages that came to subscribers so far, up to 200 ms ago. */
   received(): number;
+  /** The latest messages that went to more than one of them; each is told of once. */
+  broadcasts(): Promise<Broadcast[]>;
   /** Lets time pass; throws when the run is over. */
   pass(ms: number): Promise<void>;
 }
@@ -277,6 +280,7 @@ class Run {
     const { hold, whileHeld } = this.#options;
     const held: Held = {
       received: () => this.#fleet.progress().received,
+      broadcasts: async () => toBroadcasts(await this.#fleet.gather()),
       pass: (ms) => this.#fleet.pass(ms),
     };
     await whileHeld?.(held);
