@@ -7,6 +7,15 @@ import { existsSync, mkdirSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 
+/** Where nginx and its module are. */
+export interface Nchan {
+  readonly nginx: string;
+  readonly module: string;
+}
+
+const NGINX = '/usr/sbin/nginx';
+const NCHAN_MODULE = '/usr/lib/nginx/modules/ngx_nchan_module.so';
+
 /** Absolute paths of what can be started; undefined where the machine lacks the tool. */
 export interface Baselines {
   /** Executable: `--port P --workers W`. */
@@ -17,6 +26,13 @@ export interface Baselines {
   readonly nodeEcho: string;
   /** Executable: `-port P`, always one process. Undefined without Go. */
   readonly goEcho: string | undefined;
+  /** Executable: `--port P --workers W --transport T --message-bytes B`; SIGUSR2 broadcasts. */
+  readonly cometFloor: string;
+  /** Scripts for `node`: `--port P --workers W --message-bytes B`; SIGUSR2 broadcasts. */
+  readonly nodeSse: string;
+  readonly ws: string;
+  /** nginx with nchan; undefined where the packages nginx-core and libnginx-mod-nchan are not. */
+  readonly nchan: Nchan | undefined;
   /** Script for `node`: the path of an addon, then it waits for the end of its stdin. */
   readonly emptyWorker: string;
   /** The addon for `emptyWorker`. Undefined without Node's headers. */
@@ -50,6 +66,10 @@ export function buildBaselines(outDir: string): Baselines {
     libevEcho: compileC(compiler, 'libev_echo.c', path.join(out, 'libev_echo'), ['-lev']),
     nodeEcho: path.join(sourceDir, 'net_echo.mjs'),
     goEcho: compileGo(out),
+    cometFloor: compileC(compiler, 'comet_floor.c', path.join(out, 'comet_floor'), []),
+    nodeSse: path.join(sourceDir, 'sse_http.mjs'),
+    ws: path.join(sourceDir, 'websocket_ws.mjs'),
+    nchan: existsSync(NCHAN_MODULE) ? { nginx: NGINX, module: NCHAN_MODULE } : undefined,
     emptyWorker: path.join(sourceDir, 'empty_worker.cjs'),
     emptyAddon: compileEmptyAddon(compiler, path.join(out, 'empty_addon.node')),
   };

@@ -1,80 +1,34 @@
 // The comparison that the README quotes: every figure as a ratio to a baseline of the same run.
 // `npm run bench` prints the table and writes bench/results/; see --help for the parts of it.
-import { execFile, spawn } from 'node:child_process';
-import { mkdirSync, writeFileSync } from 'node:fs';
-import { availableParallelism, cpus, release, totalmem } from 'node:os';
+import { spawn } from 'node:child_process';
+import { availableParallelism } from 'node:os';
 import path from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { parseArgs, promisify } from 'node:util';
+import { parseArgs } from 'node:util';
 
 import { planCapacity, readMachineLimits } from '../lib/capacity.js';
 import { procReader, readPrivateBytes } from '../lib/kernel.js';
-import { packageRoot, packageVersion } from '../lib/native.js';
+import { packageRoot } from '../lib/native.js';
 import { buildBaselines, type Baselines } from './build-baselines.js';
+import { COMET_SUITES, runCometSuite } from './comet-suites.js';
 import { SUBJECT_NAMES, type Subject } from './subjects.js';
+import { figure, median, ratio, writeResults, type SuiteResult } from './table.js';
 import type { TrialRequest, TrialResult } from './trial.js';
+import { alternate as alternateTrials, runTrial } from './trials.js';
 
 const SUITES = ['bare', 'opening', 'echo', 'growth', 'million', 'two-million'] as const;
 type Suite = (typeof SUITES)[number];
 
-/** A part of the comparison: its rows, and the raw trials behind them. */
-interface SuiteResult {
-  readonly suite: Suite;
-  readonly title: string;
-  readonly header: readonly string[];
-  readonly rows: readonly (readonly string[])[];
-  readonly trials: readonly TrialResult[];
-}
-
 const ACTIVE = 64;
 const MESSAGE_BYTES = 32;
-const TRIAL_OUTPUT_BYTES_MAX = 64 * 1024 * 1024;
-const trialFile = fileURLToPath(new URL('./trial.js', import.meta.url));
-
-/** Ticks of all cores: in total, and those that the hypervisor gave to somebody else. */
-function coreTicks(): { total: number; stolen: number } {
-  const line = (procReader('/proc/stat') ?? '').split('\n')[0] ?? '';
-  const fields = line.trim().split(/\s+/).slice(1, 9).map(Number);
-  return { total: fields.reduce((sum, value) => sum + value, 0), stolen: fields[7] ?? 0 };
-}
-
-/** A trial that lost more of its cores than this to other machines says nothing, and is repeated. */
-const STOLEN_SHARE_MAX = 0.05;
-const ATTEMPTS_MAX = 4;
 
 async function trial(request: TrialRequest): Promise<TrialResult> {
-  for (let attempt = 1; ; attempt++) {
-    process.stderr.write(`  ${request.subject}, ${request.connections} connections …`);
-    const before = coreTicks();
-    const result = await tryTrial(request);
-    const after = coreTicks();
-    const stolen = (after.stolen - before.stolen) / (after.total - before.total);
-    process.stderr.write(` ${(stolen * 100).toFixed(1)} % of the cores stolen\n`);
-    if (stolen <= STOLEN_SHARE_MAX || attempt === ATTEMPTS_MAX) {
-      return { ...result, stolenShare: stolen };
-    }
-  }
-}
-
-async function tryTrial(request: TrialRequest): Promise<TrialResult> {
-  const { stdout } = await promisify(execFile)(
-    process.execPath,
-    [trialFile, JSON.stringify(request)],
-    { maxBuffer: TRIAL_OUTPUT_BYTES_MAX },
-  );
-  const result = JSON.parse(stdout) as TrialResult;
+  const label = `${request.subject}, ${request.connections} connections`;
+  const result = await runTrial<TrialResult>('./trial.js', label, request);
   const { opened, failed, requested } = result.bench;
   if (opened !== requested || failed > 0) {
     throw new Error(`${request.subject}: ${opened} of ${requested} opened, ${failed} failed`);
   }
   return result;
-}
-
-function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  const middle = Math.floor(sorted.length / 2);
-  const upper = sorted[middle] ?? NaN;
-  return sorted.length % 2 === 1 ? upper : ((sorted[middle - 1] ?? NaN) + upper) / 2;
 }
 
 /** The median over the trials of one subject. */
@@ -87,30 +41,14 @@ function middle(
   return median(own.map((result) => pick(result) ?? NaN));
 }
 
-function figure(value: number, digits: number): string {
-  return Number.isFinite(value)
-    ? value.toLocaleString('en-US', {
-        minimumFractionDigits: digits,
-        maximumFractionDigits: digits,
-      })
-    : '–';
-}
-
-function ratio(value: number, base: number): string {
-  return figure(value / base, 2);
-}
-
 /** Alternating, so that a slow minute of a shared machine hits all subjects alike. */
-async function alternate(
+function alternate(
   subjects: readonly Subject[],
   runs: number,
   request: Omit<TrialRequest, 'subject'>,
 ): Promise<TrialResult[]> {
-  const trials: TrialResult[] = [];
-  for (let index = 0; index < runs; index++) {
-    for (const subject of subjects) trials.push(await trial({ ...request, subject }));
-  }
-  return trials;
+  const requests = subjects.map((subject) => ({ ...request, subject }));
+  return alternateTrials(requests, runs, trial);
 }
 
 const cpuPerAccept = (result: TrialResult): number | null =>
@@ -327,12 +265,6 @@ async function twoMillionSuite(baselines: Baselines): Promise<SuiteResult> {
   };
 }
 
-function toMarkdown({ title, header, rows }: SuiteResult): string {
-  const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`;
-  const rule = line(header.map((_, index) => (index === 0 ? '---' : '---:')));
-  return [`**${title}**`, '', line(header), rule, ...rows.map(line), ''].join('\n');
-}
-
 async function runSuite(suite: Suite, baselines: Baselines, runs: number): Promise<SuiteResult> {
   process.stderr.write(`${suite}\n`);
   switch (suite) {
@@ -351,51 +283,37 @@ async function runSuite(suite: Suite, baselines: Baselines, runs: number): Promi
   }
 }
 
-/** One folder a run: the table for people, the raw trials for whoever doubts it. */
-function write(name: string, command: string, results: readonly SuiteResult[]): string {
-  const facts = [
-    `Date: ${new Date().toISOString().slice(0, 16).replace('T', ' ')} UTC`,
-    `Machine: ${availableParallelism()} cores (${cpus()[0]?.model ?? 'unknown'}), ` +
-      `${Math.round(totalmem() / 2 ** 30)} GiB`,
-    `Kernel: Linux ${release()}; Node ${process.version}; megacomet-ts ${packageVersion}`,
-    `Command: \`${command}\``,
-  ];
-  const text = [...facts.map((fact) => `- ${fact}`), '', ...results.map(toMarkdown)].join('\n');
-  const folder = path.join(packageRoot, 'bench', 'results');
-  mkdirSync(folder, { recursive: true });
-  writeFileSync(path.join(folder, `${name}.md`), text);
-  writeFileSync(path.join(folder, `${name}.json`), `${JSON.stringify(trimmed(results))}\n`);
-  return text;
-}
-
-/** The raw result without what no reader needs: curves, paths and histograms. */
-function trimmed(results: readonly SuiteResult[]): unknown {
-  const dropped = new Set(['curve', 'memoryCurve', 'buckets', 'command', 'target']);
-  return JSON.parse(
-    JSON.stringify(results, (key, value: unknown) => (dropped.has(key) ? undefined : value)),
-  ) as unknown;
-}
-
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
     runs: { type: 'string', default: '5' },
     name: { type: 'string', default: 'latest' },
+    connections: { type: 'string' },
     help: { type: 'boolean', default: false },
   },
 });
 if (values.help) {
   process.stdout.write(
     `usage: npm run bench -- [--runs N] [--name NAME] [${SUITES.join('] [')}]\n` +
-      'Without a suite: bare, opening and echo. Results go to bench/results/NAME.{md,json}.\n',
+      `       npm run bench -- [--connections N] … [${COMET_SUITES.join('] [')}]\n` +
+      'Without a suite: bare, opening and echo. Results go to bench/results/NAME.{md,json}.\n' +
+      '--connections is the number of subscribers, of those suites that hold any number of them.\n',
   );
 } else {
   const chosen = SUITES.filter((suite) => positionals.includes(suite));
-  const suites = chosen.length > 0 ? chosen : (['bare', 'opening', 'echo'] as const);
+  const cometChosen = COMET_SUITES.filter((suite) => positionals.includes(suite));
+  const isAny = chosen.length + cometChosen.length > 0;
+  const suites = isAny ? chosen : (['bare', 'opening', 'echo'] as const);
+  const runs = Number(values.runs);
+  const connections = values.connections === undefined ? undefined : Number(values.connections);
   const baselines = buildBaselines(path.join(packageRoot, 'build-baselines'));
   const results: SuiteResult[] = [];
-  for (const suite of suites) results.push(await runSuite(suite, baselines, Number(values.runs)));
+  for (const suite of suites) results.push(await runSuite(suite, baselines, runs));
+  for (const suite of cometChosen) {
+    process.stderr.write(`${suite}\n`);
+    results.push(await runCometSuite(suite, { baselines, runs, connections }));
+  }
   const given = process.argv.slice(2).join(' ');
   const command = `npm run bench${given === '' ? '' : ` -- ${given}`}`;
-  process.stdout.write(`${write(values.name, command, results)}\n`);
+  process.stdout.write(`${writeResults(values.name, command, results)}\n`);
 }

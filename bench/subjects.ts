@@ -42,7 +42,8 @@ function isFree(port: number): Promise<boolean> {
   });
 }
 
-async function freePort(): Promise<number> {
+/** A port that nobody listens on. */
+export async function freePort(): Promise<number> {
   for (;;) {
     const port = PORT_FIRST + Math.floor(Math.random() * PORT_COUNT);
     if (await isFree(port)) return port;
@@ -81,30 +82,31 @@ function commandOf(
 
 /** Pids once the server's output says that it is ready, else null. */
 function readyPids(subject: Subject, output: string): number[] | null {
-  if (subject !== 'megacomet') {
-    const match = /^ready ([\d ]+)$/m.exec(output);
-    return match === null ? null : (match[1] ?? '').trim().split(' ').map(Number);
-  }
+  if (subject !== 'megacomet') return baselinePids(output);
   const line = output.split('\n').find((text) => text.includes('"msg":"listening on'));
   return line === undefined ? null : (JSON.parse(line) as { workerPids: number[] }).workerPids;
 }
 
-function whenReady(subject: Subject, child: ChildProcess): Promise<number[]> {
+function whenReady(
+  name: string,
+  child: ChildProcess,
+  readPids: (output: string) => number[] | null,
+): Promise<number[]> {
   return new Promise((resolve, reject) => {
     let output = '';
     const timer = setTimeout(() => {
-      reject(new Error(`${subject} was not ready in time: ${output.slice(-500)}`));
+      reject(new Error(`${name} was not ready in time: ${output.slice(-500)}`));
     }, START_DEADLINE_MS);
     child.stdout?.setEncoding('utf8').on('data', (text: string) => {
       output += text;
-      const pids = readyPids(subject, output);
+      const pids = readPids(output);
       if (pids === null) return;
       clearTimeout(timer);
       resolve(pids);
     });
     child.once('exit', (code) => {
       clearTimeout(timer);
-      reject(new Error(`${subject} ended with ${String(code)}: ${output.slice(-500)}`));
+      reject(new Error(`${name} ended with ${String(code)}: ${output.slice(-500)}`));
     });
   });
 }
@@ -122,14 +124,31 @@ export async function startSubject(
   cores: string | null,
 ): Promise<RunningServer> {
   const port = await freePort();
+  const command = commandOf(subject, baselines, port, workers, connections);
+  return startCommand(subject, port, command, cores, (output) => readyPids(subject, output));
+}
+
+/** Pids in the line in which each baseline says that it is ready. */
+export function baselinePids(output: string): number[] | null {
+  const match = /^ready ([\d ]+)$/m.exec(output);
+  return match === null ? null : (match[1] ?? '').trim().split(' ').map(Number);
+}
+
+/** Starts a server by its command line, and waits for the output in which `readPids` finds pids. */
+export async function startCommand(
+  name: string,
+  port: number,
+  command: readonly string[],
+  cores: string | null,
+  readPids: (output: string) => number[] | null,
+): Promise<RunningServer> {
   // taskset replaces itself, so the pid stays that of the server.
   const pin = cores === null ? [] : ['taskset', '-c', cores];
-  const command = commandOf(subject, baselines, port, workers, connections);
   const [file = '', ...args] = [...pin, ...command];
   const child = spawn(file, args, { stdio: ['ignore', 'pipe', 'inherit'] });
   const ended = new Promise<void>((resolve) => child.once('close', () => resolve()));
   try {
-    const pids = await whenReady(subject, child);
+    const pids = await whenReady(name, child, readPids);
     return {
       port,
       pids,

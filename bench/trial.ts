@@ -4,6 +4,7 @@ import { execFileSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
 
 import type { BenchResult } from '../lib/bench-result.js';
 import { runBench } from '../lib/bench.js';
@@ -46,7 +47,7 @@ const SETTLE_MS = 1500;
 /** The kernel needs 5 to 6 µs per socket to close it, and our workers give pages back each second. */
 const CLOSE_DEADLINE_MS = 60_000;
 
-function privateBytes(pids: readonly number[]): number {
+export function privateBytes(pids: readonly number[]): number {
   return pids.reduce((sum, pid) => sum + (readPrivateBytes(procReader, pid) ?? 0), 0);
 }
 
@@ -65,7 +66,7 @@ async function waitForClose(pids: readonly number[], bare: number): Promise<void
  *
  * @returns The first half, for the server.
  */
-function takeSecondHalf(): string {
+export function takeSecondHalf(): string {
   const cores = availableParallelism();
   const half = Math.max(1, Math.floor(cores / 2));
   execFileSync('taskset', ['-cp', `${half}-${cores - 1}`, String(process.pid)]);
@@ -110,7 +111,7 @@ export async function runTrial(request: TrialRequest): Promise<TrialResult> {
   }
 }
 
-if (process.argv[2] !== undefined) {
+if (process.argv[1] === fileURLToPath(import.meta.url) && process.argv[2] !== undefined) {
   const result = await runTrial(JSON.parse(process.argv[2]) as TrialRequest);
   process.stdout.write(JSON.stringify(result));
 }

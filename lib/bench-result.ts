@@ -92,6 +92,36 @@ export interface Active {
   latency: Latency;
 }
 
+/** One message on its way to many subscribers. */
+export interface Broadcast {
+  /** Subscribers that got it. */
+  reached: number;
+  /** First and last arrival, nanoseconds of CLOCK_MONOTONIC. */
+  firstNs: number;
+  lastNs: number;
+  /** Time between the two, seconds. */
+  seconds: number;
+  /** How it spread, in ascending order of time. */
+  curve: {
+    /** Time since the first arrival, seconds. */
+    seconds: number;
+    /** Subscribers that had it by then. */
+    reached: number;
+  }[];
+}
+
+/** The messages that came to subscribers until the end of the hold. */
+export interface Fanout {
+  /** How they were subscribed: `sse`, `websocket`, `poll` or `stream`. */
+  transport: string;
+  /** Messages, each counted once for every subscriber that got it. */
+  received: number;
+  /** How often a subscriber was told that messages are gone. */
+  gaps: number;
+  /** The latest messages that went to more than one subscriber, at most 64, in their order. */
+  broadcasts: Broadcast[];
+}
+
 /** What the server's side of the run cost; present only when the bench could ask the server. */
 export interface ServerCost {
   /** Version of megacomet-ts that served. */
@@ -145,12 +175,14 @@ export interface BenchResult {
   processes: number;
   /** Addresses that connections came from. */
   sourceAddresses: number;
-  /** Name of an errno, such as `ECONNRESET`, to the connections that failed with it. */
+  /** Name of an errno, such as `ECONNRESET`, or `HTTP 503`, to the connections that failed so. */
   failures: Record<string, number>;
   /** Sentences about the run, such as what was changed on the machine to make it possible. */
   notes: string[];
   /** The ramp. */
   ramp: Ramp;
+  /** What came to subscribers, if connections subscribed. */
+  fanout?: Fanout;
   /** The hold, if one was asked for. */
   hold?: Hold;
   /** The verification, if one was asked for. */
@@ -221,6 +253,14 @@ export function formatCost(bytes: number | null): string {
   return isMeasured(bytes) ? `${grouped(Math.round(bytes), 0)} bytes` : NOT_MEASURED;
 }
 
+/** The broadcast that took the longest from its first arrival to its last. */
+export function slowestBroadcast({ broadcasts }: Fanout): Broadcast | undefined {
+  return broadcasts.reduce<Broadcast | undefined>(
+    (slowest, one) => (slowest === undefined || one.seconds > slowest.seconds ? one : slowest),
+    undefined,
+  );
+}
+
 /** Writes a moment to the second, in UTC; a text that names no moment stays as it is. */
 export function formatMoment(iso: string): string {
   const time = Date.parse(iso);
@@ -267,22 +307,32 @@ function counted(count: number, one: string, many = one): string[] {
 
 /** Judges a run. Claims nothing about a phase that did not run. */
 export function verdict(result: BenchResult): Verdict {
-  const { hold, verify } = result;
+  const { hold, verify, fanout } = result;
   const problems = [
     ...counted(result.requested - result.opened, 'was not opened', 'were not opened'),
     ...counted(hold?.lost ?? 0, 'was lost while held', 'were lost while held'),
+    ...counted(fanout?.gaps ?? 0, 'was told of lost messages', 'were told of lost messages'),
     ...counted(verify?.wrong ?? 0, 'answered wrongly'),
     ...counted(verify?.unanswered ?? 0, 'did not answer'),
   ];
   if (problems.length > 0) return { isClean: false, text: `${sentence(problems)}.` };
   const proofs = ['Every connection opened'];
   if (hold !== undefined) proofs.push(`none was lost in ${formatSeconds(hold.seconds)}`);
+  if (fanout !== undefined && fanout.broadcasts.length > 0)
+    proofs.push(fanoutProof(result, fanout));
   if (verify !== undefined) {
     const isWhole = verify.asked === result.opened;
     const who = isWhole ? 'every one' : `each of the ${formatCount(verify.asked)} asked`;
     proofs.push(`${who} answered what it was sent`);
   }
   return { isClean: true, text: `${sentence(proofs)}.` };
+}
+
+function fanoutProof({ opened }: BenchResult, { broadcasts }: Fanout): string {
+  const least = Math.min(...broadcasts.map(({ reached }) => reached));
+  const who = least === opened ? 'every one' : `at least ${formatCount(least)}`;
+  const what = broadcasts.length === 1 ? 'the' : `each of ${formatCount(broadcasts.length)}`;
+  return `${who} got ${what} ${broadcasts.length === 1 ? 'broadcast' : 'broadcasts'}`;
 }
 
 function sentence(parts: string[]): string {

@@ -5,19 +5,46 @@ import { getSystemErrorName } from 'node:util';
 import type {
   Active,
   BenchResult,
+  Broadcast,
+  Fanout,
   Hold,
-  Latency,
   Ramp,
   ServerCost,
   Verify,
 } from './bench-result.js';
 import { MegacometError } from './errors.js';
 import { Fleet, PHASE, type FleetProgress, type PhaseEnd } from './fleet.js';
+import { toBroadcasts, toLatency } from './histograms.js';
 import { procReader, readCores, readDescriptorLimit } from './kernel.js';
-import type { Address } from './listening.js';
+import { formatAddress, type Address } from './listening.js';
 import { addon, packageVersion } from './native.js';
 import { planSources } from './ports.js';
 import { ServerWatch } from './server-watch.js';
+
+/** How connections speak, in the order of DialTransport in native/comet_reader.h. */
+export const TRANSPORTS = ['tcp', 'sse', 'websocket', 'poll', 'stream'] as const;
+export type Transport = (typeof TRANSPORTS)[number];
+
+/** What subscribers ask for. */
+export interface SubscribeOptions {
+  readonly channel: string;
+  /** Each connection has a channel of its own: the name, a slash and a number. */
+  readonly private: boolean;
+  /** Cursor after which all begin; empty for from now on. */
+  readonly since: string;
+  /** The head of the answer opens a connection, without word of where it stands. */
+  readonly isHeadEnough?: boolean;
+}
+
+/** A run while its connections are held. */
+export interface Held {
+  /** Messages that came to subscribers so far, up to 200 ms ago. */
+  received(): number;
+  /** The latest messages that went to more than one of them; each is told of once. */
+  broadcasts(): Promise<Broadcast[]>;
+  /** Lets time pass; throws when the run is over. */
+  pass(ms: number): Promise<void>;
+}
 
 export interface BenchOptions {
   readonly targets: readonly Address[];
@@ -26,8 +53,13 @@ export interface BenchOptions {
   readonly rate: number;
   readonly processes: number | 'auto';
   readonly sources: readonly string[];
+  /** Other than `tcp`: every connection subscribes, and messages are counted. */
+  readonly transport?: Transport;
+  readonly subscribe?: SubscribeOptions;
   /** Seconds. */
   readonly hold: number;
+  /** Called when all are open; the hold begins when it ends. */
+  readonly whileHeld?: (held: Held) => Promise<void>;
   readonly verify: boolean;
   /** Connections that exchange messages; 0 for none. */
   readonly active: number;
@@ -53,7 +85,7 @@ export interface BenchProgress {
   readonly done: number;
   readonly total: number;
   readonly failed: number;
-  /** What was done per second so far: connections, answers, or messages. */
+  /** What was done per second so far: connections, answers, or messages; held, those received. */
   readonly perSecond: number;
 }
 
@@ -88,41 +120,11 @@ function planProcesses(options: BenchOptions): number {
   );
 }
 
-/** Upper end, in microseconds, of a bucket of native/histogram.h. */
-export function bucketUpToUs(bucket: number): number {
-  const steps = addon.bounds.histogramSteps;
-  if (bucket < steps) return bucket;
-  const octave = Math.floor(bucket / steps) - 1;
-  return (steps + (bucket % steps) + 1) * 2 ** octave - 1;
-}
-
-export function toLatency(end: PhaseEnd): Latency {
-  const indices = [...end.buckets.keys()].sort((a, b) => a - b);
-  const count = [...end.buckets.values()].reduce((sum, value) => sum + value, 0);
-  const percentile = (share: number): number => {
-    let seen = 0;
-    for (const index of indices) {
-      seen += end.buckets.get(index) ?? 0;
-      if (seen >= share * count) return Math.min(bucketUpToUs(index), end.maxUs);
-    }
-    return end.maxUs;
-  };
-  const first = indices[0] ?? 0;
-  const last = indices.at(-1) ?? -1;
-  const range = Array.from({ length: last - first + 1 }, (_, index) => first + index);
-  return {
-    count,
-    minUs: count === 0 ? 0 : end.minUs,
-    p50Us: percentile(0.5),
-    p90Us: percentile(0.9),
-    p99Us: percentile(0.99),
-    p999Us: percentile(0.999),
-    maxUs: end.maxUs,
-    buckets: range.map((index) => ({
-      upToUs: bucketUpToUs(index),
-      count: end.buckets.get(index) ?? 0,
-    })),
-  };
+/** A failure's cause by its name. */
+function causeOf(error: number): string {
+  if (error === 0) return 'closed by server';
+  const { httpFailure } = addon.bounds;
+  return error >= httpFailure ? `HTTP ${error - httpFailure}` : getSystemErrorName(-error);
 }
 
 class Run {
@@ -156,7 +158,8 @@ class Run {
       this.#watch?.begin();
       const ramp = await this.#open(shares, plan.sources);
       const server = await this.#serverCost();
-      const hold = options.hold > 0 ? await this.#hold() : undefined;
+      const hold = await this.#held();
+      const fanout = await this.#fanout();
       const verify = options.verify ? await this.#verify() : undefined;
       const active = options.active > 0 ? await this.#exchange() : undefined;
       // An interrupt may have come while nothing was awaited that notices it.
@@ -179,6 +182,7 @@ class Run {
         failures: this.#failures,
         notes: [...plan.notes],
         ramp,
+        ...(fanout && { fanout }),
         ...(hold && { hold }),
         ...(verify && { verify }),
         ...(active && { active }),
@@ -208,7 +212,7 @@ class Run {
     try {
       const end = await this.#fleet.finish(phase);
       for (const [error, count] of end.failures) {
-        this.#failures[error === 0 ? 'closed by server' : getSystemErrorName(-error)] = count;
+        this.#failures[causeOf(error)] = count;
       }
       look(end.progress);
       return end;
@@ -219,6 +223,7 @@ class Run {
 
   async #open(shares: readonly number[], sources: readonly (readonly string[])[]): Promise<Ramp> {
     const { targets, rate, connectTimeout, connections } = this.#options;
+    this.#subscribe(shares);
     this.#fleet.order('Dial', (index) => ({
       parent: process.pid,
       connections: shares[index] ?? 0,
@@ -243,15 +248,56 @@ class Run {
     return { seconds, connectionsPerSecond: seconds > 0 ? opened / seconds : 0, curve };
   }
 
+  #subscribe(shares: readonly number[]): void {
+    const { transport = 'tcp', subscribe, targets } = this.#options;
+    if (transport === 'tcp' || subscribe === undefined) return;
+    const [target] = targets;
+    const isPlain = target !== undefined && !target.isUnix;
+    let next = 0;
+    const firsts = shares.map((share) => (next += share) - share);
+    const { channel } = subscribe;
+    this.#fleet.order('Subscribe', (index) => ({
+      transport: TRANSPORTS.indexOf(transport),
+      hasOwnChannel: subscribe.private ? 1 : 0,
+      awaitsPlace: subscribe.isHeadEnough === true ? 0 : 1,
+      first: firsts[index] ?? 0,
+      host: isPlain ? formatAddress(target) : 'localhost',
+      channel: encodeURIComponent(subscribe.private ? `${channel}/` : channel),
+      since: encodeURIComponent(subscribe.since),
+    }));
+  }
+
+  /** When the latest messages arrived, once nothing is awaited any more. */
+  async #fanout(): Promise<Fanout | undefined> {
+    const { transport = 'tcp' } = this.#options;
+    if (transport === 'tcp') return undefined;
+    const broadcasts = toBroadcasts(await this.#fleet.gather());
+    const { received, gaps } = this.#fleet.progress();
+    return { transport, received, gaps, broadcasts };
+  }
+
+  async #held(): Promise<Hold | undefined> {
+    const { hold, whileHeld } = this.#options;
+    const held: Held = {
+      received: () => this.#fleet.progress().received,
+      broadcasts: async () => toBroadcasts(await this.#fleet.gather()),
+      pass: (ms) => this.#fleet.pass(ms),
+    };
+    await whileHeld?.(held);
+    return hold > 0 ? this.#hold() : undefined;
+  }
+
   async #hold(): Promise<Hold> {
     const { hold } = this.#options;
     this.#watch?.begin();
     const endsAtMs = performance.now() + hold * 1000;
+    const receivedBefore = this.#fleet.progress().received;
     for (;;) {
       const leftMs = endsAtMs - performance.now();
-      const { lost, failed } = this.#fleet.progress();
+      const { lost, failed, received } = this.#fleet.progress();
       const done = Math.min(hold, hold - leftMs / 1000);
-      this.#onProgress({ phase: 'hold', done, total: hold, failed: failed + lost, perSecond: 0 });
+      const perSecond = (received - receivedBefore) / Math.max(done, 0.001);
+      this.#onProgress({ phase: 'hold', done, total: hold, failed: failed + lost, perSecond });
       if (leftMs <= 0) {
         const cpuUs = this.#watch?.cpuUs();
         return {

@@ -4,7 +4,7 @@ import type { Frame, FrameName, Frames } from './frames.js';
 import { AddonProcess } from './spawn.js';
 
 /** Phases by their number in Progress frames. */
-export const PHASE = { open: 1, verify: 2, exchange: 3 } as const;
+export const PHASE = { open: 1, verify: 2, exchange: 3, gather: 4 } as const;
 
 /** Sums over all dialers; times in seconds since the phase began. */
 export interface FleetProgress {
@@ -15,12 +15,21 @@ export interface FleetProgress {
   readonly answered: number;
   readonly wrong: number;
   readonly messages: number;
+  /** Of subscribers: messages that came, and tellings that some are gone, since the start. */
+  readonly received: number;
+  readonly gaps: number;
 }
+
+/** When the subscribers of one dialer got one message. */
+export type Arrivals = Frames['Arrivals'];
 
 /** What a finished phase leaves besides its progress. */
 export interface PhaseEnd {
   readonly progress: FleetProgress;
-  /** Count by errno, since the start of the run; 0 is an orderly end by the server. */
+  /**
+   * Count by cause, since the start of the run: errno, 0 for an orderly end by the server, or
+   * `bounds.httpFailure` and a status.
+   */
   readonly failures: ReadonlyMap<number, number>;
   /** Count by latency bucket of native/histogram.h. */
   readonly buckets: ReadonlyMap<number, number>;
@@ -38,6 +47,7 @@ interface Dialer {
   progress: Frames['Progress'] | undefined;
   failures: readonly number[];
   latency: Frames['Latency'] | undefined;
+  arrivals: Arrivals[];
 }
 
 function addPairs(into: Map<number, number>, pairs: readonly number[]): void {
@@ -119,7 +129,17 @@ export class Fleet {
       answered: sum((progress) => progress.answered),
       wrong: sum((progress) => progress.wrong),
       messages: sum((progress) => progress.messages),
+      received: sum((progress) => progress.received),
+      gaps: sum((progress) => progress.gaps),
     };
+  }
+
+  /** Asks when the latest messages came, and forgets them. Between phases only. */
+  async gather(): Promise<Arrivals[]> {
+    for (const dialer of this.#dialers) dialer.arrivals = [];
+    this.order('Gather', () => ({ forgets: 1 }));
+    await this.finish(PHASE.gather);
+    return this.#dialers.flatMap(({ arrivals }) => arrivals);
   }
 
   /** Lets time pass; ends early with the error of {@link fail}, or of a dialer that died. */
@@ -184,6 +204,7 @@ export class Fleet {
       progress: undefined,
       failures: [],
       latency: undefined,
+      arrivals: [],
     };
     this.#dialers.push(dialer);
   }
@@ -202,6 +223,9 @@ export class Fleet {
         break;
       case 'Latency':
         dialer.latency = frame.fields;
+        break;
+      case 'Arrivals':
+        dialer.arrivals.push(frame.fields);
         break;
       case 'Log':
         this.fail(

@@ -79,6 +79,16 @@ export interface Frames {
     targets: readonly string[];
     sources: readonly string[];
   };
+  Subscribe: {
+    transport: number;
+    hasOwnChannel: number;
+    awaitsPlace: number;
+    first: number;
+    host: string;
+    channel: string;
+    since: string;
+  };
+  Gather: { forgets: number };
   Verify: { timeoutMs: number };
   Exchange: { connections: number; messageBytes: number; durationMs: number };
   Progress: {
@@ -90,10 +100,19 @@ export interface Frames {
     answered: bigint;
     wrong: bigint;
     messages: bigint;
+    received: bigint;
+    gaps: bigint;
     elapsedUs: bigint;
   };
   Failures: { counts: readonly number[] };
   Latency: { minUs: bigint; maxUs: bigint; buckets: readonly number[] };
+  Arrivals: {
+    key: bigint;
+    count: bigint;
+    firstNs: bigint;
+    lastNs: bigint;
+    buckets: readonly number[];
+  };
 }
 
 export type FrameName = keyof Frames;

@@ -71,6 +71,8 @@ export interface Addon {
     readonly blockWords: number;
     readonly lagBuckets: number;
     readonly histogramSteps: number;
+    /** Added to an HTTP status, to tell it from an errno. */
+    readonly httpFailure: number;
   };
   readonly Segment: new (slots: number) => Segment;
   openListener(request: ListenerRequest): OpenedListener;

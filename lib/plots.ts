@@ -1,6 +1,6 @@
 // Owns the plots of the report page as the browser sees them: which numbers it is given, the script
 // that draws them with uPlot, and their style. Level 1: knows nothing of a bench result, and of the
-// page only its elements `plots` (the numbers), `ramp`, `memory`, `latency`, and its colours.
+// page only its colours and its elements `plots` (the numbers), `ramp`, `fanout`, `memory`, `latency`.
 
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -14,6 +14,8 @@ export interface Plots {
   ramp?: Columns;
   /** Seconds; user and kernel bytes; user bytes; connections. */
   memory?: Columns;
+  /** Milliseconds; then, for each of `names`, percent of the subscribers that had it by then. */
+  fanout?: { columns: Columns; names: string[] };
   /** Start of a bin, microseconds; then, for each of `series`, percent of its requests in it. */
   latency?: { columns: Columns; series: { name: string; p50Us: number; p99Us: number }[] };
 }
@@ -191,6 +193,29 @@ const PLOTS_SCRIPT = String.raw`
     });
   }
 
+  function drawFanout({ columns, names }) {
+    const colours = ['first', 'second'];
+    const formatMs = (ms) => formatUs(ms * 1e3);
+    draw('fanout', columns, {
+      scales: { x: { time: false }, y: { range: () => [0, 108] } },
+      series: [
+        { label: 'Time', value: unlessNull(formatMs) },
+        ...names.map((label, index) => series(colours[index], {
+          label, fill: index === 0 ? tint('first', '22') : undefined,
+          paths: uPlot.paths.stepped({ align: 1 }),
+          value: unlessNull((percent) => three(percent) + ' %'),
+        })),
+      ],
+      axes: [
+        axis({ label: 'Time since the first arrival (ms)', size: 32 }),
+        axis({
+          label: 'Subscribers reached', size: 56, splits: () => [0, 25, 50, 75, 100],
+          values: (plot, splits) => splits.map((value) => value + ' %'),
+        }),
+      ],
+    });
+  }
+
   // 1, 2 and 5 of every decade in view; uPlot's own choice would label the decades only.
   function logSplits(plot, axisIndex, min, max) {
     const splits = [];
@@ -277,6 +302,7 @@ const PLOTS_SCRIPT = String.raw`
   }
 
   if (plots.ramp) drawRamp(plots.ramp);
+  if (plots.fanout) drawFanout(plots.fanout);
   if (plots.memory) drawMemory(plots.memory);
   if (plots.latency) drawLatency(plots.latency);
 })();

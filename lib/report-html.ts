@@ -6,6 +6,7 @@ import { createHash } from 'node:crypto';
 
 import {
   type BenchResult,
+  type Broadcast,
   failuresByCount,
   formatBytes,
   formatCost,
@@ -17,6 +18,7 @@ import {
   headline,
   type Latency,
   NOT_MEASURED,
+  slowestBroadcast,
   totalBytesPerConnection,
   verdict,
 } from './bench-result.js';
@@ -106,6 +108,8 @@ function shapePlots(result: BenchResult): Plots {
       memory.map((point) => point.connections),
     ];
   }
+  const fanout = fanoutPlot(result);
+  if (fanout !== undefined) plots.fanout = fanout;
   const measured = latencies(result).filter(({ latency }) => {
     return latency.buckets.some((bucket) => bucket.count > 0);
   });
@@ -135,6 +139,42 @@ function rampColumns({ ramp }: BenchResult): Columns {
     curve.map((point) => point.failed),
     rates,
   ];
+}
+
+/** Points of the plot of a fan-out: finer than the pixels that it is drawn with. */
+const FANOUT_POINTS = 1000;
+
+// Each broadcast has its own times: all are read off at the same moments, evenly spaced. One line is
+// their average, and the other the slowest of them.
+function fanoutPlot({ fanout, opened }: BenchResult): Plots['fanout'] {
+  const slowest = fanout && slowestBroadcast(fanout);
+  if (fanout === undefined || slowest === undefined || opened === 0) return undefined;
+  const { broadcasts } = fanout;
+  const step = (slowest.seconds > 0 ? slowest.seconds : 1e-3) / FANOUT_POINTS;
+  const times = Array.from({ length: FANOUT_POINTS + 1 }, (_, index) => index * step);
+  const shares = broadcasts.map((one) => reachedAt(one, times).map((count) => count / opened));
+  const average = times.map(
+    (_, index) => shares.reduce((sum, share) => sum + (share[index] ?? 0), 0) / shares.length,
+  );
+  const lines = [average];
+  const names = [broadcasts.length > 1 ? `All ${broadcasts.length}, on average` : 'The broadcast'];
+  if (broadcasts.length > 1) {
+    lines.push(shares[broadcasts.indexOf(slowest)] ?? []);
+    names.push('The slowest');
+  }
+  const percents = lines.map((line) => line.map((share) => 100 * share));
+  return { columns: [times.map((seconds) => seconds * 1000), ...percents], names };
+}
+
+function reachedAt({ curve, reached, seconds: last }: Broadcast, times: number[]): number[] {
+  let index = 0;
+  let count = 0;
+  return times.map((time) => {
+    for (; (curve[index]?.seconds ?? Infinity) <= time; index += 1)
+      count = curve[index]?.reached ?? 0;
+    // The last moment may come out a hair before it, by rounding.
+    return time >= last * (1 - 1e-9) ? reached : count;
+  });
 }
 
 function latencies({ verify, active }: BenchResult): { name: string; latency: Latency }[] {
@@ -197,7 +237,7 @@ function header(result: BenchResult): string {
 }
 
 function cards(result: BenchResult): string {
-  const { ramp, hold, verify, active, server } = result;
+  const { ramp, hold, verify, active, server, fanout } = result;
   const cpu = server?.cpuMicrosecondsPerAccept ?? null;
   const cpuText = cpu === null ? '' : `, ${formatMicroseconds(cpu)} of server CPU each`;
   const rate = `${formatCount(ramp.connectionsPerSecond)} connections/s`;
@@ -215,6 +255,11 @@ function cards(result: BenchResult): string {
   if (hold !== undefined) {
     const lost = `${formatCounted(hold.lost, 'connection')} lost`;
     found.push(card('Held', formatSeconds(hold.seconds), lost));
+  }
+  if (fanout !== undefined) {
+    const gaps = formatCounted(fanout.gaps, 'gap');
+    const broadcasts = formatCounted(fanout.broadcasts.length, 'broadcast');
+    found.push(card('Messages received', formatCount(fanout.received), `${broadcasts}, ${gaps}`));
   }
   if (verify !== undefined) {
     const asked = `of ${formatCount(verify.asked)} asked`;
@@ -249,10 +294,23 @@ function plotSections(result: BenchResult, plots: Plots): string {
   const latency = plots.latency && latencyCaption(result);
   return `<noscript><p class="remark">The plots need JavaScript; the tables do not.</p></noscript>
 ${plotSection('ramp', 'Ramp', ramp, 'The run recorded no curve.')}
-<div${isPair ? ' class="pair"' : ''}>
+${fanoutSection(result)}<div${isPair ? ' class="pair"' : ''}>
 ${plotSection('memory', 'Memory of the server', memoryCaption(result), 'The server was not asked.')}
 ${plotSection('latency', 'Latency', latency, 'No connection was asked.')}
 </div>`;
+}
+
+// Only where connections subscribed: for others there is nothing to miss.
+function fanoutSection({ fanout, opened }: BenchResult): string {
+  if (fanout === undefined) return '';
+  const slowest = slowestBroadcast(fanout);
+  const withoutPlot = 'No message went to more than one subscriber.';
+  if (slowest === undefined) return plotSection('fanout', 'Fan-out', undefined, withoutPlot);
+  const took = formatMicroseconds(slowest.seconds * 1e6);
+  const caption =
+    `${formatCounted(fanout.broadcasts.length, 'broadcast')} to ` +
+    `${formatCounted(opened, 'subscriber')}. The slowest took ${took} from the first to the last.`;
+  return `${plotSection('fanout', 'Fan-out', caption, withoutPlot)}\n`;
 }
 
 function memoryCaption({ server }: BenchResult): string | undefined {
@@ -330,8 +388,9 @@ ${body.join('\n')}
 }
 
 function factsTable(result: BenchResult): string {
-  const { verify, active, server } = result;
+  const { verify, active, server, fanout } = result;
   const facts: [label: string, text: string][] = [['Target', result.target]];
+  if (fanout !== undefined) facts.push(['Transport', fanout.transport]);
   if (server !== undefined) {
     const workers = formatCounted(server.workers, 'worker');
     facts.push(['Server', `megacomet-ts ${server.version}, ${workers}`]);

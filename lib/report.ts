@@ -14,6 +14,7 @@ import {
   formatSeconds,
   headline,
   type Latency,
+  slowestBroadcast,
   totalBytesPerConnection,
   verdict,
 } from './bench-result.js';
@@ -42,6 +43,7 @@ interface Section {
 export function formatText(result: BenchResult): string {
   const sections: Section[] = [
     { title: 'Connections', lines: connectionRows(result).map(alignRow) },
+    { title: 'Messages', lines: messageRows(result).map(alignRow) },
     { title: 'Answers', lines: answerRows(result).map(alignRow) },
     { title: 'Traffic', lines: trafficRows(result).map(alignRow) },
     { title: 'Server, for each connection', lines: costRows(result).map(alignRow) },
@@ -75,6 +77,23 @@ function connectionRows(result: BenchResult): Row[] {
     }
   }
   return rows;
+}
+
+function messageRows({ fanout, opened }: BenchResult): Row[] {
+  if (fanout === undefined) return [];
+  const rows: Row[] = [
+    ['received', formatCount(fanout.received), 'messages'],
+    ['gaps', formatCount(fanout.gaps), 'subscribers told of lost messages'],
+  ];
+  const slowest = slowestBroadcast(fanout);
+  if (slowest === undefined) return rows;
+  const least = Math.min(...fanout.broadcasts.map(({ reached }) => reached));
+  const spread = splitUnit(formatMicroseconds(slowest.seconds * 1e6));
+  return rows.concat([
+    ['broadcasts', formatCount(fanout.broadcasts.length), 'that reached more than one'],
+    ['reached', formatCount(least), `of ${formatCount(opened)}, by each of them at least`],
+    ['slowest', spread[0], `${spread[1] ?? ''} from the first arrival to the last`],
+  ]);
 }
 
 function answerRows({ verify }: BenchResult): Row[] {
@@ -154,7 +173,7 @@ function alignCells(label: string, cells: string[]): string {
 function runLines(result: BenchResult): string[] {
   const processes = formatCounted(result.processes, 'process', 'processes');
   const sources = formatCounted(result.sourceAddresses, 'source address', 'source addresses');
-  const { server } = result;
+  const { server, fanout } = result;
   const facts: [label: string, text: string][] = [
     ['target', result.target],
     ['clients', `${processes}, ${sources}`],
@@ -171,6 +190,7 @@ function runLines(result: BenchResult): string[] {
     const workers = formatCounted(server.workers, 'worker');
     facts.splice(1, 0, ['server', `megacomet-ts ${server.version}, ${workers}`]);
   }
+  if (fanout !== undefined) facts.splice(1, 0, ['transport', fanout.transport]);
   for (const note of result.notes) facts.push(['note', note]);
   return facts.flatMap(([label, text]) =>
     wrap(showControls(text), `  ${label}`.padEnd(LABEL_COLUMNS), ' '.repeat(LABEL_COLUMNS)),

@@ -183,6 +183,35 @@ export const TOOL_OPTIONS = [
     help: 'Source address, repeatable; by default 127.0.0.0/8 on loopback, else any.',
   },
   {
+    name: 'transport',
+    commands: BENCH,
+    kind: 'choice',
+    choices: ['tcp', 'sse', 'websocket', 'poll', 'stream'],
+    default: 'tcp',
+    help: 'How connections speak: tcp only connects, the others subscribe to a comet server.',
+  },
+  {
+    name: 'channel',
+    commands: BENCH,
+    kind: 'text',
+    value: 'NAME',
+    default: 'bench',
+    help: 'Channel that every connection subscribes to.',
+  },
+  {
+    name: 'private',
+    commands: BENCH,
+    kind: 'flag',
+    help: 'Give each connection a channel of its own: NAME/0, NAME/1 and so on.',
+  },
+  {
+    name: 'since',
+    commands: BENCH,
+    kind: 'text',
+    value: 'CURSOR',
+    help: 'Cursor after which all subscribers begin; by default from now on.',
+  },
+  {
     name: 'hold',
     commands: BENCH,
     kind: 'seconds',
@@ -190,7 +219,7 @@ export const TOOL_OPTIONS = [
     min: 0,
     max: 604_800,
     default: 0,
-    help: 'Seconds to hold all connections idle after the ramp.',
+    help: 'Seconds to hold all connections after the ramp; messages are counted meanwhile.',
   },
   {
     name: 'verify',
@@ -236,7 +265,7 @@ export const TOOL_OPTIONS = [
     min: 1,
     max: 3600,
     default: 30,
-    help: 'Seconds after which a connect, or an unanswered byte, counts as failed.',
+    help: 'Seconds after which an unanswered connect, request or byte counts as failed.',
   },
   {
     name: 'admin',

@@ -239,6 +239,7 @@ Napi::Value describe_bounds(Napi::Env env) {
   object.Set("blockWords", static_cast<double>(kBlockWords));
   object.Set("lagBuckets", static_cast<double>(kLagBuckets));
   object.Set("histogramSteps", Histogram::kSteps);
+  object.Set("httpFailure", bounds::kHttpFailure);
   return object;
 }
 

@@ -87,6 +87,13 @@ constexpr uint32_t kVerifyInFlightMax = 64;
 /// Bytes of one message of the load generator.
 constexpr uint32_t kMessageBytesMax = 16 * 1024 * 1024;
 
+/// Latest messages of which a dialer keeps when they arrived, 4 KiB each. A run that looks at
+/// fan-out sends few, each to many; of a stream of messages to few each, only the count matters.
+constexpr size_t kArrivalsMax = 64;
+
+/// Added to an HTTP status to tell it from an errno.
+constexpr int kHttpFailure = 10'000;
+
 /// Interval of a dialer's progress frames.
 constexpr double kProgressSeconds = 0.2;
 

@@ -42,6 +42,8 @@ class DialWorker final : ControlHandler {
     frame::Dial dial;
     frame::Verify verify;
     frame::Exchange exchange;
+    frame::Subscribe subscribe;
+    frame::Gather gather;
     switch (static_cast<FrameType>(view.type)) {
       case FrameType::kDial:
         if (decode(view, &dial)) return begin(dial);
@@ -51,6 +53,12 @@ class DialWorker final : ControlHandler {
         break;
       case FrameType::kExchange:
         if (decode(view, &exchange)) return dialer_.exchange(exchange);
+        break;
+      case FrameType::kSubscribe:
+        if (decode(view, &subscribe) && dialer_.subscribe(subscribe)) return;
+        break;
+      case FrameType::kGather:
+        if (decode(view, &gather)) return dialer_.gather(gather);
         break;
       default:
         break;

@@ -16,6 +16,17 @@ constexpr uint64_t kNsPerMs = 1'000'000;
 /// the wrong connection shows.
 constexpr uint32_t kVerifyBytes = 1;
 
+/// A pong without a payload, masked with zeros as a client must mask. Servers of ours ping so.
+constexpr uint8_t kPong[] = {0x8a, 0x80, 0, 0, 0, 0};
+
+void add_buckets(const Histogram& histogram, Numbers* out) {
+  for (size_t bucket = 0; bucket < Histogram::kBuckets; ++bucket) {
+    if (histogram.count(bucket) == 0) continue;
+    out->push_back(bucket);
+    out->push_back(histogram.count(bucket));
+  }
+}
+
 }  // namespace
 
 Dialer::Dialer(struct ev_loop* loop, Control* control) : loop_(loop), control_(control) {
@@ -47,7 +58,10 @@ const char* Dialer::dial(const frame::Dial& order, uint32_t descriptors_taken) {
   if (!parse_addresses(order.targets, &targets_)) return "a target is no numeric address";
   if (!parse_addresses(order.sources, &sources_)) return "a source is no numeric address";
   const uint32_t capacity = order.connections + descriptors_taken + bounds::kDescriptorReserve;
-  if (!connections_.map(capacity)) return "no address space for the connection records";
+  const bool has_scans = subscription_.is_on();
+  if (!connections_.map(capacity) || (has_scans && !scans_.map(capacity))) {
+    return "no address space for the connection records";
+  }
   sys::prepare_descriptor_table(capacity);
   wanted_ = order.connections;
   connect_timeout_us_ = order.connect_timeout_s * 1'000'000U;
@@ -85,11 +99,24 @@ void Dialer::exchange(const frame::Exchange& order) {
 void Dialer::abandon() {
   if (in_flight_ == 0) return;
   connections_.visit(0, connections_.capacity(), [this](Dialed& dialed) {
-    const bool is_waiting =
-        dialed.state == DialState::kConnecting || dialed.state == DialState::kAsking;
-    if (is_waiting) drop(&dialed, ETIMEDOUT);
+    if (is_waiting(dialed)) drop(&dialed, ETIMEDOUT);
     return true;
   });
+}
+
+void Dialer::gather(const frame::Gather& order) {
+  begin(DialPhase::kGather);
+  for (const Arrival& arrival : arrivals_.all()) {
+    frame::Arrivals frame;
+    frame.key = arrival.key;
+    frame.count = arrival.count;
+    frame.first_ns = arrival.first_ns;
+    frame.last_ns = arrival.last_ns;
+    add_buckets(arrival.since_first, &frame.buckets);
+    control_->send(frame);
+  }
+  if (order.forgets != 0) arrivals_.clear();
+  finish();
 }
 
 void Dialer::begin(DialPhase phase) {
@@ -115,11 +142,7 @@ void Dialer::finish() {
   frame::Latency latency;
   latency.min_us = latency_.min_us();
   latency.max_us = latency_.max_us();
-  for (size_t bucket = 0; bucket < Histogram::kBuckets; ++bucket) {
-    if (latency_.count(bucket) == 0) continue;
-    latency.buckets.push_back(bucket);
-    latency.buckets.push_back(latency_.count(bucket));
-  }
+  add_buckets(latency_, &latency.buckets);
   control_->send(latency);
   report(true);
   phase_ = DialPhase::kNone;
@@ -135,14 +158,18 @@ void Dialer::report(bool is_finished) {
   progress.answered = answered_;
   progress.wrong = wrong_;
   progress.messages = messages_;
+  progress.received = received_reported_ = received_;
+  progress.gaps = gaps_;
   progress.elapsed_us = (sys::monotonic_ns() - phase_began_ns_) / 1000;
   control_->send(progress);
 }
 
 void Dialer::on_progress(struct ev_loop*, ev_timer* timer, int) {
   auto* self = static_cast<Dialer*>(timer->data);
-  // Between phases there is news only when a connection was lost.
-  if (self->phase_ != DialPhase::kNone || self->lost_ != self->lost_reported_) self->report(false);
+  // Between phases there is news only when a connection was lost, or messages came.
+  const bool has_news =
+      self->lost_ != self->lost_reported_ || self->received_ != self->received_reported_;
+  if (self->phase_ != DialPhase::kNone || has_news) self->report(false);
   self->expire();
 }
 
@@ -153,6 +180,7 @@ void Dialer::on_pump(struct ev_loop*, ev_prepare* watcher, int) {
 void Dialer::pump() {
   switch (phase_) {
     case DialPhase::kNone:
+    case DialPhase::kGather:
       return;
     case DialPhase::kOpen:
       return pump_open();
@@ -198,6 +226,8 @@ void Dialer::open_one() {
   Dialed* dialed = connections_.occupy(fd);
   dialed->state = DialState::kConnecting;
   dialed->since_us = now_us();
+  dialed->sent = started_ - 1;
+  if (subscription_.is_on()) scans_.occupy(fd);
   ++in_flight_;
   ev_io_init(&dialed->watcher, on_event, fd, EV_WRITE);
   dialed->watcher.data = this;
@@ -212,15 +242,21 @@ void Dialer::open_one() {
 }
 
 void Dialer::connected(Dialed* dialed) {
+  watch(dialed, EV_READ);
+  if (!subscription_.is_on()) return opened(dialed);
+  dialed->state = DialState::kSubscribing;
+  request(dialed, subscription_.opening(dialed->sent));
+}
+
+void Dialer::opened(Dialed* dialed) {
   --in_flight_;
   ++opened_;
   dialed->state = DialState::kIdle;
-  watch(dialed, EV_READ);
 }
 
 void Dialer::drop(Dialed* dialed, int error) {
   const int fd = dialed->watcher.fd;
-  if (dialed->state == DialState::kConnecting) {
+  if (dialed->state == DialState::kConnecting || dialed->state == DialState::kSubscribing) {
     --in_flight_;
     ++failed_;
   } else {
@@ -230,7 +266,13 @@ void Dialer::drop(Dialed* dialed, int error) {
   ++failures_[error];
   ev_io_stop(loop_, &dialed->watcher);
   connections_.release(fd);
+  if (subscription_.is_on()) scans_.release(fd);
   sys::close(fd);
+}
+
+bool Dialer::is_waiting(const Dialed& dialed) {
+  return dialed.state == DialState::kConnecting || dialed.state == DialState::kSubscribing ||
+         dialed.state == DialState::kAsking;
 }
 
 void Dialer::pump_verify() {
@@ -279,6 +321,10 @@ void Dialer::read(Dialed* dialed) {
     drop(dialed, result.status == sys::IoStatus::kEnd ? 0 : result.error);
     return;
   }
+  if (subscription_.is_on()) {
+    read_comet_bytes(dialed, buffer_.data(), result.bytes);
+    return;
+  }
   const uint32_t left = dialed->state == DialState::kAsking ? dialed->sent - dialed->received : 0;
   bool is_right = result.bytes <= left;
   for (uint32_t index = 0; is_right && index < result.bytes; ++index) {
@@ -300,6 +346,80 @@ void Dialer::answered(Dialed* dialed) {
   ++messages_;
   ++answered_;
   if (phase_ == DialPhase::kExchange && sys::monotonic_ns() < phase_ends_ns_) ask(dialed);
+}
+
+bool Dialer::request(Dialed* dialed, const std::string& text) {
+  const sys::IoResult result = sys::send(dialed->watcher.fd, text.data(), text.size());
+  if (result.status == sys::IoStatus::kDone && result.bytes == text.size()) return true;
+  // An idle connection takes a request whole, so nothing is kept for a second try.
+  drop(dialed, result.status == sys::IoStatus::kFailed ? result.error : EAGAIN);
+  return false;
+}
+
+bool Dialer::read_comet_bytes(Dialed* dialed, const uint8_t* bytes, size_t size) {
+  CometScan* scan = scans_.at(dialed->watcher.fd);
+  CometInput input{bytes, bytes + size};
+  const uint64_t now_ns = sys::monotonic_ns();
+  while (true) {
+    const CometEvent event = read_comet(subscription_.transport(), scan, &input);
+    if (event == CometEvent::kNone) return true;
+    if (!take(dialed, event, now_ns)) return false;
+  }
+}
+
+bool Dialer::take(Dialed* dialed, CometEvent event, uint64_t now_ns) {
+  const CometScan& scan = *scans_.at(dialed->watcher.fd);
+  const bool is_subscribing = dialed->state == DialState::kSubscribing;
+  switch (event) {
+    case CometEvent::kHead:
+      return take_head(dialed);
+    case CometEvent::kMessage:
+      ++received_;
+      arrivals_.record(scan.key, now_ns);
+      // Of a poll the answer is still under way.
+      if (is_subscribing && subscription_.transport() != DialTransport::kPoll) opened(dialed);
+      return true;
+    case CometEvent::kPlace:
+      if (is_subscribing) opened(dialed);
+      return true;
+    case CometEvent::kGap:
+      // The first poll asks from nowhere, and is told so.
+      if (!is_subscribing || subscription_.has_since()) ++gaps_;
+      return true;
+    case CometEvent::kAnswer:
+      return take_answer(dialed);
+    case CometEvent::kPing:
+      return request(dialed, std::string(reinterpret_cast<const char*>(kPong), sizeof kPong));
+    case CometEvent::kClose:
+      drop(dialed, 0);
+      return false;
+    case CometEvent::kBroken:
+    case CometEvent::kNone:
+      break;
+  }
+  drop(dialed, EBADMSG);
+  return false;
+}
+
+bool Dialer::take_head(Dialed* dialed) {
+  const CometScan& scan = *scans_.at(dialed->watcher.fd);
+  if (!subscription_.is_fine(scan.status)) {
+    drop(dialed, bounds::kHttpFailure + scan.status);
+    return false;
+  }
+  const bool is_poll = subscription_.transport() == DialTransport::kPoll;
+  if (is_poll) {
+    epoch_ = scan.key;
+  } else if (!subscription_.awaits_place() && dialed->state == DialState::kSubscribing) {
+    opened(dialed);
+  }
+  return true;
+}
+
+bool Dialer::take_answer(Dialed* dialed) {
+  if (dialed->state == DialState::kSubscribing) opened(dialed);
+  const Cursor since{epoch_, scans_.at(dialed->watcher.fd)->number};
+  return request(dialed, subscription_.poll(dialed->sent, since));
 }
 
 void Dialer::on_event(struct ev_loop*, ev_io* watcher, int revents) {
@@ -331,9 +451,8 @@ void Dialer::expire() {
   if (phase_ == DialPhase::kExchange || in_flight_ == 0) return;
   const uint32_t now = now_us();
   connections_.visit(0, connections_.capacity(), [this, now](Dialed& dialed) {
-    const bool is_waiting =
-        dialed.state == DialState::kConnecting || dialed.state == DialState::kAsking;
-    if (is_waiting && now - dialed.since_us > connect_timeout_us_) drop(&dialed, ETIMEDOUT);
+    const bool is_late = now - dialed.since_us > connect_timeout_us_;
+    if (is_late && is_waiting(dialed)) drop(&dialed, ETIMEDOUT);
     return true;
   });
 }

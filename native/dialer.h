@@ -7,11 +7,14 @@
 #include <vector>
 
 #include "address.h"
+#include "arrivals.h"
 #include "bounds.h"
+#include "comet_reader.h"
 #include "control.h"
 #include "histogram.h"
 #include "libev.h"
 #include "slab.h"
+#include "subscription.h"
 #include "token_bucket.h"
 
 namespace megacomet {
@@ -19,7 +22,9 @@ namespace megacomet {
 enum class DialState : uint8_t {
   kFree,
   kConnecting,
-  /// Connected; nothing is asked of it.
+  /// Connected, and has asked for its channel.
+  kSubscribing,
+  /// Connected; nothing is asked of it, and messages may come.
   kIdle,
   /// Sent bytes and waits until as many have come back.
   kAsking,
@@ -30,6 +35,7 @@ struct Dialed {
   ev_io watcher;
   /// When it was started or asked, in microseconds of the dialer's own time (wraps after 71 min).
   uint32_t since_us;
+  /// Bytes; of a subscriber, as the how many-th connection it was started.
   uint32_t sent;
   uint32_t received;
   DialState state;
@@ -37,7 +43,7 @@ struct Dialed {
 static_assert(sizeof(Dialed) == 64, "a dialed connection is one cache line");
 
 /// Numbers of the phases in Progress frames; 0 is none.
-enum class DialPhase : uint8_t { kNone, kOpen, kVerify, kExchange };
+enum class DialPhase : uint8_t { kNone, kOpen, kVerify, kExchange, kGather };
 
 class Dialer {
  public:
@@ -46,12 +52,16 @@ class Dialer {
   Dialer& operator=(const Dialer&) = delete;
   ~Dialer();
 
+  /// Connections that are opened from now on subscribe. False if that cannot be.
+  [[nodiscard]] bool subscribe(const frame::Subscribe& order) { return subscription_.set(order); }
   /// Begins to open. A message if an address cannot be read or memory is refused, else null.
   const char* dial(const frame::Dial& order, uint32_t descriptors_taken);
   /// Asks every open connection for one byte.
   void verify(const frame::Verify& order);
   /// Keeps some connections busy.
   void exchange(const frame::Exchange& order);
+  /// Reports when the latest messages arrived.
+  void gather(const frame::Gather& order);
 
  private:
   static bool parse_addresses(const Texts& texts, std::vector<Address>* out);
@@ -77,6 +87,14 @@ class Dialer {
   void write(Dialed* dialed);
   void read(Dialed* dialed);
   void answered(Dialed* dialed);
+  void opened(Dialed* dialed);
+  /// These answer false when they dropped the connection.
+  bool request(Dialed* dialed, const std::string& text);
+  bool read_comet_bytes(Dialed* dialed, const uint8_t* bytes, size_t size);
+  bool take(Dialed* dialed, CometEvent event, uint64_t now_ns);
+  bool take_head(Dialed* dialed);
+  bool take_answer(Dialed* dialed);
+  [[nodiscard]] static bool is_waiting(const Dialed& dialed);
   void expire();
   void watch(Dialed* dialed, int events);
   [[nodiscard]] uint32_t now_us() const;
@@ -85,6 +103,12 @@ class Dialer {
   struct ev_loop* loop_;
   Control* control_;
   Slab<Dialed> connections_;
+  /// Of the same descriptors, where connections subscribe.
+  Slab<CometScan> scans_;
+  Subscription subscription_;
+  Arrivals arrivals_;
+  /// Of the cursors of polls: all are of one server.
+  uint64_t epoch_ = 0;
   std::vector<Address> targets_;
   std::vector<Address> sources_;
   TokenBucket tokens_;
@@ -108,6 +132,9 @@ class Dialer {
   uint64_t answered_ = 0;
   uint64_t wrong_ = 0;
   uint64_t messages_ = 0;
+  uint64_t received_ = 0;
+  uint64_t received_reported_ = 0;
+  uint64_t gaps_ = 0;
 
   ev_prepare pump_;
   ev_idle idle_;

@@ -201,6 +201,23 @@ using Texts = std::vector<std::string>;
   F(texts, targets)         \
   F(texts, sources)
 
+/// Before Dial, where connections are to subscribe: a DialTransport (comet_reader.h), and the
+/// channel and cursor as they stand in the target of the request. With `has_own_channel` each
+/// connection has a channel of its own, `channel` and a number from `first` on. Where
+/// `awaits_place` is 0 the head alone counts as the answer.
+#define MC_SUBSCRIBE(F)  \
+  F(u8, transport)       \
+  F(u8, has_own_channel) \
+  F(u8, awaits_place)    \
+  F(u32, first)          \
+  F(text, host)          \
+  F(text, channel)       \
+  F(text, since)
+
+/// Tell of the messages that came: an Arrivals frame for each of the latest, then Progress. With
+/// `forgets` 1 they are forgotten then.
+#define MC_GATHER(F) F(u8, forgets)
+
 /// Ask every connection for one byte, waiting for each answer at most so long.
 #define MC_VERIFY(F) F(u32, timeout_ms)
 
@@ -211,6 +228,7 @@ using Texts = std::vector<std::string>;
   F(u32, duration_ms)
 
 /// Where a dialer stands, five times a second and at each end of a phase (`finished` = 1).
+/// `received` messages and `gaps` told of are those of all subscribers since the start.
 #define MC_PROGRESS(F) \
   F(u8, phase)         \
   F(u8, finished)      \
@@ -220,9 +238,11 @@ using Texts = std::vector<std::string>;
   F(u64, answered)     \
   F(u64, wrong)        \
   F(u64, messages)     \
+  F(u64, received)     \
+  F(u64, gaps)         \
   F(u64, elapsed_us)
 
-/// Failures of a dialer by errno, as pairs of errno and count.
+/// Failures of a dialer, as pairs of cause and count: an errno, or kHttpFailure and a status.
 #define MC_FAILURES(F) F(numbers, counts)
 
 /// Latencies of the phase that ended, as pairs of bucket and count; see histogram.h.
@@ -231,37 +251,49 @@ using Texts = std::vector<std::string>;
   F(u64, max_us)      \
   F(numbers, buckets)
 
-#define MC_FRAMES(X)                        \
-  X(kConfigure, 1, Configure, MC_CONFIGURE) \
-  X(kAdjust, 2, Adjust, MC_ADJUST)          \
-  X(kWatch, 3, Watch, MC_WATCH)             \
-  X(kDrain, 4, Drain, MC_DRAIN)             \
-  X(kComet, 5, Comet, MC_COMET)             \
-  X(kPublish, 6, Publish, MC_PUBLISH)       \
-  X(kPage, 7, Page, MC_PAGE)                \
-  X(kKick, 8, Kick, MC_KICK)                \
-  X(kGive, 12, Give, MC_GIVE)               \
-  X(kObserve, 9, Observe, MC_OBSERVE)       \
-  X(kQuery, 10, Query, MC_QUERY)            \
-  X(kDismiss, 11, Dismiss, MC_DISMISS)      \
-  X(kReady, 16, Ready, MC_READY)            \
-  X(kLog, 17, Log, MC_LOG)                  \
-  X(kCrowded, 18, Crowded, MC_CROWDED)      \
-  X(kGoodbye, 19, Goodbye, MC_GOODBYE)      \
-  X(kInterest, 20, Interest, MC_INTEREST)   \
-  X(kAsk, 21, Ask, MC_ASK)                  \
-  X(kMessage, 22, Message, MC_MESSAGE)      \
-  X(kPresence, 23, Presence, MC_PRESENCE)   \
-  X(kPresent, 24, Present, MC_PRESENT)      \
-  X(kTake, 26, Take, MC_TAKE)               \
-  X(kTaken, 27, Taken, MC_TAKEN)            \
-  X(kReturned, 28, Returned, MC_RETURNED)   \
-  X(kDial, 32, Dial, MC_DIAL)               \
-  X(kVerify, 33, Verify, MC_VERIFY)         \
-  X(kExchange, 34, Exchange, MC_EXCHANGE)   \
-  X(kProgress, 48, Progress, MC_PROGRESS)   \
-  X(kFailures, 49, Failures, MC_FAILURES)   \
-  X(kLatency, 50, Latency, MC_LATENCY)
+/// When the subscribers of a dialer got one message: nanoseconds of CLOCK_MONOTONIC, and pairs of
+/// bucket (histogram.h, microseconds since `first_ns`) and count.
+#define MC_ARRIVALS(F) \
+  F(u64, key)          \
+  F(u64, count)        \
+  F(u64, first_ns)     \
+  F(u64, last_ns)      \
+  F(numbers, buckets)
+
+#define MC_FRAMES(X)                         \
+  X(kConfigure, 1, Configure, MC_CONFIGURE)  \
+  X(kAdjust, 2, Adjust, MC_ADJUST)           \
+  X(kWatch, 3, Watch, MC_WATCH)              \
+  X(kDrain, 4, Drain, MC_DRAIN)              \
+  X(kComet, 5, Comet, MC_COMET)              \
+  X(kPublish, 6, Publish, MC_PUBLISH)        \
+  X(kPage, 7, Page, MC_PAGE)                 \
+  X(kKick, 8, Kick, MC_KICK)                 \
+  X(kGive, 12, Give, MC_GIVE)                \
+  X(kObserve, 9, Observe, MC_OBSERVE)        \
+  X(kQuery, 10, Query, MC_QUERY)             \
+  X(kDismiss, 11, Dismiss, MC_DISMISS)       \
+  X(kReady, 16, Ready, MC_READY)             \
+  X(kLog, 17, Log, MC_LOG)                   \
+  X(kCrowded, 18, Crowded, MC_CROWDED)       \
+  X(kGoodbye, 19, Goodbye, MC_GOODBYE)       \
+  X(kInterest, 20, Interest, MC_INTEREST)    \
+  X(kAsk, 21, Ask, MC_ASK)                   \
+  X(kMessage, 22, Message, MC_MESSAGE)       \
+  X(kPresence, 23, Presence, MC_PRESENCE)    \
+  X(kPresent, 24, Present, MC_PRESENT)       \
+  X(kTake, 26, Take, MC_TAKE)                \
+  X(kTaken, 27, Taken, MC_TAKEN)             \
+  X(kReturned, 28, Returned, MC_RETURNED)    \
+  X(kDial, 32, Dial, MC_DIAL)                \
+  X(kVerify, 33, Verify, MC_VERIFY)          \
+  X(kExchange, 34, Exchange, MC_EXCHANGE)    \
+  X(kSubscribe, 35, Subscribe, MC_SUBSCRIBE) \
+  X(kGather, 36, Gather, MC_GATHER)          \
+  X(kProgress, 48, Progress, MC_PROGRESS)    \
+  X(kFailures, 49, Failures, MC_FAILURES)    \
+  X(kLatency, 50, Latency, MC_LATENCY)       \
+  X(kArrivals, 51, Arrivals, MC_ARRIVALS)
 
 enum class FrameType : uint8_t {
 #define X(identifier, number, name, fields) identifier = number,

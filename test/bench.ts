@@ -7,7 +7,7 @@ import { createServer, type AddressInfo, type Socket } from 'node:net';
 import { join } from 'node:path';
 
 import type { BenchResult } from '../lib/bench-result.js';
-import { bucketUpToUs, toLatency } from '../lib/bench.js';
+import { bucketUpToUs, toLatency } from '../lib/histograms.js';
 import { loopbackSource } from '../lib/ports.js';
 import { bin, Command, command, run, TestServer, until, type Test } from './helpers.js';
 
@@ -283,6 +283,8 @@ void t.test('percentiles come from the buckets', (t) => {
     answered: 0,
     wrong: 0,
     messages: 0,
+    received: 0,
+    gaps: 0,
   };
   const end = { progress, failures: new Map<number, number>() };
   const none = toLatency({ ...end, buckets: new Map(), minUs: Infinity, maxUs: 0 });

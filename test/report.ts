@@ -10,6 +10,7 @@ import t from 'tap';
 
 import {
   type BenchResult,
+  type Broadcast,
   formatBytes,
   formatMicroseconds,
   formatSeconds,
@@ -55,8 +56,19 @@ function latency(count: number, medianUs: number): Latency {
   };
 }
 
+/** A message that spread evenly, and began to arrive at the same moment as any other. */
+function broadcast(reached: number, seconds: number): Broadcast {
+  const steps = Array.from({ length: 41 }, (_, index) => index / 40);
+  const curve = steps.map((share) => ({
+    seconds: share * seconds,
+    reached: Math.round(share * (reached - 1)) + 1,
+  }));
+  return { reached, firstNs: 7e12, lastNs: 7e12 + seconds * 1e9, seconds, curve };
+}
+
 /** A run with every phase, in which something went wrong in each. No two numbers are the same. */
-function fullResult(): BenchResult & Required<Pick<BenchResult, 'verify' | 'active' | 'server'>> {
+function fullResult(): BenchResult &
+  Required<Pick<BenchResult, 'verify' | 'active' | 'server' | 'fanout'>> {
   const steps = Array.from({ length: 61 }, (_, index) => index);
   return {
     version: '0.1.7',
@@ -84,6 +96,12 @@ function fullResult(): BenchResult & Required<Pick<BenchResult, 'verify' | 'acti
       })),
     },
     hold: { seconds: 32.1, lost: 3 },
+    fanout: {
+      transport: 'websocket',
+      received: 1_999_721,
+      gaps: 6,
+      broadcasts: [broadcast(999_863, 0.81), broadcast(999_858, 1.27)],
+    },
     verify: {
       asked: 999_867,
       answered: 999_860,
@@ -123,6 +141,7 @@ function bareResult(): BenchResult {
   const filled = { ...fullResult(), opened: 1_000_000, failed: 0, failures: {}, notes: [], ramp };
   const result: BenchResult = filled;
   delete result.hold;
+  delete result.fanout;
   delete result.verify;
   delete result.active;
   delete result.server;
@@ -143,6 +162,7 @@ function withTexts(text: string): BenchResult {
     failures: { [text]: 130 },
     notes: [text],
     server: { ...result.server, version: text },
+    fanout: { ...result.fanout, transport: text },
   };
 }
 
@@ -162,6 +182,7 @@ function embedded(html: string, id: string): unknown {
 
 interface EmbeddedPlots {
   ramp: (number | null)[][];
+  fanout: { columns: (number | null)[][]; names: string[] };
   latency: { columns: (number | null)[][] };
 }
 
@@ -176,6 +197,11 @@ t.test('the text report shows every number with what it counts', (t) => {
     '    ECONNRESET               101',
     '    EADDRNOTAVAIL             29',
     '  lost                         3  while held for 32.1 s',
+    '  received             1,999,721  messages',
+    '  gaps                         6  subscribers told of lost messages',
+    '  broadcasts                   2  that reached more than one',
+    '  reached                999,858  of 999,870, by each of them at least',
+    '  slowest                   1.27  s from the first arrival to the last',
     '  asked                  999,867',
     '  answered               999,860  in 9.4 s',
     '  wrong                        2',
@@ -197,6 +223,7 @@ t.test('the text report shows every number with what it counts', (t) => {
     '  p99.9                  19.8 ms       1.47 ms',
     '  max                    37.9 ms       2.81 ms',
     '  target          127.0.0.1:8080',
+    '  transport       websocket',
     '  server          megacomet-ts 0.1.6, 8 workers',
     '  clients         4 processes, 18 source addresses',
     '  machine         6 CPUs, 7.75 GiB of memory',
@@ -215,9 +242,15 @@ t.test('the text report shows every number with what it counts', (t) => {
 
 t.test('a phase that did not run has no place in a report', (t) => {
   const text = formatText(bareResult());
-  t.notMatch(text, /Answers|Traffic|Latency|Server|lost|not measured|NaN|undefined/);
+  t.notMatch(
+    text,
+    /Answers|Messages|transport|Traffic|Latency|Server|lost|not measured|NaN|undefined/,
+  );
   const html = formatHtml(bareResult());
-  t.notMatch(html, /<h2>(Answered|Traffic|Held|Memory per connection|Failures|Notes)</);
+  t.notMatch(
+    html,
+    /<h2>(Answered|Fan-out|Messages received|Traffic|Held|Memory per connection|Failures|Notes)</,
+  );
   t.notMatch(shownBy(html), /NaN|undefined|not measured/);
   t.match(shownBy(html), 'The server was not asked.');
   t.same(Object.keys(embedded(html, 'plots') as object), ['ramp']);
@@ -257,7 +290,9 @@ t.test('a number is written with the unit that its rounded value belongs to', (t
 t.test('the verdict names everything that went wrong', (t) => {
   t.same(verdict(fullResult()), {
     isClean: false,
-    text: '130 were not opened, 3 were lost while held, 2 answered wrongly and 5 did not answer.',
+    text:
+      '130 were not opened, 3 were lost while held, 6 were told of lost messages, 2 answered ' +
+      'wrongly and 5 did not answer.',
   });
   t.end();
 });
@@ -273,6 +308,18 @@ t.test('one of a kind is written in the singular', (t) => {
     t.match(report, '1 was not opened, 3 were lost while held,');
     t.notMatch(report, /\b1 (processes|source addresses|CPUs|workers|were)\b/);
   }
+  t.end();
+});
+
+t.test('the verdict says whether every subscriber got each broadcast', (t) => {
+  const bare = bareResult();
+  const { fanout } = fullResult();
+  const whole = { ...fanout, gaps: 0, broadcasts: [broadcast(1_000_000, 1)] };
+  const said = 'Every connection opened and every one got the broadcast.';
+  t.same(verdict({ ...bare, fanout: whole }), { isClean: true, text: said });
+  const fewer = { ...whole, broadcasts: [broadcast(1_000_000, 1), broadcast(999_998, 1)] };
+  t.match(verdict({ ...bare, fanout: fewer }).text, 'at least 999,998 got each of 2 broadcasts');
+  t.notOk(verdict({ ...bare, fanout: { ...whole, gaps: 1 } }).isClean, 'a gap is not clean');
   t.end();
 });
 
@@ -310,6 +357,9 @@ t.test('the page shows the numbers of the result', (t) => {
     'Memory per connection 2,384 bytes user 72 bytes, kernel 2,312 bytes',
     'Held 32.1 s 3 connections lost',
     'Answered 999,860 of 999,867 asked, 2 wrong, 5 unanswered',
+    'Messages received 1,999,721 2 broadcasts, 6 gaps',
+    '2 broadcasts to 999,870 subscribers. The slowest took 1.27 s from the first',
+    'Transport websocket',
     'Traffic 180,708 messages/s 64 bytes each, over 1,024 connections',
     'ECONNRESET 101 EADDRNOTAVAIL 29',
     'Verify 999,862 421 µs 4.21 ms 8.00 ms 13.5 ms 19.8 ms 37.9 ms',
@@ -381,6 +431,28 @@ t.test('the rate of the ramp is what was opened between two points', (t) => {
   t.end();
 });
 
+t.test('the fan-out is drawn as shares of the subscribers, on average and at its slowest', (t) => {
+  const result = fullResult();
+  result.opened = 100;
+  result.fanout.broadcasts = [broadcast(100, 1), broadcast(50, 2)];
+  const { fanout } = embedded(formatHtml(result), 'plots') as EmbeddedPlots;
+  t.same(fanout.names, ['All 2, on average', 'The slowest']);
+  const [times = [], average = [], slowest = []] = fanout.columns;
+  t.same([times[0], times.at(-1)], [0, 2000], 'milliseconds, up to the last arrival of all');
+  t.same([average.at(-1), slowest.at(-1)], [75, 50], 'percent of the connections that opened');
+  const isRising = (line: (number | null)[]): boolean =>
+    line.every((percent, at) => at === 0 || Number(percent) >= Number(line[at - 1]));
+  t.ok(isRising(average) && isRising(slowest), 'no line falls');
+  result.fanout.broadcasts.pop();
+  const one = embedded(formatHtml(result), 'plots') as EmbeddedPlots;
+  t.same(one.fanout.names, ['The broadcast'], 'one has no other to be compared with');
+  result.fanout.broadcasts.pop();
+  const html = formatHtml(result);
+  t.notOk('fanout' in (embedded(html, 'plots') as object), 'without any there is no plot');
+  t.match(shownBy(html), 'No message went to more than one subscriber.');
+  t.end();
+});
+
 t.test('the width of a bucket leaves no step in the drawn distribution', (t) => {
   const result = fullResult();
   Object.assign(result.verify.latency, { minUs: 1, maxUs: 100, count: 2400 });
@@ -427,7 +499,7 @@ const COUNT_PAINTED = `(() => {
     }
     return count;
   };
-  return ['ramp', 'memory', 'latency'].map((id) => {
+  return ['ramp', 'fanout', 'memory', 'latency'].map((id) => {
     const canvas = document.querySelector('#' + id + ' canvas');
     return { first: painted(canvas, 'first'), second: painted(canvas, 'second') };
   });
@@ -499,7 +571,7 @@ t.test('a browser draws every series, in both colour schemes', inBrowser(), (t) 
         () => page.evaluate<Painted[]>(COUNT_PAINTED),
         (plots) => plots.every(({ first }) => first > 100),
       );
-      t.equal(painted.length, 3);
+      t.equal(painted.length, 4);
       for (const [at, { first, second }] of painted.entries()) {
         t.ok(first > 100 && second > 100, `${colorScheme}, plot ${at}: ${first}, ${second}`);
       }
@@ -530,7 +602,7 @@ t.test('a plot has the width of the page and tells what is under the pointer', i
 
 t.test('a browser runs no script that a text of the result brings', inBrowser(), (t) =>
   browse(t.testdir(), formatHtml(withTexts(HOSTILE)), async (page) => {
-    t.equal(await page.locator('canvas').count(), 3, 'and it still draws');
+    t.equal(await page.locator('canvas').count(), 4, 'and it still draws');
     t.equal(await page.textContent('code'), HOSTILE);
   }).then((seen) => t.same(seen, { complaints: [], requests: [] })),
 );

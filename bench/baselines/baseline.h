@@ -45,10 +45,13 @@ struct Options {
   long port;
   long worker_count;
   long backlog;
-  long connections_max;  // Of one worker; 0 leaves the limit to RLIMIT_NOFILE.
+  long connections_max;   // Of one worker; 0 leaves the limit to RLIMIT_NOFILE.
+  const char* transport;  // What comet_floor.c speaks; the echo servers have none.
+  long message_bytes;
 };
 
 struct Worker {
+  const struct Options* options;
   int listener;
   long connections_now;
   long connections_max;
@@ -78,6 +81,8 @@ static inline struct Options baseline_options(int argc, char** argv) {
       {"workers", required_argument, NULL, 'w'},
       {"backlog", required_argument, NULL, 'b'},
       {"connections-max", required_argument, NULL, 'c'},
+      {"transport", required_argument, NULL, 't'},
+      {"message-bytes", required_argument, NULL, 'm'},
       {NULL, 0, NULL, 0},
   };
   struct Options options = {.worker_count = 1, .backlog = 4096};
@@ -99,6 +104,12 @@ static inline struct Options baseline_options(int argc, char** argv) {
       case 'c':
         options.connections_max = baseline_number("connections-max", optarg, 0, INT32_MAX);
         break;
+      case 't':
+        options.transport = optarg;
+        break;
+      case 'm':
+        options.message_bytes = baseline_number("message-bytes", optarg, 1, 16384);
+        break;
       default:
         exit(EXIT_FAILURE);  // getopt_long() has named the option already.
     }
@@ -106,7 +117,7 @@ static inline struct Options baseline_options(int argc, char** argv) {
   if (options.port == 0 || optind != argc) {
     fprintf(stderr,
             "usage: %s --port P [--host ADDRESS] [--workers W] [--backlog B] "
-            "[--connections-max N]\n",
+            "[--connections-max N] [--transport T] [--message-bytes M]\n",
             argv[0]);
     exit(EXIT_FAILURE);
   }
@@ -180,6 +191,7 @@ static inline pid_t baseline_fork(const struct Options* options,
   // Those of the workers before this one are closed already, in the manager.
   for (long i = index + 1; i < options->worker_count; i++) close(listeners[i]);
   struct Worker worker = {
+      .options = options,
       .listener = listeners[index],
       .connections_max = options->connections_max,
   };

@@ -54,22 +54,33 @@ function benchOptions(settings: Settings): BenchOptions {
   if (targets === undefined) {
     throw new MegacometError('ERR_OPTION_INVALID', '--target: missing; give HOST:PORT');
   }
+  const { transport, verify, active, channel, since } = settings;
+  if (transport !== 'tcp' && (verify === true || active !== 0)) {
+    const option = verify === true ? '--verify' : '--active';
+    throw new MegacometError('ERR_OPTION_INVALID', `${option}: only with --transport tcp`);
+  }
   return {
     ...(settings as unknown as Omit<BenchOptions, 'command' | 'sources' | 'targets'>),
     targets: targets.map((text) => parseAddress('--target', text)),
     sources: (settings['source'] as readonly string[] | undefined) ?? [],
-    verify: settings['verify'] === true,
+    verify: verify === true,
+    subscribe: {
+      channel: channel as string,
+      private: settings['private'] === true,
+      since: (since as string | undefined) ?? '',
+    },
     command: ['megacomet-ts', ...process.argv.slice(2)].join(' '),
   };
 }
 
-/** Whether every connection came, stayed and answered. */
+/** Whether every connection came, stayed and answered, and no subscriber missed a message. */
 function isClean(result: BenchResult): boolean {
-  const { verify, hold } = result;
+  const { verify, hold, fanout } = result;
   return (
     result.opened === result.requested &&
     result.failed === 0 &&
     (hold?.lost ?? 0) === 0 &&
+    (fanout?.gaps ?? 0) === 0 &&
     (verify === undefined || verify.answered === result.requested)
   );
 }

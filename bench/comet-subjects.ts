@@ -1,0 +1,216 @@
+// The push servers that are compared: how each one is started, told to broadcast, and ended.
+import { execFileSync, spawn } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { connect } from 'node:net';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import type { Transport } from '../lib/bench.js';
+import { createServer, type Server } from '../lib/server.js';
+import type { Baselines, Nchan } from './build-baselines.js';
+import { baselinePids, freePort, startCommand } from './subjects.js';
+
+export const COMET_SUBJECTS = ['megacomet', 'floor', 'node', 'ws', 'nchan'] as const;
+export type CometSubject = (typeof COMET_SUBJECTS)[number];
+
+/** What a reader of the table sees. */
+export const COMET_SUBJECT_NAMES: Readonly<Record<CometSubject, string>> = {
+  megacomet: 'megacomet-ts',
+  floor: 'bare loop in C (the floor)',
+  node: 'Node http',
+  ws: 'ws',
+  nchan: 'nginx with nchan',
+};
+
+/** The transports that each speaks in a way that our subscribers understand. */
+export const SPOKEN: Readonly<Record<CometSubject, readonly Transport[]>> = {
+  megacomet: ['sse', 'websocket', 'poll', 'stream'],
+  floor: ['sse', 'websocket', 'poll', 'stream'],
+  node: ['sse'],
+  ws: ['websocket'],
+  nchan: ['sse', 'websocket'],
+};
+
+/** The channel that all share; of private ones the name before the slash. */
+export const CHANNEL = 'bench';
+
+export interface CometShape {
+  readonly subject: CometSubject;
+  readonly baselines: Baselines;
+  readonly transport: Transport;
+  readonly workers: number;
+  readonly connections: number;
+  /** Bytes of each message's data. */
+  readonly messageBytes: number;
+  /** Cores of the processes that serve, as taskset writes them; null for all. */
+  readonly cores: string | null;
+}
+
+export interface CometServer {
+  readonly port: number;
+  /** The processes that serve; of ours the workers, since the manager is in this process. */
+  readonly pids: readonly number[];
+  /** Only ours. */
+  readonly library: Server | null;
+  /** Sends one message to all subscribers of the channel that they share. */
+  broadcast(): Promise<void>;
+  stop(): Promise<void>;
+}
+
+/** Descriptors for the connections that a trial opens besides those of the bench. */
+const SPARE_CONNECTIONS = 500;
+/** Missed messages of a million channels need more than the default. */
+const HISTORY_BYTES = 1024 ** 3;
+const START_DEADLINE_MS = 60_000;
+
+export function startComet(shape: CometShape): Promise<CometServer> {
+  switch (shape.subject) {
+    case 'megacomet':
+      return startLibrary(shape);
+    case 'nchan':
+      return startNchan(shape);
+    default:
+      return startBaseline(shape);
+  }
+}
+
+async function startLibrary(shape: CometShape): Promise<CometServer> {
+  const server = createServer({
+    protocol: 'comet',
+    host: '127.0.0.1',
+    port: await freePort(),
+    workers: shape.workers,
+    maxConnections: shape.connections + SPARE_CONNECTIONS,
+    historyBytes: HISTORY_BYTES,
+  });
+  await server.listen();
+  const pids = server.stats().workers.map(({ pid }) => pid ?? 0);
+  if (shape.cores !== null) {
+    for (const pid of pids) execFileSync('taskset', ['-acp', shape.cores, String(pid)]);
+  }
+  const data = 'x'.repeat(shape.messageBytes);
+  return {
+    port: Number(server.addresses[0]?.split(':').at(-1)),
+    pids,
+    library: server,
+    broadcast: async () => {
+      await server.publish(CHANNEL, data);
+    },
+    stop: async () => {
+      await server.close();
+    },
+  };
+}
+
+async function startBaseline(shape: CometShape): Promise<CometServer> {
+  const { subject, baselines, transport, workers, messageBytes, cores } = shape;
+  const port = await freePort();
+  const options = ['--port', String(port), '--workers', String(workers)];
+  options.push('--message-bytes', String(messageBytes));
+  const script = subject === 'node' ? baselines.nodeSse : baselines.ws;
+  const command =
+    subject === 'floor'
+      ? [baselines.cometFloor, ...options, '--transport', transport]
+      : [process.execPath, script, ...options];
+  const server = await startCommand(subject, port, command, cores, baselinePids);
+  return {
+    ...server,
+    library: null,
+    broadcast: () => {
+      for (const pid of server.pids) process.kill(pid, 'SIGUSR2');
+      return Promise.resolve();
+    },
+  };
+}
+
+function nchanConfig(shape: CometShape, { module }: Nchan, folder: string, port: number): string {
+  const perWorker = Math.ceil(shape.connections / shape.workers) + SPARE_CONNECTIONS;
+  const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'];
+  return `
+${process.getuid?.() === 0 ? 'user root;' : ''}
+daemon off;
+worker_processes ${shape.workers};
+worker_rlimit_nofile ${perWorker + SPARE_CONNECTIONS};
+pid ${folder}/nginx.pid;
+error_log ${folder}/error.log;
+load_module ${module};
+events { worker_connections ${perWorker}; }
+http {
+  access_log off;
+  nchan_shared_memory_size 512M;
+  ${temporary.map((name) => `${name}_temp_path ${folder}/${name};`).join('\n  ')}
+  server {
+    listen 127.0.0.1:${port} backlog=4096${shape.workers > 1 ? ' reuseport' : ''};
+    location = /events { nchan_subscriber eventsource; nchan_channel_id $arg_channel; }
+    location = /ws { nchan_subscriber websocket; nchan_channel_id $arg_channel; }
+    location = /publish { nchan_publisher; nchan_channel_id $arg_channel; }
+    location / { return 404; }
+  }
+}
+`;
+}
+
+async function startNchan(shape: CometShape): Promise<CometServer> {
+  const { nchan } = shape.baselines;
+  if (nchan === undefined) throw new Error('nchan is not installed');
+  const folder = mkdtempSync(path.join(tmpdir(), 'megacomet-nchan-'));
+  const port = await freePort();
+  const config = path.join(folder, 'nginx.conf');
+  writeFileSync(config, nchanConfig(shape, nchan, folder, port));
+  const pin = shape.cores === null ? [] : ['taskset', '-c', shape.cores];
+  const command = [...pin, nchan.nginx, '-p', folder, '-c', config];
+  command.push('-e', path.join(folder, 'error.log'));
+  const [file = '', ...args] = command;
+  const child = spawn(file, args, { stdio: ['ignore', 'ignore', 'inherit'] });
+  const ended = new Promise<void>((resolve) => child.once('close', () => resolve()));
+  const stop = async (): Promise<void> => {
+    child.kill('SIGTERM');
+    await ended;
+    rmSync(folder, { recursive: true, force: true });
+  };
+  try {
+    await whenListening(port);
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+  const list = readFileSync(`/proc/${child.pid ?? 0}/task/${child.pid ?? 0}/children`, 'utf8');
+  return {
+    port,
+    pids: list.trim().split(' ').map(Number),
+    library: null,
+    broadcast: publisherOf(shape, port),
+    stop,
+  };
+}
+
+/** Publishes over HTTP. An event has an id of nchan's own; of a WebSocket text the trial writes it. */
+function publisherOf(shape: CometShape, port: number): () => Promise<void> {
+  const data = 'x'.repeat(shape.messageBytes);
+  let number = 0;
+  return async () => {
+    const cursor = `0000000000000000.${++number}`;
+    const text = JSON.stringify({ type: 'message', channel: CHANNEL, cursor, data });
+    const answer = await fetch(`http://127.0.0.1:${port}/publish?channel=${CHANNEL}`, {
+      method: 'POST',
+      body: shape.transport === 'websocket' ? text : data,
+    });
+    await answer.arrayBuffer();
+    if (!answer.ok) throw new Error(`nchan answered ${answer.status}`);
+  };
+}
+
+async function whenListening(port: number): Promise<void> {
+  const endsAtMs = performance.now() + START_DEADLINE_MS;
+  while (performance.now() < endsAtMs) {
+    const isOpen = await new Promise<boolean>((resolve) => {
+      const socket = connect(port, '127.0.0.1');
+      socket.once('connect', () => resolve(true)).once('error', () => resolve(false));
+      socket.once('connect', () => socket.destroy());
+    });
+    if (isOpen) return;
+    await sleep(50);
+  }
+  throw new Error('nginx was not ready in time');
+}

@@ -1,0 +1,389 @@
+// The suites about push: who subscribes how fast, what that costs, and how fast messages go out.
+// Every figure stands beside baselines of the same run; see comet-subjects.ts for those.
+import { availableParallelism } from 'node:os';
+
+import { planCapacity, readMachineLimits } from '../lib/capacity.js';
+import { procReader } from '../lib/kernel.js';
+import type { Transport } from '../lib/bench.js';
+import type { Baselines } from './build-baselines.js';
+import {
+  COMET_SUBJECT_NAMES,
+  COMET_SUBJECTS,
+  SPOKEN,
+  type CometSubject,
+} from './comet-subjects.js';
+import type { CometTrialRequest, CometTrialResult } from './comet-trial.js';
+import { figure, median, ratio, type SuiteResult } from './table.js';
+import { alternate, runTrial } from './trials.js';
+
+export const COMET_SUITES = [
+  'handshakes',
+  'broadcast',
+  'subscribers',
+  'publishes',
+  'reconnect',
+] as const;
+export type CometSuite = (typeof COMET_SUITES)[number];
+
+export interface CometSuiteOptions {
+  readonly baselines: Baselines;
+  readonly runs: number;
+  /** Subscribers; without it each suite has its own number. */
+  readonly connections: number | undefined;
+}
+
+/** What one worker holds where a process may open 20,000 files. */
+const ONE_WORKER = 18_000;
+/** Small enough for any machine on which a bench makes sense, in as many processes as it takes. */
+const SUBSCRIBERS = 100_000;
+const MESSAGE_BYTES = 100;
+const BROADCASTS = 10;
+const PROBE_SECONDS = 5;
+const PUBLISH_RATE = 100_000;
+const PUBLISH_SECONDS = 5;
+const MISSED = 3;
+const TRANSPORTS: readonly Transport[] = ['sse', 'websocket', 'poll'];
+
+const IDLE: Omit<CometTrialRequest, 'baselines' | 'connections' | 'subject' | 'transport'> = {
+  ...{ workers: 1, private: false, messageBytes: MESSAGE_BYTES, broadcasts: 0, probeSeconds: 0 },
+  ...{ publishRate: 0, publishSeconds: 0, missed: 0, isPinned: false },
+};
+
+const NO_NCHAN =
+  'nchan was left out: the packages nginx-core and libnginx-mod-nchan are not installed.';
+
+function notesOf({ nchan }: Baselines): string[] {
+  return nchan === undefined ? [NO_NCHAN] : [];
+}
+
+function workersFor(connections: number): number {
+  return planCapacity(readMachineLimits(procReader), 'auto', connections, 1).workers;
+}
+
+/** Which subjects speak a transport here. */
+function subjectsOf(transport: Transport, { nchan }: Baselines): CometSubject[] {
+  return COMET_SUBJECTS.filter(
+    (subject) =>
+      SPOKEN[subject].includes(transport) && (subject !== 'nchan' || nchan !== undefined),
+  );
+}
+
+async function trial(request: CometTrialRequest): Promise<CometTrialResult> {
+  const { subject, transport, connections } = request;
+  const channels = request.private ? ', a channel each' : '';
+  const label = `${subject}, ${transport}, ${connections} connections${channels}`;
+  const result = await runTrial<CometTrialResult>('./comet-trial.js', label, request);
+  const { opened, requested, failures } = result.bench;
+  // A baseline that fails has its place in the table; ours failing ends the run.
+  if (opened !== requested && subject === 'megacomet') {
+    throw new Error(`${label}: ${opened} of ${requested} opened; ${JSON.stringify(failures)}`);
+  }
+  return result;
+}
+
+/** The trials of one row. */
+type Row = readonly CometTrialResult[];
+
+/** Runs each request so often, alternating, and gathers the trials of each. */
+async function rowsOf(requests: readonly CometTrialRequest[], runs: number): Promise<Row[]> {
+  const trials = await alternate(requests, runs, trial);
+  return requests.map((_, index) => trials.filter((__, at) => at % requests.length === index));
+}
+
+function middle(row: Row, pick: (result: CometTrialResult) => number | null | undefined): number {
+  return median(row.map((result) => pick(result) ?? NaN));
+}
+
+function nameOf(row: Row): string {
+  const [first] = row;
+  return first === undefined ? '' : COMET_SUBJECT_NAMES[first.subject];
+}
+
+/** The figure of another subject of the same transport. */
+function beside(
+  rows: readonly Row[],
+  row: Row,
+  subject: CometSubject,
+  pick: (result: CometTrialResult) => number | null | undefined,
+): number {
+  const transport = row[0]?.transport;
+  const found = rows.find(([first]) => first?.subject === subject && first.transport === transport);
+  return found === undefined ? NaN : middle(found, pick);
+}
+
+const openRate = (result: CometTrialResult): number => result.bench.ramp.connectionsPerSecond;
+const cpuPerAccept = (result: CometTrialResult): number | null | undefined =>
+  result.bench.server?.cpuMicrosecondsPerAccept;
+const failed = (result: CometTrialResult): number => result.bench.failed;
+const broadcastRate = ({ broadcasts }: CometTrialResult): number =>
+  median(broadcasts.map(({ seconds, reached }) => reached / seconds));
+const leastReached = ({ broadcasts }: CometTrialResult): number =>
+  Math.min(...broadcasts.map(({ reached }) => reached));
+
+function everySubject(
+  { baselines, connections }: CometSuiteOptions,
+  shape: Partial<CometTrialRequest>,
+): CometTrialRequest[] {
+  return TRANSPORTS.flatMap((transport) =>
+    subjectsOf(transport, baselines).map((subject) => ({
+      ...IDLE,
+      ...{
+        baselines,
+        subject,
+        transport,
+        connections: Math.min(connections ?? Infinity, ONE_WORKER),
+      },
+      // Server and load on cores of their own, or the scheduler decides the race.
+      isPinned: availableParallelism() > 1,
+      ...shape,
+    })),
+  );
+}
+
+async function handshakes(options: CometSuiteOptions): Promise<SuiteResult> {
+  const requests = everySubject(options, {});
+  const rows = await rowsOf(requests, options.runs);
+  return {
+    suite: 'handshakes',
+    title:
+      `${figure(requests[0]?.connections ?? NaN, 0)} clients connect and subscribe to one channel ` +
+      `of one worker, median of ${options.runs}`,
+    header: ['', 'transport', 'handshakes/s', 'of the floor', 'of Node http', 'of ws'].concat(
+      'CPU µs/handshake',
+      'of the floor',
+    ),
+    rows: rows.map((row) => {
+      const rate = middle(row, openRate);
+      const cpu = middle(row, cpuPerAccept);
+      return [
+        nameOf(row),
+        row[0]?.transport ?? '',
+        figure(rate, 0),
+        ratio(rate, beside(rows, row, 'floor', openRate)),
+        ratio(rate, beside(rows, row, 'node', openRate)),
+        ratio(rate, beside(rows, row, 'ws', openRate)),
+        figure(cpu, 1),
+        ratio(cpu, beside(rows, row, 'floor', cpuPerAccept)),
+      ];
+    }),
+    trials: rows.flat(),
+    notes: notesOf(options.baselines),
+  };
+}
+
+async function broadcast(options: CometSuiteOptions): Promise<SuiteResult> {
+  const requests = everySubject(options, { broadcasts: BROADCASTS, probeSeconds: PROBE_SECONDS });
+  const rows = await rowsOf(requests, options.runs);
+  return {
+    suite: 'broadcast',
+    title:
+      `A message of ${MESSAGE_BYTES} bytes to ${figure(requests[0]?.connections ?? NaN, 0)} ` +
+      `subscribers of one worker, and new clients meanwhile, median of ${options.runs}`,
+    header: [
+      ...['', 'transport', 'subscribers/s', 'of the floor', 'of nchan', 'least reached'],
+      ...['new client p50, ms', 'p99, ms', 'not served'],
+    ],
+    rows: rows.map((row) => {
+      const rate = middle(row, broadcastRate);
+      return [
+        nameOf(row),
+        row[0]?.transport ?? '',
+        figure(rate, 0),
+        ratio(rate, beside(rows, row, 'floor', broadcastRate)),
+        ratio(rate, beside(rows, row, 'nchan', broadcastRate)),
+        figure(Math.min(...row.map(leastReached)), 0),
+        figure(middle(row, ({ probes }) => probes?.p50Us) / 1000, 2),
+        figure(middle(row, ({ probes }) => probes?.p99Us) / 1000, 2),
+        figure(
+          middle(row, ({ probes }) => probes?.failed),
+          0,
+        ),
+      ];
+    }),
+    trials: rows.flat(),
+    notes: notesOf(options.baselines),
+  };
+}
+
+async function subscribers(options: CometSuiteOptions): Promise<SuiteResult> {
+  const { baselines } = options;
+  const connections = options.connections ?? SUBSCRIBERS;
+  const common = { ...IDLE, baselines };
+  const whole = { ...common, connections, workers: workersFor(connections) };
+  // Others are not made for so many, and what one of their connections costs shows with fewer.
+  const few = { ...common, connections: Math.min(connections, ONE_WORKER), broadcasts: 1 };
+  const requests = TRANSPORTS.flatMap((transport) => [
+    { ...whole, subject: 'megacomet' as const, transport, broadcasts: 1 },
+    { ...whole, subject: 'megacomet' as const, transport, private: true },
+    { ...whole, subject: 'floor' as const, transport, broadcasts: 1 },
+    ...subjectsOf(transport, baselines)
+      .filter((subject) => subject !== 'megacomet' && subject !== 'floor')
+      .map((subject) => ({ ...few, subject, transport })),
+  ]);
+  const rows = await rowsOf(requests, options.runs);
+  return {
+    suite: 'subscribers',
+    title: `Idle subscribers, median of ${options.runs}`,
+    header: [
+      ...['', 'transport', 'channels', 'subscribers', 'failed', 'worker bytes/subscriber'],
+      ...['manager bytes/subscriber', 'subscribed/s', 'reached by a broadcast', 'in s'],
+    ],
+    rows: rows.map((row) => [
+      nameOf(row),
+      row[0]?.transport ?? '',
+      row[0]?.private === true ? 'one each' : 'one',
+      figure(row[0]?.connections ?? NaN, 0),
+      figure(middle(row, failed), 0),
+      figure(
+        middle(row, ({ workerBytes }) => workerBytes),
+        0,
+      ),
+      row[0]?.subject === 'megacomet'
+        ? figure(
+            middle(row, ({ managerBytes }) => managerBytes),
+            0,
+          )
+        : '–',
+      figure(middle(row, openRate), 0),
+      figure(
+        middle(row, ({ broadcasts }) => broadcasts[0]?.reached),
+        0,
+      ),
+      figure(
+        middle(row, ({ broadcasts }) => broadcasts[0]?.seconds),
+        2,
+      ),
+    ]),
+    trials: rows.flat(),
+    notes: notesOf(baselines),
+  };
+}
+
+async function publishes(options: CometSuiteOptions): Promise<SuiteResult> {
+  const { baselines } = options;
+  const connections = options.connections ?? SUBSCRIBERS;
+  const transport: Transport = 'sse';
+  const shape = { ...IDLE, baselines, connections, transport, workers: workersFor(connections) };
+  const rate = { publishRate: PUBLISH_RATE, publishSeconds: PUBLISH_SECONDS };
+  const rows = await rowsOf(
+    [
+      { ...shape, ...rate, subject: 'megacomet', private: true },
+      { ...shape, subject: 'floor', broadcasts: 3 },
+    ],
+    options.runs,
+  );
+  const [own = [], floor = []] = rows;
+  const dash = '–';
+  return {
+    suite: 'publishes',
+    title:
+      `${figure(PUBLISH_RATE, 0)} messages a second through the library, to ` +
+      `${figure(connections, 0)} channels with one subscriber each, median of ${options.runs}`,
+    header: [
+      ...['', 'published/s', 'refused', 'missing', 'delivered/s', 'of the floor'],
+      ...['worker CPU µs/message', 'manager CPU µs/message'],
+    ],
+    rows: [
+      [
+        nameOf(own),
+        figure(
+          middle(own, (result) => result.publishes?.publishedPerSecond),
+          0,
+        ),
+        figure(
+          middle(own, (result) => result.publishes?.refused),
+          0,
+        ),
+        figure(
+          middle(own, ({ publishes: all }) => (all?.published ?? NaN) - (all?.delivered ?? NaN)),
+          0,
+        ),
+        figure(
+          middle(own, (result) => result.publishes?.deliveredPerSecond),
+          0,
+        ),
+        ratio(
+          middle(own, (result) => result.publishes?.deliveredPerSecond),
+          middle(floor, broadcastRate),
+        ),
+        figure(
+          middle(own, (result) => result.publishes?.workerCpuUsPerMessage),
+          2,
+        ),
+        figure(
+          middle(own, (result) => result.publishes?.managerCpuUsPerMessage),
+          2,
+        ),
+      ],
+      [nameOf(floor), dash, dash, dash, figure(middle(floor, broadcastRate), 0), dash, dash, dash],
+    ],
+    trials: rows.flat(),
+    notes: ['The floor knows no channels: it sends one message to all, as fast as it goes.'],
+  };
+}
+
+async function reconnect(options: CometSuiteOptions): Promise<SuiteResult> {
+  const { baselines } = options;
+  const connections = options.connections ?? SUBSCRIBERS;
+  const shape = { ...IDLE, baselines, connections, workers: workersFor(connections) };
+  const requests = TRANSPORTS.flatMap((transport) => [
+    { ...shape, transport, subject: 'megacomet' as const, missed: MISSED },
+    { ...shape, transport, subject: 'megacomet' as const, missed: 1, private: true },
+    { ...shape, transport, subject: 'floor' as const, missed: 1 },
+  ]);
+  const rows = await rowsOf(requests, options.runs);
+  return {
+    suite: 'reconnect',
+    title:
+      `${figure(connections, 0)} subscribers are cut off, miss messages (${MISSED} in one ` +
+      `channel, or 1 in each), and come back with their cursors, median of ${options.runs}`,
+    header: [
+      ...['', 'transport', 'channels', 'back/s', 'of the floor', 'failed', 'messages caught up'],
+      ...['missing', 'told of a gap'],
+    ],
+    rows: rows.map((row) => {
+      const back = middle(row, ({ again }) => again?.ramp.connectionsPerSecond);
+      const floor = beside(rows, row, 'floor', ({ again }) => again?.ramp.connectionsPerSecond);
+      const isOurs = row[0]?.subject === 'megacomet';
+      const isPrivate = row[0]?.private === true;
+      const awaited = connections * (isPrivate ? 1 : MISSED);
+      const received = middle(row, ({ again }) => again?.fanout?.received);
+      return [
+        nameOf(row),
+        row[0]?.transport ?? '',
+        isPrivate ? 'one each' : 'one',
+        figure(back, 0),
+        ratio(back, floor),
+        figure(
+          middle(row, ({ again }) => again?.failed),
+          0,
+        ),
+        isOurs ? figure(received, 0) : '–',
+        isOurs ? figure(awaited - received, 0) : '–',
+        isOurs
+          ? figure(
+              middle(row, ({ again }) => again?.fanout?.gaps),
+              0,
+            )
+          : '–',
+      ];
+    }),
+    trials: rows.flat(),
+    notes: ['The floor answers each with a fixed head and has nothing to catch up with.'],
+  };
+}
+
+export function runCometSuite(suite: CometSuite, options: CometSuiteOptions): Promise<SuiteResult> {
+  switch (suite) {
+    case 'handshakes':
+      return handshakes(options);
+    case 'broadcast':
+      return broadcast(options);
+    case 'subscribers':
+      return subscribers(options);
+    case 'publishes':
+      return publishes(options);
+    case 'reconnect':
+      return reconnect(options);
+  }
+}

@@ -1,0 +1,257 @@
+// One trial of push: start one server, subscribe to it, measure, end it. A process of its own, as
+// trial.ts, whose words and pinning it shares. Its request is argv[2], its result stdout.
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import type { BenchResult } from '../lib/bench-result.js';
+import { runBench, type BenchOptions, type Held, type Transport } from '../lib/bench.js';
+import { procReader, readCpuUs } from '../lib/kernel.js';
+import { CHANNEL, startComet, type CometServer, type CometSubject } from './comet-subjects.js';
+import type { Baselines } from './build-baselines.js';
+import { measureWhileBusy, type Probes } from './probes.js';
+import { privateBytes, takeSecondHalf } from './trial.js';
+
+export interface CometTrialRequest {
+  readonly subject: CometSubject;
+  readonly baselines: Baselines;
+  readonly transport: Transport;
+  readonly workers: number;
+  readonly connections: number;
+  /** Each subscriber has a channel of its own. */
+  readonly private: boolean;
+  readonly messageBytes: number;
+  /** Messages to all, one after the other. */
+  readonly broadcasts: number;
+  /** Seconds of probing while broadcasts run; 0 for none. */
+  readonly probeSeconds: number;
+  /** Messages per second to the channels in turn, and for how many seconds; 0 for none. */
+  readonly publishRate: number;
+  readonly publishSeconds: number;
+  /** Messages that all miss between two runs; 0 where there is no second run. */
+  readonly missed: number;
+  /** Whether the workers get one half of the cores, and everything else the other. */
+  readonly isPinned: boolean;
+}
+
+/** Messages to channels with one subscriber each. */
+export interface Publishes {
+  published: number;
+  refused: number;
+  delivered: number;
+  publishedPerSecond: number;
+  deliveredPerSecond: number;
+  workerCpuUsPerMessage: number;
+  managerCpuUsPerMessage: number;
+}
+
+export interface CometTrialResult {
+  readonly subject: CometSubject;
+  readonly transport: Transport;
+  readonly private: boolean;
+  readonly workers: number;
+  readonly connections: number;
+  readonly bench: BenchResult;
+  /** Private memory that each subscriber added: of the workers, and of this process. */
+  readonly workerBytes: number;
+  readonly managerBytes: number;
+  /** From the order to the last arrival, seconds; and whom each broadcast reached. */
+  readonly broadcasts: readonly { readonly seconds: number; readonly reached: number }[];
+  readonly probes: Probes | null;
+  readonly publishes: Publishes | null;
+  /** The run after all connections were cut, with the cursor from before. */
+  readonly again: BenchResult | null;
+  readonly stolenShare?: number;
+}
+
+/** Until private memory no longer moves: pools are trimmed each second, and polls have come back. */
+const SETTLE_MS = 2500;
+const DELIVERY_DEADLINE_MS = 60_000;
+/** Short of what arrives in a turn of 5 ms at 100,000 a second, so that turns stay short. */
+const PUBLISH_TURN_MS = 5;
+
+interface Findings {
+  workerBytes: number;
+  managerBytes: number;
+  broadcasts: { seconds: number; reached: number }[];
+  probes: Probes | null;
+  publishes: Publishes | null;
+}
+
+class CometTrial {
+  readonly #request: CometTrialRequest;
+  readonly #server: CometServer;
+  readonly findings: Findings = {
+    workerBytes: NaN,
+    managerBytes: NaN,
+    broadcasts: [],
+    probes: null,
+    publishes: null,
+  };
+
+  constructor(request: CometTrialRequest, server: CometServer) {
+    this.#request = request;
+    this.#server = server;
+  }
+
+  /** One run of the bench; `measure` is called while all are held. */
+  bench(since: string, measure: (held: Held) => Promise<void>): Promise<BenchResult> {
+    const { transport, connections, subject } = this.#request;
+    const options: BenchOptions = {
+      targets: [{ isUnix: false, host: '127.0.0.1', port: this.#server.port }],
+      connections,
+      transport,
+      subscribe: {
+        channel: CHANNEL,
+        private: this.#request.private,
+        since,
+        // It tells nobody where the channel stands.
+        isHeadEnough: subject === 'nchan',
+      },
+      ...{ rate: 0, processes: 'auto', sources: [], hold: 0, whileHeld: measure, verify: false },
+      ...{ active: 0, messageSize: 1, duration: 1, connectTimeout: 60, admin: '' },
+      serverPids: this.#server.pids,
+      command: `bench/comet-trial ${subject}`,
+    };
+    return runBench(options, () => undefined, new AbortController().signal);
+  }
+
+  async measure(held: Held, bareBytes: number, bareManagerBytes: number): Promise<void> {
+    const { connections, broadcasts, probeSeconds, publishRate } = this.#request;
+    await held.pass(SETTLE_MS);
+    const { findings } = this;
+    findings.workerBytes = (privateBytes(this.#server.pids) - bareBytes) / connections;
+    findings.managerBytes = (privateBytes([process.pid]) - bareManagerBytes) / connections;
+    if (broadcasts > 0) findings.broadcasts = await this.#broadcast(held);
+    if (probeSeconds > 0) findings.probes = await this.#probe(held);
+    if (publishRate > 0) findings.publishes = await this.#publish(held);
+  }
+
+  async #broadcast(held: Held): Promise<Findings['broadcasts']> {
+    const { broadcasts, connections } = this.#request;
+    await held.broadcasts();
+    const begunNs: number[] = [];
+    for (let index = 0; index < broadcasts; index++) {
+      const before = held.received();
+      begunNs.push(Number(process.hrtime.bigint()));
+      await this.#server.broadcast();
+      await waitFor(held, () => held.received() - before >= connections);
+    }
+    return (await held.broadcasts()).map(({ lastNs, reached }, index) => ({
+      seconds: (lastNs - (begunNs[index] ?? NaN)) / 1e9,
+      reached,
+    }));
+  }
+
+  /** A new broadcast begins as often as one ends, so that one is nearly always under way. */
+  async #probe(held: Held): Promise<Probes> {
+    const { probeSeconds } = this.#request;
+    const durations = this.findings.broadcasts.map(({ seconds }) => seconds).sort((a, b) => a - b);
+    const everyMs = Math.max(5, 1000 * (durations[Math.floor(durations.length / 2)] ?? 0.1));
+    const probes = await measureWhileBusy(this.#server, probeSeconds, everyMs);
+    await held.pass(SETTLE_MS);
+    return probes;
+  }
+
+  async #publish(held: Held): Promise<Publishes> {
+    const { publishRate, publishSeconds } = this.#request;
+    const wanted = Math.round(publishRate * publishSeconds);
+    const before = held.received();
+    const cpuBefore = this.#cpuUs();
+    const startedAtMs = performance.now();
+    const sent = await this.#spread(wanted);
+    const publishedInS = (performance.now() - startedAtMs) / 1000;
+    const published = wanted - sent.refused;
+    await waitFor(held, () => held.received() - before >= published);
+    const deliveredInS = (performance.now() - startedAtMs) / 1000;
+    const delivered = held.received() - before;
+    const cpu = this.#cpuUs();
+    return {
+      published,
+      refused: sent.refused,
+      delivered,
+      publishedPerSecond: published / publishedInS,
+      deliveredPerSecond: delivered / deliveredInS,
+      workerCpuUsPerMessage: (cpu.workers - cpuBefore.workers) / Math.max(1, delivered),
+      managerCpuUsPerMessage: (cpu.own - cpuBefore.own) / Math.max(1, delivered),
+    };
+  }
+
+  /** Publishes at an even rate, each message to the next channel. */
+  async #spread(wanted: number): Promise<{ refused: number }> {
+    const { publishRate, connections, messageBytes } = this.#request;
+    const data = 'x'.repeat(messageBytes);
+    const startedAtMs = performance.now();
+    let refused = 0;
+    for (let sent = 0; sent < wanted;) {
+      const due = Math.min(wanted, ((performance.now() - startedAtMs) / 1000) * publishRate);
+      for (; sent < due; sent++) {
+        const channel = `${CHANNEL}/${sent % connections}`;
+        this.#server.library?.publish(channel, data).catch(() => refused++);
+      }
+      await sleep(PUBLISH_TURN_MS);
+    }
+    return { refused };
+  }
+
+  #cpuUs(): { workers: number; own: number } {
+    const { user, system } = process.cpuUsage();
+    const workers = this.#server.pids.map((pid) => readCpuUs(procReader, pid) ?? 0);
+    return { workers: workers.reduce((sum, us) => sum + us, 0), own: user + system };
+  }
+
+  /** What all missed while they were away: publishes it, and answers the cursor from before. */
+  async miss(): Promise<string> {
+    const { missed, connections, messageBytes } = this.#request;
+    const { library } = this.#server;
+    if (library === null) return '';
+    const { cursor } = await library.publish(`${CHANNEL}-before`, 'x');
+    const data = 'x'.repeat(messageBytes);
+    for (let round = 0; round < missed; round++) {
+      if (!this.#request.private) await library.publish(CHANNEL, data);
+      for (let index = 0; this.#request.private && index < connections; index++) {
+        await library.publish(`${CHANNEL}/${index}`, data);
+      }
+    }
+    return cursor;
+  }
+}
+
+async function waitFor(held: Held, isDone: () => boolean): Promise<void> {
+  const endsAtMs = performance.now() + DELIVERY_DEADLINE_MS;
+  while (!isDone() && performance.now() < endsAtMs) await held.pass(10);
+}
+
+async function whenEmpty({ library }: CometServer): Promise<void> {
+  const endsAtMs = performance.now() + DELIVERY_DEADLINE_MS;
+  while (library !== null && library.health().connections > 0 && performance.now() < endsAtMs) {
+    await sleep(100);
+  }
+}
+
+export async function runCometTrial(request: CometTrialRequest): Promise<CometTrialResult> {
+  const { subject, transport, connections, missed } = request;
+  const cores = request.isPinned ? takeSecondHalf() : null;
+  const server = await startComet({ ...request, cores });
+  try {
+    await sleep(SETTLE_MS);
+    const trial = new CometTrial(request, server);
+    const bareBytes = privateBytes(server.pids);
+    const bareManagerBytes = privateBytes([process.pid]);
+    const bench = await trial.bench('', (held) => trial.measure(held, bareBytes, bareManagerBytes));
+    let again: BenchResult | null = null;
+    if (missed > 0) {
+      await whenEmpty(server);
+      const since = await trial.miss();
+      const awaited = server.library === null ? 0 : missed * connections;
+      again = await trial.bench(since, (held) => waitFor(held, () => held.received() >= awaited));
+    }
+    const shape = { subject, transport, private: request.private, connections };
+    return { ...shape, workers: server.pids.length, bench, ...trial.findings, again };
+  } finally {
+    await server.stop();
+  }
+}
+
+if (process.argv[2] !== undefined) {
+  const result = await runCometTrial(JSON.parse(process.argv[2]) as CometTrialRequest);
+  process.stdout.write(JSON.stringify(result));
+}

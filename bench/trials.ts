@@ -1,0 +1,61 @@
+// Trials as processes of their own, repeated where other machines took too much of the cores.
+import { execFile } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+
+import { procReader } from '../lib/kernel.js';
+
+const TRIAL_OUTPUT_BYTES_MAX = 64 * 1024 * 1024;
+
+/** Ticks of all cores: in total, and those that the hypervisor gave to somebody else. */
+function coreTicks(): { total: number; stolen: number } {
+  const line = (procReader('/proc/stat') ?? '').split('\n')[0] ?? '';
+  const fields = line.trim().split(/\s+/).slice(1, 9).map(Number);
+  return { total: fields.reduce((sum, value) => sum + value, 0), stolen: fields[7] ?? 0 };
+}
+
+/** A trial that lost more of its cores than this to other machines says nothing, and is repeated. */
+const STOLEN_SHARE_MAX = 0.05;
+const ATTEMPTS_MAX = 4;
+
+/**
+ * Runs one trial, and again while too much of the cores was stolen, four times at most.
+ *
+ * @param file - Module beside this one; it gets the request as JSON, and prints its result as JSON.
+ */
+export async function runTrial<Result extends object>(
+  file: string,
+  label: string,
+  request: unknown,
+): Promise<Result & { stolenShare: number }> {
+  const script = fileURLToPath(new URL(file, import.meta.url));
+  for (let attempt = 1; ; attempt++) {
+    process.stderr.write(`  ${label} …`);
+    const before = coreTicks();
+    const { stdout } = await promisify(execFile)(
+      process.execPath,
+      [script, JSON.stringify(request)],
+      { maxBuffer: TRIAL_OUTPUT_BYTES_MAX },
+    );
+    const result = JSON.parse(stdout) as Result;
+    const after = coreTicks();
+    const stolen = (after.stolen - before.stolen) / (after.total - before.total);
+    process.stderr.write(` ${(stolen * 100).toFixed(1)} % of the cores stolen\n`);
+    if (stolen <= STOLEN_SHARE_MAX || attempt === ATTEMPTS_MAX) {
+      return { ...result, stolenShare: stolen };
+    }
+  }
+}
+
+/** Alternating, so that a slow minute of a shared machine hits all subjects alike. */
+export async function alternate<Request, Result>(
+  requests: readonly Request[],
+  runs: number,
+  run: (request: Request) => Promise<Result>,
+): Promise<Result[]> {
+  const results: Result[] = [];
+  for (let index = 0; index < runs; index++) {
+    for (const request of requests) results.push(await run(request));
+  }
+  return results;
+}
