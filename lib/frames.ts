@@ -33,6 +33,8 @@ export interface Frames {
     messageBytesMax: number;
     outboxBytesMax: number;
     channelsPerConnectionMax: number;
+    workerOutboxBytesMax: bigint;
+    slicesMax: number;
     flags: number;
     origins: readonly string[];
   };

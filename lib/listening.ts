@@ -86,9 +86,16 @@ export function formatAddresses(addresses: readonly string[]): string {
     .join(', ');
 }
 
-export interface BindOptions {
-  readonly slots: number;
+/** What accepted sockets inherit from a listener. */
+export interface PeerTimeouts {
+  /** Seconds of silence until keep-alive probes; 0 for none. */
   readonly keepaliveS: number;
+  /** Milliseconds for which sent bytes may stay without an acknowledgement; 0: the kernel's rule. */
+  readonly userTimeoutMs: number;
+}
+
+export interface BindOptions extends PeerTimeouts {
+  readonly slots: number;
   /** Whether another address takes IPv4 peers of the same port. */
   readonly v6Only: boolean;
 }
@@ -173,6 +180,7 @@ export class ListeningAddress {
         v6Only: options.v6Only,
         joins: slot > 0,
         keepaliveS: options.keepaliveS,
+        userTimeoutMs: options.userTimeoutMs,
       });
       if (opened.error !== 0) {
         for (const fd of descriptors) addon.closeDescriptor(fd);
@@ -190,8 +198,9 @@ export class ListeningAddress {
    * @throws MegacometError `ERR_LISTEN`, naming the descriptor and the rule. It stays open then: a
    *   number that was announced wrongly may be one of Node's own.
    */
-  static adopt(fd: number, name: string, keepaliveS: number): ListeningAddress {
-    const { error, call, ...address } = addon.adoptListener(fd, keepaliveS);
+  static adopt(fd: number, name: string, timeouts: PeerTimeouts): ListeningAddress {
+    const { keepaliveS, userTimeoutMs } = timeouts;
+    const { error, call, ...address } = addon.adoptListener(fd, keepaliveS, userTimeoutMs);
     if (error === 0) return new ListeningAddress(address, [fd], 'inherited');
     throw adoptError(fd, name, error, call);
   }

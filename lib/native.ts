@@ -34,6 +34,7 @@ export interface ListenerRequest {
   /** Not the first listener of its address. */
   readonly joins: boolean;
   readonly keepaliveS: number;
+  readonly userTimeoutMs: number;
 }
 
 /** What an inherited socket is; `error` is an errno value, 0 where it can be served. */
@@ -77,7 +78,7 @@ export interface Addon {
   readonly Segment: new (slots: number) => Segment;
   openListener(request: ListenerRequest): OpenedListener;
   /** Checks a listener that somebody else bound, and gives it the options of ours. */
-  adoptListener(fd: number, keepaliveS: number): AdoptedListener;
+  adoptListener(fd: number, keepaliveS: number, userTimeoutMs: number): AdoptedListener;
   /** These return 0 or an errno value. */
   listenOn(fd: number, backlog: number): number;
   steer(fd: number, weights?: Uint32Array): number;

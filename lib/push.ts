@@ -15,6 +15,7 @@ export interface PushOptions {
   readonly retry: number;
   readonly messageBytes: number;
   readonly outboxBytes: number;
+  readonly workerOutboxBytes: number;
   readonly channelsPerConnection: number;
   readonly historyCount: number;
   readonly historyAge: number;
@@ -49,7 +50,7 @@ export class Push {
   readonly sharer: StreamSharer;
 
   /** @throws MegacometError `ERR_OPTION_INVALID` for a token that is none. */
-  constructor(slots: number, options: PushOptions, events: PushEvents) {
+  constructor(slots: number, options: PushOptions, cores: number, events: PushEvents) {
     const { historyCount: count, historyAge, historyBytes, messageBytes } = options;
     const token = tokenOf(options);
     this.broker = new Broker({
@@ -73,7 +74,9 @@ export class Push {
     });
     this.broker.start();
     this.api = new PublishApi(this.broker, { token, messageBytesMax: messageBytes });
-    this.sharer = shareStreams(this.broker, options);
+    // Where workers outnumber cores: see native/slice_gate.h.
+    const slicesMax = slots > cores ? cores : 0;
+    this.sharer = shareStreams(this.broker, options, slicesMax);
   }
 
   get counters(): PushCounters {
@@ -93,7 +96,7 @@ export class Push {
 }
 
 /** The broker's place on the workers' control streams. */
-function shareStreams(broker: Broker, options: PushOptions): StreamSharer {
+function shareStreams(broker: Broker, options: PushOptions, slicesMax: number): StreamSharer {
   const flags =
     (options.wsEcho ? CometFlag.wsEcho : 0) |
     (options.clientPublish ? CometFlag.clientsPublish : 0);
@@ -109,6 +112,8 @@ function shareStreams(broker: Broker, options: PushOptions): StreamSharer {
       messageBytesMax: options.messageBytes,
       outboxBytesMax: Math.max(options.outboxBytes, options.messageBytes),
       channelsPerConnectionMax: options.channelsPerConnection,
+      workerOutboxBytesMax: BigInt(options.workerOutboxBytes),
+      slicesMax,
       flags,
       origins: options.origin ?? [],
     },

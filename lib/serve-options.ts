@@ -254,6 +254,16 @@ export const SERVE_OPTIONS = [
     help: 'Comet: bytes that may wait for one slow client.',
   },
   {
+    name: 'worker-outbox-bytes',
+    commands: SERVE,
+    kind: 'integer',
+    value: 'B',
+    min: 1_048_576,
+    max: 68_719_476_736,
+    default: 268_435_456,
+    help: 'Comet: bytes that may wait for all slow clients of one worker.',
+  },
+  {
     name: 'channels-per-connection',
     commands: SERVE,
     kind: 'integer',

@@ -47,6 +47,8 @@ export interface ServerOptions {
   messageBytes?: number;
   /** Comet: bytes that may wait for one slow client; default 65,536. */
   outboxBytes?: number;
+  /** Comet: bytes that may wait for all slow clients of one worker; default 256 MiB. */
+  workerOutboxBytes?: number;
   /** Comet: channels of one connection; default 128. */
   channelsPerConnection?: number;
   /** Comet: messages kept of each channel; default 100, 0 for none. */

@@ -19,7 +19,13 @@ import { becomeUser, identityOf } from './identity.js';
 import { openIngest, type Ingest } from './ingest.js';
 import { procReader, sysctl } from './kernel.js';
 import { LimitWatch, LOOK_INTERVAL_MS } from './limit-watch.js';
-import { addressesOf, formatAddress, ListeningAddress, type Address } from './listening.js';
+import {
+  addressesOf,
+  formatAddress,
+  ListeningAddress,
+  type Address,
+  type PeerTimeouts,
+} from './listening.js';
 import { silentLogger, type Logger } from './logger.js';
 import { Manager, type StreamSharer, type WorkerEvent } from './manager.js';
 import { addon, type Segment } from './native.js';
@@ -227,7 +233,8 @@ export class Server extends EventEmitter<ServerEvents> {
   /** What a comet server has besides: order, history, and who subscribes where. */
   #openPush(slots: number): { sharer?: StreamSharer } {
     if (this.#options.protocol !== 'comet') return {};
-    const push = new Push(slots, this.#options, {
+    const { cores } = readMachineLimits(procReader);
+    const push = new Push(slots, this.#options, cores, {
       onMessage: (message) => this.emit('message', message),
       onSubscribe: (event) => this.emit('subscribe', event),
       onUnsubscribe: (event) => this.emit('unsubscribe', event),
@@ -240,10 +247,17 @@ export class Server extends EventEmitter<ServerEvents> {
     return { sharer: push.sharer };
   }
 
+  /** Echo waits for its peers as long as the kernel does; comet knows how long is too long. */
+  #timeouts(): PeerTimeouts {
+    const { keepalive, protocol, writeTimeout } = this.#options;
+    const userTimeoutMs = protocol === 'comet' ? writeTimeout * 1000 : 0;
+    return { keepaliveS: keepalive, userTimeoutMs };
+  }
+
   /** Takes over the sockets of systemd, so that a wrong one ends the start before anything else. */
   #adoptSockets(): void {
     for (const { fd, name } of this.#host.sockets) {
-      const adopted = ListeningAddress.adopt(fd, name, this.#options.keepalive);
+      const adopted = ListeningAddress.adopt(fd, name, this.#timeouts());
       this.#addresses.push(adopted);
       this.#log.info(
         { name, listen: formatAddress(adopted.address) },
@@ -275,7 +289,7 @@ export class Server extends EventEmitter<ServerEvents> {
       this.#addresses.push(
         await ListeningAddress.bind(address, {
           slots,
-          keepaliveS: this.#options.keepalive,
+          ...this.#timeouts(),
           v6Only: address.host !== '::' || all.some(takesIpv4),
         }),
       );

@@ -109,6 +109,7 @@ Napi::Value open_listener(const Napi::CallbackInfo& info) {
   options.v6_only = flag("v6Only");
   options.joins = flag("joins");
   options.keepalive_s = number("keepaliveS");
+  options.user_timeout_ms = number("userTimeoutMs");
   if (env.IsExceptionPending()) return env.Undefined();
   const listening::Opened opened = listening::open(options);
   Napi::Object result = Napi::Object::New(env);
@@ -121,9 +122,11 @@ Napi::Value open_listener(const Napi::CallbackInfo& info) {
 /// An inherited listener: what `listening::adopt` says of it.
 Napi::Value adopt_listener(const Napi::CallbackInfo& info) {
   const int fd = descriptor_argument(info);
-  const uint32_t keepalive_s =
-      info.Length() > 1 && info[1].IsNumber() ? info[1].As<Napi::Number>().Uint32Value() : 0;
-  const listening::Adopted adopted = listening::adopt(fd, keepalive_s);
+  const auto number = [&](size_t at) {
+    const bool is_number = info.Length() > at && info[at].IsNumber();
+    return is_number ? info[at].As<Napi::Number>().Uint32Value() : 0;
+  };
+  const listening::Adopted adopted = listening::adopt(fd, number(1), number(2));
   Napi::Object result = Napi::Object::New(info.Env());
   result.Set("error", adopted.error);
   result.Set("call", adopted.call);

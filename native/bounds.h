@@ -55,6 +55,13 @@ constexpr size_t kControlQueueBytesMax = size_t{4} * 1024 * 1024;
 /// Subscribers in one page of a list: 160 kB, written in less than a millisecond.
 constexpr uint32_t kPresencePageMax = 10'000;
 
+/// How many times the usual wait an EventSource may wait besides, after a drain.
+constexpr uint32_t kDrainRetryFactor = 4;
+
+/// Seconds after which a client that found no room should come back, drawn evenly.
+constexpr uint32_t kRetryAfterMinS = 5;
+constexpr uint32_t kRetryAfterMaxS = 30;
+
 /// Characters of one log message that a worker sends.
 constexpr size_t kLogBytesMax = 512;
 

@@ -53,7 +53,8 @@ using Texts = std::vector<std::string>;
 #define MC_DRAIN(F) F(u32, drain_ms)
 
 /// What the comet protocol may and must, before Configure. Seconds and bytes; `flags` are those of
-/// CometFlag (comet.h). `origins` may open a WebSocket or read answers, "*" being all.
+/// CometFlag (comet.h). `slices_max` workers send a slice of a broadcast at once, all where it is
+/// 0. `origins` may open a WebSocket or read answers, "*" being all.
 #define MC_COMET(F)                   \
   F(u64, epoch)                       \
   F(u32, heartbeat_s)                 \
@@ -65,6 +66,8 @@ using Texts = std::vector<std::string>;
   F(u32, message_bytes_max)           \
   F(u32, outbox_bytes_max)            \
   F(u32, channels_per_connection_max) \
+  F(u64, worker_outbox_bytes_max)     \
+  F(u32, slices_max)                  \
   F(u8, flags)                        \
   F(texts, origins)
 

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "check.h"
+#include "sys.h"
 
 namespace megacomet {
 
@@ -42,7 +43,8 @@ Hub::Hub(Transport* transport, Control* control, Counters* counters)
       counters_(counters),
       fanout_(&channels_, this),
       mailboxes_(&transport->connections(), control),
-      presence_({&channels_, &fanout_, &transport->connections(), control, counters}) {}
+      presence_({&channels_, &fanout_, &transport->connections(), control, counters}),
+      chance_(sys::monotonic_ns()) {}
 
 void Hub::configure(frame::Comet rules) {
   rules_ = std::move(rules);

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "chance.h"
 #include "channels.h"
 #include "control.h"
 #include "deflate_codec.h"
@@ -75,6 +76,7 @@ class Hub final : public CometServices, FanoutHandler, TransportHooks {
   [[nodiscard]] Cursor position(const Connection& connection) const override;
   void resume(Connection* connection) override;
   bool publish(const frame::Message& message) override;
+  uint32_t chance(uint32_t bound) override { return chance_.below(bound); }
   DeflateCodec& deflate() override { return deflate_; }
   Mailboxes& mailboxes() override { return mailboxes_; }
 
@@ -123,6 +125,7 @@ class Hub final : public CometServices, FanoutHandler, TransportHooks {
   Mailboxes mailboxes_;
   Presence presence_;
   DeflateCodec deflate_;
+  Chance chance_;
   frame::Comet rules_;
   uint64_t head_ = 0;
   Queue<Ticket> questions_;

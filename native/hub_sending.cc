@@ -68,6 +68,12 @@ bool Hub::queue(Connection* connection,
   Session* session = this->session(connection);
   const bool is_first = session->outbox.is_empty();
   const size_t size = payload->size() - offset;
+  if (counters_->get(Counter::kOutboxBytes) + size > rules_.worker_outbox_bytes_max) {
+    // Whoever grows now goes, whatever it is owed: memory that is gone would take everybody.
+    counters_->add(Counter::kOutboxFullTotal);
+    transport_->close(connection, CloseCause::kSlow);
+    return false;
+  }
   if (!is_first && !make_room(connection, size, is_message, policy)) return false;
   session->outbox.append(payload, offset, is_message);
   counters_->add(Counter::kOutboxBytes, size);

@@ -83,7 +83,8 @@ Listener::Next Listener::accept_one() {
   if (!parts_.transport->fits(accepted.fd)) {
     refuse(accepted.fd, Counter::kRefusedDescriptorsTotal);
   } else if (verdict == Admission::Verdict::kRefuse || !parts_.admission->enter()) {
-    refuse(accepted.fd, Counter::kRefusedFullTotal);
+    parts_.transport->turn_away(accepted.fd, protocol_);
+    count_refused(Counter::kRefusedFullTotal);
   } else {
     parts_.transport->adopt(accepted.fd, protocol_);
   }
@@ -133,6 +134,10 @@ Listener::Next Listener::fail(Counter cause, const sys::Accepted& accepted) {
 
 void Listener::refuse(int fd, Counter cause) {
   sys::reset(fd);
+  count_refused(cause);
+}
+
+void Listener::count_refused(Counter cause) {
   parts_.counters->add(Counter::kRefusedTotal);
   parts_.counters->add(cause);
 }

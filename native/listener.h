@@ -56,6 +56,7 @@ class Listener final : public RoomWaiter {
   Next handle(const sys::Accepted& accepted);
   Next fail(Counter cause, const sys::Accepted& accepted);
   void refuse(int fd, Counter cause);
+  void count_refused(Counter cause);
   void shed();
 
   void pause();

@@ -39,8 +39,10 @@ bool set(int fd, int level, int option, int value) {
 }
 
 /// Set once here and inherited by every accepted socket: a system call saved per connection.
-bool set_inherited(int fd, uint32_t keepalive_s) {
+bool set_inherited(int fd, uint32_t keepalive_s, uint32_t user_timeout_ms) {
   if (!set(fd, IPPROTO_TCP, TCP_NODELAY, 1)) return false;
+  const int timeout_ms = static_cast<int>(user_timeout_ms);
+  if (timeout_ms > 0 && !set(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, timeout_ms)) return false;
   if (keepalive_s == 0) return true;
   return set(fd, SOL_SOCKET, SO_KEEPALIVE, 1) &&
          set(fd, IPPROTO_TCP, TCP_KEEPIDLE, static_cast<int>(keepalive_s)) &&
@@ -56,7 +58,7 @@ bool set_options(int fd, int family, const Options& options) {
   if (family == AF_INET6 && !set(fd, IPPROTO_IPV6, IPV6_V6ONLY, options.v6_only ? 1 : 0)) {
     return false;
   }
-  return set_inherited(fd, options.keepalive_s);
+  return set_inherited(fd, options.keepalive_s, options.user_timeout_ms);
 }
 
 Opened failed(int fd, const char* call) {
@@ -131,7 +133,7 @@ Opened open(const Options& options) {
   return {fd, 0, ""};
 }
 
-Adopted adopt(int fd, uint32_t keepalive_s) {
+Adopted adopt(int fd, uint32_t keepalive_s, uint32_t user_timeout_ms) {
   Adopted adopted{0, "", "", 0, false};
   adopted.error = refusal_of(fd, &adopted.call);
   if (adopted.error != 0) return adopted;
@@ -146,7 +148,7 @@ Adopted adopt(int fd, uint32_t keepalive_s) {
   }
   if (is_ready && !adopted.is_unix) {
     adopted.call = "setsockopt";
-    is_ready = set_inherited(fd, keepalive_s);
+    is_ready = set_inherited(fd, keepalive_s, user_timeout_ms);
   }
   if (!is_ready) {
     adopted.error = errno;

@@ -19,6 +19,9 @@ struct Options {
   bool joins = false;
   /// Seconds of silence before keep-alive probes; 0 for none.
   uint32_t keepalive_s = 0;
+  /// Milliseconds for which sent bytes may stay without an acknowledgement; 0 for the kernel's own
+  /// rule, a quarter of an hour.
+  uint32_t user_timeout_ms = 0;
 };
 
 struct Opened {
@@ -51,7 +54,7 @@ struct Adopted {
 /// Checks an inherited socket and gives it the options of our own: non-blocking, since systemd
 /// passes blocking ones and a worker that loses the race for a peer would hang in accept,
 /// close-on-exec, and what accepted sockets inherit. Its backlog stays.
-Adopted adopt(int fd, uint32_t keepalive_s);
+Adopted adopt(int fd, uint32_t keepalive_s, uint32_t user_timeout_ms = 0);
 
 /// 0 or errno. Called once per socket, and again to change the backlog.
 int listen(int fd, uint32_t backlog);

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "services.h"
@@ -39,6 +40,9 @@ struct Protocol {
 
   /// The answer to subscribe().
   void (*on_page)(Services& services, Connection* connection, const Page& page) = nullptr;
+
+  /// What a peer is told that the server has no room for; null for a reset without a word.
+  std::string (*refusal)(Services& services) = nullptr;
 };
 
 }  // namespace megacomet

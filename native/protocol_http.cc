@@ -53,6 +53,12 @@ bool refuse(Services& services,
   return answer(comet, connection, std::move(bytes), keeps_alive, CloseCause::kRefused);
 }
 
+/// Seconds after which to try again, by chance: who was turned away together comes back apart.
+std::string retry_after(CometServices& comet) {
+  return std::to_string(bounds::kRetryAfterMinS +
+                        comet.chance(bounds::kRetryAfterMaxS - bounds::kRetryAfterMinS + 1));
+}
+
 /// What a browser asks before it sends a request with headers of its own (Fetch standard, CORS).
 bool answer_preflight(CometServices& comet, Connection* connection, const HttpHead& head) {
   AnswerOptions options;
@@ -81,8 +87,10 @@ void open_stream(CometServices& comet,
     answer(comet, connection, std::move(bytes), false);
     return;
   }
-  // So that a million clients that lose this server do not come back in the same second.
-  if (is_sse) bytes.append("retry: ").append(std::to_string(comet.rules().retry_ms)).append("\n\n");
+  // By chance, so that a million clients that lose this server do not come back in one second.
+  const uint32_t retry_ms = comet.rules().retry_ms;
+  const uint32_t wait_ms = retry_ms / 2 + comet.chance(retry_ms);
+  if (is_sse) bytes.append("retry: ").append(std::to_string(wait_ms)).append("\n\n");
   comet.hand_over(connection, is_sse ? ProtocolId::kSse : ProtocolId::kStream);
   comet.set_deadline(connection, comet.rules().heartbeat_s);
   const auto sent = make_payload(std::move(bytes));
@@ -121,6 +129,9 @@ bool open_mailbox(CometServices& comet,
   }
   if (!comet.mailboxes().take(connection, request.channels.front())) {
     options.content_type = "application/json";
+    const std::string wait = retry_after(comet);
+    options.name = "Retry-After";
+    options.value = wait;
     return answer(comet, connection, http_error(503, "too much waits here", options), false);
   }
   if (!options.origin.empty()) comet.session(connection)->origin = options.origin;
@@ -282,8 +293,17 @@ void on_bytes(Services& services, Connection* connection, uint8_t* bytes, size_t
   serve(services, connection, text, progress);
 }
 
+std::string refusal(Services& services) {
+  const std::string wait = retry_after(*services.comet());
+  AnswerOptions options;
+  options.name = "Retry-After";
+  options.value = wait;
+  options.keeps_alive = false;
+  return http_error(503, "the server is full: come back later", options);
+}
+
 }  // namespace
 
-const Protocol kHttpProtocol = {"comet", on_bytes};
+const Protocol kHttpProtocol = {"comet", on_bytes, nullptr, nullptr, nullptr, nullptr, refusal};
 
 }  // namespace megacomet

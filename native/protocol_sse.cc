@@ -1,6 +1,9 @@
 // Events for one subscriber. See protocol_sse.h.
 #include "protocol_sse.h"
 
+#include <utility>
+
+#include "bounds.h"
 #include "message_codec.h"
 #include "sse_codec.h"
 
@@ -70,9 +73,19 @@ void on_deadline(Services& services, Connection* connection) {
 }
 
 void on_dismiss(Services& services, Connection* connection, CloseCause cause) {
-  // The wait until it comes back was told with the head, with chance in it.
-  services.comet()->unsubscribe(connection);
-  services.comet()->finish(connection, cause);
+  CometServices& comet = *services.comet();
+  comet.unsubscribe(connection);
+  if (cause == CloseCause::kDrain) {
+    // The server leaves, and with it a million others: they come back over a longer time.
+    const uint32_t retry_ms = comet.rules().retry_ms;
+    SseEvent event;
+    event.retry_ms = retry_ms + comet.chance(bounds::kDrainRetryFactor * retry_ms);
+    std::string bytes;
+    static_cast<void>(append_sse_event(event, &bytes));
+    const auto farewell = make_payload(std::move(bytes));
+    if (!comet.send(connection, farewell, false, SlowPolicy::kDisconnect)) return;
+  }
+  comet.finish(connection, cause);
 }
 
 }  // namespace

@@ -72,6 +72,10 @@ enum class CounterKind : uint8_t { kTotal, kGauge };
     "Writes that the kernel took only in part: the peer reads slower than it sends.")             \
   X(kOutboxConnections, "outbox_connections", kGauge,                                             \
     "Connections with bytes waiting for a slow peer.")                                            \
+  X(kInSlice, "in_slice", kGauge,                                                                 \
+    "Whether the worker sends a slice of a broadcast, where these are limited.")                  \
+  X(kOutboxFullTotal, "outbox_full_total", kTotal,                                                \
+    "Slow clients closed since all outboxes of the worker together were full.")                   \
   X(kOutboxBytes, "outbox_bytes", kGauge, "Bytes that wait in user memory for slow peers.")       \
   X(kSessions, "sessions", kGauge,                                                                \
     "Connections with a session: busy, slow, or on several channels. Idle ones have none.")       \
@@ -156,6 +160,8 @@ struct alignas(4096) Header {
 /// Reported figures never come from it; they are sums of the blocks.
 struct alignas(4096) Shared {
   std::atomic<int64_t> connections;
+  /// Workers inside a slice of a broadcast (slice_gate.h).
+  std::atomic<int64_t> slices;
 };
 
 /// A hash of every counter's name, kind and order: two builds that differ there do not mix.

@@ -122,6 +122,9 @@ class CometServices {
   /// A place up to which this subscriber has had everything, as far on as can be said.
   [[nodiscard]] virtual Cursor position(const Connection& connection) const = 0;
 
+  /// A number from 0 to `bound` - 1, evenly, for waits that differ from client to client.
+  virtual uint32_t chance(uint32_t bound) = 0;
+
   /// Lets the connection's protocol go on with bytes that it left in the session.
   virtual void resume(Connection* connection) = 0;
 

@@ -69,6 +69,16 @@ void Transport::set_idle_timeout(uint32_t seconds) {
   });
 }
 
+void Transport::turn_away(int fd, uint8_t protocol) {
+  const Protocol& first = *protocols_[protocol];
+  if (first.refusal != nullptr) {
+    const std::string text = first.refusal(*this);
+    const sys::IoResult result = sys::send(fd, text.data(), text.size());
+    if (result.status != sys::IoStatus::kFailed && linger_.take(fd)) return;
+  }
+  sys::reset(fd);
+}
+
 void Transport::adopt(int fd, uint8_t protocol) {
   Connection* connection = connections_.occupy(fd);
   MC_CHECK(connection->state == ConnectionState::kFree);

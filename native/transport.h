@@ -57,6 +57,9 @@ class Transport final : public Services {
   /// Takes an accepted descriptor, which admission has counted in. No allocation.
   void adopt(int fd, uint8_t protocol);
 
+  /// Ends an accepted descriptor that there is no room for, with its protocol's word if it has one.
+  void turn_away(int fd, uint8_t protocol);
+
   /// Whether there is a record for this descriptor.
   [[nodiscard]] bool fits(int fd) const {
     return static_cast<uint32_t>(fd) < connections_.capacity();

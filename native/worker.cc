@@ -21,6 +21,7 @@
 #include "protocol_stream.h"
 #include "protocol_websocket.h"
 #include "segment.h"
+#include "slice_gate.h"
 #include "sweep.h"
 #include "sys.h"
 #include "transport.h"
@@ -61,6 +62,9 @@ constexpr uint32_t kCometSweepSeconds = 8;
 
 /// How often a broadcast that is spread over a time goes on.
 constexpr double kSpreadSeconds = 0.01;
+
+/// How often a worker looks again for a place among those that send a slice.
+constexpr double kGateSeconds = 0.001;
 
 bool are_tenures(const std::vector<uint64_t>& listeners) {
   const auto is_known = [](uint64_t value) {
@@ -111,6 +115,7 @@ class Worker final : ControlHandler, DrainHandler {
   void watch(const frame::Watch& order);
   void drain(const frame::Drain& order);
   void pump();
+  void wait_for_slice(bool is_due, double seconds);
   bool on_comet_frame(const FrameView& view);
   void leave(int code);
   void fail(const char* message);
@@ -122,6 +127,7 @@ class Worker final : ControlHandler, DrainHandler {
   Admission admission_;
   Transport transport_;
   Hub hub_;
+  SliceGate gate_;
   Sweep sweep_;
   Drain drain_;
   Lag lag_;
@@ -178,16 +184,30 @@ void Worker::on_prepare(struct ev_loop*, ev_prepare* watcher, int) {
 /// A slice of what is on its way. In ev_prepare, because an idle watcher's own callback waits until
 /// nothing else is pending, which under steady input is never.
 void Worker::pump() {
-  const bool is_due = hub_.pump();
+  if (!hub_.is_pumping()) {
+    ev_idle_stop(loop_, &idle_);
+    ev_timer_stop(loop_, &spread_);
+    return control_.set_reading(true);
+  }
+  const bool is_inside = gate_.enter();
+  const bool is_due = is_inside && hub_.pump();
+  if (is_inside) gate_.leave();
+  wait_for_slice(is_due, is_inside ? kSpreadSeconds : kGateSeconds);
+  control_.set_reading(!hub_.is_full());
+}
+
+/// Keeps the loop from sleeping past the next slice: not at all if that is due, else for a time.
+void Worker::wait_for_slice(bool is_due, double seconds) {
   if (is_due) {
     ev_idle_start(loop_, &idle_);
   } else {
     ev_idle_stop(loop_, &idle_);
   }
   const bool is_spread = !is_due && hub_.is_pumping();
-  if (is_spread && !ev_is_active(&spread_)) ev_timer_again(loop_, &spread_);
-  if (!is_spread) ev_timer_stop(loop_, &spread_);
-  control_.set_reading(!hub_.is_full());
+  if (!is_spread) return ev_timer_stop(loop_, &spread_);
+  if (ev_is_active(&spread_) && spread_.repeat == seconds) return;
+  spread_.repeat = seconds;
+  ev_timer_again(loop_, &spread_);
 }
 
 void Worker::on_interest(struct ev_loop*, ev_timer* timer, int) {
@@ -303,6 +323,8 @@ void Worker::configure(const frame::Configure& order) {
   counters_.attach(&segment_.block(order.slot));
   lag_.attach(&segment_.block(order.slot));
   admission_.attach(&segment_, order.slot);
+  gate_.attach(&segment_, &counters_);
+  gate_.set_limit(hub_.is_on() ? hub_.rules().slices_max : 0);
   admission_.restore_spare();
   adjust({usable_, order.server_connections_max, order.idle_timeout_s, order.accept_rate_milli});
   int fd = kFirstListenerDescriptor;

@@ -178,12 +178,15 @@ function takeNote(client: Client, note: Note): void {
 export class WebSocketClient extends Client {
   socket: WebSocket | undefined;
   readonly errors: string[] = [];
+  /** With which code it was closed; 0 before. */
+  closeCode = 0;
 
   async open(): Promise<void> {
     const socket = new WebSocket(`ws://127.0.0.1:${this.world.port}/ws?${this.query()}`);
     this.socket = socket;
     socket.on('error', () => undefined);
-    socket.on('close', () => {
+    socket.on('close', (code) => {
+      this.closeCode = code;
       if (this.socket === socket) this.isOpen = false;
     });
     socket.on('message', (data: Buffer) => {

@@ -31,6 +31,7 @@ export type Level = number | 'entry' | 'outside';
 export const LEVELS: Readonly<Record<string, Level>> = {
   'native/ascii': 0,
   'native/bounds': 0,
+  'native/chance': 0,
   'native/check': 0,
   'native/libev': 0,
   'native/cursor': 1,
@@ -63,6 +64,7 @@ export const LEVELS: Readonly<Record<string, Level>> = {
   'native/linger': 3,
   'native/message_codec': 3,
   'native/part_queue': 3,
+  'native/slice_gate': 3,
   'native/subscription': 3,
   'native/comet_request': 4,
   'native/http_answer': 4,

@@ -151,6 +151,22 @@ TEST("an accepted socket has the options of its listener") {
   sys::close(accepted.fd);
 }
 
+TEST("an accepted socket waits for acknowledgements as long as its listener says") {
+  listening::Options options;
+  options.host = "127.0.0.1";
+  options.keepalive_s = 77;
+  options.user_timeout_ms = 4321;
+  const listening::Opened opened = listening::open(options);
+  if (!EXPECT_EQUAL(opened.error, 0)) return;
+  EXPECT_EQUAL(listening::listen(opened.fd, 10), 0);
+  const unit::Client peer(listening::port(opened.fd));
+  const sys::Accepted accepted = sys::accept(opened.fd);
+  EXPECT_EQUAL(option_of(accepted.fd, IPPROTO_TCP, TCP_USER_TIMEOUT), 4321);
+  EXPECT_EQUAL(option_of(accepted.fd, IPPROTO_TCP, TCP_KEEPIDLE), 77);
+  sys::close(accepted.fd);
+  sys::close(opened.fd);
+}
+
 TEST("what is no address cannot be bound, and leaves no descriptor behind") {
   const uint32_t before = sys::open_descriptors();
   for (const char* host : {"", "localhost", "1.2.3", "127.0.0.1 80"}) {

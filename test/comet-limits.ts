@@ -1,0 +1,151 @@
+// What a comet server does at its limits and when it leaves, so that clients come back apart.
+import { once } from 'node:events';
+import { createConnection, type Socket } from 'node:net';
+import { availableParallelism } from 'node:os';
+import t from 'tap';
+
+import { PollClient, SseClient, startComet, StreamClient, WebSocketClient } from './comet-world.js';
+import { until } from './helpers.js';
+
+const RETRY_MS = 1000;
+
+/** All that a request gets, until the server closes or the text matches. */
+function answerOf(port: number, target: string, enough = /(?!)/): Promise<string> {
+  return new Promise((resolve) => {
+    const socket = createConnection(port, '127.0.0.1');
+    let text = '';
+    socket.setEncoding('utf8').on('error', () => undefined);
+    socket.on('data', (chunk: string) => {
+      text += chunk;
+      if (enough.test(text)) socket.destroy();
+    });
+    socket.on('close', () => {
+      resolve(text);
+    });
+    socket.write(`GET ${target} HTTP/1.1\r\nHost: localhost\r\n\r\n`);
+  });
+}
+
+function retriesIn(text: string): number[] {
+  return [...text.matchAll(/^retry: (\d+)$/gm)].map(([, ms]) => Number(ms));
+}
+
+void t.test('every EventSource is told another wait', async (t) => {
+  const { port } = await startComet(t, { retry: RETRY_MS });
+  const texts = await Promise.all(
+    Array.from({ length: 20 }, () => answerOf(port, '/events?channel=a', /retry: \d+\n/)),
+  );
+  const waits = texts.flatMap(retriesIn);
+  t.equal(waits.length, 20);
+  t.ok(new Set(waits).size > 5, 'they differ');
+  t.ok(
+    waits.every((ms) => ms >= RETRY_MS / 2 && ms < 1.5 * RETRY_MS),
+    'around the time that was configured',
+  );
+});
+
+void t.test('a server that leaves says farewell on every transport', async (t) => {
+  const world = await startComet(t, { retry: RETRY_MS });
+  const { server, port } = world;
+  const socket = new WebSocketClient(world, ['a']);
+  await socket.open();
+  const stream = new StreamClient(world, ['a']);
+  await stream.open();
+  const events = answerOf(port, '/events?channel=a');
+  const poll = answerOf(port, '/poll?channel=a');
+  await until('all to subscribe', () => server.stats().totals['subscriptions'] === 4);
+  const closed = server.close({ drainMs: 300 });
+  t.equal(server.readiness().isReady, false, 'it is not ready from the first moment on');
+  await closed;
+  const waits = retriesIn(await events);
+  t.equal(waits.length, 2);
+  t.ok((waits[1] ?? 0) >= RETRY_MS && (waits[1] ?? 0) < 5 * RETRY_MS, 'a longer wait at the end');
+  t.match(await poll, /^HTTP\/1\.1 204 [^]*connection: close/i, 'the poll is answered');
+  await until('the WebSocket to be closed', () => socket.closeCode !== 0);
+  t.equal(socket.closeCode, 1001);
+});
+
+void t.test('whoever finds the server full is told when to come back', async (t) => {
+  const world = await startComet(t, { workers: 1, maxConnections: 3 });
+  const clients = [1, 2, 3].map(() => new StreamClient(world, ['a']));
+  for (const client of clients) await client.open();
+  const answers = [];
+  for (let index = 0; index < 12; index++) answers.push(await answerOf(world.port, '/poll'));
+  const waits = answers.map((text) => Number(/^retry-after: (\d+)\r$/im.exec(text)?.[1] ?? NaN));
+  for (const text of answers) t.match(text, /^HTTP\/1\.1 503 /);
+  t.ok(
+    waits.every((seconds) => seconds >= 5 && seconds <= 30),
+    'between 5 and 30 seconds',
+  );
+  t.ok(new Set(waits).size > 1, 'they differ');
+  t.equal(world.server.stats().totals['refusedFullTotal'], 12, 'each is counted');
+  clients[0]?.close();
+  await until('a place to be free', () => world.server.stats().totals['connections'] === 2);
+  const next = new PollClient(world, ['a']);
+  await next.open();
+  t.ok(next.isOpen, 'a place that is free is given again');
+  for (const client of [...clients, next]) client.close();
+});
+
+/** Subscribers that read nothing. */
+async function deaf(port: number, count: number): Promise<Socket[]> {
+  const sockets = Array.from({ length: count }, () => createConnection(port, '127.0.0.1'));
+  for (const socket of sockets) {
+    socket.on('error', () => undefined);
+    await once(socket, 'connect');
+    socket.pause();
+    socket.write('GET /stream?channel=a HTTP/1.1\r\nHost: localhost\r\n\r\n');
+  }
+  return sockets;
+}
+
+void t.test('slow clients together take no more memory than a worker may', async (t) => {
+  const megabyte = 1_048_576;
+  const options = { workers: 1, workerOutboxBytes: megabyte, outboxBytes: 4 * megabyte };
+  const world = await startComet(t, { ...options, messageBytes: 262_144 });
+  const { server } = world;
+  const good = new SseClient(world, ['a']);
+  await good.open();
+  const sockets = await deaf(world.port, 20);
+  await until('all to subscribe', () => server.stats().totals['subscriptions'] === 21);
+  const data = 'x'.repeat(200_000);
+  let peak = 0;
+  for (let number = 1; number <= 60; number++) {
+    await server.publish('a', data);
+    await good.has(number);
+    peak = Math.max(peak, Number(server.stats().totals['outboxBytes']));
+  }
+  t.ok(peak > 0 && peak <= megabyte, `${peak} bytes waited at most`);
+  const { totals } = server.stats();
+  t.ok(Number(totals['outboxFullTotal']) > 0, 'who had to go is counted by its cause');
+  t.equal(totals['closedSlowTotal'], totals['outboxFullTotal']);
+  t.equal(good.seen.length, 60, 'who reads gets everything');
+  for (const socket of sockets) socket.destroy();
+  good.close();
+});
+
+void t.test(
+  'more workers than cores take turns, and one that dies gives its turn back',
+  async (t) => {
+    const workers = 3 * availableParallelism();
+    const world = await startComet(t, { workers });
+    const { server } = world;
+    const clients = Array.from({ length: 20 * workers }, () => new StreamClient(world, ['a']));
+    for (const client of clients) await client.open();
+    const last = server.stats().workers.at(-1)?.pid ?? 0;
+    for (let number = 0; number < 200; number++) {
+      void server.publish('a', String(number));
+      if (number === 50) process.kill(last, 'SIGKILL');
+      if (number % 20 === 0) await new Promise((resolve) => setTimeout(resolve, 1));
+    }
+    await until('all that are left to have everything', () =>
+      clients.every((client) => !client.isOpen || client.seen.length === 200),
+    );
+    const left = clients.filter(({ isOpen }) => isOpen);
+    t.ok(left.length >= clients.length / 2, `${left.length} of ${clients.length} were not hit`);
+    const expected = Array.from({ length: 200 }, (_, number) => String(number));
+    for (const client of left) t.same(client.data, expected);
+    await until('no turn to be held', () => server.stats().totals['inSlice'] === 0);
+    for (const client of clients) client.close();
+  },
+);
