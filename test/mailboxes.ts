@@ -2,6 +2,7 @@
 import fc from 'fast-check';
 import t from 'tap';
 
+import { Broker } from '../lib/broker.js';
 import { Chain, type Link } from '../lib/chain.js';
 import {
   MAILBOX_BYTES_MAX,
@@ -9,7 +10,7 @@ import {
   Mailboxes,
   type MailboxOptions,
 } from '../lib/mailboxes.js';
-import { framesIn } from './fakes/comet.js';
+import { FakePort, FakeTurns, framesIn } from './fakes/comet.js';
 
 const SEED = 20_261_121;
 
@@ -200,6 +201,39 @@ void t.test('a worker that does not read gets its messages later, and holds nobo
   world.mailboxes.retry();
   t.same(world.texts, ['for 1', 'for 0']);
   t.equal(world.mailboxes.isBlocked, false);
+  t.end();
+});
+
+void t.test('a worker that does not read is not flooded by the broker', (t) => {
+  const turns = new FakeTurns();
+  const options = { slots: 1, messageBytesMax: 100_000, mailboxTimeMs: 60_000 };
+  const broker = new Broker(options, { now: turns.now, schedule: turns.schedule, epoch: 1n });
+  const port = new FakePort(0);
+  port.isStuck = true;
+  broker.attach(port);
+  const count = 40;
+  for (let fd = 0; fd < count; fd++) {
+    broker.onFrame(0, { name: 'Take', fields: { fd, generation: 1, name: `id${fd}` } });
+    broker.mailboxes.deliver(`id${fd}`, 'x'.repeat(90_000));
+    turns.endAll();
+  }
+  const before = port.take();
+  t.ok(before.length > 10 && before.length < 14, `${before.length} are on their way`);
+  t.equal(broker.mailboxes.counters.messages, count, 'the others wait, and none was refused');
+  port.isStuck = false;
+  port.queuedBytes = 0;
+  for (let turn = 0; turn < count && broker.mailboxes.isBlocked; turn++) {
+    broker.drained();
+    turns.endAll();
+  }
+  const found = [...before, ...port.take()].map(
+    (frame) => frame.name === 'Give' && frame.fields.fd,
+  );
+  t.same(found, [...Array(count).keys()], 'each once it reads, in order');
+  for (let fd = 0; fd < count; fd++) {
+    broker.onFrame(0, { name: 'Taken', fields: { fd, generation: 1 } });
+  }
+  t.match(broker.mailboxes.counters, { mailboxes: 0, messages: 0, bytes: 0, takenTotal: count });
   t.end();
 });
 
