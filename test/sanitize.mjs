@@ -1,6 +1,7 @@
 // Runs whole-server tests against an addon built with AddressSanitizer (and its leak check) and
 // UndefinedBehaviorSanitizer; `npm run test:sanitize` calls it. Works in a copy of the tree, so that
-// build/ stays as it is. Only the server and its workers load the sanitizers, not the test runner.
+// build/ stays as it is. Tests of the command have only that load the sanitizers, with its workers;
+// tests of the library have the server in their own process, and are run under them as a whole.
 //   node test/sanitize.mjs [TEST…]     test files, by default those of TESTS
 // Run it through npm: node-gyp finds Node's headers by what npm puts into the environment.
 import { execFileSync, spawnSync } from 'node:child_process';
@@ -25,7 +26,16 @@ const REPORTS = join(COPY, 'reports');
 const SANITIZERS = 'address,undefined';
 
 /** Tests that bound memory or time do not fit: a sanitizer needs several times as much of both. */
-const TESTS = ['test/scenario.ts', 'test/serve.ts', 'test/peers.ts'];
+const TESTS = [
+  'test/scenario.ts',
+  'test/serve.ts',
+  'test/peers.ts',
+  'test/comet-scenario.ts',
+  'test/comet.ts',
+  'test/mailbox.ts',
+];
+/** What a test imports that has the server in its own process. */
+const LIBRARY = /^import (?!type ).*\n?[^;]*from '(\.\/comet-world|\.\.\/lib\/index)\.js';$/m;
 
 function fail(message) {
   process.stderr.write(`sanitize: ${message}\n`);
@@ -111,20 +121,35 @@ function findings() {
   });
 }
 
+/** Runs test files; `preload` is the variable with the sanitizers' libraries. */
+function runTests(tests, preload) {
+  if (tests.length === 0) return true;
+  const tap = join(COPY, 'node_modules/.bin/tap');
+  // Into files and not to standard error: of a worker that leaves in peace nobody reads that.
+  return runIn(COPY, tap, ['--jobs=1', '--timeout=600', ...tests], {
+    [preload]: libraries().join(' '),
+    ASAN_OPTIONS: `detect_leaks=1:log_path=${join(REPORTS, 'asan')}`,
+    // Leaks are judged here, after the tests, which look at the exit codes.
+    LSAN_OPTIONS: 'exitcode=0',
+    UBSAN_OPTIONS: `print_stacktrace=1:log_path=${join(REPORTS, 'ubsan')}`,
+  });
+}
+
 copyTree();
 buildCopy();
 rmSync(REPORTS, { recursive: true, force: true });
 mkdirSync(REPORTS);
-const tap = join(COPY, 'node_modules/.bin/tap');
 const tests = process.argv.length > 2 ? process.argv.slice(2) : TESTS;
-// Into files and not to standard error: of a worker that leaves in peace nobody reads that.
-const isPassed = runIn(COPY, tap, ['--jobs=1', '--timeout=600', ...tests], {
-  TEST_SANITIZE_PRELOAD: libraries().join(' '),
-  ASAN_OPTIONS: `detect_leaks=1:log_path=${join(REPORTS, 'asan')}`,
-  // Leaks are judged here, after the tests, which look at the exit codes.
-  LSAN_OPTIONS: 'exitcode=0',
-  UBSAN_OPTIONS: `print_stacktrace=1:log_path=${join(REPORTS, 'ubsan')}`,
-});
+const isOfLibrary = (test) => LIBRARY.test(readFileSync(join(COPY, test), 'utf8'));
+// Both, also if the first fails: each has findings of its own.
+const arePassed = [
+  runTests(
+    tests.filter((test) => !isOfLibrary(test)),
+    'TEST_SANITIZE_PRELOAD',
+  ),
+  runTests(tests.filter(isOfLibrary), 'LD_PRELOAD'),
+];
+const isPassed = arePassed.every(Boolean);
 const found = findings();
 for (const report of found) process.stdout.write(`${report}\n\n`);
 if (found.length > 0) fail(`the sanitizers found ${found.length} faults, see above`);
