@@ -32,7 +32,6 @@ const TESTS = [
   'test/peers.ts',
   'test/comet-scenario.ts',
   'test/comet.ts',
-  'test/mailbox.ts',
 ];
 /** What a test imports that has the server in its own process. */
 const LIBRARY = /^import (?!type ).*\n?[^;]*from '(\.\/comet-world|\.\.\/lib\/index)\.js';$/m;
@@ -111,10 +110,18 @@ function isOurLeak(block) {
   return false;
 }
 
-/** Everything that the sanitizers wrote, without leaks that are not ours. */
-function findings() {
+/**
+ * Everything that the sanitizers wrote, without leaks that are not ours.
+ *
+ * @param unchecked - Processes in which the check for leaks may fail: that of a test file has
+ *   threads of the test runner that it cannot stop. Managers are checked by tests of the command.
+ */
+function findings(unchecked) {
+  let left = unchecked;
   return readdirSync(REPORTS).flatMap((name) => {
-    const blocks = readFileSync(join(REPORTS, name), 'utf8').split('\n\n');
+    const text = readFileSync(join(REPORTS, name), 'utf8');
+    if (/^==\d+==LeakSanitizer has encountered a fatal error/.test(text) && left-- > 0) return [];
+    const blocks = text.split('\n\n');
     const leaks = blocks.filter((block) => /^(Direct|Indirect) leak of /.test(block));
     if (leaks.length === 0) return [blocks.join('\n\n')];
     return leaks.filter(isOurLeak);
@@ -140,17 +147,17 @@ buildCopy();
 rmSync(REPORTS, { recursive: true, force: true });
 mkdirSync(REPORTS);
 const tests = process.argv.length > 2 ? process.argv.slice(2) : TESTS;
-const isOfLibrary = (test) => LIBRARY.test(readFileSync(join(COPY, test), 'utf8'));
+const ofLibrary = tests.filter((test) => LIBRARY.test(readFileSync(join(COPY, test), 'utf8')));
 // Both, also if the first fails: each has findings of its own.
 const arePassed = [
   runTests(
-    tests.filter((test) => !isOfLibrary(test)),
+    tests.filter((test) => !ofLibrary.includes(test)),
     'TEST_SANITIZE_PRELOAD',
   ),
-  runTests(tests.filter(isOfLibrary), 'LD_PRELOAD'),
+  runTests(ofLibrary, 'LD_PRELOAD'),
 ];
 const isPassed = arePassed.every(Boolean);
-const found = findings();
+const found = findings(ofLibrary.length);
 for (const report of found) process.stdout.write(`${report}\n\n`);
 if (found.length > 0) fail(`the sanitizers found ${found.length} faults, see above`);
 if (!isPassed) fail('the tests above failed; no sanitizer complained');
