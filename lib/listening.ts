@@ -90,7 +90,7 @@ export function formatAddresses(addresses: readonly string[]): string {
 export interface PeerTimeouts {
   /** Seconds of silence until keep-alive probes; 0 for none. */
   readonly keepaliveS: number;
-  /** Milliseconds for which sent bytes may stay without an acknowledgement; 0: the kernel's rule. */
+  /** Milliseconds for which sent bytes may go unacknowledged; 0 is the kernel's own rule. */
   readonly userTimeoutMs: number;
 }
 
