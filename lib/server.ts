@@ -326,7 +326,9 @@ export class Server extends EventEmitter<ServerEvents> {
       this.#log.warn({ limit: id, current, needed }, `${id}: ${why}`);
     }
     // One line for a limit, however many notice it.
-    const isTold = (text: string): boolean => findings.some(({ id }) => text.startsWith(id));
+    const subject = (text: string): string => text.replace(/ [/(].*$/, '');
+    const isTold = (text: string): boolean =>
+      findings.some(({ id }) => subject(id) === subject(text));
     if (capacity.warning !== null && !isTold(capacity.binding)) {
       this.#log.warn({}, capacity.warning);
     }
