@@ -94,6 +94,9 @@ export interface PeerTimeouts {
   readonly userTimeoutMs: number;
 }
 
+/** Ports of the kernel's choice that are tried, where the caller names none. */
+const ANY_PORT_TRIES = 4;
+
 export interface BindOptions extends PeerTimeouts {
   readonly slots: number;
   /** Whether another address takes IPv4 peers of the same port. */
@@ -168,6 +171,17 @@ export class ListeningAddress {
    */
   static async bind(address: Address, options: BindOptions): Promise<ListeningAddress> {
     if (address.isUnix) await removeStaleSocket(address.host);
+    // A port of the kernel's choice may go to another program as well before either listens.
+    for (let tries = address.port === 0 ? ANY_PORT_TRIES : 1; ; tries--) {
+      try {
+        return ListeningAddress.#bindOnce(address, options);
+      } catch (error) {
+        if (tries <= 1) throw error;
+      }
+    }
+  }
+
+  static #bindOnce(address: Address, options: BindOptions): ListeningAddress {
     const descriptors: number[] = [];
     let port = address.port;
     const { isUnix } = address;
