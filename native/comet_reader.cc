@@ -16,6 +16,8 @@ constexpr uint8_t kHasData = 2;
 constexpr uint8_t kIsMessage = 4;
 constexpr uint8_t kIsPlace = 8;
 constexpr uint8_t kIsLost = 16;
+/// A frame ended within a cursor, which goes on in the next.
+constexpr uint8_t kIsInCursor = 32;
 
 constexpr std::string_view kStatusPrefix = "HTTP/1.1 ";
 constexpr size_t kStatusDigits = 3;
@@ -282,8 +284,12 @@ class Reader {
     const bool is_control = (scan_.frame & kOpcodeControl) != 0;
     const bool is_further = (scan_.frame & kOpcodeBits) == 0;
     // A message in several frames goes on where the one before it ended.
-    scan_.step = is_control ? ScanStep::kControl : ScanStep::kJson;
     if (!is_control && !is_further) scan_.flags = 0;
+    const bool is_in_cursor = (scan_.flags & kIsInCursor) != 0;
+    scan_.step = is_control     ? ScanStep::kControl
+                 : is_in_cursor ? ScanStep::kJsonCursor
+                                : ScanStep::kJson;
+    if (!is_control) scan_.flags &= static_cast<uint8_t>(~kIsInCursor);
     scan_.column = is_further ? UINT8_MAX : 0;
     return CometEvent::kNone;
   }
@@ -383,6 +389,7 @@ class Reader {
     const uint8_t flags = scan_.flags;
     const uint8_t opcode = scan_.frame & kOpcodeBits;
     const bool is_control = scan_.step == ScanStep::kControl;
+    const bool is_in_cursor = scan_.step == ScanStep::kJsonCursor;
     scan_.column = scan_.matched = scan_.gap_matched = 0;
     if (transport_ == DialTransport::kPoll) {
       scan_.step = ScanStep::kStatusLine;
@@ -395,7 +402,10 @@ class Reader {
         if (opcode == kOpcodeClose) return CometEvent::kClose;
         return opcode == kOpcodePing ? CometEvent::kPing : CometEvent::kNone;
       }
-      if ((scan_.frame & kFinal) == 0) return CometEvent::kNone;
+      if ((scan_.frame & kFinal) == 0) {
+        if (is_in_cursor) scan_.flags |= kIsInCursor;
+        return CometEvent::kNone;
+      }
     }
     scan_.flags = 0;
     if ((flags & kIsPlace) != 0) return CometEvent::kPlace;

@@ -1,5 +1,5 @@
-// Requests of subscribers. See subscription.h.
-#include "subscription.h"
+// Requests of subscribers. See dial_request.h.
+#include "dial_request.h"
 
 namespace megacomet {
 
@@ -23,29 +23,29 @@ constexpr const char* kNowhere = "0000000000000000.0";
 
 }  // namespace
 
-bool Subscription::set(const frame::Subscribe& order) {
+bool DialRequest::set(const frame::Subscribe& order) {
   if (order.transport > static_cast<uint8_t>(DialTransport::kStream)) return false;
   order_ = order;
   transport_ = static_cast<DialTransport>(order.transport);
   return true;
 }
 
-bool Subscription::is_fine(uint16_t status) const {
+bool DialRequest::is_fine(uint16_t status) const {
   if (transport_ == DialTransport::kWebSocket) return status == 101;
   return status == 200 || (status == 204 && transport_ == DialTransport::kPoll);
 }
 
-const std::string& Subscription::opening(uint32_t index) {
+const std::string& DialRequest::opening(uint32_t index) {
   const bool needs_place = transport_ == DialTransport::kPoll && order_.since.empty();
   return write(index, needs_place ? std::string(kNowhere) : order_.since);
 }
 
-const std::string& Subscription::poll(uint32_t index, const Cursor& since) {
+const std::string& DialRequest::poll(uint32_t index, const Cursor& since) {
   char text[kCursorTextMax];
   return write(index, std::string(text, format_cursor(since, text)));
 }
 
-const std::string& Subscription::write(uint32_t index, const std::string& since) {
+const std::string& DialRequest::write(uint32_t index, const std::string& since) {
   const auto at = static_cast<size_t>(transport_);
   text_.assign("GET ").append(kPaths[at]).append("?channel=").append(order_.channel);
   if (order_.has_own_channel != 0) text_.append(std::to_string(order_.first + index));
