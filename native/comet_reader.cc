@@ -356,9 +356,10 @@ class Reader {
     // A message of a line or a frame has one cursor, and nothing behind it matters.
     const bool is_done = (scan_.flags & kHasId) != 0 && transport_ != DialTransport::kPoll;
     if (is_done && !is_line) return end;
-    const int wanted = is_done ? '\n' : '"';
+    const char wanted = is_done ? '\n' : '"';
     const auto size = static_cast<size_t>(end - at);
-    const auto* found = static_cast<const uint8_t*>(std::memchr(at, wanted, size));
+    const auto* found =
+        static_cast<const uint8_t*>(std::memchr(at, static_cast<uint8_t>(wanted), size));
     if (is_line && !is_done) {
       const size_t span = found == nullptr ? size : static_cast<size_t>(found - at);
       const auto* line_end = static_cast<const uint8_t*>(std::memchr(at, '\n', span));

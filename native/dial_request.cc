@@ -9,11 +9,13 @@ constexpr const char* kPaths[] = {"", "/events", "/ws", "/poll", "/stream"};
 
 /// The key is the one of RFC 6455 1.3: it proves that the server speaks WebSocket, and keeps no
 /// secret.
+constexpr const char* kUpgrade =
+    "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
 constexpr const char* kFields[] = {
     "",
     "Accept: text/event-stream\r\n",
-    "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n",
+    kUpgrade,
     "",
     "",
 };
