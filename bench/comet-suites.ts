@@ -12,7 +12,7 @@ import {
   SPOKEN,
   type CometSubject,
 } from './comet-subjects.js';
-import type { CometTrialRequest, CometTrialResult } from './comet-trial.js';
+import type { CometTrialRequest, CometTrialResult, Publishes } from './comet-trial.js';
 import { figure, median, ratio, type SuiteResult } from './table.js';
 import { alternate, runTrial } from './trials.js';
 
@@ -274,6 +274,10 @@ async function publishes(options: CometSuiteOptions): Promise<SuiteResult> {
   );
   const [own = [], floor = []] = rows;
   const dash = '–';
+  const found = (pick: (all: Publishes) => number): number =>
+    middle(own, (result) => result.publishes && pick(result.publishes));
+  const delivered = found((all) => all.deliveredPerSecond);
+  const floorRate = middle(floor, broadcastRate);
   return {
     suite: 'publishes',
     title:
@@ -287,35 +291,29 @@ async function publishes(options: CometSuiteOptions): Promise<SuiteResult> {
       [
         nameOf(own),
         figure(
-          middle(own, (result) => result.publishes?.publishedPerSecond),
+          found((all) => all.publishedPerSecond),
           0,
         ),
         figure(
-          middle(own, (result) => result.publishes?.refused),
+          found((all) => all.refused),
           0,
         ),
         figure(
-          middle(own, ({ publishes: all }) => (all?.published ?? NaN) - (all?.delivered ?? NaN)),
+          found((all) => all.published - all.delivered),
           0,
         ),
+        figure(delivered, 0),
+        ratio(delivered, floorRate),
         figure(
-          middle(own, (result) => result.publishes?.deliveredPerSecond),
-          0,
-        ),
-        ratio(
-          middle(own, (result) => result.publishes?.deliveredPerSecond),
-          middle(floor, broadcastRate),
-        ),
-        figure(
-          middle(own, (result) => result.publishes?.workerCpuUsPerMessage),
+          found((all) => all.workerCpuUsPerMessage),
           2,
         ),
         figure(
-          middle(own, (result) => result.publishes?.managerCpuUsPerMessage),
+          found((all) => all.managerCpuUsPerMessage),
           2,
         ),
       ],
-      [nameOf(floor), dash, dash, dash, figure(middle(floor, broadcastRate), 0), dash, dash, dash],
+      [nameOf(floor), dash, dash, dash, figure(floorRate, 0), dash, dash, dash],
     ],
     trials: rows.flat(),
     notes: ['The floor knows no channels: it sends one message to all, as fast as it goes.'],
