@@ -7,8 +7,11 @@ import { MegacometError } from './errors.js';
 import { Metrics } from './metrics.js';
 import { toJson, type Stats } from './stats.js';
 
+/** Whether a server should get new clients, as readiness() and `/readyz` tell it. */
 export interface Readiness {
+  /** Half of the slots serve, and no drain runs. */
   readonly isReady: boolean;
+  /** Whether close() has begun. */
   readonly isDraining: boolean;
   /** Slots that do not serve, with their state. */
   readonly notServing: readonly { readonly slot: number; readonly state: string }[];

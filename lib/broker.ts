@@ -74,12 +74,19 @@ export interface BrokerParts {
 
 /** A message that a client published. */
 export interface ClientMessage {
+  /** The worker that has the client. */
   readonly slot: number;
+  /** Where it published. */
   readonly channel: string;
+  /** The message's bytes; UTF-8 unless `isBinary`. */
   readonly data: Buffer;
+  /** Whether it came as bytes and not as text. */
   readonly isBinary: boolean;
+  /** The id that the client gave it; empty without. */
   readonly id: string;
+  /** The name of the event that the client gave it; empty without. */
   readonly event: string;
+  /** What publish() would have answered. */
   readonly receipt: Receipt;
 }
 

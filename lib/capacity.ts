@@ -73,10 +73,13 @@ export function usableDescriptors(limits: MachineLimits, listeners: number): num
   return limits.descriptors - WORKER_DESCRIPTORS - listeners - addon.bounds.descriptorReserve;
 }
 
+/** What a server can hold, as listen() answers it. */
 export interface Capacity {
+  /** Worker processes. */
   readonly workers: number;
   /** What one worker may hold at most. */
   readonly workerConnectionsMax: number;
+  /** What the whole server holds: as many as were asked for, or as the machine allows. */
   readonly maxConnections: number;
   /** The limit that binds first, as a phrase: `RLIMIT_NOFILE (20000 per process)`. */
   readonly binding: string;

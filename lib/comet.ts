@@ -38,6 +38,7 @@ export const CometFlag = {
  * the oldest that waits, or keeps only the newest. The place in this list is its number in frames.
  */
 export const SLOW_POLICIES = ['disconnect', 'dropOldest', 'latestOnly'] as const;
+/** One of `disconnect`, `dropOldest`, `latestOnly`; see {@link PublishOptions}. */
 export type SlowPolicy = (typeof SLOW_POLICIES)[number];
 
 /** Bytes of a channel's name: it fits into a line of a log and into a text of a frame. */
@@ -67,8 +68,11 @@ export const HISTORY_COUNT_MAX = 10_000;
 
 /** How many of a channel's messages are kept, how large together, and for how long. */
 export interface HistoryLimits {
+  /** Messages, 1 to 10,000; by default `historyCount`, or 100 where that is 0. */
   readonly count: number;
+  /** Bytes of all of them; by default `historyBytes`, or 262,144 where `historyCount` is 0. */
   readonly bytes: number;
+  /** Milliseconds since a message was published, at most 30 days; by default `historyAge`. */
   readonly ageMs: number;
 }
 
@@ -183,9 +187,11 @@ export interface MailboxCounters {
   readonly mailboxes: number;
   /** Polls that wait, those that are being answered included. */
   readonly polls: number;
-  /** Messages that wait, those that are being written included, and their bytes. */
+  /** Messages that wait, those that are being written included. */
   readonly messages: number;
+  /** Bytes of those messages. */
   readonly bytes: number;
+  /** Messages put into mailboxes. */
   readonly deliveredTotal: number;
   /** Messages that were written whole. */
   readonly takenTotal: number;
@@ -201,7 +207,9 @@ export interface MailboxCounters {
 export interface IngestCounters {
   /** Applications connected now. */
   readonly connections: number;
+  /** Clients that applications announced. */
   readonly announcedTotal: number;
+  /** Messages that mailboxes took. */
   readonly messagesTotal: number;
   /** Messages that no mailbox took, such as those for an id that can be none. */
   readonly refusedTotal: number;

@@ -13,7 +13,9 @@ import {
 export interface Headroom {
   /** Name of the limit, such as `fs.file-max`. */
   readonly limit: string;
+  /** How much of it is taken, in the limit's own unit. */
   readonly used: number;
+  /** Where it ends. */
   readonly max: number;
   /** What is left, from 1 (unused) to 0 (reached). */
   readonly headroom: number;

@@ -12,6 +12,9 @@ export type {
   Receipt,
 } from './broker.js';
 export type { Capacity } from './capacity.js';
+export type { HistoryLimits, IngestCounters, MailboxCounters, SlowPolicy } from './comet.js';
+export type { Headroom } from './headroom.js';
+export type { Figure } from './kernel.js';
 export type { Logger } from './logger.js';
 export type { WorkerEvent } from './manager.js';
 export {
@@ -23,4 +26,5 @@ export {
   type ServerEvents,
   type ServerOptions,
 } from './server.js';
+export type { Health } from './service.js';
 export type { Count, Stats, WorkerStats } from './stats.js';

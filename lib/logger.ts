@@ -4,9 +4,13 @@ import pretty from 'pino-pretty';
 
 /** What the server needs of a logger; a pino instance fits. */
 export interface Logger {
+  /** What only a search for a fault needs; `fields` are facts by name, in every method. */
   debug(fields: object, message: string): void;
+  /** What happens in a server that is well: its start, workers that serve, its end. */
   info(fields: object, message: string): void;
+  /** What somebody should look at: a limit that is near, a worker that died. */
   warn(fields: object, message: string): void;
+  /** What keeps the server from its work. */
   error(fields: object, message: string): void;
 }
 

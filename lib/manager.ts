@@ -56,11 +56,18 @@ export interface ManagerOptions {
 
 /** A fact about one worker, as the `worker` event tells it. */
 export interface WorkerEvent {
+  /** The worker's place, from 0; its successor has the same. */
   readonly slot: number;
+  /** Its process id. */
   readonly pid: number | null;
+  /**
+   * `started`: its process is there; `ready`: it serves. `late`: no beat for 3 s, new connections
+   * go to others; `stuck`: none for `heartbeatLimit`, it is killed. `exited`: its process is gone.
+   */
   readonly state: 'exited' | 'late' | 'ready' | 'started' | 'stuck';
-  /** For `exited`: how it ended. */
+  /** For `exited`: its exit code, null if a signal ended it. */
   readonly code?: number | null;
+  /** For `exited`: the signal that ended it, null if it left by itself. */
   readonly signal?: NodeJS.Signals | null;
 }
 

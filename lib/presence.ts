@@ -12,6 +12,7 @@ export interface MemberEvent {
 
 /** Who subscribes to a channel. */
 export interface ChannelPresence {
+  /** The channel or pattern asked for. */
   readonly channel: string;
   /** Subscribers known, at most 100 ms old. */
   readonly subscribers: number;

@@ -17,43 +17,63 @@ import { MegacometError } from './errors.js';
 
 /** How one message is published. */
 export interface PublishOptions {
-  /** An id of the application's own; at most 128 bytes. The cursor is another matter. */
+  /** An id of the application's own, at most 128 bytes; default: none. The cursor is no id. */
   readonly id?: string | undefined;
-  /** Name of the event, for EventSource; at most 128 bytes. */
+  /** Name of the event, for EventSource; at most 128 bytes; default: none. */
   readonly event?: string | undefined;
-  /** Milliseconds after which the message is not delivered from history any more. */
+  /**
+   * Milliseconds after which the message is not delivered from history any more, at most 30 days;
+   * default: what the history keeps.
+   */
   readonly ttlMs?: number | undefined;
-  /** What the channel keeps from now on, or `false`: nothing of this message. */
+  /**
+   * What the channel keeps from now on, or `false`: nothing of this message; default: what the
+   * server's options say.
+   */
   readonly history?: Partial<HistoryLimits> | false | undefined;
-  /** A second publish to the channel with the same key, within five minutes, does nothing. */
+  /**
+   * A second publish to the channel with the same key, within five minutes, does nothing; 1 to 128
+   * bytes; default: none.
+   */
   readonly idempotencyKey?: string | undefined;
-  /** Milliseconds over which the message is spread to its subscribers; 0 for as fast as it goes. */
+  /** Milliseconds over which its subscribers get it, at most an hour; default 0: at once. */
   readonly spreadMs?: number | undefined;
-  /** What happens to a subscriber that is too slow for it; default `disconnect`. */
+  /**
+   * What happens to a subscriber whose outbox is full: it is disconnected, loses the oldest that
+   * waits (`dropOldest`), or keeps only the newest (`latestOnly`); default `disconnect`.
+   */
   readonly policy?: SlowPolicy | undefined;
   /** Whether it goes out as bytes. Default: as text if it is a string, else as bytes. */
   readonly binary?: boolean | undefined;
 }
 
+/** A channel, as channels() tells of it. */
 export interface ChannelInfo {
   /** A name, or a pattern that somebody subscribed to. */
   readonly channel: string;
+  /** Connections that subscribe to exactly this, at most 100 ms old. */
   readonly subscribers: number;
-  /** Messages in its history, and their bytes. */
+  /** Messages in its history. */
   readonly messages: number;
+  /** Bytes of those messages. */
   readonly bytes: number;
 }
 
+/** Which channels channels() names. */
 export interface ChannelQuery {
-  /** Only names that start so. */
+  /** Only names that start so; default: all. */
   readonly prefix?: string;
-  /** About so many; a page may have some more, or none while there are further ones. */
+  /**
+   * About so many, default 1000; a page may have some more, or none while there are further ones.
+   */
   readonly limit?: number;
-  /** What came as `next` with the page before. */
+  /** What came as `next` with the page before; default: the first page. */
   readonly from?: number;
 }
 
+/** Some of the channels. */
 export interface ChannelPage {
+  /** In no order. */
   readonly channels: readonly ChannelInfo[];
   /** Where the next page starts; null after the last. */
   readonly next: number | null;

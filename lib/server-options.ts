@@ -9,7 +9,7 @@ export interface ServerOptions {
   host?: string;
   /** One, or a range such as `8000-8007`; default 8000, 0 lets the kernel choose. */
   port?: number | string;
-  /** `HOST:PORT`, `[V6]:PORT` or `unix:PATH`, instead of host and port. */
+  /** `HOST:PORT`, `[V6]:PORT` or `unix:PATH`; default: what `host` and `port` say. */
   listen?: readonly string[];
   /** Worker processes, 1 to 512; default `auto`: one per core, more if descriptors need it. */
   workers?: number | 'auto';
@@ -29,7 +29,7 @@ export interface ServerOptions {
   heartbeatLimit?: number;
   /** Numeric address of the admin server; default 127.0.0.1. */
   adminHost?: string;
-  /** Port of the admin server, 0 for any; no admin server without it. */
+  /** Port of the admin server, 0 for any; default: no admin server. */
   adminPort?: number;
   /** Comet: seconds between heartbeats of an idle subscriber; default 25. */
   heartbeat?: number;
@@ -61,17 +61,17 @@ export interface ServerOptions {
   mailboxTime?: number;
   /** Comet: `HOST:PORT` that takes messages for `/ID.js` over plain TCP; default: none. */
   ingest?: string;
-  /** Comet: origins whose pages may read and open WebSockets; `*` is all. */
+  /** Comet: origins whose pages may read and open WebSockets, `*` being all; default: its own. */
   origin?: readonly string[];
   /** Comet: whether WebSocket clients may publish; default false. */
   clientPublish?: boolean;
   /** Comet: whoever has it may publish and kick over HTTP on the admin server; default: nobody. */
   adminToken?: string;
-  /** Comet: file whose only line is that token. */
+  /** Comet: file whose only line is that token; default: none. */
   adminTokenFile?: string;
   /** Comet: whether to serve `/ws-echo`; default false. */
   wsEcho?: boolean;
-  /** User that the workers run as, when this process is root. */
+  /** User that the workers run as, when this process is root; default: its own. */
   user?: string;
   /** Where log lines go; a pino instance fits. Default: nowhere. */
   logger?: Logger;

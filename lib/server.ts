@@ -39,25 +39,31 @@ import type { InheritedSocket } from './systemd.js';
 
 export type { Adjustments, ServerOptions } from './server-options.js';
 
+/** How close() ends the connections that are open. */
 export interface CloseOptions {
   /** Milliseconds over which connections are closed, evenly; default 0: at once. */
   drainMs?: number;
 }
 
+/** What close() answers. */
 export interface CloseReport {
   /** Pids of workers that had to be killed: empty after a clean stop. */
   readonly killed: readonly number[];
 }
 
+/** The events of a {@link Server}, with what their listeners are given. */
 export interface ServerEvents {
+  /** A worker was started, serves, is late, is stuck or has exited. */
   worker: [WorkerEvent];
-  /** Comet: a client published. */
+  /** Comet: a client published over its WebSocket; see `clientPublish`. */
   message: [ClientMessage];
   /**
-   * Comet: a connection subscribed to a channel or pattern, or left it. Told only while somebody
-   * listens. A worker that dies takes its subscribers with it without these: see `worker`.
+   * Comet: a connection subscribed to a channel or pattern. Told only while somebody listens to
+   * this or to `unsubscribe`. A worker that dies takes its subscribers with it without these: see
+   * `worker`.
    */
   subscribe: [MemberEvent];
+  /** Comet: a connection left a channel or pattern, or ended; told as `subscribe` is. */
   unsubscribe: [MemberEvent];
 }
 

@@ -6,10 +6,15 @@ import { notify, type Systemd } from './systemd.js';
 
 /** What is told of a server, and what the watchdog is fed by. */
 export interface Health {
+  /** Open now. */
   readonly connections: number;
+  /** Held at most; 0 before listen(). */
   readonly maxConnections: number;
+  /** Places for workers; 0 before listen(). */
   readonly slots: number;
+  /** Slots that do not serve, with their state. */
   readonly notServing: readonly { readonly slot: number; readonly state: string }[];
+  /** Whether it takes no new connections: it closes, or does not run. */
   readonly isDraining: boolean;
   /** Periods of the supervision since it last ran; below 1 while all is well. */
   readonly periodsUnsupervised: number;

@@ -15,35 +15,45 @@ import { addon, camelCase, packageVersion, type Segment } from './native.js';
 /** A counter: exact. Above 2^53 it is a bigint, so nothing is ever rounded. */
 export type Count = bigint | number;
 
+/** The figures of one worker. */
 export interface WorkerStats {
+  /** Its place, from 0. */
   readonly slot: number;
   /** Process id, null while the slot has no process. */
   readonly pid: number | null;
+  /** `waiting`, `starting`, `serving`, `late`, `stuck`, `draining` or `gone`. */
   readonly state: string;
   /** Processes that this slot has had before the present one. */
   readonly restarts: number;
   /** Milliseconds since the worker's loop last beat; null without a worker. */
   readonly heartbeatAgeMs: number | null;
-  /** Longest turn of the loop in the last 10 to 20 seconds. */
+  /** Longest turn of the loop in the last 10 to 20 seconds, in milliseconds. */
   readonly loopLagMaxMs: number;
   /** Turns of the loop by length: entry b counts those below 2^b microseconds. */
   readonly loopLagHistogram: readonly Count[];
-  /** Memory that only this process has. */
+  /** Memory that only this process has, in bytes. */
   readonly privateBytes: Figure;
   /** Every counter of native/segment.h in camel case, such as `acceptedTotal`. */
   readonly [counter: string]: Count | Figure | string | readonly Count[];
 }
 
+/** The figures of a server at one moment, as stats() and `/stats` tell them. */
 export interface Stats {
+  /** Version of this package. */
   readonly version: string;
+  /** Whole seconds since the start. */
   readonly uptimeSeconds: number;
+  /** `echo` or `comet`. */
   readonly protocol: string;
   /** Addresses, as `HOST:PORT`, `[V6]:PORT` or `unix:PATH`. */
   readonly listen: readonly string[];
+  /** Connections that it holds at most. */
   readonly maxConnections: number;
+  /** Whether close() has begun. */
   readonly isDraining: boolean;
   /** Sums over the workers, in camel case; totals include workers that are gone. */
   readonly totals: Readonly<Record<string, Count>>;
+  /** One entry for each slot, in order. */
   readonly workers: readonly WorkerStats[];
   /** Messages for clients that poll `/ID.js`; null where the server speaks no comet. */
   readonly mailboxes: MailboxCounters | null;
@@ -55,8 +65,9 @@ export interface Stats {
   readonly kernel: Readonly<Record<string, Figure>>;
   /** Figures of publishing, history and subscriptions; null unless the protocol is comet. */
   readonly push: Readonly<Record<string, number>> | null;
+  /** Private memory, in bytes. */
   readonly memory: {
-    /** Private memory of all workers. */
+    /** Of all workers. */
     readonly privateBytes: number;
     /** The manager's own. */
     readonly managerPrivateBytes: Figure;

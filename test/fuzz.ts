@@ -20,6 +20,18 @@ interface Target {
 
 const TARGETS: readonly Target[] = [
   {
+    name: 'channels',
+    feeds: 'the table of channels',
+    natives: ['channels'],
+    corpus: 'corpus-channels',
+  },
+  {
+    name: 'control',
+    feeds: 'the control stream of a worker, in any cuts',
+    natives: ['frames'],
+    corpus: 'corpus-control',
+  },
+  {
     name: 'frames',
     feeds: 'the readers of frames and addresses',
     natives: ['address', 'frames'],

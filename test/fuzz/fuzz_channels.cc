@@ -1,0 +1,226 @@
+// Fuzz target for the table of channels: a history of opening, subscribing, leaving, closing,
+// remembering and matching, as the input says, against a std::map that does the same.
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "bounds.h"
+#include "channels.h"
+#include "check.h"
+
+using namespace megacomet;
+
+namespace {
+
+/// The input as numbers; zeros once it is used up.
+class Source {
+ public:
+  Source(const uint8_t* bytes, size_t size) : bytes_(bytes), left_(size) {}
+  [[nodiscard]] bool is_empty() const { return left_ == 0; }
+  uint8_t next() {
+    if (left_ == 0) return 0;
+    --left_;
+    return *bytes_++;
+  }
+
+ private:
+  const uint8_t* bytes_;
+  size_t left_;
+};
+
+/// One of some hundred names: enough for the table to grow and to collide, few enough to meet
+/// again.
+std::string name_from(Source* source) {
+  static constexpr std::string_view kParts[] = {"a", "b", "/", "a/", "/*", "*", "news/", ""};
+  const uint8_t first = source->next();
+  if (first < 128) return "c" + std::to_string(first);
+  std::string name = "n";
+  for (uint8_t bits = source->next(), part = 0; part < 2; ++part, bits >>= 3U) {
+    name += kParts[bits & 7U];
+  }
+  if ((first & 1) != 0) name += kParts[(first >> 1U) & 7U];
+  return name;
+}
+
+struct ModelChannel {
+  uint32_t row = 0;
+  std::vector<uint32_t> subscribers;
+  uint32_t asking = 0;
+  /// Numbers of the messages in its tail, and their bytes.
+  std::vector<std::pair<uint64_t, size_t>> tail;
+  /// The last number that it was given: a message comes once.
+  uint64_t last = 0;
+};
+
+class History {
+ public:
+  void step(Source* source) {
+    const uint8_t action = source->next();
+    const std::string name = name_from(source);
+    const auto known = model_.find(name);
+    MC_CHECK(channels_.find(name) == (known == model_.end() ? Channels::kNone : known->second.row));
+    switch (action % 8) {
+      case 0:
+      case 1:
+        return open(name);
+      case 2:
+        if (known != model_.end()) add(&known->second, source->next());
+        return;
+      case 3:
+        if (known != model_.end()) remove(&known->second, source->next());
+        return;
+      case 4:
+        if (known != model_.end()) close(known);
+        return;
+      case 5:
+        if (known != model_.end()) remember(&known->second, source->next());
+        return;
+      case 6:
+        return match(name);
+      default:
+        if (known != model_.end()) ask(&known->second, action);
+    }
+  }
+
+  /// Everything, row by row; too slow for each step.
+  void check_all() {
+    MC_CHECK(channels_.size() == model_.size() && channels_.capacity() >= model_.size());
+    for (const auto& [name, expected] : model_) {
+      MC_CHECK(channels_.find(name) == expected.row);
+      const Channel& channel = channels_.at(expected.row);
+      MC_CHECK(channel.name == name && channel.subscribers == expected.subscribers);
+      check_tail(channel, expected);
+    }
+  }
+
+  void check_tails(uint64_t above) {
+    std::vector<uint32_t> rows;
+    std::vector<uint64_t> expected;
+    for (const auto& [name, channel] : model_) {
+      rows.push_back(channel.row);
+      for (const auto& [number, bytes] : channel.tail) {
+        if (number > above) expected.push_back(number);
+      }
+    }
+    std::sort(expected.begin(), expected.end());
+    expected.erase(std::unique(expected.begin(), expected.end()), expected.end());
+    std::vector<uint64_t> found;
+    for (const Ref<Message>& message : channels_.tails(rows, above)) {
+      found.push_back(message->number);
+    }
+    MC_CHECK(found == expected);
+  }
+
+ private:
+  using Model = std::map<std::string, ModelChannel>;
+
+  void open(const std::string& name) {
+    const uint32_t row = channels_.open(name);
+    const auto [known, is_new] = model_.try_emplace(name);
+    if (is_new) {
+      known->second.row = row;
+      const Channel& channel = channels_.at(row);
+      MC_CHECK(!channel.is_used() && channel.tail.empty() && channel.tail_floor == 0);
+    }
+    MC_CHECK(known->second.row == row);
+  }
+
+  void add(ModelChannel* expected, uint32_t fd) {
+    MC_CHECK(channels_.add(expected->row, fd) == expected->subscribers.size());
+    expected->subscribers.push_back(fd);
+  }
+
+  void remove(ModelChannel* expected, uint8_t which) {
+    std::vector<uint32_t>& subscribers = expected->subscribers;
+    if (subscribers.empty()) return;
+    const uint32_t position = which % subscribers.size();
+    const uint32_t last = subscribers.back();
+    const bool is_last = position + 1 == subscribers.size();
+    MC_CHECK(channels_.remove(expected->row, position) == (is_last ? Channels::kNone : last));
+    subscribers[position] = last;
+    subscribers.pop_back();
+  }
+
+  void close(Model::iterator known) {
+    const ModelChannel& expected = known->second;
+    const bool is_used = !expected.subscribers.empty() || expected.asking > 0;
+    MC_CHECK(channels_.at(expected.row).is_used() == is_used);
+    if (is_used) return;
+    channels_.close(expected.row);
+    model_.erase(known);
+  }
+
+  /// A message now and then goes to two channels, as one does that a pattern has too.
+  void remember(ModelChannel* expected, uint8_t size) {
+    if ((size & 1) == 0) ++number_;
+    if (expected->last == number_) return;
+    expected->last = number_;
+    Ref<Message> message = make_ref<Message>();
+    message->number = number_;
+    message->data.assign(size_t{size} * 600, 'x');
+    channels_.at(expected->row).remember(message);
+    std::vector<std::pair<uint64_t, size_t>>& tail = expected->tail;
+    tail.emplace_back(number_, message->data.size());
+    size_t bytes = 0;
+    for (const auto& entry : tail) bytes += entry.second;
+    while (tail.size() > bounds::kTailMessagesMax || bytes > bounds::kTailBytesMax) {
+      bytes -= tail.front().second;
+      tail.erase(tail.begin());
+    }
+  }
+
+  static void check_tail(const Channel& channel, const ModelChannel& expected) {
+    size_t bytes = 0;
+    MC_CHECK(channel.tail.size() == expected.tail.size());
+    for (size_t at = 0; at < expected.tail.size(); ++at) {
+      const Message& message = *channel.tail[at];
+      MC_CHECK(message.number == expected.tail[at].first && message.number > channel.tail_floor);
+      bytes += message.data.size();
+    }
+    MC_CHECK(channel.tail_bytes == bytes);
+  }
+
+  /// Messages are published to names, and never to patterns.
+  void match(const std::string& name) const {
+    if (name.find('*') != std::string::npos) return;
+    std::vector<uint32_t> expected;
+    const auto note = [&](const std::string& wanted) {
+      const auto known = model_.find(wanted);
+      if (known != model_.end()) expected.push_back(known->second.row);
+    };
+    note(name);
+    for (size_t at = 0; at < name.size(); ++at) {
+      if (name[at] == '/') note(name.substr(0, at + 1) + "*");
+    }
+    std::vector<uint32_t> found;
+    channels_.match(name, [&](uint32_t row) { found.push_back(row); });
+    MC_CHECK(found == expected);
+  }
+
+  void ask(ModelChannel* expected, uint8_t action) {
+    const bool is_more = (action & 8) != 0;
+    if (!is_more && expected->asking == 0) return;
+    expected->asking += is_more ? 1 : UINT32_MAX;
+    channels_.at(expected->row).asking = expected->asking;
+  }
+
+  Channels channels_;
+  Model model_;
+  uint64_t number_ = 1;
+};
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  Source source(data, size);
+  History history;
+  while (!source.is_empty()) history.step(&source);
+  history.check_all();
+  history.check_tails(size % 8);
+  return 0;
+}
