@@ -7,6 +7,7 @@ import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import type { Transport } from '../lib/bench.js';
+import { procReader, readDescriptorLimit } from '../lib/kernel.js';
 import { createServer, type Server } from '../lib/server.js';
 import type { Baselines, Nchan } from './build-baselines.js';
 import { baselinePids, freePort, startCommand } from './subjects.js';
@@ -125,13 +126,14 @@ async function startBaseline(shape: CometShape): Promise<CometServer> {
 }
 
 function nchanConfig(shape: CometShape, { module }: Nchan, folder: string, port: number): string {
-  const perWorker = Math.ceil(shape.connections / shape.workers) + SPARE_CONNECTIONS;
+  // It takes some for itself that are no clients of anybody: with just enough, clients are reset.
+  const perWorker = 2 * Math.ceil(shape.connections / shape.workers) + SPARE_CONNECTIONS;
   const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'];
   return `
 ${process.getuid?.() === 0 ? 'user root;' : ''}
 daemon off;
 worker_processes ${shape.workers};
-worker_rlimit_nofile ${perWorker + SPARE_CONNECTIONS};
+worker_rlimit_nofile ${Math.min(perWorker, readDescriptorLimit(procReader))};
 pid ${folder}/nginx.pid;
 error_log ${folder}/error.log;
 load_module ${module};

@@ -8,7 +8,7 @@ import { procReader, readCpuUs } from '../lib/kernel.js';
 import { CHANNEL, startComet, type CometServer, type CometSubject } from './comet-subjects.js';
 import type { Baselines } from './build-baselines.js';
 import { measureWhileBusy, type Probes } from './probes.js';
-import { privateBytes, takeSecondHalf } from './trial.js';
+import { descriptors, privateBytes, takeSecondHalf, waitForClose } from './trial.js';
 
 export interface CometTrialRequest {
   readonly subject: CometSubject;
@@ -26,6 +26,8 @@ export interface CometTrialRequest {
   /** Messages per second to the channels in turn, and for how many seconds; 0 for none. */
   readonly publishRate: number;
   readonly publishSeconds: number;
+  /** How often all connect and are closed again: a single time may be over in 0.3 s. */
+  readonly rounds: number;
   /** Messages that all miss between two runs; 0 where there is no second run. */
   readonly missed: number;
   /** Whether the workers get one half of the cores, and everything else the other. */
@@ -50,6 +52,9 @@ export interface CometTrialResult {
   readonly workers: number;
   readonly connections: number;
   readonly bench: BenchResult;
+  /** Of each round. */
+  readonly openedPerSecond: readonly number[];
+  readonly cpuUsPerHandshake: readonly number[];
   /** Private memory that each subscriber added: of the workers, and of this process. */
   readonly workerBytes: number;
   readonly managerBytes: number;
@@ -236,7 +241,13 @@ export async function runCometTrial(request: CometTrialRequest): Promise<CometTr
     const trial = new CometTrial(request, server);
     const bareBytes = privateBytes(server.pids);
     const bareManagerBytes = privateBytes([process.pid]);
+    const bareDescriptors = descriptors(server.pids);
     const bench = await trial.bench('', (held) => trial.measure(held, bareBytes, bareManagerBytes));
+    const all = [bench];
+    while (all.length < request.rounds) {
+      await waitForClose(server.pids, bareDescriptors);
+      all.push(await trial.bench('', () => Promise.resolve()));
+    }
     let again: BenchResult | null = null;
     if (missed > 0) {
       await whenEmpty(server);
@@ -244,7 +255,11 @@ export async function runCometTrial(request: CometTrialRequest): Promise<CometTr
       const awaited = server.library === null ? 0 : missed * connections;
       again = await trial.bench(since, (held) => waitFor(held, () => held.received() >= awaited));
     }
-    const shape = { subject, transport, private: request.private, connections };
+    const shape = {
+      ...{ subject, transport, private: request.private, connections },
+      openedPerSecond: all.map(({ ramp }) => ramp.connectionsPerSecond),
+      cpuUsPerHandshake: all.map((one) => one.server?.cpuMicrosecondsPerAccept ?? NaN),
+    };
     return { ...shape, workers: server.pids.length, bench, ...trial.findings, again };
   } finally {
     await server.stop();

@@ -51,11 +51,11 @@ export function privateBytes(pids: readonly number[]): number {
   return pids.reduce((sum, pid) => sum + (readPrivateBytes(procReader, pid) ?? 0), 0);
 }
 
-function descriptors(pids: readonly number[]): number {
+export function descriptors(pids: readonly number[]): number {
   return pids.reduce((sum, pid) => sum + readdirSync(`/proc/${pid}/fd`).length, 0);
 }
 
-async function waitForClose(pids: readonly number[], bare: number): Promise<void> {
+export async function waitForClose(pids: readonly number[], bare: number): Promise<void> {
   const endsAtMs = performance.now() + CLOSE_DEADLINE_MS;
   while (descriptors(pids) > bare && performance.now() < endsAtMs) await sleep(100);
   await sleep(SETTLE_MS);

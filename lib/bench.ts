@@ -1,5 +1,5 @@
 // One run of the load generator: plan, open, hold, verify, exchange, measure. Level 6.
-import { availableParallelism, release, totalmem } from 'node:os';
+import { availableParallelism, constants, release, totalmem } from 'node:os';
 import { getSystemErrorName } from 'node:util';
 
 import type {
@@ -124,7 +124,9 @@ function planProcesses(options: BenchOptions): number {
 function causeOf(error: number): string {
   if (error === 0) return 'closed by server';
   const { httpFailure } = addon.bounds;
-  return error >= httpFailure ? `HTTP ${error - httpFailure}` : getSystemErrorName(-error);
+  if (error >= httpFailure) return `HTTP ${error - httpFailure}`;
+  // EBADMSG, by which a dialer calls a wrong answer, is not among the names of libuv.
+  return error === constants.errno.EBADMSG ? 'EBADMSG' : getSystemErrorName(-error);
 }
 
 class Run {

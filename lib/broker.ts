@@ -286,8 +286,7 @@ export class Broker extends EventEmitter<BrokerEvents> {
         this.#onInterest(slot, frame.fields);
         return;
       case 'Ask':
-        if (this.#questions.add(slot, frame.fields)) this.#beginTurn();
-        else this.#giveUp(slot);
+        this.#onAsk(slot, frame.fields);
         return;
       case 'Message':
         this.#onMessage(slot, frame.fields);
@@ -529,6 +528,16 @@ export class Broker extends EventEmitter<BrokerEvents> {
     this.emit('message', { slot, channel, data, isBinary, id, event, receipt });
   }
 
+  #onAsk(slot: number, ask: Ask): void {
+    this.#beginTurn();
+    if (ask.hasSince === 0 && this.#hasRoom(slot)) {
+      // Who begins now is counted from now on, so the next publish of this turn is for him.
+      this.#answer(slot, ask);
+    } else if (!this.#questions.add(slot, ask)) {
+      this.#giveUp(slot);
+    }
+  }
+
   #giveUp(slot: number): void {
     this.#counters.overflowsTotal++;
     this.emit('overflow', slot);
@@ -540,7 +549,7 @@ export class Broker extends EventEmitter<BrokerEvents> {
     this.#schedule(this.#flushTurn);
   }
 
-  /** Ends a turn: what was published goes first, then the pages that were made after it. */
+  /** Ends a turn: what was published goes first, then the pages of what was missed. */
   #flush(): void {
     this.#isScheduled = false;
     this.#nowMs = this.#now();

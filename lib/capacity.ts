@@ -17,6 +17,7 @@ import { addon } from './native.js';
 import {
   CLIENT_KERNEL_BYTES,
   CONNECTION_KERNEL_BYTES,
+  connectionsInCgroup,
   connectionsInMemory,
   reserveBytes,
   withHeadroom,
@@ -29,8 +30,10 @@ export interface MachineLimits {
   /** Hard limit of open files per process. */
   readonly descriptors: number;
   readonly memoryTotalBytes: number;
-  /** What is free now, within the cgroup's limit. */
+  /** What the host has free now. */
   readonly memoryFreeBytes: number;
+  /** Limit of the memory cgroup, of which nobody else takes a part; null without one. */
+  readonly memoryCgroupBytes: Figure;
   /** Files that the host still has; null where root is exempt. */
   readonly filesFree: Figure;
   readonly epollWatches: Figure;
@@ -51,14 +54,15 @@ const COSTS: Costs = {
 
 export function readMachineLimits(read: Reader): MachineLimits {
   const total = readMemInfo(read, 'MemTotal') ?? 0;
-  const cgroup = readMemoryLimit(read) ?? Infinity;
+  const cgroup = readMemoryLimit(read);
   const fileMax = sysctl(read, 'fs.file-max');
   const isExempt = hasCapability(read, CAP_SYS_ADMIN);
   return {
     cores: readCores(read),
     descriptors: readDescriptorLimit(read),
-    memoryTotalBytes: Math.min(total, cgroup),
-    memoryFreeBytes: Math.min(readMemInfo(read, 'MemAvailable') ?? total, cgroup),
+    memoryTotalBytes: Math.min(total, cgroup ?? Infinity),
+    memoryFreeBytes: readMemInfo(read, 'MemAvailable') ?? total,
+    memoryCgroupBytes: cgroup,
     filesFree: fileMax === null || isExempt ? null : fileMax - (readFileNr(read) ?? 0),
     epollWatches: sysctl(read, 'fs.epoll.max_user_watches'),
   };
@@ -99,6 +103,14 @@ function machineCeilings(limits: MachineLimits, workers: number): Ceiling[] {
       name: `memory (${Math.round(limits.memoryFreeBytes / 2 ** 20)} MiB available)`,
     },
   ];
+  if (limits.memoryCgroupBytes !== null) {
+    // The doctor's formula: what is charged to a group is another matter than what is free.
+    const inGroup = connectionsInCgroup(limits.memoryCgroupBytes, idle, COSTS);
+    ceilings.push({
+      connections: Math.max(1, inGroup),
+      name: `memory cgroup (${Math.round(limits.memoryCgroupBytes / 2 ** 20)} MiB)`,
+    });
+  }
   if (limits.filesFree !== null) {
     ceilings.push({
       connections: limits.filesFree,

@@ -90,9 +90,12 @@ export function formatAddresses(addresses: readonly string[]): string {
 export interface PeerTimeouts {
   /** Seconds of silence until keep-alive probes; 0 for none. */
   readonly keepaliveS: number;
-  /** Milliseconds for which sent bytes may stay without an acknowledgement; 0: the kernel's rule. */
+  /** Milliseconds for which sent bytes may go unacknowledged; 0 is the kernel's own rule. */
   readonly userTimeoutMs: number;
 }
+
+/** Ports of the kernel's choice that are tried, where the caller names none. */
+const ANY_PORT_TRIES = 4;
 
 export interface BindOptions extends PeerTimeouts {
   readonly slots: number;
@@ -168,6 +171,17 @@ export class ListeningAddress {
    */
   static async bind(address: Address, options: BindOptions): Promise<ListeningAddress> {
     if (address.isUnix) await removeStaleSocket(address.host);
+    // A port of the kernel's choice may go to another program as well before either listens.
+    for (let tries = address.port === 0 ? ANY_PORT_TRIES : 1; ; tries--) {
+      try {
+        return ListeningAddress.#bindOnce(address, options);
+      } catch (error) {
+        if (tries <= 1) throw error;
+      }
+    }
+  }
+
+  static #bindOnce(address: Address, options: BindOptions): ListeningAddress {
     const descriptors: number[] = [];
     let port = address.port;
     const { isUnix } = address;

@@ -144,8 +144,8 @@ function rampColumns({ ramp }: BenchResult): Columns {
 /** Points of the plot of a fan-out: finer than the pixels that it is drawn with. */
 const FANOUT_POINTS = 1000;
 
-// Each broadcast has its own times: all are read off at the same moments, evenly spaced. One line is
-// their average, and the other the slowest of them.
+// Each broadcast has its own times: all are read off at the same moments, evenly spaced. One line
+// is their average, and the other the slowest of them.
 function fanoutPlot({ fanout, opened }: BenchResult): Plots['fanout'] {
   const slowest = fanout && slowestBroadcast(fanout);
   if (fanout === undefined || slowest === undefined || opened === 0) return undefined;

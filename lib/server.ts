@@ -22,6 +22,7 @@ import { LimitWatch, LOOK_INTERVAL_MS } from './limit-watch.js';
 import {
   addressesOf,
   formatAddress,
+  formatAddresses,
   ListeningAddress,
   type Address,
   type PeerTimeouts,
@@ -98,6 +99,8 @@ export class Server extends EventEmitter<ServerEvents> {
   #closing: Promise<CloseReport> | undefined;
   readonly #host: Host;
   readonly #namesAddress: boolean;
+  /** Lines of the log that stand behind the first. */
+  readonly #afterStart: (() => void)[] = [];
 
   constructor(options: ServerOptions, host: Host = LIBRARY) {
     super();
@@ -153,13 +156,37 @@ export class Server extends EventEmitter<ServerEvents> {
     try {
       const capacity = await this.#start();
       this.#phase = 'listening';
+      this.#announce(capacity);
       return capacity;
     } catch (error) {
+      // What may be the reason.
+      this.#tellWhatWaits();
       await this.close();
       // A close() that ran during the start ended before the start had opened its last.
       await this.#release();
       throw error;
     }
+  }
+
+  /** The first line of the log says where, how much, and what binds; the warnings follow it. */
+  #announce({ workers, maxConnections, binding }: Capacity): void {
+    this.#log.info(
+      {
+        listen: this.addresses,
+        workers,
+        maxConnections,
+        adminPort: this.adminPort,
+        ...(this.ingestPort === null ? {} : { ingestPort: this.ingestPort }),
+        workerPids: this.stats().workers.map(({ pid }) => pid),
+      },
+      `listening on ${formatAddresses(this.addresses)} with ${workers} workers, for ` +
+        `${maxConnections} connections; the limit that binds: ${binding}`,
+    );
+    this.#tellWhatWaits();
+  }
+
+  #tellWhatWaits(): void {
+    for (const tell of this.#afterStart.splice(0)) tell();
   }
 
   /** Throws if close() was called since the start began; asked after every wait. */
@@ -209,7 +236,9 @@ export class Server extends EventEmitter<ServerEvents> {
     this.#manager.on('worker', (event) => this.emit('worker', event));
     await this.#manager.start();
     if (identity === undefined && process.getuid?.() === 0) {
-      this.#log.warn({}, 'serving as root: --user NAME gives its privileges up after binding');
+      this.#afterStart.push(() => {
+        this.#log.warn({}, 'serving as root: --user NAME gives its privileges up after binding');
+      });
     }
     this.#watchLimits();
     return capacity;
@@ -265,10 +294,10 @@ export class Server extends EventEmitter<ServerEvents> {
     for (const { fd, name } of this.#host.sockets) {
       const adopted = ListeningAddress.adopt(fd, name, this.#timeouts());
       this.#addresses.push(adopted);
-      this.#log.info(
-        { name, listen: formatAddress(adopted.address) },
-        'serving a socket of systemd',
-      );
+      const listen = formatAddress(adopted.address);
+      this.#afterStart.push(() => {
+        this.#log.info({ name, listen }, 'serving a socket of systemd');
+      });
     }
   }
 
@@ -329,19 +358,26 @@ export class Server extends EventEmitter<ServerEvents> {
       ({ connections }) => options.maxConnections !== undefined || connections === null,
     );
     for (const { id, current, needed, why } of findings) {
-      this.#log.warn({ limit: id, current, needed }, `${id}: ${why}`);
+      this.#afterStart.push(() => {
+        this.#log.warn({ limit: id, current, needed }, `${id}: ${why}`);
+      });
     }
     // One line for a limit, however many notice it.
-    const isTold = (text: string): boolean => findings.some(({ id }) => text.startsWith(id));
-    if (capacity.warning !== null && !isTold(capacity.binding)) {
-      this.#log.warn({}, capacity.warning);
+    const subject = (text: string): string => text.replace(/ [/(].*$/, '');
+    const isTold = (text: string): boolean =>
+      findings.some(({ id }) => subject(id) === subject(text));
+    const { warning } = capacity;
+    if (warning !== null && !isTold(capacity.binding)) {
+      this.#afterStart.push(() => {
+        this.#log.warn({}, warning);
+      });
     }
     const somaxconn = sysctl(procReader, 'net.core.somaxconn');
     if (somaxconn !== null && somaxconn < options.backlog && !isTold('net.core.somaxconn')) {
-      this.#log.warn(
-        { somaxconn, backlog: options.backlog },
-        'net.core.somaxconn cuts the backlog',
-      );
+      const { backlog } = options;
+      this.#afterStart.push(() => {
+        this.#log.warn({ somaxconn, backlog }, 'net.core.somaxconn cuts the backlog');
+      });
     }
   }
 

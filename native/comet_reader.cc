@@ -16,6 +16,8 @@ constexpr uint8_t kHasData = 2;
 constexpr uint8_t kIsMessage = 4;
 constexpr uint8_t kIsPlace = 8;
 constexpr uint8_t kIsLost = 16;
+/// A frame ended within a cursor, which goes on in the next.
+constexpr uint8_t kIsInCursor = 32;
 
 constexpr std::string_view kStatusPrefix = "HTTP/1.1 ";
 constexpr size_t kStatusDigits = 3;
@@ -282,8 +284,12 @@ class Reader {
     const bool is_control = (scan_.frame & kOpcodeControl) != 0;
     const bool is_further = (scan_.frame & kOpcodeBits) == 0;
     // A message in several frames goes on where the one before it ended.
-    scan_.step = is_control ? ScanStep::kControl : ScanStep::kJson;
     if (!is_control && !is_further) scan_.flags = 0;
+    const bool is_in_cursor = (scan_.flags & kIsInCursor) != 0;
+    scan_.step = is_control     ? ScanStep::kControl
+                 : is_in_cursor ? ScanStep::kJsonCursor
+                                : ScanStep::kJson;
+    if (!is_control) scan_.flags &= static_cast<uint8_t>(~kIsInCursor);
     scan_.column = is_further ? UINT8_MAX : 0;
     return CometEvent::kNone;
   }
@@ -350,9 +356,10 @@ class Reader {
     // A message of a line or a frame has one cursor, and nothing behind it matters.
     const bool is_done = (scan_.flags & kHasId) != 0 && transport_ != DialTransport::kPoll;
     if (is_done && !is_line) return end;
-    const int wanted = is_done ? '\n' : '"';
+    const char wanted = is_done ? '\n' : '"';
     const auto size = static_cast<size_t>(end - at);
-    const auto* found = static_cast<const uint8_t*>(std::memchr(at, wanted, size));
+    const auto* found =
+        static_cast<const uint8_t*>(std::memchr(at, static_cast<uint8_t>(wanted), size));
     if (is_line && !is_done) {
       const size_t span = found == nullptr ? size : static_cast<size_t>(found - at);
       const auto* line_end = static_cast<const uint8_t*>(std::memchr(at, '\n', span));
@@ -383,6 +390,7 @@ class Reader {
     const uint8_t flags = scan_.flags;
     const uint8_t opcode = scan_.frame & kOpcodeBits;
     const bool is_control = scan_.step == ScanStep::kControl;
+    const bool is_in_cursor = scan_.step == ScanStep::kJsonCursor;
     scan_.column = scan_.matched = scan_.gap_matched = 0;
     if (transport_ == DialTransport::kPoll) {
       scan_.step = ScanStep::kStatusLine;
@@ -395,7 +403,10 @@ class Reader {
         if (opcode == kOpcodeClose) return CometEvent::kClose;
         return opcode == kOpcodePing ? CometEvent::kPing : CometEvent::kNone;
       }
-      if ((scan_.frame & kFinal) == 0) return CometEvent::kNone;
+      if ((scan_.frame & kFinal) == 0) {
+        if (is_in_cursor) scan_.flags |= kIsInCursor;
+        return CometEvent::kNone;
+      }
     }
     scan_.flags = 0;
     if ((flags & kIsPlace) != 0) return CometEvent::kPlace;

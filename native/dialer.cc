@@ -58,7 +58,7 @@ const char* Dialer::dial(const frame::Dial& order, uint32_t descriptors_taken) {
   if (!parse_addresses(order.targets, &targets_)) return "a target is no numeric address";
   if (!parse_addresses(order.sources, &sources_)) return "a source is no numeric address";
   const uint32_t capacity = order.connections + descriptors_taken + bounds::kDescriptorReserve;
-  const bool has_scans = subscription_.is_on();
+  const bool has_scans = request_.is_on();
   if (!connections_.map(capacity) || (has_scans && !scans_.map(capacity))) {
     return "no address space for the connection records";
   }
@@ -227,7 +227,7 @@ void Dialer::open_one() {
   dialed->state = DialState::kConnecting;
   dialed->since_us = now_us();
   dialed->sent = started_ - 1;
-  if (subscription_.is_on()) scans_.occupy(fd);
+  if (request_.is_on()) scans_.occupy(fd);
   ++in_flight_;
   ev_io_init(&dialed->watcher, on_event, fd, EV_WRITE);
   dialed->watcher.data = this;
@@ -243,9 +243,9 @@ void Dialer::open_one() {
 
 void Dialer::connected(Dialed* dialed) {
   watch(dialed, EV_READ);
-  if (!subscription_.is_on()) return opened(dialed);
+  if (!request_.is_on()) return opened(dialed);
   dialed->state = DialState::kSubscribing;
-  request(dialed, subscription_.opening(dialed->sent));
+  request(dialed, request_.opening(dialed->sent));
 }
 
 void Dialer::opened(Dialed* dialed) {
@@ -266,7 +266,7 @@ void Dialer::drop(Dialed* dialed, int error) {
   ++failures_[error];
   ev_io_stop(loop_, &dialed->watcher);
   connections_.release(fd);
-  if (subscription_.is_on()) scans_.release(fd);
+  if (request_.is_on()) scans_.release(fd);
   sys::close(fd);
 }
 
@@ -321,7 +321,7 @@ void Dialer::read(Dialed* dialed) {
     drop(dialed, result.status == sys::IoStatus::kEnd ? 0 : result.error);
     return;
   }
-  if (subscription_.is_on()) {
+  if (request_.is_on()) {
     read_comet_bytes(dialed, buffer_.data(), result.bytes);
     return;
   }
@@ -361,7 +361,7 @@ bool Dialer::read_comet_bytes(Dialed* dialed, const uint8_t* bytes, size_t size)
   CometInput input{bytes, bytes + size};
   const uint64_t now_ns = sys::monotonic_ns();
   while (true) {
-    const CometEvent event = read_comet(subscription_.transport(), scan, &input);
+    const CometEvent event = read_comet(request_.transport(), scan, &input);
     if (event == CometEvent::kNone) return true;
     if (!take(dialed, event, now_ns)) return false;
   }
@@ -377,14 +377,14 @@ bool Dialer::take(Dialed* dialed, CometEvent event, uint64_t now_ns) {
       ++received_;
       arrivals_.record(scan.key, now_ns);
       // Of a poll the answer is still under way.
-      if (is_subscribing && subscription_.transport() != DialTransport::kPoll) opened(dialed);
+      if (is_subscribing && request_.transport() != DialTransport::kPoll) opened(dialed);
       return true;
     case CometEvent::kPlace:
       if (is_subscribing) opened(dialed);
       return true;
     case CometEvent::kGap:
       // The first poll asks from nowhere, and is told so.
-      if (!is_subscribing || subscription_.has_since()) ++gaps_;
+      if (!is_subscribing || request_.has_since()) ++gaps_;
       return true;
     case CometEvent::kAnswer:
       return take_answer(dialed);
@@ -403,14 +403,14 @@ bool Dialer::take(Dialed* dialed, CometEvent event, uint64_t now_ns) {
 
 bool Dialer::take_head(Dialed* dialed) {
   const CometScan& scan = *scans_.at(dialed->watcher.fd);
-  if (!subscription_.is_fine(scan.status)) {
+  if (!request_.is_fine(scan.status)) {
     drop(dialed, bounds::kHttpFailure + scan.status);
     return false;
   }
-  const bool is_poll = subscription_.transport() == DialTransport::kPoll;
+  const bool is_poll = request_.transport() == DialTransport::kPoll;
   if (is_poll) {
     epoch_ = scan.key;
-  } else if (!subscription_.awaits_place() && dialed->state == DialState::kSubscribing) {
+  } else if (!request_.awaits_place() && dialed->state == DialState::kSubscribing) {
     opened(dialed);
   }
   return true;
@@ -419,7 +419,7 @@ bool Dialer::take_head(Dialed* dialed) {
 bool Dialer::take_answer(Dialed* dialed) {
   if (dialed->state == DialState::kSubscribing) opened(dialed);
   const Cursor since{epoch_, scans_.at(dialed->watcher.fd)->number};
-  return request(dialed, subscription_.poll(dialed->sent, since));
+  return request(dialed, request_.poll(dialed->sent, since));
 }
 
 void Dialer::on_event(struct ev_loop*, ev_io* watcher, int revents) {

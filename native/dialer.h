@@ -11,10 +11,10 @@
 #include "bounds.h"
 #include "comet_reader.h"
 #include "control.h"
+#include "dial_request.h"
 #include "histogram.h"
 #include "libev.h"
 #include "slab.h"
-#include "subscription.h"
 #include "token_bucket.h"
 
 namespace megacomet {
@@ -53,7 +53,7 @@ class Dialer {
   ~Dialer();
 
   /// Connections that are opened from now on subscribe. False if that cannot be.
-  [[nodiscard]] bool subscribe(const frame::Subscribe& order) { return subscription_.set(order); }
+  [[nodiscard]] bool subscribe(const frame::Subscribe& order) { return request_.set(order); }
   /// Begins to open. A message if an address cannot be read or memory is refused, else null.
   const char* dial(const frame::Dial& order, uint32_t descriptors_taken);
   /// Asks every open connection for one byte.
@@ -105,7 +105,7 @@ class Dialer {
   Slab<Dialed> connections_;
   /// Of the same descriptors, where connections subscribe.
   Slab<CometScan> scans_;
-  Subscription subscription_;
+  DialRequest request_;
   Arrivals arrivals_;
   /// Of the cursors of polls: all are of one server.
   uint64_t epoch_ = 0;

@@ -60,6 +60,12 @@ function write(path, content, mode = 0o644) {
   chmodSync(path, mode);
 }
 
+/** So that `systemctl reload` has a file to read again. */
+const CONFIGURATION = {
+  'etc/megacomet/environment': 'MEGACOMET_CONFIG=/etc/megacomet/config.json\n',
+  'etc/megacomet/config.json': '{}\n',
+};
+
 const gzip = (text) => gzipSync(text, { level: 9 });
 
 /** The program as `npm pack` packs it, with what it depends on at run time. */
@@ -131,6 +137,13 @@ function addUnits(stage) {
   }
 }
 
+/** Options of the service; dpkg keeps what an operator changed in them. */
+function addConfiguration(stage) {
+  for (const [path, text] of Object.entries(CONFIGURATION)) write(join(stage, path), text);
+  const names = Object.keys(CONFIGURATION).map((path) => `/${path}\n`);
+  write(join(stage, 'DEBIAN/conffiles'), names.join(''));
+}
+
 function addControl(stage, arch, node) {
   const kilobytes = run('du', ['-sk', '--apparent-size', stage]).split('\t')[0];
   const depends = ['libc6 (>= 2.28)', 'libstdc++6 (>= 5)'];
@@ -182,6 +195,7 @@ await main(async () => {
   else symlinkSync(`../lib/${NAME}/lib/bin.js`, join(stage, 'usr/bin', NAME));
   await addDocuments(stage, arch);
   addUnits(stage);
+  addConfiguration(stage);
   const file = join(BUILD, addControl(stage, arch, node));
   // xz, which every dpkg reads; a higher level takes three times as long to save a tenth.
   run('dpkg-deb', ['-Zxz', '-z2', '--root-owner-group', '--build', stage, file]);

@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import type { BenchResult } from '../lib/bench-result.js';
 import { bucketUpToUs, toLatency } from '../lib/histograms.js';
 import { loopbackSource } from '../lib/ports.js';
+import { startComet } from './comet-world.js';
 import { bin, Command, command, run, TestServer, until, type Test } from './helpers.js';
 
 interface Outcome {
@@ -141,6 +142,119 @@ void t.test('an exchange reports messages, and files hold the result', async (t)
   t.match(client.stdout, /messages/, 'and people get text');
   await client.run();
   await server.stop();
+});
+
+const TRANSPORTS = ['sse', 'websocket', 'poll', 'stream'];
+
+for (const transport of TRANSPORTS) {
+  void t.test(`subscribers over ${transport} get every message, and are told apart`, async (t) => {
+    const { server, port } = await startComet(t);
+    const client = new Command([
+      ...['bench', '--target', `127.0.0.1:${port}`, '--admin', '127.0.0.1:1', '--json', '-'],
+      ...['--transport', transport, '--channel', 'news & "x"', '--connections', '300'],
+      ...['--hold', '4'],
+    ]);
+    // A poll is away for a moment between two messages, and workers tell of changes in a while.
+    const areKnown = (): boolean => server.channels().channels[0]?.subscribers === 300;
+    const data = 'x'.repeat(3000) + '"cursor":"0000000000000000.7"\n\n';
+    for (let index = 0; index < 3; index++) {
+      await until('all to be known', areKnown);
+      await server.publish('news & "x"', data);
+      const delivered = (): number => Number(server.stats().totals['deliveredTotal']);
+      await until('all to have it', () => delivered() >= 300 * (index + 1));
+    }
+    await server.publish('other', 'for nobody');
+    const { code } = await client.ended;
+    t.equal(code, 0, 'exit code');
+    const { fanout, opened, hold } = JSON.parse(client.stdout) as BenchResult;
+    t.match({ opened, hold }, { opened: 300, hold: { lost: 0 } }, 'all subscribed and stayed');
+    t.match(fanout, { transport, received: 900, gaps: 0 }, 'each got each message');
+    t.same(
+      fanout?.broadcasts.map(({ reached }) => reached),
+      [300, 300, 300],
+      'three messages to all',
+    );
+    for (const { curve, firstNs, lastNs, seconds } of fanout?.broadcasts ?? []) {
+      t.equal(curve.at(-1)?.reached, 300, 'the curve ends with all of them');
+      const isRising = curve.every(({ reached }, at) => reached >= (curve[at - 1]?.reached ?? 1));
+      t.ok(isRising && Math.abs(seconds - (lastNs - firstNs) / 1e9) < 1e-6, 'and rises to there');
+    }
+    await client.run();
+  });
+}
+
+void t.test('with --private each connection has a channel of its own', async (t) => {
+  const { server, port } = await startComet(t);
+  const client = new Command([
+    ...['bench', '--target', `127.0.0.1:${port}`, '--admin', '127.0.0.1:1', '--json', '-'],
+    ...['--transport', 'sse', '--private', '--connections', '50', '--hold', '3'],
+  ]);
+  await until('all channels', () => server.channels({ limit: 100 }).channels.length === 50);
+  for (let index = 0; index < 50; index++) {
+    const { delivered } = await server.publish(`bench/${index}`, 'x');
+    t.equal(delivered, 1, `channel ${index}`);
+  }
+  const { code } = await client.ended;
+  t.equal(code, 0, 'exit code');
+  const { fanout } = JSON.parse(client.stdout) as BenchResult;
+  t.match(fanout, { received: 50, broadcasts: [] }, 'each got its own');
+  await client.run();
+});
+
+void t.test('--since brings what was missed, and tells of what is gone', async (t) => {
+  const { server, port } = await startComet(t);
+  const { cursor } = await server.publish('bench', 'before');
+  for (const data of ['one', 'two']) await server.publish('bench', data);
+  for (const transport of TRANSPORTS) {
+    const args = ['--transport', transport, '--connections', '40', '--hold', '0.5'];
+    const { code, result } = await bench(port, ...args, '--since', cursor);
+    t.equal(code, 0, `${transport}: exit code`);
+    t.match(result.fanout, { received: 80, gaps: 0 }, `${transport}: two messages each`);
+    const elsewhere = '0123456789abcdef.5';
+    const gone = await bench(port, ...args, '--since', elsewhere);
+    t.equal(gone.code, 1, `${transport}: a gap is no clean run`);
+    t.equal(gone.result.fanout?.gaps, 40, `${transport}: each was told`);
+  }
+});
+
+void t.test('an answer of another status is counted by it', async (t) => {
+  const { port } = await startComet(t, { channelsPerConnection: 1 });
+  const args = ['--transport', 'sse', '--connections', '10', '--since', 'nonsense'];
+  const { code, result } = await bench(port, ...args);
+  t.equal(code, 1, 'exit code');
+  t.match(result, { opened: 0, failed: 10, failures: { 'HTTP 400': 10 } }, 'the result');
+});
+
+void t.test('a server that speaks something else, or nothing, has no subscribers', async (t) => {
+  const echo = await TestServer.start(t);
+  const args = ['--transport', 'websocket', '--connections', '10', '--connect-timeout', '1'];
+  const wrong = await bench(echo.port, ...args);
+  t.match(wrong.result, { opened: 0, failures: { EBADMSG: 10 } }, 'an echo is no answer');
+  await echo.stop();
+  const mute = await impostor(t, () => undefined);
+  const silent = await bench(mute, ...args);
+  t.match(silent.result, { opened: 0, failures: { ETIMEDOUT: 10 } }, 'silence ends in time');
+});
+
+void t.test('bytes are asked back of echo servers only', async (t) => {
+  for (const [name, ...value] of [['--verify'], ['--active', '5']]) {
+    const args = [
+      'bench',
+      '--target',
+      '127.0.0.1:1',
+      '--transport',
+      'poll',
+      String(name),
+      ...value,
+    ];
+    const { code, stderr } = await run(args);
+    t.equal(code, 2, 'exit code');
+    t.match(
+      stderr,
+      new RegExp(`^megacomet-ts: ${name}: only with --transport tcp`),
+      'one sentence',
+    );
+  }
 });
 
 /** In a network of its own: settings that may be changed, and a server with a bench beside it. */

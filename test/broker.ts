@@ -235,16 +235,17 @@ void t.test('pages follow the publishes of their turn', (t) => {
   turns.endAll();
   const frames = port(ports, 0).take();
   t.same(story(frames), [
+    // Who begins now is told at once, before what comes after his question.
+    'page >3',
     '4',
     'page 3,4>4',
-    'page >4',
     'page >4',
     'page >4 lost',
     'page 1,3,4>4 lost',
     'page 1,2,3,4>4',
     'page 1>2 more',
   ]);
-  t.match(frames[2], { fields: { fd: 8, generation: 9 } });
+  t.match(frames[0], { fields: { fd: 8, generation: 9 } });
   const { pagesTotal, pagesLostTotal, questions, pageBytesTotal } = broker.counters;
   t.same([pagesTotal, pagesLostTotal, questions], [7, 2, 0]);
   t.ok(pageBytesTotal > 0);

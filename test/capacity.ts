@@ -10,6 +10,7 @@ const machine: MachineLimits = {
   descriptors: 20_000,
   memoryTotalBytes: 24 * GIB,
   memoryFreeBytes: 22 * GIB,
+  memoryCgroupBytes: null,
   filesFree: null,
   epollWatches: null,
 };
@@ -65,6 +66,8 @@ void t.test('the limit that binds is named', (t) => {
     [{ epollWatches: 7000 }, 7000, /^fs\.epoll\.max_user_watches \(7000\)$/],
     // 1.2 GiB − 1 GiB − 2 · 9 MB − 100 MB, by 4196 bytes.
     [{ memoryFreeBytes: 1.2 * GIB }, 23_057, /^memory \(1229 MiB available\)$/],
+    // 0.25 GiB − 2 · 9 MB − 100 MB, by 1.2 · 4296 bytes: as the doctor has it.
+    [{ memoryCgroupBytes: GIB / 4 }, 29_181, /^memory cgroup \(256 MiB\)$/],
     [{ memoryFreeBytes: 0 }, 1, /^memory \(0 MiB available\)$/],
   ];
   for (const [limits, most, binding] of rows) {
@@ -115,7 +118,8 @@ void t.test('a cgroup counts as the memory of the machine', (t) => {
   };
   const limits = readMachineLimits((path) => files[path]);
   t.equal(limits.memoryTotalBytes, GIB);
-  t.equal(limits.memoryFreeBytes, GIB);
+  t.equal(limits.memoryFreeBytes, 23_000_000 * 1024, 'what the host has free is another matter');
+  t.equal(limits.memoryCgroupBytes, GIB);
   t.equal(limits.descriptors, 20_000, 'the hard limit counts');
   t.equal(limits.filesFree, 600);
   files['/proc/self/status'] = 'CapEff:\t000001ffffffffff\n';

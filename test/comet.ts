@@ -47,6 +47,24 @@ void t.test('a message reaches the subscribers of its channel, on every transpor
   );
 });
 
+void t.test('who is counted as a subscriber gets the next message', async (t) => {
+  const world = await startComet(t, { workers: 1, historyCount: 0 });
+  for (const channel of ['a', 'b', 'c', 'd', 'e']) {
+    const client = new SseClient(world, [channel]);
+    const isOpen = client.open();
+    const isCounted = (): boolean =>
+      world.server.channels().channels.some((one) => one.channel === channel);
+    // In the very turn of the loop in which he is counted.
+    while (!isCounted()) await new Promise((resolve) => setImmediate(resolve));
+    const { delivered } = await world.server.publish(channel, 'next');
+    t.equal(delivered, 1);
+    await isOpen;
+    await client.has(1);
+    t.same(client.data, ['next']);
+    client.close();
+  }
+});
+
 void t.test('who comes back with his cursor gets what he missed, on any transport', async (t) => {
   const world = await startComet(t);
   for (const Before of CLIENTS) {

@@ -330,6 +330,46 @@ void t.test('HEAD gets the head that GET would get, and nothing behind it', asyn
   t.match(next.text, /\r\n\r\nHTTP\/1\.1 204 /, 'right behind it');
 });
 
+void t.test('who says where he stands is believed, or told that it is nowhere', async (t) => {
+  const world = await startComet(t, { workers: 1, pollTimeout: 1 });
+  const { cursor } = await world.server.publish('a', 'first');
+  await world.server.publish('a', 'second');
+  const [epoch = ''] = cursor.split('.');
+  const ask = async (value: string): Promise<string> => {
+    const lines = [`Last-Event-ID: ${value}`, 'Connection: close'];
+    const { codes, text } = await talk(world, request(lines));
+    return `${codes.join()} ${text.slice(text.indexOf('\r\n\r\n') + 4)}`;
+  };
+  for (const known of [cursor, ` ${cursor}\t`]) {
+    t.match(
+      await ask(known),
+      /^200 \{"messages":\[[^\]]*"second"\}\],.*"recovered":true\}$/,
+      known,
+    );
+  }
+  const numbers = [
+    '999',
+    '18446744073709551615',
+    '18446744073709551616',
+    '-1',
+    '+1',
+    '01',
+    '',
+    '1.1',
+  ];
+  const unknown = [
+    ...numbers.map((number) => `${epoch}.${number}`),
+    ...['0', 'garbage', '1', epoch, `${epoch}1`, '\xe4', 'ffffffffffffffff.1', '%00', '{"a":1}'],
+    ...['0000000000000000.0', `ffffffffffffffff.${'9'.repeat(20)}`, 'x'.repeat(10_000)],
+    `${epoch.toUpperCase()}x.1`,
+  ];
+  for (const value of unknown) {
+    const told = await ask(value);
+    t.match(told, /^200 \{.*"recovered":false\}$/, `told of the gap after ${value.slice(0, 40)}`);
+  }
+  t.match(await ask(''), /^204 $/, 'nothing said is nothing missed');
+});
+
 void t.test('what is behind a poll waits for its answer', async (t) => {
   const world = await startComet(t, { workers: 1 });
   const waiting = (channel: string): string => request([], '', `GET /poll?channel=${channel}`);

@@ -86,7 +86,7 @@ const PASSED_ON: Readonly<Record<string, string>> = {
   'lib/manager.ts line.message': 'accept failed; listener paused',
   // Of Server, which says why.
   'lib/manager.ts reason': 'worker does not read its orders; replaced',
-  'lib/server.ts capacity.warning': 'N connections are more than LIMIT allows: about N',
+  'lib/server.ts warning': 'N connections are more than LIMIT allows: about N',
   'lib/server.ts `${id}: ${why}`': 'LIMIT: REASON',
 };
 

@@ -11,7 +11,8 @@ enum { kEventsMax = 512, kTextMax = 32 * 1024 };
 /// What a poll that has no place yet begins with: answered at once, where others wait.
 static const char kNowhere[] = "since=0000000000000000.0";
 
-#define PLACE "0000000000000000.0"
+/// Any place but that one, or a poll would begin again and again.
+#define PLACE "0000000000000000.1"
 
 struct Transport {
   const char* name;

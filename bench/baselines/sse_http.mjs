@@ -15,7 +15,7 @@ function runWorker({ port, backlog }) {
       return;
     }
     response.writeHead(200, { 'Content-Type': 'text/event-stream', 'Cache-Control': 'no-store' });
-    response.write('id: 0000000000000000.0\n\n');
+    response.write('id: 0000000000000000.1\n\n');
     responses.add(response);
     response.on('close', () => responses.delete(response));
   });

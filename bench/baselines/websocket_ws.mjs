@@ -7,7 +7,7 @@ import { WebSocketServer } from 'ws';
 import { announceWorkers, fork, message, readOptions } from './push.mjs';
 
 const options = readOptions();
-const PLACE = '{"type":"subscribed","cursor":"0000000000000000.0","recovered":true}';
+const PLACE = '{"type":"subscribed","cursor":"0000000000000000.1","recovered":true}';
 
 function runWorker({ port, backlog }) {
   const server = new WebSocketServer({ port, backlog });

@@ -2,7 +2,6 @@
 import { constants } from 'node:os';
 
 import { readSettings, type Settings } from '../config.js';
-import { formatAddresses } from '../listening.js';
 import { createLogger } from '../logger.js';
 import { environmentNameOf, keyOf, libraryOptions, type OptionSpec } from '../options.js';
 import { Server, type ServerOptions } from '../server.js';
@@ -95,20 +94,8 @@ export async function serve(flags: Flags): Promise<number> {
     });
   });
   try {
-    const capacity = await server.listen();
+    await server.listen();
     service.ready(() => server.health());
-    log.info(
-      {
-        listen: server.addresses,
-        workers: capacity.workers,
-        maxConnections: capacity.maxConnections,
-        adminPort: server.adminPort,
-        ...(server.ingestPort === null ? {} : { ingestPort: server.ingestPort }),
-        workerPids: server.stats().workers.map(({ pid }) => pid),
-      },
-      `listening on ${formatAddresses(server.addresses)} with ${capacity.workers} workers, for ` +
-        `${capacity.maxConnections} connections; the limit that binds: ${capacity.binding}`,
-    );
   } catch (error) {
     // A signal during the start ends it with an error of its own; the drain's result counts.
     if (signals === 0) throw error;

@@ -5,6 +5,8 @@
 #include <array>
 #include <cerrno>
 #include <memory>
+#include <string>
+#include <utility>
 
 #include <sys/socket.h>
 
@@ -52,6 +54,8 @@ struct Dialing {
       EXPECT(decode(view, &failures));
     } else if (view.type == static_cast<uint8_t>(frame::Latency::kType)) {
       EXPECT(decode(view, &latency));
+    } else if (view.type == static_cast<uint8_t>(frame::Arrivals::kType)) {
+      EXPECT(decode(view, &arrivals));
     }
   }
 
@@ -70,6 +74,7 @@ struct Dialing {
   frame::Progress progress;
   frame::Failures failures;
   frame::Latency latency;
+  frame::Arrivals arrivals;
   bool is_finished = false;
 };
 
@@ -271,4 +276,85 @@ TEST("a dialer refuses orders that it cannot read, and a second order to dial") 
   const ListeningSocket server;
   EXPECT(dialing.dial(1, server.port()) == nullptr);
   EXPECT(dialing.dial(1, server.port()) != nullptr);
+}
+
+namespace {
+
+frame::Subscribe subscribe_to(DialTransport transport) {
+  frame::Subscribe order;
+  order.transport = static_cast<uint8_t>(transport);
+  order.awaits_place = 1;
+  order.host = "localhost";
+  order.channel = "c";
+  return order;
+}
+
+/// Says the same to everybody who asked.
+void answer_all(MuteServer* server, const std::string& text) {
+  server->accept_all();
+  for (const int fd : server->fds) {
+    char request[1024];
+    const ssize_t size = ::recv(fd, request, sizeof request, MSG_DONTWAIT);
+    if (size > 0) EXPECT(sys::send(fd, text.data(), text.size()).bytes == text.size());
+  }
+}
+
+const std::string kSseHead = "HTTP/1.1 200 OK\r\n\r\nid: 0000000000000001.1\n\n";
+const std::string kEvent = "id: 0000000000000001.2\ndata: x\n\n";
+
+}  // namespace
+
+TEST("a dialer's subscribers are open once their place was told, and their messages are counted") {
+  Dialing dialing;
+  MuteServer server;
+  EXPECT(dialing.dialer.subscribe(subscribe_to(DialTransport::kSse)));
+  EXPECT(dialing.dial(20, server.socket.port()) == nullptr);
+  const auto all_asked = [&] {
+    server.accept_all();
+    return server.asked() == 20;
+  };
+  if (!EXPECT(unit::turn_until(dialing.loop(), all_asked))) return;
+  EXPECT_EQUAL(dialing.progress.opened, 0U);
+  answer_all(&server, kSseHead);
+  if (!EXPECT(dialing.finishes(DialPhase::kOpen))) return;
+  EXPECT_EQUAL(dialing.progress.opened, 20U);
+  for (const int fd : server.fds) EXPECT(sys::send(fd, kEvent.data(), kEvent.size()).bytes > 0);
+  const auto all_came = [&] {
+    dialing.control.flush();
+    dialing.peer.receive([&](const FrameView& view) { dialing.take(view); });
+    return dialing.progress.received == 20;
+  };
+  if (!EXPECT(unit::turn_until(dialing.loop(), all_came))) return;
+  dialing.dialer.gather({1});
+  if (!EXPECT(dialing.finishes(DialPhase::kGather))) return;
+  EXPECT_EQUAL(dialing.arrivals.count, 20U);
+  EXPECT(dialing.arrivals.last_ns >= dialing.arrivals.first_ns);
+}
+
+TEST("a dialer counts answers by their status, and what is no answer at all") {
+  for (const auto& [text, cause] :
+       {std::pair<std::string, int>{"HTTP/1.1 503 Busy\r\n\r\n", bounds::kHttpFailure + 503},
+        std::pair<std::string, int>{"SSH-2.0\r\n", EBADMSG}}) {
+    Dialing dialing;
+    MuteServer server;
+    EXPECT(dialing.dialer.subscribe(subscribe_to(DialTransport::kWebSocket)));
+    EXPECT(dialing.dial(5, server.socket.port()) == nullptr);
+    const auto all_asked = [&, wanted = &server] {
+      wanted->accept_all();
+      return wanted->asked() == 5;
+    };
+    if (!EXPECT(unit::turn_until(dialing.loop(), all_asked))) return;
+    answer_all(&server, text);
+    if (!EXPECT(dialing.finishes(DialPhase::kOpen))) return;
+    EXPECT_EQUAL(dialing.progress.opened, 0U);
+    EXPECT_EQUAL(dialing.progress.failed, 5U);
+    EXPECT_EQUAL(dialing.failures_of(cause), 5U);
+  }
+}
+
+TEST("a dialer refuses a transport that it does not know") {
+  Dialing dialing;
+  frame::Subscribe order;
+  order.transport = 9;
+  EXPECT(!dialing.dialer.subscribe(order));
 }

@@ -11,7 +11,7 @@ import { answers, type LogLine, root, type Test, until } from '../helpers.js';
 /** Compiling, downloading or unpacking on a busy machine. */
 const STEP_MS = 600_000;
 /** Under an emulator on a busy machine. */
-const LISTEN_MS = 240_000;
+const LISTEN_MS = 110_000;
 const SETPRIV = '/usr/bin/setpriv';
 /** Nothing is drained; both ports are the kernel's choice. */
 const SERVE = ['serve', '--port', '0', '--admin-port', '0', '--drain', '0', '--log-format', 'json'];

@@ -10,7 +10,7 @@
 
 namespace megacomet {
 
-class Subscription {
+class DialRequest {
  public:
   /// False if the order names no transport.
   [[nodiscard]] bool set(const frame::Subscribe& order);

@@ -1,5 +1,5 @@
-// Requests of subscribers. See subscription.h.
-#include "subscription.h"
+// Requests of subscribers. See dial_request.h.
+#include "dial_request.h"
 
 namespace megacomet {
 
@@ -9,11 +9,13 @@ constexpr const char* kPaths[] = {"", "/events", "/ws", "/poll", "/stream"};
 
 /// The key is the one of RFC 6455 1.3: it proves that the server speaks WebSocket, and keeps no
 /// secret.
+constexpr const char* kUpgrade =
+    "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
 constexpr const char* kFields[] = {
     "",
     "Accept: text/event-stream\r\n",
-    "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n",
+    kUpgrade,
     "",
     "",
 };
@@ -23,29 +25,29 @@ constexpr const char* kNowhere = "0000000000000000.0";
 
 }  // namespace
 
-bool Subscription::set(const frame::Subscribe& order) {
+bool DialRequest::set(const frame::Subscribe& order) {
   if (order.transport > static_cast<uint8_t>(DialTransport::kStream)) return false;
   order_ = order;
   transport_ = static_cast<DialTransport>(order.transport);
   return true;
 }
 
-bool Subscription::is_fine(uint16_t status) const {
+bool DialRequest::is_fine(uint16_t status) const {
   if (transport_ == DialTransport::kWebSocket) return status == 101;
   return status == 200 || (status == 204 && transport_ == DialTransport::kPoll);
 }
 
-const std::string& Subscription::opening(uint32_t index) {
+const std::string& DialRequest::opening(uint32_t index) {
   const bool needs_place = transport_ == DialTransport::kPoll && order_.since.empty();
   return write(index, needs_place ? std::string(kNowhere) : order_.since);
 }
 
-const std::string& Subscription::poll(uint32_t index, const Cursor& since) {
+const std::string& DialRequest::poll(uint32_t index, const Cursor& since) {
   char text[kCursorTextMax];
   return write(index, std::string(text, format_cursor(since, text)));
 }
 
-const std::string& Subscription::write(uint32_t index, const std::string& since) {
+const std::string& DialRequest::write(uint32_t index, const std::string& since) {
   const auto at = static_cast<size_t>(transport_);
   text_.assign("GET ").append(kPaths[at]).append("?channel=").append(order_.channel);
   if (order_.has_own_channel != 0) text_.append(std::to_string(order_.first + index));
