@@ -29,8 +29,6 @@ export const CometFlag = {
   wsEcho: 1 << 0,
   /** Clients may publish. */
   clientsPublish: 1 << 1,
-  /** The worker reports who subscribes and leaves: somebody listens. */
-  subscribeEvents: 1 << 2,
 } as const;
 
 /**

@@ -3,7 +3,7 @@ import { Counter, Gauge, Registry } from 'prom-client';
 
 import type { Figure } from './kernel.js';
 import { addon, camelCase } from './native.js';
-import { addPushMetrics } from './push-metrics.js';
+import { PUSH_FIGURES } from './push-metrics.js';
 import type { Stats, WorkerStats } from './stats.js';
 
 const PREFIX = 'megacomet_';
@@ -299,21 +299,36 @@ const COMET_FIGURES: readonly (readonly [string, string, (stats: Stats) => numbe
     ],
   ];
 
+/** A figure without labels: a counter if its name ends in `_total`, else a gauge. */
+function addFigure(
+  registry: Registry,
+  name: string,
+  help: string,
+  value: () => number | undefined,
+): void {
+  if (!name.endsWith('_total')) {
+    addGauge(registry, name, help, () => value() ?? 0);
+    return;
+  }
+  new Counter({
+    name: PREFIX + name,
+    help,
+    registers: [registry],
+    collect() {
+      this.reset();
+      this.inc(value() ?? 0);
+    },
+  });
+}
+
 function addCometFigures(registry: Registry, stats: () => Stats): void {
+  // A server keeps its protocol: only a comet server has those of pushing.
+  const pushed = stats().push === null ? [] : Object.entries(PUSH_FIGURES);
+  for (const [key, [name, help]] of pushed) {
+    addFigure(registry, `push_${name}`, help, () => stats().push?.[key]);
+  }
   for (const [name, help, value] of COMET_FIGURES) {
-    if (!name.endsWith('_total')) {
-      addGauge(registry, name, help, () => value(stats()) ?? 0);
-      continue;
-    }
-    new Counter({
-      name: PREFIX + name,
-      help,
-      registers: [registry],
-      collect() {
-        this.reset();
-        this.inc(value(stats()) ?? 0);
-      },
-    });
+    addFigure(registry, name, help, () => value(stats()));
   }
 }
 
@@ -327,8 +342,6 @@ export class Metrics {
     const current = (): Stats => this.#stats;
     addWorkerCounters(this.#registry, current);
     addServerMetrics(this.#registry, current);
-    // A server keeps its protocol: only a comet server has these.
-    if (stats.push !== null) addPushMetrics(this.#registry, () => this.#stats.push ?? {});
     addCometFigures(this.#registry, current);
     // The library's own histogram cannot take buckets that were counted elsewhere; what it does
     // take is anything with a name and get(), which its types do not say.

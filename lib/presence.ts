@@ -132,8 +132,8 @@ export class Presence {
     const count = members.length / 2;
     const room = question.limit - question.members.length;
     for (let at = 0; at < Math.min(count, room); at++) {
-      const [fd = 0, generation = 0] = members.slice(2 * at, 2 * at + 2);
-      question.members.push(this.#nameOf(slot, fd, generation));
+      const name = this.#nameOf(slot, members[2 * at] ?? 0, members[2 * at + 1] ?? 0);
+      question.members.push(name);
     }
     if (count > room || (below > 0 && count === room)) {
       question.isComplete = false;

@@ -1,10 +1,6 @@
 // Names and advice of the figures of pushing, for /metrics. Level 0. The figures are Push.counters.
-import { Counter, Gauge, type Registry } from 'prom-client';
-
-const PREFIX = 'megacomet_push_';
-
 /** Each figure of PushCounters with its name and its help; those in `_total` only grow. */
-const FIGURES: Readonly<Record<string, readonly [name: string, help: string]>> = {
+export const PUSH_FIGURES: Readonly<Record<string, readonly [name: string, help: string]>> = {
   publishedTotal: ['published_total', 'Messages that were given a number.'],
   deliveredTotal: [
     'reached_total',
@@ -44,31 +40,3 @@ const FIGURES: Readonly<Record<string, readonly [name: string, help: string]>> =
   httpMessagesTotal: ['http_messages_total', 'Messages published over HTTP.'],
   httpRefusedTotal: ['http_refused_total', 'Messages over HTTP that were refused.'],
 };
-
-/** Adds what a comet server has; `figures` answers its counters of this moment. */
-export function addPushMetrics(
-  registry: Registry,
-  figures: () => Readonly<Record<string, number>>,
-): void {
-  for (const [key, [name, help]] of Object.entries(FIGURES)) {
-    const options = { name: PREFIX + name, help, registers: [registry] };
-    const value = (): number => figures()[key] ?? 0;
-    if (name.endsWith('_total')) {
-      new Counter({
-        ...options,
-        collect() {
-          // The library has no way to set a counter to a total that is kept elsewhere.
-          this.reset();
-          this.inc(value());
-        },
-      });
-    } else {
-      new Gauge({
-        ...options,
-        collect() {
-          this.set(value());
-        },
-      });
-    }
-  }
-}

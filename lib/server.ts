@@ -211,7 +211,7 @@ export class Server extends EventEmitter<ServerEvents> {
     const inherited = this.#addresses.map(({ address }) => address);
     this.#warnOfLimits(capacity, [...inherited, ...addresses]);
     await this.#bind(addresses, capacity.workers);
-    const sharing = this.#openPush(capacity.workers);
+    const sharing = this.#openPush(capacity.workers, limits.cores);
     await this.#openDoors();
     // Nothing is read before: Admin.listen() resolves in the turn of the loop in which it bound.
     if (identity !== undefined && this.#host.dropsOwnIdentity) becomeUser(identity);
@@ -266,9 +266,8 @@ export class Server extends EventEmitter<ServerEvents> {
   }
 
   /** What a comet server has besides: order, history, and who subscribes where. */
-  #openPush(slots: number): { sharer?: StreamSharer } {
+  #openPush(slots: number, cores: number): { sharer?: StreamSharer } {
     if (this.#options.protocol !== 'comet') return {};
-    const { cores } = readMachineLimits(procReader);
     const push = new Push(slots, this.#options, cores, {
       onMessage: (message) => this.emit('message', message),
       onSubscribe: (event) => this.emit('subscribe', event),

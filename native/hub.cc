@@ -439,20 +439,19 @@ void Hub::on_kick(const frame::Kick& order) {
   for (const uint32_t fd : channels_.at(row).subscribers) {
     tickets.push_back({fd, transport_->connections().at(static_cast<int>(fd))->generation});
   }
-  for (const Ticket& ticket : tickets) {
-    Connection* connection = transport_->connections().at(static_cast<int>(ticket.fd));
-    const bool is_same =
-        connection->state != ConnectionState::kFree && connection->generation == ticket.generation;
-    if (is_same) transport_->dismiss(connection, CloseCause::kKicked);
-  }
+  for (const Ticket& ticket : tickets) kick(ticket);
 }
 
 void Hub::on_dismiss(const frame::Dismiss& order) {
+  kick({order.fd, order.generation});
+}
+
+void Hub::kick(const Ticket& ticket) {
   Slab<Connection>& connections = transport_->connections();
-  if (order.fd >= connections.capacity()) return;
-  Connection* connection = connections.at(static_cast<int>(order.fd));
+  if (ticket.fd >= connections.capacity()) return;
+  Connection* connection = connections.at(static_cast<int>(ticket.fd));
   const bool is_same =
-      connection->state != ConnectionState::kFree && connection->generation == order.generation;
+      connection->state != ConnectionState::kFree && connection->generation == ticket.generation;
   if (is_same) transport_->dismiss(connection, CloseCause::kKicked);
 }
 

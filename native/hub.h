@@ -108,6 +108,7 @@ class Hub final : public CometServices, FanoutHandler, TransportHooks {
   void forget_wanted(Session* session);
   void join(Session* session, Connection* connection, uint32_t row, uint64_t number);
   void leave(Connection* connection, uint32_t row, uint32_t position);
+  void kick(const Ticket& ticket);
   void kick_all();
   [[nodiscard]] bool queue(Connection* connection,
                            const Ref<Payload>& payload,

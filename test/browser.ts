@@ -17,9 +17,9 @@ const PROGRAM = '/usr/bin/chromium';
 const isMissing = !existsSync(PROGRAM) && process.env['CI'] === undefined;
 export const noBrowser = isMissing && 'to try a real browser, install the package chromium';
 
-/** Debian's Chromium with a fresh profile, closed with the test. */
-export async function startBrowser(test: Test): Promise<Browser> {
-  const browser = await chromium.launch({
+/** Debian's Chromium with a fresh profile, for the caller to close. */
+export function launchBrowser(): Promise<Browser> {
+  return chromium.launch({
     executablePath: PROGRAM,
     args: [
       // Tests run as root where they can, which its sandbox does not allow.
@@ -32,6 +32,11 @@ export async function startBrowser(test: Test): Promise<Browser> {
       '--disable-sync',
     ],
   });
+}
+
+/** The same, closed with the test. */
+export async function startBrowser(test: Test): Promise<Browser> {
+  const browser = await launchBrowser();
   test.teardown(() => browser.close());
   return browser;
 }

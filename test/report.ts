@@ -1,11 +1,11 @@
 // The reports of a bench run: what the terminal and the page say, that no text of a result gets out
 // of its place, and that a real browser draws the plots.
-import { existsSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 
 import fc from 'fast-check';
-import { chromium, type Page } from 'playwright-core';
+import type { Page } from 'playwright-core';
 import t from 'tap';
 
 import {
@@ -21,17 +21,8 @@ import {
 } from '../lib/bench-result.js';
 import { formatHtml } from '../lib/report-html.js';
 import { formatText } from '../lib/report.js';
+import { launchBrowser, noBrowser } from './browser.js';
 
-const CHROMIUM = '/usr/bin/chromium';
-const CHROMIUM_FLAGS = [
-  '--no-sandbox',
-  '--disable-gpu',
-  '--disable-quic',
-  '--no-first-run',
-  '--disable-background-networking',
-  '--disable-component-update',
-  '--disable-sync',
-];
 const HOSTILE = `</script><script>alert(1)</script><img src=x onerror='alert(2)'>"'&\u2028`;
 
 /** A bell curve on the log scale, in eight buckets to an octave. */
@@ -522,7 +513,7 @@ async function browse(
   writeFileSync(file, html);
   const complaints: string[] = [];
   const requests: string[] = [];
-  const browser = await chromium.launch({ executablePath: CHROMIUM, args: CHROMIUM_FLAGS });
+  const browser = await launchBrowser();
   try {
     const page = await browser.newPage({ colorScheme: 'light' });
     page.on('console', (message) => complaints.push(message.text()));
@@ -557,11 +548,9 @@ async function settle<Value>(
   return value;
 }
 
-// On a developer's machine the browser may be missing; where CI is set these tests run, and fail.
 // A function, because tap writes into the options it is given.
-function inBrowser(): { skip?: string } {
-  if (existsSync(CHROMIUM) || process.env.CI !== undefined) return {};
-  return { skip: `there is no ${CHROMIUM}: install the package chromium to run this test` };
+function inBrowser(): { skip: string | false } {
+  return { skip: noBrowser };
 }
 
 t.test('a browser draws every series, in both colour schemes', inBrowser(), (t) =>
