@@ -182,6 +182,11 @@ constexpr uint32_t kPageBytesMax = 32 * 1024;
 constexpr size_t kTailMessagesMax = 16;
 constexpr size_t kTailBytesMax = size_t{64} * 1024;
 
+/// The same for all channels of a worker together: with its forms on the wire a message of 100
+/// bytes takes about 600, so that this is 5 MB, however many channels there are.
+constexpr size_t kTailsMessagesMax = 8'192;
+constexpr size_t kTailsBytesMax = size_t{4} * 1024 * 1024;
+
 /// Bytes of a channel's name: it fits into a line of a log and into a frame's text.
 constexpr size_t kChannelBytesMax = 200;
 

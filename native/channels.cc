@@ -14,16 +14,59 @@ constexpr size_t kSlotsMin = 64;
 
 }  // namespace
 
-void Channel::remember(const Ref<Message>& message) {
-  tail.push_back(message);
-  tail_bytes += message->data.size();
-  size_t gone = 0;
-  while (tail.size() - gone > bounds::kTailMessagesMax || tail_bytes > bounds::kTailBytesMax) {
-    tail_bytes -= tail[gone]->data.size();
-    tail_floor = tail[gone]->number;
-    ++gone;
+void Channels::remember(uint32_t row, const Ref<Message>& message) {
+  Channel& channel = rows_[row];
+  channel.tail.push_back(message);
+  note_remembered(row, *message);
+  while (channel.tail.size() > bounds::kTailMessagesMax ||
+         channel.tail_bytes > bounds::kTailBytesMax) {
+    forget_oldest(&channel);
   }
-  tail.erase(tail.begin(), tail.begin() + static_cast<ptrdiff_t>(gone));
+  forget_beyond();
+}
+
+void Channels::adopt(uint32_t row, const std::vector<Ref<Message>>& kept) {
+  Channel& channel = rows_[row];
+  // What came by itself since then is there already.
+  const uint64_t known = channel.tail.empty() ? UINT64_MAX : channel.tail.front()->number;
+  const auto end = std::find_if(kept.begin(), kept.end(), [known](const Ref<Message>& message) {
+    return message->number >= known;
+  });
+  size_t bytes = channel.tail_bytes;
+  for (auto at = kept.begin(); at != end; ++at) bytes += (*at)->data.size();
+  const size_t count = channel.tail.size() + static_cast<size_t>(end - kept.begin());
+  if (count > bounds::kTailMessagesMax || bytes > bounds::kTailBytesMax) return;
+  channel.is_whole = true;
+  channel.tail.insert(channel.tail.begin(), kept.begin(), end);
+  for (auto at = kept.begin(); at != end; ++at) note_remembered(row, **at);
+  forget_beyond();
+}
+
+void Channels::note_remembered(uint32_t row, const Message& message) {
+  rows_[row].tail_bytes += message.data.size();
+  tails_bytes_ += message.data.size();
+  remembered_.push_back({row, message.number});
+}
+
+void Channels::forget_oldest(Channel* channel) {
+  const Message& oldest = *channel->tail.front();
+  channel->tail_bytes -= oldest.data.size();
+  tails_bytes_ -= oldest.data.size();
+  channel->tail_floor = std::max(channel->tail_floor, oldest.number);
+  channel->is_whole = false;
+  channel->tail.erase(channel->tail.begin());
+}
+
+void Channels::forget_beyond() {
+  while (remembered_.size() > bounds::kTailsMessagesMax || tails_bytes_ > bounds::kTailsBytesMax) {
+    const Remembered oldest = remembered_.front();
+    remembered_.pop_front();
+    Channel& channel = rows_[oldest.row];
+    // Nothing, where its channel has forgotten it already; also what was adopted, and is older.
+    while (!channel.tail.empty() && channel.tail.front()->number <= oldest.number) {
+      forget_oldest(&channel);
+    }
+  }
 }
 
 std::vector<Ref<Message>> Channels::tails(const std::vector<uint32_t>& rows,
@@ -110,6 +153,7 @@ void Channels::close(uint32_t row) {
     hole = slot;
   }
   if (channel.is_pattern()) --patterns_;
+  tails_bytes_ -= channel.tail_bytes;
   channel = Channel();
   free_.push_back(row);
   --size_;

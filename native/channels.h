@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "message.h"
+#include "queue.h"
 
 namespace megacomet {
 
@@ -29,12 +30,12 @@ struct Channel {
   uint16_t linger_until = 0;
   /// Whether every message above tail_floor reaches this worker by itself.
   bool is_live = false;
+  /// Whether the tail has all that the manager keeps: then it serves who comes from another epoch,
+  /// as all do after a restart of the manager.
+  bool is_whole = false;
   bool is_change_noted = false;
   /// Whether the manager sends messages of it to this worker.
   bool is_wanted_told = false;
-
-  /// Keeps a message for those who come back soon, and forgets the oldest past the bounds.
-  void remember(const Ref<Message>& message);
 
   [[nodiscard]] bool is_used() const { return !subscribers.empty() || asking > 0; }
   [[nodiscard]] bool is_pattern() const { return !name.empty() && name.back() == '*'; }
@@ -52,6 +53,7 @@ class Channels {
   void close(uint32_t row);
 
   [[nodiscard]] Channel& at(uint32_t row) { return rows_[row]; }
+  [[nodiscard]] const Channel& at(uint32_t row) const { return rows_[row]; }
   /// Rows in use, and the number of all rows, free ones included.
   [[nodiscard]] uint32_t size() const { return size_; }
   [[nodiscard]] uint32_t capacity() const { return static_cast<uint32_t>(rows_.size()); }
@@ -61,6 +63,14 @@ class Channels {
   /// Removes a subscriber. The last one takes its place, and is returned, for whoever keeps its
   /// position; kNone if nobody moved.
   uint32_t remove(uint32_t row, uint32_t position);
+
+  /// Keeps a message for those who come back soon, and forgets the oldest past the bounds: those of
+  /// the row, and those of all rows together.
+  void remember(uint32_t row, const Ref<Message>& message);
+  /// Keeps what the manager has of a row, from its first message on, if there is room for all.
+  void adopt(uint32_t row, const std::vector<Ref<Message>>& kept);
+  /// Of the data in all tails.
+  [[nodiscard]] size_t tails_bytes() const { return tails_bytes_; }
 
   /// What the tails of several rows hold above `number`, in order and each message once.
   [[nodiscard]] std::vector<Ref<Message>> tails(const std::vector<uint32_t>& rows,
@@ -82,6 +92,15 @@ class Channels {
   }
 
  private:
+  /// One that was put into a tail; it may have left it since.
+  struct Remembered {
+    uint32_t row;
+    uint64_t number;
+  };
+
+  void note_remembered(uint32_t row, const Message& message);
+  void forget_oldest(Channel* channel);
+  void forget_beyond();
   [[nodiscard]] static uint64_t hash_of(std::string_view name);
   [[nodiscard]] size_t slot_of(std::string_view name, uint64_t hash) const;
   void grow();
@@ -92,6 +111,8 @@ class Channels {
   std::vector<uint32_t> slots_;
   uint32_t size_ = 0;
   uint32_t patterns_ = 0;
+  Queue<Remembered> remembered_;
+  size_t tails_bytes_ = 0;
 };
 
 }  // namespace megacomet

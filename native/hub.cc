@@ -62,7 +62,7 @@ void Hub::on_publish(const frame::Publish& order) {
   channels_.match(order.channel, [&](uint32_t row) {
     if (!message) message = message_of(order, rules_.epoch);
     Channel& channel = channels_.at(row);
-    channel.remember(message);
+    channels_.remember(row, message);
     if (!channel.subscribers.empty()) fanout_.add(row, message);
   });
 }
@@ -209,29 +209,36 @@ void Hub::subscribe(Connection* connection,
     session->since_epoch = since->epoch;
     session->since_number = since->number;
   }
-  if (can_answer(*session)) return answer(connection);
+  std::vector<Ref<Message>> missed;
+  if (can_answer(*session, &missed)) return answer(connection, missed);
   counters_->add(Counter::kQuestionsTotal);
   ask(connection);
 }
 
-/// Whether this worker has seen all that the subscriber may have missed.
-bool Hub::can_answer(const Session& session) const {
-  if (session.has_since && (session.since_epoch != rules_.epoch || session.since_number > head_)) {
-    return false;
-  }
-  auto& channels = const_cast<Channels&>(channels_);
-  return std::all_of(session.wanted.begin(), session.wanted.end(), [&](uint32_t row) {
-    const Channel& channel = channels.at(row);
-    return channel.is_live && (!session.has_since || session.since_number >= channel.tail_floor);
-  });
+/// Whether this worker has seen all that the subscriber may have missed, and has room for it. More
+/// than that goes in pages, which the manager makes.
+bool Hub::can_answer(const Session& session, std::vector<Ref<Message>>* missed) const {
+  const bool is_ours = session.since_epoch == rules_.epoch;
+  if (session.has_since && is_ours && session.since_number > head_) return false;
+  const auto is_known = [&](uint32_t row) {
+    const Channel& channel = channels_.at(row);
+    if (!channel.is_live || !session.has_since) return channel.is_live;
+    return is_ours ? session.since_number >= channel.tail_floor : channel.is_whole;
+  };
+  if (!std::all_of(session.wanted.begin(), session.wanted.end(), is_known)) return false;
+  if (!session.has_since) return true;
+  // Who comes from another epoch has seen nothing of this one.
+  *missed = channels_.tails(session.wanted, is_ours ? session.since_number : 0);
+  size_t bytes = 0;
+  for (const Ref<Message>& message : *missed) bytes += message->data.size();
+  return bytes <= room_for_page(session, rules_.outbox_bytes_max);
 }
 
-void Hub::answer(Connection* connection) {
-  Session* session = connection->session;
-  std::vector<Ref<Message>> missed;
-  if (session->has_since) missed = channels_.tails(session->wanted, session->since_number);
+void Hub::answer(Connection* connection, const std::vector<Ref<Message>>& missed) {
+  const Session& session = *connection->session;
+  const bool is_lost = session.has_since && session.since_epoch != rules_.epoch;
   frame::Page page;
-  page.flags = kPageLast;
+  page.flags = kPageLast | (is_lost ? kPageLost : 0);
   page.head = head_;
   give_page(connection, missed, page);
 }
@@ -275,6 +282,20 @@ Connection* Hub::find(const Ticket& ticket) {
   return is_same ? connection : nullptr;
 }
 
+/// What the last page of an answer says about its channels.
+void Hub::learn(const Session& session, const std::vector<Ref<Message>>& messages, uint64_t head) {
+  for (const uint32_t row : session.wanted) {
+    Channel& channel = channels_.at(row);
+    if (channel.is_live) continue;
+    channel.is_live = true;
+    // What came before the answer may have been seen or not: only what follows is known.
+    channel.tail_floor = std::max(channel.tail_floor, head);
+  }
+  // From another epoch still, so this page is the first one too, and has all there is.
+  const bool has_all = session.has_since && session.since_epoch != rules_.epoch;
+  if (has_all && session.wanted.size() == 1) channels_.adopt(session.wanted.front(), messages);
+}
+
 bool Hub::on_page(const frame::Page& order) {
   if (unanswered_ > 0) --unanswered_;
   std::vector<Ref<Message>> messages;
@@ -282,15 +303,7 @@ bool Hub::on_page(const frame::Page& order) {
   head_ = std::max(head_, order.head);
   Connection* connection = find({order.fd, order.generation});
   if (connection != nullptr && connection->session->question == Question::kAsked) {
-    if ((order.flags & kPageLast) != 0) {
-      for (const uint32_t row : connection->session->wanted) {
-        Channel& channel = channels_.at(row);
-        if (channel.is_live) continue;
-        channel.is_live = true;
-        // What came before the answer may have been seen or not: only what follows is known.
-        channel.tail_floor = std::max(channel.tail_floor, order.head);
-      }
-    }
+    if ((order.flags & kPageLast) != 0) learn(*connection->session, messages, order.head);
     give_page(connection, messages, order);
   }
   ask_next();

@@ -97,8 +97,9 @@ class Hub final : public CometServices, FanoutHandler, TransportHooks {
   void give_earlier(Connection* connection, uint64_t number);
   void deliver(Connection* connection, Message& message);
 
-  [[nodiscard]] bool can_answer(const Session& session) const;
-  void answer(Connection* connection);
+  [[nodiscard]] bool can_answer(const Session& session, std::vector<Ref<Message>>* missed) const;
+  void answer(Connection* connection, const std::vector<Ref<Message>>& missed);
+  void learn(const Session& session, const std::vector<Ref<Message>>& messages, uint64_t head);
   void ask(Connection* connection);
   void ask_next();
   void go_live(Connection* connection, uint64_t number);

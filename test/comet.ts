@@ -11,6 +11,7 @@ import {
   startComet,
   WebSocketClient,
   type Client,
+  type World,
 } from './comet-world.js';
 
 async function openAll(clients: readonly Client[]): Promise<void> {
@@ -18,6 +19,11 @@ async function openAll(clients: readonly Client[]): Promise<void> {
   t.teardown(() => {
     for (const client of clients) client.close();
   });
+}
+
+/** How often the workers have asked the manager for what was missed. */
+function questions({ server }: World): number {
+  return Number(server.stats().totals['questionsTotal']);
 }
 
 void t.test('a message reaches the subscribers of its channel, on every transport', async (t) => {
@@ -106,6 +112,47 @@ void t.test('who asks for what is gone is told so, on every transport', async (t
       client.close();
     }
   }
+});
+
+void t.test(
+  'who comes from another epoch gets what is kept, and the manager is asked once',
+  async (t) => {
+    const world = await startComet(t, { workers: 1 });
+    const expected: string[] = [];
+    const publish = async (data: string): Promise<void> => {
+      await world.server.publish('a', data);
+      expected.push(data);
+    };
+    for (const data of ['kept 1', 'kept 2', 'kept 3']) await publish(data);
+    const asked = questions(world);
+    for (const Kind of [...CLIENTS, ...CLIENTS]) {
+      const client = new Kind(world, ['a']);
+      client.cursor = '0000000000000001.3';
+      await client.open();
+      await client.has(expected.length);
+      t.same(client.data, expected, Kind.name);
+      t.equal(client.lost, 1, 'and is told of the gap');
+      client.close();
+      await publish(`more ${expected.length}`);
+    }
+    t.equal(questions(world) - asked, 1, 'the worker knows the rest by itself');
+  },
+);
+
+void t.test('who missed more than fits its outbox gets it in pages of the manager', async (t) => {
+  const world = await startComet(t, { workers: 1 });
+  const first = new SseClient(world, ['a']);
+  await first.open();
+  const data = Array.from({ length: 12 }, (_, n) => String(n).padStart(5000, '.'));
+  for (const one of data) await world.server.publish('a', one);
+  await first.has(data.length);
+  const asked = questions(world);
+  const back = new SseClient(world, ['a']);
+  back.cursor = first.seen[0]?.cursor ?? '';
+  await back.open();
+  await back.has(data.length - 1);
+  t.same(back.data, data.slice(1));
+  t.ok(questions(world) > asked, 'though the worker has them all');
 });
 
 void t.test('a pattern gets every channel below it, and each message once', async (t) => {

@@ -55,6 +55,8 @@ struct ModelChannel {
   std::vector<std::pair<uint64_t, size_t>> tail;
   /// The last number that it was given: a message comes once.
   uint64_t last = 0;
+  /// What is adopted may be older than what the row has forgotten.
+  bool has_adopted = false;
 };
 
 class History {
@@ -83,7 +85,9 @@ class History {
       case 6:
         return match(name);
       default:
-        if (known != model_.end()) ask(&known->second, action);
+        if (known == model_.end()) return;
+        if ((action & 16) != 0) return adopt(&known->second, source->next());
+        return ask(&known->second, action);
     }
   }
 
@@ -163,15 +167,68 @@ class History {
     Ref<Message> message = make_ref<Message>();
     message->number = number_;
     message->data.assign(size_t{size} * 600, 'x');
-    channels_.at(expected->row).remember(message);
+    channels_.remember(expected->row, message);
     std::vector<std::pair<uint64_t, size_t>>& tail = expected->tail;
     tail.emplace_back(number_, message->data.size());
-    size_t bytes = 0;
-    for (const auto& entry : tail) bytes += entry.second;
+    remembered_.emplace_back(expected->row, number_);
+    size_t bytes = bytes_of(*expected);
     while (tail.size() > bounds::kTailMessagesMax || bytes > bounds::kTailBytesMax) {
       bytes -= tail.front().second;
       tail.erase(tail.begin());
     }
+    forget_beyond();
+  }
+
+  /// Up to three messages from before all that the tail has.
+  void adopt(ModelChannel* expected, uint8_t size) {
+    std::vector<std::pair<uint64_t, size_t>>& tail = expected->tail;
+    const uint64_t end = tail.empty() ? number_ + 1 : tail.front().first;
+    std::vector<Ref<Message>> kept;
+    std::vector<std::pair<uint64_t, size_t>> both;
+    for (uint64_t number = end > 3 ? end - 3 : 1; number < end; ++number) {
+      Ref<Message> message = make_ref<Message>();
+      message->number = number;
+      message->data.assign(size_t{size} * 200, 'x');
+      both.emplace_back(number, message->data.size());
+      kept.push_back(std::move(message));
+    }
+    channels_.adopt(expected->row, kept);
+    const size_t bytes = bytes_of(*expected) + kept.size() * size * 200;
+    if (both.size() + tail.size() > bounds::kTailMessagesMax) return;
+    if (bytes > bounds::kTailBytesMax) return;
+    for (const auto& entry : both) remembered_.emplace_back(expected->row, entry.first);
+    both.insert(both.end(), tail.begin(), tail.end());
+    tail.swap(both);
+    expected->last = std::max(expected->last, number_);
+    expected->has_adopted = true;
+    forget_beyond();
+  }
+
+  static size_t bytes_of(const ModelChannel& channel) {
+    size_t bytes = 0;
+    for (const auto& entry : channel.tail) bytes += entry.second;
+    return bytes;
+  }
+
+  [[nodiscard]] size_t bytes_of_all() const {
+    size_t bytes = 0;
+    for (const auto& known : model_) bytes += bytes_of(known.second);
+    return bytes;
+  }
+
+  /// The oldest of all go first, where all together are too many.
+  void forget_beyond() {
+    while (remembered_.size() > bounds::kTailsMessagesMax ||
+           bytes_of_all() > bounds::kTailsBytesMax) {
+      const auto [row, number] = remembered_.front();
+      remembered_.erase(remembered_.begin());
+      for (auto& known : model_) {
+        auto& tail = known.second.tail;
+        if (known.second.row != row) continue;
+        while (!tail.empty() && tail.front().first <= number) tail.erase(tail.begin());
+      }
+    }
+    MC_CHECK(channels_.tails_bytes() == bytes_of_all());
   }
 
   static void check_tail(const Channel& channel, const ModelChannel& expected) {
@@ -179,7 +236,8 @@ class History {
     MC_CHECK(channel.tail.size() == expected.tail.size());
     for (size_t at = 0; at < expected.tail.size(); ++at) {
       const Message& message = *channel.tail[at];
-      MC_CHECK(message.number == expected.tail[at].first && message.number > channel.tail_floor);
+      MC_CHECK(message.number == expected.tail[at].first);
+      MC_CHECK(expected.has_adopted || message.number > channel.tail_floor);
       bytes += message.data.size();
     }
     MC_CHECK(channel.tail_bytes == bytes);
@@ -211,6 +269,8 @@ class History {
 
   Channels channels_;
   Model model_;
+  /// Rows and numbers of all that was put into a tail.
+  std::vector<std::pair<uint32_t, uint64_t>> remembered_;
   uint64_t number_ = 1;
 };
 

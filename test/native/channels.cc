@@ -5,6 +5,7 @@
 #include <map>
 #include <set>
 
+#include "bounds.h"
 #include "unit.h"
 
 using namespace megacomet;
@@ -72,4 +73,70 @@ TEST("closing a channel that is used is a bug, and aborts") {
     channels.add(row, 1);
     channels.close(row);
   }));
+}
+
+namespace {
+
+Ref<Message> numbered(uint64_t number, size_t bytes) {
+  Ref<Message> message = make_ref<Message>();
+  message->number = number;
+  message->data.assign(bytes, 'x');
+  return message;
+}
+
+}  // namespace
+
+TEST("all tails together keep so many messages and bytes, and the oldest go first") {
+  Channels channels;
+  constexpr uint64_t kRows = 1'000;
+  constexpr size_t kBytes = 30;
+  for (uint64_t row = 0; row < kRows; ++row) channels.open("c" + std::to_string(row));
+  uint64_t number = 0;
+  for (uint64_t round = 0; round < 12; ++round) {
+    for (uint32_t row = 0; row < kRows; ++row) {
+      channels.remember(row, numbered(++number, kBytes));
+    }
+  }
+  size_t kept = 0;
+  for (uint32_t row = 0; row < kRows; ++row) {
+    const Channel& channel = channels.at(row);
+    kept += channel.tail.size();
+    EXPECT(channel.tail_floor + kRows == channel.tail.front()->number);
+  }
+  EXPECT_EQUAL(kept, bounds::kTailsMessagesMax);
+  EXPECT_EQUAL(channels.tails_bytes(), kept * kBytes);
+
+  const size_t large = bounds::kTailBytesMax / 2;
+  for (uint32_t row = 0; row < 200; ++row) channels.remember(row, numbered(++number, large));
+  EXPECT(channels.tails_bytes() <= bounds::kTailsBytesMax);
+  EXPECT(channels.tails_bytes() + large > bounds::kTailsBytesMax);
+  EXPECT(channels.at(0).tail.empty() && !channels.at(199).tail.empty());
+  for (uint32_t row = 0; row < kRows; ++row) channels.close(row);
+  EXPECT_EQUAL(channels.tails_bytes(), 0U);
+}
+
+TEST("a tail that has all that is kept says so, until it forgets a message") {
+  Channels channels;
+  const uint32_t row = channels.open("a");
+  channels.at(row).tail_floor = 6;
+  channels.remember(row, numbered(7, 10));
+  // The page came later than the message that it has too.
+  channels.adopt(row, {numbered(2, 10), numbered(5, 10), numbered(7, 10)});
+  EXPECT(channels.at(row).is_whole);
+  EXPECT_EQUAL(channels.at(row).tail.size(), 3U);
+  EXPECT_EQUAL(channels.tails({row}, 0).front()->number, 2U);
+  EXPECT_EQUAL(channels.at(row).tail_floor, 6U);
+  for (uint64_t number = 8; number < 8 + bounds::kTailMessagesMax - 3; ++number) {
+    channels.remember(row, numbered(number, 10));
+  }
+  EXPECT(channels.at(row).is_whole);
+  channels.remember(row, numbered(100, 10));
+  EXPECT(!channels.at(row).is_whole);
+  EXPECT_EQUAL(channels.at(row).tail_floor, 6U);
+
+  const uint32_t other = channels.open("b");
+  channels.remember(other, numbered(200, bounds::kTailBytesMax));
+  channels.adopt(other, {numbered(199, 1)});
+  EXPECT(!channels.at(other).is_whole);
+  EXPECT_EQUAL(channels.at(other).tail.size(), 1U);
 }
