@@ -169,6 +169,10 @@ void Hub::settle(Connection* connection) {
 }
 
 void Hub::on_close(Connection* connection) {
+  if (connection == gathering_) {
+    gathering_ = nullptr;
+    gathered_.clear();
+  }
   mailboxes_.on_close(connection);
   unsubscribe(connection);
   if (connection->state == ConnectionState::kBusy) {

@@ -63,6 +63,8 @@ class Hub final : public CometServices, FanoutHandler, TransportHooks {
             const Ref<Payload>& payload,
             bool is_message,
             SlowPolicy policy) override;
+  void gather(Connection* connection) override;
+  void release() override;
   void finish(Connection* connection, CloseCause cause) override;
   void hand_over(Connection* connection, ProtocolId protocol) override;
   void set_deadline(Connection* connection, uint32_t seconds) override {
@@ -132,6 +134,8 @@ class Hub final : public CometServices, FanoutHandler, TransportHooks {
   uint64_t head_ = 0;
   Queue<Ticket> questions_;
   uint32_t unanswered_ = 0;
+  Connection* gathering_ = nullptr;
+  std::string gathered_;
   bool is_on_ = false;
 };
 

@@ -1,7 +1,10 @@
 // What Hub sends, and what a slow subscriber is owed. See hub.h. Level 10: a part of Hub, which a
 // file of its own keeps apart from who subscribes.
 #include <algorithm>
+#include <string>
+#include <utility>
 
+#include "check.h"
 #include "hub.h"
 #include "sys.h"
 
@@ -28,6 +31,10 @@ bool Hub::send(Connection* connection,
                const Ref<Payload>& payload,
                bool is_message,
                SlowPolicy policy) {
+  if (connection == gathering_) {
+    gathered_.append(reinterpret_cast<const char*>(payload->data()), payload->size());
+    return true;
+  }
   const bool owes =
       connection->state == ConnectionState::kBusy && !connection->session->outbox.is_empty();
   if (owes) return queue(connection, payload, 0, is_message, policy);
@@ -40,6 +47,22 @@ bool Hub::send(Connection* connection,
   if (result.bytes == payload->size()) return true;
   counters_->add(Counter::kShortWritesTotal);
   return queue(connection, payload, result.bytes, is_message, policy);
+}
+
+void Hub::gather(Connection* connection) {
+  MC_CHECK(gathering_ == nullptr);
+  gathering_ = connection;
+}
+
+void Hub::release() {
+  Connection* connection = gathering_;
+  gathering_ = nullptr;
+  // It was closed meanwhile.
+  if (connection == nullptr) return;
+  std::string bytes;
+  bytes.swap(gathered_);
+  if (bytes.empty()) return;
+  send(connection, make_payload(std::move(bytes)), false, SlowPolicy::kDisconnect);
 }
 
 bool Hub::make_room(Connection* connection, size_t size, bool is_message, SlowPolicy policy) {
@@ -110,6 +133,11 @@ void Hub::on_writable(Connection* connection) {
 }
 
 void Hub::finish(Connection* connection, CloseCause cause) {
+  if (connection == gathering_) {
+    const uint32_t generation = connection->generation;
+    release();
+    if (connection->generation != generation) return;
+  }
   const bool owes =
       connection->state == ConnectionState::kBusy && !connection->session->outbox.is_empty();
   if (!owes) return transport_->close(connection, cause);

@@ -93,9 +93,10 @@ void open_stream(CometServices& comet,
   if (is_sse) bytes.append("retry: ").append(std::to_string(wait_ms)).append("\n\n");
   comet.hand_over(connection, is_sse ? ProtocolId::kSse : ProtocolId::kStream);
   comet.set_deadline(connection, comet.rules().heartbeat_s);
-  const auto sent = make_payload(std::move(bytes));
-  if (!comet.send(connection, sent, false, SlowPolicy::kDisconnect)) return;
+  comet.gather(connection);
+  comet.send(connection, make_payload(std::move(bytes)), false, SlowPolicy::kDisconnect);
   comet.subscribe(connection, request.channels, request.since ? &*request.since : nullptr);
+  comet.release();
 }
 
 void open_poll(CometServices& comet,
@@ -190,9 +191,12 @@ bool open_websocket(Services& services,
   comet.hand_over(connection, is_echo ? ProtocolId::kWebSocketEcho : ProtocolId::kWebSocket);
   comet.set_deadline(connection, comet.rules().heartbeat_s);
   const auto head_bytes = make_payload(http_switching({accept, sizeof accept}, extensions));
-  if (!comet.send(connection, head_bytes, false, SlowPolicy::kDisconnect)) return false;
-  if (is_echo || request.channels.empty()) return true;
-  comet.subscribe(connection, request.channels, request.since ? &*request.since : nullptr);
+  comet.gather(connection);
+  comet.send(connection, head_bytes, false, SlowPolicy::kDisconnect);
+  if (!is_echo && !request.channels.empty()) {
+    comet.subscribe(connection, request.channels, request.since ? &*request.since : nullptr);
+  }
+  comet.release();
   return true;
 }
 
@@ -248,11 +252,10 @@ bool speaks_http(const Connection& connection) {
 /// Answers the whole requests of a text, as long as the connection is ours.
 void serve(Services& services,
            Connection* connection,
-           const std::string& text,
+           std::string_view rest,
            HeadProgress progress) {
   CometServices& comet = *services.comet();
   const uint32_t generation = connection->generation;
-  std::string_view rest = text;
   while (!rest.empty()) {
     HttpHead head;
     const HeadResult result = parse_head(rest, &progress, &head);
@@ -280,15 +283,15 @@ void serve(Services& services,
 
 void on_bytes(Services& services, Connection* connection, uint8_t* bytes, size_t size) {
   const std::string_view came(reinterpret_cast<const char*>(bytes), size);
-  std::string text;
-  HeadProgress progress;
-  if (connection->state == ConnectionState::kBusy) {
-    Session* session = connection->session;
-    if (session->is_finishing) return;
-    text.swap(session->input);
-    progress = session->progress;
-    session->progress = HeadProgress();
+  if (connection->state != ConnectionState::kBusy) {
+    return serve(services, connection, came, HeadProgress());
   }
+  Session* session = connection->session;
+  if (session->is_finishing) return;
+  std::string text;
+  text.swap(session->input);
+  const HeadProgress progress = session->progress;
+  session->progress = HeadProgress();
   text.append(came);
   serve(services, connection, text, progress);
 }
