@@ -177,14 +177,28 @@ async function handshakes(options: CometSuiteOptions): Promise<SuiteResult> {
   };
 }
 
+/** More than one worker holds: the other subjects are not made for it, and nothing is pinned. */
+function crowd({ baselines, connections = SUBSCRIBERS }: CometSuiteOptions): CometTrialRequest[] {
+  const shape = { ...IDLE, baselines, connections, workers: workersFor(connections) };
+  return TRANSPORTS.flatMap((transport) =>
+    (['megacomet', 'floor'] as const).map((subject) => ({ ...shape, subject, transport })),
+  );
+}
+
 async function broadcast(options: CometSuiteOptions): Promise<SuiteResult> {
-  const requests = everySubject(options, { broadcasts: BROADCASTS, probeSeconds: PROBE_SECONDS });
+  const shape = { broadcasts: BROADCASTS, probeSeconds: PROBE_SECONDS };
+  const isCrowd = (options.connections ?? 0) > ONE_WORKER;
+  const requests = isCrowd
+    ? crowd(options).map((request) => ({ ...request, ...shape }))
+    : everySubject(options, shape);
   const rows = await rowsOf(requests, options.runs);
+  const [{ connections, workers } = { connections: NaN, workers: NaN }] = requests;
   return {
     suite: 'broadcast',
     title:
-      `A message of ${MESSAGE_BYTES} bytes to ${figure(requests[0]?.connections ?? NaN, 0)} ` +
-      `subscribers of one worker, and new clients meanwhile, median of ${options.runs}`,
+      `A message of ${MESSAGE_BYTES} bytes to ${figure(connections, 0)} subscribers of ` +
+      `${isCrowd ? `${workers} workers` : 'one worker'}, and new clients meanwhile, ` +
+      `median of ${options.runs}`,
     header: [
       ...['', 'transport', 'subscribers/s', 'of the floor', 'of nchan', 'least reached'],
       ...['new client p50, ms', 'p99, ms', 'not served'],
