@@ -9,6 +9,12 @@ import { addon, type FrameInfo } from '../lib/native.js';
 
 const SEED = 20_261_101;
 const RUNS = 300;
+/** As for test/fuzz.ts: how long random bytes go into the decoder, from other seeds then. */
+const FUZZ_SECONDS = Number(process.env['FUZZ_SECONDS'] ?? 0);
+const HARMLESS: fc.Parameters<unknown> =
+  FUZZ_SECONDS === 0
+    ? { seed: SEED, numRuns: RUNS * 3 }
+    : { numRuns: 2 ** 31 - 1, interruptAfterTimeLimit: (FUZZ_SECONDS * 1000) / 3 };
 
 const u64 = fc.bigInt({ min: 0n, max: 2n ** 64n - 1n });
 const kinds: Record<string, fc.Arbitrary<unknown>> = {
@@ -134,13 +140,15 @@ void t.test('a length, a type or a body that cannot be is a RangeError', (t) => 
   t.end();
 });
 
+t.setTimeout((180 + FUZZ_SECONDS) * 1000);
+
 void t.test('random bytes, and frames with bytes changed, do no harm in any cuts', (t) => {
   const cuts = fc.array(fc.nat(5000), { maxLength: 8 });
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 200 }), cuts, (bytes, at) =>
       isHarmless(Buffer.from(bytes), at),
     ),
-    { seed: SEED, numRuns: RUNS * 3 },
+    HARMLESS,
   );
   // Lengths and types that can be, so that bodies are looked at.
   const types = addon.frames.map(({ type }) => type);
@@ -154,7 +162,7 @@ void t.test('random bytes, and frames with bytes changed, do no harm in any cuts
     fc.property(fc.array(framed, { maxLength: 5 }), cuts, (frames, at) =>
       isHarmless(Buffer.concat(frames), at),
     ),
-    { seed: SEED, numRuns: RUNS * 3 },
+    HARMLESS,
   );
   const changes = fc.array(fc.tuple(fc.nat(), fc.nat(255)), { minLength: 1, maxLength: 3 });
   const frames = fc.array(anyFrame, { minLength: 1, maxLength: 3 });
@@ -164,7 +172,7 @@ void t.test('random bytes, and frames with bytes changed, do no harm in any cuts
       for (const [place, byte] of changes) bytes[place % bytes.length] = byte;
       return isHarmless(bytes, at);
     }),
-    { seed: SEED, numRuns: RUNS * 3 },
+    HARMLESS,
   );
   t.pass('frames or RangeError, and the same in pieces as at once');
   t.end();
