@@ -7,6 +7,7 @@ import { runBench, type BenchOptions, type Held, type Transport } from '../lib/b
 import { procReader, readCpuUs } from '../lib/kernel.js';
 import { CHANNEL, startComet, type CometServer, type CometSubject } from './comet-subjects.js';
 import type { Baselines } from './build-baselines.js';
+import { startBusyLoops } from './busy-loops.js';
 import { measureWhileBusy, type Probes } from './probes.js';
 import { descriptors, privateBytes, takeSecondHalf, waitForClose } from './trial.js';
 
@@ -32,6 +33,8 @@ export interface CometTrialRequest {
   readonly missed: number;
   /** Whether the workers get one half of the cores, and everything else the other. */
   readonly isPinned: boolean;
+  /** Whether loops that do nothing take half of the workers' cores; only where they are pinned. */
+  readonly sharesCores: boolean;
 }
 
 /** Messages to channels with one subscriber each. */
@@ -235,6 +238,7 @@ async function whenEmpty({ library }: CometServer): Promise<void> {
 export async function runCometTrial(request: CometTrialRequest): Promise<CometTrialResult> {
   const { subject, transport, connections, missed } = request;
   const cores = request.isPinned ? takeSecondHalf() : null;
+  const endLoops = cores !== null && request.sharesCores ? startBusyLoops(cores) : null;
   const server = await startComet({ ...request, cores });
   try {
     await sleep(SETTLE_MS);
@@ -262,6 +266,7 @@ export async function runCometTrial(request: CometTrialRequest): Promise<CometTr
     };
     return { ...shape, workers: server.pids.length, bench, ...trial.findings, again };
   } finally {
+    await endLoops?.();
     await server.stop();
   }
 }
