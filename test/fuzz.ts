@@ -1,7 +1,8 @@
 // Feeds the parsers of the native side with what libFuzzer thinks of, for a short time each in every
-// run; FUZZ_SECONDS in the environment makes it longer.
-import { execFile } from 'node:child_process';
-import { cpSync, mkdirSync } from 'node:fs';
+// run; FUZZ_SECONDS in the environment makes it longer. FUZZ_KEEP=1 puts what was found interesting,
+// reduced to what covers as much, into test/fuzz/, where every later run begins with it.
+import { execFile, execFileSync } from 'node:child_process';
+import { cpSync, existsSync, mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 
@@ -14,7 +15,7 @@ interface Target {
   feeds: string;
   /** Files of native/ that it needs. */
   natives: readonly string[];
-  /** Folder of test/fuzz/ with its seeds. */
+  /** Folder of test/fuzz/ with its seeds; beside it, packed, what long runs have found. */
   corpus: string;
 }
 
@@ -97,6 +98,29 @@ function fuzz(program: string, args: readonly string[]): Promise<Run> {
   });
 }
 
+/** A folder with the seeds, what long runs have found, and what earlier ones found here. */
+function unpack(seeds: string): string {
+  const corpus = join(root, 'build-fuzz', seeds);
+  mkdirSync(corpus, { recursive: true });
+  cpSync(join(root, 'test/fuzz', seeds), corpus, { recursive: true });
+  const found = join(root, 'test/fuzz', `${seeds}.tar.gz`);
+  if (existsSync(found)) execFileSync('tar', ['-xzf', found, '-C', corpus]);
+  return corpus;
+}
+
+/** Packs the files of a corpus that cover what all of it covers. */
+async function keep(program: string, seeds: string): Promise<void> {
+  const corpus = join(root, 'build-fuzz', seeds);
+  const least = `${corpus}-least`;
+  rmSync(least, { recursive: true, force: true });
+  mkdirSync(least);
+  await fuzz(program, ['-merge=1', '-max_len=4096', least, corpus]);
+  // The same files give the same archive.
+  const plain = ['--sort=name', '--mtime=@0', '--owner=0', '--group=0', '--numeric-owner'];
+  const found = join(root, 'test/fuzz', `${seeds}.tar.gz`);
+  execFileSync('tar', [...plain, '-czf', found, '-C', least, '.']);
+}
+
 for (const { name, feeds, natives, corpus: seeds } of TARGETS) {
   void t.test(`no input makes ${feeds} fail`, { skip }, async (t) => {
     const program = await build({
@@ -113,10 +137,7 @@ for (const { name, feeds, natives, corpus: seeds } of TARGETS) {
         '-fno-sanitize-recover=all',
       ],
     });
-    // What earlier runs found interesting is kept; the seeds stay as they are.
-    const corpus = join(root, 'build-fuzz', seeds);
-    mkdirSync(corpus, { recursive: true });
-    cpSync(join(root, 'test/fuzz', seeds), corpus, { recursive: true });
+    const corpus = unpack(seeds);
     const { code, output } = await fuzz(program, [
       corpus,
       `-max_total_time=${SECONDS}`,
@@ -127,5 +148,6 @@ for (const { name, feeds, natives, corpus: seeds } of TARGETS) {
     t.equal(code, 0, 'the fuzzer found nothing');
     t.ok(runs > 1000, `after ${runs} runs`);
     if (!t.passing()) t.comment(output.slice(-20_000));
+    else if (process.env['FUZZ_KEEP'] === '1') await keep(program, seeds);
   });
 }
