@@ -16,6 +16,7 @@ export interface PushOptions {
   readonly messageBytes: number;
   readonly outboxBytes: number;
   readonly workerOutboxBytes: number;
+  readonly workerInboxBytes: number;
   readonly channelsPerConnection: number;
   readonly historyCount: number;
   readonly historyAge: number;
@@ -113,6 +114,7 @@ function shareStreams(broker: Broker, options: PushOptions, slicesMax: number): 
       outboxBytesMax: Math.max(options.outboxBytes, options.messageBytes),
       channelsPerConnectionMax: options.channelsPerConnection,
       workerOutboxBytesMax: BigInt(options.workerOutboxBytes),
+      workerInboxBytesMax: BigInt(options.workerInboxBytes),
       slicesMax,
       flags,
       origins: options.origin ?? [],
