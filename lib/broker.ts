@@ -24,7 +24,7 @@ import { Idempotency } from './idempotency.js';
 import { Interest, type Match } from './interest.js';
 import { Mailboxes } from './mailboxes.js';
 import { NameHasher } from './name-hash.js';
-import { Outgoing, type WorkerPort } from './outgoing.js';
+import { Outgoing, type WorkerLines, type WorkerPort } from './outgoing.js';
 import { Presence, type ChannelPresence, type MemberEvent } from './presence.js';
 import {
   checkData,
@@ -178,11 +178,13 @@ export class Broker extends EventEmitter<BrokerEvents> {
   readonly #interest: Interest;
   readonly #outgoing: Outgoing;
   readonly #questions = new Questions();
-  readonly #presence = new Presence({
+  readonly #lines: WorkerLines = {
+    hasRoom: (slot) => this.#hasRoom(slot),
     send: (frame, slots) => {
       this.#send(frame, slots);
     },
-  });
+  };
+  readonly #presence = new Presence(this.#lines);
   readonly #keys = new Idempotency();
   readonly #counters = count();
   readonly #flushTurn = (): void => {
@@ -218,14 +220,8 @@ export class Broker extends EventEmitter<BrokerEvents> {
     this.#outgoing = new Outgoing((slot) => {
       this.#giveUp(slot);
     });
-    const lines = {
-      hasRoom: (slot: number): boolean => this.#hasRoom(slot),
-      send: (slot: number, frame: Buffer): void => {
-        this.#send(frame, [slot]);
-      },
-    };
     const { messageBytesMax, mailboxTimeMs: timeMs } = options;
-    this.mailboxes = new Mailboxes(lines, this.#now, { messageBytesMax, timeMs });
+    this.mailboxes = new Mailboxes(this.#lines, this.#now, { messageBytesMax, timeMs });
   }
 
   /** Begins to look after what grows old. Holds no process back from ending. */

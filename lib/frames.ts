@@ -34,6 +34,7 @@ export interface Frames {
     outboxBytesMax: number;
     channelsPerConnectionMax: number;
     workerOutboxBytesMax: bigint;
+    workerInboxBytesMax: bigint;
     slicesMax: number;
     flags: number;
     origins: readonly string[];

@@ -198,17 +198,19 @@ export class Ingest {
   }
 }
 
+/** Where `--ingest` takes messages: what its text says. */
+export interface IngestPlace {
+  readonly text: string;
+  readonly host: string;
+  readonly port: number;
+}
+
 /**
- * Takes messages at an address of `--ingest`.
+ * Reads the address of `--ingest`, and opens nothing.
  *
- * @throws MegacometError `ERR_OPTION_INVALID`, `ERR_LISTEN`.
+ * @throws MegacometError `ERR_OPTION_INVALID`.
  */
-export async function openIngest(
-  { text, protocol }: { readonly text: string; readonly protocol: string },
-  inboxes: Inboxes,
-  options: IngestOptions,
-  log: Logger,
-): Promise<{ readonly ingest: Ingest; readonly port: number }> {
+export function ingestPlaceOf(text: string, protocol: string): IngestPlace {
   if (protocol !== 'comet') {
     throw new MegacometError('ERR_OPTION_INVALID', `ingest: "${text}" needs --protocol comet`);
   }
@@ -216,10 +218,23 @@ export async function openIngest(
   if (isUnix) {
     throw new MegacometError('ERR_OPTION_INVALID', `ingest: "${text}" is no numeric HOST:PORT`);
   }
+  return { text, host, port };
+}
+
+/** Takes messages at a place. @throws MegacometError `ERR_LISTEN`. */
+export async function openIngest(
+  place: IngestPlace,
+  inboxes: Inboxes,
+  options: IngestOptions,
+  log: Logger,
+): Promise<{ readonly ingest: Ingest; readonly port: number }> {
   const ingest = new Ingest(inboxes, options);
-  const bound = await ingest.listen(host, port);
-  if (!/^(127\.|::1$)/.test(host)) {
-    log.warn({ ingest: text }, 'whoever reaches --ingest can send to every client: use loopback');
+  const port = await ingest.listen(place.host, place.port);
+  if (!/^(127\.|::1$)/.test(place.host)) {
+    log.warn(
+      { ingest: place.text },
+      'whoever reaches --ingest can send to every client: use loopback',
+    );
   }
-  return { ingest, port: bound };
+  return { ingest, port };
 }

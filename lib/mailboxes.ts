@@ -12,15 +12,8 @@ import {
 } from './comet.js';
 import { MegacometError } from './errors.js';
 import { encodeFrame, type Frame, type Frames } from './frames.js';
+import type { WorkerLines } from './outgoing.js';
 import { checkData } from './publishing.js';
-
-/** How messages get to the workers. */
-export interface MailboxLines {
-  /** Whether a worker can take one more message now; retry() follows when it can. */
-  hasRoom(slot: number): boolean;
-  /** Sends a whole frame, behind all that was sent before. */
-  send(slot: number, frame: Buffer): void;
-}
 
 export interface MailboxOptions {
   /** Bytes of one message. */
@@ -86,7 +79,7 @@ class Mailbox {
 type Place = Frames['Returned'];
 
 export class Mailboxes {
-  readonly #lines: MailboxLines;
+  readonly #lines: WorkerLines;
   readonly #now: () => number;
   readonly #messageBytesMax: number;
   readonly #timeMs: number;
@@ -108,8 +101,11 @@ export class Mailboxes {
     droppedTotal: 0,
   };
 
-  /** @param now - Milliseconds that never go back. */
-  constructor(lines: MailboxLines, now: () => number, options: MailboxOptions = {}) {
+  /**
+   * @param lines - retry() follows when a worker without room has some again.
+   * @param now - Milliseconds that never go back.
+   */
+  constructor(lines: WorkerLines, now: () => number, options: MailboxOptions = {}) {
     this.#lines = lines;
     this.#now = now;
     this.#messageBytesMax = options.messageBytesMax ?? MESSAGE_BYTES_DEFAULT;
@@ -266,7 +262,7 @@ export class Mailboxes {
     mailbox.holder = poll;
     mailbox.leased = message;
     const { slot, fd, generation } = poll;
-    this.#lines.send(slot, encodeFrame('Give', { fd, generation, data: message.data }));
+    this.#lines.send(encodeFrame('Give', { fd, generation, data: message.data }), [slot]);
   }
 
   #onTake(slot: number, { fd, generation, name }: Frames['Take']): void {

@@ -17,6 +17,14 @@ export interface WorkerPort {
   send(bytes: Buffer): void;
 }
 
+/** How a part of the broker sends frames of its own to workers. */
+export interface WorkerLines {
+  /** Whether a worker can take one more message now. */
+  hasRoom(slot: number): boolean;
+  /** Sends a whole frame at the end of the turn, behind all that was sent before. */
+  send(frame: Buffer, slots: readonly number[]): void;
+}
+
 /** One buffer for several turns: those that only write little need no new one. */
 const CHUNK_BYTES = 256 * 1024;
 /** From here on bytes are shared with other workers, below they are copied: that is as fast. */

@@ -1,6 +1,7 @@
 // Who subscribes to what, by connection: asked of the workers when somebody wants to know, and told
 // by them while somebody listens. Level 3. Nothing of it is kept here: a million names would be.
 import { encodeFrame, type Frames } from './frames.js';
+import type { WorkerLines } from './outgoing.js';
 
 /** A subscriber that came or went. */
 export interface MemberEvent {
@@ -29,11 +30,6 @@ export interface MemberPlace {
   readonly generation: number;
 }
 
-export interface PresenceLines {
-  /** Sends frames to workers at the end of the turn. */
-  send(frame: Buffer, slots: readonly number[]): void;
-}
-
 /** Members in an answer unless told otherwise; a page of a worker has as many. */
 const MEMBERS_DEFAULT = 10_000;
 /** A worker that is stuck for longer is the manager's business, and not waited for. */
@@ -56,7 +52,7 @@ interface Question {
 }
 
 export class Presence {
-  readonly #lines: PresenceLines;
+  readonly #lines: Pick<WorkerLines, 'send'>;
   /** How many workers a slot has had: a connection of an earlier one has another name. */
   readonly #lives = new Map<number, number>();
   readonly #present = new Set<number>();
@@ -64,7 +60,7 @@ export class Presence {
   #lastQuestion = 0;
   #isObserved = false;
 
-  constructor(lines: PresenceLines) {
+  constructor(lines: Pick<WorkerLines, 'send'>) {
     this.#lines = lines;
   }
 

@@ -3,7 +3,6 @@ import { Broker, type BrokerCounters, type ClientMessage, type MemberEvent } fro
 import { CometFlag } from './comet.js';
 import type { StreamSharer } from './manager.js';
 import { PublishApi, type PublishApiCounters } from './publish-api.js';
-import { tokenOf } from './token.js';
 
 /** Those options of a server that say how it pushes; see ServerOptions for their meaning. */
 export interface PushOptions {
@@ -16,6 +15,7 @@ export interface PushOptions {
   readonly messageBytes: number;
   readonly outboxBytes: number;
   readonly workerOutboxBytes: number;
+  readonly workerInboxBytes: number;
   readonly channelsPerConnection: number;
   readonly historyCount: number;
   readonly historyAge: number;
@@ -24,8 +24,8 @@ export interface PushOptions {
   readonly origin?: readonly string[] | undefined;
   readonly clientPublish: boolean;
   readonly wsEcho: boolean;
-  readonly adminToken?: string | undefined;
-  readonly adminTokenFile?: string | undefined;
+  /** Whoever shows it may publish over HTTP; null for nobody. */
+  readonly token: string | null;
 }
 
 /** What a server passes on of its broker's events. */
@@ -49,10 +49,8 @@ export class Push {
   /** The broker's place on the workers' control streams. */
   readonly sharer: StreamSharer;
 
-  /** @throws MegacometError `ERR_OPTION_INVALID` for a token that is none. */
   constructor(slots: number, options: PushOptions, cores: number, events: PushEvents) {
     const { historyCount: count, historyAge, historyBytes, messageBytes } = options;
-    const token = tokenOf(options);
     this.broker = new Broker({
       slots,
       messageBytesMax: messageBytes,
@@ -73,7 +71,7 @@ export class Push {
       events.onUnsubscribe(event);
     });
     this.broker.start();
-    this.api = new PublishApi(this.broker, { token, messageBytesMax: messageBytes });
+    this.api = new PublishApi(this.broker, { token: options.token, messageBytesMax: messageBytes });
     // Where workers outnumber cores: see native/slice_gate.h.
     const slicesMax = slots > cores ? cores : 0;
     this.sharer = shareStreams(this.broker, options, slicesMax);
@@ -113,6 +111,7 @@ function shareStreams(broker: Broker, options: PushOptions, slicesMax: number): 
       outboxBytesMax: Math.max(options.outboxBytes, options.messageBytes),
       channelsPerConnectionMax: options.channelsPerConnection,
       workerOutboxBytesMax: BigInt(options.workerOutboxBytes),
+      workerInboxBytesMax: BigInt(options.workerInboxBytes),
       slicesMax,
       flags,
       origins: options.origin ?? [],

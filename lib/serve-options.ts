@@ -264,6 +264,16 @@ export const SERVE_OPTIONS = [
     help: 'Comet: bytes that may wait for all slow clients of one worker.',
   },
   {
+    name: 'worker-inbox-bytes',
+    commands: SERVE,
+    kind: 'integer',
+    value: 'B',
+    min: 1_048_576,
+    max: 68_719_476_736,
+    default: 67_108_864,
+    help: 'Comet: bytes of half-read requests and messages of one worker.',
+  },
+  {
     name: 'channels-per-connection',
     commands: SERVE,
     kind: 'integer',

@@ -49,6 +49,8 @@ export interface ServerOptions {
   outboxBytes?: number;
   /** Comet: bytes that may wait for all slow clients of one worker; default 256 MiB. */
   workerOutboxBytes?: number;
+  /** Comet: bytes of half-read requests and messages of one worker; default 64 MiB. */
+  workerInboxBytes?: number;
   /** Comet: channels of one connection; default 128. */
   channelsPerConnection?: number;
   /** Comet: messages kept of each channel; default 100, 0 for none. */

@@ -16,7 +16,7 @@ import { planCapacity, readMachineLimits, type Capacity } from './capacity.js';
 import { criticalFindings } from './doctor.js';
 import { MegacometError } from './errors.js';
 import { becomeUser, identityOf } from './identity.js';
-import { openIngest, type Ingest } from './ingest.js';
+import { ingestPlaceOf, openIngest, type Ingest, type IngestPlace } from './ingest.js';
 import { procReader, sysctl } from './kernel.js';
 import { LimitWatch, LOOK_INTERVAL_MS } from './limit-watch.js';
 import {
@@ -36,6 +36,7 @@ import { fill, type Adjustments, type Filled, type ServerOptions } from './serve
 import { checkRuntime } from './spawn.js';
 import { collectStats, WorkerMemory, type Stats } from './stats.js';
 import type { InheritedSocket } from './systemd.js';
+import { tokenOf } from './token.js';
 
 export type { Adjustments, ServerOptions } from './server-options.js';
 
@@ -145,8 +146,9 @@ export class Server extends EventEmitter<ServerEvents> {
    * Binds, starts the workers, and resolves when all of them serve.
    *
    * @returns What the server can hold, and the limit that binds.
-   * @throws MegacometError `ERR_LISTEN`, `ERR_ADMIN_LISTEN`, `ERR_CAPACITY`, `ERR_WORKER_START`,
-   *   `ERR_USER`, `ERR_RUNTIME`, `ERR_ALREADY_LISTENING`. Nothing is left open after any of them.
+   * @throws MegacometError `ERR_OPTION_INVALID`, `ERR_LISTEN`, `ERR_ADMIN_LISTEN`, `ERR_CAPACITY`,
+   *   `ERR_WORKER_START`, `ERR_USER`, `ERR_RUNTIME`, `ERR_ALREADY_LISTENING`. Nothing is left open
+   *   after any of them.
    */
   async listen(): Promise<Capacity> {
     if (this.#phase !== 'new') {
@@ -197,7 +199,11 @@ export class Server extends EventEmitter<ServerEvents> {
   async #start(): Promise<Capacity> {
     checkRuntime();
     const options = this.#options;
+    // What a user can get wrong comes first: nothing was opened then.
     const identity = options.user === undefined ? undefined : identityOf(options.user);
+    const token = options.protocol === 'comet' ? tokenOf(options) : null;
+    const { ingest, protocol } = options;
+    const ingestPlace = ingest === undefined ? undefined : ingestPlaceOf(ingest, protocol);
     this.#adoptSockets();
     const addresses = this.#addressesToBind();
     const limits = readMachineLimits(procReader);
@@ -211,8 +217,8 @@ export class Server extends EventEmitter<ServerEvents> {
     const inherited = this.#addresses.map(({ address }) => address);
     this.#warnOfLimits(capacity, [...inherited, ...addresses]);
     await this.#bind(addresses, capacity.workers);
-    const sharing = this.#openPush(capacity.workers, limits.cores);
-    await this.#openDoors();
+    const sharing = this.#openPush(capacity.workers, limits.cores, token);
+    await this.#openDoors(ingestPlace);
     // Nothing is read before: Admin.listen() resolves in the turn of the loop in which it bound.
     if (identity !== undefined && this.#host.dropsOwnIdentity) becomeUser(identity);
     this.#segment = new addon.Segment(capacity.workers);
@@ -245,7 +251,7 @@ export class Server extends EventEmitter<ServerEvents> {
   }
 
   /** Where operators and applications come in: the admin server, and ingest. */
-  async #openDoors(): Promise<void> {
+  async #openDoors(ingestPlace: IngestPlace | undefined): Promise<void> {
     const options = this.#options;
     if (options.adminPort !== undefined) {
       this.#admin = new Admin(
@@ -255,20 +261,19 @@ export class Server extends EventEmitter<ServerEvents> {
       this.#adminPort = await this.#admin.listen(options.adminHost, options.adminPort);
       this.#checkStarting();
     }
-    if (options.ingest !== undefined) {
+    if (ingestPlace !== undefined) {
       const inboxes = { deliver: this.deliver.bind(this) };
       const limits = { messageBytesMax: options.messageBytes };
-      const place = { text: options.ingest, protocol: options.protocol };
-      const opened = await openIngest(place, inboxes, limits, this.#log);
+      const opened = await openIngest(ingestPlace, inboxes, limits, this.#log);
       ({ ingest: this.#ingest, port: this.#ingestPort } = opened);
       this.#checkStarting();
     }
   }
 
   /** What a comet server has besides: order, history, and who subscribes where. */
-  #openPush(slots: number, cores: number): { sharer?: StreamSharer } {
+  #openPush(slots: number, cores: number, token: string | null): { sharer?: StreamSharer } {
     if (this.#options.protocol !== 'comet') return {};
-    const push = new Push(slots, this.#options, cores, {
+    const push = new Push(slots, { ...this.#options, token }, cores, {
       onMessage: (message) => this.emit('message', message),
       onSubscribe: (event) => this.emit('subscribe', event),
       onUnsubscribe: (event) => this.emit('unsubscribe', event),

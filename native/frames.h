@@ -67,6 +67,7 @@ using Texts = std::vector<std::string>;
   F(u32, outbox_bytes_max)            \
   F(u32, channels_per_connection_max) \
   F(u64, worker_outbox_bytes_max)     \
+  F(u64, worker_inbox_bytes_max)      \
   F(u32, slices_max)                  \
   F(u8, flags)                        \
   F(texts, origins)

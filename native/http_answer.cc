@@ -51,6 +51,14 @@ std::string http_error(uint16_t code, std::string_view sentence, const AnswerOpt
   return http_answer(code, content, options);
 }
 
+std::string http_come_back(uint32_t wait_s, std::string_view sentence, AnswerOptions options) {
+  const std::string wait = std::to_string(wait_s);
+  options.name = "Retry-After";
+  options.value = wait;
+  options.keeps_alive = false;
+  return http_error(503, sentence, options);
+}
+
 std::string http_stream_head(std::string_view content_type, std::string_view origin) {
   char buffer[kHeadBytes];
   HttpWriter writer(buffer, sizeof buffer);

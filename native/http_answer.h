@@ -1,6 +1,7 @@
 // Whole answers of the comet server over HTTP. Level 4. Pure.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -29,6 +30,11 @@ struct AnswerOptions {
 [[nodiscard]] std::string http_error(uint16_t code,
                                      std::string_view sentence,
                                      const AnswerOptions& options);
+
+/// 503: no room now, and the seconds after which to try again. The last answer of its connection.
+[[nodiscard]] std::string http_come_back(uint32_t wait_s,
+                                         std::string_view sentence,
+                                         AnswerOptions options = {});
 
 /// The head of an answer that never ends. Closed by its end, so it needs no chunks.
 [[nodiscard]] std::string http_stream_head(std::string_view content_type, std::string_view origin);

@@ -43,6 +43,7 @@ Hub::Hub(Transport* transport, Control* control, Counters* counters)
       counters_(counters),
       fanout_(&channels_, this),
       mailboxes_(&transport->connections(), control),
+      inbox_(counters),
       presence_({&channels_, &fanout_, &transport->connections(), control, counters}),
       chance_(sys::monotonic_ns()) {}
 
@@ -50,6 +51,7 @@ void Hub::configure(frame::Comet rules) {
   rules_ = std::move(rules);
   is_on_ = true;
   presence_.set_linger(rules_.linger_s);
+  inbox_.set_bytes_max(rules_.worker_inbox_bytes_max);
   transport_->set_hooks(this);
 }
 
@@ -181,6 +183,7 @@ void Hub::on_close(Connection* connection) {
       counters_->subtract(Counter::kOutboxConnections);
       counters_->subtract(Counter::kOutboxBytes, session->outbox.size());
     }
+    inbox_.forget(session->inbox_bytes());
     counters_->subtract(Counter::kSessions);
     delete session;
   }
@@ -438,8 +441,9 @@ Cursor Hub::position(const Connection& connection) const {
   return {rules_.epoch, number};
 }
 
-void Hub::resume(Connection* connection) {
-  transport_->protocol_of(*connection).on_bytes(*transport_, connection, nullptr, 0);
+void Hub::resume(Connection* connection, std::string bytes) {
+  auto* start = reinterpret_cast<uint8_t*>(bytes.data());
+  transport_->protocol_of(*connection).on_bytes(*transport_, connection, start, bytes.size());
 }
 
 void Hub::tick(uint16_t now) {

@@ -13,6 +13,7 @@
 #include "control.h"
 #include "deflate_codec.h"
 #include "fanout.h"
+#include "inbox.h"
 #include "mailboxes.h"
 #include "message_codec.h"
 #include "presence.h"
@@ -76,11 +77,15 @@ class Hub final : public CometServices, FanoutHandler, TransportHooks {
   void unsubscribe(Connection* connection) override;
   bool unsubscribe(Connection* connection, std::string_view channel) override;
   [[nodiscard]] Cursor position(const Connection& connection) const override;
-  void resume(Connection* connection) override;
+  void resume(Connection* connection, std::string bytes) override;
   bool publish(const frame::Message& message) override;
   uint32_t chance(uint32_t bound) override { return chance_.below(bound); }
+  uint32_t retry_after_s() override {
+    return bounds::kRetryAfterMinS + chance(bounds::kRetryAfterMaxS - bounds::kRetryAfterMinS + 1);
+  }
   DeflateCodec& deflate() override { return deflate_; }
   Mailboxes& mailboxes() override { return mailboxes_; }
+  Inbox& inbox() override { return inbox_; }
 
  private:
   /// Names a connection whose record may have another occupant when the name is used.
@@ -127,6 +132,7 @@ class Hub final : public CometServices, FanoutHandler, TransportHooks {
   Channels channels_;
   Fanout fanout_;
   Mailboxes mailboxes_;
+  Inbox inbox_;
   Presence presence_;
   DeflateCodec deflate_;
   Chance chance_;

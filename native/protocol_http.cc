@@ -9,6 +9,7 @@
 #include "digest.h"
 #include "http_answer.h"
 #include "http_codec.h"
+#include "inbox.h"
 #include "mailboxes.h"
 
 namespace megacomet {
@@ -51,12 +52,6 @@ bool refuse(Services& services,
   options.keeps_alive = keeps_alive;
   std::string bytes = http_error(fault.code, fault.sentence, options);
   return answer(comet, connection, std::move(bytes), keeps_alive, CloseCause::kRefused);
-}
-
-/// Seconds after which to try again, by chance: who was turned away together comes back apart.
-std::string retry_after(CometServices& comet) {
-  return std::to_string(bounds::kRetryAfterMinS +
-                        comet.chance(bounds::kRetryAfterMaxS - bounds::kRetryAfterMinS + 1));
 }
 
 /// What a browser asks before it sends a request with headers of its own (Fetch standard, CORS).
@@ -130,10 +125,8 @@ bool open_mailbox(CometServices& comet,
   }
   if (!comet.mailboxes().take(connection, request.channels.front())) {
     options.content_type = "application/json";
-    const std::string wait = retry_after(comet);
-    options.name = "Retry-After";
-    options.value = wait;
-    return answer(comet, connection, http_error(503, "too much waits here", options), false);
+    std::string bytes = http_come_back(comet.retry_after_s(), "too much waits here", options);
+    return answer(comet, connection, std::move(bytes), false);
   }
   if (!options.origin.empty()) comet.session(connection)->origin = options.origin;
   comet.set_deadline(connection, comet.rules().poll_timeout_s);
@@ -235,14 +228,16 @@ bool handle(Services& services, Connection* connection, const HttpHead& head) {
   return connection->generation == generation && connection->state != ConnectionState::kFree;
 }
 
-/// Keeps what came of a request that is not whole.
+/// Keeps what came of a request that is not whole, where the worker has room for it.
 void keep(CometServices& comet,
           Connection* connection,
           std::string_view rest,
           const HeadProgress& progress) {
   Session* session = comet.session(connection);
-  session->input.assign(rest);
   session->progress = progress;
+  if (comet.inbox().keep(rest, &session->input)) return;
+  std::string bytes = http_come_back(comet.retry_after_s(), kInboxFull);
+  answer(comet, connection, std::move(bytes), false, CloseCause::kRefused);
 }
 
 bool speaks_http(const Connection& connection) {
@@ -273,8 +268,7 @@ void serve(Services& services,
     if (speaks_http(*connection)) continue;
     // It belongs to who took over: a poll goes on with the next request after its answer.
     if (rest.empty()) return;
-    comet.session(connection)->input.assign(rest);
-    return comet.resume(connection);
+    return comet.resume(connection, std::string(rest));
   }
   // Between two requests it has as long as for the first.
   comet.set_deadline(connection, comet.rules().handshake_timeout_s);
@@ -288,8 +282,7 @@ void on_bytes(Services& services, Connection* connection, uint8_t* bytes, size_t
   }
   Session* session = connection->session;
   if (session->is_finishing) return;
-  std::string text;
-  text.swap(session->input);
+  std::string text = services.comet()->inbox().take(&session->input);
   const HeadProgress progress = session->progress;
   session->progress = HeadProgress();
   text.append(came);
@@ -297,12 +290,8 @@ void on_bytes(Services& services, Connection* connection, uint8_t* bytes, size_t
 }
 
 std::string refusal(Services& services) {
-  const std::string wait = retry_after(*services.comet());
-  AnswerOptions options;
-  options.name = "Retry-After";
-  options.value = wait;
-  options.keeps_alive = false;
-  return http_error(503, "the server is full: come back later", options);
+  const uint32_t wait_s = services.comet()->retry_after_s();
+  return http_come_back(wait_s, "the server is full: come back later");
 }
 
 }  // namespace

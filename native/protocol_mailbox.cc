@@ -18,11 +18,7 @@ Ref<Payload> answer_of(const Connection& connection, std::string_view content) {
 }
 
 /// Whatever its client says more: after the one answer the connection ends.
-void on_bytes(Services& services, Connection* connection, uint8_t*, size_t) {
-  if (connection->state != ConnectionState::kBusy) return;
-  connection->session->input.clear();
-  services.comet()->settle(connection);
-}
+void on_bytes(Services&, Connection*, uint8_t*, size_t) {}
 
 void deliver(Services& services, Connection* connection, Message& message) {
   CometServices& comet = *services.comet();

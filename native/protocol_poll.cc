@@ -3,6 +3,7 @@
 
 #include "bounds.h"
 #include "http_answer.h"
+#include "inbox.h"
 #include "message_codec.h"
 
 namespace megacomet {
@@ -38,8 +39,11 @@ std::string answer_of(const std::string& batch, const Cursor& cursor, const Sess
   return http_answer(200, "/**/" + session->callback + "(" + batch + ");", options);
 }
 
-/// Sends the answer, and gives the connection back to HTTP.
-void respond(Services& services, Connection* connection, const Ref<Payload>& payload) {
+/// Sends the answer, and gives the connection back to HTTP, or ends it with `cause`.
+void respond(Services& services,
+             Connection* connection,
+             const Ref<Payload>& payload,
+             CloseCause cause = CloseCause::kDone) {
   CometServices& comet = *services.comet();
   const uint32_t generation = connection->generation;
   comet.unsubscribe(connection);
@@ -56,8 +60,8 @@ void respond(Services& services, Connection* connection, const Ref<Payload>& pay
   comet.hand_over(connection, ProtocolId::kHttp);
   comet.set_deadline(connection, comet.rules().handshake_timeout_s);
   if (!comet.send(connection, payload, false, SlowPolicy::kDisconnect)) return;
-  if (closes) return comet.finish(connection, CloseCause::kDone);
-  if (has_more) comet.resume(connection);
+  if (closes) return comet.finish(connection, cause);
+  if (has_more) comet.resume(connection, comet.inbox().take(&connection->session->input));
   if (connection->generation == generation) comet.settle(connection);
 }
 
@@ -84,12 +88,20 @@ const Session* session_of(const Connection* connection) {
 
 /// The next request of a client that does not wait for its answer: kept until then.
 void on_bytes(Services& services, Connection* connection, uint8_t* bytes, size_t size) {
-  Session* session = services.comet()->session(connection);
+  CometServices& comet = *services.comet();
+  Session* session = comet.session(connection);
   if (session->is_finishing) return;
   if (session->input.size() + size > bounds::kHttpHeadBytesMax) {
     return services.close(connection, CloseCause::kRefused);
   }
-  session->input.append(reinterpret_cast<const char*>(bytes), size);
+  const std::string_view came(reinterpret_cast<const char*>(bytes), size);
+  if (comet.inbox().keep(came, &session->input)) return;
+  AnswerOptions options;
+  options.origin = session->origin;
+  options.is_head_only = session->is_head_only;
+  const std::string answer = http_come_back(comet.retry_after_s(), kInboxFull, options);
+  session->closes_after = true;
+  respond(services, connection, make_payload(answer), CloseCause::kRefused);
 }
 
 void deliver(Services& services, Connection* connection, Message& message) {

@@ -3,6 +3,7 @@
 
 #include "bounds.h"
 #include "comet_request.h"
+#include "inbox.h"
 #include "json_codec.h"
 #include "message_codec.h"
 #include "utf8.h"
@@ -54,6 +55,14 @@ void close(Services& services,
   if (send(comet, connection, websocket_frame(WebSocketOpcode::kClose, content))) {
     comet.finish(connection, cause);
   }
+}
+
+/// Keeps what is not whole, or not yet its turn. False if the worker has no room, and the
+/// connection ends.
+bool keep(Services& services, Connection* connection, std::string_view bytes, std::string* place) {
+  if (services.comet()->inbox().keep(bytes, place)) return true;
+  close(services, connection, close_code::kTryAgainLater, kInboxFull, CloseCause::kRefused);
+  return false;
 }
 
 std::string unescaped(std::string_view raw) {
@@ -198,11 +207,10 @@ class Reader final : public WebSocketEvents {
     if (part.is_first && part.is_final && !part.is_compressed) {
       return on_message(part.bytes, part.opcode);
     }
-    Session* session = comet_.session(connection_);
-    session->message.append(part.bytes);
-    if (!part.is_final) return true;
-    std::string whole;
-    whole.swap(session->message);
+    std::string& begun = comet_.session(connection_)->message;
+    if (!part.is_final) return keep(services_, connection_, part.bytes, &begun);
+    std::string whole = comet_.inbox().take(&begun);
+    whole.append(part.bytes);
     return part.is_compressed ? on_compressed(whole, part.opcode) : on_message(whole, part.opcode);
   }
 
@@ -287,8 +295,8 @@ class Reader final : public WebSocketEvents {
       close(services_, connection_, close_code::kPolicy, "too many at once", CloseCause::kRefused);
       return false;
     }
-    waiting.emplace_back(text);
-    return true;
+    waiting.emplace_back();
+    return keep(services_, connection_, text, &waiting.back());
   }
 
   Services& services_;
@@ -304,7 +312,7 @@ void read(Services& services, Connection* connection, uint8_t* bytes, size_t siz
   WebSocketMessages frames;
   if (connection->state == ConnectionState::kBusy) {
     if (connection->session->is_finishing) return;
-    text.swap(connection->session->input);
+    text = comet.inbox().take(&connection->session->input);
     frames = connection->session->frames;
     connection->session->frames = WebSocketMessages();
   }
@@ -321,8 +329,9 @@ void read(Services& services, Connection* connection, uint8_t* bytes, size_t siz
   if (!reader.is_alive()) return;
   if (done < total || !frames.is_idle()) {
     Session* session = comet.session(connection);
-    session->input.assign(reinterpret_cast<const char*>(start + done), total - done);
     session->frames = frames;
+    const std::string_view rest(reinterpret_cast<const char*>(start + done), total - done);
+    if (!keep(services, connection, rest, &session->input)) return;
   }
   comet.settle(connection);
 }
@@ -357,7 +366,10 @@ void deliver(Services& services, Connection* connection, Message& message) {
 void obey_waiting(Services& services, Connection* connection) {
   const uint32_t generation = connection->generation;
   std::vector<std::string> waiting;
-  waiting.swap(connection->session->waiting);
+  for (std::string& one : connection->session->waiting) {
+    waiting.push_back(services.comet()->inbox().take(&one));
+  }
+  connection->session->waiting.clear();
   for (size_t at = 0; at < waiting.size(); ++at) {
     if (!obey(services, connection, waiting[at])) return;
     if (connection->generation != generation || connection->state != ConnectionState::kBusy) {
@@ -365,8 +377,10 @@ void obey_waiting(Services& services, Connection* connection) {
     }
     Session* session = connection->session;
     if (session->question == Question::kNone) continue;
-    const auto rest = waiting.begin() + static_cast<ptrdiff_t>(at) + 1;
-    session->waiting.insert(session->waiting.begin(), rest, waiting.end());
+    while (++at < waiting.size()) {
+      session->waiting.emplace_back();
+      if (!keep(services, connection, waiting[at], &session->waiting.back())) return;
+    }
     return;
   }
 }

@@ -56,7 +56,7 @@ enum class CounterKind : uint8_t { kTotal, kGauge };
   X(kClosedDoneTotal, "closed_done_total", kTotal,                                                \
     "Closed by us after the last answer of the connection.")                                      \
   X(kClosedRefusedTotal, "closed_refused_total", kTotal,                                          \
-    "Closed since the peer broke a rule of its protocol. Look at the client.")                    \
+    "Closed since the peer broke a rule of its protocol, or too much was half read already.")     \
   X(kClosedSlowTotal, "closed_slow_total", kTotal,                                                \
     "Closed since the peer did not take what was sent: a slow consumer.")                         \
   X(kClosedDeadTotal, "closed_dead_total", kTotal,                                                \
@@ -77,6 +77,10 @@ enum class CounterKind : uint8_t { kTotal, kGauge };
   X(kOutboxFullTotal, "outbox_full_total", kTotal,                                                \
     "Slow clients closed since all outboxes of the worker together were full.")                   \
   X(kOutboxBytes, "outbox_bytes", kGauge, "Bytes that wait in user memory for slow peers.")       \
+  X(kInboxFullTotal, "inbox_full_total", kTotal,                                                  \
+    "Clients turned away since too much that was not whole waited in the worker.")                \
+  X(kInboxBytes, "inbox_bytes", kGauge,                                                           \
+    "Bytes of requests and messages of which the rest has not come.")                             \
   X(kSessions, "sessions", kGauge,                                                                \
     "Connections with a session: busy, slow, or on several channels. Idle ones have none.")       \
   X(kSubscriptions, "subscriptions", kGauge,                                                      \

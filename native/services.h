@@ -46,6 +46,7 @@ enum class ProtocolId : uint8_t {
 };
 
 class CometServices;
+class Inbox;
 class Mailboxes;
 
 class Services {
@@ -127,11 +128,17 @@ class CometServices {
   /// A place up to which this subscriber has had everything, as far on as can be said.
   [[nodiscard]] virtual Cursor position(const Connection& connection) const = 0;
 
+  /// Seconds after which to try again, by chance: who was turned away together comes back apart.
+  virtual uint32_t retry_after_s() = 0;
+
   /// A number from 0 to `bound` - 1, evenly, for waits that differ from client to client.
   virtual uint32_t chance(uint32_t bound) = 0;
 
-  /// Lets the connection's protocol go on with bytes that it left in the session.
-  virtual void resume(Connection* connection) = 0;
+  /// Gives the connection's protocol bytes that came before it, as if they came now.
+  virtual void resume(Connection* connection, std::string bytes) = 0;
+
+  /// Where clients' bytes wait for their rest, within this worker's budget.
+  virtual Inbox& inbox() = 0;
 
   /// This worker's compression, shared by all its WebSockets.
   virtual DeflateCodec& deflate() = 0;

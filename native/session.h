@@ -31,7 +31,8 @@ enum class Question : uint8_t {
   kPaused,
 };
 
-/// Made by Hub::session() and nobody else.
+/// Made by Hub::session() and nobody else. What grows as its client sends, `input`, `message` and
+/// `waiting`, is filled and emptied by the Inbox only.
 struct Session {
   PartQueue outbox;
   /// A request or frame that has not come whole.
@@ -62,6 +63,13 @@ struct Session {
   bool closes_after = false;
   /// It is a HEAD: the answer has no content.
   bool is_head_only = false;
+
+  /// All that waits here for its rest or for its turn; see inbox.h.
+  [[nodiscard]] size_t inbox_bytes() const {
+    size_t bytes = input.size() + message.size();
+    for (const std::string& one : waiting) bytes += one.size();
+    return bytes;
+  }
 
   /// Whether an idle subscriber of at most one channel needs more than its record.
   [[nodiscard]] bool is_needed() const {

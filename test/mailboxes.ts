@@ -32,7 +32,7 @@ class World {
   constructor(options: MailboxOptions = {}) {
     const lines = {
       hasRoom: (slot: number): boolean => !this.full.has(slot),
-      send: (slot: number, bytes: Buffer): void => {
+      send: (bytes: Buffer, [slot = -1]: readonly number[]): void => {
         for (const frame of framesIn(bytes)) {
           if (frame.name !== 'Give') throw new Error(`a ${frame.name}`);
           const { fd, generation, data } = frame.fields;

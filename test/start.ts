@@ -204,6 +204,48 @@ void t.test('a mistake in the config file is named, with the rule', async (t) =>
   });
 });
 
+void t.test('a mistake that only comet can make is found before anything is bound', async (t) => {
+  // Somebody else has the port: whoever binds first complains of that.
+  const port = await foreigner(t);
+  const folder = t.testdir({ short: 'secret\n', empty: '', two: 'first line\nsecond line\n' });
+  const rule = 'a token has 16 to 512 visible ASCII characters';
+  const cases: [string, string[], RegExp][] = [
+    ['echo', ['--ingest', '127.0.0.1:0'], /ingest: "127\.0\.0\.1:0" needs --protocol comet/],
+    ['comet', ['--ingest', '9000'], /ingest: "9000" is no numeric HOST:PORT/],
+    ['comet', ['--ingest', 'unix:x'], /ingest: "unix:x" is no numeric HOST:PORT/],
+    [
+      'comet',
+      ['--admin-token-file', '/none'],
+      /admin-token-file: \/none cannot be read \(ENOENT\)/,
+    ],
+    ...['short', 'empty', 'two'].map((name): [string, string[], RegExp] => {
+      const path = join(folder, name);
+      return [
+        'comet',
+        ['--admin-token-file', path],
+        new RegExp(`admin-token-file: ${path}: ${rule}`),
+      ];
+    }),
+  ];
+  for (const [protocol, option, wanted] of cases) {
+    const args = ['--host', '127.0.0.1', '--port', String(port), '--protocol', protocol, ...option];
+    await assertFails(t, option.join(' '), { args, isBare: true, code: 2, wanted });
+  }
+  await assertFails(t, 'a token in the environment', {
+    args: ['--host', '127.0.0.1', '--port', String(port), '--protocol', 'comet'],
+    env: { MEGACOMET_ADMIN_TOKEN: 'short' },
+    isBare: true,
+    code: 2,
+    wanted: new RegExp(`admin-token: ${rule}`),
+  });
+  await assertFails(t, 'without a mistake', {
+    args: ['--host', '127.0.0.1', '--port', String(port), '--protocol', 'comet'],
+    isBare: true,
+    code: 1,
+    wanted: /another program listens there/,
+  });
+});
+
 void t.test('more connections than the machine can hold are refused', async (t) => {
   await assertFails(t, 'one worker', {
     args: ['--workers', '1', '--max-connections', '1000000'],

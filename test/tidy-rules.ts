@@ -61,6 +61,7 @@ export const LEVELS: Readonly<Record<string, Level>> = {
   'native/channels': 3,
   'native/dial_request': 3,
   'native/http_body': 3,
+  'native/inbox': 3,
   'native/lag': 3,
   'native/linger': 3,
   'native/message_codec': 3,

@@ -2,11 +2,9 @@
 // SIGUSR2 a bare loop of send() over all its sockets. It reads no request but for one word,
 // remembers descriptors only, knows no channels, and loses what a slow peer does not take: less is
 // no server.
-#include <sys/epoll.h>
+#include "epoll_listener.h"
 
-#include "baseline.h"
-
-enum { kEventsMax = 512, kTextMax = 32 * 1024 };
+enum { kTextMax = 32 * 1024 };
 
 /// What a poll that has no place yet begins with: answered at once, where others wait.
 static const char kNowhere[] = "since=0000000000000000.0";
@@ -54,8 +52,6 @@ static const struct Transport kTransports[] = {
 };
 
 static const struct Transport* transport;
-static int epoll_fd = -1;
-static bool listener_is_paused = false;
 static volatile sig_atomic_t wants_broadcast = 0;
 
 /// Descriptors of the connections, and where each stands among them.
@@ -67,21 +63,6 @@ static int peer_room = 0;
 static void on_signal(int number) {
   (void)number;
   wants_broadcast = 1;
-}
-
-static bool watch(int fd) {
-  struct epoll_event event = {.events = EPOLLIN, .data.fd = fd};
-  return epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &event) == 0;
-}
-
-static void pause_listener(struct Worker* worker) {
-  if (epoll_ctl(epoll_fd, EPOLL_CTL_DEL, worker->listener, NULL) != 0) baseline_die("epoll_ctl");
-  listener_is_paused = true;
-}
-
-static void resume_listener(struct Worker* worker) {
-  if (!watch(worker->listener)) baseline_die("epoll_ctl");
-  listener_is_paused = false;
 }
 
 static void accept_batch(struct Worker* worker) {
@@ -176,8 +157,7 @@ static void prepare(const struct Worker* worker) {
   peers = calloc((size_t)peer_room, sizeof(int));
   places = calloc((size_t)peer_room, sizeof(int));
   if (peers == NULL || places == NULL) baseline_die("calloc");
-  epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-  if (epoll_fd < 0) baseline_die("epoll_create1");
+  open_epoll();
 }
 
 static void serve(struct Worker* worker) {

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "check.h"
+#include "decoding.h"
 #include "frames.h"
 
 using namespace megacomet;
@@ -101,24 +102,6 @@ using Maker = void (*)(Source*, std::vector<uint8_t>*, std::vector<Received>*);
 constexpr Maker kMakers[] = {MC_FRAMES(X)};
 #undef X
 
-/// What was decoded encodes to the very bytes that it came from. A frame of another type may have
-/// the same body, so each is tried.
-template <typename Frame>
-void check_decoding(const FrameView& view) {
-  Frame value;
-  if (!decode(view, &value)) return;
-  std::vector<uint8_t> bytes;
-  encode(value, &bytes);
-  MC_CHECK(bytes.size() == 5 + view.size);
-  MC_CHECK(view.size == 0 || std::memcmp(bytes.data() + 5, view.body, view.size) == 0);
-}
-
-void check_frame(const FrameView& view) {
-#define X(identifier, number, name, fields) check_decoding<frame::name>(view);
-  MC_FRAMES(X)
-#undef X
-}
-
 struct Reading {
   std::vector<Received> frames;
   bool is_broken = false;
@@ -145,7 +128,7 @@ Reading read_stream(const std::vector<uint8_t>& stream, uint32_t state) {
     while (reader.next(&view)) {
       MC_CHECK(!reading.is_broken);
       const std::vector<uint8_t> body(view.body, view.body + view.size);
-      check_frame(FrameView{view.type, body.data(), body.size()});
+      fuzz::check_frame(FrameView{view.type, body.data(), body.size()});
       reading.frames.push_back({view.type, body});
     }
     reading.is_broken = reader.is_broken();

@@ -2,37 +2,17 @@
 // parts as the input says, each decoded as every type and encoded again; and addresses.
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <string>
 #include <vector>
 
 #include "address.h"
 #include "check.h"
+#include "decoding.h"
 #include "frames.h"
 
 using namespace megacomet;
 
 namespace {
-
-/// What was decoded encodes to the very bytes that it came from: nothing was lost or invented.
-template <typename Frame>
-void check_decoding(const FrameView& view) {
-  Frame value;
-  if (!decode(view, &value)) return;
-  std::vector<uint8_t> bytes;
-  encode(value, &bytes);
-  MC_CHECK(bytes.size() == 5 + view.size);
-  MC_CHECK(view.size == 0 || std::memcmp(bytes.data() + 5, view.body, view.size) == 0);
-}
-
-void check_frame(const FrameView& view) {
-  // A copy of exact size, so that a read past the end is seen.
-  const std::vector<uint8_t> tight(view.body, view.body + view.size);
-  const FrameView copy{view.type, tight.data(), tight.size()};
-#define X(identifier, number, name, fields) check_decoding<frame::name>(copy);
-  MC_FRAMES(X)
-#undef X
-}
 
 /// Feeds the stream in parts of `part` bytes; returns how many bytes were in whole frames.
 size_t read_stream(const uint8_t* bytes, size_t size, size_t part) {
@@ -43,7 +23,9 @@ size_t read_stream(const uint8_t* bytes, size_t size, size_t part) {
     reader.feed(bytes + at, size - at < part ? size - at : part);
     while (reader.next(&view)) {
       whole += 5 + view.size;
-      check_frame(view);
+      // A copy of exact size, so that a read past the end is seen.
+      const std::vector<uint8_t> tight(view.body, view.body + view.size);
+      fuzz::check_frame(FrameView{view.type, tight.data(), tight.size()});
     }
   }
   return whole;
