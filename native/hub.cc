@@ -201,12 +201,10 @@ void Hub::subscribe(Connection* connection,
   MC_CHECK(session->question == Question::kNone);
   for (const std::string& name : channels) {
     const uint32_t row = channels_.open(name);
-    const auto is_row = [row](const Subscription& one) { return one.channel == row; };
-    const auto& have = session->subscriptions;
-    const bool is_known =
-        std::any_of(have.begin(), have.end(), is_row) ||
-        std::find(session->wanted.begin(), session->wanted.end(), row) != session->wanted.end();
-    if (is_known) continue;
+    std::vector<uint32_t>& named = session->named;
+    if (std::find(named.begin(), named.end(), row) != named.end()) continue;
+    named.push_back(row);
+    if (find_subscription(connection, row) != nullptr) continue;
     session->wanted.push_back(row);
     ++channels_.at(row).asking;
     presence_.note(row);
@@ -324,7 +322,11 @@ void Hub::give_page(Connection* connection,
   const bool is_last = (order.flags & kPageLast) != 0;
   session->question = Question::kNone;
   const uint64_t reached = messages.empty() ? order.head : messages.back()->number;
+  std::vector<std::string_view> channels;
+  for (const uint32_t row : session->named) channels.push_back(channels_.at(row).name);
   if (is_last) {
+    // What is idle from here on keeps no memory of it.
+    std::vector<uint32_t>().swap(session->named);
     go_live(connection, order.head);
   } else {
     session->has_since = true;
@@ -335,6 +337,7 @@ void Hub::give_page(Connection* connection,
   counters_->add(Counter::kReplayedTotal, messages.size());
   const uint32_t generation = connection->generation;
   const Page page{messages,
+                  channels,
                   {rules_.epoch, is_last ? order.head : reached},
                   is_last,
                   (order.flags & kPageLost) != 0};
@@ -406,6 +409,7 @@ void Hub::forget_wanted(Session* session) {
     presence_.note(row);
   }
   session->wanted.clear();
+  session->named.clear();
   session->question = Question::kNone;
 }
 

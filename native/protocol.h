@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "services.h"
@@ -13,12 +14,19 @@ namespace megacomet {
 /// What a subscriber missed, in the order of the numbers.
 struct Page {
   const std::vector<Ref<Message>>& messages;
+  /// What the request named, each once. Valid until the subscriber leaves one of them.
+  const std::vector<std::string_view>& channels;
   /// The last number that is covered: the subscriber stands there once it has the messages.
   Cursor head;
   /// Whether everything after `head` comes by itself; else another page follows.
   bool is_last;
   /// Whether messages between the cursor that was asked for and this page are gone.
   bool is_lost;
+
+  /// Where the messages begin: whoever hears of a gap stands there until he has them.
+  [[nodiscard]] Cursor start() const {
+    return messages.empty() ? head : Cursor{head.epoch, messages.front()->number - 1};
+  }
 };
 
 /// A table of functions over a worker's services, one connection and its bytes. Any of them may

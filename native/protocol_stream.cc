@@ -19,15 +19,21 @@ void deliver(Services& services, Connection* connection, Message& message) {
   services.comet()->send(connection, encoded(message), true, message.policy());
 }
 
+/// Tells of a gap before what is left, and else of the end of what was missed.
+void append_subscribed(const Page& page, std::string* out) {
+  out->append("{\"type\":\"subscribed\",\"cursor\":");
+  append_cursor(page.is_lost ? page.start() : page.head, out);
+  out->append(page.is_lost ? ",\"recovered\":false}\n" : ",\"recovered\":true}\n");
+}
+
 void on_page(Services& services, Connection* connection, const Page& page) {
   std::string bytes;
-  if (page.is_lost) services.counters().add(Counter::kLostTotal);
-  for (const Ref<Message>& message : page.messages) bytes.append(encode_stream(*message));
-  if (page.is_last || page.is_lost) {
-    bytes.append("{\"type\":\"subscribed\",\"cursor\":");
-    append_cursor(page.head, &bytes);
-    bytes.append(page.is_lost ? ",\"recovered\":false}\n" : ",\"recovered\":true}\n");
+  if (page.is_lost) {
+    services.counters().add(Counter::kLostTotal);
+    append_subscribed(page, &bytes);
   }
+  for (const Ref<Message>& message : page.messages) bytes.append(encode_stream(*message));
+  if (page.is_last && !page.is_lost) append_subscribed(page, &bytes);
   if (bytes.empty()) return;
   const Ref<Payload> payload = make_payload(std::move(bytes));
   services.comet()->send(connection, payload, false, SlowPolicy::kDisconnect);

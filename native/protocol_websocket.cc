@@ -120,6 +120,15 @@ const char* read_wish(std::string_view text, Wish* out) {
   return nullptr;
 }
 
+void append_strings(const std::vector<std::string_view>& texts, std::string* out) {
+  out->push_back('[');
+  for (size_t at = 0; at < texts.size(); ++at) {
+    if (at > 0) out->push_back(',');
+    append_json_string(texts[at], out);
+  }
+  out->push_back(']');
+}
+
 bool say_error(CometServices& comet, Connection* connection, std::string_view sentence) {
   std::string text = "{\"type\":\"error\",\"error\":";
   append_json_string(sentence, &text);
@@ -146,13 +155,13 @@ bool subscribe(CometServices& comet, Connection* connection, const Wish& wish) {
 }
 
 bool unsubscribe(CometServices& comet, Connection* connection, const Wish& wish) {
-  std::string text = "{\"type\":\"unsubscribed\",\"channels\":[";
+  std::vector<std::string_view> left;
   for (const std::string& name : wish.channels) {
-    if (!comet.unsubscribe(connection, name)) continue;
-    if (text.back() != '[') text.push_back(',');
-    append_json_string(name, &text);
+    if (comet.unsubscribe(connection, name)) left.push_back(name);
   }
-  text.append("]}");
+  std::string text = "{\"type\":\"unsubscribed\",\"channels\":";
+  append_strings(left, &text);
+  text.push_back('}');
   return send(comet, connection, text_frame(comet, connection, text));
 }
 
@@ -385,18 +394,29 @@ void obey_waiting(Services& services, Connection* connection) {
   }
 }
 
+/// The answer to a request for channels, which it names: a client may have asked for others since.
+std::string subscribed(const Page& page) {
+  std::string text = "{\"type\":\"subscribed\",\"cursor\":";
+  append_cursor(page.is_lost ? page.start() : page.head, &text);
+  text.append(page.is_lost ? ",\"recovered\":false" : ",\"recovered\":true");
+  text.append(",\"channels\":");
+  append_strings(page.channels, &text);
+  text.push_back('}');
+  return text;
+}
+
 void on_page(Services& services, Connection* connection, const Page& page) {
   CometServices& comet = *services.comet();
   std::string bytes;
-  if (page.is_lost) services.counters().add(Counter::kLostTotal);
+  if (page.is_lost) {
+    services.counters().add(Counter::kLostTotal);
+    bytes.append(text_frame(comet, connection, subscribed(page)));
+  }
   for (const Ref<Message>& message : page.messages) {
     bytes.append(text_frame(comet, connection, encode_websocket_text(*message)));
   }
-  if (page.is_last || page.is_lost) {
-    std::string text = "{\"type\":\"subscribed\",\"cursor\":";
-    append_cursor(page.head, &text);
-    text.append(page.is_lost ? ",\"recovered\":false}" : ",\"recovered\":true}");
-    bytes.append(text_frame(comet, connection, text));
+  if (page.is_last && !page.is_lost) {
+    bytes.append(text_frame(comet, connection, subscribed(page)));
   }
   if (!bytes.empty() && !send(comet, connection, std::move(bytes))) return;
   const bool has_waiting =

@@ -40,6 +40,8 @@ struct Session {
   std::vector<Subscription> subscriptions;
   /// Channels that the question is about; they are subscribed to when it is answered.
   std::vector<uint32_t> wanted;
+  /// Channels that the request named, also those that it had before; only while it is answered.
+  std::vector<uint32_t> named;
   /// A WebSocket message of several parts.
   std::string message;
   /// Whole WebSocket messages that wait until the question is answered.

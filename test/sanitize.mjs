@@ -32,6 +32,10 @@ const TESTS = [
   'test/peers.ts',
   'test/comet-scenario.ts',
   'test/comet.ts',
+  'test/http-vectors.ts',
+  'test/websocket-vectors.ts',
+  'test/websocket-handshake.ts',
+  'test/websocket-wishes.ts',
 ];
 /** What a test imports that has the server in its own process. */
 const LIBRARY = /^import (?!type ).*\n?[^;]*from '(\.\/comet-world|\.\.\/lib\/index)\.js';$/m;

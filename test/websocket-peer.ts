@@ -4,6 +4,8 @@ import { once } from 'node:events';
 import { createConnection } from 'node:net';
 import { constants, deflateRawSync, inflateRawSync } from 'node:zlib';
 
+import WebSocket from 'ws';
+
 /** The key of RFC 6455 1.3, and what a server makes of it. */
 export const KEY = 'dGhlIHNhbXBsZSBub25jZQ==';
 export const ACCEPT = 's3pPLMBiTxaQ9kYGzzhZRbK+xOo=';
@@ -176,4 +178,40 @@ export async function converse(
   const head = bytes.toString('latin1', 0, Math.max(end, 0));
   const isOpened = head.startsWith('HTTP/1.1 101 ');
   return { head, told: isOpened ? describeAll(bytes.subarray(end + 4), windowBits) : [], isEnded };
+}
+
+/** A client of the comet socket that notes what it is told, text by text and in order. */
+export class WishClient {
+  readonly #socket: WebSocket;
+  /** Answers to wishes, as they came. */
+  readonly told: string[] = [];
+  /** Channels of the messages. */
+  readonly messages: string[] = [];
+  /** Answers as they came, and of messages the data. */
+  readonly all: string[] = [];
+
+  constructor(port: number, path: string) {
+    this.#socket = new WebSocket(`ws://127.0.0.1:${port}${path}`);
+    this.#socket.on('error', () => undefined);
+    this.#socket.on('message', (bytes: Buffer) => {
+      const text = bytes.toString();
+      const note = JSON.parse(text) as { type: string; channel: string; data: string };
+      const isMessage = note.type === 'message';
+      if (isMessage) this.messages.push(note.channel);
+      else this.told.push(text);
+      this.all.push(isMessage ? note.data : text);
+    });
+  }
+
+  async open(): Promise<void> {
+    await once(this.#socket, 'open');
+  }
+
+  say(text: string): void {
+    this.#socket.send(text);
+  }
+
+  close(): void {
+    this.#socket.terminate();
+  }
 }

@@ -69,7 +69,8 @@ std::string frame(char first, const std::string& content) {
 const std::string kMessageOne =
     R"({"type":"message","channel":"a","cursor":"00000000000000aa.1","data":"x"})";
 const std::string kSubscribed =
-    R"({"type":"subscribed","cursor":"00000000000000aa.0","recovered":true})";
+    R"({"type":"subscribed","cursor":"00000000000000aa.0","recovered":true,)"
+    R"("channels":["\",\"cursor\":\"00000000000000aa.3","\"recovered\":false"]})";
 const std::string kNotRecovered =
     R"({"type":"subscribed","cursor":"00000000000000aa.0","recovered":false})";
 /// What it says of itself is data.
