@@ -5,7 +5,7 @@ import type { Test } from 'tap';
 import WebSocket from 'ws';
 
 import { createServer, type Server, type ServerOptions } from '../lib/index.js';
-import { until } from './helpers.js';
+import { TestServer, until, type StartOptions } from './helpers.js';
 
 /** One message as a client of any transport saw it. */
 export interface Seen {
@@ -15,9 +15,79 @@ export interface Seen {
   readonly event?: string;
 }
 
-export interface World {
-  readonly server: Server;
+/** Where a client finds a server. */
+export interface Place {
+  /** Numeric, without brackets; default 127.0.0.1. */
+  readonly host?: string;
   readonly port: number;
+}
+
+export interface World extends Place {
+  readonly server: Server;
+}
+
+const TOKEN = 'what-only-the-service-knows';
+
+/** `serve --protocol comet` as a program of its own, and a service that publishes to it. */
+export class Program implements Place {
+  private constructor(readonly server: TestServer) {}
+
+  static async start(test: Test, options: StartOptions = {}): Promise<Program> {
+    const args = ['--protocol', 'comet', ...(options.args ?? [])];
+    const env = { MEGACOMET_ADMIN_TOKEN: TOKEN, ...options.env };
+    return new Program(await TestServer.start(test, { ...options, args, env }));
+  }
+
+  get port(): number {
+    return this.server.port;
+  }
+
+  /** Publishes one message; answers the status. */
+  async publish(channel: string, data: string, more: object = {}): Promise<number> {
+    const response = await fetch(`http://127.0.0.1:${this.server.adminPort}/publish`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${TOKEN}`, 'content-type': 'application/json' },
+      body: JSON.stringify({ channel, data, ...more }),
+    });
+    await response.arrayBuffer();
+    return response.status;
+  }
+
+  /** Waits until a figure, summed over the workers, is this. */
+  async untilTotal(name: string, wanted: number, timeoutMs?: number): Promise<void> {
+    let found = NaN;
+    const look = async (): Promise<boolean> => (found = await this.server.total(name)) === wanted;
+    await until(`${name} to be ${wanted}`, look, timeoutMs).catch((error: unknown) => {
+      throw new Error(`${name} is ${found}, not ${wanted}`, { cause: error });
+    });
+  }
+}
+
+/** One client of each transport, subscribed to channel a. */
+export async function subscribeAll(place: Place): Promise<Client[]> {
+  const clients = CLIENTS.map((Kind) => new Kind(place, ['a']));
+  for (const client of clients) {
+    // A poll would have to wait to learn where the channel stands.
+    client.cursor = clients[0]?.cursor ?? '';
+    await client.open();
+  }
+  return clients;
+}
+
+const WEBSOCKET_HEAD =
+  'Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n' +
+  'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n';
+
+/** What subscribes to a channel over each transport, for clients that are plain sockets. */
+export const REQUESTS = {
+  sse: requestFor('/events'),
+  stream: requestFor('/stream'),
+  websocket: requestFor('/ws', WEBSOCKET_HEAD),
+  poll: requestFor('/poll'),
+} as const;
+
+function requestFor(path: string, headers = ''): string {
+  return `GET ${path}?channel=a HTTP/1.1\r\nHost: localhost\r\n${headers}\r\n`;
 }
 
 /** A comet server in this process, closed with the test. */
@@ -45,9 +115,15 @@ export abstract class Client {
   isOpen = false;
 
   constructor(
-    readonly world: World,
+    readonly place: Place,
     readonly channels: readonly string[],
   ) {}
+
+  /** As a URL has it. */
+  get authority(): string {
+    const host = this.place.host ?? '127.0.0.1';
+    return `${host.includes(':') ? `[${host}]` : host}:${this.place.port}`;
+  }
 
   get data(): string[] {
     return this.seen.map(({ data }) => data);
@@ -81,7 +157,7 @@ abstract class StreamingClient extends Client {
   abstract take(text: string): string;
 
   async open(): Promise<void> {
-    const socket = createConnection(this.world.port, '127.0.0.1');
+    const socket = createConnection(this.place.port, this.place.host ?? '127.0.0.1');
     this.#socket = socket;
     this.#text = '';
     this.#hasHead = false;
@@ -181,7 +257,7 @@ export class WebSocketClient extends Client {
   closeCode = 0;
 
   async open(): Promise<void> {
-    const socket = new WebSocket(`ws://127.0.0.1:${this.world.port}/ws?${this.query()}`);
+    const socket = new WebSocket(`ws://${this.authority}/ws?${this.query()}`);
     this.socket = socket;
     socket.on('error', () => undefined);
     socket.on('close', (code) => {
@@ -232,7 +308,7 @@ export class PollClient extends Client {
 
   async #poll(extra = ''): Promise<Response | null> {
     try {
-      const url = `http://127.0.0.1:${this.world.port}/poll?${this.query()}${extra}`;
+      const url = `http://${this.authority}/poll?${this.query()}${extra}`;
       return await fetch(url, { signal: this.#abort.signal });
     } catch {
       return null;
