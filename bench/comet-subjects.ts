@@ -36,6 +36,9 @@ export const SPOKEN: Readonly<Record<CometSubject, readonly Transport[]>> = {
 /** The channel that all share; of private ones the name before the slash. */
 export const CHANNEL = 'bench';
 
+/** Whoever has it may publish over HTTP. */
+export const ADMIN_TOKEN = 'the-token-of-the-bench';
+
 export interface CometShape {
   readonly subject: CometSubject;
   readonly baselines: Baselines;
@@ -46,6 +49,8 @@ export interface CometShape {
   readonly messageBytes: number;
   /** Cores of the processes that serve, as taskset writes them; null for all. */
   readonly cores: string | null;
+  /** Whether it can be published to over HTTP; only ours. */
+  readonly hasAdmin: boolean;
 }
 
 export interface CometServer {
@@ -84,6 +89,7 @@ async function startLibrary(shape: CometShape): Promise<CometServer> {
     workers: shape.workers,
     maxConnections: shape.connections + SPARE_CONNECTIONS,
     historyBytes: HISTORY_BYTES,
+    ...(shape.hasAdmin && { adminPort: 0, adminToken: ADMIN_TOKEN }),
   });
   await server.listen();
   const pids = server.stats().workers.map(({ pid }) => pid ?? 0);

@@ -4,10 +4,16 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import type { BenchResult } from '../lib/bench-result.js';
 import { runBench, type BenchOptions, type Held, type Transport } from '../lib/bench.js';
-import { procReader, readCpuUs } from '../lib/kernel.js';
 import { CHANNEL, startComet, type CometServer, type CometSubject } from './comet-subjects.js';
 import type { Baselines } from './build-baselines.js';
 import { startBusyLoops } from './busy-loops.js';
+import {
+  measurePublishes,
+  sampleOf,
+  waitFor,
+  type Publisher,
+  type Publishes,
+} from './publishing.js';
 import { measureWhileBusy, type Probes } from './probes.js';
 import { descriptors, privateBytes, takeSecondHalf, waitForClose } from './trial.js';
 
@@ -27,6 +33,7 @@ export interface CometTrialRequest {
   /** Messages per second to the channels in turn, and for how many seconds; 0 for none. */
   readonly publishRate: number;
   readonly publishSeconds: number;
+  readonly publisher: Publisher;
   /** How often all connect and are closed again: a single time may be over in 0.3 s. */
   readonly rounds: number;
   /** Messages that all miss between two runs; 0 where there is no second run. */
@@ -37,21 +44,11 @@ export interface CometTrialRequest {
   readonly sharesCores: boolean;
 }
 
-/** Messages to channels with one subscriber each. */
-export interface Publishes {
-  published: number;
-  refused: number;
-  delivered: number;
-  publishedPerSecond: number;
-  deliveredPerSecond: number;
-  workerCpuUsPerMessage: number;
-  managerCpuUsPerMessage: number;
-}
-
 export interface CometTrialResult {
   readonly subject: CometSubject;
   readonly transport: Transport;
   readonly private: boolean;
+  readonly publisher: Publisher;
   readonly workers: number;
   readonly connections: number;
   readonly bench: BenchResult;
@@ -72,9 +69,7 @@ export interface CometTrialResult {
 
 /** Until private memory no longer moves: pools are trimmed each second, and polls have come back. */
 const SETTLE_MS = 2500;
-const DELIVERY_DEADLINE_MS = 60_000;
-/** Short of what arrives in a turn of 5 ms at 100,000 a second, so that turns stay short. */
-const PUBLISH_TURN_MS = 5;
+const CLOSE_DEADLINE_MS = 60_000;
 
 interface Findings {
   workerBytes: number;
@@ -102,10 +97,10 @@ class CometTrial {
 
   /** One run of the bench; `measure` is called while all are held. */
   bench(since: string, measure: (held: Held) => Promise<void>): Promise<BenchResult> {
-    const { transport, connections, subject } = this.#request;
+    const { transport, connections, subject, publishRate } = this.#request;
     const options: BenchOptions = {
       targets: [{ isUnix: false, host: '127.0.0.1', port: this.#server.port }],
-      connections,
+      connections: connections - (publishRate > 0 ? sampleOf(connections) : 0),
       transport,
       subscribe: {
         channel: CHANNEL,
@@ -159,51 +154,15 @@ class CometTrial {
     return probes;
   }
 
-  async #publish(held: Held): Promise<Publishes> {
-    const { publishRate, publishSeconds } = this.#request;
-    const wanted = Math.round(publishRate * publishSeconds);
-    const before = held.received();
-    const cpuBefore = this.#cpuUs();
-    const startedAtMs = performance.now();
-    const sent = await this.#spread(wanted);
-    const publishedInS = (performance.now() - startedAtMs) / 1000;
-    const published = wanted - sent.refused;
-    await waitFor(held, () => held.received() - before >= published);
-    const deliveredInS = (performance.now() - startedAtMs) / 1000;
-    const delivered = held.received() - before;
-    const cpu = this.#cpuUs();
-    return {
-      published,
-      refused: sent.refused,
-      delivered,
-      publishedPerSecond: published / publishedInS,
-      deliveredPerSecond: delivered / deliveredInS,
-      workerCpuUsPerMessage: (cpu.workers - cpuBefore.workers) / Math.max(1, delivered),
-      managerCpuUsPerMessage: (cpu.own - cpuBefore.own) / Math.max(1, delivered),
+  #publish(held: Held): Promise<Publishes> {
+    const { publishRate, publishSeconds, connections, messageBytes, publisher } = this.#request;
+    const load = {
+      rate: publishRate,
+      seconds: publishSeconds,
+      channels: connections,
+      messageBytes,
     };
-  }
-
-  /** Publishes at an even rate, each message to the next channel. */
-  async #spread(wanted: number): Promise<{ refused: number }> {
-    const { publishRate, connections, messageBytes } = this.#request;
-    const data = 'x'.repeat(messageBytes);
-    const startedAtMs = performance.now();
-    let refused = 0;
-    for (let sent = 0; sent < wanted;) {
-      const due = Math.min(wanted, ((performance.now() - startedAtMs) / 1000) * publishRate);
-      for (; sent < due; sent++) {
-        const channel = `${CHANNEL}/${sent % connections}`;
-        this.#server.library?.publish(channel, data).catch(() => refused++);
-      }
-      await sleep(PUBLISH_TURN_MS);
-    }
-    return { refused };
-  }
-
-  #cpuUs(): { workers: number; own: number } {
-    const { user, system } = process.cpuUsage();
-    const workers = this.#server.pids.map((pid) => readCpuUs(procReader, pid) ?? 0);
-    return { workers: workers.reduce((sum, us) => sum + us, 0), own: user + system };
+    return measurePublishes(held, this.#server, publisher, load);
   }
 
   /** What all missed while they were away: publishes it, and answers the cursor from before. */
@@ -223,23 +182,18 @@ class CometTrial {
   }
 }
 
-async function waitFor(held: Held, isDone: () => boolean): Promise<void> {
-  const endsAtMs = performance.now() + DELIVERY_DEADLINE_MS;
-  while (!isDone() && performance.now() < endsAtMs) await held.pass(10);
-}
-
 async function whenEmpty({ library }: CometServer): Promise<void> {
-  const endsAtMs = performance.now() + DELIVERY_DEADLINE_MS;
+  const endsAtMs = performance.now() + CLOSE_DEADLINE_MS;
   while (library !== null && library.health().connections > 0 && performance.now() < endsAtMs) {
     await sleep(100);
   }
 }
 
 export async function runCometTrial(request: CometTrialRequest): Promise<CometTrialResult> {
-  const { subject, transport, connections, missed } = request;
+  const { subject, transport, connections, missed, publisher } = request;
   const cores = request.isPinned ? takeSecondHalf() : null;
   const endLoops = cores !== null && request.sharesCores ? startBusyLoops(cores) : null;
-  const server = await startComet({ ...request, cores });
+  const server = await startComet({ ...request, cores, hasAdmin: publisher !== 'library' });
   try {
     await sleep(SETTLE_MS);
     const trial = new CometTrial(request, server);
@@ -260,7 +214,7 @@ export async function runCometTrial(request: CometTrialRequest): Promise<CometTr
       again = await trial.bench(since, (held) => waitFor(held, () => held.received() >= awaited));
     }
     const shape = {
-      ...{ subject, transport, private: request.private, connections },
+      ...{ subject, transport, private: request.private, connections, publisher },
       openedPerSecond: all.map(({ ramp }) => ramp.connectionsPerSecond),
       cpuUsPerHandshake: all.map((one) => one.server?.cpuMicrosecondsPerAccept ?? NaN),
     };

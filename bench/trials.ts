@@ -1,5 +1,6 @@
 // Trials as processes of their own, repeated where other machines took too much of the cores.
-import { execFile } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
+import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 
@@ -58,4 +59,34 @@ export async function alternate<Request, Result>(
     for (const request of requests) results.push(await run(request));
   }
   return results;
+}
+
+/** A process beside a trial that works until it is asked for its result. */
+export interface Helper<Result> {
+  finish(): Promise<Result>;
+}
+
+/** Starts a module beside this one, which gets its request as JSON, and waits until it is ready. */
+export async function startHelper<Result>(file: string, request: unknown): Promise<Helper<Result>> {
+  const script = fileURLToPath(new URL(file, import.meta.url));
+  const child = spawn(process.execPath, [script, JSON.stringify(request)], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  });
+  await new Promise<void>((resolve, reject) => {
+    child.stdout.once('data', () => resolve());
+    child.once('exit', () => reject(new Error(`${file} ended`)));
+  });
+  return {
+    finish: async () => {
+      child.stdin.end();
+      return JSON.parse(await text(child.stdout)) as Result;
+    },
+  };
+}
+
+/** Runs such a module to its end. */
+export async function runHelper<Result>(file: string, request: unknown): Promise<Result> {
+  const script = fileURLToPath(new URL(file, import.meta.url));
+  const { stdout } = await promisify(execFile)(process.execPath, [script, JSON.stringify(request)]);
+  return JSON.parse(stdout) as Result;
 }

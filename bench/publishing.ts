@@ -1,0 +1,121 @@
+// Messages to channels with one subscriber each: through the library, or over HTTP; what arrives, how
+// late, and what it costs.
+import type { Held } from '../lib/bench.js';
+import { procReader, readCpuUs } from '../lib/kernel.js';
+import { ADMIN_TOKEN, CHANNEL, type CometServer } from './comet-subjects.js';
+import { pace, Rota, stamped, type Load } from './pace.js';
+import type { PublisherRequest, PublisherResult } from './publisher.js';
+import type { SampleRequest, SampleResult } from './sample.js';
+import { runHelper, startHelper } from './trials.js';
+
+export const PUBLISHERS = ['library', 'lines', 'single'] as const;
+export type Publisher = (typeof PUBLISHERS)[number];
+
+export interface Publishes extends SampleResult {
+  readonly published: number;
+  readonly refused: number;
+  readonly delivered: number;
+  readonly publishedPerSecond: number;
+  readonly deliveredPerSecond: number;
+  /** Of each message that was published. */
+  readonly workerCpuUs: number;
+  readonly managerCpuUs: number;
+  /** Null where the manager's process publishes. */
+  readonly clientCpuUs: number | null;
+}
+
+/** Subscribers that are left to the sample, of so many. */
+export function sampleOf(connections: number): number {
+  return Math.min(500, Math.floor(connections / 10));
+}
+
+const DEADLINE_MS = 60_000;
+/** Dialers report five times a second. */
+const QUIET_MS = 500;
+
+/** Resolves when it is done, or after a minute. */
+export async function waitFor(held: Held, isDone: () => boolean): Promise<void> {
+  const endsAtMs = performance.now() + DEADLINE_MS;
+  while (!isDone() && performance.now() < endsAtMs) await held.pass(10);
+}
+
+/** Waits until so many were received and no more come, and answers when the last of them came. */
+async function whenQuiet(held: Held, wanted: number): Promise<number> {
+  let lastAtMs = performance.now();
+  let last = held.received();
+  await waitFor(held, () => {
+    if (held.received() !== last) lastAtMs = performance.now();
+    last = held.received();
+    return last >= wanted && performance.now() - lastAtMs > QUIET_MS;
+  });
+  return lastAtMs;
+}
+
+function cpuUs(pids: readonly number[]): { workers: number; own: number } {
+  const { user, system } = process.cpuUsage();
+  const workers = pids.map((pid) => readCpuUs(procReader, pid) ?? 0);
+  return { workers: workers.reduce((sum, us) => sum + us, 0), own: user + system };
+}
+
+/** In this process, which is the manager's. What has not arrived stays below a second's worth. */
+async function throughLibrary(
+  { library }: CometServer,
+  load: Load,
+  received: () => number,
+): Promise<Omit<PublisherResult, 'cpuUs'>> {
+  const rota = new Rota(load.channels);
+  const before = received();
+  const startedAtMs = performance.now();
+  let sent = 0;
+  let refused = 0;
+  const room = (): number => load.rate - (sent - refused - (received() - before));
+  await pace(load, room, (count) => {
+    const data = stamped(load.messageBytes);
+    for (let index = 0; index < count; index++) {
+      library?.publish(`${CHANNEL}/${rota.next()}`, data).catch(() => refused++);
+    }
+    sent += count;
+  });
+  const seconds = (performance.now() - startedAtMs) / 1000;
+  return { published: sent - refused, refused, seconds };
+}
+
+/** All channels but those of the sample have their subscribers already. */
+export async function measurePublishes(
+  held: Held,
+  server: CometServer,
+  publisher: Publisher,
+  load: Load,
+): Promise<Publishes> {
+  const count = sampleOf(load.channels);
+  const places: SampleRequest = { port: server.port, first: load.channels - count, count };
+  const sample = await startHelper<SampleResult>('./sample.js', places);
+  const before = held.received();
+  const cpuBefore = cpuUs(server.pids);
+  const over = (kind: PublisherRequest['kind']): PublisherRequest => ({
+    ...{ ...load, kind, port: server.library?.adminPort ?? 0, token: ADMIN_TOKEN },
+  });
+  const done =
+    publisher === 'library'
+      ? { ...(await throughLibrary(server, load, () => held.received())), cpuUs: null }
+      : await runHelper<PublisherResult>('./publisher.js', over(publisher));
+  const beganAtMs = performance.now() - done.seconds * 1000;
+  // What came to the sample is known at the end only: so many are of the others for certain.
+  const most = count * Math.ceil((done.published + done.refused) / load.channels);
+  const lastAtMs = await whenQuiet(held, before + done.published - most);
+  const cpu = cpuUs(server.pids);
+  const found = await sample.finish();
+  const delivered = held.received() - before + found.received;
+  const each = (us: number): number => us / Math.max(1, done.published);
+  return {
+    ...found,
+    published: done.published,
+    refused: done.refused,
+    delivered,
+    publishedPerSecond: done.published / done.seconds,
+    deliveredPerSecond: (delivered * 1000) / (lastAtMs - beganAtMs),
+    workerCpuUs: each(cpu.workers - cpuBefore.workers),
+    managerCpuUs: each(cpu.own - cpuBefore.own),
+    clientCpuUs: done.cpuUs === null ? null : each(done.cpuUs),
+  };
+}

@@ -1,0 +1,53 @@
+// A few subscribers that look at the time in each message: how old it is when it comes. A process of
+// its own. Its request is argv[2]; it prints a line when all subscribe, and its result when stdin ends.
+import { get } from 'node:http';
+
+import { CHANNEL } from './comet-subjects.js';
+import { nowUs } from './pace.js';
+
+export interface SampleRequest {
+  readonly port: number;
+  /** Private channels, the first of them and how many. */
+  readonly first: number;
+  readonly count: number;
+}
+
+/** From publish to arrival, in microseconds. */
+export interface SampleResult {
+  readonly received: number;
+  readonly p50Us: number;
+  readonly p99Us: number;
+  readonly maxUs: number;
+}
+
+const { port, first, count } = JSON.parse(process.argv[2] ?? '') as SampleRequest;
+const ages: number[] = [];
+
+/** Resolves with the first bytes of the stream, by which the server says that it subscribed. */
+function subscribe(channel: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const url = `http://127.0.0.1:${port}/events?channel=${encodeURIComponent(channel)}`;
+    get(url, { agent: false, headers: { accept: 'text/event-stream' } }, (response) => {
+      let text = '';
+      response.setEncoding('utf8').on('data', (chunk: string) => {
+        resolve();
+        const now = nowUs();
+        const lines = (text + chunk).split('\n');
+        text = lines.pop() ?? '';
+        for (const line of lines) {
+          if (line.startsWith('data: ')) ages.push(now - parseInt(line.slice(6), 10));
+        }
+      });
+      response.on('error', () => undefined);
+    }).on('error', reject);
+  });
+}
+
+for (let index = 0; index < count; index++) await subscribe(`${CHANNEL}/${first + index}`);
+process.stdout.write('ready\n');
+process.stdin.resume().once('end', () => {
+  const sorted = ages.sort((a, b) => a - b);
+  const at = (share: number): number => sorted[Math.ceil(share * sorted.length) - 1] ?? NaN;
+  const times = { p50Us: at(0.5), p99Us: at(0.99), maxUs: at(1) };
+  process.stdout.write(JSON.stringify({ received: ages.length, ...times }), () => process.exit(0));
+});
