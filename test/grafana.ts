@@ -3,6 +3,7 @@
 import t from 'tap';
 import { execFileSync, spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -435,3 +436,54 @@ void t.test('every query of the dashboard and of the alerts finds data', { skip 
   }
   await server.stop();
 });
+
+void t.test(
+  'the panels of mailboxes show what waits, is taken and expires',
+  { skip },
+  async (t) => {
+    const comet = ['--protocol', 'comet', '--host', '127.0.0.1', '--workers', '1'];
+    const args = [...comet, '--ingest', '127.0.0.1:0', '--mailbox-time', '8'];
+    const server = await TestServer.start(t, { args });
+    const prometheus = await Prometheus.start(t, server.adminPort);
+    const shows = async (title: string, isWanted: (values: number[]) => boolean): Promise<void> => {
+      const wanted = queries.filter(({ name }) => name.startsWith(`${title} `));
+      await until(title, async () => {
+        const found = await Promise.all(wanted.map(({ expr }) => prometheus.values(expr)));
+        return isWanted(found.flat());
+      });
+      t.pass(title);
+    };
+    await shows('Messages that wait in mailboxes', (values) => String(values) === '0,0');
+    await shows('Messages through mailboxes', (values) => String(values) === '0,0,0');
+    await shows('Messages that mailboxes lost', (values) => String(values) === '0,0');
+    const line = server.log.find(({ msg }) => msg.startsWith('listening on'));
+    const application = connect(Number(line?.['ingestPort']), '127.0.0.1');
+    t.teardown(() => application.destroy());
+    application.write(
+      '\x01\x00' + ['one', 'two', 'three'].map((text) => `\x02Jim\0${text}\0`).join(''),
+    );
+    const client = await fetch(`http://127.0.0.1:${server.port}/Jim.js`);
+    t.equal(await client.text(), 'one');
+    await shows('Messages that wait in mailboxes', (values) => String(values) === '2,0');
+    await shows('Memory of mailboxes', ([bytes = 0]) => bytes > 0);
+    await shows('Messages through mailboxes', ([delivered = 0, taken = 0, returned]) => {
+      return delivered > taken && taken > 0 && returned === 0;
+    });
+    await shows('Messages that mailboxes lost', ([expired = 0, dropped]) => {
+      return expired > 0 && dropped === 0;
+    });
+    await shows('Messages that wait in mailboxes', (values) => String(values) === '0,0');
+    const text = await (await server.get('/metrics')).text();
+    const metrics = [...text.matchAll(/^# TYPE (megacomet_mailbox_\S+)/gm)].map(
+      ([, name = '']) => name,
+    );
+    t.ok(metrics.length > 5, 'a server has metrics of mailboxes');
+    for (const metric of metrics) {
+      t.ok(
+        queries.some(({ expr }) => expr.includes(`${metric}{`)),
+        `${metric} is on a panel`,
+      );
+    }
+    await server.stop();
+  },
+);

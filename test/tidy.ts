@@ -1,12 +1,14 @@
-// Keeps the source tree in shape: every rule of tidy-rules.ts is shown to find a planted violation,
+// Keeps the source tree in shape: every rule of tidy-*.ts is shown to find a planted violation,
 // to leave clean code alone, and is then run over every file that git tracks or would track.
 import t from 'tap';
 import { execFileSync } from 'node:child_process';
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import * as documents from './tidy-documents.js';
 import * as rules from './tidy-rules.js';
-import { file, format, type Check, type SourceFile } from './tidy-rules.js';
+import * as shape from './tidy-shape.js';
+import { file, format, type Check, type SourceFile } from './tidy-source.js';
 
 const ROOT = dirname(fileURLToPath(import.meta.resolve('#package.json')));
 const LEFT_OUT = /^(node_modules|build(-[^/]*)?|dist|prebuilds|\.tap|\.git)\//;
@@ -200,7 +202,7 @@ const RULES: Rule[] = [
   },
   {
     sentence: 'every source file starts with a comment of one to six lines',
-    check: rules.headers,
+    check: shape.headers,
     planted: [
       file('native/sys.h', '#pragma once\n// Late.\n'),
       file('lib/a.ts', '\n// After a blank line.\n'),
@@ -222,7 +224,7 @@ const RULES: Rule[] = [
   },
   {
     sentence: 'no function has more than 60 lines',
-    check: rules.functionLength,
+    check: shape.functionLength,
     planted: [
       file(
         'native/sys.cc',
@@ -260,14 +262,14 @@ const RULES: Rule[] = [
   },
   {
     sentence: 'no line of native/ and lib/ has more than 100 columns',
-    check: rules.lineLength,
+    check: shape.lineLength,
     planted: [file('native/sys.h', `\n${'x'.repeat(101)}\n`)],
     reports: ['native/sys.h:2: has 101 columns: break it, 100 is the most'],
     clean: [file('lib/a.ts', `${'é'.repeat(100)}\n`), file('README.md', 'x'.repeat(200))],
   },
   {
     sentence: 'no source file holds tabs, trailing spaces or carriage returns',
-    check: rules.blanks,
+    check: shape.blanks,
     planted: [file('native/sys.h', 'a\n\tb\nc \n'), file('test/a.ts', 'a\r\n')],
     reports: [
       'native/sys.h:2: holds a tab: use spaces, or \\t in a string',
@@ -278,7 +280,7 @@ const RULES: Rule[] = [
   },
   {
     sentence: 'nothing is left to be fixed, and what is left to do has an issue',
-    check: rules.openEnds,
+    check: shape.openEnds,
     planted: [
       file('lib/a.ts', '// FIX' + 'ME: later\n// TO' + 'DO: soon\n// TO' + 'DO(me): soon\n'),
     ],
@@ -291,7 +293,7 @@ const RULES: Rule[] = [
   },
   {
     sentence: 'no test is left out or run alone without a condition',
-    check: rules.everyTestRuns,
+    check: shape.everyTestRuns,
     planted: [
       file(
         'test/a.ts',
@@ -314,7 +316,7 @@ const RULES: Rule[] = [
   },
   {
     sentence: 'no file of native/ and lib/ has more than 600 lines, and none more than 400 KiB',
-    check: rules.fileSize,
+    check: shape.fileSize,
     planted: [
       file('lib/a.ts', long(601, 'x')),
       file('bench/results/a.json', 'x'.repeat(400 * 1024 + 1)),
@@ -327,7 +329,7 @@ const RULES: Rule[] = [
   },
   {
     sentence: 'ARCHITECTURE.md names every file of native/ and lib/',
-    check: rules.architecture,
+    check: documents.architecture,
     planted: [
       file('ARCHITECTURE.md', 'The files `observe.ts`, `sys.h` and `bench.ts`.'),
       file('native/sys.h', ''),
@@ -353,7 +355,7 @@ const RULES: Rule[] = [
   },
   {
     sentence: 'every native counter is well named and has a help text',
-    check: rules.counters,
+    check: documents.counters,
     planted: [
       file(
         'native/segment.h',
@@ -447,17 +449,17 @@ t.test('every entry of the table of levels stands for a file', (t) => {
 
 t.test('every option has a help text', async (t) => {
   const help = 'What this option does, and in which unit.';
-  t.strictSame(rules.options([{ name: 'port', help }]), []);
-  t.strictSame(rules.options([{ name: 'port', help: ' ' }, { help }, {}]).map(format), [
+  t.strictSame(documents.options([{ name: 'port', help }]), []);
+  t.strictSame(documents.options([{ name: 'port', help: ' ' }, { help }, {}]).map(format), [
     'lib/options.ts:1: port has a help of 0 characters: say what it tells the reader',
     'lib/options.ts:1: option 2 has a help of 0 characters: say what it tells the reader',
   ]);
-  t.equal(rules.options(undefined).length, 1, 'a missing table is found');
+  t.equal(documents.options(undefined).length, 1, 'a missing table is found');
   // By a variable, so that this file can be checked before the table is written.
   const path = '../lib/options.js';
   const module = (await import(path).catch((error: unknown) => {
     t.fail(`lib/options.ts cannot be imported: ${String(error)}`);
     return {};
   })) as { OPTIONS?: unknown };
-  t.strictSame(rules.options(module.OPTIONS).map(format), [], 'the tree is clean');
+  t.strictSame(documents.options(module.OPTIONS).map(format), [], 'the tree is clean');
 });
