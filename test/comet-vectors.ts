@@ -324,3 +324,31 @@ void t.test('who goes away while he is held leaves nothing behind', async (t) =>
   }
   await until('no channel to be left', () => total(world, 'channels') === 0, 20_000);
 });
+
+void t.test('history is bounded by count, by age and by bytes, and a gap is told', async (t) => {
+  const megabyte = 1_048_576;
+  const world = await startComet(t, {
+    workers: 1,
+    historyCount: 5,
+    historyAge: 1,
+    historyBytes: megabyte,
+    messageBytes: 100_000,
+  });
+  const { server } = world;
+  const kept = (): readonly { readonly messages: number; readonly bytes: number }[] =>
+    server.channels({ limit: 10_000 }).channels;
+  const { cursor } = await server.publish('a', '0');
+  for (let n = 1; n < 20; n++) await server.publish('a', `${n}`);
+  t.equal(kept()[0]?.messages, 5, 'by count');
+  const gap = await poll(world, cursor);
+  t.strictSame([gap.recovered, dataOf(gap)], [false, ['15', '16', '17', '18', '19']]);
+  await until('none to be left by age', () => kept().length === 0);
+  const late = new StreamClient(world, ['a']);
+  late.cursor = gap.messages[0]?.cursor ?? '';
+  await late.open();
+  t.strictSame([late.lost, late.data], [1, []], 'and that is told');
+  late.close();
+  for (let n = 0; n < 100; n++) await server.publish(`c${n}`, 'x'.repeat(50_000));
+  const bytes = kept().reduce((sum, channel) => sum + channel.bytes, 0);
+  t.ok(bytes > megabyte / 2 && bytes <= megabyte, `${bytes} by bytes`);
+});
