@@ -1,5 +1,5 @@
 // What clients of channels may say that is odd or hostile, over real sockets: names, texts, places
-// to continue from, and polls that are cut off, doubled or late. Each transport has the same answer.
+// to continue from, and polls that are cut off, doubled or late. Each transport answers the same.
 import { once } from 'node:events';
 import { createConnection } from 'node:net';
 import { createParser } from 'eventsource-parser';

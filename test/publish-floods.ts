@@ -1,5 +1,5 @@
-// Publishing over HTTP to a whole server, by callers that send too much, too deep or without end, and
-// by several at once: nothing else waits for them, and all subscribers see one order.
+// Publishing over HTTP to a whole server, by callers that send too much, too deep or without end,
+// and by several at once: nothing else waits for them, and all subscribers see one order.
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createConnection, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';

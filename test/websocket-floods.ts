@@ -1,5 +1,5 @@
-// WebSocket clients that send far more than they should, or never end what they began: what a worker
-// keeps for them is bounded, and all others are served.
+// WebSocket clients that send far more than they should, or never end what they began: what a
+// worker keeps for them is bounded, and all others are served.
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { createConnection, type Socket } from 'node:net';
