@@ -131,7 +131,9 @@ void t.test('what a message of many parts pins is at most twice the longest one'
   const grown = residentBytes(world) - before;
   t.equal(total(world, 'sessions'), 100);
   const most = 100 * 2 * messageBytes + 4_194_304;
-  t.ok(grown < most, `${grown} bytes for 100 clients`);
+  // A sanitizer keeps what was freed, too.
+  const isWatched = process.env['ASAN_OPTIONS'] !== undefined;
+  if (!isWatched) t.ok(grown < most, `${grown} bytes for 100 clients`);
   for (const socket of sockets) socket.destroy();
   await until('nothing to be left', () => total(world, 'sessions') === 0);
   await isServed(t, world);
