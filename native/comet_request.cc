@@ -14,6 +14,7 @@ namespace {
 
 constexpr size_t kCallbackBytesMax = 64;
 constexpr HttpFault kFine{};
+constexpr HttpFault kTwice{400, "a parameter stands twice"};
 /// What follows a client's id in the path of the ancestor's clients.
 constexpr std::string_view kScript = ".js";
 
@@ -63,12 +64,15 @@ HttpFault take_parameter(const Parameter& parameter, const frame::Comet& rules, 
   const auto& [name, value] = parameter;
   if (name == "channel") return take_channel(value, rules, out);
   if (name == "since") {
+    if (out->since) return kTwice;
     Cursor cursor{};
     if (!parse_cursor(value, &cursor)) return {400, "since: not a cursor"};
     out->since = cursor;
   } else if (name == "timeout") {
+    if (out->timeout_s != 0) return kTwice;
     if (!parse_seconds(value, &out->timeout_s)) return {400, "timeout: not a number of seconds"};
   } else if (name == "callback") {
+    if (!out->callback.empty()) return kTwice;
     if (!is_callback(value)) return {400, "callback: may have letters, digits, _, . and $"};
     out->callback = value;
   }
@@ -126,10 +130,11 @@ HttpFault read_comet_request(const HttpHead& head, const frame::Comet& rules, Co
   if (out->route == CometRoute::kMailbox) return read_client_id(head.target.path, out);
   const HttpFault fault = read_query(head, rules, out);
   if (fault.code != 0) return fault;
-  if (!out->since && head.has(Field::kLastEventId) && !head.value(Field::kLastEventId).empty()) {
+  if (head.has(Field::kLastEventId) && !head.value(Field::kLastEventId).empty()) {
     Cursor cursor{0, 0};
     // Sent by a browser by itself, perhaps from before this server: it is told what is lost, since
-    // a refusal would end its EventSource for good.
+    // a refusal would end its EventSource for good. It comes back with the URL of its first
+    // request, so a `since` there is older.
     if (!parse_cursor(head.value(Field::kLastEventId), &cursor)) cursor = {0, 0};
     out->since = cursor;
   }

@@ -131,10 +131,12 @@ const OFFERS: readonly (readonly [offer: string, answer: string | null])[] = [
     `${BASE}; server_max_window_bits=12; client_max_window_bits=9`,
   ],
   // Declined: the connection goes on without.
-  ...['7', '16', '0', '08', '015', '-9', '1e1', '99999999999999999999', 'x'].flatMap((bits) => [
-    [`permessage-deflate; server_max_window_bits=${bits}`, ''] as const,
-    [`permessage-deflate; client_max_window_bits=${bits}`, ''] as const,
-  ]),
+  ...['7', '16', '0', '999', '08', '015', '-9', '1e1', '99999999999999999999', 'x'].flatMap(
+    (bits) => [
+      [`permessage-deflate; server_max_window_bits=${bits}`, ''] as const,
+      [`permessage-deflate; client_max_window_bits=${bits}`, ''] as const,
+    ],
+  ),
   ['permessage-deflate; server_max_window_bits=8', ''],
   ['permessage-deflate; server_max_window_bits', ''],
   ['permessage-deflate; server_no_context_takeover=1', ''],
