@@ -319,9 +319,15 @@ export class PollClient extends Client {
     while (!this.#isStopped()) {
       const response = await this.#poll();
       if (response === null) break;
-      this.cursor = response.headers.get('megacomet-cursor') ?? this.cursor;
-      if (response.status === 204) continue;
-      const batch = (await response.json()) as Batch;
+      const cursor = response.headers.get('megacomet-cursor') ?? this.cursor;
+      if (response.status === 204) {
+        this.cursor = cursor;
+        continue;
+      }
+      // Null where the server died in the midst of it.
+      const batch = (await response.json().catch(() => null)) as Batch | null;
+      if (batch === null) break;
+      this.cursor = cursor;
       if (!batch.recovered) this.lost++;
       this.seen.push(...batch.messages);
     }
