@@ -6,6 +6,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { createServer, type AddressInfo, type Socket } from 'node:net';
 import { join } from 'node:path';
 
+import { pace, Rota } from '../bench/pace.js';
 import type { BenchResult } from '../lib/bench-result.js';
 import { runBench, type Held } from '../lib/bench.js';
 import { bucketUpToUs, toLatency } from '../lib/histograms.js';
@@ -484,4 +485,42 @@ void t.test('loopback sources are distinct, and never a network or broadcast add
   t.ok(addresses.every(isFit), 'each in 127.1.0.0 and up');
   t.same([0, 253, 254].map(loopbackSource), ['127.1.0.1', '127.1.0.254', '127.1.1.1'], 'in order');
   t.end();
+});
+
+void t.test('messages go to all channels in turn, those of a sample at any time', (t) => {
+  for (const count of [1, 2, 10, 997, 20_000]) {
+    const rota = new Rota(count);
+    const turn = Array.from({ length: count }, () => rota.next());
+    t.equal(new Set(turn).size, count, `all of ${count}`);
+    t.equal(rota.next(), turn[0], 'and again');
+    const part = Math.floor(count / 10);
+    const times = turn.flatMap((channel, at) => (channel < part ? [at] : []));
+    const gaps = times.slice(1).map((at, index) => at - (times[index] ?? 0));
+    t.ok(
+      gaps.every((gap) => gap < 40),
+      'a tenth of them is spread over the turn',
+    );
+  }
+  t.end();
+});
+
+void t.test('messages go at their rate, or as few as there is room for', async (t) => {
+  const load = { rate: 10_000, seconds: 0.5, channels: 1, messageBytes: 1 };
+  const sent = async (room: number): Promise<number[]> => {
+    const counts: number[] = [];
+    await pace(
+      load,
+      () => room,
+      (count) => counts.push(count),
+    );
+    return counts;
+  };
+  const sum = (counts: readonly number[]): number => counts.reduce((all, one) => all + one, 0);
+  t.equal(sum(await sent(Infinity)), 5000, 'all that is due');
+  const few = await sent(10);
+  t.ok(
+    few.length > 1 && Math.max(...few) === 10 && sum(few) < 2000,
+    'and what is not taken is no debt',
+  );
+  t.same(await sent(0), [], 'nothing at all');
 });
