@@ -14,6 +14,7 @@ import {
 } from './comet-subjects.js';
 import type { CometTrialRequest, CometTrialResult } from './comet-trial.js';
 import { PUBLISHERS, type Publisher, type Publishes } from './publishing.js';
+import type { Storm } from './storm.js';
 import { figure, median, ratio, type SuiteResult } from './table.js';
 import { alternate, runTrial } from './trials.js';
 
@@ -23,6 +24,7 @@ export const COMET_SUITES = [
   'subscribers',
   'publishes',
   'reconnect',
+  'storm',
 ] as const;
 export type CometSuite = (typeof COMET_SUITES)[number];
 
@@ -31,6 +33,8 @@ export interface CometSuiteOptions {
   readonly runs: number;
   /** Subscribers; without it each suite has its own number. */
   readonly connections: number | undefined;
+  /** Only this one. */
+  readonly transport: Transport | undefined;
 }
 
 /** What one worker holds where a process may open 20,000 files. */
@@ -44,11 +48,11 @@ const PUBLISH_RATE = 100_000;
 const PUBLISH_SECONDS = 10;
 const MISSED = 3;
 const ROUNDS = 5;
-const TRANSPORTS: readonly Transport[] = ['sse', 'websocket', 'poll'];
+export const TRANSPORTS: readonly Transport[] = ['sse', 'websocket', 'poll'];
 
 const IDLE: Omit<CometTrialRequest, 'baselines' | 'connections' | 'subject' | 'transport'> = {
   ...{ workers: 1, private: false, messageBytes: MESSAGE_BYTES, broadcasts: 0, probeSeconds: 0 },
-  ...{ publishRate: 0, publishSeconds: 0, publisher: 'library', missed: 0, rounds: 1 },
+  ...{ publishRate: 0, publishSeconds: 0, publisher: 'library', missed: 0, channels: 0, rounds: 1 },
   ...{ isPinned: false, sharesCores: false },
 };
 
@@ -66,6 +70,10 @@ function notesOf({ nchan }: Baselines): string[] {
 
 function workersFor(connections: number): number {
   return planCapacity(readMachineLimits(procReader), 'auto', connections, 1).workers;
+}
+
+function transportsOf({ transport }: CometSuiteOptions): readonly Transport[] {
+  return TRANSPORTS.filter((one) => transport === undefined || one === transport);
 }
 
 /** Which subjects speak a transport here. */
@@ -129,10 +137,11 @@ const leastReached = ({ broadcasts }: CometTrialResult): number =>
   Math.min(...broadcasts.map(({ reached }) => reached));
 
 function everySubject(
-  { baselines, connections }: CometSuiteOptions,
+  options: CometSuiteOptions,
   shape: Partial<CometTrialRequest>,
 ): CometTrialRequest[] {
-  return TRANSPORTS.flatMap((transport) =>
+  const { baselines, connections } = options;
+  return transportsOf(options).flatMap((transport) =>
     subjectsOf(transport, baselines).map((subject) => ({
       ...IDLE,
       ...{
@@ -182,9 +191,10 @@ async function handshakes(options: CometSuiteOptions): Promise<SuiteResult> {
 }
 
 /** More than one worker holds: the other subjects are not made for it, and nothing is pinned. */
-function crowd({ baselines, connections = SUBSCRIBERS }: CometSuiteOptions): CometTrialRequest[] {
+function crowd(options: CometSuiteOptions): CometTrialRequest[] {
+  const { baselines, connections = SUBSCRIBERS } = options;
   const shape = { ...IDLE, baselines, connections, workers: workersFor(connections) };
-  return TRANSPORTS.flatMap((transport) =>
+  return transportsOf(options).flatMap((transport) =>
     (['megacomet', 'floor'] as const).map((subject) => ({ ...shape, subject, transport })),
   );
 }
@@ -236,7 +246,7 @@ async function subscribers(options: CometSuiteOptions): Promise<SuiteResult> {
   const whole = { ...common, connections, workers: workersFor(connections) };
   // Others are not made for so many, and what one of their connections costs shows with fewer.
   const few = { ...common, connections: Math.min(connections, ONE_WORKER), broadcasts: 1 };
-  const requests = TRANSPORTS.flatMap((transport) => [
+  const requests = transportsOf(options).flatMap((transport) => [
     { ...whole, subject: 'megacomet' as const, transport, broadcasts: 1 },
     { ...whole, subject: 'megacomet' as const, transport, private: true },
     { ...whole, subject: 'floor' as const, transport, broadcasts: 1 },
@@ -362,7 +372,7 @@ async function reconnect(options: CometSuiteOptions): Promise<SuiteResult> {
   const { baselines } = options;
   const connections = options.connections ?? SUBSCRIBERS;
   const shape = { ...IDLE, baselines, connections, workers: workersFor(connections) };
-  const requests = TRANSPORTS.flatMap((transport) => [
+  const requests = transportsOf(options).flatMap((transport) => [
     { ...shape, transport, subject: 'megacomet' as const, missed: MISSED },
     { ...shape, transport, subject: 'megacomet' as const, missed: 1, private: true },
     { ...shape, transport, subject: 'floor' as const, missed: 1 },
@@ -409,6 +419,83 @@ async function reconnect(options: CometSuiteOptions): Promise<SuiteResult> {
   };
 }
 
+const STORM_NOTES = [
+  'Before, during and after the storm each channel gets a message every 10 s, a fifth of them each ' +
+    '2 s, and nobody stops publishing for it. The clients are cut off with resets and come back ' +
+    'at once, each after the message that it had last; one that is refused tries again 0.2 s later. A poll ' +
+    'is back when it has asked. ' +
+    'All have every message at the first moment at which nothing that was published is still owed to ' +
+    'anybody.',
+  'Memory is the private one of workers and manager: the median of 10 s before the cut, and the ' +
+    'highest of every 0.5 s from the cut until 10 s after all had every message. The limits that ' +
+    'were set are 60 s and 1.5 times.',
+];
+
+/** At a million of them 1,000 channels, and subscribers as many. */
+function channelsFor(connections: number): number {
+  return Math.max(10, Math.round(connections / 1000));
+}
+
+async function storm(options: CometSuiteOptions): Promise<SuiteResult> {
+  const { baselines } = options;
+  const connections = options.connections ?? SUBSCRIBERS;
+  const channels = channelsFor(connections);
+  const requests = transportsOf(options).map((transport) => ({
+    ...{ ...IDLE, baselines, connections, transport, channels },
+    ...{ subject: 'megacomet' as const, workers: workersFor(connections) },
+  }));
+  const rows = await rowsOf(requests, options.runs);
+  return {
+    suite: 'storm',
+    title:
+      `All ${figure(connections, 0)} subscribers of ${figure(channels, 0)} channels are cut off ` +
+      `and come back at once, while messages go on, median of ${options.runs}`,
+    header: [
+      ...['', 'transport', 'all back, s', 'all have every message, s', 'refused at first'],
+      ...['messages to subscribers', 'missing', 'told of a gap'],
+      ...['steady, MB', 'peak, MB', 'peak of steady'],
+    ],
+    rows: rows.map((row) => {
+      const found = (pick: (all: Storm) => number): number =>
+        middle(row, (result) => result.storm && pick(result.storm));
+      const failures = row.flatMap(({ bench }) => Object.values(bench.failures));
+      return [
+        nameOf(row),
+        row[0]?.transport ?? '',
+        figure(
+          found((all) => all.backSeconds),
+          1,
+        ),
+        figure(
+          found((all) => all.caughtUpSeconds),
+          1,
+        ),
+        figure(failures.reduce((sum, count) => sum + count, 0) / row.length, 0),
+        figure(
+          found((all) => all.owed),
+          0,
+        ),
+        figure(
+          found((all) => all.owed - all.received),
+          0,
+        ),
+        figure(
+          middle(row, ({ bench }) => bench.fanout?.gaps),
+          0,
+        ),
+        figure(found((all) => all.steadyBytes) / 1e6, 0),
+        figure(found((all) => all.peakBytes) / 1e6, 0),
+        figure(
+          found((all) => all.peakBytes / all.steadyBytes),
+          2,
+        ),
+      ];
+    }),
+    trials: rows.flat(),
+    notes: STORM_NOTES,
+  };
+}
+
 export function runCometSuite(suite: CometSuite, options: CometSuiteOptions): Promise<SuiteResult> {
   switch (suite) {
     case 'handshakes':
@@ -421,5 +508,7 @@ export function runCometSuite(suite: CometSuite, options: CometSuiteOptions): Pr
       return publishes(options);
     case 'reconnect':
       return reconnect(options);
+    case 'storm':
+      return storm(options);
   }
 }

@@ -15,6 +15,7 @@ import {
   type Publishes,
 } from './publishing.js';
 import { measureWhileBusy, type Probes } from './probes.js';
+import { measureStorm, type Storm } from './storm.js';
 import { descriptors, privateBytes, takeSecondHalf, waitForClose } from './trial.js';
 
 export interface CometTrialRequest {
@@ -38,6 +39,8 @@ export interface CometTrialRequest {
   readonly rounds: number;
   /** Messages that all miss between two runs; 0 where there is no second run. */
   readonly missed: number;
+  /** Channels that all share in a storm of reconnects; 0 for no storm. */
+  readonly channels: number;
   /** Whether the workers get one half of the cores, and everything else the other. */
   readonly isPinned: boolean;
   /** Whether loops that do nothing take half of the workers' cores; only where they are pinned. */
@@ -62,6 +65,7 @@ export interface CometTrialResult {
   readonly broadcasts: readonly { readonly seconds: number; readonly reached: number }[];
   readonly probes: Probes | null;
   readonly publishes: Publishes | null;
+  readonly storm: Storm | null;
   /** The run after all connections were cut, with the cursor from before. */
   readonly again: BenchResult | null;
   readonly stolenShare?: number;
@@ -77,6 +81,7 @@ interface Findings {
   broadcasts: { seconds: number; reached: number }[];
   probes: Probes | null;
   publishes: Publishes | null;
+  storm: Storm | null;
 }
 
 class CometTrial {
@@ -88,6 +93,7 @@ class CometTrial {
     broadcasts: [],
     probes: null,
     publishes: null,
+    storm: null,
   };
 
   constructor(request: CometTrialRequest, server: CometServer) {
@@ -105,6 +111,7 @@ class CometTrial {
       subscribe: {
         channel: CHANNEL,
         private: this.#request.private,
+        channels: this.#request.channels,
         since,
         // It tells nobody where the channel stands.
         isHeadEnough: subject === 'nchan',
@@ -118,7 +125,7 @@ class CometTrial {
   }
 
   async measure(held: Held, bareBytes: number, bareManagerBytes: number): Promise<void> {
-    const { connections, broadcasts, probeSeconds, publishRate } = this.#request;
+    const { connections, broadcasts, probeSeconds, publishRate, channels } = this.#request;
     await held.pass(SETTLE_MS);
     const { findings } = this;
     findings.workerBytes = (privateBytes(this.#server.pids) - bareBytes) / connections;
@@ -126,6 +133,7 @@ class CometTrial {
     if (broadcasts > 0) findings.broadcasts = await this.#broadcast(held);
     if (probeSeconds > 0) findings.probes = await this.#probe(held);
     if (publishRate > 0) findings.publishes = await this.#publish(held);
+    if (channels > 0) findings.storm = await measureStorm(held, this.#server, this.#request);
   }
 
   async #broadcast(held: Held): Promise<Findings['broadcasts']> {

@@ -9,7 +9,7 @@ import { planCapacity, readMachineLimits } from '../lib/capacity.js';
 import { procReader, readPrivateBytes } from '../lib/kernel.js';
 import { packageRoot } from '../lib/native.js';
 import { buildBaselines, type Baselines } from './build-baselines.js';
-import { COMET_SUITES, runCometSuite } from './comet-suites.js';
+import { COMET_SUITES, runCometSuite, TRANSPORTS } from './comet-suites.js';
 import { SUBJECT_NAMES, type Subject } from './subjects.js';
 import { figure, median, ratio, writeResults, type SuiteResult } from './table.js';
 import type { TrialRequest, TrialResult } from './trial.js';
@@ -289,15 +289,17 @@ const { values, positionals } = parseArgs({
     runs: { type: 'string', default: '5' },
     name: { type: 'string', default: 'latest' },
     connections: { type: 'string' },
+    transport: { type: 'string' },
     help: { type: 'boolean', default: false },
   },
 });
 if (values.help) {
   process.stdout.write(
     `usage: npm run bench -- [--runs N] [--name NAME] [${SUITES.join('] [')}]\n` +
-      `       npm run bench -- [--connections N] … [${COMET_SUITES.join('] [')}]\n` +
+      `       npm run bench -- [--connections N] [--transport T] … [${COMET_SUITES.join('] [')}]\n` +
       'Without a suite: bare, opening and echo. Results go to bench/results/NAME.{md,json}.\n' +
-      '--connections is the number of subscribers, of those suites that hold any number of them.\n',
+      '--connections is the number of subscribers, of those suites that hold any number of them;\n' +
+      `--transport leaves out all but one of ${TRANSPORTS.join(', ')}.\n`,
   );
 } else {
   const chosen = SUITES.filter((suite) => positionals.includes(suite));
@@ -306,12 +308,14 @@ if (values.help) {
   const suites = isAny ? chosen : (['bare', 'opening', 'echo'] as const);
   const runs = Number(values.runs);
   const connections = values.connections === undefined ? undefined : Number(values.connections);
+  const transport = TRANSPORTS.find((one) => one === values.transport);
+  if (values.transport !== transport) throw new Error(`--transport: ${TRANSPORTS.join(', ')}`);
   const baselines = buildBaselines(path.join(packageRoot, 'build-baselines'));
   const results: SuiteResult[] = [];
   for (const suite of suites) results.push(await runSuite(suite, baselines, runs));
   for (const suite of cometChosen) {
     process.stderr.write(`${suite}\n`);
-    results.push(await runCometSuite(suite, { baselines, runs, connections }));
+    results.push(await runCometSuite(suite, { baselines, runs, connections, transport }));
   }
   const given = process.argv.slice(2).join(' ');
   const command = `npm run bench${given === '' ? '' : ` -- ${given}`}`;

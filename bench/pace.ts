@@ -60,11 +60,12 @@ export async function pace(
   send: (count: number) => void,
 ): Promise<void> {
   const startedAtMs = performance.now();
+  const endsAtMs = startedAtMs + seconds * 1000;
   let lastMs = startedAtMs;
   let due = 0;
-  while (lastMs - startedAtMs < seconds * 1000) {
+  while (lastMs < endsAtMs) {
     await sleep(TURN_MS);
-    const nowMs = Math.min(performance.now(), startedAtMs + seconds * 1000);
+    const nowMs = Math.min(performance.now(), endsAtMs);
     due += ((nowMs - lastMs) * rate) / 1000;
     lastMs = nowMs;
     const wanted = Math.round(due);

@@ -20,6 +20,8 @@ export interface SampleResult {
   readonly maxUs: number;
 }
 
+const DEADLINE_MS = 60_000;
+
 const { port, first, count } = JSON.parse(process.argv[2] ?? '') as SampleRequest;
 const ages: number[] = [];
 
@@ -27,19 +29,26 @@ const ages: number[] = [];
 function subscribe(channel: string): Promise<void> {
   return new Promise((resolve, reject) => {
     const url = `http://127.0.0.1:${port}/events?channel=${encodeURIComponent(channel)}`;
-    get(url, { agent: false, headers: { accept: 'text/event-stream' } }, (response) => {
-      let text = '';
-      response.setEncoding('utf8').on('data', (chunk: string) => {
-        resolve();
-        const now = nowUs();
-        const lines = (text + chunk).split('\n');
-        text = lines.pop() ?? '';
-        for (const line of lines) {
-          if (line.startsWith('data: ')) ages.push(now - parseInt(line.slice(6), 10));
-        }
-      });
-      response.on('error', () => undefined);
-    }).on('error', reject);
+    const request = get(
+      url,
+      { agent: false, headers: { accept: 'text/event-stream' } },
+      (response) => {
+        let text = '';
+        response.setEncoding('utf8').on('data', (chunk: string) => {
+          request.setTimeout(0);
+          resolve();
+          const now = nowUs();
+          const lines = (text + chunk).split('\n');
+          text = lines.pop() ?? '';
+          for (const line of lines) {
+            if (line.startsWith('data: ')) ages.push(now - parseInt(line.slice(6), 10));
+          }
+        });
+        response.on('error', () => undefined);
+      },
+    );
+    request.on('error', reject);
+    request.setTimeout(DEADLINE_MS, () => request.destroy(new Error(`no answer for ${channel}`)));
   });
 }
 

@@ -30,6 +30,8 @@ export interface SubscribeOptions {
   readonly channel: string;
   /** Each connection has a channel of its own: the name, a slash and a number. */
   readonly private: boolean;
+  /** So many channels with such names are shared out; 0 for the name alone. */
+  readonly channels?: number;
   /** Cursor after which all begin; empty for from now on. */
   readonly since: string;
   /** The head of the answer opens a connection, without word of where it stands. */
@@ -40,6 +42,10 @@ export interface SubscribeOptions {
 export interface Held {
   /** Messages that came to subscribers so far, up to 200 ms ago. */
   received(): number;
+  /** Cuts off all subscribers, who come back at once, each after the message that it had last. */
+  reconnect(cursor: string): void;
+  /** Whether all are back. */
+  isOpen(): boolean;
   /** The latest messages that went to more than one of them; each is told of once. */
   broadcasts(): Promise<Broadcast[]>;
   /** Lets time pass; throws when the run is over. */
@@ -93,6 +99,8 @@ export interface BenchProgress {
 export type OnProgress = (progress: BenchProgress) => void;
 
 const SAMPLE_MS = 250;
+/** More than there are connections: none shares its channel. */
+const CHANNELS_MAX = 2 ** 32 - 1;
 /** Descriptors of a dialer besides its connections. */
 const DIALER_DESCRIPTORS = 32;
 
@@ -258,13 +266,14 @@ class Run {
     let next = 0;
     const firsts = shares.map((share) => (next += share) - share);
     const { channel } = subscribe;
+    const channels = subscribe.private ? CHANNELS_MAX : (subscribe.channels ?? 0);
     this.#fleet.order('Subscribe', (index) => ({
       transport: TRANSPORTS.indexOf(transport),
-      hasOwnChannel: subscribe.private ? 1 : 0,
       awaitsPlace: subscribe.isHeadEnough === true ? 0 : 1,
+      channels,
       first: firsts[index] ?? 0,
       host: isPlain ? formatAddress(target) : 'localhost',
-      channel: encodeURIComponent(subscribe.private ? `${channel}/` : channel),
+      channel: encodeURIComponent(channels > 0 ? `${channel}/` : channel),
       since: encodeURIComponent(subscribe.since),
     }));
   }
@@ -282,6 +291,11 @@ class Run {
     const { hold, whileHeld } = this.#options;
     const held: Held = {
       received: () => this.#fleet.progress().received,
+      reconnect: (cursor) => {
+        const epoch = BigInt(`0x${cursor.split('.')[0] ?? ''}`);
+        this.#fleet.order('Reconnect', () => ({ epoch }));
+      },
+      isOpen: () => this.#fleet.hasFinished(PHASE.open),
       broadcasts: async () => toBroadcasts(await this.#fleet.gather()),
       pass: (ms) => this.#fleet.pass(ms),
     };

@@ -97,9 +97,13 @@ export class Fleet {
     });
   }
 
+  hasFinished(phase: number): boolean {
+    return this.#dialers.every((dialer) => dialer.finishedPhase === phase);
+  }
+
   /** Waits until every dialer has finished the phase. */
   async finish(phase: number): Promise<PhaseEnd> {
-    await this.#until(() => this.#dialers.every((dialer) => dialer.finishedPhase === phase));
+    await this.#until(() => this.hasFinished(phase));
     const failures = new Map<number, number>();
     const buckets = new Map<number, number>();
     let minUs = Infinity;

@@ -84,14 +84,15 @@ export interface Frames {
   };
   Subscribe: {
     transport: number;
-    hasOwnChannel: number;
     awaitsPlace: number;
+    channels: number;
     first: number;
     host: string;
     channel: string;
     since: string;
   };
   Gather: { forgets: number };
+  Reconnect: { epoch: bigint };
   Verify: { timeoutMs: number };
   Exchange: { connections: number; messageBytes: number; durationMs: number };
   Progress: {

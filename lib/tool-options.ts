@@ -199,6 +199,15 @@ export const TOOL_OPTIONS = [
     help: 'Channel that every connection subscribes to.',
   },
   {
+    name: 'channels',
+    commands: BENCH,
+    kind: 'integer',
+    value: 'N',
+    min: 1,
+    max: COUNT_MAX,
+    help: 'Share so many channels out among the connections: NAME/0, NAME/1 and so on.',
+  },
+  {
     name: 'private',
     commands: BENCH,
     kind: 'flag',

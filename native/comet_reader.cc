@@ -67,10 +67,6 @@ void go(CometScan* scan, ScanStep step) {
   scan->column = scan->matched = 0;
 }
 
-void add_to_key(CometScan* scan, uint8_t byte) {
-  scan->key = (scan->key ^ byte) * kHashFactor;
-}
-
 class Reader {
  public:
   Reader(DialTransport transport, CometScan* scan, CometInput* input)
@@ -87,6 +83,14 @@ class Reader {
   }
 
  private:
+  void add_to_cursor(uint8_t byte) {
+    scan_.key = (scan_.key ^ byte) * kHashFactor;
+    // Before the dot is the epoch.
+    if (transport_ != DialTransport::kPoll) {
+      scan_.number = byte == '.' ? 0 : scan_.number * 10 + (byte & 0x0f);
+    }
+  }
+
   [[nodiscard]] bool has_length() const {
     return transport_ == DialTransport::kWebSocket || transport_ == DialTransport::kPoll;
   }
@@ -238,7 +242,7 @@ class Reader {
       scan_.flags |= kHasId;
       go(&scan_, ScanStep::kSseLine);
     } else if (scan_.column >= kSseIdPrefix.size()) {
-      add_to_key(&scan_, byte);
+      add_to_cursor(byte);
     }
     step_column(&scan_);
     return CometEvent::kNone;
@@ -374,7 +378,7 @@ class Reader {
     while (at < end) {
       const uint8_t byte = *at++;
       if (byte != '"') {
-        add_to_key(&scan_, byte);
+        add_to_cursor(byte);
         continue;
       }
       scan_.step = ScanStep::kJson;

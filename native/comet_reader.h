@@ -35,7 +35,7 @@ struct CometScan {
   /// Of the cursor that was read last: a hash of its text, so that any server's ids will do. While
   /// the head of a poll is read, and until its body, the epoch of its cursor.
   uint64_t key;
-  /// Of a poll: the number of the cursor after which the next one asks.
+  /// Of the cursor that was read last; of a poll that after which the next one asks.
   uint64_t number;
   /// Bytes of the frame or of the body that are to come.
   uint32_t left;

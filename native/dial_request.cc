@@ -42,7 +42,7 @@ const std::string& DialRequest::opening(uint32_t index) {
   return write(index, needs_place ? std::string(kNowhere) : order_.since);
 }
 
-const std::string& DialRequest::poll(uint32_t index, const Cursor& since) {
+const std::string& DialRequest::after(uint32_t index, const Cursor& since) {
   char text[kCursorTextMax];
   return write(index, std::string(text, format_cursor(since, text)));
 }
@@ -50,7 +50,9 @@ const std::string& DialRequest::poll(uint32_t index, const Cursor& since) {
 const std::string& DialRequest::write(uint32_t index, const std::string& since) {
   const auto at = static_cast<size_t>(transport_);
   text_.assign("GET ").append(kPaths[at]).append("?channel=").append(order_.channel);
-  if (order_.has_own_channel != 0) text_.append(std::to_string(order_.first + index));
+  if (order_.channels != 0) {
+    text_.append(std::to_string((order_.first + index) % order_.channels));
+  }
   if (!since.empty()) text_.append("&since=").append(since);
   text_.append(" HTTP/1.1\r\nHost: ").append(order_.host).append("\r\n");
   text_.append(kFields[at]).append("\r\n");

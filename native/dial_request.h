@@ -26,8 +26,8 @@ class DialRequest {
 
   /// The first request of the connection that was started as the `index`-th.
   [[nodiscard]] const std::string& opening(uint32_t index);
-  /// A later poll, for what comes after the cursor.
-  [[nodiscard]] const std::string& poll(uint32_t index, const Cursor& since);
+  /// A later request, for what comes after the cursor.
+  [[nodiscard]] const std::string& after(uint32_t index, const Cursor& since);
 
  private:
   const std::string& write(uint32_t index, const std::string& since);

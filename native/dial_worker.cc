@@ -44,6 +44,7 @@ class DialWorker final : ControlHandler {
     frame::Exchange exchange;
     frame::Subscribe subscribe;
     frame::Gather gather;
+    frame::Reconnect reconnect;
     switch (static_cast<FrameType>(view.type)) {
       case FrameType::kDial:
         if (decode(view, &dial)) return begin(dial);
@@ -59,6 +60,9 @@ class DialWorker final : ControlHandler {
         break;
       case FrameType::kGather:
         if (decode(view, &gather)) return dialer_.gather(gather);
+        break;
+      case FrameType::kReconnect:
+        if (decode(view, &reconnect) && dialer_.reconnect(reconnect)) return;
         break;
       default:
         break;

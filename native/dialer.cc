@@ -64,6 +64,7 @@ const char* Dialer::dial(const frame::Dial& order, uint32_t descriptors_taken) {
   }
   sys::prepare_descriptor_table(capacity);
   wanted_ = order.connections;
+  if (has_scans) numbers_.assign(wanted_, 0);
   connect_timeout_us_ = order.connect_timeout_s * 1'000'000U;
   tokens_.set_rate(order.rate_milli);
   buffer_.resize(bounds::kReadBytesMax);
@@ -102,6 +103,25 @@ void Dialer::abandon() {
     if (is_waiting(dialed)) drop(&dialed, ETIMEDOUT);
     return true;
   });
+}
+
+bool Dialer::reconnect(const frame::Reconnect& order) {
+  if (phase_ != DialPhase::kNone || !request_.is_on()) return false;
+  connections_.visit(0, connections_.capacity(), [this](Dialed& dialed) {
+    if (dialed.state == DialState::kFree) return true;
+    const int fd = dialed.watcher.fd;
+    ev_io_stop(loop_, &dialed.watcher);
+    connections_.release(fd);
+    scans_.release(fd);
+    // An orderly end would keep the port for a minute, and there are not so many.
+    sys::reset(fd);
+    return true;
+  });
+  epoch_ = order.epoch;
+  is_reconnecting_ = true;
+  opened_ = started_ = in_flight_ = 0;
+  begin(DialPhase::kOpen);
+  return true;
 }
 
 void Dialer::gather(const frame::Gather& order) {
@@ -171,6 +191,9 @@ void Dialer::on_progress(struct ev_loop*, ev_timer* timer, int) {
       self->lost_ != self->lost_reported_ || self->received_ != self->received_reported_;
   if (self->phase_ != DialPhase::kNone || has_news) self->report(false);
   self->expire();
+  // A moment has passed.
+  self->again_.insert(self->again_.end(), self->refused_.begin(), self->refused_.end());
+  self->refused_.clear();
 }
 
 void Dialer::on_pump(struct ev_loop*, ev_prepare* watcher, int) {
@@ -195,8 +218,8 @@ void Dialer::pump() {
 void Dialer::pump_open() {
   ev_idle_stop(loop_, &idle_);
   for (uint32_t count = 0; count < bounds::kDialBatchMax; ++count) {
-    if (started_ == wanted_) {
-      if (in_flight_ == 0) finish();
+    if (!has_more()) {
+      if (in_flight_ == 0 && refused_.empty()) finish();
       return;
     }
     if (in_flight_ >= bounds::kDialInFlightMax) return;
@@ -206,27 +229,29 @@ void Dialer::pump_open() {
       ev_timer_start(loop_, &wake_);
       return;
     }
-    open_one();
+    open_next();
   }
   // More to start: an idle watcher keeps the loop from blocking, and events are still served.
   ev_idle_start(loop_, &idle_);
 }
 
-void Dialer::open_one() {
-  const Address& source = sources_[started_ % sources_.size()];
-  const Address& target = targets_[started_ / sources_.size() % targets_.size()];
-  ++started_;
+void Dialer::open_next() {
+  if (again_.empty()) return open_one(started_++);
+  const uint32_t index = again_.back();
+  again_.pop_back();
+  open_one(index);
+}
+
+void Dialer::open_one(uint32_t index) {
+  const Address& source = sources_[index % sources_.size()];
+  const Address& target = targets_[index / sources_.size() % targets_.size()];
   const int fd = sys::open_dialing_socket(source.get(), source.bytes);
-  if (fd < 0) {
-    ++failed_;
-    ++failures_[errno];
-    return;
-  }
+  if (fd < 0) return failed(index, errno);
   MC_CHECK(static_cast<uint32_t>(fd) < connections_.capacity());
   Dialed* dialed = connections_.occupy(fd);
   dialed->state = DialState::kConnecting;
   dialed->since_us = now_us();
-  dialed->sent = started_ - 1;
+  dialed->sent = index;
   if (request_.is_on()) scans_.occupy(fd);
   ++in_flight_;
   ev_io_init(&dialed->watcher, on_event, fd, EV_WRITE);
@@ -245,7 +270,14 @@ void Dialer::connected(Dialed* dialed) {
   watch(dialed, EV_READ);
   if (!request_.is_on()) return opened(dialed);
   dialed->state = DialState::kSubscribing;
-  request(dialed, request_.opening(dialed->sent));
+  const uint32_t index = dialed->sent;
+  if (!has_cursor(*dialed)) {
+    request(dialed, request_.opening(index));
+    return;
+  }
+  const bool is_sent = request(dialed, request_.after(index, {epoch_, numbers_[index]}));
+  // Such a poll is answered with the next message, whenever that comes.
+  if (is_sent && request_.transport() == DialTransport::kPoll) opened(dialed);
 }
 
 void Dialer::opened(Dialed* dialed) {
@@ -254,16 +286,25 @@ void Dialer::opened(Dialed* dialed) {
   dialed->state = DialState::kIdle;
 }
 
+void Dialer::failed(uint32_t index, int error) {
+  ++failures_[error];
+  if (is_reconnecting_) {
+    refused_.push_back(index);
+  } else {
+    ++failed_;
+  }
+}
+
 void Dialer::drop(Dialed* dialed, int error) {
   const int fd = dialed->watcher.fd;
   if (dialed->state == DialState::kConnecting || dialed->state == DialState::kSubscribing) {
     --in_flight_;
-    ++failed_;
+    failed(dialed->sent, error);
   } else {
     ++lost_;
+    ++failures_[error];
     if (dialed->state == DialState::kAsking) --in_flight_;
   }
-  ++failures_[error];
   ev_io_stop(loop_, &dialed->watcher);
   connections_.release(fd);
   if (request_.is_on()) scans_.release(fd);
@@ -377,14 +418,16 @@ bool Dialer::take(Dialed* dialed, CometEvent event, uint64_t now_ns) {
       ++received_;
       arrivals_.record(scan.key, now_ns);
       // Of a poll the answer is still under way.
-      if (is_subscribing && request_.transport() != DialTransport::kPoll) opened(dialed);
+      if (request_.transport() == DialTransport::kPoll) return true;
+      numbers_[dialed->sent] = scan.number;
+      if (is_subscribing) opened(dialed);
       return true;
     case CometEvent::kPlace:
       if (is_subscribing) opened(dialed);
       return true;
     case CometEvent::kGap:
       // The first poll asks from nowhere, and is told so.
-      if (!is_subscribing || request_.has_since()) ++gaps_;
+      if (!is_subscribing || request_.has_since() || has_cursor(*dialed)) ++gaps_;
       return true;
     case CometEvent::kAnswer:
       return take_answer(dialed);
@@ -418,8 +461,9 @@ bool Dialer::take_head(Dialed* dialed) {
 
 bool Dialer::take_answer(Dialed* dialed) {
   if (dialed->state == DialState::kSubscribing) opened(dialed);
-  const Cursor since{epoch_, scans_.at(dialed->watcher.fd)->number};
-  return request(dialed, request_.poll(dialed->sent, since));
+  const uint64_t number = scans_.at(dialed->watcher.fd)->number;
+  numbers_[dialed->sent] = number;
+  return request(dialed, request_.after(dialed->sent, {epoch_, number}));
 }
 
 void Dialer::on_event(struct ev_loop*, ev_io* watcher, int revents) {

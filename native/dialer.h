@@ -60,6 +60,8 @@ class Dialer {
   void verify(const frame::Verify& order);
   /// Keeps some connections busy.
   void exchange(const frame::Exchange& order);
+  /// Cuts off all subscribers, and opens them again with their cursors. False if that cannot be.
+  [[nodiscard]] bool reconnect(const frame::Reconnect& order);
   /// Reports when the latest messages arrived.
   void gather(const frame::Gather& order);
 
@@ -80,8 +82,14 @@ class Dialer {
   void pump();
   void pump_open();
   void pump_verify();
-  void open_one();
+  [[nodiscard]] bool has_more() const { return started_ < wanted_ || !again_.empty(); }
+  [[nodiscard]] bool has_cursor(const Dialed& dialed) const {
+    return is_reconnecting_ && numbers_[dialed.sent] != 0;
+  }
+  void open_next();
+  void open_one(uint32_t index);
   void connected(Dialed* dialed);
+  void failed(uint32_t index, int error);
   void drop(Dialed* dialed, int error);
   void ask(Dialed* dialed);
   void write(Dialed* dialed);
@@ -107,8 +115,14 @@ class Dialer {
   Slab<CometScan> scans_;
   DialRequest request_;
   Arrivals arrivals_;
-  /// Of the cursors of polls: all are of one server.
+  /// Of all cursors: they are of one server.
   uint64_t epoch_ = 0;
+  /// The message that each subscriber had last, or 0; by the order in which they were started.
+  std::vector<uint64_t> numbers_;
+  /// Subscribers that are to try again, and those that will after a moment.
+  std::vector<uint32_t> again_;
+  std::vector<uint32_t> refused_;
+  bool is_reconnecting_ = false;
   std::vector<Address> targets_;
   std::vector<Address> sources_;
   TokenBucket tokens_;

@@ -206,17 +206,21 @@ using Texts = std::vector<std::string>;
   F(texts, sources)
 
 /// Before Dial, where connections are to subscribe: a DialTransport (comet_reader.h), and the
-/// channel and cursor as they stand in the target of the request. With `has_own_channel` each
-/// connection has a channel of its own, `channel` and a number from `first` on. Where
-/// `awaits_place` is 0 the head alone counts as the answer.
-#define MC_SUBSCRIBE(F)  \
-  F(u8, transport)       \
-  F(u8, has_own_channel) \
-  F(u8, awaits_place)    \
-  F(u32, first)          \
-  F(text, host)          \
-  F(text, channel)       \
+/// channel and cursor as they stand in the target of the request. Where `channels` is not 0, they
+/// are so many: `channel` and a number, which is that of the connection, counted from `first`,
+/// modulo `channels`. Where `awaits_place` is 0 the head alone counts as the answer.
+#define MC_SUBSCRIBE(F) \
+  F(u8, transport)      \
+  F(u8, awaits_place)   \
+  F(u32, channels)      \
+  F(u32, first)         \
+  F(text, host)         \
+  F(text, channel)      \
   F(text, since)
+
+/// Cut off all subscribers, and open them again, each after the message that it had last. Cursors
+/// are of this epoch. One that fails tries again.
+#define MC_RECONNECT(F) F(u64, epoch)
 
 /// Tell of the messages that came: an Arrivals frame for each of the latest, then Progress. With
 /// `forgets` 1 they are forgotten then.
@@ -294,6 +298,7 @@ using Texts = std::vector<std::string>;
   X(kExchange, 34, Exchange, MC_EXCHANGE)    \
   X(kSubscribe, 35, Subscribe, MC_SUBSCRIBE) \
   X(kGather, 36, Gather, MC_GATHER)          \
+  X(kReconnect, 37, Reconnect, MC_RECONNECT) \
   X(kProgress, 48, Progress, MC_PROGRESS)    \
   X(kFailures, 49, Failures, MC_FAILURES)    \
   X(kLatency, 50, Latency, MC_LATENCY)       \

@@ -6,7 +6,9 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { createServer, type AddressInfo, type Socket } from 'node:net';
 import { join } from 'node:path';
 
+import { pace, Rota } from '../bench/pace.js';
 import type { BenchResult } from '../lib/bench-result.js';
+import { runBench, type Held } from '../lib/bench.js';
 import { bucketUpToUs, toLatency } from '../lib/histograms.js';
 import { loopbackSource } from '../lib/ports.js';
 import { startComet } from './comet-world.js';
@@ -183,23 +185,34 @@ for (const transport of TRANSPORTS) {
   });
 }
 
-void t.test('with --private each connection has a channel of its own', async (t) => {
-  const { server, port } = await startComet(t);
-  const client = new Command([
-    ...['bench', '--target', `127.0.0.1:${port}`, '--admin', '127.0.0.1:1', '--json', '-'],
-    ...['--transport', 'sse', '--private', '--connections', '50', '--hold', '3'],
-  ]);
-  await until('all channels', () => server.channels({ limit: 100 }).channels.length === 50);
-  for (let index = 0; index < 50; index++) {
-    const { delivered } = await server.publish(`bench/${index}`, 'x');
-    t.equal(delivered, 1, `channel ${index}`);
-  }
-  const { code } = await client.ended;
-  t.equal(code, 0, 'exit code');
-  const { fanout } = JSON.parse(client.stdout) as BenchResult;
-  t.match(fanout, { received: 50, broadcasts: [] }, 'each got its own');
-  await client.run();
-});
+for (const [args, channels] of [
+  [['--private'], 50],
+  [['--channels', '5'], 5],
+] as const) {
+  void t.test(`with ${args[0]} there are ${channels} channels`, async (t) => {
+    const { server, port } = await startComet(t);
+    const client = new Command([
+      ...['bench', '--target', `127.0.0.1:${port}`, '--admin', '127.0.0.1:1', '--json', '-'],
+      ...['--transport', 'sse', '--connections', '50', '--hold', '3', ...args],
+    ]);
+    const areAllThere = (): boolean => {
+      const all = server.channels({ limit: 100 }).channels;
+      return all.reduce((sum, { subscribers }) => sum + subscribers, 0) === 50;
+    };
+    await until('all subscribers', areAllThere);
+    t.equal(server.channels({ limit: 100 }).channels.length, channels);
+    for (let index = 0; index < channels; index++) {
+      const { delivered } = await server.publish(`bench/${index}`, 'x');
+      t.equal(delivered, 50 / channels, `channel ${index}`);
+    }
+    const { code } = await client.ended;
+    t.equal(code, 0, 'exit code');
+    const { fanout } = JSON.parse(client.stdout) as BenchResult;
+    t.match(fanout, { received: 50 }, 'each got one');
+    if (channels === 50) t.same(fanout?.broadcasts, [], 'and none went to two');
+    await client.run();
+  });
+}
 
 void t.test('--since brings what was missed, and tells of what is gone', async (t) => {
   const { server, port } = await startComet(t);
@@ -216,6 +229,43 @@ void t.test('--since brings what was missed, and tells of what is gone', async (
     t.equal(gone.result.fanout?.gaps, 40, `${transport}: each was told`);
   }
 });
+
+for (const transport of ['sse', 'websocket', 'poll', 'stream'] as const) {
+  void t.test(`subscribers over ${transport} come back with their cursors`, async (t) => {
+    const { server, port } = await startComet(t);
+    const subscribe = { channel: 'bench', private: false, channels: 3, since: '' };
+    let owed = 0;
+    const publish = async (number: number): Promise<string> => {
+      owed += 20;
+      return (await server.publish(`bench/${number % 3}`, 'x')).cursor;
+    };
+    const whileHeld = async (held: Held): Promise<void> => {
+      let cursor = '';
+      for (let number = 0; number < 3; number++) cursor = await publish(number);
+      const areUpToDate = (): boolean => held.received() === owed;
+      while (!areUpToDate()) await held.pass(10);
+      held.reconnect(cursor);
+      for (let number = 0; number < 30 || !held.isOpen(); number++) {
+        await publish(number);
+        await held.pass(10);
+      }
+      while (!areUpToDate()) await held.pass(10);
+      await held.pass(500);
+    };
+    const result = await runBench(
+      {
+        targets: [{ isUnix: false, host: '127.0.0.1', port }],
+        ...{ connections: 60, transport, subscribe, whileHeld, rate: 0, processes: 2 },
+        ...{ sources: [], hold: 0, verify: false, active: 0, messageSize: 1, duration: 1 },
+        ...{ connectTimeout: 10, admin: '', serverPids: [], command: 'test' },
+      },
+      () => undefined,
+      new AbortController().signal,
+    );
+    t.match(result, { opened: 60, failed: 0, failures: {} }, 'all are back');
+    t.match(result.fanout, { received: owed, gaps: 0 }, 'with every message, and none twice');
+  });
+}
 
 void t.test('an answer of another status is counted by it', async (t) => {
   const { port } = await startComet(t, { channelsPerConnection: 1 });
@@ -435,4 +485,42 @@ void t.test('loopback sources are distinct, and never a network or broadcast add
   t.ok(addresses.every(isFit), 'each in 127.1.0.0 and up');
   t.same([0, 253, 254].map(loopbackSource), ['127.1.0.1', '127.1.0.254', '127.1.1.1'], 'in order');
   t.end();
+});
+
+void t.test('messages go to all channels in turn, those of a sample at any time', (t) => {
+  for (const count of [1, 2, 10, 997, 20_000]) {
+    const rota = new Rota(count);
+    const turn = Array.from({ length: count }, () => rota.next());
+    t.equal(new Set(turn).size, count, `all of ${count}`);
+    t.equal(rota.next(), turn[0], 'and again');
+    const part = Math.floor(count / 10);
+    const times = turn.flatMap((channel, at) => (channel < part ? [at] : []));
+    const gaps = times.slice(1).map((at, index) => at - (times[index] ?? 0));
+    t.ok(
+      gaps.every((gap) => gap < 40),
+      'a tenth of them is spread over the turn',
+    );
+  }
+  t.end();
+});
+
+void t.test('messages go at their rate, or as few as there is room for', async (t) => {
+  const load = { rate: 10_000, seconds: 0.5, channels: 1, messageBytes: 1 };
+  const sent = async (room: number): Promise<number[]> => {
+    const counts: number[] = [];
+    await pace(
+      load,
+      () => room,
+      (count) => counts.push(count),
+    );
+    return counts;
+  };
+  const sum = (counts: readonly number[]): number => counts.reduce((all, one) => all + one, 0);
+  t.equal(sum(await sent(Infinity)), 5000, 'all that is due');
+  const few = await sent(10);
+  t.ok(
+    few.length > 1 && Math.max(...few) === 10 && sum(few) < 2000,
+    'and what is not taken is no debt',
+  );
+  t.same(await sent(0), [], 'nothing at all');
 });

@@ -59,6 +59,9 @@ function benchOptions(settings: Settings): BenchOptions {
     const option = verify === true ? '--verify' : '--active';
     throw new MegacometError('ERR_OPTION_INVALID', `${option}: only with --transport tcp`);
   }
+  if (settings['private'] === true && settings['channels'] !== undefined) {
+    throw new MegacometError('ERR_OPTION_INVALID', '--channels: not with --private');
+  }
   return {
     ...(settings as unknown as Omit<BenchOptions, 'command' | 'sources' | 'targets'>),
     targets: targets.map((text) => parseAddress('--target', text)),
@@ -67,6 +70,7 @@ function benchOptions(settings: Settings): BenchOptions {
     subscribe: {
       channel: channel as string,
       private: settings['private'] === true,
+      channels: (settings['channels'] as number | undefined) ?? 0,
       since: (since as string | undefined) ?? '',
     },
     command: ['megacomet-ts', ...process.argv.slice(2)].join(' '),

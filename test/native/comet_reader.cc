@@ -89,6 +89,7 @@ TEST("a subscriber reads events, and a block without data as its place") {
   expect_events(DialTransport::kSse, head + events, "hpmm");
   const Seen seen = read_whole(DialTransport::kSse, head + events);
   EXPECT(seen.keys.size() == 2 && seen.keys[0] != seen.keys[1]);
+  EXPECT(seen.scan.number == 3);
   expect_events(DialTransport::kSse,
                 head + "event: megacomet.lost\ndata: {\"recovered\":false}\n\n" + events,
                 "hgpmm");

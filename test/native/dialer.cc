@@ -100,8 +100,10 @@ struct MuteServer {
   MuteServer() = default;
   MuteServer(const MuteServer&) = delete;
   MuteServer& operator=(const MuteServer&) = delete;
-  ~MuteServer() {
+  ~MuteServer() { drop_all(); }
+  void drop_all() {
     for (const int fd : fds) sys::close(fd);
+    fds.clear();
   }
   void accept_all() {
     for (;;) {
@@ -289,14 +291,24 @@ frame::Subscribe subscribe_to(DialTransport transport) {
   return order;
 }
 
-/// Says the same to everybody who asked.
-void answer_all(MuteServer* server, const std::string& text) {
+/// Says the same to everybody who asked, and returns what they asked.
+std::string answer_all(MuteServer* server, const std::string& text) {
+  std::string requests;
   server->accept_all();
   for (const int fd : server->fds) {
     char request[1024];
     const ssize_t size = ::recv(fd, request, sizeof request, MSG_DONTWAIT);
-    if (size > 0) EXPECT(sys::send(fd, text.data(), text.size()).bytes == text.size());
+    if (size <= 0) continue;
+    requests.append(request, static_cast<size_t>(size));
+    EXPECT(sys::send(fd, text.data(), text.size()).bytes == text.size());
   }
+  return requests;
+}
+
+size_t count_of(const std::string& text, const std::string& part) {
+  size_t count = 0;
+  for (size_t at = 0; (at = text.find(part, at)) != std::string::npos; ++at) ++count;
+  return count;
 }
 
 const std::string kSseHead = "HTTP/1.1 200 OK\r\n\r\nid: 0000000000000001.1\n\n";
@@ -329,6 +341,39 @@ TEST("a dialer's subscribers are open once their place was told, and their messa
   if (!EXPECT(dialing.finishes(DialPhase::kGather))) return;
   EXPECT_EQUAL(dialing.arrivals.count, 20U);
   EXPECT(dialing.arrivals.last_ns >= dialing.arrivals.first_ns);
+}
+
+TEST("a dialer's subscribers come back after the message that they had last, and try again") {
+  Dialing dialing;
+  MuteServer server;
+  frame::Subscribe order = subscribe_to(DialTransport::kSse);
+  order.channels = 2;
+  order.first = 7;
+  EXPECT(dialing.dialer.subscribe(order));
+  EXPECT(dialing.dial(3, server.socket.port()) == nullptr);
+  const auto asked = [&] {
+    server.accept_all();
+    return server.asked() == 3;
+  };
+  if (!EXPECT(unit::turn_until(dialing.loop(), asked))) return;
+  std::string requests = answer_all(&server, kSseHead + kEvent);
+  EXPECT_EQUAL(count_of(requests, "channel=c1 HTTP"), 2U);
+  EXPECT_EQUAL(count_of(requests, "channel=c0 HTTP"), 1U);
+  if (!EXPECT(dialing.finishes(DialPhase::kOpen))) return;
+  server.drop_all();
+  EXPECT(dialing.dialer.reconnect({1}));
+  if (!EXPECT(unit::turn_until(dialing.loop(), asked))) return;
+  requests = answer_all(&server, "HTTP/1.1 503 Busy\r\n\r\n");
+  EXPECT_EQUAL(count_of(requests, "&since=0000000000000001.2 "), 3U);
+  server.drop_all();
+  if (!EXPECT(unit::turn_until(dialing.loop(), asked))) return;
+  requests = answer_all(&server, kSseHead + kEvent);
+  EXPECT_EQUAL(count_of(requests, "&since=0000000000000001.2 "), 3U);
+  if (!EXPECT(dialing.finishes(DialPhase::kOpen))) return;
+  EXPECT_EQUAL(dialing.progress.opened, 3U);
+  EXPECT_EQUAL(dialing.progress.failed, 0U);
+  EXPECT_EQUAL(dialing.progress.received, 6U);
+  EXPECT_EQUAL(dialing.failures_of(bounds::kHttpFailure + 503), 3U);
 }
 
 TEST("a dialer counts answers by their status, and what is no answer at all") {

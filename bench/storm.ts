@@ -1,0 +1,119 @@
+// All subscribers are cut off and come back at once, while each channel gets a message every 10 s.
+import type { Held } from '../lib/bench.js';
+import { CHANNEL, type CometServer } from './comet-subjects.js';
+import type { MemoryResult } from './memory.js';
+import { startHelper } from './trials.js';
+
+export interface StormPlan {
+  readonly connections: number;
+  readonly channels: number;
+  readonly messageBytes: number;
+}
+
+export interface Storm {
+  readonly channels: number;
+  /** From the cut until all have subscribed again, and until all have every message; NaN: never. */
+  readonly backSeconds: number;
+  readonly caughtUpSeconds: number;
+  /** To subscribers, from the first to the last message. */
+  readonly published: number;
+  readonly refused: number;
+  readonly owed: number;
+  readonly received: number;
+  /** Private memory of workers and manager. */
+  readonly steadyBytes: number;
+  readonly peakBytes: number;
+}
+
+/** Each channel gets a message once in so many pulses. */
+const PULSES = 5;
+const PULSE_MS = 2000;
+const ROUND_MS = PULSES * PULSE_MS;
+const DEADLINE_MS = 180_000;
+
+/**
+ * Publishes on: a fifth of the channels each two seconds. Between two pulses all can have arrived, and
+ * then it shows that nobody is behind.
+ */
+class Publishing {
+  readonly #server: CometServer;
+  readonly #plan: StormPlan;
+  readonly #timer: NodeJS.Timeout;
+  #pulses = 0;
+  published = 0;
+  refused = 0;
+  /** Messages times their subscribers. */
+  owed = 0;
+  cursor = '';
+
+  constructor(server: CometServer, plan: StormPlan) {
+    this.#server = server;
+    this.#plan = plan;
+    this.#timer = setInterval(() => this.#pulse(), PULSE_MS);
+  }
+
+  stop(): void {
+    clearInterval(this.#timer);
+  }
+
+  #pulse(): void {
+    const { channels, messageBytes } = this.#plan;
+    const data = 'x'.repeat(messageBytes);
+    for (let at = this.#pulses++ % PULSES; at < channels; at += PULSES) this.#publish(at, data);
+  }
+
+  #publish(number: number, data: string): void {
+    const { connections, channels } = this.#plan;
+    const subscribers = Math.floor((connections - 1 - number) / channels) + 1;
+    this.#server.library?.publish(`${CHANNEL}/${number}`, data).then(
+      ({ cursor }) => {
+        this.published++;
+        this.owed += subscribers;
+        this.cursor = cursor;
+      },
+      () => this.refused++,
+    );
+  }
+}
+
+export async function measureStorm(
+  held: Held,
+  server: CometServer,
+  plan: StormPlan,
+): Promise<Storm> {
+  const watch = (): Promise<{ finish(): Promise<MemoryResult> }> =>
+    startHelper<MemoryResult>('./memory.js', { pids: [...server.pids, process.pid] });
+  const before = held.received();
+  const received = (): number => held.received() - before;
+  const publishing = new Publishing(server, plan);
+  const secondsUntil = async (isDone: () => boolean): Promise<number> => {
+    const beganAtMs = performance.now();
+    while (!isDone()) {
+      if (performance.now() - beganAtMs > DEADLINE_MS) return NaN;
+      await held.pass(20);
+    }
+    return (performance.now() - beganAtMs) / 1000;
+  };
+  const isUpToDate = (): boolean => received() === publishing.owed;
+  try {
+    // Whoever has had a message has a cursor to come back with.
+    await held.pass(ROUND_MS + PULSE_MS);
+    const steady = await watch();
+    await held.pass(ROUND_MS);
+    const { medianBytes } = await steady.finish();
+    await secondsUntil(isUpToDate);
+    const during = await watch();
+    held.reconnect(publishing.cursor);
+    const backSeconds = await secondsUntil(() => held.isOpen());
+    const caughtUpSeconds = backSeconds + (await secondsUntil(isUpToDate));
+    await held.pass(ROUND_MS);
+    const { peakBytes } = await during.finish();
+    publishing.stop();
+    await secondsUntil(isUpToDate);
+    const { published, refused, owed } = publishing;
+    const counts = { channels: plan.channels, published, refused, owed, received: received() };
+    return { ...counts, backSeconds, caughtUpSeconds, steadyBytes: medianBytes, peakBytes };
+  } finally {
+    publishing.stop();
+  }
+}
