@@ -265,7 +265,7 @@ void t.test('duplicate keys and strange types are refused by the whole server', 
     const answer = await publish(body, type);
     t.equal(answer.status, status, `${JSON.stringify(body.slice(0, 40))} as ${type}`);
   }
-  const client = new StreamClient({ server: undefined as never, port: server.port }, ['a']);
+  const client = new StreamClient({ port: server.port }, ['a']);
   await client.open();
   t.equal((await publish(good)).status, 200);
   await client.has(1);
