@@ -1,7 +1,7 @@
 // Workers that die, starve, stop or loop while messages are under way, and a manager that stops or
 // dies: subscribers who come back with their cursors miss nothing, or are told; the others notice
 // nothing, and nobody's memory grows without end.
-import { renameSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, renameSync, rmdirSync, writeFileSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -10,13 +10,13 @@ import t, { type Test } from 'tap';
 
 import { procReader, readPrivateBytes } from '../lib/kernel.js';
 import {
+  Crowd,
   PollClient,
   Program,
   REQUESTS,
   SseClient,
   subscribeAll,
   WebSocketClient,
-  type Client,
 } from './comet-world.js';
 import { compile, connect, Injection, isGone, noTracing, until } from './helpers.js';
 import { SPIN } from './load.js';
@@ -25,79 +25,6 @@ const SHARED = ['-shared', '-fPIC'];
 const MIB = 1024 * 1024;
 const DIED = /^worker died(: .*bad_alloc|: \(libev\) epoll_wait: .*)?$/s;
 const DEAF = /^worker does not read its orders; replaced$/;
-
-/** Subscribers on both workers who come back whenever they are cut off. */
-class Crowd {
-  readonly sent: string[] = [];
-  #isOver = false;
-  #keeping: Promise<unknown> = Promise.resolve();
-
-  private constructor(
-    readonly program: Program,
-    readonly clients: readonly Client[],
-  ) {}
-
-  static async gather(t: Test, program: Program): Promise<Crowd> {
-    const clients: Client[] = [];
-    const isSpread = async (): Promise<boolean> => {
-      const { workers } = await program.server.stats();
-      return workers.every((worker) => Number(worker['subscriptions']) > 1);
-    };
-    await until('subscribers of both workers', async () => {
-      clients.push(...(await subscribeAll(program)));
-      return clients.length >= 12 && (await isSpread());
-    });
-    const crowd = new Crowd(program, clients);
-    crowd.#keeping = Promise.all(clients.map((client) => crowd.#keep(client)));
-    t.teardown(() => crowd.leave());
-    return crowd;
-  }
-
-  async #keep(client: Client): Promise<void> {
-    while (!this.#isOver) {
-      if (!client.isOpen) {
-        client.close();
-        await client.open().catch(() => undefined);
-      }
-      await sleep(50);
-    }
-  }
-
-  /** Publishes, and waits where the server is busy. */
-  async publish(count: number, bytes: number): Promise<void> {
-    for (let at = 0; at < count; at++) {
-      const data = `${this.sent.length} `.padEnd(bytes, 'x');
-      while ((await this.program.publish('a', data)) !== 200) await sleep(20);
-      this.sent.push(data);
-    }
-  }
-
-  async untilAllHave(): Promise<void> {
-    const last = this.sent.at(-1) ?? '';
-    await until('everybody to have the last', () =>
-      this.clients.every(({ data }) => data.at(-1) === last),
-    );
-  }
-
-  /** Each has every message once, in order. */
-  async assertWhole(t: Test, what: string): Promise<void> {
-    await this.untilAllHave();
-    const wanted = this.sent.join();
-    const wrong = this.clients.filter(({ data, lost }) => lost > 0 || data.join() !== wanted);
-    t.same(
-      wrong.map((client) => [client.constructor.name, client.seen.length, client.lost]),
-      [],
-      `${what}: everybody has every message once`,
-    );
-    await this.program.untilTotal('subscriptions', this.clients.length);
-  }
-
-  async leave(): Promise<void> {
-    this.#isOver = true;
-    await this.#keeping;
-    for (const client of this.clients) client.close();
-  }
-}
 
 interface Stage {
   readonly program: Program;
@@ -356,3 +283,68 @@ void t.test('a worker whose loop is broken is replaced', { skip: noTracing }, as
   );
   await end(stage);
 });
+
+const GROUPS = '/sys/fs/cgroup/memory';
+const noGroup = existsSync(join(GROUPS, 'cgroup.procs'))
+  ? false
+  : 'memory cgroups of version 1 are not here';
+
+/** A memory cgroup; answers the command that starts something in it. */
+function makeGroup(t: Test, bytes: number): string[] {
+  const group = join(GROUPS, `megacomet-test-${process.pid}`);
+  mkdirSync(group);
+  t.teardown(() => {
+    rmdirSync(group);
+  });
+  writeFileSync(join(group, 'memory.limit_in_bytes'), String(bytes));
+  return ['sh', '-c', `echo $$ > ${group}/cgroup.procs && exec "$@"`, 'sh'];
+}
+
+void t.test(
+  'out of memory the kernel takes a worker, and messages go on',
+  { skip: noGroup },
+  async (t) => {
+    const limits = ['--message-bytes', '1047552', '--outbox-bytes', '67108864'];
+    const program = await Program.start(t, {
+      args: [
+        '--workers',
+        '2',
+        '--poll-timeout',
+        '2',
+        '--worker-outbox-bytes',
+        '1073741824',
+        ...limits,
+      ],
+      through: makeGroup(t, 320 * MIB),
+      expectLog: [DIED],
+    });
+    const crowd = await Crowd.gather(t, program);
+    const before = await pidsOf(program);
+    const data = 'x'.repeat(1_000_000);
+    await until(
+      'a worker to be taken',
+      async () => {
+        const channel = `slow-${performance.now()}`;
+        const socket = await connect(program.port);
+        t.teardown(() => socket.destroy());
+        socket.pause();
+        socket.write(REQUESTS.stream.replace('channel=a', `channel=${channel}`));
+        for (let at = 0; at < 50; at++) await program.publish(channel, data, { history: false });
+        await crowd.publish(1, 100);
+        return before.some((pid) => isGone(pid ?? -1));
+      },
+      60_000,
+    );
+    await until('its successor', async () => {
+      return (await program.server.stats()).workers.every(({ state }) => state === 'serving');
+    });
+    const deaths = program.server.log.filter(({ msg }) => DIED.test(msg));
+    for (const { signal } of deaths) t.equal(signal, 'SIGKILL', 'by the kernel');
+    await crowd.publish(5, 100);
+    await crowd.untilAllHave();
+    const wanted = crowd.sent.join();
+    t.ok(crowd.clients.every((client) => client.lost === 0 && client.data.join() === wanted));
+    await crowd.leave();
+    await program.server.stop();
+  },
+);

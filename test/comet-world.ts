@@ -1,6 +1,8 @@
 // What tests of comet need: a server of the library, and plain clients of each transport that note
 // what they got, in order.
 import { createConnection, type Socket } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+
 import type { Test } from 'tap';
 import WebSocket from 'ws';
 
@@ -364,4 +366,77 @@ export async function exchange(
   await closed;
   clearTimeout(timer);
   return text;
+}
+
+/** Subscribers on both workers who come back whenever they are cut off. */
+export class Crowd {
+  readonly sent: string[] = [];
+  #isOver = false;
+  #keeping: Promise<unknown> = Promise.resolve();
+
+  private constructor(
+    readonly program: Program,
+    readonly clients: readonly Client[],
+  ) {}
+
+  static async gather(t: Test, program: Program): Promise<Crowd> {
+    const clients: Client[] = [];
+    const isSpread = async (): Promise<boolean> => {
+      const { workers } = await program.server.stats();
+      return workers.every((worker) => Number(worker['subscriptions']) > 1);
+    };
+    await until('subscribers of both workers', async () => {
+      clients.push(...(await subscribeAll(program)));
+      return clients.length >= 12 && (await isSpread());
+    });
+    const crowd = new Crowd(program, clients);
+    crowd.#keeping = Promise.all(clients.map((client) => crowd.#keep(client)));
+    t.teardown(() => crowd.leave());
+    return crowd;
+  }
+
+  async #keep(client: Client): Promise<void> {
+    while (!this.#isOver) {
+      if (!client.isOpen) {
+        client.close();
+        await client.open().catch(() => undefined);
+      }
+      await sleep(50);
+    }
+  }
+
+  /** Publishes, and waits where the server is busy. */
+  async publish(count: number, bytes: number): Promise<void> {
+    for (let at = 0; at < count; at++) {
+      const data = `${this.sent.length} `.padEnd(bytes, 'x');
+      while ((await this.program.publish('a', data)) !== 200) await sleep(20);
+      this.sent.push(data);
+    }
+  }
+
+  async untilAllHave(): Promise<void> {
+    const last = this.sent.at(-1) ?? '';
+    await until('everybody to have the last', () =>
+      this.clients.every(({ data }) => data.at(-1) === last),
+    );
+  }
+
+  /** Each has every message once, in order. */
+  async assertWhole(t: Test, what: string): Promise<void> {
+    await this.untilAllHave();
+    const wanted = this.sent.join();
+    const wrong = this.clients.filter(({ data, lost }) => lost > 0 || data.join() !== wanted);
+    t.same(
+      wrong.map((client) => [client.constructor.name, client.seen.length, client.lost]),
+      [],
+      `${what}: everybody has every message once`,
+    );
+    await this.program.untilTotal('subscriptions', this.clients.length);
+  }
+
+  async leave(): Promise<void> {
+    this.#isOver = true;
+    await this.#keeping;
+    for (const client of this.clients) client.close();
+  }
 }
