@@ -61,8 +61,8 @@ const NO_NCHAN =
 
 const CLIENTS_LIMIT =
   'A handshake costs the clients, which have as many cores as the server, more than it costs a fast ' +
-  'server. So a loop that does nothing shares the core of each: the rate is what a worker does ' +
-  'with half a core.';
+  'server. So two loops that do nothing share the core of each: the rate is what a worker does ' +
+  'with a third of a core.';
 
 function notesOf({ nchan }: Baselines): string[] {
   return nchan === undefined ? [NO_NCHAN] : [];
@@ -164,7 +164,7 @@ async function handshakes(options: CometSuiteOptions): Promise<SuiteResult> {
     suite: 'handshakes',
     title:
       `${figure(requests[0]?.connections ?? NaN, 0)} clients connect and subscribe to one channel ` +
-      `of one worker with half a core, median of ${options.runs} × ${ROUNDS}`,
+      `of one worker with a third of a core, median of ${options.runs} × ${ROUNDS}`,
     header: [
       ...['', 'transport', 'handshakes/s', 'of the floor', 'of Node http', 'of ws'],
       ...['CPU µs/handshake', 'per CPU second, of the floor', 'of Node http', 'of ws'],

@@ -43,7 +43,7 @@ export interface CometTrialRequest {
   readonly channels: number;
   /** Whether the workers get one half of the cores, and everything else the other. */
   readonly isPinned: boolean;
-  /** Whether loops that do nothing take half of the workers' cores; only where they are pinned. */
+  /** Whether loops that do nothing take most of the workers' cores; only where they are pinned. */
   readonly sharesCores: boolean;
 }
 
