@@ -99,6 +99,11 @@ export interface BenchProgress {
 export type OnProgress = (progress: BenchProgress) => void;
 
 const SAMPLE_MS = 250;
+/**
+ * How often dialers read what arrived where they outnumber the cores. At once would mean a switch to
+ * another process for each message, and of a million messages that is most of the cost.
+ */
+const COLLECT_MS = 10;
 /** More than there are connections: none shares its channel. */
 const CHANNELS_MAX = 2 ** 32 - 1;
 /** Descriptors of a dialer besides its connections. */
@@ -271,6 +276,7 @@ class Run {
       transport: TRANSPORTS.indexOf(transport),
       awaitsPlace: subscribe.isHeadEnough === true ? 0 : 1,
       channels,
+      collectMs: shares.length > availableParallelism() ? COLLECT_MS : 0,
       first: firsts[index] ?? 0,
       host: isPlain ? formatAddress(target) : 'localhost',
       channel: encodeURIComponent(channels > 0 ? `${channel}/` : channel),

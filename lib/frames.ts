@@ -86,6 +86,7 @@ export interface Frames {
     transport: number;
     awaitsPlace: number;
     channels: number;
+    collectMs: number;
     first: number;
     host: string;
     channel: string;

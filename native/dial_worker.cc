@@ -56,7 +56,9 @@ class DialWorker final : ControlHandler {
         if (decode(view, &exchange)) return dialer_.exchange(exchange);
         break;
       case FrameType::kSubscribe:
-        if (decode(view, &subscribe) && dialer_.subscribe(subscribe)) return;
+        if (decode(view, &subscribe) && dialer_.subscribe(subscribe)) {
+          return ev_set_io_collect_interval(loop_, subscribe.collect_ms / 1000.0);
+        }
         break;
       case FrameType::kGather:
         if (decode(view, &gather)) return dialer_.gather(gather);

@@ -423,6 +423,8 @@ bool Dialer::take(Dialed* dialed, CometEvent event, uint64_t now_ns) {
       if (is_subscribing) opened(dialed);
       return true;
     case CometEvent::kPlace:
+      // Who is cut off before its first message goes on from here.
+      numbers_[dialed->sent] = scan.number;
       if (is_subscribing) opened(dialed);
       return true;
     case CometEvent::kGap:

@@ -208,11 +208,13 @@ using Texts = std::vector<std::string>;
 /// Before Dial, where connections are to subscribe: a DialTransport (comet_reader.h), and the
 /// channel and cursor as they stand in the target of the request. Where `channels` is not 0, they
 /// are so many: `channel` and a number, which is that of the connection, counted from `first`,
-/// modulo `channels`. Where `awaits_place` is 0 the head alone counts as the answer.
+/// modulo `channels`. Where `awaits_place` is 0 the head alone counts as the answer. What arrives
+/// is read each `collect_ms`, or at once if that is 0.
 #define MC_SUBSCRIBE(F) \
   F(u8, transport)      \
   F(u8, awaits_place)   \
   F(u32, channels)      \
+  F(u32, collect_ms)    \
   F(u32, first)         \
   F(text, host)         \
   F(text, channel)      \

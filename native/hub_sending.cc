@@ -49,6 +49,14 @@ bool Hub::send(Connection* connection,
   return queue(connection, payload, result.bytes, is_message, policy);
 }
 
+void Hub::put_off_heartbeat(Connection* connection) {
+  // The deadline of who owes something is that of its outbox.
+  const bool is_idle =
+      connection->state == ConnectionState::kSubscribed ||
+      (connection->state == ConnectionState::kBusy && connection->session->outbox.is_empty());
+  if (is_idle) transport_->set_deadline(connection, rules_.heartbeat_s);
+}
+
 void Hub::gather(Connection* connection) {
   MC_CHECK(gathering_ == nullptr);
   gathering_ = connection;

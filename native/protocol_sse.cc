@@ -46,6 +46,7 @@ void on_bytes(Services&, Connection*, uint8_t*, size_t) {}
 
 void deliver(Services& services, Connection* connection, Message& message) {
   services.comet()->send(connection, encoded(message), true, message.policy());
+  services.comet()->put_off_heartbeat(connection);
 }
 
 void on_page(Services& services, Connection* connection, const Page& page) {

@@ -17,6 +17,7 @@ void on_bytes(Services&, Connection*, uint8_t*, size_t) {}
 
 void deliver(Services& services, Connection* connection, Message& message) {
   services.comet()->send(connection, encoded(message), true, message.policy());
+  services.comet()->put_off_heartbeat(connection);
 }
 
 /// Tells of a gap before what is left, and else of the end of what was missed.

@@ -113,6 +113,11 @@ class CometServices {
   /// Seconds from now, up to two later; on_deadline() comes then.
   virtual void set_deadline(Connection* connection, uint32_t seconds) = 0;
 
+  /// After a message: a path that carried bytes needs no heartbeat for now, and of a million that
+  /// come every 25 s each costs as much as a message. Nothing while something is owed, or after a
+  /// close.
+  virtual void put_off_heartbeat(Connection* connection) = 0;
+
   /// Subscribes to channels, given as exact names or patterns, after `since` or from now on.
   ///
   /// The protocol's on_page() is called at once or later, one or several times, with what was
