@@ -100,8 +100,8 @@ export type OnProgress = (progress: BenchProgress) => void;
 
 const SAMPLE_MS = 250;
 /**
- * How often dialers read what arrived where they outnumber the cores. At once would mean a switch to
- * another process for each message, and of a million messages that is most of the cost.
+ * How often dialers read what arrived where they outnumber the cores. At once would mean a switch
+ * to another process for each message, and of a million messages that is most of the cost.
  */
 const COLLECT_MS = 10;
 /** More than there are connections: none shares its channel. */

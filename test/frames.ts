@@ -14,7 +14,10 @@ const FUZZ_SECONDS = Number(process.env['FUZZ_SECONDS'] ?? 0);
 const HARMLESS: fc.Parameters<unknown> =
   FUZZ_SECONDS === 0
     ? { seed: SEED, numRuns: RUNS * 3 }
-    : { numRuns: 2 ** 31 - 1, interruptAfterTimeLimit: (FUZZ_SECONDS * 1000) / 3 };
+    : {
+        numRuns: 2 ** 31 - 1,
+        plugins: [fc.interruptAfterTimeLimit((FUZZ_SECONDS * 1000) / 3)],
+      };
 
 const u64 = fc.bigInt({ min: 0n, max: 2n ** 64n - 1n });
 const kinds: Record<string, fc.Arbitrary<unknown>> = {
