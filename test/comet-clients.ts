@@ -347,7 +347,7 @@ void t.test(
       );
     t.strictSame(await poll({}), { status: 200, cursor }, 'the cursor is shown to the script');
     // Headers that a browser asks about first, by OPTIONS.
-    t.strictSame(await poll({ 'Last-Event-ID': cursor }), { status: 200, cursor });
+    t.strictSame(await poll({ 'Last-Event-ID': since }), { status: 200, cursor });
     t.strictSame(await poll({ 'Cache-Control': 'no-cache' }), { status: 200, cursor });
     t.equal((await poll({ 'X-Other': '1' })).status, 0, 'others are not allowed');
     const bad: unknown = await page.evaluate(`tryFetch('http://${place}/poll?channel=', {})`);

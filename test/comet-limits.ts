@@ -2,6 +2,7 @@
 import { once } from 'node:events';
 import { createConnection, type Socket } from 'node:net';
 import { availableParallelism } from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 
 import { PollClient, SseClient, startComet, StreamClient, WebSocketClient } from './comet-world.js';
@@ -42,6 +43,23 @@ void t.test('every EventSource is told another wait', async (t) => {
     waits.every((ms) => ms >= RETRY_MS / 2 && ms < 1.5 * RETRY_MS),
     'around the time that was configured',
   );
+});
+
+void t.test('a stream on which messages go has no heartbeats, and a silent one has', async (t) => {
+  const world = await startComet(t, { heartbeat: 1, workers: 1 });
+  const clients = [new SseClient(world, ['a']), new StreamClient(world, ['a'])];
+  for (const client of clients) await client.open();
+  const beats = (): number => Number(world.server.stats().totals['heartbeatsTotal']);
+  const endsAtMs = performance.now() + 5000;
+  let published = 0;
+  for (; performance.now() < endsAtMs; published++) {
+    await world.server.publish('a', 'x');
+    await sleep(200);
+  }
+  for (const client of clients) await client.has(published);
+  t.equal(beats(), 0, 'not in five times the time between two');
+  await until('heartbeats', () => beats() >= 4);
+  for (const client of clients) client.close();
 });
 
 void t.test('a server that leaves says farewell on every transport', async (t) => {
