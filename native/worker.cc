@@ -64,7 +64,8 @@ constexpr uint32_t kCometSweepSeconds = 8;
 constexpr double kSpreadSeconds = 0.01;
 
 /// After what time a worker looks again for a place among those that send a slice: that of a slice,
-/// and twice as long each time. 54 workers that look every millisecond take a quarter of a core.
+/// and twice as long each time, up to a quarter of a round in which all have their turn. 54 workers
+/// that look every millisecond take a quarter of a core; of six each one soon has its turn.
 constexpr double kGateSeconds = 0.001;
 constexpr double kGateSecondsMax = 0.008;
 
@@ -131,6 +132,7 @@ class Worker final : ControlHandler, DrainHandler {
   Hub hub_;
   SliceGate gate_;
   double gate_wait_s_ = kGateSeconds;
+  double gate_wait_max_s_ = kGateSeconds;
   Sweep sweep_;
   Drain drain_;
   Lag lag_;
@@ -196,7 +198,7 @@ void Worker::pump() {
   const bool is_due = is_inside && hub_.pump();
   if (is_inside) gate_.leave();
   wait_for_slice(is_due, is_inside ? kSpreadSeconds : gate_wait_s_);
-  gate_wait_s_ = is_inside ? kGateSeconds : std::min(2 * gate_wait_s_, kGateSecondsMax);
+  gate_wait_s_ = is_inside ? kGateSeconds : std::min(2 * gate_wait_s_, gate_wait_max_s_);
   control_.set_reading(!hub_.is_full());
 }
 
@@ -328,7 +330,10 @@ void Worker::configure(const frame::Configure& order) {
   lag_.attach(&segment_.block(order.slot));
   admission_.attach(&segment_, order.slot);
   gate_.attach(&segment_, &counters_);
-  gate_.set_limit(hub_.is_on() ? hub_.rules().slices_max : 0);
+  const uint32_t inside_max = hub_.is_on() ? hub_.rules().slices_max : 0;
+  gate_.set_limit(inside_max);
+  const double round_s = kGateSeconds * segment_.slots() / std::max(1U, inside_max);
+  gate_wait_max_s_ = std::clamp(round_s / 4, kGateSeconds, kGateSecondsMax);
   admission_.restore_spare();
   adjust({usable_, order.server_connections_max, order.idle_timeout_s, order.accept_rate_milli});
   int fd = kFirstListenerDescriptor;
