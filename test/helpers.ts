@@ -200,6 +200,11 @@ export class TestServer extends Command {
     return lines.filter((line) => line.startsWith('{')).map((line) => JSON.parse(line) as LogLine);
   }
 
+  /** A line of the log, once it is there: a start's warnings follow the line that says it listens. */
+  logged(pattern: RegExp): Promise<LogLine> {
+    return until(`a line like ${pattern}`, () => this.log.find(({ msg }) => pattern.test(msg)));
+  }
+
   /** Pids of all workers that were ever ready. */
   get workerPids(): number[] {
     return this.log.filter(({ msg }) => msg === 'worker ready').map(({ pid }) => pid ?? -1);

@@ -294,7 +294,7 @@ void t.test('an address that others reach is worth a warning', async (t) => {
   const warning = /whoever reaches --ingest can send to every client/;
   const args = ['--protocol', 'comet', '--host', '127.0.0.1', '--ingest', '0.0.0.0:0'];
   const server = await TestServer.start(t, { args, expectLog: [warning] });
-  t.ok(server.log.some(({ msg }) => warning.test(msg)));
+  t.ok(await server.logged(warning));
   const line = server.log.find(({ msg }) => msg.startsWith('listening on'));
   t.type(line?.['ingestPort'], 'number', 'the first line names the port');
   await server.stop();

@@ -76,6 +76,7 @@ void t.test(
   { skip: onlyRoot },
   async (t) => {
     const server = await TestServer.start(t, { args: ['--workers', '2'] });
+    await server.logged(/^serving as root/);
     const told = server.log.filter(({ msg }) => msg.startsWith('serving as root'));
     t.equal(told.length, 1, 'one line');
     t.match(told[0]?.msg, '--user NAME gives its privileges up', 'the remedy');

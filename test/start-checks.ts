@@ -84,6 +84,7 @@ void t.test(
       through: inNamespace('echo 512 > /proc/sys/net/core/somaxconn'),
       expectLog: [/^net\.core\.somaxconn: /],
     });
+    await server.logged(/^net\.core\.somaxconn: /);
     const lines = warnings(server);
     t.match(lines, [{ limit: 'net.core.somaxconn', current: '512', needed: '4,096' }]);
     t.equal(lines.length, 1, 'and only one, although the backlog is cut too');
