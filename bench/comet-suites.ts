@@ -72,6 +72,11 @@ function workersFor(connections: number): number {
   return planCapacity(readMachineLimits(procReader), 'auto', connections, 1).workers;
 }
 
+/** What trials have in common that take as many workers as their subscribers need. */
+function crowdShape({ baselines, connections = SUBSCRIBERS }: CometSuiteOptions) {
+  return { ...IDLE, baselines, connections, workers: workersFor(connections) };
+}
+
 function transportsOf({ transport }: CometSuiteOptions): readonly Transport[] {
   return TRANSPORTS.filter((one) => transport === undefined || one === transport);
 }
@@ -192,8 +197,7 @@ async function handshakes(options: CometSuiteOptions): Promise<SuiteResult> {
 
 /** More than one worker holds: the other subjects are not made for it, and nothing is pinned. */
 function crowd(options: CometSuiteOptions): CometTrialRequest[] {
-  const { baselines, connections = SUBSCRIBERS } = options;
-  const shape = { ...IDLE, baselines, connections, workers: workersFor(connections) };
+  const shape = crowdShape(options);
   return transportsOf(options).flatMap((transport) =>
     (['megacomet', 'floor'] as const).map((subject) => ({ ...shape, subject, transport })),
   );
@@ -241,11 +245,10 @@ async function broadcast(options: CometSuiteOptions): Promise<SuiteResult> {
 
 async function subscribers(options: CometSuiteOptions): Promise<SuiteResult> {
   const { baselines } = options;
-  const connections = options.connections ?? SUBSCRIBERS;
-  const common = { ...IDLE, baselines };
-  const whole = { ...common, connections, workers: workersFor(connections) };
+  const whole = crowdShape(options);
   // Others are not made for so many, and what one of their connections costs shows with fewer.
-  const few = { ...common, connections: Math.min(connections, ONE_WORKER), broadcasts: 1 };
+  const fewer = Math.min(whole.connections, ONE_WORKER);
+  const few = { ...IDLE, baselines, connections: fewer, broadcasts: 1 };
   const requests = transportsOf(options).flatMap((transport) => [
     { ...whole, subject: 'megacomet' as const, transport, broadcasts: 1 },
     { ...whole, subject: 'megacomet' as const, transport, private: true },
@@ -333,10 +336,7 @@ function publishesRow(row: Row, floorRate: number): string[] {
 }
 
 async function publishes(options: CometSuiteOptions): Promise<SuiteResult> {
-  const { baselines } = options;
-  const connections = options.connections ?? SUBSCRIBERS;
-  const transport: Transport = 'sse';
-  const shape = { ...IDLE, baselines, connections, transport, workers: workersFor(connections) };
+  const shape = { ...crowdShape(options), transport: 'sse' as const };
   const load = { publishRate: PUBLISH_RATE, publishSeconds: PUBLISH_SECONDS, private: true };
   const rows = await rowsOf(
     [
@@ -354,7 +354,7 @@ async function publishes(options: CometSuiteOptions): Promise<SuiteResult> {
     suite: 'publishes',
     title:
       `${figure(PUBLISH_RATE, 0)} messages a second for ${PUBLISH_SECONDS} s, to ` +
-      `${figure(connections, 0)} channels with one subscriber each, median of ${options.runs}`,
+      `${figure(shape.connections, 0)} channels with one subscriber each, median of ${options.runs}`,
     header: [
       ...['', 'published/s', 'refused', 'missing', 'delivered/s', 'of the floor', 'p50, ms'],
       ...['p99, ms', 'manager CPU µs/message', 'workers', 'client'],
@@ -369,9 +369,8 @@ async function publishes(options: CometSuiteOptions): Promise<SuiteResult> {
 }
 
 async function reconnect(options: CometSuiteOptions): Promise<SuiteResult> {
-  const { baselines } = options;
-  const connections = options.connections ?? SUBSCRIBERS;
-  const shape = { ...IDLE, baselines, connections, workers: workersFor(connections) };
+  const shape = crowdShape(options);
+  const { connections } = shape;
   const requests = transportsOf(options).flatMap((transport) => [
     { ...shape, transport, subject: 'megacomet' as const, missed: MISSED },
     { ...shape, transport, subject: 'megacomet' as const, missed: 1, private: true },
@@ -433,12 +432,12 @@ function channelsFor(connections: number): number {
 }
 
 async function storm(options: CometSuiteOptions): Promise<SuiteResult> {
-  const { baselines } = options;
-  const connections = options.connections ?? SUBSCRIBERS;
+  const shape = crowdShape(options);
+  const { connections } = shape;
   const channels = channelsFor(connections);
   const requests = transportsOf(options).map((transport) => ({
-    ...{ ...IDLE, baselines, connections, transport, channels },
-    ...{ subject: 'megacomet' as const, workers: workersFor(connections) },
+    ...shape,
+    ...{ subject: 'megacomet' as const, transport, channels },
   }));
   const rows = await rowsOf(requests, options.runs);
   return {

@@ -200,8 +200,8 @@ async function whenEmpty({ library }: CometServer): Promise<void> {
 export async function runCometTrial(request: CometTrialRequest): Promise<CometTrialResult> {
   const { subject, transport, connections, missed, publisher } = request;
   const cores = request.isPinned ? takeSecondHalf() : null;
-  const endLoops = cores !== null && request.sharesCores ? startBusyLoops(cores) : null;
   const server = await startComet({ ...request, cores, hasAdmin: publisher !== 'library' });
+  const endLoops = cores !== null && request.sharesCores ? startBusyLoops(cores) : null;
   try {
     await sleep(SETTLE_MS);
     const trial = new CometTrial(request, server);
@@ -221,7 +221,9 @@ export async function runCometTrial(request: CometTrialRequest): Promise<CometTr
       await whenEmpty(server);
       const since = await trial.miss();
       const awaited = server.library === null ? 0 : missed * connections;
-      again = await trial.bench(since, (held) => waitFor(held, () => held.received() >= awaited));
+      again = await trial.bench(since, async (held) => {
+        await waitFor(held, () => held.received() >= awaited);
+      });
     }
     const shape = {
       ...{ subject, transport, private: request.private, connections, publisher },

@@ -6,7 +6,7 @@ import { ADMIN_TOKEN, CHANNEL, type CometServer } from './comet-subjects.js';
 import { pace, Rota, stamped, type Load } from './pace.js';
 import type { PublisherRequest, PublisherResult } from './publisher.js';
 import type { SampleRequest, SampleResult } from './sample.js';
-import { runHelper, startHelper } from './trials.js';
+import { runModule, startHelper } from './trials.js';
 
 export const PUBLISHERS = ['library', 'lines', 'single'] as const;
 export type Publisher = (typeof PUBLISHERS)[number];
@@ -33,10 +33,18 @@ const DEADLINE_MS = 60_000;
 /** Dialers report five times a second. */
 const QUIET_MS = 500;
 
-/** Resolves when it is done, or after a minute. */
-export async function waitFor(held: Held, isDone: () => boolean): Promise<void> {
-  const endsAtMs = performance.now() + DEADLINE_MS;
-  while (!isDone() && performance.now() < endsAtMs) await held.pass(10);
+/** Resolves when it is done, or after a minute unless told otherwise. @returns Whether it is done. */
+export async function waitFor(
+  held: Held,
+  isDone: () => boolean,
+  deadlineMs = DEADLINE_MS,
+): Promise<boolean> {
+  const endsAtMs = performance.now() + deadlineMs;
+  while (!isDone()) {
+    if (performance.now() >= endsAtMs) return false;
+    await held.pass(10);
+  }
+  return true;
 }
 
 /** Waits until so many were received and no more come, and answers when the last of them came. */
@@ -98,7 +106,7 @@ export async function measurePublishes(
   const done =
     publisher === 'library'
       ? { ...(await throughLibrary(server, load, () => held.received())), cpuUs: null }
-      : await runHelper<PublisherResult>('./publisher.js', over(publisher));
+      : await runModule<PublisherResult>('./publisher.js', over(publisher));
   const beganAtMs = performance.now() - done.seconds * 1000;
   // What came to the sample is known at the end only: so many are of the others for certain.
   const most = count * Math.ceil((done.published + done.refused) / load.channels);

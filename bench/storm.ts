@@ -2,6 +2,7 @@
 import type { Held } from '../lib/bench.js';
 import { CHANNEL, type CometServer } from './comet-subjects.js';
 import type { MemoryResult } from './memory.js';
+import { waitFor } from './publishing.js';
 import { startHelper } from './trials.js';
 
 export interface StormPlan {
@@ -28,6 +29,8 @@ export interface Storm {
 /** Each channel gets a message once in so many pulses. */
 const PULSES = 10;
 const PULSE_MS = 1000;
+/** How often it looks whether a pulse is due. */
+const TICK_MS = 100;
 const ROUND_MS = PULSES * PULSE_MS;
 const SETTLE_MS = 2000;
 const DEADLINE_MS = 120_000;
@@ -48,7 +51,7 @@ class Publishing {
   constructor(server: CometServer, plan: StormPlan) {
     this.#server = server;
     this.#plan = plan;
-    this.#timer = setInterval(() => this.#pulse(), 100);
+    this.#timer = setInterval(() => this.#pulse(), TICK_MS);
   }
 
   stop(): void {
@@ -89,15 +92,6 @@ export async function measureStorm(
   const before = held.received();
   const received = (): number => held.received() - before;
   const publishing = new Publishing(server, plan);
-  const secondsUntil = async (isDone: () => boolean): Promise<number> => {
-    const beganAtMs = performance.now();
-    while (!isDone()) {
-      if (performance.now() - beganAtMs > DEADLINE_MS) return NaN;
-      await held.pass(20);
-    }
-    return (performance.now() - beganAtMs) / 1000;
-  };
-  const isUpToDate = (): boolean => received() === publishing.owed;
   try {
     // Whoever has had a message has a cursor to come back with.
     await held.pass(ROUND_MS + SETTLE_MS);
@@ -106,12 +100,13 @@ export async function measureStorm(
     const { medianBytes } = await steady.finish();
     const during = await watch();
     const cutAtMs = performance.now();
+    const secondsUntil = async (isDone: () => boolean): Promise<number> =>
+      (await waitFor(held, isDone, DEADLINE_MS)) ? (performance.now() - cutAtMs) / 1000 : NaN;
     held.reconnect(publishing.cursor);
     const backSeconds = await secondsUntil(() => held.isOpen());
     // Of messages that go on for ever nobody ever has every one: what counts was published till now.
     publishing.stop();
-    const waited = await secondsUntil(isUpToDate);
-    const caughtUpSeconds = Number.isNaN(waited) ? NaN : (performance.now() - cutAtMs) / 1000;
+    const caughtUpSeconds = await secondsUntil(() => received() === publishing.owed);
     const { peakBytes } = await during.finish();
     const { published, refused, owed } = publishing;
     const counts = { channels: plan.channels, published, refused, owed, received: received() };

@@ -6,7 +6,7 @@ import { promisify } from 'node:util';
 
 import { procReader } from '../lib/kernel.js';
 
-const TRIAL_OUTPUT_BYTES_MAX = 64 * 1024 * 1024;
+const OUTPUT_BYTES_MAX = 64 * 1024 * 1024;
 
 /** Ticks of all cores: in total, and those that the hypervisor gave to somebody else. */
 function coreTicks(): { total: number; stolen: number } {
@@ -19,26 +19,32 @@ function coreTicks(): { total: number; stolen: number } {
 const STOLEN_SHARE_MAX = 0.05;
 const ATTEMPTS_MAX = 4;
 
+function argumentsOf(file: string, request: unknown): string[] {
+  return [fileURLToPath(new URL(file, import.meta.url)), JSON.stringify(request)];
+}
+
+/** Runs a module beside this one, which gets its request as JSON and prints its result as JSON. */
+export async function runModule<Result>(file: string, request: unknown): Promise<Result> {
+  const { stdout } = await promisify(execFile)(process.execPath, argumentsOf(file, request), {
+    maxBuffer: OUTPUT_BYTES_MAX,
+  });
+  return JSON.parse(stdout) as Result;
+}
+
 /**
  * Runs one trial, and again while too much of the cores was stolen, four times at most.
  *
- * @param file - Module beside this one; it gets the request as JSON, and prints its result as JSON.
+ * @param file - As for runModule().
  */
 export async function runTrial<Result extends object>(
   file: string,
   label: string,
   request: unknown,
 ): Promise<Result & { stolenShare: number }> {
-  const script = fileURLToPath(new URL(file, import.meta.url));
   for (let attempt = 1; ; attempt++) {
     process.stderr.write(`  ${label} …`);
     const before = coreTicks();
-    const { stdout } = await promisify(execFile)(
-      process.execPath,
-      [script, JSON.stringify(request)],
-      { maxBuffer: TRIAL_OUTPUT_BYTES_MAX },
-    );
-    const result = JSON.parse(stdout) as Result;
+    const result = await runModule<Result>(file, request);
     const after = coreTicks();
     const stolen = (after.stolen - before.stolen) / (after.total - before.total);
     process.stderr.write(` ${(stolen * 100).toFixed(1)} % of the cores stolen\n`);
@@ -66,10 +72,9 @@ export interface Helper<Result> {
   finish(): Promise<Result>;
 }
 
-/** Starts a module beside this one, which gets its request as JSON, and waits until it is ready. */
+/** Starts a module as runModule() does, and waits until it says that it is ready. */
 export async function startHelper<Result>(file: string, request: unknown): Promise<Helper<Result>> {
-  const script = fileURLToPath(new URL(file, import.meta.url));
-  const child = spawn(process.execPath, [script, JSON.stringify(request)], {
+  const child = spawn(process.execPath, argumentsOf(file, request), {
     stdio: ['pipe', 'pipe', 'inherit'],
   });
   await new Promise<void>((resolve, reject) => {
@@ -82,11 +87,4 @@ export async function startHelper<Result>(file: string, request: unknown): Promi
       return JSON.parse(await text(child.stdout)) as Result;
     },
   };
-}
-
-/** Runs such a module to its end. */
-export async function runHelper<Result>(file: string, request: unknown): Promise<Result> {
-  const script = fileURLToPath(new URL(file, import.meta.url));
-  const { stdout } = await promisify(execFile)(process.execPath, [script, JSON.stringify(request)]);
-  return JSON.parse(stdout) as Result;
 }

@@ -101,7 +101,7 @@ export type OnProgress = (progress: BenchProgress) => void;
 const SAMPLE_MS = 250;
 /**
  * How often dialers read what arrived where they outnumber the cores. At once would mean a switch
- * to another process for each message, and of a million messages that is most of the cost.
+ * to another process for each message: a storm of a million subscribers took 121 s and not 94.
  */
 const COLLECT_MS = 10;
 /** More than there are connections: none shares its channel. */

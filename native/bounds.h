@@ -182,8 +182,8 @@ constexpr uint32_t kPageBytesMax = 32 * 1024;
 constexpr size_t kTailMessagesMax = 16;
 constexpr size_t kTailBytesMax = size_t{64} * 1024;
 
-/// The same for all channels of a worker together: with its forms on the wire a message of 100
-/// bytes takes about 600, so that this is 5 MB, however many channels there are.
+/// The same for all channels of a worker together: with its form for SSE a message of 100 bytes
+/// takes 654, so that this is 5.4 MB, however many channels there are.
 constexpr size_t kTailsMessagesMax = 8'192;
 constexpr size_t kTailsBytesMax = size_t{4} * 1024 * 1024;
 

@@ -322,11 +322,10 @@ void Hub::give_page(Connection* connection,
   const bool is_last = (order.flags & kPageLast) != 0;
   session->question = Question::kNone;
   const uint64_t reached = messages.empty() ? order.head : messages.back()->number;
-  std::vector<std::string_view> channels;
-  for (const uint32_t row : session->named) channels.push_back(channels_.at(row).name);
+  // Of an answer that goes on the session keeps them; what is idle afterwards keeps no memory.
+  std::vector<uint32_t> channels = is_last ? std::move(session->named) : session->named;
   if (is_last) {
-    // What is idle from here on keeps no memory of it.
-    std::vector<uint32_t>().swap(session->named);
+    session->named = std::vector<uint32_t>();
     go_live(connection, order.head);
   } else {
     session->has_since = true;

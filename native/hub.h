@@ -77,6 +77,9 @@ class Hub final : public CometServices, FanoutHandler, TransportHooks {
                  const Cursor* since) override;
   void unsubscribe(Connection* connection) override;
   bool unsubscribe(Connection* connection, std::string_view channel) override;
+  [[nodiscard]] std::string_view name_of(uint32_t row) const override {
+    return channels_.at(row).name;
+  }
   [[nodiscard]] Cursor position(const Connection& connection) const override;
   void resume(Connection* connection, std::string bytes) override;
   bool publish(const frame::Message& message) override;

@@ -4,7 +4,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "services.h"
@@ -14,8 +13,8 @@ namespace megacomet {
 /// What a subscriber missed, in the order of the numbers.
 struct Page {
   const std::vector<Ref<Message>>& messages;
-  /// What the request named, each once. Valid until the subscriber leaves one of them.
-  const std::vector<std::string_view>& channels;
+  /// Rows of the channels that the request named, each once; see CometServices::name_of().
+  const std::vector<uint32_t>& channels;
   /// The last number that is covered: the subscriber stands there once it has the messages.
   Cursor head;
   /// Whether everything after `head` comes by itself; else another page follows.

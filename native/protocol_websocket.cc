@@ -395,12 +395,14 @@ void obey_waiting(Services& services, Connection* connection) {
 }
 
 /// The answer to a request for channels, which it names: a client may have asked for others since.
-std::string subscribed(const Page& page) {
+std::string subscribed(const CometServices& comet, const Page& page) {
+  std::vector<std::string_view> names;
+  for (const uint32_t row : page.channels) names.push_back(comet.name_of(row));
   std::string text = "{\"type\":\"subscribed\",\"cursor\":";
   append_cursor(page.is_lost ? page.start() : page.head, &text);
   text.append(page.is_lost ? ",\"recovered\":false" : ",\"recovered\":true");
   text.append(",\"channels\":");
-  append_strings(page.channels, &text);
+  append_strings(names, &text);
   text.push_back('}');
   return text;
 }
@@ -410,13 +412,13 @@ void on_page(Services& services, Connection* connection, const Page& page) {
   std::string bytes;
   if (page.is_lost) {
     services.counters().add(Counter::kLostTotal);
-    bytes.append(text_frame(comet, connection, subscribed(page)));
+    bytes.append(text_frame(comet, connection, subscribed(comet, page)));
   }
   for (const Ref<Message>& message : page.messages) {
     bytes.append(text_frame(comet, connection, encode_websocket_text(*message)));
   }
   if (page.is_last && !page.is_lost) {
-    bytes.append(text_frame(comet, connection, subscribed(page)));
+    bytes.append(text_frame(comet, connection, subscribed(comet, page)));
   }
   if (!bytes.empty() && !send(comet, connection, std::move(bytes))) return;
   const bool has_waiting =

@@ -100,7 +100,7 @@ class CometServices {
                     SlowPolicy policy) = 0;
 
   /// Keeps what is sent to a connection until release(), which sends it as one: each send() is a
-  /// packet of its own, and a third of what a subscription costs. Nobody else's turn comes between.
+  /// call and a packet of its own. Nobody else's turn comes between.
   virtual void gather(Connection* connection) = 0;
   virtual void release() = 0;
 
@@ -129,6 +129,9 @@ class CometServices {
   /// Leaves all channels, or one. False if it was not subscribed to that one.
   virtual void unsubscribe(Connection* connection) = 0;
   virtual bool unsubscribe(Connection* connection, std::string_view channel) = 0;
+
+  /// The name of a channel by its row, valid until the subscriber leaves it.
+  [[nodiscard]] virtual std::string_view name_of(uint32_t row) const = 0;
 
   /// A place up to which this subscriber has had everything, as far on as can be said.
   [[nodiscard]] virtual Cursor position(const Connection& connection) const = 0;

@@ -4,6 +4,7 @@
 // 74 ms with at most 2 inside. Nobody waits for a place: it serves its clients and looks again.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 
 #include "segment.h"
@@ -18,7 +19,11 @@ class SliceGate {
   }
 
   /// Workers inside at most; 0 for no limit.
-  void set_limit(uint32_t limit) { limit_ = limit; }
+  void set_limit(uint32_t limit) {
+    limit_ = limit;
+    const double round_s = kWaitSeconds * segment_->slots() / std::max(1U, limit);
+    wait_max_s_ = std::clamp(round_s / 4, kWaitSeconds, kWaitSecondsMax);
+  }
 
   /// Takes a place; false if all are taken.
   [[nodiscard]] bool enter() {
@@ -27,10 +32,16 @@ class SliceGate {
     // that is lost for ever.
     counters_->set(Counter::kInSlice, 1);
     const int64_t inside = segment_->shared().slices.fetch_add(1, std::memory_order_relaxed);
-    if (inside < static_cast<int64_t>(limit_)) return true;
-    leave();
-    return false;
+    const bool has_place = inside < static_cast<int64_t>(limit_);
+    wait_s_ = has_place ? 0 : std::clamp(2 * wait_s_, kWaitSeconds, wait_max_s_);
+    if (!has_place) leave();
+    return has_place;
   }
+
+  /// After a refusal: the time after which to look again. That of a slice, and twice as long each
+  /// time, up to a quarter of a round in which all have their turn: workers that all look every
+  /// millisecond take from those that send.
+  [[nodiscard]] double wait_s() const { return wait_s_; }
 
   void leave() {
     if (limit_ == 0) return;
@@ -39,9 +50,14 @@ class SliceGate {
   }
 
  private:
+  static constexpr double kWaitSeconds = 0.001;
+  static constexpr double kWaitSecondsMax = 0.008;
+
   Segment* segment_ = nullptr;
   Counters* counters_ = nullptr;
   uint32_t limit_ = 0;
+  double wait_s_ = 0;
+  double wait_max_s_ = kWaitSeconds;
 };
 
 }  // namespace megacomet

@@ -63,12 +63,6 @@ constexpr uint32_t kCometSweepSeconds = 8;
 /// How often a broadcast that is spread over a time goes on.
 constexpr double kSpreadSeconds = 0.01;
 
-/// After what time a worker looks again for a place among those that send a slice: that of a slice,
-/// and twice as long each time, up to a quarter of a round in which all have their turn. 54 workers
-/// that look every millisecond take a quarter of a core; of six each one soon has its turn.
-constexpr double kGateSeconds = 0.001;
-constexpr double kGateSecondsMax = 0.008;
-
 bool are_tenures(const std::vector<uint64_t>& listeners) {
   const auto is_known = [](uint64_t value) {
     return value <= static_cast<uint64_t>(Tenure::kInherited);
@@ -131,8 +125,6 @@ class Worker final : ControlHandler, DrainHandler {
   Transport transport_;
   Hub hub_;
   SliceGate gate_;
-  double gate_wait_s_ = kGateSeconds;
-  double gate_wait_max_s_ = kGateSeconds;
   Sweep sweep_;
   Drain drain_;
   Lag lag_;
@@ -197,8 +189,7 @@ void Worker::pump() {
   const bool is_inside = gate_.enter();
   const bool is_due = is_inside && hub_.pump();
   if (is_inside) gate_.leave();
-  wait_for_slice(is_due, is_inside ? kSpreadSeconds : gate_wait_s_);
-  gate_wait_s_ = is_inside ? kGateSeconds : std::min(2 * gate_wait_s_, gate_wait_max_s_);
+  wait_for_slice(is_due, is_inside ? kSpreadSeconds : gate_.wait_s());
   control_.set_reading(!hub_.is_full());
 }
 
@@ -330,10 +321,7 @@ void Worker::configure(const frame::Configure& order) {
   lag_.attach(&segment_.block(order.slot));
   admission_.attach(&segment_, order.slot);
   gate_.attach(&segment_, &counters_);
-  const uint32_t inside_max = hub_.is_on() ? hub_.rules().slices_max : 0;
-  gate_.set_limit(inside_max);
-  const double round_s = kGateSeconds * segment_.slots() / std::max(1U, inside_max);
-  gate_wait_max_s_ = std::clamp(round_s / 4, kGateSeconds, kGateSecondsMax);
+  gate_.set_limit(hub_.is_on() ? hub_.rules().slices_max : 0);
   admission_.restore_spare();
   adjust({usable_, order.server_connections_max, order.idle_timeout_s, order.accept_rate_milli});
   int fd = kFirstListenerDescriptor;
