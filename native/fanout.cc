@@ -3,12 +3,22 @@
 
 #include <algorithm>
 
-#include "bounds.h"
 #include "check.h"
 
 namespace megacomet {
 
+bool Fanout::goes_at_once(uint32_t row, const Message& message) const {
+  // Behind another it would overtake that at a subscriber of both.
+  return unfinished_ == 0 && at_once_left_ > 0 && message.spread_ms == 0 &&
+         channels_->at(row).subscribers.size() == 1;
+}
+
 void Fanout::add(uint32_t row, const Ref<Message>& message) {
+  if (goes_at_once(row, *message)) {
+    --at_once_left_;
+    handler_->on_fanout(row, channels_->at(row).subscribers.front(), *message);
+    return;
+  }
   if (jobs_of_.size() <= row) jobs_of_.resize(row + 1, nullptr);
   ++unfinished_;
   unfinished_bytes_ += message->data.size();

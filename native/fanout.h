@@ -4,13 +4,16 @@
 //  - it walks the subscribers from the last to the first. Who leaves is replaced by the last, who
 //    has been visited; who comes is appended, behind the walker;
 //  - who is visited twice, or came later, is told apart by its wants_from (cursor.h).
-
+// A message to one subscriber, with nothing before it on its way, goes at once: most messages of a
+// server with a channel for each client are such, and a job for each cost a third of their time
+// outside the kernel.
 #pragma once
 
 #include <cstdint>
 #include <memory>
 #include <vector>
 
+#include "bounds.h"
 #include "channels.h"
 #include "queue.h"
 #include "sys.h"
@@ -34,7 +37,11 @@ class Fanout {
   Fanout(const Fanout&) = delete;
   Fanout& operator=(const Fanout&) = delete;
 
-  /// Queues a message for the subscribers that the channel has when its turn comes.
+  /// Begins a turn of the loop: so many messages of one subscriber may go at once in it.
+  void begin_turn() { at_once_left_ = bounds::kFanoutBatch; }
+
+  /// Sends a message at once, or queues it for the subscribers that its channel has when its turn
+  /// comes. Calls on_fanout() in the first case.
   void add(uint32_t row, const Ref<Message>& message);
 
   /// Sends for about kFanoutSliceNs. Returns whether something is left that is due now.
@@ -67,6 +74,7 @@ class Fanout {
     uint32_t total;
   };
 
+  [[nodiscard]] bool goes_at_once(uint32_t row, const Message& message) const;
   void begin(Job* job, uint64_t now_ns);
   /// Visits at most `quota` subscribers. True if the job has nothing left at all.
   bool run(Job* job, uint32_t quota, uint64_t now_ns);
@@ -81,6 +89,7 @@ class Fanout {
   size_t turn_ = 0;
   size_t unfinished_ = 0;
   size_t unfinished_bytes_ = 0;
+  uint32_t at_once_left_ = 0;
 };
 
 }  // namespace megacomet

@@ -31,7 +31,7 @@ class Cursor {
     uint32_t size = 0;
     read_integer(&size);
     const uint8_t* bytes = take(size);
-    if (bytes != nullptr) out->bytes.assign(bytes, bytes + size);
+    if (bytes != nullptr) out->bytes.assign(reinterpret_cast<const char*>(bytes), size);
   }
 
   void read(Numbers* out) {

@@ -14,8 +14,9 @@ namespace megacomet {
 
 using Text = std::string;
 /// Bytes of any length that a frame can have; a Text has a u16 for its length.
+/// A string, so that what came becomes a message's data without a copy.
 struct Blob {
-  std::vector<uint8_t> bytes;
+  std::string bytes;
   bool operator==(const Blob& other) const { return bytes == other.bytes; }
 };
 using Numbers = std::vector<uint64_t>;

@@ -55,27 +55,24 @@ void Hub::configure(frame::Comet rules) {
   transport_->set_hooks(this);
 }
 
-void Hub::on_publish(const frame::Publish& order) {
+void Hub::on_publish(frame::Publish order) {
   // Numbers only rise on the stream: what is not newer was sent by nobody.
   if (order.number <= head_) return;
   head_ = order.number;
   counters_->add(Counter::kMessagesTotal);
-  Ref<Message> message;
-  channels_.match(order.channel, [&](uint32_t row) {
-    if (!message) message = message_of(order, rules_.epoch);
-    Channel& channel = channels_.at(row);
+  const Ref<Message> message = message_of(std::move(order), rules_.epoch);
+  channels_.match(message->channel, [&](uint32_t row) {
     channels_.remember(row, message);
-    if (!channel.subscribers.empty()) fanout_.add(row, message);
+    if (!channels_.at(row).subscribers.empty()) fanout_.add(row, message);
   });
 }
 
-void Hub::on_give(const frame::Give& order) {
+void Hub::on_give(frame::Give order) {
   Connection* connection = mailboxes_.find(order.fd, order.generation);
   // It is over, and the manager was told so.
   if (connection == nullptr) return;
   const Ref<Message> message = make_ref<Message>();
-  message->data.assign(reinterpret_cast<const char*>(order.data.bytes.data()),
-                       order.data.bytes.size());
+  message->data = std::move(order.data.bytes);
   transport_->protocol_of(*connection).deliver(*transport_, connection, *message);
 }
 

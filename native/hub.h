@@ -35,14 +35,16 @@ class Hub final : public CometServices, FanoutHandler, TransportHooks {
   [[nodiscard]] bool is_on() const { return is_on_; }
 
   // Orders of the manager.
-  void on_publish(const frame::Publish& order);
+  void on_publish(frame::Publish order);
   /// False if its messages are no frames.
   [[nodiscard]] bool on_page(const frame::Page& order);
   void on_kick(const frame::Kick& order);
   void on_dismiss(const frame::Dismiss& order);
   Presence& presence() { return presence_; }
-  void on_give(const frame::Give& order);
+  void on_give(frame::Give order);
 
+  /// Once a turn, before what it brings.
+  void begin_turn() { fanout_.begin_turn(); }
   /// Once a turn: a slice of what is on its way. True if more is due at once.
   [[nodiscard]] bool pump();
   /// Whether anything is on its way at all, due or not.

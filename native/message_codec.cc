@@ -15,42 +15,42 @@ std::string base64(std::string_view bytes) {
   return text;
 }
 
-std::string cursor_text(const Cursor& cursor) {
-  char text[kCursorTextMax];
-  return {text, format_cursor(cursor, text)};
-}
+/// Names and ends of the lines of an event whose data is one line: id, event, data, and a blank
+/// one.
+constexpr size_t kSseLinesBytes = 24;
 
 }  // namespace
 
-Ref<Message> message_of(const frame::Publish& order, uint64_t epoch) {
+Ref<Message> message_of(frame::Publish order, uint64_t epoch) {
   Ref<Message> message = make_ref<Message>();
   message->epoch = epoch;
   message->number = order.number;
   message->flags = order.flags;
   message->spread_ms = order.spread_ms;
-  message->channel = order.channel;
-  message->id = order.id;
-  message->event = order.event;
-  message->data.assign(order.data.bytes.begin(), order.data.bytes.end());
+  message->channel = std::move(order.channel);
+  message->id = std::move(order.id);
+  message->event = std::move(order.event);
+  message->data = std::move(order.data.bytes);
   return message;
 }
 
 bool messages_of(const Blob& frames, uint64_t epoch, std::vector<Ref<Message>>* out) {
   FrameReader reader;
-  reader.feed(frames.bytes.data(), frames.bytes.size());
+  reader.feed(reinterpret_cast<const uint8_t*>(frames.bytes.data()), frames.bytes.size());
   FrameView view{};
   while (reader.next(&view)) {
     frame::Publish item;
     const bool is_publish = static_cast<FrameType>(view.type) == FrameType::kPublish;
     if (!is_publish || !decode(view, &item)) return false;
-    out->push_back(message_of(item, epoch));
+    out->push_back(message_of(std::move(item), epoch));
   }
   return true;
 }
 
 void append_cursor(const Cursor& cursor, std::string* out) {
   out->push_back('"');
-  out->append(cursor_text(cursor));
+  char text[kCursorTextMax];
+  out->append(text, format_cursor(cursor, text));
   out->push_back('"');
 }
 
@@ -73,13 +73,15 @@ void append_message_members(const Message& message, std::string* out) {
 }
 
 std::string encode_sse(const Message& message) {
-  const std::string cursor = cursor_text(cursor_of(message));
+  char cursor[kCursorTextMax];
   const std::string coded = message.is_binary() ? base64(message.data) : std::string();
   SseEvent event;
-  event.id = cursor;
+  event.id = {cursor, format_cursor(cursor_of(message), cursor)};
   event.event = message.event;
   event.data = message.is_binary() ? std::string_view(coded) : std::string_view(message.data);
   std::string out;
+  // All of it, where the data is one line.
+  out.reserve(kSseLinesBytes + event.id.size() + event.event.size() + event.data->size());
   // The manager lets no line end into the name of an event; if one came, the name is left out.
   if (append_sse_event(event, &out)) return out;
   event.event = std::string_view();

@@ -17,8 +17,8 @@ namespace megacomet {
   return {message.epoch, message.number};
 }
 
-/// The message of a Publish frame.
-[[nodiscard]] Ref<Message> message_of(const frame::Publish& order, uint64_t epoch);
+/// The message of a Publish frame, with the frame's own texts.
+[[nodiscard]] Ref<Message> message_of(frame::Publish order, uint64_t epoch);
 
 /// The messages of a page. False if they are no whole Publish frames.
 [[nodiscard]] bool messages_of(const Blob& frames, uint64_t epoch, std::vector<Ref<Message>>* out);

@@ -177,7 +177,7 @@ bool publish(CometServices& comet, Connection* connection, Wish* wish) {
   message.channel = std::move(wish->channels[0]);
   message.id = std::move(wish->id);
   message.event = std::move(wish->event);
-  message.data.bytes.assign(wish->data.begin(), wish->data.end());
+  message.data.bytes.assign(wish->data);
   if (comet.publish(message)) return true;
   return say_error(comet, connection, "the server is busy: try again");
 }

@@ -212,7 +212,9 @@ void Worker::on_interest(struct ev_loop*, ev_timer* timer, int) {
 }
 
 void Worker::on_check(struct ev_loop*, ev_check* watcher, int) {
-  static_cast<Worker*>(watcher->data)->lag_.begin_turn(sys::monotonic_ns());
+  auto* self = static_cast<Worker*>(watcher->data);
+  self->lag_.begin_turn(sys::monotonic_ns());
+  self->hub_.begin_turn();
 }
 
 void Worker::on_beat(struct ev_loop*, ev_timer* timer, int) {
@@ -266,7 +268,7 @@ bool Worker::on_comet_frame(const FrameView& view) {
       return true;
     case FrameType::kPublish:
       if (!hub_.is_on() || !decode(view, &publish)) return false;
-      hub_.on_publish(publish);
+      hub_.on_publish(std::move(publish));
       return true;
     case FrameType::kPage:
       return hub_.is_on() && decode(view, &page) && hub_.on_page(page);
@@ -276,7 +278,7 @@ bool Worker::on_comet_frame(const FrameView& view) {
       return true;
     case FrameType::kGive:
       if (!hub_.is_on() || !decode(view, &give)) return false;
-      hub_.on_give(give);
+      hub_.on_give(std::move(give));
       return true;
     case FrameType::kObserve:
       if (!hub_.is_on() || !decode(view, &observe)) return false;

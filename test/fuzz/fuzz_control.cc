@@ -42,7 +42,7 @@ class Source {
   }
   void fill(Blob* out) {
     const size_t size = length();
-    out->bytes.assign(bytes_, bytes_ + size);
+    out->bytes.assign(reinterpret_cast<const char*>(bytes_), size);
     skip(size);
   }
   void fill(Numbers* out) {

@@ -130,8 +130,10 @@ TEST("over random histories nobody misses, repeats, or gets out of order or from
   step_ns_max = 400'000;
   for (int history = 0; history < 300; ++history) {
     Town town;
+    // Towns of a few have channels with one subscriber, to whom a message may go at once.
+    const auto last = unit::upto(kPeople - 1);
     for (int step = 0; step < 400; ++step) {
-      const auto person = static_cast<uint32_t>(unit::upto(kPeople - 1));
+      const auto person = static_cast<uint32_t>(unit::upto(last));
       const uint32_t row = town.rows[unit::upto(kChannels - 1)];
       switch (unit::upto(9)) {
         case 0:
@@ -149,6 +151,7 @@ TEST("over random histories nobody misses, repeats, or gets out of order or from
         default:
           // Slices of any length: in between everything else happens.
           static_cast<void>(town.fanout.pump());
+          town.fanout.begin_turn();
           now_ns += unit::upto(20'000'000);
           break;
       }
@@ -162,6 +165,51 @@ TEST("over random histories nobody misses, repeats, or gets out of order or from
     if (!EXPECT_EQUAL(town.missing(), 0U)) return;
     if (!EXPECT_EQUAL(town.fanout.unfinished_bytes(), 0U)) return;
   }
+}
+
+TEST("a message to one subscriber goes at once, a few of them a turn, and never past another") {
+  class Noting final : public FanoutHandler {
+   public:
+    void on_fanout(uint32_t, uint32_t fd, Message& message) override {
+      seen.emplace_back(fd, message.number);
+    }
+    std::vector<std::pair<uint32_t, uint64_t>> seen;
+  } noting;
+  Channels channels;
+  step_ns_max = 0;
+  now_ns = 0;
+  Fanout fanout(&channels, &noting, read_clock);
+  const uint32_t lonely = channels.open("a");
+  const uint32_t shared = channels.open("b");
+  channels.add(lonely, 1);
+  channels.add(shared, 1);
+  channels.add(shared, 2);
+  uint64_t number = 0;
+  const auto publish = [&](uint32_t row, uint32_t spread_ms = 0) {
+    Ref<Message> one(new Message());
+    one->number = ++number;
+    one->spread_ms = spread_ms;
+    fanout.add(row, one);
+    return fanout.unfinished() == 0;
+  };
+  EXPECT(!publish(lonely));
+  while (fanout.pump()) continue;
+  fanout.begin_turn();
+  EXPECT(!publish(lonely, 10));
+  now_ns += 20'000'000;
+  while (fanout.pump()) continue;
+  noting.seen.clear();
+  for (uint32_t count = 0; count < bounds::kFanoutBatch; ++count) EXPECT(publish(lonely));
+  EXPECT_EQUAL(noting.seen.size(), size_t{bounds::kFanoutBatch});
+  EXPECT(!publish(lonely));
+  while (fanout.pump()) continue;
+  fanout.begin_turn();
+  EXPECT(!publish(shared));
+  EXPECT(!publish(lonely));
+  EXPECT_EQUAL(noting.seen.size(), size_t{bounds::kFanoutBatch} + 1);
+  while (fanout.pump()) continue;
+  EXPECT_EQUAL(noting.seen.size(), size_t{bounds::kFanoutBatch} + 4);
+  EXPECT_EQUAL(noting.seen.back().second, number);
 }
 
 TEST("a message that is spread over a time goes out evenly, unless another waits behind it") {

@@ -27,7 +27,7 @@ void randomize(Text* out) {
 }
 void randomize(Blob* out) {
   out->bytes.resize(unit::upto(200));
-  for (uint8_t& byte : out->bytes) byte = static_cast<uint8_t>(unit::upto(255));
+  for (char& byte : out->bytes) byte = static_cast<char>(unit::upto(255));
 }
 void randomize(Numbers* out) {
   out->resize(unit::upto(20));
