@@ -4,9 +4,7 @@
 //  - it walks the subscribers from the last to the first. Who leaves is replaced by the last, who
 //    has been visited; who comes is appended, behind the walker;
 //  - who is visited twice, or came later, is told apart by its wants_from (cursor.h).
-// A message to one subscriber, with nothing before it on its way, goes at once: most messages of a
-// server with a channel for each client are such, and a job for each cost a third of their time
-// outside the kernel.
+
 #pragma once
 
 #include <cstdint>
@@ -37,7 +35,8 @@ class Fanout {
   Fanout(const Fanout&) = delete;
   Fanout& operator=(const Fanout&) = delete;
 
-  /// Begins a turn of the loop: so many messages of one subscriber may go at once in it.
+  /// Begins a turn of the loop, in which so many messages to one subscriber may go at once: those
+  /// of a server with a channel for each client, for which a job each would be most of the work.
   void begin_turn() { at_once_left_ = bounds::kFanoutBatch; }
 
   /// Sends a message at once, or queues it for the subscribers that its channel has when its turn

@@ -129,6 +129,8 @@ class Hub final : public CometServices, FanoutHandler, TransportHooks {
                            size_t offset,
                            bool is_message,
                            SlowPolicy policy);
+  void close_largest(size_t size);
+  void close_for_memory(Connection* connection);
   bool make_room(Connection* connection, size_t size, bool is_message, SlowPolicy policy);
   [[nodiscard]] Connection* find(const Ticket& ticket);
 

@@ -91,6 +91,36 @@ bool Hub::make_room(Connection* connection, size_t size, bool is_message, SlowPo
   return false;
 }
 
+/// Closes who is owed most, until `size` more bytes fit with an eighth of the limit to spare: the
+/// look at all records is then repeated only after as much was added again.
+void Hub::close_largest(size_t size) {
+  struct Owed {
+    size_t bytes;
+    Connection* connection;
+  };
+  std::vector<Owed> all;
+  Slab<Connection>& connections = transport_->connections();
+  connections.visit(0, connections.capacity(), [&all](Connection& connection) {
+    const bool owes =
+        connection.state == ConnectionState::kBusy && !connection.session->outbox.is_empty();
+    if (owes) all.push_back({connection.session->outbox.size(), &connection});
+    return true;
+  });
+  std::sort(all.begin(), all.end(), [](const Owed& one, const Owed& other) {
+    return one.bytes > other.bytes;
+  });
+  const uint64_t most = rules_.worker_outbox_bytes_max / 8 * 7;
+  for (const Owed& one : all) {
+    if (counters_->get(Counter::kOutboxBytes) + size <= most) return;
+    close_for_memory(one.connection);
+  }
+}
+
+void Hub::close_for_memory(Connection* connection) {
+  counters_->add(Counter::kOutboxFullTotal);
+  transport_->close(connection, CloseCause::kSlow);
+}
+
 bool Hub::queue(Connection* connection,
                 const Ref<Payload>& payload,
                 size_t offset,
@@ -100,10 +130,13 @@ bool Hub::queue(Connection* connection,
   const bool is_first = session->outbox.is_empty();
   const size_t size = payload->size() - offset;
   if (counters_->get(Counter::kOutboxBytes) + size > rules_.worker_outbox_bytes_max) {
-    // Whoever grows now goes, whatever it is owed: memory that is gone would take everybody.
-    counters_->add(Counter::kOutboxFullTotal);
-    transport_->close(connection, CloseCause::kSlow);
-    return false;
+    const uint32_t generation = connection->generation;
+    close_largest(size);
+    if (connection->generation != generation) return false;
+    if (counters_->get(Counter::kOutboxBytes) + size > rules_.worker_outbox_bytes_max) {
+      close_for_memory(connection);
+      return false;
+    }
   }
   if (!is_first && !make_room(connection, size, is_message, policy)) return false;
   session->outbox.append(payload, offset, is_message);

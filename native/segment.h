@@ -75,7 +75,7 @@ enum class CounterKind : uint8_t { kTotal, kGauge };
   X(kInSlice, "in_slice", kGauge,                                                                 \
     "Whether the worker sends a slice of a broadcast, where these are limited.")                  \
   X(kOutboxFullTotal, "outbox_full_total", kTotal,                                                \
-    "Slow clients closed since all outboxes of the worker together were full.")                   \
+    "Slow clients, those owed most, closed since all outboxes of the worker were full.")          \
   X(kOutboxBytes, "outbox_bytes", kGauge, "Bytes that wait in user memory for slow peers.")       \
   X(kInboxFullTotal, "inbox_full_total", kTotal,                                                  \
     "Clients turned away since too much that was not whole waited in the worker.")                \

@@ -106,13 +106,13 @@ void t.test('whoever finds the server full is told when to come back', async (t)
 });
 
 /** Subscribers that read nothing. */
-async function deaf(port: number, count: number): Promise<Socket[]> {
+async function deaf(port: number, count: number, channel = 'a'): Promise<Socket[]> {
   const sockets = Array.from({ length: count }, () => createConnection(port, '127.0.0.1'));
   for (const socket of sockets) {
     socket.on('error', () => undefined);
     await once(socket, 'connect');
     socket.pause();
-    socket.write('GET /stream?channel=a HTTP/1.1\r\nHost: localhost\r\n\r\n');
+    socket.write(`GET /stream?channel=${channel} HTTP/1.1\r\nHost: localhost\r\n\r\n`);
   }
   return sockets;
 }
@@ -140,6 +140,34 @@ void t.test('slow clients together take no more memory than a worker may', async
   t.equal(good.seen.length, 60, 'who reads gets everything');
   for (const socket of sockets) socket.destroy();
   good.close();
+});
+
+void t.test('where slow clients together take too much, who is owed most goes', async (t) => {
+  const megabyte = 1_048_576;
+  const options = { workers: 1, workerOutboxBytes: 8 * megabyte, outboxBytes: 32 * megabyte };
+  const { server, port } = await startComet(t, { ...options, messageBytes: 262_144 });
+  const sockets = [...(await deaf(port, 2, 'large')), ...(await deaf(port, 2, 'small'))];
+  t.teardown(() => {
+    for (const socket of sockets) socket.destroy();
+  });
+  await until('all to subscribe', () => server.stats().totals['subscriptions'] === 4);
+  const total = (name: string): number => Number(server.stats().totals[name]);
+  const publishUntil = async (channel: string, isDone: () => boolean): Promise<void> => {
+    const sent = total('messagesTotal');
+    for (let count = 1; !isDone() && count <= 200; count++) {
+      await server.publish(channel, 'x'.repeat(100_000));
+      await until('it to be sent', () => total('messagesTotal') === sent + count);
+    }
+  };
+  await publishUntil('small', () => total('outboxConnections') === 2);
+  await publishUntil('large', () => total('outboxBytes') > 6 * megabyte);
+  t.equal(total('outboxFullTotal'), 0, 'there is room so far');
+  await publishUntil('small', () => total('outboxFullTotal') > 0);
+  t.equal(total('outboxFullTotal'), 1, 'one had to go');
+  const left = async (channel: string): Promise<number> =>
+    (await server.presence(channel)).members.length;
+  t.same([await left('large'), await left('small')], [1, 2], 'of those that were owed more');
+  t.equal(total('outboxConnections'), 3, 'the others wait on');
 });
 
 void t.test(
