@@ -71,6 +71,9 @@ class Hub final : public CometServices, FanoutHandler, TransportHooks {
   void set_deadline(Connection* connection, uint32_t seconds) override {
     transport_->set_deadline(connection, seconds);
   }
+  void begin_message(Connection* connection, uint32_t seconds) override {
+    transport_->begin_message(connection, seconds);
+  }
   void put_off_heartbeat(Connection* connection) override;
   void subscribe(Connection* connection,
                  const std::vector<std::string>& channels,

@@ -151,6 +151,7 @@ void Hub::finish(Connection* connection, CloseCause cause) {
   if (!owes) return transport_->close(connection, cause);
   if (connection->session->is_finishing) return;
   connection->session->is_finishing = true;
+  connection->end_message();
   transport_->set_deadline(connection, rules_.write_timeout_s);
   transport_->watch(connection, EV_WRITE);
 }

@@ -39,7 +39,7 @@ struct Protocol {
   /// The deadline passed; null closes as idle.
   void (*on_deadline)(Services& services, Connection* connection) = nullptr;
 
-  /// The server leaves, or an operator asks; null closes at once.
+  /// The server leaves, an operator asks, or a message was not whole in time; null closes at once.
   void (*on_dismiss)(Services& services, Connection* connection, CloseCause cause) = nullptr;
 
   /// A message for a subscriber.

@@ -199,10 +199,11 @@ bool obey(Services& services, Connection* connection, std::string_view text) {
 /// What frames come to, for one reading.
 class Reader final : public WebSocketEvents {
  public:
-  Reader(Services& services, Connection* connection, bool is_echo)
+  Reader(Services& services, Connection* connection, const WebSocketMessages& frames, bool is_echo)
       : services_(services),
         comet_(*services.comet()),
         connection_(connection),
+        frames_(frames),
         generation_(connection->generation),
         is_echo_(is_echo) {}
 
@@ -212,7 +213,12 @@ class Reader final : public WebSocketEvents {
            !(connection_->state == ConnectionState::kBusy && connection_->session->is_finishing);
   }
 
+  /// Whether what had begun before this reading has come to its end: a message, or a control frame
+  /// outside of any. Control frames within a message are no end of it.
+  [[nodiscard]] bool has_ended_one() const { return has_ended_one_; }
+
   bool on_message_part(const WebSocketPart& part) override {
+    if (part.is_final) has_ended_one_ = true;
     if (part.is_first && part.is_final && !part.is_compressed) {
       return on_message(part.bytes, part.opcode);
     }
@@ -224,11 +230,13 @@ class Reader final : public WebSocketEvents {
   }
 
   bool on_ping(std::string_view content) override {
+    end_control();
     return send(comet_, connection_, websocket_frame(WebSocketOpcode::kPong, content)) &&
            is_alive();
   }
 
   bool on_pong(std::string_view) override {
+    end_control();
     heard();
     return true;
   }
@@ -243,6 +251,10 @@ class Reader final : public WebSocketEvents {
   }
 
  private:
+  void end_control() {
+    if (!frames_.is_in_message()) has_ended_one_ = true;
+  }
+
   /// Anything that the peer says shows that it is there.
   void heard() {
     if (connection_->state == ConnectionState::kBusy) connection_->session->awaits_pong = false;
@@ -311,9 +323,18 @@ class Reader final : public WebSocketEvents {
   Services& services_;
   CometServices& comet_;
   Connection* connection_;
+  const WebSocketMessages& frames_;
   uint32_t generation_;
   bool is_echo_;
+  bool has_ended_one_ = false;
 };
+
+/// What has begun and is not whole has its time from its first byte on.
+void time_message(CometServices& comet, Connection* connection, bool is_open, bool is_another) {
+  if (!is_open || is_another) connection->end_message();
+  if (!is_open || connection->has_begun_message()) return;
+  comet.begin_message(connection, comet.rules().handshake_timeout_s);
+}
 
 void read(Services& services, Connection* connection, uint8_t* bytes, size_t size, bool is_echo) {
   CometServices& comet = *services.comet();
@@ -333,10 +354,12 @@ void read(Services& services, Connection* connection, uint8_t* bytes, size_t siz
   WebSocketRules rules;
   rules.message_bytes_max = comet.rules().message_bytes_max;
   rules.allows_compression = connection->mode != 0;
-  Reader reader(services, connection, is_echo);
+  Reader reader(services, connection, frames, is_echo);
   const size_t done = frames.feed(rules, start, total, &reader);
   if (!reader.is_alive()) return;
-  if (done < total || !frames.is_idle()) {
+  const bool is_open = done < total || !frames.is_idle();
+  time_message(comet, connection, is_open, reader.has_ended_one());
+  if (is_open) {
     Session* session = comet.session(connection);
     session->frames = frames;
     const std::string_view rest(reinterpret_cast<const char*>(start + done), total - done);
@@ -437,12 +460,15 @@ void on_deadline(Services& services, Connection* connection) {
 }
 
 void on_dismiss(Services& services, Connection* connection, CloseCause cause) {
-  const bool is_kick = cause == CloseCause::kKicked;
-  close(services,
-        connection,
-        is_kick ? close_code::kPolicy : close_code::kGoingAway,
-        is_kick ? "closed by the operator" : "the server leaves: come back in a moment",
-        cause);
+  uint16_t code = close_code::kPolicy;
+  std::string_view reason = "closed by the operator";
+  if (cause == CloseCause::kLate) {
+    reason = "a message was not whole in time";
+  } else if (cause != CloseCause::kKicked) {
+    code = close_code::kGoingAway;
+    reason = "the server leaves: come back in a moment";
+  }
+  close(services, connection, code, reason, cause);
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-// The periodic pass over all connections that closes those past their deadline. Level 8.
+// The periodic pass over all connections that closes those past their deadlines. Level 8.
 // There is no timer per connection: a slice of the slab is looked at each second, so that all of it
 // is seen once per quarter of the timeout, and nothing runs where no timeout is set.
 #pragma once
