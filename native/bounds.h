@@ -190,6 +190,9 @@ constexpr size_t kTailsBytesMax = size_t{4} * 1024 * 1024;
 /// Bytes of a channel's name: it fits into a line of a log and into a frame's text.
 constexpr size_t kChannelBytesMax = 200;
 
+/// Bytes of a message's id, and of its event; lib/comet.ts has the same.
+constexpr size_t kLabelBytesMax = 128;
+
 /// Messages of one WebSocket client that wait while a question of it is unanswered.
 constexpr size_t kWaitingMessagesMax = 64;
 

@@ -40,6 +40,7 @@ class Hub final : public CometServices, FanoutHandler, TransportHooks {
   [[nodiscard]] bool on_page(const frame::Page& order);
   void on_kick(const frame::Kick& order);
   void on_dismiss(const frame::Dismiss& order);
+  void on_refused(const frame::Refused& order);
   Presence& presence() { return presence_; }
   void on_give(const frame::Give& order);
 
@@ -85,7 +86,7 @@ class Hub final : public CometServices, FanoutHandler, TransportHooks {
   }
   [[nodiscard]] Cursor position(const Connection& connection) const override;
   void resume(Connection* connection, std::string bytes) override;
-  bool publish(const frame::Message& message) override;
+  bool publish(const Connection& connection, frame::Message message) override;
   uint32_t chance(uint32_t bound) override { return chance_.below(bound); }
   uint32_t retry_after_s() override {
     return bounds::kRetryAfterMinS + chance(bounds::kRetryAfterMaxS - bounds::kRetryAfterMinS + 1);
@@ -132,6 +133,8 @@ class Hub final : public CometServices, FanoutHandler, TransportHooks {
                            SlowPolicy policy);
   bool make_room(Connection* connection, size_t size, bool is_message, SlowPolicy policy);
   [[nodiscard]] Connection* find(const Ticket& ticket);
+  /// As find(), but only with a session.
+  [[nodiscard]] Connection* find_busy(const Ticket& ticket);
 
   Transport* transport_;
   Control* control_;

@@ -48,6 +48,11 @@ struct Protocol {
   /// The answer to subscribe().
   void (*on_page)(Services& services, Connection* connection, const Page& page) = nullptr;
 
+  /// The manager did not take what the connection published; null where nobody can publish.
+  void (*on_refused)(Services& services,
+                     Connection* connection,
+                     const frame::Refused& refused) = nullptr;
+
   /// What a peer is told that the server has no room for; null for a reset without a word.
   std::string (*refusal)(Services& services) = nullptr;
 };

@@ -8,6 +8,7 @@
 #include "message_codec.h"
 #include "utf8.h"
 #include "websocket_codec.h"
+#include "websocket_wish.h"
 
 namespace megacomet {
 
@@ -65,61 +66,6 @@ bool keep(Services& services, Connection* connection, std::string_view bytes, st
   return false;
 }
 
-std::string unescaped(std::string_view raw) {
-  std::string text(raw.size(), '\0');
-  text.resize(unescape_json(raw, text.data()));
-  return text;
-}
-
-/// What a client's message asks for, out of its JSON object.
-struct Wish {
-  std::string type;
-  std::vector<std::string> channels;
-  std::string since;
-  std::string data;
-  std::string id;
-  std::string event;
-};
-
-bool take_channels(const JsonMember& member, Wish* out) {
-  if (member.type == JsonType::kString) {
-    out->channels.push_back(unescaped(member.value));
-    return true;
-  }
-  if (member.type != JsonType::kArray) return false;
-  JsonStrings names(member.value);
-  std::string_view raw;
-  while (names.next(&raw)) out->channels.push_back(unescaped(raw));
-  return names.is_complete();
-}
-
-/// Null, or what is wrong with it.
-const char* read_wish(std::string_view text, Wish* out) {
-  JsonObject object;
-  const JsonFault fault = object.parse(text);
-  if (fault != JsonFault::kNone) return describe(fault);
-  struct Name {
-    const char* name;
-    std::string* text;
-  };
-  const Name names[] = {{"type", &out->type},
-                        {"since", &out->since},
-                        {"data", &out->data},
-                        {"id", &out->id},
-                        {"event", &out->event}};
-  for (const auto& [name, target] : names) {
-    const JsonMember* member = object.find(name);
-    if (member == nullptr) continue;
-    if (member->type != JsonType::kString) return "a member that must be a text is none";
-    *target = unescaped(member->value);
-  }
-  for (const char* name : {"channel", "channels"}) {
-    const JsonMember* member = object.find(name);
-    if (member != nullptr && !take_channels(*member, out)) return "channels are texts";
-  }
-  return nullptr;
-}
-
 void append_strings(const std::vector<std::string_view>& texts, std::string* out) {
   out->push_back('[');
   for (size_t at = 0; at < texts.size(); ++at) {
@@ -129,9 +75,22 @@ void append_strings(const std::vector<std::string_view>& texts, std::string* out
   out->push_back(']');
 }
 
-bool say_error(CometServices& comet, Connection* connection, std::string_view sentence) {
+/// Tells what is wrong. Of a publish also which one it was: its answer may come behind others.
+bool say_error(CometServices& comet,
+               Connection* connection,
+               std::string_view sentence,
+               std::string_view channel = {},
+               std::string_view id = {}) {
   std::string text = "{\"type\":\"error\",\"error\":";
   append_json_string(sentence, &text);
+  if (!channel.empty()) {
+    text.append(",\"channel\":");
+    append_json_string(channel, &text);
+  }
+  if (!id.empty()) {
+    text.append(",\"id\":");
+    append_json_string(id, &text);
+  }
   text.push_back('}');
   return send(comet, connection, text_frame(comet, connection, text));
 }
@@ -165,21 +124,26 @@ bool unsubscribe(CometServices& comet, Connection* connection, const Wish& wish)
   return send(comet, connection, text_frame(comet, connection, text));
 }
 
-bool publish(CometServices& comet, Connection* connection, Wish* wish) {
+bool publish(CometServices& comet, Connection* connection, const Wish& wish) {
+  const std::string channel = wish.channel();
+  const std::string id = is_label(wish.id) ? wish.id : "";
+  const auto refuse = [&](std::string_view sentence) {
+    return say_error(comet, connection, sentence, channel, id);
+  };
   if ((comet.rules().flags & comet_flag::kClientsPublish) == 0) {
-    return say_error(comet, connection, "clients may not publish here");
+    return refuse("clients may not publish here");
   }
-  if (wish->channels.size() != 1 || !is_channel(wish->channels[0]) ||
-      wish->channels[0].back() == '*') {
-    return say_error(comet, connection, "channel: one exact name is needed");
+  if (channel.empty() || channel.back() == '*') return refuse("channel: one exact name is needed");
+  if (!is_label(wish.id) || !is_label(wish.event)) {
+    return refuse("id and event: each at most 128 bytes");
   }
   frame::Message message;
-  message.channel = std::move(wish->channels[0]);
-  message.id = std::move(wish->id);
-  message.event = std::move(wish->event);
-  message.data.bytes.assign(wish->data.begin(), wish->data.end());
-  if (comet.publish(message)) return true;
-  return say_error(comet, connection, "the server is busy: try again");
+  message.channel = channel;
+  message.id = id;
+  message.event = wish.event;
+  message.data.bytes.assign(wish.data.begin(), wish.data.end());
+  if (comet.publish(*connection, std::move(message))) return true;
+  return refuse("the server is busy: try again");
 }
 
 /// Answers one message of a client. False if the connection is gone.
@@ -190,7 +154,7 @@ bool obey(Services& services, Connection* connection, std::string_view text) {
   if (fault != nullptr) return say_error(comet, connection, fault);
   if (wish.type == "subscribe") return subscribe(comet, connection, wish);
   if (wish.type == "unsubscribe") return unsubscribe(comet, connection, wish);
-  if (wish.type == "publish") return publish(comet, connection, &wish);
+  if (wish.type == "publish") return publish(comet, connection, wish);
   if (wish.type == "ping")
     return send(comet, connection, text_frame(comet, connection, "{\"type\":\"pong\"}"));
   return say_error(comet, connection, "type: none that is known");
@@ -459,6 +423,10 @@ void on_deadline(Services& services, Connection* connection) {
   send(comet, connection, websocket_frame(WebSocketOpcode::kPing, ""));
 }
 
+void on_refused(Services& services, Connection* connection, const frame::Refused& refused) {
+  say_error(*services.comet(), connection, refused.error, refused.channel, refused.id);
+}
+
 void on_dismiss(Services& services, Connection* connection, CloseCause cause) {
   uint16_t code = close_code::kPolicy;
   std::string_view reason = "closed by the operator";
@@ -474,7 +442,7 @@ void on_dismiss(Services& services, Connection* connection, CloseCause cause) {
 }  // namespace
 
 const Protocol kWebSocketProtocol = {
-    "websocket", on_bytes, on_deadline, on_dismiss, deliver, on_page};
+    "websocket", on_bytes, on_deadline, on_dismiss, deliver, on_page, on_refused};
 const Protocol kWebSocketEchoProtocol = {
     "websocket-echo", on_echo_bytes, on_deadline, on_dismiss, nullptr, nullptr};
 

@@ -161,8 +161,9 @@ class CometServices {
   /// The polls of this worker that wait for a message of a mailbox.
   virtual Mailboxes& mailboxes() = 0;
 
-  /// Hands a client's message to the manager. False when its queue is full.
-  virtual bool publish(const frame::Message& message) = 0;
+  /// Hands a client's message to the manager; on_refused() comes later if that does not take it.
+  /// False when its queue is full.
+  virtual bool publish(const Connection& connection, frame::Message message) = 0;
 
  protected:
   ~CometServices() = default;
