@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <cstring>
 
+#include "bounds.h"
 #include "libev.h"
 #include "outbox.h"
 #include "session.h"
@@ -37,7 +38,8 @@ struct Spare {
   uint32_t wants_from;
   /// Tick at which what has begun of a WebSocket message must be whole; 0 where none has.
   uint16_t message_deadline;
-  uint16_t unused;
+  /// Pings and pongs of a WebSocket since the sweep looked last.
+  uint16_t controls;
 };
 static_assert(sizeof(Spare) == sizeof(ev_io::data), "it lies where libev has a pointer");
 
@@ -97,6 +99,22 @@ struct Connection {
   void end_message() {
     Spare now = spare();
     now.message_deadline = 0;
+    set_spare(now);
+  }
+
+  /// Counts a ping or pong; false if it is one too many.
+  [[nodiscard]] bool count_control() {
+    Spare now = spare();
+    if (now.controls >= bounds::kWebSocketControlsMax) return false;
+    ++now.controls;
+    set_spare(now);
+    return true;
+  }
+  /// Most have none, and a record that nobody writes to stays clean.
+  void forget_controls() {
+    Spare now = spare();
+    if (now.controls == 0) return;
+    now.controls = 0;
     set_spare(now);
   }
 };

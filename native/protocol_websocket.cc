@@ -194,13 +194,13 @@ class Reader final : public WebSocketEvents {
   }
 
   bool on_ping(std::string_view content) override {
-    end_control();
+    if (!take_control()) return false;
     return send(comet_, connection_, websocket_frame(WebSocketOpcode::kPong, content)) &&
            is_alive();
   }
 
   bool on_pong(std::string_view) override {
-    end_control();
+    if (!take_control()) return false;
     heard();
     return true;
   }
@@ -215,8 +215,17 @@ class Reader final : public WebSocketEvents {
   }
 
  private:
-  void end_control() {
+  /// False if it was one too many, and the connection ends.
+  bool take_control() {
     if (!frames_.is_in_message()) has_ended_one_ = true;
+    if (connection_->count_control()) return true;
+    services_.counters().add(Counter::kFloodsTotal);
+    close(services_,
+          connection_,
+          close_code::kPolicy,
+          "too many pings or pongs",
+          CloseCause::kRefused);
+    return false;
   }
 
   /// Anything that the peer says shows that it is there.

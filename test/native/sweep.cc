@@ -84,6 +84,26 @@ TEST("what a record keeps beside its watcher stays apart") {
   EXPECT_EQUAL(connection.wants_from(), 7U);
 }
 
+TEST("a connection may send so many pings and pongs between two looks of the sweep") {
+  Swept swept;
+  swept.sweep.set_timeout(8);
+  Connection* connection = swept.services.open(5, 1000);
+  const auto count = [connection] {
+    uint32_t counted = 0;
+    while (connection->count_control()) ++counted;
+    return counted;
+  };
+  EXPECT_EQUAL(count(), uint32_t{bounds::kWebSocketControlsMax});
+  EXPECT_EQUAL(count(), 0U);
+  connection->set_wants_from(7);
+  connection->begin_message(900);
+  // One look in two seconds.
+  for (uint16_t second = 1; second <= 2; ++second) swept.sweep.tick(second);
+  EXPECT_EQUAL(count(), uint32_t{bounds::kWebSocketControlsMax});
+  EXPECT(connection->has_begun_message() && connection->wants_from() == 7);
+  EXPECT_EQUAL(swept.services.closed.size(), 0U);
+}
+
 TEST("a sweep without a timeout closes nothing") {
   Swept swept;
   swept.services.open(5);
