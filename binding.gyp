@@ -46,6 +46,7 @@
       "native/url_codec.cc",
       "native/utf8.cc",
       "native/websocket_codec.cc",
+      "native/websocket_wish.cc",
       "native/worker.cc"
     ]
   },

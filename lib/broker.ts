@@ -3,6 +3,7 @@
 import { randomBytes } from 'node:crypto';
 import { EventEmitter } from 'node:events';
 
+import { ClientPublishing, type ClientCounters, type ClientMessage } from './client-publishing.js';
 import {
   checkChannel,
   checkLabel,
@@ -11,7 +12,6 @@ import {
   isChannel,
   isPattern,
   MESSAGE_BYTES_DEFAULT,
-  MessageFlag,
   PageFlag,
   type HistoryLimits,
 } from './comet.js';
@@ -39,6 +39,7 @@ import {
 } from './publishing.js';
 import { Questions, type Ask } from './questions.js';
 
+export type { ClientMessage } from './client-publishing.js';
 export type { WorkerPort } from './outgoing.js';
 export type { ChannelPresence, MemberEvent } from './presence.js';
 export type {
@@ -72,24 +73,6 @@ export interface BrokerParts {
   readonly engine?: HistoryEngine;
 }
 
-/** A message that a client published. */
-export interface ClientMessage {
-  /** The worker that has the client. */
-  readonly slot: number;
-  /** Where it published. */
-  readonly channel: string;
-  /** The message's bytes; UTF-8 unless `isBinary`. */
-  readonly data: Buffer;
-  /** Whether it came as bytes and not as text. */
-  readonly isBinary: boolean;
-  /** The id that the client gave it; empty without. */
-  readonly id: string;
-  /** The name of the event that the client gave it; empty without. */
-  readonly event: string;
-  /** What publish() would have answered. */
-  readonly receipt: Receipt;
-}
-
 export interface BrokerEvents {
   message: [ClientMessage];
   /** While observe() is on: a subscriber came, and one went. */
@@ -100,7 +83,7 @@ export interface BrokerEvents {
 }
 
 /** Counters of the broker, for stats. Totals since it was made. */
-export interface BrokerCounters extends HistoryCounters {
+export interface BrokerCounters extends HistoryCounters, ClientCounters {
   /** Messages numbered, and the subscribers that were known for them. */
   readonly publishedTotal: number;
   readonly deliveredTotal: number;
@@ -109,9 +92,6 @@ export interface BrokerCounters extends HistoryCounters {
   /** Publishes answered from their idempotency key; keys given up for lack of room. */
   readonly duplicatesTotal: number;
   readonly keysEvictedTotal: number;
-  /** Messages of clients, and those that were refused. */
-  readonly clientMessagesTotal: number;
-  readonly clientRefusedTotal: number;
   /** Pages of missed messages, their bytes, and those that had to say that some are gone. */
   readonly pagesTotal: number;
   readonly pageBytesTotal: number;
@@ -143,15 +123,15 @@ const HISTORY_FROM = 1_000_000;
 
 const NO_OPTIONS: PublishOptions = {};
 
-function count(): Omit<Record<keyof BrokerCounters, number>, keyof HistoryCounters> {
+type OwnCounters = Omit<BrokerCounters, keyof ClientCounters | keyof HistoryCounters>;
+
+function count(): Record<keyof OwnCounters, number> {
   return {
     publishedTotal: 0,
     deliveredTotal: 0,
     busyTotal: 0,
     duplicatesTotal: 0,
     keysEvictedTotal: 0,
-    clientMessagesTotal: 0,
-    clientRefusedTotal: 0,
     pagesTotal: 0,
     pageBytesTotal: 0,
     pagesLostTotal: 0,
@@ -179,12 +159,15 @@ export class Broker extends EventEmitter<BrokerEvents> {
   readonly #outgoing: Outgoing;
   readonly #questions = new Questions();
   readonly #lines: WorkerLines = {
-    hasRoom: (slot) => this.#hasRoom(slot),
+    hasRoom: (slot, waitingBytes) => this.#hasRoom(slot, waitingBytes),
     send: (frame, slots) => {
       this.#send(frame, slots);
     },
   };
   readonly #presence = new Presence(this.#lines);
+  readonly #clients = new ClientPublishing(this.#lines, (channel, data, options) =>
+    this.publish(channel, data, options),
+  );
   readonly #keys = new Idempotency();
   readonly #counters = count();
   readonly #flushTurn = (): void => {
@@ -242,6 +225,7 @@ export class Broker extends EventEmitter<BrokerEvents> {
     const { channels, patterns, takers, memoryBytes } = this.#interest;
     return {
       ...this.#counters,
+      ...this.#clients.counters,
       ...this.#engine.counters,
       keysEvictedTotal: this.#keys.evicted,
       questions: this.#questions.length,
@@ -284,9 +268,11 @@ export class Broker extends EventEmitter<BrokerEvents> {
       case 'Ask':
         this.#onAsk(slot, frame.fields);
         return;
-      case 'Message':
-        this.#onMessage(slot, frame.fields);
+      case 'Message': {
+        const message = this.#clients.take(slot, frame.fields);
+        if (message !== null) this.emit('message', message);
         return;
+      }
       case 'Presence': {
         const event = this.#presence.eventOf(slot, frame.fields);
         this.emit(frame.fields.there === 1 ? 'subscribe' : 'unsubscribe', event);
@@ -491,8 +477,8 @@ export class Broker extends EventEmitter<BrokerEvents> {
   }
 
   /** Whether a worker can take more of what could as well be sent later. */
-  #hasRoom(slot: number): boolean {
-    return this.#outgoing.queuedBytes(slot) < PAGES_WAITING_BYTES;
+  #hasRoom(slot: number, waitingBytes = PAGES_WAITING_BYTES): boolean {
+    return this.#outgoing.queuedBytes(slot) < waitingBytes;
   }
 
   #send(frame: Buffer, slots: readonly number[]): void {
@@ -507,21 +493,6 @@ export class Broker extends EventEmitter<BrokerEvents> {
     // A worker checks the names that it takes; one that does not would harm the tables.
     if (!isPattern(channel) && !isChannel(channel)) return;
     this.#interest.set(slot, channel, subscribers, wanted === 1);
-  }
-
-  #onMessage(slot: number, fields: Frames['Message']): void {
-    const { channel, id, event, data } = fields;
-    const isBinary = (fields.flags & MessageFlag.binary) !== 0;
-    let receipt: Receipt;
-    try {
-      receipt = this.publish(channel, data, { id, event, binary: isBinary });
-    } catch (error) {
-      if (!(error instanceof MegacometError)) throw error;
-      this.#counters.clientRefusedTotal++;
-      return;
-    }
-    this.#counters.clientMessagesTotal++;
-    this.emit('message', { slot, channel, data, isBinary, id, event, receipt });
   }
 
   #onAsk(slot: number, ask: Ask): void {

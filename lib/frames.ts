@@ -53,6 +53,7 @@ export interface Frames {
   Observe: { on: number };
   Query: { question: number; channel: string; below: number };
   Dismiss: { fd: number; generation: number };
+  Refused: { fd: number; generation: number; channel: string; id: string; error: string };
   Give: { fd: number; generation: number; data: Buffer };
   Ready: { version: string; layout: bigint; descriptors: number; connectionsMax: number };
   Log: { level: number; message: string; error: number; suppressed: number };
@@ -73,7 +74,15 @@ export interface Frames {
   Take: { fd: number; generation: number; name: string };
   Taken: { fd: number; generation: number };
   Returned: { fd: number; generation: number };
-  Message: { flags: number; channel: string; id: string; event: string; data: Buffer };
+  Message: {
+    fd: number;
+    generation: number;
+    flags: number;
+    channel: string;
+    id: string;
+    event: string;
+    data: Buffer;
+  };
   Dial: {
     parent: number;
     connections: number;

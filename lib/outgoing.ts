@@ -19,8 +19,12 @@ export interface WorkerPort {
 
 /** How a part of the broker sends frames of its own to workers. */
 export interface WorkerLines {
-  /** Whether a worker can take one more message now. */
-  hasRoom(slot: number): boolean;
+  /**
+   * Whether a worker can take one more message now.
+   *
+   * @param waitingBytes - What may wait for it already; by default what leaves publish() its room.
+   */
+  hasRoom(slot: number, waitingBytes?: number): boolean;
   /** Sends a whole frame at the end of the turn, behind all that was sent before. */
   send(frame: Buffer, slots: readonly number[]): void;
 }

@@ -12,6 +12,10 @@ export const PUSH_FIGURES: Readonly<Record<string, readonly [name: string, help:
   keysEvictedTotal: ['keys_evicted_total', 'Idempotency keys given up early, for lack of room.'],
   clientMessagesTotal: ['client_messages_total', 'Messages that clients published.'],
   clientRefusedTotal: ['client_refused_total', 'Messages of clients that were refused.'],
+  clientUntoldTotal: [
+    'client_untold_total',
+    'Refusals of which the client was not told, since its worker had too much waiting.',
+  ],
   pagesTotal: ['pages_total', 'Answers to clients that came back with a cursor.'],
   pageBytesTotal: ['page_bytes_total', 'Bytes of missed messages in these answers.'],
   pagesLostTotal: [

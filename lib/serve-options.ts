@@ -201,7 +201,7 @@ export const SERVE_OPTIONS = [
     min: 1,
     max: 600,
     default: 10,
-    help: 'Comet: seconds that a client has for a whole request.',
+    help: 'Comet: seconds that a client has for a whole request or WebSocket message.',
   },
   {
     name: 'write-timeout',

@@ -35,7 +35,7 @@ export interface ServerOptions {
   heartbeat?: number;
   /** Comet: seconds that a long poll waits at most; default 30. */
   pollTimeout?: number;
-  /** Comet: seconds that a client has for a whole request; default 10. */
+  /** Comet: seconds that a client has for a whole request or WebSocket message; default 10. */
   handshakeTimeout?: number;
   /** Comet: seconds in which a client must take something of what it is owed; default 30. */
   writeTimeout?: number;

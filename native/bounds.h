@@ -142,6 +142,12 @@ constexpr size_t kHttpTrailerBytesMax = size_t{4} * 1024;
 /// us a turn of the loop; the conformance suites in use send 65,536.
 constexpr uint32_t kWebSocketFragmentsMax = 65'536;
 
+/// Pings and pongs of one WebSocket between two looks of the sweep, which are two seconds apart.
+/// Who sends one a second and was held up on the way for four minutes is still served; a flood
+/// costs this many answers at most, and then a new handshake. Counted in the record: a window that
+/// ends with the sweep needs no clock, no session and no timer.
+constexpr uint16_t kWebSocketControlsMax = 256;
+
 /// Messages that one worker inflates at a time: 41 KiB each, which an idle client never has.
 constexpr size_t kInflatersMax = 32;
 
@@ -189,6 +195,9 @@ constexpr size_t kTailsBytesMax = size_t{4} * 1024 * 1024;
 
 /// Bytes of a channel's name: it fits into a line of a log and into a frame's text.
 constexpr size_t kChannelBytesMax = 200;
+
+/// Bytes of a message's id, and of its event; lib/comet.ts has the same.
+constexpr size_t kLabelBytesMax = 128;
 
 /// Messages of one WebSocket client that wait while a question of it is unanswered.
 constexpr size_t kWaitingMessagesMax = 64;

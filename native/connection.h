@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <cstring>
 
+#include "bounds.h"
 #include "libev.h"
 #include "outbox.h"
 #include "session.h"
@@ -31,9 +32,20 @@ struct OnlyChannel {
   uint32_t position;
 };
 
+/// What a record has in the 8 bytes of its watcher that libev leaves to us.
+struct Spare {
+  /// In kSubscribed: the low 32 bits of the lowest number that it still wants; see cursor.h.
+  uint32_t wants_from;
+  /// Tick at which what has begun of a WebSocket message must be whole; 0 where none has.
+  uint16_t message_deadline;
+  /// Pings and pongs of a WebSocket since the sweep looked last.
+  uint16_t controls;
+};
+static_assert(sizeof(Spare) == sizeof(ev_io::data), "it lies where libev has a pointer");
+
 /// One cache line. `watcher` comes first, so that libev's pointer is ours.
 struct Connection {
-  /// Its `data` is ours; see wants_from().
+  /// Its `data` is ours; see Spare.
   ev_io watcher;
   /// From one counter per worker: with the descriptor it names this occupant of the record, and an
   /// answer that comes late cannot hit the next one. Not per record: a chunk that was given back
@@ -58,14 +70,53 @@ struct Connection {
 
   [[nodiscard]] int fd() const { return watcher.fd; }
 
-  /// In kSubscribed: the low 32 bits of the lowest number that it still wants; see cursor.h. libev
-  /// leaves 8 bytes of each watcher to us, and this is what half of them are for.
-  [[nodiscard]] uint32_t wants_from() const {
-    uint32_t number = 0;
-    std::memcpy(&number, &watcher.data, sizeof number);
-    return number;
+  [[nodiscard]] Spare spare() const {
+    Spare spare{};
+    std::memcpy(&spare, &watcher.data, sizeof spare);
+    return spare;
   }
-  void set_wants_from(uint32_t number) { std::memcpy(&watcher.data, &number, sizeof number); }
+  void set_spare(const Spare& spare) { std::memcpy(&watcher.data, &spare, sizeof spare); }
+
+  [[nodiscard]] uint32_t wants_from() const { return spare().wants_from; }
+  void set_wants_from(uint32_t number) {
+    Spare now = spare();
+    now.wants_from = number;
+    set_spare(now);
+  }
+
+  [[nodiscard]] bool has_begun_message() const { return spare().message_deadline != 0; }
+  [[nodiscard]] bool is_message_late(uint16_t now) const {
+    const uint16_t tick = spare().message_deadline;
+    return tick != 0 && static_cast<int16_t>(tick - now) < 0;
+  }
+  /// The tick at which the message that has begun must be whole. 0 means none, so that one second
+  /// of each 18 hours counts as the next.
+  void begin_message(uint16_t tick) {
+    Spare now = spare();
+    now.message_deadline = tick == 0 ? 1 : tick;
+    set_spare(now);
+  }
+  void end_message() {
+    Spare now = spare();
+    now.message_deadline = 0;
+    set_spare(now);
+  }
+
+  /// Counts a ping or pong; false if it is one too many.
+  [[nodiscard]] bool count_control() {
+    Spare now = spare();
+    if (now.controls >= bounds::kWebSocketControlsMax) return false;
+    ++now.controls;
+    set_spare(now);
+    return true;
+  }
+  /// Most have none, and a record that nobody writes to stays clean.
+  void forget_controls() {
+    Spare now = spare();
+    if (now.controls == 0) return;
+    now.controls = 0;
+    set_spare(now);
+  }
 };
 
 static_assert(sizeof(Connection) == 64, "a connection is one cache line");

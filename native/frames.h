@@ -113,6 +113,15 @@ using Texts = std::vector<std::string>;
   F(u32, fd)          \
   F(u32, generation)
 
+/// A Message was not published: for the connection `fd` if it still has that `generation`. `error`
+/// is a sentence for the client; `channel` and `id` are the message's.
+#define MC_REFUSED(F) \
+  F(u32, fd)          \
+  F(u32, generation)  \
+  F(text, channel)    \
+  F(text, id)         \
+  F(text, error)
+
 /// A message of a mailbox for the poll that asked with Take: a lease. The worker answers Taken or
 /// Returned, once, whatever becomes of the poll.
 #define MC_GIVE(F)   \
@@ -189,8 +198,10 @@ using Texts = std::vector<std::string>;
   F(u32, fd)           \
   F(u32, generation)
 
-/// A client published, where clients may.
+/// A client published, where clients may. A Refused frame answers what is not taken, nothing else.
 #define MC_MESSAGE(F) \
+  F(u32, fd)          \
+  F(u32, generation)  \
   F(u8, flags)        \
   F(text, channel)    \
   F(text, id)         \
@@ -284,6 +295,7 @@ using Texts = std::vector<std::string>;
   X(kObserve, 9, Observe, MC_OBSERVE)        \
   X(kQuery, 10, Query, MC_QUERY)             \
   X(kDismiss, 11, Dismiss, MC_DISMISS)       \
+  X(kRefused, 13, Refused, MC_REFUSED)       \
   X(kReady, 16, Ready, MC_READY)             \
   X(kLog, 17, Log, MC_LOG)                   \
   X(kCrowded, 18, Crowded, MC_CROWDED)       \

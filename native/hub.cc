@@ -256,7 +256,7 @@ void Hub::ask_next() {
   while (unanswered_ < bounds::kQuestionsMax && !questions_.empty()) {
     const Ticket ticket = questions_.front();
     questions_.pop_front();
-    Connection* connection = find(ticket);
+    Connection* connection = find_busy(ticket);
     if (connection == nullptr || connection->session->question != Question::kQueued) continue;
     Session* session = connection->session;
     frame::Ask question;
@@ -280,8 +280,14 @@ Connection* Hub::find(const Ticket& ticket) {
   if (ticket.fd >= connections.capacity()) return nullptr;
   Connection* connection = connections.at(static_cast<int>(ticket.fd));
   const bool is_same =
-      connection->state == ConnectionState::kBusy && connection->generation == ticket.generation;
+      connection->state != ConnectionState::kFree && connection->generation == ticket.generation;
   return is_same ? connection : nullptr;
+}
+
+Connection* Hub::find_busy(const Ticket& ticket) {
+  Connection* connection = find(ticket);
+  const bool is_busy = connection != nullptr && connection->state == ConnectionState::kBusy;
+  return is_busy ? connection : nullptr;
 }
 
 /// What the last page of an answer says about its channels.
@@ -303,7 +309,7 @@ bool Hub::on_page(const frame::Page& order) {
   std::vector<Ref<Message>> messages;
   if (!messages_of(order.messages, rules_.epoch, &messages)) return false;
   head_ = std::max(head_, order.head);
-  Connection* connection = find({order.fd, order.generation});
+  Connection* connection = find_busy({order.fd, order.generation});
   if (connection != nullptr && connection->session->question == Question::kAsked) {
     if ((order.flags & kPageLast) != 0) learn(*connection->session, messages, order.head);
     give_page(connection, messages, order);
@@ -468,12 +474,8 @@ void Hub::on_dismiss(const frame::Dismiss& order) {
 }
 
 void Hub::kick(const Ticket& ticket) {
-  Slab<Connection>& connections = transport_->connections();
-  if (ticket.fd >= connections.capacity()) return;
-  Connection* connection = connections.at(static_cast<int>(ticket.fd));
-  const bool is_same =
-      connection->state != ConnectionState::kFree && connection->generation == ticket.generation;
-  if (is_same) transport_->dismiss(connection, CloseCause::kKicked);
+  Connection* connection = find(ticket);
+  if (connection != nullptr) transport_->dismiss(connection, CloseCause::kKicked);
 }
 
 void Hub::kick_all() {
@@ -484,12 +486,6 @@ void Hub::kick_all() {
     }
     return true;
   });
-}
-
-bool Hub::publish(const frame::Message& message) {
-  if (control_->is_full()) return false;
-  control_->send(message);
-  return true;
 }
 
 }  // namespace megacomet

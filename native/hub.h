@@ -40,6 +40,7 @@ class Hub final : public CometServices, FanoutHandler, TransportHooks {
   [[nodiscard]] bool on_page(const frame::Page& order);
   void on_kick(const frame::Kick& order);
   void on_dismiss(const frame::Dismiss& order);
+  void on_refused(const frame::Refused& order);
   Presence& presence() { return presence_; }
   void on_give(frame::Give order);
 
@@ -73,6 +74,9 @@ class Hub final : public CometServices, FanoutHandler, TransportHooks {
   void set_deadline(Connection* connection, uint32_t seconds) override {
     transport_->set_deadline(connection, seconds);
   }
+  void begin_message(Connection* connection, uint32_t seconds) override {
+    transport_->begin_message(connection, seconds);
+  }
   void put_off_heartbeat(Connection* connection) override;
   void subscribe(Connection* connection,
                  const std::vector<std::string>& channels,
@@ -84,7 +88,7 @@ class Hub final : public CometServices, FanoutHandler, TransportHooks {
   }
   [[nodiscard]] Cursor position(const Connection& connection) const override;
   void resume(Connection* connection, std::string bytes) override;
-  bool publish(const frame::Message& message) override;
+  bool publish(const Connection& connection, frame::Message message) override;
   uint32_t chance(uint32_t bound) override { return chance_.below(bound); }
   uint32_t retry_after_s() override {
     return bounds::kRetryAfterMinS + chance(bounds::kRetryAfterMaxS - bounds::kRetryAfterMinS + 1);
@@ -133,6 +137,8 @@ class Hub final : public CometServices, FanoutHandler, TransportHooks {
   void close_for_memory(Connection* connection);
   bool make_room(Connection* connection, size_t size, bool is_message, SlowPolicy policy);
   [[nodiscard]] Connection* find(const Ticket& ticket);
+  /// As find(), but only with a session.
+  [[nodiscard]] Connection* find_busy(const Ticket& ticket);
 
   Transport* transport_;
   Control* control_;

@@ -184,8 +184,27 @@ void Hub::finish(Connection* connection, CloseCause cause) {
   if (!owes) return transport_->close(connection, cause);
   if (connection->session->is_finishing) return;
   connection->session->is_finishing = true;
+  connection->end_message();
   transport_->set_deadline(connection, rules_.write_timeout_s);
   transport_->watch(connection, EV_WRITE);
+}
+
+bool Hub::publish(const Connection& connection, frame::Message message) {
+  if (control_->is_full()) return false;
+  message.fd = static_cast<uint32_t>(connection.fd());
+  message.generation = connection.generation;
+  control_->send(message);
+  return true;
+}
+
+void Hub::on_refused(const frame::Refused& order) {
+  Connection* connection = find({order.fd, order.generation});
+  if (connection == nullptr) return;
+  const bool is_leaving =
+      connection->state == ConnectionState::kBusy && connection->session->is_finishing;
+  const Protocol& protocol = transport_->protocol_of(*connection);
+  if (is_leaving || protocol.on_refused == nullptr) return;
+  protocol.on_refused(*transport_, connection, order);
 }
 
 }  // namespace megacomet

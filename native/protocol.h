@@ -39,7 +39,7 @@ struct Protocol {
   /// The deadline passed; null closes as idle.
   void (*on_deadline)(Services& services, Connection* connection) = nullptr;
 
-  /// The server leaves, or an operator asks; null closes at once.
+  /// The server leaves, an operator asks, or a message was not whole in time; null closes at once.
   void (*on_dismiss)(Services& services, Connection* connection, CloseCause cause) = nullptr;
 
   /// A message for a subscriber.
@@ -47,6 +47,11 @@ struct Protocol {
 
   /// The answer to subscribe().
   void (*on_page)(Services& services, Connection* connection, const Page& page) = nullptr;
+
+  /// The manager did not take what the connection published; null where nobody can publish.
+  void (*on_refused)(Services& services,
+                     Connection* connection,
+                     const frame::Refused& refused) = nullptr;
 
   /// What a peer is told that the server has no room for; null for a reset without a word.
   std::string (*refusal)(Services& services) = nullptr;

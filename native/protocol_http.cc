@@ -296,6 +296,7 @@ std::string refusal(Services& services) {
 
 }  // namespace
 
-const Protocol kHttpProtocol = {"comet", on_bytes, nullptr, nullptr, nullptr, nullptr, refusal};
+const Protocol kHttpProtocol = {
+    "comet", on_bytes, nullptr, nullptr, nullptr, nullptr, nullptr, refusal};
 
 }  // namespace megacomet

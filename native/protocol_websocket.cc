@@ -8,6 +8,7 @@
 #include "message_codec.h"
 #include "utf8.h"
 #include "websocket_codec.h"
+#include "websocket_wish.h"
 
 namespace megacomet {
 
@@ -65,61 +66,6 @@ bool keep(Services& services, Connection* connection, std::string_view bytes, st
   return false;
 }
 
-std::string unescaped(std::string_view raw) {
-  std::string text(raw.size(), '\0');
-  text.resize(unescape_json(raw, text.data()));
-  return text;
-}
-
-/// What a client's message asks for, out of its JSON object.
-struct Wish {
-  std::string type;
-  std::vector<std::string> channels;
-  std::string since;
-  std::string data;
-  std::string id;
-  std::string event;
-};
-
-bool take_channels(const JsonMember& member, Wish* out) {
-  if (member.type == JsonType::kString) {
-    out->channels.push_back(unescaped(member.value));
-    return true;
-  }
-  if (member.type != JsonType::kArray) return false;
-  JsonStrings names(member.value);
-  std::string_view raw;
-  while (names.next(&raw)) out->channels.push_back(unescaped(raw));
-  return names.is_complete();
-}
-
-/// Null, or what is wrong with it.
-const char* read_wish(std::string_view text, Wish* out) {
-  JsonObject object;
-  const JsonFault fault = object.parse(text);
-  if (fault != JsonFault::kNone) return describe(fault);
-  struct Name {
-    const char* name;
-    std::string* text;
-  };
-  const Name names[] = {{"type", &out->type},
-                        {"since", &out->since},
-                        {"data", &out->data},
-                        {"id", &out->id},
-                        {"event", &out->event}};
-  for (const auto& [name, target] : names) {
-    const JsonMember* member = object.find(name);
-    if (member == nullptr) continue;
-    if (member->type != JsonType::kString) return "a member that must be a text is none";
-    *target = unescaped(member->value);
-  }
-  for (const char* name : {"channel", "channels"}) {
-    const JsonMember* member = object.find(name);
-    if (member != nullptr && !take_channels(*member, out)) return "channels are texts";
-  }
-  return nullptr;
-}
-
 void append_strings(const std::vector<std::string_view>& texts, std::string* out) {
   out->push_back('[');
   for (size_t at = 0; at < texts.size(); ++at) {
@@ -129,9 +75,22 @@ void append_strings(const std::vector<std::string_view>& texts, std::string* out
   out->push_back(']');
 }
 
-bool say_error(CometServices& comet, Connection* connection, std::string_view sentence) {
+/// Tells what is wrong. Of a publish also which one it was: its answer may come behind others.
+bool say_error(CometServices& comet,
+               Connection* connection,
+               std::string_view sentence,
+               std::string_view channel = {},
+               std::string_view id = {}) {
   std::string text = "{\"type\":\"error\",\"error\":";
   append_json_string(sentence, &text);
+  if (!channel.empty()) {
+    text.append(",\"channel\":");
+    append_json_string(channel, &text);
+  }
+  if (!id.empty()) {
+    text.append(",\"id\":");
+    append_json_string(id, &text);
+  }
   text.push_back('}');
   return send(comet, connection, text_frame(comet, connection, text));
 }
@@ -165,21 +124,26 @@ bool unsubscribe(CometServices& comet, Connection* connection, const Wish& wish)
   return send(comet, connection, text_frame(comet, connection, text));
 }
 
-bool publish(CometServices& comet, Connection* connection, Wish* wish) {
+bool publish(CometServices& comet, Connection* connection, const Wish& wish) {
+  const std::string channel = wish.channel();
+  const std::string id = is_label(wish.id) ? wish.id : "";
+  const auto refuse = [&](std::string_view sentence) {
+    return say_error(comet, connection, sentence, channel, id);
+  };
   if ((comet.rules().flags & comet_flag::kClientsPublish) == 0) {
-    return say_error(comet, connection, "clients may not publish here");
+    return refuse("clients may not publish here");
   }
-  if (wish->channels.size() != 1 || !is_channel(wish->channels[0]) ||
-      wish->channels[0].back() == '*') {
-    return say_error(comet, connection, "channel: one exact name is needed");
+  if (channel.empty() || channel.back() == '*') return refuse("channel: one exact name is needed");
+  if (!is_label(wish.id) || !is_label(wish.event)) {
+    return refuse("id and event: each at most 128 bytes");
   }
   frame::Message message;
-  message.channel = std::move(wish->channels[0]);
-  message.id = std::move(wish->id);
-  message.event = std::move(wish->event);
-  message.data.bytes.assign(wish->data);
-  if (comet.publish(message)) return true;
-  return say_error(comet, connection, "the server is busy: try again");
+  message.channel = channel;
+  message.id = id;
+  message.event = wish.event;
+  message.data.bytes = wish.data;
+  if (comet.publish(*connection, std::move(message))) return true;
+  return refuse("the server is busy: try again");
 }
 
 /// Answers one message of a client. False if the connection is gone.
@@ -190,7 +154,7 @@ bool obey(Services& services, Connection* connection, std::string_view text) {
   if (fault != nullptr) return say_error(comet, connection, fault);
   if (wish.type == "subscribe") return subscribe(comet, connection, wish);
   if (wish.type == "unsubscribe") return unsubscribe(comet, connection, wish);
-  if (wish.type == "publish") return publish(comet, connection, &wish);
+  if (wish.type == "publish") return publish(comet, connection, wish);
   if (wish.type == "ping")
     return send(comet, connection, text_frame(comet, connection, "{\"type\":\"pong\"}"));
   return say_error(comet, connection, "type: none that is known");
@@ -199,10 +163,11 @@ bool obey(Services& services, Connection* connection, std::string_view text) {
 /// What frames come to, for one reading.
 class Reader final : public WebSocketEvents {
  public:
-  Reader(Services& services, Connection* connection, bool is_echo)
+  Reader(Services& services, Connection* connection, const WebSocketMessages& frames, bool is_echo)
       : services_(services),
         comet_(*services.comet()),
         connection_(connection),
+        frames_(frames),
         generation_(connection->generation),
         is_echo_(is_echo) {}
 
@@ -212,7 +177,12 @@ class Reader final : public WebSocketEvents {
            !(connection_->state == ConnectionState::kBusy && connection_->session->is_finishing);
   }
 
+  /// Whether what had begun before this reading has come to its end: a message, or a control frame
+  /// outside of any. Control frames within a message are no end of it.
+  [[nodiscard]] bool has_ended_one() const { return has_ended_one_; }
+
   bool on_message_part(const WebSocketPart& part) override {
+    if (part.is_final) has_ended_one_ = true;
     if (part.is_first && part.is_final && !part.is_compressed) {
       return on_message(part.bytes, part.opcode);
     }
@@ -224,11 +194,13 @@ class Reader final : public WebSocketEvents {
   }
 
   bool on_ping(std::string_view content) override {
+    if (!take_control()) return false;
     return send(comet_, connection_, websocket_frame(WebSocketOpcode::kPong, content)) &&
            is_alive();
   }
 
   bool on_pong(std::string_view) override {
+    if (!take_control()) return false;
     heard();
     return true;
   }
@@ -243,6 +215,19 @@ class Reader final : public WebSocketEvents {
   }
 
  private:
+  /// False if it was one too many, and the connection ends.
+  bool take_control() {
+    if (!frames_.is_in_message()) has_ended_one_ = true;
+    if (connection_->count_control()) return true;
+    services_.counters().add(Counter::kFloodsTotal);
+    close(services_,
+          connection_,
+          close_code::kPolicy,
+          "too many pings or pongs",
+          CloseCause::kRefused);
+    return false;
+  }
+
   /// Anything that the peer says shows that it is there.
   void heard() {
     if (connection_->state == ConnectionState::kBusy) connection_->session->awaits_pong = false;
@@ -311,9 +296,18 @@ class Reader final : public WebSocketEvents {
   Services& services_;
   CometServices& comet_;
   Connection* connection_;
+  const WebSocketMessages& frames_;
   uint32_t generation_;
   bool is_echo_;
+  bool has_ended_one_ = false;
 };
+
+/// What has begun and is not whole has its time from its first byte on.
+void time_message(CometServices& comet, Connection* connection, bool is_open, bool is_another) {
+  if (!is_open || is_another) connection->end_message();
+  if (!is_open || connection->has_begun_message()) return;
+  comet.begin_message(connection, comet.rules().handshake_timeout_s);
+}
 
 void read(Services& services, Connection* connection, uint8_t* bytes, size_t size, bool is_echo) {
   CometServices& comet = *services.comet();
@@ -333,10 +327,12 @@ void read(Services& services, Connection* connection, uint8_t* bytes, size_t siz
   WebSocketRules rules;
   rules.message_bytes_max = comet.rules().message_bytes_max;
   rules.allows_compression = connection->mode != 0;
-  Reader reader(services, connection, is_echo);
+  Reader reader(services, connection, frames, is_echo);
   const size_t done = frames.feed(rules, start, total, &reader);
   if (!reader.is_alive()) return;
-  if (done < total || !frames.is_idle()) {
+  const bool is_open = done < total || !frames.is_idle();
+  time_message(comet, connection, is_open, reader.has_ended_one());
+  if (is_open) {
     Session* session = comet.session(connection);
     session->frames = frames;
     const std::string_view rest(reinterpret_cast<const char*>(start + done), total - done);
@@ -436,19 +432,26 @@ void on_deadline(Services& services, Connection* connection) {
   send(comet, connection, websocket_frame(WebSocketOpcode::kPing, ""));
 }
 
+void on_refused(Services& services, Connection* connection, const frame::Refused& refused) {
+  say_error(*services.comet(), connection, refused.error, refused.channel, refused.id);
+}
+
 void on_dismiss(Services& services, Connection* connection, CloseCause cause) {
-  const bool is_kick = cause == CloseCause::kKicked;
-  close(services,
-        connection,
-        is_kick ? close_code::kPolicy : close_code::kGoingAway,
-        is_kick ? "closed by the operator" : "the server leaves: come back in a moment",
-        cause);
+  uint16_t code = close_code::kPolicy;
+  std::string_view reason = "closed by the operator";
+  if (cause == CloseCause::kLate) {
+    reason = "a message was not whole in time";
+  } else if (cause != CloseCause::kKicked) {
+    code = close_code::kGoingAway;
+    reason = "the server leaves: come back in a moment";
+  }
+  close(services, connection, code, reason, cause);
 }
 
 }  // namespace
 
 const Protocol kWebSocketProtocol = {
-    "websocket", on_bytes, on_deadline, on_dismiss, deliver, on_page};
+    "websocket", on_bytes, on_deadline, on_dismiss, deliver, on_page, on_refused};
 const Protocol kWebSocketEchoProtocol = {
     "websocket-echo", on_echo_bytes, on_deadline, on_dismiss, nullptr, nullptr};
 

@@ -63,6 +63,8 @@ enum class CounterKind : uint8_t { kTotal, kGauge };
     "Closed since the peer did not answer a heartbeat.")                                          \
   X(kClosedKickedTotal, "closed_kicked_total", kTotal,                                            \
     "Closed by an operator.")                                                                     \
+  X(kClosedLateTotal, "closed_late_total", kTotal,                                                \
+    "WebSockets closed since a message was not whole in --handshake-timeout seconds.")            \
   X(kClosedByCrashTotal, "closed_by_crash_total", kTotal,                                         \
     "Lost with a worker that died. Look for the crash in the log.")                               \
   X(kBytesReceivedTotal, "bytes_received_total", kTotal, "Payload bytes read from peers.")        \
@@ -81,6 +83,8 @@ enum class CounterKind : uint8_t { kTotal, kGauge };
     "Clients turned away since too much that was not whole waited in the worker.")                \
   X(kInboxBytes, "inbox_bytes", kGauge,                                                           \
     "Bytes of requests and messages of which the rest has not come.")                             \
+  X(kFloodsTotal, "floods_total", kTotal,                                                         \
+    "WebSockets closed since they sent too many pings or pongs at once: find out who does.")      \
   X(kSessions, "sessions", kGauge,                                                                \
     "Connections with a session: busy, slow, or on several channels. Idle ones have none.")       \
   X(kSubscriptions, "subscriptions", kGauge,                                                      \

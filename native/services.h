@@ -31,6 +31,8 @@ enum class CloseCause : uint8_t {
   kDead,
   /// An operator asked for it.
   kKicked,
+  /// A message of it was not whole in time.
+  kLate,
 };
 
 /// The protocols of a worker, by their index in its table.
@@ -60,8 +62,9 @@ class Services {
   /// Closes at once; bytes still owed are dropped. The record is free afterwards.
   virtual void close(Connection* connection, CloseCause cause) = 0;
 
-  /// Ends a connection as its protocol does when the server leaves or an operator asks: with a word
-  /// of farewell where there is one. It may close at once, or when its outbox is empty.
+  /// Ends a connection as its protocol does when the server leaves, an operator asks or a message
+  /// does not end: with a word of farewell where there is one. It may close at once, or when its
+  /// outbox is empty.
   virtual void dismiss(Connection* connection, CloseCause cause) = 0;
 
   /// The deadline of a connection has passed: its protocol decides.
@@ -113,6 +116,10 @@ class CometServices {
   /// Seconds from now, up to two later; on_deadline() comes then.
   virtual void set_deadline(Connection* connection, uint32_t seconds) = 0;
 
+  /// A message of the connection has begun, and has so many seconds until it is whole; else
+  /// on_dismiss() comes. Nothing prolongs that but end_message().
+  virtual void begin_message(Connection* connection, uint32_t seconds) = 0;
+
   /// After a message: a path that carried bytes needs no heartbeat for now, and of a million that
   /// come every 25 s each costs as much as a message. Nothing while something is owed, or after a
   /// close.
@@ -154,8 +161,9 @@ class CometServices {
   /// The polls of this worker that wait for a message of a mailbox.
   virtual Mailboxes& mailboxes() = 0;
 
-  /// Hands a client's message to the manager. False when its queue is full.
-  virtual bool publish(const frame::Message& message) = 0;
+  /// Hands a client's message to the manager; on_refused() comes later if that does not take it.
+  /// False when its queue is full.
+  virtual bool publish(const Connection& connection, frame::Message message) = 0;
 
  protected:
   ~CometServices() = default;

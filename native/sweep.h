@@ -1,4 +1,5 @@
-// The periodic pass over all connections that closes those past their deadline. Level 8.
+// The periodic pass over all connections that closes those past their deadlines. Level 8.
+// It also begins a new turn for what each may do between two looks; see Spare in connection.h.
 // There is no timer per connection: a slice of the slab is looked at each second, so that all of it
 // is seen once per quarter of the timeout, and nothing runs where no timeout is set.
 #pragma once

@@ -29,9 +29,16 @@ Counter counter_of(CloseCause cause) {
     case CloseCause::kDead:
       return Counter::kClosedDeadTotal;
     case CloseCause::kKicked:
+      return Counter::kClosedKickedTotal;
+    case CloseCause::kLate:
       break;
   }
-  return Counter::kClosedKickedTotal;
+  return Counter::kClosedLateTotal;
+}
+
+/// Whether it was told why, and perhaps in the midst of sending: a reset would overtake the word.
+bool lingers(CloseCause cause) {
+  return cause == CloseCause::kRefused || cause == CloseCause::kLate;
 }
 
 }  // namespace
@@ -198,8 +205,7 @@ void Transport::close(Connection* connection, CloseCause cause) {
   }
   change_state(connection, ConnectionState::kFree);
   connections_.release(fd);
-  // Told why, and perhaps in the midst of sending.
-  if (cause != CloseCause::kRefused || !linger_.take(fd)) sys::close(fd);
+  if (!lingers(cause) || !linger_.take(fd)) sys::close(fd);
   counters_->add(Counter::kClosedTotal);
   counters_->add(counter_of(cause));
   admission_->leave();

@@ -80,6 +80,9 @@ class Transport final : public Services {
   void set_deadline(Connection* connection, uint32_t seconds) {
     connection->deadline = static_cast<uint16_t>(now_ + seconds);
   }
+  void begin_message(Connection* connection, uint32_t seconds) {
+    connection->begin_message(static_cast<uint16_t>(now_ + seconds));
+  }
   [[nodiscard]] const Protocol& protocol_of(const Connection& connection) const {
     return *protocols_[connection.protocol];
   }

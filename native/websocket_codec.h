@@ -157,6 +157,9 @@ class WebSocketMessages {
   /// Whether this may be forgotten, if feed() also left no rest: no frame and no message is open.
   [[nodiscard]] bool is_idle() const { return left_ == 0 && !is_in_message_ && !is_over_; }
 
+  /// Whether a message has begun of which the last frame has not come whole.
+  [[nodiscard]] bool is_in_message() const { return is_in_message_; }
+
   /// Whether on_close() or on_error() was called: what comes now is dropped.
   [[nodiscard]] bool is_over() const { return is_over_; }
 

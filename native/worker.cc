@@ -261,6 +261,7 @@ bool Worker::on_comet_frame(const FrameView& view) {
   frame::Observe observe;
   frame::Query query;
   frame::Dismiss dismiss;
+  frame::Refused refused;
   switch (static_cast<FrameType>(view.type)) {
     case FrameType::kComet:
       if (hub_.is_on() || !decode(view, &rules)) return false;
@@ -291,6 +292,10 @@ bool Worker::on_comet_frame(const FrameView& view) {
     case FrameType::kDismiss:
       if (!hub_.is_on() || !decode(view, &dismiss)) return false;
       hub_.on_dismiss(dismiss);
+      return true;
+    case FrameType::kRefused:
+      if (!hub_.is_on() || !decode(view, &refused)) return false;
+      hub_.on_refused(refused);
       return true;
     default:
       return false;

@@ -426,7 +426,8 @@ void t.test('what clients publish is published, and the application hears of it'
   const heard: unknown[] = [];
   broker.on('message', (message) => heard.push(message));
   const say = (fields: Partial<Frames['Message']>): void => {
-    const empty = { flags: 0, channel: 'room', id: '', event: '', data: Buffer.from('hi') };
+    const who = { fd: 7, generation: 8 };
+    const empty = { ...who, flags: 0, channel: 'room', id: '', event: '', data: Buffer.from('hi') };
     broker.onFrame(0, { name: 'Message', fields: { ...empty, ...fields } });
   };
   say({ event: 'e' });
@@ -440,6 +441,49 @@ void t.test('what clients publish is published, and the application hears of it'
     { isBinary: true, data: Buffer.of(255) },
   ]);
   t.match(broker.counters, { clientMessagesTotal: 2, clientRefusedTotal: 2 });
+  const refusals = port(ports, 0).take();
+  t.match(refusals, [
+    { name: 'Refused', fields: { fd: 7, generation: 8, channel: 'room', error: /not UTF-8/ } },
+    { name: 'Refused', fields: { channel: 'a*', error: /cannot name a channel/ } },
+  ]);
+  t.end();
+});
+
+void t.test('who publishes hears of a refusal while there is room for it', (t) => {
+  const { broker, turns, ports } = world(2);
+  wants(broker, 1, 'room');
+  const own = port(ports, 0);
+  const other = port(ports, 1);
+  const say = (channel: string): readonly unknown[] => {
+    const who = { fd: 7, generation: 8, flags: 0, id: '1', event: '' };
+    broker.onFrame(0, { name: 'Message', fields: { ...who, channel, data: Buffer.from('x') } });
+    turns.endAll();
+    return own.take();
+  };
+  const busy = {
+    name: 'Refused',
+    fields: {
+      fd: 7,
+      generation: 8,
+      channel: 'room',
+      id: '1',
+      error: 'the server is busy: try again',
+    },
+  };
+  other.queuedBytes = 8 * MIB + 1;
+  broker.publish('room', 'x');
+  turns.endAll();
+  t.same(say('room'), [busy]);
+  own.queuedBytes = 16 * MIB - 1;
+  t.same(say('room'), [busy], 'its own worker may be the busy one');
+  own.queuedBytes = 16 * MIB;
+  t.same(say('room'), []);
+  t.equal(broker.counters.clientUntoldTotal, 1);
+  own.queuedBytes = MIB - 1;
+  t.match(say('a*'), [{ name: 'Refused' }]);
+  own.queuedBytes = MIB;
+  t.same(say('a*'), [], 'mistakes make no worker busy');
+  t.match(broker.counters, { clientRefusedTotal: 5, clientUntoldTotal: 2, clientMessagesTotal: 0 });
   t.end();
 });
 

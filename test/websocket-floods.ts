@@ -3,6 +3,7 @@
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { createConnection, type Socket } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 import t, { type Test } from 'tap';
 
 import { startComet, WebSocketClient, type World } from './comet-world.js';
@@ -14,6 +15,7 @@ import {
   deflated,
   frame,
   handshake,
+  LivePeer,
   PING,
   PONG,
   TEXT,
@@ -49,44 +51,72 @@ async function isServed(t: Test, world: World): Promise<void> {
   t.strictSame(told, ['text a', 'close 1000'], 'others are served');
 }
 
-void t.test('a hundred thousand pings get as many pongs, in their order', async (t) => {
+/** What a client may send of pings and pongs between two looks at it, two seconds apart. */
+const CONTROLS_MAX = 256;
+
+void t.test('many pings at once get as many pongs, in their order', async (t) => {
   const world = await startComet(t, { workers: 1, wsEcho: true });
-  const pings = Array.from({ length: 100_000 }, (_, n) => frame(PING, `${n}`));
+  const pings = Array.from({ length: CONTROLS_MAX }, (_, n) => frame(PING, `${n}`));
   const parts = [handshake('/ws-echo'), Buffer.concat(pings), FAREWELL];
   const { told, isEnded } = await converse(world.port, parts);
-  t.equal(told.length, 100_001);
-  t.equal(
-    told.findIndex((word, n) => word !== `pong ${n}`),
-    100_000,
-  );
-  t.strictSame([told.at(-1), isEnded], ['close 1000', true]);
+  const wanted = [...pings.map((_, n) => `pong ${n}`), 'close 1000'];
+  t.strictSame([told, isEnded], [wanted, true]);
+  t.equal(total(world, 'floodsTotal'), 0);
 });
 
-void t.test('pongs that are not read count against the outbox, as messages do', async (t) => {
+void t.test('a hundred thousand pings are too many, and so are as many pongs', async (t) => {
+  const world = await startComet(t, { workers: 1, wsEcho: true });
+  const idle = await open(t, world, '/ws?channel=a');
+  for (const [at, opcode] of [PING, PONG].entries()) {
+    const many = Array.from({ length: 100_000 }, (_, n) => frame(opcode, `${n}`));
+    const { told, isEnded } = await converse(world.port, [
+      handshake('/ws-echo'),
+      Buffer.concat(many),
+    ]);
+    const pongs =
+      opcode === PING ? Array.from({ length: CONTROLS_MAX }, (_, n) => `pong ${n}`) : [];
+    // A look at it in the midst of the flood gives it another turn.
+    t.strictSame(told.slice(0, pongs.length), pongs);
+    t.ok(told.length <= 2 * CONTROLS_MAX + 1, `${told.length} answers`);
+    t.strictSame([told.at(-1), isEnded], ['close 1008', true]);
+    t.equal(total(world, 'floodsTotal'), at + 1, 'counted by its cause');
+    t.equal(total(world, 'closedRefusedTotal'), at + 1);
+  }
+  await isServed(t, world);
+  t.notOk(idle.destroyed);
+  t.equal(total(world, 'subscriptions'), 1, 'who is idle stays');
+});
+
+void t.test('who pings often, but not without end, is answered for ever', async (t) => {
+  const world = await startComet(t, { workers: 1, wsEcho: true });
+  const peer = await LivePeer.open(t, world.port, '/ws-echo');
+  const some = Buffer.concat(Array<Buffer>(CONTROLS_MAX / 16).fill(frame(PING, 'p')));
+  const rounds = 40;
+  for (let round = 0; round < rounds; round++) {
+    peer.say(some);
+    await sleep(250);
+    t.equal(total(world, 'sessions'), 0, 'and needs no memory for it');
+  }
+  await until('all pongs', () => peer.told.length === (rounds * CONTROLS_MAX) / 16);
+  t.notOk(peer.isEnded);
+});
+
+void t.test('answers that are not read count against the outbox, as messages do', async (t) => {
   const world = await startComet(t, { workers: 1, wsEcho: true, outboxBytes: 65_536 });
-  const many = Buffer.concat(Array<Buffer>(10_000).fill(frame(PING, 'p'.repeat(125))));
+  const many = Buffer.concat(Array<Buffer>(10_000).fill(frame(TEXT, '{"type":"ping"}')));
   let peak = 0;
-  const socket = await open(t, world);
+  const socket = await open(t, world, '/ws');
   socket.pause();
   const isGone = (): boolean => total(world, 'closedSlowTotal') === 1;
   // A resume would read, and without it nothing tells that the server has ended it.
   while (!isGone()) {
     if (socket.writableLength < 10_000_000) socket.write(many);
     peak = Math.max(peak, total(world, 'outboxBytes'));
-    await new Promise((resolve) => setTimeout(resolve, 5));
+    await sleep(5);
   }
   t.ok(peak <= 65_536, `${peak} bytes waited at most`);
   t.equal(total(world, 'outboxBytes'), 0, 'and nothing is left of them');
   await isServed(t, world);
-});
-
-void t.test('a flood of pongs is answered by nothing, and keeps no memory', async (t) => {
-  const world = await startComet(t, { workers: 1, wsEcho: true });
-  const pongs = Buffer.concat(Array<Buffer>(100_000).fill(frame(PONG, 'p'.repeat(125))));
-  const parts = [handshake('/ws-echo'), pongs, frame(TEXT, 'a'), FAREWELL];
-  const { told, isEnded } = await converse(world.port, parts);
-  t.strictSame([told, isEnded], [['text a', 'close 1000'], true]);
-  await until('nothing to be left', () => total(world, 'sessions') === 0);
 });
 
 /** Messages that are never finished, of 131,000 parts. */

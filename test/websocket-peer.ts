@@ -1,9 +1,10 @@
 // A WebSocket client for tests that may break every rule: frames are made bit by bit, and what the
 // server answers is told as words, such as `text hello` and `close 1002`.
 import { once } from 'node:events';
-import { createConnection } from 'node:net';
+import { createConnection, type Socket } from 'node:net';
 import { constants, deflateRawSync, inflateRawSync } from 'node:zlib';
 
+import type { Test } from 'tap';
 import WebSocket from 'ws';
 
 /** The key of RFC 6455 1.3, and what a server makes of it. */
@@ -178,6 +179,53 @@ export async function converse(
   const head = bytes.toString('latin1', 0, Math.max(end, 0));
   const isOpened = head.startsWith('HTTP/1.1 101 ');
   return { head, told: isOpened ? describeAll(bytes.subarray(end + 4), windowBits) : [], isEnded };
+}
+
+/** A client that says bytes when told to, answers each ping, and notes what it was told. */
+export class LivePeer {
+  readonly #socket: Socket;
+  #bytes = Buffer.alloc(0);
+  #answered = 0;
+  isEnded = false;
+
+  private constructor(port: number) {
+    this.#socket = createConnection(port, '127.0.0.1').setNoDelay(true);
+    this.#socket.on('error', () => undefined);
+    this.#socket.on('end', () => (this.isEnded = true));
+    this.#socket.on('data', (bytes) => {
+      this.#bytes = Buffer.concat([this.#bytes, bytes]);
+      const pings = this.told.filter((word) => word.startsWith('ping')).length;
+      for (; this.#answered < pings; this.#answered++) this.say(frame(PONG));
+    });
+  }
+
+  static async open(test: Test, port: number, path: string): Promise<LivePeer> {
+    const peer = new LivePeer(port);
+    test.teardown(() => peer.#socket.destroy());
+    await once(peer.#socket, 'connect');
+    peer.#socket.write(handshake(path));
+    await once(peer.#socket, 'data');
+    return peer;
+  }
+
+  /** Says so for as long as it is heard. */
+  say(bytes: Buffer): void {
+    if (!this.isEnded) this.#socket.write(bytes);
+  }
+
+  get told(): readonly string[] {
+    return describeAll(this.#bytes.subarray(this.#bytes.indexOf('\r\n\r\n') + 4), 15);
+  }
+
+  /** The reason of the close frame, which is the last one. */
+  get reason(): string {
+    const at = this.#bytes.lastIndexOf(Buffer.of(0x88));
+    return at === -1 ? '' : this.#bytes.toString('utf8', at + 4);
+  }
+
+  close(): void {
+    this.#socket.destroy();
+  }
 }
 
 /** A client of the comet socket that notes what it is told, text by text and in order. */

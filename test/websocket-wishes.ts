@@ -1,8 +1,9 @@
 // What a WebSocket client asks for in JSON and what it is told: answers name the channels that they
 // are about, come in the order of the wishes, and need no id.
+import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 
-import { startComet, type World } from './comet-world.js';
+import { Program, startComet, type World } from './comet-world.js';
 import { until } from './helpers.js';
 import { WishClient } from './websocket-peer.js';
 
@@ -138,5 +139,122 @@ void t.test('what clients publish cannot break into the lines of others', async 
   client.say(JSON.stringify({ ...wish, id: 'i', event: 'e' }));
   await until('the right one', () => client.messages.length > 0);
   t.strictSame(client.messages, ['a'], 'nothing else was published');
-  t.equal(world.server.stats().push?.clientRefusedTotal, 8, 'and the refusals are counted');
+  t.equal(world.server.stats().push?.clientRefusedTotal, 6, 'and the refusals are counted');
+  // One answer to each, those of the manager behind those of the worker.
+  await told(client, 1 + 8 + 5);
+});
+
+interface ToldError {
+  readonly type: string;
+  readonly error: string;
+  readonly channel?: string;
+  readonly id?: string;
+}
+
+void t.test('a publish that is refused says which one it was', async (t) => {
+  const world = await startComet(t, { workers: 1, clientPublish: true, messageBytes: 200_000 });
+  const client = await open(world);
+  const long = 'x'.repeat(129);
+  for (const [more, word, wanted] of [
+    // By the manager.
+    [{ channel: 'a', id: 'a\nb' }, /without CR, LF and NUL/, { channel: 'a', id: 'a\nb' }],
+    [{ channel: 'b', event: '\0' }, /without CR, LF and NUL/, { channel: 'b' }],
+    [{ channel: 'c', id: '"7"', event: '\r' }, /CR, LF/, { channel: 'c', id: '"7"' }],
+    [{ channel: '日本', id: '1', event: '\r' }, /CR, LF/, { channel: '日本', id: '1' }],
+    // By the worker. What can be no name is not sent back.
+    [{ channel: 'a', id: long }, /at most 128 bytes/, { channel: 'a' }],
+    [{ channel: 'a', id: 'x'.repeat(100_000) }, /at most 128 bytes/, { channel: 'a' }],
+    [{ channel: 'a', event: long, id: '2' }, /at most 128 bytes/, { channel: 'a', id: '2' }],
+    [{ channel: 'a/*', id: '3' }, /one exact name/, { channel: 'a/*', id: '3' }],
+    [{ channel: 'x'.repeat(201), id: '4' }, /one exact name/, { id: '4' }],
+    [{ channels: ['a', 'b'], id: '5' }, /one exact name/, { id: '5' }],
+    [{}, /one exact name/, {}],
+  ] as const) {
+    const before = client.told.length;
+    client.say(JSON.stringify({ type: 'publish', data: 'x', ...more }));
+    await until('the answer', () => client.told.length > before);
+    const { type, error, ...rest } = JSON.parse(client.told.at(-1) ?? '') as ToldError;
+    t.equal(type, 'error');
+    t.match(error, word);
+    t.strictSame(rest, wanted);
+  }
+  t.equal(world.server.stats().push?.clientRefusedTotal, 4);
+  t.equal(world.server.stats().push?.publishedTotal, 0);
+  const shut = await open(await startComet(t, { workers: 1 }));
+  shut.say('{"type":"publish","channel":"a","id":"9","data":"x"}');
+  t.strictSame(await told(shut, 1), [
+    '{"type":"error","error":"clients may not publish here","channel":"a","id":"9"}',
+  ]);
+});
+
+void t.test(
+  'a publish for which a worker is too busy is refused, and may be tried again',
+  async (t) => {
+    const world = await startComet(t, { workers: 2, clientPublish: true });
+    const { server } = world;
+    const reader = await open(world, '?channel=a');
+    await told(reader, 1);
+    const holder = server.stats().workers.find((worker) => worker['subscriptions'] === 1);
+    let client: WishClient | undefined;
+    // The kernel chooses the worker.
+    while (client === undefined || holder?.['connections'] === undefined) {
+      const before = server.stats().workers.find(({ pid }) => pid === holder?.pid)?.['connections'];
+      const next = await open(world);
+      const after = server.stats().workers.find(({ pid }) => pid === holder?.pid)?.['connections'];
+      if (before === after) client = next;
+    }
+    const pid = holder.pid ?? 0;
+    process.kill(pid, 'SIGSTOP');
+    const data = 'x'.repeat(60_000);
+    const publish = (): Promise<boolean> =>
+      server.publish('a', data).then(
+        () => true,
+        () => false,
+      );
+    let published = 0;
+    while (published < 300 && (await publish())) published++;
+    t.ok(published < 300, 'the server is busy');
+    client.say('{"type":"publish","channel":"a","id":"9","data":"x"}');
+    client.say('{"type":"publish","channel":"b","id":"10","data":"x"}');
+    const answers = await told(client, 1);
+    process.kill(pid, 'SIGCONT');
+    t.strictSame(answers, [
+      '{"type":"error","error":"the server is busy: try again","channel":"a","id":"9"}',
+    ]);
+    await until('the worker to follow', async () => {
+      client.say('{"type":"publish","channel":"a","id":"11","data":"end"}');
+      await sleep(50);
+      return reader.all.includes('end');
+    });
+  },
+);
+
+void t.test('a refusal that comes late is told to nobody else', async (t) => {
+  const program = await Program.start(t, { args: ['--workers', '1', '--client-publish'] });
+  const connect = async (): Promise<WishClient> => {
+    const client = new WishClient(program.port, '/ws');
+    t.teardown(() => {
+      client.close();
+    });
+    await client.open();
+    return client;
+  };
+  const first = await connect();
+  const manager = program.server.pid;
+  process.kill(manager, 'SIGSTOP');
+  first.say('{"type":"publish","channel":"a","id":"a\\nb","data":"x"}');
+  first.say('{"type":"ping"}');
+  await told(first, 1);
+  first.close();
+  await sleep(200);
+  // It gets the same descriptor.
+  const second = await connect();
+  process.kill(manager, 'SIGCONT');
+  await until('the refusal', async () => {
+    return (await program.server.stats()).push?.clientRefusedTotal === 1;
+  });
+  await sleep(200);
+  second.say('{"type":"ping"}');
+  t.strictSame(await told(second, 1), ['{"type":"pong"}']);
+  await program.server.stop();
 });

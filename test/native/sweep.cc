@@ -52,6 +52,58 @@ TEST("a sweep leaves a connection alone whose deadline moves on") {
   EXPECT_EQUAL(swept.services.closed.size(), 0U);
 }
 
+TEST("a sweep closes for a message that is late, whatever the other deadline says") {
+  for (const uint32_t start : {0U, 65'529U, 30'000U}) {
+    Swept swept;
+    swept.sweep.set_timeout(8);
+    const auto at = [start](uint32_t second) { return static_cast<uint16_t>(start + second); };
+    const auto silent = swept.services.open(5);
+    const auto busy = swept.services.open(6);
+    const auto done = swept.services.open(7);
+    for (Connection* connection : {silent, busy, done}) connection->deadline = at(100);
+    for (Connection* connection : {busy, done}) connection->begin_message(at(7));
+    done->end_message();
+    EXPECT(busy->has_begun_message() && !done->has_begun_message());
+    for (uint32_t second = 1; second <= 20; ++second) {
+      swept.sweep.tick(at(second));
+      if (second <= 7) EXPECT_EQUAL(swept.services.closed.size(), 0U);
+    }
+    EXPECT_EQUAL(swept.services.closed.size(), 1U);
+    EXPECT(swept.services.closed.count(6) == 1 && swept.services.closed[6] == CloseCause::kLate);
+  }
+}
+
+TEST("what a record keeps beside its watcher stays apart") {
+  Connection connection{};
+  connection.set_wants_from(0xfedcba98U);
+  connection.begin_message(3);
+  EXPECT_EQUAL(connection.wants_from(), 0xfedcba98U);
+  connection.set_wants_from(7);
+  EXPECT(connection.has_begun_message() && connection.is_message_late(4));
+  connection.end_message();
+  EXPECT_EQUAL(connection.wants_from(), 7U);
+}
+
+TEST("a connection may send so many pings and pongs between two looks of the sweep") {
+  Swept swept;
+  swept.sweep.set_timeout(8);
+  Connection* connection = swept.services.open(5, 1000);
+  const auto count = [connection] {
+    uint32_t counted = 0;
+    while (connection->count_control()) ++counted;
+    return counted;
+  };
+  EXPECT_EQUAL(count(), uint32_t{bounds::kWebSocketControlsMax});
+  EXPECT_EQUAL(count(), 0U);
+  connection->set_wants_from(7);
+  connection->begin_message(900);
+  // One look in two seconds.
+  for (uint16_t second = 1; second <= 2; ++second) swept.sweep.tick(second);
+  EXPECT_EQUAL(count(), uint32_t{bounds::kWebSocketControlsMax});
+  EXPECT(connection->has_begun_message() && connection->wants_from() == 7);
+  EXPECT_EQUAL(swept.services.closed.size(), 0U);
+}
+
 TEST("a sweep without a timeout closes nothing") {
   Swept swept;
   swept.services.open(5);
