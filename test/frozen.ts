@@ -158,8 +158,7 @@ void t.test(
     const [stopped] = server.log.filter(({ msg }) => msg === 'stopped');
     t.same(stopped?.['killed'], [frozen], 'the log names it');
     t.same(server.left(), [frozen], 'nothing else is left');
-    const refusal = await connect(server.port).catch(({ code }: NodeJS.ErrnoException) => code);
-    t.equal(refusal, 'ECONNREFUSED', 'nobody waits for it');
+    await t.rejects(connect(server.port), { code: 'ECONNREFUSED' }, 'nobody waits for it');
     const next = await TestServer.start(t, { args: ['--port', String(server.port)] });
     t.ok(await served(t, next, 200), 'the next server has the port');
     freezer.thaw();
