@@ -9,7 +9,7 @@ import { TENURES, watchersOf, type ListeningAddress } from './listening.js';
 import type { Logger } from './logger.js';
 import { addon, packageVersion, type Segment } from './native.js';
 import { LATE_MS, Registry, START_FAILURES_MAX, type SlotRecord } from './registry.js';
-import { AddonProcess, KILL_GRACE_MS, type ChildEnd } from './spawn.js';
+import { AddonProcess, KILL_GRACE_MS, oneLine, type ChildEnd } from './spawn.js';
 import { SegmentReader, type WorkerMemory } from './stats.js';
 
 /** What may change while workers run. */
@@ -482,7 +482,7 @@ export class Manager extends EventEmitter<{ worker: [WorkerEvent] }> {
       this.#onStarted.reject(
         new MegacometError(
           'ERR_WORKER_START',
-          `worker ${record.slot} failed to start ${record.failures} times: ${cause}`,
+          `worker ${record.slot} failed to start ${record.failures} times: ${oneLine(cause)}`,
         ),
       );
       this.#onStarted = undefined;

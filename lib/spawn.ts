@@ -185,6 +185,11 @@ export class AddonProcess {
   }
 }
 
+/** What a child wrote of its end as one line, without the stack that may follow. */
+export function oneLine(cause: string): string {
+  return (cause.split('\n\n')[0] ?? '').replace(/[\s#]+/g, ' ').trim();
+}
+
 function cannotStart(reason: string): MegacometError {
   return new MegacometError('ERR_WORKER_START', `a process cannot be started: ${reason}`);
 }
