@@ -120,6 +120,11 @@ export function readPrivateBytes(read: Reader, pid: number): Figure {
   return total;
 }
 
+/** Whether the kernel holds a process (state D): no signal ends it before it is let go. */
+export function isHeld(read: Reader, pid: number): boolean {
+  return /^State:\s+D/m.test(read(`/proc/${pid}/status`) ?? '');
+}
+
 /** CPU time of a process and all its threads, in microseconds. */
 export function readCpuUs(read: Reader, pid: number): Figure {
   let total = 0;

@@ -5,11 +5,11 @@ import { getSystemErrorName } from 'node:util';
 
 import { MegacometError } from './errors.js';
 import type { Frame, Frames } from './frames.js';
-import { TENURES, type ListeningAddress } from './listening.js';
+import { TENURES, watchersOf, type ListeningAddress } from './listening.js';
 import type { Logger } from './logger.js';
 import { addon, packageVersion, type Segment } from './native.js';
 import { LATE_MS, Registry, START_FAILURES_MAX, type SlotRecord } from './registry.js';
-import { AddonProcess, type ChildEnd } from './spawn.js';
+import { AddonProcess, KILL_GRACE_MS, oneLine, type ChildEnd } from './spawn.js';
 import { SegmentReader, type WorkerMemory } from './stats.js';
 
 /** What may change while workers run. */
@@ -143,10 +143,15 @@ export class Manager extends EventEmitter<{ worker: [WorkerEvent] }> {
     return (performance.now() - this.#tickedAtMs) / TICK_MS;
   }
 
-  /** Heartbeat limits since the worker was found stuck that resists the longest; 0 without. */
+  /**
+   * Heartbeat limits since the worker was found stuck that resists the longest; 0 without. Those
+   * that the kernel holds do not count: another manager could not end them either.
+   */
   get limitsStuck(): number {
     const nowMs = performance.now();
-    const ages = [...this.#occupants.values()].map(({ stuckAtMs = nowMs }) => nowMs - stuckAtMs);
+    const ages = [...this.#occupants.values()].map(({ process, stuckAtMs = nowMs }) =>
+      stuckAtMs < nowMs && process.isHeld ? 0 : nowMs - stuckAtMs,
+    );
     return Math.max(0, ...ages) / this.#options.heartbeatLimitMs;
   }
 
@@ -177,7 +182,8 @@ export class Manager extends EventEmitter<{ worker: [WorkerEvent] }> {
   /**
    * Closes all connections evenly over a time, then lets the workers leave.
    *
-   * @returns Pids of the workers that had to be killed: empty after a clean stop.
+   * @returns Pids of the workers that had to be killed: empty after a clean stop. Those that the
+   *   kernel holds are left behind, and end when it lets them go.
    */
   async drain(drainMs: number): Promise<readonly number[]> {
     this.#beginStop();
@@ -212,6 +218,31 @@ export class Manager extends EventEmitter<{ worker: [WorkerEvent] }> {
   killAll(): void {
     this.#beginStop();
     for (const { process } of this.#occupants.values()) process.kill('SIGKILL');
+    clearInterval(this.#timer);
+    this.#timer = setInterval(() => {
+      this.#leaveHeld();
+    }, KILL_GRACE_MS);
+    // A worker that is left keeps the process alive itself.
+    this.#timer.unref();
+  }
+
+  /** Gives up the killed workers that the kernel holds: nobody waits for them for ever. */
+  #leaveHeld(): void {
+    for (const [slot, { process }] of this.#occupants) {
+      if (!process.isHeld) continue;
+      this.#log.error({ worker: slot, pid: process.pid }, 'worker does not die; left behind');
+      process.abandon();
+      this.#occupants.delete(slot);
+    }
+    if (this.#occupants.size === 0) this.#ended();
+  }
+
+  /** Sends SIGKILL. A worker that the kernel holds keeps its slot until it is let go. */
+  #kill(slot: number, { process }: Occupant): void {
+    process.end(() => {
+      const fields = { worker: slot, pid: process.pid };
+      this.#log.error(fields, 'worker does not die; its slot waits for it');
+    });
   }
 
   #beginStop(): void {
@@ -227,6 +258,11 @@ export class Manager extends EventEmitter<{ worker: [WorkerEvent] }> {
   #whenEmpty(): Promise<void> {
     if (this.#occupants.size === 0) return Promise.resolve();
     return new Promise((resolve) => (this.#onStopped = resolve));
+  }
+
+  #ended(): void {
+    clearInterval(this.#timer);
+    this.#onStopped?.();
   }
 
   #shutDownSlot(slot: number): void {
@@ -294,7 +330,7 @@ export class Manager extends EventEmitter<{ worker: [WorkerEvent] }> {
     // Set before anything else is asked of it, so that a start that hangs has an end.
     occupant.deadline = setTimeout(() => {
       this.#log.error({ worker: slot, pid: process.pid }, 'worker not ready in time; killed');
-      process.kill('SIGKILL');
+      this.#kill(slot, occupant);
     }, START_DEADLINE_MS);
     this.#occupants.set(slot, occupant);
     this.registry.started(slot, process.pid);
@@ -335,7 +371,7 @@ export class Manager extends EventEmitter<{ worker: [WorkerEvent] }> {
     const occupant = this.#occupants.get(slot);
     if (occupant === undefined) return;
     this.#log.error({ worker: slot, pid: occupant.process.pid }, reason);
-    occupant.process.kill('SIGKILL');
+    this.#kill(slot, occupant);
   }
 
   #onFrame(slot: number, frame: Frame): void {
@@ -425,7 +461,7 @@ export class Manager extends EventEmitter<{ worker: [WorkerEvent] }> {
     this.emit('worker', { slot, pid, state: 'exited', code: end.code, signal: end.signal });
     if (this.#isStopping) {
       this.registry.ended(slot, performance.now(), false);
-      if (this.#occupants.size === 0) this.#onStopped?.();
+      if (this.#occupants.size === 0) this.#ended();
       return;
     }
     this.#log.error(
@@ -446,7 +482,7 @@ export class Manager extends EventEmitter<{ worker: [WorkerEvent] }> {
       this.#onStarted.reject(
         new MegacometError(
           'ERR_WORKER_START',
-          `worker ${record.slot} failed to start ${record.failures} times: ${cause}`,
+          `worker ${record.slot} failed to start ${record.failures} times: ${oneLine(cause)}`,
         ),
       );
       this.#onStarted = undefined;
@@ -487,7 +523,7 @@ export class Manager extends EventEmitter<{ worker: [WorkerEvent] }> {
       this.#log.error({ worker: slot, pid, ageMs: Math.round(ageMs) }, 'worker stuck; killed');
       occupant.process.kill('SIGABRT');
       setTimeout(() => {
-        if (this.#occupants.get(slot) === occupant) occupant.process.kill('SIGKILL');
+        if (this.#occupants.get(slot) === occupant) this.#kill(slot, occupant);
       }, ABORT_GRACE_MS);
     }
   }
@@ -545,12 +581,8 @@ export class Manager extends EventEmitter<{ worker: [WorkerEvent] }> {
     const watchers = this.#watchers.get(address) ?? new Set();
     const listener = this.#addresses.indexOf(address);
     const crowdedAt = 0.05 * this.#limits.workerConnectionsMax;
-    const order = [...free.keys()].filter((slot) => (free[slot] ?? 0) > 0);
-    // Those that watch already come first while they have room, so that the watch seldom moves.
-    const rank = (slot: number): number =>
-      ((free[slot] ?? 0) > crowdedAt ? 0 : 2) + (watchers.has(slot) ? 0 : 1);
-    order.sort((a, b) => rank(a) - rank(b) || (free[b] ?? 0) - (free[a] ?? 0));
-    const wanted = new Set(order.slice(0, Math.min(this.#options.cores, this.#options.slots)));
+    const count = Math.min(this.#options.cores, this.#options.slots);
+    const wanted = watchersOf(free, watchers, crowdedAt, count);
     for (const slot of watchers) {
       if (wanted.has(slot)) continue;
       watchers.delete(slot);

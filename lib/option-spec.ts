@@ -1,7 +1,8 @@
 // What an option is: the shape of a row in the tables, and the ranges that several share. Level 0.
 
 /** How a value is read. `ports` are one or a range; `seconds` and `rate` may have a fraction. */
-export type OptionKind = 'choice' | 'flag' | 'integer' | 'list' | 'ports' | 'seconds' | 'text';
+export type OptionKind =
+  'address' | 'choice' | 'flag' | 'integer' | 'list' | 'ports' | 'seconds' | 'text';
 
 export interface OptionSpec {
   /** Name on the command line, without the dashes. */

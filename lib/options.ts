@@ -1,5 +1,7 @@
 // Every option once, and how its text is parsed; the messages for mistakes. Level 2.
 // The command line, the environment, the config file and the library all read these tables.
+import { isIP } from 'node:net';
+
 import { MegacometError } from './errors.js';
 import { COUNT_MAX, PORTS_MAX, type OptionSpec } from './option-spec.js';
 import { SERVE_OPTIONS } from './serve-options.js';
@@ -134,6 +136,9 @@ export function parseOption(spec: OptionSpec, label: string, raw: unknown): Opti
       return parseNumber(spec, label, raw);
     case 'ports':
       return parsePorts(label, raw);
+    case 'address':
+      if (typeof raw === 'string' && isIP(raw) !== 0) return raw;
+      throw invalid(label, raw, 'a numeric address');
     case 'choice':
       if (typeof raw === 'string' && (spec.choices ?? []).includes(raw)) return raw;
       throw invalid(label, raw, `one of ${(spec.choices ?? []).join(', ')}`);

@@ -48,6 +48,7 @@ class Lane {
   count = 0;
   bytes = 0;
   isBusy = false;
+  /** It is being replaced. Nothing more is kept for it: the kernel may hold it for long. */
   isGivenUp = false;
 
   constructor(port: WorkerPort) {
@@ -153,7 +154,11 @@ export class Outgoing {
   flush(): void {
     const lanes = this.#active;
     this.#active = [];
-    for (const lane of lanes) this.#send(lane);
+    for (const lane of lanes) {
+      if (!lane.isGivenUp) this.#send(lane);
+      lane.count = 0;
+      lane.bytes = 0;
+    }
     // What nobody holds can be written over.
     this.#at = this.#sharedEnd;
     for (const lane of lanes) this.#judge(lane);
@@ -178,8 +183,6 @@ export class Outgoing {
       bytes = 0;
     }
     this.#sendCopy(lane, first, count, bytes);
-    lane.count = 0;
-    lane.bytes = 0;
   }
 
   /** Sends some ranges of a lane as one. */

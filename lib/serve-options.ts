@@ -121,7 +121,7 @@ export const SERVE_OPTIONS = [
   {
     name: 'admin-host',
     commands: SERVE,
-    kind: 'text',
+    kind: 'address',
     value: 'ADDRESS',
     default: '127.0.0.1',
     help: 'Numeric address of the admin server: health, readiness, stats, metrics.',

@@ -18,7 +18,7 @@ export interface Health {
   readonly isDraining: boolean;
   /** Periods of the supervision since it last ran; below 1 while all is well. */
   readonly periodsUnsupervised: number;
-  /** Heartbeat limits since a worker was found stuck that is not replaced yet; 0 without. */
+  /** Heartbeat limits since a worker was found stuck that could be replaced by now; 0 without. */
   readonly limitsStuck: number;
 }
 

@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url';
 
 import { MegacometError } from './errors.js';
 import { encodeFrame, FrameDecoder, type Frame, type FrameName, type Frames } from './frames.js';
+import { isHeld, procReader } from './kernel.js';
 import { addonPath } from './native.js';
 
 /**
@@ -29,6 +30,9 @@ const STDERR_CHARACTERS_MAX = 2000;
 
 /** Bytes that may wait for a child that does not read; past it the child counts as broken. */
 const CONTROL_QUEUE_BYTES_MAX = 32 * 1024 * 1024;
+
+/** A process is gone this soon after SIGKILL, but for the time that closing its sockets takes. */
+export const KILL_GRACE_MS = 2000;
 
 const workerFile = fileURLToPath(import.meta.resolve('#worker'));
 
@@ -62,6 +66,7 @@ export class AddonProcess {
   readonly #child: ChildProcess;
   readonly #control: Duplex;
   #stderr = '';
+  #isKilled = false;
 
   private constructor(child: ChildProcess, pid: number, handlers: ChildHandlers) {
     this.pid = pid;
@@ -124,9 +129,33 @@ export class AddonProcess {
     this.#child.kill(signal);
   }
 
+  /** Whether the kernel holds it: no signal ends it before it is let go. */
+  get isHeld(): boolean {
+    const { exitCode, signalCode } = this.#child;
+    return exitCode === null && signalCode === null && isHeld(procReader, this.pid);
+  }
+
+  /** Sends SIGKILL; tells once if the child stays, since the kernel holds it. */
+  end(onHeld: () => void): void {
+    this.kill('SIGKILL');
+    if (this.#isKilled) return;
+    this.#isKilled = true;
+    setTimeout(() => {
+      if (this.isHeld) onHeld();
+    }, KILL_GRACE_MS).unref();
+  }
+
   /** Ends a child that has nothing to lose: it leaves when its control stream ends. */
   hangUp(): void {
     this.#control.destroy();
+  }
+
+  /** Lets go of a child that does not end: it is heard no more, and nothing waits for it. */
+  abandon(): void {
+    this.#child.removeAllListeners('close');
+    this.#control.destroy();
+    this.#child.stderr?.destroy();
+    this.#child.unref();
   }
 
   #listen(handlers: ChildHandlers): void {
@@ -154,6 +183,11 @@ export class AddonProcess {
       handlers.onEnd({ code, signal, cause: this.#stderr.trim() });
     });
   }
+}
+
+/** What a child wrote of its end as one line, without the stack that may follow. */
+export function oneLine(cause: string): string {
+  return (cause.split('\n\n')[0] ?? '').replace(/[\s#]+/g, ' ').trim();
 }
 
 function cannotStart(reason: string): MegacometError {

@@ -1,7 +1,8 @@
-// Networks that lose, hold up, cut small and cut off, peers that vanish, and calls that fail: what
+// Networks that lose, delay, reorder, hold up, cut small and cut off, peers that vanish, and calls that fail: what
 // was published arrives unchanged, or its subscriber is let go and gets it when it comes back. All
 // in a network namespace, whose filter and queue this file may set.
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { createConnection, createServer, type AddressInfo, type Socket } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -9,8 +10,9 @@ import { fileURLToPath } from 'node:url';
 
 import t, { type Test } from 'tap';
 
+import { procReader, readNetCounter } from '../lib/kernel.js';
 import { Program, REQUESTS, StreamClient, subscribeAll, type Client } from './comet-world.js';
-import { command, connect, Injection, noTracing, until } from './helpers.js';
+import { command, compile, connect, Injection, noTracing, until } from './helpers.js';
 
 const INSIDE = 'TEST_IN_NAMESPACE';
 const isInside = process.env[INSIDE] !== undefined;
@@ -243,7 +245,8 @@ test('a narrow line and segments of 88 bytes change no message', async (t) => {
 test('where large packets vanish, subscribers are let go, and get all later', async (t) => {
   const stage = await start(t, '--write-timeout', '4', '--poll-timeout', '5');
   const { program, clients } = stage;
-  addRule(`in tcp sport ${program.port} meta length > 600 drop`);
+  // A poll that comes back late gets all three of the small ones in one answer.
+  addRule(`in tcp sport ${program.port} meta length > 1200 drop`);
   await publish(stage, 3, 100);
   await assertWhole(t, stage);
   await publish(stage, 1, 20_000);
@@ -295,6 +298,55 @@ test('a path that delays and cuts anew changes no message', async (t) => {
   const both = { ...stage, clients: [...clients, ...behind] };
   await publish(both, 60, 5000);
   await assertWhole(t, both);
+  await end(t, both);
+});
+
+const TUN = '/dev/net/tun';
+const DELAY_MS = 5;
+
+/** A line that is slow, and on which every fourth packet is overtaken; answers its far end. */
+async function slowLine(t: Test): Promise<string> {
+  const program = compile(t, 'reorder.c');
+  const line = [program, 'line', String(DELAY_MS), '4', '15', '120'];
+  const child = spawn('setpriv', ['--pdeathsig', 'KILL', ...line], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const ended = new Promise((resolve) => child.once('close', resolve));
+  t.teardown(async () => {
+    child.kill('SIGKILL');
+    await ended;
+  });
+  let text = '';
+  child.stdout.setEncoding('utf8').on('data', (part: string) => (text += part));
+  await until('the line', () => text === 'ready\n');
+  command('ip', 'address', 'add', '10.9.0.1', 'peer', '10.9.0.2', 'dev', 'line');
+  command('ip', 'link', 'set', 'line', 'up');
+  return '10.9.0.2';
+}
+
+test('packets that come late and out of order change no message', async (t) => {
+  if (!existsSync(TUN)) {
+    t.comment(`no ${TUN} here`);
+    return;
+  }
+  const stage = await start(t, '--handshake-timeout', '60', '--history-count', '1000');
+  const { program, clients } = stage;
+  const place = { host: await slowLine(t), port: program.port };
+  const both = { ...stage, clients: [...clients, ...(await subscribeAll(place))] };
+  // What came before its turn, as receivers see it, and as senders find out.
+  const names = ['TCPOFOQueue', 'TCPSACKReorder'];
+  const counts = (): number[] =>
+    names.map((name) => Number(readNetCounter(procReader, 'TcpExt', name)));
+  const before = counts();
+  await publish(both, 200, 2000);
+  await assertWhole(t, both);
+  t.equal(await comeBack(both), 0, 'nobody was cut off');
+  const gained = counts().map((count, index) => count - (before[index] ?? 0));
+  t.ok(gained[0] !== undefined && gained[0] >= 50, `packets came too early: ${gained.join(', ')}`);
+  t.ok(gained[1] !== undefined && gained[1] >= 1, 'and their senders noticed');
+  const times = command('ss', '-tiH', 'dst', place.host, 'sport', '=', `:${program.port}`);
+  const fastest = Math.min(...[...times.matchAll(/ minrtt:([\d.]+)/g)].map(([, ms]) => Number(ms)));
+  t.ok(fastest >= 2 * DELAY_MS, `none was faster than the line: ${fastest} ms`);
   await end(t, both);
 });
 

@@ -2,6 +2,7 @@
 // strace: each has its one answer, its counter, and costs nobody else anything.
 import t from 'tap';
 
+import { Program, subscribeAll } from './comet-world.js';
 import {
   answers,
   Clients,
@@ -214,6 +215,38 @@ void t.test('an interrupted wait goes on', { skip: noTracing }, async (t) => {
   await injection.detach();
   await end(t, stage);
 });
+
+/** Those of libev for timers and threads; it has its timers from epoll's timeout, and no threads. */
+const NEVER_MADE = ['timerfd_create', 'timerfd_settime', 'timerfd_gettime', 'eventfd2'];
+
+void t.test(
+  'a worker needs neither timerfd nor eventfd to serve',
+  { skip: noTracing },
+  async (t) => {
+    const stage = await start(t);
+    const program = await Program.start(t, { args: ['--workers', '1', '--heartbeat', '1'] });
+    const { server } = program;
+    const injections = [];
+    for (const pid of [stage.pid, await server.pidOf(0)]) {
+      const rules = NEVER_MADE.map((call) => `${call}:error=ENOMEM`);
+      injections.push(await Injection.attach(t, pid, ...rules));
+    }
+    t.ok(await answers(stage.server.port), 'clients are answered');
+    const clients = await subscribeAll(program);
+    t.equal(await program.publish('a', 'x'.repeat(10_000)), 200);
+    for (const client of clients) await client.has(1);
+    const bytesSent = await server.total('bytesSentTotal');
+    await until('heartbeats', async () => (await server.total('bytesSentTotal')) > bytesSent);
+    for (const client of clients) client.close();
+    await program.untilTotal('connections', 0);
+    for (const injection of injections) {
+      await injection.detach();
+      t.equal(injection.injected, 0, 'no such call was made');
+    }
+    await server.stop();
+    await end(t, stage);
+  },
+);
 
 void t.test('SIGPIPE changes nothing', { skip: noTracing }, async (t) => {
   const stage = await start(t);

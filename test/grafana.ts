@@ -119,6 +119,8 @@ const HEALTHY: Readonly<Record<string, string>> = {
   'megacomet_connections{worker="0"}': '20000x160',
   'megacomet_user_bytes_per_connection{}': '87x160',
   'megacomet_outbox_bytes{worker="0"}': '1000x160',
+  'megacomet_inbox_bytes{worker="0"}': '5000x160',
+  'megacomet_inbox_full_total{worker="0"}': '3x160',
   'megacomet_kernel_listen_overflows{}': '12x160',
   'megacomet_kernel_tcp_memory_pressures{}': '2x160',
   'megacomet_kernel_tcp_abort_on_memory{}': '1x160',
@@ -213,6 +215,16 @@ const SCENES: readonly Scene[] = [
     what: 'slow peers',
     changes: { 'megacomet_outbox_bytes{worker="0"}': '300000000x160' },
     firing: ['MegacometSlowPeers'],
+  },
+  {
+    what: 'requests that stay half read',
+    changes: { 'megacomet_inbox_bytes{worker="0"}': '40000000x160' },
+    firing: ['MegacometHalfRead'],
+  },
+  {
+    what: 'clients that are turned away for them',
+    changes: { 'megacomet_inbox_full_total{worker="0"}': '3x140 9x20' },
+    firing: ['MegacometInboxFull'],
   },
   {
     what: 'a limit of the kernel that is near',
@@ -333,6 +345,9 @@ class Prometheus {
       const match = /"Listening on".*address=127\.0\.0\.1:(\d+)/.exec(prometheus.#output);
       return Number(match?.[1] ?? 0);
     });
+    await until('Prometheus to be ready', async () => {
+      return (await fetch(`http://127.0.0.1:${prometheus.#port}/-/ready`)).ok;
+    });
     return prometheus;
   }
 
@@ -437,6 +452,56 @@ void t.test('every query of the dashboard and of the alerts finds data', { skip 
   await server.stop();
 });
 
+type Shows = (title: string, isWanted: (values: number[]) => boolean) => Promise<void>;
+
+/** Waits until the queries of a panel answer what is wanted, in their order. */
+function watcher(t: Test, prometheus: Prometheus): Shows {
+  return async (title, isWanted) => {
+    const asked = queries.filter(({ name }) => name.startsWith(`${title} `));
+    await until(title, async () => {
+      const found = await Promise.all(asked.map(({ expr }) => prometheus.values(expr)));
+      return isWanted(found.flat());
+    });
+    t.equal(asked.length > 0, true, title);
+  };
+}
+
+/** Every metric of a server whose name begins so is on a panel. */
+async function assertOnPanels(t: Test, server: TestServer, prefix: string): Promise<void> {
+  const text = await (await server.get('/metrics')).text();
+  const metrics = [...text.matchAll(new RegExp(`^# TYPE (${prefix}\\S+)`, 'gm'))];
+  t.equal(metrics.length > 1, true, `a server has metrics ${prefix}*`);
+  for (const [, metric = ''] of metrics) {
+    const isShown = queries.some(({ expr }) => expr.includes(`${metric}{`));
+    t.equal(isShown, true, `${metric} is on a panel`);
+  }
+}
+
+void t.test(
+  'the panels of half-read requests show what waits and who is turned away',
+  { skip },
+  async (t) => {
+    const budget = 1_048_576;
+    const args = ['--protocol', 'comet', '--host', '127.0.0.1', '--workers', '1'];
+    args.push('--worker-inbox-bytes', String(budget), '--handshake-timeout', '60');
+    const server = await TestServer.start(t, { args });
+    const shows = watcher(t, await Prometheus.start(t, server.adminPort));
+    await shows('Half-read requests and messages', (values) => String(values) === '0,0');
+    await shows('Turned away for half-read requests', ([rate]) => rate === 0);
+    const half = `GET /events?channel=a HTTP/1.1\r\nHost: a\r\nPadding: ${'x'.repeat(12_000)}\r\n`;
+    const clients = await Clients.open(t, server.port, 120);
+    for (const socket of clients.sockets) socket.resume().write(half);
+    await shows('Half-read requests and messages', ([all = 0, one]) => {
+      return all > budget / 2 && all <= budget && one === all;
+    });
+    await shows('Turned away for half-read requests', ([rate = 0]) => rate > 0);
+    clients.destroy();
+    await shows('Half-read requests and messages', (values) => String(values) === '0,0');
+    await assertOnPanels(t, server, 'megacomet_inbox_');
+    await server.stop();
+  },
+);
+
 void t.test(
   'the panels of mailboxes show what waits, is taken and expires',
   { skip },
@@ -445,14 +510,7 @@ void t.test(
     const args = [...comet, '--ingest', '127.0.0.1:0', '--mailbox-time', '8'];
     const server = await TestServer.start(t, { args });
     const prometheus = await Prometheus.start(t, server.adminPort);
-    const shows = async (title: string, isWanted: (values: number[]) => boolean): Promise<void> => {
-      const wanted = queries.filter(({ name }) => name.startsWith(`${title} `));
-      await until(title, async () => {
-        const found = await Promise.all(wanted.map(({ expr }) => prometheus.values(expr)));
-        return isWanted(found.flat());
-      });
-      t.pass(title);
-    };
+    const shows = watcher(t, prometheus);
     await shows('Messages that wait in mailboxes', (values) => String(values) === '0,0');
     await shows('Messages through mailboxes', (values) => String(values) === '0,0,0');
     await shows('Messages that mailboxes lost', (values) => String(values) === '0,0');
@@ -473,17 +531,7 @@ void t.test(
       return expired > 0 && dropped === 0;
     });
     await shows('Messages that wait in mailboxes', (values) => String(values) === '0,0');
-    const text = await (await server.get('/metrics')).text();
-    const metrics = [...text.matchAll(/^# TYPE (megacomet_mailbox_\S+)/gm)].map(
-      ([, name = '']) => name,
-    );
-    t.ok(metrics.length > 5, 'a server has metrics of mailboxes');
-    for (const metric of metrics) {
-      t.ok(
-        queries.some(({ expr }) => expr.includes(`${metric}{`)),
-        `${metric} is on a panel`,
-      );
-    }
+    await assertOnPanels(t, server, 'megacomet_mailbox_');
     await server.stop();
   },
 );

@@ -167,13 +167,31 @@ void t.test('every message of the log has its line, and no other is told', (t) =
   t.end();
 });
 
-void t.test('every link of the guide leads somewhere', (t) => {
-  const anchors = [...guide.matchAll(/^#+ (.+)$/gm)].map(([, heading = '']) =>
-    heading
-      .toLowerCase()
-      .replace(/[^\w\- ]/g, '')
-      .replaceAll(' ', '-'),
+void t.test('every alert is named in the part of the guide that it leads to', (t) => {
+  const rules = read('docs/alerts.yml').matchAll(
+    /- alert: (\w+)$[^]*?runbook: docs\/operations\.md#(\S+)$/gm,
   );
+  const alerts = [...rules].map(([, name = '', anchor = '']) => ({ name, anchor }));
+  const parts = new Map(guide.split(/^#+ /m).map((part) => [anchorOf(part), part]));
+  for (const { name, anchor } of alerts) {
+    t.ok(parts.get(anchor)?.includes(`\`${name}\``), `${name} is named at #${anchor}`);
+  }
+  const told = [...guide.matchAll(/`(Megacomet[A-Z]\w+)`/g)].map(([, name]) => name);
+  t.same(new Set(told), new Set(alerts.map(({ name }) => name)), 'and no other is named');
+  t.end();
+});
+
+/** The id that GitHub gives a heading: the first line of its part. */
+function anchorOf(part: string): string {
+  const [heading = ''] = part.split('\n');
+  return heading
+    .toLowerCase()
+    .replace(/[^\w\- ]/g, '')
+    .replaceAll(' ', '-');
+}
+
+void t.test('every link of the guide leads somewhere', (t) => {
+  const anchors = guide.split(/^#+ /m).map(anchorOf);
   for (const [, file = '', anchor = ''] of guide.matchAll(/\]\(([^)#]*)(?:#([^)]+))?\)/g)) {
     if (file === '') t.ok(anchors.includes(anchor), `#${anchor}`);
     else t.ok(read(join('docs', file)).length > 0, file);

@@ -144,6 +144,12 @@ void t.test('choices, flags, lists and texts have their rules too', (t) => {
   t.equal(complaint(host, '::1'), 'taken as "::1"');
   for (const raw of ['', 'a\0b', 5, null])
     t.match(complaint(host, raw), /--host: .* is not a text/);
+
+  const adminHost = optionOf('serve', 'admin-host');
+  for (const raw of ['127.0.0.1', '::1']) t.equal(complaint(adminHost, raw), `taken as "${raw}"`);
+  for (const raw of ['', 'localhost', '1.2.3', '[::1]', ' ::1', '::1\0', 5, null]) {
+    t.match(complaint(adminHost, raw), /--admin-host: .* is not a numeric address/);
+  }
   t.end();
 });
 

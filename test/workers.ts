@@ -136,6 +136,21 @@ void t.test('a worker that cannot start ends the server with one line, soon', as
   t.ok(performance.now() - startedAtMs < 5000, 'soon');
 });
 
+void t.test('a worker that Node itself cannot start says why, in the one line', async (t) => {
+  const { code, stdout, stderr } = await run(
+    ['serve', '--port', '0', '--admin-port', '0', '--workers', '1', '--log-format', 'json'],
+    { env: { LD_PRELOAD: compile(t, 'no-eventfd.c', ...SHARED) } },
+  );
+  t.equal(code, 1, 'the exit code tells');
+  t.match(
+    stderr,
+    /^megacomet-ts: worker 0 failed to start 5 times: [^\n]*uv_loop_init[^\n]*\n$/,
+    'the line names what failed',
+  );
+  const deaths = stdout.split('\n').filter((line) => line.includes('worker died: '));
+  t.equal(deaths.length, 5, 'each death has its line of the log, with the whole report');
+});
+
 void t.test('a slot whose worker dies at every start is retried ever less often', async (t) => {
   const folder = t.testdir();
   const server = await TestServer.start(t, {
@@ -205,6 +220,39 @@ for (const error of ['EAGAIN', 'ENOMEM']) {
         return (await server.stats()).workers[0]?.state === 'serving';
       });
       t.equal(await clients.answering(), 100, 'nobody was disturbed');
+      await server.stop();
+    },
+  );
+}
+
+/** Why the loop of libuv that Node makes at its start is not there: the worker's own makes no eventfd. */
+for (const error of ['EMFILE', 'ENOMEM', 'EINTR']) {
+  void t.test(
+    `a worker whose start meets ${error} says why, and is retried ever less often`,
+    { skip: noTracing },
+    async (t) => {
+      const server = await TestServer.start(t, {
+        args: ['--workers', '2'],
+        expectLog: [/^worker died$/, /^worker died: .*uv_loop_init/s],
+      });
+      const clients = await Clients.open(t, server.port, 100);
+      const injection = await Injection.attach(t, server.pid, `eventfd2:error=${error}`);
+      process.kill(await server.pidOf(0), 'SIGKILL');
+      await until('four starts to fail', () => injection.injected >= 4);
+      const deaths = await until('their lines', () => {
+        const lines = server.log.filter(({ msg }) => msg.startsWith('worker died: '));
+        return lines.length >= 4 ? lines : null;
+      });
+      const times = deaths.map((line) => Number(line['time']));
+      const pauses = times.slice(1).map((time, index) => time - (times[index] ?? 0));
+      t.ok((pauses[2] ?? 0) > 1.5 * (pauses[1] ?? 0), `pauses double: ${pauses.join(', ')}`);
+      t.equal(await clients.answering(), 100 - clients.lost, 'the other serves on');
+      await injection.detach();
+      await until('a worker in the slot again', async () => {
+        return (await server.stats()).workers[0]?.state === 'serving';
+      });
+      const late = await Clients.open(t, server.port, 100);
+      t.equal(await late.answering(), 100, 'and all is well');
       await server.stop();
     },
   );
