@@ -210,10 +210,10 @@ void Hub::subscribe(Connection* connection,
     presence_.note(row);
   }
   session->has_since = since != nullptr;
-  if (since != nullptr) {
-    session->since_epoch = since->epoch;
-    session->since_number = since->number;
-  }
+  // Also without a cursor: whoever has to leave before the answer is told where it began.
+  const Cursor start = since == nullptr ? head() : *since;
+  session->since_epoch = start.epoch;
+  session->since_number = start.number;
   std::vector<Ref<Message>> missed;
   if (can_answer(*session, &missed)) return answer(connection, missed);
   counters_->add(Counter::kQuestionsTotal);
@@ -435,6 +435,11 @@ Cursor Hub::position(const Connection& connection) const {
     });
   };
   if (connection.state == ConnectionState::kSubscribed) {
+  if (connection.state == ConnectionState::kBusy &&
+      connection.session->question != Question::kNone) {
+    // What it has missed is not here yet.
+    return {connection.session->since_epoch, connection.session->since_number};
+  }
     hold_back(connection.only.channel, connection.wants_from());
   } else if (connection.state == ConnectionState::kBusy) {
     for (const Subscription& one : connection.session->subscriptions) {
