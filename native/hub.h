@@ -48,10 +48,7 @@ class Hub final : public CometServices, FanoutHandler, TransportHooks {
   /// Whether anything is on its way at all, due or not.
   [[nodiscard]] bool is_pumping() const { return fanout_.unfinished() > 0; }
   /// Whether the worker should leave the manager's next orders where they are for now.
-  [[nodiscard]] bool is_full() const {
-    return fanout_.unfinished() > bounds::kFanoutMessagesMax ||
-           fanout_.unfinished_bytes() > bounds::kFanoutBytesMax;
-  }
+  [[nodiscard]] bool is_full() const { return fanout_.is_full(); }
   /// Once a second: channels that nobody came back to.
   void tick(uint16_t now);
 
