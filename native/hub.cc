@@ -462,12 +462,21 @@ void Hub::tick(uint16_t now) {
 
 void Hub::on_kick(const frame::Kick& order) {
   std::vector<Ticket> tickets;
-  if (order.channel.empty()) return kick_all();
-  const uint32_t row = channels_.find(order.channel);
+  const uint32_t row = channels_.find(channel);
   if (row == Channels::kNone) return;
   for (const uint32_t fd : channels_.at(row).subscribers) {
     tickets.push_back({fd, transport_->connections().at(static_cast<int>(fd))->generation});
   }
+  kick_reason_ = order.reason;
+  if (order.channel.empty()) {
+    kick_all();
+  } else {
+    kick_subscribers(order.channel);
+  }
+  kick_reason_.clear();
+}
+
+void Hub::kick_subscribers(std::string_view channel) {
   for (const Ticket& ticket : tickets) kick(ticket);
 }
 

@@ -80,6 +80,7 @@ class Hub final : public CometServices, FanoutHandler, TransportHooks {
   [[nodiscard]] Cursor position(const Connection& connection) const override;
   void resume(Connection* connection, std::string bytes) override;
   bool publish(const frame::Message& message) override;
+  [[nodiscard]] std::string_view kick_reason() const override { return kick_reason_; }
   uint32_t chance(uint32_t bound) override { return chance_.below(bound); }
   uint32_t retry_after_s() override {
     return bounds::kRetryAfterMinS + chance(bounds::kRetryAfterMaxS - bounds::kRetryAfterMinS + 1);
@@ -119,6 +120,7 @@ class Hub final : public CometServices, FanoutHandler, TransportHooks {
   void leave(Connection* connection, uint32_t row, uint32_t position);
   void kick(const Ticket& ticket);
   void kick_all();
+  void kick_subscribers(std::string_view channel);
   [[nodiscard]] bool queue(Connection* connection,
                            const Ref<Payload>& payload,
                            size_t offset,
@@ -141,6 +143,7 @@ class Hub final : public CometServices, FanoutHandler, TransportHooks {
   uint64_t head_ = 0;
   Queue<Ticket> questions_;
   uint32_t unanswered_ = 0;
+  std::string kick_reason_;
   Connection* gathering_ = nullptr;
   std::string gathered_;
   bool is_on_ = false;

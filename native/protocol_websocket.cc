@@ -437,12 +437,13 @@ void on_deadline(Services& services, Connection* connection) {
 }
 
 void on_dismiss(Services& services, Connection* connection, CloseCause cause) {
-  const bool is_kick = cause == CloseCause::kKicked;
-  close(services,
-        connection,
-        is_kick ? close_code::kPolicy : close_code::kGoingAway,
-        is_kick ? "closed by the operator" : "the server leaves: come back in a moment",
-        cause);
+  if (cause != CloseCause::kKicked) {
+    const std::string_view farewell = "the server leaves: come back in a moment";
+    return close(services, connection, close_code::kGoingAway, farewell, cause);
+  }
+  const std::string_view given = services.comet()->kick_reason();
+  const std::string_view reason = given.empty() ? "closed by the operator" : given;
+  close(services, connection, close_code::kPolicy, reason, cause);
 }
 
 }  // namespace
