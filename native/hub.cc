@@ -64,7 +64,14 @@ void Hub::on_publish(const frame::Publish& order) {
   channels_.match(order.channel, [&](uint32_t row) {
     if (!message) message = message_of(order, rules_.epoch);
     Channel& channel = channels_.at(row);
-    channels_.remember(row, message);
+    // What comes before the row is live is part of the answer that makes it so.
+    if (channel.is_live) {
+      if (message->is_fleeting()) {
+        channels_.pass(row, message->number);
+      } else {
+        channels_.remember(row, message);
+      }
+    }
     if (!channel.subscribers.empty()) fanout_.add(row, message);
   });
 }
@@ -428,6 +435,11 @@ bool Hub::unsubscribe(Connection* connection, std::string_view channel) {
 }
 
 Cursor Hub::position(const Connection& connection) const {
+  if (connection.state == ConnectionState::kBusy &&
+      connection.session->question != Question::kNone) {
+    // What it has missed is not here yet.
+    return {connection.session->since_epoch, connection.session->since_number};
+  }
   uint64_t number = head_;
   const auto hold_back = [&](uint32_t row, uint32_t wants_from) {
     fanout_.visit(row, [&](const Ref<Message>& message) {
@@ -435,11 +447,6 @@ Cursor Hub::position(const Connection& connection) const {
     });
   };
   if (connection.state == ConnectionState::kSubscribed) {
-  if (connection.state == ConnectionState::kBusy &&
-      connection.session->question != Question::kNone) {
-    // What it has missed is not here yet.
-    return {connection.session->since_epoch, connection.session->since_number};
-  }
     hold_back(connection.only.channel, connection.wants_from());
   } else if (connection.state == ConnectionState::kBusy) {
     for (const Subscription& one : connection.session->subscriptions) {
@@ -461,12 +468,6 @@ void Hub::tick(uint16_t now) {
 }
 
 void Hub::on_kick(const frame::Kick& order) {
-  std::vector<Ticket> tickets;
-  const uint32_t row = channels_.find(channel);
-  if (row == Channels::kNone) return;
-  for (const uint32_t fd : channels_.at(row).subscribers) {
-    tickets.push_back({fd, transport_->connections().at(static_cast<int>(fd))->generation});
-  }
   kick_reason_ = order.reason;
   if (order.channel.empty()) {
     kick_all();
@@ -477,6 +478,12 @@ void Hub::on_kick(const frame::Kick& order) {
 }
 
 void Hub::kick_subscribers(std::string_view channel) {
+  std::vector<Ticket> tickets;
+  const uint32_t row = channels_.find(channel);
+  if (row == Channels::kNone) return;
+  for (const uint32_t fd : channels_.at(row).subscribers) {
+    tickets.push_back({fd, transport_->connections().at(static_cast<int>(fd))->generation});
+  }
   for (const Ticket& ticket : tickets) kick(ticket);
 }
 
