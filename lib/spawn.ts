@@ -134,13 +134,15 @@ export class AddonProcess {
     this.#control.on('error', () => undefined);
     if (handlers.onDrain !== undefined) this.#control.on('drain', handlers.onDrain);
     this.#control.on('data', (chunk: Buffer) => {
+      let frames: readonly Frame[] = [];
       try {
-        for (const frame of decoder.push(chunk)) handlers.onFrame(frame);
+        frames = decoder.push(chunk);
       } catch (error) {
         if (!(error instanceof RangeError)) throw error;
         this.#stderr += `control stream broken: ${error.message}`;
         this.kill('SIGKILL');
       }
+      for (const frame of frames) deal(frame, handlers);
     });
     const stderr = this.#child.stderr as Readable;
     stderr.on('error', () => undefined);
@@ -152,6 +154,17 @@ export class AddonProcess {
     // 'close' comes after 'exit' and after the streams have been read to their ends.
     this.#child.on('close', (code, signal) => {
       handlers.onEnd({ code, signal, cause: this.#stderr.trim() });
+    });
+  }
+}
+
+/** What a listener of the application throws is thrown, and takes no frame behind it along. */
+function deal(frame: Frame, handlers: ChildHandlers): void {
+  try {
+    handlers.onFrame(frame);
+  } catch (error) {
+    process.nextTick(() => {
+      throw error;
     });
   }
 }
