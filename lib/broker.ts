@@ -29,6 +29,7 @@ import { Presence, type ChannelPresence, type MemberEvent } from './presence.js'
 import {
   checkData,
   checkOptions,
+  fleetingOf,
   flagsOf,
   limitsOf,
   type ChannelInfo,
@@ -313,8 +314,8 @@ export class Broker extends EventEmitter<BrokerEvents> {
     checkChannel(channel);
     checkData(data, this.#messageBytesMax);
     if (options !== NO_OPTIONS) checkOptions(options);
-    const flags = flagsOf(data, options);
     const limits = limitsOf(options.history, this.#limits, this.#completeLimits);
+    const flags = flagsOf(data, options) | fleetingOf(options, limits, this.#completeLimits);
     if (!this.#isScheduled) this.#nowMs = this.#now();
     const key = options.idempotencyKey;
     if (key !== undefined) {

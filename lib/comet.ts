@@ -8,8 +8,10 @@ import { MegacometError } from './errors.js';
 export const MessageFlag = {
   /** The data are bytes and not text. */
   binary: 1 << 0,
+  /** It may be gone sooner than the channel's others: workers do not keep it. */
+  fleeting: 1 << 3,
 } as const;
-/** Above it two bits with the place of the message's policy in SLOW_POLICIES. */
+/** Above `binary` two bits with the place of the message's policy in SLOW_POLICIES. */
 export const POLICY_SHIFT = 1;
 
 /** Where a Publish frame has the length of its channel's name, which follows. */

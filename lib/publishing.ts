@@ -142,6 +142,25 @@ export function flagsOf(data: Uint8Array | string, options: PublishOptions): num
   return binary | (policy << POLICY_SHIFT);
 }
 
+/**
+ * MessageFlag.fleeting of a message that its publisher wants kept for less than is usual, so that
+ * only the history knows whether it is still to be had; else 0.
+ */
+export function fleetingOf(
+  { history, ttlMs }: PublishOptions,
+  limits: HistoryLimits | null,
+  complete: HistoryLimits,
+): number {
+  if (ttlMs === undefined && history === undefined) return 0;
+  const isUsual =
+    ttlMs === undefined &&
+    limits !== null &&
+    limits.count >= complete.count &&
+    limits.bytes >= complete.bytes &&
+    limits.ageMs >= complete.ageMs;
+  return isUsual ? 0 : MessageFlag.fleeting;
+}
+
 /** @throws MegacometError `ERR_MESSAGE`. */
 export function checkLimits(limits: HistoryLimits): void {
   checkInteger('history.count', limits.count, 1, HISTORY_COUNT_MAX);

@@ -163,13 +163,15 @@ export class AddonProcess {
     this.#control.on('error', () => undefined);
     if (handlers.onDrain !== undefined) this.#control.on('drain', handlers.onDrain);
     this.#control.on('data', (chunk: Buffer) => {
+      let frames: readonly Frame[] = [];
       try {
-        for (const frame of decoder.push(chunk)) handlers.onFrame(frame);
+        frames = decoder.push(chunk);
       } catch (error) {
         if (!(error instanceof RangeError)) throw error;
         this.#stderr += `control stream broken: ${error.message}`;
         this.kill('SIGKILL');
       }
+      for (const frame of frames) deal(frame, handlers);
     });
     const stderr = this.#child.stderr as Readable;
     stderr.on('error', () => undefined);
@@ -188,6 +190,17 @@ export class AddonProcess {
 /** What a child wrote of its end as one line, without the stack that may follow. */
 export function oneLine(cause: string): string {
   return (cause.split('\n\n')[0] ?? '').replace(/[\s#]+/g, ' ').trim();
+}
+
+/** What a listener of the application throws is thrown, and takes no frame behind it along. */
+function deal(frame: Frame, handlers: ChildHandlers): void {
+  try {
+    handlers.onFrame(frame);
+  } catch (error) {
+    process.nextTick(() => {
+      throw error;
+    });
+  }
 }
 
 function cannotStart(reason: string): MegacometError {

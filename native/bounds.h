@@ -193,6 +193,10 @@ constexpr size_t kTailBytesMax = size_t{64} * 1024;
 constexpr size_t kTailsMessagesMax = 8'192;
 constexpr size_t kTailsBytesMax = size_t{4} * 1024 * 1024;
 
+/// Channels of a worker beyond which those that nobody subscribes to are not remembered: one client
+/// that comes and goes on 200,000 new ones a second would take the memory of all. 40 MB.
+constexpr uint32_t kLingerChannelsMax = 262'144;
+
 /// Bytes of a channel's name: it fits into a line of a log and into a frame's text.
 constexpr size_t kChannelBytesMax = 200;
 

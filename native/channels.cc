@@ -25,8 +25,18 @@ void Channels::remember(uint32_t row, const Ref<Message>& message) {
   forget_beyond();
 }
 
+void Channels::pass(uint32_t row, uint64_t number) {
+  Channel& channel = rows_[row];
+  // Those before it too: with it the channel may keep less of them.
+  while (!channel.tail.empty()) forget_oldest(&channel);
+  channel.tail_floor = number;
+  channel.is_whole = false;
+}
+
 void Channels::adopt(uint32_t row, const std::vector<Ref<Message>>& kept) {
   Channel& channel = rows_[row];
+  const auto is_fleeting = [](const Ref<Message>& message) { return message->is_fleeting(); };
+  if (std::any_of(kept.begin(), kept.end(), is_fleeting)) return;
   // What came by itself since then is there already.
   const uint64_t known = channel.tail.empty() ? UINT64_MAX : channel.tail.front()->number;
   const auto end = std::find_if(kept.begin(), kept.end(), [known](const Ref<Message>& message) {

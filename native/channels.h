@@ -67,6 +67,8 @@ class Channels {
   /// Keeps a message for those who come back soon, and forgets the oldest past the bounds: those of
   /// the row, and those of all rows together.
   void remember(uint32_t row, const Ref<Message>& message);
+  /// A message of a live row that no tail may keep: who missed it asks the manager.
+  void pass(uint32_t row, uint64_t number);
   /// Keeps what the manager has of a row, from its first message on, if there is room for all.
   void adopt(uint32_t row, const std::vector<Ref<Message>>& kept);
   /// Of the data in all tails.

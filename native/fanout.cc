@@ -42,11 +42,11 @@ void Fanout::begin(Job* job, uint64_t now_ns) {
 }
 
 /// Subscribers that may be visited now: all, unless the message is spread over a time and nothing
-/// waits behind it.
-uint32_t Fanout::due(const Job& job, uint64_t now_ns) {
+/// waits behind it, nor outside.
+uint32_t Fanout::due(const Job& job, uint64_t now_ns) const {
   const uint64_t spread_ns = uint64_t{job.messages.front()->spread_ms} * 1'000'000;
   const uint64_t elapsed_ns = now_ns - job.started_ns;
-  if (job.messages.size() > 1 || elapsed_ns >= spread_ns) return job.next;
+  if (job.messages.size() > 1 || elapsed_ns >= spread_ns || is_full()) return job.next;
   const auto left =
       static_cast<uint32_t>(job.total - static_cast<uint64_t>(job.total) * elapsed_ns / spread_ns);
   return job.next > left ? job.next - left : 0;

@@ -49,6 +49,10 @@ class Fanout {
   /// Messages that are not through, of all channels.
   [[nodiscard]] size_t unfinished() const { return unfinished_; }
   [[nodiscard]] size_t unfinished_bytes() const { return unfinished_bytes_; }
+  /// Whether no more should be added for now. Then nothing is spread over a time: it has to end.
+  [[nodiscard]] bool is_full() const {
+    return unfinished_ > bounds::kFanoutMessagesMax || unfinished_bytes_ > bounds::kFanoutBytesMax;
+  }
 
   /// Calls visit(message) for what is not through of one channel, in the order of the numbers.
   template <typename Visit>
@@ -77,7 +81,7 @@ class Fanout {
   void begin(Job* job, uint64_t now_ns);
   /// Visits at most `quota` subscribers. True if the job has nothing left at all.
   bool run(Job* job, uint32_t quota, uint64_t now_ns);
-  [[nodiscard]] static uint32_t due(const Job& job, uint64_t now_ns);
+  [[nodiscard]] uint32_t due(const Job& job, uint64_t now_ns) const;
 
   Channels* channels_;
   FanoutHandler* handler_;

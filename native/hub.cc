@@ -62,8 +62,14 @@ void Hub::on_publish(frame::Publish order) {
   counters_->add(Counter::kMessagesTotal);
   const Ref<Message> message = message_of(std::move(order), rules_.epoch);
   channels_.match(message->channel, [&](uint32_t row) {
-    channels_.remember(row, message);
-    if (!channels_.at(row).subscribers.empty()) fanout_.add(row, message);
+    const Channel& channel = channels_.at(row);
+    // What comes before the row is live is part of the answer that makes it so.
+    if (channel.is_live && message->is_fleeting()) {
+      channels_.pass(row, message->number);
+    } else if (channel.is_live) {
+      channels_.remember(row, message);
+    }
+    if (!channel.subscribers.empty()) fanout_.add(row, message);
   });
 }
 
@@ -207,10 +213,10 @@ void Hub::subscribe(Connection* connection,
     presence_.note(row);
   }
   session->has_since = since != nullptr;
-  if (since != nullptr) {
-    session->since_epoch = since->epoch;
-    session->since_number = since->number;
-  }
+  // Also without a cursor: whoever has to leave before the answer is told where it began.
+  const Cursor start = since == nullptr ? head() : *since;
+  session->since_epoch = start.epoch;
+  session->since_number = start.number;
   std::vector<Ref<Message>> missed;
   if (can_answer(*session, &missed)) return answer(connection, missed);
   counters_->add(Counter::kQuestionsTotal);
@@ -326,9 +332,10 @@ void Hub::give_page(Connection* connection,
   session->question = Question::kNone;
   const uint64_t reached = messages.empty() ? order.head : messages.back()->number;
   // Of an answer that goes on the session keeps them; what is idle afterwards keeps no memory.
-  std::vector<uint32_t> channels = is_last ? std::move(session->named) : session->named;
+  std::vector<uint32_t> last;
+  const std::vector<uint32_t>& channels = is_last ? last : session->named;
   if (is_last) {
-    session->named = std::vector<uint32_t>();
+    last.swap(session->named);
     go_live(connection, order.head);
   } else {
     session->has_since = true;
@@ -431,6 +438,11 @@ bool Hub::unsubscribe(Connection* connection, std::string_view channel) {
 }
 
 Cursor Hub::position(const Connection& connection) const {
+  if (connection.state == ConnectionState::kBusy &&
+      connection.session->question != Question::kNone) {
+    // What it has missed is not here yet.
+    return {connection.session->since_epoch, connection.session->since_number};
+  }
   uint64_t number = head_;
   const auto hold_back = [&](uint32_t row, uint32_t wants_from) {
     fanout_.visit(row, [&](const Ref<Message>& message) {
@@ -459,9 +471,18 @@ void Hub::tick(uint16_t now) {
 }
 
 void Hub::on_kick(const frame::Kick& order) {
+  kick_reason_ = order.reason;
+  if (order.channel.empty()) {
+    kick_all();
+  } else {
+    kick_subscribers(order.channel);
+  }
+  kick_reason_.clear();
+}
+
+void Hub::kick_subscribers(std::string_view channel) {
   std::vector<Ticket> tickets;
-  if (order.channel.empty()) return kick_all();
-  const uint32_t row = channels_.find(order.channel);
+  const uint32_t row = channels_.find(channel);
   if (row == Channels::kNone) return;
   for (const uint32_t fd : channels_.at(row).subscribers) {
     tickets.push_back({fd, transport_->connections().at(static_cast<int>(fd))->generation});

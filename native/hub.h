@@ -51,10 +51,7 @@ class Hub final : public CometServices, FanoutHandler, TransportHooks {
   /// Whether anything is on its way at all, due or not.
   [[nodiscard]] bool is_pumping() const { return fanout_.unfinished() > 0; }
   /// Whether the worker should leave the manager's next orders where they are for now.
-  [[nodiscard]] bool is_full() const {
-    return fanout_.unfinished() > bounds::kFanoutMessagesMax ||
-           fanout_.unfinished_bytes() > bounds::kFanoutBytesMax;
-  }
+  [[nodiscard]] bool is_full() const { return fanout_.is_full(); }
   /// Once a second: channels that nobody came back to.
   void tick(uint16_t now);
 
@@ -89,6 +86,7 @@ class Hub final : public CometServices, FanoutHandler, TransportHooks {
   [[nodiscard]] Cursor position(const Connection& connection) const override;
   void resume(Connection* connection, std::string bytes) override;
   bool publish(const Connection& connection, frame::Message message) override;
+  [[nodiscard]] std::string_view kick_reason() const override { return kick_reason_; }
   uint32_t chance(uint32_t bound) override { return chance_.below(bound); }
   uint32_t retry_after_s() override {
     return bounds::kRetryAfterMinS + chance(bounds::kRetryAfterMaxS - bounds::kRetryAfterMinS + 1);
@@ -128,6 +126,7 @@ class Hub final : public CometServices, FanoutHandler, TransportHooks {
   void leave(Connection* connection, uint32_t row, uint32_t position);
   void kick(const Ticket& ticket);
   void kick_all();
+  void kick_subscribers(std::string_view channel);
   [[nodiscard]] bool queue(Connection* connection,
                            const Ref<Payload>& payload,
                            size_t offset,
@@ -154,6 +153,7 @@ class Hub final : public CometServices, FanoutHandler, TransportHooks {
   uint64_t head_ = 0;
   Queue<Ticket> questions_;
   uint32_t unanswered_ = 0;
+  std::string kick_reason_;
   Connection* gathering_ = nullptr;
   std::string gathered_;
   bool is_on_ = false;

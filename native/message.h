@@ -38,6 +38,8 @@ namespace message_flag {
 constexpr uint8_t kBinary = 1;
 constexpr uint8_t kPolicyShift = 1;
 constexpr uint8_t kPolicyMask = 3;
+/// It may be gone sooner than others, which only the manager knows: no tail keeps it.
+constexpr uint8_t kFleeting = 8;
 }  // namespace message_flag
 
 /// The forms in which a message goes out. A poll's is made for each client, or shared by those
@@ -57,6 +59,7 @@ struct Message : public Counted {
   std::array<Ref<Payload>, kEncodings> encoded;
 
   [[nodiscard]] bool is_binary() const { return (flags & message_flag::kBinary) != 0; }
+  [[nodiscard]] bool is_fleeting() const { return (flags & message_flag::kFleeting) != 0; }
   [[nodiscard]] SlowPolicy policy() const {
     const int bits = (flags >> message_flag::kPolicyShift) & message_flag::kPolicyMask;
     return bits > 2 ? SlowPolicy::kDisconnect : static_cast<SlowPolicy>(bits);

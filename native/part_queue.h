@@ -24,6 +24,9 @@ class PartQueue {
   /// Bytes that wait.
   [[nodiscard]] size_t size() const { return bytes_; }
 
+  /// Places in memory, those of parts that were sent included.
+  [[nodiscard]] size_t places() const { return parts_.size(); }
+
   /// The bytes to send next; only while not empty.
   [[nodiscard]] const uint8_t* front() const {
     return parts_[first_].payload->data() + parts_[first_].offset;
@@ -42,7 +45,11 @@ class PartQueue {
     part.is_droppable = false;
     if (part.offset < part.payload->size()) return;
     part.payload = Ref<Payload>();
-    if (++first_ == parts_.size()) clear();
+    if (++first_ == parts_.size()) return clear();
+    // Whoever is always a little behind never empties it, and would gather places of what was sent.
+    if (first_ * 2 < parts_.size()) return;
+    parts_.erase(parts_.begin(), parts_.begin() + static_cast<std::ptrdiff_t>(first_));
+    first_ = 0;
   }
 
   /// Drops whole messages, oldest first, until at most `bytes_max` wait. Returns how many.

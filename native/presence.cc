@@ -14,7 +14,10 @@ constexpr uint32_t kLingerRows = 1024;
 
 void Presence::note(uint32_t row) {
   Channel& channel = parts_.channels->at(row);
-  if (!channel.is_used()) channel.linger_until = static_cast<uint16_t>(now_ + linger_s_);
+  if (!channel.is_used()) {
+    const uint32_t linger_s = is_crowded() ? 0 : linger_s_;
+    channel.linger_until = static_cast<uint16_t>(now_ + linger_s);
+  }
   if (channel.is_change_noted) return;
   channel.is_change_noted = true;
   changed_.push_back(row);
@@ -45,7 +48,7 @@ void Presence::tick(uint16_t now) {
   now_ = now;
   tell_counts();
   const uint32_t capacity = parts_.channels->capacity();
-  const uint32_t count = std::max(kLingerRows, capacity / 8);
+  const uint32_t count = std::max(kLingerRows, capacity / (is_crowded() ? 2 : 8));
   for (uint32_t looked = 0; looked < std::min(count, capacity); ++looked) {
     if (linger_position_ >= capacity) linger_position_ = 0;
     const uint32_t row = linger_position_++;

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "bounds.h"
 #include "channels.h"
 #include "control.h"
 #include "fanout.h"
@@ -53,6 +54,9 @@ class Presence {
   void answer(const frame::Query& query);
 
  private:
+  [[nodiscard]] bool is_crowded() const {
+    return parts_.channels->size() > bounds::kLingerChannelsMax;
+  }
   void tell(uint32_t row, const Connection& connection, bool is_there);
 
   Parts parts_;

@@ -289,6 +289,11 @@ void on_bytes(Services& services, Connection* connection, uint8_t* bytes, size_t
   serve(services, connection, text, progress);
 }
 
+/// The answer that it is owed still goes out.
+void on_dismiss(Services& services, Connection* connection, CloseCause cause) {
+  services.comet()->finish(connection, cause);
+}
+
 std::string refusal(Services& services) {
   const uint32_t wait_s = services.comet()->retry_after_s();
   return http_come_back(wait_s, "the server is full: come back later");
@@ -297,6 +302,6 @@ std::string refusal(Services& services) {
 }  // namespace
 
 const Protocol kHttpProtocol = {
-    "comet", on_bytes, nullptr, nullptr, nullptr, nullptr, nullptr, refusal};
+    "comet", on_bytes, nullptr, on_dismiss, nullptr, nullptr, nullptr, refusal};
 
 }  // namespace megacomet

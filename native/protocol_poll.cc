@@ -127,6 +127,11 @@ void on_page(Services& services, Connection* connection, const Page& page) {
 /// Its time is up: it is told where it stands.
 void on_deadline(Services& services, Connection* connection) {
   const Cursor cursor = services.comet()->position(*connection);
+  if (connection->state == ConnectionState::kBusy &&
+      connection->session->question == Question::kAsked) {
+    // The answer may come yet, and must not be taken for that to the connection's next poll.
+    connection->session->closes_after = true;
+  }
   const Session* session = session_of(connection);
   std::string bytes;
   if (session != nullptr && !session->callback.empty()) {

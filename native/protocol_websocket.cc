@@ -437,15 +437,17 @@ void on_refused(Services& services, Connection* connection, const frame::Refused
 }
 
 void on_dismiss(Services& services, Connection* connection, CloseCause cause) {
-  uint16_t code = close_code::kPolicy;
-  std::string_view reason = "closed by the operator";
+  if (cause == CloseCause::kDrain) {
+    const std::string_view farewell = "the server leaves: come back in a moment";
+    return close(services, connection, close_code::kGoingAway, farewell, cause);
+  }
+  std::string_view reason = services.comet()->kick_reason();
   if (cause == CloseCause::kLate) {
     reason = "a message was not whole in time";
-  } else if (cause != CloseCause::kKicked) {
-    code = close_code::kGoingAway;
-    reason = "the server leaves: come back in a moment";
+  } else if (reason.empty()) {
+    reason = "closed by the operator";
   }
-  close(services, connection, code, reason, cause);
+  close(services, connection, close_code::kPolicy, reason, cause);
 }
 
 }  // namespace

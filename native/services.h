@@ -146,6 +146,9 @@ class CometServices {
   /// Seconds after which to try again, by chance: who was turned away together comes back apart.
   virtual uint32_t retry_after_s() = 0;
 
+  /// What an operator says to those who are kicked just now; empty for nothing.
+  [[nodiscard]] virtual std::string_view kick_reason() const = 0;
+
   /// A number from 0 to `bound` - 1, evenly, for waits that differ from client to client.
   virtual uint32_t chance(uint32_t bound) = 0;
 

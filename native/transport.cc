@@ -212,6 +212,8 @@ void Transport::close(Connection* connection, CloseCause cause) {
 }
 
 void Transport::dismiss(Connection* connection, CloseCause cause) {
+  // It had its word of farewell, and goes with its last byte.
+  if (connection->state == ConnectionState::kBusy && connection->session->is_finishing) return;
   const Protocol& protocol = protocol_of(*connection);
   if (protocol.on_dismiss == nullptr) return close(connection, cause);
   protocol.on_dismiss(*this, connection, cause);

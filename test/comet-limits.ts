@@ -195,3 +195,50 @@ void t.test(
     for (const client of clients) client.close();
   },
 );
+
+void t.test('a message that is gone from the history comes from nowhere else', async (t) => {
+  const world = await startComet(t, { workers: 1 });
+  const { server } = world;
+  // It keeps the channel live in its worker, which could answer alone.
+  const watcher = new SseClient(world, ['a']);
+  await watcher.open();
+  const { cursor } = await server.publish('a', 'first');
+  await server.publish('a', 'short-lived', { ttlMs: 300 });
+  await watcher.has(2);
+  const early = new StreamClient(world, ['a']);
+  early.cursor = cursor;
+  await early.open();
+  t.same([early.data, early.lost], [['short-lived'], 0], 'while it lives it is there');
+  await sleep(500);
+  await server.publish('a', 'unkept', { history: false });
+  const last = await server.publish('a', 'kept');
+  await watcher.has(4);
+  const late = new StreamClient(world, ['a']);
+  late.cursor = cursor;
+  await late.open();
+  t.same([late.data, late.lost], [['kept'], 1], 'and then it is told of as lost');
+  const next = new StreamClient(world, ['a']);
+  next.cursor = last.cursor;
+  await next.open();
+  t.same([next.data, next.lost], [[], 0], 'whoever was there misses nothing');
+  for (const client of [watcher, early, late, next]) client.close();
+});
+
+void t.test('channels that one client leaves behind are not remembered without end', async (t) => {
+  const KEPT_MAX = 262_144;
+  const world = await startComet(t, { workers: 1, channelsPerConnection: 1000 });
+  const client = new WebSocketClient(world, ['a']);
+  await client.open();
+  const channels = (): number => Number(world.server.stats().totals['channels']);
+  for (let round = 0; round < 400; round++) {
+    const names = Array.from({ length: 900 }, (_, at) => `left-${round}-${at}`);
+    client.say({ type: 'subscribe', channels: names });
+    client.say({ type: 'unsubscribe', channels: names });
+    if (round % 20 === 19) await sleep(20);
+  }
+  await until('many channels', () => channels() > 200_000, 30_000);
+  client.say({ type: 'subscribe', channels: ['last'] });
+  await until('no more than that', () => channels() <= KEPT_MAX, 10_000);
+  t.ok(client.isOpen);
+  client.close();
+});

@@ -45,11 +45,20 @@ export class Program implements Place {
   }
 
   /** Publishes one message; answers the status. */
-  async publish(channel: string, data: string, more: object = {}): Promise<number> {
-    const response = await fetch(`http://127.0.0.1:${this.server.adminPort}/publish`, {
+  publish(channel: string, data: string, more: object = {}): Promise<number> {
+    return this.#post('/publish', { channel, data, ...more });
+  }
+
+  /** Closes the subscribers of a channel; answers the status. */
+  kick(channel: string, reason: string): Promise<number> {
+    return this.#post('/kick', { channel, reason });
+  }
+
+  async #post(path: string, body: object): Promise<number> {
+    const response = await fetch(`http://127.0.0.1:${this.server.adminPort}${path}`, {
       method: 'POST',
       headers: { authorization: `Bearer ${TOKEN}`, 'content-type': 'application/json' },
-      body: JSON.stringify({ channel, data, ...more }),
+      body: JSON.stringify(body),
     });
     await response.arrayBuffer();
     return response.status;

@@ -291,3 +291,34 @@ void t.test('importing the package starts nothing', async (t) => {
   };
   t.same(Object.keys(exports), ['.', './package.json'], 'nothing else can be imported');
 });
+
+void t.test('a listener that throws takes nothing from the others, and no worker', async (t) => {
+  const found = await runProgram(
+    t,
+    `import WebSocket from 'ws';
+     const thrown = [];
+     process.on('uncaughtException', (error) => thrown.push(error.message));
+     const server = createServer({
+       host: '127.0.0.1', port: 0, workers: 1, maxConnections: 100,
+       protocol: 'comet', clientPublish: true,
+     });
+     const seen = [];
+     const states = [];
+     server.on('message', ({ data }) => {
+       seen.push(data.toString());
+       throw new RangeError(data.toString());
+     });
+     await server.listen();
+     server.on('worker', ({ state }) => states.push(state));
+     const socket = new WebSocket('ws://127.0.0.1:' + portOf(server) + '/ws');
+     await new Promise((resolve) => socket.on('open', resolve));
+     for (const data of ['a', 'b', 'c', 'd']) {
+       socket.send(JSON.stringify({ type: 'publish', channel: 'x', data }));
+     }
+     await new Promise((resolve) => setTimeout(resolve, 1000));
+     print({ seen, thrown, states });
+     socket.terminate();
+     await server.close();`,
+  );
+  t.same(found, { seen: ['a', 'b', 'c', 'd'], thrown: ['a', 'b', 'c', 'd'], states: [] });
+});

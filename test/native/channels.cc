@@ -140,3 +140,28 @@ TEST("a tail that has all that is kept says so, until it forgets a message") {
   EXPECT(!channels.at(other).is_whole);
   EXPECT_EQUAL(channels.at(other).tail.size(), 1U);
 }
+
+TEST("a tail keeps nothing of a message that may be gone sooner, nor what came before it") {
+  Channels channels;
+  const uint32_t row = channels.open("a");
+  const auto message = [](uint64_t number, uint8_t flags) {
+    const Ref<Message> made = make_ref<Message>();
+    made->number = number;
+    made->flags = flags;
+    made->data = "data";
+    return made;
+  };
+  channels.remember(row, message(1, 0));
+  channels.remember(row, message(2, 0));
+  channels.pass(row, 3);
+  EXPECT(channels.at(row).tail.empty());
+  EXPECT_EQUAL(channels.at(row).tail_floor, 3U);
+  EXPECT_EQUAL(channels.tails_bytes(), 0U);
+  channels.remember(row, message(4, 0));
+  EXPECT_EQUAL(channels.tails({row}, 3).size(), 1U);
+
+  const uint32_t other = channels.open("b");
+  channels.adopt(other, {message(1, 0), message(2, message_flag::kFleeting)});
+  EXPECT(!channels.at(other).is_whole);
+  EXPECT(channels.at(other).tail.empty());
+}

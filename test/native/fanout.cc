@@ -261,3 +261,29 @@ TEST("a channel that is closed takes its messages along") {
   EXPECT_EQUAL(fanout.unfinished_bytes(), 0U);
   EXPECT(!fanout.pump());
 }
+
+TEST("what is spread over a time is not, where no more has room") {
+  // Everybody else would wait for it: a worker that is full reads no orders.
+  step_ns_max = 0;
+  constexpr uint32_t kRows = 70;
+  Channels channels;
+  struct Counting final : FanoutHandler {
+    void on_fanout(uint32_t, uint32_t, Message&) override { ++delivered; }
+    uint32_t delivered = 0;
+  } counting;
+  Fanout fanout(&channels, &counting, read_clock);
+  for (uint32_t index = 0; index < kRows; ++index) {
+    const uint32_t row = channels.open("c" + std::to_string(index));
+    channels.add(row, index);
+    Ref<Message> message(new Message());
+    message->number = index + 1;
+    message->spread_ms = 3'600'000;
+    message->data.assign(size_t{1024} * 1024, 'x');
+    fanout.add(row, message);
+  }
+  EXPECT(fanout.is_full());
+  static_cast<void>(fanout.pump());
+  EXPECT(!fanout.is_full());
+  EXPECT(counting.delivered > 0);
+  EXPECT(fanout.unfinished() > 0);
+}

@@ -35,6 +35,17 @@ TEST("parts come out in order, whatever the kernel takes at once") {
   EXPECT_EQUAL(queue.size(), 0U);
 }
 
+TEST("who is always a little behind gathers no places of what was sent") {
+  PartQueue queue;
+  queue.append(payload("first"), 0, true);
+  for (int sent = 0; sent < 10'000; ++sent) {
+    queue.append(payload("next"), 0, true);
+    queue.consume(queue.front_size());
+  }
+  EXPECT_EQUAL(queue.size(), 4U);
+  EXPECT(queue.places() <= 4);
+}
+
 TEST("the oldest whole messages are dropped, never one that has begun and never an answer") {
   PartQueue queue;
   queue.append(payload("11111"), 0, true);
