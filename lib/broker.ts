@@ -145,6 +145,13 @@ function count(): Record<keyof OwnCounters, number> {
   };
 }
 
+function checkReason(reason: string): void {
+  checkLabel('reason', reason);
+  if (Buffer.byteLength(reason) > REASON_BYTES_MAX) {
+    throw new MegacometError('ERR_MESSAGE', `a reason takes at most ${REASON_BYTES_MAX} bytes`);
+  }
+}
+
 export class Broker extends EventEmitter<BrokerEvents> {
   readonly epoch: bigint;
   /** Messages for the ancestor's clients, apart from channels and their history. */
@@ -354,12 +361,18 @@ export class Broker extends EventEmitter<BrokerEvents> {
     return this.#interest.subscribers(channel);
   }
 
-  /** Closes one connection; false if the name is that of nobody who is there. */
-  kickMember(member: string): boolean {
+  /**
+   * Closes one connection.
+   *
+   * @returns False if the name is that of nobody who is there.
+   * @throws MegacometError `ERR_MESSAGE` for a reason of more than 123 bytes.
+   */
+  kickMember(member: string, reason = ''): boolean {
+    checkReason(reason);
     const place = this.#presence.placeOf(member);
     if (place === null) return false;
     const { slot, fd, generation } = place;
-    this.#send(encodeFrame('Dismiss', { fd, generation }), [slot]);
+    this.#send(encodeFrame('Dismiss', { fd, generation, reason }), [slot]);
     return true;
   }
 
@@ -470,10 +483,7 @@ export class Broker extends EventEmitter<BrokerEvents> {
   }
 
   #sendKick(channel: string, reason: string, slots: readonly number[]): void {
-    checkLabel('reason', reason);
-    if (Buffer.byteLength(reason) > REASON_BYTES_MAX) {
-      throw new MegacometError('ERR_MESSAGE', `a reason takes at most ${REASON_BYTES_MAX} bytes`);
-    }
+    checkReason(reason);
     this.#send(encodeFrame('Kick', { channel, reason }), slots);
   }
 

@@ -52,7 +52,7 @@ export interface Frames {
   Kick: { channel: string; reason: string };
   Observe: { on: number };
   Query: { question: number; channel: string; below: number };
-  Dismiss: { fd: number; generation: number };
+  Dismiss: { fd: number; generation: number; reason: string };
   Refused: { fd: number; generation: number; channel: string; id: string; error: string };
   Give: { fd: number; generation: number; data: Buffer };
   Ready: { version: string; layout: bigint; descriptors: number; connectionsMax: number };

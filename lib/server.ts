@@ -518,7 +518,7 @@ export class Server extends EventEmitter<ServerEvents> {
    */
   disconnect(target: string | { readonly member: string }, reason?: string): number {
     if (typeof target === 'string') return this.#comet().kick(target, reason);
-    return Number(this.#comet().kickMember(target.member));
+    return Number(this.#comet().kickMember(target.member, reason));
   }
 
   /**

@@ -108,10 +108,11 @@ using Texts = std::vector<std::string>;
   F(text, channel)  \
   F(u32, below)
 
-/// Close one connection, if it still has that generation.
+/// Close one connection, if it still has that generation; with a reason as MC_KICK's.
 #define MC_DISMISS(F) \
   F(u32, fd)          \
-  F(u32, generation)
+  F(u32, generation)  \
+  F(text, reason)
 
 /// A Message was not published: for the connection `fd` if it still has that `generation`. `error`
 /// is a sentence for the client; `channel` and `id` are the message's.

@@ -491,7 +491,9 @@ void Hub::kick_subscribers(std::string_view channel) {
 }
 
 void Hub::on_dismiss(const frame::Dismiss& order) {
+  kick_reason_ = order.reason;
   kick({order.fd, order.generation});
+  kick_reason_.clear();
 }
 
 void Hub::kick(const Ticket& ticket) {

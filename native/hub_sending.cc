@@ -144,7 +144,8 @@ bool Hub::queue(Connection* connection,
   if (!is_first) return true;
   counters_->add(Counter::kOutboxConnections);
   transport_->set_deadline(connection, rules_.write_timeout_s);
-  transport_->watch(connection, session->is_finishing ? EV_WRITE : EV_READ | EV_WRITE);
+  const bool reads = !session->is_finishing && !transport_->protocol_of(*connection).is_echo;
+  transport_->watch(connection, reads ? EV_READ | EV_WRITE : EV_WRITE);
   return true;
 }
 

@@ -55,6 +55,9 @@ struct Protocol {
 
   /// What a peer is told that the server has no room for; null for a reset without a word.
   std::string (*refusal)(Services& services) = nullptr;
+
+  /// Whether it answers all that it reads: who does not take the answers is not read on.
+  bool is_echo = false;
 };
 
 }  // namespace megacomet

@@ -454,7 +454,14 @@ void on_dismiss(Services& services, Connection* connection, CloseCause cause) {
 
 const Protocol kWebSocketProtocol = {
     "websocket", on_bytes, on_deadline, on_dismiss, deliver, on_page, on_refused};
-const Protocol kWebSocketEchoProtocol = {
-    "websocket-echo", on_echo_bytes, on_deadline, on_dismiss, nullptr, nullptr};
+const Protocol kWebSocketEchoProtocol = {"websocket-echo",
+                                         on_echo_bytes,
+                                         on_deadline,
+                                         on_dismiss,
+                                         nullptr,
+                                         nullptr,
+                                         nullptr,
+                                         nullptr,
+                                         true};
 
 }  // namespace megacomet

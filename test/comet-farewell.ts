@@ -43,20 +43,23 @@ void t.test('who is slow when the server leaves gets all, and one farewell', asy
   await program.server.assertEnded(0);
 });
 
-void t.test('answers to polls that are on their way when the server leaves get there', async (t) => {
-  const program = await Program.start(t, { args: [...ROOMY, '--drain', '3'] });
-  await program.publish('a', 'x'.repeat(MESSAGE_BYTES));
-  const socket = await connect(program.port);
-  socket.pause();
-  // Of another epoch: each is told all there is, at once.
-  socket.write(REQUESTS.poll.replace(' HTTP', '&since=0000000000000001.1 HTTP').repeat(12));
-  await untilOwing(program);
-  program.server.child.kill('SIGTERM');
-  await sleep(LATE_MS);
-  const text = await readAll(socket);
-  t.ok(text.length > 12 * MESSAGE_BYTES, 'all answers are whole');
-  await program.server.assertEnded(0);
-});
+void t.test(
+  'answers to polls that are on their way when the server leaves get there',
+  async (t) => {
+    const program = await Program.start(t, { args: [...ROOMY, '--drain', '3'] });
+    await program.publish('a', 'x'.repeat(MESSAGE_BYTES));
+    const socket = await connect(program.port);
+    socket.pause();
+    // Of another epoch: each is told all there is, at once.
+    socket.write(REQUESTS.poll.replace(' HTTP', '&since=0000000000000001.1 HTTP').repeat(12));
+    await untilOwing(program);
+    program.server.child.kill('SIGTERM');
+    await sleep(LATE_MS);
+    const text = await readAll(socket);
+    t.ok(text.length > 12 * MESSAGE_BYTES, 'all answers are whole');
+    await program.server.assertEnded(0);
+  },
+);
 
 void t.test('a kick says why, where a transport can', async (t) => {
   const program = await Program.start(t, { args: ['--workers', '1'] });

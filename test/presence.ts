@@ -2,7 +2,7 @@
 import t from 'tap';
 
 import type { MemberEvent } from '../lib/index.js';
-import { startComet, StreamClient } from './comet-world.js';
+import { startComet, StreamClient, WebSocketClient } from './comet-world.js';
 import { until } from './helpers.js';
 
 void t.test('who comes and who goes is told while somebody listens', async (t) => {
@@ -65,6 +65,20 @@ void t.test('presence names every connection, and one can be closed by its name'
   t.equal((await server.presence('a')).subscribers, 29);
   await t.rejects(server.presence('a*'), { code: 'ERR_CHANNEL' });
   for (const client of clients) client.close();
+});
+
+void t.test('one connection can be closed with a reason', async (t) => {
+  const world = await startComet(t);
+  const { server } = world;
+  const client = new WebSocketClient(world, ['a']);
+  await client.open();
+  let heard = '';
+  client.socket?.on('close', (_code, text: Buffer) => (heard = text.toString()));
+  const [member = ''] = (await server.presence('a')).members;
+  t.throws(() => server.disconnect({ member }, 'x'.repeat(124)), { code: 'ERR_MESSAGE' });
+  t.equal(server.disconnect({ member }, 'logged in elsewhere'), 1);
+  await until('the close', () => client.closeCode === 1008);
+  t.equal(heard, 'logged in elsewhere');
 });
 
 void t.test('a channel that is kept for those who come back has no subscribers', async (t) => {

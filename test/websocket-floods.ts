@@ -54,6 +54,20 @@ async function isServed(t: Test, world: World): Promise<void> {
 /** What a client may send of pings and pongs between two looks at it, two seconds apart. */
 const CONTROLS_MAX = 256;
 
+void t.test('an echo waits for who sends faster than it reads, and loses nothing', async (t) => {
+  const world = await startComet(t, { workers: 1, wsEcho: true });
+  const socket = await open(t, world);
+  const [bytes, count] = [30_000, 1000];
+  let left = count * (bytes + 4);
+  socket.on('data', (part: Buffer) => (left -= part.length)).pause();
+  for (let n = 0; n < count; n++) socket.write(frame(TEXT, 'x'.repeat(bytes)));
+  await until('it to be stopped', () => Number(world.server.stats().totals['outboxBytes']) > 0);
+  socket.resume();
+  await until('all of it', () => left === 0);
+  t.match(world.server.stats().totals, { closedSlowTotal: 0, connections: 1 });
+  await isServed(t, world);
+});
+
 void t.test('many pings at once get as many pongs, in their order', async (t) => {
   const world = await startComet(t, { workers: 1, wsEcho: true });
   const pings = Array.from({ length: CONTROLS_MAX }, (_, n) => frame(PING, `${n}`));
