@@ -52,6 +52,7 @@ bool Hub::send(Connection* connection,
 void Hub::put_off_heartbeat(Connection* connection) {
   // The deadline of who owes something is that of its outbox.
   const bool is_idle =
+      connection->state == ConnectionState::kOpen ||
       connection->state == ConnectionState::kSubscribed ||
       (connection->state == ConnectionState::kBusy && connection->session->outbox.is_empty());
   if (is_idle) transport_->set_deadline(connection, rules_.heartbeat_s);
@@ -75,7 +76,11 @@ void Hub::release() {
 
 bool Hub::make_room(Connection* connection, size_t size, bool is_message, SlowPolicy policy) {
   PartQueue& outbox = connection->session->outbox;
-  const size_t most = rules_.outbox_bytes_max;
+  size_t most = rules_.outbox_bytes_max;
+  if (transport_->protocol_of(*connection).is_echo) {
+    // What it has read already it must be able to answer: the end of a message, and more.
+    most += size_t{rules_.message_bytes_max} + bounds::kReadBytesMax;
+  }
   if (outbox.size() + size <= most) return true;
   if (is_message && policy != SlowPolicy::kDisconnect) {
     const size_t before = outbox.size();

@@ -231,7 +231,7 @@ class Reader final : public WebSocketEvents {
   /// Anything that the peer says shows that it is there.
   void heard() {
     if (connection_->state == ConnectionState::kBusy) connection_->session->awaits_pong = false;
-    comet_.set_deadline(connection_, comet_.rules().heartbeat_s);
+    comet_.put_off_heartbeat(connection_);
   }
 
   /// The limit holds while it inflates: a thousand bytes may stand for a million.

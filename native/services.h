@@ -120,9 +120,9 @@ class CometServices {
   /// on_dismiss() comes. Nothing prolongs that but end_message().
   virtual void begin_message(Connection* connection, uint32_t seconds) = 0;
 
-  /// After a message: a path that carried bytes needs no heartbeat for now, and of a million that
-  /// come every 25 s each costs as much as a message. Nothing while something is owed, or after a
-  /// close.
+  /// After a message, either way: a path that carried bytes needs no heartbeat for now, and of a
+  /// million that come every 25 s each costs as much as a message. Nothing while something is owed,
+  /// or after a close.
   virtual void put_off_heartbeat(Connection* connection) = 0;
 
   /// Subscribes to channels, given as exact names or patterns, after `since` or from now on.
