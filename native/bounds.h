@@ -26,6 +26,11 @@ constexpr int kShedBatchMax = 16;
 constexpr uint32_t kAcceptPauseMinMs = 50;
 constexpr uint32_t kAcceptPauseMaxMs = 500;
 
+/// How long peers wait in the queue of a full worker where others have room. New ones are steered
+/// away within a beat (1 s); what is left in the queue then would wait until somebody leaves: of a
+/// million that came back at once, 583 did for over 30 s.
+constexpr uint32_t kRoomWaitMs = 3000;
+
 /// Shortest wait for an accept token: below the clock tick of a loaded box a timer only spins.
 constexpr uint32_t kAcceptTokenWaitMinMs = 10;
 
@@ -169,6 +174,14 @@ constexpr uint32_t kJsonDepthMax = 32;
 
 /// A slice of a broadcast: what else waits, waits no longer than that.
 constexpr uint64_t kFanoutSliceNs = 1'000'000;
+
+/// Parts of one sendmsg(): what is on its way to a subscriber goes together. The kernel takes 1,024
+/// (IOV_MAX), 16 bytes of the stack each; who is further behind costs another call.
+constexpr size_t kPartsTogetherMax = 64;
+
+/// Workers inside a slice at once, where they outnumber cores: a machine with more cores has the
+/// file limits of one, and needs no more workers than cores.
+constexpr uint32_t kSlicePlacesMax = 256;
 
 /// Sends between two looks at the clock, and before the next channel has its turn.
 constexpr uint32_t kFanoutBatch = 64;

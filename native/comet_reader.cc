@@ -339,7 +339,10 @@ class Reader {
         consume(at);
         return CometEvent::kGap;
       }
-      if (scan_.matched == kCursorMember.size() && (scan_.flags & kIsMessage) != 0) {
+      // Also of an answer to the subscription: who is cut off before its first message goes on
+      // there.
+      const bool has_cursor = (scan_.flags & (kIsMessage | kIsPlace)) != 0;
+      if (scan_.matched == kCursorMember.size() && has_cursor) {
         scan_.step = ScanStep::kJsonCursor;
         scan_.matched = 0;
         scan_.key = kHashStart;
@@ -358,7 +361,8 @@ class Reader {
                                             bool is_line) const {
     if (scan_.column <= kTypeColumn) return at;
     // A message of a line or a frame has one cursor, and nothing behind it matters.
-    const bool is_done = (scan_.flags & kHasId) != 0 && transport_ != DialTransport::kPoll;
+    constexpr uint8_t kRead = kHasId | kIsMessage;
+    const bool is_done = (scan_.flags & kRead) == kRead && transport_ != DialTransport::kPoll;
     if (is_done && !is_line) return end;
     const char wanted = is_done ? '\n' : '"';
     const auto size = static_cast<size_t>(end - at);

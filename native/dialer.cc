@@ -261,7 +261,7 @@ void Dialer::open_one(uint32_t index) {
     drop(dialed, result.error);
   } else if (result.status == sys::IoStatus::kDone) {
     connected(dialed);
-  } else {
+  } else if (!asks_at_once(dialed)) {
     ev_io_start(loop_, &dialed->watcher);
   }
 }
@@ -269,15 +269,36 @@ void Dialer::open_one(uint32_t index) {
 void Dialer::connected(Dialed* dialed) {
   watch(dialed, EV_READ);
   if (!request_.is_on()) return opened(dialed);
-  dialed->state = DialState::kSubscribing;
-  const uint32_t index = dialed->sent;
-  if (!has_cursor(*dialed)) {
-    request(dialed, request_.opening(index));
-    return;
+  if (request(dialed, first_request(*dialed))) asked(dialed);
+}
+
+/// Over loopback the handshake is over when connect() returns, though it says that it has begun:
+/// who has something to ask needs no event first. False if there is no connection yet.
+bool Dialer::asks_at_once(Dialed* dialed) {
+  if (!request_.is_on()) return false;
+  const std::string& text = first_request(*dialed);
+  const sys::IoResult result = sys::send(dialed->watcher.fd, text.data(), text.size());
+  if (result.status == sys::IoStatus::kAgain) return false;
+  if (result.bytes != text.size()) {
+    drop(dialed, result.status == sys::IoStatus::kFailed ? result.error : EAGAIN);
+    return true;
   }
-  const bool is_sent = request(dialed, request_.after(index, {epoch_, numbers_[index]}));
+  watch(dialed, EV_READ);
+  asked(dialed);
+  return true;
+}
+
+const std::string& Dialer::first_request(const Dialed& dialed) {
+  const uint32_t index = dialed.sent;
+  if (!has_cursor(dialed)) return request_.opening(index);
+  return request_.after(index, {epoch_, numbers_[index]});
+}
+
+void Dialer::asked(Dialed* dialed) {
+  dialed->state = DialState::kSubscribing;
   // Such a poll is answered with the next message, whenever that comes.
-  if (is_sent && request_.transport() == DialTransport::kPoll) opened(dialed);
+  const bool is_back = has_cursor(*dialed) && request_.transport() == DialTransport::kPoll;
+  if (is_back) opened(dialed);
 }
 
 void Dialer::opened(Dialed* dialed) {

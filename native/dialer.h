@@ -89,6 +89,9 @@ class Dialer {
   void open_next();
   void open_one(uint32_t index);
   void connected(Dialed* dialed);
+  bool asks_at_once(Dialed* dialed);
+  void asked(Dialed* dialed);
+  const std::string& first_request(const Dialed& dialed);
   void failed(uint32_t index, int error);
   void drop(Dialed* dialed, int error);
   void ask(Dialed* dialed);

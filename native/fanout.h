@@ -48,6 +48,11 @@ class Fanout {
 
   /// Messages that are not through, of all channels.
   [[nodiscard]] size_t unfinished() const { return unfinished_; }
+  /// Those of one channel.
+  [[nodiscard]] size_t unfinished(uint32_t row) const {
+    const Job* job = row < jobs_of_.size() ? jobs_of_[row] : nullptr;
+    return job == nullptr ? 0 : job->messages.size();
+  }
   [[nodiscard]] size_t unfinished_bytes() const { return unfinished_bytes_; }
   /// Whether no more should be added for now. Then nothing is spread over a time: it has to end.
   [[nodiscard]] bool is_full() const {

@@ -90,6 +90,7 @@ void Hub::on_fanout(uint32_t row, uint32_t fd, Message& message) {
   Connection* connection = transport_->connections().at(static_cast<int>(fd));
   if (connection->state == ConnectionState::kSubscribed) {
     if (!is_wanted(connection->wants_from(), message.number)) return;
+    if (fanout_.unfinished(row) > 1) return give_all(connection, message.number);
     connection->set_wants_from(wants_after(message.number));
     return deliver(connection, message);
   }
@@ -97,39 +98,64 @@ void Hub::on_fanout(uint32_t row, uint32_t fd, Message& message) {
   Subscription* found = find_subscription(connection, row);
   MC_CHECK(found != nullptr);
   if (!is_wanted(found->wants_from, message.number)) return;
-  if (connection->session->subscriptions.size() > 1) {
-    const uint32_t generation = connection->generation;
-    give_earlier(connection, message.number);
-    // A delivery may have closed it, or ended its subscription.
-    found = connection->generation == generation ? find_subscription(connection, row) : nullptr;
-    if (found == nullptr || !is_wanted(found->wants_from, message.number)) return;
-  }
+  const bool has_others = connection->session->subscriptions.size() > 1;
+  // Of a message that goes at once nothing is unfinished.
+  const bool is_only = fanout_.unfinished(row) <= 1 && !(has_others && fanout_.unfinished() > 0);
+  if (!is_only) return give_all(connection, message.number);
   found->wants_from = wants_after(message.number);
   deliver(connection, message);
 }
 
-/// Gives a connection on several channels what is still on its way there below `number`, so that it
-/// gets all of its messages in the order of the numbers: it could not continue at a cursor else.
-void Hub::give_earlier(Connection* connection, uint64_t number) {
-  std::vector<std::pair<uint32_t, Ref<Message>>> earlier;
-  for (const Subscription& subscription : connection->session->subscriptions) {
-    fanout_.visit(subscription.channel, [&](const Ref<Message>& message) {
-      if (message->number >= number || !is_wanted(subscription.wants_from, message->number)) return;
-      earlier.emplace_back(subscription.channel, message);
+/// Gives a connection all that is on its way to it, in the order of the numbers, and in one write.
+///
+/// What is below `number` on its other channels must come first: it could not continue at a cursor
+/// else. What is above waits for nobody, and each write is a packet: whoever is behind with a
+/// message every 10 s to a million sends two or three at a time, and is no further behind for it.
+/// Only a message that is to be spread over a time, and what follows it, waits for its turn.
+void Hub::give_all(Connection* connection, uint64_t number) {
+  std::vector<Due> due;
+  const auto collect = [&](uint32_t row, uint32_t wants_from) {
+    fanout_.visit(row, [&](const Ref<Message>& message) {
+      if (is_wanted(wants_from, message->number)) due.push_back({row, message});
+    });
+  };
+  if (connection->state == ConnectionState::kSubscribed) {
+    collect(connection->only.channel, connection->wants_from());
+  } else {
+    for (const Subscription& one : connection->session->subscriptions) {
+      collect(one.channel, one.wants_from);
+    }
+    std::sort(due.begin(), due.end(), [](const Due& one, const Due& other) {
+      return one.message->number < other.message->number;
     });
   }
-  std::sort(earlier.begin(), earlier.end(), [](const auto& one, const auto& other) {
-    return one.second->number < other.second->number;
-  });
+  const auto is_later = [number](const Due& one) {
+    return one.message->number > number && one.message->spread_ms != 0;
+  };
+  due.erase(std::find_if(due.begin(), due.end(), is_later), due.end());
   const uint32_t generation = connection->generation;
-  for (const auto& [row, message] : earlier) {
-    if (connection->generation != generation) return;
-    // Asked anew each time: a poll leaves all its channels with its first message.
-    Subscription* found = find_subscription(connection, row);
-    if (found == nullptr) continue;
-    found->wants_from = wants_after(message->number);
-    deliver(connection, *message);
+  const bool is_together = due.size() > 1 && !transport_->protocol_of(*connection).takes_one;
+  if (is_together) gather(connection);
+  for (const Due& one : due) {
+    if (connection->generation != generation) break;
+    give(connection, one);
   }
+  if (is_together) release();
+}
+
+/// Asked anew each time: a poll leaves all its channels with its first message.
+void Hub::give(Connection* connection, const Due& due) {
+  const uint64_t number = due.message->number;
+  if (connection->state == ConnectionState::kSubscribed) {
+    const bool wants = connection->only.channel == due.row;
+    if (!wants || !is_wanted(connection->wants_from(), number)) return;
+    connection->set_wants_from(wants_after(number));
+  } else {
+    Subscription* found = find_subscription(connection, due.row);
+    if (found == nullptr || !is_wanted(found->wants_from, number)) return;
+    found->wants_from = wants_after(number);
+  }
+  deliver(connection, *due.message);
 }
 
 void Hub::deliver(Connection* connection, Message& message) {

@@ -96,6 +96,19 @@ class Hub final : public CometServices, FanoutHandler, TransportHooks {
   Inbox& inbox() override { return inbox_; }
 
  private:
+  /// A message on its way to one of a connection's channels.
+  struct Due {
+    uint32_t row;
+    Ref<Message> message;
+  };
+
+  /// What was sent to a connection whose bytes are gathered.
+  struct Gathered {
+    Ref<Payload> payload;
+    bool is_message;
+    SlowPolicy policy;
+  };
+
   /// Names a connection whose record may have another occupant when the name is used.
   struct Ticket {
     uint32_t fd;
@@ -109,7 +122,8 @@ class Hub final : public CometServices, FanoutHandler, TransportHooks {
   CometServices* services() override { return this; }
   void on_fanout(uint32_t row, uint32_t fd, Message& message) override;
 
-  void give_earlier(Connection* connection, uint64_t number);
+  void give_all(Connection* connection, uint64_t number);
+  void give(Connection* connection, const Due& due);
   void deliver(Connection* connection, Message& message);
 
   [[nodiscard]] bool can_answer(const Session& session, std::vector<Ref<Message>>* missed) const;
@@ -132,6 +146,7 @@ class Hub final : public CometServices, FanoutHandler, TransportHooks {
                            size_t offset,
                            bool is_message,
                            SlowPolicy policy);
+  void send_parts(Connection* connection, const std::vector<Gathered>& parts);
   void close_largest(size_t size);
   void close_for_memory(Connection* connection);
   bool make_room(Connection* connection, size_t size, bool is_message, SlowPolicy policy);
@@ -155,7 +170,7 @@ class Hub final : public CometServices, FanoutHandler, TransportHooks {
   uint32_t unanswered_ = 0;
   std::string kick_reason_;
   Connection* gathering_ = nullptr;
-  std::string gathered_;
+  std::vector<Gathered> gathered_;
   bool is_on_ = false;
 };
 

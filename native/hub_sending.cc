@@ -1,8 +1,11 @@
 // What Hub sends, and what a slow subscriber is owed. See hub.h. Level 10: a part of Hub, which a
 // file of its own keeps apart from who subscribes.
 #include <algorithm>
-#include <string>
+#include <array>
 #include <utility>
+#include <vector>
+
+#include <sys/uio.h>
 
 #include "check.h"
 #include "hub.h"
@@ -32,12 +35,10 @@ bool Hub::send(Connection* connection,
                bool is_message,
                SlowPolicy policy) {
   if (connection == gathering_) {
-    gathered_.append(reinterpret_cast<const char*>(payload->data()), payload->size());
+    gathered_.push_back({payload, is_message, policy});
     return true;
   }
-  const bool owes =
-      connection->state == ConnectionState::kBusy && !connection->session->outbox.is_empty();
-  if (owes) return queue(connection, payload, 0, is_message, policy);
+  if (owes(*connection)) return queue(connection, payload, 0, is_message, policy);
   const sys::IoResult result = sys::send(connection->fd(), payload->data(), payload->size());
   if (result.status == sys::IoStatus::kFailed) {
     transport_->close(connection, CloseCause::kReset);
@@ -68,10 +69,44 @@ void Hub::release() {
   gathering_ = nullptr;
   // It was closed meanwhile.
   if (connection == nullptr) return;
-  std::string bytes;
-  bytes.swap(gathered_);
-  if (bytes.empty()) return;
-  send(connection, make_payload(std::move(bytes)), false, SlowPolicy::kDisconnect);
+  std::vector<Gathered> parts;
+  parts.swap(gathered_);
+  send_parts(connection, parts);
+  // For the next one: each time room of its own would be asked for, and given back.
+  parts.clear();
+  gathered_.swap(parts);
+}
+
+/// Sends all parts with as few calls as the kernel allows, and queues what it does not take, each
+/// part for itself: they may be dropped one by one.
+void Hub::send_parts(Connection* connection, const std::vector<Gathered>& parts) {
+  size_t at = 0;
+  size_t offset = 0;
+  while (at < parts.size() && offset == 0 && !owes(*connection)) {
+    std::array<iovec, bounds::kPartsTogetherMax> places;
+    const size_t count = std::min(parts.size() - at, places.size());
+    for (size_t index = 0; index < count; ++index) {
+      Payload& payload = *parts[at + index].payload;
+      places[index] = {const_cast<uint8_t*>(payload.data()), payload.size()};
+    }
+    const sys::IoResult result = sys::send_parts(connection->fd(), places.data(), count);
+    if (result.status == sys::IoStatus::kFailed) {
+      return transport_->close(connection, CloseCause::kReset);
+    }
+    counters_->add(Counter::kBytesSentTotal, result.bytes);
+    offset = result.bytes;
+    const size_t end = at + count;
+    for (; at < end && offset >= parts[at].payload->size(); ++at) {
+      offset -= parts[at].payload->size();
+    }
+    if (at == end) continue;
+    counters_->add(Counter::kShortWritesTotal);
+    break;
+  }
+  for (; at < parts.size(); ++at, offset = 0) {
+    const auto& [payload, is_message, policy] = parts[at];
+    if (!queue(connection, payload, offset, is_message, policy)) return;
+  }
 }
 
 bool Hub::make_room(Connection* connection, size_t size, bool is_message, SlowPolicy policy) {
@@ -106,9 +141,7 @@ void Hub::close_largest(size_t size) {
   std::vector<Owed> all;
   Slab<Connection>& connections = transport_->connections();
   connections.visit(0, connections.capacity(), [&all](Connection& connection) {
-    const bool owes =
-        connection.state == ConnectionState::kBusy && !connection.session->outbox.is_empty();
-    if (owes) all.push_back({connection.session->outbox.size(), &connection});
+    if (owes(connection)) all.push_back({connection.session->outbox.size(), &connection});
     return true;
   });
   std::sort(all.begin(), all.end(), [](const Owed& one, const Owed& other) {
@@ -185,9 +218,7 @@ void Hub::finish(Connection* connection, CloseCause cause) {
     release();
     if (connection->generation != generation) return;
   }
-  const bool owes =
-      connection->state == ConnectionState::kBusy && !connection->session->outbox.is_empty();
-  if (!owes) return transport_->close(connection, cause);
+  if (!owes(*connection)) return transport_->close(connection, cause);
   if (connection->session->is_finishing) return;
   connection->session->is_finishing = true;
   connection->end_message();

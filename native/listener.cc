@@ -64,11 +64,13 @@ void Listener::accept_batch(int count_max) {
 
 Listener::Next Listener::accept_one() {
   const Admission::Verdict verdict = parts_.admission->verdict();
-  if (verdict == Admission::Verdict::kWait) {
-    pause();
+  const bool waits = verdict == Admission::Verdict::kWait;
+  if (waits && !has_waited_long()) {
+    pause_for(bounds::kRoomWaitMs);
     parts_.admission->wait_for_room(this);
     return Next::kStop;
   }
+  if (!waits) full_since_ns_ = 0;
   TokenBucket& tokens = parts_.admission->tokens();
   if (tokens.is_limited() && !tokens.take(sys::monotonic_ns())) {
     pause_for(std::max(bounds::kAcceptTokenWaitMinMs, tokens.wait_ms()));
@@ -82,13 +84,21 @@ Listener::Next Listener::accept_one() {
   shortage_pause_ms_ = 0;
   if (!parts_.transport->fits(accepted.fd)) {
     refuse(accepted.fd, Counter::kRefusedDescriptorsTotal);
-  } else if (verdict == Admission::Verdict::kRefuse || !parts_.admission->enter()) {
+  } else if (verdict != Admission::Verdict::kAccept || !parts_.admission->enter()) {
     parts_.transport->turn_away(accepted.fd, protocol_);
     count_refused(Counter::kRefusedFullTotal);
   } else {
     parts_.transport->adopt(accepted.fd, protocol_);
   }
   return Next::kContinue;
+}
+
+/// Whether the worker has been full for so long that who came before the others took its share will
+/// not get in here: it is told so, and finds its way to a worker that has room.
+bool Listener::has_waited_long() {
+  const uint64_t now_ns = sys::monotonic_ns();
+  if (full_since_ns_ == 0) full_since_ns_ = now_ns;
+  return now_ns - full_since_ns_ >= uint64_t{bounds::kRoomWaitMs} * 1'000'000;
 }
 
 Listener::Next Listener::handle(const sys::Accepted& accepted) {

@@ -58,6 +58,7 @@ class Listener final : public RoomWaiter {
   void refuse(int fd, Counter cause);
   void count_refused(Counter cause);
   void shed();
+  bool has_waited_long();
 
   void pause();
   void pause_for(uint32_t ms);
@@ -73,6 +74,8 @@ class Listener final : public RoomWaiter {
   bool is_paused_ = false;
   bool is_finished_ = false;
   uint32_t shortage_pause_ms_ = 0;
+  /// Since when the worker has been at its limit; 0 where it has room.
+  uint64_t full_since_ns_ = 0;
   uint64_t log_after_ns_ = 0;
   uint32_t log_suppressed_ = 0;
   ev_io watcher_;

@@ -14,10 +14,6 @@ constexpr uint8_t kSent = 2;
 
 constexpr auto kProtocol = static_cast<uint8_t>(ProtocolId::kMailbox);
 
-bool owes(const Connection& connection) {
-  return connection.state == ConnectionState::kBusy && !connection.session->outbox.is_empty();
-}
-
 template <typename Word>
 void tell(Control* control, const Connection& connection) {
   Word word;

@@ -58,6 +58,9 @@ struct Protocol {
 
   /// Whether it answers all that it reads: who does not take the answers is not read on.
   bool is_echo = false;
+
+  /// Whether one message answers its request: what follows is for the next one.
+  bool takes_one = false;
 };
 
 }  // namespace megacomet

@@ -159,6 +159,7 @@ void on_dismiss(Services& services, Connection* connection, CloseCause) {
 
 }  // namespace
 
-const Protocol kPollProtocol = {"poll", on_bytes, on_deadline, on_dismiss, deliver, on_page};
+const Protocol kPollProtocol = {
+    "poll", on_bytes, on_deadline, on_dismiss, deliver, on_page, nullptr, nullptr, false, true};
 
 }  // namespace megacomet

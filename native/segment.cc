@@ -104,8 +104,6 @@ void Segment::retire(uint32_t slot) {
   counters.add(Counter::kClosedByCrashTotal, lost);
   const auto entered = static_cast<int64_t>(counters.get(Counter::kConnections));
   shared().connections.fetch_sub(entered, std::memory_order_relaxed);
-  const auto slices = static_cast<int64_t>(counters.get(Counter::kInSlice));
-  shared().slices.fetch_sub(slices, std::memory_order_relaxed);
   for (size_t index = 0; index < kCounterCount; ++index) {
     if (kInfos[index].kind == CounterKind::kGauge) counters.set(static_cast<Counter>(index), 0);
   }

@@ -74,8 +74,6 @@ enum class CounterKind : uint8_t { kTotal, kGauge };
     "Writes that the kernel took only in part: the peer reads slower than it sends.")             \
   X(kOutboxConnections, "outbox_connections", kGauge,                                             \
     "Connections with bytes waiting for a slow peer.")                                            \
-  X(kInSlice, "in_slice", kGauge,                                                                 \
-    "Whether the worker sends a slice of a broadcast, where these are limited.")                  \
   X(kOutboxFullTotal, "outbox_full_total", kTotal,                                                \
     "Slow clients, those owed most, closed since all outboxes of the worker were full.")          \
   X(kOutboxBytes, "outbox_bytes", kGauge, "Bytes that wait in user memory for slow peers.")       \
@@ -164,13 +162,16 @@ struct alignas(4096) Header {
   uint32_t slots;
 };
 
-/// The one field with several writers: connections open on the whole server, for admission.
-/// Reported figures never come from it; they are sums of the blocks.
+/// The fields with several writers.
 struct alignas(4096) Shared {
+  /// Open on the whole server, for admission. Reported figures never come from it; they are sums of
+  /// the blocks.
   std::atomic<int64_t> connections;
-  /// Workers inside a slice of a broadcast (slice_gate.h).
-  std::atomic<int64_t> slices;
+  /// Until when each place of a slice of a broadcast is lent, on the monotonic clock; 0: free
+  /// (slice_gate.h).
+  std::atomic<uint64_t> slice_ends_ns[bounds::kSlicePlacesMax];
 };
+static_assert(sizeof(Shared) == 4096, "one page: it lies between the header and the blocks");
 
 /// A hash of every counter's name, kind and order: two builds that differ there do not mix.
 uint64_t layout_hash();

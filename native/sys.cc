@@ -114,6 +114,14 @@ IoResult send(int fd, const void* bytes, size_t size) {
   return io_result(retry_interrupted(call), false);
 }
 
+IoResult send_parts(int fd, iovec* parts, size_t count) {
+  msghdr message{};
+  message.msg_iov = parts;
+  message.msg_iovlen = count;
+  const auto call = [&] { return ::syscall(SYS_sendmsg, fd, &message, MSG_NOSIGNAL); };
+  return io_result(retry_interrupted(call), false);
+}
+
 IoResult read_stream(int fd, void* buffer, size_t size) {
   return io_result(retry_interrupted([&] { return ::read(fd, buffer, size); }), true);
 }

@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <string>
 
+#include <sys/uio.h>
+
 struct sockaddr;
 
 namespace megacomet::sys {
@@ -50,6 +52,9 @@ IoResult receive(int fd, void* buffer, size_t size);
 
 /// Writes without SIGPIPE. kDone may be a short write: the caller compares `bytes`.
 IoResult send(int fd, const void* bytes, size_t size);
+
+/// As send(), for `count` parts one behind the other, at most IOV_MAX.
+IoResult send_parts(int fd, iovec* parts, size_t count);
 
 /// Reads or writes a descriptor that is not a TCP socket (the control stream).
 IoResult read_stream(int fd, void* buffer, size_t size);

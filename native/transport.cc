@@ -118,9 +118,8 @@ void Transport::on_event(struct ev_loop* loop, ev_io* watcher, int revents) {
     // First what the peer says: it may have left. Who never stops is sent what it is owed, too.
     const uint32_t generation = connection->generation;
     self->read(connection);
-    const bool may_write = (revents & EV_WRITE) != 0 && connection->generation == generation &&
-                           connection->state == ConnectionState::kBusy &&
-                           !connection->session->outbox.is_empty();
+    const bool may_write =
+        (revents & EV_WRITE) != 0 && connection->generation == generation && owes(*connection);
     if (may_write) self->hooks_->on_writable(connection);
   } else {
     self->hooks_->on_writable(connection);

@@ -25,6 +25,7 @@
 #include "sweep.h"
 #include "sys.h"
 #include "transport.h"
+#include "turn_pace.h"
 
 namespace megacomet {
 
@@ -125,6 +126,7 @@ class Worker final : ControlHandler, DrainHandler {
   Transport transport_;
   Hub hub_;
   SliceGate gate_;
+  TurnPace pace_;
   Sweep sweep_;
   Drain drain_;
   Lag lag_;
@@ -170,7 +172,9 @@ void Worker::on_prepare(struct ev_loop*, ev_prepare* watcher, int) {
     if (self->hub_.is_on()) self->pump();
     // Written here and not by the timer alone: a turn of 18,000 callbacks takes 70 ms, and a loop
     // that turns is alive whether or not its timer was due.
-    self->lag_.end_turn(sys::monotonic_ns());
+    const uint64_t now_ns = sys::monotonic_ns();
+    self->lag_.end_turn(now_ns);
+    ev_set_io_collect_interval(self->loop_, self->pace_.collect_s(now_ns));
     if (self->admission_.take_crowded()) {
       self->control_.send(frame::Crowded{self->admission_.connections()});
     }
@@ -327,8 +331,10 @@ void Worker::configure(const frame::Configure& order) {
   counters_.attach(&segment_.block(order.slot));
   lag_.attach(&segment_.block(order.slot));
   admission_.attach(&segment_, order.slot);
-  gate_.attach(&segment_, &counters_);
-  gate_.set_limit(hub_.is_on() ? hub_.rules().slices_max : 0);
+  gate_.attach(&segment_);
+  const uint32_t cores = hub_.is_on() ? hub_.rules().slices_max : 0;
+  gate_.set_limit(cores);
+  pace_.set_crowd(segment_.slots(), cores);
   admission_.restore_spare();
   adjust({usable_, order.server_connections_max, order.idle_timeout_s, order.accept_rate_milli});
   int fd = kFirstListenerDescriptor;

@@ -11,7 +11,16 @@ import { fileURLToPath } from 'node:url';
 import t, { type Test } from 'tap';
 
 import { procReader, readNetCounter } from '../lib/kernel.js';
-import { Program, REQUESTS, StreamClient, subscribeAll, type Client } from './comet-world.js';
+import {
+  PollClient,
+  Program,
+  REQUESTS,
+  SseClient,
+  StreamClient,
+  subscribeAll,
+  WebSocketClient,
+  type Client,
+} from './comet-world.js';
 import { command, compile, connect, Injection, noTracing, until } from './helpers.js';
 
 const INSIDE = 'TEST_IN_NAMESPACE';
@@ -126,6 +135,43 @@ test('sockets that the machine destroys are closed, and their clients come back'
   await publish(stage, 3, 100);
   t.equal(await comeBack(stage), clients.length);
   await end(t, stage);
+});
+
+test('what is on its way to a subscriber goes to it together, in the order of the numbers', async (t) => {
+  const program = await Program.start(t, { args: ['--workers', '1'] });
+  const kinds = [SseClient, StreamClient, WebSocketClient];
+  const clients = kinds.flatMap((Kind) => [
+    new Kind(program, ['a']),
+    new Kind(program, ['a']),
+    new Kind(program, ['a', 'b']),
+  ]);
+  for (const client of clients) await client.open();
+  const polling = new PollClient(program, ['a']);
+  polling.cursor = clients[0]?.cursor ?? '';
+  await polling.open();
+  await program.untilTotal('subscriptions', 13);
+  const [worker = 0] = program.server.workerPids;
+  process.kill(worker, 'SIGSTOP');
+  const sent: { channel: string; data: string }[] = [];
+  for (let at = 0; at < 100; at++) {
+    const one = { channel: at % 2 === 0 ? 'a' : 'b', data: String(at) };
+    sent.push(one);
+    await program.publish(one.channel, one.data);
+  }
+  const before = Number(readNetCounter(procReader, 'TcpExt', 'TCPOrigDataSent'));
+  process.kill(worker, 'SIGCONT');
+  for (const client of [...clients, polling]) {
+    const wanted = sent.filter(({ channel }) => client.channels.includes(channel));
+    await until('it has all', () => client.seen.length >= wanted.length);
+    t.same(
+      client.data,
+      wanted.map(({ data }) => data),
+      client.constructor.name,
+    );
+  }
+  const packets = Number(readNetCounter(procReader, 'TcpExt', 'TCPOrigDataSent')) - before;
+  t.ok(packets < sent.length, `${packets} packets for 650 messages`);
+  for (const client of [...clients, polling]) client.close();
 });
 
 /** Subscribers and others that are about to vanish; their ports. */

@@ -54,6 +54,7 @@ export const LEVELS: Readonly<Record<string, Level>> = {
   'native/segment': 2,
   'native/slab': 2,
   'native/sse_codec': 2,
+  'native/turn_pace': 2,
   'native/websocket_codec': 2,
   'native/admission': 3,
   'native/arrivals': 3,

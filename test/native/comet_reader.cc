@@ -122,6 +122,22 @@ TEST("a subscriber reads lines of a stream, and passes over empty ones") {
   expect_events(DialTransport::kStream, head + kNotRecovered + "\n" + lines, "hgppmm");
 }
 
+TEST("who has had no message goes on from the answer to its subscription") {
+  const std::string answer =
+      R"({"type":"subscribed","cursor":"00000000000000aa.41","recovered":true,"channels":["a"]})";
+  const std::string gap =
+      R"({"type":"subscribed","cursor":"00000000000000aa.42","recovered":false})";
+  const std::string upgraded = "HTTP/1.1 101 Switching Protocols\r\n\r\n";
+  const std::string found = "HTTP/1.1 200 OK\r\n\r\n";
+  const auto number_after = [](DialTransport transport, const std::string& bytes) {
+    return read_whole(transport, bytes).scan.number;
+  };
+  EXPECT(number_after(DialTransport::kSse, found + "id: 00000000000000aa.40\n\n") == 40);
+  EXPECT(number_after(DialTransport::kWebSocket, upgraded + frame('\x81', answer)) == 41);
+  EXPECT(number_after(DialTransport::kWebSocket, upgraded + frame('\x81', gap)) == 42);
+  EXPECT(number_after(DialTransport::kStream, found + answer + "\n") == 41);
+}
+
 TEST("a subscriber reads polls one after the other, and the cursor to go on from") {
   const std::string one = R"({"channel":"a","cursor":"00000000000000aa.41","data":"x"})";
   const std::string two = R"({"channel":",","cursor":"00000000000000aa.42","data":",\"cursor\""})";

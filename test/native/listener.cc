@@ -107,6 +107,24 @@ TEST("a listener of a full worker rests until a connection closes") {
   EXPECT_EQUAL(server.world.count(Counter::kConnections), 2U);
 }
 
+TEST("a listener of a worker that stays full sends away who waits for it, and takes the next one") {
+  Server server;
+  server.world.admission.set_limits(2, 100, 0);
+  server.listener.watch(true);
+  server.connect(5);
+  EXPECT(server.world.reaches(Counter::kListenersPaused, 1));
+  EXPECT_EQUAL(server.world.count(Counter::kRefusedTotal), 0U);
+  EXPECT(server.world.reaches(Counter::kRefusedFullTotal, 3));
+  EXPECT_EQUAL(server.reset_clients(), 3U);
+  EXPECT_EQUAL(server.world.count(Counter::kConnections), 2U);
+  EXPECT_EQUAL(server.world.count(Counter::kListenersPaused), 0U);
+  server.clients[0]->close();
+  EXPECT(server.world.reaches(Counter::kConnections, 1));
+  server.connect(2);
+  EXPECT(server.world.reaches(Counter::kAcceptedTotal, 3));
+  EXPECT(server.world.reaches(Counter::kListenersPaused, 1));
+}
+
 TEST("a listener of a full worker wakes when the limit is raised, though nobody leaves") {
   Server server;
   server.world.admission.set_limits(2, 100, 0);
