@@ -422,7 +422,8 @@ const STORM_NOTES = [
   'Each channel gets a message every 10 s, a tenth of them each second, until all are back. The clients ' +
     'are cut off with resets and come back at once, each after the message that it had last; one ' +
     'that is refused tries again 0.2 s later. A poll is back when it has asked.',
-  'The server has a heartbeat of 300 s and lets polls wait 600 s.',
+  'The server has a heartbeat of 300 s and lets polls wait 600 s. The process that manages and ' +
+    'publishes has priority over the clients of the same machine.',
   'Memory is the private one of workers and manager: the median of 10 s before the cut, and the ' +
     'highest of every 0.5 s from the cut until all had every message.',
 ];
