@@ -27,8 +27,7 @@ constexpr uint32_t kAcceptPauseMinMs = 50;
 constexpr uint32_t kAcceptPauseMaxMs = 500;
 
 /// How long peers wait in the queue of a full worker where others have room. New ones are steered
-/// away within a beat (1 s); what is left in the queue then would wait until somebody leaves: of a
-/// million that came back at once, 583 did for over 30 s.
+/// away within a beat (1 s); what is left in the queue then would wait until somebody leaves.
 constexpr uint32_t kRoomWaitMs = 3000;
 
 /// Shortest wait for an accept token: below the clock tick of a loaded box a timer only spins.

@@ -101,7 +101,7 @@ bool Fanout::pump() {
 }
 
 void Fanout::forget(uint32_t row) {
-  if (row >= jobs_of_.size() || jobs_of_[row] == nullptr) return;
+  if (job_of(row) == nullptr) return;
   const auto is_of_row = [row](const std::unique_ptr<Job>& job) { return job->row == row; };
   const auto found = std::find_if(jobs_.begin(), jobs_.end(), is_of_row);
   MC_CHECK(found != jobs_.end());

@@ -50,7 +50,7 @@ class Fanout {
   [[nodiscard]] size_t unfinished() const { return unfinished_; }
   /// Those of one channel.
   [[nodiscard]] size_t unfinished(uint32_t row) const {
-    const Job* job = row < jobs_of_.size() ? jobs_of_[row] : nullptr;
+    const Job* job = job_of(row);
     return job == nullptr ? 0 : job->messages.size();
   }
   [[nodiscard]] size_t unfinished_bytes() const { return unfinished_bytes_; }
@@ -62,7 +62,7 @@ class Fanout {
   /// Calls visit(message) for what is not through of one channel, in the order of the numbers.
   template <typename Visit>
   void visit(uint32_t row, Visit visit) const {
-    const Job* job = row < jobs_of_.size() ? jobs_of_[row] : nullptr;
+    const Job* job = job_of(row);
     if (job == nullptr) return;
     for (const Ref<Message>& message : job->messages) visit(message);
   }
@@ -82,6 +82,10 @@ class Fanout {
     uint32_t total;
   };
 
+  /// Null where nothing is on its way.
+  [[nodiscard]] const Job* job_of(uint32_t row) const {
+    return row < jobs_of_.size() ? jobs_of_[row] : nullptr;
+  }
   [[nodiscard]] bool goes_at_once(uint32_t row, const Message& message) const;
   void begin(Job* job, uint64_t now_ns);
   /// Visits at most `quota` subscribers. True if the job has nothing left at all.
