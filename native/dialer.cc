@@ -12,6 +12,9 @@ namespace {
 
 constexpr uint64_t kNsPerMs = 1'000'000;
 
+/// Between two looks for connects and questions that are late.
+constexpr uint64_t kExpireNs = 1000 * kNsPerMs;
+
 /// Verification asks with one byte that differs between neighbours, so that an answer that reached
 /// the wrong connection shows.
 constexpr uint32_t kVerifyBytes = 1;
@@ -190,7 +193,7 @@ void Dialer::on_progress(struct ev_loop*, ev_timer* timer, int) {
   const bool has_news =
       self->lost_ != self->lost_reported_ || self->received_ != self->received_reported_;
   if (self->phase_ != DialPhase::kNone || has_news) self->report(false);
-  self->expire();
+  self->expire(sys::monotonic_ns());
   // A moment has passed.
   self->again_.insert(self->again_.end(), self->refused_.begin(), self->refused_.end());
   self->refused_.clear();
@@ -514,8 +517,10 @@ void Dialer::on_event(struct ev_loop*, ev_io* watcher, int revents) {
   self->read(dialed);
 }
 
-void Dialer::expire() {
-  if (phase_ == DialPhase::kExchange || in_flight_ == 0) return;
+/// Looks at all records, which a busy machine has in no cache: seldom, as the time is in seconds.
+void Dialer::expire(uint64_t now_ns) {
+  if (phase_ == DialPhase::kExchange || in_flight_ == 0 || now_ns < expire_after_ns_) return;
+  expire_after_ns_ = now_ns + kExpireNs;
   const uint32_t now = now_us();
   connections_.visit(0, connections_.capacity(), [this, now](Dialed& dialed) {
     const bool is_late = now - dialed.since_us > connect_timeout_us_;

@@ -106,7 +106,7 @@ class Dialer {
   bool take_head(Dialed* dialed);
   bool take_answer(Dialed* dialed);
   [[nodiscard]] static bool is_waiting(const Dialed& dialed);
-  void expire();
+  void expire(uint64_t now_ns);
   void watch(Dialed* dialed, int events);
   [[nodiscard]] uint32_t now_us() const;
   [[nodiscard]] uint8_t expected_byte(const Dialed* dialed, uint32_t offset) const;
@@ -135,6 +135,7 @@ class Dialer {
   std::vector<uint8_t> buffer_;
 
   DialPhase phase_ = DialPhase::kNone;
+  uint64_t expire_after_ns_ = 0;
   uint64_t phase_began_ns_ = 0;
   uint64_t phase_ends_ns_ = 0;
   uint32_t wanted_ = 0;

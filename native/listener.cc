@@ -24,6 +24,7 @@ Listener::~Listener() {
 void Listener::watch(bool on) {
   if (is_finished_ || on == is_wanted_) return;
   is_wanted_ = on;
+  is_stale_ = true;
   if (is_paused_) return;
   if (on) {
     ev_io_start(parts_.loop, &watcher_);
@@ -57,6 +58,7 @@ void Listener::on_readable(struct ev_loop*, ev_io* watcher, int revents) {
 }
 
 void Listener::accept_batch(int count_max) {
+  is_first_ = true;
   for (int count = 0; count < count_max; ++count) {
     if (accept_one() == Next::kStop) return;
   }
@@ -82,6 +84,7 @@ Listener::Next Listener::accept_one() {
     return handle(accepted);
   }
   shortage_pause_ms_ = 0;
+  note_wait(accepted.fd);
   if (!parts_.transport->fits(accepted.fd)) {
     refuse(accepted.fd, Counter::kRefusedDescriptorsTotal);
   } else if (verdict != Admission::Verdict::kAccept || !parts_.admission->enter()) {
@@ -91,6 +94,14 @@ Listener::Next Listener::accept_one() {
     parts_.transport->adopt(accepted.fd, protocol_);
   }
   return Next::kContinue;
+}
+
+/// Of the first of a batch, which waited longest. Where they waited for a listener that rested, it
+/// was not for want of time.
+void Listener::note_wait(int fd) {
+  if (!is_first_ || is_stale_) return;
+  is_first_ = false;
+  parts_.newcomers->waited(sys::waited_ms(fd), sys::monotonic_ns());
 }
 
 /// Whether the worker has been full for so long that who came before the others took its share will
@@ -104,7 +115,9 @@ bool Listener::has_waited_long() {
 Listener::Next Listener::handle(const sys::Accepted& accepted) {
   switch (accepted.status) {
     case sys::AcceptStatus::kAccepted:
+      return Next::kStop;
     case sys::AcceptStatus::kEmpty:
+      is_stale_ = false;
       return Next::kStop;
     case sys::AcceptStatus::kTransient:
       parts_.counters->add(Counter::kAcceptFailedTotal);
@@ -166,7 +179,7 @@ void Listener::shed() {
 
 void Listener::pause() {
   if (is_paused_) return;
-  is_paused_ = true;
+  is_paused_ = is_stale_ = true;
   ev_io_stop(parts_.loop, &watcher_);
   parts_.counters->add(Counter::kAcceptPausedTotal);
   parts_.counters->add(Counter::kListenersPaused);

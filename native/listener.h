@@ -6,6 +6,7 @@
 #include "admission.h"
 #include "control.h"
 #include "libev.h"
+#include "newcomers.h"
 #include "sys.h"
 #include "transport.h"
 
@@ -30,6 +31,7 @@ class Listener final : public RoomWaiter {
     Transport* transport;
     Control* control;
     Counters* counters;
+    Newcomers* newcomers;
   };
 
   Listener(const Parts& parts, int fd, Tenure tenure, uint8_t protocol);
@@ -53,6 +55,7 @@ class Listener final : public RoomWaiter {
   enum class Next { kContinue, kStop };
   void accept_batch(int count_max);
   Next accept_one();
+  void note_wait(int fd);
   Next handle(const sys::Accepted& accepted);
   Next fail(Counter cause, const sys::Accepted& accepted);
   void refuse(int fd, Counter cause);
@@ -73,6 +76,10 @@ class Listener final : public RoomWaiter {
   bool is_wanted_ = false;
   bool is_paused_ = false;
   bool is_finished_ = false;
+  /// Whether peers may lie in the queue since nobody looked at it: until it is empty.
+  bool is_stale_ = true;
+  /// Of the batch, nobody has been taken yet.
+  bool is_first_ = true;
   uint32_t shortage_pause_ms_ = 0;
   /// Since when the worker has been at its limit; 0 where it has room.
   uint64_t full_since_ns_ = 0;

@@ -99,6 +99,8 @@ enum class CounterKind : uint8_t { kTotal, kGauge };
     "Comings and goings of subscribers that were not told, since the manager did not read.")      \
   X(kDeliveredTotal, "delivered_total", kTotal,                                                   \
     "Messages given to subscribers as they came.")                                                \
+  X(kSlicesHeldTotal, "slices_held_total", kTotal,                                                \
+    "Slices of messages held back for new connections, which had to wait for more than 0.1 s.")   \
   X(kReplayedTotal, "replayed_total", kTotal,                                                     \
     "Messages given to subscribers who had missed them.")                                         \
   X(kQuestionsTotal, "questions_total", kTotal,                                                   \

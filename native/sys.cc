@@ -320,6 +320,13 @@ IoResult connect(int fd, const sockaddr* target, uint32_t target_bytes) {
   return {IoStatus::kFailed, 0, errno};
 }
 
+uint32_t waited_ms(int fd) {
+  tcp_info info{};
+  socklen_t size = sizeof info;
+  if (::getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) != 0) return 0;
+  return info.tcpi_last_data_recv;
+}
+
 int socket_error(int fd) {
   int error = 0;
   socklen_t size = sizeof error;

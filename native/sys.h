@@ -142,4 +142,9 @@ IoResult connect(int fd, const sockaddr* target, uint32_t target_bytes);
 /// The pending error of a socket, 0 if none.
 int socket_error(int fd);
 
+/// Milliseconds since the peer of a new connection sent its last bytes, or, where it has sent none
+/// yet, since it connected (tcpi_last_data_recv of TCP_INFO, net/ipv4/tcp.c): how long it has
+/// waited in the queue of the listener. 0 where the kernel does not say, as for a unix socket.
+uint32_t waited_ms(int fd);
+
 }  // namespace megacomet::sys

@@ -13,6 +13,7 @@
 #include "hub.h"
 #include "lag.h"
 #include "listener.h"
+#include "newcomers.h"
 #include "protocol_echo.h"
 #include "protocol_http.h"
 #include "protocol_mailbox.h"
@@ -113,6 +114,7 @@ class Worker final : ControlHandler, DrainHandler {
   void watch(const frame::Watch& order);
   void drain(const frame::Drain& order);
   void pump();
+  void send_slice();
   void wait_for_slice(bool is_due, double seconds);
   bool on_comet_frame(const FrameView& view);
   void leave(int code);
@@ -127,6 +129,7 @@ class Worker final : ControlHandler, DrainHandler {
   Hub hub_;
   SliceGate gate_;
   TurnPace pace_;
+  Newcomers newcomers_;
   Sweep sweep_;
   Drain drain_;
   Lag lag_;
@@ -190,11 +193,25 @@ void Worker::pump() {
     ev_timer_stop(loop_, &spread_);
     return control_.set_reading(true);
   }
-  const bool is_inside = gate_.enter();
-  const bool is_due = is_inside && hub_.pump();
-  if (is_inside) gate_.leave();
-  wait_for_slice(is_due, is_inside ? kSpreadSeconds : gate_.wait_s());
+  const double rest_s = newcomers_.rest_s(sys::monotonic_ns());
+  if (rest_s > 0.) {
+    wait_for_slice(false, rest_s);
+  } else if (gate_.enter()) {
+    send_slice();
+  } else {
+    wait_for_slice(false, gate_.wait_s());
+  }
   control_.set_reading(!hub_.is_full());
+}
+
+void Worker::send_slice() {
+  const bool is_due = hub_.pump();
+  gate_.leave();
+  const uint64_t now_ns = sys::monotonic_ns();
+  newcomers_.sliced(now_ns);
+  const double rest_s = is_due ? newcomers_.rest_s(now_ns) : 0.;
+  if (rest_s > 0.) counters_.add(Counter::kSlicesHeldTotal);
+  wait_for_slice(is_due && rest_s == 0., rest_s > 0. ? rest_s : kSpreadSeconds);
 }
 
 /// Keeps the loop from sleeping past the next slice: not at all if that is due, else for a time.
@@ -335,12 +352,13 @@ void Worker::configure(const frame::Configure& order) {
   const uint32_t cores = hub_.is_on() ? hub_.rules().slices_max : 0;
   gate_.set_limit(cores);
   pace_.set_crowd(segment_.slots(), cores);
+  newcomers_.set_crowd(segment_.slots(), cores);
   admission_.restore_spare();
   adjust({usable_, order.server_connections_max, order.idle_timeout_s, order.accept_rate_milli});
   int fd = kFirstListenerDescriptor;
   for (const uint64_t tenure : order.listeners) {
     listeners_.push_back(std::make_unique<Listener>(
-        Listener::Parts{loop_, &admission_, &transport_, &control_, &counters_},
+        Listener::Parts{loop_, &admission_, &transport_, &control_, &counters_, &newcomers_},
         fd++,
         static_cast<Tenure>(tenure),
         static_cast<uint8_t>(protocol)));

@@ -1,12 +1,16 @@
 // A manager that does not answer for a while: who waits for what it missed is told nothing wrong,
-// and no answer that comes late is taken for that to another question.
+// and no answer that comes late is taken for that to another question. And a worker that does not:
+// who waits to get in goes first.
 import type { Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import t, { type Test } from 'tap';
 
-import { PollClient, Program } from './comet-world.js';
+import { PollClient, Program, REQUESTS, SseClient } from './comet-world.js';
 import { connect, until } from './helpers.js';
+
+/** So many that what they are sent takes several slices of a millisecond. */
+const LISTENERS = 600;
 
 /** Asks over a plain socket, and answers what came within the time. */
 class Asker {
@@ -75,3 +79,52 @@ void t.test('a poll that asks from now on gets what is published while it waits'
   next.socket.destroy();
   await program.server.stop();
 });
+
+/** Subscribers of channel `a`, whose texts grow. */
+async function openListeners(t: Test, { port }: Program, count: number): Promise<string[]> {
+  const texts: string[] = [];
+  for (let at = 0; at < count; at++) {
+    const socket = await connect(port);
+    t.teardown(() => socket.destroy());
+    texts.push('');
+    socket.setEncoding('utf8').on('data', (text: string) => (texts[at] += text));
+    socket.write(REQUESTS.stream);
+  }
+  return texts;
+}
+
+/** Whether each has the messages 0 to `count` - 1 once, in their order. */
+function areWhole(texts: readonly string[], count: number): boolean {
+  const wanted = Array.from({ length: count }, (_, at) => `message ${at}`).join();
+  return texts.every((text) => (text.match(/message \d+/g) ?? []).join() === wanted);
+}
+
+void t.test(
+  'while clients wait to get in, messages wait too; all get in, and get all',
+  async (t) => {
+    const program = await Program.start(t, {
+      args: ['--workers', '1', '--max-connections', '2000'],
+    });
+    const texts = await openListeners(t, program, LISTENERS);
+    await program.untilTotal('subscriptions', LISTENERS);
+    const pid = await program.server.pidOf(0);
+    process.kill(pid, 'SIGSTOP');
+    // Its connection lies in the queue, and waits for a worker that has too much to do.
+    const newcomer = new SseClient(program, ['b']);
+    const isIn = newcomer.open();
+    for (let at = 0; at < 20; at++) await program.publish('a', `message ${at}`);
+    await sleep(200);
+    process.kill(pid, 'SIGCONT');
+    await isIn;
+    await until('all to have all', () => areWhole(texts, 20));
+    const held = await program.server.total('slicesHeldTotal');
+    t.ok(held > 0, `${held} slices were held back`);
+
+    // Nobody has had to wait for a second.
+    await sleep(1500);
+    await program.publish('a', 'message 20');
+    await until('all to have one more', () => areWhole(texts, 21));
+    t.equal(await program.server.total('slicesHeldTotal'), held, 'and none since');
+    newcomer.close();
+  },
+);

@@ -50,6 +50,7 @@ export const LEVELS: Readonly<Record<string, Level>> = {
   'native/http_writer': 2,
   'native/json_codec': 2,
   'native/message': 2,
+  'native/newcomers': 2,
   'native/outbox': 2,
   'native/segment': 2,
   'native/slab': 2,

@@ -85,13 +85,15 @@ struct EchoServer {
                   &dialing->world.admission,
                   dialing->world.transport.get(),
                   &dialing->control,
-                  &dialing->world.counters},
+                  &dialing->world.counters,
+                  &newcomers},
                  socket.fd(),
                  Tenure::kOwn,
                  0) {
     listener.watch(true);
   }
   ListeningSocket socket;
+  Newcomers newcomers;
   Listener listener;
 };
 

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "fixture.h"
 #include "sys.h"
@@ -21,11 +22,15 @@ namespace {
 struct Server {
   explicit Server(Tenure tenure = Tenure::kOwn)
       : control(world.loop.get(), &handler),
-        listener(
-            {world.loop.get(), &world.admission, world.transport.get(), &control, &world.counters},
-            socket.fd(),
-            tenure,
-            0) {}
+        listener({world.loop.get(),
+                  &world.admission,
+                  world.transport.get(),
+                  &control,
+                  &world.counters,
+                  &newcomers},
+                 socket.fd(),
+                 tenure,
+                 0) {}
 
   void connect(size_t count) {
     while (count-- > 0) clients.push_back(std::make_unique<Client>(socket.port()));
@@ -36,10 +41,18 @@ struct Server {
     return count;
   }
 
+  /// Whether a broadcast would rest for them.
+  [[nodiscard]] bool newcomers_wait() {
+    const uint64_t now_ns = sys::monotonic_ns();
+    newcomers.sliced(now_ns);
+    return newcomers.rest_s(now_ns) > 0.;
+  }
+
   World world;
   unit::DeafHandler handler;
   ListeningSocket socket;
   Control control;
+  Newcomers newcomers;
   Listener listener;
   std::vector<std::unique_ptr<Client>> clients;
 };
@@ -150,6 +163,30 @@ TEST("a listener keeps to the accept rate and takes everybody in the end") {
   EXPECT(server.world.count(Counter::kAcceptPausedTotal) > 0);
 }
 
+TEST("a listener tells how long the first in its queue waited for the loop") {
+  Server server;
+  server.listener.watch(true);
+  server.connect(1);
+  EXPECT(server.world.reaches(Counter::kAcceptedTotal, 1));
+  server.connect(1);
+  EXPECT(server.world.reaches(Counter::kAcceptedTotal, 2));
+  EXPECT(!server.newcomers_wait());
+  server.connect(1);
+  ::usleep(150'000);
+  EXPECT(server.world.reaches(Counter::kAcceptedTotal, 3));
+  EXPECT(server.newcomers_wait());
+}
+
+TEST("a listener that rests does not tell that anybody waited for the loop") {
+  Server server;
+  server.world.admission.set_limits(100, 100, 5000);
+  server.listener.watch(true);
+  server.connect(8);
+  EXPECT(server.world.reaches(Counter::kAcceptedTotal, 8));
+  EXPECT(server.world.count(Counter::kAcceptPausedTotal) > 0);
+  EXPECT(!server.newcomers_wait());
+}
+
 TEST("a listener without descriptors turns peers away, rests, and goes on when one is free") {
   Server server;
   server.listener.watch(true);
@@ -212,7 +249,8 @@ TEST("a listener that drains leaves the queue of an inherited socket to its succ
                       &server.world.admission,
                       server.world.transport.get(),
                       &server.control,
-                      &server.world.counters},
+                      &server.world.counters,
+                      &server.newcomers},
                      server.socket.fd(),
                      Tenure::kInherited,
                      0);
