@@ -7,6 +7,13 @@
 
 namespace megacomet {
 
+namespace {
+
+/// Between two looks at how long somebody waited. It holds for a second.
+constexpr double kNoteSeconds = 0.02;
+
+}  // namespace
+
 Listener::Listener(const Parts& parts, int fd, Tenure tenure, uint8_t protocol)
     : parts_(parts), fd_(fd), tenure_(tenure), protocol_(protocol) {
   ev_io_init(&watcher_, on_readable, fd, EV_READ);
@@ -58,7 +65,6 @@ void Listener::on_readable(struct ev_loop*, ev_io* watcher, int revents) {
 }
 
 void Listener::accept_batch(int count_max) {
-  is_first_ = true;
   for (int count = 0; count < count_max; ++count) {
     if (accept_one() == Next::kStop) return;
   }
@@ -96,11 +102,13 @@ Listener::Next Listener::accept_one() {
   return Next::kContinue;
 }
 
-/// Of the first of a batch, which waited longest. Where they waited for a listener that rested, it
-/// was not for want of time.
+/// Of the first of a batch, which waited longest; now and then, since the kernel takes a
+/// microsecond to say so. Where they waited for a listener that rested, it was not for want of
+/// time.
 void Listener::note_wait(int fd) {
-  if (!is_first_ || is_stale_) return;
-  is_first_ = false;
+  const ev_tstamp now_s = ev_now(parts_.loop);
+  if (is_stale_ || now_s < note_after_s_) return;
+  note_after_s_ = now_s + kNoteSeconds;
   parts_.newcomers->waited(sys::waited_ms(fd), sys::monotonic_ns());
 }
 

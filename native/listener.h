@@ -78,11 +78,10 @@ class Listener final : public RoomWaiter {
   bool is_finished_ = false;
   /// Whether peers may lie in the queue since nobody looked at it: until it is empty.
   bool is_stale_ = true;
-  /// Of the batch, nobody has been taken yet.
-  bool is_first_ = true;
   uint32_t shortage_pause_ms_ = 0;
   /// Since when the worker has been at its limit; 0 where it has room.
   uint64_t full_since_ns_ = 0;
+  ev_tstamp note_after_s_ = 0.;
   uint64_t log_after_ns_ = 0;
   uint32_t log_suppressed_ = 0;
   ev_io watcher_;
