@@ -81,6 +81,8 @@ class Listener final : public RoomWaiter {
   uint32_t shortage_pause_ms_ = 0;
   /// Since when the worker has been at its limit; 0 where it has room.
   uint64_t full_since_ns_ = 0;
+  /// Of the batch, where somebody looked.
+  uint32_t first_waited_ms_ = 0;
   ev_tstamp note_after_s_ = 0.;
   uint64_t log_after_ns_ = 0;
   uint32_t log_suppressed_ = 0;

@@ -21,7 +21,7 @@ class Newcomers {
     rest_ns_ = turns * kRestSlices * bounds::kFanoutSliceNs;
   }
 
-  /// One of them has waited for so long.
+  /// The first of a crowd has waited for so long.
   void waited(uint32_t ms, uint64_t now_ns) {
     if (ms >= kLateMs) late_until_ns_ = now_ns + kLateNs;
   }

@@ -11,6 +11,8 @@ import { connect, until } from './helpers.js';
 
 /** So many that what they are sent takes several slices of a millisecond. */
 const LISTENERS = 600;
+/** More than come by chance. */
+const NEWCOMERS = 40;
 
 /** Asks over a plain socket, and answers what came within the time. */
 class Asker {
@@ -109,13 +111,13 @@ void t.test(
     await program.untilTotal('subscriptions', LISTENERS);
     const pid = await program.server.pidOf(0);
     process.kill(pid, 'SIGSTOP');
-    // Its connection lies in the queue, and waits for a worker that has too much to do.
-    const newcomer = new SseClient(program, ['b']);
-    const isIn = newcomer.open();
+    // Their connections lie in the queue, and wait for a worker that has too much to do.
+    const newcomers = Array.from({ length: NEWCOMERS }, () => new SseClient(program, ['b']));
+    const areIn = Promise.all(newcomers.map((newcomer) => newcomer.open()));
     for (let at = 0; at < 20; at++) await program.publish('a', `message ${at}`);
     await sleep(200);
     process.kill(pid, 'SIGCONT');
-    await isIn;
+    await areIn;
     await until('all to have all', () => areWhole(texts, 20));
     const held = await program.server.total('slicesHeldTotal');
     t.ok(held > 0, `${held} slices were held back`);
@@ -125,6 +127,6 @@ void t.test(
     await program.publish('a', 'message 20');
     await until('all to have one more', () => areWhole(texts, 21));
     t.equal(await program.server.total('slicesHeldTotal'), held, 'and none since');
-    newcomer.close();
+    for (const newcomer of newcomers) newcomer.close();
   },
 );

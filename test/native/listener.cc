@@ -163,7 +163,7 @@ TEST("a listener keeps to the accept rate and takes everybody in the end") {
   EXPECT(server.world.count(Counter::kAcceptPausedTotal) > 0);
 }
 
-TEST("a listener tells how long the first in its queue waited for the loop") {
+TEST("a listener tells how long the first of a crowd in its queue waited for the loop") {
   Server server;
   server.listener.watch(true);
   server.connect(1);
@@ -171,18 +171,28 @@ TEST("a listener tells how long the first in its queue waited for the loop") {
   server.connect(1);
   EXPECT(server.world.reaches(Counter::kAcceptedTotal, 2));
   EXPECT(!server.newcomers_wait());
-  server.connect(1);
+  server.connect(3);
   ::usleep(150'000);
-  EXPECT(server.world.reaches(Counter::kAcceptedTotal, 3));
+  EXPECT(server.world.reaches(Counter::kAcceptedTotal, 5));
+  EXPECT(!server.newcomers_wait());
+  unit::turn_for(server.world.loop.get(), 30);
+  server.connect(20);
+  ::usleep(150'000);
+  EXPECT(server.world.reaches(Counter::kAcceptedTotal, 25));
   EXPECT(server.newcomers_wait());
 }
 
 TEST("a listener that rests does not tell that anybody waited for the loop") {
   Server server;
-  server.world.admission.set_limits(100, 100, 5000);
+  server.world.admission.set_limits(25, 100, 0);
   server.listener.watch(true);
-  server.connect(8);
-  EXPECT(server.world.reaches(Counter::kAcceptedTotal, 8));
+  server.connect(25);
+  EXPECT(server.world.reaches(Counter::kAcceptedTotal, 25));
+  server.connect(20);
+  EXPECT(server.world.reaches(Counter::kListenersPaused, 1));
+  ::usleep(150'000);
+  server.world.admission.set_limits(100, 100, 0);
+  EXPECT(server.world.reaches(Counter::kAcceptedTotal, 45));
   EXPECT(server.world.count(Counter::kAcceptPausedTotal) > 0);
   EXPECT(!server.newcomers_wait());
 }
