@@ -89,7 +89,9 @@ async function openListeners(t: Test, { port }: Program, count: number): Promise
     const socket = await connect(port);
     t.teardown(() => socket.destroy());
     texts.push('');
-    socket.setEncoding('utf8').on('data', (text: string) => (texts[at] += text));
+    socket.setEncoding('utf8').on('data', (text: string) => {
+      texts[at] = `${texts[at] ?? ''}${text}`;
+    });
     socket.write(REQUESTS.stream);
   }
   return texts;
