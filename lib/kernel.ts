@@ -99,10 +99,23 @@ export function readFileNr(read: Reader): Figure {
   return sysctl(read, 'fs.file-nr');
 }
 
+/** A line such as `MemTotal:   123 kB`, in bytes. */
+function bytesOfLine(text: string | undefined, name: string): Figure {
+  const match = new RegExp(`^${name}:\\s+(\\d+) kB`, 'm').exec(text ?? '');
+  return match === null ? null : Number(match[1]) * 1024;
+}
+
 /** A line of /proc/meminfo in bytes. */
 export function readMemInfo(read: Reader, name: string): Figure {
-  const match = new RegExp(`^${name}:\\s+(\\d+) kB`, 'm').exec(read('/proc/meminfo') ?? '');
-  return match === null ? null : Number(match[1]) * 1024;
+  return bytesOfLine(read('/proc/meminfo'), name);
+}
+
+/**
+ * Memory of a process that no file is behind, in bytes (RssAnon of proc_pid_status(5)). The kernel
+ * has it counted; for {@link readPrivateBytes} it walks all page tables.
+ */
+export function readAnonymousBytes(read: Reader, pid: number): Figure {
+  return bytesOfLine(read(`/proc/${pid}/status`), 'RssAnon');
 }
 
 /**
