@@ -31,16 +31,12 @@ class CharSet {
   [[nodiscard]] constexpr CharSet without(std::string_view bytes) const {
     CharSet set = *this;
     for (const char byte : bytes) {
-      const auto number = static_cast<uint8_t>(byte);
-      set.words_[number / 64] &= ~(uint64_t{1} << number % 64);
+      set.is_in_[static_cast<uint8_t>(byte)] = false;
     }
     return set;
   }
 
-  [[nodiscard]] constexpr bool has(char byte) const {
-    const auto number = static_cast<uint8_t>(byte);
-    return (words_[number / 64] >> number % 64 & 1) != 0;
-  }
+  [[nodiscard]] constexpr bool has(char byte) const { return is_in_[static_cast<uint8_t>(byte)]; }
 
   /// Whether every byte is of the set; true for an empty text.
   [[nodiscard]] constexpr bool has_all(std::string_view text) const {
@@ -55,15 +51,17 @@ class CharSet {
   }
 
  private:
-  constexpr void add(unsigned byte) { words_[byte / 64] |= uint64_t{1} << byte % 64; }
+  constexpr void add(unsigned byte) { is_in_[byte] = true; }
 
-  uint64_t words_[4] = {};
+  bool is_in_[256] = {};
 };
 
 inline constexpr CharSet kDigits = CharSet().with_range('0', '9');
 inline constexpr CharSet kAlphanumeric = kDigits.with_range('a', 'z').with_range('A', 'Z');
 /// Printable characters other than space (VCHAR of RFC 5234).
 inline constexpr CharSet kVisible = CharSet().with_range(0x21, 0x7e);
+inline constexpr CharSet kSpace = CharSet().with(" ");
+inline constexpr CharSet kBlanks = kSpace.with("\t");
 /// What names of methods, fields and parameters are made of (RFC 9110 5.6.2).
 inline constexpr CharSet kToken = kAlphanumeric.with("!#$%&'*+-.^_`|~");
 /// What values of fields are made of (RFC 9110 5.5): no control bytes but the tab. Bytes above
@@ -82,16 +80,16 @@ inline constexpr CharSet kFieldText = kVisible.with(" \t").with_range(0x80, 0xff
 [[nodiscard]] constexpr bool equals(std::string_view one, std::string_view other) {
   if (one.size() != other.size()) return false;
   for (size_t at = 0; at < one.size(); ++at) {
-    if (to_lower(one[at]) != to_lower(other[at])) return false;
+    if (one[at] != other[at] && to_lower(one[at]) != to_lower(other[at])) return false;
   }
   return true;
 }
 
-/// The text without the given bytes at its ends.
-[[nodiscard]] constexpr std::string_view trim(std::string_view text, std::string_view bytes) {
-  const size_t first = text.find_first_not_of(bytes);
-  if (first == std::string_view::npos) return text.substr(text.size());
-  return text.substr(first, text.find_last_not_of(bytes) - first + 1);
+/// The text without the bytes of a set at its ends.
+[[nodiscard]] constexpr std::string_view trim(std::string_view text, const CharSet& bytes) {
+  text.remove_prefix(bytes.span(text));
+  while (!text.empty() && bytes.has(text.back())) text.remove_suffix(1);
+  return text;
 }
 
 /// The value of a hexadecimal digit; -1 for any other byte.

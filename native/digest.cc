@@ -42,33 +42,81 @@ void store_big_endian(uint32_t word, uint8_t* bytes) {
   for (int at = 0; at < 4; ++at) bytes[at] = static_cast<uint8_t>(word >> (24 - 8 * at));
 }
 
-/// The working words a to e of FIPS 180-4 6.1.2, and the hash words that they are added to.
 using Words = std::array<uint32_t, 5>;
 
-void turn(Words* words, uint32_t mixed, uint32_t constant, uint32_t scheduled) {
-  auto& [a, b, c, d, e] = *words;
-  const uint32_t next = rotate_left(a, 5) + mixed + e + constant + scheduled;
-  e = d;
-  d = c;
-  c = rotate_left(b, 30);
-  b = a;
-  a = next;
+/// One of the four functions of FIPS 180-4 4.1.1, with its constant (4.2.1).
+struct Choose {
+  static constexpr uint32_t kConstant = 0x5a827999;
+  static constexpr uint32_t mix(uint32_t b, uint32_t c, uint32_t d) { return d ^ (b & (c ^ d)); }
+};
+struct FirstParity {
+  static constexpr uint32_t kConstant = 0x6ed9eba1;
+  static constexpr uint32_t mix(uint32_t b, uint32_t c, uint32_t d) { return b ^ c ^ d; }
+};
+struct Majority {
+  static constexpr uint32_t kConstant = 0x8f1bbcdc;
+  static constexpr uint32_t mix(uint32_t b, uint32_t c, uint32_t d) {
+    return (b & c) | (d & (b | c));
+  }
+};
+struct LastParity : FirstParity {
+  static constexpr uint32_t kConstant = 0xca62c1d6;
+};
+
+/// A turn of FIPS 180-4 6.1.2. The next one takes the same words, each one place further, so that
+/// none is moved.
+template <typename Function>
+void turn(uint32_t a, uint32_t* b, uint32_t c, uint32_t d, uint32_t* e, uint32_t scheduled) {
+  *e += rotate_left(a, 5) + Function::mix(*b, c, d) + Function::kConstant + scheduled;
+  *b = rotate_left(*b, 30);
+}
+
+/// The words of a block, and what FIPS 180-4 6.1.2 makes of them, each when its turn comes. All
+/// eighty ahead are a loop that gcc 12 vectorizes, and each step then waits for stores of the one
+/// before: 570 ns instead of 210 for the two blocks of a handshake.
+class Schedule {
+ public:
+  explicit Schedule(const uint8_t* block) {
+    for (size_t t = 0; t < kWords; ++t) words_[t] = load_big_endian(block + 4 * t);
+  }
+
+  /// The word of turn `t`; each is asked for once, in order.
+  uint32_t word(size_t t) {
+    uint32_t& place = words_[t % kWords];
+    if (t < kWords) return place;
+    place = rotate_left(at(t - 3) ^ at(t - 8) ^ at(t - 14) ^ place, 1);
+    return place;
+  }
+
+ private:
+  static constexpr size_t kWords = kBlockBytes / 4;
+
+  [[nodiscard]] uint32_t at(size_t t) const { return words_[t % kWords]; }
+
+  uint32_t words_[kWords];
+};
+
+/// The twenty turns of one function, from `first` on.
+template <typename Function>
+void turn_twenty(Words* words, Schedule* schedule, size_t first) {
+  auto [a, b, c, d, e] = *words;
+  for (size_t t = first; t < first + 20; t += 5) {
+    turn<Function>(a, &b, c, d, &e, schedule->word(t));
+    turn<Function>(e, &a, b, c, &d, schedule->word(t + 1));
+    turn<Function>(d, &e, a, b, &c, schedule->word(t + 2));
+    turn<Function>(c, &d, e, a, &b, schedule->word(t + 3));
+    turn<Function>(b, &c, d, e, &a, schedule->word(t + 4));
+  }
+  *words = {a, b, c, d, e};
 }
 
 void add_block(Words* hash, const uint8_t* block) {
-  uint32_t schedule[80];
-  for (int t = 0; t < 16; ++t) schedule[t] = load_big_endian(block + ptrdiff_t{4} * t);
-  for (int t = 16; t < 80; ++t) {
-    schedule[t] =
-        rotate_left(schedule[t - 3] ^ schedule[t - 8] ^ schedule[t - 14] ^ schedule[t - 16], 1);
-  }
+  Schedule schedule(block);
   Words words = *hash;
-  const auto& [a, b, c, d, e] = words;
-  int t = 0;
-  for (; t < 20; ++t) turn(&words, (b & c) ^ (~b & d), 0x5a827999, schedule[t]);
-  for (; t < 40; ++t) turn(&words, b ^ c ^ d, 0x6ed9eba1, schedule[t]);
-  for (; t < 60; ++t) turn(&words, (b & c) ^ (b & d) ^ (c & d), 0x8f1bbcdc, schedule[t]);
-  for (; t < 80; ++t) turn(&words, b ^ c ^ d, 0xca62c1d6, schedule[t]);
+  turn_twenty<Choose>(&words, &schedule, 0);
+  turn_twenty<FirstParity>(&words, &schedule, 20);
+  turn_twenty<Majority>(&words, &schedule, 40);
+  turn_twenty<LastParity>(&words, &schedule, 60);
   for (size_t at = 0; at < words.size(); ++at) (*hash)[at] += words[at];
 }
 

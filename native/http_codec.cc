@@ -113,6 +113,7 @@ class HeadReader {
   std::string_view bytes_;
   HeadProgress* progress_;
   HttpHead* out_;
+  bool has_request_line_ = false;
 };
 
 HeadResult HeadReader::read() {
@@ -167,6 +168,7 @@ HeadResult HeadReader::scan_part(const Part& part, std::string_view rest) {
     // Judged as soon as it is there: a stranger's protocol need not send an empty line.
     const HeadResult result = read_request_line(bytes_.substr(front(), end - front()));
     if (result.status == HeadStatus::kBad) return result;
+    has_request_line_ = true;
   }
   return move_on(part.next, run + 1);
 }
@@ -220,7 +222,7 @@ bool HeadReader::read_line(std::string_view text) {
       line->field == Field::kContentLength || line->field == Field::kTransferEncoding;
   // Blanks may stand around any value, but a tab before these has split one server's view of where
   // a request ends from another's; no client sends it.
-  line->value = ascii::trim(text.substr(colon + 1), is_framing ? " " : " \t");
+  line->value = ascii::trim(text.substr(colon + 1), is_framing ? ascii::kSpace : ascii::kBlanks);
   if (line->field == Field::kOther) return true;
   const auto field = static_cast<size_t>(line->field);
   uint8_t* first = &out_->first_lines[field];
@@ -295,7 +297,9 @@ HeadResult HeadReader::finish() {
   const size_t consumed = size_t{progress_->scanned} + 1;
   std::string_view head = bytes_.substr(front(), consumed - front() - kLineBreak.size());
   const size_t line_end = head.find(kLineBreak);
-  HeadResult result = read_request_line(head.substr(0, line_end));
+  HeadResult result;
+  // A call before this one may have read it, out of bytes that have moved since.
+  if (!has_request_line_) result = read_request_line(head.substr(0, line_end));
   if (result.status == HeadStatus::kBad) return result;
   result = read_lines(head.substr(line_end + kLineBreak.size()));
   if (result.status == HeadStatus::kBad) return result;
@@ -319,7 +323,7 @@ Field field_named(std::string_view name) {
 bool next_member(std::string_view* list, std::string_view* member) {
   while (!list->empty()) {
     const size_t comma = list->find(',');
-    *member = ascii::trim(list->substr(0, comma), " \t");
+    *member = ascii::trim(list->substr(0, comma), ascii::kBlanks);
     list->remove_prefix(comma == std::string_view::npos ? list->size() : comma + 1);
     if (!member->empty()) return true;
   }

@@ -17,6 +17,9 @@ namespace {
 /// Below this a text is not made shorter by deflate, only later.
 constexpr size_t kDeflateBytesMin = 64;
 
+/// The answer to a request for channels, as long as it names none.
+constexpr size_t kSubscribedBytes = 128;
+
 /// A frame with a content as this connection wants it: compressed where that was agreed on, and
 /// where it pays.
 std::string data_frame(CometServices& comet,
@@ -394,7 +397,9 @@ void obey_waiting(Services& services, Connection* connection) {
 std::string subscribed(const CometServices& comet, const Page& page) {
   std::vector<std::string_view> names;
   for (const uint32_t row : page.channels) names.push_back(comet.name_of(row));
-  std::string text = "{\"type\":\"subscribed\",\"cursor\":";
+  std::string text;
+  text.reserve(kSubscribedBytes);
+  text.append("{\"type\":\"subscribed\",\"cursor\":");
   append_cursor(page.is_lost ? page.start() : page.head, &text);
   text.append(page.is_lost ? ",\"recovered\":false" : ",\"recovered\":true");
   text.append(",\"channels\":");

@@ -32,6 +32,9 @@ namespace megacomet::sys {
 
 namespace {
 
+/// Of send_parts(): copying as much takes a tenth of what it saves.
+constexpr size_t kTogetherBytes = 1024;
+
 IoResult io_result(ssize_t count, bool zero_is_end) {
   if (count > 0 || (count == 0 && !zero_is_end)) {
     return {IoStatus::kDone, static_cast<size_t>(count), 0};
@@ -92,16 +95,17 @@ uint64_t monotonic_ns() {
   return static_cast<uint64_t>(now.tv_sec) * 1'000'000'000U + static_cast<uint64_t>(now.tv_nsec);
 }
 
+// Not accept4(), recv() and send(): in a process with threads, and Node always has some, libc makes
+// these cancellation points, with two locked instructions around each. A profile of the echo showed
+// 1.3 % of its time there.
 Accepted accept(int listener) {
-  const int fd = ::accept4(listener, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
+  const int flags = SOCK_NONBLOCK | SOCK_CLOEXEC;
+  const auto fd = static_cast<int>(::syscall(SYS_accept4, listener, nullptr, nullptr, flags));
   if (fd >= 0) return {AcceptStatus::kAccepted, fd, 0};
   const int error = errno;
   return {accept_status(error), -1, error};
 }
 
-// Not recv() and send(): in a process with threads, and Node always has some, libc makes these two
-// cancellation points, with two locked instructions around each. A profile of the echo showed 1.3 %
-// of its time there.
 IoResult receive(int fd, void* buffer, size_t size) {
   const auto call = [&] { return ::syscall(SYS_recvfrom, fd, buffer, size, 0, nullptr, nullptr); };
   return io_result(retry_interrupted(call), true);
@@ -115,6 +119,16 @@ IoResult send(int fd, const void* bytes, size_t size) {
 }
 
 IoResult send_parts(int fd, iovec* parts, size_t count) {
+  // Few bytes are copied together: the kernel takes one buffer 0.15 µs faster than a list of two,
+  // measured with the answers to handshakes.
+  uint8_t together[kTogetherBytes];
+  size_t size = 0;
+  size_t at = 0;
+  for (; at < count && parts[at].iov_len <= sizeof together - size; ++at) {
+    std::memcpy(together + size, parts[at].iov_base, parts[at].iov_len);
+    size += parts[at].iov_len;
+  }
+  if (at == count) return send(fd, together, size);
   msghdr message{};
   message.msg_iov = parts;
   message.msg_iovlen = count;

@@ -48,10 +48,10 @@ TEST("letters are compared without their case, and nothing else is") {
 }
 
 TEST("blanks are cut off at both ends only") {
-  EXPECT(ascii::trim(" \t a b\t ", " \t") == "a b");
-  EXPECT(ascii::trim("\ta ", " ") == "\ta");
-  EXPECT(ascii::trim(" \t ", " \t").empty());
-  EXPECT(ascii::trim("", " \t").empty());
+  EXPECT(ascii::trim(" \t a b\t ", ascii::kBlanks) == "a b");
+  EXPECT(ascii::trim("\ta ", ascii::kSpace) == "\ta");
+  EXPECT(ascii::trim(" \t ", ascii::kBlanks).empty());
+  EXPECT(ascii::trim("", ascii::kBlanks).empty());
 }
 
 TEST("hexadecimal digits have their values, in both cases") {

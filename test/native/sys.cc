@@ -5,9 +5,12 @@
 #include <cstddef>
 #include <cstring>
 #include <fstream>
+#include <iterator>
+#include <string>
 
 #include <arpa/inet.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -74,6 +77,30 @@ TEST("reads and writes tell done, again, end and failure apart") {
   EXPECT_EQUAL(sys::send(ends[0], &byte, 1).error, EPIPE);
   sys::close(ends[0]);
   EXPECT_EQUAL(sys::receive(-1, &byte, 1).error, EBADF);
+}
+
+TEST("parts arrive one behind the other, whether few bytes are copied together or many are not") {
+  int ends[2];
+  EXPECT_EQUAL(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends), 0);
+  for (const size_t last : {0, 1, 1018, 1019, 1020, 5000}) {
+    std::string texts[] = {"abc", "", "de", std::string(last, 'z')};
+    iovec parts[std::size(texts)];
+    std::string wanted;
+    for (size_t at = 0; at < std::size(texts); ++at) {
+      parts[at] = {texts[at].data(), texts[at].size()};
+      wanted.append(texts[at]);
+    }
+    const sys::IoResult sent = sys::send_parts(ends[0], parts, std::size(parts));
+    EXPECT(sent.status == IoStatus::kDone);
+    EXPECT_EQUAL(sent.bytes, wanted.size());
+    std::string came(wanted.size() + 1, '\0');
+    came.resize(sys::receive(ends[1], came.data(), came.size()).bytes);
+    EXPECT(came == wanted);
+  }
+  ::close(ends[1]);
+  iovec one = {const_cast<char*>("x"), 1};
+  EXPECT_EQUAL(sys::send_parts(ends[0], &one, 1).error, EPIPE);
+  ::close(ends[0]);
 }
 
 TEST("accept tells an empty queue, a socket that was shut down, and one that is none") {
