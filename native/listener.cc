@@ -44,6 +44,11 @@ void Listener::watch(bool on) {
   }
 }
 
+void Listener::look() {
+  // At its priority it comes before the connections that are left (libev.h, rule 7).
+  if (ev_is_active(&watcher_)) ev_feed_event(parts_.loop, &watcher_, EV_READ);
+}
+
 void Listener::drain() {
   if (is_finished_) return;
   if (tenure_ != Tenure::kInherited && is_wanted_ && !is_paused_) {

@@ -42,6 +42,9 @@ class Listener final : public RoomWaiter {
   /// Starts or stops to take connections.
   void watch(bool on);
 
+  /// Accepts next, before anything else that this turn of the loop has to do.
+  void look();
+
   /// Takes no more. What is queued is accepted first, unless a successor will: see Tenure. A socket
   /// of our own is shut down, so that peers are refused instead of waiting for nobody.
   void drain();

@@ -98,7 +98,11 @@ void Transport::adopt(int fd, uint8_t protocol) {
   ev_io_start(loop_, &connection->watcher);
   counters_->add(Counter::kAcceptedTotal);
   // Who connects and says nothing must not stay.
-  if (hooks_ != nullptr) set_deadline(connection, comet()->rules().handshake_timeout_s);
+  if (hooks_ == nullptr) return;
+  set_deadline(connection, comet()->rules().handshake_timeout_s);
+  // A client of HTTP speaks first, and who waited for a long turn has done so: its request need not
+  // wait again, behind those of 18,000 polls that came back.
+  if (is_late_) read(connection);
 }
 
 void Transport::tick(uint16_t now) {
@@ -109,21 +113,35 @@ void Transport::tick(uint16_t now) {
 
 void Transport::on_event(struct ev_loop* loop, ev_io* watcher, int revents) {
   auto* self = static_cast<Transport*>(ev_userdata(loop));
-  auto* connection = reinterpret_cast<Connection*>(watcher);
+  self->dispatch(reinterpret_cast<Connection*>(watcher), revents);
+  self->pass_time();
+}
+
+void Transport::dispatch(Connection* connection, int revents) {
   if ((revents & EV_ERROR) != 0) {
-    self->close(connection, CloseCause::kUnwatched);
+    close(connection, CloseCause::kUnwatched);
   } else if (connection->state == ConnectionState::kOwing) {
-    self->flush(connection);
+    flush(connection);
   } else if ((revents & EV_READ) != 0) {
     // First what the peer says: it may have left. Who never stops is sent what it is owed, too.
     const uint32_t generation = connection->generation;
-    self->read(connection);
+    read(connection);
     const bool may_write =
         (revents & EV_WRITE) != 0 && connection->generation == generation && owes(*connection);
-    if (may_write) self->hooks_->on_writable(connection);
+    if (may_write) hooks_->on_writable(connection);
   } else {
-    self->hooks_->on_writable(connection);
+    hooks_->on_writable(connection);
   }
+}
+
+/// One turn may have an event for each connection, and take as long as all of them.
+void Transport::pass_time() {
+  if (++events_ % bounds::kInterludeEvents != 0 || interlude_ == nullptr) return;
+  const uint64_t now_ns = sys::monotonic_ns();
+  if (now_ns < interlude_at_ns_) return;
+  had_interlude_ = is_late_ = true;
+  interlude_at_ns_ = now_ns + bounds::kInterludeNs;
+  interlude_->on_interlude();
 }
 
 void Transport::read(Connection* connection) {

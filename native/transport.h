@@ -32,6 +32,15 @@ class TransportHooks {
   ~TransportHooks() = default;
 };
 
+/// What must not wait until a long turn of the loop is over.
+class Interlude {
+ public:
+  virtual void on_interlude() = 0;
+
+ protected:
+  ~Interlude() = default;
+};
+
 class Transport final : public Services {
  public:
   /// `protocols` outlives the transport; a connection names its protocol by index.
@@ -54,7 +63,11 @@ class Transport final : public Services {
   /// Where connections of comet are looked after; null without.
   void set_hooks(TransportHooks* hooks) { hooks_ = hooks; }
 
-  /// Takes an accepted descriptor, which admission has counted in. No allocation.
+  /// Whom to ask every kInterludeNs of a turn between two events; null for nobody.
+  void set_interlude(Interlude* interlude) { interlude_ = interlude; }
+
+  /// Takes an accepted descriptor, which admission has counted in. No allocation by itself; in a
+  /// long turn a client of comet is read at once, and answered.
   void adopt(int fd, uint8_t protocol);
 
   /// Ends an accepted descriptor that there is no room for, with its protocol's word if it has one.
@@ -63,6 +76,13 @@ class Transport final : public Services {
   /// Whether there is a record for this descriptor.
   [[nodiscard]] bool fits(int fd) const {
     return static_cast<uint32_t>(fd) < connections_.capacity();
+  }
+
+  void begin_turn(uint64_t now_ns) {
+    // After a long turn, too: they came while it lasted.
+    is_late_ = had_interlude_;
+    had_interlude_ = false;
+    interlude_at_ns_ = now_ns + bounds::kInterludeNs;
   }
 
   /// Once a second: the time for deadlines, and memory that closed connections left behind.
@@ -91,6 +111,8 @@ class Transport final : public Services {
 
  private:
   static void on_event(struct ev_loop* loop, ev_io* watcher, int revents);
+  void dispatch(Connection* connection, int revents);
+  void pass_time();
   void read(Connection* connection);
   void flush(Connection* connection);
   void owe(Connection* connection, const uint8_t* bytes, size_t size);
@@ -101,6 +123,12 @@ class Transport final : public Services {
   Counters* counters_;
   const Protocol* const* protocols_;
   TransportHooks* hooks_ = nullptr;
+  Interlude* interlude_ = nullptr;
+  uint64_t interlude_at_ns_ = 0;
+  uint32_t events_ = 0;
+  bool had_interlude_ = false;
+  /// Whether who is accepted now may have waited for a long turn.
+  bool is_late_ = false;
   Slab<Connection> connections_;
   Linger linger_;
   uint32_t generation_ = 0;

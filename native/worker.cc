@@ -73,7 +73,7 @@ bool are_tenures(const std::vector<uint64_t>& listeners) {
          std::all_of(listeners.begin(), listeners.end(), is_known);
 }
 
-class Worker final : ControlHandler, DrainHandler {
+class Worker final : ControlHandler, DrainHandler, Interlude {
  public:
   explicit Worker(struct ev_loop* loop)
       : loop_(loop),
@@ -89,6 +89,7 @@ class Worker final : ControlHandler, DrainHandler {
     ev_timer_init(&interest_, on_interest, bounds::kInterestSeconds, bounds::kInterestSeconds);
     ev_idle_init(&idle_, on_idle);
     prepare_.data = check_.data = beat_.data = interest_.data = this;
+    transport_.set_interlude(this);
   }
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
@@ -108,6 +109,7 @@ class Worker final : ControlHandler, DrainHandler {
   void on_frame(const FrameView& view) override;
   void on_control_end() override { leave(0); }
   void on_drained(uint32_t closed) override;
+  void on_interlude() override;
 
   void configure(const frame::Configure& order);
   void adjust(const frame::Adjust& order);
@@ -234,8 +236,14 @@ void Worker::on_interest(struct ev_loop*, ev_timer* timer, int) {
 
 void Worker::on_check(struct ev_loop*, ev_check* watcher, int) {
   auto* self = static_cast<Worker*>(watcher->data);
-  self->lag_.begin_turn(sys::monotonic_ns());
+  const uint64_t now_ns = sys::monotonic_ns();
+  self->lag_.begin_turn(now_ns);
+  self->transport_.begin_turn(now_ns);
   self->hub_.begin_turn();
+}
+
+void Worker::on_interlude() {
+  for (const auto& listener : listeners_) listener->look();
 }
 
 void Worker::on_beat(struct ev_loop*, ev_timer* timer, int) {

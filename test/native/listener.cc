@@ -90,6 +90,33 @@ TEST("a listener accepts while it is watched and leaves the queue alone otherwis
   EXPECT(server.world.reaches(Counter::kAcceptedTotal, 4));
 }
 
+TEST("a listener accepts in the midst of a long turn who came while it lasted") {
+  Server server;
+  struct Newcomer final : Interlude {
+    explicit Newcomer(Server* all) : server(all) {}
+    void on_interlude() override {
+      server->connect(1);
+      server->listener.look();
+    }
+    Server* server;
+  } newcomer(&server);
+  server.listener.watch(true);
+  server.connect(100);
+  EXPECT(server.world.reaches(Counter::kAcceptedTotal, 100));
+  for (const auto& client : server.clients) client->write("x");
+  server.world.transport->set_interlude(&newcomer);
+  // A turn that began when the machine did has lasted for long.
+  server.world.transport->begin_turn(0);
+  ev_run(server.world.loop.get(), EVRUN_NOWAIT);
+  EXPECT_EQUAL(server.world.count(Counter::kAcceptedTotal), 101U);
+  // Off while it is not watched.
+  server.listener.watch(false);
+  server.listener.look();
+  server.connect(1);
+  ev_run(server.world.loop.get(), EVRUN_NOWAIT);
+  EXPECT_EQUAL(server.world.count(Counter::kAcceptedTotal), 101U);
+}
+
 TEST("a listener of a full server resets peers and keeps its accounts") {
   Server server;
   server.world.admission.set_limits(100, 2, 0);
