@@ -431,8 +431,8 @@ const STORM_NOTES = [
     'that is refused tries again 0.2 s later. A poll is back when it has asked.',
   'The server has a heartbeat of 300 s and lets polls wait 600 s. The process that manages and ' +
     'publishes has priority over the clients of the same machine.',
-  'Memory is the private one of workers and manager: the median of 10 s before the cut, and the ' +
-    'highest of every 0.5 s from the cut until all had every message.',
+  'Memory is the anonymous one of workers and manager (RssAnon): the median of 10 s before the cut, ' +
+    'and the highest of every 0.5 s from the cut until all had every message.',
 ];
 
 /** At a million of them 1,000 channels, and subscribers as many. */
