@@ -61,6 +61,7 @@ inline constexpr CharSet kAlphanumeric = kDigits.with_range('a', 'z').with_range
 /// Printable characters other than space (VCHAR of RFC 5234).
 inline constexpr CharSet kVisible = CharSet().with_range(0x21, 0x7e);
 inline constexpr CharSet kSpace = CharSet().with(" ");
+/// What may stand around values of fields (OWS of RFC 9110 5.6.3).
 inline constexpr CharSet kBlanks = kSpace.with("\t");
 /// What names of methods, fields and parameters are made of (RFC 9110 5.6.2).
 inline constexpr CharSet kToken = kAlphanumeric.with("!#$%&'*+-.^_`|~");

@@ -19,7 +19,7 @@ constexpr int kAcceptBatchMax = 128;
 
 /// A turn that lasts longer accepts again, each time, and looks at the clock between so many
 /// events. 18,000 polls that come back are one turn of 150 ms: those who connected meanwhile waited
-/// for up to 170 ms, at p99 106, and with this and their requests read at once 49.
+/// for up to 170 ms, at p99 106, and with this and their requests read at once 30.
 constexpr uint64_t kInterludeNs = 10'000'000;
 constexpr uint32_t kInterludeEvents = 32;
 

@@ -42,6 +42,7 @@ void store_big_endian(uint32_t word, uint8_t* bytes) {
   for (int at = 0; at < 4; ++at) bytes[at] = static_cast<uint8_t>(word >> (24 - 8 * at));
 }
 
+/// The working words a to e of FIPS 180-4 6.1.2, and the hash words that they are added to.
 using Words = std::array<uint32_t, 5>;
 
 /// One of the four functions of FIPS 180-4 4.1.1, with its constant (4.2.1).

@@ -102,7 +102,7 @@ void Transport::adopt(int fd, uint8_t protocol) {
   set_deadline(connection, comet()->rules().handshake_timeout_s);
   // A client of HTTP speaks first, and who waited for a long turn has done so: its request need not
   // wait again, behind those of 18,000 polls that came back.
-  if (is_late_) read(connection);
+  if (late_turns_ > 0) read(connection);
 }
 
 void Transport::tick(uint16_t now) {
@@ -139,7 +139,7 @@ void Transport::pass_time() {
   if (++events_ % bounds::kInterludeEvents != 0 || interlude_ == nullptr) return;
   const uint64_t now_ns = sys::monotonic_ns();
   if (now_ns < interlude_at_ns_) return;
-  had_interlude_ = is_late_ = true;
+  late_turns_ = 2;
   interlude_at_ns_ = now_ns + bounds::kInterludeNs;
   interlude_->on_interlude();
 }

@@ -79,9 +79,7 @@ class Transport final : public Services {
   }
 
   void begin_turn(uint64_t now_ns) {
-    // After a long turn, too: they came while it lasted.
-    is_late_ = had_interlude_;
-    had_interlude_ = false;
+    if (late_turns_ > 0) --late_turns_;
     interlude_at_ns_ = now_ns + bounds::kInterludeNs;
   }
 
@@ -126,9 +124,8 @@ class Transport final : public Services {
   Interlude* interlude_ = nullptr;
   uint64_t interlude_at_ns_ = 0;
   uint32_t events_ = 0;
-  bool had_interlude_ = false;
-  /// Whether who is accepted now may have waited for a long turn.
-  bool is_late_ = false;
+  /// Turns in which who is accepted may have waited for a long one: that itself and the next.
+  uint8_t late_turns_ = 0;
   Slab<Connection> connections_;
   Linger linger_;
   uint32_t generation_ = 0;

@@ -18,6 +18,12 @@ constexpr uint32_t kCapacity = 4096;
 constexpr uint8_t kHttp = static_cast<uint8_t>(ProtocolId::kHttp);
 constexpr const Protocol* kProtocols[] = {&kEchoProtocol, &kHttpProtocol};
 
+constexpr char kRequest[] = "GET /nothing HTTP/1.1\r\nHost: a\r\n\r\n";
+
+struct Quiet final : Interlude {
+  void on_interlude() override {}
+};
+
 /// A worker of a comet server, as far as connections go that subscribe to nothing.
 struct Comet {
   Comet() : control(loop.get(), &handler) {
@@ -31,6 +37,7 @@ struct Comet {
     rules.outbox_bytes_max = 65'536;
     rules.worker_outbox_bytes_max = rules.worker_inbox_bytes_max = 1U << 20U;
     hub.configure(std::move(rules));
+    transport.set_interlude(&quiet);
   }
 
   /// Adopts a client that has written `request` already, which is empty for none.
@@ -39,12 +46,22 @@ struct Comet {
     EXPECT(unit::turn_until(loop.get(), [&] { return accept(); }));
   }
 
+  /// A client asks so many times, and is answered, in a turn that began when the machine did.
+  void hear(const Client& client, uint32_t count) {
+    transport.begin_turn(0);
+    for (; count > 0; --count) {
+      client.write(kRequest);
+      EXPECT(unit::turn_until(loop.get(), [&] { return !client.read_now().empty(); }));
+    }
+  }
+
   LoopOwner loop = make_loop();
   Segment segment;
   Counters counters;
   Admission admission;
   unit::DeafHandler handler;
   Control control;
+  Quiet quiet;
   Transport transport{loop.get(), &admission, &counters, kProtocols};
   Hub hub{&transport, &control, &counters};
   ListeningSocket socket;
@@ -58,28 +75,16 @@ struct Comet {
   }
 };
 
-constexpr char kRequest[] = "GET /nothing HTTP/1.1\r\nHost: a\r\n\r\n";
-
-struct Quiet final : Interlude {
-  void on_interlude() override {}
-};
-
 }  // namespace
 
 TEST("who was accepted in a long turn is answered at once, and else when its turn comes") {
   Comet comet;
-  Quiet quiet;
-  comet.transport.set_interlude(&quiet);
   const Client first(comet.socket.port());
   comet.adopt(first, kRequest);
   EXPECT_EQUAL(comet.counters.get(Counter::kRequestsTotal), 0U);
   EXPECT(unit::turn_until(comet.loop.get(), [&] { return !first.read_now().empty(); }));
-  // So many events that it looks at the clock, in a turn that began when the machine did.
-  comet.transport.begin_turn(0);
-  for (uint32_t event = 1; event < bounds::kInterludeEvents; ++event) {
-    first.write(kRequest);
-    EXPECT(unit::turn_until(comet.loop.get(), [&] { return !first.read_now().empty(); }));
-  }
+  // With the first so many events that it looks at the clock.
+  comet.hear(first, bounds::kInterludeEvents - 1);
   EXPECT_EQUAL(comet.counters.get(Counter::kRequestsTotal), bounds::kInterludeEvents);
   const Client second(comet.socket.port());
   comet.adopt(second, kRequest);
@@ -98,15 +103,9 @@ TEST("who was accepted in a long turn is answered at once, and else when its tur
 
 TEST("who says nothing yet, or ends at once, may be accepted in a long turn") {
   Comet comet;
-  Quiet quiet;
-  comet.transport.set_interlude(&quiet);
   const Client busy(comet.socket.port());
   comet.adopt(busy, kRequest);
-  comet.transport.begin_turn(0);
-  for (uint32_t event = 0; event < bounds::kInterludeEvents; ++event) {
-    busy.write(kRequest);
-    EXPECT(unit::turn_until(comet.loop.get(), [&] { return !busy.read_now().empty(); }));
-  }
+  comet.hear(busy, bounds::kInterludeEvents);
   const Client silent(comet.socket.port());
   comet.adopt(silent, "");
   EXPECT_EQUAL(comet.counters.get(Counter::kConnections), 2U);
