@@ -16,9 +16,9 @@ uint64_t clock_ns() {
 
 /// Workers of one server.
 struct Gates {
-  explicit Gates(uint32_t limit) {
+  explicit Gates(uint32_t limit, uint32_t workers = 4) {
     now_ns = 1000 * kMs;
-    EXPECT(segment.create(4));
+    EXPECT(segment.create(workers));
     for (SliceGate& gate : all) {
       gate.attach(&segment);
       gate.set_limit(limit);
@@ -56,6 +56,21 @@ TEST("who does not come to its end, whether preempted, frozen or dead, keeps nob
   EXPECT(gates.all[2].enter());
 }
 
+TEST("a place is lent for longer where more take turns, and not for longer than for a time") {
+  struct Crowd {
+    uint32_t workers;
+    uint64_t lease_ms;
+  };
+  for (const Crowd& crowd : {Crowd{4, 4}, Crowd{12, 6}, Crowd{64, 8}}) {
+    Gates gates(1, crowd.workers);
+    EXPECT(gates.all[0].enter());
+    now_ns += crowd.lease_ms * kMs - 1;
+    EXPECT(!gates.all[1].enter());
+    now_ns += 1;
+    EXPECT(gates.all[1].enter());
+  }
+}
+
 TEST("without a limit everybody may enter") {
   Gates gates(0);
   for (SliceGate& gate : gates.all) EXPECT(gate.enter());
@@ -68,10 +83,11 @@ TEST("who is refused looks again after a slice, then less often, and is not put 
   double last_s = 0;
   for (int count = 0; count < 10; ++count) {
     EXPECT(!gates.all[1].enter());
-    EXPECT(gates.all[1].wait_s() >= last_s && gates.all[1].wait_s() <= 0.008);
+    EXPECT(gates.all[1].wait_s() >= last_s && gates.all[1].wait_s() <= 0.004);
     last_s = gates.all[1].wait_s();
   }
-  EXPECT(last_s > 0);
+  // A round: four slices of a millisecond.
+  EXPECT(last_s == 0.004);
   gates.all[0].leave();
   EXPECT(gates.all[1].enter() && gates.all[1].wait_s() == 0);
 }
