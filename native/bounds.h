@@ -114,7 +114,8 @@ constexpr int kHttpFailure = 10'000;
 /// Interval of a dialer's progress frames.
 constexpr double kProgressSeconds = 0.2;
 
-/// Connections that were turned away and may still send; of the descriptors above.
+/// Connections that were turned away or said farewell, and may still send; of the descriptors
+/// above.
 constexpr size_t kLingerMax = 32;
 
 /// Bytes of them that are thrown away at a time: who sends on for spite costs no more than that.

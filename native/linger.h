@@ -1,4 +1,4 @@
-// Peers that were turned away while they may still send: their last answer has to reach them.
+// Peers that were turned away or said farewell, and may still send: our last word has to arrive.
 // Level 3. A close with bytes unread, or yet to come, is a reset to the peer, which drops what it
 // has not read (RFC 9112 9.6). So our side ends, and the rest is thrown away for a moment.
 #pragma once

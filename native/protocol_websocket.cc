@@ -210,7 +210,7 @@ class Reader final : public WebSocketEvents {
 
   void on_close(const WebSocketClose& farewell) override {
     const uint16_t code = farewell.code == close_code::kNone ? close_code::kNormal : farewell.code;
-    close(services_, connection_, code, "", CloseCause::kPeer);
+    close(services_, connection_, code, "", CloseCause::kFarewell);
   }
 
   void on_error(uint16_t code) override {

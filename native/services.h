@@ -17,6 +17,8 @@ namespace megacomet {
 
 enum class CloseCause : uint8_t {
   kPeer,
+  /// The peer said that it leaves, and was answered; its side is still open.
+  kFarewell,
   kReset,
   kIdle,
   kDrain,

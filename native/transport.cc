@@ -11,6 +11,7 @@ namespace {
 Counter counter_of(CloseCause cause) {
   switch (cause) {
     case CloseCause::kPeer:
+    case CloseCause::kFarewell:
       return Counter::kClosedPeerTotal;
     case CloseCause::kReset:
       return Counter::kClosedResetTotal;
@@ -36,9 +37,12 @@ Counter counter_of(CloseCause cause) {
   return Counter::kClosedLateTotal;
 }
 
-/// Whether it was told why, and perhaps in the midst of sending: a reset would overtake the word.
+/// Whether it was told something, and perhaps in the midst of sending: a reset would overtake the
+/// word. Who says farewell should have said all, but RFC 6455 7.1.1 has us wait for its end, too: a
+/// client in Node.js that wrote on lost our answer, since a write that fails ends its reading.
 bool lingers(CloseCause cause) {
-  return cause == CloseCause::kRefused || cause == CloseCause::kLate;
+  return cause == CloseCause::kRefused || cause == CloseCause::kLate ||
+         cause == CloseCause::kFarewell;
 }
 
 }  // namespace
