@@ -65,6 +65,9 @@ class SliceGate {
   /// Four slices at least: whoever runs is through long before, whatever a slice's last delivery
   /// costs.
   static constexpr uint32_t kLeaseSlicesMin = 4;
+  /// Where many take turns, who was preempted comes back later, and with a short lease more are
+  /// inside than there are places: with 28 workers on 2 cores and four slices new clients waited 25
+  /// to 52 ms (p99), with seven or eight 10 to 12.
   static constexpr uint32_t kLeaseSlicesMax = 8;
   static constexpr double kWaitSeconds = 0.001;
   /// A round of 64 workers on 2 cores.
