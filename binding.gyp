@@ -39,6 +39,7 @@
       "native/protocol_stream.cc",
       "native/protocol_websocket.cc",
       "native/segment.cc",
+      "native/sha1.cc",
       "native/sse_codec.cc",
       "native/sweep.cc",
       "native/sys.cc",

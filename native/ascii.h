@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <string_view>
 
 namespace megacomet::ascii {
@@ -68,6 +69,23 @@ inline constexpr CharSet kToken = kAlphanumeric.with("!#$%&'*+-.^_`|~");
 /// What values of fields are made of (RFC 9110 5.5): no control bytes but the tab. Bytes above
 /// ASCII are let through as they are: nobody here reads them as text.
 inline constexpr CharSet kFieldText = kVisible.with(" \t").with_range(0x80, 0xff);
+
+/// As kFieldText.span(), which most of a request is: eight bytes at a time while they are neither a
+/// control byte nor DEL.
+[[nodiscard]] inline size_t field_text_span(std::string_view text) {
+  constexpr uint64_t kOnes = 0x0101010101010101;
+  constexpr uint64_t kHighs = kOnes * 0x80;
+  size_t at = 0;
+  for (; text.size() - at >= sizeof(uint64_t); at += sizeof(uint64_t)) {
+    uint64_t bytes = 0;
+    std::memcpy(&bytes, text.data() + at, sizeof bytes);
+    // The high bit of a byte that is below the number subtracted, or of one above such a byte. A
+    // byte above ASCII is neither of the two; `del` is zero where a byte is DEL.
+    const uint64_t del = bytes ^ (kOnes * 0x7f);
+    if (((((bytes - kOnes * 0x20) & ~bytes) | ((del - kOnes) & ~del)) & kHighs) != 0) break;
+  }
+  return at + kFieldText.span(text.substr(at));
+}
 
 [[nodiscard]] constexpr bool is_token(std::string_view text) {
   return !text.empty() && kToken.has_all(text);

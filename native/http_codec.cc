@@ -1,6 +1,8 @@
 // Reading heads of requests. See http_codec.h.
 #include "http_codec.h"
 
+#include <algorithm>
+#include <array>
 #include <cstring>
 
 #include "ascii.h"
@@ -26,6 +28,25 @@ constexpr KnownField kKnownFields[] = {
     MC_HTTP_FIELDS(X)
 #undef X
 };
+
+constexpr size_t longest_name() {
+  size_t most = 0;
+  for (const KnownField& each : kKnownFields) most = std::max(most, each.name.size());
+  return most;
+}
+
+constexpr size_t kFieldNameBytesMax = longest_name();
+
+/// Which known fields have a name of so many bytes, a bit for each: most lines are compared with
+/// one name or none.
+constexpr std::array<uint32_t, kFieldNameBytesMax + 1> fields_of_size() {
+  static_assert(kFieldsKnown <= 32);
+  std::array<uint32_t, kFieldNameBytesMax + 1> sets{};
+  for (size_t at = 0; at < kFieldsKnown; ++at) sets[kKnownFields[at].name.size()] |= 1U << at;
+  return sets;
+}
+
+constexpr std::array<uint32_t, kFieldNameBytesMax + 1> kFieldsOfSize = fields_of_size();
 
 struct KnownMethod {
   std::string_view name;
@@ -153,7 +174,8 @@ HeadResult HeadReader::scan(std::string_view rest) {
 }
 
 HeadResult HeadReader::scan_part(const Part& part, std::string_view rest) {
-  const size_t run = part.set.span(rest);
+  const bool is_value = static_cast<Place>(progress_->place) == Place::kValue;
+  const size_t run = is_value ? ascii::field_text_span(rest) : part.set.span(rest);
   // Below the limit of a head, so that it fits in 16 bits.
   const size_t length = progress_->length + run;
   if (length > part.bytes_max) return refuse(part.answer_too_long, part.reason);
@@ -215,16 +237,16 @@ HeadResult HeadReader::read_request_line(std::string_view line) {
 
 bool HeadReader::read_line(std::string_view text) {
   const size_t colon = text.find(':');
-  FieldLine* line = &out_->lines[out_->lines_count++];
-  line->name = text.substr(0, colon);
-  line->field = field_named(line->name);
-  const bool is_framing =
-      line->field == Field::kContentLength || line->field == Field::kTransferEncoding;
+  const std::string_view name = text.substr(0, colon);
+  const Field known = field_named(name);
+  const bool is_framing = known == Field::kContentLength || known == Field::kTransferEncoding;
   // Blanks may stand around any value, but a tab before these has split one server's view of where
   // a request ends from another's; no client sends it.
-  line->value = ascii::trim(text.substr(colon + 1), is_framing ? ascii::kSpace : ascii::kBlanks);
-  if (line->field == Field::kOther) return true;
-  const auto field = static_cast<size_t>(line->field);
+  const std::string_view value =
+      ascii::trim(text.substr(colon + 1), is_framing ? ascii::kSpace : ascii::kBlanks);
+  out_->lines[out_->lines_count++] = FieldLine(name, value, known);
+  if (known == Field::kOther) return true;
+  const auto field = static_cast<size_t>(known);
   uint8_t* first = &out_->first_lines[field];
   if (*first != 0) return kKnownFields[field].repeats == Repeats::kList;
   *first = out_->lines_count;
@@ -235,7 +257,8 @@ HeadResult HeadReader::read_lines(std::string_view lines) {
   out_->lines_count = 0;
   std::memset(out_->first_lines, 0, sizeof out_->first_lines);
   while (!lines.empty()) {
-    const size_t end = lines.find(kLineBreak);
+    // The scan let a carriage return through at the end of a line only.
+    const size_t end = lines.find('\r');
     if (!read_line(lines.substr(0, end))) return refuse(400, "field stands twice");
     lines.remove_prefix(end + kLineBreak.size());
   }
@@ -315,9 +338,12 @@ HeadResult HeadReader::finish() {
 }  // namespace
 
 Field field_named(std::string_view name) {
-  size_t at = 0;
-  while (at < kFieldsKnown && !ascii::equals(kKnownFields[at].name, name)) ++at;
-  return static_cast<Field>(at);
+  if (name.size() > kFieldNameBytesMax) return Field::kOther;
+  for (uint32_t left = kFieldsOfSize[name.size()]; left != 0; left &= left - 1) {
+    const auto at = static_cast<size_t>(__builtin_ctz(left));
+    if (ascii::equals(kKnownFields[at].name, name)) return static_cast<Field>(at);
+  }
+  return Field::kOther;
 }
 
 bool next_member(std::string_view* list, std::string_view* member) {
@@ -332,8 +358,8 @@ bool next_member(std::string_view* list, std::string_view* member) {
 
 bool HttpHead::lists(Field field, std::string_view member) const {
   for (size_t at = 0; at < lines_count; ++at) {
-    if (lines[at].field != field) continue;
-    std::string_view list = lines[at].value;
+    if (lines[at].field() != field) continue;
+    std::string_view list = lines[at].value();
     std::string_view found;
     while (next_member(&list, &found)) {
       if (ascii::equals(found, member)) return true;

@@ -66,10 +66,30 @@ constexpr size_t kFieldsKnown = static_cast<size_t>(Field::kOther);
 [[nodiscard]] Field field_named(std::string_view name);
 
 /// One line of a head. The value has no blanks at its ends.
-struct FieldLine {
-  std::string_view name;
-  std::string_view value;
-  Field field = Field::kOther;
+class FieldLine {
+ public:
+  /// Without any, so that a head does not begin with clearing the lines it will not have: 2.5 kB,
+  /// 50 ns of a handshake.
+  FieldLine() = default;
+  FieldLine(std::string_view name, std::string_view value, Field field)
+      : name_(name.data()),
+        value_(value.data()),
+        name_bytes_(static_cast<uint16_t>(name.size())),
+        value_bytes_(static_cast<uint16_t>(value.size())),
+        field_(field) {}
+
+  [[nodiscard]] std::string_view name() const { return {name_, name_bytes_}; }
+  [[nodiscard]] std::string_view value() const { return {value_, value_bytes_}; }
+  [[nodiscard]] Field field() const { return field_; }
+
+ private:
+  static_assert(bounds::kHttpHeadBytesMax <= UINT16_MAX);
+
+  const char* name_;
+  const char* value_;
+  uint16_t name_bytes_;
+  uint16_t value_bytes_;
+  Field field_;
 };
 
 /// How the end of a request's body is known (RFC 9112 6.3).
@@ -89,13 +109,14 @@ struct HttpHead {
   Authority host;  // The Host field; in HTTP/1.0 it may be missing, and the host is then empty.
   // The line where each field stands first, counted from one; 0 where it is missing.
   uint8_t first_lines[kFieldsKnown + 1] = {};
+  /// The first `lines_count` of these.
   FieldLine lines[bounds::kHttpFieldsMax];
 
   [[nodiscard]] bool has(Field field) const { return first_line(field) != 0; }
 
   /// The value of a field, of its first line if it has several; empty where it is missing.
   [[nodiscard]] std::string_view value(Field field) const {
-    return has(field) ? lines[first_line(field) - 1].value : std::string_view();
+    return has(field) ? lines[first_line(field) - 1].value() : std::string_view();
   }
 
   /// Whether a comma list, over all its lines, has a member, in any case.

@@ -126,6 +126,7 @@ class Hub final : public CometServices, FanoutHandler, TransportHooks {
   void give(Connection* connection, const Due& due);
   void deliver(Connection* connection, Message& message);
 
+  bool subscribe_at_once(Connection* connection, const std::string& name, const Cursor* since);
   [[nodiscard]] bool can_answer(const Session& session, std::vector<Ref<Message>>* missed) const;
   void answer(Connection* connection, const std::vector<Ref<Message>>& missed);
   void learn(const Session& session, const std::vector<Ref<Message>>& messages, uint64_t head);

@@ -153,9 +153,9 @@ HttpFault judge_upgrade(const HttpHead& head, const frame::Comet& rules) {
 std::string offered_extensions(const HttpHead& head) {
   std::string all;
   for (size_t line = 0; line < head.lines_count; ++line) {
-    if (head.lines[line].field != Field::kSecWebsocketExtensions) continue;
+    if (head.lines[line].field() != Field::kSecWebsocketExtensions) continue;
     if (!all.empty()) all.push_back(',');
-    all.append(head.lines[line].value);
+    all.append(head.lines[line].value());
   }
   return all;
 }

@@ -69,11 +69,13 @@ bool keep(Services& services, Connection* connection, std::string_view bytes, st
   return false;
 }
 
-void append_strings(const std::vector<std::string_view>& texts, std::string* out) {
+/// Strings of JSON; `text_at(index)` has each.
+template <typename TextAt>
+void append_strings(size_t count, TextAt text_at, std::string* out) {
   out->push_back('[');
-  for (size_t at = 0; at < texts.size(); ++at) {
+  for (size_t at = 0; at < count; ++at) {
     if (at > 0) out->push_back(',');
-    append_json_string(texts[at], out);
+    append_json_string(text_at(at), out);
   }
   out->push_back(']');
 }
@@ -122,7 +124,8 @@ bool unsubscribe(CometServices& comet, Connection* connection, const Wish& wish)
     if (comet.unsubscribe(connection, name)) left.push_back(name);
   }
   std::string text = "{\"type\":\"unsubscribed\",\"channels\":";
-  append_strings(left, &text);
+  append_strings(
+      left.size(), [&left](size_t at) { return left[at]; }, &text);
   text.push_back('}');
   return send(comet, connection, text_frame(comet, connection, text));
 }
@@ -395,15 +398,14 @@ void obey_waiting(Services& services, Connection* connection) {
 
 /// The answer to a request for channels, which it names: a client may have asked for others since.
 std::string subscribed(const CometServices& comet, const Page& page) {
-  std::vector<std::string_view> names;
-  for (const uint32_t row : page.channels) names.push_back(comet.name_of(row));
+  const auto name_at = [&](size_t at) { return comet.name_of(page.channels[at]); };
   std::string text;
   text.reserve(kSubscribedBytes);
   text.append("{\"type\":\"subscribed\",\"cursor\":");
   append_cursor(page.is_lost ? page.start() : page.head, &text);
   text.append(page.is_lost ? ",\"recovered\":false" : ",\"recovered\":true");
   text.append(",\"channels\":");
-  append_strings(names, &text);
+  append_strings(page.channels.size(), name_at, &text);
   text.push_back('}');
   return text;
 }
@@ -411,16 +413,17 @@ std::string subscribed(const CometServices& comet, const Page& page) {
 void on_page(Services& services, Connection* connection, const Page& page) {
   CometServices& comet = *services.comet();
   std::string bytes;
+  const auto say = [&](std::string_view text) {
+    std::string frame = text_frame(comet, connection, text);
+    if (bytes.empty()) return bytes.swap(frame);
+    bytes.append(frame);
+  };
   if (page.is_lost) {
     services.counters().add(Counter::kLostTotal);
-    bytes.append(text_frame(comet, connection, subscribed(comet, page)));
+    say(subscribed(comet, page));
   }
-  for (const Ref<Message>& message : page.messages) {
-    bytes.append(text_frame(comet, connection, encode_websocket_text(*message)));
-  }
-  if (page.is_last && !page.is_lost) {
-    bytes.append(text_frame(comet, connection, subscribed(comet, page)));
-  }
+  for (const Ref<Message>& message : page.messages) say(encode_websocket_text(*message));
+  if (page.is_last && !page.is_lost) say(subscribed(comet, page));
   if (!bytes.empty() && !send(comet, connection, std::move(bytes))) return;
   const bool has_waiting =
       connection->state == ConnectionState::kBusy && !connection->session->waiting.empty();

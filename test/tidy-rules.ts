@@ -33,6 +33,7 @@ export const LEVELS: Readonly<Record<string, Level>> = {
   'native/chance': 0,
   'native/check': 0,
   'native/libev': 0,
+  'native/sha1': 0,
   'native/cursor': 1,
   'native/digest': 1,
   'native/queue': 1,

@@ -35,6 +35,19 @@ TEST("tokens and field text are as RFC 9110 has them") {
   EXPECT(!ascii::is_token("X Real"));
 }
 
+TEST("a run of a field's text ends at the first byte that is none, at whatever place it stands") {
+  for (int byte = 0; byte < 256; ++byte) {
+    for (size_t size = 1; size <= 20; ++size) {
+      for (size_t at = 0; at < size; ++at) {
+        std::string text(size, at % 2 == 0 ? ' ' : '\xff');
+        text[at] = static_cast<char>(byte);
+        const size_t run = ascii::field_text_span(text);
+        if (!EXPECT_EQUAL(run, ascii::kFieldText.span(text))) return;
+      }
+    }
+  }
+}
+
 TEST("letters are compared without their case, and nothing else is") {
   EXPECT(ascii::equals("", ""));
   EXPECT(ascii::equals("Content-LENGTH", "content-length"));

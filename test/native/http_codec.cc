@@ -23,7 +23,7 @@ std::string text_of(const HttpHead& head) {
           " " + std::to_string(head.content_length) + (head.expects_continue ? " waits" : "") +
           "\n";
   for (size_t at = 0; at < head.lines_count; ++at) {
-    text += std::string(head.lines[at].name) + ": " + std::string(head.lines[at].value) + "\n";
+    text += std::string(head.lines[at].name()) + ": " + std::string(head.lines[at].value()) + "\n";
   }
   return text;
 }
@@ -150,10 +150,10 @@ TEST("a request is read with all that it says") {
   EXPECT(head.expects_continue);
   EXPECT_EQUAL(head.minor_version, 1);
   EXPECT_EQUAL(head.lines_count, 7);
-  EXPECT(head.lines[2].name == "X-Empty" && head.lines[2].value.empty());
-  EXPECT(head.lines[2].field == Field::kOther);
-  EXPECT(head.lines[3].value == "a \t b");
-  EXPECT(head.value(Field::kCookie) == "a=1" && head.lines[5].field == Field::kCookie);
+  EXPECT(head.lines[2].name() == "X-Empty" && head.lines[2].value().empty());
+  EXPECT(head.lines[2].field() == Field::kOther);
+  EXPECT(head.lines[3].value() == "a \t b");
+  EXPECT(head.value(Field::kCookie) == "a=1" && head.lines[5].field() == Field::kCookie);
   EXPECT(!head.has(Field::kOrigin) && head.value(Field::kOrigin).empty());
   EXPECT(!head.has(Field::kOther));
 }
