@@ -238,6 +238,10 @@ void Dialer::pump_open() {
   ev_idle_start(loop_, &idle_);
 }
 
+void Dialer::pump_between_events() {
+  if (phase_ == DialPhase::kOpen && ++events_ % bounds::kDialEvents == 0) pump_open();
+}
+
 void Dialer::open_next() {
   if (again_.empty()) return open_one(started_++);
   const uint32_t index = again_.back();
@@ -324,6 +328,9 @@ void Dialer::drop(Dialed* dialed, int error) {
   if (dialed->state == DialState::kConnecting || dialed->state == DialState::kSubscribing) {
     --in_flight_;
     failed(dialed->sent, error);
+  } else if (comes_back(*dialed)) {
+    --opened_;
+    failed(dialed->sent, error);
   } else {
     ++lost_;
     ++failures_[error];
@@ -333,6 +340,13 @@ void Dialer::drop(Dialed* dialed, int error) {
   connections_.release(fd);
   if (request_.is_on()) scans_.release(fd);
   sys::close(fd);
+}
+
+/// Between two polls the server may close, and then the client asks anew (RFC 9112 9.3.1): while
+/// all come back, and a client's next request takes longer than the server waits.
+bool Dialer::comes_back(const Dialed& dialed) const {
+  return is_reconnecting_ && phase_ == DialPhase::kOpen && dialed.state == DialState::kIdle &&
+         request_.transport() == DialTransport::kPoll;
 }
 
 bool Dialer::is_waiting(const Dialed& dialed) {
@@ -494,27 +508,20 @@ bool Dialer::take_answer(Dialed* dialed) {
 
 void Dialer::on_event(struct ev_loop*, ev_io* watcher, int revents) {
   auto* self = static_cast<Dialer*>(watcher->data);
-  auto* dialed = reinterpret_cast<Dialed*>(watcher);
-  if ((revents & EV_ERROR) != 0) {
-    // Errors of epoll_ctl do not reach the callback; ENOSPC (max_user_watches) is by far the first.
-    self->drop(dialed, ENOSPC);
-    return;
-  }
+  self->dispatch(reinterpret_cast<Dialed*>(watcher), revents);
+  self->pump_between_events();
+}
+
+void Dialer::dispatch(Dialed* dialed, int revents) {
+  // Errors of epoll_ctl do not reach the callback; ENOSPC (max_user_watches) is by far the first.
+  if ((revents & EV_ERROR) != 0) return drop(dialed, ENOSPC);
   if (dialed->state == DialState::kConnecting) {
-    const int error = sys::socket_error(watcher->fd);
-    if (error != 0) {
-      self->drop(dialed, error);
-    } else {
-      self->connected(dialed);
-    }
-    return;
+    const int error = sys::socket_error(dialed->watcher.fd);
+    return error == 0 ? connected(dialed) : drop(dialed, error);
   }
-  if ((revents & EV_WRITE) != 0 && dialed->sent < self->message_.size()) {
-    self->write(dialed);
-    // Writing may have dropped it, and reading can wait for the next turn.
-    return;
-  }
-  self->read(dialed);
+  // Writing may have dropped it, and reading can wait for the next turn.
+  if ((revents & EV_WRITE) != 0 && dialed->sent < message_.size()) return write(dialed);
+  read(dialed);
 }
 
 /// Looks at all records, which a busy machine has in no cache: seldom, as the time is in seconds.

@@ -68,6 +68,7 @@ class Dialer {
  private:
   static bool parse_addresses(const Texts& texts, std::vector<Address>* out);
   static void on_event(struct ev_loop* loop, ev_io* watcher, int revents);
+  void dispatch(Dialed* dialed, int revents);
   static void on_pump(struct ev_loop* loop, ev_prepare* watcher, int revents);
   static void on_idle(struct ev_loop*, ev_idle*, int) {}
   static void on_progress(struct ev_loop* loop, ev_timer* timer, int revents);
@@ -81,6 +82,7 @@ class Dialer {
   void report(bool is_finished);
   void pump();
   void pump_open();
+  void pump_between_events();
   void pump_verify();
   [[nodiscard]] bool has_more() const { return started_ < wanted_ || !again_.empty(); }
   [[nodiscard]] bool has_cursor(const Dialed& dialed) const {
@@ -93,6 +95,7 @@ class Dialer {
   void asked(Dialed* dialed);
   const std::string& first_request(const Dialed& dialed);
   void failed(uint32_t index, int error);
+  [[nodiscard]] bool comes_back(const Dialed& dialed) const;
   void drop(Dialed* dialed, int error);
   void ask(Dialed* dialed);
   void write(Dialed* dialed);
@@ -135,6 +138,7 @@ class Dialer {
   std::vector<uint8_t> buffer_;
 
   DialPhase phase_ = DialPhase::kNone;
+  uint32_t events_ = 0;
   uint64_t expire_after_ns_ = 0;
   uint64_t phase_began_ns_ = 0;
   uint64_t phase_ends_ns_ = 0;

@@ -28,13 +28,17 @@ struct Dialing {
     return world.loop.get();
   }
 
-  const char* dial(uint32_t connections, uint16_t port, uint32_t timeout_s = 5) {
+  static frame::Dial order(uint32_t connections, uint16_t port, uint32_t timeout_s = 5) {
     frame::Dial order;
     order.connections = connections;
     order.connect_timeout_s = timeout_s;
     order.targets = {"127.0.0.1 " + std::to_string(port)};
     order.sources = {"127.0.0.1 0"};
-    return dialer.dial(order, sys::open_descriptors());
+    return order;
+  }
+
+  const char* dial(uint32_t connections, uint16_t port, uint32_t timeout_s = 5) {
+    return dialer.dial(order(connections, port, timeout_s), sys::open_descriptors());
   }
 
   /// Turns until the phase has been reported as finished.
@@ -314,6 +318,9 @@ size_t count_of(const std::string& text, const std::string& part) {
 }
 
 const std::string kSseHead = "HTTP/1.1 200 OK\r\n\r\nid: 0000000000000001.1\n\n";
+const std::string kPollAnswer =
+    "HTTP/1.1 200 OK\r\nMegacomet-Cursor: 0000000000000001.2\r\nContent-Length: 63\r\n\r\n"
+    "{\"messages\":[],\"cursor\":\"0000000000000001.2\",\"recovered\":true} ";
 const std::string kEvent = "id: 0000000000000001.2\ndata: x\n\n";
 
 }  // namespace
@@ -376,6 +383,56 @@ TEST("a dialer's subscribers come back after the message that they had last, and
   EXPECT_EQUAL(dialing.progress.failed, 0U);
   EXPECT_EQUAL(dialing.progress.received, 6U);
   EXPECT_EQUAL(dialing.failures_of(bounds::kHttpFailure + 503), 3U);
+}
+
+TEST("a dialer goes on dialing while its subscribers get messages, however many in one turn") {
+  Dialing dialing;
+  MuteServer server;
+  EXPECT(dialing.dialer.subscribe(subscribe_to(DialTransport::kSse)));
+  constexpr uint32_t kAll = 1000;
+  EXPECT(dialing.dial(kAll, server.socket.port()) == nullptr);
+  uint32_t turns = 0;
+  for (size_t told = 0; server.fds.size() < kAll && turns < kAll; ++turns) {
+    ev_run(dialing.loop(), EVRUN_NOWAIT);
+    server.accept_all();
+    for (size_t at = 0; at < server.fds.size(); ++at) {
+      const std::string& text = at < told ? kEvent : kSseHead;
+      EXPECT(sys::send(server.fds[at], text.data(), text.size()).bytes == text.size());
+    }
+    told = server.fds.size();
+  }
+  // Once a turn has a message for each of 512, it dials three times.
+  EXPECT(turns <= kAll / bounds::kDialBatchMax * 3 / 4);
+}
+
+TEST("a dialer's polls that lose their connection while others still come back come back, too") {
+  Dialing dialing;
+  MuteServer server;
+  EXPECT(dialing.dialer.subscribe(subscribe_to(DialTransport::kPoll)));
+  frame::Dial order = dialing.order(3, server.socket.port());
+  order.rate_milli = 20'000;
+  EXPECT(dialing.dialer.dial(order, sys::open_descriptors()) == nullptr);
+  const auto asked = [&] {
+    server.accept_all();
+    return server.asked() == 3;
+  };
+  if (!EXPECT(unit::turn_until(dialing.loop(), asked))) return;
+  answer_all(&server, kPollAnswer);
+  if (!EXPECT(dialing.finishes(DialPhase::kOpen))) return;
+  server.drop_all();
+  EXPECT(dialing.dialer.reconnect({1}));
+  const auto first_asked = [&] {
+    server.accept_all();
+    return server.asked() == 1;
+  };
+  if (!EXPECT(unit::turn_until(dialing.loop(), first_asked))) return;
+  server.drop_all();
+  if (!EXPECT(unit::turn_until(dialing.loop(), asked))) return;
+  const std::string requests = answer_all(&server, "");
+  EXPECT_EQUAL(count_of(requests, "&since=0000000000000001.2"), 3U);
+  if (!EXPECT(dialing.finishes(DialPhase::kOpen))) return;
+  EXPECT_EQUAL(dialing.progress.opened, 3U);
+  EXPECT_EQUAL(dialing.progress.lost, 0U);
 }
 
 TEST("a dialer counts answers by their status, and what is no answer at all") {
