@@ -245,7 +245,32 @@ void Transport::dismiss(Connection* connection, CloseCause cause) {
   protocol.on_dismiss(*this, connection, cause);
 }
 
+/// Whether its time is up because it should have said something: a request, an answer to a ping, or
+/// anything at all.
+bool Transport::should_have_spoken(const Connection& connection) const {
+  if (hooks_ == nullptr) return connection.state != ConnectionState::kOwing;
+  if (owes(connection)) return false;
+  if (connection.state != ConnectionState::kBusy) {
+    return protocol_of(connection).on_deadline == nullptr;
+  }
+  const Session& session = *connection.session;
+  return !session.is_finishing &&
+         (session.awaits_pong || protocol_of(connection).on_deadline == nullptr);
+}
+
+/// Reads what may have come in time to a worker that stood still, or had thousands of others to
+/// serve: the kernel has it, and closing would answer with a reset. Whether it is over with that,
+/// or the time goes on.
+bool Transport::is_heard(Connection* connection) {
+  const uint32_t generation = connection->generation;
+  read(connection);
+  const bool is_gone =
+      connection->generation != generation || connection->state == ConnectionState::kFree;
+  return is_gone || static_cast<int16_t>(connection->deadline - now_) >= 0;
+}
+
 void Transport::expire(Connection* connection) {
+  if (should_have_spoken(*connection) && is_heard(connection)) return;
   if (hooks_ != nullptr && hooks_->on_expire(connection)) return;
   const Protocol& protocol = protocol_of(*connection);
   if (protocol.on_deadline == nullptr) return close(connection, CloseCause::kIdle);

@@ -108,6 +108,8 @@ class Transport final : public Services {
   [[nodiscard]] Slab<Connection>& connections() { return connections_; }
 
  private:
+  [[nodiscard]] bool should_have_spoken(const Connection& connection) const;
+  bool is_heard(Connection* connection);
   static void on_event(struct ev_loop* loop, ev_io* watcher, int revents);
   void dispatch(Connection* connection, int revents);
   void pass_time();

@@ -1,18 +1,20 @@
 // A manager that does not answer for a while: who waits for what it missed is told nothing wrong,
 // and no answer that comes late is taken for that to another question. And a worker that does not:
-// who waits to get in goes first.
+// who waits to get in goes first, and who was heard in time is not taken for silent.
 import type { Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import t, { type Test } from 'tap';
 
-import { PollClient, Program, REQUESTS, SseClient } from './comet-world.js';
+import { PollClient, Program, REQUESTS, SseClient, WebSocketClient } from './comet-world.js';
 import { connect, until } from './helpers.js';
 
 /** So many that what they are sent takes several slices of a millisecond. */
 const LISTENERS = 600;
 /** More than come by chance. */
 const NEWCOMERS = 40;
+/** One worker, whose manager waits for it however long it stands still here. */
+const PATIENT = ['--workers', '1', '--heartbeat-limit', '60'];
 
 /** Asks over a plain socket, and answers what came within the time. */
 class Asker {
@@ -30,7 +32,7 @@ class Asker {
 
 /** A server with one worker that knows of ten messages, and the cursor before the first. */
 async function start(t: Test): Promise<{ program: Program; since: string }> {
-  const program = await Program.start(t, { args: ['--workers', '1', '--heartbeat-limit', '60'] });
+  const program = await Program.start(t, { args: PATIENT });
   const watcher = new PollClient(program, ['b']);
   await watcher.open();
   const since = watcher.cursor;
@@ -132,3 +134,31 @@ void t.test(
     for (const newcomer of newcomers) newcomer.close();
   },
 );
+
+void t.test('a pong that came in time counts, though the worker stood still', async (t) => {
+  const program = await Program.start(t, {
+    args: [...PATIENT, '--heartbeat', '1'],
+  });
+  const clients = Array.from({ length: 20 }, () => new WebSocketClient(program, ['a']));
+  for (const client of clients) await client.open();
+  const pid = await program.server.pidOf(0);
+  // Its pings are out, and the answers come while it stands still.
+  const before = await program.server.total('heartbeatsTotal');
+  let pings = 0;
+  for (const { socket } of clients) {
+    socket?.on('ping', () => {
+      if (++pings === 1) process.kill(pid, 'SIGSTOP');
+    });
+  }
+  await until('a ping', () => pings > 0);
+  await sleep(3500);
+  process.kill(pid, 'SIGCONT');
+  await until(
+    'them to be pinged again',
+    async () => (await program.server.total('heartbeatsTotal')) >= before + 2 * clients.length,
+  );
+  t.equal(await program.server.total('closedDeadTotal'), 0, 'nobody is taken for dead');
+  t.ok(clients.every(({ isOpen }) => isOpen));
+  for (const client of clients) client.close();
+  await program.server.stop();
+});

@@ -6,6 +6,7 @@
 #include "fixture.h"
 #include "protocol_echo.h"
 #include "protocol_http.h"
+#include "sweep.h"
 #include "unit.h"
 
 using namespace megacomet;
@@ -119,4 +120,30 @@ TEST("who says nothing yet, or ends at once, may be accepted in a long turn") {
   EXPECT_EQUAL(comet.counters.get(Counter::kConnections), 3U);
   next.write(std::string(kRequest).substr(10));
   EXPECT(unit::turn_until(comet.loop.get(), [&] { return !next.read_now().empty(); }));
+}
+
+TEST("a request that came in time is answered though nobody has read it, and silence is not") {
+  Comet comet;
+  Sweep sweep(&comet.transport.connections(), &comet.transport);
+  sweep.set_timeout(1);
+  const auto pass_seconds = [&](uint16_t now) {
+    comet.transport.tick(now);
+    sweep.tick(now);
+  };
+  const Client prompt(comet.socket.port());
+  const Client slow(comet.socket.port());
+  const Client silent(comet.socket.port());
+  comet.adopt(prompt, kRequest);
+  comet.adopt(slow, std::string(kRequest).substr(0, 10));
+  comet.adopt(silent, "");
+  pass_seconds(10);
+  EXPECT_EQUAL(comet.counters.get(Counter::kConnections), 3U);
+  // The loop has not turned: to look at their sockets is left to who looks at their time.
+  EXPECT_EQUAL(comet.counters.get(Counter::kRequestsTotal), 0U);
+  pass_seconds(11);
+  EXPECT(!prompt.read_now().empty());
+  EXPECT_EQUAL(comet.counters.get(Counter::kConnections), 1U);
+  EXPECT_EQUAL(comet.counters.get(Counter::kClosedIdleTotal), 2U);
+  pass_seconds(22);
+  EXPECT_EQUAL(comet.counters.get(Counter::kConnections), 0U);
 }
