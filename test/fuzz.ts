@@ -65,7 +65,7 @@ const TARGETS: readonly Target[] = [
   {
     name: 'text',
     feeds: 'the readers of UTF-8, base64, numbers and URLs',
-    natives: ['digest', 'url_codec', 'utf8'],
+    natives: ['digest', 'sha1', 'url_codec', 'utf8'],
     corpus: 'corpus-text',
   },
   {
