@@ -17,23 +17,21 @@ class CharSet {
   /// This set and the bytes of a text.
   [[nodiscard]] constexpr CharSet with(std::string_view bytes) const {
     CharSet set = *this;
-    for (const char byte : bytes) set.add(static_cast<uint8_t>(byte));
+    for (const char byte : bytes) set.put(static_cast<uint8_t>(byte), true);
     return set;
   }
 
   /// This set and the bytes from `first` to `last`.
   [[nodiscard]] constexpr CharSet with_range(uint8_t first, uint8_t last) const {
     CharSet set = *this;
-    for (unsigned byte = first; byte <= last; ++byte) set.add(byte);
+    for (unsigned byte = first; byte <= last; ++byte) set.put(byte, true);
     return set;
   }
 
   /// This set without the bytes of a text.
   [[nodiscard]] constexpr CharSet without(std::string_view bytes) const {
     CharSet set = *this;
-    for (const char byte : bytes) {
-      set.is_in_[static_cast<uint8_t>(byte)] = false;
-    }
+    for (const char byte : bytes) set.put(static_cast<uint8_t>(byte), false);
     return set;
   }
 
@@ -46,15 +44,44 @@ class CharSet {
 
   /// How many bytes at the start of a text are of the set.
   [[nodiscard]] constexpr size_t span(std::string_view text) const {
-    size_t count = 0;
+    // A compiler that works out a constant cannot copy bytes into a number.
+    const bool is_quick = missing_text_ == 0 && !__builtin_is_constant_evaluated();
+    size_t count = is_quick ? text_span(text) : 0;
     while (count < text.size() && has(text[count])) ++count;
     return count;
   }
 
  private:
-  constexpr void add(unsigned byte) { is_in_[byte] = true; }
+  /// Neither a control byte nor DEL: what most of a request is made of.
+  static constexpr bool is_text(unsigned byte) { return byte >= 0x20 && byte != 0x7f; }
+  static constexpr uint8_t kTextBytes = 256 - 0x20 - 1;
+
+  constexpr void put(unsigned byte, bool is_in) {
+    if (is_text(byte) && is_in_[byte] != is_in) {
+      missing_text_ = static_cast<uint8_t>(missing_text_ + (is_in ? -1 : 1));
+    }
+    is_in_[byte] = is_in;
+  }
+
+  /// How many bytes at the start are text, by whole eights.
+  static size_t text_span(std::string_view text) {
+    constexpr uint64_t kOnes = 0x0101010101010101;
+    constexpr uint64_t kHighs = kOnes * 0x80;
+    size_t at = 0;
+    for (; text.size() - at >= sizeof(uint64_t); at += sizeof(uint64_t)) {
+      uint64_t bytes = 0;
+      std::memcpy(&bytes, text.data() + at, sizeof bytes);
+      // The high bit of a byte that is below the number subtracted, or of one above such a byte. A
+      // byte above ASCII is neither of the two; `del` is zero where a byte is DEL.
+      const uint64_t del = bytes ^ (kOnes * 0x7f);
+      if (((((bytes - kOnes * 0x20) & ~bytes) | ((del - kOnes) & ~del)) & kHighs) != 0) break;
+    }
+    return at;
+  }
 
   bool is_in_[256] = {};
+  /// Bytes of text that are not of the set; at 0 span() takes eight at a time.
+  uint8_t missing_text_ = kTextBytes;
 };
 
 inline constexpr CharSet kDigits = CharSet().with_range('0', '9');
@@ -69,23 +96,6 @@ inline constexpr CharSet kToken = kAlphanumeric.with("!#$%&'*+-.^_`|~");
 /// What values of fields are made of (RFC 9110 5.5): no control bytes but the tab. Bytes above
 /// ASCII are let through as they are: nobody here reads them as text.
 inline constexpr CharSet kFieldText = kVisible.with(" \t").with_range(0x80, 0xff);
-
-/// As kFieldText.span(), which most of a request is: eight bytes at a time while they are neither a
-/// control byte nor DEL.
-[[nodiscard]] inline size_t field_text_span(std::string_view text) {
-  constexpr uint64_t kOnes = 0x0101010101010101;
-  constexpr uint64_t kHighs = kOnes * 0x80;
-  size_t at = 0;
-  for (; text.size() - at >= sizeof(uint64_t); at += sizeof(uint64_t)) {
-    uint64_t bytes = 0;
-    std::memcpy(&bytes, text.data() + at, sizeof bytes);
-    // The high bit of a byte that is below the number subtracted, or of one above such a byte. A
-    // byte above ASCII is neither of the two; `del` is zero where a byte is DEL.
-    const uint64_t del = bytes ^ (kOnes * 0x7f);
-    if (((((bytes - kOnes * 0x20) & ~bytes) | ((del - kOnes) & ~del)) & kHighs) != 0) break;
-  }
-  return at + kFieldText.span(text.substr(at));
-}
 
 [[nodiscard]] constexpr bool is_token(std::string_view text) {
   return !text.empty() && kToken.has_all(text);

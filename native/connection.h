@@ -84,6 +84,9 @@ struct Connection {
     set_spare(now);
   }
 
+  /// Past, not at: the last byte may have come at the end of its second.
+  [[nodiscard]] bool is_due(uint16_t now) const { return static_cast<int16_t>(deadline - now) < 0; }
+
   [[nodiscard]] bool has_begun_message() const { return spare().message_deadline != 0; }
   [[nodiscard]] bool is_message_late(uint16_t now) const {
     const uint16_t tick = spare().message_deadline;

@@ -76,13 +76,13 @@ enum class Place : uint8_t {
 
 /// A part of a head that goes on while its bytes are of a set, and ends with one certain byte.
 struct Part {
-  ascii::CharSet set;
   size_t bytes_min;
   size_t bytes_max;
+  const char* reason;
   uint16_t answer_too_long;
   char end;
   Place next;
-  const char* reason;
+  ascii::CharSet set;
 };
 
 constexpr size_t kVersionBytes = 8;
@@ -91,11 +91,11 @@ constexpr ascii::CharSet kVersionText = ascii::kAlphanumeric.with("/.");
 /// The part at a place from kMethod to kValue.
 constexpr Part kParts[] = {
     // RFC 9112 3: a method longer than any known one is answered with 501.
-    {ascii::kToken, 1, bounds::kHttpMethodBytesMax, 501, ' ', Place::kTarget, "malformed method"},
-    {kTargetText, 1, bounds::kHttpTargetBytesMax, 414, ' ', Place::kVersion, "malformed target"},
-    {kVersionText, 1, kVersionBytes, 400, '\r', Place::kLineEnd, "malformed version"},
-    {ascii::kToken, 1, SIZE_MAX, 0, ':', Place::kValue, "malformed field name"},
-    {ascii::kFieldText, 0, SIZE_MAX, 0, '\r', Place::kLineEnd, "control byte in a field"},
+    {1, bounds::kHttpMethodBytesMax, "malformed method", 501, ' ', Place::kTarget, ascii::kToken},
+    {1, bounds::kHttpTargetBytesMax, "malformed target", 414, ' ', Place::kVersion, kTargetText},
+    {1, kVersionBytes, "malformed version", 400, '\r', Place::kLineEnd, kVersionText},
+    {1, SIZE_MAX, "malformed field name", 0, ':', Place::kValue, ascii::kToken},
+    {0, SIZE_MAX, "control byte in a field", 0, '\r', Place::kLineEnd, ascii::kFieldText},
 };
 
 const Part& part_at(Place place) {
@@ -174,8 +174,7 @@ HeadResult HeadReader::scan(std::string_view rest) {
 }
 
 HeadResult HeadReader::scan_part(const Part& part, std::string_view rest) {
-  const bool is_value = static_cast<Place>(progress_->place) == Place::kValue;
-  const size_t run = is_value ? ascii::field_text_span(rest) : part.set.span(rest);
+  const size_t run = part.set.span(rest);
   // Below the limit of a head, so that it fits in 16 bits.
   const size_t length = progress_->length + run;
   if (length > part.bytes_max) return refuse(part.answer_too_long, part.reason);

@@ -36,12 +36,6 @@ uint32_t room_for_page(size_t owed_bytes, uint32_t outbox_bytes_max) {
   return static_cast<uint32_t>(std::min<size_t>(bounds::kPageBytesMax, left / 2));
 }
 
-size_t bytes_of(const std::vector<Ref<Message>>& messages) {
-  size_t bytes = 0;
-  for (const Ref<Message>& message : messages) bytes += message->data.size();
-  return bytes;
-}
-
 }  // namespace
 
 Hub::Hub(Transport* transport, Control* control, Counters* counters)
@@ -253,7 +247,9 @@ void Hub::subscribe(Connection* connection,
   session->since_epoch = start.epoch;
   session->since_number = start.number;
   std::vector<Ref<Message>> missed;
-  if (can_answer(*session, &missed)) return answer(connection, missed);
+  if (find_missed(session->wanted, since, session->outbox.size(), &missed)) {
+    return answer(connection, missed);
+  }
   counters_->add(Counter::kQuestionsTotal);
   ask(connection);
 }
@@ -262,44 +258,40 @@ void Hub::subscribe(Connection* connection,
 /// worker knows since the subscriber was here. Saves 0.15 µs of a handshake. False if it takes
 /// more.
 bool Hub::subscribe_at_once(Connection* connection, const std::string& name, const Cursor* since) {
-  const uint32_t row = channels_.open(name);
-  const Channel& channel = channels_.at(row);
-  if (!channel.is_live) return false;
+  const std::vector<uint32_t> rows{channels_.open(name)};
+  const uint32_t row = rows.front();
   std::vector<Ref<Message>> missed;
-  if (since != nullptr) {
-    const bool is_known = since->epoch == rules_.epoch && since->number <= head_ &&
-                          since->number >= channel.tail_floor;
-    if (!is_known) return false;
-    missed = channels_.tails({row}, since->number);
-    if (bytes_of(missed) > room_for_page(0, rules_.outbox_bytes_max)) return false;
-  }
-  connection->only = {row, channels_.add(row, static_cast<uint32_t>(connection->fd()))};
+  if (!find_missed(rows, since, 0, &missed)) return false;
+  connection->only = {row, enter(*connection, row)};
   connection->set_wants_from(wants_after(head_));
   change_state(connection, ConnectionState::kSubscribed);
-  counters_->add(Counter::kSubscriptions);
   counters_->add(Counter::kReplayedTotal, missed.size());
-  presence_.joined(row, *connection);
-  const std::vector<uint32_t> rows{row};
-  const Page page{missed, rows, {rules_.epoch, head_}, true, false};
+  const Page page{missed, rows, {rules_.epoch, head_}, true, is_of_another(since)};
   transport_->protocol_of(*connection).on_page(*transport_, connection, page);
   return true;
 }
 
-/// Whether this worker has seen all that the subscriber may have missed, and has room for it. More
-/// than that goes in pages, which the manager makes.
-bool Hub::can_answer(const Session& session, std::vector<Ref<Message>>* missed) const {
-  const bool is_ours = session.since_epoch == rules_.epoch;
-  if (session.has_since && is_ours && session.since_number > head_) return false;
+/// What subscribers of these channels missed since then; null for nothing. False if this worker has
+/// not seen all of it, or who is owed so much has no room for it: more than that goes in pages,
+/// which the manager makes.
+bool Hub::find_missed(const std::vector<uint32_t>& rows,
+                      const Cursor* since,
+                      size_t owed_bytes,
+                      std::vector<Ref<Message>>* missed) const {
+  const bool is_ours = !is_of_another(since);
+  if (since != nullptr && is_ours && since->number > head_) return false;
   const auto is_known = [&](uint32_t row) {
     const Channel& channel = channels_.at(row);
-    if (!channel.is_live || !session.has_since) return channel.is_live;
-    return is_ours ? session.since_number >= channel.tail_floor : channel.is_whole;
+    if (!channel.is_live || since == nullptr) return channel.is_live;
+    return is_ours ? since->number >= channel.tail_floor : channel.is_whole;
   };
-  if (!std::all_of(session.wanted.begin(), session.wanted.end(), is_known)) return false;
-  if (!session.has_since) return true;
+  if (!std::all_of(rows.begin(), rows.end(), is_known)) return false;
+  if (since == nullptr) return true;
   // Who comes from another epoch has seen nothing of this one.
-  *missed = channels_.tails(session.wanted, is_ours ? session.since_number : 0);
-  return bytes_of(*missed) <= room_for_page(session.outbox.size(), rules_.outbox_bytes_max);
+  *missed = channels_.tails(rows, is_ours ? since->number : 0);
+  size_t bytes = 0;
+  for (const Ref<Message>& message : *missed) bytes += message->data.size();
+  return bytes <= room_for_page(owed_bytes, rules_.outbox_bytes_max);
 }
 
 void Hub::answer(Connection* connection, const std::vector<Ref<Message>>& missed) {
@@ -432,10 +424,15 @@ void Hub::go_live(Connection* connection, uint64_t number) {
 }
 
 void Hub::join(Session* session, Connection* connection, uint32_t row, uint64_t number) {
-  const uint32_t position = channels_.add(row, static_cast<uint32_t>(connection->fd()));
-  session->subscriptions.push_back({row, position, wants_after(number)});
+  session->subscriptions.push_back({row, enter(*connection, row), wants_after(number)});
+}
+
+/// Puts a subscriber into a row, and answers where it stands there.
+uint32_t Hub::enter(const Connection& connection, uint32_t row) {
+  const uint32_t position = channels_.add(row, static_cast<uint32_t>(connection.fd()));
   counters_->add(Counter::kSubscriptions);
-  presence_.joined(row, *connection);
+  presence_.joined(row, connection);
+  return position;
 }
 
 /// Takes a subscriber out of a row, and tells who took its place.

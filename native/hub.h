@@ -127,7 +127,13 @@ class Hub final : public CometServices, FanoutHandler, TransportHooks {
   void deliver(Connection* connection, Message& message);
 
   bool subscribe_at_once(Connection* connection, const std::string& name, const Cursor* since);
-  [[nodiscard]] bool can_answer(const Session& session, std::vector<Ref<Message>>* missed) const;
+  [[nodiscard]] bool find_missed(const std::vector<uint32_t>& rows,
+                                 const Cursor* since,
+                                 size_t owed_bytes,
+                                 std::vector<Ref<Message>>* missed) const;
+  [[nodiscard]] bool is_of_another(const Cursor* since) const {
+    return since != nullptr && since->epoch != rules_.epoch;
+  }
   void answer(Connection* connection, const std::vector<Ref<Message>>& missed);
   void learn(const Session& session, const std::vector<Ref<Message>>& messages, uint64_t head);
   void ask(Connection* connection);
@@ -138,6 +144,7 @@ class Hub final : public CometServices, FanoutHandler, TransportHooks {
                  const frame::Page& order);
   void forget_wanted(Session* session);
   void join(Session* session, Connection* connection, uint32_t row, uint64_t number);
+  uint32_t enter(const Connection& connection, uint32_t row);
   void leave(Connection* connection, uint32_t row, uint32_t position);
   void kick(const Ticket& ticket);
   void kick_all();

@@ -14,12 +14,10 @@ void Sweep::tick(uint16_t now) {
   connections_->visit(position_, end, [this, now](Connection& connection) {
     if (connection.state == ConnectionState::kFree) return true;
     connection.forget_controls();
-    // Past, not at: the last byte may have come at the end of its second.
-    const bool is_due = static_cast<int16_t>(connection.deadline - now) < 0;
     // First, and whatever else is due: one heartbeat after the other would put it off.
     if (connection.is_message_late(now)) {
       services_->dismiss(&connection, CloseCause::kLate);
-    } else if (is_due) {
+    } else if (connection.is_due(now)) {
       services_->expire(&connection);
     }
     return true;

@@ -249,13 +249,10 @@ void Transport::dismiss(Connection* connection, CloseCause cause) {
 /// anything at all.
 bool Transport::should_have_spoken(const Connection& connection) const {
   if (hooks_ == nullptr) return connection.state != ConnectionState::kOwing;
-  if (owes(connection)) return false;
-  if (connection.state != ConnectionState::kBusy) {
-    return protocol_of(connection).on_deadline == nullptr;
-  }
-  const Session& session = *connection.session;
-  return !session.is_finishing &&
-         (session.awaits_pong || protocol_of(connection).on_deadline == nullptr);
+  const bool is_busy = connection.state == ConnectionState::kBusy;
+  if (owes(connection) || (is_busy && connection.session->is_finishing)) return false;
+  return protocol_of(connection).on_deadline == nullptr ||
+         (is_busy && connection.session->awaits_pong);
 }
 
 /// Reads what may have come in time to a worker that stood still, or had thousands of others to
@@ -266,7 +263,7 @@ bool Transport::is_heard(Connection* connection) {
   read(connection);
   const bool is_gone =
       connection->generation != generation || connection->state == ConnectionState::kFree;
-  return is_gone || static_cast<int16_t>(connection->deadline - now_) >= 0;
+  return is_gone || !connection->is_due(now_);
 }
 
 void Transport::expire(Connection* connection) {

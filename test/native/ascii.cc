@@ -41,8 +41,9 @@ TEST("a run of a field's text ends at the first byte that is none, at whatever p
       for (size_t at = 0; at < size; ++at) {
         std::string text(size, at % 2 == 0 ? ' ' : '\xff');
         text[at] = static_cast<char>(byte);
-        const size_t run = ascii::field_text_span(text);
-        if (!EXPECT_EQUAL(run, ascii::kFieldText.span(text))) return;
+        size_t run = 0;
+        while (run < size && ascii::kFieldText.has(text[run])) ++run;
+        if (!EXPECT_EQUAL(ascii::kFieldText.span(text), run)) return;
       }
     }
   }
