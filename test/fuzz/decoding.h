@@ -4,8 +4,8 @@
 #include <cstring>
 #include <vector>
 
-#include "check.h"
-#include "frames.h"
+#include "base/check.h"
+#include "ipc/frames.h"
 
 namespace fuzz {
 

@@ -9,9 +9,9 @@
 #include <utility>
 #include <vector>
 
-#include "bounds.h"
-#include "channels.h"
-#include "check.h"
+#include "base/bounds.h"
+#include "base/check.h"
+#include "pubsub/channels.h"
 
 using namespace megacomet;
 

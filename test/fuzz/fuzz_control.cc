@@ -9,9 +9,9 @@
 #include <utility>
 #include <vector>
 
-#include "check.h"
+#include "base/check.h"
 #include "decoding.h"
-#include "frames.h"
+#include "ipc/frames.h"
 
 using namespace megacomet;
 

@@ -5,8 +5,8 @@
 #include <string>
 #include <vector>
 
-#include "check.h"
-#include "deflate_codec.h"
+#include "base/check.h"
+#include "codec/deflate_codec.h"
 
 using namespace megacomet;
 

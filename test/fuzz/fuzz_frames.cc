@@ -5,10 +5,10 @@
 #include <string>
 #include <vector>
 
-#include "address.h"
-#include "check.h"
+#include "base/check.h"
 #include "decoding.h"
-#include "frames.h"
+#include "ipc/frames.h"
+#include "os/address.h"
 
 using namespace megacomet;
 

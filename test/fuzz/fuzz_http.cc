@@ -6,12 +6,12 @@
 #include <string_view>
 #include <vector>
 
-#include "ascii.h"
-#include "bounds.h"
-#include "check.h"
-#include "http_body.h"
-#include "http_codec.h"
-#include "http_writer.h"
+#include "base/ascii.h"
+#include "base/bounds.h"
+#include "base/check.h"
+#include "codec/http_body.h"
+#include "codec/http_codec.h"
+#include "codec/http_writer.h"
 
 using namespace megacomet;
 

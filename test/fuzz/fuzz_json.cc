@@ -5,9 +5,9 @@
 #include <string>
 #include <vector>
 
-#include "check.h"
-#include "json_codec.h"
-#include "utf8.h"
+#include "base/check.h"
+#include "codec/json_codec.h"
+#include "codec/utf8.h"
 
 using namespace megacomet;
 

@@ -6,9 +6,9 @@
 #include <vector>
 
 #include "../native/sse_reader.h"
-#include "check.h"
-#include "cursor.h"
-#include "sse_codec.h"
+#include "base/check.h"
+#include "codec/cursor.h"
+#include "codec/sse_codec.h"
 
 using namespace megacomet;
 

@@ -6,11 +6,11 @@
 #include <string_view>
 #include <vector>
 
-#include "ascii.h"
-#include "check.h"
-#include "digest.h"
-#include "url_codec.h"
-#include "utf8.h"
+#include "base/ascii.h"
+#include "base/check.h"
+#include "codec/digest.h"
+#include "codec/url_codec.h"
+#include "codec/utf8.h"
 
 using namespace megacomet;
 

@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
-#include "check.h"
-#include "websocket_codec.h"
+#include "base/check.h"
+#include "codec/websocket_codec.h"
 
 using namespace megacomet;
 

@@ -1,0 +1,279 @@
+// The N-API skin: validates, converts, calls. The only file that includes napi.h.
+// Nothing here is on a hot path: a worker calls runWorker() once and never comes back to
+// JavaScript.
+#include <napi.h>
+
+#include "addon/listening.h"
+#include "base/bounds.h"
+#include "base/histogram.h"
+#include "dialer/dial_worker.h"
+#include "ipc/frames.h"
+#include "ipc/segment.h"
+#include "os/sys.h"
+#include "worker/worker.h"
+
+namespace megacomet {
+
+namespace {
+
+void throw_type_error(Napi::Env env, const char* message) {
+  Napi::TypeError::New(env, message).ThrowAsJavaScriptException();
+}
+
+/// The first argument as a descriptor; -1 and a pending exception if it is none.
+int descriptor_argument(const Napi::CallbackInfo& info) {
+  if (info.Length() < 1 || !info[0].IsNumber()) {
+    throw_type_error(info.Env(), "a descriptor is a number");
+    return -1;
+  }
+  return info[0].As<Napi::Number>().Int32Value();
+}
+
+class SegmentHandle final : public Napi::ObjectWrap<SegmentHandle> {
+ public:
+  static Napi::Function define(Napi::Env env) {
+    return DefineClass(env,
+                       "Segment",
+                       {
+                           InstanceAccessor<&SegmentHandle::fd>("fd"),
+                           InstanceMethod<&SegmentHandle::copy>("copy"),
+                           InstanceMethod<&SegmentHandle::retire>("retire"),
+                           InstanceMethod<&SegmentHandle::close>("close"),
+                       });
+  }
+
+  explicit SegmentHandle(const Napi::CallbackInfo& info) : Napi::ObjectWrap<SegmentHandle>(info) {
+    const uint32_t slots =
+        info.Length() > 0 && info[0].IsNumber() ? info[0].As<Napi::Number>().Uint32Value() : 0;
+    if (slots == 0 || slots > bounds::kSlotsMax) {
+      throw_type_error(info.Env(), "a segment has 1 to 512 slots");
+      return;
+    }
+    segment_ = std::make_unique<Segment>();
+    if (!segment_->create(slots)) {
+      segment_.reset();
+      Napi::Error::New(info.Env(), "the stats segment cannot be created")
+          .ThrowAsJavaScriptException();
+    }
+  }
+
+ private:
+  Napi::Value fd(const Napi::CallbackInfo& info) {
+    return Napi::Number::New(info.Env(), segment_ ? segment_->fd() : -1);
+  }
+
+  void copy(const Napi::CallbackInfo& info) {
+    if (!is_open(info)) return;
+    const bool is_array = info.Length() > 0 && info[0].IsTypedArray() &&
+                          info[0].As<Napi::TypedArray>().TypedArrayType() == napi_biguint64_array;
+    if (!is_array ||
+        info[0].As<Napi::BigUint64Array>().ElementLength() < segment_->slots() * kBlockWords) {
+      return throw_type_error(info.Env(), "copy() wants a BigUint64Array of slots × blockWords");
+    }
+    segment_->copy(info[0].As<Napi::BigUint64Array>().Data());
+  }
+
+  void retire(const Napi::CallbackInfo& info) {
+    if (!is_open(info)) return;
+    if (info.Length() < 1 || !info[0].IsNumber() ||
+        info[0].As<Napi::Number>().Uint32Value() >= segment_->slots()) {
+      return throw_type_error(info.Env(), "retire() wants a slot of this segment");
+    }
+    segment_->retire(info[0].As<Napi::Number>().Uint32Value());
+  }
+
+  void close(const Napi::CallbackInfo&) { segment_.reset(); }
+
+  bool is_open(const Napi::CallbackInfo& info) {
+    if (segment_ == nullptr) throw_type_error(info.Env(), "the segment is closed");
+    return segment_ != nullptr;
+  }
+
+  std::unique_ptr<Segment> segment_;
+};
+
+Napi::Value open_listener(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  if (info.Length() < 1 || !info[0].IsObject()) {
+    throw_type_error(env, "openListener() wants an object");
+    return env.Undefined();
+  }
+  const auto object = info[0].As<Napi::Object>();
+  const auto text = [&](const char* name) { return object.Get(name).ToString().Utf8Value(); };
+  const auto number = [&](const char* name) { return object.Get(name).ToNumber().Uint32Value(); };
+  const auto flag = [&](const char* name) { return object.Get(name).ToBoolean().Value(); };
+  listening::Options options;
+  options.host = text("host");
+  options.port = static_cast<uint16_t>(number("port"));
+  options.is_unix = flag("isUnix");
+  options.v6_only = flag("v6Only");
+  options.joins = flag("joins");
+  options.keepalive_s = number("keepaliveS");
+  options.user_timeout_ms = number("userTimeoutMs");
+  if (env.IsExceptionPending()) return env.Undefined();
+  const listening::Opened opened = listening::open(options);
+  Napi::Object result = Napi::Object::New(env);
+  result.Set("fd", opened.fd);
+  result.Set("error", opened.error);
+  result.Set("call", opened.call);
+  return result;
+}
+
+/// An inherited listener: what `listening::adopt` says of it.
+Napi::Value adopt_listener(const Napi::CallbackInfo& info) {
+  const int fd = descriptor_argument(info);
+  const auto number = [&](size_t at) {
+    const bool is_number = info.Length() > at && info[at].IsNumber();
+    return is_number ? info[at].As<Napi::Number>().Uint32Value() : 0;
+  };
+  const listening::Adopted adopted = listening::adopt(fd, number(1), number(2));
+  Napi::Object result = Napi::Object::New(info.Env());
+  result.Set("error", adopted.error);
+  result.Set("call", adopted.call);
+  result.Set("host", adopted.host);
+  result.Set("port", adopted.port);
+  result.Set("isUnix", adopted.is_unix);
+  return result;
+}
+
+Napi::Value listen_on(const Napi::CallbackInfo& info) {
+  const int fd = descriptor_argument(info);
+  const uint32_t backlog =
+      info.Length() > 1 && info[1].IsNumber() ? info[1].As<Napi::Number>().Uint32Value() : 0;
+  return Napi::Number::New(info.Env(), listening::listen(fd, backlog));
+}
+
+void shut_down_listener(const Napi::CallbackInfo& info) {
+  listening::shut_down(descriptor_argument(info));
+}
+
+void close_descriptor(const Napi::CallbackInfo& info) {
+  const int fd = descriptor_argument(info);
+  if (fd > 2) sys::close(fd);
+}
+
+Napi::Value listener_port(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), listening::port(descriptor_argument(info)));
+}
+
+Napi::Value steer(const Napi::CallbackInfo& info) {
+  const int fd = descriptor_argument(info);
+  if (info.Length() < 2 || !info[1].IsTypedArray() ||
+      info[1].As<Napi::TypedArray>().TypedArrayType() != napi_uint32_array) {
+    return Napi::Number::New(info.Env(), listening::stop_steering(fd));
+  }
+  const auto weights = info[1].As<Napi::Uint32Array>();
+  const uint32_t* first = weights.Data();
+  return Napi::Number::New(
+      info.Env(),
+      listening::steer(fd, std::vector<uint32_t>(first, first + weights.ElementLength())));
+}
+
+Napi::Value run_worker_here(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), run_worker());
+}
+
+Napi::Value run_dialer_here(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), run_dialer());
+}
+
+void forbid_new_privileges(const Napi::CallbackInfo&) {
+  sys::forbid_new_privileges();
+}
+
+Napi::Value drop_capabilities(const Napi::CallbackInfo& info) {
+  return Napi::Boolean::New(info.Env(), sys::drop_capabilities());
+}
+
+/// Tells the init system something: the name of its socket, the lines.
+Napi::Value notify(const Napi::CallbackInfo& info) {
+  if (info.Length() < 2 || !info[0].IsString() || !info[1].IsString()) {
+    throw_type_error(info.Env(), "notify() wants the name of a socket and a text");
+    return info.Env().Undefined();
+  }
+  const int error = sys::send_datagram(info[0].As<Napi::String>().Utf8Value(),
+                                       info[1].As<Napi::String>().Utf8Value());
+  return Napi::Number::New(info.Env(), error);
+}
+
+Napi::Value describe_counters(Napi::Env env) {
+  Napi::Array list = Napi::Array::New(env);
+  for (uint32_t index = 0; index < kCounterCount; ++index) {
+    const CounterInfo& info = counter_infos()[index];
+    Napi::Object entry = Napi::Object::New(env);
+    entry.Set("name", info.name);
+    entry.Set("kind", info.kind == CounterKind::kGauge ? "gauge" : "total");
+    entry.Set("help", info.help);
+    list.Set(index, entry);
+  }
+  return list;
+}
+
+Napi::Value describe_frames(Napi::Env env) {
+  Napi::Array list = Napi::Array::New(env);
+  uint32_t position = 0;
+  for (const FrameInfo& info : frame_infos()) {
+    Napi::Array fields = Napi::Array::New(env);
+    uint32_t at = 0;
+    for (const FieldInfo& field : info.fields) {
+      Napi::Object pair = Napi::Object::New(env);
+      pair.Set("type", field.type);
+      pair.Set("name", field.name);
+      fields.Set(at++, pair);
+    }
+    Napi::Object entry = Napi::Object::New(env);
+    entry.Set("type", info.type);
+    entry.Set("name", info.name);
+    entry.Set("fields", fields);
+    list.Set(position++, entry);
+  }
+  return list;
+}
+
+/// What TypeScript must know of the native side's sizes, so that it holds no second copy.
+Napi::Value describe_bounds(Napi::Env env) {
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("slotsMax", bounds::kSlotsMax);
+  object.Set("listenersMax", bounds::kListenersMax);
+  object.Set("descriptorReserve", bounds::kDescriptorReserve);
+  object.Set("frameBytesMax", static_cast<double>(bounds::kFrameBytesMax));
+  object.Set("messageBytesMax", bounds::kMessageBytesMax);
+  object.Set("deadlineSecondsMax", bounds::kDeadlineSecondsMax);
+  object.Set("blockWords", static_cast<double>(kBlockWords));
+  object.Set("lagBuckets", static_cast<double>(kLagBuckets));
+  object.Set("histogramSteps", Histogram::kSteps);
+  object.Set("httpFailure", bounds::kHttpFailure);
+  return object;
+}
+
+Napi::Object init(Napi::Env env, Napi::Object exports) {
+  exports.Set("version", MEGACOMET_VERSION);
+  exports.Set("layoutHash", Napi::BigInt::New(env, layout_hash()));
+  exports.Set("counters", describe_counters(env));
+  exports.Set("frames", describe_frames(env));
+  exports.Set("bounds", describe_bounds(env));
+  exports.Set("Segment", SegmentHandle::define(env));
+  exports.Set("openListener", Napi::Function::New(env, open_listener));
+  exports.Set("adoptListener", Napi::Function::New(env, adopt_listener));
+  exports.Set("listenOn", Napi::Function::New(env, listen_on));
+  exports.Set("shutDownListener", Napi::Function::New(env, shut_down_listener));
+  exports.Set("closeDescriptor", Napi::Function::New(env, close_descriptor));
+  exports.Set("listenerPort", Napi::Function::New(env, listener_port));
+  exports.Set("steer", Napi::Function::New(env, steer));
+  exports.Set("forbidNewPrivileges", Napi::Function::New(env, forbid_new_privileges));
+  exports.Set("dropCapabilities", Napi::Function::New(env, drop_capabilities));
+  exports.Set("notify", Napi::Function::New(env, notify));
+  exports.Set("runWorker", Napi::Function::New(env, run_worker_here));
+  exports.Set("runDialer", Napi::Function::New(env, run_dialer_here));
+  return exports;
+}
+
+}  // namespace
+
+}  // namespace megacomet
+
+static Napi::Object init_addon(Napi::Env env, Napi::Object exports) {
+  return megacomet::init(env, exports);
+}
+
+NODE_API_MODULE(megacomet, init_addon)

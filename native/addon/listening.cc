@@ -1,0 +1,220 @@
+// Binding and steering listeners. See listening.h.
+#include "addon/listening.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstddef>
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <linux/filter.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include "os/address.h"
+#include "os/sys.h"
+
+#ifndef SO_DETACH_REUSEPORT_BPF
+#define SO_DETACH_REUSEPORT_BPF 68
+#endif
+
+namespace megacomet::listening {
+
+namespace {
+
+/// Probes after the silence: with 4 of them 30 s apart a vanished peer is found two minutes later.
+constexpr int kKeepaliveIntervalS = 30;
+constexpr int kKeepaliveProbes = 4;
+
+/// False if the text is no numeric address, or no path that can be bound.
+bool make_address(const Options& options, Address* out) {
+  if (!options.is_unix) return parse_host(options.host, options.port, out);
+  return !options.host.empty() && parse_path(options.host, out);
+}
+
+bool set(int fd, int level, int option, int value) {
+  return ::setsockopt(fd, level, option, &value, sizeof value) == 0;
+}
+
+/// Set once here and inherited by every accepted socket: a system call saved per connection.
+bool set_inherited(int fd, uint32_t keepalive_s, uint32_t user_timeout_ms) {
+  if (!set(fd, IPPROTO_TCP, TCP_NODELAY, 1)) return false;
+  const int timeout_ms = static_cast<int>(user_timeout_ms);
+  if (timeout_ms > 0 && !set(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, timeout_ms)) return false;
+  if (keepalive_s == 0) return true;
+  return set(fd, SOL_SOCKET, SO_KEEPALIVE, 1) &&
+         set(fd, IPPROTO_TCP, TCP_KEEPIDLE, static_cast<int>(keepalive_s)) &&
+         set(fd, IPPROTO_TCP, TCP_KEEPINTVL, kKeepaliveIntervalS) &&
+         set(fd, IPPROTO_TCP, TCP_KEEPCNT, kKeepaliveProbes);
+}
+
+bool set_options(int fd, int family, const Options& options) {
+  if (options.is_unix) return true;
+  // Old connections in TIME_WAIT must not keep the port from a restarted server.
+  if (!set(fd, SOL_SOCKET, SO_REUSEADDR, 1)) return false;
+  if (options.joins && !set(fd, SOL_SOCKET, SO_REUSEPORT, 1)) return false;
+  if (family == AF_INET6 && !set(fd, IPPROTO_IPV6, IPV6_V6ONLY, options.v6_only ? 1 : 0)) {
+    return false;
+  }
+  return set_inherited(fd, options.keepalive_s, options.user_timeout_ms);
+}
+
+Opened failed(int fd, const char* call) {
+  const int error = errno;
+  if (fd >= 0) sys::close(fd);
+  return {-1, error, call};
+}
+
+int option_of(int fd, int option) {
+  int value = -1;
+  socklen_t bytes = sizeof value;
+  return ::getsockopt(fd, SOL_SOCKET, option, &value, &bytes) == 0 ? value : -1;
+}
+
+/// Why it cannot be served: errno, 0 if it can. `call` is the check.
+int refusal_of(int fd, const char** call) {
+  *call = "getsockopt";
+  const int type = option_of(fd, SO_TYPE);
+  if (type < 0) return errno;
+  *call = "type";
+  if (type != SOCK_STREAM) return EPROTOTYPE;
+  *call = "listening";
+  if (option_of(fd, SO_ACCEPTCONN) != 1) return EINVAL;
+  *call = "family";
+  const int family = option_of(fd, SO_DOMAIN);
+  const bool is_known = family == AF_INET || family == AF_INET6 || family == AF_UNIX;
+  return is_known ? 0 : EAFNOSUPPORT;
+}
+
+std::string path_of(const sockaddr_un& local, socklen_t bytes) {
+  const size_t head = offsetof(sockaddr_un, sun_path);
+  std::string path(local.sun_path, bytes > head ? bytes - head : 0);
+  if (!path.empty() && path[0] == '\0') {
+    path[0] = '@';
+    return path;
+  }
+  return path.c_str();
+}
+
+std::string host_of(const sockaddr_storage& storage) {
+  char text[INET6_ADDRSTRLEN] = "";
+  if (storage.ss_family == AF_INET) {
+    const auto& v4 = reinterpret_cast<const sockaddr_in&>(storage);
+    ::inet_ntop(AF_INET, &v4.sin_addr, text, sizeof text);
+  } else {
+    const auto& v6 = reinterpret_cast<const sockaddr_in6&>(storage);
+    ::inet_ntop(AF_INET6, &v6.sin6_addr, text, sizeof text);
+  }
+  return text;
+}
+
+sock_filter instruction(uint16_t code, uint8_t if_true, uint8_t if_false, uint32_t operand) {
+  return sock_filter{code, if_true, if_false, operand};
+}
+
+}  // namespace
+
+Opened open(const Options& options) {
+  Address address{};
+  if (!make_address(options, &address)) {
+    errno = EINVAL;
+    return failed(-1, "address");
+  }
+  const int family = address.storage.ss_family;
+  const int fd = ::socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (fd < 0) return failed(fd, "socket");
+  if (!set_options(fd, family, options)) return failed(fd, "setsockopt");
+  if (::bind(fd, address.get(), address.bytes) != 0) {
+    return failed(fd, "bind");
+  }
+  if (!options.is_unix && !set(fd, SOL_SOCKET, SO_REUSEPORT, 1)) return failed(fd, "setsockopt");
+  return {fd, 0, ""};
+}
+
+Adopted adopt(int fd, uint32_t keepalive_s, uint32_t user_timeout_ms) {
+  Adopted adopted{0, "", "", 0, false};
+  adopted.error = refusal_of(fd, &adopted.call);
+  if (adopted.error != 0) return adopted;
+  sockaddr_storage storage{};
+  socklen_t bytes = sizeof storage;
+  adopted.call = "getsockname";
+  bool is_ready = ::getsockname(fd, reinterpret_cast<sockaddr*>(&storage), &bytes) == 0;
+  adopted.is_unix = storage.ss_family == AF_UNIX;
+  if (is_ready) {
+    adopted.call = "fcntl";
+    is_ready = ::fcntl(fd, F_SETFD, FD_CLOEXEC) == 0 && sys::set_nonblocking(fd);
+  }
+  if (is_ready && !adopted.is_unix) {
+    adopted.call = "setsockopt";
+    is_ready = set_inherited(fd, keepalive_s, user_timeout_ms);
+  }
+  if (!is_ready) {
+    adopted.error = errno;
+    return adopted;
+  }
+  adopted.call = "";
+  adopted.port = port(fd);
+  adopted.host = adopted.is_unix ? path_of(reinterpret_cast<const sockaddr_un&>(storage), bytes)
+                                 : host_of(storage);
+  return adopted;
+}
+
+int listen(int fd, uint32_t backlog) {
+  return ::listen(fd, static_cast<int>(backlog)) == 0 ? 0 : errno;
+}
+
+void shut_down(int fd) {
+  sys::shut_down(fd);
+}
+
+uint16_t port(int fd) {
+  sockaddr_storage storage{};
+  socklen_t bytes = sizeof storage;
+  if (::getsockname(fd, reinterpret_cast<sockaddr*>(&storage), &bytes) != 0) return 0;
+  if (storage.ss_family == AF_INET) {
+    return ntohs(reinterpret_cast<const sockaddr_in*>(&storage)->sin_port);
+  }
+  if (storage.ss_family == AF_INET6) {
+    return ntohs(reinterpret_cast<const sockaddr_in6*>(&storage)->sin6_port);
+  }
+  return 0;
+}
+
+int steer(int fd, const std::vector<uint32_t>& weights) {
+  uint64_t total = 0;
+  for (const uint32_t weight : weights) total += weight;
+  if (total == 0) return EINVAL;
+  std::vector<sock_filter> program;
+  program.push_back(instruction(
+      BPF_LD | BPF_W | BPF_ABS, 0, 0, static_cast<uint32_t>(SKF_AD_OFF + SKF_AD_RANDOM)));
+  // So that 64 bits hold a sum that is moved up by 32.
+  uint32_t shift = 0;
+  while ((total >> shift) > UINT32_MAX) ++shift;
+  uint64_t sum = 0;
+  uint32_t last = 0;
+  for (uint32_t index = 0; index < weights.size(); ++index) {
+    if (weights[index] == 0) continue;
+    sum += weights[index];
+    last = index;
+    // The random number has 32 bits: below this share of them the peer goes to `index`.
+    const uint64_t threshold = ((sum >> shift) << 32U) / (total >> shift);
+    const auto operand = static_cast<uint32_t>(std::min<uint64_t>(threshold, UINT32_MAX));
+    program.push_back(instruction(BPF_JMP | BPF_JGE | BPF_K, 1, 0, operand));
+    program.push_back(instruction(BPF_RET | BPF_K, 0, 0, index));
+  }
+  program.push_back(instruction(BPF_RET | BPF_K, 0, 0, last));
+  const sock_fprog filter{static_cast<uint16_t>(program.size()), program.data()};
+  return ::setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &filter, sizeof filter) == 0
+             ? 0
+             : errno;
+}
+
+int stop_steering(int fd) {
+  const int unused = 0;
+  if (::setsockopt(fd, SOL_SOCKET, SO_DETACH_REUSEPORT_BPF, &unused, sizeof unused) == 0) return 0;
+  return errno == ENOENT ? 0 : errno;
+}
+
+}  // namespace megacomet::listening

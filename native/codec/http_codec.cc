@@ -1,0 +1,379 @@
+// Reading heads of requests. See http_codec.h.
+#include "codec/http_codec.h"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+
+#include "base/ascii.h"
+#include "base/check.h"
+
+namespace megacomet {
+
+namespace {
+
+constexpr std::string_view kLineBreak = "\r\n";
+
+// ---- Fields
+
+enum class Repeats : uint8_t { kOnce, kList };
+
+struct KnownField {
+  std::string_view name;
+  Repeats repeats;
+};
+
+constexpr KnownField kKnownFields[] = {
+#define X(identifier, name, repeats) {name, Repeats::repeats},
+    MC_HTTP_FIELDS(X)
+#undef X
+};
+
+constexpr size_t longest_name() {
+  size_t most = 0;
+  for (const KnownField& each : kKnownFields) most = std::max(most, each.name.size());
+  return most;
+}
+
+constexpr size_t kFieldNameBytesMax = longest_name();
+
+/// Which known fields have a name of so many bytes, a bit for each: most lines are compared with
+/// one name or none.
+constexpr std::array<uint32_t, kFieldNameBytesMax + 1> fields_of_size() {
+  static_assert(kFieldsKnown <= 32);
+  std::array<uint32_t, kFieldNameBytesMax + 1> sets{};
+  for (size_t at = 0; at < kFieldsKnown; ++at) sets[kKnownFields[at].name.size()] |= 1U << at;
+  return sets;
+}
+
+constexpr std::array<uint32_t, kFieldNameBytesMax + 1> kFieldsOfSize = fields_of_size();
+
+struct KnownMethod {
+  std::string_view name;
+  Method method;
+};
+
+constexpr KnownMethod kKnownMethods[] = {
+#define X(identifier, name) {name, Method::identifier},
+    MC_HTTP_METHODS(X)
+#undef X
+};
+
+// ---- The scan of a head: every byte once, by the grammar of RFC 9112 alone
+
+enum class Place : uint8_t {
+  kFront,
+  kMethod,
+  kTarget,
+  kVersion,
+  kName,
+  kValue,
+  kLineStart,
+  kFrontEnd,
+  kLineEnd,
+  kHeadEnd,
+};
+
+/// A part of a head that goes on while its bytes are of a set, and ends with one certain byte.
+struct Part {
+  size_t bytes_min;
+  size_t bytes_max;
+  const char* reason;
+  uint16_t answer_too_long;
+  char end;
+  Place next;
+  ascii::CharSet set;
+};
+
+constexpr size_t kVersionBytes = 8;
+constexpr ascii::CharSet kVersionText = ascii::kAlphanumeric.with("/.");
+
+/// The part at a place from kMethod to kValue.
+constexpr Part kParts[] = {
+    // RFC 9112 3: a method longer than any known one is answered with 501.
+    {1, bounds::kHttpMethodBytesMax, "malformed method", 501, ' ', Place::kTarget, ascii::kToken},
+    {1, bounds::kHttpTargetBytesMax, "malformed target", 414, ' ', Place::kVersion, kTargetText},
+    {1, kVersionBytes, "malformed version", 400, '\r', Place::kLineEnd, kVersionText},
+    {1, SIZE_MAX, "malformed field name", 0, ':', Place::kValue, ascii::kToken},
+    {0, SIZE_MAX, "control byte in a field", 0, '\r', Place::kLineEnd, ascii::kFieldText},
+};
+
+const Part& part_at(Place place) {
+  return kParts[static_cast<size_t>(place) - static_cast<size_t>(Place::kMethod)];
+}
+
+HeadResult refuse(uint16_t answer, const char* reason) {
+  return {HeadStatus::kBad, answer, 0, reason};
+}
+
+/// Reads one head: first its bytes as they come, then, once it is whole, what they say.
+class HeadReader {
+ public:
+  HeadReader(std::string_view bytes, HeadProgress* progress, HttpHead* out)
+      : bytes_(bytes.substr(0, bounds::kHttpHeadBytesMax)), progress_(progress), out_(out) {}
+
+  HeadResult read();
+
+ private:
+  HeadResult scan(std::string_view rest);
+  HeadResult scan_part(const Part& part, std::string_view rest);
+  HeadResult scan_line_start(char byte);
+  HeadResult move_on(Place place, size_t bytes);
+
+  [[nodiscard]] HeadResult read_request_line(std::string_view line);
+  [[nodiscard]] HeadResult read_lines(std::string_view lines);
+  [[nodiscard]] bool read_line(std::string_view text);
+  [[nodiscard]] HeadResult judge_framing();
+  [[nodiscard]] HeadResult judge_host();
+  [[nodiscard]] HeadResult judge_expectation();
+  [[nodiscard]] HeadResult finish();
+
+  /// The empty line that may stand in front of a request (RFC 9112 2.2).
+  [[nodiscard]] size_t front() const { return bytes_[0] == '\r' ? kLineBreak.size() : 0; }
+
+  std::string_view bytes_;
+  HeadProgress* progress_;
+  HttpHead* out_;
+  bool has_request_line_ = false;
+};
+
+HeadResult HeadReader::read() {
+  MC_CHECK(progress_->scanned <= bytes_.size());
+  while (progress_->scanned < bytes_.size()) {
+    const HeadResult result = scan(bytes_.substr(progress_->scanned));
+    if (result.status != HeadStatus::kIncomplete) return result;
+  }
+  if (progress_->scanned < bounds::kHttpHeadBytesMax) return {};
+  return refuse(431, "head too long");
+}
+
+HeadResult HeadReader::move_on(Place place, size_t bytes) {
+  progress_->scanned = static_cast<uint16_t>(progress_->scanned + bytes);
+  progress_->length = 0;
+  progress_->place = static_cast<uint8_t>(place);
+  return {};
+}
+
+HeadResult HeadReader::scan(std::string_view rest) {
+  const auto place = static_cast<Place>(progress_->place);
+  const char byte = rest[0];
+  switch (place) {
+    case Place::kFront:
+      return byte == '\r' ? move_on(Place::kFrontEnd, 1) : move_on(Place::kMethod, 0);
+    case Place::kLineStart:
+      return scan_line_start(byte);
+    case Place::kFrontEnd:
+      return byte == '\n' ? move_on(Place::kMethod, 1) : refuse(400, "bare CR");
+    case Place::kLineEnd:
+      return byte == '\n' ? move_on(Place::kLineStart, 1) : refuse(400, "bare CR");
+    case Place::kHeadEnd:
+      return byte == '\n' ? finish() : refuse(400, "bare CR");
+    default:
+      return scan_part(part_at(place), rest);
+  }
+}
+
+HeadResult HeadReader::scan_part(const Part& part, std::string_view rest) {
+  const size_t run = part.set.span(rest);
+  // Below the limit of a head, so that it fits in 16 bits.
+  const size_t length = progress_->length + run;
+  if (length > part.bytes_max) return refuse(part.answer_too_long, part.reason);
+  if (run == rest.size()) {
+    progress_->length = static_cast<uint16_t>(length);
+    progress_->scanned = static_cast<uint16_t>(progress_->scanned + run);
+    return {};
+  }
+  if (rest[run] != part.end || length < part.bytes_min) return refuse(400, part.reason);
+  if (static_cast<Place>(progress_->place) == Place::kVersion) {
+    const size_t end = progress_->scanned + run;
+    // Judged as soon as it is there: a stranger's protocol need not send an empty line.
+    const HeadResult result = read_request_line(bytes_.substr(front(), end - front()));
+    if (result.status == HeadStatus::kBad) return result;
+    has_request_line_ = true;
+  }
+  return move_on(part.next, run + 1);
+}
+
+HeadResult HeadReader::scan_line_start(char byte) {
+  if (byte == '\r') return move_on(Place::kHeadEnd, 1);
+  if (byte == ' ' || byte == '\t') return refuse(400, "folded line");
+  if (progress_->lines == bounds::kHttpFieldsMax) return refuse(431, "too many fields");
+  ++progress_->lines;
+  return move_on(Place::kName, 0);
+}
+
+// ---- What a head says
+
+HeadResult HeadReader::read_request_line(std::string_view line) {
+  if (line == "PRI * HTTP/2.0") return refuse(400, "HTTP/2 without an upgrade");
+  const std::string_view version = line.substr(line.rfind(' ') + 1);
+  if (version.size() != kVersionBytes || version.substr(0, 5) != "HTTP/" ||
+      !ascii::kDigits.has(version[5]) || version[6] != '.' || !ascii::kDigits.has(version[7])) {
+    return refuse(400, "malformed version");
+  }
+  if (version[5] != '1' || version[7] > '1') return refuse(505, "unknown version");
+  out_->minor_version = static_cast<uint8_t>(version[7] - '0');
+
+  const size_t method_end = line.find(' ');
+  const size_t version_at = line.size() - kVersionBytes;
+  out_->method_text = line.substr(0, method_end);
+  out_->target_text = line.substr(method_end + 1, version_at - method_end - 2);
+  const KnownMethod* known = nullptr;
+  for (const KnownMethod& each : kKnownMethods) {
+    if (each.name == out_->method_text) known = &each;
+  }
+  if (known == nullptr) return refuse(501, "unknown method");
+  out_->method = known->method;
+
+  if (!parse_target(out_->target_text, &out_->target)) return refuse(400, "malformed target");
+  const TargetForm form = out_->target.form;
+  const bool is_connect = out_->method == Method::kConnect;
+  const bool is_options = out_->method == Method::kOptions;
+  const bool fits = (form == TargetForm::kAuthority) == is_connect &&
+                    (form != TargetForm::kAsterisk || is_options);
+  return fits ? HeadResult{} : refuse(400, "target of another method");
+}
+
+bool HeadReader::read_line(std::string_view text) {
+  const size_t colon = text.find(':');
+  const std::string_view name = text.substr(0, colon);
+  const Field known = field_named(name);
+  const bool is_framing = known == Field::kContentLength || known == Field::kTransferEncoding;
+  // Blanks may stand around any value, but a tab before these has split one server's view of where
+  // a request ends from another's; no client sends it.
+  const std::string_view value =
+      ascii::trim(text.substr(colon + 1), is_framing ? ascii::kSpace : ascii::kBlanks);
+  out_->lines[out_->lines_count++] = FieldLine(name, value, known);
+  if (known == Field::kOther) return true;
+  const auto field = static_cast<size_t>(known);
+  uint8_t* first = &out_->first_lines[field];
+  if (*first != 0) return kKnownFields[field].repeats == Repeats::kList;
+  *first = out_->lines_count;
+  return true;
+}
+
+HeadResult HeadReader::read_lines(std::string_view lines) {
+  out_->lines_count = 0;
+  std::memset(out_->first_lines, 0, sizeof out_->first_lines);
+  while (!lines.empty()) {
+    // The scan let a carriage return through at the end of a line only.
+    const size_t end = lines.find('\r');
+    if (!read_line(lines.substr(0, end))) return refuse(400, "field stands twice");
+    lines.remove_prefix(end + kLineBreak.size());
+  }
+  return {};
+}
+
+HeadResult HeadReader::judge_framing() {
+  out_->framing = BodyFraming::kNone;
+  out_->content_length = 0;
+  const bool has_length = out_->has(Field::kContentLength);
+  if (out_->has(Field::kTransferEncoding)) {
+    // RFC 9112 6.1 and 6.3: each of these is how a request is smuggled past a proxy.
+    if (has_length) return refuse(400, "Content-Length beside Transfer-Encoding");
+    if (out_->minor_version == 0) return refuse(400, "Transfer-Encoding in HTTP/1.0");
+    if (!ascii::equals(out_->value(Field::kTransferEncoding), "chunked")) {
+      return refuse(400, "Transfer-Encoding other than chunked");
+    }
+    out_->framing = BodyFraming::kChunked;
+  } else if (has_length) {
+    uint64_t length = 0;
+    const bool is_number = ascii::parse_unsigned(out_->value(Field::kContentLength), &length);
+    if (!is_number || length > INT64_MAX) return refuse(400, "malformed Content-Length");
+    out_->content_length = length;
+    if (length > 0) out_->framing = BodyFraming::kLength;
+  }
+  return {};
+}
+
+HeadResult HeadReader::judge_host() {
+  out_->host = {};
+  const bool is_absolute = out_->target.form == TargetForm::kAbsolute;
+  if (!out_->has(Field::kHost)) {
+    if (out_->minor_version > 0) return refuse(400, "no Host");
+    if (is_absolute) out_->host = out_->target.authority;
+    return {};
+  }
+  if (!parse_authority(out_->value(Field::kHost), &out_->host))
+    return refuse(400, "malformed Host");
+  // RFC 9112 3.2.2 lets the target win; the names that disagree are a proxy's and ours.
+  if (is_absolute && !is_same(out_->target.authority, out_->host, out_->target.default_port)) {
+    return refuse(400, "Host other than the target's");
+  }
+  return {};
+}
+
+HeadResult HeadReader::judge_expectation() {
+  out_->expects_continue = false;
+  if (!out_->has(Field::kExpect)) return {};
+  if (!ascii::equals(out_->value(Field::kExpect), "100-continue")) {
+    return refuse(417, "unknown expectation");
+  }
+  // RFC 9110 10.1.1: HTTP/1.0 does not know it, and without a body there is nothing to wait for.
+  out_->expects_continue = out_->minor_version > 0 && out_->framing != BodyFraming::kNone;
+  return {};
+}
+
+HeadResult HeadReader::finish() {
+  // With the line feed that is at hand; the two bytes before the end are the empty line.
+  const size_t consumed = size_t{progress_->scanned} + 1;
+  std::string_view head = bytes_.substr(front(), consumed - front() - kLineBreak.size());
+  const size_t line_end = head.find(kLineBreak);
+  HeadResult result;
+  // A call before this one may have read it, out of bytes that have moved since.
+  if (!has_request_line_) result = read_request_line(head.substr(0, line_end));
+  if (result.status == HeadStatus::kBad) return result;
+  result = read_lines(head.substr(line_end + kLineBreak.size()));
+  if (result.status == HeadStatus::kBad) return result;
+  result = judge_framing();
+  if (result.status == HeadStatus::kBad) return result;
+  result = judge_host();
+  if (result.status == HeadStatus::kBad) return result;
+  result = judge_expectation();
+  if (result.status == HeadStatus::kBad) return result;
+  return {HeadStatus::kComplete, 0, consumed, ""};
+}
+
+}  // namespace
+
+Field field_named(std::string_view name) {
+  if (name.size() > kFieldNameBytesMax) return Field::kOther;
+  for (uint32_t left = kFieldsOfSize[name.size()]; left != 0; left &= left - 1) {
+    const auto at = static_cast<size_t>(__builtin_ctz(left));
+    if (ascii::equals(kKnownFields[at].name, name)) return static_cast<Field>(at);
+  }
+  return Field::kOther;
+}
+
+bool next_member(std::string_view* list, std::string_view* member) {
+  while (!list->empty()) {
+    const size_t comma = list->find(',');
+    *member = ascii::trim(list->substr(0, comma), ascii::kBlanks);
+    list->remove_prefix(comma == std::string_view::npos ? list->size() : comma + 1);
+    if (!member->empty()) return true;
+  }
+  return false;
+}
+
+bool HttpHead::lists(Field field, std::string_view member) const {
+  for (size_t at = 0; at < lines_count; ++at) {
+    if (lines[at].field() != field) continue;
+    std::string_view list = lines[at].value();
+    std::string_view found;
+    while (next_member(&list, &found)) {
+      if (ascii::equals(found, member)) return true;
+    }
+  }
+  return false;
+}
+
+bool keeps_alive(const HttpHead& head) {
+  if (head.lists(Field::kConnection, "close")) return false;
+  return head.minor_version > 0 || head.lists(Field::kConnection, "keep-alive");
+}
+
+HeadResult parse_head(std::string_view bytes, HeadProgress* progress, HttpHead* out) {
+  return HeadReader(bytes, progress, out).read();
+}
+
+}  // namespace megacomet

@@ -1,0 +1,92 @@
+// Limits on new connections. See admission.h.
+#include "connection/admission.h"
+
+#include "base/bounds.h"
+#include "os/sys.h"
+
+namespace megacomet {
+
+Admission::~Admission() {
+  if (spare_ >= 0) sys::close(spare_);
+}
+
+void Admission::attach(Segment* segment, uint32_t slot) {
+  shared_ = &segment->shared();
+  counters_.attach(&segment->block(slot));
+}
+
+void Admission::set_limits(uint32_t connections_max,
+                           uint32_t server_connections_max,
+                           uint32_t rate_milli) {
+  connections_max_ = connections_max;
+  server_connections_max_ = server_connections_max;
+  tokens_.set_rate(rate_milli);
+  counters_.set(Counter::kConnectionsMax, connections_max);
+  // Who waits at the old limit would else wait for a close, which idle peers do not bring.
+  wake_waiters();
+}
+
+Admission::Verdict Admission::verdict() const {
+  // The shared total is looked at by a full worker only: its cache line is written by every worker
+  // at every accept, and enter() pays for that line once already.
+  if (connections_ < connections_max_) return Verdict::kAccept;
+  const int64_t total = shared_->connections.load(std::memory_order_relaxed);
+  return total >= static_cast<int64_t>(server_connections_max_) ? Verdict::kRefuse : Verdict::kWait;
+}
+
+bool Admission::enter() {
+  const int64_t before = shared_->connections.fetch_add(1, std::memory_order_relaxed);
+  if (before >= static_cast<int64_t>(server_connections_max_)) {
+    shared_->connections.fetch_sub(1, std::memory_order_relaxed);
+    return false;
+  }
+  ++connections_;
+  counters_.set(Counter::kConnections, connections_);
+  const bool is_crowded = static_cast<uint64_t>(connections_) * 100 >=
+                          static_cast<uint64_t>(connections_max_) * bounds::kCrowdedPercent;
+  if (is_crowded && !is_crowded_) crowded_unsaid_ = true;
+  is_crowded_ = is_crowded;
+  return true;
+}
+
+void Admission::leave() {
+  shared_->connections.fetch_sub(1, std::memory_order_relaxed);
+  --connections_;
+  counters_.set(Counter::kConnections, connections_);
+  wake_waiters();
+}
+
+void Admission::wake_waiters() {
+  if (waiters_.empty()) return;
+  // Swapped out first: a listener that meets its limit again waits for the next close.
+  std::vector<RoomWaiter*> waiters;
+  waiters.swap(waiters_);
+  for (RoomWaiter* waiter : waiters) waiter->on_room();
+}
+
+bool Admission::take_crowded() {
+  const bool unsaid = crowded_unsaid_;
+  crowded_unsaid_ = false;
+  return unsaid;
+}
+
+void Admission::wait_for_room(RoomWaiter* waiter) {
+  for (const RoomWaiter* known : waiters_) {
+    if (known == waiter) return;
+  }
+  waiters_.push_back(waiter);
+}
+
+bool Admission::lend_spare() {
+  if (spare_ < 0) return false;
+  sys::close(spare_);
+  // Forgotten at once: the number may belong to a connection a moment later.
+  spare_ = -1;
+  return true;
+}
+
+void Admission::restore_spare() {
+  if (spare_ < 0) spare_ = sys::open_spare();
+}
+
+}  // namespace megacomet

@@ -1,0 +1,76 @@
+// The pace of a drain. See drain.h.
+#include "connection/drain.h"
+
+#include "base/bounds.h"
+#include "os/sys.h"
+
+namespace megacomet {
+
+namespace {
+
+/// For farewells that slow peers did not take at once, after the time is up. The manager kills two
+/// seconds after it.
+constexpr uint64_t kFarewellNs = 1'000'000'000;
+
+}  // namespace
+
+Drain::Drain(struct ev_loop* loop,
+             Slab<Connection>* connections,
+             Services* services,
+             DrainHandler* handler)
+    : loop_(loop), connections_(connections), services_(services), handler_(handler) {
+  ev_timer_init(&timer_, on_tick, 0., bounds::kDrainTickSeconds);
+  timer_.data = this;
+}
+
+Drain::~Drain() {
+  ev_timer_stop(loop_, &timer_);
+}
+
+void Drain::start(uint32_t duration_ms) {
+  if (started_ns_ != 0) return;
+  started_ns_ = sys::monotonic_ns();
+  duration_ns_ = static_cast<uint64_t>(duration_ms) * 1'000'000;
+  total_ = connections_->size();
+  ev_timer_start(loop_, &timer_);
+}
+
+void Drain::on_tick(struct ev_loop*, ev_timer* timer, int) {
+  static_cast<Drain*>(timer->data)->tick();
+}
+
+void Drain::tick() {
+  const uint64_t elapsed_ns = sys::monotonic_ns() - started_ns_;
+  const bool is_over = elapsed_ns >= duration_ns_;
+  const uint64_t left =
+      is_over ? 0 : total_ - static_cast<uint64_t>(total_) * elapsed_ns / duration_ns_;
+  const bool is_late = elapsed_ns >= duration_ns_ + kFarewellNs;
+  const Pass pass = is_late ? Pass::kCut : is_over ? Pass::kAll : Pass::kIdle;
+  close_down_to(static_cast<uint32_t>(left), pass);
+  if (connections_->size() > 0) return;
+  ev_timer_stop(loop_, &timer_);
+  handler_->on_drained(closed_);
+}
+
+void Drain::close_down_to(uint32_t left, Pass pass) {
+  const auto close_one = [&](Connection& connection) {
+    if (connections_->size() <= left) return false;
+    if (connection.state == ConnectionState::kFree) return true;
+    const uint32_t before = connections_->size();
+    if (pass == Pass::kCut) {
+      services_->close(&connection, CloseCause::kDrain);
+    } else if (pass == Pass::kAll || connection.state != ConnectionState::kOwing) {
+      // It may still be owed its farewell; then it goes with its last byte.
+      services_->dismiss(&connection, CloseCause::kDrain);
+    }
+    closed_ += before - connections_->size();
+    return true;
+  };
+  const uint32_t capacity = connections_->capacity();
+  // From where the last tick stopped to the end, then once more from the start.
+  position_ = connections_->visit(position_, capacity, close_one);
+  if (position_ == capacity) position_ = connections_->visit(0, capacity, close_one);
+  if (position_ == capacity) position_ = 0;
+}
+
+}  // namespace megacomet

@@ -1,0 +1,251 @@
+// Accepting, and what to do when accept fails. See listener.h.
+#include "connection/listener.h"
+
+#include <algorithm>
+
+#include "base/bounds.h"
+
+namespace megacomet {
+
+namespace {
+
+/// Between two looks at how long somebody waited. It holds for a second.
+constexpr double kNoteSeconds = 0.02;
+
+/// So many at once are a crowd. One alone may have waited for something else: 18,000 polls that
+/// come back from a broadcast take 0.2 s, and the next broadcast need not rest for who came then.
+constexpr int kCrowd = 16;
+
+}  // namespace
+
+Listener::Listener(const Parts& parts, int fd, Tenure tenure, uint8_t protocol)
+    : parts_(parts), fd_(fd), tenure_(tenure), protocol_(protocol) {
+  ev_io_init(&watcher_, on_readable, fd, EV_READ);
+  ev_set_priority(&watcher_, kPriorityListener);
+  ev_timer_init(&timer_, on_timer, 0., 0.);
+  watcher_.data = this;
+  timer_.data = this;
+}
+
+Listener::~Listener() {
+  ev_io_stop(parts_.loop, &watcher_);
+  ev_timer_stop(parts_.loop, &timer_);
+}
+
+void Listener::watch(bool on) {
+  if (is_finished_ || on == is_wanted_) return;
+  is_wanted_ = on;
+  is_stale_ = true;
+  if (is_paused_) return;
+  if (on) {
+    ev_io_start(parts_.loop, &watcher_);
+  } else {
+    ev_io_stop(parts_.loop, &watcher_);
+  }
+}
+
+void Listener::look() {
+  // At its priority it comes before the connections that are left (libev.h, rule 7).
+  if (ev_is_active(&watcher_)) ev_feed_event(parts_.loop, &watcher_, EV_READ);
+}
+
+void Listener::drain() {
+  if (is_finished_) return;
+  if (tenure_ != Tenure::kInherited && is_wanted_ && !is_paused_) {
+    // Bounded, for peers that arrive as fast as they are taken.
+    accept_batch(bounds::kAcceptBatchMax * 64);
+  }
+  watch(false);
+  resume();
+  is_finished_ = true;
+  // shutdown() ends the queue in every process that holds the socket, the manager included.
+  if (tenure_ == Tenure::kOwn) sys::shut_down(fd_);
+}
+
+void Listener::on_readable(struct ev_loop*, ev_io* watcher, int revents) {
+  auto* self = static_cast<Listener*>(watcher->data);
+  if ((revents & EV_ERROR) != 0) {
+    // epoll_ctl failed and libev stopped the watcher: try again as after any other shortage.
+    self->pause_for_shortage();
+    self->log_rarely("cannot watch a listener; trying again", 0);
+    return;
+  }
+  self->accept_batch(bounds::kAcceptBatchMax);
+}
+
+void Listener::accept_batch(int count_max) {
+  first_waited_ms_ = 0;
+  for (int count = 0; count < count_max; ++count) {
+    if (count == kCrowd) parts_.newcomers->waited(first_waited_ms_, sys::monotonic_ns());
+    if (accept_one() == Next::kStop) return;
+  }
+}
+
+Listener::Next Listener::accept_one() {
+  const Admission::Verdict verdict = parts_.admission->verdict();
+  const bool waits = verdict == Admission::Verdict::kWait;
+  if (waits && !has_waited_long()) {
+    pause_for(bounds::kRoomWaitMs);
+    parts_.admission->wait_for_room(this);
+    return Next::kStop;
+  }
+  if (!waits) full_since_ns_ = 0;
+  TokenBucket& tokens = parts_.admission->tokens();
+  if (tokens.is_limited() && !tokens.take(sys::monotonic_ns())) {
+    pause_for(std::max(bounds::kAcceptTokenWaitMinMs, tokens.wait_ms()));
+    return Next::kStop;
+  }
+  const sys::Accepted accepted = sys::accept(fd_);
+  if (accepted.status != sys::AcceptStatus::kAccepted) {
+    tokens.give_back();
+    return handle(accepted);
+  }
+  shortage_pause_ms_ = 0;
+  note_wait(accepted.fd);
+  if (!parts_.transport->fits(accepted.fd)) {
+    refuse(accepted.fd, Counter::kRefusedDescriptorsTotal);
+  } else if (verdict != Admission::Verdict::kAccept || !parts_.admission->enter()) {
+    parts_.transport->turn_away(accepted.fd, protocol_);
+    count_refused(Counter::kRefusedFullTotal);
+  } else {
+    parts_.transport->adopt(accepted.fd, protocol_);
+  }
+  return Next::kContinue;
+}
+
+/// Of the first of a batch, which waited longest; now and then, since the kernel takes a
+/// microsecond to say so. Where they waited for a listener that rested, it was not for want of
+/// time.
+void Listener::note_wait(int fd) {
+  const ev_tstamp now_s = ev_now(parts_.loop);
+  if (is_stale_ || now_s < note_after_s_) return;
+  note_after_s_ = now_s + kNoteSeconds;
+  first_waited_ms_ = sys::waited_ms(fd);
+}
+
+/// Whether the worker has been full for so long that who came before the others took its share will
+/// not get in here: it is told so, and finds its way to a worker that has room.
+bool Listener::has_waited_long() {
+  const uint64_t now_ns = sys::monotonic_ns();
+  if (full_since_ns_ == 0) full_since_ns_ = now_ns;
+  return now_ns - full_since_ns_ >= uint64_t{bounds::kRoomWaitMs} * 1'000'000;
+}
+
+Listener::Next Listener::handle(const sys::Accepted& accepted) {
+  switch (accepted.status) {
+    case sys::AcceptStatus::kAccepted:
+      return Next::kStop;
+    case sys::AcceptStatus::kEmpty:
+      is_stale_ = false;
+      return Next::kStop;
+    case sys::AcceptStatus::kTransient:
+      parts_.counters->add(Counter::kAcceptFailedTotal);
+      parts_.counters->add(Counter::kAcceptFailedTransientTotal);
+      return Next::kContinue;
+    case sys::AcceptStatus::kOutOfDescriptors:
+      shed();
+      return fail(Counter::kAcceptFailedEmfileTotal, accepted);
+    case sys::AcceptStatus::kOutOfFiles:
+      return fail(Counter::kAcceptFailedEnfileTotal, accepted);
+    case sys::AcceptStatus::kOutOfBuffers:
+      return fail(Counter::kAcceptFailedEnobufsTotal, accepted);
+    case sys::AcceptStatus::kOutOfMemory:
+      return fail(Counter::kAcceptFailedEnomemTotal, accepted);
+    case sys::AcceptStatus::kShutDown:
+      // Somebody called shutdown() on it: a drain has begun, and this is no error.
+      is_finished_ = true;
+      ev_io_stop(parts_.loop, &watcher_);
+      return Next::kStop;
+    case sys::AcceptStatus::kForbidden:
+    case sys::AcceptStatus::kBroken:
+      break;
+  }
+  return fail(Counter::kAcceptFailedOtherTotal, accepted);
+}
+
+Listener::Next Listener::fail(Counter cause, const sys::Accepted& accepted) {
+  // The peer stays in the kernel's queue, so a level-triggered watcher would fire again at once and
+  // this worker would spin. It rests until the next close, or for the pause.
+  parts_.counters->add(Counter::kAcceptFailedTotal);
+  parts_.counters->add(cause);
+  pause_for_shortage();
+  parts_.admission->wait_for_room(this);
+  log_rarely("accept failed; listener paused", accepted.error);
+  return Next::kStop;
+}
+
+void Listener::refuse(int fd, Counter cause) {
+  sys::reset(fd);
+  count_refused(cause);
+}
+
+void Listener::count_refused(Counter cause) {
+  parts_.counters->add(Counter::kRefusedTotal);
+  parts_.counters->add(cause);
+}
+
+void Listener::shed() {
+  for (int count = 0; count < bounds::kShedBatchMax; ++count) {
+    if (!parts_.admission->lend_spare()) return;
+    const sys::Accepted accepted = sys::accept(fd_);
+    if (accepted.status == sys::AcceptStatus::kAccepted) {
+      refuse(accepted.fd, Counter::kRefusedDescriptorsTotal);
+    }
+    parts_.admission->restore_spare();
+    if (accepted.status != sys::AcceptStatus::kAccepted) return;
+  }
+}
+
+void Listener::pause() {
+  if (is_paused_) return;
+  is_paused_ = is_stale_ = true;
+  ev_io_stop(parts_.loop, &watcher_);
+  parts_.counters->add(Counter::kAcceptPausedTotal);
+  parts_.counters->add(Counter::kListenersPaused);
+}
+
+void Listener::pause_for(uint32_t ms) {
+  pause();
+  ev_timer_stop(parts_.loop, &timer_);
+  // libev measures from its own idea of now, which is the start of this turn.
+  ev_timer_set(&timer_, ms / 1000., 0.);
+  ev_timer_start(parts_.loop, &timer_);
+}
+
+void Listener::pause_for_shortage() {
+  shortage_pause_ms_ = shortage_pause_ms_ == 0
+                           ? bounds::kAcceptPauseMinMs
+                           : std::min(shortage_pause_ms_ * 2, bounds::kAcceptPauseMaxMs);
+  pause_for(shortage_pause_ms_);
+}
+
+void Listener::on_timer(struct ev_loop*, ev_timer* timer, int) {
+  static_cast<Listener*>(timer->data)->resume();
+}
+
+void Listener::on_room() {
+  resume();
+}
+
+void Listener::resume() {
+  if (!is_paused_) return;
+  is_paused_ = false;
+  ev_timer_stop(parts_.loop, &timer_);
+  parts_.counters->subtract(Counter::kListenersPaused);
+  if (is_wanted_ && !is_finished_) ev_io_start(parts_.loop, &watcher_);
+}
+
+void Listener::log_rarely(const char* message, int error) {
+  const uint64_t now_ns = sys::monotonic_ns();
+  if (now_ns < log_after_ns_) {
+    ++log_suppressed_;
+    return;
+  }
+  log_after_ns_ = now_ns + uint64_t{bounds::kLogIntervalMs} * 1'000'000;
+  if (!parts_.control->log(LogLevel::kWarn, message, error, log_suppressed_)) {
+    parts_.counters->add(Counter::kLogDroppedTotal);
+  }
+  log_suppressed_ = 0;
+}
+
+}  // namespace megacomet

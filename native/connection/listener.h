@@ -1,0 +1,96 @@
+// One listening socket in one worker: accept in batches, pause at limits.
+#pragma once
+
+#include <cstdint>
+
+#include "connection/admission.h"
+#include "connection/newcomers.h"
+#include "connection/transport.h"
+#include "ipc/control.h"
+#include "os/libev.h"
+#include "os/sys.h"
+
+namespace megacomet {
+
+/// Who else holds a listening socket, which says what a drain may do to it. The values are those of
+/// `Configure.listeners`.
+enum class Tenure : uint8_t {
+  /// This worker's alone: its queue is emptied, then it is shut down.
+  kOwn = 0,
+  /// Of all workers (a unix socket): the queue is emptied, and the manager closes it.
+  kShared = 1,
+  /// Of the init system too: the queue is left for whoever serves it next.
+  kInherited = 2,
+};
+
+class Listener final : public RoomWaiter {
+ public:
+  struct Parts {
+    struct ev_loop* loop;
+    Admission* admission;
+    Transport* transport;
+    Control* control;
+    Counters* counters;
+    Newcomers* newcomers;
+  };
+
+  Listener(const Parts& parts, int fd, Tenure tenure, uint8_t protocol);
+  Listener(const Listener&) = delete;
+  Listener& operator=(const Listener&) = delete;
+  ~Listener();
+
+  /// Starts or stops to take connections.
+  void watch(bool on);
+
+  /// Accepts next, before anything else that this turn of the loop has to do.
+  void look();
+
+  /// Takes no more. What is queued is accepted first, unless a successor will: see Tenure. A socket
+  /// of our own is shut down, so that peers are refused instead of waiting for nobody.
+  void drain();
+
+  void on_room() override;
+
+ private:
+  static void on_readable(struct ev_loop* loop, ev_io* watcher, int revents);
+  static void on_timer(struct ev_loop* loop, ev_timer* timer, int revents);
+
+  enum class Next { kContinue, kStop };
+  void accept_batch(int count_max);
+  Next accept_one();
+  void note_wait(int fd);
+  Next handle(const sys::Accepted& accepted);
+  Next fail(Counter cause, const sys::Accepted& accepted);
+  void refuse(int fd, Counter cause);
+  void count_refused(Counter cause);
+  void shed();
+  bool has_waited_long();
+
+  void pause();
+  void pause_for(uint32_t ms);
+  void pause_for_shortage();
+  void resume();
+  void log_rarely(const char* message, int error);
+
+  Parts parts_;
+  int fd_;
+  Tenure tenure_;
+  uint8_t protocol_;
+  bool is_wanted_ = false;
+  bool is_paused_ = false;
+  bool is_finished_ = false;
+  /// Whether peers may lie in the queue since nobody looked at it: until it is empty.
+  bool is_stale_ = true;
+  uint32_t shortage_pause_ms_ = 0;
+  /// Since when the worker has been at its limit; 0 where it has room.
+  uint64_t full_since_ns_ = 0;
+  /// Of the batch, where somebody looked.
+  uint32_t first_waited_ms_ = 0;
+  ev_tstamp note_after_s_ = 0.;
+  uint64_t log_after_ns_ = 0;
+  uint32_t log_suppressed_ = 0;
+  ev_io watcher_;
+  ev_timer timer_;
+};
+
+}  // namespace megacomet

@@ -1,0 +1,59 @@
+// Reading numeric addresses. See address.h.
+#include "os/address.h"
+
+#include <charconv>
+#include <cstring>
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/un.h>
+
+namespace megacomet {
+
+namespace {
+
+constexpr char kUnixPrefix[] = "unix ";
+
+}  // namespace
+
+bool parse_host(const std::string& host, uint16_t port, Address* out) {
+  *out = Address{};
+  // inet_pton would read up to it and take the rest for granted.
+  if (host.find('\0') != std::string::npos) return false;
+  auto* v4 = reinterpret_cast<sockaddr_in*>(&out->storage);
+  if (::inet_pton(AF_INET, host.c_str(), &v4->sin_addr) == 1) {
+    v4->sin_family = AF_INET;
+    v4->sin_port = htons(port);
+    out->bytes = sizeof *v4;
+    return true;
+  }
+  auto* v6 = reinterpret_cast<sockaddr_in6*>(&out->storage);
+  if (::inet_pton(AF_INET6, host.c_str(), &v6->sin6_addr) != 1) return false;
+  v6->sin6_family = AF_INET6;
+  v6->sin6_port = htons(port);
+  out->bytes = sizeof *v6;
+  return true;
+}
+
+bool parse_path(const std::string& path, Address* out) {
+  *out = Address{};
+  auto* local = reinterpret_cast<sockaddr_un*>(&out->storage);
+  if (path.size() >= sizeof local->sun_path || path.find('\0') != std::string::npos) return false;
+  local->sun_family = AF_UNIX;
+  std::memcpy(local->sun_path, path.data(), path.size());
+  out->bytes = sizeof *local;
+  return true;
+}
+
+bool parse_address(const std::string& text, Address* out) {
+  if (text.rfind(kUnixPrefix, 0) == 0) return parse_path(text.substr(sizeof kUnixPrefix - 1), out);
+  const size_t space = text.find(' ');
+  if (space == std::string::npos) return false;
+  uint16_t port = 0;
+  const char* end = text.data() + text.size();
+  const auto [read, error] = std::from_chars(text.data() + space + 1, end, port);
+  if (error != std::errc() || read != end) return false;
+  return parse_host(text.substr(0, space), port, out);
+}
+
+}  // namespace megacomet

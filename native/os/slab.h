@@ -1,0 +1,116 @@
+// Records indexed by descriptor, in one reserved stretch of memory.
+// The kernel hands out the lowest free descriptor, so the numbers stay dense and the index needs no
+// hash, no free list and no allocator. Knows nothing of what a record means.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "base/bounds.h"
+#include "base/check.h"
+#include "os/sys.h"
+
+namespace megacomet {
+
+/// `T` must be trivial, must mean "free" when all its bytes are zero, and must fill whole pages in
+/// chunks of kSlabChunkRecords.
+template <typename T>
+class Slab {
+ public:
+  Slab() = default;
+  Slab(const Slab&) = delete;
+  Slab& operator=(const Slab&) = delete;
+  ~Slab() {
+    if (records_ != nullptr) sys::release_memory(records_, bytes());
+  }
+
+  /// Reserves room for the descriptors 0 to `capacity` - 1, rounded up to whole chunks.
+  /// Costs address space only. False when the kernel refuses.
+  [[nodiscard]] bool map(uint32_t capacity) {
+    MC_CHECK(records_ == nullptr && capacity > 0);
+    const uint32_t chunks = (capacity + bounds::kSlabChunkRecords - 1) / bounds::kSlabChunkRecords;
+    live_.assign(chunks, 0);
+    stale_.assign(chunks, false);
+    records_ = static_cast<T*>(sys::reserve_memory(bytes()));
+    return records_ != nullptr;
+  }
+
+  [[nodiscard]] uint32_t capacity() const {
+    return static_cast<uint32_t>(live_.size()) * bounds::kSlabChunkRecords;
+  }
+  [[nodiscard]] uint32_t size() const { return size_; }
+
+  /// The record of a descriptor, occupied or not.
+  [[nodiscard]] T* at(int fd) {
+    MC_CHECK(fd >= 0 && static_cast<uint32_t>(fd) < capacity());
+    return records_ + fd;
+  }
+
+  /// Marks a record as in use; the caller fills it.
+  T* occupy(int fd) {
+    T* record = at(fd);
+    ++live_[chunk_of(fd)];
+    ++size_;
+    return record;
+  }
+
+  /// Zeroes a record, which frees it.
+  void release(int fd) {
+    T* record = at(fd);
+    const uint32_t chunk = chunk_of(fd);
+    MC_CHECK(live_[chunk] > 0);
+    *record = T{};
+    --size_;
+    if (--live_[chunk] == 0) {
+      stale_[chunk] = true;
+      any_stale_ = true;
+    }
+  }
+
+  /// Gives the pages of empty chunks back. Meant for a slow timer: a chunk that empties and fills
+  /// with every connection would otherwise pay a system call and a page fault each time.
+  void trim() {
+    if (!any_stale_) return;
+    any_stale_ = false;
+    for (uint32_t chunk = 0; chunk < live_.size(); ++chunk) {
+      if (!stale_[chunk]) continue;
+      stale_[chunk] = false;
+      if (live_[chunk] != 0) continue;
+      sys::forget_pages(records_ + static_cast<size_t>(chunk) * bounds::kSlabChunkRecords,
+                        bounds::kSlabChunkRecords * sizeof(T));
+    }
+  }
+
+  /// Calls `visit(record)` for the records of [first, last) whose chunk has any in use, free ones
+  /// included, until it answers false. `visit` may release records.
+  /// Returns the index after the last record visited, `last` when all were.
+  template <typename Visit>
+  uint32_t visit(uint32_t first, uint32_t last, Visit visit) {
+    MC_CHECK(first <= last && last <= capacity());
+    for (uint32_t index = first; index < last;) {
+      const uint32_t chunk = index / bounds::kSlabChunkRecords;
+      const uint32_t chunk_end = (chunk + 1) * bounds::kSlabChunkRecords;
+      const uint32_t end = chunk_end < last ? chunk_end : last;
+      for (; index < end && live_[chunk] > 0; ++index) {
+        if (!visit(records_[index])) return index + 1;
+      }
+      index = end;
+    }
+    return last;
+  }
+
+ private:
+  static_assert((bounds::kSlabChunkRecords * sizeof(T)) % 65536 == 0,
+                "a chunk must fill whole pages, also pages of 64 KiB");
+
+  [[nodiscard]] size_t bytes() const { return static_cast<size_t>(capacity()) * sizeof(T); }
+  static uint32_t chunk_of(int fd) { return static_cast<uint32_t>(fd) / bounds::kSlabChunkRecords; }
+
+  T* records_ = nullptr;
+  uint32_t size_ = 0;
+  bool any_stale_ = false;
+  std::vector<uint32_t> live_;
+  std::vector<bool> stale_;
+};
+
+}  // namespace megacomet

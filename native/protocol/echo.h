@@ -1,0 +1,10 @@
+// Echo: what a peer sends comes back.
+#pragma once
+
+#include "connection/protocol.h"
+
+namespace megacomet {
+
+extern const Protocol kEchoProtocol;
+
+}  // namespace megacomet

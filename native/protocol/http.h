@@ -1,0 +1,10 @@
+// HTTP/1.1 on a comet server's port: reads requests and hands them to their transports.
+#pragma once
+
+#include "connection/protocol.h"
+
+namespace megacomet {
+
+extern const Protocol kHttpProtocol;
+
+}  // namespace megacomet

@@ -1,0 +1,92 @@
+// Answers of the comet server. See http_answer.h.
+#include "protocol/http_answer.h"
+
+#include "codec/http_writer.h"
+#include "codec/json_codec.h"
+
+namespace megacomet {
+
+namespace {
+
+/// Our own lines and an origin of the allow-list; far below what a head may have.
+constexpr size_t kHeadBytes = 2048;
+
+/// The head of RFC 6455 4.2.2, up to what is ours alone: base64, and an answer to extensions that
+/// deflate_codec.cc writes. Nothing of it is a client's, so that no line has to be checked.
+constexpr std::string_view kSwitching =
+    "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    "Sec-WebSocket-Accept: ";
+constexpr std::string_view kExtensions = "\r\nSec-WebSocket-Extensions: ";
+
+void write_origin(HttpWriter* writer, std::string_view origin) {
+  if (origin.empty()) return;
+  writer->field("Access-Control-Allow-Origin", origin);
+  writer->field("Access-Control-Expose-Headers", "Megacomet-Cursor, Retry-After");
+  if (origin != "*") writer->field("Vary", "Origin");
+}
+
+std::string written(const HttpWriter& writer) {
+  return std::string(writer.written());
+}
+
+}  // namespace
+
+std::string http_answer(uint16_t code, std::string_view content, const AnswerOptions& options) {
+  char buffer[kHeadBytes];
+  HttpWriter writer(buffer, sizeof buffer);
+  writer.status(code);
+  write_origin(&writer, options.origin);
+  if (!options.name.empty()) writer.field(options.name, options.value);
+  if (!options.cursor.empty()) writer.field("Megacomet-Cursor", options.cursor);
+  writer.field("Cache-Control", "no-store");
+  writer.field("X-Content-Type-Options", "nosniff");
+  if (code != 204) {
+    writer.field("Content-Type", options.content_type);
+    writer.number("Content-Length", content.size());
+  }
+  writer.field("Connection", options.keeps_alive ? "keep-alive" : "close");
+  writer.finish();
+  std::string out = written(writer);
+  if (!options.is_head_only && code != 204) out.append(content);
+  return out;
+}
+
+std::string http_error(uint16_t code, std::string_view sentence, const AnswerOptions& options) {
+  std::string content = "{\"error\":";
+  append_json_string(sentence, &content);
+  content.append("}\n");
+  return http_answer(code, content, options);
+}
+
+std::string http_come_back(uint32_t wait_s, std::string_view sentence, AnswerOptions options) {
+  const std::string wait = std::to_string(wait_s);
+  options.name = "Retry-After";
+  options.value = wait;
+  options.keeps_alive = false;
+  return http_error(503, sentence, options);
+}
+
+std::string http_stream_head(std::string_view content_type, std::string_view origin) {
+  char buffer[kHeadBytes];
+  HttpWriter writer(buffer, sizeof buffer);
+  writer.status(200);
+  write_origin(&writer, origin);
+  writer.field("Content-Type", content_type);
+  writer.field("Cache-Control", "no-store");
+  writer.field("X-Content-Type-Options", "nosniff");
+  // nginx would gather the answer before it passes it on.
+  writer.field("X-Accel-Buffering", "no");
+  writer.field("Connection", "close");
+  writer.finish();
+  return written(writer);
+}
+
+std::string http_switching(std::string_view accept, std::string_view extensions) {
+  std::string out;
+  out.reserve(kSwitching.size() + accept.size() + kExtensions.size() + extensions.size() + 4);
+  out.append(kSwitching).append(accept);
+  if (!extensions.empty()) out.append(kExtensions).append(extensions);
+  return out.append("\r\n\r\n");
+}
+
+}  // namespace megacomet

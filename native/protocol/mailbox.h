@@ -1,0 +1,10 @@
+// The ancestor's long poll: a request gets one message of its mailbox, and the connection ends.
+#pragma once
+
+#include "connection/protocol.h"
+
+namespace megacomet {
+
+extern const Protocol kMailboxProtocol;
+
+}  // namespace megacomet

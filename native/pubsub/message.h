@@ -1,0 +1,69 @@
+// One published message, and its bytes as each transport sends them.
+// Encoded once per worker and transport, at the first subscriber that wants it so, and shared.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "base/ref.h"
+
+namespace megacomet {
+
+/// Bytes that never change, shared by the outboxes of many connections.
+class Payload : public Counted {
+ public:
+  explicit Payload(std::string bytes) : bytes_(std::move(bytes)) {}
+  [[nodiscard]] const uint8_t* data() const {
+    return reinterpret_cast<const uint8_t*>(bytes_.data());
+  }
+  [[nodiscard]] size_t size() const { return bytes_.size(); }
+
+ private:
+  std::string bytes_;
+};
+
+/// Bytes to be shared.
+inline Ref<Payload> make_payload(std::string bytes) {
+  return make_ref<Payload>(std::move(bytes));
+}
+
+/// What happens to a subscriber whose outbox is full.
+enum class SlowPolicy : uint8_t { kDisconnect, kDropOldest, kLatestOnly };
+
+/// Bits of the `flags` of a Publish frame; lib/ipc/comet.ts has the same.
+namespace message_flag {
+constexpr uint8_t kBinary = 1;
+constexpr uint8_t kPolicyShift = 1;
+constexpr uint8_t kPolicyMask = 3;
+/// It may be gone sooner than others, which only the manager knows: no tail keeps it.
+constexpr uint8_t kFleeting = 8;
+}  // namespace message_flag
+
+/// The forms in which a message goes out. A poll's is made for each client, or shared by those
+/// without a callback.
+enum class Encoding : uint8_t { kSse, kWebSocket, kWebSocketDeflated, kStream, kPoll };
+constexpr size_t kEncodings = 5;
+
+struct Message : public Counted {
+  uint64_t epoch = 0;
+  uint64_t number = 0;
+  uint8_t flags = 0;
+  uint32_t spread_ms = 0;
+  std::string channel;
+  std::string id;
+  std::string event;
+  std::string data;
+  std::array<Ref<Payload>, kEncodings> encoded;
+
+  [[nodiscard]] bool is_binary() const { return (flags & message_flag::kBinary) != 0; }
+  [[nodiscard]] bool is_fleeting() const { return (flags & message_flag::kFleeting) != 0; }
+  [[nodiscard]] SlowPolicy policy() const {
+    const int bits = (flags >> message_flag::kPolicyShift) & message_flag::kPolicyMask;
+    return bits > 2 ? SlowPolicy::kDisconnect : static_cast<SlowPolicy>(bits);
+  }
+};
+
+}  // namespace megacomet

@@ -1,0 +1,58 @@
+// How long the turns of a worker's loop take, and the beat that proves that it turns.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+#include "ipc/segment.h"
+
+namespace megacomet {
+
+/// A turn is the time between two waits for events: while it lasts, every other peer waits.
+class Lag {
+ public:
+  void attach(Block* block) {
+    block_ = block;
+    counters_.attach(block);
+  }
+
+  void begin_turn(uint64_t now_ns) { turn_began_ns_ = now_ns; }
+
+  /// Counts the turn that ends now and writes the beat.
+  void end_turn(uint64_t now_ns) {
+    block_->beat_ns.store(now_ns, std::memory_order_release);
+    const uint64_t us = (now_ns - turn_began_ns_) / 1000;
+    const size_t bucket =
+        us == 0 ? 0
+                : std::min<size_t>(kLagBuckets - 1, 64 - static_cast<size_t>(__builtin_clzll(us)));
+    std::atomic<uint64_t>& count = block_->lag[bucket];
+    count.store(count.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+    if (us <= max_us_) return;
+    max_us_ = us;
+    publish();
+  }
+
+  /// Once a second: the maximum is that of the last 10 to 20 seconds, so one bad turn is not shown
+  /// for ever.
+  void tick() {
+    if (++seconds_ < kWindowSeconds) return;
+    seconds_ = 0;
+    previous_max_us_ = max_us_;
+    max_us_ = 0;
+    publish();
+  }
+
+ private:
+  static constexpr uint32_t kWindowSeconds = 10;
+
+  void publish() { counters_.set(Counter::kLoopLagMaxUs, std::max(max_us_, previous_max_us_)); }
+
+  Block* block_ = nullptr;
+  Counters counters_;
+  uint64_t turn_began_ns_ = 0;
+  uint64_t max_us_ = 0;
+  uint64_t previous_max_us_ = 0;
+  uint32_t seconds_ = 0;
+};
+
+}  // namespace megacomet

@@ -1,0 +1,153 @@
+// Feeds the parsers of the native side with what libFuzzer thinks of, for a short time each in every
+// run; FUZZ_SECONDS in the environment makes it longer. FUZZ_KEEP=1 puts what was found interesting,
+// reduced to what covers as much, into test/fuzz/, where every later run begins with it.
+import { execFile, execFileSync } from 'node:child_process';
+import { cpSync, existsSync, mkdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import t from 'tap';
+
+import { build, hasCommand, root } from '../support/native-build.js';
+
+interface Target {
+  /** Of test/fuzz/fuzz_NAME.cc. */
+  name: string;
+  /** What it feeds, for the name of the test. */
+  feeds: string;
+  /** Files of native/ that it needs. */
+  natives: readonly string[];
+  /** Folder of test/fuzz/ with its seeds; beside it, packed, what long runs have found. */
+  corpus: string;
+}
+
+const TARGETS: readonly Target[] = [
+  {
+    name: 'channels',
+    feeds: 'the table of channels',
+    natives: ['pubsub/channels'],
+    corpus: 'corpus-channels',
+  },
+  {
+    name: 'control',
+    feeds: 'the control stream of a worker, in any cuts',
+    natives: ['ipc/frames'],
+    corpus: 'corpus-control',
+  },
+  {
+    name: 'frames',
+    feeds: 'the readers of frames and addresses',
+    natives: ['os/address', 'ipc/frames'],
+    corpus: 'corpus',
+  },
+  {
+    name: 'deflate',
+    feeds: 'the negotiation of permessage-deflate, inflating and deflating',
+    natives: ['codec/deflate_codec'],
+    corpus: 'corpus-deflate',
+  },
+  {
+    name: 'http',
+    feeds: 'the parsers of HTTP and the response writer',
+    natives: ['codec/http_body', 'codec/http_codec', 'codec/http_writer', 'codec/url_codec'],
+    corpus: 'corpus-http',
+  },
+  {
+    name: 'json',
+    feeds: 'the reader of JSON and the writer of its strings',
+    natives: ['codec/json_codec', 'codec/utf8'],
+    corpus: 'corpus-json',
+  },
+  {
+    name: 'sse',
+    feeds: 'the writer of Server-Sent Events and the reader of cursors',
+    natives: ['codec/cursor', 'codec/sse_codec'],
+    corpus: 'corpus-sse',
+  },
+  {
+    name: 'text',
+    feeds: 'the readers of UTF-8, base64, numbers and URLs',
+    natives: ['codec/digest', 'codec/sha1', 'codec/url_codec', 'codec/utf8'],
+    corpus: 'corpus-text',
+  },
+  {
+    name: 'websocket',
+    feeds: 'the reader of WebSocket frames',
+    natives: ['codec/utf8', 'codec/websocket_codec'],
+    corpus: 'corpus-websocket',
+  },
+];
+
+const COMPILER = 'clang++-14';
+const SECONDS = Number(process.env['FUZZ_SECONDS'] ?? 10);
+/** Compiling on a busy machine, and the runs themselves. */
+t.setTimeout((300_000 + SECONDS * 1000) * TARGETS.length);
+
+// On a developer's machine the compiler may be missing; where CI is set the test runs, and fails.
+const isMissing = !hasCommand(COMPILER) && process.env['CI'] === undefined;
+const skip = isMissing && 'to fuzz, install the packages clang-14 and libclang-rt-14-dev';
+
+interface Run {
+  code: number;
+  output: string;
+}
+
+function fuzz(program: string, args: readonly string[]): Promise<Run> {
+  return new Promise((resolve) => {
+    const child = execFile(program, args, { maxBuffer: 1 << 26 }, (_error, stdout, stderr) => {
+      resolve({ code: child.exitCode ?? -1, output: stdout + stderr });
+    });
+  });
+}
+
+/** A folder with the seeds, what long runs have found, and what earlier ones found here. */
+function unpack(seeds: string): string {
+  const corpus = join(root, 'build-fuzz', seeds);
+  mkdirSync(corpus, { recursive: true });
+  cpSync(join(root, 'test/fuzz', seeds), corpus, { recursive: true });
+  const found = join(root, 'test/fuzz', `${seeds}.tar.gz`);
+  if (existsSync(found)) execFileSync('tar', ['-xzf', found, '-C', corpus]);
+  return corpus;
+}
+
+/** Packs the files of a corpus that cover what all of it covers. */
+async function keep(program: string, seeds: string): Promise<void> {
+  const corpus = join(root, 'build-fuzz', seeds);
+  const least = `${corpus}-least`;
+  rmSync(least, { recursive: true, force: true });
+  mkdirSync(least);
+  await fuzz(program, ['-merge=1', '-max_len=4096', least, corpus]);
+  // The same files give the same archive.
+  const plain = ['--sort=name', '--mtime=@0', '--owner=0', '--group=0', '--numeric-owner'];
+  const found = join(root, 'test/fuzz', `${seeds}.tar.gz`);
+  execFileSync('tar', [...plain, '-czf', found, '-C', least, '.']);
+}
+
+for (const { name, feeds, natives, corpus: seeds } of TARGETS) {
+  void t.test(`no input makes ${feeds} fail`, { skip }, async (t) => {
+    const program = await build({
+      compiler: COMPILER,
+      folder: 'build-fuzz',
+      name: `fuzz-${name}`,
+      sources: [`test/fuzz/fuzz_${name}.cc`],
+      natives: natives.map((unit) => `native/${unit}.cc`),
+      flags: [
+        '-g',
+        '-O1',
+        '-fno-omit-frame-pointer',
+        '-fsanitize=fuzzer,address,undefined',
+        '-fno-sanitize-recover=all',
+      ],
+    });
+    const corpus = unpack(seeds);
+    const { code, output } = await fuzz(program, [
+      corpus,
+      `-max_total_time=${SECONDS}`,
+      ...['-max_len=4096', '-rss_limit_mb=1024', '-timeout=10'],
+      `-artifact_prefix=${join(root, 'build-fuzz')}/`,
+    ]);
+    const runs = Number(/Done (\d+) runs/.exec(output)?.[1] ?? 0);
+    t.equal(code, 0, 'the fuzzer found nothing');
+    t.ok(runs > 1000, `after ${runs} runs`);
+    if (!t.passing()) t.comment(output.slice(-20_000));
+    else if (process.env['FUZZ_KEEP'] === '1') await keep(program, seeds);
+  });
+}

@@ -1,0 +1,247 @@
+// Tests of the manager's sockets on loopback: binding, inherited options, steering by weight.
+#include "addon/listening.h"
+
+#include <cerrno>
+#include <cstddef>
+#include <cstring>
+#include <memory>
+#include <vector>
+
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "os/sys.h"
+#include "support/fixture.h"
+#include "support/unit.h"
+
+using namespace megacomet;
+using unit::ListeningSocket;
+
+namespace {
+
+using Group = std::vector<std::unique_ptr<ListeningSocket>>;
+
+Group make_group(size_t size) {
+  Group group;
+  group.push_back(std::make_unique<ListeningSocket>());
+  const uint16_t port = group[0]->port();
+  while (group.size() < size) group.push_back(std::make_unique<ListeningSocket>(port, true));
+  return group;
+}
+
+/// How many of `count` connects each socket of a group got.
+std::vector<uint32_t> spread(const Group& group, uint32_t count) {
+  const auto take = [&](std::vector<uint32_t>* taken) {
+    for (size_t index = 0; index < group.size(); ++index) {
+      for (;;) {
+        const sys::Accepted accepted = sys::accept(group[index]->fd());
+        if (accepted.status != sys::AcceptStatus::kAccepted) break;
+        sys::close(accepted.fd);
+        ++(*taken)[index];
+      }
+    }
+  };
+  std::vector<uint32_t> taken(group.size(), 0);
+  for (uint32_t done = 0; done < count; ++done) {
+    unit::Client client(group[0]->port());
+    EXPECT(client.is_connected());
+    // A reset leaves no port in TIME_WAIT; what is queued stays queued.
+    client.reset();
+    if (done % 100 == 99) take(&taken);
+  }
+  take(&taken);
+  return taken;
+}
+
+bool is_near(uint32_t found, uint32_t wanted) {
+  // Five standard deviations of 2,000 draws are at most 112.
+  return found + 112 >= wanted && found <= wanted + 112;
+}
+
+int option_of(int fd, int level, int option) {
+  int value = -1;
+  socklen_t size = sizeof value;
+  ::getsockopt(fd, level, option, &value, &size);
+  return value;
+}
+
+}  // namespace
+
+TEST("steering by the weights 2, 1, 0, 1 spreads 2,000 connects so") {
+  const Group group = make_group(4);
+  EXPECT_EQUAL(listening::steer(group[0]->fd(), {2, 1, 0, 1}), 0);
+  const std::vector<uint32_t> taken = spread(group, 2000);
+  EXPECT(is_near(taken[0], 1000));
+  EXPECT(is_near(taken[1], 500));
+  EXPECT_EQUAL(taken[2], 0U);
+  EXPECT(is_near(taken[3], 500));
+  EXPECT_EQUAL(taken[0] + taken[1] + taken[3], 2000U);
+}
+
+TEST("steering by one weight alone leads every connect there, and can be changed and ended") {
+  const Group group = make_group(3);
+  EXPECT_EQUAL(listening::steer(group[0]->fd(), {0, 0, 7}), 0);
+  EXPECT_EQUAL(spread(group, 200)[2], 200U);
+  EXPECT_EQUAL(listening::steer(group[0]->fd(), {1, 0, 0}), 0);
+  EXPECT_EQUAL(spread(group, 200)[0], 200U);
+  EXPECT_EQUAL(listening::stop_steering(group[0]->fd()), 0);
+  for (const uint32_t count : spread(group, 300)) EXPECT(count > 30);
+  EXPECT_EQUAL(listening::stop_steering(group[0]->fd()), 0);
+}
+
+TEST("steering by the greatest weights that there are is even") {
+  const Group group = make_group(3);
+  EXPECT_EQUAL(listening::steer(group[0]->fd(), {UINT32_MAX, UINT32_MAX, UINT32_MAX}), 0);
+  for (const uint32_t count : spread(group, 2000)) EXPECT(is_near(count, 667));
+}
+
+TEST("steering takes a weight for each of the most slots, and refuses to have none") {
+  const Group group = make_group(1);
+  EXPECT_EQUAL(listening::steer(group[0]->fd(), std::vector<uint32_t>(bounds::kSlotsMax, 1)), 0);
+  EXPECT_EQUAL(listening::steer(group[0]->fd(), {0, 0}), EINVAL);
+  EXPECT_EQUAL(listening::steer(group[0]->fd(), {}), EINVAL);
+}
+
+TEST("a second server cannot bind an address, though its own listeners share it") {
+  const Group group = make_group(2);
+  listening::Options options;
+  options.host = "127.0.0.1";
+  options.port = group[0]->port();
+  const listening::Opened opened = listening::open(options);
+  EXPECT_EQUAL(opened.fd, -1);
+  EXPECT_EQUAL(opened.error, EADDRINUSE);
+  EXPECT(std::string(opened.call) == "bind");
+}
+
+TEST("a socket refuses peers until it listens, and again after it was shut down") {
+  listening::Options options;
+  options.host = "127.0.0.1";
+  const listening::Opened opened = listening::open(options);
+  if (!EXPECT_EQUAL(opened.error, 0)) return;
+  const uint16_t port = listening::port(opened.fd);
+  EXPECT(port != 0);
+  EXPECT(!unit::Client(port).is_connected());
+  EXPECT_EQUAL(listening::listen(opened.fd, 10), 0);
+  EXPECT(unit::Client(port).is_connected());
+  listening::shut_down(opened.fd);
+  EXPECT(!unit::Client(port).is_connected());
+  sys::close(opened.fd);
+}
+
+TEST("an accepted socket has the options of its listener") {
+  listening::Options options;
+  options.host = "::1";
+  options.v6_only = true;
+  options.keepalive_s = 77;
+  const listening::Opened opened = listening::open(options);
+  if (!EXPECT_EQUAL(opened.error, 0)) return;
+  EXPECT_EQUAL(option_of(opened.fd, IPPROTO_IPV6, IPV6_V6ONLY), 1);
+  EXPECT_EQUAL(option_of(opened.fd, IPPROTO_TCP, TCP_NODELAY), 1);
+  EXPECT_EQUAL(option_of(opened.fd, IPPROTO_TCP, TCP_KEEPIDLE), 77);
+  sys::close(opened.fd);
+  const ListeningSocket listener;
+  const unit::Client client(listener.port());
+  const sys::Accepted accepted = sys::accept(listener.fd());
+  EXPECT_EQUAL(option_of(accepted.fd, IPPROTO_TCP, TCP_NODELAY), 1);
+  EXPECT_EQUAL(option_of(accepted.fd, SOL_SOCKET, SO_KEEPALIVE), 0);
+  sys::close(accepted.fd);
+}
+
+TEST("an accepted socket waits for acknowledgements as long as its listener says") {
+  listening::Options options;
+  options.host = "127.0.0.1";
+  options.keepalive_s = 77;
+  options.user_timeout_ms = 4321;
+  const listening::Opened opened = listening::open(options);
+  if (!EXPECT_EQUAL(opened.error, 0)) return;
+  EXPECT_EQUAL(listening::listen(opened.fd, 10), 0);
+  const unit::Client peer(listening::port(opened.fd));
+  const sys::Accepted accepted = sys::accept(opened.fd);
+  EXPECT_EQUAL(option_of(accepted.fd, IPPROTO_TCP, TCP_USER_TIMEOUT), 4321);
+  EXPECT_EQUAL(option_of(accepted.fd, IPPROTO_TCP, TCP_KEEPIDLE), 77);
+  sys::close(accepted.fd);
+  sys::close(opened.fd);
+}
+
+TEST("what is no address cannot be bound, and leaves no descriptor behind") {
+  const uint32_t before = sys::open_descriptors();
+  for (const char* host : {"", "localhost", "1.2.3", "127.0.0.1 80"}) {
+    for (const bool is_unix : {false, true}) {
+      listening::Options options;
+      options.host = is_unix ? std::string(200, 'a') : host;
+      options.is_unix = is_unix;
+      const listening::Opened opened = listening::open(options);
+      EXPECT_EQUAL(opened.fd, -1);
+      EXPECT_EQUAL(opened.error, EINVAL);
+    }
+  }
+  listening::Options nameless;
+  nameless.is_unix = true;
+  EXPECT_EQUAL(listening::open(nameless).error, EINVAL);
+  listening::Options elsewhere;
+  elsewhere.host = "192.0.2.1";
+  EXPECT_EQUAL(listening::open(elsewhere).error, EADDRNOTAVAIL);
+  EXPECT_EQUAL(sys::open_descriptors(), before);
+}
+
+TEST("an inherited listener becomes one of ours: its address is read, its options are set") {
+  // As systemd passes it: blocking, and open across exec.
+  const int fd = ::socket(AF_INET, SOCK_STREAM, 0);
+  sockaddr_in local{};
+  local.sin_family = AF_INET;
+  local.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  EXPECT_EQUAL(::bind(fd, reinterpret_cast<const sockaddr*>(&local), sizeof local), 0);
+  EXPECT_EQUAL(listening::adopt(fd, 0).error, EINVAL);
+  EXPECT_EQUAL(::listen(fd, 5), 0);
+  const listening::Adopted adopted = listening::adopt(fd, 77);
+  EXPECT_EQUAL(adopted.error, 0);
+  EXPECT(adopted.host == "127.0.0.1" && adopted.port == listening::port(fd) && !adopted.is_unix);
+  EXPECT((::fcntl(fd, F_GETFL) & O_NONBLOCK) != 0);
+  EXPECT_EQUAL(::fcntl(fd, F_GETFD), FD_CLOEXEC);
+  EXPECT_EQUAL(option_of(fd, IPPROTO_TCP, TCP_NODELAY), 1);
+  EXPECT_EQUAL(option_of(fd, IPPROTO_TCP, TCP_KEEPIDLE), 77);
+  sys::close(fd);
+}
+
+TEST("an inherited listener is told by its IPv6 address, its path or its abstract name") {
+  listening::Options options;
+  options.host = "::1";
+  const listening::Opened opened = listening::open(options);
+  EXPECT_EQUAL(listening::listen(opened.fd, 5), 0);
+  EXPECT(listening::adopt(opened.fd, 0).host == "::1");
+  sys::close(opened.fd);
+
+  const std::string path = "/tmp/megacomet-adopt-" + std::to_string(::getpid());
+  for (const std::string& name : {path, std::string(1, '\0') + "megacomet adopt"}) {
+    sockaddr_un local{};
+    local.sun_family = AF_UNIX;
+    std::memcpy(local.sun_path, name.data(), name.size());
+    const int fd = ::socket(AF_UNIX, SOCK_STREAM, 0);
+    const auto bytes = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + name.size());
+    EXPECT_EQUAL(::bind(fd, reinterpret_cast<const sockaddr*>(&local), bytes), 0);
+    EXPECT_EQUAL(::listen(fd, 5), 0);
+    const listening::Adopted adopted = listening::adopt(fd, 77);
+    EXPECT_EQUAL(adopted.error, 0);
+    EXPECT(adopted.is_unix);
+    EXPECT(adopted.host == (name == path ? path : "@megacomet adopt"));
+    sys::close(fd);
+  }
+  ::unlink(path.c_str());
+}
+
+TEST("what is no listener of ours is not adopted, and the reason is told") {
+  EXPECT_EQUAL(listening::adopt(-1, 0).error, EBADF);
+  const int file = sys::open_spare();
+  EXPECT_EQUAL(listening::adopt(file, 0).error, ENOTSOCK);
+  sys::close(file);
+  const int datagrams = ::socket(AF_INET, SOCK_DGRAM, 0);
+  EXPECT_EQUAL(listening::adopt(datagrams, 0).error, EPROTOTYPE);
+  sys::close(datagrams);
+  const ListeningSocket listener;
+  const unit::Client client(listener.port());
+  EXPECT_EQUAL(listening::adopt(client.fd(), 0).error, EINVAL);
+}

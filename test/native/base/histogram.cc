@@ -1,0 +1,56 @@
+// Tests of the latency histogram: its buckets, their error, and its ends.
+#include "base/histogram.h"
+
+#include "support/unit.h"
+
+using namespace megacomet;
+
+namespace {
+
+/// The smallest time that falls into a bucket, worked out the long way round.
+uint64_t floor_of(size_t bucket) {
+  if (bucket < Histogram::kSteps) return bucket;
+  const size_t octave = bucket / Histogram::kSteps - 1;
+  return (Histogram::kSteps + bucket % Histogram::kSteps) << octave;
+}
+
+}  // namespace
+
+TEST("a histogram's buckets follow each other without a gap") {
+  for (size_t bucket = 1; bucket < Histogram::kBuckets; ++bucket) {
+    EXPECT_EQUAL(Histogram::bucket_of(floor_of(bucket)), bucket);
+    EXPECT_EQUAL(Histogram::bucket_of(floor_of(bucket) - 1), bucket - 1);
+  }
+}
+
+TEST("a histogram's bucket grows with the time, and its width is at most 6.25 % of it") {
+  for (int count = 0; count < 500'000; ++count) {
+    const uint64_t us = unit::chance()() >> (28 + unit::upto(35));
+    const size_t bucket = Histogram::bucket_of(us);
+    if (!EXPECT(bucket < Histogram::kBuckets)) return;
+    if (!EXPECT(bucket <= Histogram::bucket_of(us + 1))) return;
+    if (!EXPECT(floor_of(bucket) <= us)) return;
+    const uint64_t width = floor_of(bucket + 1) - floor_of(bucket);
+    if (!EXPECT(us < floor_of(bucket) + width)) return;
+    if (!EXPECT(width == 1 || width * 16 <= us)) return;
+  }
+}
+
+TEST("a histogram puts times past its range into the last bucket") {
+  for (const uint64_t us : {uint64_t{1} << 36U, uint64_t{1} << 50U, UINT64_MAX}) {
+    EXPECT_EQUAL(Histogram::bucket_of(us), Histogram::kBuckets - 1);
+  }
+}
+
+TEST("a histogram counts, keeps the extremes, and forgets all when cleared") {
+  Histogram histogram;
+  EXPECT_EQUAL(histogram.min_us(), UINT64_MAX);
+  for (const uint64_t us : {30U, 20U, 31U, 20U}) histogram.record(us);
+  EXPECT_EQUAL(histogram.count(Histogram::bucket_of(20)), 2U);
+  EXPECT_EQUAL(histogram.min_us(), 20U);
+  EXPECT_EQUAL(histogram.max_us(), 31U);
+  histogram.clear();
+  EXPECT_EQUAL(histogram.count(Histogram::bucket_of(20)), 0U);
+  EXPECT_EQUAL(histogram.min_us(), UINT64_MAX);
+  EXPECT_EQUAL(histogram.max_us(), 0U);
+}

@@ -1,0 +1,106 @@
+// Tests of cursors: round trips, every kind of garbage, and the signed difference.
+#include "codec/cursor.h"
+
+#include <string>
+
+#include "support/unit.h"
+
+using namespace megacomet;
+
+namespace {
+
+std::string text_of(const Cursor& cursor) {
+  char text[kCursorTextMax];
+  return {text, format_cursor(cursor, text)};
+}
+
+bool is_refused(std::string_view text) {
+  Cursor cursor{7, 8};
+  const bool is_parsed = parse_cursor(text, &cursor);
+  return !is_parsed && cursor == Cursor{7, 8};
+}
+
+}  // namespace
+
+TEST("a cursor comes back from its text") {
+  EXPECT(text_of({0, 0}) == "0000000000000000.0");
+  EXPECT(text_of({0x0123456789abcdef, 42}) == "0123456789abcdef.42");
+  EXPECT(text_of({UINT64_MAX, UINT64_MAX}) == "ffffffffffffffff.18446744073709551615");
+  for (int round = 0; round < 2000; ++round) {
+    const Cursor cursor{unit::chance()() >> unit::upto(63), unit::chance()() >> unit::upto(63)};
+    Cursor read{};
+    if (!EXPECT(parse_cursor(text_of(cursor), &read) && read == cursor)) return;
+  }
+}
+
+TEST("what is no cursor is refused, and changes nothing") {
+  for (const char* text : {"",
+                           ".",
+                           "0",
+                           "0.0",
+                           "42",
+                           "-1",
+                           "0123456789abcdef",
+                           "0123456789abcdef.",
+                           "0123456789abcdef:42",
+                           "0123456789abcdef.-1",
+                           "0123456789abcdef.+1",
+                           "0123456789abcdef. 1",
+                           "0123456789abcdef.1 ",
+                           "0123456789abcdef.01",
+                           "0123456789abcdef.00",
+                           "0123456789abcdef.1.2",
+                           "0123456789abcdef.0x1",
+                           "0123456789abcdef.1e3",
+                           "0123456789ABCDEF.1",
+                           "0x23456789abcdef.1",
+                           "0123456789abcdeg.1",
+                           "0123456789abcde.1",
+                           "0123456789abcdef0.1",
+                           " 123456789abcdef.1",
+                           "0123456789abcdef.18446744073709551616",
+                           "0123456789abcdef.99999999999999999999",
+                           "0123456789abcdef.184467440737095516150"}) {
+    if (!EXPECT(is_refused(text))) unit::fail(__FILE__, __LINE__, text);
+  }
+  EXPECT(is_refused(std::string(10'000, '1')));
+  EXPECT(is_refused("0123456789abcdef." + std::string(10'000, '1')));
+  EXPECT(is_refused(std::string_view("0123456789abcdef.1\0", 19)));
+}
+
+TEST("every text that parses is the one that would be written") {
+  const std::string alphabet = "0189af.-+ g";
+  for (int round = 0; round < 50'000; ++round) {
+    std::string text = "0123456789abcdef.17";
+    for (uint64_t changes = unit::upto(2); changes > 0; --changes) {
+      text[unit::upto(text.size() - 1)] = alphabet[unit::upto(alphabet.size() - 1)];
+    }
+    Cursor cursor{};
+    if (!EXPECT(!parse_cursor(text, &cursor) || text_of(cursor) == text)) return;
+  }
+}
+
+TEST("places of one epoch are in order, and of two in none") {
+  EXPECT(is_before({1, 5}, {1, 6}));
+  EXPECT(!is_before({1, 6}, {1, 6}));
+  EXPECT(!is_before({1, 7}, {1, 6}));
+  EXPECT(!is_before({1, 5}, {2, 6}));
+  EXPECT((Cursor{1, 5} != Cursor{2, 5}));
+}
+
+TEST("a subscriber wants what comes after its place, past every wrap of 32 bits") {
+  for (const uint64_t had : {uint64_t{0},
+                             uint64_t{41},
+                             uint64_t{INT32_MAX},
+                             uint64_t{UINT32_MAX} - 1,
+                             uint64_t{UINT32_MAX},
+                             uint64_t{UINT32_MAX} + 1,
+                             uint64_t{1} << 40}) {
+    const uint32_t wants_from = wants_after(had);
+    EXPECT(!is_wanted(wants_from, had));
+    EXPECT(is_wanted(wants_from, had + 1));
+    EXPECT(is_wanted(wants_from, had + INT32_MAX));
+    if (had > 0) EXPECT(!is_wanted(wants_from, had - 1));
+    if (had > INT32_MAX) EXPECT(!is_wanted(wants_from, had - INT32_MAX));
+  }
+}

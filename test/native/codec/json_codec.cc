@@ -1,0 +1,312 @@
+// Tests of the JSON codec: what is JSON and what is not, limits, escapes and their round trips.
+#include "codec/json_codec.h"
+
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include "codec/utf8.h"
+#include "support/unit.h"
+
+using namespace megacomet;
+
+namespace {
+
+std::string repeated(const std::string& text, size_t times) {
+  std::string result;
+  for (size_t count = 0; count < times; ++count) result += text;
+  return result;
+}
+
+/// Parses from memory of exactly that size, so that a sanitizer sees a read past its end.
+JsonFault fault_of(const std::string& text) {
+  const std::vector<char> tight(text.begin(), text.end());
+  JsonObject object;
+  const JsonFault fault = object.parse({tight.data(), tight.size()});
+  EXPECT(fault == JsonFault::kNone || object.size() == 0);
+  return fault;
+}
+
+bool is_fault(const std::string& text, JsonFault wanted) {
+  const JsonFault found = fault_of(text);
+  if (found == wanted) return true;
+  const std::string shown = text.substr(0, 60);
+  unit::fail(__FILE__, __LINE__, "found \"" + std::string(describe(found)) + "\" in " + shown);
+  return false;
+}
+
+/// Whether a value passes alone, in an array and in an object.
+bool is_value(const std::string& value, bool wanted) {
+  const JsonFault fault = wanted ? JsonFault::kNone : JsonFault::kSyntax;
+  return is_fault("{\"a\":" + value + "}", fault) && is_fault("{\"a\":[" + value + "]}", fault) &&
+         is_fault("{\"a\":[1," + value + ",2]}", fault) &&
+         is_fault("{\"a\": {\"b\" : " + value + " } }", fault);
+}
+
+std::string unescaped(std::string_view raw) {
+  std::string text(raw.size(), '\0');
+  text.resize(unescape_json(raw, text.data()));
+  return text;
+}
+
+std::string escaped(std::string_view text) {
+  std::string json;
+  append_json_string(text, &json);
+  return json;
+}
+
+/// A random character as UTF-8, by its plain formula. Control characters and quotes often.
+std::string random_character() {
+  const uint64_t bits = unit::upto(4);
+  uint64_t point = unit::upto((uint64_t{1} << (bits * 5)) + 34);
+  if (point > 0x10ffff || (point >= 0xd800 && point <= 0xdfff)) point = 0x2028 + point % 2;
+  if (point < 0x80) return {static_cast<char>(point)};
+  const auto tail = [point](int shift) {
+    return static_cast<char>(0x80 | (point >> shift & 0x3f));
+  };
+  if (point < 0x800) return {static_cast<char>(0xc0 | point >> 6), tail(0)};
+  if (point < 0x10000) return {static_cast<char>(0xe0 | point >> 12), tail(6), tail(0)};
+  return {static_cast<char>(0xf0 | point >> 18), tail(12), tail(6), tail(0)};
+}
+
+}  // namespace
+
+TEST("the members of an object are views into its text, found by name") {
+  const std::string text =
+      " {\"type\" : \"publish\",\r\n\t\"n\":-1.5e+3,\"t\":true,\"f\":false,\"z\":null,"
+      "\"data\": {\"a\":[1, {}, []]} , \"list\":[ ] } ";
+  JsonObject object;
+  EXPECT(object.parse(text) == JsonFault::kNone);
+  EXPECT_EQUAL(object.size(), 7U);
+  const auto is_member = [&object](const char* name, JsonType type, std::string_view value) {
+    const JsonMember* member = object.find(name);
+    return member != nullptr && member->type == type && member->value == value;
+  };
+  EXPECT(is_member("type", JsonType::kString, "publish"));
+  EXPECT(is_member("n", JsonType::kNumber, "-1.5e+3"));
+  EXPECT(is_member("t", JsonType::kTrue, "true"));
+  EXPECT(is_member("f", JsonType::kFalse, "false"));
+  EXPECT(is_member("z", JsonType::kNull, "null"));
+  EXPECT(is_member("data", JsonType::kObject, "{\"a\":[1, {}, []]}"));
+  EXPECT(is_member("list", JsonType::kArray, "[ ]"));
+  EXPECT(object.find("typ") == nullptr);
+  EXPECT(object.find("") == nullptr);
+  EXPECT(object.begin()->value.data() > text.data());
+  EXPECT(object.parse("{}") == JsonFault::kNone);
+  EXPECT_EQUAL(object.size(), 0U);
+  EXPECT(object.find("type") == nullptr);
+}
+
+TEST("only one object and white space is taken") {
+  for (const char* text : {"", " ", "[]", "1", "\"a\"", "null", "x", ",{}", "\x0b{}"}) {
+    EXPECT(is_fault(text, JsonFault::kNotAnObject));
+  }
+  for (const char* text : {"{",
+                           "{}}",
+                           "{} {}",
+                           "{},",
+                           "{} x",
+                           "{,}",
+                           "{\"a\"}",
+                           "{\"a\":}",
+                           "{\"a\":1,}",
+                           "{\"a\":1 \"b\":2}",
+                           "{\"a\":1,,\"b\":2}",
+                           "{a:1}",
+                           "{'a':1}",
+                           "{1:1}",
+                           "{\"a\" 1}",
+                           "{\"a\"::1}",
+                           "{\"a\":1",
+                           "{\"a\":1,",
+                           "{\"a",
+                           "{\"a\\",
+                           "{\"a\":\"",
+                           "{}\x0b",
+                           "{}//",
+                           "/**/{\"a\":01}"}) {
+    EXPECT(fault_of(text) != JsonFault::kNone);
+  }
+  EXPECT(is_fault("{}\r\n\t ", JsonFault::kNone));
+  EXPECT(is_fault(std::string("{}\0", 3), JsonFault::kSyntax));
+  EXPECT(is_fault("\xef\xbb\xbf{}", JsonFault::kNotAnObject));
+}
+
+TEST("values are judged by the grammar of RFC 8259, at every depth") {
+  for (const char* value :
+       {"0",       "-0",       "1",     "10",      "-1.0",       "0.5",
+        "1e1",     "1E+1",     "1e-01", "0e0",     "1.5E300",    "123456789012345678901234567890",
+        "true",    "false",    "null",  "\"\"",    "\"a\"",      "[]",
+        "{}",      "[ ]",      "{ }",   "[[],[]]", "{\"a\":{}}", "{\"a\":1,\"a\":2}",
+        "[1 , 2]", "\"\x7f\"", "\"/\""}) {
+    EXPECT(is_value(value, true));
+  }
+  for (const char* value :
+       {"00",        "01",   "-",         "+1",      "-01",      ".5",         "1.",
+        "1.e1",      "1e",   "1e+",       "0x1",     "1_0",      "Infinity",   "NaN",
+        "-Infinity", "True", "tru",       "truex",   "nul",      "undefined",  "'a'",
+        "\"",        "\"a",  "[",         "]",       "[1",       "[1,]",       "[,1]",
+        "[1 2]",     "{",    "{\"a\"",    "{\"a\":", "{\"a\":1", "{\"a\":1,}", "{1:2}",
+        "[}",        "{]",   "{\"a\":1]", "[1}",     "[1:2]",    "\"\t\"",     "\"\n\"",
+        "1 2",       "--1"}) {
+    EXPECT(is_value(value, false));
+  }
+  EXPECT(is_value(std::string("\"\0\"", 3), false));
+  EXPECT(is_value("\"\x1f\"", false));
+}
+
+TEST("escapes are those of the grammar, and name whole characters") {
+  for (const char* value : {R"("\"\\\/\b\f\n\r\t")",
+                            R"("\u0000\u00e9\uABCD\uabcd")",
+                            R"("\ud83d\ude00")",
+                            R"("\uD800\uDC00\uDBFF\uDFFF")"}) {
+    EXPECT(is_value(value, true));
+  }
+  for (const char* value : {R"("\x41")",
+                            R"("\a")",
+                            R"("\")",
+                            R"("\u")",
+                            R"("\u12")",
+                            R"("\u123")",
+                            R"("\u123g")",
+                            R"("\U0041")",
+                            R"("\'")",
+                            R"("\0")",
+                            R"("\ud800")",
+                            R"("\udc00")",
+                            R"("\ud800\u0041")",
+                            R"("\ud800a")",
+                            R"("\ud800\ud800")",
+                            R"("\udc00\ud800")",
+                            R"("\ud800\n")",
+                            R"("\ud800\udc0")"}) {
+    EXPECT(is_value(value, false));
+  }
+  // Cut anywhere, the text is refused and not read past its end.
+  const std::string text = R"({"k\u00e9y":"\ud83d\ude00\\","a":[{"b":-1.5e3},true]})";
+  EXPECT(is_fault(text, JsonFault::kNone));
+  for (size_t size = 0; size < text.size(); ++size) {
+    EXPECT(fault_of(text.substr(0, size)) != JsonFault::kNone);
+  }
+}
+
+TEST("bytes that are not UTF-8 are refused, in keys, values and nested ones") {
+  for (const char* bad : {"\xff", "\xc0\x80", "\xed\xa0\x80", "\xe2\x82", "\x80"}) {
+    EXPECT(is_fault(std::string("{\"") + bad + "\":1}", JsonFault::kInvalidUtf8));
+    EXPECT(is_fault(std::string("{\"a\":\"") + bad + "\"}", JsonFault::kInvalidUtf8));
+    EXPECT(is_fault(std::string("{\"a\":[\"") + bad + "\"]}", JsonFault::kInvalidUtf8));
+  }
+  EXPECT(is_fault("{\"\xc3\xa9\":\"\xf0\x9f\x98\x80\"}", JsonFault::kNone));
+}
+
+TEST("what passes a limit is refused") {
+  const auto nested = [](size_t depth) {
+    return "{\"a\":" + repeated("[", depth) + repeated("]", depth) + "}";
+  };
+  const auto mixed = [](size_t depth) {
+    return "{\"a\":" + repeated("{\"b\":[", depth) + repeated("]}", depth) + "}";
+  };
+  EXPECT(is_fault(nested(bounds::kJsonDepthMax), JsonFault::kNone));
+  EXPECT(is_fault(nested(bounds::kJsonDepthMax + 1), JsonFault::kTooDeep));
+  EXPECT(is_fault(nested(100'000), JsonFault::kTooDeep));
+  EXPECT(is_fault(mixed(bounds::kJsonDepthMax / 2), JsonFault::kNone));
+  EXPECT(is_fault(mixed(bounds::kJsonDepthMax / 2 + 1), JsonFault::kTooDeep));
+  // Breadth is no depth.
+  EXPECT(is_fault("{\"a\":[" + repeated("[[]],", 10'000) + "0]}", JsonFault::kNone));
+  std::string members;
+  for (size_t count = 0; count < bounds::kJsonMembersMax; ++count) {
+    members += (count > 0 ? ",\"" : "\"") + std::to_string(count) + "\":0";
+  }
+  EXPECT(is_fault("{" + members + "}", JsonFault::kNone));
+  EXPECT(is_fault("{" + members + ",\"x\":0}", JsonFault::kTooManyMembers));
+  const std::string longest(bounds::kJsonKeyBytesMax, 'k');
+  EXPECT(is_fault("{\"" + longest + "\":0}", JsonFault::kNone));
+  EXPECT(is_fault("{\"" + longest + "k\":0}", JsonFault::kKeyTooLong));
+}
+
+TEST("a key that stands twice is refused, however it is written") {
+  EXPECT(is_fault(R"({"a":1,"b":2,"a":3})", JsonFault::kDuplicateKey));
+  EXPECT(is_fault(R"({"a":1,"\u0061":2})", JsonFault::kDuplicateKey));
+  EXPECT(is_fault(R"({"\/":1,"/":2})", JsonFault::kDuplicateKey));
+  EXPECT(is_fault("{\"\\ud83d\\ude00\":1,\"\xf0\x9f\x98\x80\":2}", JsonFault::kDuplicateKey));
+  EXPECT(is_fault(R"({"a\u0000b":1,"a\u0000c":2})", JsonFault::kNone));
+  EXPECT(is_fault(R"({"\\u0061":1,"a":2})", JsonFault::kNone));
+  EXPECT(is_fault(R"({"":1,"":2})", JsonFault::kDuplicateKey));
+  JsonObject object;
+  const std::string text = R"({"t\u0079pe":1,"__proto__":2})";
+  EXPECT(object.parse(text) == JsonFault::kNone);
+  EXPECT(object.find("type") == object.begin());
+  EXPECT(object.find("__proto__") == object.begin() + 1);
+}
+
+TEST("escapes are undone, into other memory or where they stand") {
+  const std::string raw = R"(a\"\\\/\b\f\n\r\t\u0000\u00e9\u20AC\ud83d\ude00z)";
+  const std::string plain("a\"\\/\b\f\n\r\t\0\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80z", 20);
+  EXPECT(unescaped(raw) == plain);
+  EXPECT(unescaped("").empty());
+  std::string in_place = raw;
+  in_place.resize(unescape_json(in_place, in_place.data()));
+  EXPECT(in_place == plain);
+  EXPECT(unescaped(R"(\u007f\u0080\u07ff\u0800\ud7ff\ue000\uffff\ud800\udc00\udbff\udfff)") ==
+         "\x7f\xc2\x80\xdf\xbf\xe0\xa0\x80\xed\x9f\xbf\xee\x80\x80\xef\xbf\xbf"
+         "\xf0\x90\x80\x80\xf4\x8f\xbf\xbf");
+  EXPECT(unit::aborts([] { (void)unescaped("\\"); }));
+  EXPECT(unit::aborts([] { (void)unescaped("\\ud800"); }));
+}
+
+TEST("a string is written so that JSON and scripts can read it") {
+  EXPECT(escaped("") == "\"\"");
+  EXPECT(escaped("a/b") == "\"a/b\"");
+  EXPECT(escaped("\"\\\n\r\t") == R"("\"\\\n\r\t")");
+  EXPECT(escaped(std::string("\0\x01\x08\x0c\x1f\x7f", 6)) ==
+         "\"\\u0000\\u0001\\u0008\\u000c\\u001f\x7f\"");
+  EXPECT(escaped("a\xe2\x80\xa8\xe2\x80\xa9\xe2\x80\xaa\xe2\x82\xac") ==
+         "\"a\\u2028\\u2029\xe2\x80\xaa\xe2\x82\xac\"");
+  // Cut short, it is not UTF-8, and must not be read past its end either.
+  EXPECT(escaped("\xe2\x80") == "\"\xe2\x80\"");
+}
+
+TEST("any text comes back from the JSON that was written for it") {
+  for (int round = 0; round < 5000; ++round) {
+    std::string text;
+    for (uint64_t count = unit::upto(12); count > 0; --count) text += random_character();
+    if (!EXPECT(is_valid_utf8(text))) return;
+    const std::string json = "{\"k\":" + escaped(text) + "}";
+    JsonObject object;
+    if (!EXPECT(object.parse(json) == JsonFault::kNone)) return;
+    if (!EXPECT(unescaped(object.begin()->value) == text)) return;
+  }
+}
+
+TEST("the strings of an array are walked, up to one that is none") {
+  const auto walk = [](std::string_view array) {
+    JsonStrings strings(array);
+    std::string all;
+    std::string_view raw;
+    while (strings.next(&raw)) all += std::string(raw) + "|";
+    EXPECT(!strings.next(&raw));
+    return all + (strings.is_complete() ? "end" : "other");
+  };
+  EXPECT(walk("[]") == "end");
+  EXPECT(walk("[ \n ]") == "end");
+  EXPECT(walk(R"(["a"])") == "a|end");
+  EXPECT(walk(R"([ "a" , "b\"]" ,"" ])") == "a|b\\\"]||end");
+  EXPECT(walk(R"(["a",1,"b"])") == "a|other");
+  EXPECT(walk(R"([["a"]])") == "other");
+  EXPECT(walk(R"([null])") == "other");
+  EXPECT(unit::aborts([] { (void)JsonStrings("{}"); }));
+}
+
+TEST("integers are written plain") {
+  std::string text = "[";
+  append_json_integer(0, &text);
+  append_json_integer(UINT64_MAX, &text);
+  EXPECT(text == "[018446744073709551615");
+}
+
+TEST("every fault has words") {
+  EXPECT(std::strlen(describe(JsonFault::kNone)) == 0);
+  for (uint8_t fault = 1; fault <= static_cast<uint8_t>(JsonFault::kDuplicateKey); ++fault) {
+    EXPECT(std::strlen(describe(static_cast<JsonFault>(fault))) > 10);
+  }
+}

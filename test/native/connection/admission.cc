@@ -1,0 +1,164 @@
+// Tests of admission: the two limits, the account that workers share, waiting, the spare.
+#include "connection/admission.h"
+
+#include <fcntl.h>
+
+#include "support/unit.h"
+
+using namespace megacomet;
+
+namespace {
+
+using Verdict = Admission::Verdict;
+
+struct CountingWaiter final : RoomWaiter {
+  void on_room() override { ++calls; }
+  int calls = 0;
+};
+
+/// Waits again each time that it is told, like a listener that meets its limit at once.
+struct StubbornWaiter final : RoomWaiter {
+  explicit StubbornWaiter(Admission* admission) : admission_(admission) {}
+  void on_room() override {
+    ++calls;
+    admission_->wait_for_room(this);
+  }
+  int calls = 0;
+
+ private:
+  Admission* admission_;
+};
+
+/// Two workers of one server.
+struct Pair {
+  Pair(uint32_t own_max, uint32_t server_max) {
+    EXPECT(segment.create(2));
+    for (uint32_t slot = 0; slot < 2; ++slot) {
+      workers[slot].attach(&segment, slot);
+      workers[slot].set_limits(own_max, server_max, 0);
+    }
+  }
+  [[nodiscard]] uint64_t gauge(uint32_t slot) {
+    Counters counters;
+    counters.attach(&segment.block(slot));
+    return counters.get(Counter::kConnections);
+  }
+  Segment segment;
+  Admission workers[2];
+};
+
+}  // namespace
+
+TEST("a full worker refuses where the whole server is full, and waits where others have room") {
+  Pair pair(2, 3);
+  EXPECT(pair.workers[0].verdict() == Verdict::kAccept);
+  EXPECT(pair.workers[0].enter() && pair.workers[0].enter());
+  EXPECT(pair.workers[0].verdict() == Verdict::kWait);
+  EXPECT(pair.workers[1].verdict() == Verdict::kAccept);
+  EXPECT(pair.workers[1].enter());
+  EXPECT(pair.workers[0].verdict() == Verdict::kRefuse);
+}
+
+TEST("a worker with room learns from entering that the server has none") {
+  Pair pair(2, 3);
+  EXPECT(pair.workers[0].enter() && pair.workers[0].enter());
+  EXPECT(pair.workers[1].enter());
+  EXPECT(pair.workers[1].verdict() == Verdict::kAccept);
+  EXPECT(!pair.workers[1].enter());
+}
+
+TEST("a connection that admission turned away is counted nowhere") {
+  Pair pair(10, 1);
+  EXPECT(pair.workers[0].enter());
+  EXPECT(!pair.workers[1].enter());
+  EXPECT_EQUAL(pair.segment.shared().connections.load(), 1);
+  EXPECT_EQUAL(pair.workers[1].connections(), 0U);
+  EXPECT_EQUAL(pair.gauge(1), 0U);
+}
+
+TEST("admission's accounts agree over random entries and leavings of two workers") {
+  constexpr uint32_t kServerMax = 30;
+  Pair pair(20, kServerMax);
+  uint32_t open[2] = {0, 0};
+  for (int count = 0; count < 20'000; ++count) {
+    const auto slot = static_cast<uint32_t>(unit::upto(1));
+    Admission& worker = pair.workers[slot];
+    if (unit::upto(1) == 0) {
+      const bool has_room = open[0] + open[1] < kServerMax;
+      if (worker.verdict() != Verdict::kAccept) {
+        if (!EXPECT(open[slot] == 20)) return;
+        continue;
+      }
+      if (!EXPECT_EQUAL(worker.enter(), has_room)) return;
+      if (has_room) ++open[slot];
+    } else if (open[slot] > 0) {
+      worker.leave();
+      --open[slot];
+    }
+    if (!EXPECT_EQUAL(pair.segment.shared().connections.load(), open[0] + open[1])) return;
+    if (!EXPECT_EQUAL(pair.gauge(slot), open[slot])) return;
+    if (!EXPECT_EQUAL(worker.connections(), open[slot])) return;
+  }
+}
+
+TEST("admission tells once of each rise above 95 percent") {
+  Pair pair(100, 1000);
+  Admission& worker = pair.workers[0];
+  for (int count = 0; count < 94; ++count) EXPECT(worker.enter());
+  EXPECT(!worker.take_crowded());
+  EXPECT(worker.enter());
+  EXPECT(worker.take_crowded());
+  EXPECT(worker.enter());
+  EXPECT(!worker.take_crowded());
+  for (int count = 0; count < 10; ++count) worker.leave();
+  for (int count = 0; count < 10; ++count) EXPECT(worker.enter());
+  EXPECT(worker.take_crowded());
+}
+
+TEST("whoever waits for room is told once, by the next close") {
+  Pair pair(1, 10);
+  CountingWaiter waiter;
+  StubbornWaiter stubborn(&pair.workers[0]);
+  EXPECT(pair.workers[0].enter());
+  pair.workers[0].wait_for_room(&waiter);
+  pair.workers[0].wait_for_room(&waiter);
+  pair.workers[0].wait_for_room(&stubborn);
+  pair.workers[0].leave();
+  EXPECT_EQUAL(waiter.calls, 1);
+  EXPECT_EQUAL(stubborn.calls, 1);
+  EXPECT(pair.workers[0].enter());
+  pair.workers[0].leave();
+  EXPECT_EQUAL(waiter.calls, 1);
+  EXPECT_EQUAL(stubborn.calls, 2);
+}
+
+TEST("whoever waits for room is told when a limit is raised, though nobody leaves") {
+  Pair pair(1, 10);
+  CountingWaiter waiter;
+  EXPECT(pair.workers[0].enter());
+  pair.workers[0].wait_for_room(&waiter);
+  pair.workers[0].set_limits(2, 10, 0);
+  EXPECT_EQUAL(waiter.calls, 1);
+  EXPECT(pair.workers[0].verdict() == Verdict::kAccept);
+}
+
+TEST("a limit below what is open lets nobody in, and frees nothing") {
+  Pair pair(10, 10);
+  for (int count = 0; count < 5; ++count) EXPECT(pair.workers[0].enter());
+  pair.workers[0].set_limits(3, 10, 0);
+  EXPECT(pair.workers[0].verdict() == Verdict::kWait);
+  pair.workers[0].set_limits(10, 3, 0);
+  EXPECT(!pair.workers[0].enter());
+  pair.workers[0].set_limits(3, 3, 0);
+  EXPECT(pair.workers[0].verdict() == Verdict::kRefuse);
+  EXPECT_EQUAL(pair.gauge(0), 5U);
+}
+
+TEST("the spare descriptor is lent once until it is restored") {
+  Admission admission;
+  EXPECT(!admission.lend_spare());
+  admission.restore_spare();
+  admission.restore_spare();
+  EXPECT(admission.lend_spare());
+  EXPECT(!admission.lend_spare());
+}

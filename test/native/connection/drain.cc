@@ -1,0 +1,110 @@
+// Tests of the drain: its pace, its end, and connections that still owe.
+#include "connection/drain.h"
+
+#include "os/sys.h"
+#include "support/fake_services.h"
+#include "support/fixture.h"
+#include "support/unit.h"
+
+using namespace megacomet;
+
+namespace {
+
+constexpr uint64_t kNsPerMs = 1'000'000;
+
+struct Drained final : DrainHandler {
+  Drained() : services(&connections), drain(loop.get(), &connections, &services, this) {
+    EXPECT(connections.map(3 * bounds::kSlabChunkRecords));
+  }
+  void on_drained(uint32_t count) override {
+    ++calls;
+    closed = count;
+    ended_ns = sys::monotonic_ns();
+  }
+  bool is_over() {
+    return unit::turn_until(loop.get(), [this] { return calls > 0; });
+  }
+
+  LoopOwner loop = make_loop();
+  Slab<Connection> connections;
+  unit::FakeServices services;
+  Drain drain;
+  int calls = 0;
+  uint32_t closed = 0;
+  uint64_t ended_ns = 0;
+};
+
+}  // namespace
+
+TEST("a drain closes evenly: at no moment more than its share of the time") {
+  constexpr uint32_t kCount = 1000;
+  constexpr uint32_t kMs = 500;
+  Drained drained;
+  for (uint32_t index = 0; index < kCount; ++index) {
+    drained.services.open(static_cast<int>(index * 12));
+  }
+  uint64_t count = 0;
+  bool is_even = true;
+  const uint64_t start_ns = sys::monotonic_ns();
+  drained.services.on_close = [&] {
+    const uint64_t elapsed_ns = sys::monotonic_ns() - start_ns;
+    is_even = is_even && ++count <= kCount * elapsed_ns / (kMs * kNsPerMs) + 1;
+  };
+  drained.drain.start(kMs);
+  unit::turn_for(drained.loop.get(), kMs / 2);
+  const uint32_t left = drained.connections.size();
+  EXPECT(left > 0 && left <= kCount / 2 + kCount / 20);
+  EXPECT(drained.is_over());
+  EXPECT(is_even);
+  EXPECT_EQUAL(drained.closed, kCount);
+  EXPECT_EQUAL(drained.services.closed.size(), kCount);
+  EXPECT(drained.ended_ns - start_ns < (kMs + 500) * kNsPerMs);
+}
+
+TEST("a drain leaves a connection that owes for last, and cuts it when the time is up") {
+  Drained drained;
+  for (int fd = 0; fd < 20; ++fd) drained.services.open(fd, 0, fd < 5);
+  const uint64_t start_ns = sys::monotonic_ns();
+  drained.drain.start(200);
+  EXPECT(unit::turn_until(drained.loop.get(), [&] { return drained.connections.size() == 5; }));
+  for (int fd = 0; fd < 5; ++fd)
+    EXPECT(drained.connections.at(fd)->state == ConnectionState::kOwing);
+  EXPECT(drained.is_over());
+  EXPECT(drained.ended_ns - start_ns >= 200 * kNsPerMs);
+  EXPECT_EQUAL(drained.services.closed.size(), 20U);
+}
+
+TEST("a drain of no time closes everything at once, also what is owed") {
+  Drained drained;
+  for (int fd = 0; fd < 20; ++fd) drained.services.open(fd, 0, fd % 2 == 0);
+  drained.drain.start(0);
+  EXPECT(drained.is_over());
+  EXPECT_EQUAL(drained.services.closed.size(), 20U);
+}
+
+TEST("a drain without connections is over at once, whatever its time") {
+  Drained drained;
+  const uint64_t start_ns = sys::monotonic_ns();
+  drained.drain.start(60'000);
+  EXPECT(drained.is_over());
+  EXPECT(drained.ended_ns - start_ns < 1000 * kNsPerMs);
+}
+
+TEST("a drain that is told again keeps its pace and ends once") {
+  Drained drained;
+  for (int fd = 0; fd < 20; ++fd) drained.services.open(fd);
+  drained.drain.start(50);
+  drained.drain.start(60'000);
+  EXPECT(drained.is_over());
+  unit::turn_for(drained.loop.get(), 30);
+  EXPECT_EQUAL(drained.calls, 1);
+}
+
+TEST("a drain goes on when peers close faster than it") {
+  Drained drained;
+  for (int fd = 0; fd < 100; ++fd) drained.services.open(fd);
+  drained.drain.start(300);
+  for (int fd = 0; fd < 90; ++fd) drained.connections.release(fd);
+  EXPECT(drained.is_over());
+  EXPECT_EQUAL(drained.services.closed.size(), 10U);
+}

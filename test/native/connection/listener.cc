@@ -1,0 +1,345 @@
+// Tests of accepting over real sockets: limits, waiting, rates, shortage, watching, draining.
+#include "connection/listener.h"
+
+#include <memory>
+#include <vector>
+
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "os/sys.h"
+#include "support/fixture.h"
+#include "support/unit.h"
+
+using namespace megacomet;
+using unit::Client;
+using unit::ListeningSocket;
+using unit::World;
+
+namespace {
+
+/// A worker's listener with everything behind it.
+struct Server {
+  explicit Server(Tenure tenure = Tenure::kOwn)
+      : control(world.loop.get(), &handler),
+        listener({world.loop.get(),
+                  &world.admission,
+                  world.transport.get(),
+                  &control,
+                  &world.counters,
+                  &newcomers},
+                 socket.fd(),
+                 tenure,
+                 0) {}
+
+  void connect(size_t count) {
+    while (count-- > 0) clients.push_back(std::make_unique<Client>(socket.port()));
+  }
+  [[nodiscard]] size_t reset_clients() const {
+    size_t count = 0;
+    for (const auto& client : clients) count += client->is_reset() ? 1 : 0;
+    return count;
+  }
+
+  /// Whether a broadcast would rest for them.
+  [[nodiscard]] bool newcomers_wait() {
+    const uint64_t now_ns = sys::monotonic_ns();
+    newcomers.sliced(now_ns);
+    return newcomers.rest_s(now_ns) > 0.;
+  }
+
+  World world;
+  unit::DeafHandler handler;
+  ListeningSocket socket;
+  Control control;
+  Newcomers newcomers;
+  Listener listener;
+  std::vector<std::unique_ptr<Client>> clients;
+};
+
+/// Lowers the soft limit of descriptors while it lives.
+class FewDescriptors {
+ public:
+  explicit FewDescriptors(rlim_t count) {
+    ::getrlimit(RLIMIT_NOFILE, &before_);
+    const rlimit few{count, before_.rlim_max};
+    ::setrlimit(RLIMIT_NOFILE, &few);
+  }
+  FewDescriptors(const FewDescriptors&) = delete;
+  FewDescriptors& operator=(const FewDescriptors&) = delete;
+  ~FewDescriptors() { ::setrlimit(RLIMIT_NOFILE, &before_); }
+
+ private:
+  rlimit before_{};
+};
+
+}  // namespace
+
+TEST("a listener accepts while it is watched and leaves the queue alone otherwise") {
+  Server server;
+  server.connect(3);
+  unit::turn_for(server.world.loop.get(), 20);
+  EXPECT_EQUAL(server.world.count(Counter::kAcceptedTotal), 0U);
+  server.listener.watch(true);
+  EXPECT(server.world.reaches(Counter::kAcceptedTotal, 3));
+  server.listener.watch(false);
+  server.connect(1);
+  unit::turn_for(server.world.loop.get(), 20);
+  EXPECT_EQUAL(server.world.count(Counter::kAcceptedTotal), 3U);
+  server.listener.watch(true);
+  EXPECT(server.world.reaches(Counter::kAcceptedTotal, 4));
+}
+
+TEST("a listener accepts in the midst of a long turn who came while it lasted") {
+  Server server;
+  struct Newcomer final : Interlude {
+    explicit Newcomer(Server* all) : server(all) {}
+    void on_interlude() override {
+      server->connect(1);
+      server->listener.look();
+    }
+    Server* server;
+  } newcomer(&server);
+  server.listener.watch(true);
+  server.connect(100);
+  EXPECT(server.world.reaches(Counter::kAcceptedTotal, 100));
+  for (const auto& client : server.clients) client->write("x");
+  server.world.transport->set_interlude(&newcomer);
+  // A turn that began when the machine did has lasted for long.
+  server.world.transport->begin_turn(0);
+  ev_run(server.world.loop.get(), EVRUN_NOWAIT);
+  EXPECT_EQUAL(server.world.count(Counter::kAcceptedTotal), 101U);
+  // Off while it is not watched.
+  server.listener.watch(false);
+  server.listener.look();
+  server.connect(1);
+  ev_run(server.world.loop.get(), EVRUN_NOWAIT);
+  EXPECT_EQUAL(server.world.count(Counter::kAcceptedTotal), 101U);
+}
+
+TEST("a listener of a full server resets peers and keeps its accounts") {
+  Server server;
+  server.world.admission.set_limits(100, 2, 0);
+  server.listener.watch(true);
+  server.connect(5);
+  EXPECT(server.world.reaches(Counter::kRefusedTotal, 3));
+  EXPECT_EQUAL(server.world.count(Counter::kRefusedFullTotal), 3U);
+  EXPECT_EQUAL(server.world.count(Counter::kAcceptedTotal), 2U);
+  EXPECT_EQUAL(server.reset_clients(), 3U);
+  EXPECT_EQUAL(server.world.shared(), 2);
+  server.clients[0]->close();
+  EXPECT(server.world.reaches(Counter::kConnections, 1));
+  server.connect(1);
+  EXPECT(server.world.reaches(Counter::kAcceptedTotal, 3));
+}
+
+TEST("a listener of a full worker rests until a connection closes") {
+  Server server;
+  server.world.admission.set_limits(2, 100, 0);
+  server.listener.watch(true);
+  server.connect(5);
+  EXPECT(server.world.reaches(Counter::kListenersPaused, 1));
+  EXPECT_EQUAL(server.world.count(Counter::kAcceptedTotal), 2U);
+  EXPECT_EQUAL(server.world.count(Counter::kRefusedTotal), 0U);
+  server.clients[0]->close();
+  EXPECT(server.world.reaches(Counter::kAcceptedTotal, 3));
+  EXPECT(server.world.reaches(Counter::kListenersPaused, 1));
+  EXPECT_EQUAL(server.world.count(Counter::kConnections), 2U);
+}
+
+TEST("a listener of a worker that stays full sends away who waits for it, and takes the next one") {
+  Server server;
+  server.world.admission.set_limits(2, 100, 0);
+  server.listener.watch(true);
+  server.connect(5);
+  EXPECT(server.world.reaches(Counter::kListenersPaused, 1));
+  EXPECT_EQUAL(server.world.count(Counter::kRefusedTotal), 0U);
+  EXPECT(server.world.reaches(Counter::kRefusedFullTotal, 3));
+  EXPECT_EQUAL(server.reset_clients(), 3U);
+  EXPECT_EQUAL(server.world.count(Counter::kConnections), 2U);
+  EXPECT_EQUAL(server.world.count(Counter::kListenersPaused), 0U);
+  server.clients[0]->close();
+  EXPECT(server.world.reaches(Counter::kConnections, 1));
+  server.connect(2);
+  EXPECT(server.world.reaches(Counter::kAcceptedTotal, 3));
+  EXPECT(server.world.reaches(Counter::kListenersPaused, 1));
+}
+
+TEST("a listener of a full worker wakes when the limit is raised, though nobody leaves") {
+  Server server;
+  server.world.admission.set_limits(2, 100, 0);
+  server.listener.watch(true);
+  server.connect(5);
+  EXPECT(server.world.reaches(Counter::kListenersPaused, 1));
+  server.world.admission.set_limits(4, 100, 0);
+  EXPECT(server.world.reaches(Counter::kAcceptedTotal, 4));
+  server.world.admission.set_limits(100, 100, 0);
+  EXPECT(server.world.reaches(Counter::kAcceptedTotal, 5));
+  EXPECT(server.world.reaches(Counter::kListenersPaused, 0));
+}
+
+TEST("a listener keeps to the accept rate and takes everybody in the end") {
+  Server server;
+  server.world.admission.set_limits(100, 100, 50'000);
+  server.listener.watch(true);
+  server.connect(20);
+  const uint64_t start_ns = sys::monotonic_ns();
+  EXPECT(server.world.reaches(Counter::kAcceptedTotal, 20));
+  // Five at once and fifteen more at 50 a second.
+  EXPECT(sys::monotonic_ns() - start_ns >= 280'000'000);
+  EXPECT(server.world.count(Counter::kAcceptPausedTotal) > 0);
+}
+
+TEST("a listener tells how long the first of a crowd in its queue waited for the loop") {
+  Server server;
+  server.listener.watch(true);
+  server.connect(1);
+  EXPECT(server.world.reaches(Counter::kAcceptedTotal, 1));
+  server.connect(1);
+  EXPECT(server.world.reaches(Counter::kAcceptedTotal, 2));
+  EXPECT(!server.newcomers_wait());
+  server.connect(3);
+  ::usleep(150'000);
+  EXPECT(server.world.reaches(Counter::kAcceptedTotal, 5));
+  EXPECT(!server.newcomers_wait());
+  unit::turn_for(server.world.loop.get(), 30);
+  server.connect(20);
+  ::usleep(150'000);
+  EXPECT(server.world.reaches(Counter::kAcceptedTotal, 25));
+  EXPECT(server.newcomers_wait());
+}
+
+TEST("a listener that rests does not tell that anybody waited for the loop") {
+  Server server;
+  server.world.admission.set_limits(25, 100, 0);
+  server.listener.watch(true);
+  server.connect(25);
+  EXPECT(server.world.reaches(Counter::kAcceptedTotal, 25));
+  server.connect(20);
+  EXPECT(server.world.reaches(Counter::kListenersPaused, 1));
+  ::usleep(150'000);
+  server.world.admission.set_limits(100, 100, 0);
+  EXPECT(server.world.reaches(Counter::kAcceptedTotal, 45));
+  EXPECT(server.world.count(Counter::kAcceptPausedTotal) > 0);
+  EXPECT(!server.newcomers_wait());
+}
+
+TEST("a listener without descriptors turns peers away, rests, and goes on when one is free") {
+  Server server;
+  server.listener.watch(true);
+  server.connect(4);
+  EXPECT(server.world.reaches(Counter::kAcceptedTotal, 4));
+  server.connect(bounds::kShedBatchMax + 3);
+  {
+    const FewDescriptors none(0);
+    EXPECT(server.world.reaches(Counter::kAcceptFailedEmfileTotal, 1));
+    EXPECT_EQUAL(server.world.count(Counter::kListenersPaused), 1U);
+    // The spare could not be taken again below the limit, so one peer was turned away.
+    EXPECT_EQUAL(server.world.count(Counter::kRefusedDescriptorsTotal), 0U);
+  }
+  server.world.admission.restore_spare();
+  EXPECT(server.world.reaches(Counter::kListenersPaused, 0));
+  EXPECT(server.world.reaches(Counter::kAcceptedTotal, 4 + bounds::kShedBatchMax + 3));
+}
+
+TEST("a listener sheds one batch with the spare descriptor, then rests") {
+  Server server;
+  server.listener.watch(true);
+  server.connect(bounds::kShedBatchMax + 5);
+  // The limit is where the spare is the highest number that fits.
+  const int highest = sys::open_spare();
+  sys::close(highest);
+  {
+    const FewDescriptors few(static_cast<rlim_t>(highest));
+    // The spare stands below: what it gives up is all that accept can have.
+    EXPECT(server.world.reaches(Counter::kAcceptFailedEmfileTotal, 1));
+    EXPECT_EQUAL(server.world.count(Counter::kRefusedDescriptorsTotal),
+                 static_cast<uint64_t>(bounds::kShedBatchMax));
+    EXPECT_EQUAL(server.reset_clients(), static_cast<size_t>(bounds::kShedBatchMax));
+  }
+  EXPECT(server.world.reaches(Counter::kAcceptedTotal, 5));
+}
+
+TEST("a listener that drains takes what is queued and then refuses") {
+  Server server;
+  server.listener.watch(true);
+  server.connect(300);
+  server.listener.drain();
+  EXPECT_EQUAL(server.world.count(Counter::kAcceptedTotal), 300U);
+  EXPECT(!Client(server.socket.port()).is_connected());
+  server.listener.watch(true);
+  server.listener.drain();
+  unit::turn_for(server.world.loop.get(), 20);
+  EXPECT_EQUAL(server.world.count(Counter::kAcceptedTotal), 300U);
+}
+
+TEST("a listener that drains leaves the queue of an inherited socket to its successor") {
+  Server server(Tenure::kInherited);
+  server.listener.watch(true);
+  server.connect(1);
+  EXPECT(server.world.reaches(Counter::kAcceptedTotal, 1));
+  server.connect(3);
+  server.listener.drain();
+  unit::turn_for(server.world.loop.get(), 20);
+  EXPECT_EQUAL(server.world.count(Counter::kAcceptedTotal), 1U);
+  Listener successor({server.world.loop.get(),
+                      &server.world.admission,
+                      server.world.transport.get(),
+                      &server.control,
+                      &server.world.counters,
+                      &server.newcomers},
+                     server.socket.fd(),
+                     Tenure::kInherited,
+                     0);
+  successor.watch(true);
+  EXPECT(server.world.reaches(Counter::kAcceptedTotal, 4));
+  EXPECT_EQUAL(server.reset_clients(), 0U);
+}
+
+TEST("a listener that drains leaves a socket alone that others share") {
+  Server server(Tenure::kShared);
+  server.listener.watch(true);
+  server.listener.drain();
+  server.connect(1);
+  EXPECT(server.clients[0]->is_connected());
+  unit::turn_for(server.world.loop.get(), 20);
+  EXPECT_EQUAL(server.world.count(Counter::kAcceptedTotal), 0U);
+}
+
+TEST("a listener that rests while it drains is counted as resting no longer") {
+  Server server;
+  server.world.admission.set_limits(1, 100, 0);
+  server.listener.watch(true);
+  server.connect(3);
+  EXPECT(server.world.reaches(Counter::kListenersPaused, 1));
+  server.listener.drain();
+  EXPECT_EQUAL(server.world.count(Counter::kListenersPaused), 0U);
+  server.clients[0]->close();
+  EXPECT(server.world.reaches(Counter::kConnections, 0));
+  unit::turn_for(server.world.loop.get(), 20);
+  EXPECT_EQUAL(server.world.count(Counter::kAcceptedTotal), 1U);
+}
+
+TEST("a listener whose socket was shut down elsewhere ends without an error") {
+  Server server;
+  server.listener.watch(true);
+  sys::shut_down(server.socket.fd());
+  unit::turn_for(server.world.loop.get(), 50);
+  EXPECT_EQUAL(server.world.count(Counter::kAcceptFailedTotal), 0U);
+  EXPECT_EQUAL(server.world.count(Counter::kListenersPaused), 0U);
+}
+
+TEST("a listener told off while it rests stays off when there is room again") {
+  Server server;
+  server.world.admission.set_limits(1, 100, 0);
+  server.listener.watch(true);
+  server.connect(2);
+  EXPECT(server.world.reaches(Counter::kListenersPaused, 1));
+  server.listener.watch(false);
+  server.clients[0]->close();
+  EXPECT(server.world.reaches(Counter::kListenersPaused, 0));
+  unit::turn_for(server.world.loop.get(), 20);
+  EXPECT_EQUAL(server.world.count(Counter::kAcceptedTotal), 1U);
+  server.listener.watch(true);
+  EXPECT(server.world.reaches(Counter::kAcceptedTotal, 2));
+}

@@ -1,0 +1,149 @@
+// Tests of a comet server's connections over real sockets, where no manager has to answer.
+#include "hub/hub.h"
+
+#include <string>
+
+#include "connection/sweep.h"
+#include "protocol/echo.h"
+#include "protocol/http.h"
+#include "support/fixture.h"
+#include "support/unit.h"
+
+using namespace megacomet;
+using unit::Client;
+using unit::ListeningSocket;
+
+namespace {
+
+constexpr uint32_t kCapacity = 4096;
+constexpr uint8_t kHttp = static_cast<uint8_t>(ProtocolId::kHttp);
+constexpr const Protocol* kProtocols[] = {&kEchoProtocol, &kHttpProtocol};
+
+constexpr char kRequest[] = "GET /nothing HTTP/1.1\r\nHost: a\r\n\r\n";
+
+struct Quiet final : Interlude {
+  void on_interlude() override {}
+};
+
+/// A worker of a comet server, as far as connections go that subscribe to nothing.
+struct Comet {
+  Comet() : control(loop.get(), &handler) {
+    EXPECT(segment.create(1));
+    counters.attach(&segment.block(0));
+    admission.attach(&segment, 0);
+    admission.set_limits(kCapacity, kCapacity, 0);
+    EXPECT(transport.reserve(kCapacity));
+    frame::Comet rules;
+    rules.handshake_timeout_s = rules.write_timeout_s = 10;
+    rules.outbox_bytes_max = 65'536;
+    rules.worker_outbox_bytes_max = rules.worker_inbox_bytes_max = 1U << 20U;
+    hub.configure(std::move(rules));
+    transport.set_interlude(&quiet);
+  }
+
+  /// Adopts a client that has written `request` already, which is empty for none.
+  void adopt(const Client& client, const std::string& request) {
+    if (!request.empty()) client.write(request);
+    EXPECT(unit::turn_until(loop.get(), [&] { return accept(); }));
+  }
+
+  /// A client asks so many times, and is answered, in a turn that began when the machine did.
+  void hear(const Client& client, uint32_t count) {
+    transport.begin_turn(0);
+    for (; count > 0; --count) {
+      client.write(kRequest);
+      EXPECT(unit::turn_until(loop.get(), [&] { return !client.read_now().empty(); }));
+    }
+  }
+
+  LoopOwner loop = make_loop();
+  Segment segment;
+  Counters counters;
+  Admission admission;
+  unit::DeafHandler handler;
+  Control control;
+  Quiet quiet;
+  Transport transport{loop.get(), &admission, &counters, kProtocols};
+  Hub hub{&transport, &control, &counters};
+  ListeningSocket socket;
+
+ private:
+  bool accept() {
+    const sys::Accepted accepted = sys::accept(socket.fd());
+    if (accepted.status != sys::AcceptStatus::kAccepted || !admission.enter()) return false;
+    transport.adopt(accepted.fd, kHttp);
+    return true;
+  }
+};
+
+}  // namespace
+
+TEST("who was accepted in a long turn is answered at once, and else when its turn comes") {
+  Comet comet;
+  const Client first(comet.socket.port());
+  comet.adopt(first, kRequest);
+  EXPECT_EQUAL(comet.counters.get(Counter::kRequestsTotal), 0U);
+  EXPECT(unit::turn_until(comet.loop.get(), [&] { return !first.read_now().empty(); }));
+  // With the first so many events that it looks at the clock.
+  comet.hear(first, bounds::kInterludeEvents - 1);
+  EXPECT_EQUAL(comet.counters.get(Counter::kRequestsTotal), bounds::kInterludeEvents);
+  const Client second(comet.socket.port());
+  comet.adopt(second, kRequest);
+  EXPECT_EQUAL(comet.counters.get(Counter::kRequestsTotal), bounds::kInterludeEvents + 1);
+  EXPECT(!second.read_now().empty());
+  // The turn after it still is late, and the one after that is not.
+  comet.transport.begin_turn(sys::monotonic_ns());
+  const Client third(comet.socket.port());
+  comet.adopt(third, kRequest);
+  EXPECT(!third.read_now().empty());
+  comet.transport.begin_turn(sys::monotonic_ns());
+  const Client fourth(comet.socket.port());
+  comet.adopt(fourth, kRequest);
+  EXPECT(fourth.read_now().empty());
+}
+
+TEST("who says nothing yet, or ends at once, may be accepted in a long turn") {
+  Comet comet;
+  const Client busy(comet.socket.port());
+  comet.adopt(busy, kRequest);
+  comet.hear(busy, bounds::kInterludeEvents);
+  const Client silent(comet.socket.port());
+  comet.adopt(silent, "");
+  EXPECT_EQUAL(comet.counters.get(Counter::kConnections), 2U);
+  Client gone(comet.socket.port());
+  gone.half_close();
+  comet.adopt(gone, "");
+  EXPECT_EQUAL(comet.counters.get(Counter::kConnections), 2U);
+  // Its descriptor is the next one's, which is watched as if there had been no other.
+  const Client next(comet.socket.port());
+  comet.adopt(next, std::string(kRequest).substr(0, 10));
+  EXPECT_EQUAL(comet.counters.get(Counter::kConnections), 3U);
+  next.write(std::string(kRequest).substr(10));
+  EXPECT(unit::turn_until(comet.loop.get(), [&] { return !next.read_now().empty(); }));
+}
+
+TEST("a request that came in time is answered though nobody has read it, and silence is not") {
+  Comet comet;
+  Sweep sweep(&comet.transport.connections(), &comet.transport);
+  sweep.set_timeout(1);
+  const auto pass_seconds = [&](uint16_t now) {
+    comet.transport.tick(now);
+    sweep.tick(now);
+  };
+  const Client prompt(comet.socket.port());
+  const Client slow(comet.socket.port());
+  const Client silent(comet.socket.port());
+  comet.adopt(prompt, kRequest);
+  comet.adopt(slow, std::string(kRequest).substr(0, 10));
+  comet.adopt(silent, "");
+  pass_seconds(10);
+  EXPECT_EQUAL(comet.counters.get(Counter::kConnections), 3U);
+  // The loop has not turned: to look at their sockets is left to who looks at their time.
+  EXPECT_EQUAL(comet.counters.get(Counter::kRequestsTotal), 0U);
+  pass_seconds(11);
+  EXPECT(!prompt.read_now().empty());
+  EXPECT_EQUAL(comet.counters.get(Counter::kConnections), 1U);
+  EXPECT_EQUAL(comet.counters.get(Counter::kClosedIdleTotal), 2U);
+  pass_seconds(22);
+  EXPECT_EQUAL(comet.counters.get(Counter::kConnections), 0U);
+}

@@ -1,0 +1,72 @@
+// Tests of the worker's end of the control stream: orders in, frames out, its end, its limit.
+#include "ipc/control.h"
+
+#include <string>
+
+#include <sys/socket.h>
+
+#include "support/fixture.h"
+#include "support/unit.h"
+
+using namespace megacomet;
+
+namespace {
+
+struct Stream {
+  Stream() : control(loop.get(), &handler) { EXPECT(control.start()); }
+  LoopOwner loop = make_loop();
+  unit::ControlPeer peer;
+  unit::DeafHandler handler;
+  Control control;
+};
+
+}  // namespace
+
+TEST("orders arrive whole, however many come at once") {
+  Stream stream;
+  for (uint32_t count = 0; count < 100; ++count) stream.peer.send(frame::Drain{count});
+  EXPECT(unit::turn_until(stream.loop.get(), [&] { return stream.handler.frames == 100; }));
+  EXPECT_EQUAL(stream.handler.ends, 0);
+}
+
+TEST("the end of the stream, and what is no frame, are told") {
+  Stream ended;
+  ended.peer.hang_up();
+  EXPECT(unit::turn_until(ended.loop.get(), [&] { return ended.handler.ends > 0; }));
+  Stream broken;
+  broken.peer.write({0, 0, 0, 0});
+  EXPECT(unit::turn_until(broken.loop.get(), [&] { return broken.handler.ends > 0; }));
+  EXPECT_EQUAL(broken.handler.frames, 0);
+}
+
+TEST("log lines go out in order, are cut to their limit, and are dropped past the queue's") {
+  Stream stream;
+  const std::string text(2000, 'x');
+  uint64_t queued = 0;
+  while (stream.control.log(LogLevel::kWarn, text.c_str(), 24, 3)) ++queued;
+  EXPECT(queued > 0 && queued < 2 * bounds::kControlQueueBytesMax / bounds::kLogBytesMax);
+  stream.control.flush();
+  uint64_t received = 0;
+  const auto check = [&](const FrameView& view) {
+    frame::Log line;
+    if (!EXPECT(decode(view, &line))) return;
+    ++received;
+    EXPECT_EQUAL(line.message.size(), bounds::kLogBytesMax);
+    EXPECT_EQUAL(line.error, 24U);
+    EXPECT_EQUAL(line.suppressed, 3U);
+  };
+  EXPECT(unit::turn_until(stream.loop.get(), [&] {
+    stream.peer.receive(check);
+    return received == queued;
+  }));
+  EXPECT(stream.control.log(LogLevel::kInfo, "there is room again"));
+}
+
+TEST("frames for a manager that is gone are thrown away") {
+  Stream stream;
+  stream.peer.hang_up();
+  stream.control.send(frame::Goodbye{1});
+  stream.control.flush();
+  EXPECT(stream.control.log(LogLevel::kInfo, "nobody reads this"));
+  stream.control.flush();
+}

@@ -1,0 +1,260 @@
+// Tests of the frame codec: round trips, any split of the stream, and bytes that lie.
+#include "ipc/frames.h"
+
+#include <cstring>
+#include <string>
+
+#include "support/unit.h"
+
+using namespace megacomet;
+
+namespace {
+
+using Bytes = std::vector<uint8_t>;
+
+void randomize(uint8_t* out) {
+  *out = static_cast<uint8_t>(unit::chance()());
+}
+void randomize(uint32_t* out) {
+  *out = static_cast<uint32_t>(unit::chance()());
+}
+void randomize(uint64_t* out) {
+  *out = unit::chance()();
+}
+void randomize(Text* out) {
+  out->resize(unit::upto(40));
+  for (char& character : *out) character = static_cast<char>(unit::upto(255));
+}
+void randomize(Blob* out) {
+  out->bytes.resize(unit::upto(200));
+  for (char& byte : out->bytes) byte = static_cast<char>(unit::upto(255));
+}
+void randomize(Numbers* out) {
+  out->resize(unit::upto(20));
+  for (uint64_t& number : *out) randomize(&number);
+}
+void randomize(Texts* out) {
+  out->resize(unit::upto(5));
+  for (Text& text : *out) randomize(&text);
+}
+
+/// The body of an encoded frame, as a reader would hand it out.
+FrameView view_of(const Bytes& bytes) {
+  return {bytes[4], bytes.data() + 5, bytes.size() - 5};
+}
+
+Bytes copy_of(const FrameView& view) {
+  Bytes bytes{view.type};
+  bytes.insert(bytes.end(), view.body, view.body + view.size);
+  return bytes;
+}
+
+#define RANDOMIZE(type, name) randomize(&value.name);
+#define SAME(type, name) &&one.name == other.name
+#define X(identifier, number, name, fields)                        \
+  void random_frame(frame::name* out) {                            \
+    frame::name& value = *out;                                     \
+    fields(RANDOMIZE)                                              \
+  }                                                                \
+  bool is_same(const frame::name& one, const frame::name& other) { \
+    return true fields(SAME);                                      \
+  }
+MC_FRAMES(X)
+#undef X
+
+template <typename Frame>
+bool round_trips() {
+  Frame sent;
+  random_frame(&sent);
+  Bytes bytes;
+  encode(sent, &bytes);
+  uint32_t length = 0;
+  std::memcpy(&length, bytes.data(), sizeof length);
+  Frame received;
+  const bool is_read = decode(view_of(bytes), &received);
+  return is_read && is_same(sent, received) && length == bytes.size() - 4 &&
+         bytes[4] == static_cast<uint8_t>(Frame::kType);
+}
+
+/// Every body that is cut short, and one with a byte too many, is refused.
+template <typename Frame>
+bool refuses_wrong_lengths() {
+  Frame sent;
+  random_frame(&sent);
+  Bytes bytes;
+  encode(sent, &bytes);
+  Frame received;
+  bytes.push_back(0);
+  if (decode(view_of(bytes), &received)) return false;
+  for (bytes.pop_back(); bytes.size() > 5;) {
+    bytes.pop_back();
+    // A buffer of exactly that size, so that a sanitizer sees a read past its end.
+    const Bytes tight(bytes.begin() + 5, bytes.end());
+    if (decode({bytes[4], tight.data(), tight.size()}, &received)) return false;
+  }
+  return true;
+}
+
+template <typename Frame>
+void append_random(Bytes* stream) {
+  Frame value;
+  random_frame(&value);
+  encode(value, stream);
+}
+
+void append_random_frame(Bytes* stream) {
+  switch (unit::upto(3)) {
+    case 0:
+      return append_random<frame::Configure>(stream);
+    case 1:
+      return append_random<frame::Dial>(stream);
+    case 2:
+      return append_random<frame::Latency>(stream);
+    default:
+      return append_random<frame::Watch>(stream);
+  }
+}
+
+/// All frames of a stream that arrives in parts of at most `part_max` bytes.
+std::vector<Bytes> frames_of(const Bytes& stream, size_t part_max) {
+  std::vector<Bytes> frames;
+  FrameReader reader;
+  FrameView view{};
+  for (size_t at = 0; at < stream.size();) {
+    const size_t size = std::min(stream.size() - at, 1 + unit::upto(part_max - 1));
+    reader.feed(stream.data() + at, size);
+    at += size;
+    // Not always at once: what is left must wait for the next part.
+    if (unit::upto(3) == 0) continue;
+    while (reader.next(&view)) frames.push_back(copy_of(view));
+  }
+  while (reader.next(&view)) frames.push_back(copy_of(view));
+  return frames;
+}
+
+void feed_length(FrameReader* reader, uint32_t length) {
+  uint8_t bytes[4];
+  std::memcpy(bytes, &length, sizeof bytes);
+  reader->feed(bytes, sizeof bytes);
+}
+
+}  // namespace
+
+TEST("every frame comes out of the codec as it went in") {
+  for (int count = 0; count < 2000; ++count) {
+#define X(identifier, number, name, fields) \
+  if (!EXPECT(round_trips<frame::name>())) return;
+    MC_FRAMES(X)
+#undef X
+  }
+}
+
+TEST("every frame with bytes missing or left over is refused") {
+  for (int count = 0; count < 20; ++count) {
+#define X(identifier, number, name, fields) \
+  if (!EXPECT(refuses_wrong_lengths<frame::name>())) return;
+    MC_FRAMES(X)
+#undef X
+  }
+}
+
+TEST("a stream gives the same frames however it is split") {
+  for (int round = 0; round < 100; ++round) {
+    Bytes stream;
+    for (int count = 0; count < 30; ++count) append_random_frame(&stream);
+    const std::vector<Bytes> whole = frames_of(stream, stream.size());
+    EXPECT_EQUAL(whole.size(), 30U);
+    for (const size_t part_max : {size_t{1}, size_t{3}, size_t{17}, size_t{400}}) {
+      if (!EXPECT(frames_of(stream, part_max) == whole)) return;
+    }
+  }
+}
+
+TEST("random bytes never make the reader or a decoder fail") {
+  for (int round = 0; round < 20'000; ++round) {
+    Bytes noise(unit::upto(64));
+    // Small bytes often, so that lengths and counts look possible.
+    for (uint8_t& byte : noise) byte = static_cast<uint8_t>(unit::upto(255) >> unit::upto(8));
+    FrameReader reader;
+    reader.feed(noise.data(), noise.size());
+    FrameView view{};
+    while (reader.next(&view)) {
+      const Bytes tight(view.body, view.body + view.size);
+      const FrameView copy{view.type, tight.data(), tight.size()};
+#define X(identifier, number, name, fields) \
+  {                                         \
+    frame::name value;                      \
+    (void)decode(copy, &value);             \
+  }
+      MC_FRAMES(X)
+#undef X
+    }
+  }
+}
+
+TEST("a reader is broken for good by a length of zero, and by one past the limit") {
+  for (const size_t length : {size_t{0}, bounds::kFrameBytesMax + 1, size_t{UINT32_MAX}}) {
+    FrameReader reader;
+    FrameView view{};
+    Bytes before;
+    encode(frame::Goodbye{7}, &before);
+    reader.feed(before.data(), before.size());
+    feed_length(&reader, static_cast<uint32_t>(length));
+    EXPECT(reader.next(&view));
+    EXPECT(!reader.next(&view));
+    EXPECT(reader.is_broken());
+    reader.feed(before.data(), before.size());
+    EXPECT(!reader.next(&view));
+  }
+}
+
+TEST("a reader waits for the rest of a frame of the greatest length") {
+  FrameReader reader;
+  FrameView view{};
+  feed_length(&reader, bounds::kFrameBytesMax);
+  const Bytes part(bounds::kFrameBytesMax - 1, 9);
+  reader.feed(part.data(), part.size());
+  EXPECT(!reader.next(&view));
+  EXPECT(!reader.is_broken());
+  reader.feed(part.data(), 1);
+  EXPECT(reader.next(&view));
+  EXPECT_EQUAL(view.size, bounds::kFrameBytesMax - 1);
+}
+
+TEST("a count that its body cannot hold is refused before memory is taken") {
+  const Bytes many_numbers = {0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 1, 2, 3};
+  frame::Failures failures;
+  EXPECT(!decode({49, many_numbers.data() + 8, many_numbers.size() - 8}, &failures));
+  EXPECT_EQUAL(failures.counts.capacity(), 0U);
+  const Bytes long_text = {0, 0xff, 0xff, 'a', 0, 0, 0, 0, 0, 0, 0, 0};
+  frame::Log log;
+  EXPECT(!decode({17, long_text.data(), long_text.size()}, &log));
+  Bytes many_texts(16, 0);
+  many_texts.push_back(0xff);
+  many_texts.push_back(0xff);
+  frame::Dial dial;
+  EXPECT(!decode({32, many_texts.data(), many_texts.size()}, &dial));
+  EXPECT_EQUAL(dial.targets.capacity(), 0U);
+}
+
+TEST("the list of frames describes each of them once") {
+  const std::vector<FrameInfo> infos = frame_infos();
+  for (size_t one = 0; one < infos.size(); ++one) {
+    EXPECT(!infos[one].fields.empty());
+    for (size_t other = 0; other < one; ++other) {
+      EXPECT(infos[one].type != infos[other].type);
+      EXPECT(std::string(infos[one].name) != infos[other].name);
+    }
+  }
+}
+
+TEST(
+    "encoding aborts on a text that its length field cannot count, and on a frame past the limit") {
+  frame::Log log;
+  log.message.assign(65'536, 'a');
+  frame::Failures failures;
+  failures.counts.assign(bounds::kFrameBytesMax / 8, 0);
+  Bytes bytes;
+  EXPECT(unit::aborts([&] { encode(log, &bytes); }));
+  EXPECT(unit::aborts([&] { encode(failures, &bytes); }));
+}

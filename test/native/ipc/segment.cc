@@ -1,0 +1,138 @@
+// Tests of the stats segment: its seals, what it refuses to map, settling a dead worker's accounts.
+#include "ipc/segment.h"
+
+#include <string>
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "os/sys.h"
+#include "support/unit.h"
+
+using namespace megacomet;
+
+namespace {
+
+/// Changes the header of a segment from outside, and answers whether it can still be opened.
+template <typename Change>
+bool opens_after(Change change) {
+  Segment made;
+  if (!made.create(2)) return false;
+  auto* header = static_cast<Header*>(sys::map_shared(made.fd(), sizeof(Header)));
+  change(header);
+  sys::release_memory(header, sizeof(Header));
+  Segment opened;
+  return opened.open(::dup(made.fd()));
+}
+
+}  // namespace
+
+TEST("a segment that was made can be opened, and both ends see the same figures") {
+  Segment made;
+  if (!EXPECT(made.create(3))) return;
+  Segment opened;
+  if (!EXPECT(opened.open(::dup(made.fd())))) return;
+  EXPECT_EQUAL(opened.slots(), 3U);
+  Counters counters;
+  counters.attach(&opened.block(2));
+  counters.add(Counter::kAcceptedTotal, 5);
+  counters.add(Counter::kAcceptedTotal);
+  counters.subtract(Counter::kAcceptedTotal, 2);
+  opened.block(1).beat_ns.store(77);
+  opened.block(0).lag[3].store(9);
+  std::vector<uint64_t> copy(3 * kBlockWords);
+  made.copy(copy.data());
+  EXPECT_EQUAL(copy[2 * kBlockWords + 1 + static_cast<size_t>(Counter::kAcceptedTotal)], 4U);
+  EXPECT_EQUAL(copy[kBlockWords], 77U);
+  EXPECT_EQUAL(copy[1 + kCounterCount + 3], 9U);
+}
+
+TEST("a segment can neither grow nor shrink, nor be unsealed") {
+  Segment segment;
+  if (!EXPECT(segment.create(2))) return;
+  EXPECT(::ftruncate(segment.fd(), 4096) != 0);
+  EXPECT(::ftruncate(segment.fd(), 1 << 24) != 0);
+  EXPECT(::fcntl(segment.fd(), F_ADD_SEALS, F_SEAL_WRITE) != 0);
+}
+
+TEST("a segment of another layout, kind or size is refused") {
+  EXPECT(opens_after([](Header*) {}));
+  EXPECT(!opens_after([](Header* header) { header->layout_hash ^= 1; }));
+  EXPECT(!opens_after([](Header* header) { header->magic ^= 1; }));
+  EXPECT(!opens_after([](Header* header) { header->slots = 0; }));
+  EXPECT(!opens_after([](Header* header) { header->slots = bounds::kSlotsMax + 1; }));
+  // More slots than the file holds: to touch them would be SIGBUS.
+  EXPECT(!opens_after([](Header* header) { header->slots = 3; }));
+}
+
+TEST("a descriptor that is no segment is refused") {
+  for (const char* path : {"/dev/null", "/proc/self/maps"}) {
+    Segment segment;
+    EXPECT(!segment.open(::open(path, O_RDWR | O_CLOEXEC)));
+  }
+  Segment of_empty_file;
+  EXPECT(!of_empty_file.open(sys::create_shared("empty", 0)));
+  Segment of_zeros;
+  EXPECT(!of_zeros.open(sys::create_shared("zeros", 65'536)));
+  Segment of_nothing;
+  EXPECT(!of_nothing.open(-1));
+}
+
+TEST("retiring a slot books its connections as lost and leaves totals that never fall") {
+  Segment segment;
+  if (!EXPECT(segment.create(2))) return;
+  Counters counters;
+  counters.attach(&segment.block(1));
+  segment.shared().connections.store(10);
+  counters.set(Counter::kAcceptedTotal, 100);
+  counters.set(Counter::kClosedTotal, 93);
+  counters.set(Counter::kConnections, 7);
+  counters.set(Counter::kOutboxBytes, 4000);
+  counters.set(Counter::kListenersPaused, 1);
+  segment.block(1).beat_ns.store(5);
+  segment.retire(1);
+  EXPECT_EQUAL(counters.get(Counter::kAcceptedTotal), 100U);
+  EXPECT_EQUAL(counters.get(Counter::kClosedTotal), 100U);
+  EXPECT_EQUAL(counters.get(Counter::kClosedByCrashTotal), 7U);
+  for (const Counter gauge :
+       {Counter::kConnections, Counter::kOutboxBytes, Counter::kListenersPaused}) {
+    EXPECT_EQUAL(counters.get(gauge), 0U);
+  }
+  EXPECT_EQUAL(segment.shared().connections.load(), 3);
+  EXPECT_EQUAL(segment.block(1).beat_ns.load(), 0U);
+  segment.retire(1);
+  EXPECT_EQUAL(counters.get(Counter::kClosedTotal), 100U);
+  EXPECT_EQUAL(segment.shared().connections.load(), 3);
+}
+
+TEST("retiring keeps accepted minus closed true wherever between two counts the worker died") {
+  for (const bool died_in_adopt : {true, false}) {
+    Segment segment;
+    if (!EXPECT(segment.create(1))) return;
+    Counters counters;
+    counters.attach(&segment.block(0));
+    // Counted in and not yet accepted; or closed and not yet counted out.
+    segment.shared().connections.store(5);
+    counters.set(Counter::kConnections, 5);
+    counters.set(Counter::kAcceptedTotal, died_in_adopt ? 4 : 5);
+    counters.set(Counter::kClosedTotal, died_in_adopt ? 0 : 1);
+    segment.retire(0);
+    EXPECT_EQUAL(counters.get(Counter::kClosedTotal), counters.get(Counter::kAcceptedTotal));
+    EXPECT_EQUAL(counters.get(Counter::kClosedByCrashTotal), 4U);
+    EXPECT_EQUAL(segment.shared().connections.load(), 0);
+  }
+}
+
+TEST("the layout's hash is not zero and the same each time") {
+  EXPECT(layout_hash() != 0);
+  EXPECT_EQUAL(layout_hash(), layout_hash());
+  EXPECT_EQUAL(std::string(counter_infos()[0].name) == "connections", true);
+}
+
+TEST("a segment aborts on a slot that it has not, and on being made twice") {
+  Segment segment;
+  if (!EXPECT(segment.create(2))) return;
+  EXPECT(unit::aborts([&] { segment.block(2); }));
+  EXPECT(unit::aborts([&] { (void)segment.create(2); }));
+  EXPECT(unit::aborts([] { (void)Segment().create(bounds::kSlotsMax + 1); }));
+}

@@ -1,0 +1,76 @@
+// Tests of what a request asks of the comet server: the ids of the ancestor's clients.
+#include "protocol/comet_request.h"
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "support/unit.h"
+
+using namespace megacomet;
+
+namespace {
+
+/// The route and fault of a GET of some target; its first channel goes to `channel`.
+std::pair<CometRoute, uint16_t> ask(const std::string& target, std::string* channel) {
+  const std::string text = "GET " + target + " HTTP/1.1\r\nHost: x\r\n\r\n";
+  HeadProgress progress;
+  HttpHead head;
+  if (!EXPECT(parse_head(text, &progress, &head).status == HeadStatus::kComplete)) return {};
+  frame::Comet rules;
+  rules.channels_per_connection_max = 10;
+  CometRequest request;
+  const HttpFault fault = read_comet_request(head, rules, &request);
+  *channel = request.channels.empty() ? "" : request.channels.front();
+  return {request.route, fault.code};
+}
+
+}  // namespace
+
+TEST("the path of the ancestor's clients is an id and .js, whatever follows") {
+  const std::vector<std::pair<std::string, std::string>> rows = {
+      {"/Jim.js", "Jim"},
+      {"/Jim.js?c=1", "Jim"},
+      {"/Jim.js?%&&=%zz", "Jim"},
+      {"/a%2Fb.js", "a/b"},
+      {"/a/b.js", "a/b"},
+      {"/%c3%bc.js", "\xc3\xbc"},
+      {"/.js.js", ".js"},
+      {"/poll.js", "poll"},
+      {"http://x/Jim.js", "Jim"},
+      {"/" + std::string(200, 'x') + ".js", std::string(200, 'x')},
+  };
+  for (const auto& [target, id] : rows) {
+    std::string channel;
+    const auto [route, code] = ask(target, &channel);
+    EXPECT(route == CometRoute::kMailbox);
+    EXPECT_EQUAL(code, 0);
+    EXPECT(channel == id);
+  }
+}
+
+TEST("what cannot be an id is refused, and other paths are no polls") {
+  for (const char* target : {"/a*.js",
+                             "/a/*.js",
+                             "/*.js",
+                             "/%.js",
+                             "/%ff.js",
+                             "/%00.js",
+                             "/%20a.js",
+                             "/a%20.js",
+                             "/a%0a.js",
+                             "/%c2%85.js"}) {
+    std::string channel;
+    const auto [route, code] = ask(target, &channel);
+    EXPECT(route == CometRoute::kMailbox);
+    EXPECT_EQUAL(code, 400);
+    EXPECT(channel.empty());
+  }
+  std::string channel;
+  EXPECT_EQUAL(ask("/" + std::string(201, 'x') + ".js", &channel).second, 400);
+  for (const char* target : {"/.js", "/js", "/a.JS", "/a.js/", "/", "/a.json", "/x?a.js"}) {
+    EXPECT(ask(target, &channel).first == CometRoute::kNone);
+    EXPECT_EQUAL(ask(target, &channel).second, 404);
+  }
+  EXPECT(ask("/poll?channel=a.js", &channel).first == CometRoute::kPoll);
+}

@@ -1,0 +1,123 @@
+// What several tests need: a loop that turns until something holds, loopback sockets, the parts of
+// a worker, and the manager's end of a control stream.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "addon/listening.h"
+#include "connection/admission.h"
+#include "connection/protocol.h"
+#include "connection/transport.h"
+#include "ipc/control.h"
+#include "ipc/frames.h"
+#include "ipc/segment.h"
+#include "os/libev.h"
+
+namespace unit {
+
+using namespace megacomet;
+
+/// Turns the loop until `holds`, for at most five seconds. Answers whether it held.
+bool turn_until(struct ev_loop* loop, const std::function<bool()>& holds);
+
+/// Turns the loop for a time.
+void turn_for(struct ev_loop* loop, uint32_t ms);
+
+/// A bound and listening socket on loopback, closed at the end.
+class ListeningSocket {
+ public:
+  explicit ListeningSocket(uint16_t port = 0, bool joins = false, uint32_t backlog = 4096);
+  ListeningSocket(const ListeningSocket&) = delete;
+  ListeningSocket& operator=(const ListeningSocket&) = delete;
+  ~ListeningSocket();
+
+  [[nodiscard]] int fd() const { return fd_; }
+  [[nodiscard]] uint16_t port() const { return listening::port(fd_); }
+
+ private:
+  int fd_;
+};
+
+/// A blocking client socket on loopback, closed at the end. Reads wait at most five seconds.
+class Client {
+ public:
+  explicit Client(uint16_t port);
+  Client(const Client&) = delete;
+  Client& operator=(const Client&) = delete;
+  ~Client() { close(); }
+
+  [[nodiscard]] int fd() const { return fd_; }
+  [[nodiscard]] bool is_connected() const { return is_connected_; }
+  void close();
+  void reset();
+  void half_close() const;
+  void write(const std::string& bytes) const;
+  /// What has arrived, without waiting.
+  [[nodiscard]] std::string read_now() const;
+  /// True once the other side has ended in order (false: also when nothing has come yet).
+  [[nodiscard]] bool has_end() const;
+  /// True once the other side has reset it.
+  [[nodiscard]] bool is_reset() const;
+
+ private:
+  int fd_;
+  bool is_connected_;
+};
+
+/// The parts of a worker that hold connections, with a segment of two slots.
+struct World {
+  World();
+
+  LoopOwner loop = make_loop();
+  Segment segment;
+  Counters counters;
+  Admission admission;
+  std::unique_ptr<Transport> transport;
+
+  [[nodiscard]] uint64_t count(Counter counter) const { return counters.get(counter); }
+  [[nodiscard]] int64_t shared() { return segment.shared().connections.load(); }
+  /// Turns until the counter has the value.
+  bool reaches(Counter counter, uint64_t value);
+  /// A client whose server side was adopted.
+  std::unique_ptr<Client> adopt_one(const ListeningSocket& listener);
+  /// The one connection that is open.
+  Connection* only();
+};
+
+/// Holds both ends of a control stream; the worker's end is descriptor 3.
+class ControlPeer {
+ public:
+  ControlPeer();
+  ControlPeer(const ControlPeer&) = delete;
+  ControlPeer& operator=(const ControlPeer&) = delete;
+  ~ControlPeer();
+
+  void write(const std::vector<uint8_t>& bytes) const;
+  template <typename Frame>
+  void send(const Frame& frame) const {
+    std::vector<uint8_t> bytes;
+    encode(frame, &bytes);
+    write(bytes);
+  }
+  /// Reads what has arrived; calls `each` for every whole frame.
+  void receive(const std::function<void(const FrameView&)>& each);
+  void hang_up();
+  [[nodiscard]] int fd() const { return fd_; }
+
+ private:
+  int fd_ = -1;
+  FrameReader reader_;
+};
+
+/// A handler of orders that ignores them.
+struct DeafHandler final : ControlHandler {
+  void on_frame(const FrameView&) override { ++frames; }
+  void on_control_end() override { ++ends; }
+  int frames = 0;
+  int ends = 0;
+};
+
+}  // namespace unit

@@ -1,0 +1,70 @@
+// Tests of the loop's lag: buckets, beat, and a maximum that is forgotten in time.
+#include "worker/lag.h"
+
+#include "support/unit.h"
+
+using namespace megacomet;
+
+namespace {
+
+constexpr uint64_t kNsPerUs = 1000;
+
+struct Measured {
+  Measured() {
+    EXPECT(segment.create(1));
+    lag.attach(&segment.block(0));
+    counters.attach(&segment.block(0));
+  }
+  void turn(uint64_t us) {
+    lag.begin_turn(now_ns);
+    now_ns += us * kNsPerUs;
+    lag.end_turn(now_ns);
+  }
+  [[nodiscard]] uint64_t max_us() const { return counters.get(Counter::kLoopLagMaxUs); }
+  [[nodiscard]] uint64_t bucket(size_t index) { return segment.block(0).lag[index].load(); }
+
+  Segment segment;
+  Lag lag;
+  Counters counters;
+  uint64_t now_ns = 1'000'000;
+};
+
+}  // namespace
+
+TEST("a turn of less than 2^b microseconds is counted in bucket b") {
+  for (size_t index = 0; index < kLagBuckets - 1; ++index) {
+    Measured measured;
+    measured.turn((uint64_t{1} << index) - 1);
+    EXPECT_EQUAL(measured.bucket(index), 1U);
+    if (index == 0) continue;
+    measured.turn(uint64_t{1} << (index - 1));
+    EXPECT_EQUAL(measured.bucket(index), 2U);
+  }
+}
+
+TEST("a turn past all buckets is counted in the last") {
+  Measured measured;
+  measured.turn(uint64_t{1} << 40U);
+  EXPECT_EQUAL(measured.bucket(kLagBuckets - 1), 1U);
+}
+
+TEST("the end of a turn is the beat") {
+  Measured measured;
+  measured.turn(50);
+  EXPECT_EQUAL(measured.segment.block(0).beat_ns.load(), measured.now_ns);
+}
+
+TEST("the greatest lag stays for ten seconds and is gone after twenty") {
+  Measured measured;
+  measured.turn(5000);
+  measured.turn(70);
+  EXPECT_EQUAL(measured.max_us(), 5000U);
+  for (int second = 0; second < 10; ++second) measured.lag.tick();
+  EXPECT_EQUAL(measured.max_us(), 5000U);
+  measured.turn(300);
+  EXPECT_EQUAL(measured.max_us(), 5000U);
+  for (int second = 0; second < 10; ++second) measured.lag.tick();
+  EXPECT_EQUAL(measured.max_us(), 300U);
+  for (int second = 0; second < 10; ++second) measured.lag.tick();
+  EXPECT_EQUAL(measured.max_us(), 0U);
+}
