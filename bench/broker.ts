@@ -1,6 +1,6 @@
 // Publishes and resumes per second of the broker alone, with ports that take everything: what is
 // left for the manager is its sockets. `node dist/bench/broker.js [SECONDS]` prints two tables.
-import { Broker, type PublishOptions, type WorkerPort } from '../lib/broker.js';
+import { Broker, type PublishOptions, type WorkerPort } from '../lib/broker/broker.js';
 
 const WORKERS = 56;
 const SECONDS = Number(process.argv[2] ?? 2);

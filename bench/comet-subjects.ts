@@ -6,9 +6,9 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import type { Transport } from '../lib/bench.js';
-import { procReader, readDescriptorLimit } from '../lib/kernel.js';
-import { createServer, type Server } from '../lib/server.js';
+import type { Transport } from '../lib/bench/bench.js';
+import { procReader, readDescriptorLimit } from '../lib/system/kernel.js';
+import { createServer, type Server } from '../lib/server/server.js';
 import type { Baselines, Nchan } from './build-baselines.js';
 import { baselinePids, freePort, startCommand } from './subjects.js';
 

@@ -2,8 +2,8 @@
 // trial.ts, whose words and pinning it shares. Its request is argv[2], its result stdout.
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import type { BenchResult } from '../lib/bench-result.js';
-import { runBench, type BenchOptions, type Held, type Transport } from '../lib/bench.js';
+import type { BenchResult } from '../lib/bench/bench-result.js';
+import { runBench, type BenchOptions, type Held, type Transport } from '../lib/bench/bench.js';
 import { CHANNEL, startComet, type CometServer, type CometSubject } from './comet-subjects.js';
 import type { Baselines } from './build-baselines.js';
 import { startBusyLoops } from './busy-loops.js';

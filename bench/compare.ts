@@ -5,9 +5,9 @@ import { availableParallelism } from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 
-import { planCapacity, readMachineLimits } from '../lib/capacity.js';
-import { procReader, readPrivateBytes } from '../lib/kernel.js';
-import { packageRoot } from '../lib/native.js';
+import { planCapacity, readMachineLimits } from '../lib/doctor/capacity.js';
+import { procReader, readPrivateBytes } from '../lib/system/kernel.js';
+import { packageRoot } from '../lib/system/native.js';
 import { buildBaselines, type Baselines } from './build-baselines.js';
 import { COMET_SUITES, runCometSuite, TRANSPORTS } from './comet-suites.js';
 import { SUBJECT_NAMES, type Subject } from './subjects.js';

@@ -1,6 +1,6 @@
 // Own memory of some processes, looked at from outside, until stdin ends. Its request is argv[2]; it
 // prints a line when it has begun, and its result at the end.
-import { procReader, readAnonymousBytes } from '../lib/kernel.js';
+import { procReader, readAnonymousBytes } from '../lib/system/kernel.js';
 import { median } from './table.js';
 
 export interface MemoryRequest {

@@ -1,7 +1,7 @@
 // Messages to channels with one subscriber each: through the library, or over HTTP; what arrives, how
 // late, and what it costs.
-import type { Held } from '../lib/bench.js';
-import { procReader, readCpuUs } from '../lib/kernel.js';
+import type { Held } from '../lib/bench/bench.js';
+import { procReader, readCpuUs } from '../lib/system/kernel.js';
 import { ADMIN_TOKEN, CHANNEL, type CometServer } from './comet-subjects.js';
 import { pace, Rota, stamped, type Load } from './pace.js';
 import type { PublisherRequest, PublisherResult } from './publisher.js';

@@ -1,7 +1,7 @@
 // All subscribers are cut off and come back at once, while each channel gets a message every 10 s.
 import { setPriority } from 'node:os';
 
-import type { Held } from '../lib/bench.js';
+import type { Held } from '../lib/bench/bench.js';
 import { CHANNEL, type CometServer } from './comet-subjects.js';
 import type { MemoryResult } from './memory.js';
 import { waitFor } from './publishing.js';

@@ -3,7 +3,7 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { createServer } from 'node:net';
 import path from 'node:path';
 
-import { packageRoot } from '../lib/native.js';
+import { packageRoot } from '../lib/system/native.js';
 import type { Baselines } from './build-baselines.js';
 
 export const SUBJECTS = ['megacomet', 'epoll', 'libev', 'node', 'go'] as const;

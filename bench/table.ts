@@ -3,7 +3,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { availableParallelism, cpus, release, totalmem } from 'node:os';
 import path from 'node:path';
 
-import { packageRoot, packageVersion } from '../lib/native.js';
+import { packageRoot, packageVersion } from '../lib/system/native.js';
 
 /** A part of the comparison: its rows, and the raw trials behind them. */
 export interface SuiteResult {

@@ -6,9 +6,9 @@ import { availableParallelism } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 
-import type { BenchResult } from '../lib/bench-result.js';
-import { runBench } from '../lib/bench.js';
-import { procReader, readPrivateBytes } from '../lib/kernel.js';
+import type { BenchResult } from '../lib/bench/bench-result.js';
+import { runBench } from '../lib/bench/bench.js';
+import { procReader, readPrivateBytes } from '../lib/system/kernel.js';
 import type { Baselines } from './build-baselines.js';
 import { startSubject, type Subject } from './subjects.js';
 

@@ -4,7 +4,7 @@ import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 
-import { procReader } from '../lib/kernel.js';
+import { procReader } from '../lib/system/kernel.js';
 
 const OUTPUT_BYTES_MAX = 64 * 1024 * 1024;
 

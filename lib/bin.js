@@ -3,7 +3,7 @@
 // first build; the program itself is compiled to dist/.
 import { existsSync } from 'node:fs';
 
-const program = new URL('../dist/lib/cli.js', import.meta.url);
+const program = new URL('../dist/lib/cli/cli.js', import.meta.url);
 if (existsSync(program)) {
   try {
     const { main } = await import(program.href);

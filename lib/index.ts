@@ -1,6 +1,6 @@
 // The public names of the package. Level 8.
-export { MegacometError, type ErrorCode } from './errors.js';
-export type { Readiness } from './admin.js';
+export { MegacometError, type ErrorCode } from './base/errors.js';
+export type { Readiness } from './api/admin.js';
 export type {
   ChannelInfo,
   ChannelPage,
@@ -10,13 +10,13 @@ export type {
   MemberEvent,
   PublishOptions,
   Receipt,
-} from './broker.js';
-export type { Capacity } from './capacity.js';
-export type { HistoryLimits, IngestCounters, MailboxCounters, SlowPolicy } from './comet.js';
-export type { Headroom } from './headroom.js';
-export type { Figure } from './kernel.js';
-export type { Logger } from './logger.js';
-export type { WorkerEvent } from './manager.js';
+} from './broker/broker.js';
+export type { Capacity } from './doctor/capacity.js';
+export type { HistoryLimits, IngestCounters, MailboxCounters, SlowPolicy } from './ipc/comet.js';
+export type { Headroom } from './stats/headroom.js';
+export type { Figure } from './system/kernel.js';
+export type { Logger } from './base/logger.js';
+export type { WorkerEvent } from './manager/manager.js';
 export {
   createServer,
   type Adjustments,
@@ -25,6 +25,6 @@ export {
   type Server,
   type ServerEvents,
   type ServerOptions,
-} from './server.js';
-export type { Health } from './service.js';
-export type { Count, Stats, WorkerStats } from './stats.js';
+} from './server/server.js';
+export type { Health } from './systemd/service.js';
+export type { Count, Stats, WorkerStats } from './stats/stats.js';

@@ -30,7 +30,7 @@ export function withoutSecrets(commandLine) {
 
 /** Reads the compiled program: run `npm run build` first. */
 export async function readCommandLine() {
-  const { environmentNameOf, optionsOf } = await import('../dist/lib/options.js');
+  const { environmentNameOf, optionsOf } = await import('../dist/lib/options/options.js');
   const help = run(process.execPath, [join(ROOT, 'lib/bin.js'), '--help']);
   const found = [...(help.split('\nCommands:\n')[1] ?? '').matchAll(COMMAND)];
   const commands = found

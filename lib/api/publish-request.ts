@@ -1,0 +1,128 @@
+// One publish as JSON: what a body or a line of a batch says, for Broker.publish(). Level 3.
+import { SLOW_POLICIES, type HistoryLimits, type SlowPolicy } from '../ipc/comet.js';
+import { FlatJsonError, readFlatJson, type FlatObject } from './flat-json.js';
+import type { PublishOptions } from '../broker/publishing.js';
+
+export interface PublishRequest {
+  readonly channel: string;
+  readonly data: Buffer | string;
+  readonly options: PublishOptions;
+}
+
+/** What is wrong with a request, in one sentence. */
+export class RequestFault extends Error {
+  override readonly name = 'RequestFault';
+}
+
+const BASE64 = /^[A-Za-z0-9+/]*={0,2}$/;
+
+type Reader = (value: unknown, name: string) => unknown;
+
+function text(value: unknown, name: string): string {
+  if (typeof value === 'string') return value;
+  throw new RequestFault(`"${name}" has to be a string`);
+}
+
+function number(value: unknown, name: string): number {
+  if (typeof value === 'number') return value;
+  throw new RequestFault(`"${name}" has to be a number`);
+}
+
+function policy(value: unknown): SlowPolicy {
+  const known = SLOW_POLICIES.find((one) => one === value);
+  if (known !== undefined) return known;
+  throw new RequestFault(`"policy" has to be one of ${SLOW_POLICIES.join(', ')}`);
+}
+
+function history(value: unknown): Partial<HistoryLimits> | false {
+  if (value === false) return value;
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    throw new RequestFault('"history" has to be false, or an object with count, bytes and ageMs');
+  }
+  const limits: Record<string, number> = {};
+  for (const [name, limit] of Object.entries(value)) {
+    if (name !== 'count' && name !== 'bytes' && name !== 'ageMs') {
+      throw new RequestFault('"history" has members that are none of count, bytes and ageMs');
+    }
+    limits[name] = number(limit, `history.${name}`);
+  }
+  return limits;
+}
+
+const OPTIONS = new Map<string, Reader>([
+  ['id', text],
+  ['event', text],
+  ['ttlMs', number],
+  ['spreadMs', number],
+  ['idempotencyKey', text],
+  ['policy', policy],
+  ['history', history],
+]);
+const OTHERS = new Set(['channel', 'data', 'base64']);
+
+/** The message: a string as it is, any other value as its JSON text, or bytes in base64. */
+function dataOf({ members, raw }: FlatObject): Buffer | string {
+  if (members.has('data') === members.has('base64')) {
+    throw new RequestFault('a message has either "data" or "base64"');
+  }
+  if (members.has('data')) {
+    const data = members.get('data');
+    return typeof data === 'string' ? data : raw('data');
+  }
+  const encoded = text(members.get('base64'), 'base64');
+  if (encoded.length % 4 !== 0 || !BASE64.test(encoded)) {
+    throw new RequestFault('"base64" is not base64');
+  }
+  return Buffer.from(encoded, 'base64');
+}
+
+/** Reads a JSON object. @throws RequestFault with a sentence. */
+function readObject(json: string): FlatObject {
+  try {
+    return readFlatJson(json);
+  } catch (error) {
+    if (error instanceof FlatJsonError) throw new RequestFault(`the request is ${error.message}`);
+    throw error;
+  }
+}
+
+function checkNames({ members }: FlatObject, isKnown: (name: string) => boolean): void {
+  for (const name of members.keys()) {
+    if (!isKnown(name)) throw new RequestFault('the request has a member that is not known');
+  }
+}
+
+/**
+ * Reads one publish.
+ *
+ * @throws RequestFault. Whether channel, data and options can be published is the broker's to say.
+ */
+export function readPublish(json: string): PublishRequest {
+  const object = readObject(json);
+  checkNames(object, (name) => OPTIONS.has(name) || OTHERS.has(name));
+  const options: Record<string, unknown> = {};
+  for (const [name, value] of object.members) {
+    const read = OPTIONS.get(name);
+    if (read !== undefined) options[name] = read(value, name);
+  }
+  return { channel: text(object.members.get('channel'), 'channel'), data: dataOf(object), options };
+}
+
+/** Which subscribers to close: of a channel, or all where `channel` is null. */
+export interface KickRequest {
+  readonly channel: string | null;
+  readonly reason: string;
+}
+
+/** @throws RequestFault */
+export function readKick(json: string): KickRequest {
+  const object = readObject(json);
+  const { members } = object;
+  checkNames(object, (name) => ['all', 'channel', 'reason'].includes(name));
+  const reason = text(members.get('reason') ?? '', 'reason');
+  if (members.has('channel') !== members.has('all')) {
+    if (members.has('channel')) return { channel: text(members.get('channel'), 'channel'), reason };
+    if (members.get('all') === true) return { channel: null, reason };
+  }
+  throw new RequestFault('a kick has either "channel", or "all": true');
+}

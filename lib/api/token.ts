@@ -1,0 +1,64 @@
+// The admin token: where it comes from, what it may be, and how it is compared. Level 1.
+import { createHash, timingSafeEqual } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+
+import { MegacometError } from '../base/errors.js';
+
+/** Shorter ones can be guessed; longer ones fit into no header line that anybody sets up. */
+const LENGTH_MIN = 16;
+const LENGTH_MAX = 512;
+
+const RULE = `${LENGTH_MIN} to ${LENGTH_MAX} visible ASCII characters`;
+
+export interface TokenSource {
+  readonly adminToken?: string | undefined;
+  readonly adminTokenFile?: string | undefined;
+}
+
+function check(token: string, label: string): string {
+  const isVisible = /^[\x21-\x7e]*$/.test(token);
+  if (isVisible && token.length >= LENGTH_MIN && token.length <= LENGTH_MAX) return token;
+  throw new MegacometError('ERR_OPTION_INVALID', `${label}: a token has ${RULE}`);
+}
+
+function readToken(path: string): string {
+  let text: string;
+  try {
+    text = readFileSync(path, 'utf8');
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code ?? 'unknown';
+    throw new MegacometError(
+      'ERR_OPTION_INVALID',
+      `admin-token-file: ${path} cannot be read (${code})`,
+    );
+  }
+  return check(text.replace(/\r?\n$/, ''), `admin-token-file: ${path}`);
+}
+
+/**
+ * The token of the options; null without one. The file wins over the text.
+ *
+ * @throws MegacometError `ERR_OPTION_INVALID`; no message shows the token.
+ */
+export function tokenOf({ adminToken, adminTokenFile }: TokenSource): string | null {
+  if (adminTokenFile !== undefined) return readToken(adminTokenFile);
+  return adminToken === undefined ? null : check(adminToken, 'admin-token');
+}
+
+/** A token that others are compared with. */
+export class Token {
+  readonly #digest: Buffer;
+
+  constructor(token: string) {
+    this.#digest = digestOf(token);
+  }
+
+  /** Compares hashes, so that neither content nor length shows in the time that it takes. */
+  equals(other: string): boolean {
+    return timingSafeEqual(digestOf(other), this.#digest);
+  }
+}
+
+function digestOf(token: string): Buffer {
+  return createHash('sha256').update(token).digest();
+}

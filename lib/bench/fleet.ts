@@ -1,0 +1,244 @@
+// The dialer processes of one bench run: starting, ordering, adding up. Level 4.
+import { MegacometError } from '../base/errors.js';
+import type { Frame, FrameName, Frames } from '../ipc/frames.js';
+import { AddonProcess } from '../ipc/spawn.js';
+
+/** Phases by their number in Progress frames. */
+export const PHASE = { open: 1, verify: 2, exchange: 3, gather: 4 } as const;
+
+/** Sums over all dialers; times in seconds since the phase began. */
+export interface FleetProgress {
+  readonly seconds: number;
+  readonly opened: number;
+  readonly failed: number;
+  readonly lost: number;
+  readonly answered: number;
+  readonly wrong: number;
+  readonly messages: number;
+  /** Of subscribers: messages that came, and tellings that some are gone, since the start. */
+  readonly received: number;
+  readonly gaps: number;
+}
+
+/** When the subscribers of one dialer got one message. */
+export type Arrivals = Frames['Arrivals'];
+
+/** What a finished phase leaves besides its progress. */
+export interface PhaseEnd {
+  readonly progress: FleetProgress;
+  /**
+   * Count by cause, since the start of the run: errno, 0 for an orderly end by the server, or
+   * `bounds.httpFailure` and a status.
+   */
+  readonly failures: ReadonlyMap<number, number>;
+  /** Count by latency bucket of native/base/histogram.h. */
+  readonly buckets: ReadonlyMap<number, number>;
+  /** Microseconds; Infinity and 0 when nothing was measured. */
+  readonly minUs: number;
+  readonly maxUs: number;
+}
+
+const START_DEADLINE_MS = 30_000;
+
+interface Dialer {
+  readonly process: AddonProcess;
+  isReady: boolean;
+  finishedPhase: number;
+  progress: Frames['Progress'] | undefined;
+  failures: readonly number[];
+  latency: Frames['Latency'] | undefined;
+  arrivals: Arrivals[];
+}
+
+function addPairs(into: Map<number, number>, pairs: readonly number[]): void {
+  for (let index = 0; index + 1 < pairs.length; index += 2) {
+    const key = pairs[index] ?? 0;
+    into.set(key, (into.get(key) ?? 0) + (pairs[index + 1] ?? 0));
+  }
+}
+
+export class Fleet {
+  readonly #dialers: Dialer[] = [];
+  #error: Error | undefined;
+  #isClosing = false;
+  /** Called after every frame, to look whether what is awaited has come. */
+  #onChange: () => void = () => undefined;
+
+  get size(): number {
+    return this.#dialers.length;
+  }
+
+  /**
+   * Starts `count` dialers, a few at a time, and waits until all are ready.
+   *
+   * @throws MegacometError `ERR_WORKER_START`.
+   */
+  async start(count: number, inFlightMax: number): Promise<void> {
+    const timer = setTimeout(() => {
+      this.fail(new MegacometError('ERR_WORKER_START', 'the dialers were not ready in time'));
+    }, START_DEADLINE_MS);
+    try {
+      while (this.#dialers.length < count) {
+        const ready = (): number => this.#dialers.filter((dialer) => dialer.isReady).length;
+        await this.#until(() => this.#dialers.length - ready() < inFlightMax);
+        this.#startOne();
+      }
+      await this.#until(() => this.#dialers.every((dialer) => dialer.isReady));
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  /** Sends an order to each dialer; `fields` is asked for each by its index. */
+  order<N extends FrameName>(name: N, fields: (index: number) => Frames[N]): void {
+    this.#dialers.forEach((dialer, index) => {
+      dialer.finishedPhase = 0;
+      dialer.process.send(name, fields(index));
+    });
+  }
+
+  hasFinished(phase: number): boolean {
+    return this.#dialers.every((dialer) => dialer.finishedPhase === phase);
+  }
+
+  /** Waits until every dialer has finished the phase. */
+  async finish(phase: number): Promise<PhaseEnd> {
+    await this.#until(() => this.hasFinished(phase));
+    const failures = new Map<number, number>();
+    const buckets = new Map<number, number>();
+    let minUs = Infinity;
+    let maxUs = 0;
+    for (const dialer of this.#dialers) {
+      addPairs(failures, dialer.failures);
+      if (dialer.latency === undefined || dialer.latency.buckets.length === 0) continue;
+      addPairs(buckets, dialer.latency.buckets);
+      minUs = Math.min(minUs, Number(dialer.latency.minUs));
+      maxUs = Math.max(maxUs, Number(dialer.latency.maxUs));
+    }
+    return { progress: this.progress(), failures, buckets, minUs, maxUs };
+  }
+
+  progress(): FleetProgress {
+    const sum = (pick: (progress: Frames['Progress']) => bigint | number): number =>
+      this.#dialers.reduce(
+        (total, { progress }) => total + (progress === undefined ? 0 : Number(pick(progress))),
+        0,
+      );
+    const slowest = this.#dialers.map(({ progress }) => Number(progress?.elapsedUs ?? 0));
+    return {
+      seconds: Math.max(0, ...slowest) / 1e6,
+      opened: sum((progress) => progress.opened),
+      failed: sum((progress) => progress.failed),
+      lost: sum((progress) => progress.lost),
+      answered: sum((progress) => progress.answered),
+      wrong: sum((progress) => progress.wrong),
+      messages: sum((progress) => progress.messages),
+      received: sum((progress) => progress.received),
+      gaps: sum((progress) => progress.gaps),
+    };
+  }
+
+  /** Asks when the latest messages came, and forgets them. Between phases only. */
+  async gather(): Promise<Arrivals[]> {
+    for (const dialer of this.#dialers) dialer.arrivals = [];
+    this.order('Gather', () => ({ forgets: 1 }));
+    await this.finish(PHASE.gather);
+    return this.#dialers.flatMap(({ arrivals }) => arrivals);
+  }
+
+  /** Lets time pass; ends early with the error of {@link fail}, or of a dialer that died. */
+  async pass(ms: number): Promise<void> {
+    let isOver = false;
+    const timer = setTimeout(() => {
+      isOver = true;
+      this.#onChange();
+    }, ms);
+    try {
+      await this.#until(() => isOver);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  /** Ends whatever is awaited with an error. */
+  fail(error: Error): void {
+    this.#error ??= error;
+    this.#onChange();
+  }
+
+  /** Hangs up: the dialers leave, and the kernel closes their connections. */
+  async close(): Promise<void> {
+    this.#isClosing = true;
+    for (const { process } of this.#dialers) process.hangUp();
+    this.#error = undefined;
+    await this.#until(() => this.#dialers.length === 0);
+  }
+
+  #until(isDone: () => boolean): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#onChange = () => {
+        if (this.#error !== undefined) reject(this.#error);
+        else if (isDone()) resolve();
+      };
+      this.#onChange();
+    });
+  }
+
+  #startOne(): void {
+    const process = AddonProcess.start(
+      { role: 'dial', descriptors: [] },
+      {
+        onFrame: (frame) => {
+          this.#onFrame(dialer, frame);
+        },
+        onEnd: (end) => {
+          this.#dialers.splice(this.#dialers.indexOf(dialer), 1);
+          if (!this.#isClosing) {
+            const reason = end.cause || (end.signal ?? `exit code ${end.code ?? 'unknown'}`);
+            this.fail(new MegacometError('ERR_WORKER_START', `a dialer died: ${reason}`));
+          }
+          this.#onChange();
+        },
+      },
+    );
+    const dialer: Dialer = {
+      process,
+      isReady: false,
+      finishedPhase: 0,
+      progress: undefined,
+      failures: [],
+      latency: undefined,
+      arrivals: [],
+    };
+    this.#dialers.push(dialer);
+  }
+
+  #onFrame(dialer: Dialer, frame: Frame): void {
+    switch (frame.name) {
+      case 'Ready':
+        dialer.isReady = true;
+        break;
+      case 'Progress':
+        dialer.progress = frame.fields;
+        if (frame.fields.finished === 1) dialer.finishedPhase = frame.fields.phase;
+        break;
+      case 'Failures':
+        dialer.failures = frame.fields.counts;
+        break;
+      case 'Latency':
+        dialer.latency = frame.fields;
+        break;
+      case 'Arrivals':
+        dialer.arrivals.push(frame.fields);
+        break;
+      case 'Log':
+        this.fail(
+          new MegacometError('ERR_WORKER_START', `a dialer refused: ${frame.fields.message}`),
+        );
+        break;
+      default:
+        return;
+    }
+    this.#onChange();
+  }
+}

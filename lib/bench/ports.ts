@@ -1,0 +1,119 @@
+// Source addresses and ports of a bench run: how many there are, and raising their range. Level 3.
+import { writeFileSync } from 'node:fs';
+import { isIPv4, isIPv6 } from 'node:net';
+
+import { MegacometError } from '../base/errors.js';
+import { procReader, type Reader } from '../system/kernel.js';
+import type { Address } from '../system/listening.js';
+
+const RANGE = '/proc/sys/net/ipv4/ip_local_port_range';
+const RESERVED = '/proc/sys/net/ipv4/ip_local_reserved_ports';
+const RANGE_WIDEST = { low: 1024, high: 65_535 };
+/** A few ports are always in somebody's use. */
+const SPARE_SHARE = 0.98;
+
+function rangeOf(text: string | undefined): { low: number; high: number } {
+  const [low = 32_768, high = 60_999] = (text ?? '').trim().split(/\s+/).map(Number);
+  return { low, high };
+}
+
+/** Ports of one source address towards one destination. */
+export function usablePorts(read: Reader): number {
+  const { low, high } = rangeOf(read(RANGE));
+  return Math.floor((high - low + 1) * SPARE_SHARE);
+}
+
+/** The `index`-th loopback source address: 127.1.0.1, 127.1.0.2, … without .0 and .255. */
+export function loopbackSource(index: number): string {
+  const last = 1 + (index % 254);
+  const middle = Math.floor(index / 254);
+  return `127.${1 + (Math.floor(middle / 256) % 254)}.${middle % 256}.${last}`;
+}
+
+export interface SourcePlan {
+  /** Source addresses of each dialer process, as `HOST PORT`. */
+  readonly sources: readonly (readonly string[])[];
+  /** What had to be changed on this machine, as sentences. */
+  readonly notes: readonly string[];
+  /** Puts back what was changed. */
+  restore(): void;
+}
+
+/** Widens the range of ephemeral ports, the target's own ports left out of it. */
+function widenRange(targets: readonly Address[]): { note: string; restore: () => void } | null {
+  const range = procReader(RANGE);
+  const reserved = procReader(RESERVED);
+  if (range === undefined || reserved === undefined) return null;
+  const ports = targets.map((target) => target.port).join(',');
+  const before = reserved.trim();
+  try {
+    // First the reservation: a listener inside the range would lose its port to a connect.
+    writeFileSync(RESERVED, before === '' ? ports : `${before},${ports}`);
+    writeFileSync(RANGE, `${RANGE_WIDEST.low} ${RANGE_WIDEST.high}`);
+  } catch {
+    return null;
+  }
+  return {
+    note:
+      `raised net.ipv4.ip_local_port_range from ${range.trim().replace(/\s+/, ' ')} to ` +
+      `${RANGE_WIDEST.low} ${RANGE_WIDEST.high} for this run`,
+    restore: () => {
+      writeFileSync(RANGE, range);
+      writeFileSync(RESERVED, before === '' ? '\n' : before);
+    },
+  };
+}
+
+function sourcesForLoopback(shares: readonly number[], perSource: number): string[][] {
+  let next = 0;
+  return shares.map((share) =>
+    Array.from({ length: Math.ceil(share / perSource) }, () => `${loopbackSource(next++)} 0`),
+  );
+}
+
+/**
+ * Chooses where each dialer dials from.
+ *
+ * @param shares - Connections of each dialer.
+ * @param given - Addresses from --source, empty for the default.
+ * @throws MegacometError `ERR_CAPACITY`, naming the limit that stops the run.
+ */
+export function planSources(
+  shares: readonly number[],
+  targets: readonly Address[],
+  given: readonly string[],
+): SourcePlan {
+  const restore = (): void => undefined;
+  if (targets.every((target) => target.isUnix)) {
+    return { sources: shares.map(() => ['unix ']), notes: [], restore };
+  }
+  for (const source of given) {
+    if (!isIPv4(source) && !isIPv6(source)) {
+      throw new MegacometError('ERR_OPTION_INVALID', `--source: "${source}" is no numeric address`);
+    }
+  }
+  const isLoopback = targets.every((target) => target.host.startsWith('127.'));
+  if (given.length === 0 && isLoopback) {
+    const sources = sourcesForLoopback(shares, usablePorts(procReader) * targets.length);
+    return { sources, notes: [], restore };
+  }
+  const anywhere = targets.some((target) => isIPv6(target.host)) ? '::' : '0.0.0.0';
+  const addresses = given.length > 0 ? given : [anywhere];
+  const wanted = shares.reduce((sum, share) => sum + share, 0);
+  const room = (): number => usablePorts(procReader) * addresses.length * targets.length;
+  const widened = wanted > room() ? widenRange(targets) : null;
+  if (wanted > room()) {
+    widened?.restore();
+    throw new MegacometError(
+      'ERR_CAPACITY',
+      `${wanted} connections need more than the ${room()} pairs that ` +
+        `${addresses.length} source addresses, ${targets.length} targets and ` +
+        'net.ipv4.ip_local_port_range give: add --source or --target',
+    );
+  }
+  return {
+    sources: shares.map(() => addresses.map((source) => `${source} 0`)),
+    notes: widened === null ? [] : [widened.note],
+    restore: widened?.restore ?? restore,
+  };
+}

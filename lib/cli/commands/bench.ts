@@ -1,0 +1,131 @@
+// `megacomet-ts bench`: a run of the load generator with its progress and reports. Level 7.
+import { writeFileSync } from 'node:fs';
+
+import { Presets, SingleBar } from 'cli-progress';
+
+import type { BenchResult } from '../../bench/bench-result.js';
+import {
+  runBench,
+  type BenchOptions,
+  type BenchPhase,
+  type OnProgress,
+} from '../../bench/bench.js';
+import { readSettings, type Settings } from '../../options/config.js';
+import { MegacometError } from '../../base/errors.js';
+import { parseAddress } from '../../system/listening.js';
+import { formatHtml } from '../../bench/report-html.js';
+import { formatText } from '../../bench/report.js';
+
+const UNITS: Record<BenchPhase, string> = {
+  open: 'connections',
+  hold: 'seconds',
+  verify: 'answers',
+  exchange: 'seconds',
+};
+
+/** A terminal draws the bar in place; a file gets a line each so often. */
+const FILE_INTERVAL_MS = 5000;
+
+/** A bar per phase, on standard error, so that standard output is the report alone. */
+function makeBar(): { onProgress: OnProgress; stop: () => void } {
+  let bar: SingleBar | undefined;
+  let current: BenchPhase | undefined;
+  const onProgress: OnProgress = ({ phase, done, total, failed, perSecond }) => {
+    const rate = Math.round(perSecond);
+    if (phase !== current) {
+      bar?.stop();
+      current = phase;
+      bar = new SingleBar(
+        {
+          format:
+            `${phase.padEnd(8)} {bar} {value}/{total} ${UNITS[phase]}, ` +
+            '{rate}/s, {failed} failed, {eta} s left',
+          stream: process.stderr,
+          noTTYOutput: true,
+          notTTYSchedule: FILE_INTERVAL_MS,
+          barsize: 24,
+        },
+        Presets.shades_classic,
+      );
+      bar.start(Math.ceil(total), 0, { rate, failed });
+    }
+    bar?.update(Math.floor(done), { rate, failed });
+  };
+  return { onProgress, stop: () => bar?.stop() };
+}
+
+function benchOptions(settings: Settings): BenchOptions {
+  const targets = settings['target'] as readonly string[] | undefined;
+  if (targets === undefined) {
+    throw new MegacometError('ERR_OPTION_INVALID', '--target: missing; give HOST:PORT');
+  }
+  const { transport, verify, active, channel, since } = settings;
+  if (transport !== 'tcp' && (verify === true || active !== 0)) {
+    const option = verify === true ? '--verify' : '--active';
+    throw new MegacometError('ERR_OPTION_INVALID', `${option}: only with --transport tcp`);
+  }
+  if (settings['private'] === true && settings['channels'] !== undefined) {
+    throw new MegacometError('ERR_OPTION_INVALID', '--channels: not with --private');
+  }
+  return {
+    ...(settings as unknown as Omit<BenchOptions, 'command' | 'sources' | 'targets'>),
+    targets: targets.map((text) => parseAddress('--target', text)),
+    sources: (settings['source'] as readonly string[] | undefined) ?? [],
+    verify: verify === true,
+    subscribe: {
+      channel: channel as string,
+      private: settings['private'] === true,
+      channels: (settings['channels'] as number | undefined) ?? 0,
+      since: (since as string | undefined) ?? '',
+    },
+    command: ['megacomet-ts', ...process.argv.slice(2)].join(' '),
+  };
+}
+
+/** Whether every connection came, stayed and answered, and no subscriber missed a message. */
+function isClean(result: BenchResult): boolean {
+  const { verify, hold, fanout } = result;
+  return (
+    result.opened === result.requested &&
+    result.failed === 0 &&
+    (hold?.lost ?? 0) === 0 &&
+    (fanout?.gaps ?? 0) === 0 &&
+    (verify === undefined || verify.answered === result.requested)
+  );
+}
+
+/**
+ * Runs the command; resolves to 0 when every connection came, stayed and answered, else to 1.
+ *
+ * @throws MegacometError
+ */
+export async function bench(
+  flags: Record<string, unknown>,
+  print: (text: string) => void,
+): Promise<number> {
+  const settings = readSettings('bench', { flags, env: process.env });
+  const options = benchOptions(settings);
+  const abort = new AbortController();
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.once(signal, () => {
+      abort.abort(new MegacometError('ERR_NOT_RUNNING', `the run was ended by ${signal}`));
+    });
+  }
+  const bar = makeBar();
+  let result: BenchResult;
+  try {
+    result = await runBench(options, bar.onProgress, abort.signal);
+  } finally {
+    bar.stop();
+  }
+  const json = settings['json'];
+  const report = settings['report'];
+  if (typeof report === 'string') writeFileSync(report, formatHtml(result));
+  if (json === '-') {
+    print(JSON.stringify(result));
+  } else {
+    if (typeof json === 'string') writeFileSync(json, `${JSON.stringify(result, null, 2)}\n`);
+    print(formatText(result));
+  }
+  return isClean(result) ? 0 : 1;
+}

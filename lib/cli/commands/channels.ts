@@ -1,0 +1,38 @@
+// `megacomet-ts channels`: what a running comet server has subscribers or history for. Level 7.
+import { askJson } from '../../api/admin-client.js';
+import { readSettings } from '../../options/config.js';
+import type { ChannelPage } from '../../broker/publishing.js';
+import { tokenOf } from '../../api/token.js';
+
+const PAGE_LIMIT = 1000;
+
+/**
+ * Runs the command; resolves to the exit code.
+ *
+ * @throws MegacometError `ERR_UNREACHABLE`, `ERR_REFUSED`, `ERR_OPTION_INVALID`.
+ */
+export async function channels(
+  flags: Record<string, unknown>,
+  print: (text: string) => void,
+): Promise<number> {
+  const settings = readSettings('channels', { flags, env: process.env });
+  const admin = settings['admin'] as string;
+  const token = tokenOf(settings);
+  const prefix = (settings['prefix'] as string | undefined) ?? '';
+  for (let from: number | null = 0; from !== null;) {
+    const query = new URLSearchParams({ prefix, limit: String(PAGE_LIMIT), from: String(from) });
+    const page = (await askJson({
+      admin,
+      path: `/channels?${query.toString()}`,
+      token,
+    })) as ChannelPage;
+    const lines = page.channels.map((one) =>
+      settings['json'] === true
+        ? JSON.stringify(one)
+        : `${one.channel}  ${one.subscribers} subscribers, ${one.messages} messages kept`,
+    );
+    if (lines.length > 0) print(lines.join('\n'));
+    from = page.next;
+  }
+  return 0;
+}

@@ -1,0 +1,161 @@
+// `megacomet-ts install-service`: systemd units for this machine. Level 7.
+import { existsSync, realpathSync, statSync } from 'node:fs';
+import path from 'node:path';
+
+import { planCapacity, readMachineLimits } from '../../doctor/capacity.js';
+import { readSettings, type Settings } from '../../options/config.js';
+import { MegacometError } from '../../base/errors.js';
+import {
+  hasCapability,
+  hasIpv6,
+  procReader,
+  readDescriptorLimit,
+  sysctl,
+  type Reader,
+} from '../../system/kernel.js';
+import { readCosts, thisMachine } from '../../doctor/machine.js';
+import { packageRoot } from '../../system/native.js';
+import { keyOf } from '../../options/options.js';
+import { limitNofile } from '../../doctor/sizing.js';
+import {
+  SERVICE_NAME,
+  serviceUnit,
+  SOCKET_NAME,
+  socketUnit,
+  type UnitPlan,
+} from '../../systemd/units.js';
+import { writeWhole, type WholeFile } from '../../base/whole-file.js';
+
+const CAP_SYS_RESOURCE = 24;
+/** The kernel's default, where /proc cannot be read. */
+const NR_OPEN = 1_048_576;
+
+/** What ProtectHome= and PrivateTmp= take away from a service. */
+const HIDDEN = ['/home', '/root', '/run/user', '/tmp', '/var/tmp'];
+
+/** The figures of PID 1, who starts services and gives them their limits. */
+const readInit: Reader = (file) => procReader(file.replace('/proc/self/', '/proc/1/'));
+
+/** Open files that a process of the service really gets: in a container systemd may raise none. */
+function grantedDescriptors(target: number, nrOpen: number): number {
+  const wanted = limitNofile(target, nrOpen);
+  if (hasCapability(readInit, CAP_SYS_RESOURCE)) return wanted;
+  return Math.min(wanted, readDescriptorLimit(readInit));
+}
+
+/** Why the service's user could not run a file, or null. */
+export function obstacleTo(file: string): string | null {
+  const place = realpathSync(file);
+  const hidden = HIDDEN.find((folder) => place.startsWith(`${folder}/`));
+  if (hidden !== undefined) return `the sandbox of the service hides ${hidden}`;
+  for (let folder = path.dirname(place); ; folder = path.dirname(folder)) {
+    if ((statSync(folder).mode & 0o001) === 0) return `only its owner may enter ${folder}`;
+    if (folder === '/') return null;
+  }
+}
+
+interface ServicePlan {
+  readonly units: UnitPlan;
+  readonly warning: string | null;
+}
+
+function planService(settings: Settings): ServicePlan {
+  const target = settings['target'] as number;
+  const listen = settings['listen'] as readonly string[] | undefined;
+  const nrOpen = sysctl(procReader, 'fs.nr_open') ?? NR_OPEN;
+  const addresses = listen ?? [hasIpv6(procReader) ? '[::]:8000' : '0.0.0.0:8000'];
+  const limits = {
+    ...readMachineLimits(procReader),
+    descriptors: grantedDescriptors(target, nrOpen),
+  };
+  const { workers, warning } = planCapacity(limits, 'auto', target, addresses.length);
+  return {
+    warning,
+    units: {
+      target,
+      workers,
+      nrOpen,
+      costs: readCosts(thisMachine),
+      drainS: settings['drain'] as number,
+      listen: addresses,
+      command: [process.execPath, path.join(packageRoot, 'lib/bin.js')],
+      config: settings['configFile'] as string,
+    },
+  };
+}
+
+/** The options that the plan decides; everything else has its default. */
+function configText({ target, drainS }: UnitPlan): string {
+  return `${JSON.stringify({ 'max-connections': target, drain: drainS }, null, 2)}\n`;
+}
+
+/** One line for each file: what became of it. */
+function write(folder: string, files: readonly WholeFile[]): string[] {
+  try {
+    const changes = writeWhole(folder, files);
+    return files.map(({ name }, index) => {
+      const change = changes[index] === true ? 'written  ' : 'unchanged';
+      return `${change}  ${path.join(folder, name)}`;
+    });
+  } catch (error) {
+    if (!(error instanceof MegacometError)) throw error;
+    const isForbidden = /\((EACCES|EPERM|EROFS)\)$/.test(error.message);
+    const hint = isForbidden ? 'run this as root, or with --print' : 'see --dir and --config-file';
+    throw new MegacometError(error.code, `${error.message}: ${hint}`);
+  }
+}
+
+/** Makes the config file where there is none: one that is there is its owner's. */
+function writeConfig(file: string, text: string): string[] {
+  if (existsSync(file)) return [`kept       ${file}`];
+  return write(path.dirname(file), [{ name: path.basename(file), text }]);
+}
+
+/** Refuses to install what could not start. */
+function checkReachable(units: UnitPlan): void {
+  for (const file of units.command) {
+    const obstacle = obstacleTo(file);
+    if (obstacle === null) continue;
+    throw new MegacometError(
+      'ERR_WRITE',
+      `the service could not run ${file}: ${obstacle}; install Node.js and megacomet-ts for all ` +
+        'users, such as by "npm install --global" as root',
+    );
+  }
+}
+
+/**
+ * Runs the command; resolves to the exit code.
+ *
+ * @throws MegacometError `ERR_OPTION_INVALID`, `ERR_CAPACITY`, `ERR_WRITE`.
+ */
+export function installService(
+  flags: Record<string, unknown>,
+  print: (text: string) => void,
+): Promise<number> {
+  const settings = readSettings('install-service', { flags, env: process.env });
+  for (const name of ['config-file', 'dir']) {
+    const value = settings[keyOf(name)] as string;
+    if (path.isAbsolute(value)) continue;
+    throw new MegacometError('ERR_OPTION_INVALID', `--${name}: "${value}" is no absolute path`);
+  }
+  const folder = settings['dir'] as string;
+  const config = settings['configFile'] as string;
+  const { units, warning } = planService(settings);
+  const files = [
+    { name: SERVICE_NAME, text: serviceUnit(units) },
+    { name: SOCKET_NAME, text: socketUnit(units) },
+  ];
+  if (settings['print'] === true) {
+    const all = files.map(({ name, text }) => ({ file: path.join(folder, name), text }));
+    all.unshift({ file: config, text: configText(units) });
+    print(all.map(({ file, text }) => `# ${file}\n${text}`).join('\n'));
+    return Promise.resolve(0);
+  }
+  checkReachable(units);
+  print([...write(folder, files), ...writeConfig(config, configText(units))].join('\n'));
+  if (warning !== null) print(`warning    ${warning}`);
+  if (!existsSync('/run/systemd/system')) print('warning    systemd does not run on this machine');
+  print(`\nNext: systemctl daemon-reload && systemctl enable --now ${SOCKET_NAME} ${SERVICE_NAME}`);
+  return Promise.resolve(0);
+}

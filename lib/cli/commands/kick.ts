@@ -1,0 +1,36 @@
+// `megacomet-ts kick`: closes the subscribers of a channel, or everybody. Level 7.
+import { askJson } from '../../api/admin-client.js';
+import { readSettings } from '../../options/config.js';
+import { MegacometError } from '../../base/errors.js';
+import { tokenOf } from '../../api/token.js';
+
+/**
+ * Runs the command; resolves to the exit code.
+ *
+ * @throws MegacometError `ERR_UNREACHABLE`, `ERR_REFUSED`, `ERR_OPTION_INVALID`.
+ */
+export async function kick(
+  [channel]: readonly string[],
+  flags: Record<string, unknown>,
+  print: (text: string) => void,
+): Promise<number> {
+  const settings = readSettings('kick', { flags, env: process.env });
+  const { all, reason } = settings;
+  if ((all === true) === (channel !== undefined)) {
+    throw new MegacometError('ERR_OPTION_INVALID', 'kick: takes a channel, or --all, and not both');
+  }
+  const target = channel === undefined ? { all: true } : { channel };
+  const text = JSON.stringify({ ...target, ...(reason === undefined ? {} : { reason }) });
+  const answer = (await askJson({
+    admin: settings['admin'] as string,
+    path: '/kick',
+    token: tokenOf(settings),
+    body: { type: 'application/json', chunks: [text] },
+  })) as { subscribers?: number };
+  print(
+    answer.subscribers === undefined
+      ? 'every connection is being closed'
+      : `${answer.subscribers} subscribers are being closed`,
+  );
+  return 0;
+}

@@ -1,0 +1,87 @@
+// `megacomet-ts plan`: what machine a number of connections takes. Level 7.
+import { readSettings } from '../../options/config.js';
+import type { Diagnosis } from '../../doctor/doctor.js';
+import { figure, size } from '../../doctor/finding.js';
+import { planMachine, type MachinePlan } from '../../doctor/machine-plan.js';
+import {
+  dropInFile,
+  sysctlFile,
+  SYSCTL_NAME,
+  DROP_IN_NAME,
+  writeFiles,
+} from '../../doctor/remedy.js';
+
+/** What no file sets, such as a word on the boot line. */
+function byHand({ findings }: Diagnosis): string[] {
+  const texts = findings.flatMap(({ remedy }) => (remedy?.kind === 'advice' ? [remedy.text] : []));
+  return texts.length === 0 ? [] : ['', 'And by hand:', ...texts.map((text) => `  ${text}`)];
+}
+
+/** The link by which broadcast times are told. */
+const LINK_BITS = 10e9;
+
+function formatPlan({
+  target,
+  workers,
+  memory,
+  cpu,
+  network,
+  files,
+  diagnosis,
+}: MachinePlan): string {
+  const seconds = (network.broadcastBits / LINK_BITS).toFixed(1);
+  const blocks = [
+    `A machine for ${figure(target)} connections: ${size(memory.machineBytes)} of memory, ` +
+      `${cpu.cores} cores, ${workers} workers`,
+    '',
+    `memory   kernel ${size(memory.kernelBytes)}, processes ${size(memory.userBytes)}, ` +
+      `while a message goes to all ${size(memory.burstBytes)}`,
+    `         against fragmentation ${size(memory.fragmentationBytes)}, ` +
+      `left to the rest ${size(memory.reserveBytes)}`,
+    `cpu      ${cpu.storm.toFixed(2)} cores while everybody comes back, ` +
+      `${cpu.ping.toFixed(2)} for heartbeats,`,
+    `         ${cpu.broadcastSeconds.toFixed(1)} s of one core for one message to all`,
+    `network  heartbeats ${figure(network.pingPackets)} packets/s each way, ` +
+      `${(network.pingBitsPerSecond / 1e6).toFixed(1)} Mbit/s;`,
+    `         one message to all ${(network.broadcastBits / 1e9).toFixed(1)} Gbit: ` +
+      `${seconds} s at 10 Gbit/s`,
+    `files    ${figure(files.perWorker)} per worker (LimitNOFILE), ${figure(files.host)} for ` +
+      `the host (fs.file-max), ${figure(files.epollWatches)} epoll watches`,
+    '',
+    'What a stock Debian on it needs:',
+    '',
+    `--- ${SYSCTL_NAME}`,
+    sysctlFile(diagnosis) ?? '# nothing\n',
+    `--- ${DROP_IN_NAME}`,
+    (dropInFile(diagnosis) ?? '# nothing\n').trimEnd(),
+    ...byHand(diagnosis),
+  ];
+  return blocks.join('\n');
+}
+
+/** Runs the command; resolves to the exit code. */
+export function plan(
+  flags: Record<string, unknown>,
+  print: (text: string) => void,
+): Promise<number> {
+  const settings = readSettings('plan', { flags, env: process.env });
+  const result = planMachine({
+    target: settings['target'] as number,
+    workers: settings['workers'] as number | 'auto',
+    acceptRate: settings['acceptRate'] as number,
+    broadcastBytes: settings['broadcastBytes'] as number,
+    pingS: settings['ping'] as number,
+  });
+  const folder = settings['write'] as string | undefined;
+  const written = folder === undefined ? [] : writeFiles(result.diagnosis, folder);
+  print(
+    settings['json'] === true
+      ? JSON.stringify({ ...result, written }, null, 2)
+      : formatPlan(result),
+  );
+  if (settings['json'] !== true) {
+    for (const { file, isChanged } of written)
+      print(`${isChanged ? 'written  ' : 'unchanged'} ${file}`);
+  }
+  return Promise.resolve(0);
+}

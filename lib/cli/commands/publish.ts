@@ -1,0 +1,112 @@
+// `megacomet-ts publish`: gives a running server one message, or a batch of lines. Level 7.
+import { createInterface } from 'node:readline';
+
+import { askAdmin, askJson, textOf, type AdminRequest } from '../../api/admin-client.js';
+import { MESSAGE_BYTES_LIMIT } from '../../ipc/comet.js';
+import { readSettings, type Settings } from '../../options/config.js';
+import { MegacometError } from '../../base/errors.js';
+import { tokenOf } from '../../api/token.js';
+
+const PATH = '/publish';
+
+/** The members of a request that are the same for each of its messages. */
+function membersOf(channel: string, settings: Settings): Record<string, unknown> {
+  const { id, event, ttl, spread, policy, idempotencyKey } = settings;
+  return {
+    channel,
+    ...(id === undefined ? {} : { id }),
+    ...(event === undefined ? {} : { event }),
+    ...(ttl === undefined ? {} : { ttlMs: Math.round(Number(ttl) * 1000) }),
+    ...(spread === undefined ? {} : { spreadMs: Math.round(Number(spread) * 1000) }),
+    ...(policy === undefined ? {} : { policy }),
+    ...(idempotencyKey === undefined ? {} : { idempotencyKey }),
+  };
+}
+
+/** All of standard input; text if it is UTF-8, bytes if not. @throws MegacometError */
+async function readInput(): Promise<Record<string, string>> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of process.stdin) {
+    chunks.push(chunk as Buffer);
+    bytes += (chunk as Buffer).length;
+    if (bytes <= MESSAGE_BYTES_LIMIT) continue;
+    throw new MegacometError(
+      'ERR_MESSAGE_SIZE',
+      `publish: standard input has more than the ${MESSAGE_BYTES_LIMIT} bytes of a message`,
+    );
+  }
+  const data = Buffer.concat(chunks);
+  const text = data.toString();
+  return Buffer.from(text).equals(data) ? { data: text } : { base64: data.toString('base64') };
+}
+
+/** A request for each line of standard input, as soon as it is there. */
+async function* linesOf(members: Record<string, unknown>): AsyncIterable<string> {
+  const lines = createInterface({ input: process.stdin, crlfDelay: Infinity });
+  for await (const data of lines) yield `${JSON.stringify({ ...members, data })}\n`;
+}
+
+/** Sends the lines and tells of each that was refused; resolves to the exit code. */
+async function publishLines(
+  asked: AdminRequest,
+  members: Record<string, unknown>,
+  print: (text: string) => void,
+): Promise<number> {
+  const body = { type: 'application/x-ndjson', chunks: linesOf(members) };
+  const answer = await askAdmin({ ...asked, body });
+  if (answer.status !== 200) {
+    const text = await textOf(asked.admin, answer.body);
+    throw new MegacometError('ERR_REFUSED', `${PATH}: ${errorOf(text)}`);
+  }
+  let rest = '';
+  let line = 0;
+  let refused = 0;
+  for await (const chunk of answer.body) {
+    const parts = (rest + chunk).split('\n');
+    rest = parts.pop() ?? '';
+    for (const part of parts) {
+      line++;
+      const { error } = JSON.parse(part) as { error?: string };
+      if (error === undefined) continue;
+      refused++;
+      process.stderr.write(`megacomet-ts: line ${line}: ${error}\n`);
+    }
+  }
+  print(`${line - refused} published, ${refused} refused`);
+  return refused === 0 ? 0 : 1;
+}
+
+function errorOf(text: string): string {
+  try {
+    return (JSON.parse(text) as { error?: string }).error ?? text;
+  } catch {
+    return 'the answer is no JSON';
+  }
+}
+
+/**
+ * Runs the command; resolves to the exit code. Data that is absent or `-` is standard input.
+ *
+ * @throws MegacometError `ERR_UNREACHABLE`, `ERR_REFUSED`, `ERR_MESSAGE_SIZE` or
+ *   `ERR_OPTION_INVALID`.
+ */
+export async function publish(
+  [channel = '', data = '-']: readonly string[],
+  flags: Record<string, unknown>,
+  print: (text: string) => void,
+): Promise<number> {
+  const settings = readSettings('publish', { flags, env: process.env });
+  const token = tokenOf(settings);
+  const asked = { admin: settings['admin'] as string, path: PATH, token };
+  const members = membersOf(channel, settings);
+  if (settings['lines'] === true) {
+    if (data === '-') return publishLines(asked, members, print);
+    throw new MegacometError('ERR_OPTION_INVALID', '--lines: the lines come from standard input');
+  }
+  const message = data === '-' ? await readInput() : { data };
+  const body = { type: 'application/json', chunks: [JSON.stringify({ ...members, ...message })] };
+  const receipt = (await askJson({ ...asked, body })) as { cursor: string; delivered: number };
+  print(`${receipt.cursor} to ${receipt.delivered} subscribers`);
+  return 0;
+}

@@ -1,0 +1,109 @@
+// `megacomet-ts serve`: runs a server until a signal ends it. Level 7.
+import { constants } from 'node:os';
+
+import { readSettings, type Settings } from '../../options/config.js';
+import { createLogger } from '../../base/logger.js';
+import {
+  environmentNameOf,
+  keyOf,
+  libraryOptions,
+  type OptionSpec,
+} from '../../options/options.js';
+import { Server, type ServerOptions } from '../../server/server.js';
+import { ServiceNotifier } from '../../systemd/service.js';
+import { takeSystemd } from '../../systemd/systemd.js';
+
+type CommandLogger = ReturnType<typeof createLogger>;
+
+type Flags = Record<string, unknown>;
+
+/**
+ * Whether somebody asked for it: by flag, by environment, or, in the config file, for something
+ * else than the default.
+ */
+function isWanted({ name, default: fallback }: OptionSpec, flags: Flags, value: unknown): boolean {
+  const isGiven = flags[keyOf(name)] !== undefined;
+  return isGiven || process.env[environmentNameOf(name)] !== undefined || value !== fallback;
+}
+
+/** The server's options. Addresses only if wanted: inherited sockets stand in for the default. */
+function serverOptions(settings: Settings, flags: Flags, logger: CommandLogger): ServerOptions {
+  const options: Settings = {};
+  for (const spec of libraryOptions()) {
+    const key = keyOf(spec.name);
+    const value = settings[key];
+    if (value === undefined) continue;
+    const isAddress = spec.name === 'host' || spec.name === 'port';
+    if (!isAddress || isWanted(spec, flags, value)) options[key] = value;
+  }
+  return { ...options, logger };
+}
+
+/** Re-reads what may change while the server runs; a mistake keeps the old values. */
+function reload(server: Server, flags: Flags, log: CommandLogger): Settings | null {
+  try {
+    const settings = readSettings('serve', { flags, env: process.env });
+    const { acceptRate, idleTimeout, maxConnections } = settings as ServerOptions;
+    server.adjust({
+      ...(acceptRate === undefined ? {} : { acceptRate }),
+      ...(idleTimeout === undefined ? {} : { idleTimeout }),
+      ...(maxConnections === undefined ? {} : { maxConnections }),
+    });
+    log.level = settings['logLevel'] as string;
+    log.info({ acceptRate, idleTimeout, maxConnections }, 'configuration read again');
+    return settings;
+  } catch (error) {
+    log.error({ err: (error as Error).message }, 'configuration not changed');
+    return null;
+  }
+}
+
+/**
+ * Runs the command. Resolves to the exit code after a drain.
+ *
+ * @throws MegacometError for every way in which a start can fail.
+ */
+export async function serve(flags: Flags): Promise<number> {
+  let settings = readSettings('serve', { flags, env: process.env });
+  const log = createLogger(settings['logLevel'] as string, settings['logFormat'] as string);
+  const systemd = takeSystemd(process.env, process.pid);
+  for (const sentence of systemd.ignored) log.debug({}, sentence);
+  const service = new ServiceNotifier(systemd, log);
+  const server = new Server(serverOptions(settings, flags, log), {
+    dropsOwnIdentity: true,
+    sockets: systemd.sockets,
+  });
+  let signals = 0;
+  const ended = new Promise<number>((resolve, reject) => {
+    const onSignal = (signal: NodeJS.Signals): void => {
+      if (++signals > 1) {
+        server.kill();
+        process.exit(128 + constants.signals[signal]);
+      }
+      log.info({ signal, seconds: settings['drain'] }, 'draining');
+      const drainS = Number(settings['drain']);
+      const closed = server.close({ drainMs: drainS * 1000 });
+      service.stopping(server.health().connections, drainS);
+      closed.then(({ killed }) => {
+        log.info({ killed }, 'stopped');
+        service.close();
+        resolve(killed.length === 0 ? 0 : 1);
+      }, reject);
+    };
+    process.on('SIGTERM', onSignal);
+    process.on('SIGINT', onSignal);
+    process.on('SIGHUP', () => {
+      service.reload(() => {
+        settings = reload(server, flags, log) ?? settings;
+      });
+    });
+  });
+  try {
+    await server.listen();
+    service.ready(() => server.health());
+  } catch (error) {
+    // A signal during the start ends it with an error of its own; the drain's result counts.
+    if (signals === 0) throw error;
+  }
+  return ended;
+}

@@ -1,0 +1,97 @@
+// `megacomet-ts status`: what a running server does now. Level 7.
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import logUpdate from 'log-update';
+
+import { fetchStats } from '../../api/admin-client.js';
+import { readSettings } from '../../options/config.js';
+import { toJson, type Count, type Stats } from '../../stats/stats.js';
+
+const WATCH_INTERVAL_MS = 1000;
+
+interface Snapshot {
+  readonly stats: Stats;
+  readonly atMs: number;
+}
+
+function megabytes(bytes: number | null): string {
+  return bytes === null ? '-' : `${(bytes / 1e6).toFixed(1)} MB`;
+}
+
+/** Events per second between two looks; before the second look, over the whole life. */
+function rate(now: Count | undefined, before: Count | undefined, seconds: number): string {
+  if (seconds <= 0) return '-';
+  return String(Math.max(0, Math.round((Number(now ?? 0) - Number(before ?? 0)) / seconds)));
+}
+
+function alignRight(rows: readonly (readonly string[])[]): string {
+  const widths = (rows[0] ?? []).map((_, column) =>
+    Math.max(...rows.map((row) => (row[column] ?? '').length)),
+  );
+  return rows
+    .map((row) => row.map((cell, column) => cell.padStart(widths[column] ?? 0)).join('  '))
+    .join('\n');
+}
+
+/** The table of one moment; with an earlier one, rates are those of the time between. */
+export function formatStatus({ stats, atMs }: Snapshot, before: Snapshot | undefined): string {
+  const seconds = before === undefined ? stats.uptimeSeconds : (atMs - before.atMs) / 1000;
+  const header = ['slot', 'pid', 'state', 'connections', 'accepted/s', 'echoed/s', 'lag', 'memory'];
+  const rows = stats.workers.map((worker) => {
+    const earlier = before?.stats.workers[worker.slot];
+    const perSecond = (key: string): string =>
+      rate(worker[key] as Count, earlier?.[key] as Count | undefined, seconds);
+    return [
+      String(worker.slot),
+      String(worker.pid ?? '-'),
+      worker.state,
+      String(worker['connections']),
+      perSecond('acceptedTotal'),
+      perSecond('echoedTotal'),
+      `${worker.loopLagMaxMs.toFixed(1)} ms`,
+      megabytes(worker.privateBytes),
+    ];
+  });
+  const { totals } = stats;
+  const perConnection = stats.memory.userBytesPerConnection;
+  return [
+    `megacomet-ts ${stats.version} on ${stats.listen.join(', ')}, up ${stats.uptimeSeconds} s` +
+      (stats.isDraining ? ', draining' : ''),
+    '',
+    alignRight([header, ...rows]),
+    '',
+    `connections  ${String(totals['connections'])} of ${stats.maxConnections}`,
+    `accepted     ${String(totals['acceptedTotal'])}, refused ${String(totals['refusedTotal'])}, ` +
+      `failed ${String(totals['acceptFailedTotal'])}`,
+    `closed       ${String(totals['closedTotal'])}, ` +
+      `by crash ${String(totals['closedByCrashTotal'])}`,
+    `memory       ${megabytes(stats.memory.privateBytes)} private` +
+      (perConnection === null ? '' : `, ${perConnection.toFixed(0)} bytes per connection`),
+  ].join('\n');
+}
+
+/**
+ * Runs the command; resolves to the exit code. With --watch it runs until a signal.
+ *
+ * @throws MegacometError `ERR_UNREACHABLE`.
+ */
+export async function status(
+  flags: Record<string, unknown>,
+  print: (text: string) => void,
+): Promise<number> {
+  const settings = readSettings('status', { flags, env: process.env });
+  const admin = settings['admin'] as string;
+  let before: Snapshot | undefined;
+  for (;;) {
+    const snapshot = { stats: await fetchStats(admin), atMs: performance.now() };
+    const text =
+      settings['json'] === true ? toJson(snapshot.stats) : formatStatus(snapshot, before);
+    if (settings['watch'] !== true) {
+      print(text);
+      return 0;
+    }
+    logUpdate(text);
+    before = snapshot;
+    await sleep(WATCH_INTERVAL_MS);
+  }
+}

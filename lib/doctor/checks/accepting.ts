@@ -1,0 +1,281 @@
+// Settings that decide whether a burst of new connections gets in. Level 4.
+import { sysctl } from '../../system/kernel.js';
+import { backlogNeeded, NETDEV_BACKLOG_ONE_BOX } from '../sizing.js';
+import { isSteered, networkCards, readSoftnet, sumStatistics } from '../machine.js';
+import {
+  checkAtLeast,
+  checkSwitch,
+  figure,
+  finding,
+  onlyFor,
+  skipped,
+  tcpCounter,
+  unitRemedy,
+  type Check,
+  type Finding,
+  type Situation,
+} from '../finding.js';
+
+/** Below this even a small burst is lost, whatever the rate. */
+const SOMAXCONN_CRITICAL = 1024;
+
+const backlogFormula = ({ load }: Situation): string =>
+  `min(65535, max(4096, 2^ceil(log2(2 · ${load.acceptRate}/s · 1 s / ${load.workers} workers))))`;
+
+const somaxconn: Check = (situation) => [
+  checkAtLeast(situation, {
+    key: 'net.core.somaxconn',
+    scope: 'namespace',
+    needed: ({ load }) => backlogNeeded(load),
+    formula: backlogFormula,
+    below: (current) => (current < SOMAXCONN_CRITICAL ? 'critical' : 'warning'),
+    why:
+      'It silently caps every listen queue: beyond it the kernel drops handshakes, and ' +
+      'clients try ' +
+      'again only after a second (a running server must listen anew to see a change).',
+    counters: (at) => [tcpCounter(at, 'ListenOverflows'), tcpCounter(at, 'ListenDrops')],
+  }),
+];
+
+const backlog: Check = (situation) => {
+  const needed = backlogNeeded(situation.load);
+  const isEnough = situation.backlog >= needed;
+  return [
+    finding({
+      id: '--backlog',
+      scope: 'process',
+      severity: isEnough ? 'ok' : 'warning',
+      current: figure(situation.backlog),
+      needed: figure(needed),
+      formula: backlogFormula(situation),
+      why: 'Each worker has a queue of its own; the kernel reserves no memory for it.',
+      counters: [tcpCounter(situation, 'ListenOverflows')],
+      remedy: isEnough
+        ? null
+        : unitRemedy(
+            situation,
+            'Environment',
+            `MEGACOMET_BACKLOG=${needed}`,
+            `docker run --env MEGACOMET_BACKLOG=${needed}`,
+          ),
+    }),
+  ];
+};
+
+const synBacklog: Check = (situation) => {
+  const key = 'net.ipv4.tcp_max_syn_backlog';
+  const cookies = sysctl(situation.machine.read, 'net.ipv4.tcp_syncookies');
+  if (cookies !== 0) {
+    return [
+      skipped(key, 'namespace', 'without effect while tcp_syncookies is on (since Linux 4.4)'),
+    ];
+  }
+  return [
+    checkAtLeast(situation, {
+      key,
+      scope: 'namespace',
+      needed: ({ load }) => Math.ceil(((4 / 3) * load.acceptRate) / load.workers),
+      formula: ({ load }) => `4/3 · ${load.acceptRate}/s · 1 s / ${load.workers} workers`,
+      below: () => 'warning',
+      why:
+        'Without SYN cookies it bounds half-open handshakes, the last quarter kept for ' +
+        'known peers.',
+      counters: (at) => [tcpCounter(at, 'TCPReqQFullDrop'), tcpCounter(at, 'ListenDrops')],
+    }),
+  ];
+};
+
+const switches: Check = (situation) => [
+  checkSwitch(situation, {
+    key: 'net.ipv4.tcp_syncookies',
+    good: [1],
+    bad: 'warning',
+    why:
+      'At 1 a full queue of handshakes still answers; 0 drops them, 2 always takes ' +
+      'their options away.',
+    counters: (at) => [tcpCounter(at, 'SyncookiesSent'), tcpCounter(at, 'TCPReqQFullDoCookies')],
+  }),
+  checkSwitch(situation, {
+    key: 'net.ipv4.tcp_abort_on_overflow',
+    good: [0],
+    bad: 'warning',
+    why: 'At 1 a burst that would have been served a second later is answered with resets.',
+    counters: (at) => [tcpCounter(at, 'ListenOverflows')],
+  }),
+];
+
+/** Fewer lose clients on bad links, where the answer to a handshake is lost more than once. */
+const SYNACK_RETRIES_MIN = 3;
+
+const synackRetries: Check = (situation) => [
+  checkAtLeast(situation, {
+    key: 'net.ipv4.tcp_synack_retries',
+    scope: 'namespace',
+    needed: () => SYNACK_RETRIES_MIN,
+    formula: () => `${SYNACK_RETRIES_MIN}; the kernel's own default is 5`,
+    below: () => 'info',
+    why: 'Fewer lose clients on bad links; more keep half-open handshakes for minutes.',
+    counters: (at) => [tcpCounter(at, 'TCPSynRetrans')],
+  }),
+];
+
+/** Packets that one CPU may find waiting: three for each connection that comes, for a second. */
+function netdevBacklogNeeded({ load, limits, role }: Situation): number {
+  if (role === 'both') return NETDEV_BACKLOG_ONE_BOX;
+  return Math.max(1000, Math.min(30_000, Math.ceil((3 * load.acceptRate) / limits.cores)));
+}
+
+const netdevBacklog: Check = (situation) => {
+  const { machine, role } = situation;
+  const key = 'net.core.netdev_max_backlog';
+  if (role !== 'both' && !networkCards(machine).some((card) => isSteered(machine, card))) {
+    return [skipped(key, 'host', 'a network card does not use it without RPS; one-box tests do')];
+  }
+  return [
+    checkAtLeast(situation, {
+      key,
+      scope: 'host',
+      needed: netdevBacklogNeeded,
+      formula: ({ load, limits }) =>
+        role === 'both'
+          ? '16384 for a test with both ends on one machine'
+          : `3 · ${load.acceptRate}/s / ${limits.cores} cores, 1000 to 30000`,
+      below: () => (role === 'both' ? 'warning' : 'info'),
+      why:
+        'Loopback and RPS queue every packet there, per CPU; what does not fit is ' +
+        'dropped and sent again.',
+      counters: () => [
+        { name: 'softnet_stat dropped (of the host)', value: readSoftnet(machine, 1) },
+      ],
+    }),
+  ];
+};
+
+/** What one CPU may take in one go while it falls behind: packets, and microseconds. */
+const BUDGET_WHEN_SQUEEZED = 600;
+const BUDGET_US_WHEN_SQUEEZED = 8000;
+
+const netdevBudget: Check = (situation) => {
+  const squeezed = readSoftnet(situation.machine, 2) ?? 0;
+  const counters = [{ name: 'softnet_stat squeezed (of the host)', value: squeezed }];
+  const why = 'A CPU that ran out of its budget leaves packets waiting for the next round.';
+  const rows = [
+    ['net.core.netdev_budget', 300, BUDGET_WHEN_SQUEEZED],
+    ['net.core.netdev_budget_usecs', 2000, BUDGET_US_WHEN_SQUEEZED],
+  ] as const;
+  return rows.map(([key, usual, more]) =>
+    checkAtLeast(situation, {
+      key,
+      scope: 'host',
+      needed: () => (squeezed > 0 ? more : usual),
+      formula: () => `${usual}; ${more} where softnet_stat counts squeezes`,
+      below: () => 'info',
+      why,
+      counters: () => counters,
+    }),
+  );
+};
+
+/** Receive descriptors that hold a few milliseconds of a storm. */
+const RING_NEEDED = 4096;
+/** Drivers name the same loss in their own ways. */
+const RING_LOSSES = /^rx_(drops|missed|no_buffer|out_of_buffer)/;
+
+function judgeRing(situation: Situation, card: string): Finding {
+  const id = `${card} RX ring`;
+  const text = situation.machine.run('ethtool', '-g', card) ?? '';
+  const [most, current] = [...text.matchAll(/^RX:\s+(\d+)/gm)].map((match) => Number(match[1]));
+  if (most === undefined || current === undefined) {
+    return skipped(id, 'host', 'ethtool is missing, or the driver has no rings to show');
+  }
+  const needed = Math.min(most, RING_NEEDED);
+  return finding({
+    id,
+    scope: 'host',
+    severity: current < needed ? 'info' : 'ok',
+    current: figure(current),
+    needed: figure(needed),
+    formula: `min(${most} of the driver, ${RING_NEEDED})`,
+    why: 'A short ring loses packets while its CPU is busy elsewhere for a millisecond.',
+    counters: [
+      {
+        name: `ethtool -S ${card} rx_drops, rx_missed, rx_no_buffer`,
+        value: sumStatistics(situation.machine, card, RING_LOSSES),
+      },
+    ],
+    remedy: current < needed ? { kind: 'advice', text: `ethtool -G ${card} rx ${needed}` } : null,
+  });
+}
+
+function judgeQueues(situation: Situation, card: string): Finding {
+  const { limits, load, machine } = situation;
+  const id = `${card} receive queues`;
+  const queues = machine
+    .list(`/sys/class/net/${card}/queues`)
+    .filter((name) => name.startsWith('rx-')).length;
+  if (queues === 0) return skipped(id, 'host', 'the driver shows no queues');
+  const needed = Math.min(load.workers, limits.cores);
+  const hasRps = isSteered(machine, card);
+  const isEnough = queues >= needed || hasRps;
+  return finding({
+    id,
+    scope: 'host',
+    severity: isEnough ? 'ok' : 'info',
+    current: hasRps ? `${queues}, with RPS` : String(queues),
+    needed: String(needed),
+    formula: `min(${load.workers} workers, ${limits.cores} cores)`,
+    why: 'One queue is served by one core: with fewer queues than cores one of them fills first.',
+    counters: [
+      { name: 'softnet_stat squeezed (of the host)', value: readSoftnet(machine, 2) },
+      { name: '/proc/interrupts, one CPU at 100 % softirq', value: null },
+    ],
+    remedy: isEnough
+      ? null
+      : {
+          kind: 'advice',
+          text: `ethtool -L ${card} combined ${needed}, or RPS where the card has fewer`,
+        },
+  });
+}
+
+/** Only pfifo_fast holds its packets to it; the queues of today have limits of their own. */
+function showQueueLength({ machine }: Situation, card: string): Finding {
+  const id = `${card} txqueuelen`;
+  const current = machine.read(`/sys/class/net/${card}/tx_queue_len`)?.trim();
+  if (current === undefined) return skipped(id, 'host', 'the driver shows none');
+  return finding({
+    id,
+    scope: 'host',
+    severity: 'ok',
+    current,
+    needed: null,
+    formula: '',
+    why: 'Only pfifo_fast uses it, fq and fq_codel do not: leave it.',
+    counters: [{ name: `tc -s qdisc show dev ${card}, dropped`, value: null }],
+  });
+}
+
+const cards: Check = (situation) => {
+  const names = networkCards(situation.machine);
+  if (names.length === 0) {
+    return [skipped('network card', 'host', 'none is visible from here: no rings, no queues')];
+  }
+  return names.flatMap((card) => [
+    judgeRing(situation, card),
+    judgeQueues(situation, card),
+    showQueueLength(situation, card),
+  ]);
+};
+
+const switchKeys = ['net.ipv4.tcp_syncookies', 'net.ipv4.tcp_abort_on_overflow'];
+
+export const acceptingChecks: readonly Check[] = [
+  onlyFor('server', ['net.core.somaxconn'], 'namespace', somaxconn),
+  onlyFor('server', ['--backlog'], 'process', backlog),
+  onlyFor('server', ['net.ipv4.tcp_max_syn_backlog'], 'namespace', synBacklog),
+  onlyFor('server', switchKeys, 'namespace', switches),
+  onlyFor('server', ['net.ipv4.tcp_synack_retries'], 'namespace', synackRetries),
+  netdevBacklog,
+  netdevBudget,
+  cards,
+];

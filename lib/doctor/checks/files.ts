@@ -1,0 +1,177 @@
+// Limits on open files and on epoll: kernel settings that end a ramp with EMFILE, ENFILE, ENOSPC.
+// Level 4.
+import { usableDescriptors } from '../capacity.js';
+import { readFileNr, sysctl } from '../../system/kernel.js';
+import {
+  descriptorsNeeded,
+  filesNeeded,
+  limitNofile,
+  watchesNeeded,
+  withHeadroom,
+} from '../sizing.js';
+import {
+  checkAtLeast,
+  figure,
+  finding,
+  skipped,
+  unitRemedy,
+  type Check,
+  type Finding,
+  type Situation,
+} from '../finding.js';
+
+const EMFILE = { name: 'megacomet_accept_failed_emfile_total (of the server)', value: null };
+
+/** Connections that all processes hold if each may open `descriptors` files. */
+function heldBy(situation: Situation, descriptors: number): number {
+  const usable = usableDescriptors({ ...situation.limits, descriptors }, 1);
+  return situation.load.workers * Math.max(0, usable);
+}
+
+function nofileFormula({ load, target }: Situation): string {
+  return `ceil(1.1 · ${target} / ${load.workers} workers) + 1024`;
+}
+
+/** Too few is critical; none to spare for those of a process that died is a warning. */
+function nofileSeverity({ target }: Situation, holds: number): 'critical' | 'info' | 'warning' {
+  if (holds < target) return 'critical';
+  return holds < withHeadroom(target) ? 'warning' : 'info';
+}
+
+/** The hard limit: workers raise their own soft limit to it. */
+const nofile: Check = (situation) => {
+  const { limits, load, machine, target } = situation;
+  const needed = descriptorsNeeded(load);
+  const isEnough = limits.descriptors >= needed;
+  const holds = heldBy(situation, limits.descriptors);
+  // Up to what fs.nr_open is, or becomes by the finding below: more would be refused.
+  const ceiling = Math.max(needed, sysctl(machine.read, 'fs.nr_open') ?? 0);
+  const value = Math.max(needed, limitNofile(target, ceiling));
+  return [
+    finding({
+      id: 'RLIMIT_NOFILE',
+      scope: 'process',
+      severity: isEnough ? 'ok' : nofileSeverity(situation, holds),
+      current: `${figure(limits.descriptors)} (hard)`,
+      needed: figure(needed),
+      formula: nofileFormula(situation),
+      why:
+        'Each connection is an open file of its process; the limit is per process, and a ' +
+        'higher one ' +
+        'costs nothing until it is used.',
+      counters: [EMFILE],
+      connections: holds,
+      remedy: isEnough
+        ? null
+        : unitRemedy(
+            situation,
+            'LimitNOFILE',
+            String(value),
+            `docker run --ulimit nofile=${value}:${value}; not above fs.nr_open of the host`,
+          ),
+    }),
+  ];
+};
+
+const nrOpen: Check = (situation) => [
+  checkAtLeast(situation, {
+    key: 'fs.nr_open',
+    scope: 'host',
+    needed: ({ load }) => descriptorsNeeded(load),
+    formula: nofileFormula,
+    below: (current, at) => nofileSeverity(at, heldBy(at, current)),
+    why:
+      'It is the ceiling of RLIMIT_NOFILE, for root too: a higher limit is refused, or ' +
+      'locks out.',
+    counters: () => [EMFILE],
+    connections: (current, at) => heldBy(at, current),
+  }),
+];
+
+const fileMax: Check = (situation) => {
+  const { limits, load, machine, target } = situation;
+  const { connections, clients } = load;
+  const isExempt = limits.filesFree === null;
+  const open = readFileNr(machine.read) ?? 0;
+  const holds = (current: number): number => perEnd(situation, current - open);
+  const belowSeverity = (current: number): 'critical' | 'warning' =>
+    holds(current) < target ? 'critical' : 'warning';
+  return [
+    checkAtLeast(situation, {
+      key: 'fs.file-max',
+      scope: 'host',
+      needed: () => Math.max(filesNeeded(load), connections + clients + (isExempt ? 0 : open)),
+      formula: () =>
+        `max(ceil(1.1 · (${connections} + ${clients})) + 65536, ${connections} + ${clients} + ` +
+        'files open now)',
+      below: (current) => (isExempt ? 'info' : belowSeverity(current)),
+      why: isExempt
+        ? 'All open files of the host count; this user is exempt (CAP_SYS_ADMIN), others are not.'
+        : 'All open files of the host count, and beyond it accept fails with ENFILE.',
+      counters: () => [{ name: 'fs.file-nr (open now)', value: open }],
+      ...(isExempt ? {} : { connections: holds }),
+    }),
+  ];
+};
+
+const watches: Check = (situation) => [
+  checkAtLeast(situation, {
+    key: 'fs.epoll.max_user_watches',
+    scope: 'host',
+    needed: ({ load }) => watchesNeeded(load),
+    formula: ({ load }) => `ceil(1.1 · (${load.connections} + ${load.clients})) + 10000`,
+    below: (current, at) => (perEnd(at, current) < at.target ? 'critical' : 'warning'),
+    why:
+      'Each watched connection of a user counts, over all processes and containers, root not ' +
+      'exempt; beyond it epoll_ctl fails with ENOSPC and nothing is logged.',
+    counters: () => [{ name: 'megacomet_closed_unwatched_total (of the server)', value: null }],
+    connections: (current) => perEnd(situation, current),
+  }),
+];
+
+/** Connections that a number of files or watches allows: on one box each has two ends. */
+function perEnd({ role }: Situation, count: number): number {
+  return Math.max(0, role === 'both' ? Math.floor(count / 2) : count);
+}
+
+const descriptorTable: Check = ({ load, target }) => {
+  const share = Math.ceil(target / load.workers);
+  const bytes = 8.25 * 2 ** Math.ceil(Math.log2(Math.max(64, share)));
+  return [
+    finding({
+      id: 'descriptor table',
+      scope: 'process',
+      severity: 'ok',
+      current: `${figure(bytes)} bytes per worker`,
+      needed: null,
+      formula: `8.25 · 2^ceil(log2(${share}))`,
+      why: 'Each worker grows its table once at the start, so that no accept waits for it later.',
+    }),
+  ];
+};
+
+const mapCount: Check = ({ machine }): Finding[] => {
+  const current = sysctl(machine.read, 'vm.max_map_count');
+  if (current === null) return [skipped('vm.max_map_count', 'host', 'this kernel has none')];
+  return [
+    finding({
+      id: 'vm.max_map_count',
+      scope: 'host',
+      severity: 'ok',
+      current: figure(current),
+      needed: null,
+      formula: '',
+      why: 'A worker maps one block of 256 KiB for 4,096 connections: leave it.',
+    }),
+  ];
+};
+
+export const fileChecks: readonly Check[] = [
+  // Before the limit that it is the ceiling of: where both bind, it must be raised first.
+  nrOpen,
+  nofile,
+  fileMax,
+  watches,
+  descriptorTable,
+  mapCount,
+];

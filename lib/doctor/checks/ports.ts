@@ -1,0 +1,226 @@
+// Source ports of clients, and the server's own ports among them. Level 4.
+import { sysctl, sysctlVector } from '../../system/kernel.js';
+import { portsNeeded } from '../sizing.js';
+import {
+  figure,
+  finding,
+  onlyFor,
+  remedyFor,
+  skipped,
+  tcpCounter,
+  type Check,
+  type Finding,
+  type Situation,
+} from '../finding.js';
+
+const RANGE = 'net.ipv4.ip_local_port_range';
+const RESERVED = 'net.ipv4.ip_local_reserved_ports';
+const WIDEST = { low: 1024, high: 65_535 };
+const EADDRNOTAVAIL = { name: 'failed with EADDRNOTAVAIL in the result of bench', value: null };
+/** Addresses of 127.0.0.0/8 that need no configuration: a test on one box has ports enough. */
+const LOOPBACK_SOURCES = 254 * 256 * 254;
+
+/** Ports in a list such as `8000,9000-9007`. */
+function portsOf(text: string): Set<number> {
+  const ports = new Set<number>();
+  for (const part of text.trim().split(',')) {
+    if (part === '') continue;
+    const [first = 0, last = first] = part.split('-').map(Number);
+    for (let port = first; port <= last; port++) ports.add(port);
+  }
+  return ports;
+}
+
+interface Range {
+  readonly low: number;
+  readonly high: number;
+  readonly reserved: ReadonlySet<number>;
+}
+
+function readRange({ machine }: Situation): Range | null {
+  const [low, high] = sysctlVector(machine.read, RANGE) ?? [];
+  if (low === undefined || high === undefined) return null;
+  const text = machine.read(`/proc/sys/${RESERVED.replaceAll('.', '/')}`) ?? '';
+  return { low, high, reserved: portsOf(text) };
+}
+
+function usablePorts({ low, high, reserved }: Range): number {
+  const taken = [...reserved].filter((port) => port >= low && port <= high).length;
+  return high - low + 1 - taken;
+}
+
+/** The widest range; no narrower than the present one anywhere. */
+function widest({ low, high }: Range): { readonly low: number; readonly high: number } {
+  return { low: Math.min(low, WIDEST.low), high: Math.max(high, WIDEST.high) };
+}
+
+/** The widest range as a setting, or null if it is that already. */
+function widened(found: Range): string | null {
+  const { low, high } = widest(found);
+  return low === found.low && high === found.high ? null : `${low} ${high}`;
+}
+
+/** Whether clients of this machine have ports enough; a server needs none. */
+function isRangeEnough({ load, role }: Situation, found: Range): boolean {
+  if (role === 'server') return true;
+  const sources = role === 'both' ? LOOPBACK_SOURCES : 1;
+  return sources * usablePorts(found) >= portsNeeded(load);
+}
+
+/** Both ends on one machine: the bench takes as many addresses of 127.0.0.0/8 as it needs. */
+function rangeOfOneBox(situation: Situation, found: Range): Finding {
+  const { load } = situation;
+  const usable = usablePorts(found);
+  const addresses = Math.ceil(portsNeeded(load) / Math.max(1, usable));
+  const holds = LOOPBACK_SOURCES * usable;
+  const isEnough = isRangeEnough(situation, found);
+  const wider = widened(found);
+  return finding({
+    id: RANGE,
+    scope: 'namespace',
+    severity: isEnough ? 'ok' : holds < situation.target ? 'critical' : 'warning',
+    current: `${found.low} ${found.high} (${figure(usable)} ports)`,
+    needed: `${figure(addresses)} addresses of 127.0.0.0/8`,
+    formula: `ceil(1.02 · ${load.clients} clients / ${figure(usable)} ports)`,
+    why:
+      'Each source address has all ports anew, and the bench takes as many of ' +
+      '127.0.0.0/8 as it needs.',
+    counters: [EADDRNOTAVAIL],
+    connections: holds,
+    remedy: isEnough || wider === null ? null : remedyFor(situation, 'namespace', RANGE, wider),
+  });
+}
+
+function rangeOfClient(situation: Situation, found: Range): Finding {
+  const { load, target } = situation;
+  const usable = usablePorts(found);
+  const needed = portsNeeded(load);
+  const isEnough = isRangeEnough(situation, found);
+  const addresses = Math.ceil(needed / Math.max(1, usable));
+  const wider = widened(found);
+  return finding({
+    id: RANGE,
+    scope: 'namespace',
+    severity: isEnough ? 'ok' : usable < target ? 'critical' : 'warning',
+    current: `${found.low} ${found.high} (${figure(usable)} ports)`,
+    needed: `${figure(needed)} ports from one address to one destination`,
+    formula:
+      `1.02 · ${load.clients} clients / (${figure(usable)} ports · source ` +
+      `addresses · destinations)`,
+    why:
+      'Each pair of a source address and a destination has these ports once; then ' +
+      'connect fails with EADDRNOTAVAIL.',
+    counters: [EADDRNOTAVAIL],
+    connections: usable,
+    remedy: isEnough
+      ? null
+      : wider === null
+        ? { kind: 'advice', text: `use ${addresses} source addresses or destinations` }
+        : remedyFor(situation, 'namespace', RANGE, wider),
+  });
+}
+
+const range: Check = (situation) => {
+  const found = readRange(situation);
+  if (found === null) return [skipped(RANGE, 'namespace', 'this kernel has none')];
+  const isOneBox = situation.role === 'both';
+  return [isOneBox ? rangeOfOneBox(situation, found) : rangeOfClient(situation, found)];
+};
+
+/** A listening port inside the range can be taken by an outgoing connection before a restart. */
+const reserved: Check = (situation) => {
+  const found = readRange(situation);
+  if (found === null) return [skipped(RESERVED, 'namespace', 'this kernel has none')];
+  const current = (
+    situation.machine.read(`/proc/sys/${RESERVED.replaceAll('.', '/')}`) ?? ''
+  ).trim();
+  // Where the range is to be widened its new ports count.
+  const { low, high } = isRangeEnough(situation, found) ? found : widest(found);
+  const inside = [...new Set(situation.ports)].filter(
+    (port) => port >= low && port <= high && !found.reserved.has(port),
+  );
+  const wanted = [current, ...inside.map(String)].filter((part) => part !== '').join(',');
+  const isEnough = inside.length === 0;
+  return [
+    finding({
+      id: RESERVED,
+      scope: 'namespace',
+      severity: isEnough ? 'ok' : 'warning',
+      current: current === '' ? 'none' : current,
+      needed: isEnough ? null : wanted,
+      formula: `ports ${situation.ports.join(', ')}, range ${low} to ${high}`,
+      why: isEnough
+        ? 'No listening port lies within the range of outgoing connections, or it is reserved.'
+        : 'An outgoing connection may take the port while the server restarts: then bind ' +
+          'fails with EADDRINUSE.',
+      counters: [{ name: 'EADDRINUSE at the start of the server', value: null }],
+      remedy: isEnough ? null : remedyFor(situation, 'namespace', RESERVED, wanted),
+    }),
+  ];
+};
+
+function leave(situation: Situation, key: string, good: number, why: string): Finding {
+  const current = sysctl(situation.machine.read, key);
+  if (current === null) return skipped(key, 'namespace', 'this kernel has none');
+  return finding({
+    id: key,
+    scope: 'namespace',
+    severity: current < good ? 'info' : 'ok',
+    current: String(current),
+    needed: null,
+    formula: '',
+    why,
+    counters: [tcpCounter(situation, 'TCPSynRetrans')],
+  });
+}
+
+const dialing: Check = (situation) => [
+  leave(
+    situation,
+    'net.ipv4.tcp_syn_retries',
+    4,
+    'A lost SYN is sent again; fewer retries fail under load.',
+  ),
+  leave(
+    situation,
+    'net.ipv4.tcp_tw_reuse',
+    1,
+    'At 2 ports in TIME_WAIT are used again on loopback, at 1 everywhere; it never helps a server.',
+  ),
+];
+
+/** Linux 6.3 brought the socket option that makes the kernel try every port in turn. */
+const portSearch: Check = ({ machine }) => {
+  const id = 'IP_LOCAL_PORT_RANGE';
+  const release = machine.read('/proc/sys/kernel/osrelease')?.trim() ?? '';
+  const [, major, minor] = /^(\d+)\.(\d+)/.exec(release) ?? [];
+  if (major === undefined || minor === undefined) {
+    return [skipped(id, 'process', 'this kernel does not tell its version')];
+  }
+  const isNew = Number(major) > 6 || (Number(major) === 6 && Number(minor) >= 3);
+  return [
+    finding({
+      id,
+      scope: 'process',
+      severity: isNew ? 'ok' : 'warning',
+      current: `Linux ${release}`,
+      needed: 'Linux 6.3',
+      formula: '',
+      why:
+        'Without it a connect takes 33 times as long once half of the ports of an ' +
+        'address are used.',
+      remedy: isNew
+        ? null
+        : { kind: 'advice', text: 'use at most half of the ports of each source address' },
+    }),
+  ];
+};
+
+const DIALING_KEYS = ['net.ipv4.tcp_syn_retries', 'net.ipv4.tcp_tw_reuse'];
+
+export const portChecks: readonly Check[] = [
+  onlyFor('client', [RANGE], 'namespace', range),
+  onlyFor('server', [RESERVED], 'namespace', reserved),
+  onlyFor('client', DIALING_KEYS, 'namespace', dialing),
+  onlyFor('client', ['IP_LOCAL_PORT_RANGE'], 'process', portSearch),
+];

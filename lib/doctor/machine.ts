@@ -1,0 +1,205 @@
+// The machine as the checks see it: files, folders, outputs of small programs; real or recorded.
+// Level 2. A recording makes the checks pure: the same input gives the same findings anywhere.
+import { execFileSync } from 'node:child_process';
+import { readdirSync } from 'node:fs';
+
+import {
+  hasCapability,
+  procReader,
+  readMemInfo,
+  type Figure,
+  type Reader,
+} from '../system/kernel.js';
+import { CLIENT_KERNEL_BYTES, CONNECTION_KERNEL_BYTES, type Costs } from './sizing.js';
+
+export interface Machine {
+  readonly read: Reader;
+  /** Names in a folder, sorted; empty where there is none. */
+  readonly list: (folder: string) => readonly string[];
+  /** What a program printed; undefined where it is missing or fails. */
+  readonly run: (program: string, ...args: string[]) => string | undefined;
+}
+
+/** A program that hangs must not hang the checks. */
+const RUN_MS_MAX = 3000;
+
+export const thisMachine: Machine = {
+  read: procReader,
+  list: (folder) => {
+    try {
+      return readdirSync(folder).sort();
+    } catch {
+      return [];
+    }
+  },
+  run: (program, ...args) => {
+    // Where administrators' programs are, which the path of other users leaves out.
+    const PATH = `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin`;
+    try {
+      return execFileSync(program, args, {
+        encoding: 'utf8',
+        env: { ...process.env, PATH },
+        timeout: RUN_MS_MAX,
+        stdio: ['ignore', 'pipe', 'ignore'],
+      });
+    } catch {
+      return undefined;
+    }
+  },
+};
+
+/** A machine on paper: what its files hold, and what programs print on it. */
+export interface Recording {
+  readonly about: string;
+  readonly files: Readonly<Record<string, string>>;
+  /** By command line, such as `ethtool -g ens5`. */
+  readonly outputs: Readonly<Record<string, string>>;
+}
+
+export function recordedMachine(recording: Recording): Machine {
+  const paths = Object.keys(recording.files);
+  return {
+    read: (path) => recording.files[path],
+    list: (folder) => {
+      const inside = paths.filter((path) => path.startsWith(`${folder}/`));
+      const names = inside.map((path) => path.slice(folder.length + 1).split('/')[0] ?? '');
+      return [...new Set(names)].sort();
+    },
+    run: (program, ...args) => recording.outputs[[program, ...args].join(' ')],
+  };
+}
+
+/** Page size in bytes: 4096, or 65536 on some arm64 kernels. */
+export function readPageBytes(machine: Machine): number {
+  // /proc/self/smaps says it in text; its first mapping is the program itself.
+  const match = /^KernelPageSize:\s+(\d+) kB/m.exec(machine.read('/proc/self/smaps') ?? '');
+  return match === null ? 4096 : Number(match[1]) * 1024;
+}
+
+/** Bytes of slab pages per object of a cache; null without root, who alone may look. */
+function slabBytes(machine: Machine, cache: string, pageBytes: number): Figure {
+  const folder = `/sys/kernel/slab/${cache}`;
+  const order = Number.parseInt(machine.read(`${folder}/order`) ?? '', 10);
+  const objects = Number.parseInt(machine.read(`${folder}/objs_per_slab`) ?? '', 10);
+  return Number.isNaN(order) || Number.isNaN(objects) ? null : (2 ** order * pageBytes) / objects;
+}
+
+/**
+ * What hangs on one socket: the socket, its inode, file, name, and its place in epoll. A listener
+ * on `::`, the default, makes TCPv6 sockets for IPv4 peers too.
+ */
+const SOCKET_CACHES = [
+  ...['TCPv6', 'sock_inode_cache', 'filp', 'dentry'],
+  ...['eventpoll_epi', 'eventpoll_pwq', 'ep_head'],
+];
+/** Instead of a cache that a kernel has not, as one without IPv6. */
+const FALLBACK_CACHES: Readonly<Record<string, string>> = { TCPv6: 'TCP' };
+/** Of the LSM and of memory cgroups, which no cache of their own shows. */
+const SOCKET_EXTRA_BYTES = 116;
+
+/** Kernel memory per connection, from the slab's own figures where they can be read. */
+export function readCosts(machine: Machine): Costs & { readonly isMeasured: boolean } {
+  const pageBytes = readPageBytes(machine);
+  let total = SOCKET_EXTRA_BYTES;
+  for (const cache of SOCKET_CACHES) {
+    const fallback = FALLBACK_CACHES[cache] ?? cache;
+    const bytes = slabBytes(machine, cache, pageBytes) ?? slabBytes(machine, fallback, pageBytes);
+    // ep_head is merged away on some kernels; the socket itself never is.
+    if (bytes === null && cache !== 'ep_head') {
+      return {
+        pageBytes,
+        connectionBytes: CONNECTION_KERNEL_BYTES,
+        clientBytes: CLIENT_KERNEL_BYTES,
+        isMeasured: false,
+      };
+    }
+    total += bytes ?? 16;
+  }
+  const connectionBytes = Math.ceil(total);
+  return {
+    pageBytes,
+    connectionBytes,
+    clientBytes: connectionBytes + (CLIENT_KERNEL_BYTES - CONNECTION_KERNEL_BYTES),
+    isMeasured: true,
+  };
+}
+
+/** Why this is taken for a container, or null. */
+export function containerSign(machine: Machine): string | null {
+  if (machine.read('/.dockerenv') !== undefined) return '/.dockerenv exists';
+  if (machine.read('/run/.containerenv') !== undefined) return '/run/.containerenv exists';
+  const mounts = machine.read('/proc/self/mountinfo') ?? '';
+  if (/ \/proc\/sys ro[, ]/.test(mounts)) return '/proc/sys is mounted read-only';
+  const ids = /^NSpid:\s+(.+)$/m.exec(machine.read('/proc/self/status') ?? '')?.[1] ?? '';
+  return ids.trim().split(/\s+/).length > 1 ? 'it has a process namespace of its own' : null;
+}
+
+/** Whether root can write sysctls here at all. */
+export function canWriteSysctls(machine: Machine): boolean {
+  const CAP_NET_ADMIN = 12;
+  if (/ \/proc\/sys ro[, ]/.test(machine.read('/proc/self/mountinfo') ?? '')) return false;
+  // Another user has no capabilities, which says nothing about root's.
+  const isRoot = /^Uid:\s+0\s/m.test(machine.read('/proc/self/status') ?? '');
+  return !isRoot || hasCapability(machine.read, CAP_NET_ADMIN);
+}
+
+export interface Memory {
+  readonly totalBytes: number;
+  readonly availableBytes: number;
+}
+
+export function readMemory(machine: Machine): Memory {
+  const totalBytes = readMemInfo(machine.read, 'MemTotal') ?? 0;
+  return {
+    totalBytes,
+    availableBytes: readMemInfo(machine.read, 'MemAvailable') ?? totalBytes,
+  };
+}
+
+/** Network interfaces that are hardware, or look like it to this guest: not lo, veth or bridges. */
+export function networkCards(machine: Machine): readonly string[] {
+  return machine
+    .list('/sys/class/net')
+    .filter((name) => machine.list(`/sys/class/net/${name}/device`).length > 0);
+}
+
+/** Whether the kernel spreads a card's packets over CPUs by itself (RPS). */
+export function isSteered(machine: Machine, card: string): boolean {
+  const folder = `/sys/class/net/${card}/queues`;
+  return machine
+    .list(folder)
+    .some((name) => /[1-9a-f]/.test(machine.read(`${folder}/${name}/rps_cpus`) ?? ''));
+}
+
+/** Sum of the lines of `ethtool -S` whose names match; null where it shows none of them. */
+export function sumStatistics(machine: Machine, card: string, names: RegExp): Figure {
+  const text = machine.run('ethtool', '-S', card) ?? '';
+  const lines = [...text.matchAll(/^\s*([\w.[\]-]+):\s+(\d+)\s*$/gm)];
+  const found = lines.filter(([, name = '']) => names.test(name));
+  return found.length === 0 ? null : found.reduce((sum, [, , value]) => sum + Number(value), 0);
+}
+
+/**
+ * Sum over the CPUs of a column of a table in hexadecimal, such as /proc/net/stat/nf_conntrack, by
+ * its name in the first line.
+ */
+export function sumColumn(machine: Machine, path: string, name: string): Figure {
+  const [head = '', ...lines] = (machine.read(path) ?? '').trim().split('\n');
+  const column = head.trim().split(/\s+/).indexOf(name);
+  if (column < 0) return null;
+  return lines.reduce(
+    (sum, line) => sum + Number.parseInt(line.trim().split(/\s+/)[column] ?? '0', 16),
+    0,
+  );
+}
+
+/** Sum over the CPUs of a column of /proc/net/softnet_stat, which is hexadecimal; of the host. */
+export function readSoftnet(machine: Machine, column: number): Figure {
+  const text = machine.read('/proc/net/softnet_stat');
+  if (text === undefined) return null;
+  const lines = text.split('\n').filter((line) => line !== '');
+  return lines.reduce(
+    (sum, line) => sum + Number.parseInt(line.split(/\s+/)[column] ?? '0', 16),
+    0,
+  );
+}

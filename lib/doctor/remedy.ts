@@ -1,0 +1,235 @@
+// Mending what the doctor found: the two files of --write, and the sysctls of --apply. Level 6.
+// Raise only; written whole or not at all; the same findings give the same bytes.
+import { writeFileSync } from 'node:fs';
+import path from 'node:path';
+
+import type { Diagnosis } from './doctor.js';
+import type { Finding, Remedy } from './finding.js';
+import { sysctlVector, type Reader } from '../system/kernel.js';
+import { writeWhole } from '../base/whole-file.js';
+
+type SysctlRemedy = Extract<Remedy, { kind: 'sysctl' }>;
+/** Also what cannot be set from here: --apply tries, and reports the refusal. */
+type KernelRemedy = Extract<Remedy, { kind: 'outside' | 'sysctl' }>;
+type UnitRemedy = Extract<Remedy, { kind: 'unit' }>;
+
+interface Mend<Kind extends Remedy> {
+  readonly finding: Finding;
+  readonly remedy: Kind;
+}
+
+/**
+ * Order in which sysctls are set: a ceiling before what it bounds, and the server's own ports
+ * reserved before the range reaches them.
+ */
+const FIRST = ['fs.nr_open', 'net.ipv4.ip_local_reserved_ports'];
+
+const rankOf = (key: string): number => (FIRST.includes(key) ? FIRST.indexOf(key) : FIRST.length);
+
+function inOrder<Kind extends KernelRemedy>(mends: Mend<Kind>[]): Mend<Kind>[] {
+  return mends.sort(
+    ({ remedy: a }, { remedy: b }) => rankOf(a.key) - rankOf(b.key) || a.key.localeCompare(b.key),
+  );
+}
+
+function sysctlMends({ findings }: Diagnosis): Mend<SysctlRemedy>[] {
+  return inOrder(
+    findings.flatMap((finding) =>
+      finding.remedy?.kind === 'sysctl' ? [{ finding, remedy: finding.remedy }] : [],
+    ),
+  );
+}
+
+function kernelMends({ findings }: Diagnosis): Mend<KernelRemedy>[] {
+  return inOrder(
+    findings.flatMap((finding) =>
+      finding.remedy?.kind === 'sysctl' || finding.remedy?.kind === 'outside'
+        ? [{ finding, remedy: finding.remedy }]
+        : [],
+    ),
+  );
+}
+
+function unitMends({ findings }: Diagnosis): Mend<UnitRemedy>[] {
+  return findings.flatMap((finding) =>
+    finding.remedy?.kind === 'unit' ? [{ finding, remedy: finding.remedy }] : [],
+  );
+}
+
+/** A comment of at most 100 columns a line. */
+function comment(text: string): string {
+  const lines: string[] = [];
+  let line = '#';
+  for (const word of text.split(/\s+/)) {
+    if (line.length + word.length + 1 > 100) {
+      lines.push(line);
+      line = '#';
+    }
+    line += ` ${word}`;
+  }
+  return [...lines, line].join('\n');
+}
+
+function because({ finding }: Mend<Remedy>): string {
+  const formula = finding.formula === '' ? '' : ` Needed: ${finding.formula}.`;
+  return comment(`${finding.why} It was ${finding.current}.${formula}`);
+}
+
+const head = ({ target, role, workers }: Diagnosis): string =>
+  comment(
+    `Written by megacomet-ts for ${target} connections (${role}, ${workers} workers); only lines ` +
+      'that are needed.',
+  );
+
+/** One setting with the comment above it. */
+interface Block {
+  /** The line that sets it, such as `net.core.somaxconn = 8192`. */
+  readonly line: string;
+  readonly text: string;
+}
+
+/** By the name that each sets. */
+type Blocks = Map<string, Block>;
+
+const ASSIGNMENT = /^-?(?:Environment=)?([\w.-]+)\s*=\s*(.*)$/;
+
+/** What an earlier --write left: what was mended since must not be lost at the next boot. */
+function blocksOf(text: string | undefined): Blocks {
+  const blocks: Blocks = new Map();
+  for (const block of (text ?? '').split(/\n{2,}/)) {
+    const line = block.split('\n').find((candidate) => ASSIGNMENT.test(candidate));
+    const name = ASSIGNMENT.exec(line ?? '')?.[1];
+    if (line !== undefined && name !== undefined) {
+      blocks.set(name, { line, text: `${block.trim()}\n` });
+    }
+  }
+  return blocks;
+}
+
+/** Sets a line, unless it stands there already: then its reason stays the one of that day. */
+function setLine(blocks: Blocks, name: string, line: string, mend: Mend<Remedy>): void {
+  if (blocks.get(name)?.line === line) return;
+  blocks.set(name, { line, text: `${because(mend)}\n${line}\n` });
+}
+
+/** A line of before that would lower what runs now; a list of ports is neither high nor low. */
+function isLower(read: Reader, name: string, { line }: Block): boolean {
+  if (name.includes('port')) return false;
+  const current = sysctlVector(read, name) ?? [];
+  const values = (ASSIGNMENT.exec(line)?.[2] ?? '').split(/\s+/).map(Number);
+  return values.some((value, index) => value < (current[index] ?? -Infinity));
+}
+
+const textsOf = (blocks: Blocks): string[] => [...blocks.values()].map(({ text }) => text);
+
+/** Nothing that an earlier run left. */
+const NOTHING: Reader = () => undefined;
+
+/**
+ * sysctl.d(5); a key that a module brings later must not fail the boot, hence its dash.
+ *
+ * @param before - What the file held.
+ * @param read - The machine that runs with it.
+ */
+export function sysctlFile(
+  diagnosis: Diagnosis,
+  before?: string,
+  read: Reader = NOTHING,
+): string | null {
+  const blocks = blocksOf(before);
+  for (const [name, block] of blocks) if (isLower(read, name, block)) blocks.delete(name);
+  for (const mend of sysctlMends(diagnosis)) {
+    const { key, value } = mend.remedy;
+    const dash = key.startsWith('net.netfilter.') ? '-' : '';
+    setLine(blocks, key, `${dash}${key} = ${value}`, mend);
+  }
+  return blocks.size === 0 ? null : [`${head(diagnosis)}\n`, ...textsOf(blocks)].join('\n');
+}
+
+/** A drop-in for megacomet.service. */
+export function dropInFile(diagnosis: Diagnosis, before?: string): string | null {
+  const blocks = blocksOf(before);
+  for (const mend of unitMends(diagnosis)) {
+    const { directive, value } = mend.remedy;
+    // The environment's lines share one directive, so they are told apart by what they set.
+    const name = directive === 'Environment' ? (value.split('=')[0] ?? '') : directive;
+    setLine(blocks, name, `${directive}=${value}`, mend);
+  }
+  return blocks.size === 0
+    ? null
+    : [`${head(diagnosis)}\n\n[Service]\n`, ...textsOf(blocks)].join('\n');
+}
+
+/** The files of --write, below the folder that the user names. */
+export const SYSCTL_NAME = '90-megacomet.conf';
+export const DROP_IN_NAME = 'megacomet.service.d/90-megacomet.conf';
+
+/** What became of one sysctl. */
+export interface Applied {
+  readonly key: string;
+  readonly wanted: string;
+  /** What the kernel says afterwards. */
+  readonly found: string;
+  /** Null where it holds now; else the reason, such as EROFS, or that the kernel kept its value. */
+  readonly refusal: string | null;
+}
+
+const spaced = (text: string | undefined): string => (text ?? '').trim().replace(/\s+/g, ' ');
+
+/** Ports are read back in order, and neighbours as a range. */
+function portList(text: string): string {
+  const ports = text.split(',').flatMap((part) => {
+    const [first = 0, last = first] = part.split('-').map(Number);
+    return Array.from({ length: last - first + 1 }, (_, index) => first + index);
+  });
+  return [...new Set(ports)].sort((a, b) => a - b).join();
+}
+
+/** Whether the kernel has what was wanted, however it writes that; some values it rounds up. */
+function holds({ key, value }: KernelRemedy, found: string): boolean {
+  if (key === 'net.ipv4.ip_local_reserved_ports') return portList(found) === portList(value);
+  if (key === 'net.netfilter.nf_conntrack_buckets') return Number(found) >= Number(value);
+  return found === spaced(value);
+}
+
+function applyOne(read: Reader, { remedy }: Mend<KernelRemedy>): Applied {
+  const file = `/proc/sys/${remedy.key.replaceAll('.', '/')}`;
+  let refusal: string | null = null;
+  try {
+    // One write for all numbers of a vector: the kernel takes them together or not at all.
+    writeFileSync(file, remedy.value);
+  } catch (error) {
+    refusal = (error as NodeJS.ErrnoException).code ?? 'unknown';
+  }
+  const found = spaced(read(file));
+  if (refusal === null && !holds(remedy, found)) refusal = `the kernel kept ${found}`;
+  return { key: remedy.key, wanted: remedy.value, found, refusal };
+}
+
+/** Writes the sysctls now and reads each back. A refusal of one does not keep the others. */
+export function applySysctls(diagnosis: Diagnosis, read: Reader): readonly Applied[] {
+  return kernelMends(diagnosis).map((mend) => applyOne(read, mend));
+}
+
+/**
+ * Writes both files below `folder`; one with nothing to say is not made.
+ *
+ * @param read - The machine itself, where lines of an earlier run are to be kept.
+ * @throws MegacometError `ERR_WRITE`.
+ */
+export function writeFiles(
+  diagnosis: Diagnosis,
+  folder: string,
+  read: Reader = NOTHING,
+): readonly { readonly file: string; readonly isChanged: boolean }[] {
+  const before = (name: string): string | undefined => read(path.join(folder, name));
+  const files = [
+    { name: SYSCTL_NAME, text: sysctlFile(diagnosis, before(SYSCTL_NAME), read) },
+    { name: DROP_IN_NAME, text: dropInFile(diagnosis, before(DROP_IN_NAME)) },
+  ].flatMap(({ name, text }) => (text === null ? [] : [{ name, text }]));
+  const isChanged = writeWhole(folder, files);
+  return files.map(({ name }, index) => ({
+    file: path.join(folder, name),
+    isChanged: isChanged[index] ?? false,
+  }));
+}

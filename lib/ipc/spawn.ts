@@ -1,0 +1,217 @@
+// One process that runs the addon: descriptors, environment, error listeners. Level 3.
+// Used by the manager for workers and by the bench for dialers.
+import { spawn, type ChildProcess } from 'node:child_process';
+import type { Duplex, Readable } from 'node:stream';
+import { fileURLToPath } from 'node:url';
+
+import { MegacometError } from '../base/errors.js';
+import { encodeFrame, FrameDecoder, type Frame, type FrameName, type Frames } from './frames.js';
+import { isHeld, procReader } from '../system/kernel.js';
+import { addonPath } from '../system/native.js';
+
+/**
+ * All that a child gets of the environment. NODE_OPTIONS above all stays out: an --inspect or an
+ * APM agent's --require would run in every worker.
+ */
+const ENVIRONMENT = [
+  'PATH',
+  'HOME',
+  'TZ',
+  'LANG',
+  'TMPDIR',
+  'LD_PRELOAD',
+  'ASAN_OPTIONS',
+  'LSAN_OPTIONS',
+  'UBSAN_OPTIONS',
+];
+
+/** Characters kept of what a child wrote to its standard error before it died. */
+const STDERR_CHARACTERS_MAX = 2000;
+
+/** Bytes that may wait for a child that does not read; past it the child counts as broken. */
+const CONTROL_QUEUE_BYTES_MAX = 32 * 1024 * 1024;
+
+/** A process is gone this soon after SIGKILL, but for the time that closing its sockets takes. */
+export const KILL_GRACE_MS = 2000;
+
+const workerFile = fileURLToPath(import.meta.resolve('#worker'));
+
+export interface ChildHandlers {
+  onFrame(frame: Frame): void;
+  /** It has taken all that waited for it. */
+  onDrain?: () => void;
+  /** The process is gone and everything that it sent has been handed over. */
+  onEnd(end: ChildEnd): void;
+}
+
+export interface ChildEnd {
+  /** Exit code, null after a signal. */
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+  /** The tail of its standard error, and whatever else is known of the reason. */
+  readonly cause: string;
+}
+
+export interface ChildOptions {
+  readonly role: 'dial' | 'serve';
+  /** Descriptors that it inherits from 4 on. */
+  readonly descriptors: readonly number[];
+  readonly uid?: number;
+  readonly gid?: number;
+}
+
+/** A running child and its control stream. */
+export class AddonProcess {
+  readonly pid: number;
+  readonly #child: ChildProcess;
+  readonly #control: Duplex;
+  #stderr = '';
+  #isKilled = false;
+
+  private constructor(child: ChildProcess, pid: number, handlers: ChildHandlers) {
+    this.pid = pid;
+    this.#child = child;
+    this.#control = child.stdio[3] as Duplex;
+    this.#listen(handlers);
+  }
+
+  /**
+   * Starts a child.
+   *
+   * @throws MegacometError `ERR_WORKER_START` when the process cannot be made.
+   */
+  static start(options: ChildOptions, handlers: ChildHandlers): AddonProcess {
+    const env: NodeJS.ProcessEnv = {};
+    for (const name of ENVIRONMENT) {
+      if (process.env[name] !== undefined) env[name] = process.env[name];
+    }
+    let child: ChildProcess;
+    try {
+      // /proc/self/exe and not process.execPath: it works also after an upgrade removed the binary.
+      // Without the helper threads of V8's pool a worker has 4 threads instead of 7.
+      child = spawn('/proc/self/exe', ['--v8-pool-size=0', workerFile, options.role, addonPath], {
+        argv0: 'megacomet-worker',
+        env,
+        stdio: ['ignore', 'ignore', 'pipe', 'pipe', ...options.descriptors],
+        ...(options.uid === undefined ? {} : { uid: options.uid }),
+        ...(options.gid === undefined ? {} : { gid: options.gid }),
+      });
+    } catch (error) {
+      // ENOMEM and EPERM are thrown; EAGAIN, EMFILE and ENFILE come as an event.
+      throw cannotStart((error as Error).message);
+    }
+    if (child.pid === undefined) {
+      // Arrives on the next turn; without a listener it would end this process.
+      child.on('error', () => undefined);
+      throw cannotStart('too many processes or open files');
+    }
+    return new AddonProcess(child, child.pid, handlers);
+  }
+
+  send<N extends FrameName>(name: N, fields: Frames[N]): void {
+    if (this.#control.destroyed) return;
+    this.#control.write(encodeFrame(name, fields));
+    // A control stream never drops a frame: a child that does not read is replaced.
+    if (this.#control.writableLength > CONTROL_QUEUE_BYTES_MAX) this.kill('SIGKILL');
+  }
+
+  /** Writes whole frames that are encoded already; who calls it looks after queuedBytes. */
+  write(frames: Buffer): void {
+    if (!this.#control.destroyed) this.#control.write(frames);
+  }
+
+  /** Bytes that the child has not taken. */
+  get queuedBytes(): number {
+    return this.#control.writableLength;
+  }
+
+  kill(signal: NodeJS.Signals): void {
+    this.#child.kill(signal);
+  }
+
+  /** Whether the kernel holds it: no signal ends it before it is let go. */
+  get isHeld(): boolean {
+    const { exitCode, signalCode } = this.#child;
+    return exitCode === null && signalCode === null && isHeld(procReader, this.pid);
+  }
+
+  /** Sends SIGKILL; tells once if the child stays, since the kernel holds it. */
+  end(onHeld: () => void): void {
+    this.kill('SIGKILL');
+    if (this.#isKilled) return;
+    this.#isKilled = true;
+    setTimeout(() => {
+      if (this.isHeld) onHeld();
+    }, KILL_GRACE_MS).unref();
+  }
+
+  /** Ends a child that has nothing to lose: it leaves when its control stream ends. */
+  hangUp(): void {
+    this.#control.destroy();
+  }
+
+  /** Lets go of a child that does not end: it is heard no more, and nothing waits for it. */
+  abandon(): void {
+    this.#child.removeAllListeners('close');
+    this.#control.destroy();
+    this.#child.stderr?.destroy();
+    this.#child.unref();
+  }
+
+  #listen(handlers: ChildHandlers): void {
+    const decoder = new FrameDecoder();
+    this.#control.on('error', () => undefined);
+    if (handlers.onDrain !== undefined) this.#control.on('drain', handlers.onDrain);
+    this.#control.on('data', (chunk: Buffer) => {
+      let frames: readonly Frame[] = [];
+      try {
+        frames = decoder.push(chunk);
+      } catch (error) {
+        if (!(error instanceof RangeError)) throw error;
+        this.#stderr += `control stream broken: ${error.message}`;
+        this.kill('SIGKILL');
+      }
+      for (const frame of frames) deal(frame, handlers);
+    });
+    const stderr = this.#child.stderr as Readable;
+    stderr.on('error', () => undefined);
+    stderr.setEncoding('utf8');
+    stderr.on('data', (text: string) => {
+      this.#stderr = (this.#stderr + text).slice(-STDERR_CHARACTERS_MAX);
+    });
+    this.#child.on('error', () => undefined);
+    // 'close' comes after 'exit' and after the streams have been read to their ends.
+    this.#child.on('close', (code, signal) => {
+      handlers.onEnd({ code, signal, cause: this.#stderr.trim() });
+    });
+  }
+}
+
+/** What a child wrote of its end as one line, without the stack that may follow. */
+export function oneLine(cause: string): string {
+  return (cause.split('\n\n')[0] ?? '').replace(/[\s#]+/g, ' ').trim();
+}
+
+/** What a listener of the application throws is thrown, and takes no frame behind it along. */
+function deal(frame: Frame, handlers: ChildHandlers): void {
+  try {
+    handlers.onFrame(frame);
+  } catch (error) {
+    process.nextTick(() => {
+      throw error;
+    });
+  }
+}
+
+function cannotStart(reason: string): MegacometError {
+  return new MegacometError('ERR_WORKER_START', `a process cannot be started: ${reason}`);
+}
+
+/** Refuses runtimes in which a worker cannot be started from this process's own executable. */
+export function checkRuntime(): void {
+  for (const name of ['bun', 'electron']) {
+    if (process.versions[name] !== undefined) {
+      throw new MegacometError('ERR_RUNTIME', `megacomet-ts runs on Node.js, not on ${name}`);
+    }
+  }
+}

@@ -1,0 +1,137 @@
+// The push half of a comet server: broker, orders of workers, publishing over HTTP. Level 5.
+import {
+  Broker,
+  type BrokerCounters,
+  type ClientMessage,
+  type MemberEvent,
+} from '../broker/broker.js';
+import { CometFlag } from '../ipc/comet.js';
+import type { StreamSharer } from '../manager/manager.js';
+import { PublishApi, type PublishApiCounters } from '../api/publish-api.js';
+
+/** Those options of a server that say how it pushes; see ServerOptions for their meaning. */
+export interface PushOptions {
+  readonly heartbeat: number;
+  readonly pollTimeout: number;
+  readonly handshakeTimeout: number;
+  readonly writeTimeout: number;
+  readonly linger: number;
+  readonly retry: number;
+  readonly messageBytes: number;
+  readonly outboxBytes: number;
+  readonly workerOutboxBytes: number;
+  readonly workerInboxBytes: number;
+  readonly channelsPerConnection: number;
+  readonly historyCount: number;
+  readonly historyAge: number;
+  readonly historyBytes: number;
+  readonly mailboxTime: number;
+  readonly origin?: readonly string[] | undefined;
+  readonly clientPublish: boolean;
+  readonly wsEcho: boolean;
+  /** Whoever shows it may publish over HTTP; null for nobody. */
+  readonly token: string | null;
+}
+
+/** What a server passes on of its broker's events. */
+export interface PushEvents {
+  /** A client published. */
+  onMessage(message: ClientMessage): void;
+  onSubscribe(event: MemberEvent): void;
+  onUnsubscribe(event: MemberEvent): void;
+  /** A worker cannot follow, and has to be replaced. */
+  onOverflow(slot: number): void;
+}
+
+/** Totals of the broker and of publishing over HTTP. */
+export type PushCounters = BrokerCounters & { readonly [K in HttpCounter]: number };
+
+type HttpCounter = `http${Capitalize<keyof PublishApiCounters>}`;
+
+export class Push {
+  readonly broker: Broker;
+  readonly api: PublishApi;
+  /** The broker's place on the workers' control streams. */
+  readonly sharer: StreamSharer;
+
+  constructor(slots: number, options: PushOptions, cores: number, events: PushEvents) {
+    const { historyCount: count, historyAge, historyBytes, messageBytes } = options;
+    this.broker = new Broker({
+      slots,
+      messageBytesMax: messageBytes,
+      history: count === 0 ? false : { count, bytes: historyBytes, ageMs: historyAge * 1000 },
+      historyBytesMax: historyBytes,
+      mailboxTimeMs: options.mailboxTime * 1000,
+    });
+    this.broker.on('overflow', (slot) => {
+      events.onOverflow(slot);
+    });
+    this.broker.on('message', (message) => {
+      events.onMessage(message);
+    });
+    this.broker.on('subscribe', (event) => {
+      events.onSubscribe(event);
+    });
+    this.broker.on('unsubscribe', (event) => {
+      events.onUnsubscribe(event);
+    });
+    this.broker.start();
+    this.api = new PublishApi(this.broker, { token: options.token, messageBytesMax: messageBytes });
+    // Where workers outnumber cores: see native/worker/slice_gate.h.
+    const slicesMax = slots > cores ? cores : 0;
+    this.sharer = shareStreams(this.broker, options, slicesMax);
+  }
+
+  get counters(): PushCounters {
+    const http = this.api.counters;
+    return {
+      ...this.broker.counters,
+      httpRequestsTotal: http.requestsTotal,
+      httpUnauthorizedTotal: http.unauthorizedTotal,
+      httpMessagesTotal: http.messagesTotal,
+      httpRefusedTotal: http.refusedTotal,
+    };
+  }
+
+  close(): void {
+    this.broker.close();
+  }
+}
+
+/** The broker's place on the workers' control streams. */
+function shareStreams(broker: Broker, options: PushOptions, slicesMax: number): StreamSharer {
+  const flags =
+    (options.wsEcho ? CometFlag.wsEcho : 0) |
+    (options.clientPublish ? CometFlag.clientsPublish : 0);
+  return {
+    rules: {
+      epoch: broker.epoch,
+      heartbeatS: options.heartbeat,
+      pollTimeoutS: options.pollTimeout,
+      handshakeTimeoutS: options.handshakeTimeout,
+      writeTimeoutS: options.writeTimeout,
+      lingerS: Math.max(options.linger, options.pollTimeout),
+      retryMs: options.retry,
+      messageBytesMax: options.messageBytes,
+      outboxBytesMax: Math.max(options.outboxBytes, options.messageBytes),
+      channelsPerConnectionMax: options.channelsPerConnection,
+      workerOutboxBytesMax: BigInt(options.workerOutboxBytes),
+      workerInboxBytesMax: BigInt(options.workerInboxBytes),
+      slicesMax,
+      flags,
+      origins: options.origin ?? [],
+    },
+    attach: (stream) => {
+      broker.attach(stream);
+    },
+    workerGone: (slot) => {
+      broker.workerGone(slot);
+    },
+    drained: () => {
+      broker.drained();
+    },
+    onFrame: (slot, frame) => {
+      broker.onFrame(slot, frame);
+    },
+  };
+}

@@ -1,0 +1,80 @@
+// How far the kernel's limits are used while a server runs. Level 2.
+// Read every few seconds, so only files whose cost does not grow with the connections.
+import {
+  readFileNr,
+  readSockets,
+  sysctl,
+  sysctlVector,
+  type Figure,
+  type Reader,
+} from '../system/kernel.js';
+
+/** One limit and its use now. */
+export interface Headroom {
+  /** Name of the limit, such as `fs.file-max`. */
+  readonly limit: string;
+  /** How much of it is taken, in the limit's own unit. */
+  readonly used: number;
+  /** Where it ends. */
+  readonly max: number;
+  /** What is left, from 1 (unused) to 0 (reached). */
+  readonly headroom: number;
+  /** What to do about it, for the log. */
+  readonly fix: string;
+}
+
+function headroom(limit: string, used: Figure, max: Figure, fix: string): Headroom[] {
+  // A limit that this kernel or namespace does not show, or that says "none", is left out.
+  if (used === null || max === null || max <= 0) return [];
+  return [{ limit, used, max, headroom: Math.max(0, Math.min(1, 1 - used / max)), fix }];
+}
+
+/** Above the pressure, the second number, the kernel begins to shrink windows. */
+function tcpMemory(read: Reader): Headroom[] {
+  const pressure = sysctlVector(read, 'net.ipv4.tcp_mem')?.[1] ?? null;
+  const fix = 'raise net.ipv4.tcp_mem (pages), or spread broadcasts';
+  return headroom('net.ipv4.tcp_mem', readSockets(read).tcpMemPages, pressure, fix);
+}
+
+function conntrack(read: Reader): Headroom[] {
+  const used = sysctl(read, 'net.netfilter.nf_conntrack_count');
+  // Loaded is not active: without a rule that tracks, nothing is ever counted.
+  if (used === null || used === 0) return [];
+  const max = sysctl(read, 'net.netfilter.nf_conntrack_max');
+  const fix = 'raise net.netfilter.nf_conntrack_max, or leave the port untracked (notrack)';
+  return headroom('net.netfilter.nf_conntrack_max', used, max, fix);
+}
+
+/**
+ * The limits that end a ramp while a server runs.
+ *
+ * @param connections - Open connections of this server: the kernel shows no use of epoll watches.
+ */
+export function readHeadrooms(
+  read: Reader,
+  connections: number,
+  maxConnections: number,
+): readonly Headroom[] {
+  return [
+    ...headroom(
+      'max-connections',
+      connections,
+      maxConnections,
+      'raise --max-connections, or add a machine',
+    ),
+    ...headroom(
+      'fs.file-max',
+      readFileNr(read),
+      sysctl(read, 'fs.file-max'),
+      'raise fs.file-max (sysctl.d)',
+    ),
+    ...headroom(
+      'fs.epoll.max_user_watches',
+      connections,
+      sysctl(read, 'fs.epoll.max_user_watches'),
+      'raise fs.epoll.max_user_watches (sysctl.d)',
+    ),
+    ...tcpMemory(read),
+    ...conntrack(read),
+  ];
+}

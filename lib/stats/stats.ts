@@ -1,0 +1,280 @@
+// The figures of a server: counters from the shared segment, the kernel's, and memory. Level 3.
+import type { IngestCounters, MailboxCounters } from '../ipc/comet.js';
+import {
+  readFileNr,
+  readNetstat,
+  readPrivateBytes,
+  readSockets,
+  sysctl,
+  type Figure,
+  type Reader,
+} from '../system/kernel.js';
+import { readHeadrooms, type Headroom } from './headroom.js';
+import { addon, camelCase, packageVersion, type Segment } from '../system/native.js';
+
+/** A counter: exact. Above 2^53 it is a bigint, so nothing is ever rounded. */
+export type Count = bigint | number;
+
+/** The figures of one worker. */
+export interface WorkerStats {
+  /** Its place, from 0. */
+  readonly slot: number;
+  /** Process id, null while the slot has no process. */
+  readonly pid: number | null;
+  /** `waiting`, `starting`, `serving`, `late`, `stuck`, `draining` or `gone`. */
+  readonly state: string;
+  /** Processes that this slot has had before the present one. */
+  readonly restarts: number;
+  /** Milliseconds since the worker's loop last beat; null without a worker. */
+  readonly heartbeatAgeMs: number | null;
+  /** Longest turn of the loop in the last 10 to 20 seconds, in milliseconds. */
+  readonly loopLagMaxMs: number;
+  /** Turns of the loop by length: entry b counts those below 2^b microseconds. */
+  readonly loopLagHistogram: readonly Count[];
+  /** Memory that only this process has, in bytes. */
+  readonly privateBytes: Figure;
+  /** Every counter of native/ipc/segment.h in camel case, such as `acceptedTotal`. */
+  readonly [counter: string]: Count | Figure | string | readonly Count[];
+}
+
+/** The figures of a server at one moment, as stats() and `/stats` tell them. */
+export interface Stats {
+  /** Version of this package. */
+  readonly version: string;
+  /** Whole seconds since the start. */
+  readonly uptimeSeconds: number;
+  /** `echo` or `comet`. */
+  readonly protocol: string;
+  /** Addresses, as `HOST:PORT`, `[V6]:PORT` or `unix:PATH`. */
+  readonly listen: readonly string[];
+  /** Connections that it holds at most. */
+  readonly maxConnections: number;
+  /** Whether close() has begun. */
+  readonly isDraining: boolean;
+  /** Sums over the workers, in camel case; totals include workers that are gone. */
+  readonly totals: Readonly<Record<string, Count>>;
+  /** One entry for each slot, in order. */
+  readonly workers: readonly WorkerStats[];
+  /** Messages for clients that poll `/ID.js`; null where the server speaks no comet. */
+  readonly mailboxes: MailboxCounters | null;
+  /** Applications at `--ingest`; null without. */
+  readonly ingest: IngestCounters | null;
+  /** Limits that this kernel shows, how far they are used, and what is left of each (1 to 0). */
+  readonly limits: readonly Headroom[];
+  /** Figures of the kernel; null where it does not show one here. */
+  readonly kernel: Readonly<Record<string, Figure>>;
+  /** Figures of publishing, history and subscriptions; null unless the protocol is comet. */
+  readonly push: Readonly<Record<string, number>> | null;
+  /** Private memory, in bytes. */
+  readonly memory: {
+    /** Of all workers. */
+    readonly privateBytes: number;
+    /** The manager's own. */
+    readonly managerPrivateBytes: Figure;
+    /** Private memory above that of the bare workers, per open connection; null with none. */
+    readonly userBytesPerConnection: number | null;
+  };
+}
+
+/** What the stats need to know of a slot. */
+export interface SlotView {
+  readonly slot: number;
+  readonly pid: number | null;
+  readonly state: string;
+  readonly generation: number;
+}
+
+const NAMES = addon.counters.map((counter) => camelCase(counter.name));
+/** Gauges that say nothing when added up. */
+const NOT_SUMMED = new Set(['loopLagMaxUs', 'connectionsMax']);
+const WORDS = addon.bounds.blockWords;
+const FIRST_COUNTER = 1;
+const FIRST_LAG = FIRST_COUNTER + NAMES.length;
+
+/** Private memory is read again after this long at the earliest: 0.3 ms a worker. */
+const MEMORY_AGE_MS_MAX = 1000;
+
+function exact(value: bigint): Count {
+  return value <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(value) : value;
+}
+
+/** A copy of the segment, with names. */
+export class SegmentReader {
+  readonly #segment: Segment;
+  readonly #words: BigUint64Array;
+
+  constructor(segment: Segment, slots: number) {
+    this.#segment = segment;
+    this.#words = new BigUint64Array(slots * WORDS);
+  }
+
+  refresh(): void {
+    this.#segment.copy(this.#words);
+  }
+
+  #word(slot: number, index: number): bigint {
+    return this.#words[slot * WORDS + index] ?? 0n;
+  }
+
+  /** Milliseconds since the slot's worker last beat; null if it never did. */
+  beatAgeMs(slot: number): number | null {
+    const beat = this.#word(slot, 0);
+    if (beat === 0n) return null;
+    return Math.max(0, Number((process.hrtime.bigint() - beat) / 1_000_000n));
+  }
+
+  counter(slot: number, name: string): bigint {
+    return this.#word(slot, FIRST_COUNTER + NAMES.indexOf(name));
+  }
+
+  counters(slot: number): Record<string, Count> {
+    return Object.fromEntries(
+      NAMES.map((name, index) => [name, exact(this.#word(slot, FIRST_COUNTER + index))]),
+    );
+  }
+
+  lag(slot: number): Count[] {
+    return Array.from({ length: addon.bounds.lagBuckets }, (_, index) =>
+      exact(this.#word(slot, FIRST_LAG + index)),
+    );
+  }
+
+  totals(slots: number): Record<string, Count> {
+    const totals: Record<string, Count> = {};
+    NAMES.forEach((name, index) => {
+      if (NOT_SUMMED.has(name)) return;
+      let sum = 0n;
+      for (let slot = 0; slot < slots; slot++) sum += this.#word(slot, FIRST_COUNTER + index);
+      totals[name] = exact(sum);
+    });
+    return totals;
+  }
+}
+
+/** Private memory of the workers, kept for a second, and what they had while they were bare. */
+export class WorkerMemory {
+  readonly #read: Reader;
+  readonly #bytes = new Map<number, Figure>();
+  readonly #bare = new Map<number, number>();
+  #readAtMs = -Infinity;
+
+  constructor(read: Reader) {
+    this.#read = read;
+  }
+
+  /** Notes what a worker has before its first connection. */
+  markBare(pid: number): void {
+    const bytes = readPrivateBytes(this.#read, pid);
+    if (bytes !== null) this.#bare.set(pid, bytes);
+  }
+
+  forget(pid: number): void {
+    this.#bare.delete(pid);
+  }
+
+  refresh(pids: readonly number[], nowMs: number): void {
+    if (nowMs - this.#readAtMs < MEMORY_AGE_MS_MAX) return;
+    this.#readAtMs = nowMs;
+    this.#bytes.clear();
+    for (const pid of pids) this.#bytes.set(pid, readPrivateBytes(this.#read, pid));
+  }
+
+  privateBytes(pid: number | null): Figure {
+    return pid === null ? null : (this.#bytes.get(pid) ?? null);
+  }
+
+  /** Bytes of all workers, and of the same workers while they were bare. */
+  sums(): { readonly now: number; readonly bare: number } {
+    let now = 0;
+    let bare = 0;
+    for (const [pid, bytes] of this.#bytes) {
+      now += bytes ?? 0;
+      bare += this.#bare.get(pid) ?? 0;
+    }
+    return { now, bare };
+  }
+}
+
+export function workerStats(
+  view: SlotView,
+  segment: SegmentReader,
+  memory: WorkerMemory,
+): WorkerStats {
+  const counters = segment.counters(view.slot);
+  return {
+    ...counters,
+    slot: view.slot,
+    pid: view.pid,
+    state: view.state,
+    restarts: Math.max(0, view.generation - 1),
+    heartbeatAgeMs: view.pid === null ? null : segment.beatAgeMs(view.slot),
+    loopLagMaxMs: Number(counters['loopLagMaxUs'] ?? 0) / 1000,
+    loopLagHistogram: segment.lag(view.slot),
+    privateBytes: memory.privateBytes(view.pid),
+  };
+}
+
+export function kernelStats(read: Reader): Record<string, Figure> {
+  return {
+    ...readSockets(read),
+    ...readNetstat(read),
+    fileNr: readFileNr(read),
+    fileMax: sysctl(read, 'fs.file-max'),
+    somaxconn: sysctl(read, 'net.core.somaxconn'),
+  };
+}
+
+/** What only the server itself knows of its stats. */
+export interface ServerFacts {
+  readonly startedAtMs: number;
+  readonly protocol: string;
+  readonly listen: readonly string[];
+  readonly maxConnections: number;
+  readonly isDraining: boolean;
+  readonly mailboxes: MailboxCounters | null;
+  readonly ingest: IngestCounters | null;
+}
+
+export function collectStats(
+  facts: ServerFacts,
+  slots: readonly SlotView[],
+  segment: SegmentReader,
+  memory: WorkerMemory,
+  read: Reader,
+  push: Readonly<Record<string, number>> | null = null,
+): Stats {
+  segment.refresh();
+  const pids = slots.map((view) => view.pid).filter((pid) => pid !== null);
+  memory.refresh(pids, performance.now());
+  const totals = segment.totals(slots.length);
+  const connections = Number(totals['connections'] ?? 0);
+  const { now, bare } = memory.sums();
+  return {
+    version: packageVersion,
+    uptimeSeconds: Math.floor((performance.now() - facts.startedAtMs) / 1000),
+    protocol: facts.protocol,
+    listen: facts.listen,
+    maxConnections: facts.maxConnections,
+    isDraining: facts.isDraining,
+    totals,
+    workers: slots.map((view) => workerStats(view, segment, memory)),
+    mailboxes: facts.mailboxes,
+    ingest: facts.ingest,
+    limits: readHeadrooms(read, connections, facts.maxConnections),
+    kernel: kernelStats(read),
+    push,
+    memory: {
+      privateBytes: now,
+      managerPrivateBytes: readPrivateBytes(read, process.pid),
+      userBytesPerConnection: connections === 0 ? null : (now - bare) / connections,
+    },
+  };
+}
+
+/** JSON with every integer as plain digits, also those that JavaScript's numbers cannot hold. */
+export function toJson(value: unknown): string {
+  const text = JSON.stringify(value, (_, item: unknown) =>
+    typeof item === 'bigint' ? `\u0000${item}\u0000` : item,
+  );
+  return text.replace(/"\\u0000(\d+)\\u0000"/g, '$1');
+}

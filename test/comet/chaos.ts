@@ -1,0 +1,138 @@
+// Messages under chaos: workers are killed at random while 200 subscribers over all transports come
+// back with their cursors. Nobody may get a message twice, out of order, from another channel, or
+// miss one without being told.
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import t, { type Test } from 'tap';
+
+import { until } from '../support/helpers.js';
+import { CLIENTS, startComet, type Client, type World } from '../support/comet-world.js';
+
+const SECONDS = Number(process.env['CHAOS_SECONDS'] ?? 15);
+const SUBSCRIBERS = 200;
+const CHANNELS = 20;
+const RATE = 500;
+const TICK_MS = 20;
+
+t.setTimeout((SECONDS + 90) * 1000);
+
+interface Sent {
+  readonly channel: string;
+  readonly number: number;
+}
+
+/** The number behind the dot of a cursor. */
+const numberOf = (cursor: string): number => Number(cursor.split('.')[1]);
+
+/** Keeps a client subscribed, with its cursor, until told to stop. */
+async function keepOpen(client: Client, isOver: () => boolean): Promise<void> {
+  while (!isOver()) {
+    if (!client.isOpen) {
+      client.close();
+      await client.open().catch(() => undefined);
+    }
+    await sleep(50 + Math.random() * 100);
+  }
+}
+
+/** Publishes at the rate, and kills a worker every second or two. */
+async function rage(world: World): Promise<{ sent: Sent[]; kills: number }> {
+  const sent: Sent[] = [];
+  let kills = 0;
+  const endsAtMs = performance.now() + SECONDS * 1000;
+  let killAtMs = performance.now() + 1000;
+  while (performance.now() < endsAtMs) {
+    for (let count = 0; count < (RATE * TICK_MS) / 1000; count++) {
+      const channel = `chaos/${Math.floor(Math.random() * CHANNELS)}`;
+      const { cursor } = await world.server.publish(channel, `${channel} ${sent.length}`);
+      sent.push({ channel, number: numberOf(cursor) });
+    }
+    if (performance.now() > killAtMs) {
+      const { workers } = world.server.stats();
+      const victim = workers[Math.floor(Math.random() * workers.length)];
+      if (victim?.pid && victim.state === 'serving') {
+        process.kill(victim.pid, 'SIGKILL');
+        kills++;
+      }
+      killAtMs = performance.now() + 1000 + Math.random() * 1000;
+    }
+    await sleep(TICK_MS);
+  }
+  return { sent, kills };
+}
+
+/** Compares what each subscriber got with what was sent; the number of those that differ. */
+function judge(
+  t: Test,
+  clients: readonly Client[],
+  begun: readonly number[],
+  sent: readonly Sent[],
+): number {
+  let wrong = 0;
+  clients.forEach((client, index) => {
+    const wanted = sent
+      .filter(
+        ({ channel, number }) => client.channels.includes(channel) && number > (begun[index] ?? 0),
+      )
+      .map(({ number }) => number);
+    const got = client.seen.map(({ cursor }) => numberOf(cursor));
+    // Its own data says from which channel it came.
+    const isMine = client.seen.every(({ data }) =>
+      client.channels.includes(data.split(' ')[0] ?? ''),
+    );
+    if (isMine && client.lost === 0 && got.join() === wanted.join()) return;
+    if (++wrong > 5) return;
+    const missing = wanted.filter((number) => !got.includes(number));
+    const extra = got.filter(
+      (number, at) => got.indexOf(number) !== at || !wanted.includes(number),
+    );
+    t.comment(
+      `${client.constructor.name} ${index}: ${got.length} of ${wanted.length}, lost ${client.lost}, ` +
+        `missing ${missing.slice(0, 5).join()}, extra ${extra.slice(0, 5).join()}`,
+    );
+  });
+  return wrong;
+}
+
+void t.test('no message is lost in silence, repeated, misplaced or misdirected', async (t) => {
+  const world = await startComet(t, {
+    workers: 4,
+    historyCount: 10_000,
+    historyAge: 600,
+    pollTimeout: 5,
+  });
+  const clients: Client[] = [];
+  for (let index = 0; index < SUBSCRIBERS; index++) {
+    const Kind = CLIENTS[index % CLIENTS.length] ?? CLIENTS[0];
+    const first = index % CHANNELS;
+    const channels = index % 3 === 0 ? [first, (first + 7) % CHANNELS] : [first];
+    clients.push(
+      new Kind(
+        world,
+        channels.map((channel) => `chaos/${channel}`),
+      ),
+    );
+  }
+  await Promise.all(clients.map((client) => client.open()));
+  const begun = clients.map((client) => numberOf(client.cursor));
+
+  let isOver = false;
+  const keeping = clients.map((client) => keepOpen(client, () => isOver));
+  const { sent, kills } = await rage(world);
+  t.ok(kills > 2, `${kills} workers were killed, ${sent.length} messages sent`);
+
+  // All come back, and get the rest.
+  const last = new Map(sent.map(({ channel, number }) => [channel, number]));
+  const isDone = (client: Client): boolean =>
+    client.channels.every((channel) => {
+      const number = last.get(channel);
+      return number === undefined || client.seen.some((seen) => numberOf(seen.cursor) === number);
+    });
+  await until('everybody to have the last', () => clients.every(isDone), 60_000);
+  isOver = true;
+  await Promise.all(keeping);
+
+  const wrong = judge(t, clients, begun, sent);
+  t.equal(wrong, 0, 'every subscriber got exactly what was published to its channels, in order');
+  for (const client of clients) client.close();
+});

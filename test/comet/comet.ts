@@ -1,0 +1,279 @@
+// A comet server as its clients see it: every transport gets every message, in one order, and what
+// it missed when it comes back.
+import t from 'tap';
+
+import { until } from '../support/helpers.js';
+import {
+  CLIENTS,
+  exchange,
+  PollClient,
+  SseClient,
+  startComet,
+  WebSocketClient,
+  type Client,
+  type World,
+} from '../support/comet-world.js';
+
+async function openAll(clients: readonly Client[]): Promise<void> {
+  await Promise.all(clients.map((client) => client.open()));
+  t.teardown(() => {
+    for (const client of clients) client.close();
+  });
+}
+
+/** How often the workers have asked the manager for what was missed. */
+function questions({ server }: World): number {
+  return Number(server.stats().totals['questionsTotal']);
+}
+
+void t.test('a message reaches the subscribers of its channel, on every transport', async (t) => {
+  const world = await startComet(t);
+  const clients = CLIENTS.map((Kind) => new Kind(world, ['a', 'b']));
+  const strangers = CLIENTS.map((Kind) => new Kind(world, ['c']));
+  await openAll([...clients, ...strangers]);
+  await world.server.publish('a', 'one', { event: 'first' });
+  await world.server.publish('b', 'line 1\nline 2\n');
+  await world.server.publish('a', 'ünï “code” \u2028 {"x":1}');
+  for (const client of clients) {
+    await client.has(3);
+    t.same(
+      client.data,
+      ['one', 'line 1\nline 2\n', 'ünï “code” \u2028 {"x":1}'],
+      client.constructor.name,
+    );
+    t.equal(client.seen[0]?.event, 'first');
+    t.equal(client.lost, 0);
+  }
+  const cursors = clients.map((client) => client.seen.map(({ cursor }) => cursor).join());
+  t.equal(new Set(cursors).size, 1, 'the cursors are the same everywhere');
+  t.same(
+    strangers.flatMap((client) => client.seen),
+    [],
+    'and nobody else got anything',
+  );
+});
+
+void t.test('who is counted as a subscriber gets the next message', async (t) => {
+  const world = await startComet(t, { workers: 1, historyCount: 0 });
+  for (const channel of ['a', 'b', 'c', 'd', 'e']) {
+    const client = new SseClient(world, [channel]);
+    const isOpen = client.open();
+    const isCounted = (): boolean =>
+      world.server.channels().channels.some((one) => one.channel === channel);
+    // In the very turn of the loop in which he is counted.
+    while (!isCounted()) await new Promise((resolve) => setImmediate(resolve));
+    const { delivered } = await world.server.publish(channel, 'next');
+    t.equal(delivered, 1);
+    await isOpen;
+    await client.has(1);
+    t.same(client.data, ['next']);
+    client.close();
+  }
+});
+
+void t.test('who comes back with his cursor gets what he missed, on any transport', async (t) => {
+  const world = await startComet(t);
+  for (const Before of CLIENTS) {
+    const before = new Before(world, ['a', 'b']);
+    await before.open();
+    await world.server.publish('a', 'seen');
+    await before.has(1);
+    before.close();
+    await world.server.publish('b', 'missed 1');
+    await world.server.publish('other', 'not mine');
+    await world.server.publish('a', 'missed 2');
+    for (const After of CLIENTS) {
+      const after = new After(world, ['a', 'b']);
+      after.cursor = before.seen[0]?.cursor ?? '';
+      await after.open();
+      await after.has(2);
+      t.same(after.data, ['missed 1', 'missed 2'], `${Before.name}, then ${After.name}`);
+      t.equal(after.lost, 0, 'without a gap');
+      after.close();
+    }
+  }
+});
+
+void t.test('who asks for what is gone is told so, on every transport', async (t) => {
+  const world = await startComet(t, { historyCount: 2 });
+  const first = new SseClient(world, ['a']);
+  await first.open();
+  // More than the history keeps, and more than a worker remembers for polls.
+  for (let n = 1; n <= 20; n++) await world.server.publish('a', `m${n}`);
+  await first.has(20);
+  first.close();
+  for (const Kind of CLIENTS) {
+    for (const cursor of [first.seen[0]?.cursor ?? '', '0000000000000001.3']) {
+      const client = new Kind(world, ['a']);
+      client.cursor = cursor;
+      await client.open();
+      await until('the word', () => client.lost > 0);
+      t.equal(client.lost, 1, `${Kind.name} from ${cursor}`);
+      client.close();
+    }
+  }
+});
+
+void t.test(
+  'who comes from another epoch gets what is kept, and the manager is asked once',
+  async (t) => {
+    const world = await startComet(t, { workers: 1 });
+    const expected: string[] = [];
+    const publish = async (data: string): Promise<void> => {
+      await world.server.publish('a', data);
+      expected.push(data);
+    };
+    for (const data of ['kept 1', 'kept 2', 'kept 3']) await publish(data);
+    const asked = questions(world);
+    for (const Kind of [...CLIENTS, ...CLIENTS]) {
+      const client = new Kind(world, ['a']);
+      client.cursor = '0000000000000001.3';
+      await client.open();
+      await client.has(expected.length);
+      t.same(client.data, expected, Kind.name);
+      t.equal(client.lost, 1, 'and is told of the gap');
+      client.close();
+      await publish(`more ${expected.length}`);
+    }
+    t.equal(questions(world) - asked, 1, 'the worker knows the rest by itself');
+  },
+);
+
+void t.test('who missed more than fits its outbox gets it in pages of the manager', async (t) => {
+  const world = await startComet(t, { workers: 1 });
+  const first = new SseClient(world, ['a']);
+  await first.open();
+  const data = Array.from({ length: 12 }, (_, n) => String(n).padStart(5000, '.'));
+  for (const one of data) await world.server.publish('a', one);
+  await first.has(data.length);
+  const asked = questions(world);
+  const back = new SseClient(world, ['a']);
+  back.cursor = first.seen[0]?.cursor ?? '';
+  await back.open();
+  await back.has(data.length - 1);
+  t.same(back.data, data.slice(1));
+  t.ok(questions(world) > asked, 'though the worker has them all');
+});
+
+void t.test('a pattern gets every channel below it, and each message once', async (t) => {
+  const world = await startComet(t);
+  const clients = CLIENTS.map((Kind) => new Kind(world, ['news/*', 'news/sport']));
+  await openAll(clients);
+  for (const channel of ['news/sport', 'news/world/asia', 'newspaper', 'news/x']) {
+    await world.server.publish(channel, channel);
+  }
+  await world.server.publish('news/sport', 'end');
+  for (const client of clients) {
+    await until('the end', () => client.data.includes('end'));
+    t.same(
+      client.data,
+      ['news/sport', 'news/world/asia', 'news/x', 'end'],
+      client.constructor.name,
+    );
+  }
+});
+
+void t.test(
+  'a WebSocket subscribes, unsubscribes and publishes in the order of its wishes',
+  async (t) => {
+    const world = await startComet(t, { clientPublish: true });
+    const client = new WebSocketClient(world, []);
+    const other = new SseClient(world, ['x']);
+    await other.open();
+    client.cursor = '';
+    // Resolves with the first subscription, which is yet to be asked for.
+    const opened = client.open();
+    await until('the socket', () => client.socket?.readyState === 1);
+    client.say({ type: 'subscribe', channels: ['x', 'y/*'] });
+    client.say({ type: 'publish', channel: 'x', data: 'from a client' });
+    client.say({ type: 'publish', channel: 'y/z', data: 'below' });
+    client.say({ type: 'nonsense' });
+    await client.has(2);
+    await opened;
+    t.same(client.data, ['from a client', 'below']);
+    t.equal(client.errors.length, 1, 'a wish that is none is answered');
+    client.say({ type: 'unsubscribe', channel: 'x' });
+    client.say({ type: 'ping' });
+    await other.has(1);
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    await world.server.publish('x', 'after');
+    await other.has(2);
+    t.equal(client.seen.length, 2, 'who left gets nothing more');
+    client.close();
+    other.close();
+  },
+);
+
+void t.test('clients may not publish unless they are let', async (t) => {
+  const world = await startComet(t);
+  const client = new WebSocketClient(world, ['x']);
+  await client.open();
+  client.say({ type: 'publish', channel: 'x', data: 'no' });
+  await until('the refusal', () => client.errors.length > 0);
+  t.match(client.errors[0], /may not publish/);
+  client.close();
+});
+
+void t.test(
+  'a poll waits, answers at once when there is something, and keeps its connection',
+  async (t) => {
+    const world = await startComet(t);
+    const base = `http://127.0.0.1:${world.port}/poll?channel=a`;
+    const empty = await fetch(`${base}&timeout=1`);
+    t.equal(empty.status, 204);
+    const cursor = empty.headers.get('megacomet-cursor') ?? '';
+    t.match(cursor, /^[0-9a-f]{16}\.\d+$/);
+    const waiting = fetch(`${base}&since=${cursor}`);
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    await world.server.publish('a', 'now');
+    const answer = (await (await waiting).json()) as { messages: { data: string }[] };
+    t.same(
+      answer.messages.map(({ data }) => data),
+      ['now'],
+    );
+    const script = await (await fetch(`${base}&since=${cursor}&callback=app.on$1`)).text();
+    t.match(script, /^\/\*\*\/app\.on\$1\(\{"messages":\[/);
+    const two = await exchange(
+      world.port,
+      `GET /poll?channel=a&since=${cursor} HTTP/1.1\r\nHost: x\r\n\r\n` +
+        `GET /poll?channel=a&since=${cursor} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`,
+    );
+    t.equal(two.split('HTTP/1.1 200 OK').length, 3, 'two polls in one segment get two answers');
+  },
+);
+
+void t.test('all clients are told when the server leaves', async (t) => {
+  const world = await startComet(t);
+  const clients = CLIENTS.map((Kind) => new Kind(world, ['a']));
+  await openAll(clients);
+  const socket = clients.find((client) => client instanceof WebSocketClient)?.socket;
+  const farewell = new Promise<number>((resolve) => socket?.on('close', resolve));
+  await world.server.close({ drainMs: 300 });
+  t.equal(await farewell, 1001);
+  await until('all to be closed', () => clients.every((client) => !client.isOpen));
+});
+
+void t.test('an operator closes the subscribers of one channel', async (t) => {
+  const world = await startComet(t);
+  const gone = new WebSocketClient(world, ['a']);
+  const stays = new WebSocketClient(world, ['b']);
+  await openAll([gone, stays]);
+  const code = new Promise<number>((resolve) => gone.socket?.on('close', resolve));
+  await until('the count', () => world.server.channels().channels.length === 2);
+  t.equal(world.server.disconnect('a'), 1);
+  t.equal(await code, 1008);
+  t.ok(stays.isOpen);
+});
+
+void t.test('subscribers are counted, and a channel without any is forgotten', async (t) => {
+  const world = await startComet(t, { linger: 1, pollTimeout: 1, historyCount: 0 });
+  const clients = [new SseClient(world, ['a']), new PollClient(world, ['a'])];
+  await openAll(clients);
+  const subscribers = (): number | undefined =>
+    world.server.channels().channels.find(({ channel }) => channel === 'a')?.subscribers;
+  await until('two', () => subscribers() === 2);
+  const { delivered } = await world.server.publish('a', 'x');
+  t.equal(delivered, 2);
+  for (const client of clients) client.close();
+  await until('none', () => subscribers() === undefined, 10_000);
+});

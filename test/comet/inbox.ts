@@ -1,0 +1,226 @@
+// What requests and messages may take of which the rest has not come: a budget for each worker, and
+// who has no room in it is told so, while all others are served.
+import { once } from 'node:events';
+import { createConnection, type Socket } from 'node:net';
+import t, { type Test } from 'tap';
+
+import { procReader, readPrivateBytes } from '../../lib/system/kernel.js';
+import {
+  exchange,
+  SseClient,
+  startComet,
+  WebSocketClient,
+  type World,
+} from '../support/comet-world.js';
+import { until } from '../support/helpers.js';
+import { fragments, frame, handshake, TEXT } from '../support/websocket-peer.js';
+
+const MEGABYTE = 1_048_576;
+/** Beside what half-read requests take: sessions, and what the allocator keeps. */
+const BESIDES = 4 * MEGABYTE;
+
+/** A client that says what it is told to, and notes what it is answered. */
+class Peer {
+  text = '';
+  isOver = false;
+
+  private constructor(readonly socket: Socket) {
+    socket.setEncoding('latin1').on('data', (text: string) => (this.text += text));
+    socket.on('error', () => undefined);
+    socket.on('close', () => (this.isOver = true));
+  }
+
+  static async open(t: Test, port: number, bytes: Buffer | string): Promise<Peer> {
+    const socket = createConnection(port, '127.0.0.1');
+    t.teardown(() => socket.destroy());
+    await once(socket, 'connect');
+    const peer = new Peer(socket);
+    socket.write(bytes);
+    return peer;
+  }
+}
+
+const total = ({ server }: World, name: string): number => Number(server.stats().totals[name]);
+
+/** A head that lacks its last line. */
+function halfHead(bytes: number): string {
+  const start = 'GET /poll?channel=a&timeout=1 HTTP/1.1\r\nHost: localhost\r\nPadding: ';
+  return `${start}${'x'.repeat(bytes - start.length - 2)}\r\n`;
+}
+
+const startSmall = (t: Test, options = {}): Promise<World> =>
+  startComet(t, { workers: 1, workerInboxBytes: MEGABYTE, handshakeTimeout: 60, ...options });
+
+void t.test('half-sent heads take what a worker has for them, and no more', async (t) => {
+  const world = await startSmall(t);
+  const { server, port } = world;
+  const good = new SseClient(world, ['a']);
+  await good.open();
+  const pid = server.stats().workers[0]?.pid ?? 0;
+  const before = readPrivateBytes(procReader, pid) ?? NaN;
+  const size = 12_000;
+  const fitting = Math.floor(MEGABYTE / size);
+  const peers: Peer[] = [];
+  for (let count = 0; count < 400; count++) peers.push(await Peer.open(t, port, halfHead(size)));
+  await until(
+    'the others to be gone',
+    () => peers.filter((peer) => peer.isOver).length === 400 - fitting,
+  );
+  t.equal(total(world, 'inboxBytes'), fitting * size, 'the sum is exact');
+  const refused = peers.filter((peer) => peer.isOver);
+  const waits = refused.map(({ text }) => Number(/^retry-after: (\d+)\r$/im.exec(text)?.[1]));
+  t.ok(
+    refused.every(({ text }) => text.startsWith('HTTP/1.1 503 ')),
+    'the others are answered',
+  );
+  t.ok(
+    waits.every((seconds) => seconds >= 5 && seconds <= 30),
+    'and told when to come back',
+  );
+  t.ok(new Set(waits).size > 1, 'at different times');
+  t.equal(total(world, 'inboxFullTotal'), refused.length, 'each is counted by its cause');
+  t.equal(total(world, 'closedRefusedTotal'), refused.length);
+  const grown = (readPrivateBytes(procReader, pid) ?? NaN) - before;
+  t.ok(grown < MEGABYTE + BESIDES, `the worker grew by ${grown} bytes`);
+  t.match(
+    await exchange(port, 'GET /none HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n'),
+    /^HTTP\/1.1 404/,
+  );
+  await server.publish('a', 'still here');
+  await good.has(1);
+  t.ok(good.isOpen, 'who has nothing to say is served meanwhile');
+  const kept = peers.filter((peer) => !peer.isOver);
+  for (const peer of kept.slice(0, 50)) peer.socket.destroy();
+  await until('their bytes to be free', () => total(world, 'inboxBytes') === (fitting - 50) * size);
+  const late = kept[60];
+  late?.socket.write('\r\n');
+  await until('the rest of a head to be heard', () => late?.text.startsWith('HTTP/1.1 204 '));
+  for (const peer of peers) peer.socket.destroy();
+  await until('all bytes to be free', () => total(world, 'inboxBytes') === 0);
+  const next = await Peer.open(t, port, halfHead(size));
+  await until('a head to be kept again', () => total(world, 'inboxBytes') === size);
+  t.notOk(next.isOver, 'there is room again');
+  good.close();
+});
+
+void t.test('the bytes of half a request are given back, however it ends', async (t) => {
+  const world = await startSmall(t, { handshakeTimeout: 1 });
+  const ends: readonly ((socket: Socket) => void)[] = [
+    (socket) => socket.write('\r\n'),
+    (socket) => socket.write('not a field\r\n\r\n'),
+    (socket) => socket.write(`${'x'.repeat(16_384)}\r\n`),
+    (socket) => socket.end(),
+    (socket) => socket.resetAndDestroy(),
+    () => undefined,
+  ];
+  for (const end of ends) {
+    const peer = await Peer.open(t, world.port, halfHead(500));
+    await until('it to be kept', () => total(world, 'inboxBytes') === 500);
+    end(peer.socket);
+    await until('it to be given back', () => total(world, 'inboxBytes') === 0);
+    peer.socket.destroy();
+  }
+  await until('all to be gone', () => total(world, 'connections') === 0);
+  t.equal(total(world, 'sessions'), 0);
+  t.equal(total(world, 'inboxFullTotal'), 0, 'nobody was refused');
+});
+
+void t.test('half a WebSocket message counts, and who has no room for it hears 1013', async (t) => {
+  const world = await startSmall(t, { messageBytes: 400_000 });
+  const idle = new WebSocketClient(world, ['a']);
+  await idle.open();
+  const upgrade = handshake('/ws');
+  const [half = Buffer.alloc(0)] = fragments(TEXT, ['x'.repeat(300_000), '"}']);
+  const peers: Peer[] = [];
+  for (let count = 1; count <= 4; count++) {
+    const peer = await Peer.open(t, world.port, upgrade);
+    await until('the upgrade', () => peer.text.startsWith('HTTP/1.1 101 '));
+    peer.socket.write(half);
+    peers.push(peer);
+    if (count === 4) break;
+    await until('the half to be there', () => total(world, 'inboxBytes') === count * 300_000);
+  }
+  const [, , , last] = peers;
+  await until('the last to be closed', () => last?.isOver);
+  const farewell = Buffer.from(last?.text.split('\r\n\r\n')[1] ?? '', 'latin1');
+  t.equal(farewell.readUInt16BE(2), 1013, 'try again later');
+  t.equal(total(world, 'inboxFullTotal'), 1);
+  t.equal(total(world, 'inboxBytes'), 900_000, 'what it had sent went with it');
+  peers[0]?.socket.write(frame(0, '"}'));
+  await until('its end to be read', () => total(world, 'inboxBytes') === 600_000);
+  await until('its answer', () => peers[0]?.text.includes('"type":"error"'));
+  t.notOk(peers[1]?.isOver, 'the others stay');
+  await world.server.publish('a', 'one');
+  await idle.has(1);
+  for (const peer of peers) peer.socket.destroy();
+  await until('all bytes to be free', () => total(world, 'inboxBytes') === 0);
+  idle.close();
+});
+
+void t.test('wishes that wait for an answer of the manager count too', async (t) => {
+  const world = await startSmall(t);
+  const peers: Peer[] = [];
+  for (let count = 0; count < 30; count++) {
+    peers.push(await Peer.open(t, world.port, handshake('/ws')));
+  }
+  await until('the upgrades', () => peers.every(({ text }) => text.startsWith('HTTP/1.1 101 ')));
+  // A cursor of another time: the worker cannot say what was missed since.
+  const ask = { type: 'subscribe', channel: 'a', since: '3f9c0a71d25be846.1' };
+  const ping = JSON.stringify({ type: 'ping', padding: 'x'.repeat(900) });
+  const wishes = [JSON.stringify(ask), ...Array.from({ length: 60 }, () => ping)];
+  for (const { socket } of peers)
+    socket.write(Buffer.concat(wishes.map((one) => frame(TEXT, one))));
+  // The manager is this process: while it stands still no question is answered.
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1000);
+  const pongs = ({ text }: Peer): number => text.split('"type":"pong"').length - 1;
+  await until('all to be answered or closed', () =>
+    peers.every((peer) => peer.isOver || pongs(peer) === 60),
+  );
+  const closed = peers.filter((peer) => peer.isOver);
+  t.ok(closed.length > 0 && closed.length < 30, `${closed.length} of 30 had no room`);
+  t.equal(total(world, 'inboxFullTotal'), closed.length);
+  await until('all bytes to be free', () => total(world, 'inboxBytes') === 0);
+});
+
+void t.test('polls that are sent ahead count until their turn', async (t) => {
+  const world = await startSmall(t);
+  const poll = 'GET /poll?channel=a HTTP/1.1\r\nHost: localhost\r\n\r\n';
+  const ahead = 300;
+  const count = 90;
+  const bytes = poll.length * ahead;
+  const peers: Peer[] = [];
+  for (let number = 0; number < count; number++) {
+    peers.push(await Peer.open(t, world.port, poll.repeat(1 + ahead)));
+  }
+  const fitting = Math.floor(MEGABYTE / bytes);
+  await until(
+    'the others to be gone',
+    () => peers.filter(({ isOver }) => isOver).length === count - fitting,
+  );
+  for (const { text } of peers.filter(({ isOver }) => isOver)) {
+    t.match(text, /^HTTP\/1\.1 503 [^]*retry-after: \d+\r/i, 'the poll that waits is answered');
+  }
+  t.equal(total(world, 'inboxBytes'), fitting * bytes);
+  await world.server.publish('a', 'one');
+  await until(
+    'one poll of each to be answered',
+    () => peers.filter(({ text }) => text.includes('"data":"one"')).length === fitting,
+  );
+  await until(
+    'the next to have their turn',
+    () => total(world, 'inboxBytes') === fitting * (bytes - poll.length),
+  );
+  for (const { socket } of peers) socket.destroy();
+  await until('all bytes to be free', () => total(world, 'inboxBytes') === 0);
+});
+
+void t.test('what a subscriber says behind its request is not kept', async (t) => {
+  const world = await startSmall(t);
+  for (const path of ['/events', '/stream']) {
+    const request = `GET ${path}?channel=a HTTP/1.1\r\nHost: localhost\r\n\r\n`;
+    await Peer.open(t, world.port, request + 'x'.repeat(20_000));
+  }
+  await until('both to subscribe', () => total(world, 'subscriptions') === 2);
+  await until('both to be idle', () => total(world, 'sessions') === 0);
+  t.equal(total(world, 'inboxBytes'), 0);
+});

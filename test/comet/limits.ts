@@ -1,0 +1,256 @@
+// What a comet server does at its limits and when it leaves, so that clients come back apart.
+import { once } from 'node:events';
+import { createConnection, type Socket } from 'node:net';
+import { availableParallelism } from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
+import t from 'tap';
+
+import {
+  PollClient,
+  SseClient,
+  startComet,
+  StreamClient,
+  WebSocketClient,
+} from '../support/comet-world.js';
+import { until } from '../support/helpers.js';
+
+const RETRY_MS = 1000;
+
+/** All that a request gets, until the server closes or the text matches. */
+function answerOf(port: number, target: string, enough = /(?!)/): Promise<string> {
+  return new Promise((resolve) => {
+    const socket = createConnection(port, '127.0.0.1');
+    let text = '';
+    socket.setEncoding('utf8').on('error', () => undefined);
+    socket.on('data', (chunk: string) => {
+      text += chunk;
+      if (enough.test(text)) socket.destroy();
+    });
+    socket.on('close', () => {
+      resolve(text);
+    });
+    socket.write(`GET ${target} HTTP/1.1\r\nHost: localhost\r\n\r\n`);
+  });
+}
+
+function retriesIn(text: string): number[] {
+  return [...text.matchAll(/^retry: (\d+)$/gm)].map(([, ms]) => Number(ms));
+}
+
+void t.test('every EventSource is told another wait', async (t) => {
+  const { port } = await startComet(t, { retry: RETRY_MS });
+  const texts = await Promise.all(
+    Array.from({ length: 20 }, () => answerOf(port, '/events?channel=a', /retry: \d+\n/)),
+  );
+  const waits = texts.flatMap(retriesIn);
+  t.equal(waits.length, 20);
+  t.ok(new Set(waits).size > 5, 'they differ');
+  t.ok(
+    waits.every((ms) => ms >= RETRY_MS / 2 && ms < 1.5 * RETRY_MS),
+    'around the time that was configured',
+  );
+});
+
+void t.test('a stream on which messages go has no heartbeats, and a silent one has', async (t) => {
+  const world = await startComet(t, { heartbeat: 1, workers: 1 });
+  const clients = [new SseClient(world, ['a']), new StreamClient(world, ['a'])];
+  for (const client of clients) await client.open();
+  const beats = (): number => Number(world.server.stats().totals['heartbeatsTotal']);
+  const endsAtMs = performance.now() + 5000;
+  let published = 0;
+  for (; performance.now() < endsAtMs; published++) {
+    await world.server.publish('a', 'x');
+    await sleep(200);
+  }
+  for (const client of clients) await client.has(published);
+  t.equal(beats(), 0, 'not in five times the time between two');
+  await until('heartbeats', () => beats() >= 4);
+  for (const client of clients) client.close();
+});
+
+void t.test('a server that leaves says farewell on every transport', async (t) => {
+  const world = await startComet(t, { retry: RETRY_MS });
+  const { server, port } = world;
+  const socket = new WebSocketClient(world, ['a']);
+  await socket.open();
+  const stream = new StreamClient(world, ['a']);
+  await stream.open();
+  const events = answerOf(port, '/events?channel=a');
+  const poll = answerOf(port, '/poll?channel=a');
+  await until('all to subscribe', () => server.stats().totals['subscriptions'] === 4);
+  const closed = server.close({ drainMs: 300 });
+  t.equal(server.readiness().isReady, false, 'it is not ready from the first moment on');
+  await closed;
+  const waits = retriesIn(await events);
+  t.equal(waits.length, 2);
+  t.ok((waits[1] ?? 0) >= RETRY_MS && (waits[1] ?? 0) < 5 * RETRY_MS, 'a longer wait at the end');
+  t.match(await poll, /^HTTP\/1\.1 204 [^]*connection: close/i, 'the poll is answered');
+  await until('the WebSocket to be closed', () => socket.closeCode !== 0);
+  t.equal(socket.closeCode, 1001);
+});
+
+void t.test('whoever finds the server full is told when to come back', async (t) => {
+  const world = await startComet(t, { workers: 1, maxConnections: 3 });
+  const clients = [1, 2, 3].map(() => new StreamClient(world, ['a']));
+  for (const client of clients) await client.open();
+  const answers = [];
+  for (let index = 0; index < 12; index++) answers.push(await answerOf(world.port, '/poll'));
+  const waits = answers.map((text) => Number(/^retry-after: (\d+)\r$/im.exec(text)?.[1] ?? NaN));
+  for (const text of answers) t.match(text, /^HTTP\/1\.1 503 /);
+  t.ok(
+    waits.every((seconds) => seconds >= 5 && seconds <= 30),
+    'between 5 and 30 seconds',
+  );
+  t.ok(new Set(waits).size > 1, 'they differ');
+  t.equal(world.server.stats().totals['refusedFullTotal'], 12, 'each is counted');
+  clients[0]?.close();
+  await until('a place to be free', () => world.server.stats().totals['connections'] === 2);
+  const next = new PollClient(world, ['a']);
+  await next.open();
+  t.ok(next.isOpen, 'a place that is free is given again');
+  for (const client of [...clients, next]) client.close();
+});
+
+/** Subscribers that read nothing. */
+async function deaf(port: number, count: number, channel = 'a'): Promise<Socket[]> {
+  const sockets = Array.from({ length: count }, () => createConnection(port, '127.0.0.1'));
+  for (const socket of sockets) {
+    socket.on('error', () => undefined);
+    await once(socket, 'connect');
+    socket.pause();
+    socket.write(`GET /stream?channel=${channel} HTTP/1.1\r\nHost: localhost\r\n\r\n`);
+  }
+  return sockets;
+}
+
+void t.test('slow clients together take no more memory than a worker may', async (t) => {
+  const megabyte = 1_048_576;
+  const options = { workers: 1, workerOutboxBytes: megabyte, outboxBytes: 4 * megabyte };
+  const world = await startComet(t, { ...options, messageBytes: 262_144 });
+  const { server } = world;
+  const good = new SseClient(world, ['a']);
+  await good.open();
+  const sockets = await deaf(world.port, 20);
+  await until('all to subscribe', () => server.stats().totals['subscriptions'] === 21);
+  const data = 'x'.repeat(200_000);
+  let peak = 0;
+  for (let number = 1; number <= 60; number++) {
+    await server.publish('a', data);
+    await good.has(number);
+    peak = Math.max(peak, Number(server.stats().totals['outboxBytes']));
+  }
+  t.ok(peak > 0 && peak <= megabyte, `${peak} bytes waited at most`);
+  const { totals } = server.stats();
+  t.ok(Number(totals['outboxFullTotal']) > 0, 'who had to go is counted by its cause');
+  t.equal(totals['closedSlowTotal'], totals['outboxFullTotal']);
+  t.equal(good.seen.length, 60, 'who reads gets everything');
+  for (const socket of sockets) socket.destroy();
+  good.close();
+});
+
+void t.test('where slow clients together take too much, who is owed most goes', async (t) => {
+  const megabyte = 1_048_576;
+  const options = { workers: 1, workerOutboxBytes: 8 * megabyte, outboxBytes: 32 * megabyte };
+  const { server, port } = await startComet(t, { ...options, messageBytes: 262_144 });
+  const sockets = [...(await deaf(port, 2, 'large')), ...(await deaf(port, 2, 'small'))];
+  t.teardown(() => {
+    for (const socket of sockets) socket.destroy();
+  });
+  await until('all to subscribe', () => server.stats().totals['subscriptions'] === 4);
+  const total = (name: string): number => Number(server.stats().totals[name]);
+  const publishUntil = async (channel: string, isDone: () => boolean): Promise<void> => {
+    const sent = total('messagesTotal');
+    for (let count = 1; !isDone() && count <= 200; count++) {
+      await server.publish(channel, 'x'.repeat(100_000));
+      await until('it to be sent', () => total('messagesTotal') === sent + count);
+    }
+  };
+  await publishUntil('small', () => total('outboxConnections') === 2);
+  await publishUntil('large', () => total('outboxBytes') > 6 * megabyte);
+  t.equal(total('outboxFullTotal'), 0, 'there is room so far');
+  await publishUntil('small', () => total('outboxFullTotal') > 0);
+  t.equal(total('outboxFullTotal'), 1, 'one had to go');
+  const left = async (channel: string): Promise<number> =>
+    (await server.presence(channel)).members.length;
+  t.same([await left('large'), await left('small')], [1, 2], 'of those that were owed more');
+  t.equal(total('outboxConnections'), 3, 'the others wait on');
+});
+
+void t.test(
+  'more workers than cores take turns, and one that freezes or dies keeps nobody waiting',
+  async (t) => {
+    const workers = 3 * availableParallelism();
+    const world = await startComet(t, { workers });
+    const { server } = world;
+    const clients = Array.from({ length: 20 * workers }, () => new StreamClient(world, ['a']));
+    for (const client of clients) await client.open();
+    const [frozen = 0, last = 0] = server.stats().workers.map(({ pid }) => pid ?? 0);
+    for (let number = 0; number < 200; number++) {
+      void server.publish('a', String(number));
+      if (number === 50) process.kill(frozen, 'SIGSTOP');
+      if (number === 100) process.kill(last, 'SIGKILL');
+      if (number % 20 === 0) await new Promise((resolve) => setTimeout(resolve, 1));
+    }
+    const served = (): number => clients.filter(({ seen }) => seen.length === 200).length;
+    await until('the others to have everything', () => served() >= clients.length / 2);
+    process.kill(frozen, 'SIGCONT');
+    await until('all that are left to have everything', () =>
+      clients.every((client) => !client.isOpen || client.seen.length === 200),
+    );
+    const left = clients.filter(({ isOpen }) => isOpen);
+    t.ok(left.length >= clients.length / 2, `${left.length} of ${clients.length} were not hit`);
+    const expected = Array.from({ length: 200 }, (_, number) => String(number));
+    for (const client of left) t.same(client.data, expected);
+    for (const client of clients) client.close();
+  },
+);
+
+void t.test('a message that is gone from the history comes from nowhere else', async (t) => {
+  const world = await startComet(t, { workers: 1 });
+  const { server } = world;
+  // It keeps the channel live in its worker, which could answer alone.
+  const watcher = new SseClient(world, ['a']);
+  await watcher.open();
+  const { cursor } = await server.publish('a', 'first');
+  await server.publish('a', 'short-lived', { ttlMs: 300 });
+  await watcher.has(2);
+  const early = new StreamClient(world, ['a']);
+  early.cursor = cursor;
+  await early.open();
+  t.same([early.data, early.lost], [['short-lived'], 0], 'while it lives it is there');
+  await sleep(500);
+  await server.publish('a', 'unkept', { history: false });
+  const last = await server.publish('a', 'kept');
+  await watcher.has(4);
+  const late = new StreamClient(world, ['a']);
+  late.cursor = cursor;
+  await late.open();
+  t.same([late.data, late.lost], [['kept'], 1], 'and then it is told of as lost');
+  const next = new StreamClient(world, ['a']);
+  next.cursor = last.cursor;
+  await next.open();
+  t.same([next.data, next.lost], [[], 0], 'whoever was there misses nothing');
+  for (const client of [watcher, early, late, next]) client.close();
+});
+
+void t.test('channels that one client leaves behind are not remembered without end', async (t) => {
+  const KEPT_MAX = 262_144;
+  const world = await startComet(t, { workers: 1, channelsPerConnection: 1000 });
+  const client = new WebSocketClient(world, ['a']);
+  await client.open();
+  const channels = (): number => Number(world.server.stats().totals['channels']);
+  let answers = 0;
+  client.socket?.on('message', () => answers++);
+  for (let round = 0; round < 400; round++) {
+    const names = Array.from({ length: 900 }, (_, at) => `left-${round}-${at}`);
+    client.say({ type: 'subscribe', channels: names });
+    client.say({ type: 'unsubscribe', channels: names });
+    // No more than 64 wishes may wait.
+    await until('answers', () => answers >= 2 * (round - 20));
+  }
+  await until('many channels', () => channels() > 200_000, 30_000);
+  client.say({ type: 'subscribe', channels: ['last'] });
+  await until('no more than that', () => channels() <= KEPT_MAX, 10_000);
+  t.ok(client.isOpen);
+  client.close();
+});

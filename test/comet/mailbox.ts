@@ -1,0 +1,265 @@
+// The ancestor's clients against a real server, over plain sockets: one message and a close, in
+// order, and none that leaves its mailbox before it was written whole.
+import { once } from 'node:events';
+import { createConnection, type Socket } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import t, { type Test } from 'tap';
+
+import type { Server } from '../../lib/index.js';
+import { exchange, startComet, type World } from '../support/comet-world.js';
+import { compile, until } from '../support/helpers.js';
+
+const LARGE = 900_000;
+
+/** A poll that notes all it gets. */
+class Poll {
+  readonly socket: Socket;
+  /** Resolves when the server has closed it, or the connection is broken. */
+  readonly closed: Promise<unknown>;
+  text = '';
+
+  constructor(world: World, id: string, headers = '') {
+    this.socket = createConnection(world.port, '127.0.0.1');
+    this.socket.setEncoding('latin1').on('data', (part: string) => (this.text += part));
+    this.socket.on('error', () => undefined);
+    this.closed = once(this.socket, 'close');
+    this.socket.write(`GET /${id}.js?c=1 HTTP/1.1\r\nHost: x\r\n${headers}\r\n`);
+  }
+
+  get body(): string {
+    return this.text.split('\r\n\r\n').slice(1).join('\r\n\r\n');
+  }
+
+  async get(): Promise<string> {
+    await this.closed;
+    return this.body;
+  }
+}
+
+function mailboxes(server: Server): { [key: string]: number } {
+  return { ...server.stats().mailboxes };
+}
+
+const open = (server: Server, slot: number): number =>
+  Number(server.stats().workers[slot]?.['connections']);
+
+/** Polls that wait at one worker each. */
+async function pollAt(world: World, slot: number, id: string): Promise<Poll> {
+  for (;;) {
+    const [before, polls] = [open(world.server, slot), mailboxes(world.server)['polls'] ?? 0];
+    const poll = new Poll(world, id);
+    await until('it waits', () => mailboxes(world.server)['polls'] === polls + 1);
+    if (open(world.server, slot) > before) return poll;
+    poll.socket.destroy();
+    await until('it is gone', () => mailboxes(world.server)['polls'] === polls);
+  }
+}
+
+/** A server that cannot put a large message into the kernel's hands at once. */
+async function startSmall(t: Test): Promise<World> {
+  const shim = compile(t, 'small-send.c', '-shared', '-fPIC');
+  const before = process.env['LD_PRELOAD'];
+  process.env['LD_PRELOAD'] = before === undefined ? shim : `${before} ${shim}`;
+  t.teardown(() => {
+    if (before === undefined) delete process.env['LD_PRELOAD'];
+    else process.env['LD_PRELOAD'] = before;
+  });
+  return startComet(t, { messageBytes: LARGE + 100 });
+}
+
+/** A poll that holds the lease of a message, of which it has read only the beginning. */
+async function pollThatStops(world: World, slot: number, message: string): Promise<Poll> {
+  const poll = await pollAt(world, slot, 'a');
+  poll.socket.pause();
+  world.server.deliver('a', message);
+  await until('it is owed', () => {
+    const { totals } = world.server.stats();
+    return Number(totals['outboxConnections']) === 1;
+  });
+  return poll;
+}
+
+void t.test('a poll gets one message, as it is, and a close', async (t) => {
+  const world = await startComet(t);
+  const poll = new Poll(world, 'Jim');
+  await until('the poll', () => mailboxes(world.server)['polls'] === 1);
+  t.equal(poll.text, '', 'it waits');
+  const message = 'call({"a":"ünï\r\n\r\n"});';
+  world.server.deliver('Jim', message);
+  world.server.deliver('Jim', Buffer.of(0, 255));
+  t.equal(await poll.get(), Buffer.from(message).toString('latin1'));
+  t.match(poll.text, /^HTTP\/1\.1 200 OK\r\n/);
+  t.match(poll.text, /\r\nContent-Type: text\/javascript/);
+  t.match(poll.text, /\r\nConnection: close\r\n/);
+  t.equal(await new Poll(world, 'Jim').get(), '\0\xff', 'the next gets the next, bytes too');
+  await until('both are gone', () => mailboxes(world.server)['mailboxes'] === 0);
+  t.match(mailboxes(world.server), {
+    deliveredTotal: 2,
+    takenTotal: 2,
+    returnedTotal: 0,
+    bytes: 0,
+  });
+});
+
+void t.test('an id is a channel name, encoded; any query goes; HEAD takes nothing', async (t) => {
+  const world = await startComet(t, { origin: ['https://app.example'] });
+  const { server, port } = world;
+  const ids: [string, string][] = [
+    ['gr%C3%BC%C3%9F', 'grüß'],
+    ['a/b.c', 'a/b.c'],
+    ['x.js', 'x.js'],
+    ['%2e%2e', '..'],
+    ['__proto__', '__proto__'],
+  ];
+  for (const [path, id] of ids) {
+    server.deliver(id, `to ${path}`);
+    t.equal(await new Poll(world, path).get(), `to ${path}`, path);
+  }
+  const request = (line: string, more = ''): Promise<string> =>
+    exchange(port, `${line} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n${more}\r\n`);
+  for (const path of [
+    '/a*.js',
+    '/%ff.js',
+    '/%.js',
+    '/%20a.js',
+    '/a%0d.js',
+    `/${'x'.repeat(201)}.js`,
+  ]) {
+    t.match(await request(`GET ${path}`), /^HTTP\/1\.1 400 /, path);
+  }
+  t.match(await request('GET /.js'), /^HTTP\/1\.1 404 /);
+  server.deliver('a', 'once');
+  t.match(await request('HEAD /a.js'), /^HTTP\/1\.1 200 [^]*\r\n\r\n$/);
+  const answer = await request('GET /a.js?%&channel=*&c=1', 'Origin: https://app.example\r\n');
+  t.match(answer, /Access-Control-Allow-Origin: https:\/\/app\.example\r\n[^]*\r\n\r\nonce$/);
+  t.match(await request('GET /news/a.js', 'Content-Length: 1\r\n'), /^HTTP\/1\.1 400 /);
+  const both = 'GET /a.js HTTP/1.1\r\nHost: x\r\n\r\n';
+  server.deliver('a', 'first');
+  server.deliver('a', 'second');
+  t.match(await exchange(port, both + both), /\r\n\r\nfirst$/, 'one message a connection');
+  t.equal(await new Poll(world, 'a').get(), 'second');
+});
+
+void t.test('a message waits for its client, and no longer than its time', async (t) => {
+  const world = await startComet(t, { mailboxTime: 1, pollTimeout: 1 });
+  world.server.deliver('a', 'in time');
+  await sleep(300);
+  t.equal(await new Poll(world, 'a').get(), 'in time');
+  world.server.deliver('a', 'too late');
+  await until('its end', () => mailboxes(world.server)['expiredTotal'] === 1);
+  const poll = new Poll(world, 'a');
+  t.equal(await poll.get(), '', 'a poll whose time is up gets nothing');
+  t.match(poll.text, /^HTTP\/1\.1 200 OK\r\n[^]*Content-Length: 0\r\n/);
+  await until('it is forgotten', () => mailboxes(world.server)['mailboxes'] === 0);
+  t.match(mailboxes(world.server), { polls: 0, messages: 0, bytes: 0 });
+});
+
+void t.test('two polls of one id on two workers get two messages, in order', async (t) => {
+  const world = await startComet(t);
+  const [first, second] = [await pollAt(world, 1, 'a'), await pollAt(world, 0, 'a')];
+  world.server.deliver('a', '1');
+  world.server.deliver('a', '2');
+  t.same(await Promise.all([first.get(), second.get()]), ['1', '2']);
+});
+
+void t.test('a poll that is gone, or half closed, gets no message', async (t) => {
+  const world = await startComet(t);
+  const gone = await pollAt(world, 0, 'a');
+  const ended = await pollAt(world, 1, 'a');
+  const reset = await pollAt(world, 0, 'a');
+  gone.socket.destroy();
+  ended.socket.end();
+  reset.socket.resetAndDestroy();
+  await until('they are gone', () => mailboxes(world.server)['polls'] === 0);
+  world.server.deliver('a', 'kept');
+  t.equal(await new Poll(world, 'a').get(), 'kept');
+});
+
+void t.test('a later poll waits until the one before was written whole', async (t) => {
+  const world = await startSmall(t);
+  const large = 'x'.repeat(LARGE);
+  const slow = await pollThatStops(world, 0, large);
+  world.server.deliver('a', 'next');
+  const later = await pollAt(world, 1, 'a');
+  await sleep(200);
+  t.equal(later.text, '');
+  slow.socket.resume();
+  t.ok((await slow.get()) === large, 'the first came whole');
+  t.equal(await later.get(), 'next');
+});
+
+void t.test('a message that was not written whole goes to the next poll', async (t) => {
+  const world = await startSmall(t);
+  const large = 'y'.repeat(LARGE);
+  const broken = await pollThatStops(world, 1, large);
+  world.server.deliver('a', 'behind it');
+  const next = await pollAt(world, 0, 'a');
+  broken.socket.resetAndDestroy();
+  t.ok((await next.get()) === large, 'after a reset');
+  t.equal(await new Poll(world, 'a').get(), 'behind it', 'and the order holds');
+  t.match(mailboxes(world.server), { returnedTotal: 1 });
+});
+
+void t.test('a worker that dies with a lease returns it', async (t) => {
+  const world = await startSmall(t);
+  const large = 'z'.repeat(LARGE);
+  const broken = await pollThatStops(world, 0, large);
+  const waiting = await pollAt(world, 1, 'a');
+  world.server.deliver('a', 'behind it');
+  process.kill(world.server.stats().workers[0]?.pid ?? 0, 'SIGKILL');
+  t.ok((await waiting.get()) === large, 'to the poll of another worker');
+  t.equal(await new Poll(world, 'a').get(), 'behind it');
+  broken.socket.destroy();
+  // The client has its message before the manager hears of it.
+  await until('it to be taken', () => mailboxes(world.server)['takenTotal'] === 2);
+  t.match(mailboxes(world.server), { returnedTotal: 1, messages: 0 });
+});
+
+void t.test('workers that are killed lose no message, and keep the order', async (t) => {
+  const world = await startComet(t, { workers: 3 });
+  const clients = Array.from({ length: 20 }, (_, index) => ({ id: `id${index}`, got: [-1] }));
+  const count = 40;
+  const fetching = clients.map(async ({ id, got }) => {
+    while (Math.max(...got) < count - 1) {
+      const text = await new Poll(world, id).get();
+      if (text !== '') got.push(Number(text));
+      else await sleep(20);
+    }
+  });
+  for (let number = 0; number < count; number++) {
+    for (const { id } of clients) world.server.deliver(id, String(number));
+    await sleep(25);
+    if (number % 10 !== 5) continue;
+    const worker = world.server.stats().workers.find(({ state }) => state === 'serving');
+    if (worker?.pid) process.kill(worker.pid, 'SIGKILL');
+  }
+  await Promise.all(fetching);
+  for (const { id, got } of clients) {
+    // One may come twice: its worker died before it could say that it was taken.
+    const numbers = got.filter((number, index) => number !== got[index - 1]);
+    t.same(
+      numbers,
+      [...numbers.keys()].map((key) => key - 1),
+      id,
+    );
+  }
+  t.equal(mailboxes(world.server)['droppedTotal'], 0);
+});
+
+void t.test('polls are answered, and ended, when the server leaves', async (t) => {
+  const world = await startComet(t);
+  const polls = [await pollAt(world, 0, 'a'), await pollAt(world, 1, 'b')];
+  const closed = world.server.close({ drainMs: 200 });
+  for (const poll of polls) {
+    t.equal(await poll.get(), '');
+    t.match(poll.text, /^HTTP\/1\.1 200 /);
+  }
+  t.same(await closed, { killed: [] });
+  t.throws(
+    () => {
+      world.server.deliver('a', 'x');
+    },
+    { code: 'ERR_NOT_RUNNING' },
+  );
+});

@@ -1,0 +1,489 @@
+// Networks that lose, delay, reorder, hold up, cut small and cut off, peers that vanish, and calls that fail: what
+// was published arrives unchanged, or its subscriber is let go and gets it when it comes back. All
+// in a network namespace, whose filter and queue this file may set.
+import { spawn, spawnSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { createConnection, createServer, type AddressInfo, type Socket } from 'node:net';
+import { networkInterfaces } from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+
+import t, { type Test } from 'tap';
+
+import { procReader, readNetCounter } from '../../lib/system/kernel.js';
+import {
+  PollClient,
+  Program,
+  REQUESTS,
+  SseClient,
+  StreamClient,
+  subscribeAll,
+  WebSocketClient,
+  type Client,
+} from '../support/comet-world.js';
+import { command, compile, connect, Injection, noTracing, until } from '../support/helpers.js';
+
+const INSIDE = 'TEST_IN_NAMESPACE';
+const isInside = process.env[INSIDE] !== undefined;
+const canSet = [
+  ['unshare', '--net', 'true'],
+  ['nft', '--version'],
+].every(([name = '', ...args]) => spawnSync(name, args, { stdio: 'ignore' }).status === 0);
+const skip =
+  process.env['CI'] === undefined && !canSet ? 'no network namespace, or no nft, here' : false;
+
+if (isInside) {
+  command('ip', 'link', 'set', 'lo', 'up');
+  command('nft', 'add table inet test');
+  command('nft', 'add chain inet test in { type filter hook input priority 0; }');
+  command('nft', 'add chain inet test out { type filter hook output priority 0; }');
+} else {
+  const file = fileURLToPath(import.meta.url);
+  const env = { ...process.env, [INSIDE]: 'yes' };
+  const args = ['--net', process.execPath, ...process.execArgv, file];
+  void t.spawn('unshare', args, { env, skip }, 'in a network of its own');
+}
+
+/** A test that runs inside only. */
+function test(name: string, body: (t: Test) => Promise<void>): void {
+  if (isInside) void t.test(name, body);
+}
+
+function addRule(rule: string): void {
+  command('nft', `add rule inet test ${rule}`);
+}
+
+/** Undoes all rules. */
+function heal(): void {
+  for (const chain of ['in', 'out']) command('nft', `flush chain inet test ${chain}`);
+  const found = command('tc', 'qdisc', 'show', 'dev', 'lo');
+  if (found.includes('tbf')) command('tc', 'qdisc', 'del', 'dev', 'lo', 'root');
+}
+
+/** Cuts clients off, in both directions: those of these ports, or all. */
+function cutOff({ port }: Program, ports?: readonly number[]): void {
+  const set = ports === undefined ? '1-65535' : `{ ${ports.join(', ')} }`;
+  addRule(`in tcp sport ${set} tcp dport ${port} drop`);
+  addRule(`in tcp sport ${port} tcp dport ${set} drop`);
+}
+
+interface Stage {
+  readonly program: Program;
+  /** One of each transport. */
+  readonly clients: readonly Client[];
+  readonly sent: string[];
+}
+
+async function start(t: Test, ...args: string[]): Promise<Stage> {
+  t.teardown(heal);
+  const fixed = ['--workers', '1', '--handshake-timeout', '2'];
+  const program = await Program.start(t, { args: [...fixed, ...args] });
+  const clients = await subscribeAll(program);
+  await program.untilTotal('subscriptions', clients.length);
+  return { program, clients, sent: [] };
+}
+
+async function publish({ program, sent }: Stage, count: number, bytes: number): Promise<void> {
+  for (let at = 0; at < count; at++) {
+    const data = `${sent.length} `.padEnd(bytes, 'x');
+    sent.push(data);
+    if ((await program.publish('a', data)) !== 200) throw new Error('not published');
+  }
+}
+
+/** Whoever was cut off comes back with its cursor. */
+async function comeBack({ clients }: Stage): Promise<number> {
+  const gone = clients.filter(({ isOpen }) => !isOpen);
+  for (const client of gone) {
+    client.close();
+    await client.open();
+  }
+  return gone.length;
+}
+
+/** For lines that bring less than is sent: whoever is behind by more than the default is let go. */
+const PATIENT = ['--handshake-timeout', '60', '--outbox-bytes', '67108864'];
+
+/** Everybody has every message once, in order. */
+async function assertWhole(t: Test, stage: Stage): Promise<void> {
+  const { clients, sent } = stage;
+  for (const client of clients) {
+    const name = client.constructor.name;
+    await until(`${name} to have all`, () => client.seen.length >= sent.length, 30_000).catch(
+      (error: unknown) => {
+        const found = `${client.seen.length} of ${sent.length}, was told of ${client.lost} gaps`;
+        const state = client.isOpen ? 'connected' : 'cut off';
+        throw new Error(`${name}, ${state}, has ${found}`, { cause: error });
+      },
+    );
+    t.ok(client.data.join() === sent.join() && client.lost === 0, `${name} has every message once`);
+  }
+}
+
+async function end(t: Test, stage: Stage): Promise<void> {
+  await publish(stage, 1, 10);
+  await assertWhole(t, stage);
+  for (const client of stage.clients) client.close();
+  await stage.program.untilTotal('subscriptions', 0);
+  await stage.program.server.stop();
+}
+
+test('sockets that the machine destroys are closed, and their clients come back', async (t) => {
+  const stage = await start(t);
+  const { program, clients } = stage;
+  await publish(stage, 3, 100);
+  await assertWhole(t, stage);
+  command('ss', '-K', 'state', 'established', 'sport', '=', `:${program.port}`);
+  await until('all to notice', () => clients.every(({ isOpen }) => !isOpen));
+  const { totals } = await program.server.stats();
+  t.same([totals['connections'], totals['subscriptions']], [0, 0], 'the server noticed too');
+  t.equal(totals['closedResetTotal'], totals['closedTotal'], 'each counts as reset');
+  await publish(stage, 3, 100);
+  t.equal(await comeBack(stage), clients.length);
+  await end(t, stage);
+});
+
+test('what is on its way to a subscriber goes to it together, in the order of the numbers', async (t) => {
+  const program = await Program.start(t, { args: ['--workers', '1'] });
+  const kinds = [SseClient, StreamClient, WebSocketClient];
+  const clients = kinds.flatMap((Kind) => [
+    new Kind(program, ['a']),
+    new Kind(program, ['a']),
+    new Kind(program, ['a', 'b']),
+  ]);
+  for (const client of clients) await client.open();
+  const polling = new PollClient(program, ['a']);
+  polling.cursor = clients[0]?.cursor ?? '';
+  await polling.open();
+  await program.untilTotal('subscriptions', 13);
+  const [worker = 0] = program.server.workerPids;
+  process.kill(worker, 'SIGSTOP');
+  const sent: { channel: string; data: string }[] = [];
+  for (let at = 0; at < 100; at++) {
+    const one = { channel: at % 2 === 0 ? 'a' : 'b', data: String(at) };
+    sent.push(one);
+    await program.publish(one.channel, one.data);
+  }
+  const before = Number(readNetCounter(procReader, 'TcpExt', 'TCPOrigDataSent'));
+  process.kill(worker, 'SIGCONT');
+  for (const client of [...clients, polling]) {
+    const wanted = sent.filter(({ channel }) => client.channels.includes(channel));
+    await until('it has all', () => client.seen.length >= wanted.length);
+    t.same(
+      client.data,
+      wanted.map(({ data }) => data),
+      client.constructor.name,
+    );
+  }
+  const packets = Number(readNetCounter(procReader, 'TcpExt', 'TCPOrigDataSent')) - before;
+  t.ok(packets < sent.length, `${packets} packets for 650 messages`);
+  for (const client of [...clients, polling]) client.close();
+});
+
+/** Subscribers and others that are about to vanish; their ports. */
+async function openOthers(t: Test, { program }: Stage): Promise<number[]> {
+  const mail = 'GET /someone.js HTTP/1.1\r\nHost: localhost\r\n\r\n';
+  const texts = ['', 'GET /eve', mail, ...Object.values(REQUESTS)];
+  const before = await program.server.total('connections');
+  const sockets: Socket[] = [];
+  for (const text of texts) {
+    const socket = await connect(program.port);
+    t.teardown(() => socket.destroy());
+    socket.resume().write(text);
+    sockets.push(socket);
+  }
+  await program.untilTotal('connections', before + texts.length);
+  return sockets.map(({ localPort }) => localPort ?? 0);
+}
+
+const SOON = ['--heartbeat', '1', '--poll-timeout', '2'];
+
+for (const [what, hasLeft] of [
+  ['that vanish with their machine', false],
+  ['that were forgotten by their machine', true],
+] as const) {
+  test(`peers ${what} are found, without a FIN or a reset at first`, async (t) => {
+    const stage = await start(t, ...SOON, '--write-timeout', '3');
+    const { program } = stage;
+    const ports = await openOthers(t, stage);
+    cutOff(program, ports);
+    if (hasLeft) {
+      const each = ports.flatMap((port) => ['or', 'sport', '=', `:${port}`]).slice(1);
+      command('ss', '-K', '(', ...each, ')');
+      heal();
+    }
+    // A poll of the readers may be between two connections.
+    await until(
+      'all to be gone',
+      async () => (await program.server.total('subscriptions')) <= stage.clients.length,
+      40_000,
+    );
+    const gone = async (): Promise<number> => program.server.total('closedTotal');
+    await until('each to be closed', async () => (await gone()) >= ports.length, 40_000);
+    t.equal(await program.server.total('outboxBytes'), 0, 'nothing is owed to them');
+    await end(t, stage);
+  });
+}
+
+test('a network that loses one packet in twenty changes no message', async (t) => {
+  // Who waits for what was lost must neither be late nor find that the history has moved on.
+  const stage = await start(t, ...PATIENT, '--history-count', '1000');
+  for (const end of ['sport', 'dport']) {
+    addRule(`in tcp ${end} ${stage.program.port} numgen random mod 100 < 5 drop`);
+  }
+  await publish(stage, 200, 2000);
+  await assertWhole(t, stage);
+  t.equal(await comeBack(stage), 0, 'nobody was cut off');
+  heal();
+  await end(t, stage);
+});
+
+test('a partition that heals in time is not noticed, and a longer one made up for', async (t) => {
+  const stage = await start(t, '--write-timeout', '4');
+  const { program, clients } = stage;
+  cutOff(program);
+  await publish(stage, 20, 2000);
+  await sleep(1500);
+  t.ok(clients.every(({ seen }) => seen.length === 0));
+  heal();
+  await assertWhole(t, stage);
+  t.equal(await comeBack(stage), 0, 'nobody was cut off');
+  cutOff(program);
+  await publish(stage, 20, 2000);
+  await until(
+    'all to be given up',
+    async () => (await program.server.total('connections')) === 0,
+    40_000,
+  );
+  heal();
+  // The clients heard nothing, and would wait for ever: they are told by their own timeouts.
+  for (const client of clients) client.close();
+  t.equal(await comeBack(stage), clients.length);
+  await end(t, stage);
+});
+
+test('a narrow line and segments of 88 bytes change no message', async (t) => {
+  // A poll's next request has its time from when the kernel took the answer, which waits here.
+  const stage = await start(t, ...PATIENT);
+  addRule('out tcp flags syn tcp option maxseg size set 88');
+  for (const client of stage.clients) client.close();
+  await comeBack(stage);
+  await publish(stage, 5, 40_000);
+  await assertWhole(t, stage);
+  t.match(command('ss', '-tiH', 'sport', '=', `:${stage.program.port}`), / mss:(7\d|88) /);
+  heal();
+  command('tc', ...'qdisc add dev lo root tbf rate 4mbit burst 70kb latency 100ms'.split(' '));
+  await publish(stage, 10, 30_000);
+  await assertWhole(t, stage);
+  heal();
+  t.equal(await comeBack(stage), 0, 'nobody was cut off');
+  await end(t, stage);
+});
+
+test('where large packets vanish, subscribers are let go, and get all later', async (t) => {
+  const stage = await start(t, '--write-timeout', '4', '--poll-timeout', '5');
+  const { program, clients } = stage;
+  // A poll that comes back late gets all three of the small ones in one answer.
+  addRule(`in tcp sport ${program.port} meta length > 1200 drop`);
+  await publish(stage, 3, 100);
+  await assertWhole(t, stage);
+  await publish(stage, 1, 20_000);
+  const before = await program.server.total('closedTotal');
+  await until(
+    'them to be given up',
+    async () => {
+      return (await program.server.total('closedTotal')) >= before + clients.length;
+    },
+    40_000,
+  );
+  heal();
+  for (const client of clients) client.close();
+  await comeBack(stage);
+  await end(t, stage);
+});
+
+/** Passes bytes on late, in pieces of any size. */
+async function slowProxy(t: Test, port: number): Promise<number> {
+  const proxy = createServer((near) => {
+    const far = createConnection(port, '127.0.0.1').setNoDelay(true);
+    for (const [from, to] of [
+      [near, far],
+      [far, near],
+    ] as const) {
+      let last = Promise.resolve();
+      from.on('error', () => undefined).on('close', () => to.destroy());
+      from.on('data', (bytes: Buffer) => {
+        last = last.then(async () => {
+          for (let at = 0; at < bytes.length;) {
+            const size = 1 + Math.floor(Math.random() ** 4 * 20_000);
+            await sleep(Math.random() * 10);
+            to.write(bytes.subarray(at, (at += size)));
+          }
+        });
+      });
+    }
+  });
+  t.teardown(() => proxy.close());
+  await new Promise<void>((resolve) => proxy.listen(0, '127.0.0.1', resolve));
+  return (proxy.address() as AddressInfo).port;
+}
+
+test('a path that delays and cuts anew changes no message', async (t) => {
+  const stage = await start(t, '--outbox-bytes', '67108864');
+  const { program, clients } = stage;
+  const place = { port: await slowProxy(t, program.port) };
+  const behind = await subscribeAll(place);
+  const both = { ...stage, clients: [...clients, ...behind] };
+  await publish(both, 60, 5000);
+  await assertWhole(t, both);
+  await end(t, both);
+});
+
+const TUN = '/dev/net/tun';
+const DELAY_MS = 5;
+
+/** A line that is slow, and on which every fourth packet is overtaken; answers its far end. */
+async function slowLine(t: Test): Promise<string> {
+  const program = compile(t, 'reorder.c');
+  const line = [program, 'line', String(DELAY_MS), '4', '15', '120'];
+  const child = spawn('setpriv', ['--pdeathsig', 'KILL', ...line], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const ended = new Promise((resolve) => child.once('close', resolve));
+  t.teardown(async () => {
+    child.kill('SIGKILL');
+    await ended;
+  });
+  let text = '';
+  child.stdout.setEncoding('utf8').on('data', (part: string) => (text += part));
+  await until('the line', () => text === 'ready\n');
+  command('ip', 'address', 'add', '10.9.0.1', 'peer', '10.9.0.2', 'dev', 'line');
+  command('ip', 'link', 'set', 'line', 'up');
+  return '10.9.0.2';
+}
+
+test('packets that come late and out of order change no message', async (t) => {
+  if (!existsSync(TUN)) {
+    t.comment(`no ${TUN} here`);
+    return;
+  }
+  const stage = await start(t, ...PATIENT, '--history-count', '1000');
+  const { program, clients } = stage;
+  const place = { host: await slowLine(t), port: program.port };
+  const both = { ...stage, clients: [...clients, ...(await subscribeAll(place))] };
+  // What came before its turn, as receivers see it, and as senders find out.
+  const names = ['TCPOFOQueue', 'TCPSACKReorder'];
+  const counts = (): number[] =>
+    names.map((name) => Number(readNetCounter(procReader, 'TcpExt', name)));
+  const before = counts();
+  await publish(both, 200, 2000);
+  await assertWhole(t, both);
+  t.equal(await comeBack(both), 0, 'nobody was cut off');
+  const gained = counts().map((count, index) => count - (before[index] ?? 0));
+  t.ok(gained[0] !== undefined && gained[0] >= 50, `packets came too early: ${gained.join(', ')}`);
+  t.ok(gained[1] !== undefined && gained[1] >= 1, 'and their senders noticed');
+  const times = command('ss', '-tiH', 'dst', place.host, 'sport', '=', `:${program.port}`);
+  const fastest = Math.min(...[...times.matchAll(/ minrtt:([\d.]+)/g)].map(([, ms]) => Number(ms)));
+  t.ok(fastest >= 2 * DELAY_MS, `none was faster than the line: ${fastest} ms`);
+  await end(t, both);
+});
+
+test('IPv6, IPv4 in IPv6 and link-local addresses are all the same', async (t) => {
+  command('ip', 'link', 'add', 'near', 'type', 'veth', 'peer', 'name', 'far');
+  for (const name of ['near', 'far']) command('ip', 'link', 'set', name, 'up');
+  const own = (): string | undefined =>
+    networkInterfaces()['near']?.find(({ scopeid }) => scopeid !== 0 && scopeid !== undefined)
+      ?.address;
+  const linkLocal = await until('an address of the link', own);
+  const program = await Program.start(t, { args: ['--handshake-timeout', '2', '--host', '::'] });
+  const { port } = program;
+  const hosts = ['::1', '127.0.0.1', '::ffff:127.0.0.1'];
+  const clients = await Promise.all(hosts.map((host) => subscribeAll({ host, port })));
+  // A URL has no place for a zone.
+  const stage = {
+    program,
+    clients: [...clients.flat(), new StreamClient({ host: `${linkLocal}%near`, port }, ['a'])],
+    sent: [],
+  };
+  await until('the address to be usable', async () => (await comeBack(stage)) === 0);
+  await publish(stage, 5, 1000);
+  await end(t, stage);
+});
+
+/** Errors of a call, and whether the one who is hit keeps its connection. */
+const FAILURES = [
+  ['sendto', 'EPIPE', false],
+  ['sendto', 'ECONNRESET', false],
+  ['sendto', 'ENOBUFS', false],
+  ['sendto', 'ENOMEM', false],
+  ['sendto', 'ETIMEDOUT', false],
+  ['sendto', 'EINTR', true],
+  ['sendto', 'EAGAIN', true],
+  ['recvfrom', 'ECONNRESET', false],
+  ['recvfrom', 'ETIMEDOUT', false],
+  ['recvfrom', 'EINTR', true],
+  ['recvfrom', 'EAGAIN', true],
+] as const;
+
+test('a failed read or write costs one connection, and no message', async (t) => {
+  if (noTracing !== false) {
+    t.comment(noTracing);
+    return;
+  }
+  const stage = await start(t, '--handshake-timeout', '60');
+  const { program } = stage;
+  const pid = await program.server.pidOf(0);
+  for (const [call, error, survives] of FAILURES) {
+    const before = await program.server.total('closedResetTotal');
+    const injection = await Injection.attach(t, pid, `${call}:error=${error}:when=1`);
+    // After a message every poll comes back with a request, which is read.
+    await publish(stage, 1, 1000);
+    await until('the error', () => injection.injected === 1);
+    await injection.detach();
+    await program.untilTotal('closedResetTotal', before + (survives ? 0 : 1));
+    await until('all to be back', async () => (await comeBack(stage)) === 0);
+    await assertWhole(t, stage);
+    t.pass(`${call}: ${error}`);
+  }
+  const injection = await Injection.attach(t, pid, 'sendto:signal=SIGPIPE:when=1..5');
+  await publish(stage, 3, 1000);
+  await assertWhole(t, stage);
+  await injection.detach();
+  t.equal(await comeBack(stage), 0, 'SIGPIPE changes nothing');
+  await end(t, stage);
+});
+
+test('a subscriber that epoll refuses is let go, and nobody else', async (t) => {
+  if (noTracing !== false) {
+    t.comment(noTracing);
+    return;
+  }
+  const stage = await start(t, '--outbox-bytes', '67108864', '--history-count', '1000');
+  const { program } = stage;
+  const pid = await program.server.pidOf(0);
+  for (const error of ['ENOSPC', 'ENOMEM']) {
+    const before = await program.server.total('closedUnwatchedTotal');
+    const late = await Injection.attach(t, pid, `epoll_ctl:error=${error}:when=1`);
+    const refused = await connect(program.port);
+    await until('it to be refused', () => refused.resume().readableEnded);
+    await late.detach();
+    const slow = await connect(program.port);
+    slow.pause();
+    slow.write(REQUESTS.stream);
+    await program.untilTotal('subscriptions', stage.clients.length + 1);
+    // Its next change is what a subscriber wants who cannot take what comes.
+    const owed = await Injection.attach(t, pid, `epoll_ctl:error=${error}:when=1`);
+    await publish(stage, 150, 60_000);
+    await program.untilTotal('closedUnwatchedTotal', before + 2);
+    await owed.detach();
+    slow.destroy();
+    await until('all to be back', async () => (await comeBack(stage)) === 0);
+    await assertWhole(t, stage);
+  }
+  const injection = await Injection.attach(t, pid, 'epoll_wait:error=EINTR:when=1..50');
+  await publish(stage, 3, 1000);
+  await assertWhole(t, stage);
+  await until('every interruption', () => injection.injected >= 50);
+  await injection.detach();
+  await end(t, stage);
+});

@@ -1,0 +1,115 @@
+// Who is there: counts, comings and goings, lists, and closing one connection of many.
+import t from 'tap';
+
+import type { MemberEvent } from '../../lib/index.js';
+import { startComet, StreamClient, WebSocketClient } from '../support/comet-world.js';
+import { until } from '../support/helpers.js';
+
+void t.test('who comes and who goes is told while somebody listens', async (t) => {
+  const world = await startComet(t, { workers: 1 });
+  const { server } = world;
+  const before = new StreamClient(world, ['a']);
+  await before.open();
+  const came: MemberEvent[] = [];
+  const left: MemberEvent[] = [];
+  server.on('subscribe', (event) => came.push(event));
+  server.on('unsubscribe', (event) => left.push(event));
+  const clients = [new StreamClient(world, ['a', 'b/*']), new StreamClient(world, ['a'])];
+  // Its answer comes behind the order to tell, on the one stream of the worker.
+  await server.presence('a');
+  for (const client of clients) await client.open();
+  await until('both to be told', () => came.length === 3);
+  t.same(came.map(({ channel }) => channel).sort(), ['a', 'a', 'b/*']);
+  t.equal(new Set(came.map(({ member }) => member)).size, 2, 'a name for each connection');
+  clients[0]?.close();
+  await until('its going to be told', () => left.length === 2);
+  t.equal(new Set(left.map(({ member }) => member)).size, 1);
+  t.ok(
+    came.some(({ member }) => member === left[0]?.member),
+    'the name that it came with',
+  );
+
+  server.removeAllListeners('subscribe');
+  server.removeAllListeners('unsubscribe');
+  await server.presence('a');
+  clients[1]?.close();
+  await until('it to be gone', async () => (await server.presence('a')).subscribers === 1);
+  t.equal(left.length, 2, 'nobody listens, and nothing is told');
+  before.close();
+});
+
+void t.test('presence names every connection, and one can be closed by its name', async (t) => {
+  const world = await startComet(t);
+  const { server } = world;
+  const clients = Array.from({ length: 30 }, () => new StreamClient(world, ['a', 'x/*']));
+  for (const client of clients) await client.open();
+  await until('all to be counted', async () => (await server.presence('a')).subscribers === 30);
+  const { members, isComplete } = await server.presence('a');
+  t.equal(new Set(members).size, 30);
+  t.equal(isComplete, true);
+  const pattern = await server.presence('x/*');
+  t.same([...pattern.members].sort(), [...members].sort(), 'the same connections by a pattern');
+  const some = await server.presence('a', 7);
+  t.equal(some.members.length, 7);
+  t.equal(some.isComplete, false);
+  t.equal(some.subscribers, 30, 'the count is of all');
+  t.same((await server.presence('nobody')).members, []);
+
+  const [member = ''] = members;
+  t.equal(server.disconnect({ member }), 1);
+  await until('it to be gone', async () => (await server.presence('a')).subscribers === 29);
+  t.notOk((await server.presence('a')).members.includes(member));
+  t.equal(server.disconnect({ member }), 1, 'a name of the past is sent, and closes nobody');
+  t.equal(server.disconnect({ member: 'nonsense' }), 0);
+  t.equal(server.disconnect({ member: '0-zz-1-1' }), 0, 'of another life of the worker');
+  t.equal((await server.presence('a')).subscribers, 29);
+  await t.rejects(server.presence('a*'), { code: 'ERR_CHANNEL' });
+  for (const client of clients) client.close();
+});
+
+void t.test('one connection can be closed with a reason', async (t) => {
+  const world = await startComet(t);
+  const { server } = world;
+  const client = new WebSocketClient(world, ['a']);
+  await client.open();
+  let heard = '';
+  client.socket?.on('close', (_code, text: Buffer) => (heard = text.toString()));
+  const [member = ''] = (await server.presence('a')).members;
+  t.throws(() => server.disconnect({ member }, 'x'.repeat(124)), { code: 'ERR_MESSAGE' });
+  t.equal(server.disconnect({ member }, 'logged in elsewhere'), 1);
+  await until('the close', () => client.closeCode === 1008);
+  t.equal(heard, 'logged in elsewhere');
+});
+
+void t.test('a channel that is kept for those who come back has no subscribers', async (t) => {
+  const world = await startComet(t);
+  const { server } = world;
+  const client = new StreamClient(world, ['a']);
+  await client.open();
+  t.equal((await server.publish('a', '1')).delivered, 1);
+  client.close();
+  await until('it to be gone', async () => (await server.presence('a')).subscribers === 0);
+  t.equal((await server.publish('a', '2')).delivered, 0);
+  t.same((await server.presence('a')).members, []);
+});
+
+void t.test(
+  'the members of a worker that dies are gone, and others keep their names',
+  async (t) => {
+    const world = await startComet(t);
+    const { server } = world;
+    const clients = Array.from({ length: 40 }, () => new StreamClient(world, ['a']));
+    for (const client of clients) await client.open();
+    const { members } = await server.presence('a');
+    const pid = server.stats().workers[0]?.pid ?? 0;
+    const asked = server.presence('a');
+    process.kill(pid, 'SIGKILL');
+    t.ok((await asked).members.length <= 40, 'a question that it cannot answer ends');
+    const isOfFirst = (name: string): boolean => name.startsWith('0-');
+    await until('its members to be gone', async () => {
+      const now = (await server.presence('a')).members;
+      return now.every((name) => !isOfFirst(name) || !members.includes(name));
+    });
+    for (const client of clients) client.close();
+  },
+);

@@ -1,0 +1,350 @@
+// Workers that die, starve, stop or loop while messages are under way, and a manager that stops or
+// dies: subscribers who come back with their cursors miss nothing, or are told; the others notice
+// nothing, and nobody's memory grows without end.
+import { existsSync, mkdirSync, renameSync, rmdirSync, writeFileSync } from 'node:fs';
+import type { Socket } from 'node:net';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import t, { type Test } from 'tap';
+
+import { procReader, readPrivateBytes } from '../../lib/system/kernel.js';
+import {
+  Crowd,
+  PollClient,
+  Program,
+  REQUESTS,
+  SseClient,
+  subscribeAll,
+  WebSocketClient,
+} from '../support/comet-world.js';
+import { compile, connect, Injection, isGone, noTracing, until } from '../support/helpers.js';
+import { SPIN } from '../support/load.js';
+
+const SHARED = ['-shared', '-fPIC'];
+const MIB = 1024 * 1024;
+const DIED = /^worker died(: .*bad_alloc|: \(libev\) epoll_wait: .*)?$/s;
+const DEAF = /^worker does not read its orders; replaced$/;
+
+interface Stage {
+  readonly program: Program;
+  readonly crowd: Crowd;
+  readonly folder: string;
+}
+
+async function start(t: Test, ...args: string[]): Promise<Stage> {
+  const folder = t.testdir();
+  const libraries = ['die.c', 'spin.c'].map((name) => compile(t, name, ...SHARED));
+  const program = await Program.start(t, {
+    args: ['--workers', '2', '--poll-timeout', '2', ...args],
+    env: { LD_PRELOAD: libraries.join(' '), TMPDIR: folder },
+    expectLog: [DIED, DEAF],
+  });
+  return { program, crowd: await Crowd.gather(t, program), folder };
+}
+
+/** Leaves an order for the worker that is the next to write a large message. */
+function order({ folder }: Stage, name: string, text: string): void {
+  writeFileSync(join(folder, 'order'), text);
+  renameSync(join(folder, 'order'), join(folder, name));
+}
+
+async function pidsOf(program: Program): Promise<(number | null)[]> {
+  return (await program.server.stats()).workers.map(({ pid }) => pid);
+}
+
+/** Waits until one of these workers was replaced, and no other; answers its slot. */
+async function untilOneReplaced(
+  t: Test,
+  program: Program,
+  before: readonly (number | null)[],
+  what: string,
+): Promise<void> {
+  await until(
+    `${what}: a successor`,
+    async () => {
+      const { workers } = await program.server.stats();
+      const isServing = workers.every(({ state }) => state === 'serving');
+      return isServing && workers.some(({ pid }, slot) => pid !== before[slot]);
+    },
+    30_000,
+  );
+  const after = await pidsOf(program);
+  t.equal(after.filter((pid) => before.includes(pid)).length, 1, `${what}: the other stays`);
+}
+
+async function end({ program, crowd }: Stage): Promise<void> {
+  await crowd.leave();
+  await program.server.stop();
+}
+
+const ENDS = ['signal 9', 'signal 11', 'signal 6', 'signal 7', 'exit 0', 'exit 1'];
+
+void t.test('a worker that ends in the midst of a message takes none with it', async (t) => {
+  const stage = await start(t);
+  const { program, crowd } = stage;
+  await crowd.publish(3, 100);
+  for (const how of ENDS) {
+    const before = await pidsOf(program);
+    order(stage, 'die', how);
+    await crowd.publish(5, 5000);
+    await untilOneReplaced(t, program, before, how);
+    await crowd.publish(5, 5000);
+    await crowd.assertWhole(t, how);
+  }
+  const { totals } = await program.server.stats();
+  const open = Number(totals['acceptedTotal']) - Number(totals['closedTotal']);
+  t.equal(open, totals['connections'], 'what was lost with them is counted');
+  await end(stage);
+});
+
+void t.test('a worker without memory ends, and breaks nothing', async (t) => {
+  const stage = await start(t);
+  const { program, crowd } = stage;
+  for (const allocations of [0, 1, 7, 40]) {
+    const what = `${allocations} more allocations`;
+    const before = await pidsOf(program);
+    order(stage, 'starve', String(allocations));
+    await crowd.publish(5, 5000);
+    await until(`${what}: the end`, async () => {
+      await crowd.publish(1, 5000);
+      return before.some((pid) => isGone(pid ?? -1));
+    });
+    await untilOneReplaced(t, program, before, what);
+    await crowd.assertWhole(t, what);
+  }
+  const deaths = program.server.log.filter(({ msg }) => DIED.test(msg));
+  for (const { msg, signal } of deaths) {
+    t.equal(signal, 'SIGABRT', 'it ended itself');
+    t.match(msg, 'bad_alloc', 'and said why');
+  }
+  await end(stage);
+});
+
+/** Subscribers of a flood on both workers, who read it and forget it. */
+async function openFlood(t: Test, { server, port }: Program): Promise<Socket[]> {
+  const request = REQUESTS.stream.replace('channel=a', 'channel=flood');
+  const sockets: Socket[] = [];
+  t.teardown(() => {
+    for (const socket of sockets) socket.destroy();
+  });
+  await until('some at both workers', async () => {
+    const socket = await connect(port);
+    socket.resume().write(request);
+    sockets.push(socket);
+    const { workers } = await server.stats();
+    return workers.every((worker) => Number(worker['channels']) > 1);
+  });
+  return sockets;
+}
+
+/** Publishes so much that what one worker does not take would show. */
+async function flood(program: Program, crowd: Crowd, pid: number): Promise<number> {
+  const before = readPrivateBytes(procReader, pid) ?? 0;
+  const data = 'x'.repeat(60_000);
+  let peak = 0;
+  for (let at = 0; at < 2000; at++) {
+    const status = await program.publish('flood', data, { history: false });
+    if (status !== 200) await sleep(20);
+    if (at % 60 !== 0) continue;
+    await crowd.publish(1, 100);
+    peak = Math.max(peak, (readPrivateBytes(procReader, pid) ?? Infinity) - before);
+  }
+  return peak;
+}
+
+for (const way of ['is stopped', 'loops for ever'] as const) {
+  void t.test(`a worker that ${way} while messages come is bounded, and replaced`, async (t) => {
+    const stage = await start(t, '--heartbeat-limit', '60');
+    const { program, crowd } = stage;
+    const sockets = await openFlood(t, program);
+    const before = await pidsOf(program);
+    if (way === 'is stopped') process.kill(before[0] ?? -1, 'SIGSTOP');
+    else (await connect(program.port)).write(SPIN);
+    await crowd.publish(1, 100);
+    const peak = await flood(program, crowd, program.server.pid);
+    t.ok(peak < 90 * MIB, `the manager grew by ${Math.round(peak / MIB)} MiB`);
+    await untilOneReplaced(t, program, before, way);
+    t.ok(
+      program.server.log.some(({ msg }) => DEAF.test(msg)),
+      'for what waited for it',
+    );
+    for (const socket of sockets) socket.destroy();
+    await crowd.publish(1, 100);
+    await crowd.assertWhole(t, way);
+    await end(stage);
+  });
+}
+
+void t.test('a manager that stops is waited for, by everybody', async (t) => {
+  const stage = await start(t, '--client-publish', '--history-count', '10000');
+  const { program, crowd } = stage;
+  await crowd.publish(5, 100);
+  await crowd.untilAllHave();
+  const pids = await pidsOf(program);
+  const talker = new WebSocketClient(program, ['talk']);
+  await talker.open();
+  process.kill(program.server.pid, 'SIGSTOP');
+  const late = new SseClient(program, ['a']);
+  late.cursor = crowd.clients[0]?.seen[0]?.cursor ?? '';
+  const opening = late.open();
+  const count = 1500;
+  for (let at = 0; at < count; at++) {
+    talker.say({ type: 'publish', channel: 'talk', data: `${at} `.padEnd(60_000, 'x') });
+  }
+  await until('the workers to take no more', () => talker.errors.length > 0);
+  await until('all to be sent', () => talker.socket?.bufferedAmount === 0);
+  const memory = pids.map((pid) => readPrivateBytes(procReader, pid ?? 0) ?? Infinity);
+  t.ok(Math.max(...memory) < 64 * MIB, `workers of ${memory.join(' and ')} bytes`);
+  t.ok(
+    crowd.clients.every(({ isOpen }) => isOpen),
+    'nobody is cut off',
+  );
+  process.kill(program.server.pid, 'SIGCONT');
+  await opening;
+  await late.has(4);
+  t.same(late.data, crowd.sent.slice(1), 'who came meanwhile gets what it missed');
+  await until('all to be answered', () => talker.seen.length + talker.errors.length === count);
+  const numbers = talker.data.map((data) => parseInt(data, 10));
+  t.same(
+    numbers,
+    [...new Set(numbers)].sort((a, b) => a - b),
+    'what was taken came, in order',
+  );
+  for (const client of [talker, late]) client.close();
+  await crowd.publish(5, 100);
+  await crowd.assertWhole(t, 'afterwards');
+  t.same(await pidsOf(program), pids, 'no worker was replaced');
+  await end(stage);
+});
+
+void t.test('subscribers of a manager that was killed are told by the next', async (t) => {
+  const { program, crowd } = await start(t);
+  await crowd.publish(5, 100);
+  await crowd.untilAllHave();
+  const pids = program.server.workerPids;
+  process.kill(program.server.pid, 'SIGKILL');
+  await until('all to be gone', () => pids.every(isGone));
+  const next = await Program.start(t, {
+    args: ['--workers', '2', '--poll-timeout', '2', '--port', String(program.port)],
+  });
+  await until('everybody to be told', () => crowd.clients.every(({ lost }) => lost > 0));
+  await next.untilTotal('subscriptions', crowd.clients.length);
+  t.equal(await next.publish('a', 'afterwards'), 200);
+  await until('everybody to have it', () =>
+    crowd.clients.every(({ data }) => data.at(-1) === 'afterwards'),
+  );
+  await crowd.leave();
+  await program.server.assertEnded(null);
+  await next.server.stop();
+});
+
+for (const [signal, isGroup] of [
+  ['SIGTERM', false],
+  ['SIGINT', true],
+] as const) {
+  void t.test(`what was published before ${signal} comes before the farewell`, async (t) => {
+    const program = await Program.start(t, {
+      args: ['--workers', '2', '--drain', '1'],
+      detached: isGroup,
+    });
+    const clients = [...(await subscribeAll(program)), ...(await subscribeAll(program))];
+    const sent = Array.from({ length: 20 }, (_, at) => `${at} `.padEnd(50_000, 'x'));
+    const published = sent.map((data) => program.publish('a', data));
+    for (const status of await Promise.all(published)) t.equal(status, 200);
+    process.kill(isGroup ? -program.server.pid : program.server.pid, signal);
+    await program.server.assertEnded(0);
+    const order = clients[0]?.data.join() ?? '';
+    for (const client of clients) {
+      const name = client.constructor.name;
+      // A poll that came back after its last answer found nobody to ask.
+      const isPoll = client instanceof PollClient;
+      t.ok(isPoll || client.seen.length === sent.length, `${name} has all`);
+      t.ok(order.startsWith(client.data.join()), 'in one order, without a gap');
+      if (client instanceof WebSocketClient) t.equal(client.closeCode, 1001, 'and a farewell');
+      client.close();
+    }
+  });
+}
+
+void t.test('a worker whose loop is broken is replaced', { skip: noTracing }, async (t) => {
+  const stage = await start(t);
+  const { program, crowd } = stage;
+  const before = await pidsOf(program);
+  // The worker may be gone before every thread of it was seen to be traced.
+  await Injection.attach(t, before[0] ?? -1, 'epoll_wait:error=EBADF:when=1+').catch(() => null);
+  await crowd.publish(5, 100);
+  await untilOneReplaced(t, program, before, 'EBADF');
+  await crowd.publish(5, 100);
+  await crowd.assertWhole(t, 'afterwards');
+  t.ok(
+    program.server.log.some(({ msg }) => msg.endsWith('epoll_wait: Bad file descriptor')),
+    'the log tells why',
+  );
+  await end(stage);
+});
+
+const GROUPS = '/sys/fs/cgroup/memory';
+const noGroup = existsSync(join(GROUPS, 'cgroup.procs'))
+  ? false
+  : 'memory cgroups of version 1 are not here';
+
+/** A memory cgroup; answers the command that starts something in it. */
+function makeGroup(t: Test, bytes: number): string[] {
+  const group = join(GROUPS, `megacomet-test-${process.pid}`);
+  mkdirSync(group);
+  t.teardown(() => {
+    rmdirSync(group);
+  });
+  writeFileSync(join(group, 'memory.limit_in_bytes'), String(bytes));
+  return ['sh', '-c', `echo $$ > ${group}/cgroup.procs && exec "$@"`, 'sh'];
+}
+
+void t.test(
+  'out of memory the kernel takes a worker, and messages go on',
+  { skip: noGroup },
+  async (t) => {
+    const limits = ['--message-bytes', '1047552', '--outbox-bytes', '67108864'];
+    const program = await Program.start(t, {
+      args: [
+        '--workers',
+        '2',
+        '--poll-timeout',
+        '2',
+        '--worker-outbox-bytes',
+        '1073741824',
+        ...limits,
+      ],
+      through: makeGroup(t, 320 * MIB),
+      expectLog: [DIED],
+    });
+    const crowd = await Crowd.gather(t, program);
+    const before = await pidsOf(program);
+    const data = 'x'.repeat(1_000_000);
+    await until(
+      'a worker to be taken',
+      async () => {
+        const channel = `slow-${performance.now()}`;
+        const socket = await connect(program.port);
+        t.teardown(() => socket.destroy());
+        socket.pause();
+        socket.write(REQUESTS.stream.replace('channel=a', `channel=${channel}`));
+        for (let at = 0; at < 50; at++) await program.publish(channel, data, { history: false });
+        await crowd.publish(1, 100);
+        return before.some((pid) => isGone(pid ?? -1));
+      },
+      60_000,
+    );
+    await until('its successor', async () => {
+      return (await program.server.stats()).workers.every(({ state }) => state === 'serving');
+    });
+    const deaths = program.server.log.filter(({ msg }) => DIED.test(msg));
+    for (const { signal } of deaths) t.equal(signal, 'SIGKILL', 'by the kernel');
+    await crowd.publish(5, 100);
+    await crowd.untilAllHave();
+    const wanted = crowd.sent.join();
+    t.ok(crowd.clients.every((client) => client.lost === 0 && client.data.join() === wanted));
+    await crowd.leave();
+    await program.server.stop();
+  },
+);

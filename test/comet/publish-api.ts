@@ -1,0 +1,603 @@
+// Publishing over HTTP: what is taken, what is refused and how, and bodies that are cut, endless,
+// broken or hostile.
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import { connect, type Socket } from 'node:net';
+import type { AddressInfo } from 'node:net';
+
+import fc from 'fast-check';
+import t from 'tap';
+
+import { Broker } from '../../lib/broker/broker.js';
+import { MegacometError } from '../../lib/base/errors.js';
+import { readFlatJson } from '../../lib/api/flat-json.js';
+import {
+  PublishApi,
+  type PublishApiOptions,
+  type PublishTarget,
+} from '../../lib/api/publish-api.js';
+import { readPublish } from '../../lib/api/publish-request.js';
+import { FakePort } from '../support/fakes/comet.js';
+import { until } from '../support/helpers.js';
+
+const SEED = 20_261_123;
+const TOKEN = 'geheim';
+const NDJSON = 'application/x-ndjson';
+
+interface Site {
+  readonly api: PublishApi;
+  readonly broker: Broker;
+  readonly worker: FakePort;
+  readonly port: number;
+  /** What handle() threw. */
+  readonly failures: readonly unknown[];
+  readonly ask: (path: string, init?: Ask) => Promise<Answer>;
+  readonly open: () => Promise<Socket>;
+}
+
+type Ask = RequestInit & { token?: string | null };
+
+interface Answer {
+  readonly status: number;
+  readonly headers: Headers;
+  readonly text: string;
+  /** The body's lines, as JSON. */
+  readonly lines: readonly Record<string, unknown>[];
+}
+
+/** Sends one request, with the token and as JSON unless told otherwise. */
+async function ask(
+  port: number,
+  path: string,
+  { token = TOKEN, headers = {}, ...init }: Ask = {},
+): Promise<Answer> {
+  const response = await fetch(`http://127.0.0.1:${port}${path}`, {
+    ...init,
+    headers: {
+      ...(token === null ? {} : { Authorization: `Bearer ${token}` }),
+      ...(init.body === undefined ? {} : { 'Content-Type': 'application/json' }),
+      ...(headers as Record<string, string>),
+    },
+  });
+  const text = await response.text();
+  const lines = text
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => JSON.parse(line) as Record<string, unknown>);
+  return { status: response.status, headers: response.headers, text, lines };
+}
+
+async function site(
+  test: { teardown(action: () => Promise<void>): void },
+  options: Partial<PublishApiOptions> & { target?: PublishTarget } = {},
+): Promise<Site> {
+  const broker = new Broker({ slots: 1, messageBytesMax: 1000 }, { epoch: 1n });
+  const worker = new FakePort(0);
+  broker.attach(worker);
+  const api = new PublishApi(options.target ?? broker, {
+    token: TOKEN,
+    messageBytesMax: 1000,
+    ...options,
+  });
+  const failures: unknown[] = [];
+  const server = createServer((request, response) => {
+    api
+      .handle(request, response)
+      .then((isOurs) => {
+        if (!isOurs) response.writeHead(404).end('{}');
+      })
+      .catch((error: unknown) => {
+        failures.push(error);
+        response.destroy();
+      });
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  test.teardown(async () => {
+    const closed = once(server, 'close');
+    server.close();
+    server.closeAllConnections();
+    await closed;
+    broker.close();
+  });
+  return {
+    api,
+    broker,
+    worker,
+    port,
+    failures,
+    ask: (path, init) => ask(port, path, init),
+    open: async () => {
+      const socket = connect(port, '127.0.0.1');
+      socket.on('error', () => undefined);
+      test.teardown(() => {
+        socket.destroy();
+        return Promise.resolve();
+      });
+      await once(socket, 'connect');
+      return socket;
+    },
+  };
+}
+
+const post = (body: Buffer | string, type?: string): RequestInit => ({
+  method: 'POST',
+  body,
+  ...(type === undefined ? {} : { headers: { 'Content-Type': type } }),
+});
+
+/** A body that comes in pieces, without its length. */
+function streamed(pieces: readonly (Uint8Array | string)[]): RequestInit {
+  let next = 0;
+  const body = new ReadableStream({
+    pull(controller) {
+      const piece = pieces[next++];
+      if (piece === undefined) controller.close();
+      else controller.enqueue(typeof piece === 'string' ? Buffer.from(piece) : piece);
+    },
+  });
+  return { method: 'POST', body, duplex: 'half' };
+}
+
+void t.test('one message is published as its fields say', async (t) => {
+  const { ask, broker, worker, api } = await site(t);
+  broker.onFrame(0, { name: 'Interest', fields: { channel: 'news', count: 3, wanted: 1 } });
+  const first = await ask(
+    '/publish',
+    post(
+      JSON.stringify({
+        channel: 'news',
+        data: 'grüß dich',
+        id: 'i',
+        event: 'e',
+        spreadMs: 5,
+        policy: 'dropOldest',
+        ttlMs: 1000,
+        history: { count: 5 },
+        idempotencyKey: 'k',
+      }),
+      'Application/JSON; Charset="UTF-8"',
+    ),
+  );
+  t.equal(first.status, 200);
+  t.same(first.lines, [{ cursor: '0000000000000001.1', delivered: 3 }]);
+  t.equal(first.headers.get('content-type'), 'application/json');
+  const again = JSON.stringify({ channel: 'news', data: 'x', idempotencyKey: 'k' });
+  t.same((await ask('/publish', post(again))).lines, [
+    { cursor: '0000000000000001.1', delivered: 3, duplicate: true },
+  ]);
+  const bytes = JSON.stringify({ channel: 'news', base64: 'AP8=', history: false });
+  t.match((await ask('/publish', post(bytes))).lines, [{ cursor: '0000000000000001.2' }]);
+  const nested = '{"channel":"news", "data" : {"n": 12345678901234567890, "n": [1.0]} }';
+  t.match((await ask('/publish', post(nested))).lines, [{ cursor: '0000000000000001.3' }]);
+  const frames = worker.take().map(({ fields }) => fields);
+  t.match(frames, [
+    // What is kept for less than is usual is marked so: 8.
+    { id: 'i', event: 'e', spreadMs: 5, flags: 2 | 8, data: Buffer.from('grüß dich') },
+    { flags: 1 | 8, data: Buffer.of(0, 255) },
+    { flags: 0, data: Buffer.from('{"n": 12345678901234567890, "n": [1.0]}') },
+  ]);
+  t.match(api.counters, { requestsTotal: 4, messagesTotal: 4, refusedTotal: 0 });
+});
+
+void t.test('nobody publishes, lists or kicks without the token', async (t) => {
+  const { ask, api, broker } = await site(t);
+  const body = '{"channel":"a","data":"x"}';
+  const wrong = ['', 'falsch', 'geheim2', 'gehei', 'GEHEIM', TOKEN.repeat(1000)];
+  for (const token of [null, ...wrong]) {
+    for (const [path, init] of [
+      ['/publish', post(body)],
+      ['/kick', post('{"all":true}')],
+      ['/channels', {}],
+    ] as const) {
+      const { status, headers, lines } = await ask(path, { ...init, token });
+      t.equal(status, 401);
+      t.equal(headers.get('www-authenticate'), 'Bearer');
+      t.match(lines, [{ error: /token/ }]);
+    }
+  }
+  for (const authorization of ['geheim', 'Basic geheim', 'Bearer', `Bearer ${TOKEN} x`]) {
+    const headers = { Authorization: authorization };
+    t.equal((await ask('/channels', { headers, token: null })).status, 401, authorization);
+  }
+  t.equal(api.counters.unauthorizedTotal, 25);
+  t.equal(broker.counters.publishedTotal, 0);
+  const lower = { headers: { Authorization: `bearer  ${TOKEN}` }, token: null };
+  t.equal((await ask('/channels', lower)).status, 200, 'the scheme has no case');
+  const closed = await site(t, { token: null });
+  t.match(await closed.ask('/publish', post(body)), {
+    status: 403,
+    lines: [{ error: /no admin token/ }],
+  });
+  t.match(await ask('/other'), { status: 404 }, 'another path is none of its business');
+});
+
+const message = (fields: object): string => JSON.stringify({ channel: 'a', data: 'x', ...fields });
+const DEPTH = '['.repeat(33) + ']'.repeat(33);
+/** Status, name and body of what is refused. */
+const REFUSED: [number, string, string][] = [
+  [400, 'empty', ''],
+  [400, 'no JSON', 'x'],
+  [400, 'cut', '{"channel":"a","data":"x"'],
+  [400, 'two objects', '{"channel":"a","data":"x"}{}'],
+  [400, 'a list', '[{"channel":"a","data":"x"}]'],
+  [400, 'null', 'null'],
+  [400, 'no channel', '{"data":"x"}'],
+  [400, 'no data', '{"channel":"a"}'],
+  [400, 'both data and base64', message({ base64: 'AA==' })],
+  [400, 'two channels', '{"channel":"a","data":"x","channel":"b"}'],
+  [400, 'two channels, one escaped', '{"channel":"a","data":"x","ch\\u0061nnel":"b"}'],
+  [400, 'an unknown member', message({ chanel: 'b' })],
+  [400, '__proto__', '{"channel":"a","data":"x","__proto__":{"id":"y"}}'],
+  [400, 'constructor', message({ constructor: 1 })],
+  [400, 'a channel of another type', message({ channel: 5 })],
+  [400, 'a bad channel', message({ channel: 'a\nb' })],
+  [400, 'a pattern', message({ channel: 'a/*' })],
+  [400, 'an id with CR', message({ id: 'a\rb' })],
+  [400, 'an event with LF', message({ event: 'a\nb' })],
+  [400, 'a number for an id', message({ id: 5 })],
+  [400, 'a ttl of 0', message({ ttlMs: 0 })],
+  [400, 'a ttl as text', message({ ttlMs: '5' })],
+  [400, 'history true', message({ history: true })],
+  [400, 'history null', message({ history: null })],
+  [400, 'history of -1', message({ history: { count: -1 } })],
+  [400, 'history of more', message({ history: { size: 1 } })],
+  [400, 'a policy that is none', message({ policy: 'never' })],
+  [400, 'bad base64', '{"channel":"a","base64":"A"}'],
+  [400, 'bad base64', '{"channel":"a","base64":"A_=="}'],
+  [400, 'too deep', `{"channel":"a","data":${DEPTH}}`],
+  [400, 'very deep', `{"channel":"a","data":${'['.repeat(6000)}`],
+  [413, 'too much data', message({ data: 'x'.repeat(1001) })],
+  [413, 'too much JSON', message({ data: 'x'.repeat(20_000) })],
+  [413, 'far too much', message({ data: 'x'.repeat(3_000_000) })],
+];
+
+void t.test('what cannot be published is answered with a status and one sentence', async (t) => {
+  const { ask, api } = await site(t);
+  for (const [status, name, body] of REFUSED) {
+    const answer = await ask('/publish', post(body));
+    t.equal(answer.status, status, name);
+    const error = String(answer.lines[0]?.['error']);
+    t.ok(error.length > 10 && error.length < 300 && answer.lines.length === 1, error);
+  }
+  t.equal(
+    (await ask('/publish', post(Buffer.from('{"channel":"a","data":"\xff"}', 'latin1')))).status,
+    400,
+  );
+  const refused = REFUSED.length - 2;
+  t.equal(api.counters.messagesTotal, 0);
+  t.ok(api.counters.refusedTotal >= refused - 5, 'and counted');
+  t.equal((await ask('/publish', post(message({ data: 'x'.repeat(1000) })))).status, 200);
+  const escaped = `{"channel":"a","data":"${'\\u0041'.repeat(1000)}"}`;
+  t.equal((await ask('/publish', post(escaped))).status, 200, 'the limit is on what it says');
+  t.equal(
+    (await ask('/publish', post(`{"channel":"a","data":${DEPTH.slice(1, -1)}}`))).status,
+    200,
+  );
+});
+
+void t.test('a refusal comes before the end of the body, which is not read for long', async (t) => {
+  const { open, port } = await site(t);
+  for (const [token, type, status] of [
+    ['falsch', 'application/json', '401 Unauthorized'],
+    [TOKEN, 'application/json', '413 Payload Too Large'],
+    [TOKEN, NDJSON, '200 OK'],
+  ] as const) {
+    const socket = await open();
+    let answer = '';
+    socket.setEncoding('utf8').on('data', (text: string) => (answer += text));
+    socket.write(
+      `POST /publish HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\nAuthorization: Bearer ${token}\r\n` +
+        `Content-Type: ${type}\r\nTransfer-Encoding: chunked\r\n\r\n3\r\n{}\n\r\n`,
+    );
+    let isClosed = false;
+    socket.on('close', () => (isClosed = true));
+    let chunks = 0;
+    const timer = setInterval(() => {
+      if (answer === '' || chunks < 1000) socket.write(`4000\r\n${'x'.repeat(0x4000)}\r\n`);
+      chunks++;
+    }, 2);
+    await until('the end', () => isClosed);
+    clearInterval(timer);
+    t.ok(answer.startsWith(`HTTP/1.1 ${status}\r\n`), status);
+    t.equal(answer.includes('"status":413'), type === NDJSON, 'in a batch it is the last line');
+    t.ok(chunks < 500, `after ${chunks} chunks of 16 KiB`);
+  }
+  const socket = await open();
+  let answers = '';
+  socket.setEncoding('utf8').on('data', (text: string) => (answers += text));
+  socket.write(
+    `POST /publish HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\nContent-Length: 300000\r\n\r\n`,
+  );
+  await until('the refusal', () => answers.includes('HTTP/1.1 401 '));
+  socket.write(
+    `${'x'.repeat(300_000)}GET /channels HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\n` +
+      `Authorization: Bearer ${TOKEN}\r\n\r\n`,
+  );
+  await until('the next request', () => answers.includes('HTTP/1.1 200 '));
+  t.pass('a short body is read to its end, and the connection lives on');
+});
+
+void t.test('methods and types that do not fit', async (t) => {
+  const { ask } = await site(t);
+  const body = '{"channel":"a","data":"x"}';
+  const types = [
+    'text/plain',
+    'application/x-www-form-urlencoded',
+    'multipart/form-data; boundary=application/json',
+    'application/jsonp',
+    'application/json; charset=utf-16',
+    'application/json; charset=utf-7; charset=utf-8',
+    'application/x-ndjson; charset=latin1',
+    '',
+  ];
+  for (const type of types) t.equal((await ask('/publish', post(body, type))).status, 415, type);
+  const gzip = { ...post(body), headers: { 'Content-Encoding': 'gzip' } };
+  t.equal((await ask('/publish', gzip)).status, 415);
+  const lines = { 'Content-Type': 'application/jsonl', 'Content-Encoding': 'br' };
+  t.equal((await ask('/publish', { ...post(body), headers: lines })).status, 415);
+  for (const [path, method, allowed] of [
+    ['/publish', 'GET', 'POST'],
+    ['/publish', 'PUT', 'POST'],
+    ['/kick', 'DELETE', 'POST'],
+    ['/channels', 'POST', 'GET'],
+  ] as const) {
+    const { status, headers } = await ask(path, { method });
+    t.equal(status, 405, `${method} ${path}`);
+    t.equal(headers.get('allow'), allowed);
+  }
+});
+
+/** Throws what a test says, for each channel. */
+class MoodyTarget implements PublishTarget {
+  readonly published: string[] = [];
+  publish(channel: string): { cursor: string; delivered: number } {
+    if (channel === 'busy') throw new MegacometError('ERR_BUSY', 'worker 3 cannot follow');
+    if (channel === 'stopped') throw new MegacometError('ERR_NOT_RUNNING', 'it does not run');
+    if (channel === 'bug') throw new TypeError('a bug');
+    this.published.push(channel);
+    return { cursor: `x.${this.published.length}`, delivered: 0 };
+  }
+  channels(): { channels: []; next: null } {
+    return { channels: [], next: null };
+  }
+  kick(): number {
+    return 0;
+  }
+  kickAll(): void {
+    this.published.push('kicked');
+  }
+}
+
+void t.test('a busy server says 429 and when to come again, a stopped one 503', async (t) => {
+  const { ask } = await site(t, { target: new MoodyTarget() });
+  const say = (channel: string): Promise<Answer> =>
+    ask('/publish', post(JSON.stringify({ channel, data: 'x' })));
+  for (const [channel, status] of [
+    ['busy', 429],
+    ['stopped', 503],
+  ] as const) {
+    const answer = await say(channel);
+    t.equal(answer.status, status);
+    t.equal(answer.headers.get('retry-after'), '1');
+  }
+  await t.rejects(say('bug'), 'a bug is no answer');
+  t.equal((await say('fine')).status, 200, 'and no end of the server');
+});
+
+void t.test('a batch is answered line by line, wherever its bytes are cut', async (t) => {
+  const target = new MoodyTarget();
+  const { ask } = await site(t, { target });
+  const channels = Array.from({ length: 300 }, (_, index) =>
+    index % 50 === 7 ? 'busy' : `kanal ä${index}`,
+  );
+  const batch = Buffer.from(
+    channels.map((channel) => JSON.stringify({ channel, data: 'x' })).join('\n'),
+  );
+  for (const size of [3, 64, 1000, 1e6]) {
+    target.published.length = 0;
+    const pieces = [];
+    for (let at = 0; at < batch.length; at += size) pieces.push(batch.subarray(at, at + size));
+    const init = { ...streamed(pieces), headers: { 'Content-Type': NDJSON } };
+    const { status, lines, headers } = await ask('/publish', init);
+    t.equal(status, 200);
+    t.equal(headers.get('content-type'), NDJSON);
+    t.equal(lines.length, channels.length, `pieces of ${size}`);
+    t.same(
+      target.published,
+      channels.filter((channel) => channel !== 'busy'),
+    );
+    t.same(lines[7], { status: 429, error: 'worker 3 cannot follow' });
+    t.ok(lines.every((line, index) => 'error' in line === (channels[index] === 'busy')));
+  }
+});
+
+void t.test('a line that is wrong is refused alone', async (t) => {
+  const { ask, broker, api } = await site(t);
+  const good = '{"channel":"a","data":"x"}';
+  const batch = Buffer.concat([
+    Buffer.from(`${good}\r\n\r\n  \n{"channel":"a"}\nnot json\n`),
+    Buffer.from(`{"channel":"a","data":"${'x'.repeat(1001)}"}\n`),
+    Buffer.from([0x22, 0xff, 0x22, 0x0a]),
+    Buffer.from(good),
+  ]);
+  const { lines, status } = await ask('/publish', post(batch, `${NDJSON};charset=utf-8`));
+  t.equal(status, 200);
+  t.match(lines, [
+    { cursor: '0000000000000001.1', delivered: 0 },
+    { status: 400, error: /either "data" or "base64"/ },
+    { status: 400, error: /not JSON/ },
+    { status: 413, error: /1000 is the most/ },
+    { status: 400, error: /not UTF-8/ },
+    { cursor: '0000000000000001.2', delivered: 0 },
+  ]);
+  t.equal(lines.length, 6, 'blank lines have no answer');
+  t.equal(broker.counters.publishedTotal, 2);
+  t.match(api.counters, { messagesTotal: 2, refusedTotal: 4 });
+  t.equal((await ask('/publish', post('\n \n', NDJSON))).status, 400, 'a batch has a line');
+});
+
+void t.test('a batch that is too large, or has a line without end, ends with 413', async (t) => {
+  const { ask, broker } = await site(t, { batchBytesMax: 500_000 });
+  const good = '{"channel":"a","data":"x"}\n';
+  const tooLong = await ask('/publish', post(good.repeat(30_000), NDJSON));
+  t.equal(tooLong.status, 413, 'told at once by its length');
+  t.equal(broker.counters.publishedTotal, 0);
+  const chunked = streamed(Array.from({ length: 300 }, () => good.repeat(100)));
+  const late = await ask('/publish', { ...chunked, headers: { 'Content-Type': NDJSON } });
+  t.equal(late.status, 200, 'found out only later');
+  t.match(late.lines.at(-1), { status: 413 });
+  t.equal(broker.counters.publishedTotal, late.lines.length - 1, 'what was answered was published');
+  const endless = streamed(Array.from({ length: 30 }, () => 'x'.repeat(10_000)));
+  const line = await ask('/publish', { ...endless, headers: { 'Content-Type': NDJSON } });
+  t.match(line, { status: 413, lines: [{ error: /a line/ }] });
+});
+
+void t.test('a client that goes away in the middle does no harm', async (t) => {
+  const { open, broker, ask, port, failures } = await site(t);
+  const head = (type: string): string =>
+    `POST /publish HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\nAuthorization: Bearer ${TOKEN}\r\n` +
+    `Content-Type: ${type}\r\nTransfer-Encoding: chunked\r\n\r\n`;
+  const chunk = (text: string): string => `${text.length.toString(16)}\r\n${text}\r\n`;
+  const good = '{"channel":"a","data":"x"}\n';
+  for (const type of ['application/json', NDJSON]) {
+    const socket = await open();
+    socket.write(head(type) + chunk(good.slice(0, 10)));
+    await new Promise((resolve) => setTimeout(resolve, 30));
+    socket.resetAndDestroy();
+  }
+  const deaf = await open();
+  deaf.pause();
+  deaf.write(head(NDJSON));
+  const before = broker.counters.publishedTotal;
+  for (let index = 0; index < 500; index++) deaf.write(chunk(good.repeat(1000)));
+  await until('it publishes', () => broker.counters.publishedTotal > before + 1000);
+  // The kernel holds answers for some ten thousand lines.
+  let published = -1;
+  while (published !== broker.counters.publishedTotal) {
+    published = broker.counters.publishedTotal;
+    await new Promise((resolve) => setTimeout(resolve, 400));
+  }
+  t.ok(published < 500_000, `${published} lines: who reads no answers is not read either`);
+  deaf.resetAndDestroy();
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  t.same(failures, []);
+  t.equal((await ask('/publish', post(good))).status, 200);
+});
+
+void t.test('channels are listed, with a query that is checked', async (t) => {
+  const { ask, broker } = await site(t);
+  for (const channel of ['news/1', 'news/2', 'ä b', 'news/*']) {
+    broker.onFrame(0, { name: 'Interest', fields: { channel, count: 2, wanted: 1 } });
+  }
+  broker.publish('news/1', 'x');
+  const found: unknown[] = [];
+  for (let from: number | null = 0; from !== null;) {
+    const { status, text } = await ask(`/channels?prefix=news%2F&limit=1&from=${from}`);
+    t.equal(status, 200);
+    const page = JSON.parse(text) as { channels: unknown[]; next: number | null };
+    found.push(...page.channels);
+    from = page.next;
+  }
+  const sorted = found.map((info) => JSON.stringify(info)).sort();
+  t.equal(sorted.length, 3);
+  t.match(sorted[0], /^\{"channel":"news\/\*","subscribers":2,"messages":0,"bytes":0\}$/);
+  t.match(sorted[1], /^\{"channel":"news\/1","subscribers":2,"messages":1,"bytes":\d+\}$/);
+  t.match((await ask('/channels?prefix=%C3%A4+b')).lines, [{ channels: [{ channel: 'ä b' }] }]);
+  for (const query of [
+    'limit=-1',
+    'limit=x',
+    'limit=10001',
+    'from=1e9',
+    'from=9007199254740993',
+    'name=a',
+  ]) {
+    t.match(await ask(`/channels?${query}`), { status: 400, lines: [{ error: /.{20}/ }] }, query);
+  }
+});
+
+void t.test('a kick is for a channel or for all', async (t) => {
+  const { ask, broker, worker } = await site(t);
+  broker.onFrame(0, { name: 'Interest', fields: { channel: 'a', count: 4, wanted: 1 } });
+  const one = await ask('/kick', post('{"channel":"a","reason":"bye"}'));
+  t.same([one.status, one.lines], [200, [{ subscribers: 4 }]]);
+  t.same((await ask('/kick', post('{"all":true}'))).lines, [{ all: true }]);
+  t.same(worker.take(), [
+    { name: 'Kick', fields: { channel: 'a', reason: 'bye' } },
+    { name: 'Kick', fields: { channel: '', reason: '' } },
+  ]);
+  const bad = [
+    '{}',
+    '{"all":false}',
+    '{"all":true,"channel":"a"}',
+    '{"channel":""}',
+    '{"channel":"a","reason":5}',
+    '{"channel":"a","reason":"a\\nb"}',
+    `{"channel":"a","reason":"${'x'.repeat(124)}"}`,
+    '{"channel":"a","why":"b"}',
+  ];
+  for (const body of bad) t.equal((await ask('/kick', post(body))).status, 400, body);
+  t.equal((await ask('/kick', post('{"all":true}', NDJSON))).status, 415);
+  t.same(worker.take(), []);
+});
+
+void t.test(
+  'an object is read as JSON.parse reads it, and its values as they were written',
+  (t) => {
+    const value = fc.jsonValue({ maxDepth: 4 });
+    fc.assert(
+      fc.property(
+        fc.dictionary(fc.string({ unit: 'grapheme' }), value),
+        fc.constantFrom(undefined, 0, 1, '\t', ' \r\n'),
+        (object, blanks) => {
+          const text = JSON.stringify(object, null, blanks).replaceAll('/', '\\/');
+          const { members, raw } = readFlatJson(text);
+          const parsed = JSON.parse(text) as Record<string, unknown>;
+          return (
+            String([...members.keys()].sort()) === String(Object.keys(parsed).sort()) &&
+            [...members].every(([name, found]) => {
+              const wanted = JSON.stringify(parsed[name]);
+              return (
+                JSON.stringify(found) === wanted &&
+                JSON.stringify(JSON.parse(raw(name))) === wanted &&
+                text.includes(raw(name)) &&
+                raw(name).trim() === raw(name)
+              );
+            })
+          );
+        },
+      ),
+      { seed: SEED, numRuns: 2000 },
+    );
+    const twice = [
+      '{"a":1,"a":1}',
+      '{"a":1,"\\u0061":1}',
+      '{"":1,"":2}',
+      '{"\\\\":1,"b":1,"\\\\":2}',
+    ];
+    for (const text of twice) t.throws(() => readFlatJson(text), { name: 'FlatJsonError' }, text);
+    fc.assert(
+      fc.property(
+        fc.string({
+          unit: fc.constantFrom('{', '}', '[', ']', '"', ':', ',', '\\', ' ', 'a', '1'),
+        }),
+        (text) => {
+          try {
+            readFlatJson(text);
+            return true;
+          } catch (error) {
+            return (error as Error).name === 'FlatJsonError';
+          }
+        },
+      ),
+      { seed: SEED, numRuns: 3000 },
+    );
+    t.same(readPublish('{"data":-1e-7,"channel":"a"}'), {
+      channel: 'a',
+      data: '-1e-7',
+      options: {},
+    });
+    t.end();
+  },
+);

@@ -1,0 +1,96 @@
+// How long a WebSocket client may take for a message, and how often it may ping: who does nothing but
+// to keep a server busy is told so and goes, and who means well never notices.
+import { setTimeout as sleep } from 'node:timers/promises';
+import t from 'tap';
+
+import { Program } from '../support/comet-world.js';
+import { until } from '../support/helpers.js';
+import { BINARY, frame, LivePeer, PING, PONG, TEXT } from '../support/websocket-peer.js';
+
+const STEP_MS = 100;
+const TIMEOUT_MS = 1000;
+/** The clock of the deadlines has ticks of a second, and each connection is looked at every other. */
+const LATEST_MS = TIMEOUT_MS + 4000;
+
+const unfinished = { isFinal: false };
+const part = frame(0, 'x', unfinished);
+
+/** What never becomes a message: how it begins, and what follows every tenth of a second. */
+const HALVES: readonly (readonly [what: string, first: Buffer, next: Buffer | null])[] = [
+  ['half a header', Buffer.of(0x81), null],
+  ['half a frame', frame(TEXT, 'half', { length: 1000n }), null],
+  ['half a frame, byte by byte', frame(BINARY, 'half', { length: 1000n }), Buffer.from('x')],
+  ['the first part', frame(TEXT, 'half', unfinished), null],
+  ['one part after the other', frame(TEXT, 'half', unfinished), part],
+  ['pings in between', frame(TEXT, 'half', unfinished), frame(PING, 'p')],
+  ['pongs in between', frame(TEXT, 'half', unfinished), frame(PONG, 'p')],
+  ['half a ping', frame(PING, 'p'.repeat(100)).subarray(0, 50), null],
+];
+
+void t.test('half a message has a deadline, whatever else its client says', async (t) => {
+  // A heartbeat each second: all of them are alive, and answer.
+  const args = ['--workers', '1', '--ws-echo', '--handshake-timeout', '1', '--heartbeat', '1'];
+  const program = await Program.start(t, { args });
+  const open = (): Promise<LivePeer> => LivePeer.open(t, program.port, '/ws-echo');
+  const idle = await open();
+  const beganMs = performance.now();
+  await Promise.all(
+    HALVES.map(async ([what, first, next]) => {
+      const peer = await open();
+      const startMs = performance.now();
+      peer.say(first);
+      while (!peer.isEnded && performance.now() - startMs < LATEST_MS) {
+        await sleep(STEP_MS);
+        if (next !== null) peer.say(next);
+      }
+      const tookMs = performance.now() - startMs;
+      t.ok(tookMs >= TIMEOUT_MS && tookMs < LATEST_MS, `${what}: gone after ${tookMs} ms`);
+      t.strictSame([peer.told.at(-1), peer.isEnded], ['close 1008', true], what);
+      t.match(peer.reason, /a message was not whole in time/, what);
+    }),
+  );
+  await program.untilTotal('closedLateTotal', HALVES.length);
+  t.equal(await program.server.total('inboxBytes'), 0);
+  await until('two heartbeats', () => performance.now() - beganMs > 2 * TIMEOUT_MS + 2000);
+  t.notOk(idle.isEnded, 'who is idle stays');
+  t.equal(await program.server.total('connections'), 1);
+  await program.server.stop();
+});
+
+/** Within the last frame, or the only one. */
+const cutAt = (whole: Buffer): number => whole.length - 3;
+
+void t.test('a message that is cut anywhere comes through, again and again', async (t) => {
+  const args = ['--workers', '1', '--ws-echo', '--handshake-timeout', '1'];
+  const program = await Program.start(t, { args });
+  const cut: readonly (readonly [word: string, whole: Buffer])[] = [
+    ['text whole', frame(TEXT, 'whole')],
+    ['text xx', Buffer.concat([frame(TEXT, 'x', unfinished), frame(0, 'x')])],
+    ['pong p', frame(PING, 'p')],
+  ];
+  const peers = await Promise.all(
+    cut.map(async ([word, whole]) => {
+      const peer = await LivePeer.open(t, program.port, '/ws-echo');
+      return { peer, word, whole };
+    }),
+  );
+  // There is half a message at any time, but never the same for long.
+  for (const { peer, whole } of peers) peer.say(whole.subarray(0, cutAt(whole)));
+  const rounds = (2 * LATEST_MS) / (5 * STEP_MS);
+  for (let round = 0; round < rounds; round++) {
+    await sleep(5 * STEP_MS);
+    for (const { peer, whole } of peers) {
+      const at = cutAt(whole);
+      peer.say(Buffer.concat([whole.subarray(at), whole.subarray(0, at)]));
+    }
+  }
+  for (const { peer, word } of peers) {
+    await until('every answer', () => peer.told.length >= rounds);
+    t.strictSame(peer.told, Array<string>(rounds).fill(word), word);
+    t.notOk(peer.isEnded);
+    peer.close();
+  }
+  await program.untilTotal('sessions', 0);
+  t.equal(await program.server.total('closedLateTotal'), 0);
+  await program.server.stop();
+});

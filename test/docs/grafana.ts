@@ -1,0 +1,537 @@
+// The dashboard and the alerts of docs/ against a real Prometheus that scrapes a real server: every
+// query is accepted and finds data, every alert fires when it should and rests when it should.
+import t from 'tap';
+import { execFileSync, spawn, spawnSync, type ChildProcess } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { connect } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+import { Clients, root, TestServer, until, type Test } from '../support/helpers.js';
+import { hasCommand } from '../support/native-build.js';
+
+const DASHBOARD = join(root, 'docs/grafana.json');
+const ALERTS = join(root, 'docs/alerts.yml');
+
+const isMissing = !hasCommand('prometheus') && process.env['CI'] === undefined;
+const skip = isMissing && 'to run the queries of docs/, install the package prometheus';
+
+interface Place {
+  readonly x: number;
+  readonly y: number;
+  readonly w: number;
+  readonly h: number;
+}
+
+interface Source {
+  readonly type: string;
+  readonly uid: string;
+}
+
+interface Panel {
+  readonly id: number;
+  readonly type: string;
+  readonly title: string;
+  readonly description?: string;
+  readonly gridPos: Place;
+  readonly datasource?: Source;
+  readonly targets?: readonly {
+    readonly refId: string;
+    readonly expr: string;
+    readonly datasource: Source;
+  }[];
+}
+
+interface Dashboard {
+  readonly schemaVersion: number;
+  readonly panels: readonly Panel[];
+  readonly templating: {
+    readonly list: readonly {
+      readonly name: string;
+      readonly type: string;
+      readonly definition?: string;
+      readonly allValue?: string;
+    }[];
+  };
+}
+
+const dashboard = JSON.parse(readFileSync(DASHBOARD, 'utf8')) as Dashboard;
+const charts = dashboard.panels.filter(({ type }) => type !== 'row');
+
+/** Every query of the dashboard as Grafana would send it, with its panel. */
+const queries = charts.flatMap(({ title, targets }) =>
+  (targets ?? []).map(({ refId, expr }) => ({
+    name: `${title} ${refId}`,
+    expr: expr.replaceAll('$instance', '.*').replaceAll('$__rate_interval', '1m'),
+  })),
+);
+
+function overlap(a: Place, b: Place): boolean {
+  return a.x < b.x + b.w && b.x < a.x + a.w && a.y < b.y + b.h && b.y < a.y + a.h;
+}
+
+void t.test('the dashboard is one that Grafana can show', (t) => {
+  const { panels } = dashboard;
+  t.ok(dashboard.schemaVersion >= 39, 'of Grafana 11 or newer');
+  t.equal(new Set(panels.map(({ id }) => id)).size, panels.length, 'no two panels have one id');
+  t.equal(new Set(panels.map(({ title }) => title)).size, panels.length, 'or one title');
+  const wide = panels.filter(({ gridPos }) => gridPos.x + gridPos.w > 24);
+  t.same(wide, [], 'none is wider than the grid');
+  const crossing = panels.filter((one, index) =>
+    panels.slice(index + 1).some((other) => overlap(one.gridPos, other.gridPos)),
+  );
+  t.same(crossing, [], 'and none lies over another');
+  const source = { type: 'prometheus', uid: '${datasource}' };
+  for (const { title, description, datasource, targets = [] } of charts) {
+    t.ok((description ?? '').endsWith('.'), `${title} is explained`);
+    const sources = [datasource, ...targets.map((target) => target.datasource)];
+    t.ok(targets.length > 0, 'it asks something');
+    t.same(new Set(sources.map((used) => JSON.stringify(used))), new Set([JSON.stringify(source)]));
+  }
+  const names = dashboard.templating.list.map(({ name, type }) => [name, type]);
+  t.same(names, [
+    ['datasource', 'datasource'],
+    ['instance', 'query'],
+  ]);
+  for (const { name, expr } of queries) t.notMatch(expr, /\$/, `${name} has no other variable`);
+  t.end();
+});
+
+/** A healthy server as its metrics stand after 40 minutes, a sample every 15 s. */
+const HEALTHY: Readonly<Record<string, string>> = {
+  'up{}': '1x160',
+  'megacomet_worker_up{worker="0"}': '1x160',
+  'megacomet_worker_up{worker="1"}': '1x160',
+  'megacomet_draining{}': '0x160',
+  'megacomet_worker_restarts_total{worker="0"}': '3x160',
+  'megacomet_loop_turn_seconds_bucket{le="0.000064"}': '0+100x160',
+  'megacomet_loop_turn_seconds_bucket{le="0.131072"}': '0+100x160',
+  'megacomet_loop_turn_seconds_bucket{le="+Inf"}': '0+100x160',
+  'megacomet_log_dropped_total{worker="0"}': '0x160',
+  'megacomet_limit_headroom_ratio{limit="max-connections"}': '0.5x160',
+  'megacomet_limit_headroom_ratio{limit="fs.file-max"}': '0.9x160',
+  'megacomet_refused_total{worker="0"}': '7x160',
+  'megacomet_accept_failed_total{worker="0"}': '0+2x160',
+  'megacomet_accept_failed_transient_total{worker="0"}': '0+2x160',
+  'megacomet_closed_unwatched_total{worker="0"}': '0x160',
+  'megacomet_listeners_paused{worker="0"}': '0x160',
+  'megacomet_closed_total{worker="0"}': '0+10x160',
+  'megacomet_connections{worker="0"}': '20000x160',
+  'megacomet_user_bytes_per_connection{}': '87x160',
+  'megacomet_outbox_bytes{worker="0"}': '1000x160',
+  'megacomet_inbox_bytes{worker="0"}': '5000x160',
+  'megacomet_inbox_full_total{worker="0"}': '3x160',
+  'megacomet_kernel_listen_overflows{}': '12x160',
+  'megacomet_kernel_tcp_memory_pressures{}': '2x160',
+  'megacomet_kernel_tcp_abort_on_memory{}': '1x160',
+};
+
+interface Scene {
+  readonly what: string;
+  readonly changes: Readonly<Record<string, string>>;
+  readonly firing: readonly string[];
+}
+
+const SCENES: readonly Scene[] = [
+  { what: 'a healthy server', changes: {}, firing: [] },
+  { what: 'no answer', changes: { 'up{}': '0x160' }, firing: ['MegacometDown'] },
+  {
+    what: 'one worker of two that does not serve',
+    changes: { 'megacomet_worker_up{worker="1"}': '0x160' },
+    firing: ['MegacometWorkerNotServing'],
+  },
+  {
+    what: 'none that serves',
+    changes: {
+      'megacomet_worker_up{worker="0"}': '0x160',
+      'megacomet_worker_up{worker="1"}': '0x160',
+    },
+    firing: ['MegacometNotReady', 'MegacometWorkerNotServing'],
+  },
+  {
+    what: 'a drain',
+    changes: {
+      'megacomet_draining{}': '1x160',
+      'megacomet_worker_up{worker="0"}': '0x160',
+      'megacomet_worker_up{worker="1"}': '0x160',
+      'megacomet_closed_total{worker="0"}': '0x140 0+1000x20',
+    },
+    firing: [],
+  },
+  {
+    what: 'a worker that was replaced',
+    changes: { 'megacomet_worker_restarts_total{worker="0"}': '3x140 4x20' },
+    firing: ['MegacometWorkerReplaced'],
+  },
+  {
+    what: 'slow turns of the loop',
+    changes: {
+      'megacomet_loop_turn_seconds_bucket{le="0.000064"}': '0+10x160',
+      'megacomet_loop_turn_seconds_bucket{le="0.131072"}': '0+50x160',
+    },
+    firing: ['MegacometSlowLoop'],
+  },
+  {
+    what: 'lines of the log that were lost',
+    changes: { 'megacomet_log_dropped_total{worker="0"}': '0x140 9x20' },
+    firing: ['MegacometLogLost'],
+  },
+  {
+    what: 'a server that is nearly full',
+    changes: { 'megacomet_limit_headroom_ratio{limit="max-connections"}': '0.04x160' },
+    firing: ['MegacometNearlyFull'],
+  },
+  {
+    what: 'refusals',
+    changes: { 'megacomet_refused_total{worker="0"}': '7+1x160' },
+    firing: ['MegacometRefusing'],
+  },
+  {
+    what: 'failures of accept that are not the peers',
+    changes: { 'megacomet_accept_failed_total{worker="0"}': '0+3x160' },
+    firing: ['MegacometAcceptFails'],
+  },
+  {
+    what: 'connections that epoll refuses',
+    changes: { 'megacomet_closed_unwatched_total{worker="0"}': '0x140 5x20' },
+    firing: ['MegacometEpollRefuses'],
+  },
+  {
+    what: 'a listener that rests for long',
+    changes: { 'megacomet_listeners_paused{worker="0"}': '1x160' },
+    firing: ['MegacometListenersRest'],
+  },
+  {
+    what: 'a tenth of the connections gone',
+    changes: { 'megacomet_closed_total{worker="0"}': '0x140 0+1000x20' },
+    firing: ['MegacometMassDisconnect'],
+  },
+  {
+    what: 'connections that cost much',
+    changes: { 'megacomet_user_bytes_per_connection{}': '400x160' },
+    firing: ['MegacometMemoryPerConnection'],
+  },
+  {
+    what: 'slow peers',
+    changes: { 'megacomet_outbox_bytes{worker="0"}': '300000000x160' },
+    firing: ['MegacometSlowPeers'],
+  },
+  {
+    what: 'requests that stay half read',
+    changes: { 'megacomet_inbox_bytes{worker="0"}': '40000000x160' },
+    firing: ['MegacometHalfRead'],
+  },
+  {
+    what: 'clients that are turned away for them',
+    changes: { 'megacomet_inbox_full_total{worker="0"}': '3x140 9x20' },
+    firing: ['MegacometInboxFull'],
+  },
+  {
+    what: 'a limit of the kernel that is near',
+    changes: { 'megacomet_limit_headroom_ratio{limit="fs.file-max"}': '0.15x160' },
+    firing: ['MegacometLimitNear'],
+  },
+  {
+    what: 'one that is reached',
+    changes: { 'megacomet_limit_headroom_ratio{limit="fs.file-max"}': '0x160' },
+    firing: ['MegacometLimitNear', 'MegacometLimitReached'],
+  },
+  {
+    what: 'a full listen queue',
+    changes: { 'megacomet_kernel_listen_overflows{}': '12x140 90x20' },
+    firing: ['MegacometListenOverflows'],
+  },
+  {
+    what: 'pressure on socket memory',
+    changes: { 'megacomet_kernel_tcp_memory_pressures{}': '2x140 3x20' },
+    firing: ['MegacometMemoryPressure'],
+  },
+  {
+    what: 'resets for lack of memory',
+    changes: { 'megacomet_kernel_tcp_abort_on_memory{}': '1x140 3x20' },
+    firing: ['MegacometMemoryAborts'],
+  },
+];
+
+/** A test of promtool: JSON is YAML too. */
+function ruleTest({ changes, firing }: Scene): object {
+  const input = Object.entries({ ...HEALTHY, ...changes }).map(([series, values]) => ({
+    series: series.replace('{', '{job="megacomet",instance="a",').replace(',}', '}'),
+    values,
+  }));
+  const samples = [...firing].sort().map((name) => ({ labels: `{alertname="${name}"}`, value: 1 }));
+  const expr = 'max by (alertname) (ALERTS{alertstate="firing"})';
+  return {
+    interval: '15s',
+    input_series: input,
+    promql_expr_test: [{ expr, eval_time: '38m', exp_samples: samples }],
+  };
+}
+
+void t.test('each alert fires in its scene, and no other does', { skip }, (t) => {
+  const folder = t.testdir();
+  for (const scene of SCENES) {
+    const file = join(folder, 'scene.json');
+    const tests = [ruleTest(scene)];
+    writeFileSync(
+      file,
+      JSON.stringify({ rule_files: [ALERTS], evaluation_interval: '15s', tests }),
+    );
+    const { status, stdout, stderr } = spawnSync('promtool', ['test', 'rules', file], {
+      encoding: 'utf8',
+    });
+    t.equal(status, 0, status === 0 ? scene.what : `${scene.what}: ${stdout}${stderr}`);
+  }
+  const named = [...readFileSync(ALERTS, 'utf8').matchAll(/- alert: (\w+)/g)].map(
+    ([, name]) => name,
+  );
+  const fired = new Set(SCENES.flatMap(({ firing }) => firing));
+  t.same([...fired].sort(), [...named].sort(), 'every alert has a scene');
+  t.end();
+});
+
+void t.test('promtool finds no fault in the rules', { skip }, (t) => {
+  const { status, stdout, stderr } = spawnSync('promtool', ['check', 'rules', ALERTS], {
+    encoding: 'utf8',
+  });
+  t.equal(status, 0, stdout + stderr);
+  t.end();
+});
+
+interface Rule {
+  readonly name: string;
+  readonly query: string;
+  readonly health: string;
+  readonly lastError?: string;
+  readonly labels: { readonly severity?: string };
+  readonly annotations: { readonly runbook?: string };
+}
+
+/** A Prometheus that scrapes one server every second and evaluates the alerts. */
+class Prometheus {
+  readonly #child: ChildProcess;
+  readonly #folder = mkdtempSync(join(tmpdir(), 'megacomet-prometheus-'));
+  #output = '';
+  #port = 0;
+
+  private constructor(test: Test, adminPort: number) {
+    const file = join(this.#folder, 'prometheus.json');
+    const targets = [`127.0.0.1:${adminPort}`];
+    const config = {
+      global: { scrape_interval: '1s', evaluation_interval: '1s' },
+      rule_files: [ALERTS],
+      scrape_configs: [{ job_name: 'megacomet', static_configs: [{ targets }] }],
+    };
+    writeFileSync(file, JSON.stringify(config));
+    const args = [
+      ...['--pdeathsig', 'KILL', 'prometheus', `--config.file=${file}`],
+      ...[`--storage.tsdb.path=${join(this.#folder, 'data')}`, '--web.listen-address=127.0.0.1:0'],
+    ];
+    this.#child = spawn('setpriv', args, { stdio: ['ignore', 'ignore', 'pipe'] });
+    this.#child.stderr?.setEncoding('utf8').on('data', (text: string) => (this.#output += text));
+    const ended = new Promise((resolve) => this.#child.once('close', resolve));
+    test.teardown(async () => {
+      this.#child.kill('SIGKILL');
+      await ended;
+      rmSync(this.#folder, { recursive: true, force: true });
+      if (!test.passing()) test.comment(`log of Prometheus:\n${this.#output}`);
+    });
+  }
+
+  /** Starts it, and waits until it has scraped a few times. */
+  static async start(test: Test, adminPort: number): Promise<Prometheus> {
+    const prometheus = new Prometheus(test, adminPort);
+    prometheus.#port = await until('Prometheus to listen', () => {
+      const match = /"Listening on".*address=127\.0\.0\.1:(\d+)/.exec(prometheus.#output);
+      return Number(match?.[1] ?? 0);
+    });
+    await until('Prometheus to be ready', async () => {
+      return (await fetch(`http://127.0.0.1:${prometheus.#port}/-/ready`)).ok;
+    });
+    return prometheus;
+  }
+
+  async #get(path: string): Promise<unknown> {
+    const response = await fetch(`http://127.0.0.1:${this.#port}/api/v1/${path}`);
+    const answer = (await response.json()) as { status: string; error?: string; data: unknown };
+    if (answer.status !== 'success') throw new Error(answer.error ?? 'no reason given');
+    return answer.data;
+  }
+
+  /** The values that a query finds now. */
+  async values(expr: string): Promise<number[]> {
+    const data = await this.#get(`query?query=${encodeURIComponent(expr)}`);
+    const { result } = data as { result: { value: [number, string] }[] };
+    return result.map(({ value }) => Number(value[1]));
+  }
+
+  async labelValues(metric: string, label: string): Promise<string[]> {
+    const path = `label/${label}/values?match[]=${encodeURIComponent(metric)}`;
+    return (await this.#get(path)) as string[];
+  }
+
+  async rules(): Promise<Rule[]> {
+    const { groups } = (await this.#get('rules')) as { groups: { rules: Rule[] }[] };
+    return groups.flatMap(({ rules }) => rules);
+  }
+}
+
+/** What a machine may rightly lack, told by the metrics themselves. */
+const EXCUSED = [
+  { limit: 'net.ipv4.tcp_mem', why: 'the network namespace of a container does not show it' },
+];
+
+function excuse(expr: string, text: string): string | undefined {
+  const label = (limit: string): string => `limit="${limit}"`;
+  return EXCUSED.find(({ limit }) => expr.includes(label(limit)) && !text.includes(label(limit)))
+    ?.why;
+}
+
+/** The ids that GitHub gives the headings of a document. */
+function anchors(document: string): string[] {
+  return [...document.matchAll(/^#+ (.+)$/gm)].map(([, heading = '']) =>
+    heading
+      .toLowerCase()
+      .replace(/[^\w\- ]/g, '')
+      .replaceAll(' ', '-'),
+  );
+}
+
+/** A server with traffic behind it, and a Prometheus that has seen it. */
+async function scene(t: Test): Promise<{ server: TestServer; prometheus: Prometheus }> {
+  const server = await TestServer.start(t);
+  const prometheus = await Prometheus.start(t, server.adminPort);
+  const clients = await Clients.open(t, server.port, 60);
+  await clients.answering();
+  for (const socket of clients.sockets.slice(0, 10)) socket.destroy();
+  await until('three scrapes with the last figures', async () => {
+    const [scrapes = 0] = await prometheus.values('count_over_time(up{job="megacomet"}[1m])');
+    const [open = 0] = await prometheus.values('sum(megacomet_connections)');
+    return scrapes >= 3 && open === 50;
+  });
+  return { server, prometheus };
+}
+
+void t.test('every query of the dashboard and of the alerts finds data', { skip }, async (t) => {
+  const { server, prometheus } = await scene(t);
+  const text = await (await server.get('/metrics')).text();
+  t.equal(
+    execFileSync('promtool', ['check', 'metrics'], { input: text, encoding: 'utf8' }),
+    '',
+    'promtool finds no fault in the metrics',
+  );
+  const ask = async (name: string, expr: string): Promise<void> => {
+    const found = await prometheus.values(expr).catch((error: unknown) => String(error));
+    if (typeof found === 'string') t.fail(`${name}: ${expr}: ${found}`);
+    else if (found.some((value) => !Number.isNaN(value))) t.pass(name);
+    else t.ok(excuse(expr, text), `${name}: ${expr} finds nothing`);
+  };
+  for (const { name, expr } of queries) await ask(name, expr);
+  for (const { definition = '' } of dashboard.templating.list) {
+    const match = /^label_values\((\w+), (\w+)\)$/.exec(definition);
+    if (match === null) continue;
+    const [, metric = '', label = ''] = match;
+    t.same(await prometheus.labelValues(metric, label), [`127.0.0.1:${server.adminPort}`]);
+  }
+  const rules = await until('every rule to be evaluated', async () => {
+    const all = await prometheus.rules();
+    return all.some(({ health }) => health === 'unknown') ? undefined : all;
+  });
+  const document = anchors(readFileSync(join(root, 'docs/operations.md'), 'utf8'));
+  for (const { name, query, health, lastError, labels, annotations } of rules) {
+    t.equal(health, 'ok', `${name} can be evaluated: ${lastError ?? ''}`);
+    t.match(labels.severity, /^(critical|info|warning)$/, 'it has a severity');
+    const [file, anchor = ''] = (annotations.runbook ?? '').split('#');
+    t.equal(file, 'docs/operations.md', 'it names where to read');
+    t.ok(document.includes(anchor), `there is a part ${anchor}`);
+    // Most find nothing on a healthy server, and rightly: what they look at must have data.
+    for (const [selector] of query.matchAll(/\b(?:up|megacomet_\w+)\b(?:\{[^}]*\})?/g)) {
+      await ask(`${name}: ${selector}`, selector);
+    }
+  }
+  await server.stop();
+});
+
+type Shows = (title: string, isWanted: (values: number[]) => boolean) => Promise<void>;
+
+/** Waits until the queries of a panel answer what is wanted, in their order. */
+function watcher(t: Test, prometheus: Prometheus): Shows {
+  return async (title, isWanted) => {
+    const asked = queries.filter(({ name }) => name.startsWith(`${title} `));
+    await until(title, async () => {
+      const found = await Promise.all(asked.map(({ expr }) => prometheus.values(expr)));
+      return isWanted(found.flat());
+    });
+    t.equal(asked.length > 0, true, title);
+  };
+}
+
+/** Every metric of a server whose name begins so is on a panel. */
+async function assertOnPanels(t: Test, server: TestServer, prefix: string): Promise<void> {
+  const text = await (await server.get('/metrics')).text();
+  const metrics = [...text.matchAll(new RegExp(`^# TYPE (${prefix}\\S+)`, 'gm'))];
+  t.equal(metrics.length > 1, true, `a server has metrics ${prefix}*`);
+  for (const [, metric = ''] of metrics) {
+    const isShown = queries.some(({ expr }) => expr.includes(`${metric}{`));
+    t.equal(isShown, true, `${metric} is on a panel`);
+  }
+}
+
+void t.test(
+  'the panels of half-read requests show what waits and who is turned away',
+  { skip },
+  async (t) => {
+    const budget = 1_048_576;
+    const args = ['--protocol', 'comet', '--host', '127.0.0.1', '--workers', '1'];
+    args.push('--worker-inbox-bytes', String(budget), '--handshake-timeout', '60');
+    const server = await TestServer.start(t, { args });
+    const shows = watcher(t, await Prometheus.start(t, server.adminPort));
+    await shows('Half-read requests and messages', (values) => String(values) === '0,0');
+    await shows('Turned away for half-read requests', ([rate]) => rate === 0);
+    const half = `GET /events?channel=a HTTP/1.1\r\nHost: a\r\nPadding: ${'x'.repeat(12_000)}\r\n`;
+    const clients = await Clients.open(t, server.port, 120);
+    for (const socket of clients.sockets) socket.resume().write(half);
+    await shows('Half-read requests and messages', ([all = 0, one]) => {
+      return all > budget / 2 && all <= budget && one === all;
+    });
+    await shows('Turned away for half-read requests', ([rate = 0]) => rate > 0);
+    clients.destroy();
+    await shows('Half-read requests and messages', (values) => String(values) === '0,0');
+    await assertOnPanels(t, server, 'megacomet_inbox_');
+    await server.stop();
+  },
+);
+
+void t.test(
+  'the panels of mailboxes show what waits, is taken and expires',
+  { skip },
+  async (t) => {
+    const comet = ['--protocol', 'comet', '--host', '127.0.0.1', '--workers', '1'];
+    const args = [...comet, '--ingest', '127.0.0.1:0', '--mailbox-time', '8'];
+    const server = await TestServer.start(t, { args });
+    const prometheus = await Prometheus.start(t, server.adminPort);
+    const shows = watcher(t, prometheus);
+    await shows('Messages that wait in mailboxes', (values) => String(values) === '0,0');
+    await shows('Messages through mailboxes', (values) => String(values) === '0,0,0');
+    await shows('Messages that mailboxes lost', (values) => String(values) === '0,0');
+    const line = server.log.find(({ msg }) => msg.startsWith('listening on'));
+    const application = connect(Number(line?.['ingestPort']), '127.0.0.1');
+    t.teardown(() => application.destroy());
+    application.write(
+      '\x01\x00' + ['one', 'two', 'three'].map((text) => `\x02Jim\0${text}\0`).join(''),
+    );
+    const client = await fetch(`http://127.0.0.1:${server.port}/Jim.js`);
+    t.equal(await client.text(), 'one');
+    await shows('Messages that wait in mailboxes', (values) => String(values) === '2,0');
+    await shows('Memory of mailboxes', ([bytes = 0]) => bytes > 0);
+    await shows('Messages through mailboxes', ([delivered = 0, taken = 0, returned]) => {
+      return delivered > taken && taken > 0 && returned === 0;
+    });
+    await shows('Messages that mailboxes lost', ([expired = 0, dropped]) => {
+      return expired > 0 && dropped === 0;
+    });
+    await shows('Messages that wait in mailboxes', (values) => String(values) === '0,0');
+    await assertOnPanels(t, server, 'megacomet_mailbox_');
+    await server.stop();
+  },
+);

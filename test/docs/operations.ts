@@ -1,0 +1,200 @@
+// docs/operations.md against the program: every metric of a real server has its advice there, every
+// message of the log its line, and neither has any that does not exist.
+import t from 'tap';
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import ts from 'typescript';
+
+import { root, TestServer } from '../support/helpers.js';
+
+const read = (path: string): string => readFileSync(join(root, path), 'utf8');
+const listed = (folder: string, pattern: RegExp): string[] =>
+  readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })
+    .filter((name) => pattern.test(name))
+    .map((name) => `${folder}/${name}`)
+    .sort();
+
+const guide = read('docs/operations.md');
+
+/** The cells of every row of the tables in a text. */
+function rows(text: string): string[][] {
+  const lines = text.split('\n').filter((line) => line.startsWith('| `'));
+  return lines.map((line) =>
+    line
+      .split(/(?<!\\)\|/)
+      .slice(1, -1)
+      .map((cell) => cell.trim()),
+  );
+}
+
+void t.test('every metric has its advice, and no other is named', async (t) => {
+  const server = await TestServer.start(t, { args: ['--protocol', 'comet'] });
+  const text = await (await server.get('/metrics')).text();
+  await server.stop();
+  const names = [...text.matchAll(/^# TYPE (\S+)/gm)].map(([, name = '']) => name);
+  t.ok(names.length > 50, 'the server has metrics');
+  const told = rows(guide.slice(guide.indexOf('## Every metric')));
+  const advice = new Map(told.map((cells) => [cells[0]?.replaceAll('`', ''), cells.at(-1) ?? '']));
+  for (const name of names) {
+    t.ok((advice.get(name) ?? '').length > 20, `${name} has its advice`);
+    const labels = new RegExp(`^${name}(?:_bucket)?\\{([^}]*)\\}`, 'm').exec(text)?.[1] ?? '';
+    const wanted = [...labels.matchAll(/(\w+)=/g)].map(([, label]) => label).join(', ');
+    const cells = told.find(([first]) => first === `\`${name}\``) ?? [];
+    if (cells.length === 3) t.equal(cells[1], wanted, `the labels of ${name}`);
+    else t.equal(wanted, '', `${name} has no labels`);
+  }
+  t.equal(told.length, names.length, 'none is told twice');
+  const texts = [...listed('docs', /\.(md|json|yml)$/), ...listed('lib', /\.ts$/), 'README.md'];
+  const isKnown = (name: string): boolean => names.includes(name.replace(/_(bucket|count)$/, ''));
+  for (const path of texts) {
+    const named = [...new Set(read(path).match(/\bmegacomet_[a-z_]*[a-z]\b/g))];
+    t.same(
+      named.filter((name) => !isKnown(name)),
+      [],
+      `${path} names ${named.length} metrics, and all exist`,
+    );
+  }
+});
+
+/** A message of the program: its fixed parts, with anything between them. */
+interface Message {
+  readonly parts: readonly string[];
+  readonly level: string;
+  readonly place: string;
+}
+
+/** The fixed parts of the texts that an expression can be; none for one that is known elsewhere. */
+function texts(node: ts.Expression): string[][] {
+  if (ts.isStringLiteralLike(node)) return [[node.text]];
+  if (ts.isTemplateExpression(node)) {
+    return [[node.head.text, ...node.templateSpans.map(({ literal }) => literal.text)]];
+  }
+  if (ts.isConditionalExpression(node)) return [...texts(node.whenTrue), ...texts(node.whenFalse)];
+  if (ts.isParenthesizedExpression(node)) return texts(node.expression);
+  if (!ts.isBinaryExpression(node)) return [];
+  const [left = [], right = []] = [texts(node.left)[0], texts(node.right)[0]];
+  return [[...left.slice(0, -1), `${left.at(-1) ?? ''}${right[0] ?? ''}`, ...right.slice(1)]];
+}
+
+/** What every message must have to be told from another. */
+const WORDS = /[a-z]{3}/;
+
+/** Messages that a call passes on, by file and by what stands in the call; the guide's words for them. */
+const PASSED_ON: Readonly<Record<string, string>> = {
+  'lib/manager/manager.ts error.message': 'a process cannot be started: REASON',
+  // Of a worker: read from native/.
+  'lib/manager/manager.ts line.message': 'accept failed; listener paused',
+  // Of Server, which says why.
+  'lib/manager/manager.ts reason': 'worker does not read its orders; replaced',
+  'lib/server/server.ts warning': 'N connections are more than LIMIT allows: about N',
+  'lib/server/server.ts `${id}: ${why}`': 'LIMIT: REASON',
+};
+
+/** Every message that a file gives the logger, and what it only passes on. */
+function messagesOf(path: string): { told: Message[]; passed: string[] } {
+  const source = ts.createSourceFile(path, read(path), ts.ScriptTarget.Latest, true);
+  const told: Message[] = [];
+  const passed: string[] = [];
+  const visit = (node: ts.Node): void => {
+    if (ts.isCallExpression(node)) {
+      const match = /(?:^|[.#])log\.(info|warn|error)$/i.exec(node.expression.getText(source));
+      const dynamic = /(?:^|[.#])log\[level\]$/i.test(node.expression.getText(source));
+      const last = node.arguments.at(-1);
+      if ((match !== null || dynamic) && last !== undefined) {
+        const level = match?.[1] ?? 'info';
+        const found = texts(last).filter((parts) => WORDS.test(parts.join('')));
+        for (const parts of found) told.push({ parts, level, place: path });
+        if (found.length === 0) passed.push(`${path} ${last.getText(source)}`);
+      }
+    }
+    ts.forEachChild(node, visit);
+  };
+  visit(source);
+  return { told, passed };
+}
+
+/** The messages of a worker: each is a literal in a call of fail() or log_rarely(). */
+function nativeMessages(path: string): Message[] {
+  const calls = read(path).matchAll(/\b(fail|log_rarely)\("([^"]+)"/g);
+  return [...calls].map(([, call, text = '']) => ({
+    parts: [text],
+    level: call === 'fail' ? 'error' : 'warn',
+    place: path,
+  }));
+}
+
+function pattern({ parts }: Pick<Message, 'parts'>): RegExp {
+  const escaped = parts.map((part) => part.replace(/[.*+?^${}()|[\]\\]/g, '\\$&'));
+  return new RegExp(`^${escaped.join('.+')}$`);
+}
+
+void t.test('every message of the log has its line, and no other is told', (t) => {
+  const begin = guide.indexOf('<!-- log lines -->');
+  const lines = rows(guide.slice(begin, guide.indexOf('<!-- end of log lines -->'))).map(
+    ([message = '', level = '', advice = '']) => ({
+      message: message.replaceAll('`', '').replaceAll('\\|', '|'),
+      level,
+      advice,
+    }),
+  );
+  t.ok(lines.length > 20, 'there is a table');
+  const all = listed('lib', /\.ts$/).map(messagesOf);
+  // The dialers of a bench have no log: what fails there ends the run with that text.
+  const natives = listed('native', /\.cc$/).filter((path) => !path.includes('dial'));
+  const messages = [...all.flatMap(({ told }) => told), ...natives.flatMap(nativeMessages)];
+  t.ok(messages.length > 20, 'messages were found');
+  for (const message of messages) {
+    const line = lines.find((one) => pattern(message).test(one.message));
+    t.ok(line, `${message.place}: ${message.parts.join('…')}`);
+    t.equal(line?.level, message.level, 'its level');
+    t.ok((line?.advice ?? '').length >= 8, 'and what to do');
+  }
+  const passed = all.flatMap((one) => one.passed);
+  t.same([...new Set(passed)].sort(), Object.keys(PASSED_ON).sort(), 'what is passed on is known');
+  const others = Object.values(PASSED_ON);
+  for (const message of others) {
+    t.ok(
+      lines.some((one) => one.message === message),
+      message,
+    );
+  }
+  const stale = lines.filter(
+    ({ message }) =>
+      !others.includes(message) && !messages.some((one) => pattern(one).test(message)),
+  );
+  t.same(stale, [], 'each line is one of the program');
+  t.equal(new Set(lines.map(({ message }) => message)).size, lines.length, 'none is told twice');
+  t.end();
+});
+
+void t.test('every alert is named in the part of the guide that it leads to', (t) => {
+  const rules = read('docs/alerts.yml').matchAll(
+    /- alert: (\w+)$[^]*?runbook: docs\/operations\.md#(\S+)$/gm,
+  );
+  const alerts = [...rules].map(([, name = '', anchor = '']) => ({ name, anchor }));
+  const parts = new Map(guide.split(/^#+ /m).map((part) => [anchorOf(part), part]));
+  for (const { name, anchor } of alerts) {
+    t.ok(parts.get(anchor)?.includes(`\`${name}\``), `${name} is named at #${anchor}`);
+  }
+  const told = [...guide.matchAll(/`(Megacomet[A-Z]\w+)`/g)].map(([, name]) => name);
+  t.same(new Set(told), new Set(alerts.map(({ name }) => name)), 'and no other is named');
+  t.end();
+});
+
+/** The id that GitHub gives a heading: the first line of its part. */
+function anchorOf(part: string): string {
+  const [heading = ''] = part.split('\n');
+  return heading
+    .toLowerCase()
+    .replace(/[^\w\- ]/g, '')
+    .replaceAll(' ', '-');
+}
+
+void t.test('every link of the guide leads somewhere', (t) => {
+  const anchors = guide.split(/^#+ /m).map(anchorOf);
+  for (const [, file = '', anchor = ''] of guide.matchAll(/\]\(([^)#]*)(?:#([^)]+))?\)/g)) {
+    if (file === '') t.ok(anchors.includes(anchor), `#${anchor}`);
+    else t.ok(read(join('docs', file)).length > 0, file);
+  }
+  t.end();
+});

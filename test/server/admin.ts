@@ -1,0 +1,305 @@
+// The admin server as monitoring meets it: health, readiness, stats, Prometheus text, and what it
+// refuses.
+import t from 'tap';
+import { request } from 'node:http';
+import { text } from 'node:stream/consumers';
+
+import { Clients, connect, run, TestServer, until } from '../support/helpers.js';
+import { toJson } from '../../lib/stats/stats.js';
+
+interface Answer {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string | string[] | undefined>>;
+  readonly body: string;
+}
+
+/** A request with any method and any header, also those that fetch() does not let one set. */
+function ask(
+  server: TestServer,
+  path: string,
+  method = 'GET',
+  headers: Record<string, string> = {},
+): Promise<Answer> {
+  return new Promise((resolve, reject) => {
+    const sent = request(
+      { host: '127.0.0.1', port: server.adminPort, path, method, headers, agent: false },
+      (response) => {
+        let body = '';
+        response.setEncoding('utf8').on('data', (text: string) => (body += text));
+        response.on('end', () => {
+          resolve({ status: response.statusCode ?? 0, headers: response.headers, body });
+        });
+      },
+    );
+    sent.on('error', reject);
+    sent.end();
+  });
+}
+
+interface Sample {
+  readonly name: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly value: number;
+}
+
+interface Metric {
+  readonly help: string;
+  type: string;
+  readonly samples: Sample[];
+}
+
+const NAME = '[a-zA-Z_:][a-zA-Z0-9_:]*';
+const LABEL = '[a-zA-Z_][a-zA-Z0-9_]*="(?:[^"\\\\\\n]|\\\\["\\\\n])*"';
+const HELP_LINE = new RegExp(`^# HELP (${NAME}) (\\S.*)$`);
+const TYPE_LINE = new RegExp(`^# TYPE (${NAME}) (counter|gauge|histogram)$`);
+const SAMPLE_LINE = new RegExp(
+  `^(${NAME})(?:\\{(${LABEL}(?:,${LABEL})*)?\\})? (-?\\d+(?:\\.\\d+)?(?:e[+-]?\\d+)?|\\+Inf|Nan)$`,
+);
+
+function toNumber(text: string): number {
+  return text === '+Inf' ? Infinity : Number(text);
+}
+
+/** Reads Prometheus text 0.0.4 by its rules, and throws at the first line that breaks one. */
+function parseMetrics(text: string): Map<string, Metric> {
+  const metrics = new Map<string, Metric>();
+  let current: [string, Metric] | undefined;
+  if (!text.endsWith('\n')) throw new Error('the last line does not end');
+  for (const line of text.split('\n')) {
+    if (line === '') continue;
+    const help = HELP_LINE.exec(line);
+    const type = TYPE_LINE.exec(line);
+    const sample = SAMPLE_LINE.exec(line);
+    if (help !== null) {
+      const [, name = '', words = ''] = help;
+      if (metrics.has(name)) throw new Error(`two HELP lines: ${line}`);
+      current = [name, { help: words, type: '', samples: [] }];
+      metrics.set(...current);
+    } else if (type !== null) {
+      if (current?.[0] !== type[1] || current?.[1].type !== '') {
+        throw new Error(`TYPE without its HELP: ${line}`);
+      }
+      current[1].type = type[2] ?? '';
+    } else if (sample !== null && current !== undefined) {
+      const [, name = '', labels = '', value = ''] = sample;
+      const suffix = current[1].type === 'histogram' ? /^(_bucket|_count|_sum)$/ : /^$/;
+      if (!name.startsWith(current[0]) || !suffix.test(name.slice(current[0].length))) {
+        throw new Error(`a sample of another metric than ${current[0]}: ${line}`);
+      }
+      const pairs = [...labels.matchAll(/([a-zA-Z_]\w*)="([^"]*)"/g)];
+      current[1].samples.push({
+        name,
+        labels: Object.fromEntries(pairs.map(([, key = '', word = '']) => [key, word])),
+        value: toNumber(value),
+      });
+    } else {
+      throw new Error(`no line of this format: ${line}`);
+    }
+  }
+  return metrics;
+}
+
+/** Names of the metrics that break a rule of their type. */
+function unfit(metrics: ReadonlyMap<string, Metric>): string[] {
+  const isFit = ([name, { type, samples }]: [string, Metric]): boolean => {
+    if (type === '' || samples.length === 0) return false;
+    if (type === 'counter') {
+      return name.endsWith('_total') && samples.every(({ value }) => value >= 0);
+    }
+    if (type === 'gauge') return !name.endsWith('_total');
+    const buckets = samples.filter((sample) => sample.name === `${name}_bucket`);
+    const count = samples.find((sample) => sample.name === `${name}_count`)?.value;
+    const limits = buckets.map(({ labels }) => toNumber(labels['le'] ?? ''));
+    const isRising = (values: readonly number[], least: number): boolean =>
+      values.every((value, index) => index === 0 || value - (values[index - 1] ?? 0) >= least);
+    return (
+      isRising(limits.slice(0, -1), Number.MIN_VALUE) &&
+      limits.at(-1) === Infinity &&
+      buckets.at(-1)?.value === count &&
+      isRising(
+        buckets.map(({ value }) => value),
+        0,
+      )
+    );
+  };
+  return [...metrics].filter((metric) => !isFit(metric)).map(([name]) => name);
+}
+
+const STATS_FIELDS = {
+  '': ['version', 'uptimeSeconds', 'protocol', 'listen', 'maxConnections', 'totals', 'workers'],
+  totals: [
+    ...['connections', 'acceptedTotal', 'closedTotal', 'acceptFailedTotal', 'refusedTotal'],
+    ...['bytesReceivedTotal', 'bytesSentTotal', 'echoedTotal'],
+  ],
+  kernel: ['tcpInUse', 'tcpMemPages', 'fileNr', 'listenOverflows', 'listenDrops'],
+  memory: ['privateBytes', 'userBytesPerConnection'],
+};
+const WORKER_FIELDS = [
+  ...['slot', 'pid', 'state', 'restarts', 'connections', 'heartbeatAgeMs', 'loopLagMaxMs'],
+  'privateBytes',
+];
+
+void t.test('a healthy server is alive and ready', async (t) => {
+  const server = await TestServer.start(t);
+  const health = await ask(server, '/healthz');
+  t.same([health.status, JSON.parse(health.body)], [200, { status: 'alive' }], '/healthz');
+  const ready = await ask(server, '/readyz');
+  t.equal(ready.status, 200, '/readyz');
+  t.same(
+    JSON.parse(ready.body),
+    { isReady: true, isDraining: false, notServing: [] },
+    'and what it says',
+  );
+  t.equal(ready.headers['cache-control'], 'no-store', 'nobody may keep the answer');
+  t.equal(ready.headers['x-content-type-options'], 'nosniff', 'or guess its type');
+  await server.stop();
+});
+
+void t.test('a server with more than half of its workers stopped is not ready', async (t) => {
+  const server = await TestServer.start(t, { args: ['--workers', '3', '--heartbeat-limit', '60'] });
+  const clients = await Clients.open(t, server.port, 30);
+  t.equal(await clients.answering(), 30, 'all are answered before');
+  const pids = (await server.stats()).workers.map(({ pid }) => pid ?? 0);
+  const [first = 0, second = 0] = pids;
+  process.kill(first, 'SIGSTOP');
+  await until('one to be late', async () => (await server.stats()).workers[0]?.state === 'late');
+  t.equal((await ask(server, '/readyz')).status, 200, 'two of three are enough');
+  process.kill(second, 'SIGSTOP');
+  await until('readiness to end', async () => (await ask(server, '/readyz')).status === 503);
+  const { notServing } = JSON.parse((await ask(server, '/readyz')).body) as { notServing: object };
+  const late = [0, 1].map((slot) => ({ slot, state: 'late' }));
+  t.same(notServing, late, 'the answer names the slots');
+  t.equal((await ask(server, '/healthz')).status, 200, 'it is alive all the same');
+  const stats = await server.stats();
+  t.equal(stats.totals['connections'], 30, 'the stats still count every connection');
+  t.equal(stats.totals['echoedTotal'], 30, 'and every echo');
+  t.ok((stats.workers[0]?.heartbeatAgeMs ?? 0) >= 3000, 'and say how long the beat is due');
+  for (const pid of [first, second]) process.kill(pid, 'SIGCONT');
+  await until('readiness to return', async () => (await ask(server, '/readyz')).status === 200);
+  t.equal(await clients.answering(), 30, 'and everybody is answered again');
+  await server.stop();
+});
+
+void t.test('stats have every documented field, and their sums are right', async (t) => {
+  const server = await TestServer.start(t);
+  const clients = await Clients.open(t, server.port, 40);
+  await clients.answering();
+  const stats = await server.stats();
+  for (const [part, fields] of Object.entries(STATS_FIELDS)) {
+    const all = stats as unknown as Record<string, Record<string, unknown>>;
+    const object = part === '' ? all : (all[part] ?? {});
+    const missing = fields.filter((field) => object[field] === undefined);
+    t.same(missing, [], `${part === '' ? 'the top' : part} lacks nothing`);
+  }
+  for (const worker of stats.workers) {
+    t.same(
+      WORKER_FIELDS.filter((field) => worker[field] === undefined),
+      [],
+      `worker ${worker.slot} lacks nothing`,
+    );
+    t.ok((worker.privateBytes ?? 0) > 1e6, 'and has a plausible memory');
+  }
+  const sum = stats.workers.reduce((all, worker) => all + Number(worker['connections']), 0);
+  t.equal(sum, 40, 'the workers have all connections');
+  t.match(stats.totals, { connections: 40, acceptedTotal: 40, closedTotal: 0 }, 'as the totals');
+  t.equal(stats.totals['bytesReceivedTotal'], 40, 'every byte in');
+  t.equal(stats.totals['bytesSentTotal'], 40, 'every byte out');
+  t.equal(stats.memory.privateBytes > 0, true, 'memory is measured');
+  t.same(stats.listen, [`[::]:${server.port}`], 'the address is told');
+  await server.stop();
+});
+
+void t.test('metrics are Prometheus text by every rule, and agree with the stats', async (t) => {
+  const server = await TestServer.start(t);
+  const clients = await Clients.open(t, server.port, 25);
+  await clients.answering();
+  const answer = await ask(server, '/metrics');
+  t.match(answer.headers['content-type'], /^text\/plain; version=0\.0\.4/, 'the content type');
+  const metrics = parseMetrics(answer.body);
+  t.same(unfit(metrics), [], 'every metric keeps the rules of its type');
+  const sumOf = (name: string): number =>
+    (metrics.get(name)?.samples ?? []).reduce((sum, { value }) => sum + value, 0);
+  t.equal(sumOf('megacomet_connections'), 25, 'connections');
+  t.equal(sumOf('megacomet_accepted_total'), 25, 'accepted');
+  t.equal(sumOf('megacomet_echoed_total'), 25, 'echoed');
+  t.equal(sumOf('megacomet_workers_serving'), (await server.stats()).workers.length, 'workers');
+  t.ok(sumOf('megacomet_loop_turn_seconds') > 0, 'turns of the loop are counted');
+  const again = parseMetrics((await ask(server, '/metrics')).body);
+  const first = (all: typeof metrics): unknown => all.get('megacomet_accepted_total')?.samples;
+  t.same(first(again), first(metrics), 'a second look adds nothing up');
+  t.throws(() => parseMetrics('a_total 1\n'), 'the parser can fail: no HELP');
+  t.same(
+    unfit(parseMetrics('# HELP a A.\n# TYPE a counter\na 1\n')),
+    ['a'],
+    'and so can the rules',
+  );
+  await server.stop();
+});
+
+void t.test('requests that come from elsewhere are refused', async (t) => {
+  const server = await TestServer.start(t);
+  const own = `127.0.0.1:${server.adminPort}`;
+  const foreign: Record<string, string>[] = [
+    { host: 'evil.example' },
+    { host: `evil.example:${server.adminPort}` },
+    { host: '127.0.0.1.evil.example' },
+    { host: 'localhost.evil.example' },
+    { host: 'localhosts' },
+    { host: own, origin: 'http://evil.example' },
+    { host: own, origin: 'null' },
+    { host: own, origin: `http://127.0.0.1:${server.adminPort + 1}` },
+  ];
+  const letThrough: string[] = [];
+  for (const headers of foreign) {
+    for (const path of ['/stats', '/metrics', '/healthz', '/readyz', '/nowhere']) {
+      const { status } = await ask(server, path, 'GET', headers);
+      if (status !== 403) letThrough.push(`${path} ${JSON.stringify(headers)}: ${status}`);
+    }
+  }
+  t.same(letThrough, [], 'no foreign name gets an answer, whatever it asks for');
+  const nameless = await connect(server.adminPort);
+  nameless.write('GET /stats HTTP/1.0\r\n\r\n');
+  t.match(await text(nameless), /^HTTP\/1.1 403 /, 'and none without a name');
+  for (const host of [own, `localhost:${server.adminPort}`, '[::1]', '10.1.2.3:80']) {
+    t.equal((await ask(server, '/stats', 'GET', { host })).status, 200, `${host} may ask`);
+  }
+  const same = await ask(server, '/stats', 'GET', { host: own, origin: `http://${own}` });
+  t.equal(same.status, 200, 'and so may its own origin');
+  t.equal(same.headers['access-control-allow-origin'], undefined, 'which gives nobody else leave');
+  await server.stop();
+});
+
+void t.test('other methods, unknown paths and long headers are refused', async (t) => {
+  const server = await TestServer.start(t);
+  for (const method of ['POST', 'PUT', 'DELETE', 'OPTIONS', 'PATCH']) {
+    const { status, headers } = await ask(server, '/stats', method);
+    t.same([status, headers['allow']], [405, 'GET, HEAD'], method);
+  }
+  for (const path of ['/', '/stats/', '/stat', '/../stats', '/%2e%2e/stats', '//stats']) {
+    t.equal((await ask(server, path)).status, 404, path);
+  }
+  t.equal((await ask(server, '/stats?x=1')).status, 200, 'a query changes nothing');
+  const head = await ask(server, '/stats', 'HEAD');
+  t.same([head.status, head.body], [200, ''], 'HEAD has no body');
+  t.ok(Number(head.headers['content-length']) > 100, 'but its length');
+  const long = await ask(server, '/stats', 'GET', { 'x-long': 'x'.repeat(10_000) });
+  t.equal(long.status, 431, 'headers beyond 8 KiB');
+  t.equal((await ask(server, '/stats')).status, 200, 'and it goes on answering');
+  await server.stop();
+});
+
+void t.test('a taken admin port is one sentence that names the option', async (t) => {
+  const server = await TestServer.start(t);
+  const args = ['serve', '--port', '0', '--admin-port', String(server.adminPort)];
+  const { code, stderr } = await run(args);
+  t.equal(code, 1, 'exit code');
+  t.match(stderr, /^megacomet-ts: the admin server cannot listen on [^\n]+--admin-port\n$/, 'why');
+  await server.stop();
+});
+
+void t.test('JSON keeps integers that numbers cannot hold, and leaves text alone', (t) => {
+  t.equal(toJson({ a: 2n ** 64n - 1n, b: [1n, 2] }), '{"a":18446744073709551615,"b":[1,2]}');
+  t.equal(toJson({ text: '12345', a: 0n }), '{"text":"12345","a":0}');
+  t.equal(toJson({ text: '"\\u0000 7"' }), JSON.stringify({ text: '"\\u0000 7"' }));
+  t.end();
+});

@@ -1,0 +1,93 @@
+// What user and which privileges serve: nothing of root is left after --user, and root is told of.
+import { readFileSync } from 'node:fs';
+
+import t from 'tap';
+
+import { Clients, Command, TestServer, type StartOptions } from '../support/helpers.js';
+
+const onlyRoot =
+  process.getuid?.() === 0 || process.env['CI'] !== undefined
+    ? false
+    : 'only root can become another user';
+
+const NOBODY = '65534';
+/** /proc/PID/status of a process without any privilege. */
+const NOTHING = {
+  Uid: [NOBODY, NOBODY, NOBODY, NOBODY].join('\t'),
+  Gid: [NOBODY, NOBODY, NOBODY, NOBODY].join('\t'),
+  Groups: '',
+  CapInh: '0',
+  CapPrm: '0',
+  CapEff: '0',
+  CapAmb: '0',
+  NoNewPrivs: '1',
+};
+
+function statusOf(pid: number, name: string): string {
+  const status = readFileSync(`/proc/${pid}/status`, 'utf8');
+  const value = new RegExp(`^${name}:[ \\t]*(.*?)[ \\t]*$`, 'm').exec(status)?.[1] ?? 'missing';
+  return value.replace(/^0+(?=[0-9a-f])/, '');
+}
+
+function oomScoreOf(pid: number): string {
+  return readFileSync(`/proc/${pid}/oom_score_adj`, 'utf8').trim();
+}
+
+/** Ways to start with privileges that becoming another user does not take away by itself. */
+const BURDENS: readonly [string, StartOptions['through']][] = [
+  ['supplementary groups', ['setpriv', '--groups', '4,24']],
+  ['capabilities that are inherited', ['setpriv', '--inh-caps', '+net_raw,+net_bind_service']],
+  ['a uid that keeps capabilities', ['setpriv', '--securebits', '+no_setuid_fixup']],
+];
+
+for (const [name, through = []] of BURDENS) {
+  void t.test(`--user leaves nothing of ${name}`, { skip: onlyRoot }, async (t) => {
+    const args = ['--workers', '2', '--user', 'nobody'];
+    const server = await TestServer.start(t, { through, args });
+    for (const pid of [server.pid, ...server.workerPids]) {
+      for (const [field, wanted] of Object.entries(NOTHING)) {
+        t.equal(
+          statusOf(pid, field),
+          wanted,
+          `${field} of ${pid === server.pid ? 'the manager' : 'a worker'}`,
+        );
+      }
+    }
+    const clients = await Clients.open(t, server.port, 20);
+    t.equal(await clients.answering(), 20, 'it serves');
+    const told = server.log.filter(({ msg }) => msg.startsWith('serving as root'));
+    t.equal(told.length, 0, 'nobody is told that root serves');
+    await server.stop();
+  });
+}
+
+void t.test('a user that cannot be taken is no start', { skip: onlyRoot }, async (t) => {
+  const ports = ['--port', '0', '--admin-port', '0'];
+  const command = new Command(['serve', ...ports, '--user', 'nobody'], {
+    through: ['setpriv', '--bounding-set', '-setgid'],
+  });
+  const { code, stderr } = await command.run();
+  t.match(stderr, /^megacomet-ts: --user: "nobody" cannot be taken \(setgroups: EPERM\)\n$/);
+  t.equal(code, 1);
+});
+
+void t.test(
+  'serving as root is one warning that names the remedy',
+  { skip: onlyRoot },
+  async (t) => {
+    const server = await TestServer.start(t, { args: ['--workers', '2'] });
+    await server.logged(/^serving as root/);
+    const told = server.log.filter(({ msg }) => msg.startsWith('serving as root'));
+    t.equal(told.length, 1, 'one line');
+    t.match(told[0]?.msg, '--user NAME gives its privileges up', 'the remedy');
+    t.equal(told[0]?.level, 40, 'a warning');
+    await server.stop();
+  },
+);
+
+void t.test('of a server the kernel ends a worker first when memory runs out', async (t) => {
+  const server = await TestServer.start(t, { args: ['--workers', '2'] });
+  t.equal(oomScoreOf(server.pid), oomScoreOf(process.pid), 'the manager is as it was started');
+  for (const pid of server.workerPids) t.equal(oomScoreOf(pid), '500', 'a worker offers itself');
+  await server.stop();
+});

@@ -1,0 +1,114 @@
+// `megacomet-ts status` as somebody at a terminal sees it.
+import t from 'tap';
+import { readFileSync } from 'node:fs';
+
+import { Clients, Command, run, TestServer, until } from '../support/helpers.js';
+
+const HEADER = /^slot +pid +state +connections +accepted\/s +echoed\/s +lag +memory$/m;
+
+function admin(server: TestServer): string[] {
+  return ['--admin', `127.0.0.1:${server.adminPort}`];
+}
+
+void t.test('status prints a table of the workers, and the totals', async (t) => {
+  const server = await TestServer.start(t, { args: ['--workers', '2'] });
+  const clients = await Clients.open(t, server.port, 30);
+  await clients.answering();
+  const { code, stdout, stderr } = await run(['status', ...admin(server)]);
+  t.same([code, stderr], [0, ''], 'it ends well');
+  t.match(
+    stdout,
+    new RegExp(`^megacomet-ts \\S+ on \\[::\\]:${server.port}, up \\d+ s\n`),
+    'title',
+  );
+  t.match(stdout, HEADER, 'header');
+  const rows = stdout.split('\n').filter((line) => / serving /.test(line));
+  const workers = (await server.stats()).workers;
+  t.equal(rows.length, 2, 'a row for each worker');
+  rows.forEach((row, slot) => {
+    const cells = row.trim().split(/ {2,}/);
+    const worker = workers[slot];
+    const wanted = [slot, worker?.pid, 'serving', worker?.['connections']].map(String);
+    t.same(cells.slice(0, 4), wanted, `the row of worker ${slot} is right`);
+    t.match(cells.at(-1), /^\d+\.\d MB$/, 'its memory has a unit');
+  });
+  t.equal(new Set(rows.map((row) => row.length)).size, 1, 'the columns are aligned');
+  t.match(stdout, /^connections {2}30 of \d+$/m, 'connections and their limit');
+  t.match(stdout, /^accepted {5}30, refused 0, failed 0$/m, 'what came');
+  t.match(stdout, /^memory {7}\d+\.\d MB private, -?\d+ bytes per connection$/m, 'memory');
+  await server.stop();
+});
+
+void t.test('status --json prints the answer of /stats', async (t) => {
+  const server = await TestServer.start(t);
+  await Clients.open(t, server.port, 3);
+  await until('all to be counted', async () => (await server.total('connections')) === 3);
+  const { code, stdout } = await run(['status', '--json', ...admin(server)]);
+  t.equal(code, 0, 'exit code');
+  const stats = JSON.parse(stdout) as Awaited<ReturnType<TestServer['stats']>>;
+  t.same(Object.keys(stats), Object.keys(await server.stats()), 'every field');
+  t.equal(stats.totals['connections'], 3, 'and the figures');
+  await server.stop();
+});
+
+/** The newest child of a process, or 0: `script` starts a shell that becomes the command. */
+function childOf(pid: number): number {
+  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ');
+  return Number(children.at(-1) ?? 0);
+}
+
+void t.test('status --watch draws in place, with the rates of the last second', async (t) => {
+  const server = await TestServer.start(t, { args: ['--workers', '1'] });
+  const clients = await Clients.open(t, server.port, 5);
+  // A pseudo terminal; bounded, should nobody interrupt it.
+  const command = 'stty cols 100 rows 40; exec timeout --foreground 30 $*';
+  const terminal = `exec script -qfec "${command}" /dev/null`;
+  const watch = new Command(['status', '--watch', ...admin(server)], {
+    through: ['sh', '-c', terminal, 'sh'],
+  });
+  t.teardown(() => void watch.child.kill('SIGKILL'));
+  const redraw = '\u001b[2K\u001b[1A';
+  await until('the first picture', () => HEADER.test(watch.stdout.replaceAll('\r', '')));
+  let echoes = 0;
+  await until('rates in three further pictures', async () => {
+    echoes += await clients.answering();
+    const pictures = watch.stdout.replaceAll('\r', '').split(redraw);
+    const moving = pictures.filter((text) => / serving +5 +0 +[1-9]\d* /.test(text));
+    return moving.length >= 3;
+  });
+  t.ok(echoes > 0, 'the echoes that were sent show as a rate');
+  const drawn = watch.stdout.split('megacomet-ts ').length - 1;
+  t.ok(watch.stdout.includes(redraw) && drawn >= 4, `drawn ${drawn} times over the last picture`);
+  t.equal(watch.stdout.includes('\u001b[2J'), false, 'without clearing the screen');
+  process.kill(childOf(watch.pid), 'SIGINT');
+  const { code } = await watch.run();
+  t.not(code, null, 'an interrupt ends it');
+  const [hidden, shown] = ['\u001b[?25l', '\u001b[?25h'].map((code) =>
+    watch.stdout.lastIndexOf(code),
+  );
+  t.ok((shown ?? 0) > (hidden ?? 0), 'and gives the cursor back');
+  await server.stop();
+});
+
+void t.test('status --watch ends with one sentence when the server is gone', async (t) => {
+  const server = await TestServer.start(t, { args: ['--workers', '1'] });
+  const watch = new Command(['status', '--watch', ...admin(server)]);
+  await until('the first picture', () => HEADER.test(watch.stdout));
+  await server.stop();
+  const { code, stderr } = await watch.run();
+  t.equal(code, 1, 'exit code');
+  t.match(stderr, /^megacomet-ts: no admin server answers at [^\n]+\n$/, 'one sentence');
+});
+
+void t.test('status of a server that is not there is one sentence and exit code 1', async (t) => {
+  const { code, stdout, stderr } = await run(['status', '--admin', '127.0.0.1:1']);
+  t.equal(code, 1, 'exit code');
+  t.equal(stderr, 'megacomet-ts: no admin server answers at 127.0.0.1:1 (ECONNREFUSED)\n', 'why');
+  t.equal(stdout, '', 'and nothing else');
+  const odd = await run(['status', '--admin', 'no address']);
+  t.match(
+    [odd.code, odd.stderr],
+    [1, /^megacomet-ts: [^\n]+no address[^\n]+\n$/],
+    'nor a wrong one',
+  );
+});

@@ -1,0 +1,64 @@
+// A broker with ports that keep what they get, what workers say to it, and its answers in short.
+import { Broker, type BrokerOptions } from '../../../lib/broker/broker.js';
+import { PageFlag } from '../../../lib/ipc/comet.js';
+import type { Frame, Frames } from '../../../lib/ipc/frames.js';
+import { FakePort, FakeTurns, messagesIn } from './comet.js';
+
+export const EPOCH = 0xabcn;
+
+export interface World {
+  readonly broker: Broker;
+  readonly turns: FakeTurns;
+  readonly ports: readonly FakePort[];
+}
+
+export function world(workers = 3, options: Partial<BrokerOptions> = {}): World {
+  const turns = new FakeTurns();
+  const broker = new Broker(
+    { slots: workers, ...options },
+    { now: turns.now, schedule: turns.schedule, epoch: EPOCH },
+  );
+  const ports = Array.from({ length: workers }, (_, slot) => new FakePort(slot));
+  for (const port of ports) broker.attach(port);
+  return { broker, turns, ports };
+}
+
+export function wants(broker: Broker, slot: number, channel: string, count = 1): void {
+  broker.onFrame(slot, { name: 'Interest', fields: { channel, count, wanted: count > 0 ? 1 : 0 } });
+}
+
+export function ask(broker: Broker, slot: number, fields: Partial<Frames['Ask']>): void {
+  broker.onFrame(slot, {
+    name: 'Ask',
+    fields: {
+      fd: 7,
+      generation: 1,
+      hasSince: 1,
+      epoch: EPOCH,
+      number: 0n,
+      bytesMax: 32_768,
+      channels: ['a'],
+      ...fields,
+    },
+  });
+}
+
+export function port(ports: readonly FakePort[], slot: number): FakePort {
+  const found = ports[slot];
+  if (found === undefined) throw new RangeError(`no port ${slot}`);
+  return found;
+}
+
+/** What a worker was sent, in short: `5` is the message of that number, `page 3,4>5` a page. */
+export function story(frames: readonly Frame[]): string[] {
+  return frames.map((frame) => {
+    if (frame.name === 'Publish') return frame.fields.number.toString();
+    if (frame.name === 'Kick') return `kick ${frame.fields.channel}`;
+    if (frame.name !== 'Page') return frame.name;
+    const { messages, head, flags } = frame.fields;
+    const numbers = messagesIn(messages).map(({ number }) => number.toString());
+    const isLast = (flags & PageFlag.last) !== 0;
+    const isLost = (flags & PageFlag.lost) !== 0;
+    return `page ${numbers.join(',')}>${head}${isLast ? '' : ' more'}${isLost ? ' lost' : ''}`;
+  });
+}

@@ -1,0 +1,462 @@
+// What whole-server tests share: start the real command line in a folder of its own, talk to it,
+// and show afterwards that it left nothing behind.
+import { execFileSync, spawn, spawnSync, type ChildProcess } from 'node:child_process';
+import { mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs';
+import { createConnection, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+
+import type { Stats } from '../../lib/stats/stats.js';
+
+export const root = fileURLToPath(new URL('../..', import.meta.url));
+export const bin = join(root, 'lib/bin.js');
+
+/** The part of a tap test that the helpers use. */
+export interface Test {
+  teardown(action: () => Promise<void> | void): void;
+  equal(found: unknown, wanted: unknown, message: string): boolean;
+  same(found: unknown, wanted: unknown, message: string): boolean;
+  comment(message: string): void;
+  readonly passing: () => boolean;
+}
+
+export interface LogLine {
+  readonly level: number;
+  readonly msg: string;
+  readonly worker?: number;
+  readonly pid?: number;
+  readonly [field: string]: unknown;
+}
+
+const WARN = 40;
+/** Tests run as root where they can; the server says that it does. */
+const AS_ROOT = /^serving as root: /;
+/** Counters of the whole network namespace, which other tests and programs move too. */
+const OF_THE_KERNEL = /^(ListenOverflows|TCPMemoryPressures) moved: /;
+
+/** Polls until `look` answers something truthy. */
+export async function until<T>(
+  what: string,
+  look: () => Promise<T> | T,
+  timeoutMs = 15_000,
+): Promise<NonNullable<T>> {
+  const endsAtMs = performance.now() + timeoutMs;
+  for (;;) {
+    const found = await look();
+    if (found) return found;
+    if (performance.now() > endsAtMs) throw new Error(`waited in vain for: ${what}`);
+    await sleep(20);
+  }
+}
+
+/** A zombie is gone too: PID 1 of a container may reap orphans late. */
+export function isGone(pid: number): boolean {
+  try {
+    return /^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'));
+  } catch {
+    return true;
+  }
+}
+
+export interface StartOptions {
+  /** Arguments after `serve`. Port and admin port are 0 unless given. */
+  readonly args?: readonly string[];
+  readonly env?: NodeJS.ProcessEnv;
+  /** A command that the server is started through, such as `prlimit --nofile=64`. */
+  readonly through?: readonly string[];
+  /** Warnings and errors that this test provokes; any other line of the log fails it. */
+  readonly expectLog?: readonly RegExp[];
+  /** Where a group of its own is needed (Ctrl-C). */
+  readonly detached?: boolean;
+}
+
+/**
+ * Where test/support/sanitize.mjs runs the tests: the sanitizers' libraries for node alone, before what the
+ * test itself preloads.
+ */
+function sanitizers(env: NodeJS.ProcessEnv = {}): string[] {
+  const libraries = process.env['TEST_SANITIZE_PRELOAD'];
+  if (libraries === undefined) return [];
+  return [`LD_PRELOAD=${[libraries, env['LD_PRELOAD'] ?? ''].join(' ').trim()}`];
+}
+
+/** A command that was started and is watched. */
+export class Command {
+  readonly child: ChildProcess;
+  readonly folder = mkdtempSync(join(tmpdir(), 'megacomet-test-'));
+  readonly ended: Promise<{ code: number | null; signal: NodeJS.Signals | null }>;
+  stdout = '';
+  stderr = '';
+
+  /** Starts `node lib/bin.js ARGS`, without what the test runner puts into NODE_OPTIONS. */
+  constructor(args: readonly string[], options: StartOptions = {}) {
+    const nodeOptions = options.env?.['NODE_OPTIONS'];
+    const clean =
+      nodeOptions === undefined ? ['-u', 'NODE_OPTIONS'] : [`NODE_OPTIONS=${nodeOptions}`];
+    const command = [
+      ...['setpriv', '--pdeathsig', 'KILL'],
+      ...(options.through ?? []),
+      ...['env', ...clean, ...sanitizers(options.env), process.execPath, bin, ...args],
+    ];
+    this.child = spawn(command[0] ?? '', command.slice(1), {
+      cwd: this.folder,
+      env: { ...process.env, ...options.env },
+      stdio: ['ignore', 'pipe', 'pipe'],
+      detached: options.detached ?? false,
+    });
+    this.child.stdout?.setEncoding('utf8').on('data', (text: string) => (this.stdout += text));
+    this.child.stderr?.setEncoding('utf8').on('data', (text: string) => (this.stderr += text));
+    this.ended = new Promise((resolve) => {
+      this.child.on('close', (code, signal) => {
+        resolve({ code, signal });
+      });
+    });
+  }
+
+  /** The pid of the command itself: setpriv and env replace themselves. */
+  get pid(): number {
+    return this.child.pid ?? -1;
+  }
+
+  /** Pids of what it started and of itself, as far as they live: all have its folder as theirs. */
+  left(): number[] {
+    const pids = readdirSync('/proc').map(Number).filter(Number.isInteger);
+    return pids.filter((pid) => {
+      try {
+        // A zombie has no folder any more; a removed folder has a note behind its name.
+        return readlinkSync(`/proc/${pid}/cwd`).replace(/ \(deleted\)$/, '') === this.folder;
+      } catch {
+        return false;
+      }
+    });
+  }
+
+  async run(): Promise<{ code: number | null; stdout: string; stderr: string }> {
+    const { code } = await this.ended;
+    rmSync(this.folder, { recursive: true, force: true });
+    return { code, stdout: this.stdout, stderr: this.stderr };
+  }
+}
+
+/** Runs a command to its end. */
+export function run(args: readonly string[], options?: StartOptions): ReturnType<Command['run']> {
+  return new Command(args, options).run();
+}
+
+/** A running `megacomet-ts serve`. */
+export class TestServer extends Command {
+  readonly #test: Test;
+  readonly #expectLog: readonly RegExp[];
+  port = 0;
+  adminPort = 0;
+  #hasStopped = false;
+
+  private constructor(test: Test, options: StartOptions) {
+    const args = options.args ?? [];
+    const defaults = ['--port', '--listen'].some((name) => args.includes(name))
+      ? []
+      : ['--port', '0'];
+    // No drain unless the test is about it: by default it takes ten seconds.
+    const drain = args.includes('--drain') ? [] : ['--drain', '0'];
+    // A config file could not change what a flag says.
+    const hasLevel = ['--log-level', '--config'].some((name) => args.includes(name));
+    const level = hasLevel ? [] : ['--log-level', 'debug'];
+    const fixed = ['--admin-port', '0', '--log-format', 'json', ...level];
+    super(['serve', ...defaults, ...drain, ...fixed, ...args], options);
+    this.#test = test;
+    this.#expectLog = options.expectLog ?? [];
+    test.teardown(async () => {
+      if (!this.#hasStopped) await this.#end();
+      if (test.passing()) rmSync(this.folder, { recursive: true, force: true });
+      else test.comment(`log of the server:\n${this.stdout}${this.stderr}`);
+    });
+  }
+
+  /** Starts a server and waits until it listens. */
+  static async start(test: Test, options: StartOptions = {}): Promise<TestServer> {
+    const server = TestServer.launch(test, options);
+    await server.ready();
+    return server;
+  }
+
+  /** Starts a server and waits for nothing. */
+  static launch(test: Test, options: StartOptions = {}): TestServer {
+    return new TestServer(test, options);
+  }
+
+  async ready(): Promise<void> {
+    const line = await until('the server to listen', () => {
+      if (this.child.exitCode !== null) throw new Error(`ended: ${this.stdout}${this.stderr}`);
+      return this.log.find(({ msg }) => msg.startsWith('listening on'));
+    });
+    this.adminPort = line['adminPort'] as number;
+    this.port = Number(/:(\d+)$/.exec((line['listen'] as string[])[0] ?? '')?.[1] ?? 0);
+  }
+
+  get log(): LogLine[] {
+    const lines = this.stdout.split('\n').slice(0, -1);
+    return lines.filter((line) => line.startsWith('{')).map((line) => JSON.parse(line) as LogLine);
+  }
+
+  /** A line of the log, once it is there: a start's warnings follow the line that says it listens. */
+  logged(pattern: RegExp): Promise<LogLine> {
+    return until(`a line like ${pattern}`, () => this.log.find(({ msg }) => pattern.test(msg)));
+  }
+
+  /** Pids of all workers that were ever ready. */
+  get workerPids(): number[] {
+    return this.log.filter(({ msg }) => msg === 'worker ready').map(({ pid }) => pid ?? -1);
+  }
+
+  async get(path: string, headers: Record<string, string> = {}): Promise<Response> {
+    return fetch(`http://127.0.0.1:${this.adminPort}${path}`, {
+      headers: { connection: 'close', ...headers },
+    });
+  }
+
+  async stats(): Promise<Stats> {
+    return (await (await this.get('/stats')).json()) as Stats;
+  }
+
+  /** One of the summed counters, such as `acceptedTotal`. */
+  async total(name: string): Promise<number> {
+    return Number((await this.stats()).totals[name]);
+  }
+
+  /** The pid of a slot's worker now. */
+  async pidOf(slot: number): Promise<number> {
+    return until(`a worker in slot ${slot}`, async () => (await this.stats()).workers[slot]?.pid);
+  }
+
+  /**
+   * Ends the server with a signal and asserts a clean end: the exit code, no process, no line in
+   * the log that was not expected, nothing on standard error (where sanitizers write).
+   */
+  async stop(signal: NodeJS.Signals = 'SIGTERM', wantedCode = 0): Promise<void> {
+    this.child.kill(signal);
+    await this.assertEnded(wantedCode);
+  }
+
+  /** The assertions of stop(), for a server that was ended in another way. */
+  async assertEnded(wantedCode: number | null): Promise<void> {
+    this.#hasStopped = true;
+    const { code } = await this.ended;
+    this.#test.equal(code, wantedCode, `the server exits with ${wantedCode}`);
+    await until('all processes to be gone', () => this.left().length === 0, 5000);
+    this.#test.same(this.unexpectedLog(), [], 'the log has no unexpected line');
+    this.#test.equal(this.stderr, '', 'nothing on standard error');
+  }
+
+  unexpectedLog(): string[] {
+    const rules = [AS_ROOT, OF_THE_KERNEL, ...this.#expectLog];
+    return this.log
+      .filter(({ level, msg }) => level >= WARN && !rules.some((rule) => rule.test(msg)))
+      .map((line) => JSON.stringify(line));
+  }
+
+  /** Kills without asking; for teardown. */
+  async #end(): Promise<void> {
+    this.child.kill('SIGCONT');
+    this.child.kill('SIGKILL');
+    await this.ended;
+    await until('all processes to be gone', () => this.left().length === 0, 5000);
+  }
+}
+
+/** Opens one connection: to a TCP port, or to the path of a unix socket. */
+export function connect(target: number | string, host = '127.0.0.1'): Promise<Socket> {
+  return new Promise((resolve, reject) => {
+    const socket =
+      typeof target === 'string'
+        ? createConnection({ path: target, allowHalfOpen: true })
+        : createConnection({ port: target, host, noDelay: true, allowHalfOpen: true });
+    socket.once('error', reject);
+    socket.once('connect', () => {
+      socket.off('error', reject).on('error', () => undefined);
+      resolve(socket);
+    });
+  });
+}
+
+/** Opens many, a hundred at a time. Their errors are counted in the returned object, not thrown. */
+export class Clients {
+  readonly sockets: Socket[] = [];
+  /** Sockets that ended or failed without our doing. */
+  lost = 0;
+  #isClosing = false;
+
+  static async open(test: Test, target: number | string, count: number): Promise<Clients> {
+    const clients = new Clients();
+    test.teardown(() => {
+      clients.destroy();
+    });
+    while (clients.sockets.length < count) {
+      const batch = Math.min(100, count - clients.sockets.length);
+      await Promise.all(Array.from({ length: batch }, () => clients.add(target)));
+    }
+    return clients;
+  }
+
+  async add(target: number | string): Promise<Socket> {
+    const socket = await connect(target);
+    socket.on('end', () => socket.destroy());
+    socket.on('close', () => {
+      if (!this.#isClosing) this.lost++;
+    });
+    this.sockets.push(socket);
+    return socket;
+  }
+
+  /** How many answer one byte. */
+  async answering(): Promise<number> {
+    const open = this.sockets.filter((socket) => !socket.destroyed);
+    const answers = await Promise.all(open.map((socket) => echoes(socket, Buffer.from('x'))));
+    return answers.filter(Boolean).length;
+  }
+
+  destroy(): void {
+    this.#isClosing = true;
+    for (const socket of this.sockets) socket.destroy();
+  }
+}
+
+/** Sends bytes and waits until as many came back; true if they are the same. */
+export function echoes(socket: Socket, bytes: Buffer, timeoutMs = 10_000): Promise<boolean> {
+  return new Promise((resolve) => {
+    const parts: Buffer[] = [];
+    let size = 0;
+    const finish = (isSame: boolean): void => {
+      clearTimeout(timer);
+      socket.off('data', onData).off('end', onClose).off('close', onClose);
+      resolve(isSame);
+    };
+    const onClose = (): void => {
+      finish(false);
+    };
+    const onData = (part: Buffer): void => {
+      parts.push(part);
+      size += part.length;
+      if (size >= bytes.length) finish(Buffer.concat(parts).equals(bytes));
+    };
+    const timer = setTimeout(onClose, timeoutMs);
+    socket.on('data', onData).on('end', onClose).on('close', onClose);
+    socket.write(bytes);
+  });
+}
+
+/** Whether a client that comes now is answered. */
+export async function answers(port: number): Promise<boolean> {
+  const socket = await connect(port);
+  const isAnswered = await echoes(socket, Buffer.from('new'));
+  socket.destroy();
+  return isAnswered;
+}
+
+/** CPU time of a process and its threads, in milliseconds. */
+export function cpuMs(pid: number): number {
+  // After the command name, which may hold spaces: utime and stime are fields 14 and 15.
+  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? [];
+  return (Number(fields[11]) + Number(fields[12])) * 10;
+}
+
+/** Runs a small command that must succeed. */
+export function command(name: string, ...args: string[]): string {
+  return execFileSync(name, args, { encoding: 'utf8' });
+}
+
+/** Sets the soft limit of open files of a running process; the hard one stays. */
+export function limitDescriptors(pid: number, soft: number): void {
+  command('prlimit', '--pid', String(pid), `--nofile=${soft}:`);
+}
+
+/** Descriptors that a process has open. */
+export function descriptorsOf(pid: number): number[] {
+  return readdirSync(`/proc/${pid}/fd`).map(Number);
+}
+
+/** Compiles one C file of this folder; answers the path of what came out. */
+export function compile(test: Test, name: string, ...flags: string[]): string {
+  const folder = mkdtempSync(join(tmpdir(), 'megacomet-c-'));
+  test.teardown(() => {
+    rmSync(folder, { recursive: true, force: true });
+  });
+  const output = join(folder, name.replace(/\.c$/, ''));
+  const warnings = ['-D_GNU_SOURCE', '-Wall', '-Wextra', '-Werror'];
+  command(
+    'gcc',
+    '-O2',
+    ...warnings,
+    ...flags,
+    '-o',
+    output,
+    join(root, 'test/support', name),
+    '-ldl',
+  );
+  return output;
+}
+
+function canTrace(): boolean {
+  return spawnSync('strace', ['-qq', '-e', 'trace=none', 'true'], { stdio: 'ignore' }).status === 0;
+}
+
+/** Why a test that injects errors is left out; false where it must run, which CI always must. */
+export const noTracing =
+  process.env['CI'] === undefined && !canTrace() ? 'strace cannot trace on this machine' : false;
+
+/** strace attached to one process, failing some of its system calls. */
+export class Injection {
+  readonly #child: ChildProcess;
+  readonly #log: string;
+
+  private constructor(child: ChildProcess, log: string) {
+    this.#child = child;
+    this.#log = log;
+  }
+
+  /**
+   * Attaches, and waits until every thread is traced.
+   *
+   * @param rules - As strace takes them: `accept4:error=EMFILE:when=1..5`, counted per thread.
+   */
+  static async attach(test: Test, pid: number, ...rules: string[]): Promise<Injection> {
+    const folder = mkdtempSync(join(tmpdir(), 'megacomet-strace-'));
+    const log = join(folder, 'log');
+    const calls = rules.map((rule) => rule.split(':')[0]).join();
+    const args = ['--pdeathsig', 'KILL', 'strace', '-f', '-qq', '-o', log, '-p', String(pid)];
+    args.push('-e', `trace=${calls}`, '-e', 'signal=none');
+    for (const rule of rules) args.push('-e', `inject=${rule}`);
+    const child = spawn('setpriv', args, { stdio: 'ignore' });
+    const injection = new Injection(child, log);
+    test.teardown(async () => {
+      await injection.detach();
+      rmSync(folder, { recursive: true, force: true });
+    });
+    await until('strace to attach', () => injection.#isAttached(pid));
+    return injection;
+  }
+
+  /** How many calls were made to fail so far. strace writes a line after the call returned. */
+  get injected(): number {
+    return readFileSync(this.#log, 'utf8').split('(INJECTED)').length - 1;
+  }
+
+  async detach(): Promise<void> {
+    const child = this.#child;
+    if (child.exitCode !== null || child.signalCode !== null) return;
+    const ended = new Promise((resolve) => child.once('close', resolve));
+    child.kill('SIGINT');
+    await ended;
+  }
+
+  #isAttached(pid: number): boolean {
+    if (this.#child.exitCode !== null) throw new Error(`strace cannot attach to ${pid}`);
+    const traced = readdirSync(`/proc/${pid}/task`).every((task) =>
+      /^TracerPid:\s+[1-9]/m.test(readFileSync(`/proc/${pid}/task/${task}/status`, 'utf8')),
+    );
+    // It waits for events once it has let every thread go on from its first stop.
+    const strace = this.#child.pid ?? 0;
+    return traced && readFileSync(`/proc/${strace}/wchan`, 'utf8') === 'do_wait';
+  }
+}

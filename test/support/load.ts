@@ -1,0 +1,105 @@
+// Load and watching for whole-server tests that kill or freeze something meanwhile.
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import type { Stats } from '../../lib/stats/stats.js';
+import { Clients, echoes, type Test, type TestServer } from './helpers.js';
+
+/** Clients that come at a steady rate; each sends a byte, wants it back, and stays. */
+export class Load {
+  readonly clients = new Clients();
+  /** What became of those that were not served: refused, reset, or not answered in time. */
+  readonly failures: string[] = [];
+  served = 0;
+  /** Longest time from the connect to the echo. */
+  slowestMs = 0;
+  readonly #target: number | string;
+  readonly #timer: NodeJS.Timeout;
+  readonly #underWay = new Set<Promise<void>>();
+  #onQuiet: (() => void) | undefined;
+  #opened = 0;
+
+  constructor(test: Test, target: number | string, perSecond: number) {
+    this.#target = target;
+    const startedAtMs = performance.now();
+    this.#timer = setInterval(() => {
+      const due = ((performance.now() - startedAtMs) * perSecond) / 1000;
+      for (; this.#opened < due; this.#opened++) this.#open();
+    }, 1);
+    test.teardown(() => {
+      clearInterval(this.#timer);
+      this.clients.destroy();
+    });
+  }
+
+  /**
+   * Does something at a moment at which no client is between its connect and its answer, so that
+   * a worker killed by it cannot have accepted one that it still owes.
+   */
+  whenQuiet(action: () => void): Promise<void> {
+    return new Promise((resolve) => {
+      this.#onQuiet = () => {
+        action();
+        resolve();
+      };
+    });
+  }
+
+  /** Opens no more, and waits for those under way. */
+  async stop(): Promise<void> {
+    clearInterval(this.#timer);
+    await Promise.all(this.#underWay);
+  }
+
+  #open(): void {
+    const client = this.#serve().finally(() => {
+      this.#underWay.delete(client);
+      if (this.#underWay.size > 0) return;
+      this.#onQuiet?.();
+      this.#onQuiet = undefined;
+    });
+    this.#underWay.add(client);
+  }
+
+  async #serve(): Promise<void> {
+    const startedAtMs = performance.now();
+    try {
+      const socket = await this.clients.add(this.#target);
+      if (await echoes(socket, Buffer.from('x'), 30_000)) this.served++;
+      else this.failures.push('reset, or not answered');
+    } catch (error) {
+      this.failures.push((error as NodeJS.ErrnoException).code ?? 'unknown');
+    }
+    this.slowestMs = Math.max(this.slowestMs, performance.now() - startedAtMs);
+  }
+}
+
+/** Reads the totals again and again, and notes each that fell. */
+export class TotalsWatch {
+  readonly fallen: string[] = [];
+  #isStopping = false;
+  readonly #ended: Promise<void>;
+
+  constructor(server: TestServer) {
+    this.#ended = this.#watch(server);
+  }
+
+  async stop(): Promise<void> {
+    this.#isStopping = true;
+    await this.#ended;
+  }
+
+  async #watch(server: TestServer): Promise<void> {
+    let before: Stats['totals'] = {};
+    while (!this.#isStopping) {
+      const { totals } = await server.stats();
+      for (const [name, value] of Object.entries(totals)) {
+        if (name.endsWith('Total') && value < (before[name] ?? 0)) this.fallen.push(name);
+      }
+      before = totals;
+      await sleep(20);
+    }
+  }
+}
+
+/** With spin.c preloaded, a worker that reads these bytes never comes back from it. */
+export const SPIN = Buffer.from('!spin for ever!');

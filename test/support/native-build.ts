@@ -1,0 +1,117 @@
+// Compiles C++ test programs with the flags of binding.gyp and the sanitizers, into a folder of
+// their own. Only what changed since is compiled again.
+import { execFile, spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+
+const run = promisify(execFile);
+
+export const root = fileURLToPath(new URL('../..', import.meta.url));
+
+interface Gyp {
+  variables: { native_sources: string[] };
+  target_defaults: { cflags: string[]; cflags_cc: string[] };
+}
+
+/** binding.gyp is Python's dialect: JSON and lines of comment. */
+function readGyp(): Gyp {
+  const text = readFileSync(join(root, 'binding.gyp'), 'utf8');
+  return JSON.parse(text.replace(/^\s*#.*$/gm, '')) as Gyp;
+}
+
+export interface Program {
+  compiler: string;
+  /** Folder below the root, ignored by git. */
+  folder: string;
+  name: string;
+  /** Its own files, as paths from the root. */
+  sources: readonly string[];
+  /** Files of native/ that it needs; by default all but the addon's skin. */
+  natives?: readonly string[];
+  /** Flags besides those of binding.gyp, for compiling and linking. */
+  flags: readonly string[];
+}
+
+/** Whether a command can be started. */
+export function hasCommand(command: string): boolean {
+  return spawnSync(command, ['--version'], { stdio: 'ignore' }).error === undefined;
+}
+
+/**
+ * Flags for Node's headers, which hold zlib's: those that the addon was built with. Without a build
+ * the system must have them.
+ */
+function nodeHeaders(): string[] {
+  const path = join(root, 'build/config.gypi');
+  if (!existsSync(path)) return [];
+  const text = readFileSync(path, 'utf8').replace(/^#.*$/gm, '');
+  const { variables } = JSON.parse(text) as { variables: { nodedir: string } };
+  return ['-isystem', join(variables.nodedir, 'include/node')];
+}
+
+const mtimeMs = (path: string): number => statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0;
+
+function newest(paths: readonly string[]): number {
+  return Math.max(0, ...paths.map((path) => mtimeMs(join(root, path))));
+}
+
+function filesIn(folder: string, pattern: RegExp): string[] {
+  const names = readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' });
+  return names.filter((name) => pattern.test(name)).map((name) => `${folder}/${name}`);
+}
+
+/** Builds a program and answers its path. A failed compile throws with the compiler's words. */
+export async function build(program: Program): Promise<string> {
+  const gyp = readGyp();
+  // A changed header compiles everything again: there are few files.
+  const headers = ['native', 'test'].flatMap((folder) => filesIn(folder, /\.h$/));
+  const headersAtMs = newest([...headers, 'binding.gyp', 'package.json']);
+  const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
+    version: string;
+  };
+  const flags = [
+    ...gyp.target_defaults.cflags,
+    ...gyp.target_defaults.cflags_cc,
+    `-DMEGACOMET_VERSION="${version}"`,
+    ...['-I', join(root, 'native')],
+    ...nodeHeaders(),
+    ...program.flags,
+  ];
+  const folder = join(root, program.folder);
+  mkdirSync(folder, { recursive: true });
+  const command = join(folder, 'command.txt');
+  const wanted = [program.compiler, ...flags].join('\n');
+  const isSameCommand = mtimeMs(command) > 0 && readFileSync(command, 'utf8') === wanted;
+  const objects = new Map<string, string>();
+  const natives = program.natives ?? gyp.variables.native_sources;
+  for (const source of [...natives, ...program.sources]) {
+    objects.set(source, join(folder, `${source.replaceAll('/', '-')}.o`));
+  }
+  const stale = [...objects].filter(
+    ([source, object]) =>
+      !isSameCommand || mtimeMs(object) < Math.max(headersAtMs, newest([source])),
+  );
+  const compileNext = async (): Promise<void> => {
+    for (let next = stale.shift(); next; next = stale.shift()) {
+      const [source, object] = next;
+      await run(program.compiler, [...flags, '-c', join(root, source), '-o', object]);
+    }
+  };
+  await Promise.all(Array.from({ length: availableParallelism() }, compileNext));
+  writeFileSync(command, wanted);
+  const target = join(folder, program.name);
+  const newestObject = Math.max(...[...objects.values()].map(mtimeMs));
+  if (mtimeMs(target) < newestObject) {
+    const libraries = program.natives === undefined ? ['-lev'] : [];
+    await run(program.compiler, [
+      ...program.flags,
+      ...objects.values(),
+      ...libraries,
+      ...['-o', target],
+    ]);
+  }
+  return target;
+}

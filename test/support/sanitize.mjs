@@ -1,0 +1,171 @@
+// Runs whole-server tests against an addon built with AddressSanitizer (and its leak check) and
+// UndefinedBehaviorSanitizer; `npm run test:sanitize` calls it. Works in a copy of the tree, so that
+// build/ stays as it is. Tests of the command have only that load the sanitizers, with its workers;
+// tests of the library have the server in their own process, and are run under them as a whole.
+//   node test/support/sanitize.mjs [TEST…]     test files, by default those of TESTS
+// Run it through npm: node-gyp finds Node's headers by what npm puts into the environment.
+import { execFileSync, spawnSync } from 'node:child_process';
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  utimesSync,
+} from 'node:fs';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+
+const ROOT = join(import.meta.dirname, '../..');
+/** Ignored by git, and kept: the next run compiles only what changed. */
+const COPY = join(ROOT, 'build-sanitize');
+const REPORTS = join(COPY, 'reports');
+const SANITIZERS = 'address,undefined';
+
+/** Tests that bound memory or time do not fit: a sanitizer needs several times as much of both. */
+const TESTS = [
+  'test/server/scenario.ts',
+  'test/server/serve.ts',
+  'test/server/peers.ts',
+  'test/comet/scenario.ts',
+  'test/comet/comet.ts',
+  'test/comet/http-vectors.ts',
+  'test/comet/websocket-vectors.ts',
+  'test/comet/websocket-handshake.ts',
+  'test/comet/websocket-wishes.ts',
+];
+/** What a test imports that has the server in its own process. */
+const LIBRARY =
+  /^import (?!type ).*\n?[^;]*from '(\.\.\/support\/comet-world|\.\.\/\.\.\/lib\/index)\.js';$/m;
+
+function fail(message) {
+  process.stderr.write(`sanitize: ${message}\n`);
+  process.exit(1);
+}
+
+function runIn(folder, command, args, env = {}) {
+  const { status } = spawnSync(command, args, {
+    cwd: folder,
+    env: { ...process.env, ...env },
+    stdio: 'inherit',
+  });
+  return status === 0;
+}
+
+/** Brings the copy up to date; times are kept, so that make sees what changed. */
+function copyTree() {
+  const output = execFileSync('git', ['ls-files', '-z', '-co', '--exclude-standard'], {
+    cwd: ROOT,
+    encoding: 'utf8',
+  });
+  const wanted = new Set(output.split('\0').filter((path) => path && existsSync(join(ROOT, path))));
+  for (const folder of ['native', 'lib', 'test', 'bench', 'dist']) {
+    const below = join(COPY, folder);
+    if (!existsSync(below)) continue;
+    for (const name of readdirSync(below, { recursive: true })) {
+      const path = `${folder}/${name}`;
+      if (!wanted.has(path) && statSync(join(COPY, path)).isFile()) rmSync(join(COPY, path));
+    }
+  }
+  for (const path of wanted) {
+    const from = statSync(join(ROOT, path));
+    const to = join(COPY, path);
+    if (existsSync(to) && statSync(to).mtimeMs === from.mtimeMs) continue;
+    mkdirSync(dirname(to), { recursive: true });
+    copyFileSync(join(ROOT, path), to);
+    utimesSync(to, from.atime, from.mtime);
+  }
+  if (!existsSync(join(COPY, 'node_modules')))
+    symlinkSync('../node_modules', join(COPY, 'node_modules'));
+}
+
+function buildCopy() {
+  const require = createRequire(import.meta.url);
+  const nodeGyp = require.resolve('node-gyp/bin/node-gyp.js');
+  const gyp = (...args) => runIn(COPY, process.execPath, [nodeGyp, ...args]);
+  if (!gyp('configure', '--loglevel=warn', '--', `-Dsanitize=${SANITIZERS}`)) {
+    fail('node-gyp configure failed; run this through npm: npm run test:sanitize');
+  }
+  if (!gyp('build', '--loglevel=warn')) fail('the addon does not compile with the sanitizers');
+  const compiler = require.resolve('typescript/bin/tsc');
+  if (!runIn(COPY, process.execPath, [compiler, '-p', 'tsconfig.json'])) fail('tsc failed');
+}
+
+/** The sanitizers' libraries, which the loader must see before all others. */
+function libraries() {
+  return ['libasan.so', 'libubsan.so'].map((name) => {
+    const path = execFileSync('g++', [`-print-file-name=${name}`], { encoding: 'utf8' }).trim();
+    if (!existsSync(path)) fail(`${name} is missing; install it with: apt-get install -y g++`);
+    return path;
+  });
+}
+
+/**
+ * Whether a leak was allocated by us: below the allocator comes a frame of ours before one of Node.
+ * What V8 allocates counts as leaked always, since its heap is no place where the check looks.
+ */
+function isOurLeak(block) {
+  for (const frame of block.split('\n').slice(2)) {
+    if (/\/native\/|megacomet\.node/.test(frame)) return true;
+    if (/\(<unknown module>\)|\/node\+0x/.test(frame)) return false;
+  }
+  return false;
+}
+
+/**
+ * Everything that the sanitizers wrote, without leaks that are not ours.
+ *
+ * @param unchecked - Processes in which the check for leaks may fail: that of a test file has
+ *   threads of the test runner that it cannot stop. Managers are checked by tests of the command.
+ */
+function findings(unchecked) {
+  let left = unchecked;
+  return readdirSync(REPORTS).flatMap((name) => {
+    const text = readFileSync(join(REPORTS, name), 'utf8');
+    if (/^==\d+==LeakSanitizer has encountered a fatal error/.test(text) && left-- > 0) return [];
+    const blocks = text.split('\n\n');
+    const leaks = blocks.filter((block) => /^(Direct|Indirect) leak of /.test(block));
+    if (leaks.length === 0) return [blocks.join('\n\n')];
+    return leaks.filter(isOurLeak);
+  });
+}
+
+/** Runs test files; `preload` is the variable with the sanitizers' libraries. */
+function runTests(tests, preload) {
+  if (tests.length === 0) return true;
+  const tap = join(COPY, 'node_modules/.bin/tap');
+  // Into files and not to standard error: of a worker that leaves in peace nobody reads that.
+  return runIn(COPY, tap, ['--jobs=1', '--timeout=600', ...tests], {
+    [preload]: libraries().join(' '),
+    ASAN_OPTIONS: `detect_leaks=1:log_path=${join(REPORTS, 'asan')}`,
+    // Leaks are judged here, after the tests, which look at the exit codes.
+    LSAN_OPTIONS: 'exitcode=0',
+    UBSAN_OPTIONS: `print_stacktrace=1:log_path=${join(REPORTS, 'ubsan')}`,
+  });
+}
+
+copyTree();
+buildCopy();
+rmSync(REPORTS, { recursive: true, force: true });
+mkdirSync(REPORTS);
+const tests = process.argv.length > 2 ? process.argv.slice(2) : TESTS;
+const ofLibrary = tests.filter((test) => LIBRARY.test(readFileSync(join(COPY, test), 'utf8')));
+// Both, also if the first fails: each has findings of its own.
+const arePassed = [
+  runTests(
+    tests.filter((test) => !ofLibrary.includes(test)),
+    'TEST_SANITIZE_PRELOAD',
+  ),
+  runTests(ofLibrary, 'LD_PRELOAD'),
+];
+const isPassed = arePassed.every(Boolean);
+const found = findings(ofLibrary.length);
+for (const report of found) process.stdout.write(`${report}\n\n`);
+if (found.length > 0) fail(`the sanitizers found ${found.length} faults, see above`);
+if (!isPassed) fail('the tests above failed; no sanitizer complained');
+// Each process leaves a report, if only of V8's: none at all means that nothing was watched.
+if (readdirSync(REPORTS).length === 0) fail('no process was watched: the preload did not work');
+process.stdout.write('sanitize: no sanitizer complained\n');

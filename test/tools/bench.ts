@@ -1,0 +1,526 @@
+// `megacomet-ts bench` against real servers, honest and not, and what it leaves of the machine's
+// settings.
+import t from 'tap';
+import { spawnSync } from 'node:child_process';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { createServer, type AddressInfo, type Socket } from 'node:net';
+import { join } from 'node:path';
+
+import { pace, Rota } from '../../bench/pace.js';
+import type { BenchResult } from '../../lib/bench/bench-result.js';
+import { runBench, type Held } from '../../lib/bench/bench.js';
+import { bucketUpToUs, toLatency } from '../../lib/bench/histograms.js';
+import { loopbackSource } from '../../lib/bench/ports.js';
+import { startComet } from '../support/comet-world.js';
+import { bin, Command, command, run, TestServer, until, type Test } from '../support/helpers.js';
+
+interface Outcome {
+  readonly code: number | null;
+  readonly result: BenchResult;
+}
+
+/** Runs it with the result on standard output. */
+async function bench(port: number, ...args: string[]): Promise<Outcome> {
+  const target = ['--target', `127.0.0.1:${port}`, '--json', '-', '--admin', '127.0.0.1:1'];
+  const { code, stdout, stderr } = await run(['bench', ...target, ...args]);
+  if (stdout === '') throw new Error(stderr);
+  return { code, result: JSON.parse(stdout) as BenchResult };
+}
+
+/** A server of the test's own that does with each connection what it is told. */
+async function impostor(t: Test, onSocket: (socket: Socket) => void): Promise<number> {
+  const sockets = new Set<Socket>();
+  const server = createServer((socket) => {
+    sockets.add(socket.on('error', () => undefined));
+    onSocket(socket);
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  t.teardown(() => {
+    for (const socket of sockets) socket.destroy();
+    server.close();
+  });
+  return (server.address() as AddressInfo).port;
+}
+
+/** A port on which nobody listens. */
+async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as AddressInfo;
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
+
+void t.test('a run that verifies gets an answer on every connection', async (t) => {
+  const server = await TestServer.start(t);
+  const { code, result } = await bench(server.port, '--connections', '2000', '--verify');
+  t.equal(code, 0, 'exit code');
+  t.match(result, { requested: 2000, opened: 2000, failed: 0, failures: {} }, 'all were opened');
+  t.match(result.verify, { asked: 2000, answered: 2000, wrong: 0, unanswered: 0 }, 'and answered');
+  t.equal(result.verify?.latency.count, 2000, 'each answer was timed');
+  await until('all to be gone', async () => (await server.total('closedTotal')) === 2000);
+  t.equal(await server.total('echoedTotal'), 2000, 'the server says the same');
+  await server.stop();
+});
+
+void t.test('failures are counted by their errno', async (t) => {
+  const { code, result } = await bench(await freePort(), '--connections', '50');
+  t.equal(code, 1, 'exit code');
+  t.match(result, { opened: 0, failed: 50, failures: { ECONNREFUSED: 50 } }, 'the result');
+});
+
+void t.test('a server that answers something else is caught', async (t) => {
+  const port = await impostor(t, (socket) => {
+    socket.on('data', (bytes: Buffer) => {
+      socket.write(bytes.map((byte) => byte ^ 1));
+    });
+  });
+  const { code, result } = await bench(port, '--connections', '20', '--verify');
+  t.equal(code, 1, 'exit code');
+  t.match(result.verify, { asked: 20, answered: 0, wrong: 20 }, 'every answer is wrong');
+});
+
+void t.test('a server that answers one client with the bytes of another is caught', async (t) => {
+  let last: Socket | undefined;
+  const port = await impostor(t, (socket) => {
+    socket.on('data', (bytes: Buffer) => {
+      (last ?? socket).write(bytes);
+      last = socket;
+    });
+  });
+  const args = ['--connections', '20', '--processes', '1', '--verify', '--connect-timeout', '1'];
+  const { code, result } = await bench(port, ...args);
+  t.equal(code, 1, 'exit code');
+  t.ok((result.verify?.wrong ?? 0) > 0, 'wrong answers are seen');
+});
+
+void t.test('a server that never answers is given up after the timeout', async (t) => {
+  const port = await impostor(t, () => undefined);
+  const args = ['--connections', '10', '--verify', '--connect-timeout', '1'];
+  const { code, result } = await bench(port, ...args);
+  t.equal(code, 1, 'exit code');
+  t.match(result.verify, { asked: 10, answered: 0, wrong: 0, unanswered: 10 }, 'unanswered');
+  t.same(result.failures, { ETIMEDOUT: 10 }, 'each timed out');
+});
+
+void t.test('a server that hangs up is not taken for a steady one', async (t) => {
+  const port = await impostor(t, (socket) => {
+    setTimeout(() => socket.end(), 300);
+  });
+  const { code, result } = await bench(port, '--connections', '10', '--hold', '1');
+  t.equal(code, 1, 'exit code');
+  t.equal(result.hold?.lost, 10, 'every loss is counted');
+});
+
+void t.test('--rate is kept', async (t) => {
+  const server = await TestServer.start(t);
+  const { code, result } = await bench(server.port, '--connections', '600', '--rate', '400');
+  t.equal(code, 0, 'exit code');
+  const rate = result.opened / result.ramp.seconds;
+  t.ok(rate <= 400 * 1.2, `${rate.toFixed(0)} a second`);
+  await server.stop();
+});
+
+void t.test('an exchange reports messages, and files hold the result', async (t) => {
+  const server = await TestServer.start(t);
+  const client = new Command([
+    ...['bench', '--target', `127.0.0.1:${server.port}`, '--connections', '20', '--active', '10'],
+    ...['--duration', '0.5', '--message-size', '1000', '--json', 'out.json'],
+    ...['--report', 'out.html', '--admin', `127.0.0.1:${server.adminPort}`],
+  ]);
+  const { code } = await client.ended;
+  t.equal(code, 0, 'exit code');
+  const read = (name: string): string => readFileSync(join(client.folder, name), 'utf8');
+  const result = JSON.parse(read('out.json')) as BenchResult;
+  const { active } = result;
+  t.match(active, { connections: 10, messageBytes: 1000, seconds: 0.5 }, 'what was asked for');
+  const messages = active?.messages ?? 0;
+  t.ok(messages >= 10, `${messages} messages`);
+  t.equal(active?.latency.count, messages, 'each was timed');
+  const { minUs = 0, p50Us = 0, p99Us = 0, maxUs = 0 } = active?.latency ?? {};
+  t.ok(0 < minUs && minUs <= p50Us && p50Us <= p99Us && p99Us <= maxUs, 'in order');
+  t.equal(result.server?.workers, (await server.stats()).workers.length, 'the server was watched');
+  t.match(read('out.html'), /^<!doctype html>/i, 'the report is a page');
+  t.match(client.stdout, /messages/, 'and people get text');
+  await client.run();
+  await server.stop();
+});
+
+const TRANSPORTS = ['sse', 'websocket', 'poll', 'stream'];
+
+for (const transport of TRANSPORTS) {
+  void t.test(`subscribers over ${transport} get every message, and are told apart`, async (t) => {
+    const { server, port } = await startComet(t);
+    const client = new Command([
+      ...['bench', '--target', `127.0.0.1:${port}`, '--admin', '127.0.0.1:1', '--json', '-'],
+      ...['--transport', transport, '--channel', 'news & "x"', '--connections', '300'],
+      ...['--hold', '4'],
+    ]);
+    // A poll is away for a moment between two messages, and workers tell of changes in a while.
+    const areKnown = (): boolean => server.channels().channels[0]?.subscribers === 300;
+    const data = 'x'.repeat(3000) + '"cursor":"0000000000000000.7"\n\n';
+    for (let index = 0; index < 3; index++) {
+      await until('all to be known', areKnown);
+      await server.publish('news & "x"', data);
+      const delivered = (): number => Number(server.stats().totals['deliveredTotal']);
+      await until('all to have it', () => delivered() >= 300 * (index + 1));
+    }
+    await server.publish('other', 'for nobody');
+    const { code } = await client.ended;
+    t.equal(code, 0, 'exit code');
+    const { fanout, opened, hold } = JSON.parse(client.stdout) as BenchResult;
+    t.match({ opened, hold }, { opened: 300, hold: { lost: 0 } }, 'all subscribed and stayed');
+    t.match(fanout, { transport, received: 900, gaps: 0 }, 'each got each message');
+    t.same(
+      fanout?.broadcasts.map(({ reached }) => reached),
+      [300, 300, 300],
+      'three messages to all',
+    );
+    for (const { curve, firstNs, lastNs, seconds } of fanout?.broadcasts ?? []) {
+      t.equal(curve.at(-1)?.reached, 300, 'the curve ends with all of them');
+      const isRising = curve.every(({ reached }, at) => reached >= (curve[at - 1]?.reached ?? 1));
+      t.ok(isRising && Math.abs(seconds - (lastNs - firstNs) / 1e9) < 1e-6, 'and rises to there');
+    }
+    await client.run();
+  });
+}
+
+for (const [args, channels] of [
+  [['--private'], 50],
+  [['--channels', '5'], 5],
+] as const) {
+  void t.test(`with ${args[0]} there are ${channels} channels`, async (t) => {
+    const { server, port } = await startComet(t);
+    const client = new Command([
+      ...['bench', '--target', `127.0.0.1:${port}`, '--admin', '127.0.0.1:1', '--json', '-'],
+      ...['--transport', 'sse', '--connections', '50', '--hold', '3', ...args],
+    ]);
+    const areAllThere = (): boolean => {
+      const all = server.channels({ limit: 100 }).channels;
+      return all.reduce((sum, { subscribers }) => sum + subscribers, 0) === 50;
+    };
+    await until('all subscribers', areAllThere);
+    t.equal(server.channels({ limit: 100 }).channels.length, channels);
+    for (let index = 0; index < channels; index++) {
+      const { delivered } = await server.publish(`bench/${index}`, 'x');
+      t.equal(delivered, 50 / channels, `channel ${index}`);
+    }
+    const { code } = await client.ended;
+    t.equal(code, 0, 'exit code');
+    const { fanout } = JSON.parse(client.stdout) as BenchResult;
+    t.match(fanout, { received: 50 }, 'each got one');
+    if (channels === 50) t.same(fanout?.broadcasts, [], 'and none went to two');
+    await client.run();
+  });
+}
+
+void t.test('--since brings what was missed, and tells of what is gone', async (t) => {
+  const { server, port } = await startComet(t);
+  const { cursor } = await server.publish('bench', 'before');
+  for (const data of ['one', 'two']) await server.publish('bench', data);
+  for (const transport of TRANSPORTS) {
+    const args = ['--transport', transport, '--connections', '40', '--hold', '0.5'];
+    const { code, result } = await bench(port, ...args, '--since', cursor);
+    t.equal(code, 0, `${transport}: exit code`);
+    t.match(result.fanout, { received: 80, gaps: 0 }, `${transport}: two messages each`);
+    const elsewhere = '0123456789abcdef.5';
+    const gone = await bench(port, ...args, '--since', elsewhere);
+    t.equal(gone.code, 1, `${transport}: a gap is no clean run`);
+    t.equal(gone.result.fanout?.gaps, 40, `${transport}: each was told`);
+  }
+});
+
+for (const transport of ['sse', 'websocket', 'poll', 'stream'] as const) {
+  void t.test(`subscribers over ${transport} come back with their cursors`, async (t) => {
+    const { server, port } = await startComet(t);
+    const subscribe = { channel: 'bench', private: false, channels: 3, since: '' };
+    let owed = 0;
+    const publish = async (number: number): Promise<string> => {
+      owed += 20;
+      return (await server.publish(`bench/${number % 3}`, 'x')).cursor;
+    };
+    const whileHeld = async (held: Held): Promise<void> => {
+      let cursor = '';
+      for (let number = 0; number < 3; number++) cursor = await publish(number);
+      const areUpToDate = (): boolean => held.received() === owed;
+      while (!areUpToDate()) await held.pass(10);
+      held.reconnect(cursor);
+      for (let number = 0; number < 30 || !held.isOpen(); number++) {
+        await publish(number);
+        await held.pass(10);
+      }
+      while (!areUpToDate()) await held.pass(10);
+      await held.pass(500);
+    };
+    const result = await runBench(
+      {
+        targets: [{ isUnix: false, host: '127.0.0.1', port }],
+        ...{ connections: 60, transport, subscribe, whileHeld, rate: 0, processes: 2 },
+        ...{ sources: [], hold: 0, verify: false, active: 0, messageSize: 1, duration: 1 },
+        ...{ connectTimeout: 10, admin: '', serverPids: [], command: 'test' },
+      },
+      () => undefined,
+      new AbortController().signal,
+    );
+    t.match(result, { opened: 60, failed: 0, failures: {} }, 'all are back');
+    t.match(result.fanout, { received: owed, gaps: 0 }, 'with every message, and none twice');
+  });
+}
+
+void t.test('an answer of another status is counted by it', async (t) => {
+  const { port } = await startComet(t, { channelsPerConnection: 1 });
+  const args = ['--transport', 'sse', '--connections', '10', '--since', 'nonsense'];
+  const { code, result } = await bench(port, ...args);
+  t.equal(code, 1, 'exit code');
+  t.match(result, { opened: 0, failed: 10, failures: { 'HTTP 400': 10 } }, 'the result');
+});
+
+void t.test('a server that speaks something else, or nothing, has no subscribers', async (t) => {
+  const echo = await TestServer.start(t);
+  const args = ['--transport', 'websocket', '--connections', '10', '--connect-timeout', '1'];
+  const wrong = await bench(echo.port, ...args);
+  t.match(wrong.result, { opened: 0, failures: { EBADMSG: 10 } }, 'an echo is no answer');
+  await echo.stop();
+  const mute = await impostor(t, () => undefined);
+  const silent = await bench(mute, ...args);
+  t.match(silent.result, { opened: 0, failures: { ETIMEDOUT: 10 } }, 'silence ends in time');
+});
+
+void t.test('bytes are asked back of echo servers only', async (t) => {
+  for (const [name, ...value] of [['--verify'], ['--active', '5']]) {
+    const args = [
+      'bench',
+      '--target',
+      '127.0.0.1:1',
+      '--transport',
+      'poll',
+      String(name),
+      ...value,
+    ];
+    const { code, stderr } = await run(args);
+    t.equal(code, 2, 'exit code');
+    t.match(
+      stderr,
+      new RegExp(`^megacomet-ts: ${name}: only with --transport tcp`),
+      'one sentence',
+    );
+  }
+});
+
+/** In a network of its own: settings that may be changed, and a server with a bench beside it. */
+const IN_NAMESPACE = `
+ip link set lo up
+cd /proc/sys/net/ipv4
+echo "40000 40099" > ip_local_port_range
+echo 40001 > ip_local_reserved_ports
+show() { echo "$1" $(cat ip_local_port_range ip_local_reserved_ports); }
+show before
+"$NODE" "$BIN" serve --listen 127.0.0.1:8000 --admin-port 0 --workers 1 --drain 0 > "$AT/log" &
+server=$!
+for try in $(seq 200); do grep -q 'listening on' "$AT/log" && break; sleep 0.05; done
+"$NODE" "$BIN" bench --target 127.0.0.1:8000 --source 127.0.0.1 "$@" > "$AT/out" 2> "$AT/err" &
+bench=$!
+if [ "$INTERRUPT" = yes ]; then
+  for try in $(seq 200); do grep -q 65535 ip_local_port_range && break; sleep 0.05; done
+  show during
+  kill -INT $bench
+fi
+wait $bench
+echo "bench $?"
+show after
+kill $server
+wait $server
+echo "server $?"
+`;
+
+const noNamespace =
+  process.env['CI'] === undefined && spawnSync('unshare', ['-n', 'true']).status !== 0
+    ? 'this user may not make a network namespace'
+    : false;
+
+interface Seen {
+  readonly lines: readonly string[];
+  readonly out: string;
+  readonly err: string;
+}
+
+/** Runs a bench where one source address has 98 usable ports. */
+function inNamespace(folder: string, interrupt: boolean, ...args: string[]): Seen {
+  const script = join(folder, 'run.sh');
+  writeFileSync(script, IN_NAMESPACE);
+  const variables = [`NODE=${process.execPath}`, `BIN=${bin}`, `AT=${folder}`];
+  variables.push(`INTERRUPT=${interrupt ? 'yes' : 'no'}`);
+  const shell = ['timeout', '60', 'sh', script, ...args];
+  const lines = command('unshare', '-n', 'env', '-u', 'NODE_OPTIONS', ...variables, ...shell);
+  return {
+    lines: lines.trim().split('\n'),
+    out: readFileSync(join(folder, 'out'), 'utf8'),
+    err: readFileSync(join(folder, 'err'), 'utf8'),
+  };
+}
+
+const SETTINGS = '40000 40099 40001';
+
+void t.test('ports are made enough for a run and put back', { skip: noNamespace }, (t) => {
+  const args = ['--connections', '2000', '--verify', '--json', '-'];
+  const { lines, out, err } = inNamespace(t.testdir(), false, ...args);
+  t.same(lines, [`before ${SETTINGS}`, 'bench 0', `after ${SETTINGS}`, 'server 0'], err);
+  const result = JSON.parse(out) as BenchResult;
+  t.equal(result.opened, 2000, 'all were opened from one address');
+  t.match(result.notes, [/^raised net\.ipv4\.ip_local_port_range from 40000 40099 to 1024 65535/]);
+  t.end();
+});
+
+void t.test('an interrupt ends a run and puts the ports back', { skip: noNamespace }, (t) => {
+  const args = ['--connections', '2000', '--hold', '40'];
+  const { lines, out, err } = inNamespace(t.testdir(), true, ...args);
+  const during = 'during 1024 65535 8000,40001';
+  const wanted = [`before ${SETTINGS}`, during, 'bench 1', `after ${SETTINGS}`, 'server 0'];
+  t.same(lines, wanted, 'the settings, and how both ended');
+  t.match(err, /megacomet-ts: the run was ended by SIGINT\n$/, 'it says why');
+  t.equal(out, '', 'and reports no result');
+  t.end();
+});
+
+void t.test('what no range of ports allows names the limit', { skip: noNamespace }, (t) => {
+  const { lines, err } = inNamespace(t.testdir(), false, '--connections', '70000');
+  t.same(
+    lines,
+    [`before ${SETTINGS}`, 'bench 1', `after ${SETTINGS}`, 'server 0'],
+    'nothing stays',
+  );
+  t.match(
+    err,
+    /^megacomet-ts: 70000 connections [^\n]+ip_local_port_range[^\n]+\n$/,
+    'one sentence',
+  );
+  t.end();
+});
+
+void t.test('an interrupt ends a run at once in every phase', async (t) => {
+  const server = await TestServer.start(t);
+  const phases = {
+    open: ['--connections', '5000', '--rate', '100'],
+    hold: ['--connections', '50', '--hold', '300'],
+    exchange: ['--connections', '50', '--active', '5', '--duration', '300'],
+  };
+  for (const [phase, args] of Object.entries(phases)) {
+    const target = ['--target', `127.0.0.1:${server.port}`, '--admin', '127.0.0.1:1'];
+    const client = new Command(['bench', ...target, ...args]);
+    await until('some connections', async () => (await server.total('connections')) > 10);
+    await until(`the phase ${phase}`, () => client.stderr.includes(phase));
+    client.child.kill('SIGINT');
+    const { code, stderr } = await client.run();
+    t.equal(code, 1, `${phase}: exit code`);
+    t.match(stderr, /megacomet-ts: the run was ended by SIGINT\n$/, `${phase}: it says why`);
+    await until('all to be gone', async () => (await server.total('connections')) === 0);
+  }
+  await server.stop();
+});
+
+/** As native/base/histogram.h chooses it. */
+function bucketOf(us: number): number {
+  if (us < 16) return us;
+  const octave = Math.floor(Math.log2(us)) - 4;
+  return 16 * (octave + 1) + (Math.floor(us / 2 ** octave) - 16);
+}
+
+void t.test('every latency lies in its bucket, which is at most 6 % wide', (t) => {
+  const wrong: number[] = [];
+  for (let us = 0; us < 2 ** 31; us = Math.ceil(us * 1.01) + 1) {
+    const upTo = bucketUpToUs(bucketOf(us));
+    const isRight = us <= upTo && (us === 0 || upTo <= us * (1 + 1 / 16));
+    const isLeast = bucketOf(us) === 0 || bucketUpToUs(bucketOf(us) - 1) < us;
+    if (!isRight || !isLeast) wrong.push(us);
+  }
+  t.same(wrong, [], 'no value is put beside its bucket');
+  t.same([0, 15, 16, 31, 32, 33].map(bucketUpToUs), [0, 15, 16, 31, 33, 35], 'the first of them');
+  t.end();
+});
+
+void t.test('percentiles come from the buckets', (t) => {
+  const progress = {
+    seconds: 0,
+    opened: 0,
+    failed: 0,
+    lost: 0,
+    answered: 0,
+    wrong: 0,
+    messages: 0,
+    received: 0,
+    gaps: 0,
+  };
+  const end = { progress, failures: new Map<number, number>() };
+  const none = toLatency({ ...end, buckets: new Map(), minUs: Infinity, maxUs: 0 });
+  t.match(none, { count: 0, minUs: 0, p50Us: 0, p999Us: 0, maxUs: 0, buckets: [] }, 'of nothing');
+  const one = toLatency({ ...end, buckets: new Map([[bucketOf(100), 1]]), minUs: 100, maxUs: 100 });
+  t.match(one, { count: 1, minUs: 100, p50Us: 100, p999Us: 100, maxUs: 100 }, 'of one');
+  const buckets = new Map([
+    [12, 10],
+    [3, 500],
+    [5, 489],
+    [bucketOf(900), 1],
+  ]);
+  const many = toLatency({ ...end, buckets, minUs: 3, maxUs: 900 });
+  t.match(many, { count: 1000, p50Us: 3, p90Us: 5, p99Us: 12, p999Us: 12, maxUs: 900 }, 'of many');
+  t.equal(many.buckets[0]?.upToUs, 3, 'the buckets begin at the first that has any');
+  t.same(
+    many.buckets.slice(0, 3).map(({ count }) => count),
+    [500, 0, 489],
+    'and leave none out',
+  );
+  t.equal(many.buckets.at(-1)?.count, 1, 'up to the last');
+  t.end();
+});
+
+void t.test('loopback sources are distinct, and never a network or broadcast address', (t) => {
+  const addresses = Array.from({ length: 100_000 }, (_, index) => loopbackSource(index));
+  t.equal(new Set(addresses).size, addresses.length, 'distinct');
+  const isFit = (address: string): boolean => {
+    const [first, second = 0, third = 256, last = 0] = address.split('.').map(Number);
+    return (
+      first === 127 && second >= 1 && second <= 254 && third <= 255 && last >= 1 && last <= 254
+    );
+  };
+  t.ok(addresses.every(isFit), 'each in 127.1.0.0 and up');
+  t.same([0, 253, 254].map(loopbackSource), ['127.1.0.1', '127.1.0.254', '127.1.1.1'], 'in order');
+  t.end();
+});
+
+void t.test('messages go to all channels in turn, those of a sample at any time', (t) => {
+  for (const count of [1, 2, 10, 997, 20_000]) {
+    const rota = new Rota(count);
+    const turn = Array.from({ length: count }, () => rota.next());
+    t.equal(new Set(turn).size, count, `all of ${count}`);
+    t.equal(rota.next(), turn[0], 'and again');
+    const part = Math.floor(count / 10);
+    const times = turn.flatMap((channel, at) => (channel < part ? [at] : []));
+    const gaps = times.slice(1).map((at, index) => at - (times[index] ?? 0));
+    t.ok(
+      gaps.every((gap) => gap < 40),
+      'a tenth of them is spread over the turn',
+    );
+  }
+  t.end();
+});
+
+void t.test('messages go at their rate, or as few as there is room for', async (t) => {
+  const load = { rate: 10_000, seconds: 0.5, channels: 1, messageBytes: 1 };
+  const sent = async (room: number): Promise<number[]> => {
+    const counts: number[] = [];
+    await pace(
+      load,
+      () => room,
+      (count) => counts.push(count),
+    );
+    return counts;
+  };
+  const sum = (counts: readonly number[]): number => counts.reduce((all, one) => all + one, 0);
+  t.equal(sum(await sent(Infinity)), 5000, 'all that is due');
+  const few = await sent(10);
+  t.ok(
+    few.length > 1 && Math.max(...few) === 10 && sum(few) < 2000,
+    'and what is not taken is no debt',
+  );
+  t.same(await sent(0), [], 'nothing at all');
+});

@@ -1,0 +1,243 @@
+// The examples are run as they stand, with other ports: the page in a browser, the service as a
+// process, and both proxies with subscribers of every transport behind them.
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { createServer, type AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+import { EventSource } from 'eventsource';
+import t, { type Test } from 'tap';
+import ts from 'typescript';
+import WebSocket from 'ws';
+
+import { noBrowser, openPage, servePage, startBrowser } from '../support/browser.js';
+import { PollClient, startComet, type World } from '../support/comet-world.js';
+import { connect, root, until } from '../support/helpers.js';
+import { hasCommand } from '../support/native-build.js';
+
+const example = (path: string): string => readFileSync(join(root, 'examples', path), 'utf8');
+
+function temporaryFolder(test: Test): string {
+  const folder = mkdtempSync(join(tmpdir(), 'megacomet-example-'));
+  test.teardown(() => {
+    rmSync(folder, { recursive: true, force: true });
+  });
+  return folder;
+}
+
+/** Starts a program that ends with the test, or with this process if that is killed. */
+function start(test: Test, folder: string, command: readonly string[], env = {}): Running {
+  const child = spawn('setpriv', ['--pdeathsig', 'TERM', ...command], {
+    cwd: folder,
+    env: { ...process.env, NODE_OPTIONS: '', ...env },
+    stdio: ['pipe', 'pipe', 'pipe'],
+  });
+  const running: Running = { child, output: '', ended: once(child, 'close') };
+  const note = (text: string): void => void (running.output += text);
+  child.stdout.setEncoding('utf8').on('data', note);
+  child.stderr.setEncoding('utf8').on('data', note);
+  test.teardown(async () => {
+    child.kill('SIGTERM');
+    await running.ended;
+    if (!test.passing()) test.comment(running.output);
+  });
+  return running;
+}
+
+interface Running {
+  readonly child: ChildProcess;
+  output: string;
+  readonly ended: Promise<unknown>;
+}
+
+/** A port that nobody has at this moment. */
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, 'close');
+  return port;
+}
+
+/** Puts other words into an example, each of which must stand there. */
+function adapted(test: Test, text: string, changes: Readonly<Record<string, string>>): string {
+  let adaptedText = text;
+  for (const [from, to] of Object.entries(changes)) {
+    test.ok(adaptedText.includes(from), `the example says ${from}`);
+    adaptedText = adaptedText.replaceAll(from, to);
+  }
+  return adaptedText;
+}
+
+/** The service as somebody has it who installed the package and compiled it. */
+function startService(test: Test, env: Readonly<Record<string, string>>): Running {
+  const folder = temporaryFolder(test);
+  mkdirSync(join(folder, 'node_modules'));
+  symlinkSync(root, join(folder, 'node_modules/megacomet-ts'));
+  const options = { module: ts.ModuleKind.ESNext, target: ts.ScriptTarget.ES2023 };
+  const source = example('push-service/push-service.ts');
+  const { outputText } = ts.transpileModule(source, { compilerOptions: options });
+  writeFileSync(join(folder, 'push-service.mjs'), outputText);
+  return start(test, folder, [process.execPath, 'push-service.mjs'], env);
+}
+
+void t.test('the page shows what the service sends', { skip: noBrowser }, async (t) => {
+  const pages = await servePage(t, 'examples/page/index.html');
+  const origin = `http://127.0.0.1:${pages}`;
+  const service = startService(t, { PORT: '0', ORIGINS: `https://a.example,${origin}` });
+  const listening = await until('the service', () => /listening on .*:(\d+)/.exec(service.output));
+  const server = `http://127.0.0.1:${listening[1] ?? ''}`;
+  const page = await openPage(t, await startBrowser(t), `${origin}/?server=${server}`);
+  const shown = (id: string): Promise<string | null> => page.textContent(`#${id}`);
+  await until('the page', async () => (await shown('state')) === 'connected');
+  service.child.stdin?.write('first\nsecond <b>\n');
+  await until('the news', async () => /second/.test((await shown('messages')) ?? ''));
+  t.strictSame(await page.locator('#messages li').allTextContents(), ['first', 'second <b>']);
+  await until(
+    'its receipts',
+    () => (service.output.match(/ to 1 subscribers/g) ?? []).length === 2,
+  );
+  service.child.stdin?.end();
+  await until('the end', async () => (await shown('state')) === 'waiting');
+  await service.ended;
+  t.equal(service.child.exitCode, 0, 'the end of its input ends the service');
+  const other = startService(t, { PORT: listening[1] ?? '', ORIGINS: origin });
+  await until('the service', () => /listening/.test(other.output));
+  await until('the page', async () => (await shown('state')) === 'connected');
+  // Of another service it has missed everything, and is told.
+  await until('an empty list', async () => (await shown('messages')) === '');
+});
+
+/** A subscriber that notes each message, and can be closed. */
+interface Subscriber {
+  readonly name: string;
+  readonly seen: readonly string[];
+  close(): void;
+}
+
+function overEvents(place: string): Subscriber {
+  const seen: string[] = [];
+  const source = new EventSource(`http://${place}/events?channel=a`);
+  source.onmessage = ({ data }) => seen.push(String(data));
+  return { name: 'Server-Sent Events', seen, close: () => source.close() };
+}
+
+function overStream(place: string): Subscriber {
+  const seen: string[] = [];
+  const abort = new AbortController();
+  const read = async (): Promise<void> => {
+    const answer = await fetch(`http://${place}/stream?channel=a`, { signal: abort.signal });
+    let text = '';
+    const decoder = new TextDecoder();
+    for await (const bytes of answer.body ?? []) {
+      text += decoder.decode(bytes as Uint8Array, { stream: true });
+      const lines = text.split('\n');
+      text = lines.pop() ?? '';
+      for (const line of lines.filter((one) => one !== '')) {
+        const note = JSON.parse(line) as { type: string; data: string };
+        if (note.type === 'message') seen.push(note.data);
+      }
+    }
+  };
+  read().catch(() => undefined);
+  return { name: 'a stream', seen, close: () => abort.abort() };
+}
+
+function overWebSocket(place: string): Subscriber {
+  const seen: string[] = [];
+  // As a page does that came from the proxy, too: its origin is not on any list.
+  const socket = new WebSocket(`ws://${place}/ws?channel=a`, { origin: `http://${place}` });
+  socket.on('error', () => undefined);
+  socket.on('message', (bytes: Buffer) => {
+    const note = JSON.parse(bytes.toString()) as { type: string; data: string };
+    if (note.type === 'message') seen.push(note.data);
+  });
+  return { name: 'a WebSocket', seen, close: () => socket.terminate() };
+}
+
+async function overPolls(world: World): Promise<Subscriber> {
+  const client = new PollClient(world, ['a']);
+  await client.open();
+  return {
+    name: 'polls',
+    get seen() {
+      return client.data;
+    },
+    close: () => client.close(),
+  };
+}
+
+/** Every transport through a proxy at a port. */
+async function tryProxy(test: Test, world: World, port: number): Promise<void> {
+  const place = `127.0.0.1:${port}`;
+  const subscribers = [overEvents(place), overStream(place), overWebSocket(place)];
+  subscribers.push(await overPolls({ server: world.server, port }));
+  test.teardown(() => {
+    for (const subscriber of subscribers) subscriber.close();
+  });
+  const count = (): number | undefined => world.server.channels().channels[0]?.subscribers;
+  await until('all to have subscribed', () => count() === subscribers.length);
+  // One by one, so that nothing in between can wait for more.
+  const texts = ['short', 'lines\nof it', 'x'.repeat(60_000), '日本語', 'end'];
+  for (const [at, text] of texts.entries()) {
+    await world.server.publish('a', text);
+    for (const { name, seen } of subscribers) {
+      await until(`message ${at} over ${name}`, () => seen.length > at);
+    }
+  }
+  for (const { name, seen } of subscribers) test.strictSame(seen, texts, name);
+}
+
+async function reachable(port: number): Promise<boolean> {
+  const socket = await connect(port).catch(() => null);
+  socket?.destroy();
+  return socket !== null;
+}
+
+/** On a developer's machine it may be missing; where CI is set the tests run, and fail. */
+function missing(command: string): string | false {
+  const isMissing = !hasCommand(command) && process.env['CI'] === undefined;
+  return isMissing && `to try it, install the package of ${command}`;
+}
+
+void t.test('every transport passes through nginx', { skip: missing('nginx') }, async (t) => {
+  const world = await startComet(t, { workers: 1 });
+  const port = await freePort();
+  const folder = temporaryFolder(t);
+  const site = adapted(t, example('nginx/megacomet.conf'), {
+    'listen 8080;': `listen 127.0.0.1:${port};`,
+    '127.0.0.1:8000': `127.0.0.1:${world.port}`,
+  });
+  writeFileSync(join(folder, 'megacomet.conf'), site);
+  const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map(
+    (name) => `${name}_temp_path ${name};`,
+  );
+  // What a distribution's own file says around it.
+  const main = `daemon off; pid nginx.pid; error_log stderr; events {}
+    http { access_log off; ${temporary.join(' ')} include megacomet.conf; }`;
+  const user = process.getuid?.() === 0 ? 'user root; ' : '';
+  writeFileSync(join(folder, 'nginx.conf'), user + main);
+  start(t, folder, ['nginx', '-p', folder, '-c', join(folder, 'nginx.conf'), '-e', 'stderr']);
+  await until('nginx', () => reachable(port));
+  await tryProxy(t, world, port);
+});
+
+void t.test('every transport passes through HAProxy', { skip: missing('haproxy') }, async (t) => {
+  const world = await startComet(t, { workers: 1 });
+  const port = await freePort();
+  const folder = temporaryFolder(t);
+  const config = adapted(t, example('haproxy/haproxy.cfg'), {
+    // More than a test needs, and than some machines allow.
+    'maxconn 20000': 'maxconn 100',
+    'bind :8080': `bind 127.0.0.1:${port}`,
+    '127.0.0.1:8000': `127.0.0.1:${world.port}`,
+  });
+  writeFileSync(join(folder, 'haproxy.cfg'), config);
+  const proxy = start(t, folder, ['haproxy', '-db', '-f', 'haproxy.cfg']);
+  await until('HAProxy', () => reachable(port));
+  await tryProxy(t, world, port);
+  t.notMatch(proxy.output, /DOWN/, 'its check of the server is answered');
+});

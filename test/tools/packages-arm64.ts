@@ -1,0 +1,97 @@
+// The addon for arm64, compiled on this machine and run by an emulator: manager and workers, with an
+// echo through them. The kernel learns of the foreign programs in a namespace of its own.
+import { chmodSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+import t from 'tap';
+
+import { command, root, type Test } from '../support/helpers.js';
+import {
+  ensurePrebuild,
+  install,
+  installNode,
+  InstalledServer,
+  lacking,
+  pack,
+  temporaryFolder,
+} from '../support/packages/make.js';
+
+t.setTimeout(900_000);
+
+const EMULATOR = 'qemu-aarch64-static';
+/** Of the cross compiler: the C library that the foreign programs load. */
+const LIBRARIES = '/usr/aarch64-linux-gnu';
+/** With arm64's own C library installed the emulator finds that, and must not mix both. */
+const OWN_LOADER = '/lib/ld-linux-aarch64.so.1';
+/** How the kernel knows a program for arm64: bytes of its header, and those of them that count. */
+const MAGIC = String.raw`\x7fELF\x02\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\xb7\x00`;
+const MASK = String.raw`\xff\xff\xff\xff\xff\xff\xff\x00\xff\xff\xff\xff\xff\xff\xff\xff\xfe\xff\xff\xff`;
+/** A fault of the emulator is an endless loop or a lock that nobody opens: nothing runs longer. */
+const LIMIT = ['timeout', '--foreground', '-s', 'KILL', '120'];
+/** Such a fault is not ours, and comes by chance; one of ours comes every time. */
+const TRIES = 3;
+
+const skip = lacking({
+  [EMULATOR]: 'qemu-user-static',
+  'aarch64-linux-gnu-g++': 'g++-aarch64-linux-gnu',
+});
+
+/** A shell script that gives the emulator its libraries: workers get no environment to say it in. */
+function writeEmulator(folder: string): string {
+  const file = join(folder, 'emulator');
+  const libraries = existsSync(OWN_LOADER) ? '' : `-L ${LIBRARIES} `;
+  writeFileSync(file, `#!/bin/sh\nexec ${EMULATOR} ${libraries}"$@"\n`);
+  chmodSync(file, 0o755);
+  return file;
+}
+
+/** A command line prefix, below which the kernel hands programs for arm64 to the emulator. */
+function emulating(emulator: string): string[] {
+  const script =
+    'mount -t binfmt_misc none /proc/sys/fs/binfmt_misc && ' +
+    `printf '%s' ':megacomet-arm64:M::${MAGIC}:${MASK}:${emulator}:' ` +
+    '> /proc/sys/fs/binfmt_misc/register && exec "$@"';
+  const namespaces = ['--user', '--map-root-user', '--mount', '--pid', '--fork', '--mount-proc'];
+  return ['unshare', ...namespaces, '--kill-child', 'sh', '-c', script, 'sh', ...LIMIT];
+}
+
+/** Does something in the emulator, again after a fault. */
+async function trying<T>(t: Test, action: () => Promise<T> | T): Promise<T> {
+  for (let left = TRIES - 1; ; left--) {
+    try {
+      return await action();
+    } catch (error) {
+      t.comment(String(error));
+      if (left === 0) throw error;
+    }
+  }
+}
+
+void t.test('the addon for arm64 is one, and serves', { skip }, async (t) => {
+  ensurePrebuild('arm64');
+  const addon = join(root, 'prebuilds/linux-arm64/megacomet-ts.glibc.node');
+  for (const file of [addon, join(root, 'prebuilds/linux-arm64/libev.so.4')]) {
+    t.match(command('readelf', '-h', file), /Machine:\s+AArch64/, file);
+  }
+  t.match(command('readelf', '-d', addon), /RUNPATH.*\[\$ORIGIN\]/, 'it looks beside itself');
+  t.notMatch(command('readelf', '-S', '--wide', addon), /\.symtab|\.debug/, 'it is stripped');
+
+  const folder = temporaryFolder(t);
+  install(folder, [pack(t)]);
+  const node = installNode(folder, 20, 'arm64');
+  const program = join(folder, 'node_modules/megacomet-ts/lib/bin.js');
+  const emulated = emulating(writeEmulator(folder));
+  const [unshare = '', ...rest] = emulated;
+  const arch = await trying(t, () => command(unshare, ...rest, node, '-p', 'process.arch'));
+  t.equal(arch, 'arm64\n', 'the emulator runs Node');
+  // One worker: the emulator takes seconds to start one.
+  const args = ['--workers', '1'];
+  const server = await trying(t, () =>
+    InstalledServer.start(t, [...emulated, node, program], { args }),
+  );
+  t.ok(await server.answers(), 'a client gets its bytes back');
+  // The first process of the namespace passes the signal on to the manager.
+  const pid = server.child.pid ?? 0;
+  const first = Number(readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8'));
+  t.equal(await server.end('SIGTERM', first), 0, 'it ends cleanly');
+});

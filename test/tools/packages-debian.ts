@@ -1,0 +1,207 @@
+// Both packages on a minimal Debian 12: no compiler, no libev, in the end not even a Node. The folder
+// is debootstrap's; it shares the network with this machine and nothing else.
+import { spawnSync } from 'node:child_process';
+import {
+  copyFileSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { basename, join } from 'node:path';
+
+import t, { type Test as TapTest } from 'tap';
+
+import { command, root } from '../support/helpers.js';
+import {
+  ensurePrebuild,
+  InstalledServer,
+  lacking,
+  pack,
+  plainEnvironment,
+  run,
+  temporaryFolder,
+} from '../support/packages/make.js';
+
+t.setTimeout(1_200_000);
+
+const isRoot = process.getuid?.() === 0;
+const skip =
+  !isRoot && process.env['CI'] === undefined
+    ? 'only root can make a Debian folder'
+    : lacking({ debootstrap: 'debootstrap', 'g++': 'g++' });
+
+const PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
+/** Mounts /proc in a mount namespace of its own and goes on inside the folder. */
+const ENTER = 'mount -t proc proc "$0/proc" && exec chroot "$0" env -i "$@"';
+
+/** Variables that lead this machine's npm to the registry, with the certificate at its new place. */
+function npmEnvironment(folder: string): string[] {
+  const setting = (name: string): string => run('npm', ['config', 'get', name]).trim();
+  const names = ['http_proxy', 'https_proxy', 'no_proxy'];
+  const proxies = Object.entries(process.env)
+    .filter(([name]) => names.includes(name.toLowerCase()))
+    .map(([name, value]) => `${name}=${value ?? ''}`);
+  const certificates = setting('cafile');
+  if (!existsSync(certificates)) return [...proxies, `npm_config_registry=${setting('registry')}`];
+  copyFileSync(certificates, join(folder, 'etc/registry.pem'));
+  return [
+    ...proxies,
+    `npm_config_registry=${setting('registry')}`,
+    'npm_config_cafile=/etc/registry.pem',
+  ];
+}
+
+/** A folder with a minimal Debian in it. */
+class Debian {
+  readonly folder: string;
+
+  constructor(t: TapTest) {
+    this.folder = temporaryFolder(t);
+    // Nobody needs the folder after a crash: dpkg may leave writing to the kernel.
+    mkdirSync(join(this.folder, 'etc/dpkg/dpkg.cfg.d'), { recursive: true });
+    writeFileSync(join(this.folder, 'etc/dpkg/dpkg.cfg.d/unsafe-io'), 'force-unsafe-io\n');
+    // systemd is on every Debian that serves, and the kill that reloads; here it does not run.
+    const flags = ['--variant=minbase', '--include=systemd,procps'];
+    run('debootstrap', [...flags, 'bookworm', this.folder]);
+    for (const file of ['resolv.conf', 'hosts']) {
+      copyFileSync(join('/etc', file), join(this.folder, 'etc', file));
+    }
+  }
+
+  /** The command line that runs something inside, with processes of its own that end with it. */
+  entering(...args: string[]): string[] {
+    const env = ['HOME=/root', `PATH=${PATH}`, 'LC_ALL=C.UTF-8'];
+    const namespaces = ['--mount', '--pid', '--fork', '--kill-child'];
+    return ['unshare', ...namespaces, 'sh', '-c', ENTER, this.folder, ...env, ...args];
+  }
+
+  run(...args: string[]): { status: number | null; output: string } {
+    const [name = '', ...rest] = this.entering(...args);
+    const options = { env: plainEnvironment(), encoding: 'utf8', timeout: 300_000 } as const;
+    const { status, stdout, stderr } = spawnSync(name, rest, options);
+    return { status, output: stdout + stderr };
+  }
+
+  /** Puts Node and npm in, and nothing else. */
+  addNode(): void {
+    const local = join(this.folder, 'usr/local');
+    copyFileSync(process.execPath, join(local, 'bin/node'));
+    const npm = join(run('npm', ['root', '--global']).trim(), 'npm');
+    mkdirSync(join(local, 'lib/node_modules'), { recursive: true });
+    cpSync(npm, join(local, 'lib/node_modules/npm'), { recursive: true });
+    for (const name of ['npm', 'npx']) {
+      symlinkSync(`../lib/node_modules/npm/bin/${name}-cli.js`, join(local, 'bin', name));
+    }
+  }
+
+  /** Every file, but for what tools write about what they did. */
+  files(): string[] {
+    const own = ['var/lib/dpkg', 'var/log', 'var/cache', 'proc', 'run'];
+    const without = own.flatMap((path) => ['-path', `./${path}`, '-prune', '-o']);
+    const args = ['-c', 'cd "$0" && find . "$@" -print', this.folder, ...without];
+    return command('sh', ...args)
+      .trim()
+      .split('\n')
+      .sort();
+  }
+}
+
+/** Makes a Debian package and puts it into the folder; answers its path there. */
+function addPackage(debian: Debian, ...args: string[]): string {
+  const file = run('npm', ['run', '--silent', 'deb', '--', ...args]).trim();
+  copyFileSync(file, join(debian.folder, 'root', basename(file)));
+  return join('/root', basename(file));
+}
+
+async function assertServes(t: TapTest, debian: Debian, ...start: string[]): Promise<void> {
+  const server = await InstalledServer.start(t, debian.entering(...start));
+  t.ok(await server.answers(), `${start.at(-1) ?? ''}: a client gets its bytes back`);
+  await server.end('SIGKILL');
+}
+
+const UNIT = 'megacomet.service';
+const COMPLETIONS = '/usr/share/bash-completion/completions/megacomet-ts';
+
+/** The package's files that have a place of Debian's. */
+const PLACES = [
+  'usr/bin/megacomet-ts',
+  'usr/lib/systemd/system/megacomet.service',
+  'usr/lib/systemd/system/megacomet.socket',
+  'usr/share/bash-completion/completions/megacomet-ts',
+  'usr/share/doc/megacomet-ts/copyright',
+  'usr/share/fish/vendor_completions.d/megacomet-ts.fish',
+  'usr/share/man/man1/megacomet-ts.1.gz',
+  'usr/share/zsh/vendor-completions/_megacomet-ts',
+];
+
+/** What the package brings, while it is installed. */
+async function assertInstalled(t: TapTest, debian: Debian): Promise<void> {
+  const files = debian.files();
+  const missing = PLACES.filter((path) => !files.includes(`./${path}`));
+  t.same(missing, [], 'everything is in its place');
+  const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
+    version: string;
+  };
+  t.same(debian.run('megacomet-ts', '--version'), { status: 0, output: `${version}\n` }, version);
+  t.equal(debian.run('bash', '-n', COMPLETIONS).status, 0, 'bash reads the completions');
+  const unit = readFileSync(join(debian.folder, 'usr/lib/systemd/system', UNIT), 'utf8');
+  t.match(unit, /^ExecStart=\/usr\/bin\/megacomet-ts serve\b/m, 'the unit starts the command');
+  const verified = debian.run('systemd-analyze', 'verify', UNIT, 'megacomet.socket');
+  t.same(verified, { status: 0, output: '' }, 'systemd can do with the units');
+  await assertServes(t, debian, 'megacomet-ts');
+}
+
+async function withNode(t: TapTest, debian: Debian): Promise<void> {
+  const file = addPackage(debian, '--with-node');
+  const before = debian.files();
+  t.equal(debian.run('dpkg', '-i', file).status, 0, 'dpkg installs it');
+  await assertInstalled(t, debian);
+  t.equal(debian.run('systemctl', 'enable', UNIT).status, 0, 'the unit can be enabled');
+  const isEnabled = debian.files().some((path) => path.endsWith(`.wants/${UNIT}`));
+  t.ok(isEnabled, 'which makes a link');
+  t.equal(debian.run('dpkg', '--purge', 'megacomet-ts').status, 0, 'dpkg removes it');
+  t.strictSame(debian.files(), before, 'no file, no folder and no link is left');
+}
+
+function withoutNode(t: TapTest, debian: Debian): void {
+  const file = addPackage(debian);
+  const before = debian.files();
+  const { status, output } = debian.run('dpkg', '-i', file);
+  t.equal(status, 1, 'dpkg refuses it');
+  const wanted = /depends on nodejs \(>= 20\); however:\s+Package nodejs is not installed/;
+  t.match(output, wanted, 'for want of Node 20');
+  t.equal(debian.run('dpkg', '--purge', 'megacomet-ts').status, 0, 'dpkg removes it');
+  t.strictSame(debian.files(), before, 'no file and no folder is left');
+}
+
+async function fromTarball(t: TapTest, debian: Debian): Promise<void> {
+  debian.addNode();
+  const tarball = pack(t);
+  copyFileSync(tarball, join(debian.folder, 'root', basename(tarball)));
+  const app = ['env', '--chdir=/root', ...npmEnvironment(debian.folder)];
+  const { status, output } = debian.run(...app, 'npm', 'install', `./${basename(tarball)}`);
+  t.equal(status, 0, 'npm installs it');
+  if (status !== 0) t.comment(output);
+  await assertServes(t, debian, ...app, 'npx', 'megacomet-ts');
+}
+
+void t.test('packages on a minimal Debian 12', { skip }, async (t) => {
+  ensurePrebuild(process.arch);
+  const debian = new Debian(t);
+  for (const name of ['gcc', 'cc', 'make', 'python3', 'node']) {
+    t.not(debian.run('sh', '-c', `command -v ${name}`).status, 0, `it has no ${name}`);
+  }
+  const hasLibev = debian.files().some((path) => path.includes('libev.so'));
+  t.notOk(hasLibev, 'and no libev');
+  await t.test('the .deb with Node in it installs, serves and leaves no trace', (t) =>
+    withNode(t, debian),
+  );
+  await t.test('the .deb without says which Node it needs', (t) => {
+    withoutNode(t, debian);
+    t.end();
+  });
+  await t.test('npm installs the tarball, and npx serves', (t) => fromTarball(t, debian));
+});

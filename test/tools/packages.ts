@@ -1,0 +1,263 @@
+// The npm package: what is in it, that it installs and serves where there is no compiler, under every
+// version of Node, and what it says and does where its addon does not fit.
+import { spawnSync } from 'node:child_process';
+import {
+  cpSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
+
+import t, { type Test as TapTest } from 'tap';
+
+import { environmentNameOf, OPTIONS, type OptionSpec } from '../../lib/options/options.js';
+import { command, root } from '../support/helpers.js';
+import {
+  ensurePrebuild,
+  filesBelow,
+  install,
+  installNode,
+  InstalledServer,
+  lacking,
+  pack,
+  plainEnvironment,
+  run,
+  temporaryFolder,
+} from '../support/packages/make.js';
+
+/** Compiles twice and downloads 600 MB of Nodes. */
+t.setTimeout(1_200_000);
+
+const { arch } = process;
+const NODE_MAJORS = [20, 22, 24, 26];
+const ARCHITECTURES = 2;
+/** How far the README's size of the tarball may be from the truth. */
+const SIZE_TOLERANCE = 0.2;
+const PREBUILT = ['libev-LICENSE.txt', 'libev.so.4', 'megacomet-ts.glibc.node'];
+
+const skip = lacking({ 'g++': 'g++', readelf: 'binutils' });
+
+/** Where the package is installed, once: a test that changes it takes a copy. */
+const installed = temporaryFolder(t);
+
+/** PATH of a machine that has Node and nothing else that this package could want. */
+function barePath(folder: string): string {
+  const bin = join(folder, 'bin');
+  mkdirSync(bin);
+  symlinkSync(process.execPath, join(bin, 'node'));
+  for (const name of ['npm', 'sh', 'env']) {
+    symlinkSync(command('sh', '-c', `command -v ${name}`).trim(), join(bin, name));
+  }
+  return bin;
+}
+
+const program = (folder: string): string => join(folder, 'node_modules/.bin/megacomet-ts');
+const packageIn = (folder: string): string => join(folder, 'node_modules/megacomet-ts');
+
+function copyOfInstalled(t: TapTest): string {
+  const folder = temporaryFolder(t);
+  cpSync(installed, folder, { recursive: true, verbatimSymlinks: true });
+  return folder;
+}
+
+/** Runs the installed command where it cannot load its addon; answers its one sentence. */
+function complaint(t: TapTest, folder: string, env: NodeJS.ProcessEnv = {}): string {
+  const end = spawnSync(program(folder), ['--version'], {
+    env: plainEnvironment(env),
+    encoding: 'utf8',
+  });
+  t.equal(end.status, 1, 'it exits with 1');
+  t.equal(end.stdout, '', 'nothing on standard output');
+  t.match(end.stderr, /^megacomet-ts: [^\n]+; build it with: npm --prefix [^\n]+\n$/, 'one line');
+  return end.stderr;
+}
+
+void t.test('npm run prebuild makes an addon that brings its libev along', { skip }, (t) => {
+  const own = statSync(join(root, 'build/Release/megacomet.node')).mtimeMs;
+  run('npm', ['run', 'prebuild', '--', '--arch', arch]);
+  t.equal(statSync(join(root, 'build/Release/megacomet.node')).mtimeMs, own, 'build/ stays');
+  const folder = join(root, `prebuilds/linux-${arch}`);
+  t.same(readdirSync(folder).sort(), PREBUILT, 'three files');
+  const addon = join(folder, 'megacomet-ts.glibc.node');
+  const dynamic = command('readelf', '-d', addon);
+  t.match(dynamic, /NEEDED.*\[libev\.so\.4\]/, 'it needs libev');
+  t.match(dynamic, /RUNPATH.*\[\$ORIGIN\]/, 'and looks for it beside itself');
+  t.match(command('ldd', addon), `libev.so.4 => ${folder}/libev.so.4`, 'where the loader finds it');
+  t.notMatch(command('readelf', '-S', '--wide', addon), /\.symtab|\.debug/, 'it is stripped');
+  const licence = readFileSync(join(folder, 'libev-LICENSE.txt'), 'utf8');
+  t.match(licence, /Marc Alexander Lehmann[\s\S]*Redistribution and use/, "libev's licence");
+  t.end();
+});
+
+void t.test('the tarball holds what runs, and nothing else', { skip }, (t) => {
+  ensurePrebuild(arch);
+  const tarball = pack(t);
+  const found = command('tar', '-tzf', tarball).trim().split('\n');
+  const compiled = filesBelow('lib', /\.ts$/).map((name) => `dist/lib/${name.slice(0, -3)}`);
+  const wanted = [
+    ...['package.json', 'README.md', 'LICENSE', 'CHANGELOG.md'],
+    // What runs, and what a TypeScript program reads of it.
+    ...['lib/bin.js', 'dist/lib/worker.cjs'],
+    ...compiled.flatMap((name) => [`${name}.js`, `${name}.d.ts`]),
+    ...filesBelow('prebuilds', /\/(libev|megacomet)/).map((name) => `prebuilds/${name}`),
+    // What compiles the addon where none of those fits.
+    ...['binding.gyp', 'lib/check-system.js'],
+    ...filesBelow('native', /\.(h|cc)$/).map((name) => `native/${name}`),
+  ];
+  t.strictSame(found.sort(), wanted.map((name) => `package/${name}`).sort(), 'these files');
+  for (const folder of readdirSync(join(root, 'prebuilds'))) {
+    t.same(readdirSync(join(root, 'prebuilds', folder)).sort(), PREBUILT, folder);
+  }
+  const stated = /tarball of what runs: (\d+) kB/.exec(
+    readFileSync(join(root, 'README.md'), 'utf8'),
+  );
+  const kilobytes = statSync(tarball).size / 1000;
+  const wantedKilobytes = Number(stated?.[1]);
+  // Stated for all architectures.
+  const isWhole = readdirSync(join(root, 'prebuilds')).length === ARCHITECTURES;
+  const isTrue = Math.abs(kilobytes / wantedKilobytes - 1) < SIZE_TOLERANCE;
+  t.ok(isTrue || (!isWhole && kilobytes < wantedKilobytes), `${kilobytes} kB, as in the README`);
+  t.end();
+});
+
+void t.test('it installs and serves with Node and nothing else', { skip }, async (t) => {
+  ensurePrebuild(arch);
+  const env = plainEnvironment({ PATH: barePath(temporaryFolder(t)) });
+  install(installed, [pack(t)], { env });
+  const lock = readFileSync(join(installed, 'package-lock.json'), 'utf8');
+  t.notMatch(lock, /hasInstallScript/, 'no package in it has an install script');
+  const server = await InstalledServer.start(t, [program(installed)], { cwd: installed, env });
+  t.ok(await server.answers(), 'a client gets its bytes back');
+  const maps = readFileSync(`/proc/${server.workerPids[0] ?? 0}/maps`, 'utf8');
+  const libraries = new Set(maps.match(/\/\S*libev\S*/g));
+  t.same(
+    [...libraries],
+    [join(packageIn(installed), `prebuilds/linux-${arch}/libev.so.4`)],
+    'its own libev',
+  );
+  t.equal(await server.end('SIGTERM'), 0, 'it ends cleanly');
+});
+
+void t.test('the one binary serves under every Node', { skip }, async (t) => {
+  for (const major of NODE_MAJORS) {
+    const folder = temporaryFolder(t);
+    const node = installNode(folder, major, arch);
+    t.match(command(node, '--version'), `v${major}.`, `this is Node ${major}`);
+    const server = await InstalledServer.start(t, [node, join(packageIn(installed), 'lib/bin.js')]);
+    t.ok(await server.answers(), `Node ${major} answers`);
+    t.equal(await server.end('SIGTERM'), 0, `Node ${major} ends cleanly`);
+    // Up to 211 MB each.
+    rmSync(folder, { recursive: true });
+  }
+});
+
+void t.test('a TypeScript program finds all types', { skip }, (t) => {
+  const folder = copyOfInstalled(t);
+  const text =
+    "import { createServer, type ServerOptions, type Stats } from 'megacomet-ts';\n" +
+    'const options: ServerOptions = { port: 0, maxConnections: 10 };\n' +
+    'const stats: Stats = createServer(options).stats();\n' +
+    "export const wrong: string = stats.uptimeSeconds;\nimport none from 'megacomet-ts/none';\nexport { none };\n";
+  writeFileSync(join(folder, 'app.mts'), text);
+  const types = ['--types', 'node', '--typeRoots', join(root, 'node_modules/@types')];
+  const flags = ['--noEmit', '--strict', '--module', 'nodenext', '--target', 'es2023', ...types];
+  const compiler = join(root, 'node_modules/typescript/bin/tsc');
+  const { stdout } = spawnSync(process.execPath, [compiler, ...flags, 'app.mts'], {
+    cwd: folder,
+    env: plainEnvironment(),
+    encoding: 'utf8',
+  });
+  // Only the two mistakes that were planted: what is not found would be an error of its own.
+  t.same(
+    stdout.match(/^\S+: error TS\d+/gm),
+    ['app.mts(4,14): error TS2322', 'app.mts(5,18): error TS2307'],
+    'no error but those that were planted',
+  );
+  t.end();
+});
+
+void t.test(
+  'where no addon fits, a sentence has the command that builds one',
+  { skip },
+  async (t) => {
+    const folder = copyOfInstalled(t);
+    t.match(complaint(t, folder, { LIBC: 'musl' }), `no addon for linux-${arch}`, 'for musl');
+    const own = join(packageIn(folder), 'prebuilds');
+    writeFileSync(join(own, `linux-${arch}/libev.so.4`), 'no library');
+    t.match(complaint(t, folder), /cannot be loaded: .*libev\.so\.4/, 'a broken library is named');
+    rmSync(own, { recursive: true });
+    const sentence = complaint(t, folder);
+    t.match(sentence, `no addon for linux-${arch} in ${packageIn(folder)};`, 'no prebuild at all');
+    const remedy = sentence.replace(/^.*build it with: /s, '');
+    run('sh', ['-c', remedy], { cwd: '/' });
+    const server = await InstalledServer.start(t, [program(folder)], { cwd: folder });
+    t.ok(await server.answers(), 'what it built answers');
+    t.equal(await server.end('SIGTERM'), 0, 'it ends cleanly');
+  },
+);
+
+/** Words that bash offers for a line; the last word is the one that Tab is pressed on. */
+function completed(file: string, ...words: string[]): string[] {
+  const script =
+    'source "$0"; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _megacomet_ts 2>/dev/null; ' +
+    'printf "%s\\n" "${COMPREPLY[@]}"';
+  const args = ['--norc', '-c', script, file, 'megacomet-ts', ...words];
+  return command('bash', ...args)
+    .trim()
+    .split('\n');
+}
+
+void t.test('completions offer what the program takes', (t) => {
+  const folder = temporaryFolder(t);
+  const [bash, zsh, fish] = ['bash', 'zsh', 'fish'].map((shell) => {
+    const file = join(folder, shell);
+    writeFileSync(file, run('node', ['packaging/completions.mjs', shell]));
+    return file;
+  }) as [string, string, string];
+  const flags = OPTIONS.filter(({ isSecret }) => isSecret !== true);
+  const missing = flags.filter(({ name, commands }) =>
+    commands.some((command) => !completed(bash, command, `--${name}`).includes(`--${name}`)),
+  );
+  t.same(missing, [], 'every option of every command');
+  t.same(completed(bash, 'ser'), ['serve'], 'a command');
+  t.same(completed(bash, 'serve', '--log-level', 'w'), ['warn'], 'a word to choose');
+  t.same(completed(bash, 'serve', '--log-level', '=', 'w'), ['warn'], 'and behind an equals sign');
+  t.same(completed(bash, 'serve', '--port', ''), [''], 'nothing where anything may stand');
+  command('bash', '-n', bash);
+  if (lacking({ zsh: 'zsh' }) === false) command('zsh', '-n', zsh);
+  if (lacking({ fish: 'fish' }) === false) {
+    const line = (text: string): string =>
+      command('fish', '--no-config', '-c', `source ${fish}; complete -C '${text}'`);
+    t.match(line('megacomet-ts ser'), /^serve\t.*\n$/, 'fish knows the commands');
+    t.match(line('megacomet-ts serve --log-level w'), /^warn\b/, 'and their values');
+  }
+  t.end();
+});
+
+void t.test('the manual has every option, and nothing that man complains about', (t) => {
+  const file = join(temporaryFolder(t), 'megacomet-ts.1');
+  writeFileSync(file, run('node', ['packaging/man.mjs']));
+  const text = readFileSync(file, 'utf8').replaceAll('\\-', '-');
+  const isTold = ({ name, isSecret }: OptionSpec): boolean =>
+    text.includes(`\\fB${isSecret === true ? environmentNameOf(name) : `--${name}`}\\fR`);
+  const missing = OPTIONS.filter((spec) => !isTold(spec));
+  t.same(missing, [], 'no option is missing');
+  t.same(
+    OPTIONS.filter(({ help }) => !text.includes(help)),
+    [],
+    'nor its help',
+  );
+  const lack = lacking({ man: 'man-db' });
+  if (lack !== false) t.comment(lack);
+  else {
+    const env = { ...plainEnvironment(), MANROFFSEQ: '', MANWIDTH: '80', LC_ALL: 'C.UTF-8' };
+    const args = ['--warnings', '-E', 'UTF-8', '-l', '-Tutf8', '-Z', file];
+    t.equal(spawnSync('man', args, { env, encoding: 'utf8' }).stderr, '', 'man is content');
+  }
+  t.end();
+});

@@ -1,0 +1,216 @@
+// Planning a machine: the same formulas as the doctor's, the files that it would write there, and
+// nothing that shrinks when the target grows.
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+import fc from 'fast-check';
+import t from 'tap';
+
+import type { Diagnosis } from '../../lib/doctor/doctor.js';
+import {
+  planMachine,
+  stockMachine,
+  type MachinePlan,
+  type PlanAim,
+} from '../../lib/doctor/machine-plan.js';
+import { dropInFile, sysctlFile } from '../../lib/doctor/remedy.js';
+import {
+  descriptorsNeeded,
+  filesNeeded,
+  memoryNeeded,
+  reserveBytes,
+  watchesNeeded,
+  type Load,
+} from '../../lib/doctor/sizing.js';
+import { run } from '../support/helpers.js';
+import {
+  diagnosisOf,
+  idsOf,
+  MILLION,
+  withFiles,
+  withSysctls,
+} from '../support/machines/recorded.js';
+
+const GIB = 2 ** 30;
+const COSTS = { pageBytes: 4096, connectionBytes: 4100, clientBytes: 4300 };
+const AIM: PlanAim = {
+  target: 1_000_000,
+  workers: 'auto',
+  acceptRate: 0,
+  broadcastBytes: 1024,
+  pingS: 25,
+};
+
+void t.test('a million and two million, by hand', (t) => {
+  const one = planMachine(AIM);
+  // 16,667 accepts/s of 5.5 µs, 40,000 heartbeats/s of 11 µs, at most half of a core each.
+  t.equal(one.cpu.storm.toFixed(3), '0.092');
+  t.equal(one.cpu.ping.toFixed(2), '0.44');
+  t.equal(one.cpu.cores, 2);
+  t.equal(one.workers, 2);
+  t.equal(one.memory.kernelBytes, 4_100_000_000);
+  t.equal(one.memory.userBytes, 214_000_000, '96 bytes each, 2 workers, the manager');
+  t.equal(one.memory.burstBytes, 2_024_000_000);
+  t.equal(one.memory.machineBytes, 16 * GIB, 'a page for each is 3.8 GiB, and at most a third');
+  t.equal(one.network.pingPackets, 40_000);
+  // 6 bytes, and 66 of headers in both directions.
+  t.equal(one.network.pingBitsPerSecond, 40_000 * 1104);
+  t.equal(one.network.broadcastBits, 1e6 * 8 * (1024 + 132));
+  t.equal(planMachine({ ...AIM, broadcastBytes: 0 }).memory.machineBytes, 8 * GIB, 'idle');
+  t.equal(planMachine({ ...AIM, broadcastBytes: 3000 }).network.broadcastBits / 8e6, 3000 + 396);
+  const two = planMachine({ ...AIM, target: 2_000_000 });
+  t.equal(two.memory.machineBytes, 32 * GIB);
+  t.equal(two.cpu.cores, 3);
+  const quiet = planMachine({ ...AIM, pingS: 0, broadcastBytes: 0 });
+  t.equal(quiet.network.pingPackets + quiet.network.broadcastBits + quiet.cpu.ping, 0);
+  t.end();
+});
+
+/** What a plan says, from the formulas of lib/doctor/sizing.ts. */
+function assertFormulas({ target, workers, memory, files }: MachinePlan, aim: PlanAim): void {
+  const load: Load = {
+    connections: target,
+    clients: 0,
+    workers,
+    acceptRate: aim.acceptRate,
+    burst: aim.broadcastBytes > 0 ? 1 : 0,
+    messageBytes: aim.broadcastBytes,
+  };
+  const { machineBytes, reserveBytes: reserve, ...need } = memory;
+  t.same(need, memoryNeeded(load, COSTS));
+  t.equal(reserve, reserveBytes(machineBytes));
+  const sum = need.kernelBytes + need.userBytes + need.burstBytes + need.fragmentationBytes;
+  t.ok(sum <= machineBytes - reserve, 'it fits');
+  t.same(files, {
+    perWorker: descriptorsNeeded(load),
+    host: filesNeeded(load),
+    epollWatches: watchesNeeded(load),
+  });
+}
+
+void t.test('the numbers are those of the formulas', (t) => {
+  for (const aim of [
+    AIM,
+    { ...AIM, target: 2_000_000 },
+    { ...AIM, target: 100, broadcastBytes: 0 },
+    { ...AIM, workers: 64, acceptRate: 50_000 },
+  ]) {
+    assertFormulas(planMachine(aim), aim);
+  }
+  t.end();
+});
+
+/** Lines that set something. */
+const settings = (text: string): string[] =>
+  text.split('\n').filter((line) => /^-?[\w.-]+ ?=/.test(line));
+
+/** The machine of a plan once its two files are in force. */
+function tuned(plan: MachinePlan, broadcastBytes: number): Diagnosis {
+  const stock = stockMachine(plan.memory.machineBytes, plan.cpu.cores);
+  const { findings } = plan.diagnosis;
+  const sysctls = findings.flatMap(({ remedy }) =>
+    remedy?.kind === 'sysctl' ? [[remedy.key, remedy.value] as const] : [],
+  );
+  const drop = dropInFile(plan.diagnosis) ?? '';
+  const nofile = /LimitNOFILE=(\d+)/.exec(drop)?.[1] ?? '524288';
+  const backlog = Number(/MEGACOMET_BACKLOG=(\d+)/.exec(drop)?.[1] ?? 4096);
+  const limits = `Max open files            1024                 ${nofile}       files\n`;
+  const machine = withSysctls(
+    withFiles(stock, { '/proc/self/limits': limits }),
+    Object.fromEntries(sysctls),
+  );
+  const { target, workers } = plan;
+  const message = { messageBurst: Math.sign(broadcastBytes), messageBytes: broadcastBytes };
+  return diagnosisOf(machine, { ...MILLION, target, workers, backlog, ...message });
+}
+
+void t.test('with its two files the machine holds what it is planned for', (t) => {
+  for (const target of [1000, 100_000, 1_000_000, 2_000_000, 5_000_000]) {
+    for (const broadcastBytes of [0, 1024]) {
+      const plan = planMachine({ ...AIM, target, broadcastBytes });
+      const diagnosis = tuned(plan, broadcastBytes);
+      t.same(idsOf(diagnosis, 'critical'), [], `${target}: nothing critical`);
+      const left = idsOf(diagnosis, 'warning').filter((id) => !id.endsWith('ehash_entries'));
+      t.same(left, [], `${target}: no warning but that of the boot line`);
+    }
+  }
+  t.end();
+});
+
+void t.test('nothing shrinks when the target grows', (t) => {
+  const figures = ({ memory, cpu, network, files }: MachinePlan): number[] => [
+    ...[memory.kernelBytes, memory.burstBytes, memory.fragmentationBytes, memory.machineBytes],
+    ...[memory.userBytes, memory.reserveBytes],
+    ...[cpu.ping, cpu.cores, cpu.broadcastSeconds, cpu.storm],
+    ...[network.pingPackets, network.pingBitsPerSecond, network.broadcastBits],
+    ...[files.host, files.epollWatches],
+  ];
+  const property = fc.property(
+    fc.integer({ min: 1, max: 50_000_000 }),
+    fc.integer({ min: 0, max: 1_000_000 }),
+    fc.constantFrom(0, 1, 1024, 100_000),
+    (target, more, broadcastBytes) => {
+      const small = figures(planMachine({ ...AIM, target, broadcastBytes }));
+      const large = figures(planMachine({ ...AIM, target: target + more, broadcastBytes }));
+      return small.every((value, index) => value <= (large[index] ?? 0));
+    },
+  );
+  t.doesNotThrow(() => {
+    fc.assert(property, { numRuns: 200 });
+  });
+  t.end();
+});
+
+void t.test('the command prints what --write writes', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'megacomet-plan-'));
+  t.teardown(() => {
+    rmSync(folder, { recursive: true });
+  });
+  const args = ['plan', '--target', '2000000', '--ping', '30', '--write', folder];
+  const { code, stdout, stderr } = await run(args);
+  t.equal(code, 0, stderr);
+  t.match(
+    stdout,
+    /^A machine for 2,000,000 connections: 32\.0 GiB of memory, \d+ cores, \d+ workers$/m,
+  );
+  for (const noun of ['memory', 'cpu', 'network', 'files'])
+    t.match(stdout, new RegExp(`^${noun} `, 'm'));
+  const plan = planMachine({ ...AIM, target: 2_000_000, pingS: 30 });
+  const files = {
+    '90-megacomet.conf': sysctlFile(plan.diagnosis) ?? '',
+    'megacomet.service.d/90-megacomet.conf': dropInFile(plan.diagnosis) ?? '',
+  };
+  for (const [name, text] of Object.entries(files)) {
+    t.equal(readFileSync(join(folder, name), 'utf8'), text, name);
+    t.ok(stdout.includes(text.trimEnd()), `${name} is printed`);
+    t.ok(settings(text).length > 0, `${name} sets something`);
+  }
+  const again = await run(args);
+  t.equal(again.stdout.match(/^unchanged /gm)?.length, 2, 'the second time nothing changes');
+});
+
+void t.test('--json has the same figures', async (t) => {
+  const { code, stdout } = await run([
+    'plan',
+    '--target',
+    '50000',
+    '--broadcast-bytes',
+    '0',
+    '--json',
+  ]);
+  t.equal(code, 0);
+  const told = JSON.parse(stdout) as MachinePlan & { written: unknown[] };
+  const { written, ...plan } = told;
+  t.same(written, []);
+  t.same(plan, planMachine({ ...AIM, target: 50_000, broadcastBytes: 0 }));
+  t.same(Object.keys(plan).sort(), [
+    'cpu',
+    'diagnosis',
+    'files',
+    'memory',
+    'network',
+    'target',
+    'workers',
+  ]);
+});

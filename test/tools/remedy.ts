@@ -1,0 +1,260 @@
+// Mending: what --write leaves in a folder, what --apply sets, and that neither is ever half done.
+// The real command, in a network namespace whose values were lowered before.
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+import t, { type Test as TapTest } from 'tap';
+
+import { diagnosisOf, recordingOf, withSysctls } from '../support/machines/recorded.js';
+import { Namespace, noNamespace } from '../support/machines/namespace.js';
+import { noTracing, run, type StartOptions } from '../support/helpers.js';
+import { dropInFile, sysctlFile } from '../../lib/doctor/remedy.js';
+
+const LOWERED = {
+  'net.core.somaxconn': 128,
+  'net.ipv4.tcp_max_tw_buckets': 100,
+  'net.ipv4.ip_local_reserved_ports': '39999',
+};
+const APPLIED = {
+  'net.core.somaxconn': '4096',
+  'net.ipv4.tcp_max_tw_buckets': '1000',
+  'net.ipv4.ip_local_reserved_ports': '39999-40000',
+};
+/** A thousand connections on port 40000, which lies among those of outgoing connections. */
+const ASKED = ['doctor', '--target', '1000', '--port', '40000', '--backlog', '128'];
+
+/** Not in the checkout: its folders may be on a file system that others use. */
+function folderOf(t: TapTest): string {
+  const folder = mkdtempSync(join(tmpdir(), 'megacomet-remedy-'));
+  t.teardown(() => {
+    rmSync(folder, { recursive: true, force: true });
+  });
+  return folder;
+}
+
+/** Every file below a folder, by its path in it. */
+function filesIn(folder: string): Record<string, string> {
+  const names = readdirSync(folder, { recursive: true, encoding: 'utf8' }).sort();
+  const files = names.filter((name) => statSync(join(folder, name)).isFile());
+  return Object.fromEntries(files.map((name) => [name, readFileSync(join(folder, name), 'utf8')]));
+}
+
+const NAMES = ['90-megacomet.conf', 'megacomet.service.d/90-megacomet.conf'];
+
+void t.test('--write twice gives the same bytes', { skip: noNamespace }, async (t) => {
+  const namespace = await Namespace.make(t, LOWERED);
+  const folder = join(folderOf(t), 'tuning');
+  const first = await namespace.run([...ASKED, '--write', folder]);
+  t.equal(first.stderr, '');
+  const files = filesIn(folder);
+  t.same(Object.keys(files), NAMES, 'both files, and no other');
+  for (const name of NAMES) t.match(first.stdout, new RegExp(`^written   .*/tuning/${name}$`, 'm'));
+  const lines = (files[NAMES[0] ?? ''] ?? '').split('\n').filter((line) => /^[^#]/.test(line));
+  t.same(
+    lines,
+    [
+      'net.ipv4.ip_local_reserved_ports = 39999,40000',
+      'net.core.somaxconn = 4096',
+      'net.ipv4.tcp_max_tw_buckets = 1000',
+    ],
+    'only lines that are needed, ports reserved first',
+  );
+  t.match(files[NAMES[1] ?? ''], /\n\[Service\]\n\n(# .*\n)+Environment=MEGACOMET_BACKLOG=4096\n$/);
+  const second = await namespace.run([...ASKED, '--write', folder]);
+  t.same(filesIn(folder), files, 'the same bytes');
+  t.equal(second.stdout.split('\n').filter((line) => line.startsWith('unchanged ')).length, 2);
+  t.equal(namespace.get('net.core.somaxconn'), '128', 'and nothing was set');
+});
+
+void t.test('--apply sets, reads back, and has no more to do', { skip: noNamespace }, async (t) => {
+  const namespace = await Namespace.make(t, LOWERED);
+  const folder = folderOf(t);
+  t.equal((await namespace.run(ASKED)).code, 3, 'before, a queue of 128 is critical');
+  const first = await namespace.run([...ASKED, '--apply', '--write', folder]);
+  t.equal(first.code, 0, first.stdout + first.stderr);
+  for (const [key, value] of Object.entries(APPLIED)) {
+    t.equal(namespace.get(key), value, key);
+    t.ok(first.stdout.includes(`\napplied  ${key} = ${value}\n`), `${key} is told`);
+  }
+  const files = filesIn(folder);
+  const second = await namespace.run([...ASKED, '--apply', '--write', folder]);
+  t.equal(second.code, 0);
+  t.notMatch(second.stdout, /^applied/m, 'nothing is left to apply');
+  t.same(filesIn(folder), files, 'and no line of the file is lost');
+  const { stdout } = await namespace.run([...ASKED, '--json', '--apply', '--write', folder]);
+  const told = JSON.parse(stdout) as { applied: unknown[]; written: { isChanged: boolean }[] };
+  t.same(told.applied, []);
+  t.same(
+    told.written.map(({ isChanged }) => isChanged),
+    [false, false],
+  );
+});
+
+void t.test('ports of a client are widened', { skip: noNamespace }, async (t) => {
+  const namespace = await Namespace.make(t, { 'net.ipv4.ip_local_port_range': '40000 40199' });
+  const asked = ['doctor', '--role', 'client', '--target', '1000', '--apply'];
+  const { code, stdout } = await namespace.run(asked);
+  t.equal(code, 0, stdout);
+  t.equal(namespace.get('net.ipv4.ip_local_port_range'), '1024 65535');
+  t.match(stdout, /^until the next boot; --write DIR gives the file that keeps it/m);
+});
+
+/** Makes a path read-only before the command runs. */
+const readOnly = (path: string): string[] => [
+  ...['unshare', '--mount', 'sh', '-c'],
+  'mount --bind "$0" "$0" && mount -o remount,ro,bind "$0" && exec "$@"',
+  path,
+];
+
+void t.test('what the kernel refuses is reported', { skip: noNamespace }, async (t) => {
+  const namespace = await Namespace.make(t, LOWERED);
+  const key = '/proc/sys/net/core/somaxconn';
+  const one = await namespace.run([...ASKED, '--apply'], { through: readOnly(key) });
+  t.equal(one.code, 4, 'exit code');
+  t.match(one.stdout, /^REFUSED {2}net\.core\.somaxconn = 4096: EROFS; it is 128$/m);
+  t.match(one.stdout, /^applied {2}net\.ipv4\.tcp_max_tw_buckets = 1000$/m, 'others are set');
+  const all = await namespace.run([...ASKED, '--apply'], { through: readOnly('/proc/sys') });
+  t.equal(all.code, 4, 'a container that may set nothing');
+  t.match(all.stdout, /docker run --sysctl "net\.core\.somaxconn=4096"/, 'is told how else');
+  t.match(all.stdout, /^REFUSED {2}net\.core\.somaxconn = 4096: EROFS; it is 128$/m);
+});
+
+void t.test('who is not root is told so', { skip: noNamespace }, async (t) => {
+  const nobody = ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups'];
+  const end = await run([...ASKED, '--apply'], { through: nobody });
+  t.equal(end.code, 1);
+  t.equal(end.stderr, 'megacomet-ts: --apply: only root can set sysctls\n');
+  t.equal(end.stdout, '');
+});
+
+interface Refusal {
+  readonly about: string;
+  readonly folder: string;
+  readonly options?: StartOptions;
+  readonly wanted: RegExp;
+}
+
+void t.test(
+  'a folder that cannot be written gives one sentence, and no file',
+  { skip: noNamespace },
+  async (t) => {
+    const namespace = await Namespace.make(t, LOWERED);
+    const above = folderOf(t);
+    const inside = (name: string): string => join(above, name);
+    for (const name of ['locked', 'frozen', 'taken']) mkdirSync(inside(name));
+    writeFileSync(inside('file'), 'precious');
+    writeFileSync(join(inside('taken'), 'megacomet.service.d'), 'precious');
+    const nobody = ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups'];
+    const refusals: Refusal[] = [
+      {
+        about: 'of others',
+        folder: inside('locked'),
+        options: { through: nobody },
+        wanted: /EACCES/,
+      },
+      {
+        about: 'read-only',
+        folder: inside('frozen'),
+        options: { through: readOnly(inside('frozen')) },
+        wanted: /EROFS/,
+      },
+      {
+        about: 'in none',
+        folder: inside('no/where'),
+        wanted: /cannot write \S+\/no\/where \(ENOENT\)/,
+      },
+      { about: 'a file', folder: inside('file'), wanted: /ENOTDIR/ },
+      {
+        about: 'with a file in the way',
+        folder: inside('taken'),
+        wanted: /service\.d\S* \(E\w+\)/,
+      },
+    ];
+    // nobody must be able to look at the folder that it may not write.
+    namespace.command('chmod', '755', above);
+    const before = filesIn(above);
+    for (const { about, folder, options, wanted } of refusals) {
+      const end = await namespace.run([...ASKED, '--write', folder], options);
+      t.equal(end.code, 1, `${about}: exit code`);
+      t.match(end.stderr, /^megacomet-ts: cannot write [^\n]+\n$/, `${about}: one sentence`);
+      t.match(end.stderr, wanted, `${about}: it names path and reason`);
+      t.equal(end.stdout, '', `${about}: nothing else`);
+      t.same(filesIn(above), before, `${about}: no file came or changed`);
+    }
+  },
+);
+
+void t.test(
+  'killed before it is done it leaves what was there',
+  { skip: noNamespace || noTracing },
+  async (t) => {
+    const namespace = await Namespace.make(t, LOWERED);
+    const folder = folderOf(t);
+    await namespace.run([...ASKED, '--write', folder]);
+    const before = filesIn(folder);
+    const killed = ['strace', '-f', '-qq', '-o', '/dev/null', '-e', 'trace=rename'];
+    const other = ['doctor', '--target', '20000', '--port', '40000', '--backlog', '128'];
+    for (const when of [1, 2]) {
+      const through = [...killed, '-e', `inject=rename:signal=KILL:when=${when}`];
+      const { code } = await namespace.run([...other, '--write', folder], { through });
+      t.not(code, 0, 'it was killed');
+      for (const [name, text] of Object.entries(filesIn(folder))) {
+        if (name.endsWith('.conf') && text !== before[name]) {
+          t.match(text, /Written by megacomet-ts for 20000 [\s\S]+\n$/, `${name} is whole`);
+        }
+      }
+      if (when === 1) {
+        for (const name of NAMES) t.equal(readFileSync(join(folder, name), 'utf8'), before[name]);
+      }
+    }
+    const { stdout } = await namespace.run([...other, '--write', folder]);
+    t.match(stdout, /^written {3}/m, 'the next run goes through');
+    t.ok(NAMES.every((name) => existsSync(join(folder, name))));
+  },
+);
+
+void t.test('lines of before are kept, unless they would lower what runs now', (t) => {
+  const machine = withSysctls(recordingOf('debian-13'), { 'net.core.somaxconn': 4096 });
+  const first = sysctlFile(diagnosisOf(machine)) ?? '';
+  t.match(first, /^net\.core\.somaxconn = 16384$/m);
+  const read = (key: string, value: number | string) => (path: string) =>
+    withSysctls(machine, { [key]: value }).files[path];
+  const applied = diagnosisOf(withSysctls(machine, { 'net.core.somaxconn': 16_384 }));
+  t.equal(sysctlFile(applied, first, read('net.core.somaxconn', 16_384)), first, 'kept');
+  const higher = diagnosisOf(withSysctls(machine, { 'net.core.somaxconn': 65_535 }));
+  const kept = sysctlFile(higher, first, read('net.core.somaxconn', 65_535)) ?? '';
+  t.notMatch(kept, /somaxconn/, 'a queue that is longer now is not shortened at the next boot');
+  t.match(kept, /^net\.ipv4\.tcp_max_orphans = 250000$/m, 'the others are kept');
+  const more = diagnosisOf(machine, { acceptRate: 60_000 });
+  const grown = sysctlFile(more, first, read('net.core.somaxconn', 4096)) ?? '';
+  t.match(grown, /^net\.core\.somaxconn = 32768$/m, 'a faster storm raises a line');
+  t.equal(grown.match(/^net\.core\.somaxconn/gm)?.length, 1, 'and does not double it');
+  const idle = diagnosisOf(machine, { target: 10, messageBurst: 0 });
+  t.equal(sysctlFile(idle), null, 'a file with nothing to say is not made');
+  t.equal(dropInFile(idle), null);
+  t.end();
+});
+
+void t.test('every line has its reason, in comments of a hundred columns', (t) => {
+  for (const name of ['laptop', 'debian-12', 'debian-13'] as const) {
+    const diagnosis = diagnosisOf(recordingOf(name), { role: 'both', workers: 1, keepaliveS: 0 });
+    for (const text of [sysctlFile(diagnosis), dropInFile(diagnosis)]) {
+      for (const block of (text ?? '').trimEnd().split('\n\n').slice(1)) {
+        if (block === '[Service]') continue;
+        t.match(block, /^(# .+\n)+-?[\w.-]+ ?= ?\S.*$/, block.slice(-40));
+      }
+      for (const line of (text ?? '').split('\n')) if (line.length > 100) t.fail(line);
+    }
+  }
+  t.end();
+});

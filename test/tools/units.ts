@@ -1,0 +1,237 @@
+// The units for systemd: their numbers, their sandbox, the command that writes them for a machine.
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+import t, { type Test as TapTest } from 'tap';
+
+import { obstacleTo } from '../../lib/cli/commands/install-service.js';
+import { cgroupBytesNeeded, limitNofile, stopTimeoutS, tasksMax } from '../../lib/doctor/sizing.js';
+import {
+  PACKAGED,
+  quoteArgument,
+  quoteProgram,
+  serviceUnit,
+  socketUnit,
+  type UnitPlan,
+} from '../../lib/systemd/units.js';
+import { root, run } from '../support/helpers.js';
+
+/** The sum that systemd-analyze security may come to; an empty unit has 9.6. */
+const EXPOSURE_MAX = 2.0;
+
+const hasAnalyze = spawnSync('systemd-analyze', ['--version'], { stdio: 'ignore' }).status === 0;
+const noAnalyze =
+  hasAnalyze || process.env['CI'] !== undefined
+    ? false
+    : 'systemd-analyze is missing: install the package systemd';
+
+const NAMES = ['megacomet.service', 'megacomet.socket'] as const;
+
+function valueOf(unit: string, directive: string): string | undefined {
+  return new RegExp(`^${directive}=(.*)$`, 'm').exec(unit)?.[1];
+}
+
+/** A folder with both units, which can start here. */
+function writeUnits(t: TapTest, plan: UnitPlan): string[] {
+  const folder = mkdtempSync(join(tmpdir(), 'megacomet-units-'));
+  t.teardown(() => {
+    rmSync(folder, { recursive: true });
+  });
+  const texts = [serviceUnit(plan), socketUnit(plan)];
+  return NAMES.map((name, index) => {
+    const file = join(folder, name);
+    writeFileSync(file, texts[index] ?? '');
+    return file;
+  });
+}
+
+const HERE: UnitPlan = { ...PACKAGED, command: [process.execPath, join(root, 'lib/bin.js')] };
+
+void t.test('the committed units are what the program makes of the packaged plan', (t) => {
+  const read = (name: string): string =>
+    readFileSync(join(root, 'packaging/systemd', name), 'utf8');
+  t.equal(read('megacomet.service'), serviceUnit(PACKAGED));
+  t.equal(read('megacomet.socket'), socketUnit(PACKAGED));
+  t.end();
+});
+
+void t.test('the numbers of the service are those of the formulas, for any target', (t) => {
+  for (const target of [1000, 200_000, 1_000_000, 5_000_000]) {
+    for (const workers of [2, 56]) {
+      const plan = { ...PACKAGED, target, workers, drainS: 30 };
+      const unit = serviceUnit(plan);
+      const load = { connections: target, clients: 0, workers, acceptRate: 1, burst: 1 };
+      const bytes = cgroupBytesNeeded({ ...load, messageBytes: 0 }, plan.costs);
+      t.equal(valueOf(unit, 'LimitNOFILE'), String(limitNofile(target, plan.nrOpen)));
+      t.equal(valueOf(unit, 'TasksMax'), String(tasksMax(workers)));
+      t.equal(valueOf(unit, 'TimeoutStopSec'), String(stopTimeoutS(target, 30)));
+      t.equal(valueOf(unit, 'MemoryMax'), `${Math.ceil(bytes / 2 ** 20)}M`);
+    }
+  }
+  t.end();
+});
+
+void t.test('the limit of open files is a number that a kernel can give', (t) => {
+  for (const nrOpen of [65_536, 1_048_576, 1_073_741_816]) {
+    const value = valueOf(serviceUnit({ ...PACKAGED, nrOpen }), 'LimitNOFILE');
+    t.match(value, /^\d+$/, 'never infinity');
+    t.ok(Number(value) <= nrOpen, 'and never above fs.nr_open');
+  }
+  t.end();
+});
+
+void t.test('every computed line has its formula above it', (t) => {
+  const lines = serviceUnit(PACKAGED).split('\n');
+  for (const name of ['LimitNOFILE', 'TasksMax', 'MemoryMax', 'TimeoutStopSec']) {
+    const at = lines.findIndex((line) => line.startsWith(`${name}=`));
+    t.match(lines[at - 1], /^# /, name);
+  }
+  for (const line of [...lines, ...socketUnit(PACKAGED).split('\n')]) {
+    t.ok(line.length <= 100, `no line is longer than 100 columns: ${line}`);
+  }
+  t.end();
+});
+
+void t.test('addresses become ListenStream lines', (t) => {
+  const unit = socketUnit({ ...PACKAGED, listen: ['0.0.0.0:80', '[::1]:81', 'unix:/run/push'] });
+  t.same(unit.match(/^ListenStream=.*$/gm), [
+    'ListenStream=0.0.0.0:80',
+    'ListenStream=[::1]:81',
+    'ListenStream=/run/push',
+  ]);
+  for (const listen of ['localhost:80', '8000', 'unix:push']) {
+    t.throws(() => socketUnit({ ...PACKAGED, listen: [listen] }), { code: 'ERR_OPTION_INVALID' });
+  }
+  t.end();
+});
+
+void t.test('a path with any character reaches the program as it is', { skip: noAnalyze }, (t) => {
+  const rows: [string, string][] = [
+    ['/usr/bin/node', '/usr/bin/node'],
+    ['/opt/my node/bin', '"/opt/my node/bin"'],
+    ['/opt/100%/$HOME', '/opt/100%%/$$HOME'],
+    ['/opt/"a"\\b', '"/opt/\\"a\\"\\\\b"'],
+  ];
+  for (const [text, wanted] of rows) t.equal(quoteArgument(text), wanted);
+  t.equal(quoteProgram('/opt/100%/$HOME'), '/opt/100%%/$HOME', 'the program has no variables');
+  const folder = join(t.testdir(), 'a strange 100% $HOME folder');
+  mkdirSync(folder);
+  const program = join(folder, 'node');
+  writeFileSync(program, '#!/bin/sh\n', { mode: 0o755 });
+  const files = writeUnits(t, { ...HERE, command: [program, '/x'] });
+  const { stderr } = spawnSync('systemd-analyze', ['verify', ...files], { encoding: 'utf8' });
+  // It looks for the program under the name that it read.
+  t.equal(stderr, '');
+  t.end();
+});
+
+void t.test('systemd finds nothing wrong with the units', { skip: noAnalyze }, (t) => {
+  for (const config of [null, '/etc/megacomet/config.json']) {
+    const files = writeUnits(t, { ...HERE, config, listen: ['0.0.0.0:80', 'unix:/run/push'] });
+    const { status, stderr } = spawnSync('systemd-analyze', ['verify', ...files], {
+      encoding: 'utf8',
+    });
+    t.equal(stderr, '', 'systemd-analyze verify is silent');
+    t.equal(status, 0);
+  }
+  const [service = ''] = writeUnits(t, HERE);
+  writeFileSync(service, `${serviceUnit(HERE)}NoSuchDirective=1\n`);
+  const { stderr } = spawnSync('systemd-analyze', ['verify', service], { encoding: 'utf8' });
+  t.match(stderr, 'NoSuchDirective', 'it would not be, for a mistake');
+  t.end();
+});
+
+void t.test('the sandbox leaves little to attack', { skip: noAnalyze }, (t) => {
+  const exposure = (file: string): number => {
+    const args = ['security', '--offline=true', file];
+    const { stdout } = spawnSync('systemd-analyze', args, { encoding: 'utf8' });
+    return Number(/exposure level for \S+: ([\d.]+)/.exec(stdout)?.[1] ?? NaN);
+  };
+  const [service = ''] = writeUnits(t, HERE);
+  const found = exposure(service);
+  t.ok(found <= EXPOSURE_MAX, `exposure of the service: ${found}`);
+  const open = serviceUnit(HERE).replace(/# Sandbox[\s\S]*?\[Install\]/, '[Install]');
+  writeFileSync(service, open);
+  t.ok(exposure(service) > 9, 'without the sandbox it would be exposed');
+  t.end();
+});
+
+/** install-service into a folder of the test. The program of a checkout may be out of reach. */
+async function install(folder: string, ...args: string[]): ReturnType<typeof run> {
+  const where = ['--dir', join(folder, 'units'), '--config-file', join(folder, 'etc/config.json')];
+  return run(['install-service', '--target', '10000', ...where, ...args]);
+}
+
+const outOfReach =
+  [process.execPath, root].map((file) => obstacleTo(file)).find((text) => text !== null) ?? false;
+
+void t.test('install-service prints what it would write', async (t) => {
+  const folder = t.testdir();
+  const { code, stdout, stderr } = await install(folder, '--print', '--listen', '0.0.0.0:81');
+  t.equal(code, 0);
+  t.equal(stderr, '');
+  t.same(readdirSync(folder), [], 'and writes nothing');
+  const parts = stdout.split(/^# \//m).slice(1);
+  t.equal(parts.length, 3, 'three files');
+  t.match(parts[0], '"max-connections": 10000');
+  t.match(parts[1], `ExecStart=${quoteProgram(process.execPath)} `, 'with this Node');
+  t.match(parts[1], `${quoteArgument(join(root, 'lib/bin.js'))} serve --config `, 'this package');
+  t.match(parts[2], 'ListenStream=0.0.0.0:81');
+});
+
+void t.test('install-service writes whole files, once', { skip: outOfReach }, async (t) => {
+  const folder = t.testdir();
+  const first = await install(folder);
+  t.equal(first.code, 0, first.stderr);
+  t.match(first.stdout, /^written +\S+megacomet\.service\nwritten .*\nwritten +\S+config\.json\n/);
+  t.match(first.stdout, 'systemctl daemon-reload && systemctl enable --now megacomet.socket');
+  t.same(readdirSync(join(folder, 'units')), NAMES, 'no temporary file is left');
+  const second = await install(folder);
+  t.match(second.stdout, /^unchanged .*\nunchanged .*\nkept +\S+config\.json\n/, 'nothing to do');
+
+  const config = join(folder, 'etc/config.json');
+  writeFileSync(config, '{"port": 9}');
+  const third = await install(folder, '--drain', '60');
+  t.match(third.stdout, /^written .*service\nunchanged .*socket\nkept .*config\.json\n/);
+  t.equal(readFileSync(config, 'utf8'), '{"port": 9}', "the owner's file stays the owner's");
+  const unit = readFileSync(join(folder, 'units/megacomet.service'), 'utf8');
+  t.equal(valueOf(unit, 'TimeoutStopSec'), String(stopTimeoutS(10_000, 60)));
+});
+
+void t.test('install-service refuses in one sentence', async (t) => {
+  const folder = t.testdir({ file: '' });
+  const rows: [string[], RegExp, number][] = [
+    [['--dir', 'units'], /--dir: "units" is no absolute path/, 2],
+    [['--config-file', 'x.json'], /--config-file: "x\.json" is no absolute path/, 2],
+    [['--listen', 'localhost:80'], /listen: "localhost:80" is no numeric HOST:PORT/, 2],
+    [['--target', '0'], /--target: "0" is not a whole number from 1 to 100000000/, 2],
+  ];
+  if (outOfReach === false) {
+    const wanted = /cannot write .* \(\w+\): see --dir and --config-file/;
+    rows.push([['--dir', join(folder, 'file/units')], wanted, 1]);
+  }
+  for (const [args, wanted, wantedCode] of rows) {
+    const { code, stdout, stderr } = await install(folder, ...args);
+    t.match(stderr, wanted);
+    t.match(stderr, /^megacomet-ts: [^\n]+\n$/, 'one sentence');
+    t.equal(stdout, '');
+    t.equal(code, wantedCode);
+  }
+  t.same(readdirSync(folder), ['file'], 'nothing is written');
+});
+
+void t.test('what the service could not run is not installed', async (t) => {
+  // Both its folder and the folder of Node must be open to the user that systemd makes.
+  const folder = mkdtempSync('/tmp/megacomet-reach-');
+  t.teardown(() => {
+    rmSync(folder, { recursive: true });
+  });
+  t.equal(obstacleTo(folder), 'the sandbox of the service hides /tmp');
+  t.equal(obstacleTo('/usr/bin/env'), null);
+  if (outOfReach === false) return;
+  const { code, stderr } = await install(folder);
+  t.match(stderr, /^megacomet-ts: the service could not run .*: .*; install Node\.js .*\n$/);
+  t.equal(code, 1);
+});

@@ -1,0 +1,550 @@
+// The broker with ports that keep what they get: order, pages, back pressure, keys, listing.
+import t from 'tap';
+
+import type { PublishOptions } from '../../lib/broker/broker.js';
+import {
+  MESSAGE_BYTES_LIMIT,
+  MessageFlag,
+  parseCursor,
+  type HistoryLimits,
+} from '../../lib/ipc/comet.js';
+import type { Frames } from '../../lib/ipc/frames.js';
+import { ask, EPOCH, port, story, wants, world } from '../support/fakes/broker.js';
+import { FakePort } from '../support/fakes/comet.js';
+
+const MIB = 1024 * 1024;
+
+void t.test('a message goes to the workers with subscribers, whole', (t) => {
+  const { broker, turns, ports } = world();
+  wants(broker, 0, 'news/1', 2);
+  wants(broker, 1, 'news/*', 3);
+  const receipt = broker.publish('news/1', 'grüß dich', {
+    id: 'i1',
+    event: 'greeting',
+    spreadMs: 500,
+    policy: 'latestOnly',
+  });
+  t.same(receipt, { cursor: '0000000000000abc.1', delivered: 5 });
+  t.same(parseCursor(receipt.cursor), { epoch: EPOCH, number: 1n });
+  t.same(broker.publish('news/2', Buffer.of(0, 255)), {
+    cursor: '0000000000000abc.2',
+    delivered: 3,
+  });
+  t.same(broker.publish('other', 'x').delivered, 0);
+  t.equal(port(ports, 0).writes.length, 0, 'nothing before the end of the turn');
+  turns.end();
+  const text = {
+    number: 1n,
+    flags: 2 << 1,
+    spreadMs: 500,
+    channel: 'news/1',
+    id: 'i1',
+    event: 'greeting',
+    data: Buffer.from('grüß dich'),
+  };
+  const binary = {
+    number: 2n,
+    flags: MessageFlag.binary,
+    spreadMs: 0,
+    channel: 'news/2',
+    id: '',
+    event: '',
+    data: Buffer.of(0, 255),
+  };
+  t.same(port(ports, 0).take(), [{ name: 'Publish', fields: text }]);
+  t.same(port(ports, 1).take(), [
+    { name: 'Publish', fields: text },
+    { name: 'Publish', fields: binary },
+  ]);
+  t.same(port(ports, 2).take(), []);
+  t.equal(turns.isScheduled, false, 'and then it rests');
+  t.end();
+});
+
+void t.test('one turn is one write for each worker', (t) => {
+  const { broker, turns, ports } = world(3);
+  for (const slot of [0, 1]) wants(broker, slot, 'all');
+  wants(broker, 0, 'private');
+  for (let index = 0; index < 100; index++) {
+    broker.publish('all', 'x'.repeat(20));
+    broker.publish('private', 'y'.repeat(20));
+  }
+  turns.endAll();
+  t.equal(port(ports, 0).writes.length, 1);
+  t.equal(port(ports, 1).writes.length, 1);
+  t.equal(port(ports, 0).take().length, 200);
+  t.equal(port(ports, 1).take().length, 100);
+  t.end();
+});
+
+void t.test('what all are sent is written from one place, in few writes', (t) => {
+  const { broker, turns, ports } = world(3);
+  for (const slot of [0, 1, 2]) wants(broker, slot, 'all');
+  for (let turn = 0; turn < 300; turn++) {
+    for (let index = 0; index < 20; index++) broker.publish('all', 'x'.repeat(101));
+    turns.endAll();
+  }
+  for (const { writes } of ports) {
+    t.ok(writes.length < 450, `${writes.length} writes for 300 turns, also where a chunk ends`);
+  }
+  const places = ports.map(({ sent }) => sent[5]?.byteOffset);
+  const buffers = ports.map(({ sent }) => sent[5]?.buffer);
+  t.equal(new Set(places).size, 1, 'the same bytes for all');
+  t.equal(new Set(buffers).size, 1);
+  t.end();
+});
+
+void t.test('a message may be larger than a chunk', (t) => {
+  const { broker, turns, ports } = world(2, { messageBytesMax: MESSAGE_BYTES_LIMIT });
+  wants(broker, 0, 'a');
+  const data = Buffer.alloc(MESSAGE_BYTES_LIMIT, 'ab');
+  const most = { id: 'i'.repeat(128), event: 'e'.repeat(128), history: { bytes: 3e6 } };
+  broker.publish('a', data, most);
+  broker.publish('a', data.toString(), most);
+  ask(broker, 1, { bytesMax: 1 });
+  turns.endAll();
+  const frames = port(ports, 0).take();
+  t.same(story(frames), ['1', '2']);
+  for (const frame of frames) t.ok(frame.name === 'Publish' && frame.fields.data.equals(data));
+  t.same(story(port(ports, 1).take()), ['page 1>1 more'], 'also in a page');
+  t.end();
+});
+
+void t.test(
+  'large messages are written from one buffer for all, and nobody writes over it',
+  (t) => {
+    const { broker, turns, ports } = world(3);
+    for (const slot of [0, 1, 2]) wants(broker, slot, 'all');
+    wants(broker, 1, 'one');
+    const numbers: string[] = [];
+    for (let turn = 0; turn < 60; turn++) {
+      for (let index = 0; index < 5; index++) {
+        const size = [10, 3000, 100, 60_000, 1][index] ?? 0;
+        numbers.push(broker.publish('all', String(index).repeat(size)).cursor.split('.')[1] ?? '');
+        broker.publish('one', 'o');
+      }
+      turns.endAll();
+    }
+    for (const { slot } of ports) {
+      const frames = port(ports, slot).take();
+      const all = frames.filter(
+        (frame) => frame.name === 'Publish' && frame.fields.channel === 'all',
+      );
+      t.same(story(all), numbers, 'every message, in order');
+      t.ok(port(ports, slot).isIntact, 'as it was sent');
+    }
+    const large = ports.flatMap(({ sent }) => sent.filter(({ length }) => length >= 60_000));
+    t.equal(large.length, 3 * 60);
+    const places = new Set(
+      large.map(({ buffer, byteOffset }) => `${byteOffset} ${buffer.byteLength}`),
+    );
+    t.ok(new Set(large.map(({ buffer }) => buffer)).size <= 30, 'a buffer serves several turns');
+    t.ok(places.size <= 60, 'and all three workers');
+    t.end();
+  },
+);
+
+void t.test('a worker that is behind holds no buffer that others share', (t) => {
+  const { broker, turns, ports } = world(2);
+  for (const slot of [0, 1]) wants(broker, slot, 'all');
+  port(ports, 1).queuedBytes = 65_537;
+  broker.publish('all', 'x'.repeat(5000));
+  turns.end();
+  const [shared, own] = [port(ports, 0).sent[0], port(ports, 1).sent[0]];
+  t.ok((shared?.buffer.byteLength ?? 0) > 100_000, 'one gets a part of the chunk');
+  t.equal(own?.buffer.byteLength, own?.length, 'the other its own bytes');
+  t.end();
+});
+
+void t.test('pages follow the publishes of their turn', (t) => {
+  const { broker, turns, ports } = world(1);
+  broker.publish('a', '1');
+  broker.publish('b', '2');
+  broker.publish('a', '3');
+  turns.endAll();
+  wants(broker, 0, 'a');
+  ask(broker, 0, { number: 1n });
+  ask(broker, 0, { hasSince: 0, fd: 8, generation: 9 });
+  broker.publish('a', '4');
+  ask(broker, 0, { number: 4n });
+  ask(broker, 0, { number: 9n });
+  ask(broker, 0, { epoch: EPOCH + 1n, number: 3n });
+  ask(broker, 0, { channels: ['a', 'b'] });
+  ask(broker, 0, { bytesMax: 1 });
+  turns.endAll();
+  const frames = port(ports, 0).take();
+  t.same(story(frames), [
+    // Who begins now is told at once, before what comes after his question.
+    'page >3',
+    '4',
+    'page 3,4>4',
+    'page >4',
+    'page >4 lost',
+    'page 1,3,4>4 lost',
+    'page 1,2,3,4>4',
+    'page 1>2 more',
+  ]);
+  t.match(frames[0], { fields: { fd: 8, generation: 9 } });
+  const { pagesTotal, pagesLostTotal, questions, pageBytesTotal } = broker.counters;
+  t.same([pagesTotal, pagesLostTotal, questions], [7, 2, 0]);
+  t.ok(pageBytesTotal > 0);
+  t.end();
+});
+
+void t.test('a worker has at most a mebibyte of pages on the way', (t) => {
+  const { broker, turns, ports } = world(2);
+  for (let index = 0; index < 60; index++) broker.publish('a', 'x'.repeat(1000));
+  turns.endAll();
+  port(ports, 0).isStuck = true;
+  for (let index = 0; index < 100; index++) ask(broker, 0, {});
+  ask(broker, 1, {});
+  turns.endAll();
+  const sent = port(ports, 0).writes.reduce((sum, bytes) => sum + bytes, 0);
+  t.ok(sent >= MIB && sent < MIB + 32_768, `${sent} bytes`);
+  t.equal(port(ports, 1).take().length, 1, 'the other worker has its page');
+  t.ok(broker.counters.questions > 60);
+  port(ports, 0).queuedBytes = MIB;
+  broker.drained();
+  turns.endAll();
+  const stillSent = port(ports, 0).writes.reduce((sum, bytes) => sum + bytes, 0);
+  t.equal(stillSent, sent, 'nothing goes while as much waits');
+  for (let rounds = 0; broker.counters.questions > 0 && rounds < 50; rounds++) {
+    port(ports, 0).queuedBytes = 0;
+    if (rounds % 2 === 0) broker.drained();
+    else broker.tick();
+    turns.endAll();
+  }
+  const pages = port(ports, 0).take();
+  t.equal(pages.length, 100, 'in the end all are answered');
+  broker.drained();
+  t.equal(turns.isScheduled, false, 'and nobody waits');
+  t.end();
+});
+
+void t.test('questions of many are answered in turns, and publishes go between', (t) => {
+  const { broker, turns, ports } = world(20);
+  broker.publish('a', 'x');
+  turns.endAll();
+  wants(broker, 19, 'a');
+  for (let slot = 0; slot < 20; slot++) {
+    for (let index = 0; index < 200; index++) ask(broker, slot, {});
+  }
+  turns.end();
+  const first = ports.map((one) => one.take().length);
+  t.equal(
+    first.reduce((sum, pages) => sum + pages, 0),
+    1024,
+    'one turn makes so many',
+  );
+  t.ok(first.filter((pages) => pages > 0).length > 10, 'for many workers');
+  broker.publish('a', 'y');
+  turns.end();
+  t.equal(story(port(ports, 19).take())[0], '2', 'a publish does not wait for the rest');
+  turns.endAll();
+  t.equal(broker.counters.questions, 0);
+  t.end();
+});
+
+void t.test('a worker that asks without end is given up', (t) => {
+  const { broker } = world(1);
+  const given: number[] = [];
+  broker.on('overflow', (slot) => given.push(slot));
+  for (let index = 0; index < 1024; index++) ask(broker, 0, {});
+  t.same(given, []);
+  ask(broker, 0, {});
+  t.same(given, [0]);
+  t.end();
+});
+
+void t.test('a worker that cannot follow pushes back, one that does not beat is replaced', (t) => {
+  const { broker, turns, ports } = world(2);
+  const given: number[] = [];
+  broker.on('overflow', (slot) => given.push(slot));
+  wants(broker, 0, 'a');
+  wants(broker, 1, 'b');
+  const slow = port(ports, 0);
+  const publish = (channel: string): void => {
+    broker.publish(channel, 'x');
+    turns.endAll();
+  };
+  slow.queuedBytes = 8 * MIB;
+  publish('a');
+  publish('a');
+  slow.queuedBytes++;
+  publish('a');
+  const head = broker.counters.publishedTotal;
+  const again = (): void => {
+    broker.publish('a', 'x');
+  };
+  t.throws(again, { code: 'ERR_BUSY' });
+  t.equal(broker.counters.busyTotal, 1);
+  t.equal(broker.counters.publishedTotal, head, 'nothing was numbered');
+  publish('b');
+  publish('nobody');
+  slow.beats = false;
+  publish('a');
+  slow.beats = true;
+  t.throws(again, { code: 'ERR_BUSY' });
+  slow.queuedBytes = 32 * MIB + 1;
+  slow.beats = false;
+  t.same(given, []);
+  publish('a');
+  publish('a');
+  t.same(given, [0], 'told once');
+  t.equal(broker.counters.overflowsTotal, 1);
+  slow.beats = true;
+  slow.queuedBytes = 0;
+  publish('a');
+  t.equal(slow.take().length, 5, 'no frame was dropped before, and none is kept for it after');
+  t.end();
+});
+
+void t.test('a worker that is gone is forgotten, and its successor starts afresh', (t) => {
+  const { broker, turns, ports } = world(2);
+  wants(broker, 0, 'a', 5);
+  wants(broker, 0, 'a/*', 5);
+  wants(broker, 1, 'a', 1);
+  ask(broker, 0, {});
+  broker.publish('a', 'x');
+  broker.workerGone(0);
+  turns.endAll();
+  t.same(port(ports, 0).take(), [], 'nothing for the dead');
+  t.same(story(port(ports, 1).take()), ['1']);
+  t.equal(broker.subscribers('a'), 1);
+  t.match(broker.counters, { questions: 0, pagesTotal: 0 }, 'its question is not answered');
+  const successor = new FakePort(0);
+  broker.attach(successor);
+  broker.publish('a', 'x');
+  turns.endAll();
+  t.same(successor.take(), []);
+  wants(broker, 0, 'a', 2);
+  t.equal(broker.publish('a', 'x').delivered, 3);
+  turns.endAll();
+  t.same(story(successor.take()), ['3']);
+  broker.attach(new FakePort(0));
+  t.equal(broker.subscribers('a'), 1, 'one that is replaced without a word too');
+  t.end();
+});
+
+void t.test('a publish with a known key does nothing and says so', (t) => {
+  const { broker, turns, ports } = world(1);
+  wants(broker, 0, 'a', 4);
+  const options: PublishOptions = { idempotencyKey: 'k' };
+  const first = broker.publish('a', 'x', options);
+  t.same(first, { cursor: '0000000000000abc.1', delivered: 4 });
+  wants(broker, 0, 'a', 9);
+  t.same(broker.publish('a', 'other', options), { ...first, duplicate: true });
+  t.same(broker.publish('b', 'x', options).cursor, '0000000000000abc.2', 'of another channel');
+  turns.nowMs += 299_999;
+  turns.endAll();
+  t.equal(broker.publish('a', 'x', options).duplicate, true);
+  turns.nowMs += 1;
+  t.same(broker.publish('a', 'x', options), { cursor: '0000000000000abc.3', delivered: 9 });
+  turns.endAll();
+  t.equal(port(ports, 0).take().length, 2);
+  t.equal(broker.counters.duplicatesTotal, 2);
+  const bad = { idempotencyKey: 'k2', ttlMs: -1 };
+  t.throws(() => broker.publish('a', 'x', bad), { code: 'ERR_MESSAGE' });
+  t.notOk(broker.publish('a', 'x', { idempotencyKey: 'k2' }).duplicate, 'a refused one was none');
+  t.end();
+});
+
+void t.test('what cannot be published is refused with a code and one sentence', (t) => {
+  const { broker } = world(1, { messageBytesMax: 100 });
+  const cases: [string, string, Buffer | string, PublishOptions?][] = [
+    ['ERR_CHANNEL', '', 'x'],
+    ['ERR_CHANNEL', 'a/*', 'x'],
+    ['ERR_CHANNEL', 'a\n', 'x'],
+    ['ERR_MESSAGE_SIZE', 'a', 'x'.repeat(101)],
+    ['ERR_MESSAGE_SIZE', 'a', 'ä'.repeat(51)],
+    ['ERR_MESSAGE_SIZE', 'a', Buffer.alloc(101)],
+    ['ERR_MESSAGE', 'a', 5 as unknown as string],
+    ['ERR_MESSAGE', 'a', Buffer.of(255), { binary: false }],
+    ['ERR_MESSAGE', 'a', 'x', { id: 'a\nb' }],
+    ['ERR_MESSAGE', 'a', 'x', { event: 'a\rb' }],
+    ['ERR_MESSAGE', 'a', 'x', { event: 'x'.repeat(129) }],
+    ['ERR_MESSAGE', 'a', 'x', { ttlMs: 0 }],
+    ['ERR_MESSAGE', 'a', 'x', { ttlMs: 1.5 }],
+    ['ERR_MESSAGE', 'a', 'x', { ttlMs: NaN }],
+    ['ERR_MESSAGE', 'a', 'x', { spreadMs: -1 }],
+    ['ERR_MESSAGE', 'a', 'x', { spreadMs: 3_600_001 }],
+    ['ERR_MESSAGE', 'a', 'x', { policy: 'never' as 'disconnect' }],
+    ['ERR_MESSAGE', 'a', 'x', { idempotencyKey: '' }],
+    ['ERR_MESSAGE', 'a', 'x', { idempotencyKey: 'x'.repeat(129) }],
+    ['ERR_MESSAGE', 'a', 'x', { history: { count: 0 } }],
+    ['ERR_MESSAGE', 'a', 'x', { history: { count: 10_001 } }],
+    ['ERR_MESSAGE', 'a', 'x', { history: { bytes: 0 } }],
+    ['ERR_MESSAGE', 'a', 'x', { history: { ageMs: Infinity } }],
+  ];
+  for (const [code, channel, data, options] of cases) {
+    try {
+      broker.publish(channel, data, options);
+      t.fail(`${code} ${JSON.stringify(options)}`);
+    } catch (error) {
+      const { message } = error as Error;
+      t.match(error, { name: 'MegacometError', code });
+      t.ok(message.length > 20 && message.length < 300 && !message.includes('\n'), message);
+    }
+  }
+  t.equal(broker.counters.publishedTotal, 0);
+  t.doesNotThrow(() => broker.publish('a', 'ä'.repeat(50)));
+  t.doesNotThrow(() => broker.publish('a', Buffer.from('ä'.repeat(50)), { binary: false }));
+  broker.close();
+  t.throws(() => broker.publish('a', 'x'), { code: 'ERR_NOT_RUNNING' });
+  t.end();
+});
+
+void t.test('history is as the publish says, else as the server does', (t) => {
+  const limits: HistoryLimits = { count: 2, bytes: 1000, ageMs: 100 };
+  const { broker, turns, ports } = world(1, { history: limits });
+  const page = (channel: string): string => {
+    ask(broker, 0, { channels: [channel] });
+    turns.endAll();
+    return story(port(ports, 0).take()).join(' ');
+  };
+  for (let index = 0; index < 3; index++) broker.publish('a', 'x');
+  t.equal(page('a'), 'page 2,3>3 lost');
+  broker.publish('a', 'x', { history: { count: 5 } });
+  t.equal(page('a'), 'page 2,3,4>4 lost', 'one limit may be given alone');
+  broker.publish('b', 'x', { history: false });
+  t.equal(page('b'), 'page >5 lost');
+  broker.publish('c', 'x', { ttlMs: 50 });
+  t.equal(page('c'), 'page 6>6');
+  turns.nowMs += 50;
+  t.equal(page('c'), 'page >6 lost');
+  turns.nowMs += 50;
+  t.equal(page('a'), 'page >6 lost');
+  for (let ticks = 0; ticks < 10; ticks++) broker.tick();
+  t.match(broker.counters, { messages: 0, channels: 0 });
+  const none = world(1, { history: false });
+  none.broker.publish('a', 'x');
+  none.broker.publish('a', 'y', { history: {} });
+  ask(none.broker, 0, {});
+  none.turns.endAll();
+  t.same(story(port(none.ports, 0).take()), ['page 2>2 lost'], 'a server may keep none by itself');
+  t.end();
+});
+
+void t.test('what clients publish is published, and the application hears of it', (t) => {
+  const { broker, turns, ports } = world(2);
+  wants(broker, 1, 'room');
+  const heard: unknown[] = [];
+  broker.on('message', (message) => heard.push(message));
+  const say = (fields: Partial<Frames['Message']>): void => {
+    const who = { fd: 7, generation: 8 };
+    const empty = { ...who, flags: 0, channel: 'room', id: '', event: '', data: Buffer.from('hi') };
+    broker.onFrame(0, { name: 'Message', fields: { ...empty, ...fields } });
+  };
+  say({ event: 'e' });
+  say({ flags: MessageFlag.binary, data: Buffer.of(255) });
+  say({ data: Buffer.of(255) });
+  say({ channel: 'a*' });
+  turns.endAll();
+  t.same(story(port(ports, 1).take()), ['1', '2']);
+  t.match(heard, [
+    { slot: 0, channel: 'room', event: 'e', isBinary: false, receipt: { delivered: 1 } },
+    { isBinary: true, data: Buffer.of(255) },
+  ]);
+  t.match(broker.counters, { clientMessagesTotal: 2, clientRefusedTotal: 2 });
+  const refusals = port(ports, 0).take();
+  t.match(refusals, [
+    { name: 'Refused', fields: { fd: 7, generation: 8, channel: 'room', error: /not UTF-8/ } },
+    { name: 'Refused', fields: { channel: 'a*', error: /cannot name a channel/ } },
+  ]);
+  t.end();
+});
+
+void t.test('who publishes hears of a refusal while there is room for it', (t) => {
+  const { broker, turns, ports } = world(2);
+  wants(broker, 1, 'room');
+  const own = port(ports, 0);
+  const other = port(ports, 1);
+  const say = (channel: string): readonly unknown[] => {
+    const who = { fd: 7, generation: 8, flags: 0, id: '1', event: '' };
+    broker.onFrame(0, { name: 'Message', fields: { ...who, channel, data: Buffer.from('x') } });
+    turns.endAll();
+    return own.take();
+  };
+  const busy = {
+    name: 'Refused',
+    fields: {
+      fd: 7,
+      generation: 8,
+      channel: 'room',
+      id: '1',
+      error: 'the server is busy: try again',
+    },
+  };
+  other.queuedBytes = 8 * MIB + 1;
+  broker.publish('room', 'x');
+  turns.endAll();
+  t.same(say('room'), [busy]);
+  own.queuedBytes = 16 * MIB - 1;
+  t.same(say('room'), [busy], 'its own worker may be the busy one');
+  own.queuedBytes = 16 * MIB;
+  t.same(say('room'), []);
+  t.equal(broker.counters.clientUntoldTotal, 1);
+  own.queuedBytes = MIB - 1;
+  t.match(say('a*'), [{ name: 'Refused' }]);
+  own.queuedBytes = MIB;
+  t.same(say('a*'), [], 'mistakes make no worker busy');
+  t.match(broker.counters, { clientRefusedTotal: 5, clientUntoldTotal: 2, clientMessagesTotal: 0 });
+  t.end();
+});
+
+void t.test('a kick goes to the workers concerned, behind what was published', (t) => {
+  const { broker, turns, ports } = world(3);
+  wants(broker, 0, 'a', 2);
+  wants(broker, 1, 'n/*', 3);
+  broker.publish('a', 'x');
+  t.equal(broker.kick('a', 'bye'), 2);
+  t.equal(broker.kick('n/*'), 3);
+  t.equal(broker.kick('n/1'), 0, 'nobody subscribed to that by name');
+  broker.kickAll('maintenance');
+  turns.endAll();
+  t.same(story(port(ports, 0).take()), ['1', 'kick a', 'kick ']);
+  t.same(story(port(ports, 1).take()), ['kick n/*', 'kick ']);
+  t.same(port(ports, 2).take(), [{ name: 'Kick', fields: { channel: '', reason: 'maintenance' } }]);
+  t.throws(() => broker.kick('', 'x'), { code: 'ERR_CHANNEL' });
+  t.throws(() => broker.kick('a', 'x'.repeat(124)), { code: 'ERR_MESSAGE' });
+  t.throws(() => broker.kick('a', 'a\nb'), { code: 'ERR_MESSAGE' });
+  t.end();
+});
+
+void t.test('channels are listed with subscribers and history, page by page', (t) => {
+  const { broker } = world(2);
+  for (let index = 0; index < 3000; index++) wants(broker, index % 2, `user/${index}`, 2);
+  wants(broker, 0, 'user/*', 7);
+  broker.publish('user/5', 'x');
+  broker.publish('old/1', 'x');
+  const found = new Map<string, unknown>();
+  let pages = 0;
+  for (let from: number | null = 0; from !== null; pages++) {
+    const page = broker.channels({ from, limit: 100 });
+    for (const { channel, ...info } of page.channels) {
+      if (found.has(channel)) t.fail(`${channel} comes twice`);
+      found.set(channel, info);
+    }
+    from = page.next;
+  }
+  t.equal(found.size, 3002);
+  t.ok(pages > 20);
+  t.match(found.get('user/5'), { subscribers: 2, messages: 1 });
+  t.match(found.get('user/6'), { subscribers: 2, messages: 0, bytes: 0 });
+  t.match(found.get('user/*'), { subscribers: 7, messages: 0 });
+  t.match(found.get('old/1'), { subscribers: 0, messages: 1 });
+  t.same(
+    broker.channels({ prefix: 'old' }).channels.map(({ channel }) => channel),
+    ['old/1'],
+  );
+  t.match(broker.counters, { subscribedChannels: 3000, patterns: 1, takers: 0 });
+  t.end();
+});
+
+void t.test('interest in what can be no channel is not taken in', (t) => {
+  const { broker } = world(1);
+  for (const channel of ['', '*', 'a\n', 'x'.repeat(300), 'a*']) wants(broker, 0, channel);
+  t.match(broker.counters, { subscribedChannels: 0, patterns: 0 });
+  broker.onFrame(0, { name: 'Goodbye', fields: { closed: 0 } });
+  t.end();
+});

@@ -1,0 +1,70 @@
+// Single checks of the doctor at their borders: a machine that differs from a recorded one in one
+// thing, and what is said of it.
+import t from 'tap';
+
+import type { Finding } from '../../lib/doctor/finding.js';
+import type { Recording } from '../../lib/doctor/machine.js';
+import { BORDERS, type Border } from '../support/machines/borders.js';
+import {
+  diagnosisOf,
+  findingOf,
+  pathOf,
+  recordingOf,
+  withFiles,
+  withSysctls,
+} from '../support/machines/recorded.js';
+
+function machineOf({ on, sysctls, files, outputs }: Border): Recording {
+  const recording = withSysctls(
+    withFiles(recordingOf(on ?? 'debian-12'), files ?? {}),
+    sysctls ?? {},
+  );
+  return { ...recording, outputs: { ...recording.outputs, ...outputs } };
+}
+
+function mendText({ remedy }: Finding): string | null {
+  switch (remedy?.kind) {
+    case 'sysctl':
+      return `${remedy.key} = ${remedy.value}`;
+    case 'unit':
+      return `${remedy.directive}=${remedy.value}`;
+    case 'advice':
+    case 'outside':
+      return remedy.text;
+    case undefined:
+      return null;
+  }
+}
+
+void t.test('at its border each check says what it must', (t) => {
+  for (const row of BORDERS) {
+    const found = findingOf(diagnosisOf(machineOf(row), row.aim), row.id);
+    t.equal(found.severity, row.severity, row.about);
+    if (row.connections !== undefined) t.equal(found.connections, row.connections, row.about);
+    if (row.mend !== undefined) t.match(mendText(found), row.mend ?? null, row.about);
+    const counters = found.counters.map(({ name, value }) => `${name} ${value}`);
+    const all = [found.current, found.why, ...counters].join(' ');
+    if (row.text !== undefined) t.match(all, row.text, row.about);
+  }
+  t.end();
+});
+
+void t.test('what a kernel does not show is no mistake', (t) => {
+  const { files } = recordingOf('laptop');
+  for (const path of Object.keys(files).filter((name) => name.startsWith('/proc/sys/'))) {
+    const key = path.slice('/proc/sys/'.length).replaceAll('/', '.');
+    t.equal(pathOf(key), path);
+    const diagnosis = diagnosisOf(withSysctls(recordingOf('laptop'), { [key]: null }), {
+      role: 'both',
+    });
+    const found = diagnosis.findings.find(({ id }) => id === key);
+    const isTold = found === undefined || found.severity === 'skipped';
+    // No list of reserved ports is an empty one.
+    if (!isTold && !key.endsWith('reserved_ports')) t.fail(`${key}: ${found.severity}`);
+  }
+  const empty: Recording = { about: 'nothing can be read', files: {}, outputs: {} };
+  const { findings, verdict } = diagnosisOf(empty, { workers: 4 });
+  t.equal(verdict.connections, 0, 'no memory that could be seen');
+  t.ok(findings.some(({ severity }) => severity === 'skipped'));
+  t.end();
+});

@@ -1,0 +1,286 @@
+// The doctor on recorded machines: what is critical on each, how many connections it can hold, and
+// which limit binds first. Every limit that is known has a finding, and a section in the manual.
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+import t from 'tap';
+
+import type { Finding, Role } from '../../lib/doctor/finding.js';
+import { root } from '../support/helpers.js';
+import {
+  diagnosisOf,
+  findingOf,
+  idsOf,
+  MACHINES,
+  recordingOf,
+} from '../support/machines/recorded.js';
+
+interface Wanted {
+  readonly machine: (typeof MACHINES)[number];
+  readonly role: Role;
+  readonly workers: number;
+  readonly connections: number;
+  readonly binding: string;
+  readonly critical: readonly string[];
+  readonly warning: readonly string[];
+}
+
+const TUNED = ['--backlog', 'net.core.somaxconn', 'net.ipv4.tcp_mem'];
+const FOLK = [2, 4, 6].map((line) => `/etc/sysctl.d/60-tuning.conf:${line}`);
+const POD = 'memory cgroup /sys/fs/cgroup/pod.slice';
+
+const WANTED: readonly Wanted[] = [
+  {
+    machine: 'laptop',
+    role: 'server',
+    workers: 8,
+    // nf_conntrack_max 262,144, of which 213 are in use.
+    connections: 261_931,
+    binding: 'net.netfilter.nf_conntrack_max',
+    critical: ['/etc/security/limits.conf:3', 'net.netfilter.nf_conntrack_max'],
+    warning: [...TUNED, ...FOLK],
+  },
+  {
+    machine: 'laptop',
+    role: 'both',
+    workers: 8,
+    connections: 261_931,
+    binding: 'net.netfilter.nf_conntrack_max',
+    // 1,626,521 files of the host, and no root: too few for both ends.
+    critical: [...['/etc/security/limits.conf:3', 'fs.file-max'], 'net.netfilter.nf_conntrack_max'],
+    warning: [
+      ...[...TUNED, ...FOLK, 'memory'],
+      ...['net.core.netdev_max_backlog', 'net.ipv4.tcp_ehash_entries'],
+    ],
+  },
+  {
+    machine: 'ec2',
+    role: 'server',
+    workers: 8,
+    // What the security groups may still track.
+    connections: 612_311,
+    binding: 'ens5 conntrack_allowance',
+    critical: ['ens5 conntrack_allowance'],
+    warning: TUNED,
+  },
+  {
+    machine: 'ec2',
+    role: 'client',
+    workers: 8,
+    connections: 28_232,
+    binding: 'net.ipv4.ip_local_port_range',
+    critical: ['ens5 conntrack_allowance', 'net.ipv4.ip_local_port_range'],
+    // Linux 6.1 searches for ports in steps of two.
+    warning: ['IP_LOCAL_PORT_RANGE'],
+  },
+  {
+    machine: 'container',
+    role: 'server',
+    workers: 4,
+    // (4 GiB − 4 · 9 MB − 100 MB) / 1.2 / (4100 + 196 + 4096).
+    connections: 412_989,
+    binding: POD,
+    critical: [POD, `${POD}/app.scope`],
+    warning: ['--backlog', 'net.core.somaxconn'],
+  },
+  {
+    machine: 'debian-12',
+    role: 'server',
+    workers: 56,
+    // 56 · (20,000 − 97).
+    connections: 1_114_568,
+    binding: 'RLIMIT_NOFILE',
+    critical: [],
+    warning: ['net.ipv4.tcp_mem'],
+  },
+  {
+    machine: 'debian-13',
+    role: 'server',
+    workers: 4,
+    // (7,560,000 kB − 993 MiB − 136 MB) / (4098 + 96 + 1200).
+    connections: 1_217_018,
+    binding: 'memory',
+    critical: [],
+    warning: [...TUNED, 'memory', 'net.ipv4.tcp_ehash_entries'],
+  },
+  {
+    machine: 'debian-13',
+    role: 'both',
+    workers: 4,
+    connections: 656_783,
+    binding: 'memory',
+    critical: ['fs.epoll.max_user_watches', 'memory'],
+    warning: [...TUNED, 'net.core.netdev_max_backlog', 'net.ipv4.tcp_ehash_entries'],
+  },
+  {
+    machine: 'arm64-64k',
+    role: 'server',
+    workers: 16,
+    // (31,400,000 kB − 1 GiB − 244 MB) / (4070 + 96 + 1200).
+    connections: 5_746_525,
+    binding: 'memory',
+    critical: [],
+    warning: ['net.ipv4.tcp_mem'],
+  },
+];
+
+for (const wanted of WANTED) {
+  const { machine, role } = wanted;
+  void t.test(`${machine} as ${role}`, (t) => {
+    const diagnosis = diagnosisOf(recordingOf(machine), { role });
+    const { verdict } = diagnosis;
+    t.equal(diagnosis.workers, wanted.workers, 'workers');
+    t.equal(verdict.connections, wanted.connections, 'connections');
+    t.match(verdict.binding, new RegExp(`^${wanted.binding} \\(`), 'the limit that binds first');
+    t.same(idsOf(diagnosis, 'critical'), [...wanted.critical].sort(), 'critical');
+    t.same(idsOf(diagnosis, 'warning'), [...wanted.warning].sort(), 'warnings');
+    t.equal(verdict.isEnough, wanted.connections >= 1_000_000);
+    t.same([...verdict.critical].sort(), [...wanted.critical].sort());
+    for (const id of wanted.critical) t.ok(verdict.sentence.includes(id), `it names ${id}`);
+    t.end();
+  });
+}
+
+void t.test('every finding says what is, what must be and why, in one sentence', (t) => {
+  const diagnoses = MACHINES.flatMap((name) =>
+    (['server', 'client', 'both'] as const).map((role) => diagnosisOf(recordingOf(name), { role })),
+  );
+  for (const { findings } of diagnoses) {
+    const ids = findings.map(({ id }) => id);
+    t.equal(new Set(ids).size, ids.length, 'no finding twice');
+  }
+  const loud = diagnoses
+    .flatMap(({ findings }) => findings)
+    .filter(({ severity }) => severity !== 'skipped');
+  const places = /^\/etc\//;
+  for (const { id, why, current, needed, formula, severity, counters, remedy } of loud) {
+    if (!/^[A-Z].*\.$/.test(why) || /\. [A-Z]/.test(why)) t.fail(`${id}: ${why}`);
+    if (current === '') t.fail(`${id}: no value`);
+    if (severity === 'ok' || places.test(id)) continue;
+    if (needed === null && severity !== 'info') t.fail(`${id}: nothing is asked for`);
+    if (formula === '' && !/transparent|IP_LOCAL/.test(id)) t.fail(`${id}: no formula`);
+    if (counters.length === 0 && id !== 'IP_LOCAL_PORT_RANGE') t.fail(`${id}: no counter`);
+    if (remedy === null && !/_[rw]mem$/.test(id)) t.fail(`${id}: no way to mend it`);
+  }
+  t.ok(loud.length > 300, 'there was something to look at');
+  t.end();
+});
+
+/** Every parameter that is known to matter, and the findings that look at it. */
+const PARAMETERS: readonly (readonly [parameter: string, ...ids: (string | RegExp)[]])[] = [
+  // Descriptors, epoll, memory.
+  ['RLIMIT_NOFILE soft and hard of each worker', 'RLIMIT_NOFILE'],
+  ['fs.nr_open', 'fs.nr_open'],
+  ['fs.file-max', 'fs.file-max'],
+  ['fs.epoll.max_user_watches', 'fs.epoll.max_user_watches'],
+  ['physical RAM', 'memory'],
+  ['memory cgroup limit', /^memory cgroup/],
+  ['vm.max_map_count', 'vm.max_map_count'],
+  ['vm.min_free_kbytes', 'vm.min_free_kbytes'],
+  ['vm.swappiness', 'vm.swappiness'],
+  ['fd table', 'descriptor table'],
+  ['THP', 'transparent huge pages'],
+  // Accepting connections.
+  ['net.core.somaxconn', 'net.core.somaxconn'],
+  ['application backlog', '--backlog'],
+  ['net.ipv4.tcp_max_syn_backlog', 'net.ipv4.tcp_max_syn_backlog'],
+  ['net.ipv4.tcp_syncookies', 'net.ipv4.tcp_syncookies'],
+  ['net.ipv4.tcp_abort_on_overflow', 'net.ipv4.tcp_abort_on_overflow'],
+  ['net.ipv4.tcp_synack_retries', 'net.ipv4.tcp_synack_retries'],
+  ['net.ipv4.tcp_migrate_req', 'net.ipv4.tcp_migrate_req'],
+  ['TCP_DEFER_ACCEPT', 'TCP_DEFER_ACCEPT'],
+  ['SO_REUSEPORT / SO_INCOMING_CPU', 'SO_REUSEPORT', 'SO_INCOMING_CPU'],
+  ['net.core.netdev_max_backlog', 'net.core.netdev_max_backlog'],
+  ['net.core.netdev_budget / _usecs', 'net.core.netdev_budget', 'net.core.netdev_budget_usecs'],
+  ['NIC RX/TX ring', /RX ring$/],
+  ['RSS queues, IRQ affinity, RPS/RFS/XPS', /receive queues$/],
+  ['txqueuelen / qdisc', /txqueuelen$/],
+  // Established, closing, memory pressure.
+  ['net.ipv4.tcp_mem', 'net.ipv4.tcp_mem'],
+  ['tcp_rmem / tcp_wmem', 'net.ipv4.tcp_rmem', 'net.ipv4.tcp_wmem'],
+  ['net.core.rmem_max / wmem_max', 'net.core.rmem_max', 'net.core.wmem_max'],
+  ['net.ipv4.tcp_notsent_lowat', 'net.ipv4.tcp_notsent_lowat'],
+  ['net.ipv4.tcp_max_orphans', 'net.ipv4.tcp_max_orphans'],
+  ['net.ipv4.tcp_max_tw_buckets', 'net.ipv4.tcp_max_tw_buckets'],
+  ['net.ipv4.tcp_fin_timeout', 'net.ipv4.tcp_fin_timeout'],
+  ['net.ipv4.tcp_tw_reuse', 'net.ipv4.tcp_tw_reuse'],
+  ['net.ipv4.tcp_tw_recycle', 'net.ipv4.tcp_tw_recycle'],
+  ['tcp_keepalive_time/intvl/probes', '--keepalive', 'net.ipv4.tcp_keepalive_time'],
+  ['TCP_USER_TIMEOUT / tcp_retries2', 'TCP_USER_TIMEOUT', 'net.ipv4.tcp_retries2'],
+  ['thash_entries', 'net.ipv4.tcp_ehash_entries'],
+  [
+    'net.ipv4.tcp_timestamps, sack, window_scaling',
+    'net.ipv4.tcp_timestamps',
+    'net.ipv4.tcp_sack',
+    'net.ipv4.tcp_window_scaling',
+  ],
+  ['congestion control', 'net.ipv4.tcp_congestion_control'],
+  ['net.ipv4.neigh.default.gc_thresh3', 'net.ipv4.neigh.default.gc_thresh3'],
+  // Clients only.
+  ['net.ipv4.ip_local_port_range', 'net.ipv4.ip_local_port_range'],
+  ['net.ipv4.ip_local_reserved_ports', 'net.ipv4.ip_local_reserved_ports'],
+  ['IP_BIND_ADDRESS_NO_PORT', 'IP_BIND_ADDRESS_NO_PORT'],
+  ['IP_LOCAL_PORT_RANGE', 'IP_LOCAL_PORT_RANGE'],
+  [
+    'net.ipv4.tcp_syn_retries, tcp_syn_linear_timeouts',
+    'net.ipv4.tcp_syn_retries',
+    'net.ipv4.tcp_syn_linear_timeouts',
+  ],
+  // Packet filter and cloud.
+  ['net.netfilter.nf_conntrack_max', 'net.netfilter.nf_conntrack_max'],
+  ['nf_conntrack_buckets', 'net.netfilter.nf_conntrack_buckets'],
+  ['nf_conntrack_tcp_timeout_established', 'net.netfilter.nf_conntrack_tcp_timeout_established'],
+  ['EC2 security group tracking', /conntrack_allowance$|^cloud allowances$/],
+  ['path idle timeouts', '--keepalive'],
+];
+
+void t.test('every limit that is known has a finding, or says why it has none here', (t) => {
+  // A laptop has connection tracking on; the rest is the same everywhere.
+  const { findings } = diagnosisOf(recordingOf('laptop'), { role: 'both' });
+  const has = (id: string | RegExp): boolean =>
+    findings.some((found) => (typeof id === 'string' ? found.id === id : id.test(found.id)));
+  for (const [parameter, ...ids] of PARAMETERS) t.ok(ids.length > 0 && ids.every(has), parameter);
+  t.end();
+});
+
+void t.test('each role is told what it does not need', (t) => {
+  const skippedFor = (role: Role): string[] =>
+    idsOf(diagnosisOf(recordingOf('debian-13'), { role }), 'skipped');
+  const server = skippedFor('server');
+  const client = skippedFor('client');
+  const both = skippedFor('both');
+  t.ok(server.includes('net.ipv4.ip_local_port_range'), 'a server needs no ports');
+  for (const id of [...TUNED, 'net.ipv4.tcp_max_orphans', '--keepalive']) {
+    t.ok(client.includes(id), `a load generator needs no ${id}`);
+    t.notOk(both.includes(id), `a test with both ends does need ${id}`);
+  }
+  t.notOk(both.includes('net.core.netdev_max_backlog'), 'loopback queues packets');
+  t.end();
+});
+
+/** Findings whose name depends on the machine, as the manual names them. */
+function heading({ id }: Finding): string {
+  return id
+    .replace(/^\/etc\/.*/, '/etc/sysctl.d')
+    .replace(/^memory cgroup.*/, 'memory cgroup')
+    .replace(/^\S+ (RX ring|receive queues|txqueuelen|conntrack_allowance)$/, '$1');
+}
+
+void t.test('the manual has a word on every finding', (t) => {
+  const manual = readFileSync(join(root, 'docs/tuning.md'), 'utf8');
+  const all = MACHINES.flatMap((name) => diagnosisOf(recordingOf(name), { role: 'both' }).findings);
+  const headings = [...new Set(all.map(heading))].sort();
+  t.ok(headings.length > 50);
+  for (const name of headings) t.ok(manual.includes(`\`${name}\``), name);
+  t.end();
+});
+
+void t.test('a recording says what it is', (t) => {
+  for (const name of MACHINES) {
+    const { about } = recordingOf(name);
+    t.match(about, name === 'debian-12' ? /^Recorded by record\.mjs/ : /^Composed/, name);
+  }
+  t.ok(existsSync(join(root, 'test/support/machines/record.mjs')));
+  t.equal(findingOf(diagnosisOf(recordingOf('container')), 'memory').severity, 'ok');
+  t.end();
+});

@@ -1,0 +1,407 @@
+// The history against a naive model that keeps everything: never a silent gap, whatever happens.
+import fc from 'fast-check';
+import t from 'tap';
+
+import type { HistoryLimits } from '../../lib/ipc/comet.js';
+import { History, type HistoryOptions } from '../../lib/broker/history.js';
+import { NameHasher } from '../../lib/collections/name-hash.js';
+import { messagesIn, publishFrame } from '../support/fakes/comet.js';
+
+const SEED = 20_261_117;
+const EPOCH = 7n;
+
+const CHANNELS = ['a', 'b', 'news/1', 'news/2', 'news/', 'news/x/y', 'ä/ö', 'newsflash', '/'];
+const PATTERNS = ['news/*', 'news/x/*', 'ä/*', 'none/*', '/*'];
+
+interface Published {
+  readonly number: number;
+  readonly channel: string;
+  readonly data: string;
+  readonly expiresAtMs: number;
+  /** Null: nothing was to be kept. */
+  readonly limits: HistoryLimits | null;
+}
+
+/** A history, everything that was ever published, and the time of both. */
+class Bench {
+  nowMs = 0;
+  readonly published: Published[] = [];
+  readonly history: History;
+
+  constructor(options: Partial<HistoryOptions> = {}) {
+    this.history = new History({ epoch: EPOCH, now: () => this.nowMs, ...options });
+  }
+
+  publish(channel: string, size: number, limits: HistoryLimits | null, ttlMs = Infinity): void {
+    const number = this.history.head + 1;
+    const data = `${number}${'.'.repeat(size)}`;
+    const frame = publishFrame(number, channel, data);
+    // Not at the start of its buffer, as in the broker's.
+    const source = Buffer.concat([Buffer.from('before'), frame, Buffer.from('behind')]);
+    this.history.append(channel, source, 6, 6 + frame.length, limits, ttlMs);
+    const expiresAtMs = this.nowMs + Math.min(ttlMs, limits?.ageMs ?? 0);
+    this.published.push({ number, channel, data, expiresAtMs, limits });
+  }
+
+  /** Asks page after page until the last, as a worker does. */
+  catchUp(channels: readonly string[], since: number, bytesMax = 200, epoch = EPOCH): CaughtUp {
+    const numbers: number[] = [];
+    let cursor = { epoch, number: BigInt(since) };
+    let isLost = false;
+    let pages = 0;
+    for (;;) {
+      const page = this.history.page({ channels, since: cursor, bytesMax });
+      const bytes = Buffer.alloc(page.size + 2);
+      page.copyTo(bytes, 1);
+      const messages = messagesIn(bytes.subarray(1, page.size + 1));
+      for (const { number, channel, data } of messages) {
+        const original = this.published.find((message) => message.number === Number(number));
+        if (original?.channel !== channel || original.data !== data.toString()) {
+          throw new Error(`message ${number} came as another`);
+        }
+        numbers.push(original.number);
+      }
+      if (messages.length > 1 && page.size > bytesMax) throw new Error('the page is too long');
+      if (!page.isLast && page.lastNumber <= Number(cursor.number) && cursor.epoch === EPOCH) {
+        throw new Error('no progress');
+      }
+      isLost ||= page.isLost;
+      pages++;
+      cursor = { epoch: EPOCH, number: BigInt(page.lastNumber) };
+      if (page.isLast) return { numbers, isLost, head: page.lastNumber, pages };
+    }
+  }
+
+  /** Numbers of all that was ever published after `since` for these channels. */
+  all(channels: readonly string[], since: number): Published[] {
+    const matches = (name: string): boolean =>
+      channels.some((one) =>
+        one.endsWith('/*') ? name.startsWith(one.slice(0, -1)) : name === one,
+      );
+    return this.published.filter(({ number, channel }) => number > since && matches(channel));
+  }
+
+  /** Whether a message has to be there, however lazily old ones are swept out. */
+  mustHave(message: Published): boolean {
+    if (message.limits === null || message.expiresAtMs <= this.nowMs) return false;
+    const later = this.published.filter(
+      ({ number, channel, limits }) =>
+        number >= message.number && channel === message.channel && limits !== null,
+    );
+    let bytes = 0;
+    return later.every(({ limits, number, channel, data }, index) => {
+      bytes += publishFrame(number, channel, data).length;
+      return limits !== null && index + 1 <= limits.count && bytes <= limits.bytes;
+    });
+  }
+}
+
+interface CaughtUp {
+  readonly numbers: readonly number[];
+  readonly isLost: boolean;
+  readonly head: number;
+  readonly pages: number;
+}
+
+type Step =
+  | { readonly kind: 'ask'; channels: string[]; back: number; bytesMax: number; foreign: boolean }
+  | { readonly kind: 'pass'; readonly ms: number }
+  | {
+      readonly kind: 'publish';
+      channel: string;
+      size: number;
+      limits: HistoryLimits | null;
+      ttlMs: number;
+    }
+  | { readonly kind: 'sweep' };
+
+const limits = fc.record({
+  count: fc.integer({ min: 1, max: 6 }),
+  bytes: fc.integer({ min: 40, max: 600 }),
+  ageMs: fc.integer({ min: 1, max: 100 }),
+});
+
+function stepsOn(channels: readonly string[]): fc.Arbitrary<Step[]> {
+  const step: fc.Arbitrary<Step> = fc.oneof(
+    {
+      weight: 6,
+      arbitrary: fc.record({
+        kind: fc.constant('publish' as const),
+        channel: fc.constantFrom(...channels),
+        size: fc.nat(150),
+        limits: fc.option(limits, { freq: 5 }),
+        ttlMs: fc.constantFrom(Infinity, 5, 30),
+      }),
+    },
+    {
+      weight: 3,
+      arbitrary: fc.record({
+        kind: fc.constant('ask' as const),
+        channels: fc.array(fc.constantFrom(...channels, ...PATTERNS), {
+          minLength: 1,
+          maxLength: 4,
+        }),
+        back: fc.nat(12),
+        bytesMax: fc.nat(400),
+        foreign: fc.boolean().map((value) => value),
+      }),
+    },
+    { weight: 1, arbitrary: fc.record({ kind: fc.constant('pass' as const), ms: fc.nat(40) }) },
+    { weight: 1, arbitrary: fc.constant({ kind: 'sweep' as const }) },
+  );
+  return fc.array(step, { maxLength: 80, minLength: 5, size: 'max' });
+}
+
+/** What a run has to keep to besides never hiding a gap. */
+interface Rules {
+  /** A message that can be there is there. */
+  readonly keeps: boolean;
+  /** "Lost" is said only where something is. */
+  readonly isExact: boolean;
+}
+
+function judge(bench: Bench, step: Extract<Step, { kind: 'ask' }>, rules: Rules): void {
+  const since = Math.max(0, bench.history.head - step.back);
+  const isForeign = step.foreign && step.back > 9;
+  const epoch = isForeign ? EPOCH + 1n : EPOCH;
+  const found = bench.catchUp(step.channels, since, step.bytesMax, epoch);
+  const all = bench.all(step.channels, isForeign ? 0 : since);
+  const wanted = all.map(({ number }) => number);
+  const fail = (what: string): never => {
+    throw new Error(`${what}: ${JSON.stringify({ step, since, found, wanted })}`);
+  };
+  if (found.head !== bench.history.head) fail('the last page stops before the head');
+  const ordered = [...new Set(found.numbers)].sort((a, b) => a - b);
+  if (String(ordered) !== String(found.numbers)) fail('out of order, or twice');
+  if (!found.numbers.every((number) => wanted.includes(number))) fail('not what was asked for');
+  const isComplete = found.numbers.length === wanted.length;
+  if (!found.isLost && !isComplete) fail('a silent gap');
+  if (isForeign && !found.isLost) fail('another epoch, and nothing is lost');
+  if (rules.isExact && found.isLost && isComplete && !isForeign) fail('nothing is lost');
+  for (const message of all) {
+    const isThere = found.numbers.includes(message.number);
+    if (isThere && message.expiresAtMs <= bench.nowMs) fail(`${message.number} is too old`);
+    if (rules.keeps && !isThere && bench.mustHave(message)) fail(`${message.number} is missing`);
+  }
+}
+
+function run(bench: Bench, steps: readonly Step[], rules: Rules): void {
+  for (const step of steps) {
+    if (step.kind === 'publish') bench.publish(step.channel, step.size, step.limits, step.ttlMs);
+    else if (step.kind === 'pass') bench.nowMs += step.ms;
+    else if (step.kind === 'sweep') bench.history.sweep();
+    else judge(bench, step, rules);
+  }
+}
+
+void t.test('a page is complete or says that it is not, and holds what the limits allow', (t) => {
+  fc.assert(
+    fc.property(stepsOn(CHANNELS), (steps) => {
+      run(new Bench(), steps, { keeps: true, isExact: true });
+    }),
+    { seed: SEED, numRuns: 2000 },
+  );
+  t.pass('no silent gap, no needless loss');
+  t.end();
+});
+
+void t.test('the same where the memory for all channels is far too small', (t) => {
+  let evicted = 0;
+  fc.assert(
+    fc.property(stepsOn(CHANNELS), fc.integer({ min: 1000, max: 3000 }), (steps, bytesMax) => {
+      const bench = new Bench({ bytesMax, slabBytes: 250 });
+      for (const step of steps) {
+        run(bench, [step], { keeps: false, isExact: true });
+        if (bench.history.counters.bytes > bytesMax) throw new Error('more than allowed is kept');
+      }
+      evicted += bench.history.counters.evictedTotal;
+    }),
+    { seed: SEED, numRuns: 1500 },
+  );
+  t.ok(evicted > 1000, 'much was evicted');
+  t.end();
+});
+
+void t.test('no gap is silent when more channels were forgotten than are remembered', (t) => {
+  const channels = Array.from({ length: 40 }, (_, index) => `room/${index}`);
+  fc.assert(
+    fc.property(stepsOn(channels), (steps) => {
+      run(new Bench({ forgottenMax: 5 }), steps, { keeps: true, isExact: false });
+    }),
+    { seed: SEED, numRuns: 1000 },
+  );
+  t.pass('no silent gap');
+  t.end();
+});
+
+/** Knows only three hashes, so that most names meet. */
+class PoorHasher extends NameHasher {
+  override hash(name: string): void {
+    this.hi = 1;
+    this.lo = 1 + (name.length % 3);
+  }
+}
+
+void t.test('names with the same hash never get at each other’s messages', (t) => {
+  fc.assert(
+    fc.property(stepsOn(CHANNELS), (steps) => {
+      run(new Bench({ hasher: new PoorHasher() }), steps, { keeps: false, isExact: false });
+    }),
+    { seed: SEED, numRuns: 1000 },
+  );
+  t.pass('no wrong message, no silent gap');
+  t.end();
+});
+
+const KEEP: HistoryLimits = { count: 100, bytes: 100_000, ageMs: 1000 };
+
+void t.test('a channel that vanished and came back does not pass for complete', (t) => {
+  const bench = new Bench();
+  bench.publish('a', 1, KEEP);
+  bench.publish('a', 1, KEEP);
+  bench.nowMs = 1000;
+  bench.history.sweep();
+  t.equal(bench.history.describe('a'), null, 'it vanished');
+  t.match(bench.catchUp(['a'], 1), { numbers: [], isLost: true }, 'message 2 is gone');
+  t.match(bench.catchUp(['a'], 2), { numbers: [], isLost: false }, 'who had it has lost nothing');
+  bench.publish('a', 1, KEEP);
+  t.same(bench.history.describe('a')?.messages, 1, 'it is back');
+  t.match(bench.catchUp(['a'], 1), { numbers: [3], isLost: true }, 'and still message 2 is gone');
+  t.match(bench.catchUp(['a'], 2), { numbers: [3], isLost: false });
+  t.match(bench.catchUp(['never'], 0), { numbers: [], isLost: false }, 'nothing was ever there');
+  t.end();
+});
+
+void t.test('cursors that are none of ours are told so', (t) => {
+  const bench = new Bench();
+  bench.publish('a', 1, KEEP);
+  const ask = (number: bigint, epoch: bigint): object => {
+    const page = bench.history.page({
+      channels: ['a'],
+      since: { epoch, number },
+      bytesMax: 1000,
+    });
+    return { isLost: page.isLost, isLast: page.isLast, has: page.size > 0, to: page.lastNumber };
+  };
+  t.same(ask(2n, EPOCH), { isLost: true, isLast: true, has: false, to: 1 }, 'from the future');
+  t.same(ask(2n ** 64n - 1n, EPOCH), { isLost: true, isLast: true, has: false, to: 1 });
+  t.same(ask(1n, 8n), { isLost: true, isLast: true, has: true, to: 1 }, 'from another epoch');
+  t.same(ask(2n ** 64n - 1n, 8n), { isLost: true, isLast: true, has: true, to: 1 });
+  const page = bench.history.page({ channels: ['a'], since: null, bytesMax: 1000 });
+  t.match(page, { isLost: false, isLast: true, size: 0, lastNumber: 1 }, 'no cursor: only now on');
+  t.end();
+});
+
+void t.test('a publish that keeps nothing is missed by those who were away', (t) => {
+  const bench = new Bench();
+  bench.publish('a', 1, KEEP);
+  bench.publish('a', 1, null);
+  bench.publish('a', 1, { ...KEEP, bytes: 10 });
+  bench.publish('a', 1, KEEP);
+  t.match(bench.catchUp(['a'], 0), { numbers: [1, 4], isLost: true });
+  t.match(bench.catchUp(['a'], 2), { numbers: [4], isLost: true }, 'one larger than the limit too');
+  t.match(bench.catchUp(['a'], 3), { numbers: [4], isLost: false });
+  t.end();
+});
+
+void t.test('pages of many channels and patterns merge by number, in any size', (t) => {
+  const bench = new Bench();
+  for (let index = 0; index < 300; index++) bench.publish(`news/${index % 50}`, index % 40, KEEP);
+  const everyChannel = Array.from({ length: 50 }, (_, index) => `news/${index}`);
+  const wanted = Array.from({ length: 300 }, (_, index) => index + 1);
+  for (const bytesMax of [0, 1, 100, 1000, 10_000, 1e6]) {
+    t.same(bench.catchUp(everyChannel, 0, bytesMax).numbers, wanted, `exact, ${bytesMax} bytes`);
+    t.same(bench.catchUp(['news/*'], 0, bytesMax).numbers, wanted, `pattern, ${bytesMax} bytes`);
+    const mixed = ['news/*', 'news/7', 'other/*', 'news/7'];
+    t.same(bench.catchUp(mixed, 0, bytesMax).numbers, wanted, `both, ${bytesMax} bytes`);
+  }
+  t.equal(bench.catchUp(['news/*'], 0, 0).pages, 300, 'one message fits always');
+  t.equal(bench.catchUp(['news/*'], 0, 1e6).pages, 1);
+  t.end();
+});
+
+void t.test('a pattern that matches little is answered in several short pages', (t) => {
+  const bench = new Bench();
+  const many: HistoryLimits = { count: 10_000, bytes: 1e9, ageMs: 1000 };
+  for (let index = 0; index < 70_000; index++) {
+    const channel = index === 69_000 ? 'rare/1' : `c${index % 8}`;
+    const number = index + 1;
+    const frame = publishFrame(number, channel, 'x');
+    bench.history.append(channel, frame, 0, frame.length, many);
+  }
+  const ask = (number: number): { lastNumber: number; size: number } => {
+    const since = { epoch: EPOCH, number: BigInt(number) };
+    const page = bench.history.page({ channels: ['rare/*'], since, bytesMax: 1000 });
+    t.equal(page.isLost, false);
+    return { lastNumber: page.lastNumber, size: page.size };
+  };
+  const first = ask(0);
+  t.equal(first.size, 0, 'nothing yet');
+  t.ok(first.lastNumber >= 32_768, 'the next one goes on behind what was looked at');
+  const second = ask(first.lastNumber);
+  t.equal(second.size, 0);
+  const third = ask(second.lastNumber);
+  t.ok(third.size > 0, 'there it is');
+  t.equal(third.lastNumber, 70_000);
+  t.end();
+});
+
+void t.test('when memory is short the channel far above the others pays', (t) => {
+  const bench = new Bench({ bytesMax: 64_000, slabBytes: 4000 });
+  const loud: HistoryLimits = { count: 10_000, bytes: 1e9, ageMs: 1e6 };
+  for (let index = 0; index < 50; index++) bench.publish(`quiet/${index}`, 50, loud);
+  for (let index = 0; index < 2000; index++) bench.publish('loud', 50, loud);
+  for (let index = 0; index < 50; index++) {
+    t.equal(bench.history.describe(`quiet/${index}`)?.messages, 1, `quiet/${index} keeps its one`);
+  }
+  t.ok((bench.history.describe('loud')?.messages ?? 0) > 100, 'the loud one has the rest');
+  t.match(bench.catchUp(['quiet/*'], 0), { isLost: false });
+  t.match(bench.catchUp(['loud'], 50), { isLost: true });
+  t.match(bench.catchUp(['loud'], 2000, 5000), { isLost: false });
+  t.end();
+});
+
+void t.test('memory is given back when messages are gone', (t) => {
+  const bench = new Bench({ bytesMax: 8e6 });
+  const limits: HistoryLimits = { count: 10_000, bytes: 1e9, ageMs: 1000 };
+  for (let index = 0; index < 20_000; index++) {
+    const frame = publishFrame(index + 1, `c${index % 10}`, 'x'.repeat(200));
+    const ageMs = index % 100 === 0 ? 1e6 : 1000;
+    bench.history.append(`c${index % 10}`, frame, 0, frame.length, { ...limits, ageMs });
+  }
+  const { memoryBytes } = bench.history.counters;
+  bench.nowMs = 1000;
+  for (let sweep = 0; sweep < 300; sweep++) bench.history.sweep();
+  const after = bench.history.counters;
+  t.equal(after.messages, 200, 'only what lives longer is there');
+  t.ok(memoryBytes - after.memoryBytes > 3e6, 'and the slabs were packed');
+  t.equal(bench.catchUp(['c0'], 19_990).isLost, true);
+  t.end();
+});
+
+void t.test('numbers beyond 32 bits are numbers like others', (t) => {
+  for (const head of [2 ** 31 - 2, 2 ** 32 - 2, 2 ** 40]) {
+    const bench = new Bench({ head });
+    for (let index = 0; index < 5; index++) bench.publish('a/b', 1, { ...KEEP, count: 3 });
+    const last = [head + 3, head + 4, head + 5];
+    t.match(bench.catchUp(['a/b'], head + 2), { numbers: last, isLost: false, head: head + 5 });
+    t.match(bench.catchUp(['a/*'], head + 2), { numbers: last, isLost: false });
+    t.match(bench.catchUp(['a/*'], head + 1), { numbers: last, isLost: true });
+  }
+  t.end();
+});
+
+void t.test('the names of channels with messages can be listed', (t) => {
+  const bench = new Bench();
+  const names = Array.from({ length: 5000 }, (_, index) => `kanal/ü${index}`);
+  for (const name of names) bench.publish(name, 0, KEEP);
+  const found: string[] = [];
+  for (let from: number | null = 0; from !== null;) {
+    const part = bench.history.names(from);
+    found.push(...part.names);
+    from = part.next;
+  }
+  t.same(new Set(found), new Set(names));
+  t.equal(found.length, names.length);
+  t.end();
+});
