@@ -105,7 +105,7 @@ function resume(channels: number): void {
         const fields = { fd: index, generation: 1, hasSince: 1, epoch: broker.epoch, number: 0n };
         const names = [`room/${asked++ % channels}`];
         const ask = { ...fields, bytesMax: 32_768, channels: names };
-        broker.onFrame(slot, { name: 'Ask', fields: ask });
+        broker.onFrame(slot, { name: 'ReplayRequest', fields: ask });
       }
     }
     while (flush !== undefined) {

@@ -1,4 +1,4 @@
-// The public names of the package. Level 8.
+// The public names of the package.
 export { MegacometError, type ErrorCode } from './base/errors.js';
 export type { Readiness } from './api/admin.js';
 export type {
@@ -14,7 +14,7 @@ export type {
 export type { Capacity } from './doctor/capacity.js';
 export type { HistoryLimits, IngestCounters, MailboxCounters, SlowPolicy } from './ipc/comet.js';
 export type { Headroom } from './stats/headroom.js';
-export type { Figure } from './system/kernel.js';
+export type { MetricValue } from './system/kernel.js';
 export type { Logger } from './base/logger.js';
 export type { WorkerEvent } from './manager/manager.js';
 export {

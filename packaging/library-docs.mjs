@@ -73,7 +73,7 @@ const SECTIONS = {
     'IngestCounters',
     'Headroom',
     'Count',
-    'Figure',
+    'MetricValue',
     'Readiness',
     'Health',
   ],

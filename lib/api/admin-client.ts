@@ -1,4 +1,4 @@
-// Asks a running server's admin server. Level 4.
+// Asks a running server's admin server.
 import { request } from 'node:http';
 import { pipeline } from 'node:stream/promises';
 
@@ -104,7 +104,7 @@ export async function textOf(admin: string, body: AsyncIterable<string>): Promis
 /**
  * The JSON that a path answers with.
  *
- * @throws MegacometError `ERR_UNREACHABLE`, and `ERR_REFUSED` with the server's own sentence.
+ * @throws MegacometError `ERR_UNREACHABLE`, and `ERR_REJECTED` with the server's own sentence.
  */
 export async function askJson(asked: AdminRequest): Promise<unknown> {
   const { status, body } = await askAdmin(asked);
@@ -117,7 +117,7 @@ export async function askJson(asked: AdminRequest): Promise<unknown> {
   }
   if (status >= 200 && status < 300) return value;
   const { error = `status ${status}` } = value as { error?: string };
-  throw new MegacometError('ERR_REFUSED', `${asked.path.split('?')[0] ?? ''}: ${error}`);
+  throw new MegacometError('ERR_REJECTED', `${asked.path.split('?')[0] ?? ''}: ${error}`);
 }
 
 /**

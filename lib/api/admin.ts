@@ -1,4 +1,4 @@
-// The admin server: health, readiness, stats, metrics and publishing over HTTP. Level 5.
+// The admin server: health, readiness, stats, metrics and publishing over HTTP.
 // It is given a read-only view, and denies by default: loopback, and no foreign Host or Origin.
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { isIP } from 'node:net';

@@ -1,4 +1,4 @@
-// One JSON object whose members are read by name, with nested values as they were written. Level 0.
+// One JSON object whose members are read by name, with nested values as they were written.
 // JSON.parse alone would round long numbers in what is only passed on, and take a second member of
 // the same name for the first, where another reader may not.
 

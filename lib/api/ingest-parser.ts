@@ -1,5 +1,5 @@
 // The bytes of the ancestor's applications: 1 and a number announce one, 2 with an id, 0, a
-// message and 0 delivers. Level 2. Pure: bytes in, commands out, wherever they are cut.
+// message and 0 delivers. Pure: bytes in, commands out, wherever they are cut.
 
 export type IngestCommand =
   | { readonly name: 'announce'; readonly number: number }

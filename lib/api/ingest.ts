@@ -1,4 +1,4 @@
-// Takes messages from the ancestor's applications, over their own protocol. Level 5.
+// Takes messages from the ancestor's applications, over their own protocol.
 // The protocol has no answers: a server that cannot follow stops reading until it can.
 import { createServer, type Server, type Socket } from 'node:net';
 
@@ -124,7 +124,7 @@ class Application {
     const id = command.id.toString();
     // An id that is not UTF-8 would become that of somebody else.
     if (!isText(command.id) || !isChannel(id)) {
-      this.#counters.refusedTotal++;
+      this.#counters.rejectedTotal++;
       return true;
     }
     try {
@@ -134,7 +134,7 @@ class Application {
       if (!(error instanceof MegacometError)) throw error;
       // Also while the server is about to start, or to end.
       if (error.code === 'ERR_BUSY' || error.code === 'ERR_NOT_RUNNING') return false;
-      this.#counters.refusedTotal++;
+      this.#counters.rejectedTotal++;
     }
     return true;
   }
@@ -148,7 +148,7 @@ export class Ingest {
     connections: 0,
     announcedTotal: 0,
     messagesTotal: 0,
-    refusedTotal: 0,
+    rejectedTotal: 0,
     faultsTotal: 0,
   };
 

@@ -1,5 +1,5 @@
 // Publishing over HTTP: POST /publish, one message or a batch of lines, GET /channels, POST /kick.
-// Level 4. Answers requests; the server that they come to, and who may reach it, are admin.ts.
+// Answers requests; the server that they come to, and who may reach it, are admin.ts.
 import { isUtf8 } from 'node:buffer';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 
@@ -32,7 +32,7 @@ export interface PublishApiCounters {
   readonly unauthorizedTotal: number;
   /** Messages taken from lines and single requests, and those refused. */
   readonly messagesTotal: number;
-  readonly refusedTotal: number;
+  readonly rejectedTotal: number;
 }
 
 const BATCH_BYTES_DEFAULT = 64 * 1024 * 1024;
@@ -57,7 +57,7 @@ const STATUS: Partial<Record<ErrorCode, number>> = {
 };
 
 /** An answer that is no success. */
-class Refusal extends Error {
+class Rejection extends Error {
   constructor(
     readonly status: number,
     message: string,
@@ -68,14 +68,14 @@ class Refusal extends Error {
 }
 
 /** What an error says to whoever published; an unknown one is thrown on. */
-function refusalOf(error: unknown): Refusal {
-  if (error instanceof Refusal) return error;
-  if (error instanceof RequestFault) return new Refusal(400, error.message);
+function refusalOf(error: unknown): Rejection {
+  if (error instanceof Rejection) return error;
+  if (error instanceof RequestFault) return new Rejection(400, error.message);
   const status = error instanceof MegacometError ? STATUS[error.code] : undefined;
   if (status === undefined) throw error;
   const isTemporary = status === 429 || status === 503;
   const headers = isTemporary ? { 'Retry-After': String(RETRY_AFTER_S) } : {};
-  return new Refusal(status, (error as Error).message, headers);
+  return new Rejection(status, (error as Error).message, headers);
 }
 
 /** The media type of a request, in lower case; empty where another charset than UTF-8 is named. */
@@ -98,7 +98,7 @@ export class PublishApi {
     requestsTotal: 0,
     unauthorizedTotal: 0,
     messagesTotal: 0,
-    refusedTotal: 0,
+    rejectedTotal: 0,
   };
 
   constructor(target: PublishTarget, options: PublishApiOptions) {
@@ -128,7 +128,7 @@ export class PublishApi {
     try {
       this.#authorize(request);
       if (request.method !== answer.method) {
-        throw new Refusal(405, `${path} takes ${answer.method}`, { Allow: answer.method });
+        throw new Rejection(405, `${path} takes ${answer.method}`, { Allow: answer.method });
       }
       await answer.run(request, response, query);
     } catch (error) {
@@ -161,7 +161,7 @@ export class PublishApi {
 
   #authorize(request: IncomingMessage): void {
     if (this.#token === null) {
-      throw new Refusal(
+      throw new Rejection(
         403,
         'this server has no admin token: see --admin-token-file, or MEGACOMET_ADMIN_TOKEN',
       );
@@ -169,7 +169,7 @@ export class PublishApi {
     const given = /^Bearer +([^\s]+)$/i.exec(request.headers.authorization ?? '')?.[1];
     if (given !== undefined && this.#token.equals(given)) return;
     this.#counters.unauthorizedTotal++;
-    throw new Refusal(401, 'the Authorization header has not the token of this server', {
+    throw new Rejection(401, 'the Authorization header has not the token of this server', {
       'WWW-Authenticate': 'Bearer',
     });
   }
@@ -194,7 +194,7 @@ export class PublishApi {
       const tail = duplicate === true ? ',"duplicate":true' : '';
       return `{"cursor":"${cursor}","delivered":${delivered}${tail}}`;
     } catch (error) {
-      this.#counters.refusedTotal++;
+      this.#counters.rejectedTotal++;
       throw error;
     }
   }
@@ -239,7 +239,7 @@ export class PublishApi {
       discard(request);
       response.write(`${JSON.stringify({ status, error: message })}\n`);
     }
-    if (!response.headersSent) throw new Refusal(400, 'the batch has no line');
+    if (!response.headersSent) throw new Rejection(400, 'the batch has no line');
     response.end();
   }
 
@@ -280,7 +280,7 @@ export class PublishApi {
     named: readonly string[],
   ): Promise<string> {
     if (!types.includes(mediaType(request))) {
-      throw new Refusal(415, `the body has to be ${named.join(' or ')}, in UTF-8`);
+      throw new Rejection(415, `the body has to be ${named.join(' or ')}, in UTF-8`);
     }
     checkEncoding(request);
     checkLength(request, this.#lineBytesMax);
@@ -297,7 +297,7 @@ export class PublishApi {
     return body.toString();
   }
 
-  #refuse(request: IncomingMessage, response: ServerResponse, refusal: Refusal): void {
+  #refuse(request: IncomingMessage, response: ServerResponse, refusal: Rejection): void {
     if (response.headersSent) {
       response.destroy();
       return;
@@ -319,7 +319,7 @@ class Lines {
     this.#bytesMax = bytesMax;
   }
 
-  /** The lines that a chunk completes; null for one that is not UTF-8. @throws Refusal */
+  /** The lines that a chunk completes; null for one that is not UTF-8. @throws Rejection */
   push(chunk: Buffer): (string | null)[] {
     const end = chunk.lastIndexOf(NEWLINE);
     if (end === -1) {
@@ -355,14 +355,14 @@ class Lines {
   }
 }
 
-function tooLarge(what: string, bytesMax: number): Refusal {
-  return new Refusal(413, `${what} of more than ${bytesMax} bytes is too large`);
+function tooLarge(what: string, bytesMax: number): Rejection {
+  return new Rejection(413, `${what} of more than ${bytesMax} bytes is too large`);
 }
 
 function checkEncoding(request: IncomingMessage): void {
   const encoding = request.headers['content-encoding'] ?? 'identity';
   if (encoding.toLowerCase() !== 'identity') {
-    throw new Refusal(415, 'the body has to come without a Content-Encoding');
+    throw new Rejection(415, 'the body has to come without a Content-Encoding');
   }
 }
 

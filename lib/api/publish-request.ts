@@ -1,4 +1,4 @@
-// One publish as JSON: what a body or a line of a batch says, for Broker.publish(). Level 3.
+// One publish as JSON: what a body or a line of a batch says, for Broker.publish().
 import { SLOW_POLICIES, type HistoryLimits, type SlowPolicy } from '../ipc/comet.js';
 import { FlatJsonError, readFlatJson, type FlatObject } from './flat-json.js';
 import type { PublishOptions } from '../broker/publishing.js';

@@ -1,4 +1,4 @@
-// The admin token: where it comes from, what it may be, and how it is compared. Level 1.
+// The admin token: where it comes from, what it may be, and how it is compared.
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 

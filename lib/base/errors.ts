@@ -1,4 +1,4 @@
-// The errors that users meet: one class, a closed list of codes. Level 0.
+// The errors that users meet: one class, a closed list of codes.
 
 /** Every code an error of this package can have; a program may switch over it. */
 export type ErrorCode =
@@ -27,7 +27,7 @@ export type ErrorCode =
   /** An option that does not exist. */
   | 'ERR_OPTION_UNKNOWN'
   /** A server refused what a command asked of it. Not from the library. */
-  | 'ERR_REFUSED'
+  | 'ERR_REJECTED'
   /** This runtime is not Node.js. */
   | 'ERR_RUNTIME'
   /** No server answers a command. Not from the library. */

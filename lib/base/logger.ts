@@ -1,4 +1,4 @@
-// The log: pino with fixed field names, as JSON or for people. Level 1.
+// The log: pino with fixed field names, as JSON or for people.
 import { pino } from 'pino';
 import pretty from 'pino-pretty';
 

@@ -1,5 +1,5 @@
 // Owns what a bench run found: its fields, their units, the one way each kind of number is written,
-// and the sentence that sums a run up. Level 1: knows nothing of how a run is made, and nothing of
+// and the sentence that sums a run up.knows nothing of how a run is made, and nothing of
 // the terminal or the page that shows it.
 
 /** How long a set of requests took, each from its write to the last byte of its answer. */

@@ -1,4 +1,4 @@
-// One run of the load generator: plan, open, hold, verify, exchange, measure. Level 6.
+// One run of the load generator: plan, open, hold, verify, exchange, measure.
 import { availableParallelism, constants, release, totalmem } from 'node:os';
 import { getSystemErrorName } from 'node:util';
 
@@ -274,7 +274,7 @@ class Run {
     const channels = subscribe.private ? CHANNELS_MAX : (subscribe.channels ?? 0);
     this.#fleet.order('Subscribe', (index) => ({
       transport: TRANSPORTS.indexOf(transport),
-      awaitsPlace: subscribe.isHeadEnough === true ? 0 : 1,
+      awaitsCursor: subscribe.isHeadEnough === true ? 0 : 1,
       channels,
       collectMs: shares.length > availableParallelism() ? COLLECT_MS : 0,
       first: firsts[index] ?? 0,

@@ -1,4 +1,4 @@
-// The dialer processes of one bench run: starting, ordering, adding up. Level 4.
+// The dialer processes of one bench run: starting, ordering, adding up.
 import { MegacometError } from '../base/errors.js';
 import type { Frame, FrameName, Frames } from '../ipc/frames.js';
 import { AddonProcess } from '../ipc/spawn.js';
@@ -21,7 +21,7 @@ export interface FleetProgress {
 }
 
 /** When the subscribers of one dialer got one message. */
-export type Arrivals = Frames['Arrivals'];
+export type DeliveryTimes = Frames['DeliveryTimes'];
 
 /** What a finished phase leaves besides its progress. */
 export interface PhaseEnd {
@@ -47,7 +47,7 @@ interface Dialer {
   progress: Frames['Progress'] | undefined;
   failures: readonly number[];
   latency: Frames['Latency'] | undefined;
-  arrivals: Arrivals[];
+  arrivals: DeliveryTimes[];
 }
 
 function addPairs(into: Map<number, number>, pairs: readonly number[]): void {
@@ -139,7 +139,7 @@ export class Fleet {
   }
 
   /** Asks when the latest messages came, and forgets them. Between phases only. */
-  async gather(): Promise<Arrivals[]> {
+  async gather(): Promise<DeliveryTimes[]> {
     for (const dialer of this.#dialers) dialer.arrivals = [];
     this.order('Gather', () => ({ forgets: 1 }));
     await this.finish(PHASE.gather);
@@ -228,7 +228,7 @@ export class Fleet {
       case 'Latency':
         dialer.latency = frame.fields;
         break;
-      case 'Arrivals':
+      case 'DeliveryTimes':
         dialer.arrivals.push(frame.fields);
         break;
       case 'Log':

@@ -1,6 +1,6 @@
-// What the dialers' histograms come to: latencies of a phase, and the fan-out of messages. Level 5.
+// What the dialers' histograms come to: latencies of a phase, and the fan-out of messages.
 import type { Broadcast, Latency } from './bench-result.js';
-import type { Arrivals, PhaseEnd } from './fleet.js';
+import type { DeliveryTimes, PhaseEnd } from './fleet.js';
 import { addon } from '../system/native.js';
 
 /** Upper end, in microseconds, of a bucket of native/base/histogram.h. */
@@ -41,7 +41,7 @@ export function toLatency(end: PhaseEnd): Latency {
 }
 
 /** One message over all dialers. Their clock is the same, so their times can be compared. */
-function toBroadcast(parts: readonly Arrivals[]): Broadcast {
+function toBroadcast(parts: readonly DeliveryTimes[]): Broadcast {
   const firstNs = Math.min(...parts.map((part) => Number(part.firstNs)));
   const lastNs = Math.max(...parts.map((part) => Number(part.lastNs)));
   const lastUs = (lastNs - firstNs) / 1000;
@@ -61,8 +61,8 @@ function toBroadcast(parts: readonly Arrivals[]): Broadcast {
 }
 
 /** The messages that went to more than one subscriber, in the order in which they arrived. */
-export function toBroadcasts(arrivals: readonly Arrivals[]): Broadcast[] {
-  const byKey = new Map<bigint, Arrivals[]>();
+export function toBroadcasts(arrivals: readonly DeliveryTimes[]): Broadcast[] {
+  const byKey = new Map<bigint, DeliveryTimes[]>();
   for (const part of arrivals) {
     const parts = byKey.get(part.key);
     if (parts === undefined) byKey.set(part.key, [part]);

@@ -1,5 +1,5 @@
 // Owns the plots of the report page as the browser sees them: which numbers it is given, the script
-// that draws them with uPlot, and their style. Level 1: knows nothing of a bench result, and of the
+// that draws them with uPlot, and their style.knows nothing of a bench result, and of the
 // page only its colours, and its elements `plots` (the numbers) and those named as each plot is.
 
 import { readFileSync } from 'node:fs';

@@ -1,4 +1,4 @@
-// Source addresses and ports of a bench run: how many there are, and raising their range. Level 3.
+// Source addresses and ports of a bench run: how many there are, and raising their range.
 import { writeFileSync } from 'node:fs';
 import { isIPv4, isIPv6 } from 'node:net';
 

@@ -1,5 +1,5 @@
 // Owns the report page of a bench run: one HTML file that draws its own plots and asks the network
-// for nothing. Level 2: is given a finished result; knows nothing of how it was measured, of the
+// for nothing.is given a finished result; knows nothing of how it was measured, of the
 // terminal report, nor of how plots.ts draws the numbers that are shaped for it here.
 
 import { createHash } from 'node:crypto';

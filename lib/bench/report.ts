@@ -1,5 +1,5 @@
 // Owns the terminal report of a bench run: plain text, no colour, at most 80 columns.
-// Level 3: is given a finished result; knows nothing of how it was measured, nor of the page with
+// Is given a finished result; knows nothing of how it was measured, nor of the page with
 // the plots, which is report-html.ts.
 
 import {

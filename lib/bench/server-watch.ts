@@ -1,4 +1,4 @@
-// What a run costs the server that it loads, when the server is on this machine. Level 5.
+// What a run costs the server that it loads, when the server is on this machine.
 // Asks our own server's admin server, or looks at the processes of any server.
 import { setTimeout as sleep } from 'node:timers/promises';
 

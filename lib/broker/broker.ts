@@ -1,4 +1,4 @@
-// Order, history and interest of every channel: takes publishes, feeds the workers. Level 4.
+// Order, history and interest of every channel: takes publishes, feeds the workers.
 // It knows workers as ports, and nothing of processes; the manager tells it who comes and goes.
 import { randomBytes } from 'node:crypto';
 import { EventEmitter } from 'node:events';
@@ -34,7 +34,7 @@ import { Presence, type ChannelPresence, type MemberEvent } from './presence.js'
 import {
   checkData,
   checkOptions,
-  fleetingOf,
+  ephemeralOf,
   flagsOf,
   limitsOf,
   type ChannelInfo,
@@ -43,7 +43,7 @@ import {
   type PublishOptions,
   type Receipt,
 } from './publishing.js';
-import { Questions, type Ask } from './questions.js';
+import { Questions, type ReplayRequest } from './replay-requests.js';
 
 export type { ClientMessage } from './client-publishing.js';
 export type { WorkerPort } from '../ipc/outgoing.js';
@@ -269,7 +269,7 @@ export class Broker extends EventEmitter<BrokerEvents> {
 
   /** A worker has taken all that waited for it. Pages go on at once instead of within 250 ms. */
   drained(): void {
-    if (this.#questions.isBlocked || this.mailboxes.isBlocked) this.#beginTurn();
+    if (this.#questions.isBlocked || this.mailboxes.isBlocked) this.#beginIteration();
   }
 
   /** Takes what a worker says; frames that are not the broker's are none of its business. */
@@ -278,7 +278,7 @@ export class Broker extends EventEmitter<BrokerEvents> {
       case 'Interest':
         this.#onInterest(slot, frame.fields);
         return;
-      case 'Ask':
+      case 'ReplayRequest':
         this.#onAsk(slot, frame.fields);
         return;
       case 'Message': {
@@ -327,7 +327,7 @@ export class Broker extends EventEmitter<BrokerEvents> {
     checkData(data, this.#messageBytesMax);
     if (options !== NO_OPTIONS) checkOptions(options);
     const limits = limitsOf(options.history, this.#limits, this.#completeLimits);
-    const flags = flagsOf(data, options) | fleetingOf(options, limits, this.#completeLimits);
+    const flags = flagsOf(data, options) | ephemeralOf(options, limits, this.#completeLimits);
     if (!this.#isScheduled) this.#nowMs = this.#now();
     const key = options.idempotencyKey;
     if (key !== undefined) {
@@ -377,13 +377,13 @@ export class Broker extends EventEmitter<BrokerEvents> {
     const place = this.#presence.placeOf(member);
     if (place === null) return false;
     const { slot, fd, generation } = place;
-    this.#send(encodeFrame('Dismiss', { fd, generation, reason }), [slot]);
+    this.#send(encodeFrame('Disconnect', { fd, generation, reason }), [slot]);
     return true;
   }
 
   /** Whether the events `subscribe` and `unsubscribe` come: a worker sends none otherwise. */
-  observe(isObserved: boolean): void {
-    this.#presence.observe(isObserved);
+  observe(arePresenceEventsOn: boolean): void {
+    this.#presence.observe(arePresenceEventsOn);
   }
 
   /**
@@ -484,7 +484,7 @@ export class Broker extends EventEmitter<BrokerEvents> {
     for (let index = 0; index < match.length; index++) {
       outgoing.add(match.slots[index] ?? 0, start, end);
     }
-    this.#beginTurn();
+    this.#beginIteration();
   }
 
   #sendKick(channel: string, reason: string, slots: readonly number[]): void {
@@ -502,7 +502,7 @@ export class Broker extends EventEmitter<BrokerEvents> {
     frame.copy(this.#outgoing.chunk, start);
     this.#outgoing.keep(start + frame.length);
     for (const slot of slots) this.#outgoing.add(slot, start, start + frame.length);
-    this.#beginTurn();
+    this.#beginIteration();
   }
 
   #onInterest(slot: number, { channel, count: subscribers, wanted }: Frames['Interest']): void {
@@ -511,8 +511,8 @@ export class Broker extends EventEmitter<BrokerEvents> {
     this.#interest.set(slot, channel, subscribers, wanted === 1);
   }
 
-  #onAsk(slot: number, ask: Ask): void {
-    this.#beginTurn();
+  #onAsk(slot: number, ask: ReplayRequest): void {
+    this.#beginIteration();
     if (ask.hasSince === 0 && this.#hasRoom(slot)) {
       // Who begins now is counted from now on, so the next publish of this turn is for him.
       this.#answer(slot, ask);
@@ -526,7 +526,7 @@ export class Broker extends EventEmitter<BrokerEvents> {
     this.emit('overflow', slot);
   }
 
-  #beginTurn(): void {
+  #beginIteration(): void {
     if (this.#isScheduled || this.#isClosed) return;
     this.#isScheduled = true;
     this.#schedule(this.#flushTurn);
@@ -546,10 +546,10 @@ export class Broker extends EventEmitter<BrokerEvents> {
       },
     );
     this.#outgoing.flush();
-    if (hasMore) this.#beginTurn();
+    if (hasMore) this.#beginIteration();
   }
 
-  #answer(slot: number, ask: Ask): void {
+  #answer(slot: number, ask: ReplayRequest): void {
     const question: Question = {
       channels: ask.channels,
       since: ask.hasSince === 0 ? null : { epoch: ask.epoch, number: ask.number },

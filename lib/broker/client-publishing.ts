@@ -1,4 +1,4 @@
-// What clients publish: taken from the workers, and answered where it is refused. Level 3.
+// What clients publish: taken from the workers, and answered where it is refused.
 import { MessageFlag } from '../ipc/comet.js';
 import { MegacometError } from '../base/errors.js';
 import { encodeFrame, type Frames } from '../ipc/frames.js';
@@ -27,7 +27,7 @@ export interface ClientMessage {
 export interface ClientCounters {
   /** Messages of clients, and those that were refused. */
   readonly clientMessagesTotal: number;
-  readonly clientRefusedTotal: number;
+  readonly clientRejectedTotal: number;
   /** Refusals of which the client was not told, since its worker had too much waiting. */
   readonly clientUntoldTotal: number;
 }
@@ -47,7 +47,7 @@ const SENTENCES: Readonly<Record<string, string>> = {
 export class ClientPublishing {
   readonly #lines: WorkerLines;
   readonly #publish: (channel: string, data: Buffer, options: PublishOptions) => Receipt;
-  readonly #counters = { clientMessagesTotal: 0, clientRefusedTotal: 0, clientUntoldTotal: 0 };
+  readonly #counters = { clientMessagesTotal: 0, clientRejectedTotal: 0, clientUntoldTotal: 0 };
 
   constructor(
     lines: WorkerLines,
@@ -78,7 +78,7 @@ export class ClientPublishing {
   }
 
   #refuse(slot: number, fields: Frames['Message'], { code, message }: MegacometError): void {
-    this.#counters.clientRefusedTotal++;
+    this.#counters.clientRejectedTotal++;
     const waitingBytes = code === 'ERR_BUSY' ? BUSY_WAITING_BYTES : undefined;
     if (!this.#lines.hasRoom(slot, waitingBytes)) {
       this.#counters.clientUntoldTotal++;
@@ -86,6 +86,6 @@ export class ClientPublishing {
     }
     const { fd, generation, channel, id } = fields;
     const error = SENTENCES[code] ?? message;
-    this.#lines.send(encodeFrame('Refused', { fd, generation, channel, id, error }), [slot]);
+    this.#lines.send(encodeFrame('Rejected', { fd, generation, channel, id, error }), [slot]);
   }
 }

@@ -1,4 +1,4 @@
-// What the broker asks of a history: numbers, pages, floors. Level 2.
+// What the broker asks of a history: numbers, pages, floors.
 // Kept apart from the one in memory (history.ts), so that a distributed one can take its place.
 import type { Cursor, HistoryLimits } from '../ipc/comet.js';
 

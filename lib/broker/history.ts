@@ -1,4 +1,4 @@
-// What was published: the one sequence, and what each channel still has of it. Level 3.
+// What was published: the one sequence, and what each channel still has of it.
 // Messages are the bytes of their Publish frames; nothing is decoded, and no worker is known here.
 import {
   HISTORY_BYTES_DEFAULT,
@@ -6,7 +6,7 @@ import {
   isPattern,
   type HistoryLimits,
 } from '../ipc/comet.js';
-import { Floors } from './floors.js';
+import { EvictionWatermarks } from './eviction-watermarks.js';
 import { HashIndex } from '../collections/hash-index.js';
 import type {
   ChannelHistory,
@@ -103,7 +103,7 @@ export class History implements HistoryEngine {
   readonly #rowOf = new HashIndex();
   readonly #rings = new Rings();
   /** Of names without a row, and of patterns. */
-  readonly #floors: Floors;
+  readonly #floors: EvictionWatermarks;
   #head: number;
 
   // Channels, by row.
@@ -140,7 +140,7 @@ export class History implements HistoryEngine {
     this.#bytesMax = options.bytesMax ?? HISTORY_BYTES_DEFAULT;
     this.#head = options.head ?? 0;
     this.#hasher = options.hasher ?? new NameHasher();
-    this.#floors = new Floors(options.forgottenMax ?? FORGOTTEN_DEFAULT);
+    this.#floors = new EvictionWatermarks(options.forgottenMax ?? FORGOTTEN_DEFAULT);
     this.#messages = new Messages(options.slabBytes);
     this.#plan = new Plan(this.#messages);
   }

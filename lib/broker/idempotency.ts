@@ -1,4 +1,4 @@
-// Publishes that were given a key, so that one sent twice is published once. Level 0.
+// Publishes that were given a key, so that one sent twice is published once.
 // Bounded in time and number: (key -> number) in a Map, and a ring of when each was taken in.
 
 /** What the first publish with a key was answered. */

@@ -1,4 +1,4 @@
-// Which worker has how many subscribers of which channel. Level 3.
+// Which worker has how many subscribers of which channel.
 // 25 bytes a channel that one worker has, 4 more for each further one, and its name once: a Map of
 // Maps would cost 300, and stop the loop for 0.2 s at each full collection of a million.
 import { BlockPool } from '../collections/block-pool.js';

@@ -1,4 +1,4 @@
-// Messages that wait for the ancestor's clients, and the polls that wait for them. Level 3.
+// Messages that wait for the ancestor's clients, and the polls that wait for them.
 // One poll at a time has the first message of a mailbox, as a lease: the message leaves when it was
 // written whole, and goes back to its place on any other end, the death of a worker included.
 import { Chain, type Link } from '../collections/chain.js';
@@ -76,7 +76,7 @@ class Mailbox {
   }
 }
 
-type Place = Frames['Returned'];
+type Place = Frames['MailboxNack'];
 
 export class Mailboxes {
   readonly #lines: WorkerLines;
@@ -95,8 +95,8 @@ export class Mailboxes {
     messages: 0,
     bytes: 0,
     deliveredTotal: 0,
-    takenTotal: 0,
-    returnedTotal: 0,
+    ackedTotal: 0,
+    nackedTotal: 0,
     expiredTotal: 0,
     droppedTotal: 0,
   };
@@ -160,9 +160,9 @@ export class Mailboxes {
 
   /** Takes what a worker says of its polls; other frames are none of its business. */
   onFrame(slot: number, frame: Frame): void {
-    if (frame.name === 'Take') this.#onTake(slot, frame.fields);
-    else if (frame.name === 'Taken') this.#onTaken(slot, frame.fields);
-    else if (frame.name === 'Returned') this.#onReturned(slot, frame.fields);
+    if (frame.name === 'MailboxPoll') this.#onTake(slot, frame.fields);
+    else if (frame.name === 'MailboxAck') this.#onTaken(slot, frame.fields);
+    else if (frame.name === 'MailboxNack') this.#onReturned(slot, frame.fields);
   }
 
   /** A worker is gone: its polls too, and what they had goes to the next. */
@@ -262,10 +262,10 @@ export class Mailboxes {
     mailbox.holder = poll;
     mailbox.leased = message;
     const { slot, fd, generation } = poll;
-    this.#lines.send(encodeFrame('Give', { fd, generation, data: message.data }), [slot]);
+    this.#lines.send(encodeFrame('MailboxLease', { fd, generation, data: message.data }), [slot]);
   }
 
-  #onTake(slot: number, { fd, generation, name }: Frames['Take']): void {
+  #onTake(slot: number, { fd, generation, name }: Frames['MailboxPoll']): void {
     // A worker checks the names that it takes, and ends a poll before it begins another.
     if (!isChannel(name)) return;
     let polls = this.#polls.get(slot);
@@ -285,7 +285,7 @@ export class Mailboxes {
     const { mailbox } = poll;
     if (mailbox.holder === poll && mailbox.leased !== null) {
       this.#discount(mailbox.leased);
-      this.#counters.takenTotal++;
+      this.#counters.ackedTotal++;
       mailbox.holder = null;
       mailbox.leased = null;
     } else {
@@ -321,7 +321,7 @@ export class Mailboxes {
     mailbox.holder = null;
     mailbox.leased = null;
     if (message === null) return;
-    this.#counters.returnedTotal++;
+    this.#counters.nackedTotal++;
     (mailbox.messages ??= []).unshift(message);
     mailbox.bytes += message.cost;
     this.#waiting.unshift(message);

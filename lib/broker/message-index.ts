@@ -1,4 +1,4 @@
-// Which messages there are: one ring per channel, and one list of all, by number. Level 1.
+// Which messages there are: one ring per channel, and one list of all, by number.
 // A message is a small number, its id, which is used again after the message is gone.
 import { BlockPool } from '../collections/block-pool.js';
 import { grown } from '../collections/typed-array.js';

@@ -1,4 +1,4 @@
-// The messages that are kept: their bytes, numbers, ends and channels, in typed arrays. Level 2.
+// The messages that are kept: their bytes, numbers, ends and channels, in typed arrays.
 // One of 100 bytes costs some 200 all in all. Its channel is read from its frame when it is needed.
 import { PUBLISH_CHANNEL_AT } from '../ipc/comet.js';
 import { Timeline } from './message-index.js';

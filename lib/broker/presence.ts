@@ -1,5 +1,5 @@
 // Who subscribes to what, by connection: asked of the workers when somebody wants to know, and told
-// by them while somebody listens. Level 3. Nothing of it is kept here: a million names would be.
+// by them while somebody listens. Nothing of it is kept here: a million names would be.
 import { encodeFrame, type Frames } from '../ipc/frames.js';
 import type { WorkerLines } from '../ipc/outgoing.js';
 
@@ -58,23 +58,26 @@ export class Presence {
   readonly #present = new Set<number>();
   readonly #questions = new Map<number, Question>();
   #lastQuestion = 0;
-  #isObserved = false;
+  #arePresenceEventsOn = false;
 
   constructor(lines: Pick<WorkerLines, 'send'>) {
     this.#lines = lines;
   }
 
   /** Whether workers tell of every subscriber that comes or goes. */
-  observe(isObserved: boolean): void {
-    if (isObserved === this.#isObserved) return;
-    this.#isObserved = isObserved;
-    this.#lines.send(encodeFrame('Observe', { on: Number(isObserved) }), [...this.#present]);
+  observe(arePresenceEventsOn: boolean): void {
+    if (arePresenceEventsOn === this.#arePresenceEventsOn) return;
+    this.#arePresenceEventsOn = arePresenceEventsOn;
+    this.#lines.send(encodeFrame('PresenceEvents', { on: Number(arePresenceEventsOn) }), [
+      ...this.#present,
+    ]);
   }
 
   attach(slot: number): void {
     this.#lives.set(slot, (this.#lives.get(slot) ?? 0) + 1);
     this.#present.add(slot);
-    if (this.#isObserved) this.#lines.send(encodeFrame('Observe', { on: 1 }), [slot]);
+    if (this.#arePresenceEventsOn)
+      this.#lines.send(encodeFrame('PresenceEvents', { on: 1 }), [slot]);
   }
 
   workerGone(slot: number): void {

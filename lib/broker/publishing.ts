@@ -1,4 +1,4 @@
-// What a publisher says, checked: options into the fields of a Publish frame. Level 2.
+// What a publisher says, checked: options into the fields of a Publish frame.
 import {
   checkLabel,
   HISTORY_COUNT_MAX,
@@ -146,7 +146,7 @@ export function flagsOf(data: Uint8Array | string, options: PublishOptions): num
  * MessageFlag.fleeting of a message that its publisher wants kept for less than is usual, so that
  * only the history knows whether it is still to be had; else 0.
  */
-export function fleetingOf(
+export function ephemeralOf(
   { history, ttlMs }: PublishOptions,
   limits: HistoryLimits | null,
   complete: HistoryLimits,

@@ -1,4 +1,4 @@
-// From argv to a command, its output and the exit code. Level 8; decides nothing else.
+// From argv to a command, its output and the exit code.; decides nothing else.
 import { Command, CommanderError, Option } from 'commander';
 
 import { bench } from './commands/bench.js';

@@ -1,5 +1,5 @@
 // A subscription of a client in Node: one stream after the other, each beginning where the last one
-// ended. Level 2. Of `megacomet-ts subscribe`; a browser has EventSource for it.
+// ended. Of `megacomet-ts subscribe`; a browser has EventSource for it.
 import { get, type IncomingMessage } from 'node:http';
 import { get as getSecurely } from 'node:https';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -36,7 +36,7 @@ const RETRY_MAX_MS = 30_000;
 /** A line has a message of at most 1 MiB, of which JSON may write each byte with six characters. */
 const LINE_LENGTH_MAX = 8 * 1024 * 1024;
 
-class Refused extends Error {}
+class Rejected extends Error {}
 
 function baseOf(text: string): URL {
   const url = URL.canParse(text) ? new URL(text) : null;
@@ -56,7 +56,7 @@ export function retryDelayMs(failures: number, random: () => number = Math.rando
   return Math.round((bound / 2) * (1 + random()));
 }
 
-/** Opens one stream. @throws Refused for what a later try would get too, Error for all else. */
+/** Opens one stream. @throws Rejected for what a later try would get too, Error for all else. */
 function open(url: URL, silenceMs: number): Promise<IncomingMessage> {
   return new Promise((resolve, reject) => {
     const request = url.protocol === 'https:' ? getSecurely : get;
@@ -70,7 +70,7 @@ function open(url: URL, silenceMs: number): Promise<IncomingMessage> {
       response.resume();
       const isFinal = status >= 400 && status < 500 && status !== 408 && status !== 429;
       const message = `the server answers ${status} ${response.statusMessage ?? ''}`.trim();
-      reject(isFinal ? new Refused(message) : new Error(message));
+      reject(isFinal ? new Rejected(message) : new Error(message));
     });
     sent.on('timeout', () => sent.destroy(new Error('nothing was heard for too long')));
     sent.on('error', reject);
@@ -93,7 +93,7 @@ async function* linesOf(response: AsyncIterable<unknown>): AsyncIterable<string>
  * on after the last cursor, so that nothing is missed or repeated. What is gone is told by a
  * `subscribed` that is not recovered.
  *
- * @throws MegacometError `ERR_OPTION_INVALID`, and `ERR_REFUSED` when no later try would help.
+ * @throws MegacometError `ERR_OPTION_INVALID`, and `ERR_REJECTED` when no later try would help.
  */
 export async function* follow(options: SubscriptionOptions): AsyncGenerator<SubscriptionEvent> {
   const base = baseOf(options.url);
@@ -118,7 +118,7 @@ export async function* follow(options: SubscriptionOptions): AsyncGenerator<Subs
         }
       }
     } catch (error) {
-      if (error instanceof Refused) throw new MegacometError('ERR_REFUSED', error.message);
+      if (error instanceof Rejected) throw new MegacometError('ERR_REJECTED', error.message);
       reason = (error as NodeJS.ErrnoException).code ?? (error as Error).message;
     }
     const retryMs = retryDelayMs(failures);

@@ -1,4 +1,4 @@
-// Short arrays of 32-bit numbers, in blocks of powers of two out of shared chunks. Level 0.
+// Short arrays of 32-bit numbers, in blocks of powers of two out of shared chunks.
 // For rings and lists that a million channels may have: no object each, and nothing to collect.
 
 /** Numbers in one chunk, and so in the largest block. */

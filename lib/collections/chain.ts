@@ -1,4 +1,4 @@
-// A doubly linked list whose links are members of its items. Level 0. An item leaves from anywhere
+// A doubly linked list whose links are members of its items. An item leaves from anywhere
 // without a search, and an array of a million lists would cost more.
 
 /** What an item needs; it is in one chain at a time. */

@@ -1,4 +1,4 @@
-// A map from 64-bit hashes to numbers of 32 bits in typed arrays: 25 bytes an entry. Level 0.
+// A map from 64-bit hashes to numbers of 32 bits in typed arrays: 25 bytes an entry.
 // A Map of a million names costs 125 bytes an entry, and a full collection over it 100 ms.
 
 /** Growing moves one shard at a time: 4,000 entries of a million, some 0.2 ms. */

@@ -1,4 +1,4 @@
-// Keyed 64-bit hashes of names: HalfSipHash-1-3 over UTF-16 code units. Level 0.
+// Keyed 64-bit hashes of names: HalfSipHash-1-3 over UTF-16 code units.
 // Keyed, since clients choose the names: nobody outside can make many of them meet in one place.
 import { randomBytes } from 'node:crypto';
 

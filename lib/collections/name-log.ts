@@ -1,4 +1,4 @@
-// Names as bytes, in shards that are packed when too many are dead. Level 1.
+// Names as bytes, in shards that are packed when too many are dead.
 // A name of 20 characters costs 21 bytes and slack here; as a string in a Map more than 100.
 const SHARDS = 256;
 const BYTES_MIN = 256;

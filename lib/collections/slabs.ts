@@ -1,4 +1,4 @@
-// Byte records by number, in slabs of 64 KiB that are kept dense. Level 1.
+// Byte records by number, in slabs of 64 KiB that are kept dense.
 // A Buffer for each message of 100 bytes would cost 265 to 390 bytes, and time to collect.
 import { grown } from './typed-array.js';
 

@@ -1,4 +1,4 @@
-// Growing of typed arrays, which have a fixed length. Level 0.
+// Growing of typed arrays, which have a fixed length.
 
 type Growable = Float64Array | Int32Array | Uint32Array | Uint8Array;
 

@@ -1,4 +1,4 @@
-// How many workers and connections this machine allows, and which limit binds first. Level 2.
+// How many workers and connections this machine allows, and which limit binds first.
 // Pure functions over the kernel's figures; the formulas stand here only.
 import {
   CAP_SYS_ADMIN,
@@ -9,7 +9,7 @@ import {
   readMemInfo,
   readMemoryLimit,
   sysctl,
-  type Figure,
+  type MetricValue,
   type Reader,
 } from '../system/kernel.js';
 import { MegacometError } from '../base/errors.js';
@@ -33,10 +33,10 @@ export interface MachineLimits {
   /** What the host has free now. */
   readonly memoryFreeBytes: number;
   /** Limit of the memory cgroup, of which nobody else takes a part; null without one. */
-  readonly memoryCgroupBytes: Figure;
+  readonly memoryCgroupBytes: MetricValue;
   /** Files that the host still has; null where root is exempt. */
-  readonly filesFree: Figure;
-  readonly epollWatches: Figure;
+  readonly filesFree: MetricValue;
+  readonly epollWatches: MetricValue;
 }
 
 /**

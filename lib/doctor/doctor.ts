@@ -1,14 +1,14 @@
-// The doctor: every check over one machine and one target, and the verdict. Level 5.
+// The doctor: every check over one machine and one target, and the verdict.
 // Pure over an injected machine; commands/doctor.ts prints, remedy.ts writes.
 import { planCapacity, readMachineLimits, workersMax } from './capacity.js';
 import { acceptingChecks } from './checks/accepting.js';
 import { closingChecks } from './checks/closing.js';
 import { fileChecks } from './checks/files.js';
-import { folkAdviceChecks } from './checks/folk-advice.js';
+import { outdatedAdviceChecks } from './checks/outdated-advice.js';
 import { memoryChecks } from './checks/memory.js';
 import { pathChecks } from './checks/path.js';
 import { portChecks } from './checks/ports.js';
-import { settledChecks } from './checks/settled.js';
+import { notConfigurableChecks } from './checks/not-configurable.js';
 import { MegacometError } from '../base/errors.js';
 import { figure, type Check, type Finding, type Role, type Situation } from './finding.js';
 import { readMemoryGroups } from '../system/kernel.js';
@@ -58,8 +58,8 @@ const CHECKS: readonly Check[] = [
   ...closingChecks,
   ...portChecks,
   ...pathChecks,
-  ...settledChecks,
-  ...folkAdviceChecks,
+  ...notConfigurableChecks,
+  ...outdatedAdviceChecks,
 ];
 
 /** The order in which people want to read. */
@@ -163,7 +163,7 @@ export function criticalFindings(aim: ServerAim): readonly Finding[] {
     messageBytes: 0,
     drainS: 0,
   });
-  return CHECKS.filter((check) => !folkAdviceChecks.includes(check))
+  return CHECKS.filter((check) => !outdatedAdviceChecks.includes(check))
     .flatMap((check) => check(situation))
     .filter(({ severity }) => severity === 'critical');
 }

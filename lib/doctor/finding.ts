@@ -1,11 +1,11 @@
-// What one check of a machine says, and what it is told. Level 3. Pure: no check reads by itself
+// What one check of a machine says, and what it is told. Pure: no check reads by itself
 // what is not in its situation.
 import type { MachineLimits } from './capacity.js';
 import {
   readNetCounter,
   sysctl,
   sysctlVector,
-  type Figure,
+  type MetricValue,
   type MemoryGroup,
 } from '../system/kernel.js';
 import { canWriteSysctls, type Machine, type Memory } from './machine.js';
@@ -29,7 +29,7 @@ export type Scope = 'boot' | 'cloud' | 'host' | 'namespace' | 'process';
  * How a finding is mended: a sysctl or a line of the unit by `doctor --write` and `--apply`, a
  * sysctl that this container cannot set from outside, anything else by hand.
  */
-export type Remedy =
+export type Fix =
   | { readonly kind: 'sysctl'; readonly key: string; readonly value: string }
   | {
       readonly kind: 'outside';
@@ -43,7 +43,7 @@ export type Remedy =
 /** The counter that shows that a limit was hit, and its value now. */
 export interface CounterReading {
   readonly name: string;
-  readonly value: Figure;
+  readonly value: MetricValue;
 }
 
 export interface Finding {
@@ -61,7 +61,7 @@ export interface Finding {
   readonly counters: readonly CounterReading[];
   /** Connections that this limit allows; null where it does not bound their number. */
   readonly connections: number | null;
-  readonly remedy: Remedy | null;
+  readonly remedy: Fix | null;
 }
 
 /** A machine, and what it is to carry. */
@@ -144,12 +144,12 @@ export function isConfined({ container, machine }: Situation): boolean {
 }
 
 /** How a sysctl is raised here, or from outside where a container cannot. */
-export function remedyFor(
+export function fixFor(
   situation: Situation,
   scope: 'host' | 'namespace',
   key: string,
   value: string,
-): Remedy {
+): Fix {
   if (!isConfined(situation)) return { kind: 'sysctl', key, value };
   const text =
     scope === 'host'
@@ -159,12 +159,12 @@ export function remedyFor(
 }
 
 /** A setting of the service; `outside` says how else in a container, which has no unit. */
-export function unitRemedy(
+export function unitFix(
   situation: Situation,
   directive: string,
   value: string,
   outside: string,
-): Remedy {
+): Fix {
   return isConfined(situation)
     ? { kind: 'advice', text: outside }
     : { kind: 'unit', directive, value };
@@ -208,7 +208,7 @@ export function checkAtLeast(situation: Situation, rule: AtLeast): Finding {
     why: rule.why,
     counters: rule.counters?.(situation) ?? [],
     connections: rule.connections?.(current, situation) ?? null,
-    remedy: isEnough ? null : remedyFor(situation, rule.scope, rule.key, String(needed)),
+    remedy: isEnough ? null : fixFor(situation, rule.scope, rule.key, String(needed)),
   });
 }
 
@@ -238,6 +238,6 @@ export function checkSwitch(situation: Situation, rule: Switch): Finding {
     formula: `a switch: ${rule.good.join(' or ')}`,
     why: rule.why,
     counters: rule.counters?.(situation) ?? [],
-    remedy: isGood ? null : remedyFor(situation, 'namespace', rule.key, wanted),
+    remedy: isGood ? null : fixFor(situation, 'namespace', rule.key, wanted),
   });
 }

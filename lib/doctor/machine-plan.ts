@@ -1,4 +1,4 @@
-// What machine a target takes, and the settings of a stock Debian on it. Level 6.
+// What machine a target takes, and the settings of a stock Debian on it.
 // The arithmetic is sizing.ts's; the files are the doctor's for a machine that exists on paper.
 import { diagnose, type Aim, type Diagnosis } from './doctor.js';
 import { recordedMachine, type Recording } from './machine.js';

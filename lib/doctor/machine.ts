@@ -1,5 +1,5 @@
 // The machine as the checks see it: files, folders, outputs of small programs; real or recorded.
-// Level 2. A recording makes the checks pure: the same input gives the same findings anywhere.
+// A recording makes the checks pure: the same input gives the same findings anywhere.
 import { execFileSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
 
@@ -7,7 +7,7 @@ import {
   hasCapability,
   procReader,
   readMemInfo,
-  type Figure,
+  type MetricValue,
   type Reader,
 } from '../system/kernel.js';
 import { CLIENT_KERNEL_BYTES, CONNECTION_KERNEL_BYTES, type Costs } from './sizing.js';
@@ -77,7 +77,7 @@ export function readPageBytes(machine: Machine): number {
 }
 
 /** Bytes of slab pages per object of a cache; null without root, who alone may look. */
-function slabBytes(machine: Machine, cache: string, pageBytes: number): Figure {
+function slabBytes(machine: Machine, cache: string, pageBytes: number): MetricValue {
   const folder = `/sys/kernel/slab/${cache}`;
   const order = Number.parseInt(machine.read(`${folder}/order`) ?? '', 10);
   const objects = Number.parseInt(machine.read(`${folder}/objs_per_slab`) ?? '', 10);
@@ -172,7 +172,7 @@ export function isSteered(machine: Machine, card: string): boolean {
 }
 
 /** Sum of the lines of `ethtool -S` whose names match; null where it shows none of them. */
-export function sumStatistics(machine: Machine, card: string, names: RegExp): Figure {
+export function sumStatistics(machine: Machine, card: string, names: RegExp): MetricValue {
   const text = machine.run('ethtool', '-S', card) ?? '';
   const lines = [...text.matchAll(/^\s*([\w.[\]-]+):\s+(\d+)\s*$/gm)];
   const found = lines.filter(([, name = '']) => names.test(name));
@@ -183,7 +183,7 @@ export function sumStatistics(machine: Machine, card: string, names: RegExp): Fi
  * Sum over the CPUs of a column of a table in hexadecimal, such as /proc/net/stat/nf_conntrack, by
  * its name in the first line.
  */
-export function sumColumn(machine: Machine, path: string, name: string): Figure {
+export function sumColumn(machine: Machine, path: string, name: string): MetricValue {
   const [head = '', ...lines] = (machine.read(path) ?? '').trim().split('\n');
   const column = head.trim().split(/\s+/).indexOf(name);
   if (column < 0) return null;
@@ -194,7 +194,7 @@ export function sumColumn(machine: Machine, path: string, name: string): Figure 
 }
 
 /** Sum over the CPUs of a column of /proc/net/softnet_stat, which is hexadecimal; of the host. */
-export function readSoftnet(machine: Machine, column: number): Figure {
+export function readSoftnet(machine: Machine, column: number): MetricValue {
   const text = machine.read('/proc/net/softnet_stat');
   if (text === undefined) return null;
   const lines = text.split('\n').filter((line) => line !== '');

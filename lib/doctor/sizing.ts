@@ -1,5 +1,5 @@
 // What connections cost, and what limits they need: every formula of doctor, plan, serve and the
-// systemd unit, once. Level 1. Pure arithmetic; knows neither this machine nor how to read it.
+// systemd unit, once. Pure arithmetic; knows neither this machine nor how to read it.
 
 /** What a server, or a test with both ends on one machine, is to carry. */
 export interface Load {

@@ -1,4 +1,4 @@
-// What the comet protocol and the broker agree on: flags, limits, channel names, cursors. Level 1.
+// What the comet protocol and the broker agree on: flags, limits, channel names, cursors.
 // The native side has the same flags and rules in native/comet.h and native/codec/cursor.h.
 import { isUtf8 } from 'node:buffer';
 
@@ -194,9 +194,9 @@ export interface MailboxCounters {
   /** Messages put into mailboxes. */
   readonly deliveredTotal: number;
   /** Messages that were written whole. */
-  readonly takenTotal: number;
+  readonly ackedTotal: number;
   /** Messages that came back, since their poll ended before they were written whole. */
-  readonly returnedTotal: number;
+  readonly nackedTotal: number;
   /** Messages that nobody fetched in time. */
   readonly expiredTotal: number;
   /** Messages dropped since a mailbox, or all of them together, were full. */
@@ -212,7 +212,7 @@ export interface IngestCounters {
   /** Messages that mailboxes took. */
   readonly messagesTotal: number;
   /** Messages that no mailbox took, such as those for an id that can be none. */
-  readonly refusedTotal: number;
+  readonly rejectedTotal: number;
   /** Connections closed for what they sent. */
   readonly faultsTotal: number;
 }

@@ -1,4 +1,4 @@
-// The two frames of the publish path, written straight into a Buffer. Level 2.
+// The two frames of the publish path, written straight into a Buffer.
 // encodeFrame() of frames.ts makes a Buffer per field: 3 us a message, where 0.3 us are to be had.
 // Their layout is in native/ipc/frames.h. It is compared at start; a test compares the bytes.
 import { addon } from '../system/native.js';
@@ -17,7 +17,7 @@ function typeOf(name: string, fields: string): number {
 }
 
 const PUBLISH_TYPE = typeOf('Publish', PUBLISH_FIELDS);
-const PAGE_TYPE = typeOf('Page', PAGE_FIELDS);
+const PAGE_TYPE = typeOf('ReplayPage', PAGE_FIELDS);
 
 /** Where a Publish frame has its number. */
 const PUBLISH_NUMBER_AT = 5;

@@ -1,4 +1,4 @@
-// The manager's codec for control frames, built from the addon's own list of them. Level 2.
+// The manager's codec for control frames, built from the addon's own list of them.
 // The layout stands once, in native/ipc/frames.h: here are only the types for TypeScript.
 import { addon, camelCase } from '../system/native.js';
 
@@ -28,13 +28,13 @@ export interface Frames {
     pollTimeoutS: number;
     handshakeTimeoutS: number;
     writeTimeoutS: number;
-    lingerS: number;
+    channelRetentionS: number;
     retryMs: number;
     messageBytesMax: number;
-    outboxBytesMax: number;
+    sendQueueBytesMax: number;
     channelsPerConnectionMax: number;
-    workerOutboxBytesMax: bigint;
-    workerInboxBytesMax: bigint;
+    workerSendQueueBytesMax: bigint;
+    workerInputBytesMax: bigint;
     slicesMax: number;
     flags: number;
     origins: readonly string[];
@@ -48,21 +48,21 @@ export interface Frames {
     event: string;
     data: Buffer;
   };
-  Page: { fd: number; generation: number; flags: number; head: bigint; messages: Buffer };
+  ReplayPage: { fd: number; generation: number; flags: number; head: bigint; messages: Buffer };
   Kick: { channel: string; reason: string };
-  Observe: { on: number };
+  PresenceEvents: { on: number };
   Query: { question: number; channel: string; below: number };
-  Dismiss: { fd: number; generation: number; reason: string };
-  Refused: { fd: number; generation: number; channel: string; id: string; error: string };
-  Give: { fd: number; generation: number; data: Buffer };
+  Disconnect: { fd: number; generation: number; reason: string };
+  Rejected: { fd: number; generation: number; channel: string; id: string; error: string };
+  MailboxLease: { fd: number; generation: number; data: Buffer };
   Ready: { version: string; layout: bigint; descriptors: number; connectionsMax: number };
   Log: { level: number; message: string; error: number; suppressed: number };
-  Crowded: { connections: number };
+  NearCapacity: { connections: number };
   Goodbye: { closed: number };
   Interest: { channel: string; count: number; wanted: number };
   Presence: { there: number; fd: number; generation: number; channel: string };
   Present: { question: number; below: number; members: readonly number[] };
-  Ask: {
+  ReplayRequest: {
     fd: number;
     generation: number;
     hasSince: number;
@@ -71,9 +71,9 @@ export interface Frames {
     bytesMax: number;
     channels: readonly string[];
   };
-  Take: { fd: number; generation: number; name: string };
-  Taken: { fd: number; generation: number };
-  Returned: { fd: number; generation: number };
+  MailboxPoll: { fd: number; generation: number; name: string };
+  MailboxAck: { fd: number; generation: number };
+  MailboxNack: { fd: number; generation: number };
   Message: {
     fd: number;
     generation: number;
@@ -93,7 +93,7 @@ export interface Frames {
   };
   Subscribe: {
     transport: number;
-    awaitsPlace: number;
+    awaitsCursor: number;
     channels: number;
     collectMs: number;
     first: number;
@@ -120,7 +120,7 @@ export interface Frames {
   };
   Failures: { counts: readonly number[] };
   Latency: { minUs: bigint; maxUs: bigint; buckets: readonly number[] };
-  Arrivals: {
+  DeliveryTimes: {
     key: bigint;
     count: bigint;
     firstNs: bigint;

@@ -1,4 +1,4 @@
-// What one turn of the loop sends to the workers: written once, shared, in one order. Level 1.
+// What one turn of the loop sends to the workers: written once, shared, in one order.
 // A write per frame and worker allows 4,000 publishes a second with 56 workers, one per turn and
 // worker over 100,000.
 import { grown } from '../collections/typed-array.js';

@@ -1,4 +1,4 @@
-// One process that runs the addon: descriptors, environment, error listeners. Level 3.
+// One process that runs the addon: descriptors, environment, error listeners.
 // Used by the manager for workers and by the bench for dialers.
 import { spawn, type ChildProcess } from 'node:child_process';
 import type { Duplex, Readable } from 'node:stream';

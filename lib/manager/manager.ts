@@ -1,11 +1,11 @@
-// Starts, watches, replaces and drains the workers of one server. Level 4.
+// Starts, watches, replaces and drains the workers of one server.
 // Knows nothing of HTTP, of command lines, or of how stats are shown.
 import { EventEmitter } from 'node:events';
 import { getSystemErrorName } from 'node:util';
 
 import { MegacometError } from '../base/errors.js';
 import type { Frame, Frames } from '../ipc/frames.js';
-import { TENURES, watchersOf, type ListeningAddress } from '../system/listening.js';
+import { OWNERSHIPS, watchersOf, type ListeningAddress } from '../system/listening.js';
 import type { Logger } from '../base/logger.js';
 import { addon, packageVersion, type Segment } from '../system/native.js';
 import { LATE_MS, Registry, START_FAILURES_MAX, type SlotRecord } from './registry.js';
@@ -64,7 +64,7 @@ export interface WorkerEvent {
    * `started`: its process is there; `ready`: it serves. `late`: no beat for 3 s, new connections
    * go to others; `stuck`: none for `heartbeatLimit`, it is killed. `exited`: its process is gone.
    */
-  readonly state: 'exited' | 'late' | 'ready' | 'started' | 'stuck';
+  readonly state: 'exited' | 'late' | 'ready' | 'started' | 'hung';
   /** For `exited`: its exit code, null if a signal ended it. */
   readonly code?: number | null;
   /** For `exited`: the signal that ended it, null if it left by itself. */
@@ -87,7 +87,7 @@ interface Occupant {
   readonly process: AddonProcess;
   deadline?: NodeJS.Timeout;
   /** When it was found stuck, and its end began. */
-  stuckAtMs?: number;
+  hungAtMs?: number;
 }
 
 export class Manager extends EventEmitter<{ worker: [WorkerEvent] }> {
@@ -149,8 +149,8 @@ export class Manager extends EventEmitter<{ worker: [WorkerEvent] }> {
    */
   get limitsStuck(): number {
     const nowMs = performance.now();
-    const ages = [...this.#occupants.values()].map(({ process, stuckAtMs = nowMs }) =>
-      stuckAtMs < nowMs && process.isHeld ? 0 : nowMs - stuckAtMs,
+    const ages = [...this.#occupants.values()].map(({ process, hungAtMs = nowMs }) =>
+      hungAtMs < nowMs && process.isHeld ? 0 : nowMs - hungAtMs,
     );
     return Math.max(0, ...ages) / this.#options.heartbeatLimitMs;
   }
@@ -340,7 +340,7 @@ export class Manager extends EventEmitter<{ worker: [WorkerEvent] }> {
       parent: globalThis.process.pid,
       slot,
       protocol: this.#options.protocol,
-      listeners: this.#addresses.map(({ tenure }) => TENURES.indexOf(tenure)),
+      listeners: this.#addresses.map(({ ownership }) => OWNERSHIPS.indexOf(ownership)),
       ...this.#shareOfLimits(),
     });
   }
@@ -382,7 +382,7 @@ export class Manager extends EventEmitter<{ worker: [WorkerEvent] }> {
       case 'Log':
         this.#onLog(slot, frame.fields);
         return;
-      case 'Crowded':
+      case 'NearCapacity':
         this.#balance();
         return;
       case 'Goodbye':
@@ -517,9 +517,9 @@ export class Manager extends EventEmitter<{ worker: [WorkerEvent] }> {
       if (record.state === 'serving') this.emit('worker', { slot, pid, state: 'late' });
       record.state = 'late';
     } else {
-      record.state = 'stuck';
-      occupant.stuckAtMs = nowMs;
-      this.emit('worker', { slot, pid, state: 'stuck' });
+      record.state = 'hung';
+      occupant.hungAtMs = nowMs;
+      this.emit('worker', { slot, pid, state: 'hung' });
       this.#log.error({ worker: slot, pid, ageMs: Math.round(ageMs) }, 'worker stuck; killed');
       occupant.process.kill('SIGABRT');
       setTimeout(() => {

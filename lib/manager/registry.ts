@@ -1,4 +1,4 @@
-// Who is alive: one record per slot, its state, failures and back-off. Level 2.
+// Who is alive: one record per slot, its state, failures and back-off.
 // Pure bookkeeping: no processes, no clocks, no I/O; times come in as arguments, in milliseconds.
 
 /**
@@ -10,7 +10,7 @@
  * - `draining`: told to close its connections and leave.
  * - `gone`: left after a drain.
  */
-export type SlotState = 'draining' | 'gone' | 'late' | 'serving' | 'starting' | 'stuck' | 'waiting';
+export type SlotState = 'draining' | 'gone' | 'late' | 'serving' | 'starting' | 'hung' | 'waiting';
 
 export interface SlotRecord {
   readonly slot: number;

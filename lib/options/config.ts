@@ -1,4 +1,4 @@
-// Where options come from: flags over environment over config file over defaults. Level 3.
+// Where options come from: flags over environment over config file over defaults.
 import { readFileSync } from 'node:fs';
 
 import { MegacometError } from '../base/errors.js';

@@ -1,4 +1,4 @@
-// What an option is: the shape of a row in the tables, and the ranges that several share. Level 0.
+// What an option is: the shape of a row in the tables, and the ranges that several share.
 
 /** How a value is read. `ports` are one or a range; `seconds` and `rate` may have a fraction. */
 export type OptionKind =

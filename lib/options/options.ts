@@ -1,4 +1,4 @@
-// Every option once, and how its text is parsed; the messages for mistakes. Level 2.
+// Every option once, and how its text is parsed; the messages for mistakes.
 // The command line, the environment, the config file and the library all read these tables.
 import { isIP } from 'node:net';
 

@@ -1,4 +1,4 @@
-// The options of `serve`, which createServer() has too where nothing else is said. Level 1.
+// The options of `serve`, which createServer() has too where nothing else is said.
 import { COUNT_MAX, SECONDS_MAX, type OptionSpec } from './option-spec.js';
 
 const SERVE = ['serve'];
@@ -214,7 +214,7 @@ export const SERVE_OPTIONS = [
     help: 'Comet: seconds in which a client must take something of what it is owed.',
   },
   {
-    name: 'linger',
+    name: 'channel-retention',
     commands: SERVE,
     kind: 'integer',
     value: 'S',
@@ -244,7 +244,7 @@ export const SERVE_OPTIONS = [
     help: 'Comet: bytes of one message, at most.',
   },
   {
-    name: 'outbox-bytes',
+    name: 'send-queue-bytes',
     commands: SERVE,
     kind: 'integer',
     value: 'B',
@@ -254,7 +254,7 @@ export const SERVE_OPTIONS = [
     help: 'Comet: bytes that may wait for one slow client.',
   },
   {
-    name: 'worker-outbox-bytes',
+    name: 'worker-send-queue-bytes',
     commands: SERVE,
     kind: 'integer',
     value: 'B',
@@ -264,7 +264,7 @@ export const SERVE_OPTIONS = [
     help: 'Comet: bytes that may wait for all slow clients of one worker.',
   },
   {
-    name: 'worker-inbox-bytes',
+    name: 'worker-input-bytes',
     commands: SERVE,
     kind: 'integer',
     value: 'B',

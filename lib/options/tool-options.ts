@@ -1,4 +1,4 @@
-// The options of every command but `serve`. Level 1.
+// The options of every command but `serve`.
 import { COUNT_MAX, SECONDS_MAX, type OptionSpec } from './option-spec.js';
 
 const STATUS = ['status'];

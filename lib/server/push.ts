@@ -1,4 +1,4 @@
-// The push half of a comet server: broker, orders of workers, publishing over HTTP. Level 5.
+// The push half of a comet server: broker, orders of workers, publishing over HTTP.
 import {
   Broker,
   type BrokerCounters,
@@ -15,12 +15,12 @@ export interface PushOptions {
   readonly pollTimeout: number;
   readonly handshakeTimeout: number;
   readonly writeTimeout: number;
-  readonly linger: number;
+  readonly channelRetention: number;
   readonly retry: number;
   readonly messageBytes: number;
-  readonly outboxBytes: number;
-  readonly workerOutboxBytes: number;
-  readonly workerInboxBytes: number;
+  readonly sendQueueBytes: number;
+  readonly workerSendQueueBytes: number;
+  readonly workerInputBytes: number;
   readonly channelsPerConnection: number;
   readonly historyCount: number;
   readonly historyAge: number;
@@ -77,7 +77,7 @@ export class Push {
     });
     this.broker.start();
     this.api = new PublishApi(this.broker, { token: options.token, messageBytesMax: messageBytes });
-    // Where workers outnumber cores: see native/worker/slice_gate.h.
+    // Where workers outnumber cores: see native/worker/slice_limiter.h.
     const slicesMax = slots > cores ? cores : 0;
     this.sharer = shareStreams(this.broker, options, slicesMax);
   }
@@ -89,7 +89,7 @@ export class Push {
       httpRequestsTotal: http.requestsTotal,
       httpUnauthorizedTotal: http.unauthorizedTotal,
       httpMessagesTotal: http.messagesTotal,
-      httpRefusedTotal: http.refusedTotal,
+      httpRejectedTotal: http.rejectedTotal,
     };
   }
 
@@ -110,13 +110,13 @@ function shareStreams(broker: Broker, options: PushOptions, slicesMax: number): 
       pollTimeoutS: options.pollTimeout,
       handshakeTimeoutS: options.handshakeTimeout,
       writeTimeoutS: options.writeTimeout,
-      lingerS: Math.max(options.linger, options.pollTimeout),
+      channelRetentionS: Math.max(options.channelRetention, options.pollTimeout),
       retryMs: options.retry,
       messageBytesMax: options.messageBytes,
-      outboxBytesMax: Math.max(options.outboxBytes, options.messageBytes),
+      sendQueueBytesMax: Math.max(options.sendQueueBytes, options.messageBytes),
       channelsPerConnectionMax: options.channelsPerConnection,
-      workerOutboxBytesMax: BigInt(options.workerOutboxBytes),
-      workerInboxBytesMax: BigInt(options.workerInboxBytes),
+      workerSendQueueBytesMax: BigInt(options.workerSendQueueBytes),
+      workerInputBytesMax: BigInt(options.workerInputBytes),
       slicesMax,
       flags,
       origins: options.origin ?? [],

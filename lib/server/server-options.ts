@@ -1,4 +1,4 @@
-// The options of createServer(): what they mean, and how they are read. Level 4.
+// The options of createServer(): what they mean, and how they are read.
 import { defaultsOf } from '../options/config.js';
 import type { Logger } from '../base/logger.js';
 import { keyOf, libraryOptions, parseOption, unknownOption } from '../options/options.js';
@@ -40,17 +40,17 @@ export interface ServerOptions {
   /** Comet: seconds in which a client must take something of what it is owed; default 30. */
   writeTimeout?: number;
   /** Comet: seconds that a worker remembers a channel without subscribers; default 60. */
-  linger?: number;
+  channelRetention?: number;
   /** Comet: milliseconds after which an EventSource comes back, about; default 2000. */
   retry?: number;
   /** Comet: bytes of one message, at most; default 65,536. */
   messageBytes?: number;
   /** Comet: bytes that may wait for one slow client; default 65,536. */
-  outboxBytes?: number;
+  sendQueueBytes?: number;
   /** Comet: bytes that may wait for all slow clients of one worker; default 256 MiB. */
-  workerOutboxBytes?: number;
+  workerSendQueueBytes?: number;
   /** Comet: bytes of half-read requests and messages of one worker; default 64 MiB. */
-  workerInboxBytes?: number;
+  workerInputBytes?: number;
   /** Comet: channels of one connection; default 128. */
   channelsPerConnection?: number;
   /** Comet: messages kept of each channel; default 100, 0 for none. */

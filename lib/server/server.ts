@@ -1,4 +1,4 @@
-// The library's face: one server, its options, its life. Level 6. Wires manager and admin.
+// The library's face: one server, its options, its life. Wires manager and admin.
 import { EventEmitter } from 'node:events';
 
 import { Admin, type Readiness } from '../api/admin.js';
@@ -123,8 +123,9 @@ export class Server extends EventEmitter<ServerEvents> {
 
   /** Has the workers tell of subscribers while somebody listens: a ramp is a million events. */
   #observe(): void {
-    const isObserved = this.listenerCount('subscribe') + this.listenerCount('unsubscribe') > 0;
-    this.#push?.broker.observe(isObserved);
+    const arePresenceEventsOn =
+      this.listenerCount('subscribe') + this.listenerCount('unsubscribe') > 0;
+    this.#push?.broker.observe(arePresenceEventsOn);
   }
 
   /** Addresses with their real ports, empty before {@link listen}. */
@@ -204,7 +205,7 @@ export class Server extends EventEmitter<ServerEvents> {
     const token = options.protocol === 'comet' ? tokenOf(options) : null;
     const { ingest, protocol } = options;
     const ingestPlace = ingest === undefined ? undefined : ingestPlaceOf(ingest, protocol);
-    this.#adoptSockets();
+    this.#registerSockets();
     const addresses = this.#addressesToBind();
     const limits = readMachineLimits(procReader);
     const capacity = planCapacity(
@@ -294,7 +295,7 @@ export class Server extends EventEmitter<ServerEvents> {
   }
 
   /** Takes over the sockets of systemd, so that a wrong one ends the start before anything else. */
-  #adoptSockets(): void {
+  #registerSockets(): void {
     for (const { fd, name } of this.#host.sockets) {
       const adopted = ListeningAddress.adopt(fd, name, this.#timeouts());
       this.#addresses.push(adopted);

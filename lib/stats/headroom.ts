@@ -1,11 +1,11 @@
-// How far the kernel's limits are used while a server runs. Level 2.
+// How far the kernel's limits are used while a server runs.
 // Read every few seconds, so only files whose cost does not grow with the connections.
 import {
   readFileNr,
   readSockets,
   sysctl,
   sysctlVector,
-  type Figure,
+  type MetricValue,
   type Reader,
 } from '../system/kernel.js';
 
@@ -23,7 +23,7 @@ export interface Headroom {
   readonly fix: string;
 }
 
-function headroom(limit: string, used: Figure, max: Figure, fix: string): Headroom[] {
+function headroom(limit: string, used: MetricValue, max: MetricValue, fix: string): Headroom[] {
   // A limit that this kernel or namespace does not show, or that says "none", is left out.
   if (used === null || max === null || max <= 0) return [];
   return [{ limit, used, max, headroom: Math.max(0, Math.min(1, 1 - used / max)), fix }];

@@ -1,4 +1,4 @@
-// Warns while a server runs when a limit of the kernel comes near or was hit. Level 3.
+// Warns while a server runs when a limit of the kernel comes near or was hit.
 // One structured line for each crossing, with the fix; never one for each connection.
 import { readHeadrooms, type Headroom } from './headroom.js';
 import { readNetCounter, type Reader } from '../system/kernel.js';

@@ -1,7 +1,7 @@
-// The stats as Prometheus text. Level 4. Names and help come from the addon's list of counters.
+// The stats as Prometheus text. Names and help come from the addon's list of counters.
 import { Counter, Gauge, Registry } from 'prom-client';
 
-import type { Figure } from '../system/kernel.js';
+import type { MetricValue } from '../system/kernel.js';
 import { addon, camelCase } from '../system/native.js';
 import { PUSH_FIGURES } from './push-metrics.js';
 import type { Stats, WorkerStats } from './stats.js';
@@ -86,7 +86,7 @@ function addGauge(
   });
 }
 
-const LAG_NAME = `${PREFIX}loop_turn_seconds`;
+const LAG_NAME = `${PREFIX}loop_iteration_seconds`;
 
 /** The loop turns of all workers as one histogram; the buckets are counted natively. */
 function lagHistogram(stats: Stats): object {
@@ -130,24 +130,25 @@ function addLimits(registry: Registry, stats: () => Stats): void {
 }
 
 /** What only the manager knows of each worker; where a figure is not known there is no sample. */
-const WORKER_GAUGES: readonly (readonly [string, string, (worker: WorkerStats) => Figure])[] = [
+const WORKER_GAUGES: readonly (readonly [string, string, (worker: WorkerStats) => MetricValue])[] =
   [
-    'worker_up',
-    'Whether the worker of a slot serves: 1, or 0 while it starts, is late, stuck or gone.',
-    ({ state }) => (state === 'serving' ? 1 : 0),
-  ],
-  [
-    'worker_heartbeat_age_seconds',
-    "Seconds since a worker's loop last beat: at most 1 when healthy, late from 3, replaced at " +
-      '--heartbeat-limit.',
-    ({ heartbeatAgeMs }) => (heartbeatAgeMs === null ? null : heartbeatAgeMs / 1000),
-  ],
-  [
-    'worker_private_bytes',
-    'Memory that only this worker has. One that grows apart from the others has slow peers.',
-    ({ privateBytes }) => privateBytes,
-  ],
-];
+    [
+      'worker_up',
+      'Whether the worker of a slot serves: 1, or 0 while it starts, is late, stuck or gone.',
+      ({ state }) => (state === 'serving' ? 1 : 0),
+    ],
+    [
+      'worker_heartbeat_age_seconds',
+      "Seconds since a worker's loop last beat: at most 1 when healthy, late from 3, replaced at " +
+        '--heartbeat-limit.',
+      ({ heartbeatAgeMs }) => (heartbeatAgeMs === null ? null : heartbeatAgeMs / 1000),
+    ],
+    [
+      'worker_private_bytes',
+      'Memory that only this worker has. One that grows apart from the others has slow peers.',
+      ({ privateBytes }) => privateBytes,
+    ],
+  ];
 
 function addWorkerGauges(registry: Registry, stats: () => Stats): void {
   for (const [name, help, value] of WORKER_GAUGES) {
@@ -264,11 +265,11 @@ const COMET_FIGURES: readonly (readonly [string, string, (stats: Stats) => numbe
       'Messages that applications delivered to mailboxes.',
       (s) => s.mailboxes?.deliveredTotal,
     ],
-    ['mailbox_taken_total', 'Messages written whole to a client.', (s) => s.mailboxes?.takenTotal],
+    ['mailbox_acked_total', 'Messages written whole to a client.', (s) => s.mailboxes?.ackedTotal],
     [
-      'mailbox_returned_total',
+      'mailbox_nacked_total',
       'Messages that went back, since their poll ended before they were written whole.',
-      (s) => s.mailboxes?.returnedTotal,
+      (s) => s.mailboxes?.nackedTotal,
     ],
     [
       'mailbox_expired_total',
@@ -288,9 +289,9 @@ const COMET_FIGURES: readonly (readonly [string, string, (stats: Stats) => numbe
     ],
     ['ingest_messages_total', 'Messages taken from applications.', (s) => s.ingest?.messagesTotal],
     [
-      'ingest_refused_total',
+      'ingest_rejected_total',
       'Messages of applications that no mailbox took: look at their ids.',
-      (s) => s.ingest?.refusedTotal,
+      (s) => s.ingest?.rejectedTotal,
     ],
     [
       'ingest_faults_total',

@@ -1,4 +1,4 @@
-// Names and advice of the figures of pushing, for /metrics. Level 0. The figures are Push.counters.
+// Names and advice of the figures of pushing, for /metrics. The figures are Push.counters.
 /** Each figure of PushCounters with its name and its help; those in `_total` only grow. */
 export const PUSH_FIGURES: Readonly<Record<string, readonly [name: string, help: string]>> = {
   publishedTotal: ['published_total', 'Messages that were given a number.'],
@@ -11,7 +11,7 @@ export const PUSH_FIGURES: Readonly<Record<string, readonly [name: string, help:
   duplicatesTotal: ['duplicates_total', 'Publishes answered from their idempotency key.'],
   keysEvictedTotal: ['keys_evicted_total', 'Idempotency keys given up early, for lack of room.'],
   clientMessagesTotal: ['client_messages_total', 'Messages that clients published.'],
-  clientRefusedTotal: ['client_refused_total', 'Messages of clients that were refused.'],
+  clientRejectedTotal: ['client_rejected_total', 'Messages of clients that were refused.'],
   clientUntoldTotal: [
     'client_untold_total',
     'Refusals of which the client was not told, since its worker had too much waiting.',
@@ -42,5 +42,5 @@ export const PUSH_FIGURES: Readonly<Record<string, readonly [name: string, help:
   httpRequestsTotal: ['http_requests_total', 'Requests to /publish, /channels and /kick.'],
   httpUnauthorizedTotal: ['http_unauthorized_total', 'Requests without the admin token.'],
   httpMessagesTotal: ['http_messages_total', 'Messages published over HTTP.'],
-  httpRefusedTotal: ['http_refused_total', 'Messages over HTTP that were refused.'],
+  httpRejectedTotal: ['http_rejected_total', 'Messages over HTTP that were refused.'],
 };

@@ -1,4 +1,4 @@
-// The figures of a server: counters from the shared segment, the kernel's, and memory. Level 3.
+// The figures of a server: counters from the shared segment, the kernel's, and memory.
 import type { IngestCounters, MailboxCounters } from '../ipc/comet.js';
 import {
   readFileNr,
@@ -6,7 +6,7 @@ import {
   readPrivateBytes,
   readSockets,
   sysctl,
-  type Figure,
+  type MetricValue,
   type Reader,
 } from '../system/kernel.js';
 import { readHeadrooms, type Headroom } from './headroom.js';
@@ -32,9 +32,9 @@ export interface WorkerStats {
   /** Turns of the loop by length: entry b counts those below 2^b microseconds. */
   readonly loopLagHistogram: readonly Count[];
   /** Memory that only this process has, in bytes. */
-  readonly privateBytes: Figure;
+  readonly privateBytes: MetricValue;
   /** Every counter of native/ipc/segment.h in camel case, such as `acceptedTotal`. */
-  readonly [counter: string]: Count | Figure | string | readonly Count[];
+  readonly [counter: string]: Count | MetricValue | string | readonly Count[];
 }
 
 /** The figures of a server at one moment, as stats() and `/stats` tell them. */
@@ -62,7 +62,7 @@ export interface Stats {
   /** Limits that this kernel shows, how far they are used, and what is left of each (1 to 0). */
   readonly limits: readonly Headroom[];
   /** Figures of the kernel; null where it does not show one here. */
-  readonly kernel: Readonly<Record<string, Figure>>;
+  readonly kernel: Readonly<Record<string, MetricValue>>;
   /** Figures of publishing, history and subscriptions; null unless the protocol is comet. */
   readonly push: Readonly<Record<string, number>> | null;
   /** Private memory, in bytes. */
@@ -70,7 +70,7 @@ export interface Stats {
     /** Of all workers. */
     readonly privateBytes: number;
     /** The manager's own. */
-    readonly managerPrivateBytes: Figure;
+    readonly managerPrivateBytes: MetricValue;
     /** Private memory above that of the bare workers, per open connection; null with none. */
     readonly userBytesPerConnection: number | null;
   };
@@ -154,7 +154,7 @@ export class SegmentReader {
 /** Private memory of the workers, kept for a second, and what they had while they were bare. */
 export class WorkerMemory {
   readonly #read: Reader;
-  readonly #bytes = new Map<number, Figure>();
+  readonly #bytes = new Map<number, MetricValue>();
   readonly #bare = new Map<number, number>();
   #readAtMs = -Infinity;
 
@@ -179,7 +179,7 @@ export class WorkerMemory {
     for (const pid of pids) this.#bytes.set(pid, readPrivateBytes(this.#read, pid));
   }
 
-  privateBytes(pid: number | null): Figure {
+  privateBytes(pid: number | null): MetricValue {
     return pid === null ? null : (this.#bytes.get(pid) ?? null);
   }
 
@@ -214,7 +214,7 @@ export function workerStats(
   };
 }
 
-export function kernelStats(read: Reader): Record<string, Figure> {
+export function kernelStats(read: Reader): Record<string, MetricValue> {
   return {
     ...readSockets(read),
     ...readNetstat(read),

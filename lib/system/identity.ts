@@ -1,4 +1,4 @@
-// Becoming another user for good, and the proof that nothing of the old one is left. Level 2.
+// Becoming another user for good, and the proof that nothing of the old one is left.
 import { execFileSync } from 'node:child_process';
 
 import { MegacometError } from '../base/errors.js';

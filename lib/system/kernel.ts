@@ -1,4 +1,4 @@
-// What the kernel tells in /proc and /sys, read through an injected reader. Level 1.
+// What the kernel tells in /proc and /sys, read through an injected reader.
 // Never lists sockets: a million of them in /proc/net/tcp cost 1.4 s of kernel time.
 import { readFileSync, readdirSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
@@ -15,15 +15,15 @@ export const procReader: Reader = (path) => {
 };
 
 /** A figure that some kernels, namespaces or users cannot see is null, never 0. */
-export type Figure = number | null;
+export type MetricValue = number | null;
 
-function firstNumber(text: string | undefined): Figure {
+function firstNumber(text: string | undefined): MetricValue {
   const match = /-?\d+/.exec(text ?? '');
   return match === null ? null : Number(match[0]);
 }
 
 /** A sysctl by its dotted name, such as `net.core.somaxconn`. */
-export function sysctl(read: Reader, name: string): Figure {
+export function sysctl(read: Reader, name: string): MetricValue {
   return firstNumber(read(`/proc/sys/${name.replaceAll('.', '/')}`));
 }
 
@@ -35,12 +35,12 @@ export function sysctlVector(read: Reader, name: string): readonly number[] | nu
 
 export interface SocketFigures {
   /** TCP sockets of this network namespace. */
-  readonly tcpInUse: Figure;
+  readonly tcpInUse: MetricValue;
   /** Sockets without an owner, of the whole host. */
-  readonly tcpOrphans: Figure;
-  readonly tcpTimeWait: Figure;
+  readonly tcpOrphans: MetricValue;
+  readonly tcpTimeWait: MetricValue;
   /** Pages of socket buffers, of the whole host. */
-  readonly tcpMemPages: Figure;
+  readonly tcpMemPages: MetricValue;
 }
 
 export function readSockets(read: Reader): SocketFigures {
@@ -76,7 +76,7 @@ const NETSTAT_NAMES = [
  *
  * @param group - The word before the colon, such as `TcpExt` or `Tcp`.
  */
-export function readNetCounter(read: Reader, group: string, name: string): Figure {
+export function readNetCounter(read: Reader, group: string, name: string): MetricValue {
   const path = group.endsWith('Ext') ? '/proc/net/netstat' : '/proc/net/snmp';
   const lines = (read(path) ?? '').split('\n');
   const at = lines.findIndex((line) => line.startsWith(`${group}:`));
@@ -85,8 +85,8 @@ export function readNetCounter(read: Reader, group: string, name: string): Figur
 }
 
 /** TcpExt counters of this network namespace, in camel case (`listenOverflows`). */
-export function readNetstat(read: Reader): Record<string, Figure> {
-  const figures: Record<string, Figure> = {};
+export function readNetstat(read: Reader): Record<string, MetricValue> {
+  const figures: Record<string, MetricValue> = {};
   for (const name of NETSTAT_NAMES) {
     const key = name.startsWith('TCP') ? `tcp${name.slice(3)}` : `l${name.slice(1)}`;
     figures[key] = readNetCounter(read, 'TcpExt', name);
@@ -95,18 +95,18 @@ export function readNetstat(read: Reader): Record<string, Figure> {
 }
 
 /** Open files of the whole host: the first column of fs.file-nr. */
-export function readFileNr(read: Reader): Figure {
+export function readFileNr(read: Reader): MetricValue {
   return sysctl(read, 'fs.file-nr');
 }
 
 /** A line such as `MemTotal:   123 kB`, in bytes. */
-function bytesOfLine(text: string | undefined, name: string): Figure {
+function bytesOfLine(text: string | undefined, name: string): MetricValue {
   const match = new RegExp(`^${name}:\\s+(\\d+) kB`, 'm').exec(text ?? '');
   return match === null ? null : Number(match[1]) * 1024;
 }
 
 /** A line of /proc/meminfo in bytes. */
-export function readMemInfo(read: Reader, name: string): Figure {
+export function readMemInfo(read: Reader, name: string): MetricValue {
   return bytesOfLine(read('/proc/meminfo'), name);
 }
 
@@ -114,7 +114,7 @@ export function readMemInfo(read: Reader, name: string): Figure {
  * Memory of a process that no file is behind, in bytes (RssAnon of proc_pid_status(5)). The kernel
  * has it counted; for {@link readPrivateBytes} it walks all page tables.
  */
-export function readAnonymousBytes(read: Reader, pid: number): Figure {
+export function readAnonymousBytes(read: Reader, pid: number): MetricValue {
   return bytesOfLine(read(`/proc/${pid}/status`), 'RssAnon');
 }
 
@@ -123,7 +123,7 @@ export function readAnonymousBytes(read: Reader, pid: number): Figure {
  *
  * smaps_rollup costs about 0.3 ms a process, so callers keep the answer for a while.
  */
-export function readPrivateBytes(read: Reader, pid: number): Figure {
+export function readPrivateBytes(read: Reader, pid: number): MetricValue {
   const text = read(`/proc/${pid}/smaps_rollup`);
   if (text === undefined) return null;
   let total = 0;
@@ -139,7 +139,7 @@ export function isHeld(read: Reader, pid: number): boolean {
 }
 
 /** CPU time of a process and all its threads, in microseconds. */
-export function readCpuUs(read: Reader, pid: number): Figure {
+export function readCpuUs(read: Reader, pid: number): MetricValue {
   let total = 0;
   try {
     for (const task of readdirSync(`/proc/${pid}/task`)) {
@@ -216,7 +216,7 @@ export function readMemoryGroups(read: Reader): readonly MemoryGroup[] {
 }
 
 /** The tightest of {@link readMemoryGroups}, in bytes; null without one. */
-export function readMemoryLimit(read: Reader): Figure {
+export function readMemoryLimit(read: Reader): MetricValue {
   const limits = readMemoryGroups(read).map((group) => group.limitBytes);
   return limits.length === 0 ? null : Math.min(...limits);
 }

@@ -1,4 +1,4 @@
-// The listening addresses of a server: parsing, binding one socket per slot, steering. Level 2.
+// The listening addresses of a server: parsing, binding one socket per slot, steering.
 import { createConnection } from 'node:net';
 import { isIPv4, isIPv6 } from 'node:net';
 import { lstatSync, unlinkSync } from 'node:fs';
@@ -120,7 +120,7 @@ function bindError(address: Address, error: number, call: string): MegacometErro
   );
 }
 
-function adoptError(fd: number, name: string, error: number, call: string): MegacometError {
+function registerError(fd: number, name: string, error: number, call: string): MegacometError {
   const code = getSystemErrorName(-error);
   const rules: Partial<Record<string, string>> = {
     EBADF: 'it is not open',
@@ -136,32 +136,32 @@ function adoptError(fd: number, name: string, error: number, call: string): Mega
   );
 }
 
-/** Who else holds a socket. The numbers are those of Tenure in native/connection/listener.h. */
-export const TENURES = ['own', 'shared', 'inherited'] as const;
+/** Who else holds a socket. The numbers are those of Ownership in native/connection/listener.h. */
+export const OWNERSHIPS = ['own', 'shared', 'inherited'] as const;
 
-export type Tenure = (typeof TENURES)[number];
+export type Ownership = (typeof OWNERSHIPS)[number];
 
 /** The sockets of one address: one per slot, or one that all share (unix, or inherited). */
 export class ListeningAddress {
   readonly address: Address;
-  readonly tenure: Tenure;
+  readonly ownership: Ownership;
   readonly #descriptors: number[] = [];
   /** Slots in the order in which their sockets began to listen: the indices of a BPF program. */
   readonly #order: number[] = [];
   #steeredBy = '';
   #hasListened: boolean;
 
-  private constructor(address: Address, descriptors: number[], tenure: Tenure) {
+  private constructor(address: Address, descriptors: number[], ownership: Ownership) {
     this.address = address;
-    this.tenure = tenure;
+    this.ownership = ownership;
     this.#descriptors = descriptors;
     // Whoever let it listen chose its backlog.
-    this.#hasListened = tenure === 'inherited';
+    this.#hasListened = ownership === 'inherited';
   }
 
   /** Whether one socket serves all slots. */
   get isShared(): boolean {
-    return this.tenure !== 'own';
+    return this.ownership !== 'own';
   }
 
   /**
@@ -214,9 +214,9 @@ export class ListeningAddress {
    */
   static adopt(fd: number, name: string, timeouts: PeerTimeouts): ListeningAddress {
     const { keepaliveS, userTimeoutMs } = timeouts;
-    const { error, call, ...address } = addon.adoptListener(fd, keepaliveS, userTimeoutMs);
+    const { error, call, ...address } = addon.registerListener(fd, keepaliveS, userTimeoutMs);
     if (error === 0) return new ListeningAddress(address, [fd], 'inherited');
-    throw adoptError(fd, name, error, call);
+    throw registerError(fd, name, error, call);
   }
 
   descriptorOf(slot: number): number {
@@ -268,7 +268,7 @@ export class ListeningAddress {
   close(): void {
     for (const fd of this.#descriptors.splice(0)) addon.closeDescriptor(fd);
     // The path of an inherited one is its maker's, who goes on listening there.
-    if (this.tenure === 'shared') removeSocket(this.address.host);
+    if (this.ownership === 'shared') removeSocket(this.address.host);
   }
 }
 

@@ -1,4 +1,4 @@
-// Finds and loads the addon, and types what it exports. Level 1, and the only file that loads it.
+// Finds and loads the addon, and types what it exports., and the only file that loads it.
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname } from 'node:path';
@@ -38,7 +38,7 @@ export interface ListenerRequest {
 }
 
 /** What an inherited socket is; `error` is an errno value, 0 where it can be served. */
-export interface AdoptedListener {
+export interface RegisteredListener {
   readonly error: number;
   readonly call: string;
   /** A numeric address, a path, or `@` and an abstract name. */
@@ -78,7 +78,7 @@ export interface Addon {
   readonly Segment: new (slots: number) => Segment;
   openListener(request: ListenerRequest): OpenedListener;
   /** Checks a listener that somebody else bound, and gives it the options of ours. */
-  adoptListener(fd: number, keepaliveS: number, userTimeoutMs: number): AdoptedListener;
+  registerListener(fd: number, keepaliveS: number, userTimeoutMs: number): RegisteredListener;
   /** These return 0 or an errno value. */
   listenOn(fd: number, backlog: number): number;
   steer(fd: number, weights?: Uint32Array): number;

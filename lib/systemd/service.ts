@@ -1,5 +1,5 @@
 // A server as a service of systemd: says that it is ready, how it is, that it reloads and stops,
-// and feeds the watchdog while that is deserved. Level 3. Does nothing where nobody listens.
+// and feeds the watchdog while that is deserved. Does nothing where nobody listens.
 import type { Logger } from '../base/logger.js';
 import { stopTimeoutS } from '../doctor/sizing.js';
 import { notify, type Systemd } from './systemd.js';

@@ -1,5 +1,5 @@
 // What systemd gives a service and wants to hear from it: inherited sockets, the watchdog's period,
-// messages. Level 2. Reads an environment that it is given; knows nothing of servers.
+// messages. Reads an environment that it is given; knows nothing of servers.
 import { getSystemErrorName } from 'node:util';
 
 import { MegacometError } from '../base/errors.js';

@@ -1,4 +1,4 @@
-// The units for systemd, as text: computed from a plan, every number with its formula. Level 3.
+// The units for systemd, as text: computed from a plan, every number with its formula.
 // packaging/systemd/ holds what this makes of PACKAGED; a test compares them.
 import { parseAddress } from '../system/listening.js';
 import { MegacometError } from '../base/errors.js';

@@ -120,13 +120,13 @@ Napi::Value open_listener(const Napi::CallbackInfo& info) {
 }
 
 /// An inherited listener: what `listening::adopt` says of it.
-Napi::Value adopt_listener(const Napi::CallbackInfo& info) {
+Napi::Value register_listener(const Napi::CallbackInfo& info) {
   const int fd = descriptor_argument(info);
   const auto number = [&](size_t at) {
     const bool is_number = info.Length() > at && info[at].IsNumber();
     return is_number ? info[at].As<Napi::Number>().Uint32Value() : 0;
   };
-  const listening::Adopted adopted = listening::adopt(fd, number(1), number(2));
+  const listening::Adopted adopted = listening::register_fd(fd, number(1), number(2));
   Napi::Object result = Napi::Object::New(info.Env());
   result.Set("error", adopted.error);
   result.Set("call", adopted.call);
@@ -254,7 +254,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("bounds", describe_bounds(env));
   exports.Set("Segment", SegmentHandle::define(env));
   exports.Set("openListener", Napi::Function::New(env, open_listener));
-  exports.Set("adoptListener", Napi::Function::New(env, adopt_listener));
+  exports.Set("registerListener", Napi::Function::New(env, register_listener));
   exports.Set("listenOn", Napi::Function::New(env, listen_on));
   exports.Set("shutDownListener", Napi::Function::New(env, shut_down_listener));
   exports.Set("closeDescriptor", Napi::Function::New(env, close_descriptor));

@@ -133,7 +133,7 @@ Opened open(const Options& options) {
   return {fd, 0, ""};
 }
 
-Adopted adopt(int fd, uint32_t keepalive_s, uint32_t user_timeout_ms) {
+Adopted register_fd(int fd, uint32_t keepalive_s, uint32_t user_timeout_ms) {
   Adopted adopted{0, "", "", 0, false};
   adopted.error = refusal_of(fd, &adopted.call);
   if (adopted.error != 0) return adopted;

@@ -54,7 +54,7 @@ struct Adopted {
 /// Checks an inherited socket and gives it the options of our own: non-blocking, since systemd
 /// passes blocking ones and a worker that loses the race for a peer would hang in accept,
 /// close-on-exec, and what accepted sockets inherit. Its backlog stays.
-Adopted adopt(int fd, uint32_t keepalive_s, uint32_t user_timeout_ms = 0);
+Adopted register_fd(int fd, uint32_t keepalive_s, uint32_t user_timeout_ms = 0);
 
 /// 0 or errno. Called once per socket, and again to change the backlog.
 int listen(int fd, uint32_t backlog);

@@ -20,8 +20,8 @@ constexpr int kAcceptBatchMax = 128;
 /// A turn that lasts longer accepts again, each time, and looks at the clock between so many
 /// events. 18,000 polls that come back are one turn of 150 ms: those who connected meanwhile waited
 /// for up to 170 ms, at p99 106, and with this and their requests read at once 30.
-constexpr uint64_t kInterludeNs = 10'000'000;
-constexpr uint32_t kInterludeEvents = 32;
+constexpr uint64_t kMidIterationNs = 10'000'000;
+constexpr uint32_t kMidIterationEvents = 32;
 
 /// Peers that are turned away with the spare descriptor before a listener pauses at EMFILE.
 /// Small, because refusing is work too, and the point of the pause is to do none.
@@ -80,7 +80,7 @@ constexpr uint32_t kLogIntervalMs = 10'000;
 
 /// The beat: the manager counts a worker late at 3 s and stuck at 10 s. 56 workers that beat once a
 /// second use 0.27 % of a core; four times a second 0.69 %, of the 1 % that idling may cost.
-constexpr double kBeatSeconds = 1.0;
+constexpr double kLoopHeartbeatSeconds = 1.0;
 
 /// Deadlines are 16-bit ticks of one second, compared as a signed difference.
 constexpr uint32_t kDeadlineSecondsMax = 32'400;
@@ -89,7 +89,7 @@ constexpr uint32_t kDeadlineSecondsMax = 32'400;
 constexpr double kDrainTickSeconds = 0.01;
 
 /// Share of a worker's connections at which it tells the manager that it is crowded, in percent.
-constexpr uint32_t kCrowdedPercent = 95;
+constexpr uint32_t kNearCapacityPercent = 95;
 
 /// Connects that one dialer has under way. More only fill the listener's queue.
 constexpr uint32_t kDialInFlightMax = 256;
@@ -112,7 +112,7 @@ constexpr uint32_t kMessageBytesMax = 16 * 1024 * 1024;
 
 /// Latest messages of which a dialer keeps when they arrived, 4 KiB each. A run that looks at
 /// fan-out sends few, each to many; of a stream of messages to few each, only the count matters.
-constexpr size_t kArrivalsMax = 64;
+constexpr size_t kDeliveryTimesMax = 64;
 
 /// Added to an HTTP status to tell it from an errno.
 constexpr int kHttpFailure = 10'000;
@@ -122,10 +122,10 @@ constexpr double kProgressSeconds = 0.2;
 
 /// Connections that were turned away or said farewell, and may still send; of the descriptors
 /// above.
-constexpr size_t kLingerMax = 32;
+constexpr size_t kLingeringCloseMax = 32;
 
 /// Bytes of them that are thrown away at a time: who sends on for spite costs no more than that.
-constexpr size_t kLingerReadBytes = size_t{16} * 1024;
+constexpr size_t kLingeringCloseReadBytes = size_t{16} * 1024;
 
 // HTTP. What arrives before a client is known is small, so that many half-read heads fit in memory.
 
@@ -193,7 +193,7 @@ constexpr size_t kPartsTogetherMax = 64;
 
 /// Workers inside a slice at once, where they outnumber cores: a machine with more cores has the
 /// file limits of one, and needs no more workers than cores.
-constexpr uint32_t kSlicePlacesMax = 256;
+constexpr uint32_t kSliceSlotsMax = 256;
 
 /// Sends between two looks at the clock, and before the next channel has its turn.
 constexpr uint32_t kFanoutBatch = 64;
@@ -220,7 +220,7 @@ constexpr size_t kTailsBytesMax = size_t{4} * 1024 * 1024;
 
 /// Channels of a worker beyond which those that nobody subscribes to are not remembered: one client
 /// that comes and goes on 200,000 new ones a second would take the memory of all. 40 MB.
-constexpr uint32_t kLingerChannelsMax = 262'144;
+constexpr uint32_t kRetainedChannelsMax = 262'144;
 
 /// Bytes of a channel's name: it fits into a line of a log and into a frame's text.
 constexpr size_t kChannelBytesMax = 200;

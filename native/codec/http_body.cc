@@ -12,7 +12,7 @@ static_assert(bounds::kHttpTrailerBytesMax < UINT16_MAX);
 
 ChunkedBody::Place ChunkedBody::refuse(uint16_t answer) {
   answer_ = answer;
-  return Place::kRefused;
+  return Place::kRejected;
 }
 
 ChunkedBody::Place ChunkedBody::begin_data() {
@@ -116,7 +116,7 @@ ChunkedBody::Place ChunkedBody::read(char byte) {
 }
 
 BodyStep ChunkedBody::next(std::string_view* bytes, std::string_view* data) {
-  while (place_ != Place::kOver && place_ != Place::kRefused) {
+  while (place_ != Place::kOver && place_ != Place::kRejected) {
     if (bytes->empty()) return BodyStep::kMore;
     if (place_ != Place::kData) {
       place_ = read(bytes->front());

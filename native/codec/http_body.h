@@ -48,7 +48,7 @@ class ChunkedBody {
     kBodyEnd,
     kData,
     kOver,
-    kRefused,
+    kRejected,
   };
 
   Place read(char byte);

@@ -43,7 +43,7 @@ class JsonObject {
  public:
   /// Reads a text that holds one object and white space. On a fault there are no members.
   ///
-  /// Refused beside bad syntax: bytes that are not UTF-8, a byte order mark, an escape for half of
+  /// Rejected beside bad syntax: bytes that are not UTF-8, a byte order mark, an escape for half of
   /// a surrogate pair (no UTF-8 can say it), keys that are equal once their escapes are undone, and
   /// what passes the limits kJson… of bounds.h. The text must outlive the members.
   [[nodiscard]] JsonFault parse(std::string_view text);

@@ -72,7 +72,7 @@ class Schedule {
 
 /// The twenty turns of one function, from `first` on.
 template <typename Function>
-void turn_twenty(Sha1Words* words, Schedule* schedule, size_t first) {
+void run_twenty(Sha1Words* words, Schedule* schedule, size_t first) {
   auto [a, b, c, d, e] = *words;
   for (size_t t = first; t < first + 20; t += 5) {
     turn<Function>(a, &b, c, d, &e, schedule->word(t));
@@ -116,7 +116,7 @@ MC_SHA __m128i scheduled(Lanes* lanes, size_t group) {
 
 /// The twenty turns of one function, four at a time; `Function` counts the functions from 0.
 template <int Function>
-MC_SHA void turn_twenty_by_four(Lanes* lanes, __m128i first_e) {
+MC_SHA void run_twenty_by_four(Lanes* lanes, __m128i first_e) {
   for (size_t group = size_t{Function} * 5; group < size_t{Function} * 5 + 5; ++group) {
     const __m128i words = scheduled(lanes, group);
     const __m128i e =
@@ -132,10 +132,10 @@ MC_SHA void add_block_by_instructions(Sha1Words* hash, const uint8_t* block) {
   const __m128i e = _mm_set_epi32(word(4), 0, 0, 0);
   Lanes lanes = {abcd, abcd, {}};
   for (size_t at = 0; at < 4; ++at) lanes.words[at] = load_four(block + 16 * at);
-  turn_twenty_by_four<0>(&lanes, e);
-  turn_twenty_by_four<1>(&lanes, e);
-  turn_twenty_by_four<2>(&lanes, e);
-  turn_twenty_by_four<3>(&lanes, e);
+  run_twenty_by_four<0>(&lanes, e);
+  run_twenty_by_four<1>(&lanes, e);
+  run_twenty_by_four<2>(&lanes, e);
+  run_twenty_by_four<3>(&lanes, e);
   const __m128i sum = _mm_add_epi32(lanes.abcd, abcd);
   (*hash)[0] = static_cast<uint32_t>(_mm_extract_epi32(sum, 3));
   (*hash)[1] = static_cast<uint32_t>(_mm_extract_epi32(sum, 2));
@@ -163,10 +163,10 @@ const bool kHasInstructions = has_instructions();
 void sha1_add_block_by_words(Sha1Words* hash, const uint8_t* block) {
   Schedule schedule(block);
   Sha1Words words = *hash;
-  turn_twenty<Choose>(&words, &schedule, 0);
-  turn_twenty<FirstParity>(&words, &schedule, 20);
-  turn_twenty<Majority>(&words, &schedule, 40);
-  turn_twenty<LastParity>(&words, &schedule, 60);
+  run_twenty<Choose>(&words, &schedule, 0);
+  run_twenty<FirstParity>(&words, &schedule, 20);
+  run_twenty<Majority>(&words, &schedule, 40);
+  run_twenty<LastParity>(&words, &schedule, 60);
   for (size_t at = 0; at < words.size(); ++at) (*hash)[at] += words[at];
 }
 

@@ -42,10 +42,11 @@ bool Admission::enter() {
   }
   ++connections_;
   counters_.set(Counter::kConnections, connections_);
-  const bool is_crowded = static_cast<uint64_t>(connections_) * 100 >=
-                          static_cast<uint64_t>(connections_max_) * bounds::kCrowdedPercent;
-  if (is_crowded && !is_crowded_) crowded_unsaid_ = true;
-  is_crowded_ = is_crowded;
+  const bool is_near_capacity =
+      static_cast<uint64_t>(connections_) * 100 >=
+      static_cast<uint64_t>(connections_max_) * bounds::kNearCapacityPercent;
+  if (is_near_capacity && !is_near_capacity_) near_capacity_unsent_ = true;
+  is_near_capacity_ = is_near_capacity;
   return true;
 }
 
@@ -64,9 +65,9 @@ void Admission::wake_waiters() {
   for (RoomWaiter* waiter : waiters) waiter->on_room();
 }
 
-bool Admission::take_crowded() {
-  const bool unsaid = crowded_unsaid_;
-  crowded_unsaid_ = false;
+bool Admission::take_near_capacity() {
+  const bool unsaid = near_capacity_unsent_;
+  near_capacity_unsent_ = false;
   return unsaid;
 }
 

@@ -52,8 +52,8 @@ class Admission {
   [[nodiscard]] uint32_t connections() const { return connections_; }
   [[nodiscard]] uint32_t connections_max() const { return connections_max_; }
 
-  /// True once after each rise above kCrowdedPercent of the limit.
-  [[nodiscard]] bool take_crowded();
+  /// True once after each rise above kNearCapacityPercent of the limit.
+  [[nodiscard]] bool take_near_capacity();
 
   void wait_for_room(RoomWaiter* waiter);
 
@@ -72,8 +72,8 @@ class Admission {
   uint32_t connections_ = 0;
   uint32_t connections_max_ = 0;
   uint32_t server_connections_max_ = 0;
-  bool is_crowded_ = false;
-  bool crowded_unsaid_ = false;
+  bool is_near_capacity_ = false;
+  bool near_capacity_unsent_ = false;
   int spare_ = -1;
 };
 

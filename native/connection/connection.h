@@ -125,8 +125,8 @@ struct Connection {
 static_assert(sizeof(Connection) == 64, "a connection is one cache line");
 
 /// Whether a connection of comet has bytes to send that its socket did not take.
-inline bool owes(const Connection& connection) {
-  return connection.state == ConnectionState::kBusy && !connection.session->outbox.is_empty();
+inline bool has_queued_output(const Connection& connection) {
+  return connection.state == ConnectionState::kBusy && !connection.session->send_queue.is_empty();
 }
 
 /// Moves a connection to its next state. A move that the table does not know is a bug, and aborts.

@@ -10,7 +10,7 @@ namespace {
 
 /// For farewells that slow peers did not take at once, after the time is up. The manager kills two
 /// seconds after it.
-constexpr uint64_t kFarewellNs = 1'000'000'000;
+constexpr uint64_t kFinalResponseNs = 1'000'000'000;
 
 }  // namespace
 
@@ -44,7 +44,7 @@ void Drain::tick() {
   const bool is_over = elapsed_ns >= duration_ns_;
   const uint64_t left =
       is_over ? 0 : total_ - static_cast<uint64_t>(total_) * elapsed_ns / duration_ns_;
-  const bool is_late = elapsed_ns >= duration_ns_ + kFarewellNs;
+  const bool is_late = elapsed_ns >= duration_ns_ + kFinalResponseNs;
   const Pass pass = is_late ? Pass::kCut : is_over ? Pass::kAll : Pass::kIdle;
   close_down_to(static_cast<uint32_t>(left), pass);
   if (connections_->size() > 0) return;
@@ -61,7 +61,7 @@ void Drain::close_down_to(uint32_t left, Pass pass) {
       services_->close(&connection, CloseCause::kDrain);
     } else if (pass == Pass::kAll || connection.state != ConnectionState::kOwing) {
       // It may still be owed its farewell; then it goes with its last byte.
-      services_->dismiss(&connection, CloseCause::kDrain);
+      services_->disconnect(&connection, CloseCause::kDrain);
     }
     closed_ += before - connections_->size();
     return true;

@@ -18,8 +18,8 @@ constexpr int kCrowd = 16;
 
 }  // namespace
 
-Listener::Listener(const Parts& parts, int fd, Tenure tenure, uint8_t protocol)
-    : parts_(parts), fd_(fd), tenure_(tenure), protocol_(protocol) {
+Listener::Listener(const Parts& parts, int fd, Ownership ownership, uint8_t protocol)
+    : parts_(parts), fd_(fd), ownership_(ownership), protocol_(protocol) {
   ev_io_init(&watcher_, on_readable, fd, EV_READ);
   ev_set_priority(&watcher_, kPriorityListener);
   ev_timer_init(&timer_, on_timer, 0., 0.);
@@ -51,7 +51,7 @@ void Listener::look() {
 
 void Listener::drain() {
   if (is_finished_) return;
-  if (tenure_ != Tenure::kInherited && is_wanted_ && !is_paused_) {
+  if (ownership_ != Ownership::kInherited && is_wanted_ && !is_paused_) {
     // Bounded, for peers that arrive as fast as they are taken.
     accept_batch(bounds::kAcceptBatchMax * 64);
   }
@@ -59,7 +59,7 @@ void Listener::drain() {
   resume();
   is_finished_ = true;
   // shutdown() ends the queue in every process that holds the socket, the manager included.
-  if (tenure_ == Tenure::kOwn) sys::shut_down(fd_);
+  if (ownership_ == Ownership::kOwn) sys::shut_down(fd_);
 }
 
 void Listener::on_readable(struct ev_loop*, ev_io* watcher, int revents) {
@@ -103,12 +103,12 @@ Listener::Next Listener::accept_one() {
   shortage_pause_ms_ = 0;
   note_wait(accepted.fd);
   if (!parts_.transport->fits(accepted.fd)) {
-    refuse(accepted.fd, Counter::kRefusedDescriptorsTotal);
+    refuse(accepted.fd, Counter::kRejectedDescriptorsTotal);
   } else if (verdict != Admission::Verdict::kAccept || !parts_.admission->enter()) {
-    parts_.transport->turn_away(accepted.fd, protocol_);
-    count_refused(Counter::kRefusedFullTotal);
+    parts_.transport->reject(accepted.fd, protocol_);
+    count_refused(Counter::kRejectedFullTotal);
   } else {
-    parts_.transport->adopt(accepted.fd, protocol_);
+    parts_.transport->register_fd(accepted.fd, protocol_);
   }
   return Next::kContinue;
 }
@@ -180,7 +180,7 @@ void Listener::refuse(int fd, Counter cause) {
 }
 
 void Listener::count_refused(Counter cause) {
-  parts_.counters->add(Counter::kRefusedTotal);
+  parts_.counters->add(Counter::kRejectedTotal);
   parts_.counters->add(cause);
 }
 
@@ -189,7 +189,7 @@ void Listener::shed() {
     if (!parts_.admission->lend_spare()) return;
     const sys::Accepted accepted = sys::accept(fd_);
     if (accepted.status == sys::AcceptStatus::kAccepted) {
-      refuse(accepted.fd, Counter::kRefusedDescriptorsTotal);
+      refuse(accepted.fd, Counter::kRejectedDescriptorsTotal);
     }
     parts_.admission->restore_spare();
     if (accepted.status != sys::AcceptStatus::kAccepted) return;

@@ -3,8 +3,8 @@
 
 #include <cstdint>
 
+#include "connection/accept_pressure.h"
 #include "connection/admission.h"
-#include "connection/newcomers.h"
 #include "connection/transport.h"
 #include "ipc/control.h"
 #include "os/libev.h"
@@ -14,7 +14,7 @@ namespace megacomet {
 
 /// Who else holds a listening socket, which says what a drain may do to it. The values are those of
 /// `Configure.listeners`.
-enum class Tenure : uint8_t {
+enum class Ownership : uint8_t {
   /// This worker's alone: its queue is emptied, then it is shut down.
   kOwn = 0,
   /// Of all workers (a unix socket): the queue is emptied, and the manager closes it.
@@ -31,10 +31,10 @@ class Listener final : public RoomWaiter {
     Transport* transport;
     Control* control;
     Counters* counters;
-    Newcomers* newcomers;
+    AcceptPressure* newcomers;
   };
 
-  Listener(const Parts& parts, int fd, Tenure tenure, uint8_t protocol);
+  Listener(const Parts& parts, int fd, Ownership ownership, uint8_t protocol);
   Listener(const Listener&) = delete;
   Listener& operator=(const Listener&) = delete;
   ~Listener();
@@ -45,8 +45,8 @@ class Listener final : public RoomWaiter {
   /// Accepts next, before anything else that this turn of the loop has to do.
   void look();
 
-  /// Takes no more. What is queued is accepted first, unless a successor will: see Tenure. A socket
-  /// of our own is shut down, so that peers are refused instead of waiting for nobody.
+  /// Takes no more. What is queued is accepted first, unless a successor will: see Ownership. A
+  /// socket of our own is shut down, so that peers are refused instead of waiting for nobody.
   void drain();
 
   void on_room() override;
@@ -74,7 +74,7 @@ class Listener final : public RoomWaiter {
 
   Parts parts_;
   int fd_;
-  Tenure tenure_;
+  Ownership ownership_;
   uint8_t protocol_;
   bool is_wanted_ = false;
   bool is_paused_ = false;

@@ -40,7 +40,7 @@ struct Protocol {
   void (*on_deadline)(Services& services, Connection* connection) = nullptr;
 
   /// The server leaves, an operator asks, or a message was not whole in time; null closes at once.
-  void (*on_dismiss)(Services& services, Connection* connection, CloseCause cause) = nullptr;
+  void (*on_disconnect)(Services& services, Connection* connection, CloseCause cause) = nullptr;
 
   /// A message for a subscriber.
   void (*deliver)(Services& services, Connection* connection, Message& message) = nullptr;
@@ -49,9 +49,9 @@ struct Protocol {
   void (*on_page)(Services& services, Connection* connection, const Page& page) = nullptr;
 
   /// The manager did not take what the connection published; null where nobody can publish.
-  void (*on_refused)(Services& services,
-                     Connection* connection,
-                     const frame::Refused& refused) = nullptr;
+  void (*on_rejected)(Services& services,
+                      Connection* connection,
+                      const frame::Rejected& refused) = nullptr;
 
   /// What a peer is told that the server has no room for; null for a reset without a word.
   std::string (*refusal)(Services& services) = nullptr;

@@ -18,15 +18,15 @@ namespace megacomet {
 enum class CloseCause : uint8_t {
   kPeer,
   /// The peer said that it leaves, and was answered; its side is still open.
-  kFarewell,
+  kFinalResponse,
   kReset,
   kIdle,
   kDrain,
-  kUnwatched,
+  kWatchFailed,
   /// Our answer was the last one of this connection.
   kDone,
   /// It broke a rule of its protocol.
-  kRefused,
+  kRejected,
   /// It did not take what was sent.
   kSlow,
   /// It did not answer a heartbeat.
@@ -34,7 +34,7 @@ enum class CloseCause : uint8_t {
   /// An operator asked for it.
   kKicked,
   /// A message of it was not whole in time.
-  kLate,
+  kMessageTimeout,
 };
 
 /// The protocols of a worker, by their index in its table.
@@ -50,7 +50,7 @@ enum class ProtocolId : uint8_t {
 };
 
 class CometServices;
-class Inbox;
+class InputBudget;
 class Mailboxes;
 
 class Services {
@@ -66,8 +66,8 @@ class Services {
 
   /// Ends a connection as its protocol does when the server leaves, an operator asks or a message
   /// does not end: with a word of farewell where there is one. It may close at once, or when its
-  /// outbox is empty.
-  virtual void dismiss(Connection* connection, CloseCause cause) = 0;
+  /// send queue is empty.
+  virtual void disconnect(Connection* connection, CloseCause cause) = 0;
 
   /// The deadline of a connection has passed: its protocol decides.
   virtual void expire(Connection* connection) = 0;
@@ -97,7 +97,7 @@ class CometServices {
 
   /// As Services::send(), for connections of comet, and for bytes that many share.
   ///
-  /// `is_message` bytes may be dropped by `policy` when the outbox is full; others close the
+  /// `is_message` bytes may be dropped by `policy` when the send queue is full; others close the
   /// connection then. False if it was closed.
   virtual bool send(Connection* connection,
                     const Ref<Payload>& payload,
@@ -119,7 +119,7 @@ class CometServices {
   virtual void set_deadline(Connection* connection, uint32_t seconds) = 0;
 
   /// A message of the connection has begun, and has so many seconds until it is whole; else
-  /// on_dismiss() comes. Nothing prolongs that but end_message().
+  /// on_disconnect() comes. Nothing prolongs that but end_message().
   virtual void begin_message(Connection* connection, uint32_t seconds) = 0;
 
   /// After a message, either way: a path that carried bytes needs no heartbeat for now, and of a
@@ -152,13 +152,13 @@ class CometServices {
   [[nodiscard]] virtual std::string_view kick_reason() const = 0;
 
   /// A number from 0 to `bound` - 1, evenly, for waits that differ from client to client.
-  virtual uint32_t chance(uint32_t bound) = 0;
+  virtual uint32_t random(uint32_t bound) = 0;
 
   /// Gives the connection's protocol bytes that came before it, as if they came now.
   virtual void resume(Connection* connection, std::string bytes) = 0;
 
   /// Where clients' bytes wait for their rest, within this worker's budget.
-  virtual Inbox& inbox() = 0;
+  virtual InputBudget& input_budget() = 0;
 
   /// This worker's compression, shared by all its WebSockets.
   virtual DeflateCodec& deflate() = 0;
@@ -166,7 +166,7 @@ class CometServices {
   /// The polls of this worker that wait for a message of a mailbox.
   virtual Mailboxes& mailboxes() = 0;
 
-  /// Hands a client's message to the manager; on_refused() comes later if that does not take it.
+  /// Hands a client's message to the manager; on_rejected() comes later if that does not take it.
   /// False when its queue is full.
   virtual bool publish(const Connection& connection, frame::Message message) = 0;
 

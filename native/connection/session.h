@@ -8,7 +8,7 @@
 
 #include "codec/http_codec.h"
 #include "codec/websocket_codec.h"
-#include "pubsub/part_queue.h"
+#include "pubsub/send_queue.h"
 
 namespace megacomet {
 
@@ -27,14 +27,14 @@ enum class Question : uint8_t {
   /// Waits for its turn: only so many of a worker's questions are unanswered at once.
   kQueued,
   kAsked,
-  /// A page came that was not the last; the next is asked for once the outbox has room.
+  /// A page came that was not the last; the next is asked for once the send queue has room.
   kPaused,
 };
 
 /// Made by Hub::session() and nobody else. What grows as its client sends, `input`, `message` and
-/// `waiting`, is filled and emptied by the Inbox only.
+/// `waiting`, is filled and emptied by the InputBudget only.
 struct Session {
-  PartQueue outbox;
+  SendQueue send_queue;
   /// A request or frame that has not come whole.
   std::string input;
   std::vector<Subscription> subscriptions;
@@ -59,15 +59,15 @@ struct Session {
   Question question = Question::kNone;
   bool has_since = false;
   bool awaits_pong = false;
-  /// Nothing more is read or delivered; the connection ends when the outbox is empty.
+  /// Nothing more is read or delivered; the connection ends when the send queue is empty.
   bool is_finishing = false;
   /// The request in hand wants its connection closed after the answer.
   bool closes_after = false;
   /// It is a HEAD: the answer has no content.
   bool is_head_only = false;
 
-  /// All that waits here for its rest or for its turn; see inbox.h.
-  [[nodiscard]] size_t inbox_bytes() const {
+  /// All that waits here for its rest or for its turn; see input_budget.h.
+  [[nodiscard]] size_t input_budget_bytes() const {
     size_t bytes = input.size() + message.size();
     for (const std::string& one : waiting) bytes += one.size();
     return bytes;
@@ -75,7 +75,7 @@ struct Session {
 
   /// Whether an idle subscriber of at most one channel needs more than its record.
   [[nodiscard]] bool is_needed() const {
-    return !outbox.is_empty() || !input.empty() || subscriptions.size() > 1 ||
+    return !send_queue.is_empty() || !input.empty() || subscriptions.size() > 1 ||
            question != Question::kNone || !message.empty() || !callback.empty() ||
            !origin.empty() || awaits_pong || is_finishing || closes_after || is_head_only ||
            !frames.is_idle() || !waiting.empty();

@@ -16,7 +16,7 @@ void Sweep::tick(uint16_t now) {
     connection.forget_controls();
     // First, and whatever else is due: one heartbeat after the other would put it off.
     if (connection.is_message_late(now)) {
-      services_->dismiss(&connection, CloseCause::kLate);
+      services_->disconnect(&connection, CloseCause::kMessageTimeout);
     } else if (connection.is_due(now)) {
       services_->expire(&connection);
     }

@@ -11,7 +11,7 @@ namespace {
 Counter counter_of(CloseCause cause) {
   switch (cause) {
     case CloseCause::kPeer:
-    case CloseCause::kFarewell:
+    case CloseCause::kFinalResponse:
       return Counter::kClosedPeerTotal;
     case CloseCause::kReset:
       return Counter::kClosedResetTotal;
@@ -19,30 +19,30 @@ Counter counter_of(CloseCause cause) {
       return Counter::kClosedIdleTotal;
     case CloseCause::kDrain:
       return Counter::kClosedDrainTotal;
-    case CloseCause::kUnwatched:
-      return Counter::kClosedUnwatchedTotal;
+    case CloseCause::kWatchFailed:
+      return Counter::kClosedWatchFailedTotal;
     case CloseCause::kDone:
       return Counter::kClosedDoneTotal;
-    case CloseCause::kRefused:
-      return Counter::kClosedRefusedTotal;
+    case CloseCause::kRejected:
+      return Counter::kClosedRejectedTotal;
     case CloseCause::kSlow:
       return Counter::kClosedSlowTotal;
     case CloseCause::kDead:
       return Counter::kClosedDeadTotal;
     case CloseCause::kKicked:
       return Counter::kClosedKickedTotal;
-    case CloseCause::kLate:
+    case CloseCause::kMessageTimeout:
       break;
   }
-  return Counter::kClosedLateTotal;
+  return Counter::kClosedMessageTimeoutTotal;
 }
 
 /// Whether it was told something, and perhaps in the midst of sending: a reset would overtake the
 /// word. Who says farewell should have said all, but RFC 6455 7.1.1 has us wait for its end, too: a
 /// client in Node.js that wrote on lost our answer, since a write that fails ends its reading.
 bool lingers(CloseCause cause) {
-  return cause == CloseCause::kRefused || cause == CloseCause::kLate ||
-         cause == CloseCause::kFarewell;
+  return cause == CloseCause::kRejected || cause == CloseCause::kMessageTimeout ||
+         cause == CloseCause::kFinalResponse;
 }
 
 }  // namespace
@@ -55,7 +55,7 @@ Transport::Transport(struct ev_loop* loop,
       admission_(admission),
       counters_(counters),
       protocols_(protocols),
-      linger_(loop) {
+      lingering_close_(loop) {
   // The watchers' own data is the connections'; see connection.h.
   ev_set_userdata(loop, this);
 }
@@ -80,17 +80,17 @@ void Transport::set_idle_timeout(uint32_t seconds) {
   });
 }
 
-void Transport::turn_away(int fd, uint8_t protocol) {
+void Transport::reject(int fd, uint8_t protocol) {
   const Protocol& first = *protocols_[protocol];
   if (first.refusal != nullptr) {
     const std::string text = first.refusal(*this);
     const sys::IoResult result = sys::send(fd, text.data(), text.size());
-    if (result.status != sys::IoStatus::kFailed && linger_.take(fd)) return;
+    if (result.status != sys::IoStatus::kFailed && lingering_close_.take(fd)) return;
   }
   sys::reset(fd);
 }
 
-void Transport::adopt(int fd, uint8_t protocol) {
+void Transport::register_fd(int fd, uint8_t protocol) {
   Connection* connection = connections_.occupy(fd);
   MC_CHECK(connection->state == ConnectionState::kFree);
   connection->generation = ++generation_;
@@ -106,13 +106,13 @@ void Transport::adopt(int fd, uint8_t protocol) {
   set_deadline(connection, comet()->rules().handshake_timeout_s);
   // A client of HTTP speaks first, and who waited for a long turn has done so: its request need not
   // wait again, behind those of 18,000 polls that came back.
-  if (late_turns_ > 0) read(connection);
+  if (late_iterations_ > 0) read(connection);
 }
 
 void Transport::tick(uint16_t now) {
   now_ = now;
   connections_.trim();
-  linger_.tick();
+  lingering_close_.tick();
 }
 
 void Transport::on_event(struct ev_loop* loop, ev_io* watcher, int revents) {
@@ -123,15 +123,15 @@ void Transport::on_event(struct ev_loop* loop, ev_io* watcher, int revents) {
 
 void Transport::dispatch(Connection* connection, int revents) {
   if ((revents & EV_ERROR) != 0) {
-    close(connection, CloseCause::kUnwatched);
+    close(connection, CloseCause::kWatchFailed);
   } else if (connection->state == ConnectionState::kOwing) {
     flush(connection);
   } else if ((revents & EV_READ) != 0) {
     // First what the peer says: it may have left. Who never stops is sent what it is owed, too.
     const uint32_t generation = connection->generation;
     read(connection);
-    const bool may_write =
-        (revents & EV_WRITE) != 0 && connection->generation == generation && owes(*connection);
+    const bool may_write = (revents & EV_WRITE) != 0 && connection->generation == generation &&
+                           has_queued_output(*connection);
     if (may_write) hooks_->on_writable(connection);
   } else {
     hooks_->on_writable(connection);
@@ -140,12 +140,12 @@ void Transport::dispatch(Connection* connection, int revents) {
 
 /// One turn may have an event for each connection, and take as long as all of them.
 void Transport::pass_time() {
-  if (++events_ % bounds::kInterludeEvents != 0 || interlude_ == nullptr) return;
+  if (++events_ % bounds::kMidIterationEvents != 0 || mid_iteration_ == nullptr) return;
   const uint64_t now_ns = sys::monotonic_ns();
-  if (now_ns < interlude_at_ns_) return;
-  late_turns_ = 2;
-  interlude_at_ns_ = now_ns + bounds::kInterludeNs;
-  interlude_->on_interlude();
+  if (now_ns < mid_iteration_at_ns_) return;
+  late_iterations_ = 2;
+  mid_iteration_at_ns_ = now_ns + bounds::kMidIterationNs;
+  mid_iteration_->on_mid_iteration();
 }
 
 void Transport::read(Connection* connection) {
@@ -190,9 +190,9 @@ void Transport::owe(Connection* connection, const uint8_t* bytes, size_t size) {
   if (is_first) connection->outbox = new Outbox(bounds::kOutboxBytesMax);
   // Cannot be passed: while anything is owed nothing is read, and one read is the limit.
   MC_CHECK(connection->outbox->append(bytes, size));
-  counters_->add(Counter::kOutboxBytes, size);
+  counters_->add(Counter::kSendQueueBytes, size);
   if (!is_first) return;
-  counters_->add(Counter::kOutboxConnections);
+  counters_->add(Counter::kSendQueueConnections);
   change_state(connection, ConnectionState::kOwing);
   watch(connection, EV_WRITE);
 }
@@ -208,11 +208,11 @@ void Transport::flush(Connection* connection) {
   touch(connection);
   outbox->consume(result.bytes);
   counters_->add(Counter::kBytesSentTotal, result.bytes);
-  counters_->subtract(Counter::kOutboxBytes, result.bytes);
+  counters_->subtract(Counter::kSendQueueBytes, result.bytes);
   if (!outbox->is_empty()) return;
   delete outbox;
   connection->outbox = nullptr;
-  counters_->subtract(Counter::kOutboxConnections);
+  counters_->subtract(Counter::kSendQueueConnections);
   change_state(connection, ConnectionState::kOpen);
   watch(connection, EV_READ);
 }
@@ -224,25 +224,25 @@ void Transport::close(Connection* connection, CloseCause cause) {
   if (hooks_ != nullptr) {
     hooks_->on_close(connection);
   } else if (connection->outbox != nullptr) {
-    counters_->subtract(Counter::kOutboxConnections);
-    counters_->subtract(Counter::kOutboxBytes, connection->outbox->size());
+    counters_->subtract(Counter::kSendQueueConnections);
+    counters_->subtract(Counter::kSendQueueBytes, connection->outbox->size());
     delete connection->outbox;
     connection->outbox = nullptr;
   }
   change_state(connection, ConnectionState::kFree);
   connections_.release(fd);
-  if (!lingers(cause) || !linger_.take(fd)) sys::close(fd);
+  if (!lingers(cause) || !lingering_close_.take(fd)) sys::close(fd);
   counters_->add(Counter::kClosedTotal);
   counters_->add(counter_of(cause));
   admission_->leave();
 }
 
-void Transport::dismiss(Connection* connection, CloseCause cause) {
+void Transport::disconnect(Connection* connection, CloseCause cause) {
   // It had its word of farewell, and goes with its last byte.
   if (connection->state == ConnectionState::kBusy && connection->session->is_finishing) return;
   const Protocol& protocol = protocol_of(*connection);
-  if (protocol.on_dismiss == nullptr) return close(connection, cause);
-  protocol.on_dismiss(*this, connection, cause);
+  if (protocol.on_disconnect == nullptr) return close(connection, cause);
+  protocol.on_disconnect(*this, connection, cause);
 }
 
 /// Whether its time is up because it should have said something: a request, an answer to a ping, or
@@ -250,7 +250,7 @@ void Transport::dismiss(Connection* connection, CloseCause cause) {
 bool Transport::should_have_spoken(const Connection& connection) const {
   if (hooks_ == nullptr) return connection.state != ConnectionState::kOwing;
   const bool is_busy = connection.state == ConnectionState::kBusy;
-  if (owes(connection) || (is_busy && connection.session->is_finishing)) return false;
+  if (has_queued_output(connection) || (is_busy && connection.session->is_finishing)) return false;
   return protocol_of(connection).on_deadline == nullptr ||
          (is_busy && connection.session->awaits_pong);
 }

@@ -8,7 +8,7 @@
 #include "base/bounds.h"
 #include "connection/admission.h"
 #include "connection/connection.h"
-#include "connection/linger.h"
+#include "connection/lingering_close.h"
 #include "connection/protocol.h"
 #include "connection/services.h"
 #include "os/slab.h"
@@ -33,12 +33,12 @@ class TransportHooks {
 };
 
 /// What must not wait until a long turn of the loop is over.
-class Interlude {
+class MidIteration {
  public:
-  virtual void on_interlude() = 0;
+  virtual void on_mid_iteration() = 0;
 
  protected:
-  ~Interlude() = default;
+  ~MidIteration() = default;
 };
 
 class Transport final : public Services {
@@ -63,24 +63,24 @@ class Transport final : public Services {
   /// Where connections of comet are looked after; null without.
   void set_hooks(TransportHooks* hooks) { hooks_ = hooks; }
 
-  /// Whom to ask every kInterludeNs of a turn between two events; null for nobody.
-  void set_interlude(Interlude* interlude) { interlude_ = interlude; }
+  /// Whom to ask every kMidIterationNs of a turn between two events; null for nobody.
+  void set_mid_iteration(MidIteration* interlude) { mid_iteration_ = interlude; }
 
   /// Takes an accepted descriptor, which admission has counted in. No allocation by itself; in a
   /// long turn a client of comet is read at once, and answered.
-  void adopt(int fd, uint8_t protocol);
+  void register_fd(int fd, uint8_t protocol);
 
   /// Ends an accepted descriptor that there is no room for, with its protocol's word if it has one.
-  void turn_away(int fd, uint8_t protocol);
+  void reject(int fd, uint8_t protocol);
 
   /// Whether there is a record for this descriptor.
   [[nodiscard]] bool fits(int fd) const {
     return static_cast<uint32_t>(fd) < connections_.capacity();
   }
 
-  void begin_turn(uint64_t now_ns) {
-    if (late_turns_ > 0) --late_turns_;
-    interlude_at_ns_ = now_ns + bounds::kInterludeNs;
+  void begin_iteration(uint64_t now_ns) {
+    if (late_iterations_ > 0) --late_iterations_;
+    mid_iteration_at_ns_ = now_ns + bounds::kMidIterationNs;
   }
 
   /// Once a second: the time for deadlines, and memory that closed connections left behind.
@@ -88,7 +88,7 @@ class Transport final : public Services {
 
   void send(Connection* connection, const uint8_t* bytes, size_t size) override;
   void close(Connection* connection, CloseCause cause) override;
-  void dismiss(Connection* connection, CloseCause cause) override;
+  void disconnect(Connection* connection, CloseCause cause) override;
   void expire(Connection* connection) override;
   Counters& counters() override { return *counters_; }
   CometServices* comet() override { return hooks_ == nullptr ? nullptr : hooks_->services(); }
@@ -123,13 +123,13 @@ class Transport final : public Services {
   Counters* counters_;
   const Protocol* const* protocols_;
   TransportHooks* hooks_ = nullptr;
-  Interlude* interlude_ = nullptr;
-  uint64_t interlude_at_ns_ = 0;
+  MidIteration* mid_iteration_ = nullptr;
+  uint64_t mid_iteration_at_ns_ = 0;
   uint32_t events_ = 0;
   /// Turns in which who is accepted may have waited for a long one: that itself and the next.
-  uint8_t late_turns_ = 0;
+  uint8_t late_iterations_ = 0;
   Slab<Connection> connections_;
-  Linger linger_;
+  LingeringClose lingering_close_;
   uint32_t generation_ = 0;
   uint32_t idle_timeout_s_ = 0;
   uint16_t now_ = 0;

@@ -24,7 +24,7 @@ constexpr size_t kStatusDigits = 3;
 constexpr std::string_view kLengthName = "content-length: ";
 constexpr std::string_view kCursorName = "megacomet-cursor: ";
 constexpr std::string_view kSseIdPrefix = "id: ";
-constexpr std::string_view kSseLost = "event: megacomet.lost";
+constexpr std::string_view kSseLost = "event: megacomet.gap";
 
 /// In a string of JSON each quote has a backslash before it: these stand only between members. The
 /// quote at the start tells a message's cursor from that of the batch around it.

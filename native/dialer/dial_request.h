@@ -18,7 +18,7 @@ class DialRequest {
   [[nodiscard]] DialTransport transport() const { return transport_; }
   /// Whether connections subscribe at all.
   [[nodiscard]] bool is_on() const { return transport_ != DialTransport::kTcp; }
-  [[nodiscard]] bool awaits_place() const { return order_.awaits_place != 0; }
+  [[nodiscard]] bool awaits_cursor() const { return order_.awaits_cursor != 0; }
   /// Whether every subscriber began at a cursor that the user gave.
   [[nodiscard]] bool has_since() const { return !order_.since.empty(); }
   /// The status of a head that answers.

@@ -129,8 +129,8 @@ bool Dialer::reconnect(const frame::Reconnect& order) {
 
 void Dialer::gather(const frame::Gather& order) {
   begin(DialPhase::kGather);
-  for (const Arrival& arrival : arrivals_.all()) {
-    frame::Arrivals frame;
+  for (const Arrival& arrival : delivery_times_.all()) {
+    frame::DeliveryTimes frame;
     frame.key = arrival.key;
     frame.count = arrival.count;
     frame.first_ns = arrival.first_ns;
@@ -138,7 +138,7 @@ void Dialer::gather(const frame::Gather& order) {
     add_buckets(arrival.since_first, &frame.buckets);
     control_->send(frame);
   }
-  if (order.forgets != 0) arrivals_.clear();
+  if (order.forgets != 0) delivery_times_.clear();
   finish();
 }
 
@@ -195,8 +195,8 @@ void Dialer::on_progress(struct ev_loop*, ev_timer* timer, int) {
   if (self->phase_ != DialPhase::kNone || has_news) self->report(false);
   self->expire(sys::monotonic_ns());
   // A moment has passed.
-  self->again_.insert(self->again_.end(), self->refused_.begin(), self->refused_.end());
-  self->refused_.clear();
+  self->again_.insert(self->again_.end(), self->rejected_.begin(), self->rejected_.end());
+  self->rejected_.clear();
 }
 
 void Dialer::on_pump(struct ev_loop*, ev_prepare* watcher, int) {
@@ -222,7 +222,7 @@ void Dialer::pump_open() {
   ev_idle_stop(loop_, &idle_);
   for (uint32_t count = 0; count < bounds::kDialBatchMax; ++count) {
     if (!has_more()) {
-      if (in_flight_ == 0 && refused_.empty()) finish();
+      if (in_flight_ == 0 && rejected_.empty()) finish();
       return;
     }
     if (in_flight_ >= bounds::kDialInFlightMax) return;
@@ -317,7 +317,7 @@ void Dialer::opened(Dialed* dialed) {
 void Dialer::failed(uint32_t index, int error) {
   ++failures_[error];
   if (is_reconnecting_) {
-    refused_.push_back(index);
+    rejected_.push_back(index);
   } else {
     ++failed_;
   }
@@ -454,7 +454,7 @@ bool Dialer::take(Dialed* dialed, CometEvent event, uint64_t now_ns) {
       return take_head(dialed);
     case CometEvent::kMessage:
       ++received_;
-      arrivals_.record(scan.key, now_ns);
+      delivery_times_.record(scan.key, now_ns);
       // Of a poll the answer is still under way.
       if (request_.transport() == DialTransport::kPoll) return true;
       numbers_[dialed->sent] = scan.number;
@@ -493,7 +493,7 @@ bool Dialer::take_head(Dialed* dialed) {
   const bool is_poll = request_.transport() == DialTransport::kPoll;
   if (is_poll) {
     epoch_ = scan.key;
-  } else if (!request_.awaits_place() && dialed->state == DialState::kSubscribing) {
+  } else if (!request_.awaits_cursor() && dialed->state == DialState::kSubscribing) {
     opened(dialed);
   }
   return true;

@@ -9,8 +9,8 @@
 #include "base/bounds.h"
 #include "base/histogram.h"
 #include "base/token_bucket.h"
-#include "dialer/arrivals.h"
 #include "dialer/comet_reader.h"
+#include "dialer/delivery_times.h"
 #include "dialer/dial_request.h"
 #include "ipc/control.h"
 #include "os/address.h"
@@ -120,14 +120,14 @@ class Dialer {
   /// Of the same descriptors, where connections subscribe.
   Slab<CometScan> scans_;
   DialRequest request_;
-  Arrivals arrivals_;
+  DeliveryTimes delivery_times_;
   /// Of all cursors: they are of one server.
   uint64_t epoch_ = 0;
   /// The message that each subscriber had last, or 0; by the order in which they were started.
   std::vector<uint64_t> numbers_;
   /// Subscribers that are to try again, and those that will after a moment.
   std::vector<uint32_t> again_;
-  std::vector<uint32_t> refused_;
+  std::vector<uint32_t> rejected_;
   bool is_reconnecting_ = false;
   std::vector<Address> targets_;
   std::vector<Address> sources_;

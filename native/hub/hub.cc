@@ -31,8 +31,8 @@ Subscription* find_subscription(Connection* connection, uint32_t row) {
 }
 
 /// For a subscriber that is owed so many bytes.
-uint32_t room_for_page(size_t owed_bytes, uint32_t outbox_bytes_max) {
-  const size_t left = outbox_bytes_max - std::min<size_t>(owed_bytes, outbox_bytes_max);
+uint32_t room_for_page(size_t queued_bytes, uint32_t send_queue_bytes_max) {
+  const size_t left = send_queue_bytes_max - std::min<size_t>(queued_bytes, send_queue_bytes_max);
   return static_cast<uint32_t>(std::min<size_t>(bounds::kPageBytesMax, left / 2));
 }
 
@@ -44,15 +44,15 @@ Hub::Hub(Transport* transport, Control* control, Counters* counters)
       counters_(counters),
       fanout_(&channels_, this),
       mailboxes_(&transport->connections(), control),
-      inbox_(counters),
+      input_budget_(counters),
       presence_({&channels_, &fanout_, &transport->connections(), control, counters}),
-      chance_(sys::monotonic_ns()) {}
+      random_(sys::monotonic_ns()) {}
 
 void Hub::configure(frame::Comet rules) {
   rules_ = std::move(rules);
   is_on_ = true;
-  presence_.set_linger(rules_.linger_s);
-  inbox_.set_bytes_max(rules_.worker_inbox_bytes_max);
+  presence_.set_channel_retention(rules_.channel_retention_s);
+  input_budget_.set_bytes_max(rules_.worker_input_bytes_max);
   transport_->set_hooks(this);
 }
 
@@ -65,7 +65,7 @@ void Hub::on_publish(frame::Publish order) {
   channels_.match(message->channel, [&](uint32_t row) {
     const Channel& channel = channels_.at(row);
     // What comes before the row is live is part of the answer that makes it so.
-    if (channel.is_live && message->is_fleeting()) {
+    if (channel.is_live && message->is_ephemeral()) {
       channels_.pass(row, message->number);
     } else if (channel.is_live) {
       channels_.remember(row, message);
@@ -74,7 +74,7 @@ void Hub::on_publish(frame::Publish order) {
   });
 }
 
-void Hub::on_give(frame::Give order) {
+void Hub::on_lease(frame::MailboxLease order) {
   Connection* connection = mailboxes_.find(order.fd, order.generation);
   // It is over, and the manager was told so.
   if (connection == nullptr) return;
@@ -209,11 +209,11 @@ void Hub::on_close(Connection* connection) {
   unsubscribe(connection);
   if (connection->state == ConnectionState::kBusy) {
     Session* session = connection->session;
-    if (!session->outbox.is_empty()) {
-      counters_->subtract(Counter::kOutboxConnections);
-      counters_->subtract(Counter::kOutboxBytes, session->outbox.size());
+    if (!session->send_queue.is_empty()) {
+      counters_->subtract(Counter::kSendQueueConnections);
+      counters_->subtract(Counter::kSendQueueBytes, session->send_queue.size());
     }
-    inbox_.forget(session->inbox_bytes());
+    input_budget_.forget(session->input_budget_bytes());
     counters_->subtract(Counter::kSessions);
     delete session;
   }
@@ -247,10 +247,10 @@ void Hub::subscribe(Connection* connection,
   session->since_epoch = start.epoch;
   session->since_number = start.number;
   std::vector<Ref<Message>> missed;
-  if (find_missed(session->wanted, since, session->outbox.size(), &missed)) {
+  if (find_missed(session->wanted, since, session->send_queue.size(), &missed)) {
     return answer(connection, missed);
   }
-  counters_->add(Counter::kQuestionsTotal);
+  counters_->add(Counter::kReplayRequestsTotal);
   ask(connection);
 }
 
@@ -276,7 +276,7 @@ bool Hub::subscribe_at_once(Connection* connection, const std::string& name, con
 /// which the manager makes.
 bool Hub::find_missed(const std::vector<uint32_t>& rows,
                       const Cursor* since,
-                      size_t owed_bytes,
+                      size_t queued_bytes,
                       std::vector<Ref<Message>>* missed) const {
   const bool is_ours = !is_of_another(since);
   if (since != nullptr && is_ours && since->number > head_) return false;
@@ -291,13 +291,13 @@ bool Hub::find_missed(const std::vector<uint32_t>& rows,
   *missed = channels_.tails(rows, is_ours ? since->number : 0);
   size_t bytes = 0;
   for (const Ref<Message>& message : *missed) bytes += message->data.size();
-  return bytes <= room_for_page(owed_bytes, rules_.outbox_bytes_max);
+  return bytes <= room_for_page(queued_bytes, rules_.send_queue_bytes_max);
 }
 
 void Hub::answer(Connection* connection, const std::vector<Ref<Message>>& missed) {
   const Session& session = *connection->session;
   const bool is_lost = session.has_since && session.since_epoch != rules_.epoch;
-  frame::Page page;
+  frame::ReplayPage page;
   page.flags = kPageLast | (is_lost ? kPageLost : 0);
   page.head = head_;
   give_page(connection, missed, page);
@@ -317,13 +317,13 @@ void Hub::ask_next() {
     Connection* connection = find_busy(ticket);
     if (connection == nullptr || connection->session->question != Question::kQueued) continue;
     Session* session = connection->session;
-    frame::Ask question;
+    frame::ReplayRequest question;
     question.fd = ticket.fd;
     question.generation = ticket.generation;
     question.has_since = session->has_since ? 1 : 0;
     question.epoch = session->since_epoch;
     question.number = session->since_number;
-    question.bytes_max = room_for_page(session->outbox.size(), rules_.outbox_bytes_max);
+    question.bytes_max = room_for_page(session->send_queue.size(), rules_.send_queue_bytes_max);
     for (const uint32_t row : session->wanted) question.channels.push_back(channels_.at(row).name);
     session->question = Question::kAsked;
     ++unanswered_;
@@ -359,10 +359,11 @@ void Hub::learn(const Session& session, const std::vector<Ref<Message>>& message
   }
   // From another epoch still, so this page is the first one too, and has all there is.
   const bool has_all = session.has_since && session.since_epoch != rules_.epoch;
-  if (has_all && session.wanted.size() == 1) channels_.adopt(session.wanted.front(), messages);
+  if (has_all && session.wanted.size() == 1)
+    channels_.register_fd(session.wanted.front(), messages);
 }
 
-bool Hub::on_page(const frame::Page& order) {
+bool Hub::on_page(const frame::ReplayPage& order) {
   if (unanswered_ > 0) --unanswered_;
   std::vector<Ref<Message>> messages;
   if (!messages_of(order.messages, rules_.epoch, &messages)) return false;
@@ -378,7 +379,7 @@ bool Hub::on_page(const frame::Page& order) {
 
 void Hub::give_page(Connection* connection,
                     const std::vector<Ref<Message>>& messages,
-                    const frame::Page& order) {
+                    const frame::ReplayPage& order) {
   Session* session = connection->session;
   const bool is_last = (order.flags & kPageLast) != 0;
   session->question = Question::kNone;
@@ -406,7 +407,7 @@ void Hub::give_page(Connection* connection,
   // The protocol may have closed it, or be done with it.
   if (connection->state != ConnectionState::kBusy || connection->generation != generation) return;
   if (connection->session->question == Question::kPaused &&
-      connection->session->outbox.is_empty()) {
+      connection->session->send_queue.is_empty()) {
     return ask(connection);
   }
   settle(connection);
@@ -547,7 +548,7 @@ void Hub::kick_subscribers(std::string_view channel) {
   for (const Ticket& ticket : tickets) kick(ticket);
 }
 
-void Hub::on_dismiss(const frame::Dismiss& order) {
+void Hub::on_disconnect(const frame::Disconnect& order) {
   kick_reason_ = order.reason;
   kick({order.fd, order.generation});
   kick_reason_.clear();
@@ -555,14 +556,14 @@ void Hub::on_dismiss(const frame::Dismiss& order) {
 
 void Hub::kick(const Ticket& ticket) {
   Connection* connection = find(ticket);
-  if (connection != nullptr) transport_->dismiss(connection, CloseCause::kKicked);
+  if (connection != nullptr) transport_->disconnect(connection, CloseCause::kKicked);
 }
 
 void Hub::kick_all() {
   Slab<Connection>& connections = transport_->connections();
   connections.visit(0, connections.capacity(), [this](Connection& connection) {
     if (connection.state != ConnectionState::kFree) {
-      transport_->dismiss(&connection, CloseCause::kKicked);
+      transport_->disconnect(&connection, CloseCause::kKicked);
     }
     return true;
   });

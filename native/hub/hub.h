@@ -8,10 +8,10 @@
 #include <string>
 #include <vector>
 
-#include "base/chance.h"
 #include "base/queue.h"
+#include "base/random.h"
 #include "codec/deflate_codec.h"
-#include "connection/inbox.h"
+#include "connection/input_budget.h"
 #include "connection/protocol.h"
 #include "connection/transport.h"
 #include "hub/mailboxes.h"
@@ -37,15 +37,15 @@ class Hub final : public CometServices, FanoutHandler, TransportHooks {
   // Orders of the manager.
   void on_publish(frame::Publish order);
   /// False if its messages are no frames.
-  [[nodiscard]] bool on_page(const frame::Page& order);
+  [[nodiscard]] bool on_page(const frame::ReplayPage& order);
   void on_kick(const frame::Kick& order);
-  void on_dismiss(const frame::Dismiss& order);
-  void on_refused(const frame::Refused& order);
+  void on_disconnect(const frame::Disconnect& order);
+  void on_rejected(const frame::Rejected& order);
   Presence& presence() { return presence_; }
-  void on_give(frame::Give order);
+  void on_lease(frame::MailboxLease order);
 
   /// Once a turn, before what it brings.
-  void begin_turn() { fanout_.begin_turn(); }
+  void begin_iteration() { fanout_.begin_iteration(); }
   /// Once a turn: a slice of what is on its way. True if more is due at once.
   [[nodiscard]] bool pump();
   /// Whether anything is on its way at all, due or not.
@@ -87,13 +87,13 @@ class Hub final : public CometServices, FanoutHandler, TransportHooks {
   void resume(Connection* connection, std::string bytes) override;
   bool publish(const Connection& connection, frame::Message message) override;
   [[nodiscard]] std::string_view kick_reason() const override { return kick_reason_; }
-  uint32_t chance(uint32_t bound) override { return chance_.below(bound); }
+  uint32_t random(uint32_t bound) override { return random_.below(bound); }
   uint32_t retry_after_s() override {
-    return bounds::kRetryAfterMinS + chance(bounds::kRetryAfterMaxS - bounds::kRetryAfterMinS + 1);
+    return bounds::kRetryAfterMinS + random(bounds::kRetryAfterMaxS - bounds::kRetryAfterMinS + 1);
   }
   DeflateCodec& deflate() override { return deflate_; }
   Mailboxes& mailboxes() override { return mailboxes_; }
-  Inbox& inbox() override { return inbox_; }
+  InputBudget& input_budget() override { return input_budget_; }
 
  private:
   /// A message on its way to one of a connection's channels.
@@ -129,7 +129,7 @@ class Hub final : public CometServices, FanoutHandler, TransportHooks {
   bool subscribe_at_once(Connection* connection, const std::string& name, const Cursor* since);
   [[nodiscard]] bool find_missed(const std::vector<uint32_t>& rows,
                                  const Cursor* since,
-                                 size_t owed_bytes,
+                                 size_t queued_bytes,
                                  std::vector<Ref<Message>>* missed) const;
   [[nodiscard]] bool is_of_another(const Cursor* since) const {
     return since != nullptr && since->epoch != rules_.epoch;
@@ -141,7 +141,7 @@ class Hub final : public CometServices, FanoutHandler, TransportHooks {
   void go_live(Connection* connection, uint64_t number);
   void give_page(Connection* connection,
                  const std::vector<Ref<Message>>& messages,
-                 const frame::Page& order);
+                 const frame::ReplayPage& order);
   void forget_wanted(Session* session);
   void join(Session* session, Connection* connection, uint32_t row, uint64_t number);
   uint32_t enter(const Connection& connection, uint32_t row);
@@ -168,10 +168,10 @@ class Hub final : public CometServices, FanoutHandler, TransportHooks {
   Channels channels_;
   Fanout fanout_;
   Mailboxes mailboxes_;
-  Inbox inbox_;
+  InputBudget input_budget_;
   Presence presence_;
   DeflateCodec deflate_;
-  Chance chance_;
+  Random random_;
   frame::Comet rules_;
   uint64_t head_ = 0;
   Queue<Ticket> questions_;

@@ -25,7 +25,7 @@ bool Hub::on_end(Connection* connection) {
 bool Hub::on_expire(Connection* connection) {
   if (connection->state != ConnectionState::kBusy) return false;
   Session* session = connection->session;
-  if (session->outbox.is_empty() && !session->is_finishing) return false;
+  if (session->send_queue.is_empty() && !session->is_finishing) return false;
   transport_->close(connection, CloseCause::kSlow);
   return true;
 }
@@ -38,7 +38,7 @@ bool Hub::send(Connection* connection,
     gathered_.push_back({payload, is_message, policy});
     return true;
   }
-  if (owes(*connection)) return queue(connection, payload, 0, is_message, policy);
+  if (has_queued_output(*connection)) return queue(connection, payload, 0, is_message, policy);
   const sys::IoResult result = sys::send(connection->fd(), payload->data(), payload->size());
   if (result.status == sys::IoStatus::kFailed) {
     transport_->close(connection, CloseCause::kReset);
@@ -51,11 +51,11 @@ bool Hub::send(Connection* connection,
 }
 
 void Hub::put_off_heartbeat(Connection* connection) {
-  // The deadline of who owes something is that of its outbox.
+  // The deadline of who owes something is that of its send queue.
   const bool is_idle =
       connection->state == ConnectionState::kOpen ||
       connection->state == ConnectionState::kSubscribed ||
-      (connection->state == ConnectionState::kBusy && connection->session->outbox.is_empty());
+      (connection->state == ConnectionState::kBusy && connection->session->send_queue.is_empty());
   if (is_idle) transport_->set_deadline(connection, rules_.heartbeat_s);
 }
 
@@ -82,7 +82,7 @@ void Hub::release() {
 void Hub::send_parts(Connection* connection, const std::vector<Gathered>& parts) {
   size_t at = 0;
   size_t offset = 0;
-  while (at < parts.size() && offset == 0 && !owes(*connection)) {
+  while (at < parts.size() && offset == 0 && !has_queued_output(*connection)) {
     std::array<iovec, bounds::kPartsTogetherMax> places;
     const size_t count = std::min(parts.size() - at, places.size());
     for (size_t index = 0; index < count; ++index) {
@@ -110,22 +110,22 @@ void Hub::send_parts(Connection* connection, const std::vector<Gathered>& parts)
 }
 
 bool Hub::make_room(Connection* connection, size_t size, bool is_message, SlowPolicy policy) {
-  PartQueue& outbox = connection->session->outbox;
-  size_t most = rules_.outbox_bytes_max;
+  SendQueue& send_queue = connection->session->send_queue;
+  size_t most = rules_.send_queue_bytes_max;
   if (transport_->protocol_of(*connection).is_echo) {
     // What it has read already it must be able to answer: the end of a message, and more.
     most += size_t{rules_.message_bytes_max} + bounds::kReadBytesMax;
   }
-  if (outbox.size() + size <= most) return true;
+  if (send_queue.size() + size <= most) return true;
   if (is_message && policy != SlowPolicy::kDisconnect) {
-    const size_t before = outbox.size();
+    const size_t before = send_queue.size();
     const size_t keep = policy == SlowPolicy::kLatestOnly ? 0 : most - std::min(size, most);
-    const uint32_t dropped = outbox.drop_oldest(keep);
+    const uint32_t dropped = send_queue.drop_oldest(keep);
     counters_->add(policy == SlowPolicy::kLatestOnly ? Counter::kDroppedReplacedTotal
                                                      : Counter::kDroppedOldestTotal,
                    dropped);
-    counters_->subtract(Counter::kOutboxBytes, before - outbox.size());
-    if (outbox.size() + size <= most) return true;
+    counters_->subtract(Counter::kSendQueueBytes, before - send_queue.size());
+    if (send_queue.size() + size <= most) return true;
   }
   transport_->close(connection, CloseCause::kSlow);
   return false;
@@ -141,21 +141,22 @@ void Hub::close_largest(size_t size) {
   std::vector<Owed> all;
   Slab<Connection>& connections = transport_->connections();
   connections.visit(0, connections.capacity(), [&all](Connection& connection) {
-    if (owes(connection)) all.push_back({connection.session->outbox.size(), &connection});
+    if (has_queued_output(connection))
+      all.push_back({connection.session->send_queue.size(), &connection});
     return true;
   });
   std::sort(all.begin(), all.end(), [](const Owed& one, const Owed& other) {
     return one.bytes > other.bytes;
   });
-  const uint64_t most = rules_.worker_outbox_bytes_max / 8 * 7;
+  const uint64_t most = rules_.worker_send_queue_bytes_max / 8 * 7;
   for (const Owed& one : all) {
-    if (counters_->get(Counter::kOutboxBytes) + size <= most) return;
+    if (counters_->get(Counter::kSendQueueBytes) + size <= most) return;
     close_for_memory(one.connection);
   }
 }
 
 void Hub::close_for_memory(Connection* connection) {
-  counters_->add(Counter::kOutboxFullTotal);
+  counters_->add(Counter::kSendQueueFullTotal);
   transport_->close(connection, CloseCause::kSlow);
 }
 
@@ -165,22 +166,22 @@ bool Hub::queue(Connection* connection,
                 bool is_message,
                 SlowPolicy policy) {
   Session* session = this->session(connection);
-  const bool is_first = session->outbox.is_empty();
+  const bool is_first = session->send_queue.is_empty();
   const size_t size = payload->size() - offset;
-  if (counters_->get(Counter::kOutboxBytes) + size > rules_.worker_outbox_bytes_max) {
+  if (counters_->get(Counter::kSendQueueBytes) + size > rules_.worker_send_queue_bytes_max) {
     const uint32_t generation = connection->generation;
     close_largest(size);
     if (connection->generation != generation) return false;
-    if (counters_->get(Counter::kOutboxBytes) + size > rules_.worker_outbox_bytes_max) {
+    if (counters_->get(Counter::kSendQueueBytes) + size > rules_.worker_send_queue_bytes_max) {
       close_for_memory(connection);
       return false;
     }
   }
   if (!is_first && !make_room(connection, size, is_message, policy)) return false;
-  session->outbox.append(payload, offset, is_message);
-  counters_->add(Counter::kOutboxBytes, size);
+  session->send_queue.append(payload, offset, is_message);
+  counters_->add(Counter::kSendQueueBytes, size);
   if (!is_first) return true;
-  counters_->add(Counter::kOutboxConnections);
+  counters_->add(Counter::kSendQueueConnections);
   transport_->set_deadline(connection, rules_.write_timeout_s);
   const bool reads = !session->is_finishing && !transport_->protocol_of(*connection).is_echo;
   transport_->watch(connection, reads ? EV_READ | EV_WRITE : EV_WRITE);
@@ -190,21 +191,22 @@ bool Hub::queue(Connection* connection,
 void Hub::on_writable(Connection* connection) {
   if (connection->state != ConnectionState::kBusy) return transport_->watch(connection, EV_READ);
   Session* session = connection->session;
-  PartQueue& outbox = session->outbox;
-  while (!outbox.is_empty()) {
-    const sys::IoResult result = sys::send(connection->fd(), outbox.front(), outbox.front_size());
+  SendQueue& send_queue = session->send_queue;
+  while (!send_queue.is_empty()) {
+    const sys::IoResult result =
+        sys::send(connection->fd(), send_queue.front(), send_queue.front_size());
     if (result.status == sys::IoStatus::kAgain) return;
     if (result.status == sys::IoStatus::kFailed) {
       return transport_->close(connection, CloseCause::kReset);
     }
-    const bool is_short = result.bytes < outbox.front_size();
-    outbox.consume(result.bytes);
+    const bool is_short = result.bytes < send_queue.front_size();
+    send_queue.consume(result.bytes);
     counters_->add(Counter::kBytesSentTotal, result.bytes);
-    counters_->subtract(Counter::kOutboxBytes, result.bytes);
+    counters_->subtract(Counter::kSendQueueBytes, result.bytes);
     transport_->set_deadline(connection, rules_.write_timeout_s);
     if (is_short) return;
   }
-  counters_->subtract(Counter::kOutboxConnections);
+  counters_->subtract(Counter::kSendQueueConnections);
   if (session->is_finishing) return transport_->close(connection, CloseCause::kDone);
   transport_->watch(connection, EV_READ);
   transport_->set_deadline(connection, rules_.heartbeat_s);
@@ -218,7 +220,7 @@ void Hub::finish(Connection* connection, CloseCause cause) {
     release();
     if (connection->generation != generation) return;
   }
-  if (!owes(*connection)) return transport_->close(connection, cause);
+  if (!has_queued_output(*connection)) return transport_->close(connection, cause);
   if (connection->session->is_finishing) return;
   connection->session->is_finishing = true;
   connection->end_message();
@@ -234,14 +236,14 @@ bool Hub::publish(const Connection& connection, frame::Message message) {
   return true;
 }
 
-void Hub::on_refused(const frame::Refused& order) {
+void Hub::on_rejected(const frame::Rejected& order) {
   Connection* connection = find({order.fd, order.generation});
   if (connection == nullptr) return;
   const bool is_leaving =
       connection->state == ConnectionState::kBusy && connection->session->is_finishing;
   const Protocol& protocol = transport_->protocol_of(*connection);
-  if (is_leaving || protocol.on_refused == nullptr) return;
-  protocol.on_refused(*transport_, connection, order);
+  if (is_leaving || protocol.on_rejected == nullptr) return;
+  protocol.on_rejected(*transport_, connection, order);
 }
 
 }  // namespace megacomet

@@ -26,7 +26,7 @@ void tell(Control* control, const Connection& connection) {
 
 bool Mailboxes::take(Connection* connection, std::string_view name) {
   if (control_->is_full()) return false;
-  frame::Take question;
+  frame::MailboxPoll question;
   question.fd = static_cast<uint32_t>(connection->fd());
   question.generation = connection->generation;
   question.name = name;
@@ -53,15 +53,15 @@ void Mailboxes::sent(Connection* connection) {
 void Mailboxes::leave(Connection* connection) {
   if (connection->protocol != kProtocol || connection->mode != kWaits) return;
   connection->mode = kOver;
-  tell<frame::Returned>(control_, *connection);
+  tell<frame::MailboxNack>(control_, *connection);
 }
 
 void Mailboxes::on_close(Connection* connection) {
   leave(connection);
   if (connection->protocol != kProtocol || connection->mode != kSent) return;
   connection->mode = kOver;
-  if (owes(*connection)) return tell<frame::Returned>(control_, *connection);
-  tell<frame::Taken>(control_, *connection);
+  if (has_queued_output(*connection)) return tell<frame::MailboxNack>(control_, *connection);
+  tell<frame::MailboxAck>(control_, *connection);
 }
 
 }  // namespace megacomet

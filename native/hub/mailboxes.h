@@ -30,8 +30,8 @@ class Mailboxes {
   /// The poll at a place that still waits; null if it is over.
   [[nodiscard]] Connection* find(uint32_t fd, uint32_t generation);
 
-  /// All of its message went to the kernel or into its outbox. Whether it was written whole shows
-  /// when the connection closes.
+  /// All of its message went to the kernel or into its send queue. Whether it was written whole
+  /// shows when the connection closes.
   static void sent(Connection* connection);
 
   /// It waits no longer: the message that may be on its way goes to the next.

@@ -8,15 +8,15 @@ namespace megacomet {
 namespace {
 
 /// Rows that one second's look for forgotten channels covers, at least.
-constexpr uint32_t kLingerRows = 1024;
+constexpr uint32_t kChannelRetentionRows = 1024;
 
 }  // namespace
 
 void Presence::note(uint32_t row) {
   Channel& channel = parts_.channels->at(row);
   if (!channel.is_used()) {
-    const uint32_t linger_s = is_crowded() ? 0 : linger_s_;
-    channel.linger_until = static_cast<uint16_t>(now_ + linger_s);
+    const uint32_t channel_retention_s = is_near_capacity() ? 0 : channel_retention_s_;
+    channel.retained_until = static_cast<uint16_t>(now_ + channel_retention_s);
   }
   if (channel.is_change_noted) return;
   channel.is_change_noted = true;
@@ -48,13 +48,13 @@ void Presence::tick(uint16_t now) {
   now_ = now;
   tell_counts();
   const uint32_t capacity = parts_.channels->capacity();
-  const uint32_t count = std::max(kLingerRows, capacity / (is_crowded() ? 2 : 8));
+  const uint32_t count = std::max(kChannelRetentionRows, capacity / (is_near_capacity() ? 2 : 8));
   for (uint32_t looked = 0; looked < std::min(count, capacity); ++looked) {
-    if (linger_position_ >= capacity) linger_position_ = 0;
-    const uint32_t row = linger_position_++;
+    if (retention_position_ >= capacity) retention_position_ = 0;
+    const uint32_t row = retention_position_++;
     Channel& channel = parts_.channels->at(row);
     if (channel.name.empty() || channel.is_used()) continue;
-    if (static_cast<int16_t>(channel.linger_until - now_) >= 0) continue;
+    if (static_cast<int16_t>(channel.retained_until - now_) >= 0) continue;
     if (channel.is_wanted_told) {
       frame::Interest interest;
       interest.channel = channel.name;

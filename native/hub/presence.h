@@ -30,17 +30,17 @@ class Presence {
   Presence& operator=(const Presence&) = delete;
 
   /// Seconds that a channel is kept after its last subscriber.
-  void set_linger(uint32_t seconds) { linger_s_ = seconds; }
+  void set_channel_retention(uint32_t seconds) { channel_retention_s_ = seconds; }
   /// Whether every subscriber that comes or goes is told.
-  void observe(bool on) { is_observed_ = on; }
+  void observe(bool on) { are_presence_events_on_ = on; }
 
   /// A subscriber of a row came or went.
   void joined(uint32_t row, const Connection& connection) {
-    if (is_observed_) tell(row, connection, true);
+    if (are_presence_events_on_) tell(row, connection, true);
     note(row);
   }
   void left(uint32_t row, const Connection& connection) {
-    if (is_observed_) tell(row, connection, false);
+    if (are_presence_events_on_) tell(row, connection, false);
     note(row);
   }
   /// Something of a row changed that its count depends on.
@@ -54,17 +54,17 @@ class Presence {
   void answer(const frame::Query& query);
 
  private:
-  [[nodiscard]] bool is_crowded() const {
-    return parts_.channels->size() > bounds::kLingerChannelsMax;
+  [[nodiscard]] bool is_near_capacity() const {
+    return parts_.channels->size() > bounds::kRetainedChannelsMax;
   }
   void tell(uint32_t row, const Connection& connection, bool is_there);
 
   Parts parts_;
   std::vector<uint32_t> changed_;
-  uint32_t linger_s_ = 0;
-  uint32_t linger_position_ = 0;
+  uint32_t channel_retention_s_ = 0;
+  uint32_t retention_position_ = 0;
   uint16_t now_ = 0;
-  bool is_observed_ = false;
+  bool are_presence_events_on_ = false;
 };
 
 }  // namespace megacomet

@@ -27,7 +27,7 @@ using Texts = std::vector<std::string>;
 // count, u64 each), texts (u16 count, text each).
 
 /// The manager's first order. `listeners` has an entry per listener that the worker inherits: a
-/// Tenure (listener.h), who else holds the socket.
+/// Ownership (listener.h), who else holds the socket.
 /// `parent` is the manager's pid; limits and rates are this worker's share.
 #define MC_CONFIGURE(F)          \
   F(u32, parent)                 \
@@ -63,13 +63,13 @@ using Texts = std::vector<std::string>;
   F(u32, poll_timeout_s)              \
   F(u32, handshake_timeout_s)         \
   F(u32, write_timeout_s)             \
-  F(u32, linger_s)                    \
+  F(u32, channel_retention_s)         \
   F(u32, retry_ms)                    \
   F(u32, message_bytes_max)           \
-  F(u32, outbox_bytes_max)            \
+  F(u32, send_queue_bytes_max)        \
   F(u32, channels_per_connection_max) \
-  F(u64, worker_outbox_bytes_max)     \
-  F(u64, worker_inbox_bytes_max)      \
+  F(u64, worker_send_queue_bytes_max) \
+  F(u64, worker_input_bytes_max)      \
   F(u32, slices_max)                  \
   F(u8, flags)                        \
   F(texts, origins)
@@ -88,11 +88,11 @@ using Texts = std::vector<std::string>;
 /// The answer to an Ask, for the connection `fd` if it still has that `generation`. `messages` are
 /// whole Publish frames in the order of their numbers, all above the question's. `head` is the last
 /// number that the answer covers: when `flags` say kPageLast, every later one comes by itself.
-#define MC_PAGE(F)   \
-  F(u32, fd)         \
-  F(u32, generation) \
-  F(u8, flags)       \
-  F(u64, head)       \
+#define MC_REPLAY_PAGE(F) \
+  F(u32, fd)              \
+  F(u32, generation)      \
+  F(u8, flags)            \
+  F(u64, head)            \
   F(blob, messages)
 
 /// Close every subscriber of a channel, or all connections where it is empty.
@@ -101,7 +101,7 @@ using Texts = std::vector<std::string>;
   F(text, reason)
 
 /// Whether to tell of every subscriber that comes or goes, in Presence frames.
-#define MC_OBSERVE(F) F(u8, on)
+#define MC_PRESENCE_EVENTS(F) F(u8, on)
 
 /// Who subscribes to a channel, of the places below `below`. `question` comes back in the answer.
 #define MC_QUERY(F) \
@@ -110,25 +110,25 @@ using Texts = std::vector<std::string>;
   F(u32, below)
 
 /// Close one connection, if it still has that generation; with a reason as MC_KICK's.
-#define MC_DISMISS(F) \
-  F(u32, fd)          \
-  F(u32, generation)  \
+#define MC_DISCONNECT(F) \
+  F(u32, fd)             \
+  F(u32, generation)     \
   F(text, reason)
 
 /// A Message was not published: for the connection `fd` if it still has that `generation`. `error`
 /// is a sentence for the client; `channel` and `id` are the message's.
-#define MC_REFUSED(F) \
-  F(u32, fd)          \
-  F(u32, generation)  \
-  F(text, channel)    \
-  F(text, id)         \
+#define MC_REJECTED(F) \
+  F(u32, fd)           \
+  F(u32, generation)   \
+  F(text, channel)     \
+  F(text, id)          \
   F(text, error)
 
 /// A message of a mailbox for the poll that asked with Take: a lease. The worker answers Taken or
 /// Returned, once, whatever becomes of the poll.
-#define MC_GIVE(F)   \
-  F(u32, fd)         \
-  F(u32, generation) \
+#define MC_MAILBOX_LEASE(F) \
+  F(u32, fd)                \
+  F(u32, generation)        \
   F(blob, data)
 
 /// A worker is configured and waits for Watch.
@@ -146,13 +146,14 @@ using Texts = std::vector<std::string>;
   F(u32, suppressed)
 
 /// This worker is nearly full; sent once each time it becomes so.
-#define MC_CROWDED(F) F(u32, connections)
+#define MC_NEAR_CAPACITY(F) F(u32, connections)
 
 /// The last frame of a worker that drained.
 #define MC_GOODBYE(F) F(u32, closed)
 
 /// How many subscribers this worker has of a channel, or of the prefix pattern "name*". Sent before
-/// the Ask that the first of them causes; `wanted` is 0 after the linger time: no more messages.
+/// the ReplayRequest that the first of them causes; `wanted` is 0 after the linger time: no more
+/// messages.
 #define MC_INTEREST(F) \
   F(text, channel)     \
   F(u32, count)        \
@@ -174,33 +175,33 @@ using Texts = std::vector<std::string>;
 
 /// A subscriber wants what was published on `channels` after `number` of `epoch` (`has_since` 1),
 /// or only what comes from now on (0), in a Page of about `bytes_max`.
-#define MC_ASK(F)    \
-  F(u32, fd)         \
-  F(u32, generation) \
-  F(u8, has_since)   \
-  F(u64, epoch)      \
-  F(u64, number)     \
-  F(u32, bytes_max)  \
+#define MC_REPLAY_REQUEST(F) \
+  F(u32, fd)                 \
+  F(u32, generation)         \
+  F(u8, has_since)           \
+  F(u64, epoch)              \
+  F(u64, number)             \
+  F(u32, bytes_max)          \
   F(texts, channels)
 
 /// A poll waits for a message of the mailbox `name`.
-#define MC_TAKE(F)   \
-  F(u32, fd)         \
-  F(u32, generation) \
+#define MC_MAILBOX_POLL(F) \
+  F(u32, fd)               \
+  F(u32, generation)       \
   F(text, name)
 
 /// The last byte of the poll's message was accepted by the kernel. The poll is over.
-#define MC_TAKEN(F) \
-  F(u32, fd)        \
+#define MC_MAILBOX_ACK(F) \
+  F(u32, fd)              \
   F(u32, generation)
 
 /// The poll is over without that. A message that it was given, or that is on its way, stays in the
 /// mailbox.
-#define MC_RETURNED(F) \
-  F(u32, fd)           \
+#define MC_MAILBOX_NACK(F) \
+  F(u32, fd)               \
   F(u32, generation)
 
-/// A client published, where clients may. A Refused frame answers what is not taken, nothing else.
+/// A client published, where clients may. A Rejected frame answers what is not taken, nothing else.
 #define MC_MESSAGE(F) \
   F(u32, fd)          \
   F(u32, generation)  \
@@ -222,11 +223,11 @@ using Texts = std::vector<std::string>;
 /// Before Dial, where connections are to subscribe: a DialTransport (comet_reader.h), and the
 /// channel and cursor as they stand in the target of the request. Where `channels` is not 0, they
 /// are so many: `channel` and a number, which is that of the connection, counted from `first`,
-/// modulo `channels`. Where `awaits_place` is 0 the head alone counts as the answer. What arrives
+/// modulo `channels`. Where `awaits_cursor` is 0 the head alone counts as the answer. What arrives
 /// is read each `collect_ms`, or at once if that is 0.
 #define MC_SUBSCRIBE(F) \
   F(u8, transport)      \
-  F(u8, awaits_place)   \
+  F(u8, awaits_cursor)  \
   F(u32, channels)      \
   F(u32, collect_ms)    \
   F(u32, first)         \
@@ -238,8 +239,8 @@ using Texts = std::vector<std::string>;
 /// are of this epoch. One that fails tries again.
 #define MC_RECONNECT(F) F(u64, epoch)
 
-/// Tell of the messages that came: an Arrivals frame for each of the latest, then Progress. With
-/// `forgets` 1 they are forgotten then.
+/// Tell of the messages that came: an DeliveryTimes frame for each of the latest, then Progress.
+/// With `forgets` 1 they are forgotten then.
 #define MC_GATHER(F) F(u8, forgets)
 
 /// Ask every connection for one byte, waiting for each answer at most so long.
@@ -277,49 +278,49 @@ using Texts = std::vector<std::string>;
 
 /// When the subscribers of a dialer got one message: nanoseconds of CLOCK_MONOTONIC, and pairs of
 /// bucket (histogram.h, microseconds since `first_ns`) and count.
-#define MC_ARRIVALS(F) \
-  F(u64, key)          \
-  F(u64, count)        \
-  F(u64, first_ns)     \
-  F(u64, last_ns)      \
+#define MC_DELIVERY_TIMES(F) \
+  F(u64, key)                \
+  F(u64, count)              \
+  F(u64, first_ns)           \
+  F(u64, last_ns)            \
   F(numbers, buckets)
 
-#define MC_FRAMES(X)                         \
-  X(kConfigure, 1, Configure, MC_CONFIGURE)  \
-  X(kAdjust, 2, Adjust, MC_ADJUST)           \
-  X(kWatch, 3, Watch, MC_WATCH)              \
-  X(kDrain, 4, Drain, MC_DRAIN)              \
-  X(kComet, 5, Comet, MC_COMET)              \
-  X(kPublish, 6, Publish, MC_PUBLISH)        \
-  X(kPage, 7, Page, MC_PAGE)                 \
-  X(kKick, 8, Kick, MC_KICK)                 \
-  X(kGive, 12, Give, MC_GIVE)                \
-  X(kObserve, 9, Observe, MC_OBSERVE)        \
-  X(kQuery, 10, Query, MC_QUERY)             \
-  X(kDismiss, 11, Dismiss, MC_DISMISS)       \
-  X(kRefused, 13, Refused, MC_REFUSED)       \
-  X(kReady, 16, Ready, MC_READY)             \
-  X(kLog, 17, Log, MC_LOG)                   \
-  X(kCrowded, 18, Crowded, MC_CROWDED)       \
-  X(kGoodbye, 19, Goodbye, MC_GOODBYE)       \
-  X(kInterest, 20, Interest, MC_INTEREST)    \
-  X(kAsk, 21, Ask, MC_ASK)                   \
-  X(kMessage, 22, Message, MC_MESSAGE)       \
-  X(kPresence, 23, Presence, MC_PRESENCE)    \
-  X(kPresent, 24, Present, MC_PRESENT)       \
-  X(kTake, 26, Take, MC_TAKE)                \
-  X(kTaken, 27, Taken, MC_TAKEN)             \
-  X(kReturned, 28, Returned, MC_RETURNED)    \
-  X(kDial, 32, Dial, MC_DIAL)                \
-  X(kVerify, 33, Verify, MC_VERIFY)          \
-  X(kExchange, 34, Exchange, MC_EXCHANGE)    \
-  X(kSubscribe, 35, Subscribe, MC_SUBSCRIBE) \
-  X(kGather, 36, Gather, MC_GATHER)          \
-  X(kReconnect, 37, Reconnect, MC_RECONNECT) \
-  X(kProgress, 48, Progress, MC_PROGRESS)    \
-  X(kFailures, 49, Failures, MC_FAILURES)    \
-  X(kLatency, 50, Latency, MC_LATENCY)       \
-  X(kArrivals, 51, Arrivals, MC_ARRIVALS)
+#define MC_FRAMES(X)                                        \
+  X(kConfigure, 1, Configure, MC_CONFIGURE)                 \
+  X(kAdjust, 2, Adjust, MC_ADJUST)                          \
+  X(kWatch, 3, Watch, MC_WATCH)                             \
+  X(kDrain, 4, Drain, MC_DRAIN)                             \
+  X(kComet, 5, Comet, MC_COMET)                             \
+  X(kPublish, 6, Publish, MC_PUBLISH)                       \
+  X(kReplayPage, 7, ReplayPage, MC_REPLAY_PAGE)             \
+  X(kKick, 8, Kick, MC_KICK)                                \
+  X(kMailboxLease, 12, MailboxLease, MC_MAILBOX_LEASE)      \
+  X(kPresenceEvents, 9, PresenceEvents, MC_PRESENCE_EVENTS) \
+  X(kQuery, 10, Query, MC_QUERY)                            \
+  X(kDisconnect, 11, Disconnect, MC_DISCONNECT)             \
+  X(kRejected, 13, Rejected, MC_REJECTED)                   \
+  X(kReady, 16, Ready, MC_READY)                            \
+  X(kLog, 17, Log, MC_LOG)                                  \
+  X(kNearCapacity, 18, NearCapacity, MC_NEAR_CAPACITY)      \
+  X(kGoodbye, 19, Goodbye, MC_GOODBYE)                      \
+  X(kInterest, 20, Interest, MC_INTEREST)                   \
+  X(kReplayRequest, 21, ReplayRequest, MC_REPLAY_REQUEST)   \
+  X(kMessage, 22, Message, MC_MESSAGE)                      \
+  X(kPresence, 23, Presence, MC_PRESENCE)                   \
+  X(kPresent, 24, Present, MC_PRESENT)                      \
+  X(kMailboxPoll, 26, MailboxPoll, MC_MAILBOX_POLL)         \
+  X(kMailboxAck, 27, MailboxAck, MC_MAILBOX_ACK)            \
+  X(kMailboxNack, 28, MailboxNack, MC_MAILBOX_NACK)         \
+  X(kDial, 32, Dial, MC_DIAL)                               \
+  X(kVerify, 33, Verify, MC_VERIFY)                         \
+  X(kExchange, 34, Exchange, MC_EXCHANGE)                   \
+  X(kSubscribe, 35, Subscribe, MC_SUBSCRIBE)                \
+  X(kGather, 36, Gather, MC_GATHER)                         \
+  X(kReconnect, 37, Reconnect, MC_RECONNECT)                \
+  X(kProgress, 48, Progress, MC_PROGRESS)                   \
+  X(kFailures, 49, Failures, MC_FAILURES)                   \
+  X(kLatency, 50, Latency, MC_LATENCY)                      \
+  X(kDeliveryTimes, 51, DeliveryTimes, MC_DELIVERY_TIMES)
 
 enum class FrameType : uint8_t {
 #define X(identifier, number, name, fields) identifier = number,

@@ -89,7 +89,7 @@ Shared& Segment::shared() {
 void Segment::copy(uint64_t* target) {
   for (uint32_t slot = 0; slot < slots(); ++slot) {
     const Block& source = block(slot);
-    *target++ = source.beat_ns.load(std::memory_order_acquire);
+    *target++ = source.heartbeat_ns.load(std::memory_order_acquire);
     for (const auto& value : source.counters) *target++ = value.load(std::memory_order_relaxed);
     for (const auto& value : source.lag) *target++ = value.load(std::memory_order_relaxed);
   }
@@ -107,7 +107,7 @@ void Segment::retire(uint32_t slot) {
   for (size_t index = 0; index < kCounterCount; ++index) {
     if (kInfos[index].kind == CounterKind::kGauge) counters.set(static_cast<Counter>(index), 0);
   }
-  block(slot).beat_ns.store(0, std::memory_order_release);
+  block(slot).heartbeat_ns.store(0, std::memory_order_release);
 }
 
 }  // namespace megacomet

@@ -38,12 +38,12 @@ enum class CounterKind : uint8_t { kTotal, kGauge };
     "accept4 failed for another reason, which the log names.")                                    \
   X(kAcceptPausedTotal, "accept_paused_total", kTotal,                                            \
     "Times a listener rested for lack of descriptors, memory, room or accept tokens.")            \
-  X(kRefusedTotal, "refused_total", kTotal,                                                       \
+  X(kRejectedTotal, "rejected_total", kTotal,                                                     \
     "Connections reset at once because the server was full: raise --max-connections.")            \
-  X(kRefusedFullTotal, "refused_full_total", kTotal,                                              \
-    "Refused because --max-connections were open on the whole server.")                           \
-  X(kRefusedDescriptorsTotal, "refused_descriptors_total", kTotal,                                \
-    "Refused with the spare descriptor because the worker had none left.")                        \
+  X(kRejectedFullTotal, "rejected_full_total", kTotal,                                            \
+    "Rejected because --max-connections were open on the whole server.")                          \
+  X(kRejectedDescriptorsTotal, "rejected_descriptors_total", kTotal,                              \
+    "Rejected with the spare descriptor because the worker had none left.")                       \
   X(kClosedTotal, "closed_total", kTotal, "Connections closed; the causes follow.")               \
   X(kClosedPeerTotal, "closed_peer_total", kTotal, "Closed after the peer ended its side.")       \
   X(kClosedResetTotal, "closed_reset_total", kTotal,                                              \
@@ -51,11 +51,11 @@ enum class CounterKind : uint8_t { kTotal, kGauge };
   X(kClosedIdleTotal, "closed_idle_total", kTotal,                                                \
     "Closed because nothing moved for --idle-timeout seconds.")                                   \
   X(kClosedDrainTotal, "closed_drain_total", kTotal, "Closed by us while draining.")              \
-  X(kClosedUnwatchedTotal, "closed_unwatched_total", kTotal,                                      \
+  X(kClosedWatchFailedTotal, "closed_watch_failed_total", kTotal,                                 \
     "Closed because epoll_ctl refused them: raise fs.epoll.max_user_watches, or add memory.")     \
   X(kClosedDoneTotal, "closed_done_total", kTotal,                                                \
     "Closed by us after the last answer of the connection.")                                      \
-  X(kClosedRefusedTotal, "closed_refused_total", kTotal,                                          \
+  X(kClosedRejectedTotal, "closed_rejected_total", kTotal,                                        \
     "Closed since the peer broke a rule of its protocol, or too much was half read already.")     \
   X(kClosedSlowTotal, "closed_slow_total", kTotal,                                                \
     "Closed since the peer did not take what was sent: a slow consumer.")                         \
@@ -63,7 +63,7 @@ enum class CounterKind : uint8_t { kTotal, kGauge };
     "Closed since the peer did not answer a heartbeat.")                                          \
   X(kClosedKickedTotal, "closed_kicked_total", kTotal,                                            \
     "Closed by an operator.")                                                                     \
-  X(kClosedLateTotal, "closed_late_total", kTotal,                                                \
+  X(kClosedMessageTimeoutTotal, "closed_message_timeout_total", kTotal,                           \
     "WebSockets closed since a message was not whole in --handshake-timeout seconds.")            \
   X(kClosedByCrashTotal, "closed_by_crash_total", kTotal,                                         \
     "Lost with a worker that died. Look for the crash in the log.")                               \
@@ -72,16 +72,16 @@ enum class CounterKind : uint8_t { kTotal, kGauge };
   X(kEchoedTotal, "echoed_total", kTotal, "Reads that were answered by the echo protocol.")       \
   X(kShortWritesTotal, "short_writes_total", kTotal,                                              \
     "Writes that the kernel took only in part: the peer reads slower than it sends.")             \
-  X(kOutboxConnections, "outbox_connections", kGauge,                                             \
+  X(kSendQueueConnections, "send_queue_connections", kGauge,                                      \
     "Connections with bytes waiting for a slow peer.")                                            \
-  X(kOutboxFullTotal, "outbox_full_total", kTotal,                                                \
+  X(kSendQueueFullTotal, "send_queue_full_total", kTotal,                                         \
     "Slow clients, those owed most, closed since all outboxes of the worker were full.")          \
-  X(kOutboxBytes, "outbox_bytes", kGauge, "Bytes that wait in user memory for slow peers.")       \
-  X(kInboxFullTotal, "inbox_full_total", kTotal,                                                  \
+  X(kSendQueueBytes, "send_queue_bytes", kGauge, "Bytes that wait in user memory for slow peers.")\
+  X(kInputBudgetFullTotal, "input_budget_full_total", kTotal,                                     \
     "Clients turned away since too much that was not whole waited in the worker.")                \
-  X(kInboxBytes, "inbox_bytes", kGauge,                                                           \
+  X(kInputBudgetBytes, "input_budget_bytes", kGauge,                                              \
     "Bytes of requests and messages of which the rest has not come.")                             \
-  X(kFloodsTotal, "floods_total", kTotal,                                                         \
+  X(kControlFrameLimitTotal, "control_frame_limit_total", kTotal,                                 \
     "WebSockets closed since they sent too many pings or pongs at once: find out who does.")      \
   X(kSessions, "sessions", kGauge,                                                                \
     "Connections with a session: busy, slow, or on several channels. Idle ones have none.")       \
@@ -99,13 +99,13 @@ enum class CounterKind : uint8_t { kTotal, kGauge };
     "Comings and goings of subscribers that were not told, since the manager did not read.")      \
   X(kDeliveredTotal, "delivered_total", kTotal,                                                   \
     "Messages given to subscribers as they came.")                                                \
-  X(kSlicesHeldTotal, "slices_held_total", kTotal,                                                \
+  X(kFanoutSlicesDelayedTotal, "fanout_slices_delayed_total", kTotal,                             \
     "Slices of messages held back for new connections, which had to wait for more than 0.1 s.")   \
   X(kReplayedTotal, "replayed_total", kTotal,                                                     \
     "Messages given to subscribers who had missed them.")                                         \
-  X(kQuestionsTotal, "questions_total", kTotal,                                                   \
+  X(kReplayRequestsTotal, "replay_requests_total", kTotal,                                        \
     "Subscribers for whom the manager had to be asked what they missed.")                         \
-  X(kLostTotal, "lost_total", kTotal,                                                             \
+  X(kGapsTotal, "gaps_total", kTotal,                                                             \
     "Subscribers who were told that messages are gone: raise the history limits.")                \
   X(kDroppedOldestTotal, "dropped_oldest_total", kTotal,                                          \
     "Messages dropped for slow consumers by the policy drop-oldest.")                             \
@@ -148,7 +148,7 @@ constexpr size_t kLagBuckets = 25;
 struct alignas(4096) Block {
   /// CLOCK_MONOTONIC nanoseconds of the serving loop's last beat. Written by the worker, so that a
   /// manager that was stopped itself cannot take a healthy worker for a stuck one.
-  std::atomic<uint64_t> beat_ns;
+  std::atomic<uint64_t> heartbeat_ns;
   std::atomic<uint64_t> counters[kCounterCount];
   std::atomic<uint64_t> lag[kLagBuckets];
 };
@@ -170,8 +170,8 @@ struct alignas(4096) Shared {
   /// the blocks.
   std::atomic<int64_t> connections;
   /// Until when each place of a slice of a broadcast is lent, on the monotonic clock; 0: free
-  /// (slice_gate.h).
-  std::atomic<uint64_t> slice_ends_ns[bounds::kSlicePlacesMax];
+  /// (slice_limiter.h).
+  std::atomic<uint64_t> slice_ends_ns[bounds::kSliceSlotsMax];
 };
 static_assert(sizeof(Shared) == 4096, "one page: it lies between the header and the blocks");
 

@@ -7,7 +7,7 @@
 #include "base/bounds.h"
 #include "codec/digest.h"
 #include "codec/http_codec.h"
-#include "connection/inbox.h"
+#include "connection/input_budget.h"
 #include "hub/mailboxes.h"
 #include "protocol/comet_request.h"
 #include "protocol/http_answer.h"
@@ -51,7 +51,7 @@ bool refuse(Services& services,
   }
   options.keeps_alive = keeps_alive;
   std::string bytes = http_error(fault.code, fault.sentence, options);
-  return answer(comet, connection, std::move(bytes), keeps_alive, CloseCause::kRefused);
+  return answer(comet, connection, std::move(bytes), keeps_alive, CloseCause::kRejected);
 }
 
 /// What a browser asks before it sends a request with headers of its own (Fetch standard, CORS).
@@ -84,7 +84,7 @@ void open_stream(CometServices& comet,
   }
   // By chance, so that a million clients that lose this server do not come back in one second.
   const uint32_t retry_ms = comet.rules().retry_ms;
-  const uint32_t wait_ms = retry_ms / 2 + comet.chance(retry_ms);
+  const uint32_t wait_ms = retry_ms / 2 + comet.random(retry_ms);
   if (is_sse) bytes.append("retry: ").append(std::to_string(wait_ms)).append("\n\n");
   comet.hand_over(connection, is_sse ? ProtocolId::kSse : ProtocolId::kStream);
   comet.set_deadline(connection, comet.rules().heartbeat_s);
@@ -125,7 +125,7 @@ bool open_mailbox(CometServices& comet,
   }
   if (!comet.mailboxes().take(connection, request.channels.front())) {
     options.content_type = "application/json";
-    std::string bytes = http_come_back(comet.retry_after_s(), "too much waits here", options);
+    std::string bytes = http_retry_later(comet.retry_after_s(), "too much waits here", options);
     return answer(comet, connection, std::move(bytes), false);
   }
   if (!options.origin.empty()) comet.session(connection)->origin = options.origin;
@@ -235,9 +235,9 @@ void keep(CometServices& comet,
           const HeadProgress& progress) {
   Session* session = comet.session(connection);
   session->progress = progress;
-  if (comet.inbox().keep(rest, &session->input)) return;
-  std::string bytes = http_come_back(comet.retry_after_s(), kInboxFull);
-  answer(comet, connection, std::move(bytes), false, CloseCause::kRefused);
+  if (comet.input_budget().keep(rest, &session->input)) return;
+  std::string bytes = http_retry_later(comet.retry_after_s(), kInputBudgetFull);
+  answer(comet, connection, std::move(bytes), false, CloseCause::kRejected);
 }
 
 bool speaks_http(const Connection& connection) {
@@ -282,7 +282,7 @@ void on_bytes(Services& services, Connection* connection, uint8_t* bytes, size_t
   }
   Session* session = connection->session;
   if (session->is_finishing) return;
-  std::string text = services.comet()->inbox().take(&session->input);
+  std::string text = services.comet()->input_budget().take(&session->input);
   const HeadProgress progress = session->progress;
   session->progress = HeadProgress();
   text.append(came);
@@ -290,18 +290,18 @@ void on_bytes(Services& services, Connection* connection, uint8_t* bytes, size_t
 }
 
 /// The answer that it is owed still goes out.
-void on_dismiss(Services& services, Connection* connection, CloseCause cause) {
+void on_disconnect(Services& services, Connection* connection, CloseCause cause) {
   services.comet()->finish(connection, cause);
 }
 
 std::string refusal(Services& services) {
   const uint32_t wait_s = services.comet()->retry_after_s();
-  return http_come_back(wait_s, "the server is full: come back later");
+  return http_retry_later(wait_s, "the server is full: come back later");
 }
 
 }  // namespace
 
 const Protocol kHttpProtocol = {
-    "comet", on_bytes, nullptr, on_dismiss, nullptr, nullptr, nullptr, refusal};
+    "comet", on_bytes, nullptr, on_disconnect, nullptr, nullptr, nullptr, refusal};
 
 }  // namespace megacomet

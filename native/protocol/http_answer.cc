@@ -58,7 +58,7 @@ std::string http_error(uint16_t code, std::string_view sentence, const AnswerOpt
   return http_answer(code, content, options);
 }
 
-std::string http_come_back(uint32_t wait_s, std::string_view sentence, AnswerOptions options) {
+std::string http_retry_later(uint32_t wait_s, std::string_view sentence, AnswerOptions options) {
   const std::string wait = std::to_string(wait_s);
   options.name = "Retry-After";
   options.value = wait;

@@ -32,9 +32,9 @@ struct AnswerOptions {
                                      const AnswerOptions& options);
 
 /// 503: no room now, and the seconds after which to try again. The last answer of its connection.
-[[nodiscard]] std::string http_come_back(uint32_t wait_s,
-                                         std::string_view sentence,
-                                         AnswerOptions options = {});
+[[nodiscard]] std::string http_retry_later(uint32_t wait_s,
+                                           std::string_view sentence,
+                                           AnswerOptions options = {});
 
 /// The head of an answer that never ends. Closed by its end, so it needs no chunks.
 [[nodiscard]] std::string http_stream_head(std::string_view content_type, std::string_view origin);

@@ -2,7 +2,7 @@
 #include "protocol/poll.h"
 
 #include "base/bounds.h"
-#include "connection/inbox.h"
+#include "connection/input_budget.h"
 #include "protocol/http_answer.h"
 #include "pubsub/message_codec.h"
 
@@ -61,7 +61,7 @@ void respond(Services& services,
   comet.set_deadline(connection, comet.rules().handshake_timeout_s);
   if (!comet.send(connection, payload, false, SlowPolicy::kDisconnect)) return;
   if (closes) return comet.finish(connection, cause);
-  if (has_more) comet.resume(connection, comet.inbox().take(&connection->session->input));
+  if (has_more) comet.resume(connection, comet.input_budget().take(&connection->session->input));
   if (connection->generation == generation) comet.settle(connection);
 }
 
@@ -92,16 +92,16 @@ void on_bytes(Services& services, Connection* connection, uint8_t* bytes, size_t
   Session* session = comet.session(connection);
   if (session->is_finishing) return;
   if (session->input.size() + size > bounds::kHttpHeadBytesMax) {
-    return services.close(connection, CloseCause::kRefused);
+    return services.close(connection, CloseCause::kRejected);
   }
   const std::string_view came(reinterpret_cast<const char*>(bytes), size);
-  if (comet.inbox().keep(came, &session->input)) return;
+  if (comet.input_budget().keep(came, &session->input)) return;
   AnswerOptions options;
   options.origin = session->origin;
   options.is_head_only = session->is_head_only;
-  const std::string answer = http_come_back(comet.retry_after_s(), kInboxFull, options);
+  const std::string answer = http_retry_later(comet.retry_after_s(), kInputBudgetFull, options);
   session->closes_after = true;
-  respond(services, connection, make_payload(answer), CloseCause::kRefused);
+  respond(services, connection, make_payload(answer), CloseCause::kRejected);
 }
 
 void deliver(Services& services, Connection* connection, Message& message) {
@@ -109,7 +109,7 @@ void deliver(Services& services, Connection* connection, Message& message) {
 }
 
 void on_page(Services& services, Connection* connection, const Page& page) {
-  if (page.is_lost) services.counters().add(Counter::kLostTotal);
+  if (page.is_lost) services.counters().add(Counter::kGapsTotal);
   // Nothing was missed: it waits.
   if (page.messages.empty() && !page.is_lost) return;
   std::string batch = begin_batch();
@@ -152,7 +152,7 @@ void on_deadline(Services& services, Connection* connection) {
 }
 
 /// The server leaves: the poll is answered, and its client comes back elsewhere.
-void on_dismiss(Services& services, Connection* connection, CloseCause) {
+void on_disconnect(Services& services, Connection* connection, CloseCause) {
   services.comet()->session(connection)->closes_after = true;
   on_deadline(services, connection);
 }
@@ -160,6 +160,6 @@ void on_dismiss(Services& services, Connection* connection, CloseCause) {
 }  // namespace
 
 const Protocol kPollProtocol = {
-    "poll", on_bytes, on_deadline, on_dismiss, deliver, on_page, nullptr, nullptr, false, true};
+    "poll", on_bytes, on_deadline, on_disconnect, deliver, on_page, nullptr, nullptr, false, true};
 
 }  // namespace megacomet

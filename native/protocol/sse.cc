@@ -36,7 +36,7 @@ void append_lost(const Cursor& cursor, std::string* out) {
   const std::string text = cursor_text(cursor);
   const std::string data = "{\"recovered\":false,\"cursor\":\"" + text + "\"}";
   SseEvent event;
-  event.event = "megacomet.lost";
+  event.event = "megacomet.gap";
   event.data = data;
   static_cast<void>(append_sse_event(event, out));
 }
@@ -52,7 +52,7 @@ void deliver(Services& services, Connection* connection, Message& message) {
 void on_page(Services& services, Connection* connection, const Page& page) {
   std::string bytes;
   if (page.is_lost) {
-    services.counters().add(Counter::kLostTotal);
+    services.counters().add(Counter::kGapsTotal);
     append_lost(page.head, &bytes);
   }
   for (const Ref<Message>& message : page.messages) bytes.append(encode_sse(*message));
@@ -73,14 +73,14 @@ void on_deadline(Services& services, Connection* connection) {
   services.comet()->send(connection, kHeartbeat, false, SlowPolicy::kDisconnect);
 }
 
-void on_dismiss(Services& services, Connection* connection, CloseCause cause) {
+void on_disconnect(Services& services, Connection* connection, CloseCause cause) {
   CometServices& comet = *services.comet();
   comet.unsubscribe(connection);
   if (cause == CloseCause::kDrain) {
     // The server leaves, and with it a million others: they come back over a longer time.
     const uint32_t retry_ms = comet.rules().retry_ms;
     SseEvent event;
-    event.retry_ms = retry_ms + comet.chance(bounds::kDrainRetryFactor * retry_ms);
+    event.retry_ms = retry_ms + comet.random(bounds::kDrainRetryFactor * retry_ms);
     std::string bytes;
     static_cast<void>(append_sse_event(event, &bytes));
     const auto farewell = make_payload(std::move(bytes));
@@ -91,6 +91,6 @@ void on_dismiss(Services& services, Connection* connection, CloseCause cause) {
 
 }  // namespace
 
-const Protocol kSseProtocol = {"sse", on_bytes, on_deadline, on_dismiss, deliver, on_page};
+const Protocol kSseProtocol = {"sse", on_bytes, on_deadline, on_disconnect, deliver, on_page};
 
 }  // namespace megacomet

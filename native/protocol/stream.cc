@@ -30,7 +30,7 @@ void append_subscribed(const Page& page, std::string* out) {
 void on_page(Services& services, Connection* connection, const Page& page) {
   std::string bytes;
   if (page.is_lost) {
-    services.counters().add(Counter::kLostTotal);
+    services.counters().add(Counter::kGapsTotal);
     append_subscribed(page, &bytes);
   }
   for (const Ref<Message>& message : page.messages) bytes.append(encode_stream(*message));
@@ -48,13 +48,13 @@ void on_deadline(Services& services, Connection* connection) {
   services.comet()->send(connection, kHeartbeat, false, SlowPolicy::kDisconnect);
 }
 
-void on_dismiss(Services& services, Connection* connection, CloseCause cause) {
+void on_disconnect(Services& services, Connection* connection, CloseCause cause) {
   services.comet()->unsubscribe(connection);
   services.comet()->finish(connection, cause);
 }
 
 }  // namespace
 
-const Protocol kStreamProtocol = {"stream", on_bytes, on_deadline, on_dismiss, deliver, on_page};
+const Protocol kStreamProtocol = {"stream", on_bytes, on_deadline, on_disconnect, deliver, on_page};
 
 }  // namespace megacomet

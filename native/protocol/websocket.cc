@@ -5,9 +5,9 @@
 #include "codec/json_codec.h"
 #include "codec/utf8.h"
 #include "codec/websocket_codec.h"
-#include "connection/inbox.h"
+#include "connection/input_budget.h"
+#include "protocol/client_command.h"
 #include "protocol/comet_request.h"
-#include "protocol/websocket_wish.h"
 #include "pubsub/message_codec.h"
 
 namespace megacomet {
@@ -64,8 +64,8 @@ void close(Services& services,
 /// Keeps what is not whole, or not yet its turn. False if the worker has no room, and the
 /// connection ends.
 bool keep(Services& services, Connection* connection, std::string_view bytes, std::string* place) {
-  if (services.comet()->inbox().keep(bytes, place)) return true;
-  close(services, connection, close_code::kTryAgainLater, kInboxFull, CloseCause::kRefused);
+  if (services.comet()->input_budget().keep(bytes, place)) return true;
+  close(services, connection, close_code::kTryAgainLater, kInputBudgetFull, CloseCause::kRejected);
   return false;
 }
 
@@ -156,7 +156,7 @@ bool publish(CometServices& comet, Connection* connection, const Wish& wish) {
 bool obey(Services& services, Connection* connection, std::string_view text) {
   CometServices& comet = *services.comet();
   Wish wish;
-  const char* fault = read_wish(text, &wish);
+  const char* fault = read_client_command(text, &wish);
   if (fault != nullptr) return say_error(comet, connection, fault);
   if (wish.type == "subscribe") return subscribe(comet, connection, wish);
   if (wish.type == "unsubscribe") return unsubscribe(comet, connection, wish);
@@ -194,7 +194,7 @@ class Reader final : public WebSocketEvents {
     }
     std::string& begun = comet_.session(connection_)->message;
     if (!part.is_final) return keep(services_, connection_, part.bytes, &begun);
-    std::string whole = comet_.inbox().take(&begun);
+    std::string whole = comet_.input_budget().take(&begun);
     whole.append(part.bytes);
     return part.is_compressed ? on_compressed(whole, part.opcode) : on_message(whole, part.opcode);
   }
@@ -213,11 +213,11 @@ class Reader final : public WebSocketEvents {
 
   void on_close(const WebSocketClose& farewell) override {
     const uint16_t code = farewell.code == close_code::kNone ? close_code::kNormal : farewell.code;
-    close(services_, connection_, code, "", CloseCause::kFarewell);
+    close(services_, connection_, code, "", CloseCause::kFinalResponse);
   }
 
   void on_error(uint16_t code) override {
-    close(services_, connection_, code, "", CloseCause::kRefused);
+    close(services_, connection_, code, "", CloseCause::kRejected);
   }
 
  private:
@@ -225,12 +225,12 @@ class Reader final : public WebSocketEvents {
   bool take_control() {
     if (!frames_.is_in_message()) has_ended_one_ = true;
     if (connection_->count_control()) return true;
-    services_.counters().add(Counter::kFloodsTotal);
+    services_.counters().add(Counter::kControlFrameLimitTotal);
     close(services_,
           connection_,
           close_code::kPolicy,
           "too many pings or pongs",
-          CloseCause::kRefused);
+          CloseCause::kRejected);
     return false;
   }
 
@@ -271,7 +271,7 @@ class Reader final : public WebSocketEvents {
         break;
     }
     if (code == 0) return on_message(text, opcode);
-    close(services_, connection_, code, "", CloseCause::kRefused);
+    close(services_, connection_, code, "", CloseCause::kRejected);
     return false;
   }
 
@@ -282,7 +282,7 @@ class Reader final : public WebSocketEvents {
              is_alive();
     }
     if (opcode != WebSocketOpcode::kText) {
-      close(services_, connection_, close_code::kUnsupported, "text only", CloseCause::kRefused);
+      close(services_, connection_, close_code::kUnsupported, "text only", CloseCause::kRejected);
       return false;
     }
     if (connection_->state != ConnectionState::kBusy ||
@@ -292,7 +292,7 @@ class Reader final : public WebSocketEvents {
     // A question of it is under way, and its wishes have an order.
     std::vector<std::string>& waiting = connection_->session->waiting;
     if (waiting.size() >= bounds::kWaitingMessagesMax) {
-      close(services_, connection_, close_code::kPolicy, "too many at once", CloseCause::kRefused);
+      close(services_, connection_, close_code::kPolicy, "too many at once", CloseCause::kRejected);
       return false;
     }
     waiting.emplace_back();
@@ -321,7 +321,7 @@ void read(Services& services, Connection* connection, uint8_t* bytes, size_t siz
   WebSocketMessages frames;
   if (connection->state == ConnectionState::kBusy) {
     if (connection->session->is_finishing) return;
-    text = comet.inbox().take(&connection->session->input);
+    text = comet.input_budget().take(&connection->session->input);
     frames = connection->session->frames;
     connection->session->frames = WebSocketMessages();
   }
@@ -374,11 +374,11 @@ void deliver(Services& services, Connection* connection, Message& message) {
 }
 
 /// Goes on with what waited for the answer.
-void obey_waiting(Services& services, Connection* connection) {
+void handle_waiting(Services& services, Connection* connection) {
   const uint32_t generation = connection->generation;
   std::vector<std::string> waiting;
   for (std::string& one : connection->session->waiting) {
-    waiting.push_back(services.comet()->inbox().take(&one));
+    waiting.push_back(services.comet()->input_budget().take(&one));
   }
   connection->session->waiting.clear();
   for (size_t at = 0; at < waiting.size(); ++at) {
@@ -419,7 +419,7 @@ void on_page(Services& services, Connection* connection, const Page& page) {
     bytes.append(frame);
   };
   if (page.is_lost) {
-    services.counters().add(Counter::kLostTotal);
+    services.counters().add(Counter::kGapsTotal);
     say(subscribed(comet, page));
   }
   for (const Ref<Message>& message : page.messages) say(encode_websocket_text(*message));
@@ -427,7 +427,7 @@ void on_page(Services& services, Connection* connection, const Page& page) {
   if (!bytes.empty() && !send(comet, connection, std::move(bytes))) return;
   const bool has_waiting =
       connection->state == ConnectionState::kBusy && !connection->session->waiting.empty();
-  if (page.is_last && has_waiting) obey_waiting(services, connection);
+  if (page.is_last && has_waiting) handle_waiting(services, connection);
 }
 
 void on_deadline(Services& services, Connection* connection) {
@@ -440,17 +440,17 @@ void on_deadline(Services& services, Connection* connection) {
   send(comet, connection, websocket_frame(WebSocketOpcode::kPing, ""));
 }
 
-void on_refused(Services& services, Connection* connection, const frame::Refused& refused) {
+void on_rejected(Services& services, Connection* connection, const frame::Rejected& refused) {
   say_error(*services.comet(), connection, refused.error, refused.channel, refused.id);
 }
 
-void on_dismiss(Services& services, Connection* connection, CloseCause cause) {
+void on_disconnect(Services& services, Connection* connection, CloseCause cause) {
   if (cause == CloseCause::kDrain) {
     const std::string_view farewell = "the server leaves: come back in a moment";
     return close(services, connection, close_code::kGoingAway, farewell, cause);
   }
   std::string_view reason = services.comet()->kick_reason();
-  if (cause == CloseCause::kLate) {
+  if (cause == CloseCause::kMessageTimeout) {
     reason = "a message was not whole in time";
   } else if (reason.empty()) {
     reason = "closed by the operator";
@@ -461,11 +461,11 @@ void on_dismiss(Services& services, Connection* connection, CloseCause cause) {
 }  // namespace
 
 const Protocol kWebSocketProtocol = {
-    "websocket", on_bytes, on_deadline, on_dismiss, deliver, on_page, on_refused};
+    "websocket", on_bytes, on_deadline, on_disconnect, deliver, on_page, on_rejected};
 const Protocol kWebSocketEchoProtocol = {"websocket-echo",
                                          on_echo_bytes,
                                          on_deadline,
-                                         on_dismiss,
+                                         on_disconnect,
                                          nullptr,
                                          nullptr,
                                          nullptr,

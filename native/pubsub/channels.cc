@@ -33,10 +33,10 @@ void Channels::pass(uint32_t row, uint64_t number) {
   channel.is_whole = false;
 }
 
-void Channels::adopt(uint32_t row, const std::vector<Ref<Message>>& kept) {
+void Channels::register_fd(uint32_t row, const std::vector<Ref<Message>>& kept) {
   Channel& channel = rows_[row];
-  const auto is_fleeting = [](const Ref<Message>& message) { return message->is_fleeting(); };
-  if (std::any_of(kept.begin(), kept.end(), is_fleeting)) return;
+  const auto is_ephemeral = [](const Ref<Message>& message) { return message->is_ephemeral(); };
+  if (std::any_of(kept.begin(), kept.end(), is_ephemeral)) return;
   // What came by itself since then is there already.
   const uint64_t known = channel.tail.empty() ? UINT64_MAX : channel.tail.front()->number;
   const auto end = std::find_if(kept.begin(), kept.end(), [known](const Ref<Message>& message) {

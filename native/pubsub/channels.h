@@ -27,7 +27,7 @@ struct Channel {
   uint32_t asking = 0;
   /// What the manager was told last.
   uint32_t count_told = 0;
-  uint16_t linger_until = 0;
+  uint16_t retained_until = 0;
   /// Whether every message above tail_floor reaches this worker by itself.
   bool is_live = false;
   /// Whether the tail has all that the manager keeps: then it serves who comes from another epoch,
@@ -70,7 +70,7 @@ class Channels {
   /// A message of a live row that no tail may keep: who missed it asks the manager.
   void pass(uint32_t row, uint64_t number);
   /// Keeps what the manager has of a row, from its first message on, if there is room for all.
-  void adopt(uint32_t row, const std::vector<Ref<Message>>& kept);
+  void register_fd(uint32_t row, const std::vector<Ref<Message>>& kept);
   /// Of the data in all tails.
   [[nodiscard]] size_t tails_bytes() const { return tails_bytes_; }
 

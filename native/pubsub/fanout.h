@@ -37,7 +37,7 @@ class Fanout {
 
   /// Begins a turn of the loop, in which so many messages to one subscriber may go at once: those
   /// of a server with a channel for each client, for which a job each would be most of the work.
-  void begin_turn() { at_once_left_ = bounds::kFanoutBatch; }
+  void begin_iteration() { at_once_left_ = bounds::kFanoutBatch; }
 
   /// Sends a message at once, or queues it for the subscribers that its channel has when its turn
   /// comes. Calls on_fanout() in the first case.

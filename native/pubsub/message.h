@@ -30,7 +30,7 @@ inline Ref<Payload> make_payload(std::string bytes) {
   return make_ref<Payload>(std::move(bytes));
 }
 
-/// What happens to a subscriber whose outbox is full.
+/// What happens to a subscriber whose send queue is full.
 enum class SlowPolicy : uint8_t { kDisconnect, kDropOldest, kLatestOnly };
 
 /// Bits of the `flags` of a Publish frame; lib/ipc/comet.ts has the same.
@@ -39,7 +39,7 @@ constexpr uint8_t kBinary = 1;
 constexpr uint8_t kPolicyShift = 1;
 constexpr uint8_t kPolicyMask = 3;
 /// It may be gone sooner than others, which only the manager knows: no tail keeps it.
-constexpr uint8_t kFleeting = 8;
+constexpr uint8_t kEphemeral = 8;
 }  // namespace message_flag
 
 /// The forms in which a message goes out. A poll's is made for each client, or shared by those
@@ -59,7 +59,7 @@ struct Message : public Counted {
   std::array<Ref<Payload>, kEncodings> encoded;
 
   [[nodiscard]] bool is_binary() const { return (flags & message_flag::kBinary) != 0; }
-  [[nodiscard]] bool is_fleeting() const { return (flags & message_flag::kFleeting) != 0; }
+  [[nodiscard]] bool is_ephemeral() const { return (flags & message_flag::kEphemeral) != 0; }
   [[nodiscard]] SlowPolicy policy() const {
     const int bits = (flags >> message_flag::kPolicyShift) & message_flag::kPolicyMask;
     return bits > 2 ? SlowPolicy::kDisconnect : static_cast<SlowPolicy>(bits);

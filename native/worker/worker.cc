@@ -7,10 +7,10 @@
 #include <vector>
 
 #include "base/bounds.h"
+#include "connection/accept_pressure.h"
 #include "connection/admission.h"
 #include "connection/drain.h"
 #include "connection/listener.h"
-#include "connection/newcomers.h"
 #include "connection/sweep.h"
 #include "connection/transport.h"
 #include "hub/hub.h"
@@ -24,9 +24,9 @@
 #include "protocol/sse.h"
 #include "protocol/stream.h"
 #include "protocol/websocket.h"
-#include "worker/lag.h"
-#include "worker/slice_gate.h"
-#include "worker/turn_pace.h"
+#include "worker/loop_lag.h"
+#include "worker/slice_limiter.h"
+#include "worker/wakeup_coalescing.h"
 
 namespace megacomet {
 
@@ -65,15 +65,15 @@ constexpr uint32_t kCometSweepSeconds = 8;
 /// How often a broadcast that is spread over a time goes on.
 constexpr double kSpreadSeconds = 0.01;
 
-bool are_tenures(const std::vector<uint64_t>& listeners) {
+bool are_ownerships(const std::vector<uint64_t>& listeners) {
   const auto is_known = [](uint64_t value) {
-    return value <= static_cast<uint64_t>(Tenure::kInherited);
+    return value <= static_cast<uint64_t>(Ownership::kInherited);
   };
   return listeners.size() <= bounds::kListenersMax &&
          std::all_of(listeners.begin(), listeners.end(), is_known);
 }
 
-class Worker final : ControlHandler, DrainHandler, Interlude {
+class Worker final : ControlHandler, DrainHandler, MidIteration {
  public:
   explicit Worker(struct ev_loop* loop)
       : loop_(loop),
@@ -84,12 +84,13 @@ class Worker final : ControlHandler, DrainHandler, Interlude {
         drain_(loop_, &transport_.connections(), &transport_, this) {
     ev_prepare_init(&prepare_, on_prepare);
     ev_check_init(&check_, on_check);
-    ev_timer_init(&beat_, on_beat, bounds::kBeatSeconds, bounds::kBeatSeconds);
+    ev_timer_init(
+        &beat_, on_heartbeat, bounds::kLoopHeartbeatSeconds, bounds::kLoopHeartbeatSeconds);
     ev_timer_init(&spread_, on_spread, kSpreadSeconds, kSpreadSeconds);
     ev_timer_init(&interest_, on_interest, bounds::kInterestSeconds, bounds::kInterestSeconds);
     ev_idle_init(&idle_, on_idle);
     prepare_.data = check_.data = beat_.data = interest_.data = this;
-    transport_.set_interlude(this);
+    transport_.set_mid_iteration(this);
   }
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
@@ -100,7 +101,7 @@ class Worker final : ControlHandler, DrainHandler, Interlude {
  private:
   static void on_prepare(struct ev_loop* loop, ev_prepare* watcher, int revents);
   static void on_check(struct ev_loop* loop, ev_check* watcher, int revents);
-  static void on_beat(struct ev_loop* loop, ev_timer* timer, int revents);
+  static void on_heartbeat(struct ev_loop* loop, ev_timer* timer, int revents);
   static void on_interest(struct ev_loop* loop, ev_timer* timer, int revents);
   // Only keep the loop from sleeping: the work is done before it would.
   static void on_spread(struct ev_loop*, ev_timer*, int) {}
@@ -109,7 +110,7 @@ class Worker final : ControlHandler, DrainHandler, Interlude {
   void on_frame(const FrameView& view) override;
   void on_control_end() override { leave(0); }
   void on_drained(uint32_t closed) override;
-  void on_interlude() override;
+  void on_mid_iteration() override;
 
   void configure(const frame::Configure& order);
   void adjust(const frame::Adjust& order);
@@ -129,12 +130,12 @@ class Worker final : ControlHandler, DrainHandler, Interlude {
   Admission admission_;
   Transport transport_;
   Hub hub_;
-  SliceGate gate_;
-  TurnPace pace_;
-  Newcomers newcomers_;
+  SliceLimiter gate_;
+  WakeupCoalescing pace_;
+  AcceptPressure accept_pressure_;
   Sweep sweep_;
   Drain drain_;
-  Lag lag_;
+  LoopLag lag_;
   std::vector<std::unique_ptr<Listener>> listeners_;
   ev_prepare prepare_;
   ev_check check_;
@@ -165,7 +166,7 @@ int Worker::run() {
   if (!segment_.open(kSegmentDescriptor)) return 1;
   ev_prepare_start(loop_, &prepare_);
   ev_check_start(loop_, &check_);
-  lag_.begin_turn(sys::monotonic_ns());
+  lag_.begin_iteration(sys::monotonic_ns());
   ev_run(loop_, 0);
   control_.flush();
   return exit_code_;
@@ -180,8 +181,8 @@ void Worker::on_prepare(struct ev_loop*, ev_prepare* watcher, int) {
     const uint64_t now_ns = sys::monotonic_ns();
     self->lag_.end_turn(now_ns);
     ev_set_io_collect_interval(self->loop_, self->pace_.collect_s(now_ns));
-    if (self->admission_.take_crowded()) {
-      self->control_.send(frame::Crowded{self->admission_.connections()});
+    if (self->admission_.take_near_capacity()) {
+      self->control_.send(frame::NearCapacity{self->admission_.connections()});
     }
   }
   self->control_.flush();
@@ -195,7 +196,7 @@ void Worker::pump() {
     ev_timer_stop(loop_, &spread_);
     return control_.set_reading(true);
   }
-  const double rest_s = newcomers_.rest_s(sys::monotonic_ns());
+  const double rest_s = accept_pressure_.rest_s(sys::monotonic_ns());
   if (rest_s > 0.) {
     wait_for_slice(false, rest_s);
   } else if (gate_.enter()) {
@@ -210,9 +211,9 @@ void Worker::send_slice() {
   const bool is_due = hub_.pump();
   gate_.leave();
   const uint64_t now_ns = sys::monotonic_ns();
-  newcomers_.sliced(now_ns);
-  const double rest_s = is_due ? newcomers_.rest_s(now_ns) : 0.;
-  if (rest_s > 0.) counters_.add(Counter::kSlicesHeldTotal);
+  accept_pressure_.sliced(now_ns);
+  const double rest_s = is_due ? accept_pressure_.rest_s(now_ns) : 0.;
+  if (rest_s > 0.) counters_.add(Counter::kFanoutSlicesDelayedTotal);
   wait_for_slice(is_due && rest_s == 0., rest_s > 0. ? rest_s : kSpreadSeconds);
 }
 
@@ -237,16 +238,16 @@ void Worker::on_interest(struct ev_loop*, ev_timer* timer, int) {
 void Worker::on_check(struct ev_loop*, ev_check* watcher, int) {
   auto* self = static_cast<Worker*>(watcher->data);
   const uint64_t now_ns = sys::monotonic_ns();
-  self->lag_.begin_turn(now_ns);
-  self->transport_.begin_turn(now_ns);
-  self->hub_.begin_turn();
+  self->lag_.begin_iteration(now_ns);
+  self->transport_.begin_iteration(now_ns);
+  self->hub_.begin_iteration();
 }
 
-void Worker::on_interlude() {
+void Worker::on_mid_iteration() {
   for (const auto& listener : listeners_) listener->look();
 }
 
-void Worker::on_beat(struct ev_loop*, ev_timer* timer, int) {
+void Worker::on_heartbeat(struct ev_loop*, ev_timer* timer, int) {
   auto* self = static_cast<Worker*>(timer->data);
   ++self->now_;
   self->transport_.tick(self->now_);
@@ -284,13 +285,13 @@ void Worker::on_frame(const FrameView& view) {
 bool Worker::on_comet_frame(const FrameView& view) {
   frame::Comet rules;
   frame::Publish publish;
-  frame::Page page;
+  frame::ReplayPage page;
   frame::Kick kick;
-  frame::Give give;
-  frame::Observe observe;
+  frame::MailboxLease give;
+  frame::PresenceEvents observe;
   frame::Query query;
-  frame::Dismiss dismiss;
-  frame::Refused refused;
+  frame::Disconnect dismiss;
+  frame::Rejected refused;
   switch (static_cast<FrameType>(view.type)) {
     case FrameType::kComet:
       if (hub_.is_on() || !decode(view, &rules)) return false;
@@ -300,17 +301,17 @@ bool Worker::on_comet_frame(const FrameView& view) {
       if (!hub_.is_on() || !decode(view, &publish)) return false;
       hub_.on_publish(std::move(publish));
       return true;
-    case FrameType::kPage:
+    case FrameType::kReplayPage:
       return hub_.is_on() && decode(view, &page) && hub_.on_page(page);
     case FrameType::kKick:
       if (!hub_.is_on() || !decode(view, &kick)) return false;
       hub_.on_kick(kick);
       return true;
-    case FrameType::kGive:
+    case FrameType::kMailboxLease:
       if (!hub_.is_on() || !decode(view, &give)) return false;
-      hub_.on_give(std::move(give));
+      hub_.on_lease(std::move(give));
       return true;
-    case FrameType::kObserve:
+    case FrameType::kPresenceEvents:
       if (!hub_.is_on() || !decode(view, &observe)) return false;
       hub_.presence().observe(observe.on != 0);
       return true;
@@ -318,13 +319,13 @@ bool Worker::on_comet_frame(const FrameView& view) {
       if (!hub_.is_on() || !decode(view, &query)) return false;
       hub_.presence().answer(query);
       return true;
-    case FrameType::kDismiss:
+    case FrameType::kDisconnect:
       if (!hub_.is_on() || !decode(view, &dismiss)) return false;
-      hub_.on_dismiss(dismiss);
+      hub_.on_disconnect(dismiss);
       return true;
-    case FrameType::kRefused:
+    case FrameType::kRejected:
       if (!hub_.is_on() || !decode(view, &refused)) return false;
-      hub_.on_refused(refused);
+      hub_.on_rejected(refused);
       return true;
     default:
       return false;
@@ -336,7 +337,7 @@ void Worker::configure(const frame::Configure& order) {
   if (!sys::die_with_parent(order.parent)) return leave(0);
   const int protocol = find_protocol(order.protocol);
   const bool is_valid = !is_configured_ && protocol >= 0 && order.slot < segment_.slots() &&
-                        are_tenures(order.listeners);
+                        are_ownerships(order.listeners);
   if (!is_valid) return fail("configuration not understood");
   sys::forbid_new_privileges();
   // A worker binds nothing and opens nothing, so what the manager may do it need not. Root keeps
@@ -360,15 +361,15 @@ void Worker::configure(const frame::Configure& order) {
   const uint32_t cores = hub_.is_on() ? hub_.rules().slices_max : 0;
   gate_.set_limit(cores);
   pace_.set_crowd(segment_.slots(), cores);
-  newcomers_.set_crowd(segment_.slots(), cores);
+  accept_pressure_.set_crowd(segment_.slots(), cores);
   admission_.restore_spare();
   adjust({usable_, order.server_connections_max, order.idle_timeout_s, order.accept_rate_milli});
   int fd = kFirstListenerDescriptor;
-  for (const uint64_t tenure : order.listeners) {
+  for (const uint64_t ownership : order.listeners) {
     listeners_.push_back(std::make_unique<Listener>(
-        Listener::Parts{loop_, &admission_, &transport_, &control_, &counters_, &newcomers_},
+        Listener::Parts{loop_, &admission_, &transport_, &control_, &counters_, &accept_pressure_},
         fd++,
-        static_cast<Tenure>(tenure),
+        static_cast<Ownership>(ownership),
         static_cast<uint8_t>(protocol)));
   }
   is_configured_ = true;

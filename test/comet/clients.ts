@@ -232,7 +232,7 @@ void t.test('every real client gets what was published, whatever the text', { sk
     origin: ['*'],
     historyCount: 1000,
     // Whoever publishes megabytes at once must let them wait.
-    outboxBytes: 16_777_216,
+    sendQueueBytes: 16_777_216,
   });
   const pages = await servePage(t, 'test/support/pages/clients.html');
   const page = await openPage(t, await theBrowser(), `http://127.0.0.1:${pages}/`);
@@ -286,7 +286,7 @@ void t.test(
       historyCount: 5,
     });
     const page = await openPage(t, await theBrowser(), origin);
-    await page.evaluate(`openEventSource('http://${channelOf(world)}', ['megacomet.lost'])`);
+    await page.evaluate(`openEventSource('http://${channelOf(world)}', ['megacomet.gap'])`);
     const texts = async (): Promise<string[]> =>
       (await page.evaluate<Note[]>('seen.eventSource')).map(({ data }) => data);
     const opens = async (): Promise<number> => {

@@ -23,7 +23,7 @@ async function openAll(clients: readonly Client[]): Promise<void> {
 
 /** How often the workers have asked the manager for what was missed. */
 function questions({ server }: World): number {
-  return Number(server.stats().totals['questionsTotal']);
+  return Number(server.stats().totals['replayRequestsTotal']);
 }
 
 void t.test('a message reaches the subscribers of its channel, on every transport', async (t) => {
@@ -266,7 +266,7 @@ void t.test('an operator closes the subscribers of one channel', async (t) => {
 });
 
 void t.test('subscribers are counted, and a channel without any is forgotten', async (t) => {
-  const world = await startComet(t, { linger: 1, pollTimeout: 1, historyCount: 0 });
+  const world = await startComet(t, { channelRetention: 1, pollTimeout: 1, historyCount: 0 });
   const clients = [new SseClient(world, ['a']), new PollClient(world, ['a'])];
   await openAll(clients);
   const subscribers = (): number | undefined =>

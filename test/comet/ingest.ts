@@ -187,7 +187,7 @@ void t.test('a busy server stops reading, loses nothing, and goes on', async (t)
     .filter((text) => text.startsWith('a='))
     .map((text) => parseInt(text.slice(2)));
   t.same(numbers, [...numbers.keys()], 'each once, in order');
-  t.equal(ingest.counters.refusedTotal, 0);
+  t.equal(ingest.counters.rejectedTotal, 0);
 });
 
 void t.test(
@@ -213,7 +213,7 @@ void t.test('an id that can be none is refused alone; a fault closes the connect
   const bad = [' a', 'a*', 'a\n', Buffer.of(0xff), 'refused', Buffer.from('a\u0085')];
   socket.write(Buffer.concat([...bad.map((id) => deliver(id, 'x')), deliver('good', 'x')]));
   await until('the good one', () => inbox.delivered.length === 1);
-  t.match(ingest.counters, { refusedTotal: bad.length, messagesTotal: 1, faultsTotal: 0 });
+  t.match(ingest.counters, { rejectedTotal: bad.length, messagesTotal: 1, faultsTotal: 0 });
   socket.write(Buffer.of(9));
   await once(socket, 'close');
   const second = await open();
@@ -265,7 +265,7 @@ void t.test('a server takes messages at --ingest, and its clients fetch them', a
   application.write(Buffer.concat([deliver('grüß', 'x'.repeat(1000)), deliver('a*', 'no')]));
   t.equal((await fetchOne('grüß')).length, 1000);
   const { ingest } = server.stats();
-  t.match(ingest, { connections: 1, announcedTotal: 1, messagesTotal: 3, refusedTotal: 1 });
+  t.match(ingest, { connections: 1, announcedTotal: 1, messagesTotal: 3, rejectedTotal: 1 });
   application.write(deliver('Jim', 'y'.repeat(1001)));
   await once(application, 'close');
   t.match(server.stats().ingest, { connections: 0, faultsTotal: 1 });

@@ -102,7 +102,7 @@ void t.test('whoever finds the server full is told when to come back', async (t)
     'between 5 and 30 seconds',
   );
   t.ok(new Set(waits).size > 1, 'they differ');
-  t.equal(world.server.stats().totals['refusedFullTotal'], 12, 'each is counted');
+  t.equal(world.server.stats().totals['rejectedFullTotal'], 12, 'each is counted');
   clients[0]?.close();
   await until('a place to be free', () => world.server.stats().totals['connections'] === 2);
   const next = new PollClient(world, ['a']);
@@ -125,7 +125,7 @@ async function deaf(port: number, count: number, channel = 'a'): Promise<Socket[
 
 void t.test('slow clients together take no more memory than a worker may', async (t) => {
   const megabyte = 1_048_576;
-  const options = { workers: 1, workerOutboxBytes: megabyte, outboxBytes: 4 * megabyte };
+  const options = { workers: 1, workerSendQueueBytes: megabyte, sendQueueBytes: 4 * megabyte };
   const world = await startComet(t, { ...options, messageBytes: 262_144 });
   const { server } = world;
   const good = new SseClient(world, ['a']);
@@ -137,12 +137,12 @@ void t.test('slow clients together take no more memory than a worker may', async
   for (let number = 1; number <= 60; number++) {
     await server.publish('a', data);
     await good.has(number);
-    peak = Math.max(peak, Number(server.stats().totals['outboxBytes']));
+    peak = Math.max(peak, Number(server.stats().totals['sendQueueBytes']));
   }
   t.ok(peak > 0 && peak <= megabyte, `${peak} bytes waited at most`);
   const { totals } = server.stats();
-  t.ok(Number(totals['outboxFullTotal']) > 0, 'who had to go is counted by its cause');
-  t.equal(totals['closedSlowTotal'], totals['outboxFullTotal']);
+  t.ok(Number(totals['sendQueueFullTotal']) > 0, 'who had to go is counted by its cause');
+  t.equal(totals['closedSlowTotal'], totals['sendQueueFullTotal']);
   t.equal(good.seen.length, 60, 'who reads gets everything');
   for (const socket of sockets) socket.destroy();
   good.close();
@@ -150,7 +150,7 @@ void t.test('slow clients together take no more memory than a worker may', async
 
 void t.test('where slow clients together take too much, who is owed most goes', async (t) => {
   const megabyte = 1_048_576;
-  const options = { workers: 1, workerOutboxBytes: 8 * megabyte, outboxBytes: 32 * megabyte };
+  const options = { workers: 1, workerSendQueueBytes: 8 * megabyte, sendQueueBytes: 32 * megabyte };
   const { server, port } = await startComet(t, { ...options, messageBytes: 262_144 });
   const sockets = [...(await deaf(port, 2, 'large')), ...(await deaf(port, 2, 'small'))];
   t.teardown(() => {
@@ -165,15 +165,15 @@ void t.test('where slow clients together take too much, who is owed most goes', 
       await until('it to be sent', () => total('messagesTotal') === sent + count);
     }
   };
-  await publishUntil('small', () => total('outboxConnections') === 2);
-  await publishUntil('large', () => total('outboxBytes') > 6 * megabyte);
-  t.equal(total('outboxFullTotal'), 0, 'there is room so far');
-  await publishUntil('small', () => total('outboxFullTotal') > 0);
-  t.equal(total('outboxFullTotal'), 1, 'one had to go');
+  await publishUntil('small', () => total('sendQueueConnections') === 2);
+  await publishUntil('large', () => total('sendQueueBytes') > 6 * megabyte);
+  t.equal(total('sendQueueFullTotal'), 0, 'there is room so far');
+  await publishUntil('small', () => total('sendQueueFullTotal') > 0);
+  t.equal(total('sendQueueFullTotal'), 1, 'one had to go');
   const left = async (channel: string): Promise<number> =>
     (await server.presence(channel)).members.length;
   t.same([await left('large'), await left('small')], [1, 2], 'of those that were owed more');
-  t.equal(total('outboxConnections'), 3, 'the others wait on');
+  t.equal(total('sendQueueConnections'), 3, 'the others wait on');
 });
 
 void t.test(

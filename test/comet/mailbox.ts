@@ -75,7 +75,7 @@ async function pollThatStops(world: World, slot: number, message: string): Promi
   world.server.deliver('a', message);
   await until('it is owed', () => {
     const { totals } = world.server.stats();
-    return Number(totals['outboxConnections']) === 1;
+    return Number(totals['sendQueueConnections']) === 1;
   });
   return poll;
 }
@@ -96,8 +96,8 @@ void t.test('a poll gets one message, as it is, and a close', async (t) => {
   await until('both are gone', () => mailboxes(world.server)['mailboxes'] === 0);
   t.match(mailboxes(world.server), {
     deliveredTotal: 2,
-    takenTotal: 2,
-    returnedTotal: 0,
+    ackedTotal: 2,
+    nackedTotal: 0,
     bytes: 0,
   });
 });
@@ -198,7 +198,7 @@ void t.test('a message that was not written whole goes to the next poll', async 
   broken.socket.resetAndDestroy();
   t.ok((await next.get()) === large, 'after a reset');
   t.equal(await new Poll(world, 'a').get(), 'behind it', 'and the order holds');
-  t.match(mailboxes(world.server), { returnedTotal: 1 });
+  t.match(mailboxes(world.server), { nackedTotal: 1 });
 });
 
 void t.test('a worker that dies with a lease returns it', async (t) => {
@@ -212,8 +212,8 @@ void t.test('a worker that dies with a lease returns it', async (t) => {
   t.equal(await new Poll(world, 'a').get(), 'behind it');
   broken.socket.destroy();
   // The client has its message before the manager hears of it.
-  await until('it to be taken', () => mailboxes(world.server)['takenTotal'] === 2);
-  t.match(mailboxes(world.server), { returnedTotal: 1, messages: 0 });
+  await until('it to be taken', () => mailboxes(world.server)['ackedTotal'] === 2);
+  t.match(mailboxes(world.server), { nackedTotal: 1, messages: 0 });
 });
 
 void t.test('workers that are killed lose no message, and keep the order', async (t) => {

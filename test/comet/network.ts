@@ -92,7 +92,7 @@ async function publish({ program, sent }: Stage, count: number, bytes: number): 
 }
 
 /** Whoever was cut off comes back with its cursor. */
-async function comeBack({ clients }: Stage): Promise<number> {
+async function reconnect({ clients }: Stage): Promise<number> {
   const gone = clients.filter(({ isOpen }) => !isOpen);
   for (const client of gone) {
     client.close();
@@ -102,7 +102,7 @@ async function comeBack({ clients }: Stage): Promise<number> {
 }
 
 /** For lines that bring less than is sent: whoever is behind by more than the default is let go. */
-const PATIENT = ['--handshake-timeout', '60', '--outbox-bytes', '67108864'];
+const PATIENT = ['--handshake-timeout', '60', '--send-queue-bytes', '67108864'];
 
 /** Everybody has every message once, in order. */
 async function assertWhole(t: Test, stage: Stage): Promise<void> {
@@ -139,7 +139,7 @@ test('sockets that the machine destroys are closed, and their clients come back'
   t.same([totals['connections'], totals['subscriptions']], [0, 0], 'the server noticed too');
   t.equal(totals['closedResetTotal'], totals['closedTotal'], 'each counts as reset');
   await publish(stage, 3, 100);
-  t.equal(await comeBack(stage), clients.length);
+  t.equal(await reconnect(stage), clients.length);
   await end(t, stage);
 });
 
@@ -220,7 +220,7 @@ for (const [what, hasLeft] of [
     );
     const gone = async (): Promise<number> => program.server.total('closedTotal');
     await until('each to be closed', async () => (await gone()) >= ports.length, 40_000);
-    t.equal(await program.server.total('outboxBytes'), 0, 'nothing is owed to them');
+    t.equal(await program.server.total('sendQueueBytes'), 0, 'nothing is owed to them');
     await end(t, stage);
   });
 }
@@ -233,7 +233,7 @@ test('a network that loses one packet in twenty changes no message', async (t) =
   }
   await publish(stage, 200, 2000);
   await assertWhole(t, stage);
-  t.equal(await comeBack(stage), 0, 'nobody was cut off');
+  t.equal(await reconnect(stage), 0, 'nobody was cut off');
   heal();
   await end(t, stage);
 });
@@ -247,7 +247,7 @@ test('a partition that heals in time is not noticed, and a longer one made up fo
   t.ok(clients.every(({ seen }) => seen.length === 0));
   heal();
   await assertWhole(t, stage);
-  t.equal(await comeBack(stage), 0, 'nobody was cut off');
+  t.equal(await reconnect(stage), 0, 'nobody was cut off');
   cutOff(program);
   await publish(stage, 20, 2000);
   await until(
@@ -258,7 +258,7 @@ test('a partition that heals in time is not noticed, and a longer one made up fo
   heal();
   // The clients heard nothing, and would wait for ever: they are told by their own timeouts.
   for (const client of clients) client.close();
-  t.equal(await comeBack(stage), clients.length);
+  t.equal(await reconnect(stage), clients.length);
   await end(t, stage);
 });
 
@@ -267,7 +267,7 @@ test('a narrow line and segments of 88 bytes change no message', async (t) => {
   const stage = await start(t, ...PATIENT);
   addRule('out tcp flags syn tcp option maxseg size set 88');
   for (const client of stage.clients) client.close();
-  await comeBack(stage);
+  await reconnect(stage);
   await publish(stage, 5, 40_000);
   await assertWhole(t, stage);
   t.match(command('ss', '-tiH', 'sport', '=', `:${stage.program.port}`), / mss:(7\d|88) /);
@@ -276,7 +276,7 @@ test('a narrow line and segments of 88 bytes change no message', async (t) => {
   await publish(stage, 10, 30_000);
   await assertWhole(t, stage);
   heal();
-  t.equal(await comeBack(stage), 0, 'nobody was cut off');
+  t.equal(await reconnect(stage), 0, 'nobody was cut off');
   await end(t, stage);
 });
 
@@ -298,7 +298,7 @@ test('where large packets vanish, subscribers are let go, and get all later', as
   );
   heal();
   for (const client of clients) client.close();
-  await comeBack(stage);
+  await reconnect(stage);
   await end(t, stage);
 });
 
@@ -329,7 +329,7 @@ async function slowProxy(t: Test, port: number): Promise<number> {
 }
 
 test('a path that delays and cuts anew changes no message', async (t) => {
-  const stage = await start(t, '--outbox-bytes', '67108864');
+  const stage = await start(t, '--send-queue-bytes', '67108864');
   const { program, clients } = stage;
   const place = { port: await slowProxy(t, program.port) };
   const behind = await subscribeAll(place);
@@ -378,7 +378,7 @@ test('packets that come late and out of order change no message', async (t) => {
   const before = counts();
   await publish(both, 200, 2000);
   await assertWhole(t, both);
-  t.equal(await comeBack(both), 0, 'nobody was cut off');
+  t.equal(await reconnect(both), 0, 'nobody was cut off');
   const gained = counts().map((count, index) => count - (before[index] ?? 0));
   t.ok(gained[0] !== undefined && gained[0] >= 50, `packets came too early: ${gained.join(', ')}`);
   t.ok(gained[1] !== undefined && gained[1] >= 1, 'and their senders noticed');
@@ -405,7 +405,7 @@ test('IPv6, IPv4 in IPv6 and link-local addresses are all the same', async (t) =
     clients: [...clients.flat(), new StreamClient({ host: `${linkLocal}%near`, port }, ['a'])],
     sent: [],
   };
-  await until('the address to be usable', async () => (await comeBack(stage)) === 0);
+  await until('the address to be usable', async () => (await reconnect(stage)) === 0);
   await publish(stage, 5, 1000);
   await end(t, stage);
 });
@@ -441,7 +441,7 @@ test('a failed read or write costs one connection, and no message', async (t) =>
     await until('the error', () => injection.injected === 1);
     await injection.detach();
     await program.untilTotal('closedResetTotal', before + (survives ? 0 : 1));
-    await until('all to be back', async () => (await comeBack(stage)) === 0);
+    await until('all to be back', async () => (await reconnect(stage)) === 0);
     await assertWhole(t, stage);
     t.pass(`${call}: ${error}`);
   }
@@ -449,7 +449,7 @@ test('a failed read or write costs one connection, and no message', async (t) =>
   await publish(stage, 3, 1000);
   await assertWhole(t, stage);
   await injection.detach();
-  t.equal(await comeBack(stage), 0, 'SIGPIPE changes nothing');
+  t.equal(await reconnect(stage), 0, 'SIGPIPE changes nothing');
   await end(t, stage);
 });
 
@@ -458,11 +458,11 @@ test('a subscriber that epoll refuses is let go, and nobody else', async (t) => 
     t.comment(noTracing);
     return;
   }
-  const stage = await start(t, '--outbox-bytes', '67108864', '--history-count', '1000');
+  const stage = await start(t, '--send-queue-bytes', '67108864', '--history-count', '1000');
   const { program } = stage;
   const pid = await program.server.pidOf(0);
   for (const error of ['ENOSPC', 'ENOMEM']) {
-    const before = await program.server.total('closedUnwatchedTotal');
+    const before = await program.server.total('closedWatchFailedTotal');
     const late = await Injection.attach(t, pid, `epoll_ctl:error=${error}:when=1`);
     const refused = await connect(program.port);
     await until('it to be refused', () => refused.resume().readableEnded);
@@ -474,10 +474,10 @@ test('a subscriber that epoll refuses is let go, and nobody else', async (t) => 
     // Its next change is what a subscriber wants who cannot take what comes.
     const owed = await Injection.attach(t, pid, `epoll_ctl:error=${error}:when=1`);
     await publish(stage, 150, 60_000);
-    await program.untilTotal('closedUnwatchedTotal', before + 2);
+    await program.untilTotal('closedWatchFailedTotal', before + 2);
     await owed.detach();
     slow.destroy();
-    await until('all to be back', async () => (await comeBack(stage)) === 0);
+    await until('all to be back', async () => (await reconnect(stage)) === 0);
     await assertWhole(t, stage);
   }
   const injection = await Injection.attach(t, pid, 'epoll_wait:error=EINTR:when=1..50');

@@ -19,7 +19,7 @@ const SHARED = ['-shared', '-fPIC'];
 const CPU_SHARE_MAX = 0.1;
 /** Of one message. */
 const LARGE = 20_000;
-const OUTBOX_BYTES = 65_536;
+const SEND_QUEUE_BYTES = 65_536;
 /** Those that stay subscribed after a message; a poll comes and goes. */
 const STREAMING = [REQUESTS.sse, REQUESTS.stream, REQUESTS.websocket];
 
@@ -71,7 +71,7 @@ async function end(t: Test, stage: Stage): Promise<void> {
   await program.untilTotal('subscriptions', 0);
   const { totals } = await program.server.stats();
   t.equal(totals['acceptedTotal'], totals['closedTotal'], 'as many closed as accepted');
-  const gauges = ['sessions', 'outboxBytes', 'outboxConnections'].map((name) => totals[name]);
+  const gauges = ['sessions', 'sendQueueBytes', 'sendQueueConnections'].map((name) => totals[name]);
   t.same(gauges, [0, 0, 0], 'nothing is kept for anybody');
   await until('its descriptors to be closed', () => descriptorsOf(pid).length <= descriptors);
   await program.server.stop();
@@ -104,7 +104,7 @@ async function rest(socket: Socket): Promise<string> {
 }
 
 void t.test('resets end only their own connections, at every stage', async (t) => {
-  const stage = await start(t, '--outbox-bytes', '67108864');
+  const stage = await start(t, '--send-queue-bytes', '67108864');
   const { program, pid } = stage;
   const all = Object.values(REQUESTS);
   process.kill(pid, 'SIGSTOP');
@@ -126,7 +126,7 @@ void t.test('resets end only their own connections, at every stage', async (t) =
 
   const owed = await sayAndStop(t, stage, STREAMING);
   await publish(stage, 20);
-  await program.untilTotal('outboxConnections', owed.length);
+  await program.untilTotal('sendQueueConnections', owed.length);
   for (const socket of owed) socket.resetAndDestroy();
   await program.untilTotal('closedResetTotal', soFar + owed.length);
   t.equal(await program.server.total('closedTotal'), soFar + owed.length, 'and nobody else');
@@ -134,7 +134,7 @@ void t.test('resets end only their own connections, at every stage', async (t) =
 });
 
 void t.test('who half-closes leaves at once, and gets what was on its way', async (t) => {
-  const stage = await start(t, '--outbox-bytes', '67108864');
+  const stage = await start(t, '--send-queue-bytes', '67108864');
   const { program, pid, readers } = stage;
   const idle = await sayAndStop(t, stage, Object.values(REQUESTS));
   for (const socket of idle) socket.end();
@@ -142,7 +142,7 @@ void t.test('who half-closes leaves at once, and gets what was on its way', asyn
 
   const owed = await sayAndStop(t, stage, STREAMING);
   await publish(stage, 20);
-  await program.untilTotal('outboxConnections', owed.length);
+  await program.untilTotal('sendQueueConnections', owed.length);
   for (const socket of owed) socket.end();
   await program.untilTotal('subscriptions', readers.length);
   const [cpuBefore, began] = [cpuMs(pid), performance.now()];
@@ -158,26 +158,26 @@ void t.test('who half-closes leaves at once, and gets what was on its way', asyn
 });
 
 void t.test('who reads nothing is owed one outbox, and then cut', async (t) => {
-  const stage = await start(t, '--outbox-bytes', String(OUTBOX_BYTES));
+  const stage = await start(t, '--send-queue-bytes', String(SEND_QUEUE_BYTES));
   const { program } = stage;
   await sayAndStop(t, stage, [...STREAMING, ...STREAMING]);
   let peak = 0;
   // What the sockets hold comes before what the outbox holds.
   for (let at = 0; at < 40; at++) {
     await publish(stage, 1);
-    peak = Math.max(peak, await program.server.total('outboxBytes'));
+    peak = Math.max(peak, await program.server.total('sendQueueBytes'));
   }
-  t.ok(peak > 0 && peak <= 6 * OUTBOX_BYTES, `${peak} bytes were owed at most`);
+  t.ok(peak > 0 && peak <= 6 * SEND_QUEUE_BYTES, `${peak} bytes were owed at most`);
   await program.untilTotal('closedSlowTotal', 6);
   await end(t, stage);
 });
 
 void t.test('who takes nothing of what it is owed is cut after a time', async (t) => {
-  const stage = await start(t, '--outbox-bytes', '67108864', '--write-timeout', '3');
+  const stage = await start(t, '--send-queue-bytes', '67108864', '--write-timeout', '3');
   const { program } = stage;
   await sayAndStop(t, stage, STREAMING);
   await publish(stage, 20);
-  await program.untilTotal('outboxConnections', STREAMING.length);
+  await program.untilTotal('sendQueueConnections', STREAMING.length);
   // By us, or by the kernel, whose TCP_USER_TIMEOUT is as long.
   await until('them to be closed', async () => {
     const { totals } = await program.server.stats();
@@ -207,7 +207,7 @@ function trickle(t: Test, { program }: Stage, request: string): Socket {
 }
 
 void t.test('who reads a byte at a time is cut like one who reads nothing', async (t) => {
-  const stage = await start(t, '--outbox-bytes', String(OUTBOX_BYTES));
+  const stage = await start(t, '--send-queue-bytes', String(SEND_QUEUE_BYTES));
   const { program, readers } = stage;
   for (const request of STREAMING) trickle(t, stage, request);
   await program.untilTotal('subscriptions', readers.length + STREAMING.length);
@@ -254,7 +254,7 @@ void t.test('a client has a time for its request, however busy it looks', async 
   // A poll that reads may have left another connection idle.
   t.ok(Number(totals['closedIdleTotal']) >= 3, 'a head, a second head, and silence take too long');
   t.equal(totals['badRequestsTotal'], 2, 'the body is refused at once');
-  t.equal(totals['closedLateTotal'], 1, 'and so does a frame');
+  t.equal(totals['closedMessageTimeoutTotal'], 1, 'and so does a frame');
   await end(t, stage);
 });
 
@@ -276,7 +276,7 @@ void t.test('a WebSocket that answers no ping is taken for dead, and no other', 
 
 void t.test('short writes and full buffers change no message of any transport', async (t) => {
   const program = await Program.start(t, {
-    args: ['--workers', '2', '--outbox-bytes', '67108864', '--history-count', '10000'],
+    args: ['--workers', '2', '--send-queue-bytes', '67108864', '--history-count', '10000'],
     env: { LD_PRELOAD: compile(t, 'short-send.c', ...SHARED) },
   });
   const clients = [...(await subscribeAll(program)), ...(await subscribeAll(program))];

@@ -304,14 +304,14 @@ void t.test(
   'out of memory the kernel takes a worker, and messages go on',
   { skip: noGroup },
   async (t) => {
-    const limits = ['--message-bytes', '1047552', '--outbox-bytes', '67108864'];
+    const limits = ['--message-bytes', '1047552', '--send-queue-bytes', '67108864'];
     const program = await Program.start(t, {
       args: [
         '--workers',
         '2',
         '--poll-timeout',
         '2',
-        '--worker-outbox-bytes',
+        '--worker-send-queue-bytes',
         '1073741824',
         ...limits,
       ],

@@ -178,7 +178,7 @@ void t.test('one message is published as its fields say', async (t) => {
     { flags: 1 | 8, data: Buffer.of(0, 255) },
     { flags: 0, data: Buffer.from('{"n": 12345678901234567890, "n": [1.0]}') },
   ]);
-  t.match(api.counters, { requestsTotal: 4, messagesTotal: 4, refusedTotal: 0 });
+  t.match(api.counters, { requestsTotal: 4, messagesTotal: 4, rejectedTotal: 0 });
 });
 
 void t.test('nobody publishes, lists or kicks without the token', async (t) => {
@@ -267,7 +267,7 @@ void t.test('what cannot be published is answered with a status and one sentence
   );
   const refused = REFUSED.length - 2;
   t.equal(api.counters.messagesTotal, 0);
-  t.ok(api.counters.refusedTotal >= refused - 5, 'and counted');
+  t.ok(api.counters.rejectedTotal >= refused - 5, 'and counted');
   t.equal((await ask('/publish', post(message({ data: 'x'.repeat(1000) })))).status, 200);
   const escaped = `{"channel":"a","data":"${'\\u0041'.repeat(1000)}"}`;
   t.equal((await ask('/publish', post(escaped))).status, 200, 'the limit is on what it says');
@@ -434,7 +434,7 @@ void t.test('a line that is wrong is refused alone', async (t) => {
   ]);
   t.equal(lines.length, 6, 'blank lines have no answer');
   t.equal(broker.counters.publishedTotal, 2);
-  t.match(api.counters, { messagesTotal: 2, refusedTotal: 4 });
+  t.match(api.counters, { messagesTotal: 2, rejectedTotal: 4 });
   t.equal((await ask('/publish', post('\n \n', NDJSON))).status, 400, 'a batch has a line');
 });
 

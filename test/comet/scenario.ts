@@ -78,7 +78,7 @@ async function outruns(t: Test, world: World): Promise<void> {
       await world.server.publish(channel, LARGE, { policy, history: false });
       await good.has(number);
     }
-    t.ok(total(world, 'outboxBytes') > 0 || total(world, 'closedSlowTotal') > 0, policy);
+    t.ok(total(world, 'sendQueueBytes') > 0 || total(world, 'closedSlowTotal') > 0, policy);
     // Each goes in the middle of what it is owed, and one while it reads on after all.
     sockets[0]?.resume();
     for (const socket of sockets) socket.resetAndDestroy();
@@ -86,7 +86,7 @@ async function outruns(t: Test, world: World): Promise<void> {
     await until('all to be gone', () => total(world, 'subscriptions') === before);
   }
   t.ok(total(world, 'closedSlowTotal') > 0, 'who is too slow is cut off');
-  await until('all outboxes to be empty', () => total(world, 'outboxBytes') === 0);
+  await until('all outboxes to be empty', () => total(world, 'sendQueueBytes') === 0);
 }
 
 async function fetchMail(t: Test, world: World): Promise<void> {

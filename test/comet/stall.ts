@@ -129,14 +129,14 @@ void t.test(
     process.kill(pid, 'SIGCONT');
     await areIn;
     await until('all to have all', () => areWhole(texts, 20));
-    const held = await program.server.total('slicesHeldTotal');
+    const held = await program.server.total('fanoutSlicesDelayedTotal');
     t.ok(held > 0, `${held} slices were held back`);
 
     // Nobody has had to wait for a second.
     await sleep(1500);
     await program.publish('a', 'message 20');
     await until('all to have one more', () => areWhole(texts, 21));
-    t.equal(await program.server.total('slicesHeldTotal'), held, 'and none since');
+    t.equal(await program.server.total('fanoutSlicesDelayedTotal'), held, 'and none since');
     for (const newcomer of newcomers) newcomer.close();
   },
 );

@@ -102,7 +102,12 @@ void t.test('what can be no name is refused on every transport, and nothing is k
 });
 
 void t.test('channels that nobody has any more are freed, by the thousand', async (t) => {
-  const world = await startComet(t, { workers: 1, linger: 1, pollTimeout: 1, historyCount: 0 });
+  const world = await startComet(t, {
+    workers: 1,
+    channelRetention: 1,
+    pollTimeout: 1,
+    historyCount: 0,
+  });
   for (let round = 0; round < 20; round++) {
     const channels = Array.from({ length: 100 }, (_, n) => `r${round}/${n}`);
     const clients = [
@@ -242,16 +247,20 @@ void t.test('a browser that comes back is where it was, whatever its URL says', 
   const cursors: string[] = [];
   for (const data of ['1', '2', '3']) cursors.push((await world.server.publish('a', data)).cursor);
   const [first = '', second = ''] = cursors;
-  const comeBack = async (place: string, since: string, last: string): Promise<string> => {
+  const reconnect = async (place: string, since: string, last: string): Promise<string> => {
     const lines = `Host: a\r\nConnection: close\r\nLast-Event-ID: ${last}\r\n`;
     const target = `/${place}?channel=a&since=${since}`;
     return exchange(world.port, `GET ${target} HTTP/1.1\r\n${lines}\r\n`, 300);
   };
   for (const place of ['events', 'stream', 'poll']) {
-    const found = await comeBack(place, first, second);
+    const found = await reconnect(place, first, second);
     t.match(found, /3/, place);
     t.notMatch(found.slice(found.indexOf('\r\n\r\n')), /data(": ?"|: )2/, 'nothing comes twice');
-    t.match(await comeBack(place, first, 'garbage'), /"recovered":false/, 'or it is told of a gap');
+    t.match(
+      await reconnect(place, first, 'garbage'),
+      /"recovered":false/,
+      'or it is told of a gap',
+    );
   }
 });
 
@@ -302,7 +311,12 @@ void t.test('two polls with the same cursor get the same, held or not', async (t
 });
 
 void t.test('who goes away while he is held leaves nothing behind', async (t) => {
-  const world = await startComet(t, { workers: 1, linger: 1, pollTimeout: 5, historyCount: 0 });
+  const world = await startComet(t, {
+    workers: 1,
+    channelRetention: 1,
+    pollTimeout: 5,
+    historyCount: 0,
+  });
   for (let round = 0; round < 10; round++) {
     const ways = ['end', 'destroy', 'resetAndDestroy'] as const;
     const sockets = Array.from({ length: 30 }, () => createConnection(world.port, '127.0.0.1'));
@@ -320,7 +334,8 @@ void t.test('who goes away while he is held leaves nothing behind', async (t) =>
       socket[ways[at % 3] ?? 'end']();
     }
     await until('all to be gone', () => total(world, 'connections') === 0);
-    for (const name of ['sessions', 'subscriptions', 'outboxBytes']) t.equal(total(world, name), 0);
+    for (const name of ['sessions', 'subscriptions', 'sendQueueBytes'])
+      t.equal(total(world, name), 0);
   }
   await until('no channel to be left', () => total(world, 'channels') === 0, 20_000);
 });

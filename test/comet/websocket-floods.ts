@@ -61,7 +61,7 @@ void t.test('an echo waits for who sends faster than it reads, and loses nothing
   let left = count * (bytes + 4);
   socket.on('data', (part: Buffer) => (left -= part.length)).pause();
   for (let n = 0; n < count; n++) socket.write(frame(TEXT, 'x'.repeat(bytes)));
-  await until('it to be stopped', () => Number(world.server.stats().totals['outboxBytes']) > 0);
+  await until('it to be stopped', () => Number(world.server.stats().totals['sendQueueBytes']) > 0);
   socket.resume();
   await until('all of it', () => left === 0);
   t.match(world.server.stats().totals, { closedSlowTotal: 0, connections: 1 });
@@ -75,7 +75,7 @@ void t.test('many pings at once get as many pongs, in their order', async (t) =>
   const { told, isEnded } = await converse(world.port, parts);
   const wanted = [...pings.map((_, n) => `pong ${n}`), 'close 1000'];
   t.strictSame([told, isEnded], [wanted, true]);
-  t.equal(total(world, 'floodsTotal'), 0);
+  t.equal(total(world, 'controlFrameLimitTotal'), 0);
 });
 
 void t.test('a hundred thousand pings are too many, and so are as many pongs', async (t) => {
@@ -93,8 +93,8 @@ void t.test('a hundred thousand pings are too many, and so are as many pongs', a
     t.strictSame(told.slice(0, pongs.length), pongs);
     t.ok(told.length <= 2 * CONTROLS_MAX + 1, `${told.length} answers`);
     t.strictSame([told.at(-1), isEnded], ['close 1008', true]);
-    t.equal(total(world, 'floodsTotal'), at + 1, 'counted by its cause');
-    t.equal(total(world, 'closedRefusedTotal'), at + 1);
+    t.equal(total(world, 'controlFrameLimitTotal'), at + 1, 'counted by its cause');
+    t.equal(total(world, 'closedRejectedTotal'), at + 1);
   }
   await isServed(t, world);
   t.notOk(idle.destroyed);
@@ -116,7 +116,7 @@ void t.test('who pings often, but not without end, is answered for ever', async 
 });
 
 void t.test('answers that are not read count against the outbox, as messages do', async (t) => {
-  const world = await startComet(t, { workers: 1, wsEcho: true, outboxBytes: 65_536 });
+  const world = await startComet(t, { workers: 1, wsEcho: true, sendQueueBytes: 65_536 });
   const many = Buffer.concat(Array<Buffer>(10_000).fill(frame(TEXT, '{"type":"ping"}')));
   let peak = 0;
   const socket = await open(t, world, '/ws');
@@ -125,11 +125,11 @@ void t.test('answers that are not read count against the outbox, as messages do'
   // A resume would read, and without it nothing tells that the server has ended it.
   while (!isGone()) {
     if (socket.writableLength < 10_000_000) socket.write(many);
-    peak = Math.max(peak, total(world, 'outboxBytes'));
+    peak = Math.max(peak, total(world, 'sendQueueBytes'));
     await sleep(5);
   }
   t.ok(peak <= 65_536, `${peak} bytes waited at most`);
-  t.equal(total(world, 'outboxBytes'), 0, 'and nothing is left of them');
+  t.equal(total(world, 'sendQueueBytes'), 0, 'and nothing is left of them');
   await isServed(t, world);
 });
 
@@ -239,7 +239,7 @@ void t.test('a huge list of subprotocols is passed over, or more than a head may
 });
 
 void t.test('an echo that is not read reads no more, and ends in time', async (t) => {
-  const limits = { outboxBytes: 65_536, messageBytes: 65_536, writeTimeout: 2 };
+  const limits = { sendQueueBytes: 65_536, messageBytes: 65_536, writeTimeout: 2 };
   const world = await startComet(t, { workers: 1, wsEcho: true, ...limits });
   const socket = await open(t, world);
   socket.pause();
@@ -247,12 +247,12 @@ void t.test('an echo that is not read reads no more, and ends in time', async (t
   for (let n = 0; n < 30; n++) socket.write(many);
   let most = 0;
   await until('it to be closed', () => {
-    most = Math.max(most, total(world, 'outboxBytes'));
+    most = Math.max(most, total(world, 'sendQueueBytes'));
     // By us or by the kernel, which has the same time for it.
     return total(world, 'connections') === 0;
   });
   t.ok(most > 0 && most <= 3 * 65_536, `${most} bytes waited for it`);
-  t.equal(total(world, 'outboxBytes'), 0);
+  t.equal(total(world, 'sendQueueBytes'), 0);
   const client = new WebSocketClient(world, ['a']);
   await client.open();
   await world.server.publish('a', 'x');

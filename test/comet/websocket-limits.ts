@@ -49,8 +49,8 @@ void t.test('half a message has a deadline, whatever else its client says', asyn
       t.match(peer.reason, /a message was not whole in time/, what);
     }),
   );
-  await program.untilTotal('closedLateTotal', HALVES.length);
-  t.equal(await program.server.total('inboxBytes'), 0);
+  await program.untilTotal('closedMessageTimeoutTotal', HALVES.length);
+  t.equal(await program.server.total('inputBudgetBytes'), 0);
   await until('two heartbeats', () => performance.now() - beganMs > 2 * TIMEOUT_MS + 2000);
   t.notOk(idle.isEnded, 'who is idle stays');
   t.equal(await program.server.total('connections'), 1);
@@ -91,6 +91,6 @@ void t.test('a message that is cut anywhere comes through, again and again', asy
     peer.close();
   }
   await program.untilTotal('sessions', 0);
-  t.equal(await program.server.total('closedLateTotal'), 0);
+  t.equal(await program.server.total('closedMessageTimeoutTotal'), 0);
   await program.server.stop();
 });

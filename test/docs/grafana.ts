@@ -104,23 +104,23 @@ const HEALTHY: Readonly<Record<string, string>> = {
   'megacomet_worker_up{worker="1"}': '1x160',
   'megacomet_draining{}': '0x160',
   'megacomet_worker_restarts_total{worker="0"}': '3x160',
-  'megacomet_loop_turn_seconds_bucket{le="0.000064"}': '0+100x160',
-  'megacomet_loop_turn_seconds_bucket{le="0.131072"}': '0+100x160',
-  'megacomet_loop_turn_seconds_bucket{le="+Inf"}': '0+100x160',
+  'megacomet_loop_iteration_seconds_bucket{le="0.000064"}': '0+100x160',
+  'megacomet_loop_iteration_seconds_bucket{le="0.131072"}': '0+100x160',
+  'megacomet_loop_iteration_seconds_bucket{le="+Inf"}': '0+100x160',
   'megacomet_log_dropped_total{worker="0"}': '0x160',
   'megacomet_limit_headroom_ratio{limit="max-connections"}': '0.5x160',
   'megacomet_limit_headroom_ratio{limit="fs.file-max"}': '0.9x160',
-  'megacomet_refused_total{worker="0"}': '7x160',
+  'megacomet_rejected_total{worker="0"}': '7x160',
   'megacomet_accept_failed_total{worker="0"}': '0+2x160',
   'megacomet_accept_failed_transient_total{worker="0"}': '0+2x160',
-  'megacomet_closed_unwatched_total{worker="0"}': '0x160',
+  'megacomet_closed_watch_failed_total{worker="0"}': '0x160',
   'megacomet_listeners_paused{worker="0"}': '0x160',
   'megacomet_closed_total{worker="0"}': '0+10x160',
   'megacomet_connections{worker="0"}': '20000x160',
   'megacomet_user_bytes_per_connection{}': '87x160',
-  'megacomet_outbox_bytes{worker="0"}': '1000x160',
-  'megacomet_inbox_bytes{worker="0"}': '5000x160',
-  'megacomet_inbox_full_total{worker="0"}': '3x160',
+  'megacomet_send_queue_bytes{worker="0"}': '1000x160',
+  'megacomet_input_budget_bytes{worker="0"}': '5000x160',
+  'megacomet_input_budget_full_total{worker="0"}': '3x160',
   'megacomet_kernel_listen_overflows{}': '12x160',
   'megacomet_kernel_tcp_memory_pressures{}': '2x160',
   'megacomet_kernel_tcp_abort_on_memory{}': '1x160',
@@ -166,8 +166,8 @@ const SCENES: readonly Scene[] = [
   {
     what: 'slow turns of the loop',
     changes: {
-      'megacomet_loop_turn_seconds_bucket{le="0.000064"}': '0+10x160',
-      'megacomet_loop_turn_seconds_bucket{le="0.131072"}': '0+50x160',
+      'megacomet_loop_iteration_seconds_bucket{le="0.000064"}': '0+10x160',
+      'megacomet_loop_iteration_seconds_bucket{le="0.131072"}': '0+50x160',
     },
     firing: ['MegacometSlowLoop'],
   },
@@ -183,7 +183,7 @@ const SCENES: readonly Scene[] = [
   },
   {
     what: 'refusals',
-    changes: { 'megacomet_refused_total{worker="0"}': '7+1x160' },
+    changes: { 'megacomet_rejected_total{worker="0"}': '7+1x160' },
     firing: ['MegacometRefusing'],
   },
   {
@@ -193,7 +193,7 @@ const SCENES: readonly Scene[] = [
   },
   {
     what: 'connections that epoll refuses',
-    changes: { 'megacomet_closed_unwatched_total{worker="0"}': '0x140 5x20' },
+    changes: { 'megacomet_closed_watch_failed_total{worker="0"}': '0x140 5x20' },
     firing: ['MegacometEpollRefuses'],
   },
   {
@@ -213,17 +213,17 @@ const SCENES: readonly Scene[] = [
   },
   {
     what: 'slow peers',
-    changes: { 'megacomet_outbox_bytes{worker="0"}': '300000000x160' },
+    changes: { 'megacomet_send_queue_bytes{worker="0"}': '300000000x160' },
     firing: ['MegacometSlowPeers'],
   },
   {
     what: 'requests that stay half read',
-    changes: { 'megacomet_inbox_bytes{worker="0"}': '40000000x160' },
+    changes: { 'megacomet_input_budget_bytes{worker="0"}': '40000000x160' },
     firing: ['MegacometHalfRead'],
   },
   {
     what: 'clients that are turned away for them',
-    changes: { 'megacomet_inbox_full_total{worker="0"}': '3x140 9x20' },
+    changes: { 'megacomet_input_budget_full_total{worker="0"}': '3x140 9x20' },
     firing: ['MegacometInboxFull'],
   },
   {
@@ -483,7 +483,7 @@ void t.test(
   async (t) => {
     const budget = 1_048_576;
     const args = ['--protocol', 'comet', '--host', '127.0.0.1', '--workers', '1'];
-    args.push('--worker-inbox-bytes', String(budget), '--handshake-timeout', '60');
+    args.push('--worker-input-bytes', String(budget), '--handshake-timeout', '60');
     const server = await TestServer.start(t, { args });
     const shows = watcher(t, await Prometheus.start(t, server.adminPort));
     await shows('Half-read requests and messages', (values) => String(values) === '0,0');

@@ -56,7 +56,7 @@ struct ModelChannel {
   /// The last number that it was given: a message comes once.
   uint64_t last = 0;
   /// What is adopted may be older than what the row has forgotten.
-  bool has_adopted = false;
+  bool has_registered = false;
 };
 
 class History {
@@ -86,7 +86,7 @@ class History {
         return match(name);
       default:
         if (known == model_.end()) return;
-        if ((action & 16) != 0) return adopt(&known->second, source->next());
+        if ((action & 16) != 0) return register_fd(&known->second, source->next());
         return ask(&known->second, action);
     }
   }
@@ -180,7 +180,7 @@ class History {
   }
 
   /// Up to three messages from before all that the tail has.
-  void adopt(ModelChannel* expected, uint8_t size) {
+  void register_fd(ModelChannel* expected, uint8_t size) {
     std::vector<std::pair<uint64_t, size_t>>& tail = expected->tail;
     const uint64_t end = tail.empty() ? number_ + 1 : tail.front().first;
     std::vector<Ref<Message>> kept;
@@ -192,7 +192,7 @@ class History {
       both.emplace_back(number, message->data.size());
       kept.push_back(std::move(message));
     }
-    channels_.adopt(expected->row, kept);
+    channels_.register_fd(expected->row, kept);
     const size_t bytes = bytes_of(*expected) + kept.size() * size * 200;
     if (both.size() + tail.size() > bounds::kTailMessagesMax) return;
     if (bytes > bounds::kTailBytesMax) return;
@@ -200,7 +200,7 @@ class History {
     both.insert(both.end(), tail.begin(), tail.end());
     tail.swap(both);
     expected->last = std::max(expected->last, number_);
-    expected->has_adopted = true;
+    expected->has_registered = true;
     forget_beyond();
   }
 
@@ -237,7 +237,7 @@ class History {
     for (size_t at = 0; at < expected.tail.size(); ++at) {
       const Message& message = *channel.tail[at];
       MC_CHECK(message.number == expected.tail[at].first);
-      MC_CHECK(expected.has_adopted || message.number > channel.tail_floor);
+      MC_CHECK(expected.has_registered || message.number > channel.tail_floor);
       bytes += message.data.size();
     }
     MC_CHECK(channel.tail_bytes == bytes);

@@ -88,8 +88,8 @@ void t.test('a worker without descriptors rests, keeps its clients, and recovers
   await until('the listener to rest', async () => (await server.total('listenersPaused')) === 1);
   t.ok(storm.refused > 0, 'some of the crowd are told at once');
   const { totals } = await server.stats();
-  t.ok(Number(totals['refusedDescriptorsTotal']) > 0, 'they are counted');
-  t.equal(totals['refusedTotal'], totals['refusedDescriptorsTotal'], 'and nothing else is');
+  t.ok(Number(totals['rejectedDescriptorsTotal']) > 0, 'they are counted');
+  t.equal(totals['rejectedTotal'], totals['rejectedDescriptorsTotal'], 'and nothing else is');
   t.equal(totals['acceptFailedTotal'], totals['acceptFailedEmfileTotal'], 'as is each failure');
   t.ok(Number(totals['acceptPausedTotal']) > 0, 'and each rest');
   t.equal(totals['connections'], 50, 'nobody new was let in');
@@ -146,12 +146,12 @@ void t.test('without the spare descriptor a worker only rests', { skip: noTracin
   await injection.detach();
   first?.destroy();
   await until('the spare to be back', () => descriptorsOf(pid).length === descriptors);
-  const before = await server.total('refusedDescriptorsTotal');
+  const before = await server.total('rejectedDescriptorsTotal');
   exhaust(pid);
   const storm = new Storm(t, server.port, 1);
   await until(
     'a refusal with the spare',
-    async () => (await server.total('refusedDescriptorsTotal')) > before,
+    async () => (await server.total('rejectedDescriptorsTotal')) > before,
   );
   storm.end();
   t.equal(clients.lost, 0, 'nobody lost a connection');
@@ -177,7 +177,7 @@ void t.test('a small limit is kept: so many clients, the others refused at once'
   const clients = await Clients.open(t, server.port, max);
   t.equal(await clients.answering(), max, 'all of them are answered');
   const storm = new Storm(t, server.port, 4);
-  await until('refusals', async () => (await server.total('refusedFullTotal')) > 10);
+  await until('refusals', async () => (await server.total('rejectedFullTotal')) > 10);
   t.equal(await clients.answering(), max, 'also while others are refused');
   storm.end();
   t.equal(await server.total('acceptFailedTotal'), 0, 'the kernel never had to say no');

@@ -128,7 +128,7 @@ function unfit(metrics: ReadonlyMap<string, Metric>): string[] {
 const STATS_FIELDS = {
   '': ['version', 'uptimeSeconds', 'protocol', 'listen', 'maxConnections', 'totals', 'workers'],
   totals: [
-    ...['connections', 'acceptedTotal', 'closedTotal', 'acceptFailedTotal', 'refusedTotal'],
+    ...['connections', 'acceptedTotal', 'closedTotal', 'acceptFailedTotal', 'rejectedTotal'],
     ...['bytesReceivedTotal', 'bytesSentTotal', 'echoedTotal'],
   ],
   kernel: ['tcpInUse', 'tcpMemPages', 'fileNr', 'listenOverflows', 'listenDrops'],
@@ -223,7 +223,7 @@ void t.test('metrics are Prometheus text by every rule, and agree with the stats
   t.equal(sumOf('megacomet_accepted_total'), 25, 'accepted');
   t.equal(sumOf('megacomet_echoed_total'), 25, 'echoed');
   t.equal(sumOf('megacomet_workers_serving'), (await server.stats()).workers.length, 'workers');
-  t.ok(sumOf('megacomet_loop_turn_seconds') > 0, 'turns of the loop are counted');
+  t.ok(sumOf('megacomet_loop_iteration_seconds') > 0, 'turns of the loop are counted');
   const again = parseMetrics((await ask(server, '/metrics')).body);
   const first = (all: typeof metrics): unknown => all.get('megacomet_accepted_total')?.samples;
   t.same(first(again), first(metrics), 'a second look adds nothing up');

@@ -136,7 +136,7 @@ void t.test('what epoll refuses is closed and counted', { skip: noTracing }, asy
     for (let count = 0; count < 5; count++) answered.push(await answers(server.port));
     await injection.detach();
     t.same(answered, [false, false, false, true, true], `${error}: those that were refused end`);
-    const names = ['closedUnwatchedTotal', 'acceptedTotal'];
+    const names = ['closedWatchFailedTotal', 'acceptedTotal'];
     t.same(await gains(server, before, ...names), [3, 5], `${error}: and are counted`);
   }
   await until('all to be gone', async () => (await server.total('connections')) === HELD);
@@ -154,7 +154,7 @@ void t.test('a listener that epoll refuses is tried again', { skip: noTracing },
   await injection.detach();
   const { totals } = await server.stats();
   t.equal(totals['acceptPausedTotal'], 3, 'it rested after each');
-  t.equal(totals['closedUnwatchedTotal'], 0, 'and no connection was hit');
+  t.equal(totals['closedWatchFailedTotal'], 0, 'and no connection was hit');
   await end(t, stage);
 });
 
@@ -203,7 +203,7 @@ void t.test('a failed read or write ends that connection only', { skip: noTracin
     socket.destroy();
   }
   const { totals } = await server.stats();
-  t.same([totals['outboxBytes'], totals['outboxConnections']], [0, 0], 'nothing is owed');
+  t.same([totals['sendQueueBytes'], totals['sendQueueConnections']], [0, 0], 'nothing is owed');
   await end(t, stage);
 });
 

@@ -122,7 +122,7 @@ void t.test(
     t.same([line.worker, line.pid], [0, frozen], 'the log tells which does not die');
     t.equal(statusOf(frozen, 'State'), 'D', 'it is there');
     t.equal(parseInt(statusOf(frozen, 'ShdPnd').slice(-3), 16) & 0x100, 0x100, 'SIGKILL waits');
-    t.equal(await stateOf(server, 0), 'stuck', 'the stats say so');
+    t.equal(await stateOf(server, 0), 'hung', 'the stats say so');
     t.equal((await server.get('/readyz')).status, 200, 'half of the server is ready');
     server.child.kill('SIGHUP');
     await server.logged(/^configuration read again$/);

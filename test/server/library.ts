@@ -208,7 +208,7 @@ void t.test('adjust() changes limits, within what the server was started for', a
        socket.resume().on('close', resolve).on('error', resolve);
      })));
      await server.close();
-     print({ reset, most: stats.maxConnections, refused: stats.totals.refusedTotal >= 0, bad });`,
+     print({ reset, most: stats.maxConnections, refused: stats.totals.rejectedTotal >= 0, bad });`,
   );
   t.match(found, {
     reset: true,

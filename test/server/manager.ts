@@ -32,7 +32,7 @@ function statusOf(pid: number, name: string): string {
   return new RegExp(`^${name}:[ \\t]*(.*?)[ \\t]*$`, 'm').exec(status)?.[1] ?? '';
 }
 
-async function isStuck(server: TestServer): Promise<boolean> {
+async function isHung(server: TestServer): Promise<boolean> {
   const { workers } = await server.stats();
   return workers.some((worker) => Number(worker.heartbeatAgeMs) > 1500);
 }
@@ -64,7 +64,7 @@ for (const fault of ['works', 'is stopped', 'loops for ever'] as const) {
       if (fault === 'loops for ever') {
         const clients = await Clients.open(t, server.port, 1);
         clients.sockets[0]?.write(SPIN);
-        await until('a worker whose beats stay away', () => isStuck(server));
+        await until('a worker whose beats stay away', () => isHung(server));
       }
       process.kill(server.pid, 'SIGKILL');
       await until('all to be gone', () => pids.every(isGone), ALL_GONE_WITHIN_MS);

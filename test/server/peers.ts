@@ -21,7 +21,7 @@ import {
 
 const MIB = 1024 * 1024;
 /** One outbox: native/base/bounds.h. */
-const OUTBOX_BYTES_MAX = 64 * 1024;
+const SEND_QUEUE_BYTES_MAX = 64 * 1024;
 const CPU_SHARE_MAX = 0.1;
 
 function sha256(bytes: Buffer): string {
@@ -30,12 +30,12 @@ function sha256(bytes: Buffer): string {
 
 /** Writes without reading until the server owes something to this socket as well. */
 async function stuff(server: TestServer, socket: Socket): Promise<void> {
-  const wanted = (await server.total('outboxConnections')) + 1;
+  const wanted = (await server.total('sendQueueConnections')) + 1;
   socket.pause();
   const bytes = Buffer.alloc(MIB, 'x');
   await until('the server to owe bytes', async () => {
     if (socket.writableLength < MIB) socket.write(bytes);
-    return (await server.total('outboxConnections')) >= wanted;
+    return (await server.total('sendQueueConnections')) >= wanted;
   });
 }
 
@@ -63,7 +63,7 @@ async function assertEmpty(t: Test, server: TestServer, descriptors: number): Pr
   await until('all to be gone', async () => (await server.total('connections')) === 0);
   const { totals } = await server.stats();
   t.equal(totals['acceptedTotal'], totals['closedTotal'], 'as many closed as accepted');
-  t.same([totals['outboxBytes'], totals['outboxConnections']], [0, 0], 'nothing is owed');
+  t.same([totals['sendQueueBytes'], totals['sendQueueConnections']], [0, 0], 'nothing is owed');
   const pid = await server.pidOf(0);
   t.equal(descriptorsOf(pid).length, descriptors, 'no descriptor is left open');
 }
@@ -113,7 +113,7 @@ void t.test('after a half-close everything owed still arrives, then the end', as
   const socket = await connect(server.port);
   socket.pause();
   socket.end(bytes);
-  await until('the server to owe bytes', async () => (await server.total('outboxBytes')) > 0);
+  await until('the server to owe bytes', async () => (await server.total('sendQueueBytes')) > 0);
   t.equal(await server.total('connections'), 1, 'it is not taken for gone');
   const parts: Buffer[] = [];
   for await (const part of socket as AsyncIterable<Buffer>) {
@@ -133,14 +133,17 @@ void t.test('peers that never read cost one outbox each and no CPU', async (t) =
   const memoryBefore = readPrivateBytes(procReader, pid) ?? 0;
   const deaf = await Clients.open(t, server.port, 10);
   for (const socket of deaf.sockets) await stuff(server, socket);
-  const owed = await server.total('outboxBytes');
-  t.ok(owed > 0 && owed <= 10 * OUTBOX_BYTES_MAX, `${owed} bytes are owed, an outbox each at most`);
+  const owed = await server.total('sendQueueBytes');
+  t.ok(
+    owed > 0 && owed <= 10 * SEND_QUEUE_BYTES_MAX,
+    `${owed} bytes are owed, an outbox each at most`,
+  );
   const [cpuBefore, began] = [cpuMs(pid), performance.now()];
   await sleep(2500);
   const share = (cpuMs(pid) - cpuBefore) / (performance.now() - began);
   t.ok(share <= CPU_SHARE_MAX, `${(share * 100).toFixed(1)} % of a core meanwhile`);
   const grown = (readPrivateBytes(procReader, pid) ?? Infinity) - memoryBefore;
-  t.ok(grown <= 10 * 2 * OUTBOX_BYTES_MAX + MIB, `the worker grew by ${grown} bytes`);
+  t.ok(grown <= 10 * 2 * SEND_QUEUE_BYTES_MAX + MIB, `the worker grew by ${grown} bytes`);
   t.equal(await others.answering(), 20, 'others are answered meanwhile');
   t.equal(others.lost + deaf.lost, 0, 'nobody was closed');
   t.ok((await server.total('shortWritesTotal')) >= 10, 'the short writes are counted');

@@ -72,7 +72,7 @@ void t.test('a server lives through a load, refusals, a crash and a drain', asyn
   );
   // More than fit: a refused connect may fail, or be reset a moment later.
   await Promise.allSettled(Array.from({ length: 400 }, () => clients.add(server.port)));
-  await until('somebody to be refused', async () => (await server.total('refusedTotal')) > 0);
+  await until('somebody to be refused', async () => (await server.total('rejectedTotal')) > 0);
 
   const killed = await server.pidOf(1);
   process.kill(killed, 'SIGKILL');

@@ -223,7 +223,7 @@ void t.test('beyond --max-connections a client is reset at once, and counted', a
     t.equal(await endOf(server.port), 'ECONNRESET', 'one more is reset');
   }
   const { totals } = await server.stats();
-  t.match(totals, { refusedFullTotal: 5, refusedTotal: 5, connections: 10 }, 'as counted');
+  t.match(totals, { rejectedFullTotal: 5, rejectedTotal: 5, connections: 10 }, 'as counted');
   t.equal(await clients.answering(), 10, 'the others notice nothing');
   clients.sockets[0]?.destroy();
   await until('a place', async () => (await server.total('connections')) === 9);
@@ -261,7 +261,7 @@ void t.test('--accept-rate lets clients in one after the other', async (t) => {
   t.ok(performance.now() - began >= 1000 - 5, 'fifty took a second at least');
   const { totals } = await server.stats();
   t.ok(Number(totals['acceptPausedTotal']) > 0, 'the rests are counted');
-  t.match(totals, { acceptFailedTotal: 0, refusedTotal: 0 }, 'as no failure');
+  t.match(totals, { acceptFailedTotal: 0, rejectedTotal: 0 }, 'as no failure');
   await until('the next token', async () => (await server.total('listenersPaused')) === 0);
   await server.stop();
 });

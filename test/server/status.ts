@@ -34,7 +34,7 @@ void t.test('status prints a table of the workers, and the totals', async (t) =>
   });
   t.equal(new Set(rows.map((row) => row.length)).size, 1, 'the columns are aligned');
   t.match(stdout, /^connections {2}30 of \d+$/m, 'connections and their limit');
-  t.match(stdout, /^accepted {5}30, refused 0, failed 0$/m, 'what came');
+  t.match(stdout, /^accepted {5}30, rejected 0, failed 0$/m, 'what came');
   t.match(stdout, /^memory {7}\d+\.\d MB private, -?\d+ bytes per connection$/m, 'memory');
   await server.stop();
 });

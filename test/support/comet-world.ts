@@ -220,7 +220,7 @@ export class SseClient extends StreamingClient {
     const [id] = of('id');
     const [event] = of('event');
     const hasData = lines.some((line) => line.startsWith('data:'));
-    if (event === 'megacomet.lost') {
+    if (event === 'megacomet.gap') {
       this.lost++;
       this.seen.length = 0;
     } else if (hasData && id !== undefined) {

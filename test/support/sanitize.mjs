@@ -35,7 +35,7 @@ const TESTS = [
   'test/comet/http-vectors.ts',
   'test/comet/websocket-vectors.ts',
   'test/comet/websocket-handshake.ts',
-  'test/comet/websocket-wishes.ts',
+  'test/comet/websocket-commands.ts',
 ];
 /** What a test imports that has the server in its own process. */
 const LIBRARY =

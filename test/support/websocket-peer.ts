@@ -229,7 +229,7 @@ export class LivePeer {
 }
 
 /** A client of the comet socket that notes what it is told, text by text and in order. */
-export class WishClient {
+export class CommandClient {
   readonly #socket: WebSocket;
   /** Answers to wishes, as they came. */
   readonly told: string[] = [];

@@ -145,7 +145,7 @@ function checkUse(from: string, to: string): string | undefined {
   if (other === undefined) return `uses ${to}, which is in no room of test/tidy/rules.ts`;
   if (own === other) return undefined;
   const [, ...path] = to.split('/');
-  const [room = '', file = path.join('/')] = [path[0], path.join('/')];
+  const [room = '', file] = [path[0], path.join('/')];
   const allowed = ROOMS[own] ?? [];
   if (
     own.split('/')[0] === to.split('/')[0] &&

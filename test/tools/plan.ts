@@ -14,7 +14,7 @@ import {
   type MachinePlan,
   type PlanAim,
 } from '../../lib/doctor/machine-plan.js';
-import { dropInFile, sysctlFile } from '../../lib/doctor/remedy.js';
+import { dropInFile, sysctlFile } from '../../lib/doctor/fix.js';
 import {
   descriptorsNeeded,
   filesNeeded,

@@ -76,7 +76,7 @@ const WELL: Health = {
   limitsStuck: 0,
 };
 
-const out = (count: number, state = 'stuck'): Health['notServing'] =>
+const out = (count: number, state = 'hung'): Health['notServing'] =>
   Array.from({ length: count }, (_, slot) => ({ slot, state }));
 
 void t.test('the watchdog is fed while the manager does its work, and only then', (t) => {
@@ -103,7 +103,7 @@ void t.test('the watchdog is fed while the manager does its work, and only then'
 void t.test('the status line tells the load, and which slots do not serve', (t) => {
   t.equal(formatHealth(WELL), '982113 of 1000000 connections, 56 workers serve');
   const some = [
-    { slot: 3, state: 'stuck' },
+    { slot: 3, state: 'hung' },
     { slot: 17, state: 'waiting' },
   ];
   t.equal(

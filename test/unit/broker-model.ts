@@ -7,7 +7,7 @@ import { Broker } from '../../lib/broker/broker.js';
 import { PageFlag, type HistoryLimits } from '../../lib/ipc/comet.js';
 import type { Frames } from '../../lib/ipc/frames.js';
 import { ask, EPOCH, wants } from '../support/fakes/broker.js';
-import { FakePort, FakeTurns, messagesIn } from '../support/fakes/comet.js';
+import { FakePort, FakeIterations, messagesIn } from '../support/fakes/comet.js';
 
 const SEED = 20_261_121;
 
@@ -52,7 +52,7 @@ class ModelWorker {
     for (const frame of this.port.take()) {
       if (frame.name === 'Publish') {
         for (const subscriber of this.subscribers) subscriber.hear(frame.fields);
-      } else if (frame.name === 'Page') {
+      } else if (frame.name === 'ReplayPage') {
         const subscriber = this.subscribers.find(({ fd }) => fd === frame.fields.fd);
         if (subscriber === undefined) continue;
         subscriber.turnPage(frame.fields);
@@ -87,7 +87,7 @@ class Subscriber {
     this.#take(Number(number));
   }
 
-  turnPage({ messages, head, flags }: Frames['Page']): void {
+  turnPage({ messages, head, flags }: Frames['ReplayPage']): void {
     for (const { number, channel } of messagesIn(messages)) {
       if (!this.wants(channel)) throw new Error(`${channel} was not asked for`);
       this.#take(Number(number));
@@ -154,7 +154,7 @@ void t.test('no subscriber misses, repeats or reorders a message without being t
   let told = 0;
   fc.assert(
     fc.property(actions, (all) => {
-      const turns = new FakeTurns();
+      const turns = new FakeIterations();
       const parts = { now: turns.now, schedule: turns.schedule, epoch: EPOCH };
       const broker = new Broker({ slots: 3, historyBytesMax: 300_000 }, parts);
       const workers = [0, 1, 2].map((slot) => new ModelWorker(slot, broker));

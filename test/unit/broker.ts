@@ -195,7 +195,7 @@ void t.test('a worker has at most a mebibyte of pages on the way', (t) => {
   const { broker, turns, ports } = world(2);
   for (let index = 0; index < 60; index++) broker.publish('a', 'x'.repeat(1000));
   turns.endAll();
-  port(ports, 0).isStuck = true;
+  port(ports, 0).isHung = true;
   for (let index = 0; index < 100; index++) ask(broker, 0, {});
   ask(broker, 1, {});
   turns.endAll();
@@ -445,11 +445,11 @@ void t.test('what clients publish is published, and the application hears of it'
     { slot: 0, channel: 'room', event: 'e', isBinary: false, receipt: { delivered: 1 } },
     { isBinary: true, data: Buffer.of(255) },
   ]);
-  t.match(broker.counters, { clientMessagesTotal: 2, clientRefusedTotal: 2 });
+  t.match(broker.counters, { clientMessagesTotal: 2, clientRejectedTotal: 2 });
   const refusals = port(ports, 0).take();
   t.match(refusals, [
-    { name: 'Refused', fields: { fd: 7, generation: 8, channel: 'room', error: /not UTF-8/ } },
-    { name: 'Refused', fields: { channel: 'a*', error: /cannot name a channel/ } },
+    { name: 'Rejected', fields: { fd: 7, generation: 8, channel: 'room', error: /not UTF-8/ } },
+    { name: 'Rejected', fields: { channel: 'a*', error: /cannot name a channel/ } },
   ]);
   t.end();
 });
@@ -466,7 +466,7 @@ void t.test('who publishes hears of a refusal while there is room for it', (t) =
     return own.take();
   };
   const busy = {
-    name: 'Refused',
+    name: 'Rejected',
     fields: {
       fd: 7,
       generation: 8,
@@ -485,10 +485,14 @@ void t.test('who publishes hears of a refusal while there is room for it', (t) =
   t.same(say('room'), []);
   t.equal(broker.counters.clientUntoldTotal, 1);
   own.queuedBytes = MIB - 1;
-  t.match(say('a*'), [{ name: 'Refused' }]);
+  t.match(say('a*'), [{ name: 'Rejected' }]);
   own.queuedBytes = MIB;
   t.same(say('a*'), [], 'mistakes make no worker busy');
-  t.match(broker.counters, { clientRefusedTotal: 5, clientUntoldTotal: 2, clientMessagesTotal: 0 });
+  t.match(broker.counters, {
+    clientRejectedTotal: 5,
+    clientUntoldTotal: 2,
+    clientMessagesTotal: 0,
+  });
   t.end();
 });
 

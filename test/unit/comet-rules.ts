@@ -251,7 +251,7 @@ void t.test('and so is the head of a page', (t) => {
         const messages = Buffer.from(bytes);
         const target = Buffer.concat([Buffer.alloc(3 + PAGE_HEAD_BYTES), messages]);
         writePageHead(target, 3, to, flags, head, messages.length);
-        const wanted = encodeFrame('Page', { ...to, flags, head: BigInt(head), messages });
+        const wanted = encodeFrame('ReplayPage', { ...to, flags, head: BigInt(head), messages });
         return target.subarray(3).equals(wanted);
       },
     ),

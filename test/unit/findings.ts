@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import t from 'tap';
 
 import type { Aim, Diagnosis } from '../../lib/doctor/doctor.js';
-import type { Remedy } from '../../lib/doctor/finding.js';
+import type { Fix } from '../../lib/doctor/finding.js';
 import type { Recording } from '../../lib/doctor/machine.js';
 import {
   diagnosisOf,
@@ -15,7 +15,7 @@ import {
   withSysctls,
 } from '../support/machines/recorded.js';
 
-type Sysctl = Extract<Remedy, { kind: 'sysctl' }>;
+type Sysctl = Extract<Fix, { kind: 'sysctl' }>;
 
 const FORBIDDEN = [
   'net.ipv4.tcp_tw_recycle',

@@ -118,7 +118,7 @@ void t.test('a stream that is cut byte by byte gives each frame once, at its las
 });
 
 void t.test('a length, a type or a body that cannot be is a RangeError', (t) => {
-  const ready = encodeFrame('Crowded', { connections: 5 });
+  const ready = encodeFrame('NearCapacity', { connections: 5 });
   const withLength = (length: number, body: Buffer): Buffer => {
     const head = Buffer.alloc(4);
     head.writeUInt32LE(length);

@@ -10,7 +10,7 @@ import {
   Mailboxes,
   type MailboxOptions,
 } from '../../lib/broker/mailboxes.js';
-import { FakePort, FakeTurns, framesIn } from '../support/fakes/comet.js';
+import { FakePort, FakeIterations, framesIn } from '../support/fakes/comet.js';
 
 const SEED = 20_261_121;
 
@@ -34,7 +34,7 @@ class World {
       hasRoom: (slot: number): boolean => !this.full.has(slot),
       send: (bytes: Buffer, [slot = -1]: readonly number[]): void => {
         for (const frame of framesIn(bytes)) {
-          if (frame.name !== 'Give') throw new Error(`a ${frame.name}`);
+          if (frame.name !== 'MailboxLease') throw new Error(`a ${frame.name}`);
           const { fd, generation, data } = frame.fields;
           this.given.push({ slot, fd, generation, text: data.toString() });
         }
@@ -49,16 +49,16 @@ class World {
 
   take(slot: number, fd: number, name: string): { fd: number; generation: number } {
     const place = { fd, generation: ++this.#generation };
-    this.mailboxes.onFrame(slot, { name: 'Take', fields: { ...place, name } });
+    this.mailboxes.onFrame(slot, { name: 'MailboxPoll', fields: { ...place, name } });
     return place;
   }
 
   taken(slot: number, fields: { fd: number; generation: number }): void {
-    this.mailboxes.onFrame(slot, { name: 'Taken', fields });
+    this.mailboxes.onFrame(slot, { name: 'MailboxAck', fields });
   }
 
   returned(slot: number, fields: { fd: number; generation: number }): void {
-    this.mailboxes.onFrame(slot, { name: 'Returned', fields });
+    this.mailboxes.onFrame(slot, { name: 'MailboxNack', fields });
   }
 }
 
@@ -73,7 +73,7 @@ void t.test('a later poll waits behind the lease, whichever way that ends', (t) 
   t.same(world.given.at(-1), { slot: 1, ...second, text: 'one' }, 'it goes to the next');
   world.taken(0, first);
   world.returned(0, first);
-  t.match(world.mailboxes.counters, { messages: 2, takenTotal: 0, returnedTotal: 1 });
+  t.match(world.mailboxes.counters, { messages: 2, ackedTotal: 0, nackedTotal: 1 });
   world.taken(1, second);
   t.equal(world.given.length, 2, 'nobody is there for the second message');
   world.take(0, 9, 'a');
@@ -81,7 +81,7 @@ void t.test('a later poll waits behind the lease, whichever way that ends', (t) 
   world.take(0, 9, 'b');
   t.match(
     world.mailboxes.counters,
-    { messages: 1, polls: 1, returnedTotal: 2 },
+    { messages: 1, polls: 1, nackedTotal: 2 },
     'a poll at the same place ends the one before',
   );
   t.end();
@@ -205,35 +205,35 @@ void t.test('a worker that does not read gets its messages later, and holds nobo
 });
 
 void t.test('a worker that does not read is not flooded by the broker', (t) => {
-  const turns = new FakeTurns();
+  const turns = new FakeIterations();
   const options = { slots: 1, messageBytesMax: 100_000, mailboxTimeMs: 60_000 };
   const broker = new Broker(options, { now: turns.now, schedule: turns.schedule, epoch: 1n });
   const port = new FakePort(0);
-  port.isStuck = true;
+  port.isHung = true;
   broker.attach(port);
   const count = 40;
   for (let fd = 0; fd < count; fd++) {
-    broker.onFrame(0, { name: 'Take', fields: { fd, generation: 1, name: `id${fd}` } });
+    broker.onFrame(0, { name: 'MailboxPoll', fields: { fd, generation: 1, name: `id${fd}` } });
     broker.mailboxes.deliver(`id${fd}`, 'x'.repeat(90_000));
     turns.endAll();
   }
   const before = port.take();
   t.ok(before.length > 10 && before.length < 14, `${before.length} are on their way`);
   t.equal(broker.mailboxes.counters.messages, count, 'the others wait, and none was refused');
-  port.isStuck = false;
+  port.isHung = false;
   port.queuedBytes = 0;
   for (let turn = 0; turn < count && broker.mailboxes.isBlocked; turn++) {
     broker.drained();
     turns.endAll();
   }
   const found = [...before, ...port.take()].map(
-    (frame) => frame.name === 'Give' && frame.fields.fd,
+    (frame) => frame.name === 'MailboxLease' && frame.fields.fd,
   );
   t.same(found, [...Array(count).keys()], 'each once it reads, in order');
   for (let fd = 0; fd < count; fd++) {
-    broker.onFrame(0, { name: 'Taken', fields: { fd, generation: 1 } });
+    broker.onFrame(0, { name: 'MailboxAck', fields: { fd, generation: 1 } });
   }
-  t.match(broker.mailboxes.counters, { mailboxes: 0, messages: 0, bytes: 0, takenTotal: count });
+  t.match(broker.mailboxes.counters, { mailboxes: 0, messages: 0, bytes: 0, ackedTotal: count });
   t.end();
 });
 

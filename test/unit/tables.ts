@@ -6,7 +6,7 @@ import fc from 'fast-check';
 import t from 'tap';
 
 import { BLOCK_CLASS_MAX, BlockPool } from '../../lib/collections/block-pool.js';
-import { Floors } from '../../lib/broker/floors.js';
+import { EvictionWatermarks } from '../../lib/broker/eviction-watermarks.js';
 import { HashIndex } from '../../lib/collections/hash-index.js';
 import { Idempotency } from '../../lib/broker/idempotency.js';
 import { Rings, Timeline } from '../../lib/broker/message-index.js';
@@ -349,7 +349,7 @@ void t.test('a floor is never below what was lost, however many names there are'
       }),
       fc.integer({ min: 1, max: 30 }),
       (losses, entriesMax) => {
-        const floors = new Floors(entriesMax);
+        const floors = new EvictionWatermarks(entriesMax);
         const model = new Map<number, number>();
         for (const [lo, number] of losses) {
           floors.raise(-lo, lo, number);
@@ -370,7 +370,7 @@ void t.test('a floor is never below what was lost, however many names there are'
 });
 
 void t.test('floors remember as many names as they say, and no more', (t) => {
-  const floors = new Floors(10_000);
+  const floors = new EvictionWatermarks(10_000);
   for (let name = 1; name < 30_000; name++) {
     floors.raise(name, name, name);
     if (name === 10_000) t.equal(floors.general, 0, 'nothing fell out yet');

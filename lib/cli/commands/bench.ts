@@ -1,4 +1,4 @@
-// `megacomet-ts bench`: a run of the load generator with its progress and reports. Level 7.
+// `megacomet-ts bench`: a run of the load generator with its progress and reports.
 import { writeFileSync } from 'node:fs';
 
 import { Presets, SingleBar } from 'cli-progress';

@@ -1,4 +1,4 @@
-// `megacomet-ts channels`: what a running comet server has subscribers or history for. Level 7.
+// `megacomet-ts channels`: what a running comet server has subscribers or history for.
 import { askJson } from '../../api/admin-client.js';
 import { readSettings } from '../../options/config.js';
 import type { ChannelPage } from '../../broker/publishing.js';
@@ -9,7 +9,7 @@ const PAGE_LIMIT = 1000;
 /**
  * Runs the command; resolves to the exit code.
  *
- * @throws MegacometError `ERR_UNREACHABLE`, `ERR_REFUSED`, `ERR_OPTION_INVALID`.
+ * @throws MegacometError `ERR_UNREACHABLE`, `ERR_REJECTED`, `ERR_OPTION_INVALID`.
  */
 export async function channels(
   flags: Record<string, unknown>,

@@ -1,10 +1,10 @@
-// `megacomet-ts doctor`: what this machine can hold, what stops it, and mending that. Level 7.
+// `megacomet-ts doctor`: what this machine can hold, what stops it, and mending that.
 import { readSettings, type Settings } from '../../options/config.js';
 import { diagnose, type Aim, type Diagnosis } from '../../doctor/doctor.js';
 import { MegacometError } from '../../base/errors.js';
 import type { Finding, Role, Severity } from '../../doctor/finding.js';
 import { thisMachine } from '../../doctor/machine.js';
-import { applySysctls, writeFiles, type Applied } from '../../doctor/remedy.js';
+import { applySysctls, writeFiles, type Applied } from '../../doctor/fix.js';
 
 /** The exit code when the machine cannot hold the target, or something is critical: for scripts. */
 const EXIT_NOT_ENOUGH = 3;
@@ -42,7 +42,7 @@ function counterText({ counters }: Finding): string[] {
   return [`counter  ${parts.join('; ')}`];
 }
 
-function remedyText({ remedy }: Finding): string[] {
+function fixText({ remedy }: Finding): string[] {
   switch (remedy?.kind) {
     case 'sysctl':
       return [`mend     ${remedy.key} = ${remedy.value}`];
@@ -64,7 +64,7 @@ function formatFinding(finding: Finding): string {
     ...(finding.formula === '' ? [] : [`formula  ${finding.formula}`]),
     ...counterText(finding),
     ...(finding.connections === null ? [] : [`allows   ${finding.connections} connections`]),
-    ...remedyText(finding),
+    ...fixText(finding),
   ];
   const head = `${LABELS[finding.severity]} ${finding.id}: ${finding.current}${needed}`;
   return [head, ...lines.map((line) => `           ${line}`)].join('\n');

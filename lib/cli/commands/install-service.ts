@@ -1,4 +1,4 @@
-// `megacomet-ts install-service`: systemd units for this machine. Level 7.
+// `megacomet-ts install-service`: systemd units for this machine.
 import { existsSync, realpathSync, statSync } from 'node:fs';
 import path from 'node:path';
 
@@ -24,7 +24,7 @@ import {
   socketUnit,
   type UnitPlan,
 } from '../../systemd/units.js';
-import { writeWhole, type WholeFile } from '../../base/whole-file.js';
+import { writeWhole, type WholeFile } from '../../base/atomic-write.js';
 
 const CAP_SYS_RESOURCE = 24;
 /** The kernel's default, where /proc cannot be read. */

@@ -1,4 +1,4 @@
-// `megacomet-ts kick`: closes the subscribers of a channel, or everybody. Level 7.
+// `megacomet-ts kick`: closes the subscribers of a channel, or everybody.
 import { askJson } from '../../api/admin-client.js';
 import { readSettings } from '../../options/config.js';
 import { MegacometError } from '../../base/errors.js';
@@ -7,7 +7,7 @@ import { tokenOf } from '../../api/token.js';
 /**
  * Runs the command; resolves to the exit code.
  *
- * @throws MegacometError `ERR_UNREACHABLE`, `ERR_REFUSED`, `ERR_OPTION_INVALID`.
+ * @throws MegacometError `ERR_UNREACHABLE`, `ERR_REJECTED`, `ERR_OPTION_INVALID`.
  */
 export async function kick(
   [channel]: readonly string[],

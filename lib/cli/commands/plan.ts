@@ -1,15 +1,9 @@
-// `megacomet-ts plan`: what machine a number of connections takes. Level 7.
+// `megacomet-ts plan`: what machine a number of connections takes.
 import { readSettings } from '../../options/config.js';
 import type { Diagnosis } from '../../doctor/doctor.js';
 import { figure, size } from '../../doctor/finding.js';
 import { planMachine, type MachinePlan } from '../../doctor/machine-plan.js';
-import {
-  dropInFile,
-  sysctlFile,
-  SYSCTL_NAME,
-  DROP_IN_NAME,
-  writeFiles,
-} from '../../doctor/remedy.js';
+import { dropInFile, sysctlFile, SYSCTL_NAME, DROP_IN_NAME, writeFiles } from '../../doctor/fix.js';
 
 /** What no file sets, such as a word on the boot line. */
 function byHand({ findings }: Diagnosis): string[] {

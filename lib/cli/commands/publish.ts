@@ -1,4 +1,4 @@
-// `megacomet-ts publish`: gives a running server one message, or a batch of lines. Level 7.
+// `megacomet-ts publish`: gives a running server one message, or a batch of lines.
 import { createInterface } from 'node:readline';
 
 import { askAdmin, askJson, textOf, type AdminRequest } from '../../api/admin-client.js';
@@ -57,7 +57,7 @@ async function publishLines(
   const answer = await askAdmin({ ...asked, body });
   if (answer.status !== 200) {
     const text = await textOf(asked.admin, answer.body);
-    throw new MegacometError('ERR_REFUSED', `${PATH}: ${errorOf(text)}`);
+    throw new MegacometError('ERR_REJECTED', `${PATH}: ${errorOf(text)}`);
   }
   let rest = '';
   let line = 0;
@@ -88,7 +88,7 @@ function errorOf(text: string): string {
 /**
  * Runs the command; resolves to the exit code. Data that is absent or `-` is standard input.
  *
- * @throws MegacometError `ERR_UNREACHABLE`, `ERR_REFUSED`, `ERR_MESSAGE_SIZE` or
+ * @throws MegacometError `ERR_UNREACHABLE`, `ERR_REJECTED`, `ERR_MESSAGE_SIZE` or
  *   `ERR_OPTION_INVALID`.
  */
 export async function publish(

@@ -1,4 +1,4 @@
-// `megacomet-ts serve`: runs a server until a signal ends it. Level 7.
+// `megacomet-ts serve`: runs a server until a signal ends it.
 import { constants } from 'node:os';
 
 import { readSettings, type Settings } from '../../options/config.js';

@@ -1,4 +1,4 @@
-// `megacomet-ts status`: what a running server does now. Level 7.
+// `megacomet-ts status`: what a running server does now.
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import logUpdate from 'log-update';
@@ -61,8 +61,8 @@ export function formatStatus({ stats, atMs }: Snapshot, before: Snapshot | undef
     alignRight([header, ...rows]),
     '',
     `connections  ${String(totals['connections'])} of ${stats.maxConnections}`,
-    `accepted     ${String(totals['acceptedTotal'])}, refused ${String(totals['refusedTotal'])}, ` +
-      `failed ${String(totals['acceptFailedTotal'])}`,
+    `accepted     ${String(totals['acceptedTotal'])}, ` +
+      `rejected ${String(totals['rejectedTotal'])}, failed ${String(totals['acceptFailedTotal'])}`,
     `closed       ${String(totals['closedTotal'])}, ` +
       `by crash ${String(totals['closedByCrashTotal'])}`,
     `memory       ${megabytes(stats.memory.privateBytes)} private` +

@@ -1,4 +1,4 @@
-// `megacomet-ts subscribe`: prints the messages of channels until a signal. Level 7.
+// `megacomet-ts subscribe`: prints the messages of channels until a signal.
 import { readSettings } from '../../options/config.js';
 import { follow, type StreamMessage } from '../subscription.js';
 
@@ -16,7 +16,7 @@ function format(message: StreamMessage, isJson: boolean): string {
 /**
  * Runs the command; resolves to the exit code after --count messages, and else never.
  *
- * @throws MegacometError `ERR_OPTION_INVALID`, `ERR_REFUSED`.
+ * @throws MegacometError `ERR_OPTION_INVALID`, `ERR_REJECTED`.
  */
 export async function subscribe(
   [url = '', ...channels]: readonly string[],

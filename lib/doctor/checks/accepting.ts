@@ -1,4 +1,4 @@
-// Settings that decide whether a burst of new connections gets in. Level 4.
+// Settings that decide whether a burst of new connections gets in.
 import { sysctl } from '../../system/kernel.js';
 import { backlogNeeded, NETDEV_BACKLOG_ONE_BOX } from '../sizing.js';
 import { isSteered, networkCards, readSoftnet, sumStatistics } from '../machine.js';
@@ -10,7 +10,7 @@ import {
   onlyFor,
   skipped,
   tcpCounter,
-  unitRemedy,
+  unitFix,
   type Check,
   type Finding,
   type Situation,
@@ -52,7 +52,7 @@ const backlog: Check = (situation) => {
       counters: [tcpCounter(situation, 'ListenOverflows')],
       remedy: isEnough
         ? null
-        : unitRemedy(
+        : unitFix(
             situation,
             'Environment',
             `MEGACOMET_BACKLOG=${needed}`,

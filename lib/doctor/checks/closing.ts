@@ -1,4 +1,4 @@
-// Settings of established and closing connections: buffers, orphans, TIME_WAIT, probes. Level 4.
+// Settings of established and closing connections: buffers, orphans, TIME_WAIT, probes.
 import { readSockets, sysctlVector } from '../../system/kernel.js';
 import { sumColumn } from '../machine.js';
 import { hashBucketsNeeded, orphansNeeded, tcpMemNeeded, timeWaitNeeded } from '../sizing.js';
@@ -8,11 +8,11 @@ import {
   figure,
   finding,
   onlyFor,
-  remedyFor,
+  fixFor,
   size,
   skipped,
   tcpCounter,
-  unitRemedy,
+  unitFix,
   unseen,
   type Check,
   type Finding,
@@ -36,7 +36,7 @@ function judgeTcpMem(situation: Situation, current: readonly number[]): Finding 
   const { pages, isCut } = tcpMemNeeded(load, costs, memory.totalBytes);
   const needed = raised(current, pages);
   const isRaised = needed.some((value, index) => value !== current[index]);
-  const raise = remedyFor(situation, 'host', key, needed.join(' '));
+  const raise = fixFor(situation, 'host', key, needed.join(' '));
   return finding({
     id: key,
     scope: 'host',
@@ -171,7 +171,7 @@ const keepalive: Check = (situation) => {
       counters: [tcpCounter(situation, 'TCPKeepAlive'), tcpCounter(situation, 'TCPAbortOnTimeout')],
       remedy: isGood
         ? null
-        : unitRemedy(
+        : unitFix(
             situation,
             'Environment',
             'MEGACOMET_KEEPALIVE=240',
@@ -239,7 +239,7 @@ const neighbours: Check = (situation) => {
           value: sumColumn(machine, '/proc/net/stat/arp_cache', 'table_fulls'),
         },
       ],
-      remedy: isShort ? remedyFor(situation, 'host', key, String(needed)) : null,
+      remedy: isShort ? fixFor(situation, 'host', key, String(needed)) : null,
     }),
   ];
 };

@@ -1,5 +1,4 @@
 // Limits on open files and on epoll: kernel settings that end a ramp with EMFILE, ENFILE, ENOSPC.
-// Level 4.
 import { usableDescriptors } from '../capacity.js';
 import { readFileNr, sysctl } from '../../system/kernel.js';
 import {
@@ -14,7 +13,7 @@ import {
   figure,
   finding,
   skipped,
-  unitRemedy,
+  unitFix,
   type Check,
   type Finding,
   type Situation,
@@ -63,7 +62,7 @@ const nofile: Check = (situation) => {
       connections: holds,
       remedy: isEnough
         ? null
-        : unitRemedy(
+        : unitFix(
             situation,
             'LimitNOFILE',
             String(value),
@@ -124,7 +123,7 @@ const watches: Check = (situation) => [
     why:
       'Each watched connection of a user counts, over all processes and containers, root not ' +
       'exempt; beyond it epoll_ctl fails with ENOSPC and nothing is logged.',
-    counters: () => [{ name: 'megacomet_closed_unwatched_total (of the server)', value: null }],
+    counters: () => [{ name: 'megacomet_closed_watch_failed_total (of the server)', value: null }],
     connections: (current) => perEnd(situation, current),
   }),
 ];

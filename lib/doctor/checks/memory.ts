@@ -1,4 +1,4 @@
-// Memory of the machine and of its cgroups. Level 4.
+// Memory of the machine and of its cgroups.
 import { readMemInfo, sysctl, type MemoryGroup } from '../../system/kernel.js';
 import {
   cgroupBytesNeeded,
@@ -13,7 +13,7 @@ import {
   finding,
   isConfined,
   onlyFor,
-  remedyFor,
+  fixFor,
   size,
   skipped,
   tcpCounter,
@@ -21,7 +21,7 @@ import {
   type Check,
   type CounterReading,
   type Finding,
-  type Remedy,
+  type Fix,
   type Severity,
   type Situation,
 } from '../finding.js';
@@ -71,7 +71,7 @@ function groupCounter({ machine }: Situation, { folder, isV2 }: MemoryGroup): Co
 }
 
 /** Raises the limit where it is set: at the container, in the service's unit, or at its group. */
-function raiseGroup(situation: Situation, { folder }: MemoryGroup, needed: number): Remedy {
+function raiseGroup(situation: Situation, { folder }: MemoryGroup, needed: number): Fix {
   const value = String(needed);
   if (isConfined(situation)) {
     return { kind: 'advice', text: `docker run --memory ${value}, or limits.memory of the pod` };
@@ -135,7 +135,7 @@ const minFree: Check = (situation) => {
         tcpCounter(situation, 'PFMemallocDrop'),
         vmCounter(situation, 'allocstall_normal'),
       ],
-      remedy: current < needed ? remedyFor(situation, 'host', key, String(needed)) : null,
+      remedy: current < needed ? fixFor(situation, 'host', key, String(needed)) : null,
     }),
   ];
 };

@@ -1,4 +1,4 @@
-// What watches connections beside the server: the packet filter, and the cloud's. Level 4.
+// What watches connections beside the server: the packet filter, and the cloud's.
 import { sysctl } from '../../system/kernel.js';
 import { networkCards, sumColumn, sumStatistics } from '../machine.js';
 import { conntrackNeeded } from '../sizing.js';
@@ -6,7 +6,7 @@ import {
   checkAtLeast,
   figure,
   finding,
-  remedyFor,
+  fixFor,
   skipped,
   type Check,
   type CounterReading,
@@ -53,7 +53,7 @@ function judgeConntrack(situation: Situation, most: number, count: number): Find
       'nothing; better still: notrack for the port.',
     counters: [conntrackCounter(situation, 'drop'), conntrackCounter(situation, 'early_drop')],
     connections: holds,
-    remedy: isEnough ? null : remedyFor(situation, 'host', MAX, String(needed)),
+    remedy: isEnough ? null : fixFor(situation, 'host', MAX, String(needed)),
   });
 }
 

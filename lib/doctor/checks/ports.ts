@@ -1,11 +1,11 @@
-// Source ports of clients, and the server's own ports among them. Level 4.
+// Source ports of clients, and the server's own ports among them.
 import { sysctl, sysctlVector } from '../../system/kernel.js';
 import { portsNeeded } from '../sizing.js';
 import {
   figure,
   finding,
   onlyFor,
-  remedyFor,
+  fixFor,
   skipped,
   tcpCounter,
   type Check,
@@ -87,7 +87,7 @@ function rangeOfOneBox(situation: Situation, found: Range): Finding {
       '127.0.0.0/8 as it needs.',
     counters: [EADDRNOTAVAIL],
     connections: holds,
-    remedy: isEnough || wider === null ? null : remedyFor(situation, 'namespace', RANGE, wider),
+    remedy: isEnough || wider === null ? null : fixFor(situation, 'namespace', RANGE, wider),
   });
 }
 
@@ -116,7 +116,7 @@ function rangeOfClient(situation: Situation, found: Range): Finding {
       ? null
       : wider === null
         ? { kind: 'advice', text: `use ${addresses} source addresses or destinations` }
-        : remedyFor(situation, 'namespace', RANGE, wider),
+        : fixFor(situation, 'namespace', RANGE, wider),
   });
 }
 
@@ -154,7 +154,7 @@ const reserved: Check = (situation) => {
         : 'An outgoing connection may take the port while the server restarts: then bind ' +
           'fails with EADDRINUSE.',
       counters: [{ name: 'EADDRINUSE at the start of the server', value: null }],
-      remedy: isEnough ? null : remedyFor(situation, 'namespace', RESERVED, wanted),
+      remedy: isEnough ? null : fixFor(situation, 'namespace', RESERVED, wanted),
     }),
   ];
 };

@@ -195,9 +195,9 @@ TEST("an inherited listener becomes one of ours: its address is read, its option
   local.sin_family = AF_INET;
   local.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
   EXPECT_EQUAL(::bind(fd, reinterpret_cast<const sockaddr*>(&local), sizeof local), 0);
-  EXPECT_EQUAL(listening::adopt(fd, 0).error, EINVAL);
+  EXPECT_EQUAL(listening::register_fd(fd, 0).error, EINVAL);
   EXPECT_EQUAL(::listen(fd, 5), 0);
-  const listening::Adopted adopted = listening::adopt(fd, 77);
+  const listening::Adopted adopted = listening::register_fd(fd, 77);
   EXPECT_EQUAL(adopted.error, 0);
   EXPECT(adopted.host == "127.0.0.1" && adopted.port == listening::port(fd) && !adopted.is_unix);
   EXPECT((::fcntl(fd, F_GETFL) & O_NONBLOCK) != 0);
@@ -212,7 +212,7 @@ TEST("an inherited listener is told by its IPv6 address, its path or its abstrac
   options.host = "::1";
   const listening::Opened opened = listening::open(options);
   EXPECT_EQUAL(listening::listen(opened.fd, 5), 0);
-  EXPECT(listening::adopt(opened.fd, 0).host == "::1");
+  EXPECT(listening::register_fd(opened.fd, 0).host == "::1");
   sys::close(opened.fd);
 
   const std::string path = "/tmp/megacomet-adopt-" + std::to_string(::getpid());
@@ -224,7 +224,7 @@ TEST("an inherited listener is told by its IPv6 address, its path or its abstrac
     const auto bytes = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + name.size());
     EXPECT_EQUAL(::bind(fd, reinterpret_cast<const sockaddr*>(&local), bytes), 0);
     EXPECT_EQUAL(::listen(fd, 5), 0);
-    const listening::Adopted adopted = listening::adopt(fd, 77);
+    const listening::Adopted adopted = listening::register_fd(fd, 77);
     EXPECT_EQUAL(adopted.error, 0);
     EXPECT(adopted.is_unix);
     EXPECT(adopted.host == (name == path ? path : "@megacomet adopt"));
@@ -234,14 +234,14 @@ TEST("an inherited listener is told by its IPv6 address, its path or its abstrac
 }
 
 TEST("what is no listener of ours is not adopted, and the reason is told") {
-  EXPECT_EQUAL(listening::adopt(-1, 0).error, EBADF);
+  EXPECT_EQUAL(listening::register_fd(-1, 0).error, EBADF);
   const int file = sys::open_spare();
-  EXPECT_EQUAL(listening::adopt(file, 0).error, ENOTSOCK);
+  EXPECT_EQUAL(listening::register_fd(file, 0).error, ENOTSOCK);
   sys::close(file);
   const int datagrams = ::socket(AF_INET, SOCK_DGRAM, 0);
-  EXPECT_EQUAL(listening::adopt(datagrams, 0).error, EPROTOTYPE);
+  EXPECT_EQUAL(listening::register_fd(datagrams, 0).error, EPROTOTYPE);
   sys::close(datagrams);
   const ListeningSocket listener;
   const unit::Client client(listener.port());
-  EXPECT_EQUAL(listening::adopt(client.fd(), 0).error, EINVAL);
+  EXPECT_EQUAL(listening::register_fd(client.fd(), 0).error, EINVAL);
 }

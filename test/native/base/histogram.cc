@@ -25,7 +25,7 @@ TEST("a histogram's buckets follow each other without a gap") {
 
 TEST("a histogram's bucket grows with the time, and its width is at most 6.25 % of it") {
   for (int count = 0; count < 500'000; ++count) {
-    const uint64_t us = unit::chance()() >> (28 + unit::upto(35));
+    const uint64_t us = unit::random()() >> (28 + unit::upto(35));
     const size_t bucket = Histogram::bucket_of(us);
     if (!EXPECT(bucket < Histogram::kBuckets)) return;
     if (!EXPECT(bucket <= Histogram::bucket_of(us + 1))) return;

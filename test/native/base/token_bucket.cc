@@ -22,7 +22,7 @@ long double bound(uint32_t rate_milli, uint64_t elapsed_ns) {
 TEST("a token bucket never admits more than its rate times the time, and one burst") {
   for (int round = 0; round < 300; ++round) {
     const auto rate_milli =
-        static_cast<uint32_t>((unit::chance()() & UINT32_MAX) >> unit::upto(31));
+        static_cast<uint32_t>((unit::random()() & UINT32_MAX) >> unit::upto(31));
     if (rate_milli == 0) continue;
     TokenBucket tokens;
     tokens.set_rate(rate_milli);

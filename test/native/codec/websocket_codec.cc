@@ -158,7 +158,7 @@ std::string random_stream() {
         stream += frame(0x89 + static_cast<int>(unit::upto(1)), std::string(unit::upto(125), 'p'));
       }
       const std::string payload(unit::upto(longest), static_cast<char>('a' + unit::upto(25)));
-      const auto key = static_cast<uint32_t>(unit::chance()());
+      const auto key = static_cast<uint32_t>(unit::random()());
       stream += frame(first | (fragments == 0 ? 0x80 : 0), payload, key);
       if (fragments == 0) break;
       first = 0;
@@ -382,7 +382,7 @@ TEST("masking in words is masking byte by byte, in any parts and places") {
       std::vector<uint8_t> bytes(offset + size);
       for (uint8_t& byte : bytes) byte = static_cast<uint8_t>(unit::upto(255));
       const std::vector<uint8_t> before = bytes;
-      const auto key = static_cast<uint32_t>(unit::chance()());
+      const auto key = static_cast<uint32_t>(unit::random()());
       const size_t cut = unit::upto(size);
       const uint32_t turned = mask_websocket(bytes.data() + offset, cut, key);
       mask_websocket(bytes.data() + offset + cut, size - cut, turned);

@@ -105,14 +105,14 @@ TEST("admission tells once of each rise above 95 percent") {
   Pair pair(100, 1000);
   Admission& worker = pair.workers[0];
   for (int count = 0; count < 94; ++count) EXPECT(worker.enter());
-  EXPECT(!worker.take_crowded());
+  EXPECT(!worker.take_near_capacity());
   EXPECT(worker.enter());
-  EXPECT(worker.take_crowded());
+  EXPECT(worker.take_near_capacity());
   EXPECT(worker.enter());
-  EXPECT(!worker.take_crowded());
+  EXPECT(!worker.take_near_capacity());
   for (int count = 0; count < 10; ++count) worker.leave();
   for (int count = 0; count < 10; ++count) EXPECT(worker.enter());
-  EXPECT(worker.take_crowded());
+  EXPECT(worker.take_near_capacity());
 }
 
 TEST("whoever waits for room is told once, by the next close") {

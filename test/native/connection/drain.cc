@@ -22,7 +22,7 @@ struct Drained final : DrainHandler {
     ended_ns = sys::monotonic_ns();
   }
   bool is_over() {
-    return unit::turn_until(loop.get(), [this] { return calls > 0; });
+    return unit::run_until(loop.get(), [this] { return calls > 0; });
   }
 
   LoopOwner loop = make_loop();
@@ -51,7 +51,7 @@ TEST("a drain closes evenly: at no moment more than its share of the time") {
     is_even = is_even && ++count <= kCount * elapsed_ns / (kMs * kNsPerMs) + 1;
   };
   drained.drain.start(kMs);
-  unit::turn_for(drained.loop.get(), kMs / 2);
+  unit::run_for(drained.loop.get(), kMs / 2);
   const uint32_t left = drained.connections.size();
   EXPECT(left > 0 && left <= kCount / 2 + kCount / 20);
   EXPECT(drained.is_over());
@@ -66,7 +66,7 @@ TEST("a drain leaves a connection that owes for last, and cuts it when the time 
   for (int fd = 0; fd < 20; ++fd) drained.services.open(fd, 0, fd < 5);
   const uint64_t start_ns = sys::monotonic_ns();
   drained.drain.start(200);
-  EXPECT(unit::turn_until(drained.loop.get(), [&] { return drained.connections.size() == 5; }));
+  EXPECT(unit::run_until(drained.loop.get(), [&] { return drained.connections.size() == 5; }));
   for (int fd = 0; fd < 5; ++fd)
     EXPECT(drained.connections.at(fd)->state == ConnectionState::kOwing);
   EXPECT(drained.is_over());
@@ -96,7 +96,7 @@ TEST("a drain that is told again keeps its pace and ends once") {
   drained.drain.start(50);
   drained.drain.start(60'000);
   EXPECT(drained.is_over());
-  unit::turn_for(drained.loop.get(), 30);
+  unit::run_for(drained.loop.get(), 30);
   EXPECT_EQUAL(drained.calls, 1);
 }
 

@@ -20,7 +20,7 @@ namespace {
 
 /// A worker's listener with everything behind it.
 struct Server {
-  explicit Server(Tenure tenure = Tenure::kOwn)
+  explicit Server(Ownership ownership = Ownership::kOwn)
       : control(world.loop.get(), &handler),
         listener({world.loop.get(),
                   &world.admission,
@@ -29,7 +29,7 @@ struct Server {
                   &world.counters,
                   &newcomers},
                  socket.fd(),
-                 tenure,
+                 ownership,
                  0) {}
 
   void connect(size_t count) {
@@ -42,7 +42,7 @@ struct Server {
   }
 
   /// Whether a broadcast would rest for them.
-  [[nodiscard]] bool newcomers_wait() {
+  [[nodiscard]] bool accept_pressure() {
     const uint64_t now_ns = sys::monotonic_ns();
     newcomers.sliced(now_ns);
     return newcomers.rest_s(now_ns) > 0.;
@@ -52,7 +52,7 @@ struct Server {
   unit::DeafHandler handler;
   ListeningSocket socket;
   Control control;
-  Newcomers newcomers;
+  AcceptPressure newcomers;
   Listener listener;
   std::vector<std::unique_ptr<Client>> clients;
 };
@@ -78,13 +78,13 @@ class FewDescriptors {
 TEST("a listener accepts while it is watched and leaves the queue alone otherwise") {
   Server server;
   server.connect(3);
-  unit::turn_for(server.world.loop.get(), 20);
+  unit::run_for(server.world.loop.get(), 20);
   EXPECT_EQUAL(server.world.count(Counter::kAcceptedTotal), 0U);
   server.listener.watch(true);
   EXPECT(server.world.reaches(Counter::kAcceptedTotal, 3));
   server.listener.watch(false);
   server.connect(1);
-  unit::turn_for(server.world.loop.get(), 20);
+  unit::run_for(server.world.loop.get(), 20);
   EXPECT_EQUAL(server.world.count(Counter::kAcceptedTotal), 3U);
   server.listener.watch(true);
   EXPECT(server.world.reaches(Counter::kAcceptedTotal, 4));
@@ -92,9 +92,9 @@ TEST("a listener accepts while it is watched and leaves the queue alone otherwis
 
 TEST("a listener accepts in the midst of a long turn who came while it lasted") {
   Server server;
-  struct Newcomer final : Interlude {
+  struct Newcomer final : MidIteration {
     explicit Newcomer(Server* all) : server(all) {}
-    void on_interlude() override {
+    void on_mid_iteration() override {
       server->connect(1);
       server->listener.look();
     }
@@ -104,9 +104,9 @@ TEST("a listener accepts in the midst of a long turn who came while it lasted") 
   server.connect(100);
   EXPECT(server.world.reaches(Counter::kAcceptedTotal, 100));
   for (const auto& client : server.clients) client->write("x");
-  server.world.transport->set_interlude(&newcomer);
+  server.world.transport->set_mid_iteration(&newcomer);
   // A turn that began when the machine did has lasted for long.
-  server.world.transport->begin_turn(0);
+  server.world.transport->begin_iteration(0);
   ev_run(server.world.loop.get(), EVRUN_NOWAIT);
   EXPECT_EQUAL(server.world.count(Counter::kAcceptedTotal), 101U);
   // Off while it is not watched.
@@ -122,8 +122,8 @@ TEST("a listener of a full server resets peers and keeps its accounts") {
   server.world.admission.set_limits(100, 2, 0);
   server.listener.watch(true);
   server.connect(5);
-  EXPECT(server.world.reaches(Counter::kRefusedTotal, 3));
-  EXPECT_EQUAL(server.world.count(Counter::kRefusedFullTotal), 3U);
+  EXPECT(server.world.reaches(Counter::kRejectedTotal, 3));
+  EXPECT_EQUAL(server.world.count(Counter::kRejectedFullTotal), 3U);
   EXPECT_EQUAL(server.world.count(Counter::kAcceptedTotal), 2U);
   EXPECT_EQUAL(server.reset_clients(), 3U);
   EXPECT_EQUAL(server.world.shared(), 2);
@@ -140,7 +140,7 @@ TEST("a listener of a full worker rests until a connection closes") {
   server.connect(5);
   EXPECT(server.world.reaches(Counter::kListenersPaused, 1));
   EXPECT_EQUAL(server.world.count(Counter::kAcceptedTotal), 2U);
-  EXPECT_EQUAL(server.world.count(Counter::kRefusedTotal), 0U);
+  EXPECT_EQUAL(server.world.count(Counter::kRejectedTotal), 0U);
   server.clients[0]->close();
   EXPECT(server.world.reaches(Counter::kAcceptedTotal, 3));
   EXPECT(server.world.reaches(Counter::kListenersPaused, 1));
@@ -153,8 +153,8 @@ TEST("a listener of a worker that stays full sends away who waits for it, and ta
   server.listener.watch(true);
   server.connect(5);
   EXPECT(server.world.reaches(Counter::kListenersPaused, 1));
-  EXPECT_EQUAL(server.world.count(Counter::kRefusedTotal), 0U);
-  EXPECT(server.world.reaches(Counter::kRefusedFullTotal, 3));
+  EXPECT_EQUAL(server.world.count(Counter::kRejectedTotal), 0U);
+  EXPECT(server.world.reaches(Counter::kRejectedFullTotal, 3));
   EXPECT_EQUAL(server.reset_clients(), 3U);
   EXPECT_EQUAL(server.world.count(Counter::kConnections), 2U);
   EXPECT_EQUAL(server.world.count(Counter::kListenersPaused), 0U);
@@ -197,16 +197,16 @@ TEST("a listener tells how long the first of a crowd in its queue waited for the
   EXPECT(server.world.reaches(Counter::kAcceptedTotal, 1));
   server.connect(1);
   EXPECT(server.world.reaches(Counter::kAcceptedTotal, 2));
-  EXPECT(!server.newcomers_wait());
+  EXPECT(!server.accept_pressure());
   server.connect(3);
   ::usleep(150'000);
   EXPECT(server.world.reaches(Counter::kAcceptedTotal, 5));
-  EXPECT(!server.newcomers_wait());
-  unit::turn_for(server.world.loop.get(), 30);
+  EXPECT(!server.accept_pressure());
+  unit::run_for(server.world.loop.get(), 30);
   server.connect(20);
   ::usleep(150'000);
   EXPECT(server.world.reaches(Counter::kAcceptedTotal, 25));
-  EXPECT(server.newcomers_wait());
+  EXPECT(server.accept_pressure());
 }
 
 TEST("a listener that rests does not tell that anybody waited for the loop") {
@@ -221,7 +221,7 @@ TEST("a listener that rests does not tell that anybody waited for the loop") {
   server.world.admission.set_limits(100, 100, 0);
   EXPECT(server.world.reaches(Counter::kAcceptedTotal, 45));
   EXPECT(server.world.count(Counter::kAcceptPausedTotal) > 0);
-  EXPECT(!server.newcomers_wait());
+  EXPECT(!server.accept_pressure());
 }
 
 TEST("a listener without descriptors turns peers away, rests, and goes on when one is free") {
@@ -235,7 +235,7 @@ TEST("a listener without descriptors turns peers away, rests, and goes on when o
     EXPECT(server.world.reaches(Counter::kAcceptFailedEmfileTotal, 1));
     EXPECT_EQUAL(server.world.count(Counter::kListenersPaused), 1U);
     // The spare could not be taken again below the limit, so one peer was turned away.
-    EXPECT_EQUAL(server.world.count(Counter::kRefusedDescriptorsTotal), 0U);
+    EXPECT_EQUAL(server.world.count(Counter::kRejectedDescriptorsTotal), 0U);
   }
   server.world.admission.restore_spare();
   EXPECT(server.world.reaches(Counter::kListenersPaused, 0));
@@ -253,7 +253,7 @@ TEST("a listener sheds one batch with the spare descriptor, then rests") {
     const FewDescriptors few(static_cast<rlim_t>(highest));
     // The spare stands below: what it gives up is all that accept can have.
     EXPECT(server.world.reaches(Counter::kAcceptFailedEmfileTotal, 1));
-    EXPECT_EQUAL(server.world.count(Counter::kRefusedDescriptorsTotal),
+    EXPECT_EQUAL(server.world.count(Counter::kRejectedDescriptorsTotal),
                  static_cast<uint64_t>(bounds::kShedBatchMax));
     EXPECT_EQUAL(server.reset_clients(), static_cast<size_t>(bounds::kShedBatchMax));
   }
@@ -269,18 +269,18 @@ TEST("a listener that drains takes what is queued and then refuses") {
   EXPECT(!Client(server.socket.port()).is_connected());
   server.listener.watch(true);
   server.listener.drain();
-  unit::turn_for(server.world.loop.get(), 20);
+  unit::run_for(server.world.loop.get(), 20);
   EXPECT_EQUAL(server.world.count(Counter::kAcceptedTotal), 300U);
 }
 
 TEST("a listener that drains leaves the queue of an inherited socket to its successor") {
-  Server server(Tenure::kInherited);
+  Server server(Ownership::kInherited);
   server.listener.watch(true);
   server.connect(1);
   EXPECT(server.world.reaches(Counter::kAcceptedTotal, 1));
   server.connect(3);
   server.listener.drain();
-  unit::turn_for(server.world.loop.get(), 20);
+  unit::run_for(server.world.loop.get(), 20);
   EXPECT_EQUAL(server.world.count(Counter::kAcceptedTotal), 1U);
   Listener successor({server.world.loop.get(),
                       &server.world.admission,
@@ -289,7 +289,7 @@ TEST("a listener that drains leaves the queue of an inherited socket to its succ
                       &server.world.counters,
                       &server.newcomers},
                      server.socket.fd(),
-                     Tenure::kInherited,
+                     Ownership::kInherited,
                      0);
   successor.watch(true);
   EXPECT(server.world.reaches(Counter::kAcceptedTotal, 4));
@@ -297,12 +297,12 @@ TEST("a listener that drains leaves the queue of an inherited socket to its succ
 }
 
 TEST("a listener that drains leaves a socket alone that others share") {
-  Server server(Tenure::kShared);
+  Server server(Ownership::kShared);
   server.listener.watch(true);
   server.listener.drain();
   server.connect(1);
   EXPECT(server.clients[0]->is_connected());
-  unit::turn_for(server.world.loop.get(), 20);
+  unit::run_for(server.world.loop.get(), 20);
   EXPECT_EQUAL(server.world.count(Counter::kAcceptedTotal), 0U);
 }
 
@@ -316,7 +316,7 @@ TEST("a listener that rests while it drains is counted as resting no longer") {
   EXPECT_EQUAL(server.world.count(Counter::kListenersPaused), 0U);
   server.clients[0]->close();
   EXPECT(server.world.reaches(Counter::kConnections, 0));
-  unit::turn_for(server.world.loop.get(), 20);
+  unit::run_for(server.world.loop.get(), 20);
   EXPECT_EQUAL(server.world.count(Counter::kAcceptedTotal), 1U);
 }
 
@@ -324,7 +324,7 @@ TEST("a listener whose socket was shut down elsewhere ends without an error") {
   Server server;
   server.listener.watch(true);
   sys::shut_down(server.socket.fd());
-  unit::turn_for(server.world.loop.get(), 50);
+  unit::run_for(server.world.loop.get(), 50);
   EXPECT_EQUAL(server.world.count(Counter::kAcceptFailedTotal), 0U);
   EXPECT_EQUAL(server.world.count(Counter::kListenersPaused), 0U);
 }
@@ -338,7 +338,7 @@ TEST("a listener told off while it rests stays off when there is room again") {
   server.listener.watch(false);
   server.clients[0]->close();
   EXPECT(server.world.reaches(Counter::kListenersPaused, 0));
-  unit::turn_for(server.world.loop.get(), 20);
+  unit::run_for(server.world.loop.get(), 20);
   EXPECT_EQUAL(server.world.count(Counter::kAcceptedTotal), 1U);
   server.listener.watch(true);
   EXPECT(server.world.reaches(Counter::kAcceptedTotal, 2));

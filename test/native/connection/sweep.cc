@@ -69,7 +69,8 @@ TEST("a sweep closes for a message that is late, whatever the other deadline say
       if (second <= 7) EXPECT_EQUAL(swept.services.closed.size(), 0U);
     }
     EXPECT_EQUAL(swept.services.closed.size(), 1U);
-    EXPECT(swept.services.closed.count(6) == 1 && swept.services.closed[6] == CloseCause::kLate);
+    EXPECT(swept.services.closed.count(6) == 1 &&
+           swept.services.closed[6] == CloseCause::kMessageTimeout);
   }
 }
 

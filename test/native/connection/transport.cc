@@ -35,7 +35,7 @@ size_t write_some(const Client& client, const std::string& bytes, size_t from) {
 TEST("two megabytes come back byte for byte through writes that are cut short") {
   World world;
   const ListeningSocket listener;
-  const auto client = world.adopt_one(listener);
+  const auto client = world.register_one(listener);
   const int few = 16'384;
   ::setsockopt(world.only()->fd(), SOL_SOCKET, SO_SNDBUF, &few, sizeof few);
   const std::string sent = random_bytes(size_t{2} << 20U);
@@ -47,40 +47,40 @@ TEST("two megabytes come back byte for byte through writes that are cut short") 
     if (written == sent.size() || unit::upto(40) == 0) received += client->read_now();
     return received.size() == sent.size();
   };
-  EXPECT(unit::turn_until(world.loop.get(), has_all));
+  EXPECT(unit::run_until(world.loop.get(), has_all));
   EXPECT(received == sent);
   EXPECT(world.count(Counter::kShortWritesTotal) > 0);
   EXPECT_EQUAL(world.count(Counter::kBytesReceivedTotal), sent.size());
   EXPECT_EQUAL(world.count(Counter::kBytesSentTotal), sent.size());
-  EXPECT_EQUAL(world.count(Counter::kOutboxConnections), 0U);
-  EXPECT_EQUAL(world.count(Counter::kOutboxBytes), 0U);
+  EXPECT_EQUAL(world.count(Counter::kSendQueueConnections), 0U);
+  EXPECT_EQUAL(world.count(Counter::kSendQueueBytes), 0U);
   EXPECT(world.only() != nullptr && world.only()->outbox == nullptr);
 }
 
 TEST("a peer that never reads stops being read, and holds no more than one outbox") {
   World world;
   const ListeningSocket listener;
-  const auto client = world.adopt_one(listener);
+  const auto client = world.register_one(listener);
   const std::string noise(size_t{32} << 20U, 'x');
   size_t written = 0;
   for (int turn = 0; turn < 2000; ++turn) {
     written += write_some(*client, noise, std::min(written, noise.size() - 1));
     ev_run(world.loop.get(), EVRUN_NOWAIT);
   }
-  EXPECT_EQUAL(world.count(Counter::kOutboxConnections), 1U);
-  EXPECT(world.count(Counter::kOutboxBytes) <= bounds::kOutboxBytesMax);
+  EXPECT_EQUAL(world.count(Counter::kSendQueueConnections), 1U);
+  EXPECT(world.count(Counter::kSendQueueBytes) <= bounds::kOutboxBytesMax);
   EXPECT(written < noise.size());
   EXPECT(world.only()->state == ConnectionState::kOwing);
   client->reset();
   EXPECT(world.reaches(Counter::kClosedResetTotal, 1));
-  EXPECT_EQUAL(world.count(Counter::kOutboxConnections), 0U);
-  EXPECT_EQUAL(world.count(Counter::kOutboxBytes), 0U);
+  EXPECT_EQUAL(world.count(Counter::kSendQueueConnections), 0U);
+  EXPECT_EQUAL(world.count(Counter::kSendQueueBytes), 0U);
 }
 
 TEST("a peer that ends its side gets all its bytes back, then our end") {
   World world;
   const ListeningSocket listener;
-  const auto client = world.adopt_one(listener);
+  const auto client = world.register_one(listener);
   client->write("last words");
   client->half_close();
   EXPECT(world.reaches(Counter::kClosedPeerTotal, 1));
@@ -95,7 +95,7 @@ TEST("a peer that resets is counted so, and its record is free for the next") {
   World world;
   const ListeningSocket listener;
   for (uint32_t round = 1; round <= 20; ++round) {
-    const auto client = world.adopt_one(listener);
+    const auto client = world.register_one(listener);
     const Connection* connection = world.only();
     EXPECT_EQUAL(connection->generation, round);
     client->write("x");
@@ -111,21 +111,21 @@ TEST("a peer that resets is counted so, and its record is free for the next") {
 TEST("a connection that epoll refuses is closed and counted as unwatched") {
   World world;
   const ListeningSocket listener;
-  const auto client = world.adopt_one(listener);
+  const auto client = world.register_one(listener);
   Connection* connection = world.only();
   // What libev does when epoll_ctl fails with ENOSPC or ENOMEM.
   ev_io_stop(world.loop.get(), &connection->watcher);
   ev_feed_event(world.loop.get(), &connection->watcher, EV_ERROR | EV_READ | EV_WRITE);
-  EXPECT(world.reaches(Counter::kClosedUnwatchedTotal, 1));
+  EXPECT(world.reaches(Counter::kClosedWatchFailedTotal, 1));
   EXPECT_EQUAL(world.shared(), 0);
-  EXPECT(unit::turn_until(world.loop.get(), [&] { return client->has_end(); }));
+  EXPECT(unit::run_until(world.loop.get(), [&] { return client->has_end(); }));
 }
 
 TEST("an idle timeout that is changed counts anew for connections that are open") {
   World world;
   Sweep sweep(&world.transport->connections(), world.transport.get());
   const ListeningSocket listener;
-  const auto client = world.adopt_one(listener);
+  const auto client = world.register_one(listener);
   const auto tick = [&](uint16_t now) {
     world.transport->tick(now);
     sweep.tick(now);
@@ -150,7 +150,7 @@ TEST("an idle timeout that is set to what it was changes no deadline") {
   World world;
   world.transport->set_idle_timeout(10);
   const ListeningSocket listener;
-  const auto client = world.adopt_one(listener);
+  const auto client = world.register_one(listener);
   world.transport->tick(5);
   world.transport->set_idle_timeout(10);
   EXPECT_EQUAL(world.only()->deadline, 10);
@@ -162,11 +162,11 @@ TEST("an idle timeout that is set to what it was changes no deadline") {
 TEST("a transport that goes away gives back what it owes in memory") {
   World world;
   const ListeningSocket listener;
-  const auto client = world.adopt_one(listener);
+  const auto client = world.register_one(listener);
   const std::string noise(size_t{1} << 20U, 'x');
-  EXPECT(unit::turn_until(world.loop.get(), [&] {
+  EXPECT(unit::run_until(world.loop.get(), [&] {
     write_some(*client, noise, 0);
-    return world.count(Counter::kOutboxConnections) == 1;
+    return world.count(Counter::kSendQueueConnections) == 1;
   }));
   // The leak check at the end of the program judges.
 }
@@ -174,7 +174,7 @@ TEST("a transport that goes away gives back what it owes in memory") {
 TEST("adopting a descriptor whose record is taken aborts") {
   World world;
   const ListeningSocket listener;
-  const auto client = world.adopt_one(listener);
+  const auto client = world.register_one(listener);
   const int fd = world.only()->fd();
-  EXPECT(unit::aborts([&] { world.transport->adopt(fd, 0); }));
+  EXPECT(unit::aborts([&] { world.transport->register_fd(fd, 0); }));
 }

@@ -91,7 +91,7 @@ TEST("a subscriber reads events, and a block without data as its place") {
   EXPECT(seen.keys.size() == 2 && seen.keys[0] != seen.keys[1]);
   EXPECT(seen.scan.number == 3);
   expect_events(DialTransport::kSse,
-                head + "event: megacomet.lost\ndata: {\"recovered\":false}\n\n" + events,
+                head + "event: megacomet.gap\ndata: {\"recovered\":false}\n\n" + events,
                 "hgpmm");
   expect_events(DialTransport::kSse, head + "event: megacomet.\ndata: x\nid: 1:0\n\n", "hm");
 }

@@ -44,7 +44,7 @@ struct Dialing {
   /// Turns until the phase has been reported as finished.
   bool finishes(DialPhase phase) {
     is_finished = false;
-    return unit::turn_until(loop(), [&] {
+    return unit::run_until(loop(), [&] {
       control.flush();
       peer.receive([this](const FrameView& view) { take(view); });
       return is_finished && progress.phase == static_cast<uint8_t>(phase);
@@ -58,7 +58,7 @@ struct Dialing {
       EXPECT(decode(view, &failures));
     } else if (view.type == static_cast<uint8_t>(frame::Latency::kType)) {
       EXPECT(decode(view, &latency));
-    } else if (view.type == static_cast<uint8_t>(frame::Arrivals::kType)) {
+    } else if (view.type == static_cast<uint8_t>(frame::DeliveryTimes::kType)) {
       EXPECT(decode(view, &arrivals));
     }
   }
@@ -78,7 +78,7 @@ struct Dialing {
   frame::Progress progress;
   frame::Failures failures;
   frame::Latency latency;
-  frame::Arrivals arrivals;
+  frame::DeliveryTimes arrivals;
   bool is_finished = false;
 };
 
@@ -92,12 +92,12 @@ struct EchoServer {
                   &dialing->world.counters,
                   &newcomers},
                  socket.fd(),
-                 Tenure::kOwn,
+                 Ownership::kOwn,
                  0) {
     listener.watch(true);
   }
   ListeningSocket socket;
-  Newcomers newcomers;
+  AcceptPressure newcomers;
   Listener listener;
 };
 
@@ -178,7 +178,7 @@ TEST("a dialer asks no more connections at once than its limit, however often th
   server.accept_all();
   EXPECT_EQUAL(server.fds.size(), 200U);
   dialing.dialer.verify({5000});
-  unit::turn_for(dialing.loop(), 100);
+  unit::run_for(dialing.loop(), 100);
   EXPECT_EQUAL(server.asked(), bounds::kVerifyInFlightMax);
 }
 
@@ -203,7 +203,7 @@ TEST("a dialer tells an answer that is wrong, one too long, and one that nobody 
   server.accept_all();
   if (!EXPECT_EQUAL(server.fds.size(), 3U)) return;
   dialing.dialer.verify({5000});
-  EXPECT(unit::turn_until(dialing.loop(), [&] { return server.asked() == 3; }));
+  EXPECT(unit::run_until(dialing.loop(), [&] { return server.asked() == 3; }));
   std::array<uint8_t, 2> bytes{};
   for (const int fd : server.fds) EXPECT_EQUAL(::recv(fd, bytes.data(), 1, 0), 1);
   bytes[0] = static_cast<uint8_t>(~bytes[0]);
@@ -247,7 +247,7 @@ TEST("a dialer notices connections that the server ends or resets between phases
   sys::reset(server.fds[1]);
   server.fds.clear();
   dialing.is_finished = true;
-  EXPECT(unit::turn_until(dialing.loop(), [&] {
+  EXPECT(unit::run_until(dialing.loop(), [&] {
     dialing.control.flush();
     dialing.peer.receive([&](const FrameView& view) { dialing.take(view); });
     return dialing.progress.lost == 2;
@@ -291,7 +291,7 @@ namespace {
 frame::Subscribe subscribe_to(DialTransport transport) {
   frame::Subscribe order;
   order.transport = static_cast<uint8_t>(transport);
-  order.awaits_place = 1;
+  order.awaits_cursor = 1;
   order.host = "localhost";
   order.channel = "c";
   return order;
@@ -334,7 +334,7 @@ TEST("a dialer's subscribers are open once their place was told, and their messa
     server.accept_all();
     return server.asked() == 20;
   };
-  if (!EXPECT(unit::turn_until(dialing.loop(), all_asked))) return;
+  if (!EXPECT(unit::run_until(dialing.loop(), all_asked))) return;
   EXPECT_EQUAL(dialing.progress.opened, 0U);
   answer_all(&server, kSseHead);
   if (!EXPECT(dialing.finishes(DialPhase::kOpen))) return;
@@ -345,7 +345,7 @@ TEST("a dialer's subscribers are open once their place was told, and their messa
     dialing.peer.receive([&](const FrameView& view) { dialing.take(view); });
     return dialing.progress.received == 20;
   };
-  if (!EXPECT(unit::turn_until(dialing.loop(), all_came))) return;
+  if (!EXPECT(unit::run_until(dialing.loop(), all_came))) return;
   dialing.dialer.gather({1});
   if (!EXPECT(dialing.finishes(DialPhase::kGather))) return;
   EXPECT_EQUAL(dialing.arrivals.count, 20U);
@@ -364,18 +364,18 @@ TEST("a dialer's subscribers come back after the message that they had last, and
     server.accept_all();
     return server.asked() == 3;
   };
-  if (!EXPECT(unit::turn_until(dialing.loop(), asked))) return;
+  if (!EXPECT(unit::run_until(dialing.loop(), asked))) return;
   std::string requests = answer_all(&server, kSseHead + kEvent);
   EXPECT_EQUAL(count_of(requests, "channel=c1 HTTP"), 2U);
   EXPECT_EQUAL(count_of(requests, "channel=c0 HTTP"), 1U);
   if (!EXPECT(dialing.finishes(DialPhase::kOpen))) return;
   server.drop_all();
   EXPECT(dialing.dialer.reconnect({1}));
-  if (!EXPECT(unit::turn_until(dialing.loop(), asked))) return;
+  if (!EXPECT(unit::run_until(dialing.loop(), asked))) return;
   requests = answer_all(&server, "HTTP/1.1 503 Busy\r\n\r\n");
   EXPECT_EQUAL(count_of(requests, "&since=0000000000000001.2 "), 3U);
   server.drop_all();
-  if (!EXPECT(unit::turn_until(dialing.loop(), asked))) return;
+  if (!EXPECT(unit::run_until(dialing.loop(), asked))) return;
   requests = answer_all(&server, kSseHead + kEvent);
   EXPECT_EQUAL(count_of(requests, "&since=0000000000000001.2 "), 3U);
   if (!EXPECT(dialing.finishes(DialPhase::kOpen))) return;
@@ -416,7 +416,7 @@ TEST("a dialer's polls that lose their connection while others still come back c
     server.accept_all();
     return server.asked() == 3;
   };
-  if (!EXPECT(unit::turn_until(dialing.loop(), asked))) return;
+  if (!EXPECT(unit::run_until(dialing.loop(), asked))) return;
   answer_all(&server, kPollAnswer);
   if (!EXPECT(dialing.finishes(DialPhase::kOpen))) return;
   server.drop_all();
@@ -425,9 +425,9 @@ TEST("a dialer's polls that lose their connection while others still come back c
     server.accept_all();
     return server.asked() == 1;
   };
-  if (!EXPECT(unit::turn_until(dialing.loop(), first_asked))) return;
+  if (!EXPECT(unit::run_until(dialing.loop(), first_asked))) return;
   server.drop_all();
-  if (!EXPECT(unit::turn_until(dialing.loop(), asked))) return;
+  if (!EXPECT(unit::run_until(dialing.loop(), asked))) return;
   const std::string requests = answer_all(&server, "");
   EXPECT_EQUAL(count_of(requests, "&since=0000000000000001.2"), 3U);
   if (!EXPECT(dialing.finishes(DialPhase::kOpen))) return;
@@ -447,7 +447,7 @@ TEST("a dialer counts answers by their status, and what is no answer at all") {
       wanted->accept_all();
       return wanted->asked() == 5;
     };
-    if (!EXPECT(unit::turn_until(dialing.loop(), all_asked))) return;
+    if (!EXPECT(unit::run_until(dialing.loop(), all_asked))) return;
     answer_all(&server, text);
     if (!EXPECT(dialing.finishes(DialPhase::kOpen))) return;
     EXPECT_EQUAL(dialing.progress.opened, 0U);

@@ -21,8 +21,8 @@ constexpr const Protocol* kProtocols[] = {&kEchoProtocol, &kHttpProtocol};
 
 constexpr char kRequest[] = "GET /nothing HTTP/1.1\r\nHost: a\r\n\r\n";
 
-struct Quiet final : Interlude {
-  void on_interlude() override {}
+struct Quiet final : MidIteration {
+  void on_mid_iteration() override {}
 };
 
 /// A worker of a comet server, as far as connections go that subscribe to nothing.
@@ -35,24 +35,24 @@ struct Comet {
     EXPECT(transport.reserve(kCapacity));
     frame::Comet rules;
     rules.handshake_timeout_s = rules.write_timeout_s = 10;
-    rules.outbox_bytes_max = 65'536;
-    rules.worker_outbox_bytes_max = rules.worker_inbox_bytes_max = 1U << 20U;
+    rules.send_queue_bytes_max = 65'536;
+    rules.worker_send_queue_bytes_max = rules.worker_input_bytes_max = 1U << 20U;
     hub.configure(std::move(rules));
-    transport.set_interlude(&quiet);
+    transport.set_mid_iteration(&quiet);
   }
 
   /// Adopts a client that has written `request` already, which is empty for none.
-  void adopt(const Client& client, const std::string& request) {
+  void register_fd(const Client& client, const std::string& request) {
     if (!request.empty()) client.write(request);
-    EXPECT(unit::turn_until(loop.get(), [&] { return accept(); }));
+    EXPECT(unit::run_until(loop.get(), [&] { return accept(); }));
   }
 
   /// A client asks so many times, and is answered, in a turn that began when the machine did.
   void hear(const Client& client, uint32_t count) {
-    transport.begin_turn(0);
+    transport.begin_iteration(0);
     for (; count > 0; --count) {
       client.write(kRequest);
-      EXPECT(unit::turn_until(loop.get(), [&] { return !client.read_now().empty(); }));
+      EXPECT(unit::run_until(loop.get(), [&] { return !client.read_now().empty(); }));
     }
   }
 
@@ -71,7 +71,7 @@ struct Comet {
   bool accept() {
     const sys::Accepted accepted = sys::accept(socket.fd());
     if (accepted.status != sys::AcceptStatus::kAccepted || !admission.enter()) return false;
-    transport.adopt(accepted.fd, kHttp);
+    transport.register_fd(accepted.fd, kHttp);
     return true;
   }
 };
@@ -81,45 +81,45 @@ struct Comet {
 TEST("who was accepted in a long turn is answered at once, and else when its turn comes") {
   Comet comet;
   const Client first(comet.socket.port());
-  comet.adopt(first, kRequest);
+  comet.register_fd(first, kRequest);
   EXPECT_EQUAL(comet.counters.get(Counter::kRequestsTotal), 0U);
-  EXPECT(unit::turn_until(comet.loop.get(), [&] { return !first.read_now().empty(); }));
+  EXPECT(unit::run_until(comet.loop.get(), [&] { return !first.read_now().empty(); }));
   // With the first so many events that it looks at the clock.
-  comet.hear(first, bounds::kInterludeEvents - 1);
-  EXPECT_EQUAL(comet.counters.get(Counter::kRequestsTotal), bounds::kInterludeEvents);
+  comet.hear(first, bounds::kMidIterationEvents - 1);
+  EXPECT_EQUAL(comet.counters.get(Counter::kRequestsTotal), bounds::kMidIterationEvents);
   const Client second(comet.socket.port());
-  comet.adopt(second, kRequest);
-  EXPECT_EQUAL(comet.counters.get(Counter::kRequestsTotal), bounds::kInterludeEvents + 1);
+  comet.register_fd(second, kRequest);
+  EXPECT_EQUAL(comet.counters.get(Counter::kRequestsTotal), bounds::kMidIterationEvents + 1);
   EXPECT(!second.read_now().empty());
   // The turn after it still is late, and the one after that is not.
-  comet.transport.begin_turn(sys::monotonic_ns());
+  comet.transport.begin_iteration(sys::monotonic_ns());
   const Client third(comet.socket.port());
-  comet.adopt(third, kRequest);
+  comet.register_fd(third, kRequest);
   EXPECT(!third.read_now().empty());
-  comet.transport.begin_turn(sys::monotonic_ns());
+  comet.transport.begin_iteration(sys::monotonic_ns());
   const Client fourth(comet.socket.port());
-  comet.adopt(fourth, kRequest);
+  comet.register_fd(fourth, kRequest);
   EXPECT(fourth.read_now().empty());
 }
 
 TEST("who says nothing yet, or ends at once, may be accepted in a long turn") {
   Comet comet;
   const Client busy(comet.socket.port());
-  comet.adopt(busy, kRequest);
-  comet.hear(busy, bounds::kInterludeEvents);
+  comet.register_fd(busy, kRequest);
+  comet.hear(busy, bounds::kMidIterationEvents);
   const Client silent(comet.socket.port());
-  comet.adopt(silent, "");
+  comet.register_fd(silent, "");
   EXPECT_EQUAL(comet.counters.get(Counter::kConnections), 2U);
   Client gone(comet.socket.port());
   gone.half_close();
-  comet.adopt(gone, "");
+  comet.register_fd(gone, "");
   EXPECT_EQUAL(comet.counters.get(Counter::kConnections), 2U);
   // Its descriptor is the next one's, which is watched as if there had been no other.
   const Client next(comet.socket.port());
-  comet.adopt(next, std::string(kRequest).substr(0, 10));
+  comet.register_fd(next, std::string(kRequest).substr(0, 10));
   EXPECT_EQUAL(comet.counters.get(Counter::kConnections), 3U);
   next.write(std::string(kRequest).substr(10));
-  EXPECT(unit::turn_until(comet.loop.get(), [&] { return !next.read_now().empty(); }));
+  EXPECT(unit::run_until(comet.loop.get(), [&] { return !next.read_now().empty(); }));
 }
 
 TEST("a request that came in time is answered though nobody has read it, and silence is not") {
@@ -133,9 +133,9 @@ TEST("a request that came in time is answered though nobody has read it, and sil
   const Client prompt(comet.socket.port());
   const Client slow(comet.socket.port());
   const Client silent(comet.socket.port());
-  comet.adopt(prompt, kRequest);
-  comet.adopt(slow, std::string(kRequest).substr(0, 10));
-  comet.adopt(silent, "");
+  comet.register_fd(prompt, kRequest);
+  comet.register_fd(slow, std::string(kRequest).substr(0, 10));
+  comet.register_fd(silent, "");
   pass_seconds(10);
   EXPECT_EQUAL(comet.counters.get(Counter::kConnections), 3U);
   // The loop has not turned: to look at their sockets is left to who looks at their time.

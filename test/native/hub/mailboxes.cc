@@ -38,12 +38,13 @@ struct World {
     std::string text;
     control.flush();
     peer.receive([&](const FrameView& view) {
-      frame::Take take;
-      frame::Taken taken;
-      frame::Returned returned;
-      if (view.type == static_cast<uint8_t>(FrameType::kTake) && decode(view, &take)) {
+      frame::MailboxPoll take;
+      frame::MailboxAck taken;
+      frame::MailboxNack returned;
+      if (view.type == static_cast<uint8_t>(FrameType::kMailboxPoll) && decode(view, &take)) {
         text += "take " + take.name + " " + place(take) + ";";
-      } else if (view.type == static_cast<uint8_t>(FrameType::kTaken) && decode(view, &taken)) {
+      } else if (view.type == static_cast<uint8_t>(FrameType::kMailboxAck) &&
+                 decode(view, &taken)) {
         text += "taken " + place(taken) + ";";
       } else if (EXPECT(decode(view, &returned))) {
         text += "returned " + place(returned) + ";";
@@ -88,7 +89,7 @@ TEST("a poll that ends while its message waits in the outbox is told as returned
   const auto session = std::make_unique<Session>();
   connection->state = ConnectionState::kBusy;
   connection->session = session.get();
-  session->outbox.append(make_payload("rest of it"), 8, false);
+  session->send_queue.append(make_payload("rest of it"), 8, false);
   Mailboxes::sent(connection);
   world.close(connection);
   EXPECT(world.told() == "take jim 9.4;returned 9.4;");
@@ -142,7 +143,7 @@ TEST("while the manager does not read no poll is taken on, and the others are st
   EXPECT(refused->protocol == static_cast<uint8_t>(ProtocolId::kHttp));
   world.close(before);
   std::string told;
-  EXPECT(unit::turn_until(world.loop.get(), [&] {
+  EXPECT(unit::run_until(world.loop.get(), [&] {
     told += world.told();
     return told.find("returned 9.1;") != std::string::npos;
   }));

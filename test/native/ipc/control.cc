@@ -25,17 +25,17 @@ struct Stream {
 TEST("orders arrive whole, however many come at once") {
   Stream stream;
   for (uint32_t count = 0; count < 100; ++count) stream.peer.send(frame::Drain{count});
-  EXPECT(unit::turn_until(stream.loop.get(), [&] { return stream.handler.frames == 100; }));
+  EXPECT(unit::run_until(stream.loop.get(), [&] { return stream.handler.frames == 100; }));
   EXPECT_EQUAL(stream.handler.ends, 0);
 }
 
 TEST("the end of the stream, and what is no frame, are told") {
   Stream ended;
   ended.peer.hang_up();
-  EXPECT(unit::turn_until(ended.loop.get(), [&] { return ended.handler.ends > 0; }));
+  EXPECT(unit::run_until(ended.loop.get(), [&] { return ended.handler.ends > 0; }));
   Stream broken;
   broken.peer.write({0, 0, 0, 0});
-  EXPECT(unit::turn_until(broken.loop.get(), [&] { return broken.handler.ends > 0; }));
+  EXPECT(unit::run_until(broken.loop.get(), [&] { return broken.handler.ends > 0; }));
   EXPECT_EQUAL(broken.handler.frames, 0);
 }
 
@@ -55,7 +55,7 @@ TEST("log lines go out in order, are cut to their limit, and are dropped past th
     EXPECT_EQUAL(line.error, 24U);
     EXPECT_EQUAL(line.suppressed, 3U);
   };
-  EXPECT(unit::turn_until(stream.loop.get(), [&] {
+  EXPECT(unit::run_until(stream.loop.get(), [&] {
     stream.peer.receive(check);
     return received == queued;
   }));

@@ -13,13 +13,13 @@ namespace {
 using Bytes = std::vector<uint8_t>;
 
 void randomize(uint8_t* out) {
-  *out = static_cast<uint8_t>(unit::chance()());
+  *out = static_cast<uint8_t>(unit::random()());
 }
 void randomize(uint32_t* out) {
-  *out = static_cast<uint32_t>(unit::chance()());
+  *out = static_cast<uint32_t>(unit::random()());
 }
 void randomize(uint64_t* out) {
-  *out = unit::chance()();
+  *out = unit::random()();
 }
 void randomize(Text* out) {
   out->resize(unit::upto(40));

@@ -38,7 +38,7 @@ TEST("a segment that was made can be opened, and both ends see the same figures"
   counters.add(Counter::kAcceptedTotal, 5);
   counters.add(Counter::kAcceptedTotal);
   counters.subtract(Counter::kAcceptedTotal, 2);
-  opened.block(1).beat_ns.store(77);
+  opened.block(1).heartbeat_ns.store(77);
   opened.block(0).lag[3].store(9);
   std::vector<uint64_t> copy(3 * kBlockWords);
   made.copy(copy.data());
@@ -87,26 +87,26 @@ TEST("retiring a slot books its connections as lost and leaves totals that never
   counters.set(Counter::kAcceptedTotal, 100);
   counters.set(Counter::kClosedTotal, 93);
   counters.set(Counter::kConnections, 7);
-  counters.set(Counter::kOutboxBytes, 4000);
+  counters.set(Counter::kSendQueueBytes, 4000);
   counters.set(Counter::kListenersPaused, 1);
-  segment.block(1).beat_ns.store(5);
+  segment.block(1).heartbeat_ns.store(5);
   segment.retire(1);
   EXPECT_EQUAL(counters.get(Counter::kAcceptedTotal), 100U);
   EXPECT_EQUAL(counters.get(Counter::kClosedTotal), 100U);
   EXPECT_EQUAL(counters.get(Counter::kClosedByCrashTotal), 7U);
   for (const Counter gauge :
-       {Counter::kConnections, Counter::kOutboxBytes, Counter::kListenersPaused}) {
+       {Counter::kConnections, Counter::kSendQueueBytes, Counter::kListenersPaused}) {
     EXPECT_EQUAL(counters.get(gauge), 0U);
   }
   EXPECT_EQUAL(segment.shared().connections.load(), 3);
-  EXPECT_EQUAL(segment.block(1).beat_ns.load(), 0U);
+  EXPECT_EQUAL(segment.block(1).heartbeat_ns.load(), 0U);
   segment.retire(1);
   EXPECT_EQUAL(counters.get(Counter::kClosedTotal), 100U);
   EXPECT_EQUAL(segment.shared().connections.load(), 3);
 }
 
 TEST("retiring keeps accepted minus closed true wherever between two counts the worker died") {
-  for (const bool died_in_adopt : {true, false}) {
+  for (const bool died_in_register : {true, false}) {
     Segment segment;
     if (!EXPECT(segment.create(1))) return;
     Counters counters;
@@ -114,8 +114,8 @@ TEST("retiring keeps accepted minus closed true wherever between two counts the 
     // Counted in and not yet accepted; or closed and not yet counted out.
     segment.shared().connections.store(5);
     counters.set(Counter::kConnections, 5);
-    counters.set(Counter::kAcceptedTotal, died_in_adopt ? 4 : 5);
-    counters.set(Counter::kClosedTotal, died_in_adopt ? 0 : 1);
+    counters.set(Counter::kAcceptedTotal, died_in_register ? 4 : 5);
+    counters.set(Counter::kClosedTotal, died_in_register ? 0 : 1);
     segment.retire(0);
     EXPECT_EQUAL(counters.get(Counter::kClosedTotal), counters.get(Counter::kAcceptedTotal));
     EXPECT_EQUAL(counters.get(Counter::kClosedByCrashTotal), 4U);

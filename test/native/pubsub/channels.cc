@@ -121,7 +121,7 @@ TEST("a tail that has all that is kept says so, until it forgets a message") {
   channels.at(row).tail_floor = 6;
   channels.remember(row, numbered(7, 10));
   // The page came later than the message that it has too.
-  channels.adopt(row, {numbered(2, 10), numbered(5, 10), numbered(7, 10)});
+  channels.register_fd(row, {numbered(2, 10), numbered(5, 10), numbered(7, 10)});
   EXPECT(channels.at(row).is_whole);
   EXPECT_EQUAL(channels.at(row).tail.size(), 3U);
   EXPECT_EQUAL(channels.tails({row}, 0).front()->number, 2U);
@@ -136,7 +136,7 @@ TEST("a tail that has all that is kept says so, until it forgets a message") {
 
   const uint32_t other = channels.open("b");
   channels.remember(other, numbered(200, bounds::kTailBytesMax));
-  channels.adopt(other, {numbered(199, 1)});
+  channels.register_fd(other, {numbered(199, 1)});
   EXPECT(!channels.at(other).is_whole);
   EXPECT_EQUAL(channels.at(other).tail.size(), 1U);
 }
@@ -161,7 +161,7 @@ TEST("a tail keeps nothing of a message that may be gone sooner, nor what came b
   EXPECT_EQUAL(channels.tails({row}, 3).size(), 1U);
 
   const uint32_t other = channels.open("b");
-  channels.adopt(other, {message(1, 0), message(2, message_flag::kFleeting)});
+  channels.register_fd(other, {message(1, 0), message(2, message_flag::kEphemeral)});
   EXPECT(!channels.at(other).is_whole);
   EXPECT(channels.at(other).tail.empty());
 }

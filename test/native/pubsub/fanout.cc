@@ -151,7 +151,7 @@ TEST("over random histories nobody misses, repeats, or gets out of order or from
         default:
           // Slices of any length: in between everything else happens.
           static_cast<void>(town.fanout.pump());
-          town.fanout.begin_turn();
+          town.fanout.begin_iteration();
           now_ns += unit::upto(20'000'000);
           break;
       }
@@ -194,7 +194,7 @@ TEST("a message to one subscriber goes at once, a few of them a turn, and never 
   };
   EXPECT(!publish(lonely));
   while (fanout.pump()) continue;
-  fanout.begin_turn();
+  fanout.begin_iteration();
   EXPECT(!publish(lonely, 10));
   now_ns += 20'000'000;
   while (fanout.pump()) continue;
@@ -203,7 +203,7 @@ TEST("a message to one subscriber goes at once, a few of them a turn, and never 
   EXPECT_EQUAL(noting.seen.size(), size_t{bounds::kFanoutBatch});
   EXPECT(!publish(lonely));
   while (fanout.pump()) continue;
-  fanout.begin_turn();
+  fanout.begin_iteration();
   EXPECT(!publish(shared));
   EXPECT(!publish(lonely));
   EXPECT_EQUAL(noting.seen.size(), size_t{bounds::kFanoutBatch} + 1);

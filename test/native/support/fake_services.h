@@ -24,7 +24,7 @@ class FakeServices final : public Services {
     connections_->release(fd);
   }
 
-  void dismiss(Connection* connection, CloseCause cause) override { close(connection, cause); }
+  void disconnect(Connection* connection, CloseCause cause) override { close(connection, cause); }
   void expire(Connection* connection) override { close(connection, CloseCause::kIdle); }
 
   Counters& counters() override { return counters_; }

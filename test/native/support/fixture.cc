@@ -26,7 +26,7 @@ constexpr const Protocol* kProtocols[] = {&kEchoProtocol};
 
 }  // namespace
 
-bool turn_until(struct ev_loop* loop, const std::function<bool()>& holds) {
+bool run_until(struct ev_loop* loop, const std::function<bool()>& holds) {
   const uint64_t end_ns = sys::monotonic_ns() + kPatienceMs * kNsPerMs;
   while (!holds()) {
     if (sys::monotonic_ns() > end_ns) return false;
@@ -36,9 +36,9 @@ bool turn_until(struct ev_loop* loop, const std::function<bool()>& holds) {
   return true;
 }
 
-void turn_for(struct ev_loop* loop, uint32_t ms) {
+void run_for(struct ev_loop* loop, uint32_t ms) {
   const uint64_t end_ns = sys::monotonic_ns() + ms * kNsPerMs;
-  turn_until(loop, [&] { return sys::monotonic_ns() >= end_ns; });
+  run_until(loop, [&] { return sys::monotonic_ns() >= end_ns; });
 }
 
 ListeningSocket::ListeningSocket(uint16_t port, bool joins, uint32_t backlog) : fd_(-1) {
@@ -110,15 +110,15 @@ World::World() {
 }
 
 bool World::reaches(Counter counter, uint64_t value) {
-  const bool has = turn_until(loop.get(), [&] { return count(counter) == value; });
+  const bool has = run_until(loop.get(), [&] { return count(counter) == value; });
   return EXPECT_EQUAL(count(counter), value) && has;
 }
 
-std::unique_ptr<Client> World::adopt_one(const ListeningSocket& listener) {
+std::unique_ptr<Client> World::register_one(const ListeningSocket& listener) {
   auto client = std::make_unique<Client>(listener.port());
   const sys::Accepted accepted = sys::accept(listener.fd());
   if (EXPECT(accepted.status == sys::AcceptStatus::kAccepted) && EXPECT(admission.enter())) {
-    transport->adopt(accepted.fd, 0);
+    transport->register_fd(accepted.fd, 0);
   }
   return client;
 }

@@ -21,10 +21,10 @@ namespace unit {
 using namespace megacomet;
 
 /// Turns the loop until `holds`, for at most five seconds. Answers whether it held.
-bool turn_until(struct ev_loop* loop, const std::function<bool()>& holds);
+bool run_until(struct ev_loop* loop, const std::function<bool()>& holds);
 
 /// Turns the loop for a time.
-void turn_for(struct ev_loop* loop, uint32_t ms);
+void run_for(struct ev_loop* loop, uint32_t ms);
 
 /// A bound and listening socket on loopback, closed at the end.
 class ListeningSocket {
@@ -82,7 +82,7 @@ struct World {
   /// Turns until the counter has the value.
   bool reaches(Counter counter, uint64_t value);
   /// A client whose server side was adopted.
-  std::unique_ptr<Client> adopt_one(const ListeningSocket& listener);
+  std::unique_ptr<Client> register_one(const ListeningSocket& listener);
   /// The one connection that is open.
   Connection* only();
 };

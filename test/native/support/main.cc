@@ -39,7 +39,7 @@ uint64_t seed() {
 bool run(size_t number, const Test& test) {
   failures_of_test = 0;
   // Each test begins alike, whichever others run.
-  chance().seed(seed());
+  random().seed(seed());
   test.body();
   std::printf("%s %zu - %s\n", failures_of_test == 0 ? "ok" : "not ok", number, test.name);
   std::fflush(stdout);
@@ -57,7 +57,7 @@ void fail(const char* file, int line, const std::string& what) {
   std::printf("# %s:%d: %s\n", file, line, what.c_str());
 }
 
-std::mt19937_64& chance() {
+std::mt19937_64& random() {
   static std::mt19937_64 source(seed());
   return source;
 }

@@ -20,11 +20,11 @@ struct Registration {
 void fail(const char* file, int line, const std::string& what);
 
 /// The source of chance: the same numbers each time, unless UNIT_SEED names others.
-std::mt19937_64& chance();
+std::mt19937_64& random();
 
 /// A number from 0 to `most`.
 inline uint64_t upto(uint64_t most) {
-  return std::uniform_int_distribution<uint64_t>(0, most)(chance());
+  return std::uniform_int_distribution<uint64_t>(0, most)(random());
 }
 
 /// Runs the action in a child process. True if MC_CHECK ended it, with its sentence and SIGABRT.

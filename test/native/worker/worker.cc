@@ -130,7 +130,7 @@ TEST("a worker tells that it is crowded before it is full") {
   worker.peer.send(frame::Watch{0, 1});
   const unit::Client one(worker.socket.port());
   const unit::Client other(worker.socket.port());
-  frame::Crowded crowded;
+  frame::NearCapacity crowded;
   EXPECT(worker.awaits(&crowded));
   EXPECT_EQUAL(crowded.connections, 2U);
 }
@@ -175,7 +175,7 @@ TEST("a worker fails with 1 and a log line on orders that it does not understand
   }
 }
 
-TEST("a worker fails with 1 on a second configuration, a protocol, slot or tenure unknown") {
+TEST("a worker fails with 1 on a second configuration, a protocol, slot or ownership unknown") {
   for (const int fault : {0, 1, 2, 3}) {
     Child worker;
     frame::Configure order;

@@ -2,18 +2,18 @@
 import { Broker, type BrokerOptions } from '../../../lib/broker/broker.js';
 import { PageFlag } from '../../../lib/ipc/comet.js';
 import type { Frame, Frames } from '../../../lib/ipc/frames.js';
-import { FakePort, FakeTurns, messagesIn } from './comet.js';
+import { FakePort, FakeIterations, messagesIn } from './comet.js';
 
 export const EPOCH = 0xabcn;
 
 export interface World {
   readonly broker: Broker;
-  readonly turns: FakeTurns;
+  readonly turns: FakeIterations;
   readonly ports: readonly FakePort[];
 }
 
 export function world(workers = 3, options: Partial<BrokerOptions> = {}): World {
-  const turns = new FakeTurns();
+  const turns = new FakeIterations();
   const broker = new Broker(
     { slots: workers, ...options },
     { now: turns.now, schedule: turns.schedule, epoch: EPOCH },
@@ -27,9 +27,9 @@ export function wants(broker: Broker, slot: number, channel: string, count = 1):
   broker.onFrame(slot, { name: 'Interest', fields: { channel, count, wanted: count > 0 ? 1 : 0 } });
 }
 
-export function ask(broker: Broker, slot: number, fields: Partial<Frames['Ask']>): void {
+export function ask(broker: Broker, slot: number, fields: Partial<Frames['ReplayRequest']>): void {
   broker.onFrame(slot, {
-    name: 'Ask',
+    name: 'ReplayRequest',
     fields: {
       fd: 7,
       generation: 1,
@@ -54,7 +54,7 @@ export function story(frames: readonly Frame[]): string[] {
   return frames.map((frame) => {
     if (frame.name === 'Publish') return frame.fields.number.toString();
     if (frame.name === 'Kick') return `kick ${frame.fields.channel}`;
-    if (frame.name !== 'Page') return frame.name;
+    if (frame.name !== 'ReplayPage') return frame.name;
     const { messages, head, flags } = frame.fields;
     const numbers = messagesIn(messages).map(({ number }) => number.toString());
     const isLast = (flags & PageFlag.last) !== 0;

@@ -37,7 +37,7 @@ export class FakePort implements WorkerPort {
   queuedBytes = 0;
   beats = true;
   /** Whether what is sent waits: its end does not read. */
-  isStuck = false;
+  isHung = false;
   /** Sizes of what was sent, by call. */
   writes: number[] = [];
   readonly #decoder = new FrameDecoder();
@@ -48,7 +48,7 @@ export class FakePort implements WorkerPort {
 
   send(bytes: Buffer): void {
     this.writes.push(bytes.length);
-    if (this.isStuck) this.queuedBytes += bytes.length;
+    if (this.isHung) this.queuedBytes += bytes.length;
     this.#given.push({ bytes, copy: Buffer.from(bytes) });
     this.#frames.push(...this.#decoder.push(Buffer.from(bytes)));
   }
@@ -72,7 +72,7 @@ export class FakePort implements WorkerPort {
 }
 
 /** Runs what was scheduled, as the end of a turn does. */
-export class FakeTurns {
+export class FakeIterations {
   nowMs = 1000;
   #waiting: (() => void)[] = [];
 

@@ -1,4 +1,4 @@
-// Lines of sysctl.conf and limits.conf that are wrong, gone or dangerous. Level 4.
+// Lines of sysctl.conf and limits.conf that are wrong, gone or dangerous.
 // Most of them were copied from the web; the worst locks everybody out at the next login.
 import { sysctl, sysctlVector } from '../../system/kernel.js';
 import { NETDEV_BACKLOG_ONE_BOX } from '../sizing.js';
@@ -254,7 +254,7 @@ const queueLength: Check = (situation) =>
       told(place, text, info('only pfifo_fast uses it: fq and fq_codel have limits of their own')),
     );
 
-export const folkAdviceChecks: readonly Check[] = [
+export const outdatedAdviceChecks: readonly Check[] = [
   sysctlFiles,
   unreadFile,
   limitsFiles,

@@ -1,5 +1,5 @@
 // Tests of the loop's lag: buckets, beat, and a maximum that is forgotten in time.
-#include "worker/lag.h"
+#include "worker/loop_lag.h"
 
 #include "support/unit.h"
 
@@ -16,7 +16,7 @@ struct Measured {
     counters.attach(&segment.block(0));
   }
   void turn(uint64_t us) {
-    lag.begin_turn(now_ns);
+    lag.begin_iteration(now_ns);
     now_ns += us * kNsPerUs;
     lag.end_turn(now_ns);
   }
@@ -24,7 +24,7 @@ struct Measured {
   [[nodiscard]] uint64_t bucket(size_t index) { return segment.block(0).lag[index].load(); }
 
   Segment segment;
-  Lag lag;
+  LoopLag lag;
   Counters counters;
   uint64_t now_ns = 1'000'000;
 };
@@ -51,7 +51,7 @@ TEST("a turn past all buckets is counted in the last") {
 TEST("the end of a turn is the beat") {
   Measured measured;
   measured.turn(50);
-  EXPECT_EQUAL(measured.segment.block(0).beat_ns.load(), measured.now_ns);
+  EXPECT_EQUAL(measured.segment.block(0).heartbeat_ns.load(), measured.now_ns);
 }
 
 TEST("the greatest lag stays for ten seconds and is gone after twenty") {

@@ -1,12 +1,12 @@
 // Tests of the times at which the subscribers of a dialer got its latest messages.
-#include "dialer/arrivals.h"
+#include "dialer/delivery_times.h"
 
 #include "support/unit.h"
 
 using namespace megacomet;
 
 TEST("arrivals of one message are counted, from the first to the last") {
-  Arrivals arrivals;
+  DeliveryTimes arrivals;
   arrivals.record(7, 1'000'000);
   arrivals.record(8, 1'500'000);
   arrivals.record(7, 3'000'000);
@@ -24,17 +24,17 @@ TEST("arrivals of one message are counted, from the first to the last") {
 }
 
 TEST("of more messages than there is room for, the oldest are forgotten") {
-  Arrivals arrivals;
-  const uint64_t all = 10 * bounds::kArrivalsMax + 3;
+  DeliveryTimes arrivals;
+  const uint64_t all = 10 * bounds::kDeliveryTimesMax + 3;
   for (uint64_t key = 0; key < all; ++key) {
     arrivals.record(key, key);
     arrivals.record(key, key + 1);
   }
-  EXPECT_EQUAL(arrivals.all().size(), bounds::kArrivalsMax);
+  EXPECT_EQUAL(arrivals.all().size(), bounds::kDeliveryTimesMax);
   uint64_t counted = 0;
   for (const Arrival& arrival : arrivals.all()) {
-    EXPECT(arrival.key >= all - bounds::kArrivalsMax);
+    EXPECT(arrival.key >= all - bounds::kDeliveryTimesMax);
     counted += arrival.count;
   }
-  EXPECT_EQUAL(counted, 2 * bounds::kArrivalsMax);
+  EXPECT_EQUAL(counted, 2 * bounds::kDeliveryTimesMax);
 }

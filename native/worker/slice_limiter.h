@@ -19,16 +19,16 @@
 
 namespace megacomet {
 
-class SliceGate {
+class SliceLimiter {
  public:
   /// `clock` gives nanoseconds that never go back, the same for all workers.
-  explicit SliceGate(uint64_t (*clock)() = sys::monotonic_ns) : clock_(clock) {}
+  explicit SliceLimiter(uint64_t (*clock)() = sys::monotonic_ns) : clock_(clock) {}
 
   void attach(Segment* segment) { segment_ = segment; }
 
   /// Workers inside at most; 0 for no limit.
   void set_limit(uint32_t limit) {
-    limit_ = std::min(limit, bounds::kSlicePlacesMax);
+    limit_ = std::min(limit, bounds::kSliceSlotsMax);
     const uint32_t round = segment_->slots() / std::max(1U, limit);
     lease_ns_ = std::clamp(round / 2, kLeaseSlicesMin, kLeaseSlicesMax) * bounds::kFanoutSliceNs;
     wait_max_s_ = std::clamp(kWaitSeconds * round, kWaitSeconds, kWaitSecondsMax);

@@ -1,5 +1,5 @@
-// Throwing away what peers still send that were turned away. See linger.h.
-#include "connection/linger.h"
+// Throwing away what peers still send that were turned away. See lingering_close.h.
+#include "connection/lingering_close.h"
 
 #include "os/sys.h"
 
@@ -12,15 +12,15 @@ constexpr uint8_t kTicks = 2;
 
 }  // namespace
 
-Linger::Linger(struct ev_loop* loop) : loop_(loop) {}
+LingeringClose::LingeringClose(struct ev_loop* loop) : loop_(loop) {}
 
-Linger::~Linger() {
+LingeringClose::~LingeringClose() {
   for (Place& place : places_) {
     if (place.ticks_left > 0) release(&place);
   }
 }
 
-bool Linger::take(int fd) {
+bool LingeringClose::take(int fd) {
   if (size_ == places_.size()) return false;
   Place* place = places_.data();
   while (place->ticks_left > 0) ++place;
@@ -33,24 +33,24 @@ bool Linger::take(int fd) {
   return true;
 }
 
-void Linger::tick() {
+void LingeringClose::tick() {
   if (size_ == 0) return;
   for (Place& place : places_) {
     if (place.ticks_left > 0 && --place.ticks_left == 0) release(&place);
   }
 }
 
-void Linger::on_event(struct ev_loop*, ev_io* watcher, int revents) {
-  uint8_t dropped[bounds::kLingerReadBytes];
+void LingeringClose::on_event(struct ev_loop*, ev_io* watcher, int revents) {
+  uint8_t dropped[bounds::kLingeringCloseReadBytes];
   if ((revents & EV_ERROR) == 0) {
     const sys::IoStatus status = sys::receive(watcher->fd, dropped, sizeof dropped).status;
     if (status == sys::IoStatus::kDone || status == sys::IoStatus::kAgain) return;
   }
   // The watcher is the first of its place.
-  static_cast<Linger*>(watcher->data)->release(reinterpret_cast<Place*>(watcher));
+  static_cast<LingeringClose*>(watcher->data)->release(reinterpret_cast<Place*>(watcher));
 }
 
-void Linger::release(Place* place) {
+void LingeringClose::release(Place* place) {
   const int fd = place->watcher.fd;
   // Stop, then close: see libev.h, rule 2.
   ev_io_stop(loop_, &place->watcher);

@@ -1,4 +1,4 @@
-// Which message was the last to be lost, for names that have no history any more. Level 0.
+// Which message was the last to be lost, for names that have no history any more.
 // 16 bytes an entry, in two halves of which the older is thrown away when the younger is full.
 
 const SLOTS_MIN = 1024;
@@ -57,7 +57,7 @@ class Half {
   }
 }
 
-export class Floors {
+export class EvictionWatermarks {
   readonly #entriesMax: number;
   #young = new Half();
   #old = new Half();

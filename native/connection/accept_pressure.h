@@ -13,7 +13,7 @@
 
 namespace megacomet {
 
-class Newcomers {
+class AcceptPressure {
  public:
   /// So many workers take turns on so many cores; 0 cores for a core each.
   void set_crowd(uint32_t workers, uint32_t cores) {

@@ -9,7 +9,7 @@ import { Program, REQUESTS, WebSocketClient } from '../support/comet-world.js';
 import { connect, until } from '../support/helpers.js';
 
 const MESSAGE_BYTES = 900_000;
-const ROOMY = ['--workers', '1', '--message-bytes', '1000000', '--outbox-bytes', '50000000'];
+const ROOMY = ['--workers', '1', '--message-bytes', '1000000', '--send-queue-bytes', '50000000'];
 
 /** After a drain of 3 s, and many ticks of the second that it gives to farewells. */
 const LATE_MS = 3500;
@@ -24,7 +24,7 @@ async function readAll(socket: Socket): Promise<string> {
 }
 
 async function untilOwing(program: Program): Promise<void> {
-  await until('bytes that wait', async () => (await program.server.total('outboxBytes')) > 0);
+  await until('bytes that wait', async () => (await program.server.total('sendQueueBytes')) > 0);
 }
 
 void t.test('who is slow when the server leaves gets all, and one farewell', async (t) => {

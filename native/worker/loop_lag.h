@@ -9,18 +9,18 @@
 namespace megacomet {
 
 /// A turn is the time between two waits for events: while it lasts, every other peer waits.
-class Lag {
+class LoopLag {
  public:
   void attach(Block* block) {
     block_ = block;
     counters_.attach(block);
   }
 
-  void begin_turn(uint64_t now_ns) { turn_began_ns_ = now_ns; }
+  void begin_iteration(uint64_t now_ns) { turn_began_ns_ = now_ns; }
 
   /// Counts the turn that ends now and writes the beat.
   void end_turn(uint64_t now_ns) {
-    block_->beat_ns.store(now_ns, std::memory_order_release);
+    block_->heartbeat_ns.store(now_ns, std::memory_order_release);
     const uint64_t us = (now_ns - turn_began_ns_) / 1000;
     const size_t bucket =
         us == 0 ? 0

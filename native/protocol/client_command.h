@@ -23,7 +23,7 @@ struct Wish {
 };
 
 /// Null, or what is wrong with it.
-[[nodiscard]] const char* read_wish(std::string_view text, Wish* out);
+[[nodiscard]] const char* read_client_command(std::string_view text, Wish* out);
 
 /// Whether a text is short enough for an id or event. The manager judges what is in it.
 [[nodiscard]] inline bool is_label(std::string_view text) {

@@ -1,5 +1,5 @@
 // Tests of what slow subscribers are owed: order, limits, and what may be dropped.
-#include "pubsub/part_queue.h"
+#include "pubsub/send_queue.h"
 
 #include <string>
 
@@ -13,7 +13,7 @@ Ref<Payload> payload(const std::string& bytes) {
   return Ref<Payload>(new Payload(bytes));
 }
 
-std::string drained(PartQueue* queue) {
+std::string drained(SendQueue* queue) {
   std::string all;
   while (!queue->is_empty()) {
     const size_t size = 1 + unit::upto(queue->front_size() - 1);
@@ -26,7 +26,7 @@ std::string drained(PartQueue* queue) {
 }  // namespace
 
 TEST("parts come out in order, whatever the kernel takes at once") {
-  PartQueue queue;
+  SendQueue queue;
   queue.append(payload("abcdef"), 2, true);
   queue.append(payload("gh"), 0, false);
   queue.append(payload("ijk"), 0, true);
@@ -36,7 +36,7 @@ TEST("parts come out in order, whatever the kernel takes at once") {
 }
 
 TEST("who is always a little behind gathers no places of what was sent") {
-  PartQueue queue;
+  SendQueue queue;
   queue.append(payload("first"), 0, true);
   for (int sent = 0; sent < 10'000; ++sent) {
     queue.append(payload("next"), 0, true);
@@ -47,7 +47,7 @@ TEST("who is always a little behind gathers no places of what was sent") {
 }
 
 TEST("the oldest whole messages are dropped, never one that has begun and never an answer") {
-  PartQueue queue;
+  SendQueue queue;
   queue.append(payload("11111"), 0, true);
   queue.append(payload("22222"), 0, true);
   queue.append(payload("answer"), 0, false);

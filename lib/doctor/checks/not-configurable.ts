@@ -1,4 +1,4 @@
-// What the program settles itself, and what is best left alone: shown, never proposed. Level 4.
+// What the program settles itself, and what is best left alone: shown, never proposed.
 // Half of the advice on the web is about these.
 import { finding, skipped, type Check, type Finding, type Role, type Scope } from '../finding.js';
 
@@ -134,4 +134,4 @@ const gone: Check = () => [
   ),
 ];
 
-export const settledChecks: readonly Check[] = [leave, options, gone];
+export const notConfigurableChecks: readonly Check[] = [leave, options, gone];

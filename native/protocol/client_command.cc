@@ -1,5 +1,5 @@
-// Wishes out of their JSON. See websocket_wish.h.
-#include "protocol/websocket_wish.h"
+// ClientCommand out of their JSON. See client_command.h.
+#include "protocol/client_command.h"
 
 #include "codec/json_codec.h"
 #include "protocol/comet_request.h"
@@ -32,7 +32,7 @@ std::string Wish::channel() const {
   return channels.size() == 1 && is_channel(channels[0]) ? channels[0] : "";
 }
 
-const char* read_wish(std::string_view text, Wish* out) {
+const char* read_client_command(std::string_view text, Wish* out) {
   JsonObject object;
   const JsonFault fault = object.parse(text);
   if (fault != JsonFault::kNone) return describe(fault);

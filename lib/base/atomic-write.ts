@@ -1,4 +1,4 @@
-// Files that are written whole or not at all. Level 1.
+// Files that are written whole or not at all.
 import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 

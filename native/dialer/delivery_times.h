@@ -23,7 +23,7 @@ struct Arrival {
 };
 
 /// A ring: a new message takes the place of the oldest one.
-class Arrivals {
+class DeliveryTimes {
  public:
   void record(uint64_t key, uint64_t now_ns) {
     Arrival* arrival = find(key);
@@ -54,7 +54,7 @@ class Arrivals {
   }
 
   Arrival* begin(uint64_t key, uint64_t now_ns) {
-    if (ring_.size() < bounds::kArrivalsMax) {
+    if (ring_.size() < bounds::kDeliveryTimesMax) {
       ring_.emplace_back();
       latest_ = ring_.size() - 1;
     } else {

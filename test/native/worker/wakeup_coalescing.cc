@@ -1,5 +1,5 @@
 // Tests of the pace of a loop where workers outnumber cores.
-#include "worker/turn_pace.h"
+#include "worker/wakeup_coalescing.h"
 
 #include <cmath>
 
@@ -12,7 +12,7 @@ namespace {
 constexpr uint64_t kMs = 1'000'000;
 
 /// Turns that sleep, of so many that are `every_ns` apart.
-int sleeps(TurnPace* pace, int turns, uint64_t every_ns, double wanted_s) {
+int sleeps(WakeupCoalescing* pace, int turns, uint64_t every_ns, double wanted_s) {
   int count = 0;
   uint64_t now_ns = 1000 * kMs;
   for (int turn = 0; turn < turns; ++turn, now_ns += every_ns) {
@@ -26,21 +26,21 @@ int sleeps(TurnPace* pace, int turns, uint64_t every_ns, double wanted_s) {
 }  // namespace
 
 TEST("a loop that has a core never sleeps, however often it turns") {
-  TurnPace pace;
+  WakeupCoalescing pace;
   EXPECT(sleeps(&pace, 1000, 1000, 0.) == 0);
   pace.set_crowd(56, 0);
   EXPECT(sleeps(&pace, 1000, 1000, 0.) == 0);
 }
 
 TEST("a crowded loop that turns seldom never sleeps, and one that turns often does") {
-  TurnPace pace;
+  WakeupCoalescing pace;
   pace.set_crowd(3, 2);
   EXPECT(sleeps(&pace, 1000, 25 * kMs, 0.0006) == 0);
   EXPECT(sleeps(&pace, 1000, kMs, 0.0006) > 900);
 }
 
 TEST("a crowded loop sleeps as long as a round takes, and 10 ms at most") {
-  TurnPace pace;
+  WakeupCoalescing pace;
   pace.set_crowd(20, 2);
   EXPECT(sleeps(&pace, 100, 1000, 0.004) > 90);
   pace.set_crowd(500, 2);

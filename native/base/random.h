@@ -6,9 +6,9 @@
 
 namespace megacomet {
 
-class Chance {
+class Random {
  public:
-  explicit Chance(uint64_t seed) : state_(seed == 0 ? 1 : seed) {}
+  explicit Random(uint64_t seed) : state_(seed == 0 ? 1 : seed) {}
 
   /// From 0 to `bound` - 1, evenly; 0 where `bound` is 0.
   uint32_t below(uint32_t bound) {

@@ -1,5 +1,5 @@
 // Tests of what a broadcast leaves to those who come.
-#include "connection/newcomers.h"
+#include "connection/accept_pressure.h"
 
 #include <cmath>
 
@@ -18,7 +18,7 @@ bool is_near(double seconds, double wanted_s) {
 }  // namespace
 
 TEST("slices follow each other where nobody waits long") {
-  Newcomers newcomers;
+  AcceptPressure newcomers;
   newcomers.set_crowd(56, 2);
   newcomers.sliced(1000 * kMs);
   EXPECT(newcomers.rest_s(1000 * kMs) == 0.);
@@ -28,7 +28,7 @@ TEST("slices follow each other where nobody waits long") {
 }
 
 TEST("a slice rests while newcomers wait, so that it has a sixteenth of its worker's share") {
-  Newcomers newcomers;
+  AcceptPressure newcomers;
   newcomers.waited(100, 1000 * kMs);
   newcomers.sliced(1000 * kMs);
   EXPECT(is_near(newcomers.rest_s(1000 * kMs), 0.015));
@@ -43,7 +43,7 @@ TEST("a slice rests while newcomers wait, so that it has a sixteenth of its work
 }
 
 TEST("a second after the last one that had to wait, slices rest no more") {
-  Newcomers newcomers;
+  AcceptPressure newcomers;
   newcomers.waited(500, 1000 * kMs);
   newcomers.waited(0, 1500 * kMs);
   newcomers.sliced(1999 * kMs);

@@ -18,7 +18,7 @@ import t, { type Test as TapTest } from 'tap';
 import { diagnosisOf, recordingOf, withSysctls } from '../support/machines/recorded.js';
 import { Namespace, noNamespace } from '../support/machines/namespace.js';
 import { noTracing, run, type StartOptions } from '../support/helpers.js';
-import { dropInFile, sysctlFile } from '../../lib/doctor/remedy.js';
+import { dropInFile, sysctlFile } from '../../lib/doctor/fix.js';
 
 const LOWERED = {
   'net.core.somaxconn': 128,
@@ -137,7 +137,7 @@ void t.test('who is not root is told so', { skip: noNamespace }, async (t) => {
   t.equal(end.stdout, '');
 });
 
-interface Refusal {
+interface Rejection {
   readonly about: string;
   readonly folder: string;
   readonly options?: StartOptions;
@@ -155,7 +155,7 @@ void t.test(
     writeFileSync(inside('file'), 'precious');
     writeFileSync(join(inside('taken'), 'megacomet.service.d'), 'precious');
     const nobody = ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups'];
-    const refusals: Refusal[] = [
+    const refusals: Rejection[] = [
       {
         about: 'of others',
         folder: inside('locked'),

@@ -1,19 +1,19 @@
-// Mending what the doctor found: the two files of --write, and the sysctls of --apply. Level 6.
+// Mending what the doctor found: the two files of --write, and the sysctls of --apply.
 // Raise only; written whole or not at all; the same findings give the same bytes.
 import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 
 import type { Diagnosis } from './doctor.js';
-import type { Finding, Remedy } from './finding.js';
+import type { Finding, Fix } from './finding.js';
 import { sysctlVector, type Reader } from '../system/kernel.js';
-import { writeWhole } from '../base/whole-file.js';
+import { writeWhole } from '../base/atomic-write.js';
 
-type SysctlRemedy = Extract<Remedy, { kind: 'sysctl' }>;
+type SysctlFix = Extract<Fix, { kind: 'sysctl' }>;
 /** Also what cannot be set from here: --apply tries, and reports the refusal. */
-type KernelRemedy = Extract<Remedy, { kind: 'outside' | 'sysctl' }>;
-type UnitRemedy = Extract<Remedy, { kind: 'unit' }>;
+type KernelFix = Extract<Fix, { kind: 'outside' | 'sysctl' }>;
+type UnitFix = Extract<Fix, { kind: 'unit' }>;
 
-interface Mend<Kind extends Remedy> {
+interface FixOf<Kind extends Fix> {
   readonly finding: Finding;
   readonly remedy: Kind;
 }
@@ -26,13 +26,13 @@ const FIRST = ['fs.nr_open', 'net.ipv4.ip_local_reserved_ports'];
 
 const rankOf = (key: string): number => (FIRST.includes(key) ? FIRST.indexOf(key) : FIRST.length);
 
-function inOrder<Kind extends KernelRemedy>(mends: Mend<Kind>[]): Mend<Kind>[] {
+function inOrder<Kind extends KernelFix>(mends: FixOf<Kind>[]): FixOf<Kind>[] {
   return mends.sort(
     ({ remedy: a }, { remedy: b }) => rankOf(a.key) - rankOf(b.key) || a.key.localeCompare(b.key),
   );
 }
 
-function sysctlMends({ findings }: Diagnosis): Mend<SysctlRemedy>[] {
+function sysctlFixes({ findings }: Diagnosis): FixOf<SysctlFix>[] {
   return inOrder(
     findings.flatMap((finding) =>
       finding.remedy?.kind === 'sysctl' ? [{ finding, remedy: finding.remedy }] : [],
@@ -40,7 +40,7 @@ function sysctlMends({ findings }: Diagnosis): Mend<SysctlRemedy>[] {
   );
 }
 
-function kernelMends({ findings }: Diagnosis): Mend<KernelRemedy>[] {
+function kernelFixes({ findings }: Diagnosis): FixOf<KernelFix>[] {
   return inOrder(
     findings.flatMap((finding) =>
       finding.remedy?.kind === 'sysctl' || finding.remedy?.kind === 'outside'
@@ -50,7 +50,7 @@ function kernelMends({ findings }: Diagnosis): Mend<KernelRemedy>[] {
   );
 }
 
-function unitMends({ findings }: Diagnosis): Mend<UnitRemedy>[] {
+function unitFixes({ findings }: Diagnosis): FixOf<UnitFix>[] {
   return findings.flatMap((finding) =>
     finding.remedy?.kind === 'unit' ? [{ finding, remedy: finding.remedy }] : [],
   );
@@ -70,7 +70,7 @@ function comment(text: string): string {
   return [...lines, line].join('\n');
 }
 
-function because({ finding }: Mend<Remedy>): string {
+function because({ finding }: FixOf<Fix>): string {
   const formula = finding.formula === '' ? '' : ` Needed: ${finding.formula}.`;
   return comment(`${finding.why} It was ${finding.current}.${formula}`);
 }
@@ -107,7 +107,7 @@ function blocksOf(text: string | undefined): Blocks {
 }
 
 /** Sets a line, unless it stands there already: then its reason stays the one of that day. */
-function setLine(blocks: Blocks, name: string, line: string, mend: Mend<Remedy>): void {
+function setLine(blocks: Blocks, name: string, line: string, mend: FixOf<Fix>): void {
   if (blocks.get(name)?.line === line) return;
   blocks.set(name, { line, text: `${because(mend)}\n${line}\n` });
 }
@@ -138,7 +138,7 @@ export function sysctlFile(
 ): string | null {
   const blocks = blocksOf(before);
   for (const [name, block] of blocks) if (isLower(read, name, block)) blocks.delete(name);
-  for (const mend of sysctlMends(diagnosis)) {
+  for (const mend of sysctlFixes(diagnosis)) {
     const { key, value } = mend.remedy;
     const dash = key.startsWith('net.netfilter.') ? '-' : '';
     setLine(blocks, key, `${dash}${key} = ${value}`, mend);
@@ -149,7 +149,7 @@ export function sysctlFile(
 /** A drop-in for megacomet.service. */
 export function dropInFile(diagnosis: Diagnosis, before?: string): string | null {
   const blocks = blocksOf(before);
-  for (const mend of unitMends(diagnosis)) {
+  for (const mend of unitFixes(diagnosis)) {
     const { directive, value } = mend.remedy;
     // The environment's lines share one directive, so they are told apart by what they set.
     const name = directive === 'Environment' ? (value.split('=')[0] ?? '') : directive;
@@ -186,13 +186,13 @@ function portList(text: string): string {
 }
 
 /** Whether the kernel has what was wanted, however it writes that; some values it rounds up. */
-function holds({ key, value }: KernelRemedy, found: string): boolean {
+function holds({ key, value }: KernelFix, found: string): boolean {
   if (key === 'net.ipv4.ip_local_reserved_ports') return portList(found) === portList(value);
   if (key === 'net.netfilter.nf_conntrack_buckets') return Number(found) >= Number(value);
   return found === spaced(value);
 }
 
-function applyOne(read: Reader, { remedy }: Mend<KernelRemedy>): Applied {
+function applyOne(read: Reader, { remedy }: FixOf<KernelFix>): Applied {
   const file = `/proc/sys/${remedy.key.replaceAll('.', '/')}`;
   let refusal: string | null = null;
   try {
@@ -208,7 +208,7 @@ function applyOne(read: Reader, { remedy }: Mend<KernelRemedy>): Applied {
 
 /** Writes the sysctls now and reads each back. A refusal of one does not keep the others. */
 export function applySysctls(diagnosis: Diagnosis, read: Reader): readonly Applied[] {
-  return kernelMends(diagnosis).map((mend) => applyOne(read, mend));
+  return kernelFixes(diagnosis).map((mend) => applyOne(read, mend));
 }
 
 /**

@@ -11,7 +11,7 @@
 
 namespace megacomet {
 
-class TurnPace {
+class WakeupCoalescing {
  public:
   /// So many workers take turns on so many cores; 0 cores for a core each, and no pace.
   void set_crowd(uint32_t workers, uint32_t cores) {

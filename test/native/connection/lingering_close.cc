@@ -1,5 +1,5 @@
 // Tests of peers that were turned away and go on sending: what they were told, and for how long.
-#include "connection/linger.h"
+#include "connection/lingering_close.h"
 
 #include <string>
 
@@ -34,7 +34,7 @@ bool is_closed(int fd) {
 
 TEST("who is turned away reads the answer, whatever he still sends") {
   const LoopOwner loop = make_loop();
-  Linger linger(loop.get());
+  LingeringClose linger(loop.get());
   const ListeningSocket listener;
   const Pair pair(listener);
   EXPECT(sys::send(pair.fd, "no", 2).status == sys::IoStatus::kDone);
@@ -42,25 +42,25 @@ TEST("who is turned away reads the answer, whatever he still sends") {
   EXPECT(linger.take(pair.fd));
   EXPECT_EQUAL(linger.size(), 1U);
   pair.client.write(std::string(100'000, 'x'));
-  unit::turn_for(loop.get(), 50);
+  unit::run_for(loop.get(), 50);
   pair.client.write("more");
   EXPECT(pair.client.read_now() == "no");
   EXPECT(pair.client.has_end());
   EXPECT(!is_closed(pair.fd));
   pair.client.half_close();
-  EXPECT(unit::turn_until(loop.get(), [&] { return linger.size() == 0; }));
+  EXPECT(unit::run_until(loop.get(), [&] { return linger.size() == 0; }));
   EXPECT(is_closed(pair.fd));
 }
 
 TEST("a peer that does not leave is closed at the second tick, and one that resets at once") {
   const LoopOwner loop = make_loop();
-  Linger linger(loop.get());
+  LingeringClose linger(loop.get());
   const ListeningSocket listener;
   const Pair stays(listener);
   Pair resets(listener);
   EXPECT(linger.take(stays.fd) && linger.take(resets.fd));
   resets.client.reset();
-  EXPECT(unit::turn_until(loop.get(), [&] { return linger.size() == 1; }));
+  EXPECT(unit::run_until(loop.get(), [&] { return linger.size() == 1; }));
   EXPECT(is_closed(resets.fd));
   linger.tick();
   EXPECT(!is_closed(stays.fd));
@@ -75,8 +75,8 @@ TEST("only so many linger, a place is used again, and none is left open at the e
   const ListeningSocket listener;
   std::vector<std::unique_ptr<Pair>> pairs;
   {
-    Linger linger(loop.get());
-    for (size_t at = 0; at < bounds::kLingerMax; ++at) {
+    LingeringClose linger(loop.get());
+    for (size_t at = 0; at < bounds::kLingeringCloseMax; ++at) {
       pairs.push_back(std::make_unique<Pair>(listener));
       EXPECT(linger.take(pairs.back()->fd));
     }
@@ -84,7 +84,7 @@ TEST("only so many linger, a place is used again, and none is left open at the e
     EXPECT(!linger.take(late.fd));
     EXPECT(!is_closed(late.fd));
     pairs[7]->client.half_close();
-    EXPECT(unit::turn_until(loop.get(), [&] { return linger.size() < bounds::kLingerMax; }));
+    EXPECT(unit::run_until(loop.get(), [&] { return linger.size() < bounds::kLingeringCloseMax; }));
     EXPECT(linger.take(late.fd));
   }
   for (const auto& pair : pairs) EXPECT(is_closed(pair->fd));

@@ -1,5 +1,5 @@
 // Tests of the places for a slice of a broadcast.
-#include "worker/slice_gate.h"
+#include "worker/slice_limiter.h"
 
 #include "support/unit.h"
 
@@ -19,14 +19,16 @@ struct Gates {
   explicit Gates(uint32_t limit, uint32_t workers = 4) {
     now_ns = 1000 * kMs;
     EXPECT(segment.create(workers));
-    for (SliceGate& gate : all) {
+    for (SliceLimiter& gate : all) {
       gate.attach(&segment);
       gate.set_limit(limit);
     }
   }
   Segment segment;
-  SliceGate all[4]{
-      SliceGate(clock_ns), SliceGate(clock_ns), SliceGate(clock_ns), SliceGate(clock_ns)};
+  SliceLimiter all[4]{SliceLimiter(clock_ns),
+                      SliceLimiter(clock_ns),
+                      SliceLimiter(clock_ns),
+                      SliceLimiter(clock_ns)};
 };
 
 }  // namespace
@@ -73,8 +75,8 @@ TEST("a place is lent for longer where more take turns, and not for longer than 
 
 TEST("without a limit everybody may enter") {
   Gates gates(0);
-  for (SliceGate& gate : gates.all) EXPECT(gate.enter());
-  for (SliceGate& gate : gates.all) gate.leave();
+  for (SliceLimiter& gate : gates.all) EXPECT(gate.enter());
+  for (SliceLimiter& gate : gates.all) gate.leave();
 }
 
 TEST("who is refused looks again after a slice, then less often, and is not put off for ever") {

@@ -11,7 +11,7 @@
 
 namespace megacomet {
 
-class PartQueue {
+class SendQueue {
  public:
   /// Appends a payload from `offset` on. `is_message` marks one that a slow-consumer policy may
   /// drop whole; the rest (heads, answers, control frames) never is.

@@ -5,10 +5,10 @@ import t from 'tap';
 
 import { Program, startComet, type World } from '../support/comet-world.js';
 import { until } from '../support/helpers.js';
-import { WishClient } from '../support/websocket-peer.js';
+import { CommandClient } from '../support/websocket-peer.js';
 
 /** A client that was told so many things. */
-async function told(client: WishClient, count: number): Promise<readonly string[]> {
+async function told(client: CommandClient, count: number): Promise<readonly string[]> {
   await until(`${count} answers`, () => client.told.length >= count);
   return client.told.map((note) => {
     const { cursor, ...rest } = JSON.parse(note) as { cursor?: string };
@@ -19,8 +19,8 @@ async function told(client: WishClient, count: number): Promise<readonly string[
 const subscribed = (...channels: string[]): string =>
   `${JSON.stringify({ type: 'subscribed', recovered: true, channels })} with a cursor`;
 
-async function open(world: World, query = ''): Promise<WishClient> {
-  const client = new WishClient(world.port, `/ws${query}`);
+async function open(world: World, query = ''): Promise<CommandClient> {
+  const client = new CommandClient(world.port, `/ws${query}`);
   t.teardown(() => {
     client.close();
   });
@@ -139,7 +139,7 @@ void t.test('what clients publish cannot break into the lines of others', async 
   client.say(JSON.stringify({ ...wish, id: 'i', event: 'e' }));
   await until('the right one', () => client.messages.length > 0);
   t.strictSame(client.messages, ['a'], 'nothing else was published');
-  t.equal(world.server.stats().push?.clientRefusedTotal, 6, 'and the refusals are counted');
+  t.equal(world.server.stats().push?.clientRejectedTotal, 6, 'and the refusals are counted');
   // One answer to each, those of the manager behind those of the worker.
   await told(client, 1 + 8 + 5);
 });
@@ -178,7 +178,7 @@ void t.test('a publish that is refused says which one it was', async (t) => {
     t.match(error, word);
     t.strictSame(rest, wanted);
   }
-  t.equal(world.server.stats().push?.clientRefusedTotal, 4);
+  t.equal(world.server.stats().push?.clientRejectedTotal, 4);
   t.equal(world.server.stats().push?.publishedTotal, 0);
   const shut = await open(await startComet(t, { workers: 1 }));
   shut.say('{"type":"publish","channel":"a","id":"9","data":"x"}');
@@ -195,7 +195,7 @@ void t.test(
     const reader = await open(world, '?channel=a');
     await told(reader, 1);
     const holder = server.stats().workers.find((worker) => worker['subscriptions'] === 1);
-    let client: WishClient | undefined;
+    let client: CommandClient | undefined;
     // The kernel chooses the worker.
     while (client === undefined || holder?.['connections'] === undefined) {
       const before = server.stats().workers.find(({ pid }) => pid === holder?.pid)?.['connections'];
@@ -231,8 +231,8 @@ void t.test(
 
 void t.test('a refusal that comes late is told to nobody else', async (t) => {
   const program = await Program.start(t, { args: ['--workers', '1', '--client-publish'] });
-  const connect = async (): Promise<WishClient> => {
-    const client = new WishClient(program.port, '/ws');
+  const connect = async (): Promise<CommandClient> => {
+    const client = new CommandClient(program.port, '/ws');
     t.teardown(() => {
       client.close();
     });
@@ -251,7 +251,7 @@ void t.test('a refusal that comes late is told to nobody else', async (t) => {
   const second = await connect();
   process.kill(manager, 'SIGCONT');
   await until('the refusal', async () => {
-    return (await program.server.stats()).push?.clientRefusedTotal === 1;
+    return (await program.server.stats()).push?.clientRejectedTotal === 1;
   });
   await sleep(200);
   second.say('{"type":"ping"}');

@@ -1,7 +1,7 @@
-// Who waits for a page of missed messages: a queue per worker, and turns among them. Level 3.
+// Who waits for a page of missed messages: a queue per worker, and turns among them.
 import type { Frames } from '../ipc/frames.js';
 
-export type Ask = Frames['Ask'];
+export type ReplayRequest = Frames['ReplayRequest'];
 
 /** Pages that one worker gets before the next has its turn. */
 const GO = 64;
@@ -9,18 +9,18 @@ const GO = 64;
 const OPEN_MAX = 1024;
 
 class Queue {
-  #asks: Ask[] = [];
+  #asks: ReplayRequest[] = [];
   #first = 0;
 
   get length(): number {
     return this.#asks.length - this.#first;
   }
 
-  push(ask: Ask): void {
+  push(ask: ReplayRequest): void {
     this.#asks.push(ask);
   }
 
-  next(): Ask | undefined {
+  next(): ReplayRequest | undefined {
     const ask = this.#asks[this.#first++];
     if (this.#first < this.#asks.length) return ask;
     this.#asks = [];
@@ -46,7 +46,7 @@ export class Questions {
   }
 
   /** Takes a question in; false when the worker has asked far too many. */
-  add(slot: number, ask: Ask): boolean {
+  add(slot: number, ask: ReplayRequest): boolean {
     let queue = this.#queues.get(slot);
     if (queue === undefined) this.#queues.set(slot, (queue = new Queue()));
     if (queue.length >= OPEN_MAX) return false;
@@ -76,7 +76,7 @@ export class Questions {
   answer(
     most: number,
     hasRoom: (slot: number) => boolean,
-    answer: (slot: number, ask: Ask) => void,
+    answer: (slot: number, ask: ReplayRequest) => void,
   ): boolean {
     let left = most;
     // A slot that is added again is visited again.

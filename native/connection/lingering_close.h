@@ -11,12 +11,12 @@
 
 namespace megacomet {
 
-class Linger {
+class LingeringClose {
  public:
-  explicit Linger(struct ev_loop* loop);
-  Linger(const Linger&) = delete;
-  Linger& operator=(const Linger&) = delete;
-  ~Linger();
+  explicit LingeringClose(struct ev_loop* loop);
+  LingeringClose(const LingeringClose&) = delete;
+  LingeringClose& operator=(const LingeringClose&) = delete;
+  ~LingeringClose();
 
   /// Ends our side, and closes once the peer has ended its own or its time is up. False where all
   /// places are taken: then the caller closes.
@@ -39,7 +39,7 @@ class Linger {
 
   struct ev_loop* loop_;
   uint32_t size_ = 0;
-  std::array<Place, bounds::kLingerMax> places_{};
+  std::array<Place, bounds::kLingeringCloseMax> places_{};
 };
 
 }  // namespace megacomet

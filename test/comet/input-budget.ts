@@ -49,7 +49,7 @@ function halfHead(bytes: number): string {
 }
 
 const startSmall = (t: Test, options = {}): Promise<World> =>
-  startComet(t, { workers: 1, workerInboxBytes: MEGABYTE, handshakeTimeout: 60, ...options });
+  startComet(t, { workers: 1, workerInputBytes: MEGABYTE, handshakeTimeout: 60, ...options });
 
 void t.test('half-sent heads take what a worker has for them, and no more', async (t) => {
   const world = await startSmall(t);
@@ -66,7 +66,7 @@ void t.test('half-sent heads take what a worker has for them, and no more', asyn
     'the others to be gone',
     () => peers.filter((peer) => peer.isOver).length === 400 - fitting,
   );
-  t.equal(total(world, 'inboxBytes'), fitting * size, 'the sum is exact');
+  t.equal(total(world, 'inputBudgetBytes'), fitting * size, 'the sum is exact');
   const refused = peers.filter((peer) => peer.isOver);
   const waits = refused.map(({ text }) => Number(/^retry-after: (\d+)\r$/im.exec(text)?.[1]));
   t.ok(
@@ -78,8 +78,8 @@ void t.test('half-sent heads take what a worker has for them, and no more', asyn
     'and told when to come back',
   );
   t.ok(new Set(waits).size > 1, 'at different times');
-  t.equal(total(world, 'inboxFullTotal'), refused.length, 'each is counted by its cause');
-  t.equal(total(world, 'closedRefusedTotal'), refused.length);
+  t.equal(total(world, 'inputBudgetFullTotal'), refused.length, 'each is counted by its cause');
+  t.equal(total(world, 'closedRejectedTotal'), refused.length);
   const grown = (readPrivateBytes(procReader, pid) ?? NaN) - before;
   t.ok(grown < MEGABYTE + BESIDES, `the worker grew by ${grown} bytes`);
   t.match(
@@ -91,14 +91,17 @@ void t.test('half-sent heads take what a worker has for them, and no more', asyn
   t.ok(good.isOpen, 'who has nothing to say is served meanwhile');
   const kept = peers.filter((peer) => !peer.isOver);
   for (const peer of kept.slice(0, 50)) peer.socket.destroy();
-  await until('their bytes to be free', () => total(world, 'inboxBytes') === (fitting - 50) * size);
+  await until(
+    'their bytes to be free',
+    () => total(world, 'inputBudgetBytes') === (fitting - 50) * size,
+  );
   const late = kept[60];
   late?.socket.write('\r\n');
   await until('the rest of a head to be heard', () => late?.text.startsWith('HTTP/1.1 204 '));
   for (const peer of peers) peer.socket.destroy();
-  await until('all bytes to be free', () => total(world, 'inboxBytes') === 0);
+  await until('all bytes to be free', () => total(world, 'inputBudgetBytes') === 0);
   const next = await Peer.open(t, port, halfHead(size));
-  await until('a head to be kept again', () => total(world, 'inboxBytes') === size);
+  await until('a head to be kept again', () => total(world, 'inputBudgetBytes') === size);
   t.notOk(next.isOver, 'there is room again');
   good.close();
 });
@@ -115,14 +118,14 @@ void t.test('the bytes of half a request are given back, however it ends', async
   ];
   for (const end of ends) {
     const peer = await Peer.open(t, world.port, halfHead(500));
-    await until('it to be kept', () => total(world, 'inboxBytes') === 500);
+    await until('it to be kept', () => total(world, 'inputBudgetBytes') === 500);
     end(peer.socket);
-    await until('it to be given back', () => total(world, 'inboxBytes') === 0);
+    await until('it to be given back', () => total(world, 'inputBudgetBytes') === 0);
     peer.socket.destroy();
   }
   await until('all to be gone', () => total(world, 'connections') === 0);
   t.equal(total(world, 'sessions'), 0);
-  t.equal(total(world, 'inboxFullTotal'), 0, 'nobody was refused');
+  t.equal(total(world, 'inputBudgetFullTotal'), 0, 'nobody was refused');
 });
 
 void t.test('half a WebSocket message counts, and who has no room for it hears 1013', async (t) => {
@@ -138,22 +141,22 @@ void t.test('half a WebSocket message counts, and who has no room for it hears 1
     peer.socket.write(half);
     peers.push(peer);
     if (count === 4) break;
-    await until('the half to be there', () => total(world, 'inboxBytes') === count * 300_000);
+    await until('the half to be there', () => total(world, 'inputBudgetBytes') === count * 300_000);
   }
   const [, , , last] = peers;
   await until('the last to be closed', () => last?.isOver);
   const farewell = Buffer.from(last?.text.split('\r\n\r\n')[1] ?? '', 'latin1');
   t.equal(farewell.readUInt16BE(2), 1013, 'try again later');
-  t.equal(total(world, 'inboxFullTotal'), 1);
-  t.equal(total(world, 'inboxBytes'), 900_000, 'what it had sent went with it');
+  t.equal(total(world, 'inputBudgetFullTotal'), 1);
+  t.equal(total(world, 'inputBudgetBytes'), 900_000, 'what it had sent went with it');
   peers[0]?.socket.write(frame(0, '"}'));
-  await until('its end to be read', () => total(world, 'inboxBytes') === 600_000);
+  await until('its end to be read', () => total(world, 'inputBudgetBytes') === 600_000);
   await until('its answer', () => peers[0]?.text.includes('"type":"error"'));
   t.notOk(peers[1]?.isOver, 'the others stay');
   await world.server.publish('a', 'one');
   await idle.has(1);
   for (const peer of peers) peer.socket.destroy();
-  await until('all bytes to be free', () => total(world, 'inboxBytes') === 0);
+  await until('all bytes to be free', () => total(world, 'inputBudgetBytes') === 0);
   idle.close();
 });
 
@@ -178,8 +181,8 @@ void t.test('wishes that wait for an answer of the manager count too', async (t)
   );
   const closed = peers.filter((peer) => peer.isOver);
   t.ok(closed.length > 0 && closed.length < 30, `${closed.length} of 30 had no room`);
-  t.equal(total(world, 'inboxFullTotal'), closed.length);
-  await until('all bytes to be free', () => total(world, 'inboxBytes') === 0);
+  t.equal(total(world, 'inputBudgetFullTotal'), closed.length);
+  await until('all bytes to be free', () => total(world, 'inputBudgetBytes') === 0);
 });
 
 void t.test('polls that are sent ahead count until their turn', async (t) => {
@@ -200,7 +203,7 @@ void t.test('polls that are sent ahead count until their turn', async (t) => {
   for (const { text } of peers.filter(({ isOver }) => isOver)) {
     t.match(text, /^HTTP\/1\.1 503 [^]*retry-after: \d+\r/i, 'the poll that waits is answered');
   }
-  t.equal(total(world, 'inboxBytes'), fitting * bytes);
+  t.equal(total(world, 'inputBudgetBytes'), fitting * bytes);
   await world.server.publish('a', 'one');
   await until(
     'one poll of each to be answered',
@@ -208,10 +211,10 @@ void t.test('polls that are sent ahead count until their turn', async (t) => {
   );
   await until(
     'the next to have their turn',
-    () => total(world, 'inboxBytes') === fitting * (bytes - poll.length),
+    () => total(world, 'inputBudgetBytes') === fitting * (bytes - poll.length),
   );
   for (const { socket } of peers) socket.destroy();
-  await until('all bytes to be free', () => total(world, 'inboxBytes') === 0);
+  await until('all bytes to be free', () => total(world, 'inputBudgetBytes') === 0);
 });
 
 void t.test('what a subscriber says behind its request is not kept', async (t) => {
@@ -222,5 +225,5 @@ void t.test('what a subscriber says behind its request is not kept', async (t) =
   }
   await until('both to subscribe', () => total(world, 'subscriptions') === 2);
   await until('both to be idle', () => total(world, 'sessions') === 0);
-  t.equal(total(world, 'inboxBytes'), 0);
+  t.equal(total(world, 'inputBudgetBytes'), 0);
 });

@@ -1,5 +1,5 @@
 // Tests of what half-read requests take: counted to the byte, and never above the budget.
-#include "connection/inbox.h"
+#include "connection/input_budget.h"
 
 #include <memory>
 #include <string>
@@ -15,12 +15,12 @@ namespace {
 struct World {
   World() : block(std::make_unique<Block>()), inbox(&counters) { counters.attach(block.get()); }
 
-  [[nodiscard]] uint64_t bytes() const { return counters.get(Counter::kInboxBytes); }
-  [[nodiscard]] uint64_t refusals() const { return counters.get(Counter::kInboxFullTotal); }
+  [[nodiscard]] uint64_t bytes() const { return counters.get(Counter::kInputBudgetBytes); }
+  [[nodiscard]] uint64_t refusals() const { return counters.get(Counter::kInputBudgetFullTotal); }
 
   std::unique_ptr<Block> block;
   Counters counters;
-  Inbox inbox;
+  InputBudget inbox;
 };
 
 }  // namespace
@@ -72,7 +72,7 @@ TEST("whatever sessions keep, take and leave behind, the sum is that of their by
     const uint64_t dice = unit::upto(9);
     const std::string bytes(unit::upto(300), 'x');
     if (dice == 0) {
-      world.inbox.forget(session->inbox_bytes());
+      world.inbox.forget(session->input_budget_bytes());
       session = std::make_unique<Session>();
     } else if (dice < 3) {
       EXPECT(world.inbox.take(place).size() <= 5000);
@@ -80,7 +80,7 @@ TEST("whatever sessions keep, take and leave behind, the sum is that of their by
       static_cast<void>(world.inbox.keep(bytes, place));
     }
     uint64_t sum = 0;
-    for (const auto& one : sessions) sum += one->inbox_bytes();
+    for (const auto& one : sessions) sum += one->input_budget_bytes();
     if (!EXPECT_EQUAL(world.bytes(), sum) || !EXPECT(sum <= 5000)) return;
   }
   EXPECT(world.refusals() > 0);
