@@ -1,5 +1,5 @@
-// The comparison that the README quotes: every figure as a ratio to a baseline of the same run.
-// `npm run bench` prints the table and writes bench/results/; see --help for the parts of it.
+// The comparison behind docs/benchmarks.md: every value as a ratio to a baseline of the same run.
+// `npm run bench` prints the tables and writes bench/results/NAME.json; --help lists the suites.
 import { spawn } from 'node:child_process';
 import { availableParallelism } from 'node:os';
 import path from 'node:path';
@@ -297,7 +297,7 @@ if (values.help) {
   process.stdout.write(
     `usage: npm run bench -- [--runs N] [--name NAME] [${SUITES.join('] [')}]\n` +
       `       npm run bench -- [--connections N] [--transport T] … [${COMET_SUITES.join('] [')}]\n` +
-      'Without a suite: bare, opening and echo. Results go to bench/results/NAME.{md,json}.\n' +
+      'Without a suite: bare, opening and echo. Results go to bench/results/NAME.json.\n' +
       '--connections is the number of subscribers, of those suites that hold any number of them;\n' +
       `--transport leaves out all but one of ${TRANSPORTS.join(', ')}.\n`,
   );

@@ -50,31 +50,48 @@ function toMarkdown({ title, header, rows, notes = [] }: SuiteResult): string {
   ].join('\n');
 }
 
-/** One folder a run: the table for people, the raw trials for whoever doubts it. */
+/** One run of the comparison, as committed in bench/results/ and shown in docs/benchmarks.md. */
+export interface ResultFile {
+  readonly date: string;
+  readonly machine: string;
+  readonly kernel: string;
+  readonly node: string;
+  readonly version: string;
+  readonly command: string;
+  readonly suites: readonly SuiteResult[];
+}
+
+/** Writes bench/results/NAME.json, and returns the tables for the terminal. */
 export function writeResults(
   name: string,
   command: string,
   results: readonly SuiteResult[],
 ): string {
-  const facts = [
-    `Date: ${new Date().toISOString().slice(0, 16).replace('T', ' ')} UTC`,
-    `Machine: ${availableParallelism()} cores (${cpus()[0]?.model ?? 'unknown'}), ` +
+  const run: ResultFile = {
+    date: `${new Date().toISOString().slice(0, 16).replace('T', ' ')} UTC`,
+    machine:
+      `${availableParallelism()} cores (${cpus()[0]?.model ?? 'unknown'}), ` +
       `${Math.round(totalmem() / 2 ** 30)} GiB`,
-    `Kernel: Linux ${release()}; Node ${process.version}; megacomet-ts ${packageVersion}`,
-    `Command: \`${command}\``,
-  ];
-  const text = [...facts.map((fact) => `- ${fact}`), '', ...results.map(toMarkdown)].join('\n');
+    kernel: `Linux ${release()}`,
+    node: process.version,
+    version: packageVersion,
+    command,
+    suites: results,
+  };
   const folder = path.join(packageRoot, 'bench', 'results');
   mkdirSync(folder, { recursive: true });
-  writeFileSync(path.join(folder, `${name}.md`), text);
-  writeFileSync(path.join(folder, `${name}.json`), `${JSON.stringify(trimmed(results))}\n`);
-  return text;
+  writeFileSync(path.join(folder, `${name}.json`), `${JSON.stringify(trimmed(run))}\n`);
+  return results.map(toMarkdown).join('\n');
 }
 
-/** The raw result without what no reader needs: curves, paths and histograms. */
-function trimmed(results: readonly SuiteResult[]): unknown {
-  const dropped = new Set(['curve', 'memoryCurve', 'buckets', 'command', 'target']);
+/** The result without curves, paths and histograms, which docs/benchmarks.md does not show. */
+function trimmed(run: ResultFile): unknown {
+  const dropped = new Set(['curve', 'memoryCurve', 'buckets', 'target']);
+  const isOfTrial = (key: string, value: unknown): boolean =>
+    key === 'command' && value !== run.command;
   return JSON.parse(
-    JSON.stringify(results, (key, value: unknown) => (dropped.has(key) ? undefined : value)),
+    JSON.stringify(run, (key, value: unknown) =>
+      dropped.has(key) || isOfTrial(key, value) ? undefined : value,
+    ),
   ) as unknown;
 }
