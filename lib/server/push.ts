@@ -77,7 +77,7 @@ export class Push {
     });
     this.broker.start();
     this.api = new PublishApi(this.broker, { token: options.token, messageBytesMax: messageBytes });
-    // Where workers outnumber cores: see native/worker/slice_limiter.h.
+    // Where workers outnumber cores: see native/schedule/slice_limiter.h.
     const slicesMax = slots > cores ? cores : 0;
     this.sharer = shareStreams(this.broker, options, slicesMax);
   }

@@ -76,7 +76,7 @@ void Listener::on_readable(struct ev_loop*, ev_io* watcher, int revents) {
 void Listener::accept_batch(int count_max) {
   first_waited_ms_ = 0;
   for (int count = 0; count < count_max; ++count) {
-    if (count == kCrowd) parts_.newcomers->waited(first_waited_ms_, sys::monotonic_ns());
+    if (count == kCrowd) parts_.accept_pressure->note_wait(first_waited_ms_, sys::monotonic_ns());
     if (accept_one() == Next::kStop) return;
   }
 }

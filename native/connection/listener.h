@@ -3,12 +3,12 @@
 
 #include <cstdint>
 
-#include "connection/accept_pressure.h"
 #include "connection/admission.h"
 #include "connection/transport.h"
 #include "ipc/control.h"
 #include "os/libev.h"
 #include "os/sys.h"
+#include "schedule/accept_pressure.h"
 
 namespace megacomet {
 
@@ -31,7 +31,7 @@ class Listener final : public RoomWaiter {
     Transport* transport;
     Control* control;
     Counters* counters;
-    AcceptPressure* newcomers;
+    AcceptPressure* accept_pressure;
   };
 
   Listener(const Parts& parts, int fd, Ownership ownership, uint8_t protocol);

@@ -106,7 +106,7 @@ void Transport::register_fd(int fd, uint8_t protocol) {
   set_deadline(connection, comet()->rules().handshake_timeout_s);
   // A client of HTTP speaks first, and who waited for a long turn has done so: its request need not
   // wait again, behind those of 18,000 polls that came back.
-  if (late_iterations_ > 0) read(connection);
+  if (mid_iteration_.is_late()) read(connection);
 }
 
 void Transport::tick(uint16_t now) {
@@ -118,7 +118,7 @@ void Transport::tick(uint16_t now) {
 void Transport::on_event(struct ev_loop* loop, ev_io* watcher, int revents) {
   auto* self = static_cast<Transport*>(ev_userdata(loop));
   self->dispatch(reinterpret_cast<Connection*>(watcher), revents);
-  self->pass_time();
+  self->mid_iteration_.count_event();
 }
 
 void Transport::dispatch(Connection* connection, int revents) {
@@ -136,16 +136,6 @@ void Transport::dispatch(Connection* connection, int revents) {
   } else {
     hooks_->on_writable(connection);
   }
-}
-
-/// One turn may have an event for each connection, and take as long as all of them.
-void Transport::pass_time() {
-  if (++events_ % bounds::kMidIterationEvents != 0 || mid_iteration_ == nullptr) return;
-  const uint64_t now_ns = sys::monotonic_ns();
-  if (now_ns < mid_iteration_at_ns_) return;
-  late_iterations_ = 2;
-  mid_iteration_at_ns_ = now_ns + bounds::kMidIterationNs;
-  mid_iteration_->on_mid_iteration();
 }
 
 void Transport::read(Connection* connection) {

@@ -12,6 +12,7 @@
 #include "connection/protocol.h"
 #include "connection/services.h"
 #include "os/slab.h"
+#include "schedule/mid_iteration.h"
 
 namespace megacomet {
 
@@ -30,15 +31,6 @@ class TransportHooks {
 
  protected:
   ~TransportHooks() = default;
-};
-
-/// What must not wait until a long turn of the loop is over.
-class MidIteration {
- public:
-  virtual void on_mid_iteration() = 0;
-
- protected:
-  ~MidIteration() = default;
 };
 
 class Transport final : public Services {
@@ -63,8 +55,8 @@ class Transport final : public Services {
   /// Where connections of comet are looked after; null without.
   void set_hooks(TransportHooks* hooks) { hooks_ = hooks; }
 
-  /// Whom to ask every kMidIterationNs of a turn between two events; null for nobody.
-  void set_mid_iteration(MidIteration* interlude) { mid_iteration_ = interlude; }
+  /// Counts this transport's events; its handler accepts in the middle of a long iteration.
+  [[nodiscard]] MidIteration& mid_iteration() { return mid_iteration_; }
 
   /// Takes an accepted descriptor, which admission has counted in. No allocation by itself; in a
   /// long turn a client of comet is read at once, and answered.
@@ -76,11 +68,6 @@ class Transport final : public Services {
   /// Whether there is a record for this descriptor.
   [[nodiscard]] bool fits(int fd) const {
     return static_cast<uint32_t>(fd) < connections_.capacity();
-  }
-
-  void begin_iteration(uint64_t now_ns) {
-    if (late_iterations_ > 0) --late_iterations_;
-    mid_iteration_at_ns_ = now_ns + bounds::kMidIterationNs;
   }
 
   /// Once a second: the time for deadlines, and memory that closed connections left behind.
@@ -112,7 +99,6 @@ class Transport final : public Services {
   bool is_heard(Connection* connection);
   static void on_event(struct ev_loop* loop, ev_io* watcher, int revents);
   void dispatch(Connection* connection, int revents);
-  void pass_time();
   void read(Connection* connection);
   void flush(Connection* connection);
   void owe(Connection* connection, const uint8_t* bytes, size_t size);
@@ -123,11 +109,7 @@ class Transport final : public Services {
   Counters* counters_;
   const Protocol* const* protocols_;
   TransportHooks* hooks_ = nullptr;
-  MidIteration* mid_iteration_ = nullptr;
-  uint64_t mid_iteration_at_ns_ = 0;
-  uint32_t events_ = 0;
-  /// Turns in which who is accepted may have waited for a long one: that itself and the next.
-  uint8_t late_iterations_ = 0;
+  MidIteration mid_iteration_;
   Slab<Connection> connections_;
   LingeringClose lingering_close_;
   uint32_t generation_ = 0;

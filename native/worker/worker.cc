@@ -7,7 +7,6 @@
 #include <vector>
 
 #include "base/bounds.h"
-#include "connection/accept_pressure.h"
 #include "connection/admission.h"
 #include "connection/drain.h"
 #include "connection/listener.h"
@@ -24,9 +23,10 @@
 #include "protocol/sse.h"
 #include "protocol/stream.h"
 #include "protocol/websocket.h"
+#include "schedule/accept_pressure.h"
+#include "schedule/slice_limiter.h"
+#include "schedule/wakeup_coalescing.h"
 #include "worker/loop_lag.h"
-#include "worker/slice_limiter.h"
-#include "worker/wakeup_coalescing.h"
 
 namespace megacomet {
 
@@ -73,7 +73,7 @@ bool are_ownerships(const std::vector<uint64_t>& listeners) {
          std::all_of(listeners.begin(), listeners.end(), is_known);
 }
 
-class Worker final : ControlHandler, DrainHandler, MidIteration {
+class Worker final : ControlHandler, DrainHandler, MidIterationHandler {
  public:
   explicit Worker(struct ev_loop* loop)
       : loop_(loop),
@@ -90,7 +90,7 @@ class Worker final : ControlHandler, DrainHandler, MidIteration {
     ev_timer_init(&interest_, on_interest, bounds::kInterestSeconds, bounds::kInterestSeconds);
     ev_idle_init(&idle_, on_idle);
     prepare_.data = check_.data = beat_.data = interest_.data = this;
-    transport_.set_mid_iteration(this);
+    transport_.mid_iteration().set_handler(this);
   }
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
@@ -196,9 +196,9 @@ void Worker::pump() {
     ev_timer_stop(loop_, &spread_);
     return control_.set_reading(true);
   }
-  const double rest_s = accept_pressure_.rest_s(sys::monotonic_ns());
-  if (rest_s > 0.) {
-    wait_for_slice(false, rest_s);
+  const double yield_s = accept_pressure_.yield_s(sys::monotonic_ns());
+  if (yield_s > 0.) {
+    wait_for_slice(false, yield_s);
   } else if (gate_.enter()) {
     send_slice();
   } else {
@@ -211,10 +211,10 @@ void Worker::send_slice() {
   const bool is_due = hub_.pump();
   gate_.leave();
   const uint64_t now_ns = sys::monotonic_ns();
-  accept_pressure_.sliced(now_ns);
-  const double rest_s = is_due ? accept_pressure_.rest_s(now_ns) : 0.;
-  if (rest_s > 0.) counters_.add(Counter::kFanoutSlicesDelayedTotal);
-  wait_for_slice(is_due && rest_s == 0., rest_s > 0. ? rest_s : kSpreadSeconds);
+  accept_pressure_.end_slice(now_ns);
+  const double yield_s = is_due ? accept_pressure_.yield_s(now_ns) : 0.;
+  if (yield_s > 0.) counters_.add(Counter::kFanoutSlicesDelayedTotal);
+  wait_for_slice(is_due && yield_s == 0., yield_s > 0. ? yield_s : kSpreadSeconds);
 }
 
 /// Keeps the loop from sleeping past the next slice: not at all if that is due, else for a time.
@@ -239,7 +239,7 @@ void Worker::on_check(struct ev_loop*, ev_check* watcher, int) {
   auto* self = static_cast<Worker*>(watcher->data);
   const uint64_t now_ns = sys::monotonic_ns();
   self->lag_.begin_iteration(now_ns);
-  self->transport_.begin_iteration(now_ns);
+  self->transport_.mid_iteration().begin_iteration(now_ns);
   self->hub_.begin_iteration();
 }
 
@@ -359,9 +359,9 @@ void Worker::configure(const frame::Configure& order) {
   admission_.attach(&segment_, order.slot);
   gate_.attach(&segment_);
   const uint32_t cores = hub_.is_on() ? hub_.rules().slices_max : 0;
-  gate_.set_limit(cores);
-  pace_.set_crowd(segment_.slots(), cores);
-  accept_pressure_.set_crowd(segment_.slots(), cores);
+  gate_.set_oversubscribed(segment_.slots(), cores);
+  pace_.set_oversubscribed(segment_.slots(), cores);
+  accept_pressure_.set_oversubscribed(segment_.slots(), cores);
   admission_.restore_spare();
   adjust({usable_, order.server_connections_max, order.idle_timeout_s, order.accept_rate_milli});
   int fd = kFirstListenerDescriptor;

@@ -27,7 +27,7 @@ struct Server {
                   world.transport.get(),
                   &control,
                   &world.counters,
-                  &newcomers},
+                  &pressure},
                  socket.fd(),
                  ownership,
                  0) {}
@@ -44,15 +44,15 @@ struct Server {
   /// Whether a broadcast would rest for them.
   [[nodiscard]] bool accept_pressure() {
     const uint64_t now_ns = sys::monotonic_ns();
-    newcomers.sliced(now_ns);
-    return newcomers.rest_s(now_ns) > 0.;
+    pressure.end_slice(now_ns);
+    return pressure.yield_s(now_ns) > 0.;
   }
 
   World world;
   unit::DeafHandler handler;
   ListeningSocket socket;
   Control control;
-  AcceptPressure newcomers;
+  AcceptPressure pressure;
   Listener listener;
   std::vector<std::unique_ptr<Client>> clients;
 };
@@ -92,7 +92,7 @@ TEST("a listener accepts while it is watched and leaves the queue alone otherwis
 
 TEST("a listener accepts in the midst of a long turn who came while it lasted") {
   Server server;
-  struct Newcomer final : MidIteration {
+  struct Newcomer final : MidIterationHandler {
     explicit Newcomer(Server* all) : server(all) {}
     void on_mid_iteration() override {
       server->connect(1);
@@ -104,9 +104,9 @@ TEST("a listener accepts in the midst of a long turn who came while it lasted") 
   server.connect(100);
   EXPECT(server.world.reaches(Counter::kAcceptedTotal, 100));
   for (const auto& client : server.clients) client->write("x");
-  server.world.transport->set_mid_iteration(&newcomer);
+  server.world.transport->mid_iteration().set_handler(&newcomer);
   // A turn that began when the machine did has lasted for long.
-  server.world.transport->begin_iteration(0);
+  server.world.transport->mid_iteration().begin_iteration(0);
   ev_run(server.world.loop.get(), EVRUN_NOWAIT);
   EXPECT_EQUAL(server.world.count(Counter::kAcceptedTotal), 101U);
   // Off while it is not watched.

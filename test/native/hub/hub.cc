@@ -21,7 +21,7 @@ constexpr const Protocol* kProtocols[] = {&kEchoProtocol, &kHttpProtocol};
 
 constexpr char kRequest[] = "GET /nothing HTTP/1.1\r\nHost: a\r\n\r\n";
 
-struct Quiet final : MidIteration {
+struct Quiet final : MidIterationHandler {
   void on_mid_iteration() override {}
 };
 
@@ -38,7 +38,7 @@ struct Comet {
     rules.send_queue_bytes_max = 65'536;
     rules.worker_send_queue_bytes_max = rules.worker_input_bytes_max = 1U << 20U;
     hub.configure(std::move(rules));
-    transport.set_mid_iteration(&quiet);
+    transport.mid_iteration().set_handler(&quiet);
   }
 
   /// Adopts a client that has written `request` already, which is empty for none.
@@ -49,7 +49,7 @@ struct Comet {
 
   /// A client asks so many times, and is answered, in a turn that began when the machine did.
   void hear(const Client& client, uint32_t count) {
-    transport.begin_iteration(0);
+    transport.mid_iteration().begin_iteration(0);
     for (; count > 0; --count) {
       client.write(kRequest);
       EXPECT(unit::run_until(loop.get(), [&] { return !client.read_now().empty(); }));
@@ -92,11 +92,11 @@ TEST("who was accepted in a long turn is answered at once, and else when its tur
   EXPECT_EQUAL(comet.counters.get(Counter::kRequestsTotal), bounds::kMidIterationEvents + 1);
   EXPECT(!second.read_now().empty());
   // The turn after it still is late, and the one after that is not.
-  comet.transport.begin_iteration(sys::monotonic_ns());
+  comet.transport.mid_iteration().begin_iteration(sys::monotonic_ns());
   const Client third(comet.socket.port());
   comet.register_fd(third, kRequest);
   EXPECT(!third.read_now().empty());
-  comet.transport.begin_iteration(sys::monotonic_ns());
+  comet.transport.mid_iteration().begin_iteration(sys::monotonic_ns());
   const Client fourth(comet.socket.port());
   comet.register_fd(fourth, kRequest);
   EXPECT(fourth.read_now().empty());
