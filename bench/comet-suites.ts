@@ -2,7 +2,7 @@
 // Every figure stands beside baselines of the same run; see comet-subjects.ts for those.
 import { availableParallelism } from 'node:os';
 
-import { planCapacity, readMachineLimits } from '../lib/doctor/capacity.js';
+import { planCapacity, readMachineLimits } from '../lib/capacity/capacity.js';
 import { procReader } from '../lib/system/kernel.js';
 import type { Transport } from '../lib/bench/bench.js';
 import type { Baselines } from './build-baselines.js';

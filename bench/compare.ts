@@ -5,7 +5,7 @@ import { availableParallelism } from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 
-import { planCapacity, readMachineLimits } from '../lib/doctor/capacity.js';
+import { planCapacity, readMachineLimits } from '../lib/capacity/capacity.js';
 import { procReader, readPrivateBytes } from '../lib/system/kernel.js';
 import { packageRoot } from '../lib/system/native.js';
 import { buildBaselines, type Baselines } from './build-baselines.js';

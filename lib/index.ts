@@ -11,7 +11,7 @@ export type {
   PublishOptions,
   Receipt,
 } from './broker/broker.js';
-export type { Capacity } from './doctor/capacity.js';
+export type { Capacity } from './capacity/capacity.js';
 export type { HistoryLimits, IngestCounters, MailboxCounters, SlowPolicy } from './ipc/comet.js';
 export type { Headroom } from './stats/headroom.js';
 export type { MetricValue } from './system/kernel.js';

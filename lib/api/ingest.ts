@@ -11,7 +11,7 @@ import {
 } from '../ipc/comet.js';
 import { MegacometError } from '../base/errors.js';
 import { IngestFault, IngestParser, type IngestCommand } from './ingest-parser.js';
-import { formatAddress, parseAddress } from '../system/listening.js';
+import { formatAddress, parseAddress } from '../base/address.js';
 import type { Logger } from '../base/logger.js';
 
 /** Where messages for clients wait until they are fetched. */
@@ -216,7 +216,7 @@ export function ingestPlaceOf(text: string, protocol: string): IngestPlace {
   }
   const { isUnix, host, port } = parseAddress('ingest', text);
   if (isUnix) {
-    throw new MegacometError('ERR_OPTION_INVALID', `ingest: "${text}" is no numeric HOST:PORT`);
+    throw new MegacometError('ERR_OPTION_INVALID', `ingest: "${text}" is not a numeric HOST:PORT`);
   }
   return { text, host, port };
 }

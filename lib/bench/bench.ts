@@ -16,7 +16,7 @@ import { MegacometError } from '../base/errors.js';
 import { Fleet, PHASE, type FleetProgress, type PhaseEnd } from './fleet.js';
 import { toBroadcasts, toLatency } from './histograms.js';
 import { procReader, readCores, readDescriptorLimit } from '../system/kernel.js';
-import { formatAddress, type Address } from '../system/listening.js';
+import { formatAddress, type Address } from '../base/address.js';
 import { addon, packageVersion } from '../system/native.js';
 import { planSources } from './ports.js';
 import { ServerWatch } from './server-watch.js';

@@ -4,7 +4,7 @@ import { isIPv4, isIPv6 } from 'node:net';
 
 import { MegacometError } from '../base/errors.js';
 import { procReader, type Reader } from '../system/kernel.js';
-import type { Address } from '../system/listening.js';
+import type { Address } from '../base/address.js';
 
 const RANGE = '/proc/sys/net/ipv4/ip_local_port_range';
 const RESERVED = '/proc/sys/net/ipv4/ip_local_reserved_ports';

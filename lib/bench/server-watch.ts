@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fetchStats } from '../api/admin-client.js';
 import type { ServerCost } from './bench-result.js';
 import { procReader, readCpuUs, readMemInfo, readPrivateBytes } from '../system/kernel.js';
-import type { Address } from '../system/listening.js';
+import type { Address } from '../base/address.js';
 import type { Stats } from '../stats/stats.js';
 
 /** Two bind buckets per client port; the rest of a pair is the same on both ends (Linux 6.18). */

@@ -1,6 +1,6 @@
 // The doctor: every check over one machine and one target, and the verdict.
 // Pure over an injected machine; commands/doctor.ts prints, remedy.ts writes.
-import { planCapacity, readMachineLimits, workersMax } from './capacity.js';
+import { planCapacity, readMachineLimits, workersMax } from '../capacity/capacity.js';
 import { acceptingChecks } from './checks/accepting.js';
 import { closingChecks } from './checks/closing.js';
 import { fileChecks } from './checks/files.js';
@@ -13,7 +13,7 @@ import { MegacometError } from '../base/errors.js';
 import { figure, type Check, type Finding, type Role, type Situation } from './finding.js';
 import { readMemoryGroups } from '../system/kernel.js';
 import { containerSign, readCosts, readMemory, thisMachine, type Machine } from './machine.js';
-import { defaultAcceptRate } from './sizing.js';
+import { defaultAcceptRate } from '../capacity/sizing.js';
 
 /** What the doctor is asked about. */
 export interface Aim {

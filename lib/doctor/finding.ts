@@ -1,6 +1,6 @@
 // What one check of a machine says, and what it is told. Pure: no check reads by itself
 // what is not in its situation.
-import type { MachineLimits } from './capacity.js';
+import type { MachineLimits } from '../capacity/capacity.js';
 import {
   readNetCounter,
   sysctl,
@@ -9,7 +9,7 @@ import {
   type MemoryGroup,
 } from '../system/kernel.js';
 import { canWriteSysctls, type Machine, type Memory } from './machine.js';
-import type { Costs, Load } from './sizing.js';
+import type { Costs, Load } from '../capacity/sizing.js';
 
 export type Role = 'both' | 'client' | 'server';
 

@@ -14,7 +14,7 @@ import {
   watchesNeeded,
   type Costs,
   type Load,
-} from './sizing.js';
+} from '../capacity/sizing.js';
 
 export interface PlanAim {
   readonly target: number;

@@ -10,7 +10,7 @@ import {
   type MetricValue,
   type Reader,
 } from '../system/kernel.js';
-import { CLIENT_KERNEL_BYTES, CONNECTION_KERNEL_BYTES, type Costs } from './sizing.js';
+import { CLIENT_KERNEL_BYTES, CONNECTION_KERNEL_BYTES, type Costs } from '../capacity/sizing.js';
 
 export interface Machine {
   readonly read: Reader;

@@ -5,7 +5,8 @@ import { getSystemErrorName } from 'node:util';
 
 import { MegacometError } from '../base/errors.js';
 import type { Frame, Frames } from '../ipc/frames.js';
-import { OWNERSHIPS, watchersOf, type ListeningAddress } from '../system/listening.js';
+import { OWNERSHIPS, type ListeningAddress } from './listening-address.js';
+import { watchersOf } from './steering.js';
 import type { Logger } from '../base/logger.js';
 import { addon, packageVersion, type Segment } from '../system/native.js';
 import { LATE_MS, Registry, START_FAILURES_MAX, type SlotRecord } from './registry.js';

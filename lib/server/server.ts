@@ -12,21 +12,16 @@ import type {
   PublishOptions,
   Receipt,
 } from '../broker/broker.js';
-import { planCapacity, readMachineLimits, type Capacity } from '../doctor/capacity.js';
+import { planCapacity, readMachineLimits, type Capacity } from '../capacity/capacity.js';
 import { criticalFindings } from '../doctor/doctor.js';
 import { MegacometError } from '../base/errors.js';
 import { becomeUser, identityOf } from '../system/identity.js';
 import { ingestPlaceOf, openIngest, type Ingest, type IngestPlace } from '../api/ingest.js';
-import { procReader, sysctl } from '../system/kernel.js';
+import { hasIpv6, procReader, sysctl } from '../system/kernel.js';
 import { LimitWatch, LOOK_INTERVAL_MS } from '../stats/limit-watch.js';
-import {
-  addressesOf,
-  formatAddress,
-  formatAddresses,
-  ListeningAddress,
-  type Address,
-  type PeerTimeouts,
-} from '../system/listening.js';
+import { formatAddress, formatAddresses, type Address } from '../base/address.js';
+import { ListeningAddress, type PeerTimeouts } from '../manager/listening-address.js';
+import { configuredAddresses } from './configured-addresses.js';
 import { silentLogger, type Logger } from '../base/logger.js';
 import { Manager, type StreamSharer, type WorkerEvent } from '../manager/manager.js';
 import { addon, type Segment } from '../system/native.js';
@@ -297,9 +292,9 @@ export class Server extends EventEmitter<ServerEvents> {
   /** Takes over the sockets of systemd, so that a wrong one ends the start before anything else. */
   #registerSockets(): void {
     for (const { fd, name } of this.#host.sockets) {
-      const adopted = ListeningAddress.adopt(fd, name, this.#timeouts());
-      this.#addresses.push(adopted);
-      const listen = formatAddress(adopted.address);
+      const registered = ListeningAddress.register(fd, name, this.#timeouts());
+      this.#addresses.push(registered);
+      const listen = formatAddress(registered.address);
       this.#afterStart.push(() => {
         this.#log.info({ name, listen }, 'serving a socket of systemd');
       });
@@ -310,7 +305,7 @@ export class Server extends EventEmitter<ServerEvents> {
   #addressesToBind(): Address[] {
     if (this.#host.sockets.length > 0 && !this.#namesAddress) return [];
     const served = this.addresses;
-    const addresses = addressesOf(this.#options, this.#log).filter(
+    const addresses = configuredAddresses(this.#options, hasIpv6(procReader), this.#log).filter(
       (address) => !served.includes(formatAddress(address)),
     );
     const count = served.length + addresses.length;

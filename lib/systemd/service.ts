@@ -1,7 +1,7 @@
 // A server as a service of systemd: says that it is ready, how it is, that it reloads and stops,
 // and feeds the watchdog while that is deserved. Does nothing where nobody listens.
 import type { Logger } from '../base/logger.js';
-import { stopTimeoutS } from '../doctor/sizing.js';
+import { stopTimeoutS } from '../capacity/sizing.js';
 import { notify, type Systemd } from './systemd.js';
 
 /** What is told of a server, and what the watchdog is fed by. */

@@ -1,6 +1,6 @@
 // The units for systemd, as text: computed from a plan, every number with its formula.
 // packaging/systemd/ holds what this makes of PACKAGED; a test compares them.
-import { parseAddress } from '../system/listening.js';
+import { parseAddress } from '../base/address.js';
 import { MegacometError } from '../base/errors.js';
 import {
   backlogNeeded,
@@ -16,7 +16,7 @@ import {
   WORKER_BYTES,
   type Costs,
   type Load,
-} from '../doctor/sizing.js';
+} from '../capacity/sizing.js';
 
 /** What the units are for, and the machine that they are for. */
 export interface UnitPlan {

@@ -279,7 +279,7 @@ void t.test('a mistake in --ingest ends the start with one sentence', async (t) 
   const first = await startComet(t, { ingest: '127.0.0.1:0' });
   const port = first.server.ingestPort ?? 0;
   const cases: [string, { code: string; message: RegExp }][] = [
-    ['9000', { code: 'ERR_OPTION_INVALID', message: /^ingest: "9000" is no numeric HOST:PORT/ }],
+    ['9000', { code: 'ERR_OPTION_INVALID', message: /^ingest: "9000" is not a numeric HOST:PORT/ }],
     ['unix:/tmp/x', { code: 'ERR_OPTION_INVALID', message: /^ingest: "unix:/ }],
     [`127.0.0.1:${port}`, { code: 'ERR_LISTEN', message: /--ingest .* \(EADDRINUSE\)$/ }],
   ];

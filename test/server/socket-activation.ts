@@ -118,13 +118,18 @@ const REFUSALS: readonly [string, readonly string[], NodeJS.ProcessEnv, RegExp][
     { LISTEN_FDS: '2', LISTEN_FDNAMES: 'a:b' },
     /descriptor 4 \("b"\) cannot be served: it is no(t open| socket) \((EBADF|ENOTSOCK)\)/,
   ],
-  ['a file', ['x=file'], {}, /descriptor 3 \("x"\) cannot be served: it is no socket \(ENOTSOCK\)/],
-  ['datagrams', ['x=udp'], {}, /"x"\) cannot be served: it is no stream socket \(EPROTOTYPE\)/],
+  [
+    'a file',
+    ['x=file'],
+    {},
+    /descriptor 3 \("x"\) cannot be served: it is not a socket \(ENOTSOCK\)/,
+  ],
+  ['datagrams', ['x=udp'], {}, /"x"\) cannot be served: it is not a stream socket \(EPROTOTYPE\)/],
   [
     'not listening',
     ['ok=tcp', 'x=bound'],
     {},
-    /descriptor 4 \("x"\) .* does not listen \(EINVAL\)/,
+    /descriptor 4 \("x"\) .* is not listening \(EINVAL\)/,
   ],
 ];
 

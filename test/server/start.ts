@@ -104,10 +104,14 @@ void t.test('an address that cannot be listened on is refused', async (t) => {
   await assertFails(t, 'no address', {
     args: ['--host', 'nowhere'],
     code: 2,
-    wanted: /host: "nowhere.*" is no numeric/,
+    wanted: /host: "nowhere.*" is not a numeric/,
   });
   for (const text of ['127.0.0.1', '[::1', 'unix:', '127.0.0.1:70000', 'localhost:80']) {
-    await assertFails(t, text, { args: ['--listen', text], code: 2, wanted: /listen: .* is no/ });
+    await assertFails(t, text, {
+      args: ['--listen', text],
+      code: 2,
+      wanted: /listen: .* is not a numeric/,
+    });
   }
 });
 
@@ -211,8 +215,8 @@ void t.test('a mistake that only comet can make is found before anything is boun
   const rule = 'a token has 16 to 512 visible ASCII characters';
   const cases: [string, string[], RegExp][] = [
     ['echo', ['--ingest', '127.0.0.1:0'], /ingest: "127\.0\.0\.1:0" needs --protocol comet/],
-    ['comet', ['--ingest', '9000'], /ingest: "9000" is no numeric HOST:PORT/],
-    ['comet', ['--ingest', 'unix:x'], /ingest: "unix:x" is no numeric HOST:PORT/],
+    ['comet', ['--ingest', '9000'], /ingest: "9000" is not a numeric HOST:PORT/],
+    ['comet', ['--ingest', 'unix:x'], /ingest: "unix:x" is not a numeric HOST:PORT/],
     [
       'comet',
       ['--admin-token-file', '/none'],

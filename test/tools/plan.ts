@@ -22,7 +22,7 @@ import {
   reserveBytes,
   watchesNeeded,
   type Load,
-} from '../../lib/doctor/sizing.js';
+} from '../../lib/capacity/sizing.js';
 import { run } from '../support/helpers.js';
 import {
   diagnosisOf,
@@ -67,7 +67,7 @@ void t.test('a million and two million, by hand', (t) => {
   t.end();
 });
 
-/** What a plan says, from the formulas of lib/doctor/sizing.ts. */
+/** What a plan says, from the formulas of lib/capacity/sizing.ts. */
 function assertFormulas({ target, workers, memory, files }: MachinePlan, aim: PlanAim): void {
   const load: Load = {
     connections: target,

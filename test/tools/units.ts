@@ -7,7 +7,12 @@ import { join } from 'node:path';
 import t, { type Test as TapTest } from 'tap';
 
 import { obstacleTo } from '../../lib/cli/commands/install-service.js';
-import { cgroupBytesNeeded, limitNofile, stopTimeoutS, tasksMax } from '../../lib/doctor/sizing.js';
+import {
+  cgroupBytesNeeded,
+  limitNofile,
+  stopTimeoutS,
+  tasksMax,
+} from '../../lib/capacity/sizing.js';
 import {
   PACKAGED,
   quoteArgument,
@@ -205,7 +210,7 @@ void t.test('install-service refuses in one sentence', async (t) => {
   const rows: [string[], RegExp, number][] = [
     [['--dir', 'units'], /--dir: "units" is no absolute path/, 2],
     [['--config-file', 'x.json'], /--config-file: "x\.json" is no absolute path/, 2],
-    [['--listen', 'localhost:80'], /listen: "localhost:80" is no numeric HOST:PORT/, 2],
+    [['--listen', 'localhost:80'], /listen: "localhost:80" is not a numeric HOST:PORT/, 2],
     [['--target', '0'], /--target: "0" is not a whole number from 1 to 100000000/, 2],
   ];
   if (outOfReach === false) {

@@ -1,7 +1,11 @@
 // How many workers and connections a machine allows: rows of the formula, limits that bind, errors.
 import t from 'tap';
 
-import { type MachineLimits, planCapacity, readMachineLimits } from '../../lib/doctor/capacity.js';
+import {
+  type MachineLimits,
+  planCapacity,
+  readMachineLimits,
+} from '../../lib/capacity/capacity.js';
 import { MegacometError } from '../../lib/base/errors.js';
 
 const GIB = 2 ** 30;

@@ -2,8 +2,6 @@
 import t from 'tap';
 
 import { MegacometError } from '../../lib/base/errors.js';
-import { addressesOf, formatAddress, formatAddresses } from '../../lib/system/listening.js';
-import { silentLogger } from '../../lib/base/logger.js';
 import { addon } from '../../lib/system/native.js';
 import { PORTS_MAX } from '../../lib/options/option-spec.js';
 import {
@@ -99,26 +97,6 @@ void t.test('a port is one, or a range of as many as a server can listen on', (t
     t.equal(complaint(port, raw), `ERR_OPTION_INVALID: --port: ${JSON.stringify(raw)} ${rule}`);
   }
   t.match(complaint(port, NaN), rule);
-  t.end();
-});
-
-void t.test('neighbouring ports are told as a range', (t) => {
-  const rows: [string[], string][] = [
-    [[], ''],
-    [['[::]:8000'], '[::]:8000'],
-    [['[::]:8000', '[::]:8001', '[::]:8002'], '[::]:8000-8002'],
-    [['1.2.3.4:1', '[::]:2', '[::]:3', '[::]:5'], '1.2.3.4:1, [::]:2-3, [::]:5'],
-    [['unix:/a:1', 'unix:/a:2', '[::]:1', '[::]:1'], 'unix:/a:1, unix:/a:2, [::]:1, [::]:1'],
-  ];
-  for (const [addresses, wanted] of rows) t.equal(formatAddresses(addresses), wanted);
-  t.same(addressesOf({ host: '::1', port: '8000-8002' }, silentLogger).map(formatAddress), [
-    '[::1]:8000',
-    '[::1]:8001',
-    '[::1]:8002',
-  ]);
-  t.same(addressesOf({ host: '127.0.0.1', port: 0 }, silentLogger).map(formatAddress), [
-    '127.0.0.1:0',
-  ]);
   t.end();
 });
 

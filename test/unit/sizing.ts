@@ -1,4 +1,4 @@
-// The formulas of lib/doctor/sizing.ts against values computed by hand, and each inverse against its own.
+// The formulas of lib/capacity/sizing.ts against values computed by hand, and each inverse against its own.
 import fc from 'fast-check';
 import t from 'tap';
 
@@ -25,7 +25,7 @@ import {
   watchesNeeded,
   type Costs,
   type Load,
-} from '../../lib/doctor/sizing.js';
+} from '../../lib/capacity/sizing.js';
 
 const MIB = 2 ** 20;
 const GIB = 2 ** 30;

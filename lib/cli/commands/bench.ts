@@ -12,7 +12,7 @@ import {
 } from '../../bench/bench.js';
 import { readSettings, type Settings } from '../../options/config.js';
 import { MegacometError } from '../../base/errors.js';
-import { parseAddress } from '../../system/listening.js';
+import { parseAddress } from '../../base/address.js';
 import { formatHtml } from '../../bench/report-html.js';
 import { formatText } from '../../bench/report.js';
 

@@ -2,7 +2,7 @@
 import { existsSync, realpathSync, statSync } from 'node:fs';
 import path from 'node:path';
 
-import { planCapacity, readMachineLimits } from '../../doctor/capacity.js';
+import { planCapacity, readMachineLimits } from '../../capacity/capacity.js';
 import { readSettings, type Settings } from '../../options/config.js';
 import { MegacometError } from '../../base/errors.js';
 import {
@@ -16,7 +16,7 @@ import {
 import { readCosts, thisMachine } from '../../doctor/machine.js';
 import { packageRoot } from '../../system/native.js';
 import { keyOf } from '../../options/options.js';
-import { limitNofile } from '../../doctor/sizing.js';
+import { limitNofile } from '../../capacity/sizing.js';
 import {
   SERVICE_NAME,
   serviceUnit,

@@ -1,6 +1,6 @@
 // Settings that decide whether a burst of new connections gets in.
 import { sysctl } from '../../system/kernel.js';
-import { backlogNeeded, NETDEV_BACKLOG_ONE_BOX } from '../sizing.js';
+import { backlogNeeded, NETDEV_BACKLOG_ONE_BOX } from '../../capacity/sizing.js';
 import { isSteered, networkCards, readSoftnet, sumStatistics } from '../machine.js';
 import {
   checkAtLeast,

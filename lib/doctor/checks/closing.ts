@@ -1,7 +1,12 @@
 // Settings of established and closing connections: buffers, orphans, TIME_WAIT, probes.
 import { readSockets, sysctlVector } from '../../system/kernel.js';
 import { sumColumn } from '../machine.js';
-import { hashBucketsNeeded, orphansNeeded, tcpMemNeeded, timeWaitNeeded } from '../sizing.js';
+import {
+  hashBucketsNeeded,
+  orphansNeeded,
+  tcpMemNeeded,
+  timeWaitNeeded,
+} from '../../capacity/sizing.js';
 import {
   checkAtLeast,
   checkSwitch,

@@ -1,5 +1,5 @@
 // Limits on open files and on epoll: kernel settings that end a ramp with EMFILE, ENFILE, ENOSPC.
-import { usableDescriptors } from '../capacity.js';
+import { usableDescriptors } from '../../capacity/capacity.js';
 import { readFileNr, sysctl } from '../../system/kernel.js';
 import {
   descriptorsNeeded,
@@ -7,7 +7,7 @@ import {
   limitNofile,
   watchesNeeded,
   withHeadroom,
-} from '../sizing.js';
+} from '../../capacity/sizing.js';
 import {
   checkAtLeast,
   figure,

@@ -7,7 +7,7 @@ import {
   memoryNeeded,
   minFreeKilobytes,
   reserveBytes,
-} from '../sizing.js';
+} from '../../capacity/sizing.js';
 import {
   figure,
   finding,

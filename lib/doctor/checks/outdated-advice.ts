@@ -1,7 +1,7 @@
 // Lines of sysctl.conf and limits.conf that are wrong, gone or dangerous.
 // Most of them were copied from the web; the worst locks everybody out at the next login.
 import { sysctl, sysctlVector } from '../../system/kernel.js';
-import { NETDEV_BACKLOG_ONE_BOX } from '../sizing.js';
+import { NETDEV_BACKLOG_ONE_BOX } from '../../capacity/sizing.js';
 import { finding, type Check, type Finding, type Severity, type Situation } from '../finding.js';
 
 /** Folders of sysctl.d(5): of two files with one name the first folder's counts. */

@@ -1,7 +1,7 @@
 // What watches connections beside the server: the packet filter, and the cloud's.
 import { sysctl } from '../../system/kernel.js';
 import { networkCards, sumColumn, sumStatistics } from '../machine.js';
-import { conntrackNeeded } from '../sizing.js';
+import { conntrackNeeded } from '../../capacity/sizing.js';
 import {
   checkAtLeast,
   figure,

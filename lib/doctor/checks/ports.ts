@@ -1,6 +1,6 @@
 // Source ports of clients, and the server's own ports among them.
 import { sysctl, sysctlVector } from '../../system/kernel.js';
-import { portsNeeded } from '../sizing.js';
+import { portsNeeded } from '../../capacity/sizing.js';
 import {
   figure,
   finding,

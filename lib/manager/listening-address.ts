@@ -1,105 +1,26 @@
-// The listening addresses of a server: parsing, binding one socket per slot, steering.
-import { createConnection } from 'node:net';
-import { isIPv4, isIPv6 } from 'node:net';
+// The listening sockets of one address: one per slot, or one that all slots share.
 import { lstatSync, unlinkSync } from 'node:fs';
+import { createConnection } from 'node:net';
 import { getSystemErrorName } from 'node:util';
 
+import { formatAddress, type Address } from '../base/address.js';
 import { MegacometError } from '../base/errors.js';
-import { hasIpv6, procReader } from './kernel.js';
-import type { Logger } from '../base/logger.js';
-import { addon } from './native.js';
+import { addon } from '../system/native.js';
 
-/** Where a server listens. */
-export interface Address {
-  readonly isUnix: boolean;
-  /** Numeric host, or the path of a unix socket. */
-  readonly host: string;
-  readonly port: number;
-}
-
-/** `HOST:PORT`, `[V6]:PORT` or `unix:PATH`. */
-export function formatAddress(address: Address): string {
-  if (address.isUnix) return `unix:${address.host}`;
-  const host = isIPv6(address.host) ? `[${address.host}]` : address.host;
-  return `${host}:${address.port}`;
-}
-
-/**
- * Reads an address as a user writes it.
- *
- * @throws MegacometError `ERR_OPTION_INVALID`.
- */
-export function parseAddress(label: string, text: string): Address {
-  if (text.startsWith('unix:') && text.length > 5) {
-    return { isUnix: true, host: text.slice(5), port: 0 };
-  }
-  const match = /^(?:\[([^\]]+)\]|([^:]+)):(\d{1,5})$/.exec(text);
-  const host = match?.[1] ?? match?.[2] ?? '';
-  const port = Number(match?.[3]);
-  const isNumeric = match?.[1] === undefined ? isIPv4(host) : isIPv6(host);
-  if (match === null || !isNumeric || port > 65_535) {
-    throw new MegacometError(
-      'ERR_OPTION_INVALID',
-      `${label}: "${text}" is no numeric HOST:PORT, [V6]:PORT or unix:PATH`,
-    );
-  }
-  return { isUnix: false, host, port };
-}
-
-/** What the options say of where to listen. `port` is one, or a range such as `8000-8007`. */
-export interface Places {
-  readonly listen?: readonly string[];
-  readonly host: string;
-  readonly port: number | string;
-}
-
-/** The addresses that options name. @throws MegacometError `ERR_OPTION_INVALID`. */
-export function addressesOf(places: Places, log: Logger): Address[] {
-  if (places.listen !== undefined) {
-    return places.listen.map((text) => parseAddress('listen', text));
-  }
-  let { host } = places;
-  if (host === '::' && !hasIpv6(procReader)) {
-    host = '0.0.0.0';
-    log.warn({}, 'this kernel has no IPv6; listening on 0.0.0.0 instead of ::');
-  }
-  const [first = 0, last = first] = String(places.port).split('-').map(Number);
-  return Array.from({ length: last - first + 1 }, (_, index) =>
-    parseAddress('host', `${host.includes(':') ? `[${host}]` : host}:${first + index}`),
-  );
-}
-
-/** Addresses in one line, neighbouring ports of one host as a range: `[::]:8000-8007`. */
-export function formatAddresses(addresses: readonly string[]): string {
-  const ranges: { host: string; first: number; last: number }[] = [];
-  for (const text of addresses) {
-    const [, host = text, digits] = (/^(?!unix:)(.+):(\d+)$/.exec(text) ?? []) as string[];
-    const port = digits === undefined ? NaN : Number(digits);
-    const range = ranges.at(-1);
-    if (range?.host === host && range.last + 1 === port) range.last = port;
-    else ranges.push({ host, first: port, last: port });
-  }
-  const ports = (first: number, last: number): string =>
-    first === last ? `:${first}` : `:${first}-${last}`;
-  return ranges
-    .map(({ host, first, last }) => (Number.isNaN(first) ? host : host + ports(first, last)))
-    .join(', ');
-}
-
-/** What accepted sockets inherit from a listener. */
+/** Timeouts that accepted sockets inherit from their listener. */
 export interface PeerTimeouts {
   /** Seconds of silence until keep-alive probes; 0 for none. */
   readonly keepaliveS: number;
-  /** Milliseconds for which sent bytes may go unacknowledged; 0 is the kernel's own rule. */
+  /** TCP_USER_TIMEOUT in milliseconds; 0 keeps the kernel's own rule. */
   readonly userTimeoutMs: number;
 }
 
-/** Ports of the kernel's choice that are tried, where the caller names none. */
+/** Attempts to bind where the kernel chooses the port. */
 const ANY_PORT_TRIES = 4;
 
 export interface BindOptions extends PeerTimeouts {
   readonly slots: number;
-  /** Whether another address takes IPv4 peers of the same port. */
+  /** Whether another address accepts IPv4 peers on the same port. */
   readonly v6Only: boolean;
 }
 
@@ -124,10 +45,10 @@ function registerError(fd: number, name: string, error: number, call: string): M
   const code = getSystemErrorName(-error);
   const rules: Partial<Record<string, string>> = {
     EBADF: 'it is not open',
-    ENOTSOCK: 'it is no socket',
-    EPROTOTYPE: 'it is no stream socket',
-    EINVAL: 'it does not listen',
-    EAFNOSUPPORT: 'it is neither IPv4, IPv6 nor unix',
+    ENOTSOCK: 'it is not a socket',
+    EPROTOTYPE: 'it is not a stream socket',
+    EINVAL: 'it is not listening',
+    EAFNOSUPPORT: 'its family is not IPv4, IPv6 or unix',
   };
   const rule = rules[code] ?? `${call} failed`;
   return new MegacometError(
@@ -136,7 +57,7 @@ function registerError(fd: number, name: string, error: number, call: string): M
   );
 }
 
-/** Who else holds a socket. The numbers are those of Ownership in native/connection/listener.h. */
+/** Processes that hold a socket, in the order of Ownership in native/connection/listener.h. */
 export const OWNERSHIPS = ['own', 'shared', 'inherited'] as const;
 
 export type Ownership = (typeof OWNERSHIPS)[number];
@@ -155,7 +76,7 @@ export class ListeningAddress {
     this.address = address;
     this.ownership = ownership;
     this.#descriptors = descriptors;
-    // Whoever let it listen chose its backlog.
+    // The process that called listen(2) chose the backlog.
     this.#hasListened = ownership === 'inherited';
   }
 
@@ -165,13 +86,13 @@ export class ListeningAddress {
   }
 
   /**
-   * Binds all sockets of an address, so that errors show at once. Nothing listens yet.
+   * Binds all sockets of an address, so that an error ends the start. Nothing listens yet.
    *
    * @throws MegacometError `ERR_LISTEN`, naming the address and the rule.
    */
   static async bind(address: Address, options: BindOptions): Promise<ListeningAddress> {
     if (address.isUnix) await removeStaleSocket(address.host);
-    // A port of the kernel's choice may go to another program as well before either listens.
+    // With SO_REUSEPORT the kernel may give a port that it chose to another program meanwhile.
     for (let tries = address.port === 0 ? ANY_PORT_TRIES : 1; ; tries--) {
       try {
         return ListeningAddress.#bindOnce(address, options);
@@ -207,12 +128,12 @@ export class ListeningAddress {
   }
 
   /**
-   * Takes over a socket that somebody else bound and let listen.
+   * Registers an inherited socket that already listens.
    *
-   * @throws MegacometError `ERR_LISTEN`, naming the descriptor and the rule. It stays open then: a
-   *   number that was announced wrongly may be one of Node's own.
+   * @throws MegacometError `ERR_LISTEN`, naming the descriptor and the rule. The descriptor stays
+   *   open then: a wrong number in LISTEN_FDS may be one of Node's own descriptors.
    */
-  static adopt(fd: number, name: string, timeouts: PeerTimeouts): ListeningAddress {
+  static register(fd: number, name: string, timeouts: PeerTimeouts): ListeningAddress {
     const { keepaliveS, userTimeoutMs } = timeouts;
     const { error, call, ...address } = addon.registerListener(fd, keepaliveS, userTimeoutMs);
     if (error === 0) return new ListeningAddress(address, [fd], 'inherited');
@@ -229,7 +150,7 @@ export class ListeningAddress {
   }
 
   /**
-   * Lets a slot's socket listen, the first time that its worker is ready.
+   * Calls listen(2) on a slot's socket, the first time that its worker is ready.
    *
    * @throws MegacometError `ERR_LISTEN`.
    */
@@ -242,15 +163,15 @@ export class ListeningAddress {
   }
 
   /**
-   * Spreads new connections by weight per slot; undefined leaves it to the kernel's hash.
+   * Distributes new connections by weight per slot; undefined uses the kernel's hash.
    *
-   * @returns The name of the error with which the kernel refused, or null.
+   * @returns The name of the kernel's error, or null.
    */
   steer(weights: readonly number[] | undefined): string | null {
     const first = this.#order[0];
     if (this.isShared || first === undefined) return null;
     const program = weights && this.#order.map((slot) => weights[slot] ?? 0);
-    // A program without a place for anybody is none: the hash leaves peers in the queues.
+    // If all weights are 0, the hash is better: its peers wait in the queues.
     const wanted = program?.some((weight) => weight > 0) ? Uint32Array.from(program) : undefined;
     const key = wanted?.join() ?? '';
     if (key === this.#steeredBy) return null;
@@ -260,47 +181,27 @@ export class ListeningAddress {
     return null;
   }
 
-  /** Refuses peers from now on, in every process that holds the socket. */
+  /** Rejects new peers in every process that holds the socket. */
   shutDown(slot: number): void {
     addon.shutDownListener(this.descriptorOf(slot));
   }
 
   close(): void {
     for (const fd of this.#descriptors.splice(0)) addon.closeDescriptor(fd);
-    // The path of an inherited one is its maker's, who goes on listening there.
+    // The path of an inherited socket belongs to its creator, which may still listen there.
     if (this.ownership === 'shared') removeSocket(this.address.host);
   }
-}
-
-/**
- * The slots that shall watch a socket that all share: a few with room. Those that watch already
- * come first while they have room, so that the watch seldom moves.
- *
- * @param free - Connections that each slot can still take.
- * @param crowdedAt - Free places up to which a slot counts as full.
- */
-export function watchersOf(
-  free: readonly number[],
-  watching: ReadonlySet<number>,
-  crowdedAt: number,
-  count: number,
-): Set<number> {
-  const order = [...free.keys()].filter((slot) => (free[slot] ?? 0) > 0);
-  const rank = (slot: number): number =>
-    ((free[slot] ?? 0) > crowdedAt ? 0 : 2) + (watching.has(slot) ? 0 : 1);
-  order.sort((a, b) => rank(a) - rank(b) || (free[b] ?? 0) - (free[a] ?? 0));
-  return new Set(order.slice(0, count));
 }
 
 function removeSocket(path: string): void {
   try {
     if (lstatSync(path).isSocket()) unlinkSync(path);
   } catch {
-    // Gone already, or not ours to remove: the next start says so.
+    // Removed already, or not permitted: the next bind reports that.
   }
 }
 
-/** Removes a socket file that nobody listens on; a server that crashed leaves one. */
+/** Removes a socket file without a listener, which a crashed server leaves behind. */
 async function removeStaleSocket(path: string): Promise<void> {
   const isStale = await new Promise<boolean>((resolve) => {
     const probe = createConnection({ path });
