@@ -287,7 +287,7 @@ TEST("a listener that drains leaves the queue of an inherited socket to its succ
                       server.world.transport.get(),
                       &server.control,
                       &server.world.counters,
-                      &server.newcomers},
+                      &server.pressure},
                      server.socket.fd(),
                      Ownership::kInherited,
                      0);
