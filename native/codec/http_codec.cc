@@ -1,4 +1,4 @@
-// Reading heads of requests. See http_codec.h.
+// The parser of request heads. See http_codec.h.
 #include "codec/http_codec.h"
 
 #include <algorithm>
@@ -37,8 +37,8 @@ constexpr size_t longest_name() {
 
 constexpr size_t kFieldNameBytesMax = longest_name();
 
-/// Which known fields have a name of so many bytes, a bit for each: most lines are compared with
-/// one name or none.
+/// For each length of a name, a bit for each known field of that length: most lines are compared
+/// with one name or none.
 constexpr std::array<uint32_t, kFieldNameBytesMax + 1> fields_of_size() {
   static_assert(kFieldsKnown <= 32);
   std::array<uint32_t, kFieldNameBytesMax + 1> sets{};
@@ -59,9 +59,9 @@ constexpr KnownMethod kKnownMethods[] = {
 #undef X
 };
 
-// ---- The scan of a head: every byte once, by the grammar of RFC 9112 alone
+// ---- The scan: each byte once, by the grammar of RFC 9112 alone
 
-enum class Place : uint8_t {
+enum class ScanState : uint8_t {
   kFront,
   kMethod,
   kTarget,
@@ -74,39 +74,51 @@ enum class Place : uint8_t {
   kHeadEnd,
 };
 
-/// A part of a head that goes on while its bytes are of a set, and ends with one certain byte.
+/// A part of a head: bytes of one set, up to one terminator.
 struct Part {
   size_t bytes_min;
   size_t bytes_max;
   const char* reason;
   uint16_t answer_too_long;
   char end;
-  Place next;
+  ScanState next;
   ascii::CharSet set;
 };
 
 constexpr size_t kVersionBytes = 8;
 constexpr ascii::CharSet kVersionText = ascii::kAlphanumeric.with("/.");
 
-/// The part at a place from kMethod to kValue.
+/// The parts of the states from kMethod to kValue.
 constexpr Part kParts[] = {
-    // RFC 9112 3: a method longer than any known one is answered with 501.
-    {1, bounds::kHttpMethodBytesMax, "malformed method", 501, ' ', Place::kTarget, ascii::kToken},
-    {1, bounds::kHttpTargetBytesMax, "malformed target", 414, ' ', Place::kVersion, kTargetText},
-    {1, kVersionBytes, "malformed version", 400, '\r', Place::kLineEnd, kVersionText},
-    {1, SIZE_MAX, "malformed field name", 0, ':', Place::kValue, ascii::kToken},
-    {0, SIZE_MAX, "control byte in a field", 0, '\r', Place::kLineEnd, ascii::kFieldText},
+    // RFC 9112 3: the response to a method longer than any known one is 501.
+    {1,
+     bounds::kHttpMethodBytesMax,
+     "malformed method",
+     501,
+     ' ',
+     ScanState::kTarget,
+     ascii::kToken},
+    {1,
+     bounds::kHttpTargetBytesMax,
+     "malformed target",
+     414,
+     ' ',
+     ScanState::kVersion,
+     kTargetText},
+    {1, kVersionBytes, "malformed version", 400, '\r', ScanState::kLineEnd, kVersionText},
+    {1, SIZE_MAX, "malformed field name", 0, ':', ScanState::kValue, ascii::kToken},
+    {0, SIZE_MAX, "control byte in a field", 0, '\r', ScanState::kLineEnd, ascii::kFieldText},
 };
 
-const Part& part_at(Place place) {
-  return kParts[static_cast<size_t>(place) - static_cast<size_t>(Place::kMethod)];
+const Part& part_of(ScanState state) {
+  return kParts[static_cast<size_t>(state) - static_cast<size_t>(ScanState::kMethod)];
 }
 
-HeadResult refuse(uint16_t answer, const char* reason) {
+HeadResult reject(uint16_t answer, const char* reason) {
   return {HeadStatus::kBad, answer, 0, reason};
 }
 
-/// Reads one head: first its bytes as they come, then, once it is whole, what they say.
+/// Scans the bytes of one head as they arrive, and reads the fields once the head is complete.
 class HeadReader {
  public:
   HeadReader(std::string_view bytes, HeadProgress* progress, HttpHead* out)
@@ -118,17 +130,17 @@ class HeadReader {
   HeadResult scan(std::string_view rest);
   HeadResult scan_part(const Part& part, std::string_view rest);
   HeadResult scan_line_start(char byte);
-  HeadResult move_on(Place place, size_t bytes);
+  HeadResult enter(ScanState state, size_t bytes);
 
   [[nodiscard]] HeadResult read_request_line(std::string_view line);
   [[nodiscard]] HeadResult read_lines(std::string_view lines);
   [[nodiscard]] bool read_line(std::string_view text);
-  [[nodiscard]] HeadResult judge_framing();
-  [[nodiscard]] HeadResult judge_host();
-  [[nodiscard]] HeadResult judge_expectation();
+  [[nodiscard]] HeadResult read_framing();
+  [[nodiscard]] HeadResult read_host();
+  [[nodiscard]] HeadResult check_expectation();
   [[nodiscard]] HeadResult finish();
 
-  /// The empty line that may stand in front of a request (RFC 9112 2.2).
+  /// Bytes of the empty line that may precede a request (RFC 9112 2.2).
   [[nodiscard]] size_t front() const { return bytes_[0] == '\r' ? kLineBreak.size() : 0; }
 
   std::string_view bytes_;
@@ -144,74 +156,75 @@ HeadResult HeadReader::read() {
     if (result.status != HeadStatus::kIncomplete) return result;
   }
   if (progress_->scanned < bounds::kHttpHeadBytesMax) return {};
-  return refuse(431, "head too long");
+  return reject(431, "head too long");
 }
 
-HeadResult HeadReader::move_on(Place place, size_t bytes) {
+HeadResult HeadReader::enter(ScanState state, size_t bytes) {
   progress_->scanned = static_cast<uint16_t>(progress_->scanned + bytes);
   progress_->length = 0;
-  progress_->place = static_cast<uint8_t>(place);
+  progress_->state = static_cast<uint8_t>(state);
   return {};
 }
 
 HeadResult HeadReader::scan(std::string_view rest) {
-  const auto place = static_cast<Place>(progress_->place);
+  const auto state = static_cast<ScanState>(progress_->state);
   const char byte = rest[0];
-  switch (place) {
-    case Place::kFront:
-      return byte == '\r' ? move_on(Place::kFrontEnd, 1) : move_on(Place::kMethod, 0);
-    case Place::kLineStart:
+  switch (state) {
+    case ScanState::kFront:
+      return byte == '\r' ? enter(ScanState::kFrontEnd, 1) : enter(ScanState::kMethod, 0);
+    case ScanState::kLineStart:
       return scan_line_start(byte);
-    case Place::kFrontEnd:
-      return byte == '\n' ? move_on(Place::kMethod, 1) : refuse(400, "bare CR");
-    case Place::kLineEnd:
-      return byte == '\n' ? move_on(Place::kLineStart, 1) : refuse(400, "bare CR");
-    case Place::kHeadEnd:
-      return byte == '\n' ? finish() : refuse(400, "bare CR");
+    case ScanState::kFrontEnd:
+      return byte == '\n' ? enter(ScanState::kMethod, 1) : reject(400, "bare CR");
+    case ScanState::kLineEnd:
+      return byte == '\n' ? enter(ScanState::kLineStart, 1) : reject(400, "bare CR");
+    case ScanState::kHeadEnd:
+      return byte == '\n' ? finish() : reject(400, "bare CR");
     default:
-      return scan_part(part_at(place), rest);
+      return scan_part(part_of(state), rest);
   }
 }
 
 HeadResult HeadReader::scan_part(const Part& part, std::string_view rest) {
   const size_t run = part.set.span(rest);
-  // Below the limit of a head, so that it fits in 16 bits.
+  // Fits in 16 bits, because a head has at most kHttpHeadBytesMax bytes.
   const size_t length = progress_->length + run;
-  if (length > part.bytes_max) return refuse(part.answer_too_long, part.reason);
+  if (length > part.bytes_max) return reject(part.answer_too_long, part.reason);
   if (run == rest.size()) {
     progress_->length = static_cast<uint16_t>(length);
     progress_->scanned = static_cast<uint16_t>(progress_->scanned + run);
     return {};
   }
-  if (rest[run] != part.end || length < part.bytes_min) return refuse(400, part.reason);
-  if (static_cast<Place>(progress_->place) == Place::kVersion) {
+  if (rest[run] != part.end || length < part.bytes_min) return reject(400, part.reason);
+  if (static_cast<ScanState>(progress_->state) == ScanState::kVersion) {
     const size_t end = progress_->scanned + run;
-    // Judged as soon as it is there: a stranger's protocol need not send an empty line.
+    // Checked before the head is complete: a client of another protocol may never send an empty
+    // line.
     const HeadResult result = read_request_line(bytes_.substr(front(), end - front()));
     if (result.status == HeadStatus::kBad) return result;
     has_request_line_ = true;
   }
-  return move_on(part.next, run + 1);
+  return enter(part.next, run + 1);
 }
 
 HeadResult HeadReader::scan_line_start(char byte) {
-  if (byte == '\r') return move_on(Place::kHeadEnd, 1);
-  if (byte == ' ' || byte == '\t') return refuse(400, "folded line");
-  if (progress_->lines == bounds::kHttpFieldsMax) return refuse(431, "too many fields");
+  if (byte == '\r') return enter(ScanState::kHeadEnd, 1);
+  if (byte == ' ' || byte == '\t') return reject(400, "folded line");
+  if (progress_->lines == bounds::kHttpFieldsMax) return reject(431, "too many fields");
   ++progress_->lines;
-  return move_on(Place::kName, 0);
+  return enter(ScanState::kName, 0);
 }
 
-// ---- What a head says
+// ---- The meaning of a head
 
 HeadResult HeadReader::read_request_line(std::string_view line) {
-  if (line == "PRI * HTTP/2.0") return refuse(400, "HTTP/2 without an upgrade");
+  if (line == "PRI * HTTP/2.0") return reject(400, "HTTP/2 without an upgrade");
   const std::string_view version = line.substr(line.rfind(' ') + 1);
   if (version.size() != kVersionBytes || version.substr(0, 5) != "HTTP/" ||
       !ascii::kDigits.has(version[5]) || version[6] != '.' || !ascii::kDigits.has(version[7])) {
-    return refuse(400, "malformed version");
+    return reject(400, "malformed version");
   }
-  if (version[5] != '1' || version[7] > '1') return refuse(505, "unknown version");
+  if (version[5] != '1' || version[7] > '1') return reject(505, "unknown version");
   out_->minor_version = static_cast<uint8_t>(version[7] - '0');
 
   const size_t method_end = line.find(' ');
@@ -222,16 +235,16 @@ HeadResult HeadReader::read_request_line(std::string_view line) {
   for (const KnownMethod& each : kKnownMethods) {
     if (each.name == out_->method_text) known = &each;
   }
-  if (known == nullptr) return refuse(501, "unknown method");
+  if (known == nullptr) return reject(501, "unknown method");
   out_->method = known->method;
 
-  if (!parse_target(out_->target_text, &out_->target)) return refuse(400, "malformed target");
+  if (!parse_target(out_->target_text, &out_->target)) return reject(400, "malformed target");
   const TargetForm form = out_->target.form;
   const bool is_connect = out_->method == Method::kConnect;
   const bool is_options = out_->method == Method::kOptions;
   const bool fits = (form == TargetForm::kAuthority) == is_connect &&
                     (form != TargetForm::kAsterisk || is_options);
-  return fits ? HeadResult{} : refuse(400, "target of another method");
+  return fits ? HeadResult{} : reject(400, "target form not allowed for this method");
 }
 
 bool HeadReader::read_line(std::string_view text) {
@@ -239,8 +252,8 @@ bool HeadReader::read_line(std::string_view text) {
   const std::string_view name = text.substr(0, colon);
   const Field known = field_named(name);
   const bool is_framing = known == Field::kContentLength || known == Field::kTransferEncoding;
-  // Blanks may stand around any value, but a tab before these has split one server's view of where
-  // a request ends from another's; no client sends it.
+  // Blanks are allowed around any value. But servers have disagreed about a tab before the value of
+  // a framing field, and so about the end of the request; no client sends one.
   const std::string_view value =
       ascii::trim(text.substr(colon + 1), is_framing ? ascii::kSpace : ascii::kBlanks);
   out_->lines[out_->lines_count++] = FieldLine(name, value, known);
@@ -256,80 +269,75 @@ HeadResult HeadReader::read_lines(std::string_view lines) {
   out_->lines_count = 0;
   std::memset(out_->first_lines, 0, sizeof out_->first_lines);
   while (!lines.empty()) {
-    // The scan let a carriage return through at the end of a line only.
+    // The scan accepts a carriage return only at the end of a line.
     const size_t end = lines.find('\r');
-    if (!read_line(lines.substr(0, end))) return refuse(400, "field stands twice");
+    if (!read_line(lines.substr(0, end))) return reject(400, "repeated field");
     lines.remove_prefix(end + kLineBreak.size());
   }
   return {};
 }
 
-HeadResult HeadReader::judge_framing() {
+HeadResult HeadReader::read_framing() {
   out_->framing = BodyFraming::kNone;
   out_->content_length = 0;
   const bool has_length = out_->has(Field::kContentLength);
   if (out_->has(Field::kTransferEncoding)) {
-    // RFC 9112 6.1 and 6.3: each of these is how a request is smuggled past a proxy.
-    if (has_length) return refuse(400, "Content-Length beside Transfer-Encoding");
-    if (out_->minor_version == 0) return refuse(400, "Transfer-Encoding in HTTP/1.0");
+    // RFC 9112 6.1 and 6.3: each of these can smuggle a request past a proxy.
+    if (has_length) return reject(400, "both Content-Length and Transfer-Encoding");
+    if (out_->minor_version == 0) return reject(400, "Transfer-Encoding in HTTP/1.0");
     if (!ascii::equals(out_->value(Field::kTransferEncoding), "chunked")) {
-      return refuse(400, "Transfer-Encoding other than chunked");
+      return reject(400, "Transfer-Encoding other than chunked");
     }
     out_->framing = BodyFraming::kChunked;
   } else if (has_length) {
     uint64_t length = 0;
     const bool is_number = ascii::parse_unsigned(out_->value(Field::kContentLength), &length);
-    if (!is_number || length > INT64_MAX) return refuse(400, "malformed Content-Length");
+    if (!is_number || length > INT64_MAX) return reject(400, "malformed Content-Length");
     out_->content_length = length;
     if (length > 0) out_->framing = BodyFraming::kLength;
   }
   return {};
 }
 
-HeadResult HeadReader::judge_host() {
+HeadResult HeadReader::read_host() {
   out_->host = {};
   const bool is_absolute = out_->target.form == TargetForm::kAbsolute;
   if (!out_->has(Field::kHost)) {
-    if (out_->minor_version > 0) return refuse(400, "no Host");
+    if (out_->minor_version > 0) return reject(400, "missing Host");
     if (is_absolute) out_->host = out_->target.authority;
     return {};
   }
   if (!parse_authority(out_->value(Field::kHost), &out_->host))
-    return refuse(400, "malformed Host");
-  // RFC 9112 3.2.2 lets the target win; the names that disagree are a proxy's and ours.
+    return reject(400, "malformed Host");
+  // RFC 9112 3.2.2 prefers the target. But a proxy could prefer the field, so both must agree.
   if (is_absolute && !is_same(out_->target.authority, out_->host, out_->target.default_port)) {
-    return refuse(400, "Host other than the target's");
+    return reject(400, "Host differs from the target");
   }
   return {};
 }
 
-HeadResult HeadReader::judge_expectation() {
-  out_->expects_continue = false;
+HeadResult HeadReader::check_expectation() {
   if (!out_->has(Field::kExpect)) return {};
-  if (!ascii::equals(out_->value(Field::kExpect), "100-continue")) {
-    return refuse(417, "unknown expectation");
-  }
-  // RFC 9110 10.1.1: HTTP/1.0 does not know it, and without a body there is nothing to wait for.
-  out_->expects_continue = out_->minor_version > 0 && out_->framing != BodyFraming::kNone;
-  return {};
+  const bool is_known = ascii::equals(out_->value(Field::kExpect), "100-continue");
+  return is_known ? HeadResult{} : reject(417, "unknown expectation");
 }
 
 HeadResult HeadReader::finish() {
-  // With the line feed that is at hand; the two bytes before the end are the empty line.
+  // Includes the current line feed; the last two bytes are the empty line.
   const size_t consumed = size_t{progress_->scanned} + 1;
   std::string_view head = bytes_.substr(front(), consumed - front() - kLineBreak.size());
   const size_t line_end = head.find(kLineBreak);
   HeadResult result;
-  // A call before this one may have read it, out of bytes that have moved since.
+  // An earlier call may have read it at another address, so its views are stale.
   if (!has_request_line_) result = read_request_line(head.substr(0, line_end));
   if (result.status == HeadStatus::kBad) return result;
   result = read_lines(head.substr(line_end + kLineBreak.size()));
   if (result.status == HeadStatus::kBad) return result;
-  result = judge_framing();
+  result = read_framing();
   if (result.status == HeadStatus::kBad) return result;
-  result = judge_host();
+  result = read_host();
   if (result.status == HeadStatus::kBad) return result;
-  result = judge_expectation();
+  result = check_expectation();
   if (result.status == HeadStatus::kBad) return result;
   return {HeadStatus::kComplete, 0, consumed, ""};
 }

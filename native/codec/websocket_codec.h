@@ -32,13 +32,10 @@ constexpr uint16_t kProtocolError = 1002;
 constexpr uint16_t kUnsupported = 1003;
 /// Stands for a close frame without a code; never sent.
 constexpr uint16_t kNone = 1005;
-/// Stands for an end without a close frame; never sent.
-constexpr uint16_t kAbnormal = 1006;
 constexpr uint16_t kInvalidPayload = 1007;
 constexpr uint16_t kPolicy = 1008;
 constexpr uint16_t kTooBig = 1009;
 constexpr uint16_t kInternal = 1011;
-constexpr uint16_t kRestart = 1012;
 constexpr uint16_t kTryAgainLater = 1013;
 }  // namespace close_code
 

@@ -1,7 +1,7 @@
 // ClientCommand out of their JSON. See client_command.h.
 #include "protocol/client_command.h"
 
-#include "codec/json_codec.h"
+#include "codec/json_reader.h"
 #include "protocol/comet_request.h"
 
 namespace megacomet {

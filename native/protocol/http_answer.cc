@@ -2,7 +2,7 @@
 #include "protocol/http_answer.h"
 
 #include "codec/http_writer.h"
-#include "codec/json_codec.h"
+#include "codec/json_writer.h"
 
 namespace megacomet {
 

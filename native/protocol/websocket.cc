@@ -2,7 +2,7 @@
 #include "protocol/websocket.h"
 
 #include "base/bounds.h"
-#include "codec/json_codec.h"
+#include "codec/json_writer.h"
 #include "codec/utf8.h"
 #include "codec/websocket_codec.h"
 #include "connection/input_budget.h"

@@ -2,7 +2,7 @@
 #include "pubsub/message_codec.h"
 
 #include "codec/digest.h"
-#include "codec/json_codec.h"
+#include "codec/json_writer.h"
 #include "codec/sse_codec.h"
 
 namespace megacomet {

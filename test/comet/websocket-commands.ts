@@ -103,8 +103,8 @@ const REFUSED: readonly (readonly [wish: string, word: RegExp])[] = [
   ['{"type":"subscribe","channel":"a","since":"1"}', /not a cursor/],
   ['{"type":"subscribe","channel":"a","since":1}', /must be a text/],
   ['{"type":"subscribe","channel":"a","id":1}', /must be a text/],
-  ['{"type":"subscribe","channel":"a","channel":"b"}', /a key stands twice/],
-  ['{"type":"subscribe","channel":"a","ch\\u0061nnel":"b"}', /a key stands twice/],
+  ['{"type":"subscribe","channel":"a","channel":"b"}', /duplicate key/],
+  ['{"type":"subscribe","channel":"a","ch\\u0061nnel":"b"}', /duplicate key/],
   ['{"type":"__proto__","channel":"a"}', /none that is known/],
   [`{"type":"subscribe","channel":"a","x":${'['.repeat(1000)}`, /.{5}/],
 ];

@@ -47,13 +47,13 @@ const TARGETS: readonly Target[] = [
   {
     name: 'http',
     feeds: 'the parsers of HTTP and the response writer',
-    natives: ['codec/http_body', 'codec/http_codec', 'codec/http_writer', 'codec/url_codec'],
+    natives: ['codec/http_codec', 'codec/http_writer', 'codec/url_codec'],
     corpus: 'corpus-http',
   },
   {
     name: 'json',
     feeds: 'the reader of JSON and the writer of its strings',
-    natives: ['codec/json_codec', 'codec/utf8'],
+    natives: ['codec/json_reader', 'codec/json_writer', 'codec/utf8'],
     corpus: 'corpus-json',
   },
   {

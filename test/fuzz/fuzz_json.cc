@@ -6,7 +6,8 @@
 #include <vector>
 
 #include "base/check.h"
-#include "codec/json_codec.h"
+#include "codec/json_reader.h"
+#include "codec/json_writer.h"
 #include "codec/utf8.h"
 
 using namespace megacomet;

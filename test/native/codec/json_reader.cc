@@ -1,5 +1,5 @@
-// Tests of the JSON codec: what is JSON and what is not, limits, escapes and their round trips.
-#include "codec/json_codec.h"
+// Tests of the JSON reader: valid and invalid texts, limits, and escapes.
+#include "codec/json_reader.h"
 
 #include <cstring>
 #include <string>
@@ -47,26 +47,6 @@ std::string unescaped(std::string_view raw) {
   std::string text(raw.size(), '\0');
   text.resize(unescape_json(raw, text.data()));
   return text;
-}
-
-std::string escaped(std::string_view text) {
-  std::string json;
-  append_json_string(text, &json);
-  return json;
-}
-
-/// A random character as UTF-8, by its plain formula. Control characters and quotes often.
-std::string random_character() {
-  const uint64_t bits = unit::upto(4);
-  uint64_t point = unit::upto((uint64_t{1} << (bits * 5)) + 34);
-  if (point > 0x10ffff || (point >= 0xd800 && point <= 0xdfff)) point = 0x2028 + point % 2;
-  if (point < 0x80) return {static_cast<char>(point)};
-  const auto tail = [point](int shift) {
-    return static_cast<char>(0x80 | (point >> shift & 0x3f));
-  };
-  if (point < 0x800) return {static_cast<char>(0xc0 | point >> 6), tail(0)};
-  if (point < 0x10000) return {static_cast<char>(0xe0 | point >> 12), tail(6), tail(0)};
-  return {static_cast<char>(0xf0 | point >> 18), tail(12), tail(6), tail(0)};
 }
 
 }  // namespace
@@ -254,30 +234,6 @@ TEST("escapes are undone, into other memory or where they stand") {
   EXPECT(unit::aborts([] { (void)unescaped("\\ud800"); }));
 }
 
-TEST("a string is written so that JSON and scripts can read it") {
-  EXPECT(escaped("") == "\"\"");
-  EXPECT(escaped("a/b") == "\"a/b\"");
-  EXPECT(escaped("\"\\\n\r\t") == R"("\"\\\n\r\t")");
-  EXPECT(escaped(std::string("\0\x01\x08\x0c\x1f\x7f", 6)) ==
-         "\"\\u0000\\u0001\\u0008\\u000c\\u001f\x7f\"");
-  EXPECT(escaped("a\xe2\x80\xa8\xe2\x80\xa9\xe2\x80\xaa\xe2\x82\xac") ==
-         "\"a\\u2028\\u2029\xe2\x80\xaa\xe2\x82\xac\"");
-  // Cut short, it is not UTF-8, and must not be read past its end either.
-  EXPECT(escaped("\xe2\x80") == "\"\xe2\x80\"");
-}
-
-TEST("any text comes back from the JSON that was written for it") {
-  for (int round = 0; round < 5000; ++round) {
-    std::string text;
-    for (uint64_t count = unit::upto(12); count > 0; --count) text += random_character();
-    if (!EXPECT(is_valid_utf8(text))) return;
-    const std::string json = "{\"k\":" + escaped(text) + "}";
-    JsonObject object;
-    if (!EXPECT(object.parse(json) == JsonFault::kNone)) return;
-    if (!EXPECT(unescaped(object.begin()->value) == text)) return;
-  }
-}
-
 TEST("the strings of an array are walked, up to one that is none") {
   const auto walk = [](std::string_view array) {
     JsonStrings strings(array);
@@ -295,13 +251,6 @@ TEST("the strings of an array are walked, up to one that is none") {
   EXPECT(walk(R"([["a"]])") == "other");
   EXPECT(walk(R"([null])") == "other");
   EXPECT(unit::aborts([] { (void)JsonStrings("{}"); }));
-}
-
-TEST("integers are written plain") {
-  std::string text = "[";
-  append_json_integer(0, &text);
-  append_json_integer(UINT64_MAX, &text);
-  EXPECT(text == "[018446744073709551615");
 }
 
 TEST("every fault has words") {

@@ -1,7 +1,5 @@
-// Reading flat JSON objects and writing pieces of JSON. See json_codec.h.
-#include "codec/json_codec.h"
-
-#include <charconv>
+// The reader of flat JSON objects. See json_reader.h.
+#include "codec/json_reader.h"
 
 #include "base/ascii.h"
 #include "base/check.h"
@@ -17,7 +15,7 @@ bool is_space(char character) {
   return character == ' ' || character == '\n' || character == '\r' || character == '\t';
 }
 
-/// Reads the four digits of a \u escape. False if there are fewer, or others.
+/// Reads the four digits of a \u escape. False if `text` does not start with four hex digits.
 bool parse_hex(std::string_view text, uint32_t* out) {
   if (text.size() < kHexDigits) return false;
   uint32_t unit = 0;
@@ -38,7 +36,7 @@ bool is_low_surrogate(uint32_t unit) {
 }
 
 /// Reads a \u escape, or the two of a surrogate pair, at the start of `text`. Returns its length; 0
-/// if it is none, or names half of a pair.
+/// for any other text, and for half of a pair.
 size_t parse_unicode_escape(std::string_view text, uint32_t* code_point) {
   constexpr size_t kEscape = 2 + kHexDigits;
   if (text.substr(0, 2) != "\\u" || !parse_hex(text.substr(2), code_point)) return 0;
@@ -52,7 +50,7 @@ size_t parse_unicode_escape(std::string_view text, uint32_t* code_point) {
   return 2 * kEscape;
 }
 
-/// The character that \" \\ \/ \b \f \n \r \t stand for, by the letter after the backslash; -1 for
+/// The character of an escape \" \\ \/ \b \f \n \r or \t, by the letter after the backslash; -1 for
 /// any other letter.
 int unescape_letter(char letter) {
   switch (letter) {
@@ -87,13 +85,13 @@ size_t put_utf8(uint32_t code_point, char* out) {
     out[at] = static_cast<char>(0x80 | (code_point & 0x3f));
     code_point >>= 6;
   }
-  // 110xxxxx, 1110xxxx, 11110xxx: as many ones as there are bytes.
+  // 110xxxxx, 1110xxxx, 11110xxx: one leading 1 for each byte.
   out[0] = static_cast<char>((0xf00U >> size & 0xff) | code_point);
   return size;
 }
 
-/// Walks a text by the rules of RFC 8259. Each function takes what its name says from the front,
-/// and is false, or names a fault, where something else stands.
+/// Consumes a text by the grammar of RFC 8259. Each take_…() consumes the named element; it returns
+/// false, or a fault, if the text does not continue with that element.
 class Scanner {
  public:
   explicit Scanner(std::string_view text) : at_(text.data()), end_(text.data() + text.size()) {}
@@ -106,7 +104,7 @@ class Scanner {
 
   [[nodiscard]] std::string_view rest() const { return {at_, static_cast<size_t>(end_ - at_)}; }
 
-  /// The next character; 0, which no syntax has, at the end.
+  /// The next character; 0, which the grammar never allows, at the end.
   [[nodiscard]] char peek() const { return at_ == end_ ? '\0' : *at_; }
 
   bool take(char wanted) {
@@ -115,7 +113,7 @@ class Scanner {
     return true;
   }
 
-  /// Takes a string with its quotes; `raw` is what stands between them.
+  /// Sets `raw` to the bytes between the quotes.
   bool take_string(std::string_view* raw) {
     if (!take('"')) return false;
     const char* start = at_;
@@ -132,7 +130,7 @@ class Scanner {
     return take('"');
   }
 
-  /// Takes the name of a member, the colon, and the space around it.
+  /// Also consumes the colon and the space around it.
   bool take_name(std::string_view* raw) {
     skip_space();
     if (!take_string(raw)) return false;
@@ -157,7 +155,7 @@ class Scanner {
   }
 
  private:
-  /// The brackets that are open: a bit for each, set for an object.
+  /// The open brackets: a bit for each, set for an object.
   struct Levels {
     uint32_t depth = 0;
     uint64_t objects = 0;
@@ -175,7 +173,7 @@ class Scanner {
   };
   static_assert(bounds::kJsonDepthMax <= 64, "each level has a bit");
 
-  /// What a value is, by its first character. Anything unknown counts as a number, and fails there.
+  /// The type of a value, by its first character. take_number() rejects an unknown character.
   static JsonType type_at(char first) {
     switch (first) {
       case '"':
@@ -221,7 +219,7 @@ class Scanner {
     return at_ != start;
   }
 
-  /// RFC 8259 6: no plus in front, no leading zero, digits on both sides of the dot.
+  /// RFC 8259 6: no leading plus, no leading zero, digits on both sides of the dot.
   bool take_number() {
     (void)take('-');
     if (!take('0') && !take_digits()) return false;
@@ -231,7 +229,7 @@ class Scanner {
     return take_digits();
   }
 
-  /// Takes a value without brackets.
+  /// A value without brackets.
   bool take_plain() {
     std::string_view raw;
     switch (type_at(peek())) {
@@ -248,7 +246,7 @@ class Scanner {
     }
   }
 
-  /// Takes an opening bracket, and the first name if a member follows.
+  /// Consumes an opening bracket, and the first name of an object that is not empty.
   JsonFault open(Levels* levels, bool* is_empty) {
     if (levels->depth == bounds::kJsonDepthMax) return JsonFault::kTooDeep;
     levels->open(*at_++ == '{');
@@ -259,8 +257,8 @@ class Scanner {
     return take_name(&name) ? JsonFault::kNone : JsonFault::kSyntax;
   }
 
-  /// After a value: takes the brackets that close, up to a comma and the name behind it.
-  bool go_on(Levels* levels) {
+  /// After a value: consumes closing brackets, up to a comma and the name after it.
+  bool take_separators(Levels* levels) {
     while (levels->depth > 0) {
       skip_space();
       if (take(',')) {
@@ -274,7 +272,7 @@ class Scanner {
     return true;
   }
 
-  /// Takes an object or array with everything in it. No recursion: the depth is the client's.
+  /// A whole object or array. Without recursion, because the client chooses the depth.
   JsonFault take_nested() {
     Levels levels;
     do {
@@ -287,7 +285,7 @@ class Scanner {
       } else if (!take_plain()) {
         return JsonFault::kSyntax;
       }
-      if (!go_on(&levels)) return JsonFault::kSyntax;
+      if (!take_separators(&levels)) return JsonFault::kSyntax;
     } while (levels.depth > 0);
     return JsonFault::kNone;
   }
@@ -296,7 +294,7 @@ class Scanner {
   const char* end_;
 };
 
-/// Whether two keys are the same text once their escapes are undone.
+/// Whether two keys are equal after unescaping.
 bool is_same_key(std::string_view one, std::string_view other) {
   constexpr char kBackslash = '\\';
   if (one.find(kBackslash) == one.npos && other.find(kBackslash) == other.npos) return one == other;
@@ -306,51 +304,6 @@ bool is_same_key(std::string_view one, std::string_view other) {
   return left == right;
 }
 
-constexpr std::string_view kLineSeparator = "\xe2\x80\xa8";
-constexpr std::string_view kParagraphSeparator = "\xe2\x80\xa9";
-
-/// Whether an escape may begin with this byte. Few do, so that most of a text passes quickly.
-bool may_need_escape(char character) {
-  return static_cast<unsigned char>(character) < 0x20 || character == '"' || character == '\\' ||
-         character == kLineSeparator.front();
-}
-
-/// The escape for what begins at the front of the text, and how many bytes of the text it replaces;
-/// 0 if none is needed. `room` holds "\u0000", for one that has to be made.
-size_t find_escape(std::string_view text, char* room, std::string_view* escape) {
-  const char first = text.front();
-  switch (first) {
-    case '"':
-      *escape = "\\\"";
-      return 1;
-    case '\\':
-      *escape = "\\\\";
-      return 1;
-    case '\n':
-      *escape = "\\n";
-      return 1;
-    case '\r':
-      *escape = "\\r";
-      return 1;
-    case '\t':
-      *escape = "\\t";
-      return 1;
-    default:
-      break;
-  }
-  if (static_cast<unsigned char>(first) < 0x20) {
-    constexpr char kDigits[] = "0123456789abcdef";
-    room[4] = kDigits[first >> 4];
-    room[5] = kDigits[first & 0xf];
-    *escape = room;
-    return 1;
-  }
-  const std::string_view three = text.substr(0, kLineSeparator.size());
-  if (three != kLineSeparator && three != kParagraphSeparator) return 0;
-  *escape = three == kLineSeparator ? "\\u2028" : "\\u2029";
-  return three.size();
-}
-
 }  // namespace
 
 const char* describe(JsonFault fault) {
@@ -358,19 +311,19 @@ const char* describe(JsonFault fault) {
     case JsonFault::kNone:
       return "";
     case JsonFault::kNotAnObject:
-      return "a JSON object is expected";
+      return "expected a JSON object";
     case JsonFault::kSyntax:
-      return "the JSON is not well formed";
+      return "malformed JSON";
     case JsonFault::kInvalidUtf8:
-      return "the JSON is not UTF-8";
+      return "JSON is not valid UTF-8";
     case JsonFault::kTooDeep:
-      return "the JSON is nested too deeply";
+      return "JSON is nested too deeply";
     case JsonFault::kTooManyMembers:
-      return "the object has too many members";
+      return "too many members in the object";
     case JsonFault::kKeyTooLong:
-      return "a key is too long";
+      return "key is too long";
     case JsonFault::kDuplicateKey:
-      return "a key stands twice";
+      return "duplicate key";
   }
   return "";
 }
@@ -449,7 +402,7 @@ JsonStrings::JsonStrings(std::string_view array) : rest_(array.substr(1)) {
 }
 
 bool JsonStrings::next(std::string_view* raw) {
-  // The array was checked when it was read: commas stand where they should.
+  // parse() has checked the array, so commas are only between elements.
   Scanner scanner(rest_);
   scanner.skip_space();
   (void)scanner.take(',');
@@ -461,31 +414,6 @@ bool JsonStrings::next(std::string_view* raw) {
   if (!scanner.take_string(raw)) return false;
   rest_ = scanner.rest();
   return true;
-}
-
-void append_json_string(std::string_view text, std::string* out) {
-  char room[] = "\\u0000";
-  out->push_back('"');
-  size_t start = 0;
-  for (size_t at = 0; at < text.size();) {
-    std::string_view escape;
-    size_t replaced = 0;
-    if (may_need_escape(text[at])) replaced = find_escape(text.substr(at), room, &escape);
-    if (replaced == 0) {
-      ++at;
-      continue;
-    }
-    out->append(text.substr(start, at - start)).append(escape);
-    at += replaced;
-    start = at;
-  }
-  out->append(text.substr(start)).push_back('"');
-}
-
-void append_json_integer(uint64_t value, std::string* out) {
-  char digits[20];
-  const auto written = std::to_chars(digits, digits + sizeof digits, value);
-  out->append(digits, static_cast<size_t>(written.ptr - digits));
 }
 
 }  // namespace megacomet
