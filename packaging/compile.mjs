@@ -1,4 +1,4 @@
-// First half of `npm run prebuild`: compiles the TypeScript, so that `npm pack` packs what lib/ says
+// First half of `npm run build:prebuilds`: compiles the TypeScript, so that `npm pack` packs what lib/ says
 // now, and nothing of a file that is gone.
 import { existsSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { createRequire } from 'node:module';

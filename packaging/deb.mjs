@@ -1,4 +1,4 @@
-// `npm run deb`: a Debian package, in build-deb/. Run `npm run prebuild` first.
+// `npm run deb`: a Debian package, in build-deb/. Run `npm run build:prebuilds` first.
 //   npm run deb                   for a machine that has Node 20 or newer
 //   npm run deb -- --with-node    carries a Node of its own: that of Debian 12 is too old
 //   npm run deb -- --arch arm64   for another architecture than this machine's
@@ -71,7 +71,7 @@ const gzip = (text) => gzipSync(text, { level: 9 });
 /** The program as `npm pack` packs it, with what it depends on at run time. */
 function addProgram(stage, arch) {
   if (!existsSync(join(ROOT, 'prebuilds', `linux-${arch}`))) {
-    throw new PackagingError(`there is no addon for ${arch}; run first: npm run prebuild`);
+    throw new PackagingError(`there is no addon for ${arch}; run first: npm run build:prebuilds`);
   }
   const home = join(stage, HOME);
   mkdirSync(home, { recursive: true });

@@ -1,7 +1,7 @@
-// `npm run prebuild`: compiles the addon for machines that have no compiler, into
+// `npm run build:prebuilds`: compiles the addon for machines that have no compiler, into
 // prebuilds/linux-ARCH/, with libev's shared library and its licence beside it.
-//   npm run prebuild                      this machine's architecture, and each whose compiler is there
-//   npm run prebuild -- --arch x64|arm64  that one
+//   npm run build:prebuilds                      this machine's architecture, and each whose compiler is there
+//   npm run build:prebuilds -- --arch x64|arm64  that one
 // Works below build-prebuild/, so that the checkout's own build/ stays. Run it through npm: node-gyp
 // finds Node's headers by what npm puts into the environment.
 import {

@@ -13,8 +13,13 @@ export interface Readiness {
   readonly isReady: boolean;
   /** Whether close() has begun. */
   readonly isDraining: boolean;
-  /** Slots that do not serve, with their state. */
-  readonly notServing: readonly { readonly slot: number; readonly state: string }[];
+  /** Slots that do not serve. */
+  readonly notServing: readonly {
+    /** Number of the slot, from 0. */
+    readonly slot: number;
+    /** State of its worker, such as `starting` or `late`. */
+    readonly state: string;
+  }[];
 }
 
 /** What the admin server may see. */

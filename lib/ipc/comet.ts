@@ -34,12 +34,12 @@ export const CometFlag = {
 } as const;
 
 /**
- * What happens to a subscriber whose outbox is full when a message comes: it is disconnected, loses
- * the oldest that waits, or keeps only the newest. The place in this list is its number in frames.
+ * What happens to a subscriber whose send queue is full when a message arrives: it is disconnected,
+ * loses its oldest queued message, or keeps only the newest.
  */
-export const SLOW_POLICIES = ['disconnect', 'dropOldest', 'latestOnly'] as const;
-/** One of `disconnect`, `dropOldest`, `latestOnly`; see {@link PublishOptions}. */
-export type SlowPolicy = (typeof SLOW_POLICIES)[number];
+export type SlowPolicy = 'disconnect' | 'dropOldest' | 'latestOnly';
+/** The policies; the index in this list is the number of a policy in frames. */
+export const SLOW_POLICIES: readonly SlowPolicy[] = ['disconnect', 'dropOldest', 'latestOnly'];
 
 /** Bytes of a channel's name: it fits into a line of a log and into a text of a frame. */
 export const CHANNEL_BYTES_MAX = 200;

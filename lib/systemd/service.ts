@@ -12,8 +12,13 @@ export interface Health {
   readonly maxConnections: number;
   /** Places for workers; 0 before listen(). */
   readonly slots: number;
-  /** Slots that do not serve, with their state. */
-  readonly notServing: readonly { readonly slot: number; readonly state: string }[];
+  /** Slots that do not serve. */
+  readonly notServing: readonly {
+    /** Number of the slot, from 0. */
+    readonly slot: number;
+    /** State of its worker, such as `starting` or `late`. */
+    readonly state: string;
+  }[];
   /** Whether it takes no new connections: it closes, or does not run. */
   readonly isDraining: boolean;
   /** Periods of the supervision since it last ran; below 1 while all is well. */

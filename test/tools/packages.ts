@@ -77,9 +77,9 @@ function complaint(t: TapTest, folder: string, env: NodeJS.ProcessEnv = {}): str
   return end.stderr;
 }
 
-void t.test('npm run prebuild makes an addon that brings its libev along', { skip }, (t) => {
+void t.test('npm run build:prebuilds makes an addon that brings its libev along', { skip }, (t) => {
   const own = statSync(join(root, 'build/Release/megacomet.node')).mtimeMs;
-  run('npm', ['run', 'prebuild', '--', '--arch', arch]);
+  run('npm', ['run', 'build:prebuilds', '--', '--arch', arch]);
   t.equal(statSync(join(root, 'build/Release/megacomet.node')).mtimeMs, own, 'build/ stays');
   const folder = join(root, `prebuilds/linux-${arch}`);
   t.same(readdirSync(folder).sort(), PREBUILT, 'three files');
@@ -100,7 +100,8 @@ void t.test('the tarball holds what runs, and nothing else', { skip }, (t) => {
   const found = command('tar', '-tzf', tarball).trim().split('\n');
   const compiled = filesBelow('lib', /\.ts$/).map((name) => `dist/lib/${name.slice(0, -3)}`);
   const wanted = [
-    ...['package.json', 'README.md', 'LICENSE', 'CHANGELOG.md'],
+    ...['package.json', 'README.md', 'LICENSE', 'CHANGELOG.md', 'THIRD_PARTY.md'],
+    ...filesBelow('docs', /\.\w+$/).map((name) => `docs/${name}`),
     // What runs, and what a TypeScript program reads of it.
     ...['lib/bin.js', 'dist/lib/worker.cjs'],
     ...compiled.flatMap((name) => [`${name}.js`, `${name}.d.ts`]),

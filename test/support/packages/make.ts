@@ -27,12 +27,10 @@ export function lacking(packages: Readonly<Record<string, string>>): string | fa
   return `install ${missing.map(([, name]) => name).join(' and ')} to run this test`;
 }
 
-/** The environment of a user's shell: without what the test runner and npm put in for themselves. */
+/** The environment of a user's shell: without the options that the test runner sets for Node. */
 export function plainEnvironment(more: NodeJS.ProcessEnv = {}): NodeJS.ProcessEnv {
   const env = { ...process.env };
-  // A user's npm may run install scripts; that of this checkout may not.
-  for (const name of ['NODE_OPTIONS', 'npm_config_ignore_scripts'])
-    Reflect.deleteProperty(env, name);
+  Reflect.deleteProperty(env, 'NODE_OPTIONS');
   return { ...env, ...more };
 }
 
@@ -92,7 +90,7 @@ export function ensurePrebuild(arch: string): void {
     );
     if (addonAtMs > sourcesAtMs && compiledAtMs > newestMs('lib', /\.c?ts$/)) return;
   }
-  run('npm', ['run', 'prebuild', '--', '--arch', arch]);
+  run('npm', ['run', 'build:prebuilds', '--', '--arch', arch]);
 }
 
 /** Packs the checkout with `npm pack`; answers the tarball's path. */
