@@ -69,7 +69,7 @@ class DialWorker final : ControlHandler {
       default:
         break;
     }
-    fail("order not understood");
+    fail("invalid or unexpected frame from the manager");
   }
 
   void begin(const frame::Dial& order) {

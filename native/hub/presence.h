@@ -31,8 +31,8 @@ class Presence {
 
   /// Seconds that a channel is kept after its last subscriber.
   void set_channel_retention(uint32_t seconds) { channel_retention_s_ = seconds; }
-  /// Whether every subscriber that comes or goes is told.
-  void observe(bool on) { are_presence_events_on_ = on; }
+  /// Turns the manager's presence events on or off.
+  void observe(const frame::PresenceEvents& command) { are_presence_events_on_ = command.on != 0; }
 
   /// A subscriber of a row came or went.
   void joined(uint32_t row, const Connection& connection) {

@@ -1,4 +1,4 @@
-// How long the turns of a worker's loop take, and the beat that proves that it turns.
+// How long the iterations of a worker's loop take, and the heartbeat that each one writes.
 #pragma once
 
 #include <algorithm>
@@ -8,7 +8,7 @@
 
 namespace megacomet {
 
-/// A turn is the time between two waits for events: while it lasts, every other peer waits.
+/// An iteration is the time between two waits for events. While it lasts, every other peer waits.
 class LoopLag {
  public:
   void attach(Block* block) {
@@ -16,12 +16,12 @@ class LoopLag {
     counters_.attach(block);
   }
 
-  void begin_iteration(uint64_t now_ns) { turn_began_ns_ = now_ns; }
+  void begin_iteration(uint64_t now_ns) { began_ns_ = now_ns; }
 
-  /// Counts the turn that ends now and writes the beat.
-  void end_turn(uint64_t now_ns) {
+  /// Counts the iteration that ends now and writes the heartbeat.
+  void end_iteration(uint64_t now_ns) {
     block_->heartbeat_ns.store(now_ns, std::memory_order_release);
-    const uint64_t us = (now_ns - turn_began_ns_) / 1000;
+    const uint64_t us = (now_ns - began_ns_) / 1000;
     const size_t bucket =
         us == 0 ? 0
                 : std::min<size_t>(kLagBuckets - 1, 64 - static_cast<size_t>(__builtin_clzll(us)));
@@ -32,8 +32,8 @@ class LoopLag {
     publish();
   }
 
-  /// Once a second: the maximum is that of the last 10 to 20 seconds, so one bad turn is not shown
-  /// for ever.
+  /// Called once a second. The maximum covers the last 10 to 20 seconds, so one long iteration is
+  /// not shown for ever.
   void tick() {
     if (++seconds_ < kWindowSeconds) return;
     seconds_ = 0;
@@ -49,7 +49,7 @@ class LoopLag {
 
   Block* block_ = nullptr;
   Counters counters_;
-  uint64_t turn_began_ns_ = 0;
+  uint64_t began_ns_ = 0;
   uint64_t max_us_ = 0;
   uint64_t previous_max_us_ = 0;
   uint32_t seconds_ = 0;

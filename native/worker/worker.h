@@ -1,13 +1,12 @@
-// One worker: builds the parts, connects them, and stays in the loop until it is told to leave.
-// No rules of its own.
+// The process of one worker: builds the parts, connects them, and runs the loop.
 #pragma once
 
 namespace megacomet {
 
-/// Serves until the manager says otherwise or is gone. Returns the exit code of the process:
-/// 0 after a drain or when the manager went away, 1 when it could not start.
+/// Serves until the manager drains this worker or dies. Returns the exit code of the process:
+/// 0 after a drain or the death of the manager, 1 after a failed start or an invalid frame.
 ///
-/// Takes the calling thread and descriptors 3 (control stream), 4 (stats segment) and from 5 on
+/// Uses the calling thread, and descriptors 3 (control stream), 4 (stats segment) and from 5 on
 /// (listeners).
 int run_worker();
 

@@ -1,4 +1,4 @@
-// Tests of the loop's lag: buckets, beat, and a maximum that is forgotten in time.
+// Tests of the loop lag: buckets, heartbeat, and a maximum that expires.
 #include "worker/loop_lag.h"
 
 #include "support/unit.h"
@@ -15,10 +15,10 @@ struct Measured {
     lag.attach(&segment.block(0));
     counters.attach(&segment.block(0));
   }
-  void turn(uint64_t us) {
+  void iterate(uint64_t us) {
     lag.begin_iteration(now_ns);
     now_ns += us * kNsPerUs;
-    lag.end_turn(now_ns);
+    lag.end_iteration(now_ns);
   }
   [[nodiscard]] uint64_t max_us() const { return counters.get(Counter::kLoopLagMaxUs); }
   [[nodiscard]] uint64_t bucket(size_t index) { return segment.block(0).lag[index].load(); }
@@ -31,37 +31,37 @@ struct Measured {
 
 }  // namespace
 
-TEST("a turn of less than 2^b microseconds is counted in bucket b") {
+TEST("an iteration of less than 2^b microseconds is counted in bucket b") {
   for (size_t index = 0; index < kLagBuckets - 1; ++index) {
     Measured measured;
-    measured.turn((uint64_t{1} << index) - 1);
+    measured.iterate((uint64_t{1} << index) - 1);
     EXPECT_EQUAL(measured.bucket(index), 1U);
     if (index == 0) continue;
-    measured.turn(uint64_t{1} << (index - 1));
+    measured.iterate(uint64_t{1} << (index - 1));
     EXPECT_EQUAL(measured.bucket(index), 2U);
   }
 }
 
-TEST("a turn past all buckets is counted in the last") {
+TEST("an iteration longer than every bucket is counted in the last") {
   Measured measured;
-  measured.turn(uint64_t{1} << 40U);
+  measured.iterate(uint64_t{1} << 40U);
   EXPECT_EQUAL(measured.bucket(kLagBuckets - 1), 1U);
 }
 
-TEST("the end of a turn is the beat") {
+TEST("the end of an iteration writes the heartbeat") {
   Measured measured;
-  measured.turn(50);
+  measured.iterate(50);
   EXPECT_EQUAL(measured.segment.block(0).heartbeat_ns.load(), measured.now_ns);
 }
 
-TEST("the greatest lag stays for ten seconds and is gone after twenty") {
+TEST("the longest iteration is reported for ten seconds and is gone after twenty") {
   Measured measured;
-  measured.turn(5000);
-  measured.turn(70);
+  measured.iterate(5000);
+  measured.iterate(70);
   EXPECT_EQUAL(measured.max_us(), 5000U);
   for (int second = 0; second < 10; ++second) measured.lag.tick();
   EXPECT_EQUAL(measured.max_us(), 5000U);
-  measured.turn(300);
+  measured.iterate(300);
   EXPECT_EQUAL(measured.max_us(), 5000U);
   for (int second = 0; second < 10; ++second) measured.lag.tick();
   EXPECT_EQUAL(measured.max_us(), 300U);

@@ -1,0 +1,48 @@
+// Checks and process settings before a worker serves. See startup.h.
+#include "worker/startup.h"
+
+#include <algorithm>
+
+#include "base/bounds.h"
+#include "connection/listener.h"
+#include "os/sys.h"
+#include "worker/protocol_table.h"
+
+namespace megacomet::startup {
+
+namespace {
+
+/// oom_score_adj of a worker, of 1000. The manager stays at 0, so the kernel kills a worker first,
+/// and the manager replaces it.
+constexpr int kOomScore = 500;
+
+bool is_ownership(uint64_t value) {
+  return value <= static_cast<uint64_t>(Ownership::kInherited);
+}
+
+}  // namespace
+
+bool is_valid(const frame::Configure& configure, uint32_t slots) {
+  const Numbers& listeners = configure.listeners;
+  return find_protocol(configure.protocol) >= 0 && configure.slot < slots &&
+         listeners.size() <= bounds::kListenersMax &&
+         std::all_of(listeners.begin(), listeners.end(), is_ownership);
+}
+
+void restrict_process() {
+  sys::forbid_new_privileges();
+  // A worker binds and opens nothing. Root keeps its capabilities, because the exemption from
+  // fs.file-max is one of them.
+  if (!sys::is_root()) sys::drop_capabilities();
+  sys::raise_oom_score(kOomScore);
+}
+
+Descriptors divide_descriptors(uint64_t limit, uint32_t open, uint32_t connections_max) {
+  const uint32_t fixed = open + 1;
+  const uint64_t taken = uint64_t{fixed} + bounds::kDescriptorReserve;
+  const uint64_t left = limit > taken ? limit - taken : 0;
+  const auto connections = static_cast<uint32_t>(std::min<uint64_t>(left, connections_max));
+  return {fixed, connections, static_cast<uint32_t>(connections + taken)};
+}
+
+}  // namespace megacomet::startup

@@ -1,0 +1,106 @@
+// Tests of when a worker sends the slices of its broadcasts.
+#include "schedule/slice_schedule.h"
+
+#include "support/unit.h"
+
+using namespace megacomet;
+
+namespace {
+
+constexpr uint64_t kMs = 1'000'000;
+uint64_t now_ns = 0;
+
+uint64_t clock_ns() {
+  return now_ns;
+}
+
+/// A worker of a server of four, with a broadcast of `slices` slices.
+struct Broadcast final : SliceSource {
+  explicit Broadcast(Segment* segment, uint32_t cores = 0) {
+    now_ns = 1000 * kMs;
+    counters.attach(&segment->block(0));
+    schedule.set_oversubscribed(segment, cores);
+  }
+  [[nodiscard]] bool has_slices() const override { return slices > 0; }
+  [[nodiscard]] bool send_slice() override {
+    ++sent;
+    now_ns += kMs;
+    if (!is_spread) --slices;
+    return slices > 0 && !is_spread;
+  }
+
+  Counters counters;
+  SliceSchedule schedule{this, &counters, clock_ns};
+  int slices = 0;
+  int sent = 0;
+  /// Whether the rest of the message is due later.
+  bool is_spread = false;
+};
+
+struct Server {
+  Server() { EXPECT(segment.create(4)); }
+  Segment segment;
+};
+
+}  // namespace
+
+TEST("without a broadcast nothing is sent, and the loop may sleep") {
+  Server server;
+  Broadcast broadcast(&server.segment);
+  EXPECT(broadcast.schedule.run() == SliceSchedule::kNever);
+  EXPECT_EQUAL(broadcast.sent, 0);
+}
+
+TEST("a broadcast sends one slice per loop iteration, and the loop does not sleep before its end") {
+  Server server;
+  Broadcast broadcast(&server.segment);
+  broadcast.slices = 3;
+  EXPECT(broadcast.schedule.run() == 0. && broadcast.schedule.run() == 0.);
+  EXPECT_EQUAL(broadcast.sent, 2);
+  EXPECT(broadcast.schedule.run() == SliceSchedule::kNever);
+  EXPECT_EQUAL(broadcast.sent, 3);
+}
+
+TEST("a message that is spread over a time continues every 10 ms") {
+  Server server;
+  Broadcast broadcast(&server.segment);
+  broadcast.slices = 1;
+  broadcast.is_spread = true;
+  EXPECT(broadcast.schedule.run() == SliceSchedule::kSpreadSeconds);
+  EXPECT_EQUAL(broadcast.sent, 1);
+}
+
+TEST("under accept pressure a slice yields, and each yield is counted once") {
+  Server server;
+  Broadcast broadcast(&server.segment);
+  broadcast.slices = 3;
+  broadcast.schedule.accept_pressure().note_wait(200, now_ns);
+  EXPECT(broadcast.schedule.run() > 0.014);
+  EXPECT_EQUAL(broadcast.sent, 1);
+  now_ns += 10 * kMs;
+  const double left_s = broadcast.schedule.run();
+  EXPECT(left_s > 0.004 && left_s < 0.006);
+  EXPECT_EQUAL(broadcast.sent, 1);
+  EXPECT_EQUAL(broadcast.counters.get(Counter::kFanoutSlicesDelayedTotal), 1U);
+  now_ns += 5 * kMs;
+  EXPECT(broadcast.schedule.run() > 0.);
+  EXPECT_EQUAL(broadcast.sent, 2);
+  EXPECT_EQUAL(broadcast.counters.get(Counter::kFanoutSlicesDelayedTotal), 2U);
+}
+
+TEST("a worker without a slot sends nothing, and tries again after a slice") {
+  Server server;
+  Broadcast broadcast(&server.segment, 1);
+  broadcast.slices = 2;
+  SliceLimiter other(clock_ns);
+  other.attach(&server.segment);
+  other.set_oversubscribed(4, 1);
+  EXPECT(other.enter());
+  EXPECT(broadcast.schedule.run() == 0.001);
+  EXPECT_EQUAL(broadcast.sent, 0);
+  other.leave();
+  EXPECT(broadcast.schedule.run() == 0.);
+  EXPECT_EQUAL(broadcast.sent, 1);
+  // A slice that has ended frees its slot.
+  EXPECT(other.enter());
+}

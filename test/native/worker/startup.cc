@@ -1,0 +1,63 @@
+// Tests of what a worker checks and computes before it serves.
+#include "worker/startup.h"
+
+#include "base/bounds.h"
+#include "support/unit.h"
+
+using namespace megacomet;
+
+namespace {
+
+frame::Configure valid() {
+  frame::Configure configure;
+  configure.protocol = "echo";
+  configure.slot = 1;
+  configure.listeners = {0, 1, 2};
+  return configure;
+}
+
+}  // namespace
+
+TEST("a Configure frame is valid with a known protocol, a slot of the server and its listeners") {
+  frame::Configure configure = valid();
+  EXPECT(startup::is_valid(configure, 2));
+  configure.protocol = "comet";
+  configure.listeners.clear();
+  EXPECT(startup::is_valid(configure, 2));
+  configure.listeners.assign(bounds::kListenersMax, 0);
+  EXPECT(startup::is_valid(configure, 2));
+}
+
+TEST("a Configure frame is invalid with a wrong protocol, slot, ownership or number of listeners") {
+  EXPECT(!startup::is_valid(valid(), 1));
+  // SSE takes over a connection from HTTP; no connection begins with it.
+  for (const char* protocol : {"gopher", "", "sse", "websocket"}) {
+    frame::Configure configure = valid();
+    configure.protocol = protocol;
+    EXPECT(!startup::is_valid(configure, 2));
+  }
+  frame::Configure configure = valid();
+  configure.listeners.push_back(3);
+  EXPECT(!startup::is_valid(configure, 2));
+  configure.listeners.assign(bounds::kListenersMax + 1, 0);
+  EXPECT(!startup::is_valid(configure, 2));
+}
+
+TEST("connections get the descriptors that are left by the open ones, a spare one and a reserve") {
+  const startup::Descriptors all = startup::divide_descriptors(20'000, 35, UINT32_MAX);
+  EXPECT_EQUAL(all.fixed, 36U);
+  EXPECT_EQUAL(all.connections, 20'000U - 36 - bounds::kDescriptorReserve);
+  EXPECT_EQUAL(all.capacity, 20'000U);
+  const startup::Descriptors few = startup::divide_descriptors(20'000, 35, 100);
+  EXPECT_EQUAL(few.connections, 100U);
+  EXPECT_EQUAL(few.capacity, 100U + 36 + bounds::kDescriptorReserve);
+}
+
+TEST("a limit of descriptors below what the process has open leaves no connection") {
+  for (const uint64_t limit :
+       {uint64_t{0}, uint64_t{35}, uint64_t{36} + bounds::kDescriptorReserve}) {
+    const startup::Descriptors none = startup::divide_descriptors(limit, 35, 1000);
+    EXPECT_EQUAL(none.connections, 0U);
+    EXPECT(none.capacity > 35U);
+  }
+}
