@@ -1,4 +1,4 @@
-// Reading what the server pushes. See comet_reader.h.
+// The state machine of the reader. See comet_reader.h.
 #include "dialer/comet_reader.h"
 
 #include <algorithm>
@@ -14,9 +14,9 @@ namespace {
 constexpr uint8_t kHasId = 1;
 constexpr uint8_t kHasData = 2;
 constexpr uint8_t kIsMessage = 4;
-constexpr uint8_t kIsPlace = 8;
-constexpr uint8_t kIsLost = 16;
-/// A frame ended within a cursor, which goes on in the next.
+constexpr uint8_t kIsSubscribed = 8;
+constexpr uint8_t kIsGap = 16;
+/// A frame ended within a cursor, which continues in the next frame.
 constexpr uint8_t kIsInCursor = 32;
 
 constexpr std::string_view kStatusPrefix = "HTTP/1.1 ";
@@ -24,14 +24,14 @@ constexpr size_t kStatusDigits = 3;
 constexpr std::string_view kLengthName = "content-length: ";
 constexpr std::string_view kCursorName = "megacomet-cursor: ";
 constexpr std::string_view kSseIdPrefix = "id: ";
-constexpr std::string_view kSseLost = "event: megacomet.gap";
+constexpr std::string_view kSseGap = "event: megacomet.gap";
 
-/// In a string of JSON each quote has a backslash before it: these stand only between members. The
-/// quote at the start tells a message's cursor from that of the batch around it.
+/// Within a string of JSON each quote is escaped, so these texts occur only between members. The
+/// quote at the start distinguishes a message's cursor from that of the surrounding batch.
 constexpr std::string_view kCursorMember = "\",\"cursor\":\"";
 constexpr std::string_view kGapMember = "\"recovered\":false";
 
-/// In `{"type":"message"` and `{"type":"subscribed"`.
+/// Column of the first letter of the type in `{"type":"message"` and `{"type":"subscribed"`.
 constexpr uint8_t kTypeColumn = 9;
 
 /// FNV-1a.
@@ -45,10 +45,10 @@ constexpr uint8_t kOpcodeControl = 0x08;
 constexpr uint8_t kOpcodeClose = 0x08;
 constexpr uint8_t kOpcodePing = 0x09;
 
-/// How many characters of `word` match after `byte`, when `matched` did before it.
+/// The number of matched characters of `word` after `byte`, if `matched` were before it.
 uint8_t advance(std::string_view word, uint8_t matched, uint8_t byte) {
   for (size_t length = matched + 1U; length > 0; --length) {
-    // The longest start of the word that the text now ends with.
+    // The longest prefix of the word that is a suffix of the text.
     const bool fits = static_cast<uint8_t>(word[length - 1]) == byte;
     const size_t before = length - 1;
     if (fits && word.substr(0, before) == word.substr(matched - before, before)) {
@@ -74,7 +74,7 @@ class Reader {
 
   CometEvent run() {
     while (true) {
-      // A poll without a body, or a frame without a payload, is whole before another byte comes.
+      // A poll without a body and a frame without a payload are complete without another byte.
       const bool is_over = is_unit_over();
       if (!is_over && input_.at == input_.end) return CometEvent::kNone;
       const CometEvent event = is_over ? end_unit() : take();
@@ -85,7 +85,7 @@ class Reader {
  private:
   void add_to_cursor(uint8_t byte) {
     scan_.key = (scan_.key ^ byte) * kHashFactor;
-    // Before the dot is the epoch.
+    // The digits before the dot are the epoch.
     if (transport_ != DialTransport::kPoll) {
       scan_.number = byte == '.' ? 0 : scan_.number * 10 + (byte & 0x0f);
     }
@@ -230,7 +230,7 @@ class Reader {
     if (byte == '\n') return end_block();
     if (byte == 'd') scan_.flags |= kHasData;
     const bool is_id = byte == static_cast<uint8_t>(kSseIdPrefix[0]);
-    const bool is_event = byte == static_cast<uint8_t>(kSseLost[0]);
+    const bool is_event = byte == static_cast<uint8_t>(kSseGap[0]);
     go(&scan_, is_id ? ScanStep::kSseId : is_event ? ScanStep::kSseEvent : ScanStep::kSseRest);
     scan_.column = scan_.matched = 1;
     if (is_id) scan_.key = kHashStart;
@@ -249,8 +249,8 @@ class Reader {
   }
 
   CometEvent take_sse_event(uint8_t byte) {
-    if (scan_.matched < kSseLost.size() && static_cast<uint8_t>(kSseLost[scan_.matched]) == byte) {
-      if (++scan_.matched == kSseLost.size()) scan_.flags |= kIsLost;
+    if (scan_.matched < kSseGap.size() && static_cast<uint8_t>(kSseGap[scan_.matched]) == byte) {
+      if (++scan_.matched == kSseGap.size()) scan_.flags |= kIsGap;
       return CometEvent::kNone;
     }
     go(&scan_, byte == '\n' ? ScanStep::kSseLine : ScanStep::kSseRest);
@@ -260,9 +260,9 @@ class Reader {
   CometEvent end_block() {
     const uint8_t flags = scan_.flags;
     scan_.flags = 0;
-    if ((flags & kIsLost) != 0) return CometEvent::kGap;
+    if ((flags & kIsGap) != 0) return CometEvent::kGap;
     if ((flags & kHasId) == 0) return CometEvent::kNone;
-    return (flags & kHasData) != 0 ? CometEvent::kMessage : CometEvent::kPlace;
+    return (flags & kHasData) != 0 ? CometEvent::kMessage : CometEvent::kSubscribed;
   }
 
   // ---- WebSocket
@@ -287,7 +287,7 @@ class Reader {
     if (scan_.matched > 0) return CometEvent::kNone;
     const bool is_control = (scan_.frame & kOpcodeControl) != 0;
     const bool is_further = (scan_.frame & kOpcodeBits) == 0;
-    // A message in several frames goes on where the one before it ended.
+    // A fragmented message continues where the previous frame ended.
     if (!is_control && !is_further) scan_.flags = 0;
     const bool is_in_cursor = (scan_.flags & kIsInCursor) != 0;
     scan_.step = is_control     ? ScanStep::kControl
@@ -306,13 +306,13 @@ class Reader {
 
   // ---- JSON: an object in a frame or on a line, or the body of a poll
 
-  /// The end of what may be read of this unit.
+  /// The end of the readable bytes of this unit.
   [[nodiscard]] const uint8_t* limit() const {
     const auto size = static_cast<size_t>(input_.end - input_.at);
     return has_length() ? input_.at + std::min<size_t>(scan_.left, size) : input_.end;
   }
 
-  /// Everything up to `to` is read.
+  /// Marks everything up to `to` as read.
   void consume(const uint8_t* to) {
     if (has_length()) scan_.left -= static_cast<uint32_t>(to - input_.at);
     input_.at = to;
@@ -329,7 +329,7 @@ class Reader {
         return end_unit();
       }
       if (scan_.column == kTypeColumn && transport_ != DialTransport::kPoll) {
-        scan_.flags |= byte == 'm' ? kIsMessage : byte == 's' ? kIsPlace : 0;
+        scan_.flags |= byte == 'm' ? kIsMessage : byte == 's' ? kIsSubscribed : 0;
       }
       step_column(&scan_);
       scan_.matched = advance(kCursorMember, scan_.matched, byte);
@@ -339,9 +339,9 @@ class Reader {
         consume(at);
         return CometEvent::kGap;
       }
-      // Also of an answer to the subscription: who is cut off before its first message goes on
-      // there.
-      const bool has_cursor = (scan_.flags & (kIsMessage | kIsPlace)) != 0;
+      // The answer to the subscription has one too: a subscriber that disconnects before its first
+      // message resumes there.
+      const bool has_cursor = (scan_.flags & (kIsMessage | kIsSubscribed)) != 0;
       if (scan_.matched == kCursorMember.size() && has_cursor) {
         scan_.step = ScanStep::kJsonCursor;
         scan_.matched = 0;
@@ -355,12 +355,12 @@ class Reader {
     return CometEvent::kNone;
   }
 
-  /// The next byte that can matter: most of a message is its data.
+  /// The next byte that can matter: most bytes of a message are its data.
   [[nodiscard]] const uint8_t* skip_to_next(const uint8_t* at,
                                             const uint8_t* end,
                                             bool is_line) const {
     if (scan_.column <= kTypeColumn) return at;
-    // A message of a line or a frame has one cursor, and nothing behind it matters.
+    // A line or a frame has one cursor, and nothing after it matters.
     constexpr uint8_t kRead = kHasId | kIsMessage;
     const bool is_done = (scan_.flags & kRead) == kRead && transport_ != DialTransport::kPoll;
     if (is_done && !is_line) return end;
@@ -417,7 +417,7 @@ class Reader {
       }
     }
     scan_.flags = 0;
-    if ((flags & kIsPlace) != 0) return CometEvent::kPlace;
+    if ((flags & kIsSubscribed) != 0) return CometEvent::kSubscribed;
     const uint8_t message = kIsMessage | kHasId;
     return (flags & message) == message ? CometEvent::kMessage : CometEvent::kNone;
   }

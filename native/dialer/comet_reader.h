@@ -1,5 +1,5 @@
-// What a subscriber of the load generator receives, read byte by byte: heads, events, frames, lines
-// and polls, each message known by its cursor. Pure: 32 bytes a connection, no buffer.
+// Reads what a subscriber of the load generator receives: heads, events, frames, lines and polls.
+// A message is identified by its cursor. Pure; 32 bytes per connection, without a buffer.
 #pragma once
 
 #include <cstddef>
@@ -7,11 +7,11 @@
 
 namespace megacomet {
 
-/// How a dialed connection speaks. The numbers stand in Subscribe frames.
+/// The protocol of a dialed connection. Subscribe frames carry these numbers.
 enum class DialTransport : uint8_t { kTcp, kSse, kWebSocket, kPoll, kStream };
 
 enum class ScanStep : uint8_t {
-  // The head of an answer.
+  // The head of a response.
   kStatusLine,
   kHeadLine,
   kHeadName,
@@ -19,7 +19,7 @@ enum class ScanStep : uint8_t {
   kHeadLength,
   kHeadEpoch,
   kHeadNumber,
-  // What follows it.
+  // The bytes after the head.
   kSseLine,
   kSseId,
   kSseEvent,
@@ -30,54 +30,56 @@ enum class ScanStep : uint8_t {
   kJsonCursor,
 };
 
-/// Where one connection's stream stands. All zero: before its first byte.
+/// The reader's state for one connection. All zero before the first byte.
 struct CometScan {
-  /// Of the cursor that was read last: a hash of its text, so that any server's ids will do. While
-  /// the head of a poll is read, and until its body, the epoch of its cursor.
+  /// Of the last cursor: a hash of its text, so that the ids of any server work. While a poll's
+  /// head is read: the epoch of its cursor.
   uint64_t key;
-  /// Of the cursor that was read last; of a poll that after which the next one asks.
+  /// Of the last cursor; for a poll, the position from which the next poll resumes.
   uint64_t number;
-  /// Bytes of the frame or of the body that are to come.
+  /// Bytes of the frame or of the body that must still arrive.
   uint32_t left;
+  /// Index of the subscriber. Fills the padding; the reader does not use it.
+  uint32_t subscriber;
   uint16_t status;
   ScanStep step;
-  /// Bytes of the line, the header or the object so far; stays at 255.
+  /// Bytes read of the line, the header or the object; stays at 255.
   uint8_t column;
-  /// Characters that match the word that is looked for, and those of the word for a gap.
+  /// Matched characters of the word that the reader expects, and of the word that reports a gap.
   uint8_t matched;
   uint8_t gap_matched;
   /// The first byte of a frame's header, and the flags of the reader.
   uint8_t frame;
   uint8_t flags;
 };
-static_assert(sizeof(CometScan) == 32, "half a cache line for what a subscriber reads");
+static_assert(sizeof(CometScan) == 32, "the state of a subscriber is half a cache line");
 
 enum class CometEvent : uint8_t {
   /// All bytes are read.
   kNone,
-  /// The head is whole: `status`.
+  /// The head is complete: `status`.
   kHead,
-  /// The subscription is answered.
-  kPlace,
-  /// A message: `key`.
+  /// The server confirms the subscription: `number` is its position.
+  kSubscribed,
+  /// A message: `key`, and its `number`.
   kMessage,
-  /// The server says that messages are gone.
+  /// The server reports that messages are gone.
   kGap,
-  /// A poll is answered in whole.
+  /// The response to a poll is complete.
   kAnswer,
   kPing,
   kClose,
-  /// This is no answer of such a server.
+  /// These bytes do not follow the protocol.
   kBroken,
 };
 
-/// The bytes that have come, and how far they are read.
+/// The received bytes, and how far they are read.
 struct CometInput {
   const uint8_t* at;
   const uint8_t* end;
 };
 
-/// Reads on until something happened. To be called until it answers kNone, or kBroken.
+/// Reads up to the next event. Call it until it returns kNone or kBroken.
 [[nodiscard]] CometEvent read_comet(DialTransport transport, CometScan* scan, CometInput* input);
 
 }  // namespace megacomet

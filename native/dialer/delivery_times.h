@@ -1,4 +1,4 @@
-// When the subscribers of one dialer got each of the latest messages. Fixed memory.
+// Delivery times of the latest messages to the subscribers of one dialer. Fixed memory.
 #pragma once
 
 #include <cstddef>
@@ -10,29 +10,29 @@
 
 namespace megacomet {
 
-/// One message on its way to many subscribers.
-struct Arrival {
-  /// Names the message: equal keys are one message.
+/// The deliveries of one message to many subscribers.
+struct Delivery {
+  /// Identifies the message.
   uint64_t key = 0;
   uint64_t count = 0;
-  /// CLOCK_MONOTONIC, which is the same in all processes of a machine.
+  /// CLOCK_MONOTONIC, which all processes of a machine share.
   uint64_t first_ns = 0;
   uint64_t last_ns = 0;
   /// Times since `first_ns`.
   Histogram since_first;
 };
 
-/// A ring: a new message takes the place of the oldest one.
+/// A ring: a new message replaces the oldest one.
 class DeliveryTimes {
  public:
   void record(uint64_t key, uint64_t now_ns) {
-    Arrival* arrival = find(key);
-    if (arrival == nullptr) {
-      arrival = begin(key, now_ns);
+    Delivery* delivery = find(key);
+    if (delivery == nullptr) {
+      delivery = begin(key, now_ns);
     }
-    ++arrival->count;
-    arrival->last_ns = now_ns;
-    arrival->since_first.record((now_ns - arrival->first_ns) / 1000);
+    ++delivery->count;
+    delivery->last_ns = now_ns;
+    delivery->since_first.record((now_ns - delivery->first_ns) / 1000);
   }
 
   void clear() {
@@ -40,34 +40,34 @@ class DeliveryTimes {
     latest_ = 0;
   }
 
-  /// In no order.
-  [[nodiscard]] const std::vector<Arrival>& all() const { return ring_; }
+  /// Unordered.
+  [[nodiscard]] const std::vector<Delivery>& all() const { return ring_; }
 
  private:
-  /// Backwards from the latest: a broadcast asks for the same one each time.
-  Arrival* find(uint64_t key) {
+  /// Searches backwards from the latest: during a broadcast every call has the same key.
+  Delivery* find(uint64_t key) {
     for (size_t back = 0; back < ring_.size(); ++back) {
-      Arrival& arrival = ring_[(latest_ + ring_.size() - back) % ring_.size()];
-      if (arrival.key == key) return &arrival;
+      Delivery& delivery = ring_[(latest_ + ring_.size() - back) % ring_.size()];
+      if (delivery.key == key) return &delivery;
     }
     return nullptr;
   }
 
-  Arrival* begin(uint64_t key, uint64_t now_ns) {
+  Delivery* begin(uint64_t key, uint64_t now_ns) {
     if (ring_.size() < bounds::kDeliveryTimesMax) {
       ring_.emplace_back();
       latest_ = ring_.size() - 1;
     } else {
       latest_ = (latest_ + 1) % ring_.size();
-      ring_[latest_] = Arrival{};
+      ring_[latest_] = Delivery{};
     }
-    Arrival& arrival = ring_[latest_];
-    arrival.key = key;
-    arrival.first_ns = now_ns;
-    return &arrival;
+    Delivery& delivery = ring_[latest_];
+    delivery.key = key;
+    delivery.first_ns = now_ns;
+    return &delivery;
   }
 
-  std::vector<Arrival> ring_;
+  std::vector<Delivery> ring_;
   size_t latest_ = 0;
 };
 

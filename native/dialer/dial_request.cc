@@ -1,4 +1,4 @@
-// Requests of subscribers. See dial_request.h.
+// Writes the requests of subscribers. See dial_request.h.
 #include "dialer/dial_request.h"
 
 namespace megacomet {
@@ -7,8 +7,7 @@ namespace {
 
 constexpr const char* kPaths[] = {"", "/events", "/ws", "/poll", "/stream"};
 
-/// The key is the one of RFC 6455 1.3: it proves that the server speaks WebSocket, and keeps no
-/// secret.
+/// The key of the example in RFC 6455 1.3: a key is not a secret.
 constexpr const char* kUpgrade =
     "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
     "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
@@ -20,7 +19,7 @@ constexpr const char* kFields[] = {
     "",
 };
 
-/// A cursor of no server: a poll from there is answered at once, with the place to go on from.
+/// A cursor that no server has: the server answers such a poll at once, with its own position.
 constexpr const char* kNowhere = "0000000000000000.0";
 
 }  // namespace
@@ -32,14 +31,14 @@ bool DialRequest::set(const frame::Subscribe& order) {
   return true;
 }
 
-bool DialRequest::is_fine(uint16_t status) const {
+bool DialRequest::accepts(uint16_t status) const {
   if (transport_ == DialTransport::kWebSocket) return status == 101;
   return status == 200 || (status == 204 && transport_ == DialTransport::kPoll);
 }
 
 const std::string& DialRequest::opening(uint32_t index) {
-  const bool needs_place = transport_ == DialTransport::kPoll && order_.since.empty();
-  return write(index, needs_place ? std::string(kNowhere) : order_.since);
+  const bool needs_position = transport_ == DialTransport::kPoll && order_.since.empty();
+  return write(index, needs_position ? std::string(kNowhere) : order_.since);
 }
 
 const std::string& DialRequest::after(uint32_t index, const Cursor& since) {

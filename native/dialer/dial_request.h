@@ -1,4 +1,4 @@
-// What a dialed connection asks a comet server for: the text of its requests. Pure.
+// The requests of a subscriber of the load generator. Pure.
 #pragma once
 
 #include <cstdint>
@@ -12,21 +12,21 @@ namespace megacomet {
 
 class DialRequest {
  public:
-  /// False if the order names no transport.
+  /// False if the order has an unknown transport.
   [[nodiscard]] bool set(const frame::Subscribe& order);
 
   [[nodiscard]] DialTransport transport() const { return transport_; }
-  /// Whether connections subscribe at all.
+  /// Whether connections subscribe; else they are plain TCP.
   [[nodiscard]] bool is_on() const { return transport_ != DialTransport::kTcp; }
   [[nodiscard]] bool awaits_cursor() const { return order_.awaits_cursor != 0; }
-  /// Whether every subscriber began at a cursor that the user gave.
+  /// Whether the user gave a cursor from which every subscriber starts.
   [[nodiscard]] bool has_since() const { return !order_.since.empty(); }
-  /// The status of a head that answers.
-  [[nodiscard]] bool is_fine(uint16_t status) const;
+  /// Whether a response with this status is a success.
+  [[nodiscard]] bool accepts(uint16_t status) const;
 
-  /// The first request of the connection that was started as the `index`-th.
+  /// The first request of subscriber `index`. Valid until the next call.
   [[nodiscard]] const std::string& opening(uint32_t index);
-  /// A later request, for what comes after the cursor.
+  /// A request for the messages after a cursor. Valid until the next call.
   [[nodiscard]] const std::string& after(uint32_t index, const Cursor& since);
 
  private:
@@ -34,7 +34,7 @@ class DialRequest {
 
   frame::Subscribe order_;
   DialTransport transport_ = DialTransport::kTcp;
-  /// The request that was written last.
+  /// The latest request.
   std::string text_;
 };
 

@@ -1,4 +1,4 @@
-// The load generator's parts and how they are connected. See dial_worker.h.
+// Decodes the orders of a run and connects control stream and dialer. See dial_worker.h.
 #include "dialer/dial_worker.h"
 
 #include "dialer/dialer.h"
@@ -24,7 +24,7 @@ class DialWorker final : ControlHandler {
   int run() {
     sys::raise_descriptor_limit();
     if (!control_.start()) return 1;
-    // Below the dialer's pump, so that what the pump produced goes out in the same turn.
+    // Runs after the dialer's pump, so that its frames leave in the same loop iteration.
     ev_set_priority(&prepare_, EV_MINPRI);
     ev_prepare_start(loop_, &prepare_);
     control_.send(frame::Ready{MEGACOMET_VERSION, layout_hash(), sys::open_descriptors(), 0});

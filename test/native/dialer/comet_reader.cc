@@ -1,4 +1,4 @@
-// Tests of what a subscriber of the load generator reads: each transport, however its bytes come.
+// Tests of the reader of subscribers: each transport, in any split of its bytes.
 #include "dialer/comet_reader.h"
 
 #include <string>
@@ -11,7 +11,7 @@ using namespace megacomet;
 
 namespace {
 
-/// What was read, a letter each: (h)ead, (p)lace, (m)essage, (g)ap, (a)nswer, p(i)ng, (c)lose, (x).
+/// The events, a letter each: (h)ead, (p)osition, (m)essage, (g)ap, (a)nswer, p(i)ng, (c)lose, (x).
 struct Seen {
   std::string events;
   std::vector<uint64_t> keys;
@@ -38,7 +38,7 @@ Seen read_whole(DialTransport transport, std::string_view bytes) {
   return seen;
 }
 
-/// Every way to cut the bytes in two, and one by one, comes to the same.
+/// Checks that every split of the bytes in two parts, and byte by byte, gives the same events.
 void expect_events(DialTransport transport, std::string_view bytes, const std::string& wanted) {
   const Seen whole = read_whole(transport, bytes);
   if (!EXPECT(whole.events == wanted)) unit::fail(__FILE__, __LINE__, whole.events);
@@ -73,14 +73,14 @@ const std::string kSubscribed =
     R"("channels":["\",\"cursor\":\"00000000000000aa.3","\"recovered\":false"]})";
 const std::string kNotRecovered =
     R"({"type":"subscribed","cursor":"00000000000000aa.0","recovered":false})";
-/// What it says of itself is data.
+/// The data of a message can contain the words that the reader looks for.
 const std::string kTricky =
     R"({"type":"message","channel":",","cursor":"00000000000000aa.2",)"
     R"("data":"\",\"cursor\":\"00000000000000aa.3\",\"recovered\":false}"})";
 
 }  // namespace
 
-TEST("a subscriber reads events, and a block without data as its place") {
+TEST("a subscriber reads events, and a block without data as its position") {
   const std::string head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n";
   const std::string events =
       "retry: 2000\n\nid: 00000000000000aa.1\n\n:\n\n"
@@ -115,14 +115,14 @@ TEST("a subscriber reads frames, whatever their size, with control frames betwee
   EXPECT(read_whole(DialTransport::kWebSocket, head + "\x81\x85").events == "hx");
 }
 
-TEST("a subscriber reads lines of a stream, and passes over empty ones") {
+TEST("a subscriber reads lines of a stream, and skips empty ones") {
   const std::string head = "HTTP/1.1 200 OK\r\n\r\n";
   const std::string lines = kSubscribed + "\n\n" + kMessageOne + "\n" + kTricky + "\n\n";
   expect_events(DialTransport::kStream, head + lines, "hpmm");
   expect_events(DialTransport::kStream, head + kNotRecovered + "\n" + lines, "hgppmm");
 }
 
-TEST("who has had no message goes on from the answer to its subscription") {
+TEST("a subscriber without a message resumes from the answer to its subscription") {
   const std::string answer =
       R"({"type":"subscribed","cursor":"00000000000000aa.41","recovered":true,"channels":["a"]})";
   const std::string gap =
@@ -138,7 +138,7 @@ TEST("who has had no message goes on from the answer to its subscription") {
   EXPECT(number_after(DialTransport::kStream, found + answer + "\n") == 41);
 }
 
-TEST("a subscriber reads polls one after the other, and the cursor to go on from") {
+TEST("a subscriber reads consecutive polls, and the cursor from which it resumes") {
   const std::string one = R"({"channel":"a","cursor":"00000000000000aa.41","data":"x"})";
   const std::string two = R"({"channel":",","cursor":"00000000000000aa.42","data":",\"cursor\""})";
   const auto answer = [](const std::string& body) {
@@ -166,7 +166,7 @@ TEST("a message has the same key on every transport that sends JSON, and on SSE"
   EXPECT(line.keys.size() == 1 && line.keys == text.keys && line.keys == event.keys);
 }
 
-TEST("what is no answer of such a server is broken, and any bytes come to an end") {
+TEST("a response of another protocol is broken, and the reader consumes any bytes") {
   for (const char* text : {"SSH-2.0-x\r\n",
                            "HTTP/1.0 200 OK\r\n",
                            "HTTP/1.1 2x0\r\n",

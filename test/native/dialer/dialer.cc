@@ -1,5 +1,5 @@
-// Tests of the load generator's engine against listeners in the same loop: honest, mute, lying
-// ones.
+// Tests of the load generator's engine against listeners in the same loop: an echo server, and
+// servers that answer nothing, late or wrong.
 #include "dialer/dialer.h"
 
 #include <array>
@@ -20,7 +20,7 @@ using unit::ListeningSocket;
 
 namespace {
 
-/// A dialer, its control stream, and what it reported last.
+/// A dialer, its control stream, and its latest reports.
 struct Dialing {
   Dialing() : control(loop(), &handler), dialer(loop(), &control) {}
 
@@ -41,7 +41,7 @@ struct Dialing {
     return dialer.dial(order(connections, port, timeout_s), sys::open_descriptors());
   }
 
-  /// Turns until the phase has been reported as finished.
+  /// Runs the loop until the phase is reported as finished.
   bool finishes(DialPhase phase) {
     is_finished = false;
     return unit::run_until(loop(), [&] {
@@ -59,7 +59,7 @@ struct Dialing {
     } else if (view.type == static_cast<uint8_t>(frame::Latency::kType)) {
       EXPECT(decode(view, &latency));
     } else if (view.type == static_cast<uint8_t>(frame::DeliveryTimes::kType)) {
-      EXPECT(decode(view, &arrivals));
+      EXPECT(decode(view, &delivery));
     }
   }
 
@@ -78,11 +78,11 @@ struct Dialing {
   frame::Progress progress;
   frame::Failures failures;
   frame::Latency latency;
-  frame::DeliveryTimes arrivals;
+  frame::DeliveryTimes delivery;
   bool is_finished = false;
 };
 
-/// Echoes in the dialer's loop.
+/// Runs in the dialer's loop.
 struct EchoServer {
   explicit EchoServer(Dialing* dialing)
       : listener({dialing->loop(),
@@ -90,18 +90,18 @@ struct EchoServer {
                   dialing->world.transport.get(),
                   &dialing->control,
                   &dialing->world.counters,
-                  &newcomers},
+                  &pressure},
                  socket.fd(),
                  Ownership::kOwn,
                  0) {
     listener.watch(true);
   }
   ListeningSocket socket;
-  AcceptPressure newcomers;
+  AcceptPressure pressure;
   Listener listener;
 };
 
-/// Accepts by hand and answers nothing unless told.
+/// Accepts when the test calls it, and sends only what the test sends.
 struct MuteServer {
   MuteServer() = default;
   MuteServer(const MuteServer&) = delete;
@@ -118,8 +118,8 @@ struct MuteServer {
       fds.push_back(accepted.fd);
     }
   }
-  /// How many connections have brought a byte.
-  [[nodiscard]] size_t asked() const {
+  /// The number of connections that sent a byte.
+  [[nodiscard]] size_t requests() const {
     size_t count = 0;
     uint8_t byte = 0;
     for (const int fd : fds) count += ::recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 1 ? 1 : 0;
@@ -131,7 +131,7 @@ struct MuteServer {
 
 }  // namespace
 
-TEST("a dialer opens, verifies and exchanges, and its figures add up") {
+TEST("a dialer opens, verifies and exchanges, and its counts are consistent") {
   Dialing dialing;
   const EchoServer server(&dialing);
   EXPECT(dialing.dial(300, server.socket.port()) == nullptr);
@@ -170,7 +170,7 @@ TEST("a dialer counts refused connects by their error") {
   EXPECT_EQUAL(dialing.failures_of(ECONNREFUSED), 20U);
 }
 
-TEST("a dialer asks no more connections at once than its limit, however often the loop turns") {
+TEST("a dialer verifies at most its limit of connections at once, in any number of iterations") {
   Dialing dialing;
   MuteServer server;
   EXPECT(dialing.dial(200, server.socket.port()) == nullptr);
@@ -179,10 +179,10 @@ TEST("a dialer asks no more connections at once than its limit, however often th
   EXPECT_EQUAL(server.fds.size(), 200U);
   dialing.dialer.verify({5000});
   unit::run_for(dialing.loop(), 100);
-  EXPECT_EQUAL(server.asked(), bounds::kVerifyInFlightMax);
+  EXPECT_EQUAL(server.requests(), bounds::kVerifyInFlightMax);
 }
 
-TEST("a dialer gives up on bytes that are not answered, and counts them as lost") {
+TEST("a dialer closes connections that do not answer in time, and counts them as lost") {
   Dialing dialing;
   MuteServer server;
   EXPECT(dialing.dial(3, server.socket.port()) == nullptr);
@@ -195,7 +195,7 @@ TEST("a dialer gives up on bytes that are not answered, and counts them as lost"
   EXPECT_EQUAL(dialing.failures_of(ETIMEDOUT), 3U);
 }
 
-TEST("a dialer tells an answer that is wrong, one too long, and one that nobody asked for") {
+TEST("a dialer rejects an echo that differs, one that is too long, and one without a message") {
   Dialing dialing;
   MuteServer server;
   EXPECT(dialing.dial(3, server.socket.port()) == nullptr);
@@ -203,7 +203,7 @@ TEST("a dialer tells an answer that is wrong, one too long, and one that nobody 
   server.accept_all();
   if (!EXPECT_EQUAL(server.fds.size(), 3U)) return;
   dialing.dialer.verify({5000});
-  EXPECT(unit::run_until(dialing.loop(), [&] { return server.asked() == 3; }));
+  EXPECT(unit::run_until(dialing.loop(), [&] { return server.requests() == 3; }));
   std::array<uint8_t, 2> bytes{};
   for (const int fd : server.fds) EXPECT_EQUAL(::recv(fd, bytes.data(), 1, 0), 1);
   bytes[0] = static_cast<uint8_t>(~bytes[0]);
@@ -215,7 +215,7 @@ TEST("a dialer tells an answer that is wrong, one too long, and one that nobody 
   EXPECT_EQUAL(dialing.failures_of(EBADMSG), 3U);
 }
 
-TEST("a dialer does not take the answers of one phase for those of the next") {
+TEST("a dialer does not count a late echo of one phase in the next") {
   Dialing dialing;
   MuteServer server;
   EXPECT(dialing.dial(2, server.socket.port()) == nullptr);
@@ -225,7 +225,7 @@ TEST("a dialer does not take the answers of one phase for those of the next") {
   if (!EXPECT(dialing.finishes(DialPhase::kExchange))) return;
   EXPECT_EQUAL(dialing.progress.messages, 0U);
   dialing.dialer.verify({200});
-  // A late answer to the message, of which these are the first bytes.
+  // The first bytes of a late echo of the message.
   const uint8_t late[] = {0, 31, 62};
   for (const int fd : server.fds) {
     if (::recv(fd, std::array<uint8_t, 8>().data(), 8, MSG_DONTWAIT) == 8) {
@@ -237,7 +237,7 @@ TEST("a dialer does not take the answers of one phase for those of the next") {
   EXPECT_EQUAL(dialing.progress.lost, 2U);
 }
 
-TEST("a dialer notices connections that the server ends or resets between phases") {
+TEST("a dialer notices connections that the server closes or resets between phases") {
   Dialing dialing;
   MuteServer server;
   EXPECT(dialing.dial(2, server.socket.port()) == nullptr);
@@ -255,7 +255,7 @@ TEST("a dialer notices connections that the server ends or resets between phases
   EXPECT_EQUAL(dialing.progress.finished, 0);
 }
 
-TEST("a dialer keeps to its rate") {
+TEST("a dialer opens no faster than its rate") {
   Dialing dialing;
   const ListeningSocket server;
   frame::Dial order;
@@ -271,7 +271,7 @@ TEST("a dialer keeps to its rate") {
   EXPECT_EQUAL(dialing.progress.opened, 20U);
 }
 
-TEST("a dialer refuses orders that it cannot read, and a second order to dial") {
+TEST("a dialer rejects invalid addresses, and a second order to dial") {
   frame::Dial order;
   order.connections = 1;
   order.targets = {"localhost 80"};
@@ -297,7 +297,7 @@ frame::Subscribe subscribe_to(DialTransport transport) {
   return order;
 }
 
-/// Says the same to everybody who asked, and returns what they asked.
+/// Sends `text` on every connection that sent a request, and reiterations the requests.
 std::string answer_all(MuteServer* server, const std::string& text) {
   std::string requests;
   server->accept_all();
@@ -325,34 +325,34 @@ const std::string kEvent = "id: 0000000000000001.2\ndata: x\n\n";
 
 }  // namespace
 
-TEST("a dialer's subscribers are open once their place was told, and their messages are counted") {
+TEST("a dialer's subscribers are open when they receive their position, and it counts messages") {
   Dialing dialing;
   MuteServer server;
   EXPECT(dialing.dialer.subscribe(subscribe_to(DialTransport::kSse)));
   EXPECT(dialing.dial(20, server.socket.port()) == nullptr);
-  const auto all_asked = [&] {
+  const auto all_requested = [&] {
     server.accept_all();
-    return server.asked() == 20;
+    return server.requests() == 20;
   };
-  if (!EXPECT(unit::run_until(dialing.loop(), all_asked))) return;
+  if (!EXPECT(unit::run_until(dialing.loop(), all_requested))) return;
   EXPECT_EQUAL(dialing.progress.opened, 0U);
   answer_all(&server, kSseHead);
   if (!EXPECT(dialing.finishes(DialPhase::kOpen))) return;
   EXPECT_EQUAL(dialing.progress.opened, 20U);
   for (const int fd : server.fds) EXPECT(sys::send(fd, kEvent.data(), kEvent.size()).bytes > 0);
-  const auto all_came = [&] {
+  const auto all_received = [&] {
     dialing.control.flush();
     dialing.peer.receive([&](const FrameView& view) { dialing.take(view); });
     return dialing.progress.received == 20;
   };
-  if (!EXPECT(unit::run_until(dialing.loop(), all_came))) return;
+  if (!EXPECT(unit::run_until(dialing.loop(), all_received))) return;
   dialing.dialer.gather({1});
   if (!EXPECT(dialing.finishes(DialPhase::kGather))) return;
-  EXPECT_EQUAL(dialing.arrivals.count, 20U);
-  EXPECT(dialing.arrivals.last_ns >= dialing.arrivals.first_ns);
+  EXPECT_EQUAL(dialing.delivery.count, 20U);
+  EXPECT(dialing.delivery.last_ns >= dialing.delivery.first_ns);
 }
 
-TEST("a dialer's subscribers come back after the message that they had last, and try again") {
+TEST("a dialer's subscribers resume after their last message, and retry when rejected") {
   Dialing dialing;
   MuteServer server;
   frame::Subscribe order = subscribe_to(DialTransport::kSse);
@@ -360,22 +360,22 @@ TEST("a dialer's subscribers come back after the message that they had last, and
   order.first = 7;
   EXPECT(dialing.dialer.subscribe(order));
   EXPECT(dialing.dial(3, server.socket.port()) == nullptr);
-  const auto asked = [&] {
+  const auto all_requested = [&] {
     server.accept_all();
-    return server.asked() == 3;
+    return server.requests() == 3;
   };
-  if (!EXPECT(unit::run_until(dialing.loop(), asked))) return;
+  if (!EXPECT(unit::run_until(dialing.loop(), all_requested))) return;
   std::string requests = answer_all(&server, kSseHead + kEvent);
   EXPECT_EQUAL(count_of(requests, "channel=c1 HTTP"), 2U);
   EXPECT_EQUAL(count_of(requests, "channel=c0 HTTP"), 1U);
   if (!EXPECT(dialing.finishes(DialPhase::kOpen))) return;
   server.drop_all();
   EXPECT(dialing.dialer.reconnect({1}));
-  if (!EXPECT(unit::run_until(dialing.loop(), asked))) return;
+  if (!EXPECT(unit::run_until(dialing.loop(), all_requested))) return;
   requests = answer_all(&server, "HTTP/1.1 503 Busy\r\n\r\n");
   EXPECT_EQUAL(count_of(requests, "&since=0000000000000001.2 "), 3U);
   server.drop_all();
-  if (!EXPECT(unit::run_until(dialing.loop(), asked))) return;
+  if (!EXPECT(unit::run_until(dialing.loop(), all_requested))) return;
   requests = answer_all(&server, kSseHead + kEvent);
   EXPECT_EQUAL(count_of(requests, "&since=0000000000000001.2 "), 3U);
   if (!EXPECT(dialing.finishes(DialPhase::kOpen))) return;
@@ -385,49 +385,49 @@ TEST("a dialer's subscribers come back after the message that they had last, and
   EXPECT_EQUAL(dialing.failures_of(bounds::kHttpFailure + 503), 3U);
 }
 
-TEST("a dialer goes on dialing while its subscribers get messages, however many in one turn") {
+TEST("a dialer opens connections between the events of a long loop iteration") {
   Dialing dialing;
   MuteServer server;
   EXPECT(dialing.dialer.subscribe(subscribe_to(DialTransport::kSse)));
   constexpr uint32_t kAll = 1000;
   EXPECT(dialing.dial(kAll, server.socket.port()) == nullptr);
-  uint32_t turns = 0;
-  for (size_t told = 0; server.fds.size() < kAll && turns < kAll; ++turns) {
+  uint32_t iterations = 0;
+  for (size_t answered = 0; server.fds.size() < kAll && iterations < kAll; ++iterations) {
     ev_run(dialing.loop(), EVRUN_NOWAIT);
     server.accept_all();
     for (size_t at = 0; at < server.fds.size(); ++at) {
-      const std::string& text = at < told ? kEvent : kSseHead;
+      const std::string& text = at < answered ? kEvent : kSseHead;
       EXPECT(sys::send(server.fds[at], text.data(), text.size()).bytes == text.size());
     }
-    told = server.fds.size();
+    answered = server.fds.size();
   }
-  // Once a turn has a message for each of 512, it dials three times.
-  EXPECT(turns <= kAll / bounds::kDialBatchMax * 3 / 4);
+  // With messages for 512 subscribers, an iteration opens connections three times.
+  EXPECT(iterations <= kAll / bounds::kDialBatchMax * 3 / 4);
 }
 
-TEST("a dialer's polls that lose their connection while others still come back come back, too") {
+TEST("a dialer reopens a poll whose connection is closed while others reconnect") {
   Dialing dialing;
   MuteServer server;
   EXPECT(dialing.dialer.subscribe(subscribe_to(DialTransport::kPoll)));
   frame::Dial order = dialing.order(3, server.socket.port());
   order.rate_milli = 20'000;
   EXPECT(dialing.dialer.dial(order, sys::open_descriptors()) == nullptr);
-  const auto asked = [&] {
+  const auto all_requested = [&] {
     server.accept_all();
-    return server.asked() == 3;
+    return server.requests() == 3;
   };
-  if (!EXPECT(unit::run_until(dialing.loop(), asked))) return;
+  if (!EXPECT(unit::run_until(dialing.loop(), all_requested))) return;
   answer_all(&server, kPollAnswer);
   if (!EXPECT(dialing.finishes(DialPhase::kOpen))) return;
   server.drop_all();
   EXPECT(dialing.dialer.reconnect({1}));
-  const auto first_asked = [&] {
+  const auto first_requested = [&] {
     server.accept_all();
-    return server.asked() == 1;
+    return server.requests() == 1;
   };
-  if (!EXPECT(unit::run_until(dialing.loop(), first_asked))) return;
+  if (!EXPECT(unit::run_until(dialing.loop(), first_requested))) return;
   server.drop_all();
-  if (!EXPECT(unit::run_until(dialing.loop(), asked))) return;
+  if (!EXPECT(unit::run_until(dialing.loop(), all_requested))) return;
   const std::string requests = answer_all(&server, "");
   EXPECT_EQUAL(count_of(requests, "&since=0000000000000001.2"), 3U);
   if (!EXPECT(dialing.finishes(DialPhase::kOpen))) return;
@@ -435,7 +435,7 @@ TEST("a dialer's polls that lose their connection while others still come back c
   EXPECT_EQUAL(dialing.progress.lost, 0U);
 }
 
-TEST("a dialer counts answers by their status, and what is no answer at all") {
+TEST("a dialer counts rejections by their status, and other protocols as EBADMSG") {
   for (const auto& [text, cause] :
        {std::pair<std::string, int>{"HTTP/1.1 503 Busy\r\n\r\n", bounds::kHttpFailure + 503},
         std::pair<std::string, int>{"SSH-2.0\r\n", EBADMSG}}) {
@@ -443,11 +443,11 @@ TEST("a dialer counts answers by their status, and what is no answer at all") {
     MuteServer server;
     EXPECT(dialing.dialer.subscribe(subscribe_to(DialTransport::kWebSocket)));
     EXPECT(dialing.dial(5, server.socket.port()) == nullptr);
-    const auto all_asked = [&, wanted = &server] {
+    const auto all_requested = [&, wanted = &server] {
       wanted->accept_all();
-      return wanted->asked() == 5;
+      return wanted->requests() == 5;
     };
-    if (!EXPECT(unit::run_until(dialing.loop(), all_asked))) return;
+    if (!EXPECT(unit::run_until(dialing.loop(), all_requested))) return;
     answer_all(&server, text);
     if (!EXPECT(dialing.finishes(DialPhase::kOpen))) return;
     EXPECT_EQUAL(dialing.progress.opened, 0U);
@@ -456,7 +456,7 @@ TEST("a dialer counts answers by their status, and what is no answer at all") {
   }
 }
 
-TEST("a dialer refuses a transport that it does not know") {
+TEST("a dialer rejects an unknown transport") {
   Dialing dialing;
   frame::Subscribe order;
   order.transport = 9;

@@ -1,0 +1,58 @@
+// What a dialer counts, and the frames that report it to the manager of a run.
+// Pure: the caller sends the frames. No clock.
+#pragma once
+
+#include <cstdint>
+#include <map>
+
+#include "base/histogram.h"
+#include "dialer/delivery_times.h"
+#include "dialer/dial_pool.h"
+#include "dialer/subscriber_load.h"
+#include "ipc/frames.h"
+
+namespace megacomet {
+
+/// Numbers of the phases in Progress frames.
+enum class DialPhase : uint8_t { kNone, kOpen, kVerify, kExchange, kGather };
+
+class DialReport {
+ public:
+  /// Begins a phase: the counts of echoes start at zero, all others go on.
+  void begin(DialPhase phase, uint64_t now_ns);
+  void end() { phase_ = DialPhase::kNone; }
+  [[nodiscard]] DialPhase phase() const { return phase_; }
+
+  void count_echo(uint32_t latency_us);
+  void count_wrong_echo() { ++wrong_; }
+  /// A connection failed to open. `cause` is an errno, or kHttpFailure and a status.
+  void count_failure(int cause) { ++failures_[cause]; }
+  /// An open connection was lost.
+  void count_loss(int cause);
+
+  /// Whether Progress would say something new between phases.
+  [[nodiscard]] bool has_news(const SubscriberLoad& subscribers) const;
+  [[nodiscard]] frame::Progress progress(const DialPool& pool,
+                                         const SubscriberLoad& subscribers,
+                                         bool is_finished,
+                                         uint64_t now_ns);
+  [[nodiscard]] frame::Failures failures() const;
+  [[nodiscard]] frame::Latency latency() const;
+
+ private:
+  DialPhase phase_ = DialPhase::kNone;
+  uint64_t phase_began_ns_ = 0;
+  uint64_t echoes_ = 0;
+  uint64_t wrong_ = 0;
+  Histogram latency_;
+  std::map<int, uint64_t> failures_;
+  uint32_t lost_ = 0;
+  /// The values in the last Progress frame.
+  uint32_t lost_reported_ = 0;
+  uint64_t messages_reported_ = 0;
+};
+
+/// The frame for the delivery times of one message.
+[[nodiscard]] frame::DeliveryTimes report_of(const Delivery& delivery);
+
+}  // namespace megacomet
