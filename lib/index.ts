@@ -16,7 +16,7 @@ export type { HistoryLimits, IngestCounters, MailboxCounters, SlowPolicy } from 
 export type { Headroom } from './stats/headroom.js';
 export type { MetricValue } from './system/kernel.js';
 export type { Logger } from './base/logger.js';
-export type { WorkerEvent } from './manager/manager.js';
+export type { WorkerEvent } from './manager/supervisor.js';
 export {
   createServer,
   type Adjustments,

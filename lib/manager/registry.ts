@@ -1,14 +1,14 @@
-// Who is alive: one record per slot, its state, failures and back-off.
-// Pure bookkeeping: no processes, no clocks, no I/O; times come in as arguments, in milliseconds.
+// The slots of a server: the state, failures and back-off of each. Pure: times are arguments, in
+// milliseconds.
 
 /**
  * - `waiting`: no process; the next start is due at `startAtMs`.
  * - `starting`: spawned, not ready.
- * - `serving`: ready, and its loop beats.
- * - `late`: no beat for LATE_MS; it gets no new connections.
- * - `stuck`: no beat for the heartbeat limit; it is being killed.
- * - `draining`: told to close its connections and leave.
- * - `gone`: left after a drain.
+ * - `serving`: ready, with a recent heartbeat.
+ * - `late`: no heartbeat for LATE_MS; it gets no new connections.
+ * - `hung`: no heartbeat for the heartbeat limit; it is being killed.
+ * - `draining`: was told to close its connections and exit.
+ * - `gone`: exited after a drain.
  */
 export type SlotState = 'draining' | 'gone' | 'late' | 'serving' | 'starting' | 'hung' | 'waiting';
 
@@ -16,31 +16,28 @@ export interface SlotRecord {
   readonly slot: number;
   state: SlotState;
   pid: number | null;
-  /** Counts the occupants: 1 for the first. */
+  /** Number of the slot's present process: 1 for the first. */
   generation: number;
-  /** Starts in a row that failed. */
+  /** Consecutive failed starts. */
   failures: number;
   startAtMs: number;
   readyAtMs: number;
   /** Set once the slot was ready for the first time. */
   hasServed: boolean;
-  /** What the worker said it can hold. */
+  /** Connections that the worker can hold, as its Ready frame says. */
   connectionsMax: number;
 }
 
-/** A worker beats once a second: after three it is late. */
-export const LATE_MS = 3000;
-
-/** A worker that dies this soon after it was ready counts as a failed start. */
+/** A worker that dies within this time of being ready counts as a failed start. */
 const STABLE_MS = 5000;
 
 const BACKOFF_FIRST_MS = 100;
 const BACKOFF_LAST_MS = 30_000;
 
-/** Failed starts of a slot that never served, after which the server gives up starting. */
+/** Failed starts of a slot that never served, after which the start of the server fails. */
 export const START_FAILURES_MAX = 5;
 
-/** Pause before the next start: none after a first failure of a stable worker, then doubling. */
+/** Pause before the next start: doubles with each failure; none without a failure. */
 export function backoffMs(failures: number): number {
   if (failures === 0) return 0;
   return Math.min(BACKOFF_LAST_MS, BACKOFF_FIRST_MS * 2 ** (failures - 1));
@@ -73,11 +70,11 @@ export class Registry {
     return this.slots.filter((record) => states.includes(record.state)).length;
   }
 
-  /** Slots whose start is due, at most as many as may still be in flight. */
+  /** Slots whose start is due, limited so that at most `inFlightMax` starts are in flight. */
   due(nowMs: number, inFlightMax: number): SlotRecord[] {
-    const room = inFlightMax - this.count('starting');
+    const free = inFlightMax - this.count('starting');
     const due = this.slots.filter((slot) => slot.state === 'waiting' && slot.startAtMs <= nowMs);
-    return due.slice(0, Math.max(0, room));
+    return due.slice(0, Math.max(0, free));
   }
 
   started(slot: number, pid: number): void {
@@ -96,9 +93,9 @@ export class Registry {
   }
 
   /**
-   * A worker is gone, or could not be started.
+   * A worker exited, or could not be started.
    *
-   * @param isWanted - Whether the slot shall have a worker again.
+   * @param isWanted - Whether the slot gets a successor.
    */
   ended(slot: number, nowMs: number, isWanted: boolean): void {
     const record = this.at(slot);
@@ -107,7 +104,7 @@ export class Registry {
       record.state !== 'waiting' &&
       nowMs - record.readyAtMs >= STABLE_MS;
     record.failures = wasStable ? 0 : record.failures + 1;
-    // A worker that had served is replaced at once; only its repeated death costs a pause.
+    // A worker that had served is replaced at once; only repeated deaths add a pause.
     const pauses = record.state === 'starting' ? record.failures : record.failures - 1;
     record.startAtMs = nowMs + backoffMs(Math.max(0, pauses));
     record.state = isWanted ? 'waiting' : 'gone';

@@ -6,7 +6,7 @@ import {
   type MemberEvent,
 } from '../broker/broker.js';
 import { CometFlag } from '../ipc/comet.js';
-import type { StreamSharer } from '../manager/manager.js';
+import type { CometLink } from '../manager/manager.js';
 import { PublishApi, type PublishApiCounters } from '../api/publish-api.js';
 
 /** Those options of a server that say how it pushes; see ServerOptions for their meaning. */
@@ -51,8 +51,8 @@ type HttpCounter = `http${Capitalize<keyof PublishApiCounters>}`;
 export class Push {
   readonly broker: Broker;
   readonly api: PublishApi;
-  /** The broker's place on the workers' control streams. */
-  readonly sharer: StreamSharer;
+  /** What the manager needs to serve comet: the workers' settings, and the broker. */
+  readonly link: CometLink;
 
   constructor(slots: number, options: PushOptions, cores: number, events: PushEvents) {
     const { historyCount: count, historyAge, historyBytes, messageBytes } = options;
@@ -79,7 +79,7 @@ export class Push {
     this.api = new PublishApi(this.broker, { token: options.token, messageBytesMax: messageBytes });
     // Where workers outnumber cores: see native/schedule/slice_limiter.h.
     const slicesMax = slots > cores ? cores : 0;
-    this.sharer = shareStreams(this.broker, options, slicesMax);
+    this.link = linkOf(this.broker, options, slicesMax);
   }
 
   get counters(): PushCounters {
@@ -98,13 +98,13 @@ export class Push {
   }
 }
 
-/** The broker's place on the workers' control streams. */
-function shareStreams(broker: Broker, options: PushOptions, slicesMax: number): StreamSharer {
+/** The settings of the workers, and the broker that they speak to. */
+function linkOf(broker: Broker, options: PushOptions, slicesMax: number): CometLink {
   const flags =
     (options.wsEcho ? CometFlag.wsEcho : 0) |
     (options.clientPublish ? CometFlag.clientsPublish : 0);
   return {
-    rules: {
+    settings: {
       epoch: broker.epoch,
       heartbeatS: options.heartbeat,
       pollTimeoutS: options.pollTimeout,
@@ -121,17 +121,6 @@ function shareStreams(broker: Broker, options: PushOptions, slicesMax: number): 
       flags,
       origins: options.origin ?? [],
     },
-    attach: (stream) => {
-      broker.attach(stream);
-    },
-    workerGone: (slot) => {
-      broker.workerGone(slot);
-    },
-    drained: () => {
-      broker.drained();
-    },
-    onFrame: (slot, frame) => {
-      broker.onFrame(slot, frame);
-    },
+    broker,
   };
 }

@@ -23,7 +23,8 @@ import { formatAddress, formatAddresses, type Address } from '../base/address.js
 import { ListeningAddress, type PeerTimeouts } from '../manager/listening-address.js';
 import { configuredAddresses } from './configured-addresses.js';
 import { silentLogger, type Logger } from '../base/logger.js';
-import { Manager, type StreamSharer, type WorkerEvent } from '../manager/manager.js';
+import { Manager, type CometLink } from '../manager/manager.js';
+import type { WorkerEvent } from '../manager/supervisor.js';
 import { addon, type Segment } from '../system/native.js';
 import { Push } from './push.js';
 import type { Health } from '../systemd/service.js';
@@ -267,19 +268,19 @@ export class Server extends EventEmitter<ServerEvents> {
   }
 
   /** What a comet server has besides: order, history, and who subscribes where. */
-  #openPush(slots: number, cores: number, token: string | null): { sharer?: StreamSharer } {
+  #openPush(slots: number, cores: number, token: string | null): { comet?: CometLink } {
     if (this.#options.protocol !== 'comet') return {};
     const push = new Push(slots, { ...this.#options, token }, cores, {
       onMessage: (message) => this.emit('message', message),
       onSubscribe: (event) => this.emit('subscribe', event),
       onUnsubscribe: (event) => this.emit('unsubscribe', event),
       onOverflow: (slot) => {
-        this.#manager?.replace(slot, 'worker does not read its orders; replaced');
+        this.#manager?.replace(slot, 'worker does not read its control stream; replaced');
       },
     });
     this.#push = push;
     this.#observe();
-    return { sharer: push.sharer };
+    return { comet: push.link };
   }
 
   /** Echo waits for its peers as long as the kernel does; comet knows how long is too long. */
@@ -469,7 +470,7 @@ export class Server extends EventEmitter<ServerEvents> {
       notServing,
       isDraining: manager?.isStopping ?? true,
       periodsUnsupervised: manager?.periodsUnsupervised ?? 0,
-      limitsStuck: manager?.limitsStuck ?? 0,
+      limitsHung: manager?.limitsHung ?? 0,
     };
   }
 

@@ -24,7 +24,7 @@ export interface Health {
   /** Periods of the supervision since it last ran; below 1 while all is well. */
   readonly periodsUnsupervised: number;
   /** Heartbeat limits since a worker was found stuck that could be replaced by now; 0 without. */
-  readonly limitsStuck: number;
+  readonly limitsHung: number;
 }
 
 const PERIODS_UNSUPERVISED_MAX = 2;
@@ -47,7 +47,7 @@ export function reasonToStarve(health: Health): string | null {
   if (health.isDraining) return null;
   if (health.periodsUnsupervised > PERIODS_UNSUPERVISED_MAX) return 'supervision does not run';
   if (health.notServing.length >= health.slots) return 'no worker serves';
-  if (health.limitsStuck > LIMITS_STUCK_MAX) return 'a stuck worker is not replaced';
+  if (health.limitsHung > LIMITS_STUCK_MAX) return 'a stuck worker is not replaced';
   return null;
 }
 

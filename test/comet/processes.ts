@@ -24,7 +24,7 @@ import { SPIN } from '../support/load.js';
 const SHARED = ['-shared', '-fPIC'];
 const MIB = 1024 * 1024;
 const DIED = /^worker died(: .*bad_alloc|: \(libev\) epoll_wait: .*)?$/s;
-const DEAF = /^worker does not read its orders; replaced$/;
+const DEAF = /^worker does not read its control stream; replaced$/;
 
 interface Stage {
   readonly program: Program;

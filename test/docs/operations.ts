@@ -81,11 +81,11 @@ const WORDS = /[a-z]{3}/;
 
 /** Messages that a call passes on, by file and by what stands in the call; the guide's words for them. */
 const PASSED_ON: Readonly<Record<string, string>> = {
-  'lib/manager/manager.ts error.message': 'a process cannot be started: REASON',
+  'lib/manager/supervisor.ts error.message': 'a process cannot be started: REASON',
   // Of a worker: read from native/.
-  'lib/manager/manager.ts line.message': 'accept failed; listener paused',
+  'lib/manager/worker-log.ts line.message': 'accept failed; listener paused',
   // Of Server, which says why.
-  'lib/manager/manager.ts reason': 'worker does not read its orders; replaced',
+  'lib/manager/supervisor.ts reason': 'worker does not read its control stream; replaced',
   'lib/server/server.ts warning': 'N connections are more than LIMIT allows: about N',
   'lib/server/server.ts `${id}: ${why}`': 'LIMIT: REASON',
 };

@@ -17,9 +17,9 @@ t.jobs = 3;
 
 const GROUPS = '/sys/fs/cgroup/freezer';
 const MIB = 1024 * 1024;
-const STUCK = /^worker stuck; killed$/;
-const UNDYING = /^worker does not die; its slot waits for it$/;
-const LEFT = /^worker does not die; left behind$/;
+const STUCK = /^worker hung; killed$/;
+const UNDYING = /^worker cannot be killed; its slot is unavailable until the kernel releases it$/;
+const LEFT = /^worker cannot be killed; the server exits without it$/;
 
 function canFreeze(): boolean {
   try {
@@ -220,7 +220,7 @@ void t.test(
   async (t) => {
     const program = await Program.start(t, {
       args: ['--workers', '2', '--heartbeat-limit', '60', '--history-bytes', String(MIB)],
-      expectLog: [/^worker does not read its orders; replaced$/, UNDYING, /^worker died$/],
+      expectLog: [/^worker does not read its control stream; replaced$/, UNDYING, /^worker died$/],
     });
     const { server } = program;
     const freezer = new Freezer(t);

@@ -127,7 +127,7 @@ void t.test(
   async (t) => {
     const server = await TestServer.start(t, {
       args: ['--workers', '3', '--heartbeat-limit', `${HEARTBEAT_LIMIT_S}`],
-      expectLog: [/^worker stuck; killed$/, /^worker died$/],
+      expectLog: [/^worker hung; killed$/, /^worker died$/],
     });
     const [frozen = -1, ...others] = server.workerPids;
     process.kill(frozen, 'SIGSTOP');

@@ -84,7 +84,7 @@ for (const way of ['is stopped', 'loops for ever'] as const) {
     const server = await TestServer.start(t, {
       args: ['--workers', '4', '--heartbeat-limit', '4'],
       env: { LD_PRELOAD: compile(t, 'spin.c', ...SHARED) },
-      expectLog: [/^worker stuck; killed$/, /^worker died$/],
+      expectLog: [/^worker hung; killed$/, /^worker died$/],
     });
     const clients = await Clients.open(t, server.port, 400);
     const before = await pidsOf(server);

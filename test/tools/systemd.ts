@@ -73,7 +73,7 @@ const WELL: Health = {
   notServing: [],
   isDraining: false,
   periodsUnsupervised: 0.3,
-  limitsStuck: 0,
+  limitsHung: 0,
 };
 
 const out = (count: number, state = 'hung'): Health['notServing'] =>
@@ -82,10 +82,10 @@ const out = (count: number, state = 'hung'): Health['notServing'] =>
 void t.test('the watchdog is fed while the manager does its work, and only then', (t) => {
   const rows: [string, Partial<Health>, string | null][] = [
     ['all is well', {}, null],
-    ['a stuck worker is the business of the manager', { notServing: out(1), limitsStuck: 2 }, null],
+    ['a stuck worker is the business of the manager', { notServing: out(1), limitsHung: 2 }, null],
     ['so is all but one', { notServing: out(55) }, null],
     ['nobody serves', { notServing: out(56) }, 'no worker serves'],
-    ['a worker cannot be replaced', { limitsStuck: 3.1 }, 'a stuck worker is not replaced'],
+    ['a worker cannot be replaced', { limitsHung: 3.1 }, 'a stuck worker is not replaced'],
     ['supervision was late', { periodsUnsupervised: 1.9 }, null],
     ['supervision is dead', { periodsUnsupervised: 2.1 }, 'supervision does not run'],
     [
@@ -108,11 +108,11 @@ void t.test('the status line tells the load, and which slots do not serve', (t) 
   ];
   t.equal(
     formatHealth({ ...WELL, notServing: some }),
-    '982113 of 1000000 connections, 54 of 56 workers serve, not serving: slot 3 (stuck), ' +
+    '982113 of 1000000 connections, 54 of 56 workers serve, not serving: slot 3 (hung), ' +
       '17 (waiting)',
   );
   const many = formatHealth({ ...WELL, notServing: out(50) });
-  t.match(many, /slot 0 \(stuck\), .*, 7 \(stuck\) and 42 more$/);
+  t.match(many, /slot 0 \(hung\), .*, 7 \(hung\) and 42 more$/);
   t.equal(formatHealth({ ...WELL, isDraining: true }), 'draining, 982113 connections left');
   t.end();
 });
@@ -212,7 +212,7 @@ void t.test(
     const server = await TestServer.start(t, {
       args: ['--workers', '2', '--heartbeat-limit', '4', '--drain', '0.5'],
       env: { NOTIFY_SOCKET: notifySocket, WATCHDOG_USEC: '1500000' },
-      expectLog: [/^worker stuck; killed$/, /^worker died/, /^watchdog not fed$/],
+      expectLog: [/^worker hung; killed$/, /^worker died/, /^watchdog not fed$/],
     });
     await until('a first message', () => messages().length > 0);
     t.equal(messages()[0], 'READY=1');

@@ -1,0 +1,67 @@
+// When a worker is late or hung, and when the supervision itself was paused. Pure.
+import t from 'tap';
+
+import { HealthCheck, LATE_MS, SUPERVISION_MS } from '../../lib/manager/health.js';
+
+const LIMIT_MS = 10_000;
+
+void t.test('the age of the heartbeat decides between serving, late and hung', (t) => {
+  const health = new HealthCheck(LIMIT_MS, 0);
+  const rows: [number, string][] = [
+    [0, 'serving'],
+    [LATE_MS - 1, 'serving'],
+    [LATE_MS, 'late'],
+    [LIMIT_MS - 1, 'late'],
+    [LIMIT_MS, 'hung'],
+    [1e9, 'hung'],
+  ];
+  for (const [ageMs, state] of rows) t.equal(health.stateOf(ageMs, 500), state, `${ageMs} ms`);
+  t.end();
+});
+
+void t.test('after a pause of the manager no worker is hung for one heartbeat limit', (t) => {
+  const health = new HealthCheck(LIMIT_MS, 0);
+  health.begin(SUPERVISION_MS);
+  t.equal(health.stateOf(60_000, SUPERVISION_MS), 'hung', 'without a pause');
+  const wokenMs = 61_000;
+  health.begin(wokenMs);
+  t.equal(health.stateOf(60_000, wokenMs), 'late', 'its heartbeat may be old because it slept too');
+  health.begin(wokenMs + SUPERVISION_MS);
+  t.equal(health.stateOf(60_000, wokenMs + LIMIT_MS - 1), 'late', 'for the whole limit');
+  t.equal(health.stateOf(500, wokenMs + 500), 'serving', 'a new heartbeat counts at once');
+  t.equal(
+    health.stateOf(60_000, wokenMs + LIMIT_MS),
+    'hung',
+    'a worker that stayed silent is hung',
+  );
+  t.end();
+});
+
+void t.test('a delay of the supervision below the late limit gives no grace', (t) => {
+  const health = new HealthCheck(LIMIT_MS, 0);
+  health.begin(LATE_MS);
+  t.equal(health.stateOf(LIMIT_MS, LATE_MS), 'hung');
+  health.begin(2 * LATE_MS + 1);
+  t.equal(health.stateOf(LIMIT_MS, 2 * LATE_MS + 1), 'late', 'one millisecond more does');
+  t.end();
+});
+
+void t.test('the periods without supervision are counted from the last round', (t) => {
+  const health = new HealthCheck(LIMIT_MS, 100);
+  t.equal(health.periodsUnsupervised(100), 0);
+  t.equal(health.periodsUnsupervised(100 + 2.5 * SUPERVISION_MS), 2.5);
+  health.begin(4000);
+  t.equal(health.periodsUnsupervised(4000), 0);
+  t.end();
+});
+
+void t.test('the oldest hung worker counts, except those that the kernel holds', (t) => {
+  const health = new HealthCheck(LIMIT_MS, 0);
+  t.equal(health.limitsHung([], 99_999), 0);
+  const young = { hungAtMs: 15_000, isHeld: false };
+  const old = { hungAtMs: 5000, isHeld: false };
+  t.equal(health.limitsHung([young, old], 25_000), 2);
+  t.equal(health.limitsHung([young, { ...old, isHeld: true }], 25_000), 1);
+  t.equal(health.limitsHung([{ ...old, isHeld: true }], 25_000), 0);
+  t.end();
+});
