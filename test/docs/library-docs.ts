@@ -37,6 +37,13 @@ function report(text: string, folder: string): { status: number | null; stderr: 
   });
 }
 
+const WORDS = `/** Said. */
+export type Word =
+  /** Said. */
+  | 'a'
+  | 'b';
+`;
+
 t.test('a public name without a docstring is an error', (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'megacomet-docs-'));
   t.teardown(() => {
@@ -74,7 +81,7 @@ export function call(): void {}
     'Told.method',
     'call',
   ]);
-  const word = report("/** Said. */\nexport type Word = /** Said. */ 'a' | 'b';\n", folder);
+  const word = report(WORDS, folder);
   t.equal(word.status, 1);
   t.match(word.stderr, 'Word: b has no docstring');
   t.end();

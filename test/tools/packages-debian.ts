@@ -31,7 +31,7 @@ const isRoot = process.getuid?.() === 0;
 const skip =
   !isRoot && process.env['CI'] === undefined
     ? 'only root can make a Debian folder'
-    : lacking({ debootstrap: 'debootstrap', 'g++': 'g++' });
+    : lacking({ debootstrap: 'debootstrap', dh: 'debhelper', 'g++': 'g++' });
 
 const PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 /** Mounts /proc in a mount namespace of its own and goes on inside the folder. */
