@@ -1,8 +1,7 @@
 // Networks that lose, delay, reorder, hold up, cut small and cut off, peers that vanish, and calls that fail: what
 // was published arrives unchanged, or its subscriber is let go and gets it when it comes back. All
 // in a network namespace, whose filter and queue this file may set.
-import { spawn, spawnSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { spawn } from 'node:child_process';
 import { createConnection, createServer, type AddressInfo, type Socket } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -22,15 +21,11 @@ import {
   type Client,
 } from '../support/comet-world.js';
 import { command, compile, connect, Injection, noTracing, until } from '../support/helpers.js';
+import { without } from '../support/requirements.js';
 
 const INSIDE = 'TEST_IN_NAMESPACE';
 const isInside = process.env[INSIDE] !== undefined;
-const canSet = [
-  ['unshare', '--net', 'true'],
-  ['nft', '--version'],
-].every(([name = '', ...args]) => spawnSync(name, args, { stdio: 'ignore' }).status === 0);
-const skip =
-  process.env['CI'] === undefined && !canSet ? 'no network namespace, or no nft, here' : false;
+const skip = without('namespaces', 'ip', 'ss', 'tc', 'nft');
 
 if (isInside) {
   command('ip', 'link', 'set', 'lo', 'up');
@@ -45,8 +40,12 @@ if (isInside) {
 }
 
 /** A test that runs inside only. */
-function test(name: string, body: (t: Test) => Promise<void>): void {
-  if (isInside) void t.test(name, body);
+function test(
+  name: string,
+  body: (t: Test) => Promise<void>,
+  options: { readonly skip: string | false } = { skip: false },
+): void {
+  if (isInside) t.test(name, options, body);
 }
 
 function addRule(rule: string): void {
@@ -339,7 +338,6 @@ test('a path that delays and cuts anew changes no message', async (t) => {
   await end(t, both);
 });
 
-const TUN = '/dev/net/tun';
 const DELAY_MS = 5;
 
 /** A line that is slow, and on which every fourth packet is overtaken; answers its far end. */
@@ -362,31 +360,36 @@ async function slowLine(t: Test): Promise<string> {
   return '10.9.0.2';
 }
 
-test('packets that come late and out of order change no message', async (t) => {
-  if (!existsSync(TUN)) {
-    t.comment(`no ${TUN} here`);
-    return;
-  }
-  const stage = await start(t, ...PATIENT, '--history-count', '1000');
-  const { program, clients } = stage;
-  const place = { host: await slowLine(t), port: program.port };
-  const both = { ...stage, clients: [...clients, ...(await subscribeAll(place))] };
-  // What came before its turn, as receivers see it, and as senders find out.
-  const names = ['TCPOFOQueue', 'TCPSACKReorder'];
-  const counts = (): number[] =>
-    names.map((name) => Number(readNetCounter(procReader, 'TcpExt', name)));
-  const before = counts();
-  await publish(both, 200, 2000);
-  await assertWhole(t, both);
-  t.equal(await reconnect(both), 0, 'nobody was cut off');
-  const gained = counts().map((count, index) => count - (before[index] ?? 0));
-  t.ok(gained[0] !== undefined && gained[0] >= 50, `packets came too early: ${gained.join(', ')}`);
-  t.ok(gained[1] !== undefined && gained[1] >= 1, 'and their senders noticed');
-  const times = command('ss', '-tiH', 'dst', place.host, 'sport', '=', `:${program.port}`);
-  const fastest = Math.min(...[...times.matchAll(/ minrtt:([\d.]+)/g)].map(([, ms]) => Number(ms)));
-  t.ok(fastest >= 2 * DELAY_MS, `none was faster than the line: ${fastest} ms`);
-  await end(t, both);
-});
+test(
+  'packets that come late and out of order change no message',
+  async (t) => {
+    const stage = await start(t, ...PATIENT, '--history-count', '1000');
+    const { program, clients } = stage;
+    const place = { host: await slowLine(t), port: program.port };
+    const both = { ...stage, clients: [...clients, ...(await subscribeAll(place))] };
+    // What came before its turn, as receivers see it, and as senders find out.
+    const names = ['TCPOFOQueue', 'TCPSACKReorder'];
+    const counts = (): number[] =>
+      names.map((name) => Number(readNetCounter(procReader, 'TcpExt', name)));
+    const before = counts();
+    await publish(both, 200, 2000);
+    await assertWhole(t, both);
+    t.equal(await reconnect(both), 0, 'nobody was cut off');
+    const gained = counts().map((count, index) => count - (before[index] ?? 0));
+    t.ok(
+      gained[0] !== undefined && gained[0] >= 50,
+      `packets came too early: ${gained.join(', ')}`,
+    );
+    t.ok(gained[1] !== undefined && gained[1] >= 1, 'and their senders noticed');
+    const times = command('ss', '-tiH', 'dst', place.host, 'sport', '=', `:${program.port}`);
+    const fastest = Math.min(
+      ...[...times.matchAll(/ minrtt:([\d.]+)/g)].map(([, ms]) => Number(ms)),
+    );
+    t.ok(fastest >= 2 * DELAY_MS, `none was faster than the line: ${fastest} ms`);
+    await end(t, both);
+  },
+  { skip: without('tun') },
+);
 
 test('IPv6, IPv4 in IPv6 and link-local addresses are all the same', async (t) => {
   command('ip', 'link', 'add', 'near', 'type', 'veth', 'peer', 'name', 'far');
@@ -425,65 +428,65 @@ const FAILURES = [
   ['recvfrom', 'EAGAIN', true],
 ] as const;
 
-test('a failed read or write costs one connection, and no message', async (t) => {
-  if (noTracing !== false) {
-    t.comment(noTracing);
-    return;
-  }
-  const stage = await start(t, '--handshake-timeout', '60');
-  const { program } = stage;
-  const pid = await program.server.pidOf(0);
-  for (const [call, error, survives] of FAILURES) {
-    const before = await program.server.total('closedResetTotal');
-    const injection = await Injection.attach(t, pid, `${call}:error=${error}:when=1`);
-    // After a message every poll comes back with a request, which is read.
-    await publish(stage, 1, 1000);
-    await until('the error', () => injection.injected === 1);
+test(
+  'a failed read or write costs one connection, and no message',
+  async (t) => {
+    const stage = await start(t, '--handshake-timeout', '60');
+    const { program } = stage;
+    const pid = await program.server.pidOf(0);
+    for (const [call, error, survives] of FAILURES) {
+      const before = await program.server.total('closedResetTotal');
+      const injection = await Injection.attach(t, pid, `${call}:error=${error}:when=1`);
+      // After a message every poll comes back with a request, which is read.
+      await publish(stage, 1, 1000);
+      await until('the error', () => injection.injected === 1);
+      await injection.detach();
+      await program.untilTotal('closedResetTotal', before + (survives ? 0 : 1));
+      await until('all to be back', async () => (await reconnect(stage)) === 0);
+      await assertWhole(t, stage);
+      t.pass(`${call}: ${error}`);
+    }
+    const injection = await Injection.attach(t, pid, 'sendto:signal=SIGPIPE:when=1..5');
+    await publish(stage, 3, 1000);
+    await assertWhole(t, stage);
     await injection.detach();
-    await program.untilTotal('closedResetTotal', before + (survives ? 0 : 1));
-    await until('all to be back', async () => (await reconnect(stage)) === 0);
-    await assertWhole(t, stage);
-    t.pass(`${call}: ${error}`);
-  }
-  const injection = await Injection.attach(t, pid, 'sendto:signal=SIGPIPE:when=1..5');
-  await publish(stage, 3, 1000);
-  await assertWhole(t, stage);
-  await injection.detach();
-  t.equal(await reconnect(stage), 0, 'SIGPIPE changes nothing');
-  await end(t, stage);
-});
+    t.equal(await reconnect(stage), 0, 'SIGPIPE changes nothing');
+    await end(t, stage);
+  },
+  { skip: noTracing },
+);
 
-test('a subscriber that epoll refuses is let go, and nobody else', async (t) => {
-  if (noTracing !== false) {
-    t.comment(noTracing);
-    return;
-  }
-  const stage = await start(t, '--send-queue-bytes', '67108864', '--history-count', '1000');
-  const { program } = stage;
-  const pid = await program.server.pidOf(0);
-  for (const error of ['ENOSPC', 'ENOMEM']) {
-    const before = await program.server.total('closedWatchFailedTotal');
-    const late = await Injection.attach(t, pid, `epoll_ctl:error=${error}:when=1`);
-    const refused = await connect(program.port);
-    await until('it to be refused', () => refused.resume().readableEnded);
-    await late.detach();
-    const slow = await connect(program.port);
-    slow.pause();
-    slow.write(REQUESTS.stream);
-    await program.untilTotal('subscriptions', stage.clients.length + 1);
-    // Its next change is what a subscriber wants who cannot take what comes.
-    const owed = await Injection.attach(t, pid, `epoll_ctl:error=${error}:when=1`);
-    await publish(stage, 150, 60_000);
-    await program.untilTotal('closedWatchFailedTotal', before + 2);
-    await owed.detach();
-    slow.destroy();
-    await until('all to be back', async () => (await reconnect(stage)) === 0);
+test(
+  'a subscriber that epoll refuses is let go, and nobody else',
+  async (t) => {
+    const stage = await start(t, '--send-queue-bytes', '67108864', '--history-count', '1000');
+    const { program } = stage;
+    const pid = await program.server.pidOf(0);
+    for (const error of ['ENOSPC', 'ENOMEM']) {
+      const before = await program.server.total('closedWatchFailedTotal');
+      const late = await Injection.attach(t, pid, `epoll_ctl:error=${error}:when=1`);
+      const refused = await connect(program.port);
+      await until('it to be refused', () => refused.resume().readableEnded);
+      await late.detach();
+      const slow = await connect(program.port);
+      slow.pause();
+      slow.write(REQUESTS.stream);
+      await program.untilTotal('subscriptions', stage.clients.length + 1);
+      // Its next change is what a subscriber wants who cannot take what comes.
+      const owed = await Injection.attach(t, pid, `epoll_ctl:error=${error}:when=1`);
+      await publish(stage, 150, 60_000);
+      await program.untilTotal('closedWatchFailedTotal', before + 2);
+      await owed.detach();
+      slow.destroy();
+      await until('all to be back', async () => (await reconnect(stage)) === 0);
+      await assertWhole(t, stage);
+    }
+    const injection = await Injection.attach(t, pid, 'epoll_wait:error=EINTR:when=1..50');
+    await publish(stage, 3, 1000);
     await assertWhole(t, stage);
-  }
-  const injection = await Injection.attach(t, pid, 'epoll_wait:error=EINTR:when=1..50');
-  await publish(stage, 3, 1000);
-  await assertWhole(t, stage);
-  await until('every interruption', () => injection.injected >= 50);
-  await injection.detach();
-  await end(t, stage);
-});
+    await until('every interruption', () => injection.injected >= 50);
+    await injection.detach();
+    await end(t, stage);
+  },
+  { skip: noTracing },
+);

@@ -1,7 +1,7 @@
 // Workers that die, starve, stop or loop while messages are under way, and a manager that stops or
 // dies: subscribers who come back with their cursors miss nothing, or are told; the others notice
 // nothing, and nobody's memory grows without end.
-import { existsSync, mkdirSync, renameSync, rmdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, renameSync, rmdirSync, writeFileSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -20,6 +20,7 @@ import {
 } from '../support/comet-world.js';
 import { compile, connect, Injection, isGone, noTracing, until } from '../support/helpers.js';
 import { SPIN } from '../support/load.js';
+import { without } from '../support/requirements.js';
 
 const SHARED = ['-shared', '-fPIC'];
 const MIB = 1024 * 1024;
@@ -285,9 +286,7 @@ void t.test('a worker whose loop is broken is replaced', { skip: noTracing }, as
 });
 
 const GROUPS = '/sys/fs/cgroup/memory';
-const noGroup = existsSync(join(GROUPS, 'cgroup.procs'))
-  ? false
-  : 'memory cgroups of version 1 are not here';
+const noGroup = without('memory groups');
 
 /** A memory cgroup; answers the command that starts something in it. */
 function makeGroup(t: Test, bytes: number): string[] {

@@ -1,8 +1,7 @@
 // Workers that the kernel holds: state D, as behind a disk or a network file system that does not
 // answer. No signal ends them until they are let go, so the server goes on around them. Frozen for
 // real, by the freezer of cgroups.
-import { accessSync, constants, existsSync, mkdirSync, readFileSync } from 'node:fs';
-import { rmdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import t, { type Test } from 'tap';
@@ -11,6 +10,7 @@ import { createServer } from '../../lib/index.js';
 import { procReader, readPrivateBytes } from '../../lib/system/kernel.js';
 import { Program, REQUESTS } from '../support/comet-world.js';
 import { Clients, connect, isGone, TestServer, until } from '../support/helpers.js';
+import { without } from '../support/requirements.js';
 
 // These tests mostly wait: those that are buffered do so together.
 t.jobs = 3;
@@ -21,25 +21,8 @@ const STUCK = /^worker hung; killed$/;
 const UNDYING = /^worker cannot be killed; its slot is unavailable until the kernel releases it$/;
 const LEFT = /^worker cannot be killed; the server exits without it$/;
 
-function canFreeze(): boolean {
-  try {
-    accessSync(GROUPS, constants.W_OK);
-    return true;
-  } catch {
-    return false;
-  }
-}
-
 /** A freezer of version 1 leaves its processes in state D; that of version 2 lets SIGKILL through. */
-function whyNot(): string | false {
-  if (!existsSync(join(GROUPS, 'freezer.state')) && !existsSync(join(GROUPS, 'cgroup.procs'))) {
-    return 'the freezer of cgroups of version 1 is not here';
-  }
-  const isExcused = process.env['CI'] === undefined && !canFreeze();
-  return isExcused ? 'this user may not freeze a process' : false;
-}
-
-const skip = whyNot();
+const skip = without('freezer', 'freezing');
 let groups = 0;
 
 function statusOf(pid: number, name: string): string {

@@ -16,11 +16,12 @@ import {
   until,
 } from '../support/helpers.js';
 import { SPIN } from '../support/load.js';
+import { without } from '../support/requirements.js';
 
 // The tests that mostly wait do so together: those that are buffered.
 t.jobs = 4;
 
-const onlyRoot = process.getuid?.() === 0 ? false : 'only root can become another user';
+const onlyRoot = without('root');
 const SHARED = ['-shared', '-fPIC'];
 const MANY = 20_000;
 /** Within this time of the manager's death no process of the server may be left. */

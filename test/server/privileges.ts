@@ -4,11 +4,9 @@ import { readFileSync } from 'node:fs';
 import t from 'tap';
 
 import { Clients, Command, TestServer, type StartOptions } from '../support/helpers.js';
+import { without } from '../support/requirements.js';
 
-const onlyRoot =
-  process.getuid?.() === 0 || process.env['CI'] !== undefined
-    ? false
-    : 'only root can become another user';
+const onlyRoot = without('root');
 
 const NOBODY = '65534';
 /** /proc/PID/status of a process without any privilege. */

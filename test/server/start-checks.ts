@@ -2,11 +2,12 @@
 // the way, and what binds; while it runs one warning for each that is hit, here with clients that
 // meet a full queue. Real servers in network namespaces of their own.
 import t from 'tap';
-import { execFile, spawnSync } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 
 import { LOOK_INTERVAL_MS } from '../../lib/stats/limit-watch.js';
 import { TestServer, until, type LogLine } from '../support/helpers.js';
+import { without } from '../support/requirements.js';
 
 const execute = promisify(execFile);
 /** Of pino; only who asks for them sees these. */
@@ -14,10 +15,7 @@ const DEBUG = 20;
 const WARN = 40;
 
 // A process inside a container may have no right to make one; where CI is set the tests run, and fail.
-const noNamespace =
-  process.env['CI'] === undefined && spawnSync('unshare', ['-n', 'true']).status !== 0
-    ? 'this user may not make a network namespace'
-    : false;
+const noNamespace = without('namespaces');
 
 /** Said to root by a server that keeps its rights: true here, and no limit. */
 const AS_ROOT = /^serving as root/;

@@ -1,7 +1,7 @@
 // What tests with a real browser need: Chromium without a window, and pages from a server of their
 // own, so that they are of another origin than what they subscribe to.
 import { once } from 'node:events';
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
@@ -10,17 +10,14 @@ import { chromium, type Browser, type Page } from 'playwright-core';
 import type { Test } from 'tap';
 
 import { root } from './helpers.js';
+import { pathOf, without } from './requirements.js';
 
-const PROGRAM = '/usr/bin/chromium';
-
-// On a developer's machine it may be missing; where CI is set the tests run, and fail.
-const isMissing = !existsSync(PROGRAM) && process.env['CI'] === undefined;
-export const noBrowser = isMissing && 'to try a real browser, install the package chromium';
+export const noBrowser = without('chromium');
 
 /** Debian's Chromium with a fresh profile, for the caller to close. */
 export function launchBrowser(): Promise<Browser> {
   return chromium.launch({
-    executablePath: PROGRAM,
+    executablePath: pathOf('chromium') ?? 'chromium',
     args: [
       // Tests run as root where they can, which its sandbox does not allow.
       '--no-sandbox',

@@ -1,4 +1,4 @@
-// Connects and leaves, over and over, for test/server/stress.ts: churn HOST PORT CYCLES FIRST. Every cycle
+// Connects and leaves, over and over, for test/server/stress.slow.ts: churn HOST PORT CYCLES FIRST. Every cycle
 // ends in one of five ways, and has a source address of its own (127.x.y.z, by FIRST + cycle), so
 // that ports in TIME_WAIT never run out. Exits 1 at the first thing that goes wrong.
 #include <arpa/inet.h>

@@ -1,6 +1,6 @@
 // What whole-server tests share: start the real command line in a folder of its own, talk to it,
 // and show afterwards that it left nothing behind.
-import { execFileSync, spawn, spawnSync, type ChildProcess } from 'node:child_process';
+import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs';
 import { createConnection, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -9,6 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 
 import type { Stats } from '../../lib/stats/stats.js';
+import { without } from './requirements.js';
 
 export const root = fileURLToPath(new URL('../..', import.meta.url));
 export const bin = join(root, 'lib/bin.js');
@@ -397,13 +398,8 @@ export function compile(test: Test, name: string, ...flags: string[]): string {
   return output;
 }
 
-function canTrace(): boolean {
-  return spawnSync('strace', ['-qq', '-e', 'trace=none', 'true'], { stdio: 'ignore' }).status === 0;
-}
-
-/** Why a test that injects errors is left out; false where it must run, which CI always must. */
-export const noTracing =
-  process.env['CI'] === undefined && !canTrace() ? 'strace cannot trace on this machine' : false;
+/** Why a test that injects errors is skipped. */
+export const noTracing = without('tracing');
 
 /** strace attached to one process, failing some of its system calls. */
 export class Injection {

@@ -1,6 +1,6 @@
 // Compiles C++ test programs with the flags of binding.gyp and the sanitizers, into a folder of
 // their own. Only what changed since is compiled again.
-import { execFile, spawnSync } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
@@ -33,11 +33,6 @@ export interface Program {
   natives?: readonly string[];
   /** Flags besides those of binding.gyp, for compiling and linking. */
   flags: readonly string[];
-}
-
-/** Whether a command can be started. */
-export function hasCommand(command: string): boolean {
-  return spawnSync(command, ['--version'], { stdio: 'ignore' }).error === undefined;
 }
 
 /**

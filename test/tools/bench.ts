@@ -1,7 +1,6 @@
 // `megacomet-ts bench` against real servers, honest and not, and what it leaves of the machine's
 // settings.
 import t from 'tap';
-import { spawnSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { createServer, type AddressInfo, type Socket } from 'node:net';
 import { join } from 'node:path';
@@ -13,6 +12,7 @@ import { bucketUpToUs, toLatency } from '../../lib/bench/histograms.js';
 import { loopbackSource } from '../../lib/bench/ports.js';
 import { startComet } from '../support/comet-world.js';
 import { bin, Command, command, run, TestServer, until, type Test } from '../support/helpers.js';
+import { without } from '../support/requirements.js';
 
 interface Outcome {
   readonly code: number | null;
@@ -333,10 +333,7 @@ wait $server
 echo "server $?"
 `;
 
-const noNamespace =
-  process.env['CI'] === undefined && spawnSync('unshare', ['-n', 'true']).status !== 0
-    ? 'this user may not make a network namespace'
-    : false;
+const noNamespace = without('namespaces');
 
 interface Seen {
   readonly lines: readonly string[];

@@ -1,7 +1,6 @@
 // Limits that are filled for real, with what the doctor said of each before: the queue of a listener,
 // open files, source ports, connection tracking, and the memory of a control group. Each is lowered
 // for this test alone, in a namespace or a group of its own.
-import { spawnSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
@@ -18,8 +17,9 @@ import {
   type StartOptions,
 } from '../support/helpers.js';
 import { MemoryGroup, noMemoryGroup } from '../support/machines/memory-group.js';
-import { missing, Namespace, noNamespace } from '../support/machines/namespace.js';
+import { Namespace, noNamespace } from '../support/machines/namespace.js';
 import { findingOf } from '../support/machines/recorded.js';
+import { without } from '../support/requirements.js';
 
 /** Warnings of a server that starts where the doctor finds something critical, as root. */
 const AS_FOUND = [
@@ -128,11 +128,7 @@ void t.test('ports of one source address', { skip: noNamespace }, async (t) => {
   await server.stop();
 });
 
-const hasPacketFilter = ['nft', 'conntrack'].every(
-  (name) => spawnSync(name, ['--version'], { stdio: 'ignore' }).status === 0,
-);
-const noPacketFilter =
-  noNamespace || missing(hasPacketFilter, 'nft or conntrack is missing (nftables, conntrack)');
+const noPacketFilter = noNamespace || without('nft', 'conntrack');
 
 /** Rules that have every packet tracked. */
 const TRACKING = `table ip test {

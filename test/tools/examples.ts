@@ -15,7 +15,7 @@ import WebSocket from 'ws';
 import { noBrowser, openPage, servePage, startBrowser } from '../support/browser.js';
 import { PollClient, startComet, type World } from '../support/comet-world.js';
 import { connect, root, until } from '../support/helpers.js';
-import { hasCommand } from '../support/native-build.js';
+import { without } from '../support/requirements.js';
 
 const example = (path: string): string => readFileSync(join(root, 'examples', path), 'utf8');
 
@@ -197,13 +197,7 @@ async function reachable(port: number): Promise<boolean> {
   return socket !== null;
 }
 
-/** On a developer's machine it may be missing; where CI is set the tests run, and fail. */
-function missing(command: string): string | false {
-  const isMissing = !hasCommand(command) && process.env['CI'] === undefined;
-  return isMissing && `to try it, install the package of ${command}`;
-}
-
-void t.test('every transport passes through nginx', { skip: missing('nginx') }, async (t) => {
+void t.test('every transport passes through nginx', { skip: without('nginx') }, async (t) => {
   const world = await startComet(t, { workers: 1 });
   const port = await freePort();
   const folder = temporaryFolder(t);
@@ -225,7 +219,7 @@ void t.test('every transport passes through nginx', { skip: missing('nginx') }, 
   await tryProxy(t, world, port);
 });
 
-void t.test('every transport passes through HAProxy', { skip: missing('haproxy') }, async (t) => {
+void t.test('every transport passes through HAProxy', { skip: without('haproxy') }, async (t) => {
   const world = await startComet(t, { workers: 1 });
   const port = await freePort();
   const folder = temporaryFolder(t);

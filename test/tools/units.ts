@@ -22,15 +22,12 @@ import {
   type UnitPlan,
 } from '../../lib/systemd/units.js';
 import { root, run } from '../support/helpers.js';
+import { without } from '../support/requirements.js';
 
 /** The sum that systemd-analyze security may come to; an empty unit has 9.6. */
 const EXPOSURE_MAX = 2.0;
 
-const hasAnalyze = spawnSync('systemd-analyze', ['--version'], { stdio: 'ignore' }).status === 0;
-const noAnalyze =
-  hasAnalyze || process.env['CI'] !== undefined
-    ? false
-    : 'systemd-analyze is missing: install the package systemd';
+const noAnalyze = without('systemd-analyze');
 
 const NAMES = ['megacomet.service', 'megacomet.socket'] as const;
 

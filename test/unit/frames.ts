@@ -9,7 +9,7 @@ import { addon, type FrameInfo } from '../../lib/system/native.js';
 
 const SEED = 20_261_101;
 const RUNS = 300;
-/** As for test/fuzz/fuzz.ts: how long random bytes go into the decoder, from other seeds then. */
+/** As for test/fuzz/fuzz.slow.ts: how long random bytes go into the decoder, from other seeds then. */
 const FUZZ_SECONDS = Number(process.env['FUZZ_SECONDS'] ?? 0);
 const HARMLESS: fc.Parameters<unknown> =
   FUZZ_SECONDS === 0

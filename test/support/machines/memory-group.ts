@@ -4,7 +4,7 @@ import { existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from 'n
 import { join } from 'node:path';
 
 import { until, type Test } from '../helpers.js';
-import { missing } from './namespace.js';
+import { unless } from '../requirements.js';
 
 const V1 = '/sys/fs/cgroup/memory';
 const V2 = '/sys/fs/cgroup';
@@ -31,7 +31,7 @@ function canLimit(): boolean {
 }
 
 /** Why tests that need one are left out. */
-export const noMemoryGroup = missing(
+export const noMemoryGroup = unless(
   canLimit(),
   'no memory cgroup can be made here: that takes root, and /sys/fs/cgroup writable',
 );

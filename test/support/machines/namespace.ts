@@ -1,27 +1,14 @@
 // A network namespace of a test's own, with sysctls as the test wants them: what fills a limit there
 // disturbs nobody. Ends with the test.
-import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
+import { spawn, type ChildProcess } from 'node:child_process';
 import { readFileSync, readlinkSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { command, root, run, until, type StartOptions, type Test } from '../helpers.js';
+import { without } from '../requirements.js';
 import { pathOf } from './recorded.js';
 
-/** Whether a command runs to a clean end here. */
-function works(...words: string[]): boolean {
-  return spawnSync(words[0] ?? '', words.slice(1), { stdio: 'ignore' }).status === 0;
-}
-
-/** Why a test is left out, in one sentence; false where CI wants it in any case. */
-export function missing(isThere: boolean, what: string): string | false {
-  return isThere || process.env['CI'] !== undefined ? false : what;
-}
-
-/** Why tests that need a namespace are left out. */
-export const noNamespace = missing(
-  works('unshare', '--net', '--mount', 'ip', 'link', 'set', 'lo', 'up'),
-  'no network namespace can be made here: that takes root, unshare and ip (iproute2)',
-);
+export const noNamespace = without('namespaces', 'ip');
 
 export class Namespace {
   readonly #holder: ChildProcess;

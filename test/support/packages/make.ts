@@ -5,7 +5,6 @@ import { existsSync, mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-import { hasCommand } from '../native-build.js';
 import { answers, type LogLine, root, type Test, until } from '../helpers.js';
 
 /** Compiling, downloading or unpacking on a busy machine. */
@@ -15,17 +14,6 @@ const LISTEN_MS = 110_000;
 const SETPRIV = '/usr/bin/setpriv';
 /** Nothing is drained; both ports are the kernel's choice. */
 const SERVE = ['serve', '--port', '0', '--admin-port', '0', '--drain', '0', '--log-format', 'json'];
-
-/**
- * Why a test is left out: the packages that bring its commands. In CI nothing is left out.
- *
- * @param packages - The package for each command that is needed.
- */
-export function lacking(packages: Readonly<Record<string, string>>): string | false {
-  const missing = Object.entries(packages).filter(([command]) => !hasCommand(command));
-  if (missing.length === 0 || process.env['CI'] !== undefined) return false;
-  return `install ${missing.map(([, name]) => name).join(' and ')} to run this test`;
-}
 
 /** The environment of a user's shell: without the options that the test runner sets for Node. */
 export function plainEnvironment(more: NodeJS.ProcessEnv = {}): NodeJS.ProcessEnv {

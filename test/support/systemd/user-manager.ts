@@ -1,35 +1,19 @@
 // A real systemd --user in namespaces of its own, with our units and nothing else: no unit of the
 // machine, no generator, and control groups that are removed afterwards.
 import { execFileSync, spawn, spawnSync, type ChildProcess } from 'node:child_process';
-import {
-  chmodSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 
 import { until, type Test } from '../helpers.js';
+import { without } from '../requirements.js';
 
 const SYSTEMD = '/lib/systemd/systemd';
 const RUNTIME = '/run/megacomet';
 /** On a box whose cores are all taken. */
 const START_MS_MAX = 60_000;
 
-function canRun(): boolean {
-  const probe = spawnSync('unshare', ['--mount', '--pid', '--fork', 'true'], { stdio: 'ignore' });
-  return existsSync(SYSTEMD) && probe.status === 0;
-}
-
-/** Why a test with a real systemd is left out; false where it must run, which CI always must. */
-export const noSystemd =
-  process.env['CI'] === undefined && !canRun()
-    ? 'a systemd of its own needs root and the package systemd'
-    : false;
+export const noSystemd = without('a systemd of its own');
 
 /**
  * What PID 1 would have made: the nodes that sandboxes mount over what they hide. The groups are for

@@ -11,10 +11,10 @@ import {
   install,
   installNode,
   InstalledServer,
-  lacking,
   pack,
   temporaryFolder,
 } from '../support/packages/make.js';
+import { without } from '../support/requirements.js';
 
 t.setTimeout(900_000);
 
@@ -31,10 +31,7 @@ const LIMIT = ['timeout', '--foreground', '-s', 'KILL', '120'];
 /** Such a fault is not ours, and comes by chance; one of ours comes every time. */
 const TRIES = 3;
 
-const skip = lacking({
-  [EMULATOR]: 'qemu-user-static',
-  'aarch64-linux-gnu-g++': 'g++-aarch64-linux-gnu',
-});
+const skip = without(EMULATOR, 'aarch64-linux-gnu-g++');
 
 /** A shell script that gives the emulator its libraries: workers get no environment to say it in. */
 function writeEmulator(folder: string): string {

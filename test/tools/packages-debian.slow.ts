@@ -18,20 +18,16 @@ import { command, root } from '../support/helpers.js';
 import {
   ensurePrebuild,
   InstalledServer,
-  lacking,
   pack,
   plainEnvironment,
   run,
   temporaryFolder,
 } from '../support/packages/make.js';
+import { without } from '../support/requirements.js';
 
 t.setTimeout(1_200_000);
 
-const isRoot = process.getuid?.() === 0;
-const skip =
-  !isRoot && process.env['CI'] === undefined
-    ? 'only root can make a Debian folder'
-    : lacking({ debootstrap: 'debootstrap', dh: 'debhelper', 'g++': 'g++' });
+const skip = without('root', 'debootstrap', 'dh');
 
 const PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 /** Mounts /proc in a mount namespace of its own and goes on inside the folder. */

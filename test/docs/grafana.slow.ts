@@ -8,13 +8,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 import { Clients, root, TestServer, until, type Test } from '../support/helpers.js';
-import { hasCommand } from '../support/native-build.js';
+import { without } from '../support/requirements.js';
 
 const DASHBOARD = join(root, 'docs/grafana.json');
 const ALERTS = join(root, 'docs/alerts.yml');
 
-const isMissing = !hasCommand('prometheus') && process.env['CI'] === undefined;
-const skip = isMissing && 'to run the queries of docs/, install the package prometheus';
+const skip = without('prometheus', 'promtool');
 
 interface Place {
   readonly x: number;

@@ -6,7 +6,8 @@ import { cpSync, existsSync, mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 
-import { build, hasCommand, root } from '../support/native-build.js';
+import { build, root } from '../support/native-build.js';
+import { without } from '../support/requirements.js';
 
 interface Target {
   /** Of test/fuzz/fuzz_NAME.cc. */
@@ -81,9 +82,7 @@ const SECONDS = Number(process.env['FUZZ_SECONDS'] ?? 10);
 /** Compiling on a busy machine, and the runs themselves. */
 t.setTimeout((300_000 + SECONDS * 1000) * TARGETS.length);
 
-// On a developer's machine the compiler may be missing; where CI is set the test runs, and fails.
-const isMissing = !hasCommand(COMPILER) && process.env['CI'] === undefined;
-const skip = isMissing && 'to fuzz, install the packages clang-14 and libclang-rt-14-dev';
+const skip = without(COMPILER);
 
 interface Run {
   code: number;

@@ -23,12 +23,12 @@ import {
   install,
   installNode,
   InstalledServer,
-  lacking,
   pack,
   plainEnvironment,
   run,
   temporaryFolder,
 } from '../support/packages/make.js';
+import { without } from '../support/requirements.js';
 
 /** Compiles twice and downloads 600 MB of Nodes. */
 t.setTimeout(1_200_000);
@@ -39,8 +39,6 @@ const ARCHITECTURES = 2;
 /** How far the size in docs/packaging.md may be from that of the tarball. */
 const SIZE_TOLERANCE = 0.2;
 const PREBUILT = ['libev-LICENSE.txt', 'libev.so.4', 'megacomet-ts.glibc.node'];
-
-const skip = lacking({ 'g++': 'g++', readelf: 'binutils' });
 
 /** Where the package is installed, once: a test that changes it takes a copy. */
 const installed = temporaryFolder(t);
@@ -77,7 +75,7 @@ function complaint(t: TapTest, folder: string, env: NodeJS.ProcessEnv = {}): str
   return end.stderr;
 }
 
-void t.test('npm run build:prebuilds makes an addon that brings its libev along', { skip }, (t) => {
+void t.test('npm run build:prebuilds makes an addon that brings its libev along', (t) => {
   const own = statSync(join(root, 'build/Release/megacomet.node')).mtimeMs;
   run('npm', ['run', 'build:prebuilds', '--', '--arch', arch]);
   t.equal(statSync(join(root, 'build/Release/megacomet.node')).mtimeMs, own, 'build/ stays');
@@ -94,7 +92,7 @@ void t.test('npm run build:prebuilds makes an addon that brings its libev along'
   t.end();
 });
 
-void t.test('the tarball holds what runs, and nothing else', { skip }, (t) => {
+void t.test('the tarball holds what runs, and nothing else', (t) => {
   ensurePrebuild(arch);
   const tarball = pack(t);
   const found = command('tar', '-tzf', tarball).trim().split('\n');
@@ -129,7 +127,7 @@ void t.test('the tarball holds what runs, and nothing else', { skip }, (t) => {
   t.end();
 });
 
-void t.test('it installs and serves with Node and nothing else', { skip }, async (t) => {
+void t.test('it installs and serves with Node and nothing else', async (t) => {
   ensurePrebuild(arch);
   const env = plainEnvironment({ PATH: barePath(temporaryFolder(t)) });
   install(installed, [pack(t)], { env });
@@ -147,7 +145,7 @@ void t.test('it installs and serves with Node and nothing else', { skip }, async
   t.equal(await server.end('SIGTERM'), 0, 'it ends cleanly');
 });
 
-void t.test('the one binary serves under every Node', { skip }, async (t) => {
+void t.test('the one binary serves under every Node', async (t) => {
   for (const major of NODE_MAJORS) {
     const folder = temporaryFolder(t);
     const node = installNode(folder, major, arch);
@@ -160,7 +158,7 @@ void t.test('the one binary serves under every Node', { skip }, async (t) => {
   }
 });
 
-void t.test('a TypeScript program finds all types', { skip }, (t) => {
+void t.test('a TypeScript program finds all types', (t) => {
   const folder = copyOfInstalled(t);
   const text =
     "import { createServer, type ServerOptions, type Stats } from 'megacomet-ts';\n" +
@@ -185,25 +183,21 @@ void t.test('a TypeScript program finds all types', { skip }, (t) => {
   t.end();
 });
 
-void t.test(
-  'where no addon fits, a sentence has the command that builds one',
-  { skip },
-  async (t) => {
-    const folder = copyOfInstalled(t);
-    t.match(complaint(t, folder, { LIBC: 'musl' }), `no addon for linux-${arch}`, 'for musl');
-    const own = join(packageIn(folder), 'prebuilds');
-    writeFileSync(join(own, `linux-${arch}/libev.so.4`), 'no library');
-    t.match(complaint(t, folder), /cannot be loaded: .*libev\.so\.4/, 'a broken library is named');
-    rmSync(own, { recursive: true });
-    const sentence = complaint(t, folder);
-    t.match(sentence, `no addon for linux-${arch} in ${packageIn(folder)};`, 'no prebuild at all');
-    const remedy = sentence.replace(/^.*build it with: /s, '');
-    run('sh', ['-c', remedy], { cwd: '/' });
-    const server = await InstalledServer.start(t, [program(folder)], { cwd: folder });
-    t.ok(await server.answers(), 'what it built answers');
-    t.equal(await server.end('SIGTERM'), 0, 'it ends cleanly');
-  },
-);
+void t.test('where no addon fits, a sentence has the command that builds one', async (t) => {
+  const folder = copyOfInstalled(t);
+  t.match(complaint(t, folder, { LIBC: 'musl' }), `no addon for linux-${arch}`, 'for musl');
+  const own = join(packageIn(folder), 'prebuilds');
+  writeFileSync(join(own, `linux-${arch}/libev.so.4`), 'no library');
+  t.match(complaint(t, folder), /cannot be loaded: .*libev\.so\.4/, 'a broken library is named');
+  rmSync(own, { recursive: true });
+  const sentence = complaint(t, folder);
+  t.match(sentence, `no addon for linux-${arch} in ${packageIn(folder)};`, 'no prebuild at all');
+  const remedy = sentence.replace(/^.*build it with: /s, '');
+  run('sh', ['-c', remedy], { cwd: '/' });
+  const server = await InstalledServer.start(t, [program(folder)], { cwd: folder });
+  t.ok(await server.answers(), 'what it built answers');
+  t.equal(await server.end('SIGTERM'), 0, 'it ends cleanly');
+});
 
 /** Words that bash offers for a line; the last word is the one that Tab is pressed on. */
 function completed(file: string, ...words: string[]): string[] {
@@ -216,13 +210,15 @@ function completed(file: string, ...words: string[]): string[] {
     .split('\n');
 }
 
+/** The completions of one shell, in a file. */
+function writeCompletions(t: TapTest, shell: 'bash' | 'fish' | 'zsh'): string {
+  const file = join(temporaryFolder(t), shell);
+  writeFileSync(file, run('node', ['packaging/completions.mjs', shell]));
+  return file;
+}
+
 void t.test('completions offer what the program takes', (t) => {
-  const folder = temporaryFolder(t);
-  const [bash, zsh, fish] = ['bash', 'zsh', 'fish'].map((shell) => {
-    const file = join(folder, shell);
-    writeFileSync(file, run('node', ['packaging/completions.mjs', shell]));
-    return file;
-  }) as [string, string, string];
+  const bash = writeCompletions(t, 'bash');
   const flags = OPTIONS.filter(({ isSecret }) => isSecret !== true);
   const missing = flags.filter(({ name, commands }) =>
     commands.some((command) => !completed(bash, command, `--${name}`).includes(`--${name}`)),
@@ -233,20 +229,31 @@ void t.test('completions offer what the program takes', (t) => {
   t.same(completed(bash, 'serve', '--log-level', '=', 'w'), ['warn'], 'and behind an equals sign');
   t.same(completed(bash, 'serve', '--port', ''), [''], 'nothing where anything may stand');
   command('bash', '-n', bash);
-  if (lacking({ zsh: 'zsh' }) === false) command('zsh', '-n', zsh);
-  if (lacking({ fish: 'fish' }) === false) {
-    const line = (text: string): string =>
-      command('fish', '--no-config', '-c', `source ${fish}; complete -C '${text}'`);
-    t.match(line('megacomet-ts ser'), /^serve\t.*\n$/, 'fish knows the commands');
-    t.match(line('megacomet-ts serve --log-level w'), /^warn\b/, 'and their values');
-  }
   t.end();
 });
 
-void t.test('the manual has every option, and nothing that man complains about', (t) => {
+t.test('zsh reads the completions', { skip: without('zsh') }, (t) => {
+  command('zsh', '-n', writeCompletions(t, 'zsh'));
+  t.end();
+});
+
+t.test('fish knows the commands and their values', { skip: without('fish') }, (t) => {
+  const fish = writeCompletions(t, 'fish');
+  const complete = (text: string): string =>
+    command('fish', '--no-config', '-c', `source ${fish}; complete -C '${text}'`);
+  t.match(complete('megacomet-ts ser'), /^serve\t.*\n$/, 'the commands');
+  t.match(complete('megacomet-ts serve --log-level w'), /^warn\b/, 'the values');
+  t.end();
+});
+
+function writeManual(t: TapTest): string {
   const file = join(temporaryFolder(t), 'megacomet-ts.1');
   writeFileSync(file, run('node', ['packaging/man.mjs']));
-  const text = readFileSync(file, 'utf8').replaceAll('\\-', '-');
+  return file;
+}
+
+void t.test('the manual has every option', (t) => {
+  const text = readFileSync(writeManual(t), 'utf8').replaceAll('\\-', '-');
   const isTold = ({ name, isSecret }: OptionSpec): boolean =>
     text.includes(`\\fB${isSecret === true ? environmentNameOf(name) : `--${name}`}\\fR`);
   const missing = OPTIONS.filter((spec) => !isTold(spec));
@@ -256,12 +263,13 @@ void t.test('the manual has every option, and nothing that man complains about',
     [],
     'nor its help',
   );
-  const lack = lacking({ man: 'man-db' });
-  if (lack !== false) t.comment(lack);
-  else {
-    const env = { ...plainEnvironment(), MANROFFSEQ: '', MANWIDTH: '80', LC_ALL: 'C.UTF-8' };
-    const args = ['--warnings', '-E', 'UTF-8', '-l', '-Tutf8', '-Z', file];
-    t.equal(spawnSync('man', args, { env, encoding: 'utf8' }).stderr, '', 'man is content');
-  }
+  t.end();
+});
+
+t.test('man formats the manual without a warning', { skip: without('man') }, (t) => {
+  const file = writeManual(t);
+  const env = { ...plainEnvironment(), MANROFFSEQ: '', MANWIDTH: '80', LC_ALL: 'C.UTF-8' };
+  const args = ['--warnings', '-E', 'UTF-8', '-l', '-Tutf8', '-Z', file];
+  t.equal(spawnSync('man', args, { env, encoding: 'utf8' }).stderr, '');
   t.end();
 });
