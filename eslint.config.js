@@ -1,5 +1,5 @@
 // Lint rules for TypeScript (with type information) and for the few plain JavaScript files.
-// Formatting belongs to prettier, so its config comes last and switches off what would quarrel.
+// Formatting is prettier's task: its config is last and switches off the rules that conflict.
 import js from '@eslint/js';
 import prettier from 'eslint-config-prettier';
 import { defineConfig } from 'eslint/config';
@@ -34,7 +34,7 @@ export default defineConfig(
     extends: [tseslint.configs.strictTypeChecked],
     languageOptions: {
       parserOptions: {
-        // Not projectService: that asks each file's nearest tsconfig.json, which leaves test/ out.
+        // Not projectService: it reads the nearest tsconfig.json, which excludes test/.
         project: './tsconfig.test.json',
         tsconfigRootDir: import.meta.dirname,
       },
@@ -46,7 +46,7 @@ export default defineConfig(
         'error',
         { considerDefaultExhaustiveForUnions: true },
       ],
-      // The few rules of style that decide how code reads.
+      // Style rules that affect readability.
       '@typescript-eslint/array-type': ['error', { default: 'array' }],
       '@typescript-eslint/consistent-type-assertions': ['error', { assertionStyle: 'as' }],
       '@typescript-eslint/consistent-type-definitions': ['error', 'interface'],
@@ -61,7 +61,7 @@ export default defineConfig(
   {
     files: ['test/**/*.ts'],
     rules: {
-      // tap keeps the promise that t.test() answers; a test file need not await it.
+      // tap keeps the promise that t.test() returns; a test file need not await it.
       '@typescript-eslint/no-floating-promises': [
         'error',
         {

@@ -1,5 +1,5 @@
-// First half of `npm run build:prebuilds`: compiles the TypeScript, so that `npm pack` packs what lib/ says
-// now, and nothing of a file that is gone.
+// First half of `npm run build:prebuilds`: compiles the TypeScript, so that `npm pack` packs the current
+// lib/, and removes the output of deleted files.
 import { existsSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
@@ -8,7 +8,7 @@ import { main, ROOT, run } from './tools.mjs';
 
 const COMPILED = join(ROOT, 'dist/lib');
 
-/** Where a file comes from: cli.d.ts and cli.js.map from cli.ts, worker.cjs from worker.cts. */
+/** The source of a compiled file: cli.ts for cli.d.ts and cli.js.map, worker.cts for worker.cjs. */
 function sourceOf(path) {
   return path
     .replace(/\.map$/, '')

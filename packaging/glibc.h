@@ -1,5 +1,5 @@
-// Read before every file when a prebuild is compiled: functions to which glibc gave a new version
-// though they do what they did, asked for by the old one. So the addon loads wherever Node does.
+// Included before every file of a prebuilt addon. It binds functions to their oldest glibc version where
+// a newer version behaves the same, so that the addon loads wherever Node does.
 #if defined(__x86_64__)
 #define MC_FIRST_GLIBC "GLIBC_2.2.5"
 #elif defined(__aarch64__)

@@ -1,9 +1,9 @@
-// `npm run build:prebuilds`: compiles the addon for machines that have no compiler, into
+// `npm run build:prebuilds`: compiles the addon for machines without a compiler, into
 // prebuilds/linux-ARCH/, with libev's shared library and its licence beside it.
-//   npm run build:prebuilds                      this machine's architecture, and each whose compiler is there
-//   npm run build:prebuilds -- --arch x64|arm64  that one
-// Works below build-prebuild/, so that the checkout's own build/ stays. Run it through npm: node-gyp
-// finds Node's headers by what npm puts into the environment.
+//   npm run build:prebuilds                      this machine's architecture, and each with an installed compiler
+//   npm run build:prebuilds -- --arch x64|arm64  one architecture
+// Works in build-prebuild/ and leaves build/ alone. Run it through npm, whose environment tells node-gyp
+// the headers of Node.
 import {
   copyFileSync,
   existsSync,
@@ -22,18 +22,18 @@ import { hasCommand, main, PackagingError, ROOT, run, TARGETS } from './tools.mj
 
 const BUILD = join(ROOT, 'build-prebuild');
 const LIBEV = 'libev.so.4';
-/** What node-gyp reads; the rest it finds from here. */
+/** The inputs of node-gyp. */
 const SOURCES = ['native', 'binding.gyp', 'package.json'];
 /**
- * What the binary of Node 20 asks of a system itself, so that the addon runs wherever Node does. A
- * compiler of a newer distribution may bind to newer versions without a word.
+ * The versions that the binary of Node 20 itself needs, so that the addon runs wherever Node does. A
+ * compiler of a newer distribution binds to newer versions without a warning.
  */
 const SYMBOLS_MAX = { GLIBC: '2.28', GLIBCXX: '3.4.21', CXXABI: '1.3.9' };
 const SYMBOL = / UND (\S+)@(GLIBC|GLIBCXX|CXXABI)_([\d.]+)/g;
-/** The same for functions that have an older version as well. */
+/** Binds functions to their oldest version. */
 const OLD_VERSIONS = `-include ${join(ROOT, 'packaging/glibc.h')}`;
 
-/** Debian's libev for another architecture, unpacked and not installed; answers its folder. */
+/** Debian's libev for another architecture, unpacked and not installed; returns its folder. */
 function unpackLibev({ debian, gnu }) {
   const folder = join(BUILD, `libev-${debian}`);
   if (existsSync(join(folder, 'usr/lib', gnu, LIBEV))) return folder;
@@ -41,14 +41,14 @@ function unpackLibev({ debian, gnu }) {
   for (const name of ['lists/partial', 'cache/archives/partial']) {
     mkdirSync(join(apt, name), { recursive: true });
   }
-  // With folders of its own apt learns of the architecture and the machine's apt does not.
+  // Separate folders, so that the machine's own apt does not learn of the architecture.
   const settings = [
     `APT::Architecture=${debian}`,
     `APT::Architectures::=${debian}`,
     `Dir::State::Lists=${apt}/lists`,
     'Dir::State::status=/dev/null',
     `Dir::Cache=${apt}/cache`,
-    // Its user for downloads cannot write here.
+    // apt's user for downloads cannot write here.
     ...(process.getuid() === 0 ? ['APT::Sandbox::User=root'] : []),
   ].flatMap((setting) => ['-o', setting]);
   run('apt-get', [...settings, 'update']);
@@ -63,12 +63,12 @@ function unpackLibev({ debian, gnu }) {
   return folder;
 }
 
-/** How to compile for an architecture: prefix of the tools, environment, and where libev is. */
+/** The toolchain of an architecture: prefix of the tools, environment, path of libev. */
 function toolchainFor(arch) {
   const target = TARGETS[arch];
   if (arch === process.arch) {
     const library = run('g++', [`-print-file-name=${LIBEV}`]).trim();
-    // Without a folder it was not found.
+    // g++ prints the bare name if it does not find the file.
     if (library === LIBEV) {
       throw new PackagingError('libev is missing; install it with: apt-get install -y libev-dev');
     }
@@ -96,7 +96,7 @@ function missingCompiler({ gnu, compilerPackage }) {
   return `${gnu}-g++ is missing; install it with: apt-get install -y ${compilerPackage}`;
 }
 
-/** A folder in which node-gyp builds from the checkout's sources; answers its path. */
+/** Makes a folder in which node-gyp builds from the checkout's sources; returns its path. */
 function prepare(arch) {
   const folder = join(BUILD, arch);
   rmSync(folder, { recursive: true, force: true });
@@ -105,14 +105,14 @@ function prepare(arch) {
   return folder;
 }
 
-/** What goes beside the addon. */
+/** Gathers the files that lie beside the addon. */
 function gatherLibev(folder, { library, licence }) {
   if (!existsSync(licence)) {
     throw new PackagingError(`libev's licence is missing: there is no ${licence}`);
   }
   const artifacts = join(folder, 'artifacts');
   mkdirSync(artifacts);
-  // The name with one number is a link; the file behind it goes in under that name.
+  // The name with one number is a link: copy the file that it links to.
   copyFileSync(realpathSync(library), join(artifacts, LIBEV));
   copyFileSync(licence, join(artifacts, 'libev-LICENSE.txt'));
   return artifacts;
@@ -124,7 +124,7 @@ function isNewer(version, limit) {
   return at >= 0 && a[at] > (b[at] ?? 0);
 }
 
-/** Throws when a file asks more of a system than Node itself does. */
+/** Throws if a file needs a newer system than Node itself. */
 function assertRunsWhereNodeDoes(file, prefix) {
   const symbols = run(`${prefix}readelf`, ['--dyn-syms', '--wide', file]);
   for (const [, name, library, version] of symbols.matchAll(SYMBOL)) {
@@ -148,13 +148,13 @@ function prebuild(arch) {
     [
       prebuildify,
       ...['--cwd', folder, '--out', ROOT, '--arch', arch],
-      // The headers of this Node, which are there; any would do, since N-API is the same in all.
+      // The headers of this Node; any version fits, because N-API is the same in all.
       ...['--napi', '--target', process.versions.node],
-      // musl's loader would take the file for its own, were it not for the name.
+      // Without the name of the libc, a system with musl would load the file.
       '--tag-libc',
       ...['--strip', '--strip-bin', `${toolchain.prefix}strip`],
       ...['--artifacts', gatherLibev(folder, toolchain)],
-      // Headers that it downloads, where the machine has none.
+      // The folder for downloaded headers, if the machine has none.
       ...['--cache', join(BUILD, 'cache')],
     ],
     { cwd: folder, env: { ...process.env, ...toolchain.env } },
@@ -165,7 +165,7 @@ function prebuild(arch) {
   process.stdout.write(`prebuilds/linux-${arch}: ${readdirSync(output).join(', ')}\n`);
 }
 
-/** The architectures that were asked for, or all that can be built here. */
+/** The requested architecture, or all that this machine can build. */
 function chooseArchitectures(asked) {
   if (asked !== undefined) {
     if (!Object.hasOwn(TARGETS, asked)) {

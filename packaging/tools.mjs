@@ -1,5 +1,4 @@
-// What the packaging scripts share: the architectures, commands that must succeed, and failures that
-// are one sentence.
+// Shared by the packaging scripts: architectures, commands that must succeed, errors of one sentence.
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -8,7 +7,7 @@ export const ROOT = join(import.meta.dirname, '..');
 
 export const PACKAGE = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'));
 
-/** What Node calls an architecture, and what Debian and the GNU tools call it. */
+/** The names of an architecture: for Node, for Debian, for the GNU tools. */
 export const TARGETS = {
   x64: { debian: 'amd64', gnu: 'x86_64-linux-gnu', compilerPackage: 'g++-x86-64-linux-gnu' },
   arm64: { debian: 'arm64', gnu: 'aarch64-linux-gnu', compilerPackage: 'g++-aarch64-linux-gnu' },
@@ -22,7 +21,7 @@ export function hasCommand(command) {
   return spawnSync(command, ['--version'], { stdio: 'ignore' }).error === undefined;
 }
 
-/** Runs a command that must succeed; what it says is shown only when it fails. */
+/** Runs a command that must succeed; shows its output only if it fails. */
 export function run(command, args, options = {}) {
   const { status, stdout, stderr, error } = spawnSync(command, args, {
     encoding: 'utf8',

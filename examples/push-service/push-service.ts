@@ -1,4 +1,4 @@
-// A push service: whoever subscribes to the channel `news` gets each line of its standard input.
+// A push service: it sends each line of its standard input to the subscribers of the channel `news`.
 //
 //   tail -f /var/log/syslog | PORT=8000 ORIGINS=https://app.example node push-service.js
 import { createInterface } from 'node:readline';
@@ -9,7 +9,7 @@ const { PORT = '8000', ORIGINS = '' } = process.env;
 const server = createServer({
   protocol: 'comet',
   port: Number(PORT),
-  // The pages that may subscribe, beside those of this server's own origin.
+  // Origins of pages that may subscribe; those of this server's own origin always may.
   origin: ORIGINS.split(',').filter((origin) => origin !== ''),
 });
 await server.listen();
@@ -19,5 +19,5 @@ for await (const line of createInterface({ input: process.stdin })) {
   const { cursor, delivered } = await server.publish('news', line);
   console.log(`${cursor} to ${delivered} subscribers`);
 }
-// Evenly over two seconds, so that they do not all come back at once.
+// Evenly over two seconds, so that the clients do not all reconnect at once.
 await server.close({ drainMs: 2000 });
