@@ -35,7 +35,7 @@
       "native/hub/mailboxes.cc",
       "native/hub/presence.cc",
       "native/ipc/control.cc",
-      "native/ipc/frames.cc",
+      "native/ipc/frame_codec.cc",
       "native/ipc/segment.cc",
       "native/os/address.cc",
       "native/os/sys.cc",

@@ -13,7 +13,8 @@ import type {
   Verify,
 } from './bench-result.js';
 import { MegacometError } from '../base/errors.js';
-import { Fleet, PHASE, type FleetProgress, type PhaseEnd } from './fleet.js';
+import { DialPhase, DialTransport } from '../ipc/load-frames.js';
+import { Fleet, type FleetProgress, type PhaseEnd } from './fleet.js';
 import { toBroadcasts, toLatency } from './histograms.js';
 import { procReader, readCores, readDescriptorLimit } from '../system/kernel.js';
 import { formatAddress, type Address } from '../base/address.js';
@@ -21,9 +22,12 @@ import { addon, packageVersion } from '../system/native.js';
 import { planSources } from './ports.js';
 import { ServerWatch } from './server-watch.js';
 
-/** How connections speak, in the order of DialTransport in native/dialer/comet_reader.h. */
-export const TRANSPORTS = ['tcp', 'sse', 'websocket', 'poll', 'stream'] as const;
-export type Transport = (typeof TRANSPORTS)[number];
+export type Transport = Lowercase<keyof typeof DialTransport>;
+
+/** How connections receive messages, in the order of their numbers in frames. */
+export const TRANSPORTS = Object.keys(DialTransport).map((name) =>
+  name.toLowerCase(),
+) as readonly Transport[];
 
 /** What subscribers ask for. */
 export interface SubscribeOptions {
@@ -251,7 +255,7 @@ class Run {
     }));
     const curve: Ramp['curve'] = [{ seconds: 0, opened: 0, failed: 0 }];
     let sampledAt = 0;
-    const { progress } = await this.#phase(PHASE.open, ({ seconds, opened, failed }) => {
+    const { progress } = await this.#phase(DialPhase.open, ({ seconds, opened, failed }) => {
       curve.push({ seconds, opened, failed });
       const perSecond = opened / Math.max(seconds, 0.001);
       this.#onProgress({ phase: 'open', done: opened, total: connections, failed, perSecond });
@@ -301,7 +305,7 @@ class Run {
         const epoch = BigInt(`0x${cursor.split('.')[0] ?? ''}`);
         this.#fleet.order('Reconnect', () => ({ epoch }));
       },
-      isOpen: () => this.#fleet.hasFinished(PHASE.open),
+      isOpen: () => this.#fleet.hasFinished(DialPhase.open),
       broadcasts: async () => toBroadcasts(await this.#fleet.gather()),
       pass: (ms) => this.#fleet.pass(ms),
     };
@@ -336,7 +340,7 @@ class Run {
     const { opened, lost } = this.#fleet.progress();
     const asked = opened - lost;
     this.#fleet.order('Verify', () => ({ timeoutMs: this.#options.connectTimeout * 1000 }));
-    const end = await this.#phase(PHASE.verify, ({ answered, wrong, seconds }) => {
+    const end = await this.#phase(DialPhase.verify, ({ answered, wrong, seconds }) => {
       const perSecond = answered / Math.max(seconds, 0.001);
       this.#onProgress({ phase: 'verify', done: answered, total: asked, failed: wrong, perSecond });
     });
@@ -360,7 +364,7 @@ class Run {
       messageBytes: messageSize,
       durationMs: Math.round(duration * 1000),
     }));
-    const end = await this.#phase(PHASE.exchange, ({ seconds, messages, lost }) => {
+    const end = await this.#phase(DialPhase.exchange, ({ seconds, messages, lost }) => {
       const done = Math.min(seconds, duration);
       const perSecond = messages / Math.max(seconds, 0.001);
       this.#onProgress({ phase: 'exchange', done, total: duration, failed: lost, perSecond });

@@ -1,10 +1,13 @@
 // The dialer processes of one bench run: starting, ordering, adding up.
 import { MegacometError } from '../base/errors.js';
-import type { Frame, FrameName, Frames } from '../ipc/frames.js';
+import { LOAD_FRAMES } from '../ipc/load-frame-codecs.js';
+import {
+  DialPhase,
+  type OwnLoadFrameName,
+  type LoadFrame,
+  type LoadFrames,
+} from '../ipc/load-frames.js';
 import { AddonProcess } from '../ipc/spawn.js';
-
-/** Phases by their number in Progress frames. */
-export const PHASE = { open: 1, verify: 2, exchange: 3, gather: 4 } as const;
 
 /** Sums over all dialers; times in seconds since the phase began. */
 export interface FleetProgress {
@@ -21,7 +24,7 @@ export interface FleetProgress {
 }
 
 /** When the subscribers of one dialer got one message. */
-export type DeliveryTimes = Frames['DeliveryTimes'];
+export type DeliveryTimes = LoadFrames['DeliveryTimes'];
 
 /** What a finished phase leaves besides its progress. */
 export interface PhaseEnd {
@@ -41,12 +44,12 @@ export interface PhaseEnd {
 const START_DEADLINE_MS = 30_000;
 
 interface Dialer {
-  readonly process: AddonProcess;
+  readonly process: AddonProcess<LoadFrames, OwnLoadFrameName>;
   isReady: boolean;
   finishedPhase: number;
-  progress: Frames['Progress'] | undefined;
+  progress: LoadFrames['Progress'] | undefined;
   failures: readonly number[];
-  latency: Frames['Latency'] | undefined;
+  latency: LoadFrames['Latency'] | undefined;
   arrivals: DeliveryTimes[];
 }
 
@@ -90,7 +93,7 @@ export class Fleet {
   }
 
   /** Sends an order to each dialer; `fields` is asked for each by its index. */
-  order<N extends FrameName>(name: N, fields: (index: number) => Frames[N]): void {
+  order<N extends OwnLoadFrameName>(name: N, fields: (index: number) => LoadFrames[N]): void {
     this.#dialers.forEach((dialer, index) => {
       dialer.finishedPhase = 0;
       dialer.process.send(name, fields(index));
@@ -119,7 +122,7 @@ export class Fleet {
   }
 
   progress(): FleetProgress {
-    const sum = (pick: (progress: Frames['Progress']) => bigint | number): number =>
+    const sum = (pick: (progress: LoadFrames['Progress']) => bigint | number): number =>
       this.#dialers.reduce(
         (total, { progress }) => total + (progress === undefined ? 0 : Number(pick(progress))),
         0,
@@ -142,7 +145,7 @@ export class Fleet {
   async gather(): Promise<DeliveryTimes[]> {
     for (const dialer of this.#dialers) dialer.arrivals = [];
     this.order('Gather', () => ({ forgets: 1 }));
-    await this.finish(PHASE.gather);
+    await this.finish(DialPhase.gather);
     return this.#dialers.flatMap(({ arrivals }) => arrivals);
   }
 
@@ -186,6 +189,7 @@ export class Fleet {
 
   #startOne(): void {
     const process = AddonProcess.start(
+      LOAD_FRAMES,
       { role: 'dial', descriptors: [] },
       {
         onFrame: (frame) => {
@@ -213,7 +217,7 @@ export class Fleet {
     this.#dialers.push(dialer);
   }
 
-  #onFrame(dialer: Dialer, frame: Frame): void {
+  #onFrame(dialer: Dialer, frame: LoadFrame): void {
     switch (frame.name) {
       case 'Ready':
         dialer.isReady = true;

@@ -12,24 +12,25 @@ import {
   isChannel,
   isPattern,
   MESSAGE_BYTES_DEFAULT,
-  PageFlag,
   type HistoryLimits,
 } from '../ipc/comet.js';
 import { MegacometError } from '../base/errors.js';
+import { encodeFrame } from '../ipc/frame-codecs.js';
 import {
-  PAGE_HEAD_BYTES,
   publishBytesMax,
-  writePageHead,
+  REPLAY_PAGE_HEAD_BYTES,
   writePublish,
-} from '../ipc/fast-frames.js';
-import { encodeFrame, type Frame, type Frames } from '../ipc/frames.js';
+  writeReplayPageHead,
+} from '../ipc/frame-writers.js';
+import { ReplayPageFlag, type Frame, type Frames } from '../ipc/frames.js';
 import { History } from './history.js';
 import type { HistoryCounters, HistoryEngine, Question } from './history-engine.js';
 import { Idempotency } from './idempotency.js';
 import { Interest, type Match } from './interest.js';
 import { Mailboxes } from './mailboxes.js';
 import { NameHasher } from '../collections/name-hash.js';
-import { Outgoing, type WorkerLines, type WorkerPort } from '../ipc/outgoing.js';
+import { Outgoing, type WorkerLines } from '../ipc/outgoing.js';
+import type { WorkerPort } from '../ipc/worker-port.js';
 import { Presence, type ChannelPresence, type MemberEvent } from './presence.js';
 import {
   checkData,
@@ -46,7 +47,7 @@ import {
 import { Questions, type ReplayRequest } from './replay-requests.js';
 
 export type { ClientMessage } from './client-publishing.js';
-export type { WorkerPort } from '../ipc/outgoing.js';
+export type { WorkerPort } from '../ipc/worker-port.js';
 export type { ChannelPresence, MemberEvent } from './presence.js';
 export type {
   ChannelInfo,
@@ -556,10 +557,17 @@ export class Broker extends EventEmitter<BrokerEvents> {
       bytesMax: ask.bytesMax,
     };
     const page = this.#engine.page(question);
-    const flags = (page.isLast ? PageFlag.last : 0) | (page.isLost ? PageFlag.lost : 0);
-    const start = this.#outgoing.room(PAGE_HEAD_BYTES + page.size);
-    writePageHead(this.#outgoing.chunk, start, ask, flags, page.lastNumber, page.size);
-    const messagesAt = start + PAGE_HEAD_BYTES;
+    const flags = (page.isLast ? ReplayPageFlag.last : 0) | (page.isLost ? ReplayPageFlag.lost : 0);
+    const start = this.#outgoing.room(REPLAY_PAGE_HEAD_BYTES + page.size);
+    const messagesAt = writeReplayPageHead(
+      this.#outgoing.chunk,
+      start,
+      ask.fd,
+      ask.generation,
+      flags,
+      page.lastNumber,
+      page.size,
+    );
     page.copyTo(this.#outgoing.chunk, messagesAt);
     this.#outgoing.keep(messagesAt + page.size);
     this.#outgoing.add(slot, start, messagesAt + page.size);

@@ -1,7 +1,7 @@
 // What clients publish: taken from the workers, and answered where it is refused.
-import { MessageFlag } from '../ipc/comet.js';
 import { MegacometError } from '../base/errors.js';
-import { encodeFrame, type Frames } from '../ipc/frames.js';
+import { encodeFrame } from '../ipc/frame-codecs.js';
+import { MessageFlag, type Frames } from '../ipc/frames.js';
 import { BUSY_BYTES, type WorkerLines } from '../ipc/outgoing.js';
 import type { PublishOptions, Receipt } from './publishing.js';
 

@@ -11,7 +11,8 @@ import {
   type MailboxCounters,
 } from '../ipc/comet.js';
 import { MegacometError } from '../base/errors.js';
-import { encodeFrame, type Frame, type Frames } from '../ipc/frames.js';
+import { encodeFrame } from '../ipc/frame-codecs.js';
+import type { Frame, Frames } from '../ipc/frames.js';
 import type { WorkerLines } from '../ipc/outgoing.js';
 import { checkData } from './publishing.js';
 

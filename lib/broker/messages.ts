@@ -1,6 +1,6 @@
 // The messages that are kept: their bytes, numbers, ends and channels, in typed arrays.
 // One of 100 bytes costs some 200 all in all. Its channel is read from its frame when it is needed.
-import { PUBLISH_CHANNEL_AT } from '../ipc/comet.js';
+import { PUBLISH_CHANNEL_AT } from '../ipc/frame-writers.js';
 import { Timeline } from './message-index.js';
 import { Slabs } from '../collections/slabs.js';
 import { grown } from '../collections/typed-array.js';

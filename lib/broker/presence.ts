@@ -1,6 +1,7 @@
 // Who subscribes to what, by connection: asked of the workers when somebody wants to know, and told
 // by them while somebody listens. Nothing of it is kept here: a million names would be.
-import { encodeFrame, type Frames } from '../ipc/frames.js';
+import { encodeFrame } from '../ipc/frame-codecs.js';
+import type { Frames } from '../ipc/frames.js';
 import type { WorkerLines } from '../ipc/outgoing.js';
 
 /** A subscriber that came or went. */

@@ -5,14 +5,13 @@ import {
   isText,
   KEY_BYTES_MAX,
   MESSAGE_BYTES_LIMIT,
-  MessageFlag,
-  POLICY_SHIFT,
   SLOW_POLICIES,
   SPREAD_MS_MAX,
   TTL_MS_MAX,
   type HistoryLimits,
   type SlowPolicy,
 } from '../ipc/comet.js';
+import { MessageFlag } from '../ipc/frames.js';
 import { MegacometError } from '../base/errors.js';
 
 /** How one message is published. */
@@ -139,11 +138,11 @@ export function flagsOf(data: Uint8Array | string, options: PublishOptions): num
   const policy = SLOW_POLICIES.indexOf(options.policy);
   if (policy === -1)
     throw refused(`policy ${options.policy} is none of ${SLOW_POLICIES.join(', ')}`);
-  return binary | (policy << POLICY_SHIFT);
+  return binary | (policy << MessageFlag.policyShift);
 }
 
 /**
- * MessageFlag.fleeting of a message that its publisher wants kept for less than is usual, so that
+ * MessageFlag.ephemeral of a message that its publisher wants kept for less than is usual, so that
  * only the history knows whether it is still to be had; else 0.
  */
 export function ephemeralOf(
@@ -158,7 +157,7 @@ export function ephemeralOf(
     limits.count >= complete.count &&
     limits.bytes >= complete.bytes &&
     limits.ageMs >= complete.ageMs;
-  return isUsual ? 0 : MessageFlag.fleeting;
+  return isUsual ? 0 : MessageFlag.ephemeral;
 }
 
 /** @throws MegacometError `ERR_MESSAGE`. */

@@ -3,43 +3,15 @@
 import { isUtf8 } from 'node:buffer';
 
 import { MegacometError } from '../base/errors.js';
-
-/** Flags of a Publish or Message frame. */
-export const MessageFlag = {
-  /** The data are bytes and not text. */
-  binary: 1 << 0,
-  /** It may be gone sooner than the channel's others: workers do not keep it. */
-  fleeting: 1 << 3,
-} as const;
-/** Above `binary` two bits with the place of the message's policy in SLOW_POLICIES. */
-export const POLICY_SHIFT = 1;
-
-/** Where a Publish frame has the length of its channel's name, which follows. */
-export const PUBLISH_CHANNEL_AT = 18;
-
-/** Flags of a Page frame. */
-export const PageFlag = {
-  /** The page reaches the head: the subscription is live afterwards. */
-  last: 1 << 0,
-  /** Messages between the question's cursor and this answer are gone: `recovered` is false. */
-  lost: 1 << 1,
-} as const;
-
-/** Flags of a Comet frame. */
-export const CometFlag = {
-  /** A plain WebSocket echo at its own path. */
-  wsEcho: 1 << 0,
-  /** Clients may publish. */
-  clientsPublish: 1 << 1,
-} as const;
+import { SlowPolicy as PolicyNumbers } from './frames.js';
 
 /**
  * What happens to a subscriber whose send queue is full when a message arrives: it is disconnected,
  * loses its oldest queued message, or keeps only the newest.
  */
 export type SlowPolicy = 'disconnect' | 'dropOldest' | 'latestOnly';
-/** The policies; the index in this list is the number of a policy in frames. */
-export const SLOW_POLICIES: readonly SlowPolicy[] = ['disconnect', 'dropOldest', 'latestOnly'];
+/** The policies in the order of their numbers in frames. */
+export const SLOW_POLICIES = Object.keys(PolicyNumbers) as readonly (keyof typeof PolicyNumbers)[];
 
 /** Bytes of a channel's name: it fits into a line of a log and into a text of a frame. */
 export const CHANNEL_BYTES_MAX = 200;

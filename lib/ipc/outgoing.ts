@@ -2,20 +2,7 @@
 // A write per frame and worker allows 4,000 publishes a second with 56 workers, one per turn and
 // worker over 100,000.
 import { grown } from '../collections/typed-array.js';
-
-/** A worker's control stream, as the broker sees it. */
-export interface WorkerPort {
-  readonly slot: number;
-  /** Bytes given to send() that the kernel has not taken. */
-  readonly queuedBytes: number;
-  /** Whether its loop turns: one that does not will be replaced, and holds nobody up. */
-  readonly beats: boolean;
-  /**
-   * Writes after all that was written before; may be called several times in a turn. The bytes are
-   * never changed afterwards, and other workers may be given the same.
-   */
-  send(bytes: Buffer): void;
-}
+import type { WorkerPort } from './worker-port.js';
 
 /** How a part of the broker sends frames of its own to workers. */
 export interface WorkerLines {

@@ -5,7 +5,7 @@ import type { Duplex, Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 
 import { MegacometError } from '../base/errors.js';
-import { encodeFrame, FrameDecoder, type Frame, type FrameName, type Frames } from './frames.js';
+import { FrameDecoder, type FrameFields, type FrameList, type FrameOf } from './frame-codec.js';
 import { isHeld, procReader } from '../system/kernel.js';
 import { addonPath } from '../system/native.js';
 
@@ -36,8 +36,8 @@ export const KILL_GRACE_MS = 2000;
 
 const workerFile = fileURLToPath(import.meta.resolve('#worker'));
 
-export interface ChildHandlers {
-  onFrame(frame: Frame): void;
+export interface ChildHandlers<Fields extends FrameFields> {
+  onFrame(frame: FrameOf<Fields>): void;
   /** It has taken all that waited for it. */
   onDrain?: () => void;
   /** The process is gone and everything that it sent has been handed over. */
@@ -60,15 +60,22 @@ export interface ChildOptions {
   readonly gid?: number;
 }
 
-/** A running child and its control stream. */
-export class AddonProcess {
+/** A running child and its control stream, with the frames that it sends and those it is sent. */
+export class AddonProcess<Fields extends FrameFields, Encoded extends keyof Fields = keyof Fields> {
   readonly pid: number;
   readonly #child: ChildProcess;
   readonly #control: Duplex;
+  readonly #frames: FrameList<Fields, Encoded>;
   #stderr = '';
   #isKilled = false;
 
-  private constructor(child: ChildProcess, pid: number, handlers: ChildHandlers) {
+  private constructor(
+    frames: FrameList<Fields, Encoded>,
+    child: ChildProcess,
+    pid: number,
+    handlers: ChildHandlers<Fields>,
+  ) {
+    this.#frames = frames;
     this.pid = pid;
     this.#child = child;
     this.#control = child.stdio[3] as Duplex;
@@ -80,7 +87,11 @@ export class AddonProcess {
    *
    * @throws MegacometError `ERR_WORKER_START` when the process cannot be made.
    */
-  static start(options: ChildOptions, handlers: ChildHandlers): AddonProcess {
+  static start<Fields extends FrameFields, Encoded extends keyof Fields>(
+    frames: FrameList<Fields, Encoded>,
+    options: ChildOptions,
+    handlers: ChildHandlers<Fields>,
+  ): AddonProcess<Fields, Encoded> {
     const env: NodeJS.ProcessEnv = {};
     for (const name of ENVIRONMENT) {
       if (process.env[name] !== undefined) env[name] = process.env[name];
@@ -105,12 +116,12 @@ export class AddonProcess {
       child.on('error', () => undefined);
       throw cannotStart('too many processes or open files');
     }
-    return new AddonProcess(child, child.pid, handlers);
+    return new AddonProcess(frames, child, child.pid, handlers);
   }
 
-  send<N extends FrameName>(name: N, fields: Frames[N]): void {
+  send<N extends Encoded>(name: N, fields: Fields[N]): void {
     if (this.#control.destroyed) return;
-    this.#control.write(encodeFrame(name, fields));
+    this.#control.write(this.#frames.encode(name, fields));
     // A control stream never drops a frame: a child that does not read is replaced.
     if (this.#control.writableLength > CONTROL_QUEUE_BYTES_MAX) this.kill('SIGKILL');
   }
@@ -158,12 +169,12 @@ export class AddonProcess {
     this.#child.unref();
   }
 
-  #listen(handlers: ChildHandlers): void {
-    const decoder = new FrameDecoder();
+  #listen(handlers: ChildHandlers<Fields>): void {
+    const decoder = new FrameDecoder(this.#frames.readers);
     this.#control.on('error', () => undefined);
     if (handlers.onDrain !== undefined) this.#control.on('drain', handlers.onDrain);
     this.#control.on('data', (chunk: Buffer) => {
-      let frames: readonly Frame[] = [];
+      let frames: readonly FrameOf<Fields>[] = [];
       try {
         frames = decoder.push(chunk);
       } catch (error) {
@@ -193,7 +204,10 @@ export function oneLine(cause: string): string {
 }
 
 /** What a listener of the application throws is thrown, and takes no frame behind it along. */
-function deal(frame: Frame, handlers: ChildHandlers): void {
+function deal<Fields extends FrameFields>(
+  frame: FrameOf<Fields>,
+  handlers: ChildHandlers<Fields>,
+): void {
   try {
     handlers.onFrame(frame);
   } catch (error) {

@@ -1,4 +1,5 @@
 // The listening sockets of one address: one per slot, or one that all slots share.
+import type { Ownership as OwnershipNumbers } from '../ipc/frames.js';
 import { lstatSync, unlinkSync } from 'node:fs';
 import { createConnection } from 'node:net';
 import { getSystemErrorName } from 'node:util';
@@ -57,10 +58,8 @@ function registerError(fd: number, name: string, error: number, call: string): M
   );
 }
 
-/** Processes that hold a socket, in the order of Ownership in native/connection/listener.h. */
-export const OWNERSHIPS = ['own', 'shared', 'inherited'] as const;
-
-export type Ownership = (typeof OWNERSHIPS)[number];
+/** Which processes hold a socket. */
+export type Ownership = keyof typeof OwnershipNumbers;
 
 /** The sockets of one address: one per slot, or one that all share (unix, or inherited). */
 export class ListeningAddress {

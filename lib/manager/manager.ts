@@ -4,13 +4,14 @@ import { EventEmitter } from 'node:events';
 
 import { systemClock } from '../base/clock.js';
 import type { Logger } from '../base/logger.js';
-import type { Frame, Frames } from '../ipc/frames.js';
-import type { WorkerPort } from '../ipc/outgoing.js';
+import { WORKER_FRAMES } from '../ipc/frame-codecs.js';
+import { Ownership, type Frame, type Frames } from '../ipc/frames.js';
+import type { WorkerPort } from '../ipc/worker-port.js';
 import { AddonProcess, type ChildHandlers } from '../ipc/spawn.js';
 import { SegmentReader, type WorkerMemory } from '../stats/stats.js';
 import { addon, packageVersion, type Segment } from '../system/native.js';
 import { limitsFrame, type Limits } from './limits.js';
-import { OWNERSHIPS, type ListeningAddress } from './listening-address.js';
+import type { ListeningAddress } from './listening-address.js';
 import type { Registry } from './registry.js';
 import { freeCapacities, Steering } from './steering.js';
 import { Supervisor, type WorkerEvent, type WorkerProcess } from './supervisor.js';
@@ -175,10 +176,11 @@ export class Manager extends EventEmitter<{ worker: [WorkerEvent] }> {
     );
   }
 
-  #spawn(slot: number, handlers: ChildHandlers): AddonProcess {
+  #spawn(slot: number, handlers: ChildHandlers<Frames>): WorkerProcess {
     const { uid, gid } = this.#options;
     const listeners = this.#addresses.map((address) => address.descriptorOf(slot));
     return AddonProcess.start(
+      WORKER_FRAMES,
       {
         role: 'serve',
         descriptors: [this.#segment.fd, ...listeners],
@@ -200,7 +202,7 @@ export class Manager extends EventEmitter<{ worker: [WorkerEvent] }> {
       parent: process.pid,
       slot,
       protocol,
-      listeners: this.#addresses.map(({ ownership }) => OWNERSHIPS.indexOf(ownership)),
+      listeners: this.#addresses.map(({ ownership }) => Ownership[ownership]),
       ...limitsFrame(this.#limits, this.#rateShares),
     });
   }

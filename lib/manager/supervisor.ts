@@ -34,7 +34,7 @@ export interface WorkerEvent {
 
 /** A worker's process. */
 export type WorkerProcess = Pick<
-  AddonProcess,
+  AddonProcess<Frames>,
   'abandon' | 'end' | 'hangUp' | 'isHeld' | 'kill' | 'pid' | 'queuedBytes' | 'send' | 'write'
 >;
 
@@ -49,7 +49,7 @@ export interface SupervisorPorts {
   readonly clock: Clock;
   readonly log: Logger;
   /** Starts the process of a slot. @throws MegacometError `ERR_WORKER_START`. */
-  spawn(slot: number, handlers: ChildHandlers): WorkerProcess;
+  spawn(slot: number, handlers: ChildHandlers<Frames>): WorkerProcess;
   /**
    * Reads the heartbeats of all workers. The answer gives a slot's age in milliseconds, or null
    * before its first heartbeat.
@@ -293,7 +293,7 @@ export class Supervisor {
     this.#ports.onStarted(slot, process);
   }
 
-  #handlersOf(slot: number): ChildHandlers {
+  #handlersOf(slot: number): ChildHandlers<Frames> {
     return {
       onFrame: (frame) => {
         if (frame.name === 'Ready') this.#onReady(slot, frame.fields);

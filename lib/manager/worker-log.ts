@@ -2,10 +2,10 @@
 import { getSystemErrorName } from 'node:util';
 
 import type { Logger } from '../base/logger.js';
-import type { Frames } from '../ipc/frames.js';
+import { LogLevel, type Frames } from '../ipc/frames.js';
 
-/** Levels of a Log frame, by their number. */
-const LEVELS = ['info', 'warn', 'error'] as const;
+/** The methods of a logger by the number of a level in Log frames. */
+const LEVELS = Object.keys(LogLevel) as readonly (keyof typeof LogLevel)[];
 
 /** Writes the line of a worker, with its slot and pid, and the name of the error if it has one. */
 export function logWorkerLine(

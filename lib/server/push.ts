@@ -5,7 +5,7 @@ import {
   type ClientMessage,
   type MemberEvent,
 } from '../broker/broker.js';
-import { CometFlag } from '../ipc/comet.js';
+import { CometFlag } from '../ipc/frames.js';
 import type { CometLink } from '../manager/manager.js';
 import { PublishApi, type PublishApiCounters } from '../api/publish-api.js';
 
@@ -101,7 +101,7 @@ export class Push {
 /** The settings of the workers, and the broker that they speak to. */
 function linkOf(broker: Broker, options: PushOptions, slicesMax: number): CometLink {
   const flags =
-    (options.wsEcho ? CometFlag.wsEcho : 0) |
+    (options.wsEcho ? CometFlag.webSocketEcho : 0) |
     (options.clientPublish ? CometFlag.clientsPublish : 0);
   return {
     settings: {

@@ -13,12 +13,6 @@ export interface CounterInfo {
   readonly help: string;
 }
 
-export interface FrameInfo {
-  readonly type: number;
-  readonly name: string;
-  readonly fields: readonly { readonly type: string; readonly name: string }[];
-}
-
 /** Result of binding: `fd` −1 and the errno and failed call otherwise. */
 export interface OpenedListener {
   readonly fd: number;
@@ -61,7 +55,9 @@ export interface Addon {
   readonly version: string;
   readonly layoutHash: bigint;
   readonly counters: readonly CounterInfo[];
-  readonly frames: readonly FrameInfo[];
+  /** Of native/ipc/frames.h and load_frames.h; see `checkFingerprint` of ipc/frame-codec.ts. */
+  readonly framesFingerprint: number;
+  readonly loadFramesFingerprint: number;
   readonly bounds: {
     readonly slotsMax: number;
     readonly listenersMax: number;
@@ -69,6 +65,8 @@ export interface Addon {
     readonly frameBytesMax: number;
     readonly messageBytesMax: number;
     readonly deadlineSecondsMax: number;
+    readonly channelBytesMax: number;
+    readonly labelBytesMax: number;
     readonly blockWords: number;
     readonly lagBuckets: number;
     readonly histogramSteps: number;

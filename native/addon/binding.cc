@@ -8,6 +8,7 @@
 #include "base/histogram.h"
 #include "dialer/dial_worker.h"
 #include "ipc/frames.h"
+#include "ipc/load_frames.h"
 #include "ipc/segment.h"
 #include "os/sys.h"
 #include "worker/worker.h"
@@ -209,27 +210,6 @@ Napi::Value describe_counters(Napi::Env env) {
   return list;
 }
 
-Napi::Value describe_frames(Napi::Env env) {
-  Napi::Array list = Napi::Array::New(env);
-  uint32_t position = 0;
-  for (const FrameInfo& info : frame_infos()) {
-    Napi::Array fields = Napi::Array::New(env);
-    uint32_t at = 0;
-    for (const FieldInfo& field : info.fields) {
-      Napi::Object pair = Napi::Object::New(env);
-      pair.Set("type", field.type);
-      pair.Set("name", field.name);
-      fields.Set(at++, pair);
-    }
-    Napi::Object entry = Napi::Object::New(env);
-    entry.Set("type", info.type);
-    entry.Set("name", info.name);
-    entry.Set("fields", fields);
-    list.Set(position++, entry);
-  }
-  return list;
-}
-
 /// What TypeScript must know of the native side's sizes, so that it holds no second copy.
 Napi::Value describe_bounds(Napi::Env env) {
   Napi::Object object = Napi::Object::New(env);
@@ -239,6 +219,8 @@ Napi::Value describe_bounds(Napi::Env env) {
   object.Set("frameBytesMax", static_cast<double>(bounds::kFrameBytesMax));
   object.Set("messageBytesMax", bounds::kMessageBytesMax);
   object.Set("deadlineSecondsMax", bounds::kDeadlineSecondsMax);
+  object.Set("channelBytesMax", static_cast<double>(bounds::kChannelBytesMax));
+  object.Set("labelBytesMax", static_cast<double>(bounds::kLabelBytesMax));
   object.Set("blockWords", static_cast<double>(kBlockWords));
   object.Set("lagBuckets", static_cast<double>(kLagBuckets));
   object.Set("histogramSteps", Histogram::kSteps);
@@ -250,7 +232,8 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("version", MEGACOMET_VERSION);
   exports.Set("layoutHash", Napi::BigInt::New(env, layout_hash()));
   exports.Set("counters", describe_counters(env));
-  exports.Set("frames", describe_frames(env));
+  exports.Set("framesFingerprint", frames_fingerprint(kFramesText));
+  exports.Set("loadFramesFingerprint", frames_fingerprint(kLoadFramesText));
   exports.Set("bounds", describe_bounds(env));
   exports.Set("Segment", SegmentHandle::define(env));
   exports.Set("openListener", Napi::Function::New(env, open_listener));

@@ -6,22 +6,12 @@
 #include "connection/admission.h"
 #include "connection/transport.h"
 #include "ipc/control.h"
+#include "ipc/frames.h"
 #include "os/libev.h"
 #include "os/sys.h"
 #include "schedule/accept_pressure.h"
 
 namespace megacomet {
-
-/// Who else holds a listening socket, which says what a drain may do to it. The values are those of
-/// `Configure.listeners`.
-enum class Ownership : uint8_t {
-  /// This worker's alone: its queue is emptied, then it is shut down.
-  kOwn = 0,
-  /// Of all workers (a unix socket): the queue is emptied, and the manager closes it.
-  kShared = 1,
-  /// Of the init system too: the queue is left for whoever serves it next.
-  kInherited = 2,
-};
 
 class Listener final : public RoomWaiter {
  public:

@@ -5,10 +5,9 @@
 #include <cstddef>
 #include <cstdint>
 
-namespace megacomet {
+#include "ipc/load_frames.h"
 
-/// The protocol of a dialed connection. Subscribe frames carry these numbers.
-enum class DialTransport : uint8_t { kTcp, kSse, kWebSocket, kPoll, kStream };
+namespace megacomet {
 
 enum class ScanStep : uint8_t {
   // The head of a response.

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "base/token_bucket.h"
-#include "ipc/frames.h"
+#include "ipc/load_frames.h"
 #include "os/address.h"
 
 namespace megacomet {

@@ -9,12 +9,9 @@
 #include "dialer/delivery_times.h"
 #include "dialer/dial_pool.h"
 #include "dialer/subscriber_load.h"
-#include "ipc/frames.h"
+#include "ipc/load_frames.h"
 
 namespace megacomet {
-
-/// Numbers of the phases in Progress frames.
-enum class DialPhase : uint8_t { kNone, kOpen, kVerify, kExchange, kGather };
 
 class DialReport {
  public:

@@ -6,7 +6,7 @@
 
 #include "codec/cursor.h"
 #include "dialer/comet_reader.h"
-#include "ipc/frames.h"
+#include "ipc/load_frames.h"
 
 namespace megacomet {
 

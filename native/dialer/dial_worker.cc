@@ -3,6 +3,7 @@
 
 #include "dialer/dialer.h"
 #include "ipc/control.h"
+#include "ipc/load_frames.h"
 #include "ipc/segment.h"
 #include "os/sys.h"
 
@@ -45,25 +46,25 @@ class DialWorker final : ControlHandler {
     frame::Subscribe subscribe;
     frame::Gather gather;
     frame::Reconnect reconnect;
-    switch (static_cast<FrameType>(view.type)) {
-      case FrameType::kDial:
+    switch (static_cast<LoadFrameType>(view.type)) {
+      case LoadFrameType::kDial:
         if (decode(view, &dial)) return begin(dial);
         break;
-      case FrameType::kVerify:
+      case LoadFrameType::kVerify:
         if (decode(view, &verify)) return dialer_.verify(verify);
         break;
-      case FrameType::kExchange:
+      case LoadFrameType::kExchange:
         if (decode(view, &exchange)) return dialer_.exchange(exchange);
         break;
-      case FrameType::kSubscribe:
+      case LoadFrameType::kSubscribe:
         if (decode(view, &subscribe) && dialer_.subscribe(subscribe)) {
           return ev_set_io_collect_interval(loop_, subscribe.collect_ms / 1000.0);
         }
         break;
-      case FrameType::kGather:
+      case LoadFrameType::kGather:
         if (decode(view, &gather)) return dialer_.gather(gather);
         break;
-      case FrameType::kReconnect:
+      case LoadFrameType::kReconnect:
         if (decode(view, &reconnect) && dialer_.reconnect(reconnect)) return;
         break;
       default:

@@ -9,7 +9,7 @@
 #include "dialer/comet_reader.h"
 #include "dialer/delivery_times.h"
 #include "dialer/dial_request.h"
-#include "ipc/frames.h"
+#include "ipc/load_frames.h"
 #include "os/slab.h"
 
 namespace megacomet {

@@ -12,10 +12,6 @@ namespace megacomet {
 
 namespace {
 
-/// Flags of a Page frame; lib/ipc/comet.ts has the same.
-constexpr uint8_t kPageLast = 1;
-constexpr uint8_t kPageLost = 2;
-
 /// The only one: a record's pointer owns it, and on_close() and settle() give it back.
 Session* make_session() {
   return std::make_unique<Session>().release();
@@ -298,7 +294,7 @@ void Hub::answer(Connection* connection, const std::vector<Ref<Message>>& missed
   const Session& session = *connection->session;
   const bool is_lost = session.has_since && session.since_epoch != rules_.epoch;
   frame::ReplayPage page;
-  page.flags = kPageLast | (is_lost ? kPageLost : 0);
+  page.flags = replay_page_flag::kLast | (is_lost ? replay_page_flag::kLost : 0);
   page.head = head_;
   give_page(connection, missed, page);
 }
@@ -370,7 +366,8 @@ bool Hub::on_page(const frame::ReplayPage& order) {
   head_ = std::max(head_, order.head);
   Connection* connection = find_busy({order.fd, order.generation});
   if (connection != nullptr && connection->session->question == Question::kAsked) {
-    if ((order.flags & kPageLast) != 0) learn(*connection->session, messages, order.head);
+    if ((order.flags & replay_page_flag::kLast) != 0)
+      learn(*connection->session, messages, order.head);
     give_page(connection, messages, order);
   }
   ask_next();
@@ -381,7 +378,7 @@ void Hub::give_page(Connection* connection,
                     const std::vector<Ref<Message>>& messages,
                     const frame::ReplayPage& order) {
   Session* session = connection->session;
-  const bool is_last = (order.flags & kPageLast) != 0;
+  const bool is_last = (order.flags & replay_page_flag::kLast) != 0;
   session->question = Question::kNone;
   const uint64_t reached = messages.empty() ? order.head : messages.back()->number;
   // Of an answer that goes on the session keeps them; what is idle afterwards keeps no memory.
@@ -402,7 +399,7 @@ void Hub::give_page(Connection* connection,
                   channels,
                   {rules_.epoch, is_last ? order.head : reached},
                   is_last,
-                  (order.flags & kPageLost) != 0};
+                  (order.flags & replay_page_flag::kLost) != 0};
   transport_->protocol_of(*connection).on_page(*transport_, connection, page);
   // The protocol may have closed it, or be done with it.
   if (connection->state != ConnectionState::kBusy || connection->generation != generation) return;

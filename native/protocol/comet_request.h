@@ -40,12 +40,6 @@ struct HttpFault {
   const char* sentence = "";
 };
 
-/// Bits of the `flags` of a Comet frame; lib/ipc/comet.ts has the same.
-namespace comet_flag {
-constexpr uint8_t kWebSocketEcho = 1;
-constexpr uint8_t kClientsPublish = 2;
-}  // namespace comet_flag
-
 /// Whether a text may name a channel: 1 to kChannelBytesMax bytes of UTF-8 without control
 /// characters and without blanks at its ends. A "*" only as the end of a pattern "prefix/*".
 [[nodiscard]] bool is_channel(std::string_view name);

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "base/ref.h"
+#include "ipc/frames.h"
 
 namespace megacomet {
 
@@ -29,18 +30,6 @@ class Payload : public Counted {
 inline Ref<Payload> make_payload(std::string bytes) {
   return make_ref<Payload>(std::move(bytes));
 }
-
-/// What happens to a subscriber whose send queue is full.
-enum class SlowPolicy : uint8_t { kDisconnect, kDropOldest, kLatestOnly };
-
-/// Bits of the `flags` of a Publish frame; lib/ipc/comet.ts has the same.
-namespace message_flag {
-constexpr uint8_t kBinary = 1;
-constexpr uint8_t kPolicyShift = 1;
-constexpr uint8_t kPolicyMask = 3;
-/// It may be gone sooner than others, which only the manager knows: no tail keeps it.
-constexpr uint8_t kEphemeral = 8;
-}  // namespace message_flag
 
 /// The forms in which a message goes out. A poll's is made for each client, or shared by those
 /// without a callback.

@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "ipc/frames.h"
+#include "ipc/load_frames.h"
 
 namespace fuzz {
 
@@ -24,6 +25,7 @@ void check_decoding(const megacomet::FrameView& view) {
 inline void check_frame(const megacomet::FrameView& view) {
 #define X(identifier, number, name, fields) check_decoding<megacomet::frame::name>(view);
   MC_FRAMES(X)
+  MC_LOAD_FRAMES(X)
 #undef X
 }
 

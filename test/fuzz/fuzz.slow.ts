@@ -30,13 +30,13 @@ const TARGETS: readonly Target[] = [
   {
     name: 'control',
     feeds: 'the control stream of a worker, in any cuts',
-    natives: ['ipc/frames'],
+    natives: ['ipc/frame_codec'],
     corpus: 'corpus-control',
   },
   {
     name: 'frames',
     feeds: 'the readers of frames and addresses',
-    natives: ['os/address', 'ipc/frames'],
+    natives: ['os/address', 'ipc/frame_codec'],
     corpus: 'corpus',
   },
   {

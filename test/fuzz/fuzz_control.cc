@@ -12,6 +12,7 @@
 #include "base/check.h"
 #include "decoding.h"
 #include "ipc/frames.h"
+#include "ipc/load_frames.h"
 
 using namespace megacomet;
 
@@ -95,11 +96,12 @@ void put_frame(const Frame& in, std::vector<uint8_t>* stream, std::vector<Receiv
     fields(MC_SAME)                                                                    \
   }
 MC_FRAMES(X)
+MC_LOAD_FRAMES(X)
 #undef X
 
 using Maker = void (*)(Source*, std::vector<uint8_t>*, std::vector<Received>*);
 #define X(identifier, number, name, fields) make_##name,
-constexpr Maker kMakers[] = {MC_FRAMES(X)};
+constexpr Maker kMakers[] = {MC_FRAMES(X) MC_LOAD_FRAMES(X)};
 #undef X
 
 struct Reading {

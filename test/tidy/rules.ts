@@ -100,7 +100,7 @@ const CONSOLE_USERS = /^lib\/cli\/(cli\.ts|commands\/[^/]+)$/;
  */
 const HEAP_USERS = [
   'native/connection/outbox',
-  'native/ipc/frames',
+  'native/ipc/frame_codec',
   'native/ipc/control',
   'native/os/slab',
   'native/connection/transport',

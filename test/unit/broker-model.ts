@@ -4,8 +4,8 @@ import fc from 'fast-check';
 import t from 'tap';
 
 import { Broker } from '../../lib/broker/broker.js';
-import { PageFlag, type HistoryLimits } from '../../lib/ipc/comet.js';
-import type { Frames } from '../../lib/ipc/frames.js';
+import type { HistoryLimits } from '../../lib/ipc/comet.js';
+import { ReplayPageFlag, type Frames } from '../../lib/ipc/frames.js';
 import { ask, EPOCH, wants } from '../support/fakes/broker.js';
 import { FakePort, FakeIterations, messagesIn } from '../support/fakes/comet.js';
 
@@ -92,9 +92,9 @@ class Subscriber {
       if (!this.wants(channel)) throw new Error(`${channel} was not asked for`);
       this.#take(Number(number));
     }
-    this.hasLost ||= (flags & PageFlag.lost) !== 0;
+    this.hasLost ||= (flags & ReplayPageFlag.lost) !== 0;
     this.cursor = Number(head);
-    this.isLive = (flags & PageFlag.last) !== 0;
+    this.isLive = (flags & ReplayPageFlag.last) !== 0;
   }
 
   #take(number: number): void {

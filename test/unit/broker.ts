@@ -2,13 +2,8 @@
 import t from 'tap';
 
 import type { PublishOptions } from '../../lib/broker/broker.js';
-import {
-  MESSAGE_BYTES_LIMIT,
-  MessageFlag,
-  parseCursor,
-  type HistoryLimits,
-} from '../../lib/ipc/comet.js';
-import type { Frames } from '../../lib/ipc/frames.js';
+import { MESSAGE_BYTES_LIMIT, parseCursor, type HistoryLimits } from '../../lib/ipc/comet.js';
+import { MessageFlag, type Frames } from '../../lib/ipc/frames.js';
 import { ask, EPOCH, port, story, wants, world } from '../support/fakes/broker.js';
 import { FakePort } from '../support/fakes/comet.js';
 

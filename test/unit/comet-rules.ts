@@ -1,4 +1,4 @@
-// What the comet protocol agrees on: names, patterns, labels, cursors, and the fast frames.
+// What the comet protocol agrees on: names, patterns, labels, cursors.
 import fc from 'fast-check';
 import t from 'tap';
 
@@ -11,13 +11,6 @@ import {
   isPattern,
   parseCursor,
 } from '../../lib/ipc/comet.js';
-import {
-  PAGE_HEAD_BYTES,
-  publishBytesMax,
-  writePageHead,
-  writePublish,
-} from '../../lib/ipc/fast-frames.js';
-import { encodeFrame } from '../../lib/ipc/frames.js';
 
 const SEED = 20_261_119;
 
@@ -180,83 +173,5 @@ void t.test('a cursor has one text, and every other text is none', (t) => {
     `${'0'.repeat(16)},1`,
   ];
   for (const text of bad) t.equal(parseCursor(text), null, shown(text));
-  t.end();
-});
-
-const text = fc.oneof(
-  fc.string({ unit: 'grapheme-ascii', maxLength: 130 }),
-  fc.string({ unit: 'grapheme', maxLength: 30 }),
-);
-
-const number = fc.oneof(fc.nat(1000), fc.maxSafeNat(), fc.constantFrom(2 ** 32 - 1, 2 ** 32));
-
-void t.test('the fast frames are those of the codec, byte for byte', (t) => {
-  const data = fc.oneof(
-    text,
-    fc.uint8Array({ maxLength: 300 }),
-    fc.nat(9000).map((length) => 'ä1'.repeat(length)),
-    fc.nat(9000).map((length) => '日'.repeat(length)),
-  );
-  fc.assert(
-    fc.property(
-      fc.record({ number, flags: fc.nat(255), spreadMs: fc.nat(2 ** 32 - 1) }),
-      fc.tuple(text, text, text),
-      data,
-      fc.nat(20),
-      (head, [channel, id, event], body, at) => {
-        const room = publishBytesMax(channel, id, event, body);
-        const target = Buffer.alloc(at + room + 1, 0xee);
-        const { flags, spreadMs } = head;
-        const end = writePublish(
-          target,
-          at,
-          head.number,
-          flags,
-          spreadMs,
-          channel,
-          id,
-          event,
-          body,
-        );
-        const wanted = encodeFrame('Publish', {
-          ...head,
-          number: BigInt(head.number),
-          channel,
-          id,
-          event,
-          data: Buffer.from(body as string),
-        });
-        return (
-          end <= at + room &&
-          target.subarray(at, end).equals(wanted) &&
-          target.subarray(0, at).every((byte) => byte === 0xee) &&
-          target[at + room] === 0xee
-        );
-      },
-    ),
-    { seed: SEED, numRuns: 1000 },
-  );
-  t.pass('as encodeFrame() writes them');
-  t.end();
-});
-
-void t.test('and so is the head of a page', (t) => {
-  fc.assert(
-    fc.property(
-      fc.record({ fd: fc.nat(2 ** 32 - 1), generation: fc.nat(2 ** 32 - 1) }),
-      fc.nat(255),
-      number,
-      fc.uint8Array({ maxLength: 300 }),
-      (to, flags, head, bytes) => {
-        const messages = Buffer.from(bytes);
-        const target = Buffer.concat([Buffer.alloc(3 + PAGE_HEAD_BYTES), messages]);
-        writePageHead(target, 3, to, flags, head, messages.length);
-        const wanted = encodeFrame('ReplayPage', { ...to, flags, head: BigInt(head), messages });
-        return target.subarray(3).equals(wanted);
-      },
-    ),
-    { seed: SEED, numRuns: 1000 },
-  );
-  t.pass('as encodeFrame() writes them');
   t.end();
 });

@@ -3,6 +3,7 @@ import t, { type Test } from 'tap';
 
 import { MegacometError } from '../../lib/base/errors.js';
 import type { FrameName } from '../../lib/ipc/frames.js';
+import type { Frames } from '../../lib/ipc/frames.js';
 import { KILL_GRACE_MS, type ChildHandlers } from '../../lib/ipc/spawn.js';
 import { Supervisor, type WorkerEvent, type WorkerProcess } from '../../lib/manager/supervisor.js';
 import { ManualClock } from '../support/manual-clock.js';
@@ -23,7 +24,7 @@ class FakeWorker implements WorkerProcess {
   constructor(
     readonly pid: number,
     readonly slot: number,
-    readonly handlers: ChildHandlers,
+    readonly handlers: ChildHandlers<Frames>,
   ) {}
 
   send(name: FrameName): void {

@@ -1,7 +1,7 @@
 // A broker with ports that keep what they get, what workers say to it, and its answers in short.
 import { Broker, type BrokerOptions } from '../../../lib/broker/broker.js';
-import { PageFlag } from '../../../lib/ipc/comet.js';
-import type { Frame, Frames } from '../../../lib/ipc/frames.js';
+
+import { ReplayPageFlag, type Frame, type Frames } from '../../../lib/ipc/frames.js';
 import { FakePort, FakeIterations, messagesIn } from './comet.js';
 
 export const EPOCH = 0xabcn;
@@ -57,8 +57,8 @@ export function story(frames: readonly Frame[]): string[] {
     if (frame.name !== 'ReplayPage') return frame.name;
     const { messages, head, flags } = frame.fields;
     const numbers = messagesIn(messages).map(({ number }) => number.toString());
-    const isLast = (flags & PageFlag.last) !== 0;
-    const isLost = (flags & PageFlag.lost) !== 0;
+    const isLast = (flags & ReplayPageFlag.last) !== 0;
+    const isLost = (flags & ReplayPageFlag.lost) !== 0;
     return `page ${numbers.join(',')}>${head}${isLast ? '' : ' more'}${isLost ? ' lost' : ''}`;
   });
 }

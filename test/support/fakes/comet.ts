@@ -1,7 +1,9 @@
 // What the tests of the broker's parts share: Publish frames, a clock, ports that keep what they get.
 import type { WorkerPort } from '../../../lib/broker/broker.js';
-import { publishBytesMax, writePublish } from '../../../lib/ipc/fast-frames.js';
-import { FrameDecoder, type Frame, type Frames } from '../../../lib/ipc/frames.js';
+import { FrameDecoder } from '../../../lib/ipc/frame-codec.js';
+import { WORKER_FRAMES } from '../../../lib/ipc/frame-codecs.js';
+import { publishBytesMax, writePublish } from '../../../lib/ipc/frame-writers.js';
+import type { Frame, Frames } from '../../../lib/ipc/frames.js';
 
 /** A Publish frame of its own. */
 export function publishFrame(number: number, channel: string, data: Buffer | string): Buffer {
@@ -11,7 +13,7 @@ export function publishFrame(number: number, channel: string, data: Buffer | str
 
 /** The frames in some bytes, which must be whole frames. */
 export function framesIn(bytes: Buffer): Frame[] {
-  const decoder = new FrameDecoder();
+  const decoder = new FrameDecoder(WORKER_FRAMES.readers);
   const frames = decoder.push(bytes);
   const whole = bytes.length === 0 ? 0 : lengthOf(bytes);
   if (whole !== bytes.length) throw new Error(`${bytes.length - whole} bytes left over`);
@@ -40,7 +42,7 @@ export class FakePort implements WorkerPort {
   isHung = false;
   /** Sizes of what was sent, by call. */
   writes: number[] = [];
-  readonly #decoder = new FrameDecoder();
+  readonly #decoder = new FrameDecoder(WORKER_FRAMES.readers);
   #frames: Frame[] = [];
   #given: { readonly bytes: Buffer; readonly copy: Buffer }[] = [];
 

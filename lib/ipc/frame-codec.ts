@@ -1,0 +1,249 @@
+// What the generated codecs of control frames share: readers and writers of field types, and the
+// decoder of a stream. The frames are in frames.ts and load-frames.ts, generated from native/ipc/.
+import { MegacometError } from '../base/errors.js';
+import { addon } from '../system/native.js';
+
+/** The fields of some frames, by the frame's name. */
+export type FrameFields = object;
+
+/** A received frame of a list: its name tells the type of its fields. */
+export type FrameOf<Fields extends FrameFields> = {
+  [N in keyof Fields]: { readonly name: N; readonly fields: Fields[N] };
+}[keyof Fields];
+
+/** Reads a body, by the type of its frame. */
+export type FrameReaders<Fields extends FrameFields> = Readonly<
+  Record<number, (body: BodyReader) => FrameOf<Fields>>
+>;
+
+/** The frames that two processes exchange, and those of them that can be encoded here. */
+export interface FrameList<
+  Fields extends FrameFields,
+  Encoded extends keyof Fields = keyof Fields,
+> {
+  readonly readers: FrameReaders<Fields>;
+  readonly encode: <N extends Encoded>(name: N, fields: Fields[N]) => Buffer;
+}
+
+/** Up to this length a loop over the characters is faster than the call into Node's encoder. */
+const SHORT_CHARACTERS = 40;
+
+/** From this length on the bytes of a text are counted: three for each would waste memory. */
+const LONG_CHARACTERS = 4096;
+
+const U16_MAX = 0xffff;
+const TWO_32 = 2 ** 32;
+
+/**
+ * Checks that a generated list and the addon come from the same sources.
+ *
+ * @throws MegacometError `ERR_ADDON_MISSING`.
+ */
+export function checkFingerprint(file: string, actual: number, expected: number): void {
+  if (actual === expected) return;
+  throw new MegacometError(
+    'ERR_ADDON_MISSING',
+    `the addon was built from another native/ipc/${file}: build it with: npm run build:native`,
+  );
+}
+
+// ---- Writing: each function returns the offset behind the field.
+
+export function writeU8(target: Buffer, at: number, value: number): number {
+  target[at] = value;
+  return at + 1;
+}
+
+export function writeU32(target: Buffer, at: number, value: number): number {
+  target[at] = value;
+  target[at + 1] = value >>> 8;
+  target[at + 2] = value >>> 16;
+  target[at + 3] = value >>> 24;
+  return at + 4;
+}
+
+/** @param value - A number is below 2^53. */
+export function writeU64(target: Buffer, at: number, value: bigint | number): number {
+  if (typeof value === 'bigint') return target.writeBigUInt64LE(value, at);
+  writeU32(target, at, value >>> 0);
+  return writeU32(target, at + 4, Math.floor(value / TWO_32));
+}
+
+function writeUtf8(target: Buffer, at: number, text: string): number {
+  const { length } = text;
+  if (length > SHORT_CHARACTERS) return at + target.write(text, at);
+  for (let index = 0; index < length; index++) {
+    const code = text.charCodeAt(index);
+    if (code > 0x7f) return at + target.write(text, at);
+    target[at + index] = code;
+  }
+  return at + length;
+}
+
+/** @throws RangeError for a text that its length field cannot count. */
+export function writeText(target: Buffer, at: number, text: string): number {
+  const end = writeUtf8(target, at + 2, text);
+  const size = end - at - 2;
+  if (size > U16_MAX) throw new RangeError(`text: ${size} bytes are more than ${U16_MAX}`);
+  target[at] = size;
+  target[at + 1] = size >>> 8;
+  return end;
+}
+
+export function writeBlob(target: Buffer, at: number, data: Uint8Array | string): number {
+  const start = at + 4;
+  let end: number;
+  if (typeof data === 'string') {
+    end = writeUtf8(target, start, data);
+  } else {
+    target.set(data, start);
+    end = start + data.length;
+  }
+  writeU32(target, at, end - start);
+  return end;
+}
+
+export function writeNumbers(target: Buffer, at: number, values: readonly number[]): number {
+  let end = writeU32(target, at, values.length);
+  for (const value of values) end = writeU64(target, end, value);
+  return end;
+}
+
+/** @throws RangeError for more texts than their count field can count. */
+export function writeTexts(target: Buffer, at: number, texts: readonly string[]): number {
+  const count = texts.length;
+  if (count > U16_MAX) throw new RangeError(`texts: ${count} are more than ${U16_MAX}`);
+  target[at] = count;
+  target[at + 1] = count >>> 8;
+  let end = at + 2;
+  for (const text of texts) end = writeText(target, end, text);
+  return end;
+}
+
+/** Writes the length of the frame [at, end) and returns its end. */
+export function endFrame(target: Buffer, at: number, end: number): number {
+  writeU32(target, at, end - at - 4);
+  return end;
+}
+
+// ---- The most bytes that a field can take besides its length.
+
+export function textBytesMax(text: string): number {
+  return 3 * text.length;
+}
+
+export function blobBytesMax(data: Uint8Array | string): number {
+  if (typeof data !== 'string') return data.length;
+  return data.length <= LONG_CHARACTERS ? 3 * data.length : Buffer.byteLength(data);
+}
+
+export function numbersBytesMax(values: readonly number[]): number {
+  return 8 * values.length;
+}
+
+export function textsBytesMax(texts: readonly string[]): number {
+  return texts.reduce((sum, text) => sum + 2 + textBytesMax(text), 0);
+}
+
+// ---- Reading
+
+/** Reads the fields of a body; a body that is too short is a RangeError. */
+export class BodyReader {
+  #at: number;
+  readonly #bytes: Buffer;
+
+  /** @param at - Where the body starts in `bytes`; it ends where they end. */
+  constructor(bytes: Buffer, at: number) {
+    this.#bytes = bytes;
+    this.#at = at;
+  }
+
+  /** Whether the body was exactly the fields that were read. The one rule about extra bytes. */
+  get isComplete(): boolean {
+    return this.#at === this.#bytes.length;
+  }
+
+  #take(size: number): number {
+    const at = this.#at;
+    if (at + size > this.#bytes.length) throw new RangeError('frame too short');
+    this.#at += size;
+    return at;
+  }
+
+  u8(): number {
+    return this.#bytes.readUInt8(this.#take(1));
+  }
+  u16(): number {
+    return this.#bytes.readUInt16LE(this.#take(2));
+  }
+  u32(): number {
+    return this.#bytes.readUInt32LE(this.#take(4));
+  }
+  u64(): bigint {
+    return this.#bytes.readBigUInt64LE(this.#take(8));
+  }
+  text(): string {
+    const size = this.u16();
+    const at = this.#take(size);
+    return this.#bytes.toString('utf8', at, at + size);
+  }
+  /** A view of the frame's bytes. Nothing writes to them again. */
+  blob(): Buffer {
+    const size = this.u32();
+    const at = this.#take(size);
+    return this.#bytes.subarray(at, at + size);
+  }
+  numbers(): number[] {
+    const count = this.u32();
+    const values = [];
+    for (let index = 0; index < count; index++) values.push(Number(this.u64()));
+    return values;
+  }
+  texts(): string[] {
+    const count = this.u16();
+    const values = [];
+    for (let index = 0; index < count; index++) values.push(this.text());
+    return values;
+  }
+}
+
+/** Cuts a control stream into frames of a list. */
+export class FrameDecoder<Fields extends FrameFields> {
+  readonly #readers: FrameReaders<Fields>;
+  #pending: Buffer = Buffer.alloc(0);
+
+  constructor(readers: FrameReaders<Fields>) {
+    this.#readers = readers;
+  }
+
+  /**
+   * Takes bytes in and returns the frames that they complete.
+   *
+   * @throws RangeError when the bytes cannot be frames; no later byte can be trusted.
+   */
+  push(chunk: Buffer): FrameOf<Fields>[] {
+    let bytes = this.#pending.length === 0 ? chunk : Buffer.concat([this.#pending, chunk]);
+    const frames: FrameOf<Fields>[] = [];
+    while (bytes.length >= 4) {
+      const length = bytes.readUInt32LE(0);
+      if (length === 0 || length > addon.bounds.frameBytesMax) {
+        throw new RangeError(`frame of ${length} bytes`);
+      }
+      if (bytes.length < 4 + length) break;
+      frames.push(this.#decode(bytes.subarray(4, 4 + length)));
+      bytes = bytes.subarray(4 + length);
+    }
+    this.#pending = bytes;
+    return frames;
+  }
+
+  #decode(bytes: Buffer): FrameOf<Fields> {
+    const type = bytes.readUInt8(0);
+    const read = this.#readers[type];
+    if (read === undefined) throw new RangeError(`unknown frame type ${type}`);
+    const body = new BodyReader(bytes, 1);
+    const frame = read(body);
+    if (!body.isComplete) throw new RangeError(`bytes left over in ${String(frame.name)}`);
+    return frame;
+  }
+}

@@ -1,0 +1,14 @@
+// A worker's control stream, as the broker uses it and the manager offers it.
+
+export interface WorkerPort {
+  readonly slot: number;
+  /** Bytes given to send() that the kernel has not accepted. */
+  readonly queuedBytes: number;
+  /** Whether the worker's heartbeat is recent. A worker without one will be replaced. */
+  readonly beats: boolean;
+  /**
+   * Writes behind all earlier bytes; may be called several times in one loop iteration. The bytes
+   * never change afterwards, and other workers may receive the same buffer.
+   */
+  send(frames: Buffer): void;
+}
