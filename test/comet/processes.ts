@@ -10,7 +10,7 @@ import t, { type Test } from 'tap';
 
 import { procReader, readPrivateBytes } from '../../lib/system/kernel.js';
 import {
-  Crowd,
+  Reconnecting,
   PollClient,
   Program,
   REQUESTS,
@@ -29,7 +29,7 @@ const DEAF = /^worker does not read its control stream; replaced$/;
 
 interface Stage {
   readonly program: Program;
-  readonly crowd: Crowd;
+  readonly group: Reconnecting;
   readonly folder: string;
 }
 
@@ -41,7 +41,7 @@ async function start(t: Test, ...args: string[]): Promise<Stage> {
     env: { LD_PRELOAD: libraries.join(' '), TMPDIR: folder },
     expectLog: [DIED, DEAF],
   });
-  return { program, crowd: await Crowd.gather(t, program), folder };
+  return { program, group: await Reconnecting.gather(t, program), folder };
 }
 
 /** Leaves an order for the worker that is the next to write a large message. */
@@ -74,8 +74,8 @@ async function untilOneReplaced(
   t.equal(after.filter((pid) => before.includes(pid)).length, 1, `${what}: the other stays`);
 }
 
-async function end({ program, crowd }: Stage): Promise<void> {
-  await crowd.leave();
+async function end({ program, group }: Stage): Promise<void> {
+  await group.leave();
   await program.server.stop();
 }
 
@@ -83,15 +83,15 @@ const ENDS = ['signal 9', 'signal 11', 'signal 6', 'signal 7', 'exit 0', 'exit 1
 
 void t.test('a worker that ends in the midst of a message takes none with it', async (t) => {
   const stage = await start(t);
-  const { program, crowd } = stage;
-  await crowd.publish(3, 100);
+  const { program, group } = stage;
+  await group.publish(3, 100);
   for (const how of ENDS) {
     const before = await pidsOf(program);
     order(stage, 'die', how);
-    await crowd.publish(5, 5000);
+    await group.publish(5, 5000);
     await untilOneReplaced(t, program, before, how);
-    await crowd.publish(5, 5000);
-    await crowd.assertWhole(t, how);
+    await group.publish(5, 5000);
+    await group.assertWhole(t, how);
   }
   const { totals } = await program.server.stats();
   const open = Number(totals['acceptedTotal']) - Number(totals['closedTotal']);
@@ -101,18 +101,18 @@ void t.test('a worker that ends in the midst of a message takes none with it', a
 
 void t.test('a worker without memory ends, and breaks nothing', async (t) => {
   const stage = await start(t);
-  const { program, crowd } = stage;
+  const { program, group } = stage;
   for (const allocations of [0, 1, 7, 40]) {
     const what = `${allocations} more allocations`;
     const before = await pidsOf(program);
     order(stage, 'starve', String(allocations));
-    await crowd.publish(5, 5000);
+    await group.publish(5, 5000);
     await until(`${what}: the end`, async () => {
-      await crowd.publish(1, 5000);
+      await group.publish(1, 5000);
       return before.some((pid) => isGone(pid ?? -1));
     });
     await untilOneReplaced(t, program, before, what);
-    await crowd.assertWhole(t, what);
+    await group.assertWhole(t, what);
   }
   const deaths = program.server.log.filter(({ msg }) => DIED.test(msg));
   for (const { msg, signal } of deaths) {
@@ -140,7 +140,7 @@ async function openFlood(t: Test, { server, port }: Program): Promise<Socket[]> 
 }
 
 /** Publishes so much that what one worker does not take would show. */
-async function flood(program: Program, crowd: Crowd, pid: number): Promise<number> {
+async function flood(program: Program, group: Reconnecting, pid: number): Promise<number> {
   const before = readPrivateBytes(procReader, pid) ?? 0;
   const data = 'x'.repeat(60_000);
   let peak = 0;
@@ -148,7 +148,7 @@ async function flood(program: Program, crowd: Crowd, pid: number): Promise<numbe
     const status = await program.publish('flood', data, { history: false });
     if (status !== 200) await sleep(20);
     if (at % 60 !== 0) continue;
-    await crowd.publish(1, 100);
+    await group.publish(1, 100);
     peak = Math.max(peak, (readPrivateBytes(procReader, pid) ?? Infinity) - before);
   }
   return peak;
@@ -157,13 +157,13 @@ async function flood(program: Program, crowd: Crowd, pid: number): Promise<numbe
 for (const way of ['is stopped', 'loops for ever'] as const) {
   void t.test(`a worker that ${way} while messages come is bounded, and replaced`, async (t) => {
     const stage = await start(t, '--heartbeat-limit', '60');
-    const { program, crowd } = stage;
+    const { program, group } = stage;
     const sockets = await openFlood(t, program);
     const before = await pidsOf(program);
     if (way === 'is stopped') process.kill(before[0] ?? -1, 'SIGSTOP');
     else (await connect(program.port)).write(SPIN);
-    await crowd.publish(1, 100);
-    const peak = await flood(program, crowd, program.server.pid);
+    await group.publish(1, 100);
+    const peak = await flood(program, group, program.server.pid);
     t.ok(peak < 90 * MIB, `the manager grew by ${Math.round(peak / MIB)} MiB`);
     await untilOneReplaced(t, program, before, way);
     t.ok(
@@ -171,23 +171,23 @@ for (const way of ['is stopped', 'loops for ever'] as const) {
       'for what waited for it',
     );
     for (const socket of sockets) socket.destroy();
-    await crowd.publish(1, 100);
-    await crowd.assertWhole(t, way);
+    await group.publish(1, 100);
+    await group.assertWhole(t, way);
     await end(stage);
   });
 }
 
 void t.test('a manager that stops is waited for, by everybody', async (t) => {
   const stage = await start(t, '--client-publish', '--history-count', '10000');
-  const { program, crowd } = stage;
-  await crowd.publish(5, 100);
-  await crowd.untilAllHave();
+  const { program, group } = stage;
+  await group.publish(5, 100);
+  await group.untilAllHave();
   const pids = await pidsOf(program);
   const talker = new WebSocketClient(program, ['talk']);
   await talker.open();
   process.kill(program.server.pid, 'SIGSTOP');
   const late = new SseClient(program, ['a']);
-  late.cursor = crowd.clients[0]?.seen[0]?.cursor ?? '';
+  late.cursor = group.clients[0]?.seen[0]?.cursor ?? '';
   const opening = late.open();
   const count = 1500;
   for (let at = 0; at < count; at++) {
@@ -198,13 +198,13 @@ void t.test('a manager that stops is waited for, by everybody', async (t) => {
   const memory = pids.map((pid) => readPrivateBytes(procReader, pid ?? 0) ?? Infinity);
   t.ok(Math.max(...memory) < 64 * MIB, `workers of ${memory.join(' and ')} bytes`);
   t.ok(
-    crowd.clients.every(({ isOpen }) => isOpen),
+    group.clients.every(({ isOpen }) => isOpen),
     'nobody is cut off',
   );
   process.kill(program.server.pid, 'SIGCONT');
   await opening;
   await late.has(4);
-  t.same(late.data, crowd.sent.slice(1), 'who came meanwhile gets what it missed');
+  t.same(late.data, group.sent.slice(1), 'who came meanwhile gets what it missed');
   await until('all to be answered', () => talker.seen.length + talker.errors.length === count);
   const numbers = talker.data.map((data) => parseInt(data, 10));
   t.same(
@@ -213,29 +213,29 @@ void t.test('a manager that stops is waited for, by everybody', async (t) => {
     'what was taken came, in order',
   );
   for (const client of [talker, late]) client.close();
-  await crowd.publish(5, 100);
-  await crowd.assertWhole(t, 'afterwards');
+  await group.publish(5, 100);
+  await group.assertWhole(t, 'afterwards');
   t.same(await pidsOf(program), pids, 'no worker was replaced');
   await end(stage);
 });
 
 void t.test('subscribers of a manager that was killed are told by the next', async (t) => {
-  const { program, crowd } = await start(t);
-  await crowd.publish(5, 100);
-  await crowd.untilAllHave();
+  const { program, group } = await start(t);
+  await group.publish(5, 100);
+  await group.untilAllHave();
   const pids = program.server.workerPids;
   process.kill(program.server.pid, 'SIGKILL');
   await until('all to be gone', () => pids.every(isGone));
   const next = await Program.start(t, {
     args: ['--workers', '2', '--poll-timeout', '2', '--port', String(program.port)],
   });
-  await until('everybody to be told', () => crowd.clients.every(({ lost }) => lost > 0));
-  await next.untilTotal('subscriptions', crowd.clients.length);
+  await until('everybody to be told', () => group.clients.every(({ lost }) => lost > 0));
+  await next.untilTotal('subscriptions', group.clients.length);
   t.equal(await next.publish('a', 'afterwards'), 200);
   await until('everybody to have it', () =>
-    crowd.clients.every(({ data }) => data.at(-1) === 'afterwards'),
+    group.clients.every(({ data }) => data.at(-1) === 'afterwards'),
   );
-  await crowd.leave();
+  await group.leave();
   await program.server.assertEnded(null);
   await next.server.stop();
 });
@@ -270,14 +270,14 @@ for (const [signal, isGroup] of [
 
 void t.test('a worker whose loop is broken is replaced', { skip: noTracing }, async (t) => {
   const stage = await start(t);
-  const { program, crowd } = stage;
+  const { program, group } = stage;
   const before = await pidsOf(program);
   // The worker may be gone before every thread of it was seen to be traced.
   await Injection.attach(t, before[0] ?? -1, 'epoll_wait:error=EBADF:when=1+').catch(() => null);
-  await crowd.publish(5, 100);
+  await group.publish(5, 100);
   await untilOneReplaced(t, program, before, 'EBADF');
-  await crowd.publish(5, 100);
-  await crowd.assertWhole(t, 'afterwards');
+  await group.publish(5, 100);
+  await group.assertWhole(t, 'afterwards');
   t.ok(
     program.server.log.some(({ msg }) => msg.endsWith('epoll_wait: Bad file descriptor')),
     'the log tells why',
@@ -317,7 +317,7 @@ void t.test(
       through: makeGroup(t, 320 * MIB),
       expectLog: [DIED],
     });
-    const crowd = await Crowd.gather(t, program);
+    const group = await Reconnecting.gather(t, program);
     const before = await pidsOf(program);
     const data = 'x'.repeat(1_000_000);
     await until(
@@ -329,7 +329,7 @@ void t.test(
         socket.pause();
         socket.write(REQUESTS.stream.replace('channel=a', `channel=${channel}`));
         for (let at = 0; at < 50; at++) await program.publish(channel, data, { history: false });
-        await crowd.publish(1, 100);
+        await group.publish(1, 100);
         return before.some((pid) => isGone(pid ?? -1));
       },
       60_000,
@@ -339,11 +339,11 @@ void t.test(
     });
     const deaths = program.server.log.filter(({ msg }) => DIED.test(msg));
     for (const { signal } of deaths) t.equal(signal, 'SIGKILL', 'by the kernel');
-    await crowd.publish(5, 100);
-    await crowd.untilAllHave();
-    const wanted = crowd.sent.join();
-    t.ok(crowd.clients.every((client) => client.lost === 0 && client.data.join() === wanted));
-    await crowd.leave();
+    await group.publish(5, 100);
+    await group.untilAllHave();
+    const wanted = group.sent.join();
+    t.ok(group.clients.every((client) => client.lost === 0 && client.data.join() === wanted));
+    await group.leave();
     await program.server.stop();
   },
 );

@@ -1,5 +1,5 @@
-// Running out of descriptors for real: the limit of a running worker is lowered under it. It must
-// rest instead of spin, keep its clients, and accept again by itself.
+// Descriptors run out for real: the test lowers the limit of a running worker. The worker must pause
+// instead of spinning, keep its clients, and accept again by itself.
 import t from 'tap';
 import type { Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -24,7 +24,7 @@ const PAUSED = /^accept failed; listener paused$/;
 const CPU_SHARE_MAX = 0.1;
 const MEASURE_MS = 2500;
 
-/** Clients that connect again as soon as they are turned away, as a crowd in need does. */
+/** Clients that connect again as soon as they are rejected, as clients without back-off do. */
 class Storm {
   refused = 0;
   readonly #sockets = new Set<Socket>();
@@ -72,7 +72,7 @@ function exhaust(pid: number): void {
   limitDescriptors(pid, free);
 }
 
-void t.test('a worker without descriptors rests, keeps its clients, and recovers', async (t) => {
+void t.test('a worker without descriptors pauses, keeps its clients, and recovers', async (t) => {
   const server = await TestServer.start(t, { args: ['--workers', '1'], expectLog: [PAUSED] });
   const pid = await server.pidOf(0);
   const clients = await Clients.open(t, server.port, 50);
@@ -86,7 +86,7 @@ void t.test('a worker without descriptors rests, keeps its clients, and recovers
   t.ok(share <= CPU_SHARE_MAX, 'the worker uses at most a tenth of a core');
   t.equal(await clients.answering(), 50, 'clients from before are answered meanwhile');
   await until('the listener to rest', async () => (await server.total('listenersPaused')) === 1);
-  t.ok(storm.refused > 0, 'some of the crowd are told at once');
+  t.ok(storm.refused > 0, 'some clients are rejected at once');
   const { totals } = await server.stats();
   t.ok(Number(totals['rejectedDescriptorsTotal']) > 0, 'they are counted');
   t.equal(totals['rejectedTotal'], totals['rejectedDescriptorsTotal'], 'and nothing else is');
@@ -96,7 +96,7 @@ void t.test('a worker without descriptors rests, keeps its clients, and recovers
   storm.end();
 
   for (const socket of clients.sockets.slice(0, 10)) socket.destroy();
-  // Those of the crowd that are still in the queue come first, and may take all ten places.
+  // Clients that are still in the queue are accepted first, and may take all ten connections.
   const isIn = (): Promise<boolean> => answers(server.port).catch(() => false);
   t.ok(await until('a new client to be answered', isIn), 'it is, once others have left');
   await until('it to be gone', async () => (await server.total('connections')) === 40);
@@ -109,13 +109,13 @@ void t.test('a worker without descriptors rests, keeps its clients, and recovers
     async () => (await server.total('acceptFailedEmfileTotal')) > failedBefore,
   );
   waiting.end();
-  await until('the crowd to be gone', async () => (await server.total('connections')) === 40);
+  await until('the storm to end', async () => (await server.total('connections')) === 40);
   const before = (await server.stats()).totals;
   limitDescriptors(pid, 20_000);
   const late = await connect(server.port);
   t.ok(await echoes(late, Buffer.from('late')), 'and once the limit was raised');
-  // One of the crowd may have been in the queue still; it came, and left, after the limit was raised.
-  await until('the crowd to be gone', async () => (await server.total('connections')) === 41);
+  // One client may still have been queued: it was accepted, and left, after the limit was raised.
+  await until('the storm to end', async () => (await server.total('connections')) === 41);
   const after = (await server.stats()).totals;
   const gained = (name: string): number => Number(after[name]) - Number(before[name]);
   t.equal(gained('closedTotal'), gained('acceptedTotal') - 1, 'with no close to wake it');
@@ -126,7 +126,7 @@ void t.test('a worker without descriptors rests, keeps its clients, and recovers
   await server.stop();
 });
 
-void t.test('without the spare descriptor a worker only rests', { skip: noTracing }, async (t) => {
+void t.test('without its spare descriptor a worker only pauses', { skip: noTracing }, async (t) => {
   const server = await TestServer.start(t, { args: ['--workers', '1'], expectLog: [PAUSED] });
   const clients = await Clients.open(t, server.port, 20);
   const pid = await server.pidOf(0);
@@ -158,7 +158,7 @@ void t.test('without the spare descriptor a worker only rests', { skip: noTracin
   await server.stop();
 });
 
-void t.test('a limit that leaves no connection is named, and nothing starts', async (t) => {
+void t.test('an error names a limit that leaves no connection, and nothing starts', async (t) => {
   const { code, stdout, stderr } = await run(['serve', '--port', '0', '--admin-port', '0'], {
     through: ['prlimit', '--nofile=64:64'],
   });
@@ -167,7 +167,7 @@ void t.test('a limit that leaves no connection is named, and nothing starts', as
   t.equal(stdout, '', 'and nothing else');
 });
 
-void t.test('a small limit is kept: so many clients, the others refused at once', async (t) => {
+void t.test('a server accepts up to a small limit, and rejects the others at once', async (t) => {
   const server = await TestServer.start(t, {
     args: ['--workers', '1'],
     through: ['prlimit', '--nofile=120:120'],
@@ -182,30 +182,33 @@ void t.test('a small limit is kept: so many clients, the others refused at once'
   storm.end();
   t.equal(await server.total('acceptFailedTotal'), 0, 'the kernel never had to say no');
   clients.sockets[0]?.destroy();
-  await until('a place', async () => (await server.total('connections')) < max);
-  t.ok(await answers(server.port), 'a place that came free is given away');
+  await until('a connection to close', async () => (await server.total('connections')) < max);
+  t.ok(await answers(server.port), 'the freed connection is used again');
   t.equal(clients.lost, 1, 'nobody lost a connection');
   await server.stop();
 });
 
-void t.test('who waits for a full worker costs no CPU, and gets its turn', async (t) => {
-  const server = await TestServer.start(t, {
-    args: ['--workers', '2'],
-    through: ['prlimit', '--nofile=120:120'],
-  });
-  const { maxConnections, workers } = await server.stats();
-  const clients = await Clients.open(t, server.port, maxConnections - 1);
-  const pids = workers.map(({ pid }) => pid ?? 0);
-  const shares = await Promise.all(pids.map((pid) => cpuShare(pid)));
-  t.ok(Math.max(...shares) <= CPU_SHARE_MAX, 'nobody spins');
-  // The kernel's hash may have given one worker more than it may hold while the other had room.
-  const answered = await Promise.all(
-    clients.sockets.map(async (socket) => {
-      const isAnswered = await echoes(socket, Buffer.from('x'));
-      socket.destroy();
-      return isAnswered;
-    }),
-  );
-  t.notOk(answered.includes(false), 'every client is answered in its turn');
-  await server.stop();
-});
+void t.test(
+  'a client that waits for a full worker costs no CPU, and is accepted later',
+  async (t) => {
+    const server = await TestServer.start(t, {
+      args: ['--workers', '2'],
+      through: ['prlimit', '--nofile=120:120'],
+    });
+    const { maxConnections, workers } = await server.stats();
+    const clients = await Clients.open(t, server.port, maxConnections - 1);
+    const pids = workers.map(({ pid }) => pid ?? 0);
+    const shares = await Promise.all(pids.map((pid) => cpuShare(pid)));
+    t.ok(Math.max(...shares) <= CPU_SHARE_MAX, 'nobody spins');
+    // The kernel's hash may have given one worker more than it may hold while the other had room.
+    const answered = await Promise.all(
+      clients.sockets.map(async (socket) => {
+        const isAnswered = await echoes(socket, Buffer.from('x'));
+        socket.destroy();
+        return isAnswered;
+      }),
+    );
+    t.notOk(answered.includes(false), 'every client is answered in its turn');
+    await server.stop();
+  },
+);

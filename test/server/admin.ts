@@ -1,5 +1,5 @@
-// The admin server as monitoring meets it: health, readiness, stats, Prometheus text, and what it
-// refuses.
+// The admin server as monitoring uses it: health, readiness, stats, Prometheus text, and the requests
+// that it rejects.
 import t from 'tap';
 import { request } from 'node:http';
 import { text } from 'node:stream/consumers';
@@ -148,7 +148,7 @@ void t.test('a healthy server is alive and ready', async (t) => {
   t.same(
     JSON.parse(ready.body),
     { isReady: true, isDraining: false, notServing: [] },
-    'and what it says',
+    'and its text',
   );
   t.equal(ready.headers['cache-control'], 'no-store', 'nobody may keep the answer');
   t.equal(ready.headers['x-content-type-options'], 'nosniff', 'or guess its type');
@@ -205,7 +205,7 @@ void t.test('stats have every documented field, and their sums are right', async
   t.equal(stats.totals['bytesReceivedTotal'], 40, 'every byte in');
   t.equal(stats.totals['bytesSentTotal'], 40, 'every byte out');
   t.equal(stats.memory.privateBytes > 0, true, 'memory is measured');
-  t.same(stats.listen, [`[::]:${server.port}`], 'the address is told');
+  t.same(stats.listen, [`[::]:${server.port}`], 'the address is reported');
   await server.stop();
 });
 
@@ -223,7 +223,7 @@ void t.test('metrics are Prometheus text by every rule, and agree with the stats
   t.equal(sumOf('megacomet_accepted_total'), 25, 'accepted');
   t.equal(sumOf('megacomet_echoed_total'), 25, 'echoed');
   t.equal(sumOf('megacomet_workers_serving'), (await server.stats()).workers.length, 'workers');
-  t.ok(sumOf('megacomet_loop_iteration_seconds') > 0, 'turns of the loop are counted');
+  t.ok(sumOf('megacomet_loop_iteration_seconds') > 0, 'loop iterations are counted');
   const again = parseMetrics((await ask(server, '/metrics')).body);
   const first = (all: typeof metrics): unknown => all.get('megacomet_accepted_total')?.samples;
   t.same(first(again), first(metrics), 'a second look adds nothing up');
@@ -236,7 +236,7 @@ void t.test('metrics are Prometheus text by every rule, and agree with the stats
   await server.stop();
 });
 
-void t.test('requests that come from elsewhere are refused', async (t) => {
+void t.test('requests from another origin or host are rejected', async (t) => {
   const server = await TestServer.start(t);
   const own = `127.0.0.1:${server.adminPort}`;
   const foreign: Record<string, string>[] = [
@@ -269,7 +269,7 @@ void t.test('requests that come from elsewhere are refused', async (t) => {
   await server.stop();
 });
 
-void t.test('other methods, unknown paths and long headers are refused', async (t) => {
+void t.test('other methods, unknown paths and long headers are rejected', async (t) => {
   const server = await TestServer.start(t);
   for (const method of ['POST', 'PUT', 'DELETE', 'OPTIONS', 'PATCH']) {
     const { status, headers } = await ask(server, '/stats', method);

@@ -106,7 +106,7 @@ void t.test('SIGTERM while the server starts leaves nothing behind', async (t) =
   }
 });
 
-void t.test('SIGHUP changes what can change, and a mistake changes nothing', async (t) => {
+void t.test('SIGHUP changes the reloadable options, and a mistake changes nothing', async (t) => {
   const file = join(t.testdir(), 'config.json');
   const configure = (values: object): void => {
     writeFileSync(file, JSON.stringify({ 'log-level': 'debug', ...values }));

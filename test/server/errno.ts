@@ -1,5 +1,5 @@
-// Every error that accept4, epoll_ctl, recv and send may answer, injected into a running worker with
-// strace: each has its one answer, its counter, and costs nobody else anything.
+// Every error of accept4, epoll_ctl, recv and send, injected into a running worker with strace. Each
+// error has one reaction and one counter, and no other client notices it.
 import t from 'tap';
 
 import { Program, subscribeAll } from '../support/comet-world.js';
@@ -57,7 +57,7 @@ const TRANSIENT = [
 ];
 
 void t.test(
-  "a peer's own error costs nobody a place or a pause",
+  "a peer's own error costs no other client, and causes no pause",
   { skip: noTracing },
   async (t) => {
     const stage = await start(t);
@@ -83,28 +83,36 @@ const SHORTAGES = [
   ['EIO', 'acceptFailedOtherTotal'],
 ] as const;
 
-void t.test('a shortage pauses the listener, and it comes back', { skip: noTracing }, async (t) => {
-  const stage = await start(t, [/^accept failed; listener paused$/]);
-  const { server, pid } = stage;
-  for (const [error, counter] of SHORTAGES) {
-    const before = (await server.stats()).totals;
-    const injection = await Injection.attach(t, pid, `accept4:error=${error}:when=1..4`);
-    const waiting = answers(server.port);
-    await until(
-      `${error}: the listener to rest`,
-      async () => (await server.total('listenersPaused')) === 1,
-    );
-    t.equal(await stage.held.answering(), HELD, `${error}: others are answered meanwhile`);
-    t.ok(await waiting, `${error}: the client in the queue is answered in the end`);
-    await injection.detach();
-    const names = [counter, 'acceptFailedTotal', 'acceptPausedTotal'];
-    t.same(await gains(server, before, ...names), [4, 4, 4], `${error}: counted, with its pauses`);
-    t.equal(await server.total('listenersPaused'), 0, `${error}: nothing rests any more`);
-  }
-  const lines = server.log.filter(({ msg }) => msg === 'accept failed; listener paused');
-  t.equal(lines.length, 1, 'one line of the log');
-  await end(t, stage);
-});
+void t.test(
+  'a shortage pauses the listener, which resumes by itself',
+  { skip: noTracing },
+  async (t) => {
+    const stage = await start(t, [/^accept failed; listener paused$/]);
+    const { server, pid } = stage;
+    for (const [error, counter] of SHORTAGES) {
+      const before = (await server.stats()).totals;
+      const injection = await Injection.attach(t, pid, `accept4:error=${error}:when=1..4`);
+      const waiting = answers(server.port);
+      await until(
+        `${error}: the listener to rest`,
+        async () => (await server.total('listenersPaused')) === 1,
+      );
+      t.equal(await stage.held.answering(), HELD, `${error}: others are answered meanwhile`);
+      t.ok(await waiting, `${error}: the client in the queue is answered in the end`);
+      await injection.detach();
+      const names = [counter, 'acceptFailedTotal', 'acceptPausedTotal'];
+      t.same(
+        await gains(server, before, ...names),
+        [4, 4, 4],
+        `${error}: counted, with its pauses`,
+      );
+      t.equal(await server.total('listenersPaused'), 0, `${error}: nothing rests any more`);
+    }
+    const lines = server.log.filter(({ msg }) => msg === 'accept failed; listener paused');
+    t.equal(lines.length, 1, 'one line of the log');
+    await end(t, stage);
+  },
+);
 
 void t.test('a lasting shortage costs no CPU', { skip: noTracing }, async (t) => {
   const stage = await start(t, [/^accept failed; listener paused$/]);
@@ -126,24 +134,28 @@ void t.test('a lasting shortage costs no CPU', { skip: noTracing }, async (t) =>
   await end(t, stage);
 });
 
-void t.test('what epoll refuses is closed and counted', { skip: noTracing }, async (t) => {
-  const stage = await start(t);
-  const { server, pid } = stage;
-  for (const error of ['ENOSPC', 'ENOMEM']) {
-    const before = (await server.stats()).totals;
-    const injection = await Injection.attach(t, pid, `epoll_ctl:error=${error}:when=1..3`);
-    const answered = [];
-    for (let count = 0; count < 5; count++) answered.push(await answers(server.port));
-    await injection.detach();
-    t.same(answered, [false, false, false, true, true], `${error}: those that were refused end`);
-    const names = ['closedWatchFailedTotal', 'acceptedTotal'];
-    t.same(await gains(server, before, ...names), [3, 5], `${error}: and are counted`);
-  }
-  await until('all to be gone', async () => (await server.total('connections')) === HELD);
-  await end(t, stage);
-});
+void t.test(
+  'a connection that epoll rejects is closed and counted',
+  { skip: noTracing },
+  async (t) => {
+    const stage = await start(t);
+    const { server, pid } = stage;
+    for (const error of ['ENOSPC', 'ENOMEM']) {
+      const before = (await server.stats()).totals;
+      const injection = await Injection.attach(t, pid, `epoll_ctl:error=${error}:when=1..3`);
+      const answered = [];
+      for (let count = 0; count < 5; count++) answered.push(await answers(server.port));
+      await injection.detach();
+      t.same(answered, [false, false, false, true, true], `${error}: those that were refused end`);
+      const names = ['closedWatchFailedTotal', 'acceptedTotal'];
+      t.same(await gains(server, before, ...names), [3, 5], `${error}: and are counted`);
+    }
+    await until('all to be gone', async () => (await server.total('connections')) === HELD);
+    await end(t, stage);
+  },
+);
 
-void t.test('a listener that epoll refuses is tried again', { skip: noTracing }, async (t) => {
+void t.test('a listener that epoll rejects is tried again', { skip: noTracing }, async (t) => {
   const stage = await start(t, [/^accept failed; listener paused$/, /^cannot watch a listener/]);
   const { server, pid } = stage;
   // The first call takes the paused listener, whose queue is not empty, out of the set.
@@ -158,7 +170,7 @@ void t.test('a listener that epoll refuses is tried again', { skip: noTracing },
   await end(t, stage);
 });
 
-void t.test('epoll forgetting nothing is survived', { skip: noTracing }, async (t) => {
+void t.test('a worker survives an epoll that forgets nothing', { skip: noTracing }, async (t) => {
   const stage = await start(t, [/^accept failed; listener paused$/]);
   const { server, pid } = stage;
   const descriptors = descriptorsOf(pid).length;
@@ -173,7 +185,7 @@ void t.test('epoll forgetting nothing is survived', { skip: noTracing }, async (
   await end(t, stage);
 });
 
-/** Errors by the call that fails, and whether the one who is hit keeps its connection. */
+/** Errors by the call that fails, and whether the client keeps its connection. */
 const TRANSFERS = [
   ['recvfrom', 'ECONNRESET', false],
   ['recvfrom', 'ETIMEDOUT', false],
@@ -203,7 +215,7 @@ void t.test('a failed read or write ends that connection only', { skip: noTracin
     socket.destroy();
   }
   const { totals } = await server.stats();
-  t.same([totals['sendQueueBytes'], totals['sendQueueConnections']], [0, 0], 'nothing is owed');
+  t.same([totals['sendQueueBytes'], totals['sendQueueConnections']], [0, 0], 'nothing is queued');
   await end(t, stage);
 });
 

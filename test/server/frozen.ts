@@ -168,12 +168,12 @@ void t.test(
     t.same(await server.close(), { killed: [frozen] }, 'it names the worker');
     freezer.thaw();
     await until('its end', () => isGone(frozen));
-    t.same(exits, [other], 'which nobody is told of any more');
+    t.same(exits, [other], 'which is not reported any more');
   },
 );
 
 void t.test(
-  'a worker in state D is no reason for systemd to replace the server',
+  'a worker in state D does not make systemd replace the server',
   { skip, buffered: true },
   async (t) => {
     const server = await TestServer.start(t, {
@@ -198,7 +198,7 @@ void t.test(
 );
 
 void t.test(
-  'what is published while a worker is in state D takes bounded memory',
+  'messages published while a worker is in state D take bounded memory',
   { skip },
   async (t) => {
     const program = await Program.start(t, {

@@ -1,4 +1,4 @@
-// The promise that no connection costs a call of the heap, counted in a real worker.
+// No connection costs a heap allocation: counted in a real worker.
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
@@ -9,8 +9,8 @@ import { Clients, compile, TestServer, until } from '../support/helpers.js';
 const CONNECTIONS = 4000;
 const REPORTED = 3500;
 /**
- * What may grow with the number of connections: libev's arrays, which double (descriptors, changes,
- * pending events, epoll's events), and the frame that says that a worker is crowded.
+ * Allocations that may grow with the number of connections: libev's arrays, which double (descriptors,
+ * changes, pending events, epoll's events), and the NearCapacity frame.
  */
 const GROWTHS_MAX = 64;
 

@@ -1,4 +1,4 @@
-// The library inside a program of its own: options, life cycle, events, and what it leaves alone.
+// The library inside a program of its own: options, life cycle, events, and the state of the process that it leaves alone.
 import { execFile } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -41,7 +41,7 @@ async function runProgram(t: Test, body: string): Promise<unknown> {
      };
      ${body}`,
   );
-  // Without what the test runner puts into NODE_OPTIONS, and with an end if it does not end itself.
+  // Without the test runner's NODE_OPTIONS, and with a time limit.
   const command = ['-u', 'NODE_OPTIONS', process.execPath, file];
   const { code, stdout, stderr } = await promisify(execFile)('env', command, {
     timeout: 20_000,
@@ -179,7 +179,7 @@ void t.test('worker events tell of starts, deaths and ends', async (t) => {
   t.ok(lines.includes('worker died'), 'the given logger is used');
 });
 
-void t.test('adjust() changes limits, within what the server was started for', async (t) => {
+void t.test('adjust() changes limits, up to those that the server was started with', async (t) => {
   const found = await runProgram(
     t,
     `const server = createServer({ port: 0, workers: 1, maxConnections: 3 });

@@ -1,5 +1,5 @@
 // The manager that dies, stops, or is suspended with everything else; clocks that jump; identity
-// and environment of what it starts.
+// and environment of the processes that it starts.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -51,7 +51,7 @@ async function holdMany(t: Test, server: TestServer): Promise<Command> {
   return holder;
 }
 
-for (const fault of ['works', 'is stopped', 'loops for ever'] as const) {
+for (const fault of ['works', 'is stopped', 'loops without end'] as const) {
   void t.test(
     `a manager killed while a worker ${fault} leaves no process and no port`,
     async (t) => {
@@ -62,7 +62,7 @@ for (const fault of ['works', 'is stopped', 'loops for ever'] as const) {
       await holdMany(t, server);
       const pids = server.workerPids;
       if (fault === 'is stopped') process.kill(pids[1] ?? -1, 'SIGSTOP');
-      if (fault === 'loops for ever') {
+      if (fault === 'loops without end') {
         const clients = await Clients.open(t, server.port, 1);
         clients.sockets[0]?.write(SPIN);
         await until('a worker whose beats stay away', () => isHung(server));
@@ -80,7 +80,7 @@ for (const fault of ['works', 'is stopped', 'loops for ever'] as const) {
   );
 }
 
-/** Waits until a manager that goes on has had the time to judge its workers, wrongly or not. */
+/** Waits until a resumed manager has had time to check its workers, rightly or wrongly. */
 async function assertNobodyReplaced(t: Test, server: TestServer, pids: number[]): Promise<void> {
   await sleep((HEARTBEAT_LIMIT_S + 2) * 1000);
   const { workers, totals } = await server.stats();
@@ -106,7 +106,7 @@ void t.test(
 );
 
 void t.test(
-  'a suspended machine is no reason to replace a worker',
+  'a machine that was suspended does not replace a worker',
   { buffered: true },
   async (t) => {
     const args = ['--workers', '3', '--heartbeat-limit', `${HEARTBEAT_LIMIT_S}`];
@@ -218,7 +218,7 @@ void t.test('a worker gets the allowed variables of the environment and no other
       [],
       'nothing else is inherited',
     );
-    t.ok(lines.includes('TZ=UTC'), 'what is allowed is');
+    t.ok(lines.includes('TZ=UTC'), 'an allowed variable is passed on');
     const command = readFileSync(`/proc/${pid}/cmdline`, 'utf8');
     t.notMatch(command, 'inspect', 'no debugger on the command line either');
   }

@@ -1,4 +1,4 @@
-// Peers that reset, half-close, never read, or send a byte at a time: every byte that is owed
+// Peers that reset, half-close, never read, or send a byte at a time: every queued byte
 // arrives, memory stays bounded, and nobody else notices.
 import t from 'tap';
 import { createHash, randomBytes } from 'node:crypto';
@@ -28,12 +28,12 @@ function sha256(bytes: Buffer): string {
   return createHash('sha256').update(bytes).digest('hex');
 }
 
-/** Writes without reading until the server owes something to this socket as well. */
+/** Writes without reading until the server queues bytes for this socket as well. */
 async function stuff(server: TestServer, socket: Socket): Promise<void> {
   const wanted = (await server.total('sendQueueConnections')) + 1;
   socket.pause();
   const bytes = Buffer.alloc(MIB, 'x');
-  await until('the server to owe bytes', async () => {
+  await until('the server to queue bytes', async () => {
     if (socket.writableLength < MIB) socket.write(bytes);
     return (await server.total('sendQueueConnections')) >= wanted;
   });
@@ -63,7 +63,7 @@ async function assertEmpty(t: Test, server: TestServer, descriptors: number): Pr
   await until('all to be gone', async () => (await server.total('connections')) === 0);
   const { totals } = await server.stats();
   t.equal(totals['acceptedTotal'], totals['closedTotal'], 'as many closed as accepted');
-  t.same([totals['sendQueueBytes'], totals['sendQueueConnections']], [0, 0], 'nothing is owed');
+  t.same([totals['sendQueueBytes'], totals['sendQueueConnections']], [0, 0], 'nothing is queued');
   const pid = await server.pidOf(0);
   t.equal(descriptorsOf(pid).length, descriptors, 'no descriptor is left open');
 }
@@ -91,7 +91,7 @@ void t.test('a reset before accept is closed and counted', async (t) => {
 void t.test('a reset is closed and counted at every later stage', async (t) => {
   const { server, open } = await startOne(t);
   const clients = await Clients.open(t, server.port, 30);
-  const [idle, amid, owed] = [0, 10, 20].map((at) => clients.sockets.slice(at, at + 10));
+  const [idle, amid, slow] = [0, 10, 20].map((at) => clients.sockets.slice(at, at + 10));
   t.equal(await clients.answering(), 30, 'all are answered before');
   for (const socket of idle ?? []) socket.resetAndDestroy();
   for (const socket of amid ?? []) {
@@ -99,21 +99,21 @@ void t.test('a reset is closed and counted at every later stage', async (t) => {
     await once(socket, 'data');
     socket.resetAndDestroy();
   }
-  for (const socket of owed ?? []) await stuff(server, socket);
-  for (const socket of owed ?? []) socket.resetAndDestroy();
+  for (const socket of slow ?? []) await stuff(server, socket);
+  for (const socket of slow ?? []) socket.resetAndDestroy();
   await until('all to be seen', async () => (await server.total('closedTotal')) === 30);
   t.equal(await server.total('closedResetTotal'), 30, 'each counts as reset');
   await assertEmpty(t, server, open);
   await server.stop();
 });
 
-void t.test('after a half-close everything owed still arrives, then the end', async (t) => {
+void t.test('after a half-close all queued bytes still arrive, then the end', async (t) => {
   const { server, open } = await startOne(t);
   const bytes = randomBytes(8 * MIB);
   const socket = await connect(server.port);
   socket.pause();
   socket.end(bytes);
-  await until('the server to owe bytes', async () => (await server.total('sendQueueBytes')) > 0);
+  await until('the server to queue bytes', async () => (await server.total('sendQueueBytes')) > 0);
   t.equal(await server.total('connections'), 1, 'it is not taken for gone');
   const parts: Buffer[] = [];
   for await (const part of socket as AsyncIterable<Buffer>) {
@@ -126,17 +126,17 @@ void t.test('after a half-close everything owed still arrives, then the end', as
   await server.stop();
 });
 
-void t.test('peers that never read cost one outbox each and no CPU', async (t) => {
+void t.test('peers that never read cost one send queue each and no CPU', async (t) => {
   const { server, pid, open } = await startOne(t);
   const others = await Clients.open(t, server.port, 20);
   t.equal(await others.answering(), 20, 'others are answered before');
   const memoryBefore = readPrivateBytes(procReader, pid) ?? 0;
   const deaf = await Clients.open(t, server.port, 10);
   for (const socket of deaf.sockets) await stuff(server, socket);
-  const owed = await server.total('sendQueueBytes');
+  const queued = await server.total('sendQueueBytes');
   t.ok(
-    owed > 0 && owed <= 10 * SEND_QUEUE_BYTES_MAX,
-    `${owed} bytes are owed, an outbox each at most`,
+    queued > 0 && queued <= 10 * SEND_QUEUE_BYTES_MAX,
+    `${queued} bytes are queued, at most one read for each peer`,
   );
   const [cpuBefore, began] = [cpuMs(pid), performance.now()];
   await sleep(2500);
@@ -153,7 +153,7 @@ void t.test('peers that never read cost one outbox each and no CPU', async (t) =
   await server.stop();
 });
 
-void t.test('a byte at a time comes back a byte at a time', async (t) => {
+void t.test('a byte at a time is echoed a byte at a time', async (t) => {
   const { server } = await startOne(t);
   const socket = await connect(server.port);
   const bytes = randomBytes(2000);
@@ -171,7 +171,7 @@ void t.test('64 MiB pass through one connection unchanged', async (t) => {
   const socket = await connect(server.port);
   const bytes = randomBytes(64 * MIB);
   const found = await roundTrip(socket, bytes, 256 * 1024);
-  t.equal(found.length, bytes.length, 'as many came back');
+  t.equal(found.length, bytes.length, 'all bytes are echoed');
   t.equal(sha256(found), sha256(bytes), 'and the same');
   const { totals } = await server.stats();
   t.equal(totals['bytesReceivedTotal'], bytes.length, 'all were counted in');

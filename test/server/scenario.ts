@@ -59,7 +59,7 @@ void t.test('a server lives through a load, refusals, a crash and a drain', asyn
     ...['--connections', String(ACTIVE), '--active', String(ACTIVE)],
     ...['--message-size', String(MESSAGE_BYTES), '--duration', '2'],
   ]);
-  t.ok((large.active?.messages ?? 0) > 0, 'large messages come back byte for byte');
+  t.ok((large.active?.messages ?? 0) > 0, 'large messages are echoed byte for byte');
   await until('the load to be gone', async () => (await server.total('connections')) === 0);
 
   const clients = await Clients.open(t, server.port, CONNECTIONS);
@@ -71,7 +71,7 @@ void t.test('a server lives through a load, refusals, a crash and a drain', asyn
   );
   // More than fit: a refused connect may fail, or be reset a moment later.
   await Promise.allSettled(Array.from({ length: 400 }, () => clients.add(server.port)));
-  await until('somebody to be refused', async () => (await server.total('rejectedTotal')) > 0);
+  await until('a client to be rejected', async () => (await server.total('rejectedTotal')) > 0);
 
   const killed = await server.pidOf(1);
   process.kill(killed, 'SIGKILL');

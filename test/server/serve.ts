@@ -189,12 +189,12 @@ void t.test('a socket file that a crash left is replaced, one in use is not', as
   await crashed.assertEnded(null);
   t.ok(statSync(path).isSocket(), 'a crash leaves the file');
   const server = await TestServer.start(t, { args });
-  t.ok(await answersOn(path), 'the next server takes its place');
+  t.ok(await answersOn(path), 'the next server replaces it');
   await server.stop();
 
   writeFileSync(plain, '');
   const third = await run(['serve', '--listen', `unix:${plain}`, '--admin-port', '0']);
-  t.equal(third.code, 1, 'a file that is no socket is not replaced');
+  t.equal(third.code, 1, 'a file that is not a socket is not replaced');
   t.ok(statSync(plain).isFile(), 'it is still there');
 });
 
@@ -217,7 +217,7 @@ void t.test('beyond --max-connections a client is reset at once, and counted', a
     args: ['--workers', '2', '--max-connections', '10'],
   });
   const clients = await Clients.open(t, server.port, 10);
-  t.equal(await clients.answering(), 10, 'so many are answered');
+  t.equal(await clients.answering(), 10, 'ten clients are answered');
   for (let count = 1; count <= 5; count++) {
     t.equal(await endOf(server.port), 'ECONNRESET', 'one more is reset');
   }
@@ -225,13 +225,13 @@ void t.test('beyond --max-connections a client is reset at once, and counted', a
   t.match(totals, { rejectedFullTotal: 5, rejectedTotal: 5, connections: 10 }, 'as counted');
   t.equal(await clients.answering(), 10, 'the others notice nothing');
   clients.sockets[0]?.destroy();
-  await until('a place', async () => (await server.total('connections')) === 9);
-  t.ok(await answers(server.port), 'a place that came free is given away');
+  await until('a connection to close', async () => (await server.total('connections')) === 9);
+  t.ok(await answers(server.port), 'the freed connection is used again');
   t.equal(clients.lost, 1, 'nobody lost a connection');
   await server.stop();
 });
 
-void t.test('--idle-timeout closes who is silent, and nobody else', async (t) => {
+void t.test('--idle-timeout closes silent clients, and no others', async (t) => {
   const server = await TestServer.start(t, { args: ['--workers', '1', '--idle-timeout', '2'] });
   const silent = await Clients.open(t, server.port, 20);
   const active = await Clients.open(t, server.port, 5);
@@ -277,7 +277,7 @@ void t.test(
       expectLog: [/^net\.core\.somaxconn cuts the backlog$/],
     });
     const line = await server.logged(/somaxconn/);
-    t.match(line, { somaxconn, backlog: 65_535 }, 'with both figures');
+    t.match(line, { somaxconn, backlog: 65_535 }, 'with both values');
     t.ok(await answers(server.port), 'and the server serves');
     await server.stop();
   },

@@ -133,16 +133,19 @@ const REFUSALS: readonly [string, readonly string[], NodeJS.ProcessEnv, RegExp][
   ],
 ];
 
-void t.test('what cannot be served is refused in one sentence, and nothing is left', async (t) => {
-  const activate = compile(t, 'activate.c');
-  for (const [name, sockets, env, wanted] of REFUSALS) {
-    const command = new Command(['serve', ...QUIET], {
-      through: [activate, ...sockets, '--'],
-      env,
-    });
-    const { code, stderr } = await command.run();
-    t.match(stderr, wanted, name);
-    t.match(stderr, /^megacomet-ts: [^\n]+\n$/, 'one sentence');
-    t.equal(code, 1, 'exit code');
-  }
-});
+void t.test(
+  'sockets that cannot be served are rejected in one sentence, and nothing is left',
+  async (t) => {
+    const activate = compile(t, 'activate.c');
+    for (const [name, sockets, env, wanted] of REFUSALS) {
+      const command = new Command(['serve', ...QUIET], {
+        through: [activate, ...sockets, '--'],
+        env,
+      });
+      const { code, stderr } = await command.run();
+      t.match(stderr, wanted, name);
+      t.match(stderr, /^megacomet-ts: [^\n]+\n$/, 'one sentence');
+      t.equal(code, 1, 'exit code');
+    }
+  },
+);

@@ -1,6 +1,6 @@
-// What `serve` says about the limits of its machine: at the start one warning for each that stands in
-// the way, and what binds; while it runs one warning for each that is hit, here with clients that
-// meet a full queue. Real servers in network namespaces of their own.
+// The log of `serve` about the limits of its machine. At the start: one warning for each limit in the
+// way, and the limit that binds. While it runs: one warning for each limit that is reached, here a
+// full listen queue. Real servers in network namespaces of their own.
 import t from 'tap';
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
@@ -10,7 +10,7 @@ import { TestServer, until, type LogLine } from '../support/helpers.js';
 import { without } from '../support/requirements.js';
 
 const execute = promisify(execFile);
-/** Of pino; only who asks for them sees these. */
+/** Of pino; shown only at this level. */
 const DEBUG = 20;
 const WARN = 40;
 
@@ -45,7 +45,7 @@ function summary(server: TestServer): string {
 }
 
 void t.test(
-  'a start that nothing stands in the way of says what binds, and warns of nothing',
+  'a start without obstacles logs the limit that binds, and warns of nothing',
   async (t) => {
     const rows: [string[], string[], RegExp][] = [
       [[], [], /; the limit that binds: \S+/],
@@ -74,7 +74,7 @@ void t.test(
 );
 
 void t.test(
-  'a limit in the way is one warning with its figures',
+  'a limit in the way is one warning with its values',
   { skip: noNamespace },
   async (t) => {
     const server = await TestServer.start(t, {

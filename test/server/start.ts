@@ -250,33 +250,43 @@ void t.test('a mistake that only comet can make is found before anything is boun
   });
 });
 
-void t.test('an admin host that is no address is found before anything is bound', async (t) => {
-  // Somebody else has the port: whoever binds first complains of that.
-  const place = ['--host', '127.0.0.1', '--port', String(await foreigner(t)), '--admin-port', '0'];
-  for (const host of ['localhost', '127.0.0.256', '127.1', '[::1]', '::1::', '127.0.0.1:9001']) {
-    await assertFails(t, host, {
-      args: [...place, '--admin-host', host],
+void t.test(
+  'an admin host that is not an address is rejected before anything is bound',
+  async (t) => {
+    // Somebody else has the port: whoever binds first complains of that.
+    const place = [
+      '--host',
+      '127.0.0.1',
+      '--port',
+      String(await foreigner(t)),
+      '--admin-port',
+      '0',
+    ];
+    for (const host of ['localhost', '127.0.0.256', '127.1', '[::1]', '::1::', '127.0.0.1:9001']) {
+      await assertFails(t, host, {
+        args: [...place, '--admin-host', host],
+        isBare: true,
+        code: 2,
+        wanted: /^megacomet-ts: --admin-host: ".*" is not a numeric address\n$/,
+      });
+    }
+    await assertFails(t, 'in the environment', {
+      args: place,
+      env: { MEGACOMET_ADMIN_HOST: 'localhost' },
       isBare: true,
       code: 2,
-      wanted: /^megacomet-ts: --admin-host: ".*" is not a numeric address\n$/,
+      wanted: /MEGACOMET_ADMIN_HOST: "localhost" is not a numeric address/,
     });
-  }
-  await assertFails(t, 'in the environment', {
-    args: place,
-    env: { MEGACOMET_ADMIN_HOST: 'localhost' },
-    isBare: true,
-    code: 2,
-    wanted: /MEGACOMET_ADMIN_HOST: "localhost" is not a numeric address/,
-  });
-  for (const host of ['127.0.0.2', '::1', '::', 'fe80::1%lo']) {
-    await assertFails(t, `${host}, which is one`, {
-      args: [...place, '--admin-host', host],
-      isBare: true,
-      code: 1,
-      wanted: /another program listens there/,
-    });
-  }
-});
+    for (const host of ['127.0.0.2', '::1', '::', 'fe80::1%lo']) {
+      await assertFails(t, `${host}, which is one`, {
+        args: [...place, '--admin-host', host],
+        isBare: true,
+        code: 1,
+        wanted: /another program listens there/,
+      });
+    }
+  },
+);
 
 void t.test('more connections than the machine can hold are refused', async (t) => {
   await assertFails(t, 'one worker', {

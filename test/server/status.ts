@@ -34,7 +34,7 @@ void t.test('status prints a table of the workers, and the totals', async (t) =>
   });
   t.equal(new Set(rows.map((row) => row.length)).size, 1, 'the columns are aligned');
   t.match(stdout, /^connections {2}30 of \d+$/m, 'connections and their limit');
-  t.match(stdout, /^accepted {5}30, rejected 0, failed 0$/m, 'what came');
+  t.match(stdout, /^accepted {5}30, rejected 0, failed 0$/m, 'accepted connections');
   t.match(stdout, /^memory {7}\d+\.\d MB private, -?\d+ bytes per connection$/m, 'memory');
   await server.stop();
 });
@@ -47,7 +47,7 @@ void t.test('status --json prints the answer of /stats', async (t) => {
   t.equal(code, 0, 'exit code');
   const stats = JSON.parse(stdout) as Awaited<ReturnType<TestServer['stats']>>;
   t.same(Object.keys(stats), Object.keys(await server.stats()), 'every field');
-  t.equal(stats.totals['connections'], 3, 'and the figures');
+  t.equal(stats.totals['connections'], 3, 'and the values');
   await server.stop();
 });
 

@@ -1,4 +1,4 @@
-// Who gets the new connections: those who can take them, and first those who have most room.
+// New connections go to workers that can take them, and first to those with the most headroom.
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
@@ -78,7 +78,7 @@ void t.test('a restarted worker is filled first', { buffered: true }, async (t) 
   t.equal(await served(clients, server.port, 200), 200, 'new clients are served');
   const after = await acceptedOf(server);
   const shares = after.map((count, slot) => count - (before[slot] ?? 0));
-  // It has about 400 places free and each of the others about 50: eight to one.
+  // It can take about 400 more and each of the others about 50: eight to one.
   t.ok((shares[3] ?? 0) > 100, `most of them by the new worker: ${shares.join(', ')}`);
   await server.stop();
 });
@@ -97,23 +97,23 @@ void t.test(
     const watching = (await acceptedOf(server)).filter((count) => count > 0).length;
     t.ok(watching <= cores, `by at most ${cores} workers: ${watching}`);
 
-    const places = (await server.stats()).workers.map((worker) => Number(worker['connectionsMax']));
-    const wanted = Math.floor(0.9 * places.reduce((sum, count) => sum + count, 0));
-    t.ok(wanted > Math.max(...places) * cores, 'more clients than those can hold');
+    const limits = (await server.stats()).workers.map((worker) => Number(worker['connectionsMax']));
+    const wanted = Math.floor(0.9 * limits.reduce((sum, count) => sum + count, 0));
+    t.ok(wanted > Math.max(...limits) * cores, 'more clients than those can hold');
     let unserved = 0;
     const add = async (): Promise<void> => {
       unserved += 5 - (await served(clients, path, 5));
     };
-    const crowded = await until('a worker to be full to 95 %', async () => {
+    const full = await until('a worker to be full to 95 %', async () => {
       await add();
       const counts = (await acceptedOf(server)).map((count, slot) => ({ count, slot }));
-      return counts.find(({ count, slot }) => count >= 0.95 * (places[slot] ?? 0));
+      return counts.find(({ count, slot }) => count >= 0.95 * (limits[slot] ?? 0));
     });
-    // Time for its message and the manager's order; the few places left would soon be taken.
+    // Time for its frame and the manager's; the little headroom left would soon be used.
     await sleep(300);
-    const count = (await acceptedOf(server))[crowded.slot];
+    const count = (await acceptedOf(server))[full.slot];
     for (let round = 0; round < 20; round++) await add();
-    t.equal((await acceptedOf(server))[crowded.slot], count, 'the watch has moved away from it');
+    t.equal((await acceptedOf(server))[full.slot], count, 'the watch has moved away from it');
     while (clients.sockets.length < wanted) await add();
     t.equal(unserved, 0, 'all are served');
     t.equal(clients.lost, 0, 'none was refused');

@@ -9,7 +9,7 @@ import { Command, compile, descriptorsOf, TestServer, until } from '../support/h
 const CYCLES = 200_000;
 const DIALERS = 2;
 const HELD = 10_000;
-/** What may be kept after a crowd has left: a tenth, and for churn a megabyte of heap besides. */
+/** The share of memory that may be kept after all have left; churn may keep a megabyte of heap besides. */
 const KEPT_SHARE = 0.1;
 const KEPT_BYTES = 1_000_000;
 
@@ -29,7 +29,7 @@ async function pidsOf(server: TestServer): Promise<number[]> {
   return (await server.stats()).workers.map(({ pid }) => pid ?? 0);
 }
 
-/** Resolves to what it wrote to standard error, which is empty if all went well. */
+/** Resolves to its standard error, which is empty after a success. */
 function churn(program: string, port: number, first: number): Promise<string> {
   const cycles = String(CYCLES / DIALERS);
   const args = ['--pdeathsig', 'KILL', program, '127.0.0.1', String(port), cycles, String(first)];

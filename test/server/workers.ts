@@ -1,4 +1,4 @@
-// Workers that die, stop or loop: what their deaths cost, and what they must not cost.
+// Workers that die, stop or loop: the costs of a death, and those it must not have.
 import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
@@ -71,15 +71,15 @@ for (const signal of ['SIGKILL', 'SIGSEGV', 'SIGABRT'] as const) {
       t.equal(sums['closedByCrashTotal'], lost, 'its clients are counted as lost by the crash');
       t.equal(workers[1]?.restarts, 1, 'the restart is counted');
       const open = Number(sums['acceptedTotal']) - Number(sums['closedTotal']);
-      t.equal(open, sums['connections'], 'accepted - closed is what is open');
-      t.equal(open, 2000 + load.served - lost, 'and it is what the clients have open');
+      t.equal(open, sums['connections'], 'accepted - closed is the number open');
+      t.equal(open, 2000 + load.served - lost, 'and the number that the clients have open');
       t.equal(await idle.answering(), 2000 - idle.lost, 'the clients of the others are answered');
       await server.stop();
     },
   );
 }
 
-for (const way of ['is stopped', 'loops for ever'] as const) {
+for (const way of ['is stopped', 'loops without end'] as const) {
   void t.test(`a worker that ${way} is replaced at the heartbeat limit`, async (t) => {
     const server = await TestServer.start(t, {
       args: ['--workers', '4', '--heartbeat-limit', '4'],

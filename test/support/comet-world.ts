@@ -1,5 +1,5 @@
 // What tests of comet need: a server of the library, and plain clients of each transport that note
-// what they got, in order.
+// the messages they received, in order.
 import { createConnection, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 
@@ -18,20 +18,20 @@ export interface Seen {
 }
 
 /** Where a client finds a server. */
-export interface Place {
+export interface Endpoint {
   /** Numeric, without brackets; default 127.0.0.1. */
   readonly host?: string;
   readonly port: number;
 }
 
-export interface World extends Place {
+export interface World extends Endpoint {
   readonly server: Server;
 }
 
 const TOKEN = 'what-only-the-service-knows';
 
 /** `serve --protocol comet` as a program of its own, and a service that publishes to it. */
-export class Program implements Place {
+export class Program implements Endpoint {
   private constructor(readonly server: TestServer) {}
 
   static async start(test: Test, options: StartOptions = {}): Promise<Program> {
@@ -64,7 +64,7 @@ export class Program implements Place {
     return response.status;
   }
 
-  /** Waits until a figure, summed over the workers, is this. */
+  /** Waits until a counter, summed over the workers, has this value. */
   async untilTotal(name: string, wanted: number, timeoutMs?: number): Promise<void> {
     let found = NaN;
     const look = async (): Promise<boolean> => (found = await this.server.total(name)) === wanted;
@@ -75,8 +75,8 @@ export class Program implements Place {
 }
 
 /** One client of each transport, subscribed to channel a. */
-export async function subscribeAll(place: Place): Promise<Client[]> {
-  const clients = CLIENTS.map((Kind) => new Kind(place, ['a']));
+export async function subscribeAll(endpoint: Endpoint): Promise<Client[]> {
+  const clients = CLIENTS.map((Kind) => new Kind(endpoint, ['a']));
   for (const client of clients) {
     // A poll would have to wait to learn where the channel stands.
     client.cursor = clients[0]?.cursor ?? '';
@@ -117,7 +117,7 @@ export async function startComet(test: Test, options: ServerOptions = {}): Promi
   return { server, port };
 }
 
-/** A client that keeps what it gets. `lost` counts the times that it was told of a gap. */
+/** A client that keeps what it gets. `lost` counts the gaps that the server reported. */
 export abstract class Client {
   readonly seen: Seen[] = [];
   lost = 0;
@@ -126,14 +126,14 @@ export abstract class Client {
   isOpen = false;
 
   constructor(
-    readonly place: Place,
+    readonly endpoint: Endpoint,
     readonly channels: readonly string[],
   ) {}
 
   /** As a URL has it. */
   get authority(): string {
-    const host = this.place.host ?? '127.0.0.1';
-    return `${host.includes(':') ? `[${host}]` : host}:${this.place.port}`;
+    const host = this.endpoint.host ?? '127.0.0.1';
+    return `${host.includes(':') ? `[${host}]` : host}:${this.endpoint.port}`;
   }
 
   get data(): string[] {
@@ -151,13 +151,13 @@ export abstract class Client {
   abstract open(): Promise<void>;
   abstract close(): void;
 
-  /** Waits until it has so many messages. */
+  /** Waits until it has this number of messages. */
   async has(count: number): Promise<void> {
     await until(`${count} messages`, () => this.seen.length >= count);
   }
 }
 
-/** Over a plain socket, so that nothing between hides what the server sends. */
+/** Over a plain socket, so that no library hides bytes of the server. */
 abstract class StreamingClient extends Client {
   #socket: Socket | undefined;
   #text = '';
@@ -168,7 +168,7 @@ abstract class StreamingClient extends Client {
   abstract take(text: string): string;
 
   async open(): Promise<void> {
-    const socket = createConnection(this.place.port, this.place.host ?? '127.0.0.1');
+    const socket = createConnection(this.endpoint.port, this.endpoint.host ?? '127.0.0.1');
     this.#socket = socket;
     this.#text = '';
     this.#hasHead = false;
@@ -284,8 +284,8 @@ export class WebSocketClient extends Client {
     await until('the subscription', () => this.isOpen || socket.readyState > WebSocket.OPEN);
   }
 
-  say(wish: object): void {
-    this.socket?.send(JSON.stringify(wish));
+  say(command: object): void {
+    this.socket?.send(JSON.stringify(command));
   }
 
   close(): void {
@@ -377,8 +377,8 @@ export async function exchange(
   return text;
 }
 
-/** Subscribers on both workers who come back whenever they are cut off. */
-export class Crowd {
+/** Subscribers on both workers that reconnect whenever they are cut off. */
+export class Reconnecting {
   readonly sent: string[] = [];
   #isOver = false;
   #keeping: Promise<unknown> = Promise.resolve();
@@ -388,7 +388,7 @@ export class Crowd {
     readonly clients: readonly Client[],
   ) {}
 
-  static async gather(t: Test, program: Program): Promise<Crowd> {
+  static async gather(t: Test, program: Program): Promise<Reconnecting> {
     const clients: Client[] = [];
     const isSpread = async (): Promise<boolean> => {
       const { workers } = await program.server.stats();
@@ -398,10 +398,10 @@ export class Crowd {
       clients.push(...(await subscribeAll(program)));
       return clients.length >= 12 && (await isSpread());
     });
-    const crowd = new Crowd(program, clients);
-    crowd.#keeping = Promise.all(clients.map((client) => crowd.#keep(client)));
-    t.teardown(() => crowd.leave());
-    return crowd;
+    const group = new Reconnecting(program, clients);
+    group.#keeping = Promise.all(clients.map((client) => group.#keep(client)));
+    t.teardown(() => group.leave());
+    return group;
   }
 
   async #keep(client: Client): Promise<void> {

@@ -1,6 +1,6 @@
 // Preloaded into workers by test/comet/processes.ts. Two files in $TMPDIR, each good for one
 // worker: `die` says how it ends in the middle of the next large write, by a signal or with an exit
-// code; `starve` after how many more allocations there is no memory left.
+// code; `starve` after N more allocations there is no memory left.
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>

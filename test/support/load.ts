@@ -33,7 +33,7 @@ export class Load {
 
   /**
    * Does something at a moment at which no client is between its connect and its answer, so that
-   * a worker killed by it cannot have accepted one that it still owes.
+   * a worker killed by it cannot have accepted one that it has yet to answer.
    */
   whenQuiet(action: () => void): Promise<void> {
     return new Promise((resolve) => {
@@ -101,5 +101,5 @@ export class TotalsWatch {
   }
 }
 
-/** With spin.c preloaded, a worker that reads these bytes never comes back from it. */
-export const SPIN = Buffer.from('!spin for ever!');
+/** With spin.c preloaded, a worker that reads these bytes never returns from the read. */
+export const SPIN = Buffer.from('!spin without end!');

@@ -105,7 +105,7 @@ function libraries() {
 
 /**
  * Whether a leak was allocated by us: below the allocator comes a frame of ours before one of Node.
- * What V8 allocates counts as leaked always, since its heap is no place where the check looks.
+ * What V8 allocates counts as leaked always, because the check does not look into its heap.
  */
 function isOurLeak(block) {
   for (const frame of block.split('\n').slice(2)) {
@@ -141,7 +141,7 @@ function runTests(tests, preload) {
   return runIn(COPY, tap, ['--jobs=1', '--timeout=600', ...tests], {
     [preload]: libraries().join(' '),
     ASAN_OPTIONS: `detect_leaks=1:log_path=${join(REPORTS, 'asan')}`,
-    // Leaks are judged here, after the tests, which look at the exit codes.
+    // Leaks are checked here, after the tests, which look at the exit codes.
     LSAN_OPTIONS: 'exitcode=0',
     UBSAN_OPTIONS: `print_stacktrace=1:log_path=${join(REPORTS, 'ubsan')}`,
   });

@@ -1,11 +1,11 @@
-// Preloaded: a process that receives certain bytes never comes back from recvfrom. See load.ts.
+// Preloaded: a process that receives certain bytes never returns from recvfrom. See load.ts.
 #include <string.h>
 
 #include "syscall-shim.h"
 
 enum { kBuffer = 1 };
 
-static const char kBytes[] = "!spin for ever!";
+static const char kBytes[] = "!spin without end!";
 
 long syscall(long number, ...) {
   READ_ARGUMENTS(a, number);

@@ -1,5 +1,5 @@
 // A WebSocket client for tests that may break every rule: frames are made bit by bit, and what the
-// server answers is told as words, such as `text hello` and `close 1002`.
+// server answers is described in words, such as `text hello` and `close 1002`.
 import { once } from 'node:events';
 import { createConnection, type Socket } from 'node:net';
 import { constants, deflateRawSync, inflateRawSync } from 'node:zlib';
@@ -126,7 +126,7 @@ function describe(first: number, payload: Buffer, windowBits: number): string {
   return `deflated ${name} ${shown(inflateRawSync(Buffer.concat([payload, TAIL]), options))}`;
 }
 
-/** Takes frames apart; half a frame at the end is told, too. */
+/** Takes frames apart; half a frame at the end is described, too. */
 function describeAll(bytes: Buffer, windowBits: number): string[] {
   const told: string[] = [];
   let at = 0;
@@ -151,7 +151,7 @@ export interface Conversation {
   readonly isEnded: boolean;
 }
 
-/** Says the parts, each for itself, and tells what came until the server ends it. */
+/** Sends the parts one by one, and describes the frames that arrive until the server ends it. */
 export async function converse(
   port: number,
   parts: readonly (Buffer | string)[],
@@ -181,7 +181,7 @@ export async function converse(
   return { head, told: isOpened ? describeAll(bytes.subarray(end + 4), windowBits) : [], isEnded };
 }
 
-/** A client that says bytes when told to, answers each ping, and notes what it was told. */
+/** A client that sends bytes on request, answers each ping, and notes the frames that it receives. */
 export class LivePeer {
   readonly #socket: Socket;
   #bytes = Buffer.alloc(0);
@@ -228,10 +228,10 @@ export class LivePeer {
   }
 }
 
-/** A client of the comet socket that notes what it is told, text by text and in order. */
+/** A client of the comet socket that notes each text that it receives, in order. */
 export class CommandClient {
   readonly #socket: WebSocket;
-  /** Answers to wishes, as they came. */
+  /** Answers to commands, in order of arrival. */
   readonly told: string[] = [];
   /** Channels of the messages. */
   readonly messages: string[] = [];

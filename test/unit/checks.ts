@@ -41,7 +41,7 @@ void t.test('at its border each check says what it must', (t) => {
     const found = findingOf(diagnosisOf(machineOf(row), row.aim), row.id);
     t.equal(found.severity, row.severity, row.about);
     if (row.connections !== undefined) t.equal(found.connections, row.connections, row.about);
-    if (row.mend !== undefined) t.match(fixText(found), row.mend ?? null, row.about);
+    if (row.fix !== undefined) t.match(fixText(found), row.fix ?? null, row.about);
     const counters = found.counters.map(({ name, value }) => `${name} ${value}`);
     const all = [found.current, found.why, ...counters].join(' ');
     if (row.text !== undefined) t.match(all, row.text, row.about);

@@ -14,8 +14,8 @@ export interface Border {
   readonly id: string;
   readonly severity: Finding['severity'];
   readonly connections?: number;
-  /** The remedy as `key = value`, `directive=value` or its advice; null for none. */
-  readonly mend?: RegExp | null;
+  /** The fix as `key = value`, `directive=value` or its advice; null for none. */
+  readonly fix?: RegExp | null;
   readonly text?: RegExp;
 }
 
@@ -33,7 +33,7 @@ export const BORDERS: readonly Border[] = [
     id: 'RLIMIT_NOFILE',
     severity: 'warning',
     connections: 100_000,
-    mend: /^LimitNOFILE=101024$/,
+    fix: /^LimitNOFILE=101024$/,
   },
   {
     about: 'one file less is too few',
@@ -57,7 +57,7 @@ export const BORDERS: readonly Border[] = [
     aim: TWO,
     id: 'RLIMIT_NOFILE',
     severity: 'ok',
-    mend: null,
+    fix: null,
   },
   {
     about: 'one worker alone needs more than the kernel gives one process by default',
@@ -65,7 +65,7 @@ export const BORDERS: readonly Border[] = [
     aim: { workers: 1 },
     id: 'RLIMIT_NOFILE',
     severity: 'warning',
-    mend: /^LimitNOFILE=1101024$/,
+    fix: /^LimitNOFILE=1101024$/,
   },
   {
     about: 'and for that a higher ceiling',
@@ -73,7 +73,7 @@ export const BORDERS: readonly Border[] = [
     aim: { workers: 1 },
     id: 'fs.nr_open',
     severity: 'warning',
-    mend: /^fs\.nr_open = 1101024$/,
+    fix: /^fs\.nr_open = 1101024$/,
   },
   {
     about: 'a ceiling that was lowered under a higher limit',
@@ -82,7 +82,7 @@ export const BORDERS: readonly Border[] = [
     id: 'fs.nr_open',
     severity: 'critical',
     connections: 2 * 9903,
-    mend: /^fs\.nr_open = 56024$/,
+    fix: /^fs\.nr_open = 56024$/,
   },
   {
     about: 'which then is the limit of each process',
@@ -107,14 +107,14 @@ export const BORDERS: readonly Border[] = [
     id: 'fs.file-max',
     severity: 'critical',
     connections: 900_000,
-    mend: /^fs\.file-max = 1300000$/,
+    fix: /^fs\.file-max = 1300000$/,
   },
   {
     about: 'root is exempt from fs.file-max',
     sysctls: { 'fs.file-max': 1000 },
     id: 'fs.file-max',
     severity: 'info',
-    mend: /^fs\.file-max = 1165536$/,
+    fix: /^fs\.file-max = 1165536$/,
   },
   {
     about: 'root is not exempt from epoll watches',
@@ -122,7 +122,7 @@ export const BORDERS: readonly Border[] = [
     id: 'fs.epoll.max_user_watches',
     severity: 'critical',
     connections: 500_000,
-    mend: /^fs\.epoll\.max_user_watches = 1110000$/,
+    fix: /^fs\.epoll\.max_user_watches = 1110000$/,
   },
   {
     about: 'both ends of a test have watches',
@@ -138,7 +138,7 @@ export const BORDERS: readonly Border[] = [
     files: { [`${GROUP}/memory.max`]: '2147483648\n', [`${GROUP}/memory.events`]: 'oom_kill 4\n' },
     id: `memory cgroup ${GROUP}`,
     severity: 'critical',
-    mend: /^MemoryMax=\d{11}$/,
+    fix: /^MemoryMax=\d{11}$/,
     text: /oom_kill 4/,
   },
   {
@@ -147,7 +147,7 @@ export const BORDERS: readonly Border[] = [
     files: { '/sys/fs/cgroup/system.slice/memory.max': '2147483648\n' },
     id: 'memory cgroup /sys/fs/cgroup/system.slice',
     severity: 'critical',
-    mend: /^raise the memory limit of \/sys\/fs\/cgroup\/system\.slice to \d+ bytes$/,
+    fix: /^raise the memory limit of \/sys\/fs\/cgroup\/system\.slice to \d+ bytes$/,
   },
   {
     about: 'version 1 of control groups',
@@ -175,42 +175,42 @@ export const BORDERS: readonly Border[] = [
     aim: { acceptRate: 40_000 },
     id: 'vm.min_free_kbytes',
     severity: 'info',
-    mend: /^vm\.min_free_kbytes = 246840$/,
+    fix: /^vm\.min_free_kbytes = 246840$/,
   },
   {
     about: 'a short queue loses every burst',
     sysctls: { 'net.core.somaxconn': 1023 },
     id: 'net.core.somaxconn',
     severity: 'critical',
-    mend: /^net\.core\.somaxconn = 4096$/,
+    fix: /^net\.core\.somaxconn = 4096$/,
   },
   {
     about: 'without SYN cookies half-open handshakes have a limit of their own',
     sysctls: { 'net.ipv4.tcp_syncookies': 0, 'net.ipv4.tcp_max_syn_backlog': 128 },
     id: 'net.ipv4.tcp_max_syn_backlog',
     severity: 'warning',
-    mend: /^net\.ipv4\.tcp_max_syn_backlog = 397$/,
+    fix: /^net\.ipv4\.tcp_max_syn_backlog = 397$/,
   },
   {
     about: 'SYN cookies always',
     sysctls: { 'net.ipv4.tcp_syncookies': 2 },
     id: 'net.ipv4.tcp_syncookies',
     severity: 'warning',
-    mend: /^net\.ipv4\.tcp_syncookies = 1$/,
+    fix: /^net\.ipv4\.tcp_syncookies = 1$/,
   },
   {
     about: 'many retries are not taken away',
     sysctls: { 'net.ipv4.tcp_synack_retries': 9 },
     id: 'net.ipv4.tcp_synack_retries',
     severity: 'ok',
-    mend: null,
+    fix: null,
   },
   {
     about: 'packets that RPS queues',
     files: { '/sys/class/net/eth0/queues/rx-0/rps_cpus': '3\n' },
     id: 'net.core.netdev_max_backlog',
     severity: 'info',
-    mend: /^net\.core\.netdev_max_backlog = 25001$/,
+    fix: /^net\.core\.netdev_max_backlog = 25001$/,
   },
   {
     about: 'RPS makes one queue enough',
@@ -219,7 +219,7 @@ export const BORDERS: readonly Border[] = [
     severity: 'ok',
   },
   {
-    about: 'a container is told what the host must have',
+    about: 'a container gets the values that the host must have',
     on: 'container',
     id: 'net.ipv4.tcp_mem',
     severity: 'skipped',
@@ -230,7 +230,7 @@ export const BORDERS: readonly Border[] = [
     on: 'container',
     id: 'net.core.somaxconn',
     severity: 'warning',
-    mend: /^docker run --sysctl "net\.core\.somaxconn=16384", or sysctls of the pod's/,
+    fix: /^docker run --sysctl "net\.core\.somaxconn=16384", or sysctls of the pod's/,
   },
   {
     about: 'a container cannot raise its limit of files',
@@ -238,7 +238,7 @@ export const BORDERS: readonly Border[] = [
     files: FILES_LIMIT(1024),
     id: 'RLIMIT_NOFILE',
     severity: 'critical',
-    mend: /^docker run --ulimit nofile=1001024:1001024; not above fs\.nr_open/,
+    fix: /^docker run --ulimit nofile=1001024:1001024; not above fs\.nr_open/,
   },
   {
     about: 'nor a limit of the host',
@@ -246,24 +246,24 @@ export const BORDERS: readonly Border[] = [
     sysctls: { 'fs.epoll.max_user_watches': 1000 },
     id: 'fs.epoll.max_user_watches',
     severity: 'critical',
-    mend: /^set fs\.epoll\.max_user_watches = 1110000 on the host: a container cannot$/,
+    fix: /^set fs\.epoll\.max_user_watches = 1110000 on the host: a container cannot$/,
   },
   {
     about: 'no keep-alive',
     aim: { keepaliveS: 0 },
     id: '--keepalive',
     severity: 'warning',
-    mend: /^Environment=MEGACOMET_KEEPALIVE=240$/,
+    fix: /^Environment=MEGACOMET_KEEPALIVE=240$/,
   },
   { about: 'a slow one', aim: { keepaliveS: 281 }, id: '--keepalive', severity: 'warning' },
   { about: 'in time', aim: { keepaliveS: 280 }, id: '--keepalive', severity: 'ok' },
   {
-    about: 'more neighbours than places for them',
+    about: 'more neighbours than the table holds',
     sysctls: { 'net.ipv4.neigh.default.gc_thresh3': 5 },
     files: { '/proc/net/arp': `IP\n${'192.0.2.1 0x1\n'.repeat(3)}` },
     id: 'net.ipv4.neigh.default.gc_thresh3',
     severity: 'warning',
-    mend: /^net\.ipv4\.neigh\.default\.gc_thresh3 = 6$/,
+    fix: /^net\.ipv4\.neigh\.default\.gc_thresh3 = 6$/,
   },
   {
     about: 'the own port among those of outgoing connections',
@@ -271,7 +271,7 @@ export const BORDERS: readonly Border[] = [
     aim: { ports: [8000, 40_000] },
     id: 'net.ipv4.ip_local_reserved_ports',
     severity: 'warning',
-    mend: /^net\.ipv4\.ip_local_reserved_ports = 9000,40000$/,
+    fix: /^net\.ipv4\.ip_local_reserved_ports = 9000,40000$/,
   },
   {
     about: 'unless it is reserved',
@@ -290,7 +290,7 @@ export const BORDERS: readonly Border[] = [
     id: 'net.ipv4.ip_local_port_range',
     severity: 'critical',
     connections: 190,
-    mend: /^net\.ipv4\.ip_local_port_range = 1024 65535$/,
+    fix: /^net\.ipv4\.ip_local_port_range = 1024 65535$/,
   },
   {
     about: 'the widest range is not enough for a million',
@@ -299,7 +299,7 @@ export const BORDERS: readonly Border[] = [
     id: 'net.ipv4.ip_local_port_range',
     severity: 'critical',
     connections: 64_512,
-    mend: /^use 16 source addresses or destinations$/,
+    fix: /^use 16 source addresses or destinations$/,
   },
   {
     about: 'connection tracking that is loaded only',
@@ -322,7 +322,7 @@ export const BORDERS: readonly Border[] = [
     sysctls: { 'net.netfilter.nf_conntrack_tcp_timeout_established': 300 },
     id: 'net.netfilter.nf_conntrack_tcp_timeout_established',
     severity: 'warning',
-    mend: /^net\.netfilter\.nf_conntrack_tcp_timeout_established = 360$/,
+    fix: /^net\.netfilter\.nf_conntrack_tcp_timeout_established = 360$/,
   },
   {
     about: 'an allowance of the cloud that was hit before',
@@ -336,7 +336,7 @@ export const BORDERS: readonly Border[] = [
     text: /conntrack_allowance_exceeded 12/,
   },
   {
-    about: 'a card that only counts what was too much',
+    about: 'a card that only counts dropped packets',
     on: 'ec2',
     outputs: { 'ethtool -S ens5': '     conntrack_allowance_exceeded: 0\n' },
     id: 'ens5 conntrack_allowance',
@@ -354,6 +354,6 @@ export const BORDERS: readonly Border[] = [
     sysctls: { 'net.ipv4.tcp_mem': '800000\t900000\t1600000' },
     id: 'net.ipv4.tcp_mem',
     severity: 'warning',
-    mend: /^net\.ipv4\.tcp_mem = 800000 1000000 1600000$/,
+    fix: /^net\.ipv4\.tcp_mem = 800000 1000000 1600000$/,
   },
 ];
