@@ -1,6 +1,8 @@
 // Publishes and resumes per second of the broker alone, with ports that take everything: what is
 // left for the manager is its sockets. `node dist/bench/broker.js [SECONDS]` prints two tables.
-import { Broker, type PublishOptions, type WorkerPort } from '../lib/broker/broker.js';
+import { Broker } from '../lib/broker/broker.js';
+import type { PublishOptions } from '../lib/broker/publishing.js';
+import type { WorkerPort } from '../lib/ipc/worker-port.js';
 
 const WORKERS = 56;
 const SECONDS = Number(process.argv[2] ?? 2);
@@ -75,7 +77,7 @@ function run({ name, channels, workersEach, options }: Case): void {
   const { user, system } = process.cpuUsage(cpu);
   const seconds = (nowMs - startedAtMs) / 1000;
   const writes = ports.reduce((sum, port) => sum + port.writes, 0);
-  const { messages, memoryBytes } = broker.counters;
+  const { historyMessages: messages, historyMemoryBytes: memoryBytes } = broker.counters;
   broker.close();
   const figures = [
     `${Math.round(published / seconds).toLocaleString('en')}/s`,
@@ -116,12 +118,12 @@ function resume(channels: number): void {
   }
   const seconds = (performance.now() - startedAtMs) / 1000;
   const { user, system } = process.cpuUsage(cpu);
-  const { pageBytesTotal, pagesTotal } = broker.counters;
+  const { replayPageBytesTotal, replayPagesTotal } = broker.counters;
   broker.close();
   const figures = [
     `${Math.round(asked / seconds).toLocaleString('en')}/s`,
     `${((user + system) / asked).toFixed(2)} us of CPU each`,
-    `${Math.round(pageBytesTotal / pagesTotal)} bytes each`,
+    `${Math.round(replayPageBytesTotal / replayPagesTotal)} bytes each`,
   ];
   const name = `resume in ${channels.toLocaleString('en')} channels`;
   process.stdout.write(`${name.padEnd(42)} ${figures.join(', ')}\n`);

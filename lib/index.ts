@@ -1,18 +1,17 @@
 // The public names of the package.
 export { MegacometError, type ErrorCode } from './base/errors.js';
 export type { Readiness } from './api/admin.js';
+export type { ClientMessage } from './broker/client-publishing.js';
+export type { ChannelPresence, MemberEvent } from './broker/presence.js';
 export type {
   ChannelInfo,
   ChannelPage,
-  ChannelPresence,
   ChannelQuery,
-  ClientMessage,
-  MemberEvent,
   PublishOptions,
   Receipt,
-} from './broker/broker.js';
+} from './broker/publishing.js';
 export type { Capacity } from './capacity/capacity.js';
-export type { HistoryLimits, IngestCounters, MailboxCounters, SlowPolicy } from './ipc/comet.js';
+export type { HistoryLimits, SlowPolicy } from './ipc/comet.js';
 export type { Headroom } from './stats/headroom.js';
 export type { MetricValue } from './system/kernel.js';
 export type { Logger } from './base/logger.js';

@@ -1,4 +1,4 @@
-// Asks a running server's admin server.
+// The client of a running server's admin server.
 import { request } from 'node:http';
 import { pipeline } from 'node:stream/promises';
 
@@ -26,14 +26,14 @@ export interface AdminRequest {
   readonly admin: string;
   readonly path: string;
   readonly token?: string | null;
-  /** What is sent with POST; without it the request is a GET. */
+  /** The body of a POST; without it the request is a GET. */
   readonly body?: {
     readonly type: string;
     readonly chunks: Iterable<string> | AsyncIterable<string>;
   };
 }
 
-/** What an admin server answered: its status, and its body as it comes. */
+/** The response of an admin server: its status, and its body as it arrives. */
 export interface AdminAnswer {
   readonly status: number;
   readonly body: AsyncIterable<string>;
@@ -50,7 +50,7 @@ function urlOf({ admin, path }: AdminRequest): URL {
 /**
  * Sends one request.
  *
- * @throws MegacometError `ERR_UNREACHABLE`; also while the body is read, if the server vanishes.
+ * @throws MegacometError `ERR_UNREACHABLE`; also while the body is read, if the connection breaks.
  */
 export function askAdmin(asked: AdminRequest): Promise<AdminAnswer> {
   const { admin, token = null, body } = asked;
@@ -78,7 +78,7 @@ export function askAdmin(asked: AdminRequest): Promise<AdminAnswer> {
       sent.end();
       return;
     }
-    // A batch may wait for its next line as long as it likes. An early refusal ends the sending.
+    // A batch has no time limit between two lines. An early rejection ends the sending.
     pipeline(body.chunks, sent).catch(fail);
   });
 }
@@ -87,7 +87,7 @@ async function* chunksOf(admin: string, response: AsyncIterable<unknown>): Async
   try {
     for await (const chunk of response) yield chunk as string;
   } catch (error) {
-    throw unreachable(admin, (error as NodeJS.ErrnoException).code ?? 'the answer broke off');
+    throw unreachable(admin, (error as NodeJS.ErrnoException).code ?? 'the connection broke');
   }
 }
 
@@ -102,9 +102,9 @@ export async function textOf(admin: string, body: AsyncIterable<string>): Promis
 }
 
 /**
- * The JSON that a path answers with.
+ * The JSON answer of a path.
  *
- * @throws MegacometError `ERR_UNREACHABLE`, and `ERR_REJECTED` with the server's own sentence.
+ * @throws MegacometError `ERR_UNREACHABLE`, and `ERR_REJECTED` with the server's sentence.
  */
 export async function askJson(asked: AdminRequest): Promise<unknown> {
   const { status, body } = await askAdmin(asked);
@@ -113,7 +113,7 @@ export async function askJson(asked: AdminRequest): Promise<unknown> {
   try {
     value = parseExact(text);
   } catch {
-    throw unreachable(asked.admin, 'the answer is no JSON');
+    throw unreachable(asked.admin, 'the answer is not valid JSON');
   }
   if (status >= 200 && status < 300) return value;
   const { error = `status ${status}` } = value as { error?: string };

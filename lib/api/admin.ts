@@ -1,15 +1,17 @@
-// The admin server: health, readiness, stats, metrics and publishing over HTTP.
-// It is given a read-only view, and denies by default: loopback, and no foreign Host or Origin.
+// The admin server: health, readiness, stats, metrics and publishing over HTTP. It sees the server
+// through a read-only view, and denies by default: loopback, and no foreign Host or Origin.
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { isIP } from 'node:net';
 
 import { MegacometError } from '../base/errors.js';
 import { Metrics } from '../stats/metrics.js';
 import { toJson, type Stats } from '../stats/stats.js';
+import { listen } from './listen.js';
+import { METRIC_TABLES } from './metric-tables.js';
 
-/** Whether a server should get new clients, as readiness() and `/readyz` tell it. */
+/** Whether a server should get new clients, as readiness() and `/readyz` report it. */
 export interface Readiness {
-  /** Half of the slots serve, and no drain runs. */
+  /** At least half of the slots serve, and the server does not drain. */
   readonly isReady: boolean;
   /** Whether close() has begun. */
   readonly isDraining: boolean;
@@ -22,34 +24,34 @@ export interface Readiness {
   }[];
 }
 
-/** What the admin server may see. */
+/** The part of the server that the admin server sees. */
 export interface AdminView {
   stats(): Stats;
   readiness(): Readiness;
 }
 
-/** Answers requests of its own paths; false for any other, with nothing done. */
+/** Answers requests for its own paths; returns false for any other, without an answer. */
 export interface AdminApi {
   handle(request: IncomingMessage, response: ServerResponse): Promise<boolean>;
 }
 
-/** Bounds of a request: nothing here needs more, and the port may be reachable by many. */
+/** Limits of a request. They are low because many may reach the port. */
 const HEADER_BYTES_MAX = 8192;
 const HEADERS_TIMEOUT_MS = 5000;
-/** A batch of 64 MiB over a slow link; a sender that stops is given up earlier. */
+/** A batch of 64 MiB over a slow link. A sender that stops is disconnected after SILENCE_MS. */
 const REQUEST_TIMEOUT_MS = 300_000;
 const SILENCE_MS = 30_000;
 const CONNECTIONS_MAX = 256;
 
-/** The name in a Host header or an Origin, without port; null if it cannot be one. */
+/** The host name in a Host header or an Origin, without port; null if it is invalid. */
 function hostNameOf(value: string): string | null {
   const match = /^(?:\[([0-9a-fA-F:.]+)\]|([A-Za-z0-9.-]+))(?::\d{1,5})?$/.exec(value);
   return (match?.[1] ?? match?.[2])?.toLowerCase() ?? null;
 }
 
 /**
- * Whether a request names us. A page of another origin that was rebound to our address (DNS
- * rebinding) carries its own name, so only addresses and localhost pass.
+ * Whether a request names another host. A page of another origin whose name was rebound to our
+ * address (DNS rebinding) sends its own name, so only addresses and localhost pass.
  */
 function isForeign(request: IncomingMessage): boolean {
   const isOurs = (value: string): boolean => {
@@ -93,21 +95,10 @@ export class Admin {
    * @throws MegacometError `ERR_ADMIN_LISTEN`, naming the option to change.
    */
   listen(host: string, port: number): Promise<number> {
-    return new Promise((resolve, reject) => {
-      this.#server.once('error', (error: NodeJS.ErrnoException) => {
-        const hint =
-          error.code === 'EADDRINUSE' ? 'choose another --admin-port' : 'see --admin-host';
-        reject(
-          new MegacometError(
-            'ERR_ADMIN_LISTEN',
-            `the admin server cannot listen on ${host}:${port} (${error.code ?? ''}): ${hint}`,
-          ),
-        );
-      });
-      this.#server.listen(port, host, () => {
-        const address = this.#server.address();
-        resolve(typeof address === 'object' && address !== null ? address.port : port);
-      });
+    return listen(this.#server, host, port, ({ code = '' }) => {
+      const hint = code === 'EADDRINUSE' ? 'choose another --admin-port' : 'see --admin-host';
+      const message = `the admin server cannot listen on ${host}:${port} (${code}): ${hint}`;
+      return new MegacometError('ERR_ADMIN_LISTEN', message);
     });
   }
 
@@ -148,7 +139,7 @@ export class Admin {
         return;
       case '/metrics': {
         const stats = this.#view.stats();
-        this.#metrics ??= new Metrics(stats);
+        this.#metrics ??= new Metrics(stats, METRIC_TABLES);
         const text = await this.#metrics.render(stats);
         send(response, 200, this.#metrics.contentType, text);
         return;

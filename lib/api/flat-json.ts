@@ -1,20 +1,21 @@
-// One JSON object whose members are read by name, with nested values as they were written.
-// JSON.parse alone would round long numbers in what is only passed on, and take a second member of
-// the same name for the first, where another reader may not.
+// One JSON object whose members are read by name, and whose values also exist as they were written.
+// JSON.parse alone would round long numbers in data that is only passed on, and would accept a
+// duplicate key, of which another reader may take the other value. So JSON.parse checks the text,
+// and a walk that may trust it finds the keys and values.
 
-/** What is wrong with the text, as the end of a sentence. */
+/** A fault of the text, as a sentence. */
 export class FlatJsonError extends Error {
   override readonly name = 'FlatJsonError';
 }
 
 export interface FlatObject {
-  /** Members by name, as JSON.parse has them. */
+  /** Members by name, as JSON.parse returns them. */
   readonly members: ReadonlyMap<string, unknown>;
   /** The text of a member's value, as it was written. */
   readonly raw: (name: string) => string;
 }
 
-/** Brackets open at once: what is passed on may be read by a recursive reader. */
+/** Open brackets: a recursive reader may read the data that is passed on. */
 const DEPTH_MAX = 32;
 
 /** Walks over a text that is known to be JSON. */
@@ -26,18 +27,19 @@ class Walker {
     return this.#at;
   }
 
-  /** The character here, after blanks. */
+  /** The next character that is not a blank. */
   peek(): string {
     while (/[ \t\r\n]/.test(this.text.charAt(this.#at))) this.#at++;
     return this.text.charAt(this.#at);
   }
 
-  /** Steps over the character here. */
+  /** Skips the next character that is not a blank. */
   step(): void {
     this.peek();
     this.#at++;
   }
 
+  /** Skips a string. */
   string(): void {
     for (;;) {
       this.#at = this.text.indexOf('"', this.#at + 1);
@@ -48,6 +50,7 @@ class Walker {
     this.#at++;
   }
 
+  /** Skips a value. */
   value(): void {
     const sign = this.peek();
     if (sign === '"') this.string();
@@ -65,7 +68,8 @@ class Walker {
       }
       if (sign === '{' || sign === '[') depth++;
       if (sign === '}' || sign === ']') depth--;
-      if (depth > DEPTH_MAX) throw new FlatJsonError(`nested more than ${DEPTH_MAX} deep`);
+      if (depth > DEPTH_MAX)
+        throw new FlatJsonError(`the request is nested more than ${DEPTH_MAX} levels deep`);
       this.#at++;
     } while (depth > 0);
   }
@@ -77,28 +81,28 @@ export function readFlatJson(text: string): FlatObject {
   try {
     parsed = JSON.parse(text);
   } catch {
-    throw new FlatJsonError('not JSON');
+    throw new FlatJsonError('the request is not valid JSON');
   }
   if (typeof parsed !== 'object' || parsed === null || Array.isArray(parsed)) {
-    throw new FlatJsonError('not a JSON object');
+    throw new FlatJsonError('the request is not a JSON object');
   }
   const members = new Map<string, unknown>();
-  const places = new Map<string, readonly [start: number, end: number]>();
+  const ranges = new Map<string, readonly [start: number, end: number]>();
   const walker = new Walker(text);
   walker.step();
   while (walker.peek() === '"') {
     const nameAt = walker.at;
     walker.string();
     const name = JSON.parse(text.slice(nameAt, walker.at)) as string;
-    if (members.has(name)) throw new FlatJsonError('an object with two members of the same name');
+    if (members.has(name)) throw new FlatJsonError(`duplicate key ${JSON.stringify(name)}`);
     walker.step();
     walker.peek();
     const start = walker.at;
     walker.value();
     members.set(name, (parsed as Record<string, unknown>)[name]);
-    places.set(name, [start, walker.at]);
+    ranges.set(name, [start, walker.at]);
     if (walker.peek() === ',') walker.step();
     walker.peek();
   }
-  return { members, raw: (name) => text.slice(...(places.get(name) ?? [0, 0])) };
+  return { members, raw: (name) => text.slice(...(ranges.get(name) ?? [0, 0])) };
 }

@@ -1,11 +1,12 @@
-// The bytes of the ancestor's applications: 1 and a number announce one, 2 with an id, 0, a
-// message and 0 delivers. Pure: bytes in, commands out, wherever they are cut.
+// The TCP protocol of MegaComet's applications: 1 and a number announce an application; 2, an id,
+// 0, a message and 0 deliver the message. Pure: chunks in, commands out, wherever the chunks are
+// cut.
 
 export type IngestCommand =
   | { readonly name: 'announce'; readonly number: number }
   | { readonly name: 'deliver'; readonly id: Buffer; readonly message: Buffer };
 
-/** What an application sent that can be no command; nothing after it can be trusted. */
+/** Bytes that are not a command. The rest of the stream cannot be trusted either. */
 export class IngestFault extends Error {
   override readonly name = 'IngestFault';
 }
@@ -23,7 +24,7 @@ export class IngestParser {
   #chunk: Buffer = Buffer.alloc(0);
   #at = 0;
   #expects: 'command' | 'id' | 'message' | 'number' = 'command';
-  /** The start of the present id or message, from earlier chunks. */
+  /** Parts of the present id or message from earlier chunks. */
   #parts: Buffer[] = [];
   #partBytes = 0;
   #id: Buffer = Buffer.alloc(0);
@@ -32,21 +33,21 @@ export class IngestParser {
     this.#bounds = bounds;
   }
 
-  /** True while a command has begun and not ended. */
+  /** Whether a command has begun and not ended. */
   get isInside(): boolean {
     return this.#expects !== 'command';
   }
 
-  /** Takes bytes in. next() must have answered null before. */
+  /** Takes a chunk. next() must have returned null before. */
   feed(chunk: Buffer): void {
     this.#chunk = chunk;
     this.#at = 0;
   }
 
   /**
-   * The next whole command; null when there is none yet.
+   * The next complete command; null if none is complete.
    *
-   * @throws IngestFault for an unknown command, an empty id, and what is too long.
+   * @throws IngestFault for an unknown command, an empty id, and an id or message that is too long.
    */
   next(): IngestCommand | null {
     while (this.#at < this.#chunk.length) {
@@ -56,13 +57,13 @@ export class IngestParser {
         this.#expects = 'command';
         return { name: 'announce', number: this.#chunk[this.#at++] ?? 0 };
       } else if (this.#expects === 'id') {
-        const id = this.#untilZero(this.#bounds.idBytesMax, 'an id');
+        const id = this.#untilZero(this.#bounds.idBytesMax, 'the id');
         if (id === null) return null;
-        if (id.length === 0) throw new IngestFault('an empty id');
+        if (id.length === 0) throw new IngestFault('the id is empty');
         this.#id = id;
         this.#expects = 'message';
       } else {
-        const message = this.#untilZero(this.#bounds.messageBytesMax, 'a message');
+        const message = this.#untilZero(this.#bounds.messageBytesMax, 'the message');
         if (message === null) return null;
         this.#expects = 'command';
         return { name: 'deliver', id: this.#id, message };
@@ -74,17 +75,17 @@ export class IngestParser {
   #begin(command: number): void {
     if (command === ANNOUNCE) this.#expects = 'number';
     else if (command === DELIVER) this.#expects = 'id';
-    else throw new IngestFault(`byte ${command} begins no command`);
+    else throw new IngestFault(`command: ${command} is unknown`);
   }
 
-  /** The bytes before the next 0; null if it is not there yet. */
+  /** The bytes before the next 0; null if the chunk has none. */
   #untilZero(bytesMax: number, what: string): Buffer | null {
     const zero = this.#chunk.indexOf(0, this.#at);
     const end = zero === -1 ? this.#chunk.length : zero;
     const part = this.#chunk.subarray(this.#at, end);
     this.#partBytes += part.length;
     if (this.#partBytes > bytesMax) {
-      throw new IngestFault(`${what} of more than ${bytesMax} bytes`);
+      throw new IngestFault(`${what} has more than ${bytesMax} bytes`);
     }
     this.#parts.push(part);
     this.#at = end;

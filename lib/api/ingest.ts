@@ -1,68 +1,63 @@
-// Takes messages from the ancestor's applications, over their own protocol.
+// Ingest: takes messages from applications over the TCP protocol of MegaComet, for the mailboxes.
 // The protocol has no answers: a server that cannot follow stops reading until it can.
 import { createServer, type Server, type Socket } from 'node:net';
 
-import {
-  CHANNEL_BYTES_MAX,
-  isChannel,
-  isText,
-  MESSAGE_BYTES_DEFAULT,
-  type IngestCounters,
-} from '../ipc/comet.js';
-import { MegacometError } from '../base/errors.js';
-import { IngestFault, IngestParser, type IngestCommand } from './ingest-parser.js';
 import { formatAddress, parseAddress } from '../base/address.js';
+import { MegacometError } from '../base/errors.js';
 import type { Logger } from '../base/logger.js';
+import { counter, gauge, valuesOf, type ValuesOf } from '../base/metric.js';
+import { CHANNEL_BYTES_MAX, isChannel, isText, MESSAGE_BYTES_DEFAULT } from '../ipc/comet.js';
+import { IngestFault, IngestParser, type IngestCommand } from './ingest-parser.js';
+import { listen } from './listen.js';
 
-/** Where messages for clients wait until they are fetched. */
-export interface Inboxes {
+/** The mailboxes, which keep messages until clients fetch them. */
+export interface DeliveryTarget {
   /** @throws MegacometError; `ERR_BUSY` when a later try may succeed. */
   deliver(id: string, message: Buffer): void;
 }
 
 export interface IngestOptions {
   readonly messageBytesMax?: number;
-  /** Longest silence inside a command. Between commands an application may be silent for ever. */
+  /** Longest silence inside a command. Between commands it is not limited. */
   readonly insideTimeoutMs?: number;
 }
 
 /** Applications connected at most: a handful is usual. */
 const CONNECTIONS_MAX = 256;
-/** Commands of one application before others have their turn: about 2 ms. */
-const COMMANDS_PER_TURN = 1000;
-/** Pause of a connection whose message finds a worker busy. */
+/** Commands of one application in one loop iteration: about 2 ms. */
+const COMMANDS_PER_ITERATION = 1000;
+/** Pause of a connection whose message met ERR_BUSY. */
 const BUSY_RETRY_MS = 20;
 const INSIDE_TIMEOUT_MS = 30_000;
 const KEEPALIVE_MS = 60_000;
 
-/** Shared by all connections of a server. */
-interface Life {
-  isOver: boolean;
+/** State that all connections of a server share. */
+class Shared {
+  isClosed = false;
+  announced = 0;
+  messages = 0;
+  rejected = 0;
+  faults = 0;
 }
-
-type Mutable = { -readonly [K in keyof IngestCounters]: IngestCounters[K] };
 
 /** One application's connection. */
 class Application {
   readonly #socket: Socket;
   readonly #parser: IngestParser;
-  readonly #inboxes: Inboxes;
-  readonly #counters: Mutable;
-  /** A message that found the server busy. */
+  readonly #target: DeliveryTarget;
+  readonly #shared: Shared;
+  /** A message that met ERR_BUSY. */
   #held: IngestCommand | null = null;
-  readonly #life: Life;
 
   constructor(
     socket: Socket,
-    inboxes: Inboxes,
+    target: DeliveryTarget,
     options: Required<IngestOptions>,
-    counters: Mutable,
-    life: Life,
+    shared: Shared,
   ) {
     this.#socket = socket;
-    this.#inboxes = inboxes;
-    this.#counters = counters;
-    this.#life = life;
+    this.#target = target;
+    this.#shared = shared;
     const { messageBytesMax, insideTimeoutMs } = options;
     this.#parser = new IngestParser({ idBytesMax: CHANNEL_BYTES_MAX, messageBytesMax });
     socket.setKeepAlive(true, KEEPALIVE_MS);
@@ -78,23 +73,23 @@ class Application {
   }
 
   #end(): void {
-    this.#counters.faultsTotal++;
+    this.#shared.faults++;
     this.#socket.destroy();
   }
 
-  /** Does what has come, or stops reading until it can. */
+  /** Handles the received commands, or stops reading until the server can follow. */
   #work(): void {
-    if (this.#life.isOver) return;
-    // Also for a connection that is gone: what it sent whole is taken in.
+    if (this.#shared.isClosed) return;
+    // Also after the connection closed: its complete commands still count.
     try {
-      for (let commands = 0; commands < COMMANDS_PER_TURN; commands++) {
+      for (let commands = 0; commands < COMMANDS_PER_ITERATION; commands++) {
         const command = this.#held ?? this.#parser.next();
         this.#held = null;
         if (command === null) {
           this.#socket.resume();
           return;
         }
-        if (!this.#do(command)) {
+        if (!this.#handle(command)) {
           this.#held = command;
           this.#later((work) => setTimeout(work, BUSY_RETRY_MS));
           return;
@@ -115,44 +110,68 @@ class Application {
     });
   }
 
-  /** False when the server is busy. */
-  #do(command: IngestCommand): boolean {
+  /** False if the server is busy, and the command has to be retried. */
+  #handle(command: IngestCommand): boolean {
     if (command.name === 'announce') {
-      this.#counters.announcedTotal++;
+      this.#shared.announced++;
       return true;
     }
     const id = command.id.toString();
-    // An id that is not UTF-8 would become that of somebody else.
+    // Decoding an id that is not UTF-8 could give the id of another client.
     if (!isText(command.id) || !isChannel(id)) {
-      this.#counters.rejectedTotal++;
+      this.#shared.rejected++;
       return true;
     }
     try {
-      this.#inboxes.deliver(id, command.message);
-      this.#counters.messagesTotal++;
+      this.#target.deliver(id, command.message);
+      this.#shared.messages++;
     } catch (error) {
       if (!(error instanceof MegacometError)) throw error;
-      // Also while the server is about to start, or to end.
+      // ERR_NOT_RUNNING: the server is starting, or about to end.
       if (error.code === 'ERR_BUSY' || error.code === 'ERR_NOT_RUNNING') return false;
-      this.#counters.rejectedTotal++;
+      this.#shared.rejected++;
     }
     return true;
   }
 }
 
 export class Ingest {
-  readonly #server: Server;
-  readonly #sockets = new Set<Socket>();
-  readonly #life: Life = { isOver: false };
-  readonly #counters: Mutable = {
-    connections: 0,
-    announcedTotal: 0,
-    messagesTotal: 0,
-    rejectedTotal: 0,
-    faultsTotal: 0,
+  /** By their field in /stats, under `ingest`. */
+  static readonly METRICS = {
+    connections: gauge(
+      'ingest_connections',
+      'Applications connected to --ingest, 256 at most.',
+      (ingest: Ingest) => ingest.#sockets.size,
+    ),
+    announcedTotal: counter(
+      'ingest_announced_total',
+      'Applications that announced themselves.',
+      (ingest: Ingest) => ingest.#shared.announced,
+    ),
+    messagesTotal: counter(
+      'ingest_messages_total',
+      'Messages of applications that mailboxes took.',
+      (ingest: Ingest) => ingest.#shared.messages,
+    ),
+    rejectedTotal: counter(
+      'ingest_rejected_total',
+      'Messages of applications that mailboxes rejected, because the id is invalid. Look at the ' +
+        'application.',
+      (ingest: Ingest) => ingest.#shared.rejected,
+    ),
+    faultsTotal: counter(
+      'ingest_faults_total',
+      'Applications disconnected because they broke the protocol, sent too long a message, or ' +
+        'stopped inside one.',
+      (ingest: Ingest) => ingest.#shared.faults,
+    ),
   };
 
-  constructor(inboxes: Inboxes, options: IngestOptions = {}) {
+  readonly #server: Server;
+  readonly #sockets = new Set<Socket>();
+  readonly #shared = new Shared();
+
+  constructor(target: DeliveryTarget, options: IngestOptions = {}) {
     const complete = {
       messageBytesMax: options.messageBytesMax ?? MESSAGE_BYTES_DEFAULT,
       insideTimeoutMs: options.insideTimeoutMs ?? INSIDE_TIMEOUT_MS,
@@ -160,13 +179,14 @@ export class Ingest {
     this.#server = createServer((socket) => {
       this.#sockets.add(socket);
       socket.on('close', () => this.#sockets.delete(socket));
-      new Application(socket, inboxes, complete, this.#counters, this.#life);
+      new Application(socket, target, complete, this.#shared);
     });
     this.#server.maxConnections = CONNECTIONS_MAX;
   }
 
-  get counters(): IngestCounters {
-    return { ...this.#counters, connections: this.#sockets.size };
+  /** Present values of the metrics. */
+  get counters(): ValuesOf<typeof Ingest.METRICS> {
+    return valuesOf(Ingest.METRICS, this);
   }
 
   /**
@@ -175,22 +195,16 @@ export class Ingest {
    * @throws MegacometError `ERR_LISTEN`, naming the option to change.
    */
   listen(host: string, port: number): Promise<number> {
-    return new Promise((resolve, reject) => {
-      this.#server.once('error', (error: NodeJS.ErrnoException) => {
-        const place = formatAddress({ isUnix: false, host, port });
-        const message = `cannot listen on --ingest ${place} (${error.code ?? error.message})`;
-        reject(new MegacometError('ERR_LISTEN', message));
-      });
-      this.#server.listen(port, host, () => {
-        const address = this.#server.address();
-        resolve(typeof address === 'object' && address !== null ? address.port : port);
-      });
+    return listen(this.#server, host, port, (error) => {
+      const address = formatAddress({ isUnix: false, host, port });
+      const message = `cannot listen on --ingest ${address} (${error.code ?? error.message})`;
+      return new MegacometError('ERR_LISTEN', message);
     });
   }
 
-  /** Stops listening and drops the applications. What found the server busy is lost. */
+  /** Stops listening and disconnects the applications. Held messages are lost. */
   async close(): Promise<void> {
-    this.#life.isOver = true;
+    this.#shared.isClosed = true;
     if (!this.#server.listening) return;
     const closed = new Promise((resolve) => this.#server.close(resolve));
     for (const socket of this.#sockets) socket.destroy();
@@ -198,8 +212,8 @@ export class Ingest {
   }
 }
 
-/** Where `--ingest` takes messages: what its text says. */
-export interface IngestPlace {
+/** The address of `--ingest`. */
+export interface IngestAddress {
   readonly text: string;
   readonly host: string;
   readonly port: number;
@@ -210,7 +224,7 @@ export interface IngestPlace {
  *
  * @throws MegacometError `ERR_OPTION_INVALID`.
  */
-export function ingestPlaceOf(text: string, protocol: string): IngestPlace {
+export function ingestAddressOf(text: string, protocol: string): IngestAddress {
   if (protocol !== 'comet') {
     throw new MegacometError('ERR_OPTION_INVALID', `ingest: "${text}" needs --protocol comet`);
   }
@@ -221,19 +235,19 @@ export function ingestPlaceOf(text: string, protocol: string): IngestPlace {
   return { text, host, port };
 }
 
-/** Takes messages at a place. @throws MegacometError `ERR_LISTEN`. */
+/** Takes messages at an address. @throws MegacometError `ERR_LISTEN`. */
 export async function openIngest(
-  place: IngestPlace,
-  inboxes: Inboxes,
+  address: IngestAddress,
+  target: DeliveryTarget,
   options: IngestOptions,
   log: Logger,
 ): Promise<{ readonly ingest: Ingest; readonly port: number }> {
-  const ingest = new Ingest(inboxes, options);
-  const port = await ingest.listen(place.host, place.port);
-  if (!/^(127\.|::1$)/.test(place.host)) {
+  const ingest = new Ingest(target, options);
+  const port = await ingest.listen(address.host, address.port);
+  if (!/^(127\.|::1$)/.test(address.host)) {
     log.warn(
-      { ingest: place.text },
-      'whoever reaches --ingest can send to every client: use loopback',
+      { ingest: address.text },
+      '--ingest listens beyond loopback: any host that reaches it can send to every client',
     );
   }
   return { ingest, port };

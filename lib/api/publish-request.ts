@@ -1,4 +1,4 @@
-// One publish as JSON: what a body or a line of a batch says, for Broker.publish().
+// One publish as JSON, from a body or a line of a batch, as the arguments of Broker.publish().
 import { SLOW_POLICIES, type HistoryLimits, type SlowPolicy } from '../ipc/comet.js';
 import { FlatJsonError, readFlatJson, type FlatObject } from './flat-json.js';
 import type { PublishOptions } from '../broker/publishing.js';
@@ -9,7 +9,7 @@ export interface PublishRequest {
   readonly options: PublishOptions;
 }
 
-/** What is wrong with a request, in one sentence. */
+/** A fault of a request, in one sentence. */
 export class RequestFault extends Error {
   override readonly name = 'RequestFault';
 }
@@ -20,29 +20,29 @@ type Reader = (value: unknown, name: string) => unknown;
 
 function text(value: unknown, name: string): string {
   if (typeof value === 'string') return value;
-  throw new RequestFault(`"${name}" has to be a string`);
+  throw new RequestFault(`"${name}" must be a string`);
 }
 
 function number(value: unknown, name: string): number {
   if (typeof value === 'number') return value;
-  throw new RequestFault(`"${name}" has to be a number`);
+  throw new RequestFault(`"${name}" must be a number`);
 }
 
 function policy(value: unknown): SlowPolicy {
   const known = SLOW_POLICIES.find((one) => one === value);
   if (known !== undefined) return known;
-  throw new RequestFault(`"policy" has to be one of ${SLOW_POLICIES.join(', ')}`);
+  throw new RequestFault(`"policy" must be one of ${SLOW_POLICIES.join(', ')}`);
 }
 
 function history(value: unknown): Partial<HistoryLimits> | false {
   if (value === false) return value;
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    throw new RequestFault('"history" has to be false, or an object with count, bytes and ageMs');
+    throw new RequestFault('"history" must be false, or an object with count, bytes and ageMs');
   }
   const limits: Record<string, number> = {};
   for (const [name, limit] of Object.entries(value)) {
     if (name !== 'count' && name !== 'bytes' && name !== 'ageMs') {
-      throw new RequestFault('"history" has members that are none of count, bytes and ageMs');
+      throw new RequestFault(`unknown key ${JSON.stringify(`history.${name}`)}`);
     }
     limits[name] = number(limit, `history.${name}`);
   }
@@ -60,10 +60,10 @@ const OPTIONS = new Map<string, Reader>([
 ]);
 const OTHERS = new Set(['channel', 'data', 'base64']);
 
-/** The message: a string as it is, any other value as its JSON text, or bytes in base64. */
+/** The data: a string as it is, any other value as its JSON text, or bytes in base64. */
 function dataOf({ members, raw }: FlatObject): Buffer | string {
   if (members.has('data') === members.has('base64')) {
-    throw new RequestFault('a message has either "data" or "base64"');
+    throw new RequestFault('either "data" or "base64" is required');
   }
   if (members.has('data')) {
     const data = members.get('data');
@@ -71,31 +71,36 @@ function dataOf({ members, raw }: FlatObject): Buffer | string {
   }
   const encoded = text(members.get('base64'), 'base64');
   if (encoded.length % 4 !== 0 || !BASE64.test(encoded)) {
-    throw new RequestFault('"base64" is not base64');
+    throw new RequestFault('"base64" is not valid base64');
   }
   return Buffer.from(encoded, 'base64');
 }
 
-/** Reads a JSON object. @throws RequestFault with a sentence. */
+/** Reads a JSON object. @throws RequestFault */
 function readObject(json: string): FlatObject {
   try {
     return readFlatJson(json);
   } catch (error) {
-    if (error instanceof FlatJsonError) throw new RequestFault(`the request is ${error.message}`);
+    if (error instanceof FlatJsonError) throw new RequestFault(error.message);
     throw error;
   }
 }
 
+function channelOf({ members }: FlatObject): string {
+  if (!members.has('channel')) throw new RequestFault('channel is required');
+  return text(members.get('channel'), 'channel');
+}
+
 function checkNames({ members }: FlatObject, isKnown: (name: string) => boolean): void {
   for (const name of members.keys()) {
-    if (!isKnown(name)) throw new RequestFault('the request has a member that is not known');
+    if (!isKnown(name)) throw new RequestFault(`unknown key ${JSON.stringify(name)}`);
   }
 }
 
 /**
  * Reads one publish.
  *
- * @throws RequestFault. Whether channel, data and options can be published is the broker's to say.
+ * @throws RequestFault. The broker checks whether channel, data and options are valid.
  */
 export function readPublish(json: string): PublishRequest {
   const object = readObject(json);
@@ -105,10 +110,10 @@ export function readPublish(json: string): PublishRequest {
     const read = OPTIONS.get(name);
     if (read !== undefined) options[name] = read(value, name);
   }
-  return { channel: text(object.members.get('channel'), 'channel'), data: dataOf(object), options };
+  return { channel: channelOf(object), data: dataOf(object), options };
 }
 
-/** Which subscribers to close: of a channel, or all where `channel` is null. */
+/** The subscribers to close: those of a channel, or all if `channel` is null. */
 export interface KickRequest {
   readonly channel: string | null;
   readonly reason: string;
@@ -121,8 +126,8 @@ export function readKick(json: string): KickRequest {
   checkNames(object, (name) => ['all', 'channel', 'reason'].includes(name));
   const reason = text(members.get('reason') ?? '', 'reason');
   if (members.has('channel') !== members.has('all')) {
-    if (members.has('channel')) return { channel: text(members.get('channel'), 'channel'), reason };
+    if (members.has('channel')) return { channel: channelOf(object), reason };
     if (members.get('all') === true) return { channel: null, reason };
   }
-  throw new RequestFault('a kick has either "channel", or "all": true');
+  throw new RequestFault('either "channel" or "all": true is required');
 }

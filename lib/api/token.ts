@@ -1,10 +1,12 @@
-// The admin token: where it comes from, what it may be, and how it is compared.
+// The admin token: its sources, its form, and its comparison in constant time.
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 
 import { MegacometError } from '../base/errors.js';
 
-/** Shorter ones can be guessed; longer ones fit into no header line that anybody sets up. */
+/**
+ * A shorter token can be guessed; a longer one does not fit into the admin server's header limit.
+ */
 const LENGTH_MIN = 16;
 const LENGTH_MAX = 512;
 
@@ -18,7 +20,7 @@ export interface TokenSource {
 function check(token: string, label: string): string {
   const isVisible = /^[\x21-\x7e]*$/.test(token);
   if (isVisible && token.length >= LENGTH_MIN && token.length <= LENGTH_MAX) return token;
-  throw new MegacometError('ERR_OPTION_INVALID', `${label}: a token has ${RULE}`);
+  throw new MegacometError('ERR_OPTION_INVALID', `${label}: the token is not ${RULE}`);
 }
 
 function readToken(path: string): string {
@@ -36,7 +38,7 @@ function readToken(path: string): string {
 }
 
 /**
- * The token of the options; null without one. The file wins over the text.
+ * The token of the options; null without one. The file takes precedence.
  *
  * @throws MegacometError `ERR_OPTION_INVALID`; no message shows the token.
  */
@@ -45,7 +47,7 @@ export function tokenOf({ adminToken, adminTokenFile }: TokenSource): string | n
   return adminToken === undefined ? null : check(adminToken, 'admin-token');
 }
 
-/** A token that others are compared with. */
+/** The expected token. */
 export class Token {
   readonly #digest: Buffer;
 
@@ -53,7 +55,7 @@ export class Token {
     this.#digest = digestOf(token);
   }
 
-  /** Compares hashes, so that neither content nor length shows in the time that it takes. */
+  /** Compares hashes, so that the time reveals neither the content nor the length. */
   equals(other: string): boolean {
     return timingSafeEqual(digestOf(other), this.#digest);
   }

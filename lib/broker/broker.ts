@@ -1,68 +1,44 @@
-// Order, history and interest of every channel: takes publishes, feeds the workers.
-// It knows workers as ports, and nothing of processes; the manager tells it who comes and goes.
+// The broker of a comet server: publishing, recovery, interest, presence and mailboxes behind one
+// face. It sees workers as ports of their control streams, and knows no process: the manager
+// reports each worker that starts or dies.
 import { randomBytes } from 'node:crypto';
 import { EventEmitter } from 'node:events';
 
-import { ClientPublishing, type ClientCounters, type ClientMessage } from './client-publishing.js';
+import { MegacometError } from '../base/errors.js';
+import { counter, valuesOf, type ValuesOf } from '../base/metric.js';
+import { NameHasher } from '../collections/name-hash.js';
 import {
   checkChannel,
   checkLabel,
-  cursorStart,
   HISTORY_DEFAULT,
   isChannel,
   isPattern,
   MESSAGE_BYTES_DEFAULT,
   type HistoryLimits,
 } from '../ipc/comet.js';
-import { MegacometError } from '../base/errors.js';
 import { encodeFrame } from '../ipc/frame-codecs.js';
-import {
-  publishBytesMax,
-  REPLAY_PAGE_HEAD_BYTES,
-  writePublish,
-  writeReplayPageHead,
-} from '../ipc/frame-writers.js';
-import { ReplayPageFlag, type Frame, type Frames } from '../ipc/frames.js';
-import { History } from './history.js';
-import type { HistoryCounters, HistoryEngine, Question } from './history-engine.js';
-import { Idempotency } from './idempotency.js';
-import { Interest, type Match } from './interest.js';
-import { Mailboxes } from './mailboxes.js';
-import { NameHasher } from '../collections/name-hash.js';
-import { Outgoing, type WorkerLines } from '../ipc/outgoing.js';
+import type { Frame, Frames } from '../ipc/frames.js';
+import { Outgoing } from '../ipc/outgoing.js';
 import type { WorkerPort } from '../ipc/worker-port.js';
+import { ChannelList } from './channel-list.js';
+import { ClientPublishing, type ClientMessage } from './client-publishing.js';
+import { HISTORY_METRICS, type HistoryEngine } from './history-engine.js';
+import { History } from './history.js';
+import { Interest } from './interest.js';
+import { LoopIteration } from './loop-iteration.js';
+import { Mailboxes } from './mailboxes.js';
 import { Presence, type ChannelPresence, type MemberEvent } from './presence.js';
-import {
-  checkData,
-  checkOptions,
-  ephemeralOf,
-  flagsOf,
-  limitsOf,
-  type ChannelInfo,
-  type ChannelPage,
-  type ChannelQuery,
-  type PublishOptions,
-  type Receipt,
-} from './publishing.js';
-import { Questions, type ReplayRequest } from './replay-requests.js';
-
-export type { ClientMessage } from './client-publishing.js';
-export type { WorkerPort } from '../ipc/worker-port.js';
-export type { ChannelPresence, MemberEvent } from './presence.js';
-export type {
-  ChannelInfo,
-  ChannelPage,
-  ChannelQuery,
-  PublishOptions,
-  Receipt,
-} from './publishing.js';
+import { PublishPath } from './publish-path.js';
+import type { ChannelPage, ChannelQuery, PublishOptions, Receipt } from './publishing.js';
+import { Recovery } from './recovery.js';
+import { QueuedLines } from './worker-lines.js';
 
 export interface BrokerOptions {
   /** Workers, 1 to 512. */
   readonly slots: number;
   /** Bytes of one message. */
   readonly messageBytesMax?: number;
-  /** What a channel keeps where the publisher does not say; `false` for nothing. */
+  /** History of a channel whose publisher names none; `false` keeps nothing. */
   readonly history?: HistoryLimits | false;
   /** Memory for the messages of all channels. */
   readonly historyBytesMax?: number;
@@ -70,11 +46,11 @@ export interface BrokerOptions {
   readonly mailboxTimeMs?: number;
 }
 
-/** What a test, or another engine, puts in the place of the real thing. */
+/** Replacements for tests, or for another history engine. */
 export interface BrokerParts {
-  /** Milliseconds that never go back. */
+  /** Milliseconds of a monotonic clock. */
   readonly now?: () => number;
-  /** Runs something at the end of this turn of the loop. */
+  /** Runs a function at the end of the present loop iteration. */
   readonly schedule?: (run: () => void) => void;
   readonly epoch?: bigint;
   readonly engine?: HistoryEngine;
@@ -82,208 +58,169 @@ export interface BrokerParts {
 
 export interface BrokerEvents {
   message: [ClientMessage];
-  /** While observe() is on: a subscriber came, and one went. */
+  /** While presence events are on: a connection subscribed, or unsubscribed. */
   subscribe: [MemberEvent];
   unsubscribe: [MemberEvent];
-  /** This worker cannot follow, or does not keep to the protocol: it has to be replaced. */
+  /** This worker does not read, or breaks its protocol: it has to be replaced. */
   overflow: [slot: number];
 }
 
-/** Counters of the broker, for stats. Totals since it was made. */
-export interface BrokerCounters extends HistoryCounters, ClientCounters {
-  /** Messages numbered, and the subscribers that were known for them. */
-  readonly publishedTotal: number;
-  readonly deliveredTotal: number;
-  /** Publishes refused since a worker had too much waiting. */
-  readonly busyTotal: number;
-  /** Publishes answered from their idempotency key; keys given up for lack of room. */
-  readonly duplicatesTotal: number;
-  readonly keysEvictedTotal: number;
-  /** Pages of missed messages, their bytes, and those that had to say that some are gone. */
-  readonly pagesTotal: number;
-  readonly pageBytesTotal: number;
-  readonly pagesLostTotal: number;
-  /** Questions that wait for their page now. */
-  readonly questions: number;
-  /** Channels with subscribers, patterns, and workers that get everything for lack of room. */
-  readonly subscribedChannels: number;
-  readonly patterns: number;
-  readonly takers: number;
-  readonly interestBytes: number;
-  /** Workers given up, since they did not read. */
-  readonly overflowsTotal: number;
-}
-
-/** Pages that one turn makes: 1 to 3 ms, so that publishes do not wait for a crowd of questions. */
-const PAGES_PER_TURN = 1024;
-/** While more waits for a worker, it gets no further page. */
-const PAGES_WAITING_BYTES = 1024 * 1024;
 const TICK_MS = 250;
-/** Bytes of a reason for closing: what a WebSocket's close frame takes. */
+/** Bytes of a reason for closing: the limit of a WebSocket close frame (RFC 6455, 5.5.1). */
 const REASON_BYTES_MAX = 123;
-/** Names that one page of channels() looks at. */
-const NAMES_PER_PAGE = 50_000;
-const CHANNELS_LIMIT = 1000;
-
-/** Where the parts of channels() by history begin; before are those by interest. */
-const HISTORY_FROM = 1_000_000;
-
-const NO_OPTIONS: PublishOptions = {};
-
-type OwnCounters = Omit<BrokerCounters, keyof ClientCounters | keyof HistoryCounters>;
-
-function count(): Record<keyof OwnCounters, number> {
-  return {
-    publishedTotal: 0,
-    deliveredTotal: 0,
-    busyTotal: 0,
-    duplicatesTotal: 0,
-    keysEvictedTotal: 0,
-    pagesTotal: 0,
-    pageBytesTotal: 0,
-    pagesLostTotal: 0,
-    questions: 0,
-    subscribedChannels: 0,
-    patterns: 0,
-    takers: 0,
-    interestBytes: 0,
-    overflowsTotal: 0,
-  };
-}
 
 function checkReason(reason: string): void {
   checkLabel('reason', reason);
-  if (Buffer.byteLength(reason) > REASON_BYTES_MAX) {
-    throw new MegacometError('ERR_MESSAGE', `a reason takes at most ${REASON_BYTES_MAX} bytes`);
+  const bytes = Buffer.byteLength(reason);
+  if (bytes > REASON_BYTES_MAX) {
+    throw new MegacometError(
+      'ERR_MESSAGE',
+      `reason: ${bytes} bytes are more than ${REASON_BYTES_MAX}`,
+    );
   }
 }
 
+function checkNameOrPattern(channel: string): void {
+  if (!isPattern(channel)) checkChannel(channel);
+}
+
 export class Broker extends EventEmitter<BrokerEvents> {
+  /** The metrics of all parts but the mailboxes, by their field in /stats. */
+  static readonly METRICS = {
+    ...PublishPath.METRICS,
+    ...ClientPublishing.METRICS,
+    ...Recovery.METRICS,
+    ...Interest.METRICS,
+    ...HISTORY_METRICS,
+    workerStreamsOverflowedTotal: counter(
+      'worker_streams_overflowed_total',
+      'Workers replaced because they did not read their control stream. The log has the cause.',
+      (broker: Broker) => broker.#overflows,
+    ),
+  };
+
   readonly epoch: bigint;
-  /** Messages for the ancestor's clients, apart from channels and their history. */
+  /** Messages for clients of the legacy long poll, apart from channels and their history. */
   readonly mailboxes: Mailboxes;
-  readonly #messageBytesMax: number;
-  readonly #limits: HistoryLimits | null;
-  readonly #completeLimits: HistoryLimits;
-  readonly #now: () => number;
-  readonly #schedule: (run: () => void) => void;
-  readonly #cursorStart: string;
+  readonly #iteration: LoopIteration;
   readonly #engine: HistoryEngine;
   readonly #interest: Interest;
   readonly #outgoing: Outgoing;
-  readonly #questions = new Questions();
-  readonly #lines: WorkerLines = {
-    hasRoom: (slot, waitingBytes) => this.#hasRoom(slot, waitingBytes),
-    send: (frame, slots) => {
-      this.#send(frame, slots);
-    },
-  };
-  readonly #presence = new Presence(this.#lines);
-  readonly #clients = new ClientPublishing(this.#lines, (channel, data, options) =>
-    this.publish(channel, data, options),
-  );
-  readonly #keys = new Idempotency();
-  readonly #counters = count();
-  readonly #flushTurn = (): void => {
-    this.#flush();
-  };
+  readonly #lines: QueuedLines;
+  readonly #path: PublishPath;
+  readonly #recovery: Recovery;
+  readonly #channels: ChannelList;
+  readonly #presence: Presence;
+  readonly #clients: ClientPublishing;
+  #overflows = 0;
   #timer: NodeJS.Timeout | undefined;
-  #isScheduled = false;
-  #isClosed = false;
-  /** The time, read once a turn. */
-  #nowMs: number;
 
   constructor(options: BrokerOptions, parts: BrokerParts = {}) {
     super();
-    this.#messageBytesMax = options.messageBytesMax ?? MESSAGE_BYTES_DEFAULT;
-    this.#completeLimits =
-      options.history === false ? HISTORY_DEFAULT : (options.history ?? HISTORY_DEFAULT);
-    this.#limits = options.history === false ? null : this.#completeLimits;
-    this.#now = parts.now ?? ((): number => performance.now());
-    this.#schedule = parts.schedule ?? setImmediate;
-    this.#nowMs = this.#now();
+    const { slots, history, mailboxTimeMs: timeMs } = options;
+    const messageBytesMax = options.messageBytesMax ?? MESSAGE_BYTES_DEFAULT;
+    const historyDefaults = history === false ? HISTORY_DEFAULT : (history ?? HISTORY_DEFAULT);
+    const now = parts.now ?? ((): number => performance.now());
+    const iteration = new LoopIteration({
+      now,
+      schedule: parts.schedule ?? setImmediate,
+      onEnd: () => {
+        this.#flush();
+      },
+    });
     const hasher = new NameHasher();
-    this.#engine =
+    const engine =
       parts.engine ??
       new History({
         epoch: parts.epoch ?? randomBytes(8).readBigUInt64LE(),
-        now: () => this.#nowMs,
+        now: () => iteration.nowMs,
         hasher,
         ...(options.historyBytesMax === undefined ? {} : { bytesMax: options.historyBytesMax }),
       });
-    this.epoch = this.#engine.epoch;
-    this.#cursorStart = cursorStart(this.epoch);
-    this.#interest = new Interest({ slots: options.slots, hasher });
-    this.#outgoing = new Outgoing((slot) => {
-      this.#giveUp(slot);
+    const interest = new Interest({ slots, hasher });
+    const outgoing = new Outgoing((slot) => {
+      this.#overflow(slot);
     });
-    const { messageBytesMax, mailboxTimeMs: timeMs } = options;
-    this.mailboxes = new Mailboxes(this.#lines, this.#now, { messageBytesMax, timeMs });
+    const lines = new QueuedLines(outgoing, iteration);
+    this.epoch = engine.epoch;
+    this.mailboxes = new Mailboxes(lines, now, { messageBytesMax, timeMs });
+    this.#iteration = iteration;
+    this.#engine = engine;
+    this.#interest = interest;
+    this.#outgoing = outgoing;
+    this.#lines = lines;
+    this.#path = new PublishPath(
+      { messageBytesMax, history: history === false ? null : historyDefaults, historyDefaults },
+      { engine, interest, outgoing, iteration },
+    );
+    this.#recovery = new Recovery({ engine, outgoing, lines });
+    this.#channels = new ChannelList(interest, engine);
+    this.#presence = new Presence(lines);
+    this.#clients = new ClientPublishing(lines, (channel, data, publishOptions) =>
+      this.publish(channel, data, publishOptions),
+    );
   }
 
-  /** Begins to look after what grows old. Holds no process back from ending. */
+  /** Starts the periodic sweeps. They do not keep the process alive. */
   start(): void {
     this.#timer = setInterval(() => {
       this.tick();
     }, TICK_MS).unref();
   }
 
-  /** Sends what waits; nothing is taken in afterwards. */
+  /** Sends all queued frames; later publishes are rejected. */
   close(): void {
     clearInterval(this.#timer);
-    this.#flush();
-    this.#isClosed = true;
+    this.#iteration.close();
   }
 
-  get counters(): BrokerCounters {
-    const { channels, patterns, takers, memoryBytes } = this.#interest;
+  /** Present values of the metrics. */
+  get counters(): ValuesOf<typeof Broker.METRICS> {
     return {
-      ...this.#counters,
-      ...this.#clients.counters,
-      ...this.#engine.counters,
-      keysEvictedTotal: this.#keys.evicted,
-      questions: this.#questions.length,
-      subscribedChannels: channels,
-      patterns,
-      takers,
-      interestBytes: memoryBytes,
+      ...valuesOf(PublishPath.METRICS, this.#path),
+      ...valuesOf(ClientPublishing.METRICS, this.#clients),
+      ...valuesOf(Recovery.METRICS, this.#recovery),
+      ...valuesOf(Interest.METRICS, this.#interest),
+      ...valuesOf(HISTORY_METRICS, this.#engine.usage),
+      workerStreamsOverflowedTotal: this.#overflows,
     };
   }
 
   // ---- Workers
 
-  /** A worker is there, with nobody subscribed. Its control stream has to be empty. */
+  /** Takes a new worker, without subscribers. Its control stream has to be empty. */
   attach(port: WorkerPort): void {
     if (this.#outgoing.slots().includes(port.slot)) this.workerGone(port.slot);
     this.#outgoing.attach(port);
     this.#presence.attach(port.slot);
   }
 
-  /** A worker is gone, and its subscribers with it. */
+  /** Forgets a worker that died, with its subscribers. */
   workerGone(slot: number): void {
     this.#interest.drop(slot);
-    this.#questions.drop(slot);
+    this.#recovery.workerGone(slot);
     this.#outgoing.detach(slot);
     this.#presence.workerGone(slot);
     this.mailboxes.workerGone(slot);
   }
 
-  /** A worker has taken all that waited for it. Pages go on at once instead of within 250 ms. */
+  /** A worker has read all that was queued for it: blocked replay pages go on at once. */
   drained(): void {
-    if (this.#questions.isBlocked || this.mailboxes.isBlocked) this.#beginIteration();
+    if (this.#recovery.isBlocked || this.mailboxes.isBlocked) this.#iteration.scheduleFlush();
   }
 
-  /** Takes what a worker says; frames that are not the broker's are none of its business. */
+  /** Takes a worker's frame; frames for other parts of the manager are ignored. */
   onFrame(slot: number, frame: Frame): void {
     switch (frame.name) {
       case 'Interest':
         this.#onInterest(slot, frame.fields);
         return;
       case 'ReplayRequest':
-        this.#onAsk(slot, frame.fields);
+        this.#iteration.scheduleFlush();
+        if (!this.#recovery.onRequest(slot, frame.fields)) this.#overflow(slot);
         return;
       case 'Message': {
-        const message = this.#clients.take(slot, frame.fields);
+        const message = this.#clients.onMessage(slot, frame.fields);
         if (message !== null) this.emit('message', message);
         return;
       }
@@ -300,54 +237,28 @@ export class Broker extends EventEmitter<BrokerEvents> {
     }
   }
 
-  /** Called a few times a second by start(). */
+  /** Drops what is too old. Called a few times a second by start(). */
   tick(): void {
-    this.#nowMs = this.#now();
+    this.#iteration.readClock();
     this.#engine.sweep();
-    this.#keys.sweep(this.#nowMs);
+    this.#path.sweep();
     this.mailboxes.sweep();
     this.drained();
   }
 
-  // ---- What an application asks
+  // ---- Calls of the application
 
   /**
-   * Numbers a message, keeps it, and sends it to the workers concerned at the end of the turn.
+   * Numbers a message, appends it to the history, and sends it to the workers that have subscribers
+   * at the end of the loop iteration.
    *
-   * @param data - A string goes out as text; bytes go out as bytes, unless `binary` is false.
+   * @param data - A string is sent as text; bytes are sent as bytes, unless `binary` is false.
    * @throws MegacometError `ERR_CHANNEL`, `ERR_MESSAGE`, `ERR_MESSAGE_SIZE`; `ERR_BUSY` when a
    *   worker with subscribers cannot follow, and a later try may succeed; `ERR_NOT_RUNNING`.
    */
-  publish(
-    channel: string,
-    data: Uint8Array | string,
-    options: PublishOptions = NO_OPTIONS,
-  ): Receipt {
-    if (this.#isClosed) throw new MegacometError('ERR_NOT_RUNNING', 'the server is not running');
-    checkChannel(channel);
-    checkData(data, this.#messageBytesMax);
-    if (options !== NO_OPTIONS) checkOptions(options);
-    const limits = limitsOf(options.history, this.#limits, this.#completeLimits);
-    const flags = flagsOf(data, options) | ephemeralOf(options, limits, this.#completeLimits);
-    if (!this.#isScheduled) this.#nowMs = this.#now();
-    const key = options.idempotencyKey;
-    if (key !== undefined) {
-      const first = this.#keys.find(channel, key, this.#nowMs);
-      if (first !== null) {
-        this.#counters.duplicatesTotal++;
-        const cursor = this.#cursorStart + String(first.number);
-        return { cursor, delivered: first.delivered, duplicate: true };
-      }
-    }
-    const match = this.#interest.match(channel);
-    this.#refuseIfBusy(match);
-    const delivered = match.subscribers;
-    const number = this.#engine.head + 1;
-    this.#write(channel, data, flags, limits, options, match);
-    if (key !== undefined) this.#keys.add(channel, key, this.#nowMs, { number, delivered });
-    this.#counters.publishedTotal++;
-    this.#counters.deliveredTotal += delivered;
-    return { cursor: this.#cursorStart + String(number), delivered };
+  publish(channel: string, data: Uint8Array | string, options?: PublishOptions): Receipt {
+    this.#checkOpen();
+    return this.#path.publish(channel, data, options);
   }
 
   /** Subscriptions of exactly this channel or pattern, at most 100 ms old. */
@@ -362,7 +273,7 @@ export class Broker extends EventEmitter<BrokerEvents> {
    * @throws MegacometError `ERR_CHANNEL`, `ERR_MESSAGE` for a reason of more than 123 bytes.
    */
   kick(channel: string, reason = ''): number {
-    if (!isPattern(channel)) checkChannel(channel);
+    checkNameOrPattern(channel);
     this.#sendKick(channel, reason, this.#interest.workersFor(channel));
     return this.#interest.subscribers(channel);
   }
@@ -370,37 +281,16 @@ export class Broker extends EventEmitter<BrokerEvents> {
   /**
    * Closes one connection.
    *
-   * @returns False if the name is that of nobody who is there.
+   * @returns False if no open connection has this name.
    * @throws MegacometError `ERR_MESSAGE` for a reason of more than 123 bytes.
    */
   kickMember(member: string, reason = ''): boolean {
     checkReason(reason);
-    const place = this.#presence.placeOf(member);
-    if (place === null) return false;
-    const { slot, fd, generation } = place;
-    this.#send(encodeFrame('Disconnect', { fd, generation, reason }), [slot]);
+    const address = this.#presence.addressOf(member);
+    if (address === null) return false;
+    const { slot, fd, generation } = address;
+    this.#lines.send(encodeFrame('Disconnect', { fd, generation, reason }), [slot]);
     return true;
-  }
-
-  /** Whether the events `subscribe` and `unsubscribe` come: a worker sends none otherwise. */
-  observe(arePresenceEventsOn: boolean): void {
-    this.#presence.observe(arePresenceEventsOn);
-  }
-
-  /**
-   * The connections that subscribe to exactly this channel or pattern, asked of the workers.
-   *
-   * @param limit - Members at most; by default 10,000.
-   * @throws MegacometError `ERR_CHANNEL`; `ERR_BUSY` while too many ask; `ERR_NOT_RUNNING`.
-   */
-  async presence(channel: string, limit?: number): Promise<ChannelPresence> {
-    if (this.#isClosed) throw new MegacometError('ERR_NOT_RUNNING', 'the server is not running');
-    if (!isPattern(channel)) checkChannel(channel);
-    if (this.#presence.isBusy) {
-      throw new MegacometError('ERR_BUSY', 'too many ask for presence: ask again in a moment');
-    }
-    const subscribers = (): number => this.#interest.subscribers(channel);
-    return this.#presence.ask(channel, this.#interest.workersFor(channel), subscribers, limit);
   }
 
   /** Closes every connection. @throws MegacometError `ERR_MESSAGE`. */
@@ -408,171 +298,60 @@ export class Broker extends EventEmitter<BrokerEvents> {
     this.#sendKick('', reason, this.#outgoing.slots());
   }
 
-  /** Channels with subscribers or history, in no order, some at a time. */
-  channels({ prefix = '', limit = CHANNELS_LIMIT, from = 0 }: ChannelQuery = {}): ChannelPage {
-    const channels: ChannelInfo[] = [];
-    let next: number | null = from;
-    for (let seen = 0; next !== null && seen < NAMES_PER_PAGE && channels.length < limit;) {
-      const part = this.#listPart(next);
-      for (const info of part.channels) {
-        if (info.channel.startsWith(prefix)) channels.push(info);
-      }
-      seen += 1 + part.channels.length;
-      ({ next } = part);
+  /** Turns the events `subscribe` and `unsubscribe` on or off. Off, workers send none. */
+  setPresenceEvents(areOn: boolean): void {
+    this.#presence.setEvents(areOn);
+  }
+
+  /**
+   * The connections that subscribe to exactly this channel or pattern, as the workers report them.
+   *
+   * @param limit - Members at most; by default 10,000.
+   * @throws MegacometError `ERR_CHANNEL`; `ERR_BUSY` while 64 queries run; `ERR_NOT_RUNNING`.
+   */
+  async presence(channel: string, limit?: number): Promise<ChannelPresence> {
+    this.#checkOpen();
+    checkNameOrPattern(channel);
+    if (this.#presence.isBusy) {
+      throw new MegacometError('ERR_BUSY', 'too many presence queries; retry shortly');
     }
-    return { channels, next };
+    const subscribers = (): number => this.#interest.subscribers(channel);
+    return this.#presence.query(channel, this.#interest.workersFor(channel), subscribers, limit);
+  }
+
+  /** Channels with subscribers or history, in no order, page by page. */
+  channels(query?: ChannelQuery): ChannelPage {
+    return this.#channels.page(query);
   }
 
   // ---- Inside
 
-  /** One part of the list: first by interest, then what has nothing but history. */
-  #listPart(from: number): { channels: readonly ChannelInfo[]; next: number | null } {
-    if (from < HISTORY_FROM) {
-      const { channels, next } = this.#interest.list(from);
-      return {
-        channels: channels.map(({ channel, subscribers }) => ({
-          channel,
-          subscribers,
-          ...(this.#engine.describe(channel) ?? { messages: 0, bytes: 0 }),
-        })),
-        next: next ?? HISTORY_FROM,
-      };
-    }
-    const { names, next } = this.#engine.names(from - HISTORY_FROM);
-    return {
-      channels: names
-        .filter((channel) => this.#interest.subscribers(channel) === 0)
-        .map((channel) => ({
-          channel,
-          subscribers: 0,
-          ...(this.#engine.describe(channel) ?? { messages: 0, bytes: 0 }),
-        })),
-      next: next === null ? null : next + HISTORY_FROM,
-    };
-  }
-
-  #refuseIfBusy(match: Match): void {
-    for (let index = 0; index < match.length; index++) {
-      const slot = match.slots[index] ?? 0;
-      if (!this.#outgoing.isBusy(slot)) continue;
-      this.#counters.busyTotal++;
-      throw new MegacometError(
-        'ERR_BUSY',
-        `worker ${slot} has too much waiting to be sent: publish again in a moment`,
-      );
-    }
-  }
-
-  #write(
-    channel: string,
-    data: Uint8Array | string,
-    flags: number,
-    limits: HistoryLimits | null,
-    options: PublishOptions,
-    match: Match,
-  ): void {
-    const { id = '', event = '', spreadMs = 0 } = options;
-    const outgoing = this.#outgoing;
-    const start = outgoing.room(publishBytesMax(channel, id, event, data));
-    let end = start;
-    if (match.length > 0 || limits !== null) {
-      const number = this.#engine.head + 1;
-      end = writePublish(outgoing.chunk, start, number, flags, spreadMs, channel, id, event, data);
-    }
-    this.#engine.append(channel, outgoing.chunk, start, end, limits, options.ttlMs);
-    if (match.length === 0) return;
-    outgoing.keep(end);
-    for (let index = 0; index < match.length; index++) {
-      outgoing.add(match.slots[index] ?? 0, start, end);
-    }
-    this.#beginIteration();
+  #checkOpen(): void {
+    if (!this.#iteration.isClosed) return;
+    throw new MegacometError('ERR_NOT_RUNNING', 'the server is not running');
   }
 
   #sendKick(channel: string, reason: string, slots: readonly number[]): void {
     checkReason(reason);
-    this.#send(encodeFrame('Kick', { channel, reason }), slots);
+    this.#lines.send(encodeFrame('Kick', { channel, reason }), slots);
   }
 
-  /** Whether a worker can take more of what could as well be sent later. */
-  #hasRoom(slot: number, waitingBytes = PAGES_WAITING_BYTES): boolean {
-    return this.#outgoing.queuedBytes(slot) < waitingBytes;
-  }
-
-  #send(frame: Buffer, slots: readonly number[]): void {
-    const start = this.#outgoing.room(frame.length);
-    frame.copy(this.#outgoing.chunk, start);
-    this.#outgoing.keep(start + frame.length);
-    for (const slot of slots) this.#outgoing.add(slot, start, start + frame.length);
-    this.#beginIteration();
-  }
-
-  #onInterest(slot: number, { channel, count: subscribers, wanted }: Frames['Interest']): void {
-    // A worker checks the names that it takes; one that does not would harm the tables.
+  #onInterest(slot: number, { channel, count, wanted }: Frames['Interest']): void {
+    // Workers check the names of their subscribers; an invalid one would damage the tables.
     if (!isPattern(channel) && !isChannel(channel)) return;
-    this.#interest.set(slot, channel, subscribers, wanted === 1);
+    this.#interest.set(slot, channel, count, wanted === 1);
   }
 
-  #onAsk(slot: number, ask: ReplayRequest): void {
-    this.#beginIteration();
-    if (ask.hasSince === 0 && this.#hasRoom(slot)) {
-      // Who begins now is counted from now on, so the next publish of this turn is for him.
-      this.#answer(slot, ask);
-    } else if (!this.#questions.add(slot, ask)) {
-      this.#giveUp(slot);
-    }
-  }
-
-  #giveUp(slot: number): void {
-    this.#counters.overflowsTotal++;
+  #overflow(slot: number): void {
+    this.#overflows++;
     this.emit('overflow', slot);
   }
 
-  #beginIteration(): void {
-    if (this.#isScheduled || this.#isClosed) return;
-    this.#isScheduled = true;
-    this.#schedule(this.#flushTurn);
-  }
-
-  /** Ends a turn: what was published goes first, then the pages of what was missed. */
+  /** Ends a loop iteration: its publishes leave first, then the replay pages. */
   #flush(): void {
-    this.#isScheduled = false;
-    this.#nowMs = this.#now();
-    this.#questions.unblock();
     this.mailboxes.retry();
-    const hasMore = this.#questions.answer(
-      PAGES_PER_TURN,
-      (slot) => this.#hasRoom(slot),
-      (slot, ask) => {
-        this.#answer(slot, ask);
-      },
-    );
+    const hasMore = this.#recovery.flush();
     this.#outgoing.flush();
-    if (hasMore) this.#beginIteration();
-  }
-
-  #answer(slot: number, ask: ReplayRequest): void {
-    const question: Question = {
-      channels: ask.channels,
-      since: ask.hasSince === 0 ? null : { epoch: ask.epoch, number: ask.number },
-      bytesMax: ask.bytesMax,
-    };
-    const page = this.#engine.page(question);
-    const flags = (page.isLast ? ReplayPageFlag.last : 0) | (page.isLost ? ReplayPageFlag.lost : 0);
-    const start = this.#outgoing.room(REPLAY_PAGE_HEAD_BYTES + page.size);
-    const messagesAt = writeReplayPageHead(
-      this.#outgoing.chunk,
-      start,
-      ask.fd,
-      ask.generation,
-      flags,
-      page.lastNumber,
-      page.size,
-    );
-    page.copyTo(this.#outgoing.chunk, messagesAt);
-    this.#outgoing.keep(messagesAt + page.size);
-    this.#outgoing.add(slot, start, messagesAt + page.size);
-    this.#counters.pagesTotal++;
-    this.#counters.pageBytesTotal += page.size;
-    if (page.isLost) this.#counters.pagesLostTotal++;
+    if (hasMore) this.#iteration.scheduleFlush();
   }
 }

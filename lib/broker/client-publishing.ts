@@ -1,5 +1,6 @@
-// What clients publish: taken from the workers, and answered where it is refused.
+// Messages that WebSocket clients publish. The workers pass them on; a rejection is sent back.
 import { MegacometError } from '../base/errors.js';
+import { counter } from '../base/metric.js';
 import { encodeFrame } from '../ipc/frame-codecs.js';
 import { MessageFlag, type Frames } from '../ipc/frames.js';
 import { BUSY_BYTES, type WorkerLines } from '../ipc/outgoing.js';
@@ -7,62 +8,70 @@ import type { PublishOptions, Receipt } from './publishing.js';
 
 /** A message that a client published. */
 export interface ClientMessage {
-  /** The worker that has the client. */
+  /** The worker that holds the client's connection. */
   readonly slot: number;
-  /** Where it published. */
+  /** The channel of the message. */
   readonly channel: string;
   /** The message's bytes; UTF-8 unless `isBinary`. */
   readonly data: Buffer;
-  /** Whether it came as bytes and not as text. */
+  /** Whether the client sent bytes and not text. */
   readonly isBinary: boolean;
-  /** The id that the client gave it; empty without. */
+  /** The id that the client gave the message; empty if it gave none. */
   readonly id: string;
-  /** The name of the event that the client gave it; empty without. */
+  /** The event name that the client gave the message; empty if it gave none. */
   readonly event: string;
-  /** What publish() would have answered. */
+  /** The result of the publish. */
   readonly receipt: Receipt;
 }
 
-/** Totals since the start. */
-export interface ClientCounters {
-  /** Messages of clients, and those that were refused. */
-  readonly clientMessagesTotal: number;
-  readonly clientRejectedTotal: number;
-  /** Refusals of which the client was not told, since its worker had too much waiting. */
-  readonly clientUntoldTotal: number;
-}
-
 /**
- * A client hears that the server is busy while so much waits for its worker: more than what makes
- * publish() refuse, since that worker may be the busy one, and less than what has it replaced. Of
- * its own mistakes it hears only while there is room: nobody shall make a worker busy with them.
+ * A worker with more queued bytes than this gets no ERR_BUSY rejection. It is above the limit at
+ * which publish() rejects, because that worker may be the busy one, and below the limit at which
+ * the worker is replaced. Other rejections need as much room as any frame, so that a client's
+ * mistakes cannot make its worker busy.
  */
-const BUSY_WAITING_BYTES = 2 * BUSY_BYTES;
+const BUSY_REJECTION_BYTES_MAX = 2 * BUSY_BYTES;
 
-/** What a client is told; other errors speak of what it sent. */
+/** Sentences for clients; the sentences of other errors name what the client sent. */
 const SENTENCES: Readonly<Record<string, string>> = {
   ERR_BUSY: 'the server is busy: try again',
 };
 
-export class ClientPublishing {
-  readonly #lines: WorkerLines;
-  readonly #publish: (channel: string, data: Buffer, options: PublishOptions) => Receipt;
-  readonly #counters = { clientMessagesTotal: 0, clientRejectedTotal: 0, clientUntoldTotal: 0 };
+type Publish = (channel: string, data: Buffer, options: PublishOptions) => Receipt;
 
-  constructor(
-    lines: WorkerLines,
-    publish: (channel: string, data: Buffer, options: PublishOptions) => Receipt,
-  ) {
+export class ClientPublishing {
+  static readonly METRICS = {
+    clientMessagesPublishedTotal: counter(
+      'client_messages_published_total',
+      'Messages that WebSocket clients published (--client-publish).',
+      (clients: ClientPublishing) => clients.#published,
+    ),
+    clientMessagesRejectedTotal: counter(
+      'client_messages_rejected_total',
+      'Messages of WebSocket clients that were rejected: too large, or for an invalid channel. A ' +
+        'jump is a bug of a client.',
+      (clients: ClientPublishing) => clients.#rejected,
+    ),
+    clientRefusalsUnsentTotal: counter(
+      'client_refusals_unsent_total',
+      'Rejections that were not sent to the client, because its worker had too many queued bytes.',
+      (clients: ClientPublishing) => clients.#unsent,
+    ),
+  };
+
+  readonly #lines: WorkerLines;
+  readonly #publish: Publish;
+  #published = 0;
+  #rejected = 0;
+  #unsent = 0;
+
+  constructor(lines: WorkerLines, publish: Publish) {
     this.#lines = lines;
     this.#publish = publish;
   }
 
-  get counters(): ClientCounters {
-    return { ...this.#counters };
-  }
-
-  /** Publishes what a worker's client wants published; null if that is refused. */
-  take(slot: number, fields: Frames['Message']): ClientMessage | null {
+  /** Publishes the message of a worker's client; null if it is rejected. */
+  onMessage(slot: number, fields: Frames['Message']): ClientMessage | null {
     const { channel, id, event, data } = fields;
     const isBinary = (fields.flags & MessageFlag.binary) !== 0;
     let receipt: Receipt;
@@ -70,18 +79,18 @@ export class ClientPublishing {
       receipt = this.#publish(channel, data, { id, event, binary: isBinary });
     } catch (error) {
       if (!(error instanceof MegacometError)) throw error;
-      this.#refuse(slot, fields, error);
+      this.#reject(slot, fields, error);
       return null;
     }
-    this.#counters.clientMessagesTotal++;
+    this.#published++;
     return { slot, channel, data, isBinary, id, event, receipt };
   }
 
-  #refuse(slot: number, fields: Frames['Message'], { code, message }: MegacometError): void {
-    this.#counters.clientRejectedTotal++;
-    const waitingBytes = code === 'ERR_BUSY' ? BUSY_WAITING_BYTES : undefined;
-    if (!this.#lines.hasRoom(slot, waitingBytes)) {
-      this.#counters.clientUntoldTotal++;
+  #reject(slot: number, fields: Frames['Message'], { code, message }: MegacometError): void {
+    this.#rejected++;
+    const queuedBytesMax = code === 'ERR_BUSY' ? BUSY_REJECTION_BYTES_MAX : undefined;
+    if (!this.#lines.hasRoom(slot, queuedBytesMax)) {
+      this.#unsent++;
       return;
     }
     const { fd, generation, channel, id } = fields;

@@ -1,5 +1,7 @@
-// Which message was the last to be lost, for names that have no history any more.
-// 16 bytes an entry, in two halves of which the older is thrown away when the younger is full.
+// Eviction watermarks: the number of the last message that a name lost, for names that have no
+// history any more. 16 bytes an entry, in two halves; a full young half replaces the old one.
+
+import type { NameHasher } from '../collections/name-hash.js';
 
 const SLOTS_MIN = 1024;
 const FULL = 0.75;
@@ -11,7 +13,7 @@ class Half {
   number = new Float64Array(SLOTS_MIN);
   mask = SLOTS_MIN - 1;
   count = 0;
-  /** The highest number in it. */
+  /** The highest number in the table. */
   highest = 0;
 
   find(hi: number, lo: number): number {
@@ -63,17 +65,17 @@ export class EvictionWatermarks {
   #old = new Half();
   #general = 0;
 
-  /** @param entriesMax - Names remembered at least, once so many were lost; 32 bytes for each. */
+  /** @param entriesMax - The newest names that keep a watermark of their own; 32 bytes each. */
   constructor(entriesMax: number) {
     this.#entriesMax = entriesMax;
   }
 
-  /** The floor of every name that is not remembered. */
+  /** The watermark of every name without one of its own. */
   get general(): number {
     return this.#general;
   }
 
-  /** Entries of both halves; one that is in both counts twice. */
+  /** Entries of both halves; a name in both counts twice. */
   get entries(): number {
     return this.#young.count + this.#old.count;
   }
@@ -82,7 +84,7 @@ export class EvictionWatermarks {
     return 16 * (this.#young.mask + this.#old.mask + 2);
   }
 
-  /** Highest number that a name may have lost; 0 if it lost none. */
+  /** The highest number that a name may have lost; 0 if it lost none. */
   get(hi: number, lo: number): number {
     const { number: young } = this.#young;
     const inYoung = young[this.#young.find(hi, lo)] ?? 0;
@@ -91,14 +93,41 @@ export class EvictionWatermarks {
     return inOld === 0 ? this.#general : inOld;
   }
 
-  /** Notes that a name lost the message `number`. Not lost in order: a floor never falls. */
+  /** Notes that a name lost the message `number`. Losses may come out of order. */
   raise(hi: number, lo: number, number: number): void {
-    // Also above the general floor, under which an earlier entry of this name may have gone.
-    const floor = Math.max(number, this.get(hi, lo));
-    this.#young.set(hi, lo, floor);
+    // A watermark never falls. The general one may stand for an earlier entry of this name.
+    const watermark = Math.max(number, this.get(hi, lo));
+    this.#young.set(hi, lo, watermark);
     if (this.#young.count < this.#entriesMax) return;
     this.#general = Math.max(this.#general, this.#old.highest);
     this.#old.clear();
     [this.#young, this.#old] = [this.#old, this.#young];
+  }
+}
+
+/** The watermarks of patterns, in the table of the names. */
+export class PatternWatermarks {
+  readonly #hasher: NameHasher;
+  readonly #watermarks: EvictionWatermarks;
+
+  constructor(hasher: NameHasher, watermarks: EvictionWatermarks) {
+    this.#hasher = hasher;
+    this.#watermarks = watermarks;
+  }
+
+  /** The highest number that the channels of a pattern may have lost. */
+  get(pattern: string): number {
+    this.#hasher.hashStart(pattern, pattern.length - 1);
+    return this.#watermarks.get(~this.#hasher.hi, this.#hasher.lo);
+  }
+
+  /** Notes for every pattern that matches a channel that the channel lost a message. */
+  raise(channel: string, number: number): void {
+    for (let at = channel.indexOf('/'); at !== -1; at = channel.indexOf('/', at + 1)) {
+      this.#hasher.hashStart(channel, at + 1);
+      // Inverted, so that a pattern's prefix differs from the channel of the same name: a channel
+      // may end in a slash.
+      this.#watermarks.raise(~this.#hasher.hi, this.#hasher.lo, number);
+    }
   }
 }

@@ -1,44 +1,45 @@
-// What the broker asks of a history: numbers, pages, floors.
-// Kept apart from the one in memory (history.ts), so that a distributed one can take its place.
+// What the broker needs of a history. Apart from the history in memory (history.ts), so that a
+// distributed engine can replace it.
+import { counter, gauge } from '../base/metric.js';
 import type { Cursor, HistoryLimits } from '../ipc/comet.js';
 
-/** What was published on some channels after a cursor. */
-export interface Question {
+/** The messages of some channels after a cursor. */
+export interface HistoryRange {
   /** Names and patterns. */
   readonly channels: readonly string[];
-  /** Null asks only where the sequence stands. */
+  /** Null asks only for the present number. */
   readonly since: Cursor | null;
-  /** About so many bytes; one message fits always. */
+  /** Bytes of the page; it holds at least one message, whatever its size. */
   readonly bytesMax: number;
 }
 
-/** The answer to a question. Valid until the engine is used again. */
+/** The first messages of a range. Valid until the engine is used again. */
 export interface HistoryPage {
   /** Bytes of the messages. */
   readonly size: number;
-  /** The last number that the page covers: every later message is on none of its predecessors. */
+  /** The last number that the page covers: all messages of the range up to it are in the page. */
   readonly lastNumber: number;
-  /** Nothing is left behind this page. */
+  /** Whether the page covers the range up to the present number. */
   readonly isLast: boolean;
-  /** A message after the cursor is gone. */
-  readonly isLost: boolean;
+  /** Whether a message after the cursor is gone. */
+  readonly hasGap: boolean;
   copyTo(target: Buffer, at: number): void;
 }
 
 /**
- * Numbers messages, keeps them, and answers what was missed. In memory here; another may keep them
- * elsewhere, as long as numbers grow and a page follows everything that was appended before it.
+ * Numbers messages, keeps them, and returns those after a cursor. An engine may keep them anywhere,
+ * as long as numbers grow and a page covers everything that was appended before it.
  */
 export interface HistoryEngine {
   readonly epoch: bigint;
   /** Number of the last message; 0 before the first. */
   readonly head: number;
   /**
-   * Takes the next message.
+   * Appends the next message.
    *
    * @param source - Its Publish frame, from `start` to `end`, with the number head + 1.
    * @param limits - Of the channel from now on; null keeps nothing of this message.
-   * @param ttlMs - Time to live, where that is shorter than the limits say.
+   * @param ttlMs - Time to live, if it is shorter than the age limit.
    */
   append(
     channel: string,
@@ -48,14 +49,14 @@ export interface HistoryEngine {
     limits: HistoryLimits | null,
     ttlMs?: number,
   ): void;
-  page(question: Question): HistoryPage;
-  /** What a channel has; null if it has nothing. */
+  page(range: HistoryRange): HistoryPage;
+  /** Messages and bytes of a channel; null if it has none. */
   describe(channel: string): ChannelHistory | null;
-  /** Names of channels with messages, some at a time; `from` is 0, then what came as `next`. */
+  /** Names of channels with messages, page by page; `from` is 0, then `next` of the last page. */
   names(from: number): { readonly names: readonly string[]; readonly next: number | null };
-  /** Gives up some of what is too old. To be called a few times a second. */
+  /** Drops some of the messages that are too old. To be called a few times a second. */
   sweep(): void;
-  readonly counters: HistoryCounters;
+  readonly usage: HistoryUsage;
 }
 
 export interface ChannelHistory {
@@ -63,14 +64,52 @@ export interface ChannelHistory {
   readonly bytes: number;
 }
 
-export interface HistoryCounters {
+/** Present size of a history, and its losses since the start. */
+export interface HistoryUsage {
   readonly channels: number;
   readonly messages: number;
   readonly bytes: number;
-  /** All that the history holds in memory, its tables included. */
   readonly memoryBytes: number;
-  /** Messages gone: beyond a channel's limits, too old, or to make room. */
-  readonly trimmedTotal: number;
-  readonly expiredTotal: number;
-  readonly evictedTotal: number;
+  readonly trimmed: number;
+  readonly expired: number;
+  readonly evicted: number;
 }
+
+export const HISTORY_METRICS = {
+  historyChannels: gauge(
+    'history_channels',
+    'Channels with messages in the history.',
+    ({ channels }: HistoryUsage) => channels,
+  ),
+  historyMessages: gauge(
+    'history_messages',
+    'Messages in the history, kept for clients that resume with a cursor.',
+    ({ messages }: HistoryUsage) => messages,
+  ),
+  historyBytes: gauge(
+    'history_bytes',
+    'Bytes of the messages in the history. Near --history-bytes old messages are evicted.',
+    ({ bytes }: HistoryUsage) => bytes,
+  ),
+  historyMemoryBytes: gauge(
+    'history_memory_bytes',
+    "All memory of the history with its tables: a part of the manager's memory.",
+    ({ memoryBytes }: HistoryUsage) => memoryBytes,
+  ),
+  historyTrimmedTotal: counter(
+    'history_trimmed_total',
+    'Messages dropped at the count or byte limit of their channel. Normal.',
+    ({ trimmed }: HistoryUsage) => trimmed,
+  ),
+  historyExpiredTotal: counter(
+    'history_expired_total',
+    'Messages dropped because of their age. Normal.',
+    ({ expired }: HistoryUsage) => expired,
+  ),
+  historyEvictedTotal: counter(
+    'history_evicted_total',
+    'Messages dropped before their time, to keep within --history-bytes. Raise it, or clients ' +
+      'that resume miss messages.',
+    ({ evicted }: HistoryUsage) => evicted,
+  ),
+};

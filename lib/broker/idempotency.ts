@@ -1,7 +1,7 @@
-// Publishes that were given a key, so that one sent twice is published once.
-// Bounded in time and number: (key -> number) in a Map, and a ring of when each was taken in.
+// Idempotency keys, so that a publish that is sent twice is published once.
+// Bounded in time and number: a Map from key to count, and rings indexed by the count.
 
-/** What the first publish with a key was answered. */
+/** The outcome of the first publish with a key. */
 export interface FirstPublish {
   readonly number: number;
   readonly delivered: number;
@@ -15,7 +15,7 @@ const SWEEP_KEYS = 10_000;
 export class Idempotency {
   readonly #keysMax: number;
   readonly #ageMs: number;
-  /** Key to its count. Only looked up: the oldest key of a Map is slow to find. */
+  /** Key to its count. The rings know the oldest key, because a Map finds its own slowly. */
   readonly #countOf = new Map<string, number>();
   // Rings, by count.
   readonly #key: string[] = [];
@@ -39,12 +39,12 @@ export class Idempotency {
     return this.#countOf.size;
   }
 
-  /** Keys given up before their time, to make room. */
+  /** Keys forgotten before their time, because there were too many. */
   get evicted(): number {
     return this.#evicted;
   }
 
-  /** The answer to the first publish with this key of this channel; null if there was none. */
+  /** The first publish with this key of this channel; null if there was none. */
   find(channel: string, key: string, nowMs: number): FirstPublish | null {
     const count = this.#countOf.get(join(channel, key));
     if (count === undefined || this.#isOver(count, nowMs)) return null;
@@ -66,7 +66,7 @@ export class Idempotency {
     this.#delivered[at] = first.delivered;
   }
 
-  /** Forgets some keys that are too old. */
+  /** Forgets some of the keys that are too old. */
   sweep(nowMs: number): void {
     for (let left = SWEEP_KEYS; left > 0 && this.#first < this.#next; left--) {
       if (!this.#isOver(this.#first, nowMs)) return;
@@ -82,13 +82,13 @@ export class Idempotency {
     const at = this.#first % this.#keysMax;
     const key = this.#key[at] ?? '';
     this.#key[at] = '';
-    // The same key may have been taken in again since.
+    // The same key may have been added again, with a later count.
     if (this.#countOf.get(key) === this.#first) this.#countOf.delete(key);
     this.#first++;
   }
 }
 
-/** A channel's name has no NUL, so no two pairs are joined alike. */
+/** A channel's name has no NUL, so two pairs never join to the same text. */
 function join(channel: string, key: string): string {
   return `${channel}\0${key}`;
 }

@@ -1,6 +1,6 @@
-// Messages that wait for the ancestor's clients, and the polls that wait for them.
-// One poll at a time has the first message of a mailbox, as a lease: the message leaves when it was
-// written whole, and goes back to its place on any other end, the death of a worker included.
+// Mailboxes: queued messages for clients of the legacy long poll, and the polls that wait for them.
+// A mailbox leases its first message to one poll at a time. An ack removes the message; a nack, the
+// end of the poll or the death of its worker puts the message back to the front.
 import { Chain, type Link } from '../collections/chain.js';
 import {
   checkChannel,
@@ -8,9 +8,9 @@ import {
   isChannel,
   MAILBOX_TIME_MS_DEFAULT,
   MESSAGE_BYTES_DEFAULT,
-  type MailboxCounters,
 } from '../ipc/comet.js';
 import { MegacometError } from '../base/errors.js';
+import { counter, gauge, valuesOf, type ValuesOf } from '../base/metric.js';
 import { encodeFrame } from '../ipc/frame-codecs.js';
 import type { Frame, Frames } from '../ipc/frames.js';
 import type { WorkerLines } from '../ipc/outgoing.js';
@@ -21,16 +21,16 @@ export interface MailboxOptions {
   readonly messageBytesMax?: number | undefined;
   /** Milliseconds that a message waits for its client. */
   readonly timeMs?: number | undefined;
-  /** Memory for all messages that wait. */
+  /** Memory for all messages. */
   readonly totalBytesMax?: number | undefined;
 }
 
-/** Messages and bytes of one mailbox: as many as a channel keeps for one that comes back. */
+/** Messages and bytes of one mailbox: as many as a channel keeps for a client that reconnects. */
 export const MAILBOX_COUNT_MAX = HISTORY_DEFAULT.count;
 export const MAILBOX_BYTES_MAX = HISTORY_DEFAULT.bytes;
-/** All mailboxes: half of what history may take, beside which they lie in the same process. */
+/** Memory of all mailboxes: half of the history's, which is in the same process. */
 export const MAILBOXES_BYTES_MAX = 64 * 1024 * 1024;
-/** What a message costs besides its data: its objects, links, and place in an array. */
+/** Memory of a message besides its data: its objects, links, and array entry. */
 const MESSAGE_OVERHEAD_BYTES = 160;
 
 class Message implements Link<Message> {
@@ -61,12 +61,12 @@ class Poll implements Link<Poll> {
 }
 
 class Mailbox {
-  /** What waits, the oldest first; null while nothing does, as in most of a million. */
+  /** Queued messages, the oldest first; null for none, as in most of a million mailboxes. */
   messages: Message[] | null = null;
   bytes = 0;
-  /** Polls that have nothing yet, the one that came first in front. */
+  /** Polls without a lease, the oldest first. */
   readonly polls = new Chain<Poll>();
-  /** The poll that is being answered, and with what. */
+  /** The poll that has the lease, and the leased message. */
   holder: Poll | null = null;
   leased: Message | null = null;
 
@@ -77,9 +77,64 @@ class Mailbox {
   }
 }
 
-type Place = Frames['MailboxNack'];
+/** The address of a poll within its worker. */
+type PollAddress = Frames['MailboxNack'];
 
 export class Mailboxes {
+  /** By their field in /stats, under `mailboxes`. */
+  static readonly METRICS = {
+    mailboxes: gauge(
+      'mailboxes',
+      'Mailboxes of /ID.js: clients that poll or have queued messages.',
+      (all: Mailboxes) => all.#mailboxes.size,
+    ),
+    polls: gauge(
+      'mailbox_polls',
+      'Polls of /ID.js that wait for a message or write one; each takes about 320 bytes of the ' +
+        'manager.',
+      (all: Mailboxes) => [...all.#polls.values()].reduce((sum, { size }) => sum + size, 0),
+    ),
+    messages: gauge(
+      'mailbox_messages',
+      'Messages in mailboxes, leased ones included. Growth: applications write to clients that ' +
+        'left.',
+      (all: Mailboxes) => all.#messages,
+    ),
+    bytes: gauge(
+      'mailbox_bytes',
+      'Memory of the messages in mailboxes. At 64 MiB the oldest messages are dropped.',
+      (all: Mailboxes) => all.#bytes,
+    ),
+    deliveredTotal: counter(
+      'mailbox_delivered_total',
+      'Messages put into mailboxes, over --ingest or by the library.',
+      (all: Mailboxes) => all.#delivered,
+    ),
+    ackedTotal: counter(
+      'mailbox_acked_total',
+      'Messages written completely to a client. In the long run: delivered minus expired and ' +
+        'dropped.',
+      (all: Mailboxes) => all.#acked,
+    ),
+    nackedTotal: counter(
+      'mailbox_nacked_total',
+      'Messages put back because their poll ended first; the next poll gets them. A jump: ' +
+        'workers died, or a network broke.',
+      (all: Mailboxes) => all.#nacked,
+    ),
+    expiredTotal: counter(
+      'mailbox_expired_total',
+      'Messages that no client fetched within --mailbox-time. Raise it if clients reconnect later.',
+      (all: Mailboxes) => all.#expired,
+    ),
+    droppedTotal: counter(
+      'mailbox_dropped_total',
+      'Messages dropped at a limit: 100 messages of one client, or 64 MiB for all. Applications ' +
+        'send faster than clients fetch.',
+      (all: Mailboxes) => all.#dropped,
+    ),
+  };
+
   readonly #lines: WorkerLines;
   readonly #now: () => number;
   readonly #messageBytesMax: number;
@@ -88,23 +143,21 @@ export class Mailboxes {
   readonly #mailboxes = new Map<string, Mailbox>();
   /** By slot and descriptor. */
   readonly #polls = new Map<number, Map<number, Poll>>();
-  /** All that wait and are not leased, the oldest first: what expires, or goes for lack of room. */
+  /** All messages that are not leased, the oldest first: the order of expiry and eviction. */
   readonly #waiting = new Chain<Message>();
-  /** Mailboxes whose next poll is with a worker that has too much on its way. */
+  /** Mailboxes whose next poll is at a worker with too many queued bytes. */
   readonly #blocked = new Set<Mailbox>();
-  readonly #counters = {
-    messages: 0,
-    bytes: 0,
-    deliveredTotal: 0,
-    ackedTotal: 0,
-    nackedTotal: 0,
-    expiredTotal: 0,
-    droppedTotal: 0,
-  };
+  #messages = 0;
+  #bytes = 0;
+  #delivered = 0;
+  #acked = 0;
+  #nacked = 0;
+  #expired = 0;
+  #dropped = 0;
 
   /**
-   * @param lines - retry() follows when a worker without room has some again.
-   * @param now - Milliseconds that never go back.
+   * @param lines - The owner calls retry() when a worker without room has room again.
+   * @param now - Milliseconds of a monotonic clock.
    */
   constructor(lines: WorkerLines, now: () => number, options: MailboxOptions = {}) {
     this.#lines = lines;
@@ -114,37 +167,36 @@ export class Mailboxes {
     this.#totalBytesMax = options.totalBytesMax ?? MAILBOXES_BYTES_MAX;
   }
 
-  get counters(): MailboxCounters {
-    let polls = 0;
-    for (const ofSlot of this.#polls.values()) polls += ofSlot.size;
-    return { ...this.#counters, mailboxes: this.#mailboxes.size, polls };
+  /** Present values of the metrics. */
+  get counters(): ValuesOf<typeof Mailboxes.METRICS> {
+    return valuesOf(Mailboxes.METRICS, this);
   }
 
-  /** True while a message waits only for a worker to read. */
+  /** Whether a message waits only because a worker has too many queued bytes. */
   get isBlocked(): boolean {
     return this.#blocked.size > 0;
   }
 
   /**
-   * Puts a message into a client's mailbox; a poll that waits gets it at once.
+   * Puts a message into a client's mailbox; a waiting poll gets it at once.
    *
-   * @throws MegacometError `ERR_CHANNEL`, `ERR_MESSAGE`, `ERR_MESSAGE_SIZE`; `ERR_BUSY` while all
-   *   the memory for messages is taken by such as are being written.
+   * @throws MegacometError `ERR_CHANNEL`, `ERR_MESSAGE`, `ERR_MESSAGE_SIZE`; `ERR_BUSY` while
+   *   leased messages take all the memory.
    */
   deliver(id: string, data: Uint8Array | string): void {
     checkChannel(id);
     checkData(data, this.#messageBytesMax);
-    // A copy: what came in may be a part of something larger, or change.
+    // A copy: the caller's bytes may be part of a larger buffer, or change.
     const bytes = Buffer.from(data as string);
     const cost = bytes.length + MESSAGE_OVERHEAD_BYTES;
-    while (this.#counters.bytes + cost > this.#totalBytesMax) {
+    while (this.#bytes + cost > this.#totalBytesMax) {
       const oldest = this.#waiting.first;
       if (oldest === null) {
-        throw new MegacometError('ERR_BUSY', 'the mailboxes are full: try again in a moment');
+        throw new MegacometError('ERR_BUSY', 'the mailboxes are full; retry shortly');
       }
-      // The first of all is the first of its mailbox too.
+      // The oldest message of all is also the first of its mailbox.
       this.#drop(oldest.mailbox);
-      this.#counters.droppedTotal++;
+      this.#dropped++;
       this.#forgetEmpty(oldest.mailbox);
     }
     const mailbox = this.#open(id);
@@ -153,42 +205,42 @@ export class Mailboxes {
     (mailbox.messages ??= []).push(message);
     mailbox.bytes += cost;
     this.#waiting.push(message);
-    this.#counters.messages++;
-    this.#counters.bytes += cost;
-    this.#counters.deliveredTotal++;
+    this.#messages++;
+    this.#bytes += cost;
+    this.#delivered++;
     this.#serve(mailbox);
   }
 
-  /** Takes what a worker says of its polls; other frames are none of its business. */
+  /** Takes a worker's frame about a poll; other frames are ignored. */
   onFrame(slot: number, frame: Frame): void {
-    if (frame.name === 'MailboxPoll') this.#onTake(slot, frame.fields);
-    else if (frame.name === 'MailboxAck') this.#onTaken(slot, frame.fields);
-    else if (frame.name === 'MailboxNack') this.#onReturned(slot, frame.fields);
+    if (frame.name === 'MailboxPoll') this.#onPoll(slot, frame.fields);
+    else if (frame.name === 'MailboxAck') this.#onAck(slot, frame.fields);
+    else if (frame.name === 'MailboxNack') this.#onNack(slot, frame.fields);
   }
 
-  /** A worker is gone: its polls too, and what they had goes to the next. */
+  /** Ends the polls of a worker that died; leased messages go to the next polls. */
   workerGone(slot: number): void {
     const polls = this.#polls.get(slot);
     if (polls === undefined) return;
     this.#polls.delete(slot);
-    // First all of them, so that none is given a message that another had.
+    // All polls end before a mailbox leases again, so that none gets the message of another.
     for (const poll of polls.values()) this.#release(poll);
     for (const { mailbox } of polls.values()) this.#serve(mailbox);
   }
 
-  /** Called a few times a second: drops what nobody fetched in time. */
+  /** Drops messages that no client fetched in time. To be called a few times a second. */
   sweep(): void {
     const now = this.#now();
     for (let message = this.#waiting.first; message !== null; message = this.#waiting.first) {
       if (message.expiresAtMs > now) return;
       const { mailbox } = message;
       this.#drop(mailbox);
-      this.#counters.expiredTotal++;
+      this.#expired++;
       this.#forgetEmpty(mailbox);
     }
   }
 
-  /** Tries the mailboxes again whose worker had too much on its way. */
+  /** Serves the mailboxes again whose worker had too many queued bytes. */
   retry(): void {
     const mailboxes = [...this.#blocked];
     this.#blocked.clear();
@@ -209,17 +261,17 @@ export class Mailboxes {
     this.#mailboxes.delete(mailbox.id);
   }
 
-  /** Drops the oldest of a mailbox that is full; the newest message always finds room. */
+  /** Drops the oldest messages of a full mailbox; the newest message always fits. */
   #makeRoom(mailbox: Mailbox, cost: number): void {
     while (mailbox.messages !== null) {
       const isFull = mailbox.messages.length >= MAILBOX_COUNT_MAX;
       if (!isFull && mailbox.bytes + cost <= MAILBOX_BYTES_MAX) return;
       this.#drop(mailbox);
-      this.#counters.droppedTotal++;
+      this.#dropped++;
     }
   }
 
-  /** Takes the first message out of where it waits. */
+  /** Removes the first message from its queues. */
   #shift(mailbox: Mailbox): Message | null {
     const message = mailbox.messages?.shift();
     if (message === undefined) return null;
@@ -229,24 +281,24 @@ export class Mailboxes {
     return message;
   }
 
-  /** Takes the first message of a mailbox out for good. */
+  /** Removes the first message of a mailbox for good. */
   #drop(mailbox: Mailbox): void {
     const message = this.#shift(mailbox);
     if (message !== null) this.#discount(message);
   }
 
   #discount(message: Message): void {
-    this.#counters.messages--;
-    this.#counters.bytes -= message.cost;
+    this.#messages--;
+    this.#bytes -= message.cost;
   }
 
-  /** Leases the first message to the first poll, if there are both and no other lease. */
+  /** Leases the first message to the first poll, if both exist and no lease is open. */
   #serve(mailbox: Mailbox): void {
     if (mailbox.holder !== null) return;
     const now = this.#now();
     while ((mailbox.messages?.[0]?.expiresAtMs ?? Infinity) <= now) {
       this.#drop(mailbox);
-      this.#counters.expiredTotal++;
+      this.#expired++;
     }
     const poll = mailbox.polls.first;
     if (poll === null || mailbox.messages === null) {
@@ -266,13 +318,13 @@ export class Mailboxes {
     this.#lines.send(encodeFrame('MailboxLease', { fd, generation, data: message.data }), [slot]);
   }
 
-  #onTake(slot: number, { fd, generation, name }: Frames['MailboxPoll']): void {
-    // A worker checks the names that it takes, and ends a poll before it begins another.
+  #onPoll(slot: number, { fd, generation, name }: Frames['MailboxPoll']): void {
+    // Workers check the ids, and end a poll before the same connection begins another.
     if (!isChannel(name)) return;
     let polls = this.#polls.get(slot);
     if (polls === undefined) this.#polls.set(slot, (polls = new Map<number, Poll>()));
     const before = polls.get(fd);
-    if (before !== undefined) this.#onReturned(slot, before);
+    if (before !== undefined) this.#onNack(slot, before);
     const mailbox = this.#open(name);
     const poll = new Poll(mailbox, slot, fd, generation);
     polls.set(fd, poll);
@@ -280,13 +332,13 @@ export class Mailboxes {
     this.#serve(mailbox);
   }
 
-  #onTaken(slot: number, place: Place): void {
-    const poll = this.#end(slot, place);
+  #onAck(slot: number, address: PollAddress): void {
+    const poll = this.#end(slot, address);
     if (poll === null) return;
     const { mailbox } = poll;
     if (mailbox.holder === poll && mailbox.leased !== null) {
       this.#discount(mailbox.leased);
-      this.#counters.ackedTotal++;
+      this.#acked++;
       mailbox.holder = null;
       mailbox.leased = null;
     } else {
@@ -295,15 +347,15 @@ export class Mailboxes {
     this.#serve(mailbox);
   }
 
-  #onReturned(slot: number, place: Place): void {
-    const poll = this.#end(slot, place);
+  #onNack(slot: number, address: PollAddress): void {
+    const poll = this.#end(slot, address);
     if (poll === null) return;
     this.#release(poll);
     this.#serve(poll.mailbox);
   }
 
-  /** The poll at a worker's place, which is over; null if it ended before. */
-  #end(slot: number, { fd, generation }: Place): Poll | null {
+  /** Ends the poll at an address; null if it ended before. */
+  #end(slot: number, { fd, generation }: PollAddress): Poll | null {
     const polls = this.#polls.get(slot);
     const poll = polls?.get(fd);
     if (polls === undefined || poll?.generation !== generation) return null;
@@ -311,7 +363,7 @@ export class Mailboxes {
     return poll;
   }
 
-  /** Takes a poll out of its mailbox; what it had goes back to its place. */
+  /** Removes a poll from its mailbox; its leased message goes back to the front. */
   #release(poll: Poll): void {
     const { mailbox } = poll;
     if (mailbox.holder !== poll) {
@@ -322,7 +374,7 @@ export class Mailboxes {
     mailbox.holder = null;
     mailbox.leased = null;
     if (message === null) return;
-    this.#counters.nackedTotal++;
+    this.#nacked++;
     (mailbox.messages ??= []).unshift(message);
     mailbox.bytes += message.cost;
     this.#waiting.unshift(message);

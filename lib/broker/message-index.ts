@@ -1,11 +1,11 @@
-// Which messages there are: one ring per channel, and one list of all, by number.
-// A message is a small number, its id, which is used again after the message is gone.
+// The messages of a history by channel (a ring each) and by number (the timeline).
+// A message is a small integer, its id, which is reused after the message was released.
 import { BlockPool } from '../collections/block-pool.js';
 import { grown } from '../collections/typed-array.js';
 
-/** The ring of a new channel has two places. */
+/** The ring of a new channel has two entries. */
 const CLASS_MIN = 1;
-/** One of up to 16 places stays as large as it was when it empties. */
+/** A ring of up to 16 entries keeps its size when it empties. */
 const CLASS_KEPT = 4;
 
 /** Rings of ids, one per row, in blocks that grow by doubling. */
@@ -38,16 +38,16 @@ export class Rings {
     this.#pool.give(this.#class[row] ?? 0, this.#block[row] ?? 0);
   }
 
-  /** Places in use. */
+  /** Entries in use. */
   span(row: number): number {
     return this.#span[row] ?? 0;
   }
 
-  /** The id at a place, counted from the oldest. */
-  at(row: number, place: number): number {
+  /** The id at a position, counted from the oldest. */
+  at(row: number, position: number): number {
     const sizeClass = this.#class[row] ?? 0;
     const block = this.#block[row] ?? 0;
-    const offset = ((this.#first[row] ?? 0) + place) & ((1 << sizeClass) - 1);
+    const offset = ((this.#first[row] ?? 0) + position) & ((1 << sizeClass) - 1);
     return this.#pool.chunk(sizeClass, block)[this.#pool.start(sizeClass, block) + offset] ?? 0;
   }
 
@@ -62,7 +62,7 @@ export class Rings {
     this.#span[row] = span + 1;
   }
 
-  /** Takes the oldest away. */
+  /** Removes the oldest. */
   shift(row: number): void {
     this.#first[row] = (this.#first[row] ?? 0) + 1;
     this.#span[row] = this.span(row) - 1;
@@ -77,7 +77,9 @@ export class Rings {
     const block = this.#pool.take(sizeClass);
     const chunk = this.#pool.chunk(sizeClass, block);
     const start = this.#pool.start(sizeClass, block);
-    for (let place = 0; place < span; place++) chunk[start + place] = this.at(row, place);
+    for (let position = 0; position < span; position++) {
+      chunk[start + position] = this.at(row, position);
+    }
     this.close(row);
     this.#class[row] = sizeClass;
     this.#block[row] = block;
@@ -85,17 +87,17 @@ export class Rings {
   }
 }
 
-/** Ids of all messages in the order of their numbers, which only grow. */
+/** Ids of all messages in the order of their numbers. Numbers only grow. */
 export class Timeline {
   #ids = new Uint32Array(256);
   #numbers = new Float64Array(256);
   #first = 0;
   #end = 0;
-  /** Whether an id still is the message of that number. */
-  readonly #isThere: (id: number, number: number) => boolean;
+  /** Whether an id still is the message of a number. */
+  readonly #isKept: (id: number, number: number) => boolean;
 
-  constructor(isThere: (id: number, number: number) => boolean) {
-    this.#isThere = isThere;
+  constructor(isKept: (id: number, number: number) => boolean) {
+    this.#isKept = isKept;
   }
 
   get memoryBytes(): number {
@@ -114,26 +116,26 @@ export class Timeline {
     return this.#numbers[at] ?? 0;
   }
 
-  /** Whether what stands here is still there. */
+  /** Whether the message at a position is still kept. */
   holds(at: number): boolean {
-    return this.#isThere(this.id(at), this.number(at));
+    return this.#isKept(this.id(at), this.number(at));
   }
 
   push(id: number, number: number): void {
-    if (this.#end === this.#ids.length) this.#tidy();
+    if (this.#end === this.#ids.length) this.#compact();
     this.#ids[this.#end] = id;
     this.#numbers[this.#end] = number;
     this.#end++;
   }
 
-  /** The oldest message that is there; 0 if none is. */
+  /** The oldest message that is still kept; 0 if there is none. */
   oldest(): number {
     while (this.#first < this.#end && !this.holds(this.#first)) this.#first++;
     return this.#first < this.#end ? this.id(this.#first) : 0;
   }
 
-  /** The first place with a number above `number`; `end` if there is none. */
-  placeAfter(number: number): number {
+  /** The first position with a number above `number`; `end` if there is none. */
+  positionAfter(number: number): number {
     let low = this.#first;
     let high = this.#end;
     while (low < high) {
@@ -144,8 +146,8 @@ export class Timeline {
     return low;
   }
 
-  /** Moves what is there to the start, and doubles the room where that gives less than half. */
-  #tidy(): void {
+  /** Moves the kept messages to the start, and doubles the arrays if they fill more than half. */
+  #compact(): void {
     let to = 0;
     for (let at = this.#first; at < this.#end; at++) {
       if (!this.holds(at)) continue;

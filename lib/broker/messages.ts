@@ -1,5 +1,5 @@
-// The messages that are kept: their bytes, numbers, ends and channels, in typed arrays.
-// One of 100 bytes costs some 200 all in all. Its channel is read from its frame when it is needed.
+// The kept messages: their bytes, numbers, expiry times and channels, in typed arrays.
+// A message of 100 bytes costs about 200 in all. Its channel is read from its frame when needed.
 import { PUBLISH_CHANNEL_AT } from '../ipc/frame-writers.js';
 import { Timeline } from './message-index.js';
 import { Slabs } from '../collections/slabs.js';
@@ -8,7 +8,7 @@ import { grown } from '../collections/typed-array.js';
 const SLASH = 0x2f;
 const BYTES_PER_ID = 28;
 
-/** A message is an id from 1 on. It can be gone while its id is still in use, in a ring. */
+/** A message is an id from 1 on. It can be dropped while its id is still in a ring. */
 export class Messages {
   readonly timeline = new Timeline((id, number) => this.has(id) && this.#number[id] === number);
   readonly #slabs: Slabs;
@@ -24,25 +24,27 @@ export class Messages {
     this.#slabs = new Slabs(slabBytes);
   }
 
-  /** Messages that are there. */
+  /** Messages that are kept. */
   get count(): number {
     return this.#count;
   }
 
-  /** No id is that high. */
+  /** Every id is lower. */
   get idEnd(): number {
     return this.#idEnd;
   }
 
-  /** Bytes of the messages, and of the slabs that they lie in. */
+  /** Bytes of the messages. */
   get liveBytes(): number {
     return this.#slabs.liveBytes;
   }
 
+  /** Bytes of the slabs that hold the messages. */
   get slabBytes(): number {
     return this.#slabs.memoryBytes;
   }
 
+  /** The value of slabBytes with one more message. */
   slabBytesWith(size: number): number {
     return this.#slabs.memoryBytesWith(size);
   }
@@ -52,7 +54,7 @@ export class Messages {
     return this.#slabs.memoryBytes + tables;
   }
 
-  /** Packs a slab; false if that won no memory. */
+  /** Compacts a slab; false if that gave no memory back. */
   compact(): boolean {
     return this.#slabs.compact();
   }
@@ -76,7 +78,7 @@ export class Messages {
     return id;
   }
 
-  /** Gives up a message. Its id and number stay until release(). */
+  /** Drops a message. Its id and number stay until release(). */
   drop(id: number): void {
     this.#slabs.free(id);
     this.#count--;
@@ -91,7 +93,7 @@ export class Messages {
     return this.#slabs.has(id);
   }
 
-  /** The oldest message of all; there must be one. */
+  /** The oldest message of all; 0 if there is none. */
   oldest(): number {
     return this.timeline.oldest();
   }
@@ -123,7 +125,7 @@ export class Messages {
     return bytes.toString('utf8', at, at + this.#channelBytes(id));
   }
 
-  /** Whether a message is of that channel. */
+  /** Whether a message belongs to a channel. */
   isOf(id: number, channel: string): boolean {
     const bytes = this.#slabs.bytes(id);
     const at = this.#channelAt(id);

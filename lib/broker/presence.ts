@@ -1,52 +1,53 @@
-// Who subscribes to what, by connection: asked of the workers when somebody wants to know, and told
-// by them while somebody listens. Nothing of it is kept here: a million names would be.
+// Presence: the connections that subscribe to a channel. The workers answer queries, and report
+// each subscribe and unsubscribe while presence events are on. The manager stores no member: a
+// million names would be too many.
 import { encodeFrame } from '../ipc/frame-codecs.js';
 import type { Frames } from '../ipc/frames.js';
 import type { WorkerLines } from '../ipc/outgoing.js';
 
-/** A subscriber that came or went. */
+/** A connection that subscribed or unsubscribed. */
 export interface MemberEvent {
-  /** A channel, or a pattern that it subscribed to. */
+  /** A channel, or the pattern to which the connection subscribed. */
   readonly channel: string;
-  /** Names the connection for as long as it lasts, and none after it. */
+  /** Names the connection while it is open, and no connection afterwards. */
   readonly member: string;
 }
 
-/** Who subscribes to a channel. */
+/** The subscribers of a channel. */
 export interface ChannelPresence {
-  /** The channel or pattern asked for. */
+  /** The channel or pattern of the query. */
   readonly channel: string;
   /** Subscribers known, at most 100 ms old. */
   readonly subscribers: number;
-  /** Connections, in no order; no more than were asked for. */
+  /** Connections, in no order; at most the query's limit. */
   readonly members: readonly string[];
-  /** False where `members` are not all: there are more, or a worker did not answer. */
+  /** False if members are missing: there are more than the limit, or a worker did not answer. */
   readonly isComplete: boolean;
 }
 
-/** Where a connection is. */
-export interface MemberPlace {
+/** The address of a connection. */
+export interface MemberAddress {
   readonly slot: number;
   readonly fd: number;
   readonly generation: number;
 }
 
-/** Members in an answer unless told otherwise; a page of a worker has as many. */
+/** Members of an answer by default; a page of a worker has as many. */
 const MEMBERS_DEFAULT = 10_000;
-/** A worker that is stuck for longer is the manager's business, and not waited for. */
+/** A worker that hangs for longer is replaced by the manager; the query does not wait for it. */
 const ANSWER_MS = 5000;
-/** Questions at once: each may gather a hundred thousand names. */
-const QUESTIONS_MAX = 64;
-/** The place of the first page: all of a row, however long. */
-const ALL = 0xffff_ffff;
+/** Queries at once: each may gather a hundred thousand names. */
+const QUERIES_MAX = 64;
+/** The position of the first page: above every index of a subscriber list. */
+const FROM_THE_END = 0xffff_ffff;
 
 const MEMBER = /^([0-9a-z]{1,3})-([0-9a-z]{1,8})-([0-9a-z]{1,7})-([0-9a-z]{1,7})$/;
 
-interface Question {
+interface Query {
   readonly channel: string;
   readonly limit: number;
   readonly members: string[];
-  /** Slots whose last page is not there. */
+  /** Slots whose last page has not arrived. */
   readonly waiting: Set<number>;
   isComplete: boolean;
   readonly finish: () => void;
@@ -54,59 +55,56 @@ interface Question {
 
 export class Presence {
   readonly #lines: Pick<WorkerLines, 'send'>;
-  /** How many workers a slot has had: a connection of an earlier one has another name. */
+  /** Workers that a slot has had: the names of an earlier worker's connections differ. */
   readonly #lives = new Map<number, number>();
-  readonly #present = new Set<number>();
-  readonly #questions = new Map<number, Question>();
-  #lastQuestion = 0;
-  #arePresenceEventsOn = false;
+  readonly #attached = new Set<number>();
+  readonly #queries = new Map<number, Query>();
+  #lastQuery = 0;
+  #areEventsOn = false;
 
   constructor(lines: Pick<WorkerLines, 'send'>) {
     this.#lines = lines;
   }
 
-  /** Whether workers tell of every subscriber that comes or goes. */
-  observe(arePresenceEventsOn: boolean): void {
-    if (arePresenceEventsOn === this.#arePresenceEventsOn) return;
-    this.#arePresenceEventsOn = arePresenceEventsOn;
-    this.#lines.send(encodeFrame('PresenceEvents', { on: Number(arePresenceEventsOn) }), [
-      ...this.#present,
-    ]);
+  /** Whether workers report each subscribe and unsubscribe. */
+  setEvents(areOn: boolean): void {
+    if (areOn === this.#areEventsOn) return;
+    this.#areEventsOn = areOn;
+    this.#lines.send(encodeFrame('PresenceEvents', { on: Number(areOn) }), [...this.#attached]);
   }
 
   attach(slot: number): void {
     this.#lives.set(slot, (this.#lives.get(slot) ?? 0) + 1);
-    this.#present.add(slot);
-    if (this.#arePresenceEventsOn)
-      this.#lines.send(encodeFrame('PresenceEvents', { on: 1 }), [slot]);
+    this.#attached.add(slot);
+    if (this.#areEventsOn) this.#lines.send(encodeFrame('PresenceEvents', { on: 1 }), [slot]);
   }
 
+  /** Forgets a worker. It had no more members to report: its subscribers died with it. */
   workerGone(slot: number): void {
-    this.#present.delete(slot);
-    // Its subscribers are gone with it.
-    for (const question of [...this.#questions.values()]) this.#answered(question, slot);
+    this.#attached.delete(slot);
+    for (const query of [...this.#queries.values()]) this.#finishSlot(query, slot);
   }
 
-  /** True while no further question is taken. */
+  /** True while further queries are rejected. */
   get isBusy(): boolean {
-    return this.#questions.size >= QUESTIONS_MAX;
+    return this.#queries.size >= QUERIES_MAX;
   }
 
-  /** Asks the workers that have subscribers of a channel. */
-  ask(
+  /** Asks the workers that have subscribers of a channel for its members. */
+  query(
     channel: string,
     slots: readonly number[],
     subscribers: () => number,
     limit = MEMBERS_DEFAULT,
   ): Promise<ChannelPresence> {
     return new Promise((resolve) => {
-      this.#lastQuestion = (this.#lastQuestion + 1) >>> 0;
-      const id = this.#lastQuestion;
+      this.#lastQuery = (this.#lastQuery + 1) >>> 0;
+      const id = this.#lastQuery;
       const timer = setTimeout(() => {
-        question.isComplete = false;
-        question.finish();
+        query.isComplete = false;
+        query.finish();
       }, ANSWER_MS);
-      const question: Question = {
+      const query: Query = {
         channel,
         limit,
         members: [],
@@ -114,56 +112,58 @@ export class Presence {
         isComplete: true,
         finish: () => {
           clearTimeout(timer);
-          this.#questions.delete(id);
-          const { members, isComplete } = question;
+          this.#queries.delete(id);
+          const { members, isComplete } = query;
           resolve({ channel, subscribers: subscribers(), members, isComplete });
         },
       };
-      this.#questions.set(id, question);
-      if (slots.length === 0) question.finish();
-      else this.#lines.send(encodeFrame('Query', { question: id, channel, below: ALL }), slots);
+      this.#queries.set(id, query);
+      if (slots.length === 0) query.finish();
+      else this.#sendQuery(id, channel, FROM_THE_END, slots);
     });
   }
 
-  /** A worker's page of members. */
+  /** Takes a worker's page of members. */
   onPresent(slot: number, { question: id, below, members }: Frames['Present']): void {
-    const question = this.#questions.get(id);
-    if (question?.waiting.has(slot) !== true) return;
+    const query = this.#queries.get(id);
+    if (query?.waiting.has(slot) !== true) return;
     const count = members.length / 2;
-    const room = question.limit - question.members.length;
+    const room = query.limit - query.members.length;
     for (let at = 0; at < Math.min(count, room); at++) {
-      const name = this.#nameOf(slot, members[2 * at] ?? 0, members[2 * at + 1] ?? 0);
-      question.members.push(name);
+      query.members.push(this.#nameOf(slot, members[2 * at] ?? 0, members[2 * at + 1] ?? 0));
     }
     if (count > room || (below > 0 && count === room)) {
-      question.isComplete = false;
-      question.finish();
+      query.isComplete = false;
+      query.finish();
     } else if (below > 0) {
-      const { channel } = question;
-      this.#lines.send(encodeFrame('Query', { question: id, channel, below }), [slot]);
+      this.#sendQuery(id, query.channel, below, [slot]);
     } else {
-      this.#answered(question, slot);
+      this.#finishSlot(query, slot);
     }
   }
 
-  /** What a worker's Presence frame says. */
+  /** The event that a worker's Presence frame reports. */
   eventOf(slot: number, { channel, fd, generation }: Frames['Presence']): MemberEvent {
     return { channel, member: this.#nameOf(slot, fd, generation) };
   }
 
-  /** Where a member is; null for what names nobody who is there now. */
-  placeOf(member: string): MemberPlace | null {
+  /** The address of a member; null if the name is invalid or its worker is gone. */
+  addressOf(member: string): MemberAddress | null {
     const parts = MEMBER.exec(member);
     if (parts === null) return null;
     const [slot = 0, life = 0, fd = 0, generation = 0] = parts
       .slice(1)
       .map((part) => parseInt(part, 36));
-    const isThere = this.#present.has(slot) && this.#lives.get(slot) === life;
-    return isThere && fd < 2 ** 32 && generation < 2 ** 32 ? { slot, fd, generation } : null;
+    const isCurrent = this.#attached.has(slot) && this.#lives.get(slot) === life;
+    return isCurrent && fd < 2 ** 32 && generation < 2 ** 32 ? { slot, fd, generation } : null;
   }
 
-  #answered(question: Question, slot: number): void {
-    if (question.waiting.delete(slot) && question.waiting.size === 0) question.finish();
+  #sendQuery(id: number, channel: string, below: number, slots: readonly number[]): void {
+    this.#lines.send(encodeFrame('Query', { question: id, channel, below }), slots);
+  }
+
+  #finishSlot(query: Query, slot: number): void {
+    if (query.waiting.delete(slot) && query.waiting.size === 0) query.finish();
   }
 
   #nameOf(slot: number, fd: number, generation: number): string {

@@ -1,4 +1,4 @@
-// What a publisher says, checked: options into the fields of a Publish frame.
+// Checks the options of a publish, and turns them into fields of a Publish frame.
 import {
   checkLabel,
   HISTORY_COUNT_MAX,
@@ -16,39 +16,39 @@ import { MegacometError } from '../base/errors.js';
 
 /** How one message is published. */
 export interface PublishOptions {
-  /** An id of the application's own, at most 128 bytes; default: none. The cursor is no id. */
+  /** An id that the application chooses, at most 128 bytes; default: none. It is not the cursor. */
   readonly id?: string | undefined;
-  /** Name of the event, for EventSource; at most 128 bytes; default: none. */
+  /** Event name for EventSource, at most 128 bytes; default: none. */
   readonly event?: string | undefined;
   /**
-   * Milliseconds after which the message is not delivered from history any more, at most 30 days;
-   * default: what the history keeps.
+   * Milliseconds during which the history may deliver the message, at most 30 days; default: the
+   * age limit of the history.
    */
   readonly ttlMs?: number | undefined;
   /**
-   * What the channel keeps from now on, or `false`: nothing of this message; default: what the
-   * server's options say.
+   * History limits of the channel from now on, or `false` to keep nothing of this message; default:
+   * the limits of the server's options.
    */
   readonly history?: Partial<HistoryLimits> | false | undefined;
   /**
-   * A second publish to the channel with the same key, within five minutes, does nothing; 1 to 128
+   * A further publish to the channel with the same key within five minutes does nothing; 1 to 128
    * bytes; default: none.
    */
   readonly idempotencyKey?: string | undefined;
-  /** Milliseconds over which its subscribers get it, at most an hour; default 0: at once. */
+  /** Milliseconds over which delivery is spread, at most an hour; default 0: at once. */
   readonly spreadMs?: number | undefined;
   /**
-   * What happens to a subscriber whose outbox is full: it is disconnected, loses the oldest that
-   * waits (`dropOldest`), or keeps only the newest (`latestOnly`); default `disconnect`.
+   * The fate of a subscriber whose send queue is full: it is disconnected, loses its oldest queued
+   * message (`dropOldest`), or keeps only the newest (`latestOnly`); default `disconnect`.
    */
   readonly policy?: SlowPolicy | undefined;
-  /** Whether it goes out as bytes. Default: as text if it is a string, else as bytes. */
+  /** Whether the message is sent as bytes. Default: a string as text, anything else as bytes. */
   readonly binary?: boolean | undefined;
 }
 
-/** A channel, as channels() tells of it. */
+/** A channel, as channels() reports it. */
 export interface ChannelInfo {
-  /** A name, or a pattern that somebody subscribed to. */
+  /** A name, or a pattern that has subscribers. */
   readonly channel: string;
   /** Connections that subscribe to exactly this, at most 100 ms old. */
   readonly subscribers: number;
@@ -58,64 +58,62 @@ export interface ChannelInfo {
   readonly bytes: number;
 }
 
-/** Which channels channels() names. */
+/** The channels that channels() lists. */
 export interface ChannelQuery {
-  /** Only names that start so; default: all. */
+  /** Only names with this prefix; default: all. */
   readonly prefix?: string;
   /**
-   * About so many, default 1000; a page may have some more, or none while there are further ones.
+   * The approximate number of channels of a page; default 1000. A page may have some more, or none
+   * although further pages follow.
    */
   readonly limit?: number;
-  /** What came as `next` with the page before; default: the first page. */
+  /** `next` of the page before; default: the first page. */
   readonly from?: number;
 }
 
-/** Some of the channels. */
+/** One page of the channels. */
 export interface ChannelPage {
   /** In no order. */
   readonly channels: readonly ChannelInfo[];
-  /** Where the next page starts; null after the last. */
+  /** The value of `from` for the next page; null after the last. */
   readonly next: number | null;
 }
 
-/** What publish() answers. */
+/** The result of publish(). */
 export interface Receipt {
-  /** The place of the message in the server's sequence, as clients see it. */
+  /** The position of the message in the server's sequence, as clients see it. */
   readonly cursor: string;
-  /** Subscribers known when the message was numbered, at most 100 ms before; no acknowledgement. */
+  /** Subscribers known when the message was numbered, at most 100 ms old; not acknowledgements. */
   readonly delivered: number;
-  /** Set where the idempotency key was known: this is the answer to the first publish. */
+  /** Set if the idempotency key was known: this is the result of the first publish. */
   readonly duplicate?: true;
 }
 
-function refused(rule: string): MegacometError {
+function invalid(rule: string): MegacometError {
   return new MegacometError('ERR_MESSAGE', rule);
 }
 
 function checkInteger(what: string, value: number, min: number, max: number): void {
   if (Number.isInteger(value) && value >= min && value <= max) return;
-  throw refused(`${what} ${value} is not a whole number from ${min} to ${max}`);
+  throw invalid(`${what}: ${value} is not a whole number from ${min} to ${max}`);
 }
 
 /** @throws MegacometError `ERR_MESSAGE_SIZE`, `ERR_MESSAGE`. */
 export function checkData(data: Uint8Array | string, bytesMax: number): void {
   let bytes: number;
   if (typeof data === 'string') {
-    // No character takes more than three bytes for each of its code units.
+    // UTF-8 takes at most three bytes for each UTF-16 code unit.
     bytes = 3 * data.length <= bytesMax ? 0 : Buffer.byteLength(data);
   } else if (data instanceof Uint8Array) {
     bytes = data.length;
   } else {
-    throw refused('the data of a message are a string, or bytes in a Buffer or Uint8Array');
+    throw invalid('data is neither a string nor a Buffer or Uint8Array');
   }
   if (bytes <= bytesMax) return;
-  throw new MegacometError(
-    'ERR_MESSAGE_SIZE',
-    `a message of ${bytes} bytes is too large: ${bytesMax} is the most`,
-  );
+  throw new MegacometError('ERR_MESSAGE_SIZE', `data: ${bytes} bytes are more than ${bytesMax}`);
 }
 
-/** Checks all options but `history`. @throws MegacometError `ERR_MESSAGE`. */
+/** Checks all options except `history`. @throws MegacometError `ERR_MESSAGE`. */
 export function checkOptions(options: PublishOptions): void {
   if (options.id !== undefined) checkLabel('id', options.id);
   if (options.event !== undefined) checkLabel('event', options.event);
@@ -123,41 +121,43 @@ export function checkOptions(options: PublishOptions): void {
   if (options.spreadMs !== undefined) checkInteger('spreadMs', options.spreadMs, 0, SPREAD_MS_MAX);
   const key = options.idempotencyKey;
   if (key !== undefined && (key === '' || Buffer.byteLength(key) > KEY_BYTES_MAX)) {
-    throw refused(`an idempotency key takes 1 to ${KEY_BYTES_MAX} bytes`);
+    const bytes = Buffer.byteLength(key);
+    throw invalid(`idempotencyKey: ${bytes} bytes are not between 1 and ${KEY_BYTES_MAX}`);
   }
 }
 
-/** Flags of the message's frame. @throws MegacometError `ERR_MESSAGE`. */
+/** Flags of the Publish frame. @throws MegacometError `ERR_MESSAGE`. */
 export function flagsOf(data: Uint8Array | string, options: PublishOptions): number {
   const isBinary = options.binary ?? typeof data !== 'string';
   if (!isBinary && typeof data !== 'string' && !isText(data)) {
-    throw refused('the data are not UTF-8, so they cannot be published as text');
+    throw invalid('data is not UTF-8, so it cannot be published as text');
   }
   const binary = isBinary ? MessageFlag.binary : 0;
   if (options.policy === undefined) return binary;
   const policy = SLOW_POLICIES.indexOf(options.policy);
-  if (policy === -1)
-    throw refused(`policy ${options.policy} is none of ${SLOW_POLICIES.join(', ')}`);
+  if (policy === -1) {
+    throw invalid(`policy: ${options.policy} is not one of ${SLOW_POLICIES.join(', ')}`);
+  }
   return binary | (policy << MessageFlag.policyShift);
 }
 
 /**
- * MessageFlag.ephemeral of a message that its publisher wants kept for less than is usual, so that
- * only the history knows whether it is still to be had; else 0.
+ * MessageFlag.ephemeral for a message whose publisher sets limits below the defaults, else 0. Only
+ * the history knows when such a message is gone, so workers must not cache it.
  */
 export function ephemeralOf(
   { history, ttlMs }: PublishOptions,
   limits: HistoryLimits | null,
-  complete: HistoryLimits,
+  defaults: HistoryLimits,
 ): number {
   if (ttlMs === undefined && history === undefined) return 0;
-  const isUsual =
+  const isKeptAsLong =
     ttlMs === undefined &&
     limits !== null &&
-    limits.count >= complete.count &&
-    limits.bytes >= complete.bytes &&
-    limits.ageMs >= complete.ageMs;
-  return isUsual ? 0 : MessageFlag.ephemeral;
+    limits.count >= defaults.count &&
+    limits.bytes >= defaults.bytes &&
+    limits.ageMs >= defaults.ageMs;
+  return isKeptAsLong ? 0 : MessageFlag.ephemeral;
 }
 
 /** @throws MegacometError `ERR_MESSAGE`. */
@@ -168,19 +168,20 @@ export function checkLimits(limits: HistoryLimits): void {
 }
 
 /**
- * What the channel keeps; null for nothing of this message.
+ * The history limits of a publish; null keeps nothing of the message.
  *
- * @param usual - The limits where the publisher says nothing, and for those that it leaves out.
+ * @param usual - The limits of a publish that names none.
+ * @param defaults - The limits for the members that `history` leaves out.
  * @throws MegacometError `ERR_MESSAGE`.
  */
 export function limitsOf(
   history: PublishOptions['history'],
   usual: HistoryLimits | null,
-  complete: HistoryLimits,
+  defaults: HistoryLimits,
 ): HistoryLimits | null {
   if (history === undefined) return usual;
   if (history === false) return null;
-  const limits = { ...complete, ...history };
+  const limits = { ...defaults, ...history };
   checkLimits(limits);
   return limits;
 }

@@ -1,102 +1,104 @@
-// Who waits for a page of missed messages: a queue per worker, and turns among them.
+// Replay requests of the workers that have no replay page yet: a queue for each worker, served in
+// rotation.
 import type { Frames } from '../ipc/frames.js';
 
 export type ReplayRequest = Frames['ReplayRequest'];
 
-/** Pages that one worker gets before the next has its turn. */
-const GO = 64;
-/** A worker has at most 256 questions open; one with so many does not keep to the protocol. */
+/** Pages that one worker gets before the next worker is served. */
+const PAGES_PER_VISIT = 64;
+/** A worker keeps at most 256 requests open; one with more than this breaks the protocol. */
 const OPEN_MAX = 1024;
 
 class Queue {
-  #asks: ReplayRequest[] = [];
+  #requests: ReplayRequest[] = [];
   #first = 0;
 
   get length(): number {
-    return this.#asks.length - this.#first;
+    return this.#requests.length - this.#first;
   }
 
-  push(ask: ReplayRequest): void {
-    this.#asks.push(ask);
+  push(request: ReplayRequest): void {
+    this.#requests.push(request);
   }
 
-  next(): ReplayRequest | undefined {
-    const ask = this.#asks[this.#first++];
-    if (this.#first < this.#asks.length) return ask;
-    this.#asks = [];
+  shift(): ReplayRequest | undefined {
+    const request = this.#requests[this.#first++];
+    if (this.#first < this.#requests.length) return request;
+    this.#requests = [];
     this.#first = 0;
-    return ask;
+    return request;
   }
 }
 
-export class Questions {
+export class ReplayRequests {
   readonly #queues = new Map<number, Queue>();
-  /** Slots with questions: those whose turn comes, and those that have too much on the way. */
-  readonly #waiting = new Set<number>();
+  /** Slots with requests that can be answered, in the order in which they are served. */
+  readonly #ready = new Set<number>();
+  /** Slots with requests whose control stream has too many queued bytes. */
   readonly #blocked = new Set<number>();
 
-  /** Questions without an answer. */
+  /** Requests without an answer. */
   get length(): number {
     return [...this.#queues.values()].reduce((sum, queue) => sum + queue.length, 0);
   }
 
-  /** True while a worker waits that has too much on the way. */
+  /** Whether a request waits only because its worker has too many queued bytes. */
   get isBlocked(): boolean {
     return this.#blocked.size > 0;
   }
 
-  /** Takes a question in; false when the worker has asked far too many. */
-  add(slot: number, ask: ReplayRequest): boolean {
+  /** Queues a request; false if the worker has more open than its protocol allows. */
+  add(slot: number, request: ReplayRequest): boolean {
     let queue = this.#queues.get(slot);
     if (queue === undefined) this.#queues.set(slot, (queue = new Queue()));
     if (queue.length >= OPEN_MAX) return false;
-    queue.push(ask);
-    this.#waiting.add(slot);
+    queue.push(request);
+    this.#ready.add(slot);
     return true;
   }
 
+  /** Forgets the requests of a worker. */
   drop(slot: number): void {
     this.#queues.delete(slot);
     this.#blocked.delete(slot);
   }
 
-  /** Gives the workers that had too much on the way another turn. */
+  /** Makes the requests of blocked workers ready again. */
   unblock(): void {
-    for (const slot of this.#blocked) this.#waiting.add(slot);
+    for (const slot of this.#blocked) this.#ready.add(slot);
     this.#blocked.clear();
   }
 
   /**
-   * Answers questions, worker by worker.
+   * Answers requests, worker by worker.
    *
    * @param most - Answers at most.
    * @param hasRoom - Whether a worker can take one more page.
-   * @returns Whether there are more that could be answered at once.
+   * @returns Whether ready requests are left.
    */
   answer(
     most: number,
     hasRoom: (slot: number) => boolean,
-    answer: (slot: number, ask: ReplayRequest) => void,
+    answer: (slot: number, request: ReplayRequest) => void,
   ): boolean {
     let left = most;
-    // A slot that is added again is visited again.
-    for (const slot of this.#waiting) {
+    // A slot that is added again during the loop is visited again.
+    for (const slot of this.#ready) {
       if (left <= 0) return true;
-      this.#waiting.delete(slot);
+      this.#ready.delete(slot);
       const queue = this.#queues.get(slot);
-      for (let go = Math.min(GO, left); go > 0 && queue !== undefined; go--) {
-        if (queue.length === 0) break;
-        if (!hasRoom(slot)) {
+      if (queue === undefined) continue;
+      for (let pages = Math.min(PAGES_PER_VISIT, left); pages > 0; pages--) {
+        if (queue.length > 0 && !hasRoom(slot)) {
           this.#blocked.add(slot);
           break;
         }
-        const ask = queue.next();
-        if (ask !== undefined) answer(slot, ask);
+        const request = queue.shift();
+        if (request === undefined) break;
+        answer(slot, request);
         left--;
       }
-      if (queue !== undefined && queue.length > 0 && !this.#blocked.has(slot)) {
-        this.#waiting.add(slot);
-      }
+      if (queue.length > 0 && !this.#blocked.has(slot)) this.#ready.add(slot);
     }
     return false;
   }

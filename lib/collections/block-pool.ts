@@ -1,5 +1,5 @@
-// Short arrays of 32-bit numbers, in blocks of powers of two out of shared chunks.
-// For rings and lists that a million channels may have: no object each, and nothing to collect.
+// Short arrays of 32-bit numbers: blocks of powers of two in shared chunks. For the rings and lists
+// of a million channels, without an object for each and without work for the garbage collector.
 
 /** Numbers in one chunk, and so in the largest block. */
 const CHUNK_BITS = 14;
@@ -10,9 +10,9 @@ export const BLOCK_CLASS_MAX = CHUNK_BITS;
 
 interface SizeClass {
   readonly chunks: Uint32Array[];
-  /** Blocks ever made. */
+  /** Blocks allocated so far. */
   count: number;
-  /** Head of the list of free blocks, plus 1; each has the next one in its first number. */
+  /** Head of the list of free blocks, plus 1; the first number of each links to the next. */
   free: number;
 }
 
@@ -45,13 +45,14 @@ export class BlockPool {
     return count;
   }
 
+  /** Frees a block. */
   give(sizeClass: number, index: number): void {
     const owner = this.#at(sizeClass);
     this.chunk(sizeClass, index)[this.start(sizeClass, index)] = owner.free;
     owner.free = index + 1;
   }
 
-  /** The chunk that holds a block, from start() on. */
+  /** The chunk that holds a block; the block begins at start(). */
   chunk(sizeClass: number, index: number): Uint32Array {
     return this.#at(sizeClass).chunks[index >>> (CHUNK_BITS - sizeClass)] as Uint32Array;
   }

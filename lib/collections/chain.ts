@@ -1,7 +1,7 @@
-// A doubly linked list whose links are members of its items. An item leaves from anywhere
-// without a search, and an array of a million lists would cost more.
+// A doubly linked list whose links are members of its items. An item is removed from anywhere
+// without a search, and a million empty lists cost less than a million arrays.
 
-/** What an item needs; it is in one chain at a time. */
+/** The links of an item, which is in at most one chain. */
 export interface Link<Item> {
   previous: Item | null;
   next: Item | null;
@@ -11,7 +11,7 @@ export class Chain<Item extends Link<Item>> {
   first: Item | null = null;
   last: Item | null = null;
 
-  /** Adds an item that is in no chain behind the last. */
+  /** Appends an item that is not in a chain. */
   push(item: Item): void {
     item.previous = this.last;
     item.next = null;
@@ -20,7 +20,7 @@ export class Chain<Item extends Link<Item>> {
     this.last = item;
   }
 
-  /** Adds an item that is in no chain before the first. */
+  /** Prepends an item that is not in a chain. */
   unshift(item: Item): void {
     item.previous = null;
     item.next = this.first;
@@ -29,7 +29,7 @@ export class Chain<Item extends Link<Item>> {
     this.first = item;
   }
 
-  /** Takes out an item that is in this chain. */
+  /** Removes an item that is in this chain. */
   remove(item: Item): void {
     if (item.previous === null) this.first = item.next;
     else item.previous.next = item.next;

@@ -1,10 +1,10 @@
-// A map from 64-bit hashes to numbers of 32 bits in typed arrays: 25 bytes an entry.
-// A Map of a million names costs 125 bytes an entry, and a full collection over it 100 ms.
+// A map from 64-bit hashes to 32-bit numbers in typed arrays: 25 bytes an entry. A Map of a million
+// names costs 125 bytes an entry, and 100 ms for each full garbage collection.
 
-/** Growing moves one shard at a time: 4,000 entries of a million, some 0.2 ms. */
+/** Growing moves one shard at a time: 4,000 entries of a million, about 0.2 ms. */
 const SHARDS = 256;
 const SLOTS_MIN = 16;
-/** Share of used slots at which a shard is made anew, and the most it has afterwards. */
+/** Share of used slots at which a shard is rebuilt, and the highest share afterwards. */
 const FULL = 0.625;
 const ROOMY = 0.4;
 
@@ -13,11 +13,11 @@ class Shard {
   lo = new Int32Array(SLOTS_MIN);
   value = new Uint32Array(SLOTS_MIN);
   mask = SLOTS_MIN - 1;
-  /** Slots with a key, also those whose value is gone. */
+  /** Slots with a key, including those whose value was removed. */
   used = 0;
   live = 0;
 
-  /** The slot of a key, or the empty one where it would go. */
+  /** The slot of a key, or the empty slot for it. */
   find(hi: number, lo: number): number {
     let at = lo & this.mask;
     for (;;) {
@@ -44,7 +44,7 @@ class Shard {
     this.resize();
   }
 
-  /** Makes the shard anew when it is too full, or far too large. */
+  /** Rebuilds the shard when it is too full, or far too large. */
   resize(): void {
     const slots = this.mask + 1;
     const isFull = this.used > slots * FULL;
@@ -69,7 +69,7 @@ class Shard {
   }
 }
 
-/** Keys are two signed halves, never both 0 (see NameHasher); value 0 means that there is none. */
+/** Keys are two signed halves, never both 0 (see NameHasher). Value 0 means absent. */
 export class HashIndex {
   readonly #shards = Array.from({ length: SHARDS }, () => new Shard());
   #size = 0;
@@ -97,7 +97,7 @@ export class HashIndex {
     this.#size += shard.live - before;
   }
 
-  /** Gives every key the value that `change` answers for its present one. */
+  /** Replaces each value by the result of `change`; 0 removes the key. */
   update(change: (value: number, hi: number) => number): void {
     for (const shard of this.#shards) {
       const before = shard.live;

@@ -1,18 +1,18 @@
-// Keyed 64-bit hashes of names: HalfSipHash-1-3 over UTF-16 code units.
-// Keyed, since clients choose the names: nobody outside can make many of them meet in one place.
+// Keyed 64-bit hashes of names: HalfSipHash-1-3 over UTF-16 code units. Keyed because clients
+// choose the names: without the key nobody can construct names that collide.
 import { randomBytes } from 'node:crypto';
 
-/** Makes hashes; the last one stands in `hi` and `lo`, so that no object is made for each. */
+/** Computes hashes. The last one is in `hi` and `lo`, so that a hash allocates no object. */
 export class NameHasher {
-  /** Halves of the hash, signed 32-bit integers, never both 0: that stands for an empty place. */
+  /** Halves of the hash, signed 32-bit integers, never both 0: that marks an empty slot. */
   hi = 0;
   lo = 0;
   readonly #k0: number;
   readonly #k1: number;
-  /** The name that the halves belong to: a publish asks three tables for the same one. */
+  /** The name of the last hash. The tables of a publish share it, so its channel is hashed once. */
   #name = '';
 
-  /** @param key - 8 bytes; by chance unless a test wants the same hashes again. */
+  /** @param key - 8 bytes; random unless a test needs the same hashes again. */
   constructor(key: Buffer = randomBytes(8)) {
     this.#k0 = key.readInt32LE(0);
     this.#k1 = key.readInt32LE(4);
@@ -25,11 +25,11 @@ export class NameHasher {
     this.#run(name, name.length);
   }
 
-  /** Hashes the first `length` code units of a name, as hash() would the shorter name. */
+  /** Hashes the first `length` code units of a name, as hash() would hash the shorter name. */
   hashStart(name: string, length: number): void {
+    // The empty name marks that hash() has to compute again. A channel's name is never empty.
     this.#name = '';
     this.#run(name, length);
-    // What the empty name hashes to is not kept, and no channel is called so.
   }
 
   #run(name: string, length: number): void {
@@ -38,8 +38,8 @@ export class NameHasher {
     let v2 = this.#k0 ^ 0x6c796765;
     let v3 = this.#k1 ^ 0x74656462;
     const whole = length & ~1;
-    // Rounds: one for each word of two code units, one for the last with the length in bytes,
-    // three to finish the first half and three more for the second.
+    // Rounds: one for each word of two code units, one for the last word with the length in bytes,
+    // three to finish the first half, and three more for the second.
     const last = (length << 25) | (length === whole ? 0 : name.charCodeAt(whole));
     for (let at = 0; at <= whole + 12; at += 2) {
       let word = 0;

@@ -1,5 +1,5 @@
-// Names as bytes, in shards that are packed when too many are dead.
-// A name of 20 characters costs 21 bytes and slack here; as a string in a Map more than 100.
+// Names as bytes, in shards that are packed when too many names are dead. A name of 20 characters
+// costs 21 bytes and slack; as a string in a Map it costs more than 100.
 const SHARDS = 256;
 const BYTES_MIN = 256;
 const DEAD_MIN = 64;
@@ -21,7 +21,7 @@ export class NameLog {
   readonly #bytesMax: number;
   #memoryBytes = 0;
 
-  /** @param bytesMax - Memory for names; a full log takes no more. */
+  /** @param bytesMax - Memory for names; a full log rejects further ones. */
   constructor(bytesMax: number) {
     this.#bytesMax = bytesMax;
   }
@@ -54,14 +54,14 @@ export class NameLog {
     return true;
   }
 
-  /** Notes that a name of a shard is not needed any more; true when the shard should be packed. */
+  /** Notes that a name of a shard is dead; true when the shard should be packed. */
   markDead(shard: number): boolean {
     const own = this.#shards[shard] as Shard;
     own.dead++;
     return own.dead > DEAD_MIN && own.dead > own.names / 2;
   }
 
-  /** Keeps the names of a shard for which `isLive` answers true. */
+  /** Keeps the names of a shard for which `isLive` returns true. */
   pack(shard: number, isLive: (name: string) => boolean): void {
     const own = this.#shards[shard] as Shard;
     let to = 0;
@@ -81,7 +81,7 @@ export class NameLog {
     this.#shrink(own);
   }
 
-  /** The names of a shard, dead ones too. */
+  /** The names of a shard, including dead ones. */
   list(shard: number): string[] {
     const own = this.#shards[shard] as Shard;
     const names: string[] = [];

@@ -1,16 +1,16 @@
-// Byte records by number, in slabs of 64 KiB that are kept dense.
-// A Buffer for each message of 100 bytes would cost 265 to 390 bytes, and time to collect.
+// Byte records by number, in slabs of 64 KiB that are kept dense. A Buffer for each message of 100
+// bytes would cost 265 to 390 bytes, and time of the garbage collector.
 import { grown } from './typed-array.js';
 
-/** Before the bytes of a record: its number and its size. */
+/** A record's number and size, before its bytes. */
 const HEAD_BYTES = 8;
 const SLAB_BYTES = 64 * 1024;
-/** A slab with more than this in use is not worth the copying. */
+/** A slab with a larger share in use is not worth copying. */
 const DENSE = 0.75;
 
 interface Slab {
   readonly bytes: Buffer;
-  /** Bytes of records that are still there, heads included. */
+  /** Bytes of the present records, including their heads. */
   live: number;
   end: number;
 }
@@ -19,7 +19,7 @@ export class Slabs {
   readonly #slabBytes: number;
   readonly #slabs: (Slab | undefined)[] = [undefined];
   readonly #vacant: number[] = [];
-  /** Where a record lies: index of its slab (0: nowhere) and offset of its bytes. */
+  /** The index of a record's slab (0: absent), and the offset of its bytes. */
   #slabOf = new Uint32Array(64);
   #offsetOf = new Uint32Array(64);
   /** The slab that takes the next record. */
@@ -31,7 +31,7 @@ export class Slabs {
     this.#slabBytes = slabBytes;
   }
 
-  /** Bytes that the slabs take. */
+  /** Bytes of the slabs. */
   get memoryBytes(): number {
     return this.#memoryBytes;
   }
@@ -41,7 +41,7 @@ export class Slabs {
     return this.#liveBytes;
   }
 
-  /** What memoryBytes would be with one more record. */
+  /** The value of memoryBytes with one more record. */
   memoryBytesWith(size: number): number {
     const needed = HEAD_BYTES + size;
     const current = this.#slabs[this.#current];
@@ -77,7 +77,7 @@ export class Slabs {
     return size;
   }
 
-  /** Keeps source[start, end) as the record `id`, which must not be there yet. */
+  /** Adds source[start, end) as the record `id`, which must be absent. */
   put(id: number, source: Buffer, start: number, end: number): void {
     if (id >= this.#slabOf.length) {
       this.#slabOf = grown(this.#slabOf, id + 1);
@@ -105,24 +105,24 @@ export class Slabs {
     slab.live -= size;
     this.#liveBytes -= size;
     if (slab.live > 0) return;
-    // An empty slab is used from its start again, or given back.
+    // The current slab is reused from its start; another is given back.
     if (index === this.#current) slab.end = 0;
     else this.#drop(index);
   }
 
   /**
-   * Moves the records of the emptiest slabs, so that they can be given back.
+   * Moves the records of the emptiest slabs, so that the slabs can be given back.
    *
-   * @returns Whether that gave memory back: not when all are dense, or the records large.
+   * @returns Whether memory was given back: not if all slabs are dense, or the records large.
    */
   compact(): boolean {
     const before = this.#memoryBytes;
-    // The first may only have filled the start of a new slab, to which the second is added.
+    // The first move may have begun a new slab, which takes the records of the second move too.
     if (this.#moveEmptiest() && this.#memoryBytes === before) this.#moveEmptiest();
     return this.#memoryBytes < before;
   }
 
-  /** Moves the records of one slab away; false when all are dense. */
+  /** Moves the records of one slab; false if all slabs are dense. */
   #moveEmptiest(): boolean {
     let emptiest = 0;
     let live = Infinity;
@@ -138,7 +138,7 @@ export class Slabs {
       const id = slab.bytes.readUInt32LE(at);
       const start = at + HEAD_BYTES;
       const end = start + slab.bytes.readUInt32LE(at + 4);
-      // The number may have been used again since, for a record elsewhere.
+      // The number may have been reused for a record elsewhere.
       if (this.#slabOf[id] === emptiest && this.#offsetOf[id] === start) {
         this.put(id, slab.bytes, start, end);
         this.#liveBytes -= end - at;
@@ -153,7 +153,7 @@ export class Slabs {
     return this.#slabs[this.#slabOf[id] ?? 0] as Slab;
   }
 
-  /** Index of a slab with room. A record that fits into none gets one of its own size. */
+  /** Index of a slab with room. A record larger than a slab gets a slab of its own size. */
   #slabFor(needed: number): number {
     const current = this.#slabs[this.#current];
     if (current !== undefined && current.end + needed <= current.bytes.length) {

@@ -152,39 +152,3 @@ function shown(text: string): string {
   // JSON leaves DEL and those from U+0080 on as they are, and a terminal may obey them.
   return quoted.replace(/\p{Cc}/gu, '?');
 }
-
-/** Figures of the mailboxes. Totals since the start. */
-export interface MailboxCounters {
-  /** Clients that poll or have messages. */
-  readonly mailboxes: number;
-  /** Polls that wait, those that are being answered included. */
-  readonly polls: number;
-  /** Messages that wait, those that are being written included. */
-  readonly messages: number;
-  /** Bytes of those messages. */
-  readonly bytes: number;
-  /** Messages put into mailboxes. */
-  readonly deliveredTotal: number;
-  /** Messages that were written whole. */
-  readonly ackedTotal: number;
-  /** Messages that came back, since their poll ended before they were written whole. */
-  readonly nackedTotal: number;
-  /** Messages that nobody fetched in time. */
-  readonly expiredTotal: number;
-  /** Messages dropped since a mailbox, or all of them together, were full. */
-  readonly droppedTotal: number;
-}
-
-/** Figures of `--ingest`. Totals since the start. */
-export interface IngestCounters {
-  /** Applications connected now. */
-  readonly connections: number;
-  /** Clients that applications announced. */
-  readonly announcedTotal: number;
-  /** Messages that mailboxes took. */
-  readonly messagesTotal: number;
-  /** Messages that no mailbox took, such as those for an id that can be none. */
-  readonly rejectedTotal: number;
-  /** Connections closed for what they sent. */
-  readonly faultsTotal: number;
-}

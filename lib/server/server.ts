@@ -2,21 +2,15 @@
 import { EventEmitter } from 'node:events';
 
 import { Admin, type Readiness } from '../api/admin.js';
-import type {
-  Broker,
-  ChannelPage,
-  ChannelPresence,
-  ChannelQuery,
-  ClientMessage,
-  MemberEvent,
-  PublishOptions,
-  Receipt,
-} from '../broker/broker.js';
+import type { Broker } from '../broker/broker.js';
+import type { ClientMessage } from '../broker/client-publishing.js';
+import type { ChannelPresence, MemberEvent } from '../broker/presence.js';
+import type { ChannelPage, ChannelQuery, PublishOptions, Receipt } from '../broker/publishing.js';
 import { planCapacity, readMachineLimits, type Capacity } from '../capacity/capacity.js';
 import { criticalFindings } from '../doctor/doctor.js';
 import { MegacometError } from '../base/errors.js';
 import { becomeUser, identityOf } from '../system/identity.js';
-import { ingestPlaceOf, openIngest, type Ingest, type IngestPlace } from '../api/ingest.js';
+import { ingestAddressOf, openIngest, type Ingest, type IngestAddress } from '../api/ingest.js';
 import { hasIpv6, procReader, sysctl } from '../system/kernel.js';
 import { LimitWatch, LOOK_INTERVAL_MS } from '../stats/limit-watch.js';
 import { formatAddress, formatAddresses, type Address } from '../base/address.js';
@@ -121,7 +115,7 @@ export class Server extends EventEmitter<ServerEvents> {
   #observe(): void {
     const arePresenceEventsOn =
       this.listenerCount('subscribe') + this.listenerCount('unsubscribe') > 0;
-    this.#push?.broker.observe(arePresenceEventsOn);
+    this.#push?.broker.setPresenceEvents(arePresenceEventsOn);
   }
 
   /** Addresses with their real ports, empty before {@link listen}. */
@@ -200,7 +194,7 @@ export class Server extends EventEmitter<ServerEvents> {
     const identity = options.user === undefined ? undefined : identityOf(options.user);
     const token = options.protocol === 'comet' ? tokenOf(options) : null;
     const { ingest, protocol } = options;
-    const ingestPlace = ingest === undefined ? undefined : ingestPlaceOf(ingest, protocol);
+    const ingestPlace = ingest === undefined ? undefined : ingestAddressOf(ingest, protocol);
     this.#registerSockets();
     const addresses = this.#addressesToBind();
     const limits = readMachineLimits(procReader);
@@ -248,7 +242,7 @@ export class Server extends EventEmitter<ServerEvents> {
   }
 
   /** Where operators and applications come in: the admin server, and ingest. */
-  async #openDoors(ingestPlace: IngestPlace | undefined): Promise<void> {
+  async #openDoors(ingestPlace: IngestAddress | undefined): Promise<void> {
     const options = this.#options;
     if (options.adminPort !== undefined) {
       this.#admin = new Admin(
@@ -432,6 +426,7 @@ export class Server extends EventEmitter<ServerEvents> {
         listen: this.addresses,
         maxConnections: this.#capacity.maxConnections,
         isDraining: manager.isStopping,
+        messages: this.#push?.counters ?? null,
         mailboxes: this.#push?.broker.mailboxes.counters ?? null,
         ingest: this.#ingest?.counters ?? null,
       },
@@ -439,7 +434,6 @@ export class Server extends EventEmitter<ServerEvents> {
       manager.segmentReader,
       this.#memory,
       procReader,
-      this.#push === undefined ? null : { ...this.#push.counters },
     );
   }
 

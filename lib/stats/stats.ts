@@ -1,43 +1,36 @@
-// The figures of a server: counters from the shared segment, the kernel's, and memory.
-import type { IngestCounters, MailboxCounters } from '../ipc/comet.js';
-import {
-  readFileNr,
-  readNetstat,
-  readPrivateBytes,
-  readSockets,
-  sysctl,
-  type MetricValue,
-  type Reader,
-} from '../system/kernel.js';
+// The stats of a server: counters of the shared segment, of the manager and of the kernel, and
+// memory.
+import { readPrivateBytes, type MetricValue, type Reader } from '../system/kernel.js';
 import { readHeadrooms, type Headroom } from './headroom.js';
+import { kernelStats } from './kernel-metrics.js';
 import { addon, camelCase, packageVersion, type Segment } from '../system/native.js';
 
-/** A counter: exact. Above 2^53 it is a bigint, so nothing is ever rounded. */
+/** An exact counter: a bigint above 2^53, so that no value is rounded. */
 export type Count = bigint | number;
 
-/** The figures of one worker. */
+/** The stats of one worker. */
 export interface WorkerStats {
-  /** Its place, from 0. */
+  /** Its slot, from 0. */
   readonly slot: number;
   /** Process id, null while the slot has no process. */
   readonly pid: number | null;
   /** `waiting`, `starting`, `serving`, `late`, `stuck`, `draining` or `gone`. */
   readonly state: string;
-  /** Processes that this slot has had before the present one. */
+  /** Processes of this slot before the present one. */
   readonly restarts: number;
-  /** Milliseconds since the worker's loop last beat; null without a worker. */
+  /** Milliseconds since the worker's last heartbeat; null without a worker. */
   readonly heartbeatAgeMs: number | null;
-  /** Longest turn of the loop in the last 10 to 20 seconds, in milliseconds. */
+  /** Longest loop iteration of the last 10 to 20 seconds, in milliseconds. */
   readonly loopLagMaxMs: number;
-  /** Turns of the loop by length: entry b counts those below 2^b microseconds. */
+  /** Loop iterations by length: entry b counts those below 2^b microseconds. */
   readonly loopLagHistogram: readonly Count[];
-  /** Memory that only this process has, in bytes. */
+  /** Private memory of this process, in bytes. */
   readonly privateBytes: MetricValue;
   /** Every counter of native/ipc/segment.h in camel case, such as `acceptedTotal`. */
   readonly [counter: string]: Count | MetricValue | string | readonly Count[];
 }
 
-/** The figures of a server at one moment, as stats() and `/stats` tell them. */
+/** The stats of a server at one moment, as stats() and `/stats` report them. */
 export interface Stats {
   /** Version of this package. */
   readonly version: string;
@@ -47,36 +40,39 @@ export interface Stats {
   readonly protocol: string;
   /** Addresses, as `HOST:PORT`, `[V6]:PORT` or `unix:PATH`. */
   readonly listen: readonly string[];
-  /** Connections that it holds at most. */
+  /** Connections that the server may hold. */
   readonly maxConnections: number;
   /** Whether close() has begun. */
   readonly isDraining: boolean;
-  /** Sums over the workers, in camel case; totals include workers that are gone. */
+  /** Sums over the workers, in camel case; totals include workers that died. */
   readonly totals: Readonly<Record<string, Count>>;
   /** One entry for each slot, in order. */
   readonly workers: readonly WorkerStats[];
-  /** Messages for clients that poll `/ID.js`; null where the server speaks no comet. */
-  readonly mailboxes: MailboxCounters | null;
-  /** Applications at `--ingest`; null without. */
-  readonly ingest: IngestCounters | null;
-  /** Limits that this kernel shows, how far they are used, and what is left of each (1 to 0). */
+  /**
+   * Metrics of publishing, history and subscriptions by their field (docs/metrics.md); null unless
+   * the protocol is comet.
+   */
+  readonly messages: Readonly<Record<string, number>> | null;
+  /** Metrics of the mailboxes of `/ID.js`; null unless the protocol is comet. */
+  readonly mailboxes: Readonly<Record<string, number>> | null;
+  /** Metrics of the applications at `--ingest`; null without that option. */
+  readonly ingest: Readonly<Record<string, number>> | null;
+  /** Limits that this kernel shows, with their use and headroom (1 to 0). */
   readonly limits: readonly Headroom[];
-  /** Figures of the kernel; null where it does not show one here. */
+  /** Values of the kernel; null where it does not show one here. */
   readonly kernel: Readonly<Record<string, MetricValue>>;
-  /** Figures of publishing, history and subscriptions; null unless the protocol is comet. */
-  readonly push: Readonly<Record<string, number>> | null;
   /** Private memory, in bytes. */
   readonly memory: {
     /** Of all workers. */
     readonly privateBytes: number;
     /** The manager's own. */
     readonly managerPrivateBytes: MetricValue;
-    /** Private memory above that of the bare workers, per open connection; null with none. */
+    /** Private memory above that of workers without connections, per connection; null with none. */
     readonly userBytesPerConnection: number | null;
   };
 }
 
-/** What the stats need to know of a slot. */
+/** The state of a slot, for its stats. */
 export interface SlotView {
   readonly slot: number;
   readonly pid: number | null;
@@ -85,7 +81,7 @@ export interface SlotView {
 }
 
 const NAMES = addon.counters.map((counter) => camelCase(counter.name));
-/** Gauges that say nothing when added up. */
+/** Gauges whose sum has no meaning. */
 const NOT_SUMMED = new Set(['loopLagMaxUs', 'connectionsMax']);
 const WORDS = addon.bounds.blockWords;
 const FIRST_COUNTER = 1;
@@ -116,7 +112,7 @@ export class SegmentReader {
     return this.#words[slot * WORDS + index] ?? 0n;
   }
 
-  /** Milliseconds since the slot's worker last beat; null if it never did. */
+  /** Milliseconds since the last heartbeat of the slot's worker; null before the first. */
   beatAgeMs(slot: number): number | null {
     const beat = this.#word(slot, 0);
     if (beat === 0n) return null;
@@ -151,7 +147,7 @@ export class SegmentReader {
   }
 }
 
-/** Private memory of the workers, kept for a second, and what they had while they were bare. */
+/** Private memory of the workers, cached for a second, now and before their first connection. */
 export class WorkerMemory {
   readonly #read: Reader;
   readonly #bytes = new Map<number, MetricValue>();
@@ -162,7 +158,7 @@ export class WorkerMemory {
     this.#read = read;
   }
 
-  /** Notes what a worker has before its first connection. */
+  /** Notes the memory of a worker before its first connection. */
   markBare(pid: number): void {
     const bytes = readPrivateBytes(this.#read, pid);
     if (bytes !== null) this.#bare.set(pid, bytes);
@@ -183,7 +179,7 @@ export class WorkerMemory {
     return pid === null ? null : (this.#bytes.get(pid) ?? null);
   }
 
-  /** Bytes of all workers, and of the same workers while they were bare. */
+  /** Bytes of all workers, now and before their first connections. */
   sums(): { readonly now: number; readonly bare: number } {
     let now = 0;
     let bare = 0;
@@ -214,25 +210,16 @@ export function workerStats(
   };
 }
 
-export function kernelStats(read: Reader): Record<string, MetricValue> {
-  return {
-    ...readSockets(read),
-    ...readNetstat(read),
-    fileNr: readFileNr(read),
-    fileMax: sysctl(read, 'fs.file-max'),
-    somaxconn: sysctl(read, 'net.core.somaxconn'),
-  };
-}
-
-/** What only the server itself knows of its stats. */
+/** The part of the stats that only the server knows. */
 export interface ServerFacts {
   readonly startedAtMs: number;
   readonly protocol: string;
   readonly listen: readonly string[];
   readonly maxConnections: number;
   readonly isDraining: boolean;
-  readonly mailboxes: MailboxCounters | null;
-  readonly ingest: IngestCounters | null;
+  readonly messages: Readonly<Record<string, number>> | null;
+  readonly mailboxes: Readonly<Record<string, number>> | null;
+  readonly ingest: Readonly<Record<string, number>> | null;
 }
 
 export function collectStats(
@@ -241,7 +228,6 @@ export function collectStats(
   segment: SegmentReader,
   memory: WorkerMemory,
   read: Reader,
-  push: Readonly<Record<string, number>> | null = null,
 ): Stats {
   segment.refresh();
   const pids = slots.map((view) => view.pid).filter((pid) => pid !== null);
@@ -258,11 +244,11 @@ export function collectStats(
     isDraining: facts.isDraining,
     totals,
     workers: slots.map((view) => workerStats(view, segment, memory)),
+    messages: facts.messages,
     mailboxes: facts.mailboxes,
     ingest: facts.ingest,
     limits: readHeadrooms(read, connections, facts.maxConnections),
     kernel: kernelStats(read),
-    push,
     memory: {
       privateBytes: now,
       managerPrivateBytes: readPrivateBytes(read, process.pid),
@@ -271,7 +257,7 @@ export function collectStats(
   };
 }
 
-/** JSON with every integer as plain digits, also those that JavaScript's numbers cannot hold. */
+/** JSON with every integer as plain digits, including those above 2^53. */
 export function toJson(value: unknown): string {
   const text = JSON.stringify(value, (_, item: unknown) =>
     typeof item === 'bigint' ? `\u0000${item}\u0000` : item,

@@ -1,6 +1,5 @@
 // MC_CHECK: an assertion that is always on.
-// A failed check is a bug in this program. It prints its line and aborts the process, and the
-// manager starts another worker.
+// A failed check is a bug of ours: it says where, aborts, and the manager survives and restarts.
 #pragma once
 
 #include <cstdio>

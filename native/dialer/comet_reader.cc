@@ -6,7 +6,6 @@
 #include <string_view>
 
 #include "base/ascii.h"
-#include "base/hash.h"
 
 namespace megacomet {
 
@@ -34,6 +33,10 @@ constexpr std::string_view kGapMember = "\"recovered\":false";
 
 /// Column of the first letter of the type in `{"type":"message"` and `{"type":"subscribed"`.
 constexpr uint8_t kTypeColumn = 9;
+
+/// FNV-1a.
+constexpr uint64_t kHashStart = 0xcbf29ce484222325;
+constexpr uint64_t kHashFactor = 0x100000001b3;
 
 constexpr uint8_t kFinal = 0x80;
 constexpr uint8_t kOpcodeBits = 0x0f;
@@ -81,7 +84,7 @@ class Reader {
 
  private:
   void add_to_cursor(uint8_t byte) {
-    scan_.key = fnv1a(byte, scan_.key);
+    scan_.key = (scan_.key ^ byte) * kHashFactor;
     // The digits before the dot are the epoch.
     if (transport_ != DialTransport::kPoll) {
       scan_.number = byte == '.' ? 0 : scan_.number * 10 + (byte & 0x0f);
@@ -230,7 +233,7 @@ class Reader {
     const bool is_event = byte == static_cast<uint8_t>(kSseGap[0]);
     go(&scan_, is_id ? ScanStep::kSseId : is_event ? ScanStep::kSseEvent : ScanStep::kSseRest);
     scan_.column = scan_.matched = 1;
-    if (is_id) scan_.key = kFnvStart;
+    if (is_id) scan_.key = kHashStart;
     return CometEvent::kNone;
   }
 
@@ -342,7 +345,7 @@ class Reader {
       if (scan_.matched == kCursorMember.size() && has_cursor) {
         scan_.step = ScanStep::kJsonCursor;
         scan_.matched = 0;
-        scan_.key = kFnvStart;
+        scan_.key = kHashStart;
         break;
       }
       if (scan_.matched == kCursorMember.size()) scan_.matched = 0;

@@ -6,7 +6,7 @@ import fc from 'fast-check';
 import t from 'tap';
 
 import { MegacometError } from '../../lib/base/errors.js';
-import { Ingest, type Inboxes, type IngestOptions } from '../../lib/api/ingest.js';
+import { Ingest, type DeliveryTarget, type IngestOptions } from '../../lib/api/ingest.js';
 import { IngestFault, IngestParser, type IngestCommand } from '../../lib/api/ingest-parser.js';
 import { startComet } from '../support/comet-world.js';
 import { TestServer, until } from '../support/helpers.js';
@@ -108,7 +108,7 @@ void t.test('what can be no command is a fault, and nothing else is thrown', (t)
   t.end();
 });
 
-class Inbox implements Inboxes {
+class Inbox implements DeliveryTarget {
   readonly delivered: string[] = [];
   isBusy = false;
 
@@ -291,7 +291,8 @@ void t.test('a mistake in --ingest ends the start with one sentence', async (t) 
 });
 
 void t.test('an address that others reach is worth a warning', async (t) => {
-  const warning = /whoever reaches --ingest can send to every client/;
+  const warning =
+    /--ingest listens beyond loopback: any host that reaches it can send to every client/;
   const args = ['--protocol', 'comet', '--host', '127.0.0.1', '--ingest', '0.0.0.0:0'];
   const server = await TestServer.start(t, { args, expectLog: [warning] });
   t.ok(await server.logged(warning));

@@ -175,7 +175,7 @@ void t.test('who sends a body slowly, or never, holds up nobody', async (t) => {
     for (const socket of sockets) socket.write(' ');
   }
   for (const socket of sockets) socket.resetAndDestroy();
-  t.equal((await server.stats()).push?.publishedTotal, 20);
+  t.equal((await server.stats()).messages?.messagesPublishedTotal, 20);
   await server.stop();
 });
 

@@ -142,8 +142,12 @@ void t.test('the same key publishes once', async (t) => {
   const one = await site.ask('publish', 'a', 'x', '--idempotency-key', 'k');
   const two = await site.ask('publish', 'a', 'x', '--idempotency-key', 'k');
   t.equal(one.stdout, two.stdout);
-  const { push } = await site.server.stats();
-  t.match(push, { publishedTotal: 1, duplicatesTotal: 1, httpMessagesTotal: 2 });
+  const { messages } = await site.server.stats();
+  t.match(messages, {
+    messagesPublishedTotal: 1,
+    publishesDuplicateTotal: 1,
+    apiMessagesTotal: 2,
+  });
   await site.server.stop();
 });
 

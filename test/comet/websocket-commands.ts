@@ -139,7 +139,7 @@ void t.test('what clients publish cannot break into the lines of others', async 
   client.say(JSON.stringify({ ...wish, id: 'i', event: 'e' }));
   await until('the right one', () => client.messages.length > 0);
   t.strictSame(client.messages, ['a'], 'nothing else was published');
-  t.equal(world.server.stats().push?.clientRejectedTotal, 6, 'and the refusals are counted');
+  t.equal(world.server.stats().messages?.clientMessagesRejectedTotal, 6, 'and the refusals are counted');
   // One answer to each, those of the manager behind those of the worker.
   await told(client, 1 + 8 + 5);
 });
@@ -178,8 +178,8 @@ void t.test('a publish that is refused says which one it was', async (t) => {
     t.match(error, word);
     t.strictSame(rest, wanted);
   }
-  t.equal(world.server.stats().push?.clientRejectedTotal, 4);
-  t.equal(world.server.stats().push?.publishedTotal, 0);
+  t.equal(world.server.stats().messages?.clientMessagesRejectedTotal, 4);
+  t.equal(world.server.stats().messages?.messagesPublishedTotal, 0);
   const shut = await open(await startComet(t, { workers: 1 }));
   shut.say('{"type":"publish","channel":"a","id":"9","data":"x"}');
   t.strictSame(await told(shut, 1), [
@@ -251,7 +251,7 @@ void t.test('a refusal that comes late is told to nobody else', async (t) => {
   const second = await connect();
   process.kill(manager, 'SIGCONT');
   await until('the refusal', async () => {
-    return (await program.server.stats()).push?.clientRejectedTotal === 1;
+    return (await program.server.stats()).messages?.clientMessagesRejectedTotal === 1;
   });
   await sleep(200);
   second.say('{"type":"ping"}');

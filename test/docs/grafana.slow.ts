@@ -496,7 +496,7 @@ void t.test(
     await shows('Turned away for half-read requests', ([rate = 0]) => rate > 0);
     clients.destroy();
     await shows('Half-read requests and messages', (values) => String(values) === '0,0');
-    await assertOnPanels(t, server, 'megacomet_inbox_');
+    await assertOnPanels(t, server, 'megacomet_input_budget_');
     await server.stop();
   },
 );

@@ -1,10 +1,14 @@
-// docs/operations.md against the program: every metric of a real server has its advice there, every
-// message of the log its line, and neither has any that does not exist.
+// The documents for operators against the program: metrics of a real server, log lines, alerts, links.
 import t from 'tap';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import ts from 'typescript';
 
+import { METRIC_TABLES } from '../../lib/api/metric-tables.js';
+import { kernelStats, KERNEL_METRICS } from '../../lib/stats/kernel-metrics.js';
+import { metricGroups } from '../../lib/stats/metric-list.js';
+import { procReader } from '../../lib/system/kernel.js';
+import { camelCase } from '../../lib/system/native.js';
 import { root, TestServer } from '../support/helpers.js';
 
 const read = (path: string): string => readFileSync(join(root, path), 'utf8');
@@ -27,25 +31,42 @@ function rows(text: string): string[][] {
   );
 }
 
-void t.test('every metric has its advice, and no other is named', async (t) => {
+/** Names, kinds and labels of every metric that can exist. */
+const declared = metricGroups(METRIC_TABLES).flatMap(({ metrics }) => metrics);
+
+t.test('a server has exactly the declared metrics, each with its labels and help', async (t) => {
   const server = await TestServer.start(t, { args: ['--protocol', 'comet'] });
   const text = await (await server.get('/metrics')).text();
   await server.stop();
-  const names = [...text.matchAll(/^# TYPE (\S+)/gm)].map(([, name = '']) => name);
-  t.ok(names.length > 50, 'the server has metrics');
-  const told = rows(guide.slice(guide.indexOf('## Every metric')));
-  const advice = new Map(told.map((cells) => [cells[0]?.replaceAll('`', ''), cells.at(-1) ?? '']));
-  for (const name of names) {
-    t.ok((advice.get(name) ?? '').length > 20, `${name} has its advice`);
-    const labels = new RegExp(`^${name}(?:_bucket)?\\{([^}]*)\\}`, 'm').exec(text)?.[1] ?? '';
-    const wanted = [...labels.matchAll(/(\w+)=/g)].map(([, label]) => label).join(', ');
-    const cells = told.find(([first]) => first === `\`${name}\``) ?? [];
-    if (cells.length === 3) t.equal(cells[1], wanted, `the labels of ${name}`);
-    else t.equal(wanted, '', `${name} has no labels`);
+  const found = [...text.matchAll(/^# TYPE (\S+) (\S+)$/gm)].map(([, name, kind]) => ({
+    name,
+    kind,
+  }));
+  t.ok(found.length > 50, 'the server has metrics');
+  t.same(
+    found,
+    declared.map(({ name, kind }) => ({ name, kind })),
+  );
+  for (const { name, help, labels } of declared) {
+    t.ok(text.includes(`# HELP ${name} ${help}\n`), `${name} has its help`);
+    t.ok(help.length > 20, 'which is a sentence');
+    const sample = new RegExp(`^${name}(?:_bucket)?\\{([^}]*)\\}`, 'm').exec(text)?.[1] ?? '';
+    t.same(
+      [...sample.matchAll(/(\w+)=/g)].map(([, label]) => label),
+      labels,
+      `the labels of ${name}`,
+    );
   }
-  t.equal(told.length, names.length, 'none is told twice');
-  const texts = [...listed('docs', /\.(md|json|yml)$/), ...listed('lib', /\.ts$/), 'README.md'];
-  const isKnown = (name: string): boolean => names.includes(name.replace(/_(bucket|count)$/, ''));
+});
+
+t.test('documents, dashboard and alerts name only metrics that exist', (t) => {
+  const texts = [
+    ...listed('docs', /\.(md|json|yml)$/),
+    ...listed('lib', /\.ts$/),
+    ...readdirSync(root).filter((name) => name.endsWith('.md') && name !== 'CHANGELOG.md'),
+  ];
+  const names = new Set(declared.map(({ name }) => name));
+  const isKnown = (name: string): boolean => names.has(name.replace(/_(bucket|count)$/, ''));
   for (const path of texts) {
     const named = [...new Set(read(path).match(/\bmegacomet_[a-z_]*[a-z]\b/g))];
     t.same(
@@ -54,6 +75,24 @@ void t.test('every metric has its advice, and no other is named', async (t) => {
       `${path} names ${named.length} metrics, and all exist`,
     );
   }
+  t.end();
+});
+
+t.test('a field of /stats has the name of its metric in camel case', (t) => {
+  for (const [field, { name }] of Object.entries(METRIC_TABLES.messages)) {
+    t.equal(field, camelCase(name));
+  }
+  for (const group of ['mailboxes', 'ingest'] as const) {
+    for (const [field, { name }] of Object.entries(METRIC_TABLES[group])) {
+      t.equal(field, camelCase(name.replace(/^(mailbox|ingest)_/, '')));
+    }
+  }
+  t.end();
+});
+
+t.test('every value of the kernel has its help', (t) => {
+  t.same(Object.keys(kernelStats(procReader)).sort(), Object.keys(KERNEL_METRICS).sort());
+  t.end();
 });
 
 /** A message of the program: its fixed parts, with anything between them. */
@@ -128,7 +167,7 @@ function pattern({ parts }: Pick<Message, 'parts'>): RegExp {
   return new RegExp(`^${escaped.join('.+')}$`);
 }
 
-void t.test('every message of the log has its line, and no other is told', (t) => {
+t.test('every message of the log has its line, and no other is told', (t) => {
   const begin = guide.indexOf('<!-- log lines -->');
   const lines = rows(guide.slice(begin, guide.indexOf('<!-- end of log lines -->'))).map(
     ([message = '', level = '', advice = '']) => ({
@@ -167,7 +206,7 @@ void t.test('every message of the log has its line, and no other is told', (t) =
   t.end();
 });
 
-void t.test('every alert is named in the part of the guide that it leads to', (t) => {
+t.test('every alert is named in the part of the guide that it leads to', (t) => {
   const rules = read('docs/alerts.yml').matchAll(
     /- alert: (\w+)$[^]*?runbook: docs\/operations\.md#(\S+)$/gm,
   );
@@ -190,7 +229,7 @@ function anchorOf(part: string): string {
     .replaceAll(' ', '-');
 }
 
-void t.test('every link of the guide leads somewhere', (t) => {
+t.test('every link of the guide leads somewhere', (t) => {
   const anchors = guide.split(/^#+ /m).map(anchorOf);
   for (const [, file = '', anchor = ''] of guide.matchAll(/\]\(([^)#]*)(?:#([^)]+))?\)/g)) {
     if (file === '') t.ok(anchors.includes(anchor), `#${anchor}`);

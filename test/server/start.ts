@@ -212,7 +212,7 @@ void t.test('a mistake that only comet can make is found before anything is boun
   // Somebody else has the port: whoever binds first complains of that.
   const port = await foreigner(t);
   const folder = t.testdir({ short: 'secret\n', empty: '', two: 'first line\nsecond line\n' });
-  const rule = 'a token has 16 to 512 visible ASCII characters';
+  const rule = 'the token is not 16 to 512 visible ASCII characters';
   const cases: [string, string[], RegExp][] = [
     ['echo', ['--ingest', '127.0.0.1:0'], /ingest: "127\.0\.0\.1:0" needs --protocol comet/],
     ['comet', ['--ingest', '9000'], /ingest: "9000" is not a numeric HOST:PORT/],

@@ -1,7 +1,7 @@
 // The broker with ports that keep what they get: order, pages, back pressure, keys, listing.
 import t from 'tap';
 
-import type { PublishOptions } from '../../lib/broker/broker.js';
+import type { PublishOptions } from '../../lib/broker/publishing.js';
 import { MESSAGE_BYTES_LIMIT, parseCursor, type HistoryLimits } from '../../lib/ipc/comet.js';
 import { MessageFlag, type Frames } from '../../lib/ipc/frames.js';
 import { ask, EPOCH, port, story, wants, world } from '../support/fakes/broker.js';
@@ -180,9 +180,10 @@ void t.test('pages follow the publishes of their turn', (t) => {
     'page 1>2 more',
   ]);
   t.match(frames[0], { fields: { fd: 8, generation: 9 } });
-  const { pagesTotal, pagesLostTotal, questions, pageBytesTotal } = broker.counters;
-  t.same([pagesTotal, pagesLostTotal, questions], [7, 2, 0]);
-  t.ok(pageBytesTotal > 0);
+  const { replayPagesTotal, replayGapsTotal, replayRequestsWaiting, replayPageBytesTotal } =
+    broker.counters;
+  t.same([replayPagesTotal, replayGapsTotal, replayRequestsWaiting], [7, 2, 0]);
+  t.ok(replayPageBytesTotal > 0);
   t.end();
 });
 
@@ -197,13 +198,13 @@ void t.test('a worker has at most a mebibyte of pages on the way', (t) => {
   const sent = port(ports, 0).writes.reduce((sum, bytes) => sum + bytes, 0);
   t.ok(sent >= MIB && sent < MIB + 32_768, `${sent} bytes`);
   t.equal(port(ports, 1).take().length, 1, 'the other worker has its page');
-  t.ok(broker.counters.questions > 60);
+  t.ok(broker.counters.replayRequestsWaiting > 60);
   port(ports, 0).queuedBytes = MIB;
   broker.drained();
   turns.endAll();
   const stillSent = port(ports, 0).writes.reduce((sum, bytes) => sum + bytes, 0);
   t.equal(stillSent, sent, 'nothing goes while as much waits');
-  for (let rounds = 0; broker.counters.questions > 0 && rounds < 50; rounds++) {
+  for (let rounds = 0; broker.counters.replayRequestsWaiting > 0 && rounds < 50; rounds++) {
     port(ports, 0).queuedBytes = 0;
     if (rounds % 2 === 0) broker.drained();
     else broker.tick();
@@ -236,7 +237,7 @@ void t.test('questions of many are answered in turns, and publishes go between',
   turns.end();
   t.equal(story(port(ports, 19).take())[0], '2', 'a publish does not wait for the rest');
   turns.endAll();
-  t.equal(broker.counters.questions, 0);
+  t.equal(broker.counters.replayRequestsWaiting, 0);
   t.end();
 });
 
@@ -267,13 +268,13 @@ void t.test('a worker that cannot follow pushes back, one that does not beat is 
   publish('a');
   slow.queuedBytes++;
   publish('a');
-  const head = broker.counters.publishedTotal;
+  const head = broker.counters.messagesPublishedTotal;
   const again = (): void => {
     broker.publish('a', 'x');
   };
   t.throws(again, { code: 'ERR_BUSY' });
-  t.equal(broker.counters.busyTotal, 1);
-  t.equal(broker.counters.publishedTotal, head, 'nothing was numbered');
+  t.equal(broker.counters.publishesBusyTotal, 1);
+  t.equal(broker.counters.messagesPublishedTotal, head, 'nothing was numbered');
   publish('b');
   publish('nobody');
   slow.beats = false;
@@ -286,7 +287,7 @@ void t.test('a worker that cannot follow pushes back, one that does not beat is 
   publish('a');
   publish('a');
   t.same(given, [0], 'told once');
-  t.equal(broker.counters.overflowsTotal, 1);
+  t.equal(broker.counters.workerStreamsOverflowedTotal, 1);
   slow.beats = true;
   slow.queuedBytes = 0;
   publish('a');
@@ -306,7 +307,11 @@ void t.test('a worker that is gone is forgotten, and its successor starts afresh
   t.same(port(ports, 0).take(), [], 'nothing for the dead');
   t.same(story(port(ports, 1).take()), ['1']);
   t.equal(broker.subscribers('a'), 1);
-  t.match(broker.counters, { questions: 0, pagesTotal: 0 }, 'its question is not answered');
+  t.match(
+    broker.counters,
+    { replayRequestsWaiting: 0, replayPagesTotal: 0 },
+    'its question is not answered',
+  );
   const successor = new FakePort(0);
   broker.attach(successor);
   broker.publish('a', 'x');
@@ -337,7 +342,7 @@ void t.test('a publish with a known key does nothing and says so', (t) => {
   t.same(broker.publish('a', 'x', options), { cursor: '0000000000000abc.3', delivered: 9 });
   turns.endAll();
   t.equal(port(ports, 0).take().length, 2);
-  t.equal(broker.counters.duplicatesTotal, 2);
+  t.equal(broker.counters.publishesDuplicateTotal, 2);
   const bad = { idempotencyKey: 'k2', ttlMs: -1 };
   t.throws(() => broker.publish('a', 'x', bad), { code: 'ERR_MESSAGE' });
   t.notOk(broker.publish('a', 'x', { idempotencyKey: 'k2' }).duplicate, 'a refused one was none');
@@ -381,7 +386,7 @@ void t.test('what cannot be published is refused with a code and one sentence', 
       t.ok(message.length > 20 && message.length < 300 && !message.includes('\n'), message);
     }
   }
-  t.equal(broker.counters.publishedTotal, 0);
+  t.equal(broker.counters.messagesPublishedTotal, 0);
   t.doesNotThrow(() => broker.publish('a', 'ä'.repeat(50)));
   t.doesNotThrow(() => broker.publish('a', Buffer.from('ä'.repeat(50)), { binary: false }));
   broker.close();
@@ -410,7 +415,7 @@ void t.test('history is as the publish says, else as the server does', (t) => {
   turns.nowMs += 50;
   t.equal(page('a'), 'page >6 lost');
   for (let ticks = 0; ticks < 10; ticks++) broker.tick();
-  t.match(broker.counters, { messages: 0, channels: 0 });
+  t.match(broker.counters, { historyMessages: 0, historyChannels: 0 });
   const none = world(1, { history: false });
   none.broker.publish('a', 'x');
   none.broker.publish('a', 'y', { history: {} });
@@ -440,7 +445,7 @@ void t.test('what clients publish is published, and the application hears of it'
     { slot: 0, channel: 'room', event: 'e', isBinary: false, receipt: { delivered: 1 } },
     { isBinary: true, data: Buffer.of(255) },
   ]);
-  t.match(broker.counters, { clientMessagesTotal: 2, clientRejectedTotal: 2 });
+  t.match(broker.counters, { clientMessagesPublishedTotal: 2, clientMessagesRejectedTotal: 2 });
   const refusals = port(ports, 0).take();
   t.match(refusals, [
     { name: 'Rejected', fields: { fd: 7, generation: 8, channel: 'room', error: /not UTF-8/ } },
@@ -478,15 +483,15 @@ void t.test('who publishes hears of a refusal while there is room for it', (t) =
   t.same(say('room'), [busy], 'its own worker may be the busy one');
   own.queuedBytes = 16 * MIB;
   t.same(say('room'), []);
-  t.equal(broker.counters.clientUntoldTotal, 1);
+  t.equal(broker.counters.clientRefusalsUnsentTotal, 1);
   own.queuedBytes = MIB - 1;
   t.match(say('a*'), [{ name: 'Rejected' }]);
   own.queuedBytes = MIB;
   t.same(say('a*'), [], 'mistakes make no worker busy');
   t.match(broker.counters, {
-    clientRejectedTotal: 5,
-    clientUntoldTotal: 2,
-    clientMessagesTotal: 0,
+    clientMessagesRejectedTotal: 5,
+    clientRefusalsUnsentTotal: 2,
+    clientMessagesPublishedTotal: 0,
   });
   t.end();
 });
@@ -536,7 +541,7 @@ void t.test('channels are listed with subscribers and history, page by page', (t
     broker.channels({ prefix: 'old' }).channels.map(({ channel }) => channel),
     ['old/1'],
   );
-  t.match(broker.counters, { subscribedChannels: 3000, patterns: 1, takers: 0 });
+  t.match(broker.counters, { subscribedChannels: 3000, patterns: 1, catchAllWorkers: 0 });
   t.end();
 });
 

@@ -76,12 +76,8 @@ function slotsOf(match: Match): number[] {
 
 function listOf(interest: Interest): Record<string, number> {
   const found: [string, number][] = [];
-  for (let from: number | null = 0; from !== null;) {
-    const part = interest.list(from);
-    found.push(
-      ...part.channels.map(({ channel, subscribers }): [string, number] => [channel, subscribers]),
-    );
-    from = part.next;
+  for (let part = 0; part < interest.listParts; part++) {
+    for (const { channel, subscribers } of interest.list(part)) found.push([channel, subscribers]);
   }
   const names = found.map(([name]) => name);
   if (new Set(names).size !== names.length) throw new Error('a channel is listed twice');
@@ -163,19 +159,19 @@ void t.test('a worker that does not fit in gets everything, until it is gone', (
   t.same(slotsOf(interest.match('a')), [0, 1]);
   t.same(slotsOf(interest.match('c')), [1], 'also what it did not get counted');
   t.equal(interest.match('c').subscribers, 0, 'which are not known');
-  t.equal(interest.takers, 1);
+  t.equal(interest.catchAllWorkers, 1);
   interest.set(2, 'n/*', 1);
   interest.set(3, 'm/*', 1);
   t.same(slotsOf(interest.match('m/1')), [1, 3]);
   t.same(slotsOf(interest.match('n/1')), [1, 2, 3]);
   interest.drop(1);
   interest.drop(3);
-  t.equal(interest.takers, 0);
+  t.equal(interest.catchAllWorkers, 0);
   t.same(slotsOf(interest.match('c')), []);
   interest.set(0, 'a', 0);
   interest.set(1, 'c', 1);
   t.same(slotsOf(interest.match('c')), [1], 'there is room again');
-  t.equal(interest.takers, 0);
+  t.equal(interest.catchAllWorkers, 0);
   t.end();
 });
 

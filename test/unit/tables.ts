@@ -284,9 +284,9 @@ void t.test('the timeline finds its place by number and grows only with what is 
     const oldest = Math.max(1, number - 999);
     if (number % 997 === 0) {
       t.equal(timeline.oldest(), 1 + (oldest % 1000), 'the oldest of the last thousand');
-      t.equal(timeline.number(timeline.placeAfter(oldest * 10 - 1)), oldest * 10);
-      t.equal(timeline.number(timeline.placeAfter(oldest * 10)), oldest * 10 + 10);
-      t.equal(timeline.placeAfter(number * 10), timeline.end);
+      t.equal(timeline.number(timeline.positionAfter(oldest * 10 - 1)), oldest * 10);
+      t.equal(timeline.number(timeline.positionAfter(oldest * 10)), oldest * 10 + 10);
+      t.equal(timeline.positionAfter(number * 10), timeline.end);
     }
   }
   t.ok(timeline.memoryBytes <= 12 * 4096, 'a thousand of 50,000 are there');

@@ -1,5 +1,5 @@
 // What the tests of the broker's parts share: Publish frames, a clock, ports that keep what they get.
-import type { WorkerPort } from '../../../lib/broker/broker.js';
+import type { WorkerPort } from '../../../lib/ipc/worker-port.js';
 import { FrameDecoder } from '../../../lib/ipc/frame-codec.js';
 import { WORKER_FRAMES } from '../../../lib/ipc/frame-codecs.js';
 import { publishBytesMax, writePublish } from '../../../lib/ipc/frame-writers.js';

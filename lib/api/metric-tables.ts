@@ -1,0 +1,12 @@
+// The metrics of the manager's parts, by their field of the stats.
+import { Broker } from '../broker/broker.js';
+import { Mailboxes } from '../broker/mailboxes.js';
+import type { MetricTables } from '../stats/metric-list.js';
+import { Ingest } from './ingest.js';
+import { PublishApi } from './publish-api.js';
+
+export const METRIC_TABLES: MetricTables = {
+  messages: { ...Broker.METRICS, ...PublishApi.METRICS },
+  mailboxes: Mailboxes.METRICS,
+  ingest: Ingest.METRICS,
+};

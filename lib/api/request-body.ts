@@ -1,0 +1,127 @@
+// Bodies of requests with one JSON text or a batch of lines: media type, limits, reading,
+// rejection.
+import { isUtf8 } from 'node:buffer';
+import type { IncomingMessage } from 'node:http';
+
+import { RequestFault } from './publish-request.js';
+
+/** Bytes of a rejected body that are read, so that its sender reads the answer before the reset. */
+const DISCARD_BYTES_MAX = 1024 * 1024;
+const NEWLINE = 0x0a;
+
+/** A response that reports an error. */
+export class Rejection extends Error {
+  constructor(
+    readonly status: number,
+    message: string,
+    readonly headers: Readonly<Record<string, string>> = {},
+  ) {
+    super(message);
+  }
+}
+
+export function tooLarge(what: string, bytesMax: number): Rejection {
+  return new Rejection(413, `${what} has more than ${bytesMax} bytes`);
+}
+
+/** The media type of a request, in lower case; empty if it names another charset than UTF-8. */
+export function mediaType(request: IncomingMessage): string {
+  const [type = '', ...parameters] = (request.headers['content-type'] ?? '').split(';');
+  const charset = /^charset="?utf-?8"?$/;
+  const isUtf8Only = parameters.every((parameter) => {
+    const plain = parameter.trim().toLowerCase();
+    return !plain.startsWith('charset') || charset.test(plain);
+  });
+  return isUtf8Only ? type.trim().toLowerCase() : '';
+}
+
+/** Checks a request's head. @throws Rejection */
+export function checkHead(request: IncomingMessage, what: string, bytesMax: number): void {
+  const encoding = request.headers['content-encoding'] ?? 'identity';
+  if (encoding.toLowerCase() !== 'identity') {
+    throw new Rejection(415, 'a Content-Encoding is not supported');
+  }
+  if (Number(request.headers['content-length'] ?? 0) > bytesMax) throw tooLarge(what, bytesMax);
+}
+
+/** The chunks of a body. @throws Rejection beyond `bytesMax`. */
+export async function* chunksOf(
+  request: IncomingMessage,
+  what: string,
+  bytesMax: number,
+): AsyncIterable<Buffer> {
+  let bytes = 0;
+  // The request is not destroyed when the reader stops early, because it is answered first.
+  for await (const chunk of request.iterator({ destroyOnReturn: false })) {
+    bytes += (chunk as Buffer).length;
+    if (bytes > bytesMax) throw tooLarge(what, bytesMax);
+    yield chunk as Buffer;
+  }
+}
+
+/** A whole body as text. @throws Rejection, RequestFault */
+export async function readText(request: IncomingMessage, bytesMax: number): Promise<string> {
+  checkHead(request, 'the body', bytesMax);
+  const chunks: Buffer[] = [];
+  for await (const chunk of chunksOf(request, 'the body', bytesMax)) chunks.push(chunk);
+  const body = Buffer.concat(chunks);
+  if (!isUtf8(body)) throw new RequestFault('the body is not UTF-8');
+  return body.toString();
+}
+
+/** Reads and ignores more of a rejected body: a close at once would reset the connection. */
+export function discard(request: IncomingMessage): void {
+  let bytes = 0;
+  request.on('error', () => undefined);
+  request.on('data', (chunk: Buffer) => {
+    bytes += chunk.length;
+    if (bytes > DISCARD_BYTES_MAX) request.destroy();
+  });
+  request.resume();
+}
+
+/** Cuts a body into lines. */
+export class Lines {
+  readonly #bytesMax: number;
+  #parts: Buffer[] = [];
+  #bytes = 0;
+
+  constructor(bytesMax: number) {
+    this.#bytesMax = bytesMax;
+  }
+
+  /** The lines that a chunk completes; null for one that is not UTF-8. @throws Rejection */
+  push(chunk: Buffer): (string | null)[] {
+    const end = chunk.lastIndexOf(NEWLINE);
+    if (end === -1) {
+      this.#keep(chunk);
+      return [];
+    }
+    this.#keep(chunk.subarray(0, end));
+    const lines = this.end();
+    this.#keep(chunk.subarray(end + 1));
+    return lines;
+  }
+
+  /** The remaining lines. */
+  end(): (string | null)[] {
+    const bytes = Buffer.concat(this.#parts);
+    this.#parts = [];
+    this.#bytes = 0;
+    if (bytes.length === 0) return [];
+    if (isUtf8(bytes)) return bytes.toString().split('\n');
+    const lines: (string | null)[] = [];
+    for (let start = 0, end = 0; end !== -1; start = end + 1) {
+      end = bytes.indexOf(NEWLINE, start);
+      const line = bytes.subarray(start, end === -1 ? bytes.length : end);
+      lines.push(isUtf8(line) ? line.toString() : null);
+    }
+    return lines;
+  }
+
+  #keep(part: Buffer): void {
+    if (this.#bytes > this.#bytesMax) throw tooLarge('a line', this.#bytesMax);
+    this.#bytes += part.length;
+    this.#parts.push(part);
+  }
+}
