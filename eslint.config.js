@@ -3,27 +3,8 @@
 import js from '@eslint/js';
 import prettier from 'eslint-config-prettier';
 import { defineConfig } from 'eslint/config';
+import globals from 'globals';
 import tseslint from 'typescript-eslint';
-
-/** What plain JavaScript under Node may name without importing it. */
-const NODE_GLOBALS = [
-  'AbortController',
-  'AbortSignal',
-  'Buffer',
-  'URL',
-  'clearInterval',
-  'clearTimeout',
-  'console',
-  'fetch',
-  'performance',
-  'process',
-  'setImmediate',
-  'setInterval',
-  'setTimeout',
-];
-const COMMONJS_GLOBALS = ['__dirname', '__filename', 'exports', 'module', 'require'];
-
-const readonly = (names) => Object.fromEntries(names.map((name) => [name, 'readonly']));
 
 export default defineConfig(
   { ignores: ['dist/', 'build/', 'build-*/', 'prebuilds/', 'node_modules/', '.tap/'] },
@@ -76,11 +57,11 @@ export default defineConfig(
   {
     files: ['**/*.{js,mjs,cjs}'],
     extends: [tseslint.configs.disableTypeChecked],
-    languageOptions: { globals: readonly(NODE_GLOBALS) },
+    languageOptions: { globals: globals.nodeBuiltin },
   },
   {
     files: ['**/*.cjs'],
-    languageOptions: { sourceType: 'commonjs', globals: readonly(COMMONJS_GLOBALS) },
+    languageOptions: { sourceType: 'commonjs', globals: globals.node },
   },
   prettier,
 );
