@@ -35,13 +35,79 @@ export default defineConfig(
       '@typescript-eslint/prefer-nullish-coalescing': 'error',
       '@typescript-eslint/prefer-optional-chain': 'error',
       eqeqeq: 'error',
+      // As clang-tidy's readability-function-size for the native side.
+      'max-lines-per-function': ['error', { max: 60 }],
       'no-var': 'error',
       'prefer-const': 'error',
     },
   },
   {
+    files: ['lib/**/*.{ts,cts}'],
+    rules: {
+      // A module logs through the logger, or returns its text to the command.
+      'no-console': 'error',
+      'no-restricted-properties': [
+        'error',
+        ...['abort', 'exit', 'reallyExit'].map((property) => ({
+          object: 'process',
+          property,
+          message: 'Throw MegacometError, or set process.exitCode in a command.',
+        })),
+        {
+          object: 'process',
+          property: 'dlopen',
+          message: 'Only lib/system/native.ts and lib/worker.cts load the addon.',
+        },
+      ],
+      'no-restricted-imports': [
+        'error',
+        {
+          paths: [
+            {
+              name: 'node-gyp-build',
+              message: 'Only lib/system/native.ts and lib/worker.cts load the addon.',
+            },
+            {
+              name: 'node:process',
+              importNames: ['exit', 'abort'],
+              message: 'Throw MegacometError, or set process.exitCode in a command.',
+            },
+          ],
+        },
+      ],
+    },
+  },
+  { files: ['lib/cli/**/*.ts'], rules: { 'no-console': 'off' } },
+  {
+    // The ends of a process, and the two files that load the addon.
+    files: [
+      'lib/cli/cli.ts',
+      'lib/cli/commands/serve.ts',
+      'lib/system/native.ts',
+      'lib/worker.cts',
+    ],
+    rules: { 'no-restricted-properties': 'off', 'no-restricted-imports': 'off' },
+  },
+  {
     files: ['test/**/*.ts'],
     rules: {
+      // Every test runs: a condition decides over a skip.
+      'no-restricted-syntax': [
+        'error',
+        {
+          selector: "CallExpression[callee.property.name='only']",
+          message: 'Runs this test alone: remove .only.',
+        },
+        {
+          selector: "CallExpression[callee.property.name='skip']",
+          message: 'Write { skip: condition && reason } instead.',
+        },
+        {
+          selector:
+            "CallExpression[callee.property.name='test'] Property[key.name=/^(only|skip)$/][value.type='Literal']",
+          message: 'Remove it, or let a condition decide.',
+        },
+      ],
       // tap keeps the promise that t.test() returns; a test file need not await it.
       '@typescript-eslint/no-floating-promises': [
         'error',

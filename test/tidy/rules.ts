@@ -1,16 +1,11 @@
 // The rules of the source tree about rooms and what a file may use, as pure functions: files in,
 // problems out. test/tidy/tidy.ts runs each one against a planted violation and against the tree.
-import ts from 'typescript';
-
 import {
   CXX_FILE,
   includesOf,
   maskCxx,
-  memberOf,
-  moduleNamedBy,
   modulesOf,
   PRODUCT_FILE,
-  scripts,
   type Check,
   type Found,
   type Problem,
@@ -85,14 +80,6 @@ const CONFINED_INCLUDES = [
     instead: 'let binding.cc convert',
   },
 ];
-const ADDON_LOADERS = ['lib/system/native.ts', 'lib/worker.cts'];
-const EXIT_CALLERS = [
-  'lib/cli/cli.ts',
-  'lib/cli/commands/serve.ts',
-  'lib/worker.cts',
-  'lib/bin.js',
-];
-const CONSOLE_USERS = /^lib\/cli\/(cli\.ts|commands\/[^/]+)$/;
 
 /**
  * Native files that may take memory from the heap: on request, never per idle connection. Transport
@@ -280,48 +267,6 @@ export const confinedIncludes: Check = (files) =>
         return [{ path: source.path, line, message }];
       }),
     );
-
-export const addonLoading: Check = (files) =>
-  scripts(
-    files,
-    (path) => path.startsWith('lib/') && !ADDON_LOADERS.includes(path),
-    (node) => {
-      const module = moduleNamedBy(node);
-      const member = memberOf(node);
-      const isLoad =
-        module === 'node-gyp-build' ||
-        module?.endsWith('.node') === true ||
-        (member?.object === 'process' && member.name === 'dlopen');
-      return isLoad ? 'loads the addon: import it from native.ts' : undefined;
-    },
-  );
-
-export const exits: Check = (files) =>
-  scripts(
-    files,
-    (path) => path.startsWith('lib/') && !EXIT_CALLERS.includes(path),
-    (node) => {
-      const member = memberOf(node);
-      const isExit = member?.object === 'process' && /^(exit|reallyExit|abort)$/.test(member.name);
-      const isImport =
-        ts.isImportSpecifier(node) &&
-        (node.propertyName ?? node.name).text === 'exit' &&
-        moduleNamedBy(node.parent.parent.parent) === 'node:process';
-      return isExit || isImport
-        ? 'ends the process: throw MegacometError, or set process.exitCode in a command'
-        : undefined;
-    },
-  );
-
-export const consoles: Check = (files) =>
-  scripts(
-    files,
-    (path) => path.startsWith('lib/') && !CONSOLE_USERS.test(path),
-    (node) =>
-      memberOf(node)?.object === 'console'
-        ? 'writes to the console: use the logger, or return it to the command'
-        : undefined,
-  );
 
 export const bannedNative: Check = (files) =>
   files

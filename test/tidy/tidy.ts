@@ -23,7 +23,6 @@ interface Rule {
   clean: SourceFile[];
 }
 
-const HEADER = '// Planted.\n';
 const long = (lines: number, line: string): string => `${line}\n`.repeat(lines);
 
 /** The two room tables of ARCHITECTURE.md, without some rooms. */
@@ -132,51 +131,6 @@ const RULES: Rule[] = [
     ],
   },
   {
-    sentence: 'only native.ts and the worker entry load the addon',
-    check: rules.addonLoading,
-    planted: [
-      file('lib/stats.ts', "import load from 'node-gyp-build';\n"),
-      file('lib/server.ts', "\nprocess.dlopen({}, path);\nrequire('../x.node');\n"),
-    ],
-    reports: [
-      'lib/stats.ts:1: loads the addon: import it from native.ts',
-      'lib/server.ts:2: loads the addon: import it from native.ts',
-      'lib/server.ts:3: loads the addon: import it from native.ts',
-    ],
-    clean: [file('lib/system/native.ts', "import load from 'node-gyp-build';\n")],
-  },
-  {
-    sentence: 'only the ends of the program call process.exit',
-    check: rules.exits,
-    planted: [
-      file('lib/manager.ts', "import { exit } from 'node:process';\nprocess.exit(1);\n"),
-      file('lib/commands/status.ts', 'const end = process.exit;\n'),
-    ],
-    reports: [
-      'lib/manager.ts:1: ends the process: throw MegacometError, or set process.exitCode in a command',
-      'lib/manager.ts:2: ends the process: throw MegacometError, or set process.exitCode in a command',
-      'lib/commands/status.ts:1: ends the process: throw MegacometError, or set process.exitCode in a command',
-    ],
-    clean: [
-      file('lib/cli/cli.ts', 'process.exit(2);\n'),
-      file(
-        'lib/bench.ts',
-        "// process.exit(1)\nconst a = 'process.exit(1)';\nprocess.exitCode = 1;\n",
-      ),
-    ],
-  },
-  {
-    sentence: 'only commands write to the console',
-    check: rules.consoles,
-    planted: [file('lib/admin.ts', '\nconsole.error(1);\n')],
-    reports: ['lib/admin.ts:2: writes to the console: use the logger, or return it to the command'],
-    clean: [
-      file('lib/cli/cli.ts', 'console.log(1);\n'),
-      file('lib/cli/commands/serve.ts', 'console.log(1);\n'),
-      file('lib/report.ts', "const a = 'console.log(1)'; // console.log\n"),
-    ],
-  },
-  {
     sentence: 'native code uses none of the calls that have a better way',
     check: rules.bannedNative,
     planted: [
@@ -249,62 +203,6 @@ const RULES: Rule[] = [
     ],
   },
   {
-    sentence: 'no function has more than 60 lines',
-    check: shape.functionLength,
-    planted: [
-      file(
-        'native/sys.cc',
-        `${HEADER}namespace a {\nint one(int x) {\n${long(59, '  f({1});')}}\nclass B final : C {\n  B() : a_{1}, b_{2} {\n${long(59, '  // }')}  }\n};\n}\n`,
-      ),
-      file('lib/a.ts', `${HEADER}/** Doc. */\nexport function two() {\n${long(59, 'f();')}}\n`),
-      file('test/b.ts', `${HEADER}const three = () => {\n${long(59, 'f();')}};\n`),
-      file(
-        'bench/two.c',
-        long(2, `int twice(void) {\n  switch (a) {\n${long(60, '    case 1: break;')}  }\n}`),
-      ),
-    ],
-    reports: [
-      'native/sys.cc:3: one has 61 lines: split it, 60 is the most',
-      'native/sys.cc:65: function has 61 lines: split it, 60 is the most',
-      'lib/a.ts:3: two has 61 lines: split it, 60 is the most',
-      'test/b.ts:2: three has 61 lines: split it, 60 is the most',
-      'bench/two.c:65: twice has 64 lines: split it, 60 is the most',
-    ],
-    clean: [
-      file(
-        'native/sys.cc',
-        `struct alignas(64) A {\n${long(70, '  int f() { return 1; }')}};\nenum class E {\n${long(70, '  kA,')}};\nconst int kTable[] = {\n${long(70, '  {1},')}};\nMC_LIST(X)\nclass B {\n${long(70, '  int f();')}};\n#define MC_X(a) if (a) { \\\n  f(a);\n`,
-      ),
-      file(
-        'native/worker.cc',
-        `void f(int x) {\n  switch (x) {\n${long(70, '    case kA: { if (y) { g(); } break; }')}  }\n}\n`,
-      ),
-      file('lib/a.ts', `class A {\n${long(70, '  f() {}')}}\n`),
-      file(
-        'lib/b.ts',
-        `function f() {\n  switch (x) {\n${long(70, '  case 1: g(); break;')}  }\n}\n`,
-      ),
-    ],
-  },
-  {
-    sentence: 'no line of native/ and lib/ has more than 100 columns',
-    check: shape.lineLength,
-    planted: [file('native/sys.h', `\n${'x'.repeat(101)}\n`)],
-    reports: ['native/sys.h:2: has 101 columns: break it, 100 is the most'],
-    clean: [file('lib/a.ts', `${'é'.repeat(100)}\n`), file('README.md', 'x'.repeat(200))],
-  },
-  {
-    sentence: 'no source file holds tabs, trailing spaces or carriage returns',
-    check: shape.blanks,
-    planted: [file('native/sys.h', 'a\n\tb\nc \n'), file('test/a.ts', 'a\r\n')],
-    reports: [
-      'native/sys.h:2: holds a tab: use spaces, or \\t in a string',
-      'native/sys.h:3: ends with spaces: remove them',
-      'test/a.ts:1: ends with a carriage return: use \\n alone',
-    ],
-    clean: [file('lib/a.ts', "const tab = '\\t';\n")],
-  },
-  {
     sentence: 'nothing is left to be fixed, and what is left to do has an issue',
     check: shape.openEnds,
     planted: [
@@ -316,29 +214,6 @@ const RULES: Rule[] = [
       'lib/a.ts:3: names no issue: put its number behind the word, (#123):',
     ],
     clean: [file('lib/a.ts', '// TO' + 'DO(#12): soon\nconst FIXMEUP = 1;\n')],
-  },
-  {
-    sentence: 'no test is left out or run alone without a condition',
-    check: shape.everyTestRuns,
-    planted: [
-      file(
-        'test/a.ts',
-        "t.only('x', f);\nt.skip('x', f);\nt.test('x', { skip: true }, f);\nt.test('x', { skip: 'why', only: true }, f);\n",
-      ),
-    ],
-    reports: [
-      'test/a.ts:1: runs this test alone: remove .only',
-      'test/a.ts:2: skips a test always: write { skip: condition && reason }',
-      'test/a.ts:3: sets skip always: remove it, or let a condition decide',
-      'test/a.ts:4: sets skip always: remove it, or let a condition decide',
-      'test/a.ts:4: sets only always: remove it, or let a condition decide',
-    ],
-    clean: [
-      file(
-        'test/a.ts',
-        "t.test('x', { skip: !isRoot && 'needs root' }, f);\nif (!isRoot) t.skip('x');\nconst a = { skip: true };\nconst b = 't.only(x)';\n",
-      ),
-    ],
   },
   {
     sentence: 'no file of native/ and lib/ has more than 600 lines, and none more than 400 KiB',
