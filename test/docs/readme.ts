@@ -47,7 +47,7 @@ t.test('the README is short, and its benchmark table comes from the results', (t
         .split('|')
         .slice(2)
         .join(' ')
-        .match(/\d[\d,.]*/g) ?? [];
+        .match(/\d+(?:[,.]\d+)*/g) ?? [];
     const missing = values.filter((value) => !results.includes(value));
     t.same(missing, [], `values of ${row.split('|')[1]?.trim() ?? ''}`);
   }
