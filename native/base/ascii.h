@@ -1,5 +1,5 @@
-// ASCII as the text protocols use it: sets of bytes, comparing without case, numbers.
-// The C library's functions of that kind follow the locale, and may be asked only about some bytes.
+// ASCII of the text protocols: sets of bytes, comparison without case, numbers.
+// The functions of <cctype> follow the locale, and are undefined for negative values of char.
 #pragma once
 
 #include <cstddef>
@@ -9,7 +9,7 @@
 
 namespace megacomet::ascii {
 
-/// A set of bytes, asked in a few instructions.
+/// A set of bytes with a fast membership test.
 class CharSet {
  public:
   constexpr CharSet() = default;
@@ -37,14 +37,14 @@ class CharSet {
 
   [[nodiscard]] constexpr bool has(char byte) const { return is_in_[static_cast<uint8_t>(byte)]; }
 
-  /// Whether every byte is of the set; true for an empty text.
+  /// Whether the set has every byte of a text; true for an empty text.
   [[nodiscard]] constexpr bool has_all(std::string_view text) const {
     return span(text) == text.size();
   }
 
-  /// How many bytes at the start of a text are of the set.
+  /// How many bytes at the start of a text are in the set.
   [[nodiscard]] constexpr size_t span(std::string_view text) const {
-    // A compiler that works out a constant cannot copy bytes into a number.
+    // text_span() copies bytes into an integer, which a constant expression cannot do.
     const bool is_quick = missing_text_ == 0 && !__builtin_is_constant_evaluated();
     size_t count = is_quick ? text_span(text) : 0;
     while (count < text.size() && has(text[count])) ++count;
@@ -52,7 +52,7 @@ class CharSet {
   }
 
  private:
-  /// Neither a control byte nor DEL: what most of a request is made of.
+  /// Neither a control byte nor DEL, as most bytes of a request.
   static constexpr bool is_text(unsigned byte) { return byte >= 0x20 && byte != 0x7f; }
   static constexpr uint8_t kTextBytes = 256 - 0x20 - 1;
 
@@ -63,7 +63,7 @@ class CharSet {
     is_in_[byte] = is_in;
   }
 
-  /// How many bytes at the start are text, by whole eights.
+  /// How many bytes at the start are text, rounded down to a multiple of eight.
   static size_t text_span(std::string_view text) {
     constexpr uint64_t kOnes = 0x0101010101010101;
     constexpr uint64_t kHighs = kOnes * 0x80;
@@ -71,8 +71,9 @@ class CharSet {
     for (; text.size() - at >= sizeof(uint64_t); at += sizeof(uint64_t)) {
       uint64_t bytes = 0;
       std::memcpy(&bytes, text.data() + at, sizeof bytes);
-      // The high bit of a byte that is below the number subtracted, or of one above such a byte. A
-      // byte above ASCII is neither of the two; `del` is zero where a byte is DEL.
+      // A subtraction sets the high bit of each byte that is less than its subtrahend, and perhaps
+      // of the byte above it. `& ~bytes` excludes bytes above ASCII. A byte of `del` is zero where
+      // the text has DEL.
       const uint64_t del = bytes ^ (kOnes * 0x7f);
       if (((((bytes - kOnes * 0x20) & ~bytes) | ((del - kOnes) & ~del)) & kHighs) != 0) break;
     }
@@ -80,7 +81,7 @@ class CharSet {
   }
 
   bool is_in_[256] = {};
-  /// Bytes of text that are not of the set; at 0 span() takes eight at a time.
+  /// Text bytes that the set lacks. At 0 span() compares eight bytes at a time.
   uint8_t missing_text_ = kTextBytes;
 };
 
@@ -89,12 +90,12 @@ inline constexpr CharSet kAlphanumeric = kDigits.with_range('a', 'z').with_range
 /// Printable characters other than space (VCHAR of RFC 5234).
 inline constexpr CharSet kVisible = CharSet().with_range(0x21, 0x7e);
 inline constexpr CharSet kSpace = CharSet().with(" ");
-/// What may stand around values of fields (OWS of RFC 9110 5.6.3).
+/// Optional whitespace around a field value (OWS of RFC 9110 section 5.6.3).
 inline constexpr CharSet kBlanks = kSpace.with("\t");
-/// What names of methods, fields and parameters are made of (RFC 9110 5.6.2).
+/// Bytes in the name of a method, a field or a parameter (RFC 9110 section 5.6.2).
 inline constexpr CharSet kToken = kAlphanumeric.with("!#$%&'*+-.^_`|~");
-/// What values of fields are made of (RFC 9110 5.5): no control bytes but the tab. Bytes above
-/// ASCII are let through as they are: nobody here reads them as text.
+/// Bytes in a field value (RFC 9110 section 5.5): no control bytes except the tab. Bytes above
+/// ASCII are allowed and pass unchanged, because nothing here decodes them.
 inline constexpr CharSet kFieldText = kVisible.with(" \t").with_range(0x80, 0xff);
 
 [[nodiscard]] constexpr bool is_token(std::string_view text) {
@@ -105,7 +106,7 @@ inline constexpr CharSet kFieldText = kVisible.with(" \t").with_range(0x80, 0xff
   return byte >= 'A' && byte <= 'Z' ? static_cast<char>(byte - 'A' + 'a') : byte;
 }
 
-/// Whether two texts are the same but for the case of their letters.
+/// Whether two texts are equal, ignoring the case of ASCII letters.
 [[nodiscard]] constexpr bool equals(std::string_view one, std::string_view other) {
   if (one.size() != other.size()) return false;
   for (size_t at = 0; at < one.size(); ++at) {
@@ -114,7 +115,7 @@ inline constexpr CharSet kFieldText = kVisible.with(" \t").with_range(0x80, 0xff
   return true;
 }
 
-/// The text without the bytes of a set at its ends.
+/// The text without the bytes of a set at its start and its end.
 [[nodiscard]] constexpr std::string_view trim(std::string_view text, const CharSet& bytes) {
   text.remove_prefix(bytes.span(text));
   while (!text.empty() && bytes.has(text.back())) text.remove_suffix(1);
@@ -128,8 +129,8 @@ inline constexpr CharSet kFieldText = kVisible.with(" \t").with_range(0x80, 0xff
   return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
 }
 
-/// Reads a whole text as a decimal number. False for anything but digits, for zeros in front, and
-/// past 2^64 - 1: so that each number has one spelling, and no other reader takes it for octal.
+/// Reads a whole text as a decimal number. False for any byte that is not a digit, for leading
+/// zeros, and above 2^64 - 1. Each number has one spelling, and no other reader sees it as octal.
 [[nodiscard]] constexpr bool parse_unsigned(std::string_view text, uint64_t* out) {
   if (text.empty() || (text.size() > 1 && text[0] == '0')) return false;
   uint64_t value = 0;

@@ -1,5 +1,5 @@
 // Every bound and size of the native side, each with its unit and its reason.
-// Named so, and not limits.h, because that name can shadow the system's header.
+// The file is not called limits.h, because that name can shadow the system's header.
 #pragma once
 
 #include <cstddef>
@@ -7,36 +7,40 @@
 
 namespace megacomet::bounds {
 
-/// Worker processes of one server. One process may hold 20,000 descriptors on a small box, and a
-/// million then takes 56; more than this means that a file limit should be raised instead.
+/// Worker processes of one server. Where a process may hold 20,000 descriptors, a million
+/// connections take 56 workers. A server that needs more than 512 needs a higher file limit.
 constexpr uint32_t kSlotsMax = 512;
 
 /// Listening sockets that one worker can watch. Each costs a descriptor in every worker.
 constexpr uint32_t kListenersMax = 64;
 
-/// accept4() calls per readiness event. 128 take about 1 ms, so readers wait no longer than that.
+/// accept4() calls per readiness event. 128 calls take about 1 ms, the longest wait of a reader.
 constexpr int kAcceptBatchMax = 128;
 
-/// A turn that lasts longer accepts again, each time, and looks at the clock between so many
-/// events. 18,000 polls that come back are one turn of 150 ms: those who connected meanwhile waited
-/// for up to 170 ms, at p99 106, and with this and their requests read at once 30.
+/// Nanoseconds of one loop iteration after which the worker accepts again (mid_iteration.h): the
+/// longest wait that a busy loop adds to a new connection.
 constexpr uint64_t kMidIterationNs = 10'000'000;
+
+/// Events between two reads of the clock for it. 32 events take well below a millisecond.
 constexpr uint32_t kMidIterationEvents = 32;
 
-/// Peers that are turned away with the spare descriptor before a listener pauses at EMFILE.
-/// Small, because refusing is work too, and the point of the pause is to do none.
+/// Peers that are rejected with the spare descriptor before a listener pauses at EMFILE. Few,
+/// because a rejection is work too, and the pause exists to avoid work.
 constexpr int kShedBatchMax = 16;
 
-/// Pause of a listener that ran out of descriptors or memory: it starts short, since a close is
-/// often near, and doubles so that a lasting shortage costs two wake-ups a second.
+/// Milliseconds that a listener pauses when descriptors or memory run out. The first pause is
+/// short, because a connection often closes soon. Each pause is twice as long as the one before,
+/// so that a lasting shortage costs two wake-ups a second.
 constexpr uint32_t kAcceptPauseMinMs = 50;
 constexpr uint32_t kAcceptPauseMaxMs = 500;
 
-/// How long peers wait in the queue of a full worker where others have room. New ones are steered
-/// away within a beat (1 s); what is left in the queue then would wait until somebody leaves.
+/// Milliseconds that a peer may wait in the queue of a full worker while other workers have
+/// headroom. Steering sends new peers to the others within one heartbeat (1 s). A peer that is
+/// still queued then would wait until a connection of this worker closes.
 constexpr uint32_t kRoomWaitMs = 3000;
 
-/// Shortest wait for an accept token: below the clock tick of a loaded box a timer only spins.
+/// Shortest wait for an accept token, in milliseconds. On a loaded machine a shorter timer only
+/// spins.
 constexpr uint32_t kAcceptTokenWaitMinMs = 10;
 
 /// Bytes taken by one read. One buffer of this size serves a whole worker.
@@ -45,103 +49,104 @@ constexpr size_t kReadBytesMax = size_t{64} * 1024;
 /// Bytes that may wait for a slow peer. Echo stops reading while any wait, so one read is the most.
 constexpr size_t kOutboxBytesMax = kReadBytesMax;
 
-/// Records in one chunk of the slab: 4,096 × 64 bytes = 256 KiB are given back at once.
+/// Records in one chunk of the slab. The kernel gets 4,096 × 64 bytes = 256 KiB back at once.
 constexpr uint32_t kSlabChunkRecords = 4096;
 
-/// Descriptors that a worker keeps free beside its connections: for Node's own needs (a report, a
-/// late import), and so that the last accept fails on our limit and not on the kernel's.
+/// Descriptors that a worker never uses for connections. Node needs some later (a report, a late
+/// import), and the last accept must fail on our limit and not on the kernel's.
 constexpr uint32_t kDescriptorReserve = 64;
 
-/// One frame on the control stream. The largest real one (a list of listeners or of sources) has a
-/// few KiB; a longer length means that the stream is broken.
+/// Bytes of one frame on the control stream. A greater length means that the stream is broken.
 constexpr size_t kFrameBytesMax = size_t{1024} * 1024;
 
-/// Bytes read from the control stream in one turn.
+/// Bytes of one read from the control stream.
 constexpr size_t kControlReadBytes = size_t{64} * 1024;
 
-/// Bytes that wait for a manager that does not read. Log frames are dropped beyond it, and counted.
+/// Bytes queued for a manager that does not read. Beyond it log frames are dropped and counted.
 constexpr size_t kControlQueueBytesMax = size_t{4} * 1024 * 1024;
 
-/// Subscribers in one page of a list: 160 kB, written in less than a millisecond.
+/// Subscribers in one Present frame: 160 kB, written in less than a millisecond.
 constexpr uint32_t kPresencePageMax = 10'000;
 
-/// How many times the usual wait an EventSource may wait besides, after a drain.
+/// Longest extra delay of an EventSource after a drain, as a multiple of its usual retry delay. The
+/// delay is random up to it, so that the clients of a drained worker reconnect at different times.
 constexpr uint32_t kDrainRetryFactor = 4;
 
-/// Seconds after which a client that found no room should come back, drawn evenly.
+/// Retry-After of a rejected client in seconds, random and evenly distributed between the two.
 constexpr uint32_t kRetryAfterMinS = 5;
 constexpr uint32_t kRetryAfterMaxS = 30;
 
-/// Characters of one log message that a worker sends.
+/// Characters of one log message of a worker.
 constexpr size_t kLogBytesMax = 512;
 
-/// Shortest time between two log lines about the same condition.
+/// Shortest time between two log lines about the same condition, in milliseconds.
 constexpr uint32_t kLogIntervalMs = 10'000;
 
-/// The beat: the manager counts a worker late at 3 s and stuck at 10 s. 56 workers that beat once a
-/// second use 0.27 % of a core; four times a second 0.69 %, of the 1 % that idling may cost.
+/// Seconds between two heartbeats of an idle worker. The manager calls a worker late after 3 s and
+/// hung after 10 s. 56 workers use 0.27 % of a core with one heartbeat a second and 0.69 % with
+/// four; idling may cost 1 %.
 constexpr double kLoopHeartbeatSeconds = 1.0;
 
-/// Deadlines are 16-bit ticks of one second, compared as a signed difference.
+/// Longest deadline in seconds. A deadline is a 16-bit second, compared as a signed difference.
 constexpr uint32_t kDeadlineSecondsMax = 32'400;
 
-/// Tick of a drain: connections are closed in slices this far apart.
+/// Seconds between two steps of a drain, each of which closes a share of the connections.
 constexpr double kDrainTickSeconds = 0.01;
 
-/// Share of a worker's connections at which it tells the manager that it is crowded, in percent.
+/// Percent of a worker's connections at which it tells the manager that it is near capacity. The
+/// rest is the manager's time to steer new connections to other workers.
 constexpr uint32_t kNearCapacityPercent = 95;
 
-/// Connects that one dialer has under way. More only fill the listener's queue.
+/// Unfinished connects of one dialer. More only fill the listener's queue.
 constexpr uint32_t kDialInFlightMax = 256;
 
-/// Connects started in one turn of a dialer's loop.
+/// Connects started in one iteration of a dialer's loop.
 constexpr uint32_t kDialBatchMax = 64;
 
-/// A turn of a dialer's loop may have a message for each of its subscribers, which take it seconds
-/// on a busy machine: it starts connects between so many events, too. Of a million polls that came
-/// back the last 60,000 were started 64 to a turn, a few hundred a second, and none was the
-/// server's fault.
+/// Events of a dialer's loop between two starts of connects. One iteration can have a message for
+/// each subscriber and take seconds on a busy machine. With starts between iterations only, the
+/// last 60,000 of a million polls were started at a few hundred a second.
 constexpr uint32_t kDialEvents = 256;
 
-/// Questions that one dialer has unanswered while it verifies: enough to keep the server busy,
-/// few enough that the time to an answer is the server's and not the queue's.
+/// Unanswered requests of one dialer during verification: enough to keep the server busy, and few
+/// enough that the measured time is the server's and not the queue's.
 constexpr uint32_t kVerifyInFlightMax = 64;
 
-/// Bytes of one message of the load generator.
+/// Bytes of one message of the load generator: 16 MiB.
 constexpr uint32_t kMessageBytesMax = 16 * 1024 * 1024;
 
-/// Latest messages of which a dialer keeps when they arrived, 4 KiB each. A run that looks at
-/// fan-out sends few, each to many; of a stream of messages to few each, only the count matters.
+/// Latest messages whose delivery times a dialer keeps, 4 KiB each. A run that measures fan-out
+/// sends few messages to many subscribers. In a stream of many messages only the count matters.
 constexpr size_t kDeliveryTimesMax = 64;
 
-/// Added to an HTTP status to tell it from an errno.
+/// Added to an HTTP status in a Failures frame, so that it cannot equal an errno.
 constexpr int kHttpFailure = 10'000;
 
-/// Interval of a dialer's progress frames.
+/// Seconds between two progress frames of a dialer.
 constexpr double kProgressSeconds = 0.2;
 
-/// Connections that were turned away or said farewell, and may still send; of the descriptors
-/// above.
+/// Lingering closes of one worker: connections that got their final response and may still send.
+/// Their descriptors are part of kDescriptorReserve.
 constexpr size_t kLingeringCloseMax = 32;
 
-/// Bytes of them that are thrown away at a time: who sends on for spite costs no more than that.
+/// Bytes that one read discards of such a connection: the cost of a peer that never stops sending.
 constexpr size_t kLingeringCloseReadBytes = size_t{16} * 1024;
 
-// HTTP. What arrives before a client is known is small, so that many half-read heads fit in memory.
+// HTTP. Requests are small until the client is known, so that many incomplete heads fit in memory.
 
-/// Bytes of one head, from its first byte to its empty line. Node takes as many by default.
+/// Bytes of one head, from its first byte to its empty line. It is the default of Node, too.
 constexpr size_t kHttpHeadBytesMax = size_t{16} * 1024;
 
-/// Fields of one head. Browsers send about 20, and each proxy on the way adds a few.
+/// Fields of one head. Browsers send about 20, and each proxy adds a few.
 constexpr size_t kHttpFieldsMax = 64;
 
-/// Characters of a method. Of those registered with IANA the longest has 17.
+/// Characters of a method. The longest one registered with IANA has 17.
 constexpr size_t kHttpMethodBytesMax = 32;
 
-/// Bytes of a request target. RFC 9112 3 asks for 8,000 at least, as bytes of the whole line.
+/// Bytes of a request target. RFC 9112 section 3 recommends at least 8,000 for the whole line.
 constexpr size_t kHttpTargetBytesMax = size_t{8} * 1024;
 
-/// Characters of a host. A name of the DNS has at most 253, an address in brackets 47.
+/// Characters of a host. A DNS name has at most 253, an address in brackets 47.
 constexpr size_t kHttpHostBytesMax = 253;
 
 /// Hexadecimal digits of the size of a chunk: 2^60 is out of reach, and the sum cannot overflow.
@@ -153,85 +158,86 @@ constexpr size_t kHttpChunkExtensionBytesMax = 128;
 /// Bytes of all trailers of a body, without line ends. They are checked and thrown away.
 constexpr size_t kHttpTrailerBytesMax = size_t{4} * 1024;
 
-// WebSocket, deflate, JSON. What one client can make a worker keep or do, whatever it sends.
+// WebSocket, deflate, JSON. Limits of the memory and work that one client can cause.
 
-/// Frames of one message. Nothing is kept per frame, but an empty one costs its sender 6 bytes and
-/// us a turn of the loop; the conformance suites in use send 65,536.
+/// Frames of one message. A frame uses no memory, but an empty one costs its sender 6 bytes and
+/// this worker the work of a frame. Conformance suites send 65,536.
 constexpr uint32_t kWebSocketFragmentsMax = 65'536;
 
-/// Pings and pongs of one WebSocket between two looks of the sweep, which are two seconds apart.
-/// Who sends one a second and was held up on the way for four minutes is still served; a flood
-/// costs this many answers at most, and then a new handshake. Counted in the record: a window that
-/// ends with the sweep needs no clock, no session and no timer.
+/// Pings and pongs of one WebSocket between two visits of the sweep, two seconds apart. A client
+/// that sends one a second may be delayed by the network for four minutes and is still served. A
+/// flood costs at most 256 answers, and then a new handshake. The count is in the connection
+/// record: a window that ends with the sweep needs no clock, no session and no timer.
 constexpr uint16_t kWebSocketControlsMax = 256;
 
-/// Messages that one worker inflates at a time: 41 KiB each, which an idle client never has.
+/// Messages that one worker inflates at the same time. Each takes 41 KiB; an idle client has none.
 constexpr size_t kInflatersMax = 32;
 
-/// Bytes that inflating yields before the limit of the message is looked at again.
+/// Inflated bytes between two checks of the message's size limit.
 constexpr size_t kInflateStepBytes = size_t{16} * 1024;
 
-/// Members of a JSON object from a client. Our messages have up to eight; the search for equal keys
-/// grows with the square.
+/// Members of a JSON object from a client. Our commands have up to eight. The search for duplicate
+/// keys grows with the square.
 constexpr size_t kJsonMembersMax = 16;
 
-/// Bytes of a key, as it came. Ours have up to a dozen.
+/// Bytes of a key before unescaping. Ours have up to a dozen.
 constexpr size_t kJsonKeyBytesMax = 64;
 
-/// Brackets open at once in the value of a member. We read them in a loop, but who takes the value
-/// over may recurse.
+/// Nested brackets in the value of a member. We skip them in a loop, but a later reader of the
+/// value may recurse.
 constexpr uint32_t kJsonDepthMax = 32;
 
-// Comet. Defaults that are options come with the Comet frame; these are fixed.
+// Comet. These are fixed; limits that are options arrive in the Comet frame.
 
-/// A slice of a broadcast: what else waits, waits no longer than that.
+/// Nanoseconds of one slice of a broadcast: the longest wait that it adds to any other event.
 constexpr uint64_t kFanoutSliceNs = 1'000'000;
 
-/// Parts of one sendmsg(): what is on its way to a subscriber goes together. The kernel takes 1,024
-/// (IOV_MAX), 16 bytes of the stack each; who is further behind costs another call.
+/// Pending messages of a subscriber in one sendmsg(), 16 bytes of stack each. The kernel's limit is
+/// 1,024 (IOV_MAX). More pending messages cost another call.
 constexpr size_t kPartsTogetherMax = 64;
 
-/// Workers inside a slice at once, where they outnumber cores: a machine with more cores has the
-/// file limits of one, and needs no more workers than cores.
+/// Slots of the slice limiter, which is used where workers outnumber cores. A machine with more
+/// cores than this has high file limits, and needs no more workers than cores.
 constexpr uint32_t kSliceSlotsMax = 256;
 
-/// Sends between two looks at the clock, and before the next channel has its turn.
+/// Deliveries between two reads of the clock, and of one channel before the next one continues.
 constexpr uint32_t kFanoutBatch = 64;
 
-/// Messages and bytes on their way in one worker. Beyond it the worker stops reading the control
-/// stream until some are through: fan-out needs nothing from the manager, so that ends.
+/// Messages and bytes in the fan-out of one worker. Beyond either, the worker stops reading the
+/// control stream until some are delivered. Fan-out needs nothing from the manager, so that ends.
 constexpr size_t kFanoutMessagesMax = 65'536;
 constexpr size_t kFanoutBytesMax = size_t{64} * 1024 * 1024;
 
-/// Questions of one worker that the manager has not answered. Further ones wait in their sessions.
+/// Replay requests of one worker that the manager has not answered. Others wait in their sessions.
 constexpr uint32_t kQuestionsMax = 256;
 
-/// Bytes that one page of missed messages may have.
+/// Bytes of one replay page: small, so that replays of many subscribers advance together.
 constexpr uint32_t kPageBytesMax = 32 * 1024;
 
-/// What a worker remembers of a channel, for polls that come back within seconds.
+/// Messages and bytes of a channel's recent-message cache, which answers polls that reconnect
+/// within seconds.
 constexpr size_t kTailMessagesMax = 16;
 constexpr size_t kTailBytesMax = size_t{64} * 1024;
 
-/// The same for all channels of a worker together: with its form for SSE a message of 100 bytes
-/// takes 654, so that this is 5.4 MB, however many channels there are.
+/// The same for all channels of a worker together. A message of 100 bytes takes 654 with its SSE
+/// form, so the cache takes 5.4 MB, however many channels there are.
 constexpr size_t kTailsMessagesMax = 8'192;
 constexpr size_t kTailsBytesMax = size_t{4} * 1024 * 1024;
 
-/// Channels of a worker beyond which those that nobody subscribes to are not remembered: one client
-/// that comes and goes on 200,000 new ones a second would take the memory of all. 40 MB.
+/// Channels of a worker beyond which a channel is dropped with its last subscriber: 40 MB. One
+/// client that joins and leaves 200,000 new channels a second would otherwise use all memory.
 constexpr uint32_t kRetainedChannelsMax = 262'144;
 
-/// Bytes of a channel's name: it fits into a line of a log and into a frame's text.
+/// Bytes of a channel name: it fits into a log line and into a text of a frame.
 constexpr size_t kChannelBytesMax = 200;
 
-/// Bytes of a message's id, and of its event; lib/ipc/comet.ts has the same.
+/// Bytes of the id of a message, and of its event. lib/ipc/comet.ts has the same number.
 constexpr size_t kLabelBytesMax = 128;
 
-/// Messages of one WebSocket client that wait while a question of it is unanswered.
+/// Commands of one WebSocket client that are queued while its replay request is unanswered.
 constexpr size_t kWaitingMessagesMax = 64;
 
-/// How often the manager hears of changed numbers of subscribers.
+/// Seconds between two reports of changed subscriber counts to the manager.
 constexpr double kInterestSeconds = 0.1;
 
 }  // namespace megacomet::bounds

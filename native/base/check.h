@@ -1,5 +1,6 @@
 // MC_CHECK: an assertion that is always on.
-// A failed check is a bug of ours: it says where, aborts, and the manager survives and restarts.
+// A failed check is a bug in this program. It prints its line and aborts the process, and the
+// manager starts another worker.
 #pragma once
 
 #include <cstdio>

@@ -12,7 +12,7 @@ class Histogram {
  public:
   static constexpr uint32_t kSteps = 16;
   static constexpr uint32_t kStepBits = 4;
-  /// 2^36 µs are 19 hours; whatever is longer falls into the last bucket.
+  /// Up to 2^36 µs, 19 hours. Longer times go into the last bucket.
   static constexpr uint32_t kOctaves = 32;
   static constexpr size_t kBuckets = size_t{kSteps} * (kOctaves + 1);
 
@@ -32,7 +32,7 @@ class Histogram {
   void clear() { *this = Histogram{}; }
 
   [[nodiscard]] uint64_t count(size_t bucket) const { return counts_[bucket]; }
-  /// UINT64_MAX while nothing was recorded.
+  /// UINT64_MAX before the first record().
   [[nodiscard]] uint64_t min_us() const { return min_us_; }
   [[nodiscard]] uint64_t max_us() const { return max_us_; }
 

@@ -1,6 +1,5 @@
-// First in, first out, over one vector.
-// Not std::deque: that needs a symbol which libstdc++ has only since GCC 11, and Node runs on
-// older.
+// A first-in first-out queue in one vector.
+// Not std::deque, which needs a symbol of GCC 11's libstdc++: Node runs on older ones.
 #pragma once
 
 #include <cstddef>
@@ -19,7 +18,8 @@ class Queue {
   void pop_front() {
     items_[first_] = T();
     ++first_;
-    // What is left moves to the front seldom enough that a pop costs the same on average.
+    // The items move to the front only when half of the vector is unused, so a pop costs constant
+    // time on average.
     if (first_ * 2 < items_.size()) return;
     items_.erase(items_.begin(), items_.begin() + static_cast<std::ptrdiff_t>(first_));
     first_ = 0;

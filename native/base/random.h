@@ -1,5 +1,5 @@
-// Numbers by chance, for waits that differ from client to client. Not for secrets: who
-// knows some can tell the next (xorshift64*, Marsaglia 2003, Vigna 2016).
+// Pseudo-random numbers for retry jitter (xorshift64*: Marsaglia 2003, Vigna 2016). Not for
+// secrets: a few outputs reveal the next ones.
 #pragma once
 
 #include <cstdint>
@@ -10,7 +10,7 @@ class Random {
  public:
   explicit Random(uint64_t seed) : state_(seed == 0 ? 1 : seed) {}
 
-  /// From 0 to `bound` - 1, evenly; 0 where `bound` is 0.
+  /// From 0 to `bound` - 1, evenly distributed; 0 if `bound` is 0.
   uint32_t below(uint32_t bound) {
     state_ ^= state_ >> 12U;
     state_ ^= state_ << 25U;

@@ -1,5 +1,5 @@
-// A counted reference to something that counts its own holders.
-// One thread per worker, so the count is a plain number: a shared_ptr's is a locked one.
+// A reference to an object that counts its references.
+// A worker has one thread, so the count is a plain integer; std::shared_ptr uses an atomic one.
 #pragma once
 
 #include <cstdint>
@@ -8,7 +8,7 @@
 
 namespace megacomet {
 
-/// What a Ref can hold. `T` derives from it, begins with no holder, and is deleted with the last.
+/// The base class of such an object. It begins with no reference, and the last Ref deletes it.
 class Counted {
  public:
   Counted() = default;

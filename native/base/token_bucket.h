@@ -1,4 +1,4 @@
-// A token bucket on the monotonic clock, for the accept rate. Reads no clock itself.
+// A token bucket, for the accept rate. The caller passes the time of the monotonic clock.
 #pragma once
 
 #include <algorithm>
@@ -6,18 +6,18 @@
 
 namespace megacomet {
 
-/// Admits `rate_milli` / 1000 events a second, and at once what a tenth of a second brings.
+/// Admits `rate_milli` / 1000 events a second, and a burst of a tenth of a second's events.
 class TokenBucket {
  public:
-  /// Thousandths of an event per second; 0 admits everything. A bucket that had a rate gets no new
-  /// tokens: each worker that comes or goes changes the shares of all.
+  /// Thousandths of an event per second; 0 admits everything. A changed rate adds no tokens,
+  /// because each start or end of a worker changes the rates of all workers.
   void set_rate(uint32_t rate_milli) {
     const bool is_first = rate_milli_ == 0;
     rate_milli_ = rate_milli;
     level_ = is_first ? burst() : std::min(level_, burst());
   }
 
-  /// Whether there is a rate at all: without one, nobody needs to read a clock.
+  /// Whether there is a rate. Without one the caller does not need to read a clock.
   [[nodiscard]] bool is_limited() const { return rate_milli_ != 0; }
 
   /// Takes one token; false when none is left.
@@ -29,19 +29,19 @@ class TokenBucket {
     return true;
   }
 
-  /// Puts back a token that was taken for nothing.
+  /// Returns a token that was not used.
   void give_back() {
     if (rate_milli_ != 0) level_ = std::min(level_ + kToken, burst());
   }
 
-  /// Milliseconds until there is a token again.
+  /// Milliseconds until the next token.
   [[nodiscard]] uint32_t wait_ms() const {
     if (rate_milli_ == 0 || level_ >= kToken) return 0;
     return static_cast<uint32_t>((kToken - level_) / rate_milli_ / 1000) + 1;
   }
 
  private:
-  // A token counts as 10^9, so that nanoseconds times events per second add up without rounding.
+  // The unit is 10^-9 token, so that nanoseconds times events per second need no rounding.
   static constexpr uint64_t kToken = 1'000'000'000;
 
   [[nodiscard]] uint64_t burst() const {
@@ -51,7 +51,7 @@ class TokenBucket {
   void refill(uint64_t now_ns) {
     const uint64_t elapsed_ns = now_ns - last_ns_;
     last_ns_ = now_ns;
-    // A long pause fills the bucket and no more; cut first, the product stays within 64 bits.
+    // Checked before the product, which would exceed 64 bits after a long pause.
     if (elapsed_ns / 1000 >= burst() / rate_milli_) {
       level_ = burst();
     } else {

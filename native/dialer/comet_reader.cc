@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "base/ascii.h"
+#include "base/hash.h"
 
 namespace megacomet {
 
@@ -33,10 +34,6 @@ constexpr std::string_view kGapMember = "\"recovered\":false";
 
 /// Column of the first letter of the type in `{"type":"message"` and `{"type":"subscribed"`.
 constexpr uint8_t kTypeColumn = 9;
-
-/// FNV-1a.
-constexpr uint64_t kHashStart = 0xcbf29ce484222325;
-constexpr uint64_t kHashFactor = 0x100000001b3;
 
 constexpr uint8_t kFinal = 0x80;
 constexpr uint8_t kOpcodeBits = 0x0f;
@@ -84,7 +81,7 @@ class Reader {
 
  private:
   void add_to_cursor(uint8_t byte) {
-    scan_.key = (scan_.key ^ byte) * kHashFactor;
+    scan_.key = fnv1a(byte, scan_.key);
     // The digits before the dot are the epoch.
     if (transport_ != DialTransport::kPoll) {
       scan_.number = byte == '.' ? 0 : scan_.number * 10 + (byte & 0x0f);
@@ -233,7 +230,7 @@ class Reader {
     const bool is_event = byte == static_cast<uint8_t>(kSseGap[0]);
     go(&scan_, is_id ? ScanStep::kSseId : is_event ? ScanStep::kSseEvent : ScanStep::kSseRest);
     scan_.column = scan_.matched = 1;
-    if (is_id) scan_.key = kHashStart;
+    if (is_id) scan_.key = kFnvStart;
     return CometEvent::kNone;
   }
 
@@ -345,7 +342,7 @@ class Reader {
       if (scan_.matched == kCursorMember.size() && has_cursor) {
         scan_.step = ScanStep::kJsonCursor;
         scan_.matched = 0;
-        scan_.key = kHashStart;
+        scan_.key = kFnvStart;
         break;
       }
       if (scan_.matched == kCursorMember.size()) scan_.matched = 0;

@@ -2,6 +2,7 @@
 #include "ipc/segment.h"
 
 #include "base/check.h"
+#include "base/hash.h"
 #include "os/sys.h"
 
 namespace megacomet {
@@ -20,10 +21,9 @@ size_t bytes_for(uint32_t slots) {
   return sizeof(Header) + sizeof(Shared) + static_cast<size_t>(slots) * sizeof(Block);
 }
 
-/// FNV-1a, 64 bit: a fingerprint against mistakes, not against an attacker.
-uint64_t mix(uint64_t hash, const char* text) {
-  for (; *text != '\0'; ++text) hash = (hash ^ static_cast<uint8_t>(*text)) * 0x100000001b3U;
-  return hash * 0x100000001b3U;
+/// Adds a text and the zero byte that ends it.
+uint64_t add_text(const char* text, uint64_t hash) {
+  return fnv1a(uint8_t{0}, fnv1a(text, hash));
 }
 
 }  // namespace
@@ -33,10 +33,10 @@ const CounterInfo* counter_infos() {
 }
 
 uint64_t layout_hash() {
-  uint64_t hash = 0xcbf29ce484222325U;
+  uint64_t hash = kFnvStart;
   for (const CounterInfo& info : kInfos) {
-    hash = mix(hash, info.name);
-    hash = mix(hash, info.kind == CounterKind::kGauge ? "gauge" : "total");
+    hash = add_text(info.name, hash);
+    hash = add_text(info.kind == CounterKind::kGauge ? "gauge" : "total", hash);
   }
   return hash ^ kLagBuckets;
 }

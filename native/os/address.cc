@@ -18,7 +18,7 @@ constexpr char kUnixPrefix[] = "unix ";
 
 bool parse_host(const std::string& host, uint16_t port, Address* out) {
   *out = Address{};
-  // inet_pton would read up to it and take the rest for granted.
+  // inet_pton() would stop at the zero byte and ignore the rest.
   if (host.find('\0') != std::string::npos) return false;
   auto* v4 = reinterpret_cast<sockaddr_in*>(&out->storage);
   if (::inet_pton(AF_INET, host.c_str(), &v4->sin_addr) == 1) {

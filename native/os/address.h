@@ -1,5 +1,5 @@
 // Numeric socket addresses, read from text for binding and for dialing.
-// Names are never looked up here: a resolver would block the loop.
+// Host names are not resolved: a resolver would block the loop.
 #pragma once
 
 #include <cstdint>
@@ -19,11 +19,11 @@ struct Address {
 /// Reads a numeric IPv4 or IPv6 host. False if the text is neither.
 [[nodiscard]] bool parse_host(const std::string& host, uint16_t port, Address* out);
 
-/// Takes the path of a unix socket; an empty one is an address without a name. False if it is too
-/// long for the kernel, or holds a zero byte.
+/// Reads the path of a unix socket. An empty path gives an address without a name. False if the
+/// path is too long for the kernel or has a zero byte.
 [[nodiscard]] bool parse_path(const std::string& path, Address* out);
 
-/// Reads "HOST PORT" or "unix PATH", the form of the control stream.
+/// Reads "HOST PORT" or "unix PATH", as frames have them.
 [[nodiscard]] bool parse_address(const std::string& text, Address* out);
 
 }  // namespace megacomet

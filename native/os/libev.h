@@ -1,21 +1,22 @@
-// The only file that includes libev, and the place of the rules for using it.
+// The only file that includes libev, with the rules for its use.
 //
-// Each rule was read in libev 4.33's ev_epoll.c or met in an experiment:
-//  1. Every callback looks at `revents & EV_ERROR` first. When epoll_ctl fails (ENOSPC at
+// Each rule comes from ev_epoll.c of libev 4.33 or from an experiment:
+//  1. Every callback checks `revents & EV_ERROR` first. When epoll_ctl fails (ENOSPC at
 //     fs.epoll.max_user_watches, ENOMEM), libev stops the watcher and calls back with
-//     EV_ERROR|EV_READ|EV_WRITE; a callback that just reads gets EAGAIN, and the peer hangs.
-//  2. ev_io_stop, then close, always. Stopping also clears a pending event, so a number that the
-//     kernel hands out again never sees an event of its last owner.
+//     EV_ERROR|EV_READ|EV_WRITE. A callback that only reads gets EAGAIN, and the peer hangs.
+//  2. ev_io_stop, then close, always. Stopping also clears a pending event, so a reused descriptor
+//     number never gets an event of its previous connection.
 //  3. ev_io_init for each new connection: only that sets EV__IOFDSET, which forces an ADD. To
-//  switch
-//     between EV_READ and EV_WRITE use ev_io_modify: ev_io_set costs a failing ADD and a MOD.
-//  4. libev never sends EPOLL_CTL_DEL on stop. A dropped interest costs one spurious wake-up.
-//  5. A descriptor that lives on in another process stays in our epoll set after close().
-//  6. ev_loop_new, never ev_default_loop, which takes SIGCHLD. EVFLAG_NOENV: the environment must
-//     not choose a backend.
-//  7. Pending events run last-in first-out within a priority; the priority is set while inactive.
-//     The control stream has +1 and so do listeners; connections have 0.
-//  8. EPERM from epoll_ctl makes libev treat a descriptor as always ready: never watch a memfd.
+//     change between EV_READ and EV_WRITE use ev_io_modify: ev_io_set costs a failing ADD and a
+//     MOD.
+//  4. libev never calls EPOLL_CTL_DEL on stop. The next event of that descriptor costs one spurious
+//     wake-up.
+//  5. A descriptor that is open in another process too stays in our epoll set after close().
+//  6. ev_loop_new, never ev_default_loop, which handles SIGCHLD. EVFLAG_NOENV, so that the
+//     environment cannot choose a backend.
+//  7. Pending events of one priority run last-in first-out. Set a priority while the watcher is
+//     inactive. The control stream and listeners have +1; connections have 0.
+//  8. After EPERM from epoll_ctl libev treats a descriptor as always ready: never watch a memfd.
 #pragma once
 
 #include <memory>
@@ -36,7 +37,7 @@ struct LoopDeleter {
 };
 using LoopOwner = std::unique_ptr<struct ev_loop, LoopDeleter>;
 
-/// Null when epoll cannot be had (no descriptor left).
+/// Null if no descriptor is left for epoll.
 inline LoopOwner make_loop() {
   return LoopOwner(ev_loop_new(EVBACKEND_EPOLL | EVFLAG_NOENV));
 }

@@ -1,6 +1,6 @@
-// Records indexed by descriptor, in one reserved stretch of memory.
-// The kernel hands out the lowest free descriptor, so the numbers stay dense and the index needs no
-// hash, no free list and no allocator. Knows nothing of what a record means.
+// Records indexed by descriptor, in one reserved address range.
+// The kernel assigns the lowest free descriptor, so the numbers stay dense, and the index needs no
+// hash, no free list and no allocator.
 #pragma once
 
 #include <cstdint>
@@ -12,8 +12,8 @@
 
 namespace megacomet {
 
-/// `T` must be trivial, must mean "free" when all its bytes are zero, and must fill whole pages in
-/// chunks of kSlabChunkRecords.
+/// `T` must be trivial, and free when all its bytes are zero. A chunk of kSlabChunkRecords must
+/// fill whole pages.
 template <typename T>
 class Slab {
  public:
@@ -24,8 +24,8 @@ class Slab {
     if (records_ != nullptr) sys::release_memory(records_, bytes());
   }
 
-  /// Reserves room for the descriptors 0 to `capacity` - 1, rounded up to whole chunks.
-  /// Costs address space only. False when the kernel refuses.
+  /// Reserves address space for the descriptors 0 to `capacity` - 1, rounded up to whole chunks.
+  /// False on failure.
   [[nodiscard]] bool map(uint32_t capacity) {
     MC_CHECK(records_ == nullptr && capacity > 0);
     const uint32_t chunks = (capacity + bounds::kSlabChunkRecords - 1) / bounds::kSlabChunkRecords;
@@ -46,7 +46,7 @@ class Slab {
     return records_ + fd;
   }
 
-  /// Marks a record as in use; the caller fills it.
+  /// Counts a record as in use. The caller fills it.
   T* occupy(int fd) {
     T* record = at(fd);
     ++live_[chunk_of(fd)];
@@ -67,8 +67,8 @@ class Slab {
     }
   }
 
-  /// Gives the pages of empty chunks back. Meant for a slow timer: a chunk that empties and fills
-  /// with every connection would otherwise pay a system call and a page fault each time.
+  /// Returns the pages of empty chunks to the kernel. Call it from a slow timer: otherwise a chunk
+  /// that one connection fills and empties would cost a system call and a page fault each time.
   void trim() {
     if (!any_stale_) return;
     any_stale_ = false;
@@ -81,9 +81,9 @@ class Slab {
     }
   }
 
-  /// Calls `visit(record)` for the records of [first, last) whose chunk has any in use, free ones
-  /// included, until it answers false. `visit` may release records.
-  /// Returns the index after the last record visited, `last` when all were.
+  /// Calls `visit(record)` for each record of [first, last), free ones included, until it returns
+  /// false. Skips chunks without a record in use. `visit` may release records. Returns the index
+  /// after the last visited record, or `last`.
   template <typename Visit>
   uint32_t visit(uint32_t first, uint32_t last, Visit visit) {
     MC_CHECK(first <= last && last <= capacity());

@@ -1,4 +1,4 @@
-// System calls with closed results. See sys.h for the contracts; reasons stand here.
+// System calls with closed results. sys.h has the contracts; the reasons are here.
 #include "os/sys.h"
 
 #include <cerrno>
@@ -32,7 +32,8 @@ namespace megacomet::sys {
 
 namespace {
 
-/// Of send_parts(): copying as much takes a tenth of what it saves.
+/// Bytes up to which send_parts() copies its parts. The copy takes a tenth of the time that it
+/// saves.
 constexpr size_t kTogetherBytes = 1024;
 
 IoResult io_result(ssize_t count, bool zero_is_end) {
@@ -57,7 +58,7 @@ AcceptStatus accept_status(int error) {
   switch (error) {
     case EAGAIN:
       return AcceptStatus::kEmpty;
-    // accept(2): Linux passes errors of the new socket on; they are the peer's, so take the next.
+    // accept(2): Linux passes pending errors of the new connection on. The next one may be fine.
     case EINTR:
     case ECONNABORTED:
     case EPROTO:
@@ -102,9 +103,9 @@ Accepted accept(int listener) {
   return {accept_status(error), -1, error};
 }
 
-// Not recv() and send(): in a process with threads, and Node always has some, libc makes these two
-// cancellation points, with two locked instructions around each. A profile of the echo showed 1.3 %
-// of its time there.
+// Not recv() and send(): in a process with threads, as Node always is, both are cancellation points
+// of the C library, with two locked instructions around each call. Echo spent 1.3 % of its time
+// there.
 IoResult receive(int fd, void* buffer, size_t size) {
   const auto call = [&] { return ::syscall(SYS_recvfrom, fd, buffer, size, 0, nullptr, nullptr); };
   return io_result(retry_interrupted(call), true);
@@ -118,8 +119,7 @@ IoResult send(int fd, const void* bytes, size_t size) {
 }
 
 IoResult send_parts(int fd, iovec* parts, size_t count) {
-  // Few bytes are copied together: the kernel takes one buffer 0.15 µs faster than a list of two,
-  // measured with the answers to handshakes.
+  // The kernel sends one buffer 0.15 µs faster than a list of two (responses to handshakes).
   uint8_t together[kTogetherBytes];
   size_t size = 0;
   size_t at = 0;
@@ -144,7 +144,7 @@ IoResult write_stream(int fd, const void* bytes, size_t size) {
 }
 
 void close(int fd) {
-  // Not retried on EINTR: Linux has freed the number already, and another thread may own it.
+  // No retry after EINTR: Linux has freed the number already, and another thread may use it.
   ::close(fd);
 }
 
@@ -179,7 +179,7 @@ uint32_t open_descriptors() {
     if (entry->d_name[0] != '.') ++count;
   }
   ::closedir(directory);
-  // The descriptor of the directory itself was among them.
+  // Without the descriptor of the directory itself.
   return count > 0 ? count - 1 : 0;
 }
 
@@ -203,7 +203,7 @@ void* reserve_memory(size_t bytes) {
   void* memory = ::mmap(
       nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (memory == MAP_FAILED) return nullptr;
-  // Huge pages would make one connection cost 2 MiB where they are set to `always`.
+  // Where transparent huge pages are set to `always`, one connection would use 2 MiB.
   ::madvise(memory, bytes, MADV_NOHUGEPAGE);
   return memory;
 }
@@ -228,7 +228,7 @@ int create_shared(const char* name, size_t bytes) {
 }
 
 size_t file_bytes(int fd) {
-  // Not fstat: glibc has that symbol only since 2.33, and Node itself runs on 2.28.
+  // Not fstat(): its symbol needs glibc 2.33, and Node runs on 2.28.
   const off_t bytes = ::lseek(fd, 0, SEEK_END);
   return bytes < 0 ? 0 : static_cast<size_t>(bytes);
 }
@@ -257,11 +257,11 @@ void forbid_new_privileges() {
 
 bool drop_capabilities() {
   ::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
-  // By the raw calls: libcap would be one more library on every user's machine.
+  // System calls and not libcap, which would be one more library to install.
   __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
   __user_cap_data_struct sets[_LINUX_CAPABILITY_U32S_3] = {};
   ::syscall(SYS_capset, &header, sets);
-  // Asked and not concluded from capset()'s answer: a sandbox forbids the call where none is left.
+  // Checked by capget(): a sandbox can make capset() fail although no capability is left.
   __user_cap_data_struct left[_LINUX_CAPABILITY_U32S_3] = {};
   if (::syscall(SYS_capget, &header, left) != 0) return false;
   return std::memcmp(left, sets, sizeof sets) == 0;
@@ -289,12 +289,12 @@ bool raise_oom_score(int score) {
 
 int send_datagram(const std::string& name, const std::string& text) {
   sockaddr_un target{};
-  // Room for the zero byte that ends a path.
+  // A path needs one byte more, for the zero at its end.
   if (name.size() < 2 || name.size() >= sizeof target.sun_path) return EINVAL;
   target.sun_family = AF_UNIX;
   std::memcpy(target.sun_path, name.data(), name.size());
   size_t bytes = offsetof(sockaddr_un, sun_path) + name.size();
-  // An abstract name begins with a zero byte and ends where its length says.
+  // An abstract name begins with a zero byte, and its length ends it.
   if (name[0] == '@') {
     target.sun_path[0] = '\0';
   } else {
@@ -317,7 +317,7 @@ int open_dialing_socket(const sockaddr* source, uint32_t source_bytes) {
   const int on = 1;
   ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   ::setsockopt(fd, SOL_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on);
-  // Low and high half in one word; the sysctl's range still cuts it.
+  // The high half is the last port. The kernel intersects this with the range of the sysctl.
   const uint32_t every_port = (65535U << 16) | 1024U;
   ::setsockopt(fd, SOL_IP, IP_LOCAL_PORT_RANGE, &every_port, sizeof every_port);
   if (::bind(fd, source, source_bytes) == 0) return fd;

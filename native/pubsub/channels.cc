@@ -5,6 +5,7 @@
 
 #include "base/bounds.h"
 #include "base/check.h"
+#include "base/hash.h"
 
 namespace megacomet {
 
@@ -101,10 +102,7 @@ std::vector<Ref<Message>> Channels::tails(const std::vector<uint32_t>& rows,
 
 /// FNV-1a with a final mix: short names differ in few bits, and the table takes the low ones.
 uint64_t Channels::hash_of(std::string_view name) {
-  uint64_t hash = 0xcbf29ce484222325;
-  for (const char character : name) {
-    hash = (hash ^ static_cast<uint8_t>(character)) * 0x100000001b3;
-  }
+  uint64_t hash = fnv1a(name);
   hash ^= hash >> 32U;
   hash *= 0x9e3779b97f4a7c15;
   return hash ^ (hash >> 29U);

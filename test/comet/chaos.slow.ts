@@ -7,6 +7,7 @@ import t, { type Test } from 'tap';
 
 import { until } from '../support/helpers.js';
 import { CLIENTS, startComet, type Client, type World } from '../support/comet-world.js';
+import { seededRandom, type Random } from '../support/random.js';
 
 const SECONDS = Number(process.env['CHAOS_SECONDS'] ?? 15);
 const SUBSCRIBERS = 200;
@@ -25,36 +26,36 @@ interface Sent {
 const numberOf = (cursor: string): number => Number(cursor.split('.')[1]);
 
 /** Keeps a client subscribed, with its cursor, until told to stop. */
-async function keepOpen(client: Client, isOver: () => boolean): Promise<void> {
+async function keepOpen(client: Client, random: Random, isOver: () => boolean): Promise<void> {
   while (!isOver()) {
     if (!client.isOpen) {
       client.close();
       await client.open().catch(() => undefined);
     }
-    await sleep(50 + Math.random() * 100);
+    await sleep(50 + random() * 100);
   }
 }
 
 /** Publishes at the rate, and kills a worker every second or two. */
-async function rage(world: World): Promise<{ sent: Sent[]; kills: number }> {
+async function rage(world: World, random: Random): Promise<{ sent: Sent[]; kills: number }> {
   const sent: Sent[] = [];
   let kills = 0;
   const endsAtMs = performance.now() + SECONDS * 1000;
   let killAtMs = performance.now() + 1000;
   while (performance.now() < endsAtMs) {
     for (let count = 0; count < (RATE * TICK_MS) / 1000; count++) {
-      const channel = `chaos/${Math.floor(Math.random() * CHANNELS)}`;
+      const channel = `chaos/${Math.floor(random() * CHANNELS)}`;
       const { cursor } = await world.server.publish(channel, `${channel} ${sent.length}`);
       sent.push({ channel, number: numberOf(cursor) });
     }
     if (performance.now() > killAtMs) {
       const { workers } = world.server.stats();
-      const victim = workers[Math.floor(Math.random() * workers.length)];
+      const victim = workers[Math.floor(random() * workers.length)];
       if (victim?.pid && victim.state === 'serving') {
         process.kill(victim.pid, 'SIGKILL');
         kills++;
       }
-      killAtMs = performance.now() + 1000 + Math.random() * 1000;
+      killAtMs = performance.now() + 1000 + random() * 1000;
     }
     await sleep(TICK_MS);
   }
@@ -95,6 +96,7 @@ function judge(
 }
 
 void t.test('no message is lost in silence, repeated, misplaced or misdirected', async (t) => {
+  const random = seededRandom(t);
   const world = await startComet(t, {
     workers: 4,
     historyCount: 10_000,
@@ -117,8 +119,8 @@ void t.test('no message is lost in silence, repeated, misplaced or misdirected',
   const begun = clients.map((client) => numberOf(client.cursor));
 
   let isOver = false;
-  const keeping = clients.map((client) => keepOpen(client, () => isOver));
-  const { sent, kills } = await rage(world);
+  const keeping = clients.map((client) => keepOpen(client, random, () => isOver));
+  const { sent, kills } = await rage(world, random);
   t.ok(kills > 2, `${kills} workers were killed, ${sent.length} messages sent`);
 
   // All come back, and get the rest.

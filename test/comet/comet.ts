@@ -26,6 +26,9 @@ function questions({ server }: World): number {
   return Number(server.stats().totals['replayRequestsTotal']);
 }
 
+const subscriptionsOf = ({ server }: World): number =>
+  Number(server.stats().totals['subscriptions']);
+
 void t.test('a message reaches the subscribers of its channel, on every transport', async (t) => {
   const world = await startComet(t);
   const clients = CLIENTS.map((Kind) => new Kind(world, ['a', 'b']));
@@ -192,10 +195,10 @@ void t.test(
     await opened;
     t.same(client.data, ['from a client', 'below']);
     t.equal(client.errors.length, 1, 'a wish that is none is answered');
-    client.say({ type: 'unsubscribe', channel: 'x' });
-    client.say({ type: 'ping' });
     await other.has(1);
-    await new Promise((resolve) => setTimeout(resolve, 300));
+    const before = subscriptionsOf(world);
+    client.say({ type: 'unsubscribe', channel: 'x' });
+    await until('it to leave', () => subscriptionsOf(world) === before - 1);
     await world.server.publish('x', 'after');
     await other.has(2);
     t.equal(client.seen.length, 2, 'who left gets nothing more');
@@ -224,7 +227,7 @@ void t.test(
     const cursor = empty.headers.get('megacomet-cursor') ?? '';
     t.match(cursor, /^[0-9a-f]{16}\.\d+$/);
     const waiting = fetch(`${base}&since=${cursor}`);
-    await new Promise((resolve) => setTimeout(resolve, 200));
+    await until('the poll to wait', () => subscriptionsOf(world) === 1);
     await world.server.publish('a', 'now');
     const answer = (await (await waiting).json()) as { messages: { data: string }[] };
     t.same(

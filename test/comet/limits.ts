@@ -51,19 +51,29 @@ void t.test('every EventSource is told another wait', async (t) => {
   );
 });
 
+const HEARTBEAT_S = 1;
+
 void t.test('a stream on which messages go has no heartbeats, and a silent one has', async (t) => {
-  const world = await startComet(t, { heartbeat: 1, workers: 1 });
+  const world = await startComet(t, { heartbeat: HEARTBEAT_S, workers: 1 });
   const clients = [new SseClient(world, ['a']), new StreamClient(world, ['a'])];
   for (const client of clients) await client.open();
   const beats = (): number => Number(world.server.stats().totals['heartbeatsTotal']);
   const endsAtMs = performance.now() + 5000;
   let published = 0;
-  for (; performance.now() < endsAtMs; published++) {
+  // On a starved machine the publisher itself may be late, and then a heartbeat is right.
+  let lateTimes = 0;
+  for (let lastAtMs = performance.now(); lastAtMs < endsAtMs; published++) {
     await world.server.publish('a', 'x');
     await sleep(200);
+    const nowMs = performance.now();
+    if (nowMs - lastAtMs > HEARTBEAT_S * 1000) lateTimes++;
+    lastAtMs = nowMs;
   }
   for (const client of clients) await client.has(published);
-  t.equal(beats(), 0, 'not in five times the time between two');
+  t.ok(
+    beats() <= lateTimes * clients.length,
+    `${beats()} heartbeats beside messages; the publisher was late ${lateTimes} times`,
+  );
   await until('heartbeats', () => beats() >= 4);
   for (const client of clients) client.close();
 });

@@ -21,6 +21,7 @@ import {
   type Client,
 } from '../support/comet-world.js';
 import { command, compile, connect, Injection, noTracing, until } from '../support/helpers.js';
+import { seededRandom } from '../support/random.js';
 import { without } from '../support/requirements.js';
 
 const INSIDE = 'TEST_IN_NAMESPACE';
@@ -303,6 +304,7 @@ test('where large packets vanish, subscribers are let go, and get all later', as
 
 /** Passes bytes on late, in pieces of any size. */
 async function slowProxy(t: Test, port: number): Promise<number> {
+  const random = seededRandom(t);
   const proxy = createServer((near) => {
     const far = createConnection(port, '127.0.0.1').setNoDelay(true);
     for (const [from, to] of [
@@ -314,8 +316,8 @@ async function slowProxy(t: Test, port: number): Promise<number> {
       from.on('data', (bytes: Buffer) => {
         last = last.then(async () => {
           for (let at = 0; at < bytes.length;) {
-            const size = 1 + Math.floor(Math.random() ** 4 * 20_000);
-            await sleep(Math.random() * 10);
+            const size = 1 + Math.floor(random() ** 4 * 20_000);
+            await sleep(random() * 10);
             to.write(bytes.subarray(at, (at += size)));
           }
         });

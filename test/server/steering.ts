@@ -12,8 +12,13 @@ t.jobs = 3;
 
 const cores = readCores(procReader);
 
-/** A worker counts as late 3 s after its last beat, and the manager looks once a second. */
-const STEERED_AFTER_MS = 4500;
+/** Waits until the manager steers new connections around these slots. */
+async function untilLate(server: TestServer, slots: readonly number[]): Promise<void> {
+  await until('the frozen workers to count as late', async () => {
+    const { workers } = await server.stats();
+    return slots.every((slot) => workers[slot]?.state === 'late');
+  });
+}
 
 async function acceptedOf(server: TestServer): Promise<number[]> {
   return (await server.stats()).workers.map((worker) => Number(worker['acceptedTotal']));
@@ -33,7 +38,7 @@ void t.test('a worker that froze loses its share of new clients', { buffered: tr
   const clients = await Clients.open(t, server.port, 0);
   const pid = await server.pidOf(2);
   process.kill(pid, 'SIGSTOP');
-  await sleep(STEERED_AFTER_MS);
+  await untilLate(server, [2]);
   const before = await acceptedOf(server);
   t.equal(await served(clients, server.port, 200), 200, 'every client is served by the others');
   const after = await acceptedOf(server);
@@ -131,7 +136,7 @@ void t.test('a frozen worker does not hold up a unix socket', { buffered: true }
   });
   const pids = await Promise.all(watching.map((slot) => server.pidOf(slot)));
   for (const pid of pids) process.kill(pid, 'SIGSTOP');
-  await sleep(STEERED_AFTER_MS);
+  await untilLate(server, watching);
   t.equal(await served(clients, path, 100), 100, 'others watch it now, and serve');
   const before = clients.sockets.length;
   for (const pid of pids) process.kill(pid, 'SIGCONT');

@@ -1,4 +1,4 @@
-// Tests of the sets of bytes, of comparing without case, and of strict numbers.
+// Tests of sets of bytes, comparison without case, and strict numbers.
 #include "base/ascii.h"
 
 #include <string>
@@ -8,7 +8,7 @@
 using namespace megacomet;
 using namespace std::string_view_literals;
 
-TEST("a set of bytes has what it was given") {
+TEST("a set of bytes has the bytes of its definition, and no other") {
   constexpr ascii::CharSet kSet =
       ascii::CharSet().with("\x00\xff"sv).with_range('a', 'c').with_range(0x3f, 0x40).without("b");
   std::string found;
@@ -22,7 +22,7 @@ TEST("a set of bytes has what it was given") {
   EXPECT(kSet.has_all("") && kSet.has_all("ac") && !kSet.has_all("acb"));
 }
 
-TEST("tokens and field text are as RFC 9110 has them") {
+TEST("tokens and field text follow RFC 9110") {
   for (unsigned byte = 0; byte < 256; ++byte) {
     const char text = static_cast<char>(byte);
     const bool is_visible = byte > 0x20 && byte < 0x7f;
@@ -35,7 +35,7 @@ TEST("tokens and field text are as RFC 9110 has them") {
   EXPECT(!ascii::is_token("X Real"));
 }
 
-TEST("a run of a field's text ends at the first byte that is none, at whatever place it stands") {
+TEST("a span of field text ends at the first byte outside the set, at every position") {
   for (int byte = 0; byte < 256; ++byte) {
     for (size_t size = 1; size <= 20; ++size) {
       for (size_t at = 0; at < size; ++at) {
@@ -49,7 +49,7 @@ TEST("a run of a field's text ends at the first byte that is none, at whatever p
   }
 }
 
-TEST("letters are compared without their case, and nothing else is") {
+TEST("comparison ignores the case of ASCII letters, and nothing else") {
   EXPECT(ascii::equals("", ""));
   EXPECT(ascii::equals("Content-LENGTH", "content-length"));
   EXPECT(!ascii::equals("content-lengt", "content-length"));
@@ -57,11 +57,11 @@ TEST("letters are compared without their case, and nothing else is") {
   EXPECT(!ascii::equals("[", "{"));
   EXPECT(!ascii::equals("@", "`"));
   EXPECT(!ascii::equals("\xc4", "\xe4"));
-  // The Kelvin sign is a K to Unicode.
+  // Unicode folds the Kelvin sign to k.
   EXPECT(!ascii::equals("\xe2\x84\xaa", "k"));
 }
 
-TEST("blanks are cut off at both ends only") {
+TEST("trim removes blanks at the start and the end only") {
   EXPECT(ascii::trim(" \t a b\t ", ascii::kBlanks) == "a b");
   EXPECT(ascii::trim("\ta ", ascii::kSpace) == "\ta");
   EXPECT(ascii::trim(" \t ", ascii::kBlanks).empty());
@@ -76,7 +76,7 @@ TEST("hexadecimal digits have their values, in both cases") {
   }
 }
 
-TEST("a number has one spelling, of digits alone") {
+TEST("a number has one spelling, with digits only") {
   uint64_t value = 0;
   EXPECT(ascii::parse_unsigned("0", &value) && value == 0);
   EXPECT(ascii::parse_unsigned("10", &value) && value == 10);

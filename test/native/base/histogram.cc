@@ -1,4 +1,4 @@
-// Tests of the latency histogram: its buckets, their error, and its ends.
+// Tests of the latency histogram: its buckets, their error, and its range.
 #include "base/histogram.h"
 
 #include "support/unit.h"
@@ -7,7 +7,7 @@ using namespace megacomet;
 
 namespace {
 
-/// The smallest time that falls into a bucket, worked out the long way round.
+/// The smallest time of a bucket, by another formula than the histogram uses.
 uint64_t floor_of(size_t bucket) {
   if (bucket < Histogram::kSteps) return bucket;
   const size_t octave = bucket / Histogram::kSteps - 1;
@@ -16,14 +16,14 @@ uint64_t floor_of(size_t bucket) {
 
 }  // namespace
 
-TEST("a histogram's buckets follow each other without a gap") {
+TEST("the buckets of a histogram have no gap between them") {
   for (size_t bucket = 1; bucket < Histogram::kBuckets; ++bucket) {
     EXPECT_EQUAL(Histogram::bucket_of(floor_of(bucket)), bucket);
     EXPECT_EQUAL(Histogram::bucket_of(floor_of(bucket) - 1), bucket - 1);
   }
 }
 
-TEST("a histogram's bucket grows with the time, and its width is at most 6.25 % of it") {
+TEST("a longer time has the same or a higher bucket, whose width is at most 6.25 % of it") {
   for (int count = 0; count < 500'000; ++count) {
     const uint64_t us = unit::random()() >> (28 + unit::upto(35));
     const size_t bucket = Histogram::bucket_of(us);
@@ -36,13 +36,13 @@ TEST("a histogram's bucket grows with the time, and its width is at most 6.25 % 
   }
 }
 
-TEST("a histogram puts times past its range into the last bucket") {
+TEST("times above the range of a histogram go into the last bucket") {
   for (const uint64_t us : {uint64_t{1} << 36U, uint64_t{1} << 50U, UINT64_MAX}) {
     EXPECT_EQUAL(Histogram::bucket_of(us), Histogram::kBuckets - 1);
   }
 }
 
-TEST("a histogram counts, keeps the extremes, and forgets all when cleared") {
+TEST("a histogram counts and keeps the extremes, until it is cleared") {
   Histogram histogram;
   EXPECT_EQUAL(histogram.min_us(), UINT64_MAX);
   for (const uint64_t us : {30U, 20U, 31U, 20U}) histogram.record(us);

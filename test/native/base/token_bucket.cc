@@ -1,4 +1,4 @@
-// Tests of the token bucket: its bound, its slowest rates, its waits, changed rates.
+// Tests of the token bucket: its limit, its slowest rates, its waits, changed rates.
 #include "base/token_bucket.h"
 
 #include "support/unit.h"
@@ -10,7 +10,7 @@ namespace {
 constexpr uint64_t kNsPerMs = 1'000'000;
 constexpr uint64_t kNsPerSecond = 1'000'000'000;
 
-/// What may be admitted in a time: rate × time and the burst, which is at least one.
+/// The most events in a time: rate × time and the burst, which is at least one.
 long double bound(uint32_t rate_milli, uint64_t elapsed_ns) {
   const long double per_second = rate_milli / 1000.0L;
   const long double burst = std::max(1.0L, per_second / 10);
@@ -37,24 +37,24 @@ TEST("a token bucket never admits more than its rate times the time, and one bur
   }
 }
 
-TEST("a token bucket of less than one a second still admits, at its pace") {
+TEST("a token bucket of less than one event a second admits at its rate") {
   for (const uint32_t rate_milli : {1U, 100U, 333U, 999U}) {
     TokenBucket tokens;
     tokens.set_rate(rate_milli);
     uint64_t admitted = 0;
     const uint64_t start_ns = 5 * kNsPerSecond;
     const uint64_t seconds = 10'000;
-    // Asked as a worker asks: every ten milliseconds.
+    // Every ten milliseconds, as a worker does.
     for (uint64_t ms = 0; ms < seconds * 1000; ms += 10) {
       if (tokens.take(start_ns + ms * kNsPerMs)) ++admitted;
     }
     const uint64_t wanted = seconds * rate_milli / 1000;
-    // A token that comes between two questions waits for the next, which is no loss of the limit.
+    // A token that arrives between two calls is taken by the next one, so the bound is not exact.
     EXPECT(admitted >= wanted * 98 / 100 && admitted <= wanted + 1);
   }
 }
 
-TEST("a token bucket has a token after the wait that it names, and not much earlier") {
+TEST("a token bucket has a token after wait_ms(), and not much earlier") {
   for (int round = 0; round < 5000; ++round) {
     TokenBucket tokens;
     const auto rate_milli = static_cast<uint32_t>(1 + (unit::upto(1'000'000) >> unit::upto(19)));
@@ -81,7 +81,7 @@ TEST("a token bucket without a rate admits everything and never waits") {
   EXPECT(tokens.take(1));
 }
 
-TEST("a token bucket takes a token back, and never more than its burst") {
+TEST("a returned token can be taken again, up to one burst") {
   TokenBucket tokens;
   tokens.set_rate(20'000);
   const uint64_t now_ns = kNsPerSecond;
@@ -96,7 +96,7 @@ TEST("a token bucket takes a token back, and never more than its burst") {
   EXPECT(!tokens.take(now_ns));
 }
 
-TEST("a token bucket that is given its rate again gets no tokens for it") {
+TEST("a token bucket gets no tokens for a changed or repeated rate") {
   TokenBucket tokens;
   tokens.set_rate(10'000);
   const uint64_t now_ns = kNsPerSecond;
@@ -108,7 +108,7 @@ TEST("a token bucket that is given its rate again gets no tokens for it") {
   EXPECT(tokens.take(now_ns + kNsPerSecond));
 }
 
-TEST("a token bucket whose rate sinks keeps no more than the smaller burst") {
+TEST("a token bucket whose rate falls keeps at most the smaller burst") {
   TokenBucket tokens;
   tokens.set_rate(1'000'000);
   const uint64_t now_ns = kNsPerSecond;

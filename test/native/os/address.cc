@@ -1,4 +1,4 @@
-// Tests of reading addresses: what a numeric address is, and what is none.
+// Tests of reading numeric addresses.
 #include "os/address.h"
 
 #include <cstring>
@@ -42,7 +42,7 @@ TEST("an IPv6 address is read with its port") {
   EXPECT_EQUAL(v6.sin6_addr.s6_addr[15], 1);
 }
 
-TEST("the path of a unix socket is read up to the length that the kernel takes") {
+TEST("the path of a unix socket is read up to the longest path of the kernel") {
   Address address{};
   if (!EXPECT(parse_address("unix /tmp/a b", &address))) return;
   sockaddr_un local{};
@@ -52,11 +52,11 @@ TEST("the path of a unix socket is read up to the length that the kernel takes")
   EXPECT(reads("unix " + std::string(sizeof local.sun_path - 1, 'a')));
   EXPECT(!reads("unix " + std::string(sizeof local.sun_path, 'a')));
   EXPECT(!reads(std::string("unix a\0b", 8)));
-  // A dialer's source: the kernel gives it no name.
+  // The source address of a dialer, whose socket has no name.
   EXPECT(reads("unix "));
 }
 
-TEST("what is no numeric address is refused") {
+TEST("a text that is not a numeric address is rejected") {
   for (const char* text : {"",
                            " ",
                            "127.0.0.1",
@@ -80,7 +80,7 @@ TEST("what is no numeric address is refused") {
   EXPECT(!reads(std::string("127.0.0.1\0x 80", 14)));
 }
 
-TEST("random text is read or refused, and nothing else") {
+TEST("random text is read or rejected without a fault") {
   const std::string alphabet = "0123456789.: unixabcdf\0";
   for (int round = 0; round < 50'000; ++round) {
     std::string text(unit::upto(40), ' ');

@@ -1,4 +1,4 @@
-// Tests of the slab: against a map, at its edges, and in the memory that it gives back.
+// Tests of the slab: against a map, at its limits, and the memory that it releases.
 #include "os/slab.h"
 
 #include <map>
@@ -18,7 +18,7 @@ constexpr uint32_t kChunk = bounds::kSlabChunkRecords;
 
 using Model = std::map<int, uint64_t>;
 
-/// Whether a visit of [first, last) meets exactly the model's records there, in order.
+/// Whether a visit of [first, last) meets exactly the records of the model there, in order.
 bool agrees(Slab<Record>* slab, const Model& model, uint32_t first, uint32_t last) {
   Model seen;
   const Record* start = slab->at(0);
@@ -51,7 +51,7 @@ bool step(Slab<Record>* slab, Model* model, uint64_t count) {
 
 }  // namespace
 
-TEST("a slab holds what a map holds, over random occupations, releases and trims") {
+TEST("a slab has the same records as a map, over random occupations, releases and trims") {
   Slab<Record> slab;
   if (!EXPECT(slab.map(3 * kChunk))) return;
   Model model;
@@ -74,7 +74,7 @@ TEST("a slab rounds its capacity up to whole chunks") {
   }
 }
 
-TEST("a record of a slab is zero after its release, and after its chunk was given back") {
+TEST("a record of a slab is zero after its release, and after the release of its chunk") {
   Slab<Record> slab;
   if (!EXPECT(slab.map(1))) return;
   slab.occupy(7)->value = 1;
@@ -84,7 +84,7 @@ TEST("a record of a slab is zero after its release, and after its chunk was give
   EXPECT_EQUAL(slab.at(7)->value, 0U);
 }
 
-TEST("a trim of a slab leaves a chunk alone that filled again") {
+TEST("a trim of a slab keeps a chunk that was filled again") {
   Slab<Record> slab;
   if (!EXPECT(slab.map(1))) return;
   slab.occupy(1)->value = 1;
@@ -94,7 +94,7 @@ TEST("a trim of a slab leaves a chunk alone that filled again") {
   EXPECT_EQUAL(slab.at(2)->value, 2U);
 }
 
-TEST("a visit of a slab passes over chunks without a record and may release what it sees") {
+TEST("a visit of a slab skips empty chunks and may release the records that it visits") {
   Slab<Record> slab;
   if (!EXPECT(slab.map(3 * kChunk))) return;
   for (uint32_t fd = 2 * kChunk; fd < 2 * kChunk + 10; ++fd) {
@@ -111,7 +111,7 @@ TEST("a visit of a slab passes over chunks without a record and may release what
   EXPECT_EQUAL(end, slab.capacity());
 }
 
-TEST("a visit of a slab ends where it is told to") {
+TEST("a visit of a slab ends when the visitor returns false") {
   Slab<Record> slab;
   if (!EXPECT(slab.map(1))) return;
   slab.occupy(3)->value = 3;
@@ -120,7 +120,7 @@ TEST("a visit of a slab ends where it is told to") {
   EXPECT_EQUAL(slab.visit(4, kChunk, stop_at_three), kChunk);
 }
 
-TEST("a slab aborts on a descriptor out of its range, a release too many, and a second map") {
+TEST("a slab aborts on a descriptor out of range, a second release, and a second map") {
   Slab<Record> slab;
   if (!EXPECT(slab.map(1))) return;
   EXPECT(unit::aborts([&] { slab.occupy(-1); }));

@@ -1,4 +1,4 @@
-// Tests of the system calls' closed results, where the other tests do not pass by.
+// Tests of the closed results of system calls that the other tests do not cover.
 #include "os/sys.h"
 
 #include <cerrno>
@@ -23,7 +23,7 @@ using sys::IoStatus;
 
 namespace {
 
-/// A datagram socket with the name that `send_datagram` is given.
+/// A datagram socket with a name for send_datagram().
 class Mailbox {
  public:
   explicit Mailbox(const std::string& name) {
@@ -39,7 +39,7 @@ class Mailbox {
   Mailbox& operator=(const Mailbox&) = delete;
   ~Mailbox() { ::close(fd_); }
 
-  /// The next message; empty without one.
+  /// The next message; empty if there is none.
   [[nodiscard]] std::string take() const {
     char text[256];
     const ssize_t bytes = ::recv(fd_, text, sizeof text, 0);
@@ -58,7 +58,7 @@ int oom_score() {
 
 }  // namespace
 
-TEST("reads and writes tell done, again, end and failure apart") {
+TEST("reads and writes distinguish done, again, end and failure") {
   int ends[2];
   EXPECT_EQUAL(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends), 0);
   char byte = 'x';
@@ -79,7 +79,7 @@ TEST("reads and writes tell done, again, end and failure apart") {
   EXPECT_EQUAL(sys::receive(-1, &byte, 1).error, EBADF);
 }
 
-TEST("parts arrive one behind the other, whether few bytes are copied together or many are not") {
+TEST("parts arrive in order, copied into one buffer if they are few bytes, or not") {
   int ends[2];
   EXPECT_EQUAL(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends), 0);
   for (const size_t last : {0, 1, 1018, 1019, 1020, 5000}) {
@@ -103,7 +103,9 @@ TEST("parts arrive one behind the other, whether few bytes are copied together o
   ::close(ends[0]);
 }
 
-TEST("accept tells an empty queue, a socket that was shut down, and one that is none") {
+TEST(
+    "accept distinguishes an empty queue, a shut down socket, and a descriptor that is not a "
+    "socket") {
   const unit::ListeningSocket listener;
   EXPECT(sys::accept(listener.fd()).status == sys::AcceptStatus::kEmpty);
   sys::shut_down(listener.fd());
@@ -111,7 +113,7 @@ TEST("accept tells an empty queue, a socket that was shut down, and one that is 
   EXPECT(sys::accept(-1).status == sys::AcceptStatus::kBroken);
 }
 
-TEST("memory that was given back reads as zero") {
+TEST("released pages read as zero") {
   constexpr size_t kBytes = 1 << 20;
   auto* memory = static_cast<char*>(sys::reserve_memory(kBytes));
   if (!EXPECT(memory != nullptr)) return;
@@ -122,7 +124,7 @@ TEST("memory that was given back reads as zero") {
   EXPECT(sys::reserve_memory(SIZE_MAX / 2) == nullptr);
 }
 
-TEST("open descriptors are counted without the one that counts") {
+TEST("the count of open descriptors does not include the one used for counting") {
   const uint32_t before = sys::open_descriptors();
   const int fd = sys::open_spare();
   EXPECT_EQUAL(sys::open_descriptors(), before + 1);
@@ -130,7 +132,7 @@ TEST("open descriptors are counted without the one that counts") {
   EXPECT_EQUAL(sys::open_descriptors(), before);
 }
 
-TEST("a process that names the wrong parent is told so") {
+TEST("die_with_parent() fails for a process that is not the parent") {
   const auto parent = static_cast<uint32_t>(::getpid());
   const auto code_of = [](uint32_t named) {
     return unit::status_of_child([named] { ::_exit(sys::die_with_parent(named) ? 7 : 8); });
@@ -139,7 +141,7 @@ TEST("a process that names the wrong parent is told so") {
   EXPECT_EQUAL(WEXITSTATUS(code_of(1)), 8);
 }
 
-TEST("a larger descriptor table is prepared without a descriptor left open") {
+TEST("the descriptor table grows without leaving a descriptor open") {
   const int status = unit::status_of_child([] {
     const uint32_t before = sys::open_descriptors();
     sys::prepare_descriptor_table(1000);
@@ -148,13 +150,13 @@ TEST("a larger descriptor table is prepared without a descriptor left open") {
   EXPECT_EQUAL(status, 0);
 }
 
-TEST("a datagram reaches a path and an abstract name, and never waits") {
+TEST("a datagram reaches a path and an abstract name, and sending never blocks") {
   const std::string path = "/tmp/megacomet-mailbox-" + std::to_string(::getpid());
   for (const std::string& name : {path, std::string("@megacomet mailbox")}) {
     const Mailbox mailbox(name);
     EXPECT_EQUAL(sys::send_datagram(name, "READY=1\nSTATUS=fine"), 0);
     EXPECT(mailbox.take() == "READY=1\nSTATUS=fine");
-    // Nobody reads: the queue is full at last.
+    // Without a reader the queue becomes full.
     int error = 0;
     for (int count = 0; count < 10'000 && error == 0; ++count) {
       error = sys::send_datagram(name, "WATCHDOG=1");
@@ -169,7 +171,7 @@ TEST("a datagram reaches a path and an abstract name, and never waits") {
   }
 }
 
-TEST("the score by which the kernel chooses whom to end is raised and never lowered") {
+TEST("the out-of-memory score of a process is raised and never lowered") {
   const int status = unit::status_of_child([] {
     const int before = oom_score();
     const bool is_raised = sys::raise_oom_score(before + 100) && oom_score() == before + 100;
@@ -179,7 +181,7 @@ TEST("the score by which the kernel chooses whom to end is raised and never lowe
   EXPECT_EQUAL(status, 0);
 }
 
-TEST("a process that gave up its capabilities has none, those to inherit included") {
+TEST("a process without capabilities has no inheritable ones either") {
   const int status = unit::status_of_child([] {
     if (!sys::drop_capabilities()) ::_exit(1);
     std::ifstream stream("/proc/self/status");

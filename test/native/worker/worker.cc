@@ -1,4 +1,4 @@
-// Tests of a whole worker in a child process: the manager's side is spoken here, without Node.
+// Tests of a whole worker in a child process. The tests act as the manager, without Node.
 #include "worker/worker.h"
 
 #include <csignal>
@@ -19,7 +19,7 @@ using namespace megacomet;
 
 namespace {
 
-/// A worker (or a dialer) in a child process with the descriptors that its contract names.
+/// A worker (or a dialer) in a child process, with the descriptors that run_worker() expects.
 class Child {
  public:
   explicit Child(bool is_dialer = false) {
@@ -27,13 +27,13 @@ class Child {
     std::fflush(stdout);
     pid_ = ::fork();
     if (pid_ != 0) return;
-    // Its own copy of the peer's end must not keep the stream open.
+    // A copy of the manager's end in the child would keep the stream open.
     ::close(peer.fd());
     const int segment = ::fcntl(segment_.fd(), F_DUPFD, 20);
     const int listener = ::fcntl(socket.fd(), F_DUPFD, 20);
     ::dup2(segment, 4);
     ::dup2(listener, 5);
-    // exit and not _exit: the sanitizer looks for leaks then.
+    // exit() and not _exit(), so that the sanitizer checks for leaks.
     std::exit(is_dialer ? run_dialer() : run_worker());
   }
   Child(const Child&) = delete;
@@ -45,31 +45,31 @@ class Child {
   }
 
   void configure(uint32_t connections_max = 100) const {
-    frame::Configure order;
-    order.parent = static_cast<uint32_t>(::getpid());
-    order.connections_max = connections_max;
-    order.server_connections_max = 1000;
-    order.protocol = "echo";
-    order.listeners = {0};
-    peer.send(order);
+    frame::Configure command;
+    command.parent = static_cast<uint32_t>(::getpid());
+    command.connections_max = connections_max;
+    command.server_connections_max = 1000;
+    command.protocol = "echo";
+    command.listeners = {0};
+    peer.send(command);
   }
 
-  /// Waits for a frame of the type; its fields go to `out`.
+  /// Waits for a frame of the type and decodes it into `out`.
   template <typename Frame>
   bool awaits(Frame* out) {
     for (int count = 0; count < 2500; ++count) {
-      bool has_come = false;
+      bool has_arrived = false;
       peer.receive([&](const FrameView& view) {
-        has_come =
-            has_come || (view.type == static_cast<uint8_t>(Frame::kType) && decode(view, out));
+        has_arrived =
+            has_arrived || (view.type == static_cast<uint8_t>(Frame::kType) && decode(view, out));
       });
-      if (has_come) return true;
+      if (has_arrived) return true;
       ::usleep(2000);
     }
     return false;
   }
 
-  /// What a file of its folder in /proc says.
+  /// The content of a file below /proc/PID.
   [[nodiscard]] std::string file(const std::string& name) const {
     std::ifstream stream("/proc/" + std::to_string(pid_) + "/" + name);
     return {std::istreambuf_iterator<char>(stream), {}};
@@ -102,7 +102,7 @@ bool echoes(const unit::Client& client) {
 
 }  // namespace
 
-TEST("a worker serves as it is told, drains, says goodbye, and exits with 0") {
+TEST("a worker serves, drains, sends Goodbye, and exits with 0") {
   Child worker;
   worker.configure();
   frame::Ready ready;
@@ -122,7 +122,7 @@ TEST("a worker serves as it is told, drains, says goodbye, and exits with 0") {
   EXPECT(client.has_end());
 }
 
-TEST("a worker tells that it is crowded before it is full") {
+TEST("a worker reports that it is near capacity") {
   Child worker;
   worker.configure(2);
   frame::Ready ready;
@@ -130,12 +130,12 @@ TEST("a worker tells that it is crowded before it is full") {
   worker.peer.send(frame::Watch{0, 1});
   const unit::Client one(worker.socket.port());
   const unit::Client other(worker.socket.port());
-  frame::NearCapacity crowded;
-  EXPECT(worker.awaits(&crowded));
-  EXPECT_EQUAL(crowded.connections, 2U);
+  frame::NearCapacity near;
+  EXPECT(worker.awaits(&near));
+  EXPECT_EQUAL(near.connections, 2U);
 }
 
-TEST("a worker whose manager is gone leaves with 0") {
+TEST("a worker whose manager died exits with 0") {
   Child idle;
   idle.peer.hang_up();
   EXPECT_EQUAL(idle.status(), 0);
@@ -147,7 +147,7 @@ TEST("a worker whose manager is gone leaves with 0") {
   EXPECT_EQUAL(serving.status(), 0);
 }
 
-TEST("a worker is the first that the kernel takes when memory runs out, and gains no privilege") {
+TEST("a worker has a high out-of-memory score, and cannot gain privileges") {
   Child worker;
   worker.configure();
   frame::Ready ready;
@@ -156,8 +156,8 @@ TEST("a worker is the first that the kernel takes when memory runs out, and gain
   EXPECT(worker.file("status").find("NoNewPrivs:\t1\n") != std::string::npos);
 }
 
-TEST("a worker fails with 1 and a log line on orders that it does not understand") {
-  const std::vector<std::vector<uint8_t>> orders = [] {
+TEST("a worker exits with 1 and a log line after an invalid or unexpected frame") {
+  const std::vector<std::vector<uint8_t>> commands = [] {
     std::vector<std::vector<uint8_t>> list(5);
     encode(frame::Adjust{1, 1, 1, 1}, &list[0]);
     encode(frame::Watch{0, 1}, &list[1]);
@@ -166,38 +166,38 @@ TEST("a worker fails with 1 and a log line on orders that it does not understand
     list[4] = {1, 0, 0, 0, 200};
     return list;
   }();
-  for (const auto& order : orders) {
+  for (const auto& command : commands) {
     Child worker;
-    worker.peer.write(order);
+    worker.peer.write(command);
     frame::Log line;
     EXPECT(worker.awaits(&line));
     EXPECT_EQUAL(worker.status(), 1);
   }
 }
 
-TEST("a worker fails with 1 on a second configuration, a protocol, slot or ownership unknown") {
+TEST("a worker exits with 1 after a second Configure, or an unknown protocol, slot or ownership") {
   for (const int fault : {0, 1, 2, 3}) {
     Child worker;
-    frame::Configure order;
-    order.parent = static_cast<uint32_t>(::getpid());
-    order.protocol = fault == 1 ? "gopher" : "echo";
-    order.slot = fault == 2 ? 2 : 0;
-    if (fault == 3) order.listeners = {3};
-    order.connections_max = order.server_connections_max = 10;
-    worker.peer.send(order);
-    if (fault == 0) worker.peer.send(order);
+    frame::Configure command;
+    command.parent = static_cast<uint32_t>(::getpid());
+    command.protocol = fault == 1 ? "gopher" : "echo";
+    command.slot = fault == 2 ? 2 : 0;
+    if (fault == 3) command.listeners = {3};
+    command.connections_max = command.server_connections_max = 10;
+    worker.peer.send(command);
+    if (fault == 0) worker.peer.send(command);
     frame::Log line;
     EXPECT(worker.awaits(&line));
     EXPECT_EQUAL(worker.status(), 1);
   }
 }
 
-TEST("a worker whose parent is another process than its orders say leaves at once with 0") {
+TEST("a worker whose parent is not the one of its Configure frame exits with 0") {
   Child worker;
-  frame::Configure order;
-  order.parent = 1;
-  order.protocol = "echo";
-  worker.peer.send(order);
+  frame::Configure command;
+  command.parent = 1;
+  command.protocol = "echo";
+  worker.peer.send(command);
   EXPECT_EQUAL(worker.status(), 0);
 }
 
@@ -211,17 +211,17 @@ TEST("a worker without a segment exits with 1") {
   EXPECT(WIFEXITED(status) && WEXITSTATUS(status) == 1);
 }
 
-TEST("a dialer process is ready at once, dials as told, and leaves when its stream ends") {
+TEST("a dialer sends Ready at once, dials, and exits when its stream ends") {
   Child dialer(true);
   frame::Ready ready;
   EXPECT(dialer.awaits(&ready));
-  frame::Dial order;
-  order.parent = static_cast<uint32_t>(::getpid());
-  order.connections = 5;
-  order.connect_timeout_s = 5;
-  order.targets = {"127.0.0.1 " + std::to_string(dialer.socket.port())};
-  order.sources = {"127.0.0.1 0"};
-  dialer.peer.send(order);
+  frame::Dial command;
+  command.parent = static_cast<uint32_t>(::getpid());
+  command.connections = 5;
+  command.connect_timeout_s = 5;
+  command.targets = {"127.0.0.1 " + std::to_string(dialer.socket.port())};
+  command.sources = {"127.0.0.1 0"};
+  dialer.peer.send(command);
   frame::Progress progress;
   do {
     if (!EXPECT(dialer.awaits(&progress))) return;
