@@ -34,7 +34,7 @@ const BUSY_REJECTION_BYTES_MAX = 2 * BUSY_BYTES;
 
 /** Sentences for clients; the sentences of other errors name what the client sent. */
 const SENTENCES: Readonly<Record<string, string>> = {
-  ERR_BUSY: 'the server is busy: try again',
+  ERR_BUSY: 'server busy; retry later',
 };
 
 type Publish = (channel: string, data: Buffer, options: PublishOptions) => Receipt;

@@ -46,9 +46,6 @@ constexpr uint32_t kAcceptTokenWaitMinMs = 10;
 /// Bytes taken by one read. One buffer of this size serves a whole worker.
 constexpr size_t kReadBytesMax = size_t{64} * 1024;
 
-/// Bytes that may wait for a slow peer. Echo stops reading while any wait, so one read is the most.
-constexpr size_t kOutboxBytesMax = kReadBytesMax;
-
 /// Records in one chunk of the slab. The kernel gets 4,096 × 64 bytes = 256 KiB back at once.
 constexpr uint32_t kSlabChunkRecords = 4096;
 
@@ -209,20 +206,20 @@ constexpr size_t kFanoutMessagesMax = 65'536;
 constexpr size_t kFanoutBytesMax = size_t{64} * 1024 * 1024;
 
 /// Replay requests of one worker that the manager has not answered. Others wait in their sessions.
-constexpr uint32_t kQuestionsMax = 256;
+constexpr uint32_t kReplayRequestsMax = 256;
 
 /// Bytes of one replay page: small, so that replays of many subscribers advance together.
-constexpr uint32_t kPageBytesMax = 32 * 1024;
+constexpr uint32_t kReplayPageBytesMax = 32 * 1024;
 
 /// Messages and bytes of a channel's recent-message cache, which answers polls that reconnect
 /// within seconds.
-constexpr size_t kTailMessagesMax = 16;
-constexpr size_t kTailBytesMax = size_t{64} * 1024;
+constexpr size_t kChannelCacheMessagesMax = 16;
+constexpr size_t kChannelCacheBytesMax = size_t{64} * 1024;
 
 /// The same for all channels of a worker together. A message of 100 bytes takes 654 with its SSE
 /// form, so the cache takes 5.4 MB, however many channels there are.
-constexpr size_t kTailsMessagesMax = 8'192;
-constexpr size_t kTailsBytesMax = size_t{4} * 1024 * 1024;
+constexpr size_t kCacheMessagesMax = 8'192;
+constexpr size_t kCacheBytesMax = size_t{4} * 1024 * 1024;
 
 /// Channels of a worker beyond which a channel is dropped with its last subscriber: 40 MB. One
 /// client that joins and leaves 200,000 new channels a second would otherwise use all memory.

@@ -1,6 +1,8 @@
 // Limits on new connections. See admission.h.
 #include "connection/admission.h"
 
+#include <utility>
+
 #include "base/bounds.h"
 #include "os/sys.h"
 
@@ -22,16 +24,16 @@ void Admission::set_limits(uint32_t connections_max,
   server_connections_max_ = server_connections_max;
   tokens_.set_rate(rate_milli);
   counters_.set(Counter::kConnectionsMax, connections_max);
-  // Who waits at the old limit would else wait for a close, which idle peers do not bring.
+  // A listener that waits at the old limit would wait for a close, and idle peers do not close.
   wake_waiters();
 }
 
 Admission::Verdict Admission::verdict() const {
-  // The shared total is looked at by a full worker only: its cache line is written by every worker
-  // at every accept, and enter() pays for that line once already.
+  // Only a full worker reads the shared total: every worker writes its cache line at every accept,
+  // and enter() pays for that line already.
   if (connections_ < connections_max_) return Verdict::kAccept;
   const int64_t total = shared_->connections.load(std::memory_order_relaxed);
-  return total >= static_cast<int64_t>(server_connections_max_) ? Verdict::kRefuse : Verdict::kWait;
+  return total >= static_cast<int64_t>(server_connections_max_) ? Verdict::kReject : Verdict::kWait;
 }
 
 bool Admission::enter() {
@@ -59,16 +61,14 @@ void Admission::leave() {
 
 void Admission::wake_waiters() {
   if (waiters_.empty()) return;
-  // Swapped out first: a listener that meets its limit again waits for the next close.
+  // Swapped first: a listener that reaches its limit again waits for the next close.
   std::vector<RoomWaiter*> waiters;
   waiters.swap(waiters_);
   for (RoomWaiter* waiter : waiters) waiter->on_room();
 }
 
 bool Admission::take_near_capacity() {
-  const bool unsaid = near_capacity_unsent_;
-  near_capacity_unsent_ = false;
-  return unsaid;
+  return std::exchange(near_capacity_unsent_, false);
 }
 
 void Admission::wait_for_room(RoomWaiter* waiter) {
@@ -81,7 +81,7 @@ void Admission::wait_for_room(RoomWaiter* waiter) {
 bool Admission::lend_spare() {
   if (spare_ < 0) return false;
   sys::close(spare_);
-  // Forgotten at once: the number may belong to a connection a moment later.
+  // Forgotten at once: a connection may soon have the number.
   spare_ = -1;
   return true;
 }

@@ -1,5 +1,5 @@
-// Whether one more connection may come in: this worker's limit, the server's, the rate, and the
-// spare descriptor for turning peers away. Knows nothing of sockets or protocols.
+// Limits on new connections: this worker's, the server's, the accept rate, and the spare descriptor
+// with which peers are rejected at EMFILE. Knows nothing of sockets or protocols.
 #pragma once
 
 #include <cstdint>
@@ -10,7 +10,7 @@
 
 namespace megacomet {
 
-/// Somebody who wants to know when there may be room for a connection.
+/// A listener that waits for room.
 class RoomWaiter {
  public:
   virtual void on_room() = 0;
@@ -24,9 +24,9 @@ class Admission {
   enum class Verdict {
     /// This worker has room; enter() still says whether the whole server has.
     kAccept,
-    /// The whole server is full: say so to the peer.
-    kRefuse,
-    /// This worker is full, others are not: leave the peer in the queue; the manager steers.
+    /// The whole server is full: reject the peer.
+    kReject,
+    /// Only this worker is full: leave the peer in the queue, because the manager steers.
     kWait,
   };
 
@@ -36,16 +36,16 @@ class Admission {
   ~Admission();
 
   void attach(Segment* segment, uint32_t slot);
-  /// Also tells whoever waits for room: there may be some now.
+  /// Wakes the waiting listeners too, because there may be room now.
   void set_limits(uint32_t connections_max, uint32_t server_connections_max, uint32_t rate_milli);
 
   /// What to do with the next peer in the queue.
   [[nodiscard]] Verdict verdict() const;
 
-  /// Counts a connection in. False if another worker took the server's last place meanwhile.
+  /// Counts a connection in. False if another worker reached the server's limit meanwhile.
   [[nodiscard]] bool enter();
 
-  /// Counts a connection out and tells whoever waits for room.
+  /// Counts a connection out and wakes the waiting listeners.
   void leave();
 
   [[nodiscard]] TokenBucket& tokens() { return tokens_; }
@@ -57,9 +57,9 @@ class Admission {
 
   void wait_for_room(RoomWaiter* waiter);
 
-  /// Gives the spare descriptor up, so that one accept can succeed. False if there is none.
+  /// Closes the spare descriptor, so that one accept can succeed. False if there is none.
   [[nodiscard]] bool lend_spare();
-  /// Takes a spare again; tried once more at each beat while it fails.
+  /// Opens a spare descriptor; retried at each heartbeat while that fails.
   void restore_spare();
 
  private:

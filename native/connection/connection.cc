@@ -12,11 +12,8 @@ void change_state(Connection* connection, ConnectionState next) {
       is_legal = next == ConnectionState::kOpen;
       break;
     case ConnectionState::kOpen:
-      is_legal = next == ConnectionState::kOwing || next == ConnectionState::kFree ||
-                 next == ConnectionState::kSubscribed || next == ConnectionState::kBusy;
-      break;
-    case ConnectionState::kOwing:
-      is_legal = next == ConnectionState::kOpen || next == ConnectionState::kFree;
+      is_legal = next == ConnectionState::kFree || next == ConnectionState::kSubscribed ||
+                 next == ConnectionState::kBusy;
       break;
     case ConnectionState::kSubscribed:
       is_legal = next == ConnectionState::kOpen || next == ConnectionState::kBusy ||
@@ -28,9 +25,11 @@ void change_state(Connection* connection, ConnectionState next) {
       break;
   }
   MC_CHECK(is_legal);
-  // An outbox or a session exists exactly in its state. A subscription may be all zeros.
-  const bool has_pointer = next == ConnectionState::kOwing || next == ConnectionState::kBusy;
-  MC_CHECK(next == ConnectionState::kSubscribed || has_pointer == (connection->outbox != nullptr));
+  // A session exists exactly in its state. The bytes of a subscription may be anything.
+  const bool has_session = next == ConnectionState::kBusy;
+  MC_CHECK(next == ConnectionState::kSubscribed || has_session == (connection->session != nullptr));
+  // Output is queued in a session.
+  MC_CHECK(has_session || !connection->is_blocked);
   connection->state = next;
 }
 

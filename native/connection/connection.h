@@ -6,62 +6,65 @@
 #include <cstring>
 
 #include "base/bounds.h"
-#include "connection/outbox.h"
-#include "connection/session.h"
 #include "os/libev.h"
+#include "os/slab.h"
 
 namespace megacomet {
+
+struct Session;
 
 /// kFree must be 0: fresh pages of the slab are zero.
 enum class ConnectionState : uint8_t {
   kFree,
-  /// Reads; nothing waits to be sent.
+  /// Idle, with nothing but its record.
   kOpen,
-  /// Bytes wait in the outbox. It does not read, so no more can gather and their order holds.
-  kOwing,
   /// An idle subscriber of one channel, which `only` names.
   kSubscribed,
-  /// Has a session, whatever it does.
+  /// Has a session: queued output, half-read input, several channels or a pending replay.
   kBusy,
 };
 
 /// The one channel of an idle subscriber.
 struct OnlyChannel {
   uint32_t channel;
-  /// In the channel's row of subscribers.
+  /// In the channel's list of subscribers.
   uint32_t position;
 };
 
-/// What a record has in the 8 bytes of its watcher that libev leaves to us.
-struct Spare {
-  /// In kSubscribed: the low 32 bits of the lowest number that it still wants; see cursor.h.
-  uint32_t wants_from;
-  /// Tick at which what has begun of a WebSocket message must be whole; 0 where none has.
+/// The 8 bytes of a watcher that libev leaves to its user.
+struct WatcherData {
+  /// In kSubscribed: the low 32 bits of the lowest message number still wanted; see cursor.h.
+  uint32_t next_wanted;
+  /// Tick at which an incomplete WebSocket message times out; 0 without one.
   uint16_t message_deadline;
-  /// Pings and pongs of a WebSocket since the sweep looked last.
+  /// Pings and pongs of a WebSocket since the last pass of the sweep.
   uint16_t controls;
 };
-static_assert(sizeof(Spare) == sizeof(ev_io::data), "it lies where libev has a pointer");
+static_assert(sizeof(WatcherData) == sizeof(ev_io::data), "it replaces libev's pointer");
 
 /// One cache line. `watcher` comes first, so that libev's pointer is ours.
 struct Connection {
-  /// Its `data` is ours; see Spare.
+  /// Its `data` is a WatcherData.
   ev_io watcher;
-  /// From one counter per worker: with the descriptor it names this occupant of the record, and an
-  /// answer that comes late cannot hit the next one. Not per record: a chunk that was given back
-  /// returns zeroed.
+  /// From one counter per worker: with the descriptor it names this occupant of the record, so that
+  /// a late answer cannot reach the next one. Not counted per record: a chunk of records that was
+  /// given back to the kernel returns zeroed.
   uint32_t generation;
   /// Index into the worker's table of protocols.
   uint8_t protocol : 4;
   /// The protocol's own; for a WebSocket the window of its compression, 9 to 15 bits, 0 without.
   uint8_t mode : 4;
-  ConnectionState state;
+  ConnectionState state : 4;
+  /// Its send queue has bytes that the kernel did not take. Set and cleared by Sender.
+  bool is_blocked : 1;
+  /// Nothing more is read or delivered; it closes when its send queue is empty.
+  bool is_closing : 1;
+  /// A ping was sent, and nothing has arrived after it.
+  bool awaits_pong : 1;
   /// Tick of one second at which the sweep closes it; compared as a signed difference.
   uint16_t deadline;
-  /// The state says which.
+  /// The state says which; null in kFree and kOpen.
   union {
-    /// In kOwing, else null.
-    Outbox* outbox;
     /// In kBusy.
     Session* session;
     /// In kSubscribed.
@@ -69,67 +72,83 @@ struct Connection {
   };
 
   [[nodiscard]] int fd() const { return watcher.fd; }
+  [[nodiscard]] bool is_busy() const { return state == ConnectionState::kBusy; }
 
-  [[nodiscard]] Spare spare() const {
-    Spare spare{};
-    std::memcpy(&spare, &watcher.data, sizeof spare);
-    return spare;
+  [[nodiscard]] WatcherData data() const {
+    WatcherData data{};
+    std::memcpy(&data, &watcher.data, sizeof data);
+    return data;
   }
-  void set_spare(const Spare& spare) { std::memcpy(&watcher.data, &spare, sizeof spare); }
+  void set_data(const WatcherData& data) { std::memcpy(&watcher.data, &data, sizeof data); }
 
-  [[nodiscard]] uint32_t wants_from() const { return spare().wants_from; }
-  void set_wants_from(uint32_t number) {
-    Spare now = spare();
-    now.wants_from = number;
-    set_spare(now);
+  [[nodiscard]] uint32_t next_wanted() const { return data().next_wanted; }
+  void set_next_wanted(uint32_t number) {
+    WatcherData now = data();
+    now.next_wanted = number;
+    set_data(now);
   }
 
-  /// Past, not at: the last byte may have come at the end of its second.
+  /// Past, not at: the last byte may have arrived at the end of its second.
   [[nodiscard]] bool is_due(uint16_t now) const { return static_cast<int16_t>(deadline - now) < 0; }
 
-  [[nodiscard]] bool has_begun_message() const { return spare().message_deadline != 0; }
+  [[nodiscard]] bool has_begun_message() const { return data().message_deadline != 0; }
   [[nodiscard]] bool is_message_late(uint16_t now) const {
-    const uint16_t tick = spare().message_deadline;
+    const uint16_t tick = data().message_deadline;
     return tick != 0 && static_cast<int16_t>(tick - now) < 0;
   }
-  /// The tick at which the message that has begun must be whole. 0 means none, so that one second
-  /// of each 18 hours counts as the next.
+  /// The tick at which an incomplete message times out. 0 means none, so that one second of each 18
+  /// hours counts as the next.
   void begin_message(uint16_t tick) {
-    Spare now = spare();
+    WatcherData now = data();
     now.message_deadline = tick == 0 ? 1 : tick;
-    set_spare(now);
+    set_data(now);
   }
   void end_message() {
-    Spare now = spare();
+    WatcherData now = data();
     now.message_deadline = 0;
-    set_spare(now);
+    set_data(now);
   }
 
-  /// Counts a ping or pong; false if it is one too many.
+  /// Counts a ping or pong; false if it exceeds the limit.
   [[nodiscard]] bool count_control() {
-    Spare now = spare();
+    WatcherData now = data();
     if (now.controls >= bounds::kWebSocketControlsMax) return false;
     ++now.controls;
-    set_spare(now);
+    set_data(now);
     return true;
   }
-  /// Most have none, and a record that nobody writes to stays clean.
+  /// Most records have none, and a record that is not written to stays clean in the cache.
   void forget_controls() {
-    Spare now = spare();
+    WatcherData now = data();
     if (now.controls == 0) return;
     now.controls = 0;
-    set_spare(now);
+    set_data(now);
   }
 };
 
 static_assert(sizeof(Connection) == 64, "a connection is one cache line");
 
-/// Whether a connection of comet has bytes to send that its socket did not take.
-inline bool has_queued_output(const Connection& connection) {
-  return connection.state == ConnectionState::kBusy && !connection.session->send_queue.is_empty();
-}
-
 /// Moves a connection to its next state. A move that the table does not know is a bug, and aborts.
 void change_state(Connection* connection, ConnectionState next);
+
+/// Names a connection whose record may have another occupant when the name is used.
+struct ConnectionName {
+  uint32_t fd;
+  uint32_t generation;
+};
+
+[[nodiscard]] inline ConnectionName name_of(const Connection& connection) {
+  return {static_cast<uint32_t>(connection.fd()), connection.generation};
+}
+
+/// The connection of that name; null if it has closed.
+[[nodiscard]] inline Connection* find_connection(Slab<Connection>* connections,
+                                                 const ConnectionName& name) {
+  if (name.fd >= connections->capacity()) return nullptr;
+  Connection* connection = connections->at(static_cast<int>(name.fd));
+  const bool is_same =
+      connection->state != ConnectionState::kFree && connection->generation == name.generation;
+  return is_same ? connection : nullptr;
+}
 
 }  // namespace megacomet

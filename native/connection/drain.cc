@@ -1,4 +1,4 @@
-// The pace of a drain. See drain.h.
+// Closing at an even pace. See drain.h.
 #include "connection/drain.h"
 
 #include "base/bounds.h"
@@ -8,17 +8,17 @@ namespace megacomet {
 
 namespace {
 
-/// For farewells that slow peers did not take at once, after the time is up. The manager kills two
-/// seconds after it.
+/// After the time is up, for final responses that slow peers did not read at once. The manager
+/// kills the worker after two seconds.
 constexpr uint64_t kFinalResponseNs = 1'000'000'000;
 
 }  // namespace
 
 Drain::Drain(struct ev_loop* loop,
              Slab<Connection>* connections,
-             Services* services,
+             ConnectionOwner* owner,
              DrainHandler* handler)
-    : loop_(loop), connections_(connections), services_(services), handler_(handler) {
+    : loop_(loop), connections_(connections), owner_(owner), handler_(handler) {
   ev_timer_init(&timer_, on_tick, 0., bounds::kDrainTickSeconds);
   timer_.data = this;
 }
@@ -58,16 +58,16 @@ void Drain::close_down_to(uint32_t left, Pass pass) {
     if (connection.state == ConnectionState::kFree) return true;
     const uint32_t before = connections_->size();
     if (pass == Pass::kCut) {
-      services_->close(&connection, CloseCause::kDrain);
-    } else if (pass == Pass::kAll || connection.state != ConnectionState::kOwing) {
-      // It may still be owed its farewell; then it goes with its last byte.
-      services_->disconnect(&connection, CloseCause::kDrain);
+      owner_->close(&connection, CloseCause::kDrain);
+    } else if (pass == Pass::kAll || !owner_->would_lose_output(connection)) {
+      // It may queue a final response; then it closes with the last byte.
+      owner_->disconnect(&connection, CloseCause::kDrain, {});
     }
     closed_ += before - connections_->size();
     return true;
   };
   const uint32_t capacity = connections_->capacity();
-  // From where the last tick stopped to the end, then once more from the start.
+  // From the position of the last tick to the end, then from the start.
   position_ = connections_->visit(position_, capacity, close_one);
   if (position_ == capacity) position_ = connections_->visit(0, capacity, close_one);
   if (position_ == capacity) position_ = 0;

@@ -1,5 +1,5 @@
-// What clients sent and nobody can act on yet, since its rest has not come: one budget for all of a
-// worker. The bytes stay in the sessions; here they are counted, in one figure.
+// Bytes of incomplete requests and messages: one budget for all clients of a worker.
+// The bytes stay in the sessions; here they are counted.
 #pragma once
 
 #include <cstdint>
@@ -11,9 +11,8 @@
 
 namespace megacomet {
 
-/// What a client is told for whom there is no room.
-constexpr std::string_view kInputBudgetFull =
-    "too many requests are half read here: come back later";
+/// The error for a client whose incomplete request exceeds the budget.
+constexpr std::string_view kInputBudgetFull = "too many incomplete requests; retry later";
 
 class InputBudget {
  public:
@@ -24,25 +23,25 @@ class InputBudget {
   /// Bytes that all clients of the worker together may leave here.
   void set_bytes_max(uint64_t bytes) { bytes_max_ = bytes; }
 
-  /// Puts bytes behind those of `place`. False if there is no room: nothing was kept, and the
-  /// caller ends the connection. Whoever would take more goes, and nobody else.
-  [[nodiscard]] bool keep(std::string_view bytes, std::string* place) {
+  /// Appends bytes to `kept`. False if they exceed the budget: nothing was kept, and the caller
+  /// ends the connection. Only the client whose bytes exceed it is affected.
+  [[nodiscard]] bool keep(std::string_view bytes, std::string* kept) {
     if (counters_->get(Counter::kInputBudgetBytes) + bytes.size() > bytes_max_) {
       counters_->add(Counter::kInputBudgetFullTotal);
       return false;
     }
     counters_->add(Counter::kInputBudgetBytes, bytes.size());
-    place->append(bytes);
+    kept->append(bytes);
     return true;
   }
 
-  /// What was kept in `place`, which is empty then.
-  [[nodiscard]] std::string take(std::string* place) {
-    counters_->subtract(Counter::kInputBudgetBytes, place->size());
-    return std::exchange(*place, std::string());
+  /// The bytes of `kept`, which is empty then.
+  [[nodiscard]] std::string take(std::string* kept) {
+    counters_->subtract(Counter::kInputBudgetBytes, kept->size());
+    return std::exchange(*kept, std::string());
   }
 
-  /// Bytes that go away with their connection.
+  /// Bytes that are dropped with their connection.
   void forget(size_t bytes) { counters_->subtract(Counter::kInputBudgetBytes, bytes); }
 
  private:

@@ -1,4 +1,4 @@
-// Throwing away what peers still send that were turned away. See lingering_close.h.
+// Discarding input before a close. See lingering_close.h.
 #include "connection/lingering_close.h"
 
 #include "os/sys.h"
@@ -7,7 +7,7 @@ namespace megacomet {
 
 namespace {
 
-/// Two, so that it is one whole second at least.
+/// Two, so that a peer has one whole second at least.
 constexpr uint8_t kTicks = 2;
 
 }  // namespace
@@ -15,28 +15,28 @@ constexpr uint8_t kTicks = 2;
 LingeringClose::LingeringClose(struct ev_loop* loop) : loop_(loop) {}
 
 LingeringClose::~LingeringClose() {
-  for (Place& place : places_) {
-    if (place.ticks_left > 0) release(&place);
+  for (Slot& slot : slots_) {
+    if (slot.ticks_left > 0) release(&slot);
   }
 }
 
 bool LingeringClose::take(int fd) {
-  if (size_ == places_.size()) return false;
-  Place* place = places_.data();
-  while (place->ticks_left > 0) ++place;
+  if (size_ == slots_.size()) return false;
+  Slot* slot = slots_.data();
+  while (slot->ticks_left > 0) ++slot;
   sys::end_output(fd);
-  ev_io_init(&place->watcher, on_event, fd, EV_READ);
-  place->watcher.data = this;
-  place->ticks_left = kTicks;
+  ev_io_init(&slot->watcher, on_event, fd, EV_READ);
+  slot->watcher.data = this;
+  slot->ticks_left = kTicks;
   ++size_;
-  ev_io_start(loop_, &place->watcher);
+  ev_io_start(loop_, &slot->watcher);
   return true;
 }
 
 void LingeringClose::tick() {
   if (size_ == 0) return;
-  for (Place& place : places_) {
-    if (place.ticks_left > 0 && --place.ticks_left == 0) release(&place);
+  for (Slot& slot : slots_) {
+    if (slot.ticks_left > 0 && --slot.ticks_left == 0) release(&slot);
   }
 }
 
@@ -46,15 +46,15 @@ void LingeringClose::on_event(struct ev_loop*, ev_io* watcher, int revents) {
     const sys::IoStatus status = sys::receive(watcher->fd, dropped, sizeof dropped).status;
     if (status == sys::IoStatus::kDone || status == sys::IoStatus::kAgain) return;
   }
-  // The watcher is the first of its place.
-  static_cast<LingeringClose*>(watcher->data)->release(reinterpret_cast<Place*>(watcher));
+  // The watcher is the first member of its slot.
+  static_cast<LingeringClose*>(watcher->data)->release(reinterpret_cast<Slot*>(watcher));
 }
 
-void LingeringClose::release(Place* place) {
-  const int fd = place->watcher.fd;
+void LingeringClose::release(Slot* slot) {
+  const int fd = slot->watcher.fd;
   // Stop, then close: see libev.h, rule 2.
-  ev_io_stop(loop_, &place->watcher);
-  place->ticks_left = 0;
+  ev_io_stop(loop_, &slot->watcher);
+  slot->ticks_left = 0;
   --size_;
   sys::close(fd);
 }

@@ -1,6 +1,6 @@
-// Peers that were turned away or said farewell, and may still send: our last word has to arrive.
-// A close with bytes unread, or yet to come, is a reset to the peer, which drops what it
-// has not read (RFC 9112 9.6). So our side ends, and the rest is thrown away for a moment.
+// Closing sockets whose peers were sent a final response and may still be sending.
+// A close with unread bytes resets the connection, and the peer drops the response unread (RFC 9112
+// 9.6). So only our side ends first, and what the peer sends is discarded for a moment.
 #pragma once
 
 #include <array>
@@ -18,8 +18,8 @@ class LingeringClose {
   LingeringClose& operator=(const LingeringClose&) = delete;
   ~LingeringClose();
 
-  /// Ends our side, and closes once the peer has ended its own or its time is up. False where all
-  /// places are taken: then the caller closes.
+  /// Ends our side, and closes when the peer ends its own or the time is up. False if all slots are
+  /// in use: the caller closes.
   [[nodiscard]] bool take(int fd);
 
   /// Once a second.
@@ -28,18 +28,18 @@ class LingeringClose {
   [[nodiscard]] uint32_t size() const { return size_; }
 
  private:
-  struct Place {
+  struct Slot {
     ev_io watcher;
-    /// Ticks until it is closed; 0 for a free place.
+    /// Ticks until it closes; 0 for a free slot.
     uint8_t ticks_left;
   };
 
   static void on_event(struct ev_loop* loop, ev_io* watcher, int revents);
-  void release(Place* place);
+  void release(Slot* slot);
 
   struct ev_loop* loop_;
   uint32_t size_ = 0;
-  std::array<Place, bounds::kLingeringCloseMax> places_{};
+  std::array<Slot, bounds::kLingeringCloseMax> slots_{};
 };
 
 }  // namespace megacomet

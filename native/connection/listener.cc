@@ -1,4 +1,4 @@
-// Accepting, and what to do when accept fails. See listener.h.
+// Accepting, and failures of accept. See listener.h.
 #include "connection/listener.h"
 
 #include <algorithm>
@@ -9,12 +9,12 @@ namespace megacomet {
 
 namespace {
 
-/// Between two looks at how long somebody waited. It holds for a second.
+/// Between two measurements of a wait. Accept pressure lasts for a second.
 constexpr double kNoteSeconds = 0.02;
 
-/// So many at once are a crowd. One alone may have waited for something else: 18,000 polls that
-/// come back from a broadcast take 0.2 s, and the next broadcast need not rest for who came then.
-constexpr int kCrowd = 16;
+/// A batch of this size is a sign of accept pressure. A single peer may have waited for something
+/// else: 18,000 answered polls that poll again take 0.2 s.
+constexpr int kPressureBatch = 16;
 
 }  // namespace
 
@@ -44,28 +44,28 @@ void Listener::watch(bool on) {
   }
 }
 
-void Listener::look() {
-  // At its priority it comes before the connections that are left (libev.h, rule 7).
+void Listener::accept_next() {
+  // Its priority is above that of connections (libev.h, rule 7).
   if (ev_is_active(&watcher_)) ev_feed_event(parts_.loop, &watcher_, EV_READ);
 }
 
 void Listener::drain() {
   if (is_finished_) return;
   if (ownership_ != Ownership::kInherited && is_wanted_ && !is_paused_) {
-    // Bounded, for peers that arrive as fast as they are taken.
+    // Bounded, because peers may arrive as fast as they are accepted.
     accept_batch(bounds::kAcceptBatchMax * 64);
   }
   watch(false);
   resume();
   is_finished_ = true;
-  // shutdown() ends the queue in every process that holds the socket, the manager included.
+  // shutdown() ends the queue in every process that holds the socket, in the manager too.
   if (ownership_ == Ownership::kOwn) sys::shut_down(fd_);
 }
 
 void Listener::on_readable(struct ev_loop*, ev_io* watcher, int revents) {
   auto* self = static_cast<Listener*>(watcher->data);
   if ((revents & EV_ERROR) != 0) {
-    // epoll_ctl failed and libev stopped the watcher: try again as after any other shortage.
+    // epoll_ctl failed and libev stopped the watcher: retry as after any other shortage.
     self->pause_for_shortage();
     self->log_rarely("cannot watch a listener; trying again", 0);
     return;
@@ -76,7 +76,8 @@ void Listener::on_readable(struct ev_loop*, ev_io* watcher, int revents) {
 void Listener::accept_batch(int count_max) {
   first_waited_ms_ = 0;
   for (int count = 0; count < count_max; ++count) {
-    if (count == kCrowd) parts_.accept_pressure->note_wait(first_waited_ms_, sys::monotonic_ns());
+    if (count == kPressureBatch)
+      parts_.accept_pressure->note_wait(first_waited_ms_, sys::monotonic_ns());
     if (accept_one() == Next::kStop) return;
   }
 }
@@ -103,19 +104,18 @@ Listener::Next Listener::accept_one() {
   shortage_pause_ms_ = 0;
   note_wait(accepted.fd);
   if (!parts_.transport->fits(accepted.fd)) {
-    refuse(accepted.fd, Counter::kRejectedDescriptorsTotal);
+    reject(accepted.fd, Counter::kRejectedDescriptorsTotal);
   } else if (verdict != Admission::Verdict::kAccept || !parts_.admission->enter()) {
     parts_.transport->reject(accepted.fd, protocol_);
-    count_refused(Counter::kRejectedFullTotal);
+    count_rejected(Counter::kRejectedFullTotal);
   } else {
     parts_.transport->register_fd(accepted.fd, protocol_);
   }
   return Next::kContinue;
 }
 
-/// Of the first of a batch, which waited longest; now and then, since the kernel takes a
-/// microsecond to say so. Where they waited for a listener that rested, it was not for want of
-/// time.
+/// Measures the wait of the first peer of a batch, which waited longest. Rarely, because the system
+/// call takes a microsecond. Not after a pause, which is not a sign of a busy loop.
 void Listener::note_wait(int fd) {
   const ev_tstamp now_s = ev_now(parts_.loop);
   if (is_stale_ || now_s < note_after_s_) return;
@@ -123,8 +123,8 @@ void Listener::note_wait(int fd) {
   first_waited_ms_ = sys::waited_ms(fd);
 }
 
-/// Whether the worker has been full for so long that who came before the others took its share will
-/// not get in here: it is told so, and finds its way to a worker that has room.
+/// Whether the worker has been full for so long that new peers are steered away, and those in the
+/// queue would wait until somebody leaves: they are rejected, and reconnect elsewhere.
 bool Listener::has_waited_long() {
   const uint64_t now_ns = sys::monotonic_ns();
   if (full_since_ns_ == 0) full_since_ns_ = now_ns;
@@ -152,7 +152,7 @@ Listener::Next Listener::handle(const sys::Accepted& accepted) {
     case sys::AcceptStatus::kOutOfMemory:
       return fail(Counter::kAcceptFailedEnomemTotal, accepted);
     case sys::AcceptStatus::kShutDown:
-      // Somebody called shutdown() on it: a drain has begun, and this is no error.
+      // Another process called shutdown(): a drain has begun. This is not an error.
       is_finished_ = true;
       ev_io_stop(parts_.loop, &watcher_);
       return Next::kStop;
@@ -165,7 +165,7 @@ Listener::Next Listener::handle(const sys::Accepted& accepted) {
 
 Listener::Next Listener::fail(Counter cause, const sys::Accepted& accepted) {
   // The peer stays in the kernel's queue, so a level-triggered watcher would fire again at once and
-  // this worker would spin. It rests until the next close, or for the pause.
+  // this worker would spin. It pauses until the next close, or for a time.
   parts_.counters->add(Counter::kAcceptFailedTotal);
   parts_.counters->add(cause);
   pause_for_shortage();
@@ -174,12 +174,12 @@ Listener::Next Listener::fail(Counter cause, const sys::Accepted& accepted) {
   return Next::kStop;
 }
 
-void Listener::refuse(int fd, Counter cause) {
+void Listener::reject(int fd, Counter cause) {
   sys::reset(fd);
-  count_refused(cause);
+  count_rejected(cause);
 }
 
-void Listener::count_refused(Counter cause) {
+void Listener::count_rejected(Counter cause) {
   parts_.counters->add(Counter::kRejectedTotal);
   parts_.counters->add(cause);
 }
@@ -189,7 +189,7 @@ void Listener::shed() {
     if (!parts_.admission->lend_spare()) return;
     const sys::Accepted accepted = sys::accept(fd_);
     if (accepted.status == sys::AcceptStatus::kAccepted) {
-      refuse(accepted.fd, Counter::kRejectedDescriptorsTotal);
+      reject(accepted.fd, Counter::kRejectedDescriptorsTotal);
     }
     parts_.admission->restore_spare();
     if (accepted.status != sys::AcceptStatus::kAccepted) return;
@@ -207,7 +207,7 @@ void Listener::pause() {
 void Listener::pause_for(uint32_t ms) {
   pause();
   ev_timer_stop(parts_.loop, &timer_);
-  // libev measures from its own idea of now, which is the start of this turn.
+  // libev measures from the start of this loop iteration.
   ev_timer_set(&timer_, ms / 1000., 0.);
   ev_timer_start(parts_.loop, &timer_);
 }

@@ -29,14 +29,14 @@ class Listener final : public RoomWaiter {
   Listener& operator=(const Listener&) = delete;
   ~Listener();
 
-  /// Starts or stops to take connections.
+  /// Starts or stops accepting.
   void watch(bool on);
 
-  /// Accepts next, before anything else that this turn of the loop has to do.
-  void look();
+  /// Accepts next, before the remaining events of this loop iteration.
+  void accept_next();
 
-  /// Takes no more. What is queued is accepted first, unless a successor will: see Ownership. A
-  /// socket of our own is shut down, so that peers are refused instead of waiting for nobody.
+  /// Stops for good. Queued connections are accepted first, unless a successor will: see Ownership.
+  /// An own socket is shut down, so that the kernel rejects peers at once.
   void drain();
 
   void on_room() override;
@@ -51,8 +51,8 @@ class Listener final : public RoomWaiter {
   void note_wait(int fd);
   Next handle(const sys::Accepted& accepted);
   Next fail(Counter cause, const sys::Accepted& accepted);
-  void refuse(int fd, Counter cause);
-  void count_refused(Counter cause);
+  void reject(int fd, Counter cause);
+  void count_rejected(Counter cause);
   void shed();
   bool has_waited_long();
 
@@ -69,12 +69,12 @@ class Listener final : public RoomWaiter {
   bool is_wanted_ = false;
   bool is_paused_ = false;
   bool is_finished_ = false;
-  /// Whether peers may lie in the queue since nobody looked at it: until it is empty.
+  /// Whether peers may have been queued while this listener did not accept: until it is empty.
   bool is_stale_ = true;
   uint32_t shortage_pause_ms_ = 0;
-  /// Since when the worker has been at its limit; 0 where it has room.
+  /// The time at which the worker reached its limit; 0 while it has room.
   uint64_t full_since_ns_ = 0;
-  /// Of the batch, where somebody looked.
+  /// The wait of the first peer of this batch; 0 if it was not measured.
   uint32_t first_waited_ms_ = 0;
   ev_tstamp note_after_s_ = 0.;
   uint64_t log_after_ns_ = 0;

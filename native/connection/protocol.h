@@ -1,66 +1,115 @@
-// What a protocol fills in. Protocols never name each other.
+// The table that a protocol fills in. Protocols never name each other.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "connection/services.h"
+#include "pubsub/message.h"
 
 namespace megacomet {
 
-/// What a subscriber missed, in the order of the numbers.
-struct Page {
+/// The protocols of a worker, by their index in its table.
+enum class ProtocolId : uint8_t {
+  kEcho,
+  kHttp,
+  kSse,
+  kStream,
+  kPoll,
+  kWebSocket,
+  kWebSocketEcho,
+  kMailbox
+};
+
+/// Messages that a subscriber missed, in the order of their numbers.
+struct Replay {
   const std::vector<Ref<Message>>& messages;
-  /// Rows of the channels that the request named, each once; see CometServices::name_of().
+  /// Indices of the channels that the request named, each once; see channel_name().
   const std::vector<uint32_t>& channels;
-  /// The last number that is covered: the subscriber stands there once it has the messages.
+  /// The cursor of a subscriber that has these messages.
   Cursor head;
-  /// Whether everything after `head` comes by itself; else another page follows.
+  /// Whether everything after `head` will be delivered; else another part follows.
   bool is_last;
-  /// Whether messages between the cursor that was asked for and this page are gone.
+  /// Whether messages between the cursor of the request and this part are gone.
   bool is_lost;
 
-  /// Where the messages begin: whoever hears of a gap stands there until he has them.
+  /// The cursor before the first message: that of a subscriber that hears of a gap, until it has
+  /// the messages.
   [[nodiscard]] Cursor start() const {
     return messages.empty() ? head : Cursor{head.epoch, messages.front()->number - 1};
   }
 };
 
-/// A table of functions over a worker's services, one connection and its bytes. Any of them may
-/// close the connection, and then nobody touches it again.
+/// Functions over a worker's services and one connection. Any of them may close the connection;
+/// then the caller must not touch it any more. Each protocol sets the members that it needs by
+/// name.
 struct Protocol {
-  const char* name;
+  const char* name = "";
+
+  /// A connection of this protocol was accepted; null where it just waits.
+  void (*on_accept)(Services& services, Connection* connection) = nullptr;
 
   /// Bytes arrived. They are valid during the call only, and may be written to.
-  void (*on_bytes)(Services& services, Connection* connection, uint8_t* bytes, size_t size);
+  void (*on_bytes)(Services& services,
+                   Connection* connection,
+                   uint8_t* bytes,
+                   size_t size) = nullptr;
 
   /// The deadline passed; null closes as idle.
   void (*on_deadline)(Services& services, Connection* connection) = nullptr;
 
-  /// The server leaves, an operator asks, or a message was not whole in time; null closes at once.
-  void (*on_disconnect)(Services& services, Connection* connection, CloseCause cause) = nullptr;
+  /// The server shuts down, an operator disconnects the client, or a message timed out: ends the
+  /// connection with a final response. Null closes at once.
+  void (*on_disconnect)(Services& services,
+                        Connection* connection,
+                        CloseCause cause,
+                        std::string_view reason) = nullptr;
 
-  /// A message for a subscriber.
-  void (*deliver)(Services& services, Connection* connection, Message& message) = nullptr;
+  /// There is no room for an incomplete request: ends the connection with a final response.
+  void (*on_input_full)(Services& services, Connection* connection) = nullptr;
 
-  /// The answer to subscribe().
-  void (*on_page)(Services& services, Connection* connection, const Page& page) = nullptr;
+  /// The bytes of a message for a subscriber, shared where possible; null where none subscribes.
+  Ref<Payload> (*encode)(Services& services,
+                         const Connection& connection,
+                         Message& message) = nullptr;
 
-  /// The manager did not take what the connection published; null where nobody can publish.
+  /// The message was sent; for protocols that answer a request with it.
+  void (*on_message_sent)(Services& services, Connection* connection) = nullptr;
+
+  /// The missed messages of a subscription, or a part of them.
+  void (*on_replay)(Services& services, Connection* connection, const Replay& replay) = nullptr;
+
+  /// The manager rejected a message that the connection published; null where nobody can publish.
   void (*on_rejected)(Services& services,
                       Connection* connection,
-                      const frame::Rejected& refused) = nullptr;
+                      const frame::Rejected& rejected) = nullptr;
 
-  /// What a peer is told that the server has no room for; null for a reset without a word.
+  /// The response to a peer for which the server has no room; null resets it.
   std::string (*refusal)(Services& services) = nullptr;
 
-  /// Whether it answers all that it reads: who does not take the answers is not read on.
-  bool is_echo = false;
+  /// Any byte restarts the server's idle timeout, and no other deadline is used.
+  bool uses_idle_timeout = false;
 
-  /// Whether one message answers its request: what follows is for the next one.
-  bool takes_one = false;
+  /// The client sends first: after a long loop iteration its request is read with accept.
+  bool is_read_at_accept = false;
+
+  /// A blocked connection is not read: the protocol responds to all that it reads, so this bounds
+  /// the send queue.
+  bool pauses_reading = false;
+
+  /// A message sent is as good as a heartbeat: the client does not answer heartbeats.
+  bool message_is_heartbeat = false;
+
+  /// One message is the response to a request. Slow-consumer policies do not apply to it.
+  bool ends_with_message = false;
 };
+
+/// From now on another protocol reads the connection's bytes and encodes its messages.
+inline void hand_over(Connection* connection, ProtocolId protocol) {
+  connection->protocol = static_cast<uint8_t>(protocol) & 0xfU;
+}
 
 }  // namespace megacomet

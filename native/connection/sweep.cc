@@ -14,11 +14,11 @@ void Sweep::tick(uint16_t now) {
   connections_->visit(position_, end, [this, now](Connection& connection) {
     if (connection.state == ConnectionState::kFree) return true;
     connection.forget_controls();
-    // First, and whatever else is due: one heartbeat after the other would put it off.
+    // Checked first: heartbeats would otherwise postpone it.
     if (connection.is_message_late(now)) {
-      services_->disconnect(&connection, CloseCause::kMessageTimeout);
+      owner_->disconnect(&connection, CloseCause::kMessageTimeout, {});
     } else if (connection.is_due(now)) {
-      services_->expire(&connection);
+      owner_->expire(&connection);
     }
     return true;
   });

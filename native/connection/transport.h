@@ -1,5 +1,5 @@
-// The accepted connections of one worker: adopting, reading, sending, closing.
-// Knows no protocol but its table, and no listener.
+// The accepted connections of one worker: registering, reading, timing and closing.
+// Knows no protocol but its table, and no listener. Bytes leave through Sender.
 #pragma once
 
 #include <array>
@@ -8,34 +8,22 @@
 #include "base/bounds.h"
 #include "connection/admission.h"
 #include "connection/connection.h"
+#include "connection/connection_owner.h"
+#include "connection/input_budget.h"
 #include "connection/lingering_close.h"
 #include "connection/protocol.h"
+#include "connection/sender.h"
 #include "connection/services.h"
+#include "connection/sessions.h"
 #include "os/slab.h"
 #include "schedule/mid_iteration.h"
 
 namespace megacomet {
 
-/// What keeps sessions and subscriptions, where the server speaks comet.
-class TransportHooks {
+class Transport final : public ConnectionOwner {
  public:
-  /// A busy connection can be written to.
-  virtual void on_writable(Connection* connection) = 0;
-  /// It goes away: whatever it has is to be given back, and told.
-  virtual void on_close(Connection* connection) = 0;
-  /// The peer ended its side. True if the connection ends by itself, once all it is owed is sent.
-  virtual bool on_end(Connection* connection) = 0;
-  /// The deadline passed. True if that is all there is to do; else the protocol decides.
-  virtual bool on_expire(Connection* connection) = 0;
-  virtual CometServices* services() = 0;
-
- protected:
-  ~TransportHooks() = default;
-};
-
-class Transport final : public Services {
- public:
-  /// `protocols` outlives the transport; a connection names its protocol by index.
+  /// `protocols` outlives the transport; a connection names its protocol by index. An observer must
+  /// be set before the first connection.
   Transport(struct ev_loop* loop,
             Admission* admission,
             Counters* counters,
@@ -47,22 +35,19 @@ class Transport final : public Services {
   /// Reserves a record for each descriptor below `capacity`. False when the kernel refuses.
   [[nodiscard]] bool reserve(uint32_t capacity) { return connections_.map(capacity); }
 
-  /// Seconds without a byte after which a connection is closed; 0 for never. Comet's connections
-  /// set deadlines of their own. A new value counts
-  /// from now on for the connections that are open.
+  /// Seconds without a byte after which a connection of a protocol that uses the idle timeout
+  /// closes; 0 for never. A new value counts from now on for open connections.
   void set_idle_timeout(uint32_t seconds);
 
-  /// Where connections of comet are looked after; null without.
-  void set_hooks(TransportHooks* hooks) { hooks_ = hooks; }
+  void set_observer(ConnectionObserver* observer);
 
   /// Counts this transport's events; its handler accepts in the middle of a long iteration.
   [[nodiscard]] MidIteration& mid_iteration() { return mid_iteration_; }
 
-  /// Takes an accepted descriptor, which admission has counted in. No allocation by itself; in a
-  /// long turn a client of comet is read at once, and answered.
+  /// Takes an accepted descriptor, which admission has counted in. Allocates nothing by itself.
   void register_fd(int fd, uint8_t protocol);
 
-  /// Ends an accepted descriptor that there is no room for, with its protocol's word if it has one.
+  /// Ends an accepted descriptor for which there is no room, with its protocol's response if any.
   void reject(int fd, uint8_t protocol);
 
   /// Whether there is a record for this descriptor.
@@ -70,29 +55,36 @@ class Transport final : public Services {
     return static_cast<uint32_t>(fd) < connections_.capacity();
   }
 
-  /// Once a second: the time for deadlines, and memory that closed connections left behind.
+  /// Once a second: the clock of deadlines, and memory that closed connections left behind.
   void tick(uint16_t now);
 
-  void send(Connection* connection, const uint8_t* bytes, size_t size) override;
   void close(Connection* connection, CloseCause cause) override;
-  void disconnect(Connection* connection, CloseCause cause) override;
+  void disconnect(Connection* connection, CloseCause cause, std::string_view reason) override;
   void expire(Connection* connection) override;
-  Counters& counters() override { return *counters_; }
-  CometServices* comet() override { return hooks_ == nullptr ? nullptr : hooks_->services(); }
-
-  /// What to wait for from now on: EV_READ, EV_WRITE or both.
-  void watch(Connection* connection, int events);
-  void set_deadline(Connection* connection, uint32_t seconds) {
-    connection->deadline = static_cast<uint16_t>(now_ + seconds);
+  [[nodiscard]] bool would_lose_output(const Connection& connection) const override;
+  void watch(Connection* connection, int events) override;
+  void set_deadline(Connection* connection, uint32_t seconds) override {
+    const bool is_idle_timed = protocol_of(*connection).uses_idle_timeout;
+    connection->deadline =
+        static_cast<uint16_t>(now_ + (is_idle_timed ? idle_timeout_s_ : seconds));
   }
-  void begin_message(Connection* connection, uint32_t seconds) {
+  void begin_message(Connection* connection, uint32_t seconds) override {
     connection->begin_message(static_cast<uint16_t>(now_ + seconds));
   }
+  [[nodiscard]] bool keep_input(Connection* connection,
+                                std::string_view bytes,
+                                std::string* kept) override;
+  void feed(Connection* connection, std::string bytes) override;
+
   [[nodiscard]] const Protocol& protocol_of(const Connection& connection) const {
     return *protocols_[connection.protocol];
   }
-
+  [[nodiscard]] const Protocol* const* protocols() const { return protocols_; }
   [[nodiscard]] Slab<Connection>& connections() { return connections_; }
+  [[nodiscard]] Services& services() { return services_; }
+  [[nodiscard]] Sender& sender() { return sender_; }
+  [[nodiscard]] Sessions& sessions() { return sessions_; }
+  [[nodiscard]] InputBudget& input_budget() { return input_budget_; }
 
  private:
   [[nodiscard]] bool should_have_spoken(const Connection& connection) const;
@@ -100,17 +92,18 @@ class Transport final : public Services {
   static void on_event(struct ev_loop* loop, ev_io* watcher, int revents);
   void dispatch(Connection* connection, int revents);
   void read(Connection* connection);
-  void flush(Connection* connection);
-  void owe(Connection* connection, const uint8_t* bytes, size_t size);
-  void touch(Connection* connection);
 
   struct ev_loop* loop_;
   Admission* admission_;
   Counters* counters_;
   const Protocol* const* protocols_;
-  TransportHooks* hooks_ = nullptr;
+  ConnectionObserver* observer_ = nullptr;
   MidIteration mid_iteration_;
   Slab<Connection> connections_;
+  InputBudget input_budget_;
+  Sessions sessions_;
+  Sender sender_;
+  Services services_;
   LingeringClose lingering_close_;
   uint32_t generation_ = 0;
   uint32_t idle_timeout_s_ = 0;

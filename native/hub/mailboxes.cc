@@ -1,67 +1,68 @@
-// What becomes of polls. See mailboxes.h.
+// The life of a poll. See mailboxes.h.
 #include "hub/mailboxes.h"
 
 #include "base/check.h"
+#include "connection/protocol.h"
 
 namespace megacomet {
 
 namespace {
 
-/// Values of the `mode` of a poll's record; a connection of another protocol has others.
-constexpr uint8_t kOver = 0;
-constexpr uint8_t kWaits = 1;
+/// Values of `mode` in a poll's record. Other protocols use it differently.
+constexpr uint8_t kEnded = 0;
+constexpr uint8_t kWaiting = 1;
 constexpr uint8_t kSent = 2;
 
 constexpr auto kProtocol = static_cast<uint8_t>(ProtocolId::kMailbox);
 
-template <typename Word>
-void tell(Control* control, const Connection& connection) {
-  Word word;
-  word.fd = static_cast<uint32_t>(connection.fd());
-  word.generation = connection.generation;
-  control->send(word);
+template <typename Frame>
+void send(Control* control, const Connection& connection) {
+  const ConnectionName name = name_of(connection);
+  Frame report;
+  report.fd = name.fd;
+  report.generation = name.generation;
+  control->send(report);
 }
 
 }  // namespace
 
-bool Mailboxes::take(Connection* connection, std::string_view name) {
+bool Mailboxes::wait_for_mail(Connection* connection, std::string_view name) {
   if (control_->is_full()) return false;
-  frame::MailboxPoll question;
-  question.fd = static_cast<uint32_t>(connection->fd());
-  question.generation = connection->generation;
-  question.name = name;
-  control_->send(question);
-  connection->protocol = kProtocol & 0xfU;
-  connection->mode = kWaits;
+  const ConnectionName poll = name_of(*connection);
+  frame::MailboxPoll request;
+  request.fd = poll.fd;
+  request.generation = poll.generation;
+  request.name = name;
+  control_->send(request);
+  hand_over(connection, ProtocolId::kMailbox);
+  connection->mode = kWaiting;
   return true;
 }
 
-Connection* Mailboxes::find(uint32_t fd, uint32_t generation) {
-  if (fd >= connections_->capacity()) return nullptr;
-  Connection* connection = connections_->at(static_cast<int>(fd));
-  // A record that is free, or has another occupant, has another generation too.
-  const bool is_waiting = connection->protocol == kProtocol && connection->mode == kWaits &&
-                          connection->generation == generation;
+Connection* Mailboxes::find(const ConnectionName& name) {
+  Connection* connection = find_connection(connections_, name);
+  const bool is_waiting =
+      connection != nullptr && connection->protocol == kProtocol && connection->mode == kWaiting;
   return is_waiting ? connection : nullptr;
 }
 
-void Mailboxes::sent(Connection* connection) {
-  MC_CHECK(connection->protocol == kProtocol && connection->mode == kWaits);
+void Mailboxes::mail_sent(Connection* connection) {
+  MC_CHECK(connection->protocol == kProtocol && connection->mode == kWaiting);
   connection->mode = kSent;
 }
 
-void Mailboxes::leave(Connection* connection) {
-  if (connection->protocol != kProtocol || connection->mode != kWaits) return;
-  connection->mode = kOver;
-  tell<frame::MailboxNack>(control_, *connection);
+void Mailboxes::stop_waiting(Connection* connection) {
+  if (connection->protocol != kProtocol || connection->mode != kWaiting) return;
+  connection->mode = kEnded;
+  send<frame::MailboxNack>(control_, *connection);
 }
 
 void Mailboxes::on_close(Connection* connection) {
-  leave(connection);
+  stop_waiting(connection);
   if (connection->protocol != kProtocol || connection->mode != kSent) return;
-  connection->mode = kOver;
-  if (has_queued_output(*connection)) return tell<frame::MailboxNack>(control_, *connection);
-  tell<frame::MailboxAck>(control_, *connection);
+  connection->mode = kEnded;
+  if (connection->is_blocked) return send<frame::MailboxNack>(control_, *connection);
+  send<frame::MailboxAck>(control_, *connection);
 }
 
 }  // namespace megacomet

@@ -1,6 +1,5 @@
-// The polls of one worker that wait for a message of a mailbox, and what the manager is told of
-// each. A poll that waits is four bits in its record; its place in the order is the
-// manager's.
+// The polls of one worker that wait for a message of a mailbox, and the frames to the manager about
+// each. A waiting poll is four bits of its record; the manager keeps the order of the polls.
 #pragma once
 
 #include <cstdint>
@@ -13,31 +12,24 @@
 
 namespace megacomet {
 
-class Mailboxes {
+class Mailboxes final : public MailService {
  public:
   Mailboxes(Slab<Connection>* connections, Control* control)
       : connections_(connections), control_(control) {}
   Mailboxes(const Mailboxes&) = delete;
   Mailboxes& operator=(const Mailboxes&) = delete;
 
-  /// Asks for the next message of a mailbox, and hands the connection over to its protocol. False
-  /// if the manager does not read: nothing was done.
-  ///
-  /// Every question ends with one word to the manager, Taken or Returned, at on_close() at the
+  /// Each MailboxPoll frame is followed by one MailboxAck or MailboxNack, at on_close() at the
   /// latest.
-  [[nodiscard]] bool take(Connection* connection, std::string_view name);
+  [[nodiscard]] bool wait_for_mail(Connection* connection, std::string_view name) override;
+  void mail_sent(Connection* connection) override;
+  void stop_waiting(Connection* connection) override;
 
-  /// The poll at a place that still waits; null if it is over.
-  [[nodiscard]] Connection* find(uint32_t fd, uint32_t generation);
+  /// The waiting poll of that name; null if it has ended.
+  [[nodiscard]] Connection* find(const ConnectionName& name);
 
-  /// All of its message went to the kernel or into its send queue. Whether it was written whole
-  /// shows when the connection closes.
-  static void sent(Connection* connection);
-
-  /// It waits no longer: the message that may be on its way goes to the next.
-  void leave(Connection* connection);
-
-  /// The connection goes away, whatever it was.
+  /// A connection closes, of whatever protocol. If the kernel has the whole message it is
+  /// acknowledged; otherwise it stays in the mailbox.
   void on_close(Connection* connection);
 
  private:

@@ -1,12 +1,11 @@
-// What the manager is told of subscribers: how many a channel has, who comes and goes while
-// somebody listens, and who is there when somebody asks.
+// What the manager knows of subscribers: the number of each channel, presence events, and lists.
 #pragma once
 
 #include <cstdint>
 #include <vector>
 
 #include "base/bounds.h"
-#include "connection/services.h"
+#include "connection/connection.h"
 #include "ipc/control.h"
 #include "ipc/segment.h"
 #include "os/slab.h"
@@ -29,42 +28,43 @@ class Presence {
   Presence(const Presence&) = delete;
   Presence& operator=(const Presence&) = delete;
 
-  /// Seconds that a channel is kept after its last subscriber.
+  /// Seconds that a channel is kept after its last subscriber left.
   void set_channel_retention(uint32_t seconds) { channel_retention_s_ = seconds; }
   /// Turns the manager's presence events on or off.
-  void observe(const frame::PresenceEvents& command) { are_presence_events_on_ = command.on != 0; }
+  void observe(const frame::PresenceEvents& command) { sends_events_ = command.on != 0; }
 
-  /// A subscriber of a row came or went.
-  void joined(uint32_t row, const Connection& connection) {
-    if (are_presence_events_on_) tell(row, connection, true);
-    note(row);
+  /// A subscriber joined or left a channel.
+  void joined(uint32_t channel, const Connection& connection) {
+    if (sends_events_) send_event(channel, connection, true);
+    note(channel);
   }
-  void left(uint32_t row, const Connection& connection) {
-    if (are_presence_events_on_) tell(row, connection, false);
-    note(row);
+  void left(uint32_t channel, const Connection& connection) {
+    if (sends_events_) send_event(channel, connection, false);
+    note(channel);
   }
-  /// Something of a row changed that its count depends on.
-  void note(uint32_t row);
+  /// Something changed that the number of subscribers depends on.
+  void note(uint32_t channel);
 
-  /// Tells the manager of changed counts; a few times a second, and before every question.
-  void tell_counts();
-  /// Once a second: gives up channels that nobody came back to.
+  /// Sends changed numbers to the manager; a few times a second, and before each replay request.
+  void send_counts();
+  /// Once a second: forgets channels whose retention ended.
   void tick(uint16_t now);
-  /// A page of a channel's subscribers.
+  /// Sends a page of a channel's subscribers.
   void answer(const frame::Query& query);
 
  private:
   [[nodiscard]] bool is_near_capacity() const {
     return parts_.channels->size() > bounds::kRetainedChannelsMax;
   }
-  void tell(uint32_t row, const Connection& connection, bool is_there);
+  void send_event(uint32_t channel, const Connection& connection, bool is_there);
+  void forget(uint32_t channel);
 
   Parts parts_;
   std::vector<uint32_t> changed_;
   uint32_t channel_retention_s_ = 0;
   uint32_t retention_position_ = 0;
   uint16_t now_ = 0;
-  bool are_presence_events_on_ = false;
+  bool sends_events_ = false;
 };
 
 }  // namespace megacomet

@@ -1,4 +1,4 @@
-// ClientCommand out of their JSON. See client_command.h.
+// Commands out of their JSON. See client_command.h.
 #include "protocol/client_command.h"
 
 #include "codec/json_reader.h"
@@ -14,7 +14,7 @@ std::string unescaped(std::string_view raw) {
   return text;
 }
 
-bool take_channels(const JsonMember& member, Wish* out) {
+bool take_channels(const JsonMember& member, ClientCommand* out) {
   if (member.type == JsonType::kString) {
     out->channels.push_back(unescaped(member.value));
     return true;
@@ -28,32 +28,33 @@ bool take_channels(const JsonMember& member, Wish* out) {
 
 }  // namespace
 
-std::string Wish::channel() const {
+std::string ClientCommand::channel() const {
   return channels.size() == 1 && is_channel(channels[0]) ? channels[0] : "";
 }
 
-const char* read_client_command(std::string_view text, Wish* out) {
+const char* read_client_command(std::string_view text, ClientCommand* out) {
   JsonObject object;
   const JsonFault fault = object.parse(text);
   if (fault != JsonFault::kNone) return describe(fault);
-  struct Name {
+  struct StringMember {
     const char* name;
-    std::string* text;
+    std::string* target;
+    const char* error;
   };
-  const Name names[] = {{"type", &out->type},
-                        {"since", &out->since},
-                        {"data", &out->data},
-                        {"id", &out->id},
-                        {"event", &out->event}};
-  for (const auto& [name, target] : names) {
+  const StringMember members[] = {{"type", &out->type, "\"type\" must be a string"},
+                                  {"since", &out->since, "\"since\" must be a string"},
+                                  {"data", &out->data, "\"data\" must be a string"},
+                                  {"id", &out->id, "\"id\" must be a string"},
+                                  {"event", &out->event, "\"event\" must be a string"}};
+  for (const auto& [name, target, error] : members) {
     const JsonMember* member = object.find(name);
     if (member == nullptr) continue;
-    if (member->type != JsonType::kString) return "a member that must be a text is none";
+    if (member->type != JsonType::kString) return error;
     *target = unescaped(member->value);
   }
   for (const char* name : {"channel", "channels"}) {
     const JsonMember* member = object.find(name);
-    if (member != nullptr && !take_channels(*member, out)) return "channels are texts";
+    if (member != nullptr && !take_channels(*member, out)) return "channels must be strings";
   }
   return nullptr;
 }

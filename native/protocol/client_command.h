@@ -1,4 +1,4 @@
-// What a WebSocket client's message asks for. No I/O.
+// The command in a WebSocket client's message. No I/O.
 #pragma once
 
 #include <string>
@@ -9,8 +9,8 @@
 
 namespace megacomet {
 
-/// Out of its JSON object. Members that are not there are empty.
-struct Wish {
+/// The members of the message's JSON object; absent ones are empty.
+struct ClientCommand {
   std::string type;
   std::vector<std::string> channels;
   std::string since;
@@ -18,14 +18,14 @@ struct Wish {
   std::string id;
   std::string event;
 
-  /// The only channel or pattern, if that is one; else empty.
+  /// The only channel or pattern, if it is a valid one; else empty.
   [[nodiscard]] std::string channel() const;
 };
 
-/// Null, or what is wrong with it.
-[[nodiscard]] const char* read_client_command(std::string_view text, Wish* out);
+/// Null, or the error.
+[[nodiscard]] const char* read_client_command(std::string_view text, ClientCommand* out);
 
-/// Whether a text is short enough for an id or event. The manager judges what is in it.
+/// Whether a text is short enough for an id or event. The manager checks its characters.
 [[nodiscard]] inline bool is_label(std::string_view text) {
   return text.size() <= bounds::kLabelBytesMax;
 }

@@ -14,11 +14,11 @@ namespace {
 
 constexpr size_t kCallbackBytesMax = 64;
 constexpr HttpFault kFine{};
-constexpr HttpFault kTwice{400, "a parameter stands twice"};
-/// What follows a client's id in the path of the ancestor's clients.
+constexpr HttpFault kTwice{400, "duplicate parameter"};
+/// The suffix of a client's id in the path of a legacy poll.
 constexpr std::string_view kScript = ".js";
 
-/// Letters that cannot end a call or open a tag: a JSONP answer runs as a script.
+/// Letters that cannot end a call or open a tag: a JSONP response runs as a script.
 bool is_callback(std::string_view text) {
   const auto is_allowed = [](char letter) {
     return (letter >= 'a' && letter <= 'z') || (letter >= 'A' && letter <= 'Z') ||
@@ -52,9 +52,9 @@ CometRoute route_of(std::string_view path, const frame::Comet& rules) {
 }
 
 HttpFault take_channel(std::string_view name, const frame::Comet& rules, CometRequest* out) {
-  if (!is_channel(name)) return {400, "channel: not a channel's name"};
+  if (!is_channel(name)) return {400, "channel: not a valid channel name"};
   if (out->channels.size() >= rules.channels_per_connection_max) {
-    return {413, "channel: more than one connection may have"};
+    return {413, "channel: too many for one connection"};
   }
   out->channels.emplace_back(name);
   return kFine;
@@ -73,13 +73,13 @@ HttpFault take_parameter(const Parameter& parameter, const frame::Comet& rules, 
     if (!parse_seconds(value, &out->timeout_s)) return {400, "timeout: not a number of seconds"};
   } else if (name == "callback") {
     if (!out->callback.empty()) return kTwice;
-    if (!is_callback(value)) return {400, "callback: may have letters, digits, _, . and $"};
+    if (!is_callback(value)) return {400, "callback: only letters, digits, _, . and $ are allowed"};
     out->callback = value;
   }
   return kFine;
 }
 
-/// The id in a path. What follows as a query only keeps caches away.
+/// The id in a path. The query only defeats caches.
 HttpFault read_client_id(std::string_view path, CometRequest* out) {
   const std::string_view encoded = path.substr(1, path.size() - 1 - kScript.size());
   std::string id(encoded.size(), '\0');
@@ -87,7 +87,7 @@ HttpFault read_client_id(std::string_view path, CometRequest* out) {
   const bool is_decoded = percent_decode(encoded, id.data(), id.size(), &size) == Decoding::kDone;
   id.resize(size);
   if (!is_decoded || !is_channel(id) || id.find('*') != std::string::npos) {
-    return {400, "the path has no client's id"};
+    return {400, "path: not a valid client id"};
   }
   out->channels.push_back(std::move(id));
   return kFine;
@@ -101,7 +101,7 @@ HttpFault read_query(const HttpHead& head, const frame::Comet& rules, CometReque
     const HttpFault fault = take_parameter(parameter, rules, out);
     if (fault.code != 0) return fault;
   }
-  if (reader.status() != Decoding::kDone) return {400, "the query has a bad escape"};
+  if (reader.status() != Decoding::kDone) return {400, "query: invalid percent-encoding"};
   return kFine;
 }
 
@@ -126,21 +126,21 @@ bool is_channel(std::string_view name) {
 
 HttpFault read_comet_request(const HttpHead& head, const frame::Comet& rules, CometRequest* out) {
   out->route = route_of(head.target.path, rules);
-  if (out->route == CometRoute::kNone) return {404, "no such place"};
+  if (out->route == CometRoute::kNone) return {404, "unknown endpoint"};
   if (out->route == CometRoute::kMailbox) return read_client_id(head.target.path, out);
   const HttpFault fault = read_query(head, rules, out);
   if (fault.code != 0) return fault;
   if (head.has(Field::kLastEventId) && !head.value(Field::kLastEventId).empty()) {
     Cursor cursor{0, 0};
-    // Sent by a browser by itself, perhaps from before this server: it is told what is lost, since
-    // a refusal would end its EventSource for good. It comes back with the URL of its first
+    // A browser sends it by itself, perhaps from another server. An invalid one reports a gap,
+    // because an error would end the EventSource for good. The browser repeats the URL of its first
     // request, so a `since` there is older.
     if (!parse_cursor(head.value(Field::kLastEventId), &cursor)) cursor = {0, 0};
     out->since = cursor;
   }
   const bool needs_channel =
       out->route != CometRoute::kWebSocket && out->route != CometRoute::kWebSocketEcho;
-  if (needs_channel && out->channels.empty()) return {400, "channel: at least one is needed"};
+  if (needs_channel && out->channels.empty()) return {400, "channel is required"};
   return kFine;
 }
 
@@ -154,8 +154,8 @@ std::string_view allowed_origin(const HttpHead& head, const frame::Comet& rules)
   return {};
 }
 
-bool may_open_websocket(const HttpHead& head, const frame::Comet& rules) {
-  if (!head.has(Field::kOrigin) || !allowed_origin(head, rules).empty()) return true;
+bool may_open_websocket(const HttpHead& head, std::string_view allowed) {
+  if (!head.has(Field::kOrigin) || !allowed.empty()) return true;
   const std::string_view origin = head.value(Field::kOrigin);
   const size_t scheme = origin.find("://");
   if (scheme == std::string_view::npos) return false;

@@ -1,4 +1,4 @@
-// What an HTTP request asks of the comet server. Pure.
+// Route, parameters and origin of an HTTP request. Pure.
 #pragma once
 
 #include <cstdint>
@@ -20,21 +20,21 @@ enum class CometRoute : uint8_t {
   kWebSocketEcho,
   kPoll,
   kStream,
-  /// A client of the ancestor's; its id is the one channel.
+  /// A poll of the legacy protocol; the client's id is the one channel.
   kMailbox
 };
 
 struct CometRequest {
   CometRoute route = CometRoute::kNone;
   std::vector<std::string> channels;
-  /// Where the client stands; none asks for what comes from now on.
+  /// The client's last cursor; without one it receives messages from now on.
   std::optional<Cursor> since;
   uint32_t timeout_s = 0;
-  /// The function that a JSONP answer calls; empty for JSON.
+  /// The function that a JSONP response calls; empty for JSON.
   std::string callback;
 };
 
-/// A status to answer with and the sentence for it; code 0 is none.
+/// An HTTP status and its error text; code 0 for no fault.
 struct HttpFault {
   uint16_t code = 0;
   const char* sentence = "";
@@ -44,17 +44,17 @@ struct HttpFault {
 /// characters and without blanks at its ends. A "*" only as the end of a pattern "prefix/*".
 [[nodiscard]] bool is_channel(std::string_view name);
 
-/// Reads route and parameters. `out` is whole only where no fault is returned.
+/// Reads route and parameters. `out` is complete only if no fault is returned.
 [[nodiscard]] HttpFault read_comet_request(const HttpHead& head,
                                            const frame::Comet& rules,
                                            CometRequest* out);
 
-/// What the answer's Access-Control-Allow-Origin says; empty where the origin is not allowed, or
-/// none was sent.
+/// The response's Access-Control-Allow-Origin; empty if the origin is not allowed, or none was
+/// sent.
 [[nodiscard]] std::string_view allowed_origin(const HttpHead& head, const frame::Comet& rules);
 
-/// Whether a page of the request's origin may open a WebSocket: none was sent (no browser), it is
-/// the server's own, or it is allowed.
-[[nodiscard]] bool may_open_websocket(const HttpHead& head, const frame::Comet& rules);
+/// Whether a page of the request's origin may open a WebSocket: no origin was sent (the client is
+/// not a browser), it is the server's own, or it is allowed. `allowed` is its allowed_origin().
+[[nodiscard]] bool may_open_websocket(const HttpHead& head, std::string_view allowed);
 
 }  // namespace megacomet

@@ -1,5 +1,7 @@
-// The echo protocol. See protocol_echo.h.
+// The echo protocol. See echo.h.
 #include "protocol/echo.h"
+
+#include "connection/sender.h"
 
 namespace megacomet {
 
@@ -7,12 +9,21 @@ namespace {
 
 void on_bytes(Services& services, Connection* connection, uint8_t* bytes, size_t size) {
   // Counted first: sending may close the connection.
-  services.counters().add(Counter::kEchoedTotal);
-  services.send(connection, bytes, size);
+  services.counters->add(Counter::kEchoedTotal);
+  services.sender->send_copy(connection, bytes, size);
+}
+
+constexpr Protocol make_protocol() {
+  Protocol protocol;
+  protocol.name = "echo";
+  protocol.on_bytes = on_bytes;
+  protocol.uses_idle_timeout = true;
+  protocol.pauses_reading = true;
+  return protocol;
 }
 
 }  // namespace
 
-const Protocol kEchoProtocol = {"echo", on_bytes};
+constexpr Protocol kEchoProtocol = make_protocol();
 
 }  // namespace megacomet

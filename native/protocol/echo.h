@@ -1,4 +1,4 @@
-// Echo: what a peer sends comes back.
+// Echo: sends back the bytes that a peer sends.
 #pragma once
 
 #include "connection/protocol.h"

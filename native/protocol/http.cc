@@ -1,4 +1,4 @@
-// Requests, and who answers them. See protocol_http.h.
+// Requests, and the transports that answer them. See http.h.
 #include "protocol/http.h"
 
 #include <algorithm>
@@ -8,7 +8,9 @@
 #include "codec/digest.h"
 #include "codec/http_codec.h"
 #include "connection/input_budget.h"
-#include "hub/mailboxes.h"
+#include "connection/sender.h"
+#include "connection/session.h"
+#include "connection/sessions.h"
 #include "protocol/comet_request.h"
 #include "protocol/http_answer.h"
 
@@ -16,136 +18,160 @@ namespace megacomet {
 
 namespace {
 
-/// Sends an answer. False if the connection is gone.
-bool answer(CometServices& comet,
-            Connection* connection,
-            std::string bytes,
-            bool keeps_alive,
-            CloseCause cause = CloseCause::kDone) {
-  if (!comet.send(connection, make_payload(std::move(bytes)), false, SlowPolicy::kDisconnect)) {
-    return false;
+constexpr std::string_view kAllowedMethods = "GET, HEAD, OPTIONS";
+
+/// One request, and what its response needs of it.
+struct RequestContext {
+  Services& services;
+  Connection* connection;
+  const HttpHead& head;
+  /// For Access-Control-Allow-Origin; empty for none.
+  std::string_view origin;
+  bool keeps_alive;
+  bool is_head_only;
+
+  [[nodiscard]] AnswerOptions options() const {
+    AnswerOptions options;
+    options.origin = origin;
+    options.keeps_alive = keeps_alive;
+    options.is_head_only = is_head_only;
+    return options;
   }
-  if (keeps_alive) return true;
-  comet.finish(connection, cause);
-  return false;
+  [[nodiscard]] const frame::Comet& rules() const { return *services.rules; }
+};
+
+RequestContext context_of(Services& services, Connection* connection, const HttpHead& head) {
+  return {services,
+          connection,
+          head,
+          allowed_origin(head, *services.rules),
+          keeps_alive(head),
+          head.method == Method::kHead};
 }
 
-bool refuse(Services& services,
+/// Sends a response, which ends the connection with `cause` unless it is kept alive.
+void respond(Services& services,
+             Connection* connection,
+             std::string bytes,
+             bool keeps_alive,
+             CloseCause cause = CloseCause::kDone) {
+  if (!services.sender->send(connection, make_payload(std::move(bytes)))) return;
+  if (!keeps_alive) services.sender->finish(connection, cause);
+}
+
+void reject(Services& services,
             Connection* connection,
-            const HttpHead* head,
             const HttpFault& fault,
-            bool keeps_alive) {
-  CometServices& comet = *services.comet();
-  services.counters().add(Counter::kBadRequestsTotal);
-  AnswerOptions options;
-  if (head != nullptr) {
-    options.origin = allowed_origin(*head, comet.rules());
-    options.is_head_only = head->method == Method::kHead;
-  }
+            AnswerOptions options) {
+  services.counters->add(Counter::kBadRequestsTotal);
   if (fault.code == 405) {
     options.name = "Allow";
-    options.value = "GET, HEAD, OPTIONS";
+    options.value = kAllowedMethods;
   } else if (fault.code == 426) {
     options.name = "Sec-WebSocket-Version";
     options.value = "13";
   }
-  options.keeps_alive = keeps_alive;
   std::string bytes = http_error(fault.code, fault.sentence, options);
-  return answer(comet, connection, std::move(bytes), keeps_alive, CloseCause::kRejected);
+  respond(services, connection, std::move(bytes), options.keeps_alive, CloseCause::kRejected);
 }
 
-/// What a browser asks before it sends a request with headers of its own (Fetch standard, CORS).
-bool answer_preflight(CometServices& comet, Connection* connection, const HttpHead& head) {
-  AnswerOptions options;
-  options.origin = allowed_origin(head, comet.rules());
-  options.keeps_alive = keeps_alive(head);
+void reject(const RequestContext& context, const HttpFault& fault) {
+  reject(context.services, context.connection, fault, context.options());
+}
+
+void reject_and_close(const RequestContext& context, const HttpFault& fault) {
+  AnswerOptions options = context.options();
+  options.keeps_alive = false;
+  reject(context.services, context.connection, fault, options);
+}
+
+/// The request of a browser before one with headers of its own (Fetch standard, CORS).
+void answer_preflight(const RequestContext& context) {
+  AnswerOptions options = context.options();
   if (options.origin.empty()) {
     options.name = "Allow";
-    options.value = "GET, HEAD, OPTIONS";
+    options.value = kAllowedMethods;
   } else {
     options.name = "Access-Control-Allow-Headers";
     options.value = "Last-Event-ID, Cache-Control";
   }
-  return answer(comet, connection, http_answer(204, "", options), options.keeps_alive);
+  respond(context.services, context.connection, http_answer(204, "", options), options.keeps_alive);
 }
 
-void open_stream(CometServices& comet,
-                 Connection* connection,
-                 const HttpHead& head,
-                 const CometRequest& request) {
+void subscribe(const RequestContext& context, const CometRequest& request) {
+  context.services.subscriptions->subscribe(
+      context.connection, request.channels, request.since ? &*request.since : nullptr);
+}
+
+void open_stream(const RequestContext& context, const CometRequest& request) {
+  Services& services = context.services;
+  Connection* connection = context.connection;
   const bool is_sse = request.route == CometRoute::kEvents;
   const std::string_view type =
       is_sse ? "text/event-stream; charset=utf-8" : "application/x-ndjson; charset=utf-8";
-  const std::string_view origin = allowed_origin(head, comet.rules());
-  std::string bytes = http_stream_head(type, origin);
-  if (head.method == Method::kHead) {
-    answer(comet, connection, std::move(bytes), false);
-    return;
-  }
-  // By chance, so that a million clients that lose this server do not come back in one second.
-  const uint32_t retry_ms = comet.rules().retry_ms;
-  const uint32_t wait_ms = retry_ms / 2 + comet.random(retry_ms);
+  std::string bytes = http_stream_head(type, context.origin);
+  if (context.is_head_only) return respond(services, connection, std::move(bytes), false);
+  // Random, so that a million clients that lose this server do not reconnect in one second.
+  const uint32_t retry_ms = context.rules().retry_ms;
+  const uint32_t wait_ms = retry_ms / 2 + services.random->below(retry_ms);
   if (is_sse) bytes.append("retry: ").append(std::to_string(wait_ms)).append("\n\n");
-  comet.hand_over(connection, is_sse ? ProtocolId::kSse : ProtocolId::kStream);
-  comet.set_deadline(connection, comet.rules().heartbeat_s);
-  comet.gather(connection);
-  comet.send(connection, make_payload(std::move(bytes)), false, SlowPolicy::kDisconnect);
-  comet.subscribe(connection, request.channels, request.since ? &*request.since : nullptr);
-  comet.release();
+  hand_over(connection, is_sse ? ProtocolId::kSse : ProtocolId::kStream);
+  services.connections->set_deadline(connection, context.rules().heartbeat_s);
+  services.sender->gather(connection);
+  services.sender->send(connection, make_payload(std::move(bytes)));
+  subscribe(context, request);
+  services.sender->flush_gathered();
 }
 
-void open_poll(CometServices& comet,
-               Connection* connection,
-               const HttpHead& head,
-               const CometRequest& request) {
-  const frame::Comet& rules = comet.rules();
-  Session* session = comet.session(connection);
+void open_poll(const RequestContext& context, const CometRequest& request) {
+  Connection* connection = context.connection;
+  Session* session = context.services.sessions->acquire(connection);
   session->callback = request.callback;
-  session->origin = allowed_origin(head, rules);
-  session->closes_after = !keeps_alive(head);
-  session->is_head_only = head.method == Method::kHead;
-  comet.hand_over(connection, ProtocolId::kPoll);
-  const uint32_t wanted = request.timeout_s == 0 ? rules.poll_timeout_s : request.timeout_s;
-  comet.set_deadline(connection, std::min(wanted, rules.poll_timeout_s));
-  comet.subscribe(connection, request.channels, request.since ? &*request.since : nullptr);
+  session->origin = context.origin;
+  session->closes_after = !context.keeps_alive;
+  session->is_head_only = context.is_head_only;
+  hand_over(connection, ProtocolId::kPoll);
+  const uint32_t timeout_max_s = context.rules().poll_timeout_s;
+  const uint32_t timeout_s = request.timeout_s == 0 ? timeout_max_s : request.timeout_s;
+  context.services.connections->set_deadline(connection, std::min(timeout_s, timeout_max_s));
+  subscribe(context, request);
 }
 
-/// False if the connection is gone, or will be.
-bool open_mailbox(CometServices& comet,
-                  Connection* connection,
-                  const HttpHead& head,
-                  const CometRequest& request) {
-  AnswerOptions options;
-  options.origin = allowed_origin(head, comet.rules());
-  options.content_type = "text/javascript; charset=utf-8";
+void open_mailbox(const RequestContext& context, const CometRequest& request) {
+  Services& services = context.services;
+  Connection* connection = context.connection;
+  AnswerOptions options = context.options();
   options.keeps_alive = false;
-  if (head.method == Method::kHead) {
-    // It takes no message: nobody would see it.
-    return answer(comet, connection, http_answer(200, "", options), false);
+  if (context.is_head_only) {
+    // It takes no message, because nobody would see it.
+    options.content_type = "text/javascript; charset=utf-8";
+    return respond(services, connection, http_answer(200, "", options), false);
   }
-  if (!comet.mailboxes().take(connection, request.channels.front())) {
-    options.content_type = "application/json";
-    std::string bytes = http_retry_later(comet.retry_after_s(), "too much waits here", options);
-    return answer(comet, connection, std::move(bytes), false);
+  if (!services.mail->wait_for_mail(connection, request.channels.front())) {
+    const uint32_t wait_s = retry_after_s(services.random);
+    std::string bytes = http_retry_later(wait_s, "server busy; retry later", options);
+    return respond(services, connection, std::move(bytes), false);
   }
-  if (!options.origin.empty()) comet.session(connection)->origin = options.origin;
-  comet.set_deadline(connection, comet.rules().poll_timeout_s);
-  // What a request that came in parts has left behind.
-  comet.settle(connection);
-  return true;
+  if (!context.origin.empty()) services.sessions->acquire(connection)->origin = context.origin;
+  services.connections->set_deadline(connection, context.rules().poll_timeout_s);
+  // Of a request that arrived in parts.
+  services.sessions->release(connection);
 }
 
 /// RFC 6455 4.2.1.
-HttpFault judge_upgrade(const HttpHead& head, const frame::Comet& rules) {
-  const bool asks = head.method == Method::kGet && head.minor_version == 1 &&
-                    head.lists(Field::kUpgrade, "websocket") &&
-                    head.lists(Field::kConnection, "upgrade");
-  if (!asks) return {426, "this place speaks WebSocket only"};
-  if (head.value(Field::kSecWebsocketVersion) != "13") return {426, "WebSocket version 13 only"};
+HttpFault check_upgrade(const RequestContext& context) {
+  const HttpHead& head = context.head;
+  const bool is_upgrade = head.method == Method::kGet && head.minor_version == 1 &&
+                          head.lists(Field::kUpgrade, "websocket") &&
+                          head.lists(Field::kConnection, "upgrade");
+  if (!is_upgrade) return {426, "this endpoint requires a WebSocket upgrade"};
+  if (head.value(Field::kSecWebsocketVersion) != "13") {
+    return {426, "Sec-WebSocket-Version: must be 13"};
+  }
   if (!is_websocket_key(head.value(Field::kSecWebsocketKey))) {
     return {400, "Sec-WebSocket-Key: not 16 bytes in base64"};
   }
-  if (!may_open_websocket(head, rules)) return {403, "Origin: not allowed here"};
+  if (!may_open_websocket(head, context.origin)) return {403, "Origin: not allowed here"};
   return {};
 }
 
@@ -160,18 +186,15 @@ std::string offered_extensions(const HttpHead& head) {
   return all;
 }
 
-bool open_websocket(Services& services,
-                    Connection* connection,
-                    const HttpHead& head,
-                    const CometRequest& request) {
-  CometServices& comet = *services.comet();
-  const HttpFault fault = judge_upgrade(head, comet.rules());
-  if (fault.code != 0) return refuse(services, connection, &head, fault, false);
+void open_websocket(const RequestContext& context, const CometRequest& request) {
+  Services& services = context.services;
+  Connection* connection = context.connection;
+  const HttpFault fault = check_upgrade(context);
+  if (fault.code != 0) return reject_and_close(context, fault);
   DeflateAgreement agreement;
-  const DeflateOffer offer = negotiate_deflate(offered_extensions(head), &agreement);
+  const DeflateOffer offer = negotiate_deflate(offered_extensions(context.head), &agreement);
   if (offer == DeflateOffer::kMalformed) {
-    const HttpFault malformed{400, "Sec-WebSocket-Extensions: not a list of extensions"};
-    return refuse(services, connection, &head, malformed, false);
+    return reject_and_close(context, {400, "Sec-WebSocket-Extensions: not a list of extensions"});
   }
   std::string extensions;
   if (offer == DeflateOffer::kAgreed && missing_zlib_symbol() == nullptr) {
@@ -179,129 +202,125 @@ bool open_websocket(Services& services,
     connection->mode = agreement.deflate_window_bits() & 0xfU;
   }
   char accept[kWebsocketAcceptBytes];
-  websocket_accept(head.value(Field::kSecWebsocketKey), accept);
+  websocket_accept(context.head.value(Field::kSecWebsocketKey), accept);
   const bool is_echo = request.route == CometRoute::kWebSocketEcho;
-  comet.hand_over(connection, is_echo ? ProtocolId::kWebSocketEcho : ProtocolId::kWebSocket);
-  comet.set_deadline(connection, comet.rules().heartbeat_s);
-  const auto head_bytes = make_payload(http_switching({accept, sizeof accept}, extensions));
-  comet.gather(connection);
-  comet.send(connection, head_bytes, false, SlowPolicy::kDisconnect);
-  if (!is_echo && !request.channels.empty()) {
-    comet.subscribe(connection, request.channels, request.since ? &*request.since : nullptr);
-  }
-  comet.release();
-  return true;
+  hand_over(connection, is_echo ? ProtocolId::kWebSocketEcho : ProtocolId::kWebSocket);
+  services.connections->set_deadline(connection, context.rules().heartbeat_s);
+  services.sender->gather(connection);
+  services.sender->send(connection,
+                        make_payload(http_switching({accept, sizeof accept}, extensions)));
+  if (!is_echo && !request.channels.empty()) subscribe(context, request);
+  services.sender->flush_gathered();
 }
 
-/// Answers one request. False if the connection is gone, or will be.
-bool handle(Services& services, Connection* connection, const HttpHead& head) {
-  CometServices& comet = *services.comet();
-  const uint32_t generation = connection->generation;
-  services.counters().add(Counter::kRequestsTotal);
-  const bool keeps = keeps_alive(head);
-  // None of our places takes a body. Passing one over is more than closing is worth.
-  if (head.framing != BodyFraming::kNone) {
-    return refuse(services, connection, &head, {400, "a body is not taken here"}, false);
+void handle(const RequestContext& context) {
+  context.services.counters->add(Counter::kRequestsTotal);
+  // No endpoint takes a body. Skipping one would cost more than closing.
+  if (context.head.framing != BodyFraming::kNone) {
+    return reject_and_close(context, {400, "a request body is not accepted"});
   }
-  if (head.method == Method::kOptions) return answer_preflight(comet, connection, head);
-  if (head.method != Method::kGet && head.method != Method::kHead) {
-    return refuse(services, connection, &head, {405, "the method is not for this place"}, false);
+  if (context.head.method == Method::kOptions) return answer_preflight(context);
+  if (context.head.method != Method::kGet && !context.is_head_only) {
+    return reject_and_close(context, {405, "method not allowed"});
   }
   CometRequest request;
-  const HttpFault fault = read_comet_request(head, comet.rules(), &request);
-  if (fault.code != 0) return refuse(services, connection, &head, fault, keeps);
+  const HttpFault fault = read_comet_request(context.head, context.rules(), &request);
+  if (fault.code != 0) return reject(context, fault);
   switch (request.route) {
     case CometRoute::kWebSocket:
     case CometRoute::kWebSocketEcho:
-      if (!open_websocket(services, connection, head, request)) return false;
-      break;
+      return open_websocket(context, request);
     case CometRoute::kPoll:
-      open_poll(comet, connection, head, request);
-      break;
+      return open_poll(context, request);
     case CometRoute::kMailbox:
-      if (!open_mailbox(comet, connection, head, request)) return false;
-      break;
+      return open_mailbox(context, request);
     default:
-      open_stream(comet, connection, head, request);
-      break;
+      return open_stream(context, request);
   }
-  return connection->generation == generation && connection->state != ConnectionState::kFree;
 }
 
-/// Keeps what came of a request that is not whole, where the worker has room for it.
-void keep(CometServices& comet,
-          Connection* connection,
-          std::string_view rest,
-          const HeadProgress& progress) {
-  Session* session = comet.session(connection);
-  session->progress = progress;
-  if (comet.input_budget().keep(rest, &session->input)) return;
-  std::string bytes = http_retry_later(comet.retry_after_s(), kInputBudgetFull);
-  answer(comet, connection, std::move(bytes), false, CloseCause::kRejected);
-}
-
-bool speaks_http(const Connection& connection) {
-  return connection.protocol == static_cast<uint8_t>(ProtocolId::kHttp);
-}
-
-/// Answers the whole requests of a text, as long as the connection is ours.
+/// Answers the complete requests of a text while the connection speaks HTTP.
 void serve(Services& services,
            Connection* connection,
            std::string_view rest,
            HeadProgress progress) {
-  CometServices& comet = *services.comet();
   const uint32_t generation = connection->generation;
+  const auto is_open = [connection, generation] {
+    return connection->generation == generation && !connection->is_closing;
+  };
   while (!rest.empty()) {
     HttpHead head;
     const HeadResult result = parse_head(rest, &progress, &head);
     if (result.status == HeadStatus::kIncomplete) {
-      return keep(comet, connection, rest, progress);
-    }
-    if (result.status == HeadStatus::kBad) {
-      refuse(services, connection, nullptr, {result.answer, result.reason}, false);
+      Session* session = services.sessions->acquire(connection);
+      session->progress = progress;
+      static_cast<void>(services.connections->keep_input(connection, rest, &session->input));
       return;
     }
+    if (result.status == HeadStatus::kBad) {
+      AnswerOptions options;
+      options.keeps_alive = false;
+      return reject(services, connection, {result.answer, result.reason}, options);
+    }
     progress = HeadProgress();
-    if (!handle(services, connection, head)) return;
-    if (connection->generation != generation || connection->state == ConnectionState::kFree) return;
+    handle(context_of(services, connection, head));
+    if (!is_open()) return;
     rest.remove_prefix(result.consumed);
-    if (speaks_http(*connection)) continue;
-    // It belongs to who took over: a poll goes on with the next request after its answer.
-    if (rest.empty()) return;
-    return comet.resume(connection, std::string(rest));
+    if (connection->protocol == static_cast<uint8_t>(ProtocolId::kHttp)) continue;
+    // The other protocol reads the rest: a poll keeps the next request until its response.
+    if (!rest.empty()) services.connections->feed(connection, std::string(rest));
+    return;
   }
-  // Between two requests it has as long as for the first.
-  comet.set_deadline(connection, comet.rules().handshake_timeout_s);
-  comet.settle(connection);
+  // The next request has as much time as the first.
+  services.connections->set_deadline(connection, services.rules->handshake_timeout_s);
+  services.sessions->release(connection);
+}
+
+/// A client that connects and sends nothing must not stay.
+void on_accept(Services& services, Connection* connection) {
+  services.connections->set_deadline(connection, services.rules->handshake_timeout_s);
 }
 
 void on_bytes(Services& services, Connection* connection, uint8_t* bytes, size_t size) {
-  const std::string_view came(reinterpret_cast<const char*>(bytes), size);
-  if (connection->state != ConnectionState::kBusy) {
-    return serve(services, connection, came, HeadProgress());
-  }
+  const std::string_view arrived(reinterpret_cast<const char*>(bytes), size);
+  if (!connection->is_busy()) return serve(services, connection, arrived, HeadProgress());
+  if (connection->is_closing) return;
   Session* session = connection->session;
-  if (session->is_finishing) return;
-  std::string text = services.comet()->input_budget().take(&session->input);
+  std::string text = services.input_budget->take(&session->input);
   const HeadProgress progress = session->progress;
   session->progress = HeadProgress();
-  text.append(came);
+  text.append(arrived);
   serve(services, connection, text, progress);
 }
 
-/// The answer that it is owed still goes out.
-void on_disconnect(Services& services, Connection* connection, CloseCause cause) {
-  services.comet()->finish(connection, cause);
+void on_input_full(Services& services, Connection* connection) {
+  std::string bytes = http_retry_later(retry_after_s(services.random), kInputBudgetFull);
+  respond(services, connection, std::move(bytes), false, CloseCause::kRejected);
+}
+
+/// A queued response is still sent.
+void on_disconnect(Services& services, Connection* connection, CloseCause cause, std::string_view) {
+  services.sender->finish(connection, cause);
 }
 
 std::string refusal(Services& services) {
-  const uint32_t wait_s = services.comet()->retry_after_s();
-  return http_retry_later(wait_s, "the server is full: come back later");
+  return http_retry_later(retry_after_s(services.random), "server full; retry later");
+}
+
+constexpr Protocol make_protocol() {
+  Protocol protocol;
+  protocol.name = "comet";
+  protocol.on_accept = on_accept;
+  protocol.on_bytes = on_bytes;
+  protocol.on_disconnect = on_disconnect;
+  protocol.on_input_full = on_input_full;
+  protocol.refusal = refusal;
+  protocol.is_read_at_accept = true;
+  return protocol;
 }
 
 }  // namespace
 
-const Protocol kHttpProtocol = {
-    "comet", on_bytes, nullptr, on_disconnect, nullptr, nullptr, nullptr, refusal};
+constexpr Protocol kHttpProtocol = make_protocol();
 
 }  // namespace megacomet

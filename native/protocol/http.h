@@ -1,4 +1,4 @@
-// HTTP/1.1 on a comet server's port: reads requests and hands them to their transports.
+// HTTP/1.1 on a comet server's port: reads requests and hands them over to their transports.
 #pragma once
 
 #include "connection/protocol.h"

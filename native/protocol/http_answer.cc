@@ -1,6 +1,7 @@
-// Answers of the comet server. See http_answer.h.
+// Heads and errors. See http_answer.h.
 #include "protocol/http_answer.h"
 
+#include "base/bounds.h"
 #include "codec/http_writer.h"
 #include "codec/json_writer.h"
 
@@ -8,11 +9,11 @@ namespace megacomet {
 
 namespace {
 
-/// Our own lines and an origin of the allow-list; far below what a head may have.
+/// Our own fields and an origin of the allow-list; far below the limit of a head.
 constexpr size_t kHeadBytes = 2048;
 
-/// The head of RFC 6455 4.2.2, up to what is ours alone: base64, and an answer to extensions that
-/// deflate_codec.cc writes. Nothing of it is a client's, so that no line has to be checked.
+/// The head of RFC 6455 4.2.2. The values that follow are base64, and extensions that
+/// deflate_codec.cc writes: no text of a client, so no field has to be checked.
 constexpr std::string_view kSwitching =
     "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     "Sec-WebSocket-Accept: ";
@@ -58,6 +59,11 @@ std::string http_error(uint16_t code, std::string_view sentence, const AnswerOpt
   return http_answer(code, content, options);
 }
 
+uint32_t retry_after_s(Random* random) {
+  return bounds::kRetryAfterMinS +
+         random->below(bounds::kRetryAfterMaxS - bounds::kRetryAfterMinS + 1);
+}
+
 std::string http_retry_later(uint32_t wait_s, std::string_view sentence, AnswerOptions options) {
   const std::string wait = std::to_string(wait_s);
   options.name = "Retry-After";
@@ -74,7 +80,7 @@ std::string http_stream_head(std::string_view content_type, std::string_view ori
   writer.field("Content-Type", content_type);
   writer.field("Cache-Control", "no-store");
   writer.field("X-Content-Type-Options", "nosniff");
-  // nginx would gather the answer before it passes it on.
+  // nginx would buffer the response.
   writer.field("X-Accel-Buffering", "no");
   writer.field("Connection", "close");
   writer.finish();

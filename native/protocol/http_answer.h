@@ -1,27 +1,29 @@
-// Whole answers of the comet server over HTTP. Pure.
+// Complete responses of the comet server over HTTP. Pure.
 #pragma once
 
 #include <cstdint>
 #include <string>
 #include <string_view>
 
+#include "base/random.h"
+
 namespace megacomet {
 
-/// What an answer says besides its code and content.
+/// The parts of a response besides its code and content.
 struct AnswerOptions {
   /// For Access-Control-Allow-Origin; empty for none.
   std::string_view origin = {};
   std::string_view content_type = "application/json";
-  /// A further line, such as `Allow: GET, HEAD`, name and value apart; empty for none.
+  /// Name and value of a further field, such as Allow; empty for none.
   std::string_view name = {};
   std::string_view value = {};
   std::string_view cursor = {};
   bool keeps_alive = true;
-  /// HEAD: the head of the answer to GET, without its content.
+  /// HEAD: the head of the response to GET, without its content.
   bool is_head_only = false;
 };
 
-/// A head and its content. Codes without content (204) have no length either.
+/// A head and its content. Code 204 has neither content nor length.
 [[nodiscard]] std::string http_answer(uint16_t code,
                                       std::string_view content,
                                       const AnswerOptions& options);
@@ -31,15 +33,18 @@ struct AnswerOptions {
                                      std::string_view sentence,
                                      const AnswerOptions& options);
 
-/// 503: no room now, and the seconds after which to try again. The last answer of its connection.
+/// Randomised Retry-After in seconds, so that clients rejected together do not return together.
+[[nodiscard]] uint32_t retry_after_s(Random* random);
+
+/// 503 with Retry-After. The last response of its connection.
 [[nodiscard]] std::string http_retry_later(uint32_t wait_s,
                                            std::string_view sentence,
                                            AnswerOptions options = {});
 
-/// The head of an answer that never ends. Closed by its end, so it needs no chunks.
+/// The head of an endless response. It ends with its connection, so it needs no chunks.
 [[nodiscard]] std::string http_stream_head(std::string_view content_type, std::string_view origin);
 
-/// The head that makes a connection a WebSocket. `extensions` is empty for none.
+/// The head that upgrades a connection to a WebSocket. `extensions` is empty for none.
 [[nodiscard]] std::string http_switching(std::string_view accept, std::string_view extensions);
 
 }  // namespace megacomet

@@ -1,51 +1,61 @@
-// Answers to the ancestor's clients. See protocol_mailbox.h.
+// Responses to legacy long polls. See mailbox.h.
 #include "protocol/mailbox.h"
 
-#include "hub/mailboxes.h"
+#include "connection/sender.h"
+#include "connection/session.h"
 #include "protocol/http_answer.h"
 
 namespace megacomet {
 
 namespace {
 
-Ref<Payload> answer_of(const Connection& connection, std::string_view content) {
+Ref<Payload> response(const Connection& connection, std::string_view content) {
   AnswerOptions options;
-  // A page reads it as a script.
+  // A page runs it as a script.
   options.content_type = "text/javascript; charset=utf-8";
-  if (connection.state == ConnectionState::kBusy) options.origin = connection.session->origin;
+  if (connection.is_busy()) options.origin = connection.session->origin;
   options.keeps_alive = false;
   return make_payload(http_answer(200, content, options));
 }
 
-/// Whatever its client says more: after the one answer the connection ends.
+/// Ignored: the connection ends with the one response.
 void on_bytes(Services&, Connection*, uint8_t*, size_t) {}
 
-void deliver(Services& services, Connection* connection, Message& message) {
-  CometServices& comet = *services.comet();
-  const Ref<Payload> payload = answer_of(*connection, message.data);
-  if (!comet.send(connection, payload, false, SlowPolicy::kDisconnect)) return;
-  Mailboxes::sent(connection);
-  comet.finish(connection, CloseCause::kDone);
+Ref<Payload> encode(Services&, const Connection& connection, Message& message) {
+  return response(connection, message.data);
 }
 
-/// An answer without content, upon which a client asks again.
-void send_away(Services& services, Connection* connection, CloseCause cause) {
-  CometServices& comet = *services.comet();
-  comet.mailboxes().leave(connection);
-  const bool is_answered =
-      connection->state == ConnectionState::kBusy && connection->session->is_finishing;
-  if (is_answered) return;
-  const Ref<Payload> payload = answer_of(*connection, "");
-  if (!comet.send(connection, payload, false, SlowPolicy::kDisconnect)) return;
-  comet.finish(connection, cause);
+void on_message_sent(Services& services, Connection* connection) {
+  services.mail->mail_sent(connection);
+  services.sender->finish(connection, CloseCause::kDone);
+}
+
+/// A response without content: the client polls again.
+void on_disconnect(Services& services, Connection* connection, CloseCause cause, std::string_view) {
+  services.mail->stop_waiting(connection);
+  if (connection->is_closing) return;
+  if (!services.sender->send(connection, response(*connection, ""))) return;
+  services.sender->finish(connection, cause);
 }
 
 void on_deadline(Services& services, Connection* connection) {
-  send_away(services, connection, CloseCause::kDone);
+  on_disconnect(services, connection, CloseCause::kDone, {});
+}
+
+constexpr Protocol make_protocol() {
+  Protocol protocol;
+  protocol.name = "mailbox";
+  protocol.on_bytes = on_bytes;
+  protocol.on_deadline = on_deadline;
+  protocol.on_disconnect = on_disconnect;
+  protocol.encode = encode;
+  protocol.on_message_sent = on_message_sent;
+  protocol.ends_with_message = true;
+  return protocol;
 }
 
 }  // namespace
 
-const Protocol kMailboxProtocol = {"mailbox", on_bytes, on_deadline, send_away, deliver, nullptr};
+constexpr Protocol kMailboxProtocol = make_protocol();
 
 }  // namespace megacomet

@@ -1,4 +1,4 @@
-// The ancestor's long poll: a request gets one message of its mailbox, and the connection ends.
+// The legacy long poll: a request receives one message of its mailbox, and the connection ends.
 #pragma once
 
 #include "connection/protocol.h"

@@ -1,8 +1,13 @@
-// Answers to polls. See protocol_poll.h.
+// Responses to polls. See poll.h.
 #include "protocol/poll.h"
+
+#include <utility>
 
 #include "base/bounds.h"
 #include "connection/input_budget.h"
+#include "connection/sender.h"
+#include "connection/session.h"
+#include "connection/sessions.h"
 #include "protocol/http_answer.h"
 #include "pubsub/message_codec.h"
 
@@ -10,22 +15,32 @@ namespace megacomet {
 
 namespace {
 
-std::string cursor_text(const Cursor& cursor) {
-  char text[kCursorTextMax];
-  return {text, format_cursor(cursor, text)};
+/// The JSON of a response: messages, then the cursor.
+class Batch {
+ public:
+  void add(const Message& message) {
+    if (text_.back() != '[') text_.push_back(',');
+    text_.push_back('{');
+    append_message_members(message, &text_);
+    text_.push_back('}');
+  }
+
+  [[nodiscard]] std::string finish(const Cursor& cursor, bool is_lost) {
+    text_.append("],\"cursor\":");
+    append_cursor(cursor, &text_);
+    text_.append(is_lost ? ",\"recovered\":false}" : ",\"recovered\":true}");
+    return std::move(text_);
+  }
+
+ private:
+  std::string text_ = "{\"messages\":[";
+};
+
+const Session* session_of(const Connection& connection) {
+  return connection.is_busy() ? connection.session : nullptr;
 }
 
-std::string begin_batch() {
-  return "{\"messages\":[";
-}
-
-void end_batch(const Cursor& cursor, bool is_lost, std::string* out) {
-  out->append("],\"cursor\":");
-  append_cursor(cursor, out);
-  out->append(is_lost ? ",\"recovered\":false}" : ",\"recovered\":true}");
-}
-
-std::string answer_of(const std::string& batch, const Cursor& cursor, const Session* session) {
+std::string response(const std::string& batch, const Cursor& cursor, const Session* session) {
   const std::string text = cursor_text(cursor);
   AnswerOptions options;
   options.cursor = text;
@@ -34,22 +49,17 @@ std::string answer_of(const std::string& batch, const Cursor& cursor, const Sess
   options.keeps_alive = !session->closes_after;
   options.is_head_only = session->is_head_only;
   if (session->callback.empty()) return http_answer(200, batch, options);
-  // The comment keeps a reader that guesses types from taking the callback for one of its own.
+  // The comment prevents a client that guesses types from running the callback as something else.
   options.content_type = "application/javascript; charset=utf-8";
   return http_answer(200, "/**/" + session->callback + "(" + batch + ");", options);
 }
 
-/// Sends the answer, and gives the connection back to HTTP, or ends it with `cause`.
-void respond(Services& services,
-             Connection* connection,
-             const Ref<Payload>& payload,
-             CloseCause cause = CloseCause::kDone) {
-  CometServices& comet = *services.comet();
-  const uint32_t generation = connection->generation;
-  comet.unsubscribe(connection);
+/// The response was sent: returns the connection to HTTP, or ends it with `cause`.
+void end_request(Services& services, Connection* connection, CloseCause cause) {
+  services.subscriptions->unsubscribe(connection);
   bool closes = false;
   bool has_more = false;
-  if (connection->state == ConnectionState::kBusy) {
+  if (connection->is_busy()) {
     Session* session = connection->session;
     closes = session->closes_after;
     has_more = !session->input.empty();
@@ -57,109 +67,125 @@ void respond(Services& services,
     session->origin.clear();
     session->is_head_only = false;
   }
-  comet.hand_over(connection, ProtocolId::kHttp);
-  comet.set_deadline(connection, comet.rules().handshake_timeout_s);
-  if (!comet.send(connection, payload, false, SlowPolicy::kDisconnect)) return;
-  if (closes) return comet.finish(connection, cause);
-  if (has_more) comet.resume(connection, comet.input_budget().take(&connection->session->input));
-  if (connection->generation == generation) comet.settle(connection);
+  hand_over(connection, ProtocolId::kHttp);
+  // The deadline of a blocked connection is the Sender's.
+  if (!connection->is_blocked) {
+    services.connections->set_deadline(connection, services.rules->handshake_timeout_s);
+  }
+  if (closes) return services.sender->finish(connection, cause);
+  const uint32_t generation = connection->generation;
+  if (has_more) {
+    services.connections->feed(connection,
+                               services.input_budget->take(&connection->session->input));
+  }
+  if (connection->generation == generation) services.sessions->release(connection);
 }
 
-Ref<Payload> encoded(Message& message, const Session* session) {
-  Ref<Payload>& slot = message.encoded[static_cast<size_t>(Encoding::kPoll)];
-  const bool is_common =
+void respond(Services& services,
+             Connection* connection,
+             std::string bytes,
+             CloseCause cause = CloseCause::kDone) {
+  if (!services.sender->send(connection, make_payload(std::move(bytes)))) return;
+  end_request(services, connection, cause);
+}
+
+std::string encode_alone(const Message& message, const Session* session) {
+  Batch batch;
+  batch.add(message);
+  return response(batch.finish(cursor_of(message), false), cursor_of(message), session);
+}
+
+Ref<Payload> encode(Services&, const Connection& connection, Message& message) {
+  const Session* session = session_of(connection);
+  const bool is_shared =
       session == nullptr || (session->callback.empty() && session->origin.empty() &&
                              !session->closes_after && !session->is_head_only);
-  if (is_common && slot) return slot;
-  std::string batch = begin_batch();
-  batch.push_back('{');
-  append_message_members(message, &batch);
-  batch.push_back('}');
-  end_batch(cursor_of(message), false, &batch);
-  Ref<Payload> payload =
-      make_payload(answer_of(batch, cursor_of(message), is_common ? nullptr : session));
-  if (is_common) slot = payload;
-  return payload;
+  if (!is_shared) return make_payload(encode_alone(message, session));
+  return message.encode_once(Encoding::kPoll,
+                             [](const Message& one) { return encode_alone(one, nullptr); });
 }
 
-const Session* session_of(const Connection* connection) {
-  return connection->state == ConnectionState::kBusy ? connection->session : nullptr;
+void on_message_sent(Services& services, Connection* connection) {
+  end_request(services, connection, CloseCause::kDone);
 }
 
-/// The next request of a client that does not wait for its answer: kept until then.
+/// The next request of a client that pipelines: kept until this one is answered.
 void on_bytes(Services& services, Connection* connection, uint8_t* bytes, size_t size) {
-  CometServices& comet = *services.comet();
-  Session* session = comet.session(connection);
-  if (session->is_finishing) return;
+  if (connection->is_closing) return;
+  Session* session = services.sessions->acquire(connection);
   if (session->input.size() + size > bounds::kHttpHeadBytesMax) {
-    return services.close(connection, CloseCause::kRejected);
+    return services.connections->close(connection, CloseCause::kRejected);
   }
-  const std::string_view came(reinterpret_cast<const char*>(bytes), size);
-  if (comet.input_budget().keep(came, &session->input)) return;
+  const std::string_view arrived(reinterpret_cast<const char*>(bytes), size);
+  static_cast<void>(services.connections->keep_input(connection, arrived, &session->input));
+}
+
+void on_input_full(Services& services, Connection* connection) {
+  Session* session = services.sessions->acquire(connection);
   AnswerOptions options;
   options.origin = session->origin;
   options.is_head_only = session->is_head_only;
-  const std::string answer = http_retry_later(comet.retry_after_s(), kInputBudgetFull, options);
   session->closes_after = true;
-  respond(services, connection, make_payload(answer), CloseCause::kRejected);
+  respond(services,
+          connection,
+          http_retry_later(retry_after_s(services.random), kInputBudgetFull, options),
+          CloseCause::kRejected);
 }
 
-void deliver(Services& services, Connection* connection, Message& message) {
-  respond(services, connection, encoded(message, session_of(connection)));
+void on_replay(Services& services, Connection* connection, const Replay& replay) {
+  if (replay.is_lost) services.counters->add(Counter::kGapsTotal);
+  // Nothing was missed: the poll waits.
+  if (replay.messages.empty() && !replay.is_lost) return;
+  Batch batch;
+  for (const Ref<Message>& message : replay.messages) batch.add(*message);
+  const std::string content = batch.finish(replay.head, replay.is_lost);
+  respond(services, connection, response(content, replay.head, session_of(*connection)));
 }
 
-void on_page(Services& services, Connection* connection, const Page& page) {
-  if (page.is_lost) services.counters().add(Counter::kGapsTotal);
-  // Nothing was missed: it waits.
-  if (page.messages.empty() && !page.is_lost) return;
-  std::string batch = begin_batch();
-  for (const Ref<Message>& message : page.messages) {
-    if (batch.back() != '[') batch.push_back(',');
-    batch.push_back('{');
-    append_message_members(*message, &batch);
-    batch.push_back('}');
-  }
-  end_batch(page.head, page.is_lost, &batch);
-  const std::string bytes = answer_of(batch, page.head, session_of(connection));
-  respond(services, connection, make_payload(bytes));
-}
-
-/// Its time is up: it is told where it stands.
+/// The poll timed out: the response has the client's current cursor, and no content.
 void on_deadline(Services& services, Connection* connection) {
-  const Cursor cursor = services.comet()->position(*connection);
-  if (connection->state == ConnectionState::kBusy &&
-      connection->session->question == Question::kAsked) {
-    // The answer may come yet, and must not be taken for that to the connection's next poll.
+  const Cursor cursor = services.subscriptions->position(*connection);
+  if (connection->is_busy() && connection->session->replay.state == ReplayState::kRequested) {
+    // A late replay page must not be taken for one of the connection's next poll.
     connection->session->closes_after = true;
   }
-  const Session* session = session_of(connection);
-  std::string bytes;
+  const Session* session = session_of(*connection);
   if (session != nullptr && !session->callback.empty()) {
-    std::string batch = begin_batch();
-    end_batch(cursor, false, &batch);
-    bytes = answer_of(batch, cursor, session);
-  } else {
-    const std::string text = cursor_text(cursor);
-    AnswerOptions options;
-    options.cursor = text;
-    if (session != nullptr) {
-      options.origin = session->origin;
-      options.keeps_alive = !session->closes_after;
-    }
-    bytes = http_answer(204, "", options);
+    const std::string content = Batch().finish(cursor, false);
+    return respond(services, connection, response(content, cursor, session));
   }
-  respond(services, connection, make_payload(std::move(bytes)));
+  const std::string text = cursor_text(cursor);
+  AnswerOptions options;
+  options.cursor = text;
+  if (session != nullptr) {
+    options.origin = session->origin;
+    options.keeps_alive = !session->closes_after;
+  }
+  respond(services, connection, http_answer(204, "", options));
 }
 
-/// The server leaves: the poll is answered, and its client comes back elsewhere.
-void on_disconnect(Services& services, Connection* connection, CloseCause) {
-  services.comet()->session(connection)->closes_after = true;
+/// The poll is answered as if it had timed out, and its client reconnects elsewhere.
+void on_disconnect(Services& services, Connection* connection, CloseCause, std::string_view) {
+  services.sessions->acquire(connection)->closes_after = true;
   on_deadline(services, connection);
+}
+
+constexpr Protocol make_protocol() {
+  Protocol protocol;
+  protocol.name = "poll";
+  protocol.on_bytes = on_bytes;
+  protocol.on_deadline = on_deadline;
+  protocol.on_disconnect = on_disconnect;
+  protocol.on_input_full = on_input_full;
+  protocol.encode = encode;
+  protocol.on_message_sent = on_message_sent;
+  protocol.on_replay = on_replay;
+  protocol.ends_with_message = true;
+  return protocol;
 }
 
 }  // namespace
 
-const Protocol kPollProtocol = {
-    "poll", on_bytes, on_deadline, on_disconnect, deliver, on_page, nullptr, nullptr, false, true};
+constexpr Protocol kPollProtocol = make_protocol();
 
 }  // namespace megacomet

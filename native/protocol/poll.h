@@ -1,4 +1,4 @@
-// Long polling: a request waits for the next message, and is asked again.
+// Long polling: a request waits for the next message, and the client polls again.
 #pragma once
 
 #include "connection/protocol.h"

@@ -1,30 +1,20 @@
-// Events for one subscriber. See protocol_sse.h.
+// Events for one subscriber. See sse.h.
 #include "protocol/sse.h"
 
 #include <utility>
 
 #include "base/bounds.h"
 #include "codec/sse_codec.h"
+#include "connection/sender.h"
 #include "pubsub/message_codec.h"
 
 namespace megacomet {
 
 namespace {
 
-Ref<Payload> encoded(Message& message) {
-  Ref<Payload>& slot = message.encoded[static_cast<size_t>(Encoding::kSse)];
-  if (!slot) slot = make_payload(encode_sse(message));
-  return slot;
-}
-
-std::string cursor_text(const Cursor& cursor) {
-  char text[kCursorTextMax];
-  return {text, format_cursor(cursor, text)};
-}
-
-/// A place to continue from, without an event: the client takes over the id of a block without
-/// data, and fires nothing (HTML standard, 9.2.6).
-void append_place(const Cursor& cursor, std::string* out) {
+/// A cursor without an event: the client adopts the id of a block without data, and fires nothing
+/// (HTML standard, 9.2.6).
+void append_cursor_event(const Cursor& cursor, std::string* out) {
   const std::string text = cursor_text(cursor);
   SseEvent event;
   event.id = text;
@@ -32,34 +22,30 @@ void append_place(const Cursor& cursor, std::string* out) {
 }
 
 /// An event of the server itself, which pages listen for by name.
-void append_lost(const Cursor& cursor, std::string* out) {
-  const std::string text = cursor_text(cursor);
-  const std::string data = "{\"recovered\":false,\"cursor\":\"" + text + "\"}";
+void append_gap(const Cursor& cursor, std::string* out) {
+  const std::string data = "{\"recovered\":false,\"cursor\":\"" + cursor_text(cursor) + "\"}";
   SseEvent event;
   event.event = "megacomet.gap";
   event.data = data;
   static_cast<void>(append_sse_event(event, out));
 }
 
-/// What a client sends after its request is of no interest: it cannot ask for more here.
+/// A client cannot send anything after its request.
 void on_bytes(Services&, Connection*, uint8_t*, size_t) {}
 
-void deliver(Services& services, Connection* connection, Message& message) {
-  services.comet()->send(connection, encoded(message), true, message.policy());
-  services.comet()->put_off_heartbeat(connection);
+Ref<Payload> encode(Services&, const Connection&, Message& message) {
+  return message.encode_once(Encoding::kSse, encode_sse);
 }
 
-void on_page(Services& services, Connection* connection, const Page& page) {
+void on_replay(Services& services, Connection* connection, const Replay& replay) {
   std::string bytes;
-  if (page.is_lost) {
-    services.counters().add(Counter::kGapsTotal);
-    append_lost(page.head, &bytes);
+  if (replay.is_lost) {
+    services.counters->add(Counter::kGapsTotal);
+    append_gap(replay.head, &bytes);
   }
-  for (const Ref<Message>& message : page.messages) bytes.append(encode_sse(*message));
-  if (page.is_last) append_place(page.head, &bytes);
-  if (bytes.empty()) return;
-  const Ref<Payload> payload = make_payload(std::move(bytes));
-  services.comet()->send(connection, payload, false, SlowPolicy::kDisconnect);
+  for (const Ref<Message>& message : replay.messages) bytes.append(encode_sse(*message));
+  if (replay.is_last) append_cursor_event(replay.head, &bytes);
+  if (!bytes.empty()) services.sender->send(connection, make_payload(std::move(bytes)));
 }
 
 void on_deadline(Services& services, Connection* connection) {
@@ -68,29 +54,39 @@ void on_deadline(Services& services, Connection* connection) {
     append_sse_heartbeat(&bytes);
     return make_payload(std::move(bytes));
   }();
-  services.counters().add(Counter::kHeartbeatsTotal);
-  services.comet()->set_deadline(connection, services.comet()->rules().heartbeat_s);
-  services.comet()->send(connection, kHeartbeat, false, SlowPolicy::kDisconnect);
+  services.counters->add(Counter::kHeartbeatsTotal);
+  services.connections->set_deadline(connection, services.rules->heartbeat_s);
+  services.sender->send(connection, kHeartbeat);
 }
 
-void on_disconnect(Services& services, Connection* connection, CloseCause cause) {
-  CometServices& comet = *services.comet();
-  comet.unsubscribe(connection);
+void on_disconnect(Services& services, Connection* connection, CloseCause cause, std::string_view) {
+  services.subscriptions->unsubscribe(connection);
   if (cause == CloseCause::kDrain) {
-    // The server leaves, and with it a million others: they come back over a longer time.
-    const uint32_t retry_ms = comet.rules().retry_ms;
+    // A million clients lose this server at once: they reconnect over a longer time.
+    const uint32_t retry_ms = services.rules->retry_ms;
     SseEvent event;
-    event.retry_ms = retry_ms + comet.random(bounds::kDrainRetryFactor * retry_ms);
+    event.retry_ms = retry_ms + services.random->below(bounds::kDrainRetryFactor * retry_ms);
     std::string bytes;
     static_cast<void>(append_sse_event(event, &bytes));
-    const auto farewell = make_payload(std::move(bytes));
-    if (!comet.send(connection, farewell, false, SlowPolicy::kDisconnect)) return;
+    if (!services.sender->send(connection, make_payload(std::move(bytes)))) return;
   }
-  comet.finish(connection, cause);
+  services.sender->finish(connection, cause);
+}
+
+constexpr Protocol make_protocol() {
+  Protocol protocol;
+  protocol.name = "sse";
+  protocol.on_bytes = on_bytes;
+  protocol.on_deadline = on_deadline;
+  protocol.on_disconnect = on_disconnect;
+  protocol.encode = encode;
+  protocol.on_replay = on_replay;
+  protocol.message_is_heartbeat = true;
+  return protocol;
 }
 
 }  // namespace
 
-const Protocol kSseProtocol = {"sse", on_bytes, on_deadline, on_disconnect, deliver, on_page};
+constexpr Protocol kSseProtocol = make_protocol();
 
 }  // namespace megacomet

@@ -1,60 +1,66 @@
-// JSON lines for one subscriber. See protocol_stream.h.
+// JSON lines for one subscriber. See stream.h.
 #include "protocol/stream.h"
 
+#include <utility>
+
+#include "connection/sender.h"
 #include "pubsub/message_codec.h"
 
 namespace megacomet {
 
 namespace {
 
-Ref<Payload> encoded(Message& message) {
-  Ref<Payload>& slot = message.encoded[static_cast<size_t>(Encoding::kStream)];
-  if (!slot) slot = make_payload(encode_stream(message));
-  return slot;
-}
-
+/// A client cannot send anything after its request.
 void on_bytes(Services&, Connection*, uint8_t*, size_t) {}
 
-void deliver(Services& services, Connection* connection, Message& message) {
-  services.comet()->send(connection, encoded(message), true, message.policy());
-  services.comet()->put_off_heartbeat(connection);
+Ref<Payload> encode(Services&, const Connection&, Message& message) {
+  return message.encode_once(Encoding::kStream, encode_stream);
 }
 
-/// Tells of a gap before what is left, and else of the end of what was missed.
-void append_subscribed(const Page& page, std::string* out) {
+/// Reports a gap before the messages that are left, and otherwise the end of the replay.
+void append_subscribed(const Replay& replay, std::string* out) {
   out->append("{\"type\":\"subscribed\",\"cursor\":");
-  append_cursor(page.is_lost ? page.start() : page.head, out);
-  out->append(page.is_lost ? ",\"recovered\":false}\n" : ",\"recovered\":true}\n");
+  append_cursor(replay.is_lost ? replay.start() : replay.head, out);
+  out->append(replay.is_lost ? ",\"recovered\":false}\n" : ",\"recovered\":true}\n");
 }
 
-void on_page(Services& services, Connection* connection, const Page& page) {
+void on_replay(Services& services, Connection* connection, const Replay& replay) {
   std::string bytes;
-  if (page.is_lost) {
-    services.counters().add(Counter::kGapsTotal);
-    append_subscribed(page, &bytes);
+  if (replay.is_lost) {
+    services.counters->add(Counter::kGapsTotal);
+    append_subscribed(replay, &bytes);
   }
-  for (const Ref<Message>& message : page.messages) bytes.append(encode_stream(*message));
-  if (page.is_last && !page.is_lost) append_subscribed(page, &bytes);
-  if (bytes.empty()) return;
-  const Ref<Payload> payload = make_payload(std::move(bytes));
-  services.comet()->send(connection, payload, false, SlowPolicy::kDisconnect);
+  for (const Ref<Message>& message : replay.messages) bytes.append(encode_stream(*message));
+  if (replay.is_last && !replay.is_lost) append_subscribed(replay, &bytes);
+  if (!bytes.empty()) services.sender->send(connection, make_payload(std::move(bytes)));
 }
 
 void on_deadline(Services& services, Connection* connection) {
-  // An empty line, which readers of JSON lines pass over.
+  // An empty line, which readers of JSON lines ignore.
   static const Ref<Payload> kHeartbeat = make_payload("\n");
-  services.counters().add(Counter::kHeartbeatsTotal);
-  services.comet()->set_deadline(connection, services.comet()->rules().heartbeat_s);
-  services.comet()->send(connection, kHeartbeat, false, SlowPolicy::kDisconnect);
+  services.counters->add(Counter::kHeartbeatsTotal);
+  services.connections->set_deadline(connection, services.rules->heartbeat_s);
+  services.sender->send(connection, kHeartbeat);
 }
 
-void on_disconnect(Services& services, Connection* connection, CloseCause cause) {
-  services.comet()->unsubscribe(connection);
-  services.comet()->finish(connection, cause);
+void on_disconnect(Services& services, Connection* connection, CloseCause cause, std::string_view) {
+  services.sender->finish(connection, cause);
+}
+
+constexpr Protocol make_protocol() {
+  Protocol protocol;
+  protocol.name = "stream";
+  protocol.on_bytes = on_bytes;
+  protocol.on_deadline = on_deadline;
+  protocol.on_disconnect = on_disconnect;
+  protocol.encode = encode;
+  protocol.on_replay = on_replay;
+  protocol.message_is_heartbeat = true;
+  return protocol;
 }
 
 }  // namespace
 
-const Protocol kStreamProtocol = {"stream", on_bytes, on_deadline, on_disconnect, deliver, on_page};
+constexpr Protocol kStreamProtocol = make_protocol();
 
 }  // namespace megacomet

@@ -1,5 +1,5 @@
 // WebSocket: subscribing, publishing and receiving over one connection.
-// The JSON that clients and server exchange is described in docs/protocol.md.
+// docs/protocol.md describes the JSON of both sides.
 #pragma once
 
 #include "connection/protocol.h"
@@ -7,7 +7,7 @@
 namespace megacomet {
 
 extern const Protocol kWebSocketProtocol;
-/// Sends back every message as it came: for conformance tests.
+/// Sends back every message unchanged: for conformance tests.
 extern const Protocol kWebSocketEchoProtocol;
 
 }  // namespace megacomet

@@ -15,76 +15,76 @@ constexpr size_t kSlotsMin = 64;
 
 }  // namespace
 
-void Channels::remember(uint32_t row, const Ref<Message>& message) {
-  Channel& channel = rows_[row];
-  channel.tail.push_back(message);
-  note_remembered(row, *message);
-  while (channel.tail.size() > bounds::kTailMessagesMax ||
-         channel.tail_bytes > bounds::kTailBytesMax) {
-    forget_oldest(&channel);
+void Channels::remember(uint32_t index, const Ref<Message>& message) {
+  Channel& channel = channels_[index];
+  channel.recent.push_back(message);
+  note_remembered(index, *message);
+  while (channel.recent.size() > bounds::kChannelCacheMessagesMax ||
+         channel.recent_bytes > bounds::kChannelCacheBytesMax) {
+    evict_oldest(&channel);
   }
-  forget_beyond();
+  evict_beyond_bounds();
 }
 
-void Channels::pass(uint32_t row, uint64_t number) {
-  Channel& channel = rows_[row];
-  // Those before it too: with it the channel may keep less of them.
-  while (!channel.tail.empty()) forget_oldest(&channel);
-  channel.tail_floor = number;
-  channel.is_whole = false;
+void Channels::skip(uint32_t index, uint64_t number) {
+  Channel& channel = channels_[index];
+  // Earlier ones too: they cannot be replayed without it.
+  while (!channel.recent.empty()) evict_oldest(&channel);
+  channel.evicted_to = number;
+  channel.has_full_history = false;
 }
 
-void Channels::register_fd(uint32_t row, const std::vector<Ref<Message>>& kept) {
-  Channel& channel = rows_[row];
+void Channels::fill_cache(uint32_t index, const std::vector<Ref<Message>>& history) {
+  Channel& channel = channels_[index];
   const auto is_ephemeral = [](const Ref<Message>& message) { return message->is_ephemeral(); };
-  if (std::any_of(kept.begin(), kept.end(), is_ephemeral)) return;
-  // What came by itself since then is there already.
-  const uint64_t known = channel.tail.empty() ? UINT64_MAX : channel.tail.front()->number;
-  const auto end = std::find_if(kept.begin(), kept.end(), [known](const Ref<Message>& message) {
+  if (std::any_of(history.begin(), history.end(), is_ephemeral)) return;
+  // Later messages are in the cache already.
+  const uint64_t known = channel.recent.empty() ? UINT64_MAX : channel.recent.front()->number;
+  const auto end = std::find_if(history.begin(), history.end(), [known](const auto& message) {
     return message->number >= known;
   });
-  size_t bytes = channel.tail_bytes;
-  for (auto at = kept.begin(); at != end; ++at) bytes += (*at)->data.size();
-  const size_t count = channel.tail.size() + static_cast<size_t>(end - kept.begin());
-  if (count > bounds::kTailMessagesMax || bytes > bounds::kTailBytesMax) return;
-  channel.is_whole = true;
-  channel.tail.insert(channel.tail.begin(), kept.begin(), end);
-  for (auto at = kept.begin(); at != end; ++at) note_remembered(row, **at);
-  forget_beyond();
+  size_t bytes = channel.recent_bytes;
+  for (auto at = history.begin(); at != end; ++at) bytes += (*at)->data.size();
+  const size_t count = channel.recent.size() + static_cast<size_t>(end - history.begin());
+  if (count > bounds::kChannelCacheMessagesMax || bytes > bounds::kChannelCacheBytesMax) return;
+  channel.has_full_history = true;
+  channel.recent.insert(channel.recent.begin(), history.begin(), end);
+  for (auto at = history.begin(); at != end; ++at) note_remembered(index, **at);
+  evict_beyond_bounds();
 }
 
-void Channels::note_remembered(uint32_t row, const Message& message) {
-  rows_[row].tail_bytes += message.data.size();
-  tails_bytes_ += message.data.size();
-  remembered_.push_back({row, message.number});
+void Channels::note_remembered(uint32_t index, const Message& message) {
+  channels_[index].recent_bytes += message.data.size();
+  recent_bytes_ += message.data.size();
+  remembered_.push_back({index, message.number});
 }
 
-void Channels::forget_oldest(Channel* channel) {
-  const Message& oldest = *channel->tail.front();
-  channel->tail_bytes -= oldest.data.size();
-  tails_bytes_ -= oldest.data.size();
-  channel->tail_floor = std::max(channel->tail_floor, oldest.number);
-  channel->is_whole = false;
-  channel->tail.erase(channel->tail.begin());
+void Channels::evict_oldest(Channel* channel) {
+  const Message& oldest = *channel->recent.front();
+  channel->recent_bytes -= oldest.data.size();
+  recent_bytes_ -= oldest.data.size();
+  channel->evicted_to = std::max(channel->evicted_to, oldest.number);
+  channel->has_full_history = false;
+  channel->recent.erase(channel->recent.begin());
 }
 
-void Channels::forget_beyond() {
-  while (remembered_.size() > bounds::kTailsMessagesMax || tails_bytes_ > bounds::kTailsBytesMax) {
+void Channels::evict_beyond_bounds() {
+  while (remembered_.size() > bounds::kCacheMessagesMax || recent_bytes_ > bounds::kCacheBytesMax) {
     const Remembered oldest = remembered_.front();
     remembered_.pop_front();
-    Channel& channel = rows_[oldest.row];
-    // Nothing, where its channel has forgotten it already; also what was adopted, and is older.
-    while (!channel.tail.empty() && channel.tail.front()->number <= oldest.number) {
-      forget_oldest(&channel);
+    Channel& channel = channels_[oldest.channel];
+    // The channel may have evicted it already. fill_cache() may have added older ones since.
+    while (!channel.recent.empty() && channel.recent.front()->number <= oldest.number) {
+      evict_oldest(&channel);
     }
   }
 }
 
-std::vector<Ref<Message>> Channels::tails(const std::vector<uint32_t>& rows,
-                                          uint64_t number) const {
+std::vector<Ref<Message>> Channels::recent_after(const std::vector<uint32_t>& channels,
+                                                 uint64_t number) const {
   std::vector<Ref<Message>> found;
-  for (const uint32_t row : rows) {
-    for (const Ref<Message>& message : rows_[row].tail) {
+  for (const uint32_t index : channels) {
+    for (const Ref<Message>& message : channels_[index].recent) {
       if (message->number > number) found.push_back(message);
     }
   }
@@ -92,7 +92,7 @@ std::vector<Ref<Message>> Channels::tails(const std::vector<uint32_t>& rows,
     return one->number < other->number;
   };
   std::sort(found.begin(), found.end(), by_number);
-  // A name and a pattern that matches it both have it.
+  // A name and a pattern that matches it both cache it.
   const auto is_same = [](const Ref<Message>& one, const Ref<Message>& other) {
     return one->number == other->number;
   };
@@ -100,7 +100,7 @@ std::vector<Ref<Message>> Channels::tails(const std::vector<uint32_t>& rows,
   return found;
 }
 
-/// FNV-1a with a final mix: short names differ in few bits, and the table takes the low ones.
+/// FNV-1a with a final mix: short names differ in few bits, and the table uses the low ones.
 uint64_t Channels::hash_of(std::string_view name) {
   uint64_t hash = fnv1a(name);
   hash ^= hash >> 32U;
@@ -112,7 +112,7 @@ size_t Channels::slot_of(std::string_view name, uint64_t hash) const {
   const size_t mask = slots_.size() - 1;
   size_t slot = hash & mask;
   while (slots_[slot] != kNone) {
-    const Channel& channel = rows_[slots_[slot]];
+    const Channel& channel = channels_[slots_[slot]];
     if (channel.hash == hash && channel.name == name) break;
     slot = (slot + 1) & mask;
   }
@@ -130,68 +130,68 @@ uint32_t Channels::open(std::string_view name) {
   const uint64_t hash = hash_of(name);
   const size_t slot = slot_of(name, hash);
   if (slots_[slot] != kNone) return slots_[slot];
-  uint32_t row = static_cast<uint32_t>(rows_.size());
+  uint32_t index = static_cast<uint32_t>(channels_.size());
   if (free_.empty()) {
-    rows_.emplace_back();
+    channels_.emplace_back();
   } else {
-    row = free_.back();
+    index = free_.back();
     free_.pop_back();
   }
-  Channel& channel = rows_[row];
+  Channel& channel = channels_[index];
   channel.name.assign(name);
   channel.hash = hash;
-  slots_[slot] = row;
+  slots_[slot] = index;
   ++size_;
   if (channel.is_pattern()) ++patterns_;
-  return row;
+  return index;
 }
 
-void Channels::close(uint32_t row) {
-  Channel& channel = rows_[row];
+void Channels::close(uint32_t index) {
+  Channel& channel = channels_[index];
   MC_CHECK(!channel.name.empty() && !channel.is_used());
   const size_t mask = slots_.size() - 1;
   size_t hole = slot_of(channel.name, channel.hash);
   slots_[hole] = kNone;
-  // Those that stand behind the hole because it was taken move up, so that no search stops early.
+  // Entries that were displaced past the hole move into it, so that no search stops early.
   for (size_t slot = (hole + 1) & mask; slots_[slot] != kNone; slot = (slot + 1) & mask) {
-    const size_t home = rows_[slots_[slot]].hash & mask;
+    const size_t home = channels_[slots_[slot]].hash & mask;
     if (((slot - home) & mask) < ((slot - hole) & mask)) continue;
     slots_[hole] = slots_[slot];
     slots_[slot] = kNone;
     hole = slot;
   }
   if (channel.is_pattern()) --patterns_;
-  tails_bytes_ -= channel.tail_bytes;
+  recent_bytes_ -= channel.recent_bytes;
   channel = Channel();
-  free_.push_back(row);
+  free_.push_back(index);
   --size_;
 }
 
 void Channels::grow() {
   slots_.assign(slots_.empty() ? kSlotsMin : slots_.size() * 2, kNone);
   const size_t mask = slots_.size() - 1;
-  for (uint32_t row = 0; row < rows_.size(); ++row) {
-    if (rows_[row].name.empty()) continue;
-    size_t slot = rows_[row].hash & mask;
+  for (uint32_t index = 0; index < channels_.size(); ++index) {
+    if (channels_[index].name.empty()) continue;
+    size_t slot = channels_[index].hash & mask;
     while (slots_[slot] != kNone) slot = (slot + 1) & mask;
-    slots_[slot] = row;
+    slots_[slot] = index;
   }
 }
 
-uint32_t Channels::add(uint32_t row, uint32_t fd) {
-  std::vector<uint32_t>& subscribers = rows_[row].subscribers;
+uint32_t Channels::add(uint32_t index, uint32_t fd) {
+  std::vector<uint32_t>& subscribers = channels_[index].subscribers;
   subscribers.push_back(fd);
   return static_cast<uint32_t>(subscribers.size() - 1);
 }
 
-uint32_t Channels::remove(uint32_t row, uint32_t position) {
-  std::vector<uint32_t>& subscribers = rows_[row].subscribers;
+uint32_t Channels::remove(uint32_t index, uint32_t position) {
+  std::vector<uint32_t>& subscribers = channels_[index].subscribers;
   MC_CHECK(position < subscribers.size());
   const uint32_t last = subscribers.back();
   const bool is_last = position + 1 == subscribers.size();
   subscribers[position] = last;
   subscribers.pop_back();
-  // A row that everybody left keeps no memory for those who may come back.
+  // A channel without subscribers keeps no memory for them.
   if (subscribers.empty()) std::vector<uint32_t>().swap(subscribers);
   return is_last ? kNone : last;
 }

@@ -1,6 +1,6 @@
-// The channels of one worker: names, rows, and who subscribes.
-// A subscriber is a descriptor in its channel's row; what it wants of the row is its own business.
-// Knows nothing of messages on their way, connections or the manager.
+// The channels of one worker: their names, subscribers and recent messages.
+// A channel is named by its index. A subscriber is a descriptor in its channel's list.
+// Knows nothing of fan-out, connections or the manager.
 #pragma once
 
 #include <cstdint>
@@ -13,31 +13,33 @@
 
 namespace megacomet {
 
-/// A channel that somebody here subscribes to, or did so lately.
+/// A channel that has subscribers in this worker, or had some until lately.
 struct Channel {
-  /// Empty for a row that is free.
+  /// Empty for a free index.
   std::string name;
   std::vector<uint32_t> subscribers;
-  /// The last messages, for polls that come back: every one above `tail_floor` is here.
-  std::vector<Ref<Message>> tail;
-  uint64_t tail_floor = 0;
-  size_t tail_bytes = 0;
+  /// The recent-message cache, for clients that reconnect: every message above `evicted_to`.
+  std::vector<Ref<Message>> recent;
+  /// The eviction watermark: messages up to this number may be missing from `recent`.
+  uint64_t evicted_to = 0;
+  size_t recent_bytes = 0;
   uint64_t hash = 0;
-  /// Questions to the manager that wait for an answer about this channel.
-  uint32_t asking = 0;
-  /// What the manager was told last.
-  uint32_t count_told = 0;
+  /// Connections with a pending replay of this channel.
+  uint32_t replays = 0;
+  /// The number of subscribers that was last sent to the manager.
+  uint32_t count_sent = 0;
+  /// Tick at which a channel without subscribers is forgotten.
   uint16_t retained_until = 0;
-  /// Whether every message above tail_floor reaches this worker by itself.
+  /// Whether every message above evicted_to reaches this worker.
   bool is_live = false;
-  /// Whether the tail has all that the manager keeps: then it serves who comes from another epoch,
-  /// as all do after a restart of the manager.
-  bool is_whole = false;
+  /// Whether `recent` has all that the manager keeps. Then it also serves cursors of another epoch,
+  /// which all clients have after a restart of the manager.
+  bool has_full_history = false;
   bool is_change_noted = false;
-  /// Whether the manager sends messages of it to this worker.
-  bool is_wanted_told = false;
+  /// Whether the manager sends the channel's messages to this worker.
+  bool is_interest_sent = false;
 
-  [[nodiscard]] bool is_used() const { return !subscribers.empty() || asking > 0; }
+  [[nodiscard]] bool is_used() const { return !subscribers.empty() || replays > 0; }
   [[nodiscard]] bool is_pattern() const { return !name.empty() && name.back() == '*'; }
 };
 
@@ -45,40 +47,41 @@ class Channels {
  public:
   static constexpr uint32_t kNone = UINT32_MAX;
 
-  /// The row of a name, kNone if there is none.
+  /// The index of a name; kNone if there is none.
   [[nodiscard]] uint32_t find(std::string_view name) const;
-  /// The row of a name, made if there is none. Rows keep their numbers until close().
+  /// The index of a name, made if there is none. It is valid until close().
   uint32_t open(std::string_view name);
-  /// Forgets a channel that nobody uses.
-  void close(uint32_t row);
+  /// Forgets a channel that is not used.
+  void close(uint32_t channel);
 
-  [[nodiscard]] Channel& at(uint32_t row) { return rows_[row]; }
-  [[nodiscard]] const Channel& at(uint32_t row) const { return rows_[row]; }
-  /// Rows in use, and the number of all rows, free ones included.
+  [[nodiscard]] Channel& at(uint32_t channel) { return channels_[channel]; }
+  [[nodiscard]] const Channel& at(uint32_t channel) const { return channels_[channel]; }
+  /// Channels, and indices in all, free ones included.
   [[nodiscard]] uint32_t size() const { return size_; }
-  [[nodiscard]] uint32_t capacity() const { return static_cast<uint32_t>(rows_.size()); }
+  [[nodiscard]] uint32_t capacity() const { return static_cast<uint32_t>(channels_.size()); }
 
-  /// Adds a subscriber and returns its position in the row.
-  uint32_t add(uint32_t row, uint32_t fd);
-  /// Removes a subscriber. The last one takes its place, and is returned, for whoever keeps its
-  /// position; kNone if nobody moved.
-  uint32_t remove(uint32_t row, uint32_t position);
+  /// Adds a subscriber and returns its position.
+  uint32_t add(uint32_t channel, uint32_t fd);
+  /// Removes a subscriber. The last one moves to its position and is returned; kNone if nobody
+  /// moved.
+  uint32_t remove(uint32_t channel, uint32_t position);
 
-  /// Keeps a message for those who come back soon, and forgets the oldest past the bounds: those of
-  /// the row, and those of all rows together.
-  void remember(uint32_t row, const Ref<Message>& message);
-  /// A message of a live row that no tail may keep: who missed it asks the manager.
-  void pass(uint32_t row, uint64_t number);
-  /// Keeps what the manager has of a row, from its first message on, if there is room for all.
-  void register_fd(uint32_t row, const std::vector<Ref<Message>>& kept);
-  /// Of the data in all tails.
-  [[nodiscard]] size_t tails_bytes() const { return tails_bytes_; }
+  /// Puts a message into the cache, and evicts the oldest beyond the bounds: those of the channel,
+  /// and those of all channels together.
+  void remember(uint32_t channel, const Ref<Message>& message);
+  /// A message of a live channel that no cache may keep: it empties the cache.
+  void skip(uint32_t channel, uint64_t number);
+  /// Fills the cache with the manager's whole history, if it fits.
+  void fill_cache(uint32_t channel, const std::vector<Ref<Message>>& history);
+  /// Bytes of data in all caches.
+  [[nodiscard]] size_t recent_bytes() const { return recent_bytes_; }
 
-  /// What the tails of several rows hold above `number`, in order and each message once.
-  [[nodiscard]] std::vector<Ref<Message>> tails(const std::vector<uint32_t>& rows,
-                                                uint64_t number) const;
+  /// The cached messages of several channels above `number`, in order and each once.
+  [[nodiscard]] std::vector<Ref<Message>> recent_after(const std::vector<uint32_t>& channels,
+                                                       uint64_t number) const;
 
-  /// Calls visit(row) for the channel of that name and for each pattern "prefix/*" that matches it.
+  /// Calls visit(index) for the channel of that name and for each pattern "prefix/*" that matches
+  /// it.
   template <typename Visit>
   void match(std::string_view name, Visit visit) const {
     const uint32_t exact = find(name);
@@ -88,33 +91,33 @@ class Channels {
     for (size_t slash = name.find('/'); slash != std::string_view::npos;
          slash = name.find('/', slash + 1)) {
       pattern.assign(name.substr(0, slash + 1)).push_back('*');
-      const uint32_t row = find(pattern);
-      if (row != kNone) visit(row);
+      const uint32_t index = find(pattern);
+      if (index != kNone) visit(index);
     }
   }
 
  private:
-  /// One that was put into a tail; it may have left it since.
+  /// A message that was put into a cache; it may have been evicted.
   struct Remembered {
-    uint32_t row;
+    uint32_t channel;
     uint64_t number;
   };
 
-  void note_remembered(uint32_t row, const Message& message);
-  void forget_oldest(Channel* channel);
-  void forget_beyond();
+  void note_remembered(uint32_t index, const Message& message);
+  void evict_oldest(Channel* channel);
+  void evict_beyond_bounds();
   [[nodiscard]] static uint64_t hash_of(std::string_view name);
   [[nodiscard]] size_t slot_of(std::string_view name, uint64_t hash) const;
   void grow();
 
-  std::vector<Channel> rows_;
+  std::vector<Channel> channels_;
   std::vector<uint32_t> free_;
-  /// Open addressing over row numbers; a power of two, at most half full.
+  /// Open addressing over indices; a power of two, at most half full.
   std::vector<uint32_t> slots_;
   uint32_t size_ = 0;
   uint32_t patterns_ = 0;
   Queue<Remembered> remembered_;
-  size_t tails_bytes_ = 0;
+  size_t recent_bytes_ = 0;
 };
 
 }  // namespace megacomet

@@ -1,10 +1,12 @@
-// Messages on their way to many subscribers, in slices of a millisecond.
-// A broadcast must not keep the loop from accepting. Rules that keep slices correct meanwhile:
-//  - of each channel one message is on its way at a time;
-//  - it walks the subscribers from the last to the first. Who leaves is replaced by the last, who
-//    has been visited; who comes is appended, behind the walker;
-//  - who is visited twice, or came later, is told apart by its wants_from (cursor.h).
-
+// Sending messages to many subscribers, in slices of a millisecond.
+//
+// A broadcast must not keep the loop from accepting. Three rules keep the slices correct while
+// subscribers join and leave:
+//  - of each channel one message is sent at a time;
+//  - it visits the subscribers from the last to the first. The last, which was visited, takes the
+//    position of one that leaves; one that joins is appended behind the visitor;
+//  - a subscriber that is visited twice, or joined later, is recognised by its next wanted number
+//    (cursor.h).
 #pragma once
 
 #include <cstdint>
@@ -21,7 +23,7 @@ namespace megacomet {
 class FanoutHandler {
  public:
   /// A message for the subscriber `fd` of a channel. It may leave, close, or subscribe elsewhere.
-  virtual void on_fanout(uint32_t row, uint32_t fd, Message& message) = 0;
+  virtual void on_fanout(uint32_t channel, uint32_t fd, Message& message) = 0;
 
  protected:
   ~FanoutHandler() = default;
@@ -35,60 +37,61 @@ class Fanout {
   Fanout(const Fanout&) = delete;
   Fanout& operator=(const Fanout&) = delete;
 
-  /// Begins a turn of the loop, in which so many messages to one subscriber may go at once: those
-  /// of a server with a channel for each client, for which a job each would be most of the work.
+  /// Begins a loop iteration, in which kFanoutBatch messages to one subscriber each may be sent at
+  /// once: with a channel for each client, a job for each message would be most of the work.
   void begin_iteration() { at_once_left_ = bounds::kFanoutBatch; }
 
-  /// Sends a message at once, or queues it for the subscribers that its channel has when its turn
-  /// comes. Calls on_fanout() in the first case.
-  void add(uint32_t row, const Ref<Message>& message);
+  /// Sends a message at once, by on_fanout(), or queues it. A queued message goes to the
+  /// subscribers that its channel has when its fan-out begins.
+  void add(uint32_t channel, const Ref<Message>& message);
 
-  /// Sends for about kFanoutSliceNs. Returns whether something is left that is due now.
+  /// Sends for about kFanoutSliceNs. Returns whether more is due now.
   bool pump();
 
-  /// Messages that are not through, of all channels.
+  /// Messages of all channels whose fan-out has not ended.
   [[nodiscard]] size_t unfinished() const { return unfinished_; }
-  /// Those of one channel.
-  [[nodiscard]] size_t unfinished(uint32_t row) const {
-    const Job* job = job_of(row);
+  /// The same of one channel.
+  [[nodiscard]] size_t unfinished(uint32_t channel) const {
+    const Job* job = job_of(channel);
     return job == nullptr ? 0 : job->messages.size();
   }
   [[nodiscard]] size_t unfinished_bytes() const { return unfinished_bytes_; }
-  /// Whether no more should be added for now. Then nothing is spread over a time: it has to end.
+  /// Whether no more should be added for now. Then no message is spread over a time.
   [[nodiscard]] bool is_full() const {
     return unfinished_ > bounds::kFanoutMessagesMax || unfinished_bytes_ > bounds::kFanoutBytesMax;
   }
 
-  /// Calls visit(message) for what is not through of one channel, in the order of the numbers.
+  /// Calls visit(message) for the unfinished messages of one channel, in the order of their
+  /// numbers.
   template <typename Visit>
-  void visit(uint32_t row, Visit visit) const {
-    const Job* job = job_of(row);
+  void visit(uint32_t channel, Visit visit) const {
+    const Job* job = job_of(channel);
     if (job == nullptr) return;
     for (const Ref<Message>& message : job->messages) visit(message);
   }
 
-  /// The channel is gone; it had no subscribers any more.
-  void forget(uint32_t row);
+  /// The channel closes; it has no subscribers.
+  void forget(uint32_t channel);
 
  private:
-  /// A channel with a message on its way.
+  /// A channel with unfinished messages.
   struct Job {
-    uint32_t row;
-    /// Subscribers still to be visited lie below.
+    uint32_t channel;
+    /// Subscribers below this position have not been visited.
     uint32_t next;
-    /// The first is on its way.
+    /// The first is being sent.
     Queue<Ref<Message>> messages;
     uint64_t started_ns;
     uint32_t total;
   };
 
-  /// Null where nothing is on its way.
-  [[nodiscard]] const Job* job_of(uint32_t row) const {
-    return row < jobs_of_.size() ? jobs_of_[row] : nullptr;
+  /// Null without unfinished messages.
+  [[nodiscard]] const Job* job_of(uint32_t channel) const {
+    return channel < jobs_of_.size() ? jobs_of_[channel] : nullptr;
   }
-  [[nodiscard]] bool goes_at_once(uint32_t row, const Message& message) const;
+  [[nodiscard]] bool goes_at_once(uint32_t channel, const Message& message) const;
   void begin(Job* job, uint64_t now_ns);
-  /// Visits at most `quota` subscribers. True if the job has nothing left at all.
+  /// Visits at most `quota` subscribers. True if the job has ended.
   bool run(Job* job, uint32_t quota, uint64_t now_ns);
   [[nodiscard]] uint32_t due(const Job& job, uint64_t now_ns) const;
 
@@ -96,9 +99,9 @@ class Fanout {
   FanoutHandler* handler_;
   uint64_t (*clock_)();
   std::vector<std::unique_ptr<Job>> jobs_;
-  /// By row; null where nothing is on its way.
+  /// By channel; null without unfinished messages.
   std::vector<Job*> jobs_of_;
-  size_t turn_ = 0;
+  size_t next_job_ = 0;
   size_t unfinished_ = 0;
   size_t unfinished_bytes_ = 0;
   uint32_t at_once_left_ = 0;

@@ -1,5 +1,5 @@
 // One published message, and its bytes as each transport sends them.
-// Encoded once per worker and transport, at the first subscriber that wants it so, and shared.
+// Encoded once per worker and transport, for the first subscriber, and shared by the others.
 #pragma once
 
 #include <array>
@@ -13,7 +13,7 @@
 
 namespace megacomet {
 
-/// Bytes that never change, shared by the outboxes of many connections.
+/// Bytes that never change, shared by the send queues of many connections.
 class Payload : public Counted {
  public:
   explicit Payload(std::string bytes) : bytes_(std::move(bytes)) {}
@@ -26,12 +26,11 @@ class Payload : public Counted {
   std::string bytes_;
 };
 
-/// Bytes to be shared.
 inline Ref<Payload> make_payload(std::string bytes) {
   return make_ref<Payload>(std::move(bytes));
 }
 
-/// The forms in which a message goes out. A poll's is made for each client, or shared by those
+/// The forms in which a message is sent. A poll's is made for each client, or shared by those
 /// without a callback.
 enum class Encoding : uint8_t { kSse, kWebSocket, kWebSocketDeflated, kStream, kPoll };
 constexpr size_t kEncodings = 5;
@@ -46,6 +45,14 @@ struct Message : public Counted {
   std::string event;
   std::string data;
   std::array<Ref<Payload>, kEncodings> encoded;
+
+  /// The shared bytes of one form, made by `encode(message)` the first time.
+  template <typename Encode>
+  [[nodiscard]] const Ref<Payload>& encode_once(Encoding encoding, Encode encode) {
+    Ref<Payload>& payload = encoded[static_cast<size_t>(encoding)];
+    if (!payload) payload = make_payload(encode(*this));
+    return payload;
+  }
 
   [[nodiscard]] bool is_binary() const { return (flags & message_flag::kBinary) != 0; }
   [[nodiscard]] bool is_ephemeral() const { return (flags & message_flag::kEphemeral) != 0; }

@@ -15,8 +15,8 @@ std::string base64(std::string_view bytes) {
   return text;
 }
 
-/// Names and ends of the lines of an event whose data is one line: id, event, data, and a blank
-/// one.
+/// Bytes of an event besides its values, if the data is one line: `id: `, `event: `, `data: ` and
+/// line ends.
 constexpr size_t kSseLinesBytes = 24;
 
 }  // namespace
@@ -47,9 +47,14 @@ bool messages_of(const Blob& frames, uint64_t epoch, std::vector<Ref<Message>>* 
   return true;
 }
 
-void append_cursor(const Cursor& cursor, std::string* out) {
-  out->push_back('"');
+std::string cursor_text(const Cursor& cursor) {
   char text[kCursorTextMax];
+  return {text, format_cursor(cursor, text)};
+}
+
+void append_cursor(const Cursor& cursor, std::string* out) {
+  char text[kCursorTextMax];
+  out->push_back('"');
   out->append(text, format_cursor(cursor, text));
   out->push_back('"');
 }
@@ -80,9 +85,8 @@ std::string encode_sse(const Message& message) {
   event.event = message.event;
   event.data = message.is_binary() ? std::string_view(coded) : std::string_view(message.data);
   std::string out;
-  // All of it, where the data is one line.
   out.reserve(kSseLinesBytes + event.id.size() + event.event.size() + event.data->size());
-  // The manager lets no line end into the name of an event; if one came, the name is left out.
+  // The manager rejects an event name with a line end. If one arrives, the name is left out.
   if (append_sse_event(event, &out)) return out;
   event.event = std::string_view();
   return append_sse_event(event, &out) ? out : std::string();

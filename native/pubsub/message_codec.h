@@ -1,4 +1,4 @@
-// How a message looks on each transport. Pure; made once per message and transport.
+// The bytes of a message on each transport. Pure; made once per message and transport.
 #pragma once
 
 #include <string>
@@ -12,34 +12,37 @@
 
 namespace megacomet {
 
-/// The cursor of a message: who has it continues after it.
+/// The cursor of a subscriber that has received this message and all before it.
 [[nodiscard]] inline Cursor cursor_of(const Message& message) {
   return {message.epoch, message.number};
 }
 
-/// The message of a Publish frame, with the frame's own texts.
+/// The message of a Publish frame, whose strings are moved.
 [[nodiscard]] Ref<Message> message_of(frame::Publish order, uint64_t epoch);
 
-/// The messages of a page. False if they are no whole Publish frames.
+/// The messages of a replay page. False if they are not complete Publish frames.
 [[nodiscard]] bool messages_of(const Blob& frames, uint64_t epoch, std::vector<Ref<Message>>* out);
+
+/// The text of a cursor.
+[[nodiscard]] std::string cursor_text(const Cursor& cursor);
 
 /// Appends the cursor's text as a JSON string.
 void append_cursor(const Cursor& cursor, std::string* out);
 
-/// Appends the members of a message: `"channel":…,"cursor":…,"data":…`, with `id` and `event` where
-/// they were given, and `"encoding":"base64"` where the data is binary.
+/// Appends the members of a message: `"channel":…,"cursor":…,"data":…`, with `id` and `event` if
+/// given, and `"encoding":"base64"` if the data is binary.
 void append_message_members(const Message& message, std::string* out);
 
 /// One event of an SSE stream. Binary data goes as base64.
 [[nodiscard]] std::string encode_sse(const Message& message);
 
-/// What a text frame holds: an object with `"type":"message"`.
+/// The content of a text frame: an object with `"type":"message"`.
 [[nodiscard]] std::string encode_websocket_text(const Message& message);
 
 /// One line of a stream of JSON.
 [[nodiscard]] std::string encode_stream(const Message& message);
 
-/// A whole frame of the server around a content.
+/// A complete frame of the server.
 [[nodiscard]] std::string websocket_frame(WebSocketOpcode opcode,
                                           std::string_view content,
                                           bool is_compressed = false);

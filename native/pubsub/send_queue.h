@@ -1,5 +1,5 @@
-// What one slow subscriber is still owed: shared payloads in order, with a limit in bytes.
-// Empty, it owns nothing: an idle session pays for three pointers.
+// The queued output of one connection: payloads in order, shared with other connections.
+// An empty queue owns no memory besides itself: an idle session pays for three pointers.
 #pragma once
 
 #include <cstddef>
@@ -14,18 +14,18 @@ namespace megacomet {
 class SendQueue {
  public:
   /// Appends a payload from `offset` on. `is_message` marks one that a slow-consumer policy may
-  /// drop whole; the rest (heads, answers, control frames) never is.
+  /// drop as a whole. Heads, responses and control frames are never dropped.
   void append(Ref<Payload> payload, size_t offset, bool is_message) {
     bytes_ += payload->size() - offset;
     parts_.push_back({std::move(payload), offset, is_message && offset == 0});
   }
 
   [[nodiscard]] bool is_empty() const { return first_ == parts_.size(); }
-  /// Bytes that wait.
+  /// Queued bytes.
   [[nodiscard]] size_t size() const { return bytes_; }
 
-  /// Places in memory, those of parts that were sent included.
-  [[nodiscard]] size_t places() const { return parts_.size(); }
+  /// Parts in memory, those already sent included.
+  [[nodiscard]] size_t capacity() const { return parts_.size(); }
 
   /// The bytes to send next; only while not empty.
   [[nodiscard]] const uint8_t* front() const {
@@ -35,24 +35,25 @@ class SendQueue {
     return parts_[first_].payload->size() - parts_[first_].offset;
   }
 
-  /// Forgets bytes of the front, which the kernel has taken.
+  /// Removes bytes of the front that the kernel has taken.
   void consume(size_t size) {
     MC_CHECK(!is_empty() && size <= front_size());
     bytes_ -= size;
     Part& part = parts_[first_];
     part.offset += size;
-    // Begun, it must be finished: half a message would break the stream.
+    // Half a message would break the stream.
     part.is_droppable = false;
     if (part.offset < part.payload->size()) return;
     part.payload = Ref<Payload>();
     if (++first_ == parts_.size()) return clear();
-    // Whoever is always a little behind never empties it, and would gather places of what was sent.
+    // The queue of a connection that is always slightly behind is never empty: sent parts would
+    // accumulate.
     if (first_ * 2 < parts_.size()) return;
     parts_.erase(parts_.begin(), parts_.begin() + static_cast<std::ptrdiff_t>(first_));
     first_ = 0;
   }
 
-  /// Drops whole messages, oldest first, until at most `bytes_max` wait. Returns how many.
+  /// Drops messages, oldest first, until at most `bytes_max` are queued. Returns their number.
   uint32_t drop_oldest(size_t bytes_max) {
     uint32_t dropped = 0;
     size_t kept = first_;
@@ -71,7 +72,7 @@ class SendQueue {
   }
 
   void clear() {
-    // The memory too: what was slow once is idle most of the time.
+    // The memory too: a connection that was slow once is idle most of the time.
     std::vector<Part>().swap(parts_);
     first_ = 0;
     bytes_ = 0;

@@ -203,7 +203,7 @@ void Worker::on_check(struct ev_loop*, ev_check* watcher, int) {
 }
 
 void Worker::on_mid_iteration() {
-  for (const auto& listener : listeners_) listener->look();
+  for (const auto& listener : listeners_) listener->accept_next();
 }
 
 void Worker::on_heartbeat(struct ev_loop*, ev_timer* timer, int) {
@@ -217,7 +217,7 @@ void Worker::on_heartbeat(struct ev_loop*, ev_timer* timer, int) {
 }
 
 void Worker::on_interest(struct ev_loop*, ev_timer* timer, int) {
-  static_cast<Worker*>(timer->data)->hub_.presence().tell_counts();
+  static_cast<Worker*>(timer->data)->hub_.presence().send_counts();
 }
 
 void Worker::on_frame(const FrameView& view) {

@@ -39,7 +39,7 @@ void t.test('who is slow when the server leaves gets all, and one farewell', asy
   await sleep(LATE_MS);
   const text = await readAll(socket);
   t.ok(text.length > 12 * MESSAGE_BYTES, 'all messages');
-  t.equal(text.split('the server leaves').length - 1, 1, 'one farewell');
+  t.equal(text.split('server shutting down').length - 1, 1, 'one close frame');
   await program.server.assertEnded(0);
 });
 

@@ -48,14 +48,14 @@ std::string name_from(Source* source) {
 }
 
 struct ModelChannel {
-  uint32_t row = 0;
+  uint32_t index = 0;
   std::vector<uint32_t> subscribers;
-  uint32_t asking = 0;
-  /// Numbers of the messages in its tail, and their bytes.
-  std::vector<std::pair<uint64_t, size_t>> tail;
+  uint32_t replays = 0;
+  /// Numbers of the messages in its recent, and their bytes.
+  std::vector<std::pair<uint64_t, size_t>> recent;
   /// The last number that it was given: a message comes once.
   uint64_t last = 0;
-  /// What is adopted may be older than what the row has forgotten.
+  /// What is adopted may be older than what the index has forgotten.
   bool has_registered = false;
 };
 
@@ -65,7 +65,8 @@ class History {
     const uint8_t action = source->next();
     const std::string name = name_from(source);
     const auto known = model_.find(name);
-    MC_CHECK(channels_.find(name) == (known == model_.end() ? Channels::kNone : known->second.row));
+    MC_CHECK(channels_.find(name) ==
+             (known == model_.end() ? Channels::kNone : known->second.index));
     switch (action % 8) {
       case 0:
       case 1:
@@ -91,12 +92,12 @@ class History {
     }
   }
 
-  /// Everything, row by row; too slow for each step.
+  /// Everything, index by index; too slow for each step.
   void check_all() {
     MC_CHECK(channels_.size() == model_.size() && channels_.capacity() >= model_.size());
     for (const auto& [name, expected] : model_) {
-      MC_CHECK(channels_.find(name) == expected.row);
-      const Channel& channel = channels_.at(expected.row);
+      MC_CHECK(channels_.find(name) == expected.index);
+      const Channel& channel = channels_.at(expected.index);
       MC_CHECK(channel.name == name && channel.subscribers == expected.subscribers);
       check_tail(channel, expected);
     }
@@ -106,15 +107,15 @@ class History {
     std::vector<uint32_t> rows;
     std::vector<uint64_t> expected;
     for (const auto& [name, channel] : model_) {
-      rows.push_back(channel.row);
-      for (const auto& [number, bytes] : channel.tail) {
+      rows.push_back(channel.index);
+      for (const auto& [number, bytes] : channel.recent) {
         if (number > above) expected.push_back(number);
       }
     }
     std::sort(expected.begin(), expected.end());
     expected.erase(std::unique(expected.begin(), expected.end()), expected.end());
     std::vector<uint64_t> found;
-    for (const Ref<Message>& message : channels_.tails(rows, above)) {
+    for (const Ref<Message>& message : channels_.recent_after(rows, above)) {
       found.push_back(message->number);
     }
     MC_CHECK(found == expected);
@@ -124,18 +125,18 @@ class History {
   using Model = std::map<std::string, ModelChannel>;
 
   void open(const std::string& name) {
-    const uint32_t row = channels_.open(name);
+    const uint32_t index = channels_.open(name);
     const auto [known, is_new] = model_.try_emplace(name);
     if (is_new) {
-      known->second.row = row;
-      const Channel& channel = channels_.at(row);
-      MC_CHECK(!channel.is_used() && channel.tail.empty() && channel.tail_floor == 0);
+      known->second.index = index;
+      const Channel& channel = channels_.at(index);
+      MC_CHECK(!channel.is_used() && channel.recent.empty() && channel.evicted_to == 0);
     }
-    MC_CHECK(known->second.row == row);
+    MC_CHECK(known->second.index == index);
   }
 
   void add(ModelChannel* expected, uint32_t fd) {
-    MC_CHECK(channels_.add(expected->row, fd) == expected->subscribers.size());
+    MC_CHECK(channels_.add(expected->index, fd) == expected->subscribers.size());
     expected->subscribers.push_back(fd);
   }
 
@@ -145,17 +146,17 @@ class History {
     const uint32_t position = which % subscribers.size();
     const uint32_t last = subscribers.back();
     const bool is_last = position + 1 == subscribers.size();
-    MC_CHECK(channels_.remove(expected->row, position) == (is_last ? Channels::kNone : last));
+    MC_CHECK(channels_.remove(expected->index, position) == (is_last ? Channels::kNone : last));
     subscribers[position] = last;
     subscribers.pop_back();
   }
 
   void close(Model::iterator known) {
     const ModelChannel& expected = known->second;
-    const bool is_used = !expected.subscribers.empty() || expected.asking > 0;
-    MC_CHECK(channels_.at(expected.row).is_used() == is_used);
+    const bool is_used = !expected.subscribers.empty() || expected.replays > 0;
+    MC_CHECK(channels_.at(expected.index).is_used() == is_used);
     if (is_used) return;
-    channels_.close(expected.row);
+    channels_.close(expected.index);
     model_.erase(known);
   }
 
@@ -167,22 +168,23 @@ class History {
     Ref<Message> message = make_ref<Message>();
     message->number = number_;
     message->data.assign(size_t{size} * 600, 'x');
-    channels_.remember(expected->row, message);
-    std::vector<std::pair<uint64_t, size_t>>& tail = expected->tail;
-    tail.emplace_back(number_, message->data.size());
-    remembered_.emplace_back(expected->row, number_);
+    channels_.remember(expected->index, message);
+    std::vector<std::pair<uint64_t, size_t>>& recent = expected->recent;
+    recent.emplace_back(number_, message->data.size());
+    remembered_.emplace_back(expected->index, number_);
     size_t bytes = bytes_of(*expected);
-    while (tail.size() > bounds::kTailMessagesMax || bytes > bounds::kTailBytesMax) {
-      bytes -= tail.front().second;
-      tail.erase(tail.begin());
+    while (recent.size() > bounds::kChannelCacheMessagesMax ||
+           bytes > bounds::kChannelCacheBytesMax) {
+      bytes -= recent.front().second;
+      recent.erase(recent.begin());
     }
     forget_beyond();
   }
 
-  /// Up to three messages from before all that the tail has.
+  /// Up to three messages from before all that the recent has.
   void register_fd(ModelChannel* expected, uint8_t size) {
-    std::vector<std::pair<uint64_t, size_t>>& tail = expected->tail;
-    const uint64_t end = tail.empty() ? number_ + 1 : tail.front().first;
+    std::vector<std::pair<uint64_t, size_t>>& recent = expected->recent;
+    const uint64_t end = recent.empty() ? number_ + 1 : recent.front().first;
     std::vector<Ref<Message>> kept;
     std::vector<std::pair<uint64_t, size_t>> both;
     for (uint64_t number = end > 3 ? end - 3 : 1; number < end; ++number) {
@@ -192,13 +194,13 @@ class History {
       both.emplace_back(number, message->data.size());
       kept.push_back(std::move(message));
     }
-    channels_.register_fd(expected->row, kept);
+    channels_.fill_cache(expected->index, kept);
     const size_t bytes = bytes_of(*expected) + kept.size() * size * 200;
-    if (both.size() + tail.size() > bounds::kTailMessagesMax) return;
-    if (bytes > bounds::kTailBytesMax) return;
-    for (const auto& entry : both) remembered_.emplace_back(expected->row, entry.first);
-    both.insert(both.end(), tail.begin(), tail.end());
-    tail.swap(both);
+    if (both.size() + recent.size() > bounds::kChannelCacheMessagesMax) return;
+    if (bytes > bounds::kChannelCacheBytesMax) return;
+    for (const auto& entry : both) remembered_.emplace_back(expected->index, entry.first);
+    both.insert(both.end(), recent.begin(), recent.end());
+    recent.swap(both);
     expected->last = std::max(expected->last, number_);
     expected->has_registered = true;
     forget_beyond();
@@ -206,7 +208,7 @@ class History {
 
   static size_t bytes_of(const ModelChannel& channel) {
     size_t bytes = 0;
-    for (const auto& entry : channel.tail) bytes += entry.second;
+    for (const auto& entry : channel.recent) bytes += entry.second;
     return bytes;
   }
 
@@ -218,29 +220,29 @@ class History {
 
   /// The oldest of all go first, where all together are too many.
   void forget_beyond() {
-    while (remembered_.size() > bounds::kTailsMessagesMax ||
-           bytes_of_all() > bounds::kTailsBytesMax) {
-      const auto [row, number] = remembered_.front();
+    while (remembered_.size() > bounds::kCacheMessagesMax ||
+           bytes_of_all() > bounds::kCacheBytesMax) {
+      const auto [index, number] = remembered_.front();
       remembered_.erase(remembered_.begin());
       for (auto& known : model_) {
-        auto& tail = known.second.tail;
-        if (known.second.row != row) continue;
-        while (!tail.empty() && tail.front().first <= number) tail.erase(tail.begin());
+        auto& recent = known.second.recent;
+        if (known.second.index != index) continue;
+        while (!recent.empty() && recent.front().first <= number) recent.erase(recent.begin());
       }
     }
-    MC_CHECK(channels_.tails_bytes() == bytes_of_all());
+    MC_CHECK(channels_.recent_bytes() == bytes_of_all());
   }
 
   static void check_tail(const Channel& channel, const ModelChannel& expected) {
     size_t bytes = 0;
-    MC_CHECK(channel.tail.size() == expected.tail.size());
-    for (size_t at = 0; at < expected.tail.size(); ++at) {
-      const Message& message = *channel.tail[at];
-      MC_CHECK(message.number == expected.tail[at].first);
-      MC_CHECK(expected.has_registered || message.number > channel.tail_floor);
+    MC_CHECK(channel.recent.size() == expected.recent.size());
+    for (size_t at = 0; at < expected.recent.size(); ++at) {
+      const Message& message = *channel.recent[at];
+      MC_CHECK(message.number == expected.recent[at].first);
+      MC_CHECK(expected.has_registered || message.number > channel.evicted_to);
       bytes += message.data.size();
     }
-    MC_CHECK(channel.tail_bytes == bytes);
+    MC_CHECK(channel.recent_bytes == bytes);
   }
 
   /// Messages are published to names, and never to patterns.
@@ -249,14 +251,14 @@ class History {
     std::vector<uint32_t> expected;
     const auto note = [&](const std::string& wanted) {
       const auto known = model_.find(wanted);
-      if (known != model_.end()) expected.push_back(known->second.row);
+      if (known != model_.end()) expected.push_back(known->second.index);
     };
     note(name);
     for (size_t at = 0; at < name.size(); ++at) {
       if (name[at] == '/') note(name.substr(0, at + 1) + "*");
     }
     std::vector<uint32_t> found;
-    channels_.match(name, [&](uint32_t row) { found.push_back(row); });
+    channels_.match(name, [&](uint32_t index) { found.push_back(index); });
     MC_CHECK(found == expected);
   }
 
@@ -264,12 +266,12 @@ class History {
     const bool is_more = (action & 8) != 0;
     if (!is_more && expected->asking == 0) return;
     expected->asking += is_more ? 1 : UINT32_MAX;
-    channels_.at(expected->row).asking = expected->asking;
+    channels_.at(expected->index).replays = expected->asking;
   }
 
   Channels channels_;
   Model model_;
-  /// Rows and numbers of all that was put into a tail.
+  /// Rows and numbers of all that was put into a recent.
   std::vector<std::pair<uint32_t, uint64_t>> remembered_;
   uint64_t number_ = 1;
 };

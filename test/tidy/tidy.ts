@@ -43,7 +43,7 @@ const RULES: Rule[] = [
     planted: [
       file('native/os/sys.h', '// One.\n#include "worker/worker.h"\n'),
       file('native/hub/hub.h', '#include "util.h"\n'),
-      file('native/protocol/http.cc', '#include "hub/mailboxes.h"\n#include "hub/hub.h"\n'),
+      file('native/protocol/http.cc', '#include "pubsub/message.h"\n#include "hub/hub.h"\n'),
       file('lib/base/errors.ts', "import type { Options } from '../options/options.js';\n"),
       file('lib/stats/stats.ts', "\nexport { x } from '../manager/manager.js';\n"),
       file('lib/stats/metrics.ts', "import '../ipc/comet.js';\nimport '../ipc/frames.js';\n"),
@@ -160,8 +160,8 @@ const RULES: Rule[] = [
       'native/sys.cc:6: uses std::cerr: use a log frame to the manager',
       'native/sys.cc:7: uses fork: use lib/ipc/spawn.ts: Node cannot go on after fork',
       'native/sys.cc:7: uses usleep: use an ev_timer: the loop never waits',
-      'native/sys.cc:8: uses new: use memory of slab or outbox, or a member of a standard container',
-      'native/sys.cc:9: uses new: use memory of slab or outbox, or a member of a standard container',
+      'native/sys.cc:8: uses new: use memory of the slab, or a member of a standard container',
+      'native/sys.cc:9: uses new: use memory of the slab, or a member of a standard container',
       'native/sys.cc:10: uses try: use a closed result for what may happen, MC_CHECK for a bug',
     ],
     clean: [
@@ -177,7 +177,7 @@ const RULES: Rule[] = [
           ' throw */ int ready = 3;',
         ].join('\n'),
       ),
-      file('native/connection/outbox.h', 'auto* part = new Part; free(part); x = malloc(3);\n'),
+      file('native/os/slab.h', 'auto* part = new Part; free(part); x = malloc(3);\n'),
     ],
   },
   {

@@ -472,7 +472,7 @@ void t.test('who publishes hears of a refusal while there is room for it', (t) =
       generation: 8,
       channel: 'room',
       id: '1',
-      error: 'the server is busy: try again',
+      error: 'server busy; retry later',
     },
   };
   other.queuedBytes = 8 * MIB + 1;

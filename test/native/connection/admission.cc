@@ -1,4 +1,4 @@
-// Tests of admission: the two limits, the account that workers share, waiting, the spare.
+// Tests of admission: the two limits, the shared count, waiting, the spare.
 #include "connection/admission.h"
 
 #include <fcntl.h>
@@ -16,7 +16,7 @@ struct CountingWaiter final : RoomWaiter {
   int calls = 0;
 };
 
-/// Waits again each time that it is told, like a listener that meets its limit at once.
+/// Waits again each time that it is woken, like a listener that reaches its limit at once.
 struct StubbornWaiter final : RoomWaiter {
   explicit StubbornWaiter(Admission* admission) : admission_(admission) {}
   void on_room() override {
@@ -49,14 +49,14 @@ struct Pair {
 
 }  // namespace
 
-TEST("a full worker refuses where the whole server is full, and waits where others have room") {
+TEST("a full worker rejects if the whole server is full, and waits if others have room") {
   Pair pair(2, 3);
   EXPECT(pair.workers[0].verdict() == Verdict::kAccept);
   EXPECT(pair.workers[0].enter() && pair.workers[0].enter());
   EXPECT(pair.workers[0].verdict() == Verdict::kWait);
   EXPECT(pair.workers[1].verdict() == Verdict::kAccept);
   EXPECT(pair.workers[1].enter());
-  EXPECT(pair.workers[0].verdict() == Verdict::kRefuse);
+  EXPECT(pair.workers[0].verdict() == Verdict::kReject);
 }
 
 TEST("a worker with room learns from entering that the server has none") {
@@ -67,7 +67,7 @@ TEST("a worker with room learns from entering that the server has none") {
   EXPECT(!pair.workers[1].enter());
 }
 
-TEST("a connection that admission turned away is counted nowhere") {
+TEST("a connection that admission rejected is not counted") {
   Pair pair(10, 1);
   EXPECT(pair.workers[0].enter());
   EXPECT(!pair.workers[1].enter());
@@ -76,7 +76,7 @@ TEST("a connection that admission turned away is counted nowhere") {
   EXPECT_EQUAL(pair.gauge(1), 0U);
 }
 
-TEST("admission's accounts agree over random entries and leavings of two workers") {
+TEST("the counts of two workers agree over random entries and leaves") {
   constexpr uint32_t kServerMax = 30;
   Pair pair(20, kServerMax);
   uint32_t open[2] = {0, 0};
@@ -101,7 +101,7 @@ TEST("admission's accounts agree over random entries and leavings of two workers
   }
 }
 
-TEST("admission tells once of each rise above 95 percent") {
+TEST("admission reports each rise above 95 percent once") {
   Pair pair(100, 1000);
   Admission& worker = pair.workers[0];
   for (int count = 0; count < 94; ++count) EXPECT(worker.enter());
@@ -115,7 +115,7 @@ TEST("admission tells once of each rise above 95 percent") {
   EXPECT(worker.take_near_capacity());
 }
 
-TEST("whoever waits for room is told once, by the next close") {
+TEST("a waiting listener is woken once, by the next close") {
   Pair pair(1, 10);
   CountingWaiter waiter;
   StubbornWaiter stubborn(&pair.workers[0]);
@@ -132,7 +132,7 @@ TEST("whoever waits for room is told once, by the next close") {
   EXPECT_EQUAL(stubborn.calls, 2);
 }
 
-TEST("whoever waits for room is told when a limit is raised, though nobody leaves") {
+TEST("a waiting listener is woken when a limit is raised") {
   Pair pair(1, 10);
   CountingWaiter waiter;
   EXPECT(pair.workers[0].enter());
@@ -142,7 +142,7 @@ TEST("whoever waits for room is told when a limit is raised, though nobody leave
   EXPECT(pair.workers[0].verdict() == Verdict::kAccept);
 }
 
-TEST("a limit below what is open lets nobody in, and frees nothing") {
+TEST("a limit below the number of connections admits nobody, and closes nobody") {
   Pair pair(10, 10);
   for (int count = 0; count < 5; ++count) EXPECT(pair.workers[0].enter());
   pair.workers[0].set_limits(3, 10, 0);
@@ -150,7 +150,7 @@ TEST("a limit below what is open lets nobody in, and frees nothing") {
   pair.workers[0].set_limits(10, 3, 0);
   EXPECT(!pair.workers[0].enter());
   pair.workers[0].set_limits(3, 3, 0);
-  EXPECT(pair.workers[0].verdict() == Verdict::kRefuse);
+  EXPECT(pair.workers[0].verdict() == Verdict::kReject);
   EXPECT_EQUAL(pair.gauge(0), 5U);
 }
 

@@ -1,8 +1,8 @@
-// Tests of the drain: its pace, its end, and connections that still owe.
+// Tests of the drain: its pace, its end, and connections with queued output.
 #include "connection/drain.h"
 
 #include "os/sys.h"
-#include "support/fake_services.h"
+#include "support/fake_owner.h"
 #include "support/fixture.h"
 #include "support/unit.h"
 
@@ -13,7 +13,7 @@ namespace {
 constexpr uint64_t kNsPerMs = 1'000'000;
 
 struct Drained final : DrainHandler {
-  Drained() : services(&connections), drain(loop.get(), &connections, &services, this) {
+  Drained() : owner(&connections), drain(loop.get(), &connections, &owner, this) {
     EXPECT(connections.map(3 * bounds::kSlabChunkRecords));
   }
   void on_drained(uint32_t count) override {
@@ -27,7 +27,7 @@ struct Drained final : DrainHandler {
 
   LoopOwner loop = make_loop();
   Slab<Connection> connections;
-  unit::FakeServices services;
+  unit::FakeOwner owner;
   Drain drain;
   int calls = 0;
   uint32_t closed = 0;
@@ -41,12 +41,12 @@ TEST("a drain closes evenly: at no moment more than its share of the time") {
   constexpr uint32_t kMs = 500;
   Drained drained;
   for (uint32_t index = 0; index < kCount; ++index) {
-    drained.services.open(static_cast<int>(index * 12));
+    drained.owner.open(static_cast<int>(index * 12));
   }
   uint64_t count = 0;
   bool is_even = true;
   const uint64_t start_ns = sys::monotonic_ns();
-  drained.services.on_close = [&] {
+  drained.owner.on_close = [&](Connection*) {
     const uint64_t elapsed_ns = sys::monotonic_ns() - start_ns;
     is_even = is_even && ++count <= kCount * elapsed_ns / (kMs * kNsPerMs) + 1;
   };
@@ -57,32 +57,31 @@ TEST("a drain closes evenly: at no moment more than its share of the time") {
   EXPECT(drained.is_over());
   EXPECT(is_even);
   EXPECT_EQUAL(drained.closed, kCount);
-  EXPECT_EQUAL(drained.services.closed.size(), kCount);
+  EXPECT_EQUAL(drained.owner.closed.size(), kCount);
   EXPECT(drained.ended_ns - start_ns < (kMs + 500) * kNsPerMs);
 }
 
-TEST("a drain leaves a connection that owes for last, and cuts it when the time is up") {
+TEST("a drain leaves blocked connections for last, and closes them when the time is up") {
   Drained drained;
-  for (int fd = 0; fd < 20; ++fd) drained.services.open(fd, 0, fd < 5);
+  for (int fd = 0; fd < 20; ++fd) drained.owner.open(fd, 0, fd < 5);
   const uint64_t start_ns = sys::monotonic_ns();
   drained.drain.start(200);
   EXPECT(unit::run_until(drained.loop.get(), [&] { return drained.connections.size() == 5; }));
-  for (int fd = 0; fd < 5; ++fd)
-    EXPECT(drained.connections.at(fd)->state == ConnectionState::kOwing);
+  for (int fd = 0; fd < 5; ++fd) EXPECT(drained.connections.at(fd)->is_blocked);
   EXPECT(drained.is_over());
   EXPECT(drained.ended_ns - start_ns >= 200 * kNsPerMs);
-  EXPECT_EQUAL(drained.services.closed.size(), 20U);
+  EXPECT_EQUAL(drained.owner.closed.size(), 20U);
 }
 
-TEST("a drain of no time closes everything at once, also what is owed") {
+TEST("a drain of no time closes everything at once, blocked connections too") {
   Drained drained;
-  for (int fd = 0; fd < 20; ++fd) drained.services.open(fd, 0, fd % 2 == 0);
+  for (int fd = 0; fd < 20; ++fd) drained.owner.open(fd, 0, fd % 2 == 0);
   drained.drain.start(0);
   EXPECT(drained.is_over());
-  EXPECT_EQUAL(drained.services.closed.size(), 20U);
+  EXPECT_EQUAL(drained.owner.closed.size(), 20U);
 }
 
-TEST("a drain without connections is over at once, whatever its time") {
+TEST("a drain without connections ends at once, whatever its time") {
   Drained drained;
   const uint64_t start_ns = sys::monotonic_ns();
   drained.drain.start(60'000);
@@ -90,9 +89,9 @@ TEST("a drain without connections is over at once, whatever its time") {
   EXPECT(drained.ended_ns - start_ns < 1000 * kNsPerMs);
 }
 
-TEST("a drain that is told again keeps its pace and ends once") {
+TEST("a second start of a drain is ignored") {
   Drained drained;
-  for (int fd = 0; fd < 20; ++fd) drained.services.open(fd);
+  for (int fd = 0; fd < 20; ++fd) drained.owner.open(fd);
   drained.drain.start(50);
   drained.drain.start(60'000);
   EXPECT(drained.is_over());
@@ -100,11 +99,11 @@ TEST("a drain that is told again keeps its pace and ends once") {
   EXPECT_EQUAL(drained.calls, 1);
 }
 
-TEST("a drain goes on when peers close faster than it") {
+TEST("a drain continues when peers close faster than it") {
   Drained drained;
-  for (int fd = 0; fd < 100; ++fd) drained.services.open(fd);
+  for (int fd = 0; fd < 100; ++fd) drained.owner.open(fd);
   drained.drain.start(300);
   for (int fd = 0; fd < 90; ++fd) drained.connections.release(fd);
   EXPECT(drained.is_over());
-  EXPECT_EQUAL(drained.services.closed.size(), 10U);
+  EXPECT_EQUAL(drained.owner.closed.size(), 10U);
 }

@@ -1,4 +1,4 @@
-// Tests of peers that were turned away and go on sending: what they were told, and for how long.
+// Tests of rejected peers that continue to send: they receive the response, for a limited time.
 #include "connection/lingering_close.h"
 
 #include <string>
@@ -32,7 +32,7 @@ bool is_closed(int fd) {
 
 }  // namespace
 
-TEST("who is turned away reads the answer, whatever he still sends") {
+TEST("a rejected peer that continues to send receives the response") {
   const LoopOwner loop = make_loop();
   LingeringClose linger(loop.get());
   const ListeningSocket listener;
@@ -52,7 +52,7 @@ TEST("who is turned away reads the answer, whatever he still sends") {
   EXPECT(is_closed(pair.fd));
 }
 
-TEST("a peer that does not leave is closed at the second tick, and one that resets at once") {
+TEST("a peer that does not close is closed at the second tick, and one that resets at once") {
   const LoopOwner loop = make_loop();
   LingeringClose linger(loop.get());
   const ListeningSocket listener;
@@ -70,7 +70,7 @@ TEST("a peer that does not leave is closed at the second tick, and one that rese
   linger.tick();
 }
 
-TEST("only so many linger, a place is used again, and none is left open at the end") {
+TEST("the slots are limited, used again, and all closed at the end") {
   const LoopOwner loop = make_loop();
   const ListeningSocket listener;
   std::vector<std::unique_ptr<Pair>> pairs;

@@ -18,7 +18,7 @@ using unit::World;
 
 namespace {
 
-/// A worker's listener with everything behind it.
+/// A worker's listener with all the parts that it uses.
 struct Server {
   explicit Server(Ownership ownership = Ownership::kOwn)
       : control(world.loop.get(), &handler),
@@ -41,7 +41,7 @@ struct Server {
     return count;
   }
 
-  /// Whether a broadcast would rest for them.
+  /// Whether a broadcast would yield to them.
   [[nodiscard]] bool accept_pressure() {
     const uint64_t now_ns = sys::monotonic_ns();
     pressure.end_slice(now_ns);
@@ -75,7 +75,7 @@ class FewDescriptors {
 
 }  // namespace
 
-TEST("a listener accepts while it is watched and leaves the queue alone otherwise") {
+TEST("a listener accepts only while it is watched") {
   Server server;
   server.connect(3);
   unit::run_for(server.world.loop.get(), 20);
@@ -90,13 +90,13 @@ TEST("a listener accepts while it is watched and leaves the queue alone otherwis
   EXPECT(server.world.reaches(Counter::kAcceptedTotal, 4));
 }
 
-TEST("a listener accepts in the midst of a long turn who came while it lasted") {
+TEST("a listener accepts new peers in the middle of a long loop iteration") {
   Server server;
   struct Newcomer final : MidIterationHandler {
     explicit Newcomer(Server* all) : server(all) {}
     void on_mid_iteration() override {
       server->connect(1);
-      server->listener.look();
+      server->listener.accept_next();
     }
     Server* server;
   } newcomer(&server);
@@ -105,19 +105,19 @@ TEST("a listener accepts in the midst of a long turn who came while it lasted") 
   EXPECT(server.world.reaches(Counter::kAcceptedTotal, 100));
   for (const auto& client : server.clients) client->write("x");
   server.world.transport->mid_iteration().set_handler(&newcomer);
-  // A turn that began when the machine did has lasted for long.
+  // An iteration that began at time 0 is long.
   server.world.transport->mid_iteration().begin_iteration(0);
   ev_run(server.world.loop.get(), EVRUN_NOWAIT);
   EXPECT_EQUAL(server.world.count(Counter::kAcceptedTotal), 101U);
   // Off while it is not watched.
   server.listener.watch(false);
-  server.listener.look();
+  server.listener.accept_next();
   server.connect(1);
   ev_run(server.world.loop.get(), EVRUN_NOWAIT);
   EXPECT_EQUAL(server.world.count(Counter::kAcceptedTotal), 101U);
 }
 
-TEST("a listener of a full server resets peers and keeps its accounts") {
+TEST("a listener of a full server resets peers and counts them") {
   Server server;
   server.world.admission.set_limits(100, 2, 0);
   server.listener.watch(true);
@@ -133,7 +133,7 @@ TEST("a listener of a full server resets peers and keeps its accounts") {
   EXPECT(server.world.reaches(Counter::kAcceptedTotal, 3));
 }
 
-TEST("a listener of a full worker rests until a connection closes") {
+TEST("a listener of a full worker pauses until a connection closes") {
   Server server;
   server.world.admission.set_limits(2, 100, 0);
   server.listener.watch(true);
@@ -147,7 +147,7 @@ TEST("a listener of a full worker rests until a connection closes") {
   EXPECT_EQUAL(server.world.count(Counter::kConnections), 2U);
 }
 
-TEST("a listener of a worker that stays full sends away who waits for it, and takes the next one") {
+TEST("a listener of a worker that stays full rejects a peer that waits, and accepts the next") {
   Server server;
   server.world.admission.set_limits(2, 100, 0);
   server.listener.watch(true);
@@ -165,7 +165,7 @@ TEST("a listener of a worker that stays full sends away who waits for it, and ta
   EXPECT(server.world.reaches(Counter::kListenersPaused, 1));
 }
 
-TEST("a listener of a full worker wakes when the limit is raised, though nobody leaves") {
+TEST("a listener of a full worker resumes when the limit is raised") {
   Server server;
   server.world.admission.set_limits(2, 100, 0);
   server.listener.watch(true);
@@ -178,7 +178,7 @@ TEST("a listener of a full worker wakes when the limit is raised, though nobody 
   EXPECT(server.world.reaches(Counter::kListenersPaused, 0));
 }
 
-TEST("a listener keeps to the accept rate and takes everybody in the end") {
+TEST("a listener keeps to the accept rate, and accepts all in the end") {
   Server server;
   server.world.admission.set_limits(100, 100, 50'000);
   server.listener.watch(true);
@@ -190,7 +190,7 @@ TEST("a listener keeps to the accept rate and takes everybody in the end") {
   EXPECT(server.world.count(Counter::kAcceptPausedTotal) > 0);
 }
 
-TEST("a listener tells how long the first of a crowd in its queue waited for the loop") {
+TEST("a listener measures how long the first of many peers waited for the loop") {
   Server server;
   server.listener.watch(true);
   server.connect(1);
@@ -209,7 +209,7 @@ TEST("a listener tells how long the first of a crowd in its queue waited for the
   EXPECT(server.accept_pressure());
 }
 
-TEST("a listener that rests does not tell that anybody waited for the loop") {
+TEST("a listener that was paused measures no wait") {
   Server server;
   server.world.admission.set_limits(25, 100, 0);
   server.listener.watch(true);
@@ -224,7 +224,7 @@ TEST("a listener that rests does not tell that anybody waited for the loop") {
   EXPECT(!server.accept_pressure());
 }
 
-TEST("a listener without descriptors turns peers away, rests, and goes on when one is free") {
+TEST("a listener without descriptors rejects peers, pauses, and resumes when one is free") {
   Server server;
   server.listener.watch(true);
   server.connect(4);
@@ -234,7 +234,7 @@ TEST("a listener without descriptors turns peers away, rests, and goes on when o
     const FewDescriptors none(0);
     EXPECT(server.world.reaches(Counter::kAcceptFailedEmfileTotal, 1));
     EXPECT_EQUAL(server.world.count(Counter::kListenersPaused), 1U);
-    // The spare could not be taken again below the limit, so one peer was turned away.
+    // The spare could not be opened again below the limit, so one peer was rejected.
     EXPECT_EQUAL(server.world.count(Counter::kRejectedDescriptorsTotal), 0U);
   }
   server.world.admission.restore_spare();
@@ -242,16 +242,16 @@ TEST("a listener without descriptors turns peers away, rests, and goes on when o
   EXPECT(server.world.reaches(Counter::kAcceptedTotal, 4 + bounds::kShedBatchMax + 3));
 }
 
-TEST("a listener sheds one batch with the spare descriptor, then rests") {
+TEST("a listener sheds one batch with the spare descriptor, then pauses") {
   Server server;
   server.listener.watch(true);
   server.connect(bounds::kShedBatchMax + 5);
-  // The limit is where the spare is the highest number that fits.
+  // At this limit the spare is the highest descriptor allowed.
   const int highest = sys::open_spare();
   sys::close(highest);
   {
     const FewDescriptors few(static_cast<rlim_t>(highest));
-    // The spare stands below: what it gives up is all that accept can have.
+    // The spare is below the limit: closing it frees the only descriptor for accept.
     EXPECT(server.world.reaches(Counter::kAcceptFailedEmfileTotal, 1));
     EXPECT_EQUAL(server.world.count(Counter::kRejectedDescriptorsTotal),
                  static_cast<uint64_t>(bounds::kShedBatchMax));
@@ -260,7 +260,7 @@ TEST("a listener sheds one batch with the spare descriptor, then rests") {
   EXPECT(server.world.reaches(Counter::kAcceptedTotal, 5));
 }
 
-TEST("a listener that drains takes what is queued and then refuses") {
+TEST("a draining listener accepts the queue and then rejects") {
   Server server;
   server.listener.watch(true);
   server.connect(300);
@@ -273,7 +273,7 @@ TEST("a listener that drains takes what is queued and then refuses") {
   EXPECT_EQUAL(server.world.count(Counter::kAcceptedTotal), 300U);
 }
 
-TEST("a listener that drains leaves the queue of an inherited socket to its successor") {
+TEST("a draining listener leaves the queue of an inherited socket to its successor") {
   Server server(Ownership::kInherited);
   server.listener.watch(true);
   server.connect(1);
@@ -296,7 +296,7 @@ TEST("a listener that drains leaves the queue of an inherited socket to its succ
   EXPECT_EQUAL(server.reset_clients(), 0U);
 }
 
-TEST("a listener that drains leaves a socket alone that others share") {
+TEST("a draining listener does not shut down a shared socket") {
   Server server(Ownership::kShared);
   server.listener.watch(true);
   server.listener.drain();
@@ -306,7 +306,7 @@ TEST("a listener that drains leaves a socket alone that others share") {
   EXPECT_EQUAL(server.world.count(Counter::kAcceptedTotal), 0U);
 }
 
-TEST("a listener that rests while it drains is counted as resting no longer") {
+TEST("a paused listener that drains is not counted as paused") {
   Server server;
   server.world.admission.set_limits(1, 100, 0);
   server.listener.watch(true);
@@ -320,7 +320,7 @@ TEST("a listener that rests while it drains is counted as resting no longer") {
   EXPECT_EQUAL(server.world.count(Counter::kAcceptedTotal), 1U);
 }
 
-TEST("a listener whose socket was shut down elsewhere ends without an error") {
+TEST("a listener whose socket another process shut down ends without an error") {
   Server server;
   server.listener.watch(true);
   sys::shut_down(server.socket.fd());
@@ -329,7 +329,7 @@ TEST("a listener whose socket was shut down elsewhere ends without an error") {
   EXPECT_EQUAL(server.world.count(Counter::kListenersPaused), 0U);
 }
 
-TEST("a listener told off while it rests stays off when there is room again") {
+TEST("a listener that is turned off while paused stays off when there is room") {
   Server server;
   server.world.admission.set_limits(1, 100, 0);
   server.listener.watch(true);

@@ -1,4 +1,4 @@
-// Tests of a comet server's connections over real sockets, where no manager has to answer.
+// Tests of a comet server's connections over real sockets, without a manager.
 #include "hub/hub.h"
 
 #include <string>
@@ -25,7 +25,7 @@ struct Quiet final : MidIterationHandler {
   void on_mid_iteration() override {}
 };
 
-/// A worker of a comet server, as far as connections go that subscribe to nothing.
+/// The parts of a comet worker for connections that subscribe to nothing.
 struct Comet {
   Comet() : control(loop.get(), &handler) {
     EXPECT(segment.create(1));
@@ -41,13 +41,13 @@ struct Comet {
     transport.mid_iteration().set_handler(&quiet);
   }
 
-  /// Adopts a client that has written `request` already, which is empty for none.
+  /// Registers a client that has written `request`, which may be empty.
   void register_fd(const Client& client, const std::string& request) {
     if (!request.empty()) client.write(request);
     EXPECT(unit::run_until(loop.get(), [&] { return accept(); }));
   }
 
-  /// A client asks so many times, and is answered, in a turn that began when the machine did.
+  /// A client sends `count` requests and is answered, in a loop iteration that began at time 0.
   void hear(const Client& client, uint32_t count) {
     transport.mid_iteration().begin_iteration(0);
     for (; count > 0; --count) {
@@ -78,20 +78,20 @@ struct Comet {
 
 }  // namespace
 
-TEST("who was accepted in a long turn is answered at once, and else when its turn comes") {
+TEST("a client accepted during a long loop iteration is answered at once, and others later") {
   Comet comet;
   const Client first(comet.socket.port());
   comet.register_fd(first, kRequest);
   EXPECT_EQUAL(comet.counters.get(Counter::kRequestsTotal), 0U);
   EXPECT(unit::run_until(comet.loop.get(), [&] { return !first.read_now().empty(); }));
-  // With the first so many events that it looks at the clock.
+  // With the first request the number of events after which it reads the clock.
   comet.hear(first, bounds::kMidIterationEvents - 1);
   EXPECT_EQUAL(comet.counters.get(Counter::kRequestsTotal), bounds::kMidIterationEvents);
   const Client second(comet.socket.port());
   comet.register_fd(second, kRequest);
   EXPECT_EQUAL(comet.counters.get(Counter::kRequestsTotal), bounds::kMidIterationEvents + 1);
   EXPECT(!second.read_now().empty());
-  // The turn after it still is late, and the one after that is not.
+  // The next iteration is late too, and the one after that is not.
   comet.transport.mid_iteration().begin_iteration(sys::monotonic_ns());
   const Client third(comet.socket.port());
   comet.register_fd(third, kRequest);
@@ -102,7 +102,7 @@ TEST("who was accepted in a long turn is answered at once, and else when its tur
   EXPECT(fourth.read_now().empty());
 }
 
-TEST("who says nothing yet, or ends at once, may be accepted in a long turn") {
+TEST("a client that is silent or ends at once may be accepted during a long loop iteration") {
   Comet comet;
   const Client busy(comet.socket.port());
   comet.register_fd(busy, kRequest);
@@ -114,7 +114,7 @@ TEST("who says nothing yet, or ends at once, may be accepted in a long turn") {
   gone.half_close();
   comet.register_fd(gone, "");
   EXPECT_EQUAL(comet.counters.get(Counter::kConnections), 2U);
-  // Its descriptor is the next one's, which is watched as if there had been no other.
+  // The next client has its descriptor, and is watched.
   const Client next(comet.socket.port());
   comet.register_fd(next, std::string(kRequest).substr(0, 10));
   EXPECT_EQUAL(comet.counters.get(Counter::kConnections), 3U);
@@ -122,7 +122,7 @@ TEST("who says nothing yet, or ends at once, may be accepted in a long turn") {
   EXPECT(unit::run_until(comet.loop.get(), [&] { return !next.read_now().empty(); }));
 }
 
-TEST("a request that came in time is answered though nobody has read it, and silence is not") {
+TEST("a request that arrived in time but was not read is answered, and silent clients time out") {
   Comet comet;
   Sweep sweep(&comet.transport.connections(), &comet.transport);
   sweep.set_timeout(1);
@@ -138,7 +138,7 @@ TEST("a request that came in time is answered though nobody has read it, and sil
   comet.register_fd(silent, "");
   pass_seconds(10);
   EXPECT_EQUAL(comet.counters.get(Counter::kConnections), 3U);
-  // The loop has not turned: to look at their sockets is left to who looks at their time.
+  // The loop has not run: only the sweep may read the sockets.
   EXPECT_EQUAL(comet.counters.get(Counter::kRequestsTotal), 0U);
   pass_seconds(11);
   EXPECT(!prompt.read_now().empty());

@@ -1,4 +1,4 @@
-// Tests of a worker's polls: one question and one word for each, whatever becomes of it.
+// Tests of a worker's polls: one request, and one ack or nack, however each ends.
 #include "hub/mailboxes.h"
 
 #include <memory>
@@ -33,28 +33,27 @@ struct World {
     connections.release(connection->fd());
   }
 
-  /// What the manager was told since the last call, as text.
-  std::string told() {
+  /// The frames to the manager after the last call, as text.
+  std::string sent() {
     std::string text;
     control.flush();
     peer.receive([&](const FrameView& view) {
-      frame::MailboxPoll take;
-      frame::MailboxAck taken;
-      frame::MailboxNack returned;
-      if (view.type == static_cast<uint8_t>(FrameType::kMailboxPoll) && decode(view, &take)) {
-        text += "take " + take.name + " " + place(take) + ";";
-      } else if (view.type == static_cast<uint8_t>(FrameType::kMailboxAck) &&
-                 decode(view, &taken)) {
-        text += "taken " + place(taken) + ";";
-      } else if (EXPECT(decode(view, &returned))) {
-        text += "returned " + place(returned) + ";";
+      frame::MailboxPoll poll;
+      frame::MailboxAck ack;
+      frame::MailboxNack nack;
+      if (view.type == static_cast<uint8_t>(FrameType::kMailboxPoll) && decode(view, &poll)) {
+        text += "poll " + poll.name + " " + text_of(poll) + ";";
+      } else if (view.type == static_cast<uint8_t>(FrameType::kMailboxAck) && decode(view, &ack)) {
+        text += "ack " + text_of(ack) + ";";
+      } else if (EXPECT(decode(view, &nack))) {
+        text += "nack " + text_of(nack) + ";";
       }
     });
     return text;
   }
 
   template <typename Frame>
-  static std::string place(const Frame& frame) {
+  static std::string text_of(const Frame& frame) {
     return std::to_string(frame.fd) + "." + std::to_string(frame.generation);
   }
 
@@ -68,83 +67,80 @@ struct World {
 
 }  // namespace
 
-TEST("a poll that gets its message whole is told as taken, at its end") {
+TEST("a poll whose message was sent is acknowledged when it closes") {
   World world;
   Connection* connection = world.open(9, 4);
-  EXPECT(world.mailboxes.take(connection, "jim"));
-  EXPECT(world.told() == "take jim 9.4;");
-  EXPECT(world.mailboxes.find(9, 4) == connection);
-  Mailboxes::sent(connection);
-  EXPECT(world.mailboxes.find(9, 4) == nullptr);
-  EXPECT(world.told().empty());
-  world.mailboxes.leave(connection);
+  EXPECT(world.mailboxes.wait_for_mail(connection, "jim"));
+  EXPECT(world.sent() == "poll jim 9.4;");
+  EXPECT(world.mailboxes.find({9, 4}) == connection);
+  world.mailboxes.mail_sent(connection);
+  EXPECT(world.mailboxes.find({9, 4}) == nullptr);
+  EXPECT(world.sent().empty());
+  world.mailboxes.stop_waiting(connection);
   world.close(connection);
-  EXPECT(world.told() == "taken 9.4;");
+  EXPECT(world.sent() == "ack 9.4;");
 }
 
-TEST("a poll that ends while its message waits in the outbox is told as returned") {
+TEST("a poll that closes while its message is queued is not acknowledged") {
   World world;
   Connection* connection = world.open(9, 4);
-  EXPECT(world.mailboxes.take(connection, "jim"));
-  const auto session = std::make_unique<Session>();
-  connection->state = ConnectionState::kBusy;
-  connection->session = session.get();
-  session->send_queue.append(make_payload("rest of it"), 8, false);
-  Mailboxes::sent(connection);
+  EXPECT(world.mailboxes.wait_for_mail(connection, "jim"));
+  connection->is_blocked = true;
+  world.mailboxes.mail_sent(connection);
   world.close(connection);
-  EXPECT(world.told() == "take jim 9.4;returned 9.4;");
+  EXPECT(world.sent() == "poll jim 9.4;nack 9.4;");
 }
 
-TEST("a poll that leaves or ends without a message is told once") {
+TEST("a poll that ends without a message is returned once") {
   World world;
   Connection* left = world.open(9, 4);
   Connection* ended = world.open(10, 5);
-  EXPECT(world.mailboxes.take(left, "a"));
-  EXPECT(world.mailboxes.take(ended, "b"));
-  world.mailboxes.leave(left);
-  EXPECT(world.mailboxes.find(9, 4) == nullptr);
-  world.mailboxes.leave(left);
+  EXPECT(world.mailboxes.wait_for_mail(left, "a"));
+  EXPECT(world.mailboxes.wait_for_mail(ended, "b"));
+  world.mailboxes.stop_waiting(left);
+  EXPECT(world.mailboxes.find({9, 4}) == nullptr);
+  world.mailboxes.stop_waiting(left);
   world.close(left);
   world.close(ended);
-  EXPECT(world.told() == "take a 9.4;take b 10.5;returned 9.4;returned 10.5;");
+  EXPECT(world.sent() == "poll a 9.4;poll b 10.5;nack 9.4;nack 10.5;");
 }
 
-TEST("other connections, other generations and other places are no polls") {
+TEST("other protocols, generations and descriptors are not polls") {
   World world;
   Connection* other = world.open(9, 4);
   other->protocol = static_cast<uint8_t>(ProtocolId::kWebSocket);
-  // The window of its compression stands where a poll has its own state.
+  // Its `mode` is the window of its compression.
   for (uint8_t mode = 0; mode < 16; ++mode) {
     other->mode = mode & 0xfU;
-    EXPECT(world.mailboxes.find(9, 4) == nullptr);
-    world.mailboxes.leave(other);
+    EXPECT(world.mailboxes.find({9, 4}) == nullptr);
+    world.mailboxes.stop_waiting(other);
     world.mailboxes.on_close(other);
   }
-  EXPECT(world.told().empty());
-  EXPECT(unit::aborts([&] { Mailboxes::sent(other); }));
-  EXPECT(world.mailboxes.take(world.open(10, 5), "a"));
-  EXPECT(world.mailboxes.find(10, 4) == nullptr);
-  EXPECT(world.mailboxes.find(11, 5) == nullptr);
-  EXPECT(world.mailboxes.find(0, 0) == nullptr);
-  EXPECT(world.mailboxes.find(UINT32_MAX, 5) == nullptr);
+  EXPECT(world.sent().empty());
+  EXPECT(unit::aborts([&] { world.mailboxes.mail_sent(other); }));
+  EXPECT(world.mailboxes.wait_for_mail(world.open(10, 5), "a"));
+  EXPECT(world.mailboxes.find({10, 4}) == nullptr);
+  EXPECT(world.mailboxes.find({11, 5}) == nullptr);
+  EXPECT(world.mailboxes.find({0, 0}) == nullptr);
+  EXPECT(world.mailboxes.find({UINT32_MAX, 5}) == nullptr);
 }
 
-TEST("while the manager does not read no poll is taken on, and the others are still told") {
+TEST("while the manager does not read, new polls are rejected and old ones are still returned") {
   World world;
   Connection* before = world.open(9, 1);
-  EXPECT(world.mailboxes.take(before, "a"));
+  EXPECT(world.mailboxes.wait_for_mail(before, "a"));
   const std::string name(bounds::kChannelBytesMax, 'x');
   uint32_t generation = 2;
   Connection* connection = world.open(10, generation);
-  while (world.mailboxes.take(connection, name)) connection->generation = ++generation;
+  while (world.mailboxes.wait_for_mail(connection, name)) connection->generation = ++generation;
   EXPECT(generation > 10'000 && generation < 100'000);
-  Connection* refused = world.open(11, 1);
-  EXPECT(!world.mailboxes.take(refused, "b"));
-  EXPECT(refused->protocol == static_cast<uint8_t>(ProtocolId::kHttp));
+  Connection* rejected = world.open(11, 1);
+  EXPECT(!world.mailboxes.wait_for_mail(rejected, "b"));
+  EXPECT(rejected->protocol == static_cast<uint8_t>(ProtocolId::kHttp));
   world.close(before);
-  std::string told;
+  std::string frames;
   EXPECT(unit::run_until(world.loop.get(), [&] {
-    told += world.told();
-    return told.find("returned 9.1;") != std::string::npos;
+    frames += world.sent();
+    return frames.find("nack 9.1;") != std::string::npos;
   }));
 }

@@ -1,4 +1,4 @@
-// Tests of what a request asks of the comet server: the ids of the ancestor's clients.
+// Tests of the routes and parameters of requests: the client ids of the legacy long poll.
 #include "protocol/comet_request.h"
 
 #include <string>
@@ -27,8 +27,8 @@ std::pair<CometRoute, uint16_t> ask(const std::string& target, std::string* chan
 
 }  // namespace
 
-TEST("the path of the ancestor's clients is an id and .js, whatever follows") {
-  const std::vector<std::pair<std::string, std::string>> rows = {
+TEST("the path of a legacy poll is an id and .js, whatever the query is") {
+  const std::vector<std::pair<std::string, std::string>> cases = {
       {"/Jim.js", "Jim"},
       {"/Jim.js?c=1", "Jim"},
       {"/Jim.js?%&&=%zz", "Jim"},
@@ -40,7 +40,7 @@ TEST("the path of the ancestor's clients is an id and .js, whatever follows") {
       {"http://x/Jim.js", "Jim"},
       {"/" + std::string(200, 'x') + ".js", std::string(200, 'x')},
   };
-  for (const auto& [target, id] : rows) {
+  for (const auto& [target, id] : cases) {
     std::string channel;
     const auto [route, code] = ask(target, &channel);
     EXPECT(route == CometRoute::kMailbox);
@@ -49,7 +49,7 @@ TEST("the path of the ancestor's clients is an id and .js, whatever follows") {
   }
 }
 
-TEST("what cannot be an id is refused, and other paths are no polls") {
+TEST("an invalid id is rejected, and other paths are not legacy polls") {
   for (const char* target : {"/a*.js",
                              "/a/*.js",
                              "/*.js",

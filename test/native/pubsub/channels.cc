@@ -19,42 +19,42 @@ TEST("channels are found, opened and closed as in a plain map, over many collisi
     if (!EXPECT_EQUAL(channels.find(name), known == model.end() ? Channels::kNone : known->second))
       return;
     if (unit::upto(2) > 0) {
-      const uint32_t row = channels.open(name);
-      if (known != model.end() && !EXPECT_EQUAL(row, known->second)) return;
-      model[name] = row;
-      if (!EXPECT(channels.at(row).name == name)) return;
+      const uint32_t index = channels.open(name);
+      if (known != model.end() && !EXPECT_EQUAL(index, known->second)) return;
+      model[name] = index;
+      if (!EXPECT(channels.at(index).name == name)) return;
     } else if (known != model.end()) {
       channels.close(known->second);
       model.erase(known);
     }
     if (!EXPECT_EQUAL(channels.size(), model.size())) return;
   }
-  std::set<uint32_t> rows;
-  for (const auto& [name, row] : model) rows.insert(row);
-  EXPECT_EQUAL(rows.size(), model.size());
+  std::set<uint32_t> indices;
+  for (const auto& [name, index] : model) indices.insert(index);
+  EXPECT_EQUAL(indices.size(), model.size());
 }
 
-TEST("who leaves a row is replaced by the last, who is named") {
+TEST("the last subscriber takes the position of one that leaves, and is returned") {
   Channels channels;
-  const uint32_t row = channels.open("a");
-  EXPECT_EQUAL(channels.add(row, 10), 0U);
-  EXPECT_EQUAL(channels.add(row, 11), 1U);
-  EXPECT_EQUAL(channels.add(row, 12), 2U);
-  EXPECT_EQUAL(channels.remove(row, 0), 12U);
-  EXPECT(channels.at(row).subscribers == (std::vector<uint32_t>{12, 11}));
-  EXPECT_EQUAL(channels.remove(row, 1), Channels::kNone);
-  EXPECT_EQUAL(channels.remove(row, 0), Channels::kNone);
-  EXPECT_EQUAL(channels.at(row).subscribers.capacity(), 0U);
+  const uint32_t index = channels.open("a");
+  EXPECT_EQUAL(channels.add(index, 10), 0U);
+  EXPECT_EQUAL(channels.add(index, 11), 1U);
+  EXPECT_EQUAL(channels.add(index, 12), 2U);
+  EXPECT_EQUAL(channels.remove(index, 0), 12U);
+  EXPECT(channels.at(index).subscribers == (std::vector<uint32_t>{12, 11}));
+  EXPECT_EQUAL(channels.remove(index, 1), Channels::kNone);
+  EXPECT_EQUAL(channels.remove(index, 0), Channels::kNone);
+  EXPECT_EQUAL(channels.at(index).subscribers.capacity(), 0U);
 }
 
-TEST("a name matches its own row and each pattern above it, at slashes only") {
+TEST("a name matches its own channel and each pattern above it, at slashes only") {
   Channels channels;
   std::vector<std::string> names = {
       "news/*", "news/sport/*", "new", "news", "news/sport", "other/*"};
   for (const std::string& name : names) channels.open(name);
   const auto matches = [&](const std::string& name) {
     std::set<std::string> found;
-    channels.match(name, [&](uint32_t row) { found.insert(channels.at(row).name); });
+    channels.match(name, [&](uint32_t index) { found.insert(channels.at(index).name); });
     return found;
   };
   EXPECT(matches("news") == (std::set<std::string>{"news"}));
@@ -66,12 +66,12 @@ TEST("a name matches its own row and each pattern above it, at slashes only") {
   EXPECT(matches("news/sport") == (std::set<std::string>{"news/sport"}));
 }
 
-TEST("closing a channel that is used is a bug, and aborts") {
+TEST("closing a channel in use aborts") {
   EXPECT(unit::aborts([] {
     Channels channels;
-    const uint32_t row = channels.open("a");
-    channels.add(row, 1);
-    channels.close(row);
+    const uint32_t index = channels.open("a");
+    channels.add(index, 1);
+    channels.close(index);
   }));
 }
 
@@ -86,64 +86,65 @@ Ref<Message> numbered(uint64_t number, size_t bytes) {
 
 }  // namespace
 
-TEST("all tails together keep so many messages and bytes, and the oldest go first") {
+TEST("all caches together are bounded in messages and bytes, and the oldest are evicted first") {
   Channels channels;
-  constexpr uint64_t kRows = 1'000;
+  constexpr uint64_t kChannels = 1'000;
   constexpr size_t kBytes = 30;
-  for (uint64_t row = 0; row < kRows; ++row) channels.open("c" + std::to_string(row));
+  for (uint64_t index = 0; index < kChannels; ++index) channels.open("c" + std::to_string(index));
   uint64_t number = 0;
   for (uint64_t round = 0; round < 12; ++round) {
-    for (uint32_t row = 0; row < kRows; ++row) {
-      channels.remember(row, numbered(++number, kBytes));
+    for (uint32_t index = 0; index < kChannels; ++index) {
+      channels.remember(index, numbered(++number, kBytes));
     }
   }
   size_t kept = 0;
-  for (uint32_t row = 0; row < kRows; ++row) {
-    const Channel& channel = channels.at(row);
-    kept += channel.tail.size();
-    EXPECT(channel.tail_floor + kRows == channel.tail.front()->number);
+  for (uint32_t index = 0; index < kChannels; ++index) {
+    const Channel& channel = channels.at(index);
+    kept += channel.recent.size();
+    EXPECT(channel.evicted_to + kChannels == channel.recent.front()->number);
   }
-  EXPECT_EQUAL(kept, bounds::kTailsMessagesMax);
-  EXPECT_EQUAL(channels.tails_bytes(), kept * kBytes);
+  EXPECT_EQUAL(kept, bounds::kCacheMessagesMax);
+  EXPECT_EQUAL(channels.recent_bytes(), kept * kBytes);
 
-  const size_t large = bounds::kTailBytesMax / 2;
-  for (uint32_t row = 0; row < 200; ++row) channels.remember(row, numbered(++number, large));
-  EXPECT(channels.tails_bytes() <= bounds::kTailsBytesMax);
-  EXPECT(channels.tails_bytes() + large > bounds::kTailsBytesMax);
-  EXPECT(channels.at(0).tail.empty() && !channels.at(199).tail.empty());
-  for (uint32_t row = 0; row < kRows; ++row) channels.close(row);
-  EXPECT_EQUAL(channels.tails_bytes(), 0U);
+  const size_t large = bounds::kChannelCacheBytesMax / 2;
+  for (uint32_t index = 0; index < 200; ++index)
+    channels.remember(index, numbered(++number, large));
+  EXPECT(channels.recent_bytes() <= bounds::kCacheBytesMax);
+  EXPECT(channels.recent_bytes() + large > bounds::kCacheBytesMax);
+  EXPECT(channels.at(0).recent.empty() && !channels.at(199).recent.empty());
+  for (uint32_t index = 0; index < kChannels; ++index) channels.close(index);
+  EXPECT_EQUAL(channels.recent_bytes(), 0U);
 }
 
-TEST("a tail that has all that is kept says so, until it forgets a message") {
+TEST("a cache with the full history is marked so until it evicts a message") {
   Channels channels;
-  const uint32_t row = channels.open("a");
-  channels.at(row).tail_floor = 6;
-  channels.remember(row, numbered(7, 10));
-  // The page came later than the message that it has too.
-  channels.register_fd(row, {numbered(2, 10), numbered(5, 10), numbered(7, 10)});
-  EXPECT(channels.at(row).is_whole);
-  EXPECT_EQUAL(channels.at(row).tail.size(), 3U);
-  EXPECT_EQUAL(channels.tails({row}, 0).front()->number, 2U);
-  EXPECT_EQUAL(channels.at(row).tail_floor, 6U);
-  for (uint64_t number = 8; number < 8 + bounds::kTailMessagesMax - 3; ++number) {
-    channels.remember(row, numbered(number, 10));
+  const uint32_t index = channels.open("a");
+  channels.at(index).evicted_to = 6;
+  channels.remember(index, numbered(7, 10));
+  // The page arrived after a message that it also has.
+  channels.fill_cache(index, {numbered(2, 10), numbered(5, 10), numbered(7, 10)});
+  EXPECT(channels.at(index).has_full_history);
+  EXPECT_EQUAL(channels.at(index).recent.size(), 3U);
+  EXPECT_EQUAL(channels.recent_after({index}, 0).front()->number, 2U);
+  EXPECT_EQUAL(channels.at(index).evicted_to, 6U);
+  for (uint64_t number = 8; number < 8 + bounds::kChannelCacheMessagesMax - 3; ++number) {
+    channels.remember(index, numbered(number, 10));
   }
-  EXPECT(channels.at(row).is_whole);
-  channels.remember(row, numbered(100, 10));
-  EXPECT(!channels.at(row).is_whole);
-  EXPECT_EQUAL(channels.at(row).tail_floor, 6U);
+  EXPECT(channels.at(index).has_full_history);
+  channels.remember(index, numbered(100, 10));
+  EXPECT(!channels.at(index).has_full_history);
+  EXPECT_EQUAL(channels.at(index).evicted_to, 6U);
 
   const uint32_t other = channels.open("b");
-  channels.remember(other, numbered(200, bounds::kTailBytesMax));
-  channels.register_fd(other, {numbered(199, 1)});
-  EXPECT(!channels.at(other).is_whole);
-  EXPECT_EQUAL(channels.at(other).tail.size(), 1U);
+  channels.remember(other, numbered(200, bounds::kChannelCacheBytesMax));
+  channels.fill_cache(other, {numbered(199, 1)});
+  EXPECT(!channels.at(other).has_full_history);
+  EXPECT_EQUAL(channels.at(other).recent.size(), 1U);
 }
 
-TEST("a tail keeps nothing of a message that may be gone sooner, nor what came before it") {
+TEST("a cache keeps neither an ephemeral message nor earlier ones") {
   Channels channels;
-  const uint32_t row = channels.open("a");
+  const uint32_t index = channels.open("a");
   const auto message = [](uint64_t number, uint8_t flags) {
     const Ref<Message> made = make_ref<Message>();
     made->number = number;
@@ -151,17 +152,17 @@ TEST("a tail keeps nothing of a message that may be gone sooner, nor what came b
     made->data = "data";
     return made;
   };
-  channels.remember(row, message(1, 0));
-  channels.remember(row, message(2, 0));
-  channels.pass(row, 3);
-  EXPECT(channels.at(row).tail.empty());
-  EXPECT_EQUAL(channels.at(row).tail_floor, 3U);
-  EXPECT_EQUAL(channels.tails_bytes(), 0U);
-  channels.remember(row, message(4, 0));
-  EXPECT_EQUAL(channels.tails({row}, 3).size(), 1U);
+  channels.remember(index, message(1, 0));
+  channels.remember(index, message(2, 0));
+  channels.skip(index, 3);
+  EXPECT(channels.at(index).recent.empty());
+  EXPECT_EQUAL(channels.at(index).evicted_to, 3U);
+  EXPECT_EQUAL(channels.recent_bytes(), 0U);
+  channels.remember(index, message(4, 0));
+  EXPECT_EQUAL(channels.recent_after({index}, 3).size(), 1U);
 
   const uint32_t other = channels.open("b");
-  channels.register_fd(other, {message(1, 0), message(2, message_flag::kEphemeral)});
-  EXPECT(!channels.at(other).is_whole);
-  EXPECT(channels.at(other).tail.empty());
+  channels.fill_cache(other, {message(1, 0), message(2, message_flag::kEphemeral)});
+  EXPECT(!channels.at(other).has_full_history);
+  EXPECT(channels.at(other).recent.empty());
 }

@@ -1,6 +1,6 @@
 // Tests of sliced broadcasts: random histories of subscribing, leaving, publishing and slices
-// against a model that delivers at once. Nothing may be missed, repeated, or come from before the
-// join.
+// against a model that delivers at once. A subscriber misses nothing, receives nothing twice, and
+// nothing from before it joined.
 #include "pubsub/fanout.h"
 
 #include <algorithm>
@@ -14,7 +14,7 @@ using namespace megacomet;
 
 namespace {
 
-/// A clock that stands still, or goes on by chance each time that it is read: slices of any length.
+/// A clock that stands still, or advances randomly at each reading: slices of any length.
 uint64_t now_ns = 0;
 uint64_t step_ns_max = 0;
 uint64_t read_clock() {
@@ -27,97 +27,98 @@ constexpr uint32_t kPeople = 40;
 
 struct Subscribed {
   uint32_t position;
-  uint32_t wants_from;
+  uint32_t next_wanted;
 };
 
-/// Subscribers of up to four channels, with the rules that hub.cc has, over a real Fanout.
+/// Subscribers of up to four channels, with the rules of delivery.cc, over a real Fanout.
 class Town final : public FanoutHandler {
  public:
   Town() : fanout(&channels, this, read_clock) {
     for (uint32_t channel = 0; channel < kChannels; ++channel) {
-      rows[channel] = channels.open("c" + std::to_string(channel));
+      indices[channel] = channels.open("c" + std::to_string(channel));
     }
   }
 
-  void subscribe(uint32_t person, uint32_t row) {
-    if (people[person].count(row) > 0) return;
-    people[person][row] = {channels.add(row, person), wants_after(head)};
+  void subscribe(uint32_t person, uint32_t channel) {
+    if (people[person].count(channel) > 0) return;
+    people[person][channel] = {channels.add(channel, person), wants_after(head)};
     // The model: everything from now on, until it leaves.
-    joined[{person, row}] = head;
+    joined[{person, channel}] = head;
   }
 
-  void leave(uint32_t person, uint32_t row) {
-    const auto found = people[person].find(row);
+  void leave(uint32_t person, uint32_t channel) {
+    const auto found = people[person].find(channel);
     if (found == people[person].end()) return;
-    const uint32_t moved = channels.remove(row, found->second.position);
-    if (moved != Channels::kNone) people[moved][row].position = found->second.position;
+    const uint32_t moved = channels.remove(channel, found->second.position);
+    if (moved != Channels::kNone) people[moved][channel].position = found->second.position;
     people[person].erase(found);
-    // What was not through yet need not come any more.
-    for (auto& [number, wanted] : owed) {
-      if (row_of[number] == row) wanted.erase(person);
+    // Unfinished messages need not be delivered.
+    for (auto& [number, wanted] : expected) {
+      if (channel_of[number] == channel) wanted.erase(person);
     }
   }
 
-  void publish(uint32_t row, uint32_t spread_ms) {
+  void publish(uint32_t channel, uint32_t spread_ms) {
     Ref<Message> message(new Message());
     message->number = ++head;
     message->spread_ms = spread_ms;
-    row_of[head] = row;
+    channel_of[head] = channel;
     for (uint32_t person = 0; person < kPeople; ++person) {
-      if (people[person].count(row) > 0) owed[head].insert(person);
+      if (people[person].count(channel) > 0) expected[head].insert(person);
     }
-    fanout.add(row, message);
+    fanout.add(channel, message);
   }
 
-  void on_fanout(uint32_t row, uint32_t fd, Message& message) override {
-    if (!is_wanted(people[fd].at(row).wants_from, message.number)) return;
+  void on_fanout(uint32_t channel, uint32_t fd, Message& message) override {
+    if (!is_wanted(people[fd].at(channel).next_wanted, message.number)) return;
     if (people[fd].size() > 1) give_earlier(fd, message.number);
-    const auto found = people[fd].find(row);
-    if (found == people[fd].end() || !is_wanted(found->second.wants_from, message.number)) return;
-    found->second.wants_from = wants_after(message.number);
+    const auto found = people[fd].find(channel);
+    if (found == people[fd].end() || !is_wanted(found->second.next_wanted, message.number)) return;
+    found->second.next_wanted = wants_after(message.number);
     deliver(fd, message.number);
   }
 
-  /// As Hub::give_earlier().
+  /// As Delivery::flush_pending().
   void give_earlier(uint32_t person, uint64_t number) {
     std::vector<uint64_t> earlier;
-    for (const auto& [row, subscribed] : people[person]) {
-      const uint32_t wants_from = subscribed.wants_from;
-      fanout.visit(row, [&](const Ref<Message>& message) {
-        const bool is_earlier = message->number < number && is_wanted(wants_from, message->number);
+    for (const auto& [channel, subscribed] : people[person]) {
+      const uint32_t next_wanted = subscribed.next_wanted;
+      fanout.visit(channel, [&](const Ref<Message>& message) {
+        const bool is_earlier = message->number < number && is_wanted(next_wanted, message->number);
         if (is_earlier) earlier.push_back(message->number);
       });
     }
     std::sort(earlier.begin(), earlier.end());
     for (const uint64_t one : earlier) {
-      const auto found = people[person].find(row_of[one]);
+      const auto found = people[person].find(channel_of[one]);
       if (found == people[person].end()) continue;
-      found->second.wants_from = wants_after(one);
+      found->second.next_wanted = wants_after(one);
       deliver(person, one);
     }
   }
 
   void deliver(uint32_t person, uint64_t number) {
-    if (owed[number].erase(person) == 0) ++wrong;
+    if (expected[number].erase(person) == 0) ++wrong;
     if (number <= last_of[person]) ++disordered;
     last_of[person] = number;
-    // Now and then somebody leaves while he is being served.
-    if (unit::upto(200) == 0) leave(static_cast<uint32_t>(unit::upto(kPeople - 1)), row_of[number]);
+    // Sometimes a subscriber leaves during its own visit.
+    if (unit::upto(200) == 0)
+      leave(static_cast<uint32_t>(unit::upto(kPeople - 1)), channel_of[number]);
   }
 
   [[nodiscard]] size_t missing() const {
     size_t count = 0;
-    for (const auto& [number, wanted] : owed) count += wanted.size();
+    for (const auto& [number, wanted] : expected) count += wanted.size();
     return count;
   }
 
   Channels channels;
   Fanout fanout;
-  uint32_t rows[kChannels] = {};
+  uint32_t indices[kChannels] = {};
   std::map<uint32_t, Subscribed> people[kPeople];
   std::map<std::pair<uint32_t, uint32_t>, uint64_t> joined;
-  std::map<uint64_t, std::set<uint32_t>> owed;
-  std::map<uint64_t, uint32_t> row_of;
+  std::map<uint64_t, std::set<uint32_t>> expected;
+  std::map<uint64_t, uint32_t> channel_of;
   std::map<uint32_t, uint64_t> last_of;
   uint64_t head = 0;
   uint32_t wrong = 0;
@@ -126,30 +127,32 @@ class Town final : public FanoutHandler {
 
 }  // namespace
 
-TEST("over random histories nobody misses, repeats, or gets out of order or from before he came") {
+TEST(
+    "over random histories deliveries are complete, ordered, single, and never from before the "
+    "join") {
   step_ns_max = 400'000;
   for (int history = 0; history < 300; ++history) {
     Town town;
-    // Towns of a few have channels with one subscriber, to whom a message may go at once.
+    // With few subscribers a channel may have one, and its message is sent at once.
     const auto last = unit::upto(kPeople - 1);
     for (int step = 0; step < 400; ++step) {
       const auto person = static_cast<uint32_t>(unit::upto(last));
-      const uint32_t row = town.rows[unit::upto(kChannels - 1)];
+      const uint32_t channel = town.indices[unit::upto(kChannels - 1)];
       switch (unit::upto(9)) {
         case 0:
         case 1:
         case 2:
-          town.subscribe(person, row);
+          town.subscribe(person, channel);
           break;
         case 3:
-          town.leave(person, row);
+          town.leave(person, channel);
           break;
         case 4:
         case 5:
-          town.publish(row, unit::upto(9) == 0 ? 50 : 0);
+          town.publish(channel, unit::upto(9) == 0 ? 50 : 0);
           break;
         default:
-          // Slices of any length: in between everything else happens.
+          // Slices of any length: everything else happens between them.
           static_cast<void>(town.fanout.pump());
           town.fanout.begin_iteration();
           now_ns += unit::upto(20'000'000);
@@ -167,7 +170,7 @@ TEST("over random histories nobody misses, repeats, or gets out of order or from
   }
 }
 
-TEST("a message to one subscriber goes at once, a few of them a turn, and never past another") {
+TEST("messages to one subscriber are sent at once, a limited number per iteration, and in order") {
   class Noting final : public FanoutHandler {
    public:
     void on_fanout(uint32_t, uint32_t fd, Message& message) override {
@@ -185,11 +188,11 @@ TEST("a message to one subscriber goes at once, a few of them a turn, and never 
   channels.add(shared, 1);
   channels.add(shared, 2);
   uint64_t number = 0;
-  const auto publish = [&](uint32_t row, uint32_t spread_ms = 0) {
+  const auto publish = [&](uint32_t channel, uint32_t spread_ms = 0) {
     Ref<Message> one(new Message());
     one->number = ++number;
     one->spread_ms = spread_ms;
-    fanout.add(row, one);
+    fanout.add(channel, one);
     return fanout.unfinished() == 0;
   };
   EXPECT(!publish(lonely));
@@ -212,7 +215,7 @@ TEST("a message to one subscriber goes at once, a few of them a turn, and never 
   EXPECT_EQUAL(noting.seen.back().second, number);
 }
 
-TEST("a message that is spread over a time goes out evenly, unless another waits behind it") {
+TEST("a message spread over a time is sent evenly, unless another waits for it") {
   class Counting final : public FanoutHandler {
    public:
     void on_fanout(uint32_t, uint32_t, Message&) override { ++count; }
@@ -222,48 +225,48 @@ TEST("a message that is spread over a time goes out evenly, unless another waits
   step_ns_max = 0;
   now_ns = 0;
   Fanout fanout(&channels, &counting, read_clock);
-  const uint32_t row = channels.open("a");
-  for (uint32_t fd = 0; fd < 1000; ++fd) channels.add(row, fd);
+  const uint32_t channel = channels.open("a");
+  for (uint32_t fd = 0; fd < 1000; ++fd) channels.add(channel, fd);
   const auto message = [](uint64_t number, uint32_t spread_ms) {
     Ref<Message> one(new Message());
     one->number = number;
     one->spread_ms = spread_ms;
     return one;
   };
-  fanout.add(row, message(1, 1000));
+  fanout.add(channel, message(1, 1000));
   now_ns = 100'000'000;
   EXPECT(!fanout.pump());
   EXPECT(counting.count >= 90 && counting.count <= 110);
   now_ns = 500'000'000;
   EXPECT(!fanout.pump());
   EXPECT(counting.count >= 490 && counting.count <= 510);
-  fanout.add(row, message(2, 0));
+  fanout.add(channel, message(2, 0));
   while (fanout.pump()) {
   }
   EXPECT_EQUAL(counting.count, 2000U);
   EXPECT_EQUAL(fanout.unfinished(), 0U);
 }
 
-TEST("a channel that is closed takes its messages along") {
+TEST("a closed channel drops its messages") {
   class Nobody final : public FanoutHandler {
    public:
     void on_fanout(uint32_t, uint32_t, Message&) override {}
   } nobody;
   Channels channels;
   Fanout fanout(&channels, &nobody);
-  const uint32_t row = channels.open("a");
+  const uint32_t channel = channels.open("a");
   Ref<Message> message(new Message());
   message->data = "12345";
-  fanout.add(row, message);
+  fanout.add(channel, message);
   EXPECT_EQUAL(fanout.unfinished_bytes(), 5U);
-  fanout.forget(row);
+  fanout.forget(channel);
   EXPECT_EQUAL(fanout.unfinished(), 0U);
   EXPECT_EQUAL(fanout.unfinished_bytes(), 0U);
   EXPECT(!fanout.pump());
 }
 
-TEST("what is spread over a time is not, where no more has room") {
-  // Everybody else would wait for it: a worker that is full reads no orders.
+TEST("a full fan-out spreads nothing over a time") {
+  // A full worker does not read the control stream, so everybody would wait.
   step_ns_max = 0;
   constexpr uint32_t kRows = 70;
   Channels channels;
@@ -273,13 +276,13 @@ TEST("what is spread over a time is not, where no more has room") {
   } counting;
   Fanout fanout(&channels, &counting, read_clock);
   for (uint32_t index = 0; index < kRows; ++index) {
-    const uint32_t row = channels.open("c" + std::to_string(index));
-    channels.add(row, index);
+    const uint32_t channel = channels.open("c" + std::to_string(index));
+    channels.add(channel, index);
     Ref<Message> message(new Message());
     message->number = index + 1;
     message->spread_ms = 3'600'000;
     message->data.assign(size_t{1024} * 1024, 'x');
-    fanout.add(row, message);
+    fanout.add(channel, message);
   }
   EXPECT(fanout.is_full());
   static_cast<void>(fanout.pump());

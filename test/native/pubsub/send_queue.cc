@@ -1,4 +1,4 @@
-// Tests of what slow subscribers are owed: order, limits, and what may be dropped.
+// Tests of the send queue: order, size, and the messages that may be dropped.
 #include "pubsub/send_queue.h"
 
 #include <string>
@@ -25,7 +25,7 @@ std::string drained(SendQueue* queue) {
 
 }  // namespace
 
-TEST("parts come out in order, whatever the kernel takes at once") {
+TEST("parts are sent in order, whatever the kernel takes at once") {
   SendQueue queue;
   queue.append(payload("abcdef"), 2, true);
   queue.append(payload("gh"), 0, false);
@@ -35,7 +35,7 @@ TEST("parts come out in order, whatever the kernel takes at once") {
   EXPECT_EQUAL(queue.size(), 0U);
 }
 
-TEST("who is always a little behind gathers no places of what was sent") {
+TEST("a queue that is never empty does not accumulate sent parts") {
   SendQueue queue;
   queue.append(payload("first"), 0, true);
   for (int sent = 0; sent < 10'000; ++sent) {
@@ -43,10 +43,10 @@ TEST("who is always a little behind gathers no places of what was sent") {
     queue.consume(queue.front_size());
   }
   EXPECT_EQUAL(queue.size(), 4U);
-  EXPECT(queue.places() <= 4);
+  EXPECT(queue.capacity() <= 4);
 }
 
-TEST("the oldest whole messages are dropped, never one that has begun and never an answer") {
+TEST("the oldest complete messages are dropped, never one that has begun and never a response") {
   SendQueue queue;
   queue.append(payload("11111"), 0, true);
   queue.append(payload("22222"), 0, true);

@@ -106,6 +106,7 @@ World::World() {
   admission.set_limits(kCapacity, kCapacity, 0);
   admission.restore_spare();
   transport = std::make_unique<Transport>(loop.get(), &admission, &counters, kProtocols);
+  transport->set_observer(&observer);
   EXPECT(transport->reserve(kCapacity));
 }
 

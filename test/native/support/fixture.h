@@ -1,4 +1,4 @@
-// What several tests need: a loop that turns until something holds, loopback sockets, the parts of
+// Shared by several tests: a loop that runs until a condition holds, loopback sockets, the parts of
 // a worker, and the manager's end of a control stream.
 #pragma once
 
@@ -20,10 +20,10 @@ namespace unit {
 
 using namespace megacomet;
 
-/// Turns the loop until `holds`, for at most five seconds. Answers whether it held.
+/// Runs the loop until `holds`, for at most five seconds. Returns whether it held.
 bool run_until(struct ev_loop* loop, const std::function<bool()>& holds);
 
-/// Turns the loop for a time.
+/// Runs the loop for a time.
 void run_for(struct ev_loop* loop, uint32_t ms);
 
 /// A bound and listening socket on loopback, closed at the end.
@@ -67,6 +67,13 @@ class Client {
   bool is_connected_;
 };
 
+/// The observer of connections that have no subscriptions.
+struct NoSubscriptions final : ConnectionObserver {
+  void on_closing(Connection*) override {}
+  void on_close(Connection*) override {}
+  void on_output_sent(Connection*) override {}
+};
+
 /// The parts of a worker that hold connections, with a segment of two slots.
 struct World {
   World();
@@ -75,13 +82,14 @@ struct World {
   Segment segment;
   Counters counters;
   Admission admission;
+  NoSubscriptions observer;
   std::unique_ptr<Transport> transport;
 
   [[nodiscard]] uint64_t count(Counter counter) const { return counters.get(counter); }
   [[nodiscard]] int64_t shared() { return segment.shared().connections.load(); }
-  /// Turns until the counter has the value.
+  /// Runs the loop until the counter has the value.
   bool reaches(Counter counter, uint64_t value);
-  /// A client whose server side was adopted.
+  /// A client whose server side is registered.
   std::unique_ptr<Client> register_one(const ListeningSocket& listener);
   /// The one connection that is open.
   Connection* only();

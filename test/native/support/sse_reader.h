@@ -1,5 +1,5 @@
 // A reader of text/event-stream, after the words of the HTML standard, 9.2.6: for tests only, and
-// written without a look at the writer.
+// written independently of the writer.
 #pragma once
 
 #include <algorithm>

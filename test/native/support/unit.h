@@ -1,4 +1,4 @@
-// A test program in TAP: TEST("a sentence") { … } registers, EXPECT(…) judges. No framework.
+// A test program in TAP: TEST("a sentence") { … } registers, EXPECT(…) checks. No framework.
 #pragma once
 
 #include <cstdint>

@@ -1,0 +1,32 @@
+// The causes for which a connection closes. Each has a counter.
+#pragma once
+
+#include <cstdint>
+
+namespace megacomet {
+
+enum class CloseCause : uint8_t {
+  /// The peer ended its side.
+  kPeer,
+  /// The peer sent Close and was answered; its side is still open.
+  kFinalResponse,
+  kReset,
+  kIdle,
+  kDrain,
+  /// libev could not watch the descriptor.
+  kWatchFailed,
+  /// The last response of this connection was sent.
+  kDone,
+  /// The peer broke a rule of its protocol, or found no room.
+  kRejected,
+  /// The peer did not read what was sent to it.
+  kSlow,
+  /// The peer did not answer a heartbeat.
+  kDead,
+  /// An operator disconnected it.
+  kKicked,
+  /// A message of the peer was not complete in time.
+  kMessageTimeout,
+};
+
+}  // namespace megacomet

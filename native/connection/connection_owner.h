@@ -1,0 +1,67 @@
+// What other parts ask of the owner of the connections, which is the transport. No code.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "connection/close_cause.h"
+#include "connection/connection.h"
+
+namespace megacomet {
+
+class ConnectionOwner {
+ public:
+  /// Closes at once and drops queued output. The record is free afterwards.
+  virtual void close(Connection* connection, CloseCause cause) = 0;
+
+  /// Ends a connection as its protocol does: with a final response where there is one. It closes at
+  /// once, or when its send queue is empty. `reason` is an operator's text for the client, or
+  /// empty.
+  virtual void disconnect(Connection* connection, CloseCause cause, std::string_view reason) = 0;
+
+  /// The deadline of a connection has passed: its protocol decides.
+  virtual void expire(Connection* connection) = 0;
+
+  /// Whether disconnect() would drop queued output, because the protocol has no final response.
+  [[nodiscard]] virtual bool would_lose_output(const Connection& connection) const = 0;
+
+  /// The events to watch from now on: EV_READ, EV_WRITE or both.
+  virtual void watch(Connection* connection, int events) = 0;
+
+  /// The sweep looks at the connection `seconds` from now, or up to two seconds later. Where the
+  /// protocol uses the idle timeout, that counts instead of `seconds`.
+  virtual void set_deadline(Connection* connection, uint32_t seconds) = 0;
+
+  /// A message of the peer has begun and must be complete in `seconds`; else the connection ends
+  /// with kMessageTimeout. Only Connection::end_message() ends that time.
+  virtual void begin_message(Connection* connection, uint32_t seconds) = 0;
+
+  /// Keeps bytes of an incomplete request or message in `kept`, a member of the session. False if
+  /// that exceeds the input budget: the protocol ended the connection with a final response.
+  [[nodiscard]] virtual bool keep_input(Connection* connection,
+                                        std::string_view bytes,
+                                        std::string* kept) = 0;
+
+  /// Hands kept bytes to the connection's protocol, as if they had arrived now.
+  virtual void feed(Connection* connection, std::string bytes) = 0;
+
+ protected:
+  ~ConnectionOwner() = default;
+};
+
+/// What the part that keeps subscriptions must know of a connection's life.
+class ConnectionObserver {
+ public:
+  /// Nothing more will be delivered to it; it only waits until its send queue is empty.
+  virtual void on_closing(Connection* connection) = 0;
+  /// Its record is about to be freed.
+  virtual void on_close(Connection* connection) = 0;
+  /// Its send queue is empty again.
+  virtual void on_output_sent(Connection* connection) = 0;
+
+ protected:
+  ~ConnectionObserver() = default;
+};
+
+}  // namespace megacomet

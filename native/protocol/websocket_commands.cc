@@ -1,0 +1,137 @@
+// Subscribe, unsubscribe, publish and ping. See websocket_commands.h.
+#include "protocol/websocket_commands.h"
+
+#include <utility>
+#include <vector>
+
+#include "codec/json_writer.h"
+#include "connection/session.h"
+#include "connection/sessions.h"
+#include "protocol/client_command.h"
+#include "protocol/comet_request.h"
+#include "protocol/websocket_output.h"
+#include "pubsub/message_codec.h"
+
+namespace megacomet {
+
+namespace {
+
+/// Bytes of the response to a subscribe command without its channels.
+constexpr size_t kSubscribedBytes = 128;
+
+/// Strings of JSON; `text_at(index)` has each.
+template <typename TextAt>
+void append_strings(size_t count, TextAt text_at, std::string* out) {
+  out->push_back('[');
+  for (size_t at = 0; at < count; ++at) {
+    if (at > 0) out->push_back(',');
+    append_json_string(text_at(at), out);
+  }
+  out->push_back(']');
+}
+
+bool subscribe(Services& services, Connection* connection, const ClientCommand& command) {
+  const size_t count = services.sessions->acquire(connection)->subscriptions.size();
+  if (command.channels.empty())
+    return send_command_error(services, connection, "channel is required");
+  if (count + command.channels.size() > services.rules->channels_per_connection_max) {
+    return send_command_error(services, connection, "channel: too many for one connection");
+  }
+  for (const std::string& name : command.channels) {
+    if (!is_channel(name)) {
+      return send_command_error(services, connection, "channel: not a valid channel name");
+    }
+  }
+  Cursor since{};
+  if (!command.since.empty() && !parse_cursor(command.since, &since)) {
+    return send_command_error(services, connection, "since: not a cursor");
+  }
+  const uint32_t generation = connection->generation;
+  services.subscriptions->subscribe(
+      connection, command.channels, command.since.empty() ? nullptr : &since);
+  return connection->generation == generation;
+}
+
+bool unsubscribe(Services& services, Connection* connection, const ClientCommand& command) {
+  std::vector<std::string_view> left;
+  for (const std::string& name : command.channels) {
+    if (services.subscriptions->unsubscribe(connection, name)) left.push_back(name);
+  }
+  std::string text = "{\"type\":\"unsubscribed\",\"channels\":";
+  append_strings(
+      left.size(), [&left](size_t at) { return left[at]; }, &text);
+  text.push_back('}');
+  return send_websocket_text(services, connection, text);
+}
+
+bool publish(Services& services, Connection* connection, const ClientCommand& command) {
+  const std::string channel = command.channel();
+  const std::string id = is_label(command.id) ? command.id : "";
+  const auto reject = [&](std::string_view error) {
+    return send_command_error(services, connection, error, channel, id);
+  };
+  if ((services.rules->flags & comet_flag::kClientsPublish) == 0) {
+    return reject("clients may not publish here");
+  }
+  if (channel.empty() || channel.back() == '*') return reject("channel: must be one exact name");
+  if (!is_label(command.id) || !is_label(command.event)) {
+    return reject("id and event: at most 128 bytes each");
+  }
+  frame::Message message;
+  message.channel = channel;
+  message.id = id;
+  message.event = command.event;
+  message.data.bytes = command.data;
+  if (services.publishing->publish(*connection, std::move(message))) return true;
+  return reject("server busy; retry later");
+}
+
+}  // namespace
+
+bool send_command_error(Services& services,
+                        Connection* connection,
+                        std::string_view error,
+                        std::string_view channel,
+                        std::string_view id) {
+  std::string text = "{\"type\":\"error\",\"error\":";
+  append_json_string(error, &text);
+  if (!channel.empty()) {
+    text.append(",\"channel\":");
+    append_json_string(channel, &text);
+  }
+  if (!id.empty()) {
+    text.append(",\"id\":");
+    append_json_string(id, &text);
+  }
+  text.push_back('}');
+  return send_websocket_text(services, connection, text);
+}
+
+bool handle_command(Services& services, Connection* connection, std::string_view text) {
+  ClientCommand command;
+  const char* error = read_client_command(text, &command);
+  if (error != nullptr) return send_command_error(services, connection, error);
+  if (command.type == "subscribe") return subscribe(services, connection, command);
+  if (command.type == "unsubscribe") return unsubscribe(services, connection, command);
+  if (command.type == "publish") return publish(services, connection, command);
+  if (command.type == "ping")
+    return send_websocket_text(services, connection, "{\"type\":\"pong\"}");
+  return send_command_error(services, connection, "unknown type");
+}
+
+std::string subscribed_text(Services& services, const Replay& replay) {
+  const auto name_at = [&](size_t at) {
+    return services.subscriptions->channel_name(replay.channels[at]);
+  };
+  std::string text;
+  text.reserve(kSubscribedBytes);
+  text.append("{\"type\":\"subscribed\",\"cursor\":");
+  append_cursor(replay.is_lost ? replay.start() : replay.head, &text);
+  text.append(replay.is_lost ? ",\"recovered\":false" : ",\"recovered\":true");
+  text.append(",\"channels\":");
+  append_strings(replay.channels.size(), name_at, &text);
+  text.push_back('}');
+  return text;
+}
+
+}  // namespace megacomet

@@ -1,0 +1,25 @@
+// Commands of WebSocket clients, and the responses to them. docs/protocol.md describes their JSON.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "connection/protocol.h"
+
+namespace megacomet {
+
+/// Handles one message of a client. False if the connection closed.
+bool handle_command(Services& services, Connection* connection, std::string_view text);
+
+/// Sends an error. That of a publish names the message, because errors of the manager arrive later.
+bool send_command_error(Services& services,
+                        Connection* connection,
+                        std::string_view error,
+                        std::string_view channel = {},
+                        std::string_view id = {});
+
+/// The response to a subscribe command. It names the channels, because the client may have sent
+/// further commands.
+[[nodiscard]] std::string subscribed_text(Services& services, const Replay& replay);
+
+}  // namespace megacomet

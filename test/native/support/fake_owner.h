@@ -1,0 +1,71 @@
+// An owner of connections over a slab without sockets: it remembers what it was asked to do.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <string>
+
+#include "connection/connection_owner.h"
+#include "connection/sessions.h"
+#include "os/slab.h"
+
+namespace unit {
+
+using namespace megacomet;
+
+class FakeOwner final : public ConnectionOwner {
+ public:
+  explicit FakeOwner(Slab<Connection>* connections) : connections_(connections) {}
+
+  void close(Connection* connection, CloseCause cause) override {
+    const int fd = connection->fd();
+    closed[fd] = cause;
+    if (on_close) on_close(connection);
+    connections_->release(fd);
+  }
+
+  void disconnect(Connection* connection, CloseCause cause, std::string_view reason) override {
+    last_reason = reason;
+    close(connection, cause);
+  }
+  void expire(Connection* connection) override { close(connection, CloseCause::kIdle); }
+  [[nodiscard]] bool would_lose_output(const Connection& connection) const override {
+    return connection.is_blocked;
+  }
+  void watch(Connection* connection, int events) override { watched[connection->fd()] = events; }
+  void set_deadline(Connection* connection, uint32_t seconds) override {
+    connection->deadline = static_cast<uint16_t>(seconds);
+  }
+  void begin_message(Connection* connection, uint32_t seconds) override {
+    connection->begin_message(static_cast<uint16_t>(seconds));
+  }
+  [[nodiscard]] bool keep_input(Connection*, std::string_view bytes, std::string* kept) override {
+    kept->append(bytes);
+    return true;
+  }
+  void feed(Connection*, std::string bytes) override { fed += bytes; }
+
+  /// Adds an open connection; a blocked one has no session here, only the mark.
+  Connection* open(int fd, uint16_t deadline = 0, bool is_blocked = false) {
+    Connection* connection = connections_->occupy(fd);
+    connection->watcher.fd = fd;
+    connection->generation = ++generation_;
+    connection->deadline = deadline;
+    connection->state = ConnectionState::kOpen;
+    connection->is_blocked = is_blocked;
+    return connection;
+  }
+
+  std::map<int, CloseCause> closed;
+  std::map<int, int> watched;
+  std::string fed;
+  std::string last_reason;
+  /// Called before the record is freed.
+  std::function<void(Connection*)> on_close;
+
+ private:
+  Slab<Connection>* connections_;
+  uint32_t generation_ = 0;
+};
+
+}  // namespace unit

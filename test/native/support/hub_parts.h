@@ -1,0 +1,127 @@
+// The parts of the hub over connections without sockets: sending is a list of texts.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "connection/input_budget.h"
+#include "connection/protocol.h"
+#include "connection/sender.h"
+#include "connection/sessions.h"
+#include "hub/delivery.h"
+#include "hub/presence.h"
+#include "hub/recovery.h"
+#include "hub/sequence.h"
+#include "hub/subscriptions.h"
+#include "ipc/control.h"
+#include "ipc/segment.h"
+#include "support/fake_owner.h"
+#include "support/fake_socket.h"
+#include "support/fixture.h"
+#include "support/unit.h"
+
+namespace unit {
+
+/// Slab, sessions and sender, without a socket.
+struct SendingParts {
+  explicit SendingParts(const Protocol* const* protocols)
+      : owner(&connections),
+        input_budget(&counters),
+        sessions(&counters, &input_budget),
+        sender({&owner, &connections, &sessions, &counters, protocols}, FakeSocket::calls()) {
+    EXPECT(connections.map(100));
+    counters.attach(block.get());
+    sender.set_observer(&observer);
+    sender.set_timeouts({kWriteS, kHeartbeatS});
+    owner.on_close = [this](Connection* connection) {
+      sender.forget(connection);
+      sessions.destroy(connection);
+    };
+    FakeSocket::reset();
+  }
+
+  ~SendingParts() { close_all(); }
+
+  void close_all() {
+    connections.visit(0, connections.capacity(), [this](Connection& connection) {
+      if (connection.state != ConnectionState::kFree) owner.close(&connection, CloseCause::kDone);
+      return true;
+    });
+  }
+
+  [[nodiscard]] uint64_t count(Counter counter) const { return counters.get(counter); }
+
+  static constexpr uint32_t kWriteS = 10;
+  static constexpr uint32_t kHeartbeatS = 25;
+
+  std::unique_ptr<Block> block = std::make_unique<Block>();
+  Counters counters;
+  Slab<Connection> connections;
+  FakeOwner owner;
+  InputBudget input_budget;
+  Sessions sessions;
+  Sender sender;
+  NoSubscriptions observer;
+};
+
+/// A protocol that sends a message as "number:data;", and a replay as "[numbers@head last lost]".
+extern const Protocol kTextProtocol;
+/// The same, whose messages are responses: the subscriber leaves with the first.
+extern const Protocol kTextPollProtocol;
+
+/// All parts of the hub but the façade. The manager is a list of requests.
+struct HubParts final : SendingParts, SubscriptionService, ReplayRequester, ConnectionObserver {
+  static constexpr uint64_t kEpoch = 77;
+
+  HubParts();
+  ~HubParts() { close_all(); }
+
+  /// An open connection of kTextProtocol, or of kTextPollProtocol.
+  Connection* open(int fd, bool is_poll = false);
+  /// A message of the manager's stream; runs the fan-out unless told otherwise.
+  void publish(uint64_t number, const std::string& channel, bool pumps = true);
+  /// The last replay page for the latest request, without messages.
+  void answer(uint64_t head);
+  [[nodiscard]] Ref<Message> message(uint64_t number, const std::string& channel) const;
+
+  void subscribe(Connection* connection,
+                 const std::vector<std::string>& names,
+                 const Cursor* since = nullptr) override {
+    recovery.subscribe(connection, names, since);
+  }
+  void unsubscribe(Connection* connection) override {
+    subscriptions.leave_all(connection);
+    recovery.cancel(connection);
+  }
+  bool unsubscribe(Connection* connection, std::string_view name) override {
+    return subscriptions.leave(connection, name);
+  }
+  [[nodiscard]] std::string_view channel_name(uint32_t channel) const override {
+    return channels.at(channel).name;
+  }
+  [[nodiscard]] Cursor position(const Connection& connection) const override {
+    return subscriptions.position(connection);
+  }
+  void request_replay(const frame::ReplayRequest& request) override { requests.push_back(request); }
+  void on_closing(Connection* connection) override { unsubscribe(connection); }
+  void on_close(Connection* connection) override { unsubscribe(connection); }
+  void on_output_sent(Connection* connection) override { recovery.resume(connection); }
+
+  LoopOwner loop = make_loop();
+  DeafHandler handler;
+  /// Not started: frames to the manager stay in memory.
+  Control control{loop.get(), &handler};
+  Services services;
+  Sequence sequence{kEpoch, 0};
+  Channels channels;
+  Delivery delivery;
+  Fanout fanout;
+  Presence presence;
+  Subscriptions subscriptions;
+  Recovery recovery;
+  std::vector<frame::ReplayRequest> requests;
+};
+
+}  // namespace unit
