@@ -122,8 +122,15 @@ export default defineConfig(
   },
   {
     files: ['**/*.{js,mjs,cjs}'],
+    ignores: ['lib/bench/browser/'],
     extends: [tseslint.configs.disableTypeChecked],
     languageOptions: { globals: globals.nodeBuiltin },
+  },
+  {
+    // Inlined into a page as classic scripts.
+    files: ['lib/bench/browser/*.js'],
+    extends: [tseslint.configs.disableTypeChecked],
+    languageOptions: { sourceType: 'script', globals: { ...globals.browser, uPlot: 'readonly' } },
   },
   {
     files: ['**/*.cjs'],

@@ -1,8 +1,7 @@
-// Owns what a bench run found: its fields, their units, the one way each kind of number is written,
-// and the sentence that sums a run up.knows nothing of how a run is made, and nothing of
-// the terminal or the page that shows it.
+// The result of a bench run: its fields and their units, the format of each kind of number, and the
+// verdict. Both reports use it.
 
-/** How long a set of requests took, each from its write to the last byte of its answer. */
+/** The latencies of a set of requests, each from its write to the last byte of its answer. */
 export interface Latency {
   /** Requests measured. */
   count: number;
@@ -19,9 +18,9 @@ export interface Latency {
   /** Slowest request, microseconds. */
   maxUs: number;
   /**
-   * The distribution, in ascending order of `upToUs`. A bucket begins where the one before it ends
-   * (the first at 0), holds its own requests only, and may be left out when it holds none, provided
-   * that every bucket that does hold requests is preceded by its true neighbour.
+   * The distribution, in ascending order of `upToUs`. A bucket starts at the end of the previous
+   * one, the first at 0, and counts only its own requests. An empty bucket may be missing unless
+   * the next one has requests.
    */
   buckets: {
     /** Upper end of the bucket, inclusive, microseconds. */
@@ -48,33 +47,33 @@ export interface Ramp {
   }[];
 }
 
-/** The time in which the connections were kept and nothing was sent. */
+/** The time in which the connections were open and nothing was sent. */
 export interface Hold {
   /** Duration, seconds. */
   seconds: number;
-  /** Connections that ended although the bench had not closed them. */
+  /** Connections that ended although the bench did not close them. */
   lost: number;
   /** Processor time of the server meanwhile, as a share of one core (0.01 is 1 %), or null. */
   serverCpuShare?: number | null;
 }
 
-/** The round in which every open connection was asked once: each must answer what it was sent. */
+/** The phase in which every open connection was sent a byte and had to return it. */
 export interface Verify {
-  /** Connections asked; equals `answered + wrong + unanswered`. */
+  /** Connections that were sent a byte; equals `answered + wrong + unanswered`. */
   asked: number;
-  /** Connections that answered what they were sent. */
+  /** Connections that returned what they were sent. */
   answered: number;
-  /** Connections that answered something else. */
+  /** Connections that returned something else. */
   wrong: number;
   /** Connections that had not answered in full at the deadline. */
   unanswered: number;
-  /** Duration of the round, seconds. */
+  /** Duration of the phase, seconds. */
   seconds: number;
   /** Time to answer, of the connections that answered. */
   latency: Latency;
 }
 
-/** The phase in which some of the connections sent messages without pause. */
+/** The phase in which some of the connections sent messages continuously. */
 export interface Active {
   /** Connections that sent; the others stayed open and idle. */
   connections: number;
@@ -92,37 +91,37 @@ export interface Active {
   latency: Latency;
 }
 
-/** One message on its way to many subscribers. */
+/** One message to many subscribers. */
 export interface Broadcast {
-  /** Subscribers that got it. */
+  /** Subscribers that received it. */
   reached: number;
-  /** First and last arrival, nanoseconds of CLOCK_MONOTONIC. */
+  /** First and last delivery, nanoseconds of CLOCK_MONOTONIC. */
   firstNs: number;
   lastNs: number;
   /** Time between the two, seconds. */
   seconds: number;
-  /** How it spread, in ascending order of time. */
+  /** The progress of the deliveries, in ascending order of time. */
   curve: {
-    /** Time since the first arrival, seconds. */
+    /** Time since the first delivery, seconds. */
     seconds: number;
-    /** Subscribers that had it by then. */
+    /** Subscribers that had received it. */
     reached: number;
   }[];
 }
 
-/** The messages that came to subscribers until the end of the hold. */
+/** The messages that subscribers received until the end of the hold. */
 export interface Fanout {
-  /** How they were subscribed: `sse`, `websocket`, `poll` or `stream`. */
+  /** The transport of the subscribers: `sse`, `websocket`, `poll` or `stream`. */
   transport: string;
-  /** Messages, each counted once for every subscriber that got it. */
+  /** Messages, each counted once for every subscriber that received it. */
   received: number;
-  /** How often a subscriber was told that messages are gone. */
+  /** Reports to a subscriber that messages are gone. */
   gaps: number;
-  /** The latest messages that went to more than one subscriber, at most 64, in their order. */
+  /** The latest messages to more than one subscriber, at most 64, in their order. */
   broadcasts: Broadcast[];
 }
 
-/** What the server's side of the run cost; present only when the bench could ask the server. */
+/** The cost of the run for the server; present only if the bench could measure the server. */
 export interface ServerCost {
   /** Version of megacomet-ts that served. */
   version: string;
@@ -134,7 +133,7 @@ export interface ServerCost {
   kernelBytesPerConnection: number | null;
   /** Processor time of the workers for each accepted connection, microseconds, or null. */
   cpuMicrosecondsPerAccept: number | null;
-  /** Memory as the connections came, in ascending order of time. */
+  /** Memory while the connections opened, in ascending order of time. */
   memoryCurve: {
     /** Time since the first connect, seconds. */
     seconds: number;
@@ -147,7 +146,7 @@ export interface ServerCost {
   }[];
 }
 
-/** Everything a bench run found. A phase that did not run has no field. */
+/** The result of a bench run. A phase that did not run has no field. */
 export interface BenchResult {
   /** Version of megacomet-ts that ran the bench. */
   version: string;
@@ -163,37 +162,37 @@ export interface BenchResult {
   memoryBytes: number;
   /** The command line that repeats the run. */
   command: string;
-  /** Address that was connected to, `host:port`. */
+  /** Address of the server, `host:port`. */
   target: string;
-  /** Connections asked for. */
+  /** Connections that the run had to open. */
   requested: number;
   /** Connections opened. */
   opened: number;
-  /** Connections that could not be opened. */
+  /** Connections that did not open. */
   failed: number;
   /** Client processes. */
   processes: number;
-  /** Addresses that connections came from. */
+  /** Source addresses of the connections. */
   sourceAddresses: number;
-  /** Name of an errno, such as `ECONNRESET`, or `HTTP 503`, to the connections that failed so. */
+  /** Failed connections by cause: the name of an errno, such as `ECONNRESET`, or `HTTP 503`. */
   failures: Record<string, number>;
-  /** Sentences about the run, such as what was changed on the machine to make it possible. */
+  /** Remarks about the run, such as a setting of the machine that it changed. */
   notes: string[];
   /** The ramp. */
   ramp: Ramp;
-  /** What came to subscribers, if connections subscribed. */
+  /** The messages of the subscribers, if connections subscribed. */
   fanout?: Fanout;
-  /** The hold, if one was asked for. */
+  /** The hold, if requested. */
   hold?: Hold;
-  /** The verification, if one was asked for. */
+  /** The verification, if requested. */
   verify?: Verify;
-  /** The active phase, if one was asked for. */
+  /** The active phase, if requested. */
   active?: Active;
-  /** The server's cost, if the server could be asked. */
+  /** The cost for the server, if it was measured. */
   server?: ServerCost;
 }
 
-/** What stands in place of a number that was not measured. */
+/** The text for a number that was not measured. */
 export const NOT_MEASURED = 'not measured';
 
 function grouped(value: number, digits: number): string {
@@ -203,7 +202,7 @@ function grouped(value: number, digits: number): string {
   });
 }
 
-// Null is what JSON makes of Infinity, so a result read back from a file may hold one anywhere.
+// JSON writes Infinity as null, so any number of a result that was read from a file can be null.
 function isMeasured(value: number | null): value is number {
   return value !== null && Number.isFinite(value);
 }
@@ -218,16 +217,16 @@ export function formatCounted(value: number, one: string, many = `${one}s`): str
   return `${formatCount(value)} ${value === 1 ? one : many}`;
 }
 
-/** Writes a duration with its unit: `0.25 s`, `15.0 s`, `3,600 s`. */
+/** Writes a duration in seconds: `0.25 s`, `15.0 s`, `3,600 s`. */
 export function formatSeconds(seconds: number | null): string {
   if (!isMeasured(seconds)) return NOT_MEASURED;
   return `${grouped(seconds, seconds < 1 ? 2 : seconds < 1000 ? 1 : 0)} s`;
 }
 
-/** Writes a latency with three digits and a unit that suits it: `84.0 µs`, `4.21 ms`. */
+/** Writes a latency with three digits, in µs, ms or s: `84.0 µs`, `4.21 ms`. */
 export function formatMicroseconds(us: number | null): string {
   if (!isMeasured(us)) return NOT_MEASURED;
-  // 999.5 and not 1000: a value that rounding lifts to 1000 belongs to the next unit.
+  // 999.5 and not 1000, because a value that rounds to 1000 belongs to the next unit.
   const unit = us < 999.5 ? 'µs' : us < 999_500 ? 'ms' : 's';
   const value = us / { µs: 1, ms: 1e3, s: 1e6 }[unit];
   const digits = value === 0 || value >= 99.95 ? 0 : value >= 9.995 ? 1 : 2;
@@ -248,12 +247,12 @@ export function formatBytes(bytes: number | null): string {
   return `${grouped(value, digits)} ${units[step] ?? ''}`;
 }
 
-/** Writes a cost for each connection in bytes, never in a larger unit: `2,312 bytes`. */
+/** Writes a cost per connection, always in bytes: `2,312 bytes`. */
 export function formatCost(bytes: number | null): string {
   return isMeasured(bytes) ? `${grouped(Math.round(bytes), 0)} bytes` : NOT_MEASURED;
 }
 
-/** The broadcast that took the longest from its first arrival to its last. */
+/** The broadcast with the longest time from its first delivery to its last. */
 export function slowestBroadcast({ broadcasts }: Fanout): Broadcast | undefined {
   return broadcasts.reduce<Broadcast | undefined>(
     (slowest, one) => (slowest === undefined || one.seconds > slowest.seconds ? one : slowest),
@@ -261,7 +260,7 @@ export function slowestBroadcast({ broadcasts }: Fanout): Broadcast | undefined 
   );
 }
 
-/** Writes a moment to the second, in UTC; a text that names no moment stays as it is. */
+/** Writes a time to the second, in UTC. Returns a text that is not a time unchanged. */
 export function formatMoment(iso: string): string {
   const time = Date.parse(iso);
   if (Number.isNaN(time)) return iso;
@@ -271,10 +270,10 @@ export function formatMoment(iso: string): string {
     .replace(/\.\d+Z$/, ' UTC');
 }
 
-/** Adds what a connection costs in user and in kernel memory, bytes; null unless both are known. */
+/** The sum of user and kernel memory of a connection, bytes; null unless both are known. */
 export function totalBytesPerConnection(server: ServerCost): number | null {
   const { userBytesPerConnection: user, kernelBytesPerConnection: kernel } = server;
-  // The parts are shown as whole bytes next to this sum, and a reader adds them up.
+  // The reports show the parts as whole bytes beside this sum, and the sum must match them.
   return isMeasured(user) && isMeasured(kernel) ? Math.round(user) + Math.round(kernel) : null;
 }
 
@@ -285,7 +284,7 @@ export function failuresByCount(result: BenchResult): [errno: string, count: num
   );
 }
 
-/** Says in one line how many connections the run opened, and how fast. */
+/** One line: the number of connections and the time to open them. */
 export function headline(result: BenchResult): string {
   const opened = formatCount(result.opened);
   const complete = result.opened === result.requested;
@@ -293,11 +292,11 @@ export function headline(result: BenchResult): string {
   return `${count} connections in ${formatSeconds(result.ramp.seconds)}`;
 }
 
-/** What became of a run. */
+/** The summary of a run. */
 export interface Verdict {
-  /** Whether every connection opened, stayed and answered, as far as the run looked. */
+  /** Whether every phase that ran has no failure. */
   isClean: boolean;
-  /** One sentence: what was proved, or everything that went wrong. */
+  /** One sentence: what the run proved, or every failure. */
   text: string;
 }
 
@@ -305,13 +304,13 @@ function counted(count: number, one: string, many = one): string[] {
   return count > 0 ? [formatCounted(count, one, many)] : [];
 }
 
-/** Judges a run. Claims nothing about a phase that did not run. */
+/** Summarises a run. Claims nothing about a phase that did not run. */
 export function verdict(result: BenchResult): Verdict {
   const { hold, verify, fanout } = result;
   const problems = [
     ...counted(result.requested - result.opened, 'was not opened', 'were not opened'),
     ...counted(hold?.lost ?? 0, 'was lost while held', 'were lost while held'),
-    ...counted(fanout?.gaps ?? 0, 'was told of lost messages', 'were told of lost messages'),
+    ...counted(fanout?.gaps ?? 0, 'gap was reported', 'gaps were reported'),
     ...counted(verify?.wrong ?? 0, 'answered wrongly'),
     ...counted(verify?.unanswered ?? 0, 'did not answer'),
   ];
@@ -329,10 +328,10 @@ export function verdict(result: BenchResult): Verdict {
 }
 
 function fanoutProof({ opened }: BenchResult, { broadcasts }: Fanout): string {
-  const least = Math.min(...broadcasts.map(({ reached }) => reached));
-  const who = least === opened ? 'every one' : `at least ${formatCount(least)}`;
+  const fewest = Math.min(...broadcasts.map(({ reached }) => reached));
+  const who = fewest === opened ? 'every one' : `at least ${formatCount(fewest)}`;
   const what = broadcasts.length === 1 ? 'the' : `each of ${formatCount(broadcasts.length)}`;
-  return `${who} got ${what} ${broadcasts.length === 1 ? 'broadcast' : 'broadcasts'}`;
+  return `${who} received ${what} ${broadcasts.length === 1 ? 'broadcast' : 'broadcasts'}`;
 }
 
 function sentence(parts: string[]): string {

@@ -1,4 +1,4 @@
-// One run of the load generator: plan, open, hold, verify, exchange, measure.
+// One run of the load generator: plans, opens, holds, verifies, exchanges and measures.
 import { availableParallelism, constants, release, totalmem } from 'node:os';
 import { getSystemErrorName } from 'node:util';
 
@@ -24,35 +24,35 @@ import { ServerWatch } from './server-watch.js';
 
 export type Transport = Lowercase<keyof typeof DialTransport>;
 
-/** How connections receive messages, in the order of their numbers in frames. */
+/** Protocols of connections, in the order of their numbers in frames. */
 export const TRANSPORTS = Object.keys(DialTransport).map((name) =>
   name.toLowerCase(),
 ) as readonly Transport[];
 
-/** What subscribers ask for. */
+/** The subscription of each connection. */
 export interface SubscribeOptions {
   readonly channel: string;
-  /** Each connection has a channel of its own: the name, a slash and a number. */
+  /** Each connection has its own channel: the name, a slash and a number. */
   readonly private: boolean;
-  /** So many channels with such names are shared out; 0 for the name alone. */
+  /** The number of channels, with such names, that connections share; 0 for the name alone. */
   readonly channels?: number;
-  /** Cursor after which all begin; empty for from now on. */
+  /** Cursor after which all subscribers start; empty to receive only new messages. */
   readonly since: string;
-  /** The head of the answer opens a connection, without word of where it stands. */
+  /** A connection counts as open at the head of the response, without a cursor. */
   readonly isHeadEnough?: boolean;
 }
 
 /** A run while its connections are held. */
 export interface Held {
-  /** Messages that came to subscribers so far, up to 200 ms ago. */
+  /** Messages that subscribers received, as of up to 200 ms ago. */
   received(): number;
-  /** Cuts off all subscribers, who come back at once, each after the message that it had last. */
+  /** Disconnects all subscribers. They reconnect at once, each after its last message. */
   reconnect(cursor: string): void;
-  /** Whether all are back. */
+  /** Whether all subscribers have reconnected. */
   isOpen(): boolean;
-  /** The latest messages that went to more than one of them; each is told of once. */
+  /** The latest messages to more than one subscriber, without those of an earlier call. */
   broadcasts(): Promise<Broadcast[]>;
-  /** Lets time pass; throws when the run is over. */
+  /** Waits. Throws if the run ends. */
   pass(ms: number): Promise<void>;
 }
 
@@ -63,12 +63,12 @@ export interface BenchOptions {
   readonly rate: number;
   readonly processes: number | 'auto';
   readonly sources: readonly string[];
-  /** Other than `tcp`: every connection subscribes, and messages are counted. */
+  /** Unless `tcp`, every connection subscribes, and messages are counted. */
   readonly transport?: Transport;
   readonly subscribe?: SubscribeOptions;
   /** Seconds. */
   readonly hold: number;
-  /** Called when all are open; the hold begins when it ends. */
+  /** Called when all connections are open. The hold starts after it. */
   readonly whileHeld?: (held: Held) => Promise<void>;
   readonly verify: boolean;
   /** Connections that exchange messages; 0 for none. */
@@ -81,7 +81,7 @@ export interface BenchOptions {
   readonly connectTimeout: number;
   /** Admin server of the target, `HOST:PORT`. */
   readonly admin: string;
-  /** Processes of a server that has no admin server of ours, to watch instead. */
+  /** Processes to watch, of a server without our admin server. */
   readonly serverPids?: readonly number[];
   /** The command line, for the result. */
   readonly command: string;
@@ -89,13 +89,13 @@ export interface BenchOptions {
 
 export type BenchPhase = 'exchange' | 'hold' | 'open' | 'verify';
 
-/** Where a phase stands. `done` and `total` are connections; for hold and exchange seconds. */
+/** Progress of a phase. `done` and `total` are connections, or seconds for hold and exchange. */
 export interface BenchProgress {
   readonly phase: BenchPhase;
   readonly done: number;
   readonly total: number;
   readonly failed: number;
-  /** What was done per second so far: connections, answers, or messages; held, those received. */
+  /** Connections, answers or messages per second; for a hold, received messages. */
   readonly perSecond: number;
 }
 
@@ -104,13 +104,13 @@ export type OnProgress = (progress: BenchProgress) => void;
 
 const SAMPLE_MS = 250;
 /**
- * How often dialers read what arrived where they outnumber the cores. At once would mean a switch
- * to another process for each message: a storm of a million subscribers took 121 s and not 94.
+ * Interval at which dialers read, if they outnumber the cores. To read at once would switch
+ * processes for each message: a reconnect storm of a million subscribers took 121 s, not 94 s.
  */
 const COLLECT_MS = 10;
-/** More than there are connections: none shares its channel. */
+/** More channels than connections: no two connections share a channel. */
 const CHANNELS_MAX = 2 ** 32 - 1;
-/** Descriptors of a dialer besides its connections. */
+/** Descriptors of a dialer in addition to its connections. */
 const DIALER_DESCRIPTORS = 32;
 
 function shareOut(total: number, parts: number): number[] {
@@ -133,16 +133,16 @@ function planProcesses(options: BenchOptions): number {
   throw new MegacometError(
     'ERR_CAPACITY',
     `${options.connections} connections need ${needed} dialers at ${usable} descriptors each: ` +
-      'raise the limit of open files, or --processes',
+      'raise the limit of open files or --processes',
   );
 }
 
-/** A failure's cause by its name. */
+/** The name of a cause of failure. */
 function causeOf(error: number): string {
   if (error === 0) return 'closed by server';
   const { httpFailure } = addon.bounds;
   if (error >= httpFailure) return `HTTP ${error - httpFailure}`;
-  // EBADMSG, by which a dialer calls a wrong answer, is not among the names of libuv.
+  // A dialer reports a wrong answer as EBADMSG, which libuv does not name.
   return error === constants.errno.EBADMSG ? 'EBADMSG' : getSystemErrorName(-error);
 }
 
@@ -181,7 +181,7 @@ class Run {
       const fanout = await this.#fanout();
       const verify = options.verify ? await this.#verify() : undefined;
       const active = options.active > 0 ? await this.#exchange() : undefined;
-      // An interrupt may have come while nothing was awaited that notices it.
+      // Throws if an interrupt came while nothing waited on the fleet.
       await this.#fleet.pass(0);
       const { opened, failed } = this.#fleet.progress();
       return {
@@ -218,22 +218,22 @@ class Run {
     try {
       return await this.#watch?.finish(this.#fleet.progress().opened, cpuUs);
     } catch {
-      // The figures of a server that does not answer are missing from the result; the run goes on.
+      // The run goes on; the result lacks the cost of a server that does not answer.
       return undefined;
     }
   }
 
-  /** Waits for a phase and looks at the progress meanwhile. */
-  async #phase(phase: number, look: (progress: FleetProgress) => void): Promise<PhaseEnd> {
+  /** Waits for a phase, and calls `onSample` with its progress. */
+  async #phase(phase: number, onSample: (progress: FleetProgress) => void): Promise<PhaseEnd> {
     const timer = setInterval(() => {
-      look(this.#fleet.progress());
+      onSample(this.#fleet.progress());
     }, SAMPLE_MS);
     try {
       const end = await this.#fleet.finish(phase);
       for (const [error, count] of end.failures) {
         this.#failures[causeOf(error)] = count;
       }
-      look(end.progress);
+      onSample(end.progress);
       return end;
     } finally {
       clearInterval(timer);
@@ -288,7 +288,7 @@ class Run {
     }));
   }
 
-  /** When the latest messages arrived, once nothing is awaited any more. */
+  /** The delivery times of the latest messages, after the last wait. */
   async #fanout(): Promise<Fanout | undefined> {
     const { transport = 'tcp' } = this.#options;
     if (transport === 'tcp') return undefined;
@@ -387,8 +387,8 @@ class Run {
 /**
  * Runs the load generator.
  *
- * @param signal - Ends the run early; what was changed on the machine is put back all the same.
- * @throws MegacometError `ERR_CAPACITY`, naming the limit; `ERR_WORKER_START`.
+ * @param signal - Ends the run early. Changed settings of the machine are restored all the same.
+ * @throws MegacometError `ERR_CAPACITY` with the limit that is too low; `ERR_WORKER_START`.
  */
 export async function runBench(
   options: BenchOptions,

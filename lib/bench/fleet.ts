@@ -1,4 +1,4 @@
-// The dialer processes of one bench run: starting, ordering, adding up.
+// The dialer processes of one bench run: starts them, sends orders, and adds up their reports.
 import { MegacometError } from '../base/errors.js';
 import { LOAD_FRAMES } from '../ipc/load-frame-codecs.js';
 import {
@@ -18,20 +18,20 @@ export interface FleetProgress {
   readonly answered: number;
   readonly wrong: number;
   readonly messages: number;
-  /** Of subscribers: messages that came, and tellings that some are gone, since the start. */
+  /** Messages to subscribers, and reports that messages are gone, since the start. */
   readonly received: number;
   readonly gaps: number;
 }
 
-/** When the subscribers of one dialer got one message. */
+/** The delivery times of one message to the subscribers of one dialer. */
 export type DeliveryTimes = LoadFrames['DeliveryTimes'];
 
-/** What a finished phase leaves besides its progress. */
+/** The reports of a finished phase. */
 export interface PhaseEnd {
   readonly progress: FleetProgress;
   /**
-   * Count by cause, since the start of the run: errno, 0 for an orderly end by the server, or
-   * `bounds.httpFailure` and a status.
+   * Count by cause, since the start of the run: an errno, 0 if the server closed the connection, or
+   * the sum of `bounds.httpFailure` and a status.
    */
   readonly failures: ReadonlyMap<number, number>;
   /** Count by latency bucket of native/base/histogram.h. */
@@ -50,7 +50,7 @@ interface Dialer {
   progress: LoadFrames['Progress'] | undefined;
   failures: readonly number[];
   latency: LoadFrames['Latency'] | undefined;
-  arrivals: DeliveryTimes[];
+  deliveries: DeliveryTimes[];
 }
 
 function addPairs(into: Map<number, number>, pairs: readonly number[]): void {
@@ -64,7 +64,7 @@ export class Fleet {
   readonly #dialers: Dialer[] = [];
   #error: Error | undefined;
   #isClosing = false;
-  /** Called after every frame, to look whether what is awaited has come. */
+  /** Checks the condition that the run waits for. Called after every frame. */
   #onChange: () => void = () => undefined;
 
   get size(): number {
@@ -78,7 +78,12 @@ export class Fleet {
    */
   async start(count: number, inFlightMax: number): Promise<void> {
     const timer = setTimeout(() => {
-      this.fail(new MegacometError('ERR_WORKER_START', 'the dialers were not ready in time'));
+      this.fail(
+        new MegacometError(
+          'ERR_WORKER_START',
+          `the dialers were not ready within ${START_DEADLINE_MS / 1000} s`,
+        ),
+      );
     }, START_DEADLINE_MS);
     try {
       while (this.#dialers.length < count) {
@@ -141,15 +146,15 @@ export class Fleet {
     };
   }
 
-  /** Asks when the latest messages came, and forgets them. Between phases only. */
+  /** Collects the delivery times of the latest messages and clears them. Between phases only. */
   async gather(): Promise<DeliveryTimes[]> {
-    for (const dialer of this.#dialers) dialer.arrivals = [];
+    for (const dialer of this.#dialers) dialer.deliveries = [];
     this.order('Gather', () => ({ forgets: 1 }));
     await this.finish(DialPhase.gather);
-    return this.#dialers.flatMap(({ arrivals }) => arrivals);
+    return this.#dialers.flatMap(({ deliveries }) => deliveries);
   }
 
-  /** Lets time pass; ends early with the error of {@link fail}, or of a dialer that died. */
+  /** Waits. Throws early with the error of {@link fail}, or if a dialer dies. */
   async pass(ms: number): Promise<void> {
     let isOver = false;
     const timer = setTimeout(() => {
@@ -163,13 +168,13 @@ export class Fleet {
     }
   }
 
-  /** Ends whatever is awaited with an error. */
+  /** Ends the current wait with an error. */
   fail(error: Error): void {
     this.#error ??= error;
     this.#onChange();
   }
 
-  /** Hangs up: the dialers leave, and the kernel closes their connections. */
+  /** Closes the control streams: the dialers exit, and the kernel closes their connections. */
   async close(): Promise<void> {
     this.#isClosing = true;
     for (const { process } of this.#dialers) process.hangUp();
@@ -212,7 +217,7 @@ export class Fleet {
       progress: undefined,
       failures: [],
       latency: undefined,
-      arrivals: [],
+      deliveries: [],
     };
     this.#dialers.push(dialer);
   }
@@ -233,11 +238,14 @@ export class Fleet {
         dialer.latency = frame.fields;
         break;
       case 'DeliveryTimes':
-        dialer.arrivals.push(frame.fields);
+        dialer.deliveries.push(frame.fields);
         break;
       case 'Log':
         this.fail(
-          new MegacometError('ERR_WORKER_START', `a dialer refused: ${frame.fields.message}`),
+          new MegacometError(
+            'ERR_WORKER_START',
+            `a dialer rejected its order: ${frame.fields.message}`,
+          ),
         );
         break;
       default:

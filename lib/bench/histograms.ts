@@ -1,4 +1,4 @@
-// What the dialers' histograms come to: latencies of a phase, and the fan-out of messages.
+// Converts the histograms of the dialers to latencies of a phase and to broadcasts.
 import type { Broadcast, Latency } from './bench-result.js';
 import type { DeliveryTimes, PhaseEnd } from './fleet.js';
 import { addon } from '../system/native.js';
@@ -40,7 +40,7 @@ export function toLatency(end: PhaseEnd): Latency {
   };
 }
 
-/** One message over all dialers. Their clock is the same, so their times can be compared. */
+/** Merges the delivery times of all dialers for one message: they share CLOCK_MONOTONIC. */
 function toBroadcast(parts: readonly DeliveryTimes[]): Broadcast {
   const firstNs = Math.min(...parts.map((part) => Number(part.firstNs)));
   const lastNs = Math.max(...parts.map((part) => Number(part.lastNs)));
@@ -60,10 +60,10 @@ function toBroadcast(parts: readonly DeliveryTimes[]): Broadcast {
   return { reached, firstNs, lastNs, seconds: lastUs / 1e6, curve };
 }
 
-/** The messages that went to more than one subscriber, in the order in which they arrived. */
-export function toBroadcasts(arrivals: readonly DeliveryTimes[]): Broadcast[] {
+/** The messages to more than one subscriber, in the order of their first delivery. */
+export function toBroadcasts(deliveries: readonly DeliveryTimes[]): Broadcast[] {
   const byKey = new Map<bigint, DeliveryTimes[]>();
-  for (const part of arrivals) {
+  for (const part of deliveries) {
     const parts = byKey.get(part.key);
     if (parts === undefined) byKey.set(part.key, [part]);
     else parts.push(part);

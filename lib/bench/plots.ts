@@ -1,309 +1,159 @@
-// Owns the plots of the report page as the browser sees them: which numbers it is given, the script
-// that draws them with uPlot, and their style.knows nothing of a bench result, and of the
-// page only its colours, and its elements `plots` (the numbers) and those named as each plot is.
+// Computes the numbers that the plots of a report page draw. browser/plots.js draws them.
 
-import { readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
+import {
+  type BenchResult,
+  type Broadcast,
+  type Latency,
+  slowestBroadcast,
+} from './bench-result.js';
 
-/** Columns of equal length, the first one for the x axis. Null is a gap. */
+/** Columns of equal length. The first is the x axis; null is a gap. */
 export type Columns = (number | null)[][];
 
 /** The numbers of every plot that the result can fill. */
 export interface Plots {
-  /** Seconds; opened; failed; connections per second since the point before. */
+  /** Seconds; opened; failed; connections per second after the previous point. */
   ramp?: Columns;
   /** Seconds; user and kernel bytes; user bytes; connections. */
   memory?: Columns;
-  /** Milliseconds; then, for each of `names`, percent of the subscribers that had it by then. */
+  /** Milliseconds; then, for each of `names`, percent of the subscribers that received it. */
   fanout?: { columns: Columns; names: string[] };
-  /** Start of a bin, microseconds; then, for each of `series`, percent of its requests in it. */
+  /** Start of a bin, microseconds; then, for each of `series`, percent of its requests. */
   latency?: { columns: Columns; series: { name: string; p50Us: number; p99Us: number }[] };
 }
 
-/** What a page needs to draw. */
-export interface PlotAssets {
-  /** Scripts to inline, in this order. None contains an end tag. */
-  scripts: string[];
-  /** Style sheet to inline. */
-  style: string;
-}
+/** Bars of the latency plot per decade: each is 21 % wider than the previous one. */
+const BINS_PER_DECADE = 12;
 
-/**
- * Reads uPlot from disk and adds what drives it.
- *
- * @throws Error, from node:fs or node:module, when the package uplot is not installed in full.
- */
-export function readPlotAssets(): PlotAssets {
-  const require = createRequire(import.meta.url);
-  const read = (name: string): string => readFileSync(require.resolve(`uplot/${name}`), 'utf8');
-  // The licence asks that its text goes with every copy, and the page is one.
-  const uplot = `/*\n${read('LICENSE')}*/\n${read('dist/uPlot.iife.min.js')}`;
-  return { scripts: [uplot, PLOTS_SCRIPT], style: `${read('dist/uPlot.min.css')}${PLOTS_STYLE}` };
-}
+/** Microseconds. A shorter latency is drawn as this one, because a log axis has no zero. */
+const DRAWN_MIN_US = 0.1;
 
-const PLOTS_STYLE = `
-.uplot { display: flex; flex-direction: column; font-family: inherit; }
-.uplot .u-legend {
-  order: -1; margin: 0 0 0.5rem; text-align: left; font-size: 0.8125rem; color: var(--muted);
-  font-variant-numeric: tabular-nums;
-}
-.uplot .u-legend tbody { display: flex; flex-wrap: wrap; min-height: 1.75rem; }
-.uplot .u-legend tr { border: 0; margin-right: 1.25rem; }
-.uplot .u-legend th, .uplot .u-legend td { padding: 0.125rem 0.375rem 0.125rem 0; }
-.uplot .u-legend th { font-weight: 500; color: var(--text); }
-.uplot .u-legend th::after { content: none; }
-.uplot .u-legend .u-marker {
-  width: 0.75rem; height: 0.75rem; margin-right: 0.375rem; border-radius: 2px;
-}
-/* The x value comes last, and only while the pointer is on the plot. */
-.uplot .u-series:first-child { order: 1; }
-.uplot .u-series:first-child:has(.u-value:empty) { visibility: hidden; }
-.uplot .u-cursor-x, .uplot .u-cursor-y { border-color: var(--muted); }
-.uplot .u-select { background: var(--first); opacity: 0.15; }
-`;
-
-// Runs in the browser. Everything that can be computed before is; what is left is drawing.
-const PLOTS_SCRIPT = String.raw`
-'use strict';
-(() => {
-  const plots = JSON.parse(document.getElementById('plots').textContent);
-  const compact = new Intl.NumberFormat('en-US', { notation: 'compact', maximumFractionDigits: 2 });
-  const whole = new Intl.NumberFormat('en-US', { maximumFractionDigits: 0 });
-  const FONT = '12px system-ui, -apple-system, "Segoe UI", Roboto, Arial, sans-serif';
-  const HEIGHT = 300;
-
-  // A canvas knows no custom properties, so colours are looked up at each drawing; this is also how
-  // a change of the colour scheme reaches the plots.
-  const colour = (name) =>
-    getComputedStyle(document.documentElement).getPropertyValue('--' + name).trim();
-  const stroke = (name) => () => colour(name);
-  const tint = (name, alpha) => () => colour(name) + alpha;
-
-  const three = (value) => value.toLocaleString('en-US', { maximumSignificantDigits: 3 });
-  const formatUs = (us) => {
-    if (us < 999.5) return three(us) + ' µs';
-    return us < 999500 ? three(us / 1e3) + ' ms' : three(us / 1e6) + ' s';
-  };
-  const formatBytes = (bytes) => {
-    if (bytes === 0) return '0';
-    const step = Math.min(4, Math.max(0, Math.floor(Math.log2(Math.max(1, bytes)) / 10)));
-    const value = bytes / 2 ** (10 * step);
-    return value.toLocaleString('en-US', { maximumFractionDigits: value < 100 ? 2 : 0 })
-      + ' ' + ['bytes', 'KiB', 'MiB', 'GiB', 'TiB'][step];
-  };
-  const formatTime = (seconds) => seconds.toFixed(2) + ' s';
-  const unlessNull = (format) => (plot, value) => (value == null ? '' : format(value));
-
-  const axis = (options) => ({
-    stroke: stroke('muted'),
-    font: FONT,
-    labelFont: FONT,
-    labelSize: 20,
-    grid: { stroke: stroke('grid'), width: 1 },
-    ticks: { stroke: stroke('grid'), width: 1, size: 4 },
-    ...options,
-  });
-  const series = (name, options) => ({
-    stroke: stroke(name),
-    width: 2,
-    points: { show: false },
-    colour: name,
-    ...options,
-  });
-  // The smallest range that shows zero and leaves a little room above the highest value.
-  const fromZero = (plot, min, max) => [0, max > 0 ? max * 1.08 : 1];
-
-  function draw(id, data, options) {
-    const target = document.getElementById(id);
-    const marker = (plot, index) => 'var(--' + plot.series[index].colour + ')';
-    const plot = new uPlot({
-      width: target.clientWidth,
-      height: HEIGHT,
-      cursor: { y: false, points: { size: 7, fill: marker, stroke: marker } },
-      legend: { markers: { width: 0, fill: marker } },
-      ...options,
-    }, data, target);
-    new ResizeObserver(() => {
-      plot.setSize({ width: target.clientWidth, height: HEIGHT });
-    }).observe(target);
-    matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => plot.redraw());
-  }
-
-  function drawRamp([seconds, opened, failed, rate]) {
-    const hasFailed = failed.some((count) => count > 0);
-    const lines = [
-      { label: 'Time', value: unlessNull(formatTime) },
-      series('first', {
-        label: 'Opened', fill: tint('first', '22'), value: unlessNull(whole.format),
-      }),
-      series('second', {
-        label: 'Rate', scale: 'rate', width: 1.5,
-        paths: uPlot.paths.stepped({ align: -1 }),
-        value: unlessNull((value) => whole.format(value) + ' /s'),
-      }),
+/** Computes the numbers of every plot that the result can fill. */
+export function shapePlots(result: BenchResult): Plots {
+  const plots: Plots = {};
+  const memory = result.server?.memoryCurve ?? [];
+  if (result.ramp.curve.length > 0) plots.ramp = rampColumns(result);
+  if (memory.length > 0) {
+    plots.memory = [
+      memory.map((point) => point.seconds),
+      memory.map((point) => point.userBytes + point.kernelBytes),
+      memory.map((point) => point.userBytes),
+      memory.map((point) => point.connections),
     ];
-    if (hasFailed) {
-      lines.push(series('bad', { label: 'Failed', value: unlessNull(whole.format) }));
+  }
+  const fanout = fanoutPlot(result);
+  if (fanout !== undefined) plots.fanout = fanout;
+  const measured = latencies(result).filter(({ latency }) => {
+    return latency.buckets.some((bucket) => bucket.count > 0);
+  });
+  if (measured.length > 0) {
+    const series = measured.map(({ name, latency }) => {
+      return { name, p50Us: latency.p50Us, p99Us: latency.p99Us };
+    });
+    plots.latency = { columns: latencyColumns(measured.map(({ latency }) => latency)), series };
+  }
+  return plots;
+}
+
+function rampColumns({ ramp }: BenchResult): Columns {
+  const [first] = ramp.curve;
+  const start = { seconds: 0, opened: 0, failed: 0 };
+  const curve = first !== undefined && first.seconds > 0 ? [start, ...ramp.curve] : ramp.curve;
+  const rates = curve.map((point, index) => {
+    const before = curve[index - 1];
+    if (before === undefined || point.seconds <= before.seconds) return null;
+    return (point.opened - before.opened) / (point.seconds - before.seconds);
+  });
+  // A step is drawn back to the previous point, which therefore needs a value.
+  rates[0] = rates[1] ?? null;
+  return [
+    curve.map((point) => point.seconds),
+    curve.map((point) => point.opened),
+    curve.map((point) => point.failed),
+    rates,
+  ];
+}
+
+/** Points of the fan-out plot: finer than its pixels. */
+const FANOUT_POINTS = 1000;
+
+// Each broadcast has times of its own, so all are sampled at the same, evenly spaced moments. One
+// line is the average of the broadcasts, the other is the slowest broadcast.
+function fanoutPlot({ fanout, opened }: BenchResult): Plots['fanout'] {
+  const slowest = fanout && slowestBroadcast(fanout);
+  if (fanout === undefined || slowest === undefined || opened === 0) return undefined;
+  const { broadcasts } = fanout;
+  const step = (slowest.seconds > 0 ? slowest.seconds : 1e-3) / FANOUT_POINTS;
+  const times = Array.from({ length: FANOUT_POINTS + 1 }, (_, index) => index * step);
+  const shares = broadcasts.map((one) => reachedAt(one, times).map((count) => count / opened));
+  const average = times.map(
+    (_, index) => shares.reduce((sum, share) => sum + (share[index] ?? 0), 0) / shares.length,
+  );
+  const lines = [average];
+  const names = [broadcasts.length > 1 ? `All ${broadcasts.length}, on average` : 'The broadcast'];
+  if (broadcasts.length > 1) {
+    lines.push(shares[broadcasts.indexOf(slowest)] ?? []);
+    names.push('The slowest');
+  }
+  const percents = lines.map((line) => line.map((share) => 100 * share));
+  return { columns: [times.map((seconds) => seconds * 1000), ...percents], names };
+}
+
+function reachedAt({ curve, reached, seconds: last }: Broadcast, times: number[]): number[] {
+  let index = 0;
+  let count = 0;
+  return times.map((time) => {
+    for (; (curve[index]?.seconds ?? Infinity) <= time; index += 1)
+      count = curve[index]?.reached ?? 0;
+    // Rounding can put the last sample slightly before the last delivery.
+    return time >= last * (1 - 1e-9) ? reached : count;
+  });
+}
+
+/** The measured latencies, with the names under which the page shows them. */
+export function latencies({ verify, active }: BenchResult): { name: string; latency: Latency }[] {
+  const found = [];
+  if (verify !== undefined) found.push({ name: 'Verify', latency: verify.latency });
+  if (active !== undefined) found.push({ name: 'Active', latency: active.latency });
+  return found;
+}
+
+function latencyColumns(measured: Latency[]): Columns {
+  const binned = measured.map(percentByBin);
+  const bins = binned.flatMap((percents) => [...percents.keys()]);
+  // One empty bin on each side, so that the outline reaches the axis.
+  const first = Math.min(...bins) - 1;
+  const last = Math.max(...bins) + 1;
+  const drawn = Array.from({ length: last - first + 1 }, (_, index) => first + index);
+  const starts = drawn.map((bin) => 10 ** (bin / BINS_PER_DECADE));
+  return [starts, ...binned.map((percents) => outline(percents, drawn))];
+}
+
+// Zero inside the range of the measurement and next to it. A gap, which has no line, beyond.
+function outline(percents: Map<number, number>, drawn: number[]): (number | null)[] {
+  const first = Math.min(...percents.keys()) - 1;
+  const last = Math.max(...percents.keys()) + 1;
+  return drawn.map((bin) => percents.get(bin) ?? (bin >= first && bin <= last ? 0 : null));
+}
+
+// Buckets of different widths would draw steps that are not in the data, and two measurements can
+// have different buckets. So each bucket's requests are spread evenly, on the log scale, over the
+// bins that it covers.
+function percentByBin(latency: Latency): Map<number, number> {
+  const percents = new Map<number, number>();
+  const total = latency.buckets.reduce((sum, bucket) => sum + bucket.count, 0);
+  const toBin = (us: number): number => BINS_PER_DECADE * Math.log10(Math.max(us, DRAWN_MIN_US));
+  let lowerUs = 0;
+  for (const { upToUs, count } of latency.buckets) {
+    const from = toBin(Math.max(lowerUs, latency.minUs));
+    const to = Math.max(from, toBin(Math.min(upToUs, latency.maxUs)));
+    lowerUs = upToUs;
+    if (count === 0) continue;
+    for (let bin = Math.floor(from); bin <= Math.floor(to); bin += 1) {
+      const covered = Math.min(bin + 1, to) - Math.max(bin, from);
+      const part = to - from < 1e-9 ? 1 : covered / (to - from);
+      percents.set(bin, (percents.get(bin) ?? 0) + (100 * part * count) / total);
     }
-    draw('ramp', hasFailed ? [seconds, opened, rate, failed] : [seconds, opened, rate], {
-      scales: { x: { time: false }, y: { range: fromZero }, rate: { range: fromZero } },
-      series: lines,
-      axes: [
-        axis({ label: 'Time since the first connect (s)', size: 32 }),
-        axis({
-          label: 'Connections', size: 56,
-          values: (plot, splits) => splits.map((value) => compact.format(value)),
-        }),
-        axis({
-          label: 'Connections per second', size: 56, scale: 'rate', side: 1,
-          stroke: stroke('second'), grid: { show: false },
-          values: (plot, splits) => splits.map((value) => compact.format(value)),
-        }),
-      ],
-    });
   }
-
-  function drawMemory([seconds, both, user, connections]) {
-    const each = (bytes, index) =>
-      formatBytes(bytes) + (connections[index] > 0
-        ? ' (' + whole.format(bytes / connections[index]) + ' bytes each)' : '');
-    const powers = Array.from({ length: 50 }, (_, power) => 2 ** power);
-    draw('memory', [seconds, both, user], {
-      scales: { x: { time: false }, y: { range: fromZero } },
-      series: [
-        { label: 'Time', value: unlessNull(formatTime) },
-        series('first', {
-          label: 'Kernel',
-          value: (plot, value, s, index) =>
-            (value == null ? '' : each(value - user[index], index)),
-        }),
-        series('second', {
-          label: 'User', fill: tint('second', '66'),
-          value: (plot, value, s, index) => (value == null ? '' : each(value, index)),
-        }),
-      ],
-      bands: [{ series: [1, 2], fill: tint('first', '2e') }],
-      axes: [
-        axis({ label: 'Time since the first connect (s)', size: 32 }),
-        axis({
-          label: 'Memory', size: 72, incrs: powers,
-          values: (plot, splits) => splits.map(formatBytes),
-        }),
-      ],
-    });
-  }
-
-  function drawFanout({ columns, names }) {
-    const colours = ['first', 'second'];
-    const formatMs = (ms) => formatUs(ms * 1e3);
-    draw('fanout', columns, {
-      scales: { x: { time: false }, y: { range: () => [0, 108] } },
-      series: [
-        { label: 'Time', value: unlessNull(formatMs) },
-        ...names.map((label, index) => series(colours[index], {
-          label, fill: index === 0 ? tint('first', '22') : undefined,
-          paths: uPlot.paths.stepped({ align: 1 }),
-          value: unlessNull((percent) => three(percent) + ' %'),
-        })),
-      ],
-      axes: [
-        axis({ label: 'Time since the first arrival (ms)', size: 32 }),
-        axis({
-          label: 'Subscribers reached', size: 56, splits: () => [0, 25, 50, 75, 100],
-          values: (plot, splits) => splits.map((value) => value + ' %'),
-        }),
-      ],
-    });
-  }
-
-  // 1, 2 and 5 of every decade in view; uPlot's own choice would label the decades only.
-  function logSplits(plot, axisIndex, min, max) {
-    const splits = [];
-    for (let decade = Math.floor(Math.log10(min)); 10 ** decade <= max; decade += 1) {
-      for (const digit of [1, 2, 5]) {
-        const value = digit * 10 ** decade;
-        if (value >= min && value <= max) splits.push(value);
-      }
-    }
-    return splits;
-  }
-
-  // Every split has its grid line; labels are left out where they would run into each other.
-  function logLabels(plot, splits) {
-    const { min, max } = plot.scales.x;
-    const decade = plot.bbox.width / devicePixelRatio / Math.log10(max / min);
-    const every = decade > 60 ? 1 : 2;
-    return splits.map((value) => {
-      const power = Math.log10(value);
-      const isDecade = Math.abs(power - Math.round(power)) < 1e-9;
-      if (!isDecade) return decade > 190 ? formatUs(value) : '';
-      return Math.round(power) % every === 0 ? formatUs(value) : '';
-    });
-  }
-
-  function drawPercentiles(plot, measured) {
-    const { ctx, bbox } = plot;
-    const pixel = devicePixelRatio;
-    ctx.save();
-    ctx.lineWidth = pixel;
-    ctx.setLineDash([4 * pixel, 4 * pixel]);
-    ctx.font = 11 * pixel + 'px system-ui, sans-serif';
-    ctx.textAlign = 'left';
-    ctx.textBaseline = 'top';
-    measured.forEach(({ p50Us, p99Us }, index) => {
-      const line = plot.series[index + 1];
-      ctx.strokeStyle = ctx.fillStyle = colour(line.colour);
-      for (const [name, us] of line.show ? [['p50', p50Us], ['p99', p99Us]] : []) {
-        const x = plot.valToPos(us, 'x', true);
-        if (x < bbox.left || x > bbox.left + bbox.width) continue;
-        ctx.beginPath();
-        ctx.moveTo(x, bbox.top);
-        ctx.lineTo(x, bbox.top + bbox.height);
-        ctx.stroke();
-        // A row for each measurement, so that two labels at one place stay readable.
-        ctx.fillText(name, x + 4 * pixel, bbox.top + 14 * index * pixel);
-      }
-    });
-    ctx.restore();
-  }
-
-  function drawLatency({ columns, series: measured }) {
-    const starts = columns[0];
-    const colours = ['first', 'second'];
-    const bin = (us, index) =>
-      formatUs(us) + (index + 1 < starts.length ? ' to ' + formatUs(starts[index + 1]) : '');
-    draw('latency', columns, {
-      scales: {
-        x: { time: false, distr: 3, log: 10, range: (plot, min, max) => [min, max] },
-        // Room above the bars for the names of the percentiles.
-        y: { range: (plot, min, max) => [0, max * 1.2] },
-      },
-      series: [
-        { label: 'Time', value: (plot, us, s, index) => (us == null ? '' : bin(us, index)) },
-        ...measured.map(({ name }, index) => series(colours[index], {
-          label: name, width: 1.5, fill: tint(colours[index], '33'),
-          paths: uPlot.paths.stepped({ align: 1 }),
-          value: unlessNull((percent) => three(percent) + ' %'),
-        })),
-      ],
-      axes: [
-        axis({
-          label: 'Time to answer (log scale)', size: 32, splits: logSplits,
-          filter: (plot, splits) => splits,
-          values: logLabels,
-        }),
-        axis({
-          label: 'Share of answers', size: 52,
-          values: (plot, splits) => splits.map((value) => three(value) + ' %'),
-        }),
-      ],
-      hooks: { draw: [(plot) => drawPercentiles(plot, measured)] },
-    });
-  }
-
-  if (plots.ramp) drawRamp(plots.ramp);
-  if (plots.fanout) drawFanout(plots.fanout);
-  if (plots.memory) drawMemory(plots.memory);
-  if (plots.latency) drawLatency(plots.latency);
-})();
-`;
+  return percents;
+}

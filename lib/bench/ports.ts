@@ -1,4 +1,4 @@
-// Source addresses and ports of a bench run: how many there are, and raising their range.
+// Source addresses and ports of a bench run: counts them, and widens the range of ports.
 import { writeFileSync } from 'node:fs';
 import { isIPv4, isIPv6 } from 'node:net';
 
@@ -9,7 +9,7 @@ import type { Address } from '../base/address.js';
 const RANGE = '/proc/sys/net/ipv4/ip_local_port_range';
 const RESERVED = '/proc/sys/net/ipv4/ip_local_reserved_ports';
 const RANGE_WIDEST = { low: 1024, high: 65_535 };
-/** A few ports are always in somebody's use. */
+/** Other programs always use a few ports. */
 const SPARE_SHARE = 0.98;
 
 function rangeOf(text: string | undefined): { low: number; high: number } {
@@ -17,7 +17,7 @@ function rangeOf(text: string | undefined): { low: number; high: number } {
   return { low, high };
 }
 
-/** Ports of one source address towards one destination. */
+/** Usable ports of one source address for one destination. */
 export function usablePorts(read: Reader): number {
   const { low, high } = rangeOf(read(RANGE));
   return Math.floor((high - low + 1) * SPARE_SHARE);
@@ -33,13 +33,13 @@ export function loopbackSource(index: number): string {
 export interface SourcePlan {
   /** Source addresses of each dialer process, as `HOST PORT`. */
   readonly sources: readonly (readonly string[])[];
-  /** What had to be changed on this machine, as sentences. */
+  /** Settings that were changed on this machine, as sentences. */
   readonly notes: readonly string[];
-  /** Puts back what was changed. */
+  /** Restores the changed settings. */
   restore(): void;
 }
 
-/** Widens the range of ephemeral ports, the target's own ports left out of it. */
+/** Widens the range of ephemeral ports, without the ports of the targets. */
 function widenRange(targets: readonly Address[]): { note: string; restore: () => void } | null {
   const range = procReader(RANGE);
   const reserved = procReader(RESERVED);
@@ -47,7 +47,7 @@ function widenRange(targets: readonly Address[]): { note: string; restore: () =>
   const ports = targets.map((target) => target.port).join(',');
   const before = reserved.trim();
   try {
-    // First the reservation: a listener inside the range would lose its port to a connect.
+    // Reserve first: a connect could take the port of a listener within the new range.
     writeFileSync(RESERVED, before === '' ? ports : `${before},${ports}`);
     writeFileSync(RANGE, `${RANGE_WIDEST.low} ${RANGE_WIDEST.high}`);
   } catch {
@@ -72,11 +72,11 @@ function sourcesForLoopback(shares: readonly number[], perSource: number): strin
 }
 
 /**
- * Chooses where each dialer dials from.
+ * Chooses the source addresses of each dialer.
  *
  * @param shares - Connections of each dialer.
  * @param given - Addresses from --source, empty for the default.
- * @throws MegacometError `ERR_CAPACITY`, naming the limit that stops the run.
+ * @throws MegacometError `ERR_CAPACITY` with the limit that is too low, or `ERR_OPTION_INVALID`.
  */
 export function planSources(
   shares: readonly number[],
@@ -89,7 +89,10 @@ export function planSources(
   }
   for (const source of given) {
     if (!isIPv4(source) && !isIPv6(source)) {
-      throw new MegacometError('ERR_OPTION_INVALID', `--source: "${source}" is no numeric address`);
+      throw new MegacometError(
+        'ERR_OPTION_INVALID',
+        `--source: "${source}" is not a numeric address`,
+      );
     }
   }
   const isLoopback = targets.every((target) => target.host.startsWith('127.'));
@@ -100,13 +103,13 @@ export function planSources(
   const anywhere = targets.some((target) => isIPv6(target.host)) ? '::' : '0.0.0.0';
   const addresses = given.length > 0 ? given : [anywhere];
   const wanted = shares.reduce((sum, share) => sum + share, 0);
-  const room = (): number => usablePorts(procReader) * addresses.length * targets.length;
-  const widened = wanted > room() ? widenRange(targets) : null;
-  if (wanted > room()) {
+  const available = (): number => usablePorts(procReader) * addresses.length * targets.length;
+  const widened = wanted > available() ? widenRange(targets) : null;
+  if (wanted > available()) {
     widened?.restore();
     throw new MegacometError(
       'ERR_CAPACITY',
-      `${wanted} connections need more than the ${room()} pairs that ` +
+      `${wanted} connections need more than the ${available()} pairs of address and port that ` +
         `${addresses.length} source addresses, ${targets.length} targets and ` +
         'net.ipv4.ip_local_port_range give: add --source or --target',
     );

@@ -1,6 +1,4 @@
-// Owns the terminal report of a bench run: plain text, no colour, at most 80 columns.
-// Is given a finished result; knows nothing of how it was measured, nor of the page with
-// the plots, which is report-html.ts.
+// Writes the terminal report of a bench run: plain text without colours, at most 80 columns.
 
 import {
   type BenchResult,
@@ -35,8 +33,8 @@ interface Section {
 /**
  * Writes the report that a terminal shows.
  *
- * Control characters in names, notes and the command are shown, not sent: no text of a result can
- * move the cursor or colour the screen.
+ * Escapes control characters in names, notes and the command, so that no text of a result can move
+ * the cursor or colour the screen.
  *
  * @returns Lines of at most 80 columns, the last one with its line feed.
  */
@@ -46,7 +44,7 @@ export function formatText(result: BenchResult): string {
     { title: 'Messages', lines: messageRows(result).map(alignRow) },
     { title: 'Answers', lines: answerRows(result).map(alignRow) },
     { title: 'Traffic', lines: trafficRows(result).map(alignRow) },
-    { title: 'Server, for each connection', lines: costRows(result).map(alignRow) },
+    { title: 'Server, per connection', lines: costRows(result).map(alignRow) },
     { title: 'Latency', lines: latencyTable(result) },
     { title: 'Run', lines: runLines(result) },
   ];
@@ -83,16 +81,16 @@ function messageRows({ fanout, opened }: BenchResult): Row[] {
   if (fanout === undefined) return [];
   const rows: Row[] = [
     ['received', formatCount(fanout.received), 'messages'],
-    ['gaps', formatCount(fanout.gaps), 'subscribers told of lost messages'],
+    ['gaps', formatCount(fanout.gaps), 'reported to subscribers'],
   ];
   const slowest = slowestBroadcast(fanout);
   if (slowest === undefined) return rows;
-  const least = Math.min(...fanout.broadcasts.map(({ reached }) => reached));
+  const fewest = Math.min(...fanout.broadcasts.map(({ reached }) => reached));
   const spread = splitUnit(formatMicroseconds(slowest.seconds * 1e6));
   return rows.concat([
-    ['broadcasts', formatCount(fanout.broadcasts.length), 'that reached more than one'],
-    ['reached', formatCount(least), `of ${formatCount(opened)}, by each of them at least`],
-    ['slowest', spread[0], `${spread[1] ?? ''} from the first arrival to the last`],
+    ['broadcasts', formatCount(fanout.broadcasts.length), 'to more than one subscriber'],
+    ['reached', formatCount(fewest), `of ${formatCount(opened)}, by the smallest broadcast`],
+    ['slowest', spread[0], `${spread[1] ?? ''} from the first delivery to the last`],
   ]);
 }
 
@@ -109,7 +107,7 @@ function answerRows({ verify }: BenchResult): Row[] {
 function trafficRows({ active }: BenchResult): Row[] {
   if (active === undefined) return [];
   const rows: Row[] = [
-    ['connections', formatCount(active.connections), 'sending without pause'],
+    ['connections', formatCount(active.connections), 'sending continuously'],
     ['message', formatCount(active.messageBytes), 'bytes'],
     ['messages', formatCount(active.messages), `in ${formatSeconds(active.seconds)}`],
     ['rate', formatCount(active.messagesPerSecond), 'messages/s'],
@@ -130,7 +128,7 @@ function costRows({ server }: BenchResult): Row[] {
   ];
 }
 
-// A column of numbers is read by its last digit, so the unit goes to the column of the remarks.
+// Numbers are aligned at their last digit, so the unit is part of the remark.
 function splitUnit(text: string): [value: string, unit: string] | [value: string] {
   const [value, unit] = text.split(' ');
   return value === undefined || unit === undefined || value === 'not' ? [text] : [value, unit];
@@ -139,7 +137,7 @@ function splitUnit(text: string): [value: string, unit: string] | [value: string
 function alignRow([label, value, remark = '']: Row): string {
   const numbers = `${value.padStart(VALUE_COLUMNS)}  ${remark}`.trimEnd();
   if (label.length + 2 < LABEL_COLUMNS) return `  ${label}`.padEnd(LABEL_COLUMNS) + numbers;
-  // A long label takes lines of its own: cutting it would lose the cause of a failure.
+  // A long label has lines of its own: truncation would hide the cause of a failure.
   return [...wrap(label, '  ', '    '), ' '.repeat(LABEL_COLUMNS) + numbers].join('\n');
 }
 
@@ -197,7 +195,7 @@ function runLines(result: BenchResult): string[] {
   );
 }
 
-// Breaks at spaces, and inside a word only when the word alone is too long for a line.
+// Breaks at spaces, and inside a word only if the word is longer than a line.
 function wrap(text: string, first: string, indent = first): string[] {
   const lines: string[] = [];
   let line = first;

@@ -1,5 +1,5 @@
-// What a run costs the server that it loads, when the server is on this machine.
-// Asks our own server's admin server, or looks at the processes of any server.
+// Measures the cost of a run for a server on this machine: from the admin server of megacomet-ts, or
+// from /proc for the processes of any server.
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { fetchStats } from '../api/admin-client.js';
@@ -8,26 +8,26 @@ import { procReader, readCpuUs, readMemInfo, readPrivateBytes } from '../system/
 import type { Address } from '../base/address.js';
 import type { Stats } from '../stats/stats.js';
 
-/** Two bind buckets per client port; the rest of a pair is the same on both ends (Linux 6.18). */
+/** Two bind buckets per client port. Otherwise both ends of a pair cost the same (Linux 6.18). */
 const CLIENT_EXTRA_BYTES = 256;
 
-/** The admin server reads private memory at most once a second: later it is that of the end. */
-const SETTLE_MS = 1500;
+/** The admin server reads private memory at most once a second; wait for a value after the run. */
+const MEMORY_DELAY_MS = 1500;
 
-/** One look at a server. */
-interface Look {
+/** One measurement of a server. */
+interface Reading {
   readonly version: string;
   readonly pids: readonly number[];
   readonly privateBytes: number;
 }
 
-type Looker = () => Promise<Look>;
+type Reader = () => Promise<Reading>;
 
-function lookAtAdmin(admin: string): Looker {
-  return async () => lookOf(await fetchStats(admin));
+function adminReader(admin: string): Reader {
+  return async () => readingOf(await fetchStats(admin));
 }
 
-function lookOf(stats: Stats): Look {
+function readingOf(stats: Stats): Reading {
   return {
     version: stats.version,
     pids: stats.workers.map(({ pid }) => pid).filter((pid) => pid !== null),
@@ -35,7 +35,7 @@ function lookOf(stats: Stats): Look {
   };
 }
 
-function lookAtProcesses(pids: readonly number[]): Looker {
+function processReader(pids: readonly number[]): Reader {
   return () => {
     const bytes = pids.map((pid) => readPrivateBytes(procReader, pid) ?? 0);
     const privateBytes = bytes.reduce((sum, value) => sum + value, 0);
@@ -52,39 +52,39 @@ function cpuUsOf(pids: readonly number[]): number {
 }
 
 export class ServerWatch {
-  readonly #look: Looker;
-  readonly #before: Look;
+  readonly #read: Reader;
+  readonly #before: Reading;
   readonly #slabBefore = readMemInfo(procReader, 'Slab') ?? 0;
   readonly #curve: ServerCost['memoryCurve'] = [];
   #startedAtMs = 0;
   #cpuBeforeUs = 0;
-  #isLooking = false;
+  #isReading = false;
 
-  private constructor(look: Looker, before: Look) {
-    this.#look = look;
+  private constructor(read: Reader, before: Reading) {
+    this.#read = read;
     this.#before = before;
   }
 
-  /** Watches the processes of some server. */
+  /** Watches the processes of any server. */
   static async ofProcesses(pids: readonly number[]): Promise<ServerWatch> {
-    const look = lookAtProcesses(pids);
-    return new ServerWatch(look, await look());
+    const read = processReader(pids);
+    return new ServerWatch(read, await read());
   }
 
-  /** Watches our own server; null if its admin server does not answer, or is another one's. */
+  /** Watches megacomet-ts; null if no admin server answers, or one of another server. */
   static async ofAdmin(admin: string, targets: readonly Address[]): Promise<ServerWatch | null> {
     if (!isLocal(targets)) return null;
     try {
       const stats = await fetchStats(admin);
       const serves = (target: Address): boolean =>
         stats.listen.some((text) => text.endsWith(`:${target.isUnix ? target.host : target.port}`));
-      return targets.every(serves) ? new ServerWatch(lookAtAdmin(admin), lookOf(stats)) : null;
+      return targets.every(serves) ? new ServerWatch(adminReader(admin), readingOf(stats)) : null;
     } catch {
       return null;
     }
   }
 
-  /** Begins to count CPU time, and the time of the curve. */
+  /** Starts to count CPU time, and the time of the memory curve. */
   begin(): void {
     this.#startedAtMs = performance.now();
     this.#cpuBeforeUs = cpuUsOf(this.#before.pids);
@@ -95,40 +95,40 @@ export class ServerWatch {
     return cpuUsOf(this.#before.pids) - this.#cpuBeforeUs;
   }
 
-  /** Takes a point of the memory curve, unless one is under way. */
+  /** Adds a point to the memory curve, unless a measurement is running. */
   async sample(connections: number): Promise<void> {
-    if (this.#isLooking) return;
-    this.#isLooking = true;
+    if (this.#isReading) return;
+    this.#isReading = true;
     try {
-      this.#add(connections, await this.#look());
+      this.#add(connections, await this.#read());
     } catch {
-      // A server too busy to answer leaves a gap in the curve; the last look must succeed.
+      // A busy server leaves a gap in the curve. finish() must succeed.
     } finally {
-      this.#isLooking = false;
+      this.#isReading = false;
     }
   }
 
-  #add(connections: number, look: Look): void {
+  #add(connections: number, reading: Reading): void {
     const slab = (readMemInfo(procReader, 'Slab') ?? 0) - this.#slabBefore;
     this.#curve.push({
       seconds: (performance.now() - this.#startedAtMs) / 1000,
       connections,
-      userBytes: look.privateBytes - this.#before.privateBytes,
+      userBytes: reading.privateBytes - this.#before.privateBytes,
       kernelBytes: Math.max(0, (slab - CLIENT_EXTRA_BYTES * connections) / 2),
     });
   }
 
-  /** Sums up, after `connections` were opened with `cpuUs` of the server's time. */
+  /** The cost of `connections` that took `cpuUs` of CPU time of the server. */
   async finish(connections: number, cpuUs: number): Promise<ServerCost> {
-    await sleep(SETTLE_MS);
-    const look = await this.#look();
-    this.#add(connections, look);
+    await sleep(MEMORY_DELAY_MS);
+    const reading = await this.#read();
+    this.#add(connections, reading);
     const last = this.#curve.at(-1);
     const per = (amount: number | undefined): number | null =>
       amount === undefined || connections <= 0 ? null : amount / connections;
     return {
-      version: look.version,
-      workers: look.pids.length,
+      version: reading.version,
+      workers: reading.pids.length,
       userBytesPerConnection: per(last?.userBytes),
       kernelBytesPerConnection: per(last?.kernelBytes),
       cpuMicrosecondsPerAccept: per(cpuUs),

@@ -90,8 +90,8 @@ size_t put_utf8(uint32_t code_point, char* out) {
   return size;
 }
 
-/// Consumes a text by the grammar of RFC 8259. Each take_…() consumes the named element; it returns
-/// false, or a fault, if the text does not continue with that element.
+/// Consumes a text by the grammar of RFC 8259. Each take function consumes the named element. It
+/// returns false, or a fault, if the text does not continue with that element.
 class Scanner {
  public:
   explicit Scanner(std::string_view text) : at_(text.data()), end_(text.data() + text.size()) {}

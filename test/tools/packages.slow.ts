@@ -102,6 +102,7 @@ void t.test('the tarball holds what runs, and nothing else', (t) => {
     ...filesBelow('docs', /\.\w+$/).map((name) => `docs/${name}`),
     // What runs, and what a TypeScript program reads of it.
     ...['lib/bin.js', 'dist/lib/worker.cjs'],
+    ...filesBelow('lib/bench/browser', /\.(js|css)$/).map((name) => `lib/bench/browser/${name}`),
     ...compiled.flatMap((name) => [`${name}.js`, `${name}.d.ts`]),
     ...filesBelow('prebuilds', /\/(libev|megacomet)/).map((name) => `prebuilds/${name}`),
     // What compiles the addon where none of those fits.

@@ -1,4 +1,4 @@
-// The plots of a bench report: the numbers that are drawn, and that a real browser draws them.
+// The plots of a bench report: their numbers, and how a real browser draws them.
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
@@ -19,7 +19,7 @@ import {
   type EmbeddedPlots,
 } from '../support/fakes/report.js';
 
-t.test('the rate of the ramp is what was opened between two points', (t) => {
+t.test('the rate of the ramp is computed between two points', (t) => {
   const result = bareResult();
   result.ramp.curve = [
     { seconds: 1, opened: 100, failed: 0 },
@@ -36,24 +36,24 @@ t.test('the rate of the ramp is what was opened between two points', (t) => {
   t.end();
 });
 
-t.test('the fan-out is drawn as shares of the subscribers, on average and at its slowest', (t) => {
+t.test('the fan-out plot shows shares of the subscribers, for the average and the slowest', (t) => {
   const result = fullResult();
   result.opened = 100;
   result.fanout.broadcasts = [broadcast(100, 1), broadcast(50, 2)];
   const { fanout } = embedded(formatHtml(result), 'plots') as EmbeddedPlots;
   t.same(fanout.names, ['All 2, on average', 'The slowest']);
   const [times = [], average = [], slowest = []] = fanout.columns;
-  t.same([times[0], times.at(-1)], [0, 2000], 'milliseconds, up to the last arrival of all');
-  t.same([average.at(-1), slowest.at(-1)], [75, 50], 'percent of the connections that opened');
+  t.same([times[0], times.at(-1)], [0, 2000], 'milliseconds, up to the last delivery of all');
+  t.same([average.at(-1), slowest.at(-1)], [75, 50], 'percent of the opened connections');
   const isRising = (line: (number | null)[]): boolean =>
     line.every((percent, at) => at === 0 || Number(percent) >= Number(line[at - 1]));
   t.ok(isRising(average) && isRising(slowest), 'no line falls');
   result.fanout.broadcasts.pop();
   const one = embedded(formatHtml(result), 'plots') as EmbeddedPlots;
-  t.same(one.fanout.names, ['The broadcast'], 'one has no other to be compared with');
+  t.same(one.fanout.names, ['The broadcast'], 'a single broadcast has no slowest');
   result.fanout.broadcasts.pop();
   const html = formatHtml(result);
-  t.notOk('fanout' in (embedded(html, 'plots') as object), 'without any there is no plot');
+  t.notOk('fanout' in (embedded(html, 'plots') as object), 'without a broadcast there is no plot');
   t.match(shownBy(html), 'No message went to more than one subscriber.');
   t.end();
 });
@@ -78,7 +78,7 @@ t.test('the width of a bucket leaves no step in the drawn distribution', (t) => 
   t.end();
 });
 
-t.test('a measurement in which nothing was counted is not drawn', (t) => {
+t.test('an empty measurement is not drawn', (t) => {
   const result = fullResult();
   result.verify.latency.buckets = [];
   const { latency } = embedded(formatHtml(result), 'plots') as EmbeddedPlots;
@@ -93,7 +93,7 @@ const COUNT_PAINTED = `(() => {
     parseInt(style.getPropertyValue('--' + name).trim().slice(at, at + 2), 16));
   const painted = (canvas, name) => {
     const wanted = [...channels(name), 255];
-    // Reading a copy: the browser warns of a canvas that is drawn on and read in turn.
+    // Reads a copy: the browser warns if a canvas is both drawn on and read.
     const copy = new OffscreenCanvas(canvas.width, canvas.height);
     const context = copy.getContext('2d', { willReadFrequently: true });
     context.drawImage(canvas, 0, 0);
@@ -115,7 +115,7 @@ interface Painted {
   second: number;
 }
 
-/** Opens a page in a real browser, and answers what it complained of and what else it asked for. */
+/** Opens a page in a real browser. Returns its complaints and its requests for other resources. */
 async function browse(
   directory: string,
   html: string,
@@ -144,16 +144,16 @@ async function browse(
 }
 
 /**
- * Looks again and again until a value is as wanted, for ten seconds, and answers the last one.
- * Playwright's own way of waiting evaluates text in the page, which the page's policy forbids.
+ * Polls a value for up to ten seconds until it is as wanted, and returns the last one. Playwright's
+ * own wait evaluates text in the page, which the policy of the page forbids.
  */
-async function settle<Value>(
+async function poll<Value>(
   look: () => Promise<Value>,
-  isSettled: (value: Value) => boolean,
+  isWanted: (value: Value) => boolean,
 ): Promise<Value> {
   const deadline = Date.now() + 10_000;
   let value = await look();
-  while (!isSettled(value) && Date.now() < deadline) {
+  while (!isWanted(value) && Date.now() < deadline) {
     await setTimeout(20);
     value = await look();
   }
@@ -169,8 +169,8 @@ t.test('a browser draws every series, in both colour schemes', inBrowser(), (t) 
   browse(t.testdir(), formatHtml(fullResult()), async (page) => {
     for (const colorScheme of ['light', 'dark'] as const) {
       await page.emulateMedia({ colorScheme });
-      // The page learns of the scheme, and draws, in some later frame.
-      const painted = await settle(
+      // The page draws in the new scheme in a later frame.
+      const painted = await poll(
         () => page.evaluate<Painted[]>(COUNT_PAINTED),
         (plots) => plots.every(({ first }) => first > 100),
       );
@@ -182,30 +182,37 @@ t.test('a browser draws every series, in both colour schemes', inBrowser(), (t) 
   }).then((seen) => t.same(seen, { complaints: [], requests: [] })),
 );
 
-t.test('a plot has the width of the page and tells what is under the pointer', inBrowser(), (t) =>
-  browse(t.testdir(), formatHtml(fullResult()), async (page) => {
-    await page.setViewportSize({ width: 390, height: 800 });
-    const width = await settle(
-      () => page.evaluate<number>(`document.querySelector('#ramp .uplot').offsetWidth`),
-      (pixels) => pixels < 390,
-    );
-    t.ok(width > 200 && width < 390, `${width} pixels`);
-    t.equal(await page.evaluate('document.documentElement.scrollWidth'), 390, 'nothing sticks out');
-    const legend = await settle(
-      async () => {
-        await page.mouse.move(0, 0);
-        await page.hover('#ramp .u-over');
-        return (await page.textContent('#ramp .u-legend')) ?? '';
-      },
-      (text) => text.includes('/s'),
-    );
-    t.match(legend, /Opened\d{3},\d{3}Rate65,3\d\d \/s/);
-  }).then((seen) => t.same(seen, { complaints: [], requests: [] })),
+t.test(
+  'a plot has the width of the page and shows the values under the pointer',
+  inBrowser(),
+  (t) =>
+    browse(t.testdir(), formatHtml(fullResult()), async (page) => {
+      await page.setViewportSize({ width: 390, height: 800 });
+      const width = await poll(
+        () => page.evaluate<number>(`document.querySelector('#ramp .uplot').offsetWidth`),
+        (pixels) => pixels < 390,
+      );
+      t.ok(width > 200 && width < 390, `${width} pixels`);
+      t.equal(
+        await page.evaluate('document.documentElement.scrollWidth'),
+        390,
+        'nothing overflows',
+      );
+      const legend = await poll(
+        async () => {
+          await page.mouse.move(0, 0);
+          await page.hover('#ramp .u-over');
+          return (await page.textContent('#ramp .u-legend')) ?? '';
+        },
+        (text) => text.includes('/s'),
+      );
+      t.match(legend, /Opened\d{3},\d{3}Rate65,3\d\d \/s/);
+    }).then((seen) => t.same(seen, { complaints: [], requests: [] })),
 );
 
-t.test('a browser runs no script that a text of the result brings', inBrowser(), (t) =>
+t.test('a browser runs no script from a text of the result', inBrowser(), (t) =>
   browse(t.testdir(), formatHtml(withTexts(HOSTILE)), async (page) => {
-    t.equal(await page.locator('canvas').count(), 4, 'and it still draws');
+    t.equal(await page.locator('canvas').count(), 4, 'it still draws');
     t.equal(await page.textContent('code'), HOSTILE);
   }).then((seen) => t.same(seen, { complaints: [], requests: [] })),
 );

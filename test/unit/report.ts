@@ -1,5 +1,5 @@
-// The reports of a bench run: what the terminal and the page say, and that no text of a result gets
-// out of its place.
+// The reports of a bench run: the texts of terminal and page, and that no text of a result can change
+// the layout or run as markup.
 import fc from 'fast-check';
 import t from 'tap';
 
@@ -34,15 +34,15 @@ t.test('the text report shows every number with what it counts', (t) => {
     '    EADDRNOTAVAIL             29',
     '  lost                         3  while held for 32.1 s',
     '  received             1,999,721  messages',
-    '  gaps                         6  subscribers told of lost messages',
-    '  broadcasts                   2  that reached more than one',
-    '  reached                999,858  of 999,870, by each of them at least',
-    '  slowest                   1.27  s from the first arrival to the last',
+    '  gaps                         6  reported to subscribers',
+    '  broadcasts                   2  to more than one subscriber',
+    '  reached                999,858  of 999,870, by the smallest broadcast',
+    '  slowest                   1.27  s from the first delivery to the last',
     '  asked                  999,867',
     '  answered               999,860  in 9.4 s',
     '  wrong                        2',
     '  unanswered                   5',
-    '  connections              1,024  sending without pause',
+    '  connections              1,024  sending continuously',
     '  message                     64  bytes',
     '  messages             1,843,220  in 10.2 s',
     '  rate                   180,708  messages/s',
@@ -76,7 +76,7 @@ t.test('the text report shows every number with what it counts', (t) => {
   t.end();
 });
 
-t.test('a phase that did not run has no place in a report', (t) => {
+t.test('a report omits a phase that did not run', (t) => {
   const text = formatText(bareResult());
   t.notMatch(
     text,
@@ -88,12 +88,12 @@ t.test('a phase that did not run has no place in a report', (t) => {
     /<h2>(Answered|Fan-out|Messages received|Traffic|Held|Memory per connection|Failures|Notes)</,
   );
   t.notMatch(shownBy(html), /NaN|undefined|not measured/);
-  t.match(shownBy(html), 'The server was not asked.');
+  t.match(shownBy(html), 'The server was not watched.');
   t.same(Object.keys(embedded(html, 'plots') as object), ['ramp']);
   t.end();
 });
 
-t.test('a number that was not measured is named so, and is not zero', (t) => {
+t.test('a number that was not measured is shown as such, not as zero', (t) => {
   const result = fullResult();
   result.server.userBytesPerConnection = null;
   result.server.cpuMicrosecondsPerAccept = null;
@@ -107,7 +107,7 @@ t.test('a number that was not measured is named so, and is not zero', (t) => {
   t.end();
 });
 
-t.test('a number is written with the unit that its rounded value belongs to', (t) => {
+t.test('a number is written with the unit of its rounded value', (t) => {
   t.equal(formatMicroseconds(0), '0 µs');
   t.equal(formatMicroseconds(9.994), '9.99 µs');
   t.equal(formatMicroseconds(9.996), '10.0 µs');
@@ -123,17 +123,17 @@ t.test('a number is written with the unit that its rounded value belongs to', (t
   t.end();
 });
 
-t.test('the verdict names everything that went wrong', (t) => {
+t.test('the verdict lists every failure', (t) => {
   t.same(verdict(fullResult()), {
     isClean: false,
     text:
-      '130 were not opened, 3 were lost while held, 6 were told of lost messages, 2 answered ' +
+      '130 were not opened, 3 were lost while held, 6 gaps were reported, 2 answered ' +
       'wrongly and 5 did not answer.',
   });
   t.end();
 });
 
-t.test('one of a kind is written in the singular', (t) => {
+t.test('a count of one is written in the singular', (t) => {
   const result = fullResult();
   Object.assign(result, { processes: 1, sourceAddresses: 1, cpus: 1, opened: 999_999, failed: 1 });
   result.server.workers = 1;
@@ -147,14 +147,17 @@ t.test('one of a kind is written in the singular', (t) => {
   t.end();
 });
 
-t.test('the verdict says whether every subscriber got each broadcast', (t) => {
+t.test('the verdict says whether every subscriber received each broadcast', (t) => {
   const bare = bareResult();
   const { fanout } = fullResult();
   const whole = { ...fanout, gaps: 0, broadcasts: [broadcast(1_000_000, 1)] };
-  const said = 'Every connection opened and every one got the broadcast.';
+  const said = 'Every connection opened and every one received the broadcast.';
   t.same(verdict({ ...bare, fanout: whole }), { isClean: true, text: said });
   const fewer = { ...whole, broadcasts: [broadcast(1_000_000, 1), broadcast(999_998, 1)] };
-  t.match(verdict({ ...bare, fanout: fewer }).text, 'at least 999,998 got each of 2 broadcasts');
+  t.match(
+    verdict({ ...bare, fanout: fewer }).text,
+    'at least 999,998 received each of 2 broadcasts',
+  );
   t.notOk(verdict({ ...bare, fanout: { ...whole, gaps: 1 } }).isClean, 'a gap is not clean');
   t.end();
 });
@@ -171,7 +174,7 @@ t.test('the verdict claims nothing about a phase that did not run', (t) => {
   t.end();
 });
 
-t.test('no text of a result leaves its column or moves the cursor of a terminal', (t) => {
+t.test('no text of a result exceeds 80 columns or moves the cursor of a terminal', (t) => {
   const long = `E${'LONG'.repeat(40)}`;
   t.match(formatText(withTexts(long)).replace(/\s/g, ''), `${long}130`, 'a long cause is not cut');
   t.match(formatText(withTexts('\u001b[2J')), '\\u{1b}[2J');
@@ -192,9 +195,9 @@ t.test('the page shows the numbers of the result', (t) => {
     'Ramp 65,351 connections/s in 15.3 s, 9.13 µs of server CPU each',
     'Memory per connection 2,384 bytes user 72 bytes, kernel 2,312 bytes',
     'Held 32.1 s 3 connections lost',
-    'Answered 999,860 of 999,867 asked, 2 wrong, 5 unanswered',
+    'Answered 999,860 of 999,867, 2 wrong, 5 unanswered',
     'Messages received 1,999,721 2 broadcasts, 6 gaps',
-    '2 broadcasts to 999,870 subscribers. The slowest took 1.27 s from the first',
+    '2 broadcasts to 999,870 subscribers. The slowest took 1.27 s from first to last',
     'Transport websocket',
     'Traffic 180,708 messages/s 64 bytes each, over 1,024 connections',
     'ECONNRESET 101 EADDRNOTAVAIL 29',
@@ -212,7 +215,7 @@ t.test('the page shows the numbers of the result', (t) => {
   t.end();
 });
 
-t.test('the page names no resource outside itself', (t) => {
+t.test('the page refers to no external resource', (t) => {
   const html = formatHtml(fullResult());
   t.notMatch(html, /(src|srcset|href|action|data|poster)\s*=\s*["']?\s*(https?:)?\/\//i);
   t.notMatch(
@@ -220,13 +223,17 @@ t.test('the page names no resource outside itself', (t) => {
     /@import|url\(|sourceMappingURL|<(link(?! rel="icon" href="data:,")|base|iframe)/i,
   );
   const named = new Set(html.match(/https?:\/\/[^\s"'<>)]*/g));
-  t.same([...named], ['https://github.com/leeoniya/uPlot'], 'the comment that names uPlot');
+  t.same(
+    [...named],
+    ['https://github.com/leeoniya/uPlot'],
+    'the comment with the address of uPlot',
+  );
   t.match(html, 'Permission is hereby granted, free of charge', 'the licence of uPlot');
   t.match(html, "default-src 'none'");
   t.end();
 });
 
-t.test('the page holds the whole result, whatever its texts are', (t) => {
+t.test('the page contains the whole result, whatever its texts', (t) => {
   t.same(embedded(formatHtml(fullResult()), 'result'), fullResult());
   const html = formatHtml(withTexts(HOSTILE));
   t.same(embedded(html, 'result'), withTexts(HOSTILE));
@@ -237,7 +244,7 @@ t.test('the page holds the whole result, whatever its texts are', (t) => {
 t.test('no text of a result becomes markup', (t) => {
   const tags = (html: string): string[] =>
     html.replace(/(?<=<(script|style)[^>]*>)[^]*?(?=<\/\1>)/g, '').match(/<[^>]*>/g) ?? [];
-  // A name in a label is an attribute, so attributes are compared with the text taken out.
+  // A label is an attribute, so the hostile text has no spaces here.
   const expected = tags(formatHtml(withTexts('tame')));
   t.same(tags(formatHtml(withTexts(HOSTILE.replaceAll(' ', '')))), expected);
   fc.assert(
