@@ -1,12 +1,12 @@
-// Publishes and resumes per second of the broker alone, with ports that take everything: what is
-// left for the manager is its sockets. `node dist/bench/broker.js [SECONDS]` prints two tables.
+// Measures publishes and resumes per second of the broker alone, without sockets.
+// `node dist/bench/broker.js [SECONDS]` prints two tables.
 import { Broker } from '../lib/broker/broker.js';
 import type { PublishOptions } from '../lib/broker/publishing.js';
 import type { WorkerPort } from '../lib/ipc/worker-port.js';
 
 const WORKERS = 56;
 const SECONDS = Number(process.argv[2] ?? 2);
-/** Publishes in one turn of the loop: what 100,000 a second bring together in 5 ms. */
+/** Publishes in one loop iteration: the messages of 5 ms at 100,000 a second. */
 const TURN = 500;
 const DATA = 'x'.repeat(100);
 
@@ -89,7 +89,7 @@ function run({ name, channels, workersEach, options }: Case): void {
   process.stdout.write(`${name.padEnd(42)} ${figures.join(', ')}\n`);
 }
 
-/** Clients that come back with a cursor, each to one channel in which it missed three messages. */
+/** Clients that reconnect with a cursor, each to one channel in which it missed three messages. */
 function resume(channels: number): void {
   let flush: (() => void) | undefined;
   const broker = new Broker({ slots: WORKERS }, { schedule: (run) => (flush = run) });

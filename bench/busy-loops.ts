@@ -1,18 +1,18 @@
-// Loops that do nothing, beside a server on its cores: it gets a third of them, and the clients, which
-// have as many cores and twice as much to do per connection as a fast server, are not its limit.
+// Busy loops on the cores of a server, which then has a third of them. The clients have as many
+// cores but twice the work of a fast server per connection, and would otherwise be the limit.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 
 const LOOPS_PER_CORE = 2;
-/** Far beyond any trial; it ends by itself should the trial die. */
+/** Longer than any trial. The loops end by themselves if the trial dies. */
 const LONGEST_S = 900;
 const LOOP = `const end = Date.now() + ${LONGEST_S * 1000}; while (Date.now() < end);`;
 
 /**
- * Starts the loops for each core of a list.
+ * Starts the loops on each core of a list.
  *
- * @param cores - As taskset(1) takes them.
- * @returns Ends them.
+ * @param cores - A list in the format of taskset(1).
+ * @returns A function that ends them.
  */
 export function startBusyLoops(cores: string): () => Promise<void> {
   const [first = 0, last = first] = cores.split('-').map(Number);

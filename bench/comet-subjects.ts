@@ -1,4 +1,4 @@
-// The push servers that are compared: how each one is started, told to broadcast, and ended.
+// The push servers of the comparison: starts each one, makes it broadcast, and ends it.
 import { execFileSync, spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
@@ -15,7 +15,7 @@ import { baselinePids, freePort, startCommand } from './subjects.js';
 export const COMET_SUBJECTS = ['megacomet', 'floor', 'node', 'ws', 'nchan'] as const;
 export type CometSubject = (typeof COMET_SUBJECTS)[number];
 
-/** What a reader of the table sees. */
+/** Names in the table. */
 export const COMET_SUBJECT_NAMES: Readonly<Record<CometSubject, string>> = {
   megacomet: 'megacomet-ts',
   floor: 'bare loop in C (the floor)',
@@ -24,7 +24,7 @@ export const COMET_SUBJECT_NAMES: Readonly<Record<CometSubject, string>> = {
   nchan: 'nginx with nchan',
 };
 
-/** The transports that each speaks in a way that our subscribers understand. */
+/** The transports of each subject that our subscribers support. */
 export const SPOKEN: Readonly<Record<CometSubject, readonly Transport[]>> = {
   megacomet: ['sse', 'websocket', 'poll', 'stream'],
   floor: ['sse', 'websocket', 'poll', 'stream'],
@@ -33,10 +33,10 @@ export const SPOKEN: Readonly<Record<CometSubject, readonly Transport[]>> = {
   nchan: ['sse', 'websocket'],
 };
 
-/** The channel that all share; of private ones the name before the slash. */
+/** The shared channel; for private channels the name before the slash. */
 export const CHANNEL = 'bench';
 
-/** Whoever has it may publish over HTTP. */
+/** Token to publish over HTTP. */
 export const ADMIN_TOKEN = 'the-token-of-the-bench';
 
 export interface CometShape {
@@ -45,32 +45,32 @@ export interface CometShape {
   readonly transport: Transport;
   readonly workers: number;
   readonly connections: number;
-  /** Bytes of each message's data. */
+  /** Bytes of data in each message. */
   readonly messageBytes: number;
-  /** Cores of the processes that serve, as taskset writes them; null for all. */
+  /** Cores of the serving processes, in the format of taskset; null for all. */
   readonly cores: string | null;
-  /** Whether it can be published to over HTTP; only ours. */
+  /** Whether it accepts messages over HTTP; megacomet-ts only. */
   readonly hasAdmin: boolean;
 }
 
 export interface CometServer {
   readonly port: number;
-  /** The processes that serve; of ours the workers, since the manager is in this process. */
+  /** The serving processes; for megacomet-ts the workers, because this process is the manager. */
   readonly pids: readonly number[];
-  /** Only ours. */
+  /** megacomet-ts only. */
   readonly library: Server | null;
-  /** Sends one message to all subscribers of the channel that they share. */
+  /** Sends one message to all subscribers of the shared channel. */
   broadcast(): Promise<void>;
   stop(): Promise<void>;
 }
 
-/** Descriptors for the connections that a trial opens besides those of the bench. */
+/** Descriptors for connections of a trial in addition to those of the bench. */
 const SPARE_CONNECTIONS = 500;
-/** Missed messages of a million channels need more than the default. */
+/** The missed messages of a million channels exceed the default. */
 const HISTORY_BYTES = 1024 ** 3;
 /**
- * As an operator of a million would have it, and as the servers that ours is compared with do: at the
- * default of 25 s a million are sent 40,000 heartbeats a second, and as many pongs come back.
+ * Seconds. The other servers send no heartbeats by default. At our default of 25 s, a million
+ * connections receive 40,000 heartbeats a second and send as many pongs.
  */
 const HEARTBEAT_SECONDS = 300;
 const POLL_TIMEOUT_SECONDS = 600;
@@ -140,7 +140,7 @@ async function startBaseline(shape: CometShape): Promise<CometServer> {
 }
 
 function nchanConfig(shape: CometShape, { module }: Nchan, folder: string, port: number): string {
-  // It takes some for itself that are no clients of anybody: with just enough, clients are reset.
+  // nginx uses some connections for itself; without a surplus it resets clients.
   const perWorker = 2 * Math.ceil(shape.connections / shape.workers) + SPARE_CONNECTIONS;
   const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'];
   return `
@@ -201,7 +201,9 @@ async function startNchan(shape: CometShape): Promise<CometServer> {
   };
 }
 
-/** Publishes over HTTP. An event has an id of nchan's own; of a WebSocket text the trial writes it. */
+/**
+ * Publishes over HTTP. nchan adds the id of an event; the trial writes that of a WebSocket text.
+ */
 function publisherOf(shape: CometShape, port: number): () => Promise<void> {
   const data = 'x'.repeat(shape.messageBytes);
   let number = 0;

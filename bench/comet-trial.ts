@@ -1,5 +1,5 @@
-// One trial of push: start one server, subscribe to it, measure, end it. A process of its own, as
-// trial.ts, whose words and pinning it shares. Its request is argv[2], its result stdout.
+// One push trial: starts one server, subscribes to it, measures it, and ends it. A separate
+// process, like trial.ts. Its request is argv[2], its result stdout.
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import type { BenchResult } from '../lib/bench/bench-result.js';
@@ -24,26 +24,28 @@ export interface CometTrialRequest {
   readonly transport: Transport;
   readonly workers: number;
   readonly connections: number;
-  /** Each subscriber has a channel of its own. */
+  /** Each subscriber has its own channel. */
   readonly private: boolean;
   readonly messageBytes: number;
-  /** Messages to all, one after the other. */
+  /** Number of broadcasts, one after the other. */
   readonly broadcasts: number;
   /** Seconds of probing while broadcasts run; 0 for none. */
   readonly probeSeconds: number;
-  /** Messages per second to the channels in turn, and for how many seconds; 0 for none. */
+  /**
+   * Messages per second, round robin over the channels, and the duration in seconds; 0 for none.
+   */
   readonly publishRate: number;
   readonly publishSeconds: number;
   readonly publisher: Publisher;
-  /** How often all connect and are closed again: a single time may be over in 0.3 s. */
+  /** How often all clients connect and close: one round can take as little as 0.3 s. */
   readonly rounds: number;
-  /** Messages that all miss between two runs; 0 where there is no second run. */
+  /** Messages that all clients miss between two runs; 0 for a single run. */
   readonly missed: number;
-  /** Channels that all share in a storm of reconnects; 0 for no storm. */
+  /** Channels that the clients of a reconnect storm share; 0 for no storm. */
   readonly channels: number;
-  /** Whether the workers get one half of the cores, and everything else the other. */
+  /** Whether the workers have one half of the cores, and all other processes the other half. */
   readonly isPinned: boolean;
-  /** Whether loops that do nothing take most of the workers' cores; only where they are pinned. */
+  /** Whether busy loops share the cores of the workers; requires isPinned. */
   readonly sharesCores: boolean;
 }
 
@@ -58,20 +60,20 @@ export interface CometTrialResult {
   /** Of each round. */
   readonly openedPerSecond: readonly number[];
   readonly cpuUsPerHandshake: readonly number[];
-  /** Private memory that each subscriber added: of the workers, and of this process. */
+  /** Private memory per subscriber: of the workers, and of this process. */
   readonly workerBytes: number;
   readonly managerBytes: number;
-  /** From the order to the last arrival, seconds; and whom each broadcast reached. */
+  /** Time from the order to the last delivery, seconds; and the number of subscribers reached. */
   readonly broadcasts: readonly { readonly seconds: number; readonly reached: number }[];
   readonly probes: Probes | null;
   readonly publishes: Publishes | null;
   readonly storm: Storm | null;
-  /** The run after all connections were cut, with the cursor from before. */
+  /** The second run, in which all clients connect with the cursor of the first. */
   readonly again: BenchResult | null;
   readonly stolenShare?: number;
 }
 
-/** Until private memory no longer moves: pools are trimmed each second, and polls have come back. */
+/** Wait until private memory is stable: pools are trimmed each second, and polls are repeated. */
 const SETTLE_MS = 2500;
 const CLOSE_DEADLINE_MS = 60_000;
 
@@ -101,7 +103,7 @@ class CometTrial {
     this.#server = server;
   }
 
-  /** One run of the bench; `measure` is called while all are held. */
+  /** One run of the bench. Calls `measure` while all connections are open. */
   bench(since: string, measure: (held: Held) => Promise<void>): Promise<BenchResult> {
     const { transport, connections, subject, publishRate } = this.#request;
     const options: BenchOptions = {
@@ -113,7 +115,7 @@ class CometTrial {
         private: this.#request.private,
         channels: this.#request.channels,
         since,
-        // It tells nobody where the channel stands.
+        // nchan sends no cursor when a client subscribes.
         isHeadEnough: subject === 'nchan',
       },
       ...{ rate: 0, processes: 'auto', sources: [], hold: 0, whileHeld: measure, verify: false },
@@ -152,7 +154,7 @@ class CometTrial {
     }));
   }
 
-  /** A new broadcast begins as often as one ends, so that one is nearly always under way. */
+  /** Starts broadcasts at the rate at which they end, so that one is nearly always in progress. */
   async #probe(held: Held): Promise<Probes> {
     const { probeSeconds } = this.#request;
     const durations = this.findings.broadcasts.map(({ seconds }) => seconds).sort((a, b) => a - b);
@@ -173,7 +175,7 @@ class CometTrial {
     return measurePublishes(held, this.#server, publisher, load);
   }
 
-  /** What all missed while they were away: publishes it, and answers the cursor from before. */
+  /** Publishes the missed messages. Returns the cursor before them. */
   async miss(): Promise<string> {
     const { missed, connections, messageBytes } = this.#request;
     const { library } = this.#server;
@@ -208,7 +210,7 @@ export async function runCometTrial(request: CometTrialRequest): Promise<CometTr
     const bareBytes = privateBytes(server.pids);
     const bareManagerBytes = privateBytes([process.pid]);
     const bareDescriptors = descriptors(server.pids);
-    // So that everybody's first place is a number: zero is none, for who comes back in a storm.
+    // The first cursor must not be zero: a client that reconnects with zero would not resume.
     if (request.channels > 0) await server.library?.publish(`${CHANNEL}-before`, 'x');
     const bench = await trial.bench('', (held) => trial.measure(held, bareBytes, bareManagerBytes));
     const all = [bench];

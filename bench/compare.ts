@@ -11,7 +11,7 @@ import { packageRoot } from '../lib/system/native.js';
 import { buildBaselines, type Baselines } from './build-baselines.js';
 import { COMET_SUITES, runCometSuite, TRANSPORTS } from './comet-suites.js';
 import { SUBJECT_NAMES, type Subject } from './subjects.js';
-import { figure, median, ratio, writeResults, type SuiteResult } from './table.js';
+import { formatNumber, median, ratio, writeResults, type SuiteResult } from './table.js';
 import type { TrialRequest, TrialResult } from './trial.js';
 import { alternate as alternateTrials, runTrial } from './trials.js';
 
@@ -41,7 +41,7 @@ function middle(
   return median(own.map((result) => pick(result) ?? NaN));
 }
 
-/** Alternating, so that a slow minute of a shared machine hits all subjects alike. */
+/** Alternates the subjects, so that a slow minute of a shared machine affects all. */
 function alternate(
   subjects: readonly Subject[],
   runs: number,
@@ -79,15 +79,15 @@ async function bareSuite(baselines: Baselines, runs: number): Promise<SuiteResul
     ...{ active: 0, messageSize: MESSAGE_BYTES, duration: 1, isPinned: false },
   });
   const worker = middle(trials, 'megacomet', (result) => result.bareBytes / result.workers);
-  const rows = [[SUBJECT_NAMES.megacomet, figure(worker / 1e6, 2), '']];
+  const rows = [[SUBJECT_NAMES.megacomet, formatNumber(worker / 1e6, 2), '']];
   if (baselines.emptyAddon !== undefined) {
     const empty: number[] = [];
     for (let index = 0; index < runs; index++) {
       const args = ['--v8-pool-size=0', baselines.emptyWorker, baselines.emptyAddon];
       empty.push(await bareProcessBytes(args));
     }
-    rows.push(['Node with an empty addon', figure(median(empty) / 1e6, 2), '']);
-    rows[0]?.splice(2, 1, figure((worker - median(empty)) / 1e6, 2));
+    rows.push(['Node with an empty addon', formatNumber(median(empty) / 1e6, 2), '']);
+    rows[0]?.splice(2, 1, formatNumber((worker - median(empty)) / 1e6, 2));
   }
   return {
     suite: 'bare',
@@ -110,16 +110,16 @@ async function openingSuite(baselines: Baselines, runs: number): Promise<SuiteRe
   const floorRate = middle(trials, 'epoll', openRate);
   return {
     suite: 'opening',
-    title: `Opening ${figure(connections, 0)} connections in ${workers} processes, median of ${runs}`,
+    title: `Opening ${formatNumber(connections, 0)} connections in ${workers} processes, median of ${runs}`,
     header: ['', 'CPU µs/accept', 'of the floor', 'connections/s', 'of the floor'],
     rows: subjects.map((subject) => {
       const cpu = middle(trials, subject, cpuPerAccept);
       const rate = middle(trials, subject, openRate);
       return [
         SUBJECT_NAMES[subject],
-        figure(cpu, 2),
+        formatNumber(cpu, 2),
         ratio(cpu, floorCpu),
-        figure(rate, 0),
+        formatNumber(rate, 0),
         ratio(rate, floorRate),
       ];
     }),
@@ -129,8 +129,8 @@ async function openingSuite(baselines: Baselines, runs: number): Promise<SuiteRe
 
 async function echoSuite(baselines: Baselines, runs: number): Promise<SuiteResult> {
   const connections = 18_000;
-  // Server and load on cores of their own: with both on all of them, how the scheduler happens to
-  // place four busy processes moves the rate by a fifth from run to run.
+  // Server and load have separate cores. On shared cores the scheduler's choices for four busy
+  // processes change the rate by a fifth from run to run.
   const isPinned = availableParallelism() > 1;
   const workers = Math.max(1, Math.floor(availableParallelism() / 2));
   const subjects: Subject[] = ['megacomet', 'epoll', 'libev', 'node'];
@@ -144,7 +144,7 @@ async function echoSuite(baselines: Baselines, runs: number): Promise<SuiteResul
   return {
     suite: 'echo',
     title:
-      `${figure(connections, 0)} connections, processes: ${workers} on as many cores (Go: 1 process), ` +
+      `${formatNumber(connections, 0)} connections, processes: ${workers} on as many cores (Go: 1 process), ` +
       `${ACTIVE} of them echoing ${MESSAGE_BYTES} bytes, median of ${runs}`,
     header: [
       '',
@@ -158,11 +158,11 @@ async function echoSuite(baselines: Baselines, runs: number): Promise<SuiteResul
       const rate = middle(trials, subject, echoRate);
       return [
         SUBJECT_NAMES[subject],
-        figure(middle(trials, subject, userBytes), 0),
-        figure(rate, 0),
+        formatNumber(middle(trials, subject, userBytes), 0),
+        formatNumber(rate, 0),
         ratio(rate, libev),
         ratio(rate, node),
-        figure(middle(trials, subject, cpuPerMessage), 2),
+        formatNumber(middle(trials, subject, cpuPerMessage), 2),
       ];
     }),
     trials,
@@ -171,13 +171,13 @@ async function echoSuite(baselines: Baselines, runs: number): Promise<SuiteResul
 
 const MILLION = 1_000_000;
 
-/** What a million idle connections add to the cost of a message: for us, and for the kernel alone. */
+/** The cost of a message beside few and beside a million idle connections. */
 async function growthSuite(baselines: Baselines, runs: number): Promise<SuiteResult> {
   const { workers } = planCapacity(readMachineLimits(procReader), 'auto', MILLION, 1);
   const subjects = ['megacomet', 'epoll'] as const;
   const shape = {
     ...{ baselines, workers, hold: 0, verify: false, active: ACTIVE },
-    // Pinned, as the echo: what is compared differs by less than an unlucky placement costs.
+    // Pinned like the echo suite, because the difference is smaller than the effect of scheduling.
     ...{ messageSize: MESSAGE_BYTES, duration: 5, isPinned: availableParallelism() > 1 },
   };
   const few = await alternate(subjects, runs, { ...shape, connections: 2000 });
@@ -191,7 +191,12 @@ async function growthSuite(baselines: Baselines, runs: number): Promise<SuiteRes
     rows: subjects.map((subject) => {
       const before = middle(few, subject, cpuPerMessage);
       const after = middle(many, subject, cpuPerMessage);
-      return [SUBJECT_NAMES[subject], figure(before, 2), figure(after, 2), ratio(after, before)];
+      return [
+        SUBJECT_NAMES[subject],
+        formatNumber(before, 2),
+        formatNumber(after, 2),
+        ratio(after, before),
+      ];
     }),
     trials: [...few, ...many],
   };
@@ -215,8 +220,8 @@ async function millionSuite(baselines: Baselines): Promise<SuiteResult> {
   return {
     suite: 'million',
     title:
-      `${figure(MILLION, 0)} connections in ${workers} processes, held for 60 s, each asked for a ` +
-      `byte, then ${ACTIVE} of them echoing`,
+      `${formatNumber(MILLION, 0)} connections in ${workers} processes, held for 60 s, each sent a byte ` +
+      `that it echoes, then ${ACTIVE} of them echoing`,
     header: [
       ...['', 'opened/s', 'answered', 'user bytes/connection', 'idle CPU, % of a core'],
       ...['CPU µs/message', 'growth over 2,000 idle', 'memory after, of bare', 'descriptors left'],
@@ -226,14 +231,14 @@ async function millionSuite(baselines: Baselines): Promise<SuiteResult> {
       const share = one?.bench.hold?.serverCpuShare ?? NaN;
       return [
         SUBJECT_NAMES[subject],
-        figure(middle(many, subject, openRate), 0),
-        figure(one?.bench.verify?.answered ?? NaN, 0),
-        figure(middle(many, subject, userBytes), 1),
-        figure(share * 100, 2),
-        figure(middle(many, subject, cpuPerMessage), 2),
+        formatNumber(middle(many, subject, openRate), 0),
+        formatNumber(one?.bench.verify?.answered ?? NaN, 0),
+        formatNumber(middle(many, subject, userBytes), 1),
+        formatNumber(share * 100, 2),
+        formatNumber(middle(many, subject, cpuPerMessage), 2),
         ratio(middle(many, subject, cpuPerMessage), middle(few, subject, cpuPerMessage)),
         ratio(one?.afterBytes ?? NaN, one?.bareBytes ?? NaN),
-        figure((one?.afterDescriptors ?? NaN) - (one?.bareDescriptors ?? NaN), 0),
+        formatNumber((one?.afterDescriptors ?? NaN) - (one?.bareDescriptors ?? NaN), 0),
       ];
     }),
     trials: [...few, ...many],
@@ -250,15 +255,15 @@ async function twoMillionSuite(baselines: Baselines): Promise<SuiteResult> {
   const { ramp, verify, server } = result.bench;
   return {
     suite: 'two-million',
-    title: `${figure(connections, 0)} connections in ${workers} processes, both ends on this machine`,
+    title: `${formatNumber(connections, 0)} connections in ${workers} processes, both ends on this machine`,
     header: ['', 'seconds', 'opened/s', 'answered', 'user bytes/connection'],
     rows: [
       [
         SUBJECT_NAMES.megacomet,
-        figure(ramp.seconds, 1),
-        figure(ramp.connectionsPerSecond, 0),
-        figure(verify?.answered ?? NaN, 0),
-        figure(server?.userBytesPerConnection ?? NaN, 1),
+        formatNumber(ramp.seconds, 1),
+        formatNumber(ramp.connectionsPerSecond, 0),
+        formatNumber(verify?.answered ?? NaN, 0),
+        formatNumber(server?.userBytesPerConnection ?? NaN, 1),
       ],
     ],
     trials: [result],
@@ -298,8 +303,8 @@ if (values.help) {
     `usage: npm run bench -- [--runs N] [--name NAME] [${SUITES.join('] [')}]\n` +
       `       npm run bench -- [--connections N] [--transport T] … [${COMET_SUITES.join('] [')}]\n` +
       'Without a suite: bare, opening and echo. Results go to bench/results/NAME.json.\n' +
-      '--connections is the number of subscribers, of those suites that hold any number of them;\n' +
-      `--transport leaves out all but one of ${TRANSPORTS.join(', ')}.\n`,
+      '--connections sets the number of subscribers of a push suite.\n' +
+      `--transport runs a push suite with one transport: ${TRANSPORTS.join(', ')}.\n`,
   );
 } else {
   const chosen = SUITES.filter((suite) => positionals.includes(suite));
@@ -309,7 +314,8 @@ if (values.help) {
   const runs = Number(values.runs);
   const connections = values.connections === undefined ? undefined : Number(values.connections);
   const transport = TRANSPORTS.find((one) => one === values.transport);
-  if (values.transport !== transport) throw new Error(`--transport: ${TRANSPORTS.join(', ')}`);
+  if (values.transport !== transport)
+    throw new Error(`--transport: must be one of ${TRANSPORTS.join(', ')}`);
   const baselines = buildBaselines(path.join(packageRoot, 'build-baselines'));
   const results: SuiteResult[] = [];
   for (const suite of suites) results.push(await runSuite(suite, baselines, runs));

@@ -1,5 +1,5 @@
-// Own memory of some processes, looked at from outside, until stdin ends. Its request is argv[2]; it
-// prints a line when it has begun, and its result at the end.
+// Samples the anonymous memory of some processes until stdin ends. Its request is argv[2]. It
+// prints a line when it starts, and its result at the end.
 import { procReader, readAnonymousBytes } from '../lib/system/kernel.js';
 import { median } from './table.js';
 
@@ -16,7 +16,10 @@ const SAMPLE_MS = 500;
 
 const { pids } = JSON.parse(process.argv[2] ?? '') as MemoryRequest;
 
-/** Not readPrivateBytes(): for 57 processes with a million connections that took a tenth of a core. */
+/**
+ * Not readPrivateBytes(), which takes a tenth of a core for 57 processes with a million
+ * connections.
+ */
 function ownBytes(): number {
   return pids.reduce((sum, pid) => sum + (readAnonymousBytes(procReader, pid) ?? 0), 0);
 }

@@ -1,25 +1,25 @@
-// Messages at an even rate: when they are due, for which channel, and what they say. The time in
-// each is of CLOCK_MONOTONIC, which is the same in all processes of a machine.
+// Messages at an even rate: when each is due, its channel and its data. The data starts with the
+// time of CLOCK_MONOTONIC, which all processes of a machine share.
 import { setTimeout as sleep } from 'node:timers/promises';
 
-/** Messages to channels in turn. */
+/** Messages to channels, round robin. */
 export interface Load {
   /** Per second. */
   readonly rate: number;
   readonly seconds: number;
-  /** Their names are those of private channels. */
+  /** Number of channels, with the names of private channels. */
   readonly channels: number;
   readonly messageBytes: number;
 }
 
-/** Short, so that a message that is due waits little. */
+/** Short, so that a due message waits only briefly. */
 const TURN_MS = 5;
 
 function divisor(a: number, b: number): number {
   return b === 0 ? a : divisor(b, a % b);
 }
 
-/** Numbers of channels: all in turn, neighbours far apart, so that a few of them are a fair sample. */
+/** Channel numbers, each once per round in a scattered order: a range of them is a fair sample. */
 export class Rota {
   readonly #count: number;
   readonly #step: number;
@@ -43,20 +43,21 @@ export function nowUs(): number {
   return Number(process.hrtime.bigint() / 1000n);
 }
 
-/** A message of so many bytes that begins with the time. */
+/** A message of `bytes` that starts with the time. */
 export function stamped(bytes: number): string {
   return `${nowUs()} `.padEnd(bytes, 'x');
 }
 
 /**
- * Has as many messages sent as are due, each few milliseconds, for the time of the load.
+ * Calls `send` with the number of due messages, every few milliseconds, for the time of the load.
  *
- * @param room - How many may be sent now. What exceeds it is dropped from the plan and not made up
- *   for: the rate falls to what is taken.
+ * @param capacity - How many may be sent now. Excess messages are dropped and not sent later, so
+ *   the
+ *   rate falls to what the server accepts.
  */
 export async function pace(
   { rate, seconds }: Load,
-  room: () => number,
+  capacity: () => number,
   send: (count: number) => void,
 ): Promise<void> {
   const startedAtMs = performance.now();
@@ -69,7 +70,7 @@ export async function pace(
     due += ((nowMs - lastMs) * rate) / 1000;
     lastMs = nowMs;
     const wanted = Math.round(due);
-    const count = Math.min(wanted, room());
+    const count = Math.min(wanted, capacity());
     if (count > 0) send(count);
     due = count < wanted ? 0 : due - count;
   }

@@ -1,11 +1,11 @@
-// New connections with a small request each, one after the other, while a server broadcasts: how
-// long everybody else waits.
+// Probes: one new connection after the other, with a small request each, while a server broadcasts.
+// They measure the latency of other clients.
 import { connect } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import type { CometServer } from './comet-subjects.js';
 
-/** From the connect to the first byte of the answer, microseconds. */
+/** Time from the connect to the first byte of the response, microseconds. */
 export interface Probes {
   readonly count: number;
   readonly failed: number;
@@ -15,11 +15,11 @@ export interface Probes {
 }
 
 const PROBE_DEADLINE_MS = 10_000;
-/** Between two probes: they are to be few beside the broadcasts. */
+/** Interval of the probes, which must be few beside the broadcasts. */
 const PAUSE_MS = 2;
 const REQUEST = 'GET /nothing HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n';
 
-/** One probe, in microseconds; NaN if it was not answered. */
+/** One probe, in microseconds; NaN without a response. */
 function probe(port: number): Promise<number> {
   return new Promise((resolve) => {
     const beganAtMs = performance.now();
@@ -36,7 +36,7 @@ function probe(port: number): Promise<number> {
   });
 }
 
-/** Probes for so many seconds, and begins a broadcast each `everyMs` meanwhile. */
+/** Probes for `seconds`, and starts a broadcast every `everyMs`. */
 export async function measureWhileBusy(
   server: CometServer,
   seconds: number,

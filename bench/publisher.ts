@@ -1,29 +1,29 @@
-// Whoever publishes over HTTP, in a process of its own, so that its CPU time counts apart. Its request
-// is argv[2], its result stdout.
+// Publishes over HTTP, in a separate process, so that its CPU time is counted separately. Its
+// request is argv[2], its result stdout.
 import { Pool } from 'undici';
 
 import { CHANNEL } from './comet-subjects.js';
 import { pace, Rota, stamped, type Load } from './pace.js';
 
 export interface PublisherRequest extends Load {
-  /** Of the admin server. */
+  /** Port of the admin server. */
   readonly port: number;
   readonly token: string;
-  /** Batches of lines, or one message a request. */
+  /** Batches of lines, or one message per request. */
   readonly kind: 'lines' | 'single';
 }
 
 export interface PublisherResult {
   readonly published: number;
-  readonly refused: number;
+  readonly rejected: number;
   readonly seconds: number;
   readonly cpuUs: number;
 }
 
-/** Batches under way, and lines of one: a server that takes less slows the publisher down. */
+/** Batches in flight, and lines per batch: a slower server slows the publisher down. */
 const BATCHES_MAX = 4;
 const LINES_MAX = 5000;
-/** Kept-alive connections, each with one request under way. */
+/** Persistent connections, each with one request in flight. */
 const CONNECTIONS = 64;
 
 class Publisher {
@@ -31,7 +31,7 @@ class Publisher {
   readonly #pool: Pool;
   readonly #rota: Rota;
   #published = 0;
-  #refused = 0;
+  #rejected = 0;
 
   constructor(request: PublisherRequest) {
     this.#request = request;
@@ -47,7 +47,7 @@ class Publisher {
     const seconds = (performance.now() - startedAtMs) / 1000;
     const { user, system } = process.cpuUsage(cpu);
     await this.#pool.close();
-    const counts = { published: this.#published, refused: this.#refused };
+    const counts = { published: this.#published, rejected: this.#rejected };
     return { ...counts, seconds, cpuUs: user + system };
   }
 
@@ -79,10 +79,10 @@ class Publisher {
     const { text } = await this.#post('application/x-ndjson', body);
     const taken = text.split('{"cursor":').length - 1;
     this.#published += taken;
-    this.#refused += count - taken;
+    this.#rejected += count - taken;
   }
 
-  /** As fast as the answers come, up to the rate of the load. */
+  /** At the rate of the responses, at most the rate of the load. */
   async #oneByOne(): Promise<void> {
     const { rate, seconds, messageBytes } = this.#request;
     const startedAtMs = performance.now();
@@ -91,7 +91,7 @@ class Publisher {
       while (passed() < seconds && this.#published < rate * seconds) {
         const { status } = await this.#post('application/json', this.#line(stamped(messageBytes)));
         if (status === 200) this.#published++;
-        else this.#refused++;
+        else this.#rejected++;
       }
     };
     await Promise.all(Array.from({ length: CONNECTIONS }, lane));

@@ -1,5 +1,5 @@
-// Messages to channels with one subscriber each: through the library, or over HTTP; what arrives, how
-// late, and what it costs.
+// Publishes to channels with one subscriber each, through the library or over HTTP, and measures
+// deliveries, latency and cost.
 import type { Held } from '../lib/bench/bench.js';
 import { procReader, readCpuUs } from '../lib/system/kernel.js';
 import { ADMIN_TOKEN, CHANNEL, type CometServer } from './comet-subjects.js';
@@ -13,18 +13,18 @@ export type Publisher = (typeof PUBLISHERS)[number];
 
 export interface Publishes extends SampleResult {
   readonly published: number;
-  readonly refused: number;
+  readonly rejected: number;
   readonly delivered: number;
   readonly publishedPerSecond: number;
   readonly deliveredPerSecond: number;
-  /** Of each message that was published. */
+  /** Per published message. */
   readonly workerCpuUs: number;
   readonly managerCpuUs: number;
-  /** Null where the manager's process publishes. */
+  /** Null if the process of the manager publishes. */
   readonly clientCpuUs: number | null;
 }
 
-/** Subscribers that are left to the sample, of so many. */
+/** Subscribers in the sample, of `connections`. */
 export function sampleOf(connections: number): number {
   return Math.min(500, Math.floor(connections / 10));
 }
@@ -33,7 +33,7 @@ const DEADLINE_MS = 60_000;
 /** Dialers report five times a second. */
 const QUIET_MS = 500;
 
-/** Resolves when it is done, or after a minute unless told otherwise. @returns Whether it is done. */
+/** Waits for a condition, at most a minute by default. @returns Whether it became true. */
 export async function waitFor(
   held: Held,
   isDone: () => boolean,
@@ -47,7 +47,7 @@ export async function waitFor(
   return true;
 }
 
-/** Waits until so many were received and no more come, and answers when the last of them came. */
+/** Waits for `wanted` messages, and until no more arrive. Returns the time of the last one. */
 async function whenQuiet(held: Held, wanted: number): Promise<number> {
   let lastAtMs = performance.now();
   let last = held.received();
@@ -65,7 +65,7 @@ function cpuUs(pids: readonly number[]): { workers: number; own: number } {
   return { workers: workers.reduce((sum, us) => sum + us, 0), own: user + system };
 }
 
-/** In this process, which is the manager's. What has not arrived stays below a second's worth. */
+/** Publishes in this process, the manager. Limits the undelivered messages to those of a second. */
 async function throughLibrary(
   { library }: CometServer,
   load: Load,
@@ -75,20 +75,20 @@ async function throughLibrary(
   const before = received();
   const startedAtMs = performance.now();
   let sent = 0;
-  let refused = 0;
-  const room = (): number => load.rate - (sent - refused - (received() - before));
+  let rejected = 0;
+  const room = (): number => load.rate - (sent - rejected - (received() - before));
   await pace(load, room, (count) => {
     const data = stamped(load.messageBytes);
     for (let index = 0; index < count; index++) {
-      library?.publish(`${CHANNEL}/${rota.next()}`, data).catch(() => refused++);
+      library?.publish(`${CHANNEL}/${rota.next()}`, data).catch(() => rejected++);
     }
     sent += count;
   });
   const seconds = (performance.now() - startedAtMs) / 1000;
-  return { published: sent - refused, refused, seconds };
+  return { published: sent - rejected, rejected, seconds };
 }
 
-/** All channels but those of the sample have their subscribers already. */
+/** Every channel outside the sample has its subscriber when this is called. */
 export async function measurePublishes(
   held: Held,
   server: CometServer,
@@ -108,8 +108,8 @@ export async function measurePublishes(
       ? { ...(await throughLibrary(server, load, () => held.received())), cpuUs: null }
       : await runModule<PublisherResult>('./publisher.js', over(publisher));
   const beganAtMs = performance.now() - done.seconds * 1000;
-  // What came to the sample is known at the end only: so many are of the others for certain.
-  const most = count * Math.ceil((done.published + done.refused) / load.channels);
+  // The sample reports only at the end, so this counts the messages of the other subscribers.
+  const most = count * Math.ceil((done.published + done.rejected) / load.channels);
   const lastAtMs = await whenQuiet(held, before + done.published - most);
   const cpu = cpuUs(server.pids);
   const found = await sample.finish();
@@ -118,7 +118,7 @@ export async function measurePublishes(
   return {
     ...found,
     published: done.published,
-    refused: done.refused,
+    rejected: done.rejected,
     delivered,
     publishedPerSecond: done.published / done.seconds,
     deliveredPerSecond: (delivered * 1000) / (lastAtMs - beganAtMs),

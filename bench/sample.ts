@@ -1,5 +1,5 @@
-// A few subscribers that look at the time in each message: how old it is when it comes. A process of
-// its own. Its request is argv[2]; it prints a line when all subscribe, and its result when stdin ends.
+// A sample of subscribers that measure the age of each message, in a separate process. Its request
+// is argv[2]. It prints a line when all are subscribed, and its result when stdin ends.
 import { get } from 'node:http';
 
 import { CHANNEL } from './comet-subjects.js';
@@ -7,12 +7,12 @@ import { nowUs } from './pace.js';
 
 export interface SampleRequest {
   readonly port: number;
-  /** Private channels, the first of them and how many. */
+  /** The number of the first private channel, and how many. */
   readonly first: number;
   readonly count: number;
 }
 
-/** From publish to arrival, in microseconds. */
+/** Time from publish to delivery, microseconds. */
 export interface SampleResult {
   readonly received: number;
   readonly p50Us: number;
@@ -25,7 +25,7 @@ const DEADLINE_MS = 60_000;
 const { port, first, count } = JSON.parse(process.argv[2] ?? '') as SampleRequest;
 const ages: number[] = [];
 
-/** Resolves with the first bytes of the stream, by which the server says that it subscribed. */
+/** Resolves at the first bytes of the stream, which confirm the subscription. */
 function subscribe(channel: string): Promise<void> {
   return new Promise((resolve, reject) => {
     const url = `http://127.0.0.1:${port}/events?channel=${encodeURIComponent(channel)}`;

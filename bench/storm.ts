@@ -1,4 +1,5 @@
-// All subscribers are cut off and come back at once, while each channel gets a message every 10 s.
+// Reconnect storm: all subscribers are reset and reconnect at once, while each channel receives a
+// message every 10 s.
 import { setPriority } from 'node:os';
 
 import type { Held } from '../lib/bench/bench.js';
@@ -15,35 +16,37 @@ export interface StormPlan {
 
 export interface Storm {
   readonly channels: number;
-  /** From the cut until all have subscribed again, and until all have every message; NaN: never. */
-  readonly backSeconds: number;
+  /**
+   * Time from the reset until all have subscribed, and until all have every message; NaN: never.
+   */
+  readonly reconnectedSeconds: number;
   readonly caughtUpSeconds: number;
-  /** To subscribers, from the first to the last message. */
+  /** Deliveries, from the first to the last message. */
   readonly published: number;
   readonly refused: number;
-  readonly owed: number;
+  readonly expected: number;
   readonly received: number;
   /** Private memory of workers and manager. */
   readonly steadyBytes: number;
   readonly peakBytes: number;
 }
 
-/** Each channel gets a message once in so many pulses. */
+/** Pulses between two messages to a channel. */
 const PULSES = 10;
 const PULSE_MS = 1000;
-/** How often it looks whether a pulse is due. */
+/** Interval of the checks for a due pulse. */
 const TICK_MS = 100;
 const ROUND_MS = PULSES * PULSE_MS;
 const SETTLE_MS = 2000;
 const DEADLINE_MS = 120_000;
 
 /**
- * Of this process, which manages and publishes. With the clients on the same machine it would get a
- * hundredth of it, and send the messages that are due in the storm when that is over.
+ * Priority of this process, which manages and publishes. Without it the clients on the same machine
+ * would leave it a hundredth of a core, and it would send the due messages after the storm.
  */
 const PRIORITY = -10;
 
-/** Only root may. */
+/** Requires root. */
 function prioritize(priority: number): void {
   try {
     setPriority(priority);
@@ -52,7 +55,7 @@ function prioritize(priority: number): void {
   }
 }
 
-/** Publishes on, to a tenth of the channels each second. */
+/** Publishes continuously, to a tenth of the channels each second. */
 class Publishing {
   readonly #server: CometServer;
   readonly #plan: StormPlan;
@@ -61,8 +64,8 @@ class Publishing {
   #pulses = 0;
   published = 0;
   refused = 0;
-  /** Messages times their subscribers. */
-  owed = 0;
+  /** Published messages times their subscribers. */
+  expected = 0;
   cursor = '';
 
   constructor(server: CometServer, plan: StormPlan) {
@@ -75,7 +78,7 @@ class Publishing {
     clearInterval(this.#timer);
   }
 
-  /** All that are due: on a busy machine the timer may come late. */
+  /** Publishes all due pulses, because the timer can fire late on a busy machine. */
   #pulse(): void {
     const { channels, messageBytes } = this.#plan;
     const data = 'x'.repeat(messageBytes);
@@ -91,7 +94,7 @@ class Publishing {
     this.#server.library?.publish(`${CHANNEL}/${number}`, data).then(
       ({ cursor }) => {
         this.published++;
-        this.owed += subscribers;
+        this.expected += subscribers;
         this.cursor = cursor;
       },
       () => this.refused++,
@@ -111,7 +114,7 @@ export async function measureStorm(
   const publishing = new Publishing(server, plan);
   prioritize(PRIORITY);
   try {
-    // Whoever has had a message has a cursor to come back with.
+    // Each subscriber needs a message, so that it has a cursor to resume from.
     await held.pass(ROUND_MS + SETTLE_MS);
     const steady = await watch();
     await held.pass(ROUND_MS);
@@ -121,14 +124,14 @@ export async function measureStorm(
     const secondsUntil = async (isDone: () => boolean): Promise<number> =>
       (await waitFor(held, isDone, DEADLINE_MS)) ? (performance.now() - cutAtMs) / 1000 : NaN;
     held.reconnect(publishing.cursor);
-    const backSeconds = await secondsUntil(() => held.isOpen());
-    // Of messages that go on for ever nobody ever has every one: what counts was published till now.
+    const reconnectedSeconds = await secondsUntil(() => held.isOpen());
+    // Only messages published so far count, because the publishing goes on.
     publishing.stop();
-    const caughtUpSeconds = await secondsUntil(() => received() === publishing.owed);
+    const caughtUpSeconds = await secondsUntil(() => received() === publishing.expected);
     const { peakBytes } = await during.finish();
-    const { published, refused, owed } = publishing;
-    const counts = { channels: plan.channels, published, refused, owed, received: received() };
-    return { ...counts, backSeconds, caughtUpSeconds, steadyBytes: medianBytes, peakBytes };
+    const { published, refused, expected } = publishing;
+    const counts = { channels: plan.channels, published, refused, expected, received: received() };
+    return { ...counts, reconnectedSeconds, caughtUpSeconds, steadyBytes: medianBytes, peakBytes };
   } finally {
     publishing.stop();
     prioritize(0);

@@ -1,4 +1,4 @@
-// The servers that are compared, each started as processes of its own and found by their pids.
+// The echo servers of the comparison: starts each one and returns its pids.
 import { spawn, type ChildProcess } from 'node:child_process';
 import { createServer } from 'node:net';
 import path from 'node:path';
@@ -9,7 +9,7 @@ import type { Baselines } from './build-baselines.js';
 export const SUBJECTS = ['megacomet', 'epoll', 'libev', 'node', 'go'] as const;
 export type Subject = (typeof SUBJECTS)[number];
 
-/** What a reader of the table sees. */
+/** Names in the table. */
 export const SUBJECT_NAMES: Readonly<Record<Subject, string>> = {
   megacomet: 'megacomet-ts',
   epoll: 'epoll in C (the floor)',
@@ -20,7 +20,7 @@ export const SUBJECT_NAMES: Readonly<Record<Subject, string>> = {
 
 export interface RunningServer {
   readonly port: number;
-  /** The processes that serve. */
+  /** The serving processes. */
   readonly pids: readonly number[];
   stop(): Promise<void>;
 }
@@ -28,8 +28,8 @@ export interface RunningServer {
 const START_DEADLINE_MS = 60_000;
 
 /**
- * Below the range from which the dialers' own ports come (32768 by default): one of their ports in
- * TIME_WAIT would refuse the listener.
+ * Below the range of the dialers' own ports (32768 by default): one of their ports in TIME_WAIT
+ * would make bind() fail.
  */
 const PORT_FIRST = 12_000;
 const PORT_COUNT = 16_000;
@@ -42,7 +42,7 @@ function isFree(port: number): Promise<boolean> {
   });
 }
 
-/** A port that nobody listens on. */
+/** A port without a listener. */
 export async function freePort(): Promise<number> {
   for (;;) {
     const port = PORT_FIRST + Math.floor(Math.random() * PORT_COUNT);
@@ -80,7 +80,7 @@ function commandOf(
   }
 }
 
-/** Pids once the server's output says that it is ready, else null. */
+/** The pids in the server's output when it is ready, else null. */
 function readyPids(subject: Subject, output: string): number[] | null {
   if (subject !== 'megacomet') return baselinePids(output);
   const line = output.split('\n').find((text) => text.includes('"msg":"listening on'));
@@ -114,7 +114,7 @@ function whenReady(
 /**
  * Starts one server and waits until it listens.
  *
- * @param cores - Cores that it may use, as taskset writes them; null for all.
+ * @param cores - Cores that it may use, in the format of taskset; null for all.
  */
 export async function startSubject(
   subject: Subject,
@@ -128,13 +128,13 @@ export async function startSubject(
   return startCommand(subject, port, command, cores, (output) => readyPids(subject, output));
 }
 
-/** Pids in the line in which each baseline says that it is ready. */
+/** Pids in the line with which each baseline reports that it is ready. */
 export function baselinePids(output: string): number[] | null {
   const match = /^ready ([\d ]+)$/m.exec(output);
   return match === null ? null : (match[1] ?? '').trim().split(' ').map(Number);
 }
 
-/** Starts a server by its command line, and waits for the output in which `readPids` finds pids. */
+/** Starts a server by its command line, and waits until `readPids` finds pids in its output. */
 export async function startCommand(
   name: string,
   port: number,

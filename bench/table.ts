@@ -1,18 +1,18 @@
-// The tables of the comparison: medians, figures, and how a run is written down.
+// The tables of the comparison: medians, number formats, and the file of a run.
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { availableParallelism, cpus, release, totalmem } from 'node:os';
 import path from 'node:path';
 
 import { packageRoot, packageVersion } from '../lib/system/native.js';
 
-/** A part of the comparison: its rows, and the raw trials behind them. */
+/** The result of one suite: its rows and the raw trials. */
 export interface SuiteResult {
   readonly suite: string;
   readonly title: string;
   readonly header: readonly string[];
   readonly rows: readonly (readonly string[])[];
   readonly trials: readonly unknown[];
-  /** Sentences under the table. */
+  /** Remarks below the table. */
   readonly notes?: readonly string[];
 }
 
@@ -23,7 +23,7 @@ export function median(values: readonly number[]): number {
   return sorted.length % 2 === 1 ? upper : ((sorted[middle - 1] ?? NaN) + upper) / 2;
 }
 
-export function figure(value: number, digits: number): string {
+export function formatNumber(value: number, digits: number): string {
   return Number.isFinite(value)
     ? value.toLocaleString('en-US', {
         minimumFractionDigits: digits,
@@ -33,7 +33,7 @@ export function figure(value: number, digits: number): string {
 }
 
 export function ratio(value: number, base: number): string {
-  return figure(value / base, 2);
+  return formatNumber(value / base, 2);
 }
 
 function toMarkdown({ title, header, rows, notes = [] }: SuiteResult): string {

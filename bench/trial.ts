@@ -1,5 +1,6 @@
-// One trial: start one server, load it, measure it, end it. Runs as a process of its own, so that no
-// trial inherits the memory or the warm code of another. Its request is argv[2], its result stdout.
+// One trial: starts one server, loads it, measures it, and ends it. Runs in a separate process, so
+// that no trial inherits the memory or the compiled code of another. Its request is argv[2], its
+// result stdout.
 import { execFileSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
@@ -24,27 +25,27 @@ export interface TrialRequest {
   readonly messageSize: number;
   /** Seconds. */
   readonly duration: number;
-  /** Whether the server gets one half of the cores and the load the other. */
+  /** Whether the server has one half of the cores and the load the other half. */
   readonly isPinned: boolean;
 }
 
 export interface TrialResult {
   readonly subject: Subject;
   readonly workers: number;
-  /** Private memory of all its processes before the first connection, and after the last. */
+  /** Private memory of all its processes, before the first connection and after the last. */
   readonly bareBytes: number;
   readonly afterBytes: number;
   /** Open descriptors of all its processes, before and after. */
   readonly bareDescriptors: number;
   readonly afterDescriptors: number;
   readonly bench: BenchResult;
-  /** Share of the cores' time that other virtual machines took meanwhile; of the judging side. */
+  /** Share of CPU time that the hypervisor gave to other virtual machines during the trial. */
   readonly stolenShare?: number;
 }
 
-/** Until private memory no longer moves after the start, and after the end. */
+/** Waits until private memory is stable, after the start and after the end. */
 const SETTLE_MS = 1500;
-/** The kernel needs 5 to 6 µs per socket to close it, and our workers give pages back each second. */
+/** The kernel takes 5 to 6 µs to close a socket, and workers release pages each second. */
 const CLOSE_DEADLINE_MS = 60_000;
 
 export function privateBytes(pids: readonly number[]): number {
@@ -62,7 +63,7 @@ export async function waitForClose(pids: readonly number[], bare: number): Promi
 }
 
 /**
- * Moves this process, and the dialers that it will start, to the second half of the cores.
+ * Moves this process, and the dialers that it starts later, to the second half of the cores.
  *
  * @returns The first half, for the server.
  */

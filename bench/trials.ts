@@ -1,4 +1,4 @@
-// Trials as processes of their own, repeated where other machines took too much of the cores.
+// Runs trials as separate processes, and repeats one if other virtual machines took CPU time.
 import { execFile, spawn } from 'node:child_process';
 import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
@@ -8,14 +8,14 @@ import { procReader } from '../lib/system/kernel.js';
 
 const OUTPUT_BYTES_MAX = 64 * 1024 * 1024;
 
-/** Ticks of all cores: in total, and those that the hypervisor gave to somebody else. */
+/** Ticks of all cores: in total, and those that the hypervisor gave to other machines. */
 function coreTicks(): { total: number; stolen: number } {
   const line = (procReader('/proc/stat') ?? '').split('\n')[0] ?? '';
   const fields = line.trim().split(/\s+/).slice(1, 9).map(Number);
   return { total: fields.reduce((sum, value) => sum + value, 0), stolen: fields[7] ?? 0 };
 }
 
-/** A trial that lost more of its cores than this to other machines says nothing, and is repeated. */
+/** A trial that lost a larger share of its CPU time to other machines is repeated. */
 const STOLEN_SHARE_MAX = 0.05;
 const ATTEMPTS_MAX = 4;
 
@@ -23,7 +23,7 @@ function argumentsOf(file: string, request: unknown): string[] {
   return [fileURLToPath(new URL(file, import.meta.url)), JSON.stringify(request)];
 }
 
-/** Runs a module beside this one, which gets its request as JSON and prints its result as JSON. */
+/** Runs a module of this folder, which reads its request as JSON and prints its result as JSON. */
 export async function runModule<Result>(file: string, request: unknown): Promise<Result> {
   const { stdout } = await promisify(execFile)(process.execPath, argumentsOf(file, request), {
     maxBuffer: OUTPUT_BYTES_MAX,
@@ -32,9 +32,9 @@ export async function runModule<Result>(file: string, request: unknown): Promise
 }
 
 /**
- * Runs one trial, and again while too much of the cores was stolen, four times at most.
+ * Runs one trial, at most four times while too much CPU time was stolen.
  *
- * @param file - As for runModule().
+ * @param file - As in runModule().
  */
 export async function runTrial<Result extends object>(
   file: string,
@@ -54,7 +54,7 @@ export async function runTrial<Result extends object>(
   }
 }
 
-/** Alternating, so that a slow minute of a shared machine hits all subjects alike. */
+/** Alternates the subjects, so that a slow minute of a shared machine affects all. */
 export async function alternate<Request, Result>(
   requests: readonly Request[],
   runs: number,
@@ -67,12 +67,12 @@ export async function alternate<Request, Result>(
   return results;
 }
 
-/** A process beside a trial that works until it is asked for its result. */
+/** A process beside a trial, which works until its stdin ends and then prints its result. */
 export interface Helper<Result> {
   finish(): Promise<Result>;
 }
 
-/** Starts a module as runModule() does, and waits until it says that it is ready. */
+/** Starts a module like runModule(), and waits until it reports that it is ready. */
 export async function startHelper<Result>(file: string, request: unknown): Promise<Helper<Result>> {
   const child = spawn(process.execPath, argumentsOf(file, request), {
     stdio: ['pipe', 'pipe', 'inherit'],

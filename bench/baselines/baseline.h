@@ -1,5 +1,5 @@
-// What the C baseline servers share: options, the listeners, the manager that forks the workers,
-// and the echo itself. It knows nothing about event loops; each server brings its own serve().
+// Shared by the C baseline servers: options, listeners, the manager that forks the workers, and the
+// echo itself. Each server defines serve() with its own event loop.
 #ifndef MEGACOMET_BENCH_BASELINE_H
 #define MEGACOMET_BENCH_BASELINE_H
 
@@ -30,23 +30,23 @@ enum {
   kAcceptBatchMax = 128,
   kWorkerCountMax = 1024,
   kBufferBytes = 64 * 1024,
-  // A peer that takes nothing for this long is closed; until then it holds up its whole worker.
+  // A peer that reads nothing for this time is closed; until then it blocks its whole worker.
   kShortWriteWaitMs = 5000,
 };
 
-/// What baseline_accept() answers when it has no descriptor to give.
+/// Results of baseline_accept() without a descriptor.
 enum {
   kNobodyWaiting = -1,
   kNoRoom = -2,
 };
 
 struct Options {
-  const char* host;  // NULL: every address of both families, as our server listens.
+  const char* host;  // NULL: all addresses of both families, as for megacomet-ts.
   long port;
   long worker_count;
   long backlog;
   long connections_max;   // Of one worker; 0 leaves the limit to RLIMIT_NOFILE.
-  const char* transport;  // What comet_floor.c speaks; the echo servers have none.
+  const char* transport;  // Of comet_floor.c; the echo servers have none.
   long message_bytes;
 };
 
@@ -57,7 +57,7 @@ struct Worker {
   long connections_max;
 };
 
-/// Serves the worker's listener for ever.
+/// Serves the worker's listener and does not return.
 typedef void ServeFunction(struct Worker* worker);
 
 _Noreturn static inline void baseline_die(const char* what) {
@@ -111,7 +111,7 @@ static inline struct Options baseline_options(int argc, char** argv) {
         options.message_bytes = baseline_number("message-bytes", optarg, 1, 16384);
         break;
       default:
-        exit(EXIT_FAILURE);  // getopt_long() has named the option already.
+        exit(EXIT_FAILURE);  // getopt_long() has printed the error.
     }
   }
   if (options.port == 0 || optind != argc) {
@@ -124,7 +124,7 @@ static inline struct Options baseline_options(int argc, char** argv) {
   return options;
 }
 
-/// Makes one listening socket, or answers -1 with errno when this machine lacks the address.
+/// Creates one listening socket, or returns -1 with errno if this machine lacks the address.
 static inline int baseline_listen(const char* host, const struct Options* options) {
   struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV};
   struct addrinfo* address = NULL;
@@ -137,7 +137,7 @@ static inline int baseline_listen(const char* host, const struct Options* option
   int on = 1;
   int off = 0;
   int fd = socket(address->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-  // Accepted sockets inherit TCP_NODELAY, which saves a system call for each connection.
+  // Accepted sockets inherit TCP_NODELAY, which saves a system call per connection.
   bool is_listening = fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == 0 &&
                       setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) == 0 &&
                       setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) == 0 &&
@@ -153,7 +153,8 @@ static inline int baseline_listen(const char* host, const struct Options* option
   return -1;
 }
 
-/// Makes the listeners of all workers. Each has its own, so that the kernel spreads the peers.
+/// Creates the listeners of all workers. Each has its own, so that the kernel distributes the
+/// peers.
 static inline void baseline_listen_all(const struct Options* options, int* listeners) {
   const char* host = options->host != NULL ? options->host : "::";
   for (long i = 0; i < options->worker_count; i++) {
@@ -184,11 +185,11 @@ static inline pid_t baseline_fork(const struct Options* options,
   pid_t pid = fork();
   if (pid != 0) return pid;
   if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) baseline_die("prctl");
-  // The manager may have died before prctl() took effect, and then no signal will ever come.
+  // If the manager died before prctl() took effect, no signal will arrive.
   if (getppid() != manager) _exit(EXIT_FAILURE);
   sigprocmask(SIG_UNBLOCK, blocked, NULL);
-  // A listener held by two processes would go on filling its queue after its worker died.
-  // Those of the workers before this one are closed already, in the manager.
+  // A listener in two processes would continue to fill its queue after its worker died. The manager
+  // has closed those of earlier workers.
   for (long i = index + 1; i < options->worker_count; i++) close(listeners[i]);
   struct Worker worker = {
       .options = options,
@@ -205,9 +206,9 @@ static inline void baseline_kill_all(const pid_t* pids, long count) {
   }
 }
 
-/// The whole of main(): listens, forks, says `ready PID...`, and stays until SIGTERM or SIGINT.
+/// The body of main(): listens, forks, prints `ready PID...`, and runs until SIGTERM or SIGINT.
 ///
-/// It ends with failure when a worker dies, because figures from the rest would mislead.
+/// Fails if a worker dies, because results of the others would mislead.
 static inline int baseline_run(int argc, char** argv, ServeFunction* serve) {
   static int listeners[kWorkerCountMax];
   static pid_t pids[kWorkerCountMax];
@@ -232,7 +233,7 @@ static inline int baseline_run(int argc, char** argv, ServeFunction* serve) {
     }
     close(listeners[i]);
   }
-  // Printed after the last fork: a buffered line would be inherited and printed again.
+  // Printed after the last fork: a child would inherit a buffered line and print it again.
   printf("ready");
   for (long i = 0; i < options.worker_count; i++) printf(" %d", (int)pids[i]);
   printf("\n");
@@ -249,9 +250,9 @@ static inline int baseline_run(int argc, char** argv, ServeFunction* serve) {
 
 /// Takes one peer from the queue: a descriptor, kNobodyWaiting or kNoRoom.
 ///
-/// After kNoRoom the worker must stop watching its listener, since the peer that found no
-/// descriptor stays in the queue and a level-triggered watcher would spin on it. The next close
-/// makes room. A worker that holds nothing at that time stays deaf, which a baseline can afford.
+/// After kNoRoom the worker must not watch its listener: the rejected peer stays in the queue, and
+/// a level-triggered watcher would spin on it. The worker watches it again after the next close. A
+/// worker without connections would never watch it again, which is acceptable for a baseline.
 static inline int baseline_accept(struct Worker* worker) {
   if (worker->connections_max > 0 && worker->connections_now >= worker->connections_max) {
     return kNoRoom;
@@ -270,7 +271,7 @@ static inline int baseline_accept(struct Worker* worker) {
       case ENOBUFS:
       case ENOMEM:
         return kNoRoom;
-      // What went wrong with a peer before it was accepted concerns that peer only.
+      // An error of a peer before it was accepted concerns only that peer.
       case EINTR:
       case ECONNABORTED:
       case EPROTO:
@@ -292,10 +293,10 @@ static inline void baseline_close(struct Worker* worker, int fd) {
   worker->connections_now--;
 }
 
-/// Writes everything, or answers false when the connection must be closed.
+/// Writes everything. Returns false if the connection must be closed.
 ///
-/// It waits on the spot for a peer that reads slowly. Keeping the rest for later would need state
-/// for each connection, and having none is the point of the floor.
+/// Blocks for a peer that reads slowly. A queue would need state per connection, and the floor has
+/// none by definition.
 static inline bool baseline_write(int fd, const char* bytes, size_t size) {
   while (size > 0) {
     ssize_t written = send(fd, bytes, size, MSG_NOSIGNAL);
@@ -312,7 +313,7 @@ static inline bool baseline_write(int fd, const char* bytes, size_t size) {
   return true;
 }
 
-/// Reads once and sends it back; false when the connection must be closed.
+/// Reads once and echoes the bytes. Returns false if the connection must be closed.
 static inline bool baseline_echo(int fd) {
   static char buffer[kBufferBytes];
   ssize_t size = recv(fd, buffer, sizeof(buffer), 0);

@@ -1,21 +1,21 @@
 // The floor of a push server: bare epoll that answers each request with a fixed head, and on
-// SIGUSR2 a bare loop of send() over all its sockets. It reads no request but for one word,
-// remembers descriptors only, knows no channels, and loses what a slow peer does not take: less is
-// no server.
+// SIGUSR2 a bare loop of send() over all its sockets. It looks for one word in a request, stores
+// only descriptors, has no channels, and drops the messages that a slow peer does not read. A
+// server cannot do less.
 #include "epoll_listener.h"
 
 enum { kTextMax = 32 * 1024 };
 
-/// What a poll that has no place yet begins with: answered at once, where others wait.
+/// The cursor of a first poll, which is answered at once; other polls wait.
 static const char kNowhere[] = "since=0000000000000000.0";
 
-/// Any place but that one, or a poll would begin again and again.
-#define PLACE "0000000000000000.1"
+/// Any other cursor. With the first one a poll would be answered at once again.
+#define POSITION "0000000000000000.1"
 
 struct Transport {
   const char* name;
   const char* answer;
-  /// Around the number of the message, and around its data.
+  /// The text around the number of the message, and around its data.
   const char* before;
   const char* between;
   const char* after;
@@ -24,37 +24,37 @@ struct Transport {
 static const struct Transport kTransports[] = {
     {"sse",
      "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-store\r\n"
-     "Connection: close\r\n\r\nid: " PLACE "\n\n",
+     "Connection: close\r\n\r\nid: " POSITION "\n\n",
      "id: 0000000000000000.",
      "\ndata: ",
      "\n\n"},
     {"stream",
      "HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\nCache-Control: no-store\r\n"
      "Connection: close\r\n\r\n"
-     "{\"type\":\"subscribed\",\"cursor\":\"" PLACE "\",\"recovered\":true}\n",
+     "{\"type\":\"subscribed\",\"cursor\":\"" POSITION "\",\"recovered\":true}\n",
      "{\"type\":\"message\",\"channel\":\"bench\",\"cursor\":\"0000000000000000.",
      "\",\"data\":\"",
      "\"}\n"},
     {"websocket",
      "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
      "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"
-     "\x81\x44{\"type\":\"subscribed\",\"cursor\":\"" PLACE "\",\"recovered\":true}",
+     "\x81\x44{\"type\":\"subscribed\",\"cursor\":\"" POSITION "\",\"recovered\":true}",
      "{\"type\":\"message\",\"channel\":\"bench\",\"cursor\":\"0000000000000000.",
      "\",\"data\":\"",
      "\"}"},
     {"poll",
-     "HTTP/1.1 200 OK\r\nMegacomet-Cursor: " PLACE "\r\nContent-Type: application/json\r\n"
+     "HTTP/1.1 200 OK\r\nMegacomet-Cursor: " POSITION "\r\nContent-Type: application/json\r\n"
      "Content-Length: 63\r\nConnection: keep-alive\r\n\r\n"
-     "{\"messages\":[],\"cursor\":\"" PLACE "\",\"recovered\":false}",
+     "{\"messages\":[],\"cursor\":\"" POSITION "\",\"recovered\":false}",
      "{\"messages\":[{\"channel\":\"bench\",\"cursor\":\"0000000000000000.",
      "\",\"data\":\"",
-     "\"}],\"cursor\":\"" PLACE "\",\"recovered\":true}"},
+     "\"}],\"cursor\":\"" POSITION "\",\"recovered\":true}"},
 };
 
 static const struct Transport* transport;
 static volatile sig_atomic_t wants_broadcast = 0;
 
-/// Descriptors of the connections, and where each stands among them.
+/// Descriptors of the connections, and the index of each in that list.
 static int* peers;
 static int* places;
 static int peer_count = 0;
@@ -90,7 +90,7 @@ static void drop(struct Worker* worker, int fd) {
   if (listener_is_paused) resume_listener(worker);
 }
 
-/// Reads once, and answers; false when the connection must be closed.
+/// Reads once and responds. Returns false if the connection must be closed.
 static bool answer(int fd) {
   static char buffer[kBufferBytes];
   ssize_t size = recv(fd, buffer, sizeof(buffer), 0);
@@ -100,7 +100,7 @@ static bool answer(int fd) {
   return waits || baseline_write(fd, transport->answer, strlen(transport->answer));
 }
 
-/// Writes one message as its transport sends it, and returns its size.
+/// Encodes one message for its transport, and returns its size.
 static size_t compose(const struct Worker* worker, char* text) {
   static long number = 0;
   static char body[kTextMax / 2 + 512];
@@ -163,7 +163,7 @@ static void prepare(const struct Worker* worker) {
 static void serve(struct Worker* worker) {
   static struct epoll_event events[kEventsMax];
   prepare(worker);
-  // The signal comes only while it waits, so that none is missed between a look and the wait.
+  // The signal is unblocked only during the wait, so that none is lost before it.
   sigset_t blocked;
   sigset_t open;
   sigemptyset(&blocked);

@@ -1,9 +1,9 @@
-// The floor: an echo server on bare epoll that remembers nothing about a connection but its
-// descriptor, and that only in the kernel. No server can hold an idle connection for less.
+// The floor: an echo server on bare epoll. Its only state of a connection is the descriptor, in the
+// kernel. No server can hold an idle connection for less.
 #include "epoll_listener.h"
 
 static void accept_batch(struct Worker* worker) {
-  // Bounded, so that a flood of new peers cannot starve the connections that want an answer.
+  // Bounded, so that a flood of new peers cannot starve open connections.
   for (int i = 0; i < kAcceptBatchMax; i++) {
     int fd = baseline_accept(worker);
     if (fd == kNobodyWaiting) return;

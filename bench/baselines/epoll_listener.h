@@ -1,5 +1,5 @@
-// What the servers on bare epoll share: the descriptor of epoll, and a listener that rests while
-// its worker has no room (descriptors, --connections-max) and is watched again after a close.
+// Shared by the servers on bare epoll: the epoll descriptor, and a listener that is not watched
+// while its worker is full (descriptors, --connections-max), until a connection closes.
 #ifndef MEGACOMET_BENCH_EPOLL_LISTENER_H
 #define MEGACOMET_BENCH_EPOLL_LISTENER_H
 

@@ -1,7 +1,6 @@
-// The same echo server on plain libev, as a C programmer would write it from the manual: one
-// malloc'd structure with an ev_io watcher for each connection. What our slab must beat.
-// A worker without room (descriptors, --connections-max) does not watch its listener until a
-// connection closes.
+// The same echo server on plain libev, as in its manual: one malloc'd structure with an ev_io
+// watcher per connection. The slab of megacomet-ts must be better. A full worker (descriptors,
+// --connections-max) does not watch its listener until a connection closes.
 #include <ev.h>
 
 #include "baseline.h"
@@ -17,21 +16,21 @@ static void close_connection(struct ev_loop* loop, struct Connection* connection
   ev_io_stop(loop, &connection->io);
   baseline_close(connection->worker, connection->io.fd);
   free(connection);
-  // Starting a watcher that is active already does nothing.
+  // Starting an active watcher does nothing.
   ev_io_start(loop, &listener_io);
 }
 
 static void on_readable(struct ev_loop* loop, ev_io* io, int events) {
   struct Connection* connection = (struct Connection*)io;
-  // libev reports EV_ERROR after it has stopped the watcher, for instance when the kernel refused
-  // to take the descriptor: no event would ever follow.
+  // libev reports EV_ERROR after it has stopped the watcher, for instance if epoll_ctl rejected the
+  // descriptor. No further event would arrive.
   if ((events & EV_ERROR) != 0 || !baseline_echo(io->fd)) close_connection(loop, connection);
 }
 
 static void on_peer(struct ev_loop* loop, ev_io* io, int events) {
   struct Worker* worker = io->data;
   if ((events & EV_ERROR) != 0) baseline_die("listener");
-  // Bounded, so that a flood of new peers cannot starve the connections that want an answer.
+  // Bounded, so that a flood of new peers cannot starve open connections.
   for (int i = 0; i < kAcceptBatchMax; i++) {
     int fd = baseline_accept(worker);
     if (fd == kNobodyWaiting) return;
@@ -51,7 +50,7 @@ static void on_peer(struct ev_loop* loop, ev_io* io, int events) {
 }
 
 static void serve(struct Worker* worker) {
-  // The backend is named, because LIBEV_FLAGS in the environment could choose another one.
+  // Explicit, because LIBEV_FLAGS in the environment could select another backend.
   struct ev_loop* loop = ev_loop_new(EVBACKEND_EPOLL | EVFLAG_NOENV);
   if (loop == NULL) {
     fprintf(stderr, "libev has no epoll backend on this machine\n");

@@ -1,5 +1,5 @@
-// The echo server that Go's net package gives you: one process, one goroutine and one buffer for
-// each connection, as every Go text writes it. The runtime spreads the goroutines over the cores,
+// The usual echo server on Go's net package: one process, one goroutine and one buffer per
+// connection. The runtime distributes the goroutines over the cores,
 // sets TCP_NODELAY and raises the descriptor limit by itself.
 package main
 
@@ -19,7 +19,7 @@ import (
 
 const (
 	bufferBytes = 4096
-	// How long to wait for a descriptor to come free before the next attempt to accept.
+	// The wait for a free descriptor before the next attempt to accept.
 	acceptPause = 10 * time.Millisecond
 )
 
@@ -53,7 +53,7 @@ func main() {
 		log.Fatalf("-port %d: a whole number from 1 to 65535 is needed", *port)
 	}
 
-	// Go would send keepalive probes every 15 seconds; the other servers send none, and an idle
+	// Go would send keepalive probes every 15 seconds. The other servers send none, and an idle
 	// connection must cost the same packets in all of them.
 	config := net.ListenConfig{KeepAlive: -1}
 	address := net.JoinHostPort(*host, strconv.Itoa(*port))

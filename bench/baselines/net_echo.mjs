@@ -1,4 +1,4 @@
-// The echo server that Node's own `net` module gives you: what a team has before it comes to us.
+// The usual echo server on Node's own `net` module.
 // The workers share one listening handle (SCHED_NONE), because `reusePort` is newer than the oldest
 // Node that we support. Node raises its own descriptor limit and closes peers it has no room for.
 import cluster from 'node:cluster';
@@ -34,7 +34,7 @@ function fail(sentence) {
 }
 
 function runWorker({ host, port, backlog }) {
-  // The handlers are shared by all sockets: a closure for each would be charged to `net`.
+  // All sockets share the handlers: a closure per socket would count as a cost of `net`.
   const server = createServer({ noDelay: true }, (socket) => {
     socket.on('data', echo);
     socket.on('drain', socket.resume);
@@ -65,7 +65,7 @@ function runManager({ workerCount }) {
     listeningCount += 1;
     if (listeningCount === workerCount) console.log(`ready ${pids.join(' ')}`);
   });
-  // A worker that dies unasked ends the run, because figures from the rest would mislead.
+  // A worker that dies ends the run, because results of the others would mislead.
   cluster.on('exit', () => {
     stop(1);
     if (Object.keys(cluster.workers).length === 0) process.exit(exitCode);

@@ -1,4 +1,4 @@
-// What the push servers in JavaScript share: options, and workers that are forked and announced.
+// Shared by the push servers in JavaScript: options, and forked workers with their ready line.
 import cluster from 'node:cluster';
 import { parseArgs } from 'node:util';
 
@@ -25,13 +25,15 @@ export function message({ messageBytes }) {
   return 'x'.repeat(messageBytes);
 }
 
-/** Workers share one listening handle: `reusePort` is newer than the oldest Node that we support. */
+/**
+ * Workers share one listening handle: `reusePort` is newer than the oldest Node that we support.
+ */
 export function fork({ workers }) {
   cluster.schedulingPolicy = cluster.SCHED_NONE;
   return Array.from({ length: workers }, () => cluster.fork().process.pid);
 }
 
-/** Says `ready PID...` once all of them listen, and ends them with this process. */
+/** Prints `ready PID...` when all workers listen, and ends them with this process. */
 export function announceWorkers(pids) {
   let exitCode;
   const stop = (code) => {
@@ -45,7 +47,7 @@ export function announceWorkers(pids) {
     listeningCount += 1;
     if (listeningCount === pids.length) console.log(`ready ${pids.join(' ')}`);
   });
-  // A worker that dies unasked ends the run, because figures from the rest would mislead.
+  // A worker that dies ends the run, because results of the others would mislead.
   cluster.on('exit', () => {
     stop(1);
     if (Object.keys(cluster.workers).length === 0) process.exit(exitCode);

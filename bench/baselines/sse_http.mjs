@@ -1,5 +1,5 @@
-// Server-Sent Events with Node's own `http`, as its manual leads one to write them: a Set of
-// responses, and a loop that writes to each. On SIGUSR2 one message goes to all. No channels.
+// Server-Sent Events with Node's own `http`, as its manual suggests: a Set of responses, and a loop
+// that writes to each. On SIGUSR2 one message goes to all. No channels.
 import cluster from 'node:cluster';
 import { createServer } from 'node:http';
 

@@ -1,5 +1,5 @@
-// WebSocket with the package `ws`, as its manual shows a broadcast: a loop over `server.clients`. On
-// SIGUSR2 one message goes to all. No channels, no compression.
+// WebSocket with the package `ws`, as its manual shows a broadcast: a loop over `server.clients`.
+// On SIGUSR2 one message goes to all. No channels, no compression.
 import cluster from 'node:cluster';
 
 import { WebSocketServer } from 'ws';

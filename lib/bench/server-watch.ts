@@ -1,5 +1,5 @@
-// Measures the cost of a run for a server on this machine: from the admin server of megacomet-ts, or
-// from /proc for the processes of any server.
+// Measures the cost of a run for a server on this machine: from the admin server of megacomet-ts,
+// or from /proc for the processes of any server.
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { fetchStats } from '../api/admin-client.js';

@@ -15,7 +15,7 @@ namespace megacomet {
 
 namespace {
 
-// ---- zlib, found when it is first needed
+// ---- zlib, loaded at its first use
 
 #define MC_ZLIB(X)               \
   X(inflate_init, inflateInit2_) \
@@ -34,8 +34,8 @@ struct Zlib {
 #undef X
 };
 
-/// Fills the table from one library; returns the first symbol that it does not have. All come from
-/// the same one: the states of two builds of zlib do not fit each other.
+/// Fills the table from one library; returns the first missing symbol. All symbols must come from
+/// the same library, because the states of two builds of zlib are not compatible.
 const char* load_from(void* library, Zlib* out) {
 #define X(name, symbol)                                                       \
   out->name = reinterpret_cast<decltype(out->name)>(dlsym(library, #symbol)); \
@@ -61,34 +61,33 @@ const LoadedZlib& loaded_zlib() {
   return kLoaded;
 }
 
-/// For who knows that nothing is missing.
 const Zlib& zlib() {
   MC_CHECK(loaded_zlib().missing == nullptr);
   return loaded_zlib().table;
 }
 
-/// What every compressed message ends with, and no frame carries (RFC 7692 7.2.1): the empty stored
-/// block of a flush, without its first byte.
+/// The end of every compressed message, which frames omit (RFC 7692 7.2.1): the empty stored block
+/// of a flush, without its first byte.
 constexpr std::string_view kTail("\x00\x00\xff\xff", 4);
 
-/// z_stream's data_type right behind a block that is not the last, at a whole byte: see inflate()
-/// in zlib.h.
-constexpr int kBehindBlock = 128;
+/// data_type of z_stream directly after a block that is not the last, at a byte boundary: see
+/// inflate() in zlib.h.
+constexpr int kAfterBlock = 128;
 
 constexpr int kMemoryLevel = 8;
 
 Bytef* input_of(std::string_view bytes) {
-  // zlib only reads it; its const is a matter of how it was compiled.
+  // zlib only reads it; whether its type is const depends on ZLIB_CONST.
   return reinterpret_cast<Bytef*>(const_cast<char*>(bytes.data()));
 }
 
 // ---- Negotiation
 
 constexpr uint8_t kWindowBitsMin = 8;
-/// What zlib's deflate can keep to.
+/// The smallest window of zlib's deflate.
 constexpr uint8_t kOwnWindowBitsMin = 9;
 
-/// Walks the list of extensions, RFC 6455 9.1.
+/// Scans the list of extensions, RFC 6455 9.1.
 class ListScanner {
  public:
   explicit ListScanner(std::string_view text) : rest_(text) {}
@@ -114,7 +113,7 @@ class ListScanner {
     return size > 0;
   }
 
-  /// A value, in quotes or not. In quotes, too, it must be a token; backslashes stay in it.
+  /// A value, quoted or not. A quoted value must be a token too; it keeps its backslashes.
   bool take_value(std::string_view* out) {
     if (!take('"')) return take_token(out);
     size_t size = 0;
@@ -134,12 +133,12 @@ class ListScanner {
   std::string_view rest_;
 };
 
-/// Reads 8 to 15, written without leading zero; 0 for anything else.
+/// Reads 8 to 15 without a leading zero; 0 for any other text.
 uint8_t parse_window_bits(std::string_view value) {
   char digits[2];
   size_t count = 0;
   for (const char character : value) {
-    // In a quoted value any character may have a backslash, which says nothing.
+    // Any character of a quoted value may be escaped.
     if (character == '\\') continue;
     if (count == sizeof digits) return 0;
     digits[count++] = character;
@@ -154,7 +153,7 @@ class OfferReader {
  public:
   explicit OfferReader(std::string_view name) : is_acceptable_(name == "permessage-deflate") {}
 
-  /// Takes the next parameter; `value` is null if it has none.
+  /// Reads the next parameter; `value` is null if it has none.
   void add(std::string_view name, const std::string_view* value) {
     if (name == "server_no_context_takeover") {
       require(value == nullptr && is_new(kServerTakeover));
@@ -164,7 +163,7 @@ class OfferReader {
       agreement_.server_window_bits = value == nullptr ? 0 : parse_window_bits(*value);
       require(agreement_.server_window_bits >= kOwnWindowBitsMin && is_new(kServerWindow));
     } else if (name == "client_max_window_bits") {
-      // Without a value it only says that it could keep to any.
+      // Without a value the client supports any limit.
       agreement_.client_window_bits =
           value == nullptr ? kDeflateWindowBitsMax : parse_window_bits(*value);
       require(agreement_.client_window_bits != 0 && is_new(kClientWindow));
@@ -193,7 +192,7 @@ class OfferReader {
   DeflateAgreement agreement_;
 };
 
-/// Reads the parameters of one extension. False if they break the grammar.
+/// Reads the parameters of one extension. False if they violate the grammar.
 bool read_parameters(ListScanner* list, OfferReader* offer) {
   for (list->skip_space(); list->take(';'); list->skip_space()) {
     list->skip_space();
@@ -229,7 +228,7 @@ DeflateOffer negotiate_deflate(std::string_view header, DeflateAgreement* out) {
 }
 
 void append_deflate_answer(const DeflateAgreement& agreement, std::string* out) {
-  // RFC 7692 7.1.1: a server may ask for both unasked.
+  // RFC 7692 7.1.1: a server may send both without an offer of them.
   out->append("permessage-deflate; server_no_context_takeover; client_no_context_takeover");
   if (agreement.server_window_bits != 0) {
     out->append("; server_max_window_bits=").append(std::to_string(agreement.server_window_bits));
@@ -255,10 +254,10 @@ struct DeflateCodec::States {
   uint8_t inflate_window_bits;
   std::vector<std::unique_ptr<Inflater>> inflaters;
   z_stream deflater{};
-  /// Of the deflater; 0 while there is none.
+  /// Window of the deflater; 0 if there is none.
   uint8_t deflate_window_bits = 0;
 
-  /// Hands the deflater for that window, fresh. Null if zlib gets no memory.
+  /// Returns the reset deflater for this window. Null without memory.
   z_stream* fresh_deflater(uint8_t window_bits);
   void end_deflater();
 };
@@ -321,7 +320,7 @@ DeflateFault DeflateCodec::begin_message(Inflater** out) {
 
 namespace {
 
-/// Inflates all of `input`, in steps so small that a bomb is found before it takes memory.
+/// Inflates all of `input`, in steps small enough to detect a bomb before it takes memory.
 DeflateFault inflate_bytes(z_stream* stream,
                            std::string_view input,
                            size_t bytes_max,
@@ -329,7 +328,7 @@ DeflateFault inflate_bytes(z_stream* stream,
   MC_CHECK(input.size() <= UINT32_MAX);
   stream->next_in = input_of(input);
   stream->avail_in = static_cast<uInt>(input.size());
-  // All input is read and all output was handed out once a step is left with room.
+  // Once a step leaves output space unused, all input is read and all output is written.
   do {
     Bytef step[bounds::kInflateStepBytes];
     stream->next_out = step;
@@ -339,9 +338,9 @@ DeflateFault inflate_bytes(z_stream* stream,
     if (yield > bytes_max - std::min(out->size(), bytes_max)) return DeflateFault::kTooBig;
     out->append(reinterpret_cast<const char*>(step), yield);
     if (status == Z_MEM_ERROR) return DeflateFault::kUnavailable;
-    // There was nothing more to do.
+    // No progress was possible: everything is done.
     if (status == Z_BUF_ERROR) return DeflateFault::kNone;
-    // RFC 7692 7.2.3.4: a final block ends no message; another one follows, if only the tail.
+    // RFC 7692 7.2.3.4: a message continues after a final block, at least with the tail.
     if (status == Z_STREAM_END) {
       if (zlib().inflate_reset(stream) != Z_OK) return DeflateFault::kBroken;
     } else if (status != Z_OK) {
@@ -361,12 +360,12 @@ DeflateFault DeflateCodec::inflate(
   if (fault != DeflateFault::kNone || !is_final) return fault;
   fault = inflate_bytes(stream, kTail, bytes_max, out);
   if (fault != DeflateFault::kNone) return fault;
-  return stream->data_type == kBehindBlock ? DeflateFault::kNone : DeflateFault::kBroken;
+  return stream->data_type == kAfterBlock ? DeflateFault::kNone : DeflateFault::kBroken;
 }
 
 void DeflateCodec::end_message(Inflater* inflater) {
   MC_CHECK(inflater->is_busy);
-  // Cannot fail on a state that zlib made.
+  // Cannot fail on an initialised state.
   MC_CHECK(zlib().inflate_reset(&inflater->stream) == Z_OK);
   inflater->is_busy = false;
 }
@@ -381,7 +380,7 @@ DeflateFault DeflateCodec::deflate(std::string_view message,
   if (stream == nullptr) return DeflateFault::kUnavailable;
   stream->next_in = input_of(message);
   stream->avail_in = static_cast<uInt>(message.size());
-  // The bound is that of an end; a flush can need a little more, and then gets another turn.
+  // The bound is that of Z_FINISH. A flush can need a little more, and then another iteration.
   const size_t bound = zlib().deflate_bound(stream, message.size()) + kTail.size();
   const size_t start = out->size();
   size_t size = start;
@@ -393,7 +392,7 @@ DeflateFault DeflateCodec::deflate(std::string_view message,
     MC_CHECK(status == Z_OK || status == Z_BUF_ERROR);
     size += bound - stream->avail_out;
   } while (stream->avail_out == 0);
-  // RFC 7692 7.2.1: the tail of the flush stays behind.
+  // RFC 7692 7.2.1: the tail of the flush is not sent.
   MC_CHECK(size - start > kTail.size());
   MC_CHECK(std::string_view(*out).substr(size - kTail.size(), kTail.size()) == kTail);
   out->resize(size - kTail.size());

@@ -1,4 +1,4 @@
-// SHA-1 and base64. See digest.h.
+// Padding of SHA-1, and base64. See digest.h.
 #include "codec/digest.h"
 
 #include <cstring>
@@ -44,7 +44,7 @@ Sha1Digest sha1(std::string_view bytes) {
     sha1_add_block(&hash, at);
   }
 
-  // A one bit, zeros, and the length in bits at the end of a block.
+  // FIPS 180-4 5.1.1: a one bit, zeros, and the length in bits at the end of a block.
   uint8_t block[kSha1BlockBytes] = {};
   if (left > 0) std::memcpy(block, at, left);
   block[left] = 0x80;
@@ -96,7 +96,7 @@ bool base64_decode(std::string_view text, uint8_t* out, size_t capacity, size_t*
       if (written < wanted) {
         out[written++] = byte;
       } else if (byte != 0) {
-        return false;  // Bits that padding leaves over must be zero (RFC 4648 3.5).
+        return false;  // Unused bits before padding must be zero (RFC 4648 3.5).
       }
     }
     group = 0;

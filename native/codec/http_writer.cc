@@ -1,4 +1,4 @@
-// Writing heads of responses. See http_writer.h.
+// Status lines and fields of responses. See http_writer.h.
 #include "codec/http_writer.h"
 
 #include <charconv>
@@ -18,7 +18,7 @@ struct Phrase {
   std::string_view text;
 };
 
-/// RFC 9110 15 and RFC 6585. A code that is not here goes out without words, as it may.
+/// RFC 9110 15 and RFC 6585. Any other code has an empty phrase, which RFC 9112 4 allows.
 constexpr Phrase kPhrases[] = {
     {100, "Continue"},
     {101, "Switching Protocols"},

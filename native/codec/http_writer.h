@@ -1,4 +1,4 @@
-// Heads of HTTP/1.1 responses, written so that no value can forge a line.
+// Writes heads of HTTP/1.1 responses. No value can forge a line.
 #pragma once
 
 #include <cstddef>
@@ -7,9 +7,8 @@
 
 namespace megacomet {
 
-/// Writes the head of a response, and content behind it, into the caller's buffer. What does not
-/// fit, and names and values that could end a line early, are refused, and then nothing is
-/// written().
+/// Writes the head of a response, and content after it, into the caller's buffer. It rejects text
+/// that does not fit, and names and values that could end a line early; written() is empty then.
 class HttpWriter {
  public:
   HttpWriter(char* buffer, size_t capacity) : buffer_(buffer), capacity_(capacity) {}
@@ -28,7 +27,7 @@ class HttpWriter {
 
   [[nodiscard]] bool is_ok() const { return is_ok_; }
 
-  /// Everything so far; empty once anything was refused.
+  /// Everything written so far; empty after a rejection.
   [[nodiscard]] std::string_view written() const {
     return is_ok_ ? std::string_view(buffer_, size_) : std::string_view();
   }

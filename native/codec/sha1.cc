@@ -1,4 +1,4 @@
-// The compression of SHA-1, twice. See sha1.h.
+// Both forms of the compression function. See sha1.h.
 #include "codec/sha1.h"
 
 #if defined(__x86_64__)
@@ -37,7 +37,7 @@ struct LastParity : FirstParity {
   static constexpr uint32_t kConstant = 0xca62c1d6;
 };
 
-/// A turn of FIPS 180-4 6.1.2. The next one takes the same words, each one place further, so that
+/// A round of FIPS 180-4 6.1.2. The next round has the same words, rotated by one name, so that
 /// none is moved.
 template <typename Function>
 void turn(uint32_t a, uint32_t* b, uint32_t c, uint32_t d, uint32_t* e, uint32_t scheduled) {
@@ -45,16 +45,16 @@ void turn(uint32_t a, uint32_t* b, uint32_t c, uint32_t d, uint32_t* e, uint32_t
   *b = rotate_left(*b, 30);
 }
 
-/// The words of a block, and what FIPS 180-4 6.1.2 makes of them, each when its turn comes. All
-/// eighty ahead are a loop that gcc 12 vectorizes, and each step then waits for stores of the one
-/// before: 570 ns instead of 210 for the two blocks of a handshake.
+/// The message schedule of FIPS 180-4 6.1.2, computed word by word on demand. gcc 12 vectorizes a
+/// loop that computes all eighty words first, and each step then waits for the stores of the
+/// previous one: 570 ns instead of 210 ns for the two blocks of a handshake.
 class Schedule {
  public:
   explicit Schedule(const uint8_t* block) {
     for (size_t t = 0; t < kWords; ++t) words_[t] = load_big_endian(block + 4 * t);
   }
 
-  /// The word of turn `t`; each is asked for once, in order.
+  /// The word of round `t`. Call it once per round, in order.
   uint32_t word(size_t t) {
     uint32_t& place = words_[t % kWords];
     if (t < kWords) return place;
@@ -70,7 +70,7 @@ class Schedule {
   uint32_t words_[kWords];
 };
 
-/// The twenty turns of one function, from `first` on.
+/// The twenty rounds of one function, from `first`.
 template <typename Function>
 void run_twenty(Sha1Words* words, Schedule* schedule, size_t first) {
   auto [a, b, c, d, e] = *words;
@@ -86,25 +86,25 @@ void run_twenty(Sha1Words* words, Schedule* schedule, size_t first) {
 
 #if defined(__x86_64__)
 
-/// The instructions that the next functions may use, whatever the rest is compiled for.
+/// Enables the instructions for the next functions, independent of the compiler flags.
 #define MC_SHA __attribute__((target("sha,sse4.1")))
 
-/// Four words, the first of them in the highest place, as the instructions want them.
+/// Four words, the first in the highest lane, as the instructions require.
 MC_SHA __m128i load_four(const uint8_t* bytes) {
   const __m128i reversed = _mm_set_epi64x(0x0001020304050607, 0x08090a0b0c0d0e0f);
   return _mm_shuffle_epi8(_mm_loadu_si128(reinterpret_cast<const __m128i*>(bytes)), reversed);
 }
 
-/// What goes from one four turns to the next.
+/// The state between groups of four rounds.
 struct Lanes {
   __m128i abcd;
-  /// As `abcd` was four turns before: its first word is the next `e`, rotated.
+  /// `abcd` of four rounds before: its first word, rotated, is the next `e`.
   __m128i before;
   /// The last sixteen words of the schedule, a ring of four.
   __m128i words[4];
 };
 
-/// The words of the four turns `group`, made of those before them.
+/// The schedule words of group `group` of four rounds, from the previous ones.
 MC_SHA __m128i scheduled(Lanes* lanes, size_t group) {
   __m128i& place = lanes->words[group % 4];
   if (group < 4) return place;
@@ -114,7 +114,7 @@ MC_SHA __m128i scheduled(Lanes* lanes, size_t group) {
   return place;
 }
 
-/// The twenty turns of one function, four at a time; `Function` counts the functions from 0.
+/// The twenty rounds of one function, four at a time; `Function` counts from 0.
 template <int Function>
 MC_SHA void run_twenty_by_four(Lanes* lanes, __m128i first_e) {
   for (size_t group = size_t{Function} * 5; group < size_t{Function} * 5 + 5; ++group) {
@@ -144,7 +144,7 @@ MC_SHA void add_block_by_instructions(Sha1Words* hash, const uint8_t* block) {
   (*hash)[4] = static_cast<uint32_t>(_mm_extract_epi32(_mm_sha1nexte_epu32(lanes.before, e), 3));
 }
 
-/// Intel SDM volume 2, CPUID: leaf 7 tells of SHA, leaf 1 of SSE4.1 and SSSE3.
+/// Intel SDM volume 2, CPUID: leaf 7 has the bit of SHA, leaf 1 those of SSE4.1 and SSSE3.
 bool has_instructions() {
   unsigned a = 0;
   unsigned b = 0;

@@ -1,5 +1,5 @@
-// What SHA-1 does with one block: with the processor's instructions, or with words.
-// digest.h makes a digest of it, and says what for.
+// The compression function of SHA-1, with the processor's instructions or in portable C++.
+// digest.h has the digest, and its only purpose.
 #pragma once
 
 #include <array>
@@ -16,10 +16,10 @@ using Sha1Words = std::array<uint32_t, 5>;
 /// FIPS 180-4 5.3.1.
 constexpr Sha1Words kSha1Start = {0x67452301, 0xefcdab89, 0x98badcfe, 0x10325476, 0xc3d2e1f0};
 
-/// Adds a block of kSha1BlockBytes to a hash, as fast as the processor can.
+/// Adds a block of kSha1BlockBytes to a hash, with SHA instructions if the processor has them.
 void sha1_add_block(Sha1Words* hash, const uint8_t* block);
 
-/// The same on any processor.
+/// The portable form.
 void sha1_add_block_by_words(Sha1Words* hash, const uint8_t* block);
 
 }  // namespace megacomet

@@ -1,4 +1,4 @@
-// Writing Server-Sent Events. See sse_codec.h.
+// Lines of events. See sse_codec.h.
 #include "codec/sse_codec.h"
 
 #include <charconv>
@@ -12,20 +12,20 @@ bool is_one_line(std::string_view text) {
   return text.find_first_of(kForbidden) == std::string_view::npos;
 }
 
-/// A reader drops one space after the colon, so one always stands there: a value's own stays.
+/// A reader drops one space after the colon, so one is always written before the value.
 void append_line(std::string_view field, std::string_view value, std::string* out) {
   out->append(field).append(": ").append(value).push_back('\n');
 }
 
-/// Where the line that begins at `start` ends: at a CR, an LF, or the end of the text.
+/// The end of the line that starts at `start`: a CR, an LF, or the end of the text.
 size_t end_of_line(std::string_view text, size_t start) {
   size_t end = start;
   while (end < text.size() && text[end] != '\n' && text[end] != '\r') ++end;
   return end;
 }
 
-/// One `data` line for each line of the text. A text that ends with a line end has one more, empty:
-/// the reader puts an LF behind each and removes only the last.
+/// One `data` line for each line of the text. A text that ends with a line end has one more, empty
+/// line: a reader appends an LF to each line and removes only the last LF.
 void append_data(std::string_view text, std::string* out) {
   for (size_t start = 0;;) {
     const size_t end = end_of_line(text, start);
@@ -55,8 +55,7 @@ bool append_sse_event(const SseEvent& event, std::string* out) {
 }
 
 void append_sse_heartbeat(std::string* out) {
-  // With the blank line, so that what stands between a server and its client and passes on whole
-  // events passes this on, too.
+  // The blank line makes it an event of its own for proxies that forward only whole events.
   out->append(":\n\n");
 }
 

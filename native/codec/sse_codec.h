@@ -9,28 +9,28 @@
 
 namespace megacomet {
 
-/// One event. Texts are UTF-8: the grammar knows nothing else, and a reader replaces what is not.
+/// One event. Texts are UTF-8; a reader replaces invalid bytes.
 struct SseEvent {
-  /// What the client sends as Last-Event-ID when it returns; empty for no such line.
+  /// The client sends it as Last-Event-ID when it reconnects; empty for no id.
   std::string_view id;
-  /// The name under which the client listens; empty for "message".
+  /// The event type of the client's listener; empty for "message".
   std::string_view event;
-  /// Empty data still makes an event. Without data the client fires none, and only takes over `id`
-  /// and `retry_ms`.
+  /// Empty data still dispatches an event. Without data the client dispatches none, and only stores
+  /// `id` and `retry_ms`.
   std::optional<std::string_view> data;
-  /// How long the client waits before it connects again.
+  /// The delay before the client reconnects.
   std::optional<uint32_t> retry_ms;
 };
 
-/// Appends one event, up to and with the blank line that ends it. False, and nothing is appended,
-/// if `id` or `event` holds CR, LF or NUL: those would end the line, or void the id.
+/// Appends one event with the blank line that ends it. Returns false, and appends nothing, if `id`
+/// or `event` contains CR, LF or NUL, which would end the line or invalidate the id.
 ///
-/// Every text goes through whole (leading spaces, NUL, BOM, line ends at its start and end), with
-/// one exception that lies in the grammar: a reader gets each of CR LF, CR and LF as LF. Data in
-/// which they must stay apart has to be encoded, as JSON for instance.
+/// A reader receives every text unchanged (leading spaces, NUL, BOM, line ends at its start and
+/// end), with one exception of the grammar: CR LF, CR and LF all become LF. Data that must
+/// distinguish them has to be encoded, for example as JSON.
 [[nodiscard]] bool append_sse_event(const SseEvent& event, std::string* out);
 
-/// Appends a comment, which a reader drops: it keeps the connection from looking dead.
+/// Appends a comment, which a reader drops: it shows that the connection is alive.
 void append_sse_heartbeat(std::string* out);
 
 }  // namespace megacomet

@@ -1,4 +1,4 @@
-// Reading request targets. See url_codec.h.
+// The parsers of targets and parameters. See url_codec.h.
 #include "codec/url_codec.h"
 
 #include "base/bounds.h"
@@ -14,7 +14,7 @@ constexpr ascii::CharSet kHostName = ascii::kAlphanumeric.with("-._~");
 constexpr ascii::CharSet kHostAddress =
     ascii::kDigits.with_range('a', 'f').with_range('A', 'F').with(":.");
 
-/// How many bytes at the start are a host; 0 if none is there.
+/// The length of the host at the start; 0 if there is none.
 size_t host_span(std::string_view text) {
   if (text.empty() || text[0] != '[') return kHostName.span(text);
   const size_t address = kHostAddress.span(text.substr(1));
@@ -22,7 +22,7 @@ size_t host_span(std::string_view text) {
   return address > 0 && end < text.size() && text[end] == ']' ? end + 1 : 0;
 }
 
-/// Takes a scheme and its "://" off the front, whatever its case.
+/// Removes a scheme and its "://" from the front, in any case.
 bool take_scheme(std::string_view* text, std::string_view scheme) {
   if (!ascii::equals(text->substr(0, scheme.size()), scheme)) return false;
   text->remove_prefix(scheme.size());
@@ -35,13 +35,13 @@ void split_query(std::string_view text, Target* out) {
   if (mark != std::string_view::npos) out->query = text.substr(mark + 1);
 }
 
-/// Reads what follows the scheme of an absolute URL.
+/// Reads the rest of an absolute URL, after its scheme.
 bool parse_absolute(std::string_view rest, Target* out) {
   const size_t end = rest.find_first_of("/?");
   if (!parse_authority(rest.substr(0, end), &out->authority)) return false;
   out->form = TargetForm::kAbsolute;
   if (end != std::string_view::npos) split_query(rest.substr(end), out);
-  // RFC 9110 4.2.3: without a path, the root is meant.
+  // RFC 9110 4.2.3: an empty path is the root.
   if (out->path.empty()) out->path = "/";
   return true;
 }
@@ -78,7 +78,7 @@ bool parse_authority(std::string_view text, Authority* out) {
   if (rest.empty()) return true;
   if (rest[0] != ':') return false;
   rest.remove_prefix(1);
-  // RFC 3986 3.2.3: a colon with nothing behind it is as good as none.
+  // RFC 3986 3.2.3: a colon without a port is valid.
   if (rest.empty()) return true;
   uint64_t port = 0;
   if (!ascii::parse_unsigned(rest, &port) || port > UINT16_MAX) return false;
@@ -113,7 +113,7 @@ bool parse_target(std::string_view text, Target* out) {
     out->default_port = kHttpsPort;
     return parse_absolute(rest, out);
   }
-  // RFC 9112 3.2.3: here the port is a must, so "favicon.ico" is no target.
+  // RFC 9112 3.2.3: the port is required here, so "favicon.ico" is not a target.
   out->form = TargetForm::kAuthority;
   return parse_authority(text, &out->authority) && out->authority.has_port;
 }

@@ -1,4 +1,4 @@
-// Judging UTF-8. See utf8.h.
+// The state machine of the validator. See utf8.h.
 #include "codec/utf8.h"
 
 #include <cstddef>
@@ -10,7 +10,7 @@ namespace {
 
 constexpr uint64_t kHighBits = 0x8080808080808080;
 
-/// How many bytes at the start are ASCII, in steps of eight; a shorter rest is left.
+/// The number of ASCII bytes at the start, in steps of eight.
 size_t ascii_words(const char* bytes, size_t size) {
   size_t count = 0;
   for (; size - count >= sizeof(uint64_t); count += sizeof(uint64_t)) {
@@ -32,14 +32,14 @@ bool Utf8Reader::expect(uint8_t wanted, uint8_t low, uint8_t high) {
 
 bool Utf8Reader::begin(uint8_t lead) {
   if (lead < 0x80) return true;
-  // Below C2 are bytes that continue, and leads that could only begin an overlong form.
+  // Below C2 are continuation bytes, and leads of overlong forms only.
   if (lead >= 0xc2 && lead <= 0xdf) return expect(1, 0x80, 0xbf);
-  if (lead == 0xe0) return expect(2, 0xa0, 0xbf);  // Below A0 it would be overlong.
-  if (lead == 0xed) return expect(2, 0x80, 0x9f);  // Above 9F lie the surrogates.
+  if (lead == 0xe0) return expect(2, 0xa0, 0xbf);  // Below A0 the form is overlong.
+  if (lead == 0xed) return expect(2, 0x80, 0x9f);  // Above 9F are the surrogates.
   if (lead >= 0xe1 && lead <= 0xef) return expect(2, 0x80, 0xbf);
-  if (lead == 0xf0) return expect(3, 0x90, 0xbf);  // Below 90 it would be overlong.
+  if (lead == 0xf0) return expect(3, 0x90, 0xbf);  // Below 90 the form is overlong.
   if (lead >= 0xf1 && lead <= 0xf3) return expect(3, 0x80, 0xbf);
-  if (lead == 0xf4) return expect(3, 0x80, 0x8f);  // Above 8F it would pass U+10FFFF.
+  if (lead == 0xf4) return expect(3, 0x80, 0x8f);  // Above 8F is beyond U+10FFFF.
   return expect(1, 1, 0);
 }
 

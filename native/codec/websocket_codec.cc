@@ -1,4 +1,4 @@
-// Reading and writing WebSocket frames. See websocket_codec.h.
+// The reader and the writer of frames. See websocket_codec.h.
 #include "codec/websocket_codec.h"
 
 #include <algorithm>
@@ -10,7 +10,7 @@ namespace megacomet {
 
 namespace {
 
-static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "a mask turns as it lies in memory");
+static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "a mask rotates in memory order");
 
 // The first two bytes of a frame, RFC 6455 5.2.
 constexpr uint8_t kFinal = 0x80;
@@ -19,7 +19,7 @@ constexpr uint8_t kReserved = 0x30;
 constexpr uint8_t kOpcode = 0x0f;
 constexpr uint8_t kMasked = 0x80;
 constexpr uint8_t kLength = 0x7f;
-/// Lengths that say that the length follows, in two and in eight bytes.
+/// Length values that announce a length of two or of eight bytes.
 constexpr uint8_t kLengthOfTwo = 126;
 constexpr uint8_t kLengthOfEight = 127;
 
@@ -47,9 +47,9 @@ bool is_first_byte_right(uint8_t byte, const WebSocketRules& rules) {
   const uint8_t opcode = byte & kOpcode;
   if ((byte & kReserved) != 0 || !is_known(opcode)) return false;
   const auto known = static_cast<WebSocketOpcode>(opcode);
-  // RFC 6455 5.5: control frames come whole.
+  // RFC 6455 5.5: control frames are not fragmented.
   if (is_control(known) && (byte & kFinal) == 0) return false;
-  // RFC 7692 6.1: only the first frame of a message bears the bit.
+  // RFC 7692 6.1: only the first frame of a message has the bit.
   const bool is_start = !is_control(known) && known != WebSocketOpcode::kContinuation;
   return (byte & kCompressed) == 0 || (rules.allows_compression && is_start);
 }
@@ -60,27 +60,26 @@ bool is_second_byte_right(uint8_t byte, WebSocketOpcode opcode, const WebSocketR
   return !is_control(opcode) || (byte & kLength) <= kWebSocketControlBytesMax;
 }
 
-/// How many bytes of length follow the second byte.
+/// The number of length bytes after the second byte.
 size_t length_bytes(uint8_t second) {
   const uint8_t length = second & kLength;
   if (length == kLengthOfEight) return 8;
   return length == kLengthOfTwo ? 2 : 0;
 }
 
-/// RFC 6455 5.2: the fewest bytes that hold the length, and never its highest bit.
+/// RFC 6455 5.2: the shortest encoding, without the highest bit.
 bool is_length_right(uint64_t length, size_t in_bytes) {
   if (in_bytes == 2) return length >= kLengthOfTwo;
   return length > UINT16_MAX && length >> 63 == 0;
 }
 
-/// RFC 6455 7.4, and the registry that it opened, which has 1012 to 1014 by now. From 5000 on codes
-/// have no meaning.
+/// RFC 6455 7.4 and its registry, which has added 1012 to 1014. Codes above 4999 are undefined.
 bool may_be_sent(uint16_t code) {
   if (code >= 3000) return code <= 4999;
   return (code >= 1000 && code <= 1003) || (code >= 1007 && code <= 1014);
 }
 
-/// How many bytes of a text of `room` or more can stay without cutting a character.
+/// The number of bytes, at most `room`, that end between two characters.
 size_t cut_between_characters(std::string_view text, size_t room) {
   if (text.size() <= room) return text.size();
   size_t size = room;
@@ -89,8 +88,8 @@ size_t cut_between_characters(std::string_view text, size_t room) {
   return size;
 }
 
-/// How many bytes the frames of one message may bring. Deflate can make a message longer, by five
-/// bytes for each of its blocks; one at the limit must still come through.
+/// The maximum payload of a message's frames. Deflate can lengthen a message by five bytes per
+/// block, and a message at the limit must still be accepted.
 uint64_t payload_bytes_max(const WebSocketRules& rules, bool is_compressed) {
   const uint64_t most = rules.message_bytes_max;
   if (!is_compressed) return most;
@@ -162,7 +161,7 @@ uint32_t mask_websocket(uint8_t* bytes, size_t size, uint32_t mask) {
     word ^= twice;
     std::memcpy(bytes + at, &word, sizeof word);
   }
-  // Eight is a multiple of four, so the key stands as it did; from here it turns byte by byte.
+  // Eight is a multiple of four, so the key is not rotated; from here it rotates byte by byte.
   for (; at < size; ++at) {
     bytes[at] ^= static_cast<uint8_t>(mask);
     mask = mask >> 8 | mask << 24;
@@ -188,7 +187,7 @@ size_t encode_websocket_close(const WebSocketClose& close, uint8_t* out) {
   MC_CHECK(may_be_sent(close.code));
   store_big_endian(close.code, out, 2);
   const size_t size = cut_between_characters(close.reason, kWebSocketControlBytesMax - 2);
-  // A null pointer is no argument for memcpy, not even with nothing to copy.
+  // memcpy must not get a null pointer, even for zero bytes.
   if (size > 0) std::memcpy(out + 2, close.reason.data(), size);
   return 2 + size;
 }
@@ -219,13 +218,13 @@ WebSocketMessages::Step WebSocketMessages::take_header(const WebSocketRules& rul
   const uint16_t fault = begin_frame(rules, header);
   if (fault != 0) return fail(fault, events);
   input->at += header.header_bytes;
-  // An empty frame ends where it begins, perhaps its message too.
+  // An empty frame is complete at its header, and can complete its message.
   return left_ == 0 ? take_payload(input, events) : Step::kGoOn;
 }
 
 uint16_t WebSocketMessages::begin_frame(const WebSocketRules& rules,
                                         const WebSocketHeader& header) {
-  // RFC 6455 5.4: the frames of two messages never mix.
+  // RFC 6455 5.4: frames of two messages must not interleave.
   const bool is_start = header.opcode != WebSocketOpcode::kContinuation;
   if (is_start == is_in_message_) return close_code::kProtocolError;
   if (is_start) {
@@ -238,7 +237,7 @@ uint16_t WebSocketMessages::begin_frame(const WebSocketRules& rules,
     has_given_part_ = false;
   }
   if (fragments_ >= rules.fragments_max) return close_code::kPolicy;
-  // The limit may have been lowered since the message began.
+  // The limit can have been lowered after the message started.
   const uint64_t most = payload_bytes_max(rules, is_compressed_);
   if (total_ > most || header.payload_bytes > most - total_) return close_code::kTooBig;
   ++fragments_;
@@ -258,12 +257,12 @@ WebSocketMessages::Step WebSocketMessages::take_payload(Input* input, WebSocketE
   const bool is_final = left_ == 0 && is_final_frame_;
   const std::string_view view = view_of(bytes, size);
   if (opcode_ == WebSocketOpcode::kText && !is_compressed_) {
-    // RFC 6455 8.1, and at once: a text that is broken at its start is not read to its end.
+    // RFC 6455 8.1. At once, so that an invalid text is not read to its end.
     if (!utf8_.feed(view) || (is_final && !utf8_.is_complete())) {
       return fail(close_code::kInvalidPayload, events);
     }
   }
-  // An empty frame in the midst of a message says nothing.
+  // An empty frame within a message has no part to deliver.
   if (size == 0 && !is_final) return Step::kGoOn;
   const bool is_first = !has_given_part_;
   has_given_part_ = true;

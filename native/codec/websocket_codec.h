@@ -1,8 +1,8 @@
-// WebSocket frames: reading a stream of them into messages, and writing them.
-// RFC 6455, with the bit that RFC 7692 gives to compressed messages. No I/O, no allocation.
+// WebSocket frames: reads a stream of frames into messages, and writes frames.
+// RFC 6455, with the bit of compressed messages of RFC 7692. No I/O, no allocation.
 //
-// Where a rule is broken, the answer is the code to close with. Both ends are served: a server's
-// reader wants every frame masked, a client's none (RFC 6455 5.1).
+// A violation is reported as the close code to send. Supports both ends: a server requires masked
+// frames, a client unmasked ones (RFC 6455 5.1).
 #pragma once
 
 #include <cstddef>
@@ -30,7 +30,7 @@ constexpr uint16_t kNormal = 1000;
 constexpr uint16_t kGoingAway = 1001;
 constexpr uint16_t kProtocolError = 1002;
 constexpr uint16_t kUnsupported = 1003;
-/// Stands for a close frame without a code; never sent.
+/// Represents a close frame without a code; never sent.
 constexpr uint16_t kNone = 1005;
 constexpr uint16_t kInvalidPayload = 1007;
 constexpr uint16_t kPolicy = 1008;
@@ -39,11 +39,11 @@ constexpr uint16_t kInternal = 1011;
 constexpr uint16_t kTryAgainLater = 1013;
 }  // namespace close_code
 
-/// Bytes of the longest header: two, a length of eight, a mask of four.
+/// Bytes of the longest header: two, eight of length, four of mask.
 constexpr size_t kWebSocketHeaderBytesMax = 14;
 /// Bytes of a control frame's payload, RFC 6455 5.5.
 constexpr size_t kWebSocketControlBytesMax = 125;
-/// Bytes that WebSocketMessages::feed() can leave: all but one of the longest control frame.
+/// Bytes that WebSocketMessages::feed() can leave: the longest control frame without one byte.
 constexpr size_t kWebSocketRestBytesMax = 2 + 4 + kWebSocketControlBytesMax - 1;
 
 struct WebSocketHeader {
@@ -54,16 +54,16 @@ struct WebSocketHeader {
   bool is_masked = false;
   /// Length of the header itself. Not read when encoding.
   uint8_t header_bytes = 0;
-  /// The four bytes of the key as they lie in memory.
+  /// The four bytes of the key, in memory order.
   uint32_t mask = 0;
   uint64_t payload_bytes = 0;
 };
 
-/// What a reader lets pass: fixed by the handshake and by options, the same for many connections.
+/// The rules of a reader, from the handshake and from options. Many connections share them.
 struct WebSocketRules {
-  /// This end is a client: frames come unmasked.
+  /// This end is a client: it receives unmasked frames.
   bool is_client = false;
-  /// permessage-deflate was agreed on.
+  /// The handshake agreed on permessage-deflate.
   bool allows_compression = false;
   /// Payload of one message, over all of its frames.
   uint32_t message_bytes_max = 0;
@@ -72,14 +72,14 @@ struct WebSocketRules {
 
 enum class WebSocketHeaderStatus : uint8_t {
   kWhole,
-  /// What is there is right so far.
+  /// The bytes so far are valid.
   kIncomplete,
   /// Close with kProtocolError.
   kBroken,
 };
 
-/// Reads the header at the start of the bytes, and finds a fault as soon as its byte is there. Does
-/// not judge what depends on other frames, nor the payload's length beyond its form.
+/// Reads the header at the start of the bytes, and detects a fault at its first byte. Does not
+/// check rules that depend on other frames, and of the payload's length only the encoding.
 [[nodiscard]] WebSocketHeaderStatus decode_websocket_header(const uint8_t* bytes,
                                                             size_t size,
                                                             const WebSocketRules& rules,
@@ -89,8 +89,8 @@ enum class WebSocketHeaderStatus : uint8_t {
 /// masks each frame with a new key that its peer cannot guess (RFC 6455 5.3); a server never masks.
 size_t encode_websocket_header(const WebSocketHeader& header, uint8_t* out);
 
-/// Masks or unmasks in place; both are the same. Returns the key as the byte after the last one
-/// needs it, so that a payload can be treated in parts.
+/// Masks or unmasks in place; both are the same operation. Returns the key rotated for the next
+/// byte, so that a payload can be processed in parts.
 uint32_t mask_websocket(uint8_t* bytes, size_t size, uint32_t mask);
 
 struct WebSocketClose {
@@ -99,70 +99,71 @@ struct WebSocketClose {
   std::string_view reason;
 };
 
-/// Reads the body of a close frame. Returns 0, or the code to answer with: kProtocolError for half
-/// a code or one that may not be sent, kInvalidPayload for a reason that is not UTF-8.
+/// Reads the body of a close frame. Returns 0, or the code to close with: kProtocolError for half a
+/// code or a forbidden one, kInvalidPayload for a reason that is not UTF-8.
 [[nodiscard]] uint16_t parse_websocket_close(std::string_view payload, WebSocketClose* out);
 
-/// Writes the body of a close frame and returns its length; kNone makes an empty one. A reason that
-/// does not fit is cut between two characters. `out` has room for kWebSocketControlBytesMax.
+/// Writes the body of a close frame and returns its length; an empty one for kNone. Truncates a
+/// long reason between two characters. `out` has room for kWebSocketControlBytesMax.
 size_t encode_websocket_close(const WebSocketClose& close, uint8_t* out);
 
-/// A piece of a message's payload, unmasked. It need not be a whole frame, nor one frame only.
+/// A part of a message's payload, unmasked. It can be less or more than one frame.
 struct WebSocketPart {
   std::string_view bytes;
-  /// kText or kBinary, in each part.
+  /// kText or kBinary, the same in each part.
   WebSocketOpcode opcode;
   bool is_first;
   bool is_final;
   bool is_compressed;
 };
 
-/// What a stream of frames comes to. Views are valid during the call. True means to read on; after
-/// false the reader is not touched again, so that a callback may have freed it.
+/// The events of a stream of frames. Views are valid during the call. After a callback returns
+/// false the reader does not access itself again, so the callback may free it.
 class WebSocketEvents {
  public:
-  /// Text has been checked as far as it came, unless it is compressed: then nobody can but who
-  /// inflates it.
+  /// Text is valid UTF-8 so far. Compressed text is not checked: the caller checks it after
+  /// inflating.
   virtual bool on_message_part(const WebSocketPart& part) = 0;
-  /// To be answered with a pong of the same payload.
+  /// Answer with a pong of the same payload.
   virtual bool on_ping(std::string_view payload) = 0;
   virtual bool on_pong(std::string_view payload) = 0;
-  /// The peer closes: answer with a close frame, unless one was sent. Nothing is read after it.
+  /// The peer closes: answer with a close frame, unless one was sent. No event follows.
   virtual void on_close(const WebSocketClose& close) = 0;
-  /// The peer broke a rule: send a close frame with this code, and end. Nothing is read after it.
+  /// The peer violated a rule: send a close frame with this code. No event follows.
   virtual void on_error(uint16_t code) = 0;
 
  protected:
   ~WebSocketEvents() = default;
 };
 
-/// Where a peer's stream of frames stands. Plain data: as it begins, it is all there is to know
-/// about an idle connection, which therefore needs none (see is_idle()).
+/// The state of a peer's stream of frames. Plain data. An idle connection has the initial state and
+/// therefore need not store one (see is_idle()).
 class WebSocketMessages {
  public:
-  /// Reads what has come, and returns how much of it is done with.
+  /// Reads received bytes, and returns how many are consumed.
   ///
-  /// The rest, at most kWebSocketRestBytesMax, is a header or a control frame that has not come
-  /// whole: the caller keeps it, and puts it before what comes next. Payload is unmasked where it
-  /// lies; the rest is left as it came.
+  /// The rest, at most kWebSocketRestBytesMax, is an incomplete header or control frame: the caller
+  /// keeps it and prepends it to the next bytes. Payload is unmasked in place; the rest is
+  /// unchanged.
   ///
-  /// Broken rules, as they come to on_error(): framing kProtocolError, text kInvalidPayload (at the
-  /// first byte that no text can have), length of a message kTooBig (by the header, before any of
-  /// the payload), number of its frames kPolicy.
+  /// The codes of on_error(): kProtocolError for framing, kInvalidPayload for text (at the first
+  /// invalid byte), kTooBig for the length of a message (at the header, before any payload),
+  /// kPolicy for the number of its frames.
   size_t feed(const WebSocketRules& rules, uint8_t* bytes, size_t size, WebSocketEvents* events);
 
-  /// Whether this may be forgotten, if feed() also left no rest: no frame and no message is open.
+  /// Whether this is the initial state: no frame and no message is open. The rest of feed() is
+  /// separate.
   [[nodiscard]] bool is_idle() const { return left_ == 0 && !is_in_message_ && !is_over_; }
 
-  /// Whether a message has begun of which the last frame has not come whole.
+  /// Whether a message has started and its last frame is incomplete.
   [[nodiscard]] bool is_in_message() const { return is_in_message_; }
 
-  /// Whether on_close() or on_error() was called: what comes now is dropped.
+  /// Whether on_close() or on_error() was called: further bytes are dropped.
   [[nodiscard]] bool is_over() const { return is_over_; }
 
  private:
   enum class Step : uint8_t { kGoOn, kWait, kStop };
-  /// The bytes that feed() was given, and how far it is.
+  /// The bytes of feed(), and the current position.
   struct Input {
     uint8_t* bytes;
     size_t size;
@@ -176,10 +177,10 @@ class WebSocketMessages {
   Step fail(uint16_t code, WebSocketEvents* events);
   [[nodiscard]] uint16_t begin_frame(const WebSocketRules& rules, const WebSocketHeader& header);
 
-  /// Of the frame at hand: bytes to come, and the key as the next one needs it.
+  /// Of the current frame: missing bytes, and the key for the next byte.
   uint32_t left_ = 0;
   uint32_t mask_ = 0;
-  /// Of the message at hand: payload of the frames begun so far, and their number.
+  /// Of the current message: payload of the frames that have started, and their number.
   uint32_t total_ = 0;
   uint32_t fragments_ = 0;
   Utf8Reader utf8_;
@@ -191,7 +192,7 @@ class WebSocketMessages {
   bool is_over_ = false;
 };
 
-static_assert(sizeof(WebSocketMessages) <= 32, "a million half-read messages stay affordable");
-static_assert(std::is_trivially_copyable_v<WebSocketMessages>, "it can be handed over as it is");
+static_assert(sizeof(WebSocketMessages) <= 32, "a million incomplete messages take 32 MB");
+static_assert(std::is_trivially_copyable_v<WebSocketMessages>, "sessions copy it");
 
 }  // namespace megacomet

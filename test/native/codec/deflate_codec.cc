@@ -39,7 +39,7 @@ DeflateFault inflate_in_parts(DeflateCodec* codec,
   return fault;
 }
 
-/// Whether a payload comes to that text, in one part and in many, with one codec for all.
+/// Checks that a payload inflates to this text, in one part and in many.
 bool inflates_to(const std::string& payload, const std::string& wanted) {
   static DeflateCodec codec(1);
   for (const size_t part : {payload.size() + 1, size_t{1}, size_t{2}, size_t{7}}) {
@@ -74,7 +74,7 @@ std::string random_text(size_t size, int letters) {
   return text;
 }
 
-/// The answer to a header; "none" or "malformed" where there is none.
+/// The response to a header; "none" or "malformed" without one.
 std::string answer_to(const std::string& header) {
   const std::vector<char> tight(header.begin(), header.end());
   DeflateAgreement agreement;
@@ -107,7 +107,7 @@ TEST("zlib is found") {
   EXPECT(missing_zlib_symbol() == nullptr);
 }
 
-TEST("an offer of permessage-deflate is answered with what it allows, and nothing else") {
+TEST("the response to an offer of permessage-deflate stays within the offer") {
   EXPECT(is_answered("permessage-deflate", "agreed"));
   EXPECT(is_answered("permessage-deflate; client_max_window_bits",
                      "agreed; client_max_window_bits=15"));
@@ -125,7 +125,7 @@ TEST("an offer of permessage-deflate is answered with what it allows, and nothin
                      "agreed; client_max_window_bits=15"));
 }
 
-TEST("the first offer that can be taken is") {
+TEST("the first acceptable offer is accepted") {
   const std::string bad = "permessage-deflate; server_max_window_bits=8";
   EXPECT(is_answered(bad + ", permessage-deflate; server_max_window_bits=11",
                      "agreed; server_max_window_bits=11"));
@@ -135,7 +135,7 @@ TEST("the first offer that can be taken is") {
   EXPECT(is_answered("permessage-bzip2, permessage-deflate; x", "none"));
 }
 
-TEST("an offer with a parameter that is unknown, doubled or senseless is passed over") {
+TEST("an offer with an unknown, repeated or invalid parameter is skipped") {
   for (const char* window : {"0", "7", "16", "999", "-9", "08", "09", "1", "x", "8.5", "100000"}) {
     for (const char* side : {"server", "client"}) {
       const std::string name = std::string(side) + "_max_window_bits=";
@@ -143,7 +143,7 @@ TEST("an offer with a parameter that is unknown, doubled or senseless is passed 
       EXPECT(is_answered("permessage-deflate; " + name + "\"" + window + "\"", "none"));
     }
   }
-  // zlib makes no window of 2^8; a client's is no matter of ours.
+  // zlib's deflate does not support a window of 2^8, but a client may use one.
   EXPECT(is_answered("permessage-deflate; server_max_window_bits=8", "none"));
   EXPECT(is_answered("permessage-deflate; server_max_window_bits", "none"));
   EXPECT(is_answered("permessage-deflate; server_no_context_takeover=1", "none"));
@@ -163,7 +163,7 @@ TEST("an offer with a parameter that is unknown, doubled or senseless is passed 
       is_answered("permessage-deflate; client_max_window_bits; client_max_window_bits=10", "none"));
 }
 
-TEST("a list that breaks the grammar is malformed; one that is empty is not") {
+TEST("a list that violates the grammar is malformed, and an empty list is not") {
   for (const char* header : {"", " ", ",", " , ,", "a", "a; b=c", "a;b=\"c\", d", ",a,"}) {
     EXPECT(is_answered(header, "none"));
   }
@@ -200,7 +200,7 @@ TEST("a list that breaks the grammar is malformed; one that is empty is not") {
 
 TEST("the examples of RFC 7692 7.2.3 inflate, in any parts") {
   EXPECT(inflates_to(bytes_of({0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00}), "Hello"));
-  // Without compression; with a final block; with two blocks; nothing at all, in two ways.
+  // Without compression; with a final block; with two blocks; an empty message, in two ways.
   EXPECT(inflates_to(bytes_of({0x00, 0x05, 0x00, 0xfa, 0xff, 0x48, 0x65, 0x6c, 0x6c, 0x6f, 0x00}),
                      "Hello"));
   EXPECT(inflates_to(bytes_of({0xf3, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00, 0x00}), "Hello"));
@@ -211,8 +211,8 @@ TEST("the examples of RFC 7692 7.2.3 inflate, in any parts") {
   EXPECT(inflates_to(bytes_of({0x02, 0x00}), ""));
 }
 
-TEST("what is no deflate, or stops in the midst, is refused") {
-  // It refers to the message before it, which nobody keeps.
+TEST("invalid and truncated deflate data is rejected") {
+  // It refers to the previous message, which is not kept.
   EXPECT(is_broken(bytes_of({0xf2, 0x00, 0x11, 0x00, 0x00})));
   EXPECT(is_broken(bytes_of({0xff})));
   EXPECT(is_broken("Hello"));
@@ -224,7 +224,7 @@ TEST("what is no deflate, or stops in the midst, is refused") {
   }
 }
 
-TEST("any message comes back, in any window and in any parts") {
+TEST("any message is restored, in any window and in any parts") {
   for (int round = 0; round < 60; ++round) {
     const std::string text = random_text(unit::upto(round % 10 == 0 ? kMost : 400),
                                          1 + static_cast<int>(unit::upto(40)));
@@ -236,8 +236,8 @@ TEST("any message comes back, in any window and in any parts") {
   EXPECT(inflates_to(deflated(noise), noise));
 }
 
-TEST("deflate keeps to the window that was agreed on") {
-  // The second half repeats the first from so far away that a step of inflating has it no more.
+TEST("deflate stays within the agreed window") {
+  // The second half repeats the first at a distance beyond one inflate step.
   const std::string half = random_text(20'000, 256);
   const std::string text = half + half;
   for (uint8_t window_bits = 9; window_bits <= 15; ++window_bits) {
@@ -257,7 +257,7 @@ TEST("deflate keeps to the window that was agreed on") {
   EXPECT(unit::aborts([&] { (void)codec.deflate("a", 16, &out); }));
 }
 
-TEST("a bomb is found while it inflates, however it comes") {
+TEST("a bomb is detected while it inflates, in any parts") {
   constexpr size_t kBomb = 20'000'000;
   const std::string payload = deflated(std::string(kBomb, '\0'));
   EXPECT(payload.size() < kBomb / 1000);
@@ -269,7 +269,7 @@ TEST("a bomb is found while it inflates, however it comes") {
   }
 }
 
-TEST("the limit of a message is exact, and counts what is there already") {
+TEST("the limit of a message is exact, and includes earlier parts") {
   DeflateCodec codec(1);
   for (const size_t size : {size_t{1},
                             bounds::kInflateStepBytes - 1,
@@ -289,7 +289,7 @@ TEST("the limit of a message is exact, and counts what is there already") {
   }
 }
 
-TEST("random bytes never make the inflater fail, nor a message after them") {
+TEST("random bytes affect neither the inflater nor a later message") {
   DeflateCodec codec(1);
   const std::string good = bytes_of({0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00});
   for (int round = 0; round < 3000; ++round) {
@@ -304,14 +304,14 @@ TEST("random bytes never make the inflater fail, nor a message after them") {
   }
 }
 
-TEST("as many messages inflate at a time as the pool has places, and no more") {
+TEST("the pool inflates at most its limit of messages at the same time") {
   DeflateCodec codec(3);
   std::vector<DeflateCodec::Inflater*> inflaters(3);
   for (auto& inflater : inflaters) EXPECT(codec.begin_message(&inflater) == DeflateFault::kNone);
   DeflateCodec::Inflater* none = nullptr;
   EXPECT(codec.begin_message(&none) == DeflateFault::kBusy);
   EXPECT_EQUAL(codec.busy(), 3U);
-  // Each keeps its own message apart, and trimming takes only what is idle.
+  // Each inflater has its own message, and trim() frees only idle ones.
   std::string out[3];
   const std::string payload = bytes_of({0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00});
   codec.end_message(inflaters[1]);
@@ -335,7 +335,7 @@ TEST("as many messages inflate at a time as the pool has places, and no more") {
   EXPECT(codec.deflate("a", 15, &text) == DeflateFault::kNone);
 }
 
-TEST("an inflater that was left in the midst of a message begins the next one afresh") {
+TEST("an inflater that was released within a message starts the next one anew") {
   DeflateCodec codec(1);
   DeflateCodec::Inflater* inflater = nullptr;
   std::string out;
@@ -349,7 +349,7 @@ TEST("an inflater that was left in the midst of a message begins the next one af
   EXPECT(out == "Hello");
 }
 
-TEST("what a part brings is handed out with it, however many steps it takes") {
+TEST("inflate() returns all output of a part, in any number of steps") {
   DeflateCodec codec(1);
   const std::string payload = deflated(std::string(kMost, 'a'));
   for (size_t size = 1; size < payload.size(); ++size) {

@@ -27,13 +27,13 @@ std::string encoded(const std::string& bytes) {
   return text;
 }
 
-/// What the text stands for, or "refused".
+/// The decoded bytes, or "rejected".
 std::string decoded(const std::string& text, size_t capacity) {
-  // Both of exact size, so that a sanitizer sees a step past an end.
+  // Both of exact size, so that a sanitizer detects an access past the end.
   const std::vector<char> tight(text.begin(), text.end());
   std::vector<uint8_t> out(capacity);
   size_t size = 0;
-  if (!base64_decode({tight.data(), tight.size()}, out.data(), capacity, &size)) return "refused";
+  if (!base64_decode({tight.data(), tight.size()}, out.data(), capacity, &size)) return "rejected";
   return {out.begin(), out.begin() + static_cast<ptrdiff_t>(size)};
 }
 
@@ -57,8 +57,8 @@ TEST("SHA-1 gives the digests of FIPS 180 and RFC 3174") {
   EXPECT(hex(sha1(repeated)) == "dea356a2cddd90c7a7ecedc5ebb563934f460452");
 }
 
-TEST("SHA-1 with the processor's instructions gives what it gives on any processor") {
-  // Each block is made of the hash before it, so that one wrong bit is in all that follow.
+TEST("SHA-1 with the processor's instructions equals the portable form") {
+  // Each block is made from the previous hash, so that one wrong bit affects all later ones.
   Sha1Words fast = kSha1Start;
   Sha1Words plain = kSha1Start;
   for (int count = 0; count < 10'000; ++count) {
@@ -73,14 +73,14 @@ TEST("SHA-1 with the processor's instructions gives what it gives on any process
   }
 }
 
-TEST("SHA-1 pads at every length around the ends of its blocks") {
-  // The digests of so many letters `x`, one after the other, hashed together.
+TEST("SHA-1 pads every length around the ends of blocks") {
+  // The hash of the concatenated digests of each number of letters `x`.
   std::string all;
   for (size_t size = 0; size <= 130; ++size) all += hex(sha1(std::string(size, 'x')));
   EXPECT(hex(sha1(all)) == "264556ac95806d1e869b3f1fad8691f6633bcdfa");
 }
 
-TEST("base64 gives the vectors of RFC 4648, both ways") {
+TEST("base64 gives the vectors of RFC 4648, in both directions") {
   const char* const cases[][2] = {{"", ""},
                                   {"f", "Zg=="},
                                   {"fo", "Zm8="},
@@ -95,17 +95,17 @@ TEST("base64 gives the vectors of RFC 4648, both ways") {
   }
 }
 
-TEST("base64 of random bytes comes back, and one byte less of room refuses it") {
+TEST("base64 restores random bytes, and rejects a buffer that is one byte too short") {
   for (int round = 0; round < 5000; ++round) {
     std::string bytes(unit::upto(70), '\0');
     for (char& byte : bytes) byte = static_cast<char>(unit::upto(255));
     const std::string text = encoded(bytes);
     EXPECT(decoded(text, bytes.size()) == bytes);
-    if (!bytes.empty()) EXPECT(decoded(text, bytes.size() - 1) == "refused");
+    if (!bytes.empty()) EXPECT(decoded(text, bytes.size() - 1) == "rejected");
   }
 }
 
-TEST("base64 is read only as it is written") {
+TEST("base64 is read only in the form in which it is written") {
   for (const char* text : {"Z",
                            "Zg",
                            "Zg=",
@@ -129,9 +129,9 @@ TEST("base64 is read only as it is written") {
                            "Zm9vYg==Zm9v",
                            "\xc3\xa4\xc3\xa4",
                            "Zg==Zg=="}) {
-    if (!EXPECT(decoded(text, 100) == "refused")) unit::fail(__FILE__, __LINE__, text);
+    if (!EXPECT(decoded(text, 100) == "rejected")) unit::fail(__FILE__, __LINE__, text);
   }
-  EXPECT(decoded(std::string("Zm9\0", 4), 100) == "refused");
+  EXPECT(decoded(std::string("Zm9\0", 4), 100) == "rejected");
 }
 
 TEST("a WebSocket key is the base64 of 16 bytes, and nothing else") {
@@ -154,7 +154,7 @@ TEST("a WebSocket key is the base64 of 16 bytes, and nothing else") {
   }
 }
 
-TEST("a WebSocket key is answered as RFC 6455 shows") {
+TEST("the accept value of a WebSocket key is that of RFC 6455") {
   EXPECT(accept_of("dGhlIHNhbXBsZSBub25jZQ==") == "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
   EXPECT(accept_of("x3JJHMbDL1EzLkh9GBhXDw==") == "HSmrc0sMlYUkAGmm5OPpG2HaGWk=");
   EXPECT(unit::aborts([] { (void)accept_of("short"); }));

@@ -1,4 +1,4 @@
-// Tests of the response writer: exact bytes, its limit, and that no value forges a line.
+// Tests of the response writer: exact bytes, its limit, and values that could forge a line.
 #include "codec/http_writer.h"
 
 #include <string>
@@ -11,7 +11,7 @@ using namespace std::string_view_literals;
 
 namespace {
 
-/// Writes one response into a buffer of exactly that size.
+/// Writes one response into a buffer of exactly this size.
 std::string response(size_t capacity) {
   std::vector<char> buffer(capacity);
   HttpWriter writer(buffer.data(), capacity);
@@ -28,7 +28,7 @@ bool is_written(std::string_view name, std::string_view value) {
   char buffer[200];
   HttpWriter writer(buffer, sizeof buffer);
   writer.field(name, value);
-  // One that was refused spoils all that follows.
+  // After a rejection nothing is written.
   writer.status(200);
   return writer.is_ok() && !writer.written().empty();
 }
@@ -42,7 +42,7 @@ std::string first_line(uint16_t code) {
 
 }  // namespace
 
-TEST("a response is written byte for byte, and not at all into too little room") {
+TEST("a response is written byte for byte, or not at all if the buffer is too small") {
   const std::string whole =
       "HTTP/1.1 200 OK\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 2\r\n\r\nok";
   EXPECT(response(200) == whole);
@@ -52,7 +52,7 @@ TEST("a response is written byte for byte, and not at all into too little room")
   }
 }
 
-TEST("a status has its phrase, or none") {
+TEST("a known status has its phrase, and an unknown one none") {
   EXPECT(first_line(101) == "HTTP/1.1 101 Switching Protocols\r\n");
   EXPECT(first_line(431) == "HTTP/1.1 431 Request Header Fields Too Large\r\n");
   EXPECT(first_line(299) == "HTTP/1.1 299 \r\n");
@@ -61,7 +61,7 @@ TEST("a status has its phrase, or none") {
   EXPECT(unit::aborts([] { (void)first_line(1000); }));
 }
 
-TEST("names and values that could forge a line are refused") {
+TEST("names and values that could forge a line are rejected") {
   EXPECT(is_written("A", ""));
   EXPECT(is_written("X-Id", "a b\tc; \xc3\xa4\""));
   for (const std::string_view value : {"a\r\nSet-Cookie: b"sv,
@@ -82,7 +82,7 @@ TEST("names and values that could forge a line are refused") {
   }
 }
 
-TEST("a number is written in full") {
+TEST("a number is written with all its digits") {
   char buffer[100];
   HttpWriter writer(buffer, sizeof buffer);
   writer.number("A", UINT64_MAX);

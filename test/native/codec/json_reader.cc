@@ -35,7 +35,7 @@ bool is_fault(const std::string& text, JsonFault wanted) {
   return false;
 }
 
-/// Whether a value passes alone, in an array and in an object.
+/// Checks a value alone, in an array and in an object.
 bool is_value(const std::string& value, bool wanted) {
   const JsonFault fault = wanted ? JsonFault::kNone : JsonFault::kSyntax;
   return is_fault("{\"a\":" + value + "}", fault) && is_fault("{\"a\":[" + value + "]}", fault) &&
@@ -51,7 +51,7 @@ std::string unescaped(std::string_view raw) {
 
 }  // namespace
 
-TEST("the members of an object are views into its text, found by name") {
+TEST("members are views into the text of the object, and are found by name") {
   const std::string text =
       " {\"type\" : \"publish\",\r\n\t\"n\":-1.5e+3,\"t\":true,\"f\":false,\"z\":null,"
       "\"data\": {\"a\":[1, {}, []]} , \"list\":[ ] } ";
@@ -77,7 +77,7 @@ TEST("the members of an object are views into its text, found by name") {
   EXPECT(object.find("type") == nullptr);
 }
 
-TEST("only one object and white space is taken") {
+TEST("a text is one object and white space") {
   for (const char* text : {"", " ", "[]", "1", "\"a\"", "null", "x", ",{}", "\x0b{}"}) {
     EXPECT(is_fault(text, JsonFault::kNotAnObject));
   }
@@ -112,7 +112,7 @@ TEST("only one object and white space is taken") {
   EXPECT(is_fault("\xef\xbb\xbf{}", JsonFault::kNotAnObject));
 }
 
-TEST("values are judged by the grammar of RFC 8259, at every depth") {
+TEST("values follow the grammar of RFC 8259, at every depth") {
   for (const char* value :
        {"0",       "-0",       "1",     "10",      "-1.0",       "0.5",
         "1e1",     "1E+1",     "1e-01", "0e0",     "1.5E300",    "123456789012345678901234567890",
@@ -135,7 +135,7 @@ TEST("values are judged by the grammar of RFC 8259, at every depth") {
   EXPECT(is_value("\"\x1f\"", false));
 }
 
-TEST("escapes are those of the grammar, and name whole characters") {
+TEST("escapes follow the grammar, and encode whole characters") {
   for (const char* value : {R"("\"\\\/\b\f\n\r\t")",
                             R"("\u0000\u00e9\uABCD\uabcd")",
                             R"("\ud83d\ude00")",
@@ -162,7 +162,7 @@ TEST("escapes are those of the grammar, and name whole characters") {
                             R"("\ud800\udc0")"}) {
     EXPECT(is_value(value, false));
   }
-  // Cut anywhere, the text is refused and not read past its end.
+  // Truncated anywhere, the text is rejected, and not read past its end.
   const std::string text = R"({"k\u00e9y":"\ud83d\ude00\\","a":[{"b":-1.5e3},true]})";
   EXPECT(is_fault(text, JsonFault::kNone));
   for (size_t size = 0; size < text.size(); ++size) {
@@ -170,7 +170,7 @@ TEST("escapes are those of the grammar, and name whole characters") {
   }
 }
 
-TEST("bytes that are not UTF-8 are refused, in keys, values and nested ones") {
+TEST("invalid UTF-8 is rejected in keys, values and nested values") {
   for (const char* bad : {"\xff", "\xc0\x80", "\xed\xa0\x80", "\xe2\x82", "\x80"}) {
     EXPECT(is_fault(std::string("{\"") + bad + "\":1}", JsonFault::kInvalidUtf8));
     EXPECT(is_fault(std::string("{\"a\":\"") + bad + "\"}", JsonFault::kInvalidUtf8));
@@ -179,7 +179,7 @@ TEST("bytes that are not UTF-8 are refused, in keys, values and nested ones") {
   EXPECT(is_fault("{\"\xc3\xa9\":\"\xf0\x9f\x98\x80\"}", JsonFault::kNone));
 }
 
-TEST("what passes a limit is refused") {
+TEST("a text beyond a limit is rejected") {
   const auto nested = [](size_t depth) {
     return "{\"a\":" + repeated("[", depth) + repeated("]", depth) + "}";
   };
@@ -191,7 +191,7 @@ TEST("what passes a limit is refused") {
   EXPECT(is_fault(nested(100'000), JsonFault::kTooDeep));
   EXPECT(is_fault(mixed(bounds::kJsonDepthMax / 2), JsonFault::kNone));
   EXPECT(is_fault(mixed(bounds::kJsonDepthMax / 2 + 1), JsonFault::kTooDeep));
-  // Breadth is no depth.
+  // Breadth does not count as depth.
   EXPECT(is_fault("{\"a\":[" + repeated("[[]],", 10'000) + "0]}", JsonFault::kNone));
   std::string members;
   for (size_t count = 0; count < bounds::kJsonMembersMax; ++count) {
@@ -204,7 +204,7 @@ TEST("what passes a limit is refused") {
   EXPECT(is_fault("{\"" + longest + "k\":0}", JsonFault::kKeyTooLong));
 }
 
-TEST("a key that stands twice is refused, however it is written") {
+TEST("a duplicate key is rejected, however it is escaped") {
   EXPECT(is_fault(R"({"a":1,"b":2,"a":3})", JsonFault::kDuplicateKey));
   EXPECT(is_fault(R"({"a":1,"\u0061":2})", JsonFault::kDuplicateKey));
   EXPECT(is_fault(R"({"\/":1,"/":2})", JsonFault::kDuplicateKey));
@@ -219,7 +219,7 @@ TEST("a key that stands twice is refused, however it is written") {
   EXPECT(object.find("__proto__") == object.begin() + 1);
 }
 
-TEST("escapes are undone, into other memory or where they stand") {
+TEST("strings are unescaped into other memory or in place") {
   const std::string raw = R"(a\"\\\/\b\f\n\r\t\u0000\u00e9\u20AC\ud83d\ude00z)";
   const std::string plain("a\"\\/\b\f\n\r\t\0\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80z", 20);
   EXPECT(unescaped(raw) == plain);
@@ -234,7 +234,7 @@ TEST("escapes are undone, into other memory or where they stand") {
   EXPECT(unit::aborts([] { (void)unescaped("\\ud800"); }));
 }
 
-TEST("the strings of an array are walked, up to one that is none") {
+TEST("the strings of an array are read up to an element of another type") {
   const auto walk = [](std::string_view array) {
     JsonStrings strings(array);
     std::string all;
@@ -253,7 +253,7 @@ TEST("the strings of an array are walked, up to one that is none") {
   EXPECT(unit::aborts([] { (void)JsonStrings("{}"); }));
 }
 
-TEST("every fault has words") {
+TEST("every fault has a message") {
   EXPECT(std::strlen(describe(JsonFault::kNone)) == 0);
   for (uint8_t fault = 1; fault <= static_cast<uint8_t>(JsonFault::kDuplicateKey); ++fault) {
     EXPECT(std::strlen(describe(static_cast<JsonFault>(fault))) > 10);

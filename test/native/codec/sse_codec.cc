@@ -1,4 +1,4 @@
-// Tests of the SSE writer: its very bytes, and round trips through a reader of the standard.
+// Tests of the SSE writer: exact bytes, and round trips through a reader by the standard.
 #include "codec/sse_codec.h"
 
 #include <string>
@@ -22,7 +22,7 @@ std::string text_of(const SseEvent& event) {
   return text;
 }
 
-/// The data as a reader gets it.
+/// The data as a reader receives it.
 std::string round_trip(std::string_view data) {
   sse::Reader reader;
   reader.read(text_of(with_data(data)));
@@ -33,7 +33,7 @@ std::string round_trip(std::string_view data) {
 
 }  // namespace
 
-TEST("an event has its lines in order and a blank one at its end") {
+TEST("an event has its lines in order and a blank line at its end") {
   SseEvent event = with_data("one\ntwo");
   event.id = "0123456789abcdef.42";
   event.event = "news";
@@ -49,7 +49,7 @@ TEST("an event has its lines in order and a blank one at its end") {
   EXPECT(text_of({}) == "\n");
 }
 
-TEST("data comes out of a reader as it went in, with LF for every line end") {
+TEST("a reader receives the data unchanged, with LF for every line end") {
   for (const char* data : {"",
                            "a",
                            " a",
@@ -81,7 +81,7 @@ TEST("data comes out of a reader as it went in, with LF for every line end") {
   EXPECT(round_trip(with_zeros) == with_zeros);
 }
 
-TEST("random events come out of a reader as they went in, one after the other") {
+TEST("a reader receives a stream of random events unchanged") {
   const std::string alphabet("\r\n: a\0\xef\xbb\xbf", 9);
   for (int round = 0; round < 2000; ++round) {
     std::string stream;
@@ -101,7 +101,7 @@ TEST("random events come out of a reader as they went in, one after the other") 
   }
 }
 
-TEST("an id or a name that a line cannot hold is refused, and nothing is written") {
+TEST("an id or a name with a line end or NUL is rejected, and nothing is written") {
   for (const std::string& bad : {std::string("a\r"),
                                  std::string("\n"),
                                  std::string("a\r\nb"),
@@ -118,7 +118,7 @@ TEST("an id or a name that a line cannot hold is refused, and nothing is written
   }
 }
 
-TEST("an id without data is taken over, and fires nothing") {
+TEST("a reader stores an id without data, and dispatches no event") {
   SseEvent event;
   event.id = " a: b ";
   event.retry_ms = 10;
@@ -129,7 +129,7 @@ TEST("an id without data is taken over, and fires nothing") {
   EXPECT(reader.retry == "10");
 }
 
-TEST("a heartbeat is dropped by a reader, also in the midst of a stream") {
+TEST("a reader drops a heartbeat, also within a stream") {
   std::string stream;
   append_sse_heartbeat(&stream);
   EXPECT(stream == ":\n\n");

@@ -12,11 +12,11 @@ using namespace std::string_view_literals;
 
 namespace {
 
-/// "form host:port path?query", to compare a target in one go; "refused" if it is none.
+/// "form host:port path?query" of a target; "rejected" if the text is not a target.
 std::string described(std::string_view text) {
   const std::vector<char> tight(text.begin(), text.end());
   Target target;
-  if (!parse_target({tight.data(), tight.size()}, &target)) return "refused";
+  if (!parse_target({tight.data(), tight.size()}, &target)) return "rejected";
   constexpr const char* kForms[] = {"origin", "absolute", "authority", "asterisk"};
   std::string description = kForms[static_cast<size_t>(target.form)];
   description += " " + std::string(target.authority.host);
@@ -52,7 +52,7 @@ std::string path_of(std::string_view text, size_t capacity = 100) {
   return {out.data(), size};
 }
 
-/// "name=value;" for each parameter, and what stopped it unless that was the end.
+/// "name=value;" for each parameter, and the error, if any.
 std::string parameters_of(std::string_view text, size_t capacity) {
   std::vector<char> buffer(capacity);
   ParameterReader reader(text, buffer.data(), capacity);
@@ -60,7 +60,7 @@ std::string parameters_of(std::string_view text, size_t capacity) {
   Parameter parameter;
   while (reader.next(&parameter)) all.push_back(parameter);
   EXPECT(!reader.next(&parameter));
-  // Read after the last: every view must have lasted.
+  // Read after the last call, because all views must stay valid.
   std::string description;
   for (const auto& [name, value] : all) {
     description += std::string(name) + "=" + std::string(value) + ";";
@@ -91,7 +91,7 @@ TEST("a target has one of four forms") {
   EXPECT(described("[2001:db8::1]:443") == "authority [2001:db8::1]:443 ?");
 }
 
-TEST("a target of no form is refused") {
+TEST("a text of no form is rejected") {
   for (const std::string_view text : {""sv,
                                       "a"sv,
                                       "a/b"sv,
@@ -119,11 +119,11 @@ TEST("a target of no form is refused") {
                                       "/a\r"sv,
                                       "/a\x7f"sv,
                                       "/\xc3\xa4"sv}) {
-    if (!EXPECT(described(text) == "refused")) unit::fail(__FILE__, __LINE__, std::string(text));
+    if (!EXPECT(described(text) == "rejected")) unit::fail(__FILE__, __LINE__, std::string(text));
   }
 }
 
-TEST("an authority is a host and perhaps a port") {
+TEST("an authority is a host and an optional port") {
   for (const char* text : {"a",
                            "A-b_c.d~e",
                            "127.0.0.1",
@@ -148,7 +148,7 @@ TEST("an authority is a host and perhaps a port") {
   EXPECT(!is_authority(std::string(bounds::kHttpHostBytesMax + 1, 'a')));
 }
 
-TEST("two authorities are the same whatever their case, and with the default port left out") {
+TEST("authorities are equal in any case, and with or without the default port") {
   EXPECT(is_same_host("Example.COM", "example.com"));
   EXPECT(is_same_host("a:80", "a"));
   EXPECT(is_same_host("a:", "a"));
@@ -159,14 +159,14 @@ TEST("two authorities are the same whatever their case, and with the default por
   EXPECT(!is_same_host("a.", "a"));
 }
 
-TEST("percent-encoding is undone, and a plus sign is no space in a path") {
+TEST("percent-encoding is decoded, and a plus sign in a path is not a space") {
   EXPECT(path_of("").empty());
   EXPECT(path_of("/a+b%20c%2Fd%2fe") == "/a+b c/d/e");
   EXPECT(path_of("%e2%82%AC%25%ff") == "\xe2\x82\xac%\xff");
   EXPECT(path_of("%2525") == "%25");
 }
 
-TEST("escapes that are none, zero bytes and a full buffer are told apart") {
+TEST("invalid escapes, zero bytes and a full buffer are distinct errors") {
   for (const char* text : {"%", "a%", "%4", "a%4", "%4g", "%g4", "%%41", "% 41", "%u0041", "%-1"}) {
     if (!EXPECT(path_of(text) == "bad escape")) unit::fail(__FILE__, __LINE__, text);
   }
@@ -179,7 +179,7 @@ TEST("escapes that are none, zero bytes and a full buffer are told apart") {
   EXPECT(path_of("", 0).empty());
 }
 
-TEST("parameters come in order, decoded, and all of them last") {
+TEST("parameters are decoded in order, and their views stay valid") {
   EXPECT(parameters_of("").empty());
   EXPECT(parameters_of("a=b") == "a=b;");
   EXPECT(parameters_of("a=b&c=d&a=e") == "a=b;c=d;a=e;");
@@ -192,7 +192,7 @@ TEST("parameters come in order, decoded, and all of them last") {
   EXPECT(parameters_of("a=b?c/d") == "a=b?c/d;");
 }
 
-TEST("a bad parameter ends the walk, and those before it were given") {
+TEST("an invalid parameter ends the iteration after the valid ones") {
   EXPECT(parameters_of("a=b&c=%zz&d=e") == "a=b;bad escape");
   EXPECT(parameters_of("a=b&%=c") == "a=b;bad escape");
   EXPECT(parameters_of("a=b&c=%00") == "a=b;zero byte");
@@ -201,7 +201,7 @@ TEST("a bad parameter ends the walk, and those before it were given") {
   EXPECT(parameters_of("a=b", 0) == "too long");
 }
 
-TEST("random text is read by each function without a step past its end") {
+TEST("no function reads random text past its end") {
   constexpr std::string_view kBytes = "/?&=%+:@[]*ah2pst.#0\0 f"sv;
   for (int round = 0; round < 30'000; ++round) {
     std::string text(unit::upto(30), '\0');
@@ -212,7 +212,7 @@ TEST("random text is read by each function without a step past its end") {
     (void)is_authority(view);
     const size_t room = unit::upto(text.size());
     EXPECT(path_of(view, room).size() <= std::max(room, "bad escape"sv.size()));
-    // With room for the whole text it is never too long.
+    // A buffer of the text's length is always large enough.
     EXPECT(parameters_of(view).find("too long") == std::string::npos);
   }
 }

@@ -1,5 +1,5 @@
-// Tests of the UTF-8 reader: the edges of every range, all short texts against a reader by code
-// points, and any split.
+// Tests of the UTF-8 validator: the edges of every range, all short texts against a validator by
+// code points, and any split.
 #include "codec/utf8.h"
 
 #include <string>
@@ -58,7 +58,7 @@ constexpr Case kCases[] = {
      false},
 };
 
-/// Reads one character by arithmetic, as RFC 3629 3 writes it; 0 if there is none.
+/// The length of one valid character by the arithmetic of RFC 3629 3; 0 if there is none.
 size_t character_bytes(const uint8_t* bytes, size_t size) {
   const uint8_t lead = bytes[0];
   if (lead < 0x80) return 1;
@@ -84,7 +84,7 @@ bool is_valid_by_arithmetic(const std::string& text) {
   return true;
 }
 
-/// The judgement of a text in two parts, each in memory of its own exact size.
+/// Validates a text in two parts, each in memory of exact size.
 bool is_valid_split(const std::string& text, size_t at) {
   const std::vector<char> front(text.begin(), text.begin() + static_cast<ptrdiff_t>(at));
   const std::vector<char> back(text.begin() + static_cast<ptrdiff_t>(at), text.end());
@@ -95,7 +95,7 @@ bool is_valid_split(const std::string& text, size_t at) {
 }
 
 std::string random_text() {
-  // Bytes near the edges, and plain ones, so that both answers are common.
+  // Bytes near the edges, and ASCII, so that both results are common.
   constexpr char kBytes[] =
       "a\x7f\x80\x8f\x90\x9f\xa0\xbf\xc0\xc1\xc2\xdf\xe0\xe1\xec\xed\xee\xef"
       "\xf0\xf1\xf3\xf4\xf5\xff";
@@ -110,7 +110,7 @@ std::string random_text() {
 
 }  // namespace
 
-TEST("UTF-8 is told from what is not by the edges of every range") {
+TEST("the edges of every range are valid, and the bytes beyond are not") {
   for (const Case& each : kCases) {
     const std::string text = each.text;
     if (!EXPECT_EQUAL(is_valid_utf8(text), each.is_valid)) unit::fail(__FILE__, __LINE__, text);
@@ -121,7 +121,7 @@ TEST("UTF-8 is told from what is not by the edges of every range") {
   }
 }
 
-TEST("every text of up to three bytes is judged as arithmetic judges it") {
+TEST("every text of up to three bytes gives the same result as the arithmetic") {
   std::string text;
   for (unsigned first = 0; first < 256; ++first) {
     text.assign(1, static_cast<char>(first));
@@ -141,7 +141,7 @@ TEST("every text of up to three bytes is judged as arithmetic judges it") {
   }
 }
 
-TEST("a wrong byte is found at every place of a row of plain ones") {
+TEST("an invalid byte is found at every position among ASCII bytes") {
   for (size_t size = 1; size <= 40; ++size) {
     for (size_t at = 0; at < size; ++at) {
       std::string text(size, 'a');
@@ -152,7 +152,7 @@ TEST("a wrong byte is found at every place of a row of plain ones") {
   }
 }
 
-TEST("every code point is valid UTF-8 but for the surrogates") {
+TEST("every code point except the surrogates is valid UTF-8") {
   for (uint32_t code = 0x10000; code < 0x120000; code += 0x3f) {
     const char text[] = {static_cast<char>(0xf0 | code >> 18),
                          static_cast<char>(0x80 | (code >> 12 & 0x3f)),
@@ -162,7 +162,7 @@ TEST("every code point is valid UTF-8 but for the surrogates") {
   }
 }
 
-TEST("random text is judged alike however it is split, and as arithmetic judges it") {
+TEST("random text gives the same result in any split, and as the arithmetic") {
   size_t valid = 0;
   for (int round = 0; round < 20'000; ++round) {
     const std::string text = random_text();
@@ -177,7 +177,7 @@ TEST("random text is judged alike however it is split, and as arithmetic judges 
   EXPECT(valid > 2000 && valid < 18'000);
 }
 
-TEST("broken text is known at its first wrong byte, and stays broken") {
+TEST("an invalid text is detected at its first invalid byte, and stays invalid") {
   Utf8Reader reader;
   EXPECT(reader.feed("\xf4"));
   EXPECT(!reader.is_complete());

@@ -43,7 +43,7 @@ WebSocketRules deflate_rules() {
   return rules;
 }
 
-/// A frame with a first byte as it may please the test, masked.
+/// A masked frame with any first byte.
 std::string frame(int first, std::string payload, uint32_t key = kKey) {
   std::string text = bytes_of({first});
   const size_t size = payload.size();
@@ -64,7 +64,7 @@ std::string close_frame(int code, const std::string& reason = "") {
   return frame(0x88, bytes_of({code >> 8, code & 0xff}) + reason);
 }
 
-/// Writes down what a stream comes to. A message counts when it is whole.
+/// Records the events of a stream. A message counts when it is complete.
 class Recorder final : public WebSocketEvents {
  public:
   bool on_message_part(const WebSocketPart& part) override {
@@ -100,13 +100,13 @@ class Recorder final : public WebSocketEvents {
   bool is_open_ = false;
 };
 
-/// Feeds a stream in parts of `part` bytes, and keeps what a reader leaves, as a session does.
+/// Feeds a stream in parts of `part` bytes, and keeps the rest like a session.
 std::string read(const std::string& stream, size_t part, const WebSocketRules& rules) {
   WebSocketMessages messages;
   Recorder recorder;
   std::string rest;
   for (size_t at = 0; at < stream.size(); at += part) {
-    // Memory of exactly that size, so that a sanitizer sees a read past its end.
+    // Memory of exact size, so that a sanitizer detects a read past its end.
     const std::string tight = rest + stream.substr(at, part);
     std::vector<uint8_t> bytes(tight.begin(), tight.end());
     const size_t done = messages.feed(rules, bytes.data(), bytes.size(), &recorder);
@@ -119,7 +119,7 @@ std::string read(const std::string& stream, size_t part, const WebSocketRules& r
   return recorder.log;
 }
 
-/// What the stream comes to, the same in all parts; or a complaint.
+/// The events of the stream, which are the same in all splits; or an error text.
 std::string read(const std::string& stream, const WebSocketRules& rules = server_rules()) {
   const std::string whole = read(stream, stream.size() + 1, rules);
   for (const size_t part : {1, 2, 3, 5, 7, 64}) {
@@ -139,7 +139,7 @@ bool is_read(const std::string& stream,
   return false;
 }
 
-/// Whether the stream ends with that code, and the part before it came through.
+/// Whether the stream ends with this code, after the events before it.
 bool fails(const std::string& stream,
            int code,
            const std::string& before = "",
@@ -147,7 +147,7 @@ bool fails(const std::string& stream,
   return is_read(stream, before + "error " + std::to_string(code) + " over", rules);
 }
 
-/// A random stream of right frames, with messages in fragments and control frames between them.
+/// A random stream of valid frames: fragmented messages with control frames between them.
 std::string random_stream() {
   std::string stream;
   for (uint64_t messages = unit::upto(6); messages > 0; --messages) {
@@ -169,7 +169,7 @@ std::string random_stream() {
 
 }  // namespace
 
-TEST("the examples of RFC 6455 5.7 read as they are explained") {
+TEST("the examples of RFC 6455 5.7 are read as explained there") {
   const WebSocketRules client = client_rules();
   EXPECT(is_read("\x81\x05Hello", "text(Hello) idle", client));
   EXPECT(is_read(bytes_of({0x81, 0x85, 0x37, 0xfa, 0x21, 0x3d, 0x7f, 0x9f, 0x4d, 0x51, 0x58}),
@@ -187,7 +187,7 @@ TEST("the examples of RFC 6455 5.7 read as they are explained") {
                  client));
 }
 
-TEST("a stream comes to the same however it is split, with control frames amidst fragments") {
+TEST("a stream gives the same events in any split, with control frames between fragments") {
   EXPECT(is_read(frame(0x01, "Hel") + frame(0x89, "?") + frame(0x00, "") + frame(0x80, "lo"),
                  "ping(?) text(Hello) idle"));
   EXPECT(is_read(frame(0x81, "") + frame(0x82, ""), "text() binary() idle"));
@@ -202,7 +202,7 @@ TEST("a stream comes to the same however it is split, with control frames amidst
   }
 }
 
-TEST("a stream that is cut anywhere leaves a right reader that waits") {
+TEST("a truncated stream leaves a reader that waits for more") {
   const std::string stream = frame(0x01, "Hel") + frame(0x89, "?") + frame(0x80, "lo");
   for (size_t size = 0; size < stream.size(); ++size) {
     const std::string log = read(stream.substr(0, size), size + 1, server_rules());
@@ -215,7 +215,7 @@ TEST("an unmasked frame from a client, and a masked one from a server, are 1002"
   EXPECT(fails("\x81\x05Hello", 1002));
   EXPECT(fails(bytes_of({0x81, 0x00}), 1002));
   EXPECT(fails(frame(0x81, "Hello"), 1002, "", client_rules()));
-  // As soon as the byte that says so is there.
+  // At the first byte that shows it.
   EXPECT(fails(bytes_of({0x81, 0x05}), 1002));
 }
 
@@ -230,7 +230,7 @@ TEST("reserved bits and opcodes are 1002, at their first byte") {
   }
 }
 
-TEST("the bit of a compressed message passes where agreed, on its first frame alone") {
+TEST("the bit of compression is accepted if agreed, and only on the first frame") {
   const WebSocketRules rules = deflate_rules();
   EXPECT(is_read(frame(0xc1, "\xff") + frame(0x82, "b"), "text*(\xff) binary(b) idle", rules));
   EXPECT(is_read(frame(0x42, "a") + frame(0x80, "b"), "binary*(ab) idle", rules));
@@ -239,7 +239,7 @@ TEST("the bit of a compressed message passes where agreed, on its first frame al
   EXPECT(fails(frame(0xa1, "a"), 1002, "", rules));
 }
 
-TEST("a control frame that is long or in fragments is 1002") {
+TEST("a long or fragmented control frame is 1002") {
   for (const int opcode : {8, 9, 0xa}) {
     EXPECT(fails(frame(opcode, ""), 1002));
     EXPECT(fails(frame(0x80 | opcode, std::string(126, 'a')), 1002));
@@ -256,7 +256,7 @@ TEST("a length in more bytes than it needs, or with its highest bit, is 1002") {
   EXPECT(fails(bytes_of({0x82, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff}), 1002));
 }
 
-TEST("a message past the limit is 1009 by its header, before any of its payload") {
+TEST("a message beyond the limit is 1009 at its header, before its payload") {
   const std::string most(kMessageMax, 'a');
   EXPECT(is_read(frame(0x82, most), "binary(" + most + ") idle"));
   EXPECT(fails(frame(0x82, most + "a").substr(0, 14), 1009));
@@ -264,11 +264,11 @@ TEST("a message past the limit is 1009 by its header, before any of its payload"
   EXPECT(fails(bytes_of({0x82, 0xff, 0, 0, 0, 1, 0, 0, 0, 0, 1, 2, 3, 4}), 1009));
   EXPECT(fails(frame(0x02, most) + frame(0x80, "a"), 1009));
   EXPECT(fails(frame(0x02, "a") + frame(0x80, most).substr(0, 14), 1009));
-  // Each message has the limit for itself.
+  // The limit applies to each message separately.
   EXPECT(is_read(frame(0x82, most) + frame(0x82, "a"), "binary(" + most + ") binary(a) idle"));
 }
 
-TEST("a compressed message may be as much longer as deflate can make it") {
+TEST("a compressed message may exceed the limit by the overhead of deflate") {
   const std::string most(kMessageMax + kMessageMax / 64 + 64, 'a');
   EXPECT(is_read(frame(0xc2, most), "binary*(" + most + ") idle", deflate_rules()));
   EXPECT(fails(frame(0xc2, most + "a"), 1009, "", deflate_rules()));
@@ -277,7 +277,7 @@ TEST("a compressed message may be as much longer as deflate can make it") {
   EXPECT(fails(bytes_of({0xc2, 0xff, 0, 0, 0, 1, 0, 0, 0, 0, 1, 2, 3, 4}), 1009, "", rules));
 }
 
-TEST("a limit that sinks while a message comes in ends it") {
+TEST("a limit that is lowered within a message applies to it") {
   WebSocketMessages messages;
   Recorder recorder;
   WebSocketRules rules = server_rules();
@@ -289,7 +289,7 @@ TEST("a limit that sinks while a message comes in ends it") {
   EXPECT(recorder.log == "error 1009 ");
 }
 
-TEST("fragments without end are 1008, empty ones too") {
+TEST("too many fragments are 1008, even empty ones") {
   WebSocketRules rules = server_rules();
   rules.fragments_max = 5;
   std::string stream = frame(0x02, "");
@@ -301,7 +301,7 @@ TEST("fragments without end are 1008, empty ones too") {
                  rules));
 }
 
-TEST("a continuation of nothing, and a message inside a message, are 1002") {
+TEST("a continuation without a message, and a message within a message, are 1002") {
   EXPECT(fails(frame(0x80, "a"), 1002));
   EXPECT(fails(frame(0x00, "a"), 1002));
   EXPECT(fails(frame(0x81, "a") + frame(0x80, "b"), 1002, "text(a) "));
@@ -309,7 +309,7 @@ TEST("a continuation of nothing, and a message inside a message, are 1002") {
   EXPECT(fails(frame(0x02, "a") + frame(0x02, "b"), 1002));
 }
 
-TEST("text that is not UTF-8 is 1007, also across frames, and as soon as it shows") {
+TEST("text that is not UTF-8 is 1007 at its first invalid byte, also across frames") {
   const std::string word = "\xce\xba\xe1\xbd\xb9\xcf\x83\xce\xbc\xce\xb5";
   EXPECT(is_read(frame(0x81, word), "text(" + word + ") idle"));
   for (size_t cut = 0; cut <= word.size(); ++cut) {
@@ -321,14 +321,14 @@ TEST("text that is not UTF-8 is 1007, also across frames, and as soon as it show
   EXPECT(fails(frame(0x81, "\xc0\x80"), 1007));
   EXPECT(fails(frame(0x81, "\xe1\xbd"), 1007));
   EXPECT(fails(frame(0x01, "\xe1") + frame(0x89, "") + frame(0x80, "a"), 1007, "ping() "));
-  // The rest of the message has not come, and need not.
+  // The rest of the message need not arrive.
   EXPECT(fails(frame(0x01, "a\xff"), 1007));
   EXPECT(fails(frame(0x81, "a\xff" + std::string(100, 'a')).substr(0, 9), 1007));
-  // A message leaves nothing behind for the next one, and binary may hold anything.
+  // A message does not affect the next one, and a binary message may have any bytes.
   EXPECT(is_read(frame(0x82, "\xff") + frame(0x81, "a"), "binary(\xff) text(a) idle"));
 }
 
-TEST("a close frame ends the stream, and what comes after it is dropped") {
+TEST("a close frame ends the stream, and later bytes are dropped") {
   EXPECT(is_read(frame(0x88, ""), "close 1005() over"));
   EXPECT(is_read(close_frame(1000, "bye") + frame(0x81, "a"), "close 1000(bye) over"));
   EXPECT(is_read(frame(0x01, "a") + close_frame(1001), "close 1001() over"));
@@ -336,7 +336,7 @@ TEST("a close frame ends the stream, and what comes after it is dropped") {
   EXPECT(fails(frame(0x83, "") + frame(0x81, "a"), 1002));
 }
 
-TEST("a close frame with half a code, a code that may not be sent, or no UTF-8 is refused") {
+TEST("a close frame with half a code, a forbidden code, or invalid UTF-8 is rejected") {
   EXPECT(fails(frame(0x88, "\x03"), 1002));
   EXPECT(fails(frame(0x88, "\x10"), 1002));
   for (int code = 0; code <= 0xffff; ++code) {
@@ -356,12 +356,12 @@ TEST("a close frame with half a code, a code that may not be sent, or no UTF-8 i
   EXPECT(is_read(close_frame(4999, longest), "close 4999(" + longest + ") over"));
 }
 
-TEST("a close body is written as it is read, and cut between characters") {
+TEST("a close body is read as it was written, and truncated between characters") {
   uint8_t body[kWebSocketControlBytesMax];
   EXPECT_EQUAL(encode_websocket_close({close_code::kNone, "lost"}, body), 0U);
   EXPECT_EQUAL(encode_websocket_close({1001, {}}, body), 2U);
   for (size_t letters = 110; letters < 130; ++letters) {
-    // Two, three and four bytes that straddle the end.
+    // Characters of two, three and four bytes across the limit.
     for (const std::string last : {"a", "\xc3\xa9", "\xe2\x82\xac", "\xf0\x9f\x98\x80"}) {
       const std::string reason = std::string(letters, 'a') + last + last;
       const size_t size = encode_websocket_close({1008, reason}, body);
@@ -376,7 +376,7 @@ TEST("a close body is written as it is read, and cut between characters") {
   EXPECT(unit::aborts([&] { (void)encode_websocket_close({1006, {}}, body); }));
 }
 
-TEST("masking in words is masking byte by byte, in any parts and places") {
+TEST("masking in words equals masking byte by byte, in any parts and alignment") {
   for (size_t offset = 0; offset < 9; ++offset) {
     for (size_t size = 0; size < 40; ++size) {
       std::vector<uint8_t> bytes(offset + size);
@@ -394,7 +394,7 @@ TEST("masking in words is masking byte by byte, in any parts and places") {
   }
 }
 
-TEST("a header reads as it was written, in the fewest bytes, and waits for all of them") {
+TEST("a header has the shortest encoding, is read as written, and waits for all bytes") {
   for (const uint64_t length : {uint64_t{0},
                                 uint64_t{125},
                                 uint64_t{126},
@@ -440,7 +440,7 @@ TEST("encoding aborts on a control frame that is long or not final") {
   EXPECT(unit::aborts([&] { (void)encode_websocket_header(header, bytes); }));
 }
 
-TEST("a callback that says stop is the last one") {
+TEST("no callback follows one that returns false") {
   const std::string stream = frame(0x81, "a") + frame(0x89, "b") + frame(0x81, "c");
   Recorder recorder;
   recorder.goes_on = false;
@@ -458,14 +458,14 @@ TEST("a callback that says stop is the last one") {
   }
 }
 
-TEST("a message of one read comes as one part, where it lies") {
+TEST("a message of one read is one part, in place") {
   std::string bytes = frame(0x81, "Hello") + frame(0x82, "World");
   Recorder recorder;
   WebSocketMessages messages;
   messages.feed(server_rules(), writable(&bytes), bytes.size(), &recorder);
   EXPECT_EQUAL(recorder.parts, 2U);
   EXPECT(bytes.substr(6, 5) == "Hello");
-  // An empty frame is no part, unless it ends the message.
+  // An empty frame is not a part, unless it ends the message.
   bytes = frame(0x01, "") + frame(0x00, "a") + frame(0x00, "") + frame(0x80, "");
   messages.feed(server_rules(), writable(&bytes), bytes.size(), &recorder);
   EXPECT_EQUAL(recorder.parts, 4U);
