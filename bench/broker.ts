@@ -40,7 +40,12 @@ const CASES: readonly Case[] = [
   { name: '1,000 channels, 18 workers, history', channels: 1000, workersEach: 18, options: KEPT },
   { name: '100,000 channels, 1 worker, no history', channels: 1e5, workersEach: 1, options: NONE },
   { name: '100,000 channels, 1 worker, history', channels: 1e5, workersEach: 1, options: KEPT },
-  { name: '100,000 channels, nobody, history', channels: 1e5, workersEach: 0, options: KEPT },
+  {
+    name: '100,000 channels, no subscriber, history',
+    channels: 1e5,
+    workersEach: 0,
+    options: KEPT,
+  },
 ];
 
 function run({ name, channels, workersEach, options }: Case): void {
@@ -79,14 +84,14 @@ function run({ name, channels, workersEach, options }: Case): void {
   const writes = ports.reduce((sum, port) => sum + port.writes, 0);
   const { historyMessages: messages, historyMemoryBytes: memoryBytes } = broker.counters;
   broker.close();
-  const figures = [
+  const columns = [
     `${Math.round(published / seconds).toLocaleString('en')}/s`,
     `${((user + system) / published).toFixed(2)} us of CPU each`,
     `${(published / Math.max(1, writes)).toFixed(1)} per write`,
-    `longest turn ${longestMs.toFixed(0)} ms`,
+    `longest iteration ${longestMs.toFixed(0)} ms`,
     `history ${messages.toLocaleString('en')} messages, ${(memoryBytes / 1e6).toFixed(0)} MB`,
   ];
-  process.stdout.write(`${name.padEnd(42)} ${figures.join(', ')}\n`);
+  process.stdout.write(`${name.padEnd(42)} ${columns.join(', ')}\n`);
 }
 
 /** Clients that reconnect with a cursor, each to one channel in which it missed three messages. */
@@ -120,13 +125,13 @@ function resume(channels: number): void {
   const { user, system } = process.cpuUsage(cpu);
   const { replayPageBytesTotal, replayPagesTotal } = broker.counters;
   broker.close();
-  const figures = [
+  const columns = [
     `${Math.round(asked / seconds).toLocaleString('en')}/s`,
     `${((user + system) / asked).toFixed(2)} us of CPU each`,
     `${Math.round(replayPageBytesTotal / replayPagesTotal)} bytes each`,
   ];
   const name = `resume in ${channels.toLocaleString('en')} channels`;
-  process.stdout.write(`${name.padEnd(42)} ${figures.join(', ')}\n`);
+  process.stdout.write(`${name.padEnd(42)} ${columns.join(', ')}\n`);
 }
 
 for (const one of CASES) run(one);

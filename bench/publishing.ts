@@ -96,8 +96,8 @@ export async function measurePublishes(
   load: Load,
 ): Promise<Publishes> {
   const count = sampleOf(load.channels);
-  const places: SampleRequest = { port: server.port, first: load.channels - count, count };
-  const sample = await startHelper<SampleResult>('./sample.js', places);
+  const request: SampleRequest = { port: server.port, first: load.channels - count, count };
+  const sample = await startHelper<SampleResult>('./sample.js', request);
   const before = held.received();
   const cpuBefore = cpuUs(server.pids);
   const over = (kind: PublisherRequest['kind']): PublisherRequest => ({

@@ -23,7 +23,7 @@ export interface Storm {
   readonly caughtUpSeconds: number;
   /** Deliveries, from the first to the last message. */
   readonly published: number;
-  readonly refused: number;
+  readonly rejected: number;
   readonly expected: number;
   readonly received: number;
   /** Private memory of workers and manager. */
@@ -63,7 +63,7 @@ class Publishing {
   readonly #beganAtMs = performance.now();
   #pulses = 0;
   published = 0;
-  refused = 0;
+  rejected = 0;
   /** Published messages times their subscribers. */
   expected = 0;
   cursor = '';
@@ -97,7 +97,7 @@ class Publishing {
         this.expected += subscribers;
         this.cursor = cursor;
       },
-      () => this.refused++,
+      () => this.rejected++,
     );
   }
 }
@@ -129,8 +129,8 @@ export async function measureStorm(
     publishing.stop();
     const caughtUpSeconds = await secondsUntil(() => received() === publishing.expected);
     const { peakBytes } = await during.finish();
-    const { published, refused, expected } = publishing;
-    const counts = { channels: plan.channels, published, refused, expected, received: received() };
+    const { published, rejected, expected } = publishing;
+    const counts = { channels: plan.channels, published, rejected, expected, received: received() };
     return { ...counts, reconnectedSeconds, caughtUpSeconds, steadyBytes: medianBytes, peakBytes };
   } finally {
     publishing.stop();

@@ -56,9 +56,9 @@ static volatile sig_atomic_t wants_broadcast = 0;
 
 /// Descriptors of the connections, and the index of each in that list.
 static int* peers;
-static int* places;
+static int* index_of;
 static int peer_count = 0;
-static int peer_room = 0;
+static int peer_capacity = 0;
 
 static void on_signal(int number) {
   (void)number;
@@ -73,19 +73,19 @@ static void accept_batch(struct Worker* worker) {
       pause_listener(worker);
       return;
     }
-    if (fd >= peer_room || !watch(fd)) {
+    if (fd >= peer_capacity || !watch(fd)) {
       baseline_close(worker, fd);
       continue;
     }
-    places[fd] = peer_count;
+    index_of[fd] = peer_count;
     peers[peer_count++] = fd;
   }
 }
 
 static void drop(struct Worker* worker, int fd) {
   int last = peers[--peer_count];
-  peers[places[fd]] = last;
-  places[last] = places[fd];
+  peers[index_of[fd]] = last;
+  index_of[last] = index_of[fd];
   baseline_close(worker, fd);
   if (listener_is_paused) resume_listener(worker);
 }
@@ -153,10 +153,10 @@ static void prepare(const struct Worker* worker) {
   }
   struct rlimit limit;
   if (getrlimit(RLIMIT_NOFILE, &limit) != 0) baseline_die("getrlimit");
-  peer_room = (int)limit.rlim_cur;
-  peers = calloc((size_t)peer_room, sizeof(int));
-  places = calloc((size_t)peer_room, sizeof(int));
-  if (peers == NULL || places == NULL) baseline_die("calloc");
+  peer_capacity = (int)limit.rlim_cur;
+  peers = calloc((size_t)peer_capacity, sizeof(int));
+  index_of = calloc((size_t)peer_capacity, sizeof(int));
+  if (peers == NULL || index_of == NULL) baseline_die("calloc");
   open_epoll();
 }
 

@@ -145,7 +145,7 @@ function card(label: string, value: string, remark: string): string {
   const small = unit.length > 0 ? ` <small>${escapeHtml(unit.join(' '))}</small>` : '';
   return `<div class="card">
 <h2>${escapeHtml(label)}</h2>
-<p class="figure">${escapeHtml(number ?? '')}${small}</p>
+<p class="value">${escapeHtml(number ?? '')}${small}</p>
 <p class="remark">${escapeHtml(remark)}</p>
 </div>`;
 }

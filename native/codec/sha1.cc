@@ -40,7 +40,7 @@ struct LastParity : FirstParity {
 /// A round of FIPS 180-4 6.1.2. The next round has the same words, rotated by one name, so that
 /// none is moved.
 template <typename Function>
-void turn(uint32_t a, uint32_t* b, uint32_t c, uint32_t d, uint32_t* e, uint32_t scheduled) {
+void round(uint32_t a, uint32_t* b, uint32_t c, uint32_t d, uint32_t* e, uint32_t scheduled) {
   *e += rotate_left(a, 5) + Function::mix(*b, c, d) + Function::kConstant + scheduled;
   *b = rotate_left(*b, 30);
 }
@@ -56,10 +56,10 @@ class Schedule {
 
   /// The word of round `t`. Call it once per round, in order.
   uint32_t word(size_t t) {
-    uint32_t& place = words_[t % kWords];
-    if (t < kWords) return place;
-    place = rotate_left(at(t - 3) ^ at(t - 8) ^ at(t - 14) ^ place, 1);
-    return place;
+    uint32_t& slot = words_[t % kWords];
+    if (t < kWords) return slot;
+    slot = rotate_left(at(t - 3) ^ at(t - 8) ^ at(t - 14) ^ slot, 1);
+    return slot;
   }
 
  private:
@@ -75,11 +75,11 @@ template <typename Function>
 void run_twenty(Sha1Words* words, Schedule* schedule, size_t first) {
   auto [a, b, c, d, e] = *words;
   for (size_t t = first; t < first + 20; t += 5) {
-    turn<Function>(a, &b, c, d, &e, schedule->word(t));
-    turn<Function>(e, &a, b, c, &d, schedule->word(t + 1));
-    turn<Function>(d, &e, a, b, &c, schedule->word(t + 2));
-    turn<Function>(c, &d, e, a, &b, schedule->word(t + 3));
-    turn<Function>(b, &c, d, e, &a, schedule->word(t + 4));
+    round<Function>(a, &b, c, d, &e, schedule->word(t));
+    round<Function>(e, &a, b, c, &d, schedule->word(t + 1));
+    round<Function>(d, &e, a, b, &c, schedule->word(t + 2));
+    round<Function>(c, &d, e, a, &b, schedule->word(t + 3));
+    round<Function>(b, &c, d, e, &a, schedule->word(t + 4));
   }
   *words = {a, b, c, d, e};
 }
@@ -106,12 +106,12 @@ struct Lanes {
 
 /// The schedule words of group `group` of four rounds, from the previous ones.
 MC_SHA __m128i scheduled(Lanes* lanes, size_t group) {
-  __m128i& place = lanes->words[group % 4];
-  if (group < 4) return place;
-  const __m128i sum = _mm_sha1msg1_epu32(place, lanes->words[(group + 1) % 4]);
-  place = _mm_sha1msg2_epu32(_mm_xor_si128(sum, lanes->words[(group + 2) % 4]),
-                             lanes->words[(group + 3) % 4]);
-  return place;
+  __m128i& slot = lanes->words[group % 4];
+  if (group < 4) return slot;
+  const __m128i sum = _mm_sha1msg1_epu32(slot, lanes->words[(group + 1) % 4]);
+  slot = _mm_sha1msg2_epu32(_mm_xor_si128(sum, lanes->words[(group + 2) % 4]),
+                            lanes->words[(group + 3) % 4]);
+  return slot;
 }
 
 /// The twenty rounds of one function, four at a time; `Function` counts from 0.

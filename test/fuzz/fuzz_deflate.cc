@@ -1,5 +1,5 @@
-// Fuzz target for permessage-deflate: offers and their answers; payloads, which must inflate to the
-// same in one part and in many, within the limit; and messages, which must come back.
+// Fuzz target for permessage-deflate: offers and their responses; payloads, which must inflate to
+// the same text in any parts, within the limit; and messages, which must be restored.
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -26,7 +26,7 @@ Outcome inflate(DeflateCodec* codec, std::string_view payload, size_t part) {
   size_t at = 0;
   do {
     const std::string_view piece = payload.substr(at, part);
-    // A copy of exact size, so that a read past the end is seen.
+    // A copy of exact size, so that the sanitizer detects a read past its end.
     const std::vector<char> tight(piece.begin(), piece.end());
     at += piece.size();
     outcome.fault = codec->inflate(
@@ -37,7 +37,7 @@ Outcome inflate(DeflateCodec* codec, std::string_view payload, size_t part) {
   return outcome;
 }
 
-/// What we answer is itself an offer, which comes to the same.
+/// The response is itself an offer with the same agreement.
 void check_offer(std::string_view header) {
   const std::vector<char> tight(header.begin(), header.end());
   DeflateAgreement agreement;
@@ -62,7 +62,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const Outcome in_parts = inflate(&codec, text, 1 + data[0]);
   MC_CHECK(whole.fault == in_parts.fault);
   MC_CHECK(whole.fault != DeflateFault::kNone || whole.text == in_parts.text);
-  // Many times the input, so that there is something to refer back to from far away.
+  // Repeats the input, so that deflate refers back over long distances.
   std::string message;
   while (message.size() < kMost / 2 && !text.empty() && (data[1] & 0x80) != 0) message += text;
   if (message.empty()) message = text;

@@ -1,5 +1,5 @@
-// Fuzz target for what the native side reads from a stream: frames of the control stream, cut into
-// parts as the input says, each decoded as every type and encoded again; and addresses.
+// Fuzz target for the frames of the control stream, split as the input says, each decoded as every
+// type and encoded again; and for addresses.
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -14,7 +14,7 @@ using namespace megacomet;
 
 namespace {
 
-/// Feeds the stream in parts of `part` bytes; returns how many bytes were in whole frames.
+/// Feeds the stream in parts of `part` bytes; returns the number of bytes in complete frames.
 size_t read_stream(const uint8_t* bytes, size_t size, size_t part) {
   FrameReader reader;
   FrameView view{};
@@ -23,7 +23,7 @@ size_t read_stream(const uint8_t* bytes, size_t size, size_t part) {
     reader.feed(bytes + at, size - at < part ? size - at : part);
     while (reader.next(&view)) {
       whole += 5 + view.size;
-      // A copy of exact size, so that a read past the end is seen.
+      // A copy of exact size, so that the sanitizer detects a read past its end.
       const std::vector<uint8_t> tight(view.body, view.body + view.size);
       fuzz::check_frame(FrameView{view.type, tight.data(), tight.size()});
     }

@@ -21,8 +21,8 @@ bool is_same(const HeadResult& one, const HeadResult& other) {
          one.consumed == other.consumed && std::string_view(one.reason) == other.reason;
 }
 
-/// Parses what has come so far from a copy of exact size, so that a read past the end is seen. The
-/// copy stays in `memory`, where the head's views lie.
+/// Parses the bytes so far from a copy of exact size, so that the sanitizer detects a read past its
+/// end. The head's views point into the copy in `memory`.
 HeadResult parse(std::string_view bytes,
                  HeadProgress* progress,
                  HttpHead* head,
@@ -46,7 +46,7 @@ HeadResult parse_in_parts(std::string_view bytes, size_t part, HttpHead* head) {
   return result;
 }
 
-/// No byte of a head that was taken can end a line or a text for another reader.
+/// No byte of an accepted head can end a line or a text for another parser.
 void check_lines(std::string_view head) {
   for (size_t at = 0; at < head.size(); ++at) {
     const char byte = head[at];
@@ -58,7 +58,7 @@ void check_lines(std::string_view head) {
   }
 }
 
-/// What every caller may rely on.
+/// The guarantees for every caller.
 void check_head(const HttpHead& head) {
   const bool has_length = head.has(Field::kContentLength);
   const bool has_coding = head.has(Field::kTransferEncoding);
@@ -81,7 +81,7 @@ void check_head(const HttpHead& head) {
   (void)keeps_alive(head);
 }
 
-/// Written out and parsed again, the request is the same.
+/// An accepted request is the same after it is written out and parsed again.
 void check_round_trip(const HttpHead& head) {
   std::string text(head.method_text);
   text += " " + std::string(head.target_text) + " HTTP/1." + std::to_string(head.minor_version);
@@ -90,7 +90,7 @@ void check_round_trip(const HttpHead& head) {
         "\r\n" + std::string(head.lines[at].name()) + ": " + std::string(head.lines[at].value());
   }
   text += "\r\n\r\n";
-  // Blanks that were left out stood where one is written now: only such a text can be too long.
+  // Adds a blank after each colon, so the text can exceed the limit.
   if (text.size() > bounds::kHttpHeadBytesMax) return;
   HeadProgress progress;
   HttpHead again;
@@ -108,7 +108,7 @@ void check_round_trip(const HttpHead& head) {
   }
 }
 
-/// Whatever name and value are written, the head that comes out has one field.
+/// A written head has exactly one field, for any name and value.
 void check_writer(std::string_view bytes, size_t part) {
   char buffer[256];
   HttpWriter writer(buffer, part);
@@ -135,7 +135,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const HeadResult whole = parse(bytes, &progress, &head, &memory);
   HttpHead scratch;
   MC_CHECK(is_same(whole, parse_in_parts(bytes, part, &scratch)));
-  // Byte for byte only what is short, since each part is a copy of all before.
+  // Byte by byte only for short inputs, because each part is a copy of all previous bytes.
   if (bytes.size() < 300) MC_CHECK(is_same(whole, parse_in_parts(bytes, 1, &scratch)));
   if (whole.status == HeadStatus::kComplete) {
     check_lines(bytes.substr(0, whole.consumed));

@@ -1,5 +1,5 @@
-// Fuzz target for JSON: a second reader, written here, must accept the same values; what was read
-// must read again when it is written; and every text must survive its escapes.
+// Fuzz target for JSON: a second, independent parser must accept the same values; a parsed object
+// must be the same after it is written and parsed again; and escaping must preserve every text.
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -14,10 +14,10 @@ using namespace megacomet;
 
 namespace {
 
-/// Judges one value by recursive descent over the grammar of RFC 8259. Slow and plain.
-class Judge {
+/// Validates one value by recursive descent over the grammar of RFC 8259. Slow and simple.
+class Validator {
  public:
-  explicit Judge(std::string_view text) : text_(text) {}
+  explicit Validator(std::string_view text) : text_(text) {}
 
   bool is_value() {
     space();
@@ -90,7 +90,7 @@ class Judge {
     return take('}');
   }
 
-  /// Four digits; -1 if there are not.
+  /// The value of a \u escape; -1 if there is none.
   long unit() {
     if (!word("\\u")) return -1;
     const size_t start = at_;
@@ -130,12 +130,12 @@ std::string unescaped(std::string_view raw) {
   return text;
 }
 
-/// Writes the object again, escapes as we make them, and reads that.
+/// Writes the object with our escapes and parses it again.
 void check_again(const JsonObject& object) {
   std::string text = "{";
   for (const JsonMember& member : object) {
     if (text.size() > 1) text.push_back(',');
-    // Ours may be longer than theirs: \u0001 for a control character that came as \b.
+    // Keys keep their escapes, because ours can be longer and exceed the limit of a key.
     const std::string key = unescaped(member.key);
     MC_CHECK(object.find(key) == &member);
     text.append("\"").append(member.key).append("\":");
@@ -171,20 +171,20 @@ void check_object(std::string_view text) {
   const std::string more = " \n" + std::string(text) + "\t\r";
   MC_CHECK(padded.parse(more) == fault);
   if (fault != JsonFault::kNone) return;
-  MC_CHECK(Judge(text).is_value());
+  MC_CHECK(Validator(text).is_value());
   check_again(object);
   for (const JsonMember& member : object) {
     if (member.type == JsonType::kArray) check_strings(member.value);
   }
 }
 
-/// As the value of a member a text passes exactly if it is a value.
+/// The text is accepted as the value of a member exactly if it is a value.
 void check_value(std::string_view text) {
   const std::string inside = "{\"a\":" + std::string(text) + "}";
   JsonObject object;
-  // With a comma in it, it may be a value and a second member.
+  // A text with a comma can be a value and a second member.
   const bool is_read = object.parse(inside) == JsonFault::kNone && object.size() == 1;
-  MC_CHECK(is_read == (is_valid_utf8(text) && Judge(text).is_value()));
+  MC_CHECK(is_read == (is_valid_utf8(text) && Validator(text).is_value()));
 }
 
 void check_escapes(const std::string& text) {
@@ -200,7 +200,7 @@ void check_escapes(const std::string& text) {
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  // A copy of exact size, so that a read past the end is seen.
+  // A copy of exact size, so that the sanitizer detects a read past its end.
   const std::vector<char> tight(data, data + size);
   const std::string_view text(tight.data(), size);
   check_object(text);

@@ -1,11 +1,11 @@
-// Fuzz target for Server-Sent Events: what is written must come out of a reader of the standard as
-// it went in; and for cursors, which are the ids: a text that parses is the one that is written.
+// Fuzz target for Server-Sent Events and cursors: a reader by the standard must receive the written
+// event unchanged, and a cursor that parses must have the text that format_cursor() writes.
 #include <cstddef>
 #include <cstdint>
 #include <string>
 #include <vector>
 
-#include "../native/sse_reader.h"
+#include "../native/support/sse_reader.h"
 #include "base/check.h"
 #include "codec/cursor.h"
 #include "codec/sse_codec.h"
@@ -21,7 +21,7 @@ bool is_one_line(std::string_view text) {
   return true;
 }
 
-/// Cuts off the front of the input, as long as its first byte says.
+/// Removes a prefix from the input; its first byte is the length.
 std::string_view take(std::string_view* input) {
   if (input->empty()) return {};
   const size_t size = static_cast<uint8_t>(input->front());

@@ -1,5 +1,5 @@
-// Fuzz target for the text codecs: UTF-8 against a reader by code points, base64, numbers, targets,
-// percent-encoding and parameters against what they must give back.
+// Fuzz target for the text codecs: UTF-8 against a validator by code points; base64, numbers,
+// targets, percent-encoding and parameters by round trips.
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -43,7 +43,7 @@ void check_utf8(std::string_view text, size_t part) {
   bool is_valid = true;
   for (size_t at = 0; at < text.size(); at += part) {
     const bool is_valid_now = reader.feed(text.substr(at, part));
-    // Once broken, broken for good.
+    // An invalid text stays invalid.
     MC_CHECK(is_valid || !is_valid_now);
     is_valid = is_valid_now;
   }
@@ -58,7 +58,7 @@ void check_base64(std::string_view text) {
   MC_CHECK(base64_decode(encoded, bytes.data(), bytes.size(), &size));
   MC_CHECK(std::string(bytes.begin(), bytes.end()) == text && size == text.size());
 
-  // And from the other side: what can be decoded is what would have been written.
+  // The reverse: a text that decodes is the text that the encoder writes.
   bytes.resize(text.size() / 4 * 3);
   if (base64_decode(text, bytes.data(), bytes.size(), &size)) {
     encoded.assign(base64_size(size), '\0');
@@ -101,7 +101,7 @@ void check_escapes(std::string_view text, size_t room) {
   (void)percent_decode(text, little.data(), room, &size);
 }
 
-/// Every parameter, written out again with all of it escaped, is the same parameter.
+/// Every parameter is the same after it is written with all bytes escaped and read again.
 void check_parameters(std::string_view text) {
   std::vector<char> buffer(text.size());
   ParameterReader reader(text, buffer.data(), buffer.size());
@@ -118,7 +118,7 @@ void check_parameters(std::string_view text) {
   MC_CHECK(reader.status() != Decoding::kTooLong);
 }
 
-/// The parts of a target, put together, are the target.
+/// The parts of a target add up to the target.
 void check_target(std::string_view text) {
   Target target;
   if (!parse_target(text, &target)) return;
@@ -152,7 +152,7 @@ void check_target(std::string_view text) {
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (size == 0) return 0;
-  // A copy of exact size, so that a read past the end is seen.
+  // A copy of exact size, so that the sanitizer detects a read past its end.
   const std::vector<char> tight(data + 1, data + size);
   const std::string_view text(tight.data(), tight.size());
   check_utf8(text, 1 + size_t{data[0]});

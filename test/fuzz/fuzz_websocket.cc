@@ -1,5 +1,5 @@
-// Fuzz target for WebSocket frames: a stream must come to the same in one part and in many, what
-// was read must read again when it is written, and close bodies likewise.
+// Fuzz target for WebSocket frames: a stream must give the same events in any parts, and the
+// events, including close bodies, must be the same after they are written and read again.
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
@@ -14,8 +14,8 @@ using namespace megacomet;
 
 namespace {
 
-/// Writes down what a stream comes to; a message counts when it is whole. Beside the log, the same
-/// again as frames: a message in one.
+/// Records the events of a stream; a message counts when it is complete. Also encodes the events as
+/// frames, one per message.
 class Recorder final : public WebSocketEvents {
  public:
   explicit Recorder(bool is_masked) : is_masked_(is_masked) {}
@@ -85,7 +85,7 @@ Recorder read(const WebSocketRules& rules, std::string_view stream, size_t part)
   std::string rest;
   for (size_t at = 0; at < stream.size(); at += part) {
     const std::string before = rest + std::string(stream.substr(at, part));
-    // A copy of exact size, so that a read past the end is seen.
+    // A copy of exact size, so that the sanitizer detects a read past its end.
     std::vector<uint8_t> bytes(before.begin(), before.end());
     const size_t done = messages.feed(rules, bytes.data(), bytes.size(), &recorder);
     rest.assign(bytes.begin() + static_cast<ptrdiff_t>(done), bytes.end());
@@ -107,7 +107,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::string_view stream(reinterpret_cast<const char*>(data + 2), size - 2);
   const Recorder whole = read(rules, stream, size);
   MC_CHECK(read(rules, stream, 1 + data[1]).log == whole.log);
-  // All that came through comes through again, up to the error, of which no frame is left.
+  // The encoded frames give the same events, except for an error, which has no frame.
   const std::string log = read(rules, whole.frames, size).log;
   MC_CHECK(whole.log.compare(0, log.size(), log) == 0);
   MC_CHECK(log.size() == whole.log.size() || whole.log.compare(log.size(), 6, "error ") == 0);

@@ -103,7 +103,7 @@ t.test('a number that was not measured is shown as such, not as zero', (t) => {
     t.match(text, new RegExp(`^  ${label} +not measured( |$)`, 'm'));
   }
   t.match(text, /^ {2}kernel memory +2,312 {2}bytes$/m);
-  t.match(formatHtml(result), '<p class="figure">not measured</p>');
+  t.match(formatHtml(result), '<p class="value">not measured</p>');
   t.end();
 });
 

@@ -26,7 +26,7 @@ constexpr Case kCases[] = {
     {"\xed\x9f\xbf", true},      // U+D7FF, before the surrogates.
     {"\xee\x80\x80", true},      // U+E000, behind them.
     {"\xef\xbb\xbf", true},      // A byte order mark is a character.
-    {"\xef\xbf\xbf", true},      // U+FFFF is no character, and valid.
+    {"\xef\xbf\xbf", true},      // U+FFFF is not a character, but valid.
     {"\xf0\x90\x80\x80", true},  // U+10000
     {"\xf4\x8f\xbf\xbf", true},  // U+10FFFF
     {"eight by8 \xe2\x82\xac and more than eight", true},

@@ -156,7 +156,7 @@ TEST("a dialer opens, verifies and exchanges, and its counts are consistent") {
   EXPECT_EQUAL(counted, dialing.progress.messages);
 }
 
-TEST("a dialer counts refused connects by their error") {
+TEST("a dialer counts failed connects by their errno") {
   uint16_t port = 0;
   {
     const ListeningSocket gone;
