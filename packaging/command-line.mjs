@@ -1,17 +1,12 @@
-// The command line as data, for the man page and the completions: commands as the program's own help
-// describes them, options from the table that the program itself reads.
-import { join } from 'node:path';
-
-import { PACKAGE, ROOT, run } from './tools.mjs';
-
-/** `  serve [options]   Run a server.`, the description perhaps going on below. */
-const COMMAND = /^ {2}(\S+)(?: [[<]\S+)* {2,}(\S.*(?:\n {4,}\S.*)*)/gm;
+// The command line as data, for the man page, the completions and the documents: the tables that the
+// program itself reads. Needs the compiled program: run `npm run build:ts` first.
+import { PACKAGE } from './tools.mjs';
 
 /**
- * What can stand behind an option, for a shell that completes it: `words` to choose from, `files`,
- * `users`, something `free`, or nothing where the option is a flag.
+ * The values of an option, for a shell that completes them: `words` to choose from, `files`, `users`,
+ * `free` text, or undefined for a flag.
  */
-function valueOf(spec) {
+function completionOf(spec) {
   if (spec.kind === 'flag') return undefined;
   if (spec.choices) return { kind: 'words', words: spec.choices };
   if (spec.word) return { kind: 'words', words: [spec.word] };
@@ -19,7 +14,14 @@ function valueOf(spec) {
   return { kind: spec.name === 'user' ? 'users' : 'free', words: [] };
 }
 
-/** Without what can stand in no command line. */
+/** The default as Markdown: code for a value, words for the meaning of an absent value. */
+export function defaultText(spec, { isLibrary = false } = {}) {
+  const value = spec.default ?? (isLibrary ? undefined : spec.commandLineDefault);
+  if (value !== undefined) return `\`${String(value)}\``;
+  return spec.kind === 'flag' ? '`false`' : (spec.unset ?? 'none');
+}
+
+/** The command line without the options that have no flag. */
 export function withoutSecrets(commandLine) {
   const commands = commandLine.commands.map(({ options, ...command }) => ({
     ...command,
@@ -28,22 +30,25 @@ export function withoutSecrets(commandLine) {
   return { ...commandLine, commands };
 }
 
-/** Reads the compiled program: run `npm run build` first. */
 export async function readCommandLine() {
-  const { environmentNameOf, optionsOf } = await import('../dist/lib/options/options.js');
-  const help = run(process.execPath, [join(ROOT, 'lib/bin.js'), '--help']);
-  const found = [...(help.split('\nCommands:\n')[1] ?? '').matchAll(COMMAND)];
-  const commands = found
-    // Commander's own, which the options say as well.
-    .filter(([, name]) => name !== 'help')
-    .map(([, name, description]) => ({
-      name,
-      description: description.replace(/\s+/g, ' '),
-      options: optionsOf(name).map((spec) => ({
-        ...spec,
-        environment: environmentNameOf(spec.name),
-        completion: valueOf(spec),
-      })),
-    }));
-  return { version: PACKAGE.version, description: PACKAGE.description, commands };
+  const { environmentNameOf, helpOf, keyOf } = await import('../dist/lib/options/options.js');
+  const { COMMANDS } = await import('../dist/lib/options/commands.js');
+  const { EXIT_CODES, SIGNALS } = await import('../dist/lib/cli/process-interface.js');
+  const commands = COMMANDS.map(({ options, ...command }) => ({
+    ...command,
+    options: options.map((spec) => ({
+      ...spec,
+      key: keyOf(spec.name),
+      fullHelp: helpOf(spec),
+      environment: environmentNameOf(spec.name),
+      completion: completionOf(spec),
+    })),
+  }));
+  return {
+    version: PACKAGE.version,
+    description: PACKAGE.description,
+    commands,
+    signals: SIGNALS,
+    exitCodes: EXIT_CODES,
+  };
 }

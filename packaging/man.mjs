@@ -1,11 +1,11 @@
-// The man page, section 1, from the table of options.
+// The man page, section 1, from the tables of commands, options, signals and exit codes.
 //   node packaging/man.mjs   writes it to standard output
 import { fileURLToPath } from 'node:url';
 
 import { readCommandLine } from './command-line.mjs';
 import { main } from './tools.mjs';
 
-/** Text that roff prints as it stands: no escapes, no hyphens instead of minus signs, no requests. */
+/** Text that roff prints unchanged: no escapes, no hyphens instead of minus signs, no requests. */
 function plain(text) {
   return text
     .replaceAll('\\', '\\e')
@@ -13,87 +13,92 @@ function plain(text) {
     .replace(/^(?=[.'])/gm, '\\&');
 }
 
-function defaultOf(spec) {
-  if (spec.default === undefined) return '';
-  return ` Default: ${plain(String(spec.default))}.`;
+/** A tagged paragraph: a term in bold, and its meaning. */
+const entry = (term, meaning) => `.TP\n${term}\n${plain(meaning)}`;
+const bold = (text) => `\\fB${plain(text)}\\fR`;
+const section = (title, lines) => [`.SH ${title}`, ...lines].join('\n');
+
+function optionEntry(option) {
+  const fallback = option.default ?? option.commandLineDefault ?? option.unset;
+  const text = [
+    option.fullHelp,
+    option.choices ? ` One of: ${option.choices.join(', ')}.` : '',
+    option.kind === 'list' ? ' Repeatable.' : '',
+    fallback === undefined ? '' : ` Default: ${String(fallback)}.`,
+    option.isReloadable ? ' Read again on SIGHUP.' : '',
+  ].join('');
+  // A secret has no flag, because every user of the machine can read the command line.
+  if (option.isSecret) return entry(bold(option.environment), text);
+  const value = option.completion ? ` \\fI${plain(option.value ?? 'WORD')}\\fR` : '';
+  return `${entry(bold(`--${option.name}`) + value, text)}\n[${plain(option.environment)}]`;
 }
 
-function optionEntry(spec) {
-  const value = spec.completion ? ` \\fI${plain(spec.value ?? 'WORD')}\\fR` : '';
-  const choices = spec.choices ? ` One of: ${plain(spec.choices.join(', '))}.` : '';
-  const reload = spec.reloadable ? ' Read again on SIGHUP.' : '';
-  const text = `${plain(spec.help)}${choices}${defaultOf(spec)}${reload}`;
-  // Not a flag: everybody on the machine could read it.
-  if (spec.isSecret) return `.TP\n\\fB${plain(spec.environment)}\\fR\n${text}`;
-  return `.TP\n\\fB${plain(`--${spec.name}`)}\\fR${value}\n${text}\n[${plain(spec.environment)}]`;
-}
-
-function commandEntry({ name, description }) {
-  return `.TP\n\\fB${plain(name)}\\fR\n${plain(description)}`;
-}
-
-function optionSection({ name, options }) {
-  return `.SS ${plain(name)}\n${options.map(optionEntry).join('\n')}`;
-}
-
-/** The whole page. What is not in a table stands here, in the words of the README. */
-export function manPage({ version, description, commands }) {
-  const withOptions = commands.filter(({ options }) => options.length > 0);
-  return `.\\" Written by packaging/man.mjs from the table of options.
-.TH MEGACOMET\\-TS 1 "" "megacomet\\-ts ${plain(version)}" "User Commands"
-.SH NAME
-megacomet\\-ts \\- ${plain(description.replace(/^./, (first) => first.toLowerCase()))}
-.SH SYNOPSIS
+const HEAD = `.SH SYNOPSIS
 .B megacomet\\-ts
 .I COMMAND
 .RI [ OPTION ]...
 .SH DESCRIPTION
-Holds a million idle TCP connections on one machine, in worker processes under a thin manager, and
-answers every one of them.
-.SH COMMANDS
-${commands.map(commandEntry).join('\n')}
-.SH OPTIONS
-Each option can also be given by the environment variable in brackets, and those of
-.B serve
-by the file that
-.B \\-\\-config
-names, as JSON with the long names for keys.
-A flag wins over the environment, that over the file, that over the default.
-.TP
-.BR \\-h ", " \\-\\-help
-Show help, also behind a command.
-.TP
-.BR \\-V ", " \\-\\-version
-Show the version.
-${withOptions.map(optionSection).join('\n')}
-.SH SIGNALS
-They go to the pid of the manager, which is the
-.I pid
-of its log lines.
-.TP
-.BR SIGTERM ", " SIGINT
-Drains: refuses new connections, closes the open ones evenly over
-.B \\-\\-drain
-seconds, and exits with 0.
-A second one ends everything at once.
-.TP
-.B SIGHUP
-Reads environment and config file again.
-.SH EXIT STATUS
-.TP
-.B 0
-Ended cleanly.
-.TP
-.B 1
-Could not start, or ended uncleanly; one sentence on standard error says why.
-.TP
-.B 2
-The command line, the environment or the config file is wrong.
-.SH SEE ALSO
-.BR systemctl (1),
-.BR prlimit (1),
-.BR sysctl (8)
-`;
+Holds a million idle TCP connections on one machine, in worker processes under a small manager, and
+answers every one of them.`;
+
+const OPTIONS_HEAD = [
+  'A flag overrides the environment, the environment overrides the config file of',
+  '.BR serve ,',
+  'and the config file overrides the default.',
+  entry(`${bold('-h')}, ${bold('--help')}`, 'Show help, also after a command.'),
+  entry(`${bold('-V')}, ${bold('--version')}`, 'Show the version.'),
+];
+
+const ENVIRONMENT = [
+  'Each option has the variable that stands in brackets after it. A list is separated by commas.',
+  'A variable that begins with MEGACOMET_ and belongs to no option is an error.',
+];
+
+/** Files that commands read or write, with their defaults. */
+const FILES = [
+  ['/etc/megacomet/config.json', 'Config file of the service: JSON whose keys are option names.'],
+  ['/etc/systemd/system/megacomet.service', 'Unit that install-service writes.'],
+  ['/etc/systemd/system/megacomet.socket', 'Socket unit that install-service writes.'],
+  ['/etc/sysctl.d/90-megacomet.conf', 'Sysctls that doctor --write writes.'],
+];
+
+/** The whole page. */
+export function manPage({ version, description, commands, signals, exitCodes }) {
+  const name = plain(description.replace(/^./, (first) => first.toLowerCase()));
+  const options = commands.flatMap((command) => [
+    `.SS ${plain(command.name)}`,
+    ...command.options.map(optionEntry),
+  ]);
+  const examples = commands.flatMap((command) => command.examples);
+  return [
+    '.\\" Generated by packaging/man.mjs from the option tables.',
+    `.TH MEGACOMET\\-TS 1 "" "megacomet\\-ts ${plain(version)}" "User Commands"`,
+    `.SH NAME\nmegacomet\\-ts \\- ${name}`,
+    HEAD,
+    section(
+      'COMMANDS',
+      commands.map((command) => entry(bold(command.name), command.description)),
+    ),
+    section('OPTIONS', [...OPTIONS_HEAD, ...options]),
+    section('ENVIRONMENT', ENVIRONMENT),
+    section(
+      'FILES',
+      FILES.map(([file, meaning]) => entry(`\\fI${plain(file)}\\fR`, meaning)),
+    ),
+    section('SIGNALS', [
+      'Signals go to the process of the manager, which is the pid of its log lines.',
+      ...signals.map(({ names, effect }) => entry(names.map(bold).join(', '), effect)),
+    ]),
+    section(
+      'EXIT STATUS',
+      exitCodes.map(({ code, meaning }) => entry(bold(code), meaning)),
+    ),
+    section(
+      'EXAMPLES',
+      examples.map(({ line, effect }) => entry(bold(`megacomet-ts ${line}`), effect)),
+    ),
+    '.SH SEE ALSO\n.BR systemctl (1),\n.BR prlimit (1),\n.BR sysctl (8)\n',
+  ].join('\n');
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {

@@ -1,4 +1,4 @@
-// From argv to a command, its output and the exit code.; decides nothing else.
+// From argv to a command and its exit code: the command line by commander, from the option tables.
 import { Command, CommanderError, Option } from 'commander';
 
 import { bench } from './commands/bench.js';
@@ -13,12 +13,10 @@ import { status } from './commands/status.js';
 import { subscribe } from './commands/subscribe.js';
 import { MegacometError } from '../base/errors.js';
 import { packageVersion } from '../system/native.js';
-import { environmentNameOf, optionsOf, type OptionSpec } from '../options/options.js';
-
-/** The start, or the run, failed. */
-const EXIT_FAILURE = 1;
-/** The command line, the environment or the config file is wrong. */
-const EXIT_USAGE = 2;
+import { COMMANDS, optionsOf, type CommandName, type CommandSpec } from '../options/commands.js';
+import type { OptionSpec } from '../options/option-spec.js';
+import { environmentNameOf, helpOf, unknownName } from '../options/options.js';
+import { EXIT } from './process-interface.js';
 
 type Flags = Record<string, unknown>;
 
@@ -26,64 +24,51 @@ function print(text: string): void {
   process.stdout.write(`${text}\n`);
 }
 
+/** What a command prints about an option besides its help: choices, default and other names. */
+function detailsOf(spec: OptionSpec): string {
+  const fallback = spec.default ?? spec.commandLineDefault ?? spec.unset;
+  return [
+    spec.choices === undefined ? '' : ` One of: ${spec.choices.join(', ')}.`,
+    spec.kind === 'list' ? ' Repeatable.' : '',
+    fallback === undefined ? '' : ` Default: ${String(fallback)}.`,
+    ` [${environmentNameOf(spec.name)}]`,
+  ].join('');
+}
+
 function toOption(spec: OptionSpec): Option {
-  const flags =
-    spec.kind === 'flag' ? `--${spec.name}` : `--${spec.name} <${spec.value ?? 'WORD'}>`;
-  const option = new Option(flags, spec.help);
-  if (spec.choices !== undefined) option.description += ` One of: ${spec.choices.join(', ')}.`;
-  if (spec.default !== undefined) option.description += ` Default: ${String(spec.default)}.`;
-  option.description += ` [${environmentNameOf(spec.name)}]`;
+  const value = spec.kind === 'flag' ? '' : ` <${spec.value ?? 'WORD'}>`;
+  const option = new Option(`--${spec.name}${value}`, `${helpOf(spec)}${detailsOf(spec)}`);
   if (spec.kind === 'list') {
-    option.argParser((value: string, previous: string[] | undefined) => [
-      ...(previous ?? []),
-      value,
-    ]);
+    option.argParser((word: string, previous: string[] | undefined) => [...(previous ?? []), word]);
   }
   return option;
 }
 
-function addCommand(
-  program: Command,
-  name: string,
-  description: string,
-  run: (flags: Flags, words: readonly string[]) => Promise<number>,
-): void {
-  // A name such as `publish <channel> [data]` has words of its own besides the options.
-  const [word = ''] = name.split(' ');
-  const command = program.command(name).description(description);
-  const shown = optionsOf(word).filter((spec) => spec.isSecret !== true);
-  for (const spec of shown) command.addOption(toOption(spec));
-  command.action(async () => {
-    process.exitCode = await run(command.opts(), command.args);
-  });
+type Run = (flags: Flags, words: readonly string[]) => Promise<number>;
+
+const RUNS: Readonly<Record<CommandName, Run>> = {
+  serve,
+  status: (flags) => status(flags, print),
+  bench: (flags) => bench(flags, print),
+  doctor: (flags) => doctor(flags, print),
+  plan: (flags) => plan(flags, print),
+  'install-service': (flags) => installService(flags, print),
+  publish: (flags, words) => publish(words, flags, print),
+  subscribe: (flags, words) => subscribe(words, flags, print),
+  channels: (flags) => channels(flags, print),
+  kick: (flags, words) => kick(words, flags, print),
+};
+
+function flagsOf(command: CommandName): readonly OptionSpec[] {
+  return optionsOf(command).filter((spec) => spec.isSecret !== true);
 }
 
-/** Commands that talk to a comet server. */
-function addPushCommands(program: Command): void {
-  addCommand(
-    program,
-    'publish <channel> [data]',
-    'Publish a message to a running server; data is standard input where it is - or absent.',
-    (flags, words) => publish(words, flags, print),
-  );
-  addCommand(
-    program,
-    'subscribe <url> <channel...>',
-    'Print the messages of channels; comes back by itself where it was cut off.',
-    (flags, words) => subscribe(words, flags, print),
-  );
-  addCommand(
-    program,
-    'channels',
-    'List channels with subscribers or history of a running server.',
-    (flags) => channels(flags, print),
-  );
-  addCommand(
-    program,
-    'kick [channel]',
-    'Close the subscribers of a channel of a running server, or all connections.',
-    (flags, words) => kick(words, flags, print),
-  );
+function addCommand(program: Command, spec: CommandSpec, name: CommandName): void {
+  const command = program.command(`${name} ${spec.words}`.trim()).description(spec.description);
+  for (const option of flagsOf(name)) command.addOption(toOption(option));
+  command.action(async () => {
+    process.exitCode = await RUNS[name](command.opts(), command.args);
+  });
 }
 
 function makeProgram(): Command {
@@ -91,42 +76,37 @@ function makeProgram(): Command {
     .description('Holds a million idle TCP connections on one machine.')
     .version(packageVersion)
     .exitOverride()
+    .showSuggestionAfterError(false)
     .configureOutput({ writeErr: () => undefined });
-  addCommand(program, 'serve', 'Run a server.', serve);
-  addCommand(program, 'status', 'Show what a running server does.', (flags) =>
-    status(flags, print),
-  );
-  addCommand(program, 'bench', 'Open many connections to a server, and measure.', (flags) =>
-    bench(flags, print),
-  );
-  addCommand(program, 'doctor', 'Check this machine, and name the limit that binds.', (flags) =>
-    doctor(flags, print),
-  );
-  addCommand(program, 'plan', 'Plan a machine for a number of connections.', (flags) =>
-    plan(flags, print),
-  );
-  addCommand(program, 'install-service', 'Write systemd units for this machine.', (flags) =>
-    installService(flags, print),
-  );
-  addPushCommands(program);
+  for (const spec of COMMANDS) addCommand(program, spec, spec.name);
   return program;
 }
 
-/** One sentence on standard error, and the exit code for it. */
-function complain(error: unknown): number {
+/** The sentence for a command line that commander rejects. */
+function sentenceOf({ code, message }: CommanderError, argv: readonly string[]): string {
+  const sentence = message.replace(/^error: /, '').replaceAll('\n', ' ');
+  const [, name = ''] = /'([^']*)'/.exec(sentence) ?? [];
+  if (code === 'commander.unknownCommand') {
+    const names = COMMANDS.map((command) => command.name);
+    return unknownName('command', name, names);
+  }
+  if (code !== 'commander.unknownOption') return sentence;
+  const command = COMMANDS.find((candidate) => candidate.name === argv[2]);
+  const flags = command === undefined ? [] : flagsOf(command.name).map((spec) => `--${spec.name}`);
+  return unknownName('option', name, [...flags, '--help']);
+}
+
+/** Prints one sentence on standard error, and returns the exit code for it. */
+function complain(error: unknown, argv: readonly string[]): number {
   if (error instanceof CommanderError) {
-    if (error.exitCode === 0) return 0;
-    if (error.code === 'commander.help') {
-      makeProgram().outputHelp({ error: true });
-      return EXIT_USAGE;
-    }
-    const sentence = error.message.replace(/^error: /, '').replaceAll('\n', ' ');
-    process.stderr.write(`megacomet-ts: ${sentence}\n`);
-    return EXIT_USAGE;
+    if (error.exitCode === 0) return EXIT.success;
+    if (error.code === 'commander.help') makeProgram().outputHelp({ error: true });
+    else process.stderr.write(`megacomet-ts: ${sentenceOf(error, argv)}\n`);
+    return EXIT.usage;
   }
   if (!(error instanceof MegacometError)) throw error;
   process.stderr.write(`megacomet-ts: ${error.message}\n`);
-  return error.code.startsWith('ERR_OPTION_') ? EXIT_USAGE : EXIT_FAILURE;
+  return error.code.startsWith('ERR_OPTION_') ? EXIT.usage : EXIT.failure;
 }
 
 /** Runs the command line `argv` and sets the exit code of this process. */
@@ -134,8 +114,8 @@ export async function main(argv: readonly string[]): Promise<void> {
   try {
     await makeProgram().parseAsync(argv);
   } catch (error) {
-    process.exitCode = complain(error);
+    process.exitCode = complain(error, argv);
   }
-  // Ends also what a library may have left open; everything of ours is closed by now.
+  // A library may have left a handle open; every handle of ours is closed by now.
   process.exit();
 }

@@ -1,61 +1,53 @@
-// Where options come from: flags over environment over config file over defaults.
+// Where the options of a command come from: flags override the environment, the environment
+// overrides the config file, the config file overrides the defaults.
 import { readFileSync } from 'node:fs';
 
 import { MegacometError } from '../base/errors.js';
+import { optionNames, optionsOf, type CommandName } from './commands.js';
+import type { OptionSpec } from './option-spec.js';
 import {
+  defaultsOf,
   environmentNameOf,
   keyOf,
-  nearest,
-  OPTIONS,
-  optionsOf,
   parseOption,
   unknownOption,
-  type OptionSpec,
-  type OptionValue,
+  type Settings,
 } from './options.js';
 
-/** Options by their camel-case keys. */
-export type Settings = Record<string, OptionValue>;
+export type { Settings } from './options.js';
 
-const PREFIX = 'MEGACOMET_';
+function invalidFile(path: string, problem: string): MegacometError {
+  return new MegacometError('ERR_OPTION_INVALID', `--config: ${path} ${problem}`);
+}
 
-function readFile(path: string): Record<string, unknown> {
+function readFile(path: string): object {
   let text: string;
   try {
     text = readFileSync(path, 'utf8');
   } catch (error) {
-    throw new MegacometError(
-      'ERR_OPTION_INVALID',
-      `--config: ${path} cannot be read (${(error as NodeJS.ErrnoException).code ?? 'unknown'})`,
-    );
+    const code = (error as NodeJS.ErrnoException).code ?? 'unknown';
+    throw invalidFile(path, `cannot be read (${code})`);
   }
   let value: unknown;
   try {
     value = JSON.parse(text);
   } catch (error) {
-    throw new MegacometError(
-      'ERR_OPTION_INVALID',
-      `--config: ${path} is no JSON (${(error as Error).message})`,
-    );
+    throw invalidFile(path, `is not valid JSON (${(error as Error).message})`);
   }
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    throw new MegacometError('ERR_OPTION_INVALID', `--config: ${path} is not a JSON object`);
-  }
-  return value as Record<string, unknown>;
+  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value;
+  throw invalidFile(path, 'is not a JSON object');
 }
 
 function fromFile(path: string, specs: readonly OptionSpec[]): Settings {
   const settings: Settings = {};
+  const allowed = specs.filter(({ name }) => name !== 'config');
   for (const [name, raw] of Object.entries(readFile(path))) {
-    const spec = specs.find((candidate) => candidate.name === name && name !== 'config');
+    const spec = allowed.find((candidate) => candidate.name === name);
     if (spec === undefined) {
-      throw unknownOption(
-        path,
-        `"${name}"`,
-        specs.map((candidate) => candidate.name),
-      );
+      const names = allowed.map((candidate) => candidate.name);
+      throw unknownOption(path, name, names);
     }
-    settings[keyOf(name)] = parseOption(spec, `${path}: "${name}"`, raw);
+    settings[keyOf(name)] = parseOption(spec, `${path}: ${name}`, raw);
   }
   return settings;
 }
@@ -70,47 +62,50 @@ function fromEnvironment(env: NodeJS.ProcessEnv, specs: readonly OptionSpec[]): 
   return settings;
 }
 
-/** Refuses a variable that starts with our prefix and is an option of no command. */
+/** Rejects a variable with our prefix that belongs to no option of any command. */
 function checkEnvironment(env: NodeJS.ProcessEnv): void {
-  const known = OPTIONS.map((spec) => environmentNameOf(spec.name));
+  const known = optionNames().map(environmentNameOf);
   for (const name of Object.keys(env)) {
-    if (!name.startsWith(PREFIX) || known.includes(name)) continue;
-    const guess = nearest(name, known);
-    const hint = guess === undefined ? '' : ` (did you mean ${guess}?)`;
-    throw new MegacometError('ERR_OPTION_UNKNOWN', `environment: ${name} is no option${hint}`);
+    if (!name.startsWith(environmentNameOf('')) || known.includes(name)) continue;
+    throw unknownOption('environment', name, known);
   }
 }
 
+function fromFlags(flags: Sources['flags'], specs: readonly OptionSpec[]): Settings {
+  const settings: Settings = {};
+  for (const spec of specs) {
+    const key = keyOf(spec.name);
+    if (flags[key] !== undefined) settings[key] = parseOption(spec, `--${spec.name}`, flags[key]);
+  }
+  return settings;
+}
+
 export interface Sources {
-  /** What the command line gave, as text, by camel-case key. */
+  /** The values of the command line, as text, by camel-case key. */
   readonly flags: Readonly<Record<string, unknown>>;
   readonly env: NodeJS.ProcessEnv;
 }
 
 /**
- * Settles every option of a command.
+ * Reads every option of a command.
  *
  * @throws MegacometError `ERR_OPTION_INVALID` or `ERR_OPTION_UNKNOWN`.
  */
-export function readSettings(command: string, sources: Sources): Settings {
+export function readSettings(command: CommandName, { flags, env }: Sources): Settings {
   const specs = optionsOf(command);
-  checkEnvironment(sources.env);
-  const flags: Settings = {};
-  for (const spec of specs) {
-    const raw = sources.flags[keyOf(spec.name)];
-    if (raw !== undefined) flags[keyOf(spec.name)] = parseOption(spec, `--${spec.name}`, raw);
-  }
-  const environment = fromEnvironment(sources.env, specs);
-  const path = flags['config'] ?? environment['config'];
-  const file = typeof path === 'string' ? fromFile(path, specs) : {};
-  return { ...defaultsOf(specs), ...file, ...environment, ...flags };
+  checkEnvironment(env);
+  const commandLine = fromFlags(flags, specs);
+  const given = { ...fromEnvironment(env, specs), ...commandLine };
+  const { config } = given;
+  const file = typeof config === 'string' ? fromFile(config, specs) : {};
+  return { ...commandDefaultsOf(specs), ...file, ...given };
 }
 
-/** The defaults of some options, by key; options without a default are absent. */
-export function defaultsOf(specs: readonly OptionSpec[]): Settings {
-  const settings: Settings = {};
-  for (const spec of specs) {
-    if (spec.default !== undefined) settings[keyOf(spec.name)] = spec.default;
+/** The defaults of options as the command line has them. */
+export function commandDefaultsOf(specs: readonly OptionSpec[]): Settings {
+  const settings = defaultsOf(specs);
+  for (const { name, commandLineDefault } of specs) {
+    if (commandLineDefault !== undefined) settings[keyOf(name)] = commandLineDefault;
   }
   return settings;
 }

@@ -1,15 +1,21 @@
-// What an option is: the shape of a row in the tables, and the ranges that several share.
+// The form of a row in the option tables, and the types that are derived from a row.
 
-/** How a value is read. `ports` are one or a range; `seconds` and `rate` may have a fraction. */
+/** How a value is parsed. `ports` is one port or a range; `seconds` may have a fraction. */
 export type OptionKind =
   'address' | 'choice' | 'flag' | 'integer' | 'list' | 'ports' | 'seconds' | 'text';
+
+/** The field of the Comet frame that an option fills, by the type of that field. */
+export type FrameField =
+  | { readonly flag: string }
+  | { readonly texts: string }
+  | { readonly u32: string }
+  | { readonly u64: string };
 
 export interface OptionSpec {
   /** Name on the command line, without the dashes. */
   readonly name: string;
-  readonly commands: readonly string[];
   readonly kind: OptionKind;
-  /** Placeholder in the help text. */
+  /** Placeholder of the value in help texts. */
   readonly value?: string;
   readonly min?: number;
   readonly max?: number;
@@ -17,17 +23,68 @@ export interface OptionSpec {
   /** A word that is allowed besides numbers. */
   readonly word?: string;
   readonly default?: boolean | number | string | readonly string[];
-  /** Only the command line has it, createServer() has not. */
+  /** Default of the command line alone: createServer() leaves the option open. */
+  readonly commandLineDefault?: number;
+  /** Meaning of an absent value, for an option without a default. */
+  readonly unset?: string;
+  /** Name of an option whose value is the minimum of this one: a lower value is raised to it. */
+  readonly atLeast?: string;
+  /** Only the command line has it; createServer() does not. */
   readonly isCommandLineOnly?: boolean;
-  /** Never on the command line, which everybody on the machine can read. */
+  /** Never on the command line, which every user of the machine can read. */
   readonly isSecret?: boolean;
   /** May change while the server runs (SIGHUP). */
-  readonly reloadable?: boolean;
+  readonly isReloadable?: boolean;
+  /** The only protocol that uses the option. */
+  readonly protocol?: 'comet';
+  readonly frame?: FrameField;
+  /** Sentences with meaning and unit; what other fields say, such as the default, is added. */
   readonly help: string;
 }
 
 /** Deadlines are signed 16-bit ticks of a second: nine hours, see native/base/bounds.h. */
 export const SECONDS_MAX = 32_400;
 export const COUNT_MAX = 100_000_000;
-/** Ports of a range: each costs every worker a descriptor. As kListenersMax of base/bounds.h. */
+/** Each port of a range costs every worker a descriptor: kListenersMax of native/base/bounds.h. */
 export const PORTS_MAX = 64;
+/** Workers of a server: kSlotsMax of native/base/bounds.h. */
+export const SLOTS_MAX = 512;
+
+/** `max-connections` as `maxConnections`. */
+export type KeyOf<Name extends string> = Name extends `${infer Head}-${infer Rest}`
+  ? `${Head}${Capitalize<KeyOf<Rest>>}`
+  : Name;
+
+type WordOf<Spec> = Spec extends { readonly word: infer Word } ? Word : never;
+
+/** The type of an option's value. */
+export type ValueOf<Spec extends { readonly kind: OptionKind }> = Spec['kind'] extends 'flag'
+  ? boolean
+  : Spec['kind'] extends 'integer' | 'seconds'
+    ? WordOf<Spec> | number
+    : Spec['kind'] extends 'ports'
+      ? number | string
+      : Spec['kind'] extends 'list'
+        ? readonly string[]
+        : Spec extends { readonly choices: readonly (infer Choice)[] }
+          ? Choice
+          : string;
+
+type Table = readonly OptionSpec[];
+
+/** The options of a table as an object, each of which may be absent. */
+export type OptionsOf<Specs extends Table> = {
+  [Spec in Specs[number] as KeyOf<Spec['name']>]?: ValueOf<Spec>;
+};
+
+type WithDefault<Specs extends Table> = Extract<
+  Specs[number],
+  { readonly default: NonNullable<OptionSpec['default']> }
+>;
+
+/** The options of a table after the defaults are filled in. */
+export type SettingsOf<Specs extends Table> = {
+  [Spec in WithDefault<Specs> as KeyOf<Spec['name']>]: ValueOf<Spec>;
+} & {
+  [Spec in Exclude<Specs[number], WithDefault<Specs>> as KeyOf<Spec['name']>]?: ValueOf<Spec>;
+};

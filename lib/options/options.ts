@@ -1,27 +1,15 @@
-// Every option once, and how its text is parsed; the messages for mistakes.
-// The command line, the environment, the config file and the library all read these tables.
+// The names of an option, and how its value is parsed: the same rules and messages for the command
+// line, the environment, the config file and the library.
 import { isIP } from 'node:net';
 
 import { MegacometError } from '../base/errors.js';
+import { nearest } from './nearest.js';
 import { COUNT_MAX, PORTS_MAX, type OptionSpec } from './option-spec.js';
-import { SERVE_OPTIONS } from './serve-options.js';
-import { TOOL_OPTIONS } from './tool-options.js';
-
-export type { OptionKind, OptionSpec } from './option-spec.js';
-
-export const OPTIONS: readonly OptionSpec[] = [...SERVE_OPTIONS, ...TOOL_OPTIONS];
 
 export type OptionValue = boolean | number | string | readonly string[];
 
-/** The options of one command. */
-export function optionsOf(command: string): readonly OptionSpec[] {
-  return OPTIONS.filter((spec) => spec.commands.includes(command));
-}
-
-/** The options of `serve` that createServer() takes too. */
-export function libraryOptions(): readonly OptionSpec[] {
-  return optionsOf('serve').filter((spec) => spec.isCommandLineOnly !== true);
-}
+/** Options by their camel-case keys. */
+export type Settings = Record<string, OptionValue>;
 
 /** `max-connections` as `maxConnections`. */
 export function keyOf(name: string): string {
@@ -33,63 +21,45 @@ export function environmentNameOf(name: string): string {
   return `MEGACOMET_${name.toUpperCase().replaceAll('-', '_')}`;
 }
 
-/** Letters to insert, drop or change; two neighbours that are swapped count as one. */
-function distance(a: string, b: string): number {
-  let before: number[] = [];
-  let row = Array.from({ length: b.length + 1 }, (_, index) => index);
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i];
-    for (let j = 1; j <= b.length; j++) {
-      const change = (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1);
-      const isSwap = i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1];
-      const swap = isSwap ? (before[j - 2] ?? 0) + 1 : Infinity;
-      next.push(Math.min(change, swap, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1));
-    }
-    [before, row] = [row, next];
-  }
-  return row[b.length] ?? 0;
+/** The sentence about a name that is not known, with the nearest known name. */
+export function unknownName(noun: string, name: string, known: readonly string[]): string {
+  const guess = nearest(name, known);
+  return `unknown ${noun} ${name}${guess === undefined ? '' : ` (did you mean ${guess}?)`}`;
 }
 
-/** The candidate that is nearest to a misspelled name, if any is near. */
-export function nearest(name: string, candidates: readonly string[]): string | undefined {
-  let best: string | undefined;
-  let bestDistance = Math.max(2, Math.floor(name.length / 2));
-  for (const candidate of candidates) {
-    const candidateDistance = distance(name.toLowerCase(), candidate.toLowerCase());
-    if (candidateDistance < bestDistance) [best, bestDistance] = [candidate, candidateDistance];
-  }
-  return best;
-}
-
-/** The error for a name that is no option, with the nearest that is. */
+/**
+ * The error for a name that no option has.
+ *
+ * @param source - Where the name was given, such as `createServer`.
+ * @param known - The names that are known there, written as the user writes them.
+ */
 export function unknownOption(
-  where: string,
+  source: string,
   name: string,
-  candidates: readonly string[],
+  known: readonly string[],
 ): MegacometError {
-  const guess = nearest(name.replaceAll('"', ''), candidates);
-  const hint = guess === undefined ? '' : ` (did you mean ${guess}?)`;
-  return new MegacometError('ERR_OPTION_UNKNOWN', `${where}: ${name} is no option${hint}`);
+  const message = `${source}: ${unknownName('option', name, known)}`;
+  return new MegacometError('ERR_OPTION_UNKNOWN', message);
 }
 
 function invalid(label: string, raw: unknown, rule: string): MegacometError {
-  const shown = typeof raw === 'string' ? `"${raw}"` : JSON.stringify(raw);
+  const shown = typeof raw === 'number' ? String(raw) : JSON.stringify(raw);
   return new MegacometError('ERR_OPTION_INVALID', `${label}: ${shown} is not ${rule}`);
 }
 
+/** Number('') is 0, and Number('0x10') is 16: only plain decimal text is a number here. */
+const DECIMAL = /^-?\d+(\.\d+)?$/;
+
 function parseNumber(spec: OptionSpec, label: string, raw: unknown): number {
+  const { min = 0, max = COUNT_MAX, word } = spec;
+  const isText = typeof raw === 'string' && DECIMAL.test(raw);
+  const value = typeof raw === 'number' ? raw : isText ? Number(raw) : NaN;
+  const isRightKind = spec.kind === 'integer' ? Number.isInteger(value) : Number.isFinite(value);
+  if (isRightKind && value >= min && value <= max) return value;
+  const range = `between ${min} and ${max}${word === undefined ? '' : `, or ${word}`}`;
+  if (isRightKind) throw invalid(label, value, range);
   const noun = spec.kind === 'integer' ? 'a whole number' : 'a number';
-  const rule =
-    `${noun} from ${spec.min ?? 0} to ${spec.max ?? COUNT_MAX}` +
-    (spec.word === undefined ? '' : `, or ${spec.word}`);
-  // Number('') is 0, and Number('0x10') is 16: only plain decimal text is taken.
-  const isDecimal = typeof raw === 'string' && /^-?\d+(\.\d+)?$/.test(raw);
-  const value = typeof raw === 'number' ? raw : isDecimal ? Number(raw) : NaN;
-  const isInRange = value >= (spec.min ?? 0) && value <= (spec.max ?? COUNT_MAX);
-  if (!isInRange || (spec.kind === 'integer' && !Number.isInteger(value))) {
-    throw invalid(label, raw, rule);
-  }
-  return value;
+  throw invalid(label, raw, `${noun} ${range}`);
 }
 
 function parseFlag(label: string, raw: unknown): boolean {
@@ -101,28 +71,31 @@ function parseFlag(label: string, raw: unknown): boolean {
 function parseList(label: string, raw: unknown): readonly string[] {
   const list: unknown[] = typeof raw === 'string' ? raw.split(',') : Array.isArray(raw) ? raw : [];
   if (list.length === 0 || !list.every((item) => typeof item === 'string' && item !== '')) {
-    throw invalid(label, raw, 'a list of names');
+    throw invalid(label, raw, 'a list of non-empty strings');
   }
   return list as string[];
 }
 
-/** A port as a number, or a range of them as its text. */
+/** A port as a number, or a range of ports as its text. */
 function parsePorts(label: string, raw: unknown): number | string {
-  const [, first = '', last] = /^(\d{1,5})(?:-(\d{1,5}))?$/.exec(String(raw)) ?? [];
   const isText = typeof raw === 'string' || typeof raw === 'number';
-  const low = isText && first !== '' ? Number(first) : NaN;
-  const high = last === undefined ? low : Number(last);
-  if (last === undefined && low <= 65_535) return low;
+  const [, first = '', last] = isText ? (/^(-?\d+)(?:-(\d+))?$/.exec(String(raw)) ?? []) : [];
+  const low = first === '' ? NaN : Number(first);
+  if (last === undefined) {
+    if (low >= 0 && low <= 65_535) return low;
+    if (!Number.isNaN(low)) throw invalid(label, low, 'between 0 and 65535');
+    throw invalid(label, raw, 'a port or a range of ports between 0 and 65535');
+  }
+  const high = Number(last);
   if (low > 0 && high >= low && high <= 65_535 && high - low < PORTS_MAX) return `${low}-${high}`;
-  const range = `a range such as 8000-8007 of at most ${PORTS_MAX}`;
-  throw invalid(label, raw, `a whole number from 0 to 65535, or ${range}`);
+  throw invalid(label, raw, `a range of 1 to ${PORTS_MAX} ports between 1 and 65535`);
 }
 
 /**
- * Reads one value, from text or from JSON.
+ * Parses one value, from text or from JSON.
  *
- * @param label - How the user wrote the option (`--port`, `MEGACOMET_PORT`, `port`), for messages.
- * @throws MegacometError `ERR_OPTION_INVALID`, naming the option, the value and the rule.
+ * @param label - The option as the user wrote it (`--port`, `MEGACOMET_PORT`, `port`).
+ * @throws MegacometError `ERR_OPTION_INVALID`, with the option, the value and the rule.
  */
 export function parseOption(spec: OptionSpec, label: string, raw: unknown): OptionValue {
   switch (spec.kind) {
@@ -144,6 +117,35 @@ export function parseOption(spec: OptionSpec, label: string, raw: unknown): Opti
       throw invalid(label, raw, `one of ${(spec.choices ?? []).join(', ')}`);
     case 'text':
       if (typeof raw === 'string' && raw !== '' && !raw.includes('\0')) return raw;
-      throw invalid(label, spec.isSecret === true ? '…' : raw, 'a text');
+      throw invalid(label, spec.isSecret === true ? '…' : raw, 'a non-empty string without NUL');
   }
+}
+
+/** What every help text says about an option: the protocol that uses it, its meaning, its minimum. */
+export function helpOf({ protocol, help, atLeast }: OptionSpec): string {
+  const lowered = help.replace(/^[A-Z](?=[a-z])/, (letter) => letter.toLowerCase());
+  const meaning = protocol === undefined ? help : `Comet: ${lowered}`;
+  return atLeast === undefined ? meaning : `${meaning} At least ${atLeast}.`;
+}
+
+/** The defaults of options by key; an option without a default is absent. */
+export function defaultsOf(specs: readonly OptionSpec[]): Settings {
+  const settings: Settings = {};
+  for (const spec of specs) {
+    if (spec.default !== undefined) settings[keyOf(spec.name)] = spec.default;
+  }
+  return settings;
+}
+
+/** Raises each value that another option's value is the minimum of. */
+export function raiseToMinimums(specs: readonly OptionSpec[], settings: Settings): Settings {
+  const raised = { ...settings };
+  for (const { name, atLeast } of specs) {
+    if (atLeast === undefined) continue;
+    const [value, minimum] = [raised[keyOf(name)], raised[keyOf(atLeast)]];
+    if (value !== undefined && minimum !== undefined && value < minimum) {
+      raised[keyOf(name)] = minimum;
+    }
+  }
+  return raised;
 }

@@ -1,198 +1,200 @@
-// The options of every command but `serve`.
-import { COUNT_MAX, SECONDS_MAX, type OptionSpec } from './option-spec.js';
+// The options of the commands that talk to a running server or inspect the machine.
+import { ADMIN_TOKEN, ADMIN_TOKEN_FILE } from './comet-options.js';
+import { COUNT_MAX, SECONDS_MAX, SLOTS_MAX, type OptionSpec } from './option-spec.js';
 
-const STATUS = ['status'];
-const PUBLISH = ['publish'];
-const SUBSCRIBE = ['subscribe'];
-const CHANNELS = ['channels'];
-const KICK = ['kick'];
-const BENCH = ['bench'];
-const DOCTOR = ['doctor'];
-const PLAN = ['plan'];
-const INSTALL = ['install-service'];
+const ADMIN = {
+  name: 'admin',
+  kind: 'text',
+  value: 'HOST:PORT',
+  default: '127.0.0.1:9001',
+  help: 'Address of the admin server of the running server.',
+} as const satisfies OptionSpec;
 
-export const TOOL_OPTIONS = [
-  {
-    name: 'admin',
-    commands: [...STATUS, ...PUBLISH, ...CHANNELS, ...KICK],
-    kind: 'text',
-    value: 'HOST:PORT',
-    default: '127.0.0.1:9001',
-    help: 'Address of the admin server to ask.',
-  },
+const JSON_LINES = {
+  name: 'json',
+  kind: 'flag',
+  help: 'Print JSON lines with every known field.',
+} as const satisfies OptionSpec;
+
+export const STATUS_OPTIONS = [
+  ADMIN,
   {
     name: 'json',
-    commands: STATUS,
     kind: 'flag',
-    help: 'Print the answer of /stats as JSON.',
+    help: 'Print the response of /stats as JSON.',
   },
   {
     name: 'watch',
-    commands: STATUS,
     kind: 'flag',
-    help: 'Draw the table again in place every second, with rates.',
+    help: 'Redraw the table every second, with rates.',
   },
+] as const satisfies readonly OptionSpec[];
+
+export const PUBLISH_OPTIONS = [
+  ADMIN,
   {
     name: 'event',
-    commands: PUBLISH,
     kind: 'text',
     value: 'NAME',
-    help: 'Name of the event, which an EventSource listens for.',
+    help: 'Name of the event, for the listeners of an EventSource.',
   },
   {
     name: 'id',
-    commands: PUBLISH,
     kind: 'text',
     value: 'ID',
-    help: 'Id of the message, for whoever reads it.',
+    help: 'Id of the message, for its receivers.',
   },
   {
     name: 'ttl',
-    commands: PUBLISH,
     kind: 'seconds',
     value: 'S',
     min: 0.001,
     max: 2_592_000,
-    help: 'Seconds that the message is kept for clients that come back; by default as serve says.',
+    unset: 'history-age of the server',
+    help: 'Seconds that the message is kept for clients that reconnect.',
   },
   {
     name: 'spread',
-    commands: PUBLISH,
     kind: 'seconds',
     value: 'S',
     min: 0,
     max: 3600,
-    help: 'Seconds over which the subscribers get it, evenly; by default at once.',
+    unset: '0, all at once',
+    help: 'Seconds over which the message is sent to the subscribers, evenly.',
   },
   {
     name: 'policy',
-    commands: PUBLISH,
     kind: 'choice',
     choices: ['disconnect', 'dropOldest', 'latestOnly'],
-    help: 'What happens to a subscriber whose outbox is full.',
+    unset: 'disconnect',
+    help: 'Treatment of a subscriber whose send queue is full.',
   },
   {
     name: 'idempotency-key',
-    commands: PUBLISH,
     kind: 'text',
     value: 'KEY',
-    help: 'Publishes with the same key count once, for some minutes.',
+    help: 'Key that makes repeated publishes count once, for some minutes.',
   },
   {
     name: 'lines',
-    commands: PUBLISH,
     kind: 'flag',
-    help: 'Every line of standard input is a message, in one batch.',
+    help: 'Publish each line of standard input as one message, in one batch.',
   },
+  ADMIN_TOKEN,
+  ADMIN_TOKEN_FILE,
+] as const satisfies readonly OptionSpec[];
+
+export const SUBSCRIBE_OPTIONS = [
   {
     name: 'since',
-    commands: SUBSCRIBE,
     kind: 'text',
     value: 'CURSOR',
-    help: 'Begin after this cursor instead of now.',
+    unset: 'from now on',
+    help: 'Cursor after which the messages begin.',
   },
-  {
-    name: 'json',
-    commands: [...SUBSCRIBE, ...CHANNELS],
-    kind: 'flag',
-    help: 'Print JSON lines with all that is known.',
-  },
+  JSON_LINES,
   {
     name: 'count',
-    commands: SUBSCRIBE,
     kind: 'integer',
     value: 'N',
     min: 0,
     max: COUNT_MAX,
     default: 0,
-    help: 'Messages after which it ends; 0 goes on until a signal.',
+    help: 'Number of messages after which the command ends; 0 continues until a signal.',
   },
   {
     name: 'silence',
-    commands: SUBSCRIBE,
     kind: 'seconds',
     value: 'S',
     min: 1,
     max: SECONDS_MAX,
     default: 60,
-    help: 'Seconds without a heartbeat or message after which it connects again.',
+    help: 'Seconds without a heartbeat or message after which the command reconnects.',
   },
+] as const satisfies readonly OptionSpec[];
+
+export const CHANNELS_OPTIONS = [
+  ADMIN,
+  JSON_LINES,
   {
     name: 'prefix',
-    commands: CHANNELS,
     kind: 'text',
     value: 'TEXT',
-    help: 'Only channels whose name starts so.',
+    unset: 'all channels',
+    help: 'Prefix of the names of the listed channels.',
   },
+  ADMIN_TOKEN,
+  ADMIN_TOKEN_FILE,
+] as const satisfies readonly OptionSpec[];
+
+export const KICK_OPTIONS = [
+  ADMIN,
   {
     name: 'reason',
-    commands: KICK,
     kind: 'text',
     value: 'TEXT',
-    help: 'Told to the clients, where their transport can.',
+    help: 'Reason that the clients receive, if their transport can carry one.',
   },
   {
     name: 'all',
-    commands: KICK,
     kind: 'flag',
-    help: 'Close every connection, instead of those of a channel.',
+    help: 'Close every connection, instead of those of one channel.',
   },
+  ADMIN_TOKEN,
+  ADMIN_TOKEN_FILE,
+] as const satisfies readonly OptionSpec[];
+
+export const BENCH_OPTIONS = [
   {
     name: 'target',
-    commands: BENCH,
     kind: 'list',
     value: 'HOST:PORT',
-    help: 'Address to connect to, numeric; repeatable.',
+    help: 'Numeric address to connect to; required.',
   },
   {
     name: 'connections',
-    commands: BENCH,
     kind: 'integer',
     value: 'N',
     min: 1,
     max: COUNT_MAX,
     default: 1000,
-    help: 'Connections to open.',
+    help: 'Number of connections to open.',
   },
   {
     name: 'rate',
-    commands: BENCH,
     kind: 'integer',
     value: 'N',
     min: 0,
     max: 1_000_000,
     default: 0,
-    help: 'Connections opened per second over all processes; 0 is as fast as it goes.',
+    help: 'Connections opened per second over all processes; 0 means as fast as possible.',
   },
   {
     name: 'processes',
-    commands: BENCH,
     kind: 'integer',
     value: 'N',
     min: 1,
-    max: 512,
+    max: SLOTS_MAX,
     word: 'auto',
     default: 'auto',
-    help: 'Processes that dial; auto takes as many as cores or descriptors need.',
+    help: 'Number of processes that dial; auto starts as many as cores or descriptors require.',
   },
   {
     name: 'source',
-    commands: BENCH,
     kind: 'list',
     value: 'ADDRESS',
-    help: 'Source address, repeatable; by default 127.0.0.0/8 on loopback, else any.',
+    unset: '127.0.0.0/8 on loopback, otherwise any',
+    help: 'Source address of the connections.',
   },
   {
     name: 'transport',
-    commands: BENCH,
     kind: 'choice',
     choices: ['tcp', 'sse', 'websocket', 'poll', 'stream'],
     default: 'tcp',
-    help: 'How connections speak: tcp only connects, the others subscribe to a comet server.',
+    help: 'Transport of the connections; all but tcp subscribe to a comet server.',
   },
   {
     name: 'channel',
-    commands: BENCH,
     kind: 'text',
     value: 'NAME',
     default: 'bench',
@@ -200,29 +202,27 @@ export const TOOL_OPTIONS = [
   },
   {
     name: 'channels',
-    commands: BENCH,
     kind: 'integer',
     value: 'N',
     min: 1,
     max: COUNT_MAX,
-    help: 'Share so many channels out among the connections: NAME/0, NAME/1 and so on.',
+    unset: 'one channel, NAME',
+    help: 'Number of channels that the connections share: NAME/0, NAME/1 and so on.',
   },
   {
     name: 'private',
-    commands: BENCH,
     kind: 'flag',
     help: 'Give each connection a channel of its own: NAME/0, NAME/1 and so on.',
   },
   {
     name: 'since',
-    commands: BENCH,
     kind: 'text',
     value: 'CURSOR',
-    help: 'Cursor after which all subscribers begin; by default from now on.',
+    unset: 'from now on',
+    help: 'Cursor after which the messages of all subscribers begin.',
   },
   {
     name: 'hold',
-    commands: BENCH,
     kind: 'seconds',
     value: 'S',
     min: 0,
@@ -232,23 +232,20 @@ export const TOOL_OPTIONS = [
   },
   {
     name: 'verify',
-    commands: BENCH,
     kind: 'flag',
-    help: 'Send a byte on every connection and want it back.',
+    help: 'Send a byte on every connection and expect it back.',
   },
   {
     name: 'active',
-    commands: BENCH,
     kind: 'integer',
     value: 'N',
     min: 0,
     max: COUNT_MAX,
     default: 0,
-    help: 'Connections that then exchange messages; 0 is none.',
+    help: 'Number of connections that exchange messages afterwards; 0 means none.',
   },
   {
     name: 'message-size',
-    commands: BENCH,
     kind: 'integer',
     value: 'B',
     min: 1,
@@ -258,17 +255,15 @@ export const TOOL_OPTIONS = [
   },
   {
     name: 'duration',
-    commands: BENCH,
     kind: 'seconds',
     value: 'S',
     min: 0.1,
     max: 86_400,
     default: 10,
-    help: 'Seconds that the active connections exchange messages.',
+    help: 'Seconds during which the active connections exchange messages.',
   },
   {
     name: 'connect-timeout',
-    commands: BENCH,
     kind: 'integer',
     value: 'S',
     min: 1,
@@ -278,78 +273,91 @@ export const TOOL_OPTIONS = [
   },
   {
     name: 'admin',
-    commands: BENCH,
     kind: 'text',
     value: 'HOST:PORT',
     default: '127.0.0.1:9001',
-    help: 'Admin server of a local target, for its memory and CPU figures.',
+    help: 'Address of the admin server of a local target, for its memory and CPU time.',
   },
   {
     name: 'json',
-    commands: BENCH,
     kind: 'text',
     value: 'FILE',
-    help: 'Write the result as JSON; - is standard output.',
+    help: 'File that receives the result as JSON; - is standard output.',
   },
   {
     name: 'report',
-    commands: BENCH,
     kind: 'text',
     value: 'FILE.html',
-    help: 'Write a report with plots, one self-contained HTML file.',
+    help: 'File that receives a report with plots, in one self-contained HTML page.',
   },
-  {
-    name: 'target',
-    commands: [...DOCTOR, ...PLAN],
-    kind: 'integer',
-    value: 'N',
-    min: 1,
-    max: COUNT_MAX,
-    default: 1_000_000,
-    help: 'Connections that the machine is to hold.',
-  },
-  {
-    name: 'workers',
-    commands: [...DOCTOR, ...PLAN],
-    kind: 'integer',
-    value: 'N',
-    min: 1,
-    max: 512,
-    word: 'auto',
-    default: 'auto',
-    help: 'Worker processes; auto takes as many as serve would.',
-  },
+] as const satisfies readonly OptionSpec[];
+
+const TARGET = {
+  name: 'target',
+  kind: 'integer',
+  value: 'N',
+  min: 1,
+  max: COUNT_MAX,
+  default: 1_000_000,
+  help: 'Number of connections that the machine must hold.',
+} as const satisfies OptionSpec;
+
+const WORKERS = {
+  name: 'workers',
+  kind: 'integer',
+  value: 'N',
+  min: 1,
+  max: SLOTS_MAX,
+  word: 'auto',
+  default: 'auto',
+  help: 'Worker processes; auto takes as many as serve would start.',
+} as const satisfies OptionSpec;
+
+const ACCEPT_RATE = {
+  name: 'accept-rate',
+  kind: 'integer',
+  value: 'N',
+  min: 0,
+  max: 1_000_000,
+  default: 0,
+  help: 'New connections per second at the peak; 0 means the whole target within a minute.',
+} as const satisfies OptionSpec;
+
+const MACHINE_JSON = {
+  name: 'json',
+  kind: 'flag',
+  help: 'Print all results as JSON.',
+} as const satisfies OptionSpec;
+
+const WRITE = {
+  name: 'write',
+  kind: 'text',
+  value: 'DIR',
+  help: 'Folder that receives 90-megacomet.conf for sysctl.d, and a systemd drop-in.',
+} as const satisfies OptionSpec;
+
+export const DOCTOR_OPTIONS = [
+  TARGET,
+  WORKERS,
   {
     name: 'role',
-    commands: DOCTOR,
     kind: 'choice',
     choices: ['server', 'client', 'both'],
     default: 'server',
-    help: 'What runs here: the server, a load generator, or both ends of a test.',
+    help: 'Role of this machine: the server, a load generator, or both ends of a test.',
   },
-  {
-    name: 'accept-rate',
-    commands: [...DOCTOR, ...PLAN],
-    kind: 'integer',
-    value: 'N',
-    min: 0,
-    max: 1_000_000,
-    default: 0,
-    help: 'New connections per second at the worst time; 0 takes all of them within a minute.',
-  },
+  ACCEPT_RATE,
   {
     name: 'message-burst',
-    commands: DOCTOR,
     kind: 'seconds',
     value: 'SHARE',
     min: 0,
     max: 1,
     default: 1,
-    help: 'Share of the connections that get a message at the same instant; a broadcast is 1.',
+    help: 'Share of the connections that receive a message at the same instant; a broadcast is 1.',
   },
   {
     name: 'port',
-    commands: DOCTOR,
     kind: 'integer',
     value: 'N',
     min: 0,
@@ -359,56 +367,48 @@ export const TOOL_OPTIONS = [
   },
   {
     name: 'backlog',
-    commands: DOCTOR,
     kind: 'integer',
     value: 'N',
     min: 1,
     max: 65_535,
     default: 4096,
-    help: 'The backlog that the server is given.',
+    help: 'Value of --backlog of the server.',
   },
   {
     name: 'keepalive',
-    commands: DOCTOR,
     kind: 'integer',
     value: 'S',
     min: 0,
     max: SECONDS_MAX,
     default: 240,
-    help: 'The keepalive that the server is given.',
+    help: 'Value of --keepalive of the server, in seconds.',
   },
-  {
-    name: 'json',
-    commands: [...DOCTOR, ...PLAN],
-    kind: 'flag',
-    help: 'Print everything as JSON.',
-  },
-  {
-    name: 'write',
-    commands: [...DOCTOR, ...PLAN],
-    kind: 'text',
-    value: 'DIR',
-    help: 'Write 90-megacomet.conf for sysctl.d, and a systemd drop-in, into this folder.',
-  },
+  MACHINE_JSON,
+  WRITE,
   {
     name: 'apply',
-    commands: DOCTOR,
     kind: 'flag',
-    help: 'Set the sysctls now (root), read each back, and report what was refused.',
+    help: 'Set the sysctls now (root), read each back, and report those that the kernel rejected.',
   },
+] as const satisfies readonly OptionSpec[];
+
+export const PLAN_OPTIONS = [
+  TARGET,
+  WORKERS,
+  ACCEPT_RATE,
+  MACHINE_JSON,
+  WRITE,
   {
     name: 'broadcast-bytes',
-    commands: PLAN,
     kind: 'integer',
     value: 'B',
     min: 0,
     max: 16_777_216,
     default: 1024,
-    help: 'Bytes of one message to everybody; 0 plans for none.',
+    help: 'Bytes of one message to every connection; 0 plans for none.',
   },
   {
     name: 'ping',
-    commands: PLAN,
     kind: 'integer',
     value: 'S',
     min: 0,
@@ -416,26 +416,27 @@ export const TOOL_OPTIONS = [
     default: 25,
     help: 'Seconds between heartbeats of one connection; 0 plans for none.',
   },
+] as const satisfies readonly OptionSpec[];
+
+export const INSTALL_OPTIONS = [
   {
     name: 'target',
-    commands: INSTALL,
     kind: 'integer',
     value: 'N',
     min: 1,
     max: COUNT_MAX,
     default: 1_000_000,
-    help: 'Connections that the service is to hold.',
+    help: 'Number of connections that the service must hold.',
   },
   {
     name: 'listen',
-    commands: INSTALL,
     kind: 'list',
     value: 'ADDRESS',
-    help: 'Address of the socket unit, as for serve; repeatable; by default [::]:8000.',
+    unset: '[::]:8000, or 0.0.0.0:8000 without IPv6',
+    help: 'Address of the socket unit, in the form of --listen of serve.',
   },
   {
     name: 'drain',
-    commands: INSTALL,
     kind: 'seconds',
     value: 'S',
     min: 0,
@@ -445,24 +446,21 @@ export const TOOL_OPTIONS = [
   },
   {
     name: 'config-file',
-    commands: INSTALL,
     kind: 'text',
     value: 'FILE',
     default: '/etc/megacomet/config.json',
-    help: 'Config file that the service reads; made if it is missing, and else kept.',
+    help: 'Config file that the service reads; written if it is missing, otherwise kept.',
   },
   {
     name: 'dir',
-    commands: INSTALL,
     kind: 'text',
     value: 'DIR',
     default: '/etc/systemd/system',
-    help: 'Folder that the units are written to.',
+    help: 'Folder that receives the units.',
   },
   {
     name: 'print',
-    commands: INSTALL,
     kind: 'flag',
-    help: 'Print the files and write none.',
+    help: 'Print the files instead of writing them.',
   },
 ] as const satisfies readonly OptionSpec[];

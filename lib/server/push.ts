@@ -2,33 +2,13 @@
 import { Broker } from '../broker/broker.js';
 import type { ClientMessage } from '../broker/client-publishing.js';
 import type { MemberEvent } from '../broker/presence.js';
-import { CometFlag } from '../ipc/frames.js';
 import type { CometLink } from '../manager/manager.js';
 import { PublishApi } from '../api/publish-api.js';
+import { cometRules } from './comet-rules.js';
+import type { Filled } from './server-options.js';
 
-/** Those options of a server that say how it pushes; see ServerOptions for their meaning. */
-export interface PushOptions {
-  readonly heartbeat: number;
-  readonly pollTimeout: number;
-  readonly handshakeTimeout: number;
-  readonly writeTimeout: number;
-  readonly channelRetention: number;
-  readonly retry: number;
-  readonly messageBytes: number;
-  readonly sendQueueBytes: number;
-  readonly workerSendQueueBytes: number;
-  readonly workerInputBytes: number;
-  readonly channelsPerConnection: number;
-  readonly historyCount: number;
-  readonly historyAge: number;
-  readonly historyBytes: number;
-  readonly mailboxTime: number;
-  readonly origin?: readonly string[] | undefined;
-  readonly clientPublish: boolean;
-  readonly wsEcho: boolean;
-  /** Whoever shows it may publish over HTTP; null for nobody. */
-  readonly token: string | null;
-}
+/** The options of the server, and the admin token; null if nobody may publish over HTTP. */
+export type PushOptions = Filled & { readonly token: string | null };
 
 /** What a server passes on of its broker's events. */
 export interface PushEvents {
@@ -86,27 +66,8 @@ export class Push {
 
 /** The settings of the workers, and the broker that they speak to. */
 function linkOf(broker: Broker, options: PushOptions, slicesMax: number): CometLink {
-  const flags =
-    (options.wsEcho ? CometFlag.webSocketEcho : 0) |
-    (options.clientPublish ? CometFlag.clientsPublish : 0);
   return {
-    settings: {
-      epoch: broker.epoch,
-      heartbeatS: options.heartbeat,
-      pollTimeoutS: options.pollTimeout,
-      handshakeTimeoutS: options.handshakeTimeout,
-      writeTimeoutS: options.writeTimeout,
-      channelRetentionS: Math.max(options.channelRetention, options.pollTimeout),
-      retryMs: options.retry,
-      messageBytesMax: options.messageBytes,
-      sendQueueBytesMax: Math.max(options.sendQueueBytes, options.messageBytes),
-      channelsPerConnectionMax: options.channelsPerConnection,
-      workerSendQueueBytesMax: BigInt(options.workerSendQueueBytes),
-      workerInputBytesMax: BigInt(options.workerInputBytes),
-      slicesMax,
-      flags,
-      origins: options.origin ?? [],
-    },
+    settings: { epoch: broker.epoch, slicesMax, ...cometRules(options) },
     broker,
   };
 }

@@ -159,7 +159,12 @@ void t.test('mistakes are one sentence each', async (t) => {
     [['publish', 'a', 'x', ...admin], { MEGACOMET_ADMIN_TOKEN: 'short' }, 2, /16 to 512/],
     [['publish', 'a*', 'x', ...admin], site.env, 1, /cannot name a channel/],
     [['publish', 'a', 'x', '--lines', ...admin], site.env, 2, /--lines/],
-    [['publish', 'a', '--admin-token', TOKEN], {}, 2, /unknown option '--admin-token'/],
+    [
+      ['publish', 'a', '--admin-token', TOKEN],
+      {},
+      2,
+      /unknown option --admin-token \(did you mean --admin-token-file\?\)/,
+    ],
     [['publish', 'a', 'x', '--admin-token-file', '/none'], {}, 2, /\/none cannot be read \(ENOENT/],
     [['publish', 'a', 'x', '--admin', '127.0.0.1:1'], site.env, 1, /no admin server answers/],
     [['kick', ...admin], site.env, 2, /a channel, or --all/],

@@ -7,7 +7,8 @@ import { join } from 'node:path';
 
 import t from 'tap';
 
-import { keyOf, libraryOptions } from '../../lib/options/options.js';
+import { keyOf } from '../../lib/options/options.js';
+import { LIBRARY_OPTIONS } from '../../lib/options/serve-options.js';
 import { root } from '../support/helpers.js';
 
 t.setTimeout(300_000);
@@ -97,7 +98,7 @@ t.test('each optional property states its default', (t) => {
 });
 
 t.test('the page lists the options of the program', (t) => {
-  const keys = libraryOptions().map(({ name }) => keyOf(name));
+  const keys = LIBRARY_OPTIONS.map(({ name }) => keyOf(name));
   const listed = [...optionalFields('ServerOptions').keys()].filter((key) => key !== 'logger');
   t.same(listed.sort(), keys.sort());
   t.end();

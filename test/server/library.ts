@@ -106,14 +106,14 @@ void t.test('options are checked when the server is made', async (t) => {
      ]);`,
   );
   t.match(found, [
-    ['ERR_OPTION_UNKNOWN', 'createServer: prot is no option (did you mean port?)'],
-    ['ERR_OPTION_UNKNOWN', /maxConections is no option \(did you mean maxConnections\?\)/],
-    ['ERR_OPTION_UNKNOWN', /drain is no option/],
-    ['ERR_OPTION_INVALID', 'createServer: port: -1 is not a whole number from 0 to 65535'],
-    ['ERR_OPTION_INVALID', /port: 1.5 is not a whole number/],
-    ['ERR_OPTION_INVALID', /workers: "0" is not a whole number from 1 to 512, or auto/],
+    ['ERR_OPTION_UNKNOWN', 'createServer: unknown option prot (did you mean port?)'],
+    ['ERR_OPTION_UNKNOWN', /unknown option maxConections \(did you mean maxConnections\?\)/],
+    ['ERR_OPTION_UNKNOWN', /unknown option drain/],
+    ['ERR_OPTION_INVALID', 'createServer: port: -1 is not between 0 and 65535'],
+    ['ERR_OPTION_INVALID', /port: 1.5 is not a port or a range of ports between 0 and 65535/],
+    ['ERR_OPTION_INVALID', /workers: 0 is not between 1 and 512, or auto/],
     ['ERR_OPTION_INVALID', /listen: \[\] is not a list/],
-    ['ERR_OPTION_INVALID', /host: "" is not a text/],
+    ['ERR_OPTION_INVALID', /host: "" is not a non-empty string/],
     null,
   ]);
 });
@@ -216,7 +216,7 @@ void t.test('adjust() changes limits, up to those that the server was started wi
     bad: [
       ['ERR_OPTION_INVALID', /max-connections: 4 needs more than the 3 places/],
       ['ERR_OPTION_INVALID', /idleTimeout: -1/],
-      ['ERR_OPTION_UNKNOWN', /idelTimeout is no option \(did you mean idleTimeout\?\)/],
+      ['ERR_OPTION_UNKNOWN', /unknown option idelTimeout \(did you mean idleTimeout\?\)/],
     ],
   });
 });

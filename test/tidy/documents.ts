@@ -100,11 +100,11 @@ export const counters: Check = (files) =>
       ];
     });
 
-/** Every option of lib/options/options.ts has a help text; takes what `OPTIONS` holds. */
+/** Every option of lib/options/commands.ts has a help text; takes what `OPTIONS` holds. */
 export function options(value: unknown): Problem[] {
-  const path = 'lib/options/options.ts';
+  const path = 'lib/options/commands.ts';
   if (!Array.isArray(value) || value.length === 0) {
-    return [{ path, line: 1, message: 'exports no array OPTIONS of { name, help, … }' }];
+    return [{ path, line: 1, message: 'exports no COMMANDS with options of { name, help, … }' }];
   }
   return value.flatMap((option: unknown, index) => {
     const { name, help } = (option ?? {}) as { name?: unknown; help?: unknown };

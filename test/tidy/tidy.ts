@@ -332,15 +332,19 @@ t.test('every option has a help text', async (t) => {
   const help = 'What this option does, and in which unit.';
   t.strictSame(documents.options([{ name: 'port', help }]), []);
   t.strictSame(documents.options([{ name: 'port', help: ' ' }, { help }, {}]).map(format), [
-    'lib/options/options.ts:1: port has a help of 0 characters: say what it tells the reader',
-    'lib/options/options.ts:1: option 2 has a help of 0 characters: say what it tells the reader',
+    'lib/options/commands.ts:1: port has a help of 0 characters: say what it tells the reader',
+    'lib/options/commands.ts:1: option 2 has a help of 0 characters: say what it tells the reader',
   ]);
   t.equal(documents.options(undefined).length, 1, 'a missing table is found');
   // By a variable, so that this file can be checked before the table is written.
-  const path = '../../lib/options/options.js';
+  const path = '../../lib/options/commands.js';
   const module = (await import(path).catch((error: unknown) => {
-    t.fail(`lib/options/options.ts cannot be imported: ${String(error)}`);
+    t.fail(`lib/options/commands.ts cannot be imported: ${String(error)}`);
     return {};
-  })) as { OPTIONS?: unknown };
-  t.strictSame(documents.options(module.OPTIONS).map(format), [], 'the tree is clean');
+  })) as { COMMANDS?: readonly { readonly options: readonly unknown[] }[] };
+  t.strictSame(
+    documents.options(module.COMMANDS?.flatMap(({ options }) => options)).map(format),
+    [],
+    'the tree is clean',
+  );
 });

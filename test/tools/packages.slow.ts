@@ -15,7 +15,9 @@ import { join } from 'node:path';
 
 import t, { type Test as TapTest } from 'tap';
 
-import { environmentNameOf, OPTIONS, type OptionSpec } from '../../lib/options/options.js';
+import { COMMANDS } from '../../lib/options/commands.js';
+import type { OptionSpec } from '../../lib/options/option-spec.js';
+import { environmentNameOf, helpOf } from '../../lib/options/options.js';
 import { command, root } from '../support/helpers.js';
 import {
   ensurePrebuild,
@@ -220,9 +222,11 @@ function writeCompletions(t: TapTest, shell: 'bash' | 'fish' | 'zsh'): string {
 
 void t.test('completions offer what the program takes', (t) => {
   const bash = writeCompletions(t, 'bash');
-  const flags = OPTIONS.filter(({ isSecret }) => isSecret !== true);
-  const missing = flags.filter(({ name, commands }) =>
-    commands.some((command) => !completed(bash, command, `--${name}`).includes(`--${name}`)),
+  const missing = COMMANDS.flatMap(({ name: command, options }) =>
+    (options as readonly OptionSpec[])
+      .filter(({ isSecret }) => isSecret !== true)
+      .map(({ name }) => `--${name}`)
+      .filter((flag) => !completed(bash, command, flag).includes(flag)),
   );
   t.same(missing, [], 'every option of every command');
   t.same(completed(bash, 'ser'), ['serve'], 'a command');
@@ -257,10 +261,11 @@ void t.test('the manual has every option', (t) => {
   const text = readFileSync(writeManual(t), 'utf8').replaceAll('\\-', '-');
   const isTold = ({ name, isSecret }: OptionSpec): boolean =>
     text.includes(`\\fB${isSecret === true ? environmentNameOf(name) : `--${name}`}\\fR`);
-  const missing = OPTIONS.filter((spec) => !isTold(spec));
+  const options = COMMANDS.flatMap((command): readonly OptionSpec[] => command.options);
+  const missing = options.filter((spec) => !isTold(spec));
   t.same(missing, [], 'no option is missing');
   t.same(
-    OPTIONS.filter(({ help }) => !text.includes(help)),
+    options.filter((spec) => !text.includes(helpOf(spec))),
     [],
     'nor its help',
   );

@@ -208,7 +208,7 @@ void t.test('install-service refuses in one sentence', async (t) => {
     [['--dir', 'units'], /--dir: "units" is no absolute path/, 2],
     [['--config-file', 'x.json'], /--config-file: "x\.json" is no absolute path/, 2],
     [['--listen', 'localhost:80'], /listen: "localhost:80" is not a numeric HOST:PORT/, 2],
-    [['--target', '0'], /--target: "0" is not a whole number from 1 to 100000000/, 2],
+    [['--target', '0'], /--target: 0 is not between 1 and 100000000/, 2],
   ];
   if (outOfReach === false) {
     const wanted = /cannot write .* \(\w+\): see --dir and --config-file/;

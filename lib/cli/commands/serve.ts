@@ -3,12 +3,9 @@ import { constants } from 'node:os';
 
 import { readSettings, type Settings } from '../../options/config.js';
 import { createLogger } from '../../base/logger.js';
-import {
-  environmentNameOf,
-  keyOf,
-  libraryOptions,
-  type OptionSpec,
-} from '../../options/options.js';
+import type { OptionSpec } from '../../options/option-spec.js';
+import { environmentNameOf, keyOf } from '../../options/options.js';
+import { LIBRARY_OPTIONS } from '../../options/serve-options.js';
 import { Server, type ServerOptions } from '../../server/server.js';
 import { ServiceNotifier } from '../../systemd/service.js';
 import { takeSystemd } from '../../systemd/systemd.js';
@@ -29,7 +26,7 @@ function isWanted({ name, default: fallback }: OptionSpec, flags: Flags, value: 
 /** The server's options. Addresses only if wanted: inherited sockets stand in for the default. */
 function serverOptions(settings: Settings, flags: Flags, logger: CommandLogger): ServerOptions {
   const options: Settings = {};
-  for (const spec of libraryOptions()) {
+  for (const spec of LIBRARY_OPTIONS) {
     const key = keyOf(spec.name);
     const value = settings[key];
     if (value === undefined) continue;

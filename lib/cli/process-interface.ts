@@ -1,0 +1,73 @@
+// The exit codes and signals of the process, for the program that starts and stops it.
+// The man page and docs/configuration.md are generated from these tables.
+
+/** The exit codes of all commands, by the names that the commands use. */
+export const EXIT = {
+  success: 0,
+  failure: 1,
+  usage: 2,
+  insufficient: 3,
+  rejected: 4,
+} as const;
+
+interface ExitCode {
+  readonly code: string;
+  readonly meaning: string;
+}
+
+export const EXIT_CODES: readonly ExitCode[] = [
+  {
+    code: String(EXIT.success),
+    meaning:
+      'The command succeeded. For bench: every connection was opened, stayed open and answered, ' +
+      'and no subscriber missed a message.',
+  },
+  {
+    code: String(EXIT.failure),
+    meaning:
+      'The command could not start, or failed; standard error says why in one sentence. ' +
+      'For bench: a connection or a message was lost.',
+  },
+  {
+    code: String(EXIT.usage),
+    meaning: 'The command line, the environment or the config file is wrong.',
+  },
+  {
+    code: String(EXIT.insufficient),
+    meaning:
+      'Of doctor: the machine cannot hold the target, or a finding is critical. --write and ' +
+      '--apply have done their work all the same.',
+  },
+  {
+    code: String(EXIT.rejected),
+    meaning: 'Of doctor --apply: the kernel rejected a value; the values that it took remain.',
+  },
+  {
+    code: '130, 143',
+    meaning: 'Of serve: a second SIGINT or SIGTERM ended the server at once.',
+  },
+];
+
+interface SignalEffect {
+  readonly names: readonly string[];
+  readonly effect: string;
+}
+
+export const SIGNALS: readonly SignalEffect[] = [
+  {
+    names: ['SIGTERM', 'SIGINT'],
+    effect:
+      'Drain: reject new connections at once, close the open ones evenly over --drain seconds, ' +
+      'and exit with 0. A second signal ends everything at once.',
+  },
+  {
+    names: ['SIGHUP'],
+    effect:
+      'Read environment and config file again. Log level, limits, timeouts and accept rate change ' +
+      'without a restart.',
+  },
+  {
+    names: ['SIGKILL'],
+    effect: 'The workers notice it and exit within two seconds. All connections are lost.',
+  },
+];

@@ -1,0 +1,129 @@
+// Generated from the option tables by packaging/docs/configuration-types.mjs: npm run docs.
+import type { Logger } from '../base/logger.js';
+
+/** Options of {@link createServer}; each is also an option of `megacomet-ts serve`. */
+export interface ServerOptions {
+  /** Numeric address to listen on; :: accepts IPv4 peers too. Default: `::`. */
+  host?: string;
+  /** Port to listen on, or a range such as 8000-8007; 0 lets the kernel choose. Default: `8000`. */
+  port?: number | string;
+  /**
+   * Address to listen on instead of host and port: HOST:PORT, [V6]:PORT or unix:PATH. Default: host
+   * and port.
+   */
+  listen?: readonly string[];
+  /**
+   * Worker processes; auto starts one per core, and more if the file limit requires it. Default:
+   * `auto`.
+   */
+  workers?: number | 'auto';
+  /** Maximum number of open connections. Default: what the machine allows. */
+  maxConnections?: number;
+  /**
+   * Protocol of the connections; comet serves SSE, WebSocket, long polling and streams. Default:
+   * `echo`.
+   */
+  protocol?: 'comet' | 'echo';
+  /**
+   * Maximum number of unaccepted connections, per worker; net.core.somaxconn caps it. Default:
+   * `4096`.
+   */
+  backlog?: number;
+  /**
+   * Seconds without a byte until a connection is closed, up to a quarter later; 0 never. Default:
+   * `0`.
+   */
+  idleTimeout?: number;
+  /**
+   * Connections accepted per second, split evenly over the workers; 0 means no limit. Default: `0`.
+   */
+  acceptRate?: number;
+  /**
+   * Seconds of silence until the kernel sends TCP keep-alive probes; 0 sends none. Default: `240`.
+   */
+  keepalive?: number;
+  /** Seconds without a heartbeat of its loop until a worker is replaced. Default: `10`. */
+  heartbeatLimit?: number;
+  /**
+   * Numeric address of the admin server: health, readiness, stats, metrics. Default: `127.0.0.1`.
+   */
+  adminHost?: string;
+  /** Port of the admin server; 0 lets the kernel choose. Default: no admin server. */
+  adminPort?: number;
+  /**
+   * User that the server becomes after it has bound its sockets, if root starts it. Default: the
+   * user that starts the server.
+   */
+  user?: string;
+  /**
+   * Comet: seconds between heartbeats of an idle subscriber, and until a missing pong closes it.
+   * Default: `25`.
+   */
+  heartbeat?: number;
+  /** Comet: maximum number of seconds that a long poll waits for a message. Default: `30`. */
+  pollTimeout?: number;
+  /**
+   * Comet: seconds in which a client must send a whole request or WebSocket message. Default: `10`.
+   */
+  handshakeTimeout?: number;
+  /** Comet: seconds in which a client must receive some of its queued output. Default: `30`. */
+  writeTimeout?: number;
+  /**
+   * Comet: seconds that a worker keeps a channel without subscribers, for polls that reconnect. At
+   * least poll-timeout. Default: `60`.
+   */
+  channelRetention?: number;
+  /** Comet: milliseconds, about, after which an EventSource reconnects. Default: `2000`. */
+  retry?: number;
+  /** Comet: maximum number of bytes of one message. Default: `65536`. */
+  messageBytes?: number;
+  /**
+   * Comet: maximum number of bytes queued for one slow client. At least message-bytes. Default:
+   * `65536`.
+   */
+  sendQueueBytes?: number;
+  /**
+   * Comet: maximum number of bytes queued for all slow clients of one worker. Default: `268435456`.
+   */
+  workerSendQueueBytes?: number;
+  /**
+   * Comet: maximum number of bytes of incomplete requests and messages in one worker. Default:
+   * `67108864`.
+   */
+  workerInputBytes?: number;
+  /** Comet: maximum number of channels that one connection may subscribe to. Default: `128`. */
+  channelsPerConnection?: number;
+  /** Comet: messages kept of each channel; 0 keeps none. Default: `100`. */
+  historyCount?: number;
+  /** Comet: seconds that a message is kept. Default: `300`. */
+  historyAge?: number;
+  /** Comet: maximum number of bytes of the kept messages of all channels. Default: `134217728`. */
+  historyBytes?: number;
+  /** Comet: seconds that a message waits for a client that polls /ID.js. Default: `60`. */
+  mailboxTime?: number;
+  /**
+   * Comet: HOST:PORT that accepts messages for /ID.js over plain TCP; use a loopback address.
+   * Default: off.
+   */
+  ingest?: string;
+  /**
+   * Comet: origin whose pages may read responses and open WebSockets; * allows all. Default: the
+   * server's own origin.
+   */
+  origin?: readonly string[];
+  /** Comet: let WebSocket clients publish. Default: `false`. */
+  clientPublish?: boolean;
+  /**
+   * Comet: token that allows publishing and kicking over HTTP. Default: no publishing over HTTP.
+   */
+  adminToken?: string;
+  /** Comet: file whose only line is the admin token. Default: no file. */
+  adminTokenFile?: string;
+  /** Comet: serve /ws-echo, for conformance tests. Default: `false`. */
+  wsEcho?: boolean;
+  /** Receiver of the log lines; a pino instance fits. Default: no log. */
+  logger?: Logger;
+}
+
+/** The options that can change while the server runs. */
+export type Adjustments = Pick<ServerOptions, 'acceptRate' | 'idleTimeout' | 'maxConnections'>;

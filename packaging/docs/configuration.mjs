@@ -1,0 +1,102 @@
+// docs/configuration.md from the option tables.
+// Reads the compiled program: run `npm run build:ts` first.
+import { defaultText, readCommandLine } from '../command-line.mjs';
+
+const cell = (text) => text.replaceAll('|', '\\|');
+
+function rangeText({ kind, min, max, choices, word }) {
+  if (choices) return choices.map((choice) => `\`${choice}\``).join(', ');
+  if (kind === 'flag') return '`true`, `false`';
+  if (kind === 'ports') return '0 to 65535, or a range';
+  if (max === undefined) return kind === 'list' ? 'list' : 'text';
+  return `${min} to ${max}${word ? `, \`${word}\`` : ''}`;
+}
+
+function row(option) {
+  const value = option.kind === 'flag' ? '' : ` ${option.value ?? 'WORD'}`;
+  const name = option.isSecret ? option.environment : `--${option.name}${value}`;
+  const reload = option.isReloadable ? ' \\*' : '';
+  const atLeast = option.atLeast ? ` At least \`${option.atLeast}\`.` : '';
+  const cells = [
+    `\`${name}\`${reload}`,
+    defaultText(option),
+    rangeText(option),
+    `${option.help}${atLeast}`,
+  ];
+  return `| ${cells.map(cell).join(' | ')} |`;
+}
+
+const table = (options) =>
+  [
+    '| option | default | values | meaning |',
+    '| --- | --- | --- | --- |',
+    ...options.map(row),
+  ].join('\n');
+
+function serveSections({ options }) {
+  const server = options.filter(({ protocol }) => protocol === undefined);
+  const comet = options.filter(({ protocol }) => protocol === 'comet');
+  return `## serve
+
+${table(server)}
+
+### With \`--protocol comet\`
+
+${table(comet)}`;
+}
+
+function commandSection(command) {
+  if (command.name === 'serve') return serveSections(command);
+  const words = command.words === '' ? '' : ` ${command.words}`;
+  return `## ${command.name}
+
+\`megacomet-ts ${command.name}${words}\`: ${command.description}
+
+${table(command.options)}`;
+}
+
+export const page = 'docs/configuration.md';
+
+export async function content() {
+  const { commands, signals, exitCodes } = await readCommandLine();
+  const signalRows = signals.map(
+    ({ names, effect }) => `| ${names.join(', ')} | ${cell(effect)} |`,
+  );
+  const codeRows = exitCodes.map(({ code, meaning }) => `| ${String(code)} | ${cell(meaning)} |`);
+  return `<!-- Generated from the option tables by packaging/docs/configuration.mjs: npm run docs. -->
+
+# Configuration
+
+An option has one name in four places:
+
+| place | example |
+| --- | --- |
+| command line | \`--max-connections 1000\` |
+| environment | \`MEGACOMET_MAX_CONNECTIONS=1000\` |
+| config file of \`serve\` (\`--config FILE\`, JSON) | \`{"max-connections": 1000}\` |
+| [library](library.md) | \`createServer({ maxConnections: 1000 })\` |
+
+A flag overrides the environment, the environment overrides the config file, and the config file overrides the
+default. An unknown name is an error that names the nearest option. In the environment a list is separated by commas;
+on the command line an option with a list is repeated.
+
+Options marked \\* change while the server runs, on SIGHUP. An option without a dash in front can be set in the
+environment or in the config file only.
+
+${commands.map(commandSection).join('\n\n')}
+
+## Signals
+
+Signals go to the process of the manager: the \`pid\` of its log lines. \`npx\` does not forward signals.
+
+| signal | effect |
+| --- | --- |
+${signalRows.join('\n')}
+
+## Exit codes
+
+| code | meaning |
+| --- | --- |
+${codeRows.join('\n')}
+`;
+}
