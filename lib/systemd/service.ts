@@ -1,61 +1,62 @@
-// A server as a service of systemd: says that it is ready, how it is, that it reloads and stops,
-// and feeds the watchdog while that is deserved. Does nothing where nobody listens.
+// A server as a service of systemd: notifies systemd of readiness, status, reload and stop, and
+// sends watchdog notifications while the server is healthy. Does nothing without NOTIFY_SOCKET.
+import { systemClock, type Clock, type Timer } from '../base/clock.js';
 import type { Logger } from '../base/logger.js';
 import { stopTimeoutS } from '../capacity/sizing.js';
 import { notify, type Systemd } from './systemd.js';
 
-/** What is told of a server, and what the watchdog is fed by. */
+/** The health of a server, for a supervisor of its process. */
 export interface Health {
-  /** Open now. */
+  /** Open connections. */
   readonly connections: number;
-  /** Held at most; 0 before listen(). */
+  /** Limit of connections; 0 before listen(). */
   readonly maxConnections: number;
-  /** Places for workers; 0 before listen(). */
+  /** Worker slots; 0 before listen(). */
   readonly slots: number;
-  /** Slots that do not serve. */
+  /** Slots that are not serving. */
   readonly notServing: readonly {
     /** Number of the slot, from 0. */
     readonly slot: number;
     /** State of its worker, such as `starting` or `late`. */
     readonly state: string;
   }[];
-  /** Whether it takes no new connections: it closes, or does not run. */
+  /** Whether it accepts no new connections: it is closing, or not running. */
   readonly isDraining: boolean;
-  /** Periods of the supervision since it last ran; below 1 while all is well. */
+  /** Supervision periods since the last check of the workers; below 1 if healthy. */
   readonly periodsUnsupervised: number;
-  /** Heartbeat limits since a worker was found stuck that could be replaced by now; 0 without. */
+  /** Heartbeat limits for which the oldest hung worker has resisted its replacement; 0 without. */
   readonly limitsHung: number;
 }
 
 const PERIODS_UNSUPERVISED_MAX = 2;
-const LIMITS_STUCK_MAX = 3;
-/** The state is looked at this often: a watchdog that was not fed is fed soon after all is well. */
-const LOOK_INTERVAL_MS = 1000;
-/** Connections come and go all the time; what `systemctl status` shows may be this old. */
+const LIMITS_HUNG_MAX = 3;
+/** Longest period of the health checks. */
+const CHECK_INTERVAL_MS = 1000;
+/** The number of connections changes all the time: the one in the status line may be this old. */
 const STATUS_INTERVAL_MS = 10_000;
-/** Slots that are named in the status line; 512 would not be read. */
-const SLOTS_TOLD_MAX = 8;
+/** Slots that the status line names: nobody would read 512. */
+const SLOTS_NAMED_MAX = 8;
 
 /**
- * Why the watchdog must not be fed, or null.
+ * The reason to withhold the watchdog notification, or null.
  *
- * A worker that is stuck is the manager's to replace, and no reason: systemd would end the manager,
- * and with it all the workers that are well. Only a manager that fails at it shall be replaced.
+ * A hung worker alone is not a reason: the manager replaces it, whereas systemd would kill the
+ * manager with all healthy workers. systemd must replace only a manager that fails at its task.
  */
-export function reasonToStarve(health: Health): string | null {
-  // A drain has a deadline of its own, and its workers leave one by one.
+export function reasonToWithhold(health: Health): string | null {
+  // A drain has its own deadline, and its workers exit one by one.
   if (health.isDraining) return null;
-  if (health.periodsUnsupervised > PERIODS_UNSUPERVISED_MAX) return 'supervision does not run';
-  if (health.notServing.length >= health.slots) return 'no worker serves';
-  if (health.limitsHung > LIMITS_STUCK_MAX) return 'a stuck worker is not replaced';
+  if (health.periodsUnsupervised > PERIODS_UNSUPERVISED_MAX) return 'supervision is not running';
+  if (health.notServing.length >= health.slots) return 'no worker is serving';
+  if (health.limitsHung > LIMITS_HUNG_MAX) return 'a hung worker was not replaced';
   return null;
 }
 
-/** The slots that do not serve, as text: part of the status line. */
+/** The slots that are not serving, as a part of the status line. */
 function formatSlots({ notServing }: Health): string {
-  const told = notServing.slice(0, SLOTS_TOLD_MAX).map(({ slot, state }) => `${slot} (${state})`);
-  const more = notServing.length - told.length;
-  return told.join(', ') + (more > 0 ? ` and ${more} more` : '');
+  const named = notServing.slice(0, SLOTS_NAMED_MAX).map(({ slot, state }) => `${slot} (${state})`);
+  const more = notServing.length - named.length;
+  return named.join(', ') + (more > 0 ? ` and ${more} more` : '');
 }
 
 /** One line for `systemctl status`. */
@@ -68,117 +69,127 @@ export function formatHealth(health: Health): string {
   return `${load}, ${serving}, not serving: slot ${formatSlots(health)}`;
 }
 
-/** CLOCK_MONOTONIC, by which systemd tells this reload from an earlier one. */
+/** CLOCK_MONOTONIC, by which systemd distinguishes this reload from an earlier one. */
 function monotonicUs(): string {
   return String(process.hrtime.bigint() / 1000n);
 }
+
+/** Sends one message to systemd; returns the name of the error, or null. */
+export type Notify = (socket: string, lines: readonly string[]) => string | null;
 
 export class ServiceNotifier {
   readonly #socket: string | null;
   readonly #watchdogMs: number | null;
   readonly #log: Logger;
-  #look: (() => Health) | undefined;
-  #timer: NodeJS.Timeout | undefined;
-  /** What systemd must have heard; sent again while its queue is full. */
-  #owed: readonly string[] = [];
-  #fedAtMs = -Infinity;
-  #starvedFor: string | null = null;
+  readonly #clock: Clock;
+  readonly #notify: Notify;
+  #readHealth: (() => Health) | undefined;
+  #timer: Timer | undefined;
+  /** Lines that must reach systemd; sent again while its queue is full. */
+  #pending: readonly string[] = [];
+  #watchdogAtMs = -Infinity;
+  #withheldFor: string | null = null;
   #status = '';
   #slots = '';
-  #toldAtMs = -Infinity;
+  #statusAtMs = -Infinity;
   #hasFailed = false;
 
-  constructor({ notifySocket, watchdogMs }: Systemd, log: Logger) {
+  constructor(
+    { notifySocket, watchdogMs }: Systemd,
+    log: Logger,
+    clock: Clock = systemClock,
+    send: Notify = notify,
+  ) {
     this.#socket = notifySocket;
     this.#watchdogMs = watchdogMs;
     this.#log = log;
+    this.#clock = clock;
+    this.#notify = send;
   }
 
-  /** Every worker has been ready once: from now on systemd is told how the server is. */
-  ready(look: () => Health): void {
+  /** Notifies systemd that every worker has been ready, and of the health from now on. */
+  ready(readHealth: () => Health): void {
     if (this.#socket === null) return;
-    this.#look = look;
-    this.#owed = ['READY=1'];
-    const third = this.#watchdogMs === null ? LOOK_INTERVAL_MS : this.#watchdogMs / 3;
-    this.#timer = setInterval(
-      () => {
-        this.#turn();
-      },
-      Math.min(LOOK_INTERVAL_MS, third),
-    );
+    this.#readHealth = readHealth;
+    this.#pending = ['READY=1'];
+    const third = this.#watchdogMs === null ? CHECK_INTERVAL_MS : this.#watchdogMs / 3;
+    this.#timer = this.#clock.every(Math.min(CHECK_INTERVAL_MS, third), () => {
+      this.#check();
+    });
     this.#timer.unref();
-    this.#turn();
+    this.#check();
   }
 
-  /** Runs a reload between the two messages that belong around it. */
+  /** Runs a reload between the two messages that enclose it. */
   reload(action: () => void): void {
-    // READY=1 afterwards would end a start that still goes on.
-    const isReady = this.#look !== undefined && !this.#look().isDraining;
+    // During the start READY=1 would end the start too early.
+    const isReady = this.#readHealth !== undefined && !this.#readHealth().isDraining;
     if (isReady) this.#send(['RELOADING=1', `MONOTONIC_USEC=${monotonicUs()}`]);
     action();
     if (isReady) {
-      this.#owed = ['READY=1'];
-      this.#turn();
+      this.#pending = ['READY=1'];
+      this.#check();
     }
   }
 
   /**
-   * A drain begins. It may take longer than TimeoutStopSec= says, if the configuration was changed
-   * after the unit was written: systemd is asked for the time.
+   * Notifies systemd that a drain begins, and asks for the time that it needs: TimeoutStopSec= in
+   * the unit may be shorter, if the configuration has changed after the unit was written.
    */
   stopping(connections: number, drainS: number): void {
     const timeoutUs = stopTimeoutS(connections, drainS) * 1_000_000;
-    this.#owed = ['STOPPING=1', `EXTEND_TIMEOUT_USEC=${timeoutUs}`];
-    if (this.#look === undefined) this.#settle();
-    else this.#turn();
+    this.#pending = ['STOPPING=1', `EXTEND_TIMEOUT_USEC=${timeoutUs}`];
+    if (this.#readHealth === undefined) this.#sendPending();
+    else this.#check();
   }
 
   close(): void {
-    clearInterval(this.#timer);
+    this.#timer?.cancel();
   }
 
-  #turn(): void {
-    if (this.#look === undefined) return;
-    this.#settle();
-    const health = this.#look();
-    const nowMs = performance.now();
-    this.#feed(health, nowMs);
-    this.#tell(health, nowMs);
+  #check(): void {
+    if (this.#readHealth === undefined) return;
+    this.#sendPending();
+    const health = this.#readHealth();
+    const nowMs = this.#clock.nowMs();
+    this.#sendWatchdog(health, nowMs);
+    this.#sendStatus(health, nowMs);
   }
 
-  #settle(): void {
-    if (this.#owed.length > 0 && this.#send(this.#owed)) this.#owed = [];
+  #sendPending(): void {
+    if (this.#pending.length > 0 && this.#send(this.#pending)) this.#pending = [];
   }
 
-  #feed(health: Health, nowMs: number): void {
+  #sendWatchdog(health: Health, nowMs: number): void {
     if (this.#watchdogMs === null) return;
     const third = this.#watchdogMs / 3;
-    // Timers come a little late, never early: half an interval of play keeps the rhythm.
-    if (nowMs - this.#fedAtMs < third - Math.min(LOOK_INTERVAL_MS, third) / 2) return;
-    const reason = reasonToStarve(health);
-    if (reason !== null && reason !== this.#starvedFor) {
-      this.#log.error({ reason }, 'watchdog not fed');
+    // Timers fire a little late, never early: a tolerance of half an interval keeps the period.
+    const tolerance = Math.min(CHECK_INTERVAL_MS, third) / 2;
+    if (nowMs - this.#watchdogAtMs < third - tolerance) return;
+    const reason = reasonToWithhold(health);
+    if (reason !== null && reason !== this.#withheldFor) {
+      this.#log.error({ reason }, 'systemd watchdog notification withheld');
     }
-    this.#starvedFor = reason;
-    if (reason === null && this.#send(['WATCHDOG=1'])) this.#fedAtMs = nowMs;
+    this.#withheldFor = reason;
+    if (reason === null && this.#send(['WATCHDOG=1'])) this.#watchdogAtMs = nowMs;
   }
 
-  #tell(health: Health, nowMs: number): void {
+  #sendStatus(health: Health, nowMs: number): void {
     const slots = `${formatSlots(health)}${health.isDraining ? ' draining' : ''}`;
-    const isDue = nowMs - this.#toldAtMs >= STATUS_INTERVAL_MS || slots !== this.#slots;
+    const isDue = nowMs - this.#statusAtMs >= STATUS_INTERVAL_MS || slots !== this.#slots;
     const status = formatHealth(health);
     if (!isDue || status === this.#status || !this.#send([`STATUS=${status}`])) return;
     this.#status = status;
     this.#slots = slots;
-    this.#toldAtMs = nowMs;
+    this.#statusAtMs = nowMs;
   }
 
-  /** False when it did not arrive; a service that cannot tell goes on serving. */
+  /** False if the message did not arrive. The server serves without systemd too. */
   #send(lines: readonly string[]): boolean {
     if (this.#socket === null) return false;
-    const error = notify(this.#socket, lines);
+    const error = this.#notify(this.#socket, lines);
     if (error !== null && !this.#hasFailed) {
-      this.#log.debug({ err: error, socket: this.#socket }, 'systemd cannot be told');
+      this.#log.debug({ err: error, socket: this.#socket }, 'cannot notify systemd');
     }
     this.#hasFailed = error !== null;
     return error === null;

@@ -1,28 +1,28 @@
-// What systemd gives a service and wants to hear from it: inherited sockets, the watchdog's period,
-// messages. Reads an environment that it is given; knows nothing of servers.
+// The interface of systemd to a service: inherited sockets, the watchdog's period, notifications.
+// The environment is an argument.
 import { getSystemErrorName } from 'node:util';
 
 import { MegacometError } from '../base/errors.js';
 import { addon } from '../system/native.js';
 
-/** A socket that systemd bound, by the name that its socket unit gives it. */
+/** A socket that systemd bound, with its FileDescriptorName=. */
 export interface InheritedSocket {
   readonly fd: number;
   readonly name: string;
 }
 
-/** What the environment holds for this process. */
+/** What the environment variables of systemd mean for this process. */
 export interface Systemd {
   readonly sockets: readonly InheritedSocket[];
-  /** Where messages go: a path, or `@` and an abstract name; null where nobody listens. */
+  /** The socket for notifications: a path, or `@` and an abstract name; null without one. */
   readonly notifySocket: string | null;
-  /** Silence after which systemd kills this process; null without a watchdog. */
+  /** systemd kills a process that is silent for this time; null without a watchdog. */
   readonly watchdogMs: number | null;
-  /** Why something that was there is not for us, as sentences for the log. */
+  /** Variables that were ignored, each with the reason, as sentences for the log. */
   readonly ignored: readonly string[];
 }
 
-/** Everything that systemd sets for us and that no child of ours must take for its own. */
+/** The variables of systemd for this process, which no child process may inherit. */
 const VARIABLES = [
   'LISTEN_PID',
   'LISTEN_FDS',
@@ -35,7 +35,7 @@ const VARIABLES = [
 /** After standard input, output and error: SD_LISTEN_FDS_START. */
 const FIRST_DESCRIPTOR = 3;
 
-function refuse(name: string, value: string, rule: string): MegacometError {
+function invalid(name: string, value: string, rule: string): MegacometError {
   return new MegacometError('ERR_LISTEN', `${name}: "${value}" is not ${rule}`);
 }
 
@@ -45,18 +45,18 @@ function positive(text: string): number | undefined {
   return Number.isSafeInteger(value) && value > 0 ? value : undefined;
 }
 
-/** Whether `name`, which holds a process id, speaks of another process; false without it. */
+/** Whether the variable `name` holds the id of another process; false without the variable. */
 function isForAnother(env: NodeJS.ProcessEnv, name: string, pid: number): boolean {
   const value = env[name];
   return value !== undefined && Number(value) !== pid;
 }
 
 function namesOf(text: string | undefined, count: number): readonly string[] {
-  // What sd_listen_fds_with_names(3) calls a socket without a name.
+  // The name that sd_listen_fds_with_names(3) gives a socket without a name.
   if (text === undefined) return Array.from({ length: count }, () => 'unknown');
   const names = text.split(':');
   if (names.length === count) return names;
-  throw refuse('LISTEN_FDNAMES', text, `a name for each of LISTEN_FDS=${count} sockets`);
+  throw invalid('LISTEN_FDNAMES', text, `a name for each of LISTEN_FDS=${count} sockets`);
 }
 
 function socketsOf(env: NodeJS.ProcessEnv): readonly InheritedSocket[] {
@@ -65,7 +65,7 @@ function socketsOf(env: NodeJS.ProcessEnv): readonly InheritedSocket[] {
   const count = positive(text);
   const most = addon.bounds.listenersMax;
   if (count === undefined || count > most) {
-    throw refuse('LISTEN_FDS', text, `a whole number of sockets from 1 to ${most}`);
+    throw invalid('LISTEN_FDS', text, `a whole number of sockets from 1 to ${most}`);
   }
   return namesOf(env['LISTEN_FDNAMES'], count).map((name, index) => ({
     fd: FIRST_DESCRIPTOR + index,
@@ -74,28 +74,28 @@ function socketsOf(env: NodeJS.ProcessEnv): readonly InheritedSocket[] {
 }
 
 /**
- * Reads the environment of a service, and leaves it as it is.
+ * Reads the environment of a service without changing it.
  *
- * @throws MegacometError `ERR_LISTEN` when sockets are announced to this process in a way that
- *   sd_listen_fds(3) does not know: better no start than one without its sockets.
+ * @throws MegacometError `ERR_LISTEN` for sockets that are announced in a way that sd_listen_fds(3)
+ *   does not define: a start without its sockets would be worse than none.
  */
 export function readSystemd(env: NodeJS.ProcessEnv, pid: number): Systemd {
   const ignored: string[] = [];
   if (env['LISTEN_PID'] !== undefined && positive(env['LISTEN_PID']) === undefined) {
-    throw refuse('LISTEN_PID', env['LISTEN_PID'], 'a process id');
+    throw invalid('LISTEN_PID', env['LISTEN_PID'], 'a process id');
   }
   const isListening = !isForAnother(env, 'LISTEN_PID', pid);
   if (!isListening) {
-    // A wrapper that forks instead of replacing itself (npx, a shell script) ends here.
+    // The cause is a wrapper that forks instead of exec: npx, or a shell script.
     ignored.push(`LISTEN_PID names process ${env['LISTEN_PID'] ?? ''}, not this one`);
   }
   const socket = env['NOTIFY_SOCKET'] ?? '';
   const canNotify = /^[/@]./.test(socket);
   if (socket !== '' && !canNotify)
-    ignored.push(`NOTIFY_SOCKET "${socket}" is no path and no @name`);
+    ignored.push(`NOTIFY_SOCKET "${socket}" is not a path or an @name`);
   const periodUs = positive(env['WATCHDOG_USEC'] ?? '');
   if (env['WATCHDOG_USEC'] !== undefined && periodUs === undefined) {
-    ignored.push(`WATCHDOG_USEC "${env['WATCHDOG_USEC']}" is no time`);
+    ignored.push(`WATCHDOG_USEC "${env['WATCHDOG_USEC']}" is not a number of microseconds`);
   }
   const isWatched = periodUs !== undefined && !isForAnother(env, 'WATCHDOG_PID', pid);
   return {
@@ -107,7 +107,7 @@ export function readSystemd(env: NodeJS.ProcessEnv, pid: number): Systemd {
 }
 
 /**
- * Reads the environment and takes out of it what was meant for this process alone.
+ * Reads the environment, and removes the variables that are meant for this process alone.
  *
  * @throws MegacometError `ERR_LISTEN`, see {@link readSystemd}.
  */
@@ -118,7 +118,7 @@ export function takeSystemd(env: NodeJS.ProcessEnv, pid: number): Systemd {
 }
 
 /**
- * Sends one message, as sd_notify(3) does, without ever waiting.
+ * Sends one message, as sd_notify(3) does, without blocking.
  *
  * @returns The name of the error, such as `EAGAIN`, or null.
  */

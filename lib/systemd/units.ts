@@ -1,5 +1,5 @@
-// The units for systemd, as text: computed from a plan, every number with its formula.
-// packaging/systemd/ holds what this makes of PACKAGED; a test compares them.
+// The systemd units as text, computed from a plan; each number has its formula as a comment.
+// packaging/systemd/ holds the units of PACKAGED; a test compares them.
 import { parseAddress } from '../base/address.js';
 import { MegacometError } from '../base/errors.js';
 import {
@@ -18,7 +18,7 @@ import {
   type Load,
 } from '../capacity/sizing.js';
 
-/** What the units are for, and the machine that they are for. */
+/** The load and the machine that the units are computed for. */
 export interface UnitPlan {
   /** Connections to hold. */
   readonly target: number;
@@ -31,7 +31,7 @@ export interface UnitPlan {
   readonly listen: readonly string[];
   /** Node, and the file that it runs. */
   readonly command: readonly [program: string, script: string];
-  /** The config file; null leaves that to the environment. */
+  /** The config file; null if the environment names it. */
   readonly config: string | null;
 }
 
@@ -54,19 +54,19 @@ export const PACKAGED: UnitPlan = {
 export const SERVICE_NAME = 'megacomet.service';
 export const SOCKET_NAME = 'megacomet.socket';
 
-/** Where the environment of the packaged unit may be set, for those who want no drop-in. */
+/** The file that sets the environment of the packaged unit, as an alternative to a drop-in. */
 const ENVIRONMENT_FILE = '/etc/megacomet/environment';
 
 function quote(text: string): string {
   return /^[\w@+=:,./%$-]+$/.test(text) ? text : `"${text}"`;
 }
 
-/** The program of an ExecStart= line: no specifiers; variables are not looked for there. */
+/** The program of an ExecStart= line: % is escaped; systemd expands no variables there. */
 export function quoteProgram(text: string): string {
   return quote(text.replaceAll('%', '%%'));
 }
 
-/** One argument as systemd.service(5) reads it: no specifiers, no variables, no escapes. */
+/** One argument for systemd.service(5), with specifiers, variables and quotes escaped. */
 export function quoteArgument(text: string): string {
   const escaped = text.replace(/["\\]/g, '\\$&').replaceAll('%', '%%').replaceAll('$', '$$$$');
   return quote(escaped);
@@ -77,7 +77,7 @@ function mebibytes(bytes: number): string {
   return `${Math.ceil(bytes / 2 ** 20)}M`;
 }
 
-/** The load at its worst: everybody comes back within a minute, and a message goes to everybody. */
+/** The heaviest load: all clients reconnect within a minute, and all receive one message. */
 function loadOf({ target, workers }: UnitPlan): Load {
   const acceptRate = defaultAcceptRate(target);
   return { connections: target, clients: 0, workers, acceptRate, burst: 1, messageBytes: 0 };
@@ -87,7 +87,7 @@ function head(plan: UnitPlan): string {
   return (
     `# For ${plan.target} connections in ${plan.workers} workers, with fs.nr_open ${plan.nrOpen} ` +
     `and pages of\n# ${plan.costs.pageBytes} bytes. Made by "megacomet-ts install-service"; ` +
-    'change it by a drop-in\n# (systemctl edit), which survives the next time.'
+    'change it by a drop-in\n# (systemctl edit), which the next run keeps.'
   );
 }
 
@@ -96,7 +96,7 @@ function execStart({ command, config }: UnitPlan): string {
   const start = `ExecStart=${quoteProgram(program)} ${quoteArgument(script)} serve`;
   if (config !== null) {
     return (
-      '# All options stand in the config file; "systemctl reload" reads it again.\n' +
+      '# All options are in the config file; "systemctl reload" reads it again.\n' +
       `${start} --config ${quoteArgument(config)}`
     );
   }
@@ -116,37 +116,37 @@ function memoryFormula({ target, workers, costs }: UnitPlan): string {
   );
 }
 
-/** What bounds the service: all of it follows from the plan. */
+/** The limits of the service. */
 function limits(plan: UnitPlan): string {
   const { target, workers, nrOpen, drainS, costs } = plan;
   return `# min(fs.nr_open ${nrOpen}, max(${target} connections + 1024, 65536)) for each process, so
 # that one worker could hold all. A number and never infinity: that is fs.nr_open, and programs
 # that loop over all possible descriptors stall at it.
 LimitNOFILE=${limitNofile(target, nrOpen)}
-# 64 threads of the manager and of what it starts + 8 × ${workers} workers
+# 64 threads of the manager and its other processes + 8 × ${workers} workers
 TasksMax=${tasksMax(workers)}
 ${memoryFormula(plan)}
 MemoryMax=${mebibytes(cgroupBytesNeeded(loadOf(plan), costs))}
 # ${drainS} s of drain + 10 s to clean up + 6 µs of the kernel for each of ${target} sockets. A
-# drain that is longer by configuration asks for its time when it begins.
+# longer drain asks systemd for more time when it begins.
 TimeoutStopSec=${stopTimeoutS(target, drainS)}
-# A worker has 10 s to start, and a few start at a time.
+# A worker has 30 s to start, and two for each core start at a time.
 TimeoutStartSec=120`;
 }
 
-const SUPERVISION = `# The manager feeds the watchdog at a third of this, while its own loop turns,
-# supervision runs and a worker serves. A single stuck worker is the manager's to replace.
+const SUPERVISION = `# The manager notifies the watchdog at a third of this, while its own loop runs, supervision
+# runs and a worker serves. The manager itself replaces a single hung worker.
 WatchdogSec=30
-# The manager drains its workers; a signal to all at once would cut them off.
+# The manager drains its workers; a signal to all processes would close every connection.
 KillMode=mixed
-# The kernel took one process: the manager replaces it. The default would end the whole service.
+# If the kernel kills one worker, the manager replaces it. The default stops the whole service.
 OOMPolicy=continue
 Restart=on-failure
 RestartSec=200ms
-# A mistake in the configuration does not mend itself.
+# A restart does not fix a mistake in the configuration.
 RestartPreventExitStatus=2`;
 
-const SANDBOX = `# A user of its own, who exists while the service runs.
+const SANDBOX = `# A user of its own, which exists while the service runs.
 DynamicUser=yes
 NoNewPrivileges=yes
 PrivateUsers=yes
@@ -178,7 +178,7 @@ SystemCallFilter=@system-service
 SystemCallFilter=~@privileged @resources
 SystemCallErrorNumber=EPERM
 # Not possible: MemoryDenyWriteExecute= (V8 writes the code that it runs), ProcSubset=pid (limits
-# and figures are read from /proc/sys, /proc/meminfo and /proc/net).`;
+# and counters are read from /proc/sys, /proc/meminfo and /proc/net).`;
 
 /** megacomet.service. */
 export function serviceUnit(plan: UnitPlan): string {
@@ -217,31 +217,31 @@ function listenStream(text: string): string {
   const address = parseAddress('listen', text);
   if (!address.isUnix) return text;
   if (address.host.startsWith('/')) return address.host;
-  throw new MegacometError('ERR_OPTION_INVALID', `listen: "${text}" has no absolute path`);
+  throw new MegacometError('ERR_OPTION_INVALID', `listen: "${text}" is not an absolute path`);
 }
 
 /**
  * megacomet.socket.
  *
- * @throws MegacometError `ERR_OPTION_INVALID` for an address that is none.
+ * @throws MegacometError `ERR_OPTION_INVALID` for an invalid address.
  */
 export function socketUnit(plan: UnitPlan): string {
   const { acceptRate } = loadOf(plan);
   const backlog = backlogNeeded({ ...loadOf(plan), workers: 1 });
   return `${head(plan)}
 #
-# systemd keeps these sockets while the service restarts: who comes meanwhile waits and is served.
+# systemd keeps these sockets while the service restarts: new clients wait in their queues.
 
 [Unit]
 Description=Sockets of megacomet-ts
 
 [Socket]
 ${plan.listen.map((text) => `ListenStream=${listenStream(text)}`).join('\n')}
-# [::] takes IPv4 peers too.
+# [::] accepts IPv4 peers too.
 BindIPv6Only=both
 FileDescriptorName=megacomet
-# The power of two above twice the ${acceptRate} clients per second that come when all come back
-# within a minute, from 4096 to 65535; net.core.somaxconn caps it.
+# The power of two above twice the ${acceptRate} clients per second of a storm in which all
+# reconnect within a minute, from 4096 to 65535; net.core.somaxconn caps it.
 Backlog=${backlog}
 
 [Install]

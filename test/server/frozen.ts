@@ -188,7 +188,7 @@ void t.test(
     // From three limits on a manager that does not replace a worker counts as broken.
     await until('three limits and more', () => Date.now() - Number(time) > 14_000, 20_000);
     t.notOk(
-      server.log.some(({ msg }) => msg === 'watchdog not fed'),
+      server.log.some(({ msg }) => msg === 'systemd watchdog notification withheld'),
       'it is fed',
     );
     freezer.thaw();
