@@ -8,7 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import type { Transport } from '../lib/bench/bench.js';
 import { procReader, readDescriptorLimit } from '../lib/system/kernel.js';
-import { createServer, type Server } from '../lib/server/server.js';
+import { createServer, type Server } from '../lib/index.js';
 import type { Baselines, Nchan } from './build-baselines.js';
 import { baselinePids, freePort, startCommand } from './subjects.js';
 

@@ -1,4 +1,7 @@
 // The public names of the package.
+import { criticalFindings } from './doctor/doctor.js';
+import { Server, type ServerOptions } from './server/server.js';
+
 export { MegacometError, type ErrorCode } from './base/errors.js';
 export type { Readiness } from './api/admin.js';
 export type { ClientMessage } from './broker/client-publishing.js';
@@ -16,14 +19,23 @@ export type { Headroom } from './stats/headroom.js';
 export type { MetricValue } from './system/kernel.js';
 export type { Logger } from './base/logger.js';
 export type { WorkerEvent } from './manager/supervisor.js';
-export {
-  createServer,
-  type Adjustments,
-  type CloseOptions,
-  type CloseReport,
-  type Server,
-  type ServerEvents,
-  type ServerOptions,
+export type {
+  Adjustments,
+  CloseOptions,
+  CloseReport,
+  Server,
+  ServerEvents,
+  ServerOptions,
 } from './server/server.js';
 export type { Health } from './systemd/service.js';
 export type { Count, Stats, WorkerStats } from './stats/stats.js';
+
+/**
+ * Creates a server; {@link Server.listen} starts it.
+ *
+ * @throws MegacometError `ERR_OPTION_INVALID` or `ERR_OPTION_UNKNOWN`, naming option, value, rule.
+ */
+export function createServer(options: ServerOptions = {}): Server {
+  const host = { dropsOwnIdentity: false, sockets: [], findLimits: criticalFindings };
+  return new Server(options, host);
+}

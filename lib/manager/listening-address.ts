@@ -186,6 +186,7 @@ export class ListeningAddress {
   }
 
   close(): void {
+    if (this.#descriptors.length === 0) return;
     for (const fd of this.#descriptors.splice(0)) addon.closeDescriptor(fd);
     // The path of an inherited socket belongs to its creator, which may still listen there.
     if (this.ownership === 'shared') removeSocket(this.address.host);

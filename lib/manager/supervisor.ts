@@ -101,6 +101,7 @@ export class Supervisor {
   /** Set while start() waits for all workers. */
   #starting: { resolve: () => void; reject: (error: Error) => void } | undefined;
   #onStopped: (() => void) | undefined;
+  #drained: Promise<readonly number[]> | undefined;
 
   constructor(options: SupervisorOptions, ports: SupervisorPorts) {
     this.#options = options;
@@ -168,12 +169,18 @@ export class Supervisor {
   }
 
   /**
-   * Closes all connections evenly over a time, then lets the workers exit.
+   * Closes all connections evenly over a time, then lets the workers exit. A second call joins the
+   * first.
    *
    * @returns Pids of the workers that had to be killed: empty after a clean stop. Workers that the
    *   kernel holds are left running, and end when the kernel releases them.
    */
-  async drain(drainMs: number): Promise<readonly number[]> {
+  drain(drainMs: number): Promise<readonly number[]> {
+    this.#drained ??= this.#drain(drainMs);
+    return this.#drained;
+  }
+
+  async #drain(drainMs: number): Promise<readonly number[]> {
     this.#beginStop();
     for (const [slot, { process }] of this.#workers) {
       const record = this.registry.at(slot);

@@ -1,34 +1,28 @@
-// The library's face: one server, its options, its life. Wires manager and admin.
+// The public face of the library: one server, its options and its life. A façade over the steps of
+// the start, the manager of the workers, and the broker.
 import { EventEmitter } from 'node:events';
 
-import { Admin, type Readiness } from '../api/admin.js';
+import type { Readiness } from '../api/admin.js';
+import { formatAddress, formatAddresses } from '../base/address.js';
+import { MegacometError } from '../base/errors.js';
+import { silentLogger, type Logger } from '../base/logger.js';
 import type { Broker } from '../broker/broker.js';
 import type { ClientMessage } from '../broker/client-publishing.js';
 import type { ChannelPresence, MemberEvent } from '../broker/presence.js';
 import type { ChannelPage, ChannelQuery, PublishOptions, Receipt } from '../broker/publishing.js';
-import { planCapacity, readMachineLimits, type Capacity } from '../capacity/capacity.js';
-import { criticalFindings } from '../doctor/doctor.js';
-import { MegacometError } from '../base/errors.js';
-import { becomeUser, identityOf } from '../system/identity.js';
-import { ingestAddressOf, openIngest, type Ingest, type IngestAddress } from '../api/ingest.js';
-import { hasIpv6, procReader, sysctl } from '../system/kernel.js';
-import { LimitWatch, LOOK_INTERVAL_MS } from '../stats/limit-watch.js';
-import { formatAddress, formatAddresses, type Address } from '../base/address.js';
-import { ListeningAddress, type PeerTimeouts } from '../manager/listening-address.js';
-import { configuredAddresses } from './configured-addresses.js';
-import { silentLogger, type Logger } from '../base/logger.js';
-import { Manager, type CometLink } from '../manager/manager.js';
+import type { Capacity } from '../capacity/capacity.js';
+import type { Manager } from '../manager/manager.js';
 import type { WorkerEvent } from '../manager/supervisor.js';
-import { addon, type Segment } from '../system/native.js';
-import { Push } from './push.js';
-import type { Health } from '../systemd/service.js';
-import { fill, type Adjustments, type Filled, type ServerOptions } from './server-options.js';
-import { checkRuntime } from '../ipc/spawn.js';
 import { collectStats, WorkerMemory, type Stats } from '../stats/stats.js';
-import type { InheritedSocket } from '../systemd/systemd.js';
-import { tokenOf } from '../api/token.js';
+import { procReader } from '../system/kernel.js';
+import type { Health } from '../systemd/service.js';
+import { DeferredLog } from './deferred-log.js';
+import { fill, type Adjustments, type Filled, type ServerOptions } from './server-options.js';
+import { limitsOf, Parts, StartSteps, type Host, type StartContext } from './start-steps.js';
+import { Startup } from './startup.js';
 
 export type { Adjustments, ServerOptions } from './server-options.js';
+export type { Host } from './start-steps.js';
 
 /** How close() ends the connections that are open. */
 export interface CloseOptions {
@@ -36,107 +30,113 @@ export interface CloseOptions {
   drainMs?: number;
 }
 
-/** What close() answers. */
+/** The result of close(). */
 export interface CloseReport {
   /** Pids of workers that had to be killed: empty after a clean stop. */
   readonly killed: readonly number[];
 }
 
-/** The events of a {@link Server}, with what their listeners are given. */
+/** The events of a {@link Server}, with the arguments of their listeners. */
 export interface ServerEvents {
-  /** A worker was started, serves, is late, is stuck or has exited. */
+  /** A worker was started, serves, is late, is hung or has exited. */
   worker: [WorkerEvent];
   /** Comet: a client published over its WebSocket; see `clientPublish`. */
   message: [ClientMessage];
   /**
-   * Comet: a connection subscribed to a channel or pattern. Told only while somebody listens to
-   * this or to `unsubscribe`. A worker that dies takes its subscribers with it without these: see
-   * `worker`.
+   * Comet: a connection subscribed to a channel or pattern. Emitted only while this event or
+   * `unsubscribe` has a listener. When a worker dies, its subscribers end without `unsubscribe`:
+   * see `worker`.
    */
   subscribe: [MemberEvent];
-  /** Comet: a connection left a channel or pattern, or ended; told as `subscribe` is. */
+  /** Comet: a connection left a channel or pattern, or ended. Emitted as `subscribe` is. */
   unsubscribe: [MemberEvent];
 }
 
-/** What a command line brings along; a library in somebody else's program has none of it. */
-export interface Host {
-  /** Whether this process itself becomes `user` after binding. */
-  readonly dropsOwnIdentity: boolean;
-  /** Sockets of systemd. Where no option names an address, they are all that is served. */
-  readonly sockets: readonly InheritedSocket[];
-}
-
-const LIBRARY: Host = { dropsOwnIdentity: false, sockets: [] };
-
 type Phase = 'closed' | 'closing' | 'listening' | 'new' | 'starting';
 
-/** A server that holds connections in worker processes. Made by {@link createServer}. */
+/** A server that holds connections in worker processes. Created by `createServer()`. */
 export class Server extends EventEmitter<ServerEvents> {
   readonly #options: Filled;
   readonly #log: Logger;
+  readonly #startLog: DeferredLog;
   readonly #memory = new WorkerMemory(procReader);
+  readonly #parts = new Parts();
+  readonly #startup: Startup;
   #phase: Phase = 'new';
-  #capacity: Capacity | undefined;
-  #addresses: ListeningAddress[] = [];
-  #segment: Segment | undefined;
-  #manager: Manager | undefined;
-  #push: Push | undefined;
-  #admin: Admin | undefined;
-  #adminPort: number | null = null;
-  #ingest: Ingest | undefined;
-  #ingestPort: number | null = null;
-  #startedAtMs = 0;
-  #limitTimer: NodeJS.Timeout | undefined;
+  #drainMs = 0;
   #closing: Promise<CloseReport> | undefined;
-  readonly #host: Host;
-  readonly #namesAddress: boolean;
-  /** Lines of the log that stand behind the first. */
-  readonly #afterStart: (() => void)[] = [];
 
-  constructor(options: ServerOptions, host: Host = LIBRARY) {
+  constructor(options: ServerOptions, host: Host) {
     super();
     this.#options = fill(options);
-    this.#namesAddress = [options.host, options.port, options.listen].some(
-      (value) => value !== undefined,
-    );
     this.#log = options.logger ?? silentLogger;
-    this.#host = host;
-    // Behind this turn, when the listener is there or gone.
-    const observe = (): void => {
+    this.#startLog = new DeferredLog(this.#log);
+    const { listen, host: address, port } = options;
+    const namesAddress = [address, port, listen].some((value) => value !== undefined);
+    const context = this.#makeContext(host, namesAddress);
+    this.#startup = new Startup(new StartSteps(context, this.#parts).list());
+    // 'newListener' is emitted before the listener is added.
+    const update = (): void => {
       queueMicrotask(() => {
-        this.#observe();
+        this.#setPresenceEvents();
       });
     };
-    this.on('newListener' as never, observe as never);
-    this.on('removeListener' as never, observe as never);
+    this.on('newListener' as never, update as never);
+    this.on('removeListener' as never, update as never);
   }
 
-  /** Has the workers tell of subscribers while somebody listens: a ramp is a million events. */
-  #observe(): void {
-    const arePresenceEventsOn =
-      this.listenerCount('subscribe') + this.listenerCount('unsubscribe') > 0;
-    this.#push?.broker.setPresenceEvents(arePresenceEventsOn);
+  #makeContext(host: Host, namesAddress: boolean): StartContext {
+    return {
+      options: this.#options,
+      namesAddress,
+      host,
+      log: this.#log,
+      startLog: this.#startLog,
+      memory: this.#memory,
+      view: { stats: () => this.stats(), readiness: () => this.readiness() },
+      events: {
+        onMessage: (message) => this.emit('message', message),
+        onSubscribe: (event) => this.emit('subscribe', event),
+        onUnsubscribe: (event) => this.emit('unsubscribe', event),
+        onOverflow: (slot) => {
+          const reason = 'worker does not read its control stream; replaced';
+          this.#parts.manager?.replace(slot, reason);
+        },
+      },
+      deliver: this.deliver.bind(this),
+      onWorker: (event) => this.emit('worker', event),
+      onMessaging: () => {
+        this.#setPresenceEvents();
+      },
+      drainMs: () => this.#drainMs,
+    };
+  }
+
+  /** Turns presence events on only while they have a listener: a ramp has a million of them. */
+  #setPresenceEvents(): void {
+    const count = this.listenerCount('subscribe') + this.listenerCount('unsubscribe');
+    this.#parts.messaging?.broker.setPresenceEvents(count > 0);
   }
 
   /** Addresses with their real ports, empty before {@link listen}. */
   get addresses(): readonly string[] {
-    return this.#addresses.map((listening) => formatAddress(listening.address));
+    return this.#parts.addresses.map(({ address }) => formatAddress(address));
   }
 
   /** Port of the admin server, null without one. */
   get adminPort(): number | null {
-    return this.#adminPort;
+    return this.#parts.adminPort;
   }
 
-  /** Port that takes messages of applications, null without one. */
+  /** Port that receives messages from applications, null without one. */
   get ingestPort(): number | null {
-    return this.#ingestPort;
+    return this.#parts.ingestPort;
   }
 
   /**
    * Binds, starts the workers, and resolves when all of them serve.
    *
-   * @returns What the server can hold, and the limit that binds.
+   * @returns The capacity of the server, and the limit that bounds it.
    * @throws MegacometError `ERR_OPTION_INVALID`, `ERR_LISTEN`, `ERR_ADMIN_LISTEN`, `ERR_CAPACITY`,
    *   `ERR_WORKER_START`, `ERR_USER`, `ERR_RUNTIME`, `ERR_ALREADY_LISTENING`. Nothing is left open
    *   after any of them.
@@ -147,21 +147,22 @@ export class Server extends EventEmitter<ServerEvents> {
     }
     this.#phase = 'starting';
     try {
-      const capacity = await this.#start();
+      await this.#startup.run(() => {
+        if (this.#phase !== 'starting') throw notRunning();
+      });
       this.#phase = 'listening';
+      const { capacity } = this.#running();
       this.#announce(capacity);
       return capacity;
     } catch (error) {
-      // What may be the reason.
-      this.#tellWhatWaits();
+      // The lines may name the reason.
+      this.#startLog.flush();
       await this.close();
-      // A close() that ran during the start ended before the start had opened its last.
-      await this.#release();
       throw error;
     }
   }
 
-  /** The first line of the log says where, how much, and what binds; the warnings follow it. */
+  /** Writes the first line of the log, with the addresses and the capacity, then the warnings. */
   #announce({ workers, maxConnections, binding }: Capacity): void {
     this.#log.info(
       {
@@ -175,260 +176,61 @@ export class Server extends EventEmitter<ServerEvents> {
       `listening on ${formatAddresses(this.addresses)} with ${workers} workers, for ` +
         `${maxConnections} connections; the limit that binds: ${binding}`,
     );
-    this.#tellWhatWaits();
+    this.#startLog.flush();
   }
 
-  #tellWhatWaits(): void {
-    for (const tell of this.#afterStart.splice(0)) tell();
-  }
-
-  /** Throws if close() was called since the start began; asked after every wait. */
-  #checkStarting(): void {
-    if (this.#phase !== 'starting') throw notRunning();
-  }
-
-  async #start(): Promise<Capacity> {
-    checkRuntime();
-    const options = this.#options;
-    // What a user can get wrong comes first: nothing was opened then.
-    const identity = options.user === undefined ? undefined : identityOf(options.user);
-    const token = options.protocol === 'comet' ? tokenOf(options) : null;
-    const { ingest, protocol } = options;
-    const ingestPlace = ingest === undefined ? undefined : ingestAddressOf(ingest, protocol);
-    this.#registerSockets();
-    const addresses = this.#addressesToBind();
-    const limits = readMachineLimits(procReader);
-    const capacity = planCapacity(
-      limits,
-      options.workers,
-      options.maxConnections,
-      this.#addresses.length + addresses.length,
-    );
-    this.#capacity = capacity;
-    const inherited = this.#addresses.map(({ address }) => address);
-    this.#warnOfLimits(capacity, [...inherited, ...addresses]);
-    await this.#bind(addresses, capacity.workers);
-    const sharing = this.#openPush(capacity.workers, limits.cores, token);
-    await this.#openDoors(ingestPlace);
-    // Nothing is read before: Admin.listen() resolves in the turn of the loop in which it bound.
-    if (identity !== undefined && this.#host.dropsOwnIdentity) becomeUser(identity);
-    this.#segment = new addon.Segment(capacity.workers);
-    this.#startedAtMs = performance.now();
-    this.#manager = new Manager(
-      {
-        slots: capacity.workers,
-        cores: limits.cores,
-        protocol: options.protocol,
-        backlog: options.backlog,
-        heartbeatLimitMs: options.heartbeatLimit * 1000,
-        ...(this.#host.dropsOwnIdentity ? {} : identity),
-        ...sharing,
-      },
-      this.#limits(capacity),
-      this.#addresses,
-      this.#segment,
-      this.#memory,
-      this.#log,
-    );
-    this.#manager.on('worker', (event) => this.emit('worker', event));
-    await this.#manager.start();
-    if (identity === undefined && process.getuid?.() === 0) {
-      this.#afterStart.push(() => {
-        this.#log.warn({}, 'serving as root: --user NAME gives its privileges up after binding');
-      });
-    }
-    this.#watchLimits();
-    return capacity;
-  }
-
-  /** Where operators and applications come in: the admin server, and ingest. */
-  async #openDoors(ingestPlace: IngestAddress | undefined): Promise<void> {
-    const options = this.#options;
-    if (options.adminPort !== undefined) {
-      this.#admin = new Admin(
-        { stats: () => this.stats(), readiness: () => this.readiness() },
-        this.#push?.api,
-      );
-      this.#adminPort = await this.#admin.listen(options.adminHost, options.adminPort);
-      this.#checkStarting();
-    }
-    if (ingestPlace !== undefined) {
-      const inboxes = { deliver: this.deliver.bind(this) };
-      const limits = { messageBytesMax: options.messageBytes };
-      const opened = await openIngest(ingestPlace, inboxes, limits, this.#log);
-      ({ ingest: this.#ingest, port: this.#ingestPort } = opened);
-      this.#checkStarting();
-    }
-  }
-
-  /** What a comet server has besides: order, history, and who subscribes where. */
-  #openPush(slots: number, cores: number, token: string | null): { comet?: CometLink } {
-    if (this.#options.protocol !== 'comet') return {};
-    const push = new Push(slots, { ...this.#options, token }, cores, {
-      onMessage: (message) => this.emit('message', message),
-      onSubscribe: (event) => this.emit('subscribe', event),
-      onUnsubscribe: (event) => this.emit('unsubscribe', event),
-      onOverflow: (slot) => {
-        this.#manager?.replace(slot, 'worker does not read its control stream; replaced');
-      },
-    });
-    this.#push = push;
-    this.#observe();
-    return { comet: push.link };
-  }
-
-  /** Echo waits for its peers as long as the kernel does; comet knows how long is too long. */
-  #timeouts(): PeerTimeouts {
-    const { keepalive, protocol, writeTimeout } = this.#options;
-    const userTimeoutMs = protocol === 'comet' ? writeTimeout * 1000 : 0;
-    return { keepaliveS: keepalive, userTimeoutMs };
-  }
-
-  /** Takes over the sockets of systemd, so that a wrong one ends the start before anything else. */
-  #registerSockets(): void {
-    for (const { fd, name } of this.#host.sockets) {
-      const registered = ListeningAddress.register(fd, name, this.#timeouts());
-      this.#addresses.push(registered);
-      const listen = formatAddress(registered.address);
-      this.#afterStart.push(() => {
-        this.#log.info({ name, listen }, 'serving a socket of systemd');
-      });
-    }
-  }
-
-  /** The addresses that are not served yet by an inherited socket. */
-  #addressesToBind(): Address[] {
-    if (this.#host.sockets.length > 0 && !this.#namesAddress) return [];
-    const served = this.addresses;
-    const addresses = configuredAddresses(this.#options, hasIpv6(procReader), this.#log).filter(
-      (address) => !served.includes(formatAddress(address)),
-    );
-    const count = served.length + addresses.length;
-    if (count <= addon.bounds.listenersMax) return addresses;
-    throw new MegacometError(
-      'ERR_LISTEN',
-      `cannot listen on ${count} addresses: a server has ${addon.bounds.listenersMax} at most`,
-    );
-  }
-
-  async #bind(addresses: readonly Address[], slots: number): Promise<void> {
-    const all = [...this.#addresses.map(({ address }) => address), ...addresses];
-    for (const address of addresses) {
-      const takesIpv4 = (other: Address): boolean =>
-        other !== address && other.port === address.port && !other.host.includes(':');
-      this.#addresses.push(
-        await ListeningAddress.bind(address, {
-          slots,
-          ...this.#timeouts(),
-          v6Only: address.host !== '::' || all.some(takesIpv4),
-        }),
-      );
-      this.#checkStarting();
-    }
-  }
-
-  #watchLimits(): void {
-    const watch = new LimitWatch(procReader, this.#log);
-    this.#limitTimer = setInterval(() => {
-      // Not stats(): reading the memory of 56 workers costs 15 ms, these counters microseconds.
-      const connections = this.#manager?.openConnections() ?? 0;
-      watch.look(connections, this.#capacity?.maxConnections ?? 0, performance.now());
-    }, LOOK_INTERVAL_MS);
-    // The workers' pipes keep the process alive; this must not.
-    this.#limitTimer.unref();
-  }
-
-  /** One line for each limit of this machine that stands in the way of what was asked for. */
-  #warnOfLimits(capacity: Capacity, addresses: readonly Address[]): void {
-    const options = this.#options;
-    const findings = criticalFindings({
-      target: capacity.maxConnections,
-      workers: capacity.workers,
-      acceptRate: options.acceptRate,
-      ports: addresses.filter((address) => !address.isUnix).map((address) => address.port),
-      backlog: options.backlog,
-      keepaliveS: options.keepalive,
-    }).filter(
-      // A server that was given no number takes what these limits leave: the first line names it.
-      ({ connections }) => options.maxConnections !== undefined || connections === null,
-    );
-    for (const { id, current, needed, why } of findings) {
-      this.#afterStart.push(() => {
-        this.#log.warn({ limit: id, current, needed }, `${id}: ${why}`);
-      });
-    }
-    // One line for a limit, however many notice it.
-    const subject = (text: string): string => text.replace(/ [/(].*$/, '');
-    const isTold = (text: string): boolean =>
-      findings.some(({ id }) => subject(id) === subject(text));
-    const { warning } = capacity;
-    if (warning !== null && !isTold(capacity.binding)) {
-      this.#afterStart.push(() => {
-        this.#log.warn({}, warning);
-      });
-    }
-    const somaxconn = sysctl(procReader, 'net.core.somaxconn');
-    if (somaxconn !== null && somaxconn < options.backlog && !isTold('net.core.somaxconn')) {
-      const { backlog } = options;
-      this.#afterStart.push(() => {
-        this.#log.warn({ somaxconn, backlog }, 'net.core.somaxconn cuts the backlog');
-      });
-    }
-  }
-
-  #limits(capacity: Capacity): ConstructorParameters<typeof Manager>[1] {
-    return {
-      maxConnections: capacity.maxConnections,
-      workerConnectionsMax: capacity.workerConnectionsMax,
-      idleTimeout: this.#options.idleTimeout,
-      acceptRate: this.#options.acceptRate,
-    };
+  /** The parts that a running server has. @throws MegacometError `ERR_NOT_RUNNING`. */
+  #running(): { manager: Manager; capacity: Capacity } {
+    const { manager, capacity } = this.#parts;
+    if (manager === undefined || capacity === undefined) throw notRunning();
+    return { manager, capacity };
   }
 
   /**
-   * Changes limits while the server runs. `maxConnections` can go down and back up, not above what
-   * the workers were started for.
+   * Changes limits while the server runs. `maxConnections` cannot exceed the number of connections
+   * that the workers were started for.
    *
    * @throws MegacometError `ERR_OPTION_INVALID`, `ERR_NOT_RUNNING`.
    */
   adjust(changes: Adjustments): void {
-    if (this.#manager === undefined || this.#capacity === undefined) throw notRunning();
+    const { manager, capacity } = this.#running();
     const changed = fill(changes);
-    const most = this.#capacity.workerConnectionsMax * this.#capacity.workers;
+    const most = capacity.workerConnectionsMax * capacity.workers;
     if (changes.maxConnections !== undefined && changes.maxConnections > most) {
       throw new MegacometError(
         'ERR_OPTION_INVALID',
-        `max-connections: ${changes.maxConnections} needs more than the ${most} places that this ` +
-          'server was started with',
+        `max-connections: ${changes.maxConnections} is more than the ${most} connections that ` +
+          'the workers were started for',
       );
     }
     for (const key of ['acceptRate', 'idleTimeout'] as const) {
       if (changes[key] !== undefined) this.#options[key] = changed[key];
     }
-    const maxConnections = changes.maxConnections ?? this.#capacity.maxConnections;
-    this.#capacity = { ...this.#capacity, maxConnections };
-    this.#manager.adjust(this.#limits(this.#capacity));
+    const maxConnections = changes.maxConnections ?? capacity.maxConnections;
+    const adjusted = { ...capacity, maxConnections };
+    this.#parts.capacity = adjusted;
+    manager.adjust(limitsOf(adjusted, this.#options));
   }
 
   /**
-   * The figures of this moment. Counters are read from shared memory, so they are true also while
+   * The metrics of this moment. Counters are read from shared memory, so they are current even if
    * a worker is frozen or dead.
    *
    * @throws MegacometError `ERR_NOT_RUNNING` before listen() has bound, and after close().
    */
   stats(): Stats {
-    const manager = this.#manager;
-    if (manager === undefined || this.#capacity === undefined) throw notRunning();
+    const { manager, capacity } = this.#running();
+    const { messaging, ingest, startedAtMs } = this.#parts;
     return collectStats(
       {
-        startedAtMs: this.#startedAtMs,
+        startedAtMs,
         protocol: this.#options.protocol,
         listen: this.addresses,
-        maxConnections: this.#capacity.maxConnections,
+        maxConnections: capacity.maxConnections,
         isDraining: manager.isStopping,
-        messages: this.#push?.counters ?? null,
-        mailboxes: this.#push?.broker.mailboxes.counters ?? null,
-        ingest: this.#ingest?.counters ?? null,
+        mailboxes: messaging?.broker.mailboxes.counters ?? null,
+        ingest: ingest?.counters ?? null,
+        messages: messaging?.counters ?? null,
       },
       manager.registry.slots,
       manager.segmentReader,
@@ -437,13 +239,14 @@ export class Server extends EventEmitter<ServerEvents> {
     );
   }
 
-  /** Whether the server should get new clients: half of its capacity serves, and no drain runs. */
+  /** Whether the server should get new clients: half of its workers serve, and none drains. */
   readiness(): Readiness {
-    const slots = this.#manager?.registry.slots ?? [];
+    const { manager } = this.#parts;
+    const slots = manager?.registry.slots ?? [];
     const notServing = slots
       .filter((slot) => slot.state !== 'serving')
       .map(({ slot, state }) => ({ slot, state }));
-    const isDraining = this.#manager?.isStopping ?? false;
+    const isDraining = manager?.isStopping ?? false;
     // Every worker serves every address, so their capacities are the same.
     const isHalf = slots.length > 0 && notServing.length * 2 <= slots.length;
     return {
@@ -453,15 +256,14 @@ export class Server extends EventEmitter<ServerEvents> {
     };
   }
 
-  /** How the server is, for a supervisor of this process; never throws. */
+  /** The health of the server, for a supervisor of this process. Never throws. */
   health(): Health {
-    const manager = this.#manager;
-    const { notServing } = this.readiness();
+    const { manager, capacity } = this.#parts;
     return {
       connections: manager?.openConnections() ?? 0,
-      maxConnections: this.#capacity?.maxConnections ?? 0,
-      slots: this.#capacity?.workers ?? 0,
-      notServing,
+      maxConnections: capacity?.maxConnections ?? 0,
+      slots: capacity?.workers ?? 0,
+      notServing: this.readiness().notServing,
       isDraining: manager?.isStopping ?? true,
       periodsUnsupervised: manager?.periodsUnsupervised ?? 0,
       limitsHung: manager?.limitsHung ?? 0,
@@ -469,68 +271,69 @@ export class Server extends EventEmitter<ServerEvents> {
   }
 
   /**
-   * Comet: gives a message the next place in the server's sequence and sends it to the subscribers.
+   * Comet: gives a message the next number of the server's sequence, and sends it to subscribers.
    *
-   * `delivered` is the number of subscribers known at that moment, at most 100 ms old: it is no
+   * `delivered` is the number of subscribers known at that moment, at most 100 ms old. It is not an
    * acknowledgement.
    *
    * @throws MegacometError `ERR_CHANNEL`, `ERR_MESSAGE`, `ERR_MESSAGE_SIZE`; `ERR_BUSY` when a
    *   worker cannot follow, and a later try may succeed; `ERR_NOT_RUNNING`.
    */
   publish(channel: string, data: Uint8Array | string, options?: PublishOptions): Promise<Receipt> {
-    // A promise, so that a broker behind a network can come here without a change for anybody.
+    // A promise, so that a broker on another machine can replace this one.
     return new Promise((resolve) => {
-      resolve(this.#comet().publish(channel, data, options));
+      resolve(this.#broker().publish(channel, data, options));
     });
   }
 
   /**
-   * Comet: puts a message into the mailbox of a client that polls `/ID.js`. It waits there for
-   * `mailboxTime`, and leaves when it was written whole.
+   * Comet: puts a message into the mailbox of a client that polls `/ID.js`. The mailbox keeps it
+   * for `mailboxTime`, or until it was written completely.
    *
    * @throws MegacometError `ERR_CHANNEL`, `ERR_MESSAGE`, `ERR_MESSAGE_SIZE`, `ERR_BUSY`,
    *   `ERR_NOT_RUNNING`.
    */
   deliver(clientId: string, data: Uint8Array | string): void {
-    this.#comet().mailboxes.deliver(clientId, data);
+    this.#broker().mailboxes.deliver(clientId, data);
   }
 
-  /** Comet: channels with subscribers or history, some at a time. @throws `ERR_NOT_RUNNING`. */
+  /** Comet: a page of the channels with subscribers or history. @throws `ERR_NOT_RUNNING`. */
   channels(query?: ChannelQuery): ChannelPage {
-    return this.#comet().channels(query);
+    return this.#broker().channels(query);
   }
 
   /**
-   * Comet: closes every subscriber of a channel or pattern, with a reason where one fits; or one
-   * connection, by its name in events and presence().
+   * Comet: closes every subscriber of a channel or pattern, or one connection by its name in events
+   * and presence(). The reason is sent where the transport has a field for it.
    *
-   * @returns Subscribers that were known; for a connection 1, or 0 if it is gone.
+   * @returns Subscribers that were known; for a connection 1, or 0 if it has ended.
    * @throws MegacometError `ERR_CHANNEL`, `ERR_MESSAGE`, `ERR_NOT_RUNNING`.
    */
   disconnect(target: string | { readonly member: string }, reason?: string): number {
-    if (typeof target === 'string') return this.#comet().kick(target, reason);
-    return Number(this.#comet().kickMember(target.member, reason));
+    if (typeof target === 'string') return this.#broker().kick(target, reason);
+    return Number(this.#broker().kickMember(target.member, reason));
   }
 
   /**
-   * Comet: who subscribes to exactly this channel or pattern, asked of the workers.
+   * Comet: the subscribers of exactly this channel or pattern, as the workers report them.
    *
-   * @param limit - Connections named at most; default 10,000. The count is of all.
+   * @param limit - Connections named at most; default 10,000. The count includes all.
    * @throws MegacometError `ERR_CHANNEL`, `ERR_BUSY`, `ERR_NOT_RUNNING`.
    */
   async presence(channel: string, limit?: number): Promise<ChannelPresence> {
-    return this.#comet().presence(channel, limit);
+    return this.#broker().presence(channel, limit);
   }
 
-  #comet(): Broker {
-    if (this.#push === undefined || this.#manager === undefined) throw notRunning();
-    return this.#push.broker;
+  #broker(): Broker {
+    this.#running();
+    if (this.#parts.messaging === undefined) throw notRunning();
+    return this.#parts.messaging.broker;
   }
 
   /**
-   * Stops: new connections are refused at once, open ones are closed evenly over `drainMs`.
+   * Stops: rejects new connections at once, and closes open ones evenly over `drainMs`.
    *
-   * A worker that has not left 2 s after that is killed and named in the report. A second call
+   * A worker that has not exited 2 s after that is killed and named in the report. A second call
    * joins the first, and its options are ignored.
    */
   close(options: CloseOptions = {}): Promise<CloseReport> {
@@ -538,42 +341,25 @@ export class Server extends EventEmitter<ServerEvents> {
     return this.#closing;
   }
 
-  /** Kills every worker now; a close() that runs then resolves soon. */
+  /** Kills every worker now; a close() that is waiting resolves soon. */
   kill(): void {
-    this.#manager?.killAll();
+    this.#parts.manager?.killAll();
   }
 
   async #close(drainMs: number): Promise<CloseReport> {
     this.#phase = 'closing';
-    clearInterval(this.#limitTimer);
-    // At once: what came later would wait in a server that ends.
-    const ingestClosed = this.#ingest?.close();
-    const killed = (await this.#manager?.drain(drainMs)) ?? [];
+    this.#drainMs = drainMs;
+    // Ingest closes before the drain: a later message could not be delivered.
+    const ingestClosed = this.#parts.ingest?.close();
+    // During a start this ends the step that waits for the workers.
+    await this.#parts.manager?.drain(drainMs);
     await ingestClosed;
-    this.#manager = undefined;
-    await this.#release();
+    await this.#startup.undo();
     this.#phase = 'closed';
-    return { killed };
-  }
-
-  async #release(): Promise<void> {
-    this.#push?.close();
-    await this.#ingest?.close();
-    await this.#admin?.close();
-    for (const address of this.#addresses) address.close();
-    this.#segment?.close();
+    return { killed: this.#parts.killed };
   }
 }
 
 function notRunning(): MegacometError {
-  return new MegacometError('ERR_NOT_RUNNING', 'the server does not run');
-}
-
-/**
- * Makes a server; {@link Server.listen} starts it.
- *
- * @throws MegacometError `ERR_OPTION_INVALID` or `ERR_OPTION_UNKNOWN`, naming option, value, rule.
- */
-export function createServer(options: ServerOptions = {}): Server {
-  return new Server(options);
+  return new MegacometError('ERR_NOT_RUNNING', 'the server is not running');
 }

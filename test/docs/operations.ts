@@ -125,8 +125,9 @@ const PASSED_ON: Readonly<Record<string, string>> = {
   'lib/manager/worker-log.ts line.message': 'accept failed; listener paused',
   // Of Server, which says why.
   'lib/manager/supervisor.ts reason': 'worker does not read its control stream; replaced',
-  'lib/server/server.ts warning': 'N connections are more than LIMIT allows: about N',
-  'lib/server/server.ts `${id}: ${why}`': 'LIMIT: REASON',
+  'lib/server/start-warnings.ts capacity.warning':
+    'N connections are more than LIMIT allows: about N',
+  'lib/server/start-warnings.ts `${id}: ${why}`': 'LIMIT: REASON',
 };
 
 /** Every message that a file gives the logger, and what it only passes on. */

@@ -214,7 +214,7 @@ void t.test('adjust() changes limits, up to those that the server was started wi
     reset: true,
     most: 2,
     bad: [
-      ['ERR_OPTION_INVALID', /max-connections: 4 needs more than the 3 places/],
+      ['ERR_OPTION_INVALID', /max-connections: 4 is more than the 3 connections/],
       ['ERR_OPTION_INVALID', /idleTimeout: -1/],
       ['ERR_OPTION_UNKNOWN', /unknown option idelTimeout \(did you mean idleTimeout\?\)/],
     ],
@@ -273,7 +273,7 @@ void t.test('a listen() that fails leaves nothing open', async (t) => {
     answer: 'y',
     busy: ['ERR_LISTEN', /another program listens there/],
     report: { killed: [] },
-    started: ['ERR_NOT_RUNNING', /stopped while it started/],
+    started: ['ERR_NOT_RUNNING', /closed while it was starting/],
   });
 });
 

@@ -274,7 +274,7 @@ void t.test(
   async (t) => {
     const server = await TestServer.start(t, {
       args: ['--backlog', '65535'],
-      expectLog: [/^net\.core\.somaxconn cuts the backlog$/],
+      expectLog: [/^net\.core\.somaxconn limits the backlog$/],
     });
     const line = await server.logged(/somaxconn/);
     t.match(line, { somaxconn, backlog: 65_535 }, 'with both values');

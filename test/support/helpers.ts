@@ -33,7 +33,7 @@ export interface LogLine {
 
 const WARN = 40;
 /** Tests run as root where they can; the server says that it does. */
-const AS_ROOT = /^serving as root: /;
+const AS_ROOT = /^serving as root; /;
 /** Counters of the whole network namespace, which other tests and programs move too. */
 const OF_THE_KERNEL = /^(ListenOverflows|TCPMemoryPressures) moved: /;
 

@@ -52,7 +52,6 @@ export const ROOMS: Readonly<Record<string, readonly string[]>> = {
     'broker',
     'stats',
     'manager',
-    'doctor',
     'systemd',
     'api',
   ],

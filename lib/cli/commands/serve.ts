@@ -3,6 +3,7 @@ import { constants } from 'node:os';
 
 import { readSettings, type Settings } from '../../options/config.js';
 import { createLogger } from '../../base/logger.js';
+import { criticalFindings } from '../../doctor/doctor.js';
 import type { OptionSpec } from '../../options/option-spec.js';
 import { environmentNameOf, keyOf } from '../../options/options.js';
 import { LIBRARY_OPTIONS } from '../../options/serve-options.js';
@@ -69,6 +70,7 @@ export async function serve(flags: Flags): Promise<number> {
   const server = new Server(serverOptions(settings, flags, log), {
     dropsOwnIdentity: true,
     sockets: systemd.sockets,
+    findLimits: criticalFindings,
   });
   let signals = 0;
   const ended = new Promise<number>((resolve, reject) => {

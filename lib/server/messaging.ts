@@ -1,4 +1,4 @@
-// The push half of a comet server: broker, orders of workers, publishing over HTTP.
+// Messaging of a comet server: the broker, the settings of the workers, and publishing over HTTP.
 import { Broker } from '../broker/broker.js';
 import type { ClientMessage } from '../broker/client-publishing.js';
 import type { MemberEvent } from '../broker/presence.js';
@@ -8,25 +8,25 @@ import { cometRules } from './comet-rules.js';
 import type { Filled } from './server-options.js';
 
 /** The options of the server, and the admin token; null if nobody may publish over HTTP. */
-export type PushOptions = Filled & { readonly token: string | null };
+export type MessagingOptions = Filled & { readonly token: string | null };
 
-/** What a server passes on of its broker's events. */
-export interface PushEvents {
+/** Events of the broker for the server. */
+export interface MessagingEvents {
   /** A client published. */
   onMessage(message: ClientMessage): void;
   onSubscribe(event: MemberEvent): void;
   onUnsubscribe(event: MemberEvent): void;
-  /** A worker cannot follow, and has to be replaced. */
+  /** A worker cannot follow and must be replaced. */
   onOverflow(slot: number): void;
 }
 
-export class Push {
+export class Messaging {
   readonly broker: Broker;
   readonly api: PublishApi;
   /** What the manager needs to serve comet: the workers' settings, and the broker. */
   readonly link: CometLink;
 
-  constructor(slots: number, options: PushOptions, cores: number, events: PushEvents) {
+  constructor(slots: number, options: MessagingOptions, cores: number, events: MessagingEvents) {
     const { historyCount: count, historyAge, historyBytes, messageBytes } = options;
     this.broker = new Broker({
       slots,
@@ -65,7 +65,7 @@ export class Push {
 }
 
 /** The settings of the workers, and the broker that they speak to. */
-function linkOf(broker: Broker, options: PushOptions, slicesMax: number): CometLink {
+function linkOf(broker: Broker, options: MessagingOptions, slicesMax: number): CometLink {
   return {
     settings: { epoch: broker.epoch, slicesMax, ...cometRules(options) },
     broker,

@@ -1,0 +1,62 @@
+// Warnings at the start: one line for each limit of this machine that stops the server below its
+// target. Pure: the findings are arguments.
+import type { Logger } from '../base/logger.js';
+import type { Capacity } from '../capacity/capacity.js';
+
+/** What a server that starts needs of its machine. */
+export interface StartDemand {
+  /** Connections that it must hold. */
+  readonly target: number;
+  readonly workers: number;
+  readonly acceptRate: number;
+  readonly ports: readonly number[];
+  readonly backlog: number;
+  readonly keepaliveS: number;
+}
+
+/** A limit that stops the server below its demand. */
+export interface LimitFinding {
+  /** Name of the limit, such as `net.core.somaxconn`. */
+  readonly id: string;
+  readonly current: string;
+  readonly needed: string | null;
+  /** One sentence. */
+  readonly why: string;
+  /** Connections that the limit allows; null if it bounds no number of connections. */
+  readonly connections: number | null;
+}
+
+/** Finds the limits of this machine that stop a server below its demand. */
+export type FindLimits = (demand: StartDemand) => readonly LimitFinding[];
+
+export interface WarningFacts {
+  readonly findings: readonly LimitFinding[];
+  readonly capacity: Capacity;
+  /** Whether the number of connections was given: else the server takes what the limits leave. */
+  readonly hasTarget: boolean;
+  readonly backlog: number;
+  /** net.core.somaxconn; null if this network namespace does not show it. */
+  readonly somaxconn: number | null;
+}
+
+/** The limit that a text names, without its value: `fs.file-max (12 left)` is `fs.file-max`. */
+function subjectOf(text: string): string {
+  return text.replace(/ [/(].*$/, '');
+}
+
+/** Writes one warning for each limit, even if several checks find it. */
+export function warnOfLimits(facts: WarningFacts, log: Logger): void {
+  const { capacity, backlog, somaxconn } = facts;
+  const findings = facts.findings.filter(
+    ({ connections }) => facts.hasTarget || connections === null,
+  );
+  for (const { id, current, needed, why } of findings) {
+    log.warn({ limit: id, current, needed }, `${id}: ${why}`);
+  }
+  const isFound = (limit: string): boolean =>
+    findings.some(({ id }) => subjectOf(id) === subjectOf(limit));
+  if (capacity.warning !== null && !isFound(capacity.binding)) log.warn({}, capacity.warning);
+  if (somaxconn !== null && somaxconn < backlog && !isFound('net.core.somaxconn')) {
+    log.warn({ somaxconn, backlog }, 'net.core.somaxconn limits the backlog');
+  }
+}
