@@ -134,8 +134,8 @@ TimeoutStopSec=${stopTimeoutS(target, drainS)}
 TimeoutStartSec=120`;
 }
 
-const SUPERVISION = `# The manager notifies the watchdog at a third of this, while its own loop runs, supervision
-# runs and a worker serves. The manager itself replaces a single hung worker.
+const SUPERVISION = `# The manager notifies the watchdog at a third of this, while its loop runs,
+# supervision runs and a worker serves. The manager itself replaces a single hung worker.
 WatchdogSec=30
 # The manager drains its workers; a signal to all processes would close every connection.
 KillMode=mixed
