@@ -5,14 +5,14 @@
 // for a channel of several, the block of a pool that lists a slot and share for each.
 import { BlockPool } from '../collections/block-pool.js';
 
-/** Flag: the channel's name stands in the name log. */
+/** Flag: the name log contains the channel's name. */
 export const NAMED = 1;
 const WIDE = 2;
 const FLAG_BITS = 2;
 const SHARE_BITS = 21;
 const SHARE_MAX = (1 << SHARE_BITS) - 1;
 const INDEX_BITS = 26;
-/** In a block the slot stands above this many bits of share. */
+/** A pair in a block holds the share in its low bits and the slot above them. */
 const PAIR_SHARE_BITS = 23;
 const PAIR_SHARE_MASK = (1 << PAIR_SHARE_BITS) - 1;
 
@@ -45,7 +45,7 @@ export class SlotShares {
     if ((value & WIDE) !== 0) return this.#changedWide(value, slot, share);
     const isEmpty = value <= NAMED;
     if (isEmpty || slotOf(value) === slot) {
-      return share === 0 ? (isEmpty ? value : named) : narrow(slot, share) | named;
+      return share === 0 ? (isEmpty ? value : named) : narrow(slot, share, named);
     }
     if (share === 0) return value;
     const index = this.#pool.take(1);
@@ -53,7 +53,7 @@ export class SlotShares {
     const start = this.#pool.start(1, index);
     chunk[start] = pair(slotOf(value), shareOf(value));
     chunk[start + 1] = pair(slot, share);
-    return wide(1, index) | named;
+    return wide(1, index, named);
   }
 
   #changedWide(value: number, slot: number, share: number): number {
@@ -78,7 +78,7 @@ export class SlotShares {
     if (last - start > 1) return value;
     const left = chunk[start] ?? 0;
     this.#pool.give(sizeClass, index);
-    return narrow(left >>> PAIR_SHARE_BITS, left & PAIR_SHARE_MASK) | (value & NAMED);
+    return narrow(left >>> PAIR_SHARE_BITS, left & PAIR_SHARE_MASK, value & NAMED);
   }
 
   /** Moves a full block to one of twice its size, and adds a worker. */
@@ -92,13 +92,13 @@ export class SlotShares {
     const start = this.#pool.start(sizeClass + 1, index);
     chunk.set(pairs, start);
     chunk[start + pairs.length] = pair(slot, share);
-    return wide(sizeClass + 1, index) | (value & NAMED);
+    return wide(sizeClass + 1, index, value & NAMED);
   }
 }
 
-function narrow(slot: number, share: number): number {
+function narrow(slot: number, share: number, named: number): number {
   const payload = (slot << SHARE_BITS) | Math.min(share, SHARE_MAX);
-  return (payload << FLAG_BITS) >>> 0;
+  return ((payload << FLAG_BITS) | named) >>> 0;
 }
 
 function slotOf(value: number): number {
@@ -109,8 +109,8 @@ function shareOf(value: number): number {
   return (value >>> FLAG_BITS) & SHARE_MAX;
 }
 
-function wide(sizeClass: number, index: number): number {
-  return ((((sizeClass << INDEX_BITS) | index) << FLAG_BITS) | WIDE) >>> 0;
+function wide(sizeClass: number, index: number, named: number): number {
+  return ((((sizeClass << INDEX_BITS) | index) << FLAG_BITS) | WIDE | named) >>> 0;
 }
 
 function classOf(value: number): number {
