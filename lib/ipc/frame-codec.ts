@@ -31,7 +31,9 @@ const SHORT_CHARACTERS = 40;
 /** From this length on the bytes of a text are counted: three for each would waste memory. */
 const LONG_CHARACTERS = 4096;
 
+const U8_MAX = 0xff;
 const U16_MAX = 0xffff;
+const U32_MAX = 0xffffffff;
 const TWO_32 = 2 ** 32;
 
 /**
@@ -45,6 +47,33 @@ export function checkFingerprint(file: string, actual: number, expected: number)
     'ERR_ADDON_MISSING',
     `the addon was built from another native/ipc/${file}: build it with: npm run build:native`,
   );
+}
+
+// ---- Checks of values, for encoders. The publish path has checked its values already, and calls
+// the functions below directly.
+
+function checkedRange(field: string, value: number, max: number): number {
+  if (value >= 0 && value <= max) return value;
+  throw new RangeError(`${field}: ${value} is not between 0 and ${max}`);
+}
+
+export function checkedU8(field: string, value: number): number {
+  return checkedRange(field, value, U8_MAX);
+}
+
+export function checkedU32(field: string, value: number): number {
+  return checkedRange(field, value, U32_MAX);
+}
+
+export function checkedU53(field: string, value: bigint): number {
+  return checkedRange(field, Number(value), Number.MAX_SAFE_INTEGER);
+}
+
+export function checkedText(field: string, text: string): string {
+  if (3 * text.length <= U16_MAX) return text;
+  const size = Buffer.byteLength(text);
+  if (size <= U16_MAX) return text;
+  throw new RangeError(`${field}: ${size} bytes are more than ${U16_MAX}`);
 }
 
 // ---- Writing: each function returns the offset behind the field.
@@ -62,11 +91,15 @@ export function writeU32(target: Buffer, at: number, value: number): number {
   return at + 4;
 }
 
-/** @param value - A number is below 2^53. */
-export function writeU64(target: Buffer, at: number, value: bigint | number): number {
-  if (typeof value === 'bigint') return target.writeBigUInt64LE(value, at);
+/** Writes an integer below 2^53. */
+export function writeU53(target: Buffer, at: number, value: number): number {
   writeU32(target, at, value >>> 0);
   return writeU32(target, at + 4, Math.floor(value / TWO_32));
+}
+
+/** @throws RangeError for a value below 0 or from 2^64 on. */
+export function writeU64(target: Buffer, at: number, value: bigint): number {
+  return target.writeBigUInt64LE(value, at);
 }
 
 function writeUtf8(target: Buffer, at: number, text: string): number {
@@ -80,11 +113,10 @@ function writeUtf8(target: Buffer, at: number, text: string): number {
   return at + length;
 }
 
-/** @throws RangeError for a text that its length field cannot count. */
+/** Writes a text of at most 65,535 bytes. */
 export function writeText(target: Buffer, at: number, text: string): number {
   const end = writeUtf8(target, at + 2, text);
   const size = end - at - 2;
-  if (size > U16_MAX) throw new RangeError(`text: ${size} bytes are more than ${U16_MAX}`);
   target[at] = size;
   target[at + 1] = size >>> 8;
   return end;
@@ -103,20 +135,26 @@ export function writeBlob(target: Buffer, at: number, data: Uint8Array | string)
   return end;
 }
 
+/** @throws RangeError for a value that is not an integer from 0 to 2^53 - 1. */
 export function writeNumbers(target: Buffer, at: number, values: readonly number[]): number {
   let end = writeU32(target, at, values.length);
-  for (const value of values) end = writeU64(target, end, value);
+  for (const value of values) {
+    if (!Number.isSafeInteger(value) || value < 0) {
+      throw new RangeError(`numbers: ${value} is not an integer between 0 and 2^53 - 1`);
+    }
+    end = writeU53(target, end, value);
+  }
   return end;
 }
 
-/** @throws RangeError for more texts than their count field can count. */
+/** @throws RangeError for more than 65,535 texts, and for a text of more bytes. */
 export function writeTexts(target: Buffer, at: number, texts: readonly string[]): number {
   const count = texts.length;
   if (count > U16_MAX) throw new RangeError(`texts: ${count} are more than ${U16_MAX}`);
   target[at] = count;
   target[at + 1] = count >>> 8;
   let end = at + 2;
-  for (const text of texts) end = writeText(target, end, text);
+  for (const text of texts) end = writeText(target, end, checkedText('texts', text));
   return end;
 }
 

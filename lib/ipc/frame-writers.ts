@@ -10,6 +10,7 @@ import {
   writeText,
   writeTexts,
   writeU32,
+  writeU53,
   writeU64,
   writeU8,
 } from './frame-codec.js';
@@ -91,7 +92,7 @@ export function cometBytesMax(origins: readonly string[]): number {
 export function writeComet(
   target: Buffer,
   at: number,
-  epoch: bigint | number,
+  epoch: bigint,
   heartbeatS: number,
   pollTimeoutS: number,
   handshakeTimeoutS: number,
@@ -101,8 +102,8 @@ export function writeComet(
   messageBytesMax: number,
   sendQueueBytesMax: number,
   channelsPerConnectionMax: number,
-  workerSendQueueBytesMax: bigint | number,
-  workerInputBytesMax: bigint | number,
+  workerSendQueueBytesMax: bigint,
+  workerInputBytesMax: bigint,
   slicesMax: number,
   flags: number,
   origins: readonly string[],
@@ -143,7 +144,7 @@ export function publishBytesMax(
 export function writePublish(
   target: Buffer,
   at: number,
-  number: bigint | number,
+  number: number,
   flags: number,
   spreadMs: number,
   channel: string,
@@ -152,7 +153,7 @@ export function writePublish(
   data: Uint8Array | string,
 ): number {
   target[at + 4] = 6;
-  writeU64(target, at + 5, number);
+  writeU53(target, at + 5, number);
   writeU8(target, at + 13, flags);
   writeU32(target, at + 14, spreadMs);
   let end = writeText(target, at + 18, channel);
@@ -174,14 +175,14 @@ export function writeReplayPage(
   fd: number,
   generation: number,
   flags: number,
-  head: bigint | number,
+  head: number,
   messages: Uint8Array | string,
 ): number {
   target[at + 4] = 7;
   writeU32(target, at + 5, fd);
   writeU32(target, at + 9, generation);
   writeU8(target, at + 13, flags);
-  writeU64(target, at + 14, head);
+  writeU53(target, at + 14, head);
   const end = writeBlob(target, at + 22, messages);
   return endFrame(target, at, end);
 }
@@ -195,7 +196,7 @@ export function writeReplayPageHead(
   fd: number,
   generation: number,
   flags: number,
-  head: bigint | number,
+  head: number,
   messagesBytes: number,
 ): number {
   writeU32(target, at, 22 + messagesBytes);
@@ -203,7 +204,7 @@ export function writeReplayPageHead(
   writeU32(target, at + 5, fd);
   writeU32(target, at + 9, generation);
   writeU8(target, at + 13, flags);
-  writeU64(target, at + 14, head);
+  writeU53(target, at + 14, head);
   return writeU32(target, at + 22, messagesBytes);
 }
 
@@ -340,7 +341,7 @@ export function writeReady(
   target: Buffer,
   at: number,
   version: string,
-  layout: bigint | number,
+  layout: bigint,
   descriptors: number,
   connectionsMax: number,
 ): number {
@@ -424,8 +425,8 @@ export function writeReplayRequest(
   fd: number,
   generation: number,
   hasSince: number,
-  epoch: bigint | number,
-  number: bigint | number,
+  epoch: bigint,
+  number: bigint,
   bytesMax: number,
   channels: readonly string[],
 ): number {

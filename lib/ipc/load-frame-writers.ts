@@ -106,7 +106,7 @@ export function writeGather(target: Buffer, at: number, forgets: number): number
 export const RECONNECT_BYTES = 13;
 
 /** Writes a Reconnect frame at `at` and returns its end. */
-export function writeReconnect(target: Buffer, at: number, epoch: bigint | number): number {
+export function writeReconnect(target: Buffer, at: number, epoch: bigint): number {
   target[at + 4] = 37;
   writeU64(target, at + 5, epoch);
   return endFrame(target, at, at + 13);
@@ -123,12 +123,12 @@ export function writeProgress(
   opened: number,
   failed: number,
   lost: number,
-  answered: bigint | number,
-  wrong: bigint | number,
-  messages: bigint | number,
-  received: bigint | number,
-  gaps: bigint | number,
-  elapsedUs: bigint | number,
+  answered: bigint,
+  wrong: bigint,
+  messages: bigint,
+  received: bigint,
+  gaps: bigint,
+  elapsedUs: bigint,
 ): number {
   target[at + 4] = 48;
   writeU8(target, at + 5, phase);
@@ -166,8 +166,8 @@ export function latencyBytesMax(buckets: readonly number[]): number {
 export function writeLatency(
   target: Buffer,
   at: number,
-  minUs: bigint | number,
-  maxUs: bigint | number,
+  minUs: bigint,
+  maxUs: bigint,
   buckets: readonly number[],
 ): number {
   target[at + 4] = 50;
@@ -186,10 +186,10 @@ export function deliveryTimesBytesMax(buckets: readonly number[]): number {
 export function writeDeliveryTimes(
   target: Buffer,
   at: number,
-  key: bigint | number,
-  count: bigint | number,
-  firstNs: bigint | number,
-  lastNs: bigint | number,
+  key: bigint,
+  count: bigint,
+  firstNs: bigint,
+  lastNs: bigint,
   buckets: readonly number[],
 ): number {
   target[at + 4] = 51;

@@ -61,6 +61,10 @@ const LISTS: readonly List[] = [
 ];
 
 const u64 = fc.bigInt({ min: 0n, max: 2n ** 64n - 1n });
+/** The integers that a number of JavaScript can hold. */
+const u53 = fc.bigInt({ min: 0n, max: 2n ** 53n - 1n });
+/** Fields of the publish path: these u64 fields are numbers in the broker. */
+const U53_FIELDS = ['Publish.number', 'ReplayPage.head'];
 const kinds: Record<string, fc.Arbitrary<unknown>> = {
   u8: fc.nat(255),
   u32: fc.nat(2 ** 32 - 1),
@@ -71,8 +75,11 @@ const kinds: Record<string, fc.Arbitrary<unknown>> = {
   texts: fc.array(fc.string({ unit: 'grapheme', maxLength: 50 }), { maxLength: 20 }),
 };
 
-function fieldsOf({ fields }: FrameLayout): fc.Arbitrary<Record<string, unknown>> {
-  const entries = fields.map(({ key, type }) => [key, kinds[type]]);
+function fieldsOf({ name, fields }: FrameLayout): fc.Arbitrary<Record<string, unknown>> {
+  const entries = fields.map(({ key, type }) => [
+    key,
+    U53_FIELDS.includes(`${name}.${key}`) ? u53 : kinds[type],
+  ]);
   return fc.record(Object.fromEntries(entries) as typeof kinds, { noNullPrototype: true });
 }
 
@@ -316,6 +323,42 @@ t.test('a text or a list that its length field cannot count is a RangeError', (t
   const targets = Array.from({ length: 65_536 }, () => '');
   t.throws(() => LOAD_FRAMES.encode('Dial', { ...dial, targets }), RangeError);
   t.doesNotThrow(() => LOAD_FRAMES.encode('Dial', { ...dial, targets: targets.slice(1) }));
+  t.end();
+});
+
+t.test('a number that its field cannot hold is a RangeError', (t) => {
+  const log = { level: 255, message: '', error: 2 ** 32 - 1, suppressed: 0 };
+  t.doesNotThrow(() => encodeFrame('Log', log));
+  for (const value of [-1, 256, 2 ** 32, NaN]) {
+    t.throws(() => encodeFrame('Log', { ...log, level: value }), RangeError, `level ${value}`);
+  }
+  for (const value of [-1, 2 ** 32, Infinity, NaN]) {
+    t.throws(() => encodeFrame('Log', { ...log, error: value }), {
+      name: 'RangeError',
+      message: `error: ${value} is not between 0 and 4294967295`,
+    });
+  }
+  const page = { fd: 1, generation: 1, flags: 0, messages: Buffer.alloc(0) };
+  t.doesNotThrow(() => encodeFrame('ReplayPage', { ...page, head: 2n ** 53n - 1n }));
+  for (const head of [-1n, 2n ** 53n, 2n ** 53n + 1n, 2n ** 64n]) {
+    t.throws(() => encodeFrame('ReplayPage', { ...page, head }), RangeError, `head ${head}`);
+  }
+  const ready = { version: '', descriptors: 0, connectionsMax: 0 };
+  t.doesNotThrow(() => encodeFrame('Ready', { ...ready, layout: 2n ** 64n - 1n }));
+  for (const layout of [-1n, 2n ** 64n]) {
+    t.throws(() => encodeFrame('Ready', { ...ready, layout }), RangeError, `layout ${layout}`);
+  }
+  const limits = {
+    connectionsMax: 1,
+    serverConnectionsMax: 1,
+    idleTimeoutS: 1,
+    acceptRateMilli: 0,
+  };
+  const configure = { parent: 1, slot: 0, protocol: 'echo', ...limits };
+  for (const value of [-1, 0.5, 2 ** 53]) {
+    const listeners = [0, value];
+    t.throws(() => encodeFrame('Configure', { ...configure, listeners }), RangeError, `${value}`);
+  }
   t.end();
 });
 
