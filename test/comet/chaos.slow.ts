@@ -1,6 +1,6 @@
-// Messages under chaos: workers are killed at random while 200 subscribers over all transports come
-// back with their cursors. Nobody may get a message twice, out of order, from another channel, or
-// miss one without being told.
+// Messages under chaos: random workers are killed while 200 subscribers on all transports reconnect
+// with their cursors. No subscriber may receive a message twice, out of order or from another
+// channel, and none may miss a message without a gap notice.
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import t, { type Test } from 'tap';
@@ -22,10 +22,10 @@ interface Sent {
   readonly number: number;
 }
 
-/** The number behind the dot of a cursor. */
+/** The message number of a cursor: the digits after the dot. */
 const numberOf = (cursor: string): number => Number(cursor.split('.')[1]);
 
-/** Keeps a client subscribed, with its cursor, until told to stop. */
+/** Reconnects a client with its cursor until `isOver` returns true. */
 async function keepOpen(client: Client, random: Random, isOver: () => boolean): Promise<void> {
   while (!isOver()) {
     if (!client.isOpen) {
@@ -36,8 +36,11 @@ async function keepOpen(client: Client, random: Random, isOver: () => boolean): 
   }
 }
 
-/** Publishes at the rate, and kills a worker every second or two. */
-async function rage(world: World, random: Random): Promise<{ sent: Sent[]; kills: number }> {
+/** Publishes at a fixed rate and kills a worker every second or two. */
+async function publishAndKill(
+  world: World,
+  random: Random,
+): Promise<{ sent: Sent[]; kills: number }> {
   const sent: Sent[] = [];
   let kills = 0;
   const endsAtMs = performance.now() + SECONDS * 1000;
@@ -62,8 +65,8 @@ async function rage(world: World, random: Random): Promise<{ sent: Sent[]; kills
   return { sent, kills };
 }
 
-/** Compares what each subscriber got with what was sent; the number of those that differ. */
-function judge(
+/** Compares the messages of each subscriber with those sent; returns how many subscribers differ. */
+function countWrong(
   t: Test,
   clients: readonly Client[],
   begun: readonly number[],
@@ -77,7 +80,7 @@ function judge(
       )
       .map(({ number }) => number);
     const got = client.seen.map(({ cursor }) => numberOf(cursor));
-    // Its own data says from which channel it came.
+    // The data of each message names its channel.
     const isMine = client.seen.every(({ data }) =>
       client.channels.includes(data.split(' ')[0] ?? ''),
     );
@@ -95,7 +98,7 @@ function judge(
   return wrong;
 }
 
-void t.test('no message is lost in silence, repeated, misplaced or misdirected', async (t) => {
+t.test('no message is lost without notice, repeated, reordered or misdirected', async (t) => {
   const random = seededRandom(t);
   const world = await startComet(t, {
     workers: 4,
@@ -120,21 +123,21 @@ void t.test('no message is lost in silence, repeated, misplaced or misdirected',
 
   let isOver = false;
   const keeping = clients.map((client) => keepOpen(client, random, () => isOver));
-  const { sent, kills } = await rage(world, random);
+  const { sent, kills } = await publishAndKill(world, random);
   t.ok(kills > 2, `${kills} workers were killed, ${sent.length} messages sent`);
 
-  // All come back, and get the rest.
+  // All clients reconnect and receive the remaining messages.
   const last = new Map(sent.map(({ channel, number }) => [channel, number]));
   const isDone = (client: Client): boolean =>
     client.channels.every((channel) => {
       const number = last.get(channel);
       return number === undefined || client.seen.some((seen) => numberOf(seen.cursor) === number);
     });
-  await until('everybody to have the last', () => clients.every(isDone), 60_000);
+  await until('every client to have the last message', () => clients.every(isDone), 60_000);
   isOver = true;
   await Promise.all(keeping);
 
-  const wrong = judge(t, clients, begun, sent);
-  t.equal(wrong, 0, 'every subscriber got exactly what was published to its channels, in order');
+  const wrong = countWrong(t, clients, begun, sent);
+  t.equal(wrong, 0, 'every subscriber received exactly the messages of its channels, in order');
   for (const client of clients) client.close();
 });

@@ -1,5 +1,5 @@
-// A comet server as its clients see it: every transport gets every message, in one order, and what
-// it missed when it comes back.
+// A comet server as its clients see it: every transport receives every message in the same order,
+// and after a reconnect the messages it missed.
 import t from 'tap';
 
 import { until } from '../support/helpers.js';
@@ -21,15 +21,15 @@ async function openAll(clients: readonly Client[]): Promise<void> {
   });
 }
 
-/** How often the workers have asked the manager for what was missed. */
-function questions({ server }: World): number {
+/** Replay requests that the workers have sent to the manager. */
+function replayRequests({ server }: World): number {
   return Number(server.stats().totals['replayRequestsTotal']);
 }
 
 const subscriptionsOf = ({ server }: World): number =>
   Number(server.stats().totals['subscriptions']);
 
-void t.test('a message reaches the subscribers of its channel, on every transport', async (t) => {
+t.test('a message reaches the subscribers of its channel, on every transport', async (t) => {
   const world = await startComet(t);
   const clients = CLIENTS.map((Kind) => new Kind(world, ['a', 'b']));
   const strangers = CLIENTS.map((Kind) => new Kind(world, ['c']));
@@ -48,22 +48,22 @@ void t.test('a message reaches the subscribers of its channel, on every transpor
     t.equal(client.lost, 0);
   }
   const cursors = clients.map((client) => client.seen.map(({ cursor }) => cursor).join());
-  t.equal(new Set(cursors).size, 1, 'the cursors are the same everywhere');
+  t.equal(new Set(cursors).size, 1, 'the cursors are the same on all transports');
   t.same(
     strangers.flatMap((client) => client.seen),
     [],
-    'and nobody else got anything',
+    'no other client received anything',
   );
 });
 
-void t.test('who is counted as a subscriber gets the next message', async (t) => {
+t.test('a client that is counted as a subscriber receives the next message', async (t) => {
   const world = await startComet(t, { workers: 1, historyCount: 0 });
   for (const channel of ['a', 'b', 'c', 'd', 'e']) {
     const client = new SseClient(world, [channel]);
     const isOpen = client.open();
     const isCounted = (): boolean =>
       world.server.channels().channels.some((one) => one.channel === channel);
-    // In the very turn of the loop in which he is counted.
+    // In the same loop iteration in which the client is counted.
     while (!isCounted()) await new Promise((resolve) => setImmediate(resolve));
     const { delivered } = await world.server.publish(channel, 'next');
     t.equal(delivered, 1);
@@ -74,34 +74,37 @@ void t.test('who is counted as a subscriber gets the next message', async (t) =>
   }
 });
 
-void t.test('who comes back with his cursor gets what he missed, on any transport', async (t) => {
-  const world = await startComet(t);
-  for (const Before of CLIENTS) {
-    const before = new Before(world, ['a', 'b']);
-    await before.open();
-    await world.server.publish('a', 'seen');
-    await before.has(1);
-    before.close();
-    await world.server.publish('b', 'missed 1');
-    await world.server.publish('other', 'not mine');
-    await world.server.publish('a', 'missed 2');
-    for (const After of CLIENTS) {
-      const after = new After(world, ['a', 'b']);
-      after.cursor = before.seen[0]?.cursor ?? '';
-      await after.open();
-      await after.has(2);
-      t.same(after.data, ['missed 1', 'missed 2'], `${Before.name}, then ${After.name}`);
-      t.equal(after.lost, 0, 'without a gap');
-      after.close();
+t.test(
+  'a client that reconnects with a cursor receives what it missed, on any transport',
+  async (t) => {
+    const world = await startComet(t);
+    for (const Before of CLIENTS) {
+      const before = new Before(world, ['a', 'b']);
+      await before.open();
+      await world.server.publish('a', 'seen');
+      await before.has(1);
+      before.close();
+      await world.server.publish('b', 'missed 1');
+      await world.server.publish('other', 'not mine');
+      await world.server.publish('a', 'missed 2');
+      for (const After of CLIENTS) {
+        const after = new After(world, ['a', 'b']);
+        after.cursor = before.seen[0]?.cursor ?? '';
+        await after.open();
+        await after.has(2);
+        t.same(after.data, ['missed 1', 'missed 2'], `${Before.name}, then ${After.name}`);
+        t.equal(after.lost, 0, 'without a gap');
+        after.close();
+      }
     }
-  }
-});
+  },
+);
 
-void t.test('who asks for what is gone is told so, on every transport', async (t) => {
+t.test('a client whose cursor is too old receives a gap notice, on every transport', async (t) => {
   const world = await startComet(t, { historyCount: 2 });
   const first = new SseClient(world, ['a']);
   await first.open();
-  // More than the history keeps, and more than a worker remembers for polls.
+  // More than the history keeps, and more than a worker caches for polls.
   for (let n = 1; n <= 20; n++) await world.server.publish('a', `m${n}`);
   await first.has(20);
   first.close();
@@ -110,15 +113,15 @@ void t.test('who asks for what is gone is told so, on every transport', async (t
       const client = new Kind(world, ['a']);
       client.cursor = cursor;
       await client.open();
-      await until('the word', () => client.lost > 0);
+      await until('the gap notice', () => client.lost > 0);
       t.equal(client.lost, 1, `${Kind.name} from ${cursor}`);
       client.close();
     }
   }
 });
 
-void t.test(
-  'who comes from another epoch gets what is kept, and the manager is asked once',
+t.test(
+  'a client from another epoch receives the history, for one replay request to the manager',
   async (t) => {
     const world = await startComet(t, { workers: 1 });
     const expected: string[] = [];
@@ -127,38 +130,41 @@ void t.test(
       expected.push(data);
     };
     for (const data of ['kept 1', 'kept 2', 'kept 3']) await publish(data);
-    const asked = questions(world);
+    const asked = replayRequests(world);
     for (const Kind of [...CLIENTS, ...CLIENTS]) {
       const client = new Kind(world, ['a']);
       client.cursor = '0000000000000001.3';
       await client.open();
       await client.has(expected.length);
       t.same(client.data, expected, Kind.name);
-      t.equal(client.lost, 1, 'and is told of the gap');
+      t.equal(client.lost, 1, 'with a gap notice');
       client.close();
       await publish(`more ${expected.length}`);
     }
-    t.equal(questions(world) - asked, 1, 'the worker knows the rest by itself');
+    t.equal(replayRequests(world) - asked, 1, 'the worker has the rest in its own cache');
   },
 );
 
-void t.test('who missed more than fits its outbox gets it in pages of the manager', async (t) => {
-  const world = await startComet(t, { workers: 1 });
-  const first = new SseClient(world, ['a']);
-  await first.open();
-  const data = Array.from({ length: 12 }, (_, n) => String(n).padStart(5000, '.'));
-  for (const one of data) await world.server.publish('a', one);
-  await first.has(data.length);
-  const asked = questions(world);
-  const back = new SseClient(world, ['a']);
-  back.cursor = first.seen[0]?.cursor ?? '';
-  await back.open();
-  await back.has(data.length - 1);
-  t.same(back.data, data.slice(1));
-  t.ok(questions(world) > asked, 'though the worker has them all');
-});
+t.test(
+  'a client that missed more than fits its send queue receives it in replay pages',
+  async (t) => {
+    const world = await startComet(t, { workers: 1 });
+    const first = new SseClient(world, ['a']);
+    await first.open();
+    const data = Array.from({ length: 12 }, (_, n) => String(n).padStart(5000, '.'));
+    for (const one of data) await world.server.publish('a', one);
+    await first.has(data.length);
+    const asked = replayRequests(world);
+    const back = new SseClient(world, ['a']);
+    back.cursor = first.seen[0]?.cursor ?? '';
+    await back.open();
+    await back.has(data.length - 1);
+    t.same(back.data, data.slice(1));
+    t.ok(replayRequests(world) > asked, 'although the worker has them all');
+  },
+);
 
-void t.test('a pattern gets every channel below it, and each message once', async (t) => {
+t.test('a pattern receives every channel below it, and each message once', async (t) => {
   const world = await startComet(t);
   const clients = CLIENTS.map((Kind) => new Kind(world, ['news/*', 'news/sport']));
   await openAll(clients);
@@ -176,15 +182,15 @@ void t.test('a pattern gets every channel below it, and each message once', asyn
   }
 });
 
-void t.test(
-  'a WebSocket subscribes, unsubscribes and publishes in the order of its wishes',
+t.test(
+  'a WebSocket subscribes, unsubscribes and publishes in the order of its commands',
   async (t) => {
     const world = await startComet(t, { clientPublish: true });
     const client = new WebSocketClient(world, []);
     const other = new SseClient(world, ['x']);
     await other.open();
     client.cursor = '';
-    // Resolves with the first subscription, which is yet to be asked for.
+    // Resolves with the first subscription, which has not been sent yet.
     const opened = client.open();
     await until('the socket', () => client.socket?.readyState === 1);
     client.say({ type: 'subscribe', channels: ['x', 'y/*'] });
@@ -194,31 +200,31 @@ void t.test(
     await client.has(2);
     await opened;
     t.same(client.data, ['from a client', 'below']);
-    t.equal(client.errors.length, 1, 'a wish that is none is answered');
+    t.equal(client.errors.length, 1, 'an unknown command is answered');
     await other.has(1);
     const before = subscriptionsOf(world);
     client.say({ type: 'unsubscribe', channel: 'x' });
-    await until('it to leave', () => subscriptionsOf(world) === before - 1);
+    await until('the unsubscribe', () => subscriptionsOf(world) === before - 1);
     await world.server.publish('x', 'after');
     await other.has(2);
-    t.equal(client.seen.length, 2, 'who left gets nothing more');
+    t.equal(client.seen.length, 2, 'an unsubscribed client receives nothing more');
     client.close();
     other.close();
   },
 );
 
-void t.test('clients may not publish unless they are let', async (t) => {
+t.test('clients may not publish unless client publishing is enabled', async (t) => {
   const world = await startComet(t);
   const client = new WebSocketClient(world, ['x']);
   await client.open();
   client.say({ type: 'publish', channel: 'x', data: 'no' });
-  await until('the refusal', () => client.errors.length > 0);
+  await until('the rejection', () => client.errors.length > 0);
   t.match(client.errors[0], /may not publish/);
   client.close();
 });
 
-void t.test(
-  'a poll waits, answers at once when there is something, and keeps its connection',
+t.test(
+  'a poll waits, answers at once when there is a message, and keeps its connection',
   async (t) => {
     const world = await startComet(t);
     const base = `http://127.0.0.1:${world.port}/poll?channel=a`;
@@ -245,18 +251,18 @@ void t.test(
   },
 );
 
-void t.test('all clients are told when the server leaves', async (t) => {
+t.test('all clients are notified when the server shuts down', async (t) => {
   const world = await startComet(t);
   const clients = CLIENTS.map((Kind) => new Kind(world, ['a']));
   await openAll(clients);
   const socket = clients.find((client) => client instanceof WebSocketClient)?.socket;
-  const farewell = new Promise<number>((resolve) => socket?.on('close', resolve));
+  const closeCode = new Promise<number>((resolve) => socket?.on('close', resolve));
   await world.server.close({ drainMs: 300 });
-  t.equal(await farewell, 1001);
+  t.equal(await closeCode, 1001);
   await until('all to be closed', () => clients.every((client) => !client.isOpen));
 });
 
-void t.test('an operator closes the subscribers of one channel', async (t) => {
+t.test('an operator closes the subscribers of one channel', async (t) => {
   const world = await startComet(t);
   const gone = new WebSocketClient(world, ['a']);
   const stays = new WebSocketClient(world, ['b']);
@@ -268,7 +274,7 @@ void t.test('an operator closes the subscribers of one channel', async (t) => {
   t.ok(stays.isOpen);
 });
 
-void t.test('subscribers are counted, and a channel without any is forgotten', async (t) => {
+t.test('subscribers are counted, and a channel without any is forgotten', async (t) => {
   const world = await startComet(t, { channelRetention: 1, pollTimeout: 1, historyCount: 0 });
   const clients = [new SseClient(world, ['a']), new PollClient(world, ['a'])];
   await openAll(clients);

@@ -1,5 +1,5 @@
-// HTTP as the whole server speaks it. What two readers could understand in two ways is answered
-// once, with a refusal, and nothing after it is read: that is how requests are smuggled.
+// HTTP of the whole server. A request that two parsers could read differently is rejected once, and
+// nothing after it is read: such differences are how requests are smuggled.
 import { once } from 'node:events';
 import { createConnection } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -9,34 +9,34 @@ import t from 'tap';
 import { startComet, type World } from '../support/comet-world.js';
 import { until } from '../support/helpers.js';
 
-/** Answered at once, by 204, and the connection stays. */
+/** Answered at once with 204; the connection stays open. */
 const GOOD = 'OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n';
 const LAST = 'OPTIONS * HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n';
-/** Far longer than any answer takes, and shorter than the server waits for a request. */
+/** Far longer than any answer takes, and shorter than the server's request timeout. */
 const LIMIT_MS = 8000;
 
 interface Talk {
-  /** All that came, a byte per character. */
+  /** Everything received, one byte per character. */
   readonly text: string;
-  /** The codes of the answers, in their order. */
+  /** The status codes of the answers, in order. */
   readonly codes: readonly number[];
-  /** Whether the server ended it. */
+  /** Whether the server closed the connection. */
   readonly isEnded: boolean;
 }
 
 function codesOf(text: string): number[] {
-  // Not at the start of lines only: most contents end without a line end.
+  // Not only at line starts, because most bodies end without a line end.
   return [...text.matchAll(/HTTP\/1\.1 (\d{3}) /g)].map(([, code]) => Number(code));
 }
 
-/** Says the parts, each for itself, and listens until the server ends it. */
+/** Sends each part in its own segment and reads until the server closes the connection. */
 async function talk(world: World, ...parts: readonly string[]): Promise<Talk> {
   const socket = createConnection(world.port, '127.0.0.1').setNoDelay(true);
   let text = '';
   let isEnded = false;
   socket.setEncoding('latin1').on('data', (part: string) => (text += part));
   socket.on('end', () => (isEnded = true));
-  // A server that closes while more comes resets; what it said before was read.
+  // A close while more bytes arrive causes a reset; the answer was read before it.
   socket.on('error', () => (isEnded = true));
   const closed = new Promise((resolve) => socket.on('close', resolve));
   const timer = setTimeout(() => socket.destroy(), LIMIT_MS);
@@ -50,14 +50,14 @@ async function talk(world: World, ...parts: readonly string[]): Promise<Talk> {
   return { text, codes: codesOf(text), isEnded };
 }
 
-/** A request with further lines, and bytes behind its head. */
+/** A request with more header lines, and a body. */
 function request(lines: readonly string[], body = '', first = 'GET /poll?channel=a'): string {
   return [`${first} HTTP/1.1`, 'Host: a', ...lines, '', body].join('\r\n');
 }
 
 const post = (lines: readonly string[], body = ''): string => request(lines, body, 'POST /poll');
 
-/** A second request that is hidden in a body. */
+/** A second request, hidden in a body. */
 const HIDDEN = 'GET /hidden HTTP/1.1\r\nHost: a\r\n\r\n';
 const CHUNKED = `1c\r\n${HIDDEN.slice(0, 28)}\r\n0\r\n\r\n`;
 const CHUNKS = 'Transfer-Encoding: chunked';
@@ -182,13 +182,13 @@ const MALFORMED: readonly Vector[] = [
   ['a star with GET', request([], '', 'GET *')],
   ['a host as a target of GET', request([], '', 'GET a:80')],
   ['CONNECT with a path', request([], '', 'CONNECT /poll')],
-  ['an expectation that nobody knows', request(['Expect: 200-ok']), 417],
+  ['an unknown expectation', request(['Expect: 200-ok']), 417],
   ['CONNECT', request([], '', 'CONNECT a:80'), 405],
   ['TRACE', request(['X: secret'], '', 'TRACE /poll'), 405],
   ['POST', post(['Content-Length: 0']), 405],
   ['DELETE', request([], '', 'DELETE /poll?channel=a'), 405],
-  ['a body that waits to be wanted', post(['Content-Length: 9', 'Expect: 100-continue'])],
-  ['a hello of TLS as a browser says it', `\x16\x03\x01\x02\x00${'\r\n\r\n'.repeat(128)}`],
+  ['a body that waits for 100 Continue', post(['Content-Length: 9', 'Expect: 100-continue'])],
+  ['a TLS ClientHello of a browser', `\x16\x03\x01\x02\x00${'\r\n\r\n'.repeat(128)}`],
   ['a command of Redis in a line', 'EVAL "secret" 0\r\n'],
   ['101 fields of an upgrade', request([...UPGRADE, ...fields(96)], '', 'GET /ws'), 431],
   ['65 fields', request(fields(64)), 431],
@@ -197,10 +197,10 @@ const MALFORMED: readonly Vector[] = [
   ['a long target', request([], '', `GET /poll?channel=a&x=${'y'.repeat(8192)}`), 414],
 ];
 
-/** What no answer says: the start of a second request, a field, a command. */
+/** Must not appear in an answer: the start of a second request, a field, a command. */
 const ECHOED = /hidden|secret|PING|verbose|SM\r/;
 
-/** The three ways in which a vector is sent, and the answers before its own. */
+/** Sends a vector in three ways, each with the answers that precede its own. */
 async function tryVector(world: World, [what, bytes, code = 400]: Vector): Promise<string[]> {
   const half = Math.floor(bytes.length / 2);
   const ways = [
@@ -221,57 +221,61 @@ for (const [kind, vectors] of [
   ['that hides another', SMUGGLING],
   ['that is malformed', MALFORMED],
 ] as const) {
-  void t.test(`a request ${kind} is refused once, and the connection closed`, async (t) => {
+  t.test(`a request ${kind} is rejected once, and the connection closed`, async (t) => {
     const world = await startComet(t, { workers: 1, handshakeTimeout: 30 });
     const faults: string[] = [];
-    // Only a few at a time: so many that are refused while they still send are told why.
+    // Few at a time: the server lingers for a limited number of rejected clients.
     for (let at = 0; at < vectors.length; at += 8) {
       const some = vectors.slice(at, at + 8).map((vector) => tryVector(world, vector));
       faults.push(...(await Promise.all(some)).flat());
     }
     t.strictSame(faults, []);
-    const refused = (): unknown => world.server.stats().totals['badRequestsTotal'];
-    await until('each to be counted', () => refused() === 3 * vectors.length);
+    const rejected = (): unknown => world.server.stats().totals['badRequestsTotal'];
+    await until('each to be counted', () => rejected() === 3 * vectors.length);
     const alive = await talk(world, LAST);
-    t.strictSame(alive.codes, [204], 'the server goes on');
+    t.strictSame(alive.codes, [204], 'the server keeps serving');
   });
 }
 
-/** Requests that are answered at once, and keep the connection unless they say otherwise. */
+/** Requests that are answered at once and keep the connection alive unless they ask for a close. */
 const FINE: readonly Vector[] = [
   ['an empty line in front', `\r\n${GOOD}`, 204],
-  ['an unknown place', request([], '', 'GET /nothing'), 404],
+  ['an unknown path', request([], '', 'GET /nothing'), 404],
   ['the root', request([], '', 'GET /'), 404],
   ['the echo, which is off', request([], '', 'GET /ws-echo'), 404],
-  ['a place with a slash behind', request([], '', 'GET /poll/?channel=a'), 404],
-  ['a place with dots', request([], '', 'GET /x/../poll?channel=a'), 404],
-  ['a place with an escape', request([], '', 'GET /%70oll?channel=a'), 404],
+  ['a path with a trailing slash', request([], '', 'GET /poll/?channel=a'), 404],
+  ['a path with dots', request([], '', 'GET /x/../poll?channel=a'), 404],
+  ['a path with an escape', request([], '', 'GET /%70oll?channel=a'), 404],
   ['no channel', request([], '', 'GET /poll'), 400],
   ['an empty channel', request([], '', 'GET /events?channel='), 400],
   ['a channel with a zero byte', request([], '', 'GET /poll?channel=%00'), 400],
   ['a channel with a line end', request([], '', 'GET /poll?channel=a%0d%0aX:%20y'), 400],
-  ['a channel that is no UTF-8', request([], '', 'GET /poll?channel=%ff'), 400],
+  ['a channel that is not UTF-8', request([], '', 'GET /poll?channel=%ff'), 400],
   ['a bad escape', request([], '', 'GET /poll?channel=%4'), 400],
-  ['a since that is no cursor', request([], '', 'GET /poll?channel=a&since=1'), 400],
-  ['a timeout that is no number', request([], '', 'GET /poll?channel=a&timeout=-1'), 400],
+  ['a since that is not a cursor', request([], '', 'GET /poll?channel=a&since=1'), 400],
+  ['a timeout that is not a number', request([], '', 'GET /poll?channel=a&timeout=-1'), 400],
   ['a callback with a bracket', request([], '', 'GET /poll?channel=a&callback=f('), 400],
   ['a callback with a line end', request([], '', 'GET /poll?channel=a&callback=f%0d%0aX:y'), 400],
   ['a callback with a tag', request([], '', 'GET /poll?channel=a&callback=%3Cscript%3E'), 400],
-  ['an OPTIONS of any place', request([], '', 'OPTIONS /poll?channel=a'), 204],
-  ['an OPTIONS of no place', request([], '', 'OPTIONS /nothing'), 204],
+  ['an OPTIONS of any path', request([], '', 'OPTIONS /poll?channel=a'), 204],
+  ['an OPTIONS of an unknown path', request([], '', 'OPTIONS /nothing'), 204],
   ['a length of nothing', request(['Content-Length: 0'], '', 'OPTIONS *'), 204],
   ['an expectation without a body', request(['Expect: 100-continue'], '', 'OPTIONS *'), 204],
   ['an absolute target', 'OPTIONS http://a:80/x HTTP/1.1\r\nHost: a\r\n\r\n', 204],
-  ['HTTP/1.0 that is kept', 'GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n', 404],
+  ['HTTP/1.0 with keep-alive', 'GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n', 404],
   ['blanks around a value', 'OPTIONS * HTTP/1.1\r\nHost: \t a \t\r\n\r\n', 204],
   ['names in any case', 'OPTIONS * HTTP/1.1\r\nhOST: a\r\n\r\n', 204],
   ['bytes above ASCII in a value', request(['X: \xe4'], '', 'OPTIONS *'), 204],
   ['64 fields', request(fields(63), '', 'OPTIONS *'), 204],
   ['the longest target', request([], '', `OPTIONS /${'y'.repeat(8191)}`), 204],
-  ['a wish for h2c', request(['Upgrade: h2c', 'Connection: upgrade'], '', 'OPTIONS *'), 204],
+  [
+    'a request to upgrade to h2c',
+    request(['Upgrade: h2c', 'Connection: upgrade'], '', 'OPTIONS *'),
+    204,
+  ],
 ];
 
-void t.test('whatever is right is answered in order, over one connection', async (t) => {
+t.test('valid requests are answered in order over one connection', async (t) => {
   const world = await startComet(t, { workers: 1, handshakeTimeout: 30 });
   const wanted = FINE.map(([, , code]) => code);
   const all = FINE.map(([, bytes]) => bytes);
@@ -282,12 +286,12 @@ void t.test('whatever is right is answered in order, over one connection', async
   t.strictSame(single.codes, [...wanted, 204], 'one after the other');
   const bytes = await talk(world, ...Array.from(`${all[1] ?? ''}${LAST}`));
   t.strictSame(bytes.codes, [404, 204], 'byte by byte');
-  t.notMatch(whole.text, /^x: ?y/im, 'nobody writes into our heads');
+  t.notMatch(whole.text, /^x: ?y/im, 'no client injects a header field');
   const old = await talk(world, 'GET / HTTP/1.0\r\n\r\n' + GOOD);
-  t.strictSame([old.codes, old.isEnded], [[404], true], 'HTTP/1.0 is closed unless it asks');
+  t.strictSame([old.codes, old.isEnded], [[404], true], 'HTTP/1.0 is closed without keep-alive');
 });
 
-void t.test('who is refused is told why, though he goes on sending', async (t) => {
+t.test('a rejected client receives the reason even while it keeps sending', async (t) => {
   const world = await startComet(t, { workers: 1, handshakeTimeout: 30 });
   for (const bytes of [
     request([`X: ${'y'.repeat(4_194_304)}`]),
@@ -298,7 +302,7 @@ void t.test('who is refused is told why, though he goes on sending', async (t) =
   }
 });
 
-void t.test('a refusal says what is wrong, as JSON, and what is allowed', async (t) => {
+t.test('a rejection states the error as JSON, and the allowed methods', async (t) => {
   const world = await startComet(t, { workers: 1 });
   const { text } = await talk(world, request([], '', 'PUT /poll'));
   t.match(text, /^HTTP\/1\.1 405 Method Not Allowed\r\n/);
@@ -308,12 +312,12 @@ void t.test('a refusal says what is wrong, as JSON, and what is allowed', async 
   t.match(text, /\r\n\r\n\{"error":"[^"]+"\}\n$/);
 });
 
-/** The lines of the first head. */
+/** The first response head. */
 function headOf({ text }: Talk): string {
   return text.slice(0, text.indexOf('\r\n\r\n'));
 }
 
-void t.test('a script that a page asked for is a script and nothing else', async (t) => {
+t.test('a JSONP answer is a script and nothing else', async (t) => {
   const world = await startComet(t, { workers: 1, pollTimeout: 1 });
   const poll = 'GET /poll?channel=a&callback=app.on$1';
   const found = await talk(world, request(['Connection: close'], '', poll));
@@ -322,7 +326,7 @@ void t.test('a script that a page asked for is a script and nothing else', async
   t.match(found.text, /\r\n\r\n\/\*\*\/app\.on\$1\(\{[^\r\n]*\}\);$/);
 });
 
-void t.test('heads that never end are dropped, and take no more than a head may', async (t) => {
+t.test('unfinished request heads are dropped and take no more than the head limit', async (t) => {
   const world = await startComet(t, { workers: 1, handshakeTimeout: 1 });
   const started = 'GET /poll?channel=a HTTP/1.1\r\nHost: a\r\nX: ';
   const found = await Promise.all(
@@ -331,40 +335,40 @@ void t.test('heads that never end are dropped, and take no more than a head may'
   t.strictSame([...new Set(found.map(({ isEnded }) => isEnded))], [true]);
   const left = (): unknown[] =>
     ['connections', 'sessions'].map((name) => world.server.stats().totals[name]);
-  await until('nothing to be left of them', () => left().join() === '0,0');
+  await until('all their memory to be free', () => left().join() === '0,0');
 });
 
-/** Waits until somebody subscribes to a channel that nobody had before. */
+/** Waits for the first subscriber of a channel. */
 function subscribed(world: World, channel: string): Promise<unknown> {
   return until(`a subscriber of ${channel}`, () =>
     world.server.channels().channels.some((one) => one.channel === channel && one.subscribers > 0),
   );
 }
 
-void t.test('HEAD gets the head that GET would get, and nothing behind it', async (t) => {
+t.test('HEAD gets the head of GET and no body', async (t) => {
   const world = await startComet(t, { workers: 1, pollTimeout: 1 });
   const { cursor: since } = await world.server.publish('other', 'before');
   await world.server.publish('a', 'x');
   const poll = `/poll?channel=a&since=${since}`;
-  for (const place of ['/events?channel=e', '/stream?channel=s', poll, `${poll}&callback=f`, '/']) {
-    const get = talk(world, request(['Connection: close'], '', `GET ${place}`));
-    const [, channel = ''] = /\?channel=([es])$/.exec(place) ?? [];
+  for (const path of ['/events?channel=e', '/stream?channel=s', poll, `${poll}&callback=f`, '/']) {
+    const get = talk(world, request(['Connection: close'], '', `GET ${path}`));
+    const [, channel = ''] = /\?channel=([es])$/.exec(path) ?? [];
     if (channel !== '') {
       await subscribed(world, channel);
       world.server.disconnect(channel);
     }
-    const head = await talk(world, request(['Connection: close'], '', `HEAD ${place}`));
-    t.equal(headOf(head), headOf(await get), place);
+    const head = await talk(world, request(['Connection: close'], '', `HEAD ${path}`));
+    t.equal(headOf(head), headOf(await get), path);
     t.equal(head.text, `${headOf(head)}\r\n\r\n`, 'without content');
   }
   const empty = await talk(world, request([], '', 'HEAD /poll?channel=b') + LAST);
-  t.strictSame(empty.codes, [204, 204], 'when the time of a poll is up, too');
+  t.strictSame(empty.codes, [204, 204], 'also when a poll times out');
   const next = await talk(world, request([], '', `HEAD ${poll}`) + LAST);
   t.strictSame(next.codes, [200, 204], 'and the next request is answered');
-  t.match(next.text, /\r\n\r\nHTTP\/1\.1 204 /, 'right behind it');
+  t.match(next.text, /\r\n\r\nHTTP\/1\.1 204 /, 'directly after it');
 });
 
-void t.test('who says where he stands is believed, or told that it is nowhere', async (t) => {
+t.test('a cursor is accepted, or answered with a gap notice', async (t) => {
   const world = await startComet(t, { workers: 1, pollTimeout: 1 });
   const { cursor } = await world.server.publish('a', 'first');
   await world.server.publish('a', 'second');
@@ -401,10 +405,10 @@ void t.test('who says where he stands is believed, or told that it is nowhere', 
     const told = await ask(value);
     t.match(told, /^200 \{.*"recovered":false\}$/, `told of the gap after ${value.slice(0, 40)}`);
   }
-  t.match(await ask(''), /^204 $/, 'nothing said is nothing missed');
+  t.match(await ask(''), /^204 $/, 'without a cursor nothing is missed');
 });
 
-void t.test('what is behind a poll waits for its answer', async (t) => {
+t.test('a request pipelined behind a poll waits for its answer', async (t) => {
   const world = await startComet(t, { workers: 1 });
   const waiting = (channel: string): string => request([], '', `GET /poll?channel=${channel}`);
   for (const [channel, behind, codes] of [
@@ -412,7 +416,7 @@ void t.test('what is behind a poll waits for its answer', async (t) => {
     ['b', GOOD + LAST, [200, 204, 204]],
     ['c', 'nonsense\r\n\r\n' + GOOD, [200, 400]],
     ['d', request(['Content-Length: 35'], HIDDEN), [200, 400]],
-    // As much as has room for a head.
+    // As much as the limit of a request head.
     ['e', GOOD.repeat(400) + LAST, [200, ...Array<number>(401).fill(204)]],
   ] as const) {
     const talked = talk(world, waiting(channel) + behind);
@@ -422,20 +426,20 @@ void t.test('what is behind a poll waits for its answer', async (t) => {
     t.strictSame([found.codes, found.isEnded], [codes, true]);
   }
   const flood = await talk(world, waiting('f'), GOOD.repeat(1000));
-  t.strictSame([flood.codes, flood.isEnded], [[], true], 'but not more than a head has room for');
+  t.strictSame([flood.codes, flood.isEnded], [[], true], 'but not more than a head may have');
 });
 
-void t.test('what is behind a stream is not read', async (t) => {
+t.test('bytes behind a stream request are not read', async (t) => {
   const world = await startComet(t, { workers: 1 });
-  for (const place of ['events', 'stream']) {
-    const first = request([], GOOD, `GET /${place}?channel=${place}`);
+  for (const path of ['events', 'stream']) {
+    const first = request([], GOOD, `GET /${path}?channel=${path}`);
     const talked = talk(world, first, GOOD, 'nonsense');
-    await subscribed(world, place);
-    await world.server.publish(place, 'x');
+    await subscribed(world, path);
+    await world.server.publish(path, 'x');
     await sleep(100);
-    world.server.disconnect(place);
+    world.server.disconnect(path);
     const found = await talked;
-    t.strictSame([found.codes, found.isEnded], [[200], true], place);
+    t.strictSame([found.codes, found.isEnded], [[200], true], path);
     t.match(found.text, /\r\nConnection: close\r\n/);
   }
 });

@@ -1,4 +1,4 @@
-// The ancestor's protocol: cut anywhere, broken in every way, and over real sockets.
+// The protocol of MegaComet's application: cut anywhere, malformed, and over real sockets.
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 
@@ -19,7 +19,7 @@ function deliver(id: Buffer | string, message: Buffer | string): Buffer {
   return Buffer.concat([Buffer.of(2), Buffer.from(id), zero, Buffer.from(message), zero]);
 }
 
-/** What comes out when bytes arrive in pieces that end at the given places. */
+/** Parses bytes that arrive in pieces cut at the given offsets. */
 function parse(bytes: Buffer, cuts: readonly number[] = []): IngestCommand[] {
   const parser = new IngestParser(BOUNDS);
   const ends = [...new Set([...cuts.map((cut) => cut % (bytes.length + 1)), bytes.length])];
@@ -34,7 +34,7 @@ function parse(bytes: Buffer, cuts: readonly number[] = []): IngestCommand[] {
     }
     start = end;
   }
-  if (parser.isInside) throw new Error('it waits for more');
+  if (parser.isInside) throw new Error('the last command is incomplete');
   return commands;
 }
 
@@ -51,7 +51,7 @@ const anyCommand: fc.Arbitrary<IngestCommand> = fc.oneof(
   }),
 );
 
-void t.test('every command comes out as it was sent, however the stream is cut', (t) => {
+t.test('every command is parsed as it was sent, wherever the stream is cut', (t) => {
   fc.assert(
     fc.property(
       fc.array(anyCommand, { maxLength: 20 }),
@@ -76,7 +76,7 @@ void t.test('every command comes out as it was sent, however the stream is cut',
   t.end();
 });
 
-void t.test('what can be no command is a fault, and nothing else is thrown', (t) => {
+t.test('malformed commands throw IngestFault and nothing else', (t) => {
   const broken: [string, Buffer][] = [
     ['an unknown command', Buffer.of(3)],
     ['HTTP', Buffer.from('GET / HTTP/1.1\r\n\r\n')],
@@ -91,7 +91,7 @@ void t.test('what can be no command is a fault, and nothing else is thrown', (t)
     t.throws(() => parse(bytes), { name: 'IngestFault' }, name);
     t.throws(() => parse(bytes, [...bytes.keys()]), { name: 'IngestFault' }, `${name}, by bytes`);
   }
-  t.equal(parse(deliver('i'.repeat(20), 'x'.repeat(50))).length, 1, 'the longest is none');
+  t.equal(parse(deliver('i'.repeat(20), 'x'.repeat(50))).length, 1, 'the longest command is valid');
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 200 }), (bytes) => {
       const parser = new IngestParser(BOUNDS);
@@ -150,24 +150,21 @@ async function line(
   };
 }
 
-void t.test(
-  'an application announces itself and delivers, many messages to a segment',
-  async (t) => {
-    const { ingest, inbox, open } = await line(t);
-    const socket = await open();
-    const wanted = Array.from({ length: 5000 }, (_, index) => `id${index % 7}=message ${index}`);
-    const messages = wanted.map((text) => deliver(...(text.split('=') as [string, string])));
-    socket.write(Buffer.concat([Buffer.of(1, 3), ...messages]));
-    await until('all messages', () => inbox.delivered.length === wanted.length);
-    t.same(inbox.delivered, wanted, 'in order');
-    t.match(ingest.counters, { connections: 1, announcedTotal: 1, messagesTotal: 5000 });
-    socket.end(deliver('last', 'words'));
-    await until('the last', () => inbox.delivered.at(-1) === 'last=words');
-    await until('the end', () => ingest.counters.connections === 0);
-  },
-);
+t.test('an application announces itself and delivers, many messages to a segment', async (t) => {
+  const { ingest, inbox, open } = await line(t);
+  const socket = await open();
+  const wanted = Array.from({ length: 5000 }, (_, index) => `id${index % 7}=message ${index}`);
+  const messages = wanted.map((text) => deliver(...(text.split('=') as [string, string])));
+  socket.write(Buffer.concat([Buffer.of(1, 3), ...messages]));
+  await until('all messages', () => inbox.delivered.length === wanted.length);
+  t.same(inbox.delivered, wanted, 'in order');
+  t.match(ingest.counters, { connections: 1, announcedTotal: 1, messagesTotal: 5000 });
+  socket.end(deliver('last', 'words'));
+  await until('the last', () => inbox.delivered.at(-1) === 'last=words');
+  await until('the end', () => ingest.counters.connections === 0);
+});
 
-void t.test('a busy server stops reading, loses nothing, and goes on', async (t) => {
+t.test('a busy server stops reading, loses nothing and resumes', async (t) => {
   const { ingest, inbox, open } = await line(t, { messageBytesMax: 10_000 });
   const [socket, other] = [await open(), await open()];
   inbox.isBusy = true;
@@ -177,7 +174,7 @@ void t.test('a busy server stops reading, loses nothing, and goes on', async (t)
   await until('back pressure', () => socket.writableLength > 1_000_000);
   const { writableLength } = socket;
   await new Promise((resolve) => setTimeout(resolve, 100));
-  t.equal(socket.writableLength, writableLength, 'it does not read on');
+  t.equal(socket.writableLength, writableLength, 'it does not read more');
   t.equal(inbox.delivered.length, 0);
   inbox.isBusy = false;
   other.write(deliver('b', 'y'));
@@ -190,24 +187,21 @@ void t.test('a busy server stops reading, loses nothing, and goes on', async (t)
   t.equal(ingest.counters.rejectedTotal, 0);
 });
 
-void t.test(
-  'a message that was sent whole is taken in though its connection is gone',
-  async (t) => {
-    const { ingest, inbox, open } = await line(t);
-    inbox.isBusy = true;
-    const socket = await open();
-    socket.write(Buffer.concat([deliver('a', '1'), deliver('a', '2'), deliver('a', '3')]));
-    await new Promise((resolve) => setTimeout(resolve, 50));
-    socket.resetAndDestroy();
-    await new Promise((resolve) => setTimeout(resolve, 50));
-    inbox.isBusy = false;
-    await until('all three', () => inbox.delivered.length === 3);
-    t.same(inbox.delivered, ['a=1', 'a=2', 'a=3']);
-    await until('the end', () => ingest.counters.connections === 0);
-  },
-);
+t.test('a complete message is accepted although its connection has closed', async (t) => {
+  const { ingest, inbox, open } = await line(t);
+  inbox.isBusy = true;
+  const socket = await open();
+  socket.write(Buffer.concat([deliver('a', '1'), deliver('a', '2'), deliver('a', '3')]));
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  socket.resetAndDestroy();
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  inbox.isBusy = false;
+  await until('all three', () => inbox.delivered.length === 3);
+  t.same(inbox.delivered, ['a=1', 'a=2', 'a=3']);
+  await until('the end', () => ingest.counters.connections === 0);
+});
 
-void t.test('an id that can be none is refused alone; a fault closes the connection', async (t) => {
+t.test('an invalid id is ignored; a malformed command closes the connection', async (t) => {
   const { ingest, inbox, open } = await line(t);
   const socket = await open();
   const bad = [' a', 'a*', 'a\n', Buffer.of(0xff), 'refused', Buffer.from('a\u0085')];
@@ -219,25 +213,28 @@ void t.test('an id that can be none is refused alone; a fault closes the connect
   const second = await open();
   second.write(Buffer.concat([deliver('good', 'y'), Buffer.from('GET / HTTP/1.1\r\n\r\n')]));
   await once(second, 'close');
-  t.same(inbox.delivered, ['good=x', 'good=y'], 'what came before the fault counts');
+  t.same(inbox.delivered, ['good=x', 'good=y'], 'commands before the malformed one count');
   t.match(ingest.counters, { faultsTotal: 2 });
 });
 
-void t.test('silence inside a command ends it, silence between commands does not', async (t) => {
-  const { ingest, inbox, open } = await line(t, { insideTimeoutMs: 50 });
-  const [silent, half] = [await open(), await open()];
-  silent.write(deliver('a', '1'));
-  half.write(deliver('b', '1').subarray(0, -1));
-  await once(half, 'close');
-  await until('one is left', () => ingest.counters.connections === 1);
-  t.equal(ingest.counters.faultsTotal, 1);
-  await new Promise((resolve) => setTimeout(resolve, 150));
-  silent.write(deliver('a', '2'));
-  await until('the second', () => inbox.delivered.length === 2);
-  t.same(inbox.delivered, ['a=1', 'a=2']);
-});
+t.test(
+  'a timeout inside a command closes the connection; silence between commands does not',
+  async (t) => {
+    const { ingest, inbox, open } = await line(t, { insideTimeoutMs: 50 });
+    const [silent, half] = [await open(), await open()];
+    silent.write(deliver('a', '1'));
+    half.write(deliver('b', '1').subarray(0, -1));
+    await once(half, 'close');
+    await until('one connection to be left', () => ingest.counters.connections === 1);
+    t.equal(ingest.counters.faultsTotal, 1);
+    await new Promise((resolve) => setTimeout(resolve, 150));
+    silent.write(deliver('a', '2'));
+    await until('the second', () => inbox.delivered.length === 2);
+    t.same(inbox.delivered, ['a=1', 'a=2']);
+  },
+);
 
-void t.test('an address that is taken is one sentence', async (t) => {
+t.test('an address in use is reported in one sentence', async (t) => {
   const ingest = new Ingest(new Inbox());
   const port = await ingest.listen('127.0.0.1', 0);
   const second = new Ingest(new Inbox());
@@ -250,7 +247,7 @@ void t.test('an address that is taken is one sentence', async (t) => {
   await second.close();
 });
 
-void t.test('a server takes messages at --ingest, and its clients fetch them', async (t) => {
+t.test('a server accepts messages on --ingest, and its clients fetch them', async (t) => {
   const world = await startComet(t, { ingest: '127.0.0.1:0', messageBytes: 1000 });
   const { server } = world;
   const application = connect(server.ingestPort ?? 0, '127.0.0.1');
@@ -260,8 +257,8 @@ void t.test('a server takes messages at --ingest, and its clients fetch them', a
   const early = fetchOne('Bob');
   await until('the poll', () => server.stats().mailboxes?.polls === 1);
   application.write(Buffer.concat([Buffer.of(1, 0), deliver('Jim', 'Hi'), deliver('Bob', 'Bye')]));
-  t.equal(await early, 'Bye', 'who polls already');
-  t.equal(await fetchOne('Jim'), 'Hi', 'and who comes later');
+  t.equal(await early, 'Bye', 'a poll that already waits');
+  t.equal(await fetchOne('Jim'), 'Hi', 'a later poll');
   application.write(Buffer.concat([deliver('grüß', 'x'.repeat(1000)), deliver('a*', 'no')]));
   t.equal((await fetchOne('grüß')).length, 1000);
   const { ingest } = server.stats();
@@ -275,7 +272,7 @@ void t.test('a server takes messages at --ingest, and its clients fetch them', a
   t.equal(error.code, 'ECONNREFUSED', 'it ends with the server');
 });
 
-void t.test('a mistake in --ingest ends the start with one sentence', async (t) => {
+t.test('a mistake in --ingest ends the start with one sentence', async (t) => {
   const first = await startComet(t, { ingest: '127.0.0.1:0' });
   const port = first.server.ingestPort ?? 0;
   const cases: [string, { code: string; message: RegExp }][] = [
@@ -290,7 +287,7 @@ void t.test('a mistake in --ingest ends the start with one sentence', async (t) 
   });
 });
 
-void t.test('an address that others reach is worth a warning', async (t) => {
+t.test('an address that other machines can reach logs a warning', async (t) => {
   const warning =
     /--ingest listens beyond loopback: any host that reaches it can send to every client/;
   const args = ['--protocol', 'comet', '--host', '127.0.0.1', '--ingest', '0.0.0.0:0'];
@@ -303,7 +300,7 @@ void t.test('an address that others reach is worth a warning', async (t) => {
   const loopback = await TestServer.start(t, { args: quiet });
   t.notOk(
     loopback.log.some(({ msg }) => warning.test(msg)),
-    'loopback is not',
+    'loopback logs none',
   );
   await loopback.stop();
 });

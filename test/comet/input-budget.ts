@@ -1,5 +1,5 @@
-// What requests and messages may take of which the rest has not come: a budget for each worker, and
-// who has no room in it is told so, while all others are served.
+// The input budget of a worker for incomplete requests and messages: a client that does not fit is
+// rejected with a reason, and all other clients are served.
 import { once } from 'node:events';
 import { createConnection, type Socket } from 'node:net';
 import t, { type Test } from 'tap';
@@ -16,10 +16,10 @@ import { until } from '../support/helpers.js';
 import { fragments, frame, handshake, TEXT } from '../support/websocket-peer.js';
 
 const MEGABYTE = 1_048_576;
-/** Beside what half-read requests take: sessions, and what the allocator keeps. */
+/** Memory besides incomplete requests: sessions, and what the allocator keeps. */
 const BESIDES = 4 * MEGABYTE;
 
-/** A client that says what it is told to, and notes what it is answered. */
+/** A client that sends the given bytes and records the answers. */
 class Peer {
   text = '';
   isOver = false;
@@ -42,7 +42,7 @@ class Peer {
 
 const total = ({ server }: World, name: string): number => Number(server.stats().totals[name]);
 
-/** A head that lacks its last line. */
+/** A request head without its last line. */
 function halfHead(bytes: number): string {
   const start = 'GET /poll?channel=a&timeout=1 HTTP/1.1\r\nHost: localhost\r\nPadding: ';
   return `${start}${'x'.repeat(bytes - start.length - 2)}\r\n`;
@@ -51,7 +51,7 @@ function halfHead(bytes: number): string {
 const startSmall = (t: Test, options = {}): Promise<World> =>
   startComet(t, { workers: 1, workerInputBytes: MEGABYTE, handshakeTimeout: 60, ...options });
 
-void t.test('half-sent heads take what a worker has for them, and no more', async (t) => {
+t.test('incomplete request heads take no more than the input budget of a worker', async (t) => {
   const world = await startSmall(t);
   const { server, port } = world;
   const good = new SseClient(world, ['a']);
@@ -67,19 +67,19 @@ void t.test('half-sent heads take what a worker has for them, and no more', asyn
     () => peers.filter((peer) => peer.isOver).length === 400 - fitting,
   );
   t.equal(total(world, 'inputBudgetBytes'), fitting * size, 'the sum is exact');
-  const refused = peers.filter((peer) => peer.isOver);
-  const waits = refused.map(({ text }) => Number(/^retry-after: (\d+)\r$/im.exec(text)?.[1]));
+  const rejected = peers.filter((peer) => peer.isOver);
+  const waits = rejected.map(({ text }) => Number(/^retry-after: (\d+)\r$/im.exec(text)?.[1]));
   t.ok(
-    refused.every(({ text }) => text.startsWith('HTTP/1.1 503 ')),
-    'the others are answered',
+    rejected.every(({ text }) => text.startsWith('HTTP/1.1 503 ')),
+    'the other clients are answered',
   );
   t.ok(
     waits.every((seconds) => seconds >= 5 && seconds <= 30),
-    'and told when to come back',
+    'with Retry-After',
   );
   t.ok(new Set(waits).size > 1, 'at different times');
-  t.equal(total(world, 'inputBudgetFullTotal'), refused.length, 'each is counted by its cause');
-  t.equal(total(world, 'closedRejectedTotal'), refused.length);
+  t.equal(total(world, 'inputBudgetFullTotal'), rejected.length, 'each is counted by its cause');
+  t.equal(total(world, 'closedRejectedTotal'), rejected.length);
   const grown = (readPrivateBytes(procReader, pid) ?? NaN) - before;
   t.ok(grown < MEGABYTE + BESIDES, `the worker grew by ${grown} bytes`);
   t.match(
@@ -88,7 +88,7 @@ void t.test('half-sent heads take what a worker has for them, and no more', asyn
   );
   await server.publish('a', 'still here');
   await good.has(1);
-  t.ok(good.isOpen, 'who has nothing to say is served meanwhile');
+  t.ok(good.isOpen, 'a client that only reads is served meanwhile');
   const kept = peers.filter((peer) => !peer.isOver);
   for (const peer of kept.slice(0, 50)) peer.socket.destroy();
   await until(
@@ -97,16 +97,16 @@ void t.test('half-sent heads take what a worker has for them, and no more', asyn
   );
   const late = kept[60];
   late?.socket.write('\r\n');
-  await until('the rest of a head to be heard', () => late?.text.startsWith('HTTP/1.1 204 '));
+  await until('the rest of a head to be read', () => late?.text.startsWith('HTTP/1.1 204 '));
   for (const peer of peers) peer.socket.destroy();
   await until('all bytes to be free', () => total(world, 'inputBudgetBytes') === 0);
   const next = await Peer.open(t, port, halfHead(size));
   await until('a head to be kept again', () => total(world, 'inputBudgetBytes') === size);
-  t.notOk(next.isOver, 'there is room again');
+  t.notOk(next.isOver, 'the budget has room again');
   good.close();
 });
 
-void t.test('the bytes of half a request are given back, however it ends', async (t) => {
+t.test('the bytes of an incomplete request are released, however it ends', async (t) => {
   const world = await startSmall(t, { handshakeTimeout: 1 });
   const ends: readonly ((socket: Socket) => void)[] = [
     (socket) => socket.write('\r\n'),
@@ -120,60 +120,66 @@ void t.test('the bytes of half a request are given back, however it ends', async
     const peer = await Peer.open(t, world.port, halfHead(500));
     await until('it to be kept', () => total(world, 'inputBudgetBytes') === 500);
     end(peer.socket);
-    await until('it to be given back', () => total(world, 'inputBudgetBytes') === 0);
+    await until('it to be released', () => total(world, 'inputBudgetBytes') === 0);
     peer.socket.destroy();
   }
   await until('all to be gone', () => total(world, 'connections') === 0);
   t.equal(total(world, 'sessions'), 0);
-  t.equal(total(world, 'inputBudgetFullTotal'), 0, 'nobody was refused');
+  t.equal(total(world, 'inputBudgetFullTotal'), 0, 'no client was rejected');
 });
 
-void t.test('half a WebSocket message counts, and who has no room for it hears 1013', async (t) => {
-  const world = await startSmall(t, { messageBytes: 400_000 });
-  const idle = new WebSocketClient(world, ['a']);
-  await idle.open();
-  const upgrade = handshake('/ws');
-  const [half = Buffer.alloc(0)] = fragments(TEXT, ['x'.repeat(300_000), '"}']);
-  const peers: Peer[] = [];
-  for (let count = 1; count <= 4; count++) {
-    const peer = await Peer.open(t, world.port, upgrade);
-    await until('the upgrade', () => peer.text.startsWith('HTTP/1.1 101 '));
-    peer.socket.write(half);
-    peers.push(peer);
-    if (count === 4) break;
-    await until('the half to be there', () => total(world, 'inputBudgetBytes') === count * 300_000);
-  }
-  const [, , , last] = peers;
-  await until('the last to be closed', () => last?.isOver);
-  const farewell = Buffer.from(last?.text.split('\r\n\r\n')[1] ?? '', 'latin1');
-  t.equal(farewell.readUInt16BE(2), 1013, 'try again later');
-  t.equal(total(world, 'inputBudgetFullTotal'), 1);
-  t.equal(total(world, 'inputBudgetBytes'), 900_000, 'what it had sent went with it');
-  peers[0]?.socket.write(frame(0, '"}'));
-  await until('its end to be read', () => total(world, 'inputBudgetBytes') === 600_000);
-  await until('its answer', () => peers[0]?.text.includes('"type":"error"'));
-  t.notOk(peers[1]?.isOver, 'the others stay');
-  await world.server.publish('a', 'one');
-  await idle.has(1);
-  for (const peer of peers) peer.socket.destroy();
-  await until('all bytes to be free', () => total(world, 'inputBudgetBytes') === 0);
-  idle.close();
-});
+t.test(
+  'an incomplete WebSocket message counts, and a client over the budget is closed with 1013',
+  async (t) => {
+    const world = await startSmall(t, { messageBytes: 400_000 });
+    const idle = new WebSocketClient(world, ['a']);
+    await idle.open();
+    const upgrade = handshake('/ws');
+    const [half = Buffer.alloc(0)] = fragments(TEXT, ['x'.repeat(300_000), '"}']);
+    const peers: Peer[] = [];
+    for (let count = 1; count <= 4; count++) {
+      const peer = await Peer.open(t, world.port, upgrade);
+      await until('the upgrade', () => peer.text.startsWith('HTTP/1.1 101 '));
+      peer.socket.write(half);
+      peers.push(peer);
+      if (count === 4) break;
+      await until(
+        'the half to be there',
+        () => total(world, 'inputBudgetBytes') === count * 300_000,
+      );
+    }
+    const [, , , last] = peers;
+    await until('the last to be closed', () => last?.isOver);
+    const close = Buffer.from(last?.text.split('\r\n\r\n')[1] ?? '', 'latin1');
+    t.equal(close.readUInt16BE(2), 1013, 'try again later');
+    t.equal(total(world, 'inputBudgetFullTotal'), 1);
+    t.equal(total(world, 'inputBudgetBytes'), 900_000, 'its bytes were released');
+    peers[0]?.socket.write(frame(0, '"}'));
+    await until('its end to be read', () => total(world, 'inputBudgetBytes') === 600_000);
+    await until('its answer', () => peers[0]?.text.includes('"type":"error"'));
+    t.notOk(peers[1]?.isOver, 'the other clients stay connected');
+    await world.server.publish('a', 'one');
+    await idle.has(1);
+    for (const peer of peers) peer.socket.destroy();
+    await until('all bytes to be free', () => total(world, 'inputBudgetBytes') === 0);
+    idle.close();
+  },
+);
 
-void t.test('wishes that wait for an answer of the manager count too', async (t) => {
+t.test('commands that wait for the manager count too', async (t) => {
   const world = await startSmall(t);
   const peers: Peer[] = [];
   for (let count = 0; count < 30; count++) {
     peers.push(await Peer.open(t, world.port, handshake('/ws')));
   }
   await until('the upgrades', () => peers.every(({ text }) => text.startsWith('HTTP/1.1 101 ')));
-  // A cursor of another time: the worker cannot say what was missed since.
+  // A cursor of another epoch: only the manager can tell what was missed.
   const ask = { type: 'subscribe', channel: 'a', since: '3f9c0a71d25be846.1' };
   const ping = JSON.stringify({ type: 'ping', padding: 'x'.repeat(900) });
-  const wishes = [JSON.stringify(ask), ...Array.from({ length: 60 }, () => ping)];
+  const commands = [JSON.stringify(ask), ...Array.from({ length: 60 }, () => ping)];
   for (const { socket } of peers)
-    socket.write(Buffer.concat(wishes.map((one) => frame(TEXT, one))));
-  // The manager is this process: while it stands still no question is answered.
+    socket.write(Buffer.concat(commands.map((one) => frame(TEXT, one))));
+  // The manager is this process: while it blocks, no replay request is answered.
   Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1000);
   const pongs = ({ text }: Peer): number => text.split('"type":"pong"').length - 1;
   await until('all to be answered or closed', () =>
@@ -185,7 +191,7 @@ void t.test('wishes that wait for an answer of the manager count too', async (t)
   await until('all bytes to be free', () => total(world, 'inputBudgetBytes') === 0);
 });
 
-void t.test('polls that are sent ahead count until their turn', async (t) => {
+t.test('pipelined polls count until they are answered', async (t) => {
   const world = await startSmall(t);
   const poll = 'GET /poll?channel=a HTTP/1.1\r\nHost: localhost\r\n\r\n';
   const ahead = 300;
@@ -210,14 +216,14 @@ void t.test('polls that are sent ahead count until their turn', async (t) => {
     () => peers.filter(({ text }) => text.includes('"data":"one"')).length === fitting,
   );
   await until(
-    'the next to have their turn',
+    'the next to be answered',
     () => total(world, 'inputBudgetBytes') === fitting * (bytes - poll.length),
   );
   for (const { socket } of peers) socket.destroy();
   await until('all bytes to be free', () => total(world, 'inputBudgetBytes') === 0);
 });
 
-void t.test('what a subscriber says behind its request is not kept', async (t) => {
+t.test('bytes that a subscriber sends after its request are not kept', async (t) => {
   const world = await startSmall(t);
   for (const path of ['/events', '/stream']) {
     const request = `GET ${path}?channel=a HTTP/1.1\r\nHost: localhost\r\n\r\n`;

@@ -1,4 +1,4 @@
-// What a comet server does at its limits and when it leaves, so that clients come back apart.
+// A comet server at its limits and at shutdown: retry times are spread so that clients reconnect apart.
 import { once } from 'node:events';
 import { createConnection, type Socket } from 'node:net';
 import { availableParallelism } from 'node:os';
@@ -16,7 +16,7 @@ import { until } from '../support/helpers.js';
 
 const RETRY_MS = 1000;
 
-/** All that a request gets, until the server closes or the text matches. */
+/** The answer to a request, until the server closes or the text matches. */
 function answerOf(port: number, target: string, enough = /(?!)/): Promise<string> {
   return new Promise((resolve) => {
     const socket = createConnection(port, '127.0.0.1');
@@ -37,7 +37,7 @@ function retriesIn(text: string): number[] {
   return [...text.matchAll(/^retry: (\d+)$/gm)].map(([, ms]) => Number(ms));
 }
 
-void t.test('every EventSource is told another wait', async (t) => {
+t.test('every EventSource receives another retry time', async (t) => {
   const { port } = await startComet(t, { retry: RETRY_MS });
   const texts = await Promise.all(
     Array.from({ length: 20 }, () => answerOf(port, '/events?channel=a', /retry: \d+\n/)),
@@ -47,20 +47,20 @@ void t.test('every EventSource is told another wait', async (t) => {
   t.ok(new Set(waits).size > 5, 'they differ');
   t.ok(
     waits.every((ms) => ms >= RETRY_MS / 2 && ms < 1.5 * RETRY_MS),
-    'around the time that was configured',
+    'around the configured time',
   );
 });
 
 const HEARTBEAT_S = 1;
 
-void t.test('a stream on which messages go has no heartbeats, and a silent one has', async (t) => {
+t.test('a stream with messages has no heartbeats, and a silent stream has', async (t) => {
   const world = await startComet(t, { heartbeat: HEARTBEAT_S, workers: 1 });
   const clients = [new SseClient(world, ['a']), new StreamClient(world, ['a'])];
   for (const client of clients) await client.open();
-  const beats = (): number => Number(world.server.stats().totals['heartbeatsTotal']);
+  const heartbeats = (): number => Number(world.server.stats().totals['heartbeatsTotal']);
   const endsAtMs = performance.now() + 5000;
   let published = 0;
-  // On a starved machine the publisher itself may be late, and then a heartbeat is right.
+  // On a loaded machine the publisher itself may be late, and then a heartbeat is correct.
   let lateTimes = 0;
   for (let lastAtMs = performance.now(); lastAtMs < endsAtMs; published++) {
     await world.server.publish('a', 'x');
@@ -71,14 +71,14 @@ void t.test('a stream on which messages go has no heartbeats, and a silent one h
   }
   for (const client of clients) await client.has(published);
   t.ok(
-    beats() <= lateTimes * clients.length,
-    `${beats()} heartbeats beside messages; the publisher was late ${lateTimes} times`,
+    heartbeats() <= lateTimes * clients.length,
+    `${heartbeats()} heartbeats beside messages; the publisher was late ${lateTimes} times`,
   );
-  await until('heartbeats', () => beats() >= 4);
+  await until('heartbeats', () => heartbeats() >= 4);
   for (const client of clients) client.close();
 });
 
-void t.test('a server that leaves says farewell on every transport', async (t) => {
+t.test('a server that shuts down sends a final response on every transport', async (t) => {
   const world = await startComet(t, { retry: RETRY_MS });
   const { server, port } = world;
   const socket = new WebSocketClient(world, ['a']);
@@ -89,7 +89,7 @@ void t.test('a server that leaves says farewell on every transport', async (t) =
   const poll = answerOf(port, '/poll?channel=a');
   await until('all to subscribe', () => server.stats().totals['subscriptions'] === 4);
   const closed = server.close({ drainMs: 300 });
-  t.equal(server.readiness().isReady, false, 'it is not ready from the first moment on');
+  t.equal(server.readiness().isReady, false, 'it is not ready from the start of the shutdown');
   await closed;
   const waits = retriesIn(await events);
   t.equal(waits.length, 2);
@@ -99,7 +99,7 @@ void t.test('a server that leaves says farewell on every transport', async (t) =
   t.equal(socket.closeCode, 1001);
 });
 
-void t.test('whoever finds the server full is told when to come back', async (t) => {
+t.test('a client rejected by a full server receives Retry-After', async (t) => {
   const world = await startComet(t, { workers: 1, maxConnections: 3 });
   const clients = [1, 2, 3].map(() => new StreamClient(world, ['a']));
   for (const client of clients) await client.open();
@@ -114,14 +114,14 @@ void t.test('whoever finds the server full is told when to come back', async (t)
   t.ok(new Set(waits).size > 1, 'they differ');
   t.equal(world.server.stats().totals['rejectedFullTotal'], 12, 'each is counted');
   clients[0]?.close();
-  await until('a place to be free', () => world.server.stats().totals['connections'] === 2);
+  await until('a connection to be free', () => world.server.stats().totals['connections'] === 2);
   const next = new PollClient(world, ['a']);
   await next.open();
-  t.ok(next.isOpen, 'a place that is free is given again');
+  t.ok(next.isOpen, 'a new client is accepted after one has left');
   for (const client of [...clients, next]) client.close();
 });
 
-/** Subscribers that read nothing. */
+/** Opens subscribers that read nothing. */
 async function deaf(port: number, count: number, channel = 'a'): Promise<Socket[]> {
   const sockets = Array.from({ length: count }, () => createConnection(port, '127.0.0.1'));
   for (const socket of sockets) {
@@ -133,7 +133,7 @@ async function deaf(port: number, count: number, channel = 'a'): Promise<Socket[
   return sockets;
 }
 
-void t.test('slow clients together take no more memory than a worker may', async (t) => {
+t.test('slow clients together take no more memory than the limit of a worker', async (t) => {
   const megabyte = 1_048_576;
   const options = { workers: 1, workerSendQueueBytes: megabyte, sendQueueBytes: 4 * megabyte };
   const world = await startComet(t, { ...options, messageBytes: 262_144 });
@@ -149,45 +149,52 @@ void t.test('slow clients together take no more memory than a worker may', async
     await good.has(number);
     peak = Math.max(peak, Number(server.stats().totals['sendQueueBytes']));
   }
-  t.ok(peak > 0 && peak <= megabyte, `${peak} bytes waited at most`);
+  t.ok(peak > 0 && peak <= megabyte, `at most ${peak} bytes were queued`);
   const { totals } = server.stats();
-  t.ok(Number(totals['sendQueueFullTotal']) > 0, 'who had to go is counted by its cause');
+  t.ok(Number(totals['sendQueueFullTotal']) > 0, 'disconnected clients are counted by cause');
   t.equal(totals['closedSlowTotal'], totals['sendQueueFullTotal']);
-  t.equal(good.seen.length, 60, 'who reads gets everything');
+  t.equal(good.seen.length, 60, 'the client that reads receives everything');
   for (const socket of sockets) socket.destroy();
   good.close();
 });
 
-void t.test('where slow clients together take too much, who is owed most goes', async (t) => {
-  const megabyte = 1_048_576;
-  const options = { workers: 1, workerSendQueueBytes: 8 * megabyte, sendQueueBytes: 32 * megabyte };
-  const { server, port } = await startComet(t, { ...options, messageBytes: 262_144 });
-  const sockets = [...(await deaf(port, 2, 'large')), ...(await deaf(port, 2, 'small'))];
-  t.teardown(() => {
-    for (const socket of sockets) socket.destroy();
-  });
-  await until('all to subscribe', () => server.stats().totals['subscriptions'] === 4);
-  const total = (name: string): number => Number(server.stats().totals[name]);
-  const publishUntil = async (channel: string, isDone: () => boolean): Promise<void> => {
-    const sent = total('messagesTotal');
-    for (let count = 1; !isDone() && count <= 200; count++) {
-      await server.publish(channel, 'x'.repeat(100_000));
-      await until('it to be sent', () => total('messagesTotal') === sent + count);
-    }
-  };
-  await publishUntil('small', () => total('sendQueueConnections') === 2);
-  await publishUntil('large', () => total('sendQueueBytes') > 6 * megabyte);
-  t.equal(total('sendQueueFullTotal'), 0, 'there is room so far');
-  await publishUntil('small', () => total('sendQueueFullTotal') > 0);
-  t.equal(total('sendQueueFullTotal'), 1, 'one had to go');
-  const left = async (channel: string): Promise<number> =>
-    (await server.presence(channel)).members.length;
-  t.same([await left('large'), await left('small')], [1, 2], 'of those that were owed more');
-  t.equal(total('sendQueueConnections'), 3, 'the others wait on');
-});
+t.test(
+  'when slow clients together queue too much, the one with the longest queue is disconnected',
+  async (t) => {
+    const megabyte = 1_048_576;
+    const options = {
+      workers: 1,
+      workerSendQueueBytes: 8 * megabyte,
+      sendQueueBytes: 32 * megabyte,
+    };
+    const { server, port } = await startComet(t, { ...options, messageBytes: 262_144 });
+    const sockets = [...(await deaf(port, 2, 'large')), ...(await deaf(port, 2, 'small'))];
+    t.teardown(() => {
+      for (const socket of sockets) socket.destroy();
+    });
+    await until('all to subscribe', () => server.stats().totals['subscriptions'] === 4);
+    const total = (name: string): number => Number(server.stats().totals[name]);
+    const publishUntil = async (channel: string, isDone: () => boolean): Promise<void> => {
+      const sent = total('messagesTotal');
+      for (let count = 1; !isDone() && count <= 200; count++) {
+        await server.publish(channel, 'x'.repeat(100_000));
+        await until('the messages to be sent', () => total('messagesTotal') === sent + count);
+      }
+    };
+    await publishUntil('small', () => total('sendQueueConnections') === 2);
+    await publishUntil('large', () => total('sendQueueBytes') > 6 * megabyte);
+    t.equal(total('sendQueueFullTotal'), 0, 'the queues are below the limit so far');
+    await publishUntil('small', () => total('sendQueueFullTotal') > 0);
+    t.equal(total('sendQueueFullTotal'), 1, 'one was disconnected');
+    const left = async (channel: string): Promise<number> =>
+      (await server.presence(channel)).members.length;
+    t.same([await left('large'), await left('small')], [1, 2], 'one of those with longer queues');
+    t.equal(total('sendQueueConnections'), 3, 'the others stay connected');
+  },
+);
 
-void t.test(
-  'more workers than cores take turns, and one that freezes or dies keeps nobody waiting',
+t.test(
+  'more workers than cores share the fan-out slots; a frozen or dead worker blocks no other',
   async (t) => {
     const workers = 3 * availableParallelism();
     const world = await startComet(t, { workers });
@@ -202,23 +209,29 @@ void t.test(
       if (number % 20 === 0) await new Promise((resolve) => setTimeout(resolve, 1));
     }
     const served = (): number => clients.filter(({ seen }) => seen.length === 200).length;
-    await until('the others to have everything', () => served() >= clients.length / 2);
+    await until(
+      'the clients of other workers to have everything',
+      () => served() >= clients.length / 2,
+    );
     process.kill(frozen, 'SIGCONT');
-    await until('all that are left to have everything', () =>
+    await until('all remaining clients to have everything', () =>
       clients.every((client) => !client.isOpen || client.seen.length === 200),
     );
     const left = clients.filter(({ isOpen }) => isOpen);
-    t.ok(left.length >= clients.length / 2, `${left.length} of ${clients.length} were not hit`);
+    t.ok(
+      left.length >= clients.length / 2,
+      `${left.length} of ${clients.length} were on other workers`,
+    );
     const expected = Array.from({ length: 200 }, (_, number) => String(number));
     for (const client of left) t.same(client.data, expected);
     for (const client of clients) client.close();
   },
 );
 
-void t.test('a message that is gone from the history comes from nowhere else', async (t) => {
+t.test('a message that has left the history is not replayed from a cache', async (t) => {
   const world = await startComet(t, { workers: 1 });
   const { server } = world;
-  // It keeps the channel live in its worker, which could answer alone.
+  // It keeps the channel in the cache of its worker, which could answer alone.
   const watcher = new SseClient(world, ['a']);
   await watcher.open();
   const { cursor } = await server.publish('a', 'first');
@@ -227,7 +240,7 @@ void t.test('a message that is gone from the history comes from nowhere else', a
   const early = new StreamClient(world, ['a']);
   early.cursor = cursor;
   await early.open();
-  t.same([early.data, early.lost], [['short-lived'], 0], 'while it lives it is there');
+  t.same([early.data, early.lost], [['short-lived'], 0], 'before it expires it is replayed');
   await sleep(500);
   await server.publish('a', 'unkept', { history: false });
   const last = await server.publish('a', 'kept');
@@ -235,15 +248,19 @@ void t.test('a message that is gone from the history comes from nowhere else', a
   const late = new StreamClient(world, ['a']);
   late.cursor = cursor;
   await late.open();
-  t.same([late.data, late.lost], [['kept'], 1], 'and then it is told of as lost');
+  t.same(
+    [late.data, late.lost],
+    [['kept'], 1],
+    'after it expires the client receives a gap notice',
+  );
   const next = new StreamClient(world, ['a']);
   next.cursor = last.cursor;
   await next.open();
-  t.same([next.data, next.lost], [[], 0], 'whoever was there misses nothing');
+  t.same([next.data, next.lost], [[], 0], 'a client that was connected misses nothing');
   for (const client of [watcher, early, late, next]) client.close();
 });
 
-void t.test('channels that one client leaves behind are not remembered without end', async (t) => {
+t.test('the number of channels kept after an unsubscribe is bounded', async (t) => {
   const KEPT_MAX = 262_144;
   const world = await startComet(t, { workers: 1, channelsPerConnection: 1000 });
   const client = new WebSocketClient(world, ['a']);
@@ -255,12 +272,12 @@ void t.test('channels that one client leaves behind are not remembered without e
     const names = Array.from({ length: 900 }, (_, at) => `left-${round}-${at}`);
     client.say({ type: 'subscribe', channels: names });
     client.say({ type: 'unsubscribe', channels: names });
-    // No more than 64 wishes may wait.
+    // At most 64 commands may be pending.
     await until('answers', () => answers >= 2 * (round - 20));
   }
   await until('many channels', () => channels() > 200_000, 30_000);
   client.say({ type: 'subscribe', channels: ['last'] });
-  await until('no more than that', () => channels() <= KEPT_MAX, 10_000);
+  await until('the channels to be bounded', () => channels() <= KEPT_MAX, 10_000);
   t.ok(client.isOpen);
   client.close();
 });

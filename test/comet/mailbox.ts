@@ -1,5 +1,5 @@
-// The ancestor's clients against a real server, over plain sockets: one message and a close, in
-// order, and none that leaves its mailbox before it was written whole.
+// Clients of MegaComet's mailboxes against a real server, over plain sockets: one message and a close,
+// in order, and no message leaves its mailbox before it was written completely.
 import { once } from 'node:events';
 import { createConnection, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -12,10 +12,10 @@ import { compile, until } from '../support/helpers.js';
 
 const LARGE = 900_000;
 
-/** A poll that notes all it gets. */
+/** A poll that records everything it receives. */
 class Poll {
   readonly socket: Socket;
-  /** Resolves when the server has closed it, or the connection is broken. */
+  /** Resolves when the server has closed the connection, or it has failed. */
   readonly closed: Promise<unknown>;
   text = '';
 
@@ -44,7 +44,7 @@ function mailboxes(server: Server): { [key: string]: number } {
 const open = (server: Server, slot: number): number =>
   Number(server.stats().workers[slot]?.['connections']);
 
-/** Polls that wait at one worker each. */
+/** Opens a poll that waits at the worker of the given slot. */
 async function pollAt(world: World, slot: number, id: string): Promise<Poll> {
   for (;;) {
     const [before, polls] = [open(world.server, slot), mailboxes(world.server)['polls'] ?? 0];
@@ -56,7 +56,7 @@ async function pollAt(world: World, slot: number, id: string): Promise<Poll> {
   }
 }
 
-/** A server that cannot put a large message into the kernel's hands at once. */
+/** A server whose socket buffers are smaller than a large message. */
 async function startSmall(t: Test): Promise<World> {
   const shim = compile(t, 'small-send.c', '-shared', '-fPIC');
   const before = process.env['LD_PRELOAD'];
@@ -68,19 +68,19 @@ async function startSmall(t: Test): Promise<World> {
   return startComet(t, { messageBytes: LARGE + 100 });
 }
 
-/** A poll that holds the lease of a message, of which it has read only the beginning. */
+/** A poll that holds the lease of a message and has read only its beginning. */
 async function pollThatStops(world: World, slot: number, message: string): Promise<Poll> {
   const poll = await pollAt(world, slot, 'a');
   poll.socket.pause();
   world.server.deliver('a', message);
-  await until('it is owed', () => {
+  await until('queued output', () => {
     const { totals } = world.server.stats();
     return Number(totals['sendQueueConnections']) === 1;
   });
   return poll;
 }
 
-void t.test('a poll gets one message, as it is, and a close', async (t) => {
+t.test('a poll receives one message, unchanged, and a close', async (t) => {
   const world = await startComet(t);
   const poll = new Poll(world, 'Jim');
   await until('the poll', () => mailboxes(world.server)['polls'] === 1);
@@ -92,7 +92,11 @@ void t.test('a poll gets one message, as it is, and a close', async (t) => {
   t.match(poll.text, /^HTTP\/1\.1 200 OK\r\n/);
   t.match(poll.text, /\r\nContent-Type: text\/javascript/);
   t.match(poll.text, /\r\nConnection: close\r\n/);
-  t.equal(await new Poll(world, 'Jim').get(), '\0\xff', 'the next gets the next, bytes too');
+  t.equal(
+    await new Poll(world, 'Jim').get(),
+    '\0\xff',
+    'the next poll receives the next message, with any bytes',
+  );
   await until('both are gone', () => mailboxes(world.server)['mailboxes'] === 0);
   t.match(mailboxes(world.server), {
     deliveredTotal: 2,
@@ -102,60 +106,63 @@ void t.test('a poll gets one message, as it is, and a close', async (t) => {
   });
 });
 
-void t.test('an id is a channel name, encoded; any query goes; HEAD takes nothing', async (t) => {
-  const world = await startComet(t, { origin: ['https://app.example'] });
-  const { server, port } = world;
-  const ids: [string, string][] = [
-    ['gr%C3%BC%C3%9F', 'grüß'],
-    ['a/b.c', 'a/b.c'],
-    ['x.js', 'x.js'],
-    ['%2e%2e', '..'],
-    ['__proto__', '__proto__'],
-  ];
-  for (const [path, id] of ids) {
-    server.deliver(id, `to ${path}`);
-    t.equal(await new Poll(world, path).get(), `to ${path}`, path);
-  }
-  const request = (line: string, more = ''): Promise<string> =>
-    exchange(port, `${line} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n${more}\r\n`);
-  for (const path of [
-    '/a*.js',
-    '/%ff.js',
-    '/%.js',
-    '/%20a.js',
-    '/a%0d.js',
-    `/${'x'.repeat(201)}.js`,
-  ]) {
-    t.match(await request(`GET ${path}`), /^HTTP\/1\.1 400 /, path);
-  }
-  t.match(await request('GET /.js'), /^HTTP\/1\.1 404 /);
-  server.deliver('a', 'once');
-  t.match(await request('HEAD /a.js'), /^HTTP\/1\.1 200 [^]*\r\n\r\n$/);
-  const answer = await request('GET /a.js?%&channel=*&c=1', 'Origin: https://app.example\r\n');
-  t.match(answer, /Access-Control-Allow-Origin: https:\/\/app\.example\r\n[^]*\r\n\r\nonce$/);
-  t.match(await request('GET /news/a.js', 'Content-Length: 1\r\n'), /^HTTP\/1\.1 400 /);
-  const both = 'GET /a.js HTTP/1.1\r\nHost: x\r\n\r\n';
-  server.deliver('a', 'first');
-  server.deliver('a', 'second');
-  t.match(await exchange(port, both + both), /\r\n\r\nfirst$/, 'one message a connection');
-  t.equal(await new Poll(world, 'a').get(), 'second');
-});
+t.test(
+  'an id is an encoded channel name; any query is accepted; HEAD takes no message',
+  async (t) => {
+    const world = await startComet(t, { origin: ['https://app.example'] });
+    const { server, port } = world;
+    const ids: [string, string][] = [
+      ['gr%C3%BC%C3%9F', 'grüß'],
+      ['a/b.c', 'a/b.c'],
+      ['x.js', 'x.js'],
+      ['%2e%2e', '..'],
+      ['__proto__', '__proto__'],
+    ];
+    for (const [path, id] of ids) {
+      server.deliver(id, `to ${path}`);
+      t.equal(await new Poll(world, path).get(), `to ${path}`, path);
+    }
+    const request = (line: string, more = ''): Promise<string> =>
+      exchange(port, `${line} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n${more}\r\n`);
+    for (const path of [
+      '/a*.js',
+      '/%ff.js',
+      '/%.js',
+      '/%20a.js',
+      '/a%0d.js',
+      `/${'x'.repeat(201)}.js`,
+    ]) {
+      t.match(await request(`GET ${path}`), /^HTTP\/1\.1 400 /, path);
+    }
+    t.match(await request('GET /.js'), /^HTTP\/1\.1 404 /);
+    server.deliver('a', 'once');
+    t.match(await request('HEAD /a.js'), /^HTTP\/1\.1 200 [^]*\r\n\r\n$/);
+    const answer = await request('GET /a.js?%&channel=*&c=1', 'Origin: https://app.example\r\n');
+    t.match(answer, /Access-Control-Allow-Origin: https:\/\/app\.example\r\n[^]*\r\n\r\nonce$/);
+    t.match(await request('GET /news/a.js', 'Content-Length: 1\r\n'), /^HTTP\/1\.1 400 /);
+    const both = 'GET /a.js HTTP/1.1\r\nHost: x\r\n\r\n';
+    server.deliver('a', 'first');
+    server.deliver('a', 'second');
+    t.match(await exchange(port, both + both), /\r\n\r\nfirst$/, 'one message a connection');
+    t.equal(await new Poll(world, 'a').get(), 'second');
+  },
+);
 
-void t.test('a message waits for its client, and no longer than its time', async (t) => {
+t.test('a message waits for its client until it expires', async (t) => {
   const world = await startComet(t, { mailboxTime: 1, pollTimeout: 1 });
   world.server.deliver('a', 'in time');
   await sleep(300);
   t.equal(await new Poll(world, 'a').get(), 'in time');
   world.server.deliver('a', 'too late');
-  await until('its end', () => mailboxes(world.server)['expiredTotal'] === 1);
+  await until('the message to expire', () => mailboxes(world.server)['expiredTotal'] === 1);
   const poll = new Poll(world, 'a');
-  t.equal(await poll.get(), '', 'a poll whose time is up gets nothing');
+  t.equal(await poll.get(), '', 'a poll that times out receives nothing');
   t.match(poll.text, /^HTTP\/1\.1 200 OK\r\n[^]*Content-Length: 0\r\n/);
-  await until('it is forgotten', () => mailboxes(world.server)['mailboxes'] === 0);
+  await until('the mailbox to be removed', () => mailboxes(world.server)['mailboxes'] === 0);
   t.match(mailboxes(world.server), { polls: 0, messages: 0, bytes: 0 });
 });
 
-void t.test('two polls of one id on two workers get two messages, in order', async (t) => {
+t.test('two polls of one id on two workers get two messages, in order', async (t) => {
   const world = await startComet(t);
   const [first, second] = [await pollAt(world, 1, 'a'), await pollAt(world, 0, 'a')];
   world.server.deliver('a', '1');
@@ -163,7 +170,7 @@ void t.test('two polls of one id on two workers get two messages, in order', asy
   t.same(await Promise.all([first.get(), second.get()]), ['1', '2']);
 });
 
-void t.test('a poll that is gone, or half closed, gets no message', async (t) => {
+t.test('a closed or half-closed poll receives no message', async (t) => {
   const world = await startComet(t);
   const gone = await pollAt(world, 0, 'a');
   const ended = await pollAt(world, 1, 'a');
@@ -176,47 +183,50 @@ void t.test('a poll that is gone, or half closed, gets no message', async (t) =>
   t.equal(await new Poll(world, 'a').get(), 'kept');
 });
 
-void t.test('a later poll waits until the one before was written whole', async (t) => {
-  const world = await startSmall(t);
-  const large = 'x'.repeat(LARGE);
-  const slow = await pollThatStops(world, 0, large);
-  world.server.deliver('a', 'next');
-  const later = await pollAt(world, 1, 'a');
-  await sleep(200);
-  t.equal(later.text, '');
-  slow.socket.resume();
-  t.ok((await slow.get()) === large, 'the first came whole');
-  t.equal(await later.get(), 'next');
-});
+t.test(
+  'a later poll waits until the answer to the earlier one is written completely',
+  async (t) => {
+    const world = await startSmall(t);
+    const large = 'x'.repeat(LARGE);
+    const slow = await pollThatStops(world, 0, large);
+    world.server.deliver('a', 'next');
+    const later = await pollAt(world, 1, 'a');
+    await sleep(200);
+    t.equal(later.text, '');
+    slow.socket.resume();
+    t.ok((await slow.get()) === large, 'the first arrived complete');
+    t.equal(await later.get(), 'next');
+  },
+);
 
-void t.test('a message that was not written whole goes to the next poll', async (t) => {
+t.test('a message that was not written completely goes to the next poll', async (t) => {
   const world = await startSmall(t);
   const large = 'y'.repeat(LARGE);
   const broken = await pollThatStops(world, 1, large);
-  world.server.deliver('a', 'behind it');
+  world.server.deliver('a', 'second');
   const next = await pollAt(world, 0, 'a');
   broken.socket.resetAndDestroy();
   t.ok((await next.get()) === large, 'after a reset');
-  t.equal(await new Poll(world, 'a').get(), 'behind it', 'and the order holds');
+  t.equal(await new Poll(world, 'a').get(), 'second', 'in order');
   t.match(mailboxes(world.server), { nackedTotal: 1 });
 });
 
-void t.test('a worker that dies with a lease returns it', async (t) => {
+t.test('a worker that dies with a lease returns it', async (t) => {
   const world = await startSmall(t);
   const large = 'z'.repeat(LARGE);
   const broken = await pollThatStops(world, 0, large);
   const waiting = await pollAt(world, 1, 'a');
-  world.server.deliver('a', 'behind it');
+  world.server.deliver('a', 'second');
   process.kill(world.server.stats().workers[0]?.pid ?? 0, 'SIGKILL');
   t.ok((await waiting.get()) === large, 'to the poll of another worker');
-  t.equal(await new Poll(world, 'a').get(), 'behind it');
+  t.equal(await new Poll(world, 'a').get(), 'second');
   broken.socket.destroy();
-  // The client has its message before the manager hears of it.
-  await until('it to be taken', () => mailboxes(world.server)['ackedTotal'] === 2);
+  // The client has its message before the manager receives the ack.
+  await until('the message to be acked', () => mailboxes(world.server)['ackedTotal'] === 2);
   t.match(mailboxes(world.server), { nackedTotal: 1, messages: 0 });
 });
 
-void t.test('workers that are killed lose no message, and keep the order', async (t) => {
+t.test('killed workers lose no message and keep the order', async (t) => {
   const world = await startComet(t, { workers: 3 });
   const clients = Array.from({ length: 20 }, (_, index) => ({ id: `id${index}`, got: [-1] }));
   const count = 40;
@@ -236,7 +246,7 @@ void t.test('workers that are killed lose no message, and keep the order', async
   }
   await Promise.all(fetching);
   for (const { id, got } of clients) {
-    // One may come twice: its worker died before it could say that it was taken.
+    // A message may arrive twice: its worker died before it could send the ack.
     const numbers = got.filter((number, index) => number !== got[index - 1]);
     t.same(
       numbers,
@@ -247,7 +257,7 @@ void t.test('workers that are killed lose no message, and keep the order', async
   t.equal(mailboxes(world.server)['droppedTotal'], 0);
 });
 
-void t.test('polls are answered, and ended, when the server leaves', async (t) => {
+t.test('polls are answered and closed when the server shuts down', async (t) => {
   const world = await startComet(t);
   const polls = [await pollAt(world, 0, 'a'), await pollAt(world, 1, 'b')];
   const closed = world.server.close({ drainMs: 200 });

@@ -1,6 +1,6 @@
-// Networks that lose, delay, reorder, hold up, cut small and cut off, peers that vanish, and calls that fail: what
-// was published arrives unchanged, or its subscriber is let go and gets it when it comes back. All
-// in a network namespace, whose filter and queue this file may set.
+// Networks that lose, delay, reorder, split or drop packets, peers that vanish, and calls that fail:
+// messages arrive unchanged, or the subscriber is disconnected and receives them after a reconnect.
+// Everything runs in a network namespace with its own packet filter and queue.
 import { spawn } from 'node:child_process';
 import { createConnection, createServer, type AddressInfo, type Socket } from 'node:net';
 import { networkInterfaces } from 'node:os';
@@ -37,10 +37,10 @@ if (isInside) {
   const file = fileURLToPath(import.meta.url);
   const env = { ...process.env, [INSIDE]: 'yes' };
   const args = ['--net', process.execPath, ...process.execArgv, file];
-  void t.spawn('unshare', args, { env, skip }, 'in a network of its own');
+  void t.spawn('unshare', args, { env, skip }, 'in its own network namespace');
 }
 
-/** A test that runs inside only. */
+/** A test that runs only inside the namespace. */
 function test(
   name: string,
   body: (t: Test) => Promise<void>,
@@ -53,14 +53,14 @@ function addRule(rule: string): void {
   command('nft', `add rule inet test ${rule}`);
 }
 
-/** Undoes all rules. */
+/** Removes all rules. */
 function heal(): void {
   for (const chain of ['in', 'out']) command('nft', `flush chain inet test ${chain}`);
   const found = command('tc', 'qdisc', 'show', 'dev', 'lo');
   if (found.includes('tbf')) command('tc', 'qdisc', 'del', 'dev', 'lo', 'root');
 }
 
-/** Cuts clients off, in both directions: those of these ports, or all. */
+/** Drops the packets of clients in both directions: of these ports, or of all. */
 function cutOff({ port }: Program, ports?: readonly number[]): void {
   const set = ports === undefined ? '1-65535' : `{ ${ports.join(', ')} }`;
   addRule(`in tcp sport ${set} tcp dport ${port} drop`);
@@ -69,7 +69,7 @@ function cutOff({ port }: Program, ports?: readonly number[]): void {
 
 interface Stage {
   readonly program: Program;
-  /** One of each transport. */
+  /** One client of each transport. */
   readonly clients: readonly Client[];
   readonly sent: string[];
 }
@@ -91,7 +91,7 @@ async function publish({ program, sent }: Stage, count: number, bytes: number): 
   }
 }
 
-/** Whoever was cut off comes back with its cursor. */
+/** Reconnects every disconnected client with its cursor; returns how many. */
 async function reconnect({ clients }: Stage): Promise<number> {
   const gone = clients.filter(({ isOpen }) => !isOpen);
   for (const client of gone) {
@@ -101,18 +101,18 @@ async function reconnect({ clients }: Stage): Promise<number> {
   return gone.length;
 }
 
-/** For lines that bring less than is sent: whoever is behind by more than the default is let go. */
+/** For links slower than the publisher: with the default queue the subscribers would be disconnected. */
 const PATIENT = ['--handshake-timeout', '60', '--send-queue-bytes', '67108864'];
 
-/** Everybody has every message once, in order. */
+/** Asserts that every client has every message once, in order. */
 async function assertWhole(t: Test, stage: Stage): Promise<void> {
   const { clients, sent } = stage;
   for (const client of clients) {
     const name = client.constructor.name;
     await until(`${name} to have all`, () => client.seen.length >= sent.length, 30_000).catch(
       (error: unknown) => {
-        const found = `${client.seen.length} of ${sent.length}, was told of ${client.lost} gaps`;
-        const state = client.isOpen ? 'connected' : 'cut off';
+        const found = `${client.seen.length} of ${sent.length}, with ${client.lost} gaps`;
+        const state = client.isOpen ? 'connected' : 'disconnected';
         throw new Error(`${name}, ${state}, has ${found}`, { cause: error });
       },
     );
@@ -128,7 +128,7 @@ async function end(t: Test, stage: Stage): Promise<void> {
   await stage.program.server.stop();
 }
 
-test('sockets that the machine destroys are closed, and their clients come back', async (t) => {
+test('sockets destroyed by the kernel are closed, and their clients reconnect', async (t) => {
   const stage = await start(t);
   const { program, clients } = stage;
   await publish(stage, 3, 100);
@@ -143,7 +143,7 @@ test('sockets that the machine destroys are closed, and their clients come back'
   await end(t, stage);
 });
 
-test('what is on its way to a subscriber goes to it together, in the order of the numbers', async (t) => {
+test('pending messages of a subscriber are sent together, in the order of their numbers', async (t) => {
   const program = await Program.start(t, { args: ['--workers', '1'] });
   const kinds = [SseClient, StreamClient, WebSocketClient];
   const clients = kinds.flatMap((Kind) => [
@@ -180,7 +180,7 @@ test('what is on its way to a subscriber goes to it together, in the order of th
   for (const client of [...clients, polling]) client.close();
 });
 
-/** Subscribers and others that are about to vanish; their ports. */
+/** Opens subscribers and other clients that will vanish; returns their ports. */
 async function openOthers(t: Test, { program }: Stage): Promise<number[]> {
   const mail = 'GET /someone.js HTTP/1.1\r\nHost: localhost\r\n\r\n';
   const texts = ['', 'GET /eve', mail, ...Object.values(REQUESTS)];
@@ -199,10 +199,10 @@ async function openOthers(t: Test, { program }: Stage): Promise<number[]> {
 const SOON = ['--heartbeat', '1', '--poll-timeout', '2'];
 
 for (const [what, hasLeft] of [
-  ['that vanish with their machine', false],
-  ['that were forgotten by their machine', true],
+  ['whose machine vanishes', false],
+  ['whose machine lost the connection', true],
 ] as const) {
-  test(`peers ${what} are found, without a FIN or a reset at first`, async (t) => {
+  test(`peers ${what} without a FIN or a reset are detected`, async (t) => {
     const stage = await start(t, ...SOON, '--write-timeout', '3');
     const { program } = stage;
     const ports = await openOthers(t, stage);
@@ -212,7 +212,7 @@ for (const [what, hasLeft] of [
       command('ss', '-K', '(', ...each, ')');
       heal();
     }
-    // A poll of the readers may be between two connections.
+    // A polling reader may be between two connections.
     await until(
       'all to be gone',
       async () => (await program.server.total('subscriptions')) <= stage.clients.length,
@@ -220,25 +220,25 @@ for (const [what, hasLeft] of [
     );
     const gone = async (): Promise<number> => program.server.total('closedTotal');
     await until('each to be closed', async () => (await gone()) >= ports.length, 40_000);
-    t.equal(await program.server.total('sendQueueBytes'), 0, 'nothing is owed to them');
+    t.equal(await program.server.total('sendQueueBytes'), 0, 'no output is queued for them');
     await end(t, stage);
   });
 }
 
 test('a network that loses one packet in twenty changes no message', async (t) => {
-  // Who waits for what was lost must neither be late nor find that the history has moved on.
+  // A client that waits for retransmissions must not time out or fall out of the history.
   const stage = await start(t, ...PATIENT, '--history-count', '1000');
   for (const end of ['sport', 'dport']) {
     addRule(`in tcp ${end} ${stage.program.port} numgen random mod 100 < 5 drop`);
   }
   await publish(stage, 200, 2000);
   await assertWhole(t, stage);
-  t.equal(await reconnect(stage), 0, 'nobody was cut off');
+  t.equal(await reconnect(stage), 0, 'no client was disconnected');
   heal();
   await end(t, stage);
 });
 
-test('a partition that heals in time is not noticed, and a longer one made up for', async (t) => {
+test('a short partition is not noticed, and a long one is recovered from', async (t) => {
   const stage = await start(t, '--write-timeout', '4');
   const { program, clients } = stage;
   cutOff(program);
@@ -247,23 +247,23 @@ test('a partition that heals in time is not noticed, and a longer one made up fo
   t.ok(clients.every(({ seen }) => seen.length === 0));
   heal();
   await assertWhole(t, stage);
-  t.equal(await reconnect(stage), 0, 'nobody was cut off');
+  t.equal(await reconnect(stage), 0, 'no client was disconnected');
   cutOff(program);
   await publish(stage, 20, 2000);
   await until(
-    'all to be given up',
+    'all to be disconnected',
     async () => (await program.server.total('connections')) === 0,
     40_000,
   );
   heal();
-  // The clients heard nothing, and would wait for ever: they are told by their own timeouts.
+  // The clients received nothing and would wait for ever: only their own timeouts can end them.
   for (const client of clients) client.close();
   t.equal(await reconnect(stage), clients.length);
   await end(t, stage);
 });
 
-test('a narrow line and segments of 88 bytes change no message', async (t) => {
-  // A poll's next request has its time from when the kernel took the answer, which waits here.
+test('a slow link and segments of 88 bytes change no message', async (t) => {
+  // The timeout of a poll's next request starts when the kernel accepts the answer, which queues here.
   const stage = await start(t, ...PATIENT);
   addRule('out tcp flags syn tcp option maxseg size set 88');
   for (const client of stage.clients) client.close();
@@ -276,21 +276,21 @@ test('a narrow line and segments of 88 bytes change no message', async (t) => {
   await publish(stage, 10, 30_000);
   await assertWhole(t, stage);
   heal();
-  t.equal(await reconnect(stage), 0, 'nobody was cut off');
+  t.equal(await reconnect(stage), 0, 'no client was disconnected');
   await end(t, stage);
 });
 
-test('where large packets vanish, subscribers are let go, and get all later', async (t) => {
+test('when large packets are dropped, subscribers are disconnected and receive all messages later', async (t) => {
   const stage = await start(t, '--write-timeout', '4', '--poll-timeout', '5');
   const { program, clients } = stage;
-  // A poll that comes back late gets all three of the small ones in one answer.
+  // A poll that reconnects late receives all three small messages in one answer.
   addRule(`in tcp sport ${program.port} meta length > 1200 drop`);
   await publish(stage, 3, 100);
   await assertWhole(t, stage);
   await publish(stage, 1, 20_000);
   const before = await program.server.total('closedTotal');
   await until(
-    'them to be given up',
+    'them to be disconnected',
     async () => {
       return (await program.server.total('closedTotal')) >= before + clients.length;
     },
@@ -302,7 +302,7 @@ test('where large packets vanish, subscribers are let go, and get all later', as
   await end(t, stage);
 });
 
-/** Passes bytes on late, in pieces of any size. */
+/** A proxy that forwards bytes late, in pieces of random size. */
 async function slowProxy(t: Test, port: number): Promise<number> {
   const random = seededRandom(t);
   const proxy = createServer((near) => {
@@ -329,11 +329,11 @@ async function slowProxy(t: Test, port: number): Promise<number> {
   return (proxy.address() as AddressInfo).port;
 }
 
-test('a path that delays and cuts anew changes no message', async (t) => {
+test('a proxy that delays and splits data changes no message', async (t) => {
   const stage = await start(t, '--send-queue-bytes', '67108864');
   const { program, clients } = stage;
-  const place = { port: await slowProxy(t, program.port) };
-  const behind = await subscribeAll(place);
+  const endpoint = { port: await slowProxy(t, program.port) };
+  const behind = await subscribeAll(endpoint);
   const both = { ...stage, clients: [...clients, ...behind] };
   await publish(both, 60, 5000);
   await assertWhole(t, both);
@@ -342,7 +342,7 @@ test('a path that delays and cuts anew changes no message', async (t) => {
 
 const DELAY_MS = 5;
 
-/** A line that is slow, and on which every fourth packet is overtaken; answers its far end. */
+/** A link with delay that reorders every fourth packet; returns the address of its far end. */
 async function slowLine(t: Test): Promise<string> {
   const program = compile(t, 'reorder.c');
   const line = [program, 'line', String(DELAY_MS), '4', '15', '120'];
@@ -356,55 +356,52 @@ async function slowLine(t: Test): Promise<string> {
   });
   let text = '';
   child.stdout.setEncoding('utf8').on('data', (part: string) => (text += part));
-  await until('the line', () => text === 'ready\n');
+  await until('the link', () => text === 'ready\n');
   command('ip', 'address', 'add', '10.9.0.1', 'peer', '10.9.0.2', 'dev', 'line');
   command('ip', 'link', 'set', 'line', 'up');
   return '10.9.0.2';
 }
 
 test(
-  'packets that come late and out of order change no message',
+  'late and reordered packets change no message',
   async (t) => {
     const stage = await start(t, ...PATIENT, '--history-count', '1000');
     const { program, clients } = stage;
-    const place = { host: await slowLine(t), port: program.port };
-    const both = { ...stage, clients: [...clients, ...(await subscribeAll(place))] };
-    // What came before its turn, as receivers see it, and as senders find out.
+    const endpoint = { host: await slowLine(t), port: program.port };
+    const both = { ...stage, clients: [...clients, ...(await subscribeAll(endpoint))] };
+    // Reordered packets as the receivers count them, and as the senders detect them.
     const names = ['TCPOFOQueue', 'TCPSACKReorder'];
     const counts = (): number[] =>
       names.map((name) => Number(readNetCounter(procReader, 'TcpExt', name)));
     const before = counts();
     await publish(both, 200, 2000);
     await assertWhole(t, both);
-    t.equal(await reconnect(both), 0, 'nobody was cut off');
+    t.equal(await reconnect(both), 0, 'no client was disconnected');
     const gained = counts().map((count, index) => count - (before[index] ?? 0));
-    t.ok(
-      gained[0] !== undefined && gained[0] >= 50,
-      `packets came too early: ${gained.join(', ')}`,
-    );
-    t.ok(gained[1] !== undefined && gained[1] >= 1, 'and their senders noticed');
-    const times = command('ss', '-tiH', 'dst', place.host, 'sport', '=', `:${program.port}`);
+    t.ok(gained[0] !== undefined && gained[0] >= 50, `reordered packets: ${gained.join(', ')}`);
+    t.ok(gained[1] !== undefined && gained[1] >= 1, 'and the senders detected them');
+    const times = command('ss', '-tiH', 'dst', endpoint.host, 'sport', '=', `:${program.port}`);
     const fastest = Math.min(
       ...[...times.matchAll(/ minrtt:([\d.]+)/g)].map(([, ms]) => Number(ms)),
     );
-    t.ok(fastest >= 2 * DELAY_MS, `none was faster than the line: ${fastest} ms`);
+    t.ok(fastest >= 2 * DELAY_MS, `none was faster than the link: ${fastest} ms`);
     await end(t, both);
   },
   { skip: without('tun') },
 );
 
-test('IPv6, IPv4 in IPv6 and link-local addresses are all the same', async (t) => {
+test('IPv6, IPv4-mapped and link-local addresses all work', async (t) => {
   command('ip', 'link', 'add', 'near', 'type', 'veth', 'peer', 'name', 'far');
   for (const name of ['near', 'far']) command('ip', 'link', 'set', name, 'up');
   const own = (): string | undefined =>
     networkInterfaces()['near']?.find(({ scopeid }) => scopeid !== 0 && scopeid !== undefined)
       ?.address;
-  const linkLocal = await until('an address of the link', own);
+  const linkLocal = await until('a link-local address', own);
   const program = await Program.start(t, { args: ['--handshake-timeout', '2', '--host', '::'] });
   const { port } = program;
   const hosts = ['::1', '127.0.0.1', '::ffff:127.0.0.1'];
   const clients = await Promise.all(hosts.map((host) => subscribeAll({ host, port })));
-  // A URL has no place for a zone.
+  // A URL cannot contain a zone.
   const stage = {
     program,
     clients: [...clients.flat(), new StreamClient({ host: `${linkLocal}%near`, port }, ['a'])],
@@ -415,7 +412,7 @@ test('IPv6, IPv4 in IPv6 and link-local addresses are all the same', async (t) =
   await end(t, stage);
 });
 
-/** Errors of a call, and whether the one who is hit keeps its connection. */
+/** Errors of a call, and whether the affected client keeps its connection. */
 const FAILURES = [
   ['sendto', 'EPIPE', false],
   ['sendto', 'ECONNRESET', false],
@@ -439,12 +436,12 @@ test(
     for (const [call, error, survives] of FAILURES) {
       const before = await program.server.total('closedResetTotal');
       const injection = await Injection.attach(t, pid, `${call}:error=${error}:when=1`);
-      // After a message every poll comes back with a request, which is read.
+      // After a message every poll sends a new request, which the server reads.
       await publish(stage, 1, 1000);
       await until('the error', () => injection.injected === 1);
       await injection.detach();
       await program.untilTotal('closedResetTotal', before + (survives ? 0 : 1));
-      await until('all to be back', async () => (await reconnect(stage)) === 0);
+      await until('all to reconnect', async () => (await reconnect(stage)) === 0);
       await assertWhole(t, stage);
       t.pass(`${call}: ${error}`);
     }
@@ -459,7 +456,7 @@ test(
 );
 
 test(
-  'a subscriber that epoll refuses is let go, and nobody else',
+  'a subscriber that epoll rejects is disconnected, and no other',
   async (t) => {
     const stage = await start(t, '--send-queue-bytes', '67108864', '--history-count', '1000');
     const { program } = stage;
@@ -467,20 +464,20 @@ test(
     for (const error of ['ENOSPC', 'ENOMEM']) {
       const before = await program.server.total('closedWatchFailedTotal');
       const late = await Injection.attach(t, pid, `epoll_ctl:error=${error}:when=1`);
-      const refused = await connect(program.port);
-      await until('it to be refused', () => refused.resume().readableEnded);
+      const rejected = await connect(program.port);
+      await until('it to be disconnected', () => rejected.resume().readableEnded);
       await late.detach();
       const slow = await connect(program.port);
       slow.pause();
       slow.write(REQUESTS.stream);
       await program.untilTotal('subscriptions', stage.clients.length + 1);
-      // Its next change is what a subscriber wants who cannot take what comes.
-      const owed = await Injection.attach(t, pid, `epoll_ctl:error=${error}:when=1`);
+      // The next epoll_ctl call registers a blocked subscriber for writing.
+      const blocked = await Injection.attach(t, pid, `epoll_ctl:error=${error}:when=1`);
       await publish(stage, 150, 60_000);
       await program.untilTotal('closedWatchFailedTotal', before + 2);
-      await owed.detach();
+      await blocked.detach();
       slow.destroy();
-      await until('all to be back', async () => (await reconnect(stage)) === 0);
+      await until('all to reconnect', async () => (await reconnect(stage)) === 0);
       await assertWhole(t, stage);
     }
     const injection = await Injection.attach(t, pid, 'epoll_wait:error=EINTR:when=1..50');

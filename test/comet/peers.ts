@@ -1,5 +1,5 @@
-// Subscribers that reset, half-close, read nothing or a byte at a time, and that send a byte at a
-// time: each costs what it may and no more, and whoever reads gets every message.
+// Subscribers that reset, half-close, read nothing or one byte at a time, or send one byte at a time:
+// each stays within its limits, and every subscriber that reads receives every message.
 import type { Socket } from 'node:net';
 import { createConnection } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -17,24 +17,24 @@ import { compile, connect, cpuMs, descriptorsOf, until } from '../support/helper
 
 const SHARED = ['-shared', '-fPIC'];
 const CPU_SHARE_MAX = 0.1;
-/** Of one message. */
+/** Size of one message. */
 const LARGE = 20_000;
 const SEND_QUEUE_BYTES = 65_536;
-/** Those that stay subscribed after a message; a poll comes and goes. */
+/** Transports that stay subscribed after a message, unlike a poll. */
 const STREAMING = [REQUESTS.sse, REQUESTS.stream, REQUESTS.websocket];
 
 interface Stage {
   readonly program: Program;
   readonly pid: number;
-  /** One of each transport that reads all the time. */
+  /** One client of each transport that reads all the time. */
   readonly readers: readonly Client[];
-  /** Published so far. */
+  /** Messages published so far. */
   readonly sent: string[];
-  /** Descriptors of the worker before anybody came. */
+  /** Descriptors of the worker before the first client. */
   readonly descriptors: number;
 }
 
-/** One worker whose sockets keep little, so that a few messages are more than it can hand over. */
+/** One worker with small socket buffers, so that a few messages block a write. */
 async function start(t: Test, ...args: string[]): Promise<Stage> {
   const program = await Program.start(t, {
     args: ['--workers', '1', '--handshake-timeout', '2', ...args],
@@ -47,7 +47,7 @@ async function start(t: Test, ...args: string[]): Promise<Stage> {
   return { program, pid, readers, sent: [], descriptors };
 }
 
-/** Publishes one message after another, each once all readers have the one before. */
+/** Publishes messages one by one; each waits until all readers have the previous one. */
 async function publish(stage: Stage, count: number, bytes = LARGE): Promise<void> {
   const { program, readers, sent } = stage;
   for (let at = 0; at < count; at++) {
@@ -58,13 +58,13 @@ async function publish(stage: Stage, count: number, bytes = LARGE): Promise<void
   }
 }
 
-/** Nobody of the readers noticed anything, and nothing of the others is left. */
+/** Asserts that no reader was disturbed, and that nothing of the other clients is left. */
 async function end(t: Test, stage: Stage): Promise<void> {
   const { program, pid, readers, sent, descriptors } = stage;
   await publish(stage, 1);
   for (const reader of readers) {
     t.ok(reader.isOpen && reader.lost === 0, `${reader.constructor.name} stayed`);
-    t.same(reader.data, sent, 'and got every message, in order');
+    t.same(reader.data, sent, 'and received every message, in order');
     reader.close();
   }
   await program.untilTotal('connections', 0);
@@ -72,12 +72,12 @@ async function end(t: Test, stage: Stage): Promise<void> {
   const { totals } = await program.server.stats();
   t.equal(totals['acceptedTotal'], totals['closedTotal'], 'as many closed as accepted');
   const gauges = ['sessions', 'sendQueueBytes', 'sendQueueConnections'].map((name) => totals[name]);
-  t.same(gauges, [0, 0, 0], 'nothing is kept for anybody');
+  t.same(gauges, [0, 0, 0], 'nothing is kept');
   await until('its descriptors to be closed', () => descriptorsOf(pid).length <= descriptors);
   await program.server.stop();
 }
 
-/** Opens plain sockets that say these, and wait. */
+/** Opens one plain socket for each text, and sends it. */
 async function say(t: Test, { program }: Stage, texts: readonly string[]): Promise<Socket[]> {
   const sockets = await Promise.all(texts.map(() => connect(program.port)));
   t.teardown(() => {
@@ -87,7 +87,7 @@ async function say(t: Test, { program }: Stage, texts: readonly string[]): Promi
   return sockets;
 }
 
-/** Subscribers that read nothing any more. */
+/** Opens subscribers that then stop reading. */
 async function sayAndStop(t: Test, stage: Stage, texts: readonly string[]): Promise<Socket[]> {
   const wanted = (await stage.program.server.total('subscriptions')) + texts.length;
   const sockets = await say(t, stage, texts);
@@ -96,14 +96,14 @@ async function sayAndStop(t: Test, stage: Stage, texts: readonly string[]): Prom
   return sockets;
 }
 
-/** All that comes until the server ends it. */
+/** Reads until the server closes the connection. */
 async function rest(socket: Socket): Promise<string> {
   const parts: Buffer[] = [];
   for await (const part of socket as AsyncIterable<Buffer>) parts.push(part);
   return Buffer.concat(parts).toString('latin1');
 }
 
-void t.test('resets end only their own connections, at every stage', async (t) => {
+t.test('a reset closes only its own connection, at every stage', async (t) => {
   const stage = await start(t, '--send-queue-bytes', '67108864');
   const { program, pid } = stage;
   const all = Object.values(REQUESTS);
@@ -124,61 +124,61 @@ void t.test('resets end only their own connections, at every stage', async (t) =
   const soFar = early.length + midway.length + idle.length + mail.length;
   await program.untilTotal('closedResetTotal', soFar);
 
-  const owed = await sayAndStop(t, stage, STREAMING);
+  const blocked = await sayAndStop(t, stage, STREAMING);
   await publish(stage, 20);
-  await program.untilTotal('sendQueueConnections', owed.length);
-  for (const socket of owed) socket.resetAndDestroy();
-  await program.untilTotal('closedResetTotal', soFar + owed.length);
-  t.equal(await program.server.total('closedTotal'), soFar + owed.length, 'and nobody else');
+  await program.untilTotal('sendQueueConnections', blocked.length);
+  for (const socket of blocked) socket.resetAndDestroy();
+  await program.untilTotal('closedResetTotal', soFar + blocked.length);
+  t.equal(await program.server.total('closedTotal'), soFar + blocked.length, 'and nobody else');
   await end(t, stage);
 });
 
-void t.test('who half-closes leaves at once, and gets what was on its way', async (t) => {
+t.test('a client that half-closes leaves at once and receives its queued messages', async (t) => {
   const stage = await start(t, '--send-queue-bytes', '67108864');
   const { program, pid, readers } = stage;
   const idle = await sayAndStop(t, stage, Object.values(REQUESTS));
   for (const socket of idle) socket.end();
   await program.untilTotal('closedPeerTotal', idle.length);
 
-  const owed = await sayAndStop(t, stage, STREAMING);
+  const blocked = await sayAndStop(t, stage, STREAMING);
   await publish(stage, 20);
-  await program.untilTotal('sendQueueConnections', owed.length);
-  for (const socket of owed) socket.end();
+  await program.untilTotal('sendQueueConnections', blocked.length);
+  for (const socket of blocked) socket.end();
   await program.untilTotal('subscriptions', readers.length);
   const [cpuBefore, began] = [cpuMs(pid), performance.now()];
   await sleep(2000);
   const share = (cpuMs(pid) - cpuBefore) / (performance.now() - began);
   t.ok(share <= CPU_SHARE_MAX, `${(share * 100).toFixed(1)} % of a core meanwhile`);
-  for (const text of await Promise.all(owed.map(rest))) {
+  for (const text of await Promise.all(blocked.map(rest))) {
     const found = [...text.matchAll(/(\d+) x{9,}/g)].map(([whole]) => whole);
     const short = stage.sent.map((data) => data.trimEnd());
-    t.same(found, short, 'every message that was sent before came whole');
+    t.same(found, short, 'every earlier message arrived complete');
   }
   await end(t, stage);
 });
 
-void t.test('who reads nothing is owed one outbox, and then cut', async (t) => {
+t.test('a client that reads nothing gets one send queue and is then disconnected', async (t) => {
   const stage = await start(t, '--send-queue-bytes', String(SEND_QUEUE_BYTES));
   const { program } = stage;
   await sayAndStop(t, stage, [...STREAMING, ...STREAMING]);
   let peak = 0;
-  // What the sockets hold comes before what the outbox holds.
+  // The socket buffers fill before the send queue.
   for (let at = 0; at < 40; at++) {
     await publish(stage, 1);
     peak = Math.max(peak, await program.server.total('sendQueueBytes'));
   }
-  t.ok(peak > 0 && peak <= 6 * SEND_QUEUE_BYTES, `${peak} bytes were owed at most`);
+  t.ok(peak > 0 && peak <= 6 * SEND_QUEUE_BYTES, `${peak} bytes were queued at most`);
   await program.untilTotal('closedSlowTotal', 6);
   await end(t, stage);
 });
 
-void t.test('who takes nothing of what it is owed is cut after a time', async (t) => {
+t.test('a client that reads nothing of its queue is disconnected after a timeout', async (t) => {
   const stage = await start(t, '--send-queue-bytes', '67108864', '--write-timeout', '3');
   const { program } = stage;
   await sayAndStop(t, stage, STREAMING);
   await publish(stage, 20);
   await program.untilTotal('sendQueueConnections', STREAMING.length);
-  // By us, or by the kernel, whose TCP_USER_TIMEOUT is as long.
+  // By the server or by the kernel, whose TCP_USER_TIMEOUT is as long.
   await until('them to be closed', async () => {
     const { totals } = await program.server.stats();
     const closed = Number(totals['closedSlowTotal']) + Number(totals['closedResetTotal']);
@@ -187,7 +187,7 @@ void t.test('who takes nothing of what it is owed is cut after a time', async (t
   await end(t, stage);
 });
 
-/** A subscriber that takes a byte now and then. */
+/** A subscriber that reads one byte at a time. */
 function trickle(t: Test, { program }: Stage, request: string): Socket {
   const socket = createConnection({
     port: program.port,
@@ -206,17 +206,20 @@ function trickle(t: Test, { program }: Stage, request: string): Socket {
   return socket;
 }
 
-void t.test('who reads a byte at a time is cut like one who reads nothing', async (t) => {
-  const stage = await start(t, '--send-queue-bytes', String(SEND_QUEUE_BYTES));
-  const { program, readers } = stage;
-  for (const request of STREAMING) trickle(t, stage, request);
-  await program.untilTotal('subscriptions', readers.length + STREAMING.length);
-  await publish(stage, 40);
-  await program.untilTotal('closedSlowTotal', STREAMING.length);
-  await end(t, stage);
-});
+t.test(
+  'a client that reads a byte at a time is disconnected like one that reads nothing',
+  async (t) => {
+    const stage = await start(t, '--send-queue-bytes', String(SEND_QUEUE_BYTES));
+    const { program, readers } = stage;
+    for (const request of STREAMING) trickle(t, stage, request);
+    await program.untilTotal('subscriptions', readers.length + STREAMING.length);
+    await publish(stage, 40);
+    await program.untilTotal('closedSlowTotal', STREAMING.length);
+    await end(t, stage);
+  },
+);
 
-/** Sends a byte at a time, for ever; true once the server has closed it. */
+/** Sends one byte at a time until the server closes the connection; returns true then. */
 async function drip(t: Test, stage: Stage, before: string, text: string): Promise<boolean> {
   const [socket] = await say(t, stage, [before]);
   if (socket === undefined) return false;
@@ -227,12 +230,12 @@ async function drip(t: Test, stage: Stage, before: string, text: string): Promis
   t.teardown(() => {
     clearInterval(timer);
   });
-  await until('a patient server to lose patience', () => socket.destroyed || socket.readableEnded);
+  await until('the server to close it', () => socket.destroyed || socket.readableEnded);
   clearInterval(timer);
   return at < bytes.length;
 }
 
-void t.test('a client has a time for its request, however busy it looks', async (t) => {
+t.test('a request has a deadline, however busily its client sends', async (t) => {
   const stage = await start(t, '--heartbeat', '2');
   const { program } = stage;
   const silent = await say(t, stage, ['']);
@@ -240,7 +243,7 @@ void t.test('a client has a time for its request, however busy it looks', async 
   const head = `GET /events?channel=a HTTP/1.1\r\nHost: localhost\r\nX: ${'y'.repeat(1000)}`;
   const answered = 'GET /nothing HTTP/1.1\r\nHost: localhost\r\n\r\n';
   const body = 'POST /poll HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n';
-  // Masked with zeroes: a text of 1,000 bytes.
+  // A masked text of 1,000 bytes; the mask is zero.
   const frame = `\x81\xfe\x03\xe8\0\0\0\0${'x'.repeat(1000)}`;
   const cut = await Promise.all([
     drip(t, stage, '', head),
@@ -248,33 +251,33 @@ void t.test('a client has a time for its request, however busy it looks', async 
     drip(t, stage, body, 'y'.repeat(1000)),
     drip(t, stage, REQUESTS.websocket, frame),
   ]);
-  t.same(cut, [true, true, true, true], 'all are cut before they are done');
-  await until('who says nothing to be cut', () => silent[0]?.readableEnded);
+  t.same(cut, [true, true, true, true], 'all are disconnected before they are complete');
+  await until('the silent client to be disconnected', () => silent[0]?.readableEnded);
   const { totals } = await program.server.stats();
-  // A poll that reads may have left another connection idle.
-  t.ok(Number(totals['closedIdleTotal']) >= 3, 'a head, a second head, and silence take too long');
-  t.equal(totals['badRequestsTotal'], 2, 'the body is refused at once');
-  t.equal(totals['closedMessageTimeoutTotal'], 1, 'and so does a frame');
+  // A polling reader may have left another connection idle.
+  t.ok(Number(totals['closedIdleTotal']) >= 3, 'a head, a second head and silence time out');
+  t.equal(totals['badRequestsTotal'], 2, 'the body is rejected at once');
+  t.equal(totals['closedMessageTimeoutTotal'], 1, 'and a frame times out');
   await end(t, stage);
 });
 
-void t.test('a WebSocket that answers no ping is taken for dead, and no other', async (t) => {
+t.test('a WebSocket that answers no ping is closed as dead, and no other', async (t) => {
   const stage = await start(t, '--heartbeat', '1');
   const { program } = stage;
   const deaf = await say(t, stage, [REQUESTS.websocket, REQUESTS.websocket]);
   for (const socket of deaf) socket.resume();
   await program.untilTotal('closedDeadTotal', deaf.length);
   const client = stage.readers.find((reader) => reader instanceof WebSocketClient);
-  t.ok(client?.isOpen, 'who answers stays');
+  t.ok(client?.isOpen, 'a client that answers stays');
   const heartbeats = await program.server.total('heartbeatsTotal');
-  await until('some more beats', async () => {
+  await until('some more heartbeats', async () => {
     return (await program.server.total('heartbeatsTotal')) > heartbeats + 3;
   });
-  t.equal(await program.server.total('closedDeadTotal'), deaf.length, 'and goes on staying');
+  t.equal(await program.server.total('closedDeadTotal'), deaf.length, 'and it still stays');
   await end(t, stage);
 });
 
-void t.test('short writes and full buffers change no message of any transport', async (t) => {
+t.test('short writes and full buffers change no message of any transport', async (t) => {
   const program = await Program.start(t, {
     args: ['--workers', '2', '--send-queue-bytes', '67108864', '--history-count', '10000'],
     env: { LD_PRELOAD: compile(t, 'short-send.c', ...SHARED) },
@@ -295,6 +298,6 @@ void t.test('short writes and full buffers change no message of any transport', 
     t.equal(client.lost, 0, 'without a gap');
     client.close();
   }
-  t.ok((await program.server.total('shortWritesTotal')) > 100, 'the writes were cut for real');
+  t.ok((await program.server.total('shortWritesTotal')) > 100, 'the writes were really short');
   await program.server.stop();
 });

@@ -1,11 +1,11 @@
-// Who is there: counts, comings and goings, lists, and closing one connection of many.
+// Presence: counts, subscribe and unsubscribe events, member lists, and closing one connection.
 import t from 'tap';
 
 import type { MemberEvent } from '../../lib/index.js';
 import { startComet, StreamClient, WebSocketClient } from '../support/comet-world.js';
 import { until } from '../support/helpers.js';
 
-void t.test('who comes and who goes is told while somebody listens', async (t) => {
+t.test('subscribe and unsubscribe events are sent while there is a listener', async (t) => {
   const world = await startComet(t, { workers: 1 });
   const { server } = world;
   const before = new StreamClient(world, ['a']);
@@ -15,18 +15,18 @@ void t.test('who comes and who goes is told while somebody listens', async (t) =
   server.on('subscribe', (event) => came.push(event));
   server.on('unsubscribe', (event) => left.push(event));
   const clients = [new StreamClient(world, ['a', 'b/*']), new StreamClient(world, ['a'])];
-  // Its answer comes behind the order to tell, on the one stream of the worker.
+  // Its answer follows the command that enables events, on the same stream of the worker.
   await server.presence('a');
   for (const client of clients) await client.open();
-  await until('both to be told', () => came.length === 3);
+  await until('both subscribe events', () => came.length === 3);
   t.same(came.map(({ channel }) => channel).sort(), ['a', 'a', 'b/*']);
   t.equal(new Set(came.map(({ member }) => member)).size, 2, 'a name for each connection');
   clients[0]?.close();
-  await until('its going to be told', () => left.length === 2);
+  await until('the unsubscribe events', () => left.length === 2);
   t.equal(new Set(left.map(({ member }) => member)).size, 1);
   t.ok(
     came.some(({ member }) => member === left[0]?.member),
-    'the name that it came with',
+    'the same name as on subscribe',
   );
 
   server.removeAllListeners('subscribe');
@@ -34,11 +34,11 @@ void t.test('who comes and who goes is told while somebody listens', async (t) =
   await server.presence('a');
   clients[1]?.close();
   await until('it to be gone', async () => (await server.presence('a')).subscribers === 1);
-  t.equal(left.length, 2, 'nobody listens, and nothing is told');
+  t.equal(left.length, 2, 'without a listener no event is sent');
   before.close();
 });
 
-void t.test('presence names every connection, and one can be closed by its name', async (t) => {
+t.test('presence names every connection, and one can be closed by its name', async (t) => {
   const world = await startComet(t);
   const { server } = world;
   const clients = Array.from({ length: 30 }, () => new StreamClient(world, ['a', 'x/*']));
@@ -59,15 +59,23 @@ void t.test('presence names every connection, and one can be closed by its name'
   t.equal(server.disconnect({ member }), 1);
   await until('it to be gone', async () => (await server.presence('a')).subscribers === 29);
   t.notOk((await server.presence('a')).members.includes(member));
-  t.equal(server.disconnect({ member }), 1, 'a name of the past is sent, and closes nobody');
+  t.equal(
+    server.disconnect({ member }),
+    1,
+    'the name of a closed connection is sent and closes none',
+  );
   t.equal(server.disconnect({ member: 'nonsense' }), 0);
-  t.equal(server.disconnect({ member: '0-zz-1-1' }), 0, 'of another life of the worker');
+  t.equal(
+    server.disconnect({ member: '0-zz-1-1' }),
+    0,
+    'a name of an earlier generation of the worker',
+  );
   t.equal((await server.presence('a')).subscribers, 29);
   await t.rejects(server.presence('a*'), { code: 'ERR_CHANNEL' });
   for (const client of clients) client.close();
 });
 
-void t.test('one connection can be closed with a reason', async (t) => {
+t.test('one connection can be closed with a reason', async (t) => {
   const world = await startComet(t);
   const { server } = world;
   const client = new WebSocketClient(world, ['a']);
@@ -81,7 +89,7 @@ void t.test('one connection can be closed with a reason', async (t) => {
   t.equal(heard, 'logged in elsewhere');
 });
 
-void t.test('a channel that is kept for those who come back has no subscribers', async (t) => {
+t.test('a channel that is kept for reconnects has no subscribers', async (t) => {
   const world = await startComet(t);
   const { server } = world;
   const client = new StreamClient(world, ['a']);
@@ -93,23 +101,20 @@ void t.test('a channel that is kept for those who come back has no subscribers',
   t.same((await server.presence('a')).members, []);
 });
 
-void t.test(
-  'the members of a worker that dies are gone, and others keep their names',
-  async (t) => {
-    const world = await startComet(t);
-    const { server } = world;
-    const clients = Array.from({ length: 40 }, () => new StreamClient(world, ['a']));
-    for (const client of clients) await client.open();
-    const { members } = await server.presence('a');
-    const pid = server.stats().workers[0]?.pid ?? 0;
-    const asked = server.presence('a');
-    process.kill(pid, 'SIGKILL');
-    t.ok((await asked).members.length <= 40, 'a question that it cannot answer ends');
-    const isOfFirst = (name: string): boolean => name.startsWith('0-');
-    await until('its members to be gone', async () => {
-      const now = (await server.presence('a')).members;
-      return now.every((name) => !isOfFirst(name) || !members.includes(name));
-    });
-    for (const client of clients) client.close();
-  },
-);
+t.test('the members of a worker that dies are gone, and others keep their names', async (t) => {
+  const world = await startComet(t);
+  const { server } = world;
+  const clients = Array.from({ length: 40 }, () => new StreamClient(world, ['a']));
+  for (const client of clients) await client.open();
+  const { members } = await server.presence('a');
+  const pid = server.stats().workers[0]?.pid ?? 0;
+  const asked = server.presence('a');
+  process.kill(pid, 'SIGKILL');
+  t.ok((await asked).members.length <= 40, 'a presence request that it cannot answer ends');
+  const isOfFirst = (name: string): boolean => name.startsWith('0-');
+  await until('its members to be gone', async () => {
+    const now = (await server.presence('a')).members;
+    return now.every((name) => !isOfFirst(name) || !members.includes(name));
+  });
+  for (const client of clients) client.close();
+});

@@ -1,6 +1,6 @@
-// Workers that die, starve, stop or loop while messages are under way, and a manager that stops or
-// dies: subscribers who come back with their cursors miss nothing, or are told; the others notice
-// nothing, and nobody's memory grows without end.
+// Workers that die, run out of memory, stop or loop during publishing, and a manager that stops or
+// dies: subscribers that reconnect with cursors miss nothing, or receive a gap notice; the others
+// notice nothing, and the memory of every process stays bounded.
 import { mkdirSync, renameSync, rmdirSync, writeFileSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import { join } from 'node:path';
@@ -44,7 +44,7 @@ async function start(t: Test, ...args: string[]): Promise<Stage> {
   return { program, group: await Reconnecting.gather(t, program), folder };
 }
 
-/** Leaves an order for the worker that is the next to write a large message. */
+/** Writes a command for the next worker that writes a large message. */
 function order({ folder }: Stage, name: string, text: string): void {
   writeFileSync(join(folder, 'order'), text);
   renameSync(join(folder, 'order'), join(folder, name));
@@ -54,7 +54,7 @@ async function pidsOf(program: Program): Promise<(number | null)[]> {
   return (await program.server.stats()).workers.map(({ pid }) => pid);
 }
 
-/** Waits until one of these workers was replaced, and no other; answers its slot. */
+/** Waits until one of these workers was replaced, and no other; returns its slot. */
 async function untilOneReplaced(
   t: Test,
   program: Program,
@@ -81,7 +81,7 @@ async function end({ program, group }: Stage): Promise<void> {
 
 const ENDS = ['signal 9', 'signal 11', 'signal 6', 'signal 7', 'exit 0', 'exit 1'];
 
-void t.test('a worker that ends in the midst of a message takes none with it', async (t) => {
+t.test('a worker that dies while it writes a message loses none', async (t) => {
   const stage = await start(t);
   const { program, group } = stage;
   await group.publish(3, 100);
@@ -95,11 +95,11 @@ void t.test('a worker that ends in the midst of a message takes none with it', a
   }
   const { totals } = await program.server.stats();
   const open = Number(totals['acceptedTotal']) - Number(totals['closedTotal']);
-  t.equal(open, totals['connections'], 'what was lost with them is counted');
+  t.equal(open, totals['connections'], 'its lost connections are counted');
   await end(stage);
 });
 
-void t.test('a worker without memory ends, and breaks nothing', async (t) => {
+t.test('a worker that runs out of memory ends and breaks nothing', async (t) => {
   const stage = await start(t);
   const { program, group } = stage;
   for (const allocations of [0, 1, 7, 40]) {
@@ -116,13 +116,13 @@ void t.test('a worker without memory ends, and breaks nothing', async (t) => {
   }
   const deaths = program.server.log.filter(({ msg }) => DIED.test(msg));
   for (const { msg, signal } of deaths) {
-    t.equal(signal, 'SIGABRT', 'it ended itself');
-    t.match(msg, 'bad_alloc', 'and said why');
+    t.equal(signal, 'SIGABRT', 'it aborted');
+    t.match(msg, 'bad_alloc', 'and logged the reason');
   }
   await end(stage);
 });
 
-/** Subscribers of a flood on both workers, who read it and forget it. */
+/** Opens subscribers of the flood on both workers; they read and discard it. */
 async function openFlood(t: Test, { server, port }: Program): Promise<Socket[]> {
   const request = REQUESTS.stream.replace('channel=a', 'channel=flood');
   const sockets: Socket[] = [];
@@ -139,7 +139,7 @@ async function openFlood(t: Test, { server, port }: Program): Promise<Socket[]> 
   return sockets;
 }
 
-/** Publishes so much that what one worker does not take would show. */
+/** Publishes so much that messages queued for one worker would show in the manager's memory. */
 async function flood(program: Program, group: Reconnecting, pid: number): Promise<number> {
   const before = readPrivateBytes(procReader, pid) ?? 0;
   const data = 'x'.repeat(60_000);
@@ -155,7 +155,7 @@ async function flood(program: Program, group: Reconnecting, pid: number): Promis
 }
 
 for (const way of ['is stopped', 'loops for ever'] as const) {
-  void t.test(`a worker that ${way} while messages come is bounded, and replaced`, async (t) => {
+  t.test(`a worker that ${way} during a flood is bounded and replaced`, async (t) => {
     const stage = await start(t, '--heartbeat-limit', '60');
     const { program, group } = stage;
     const sockets = await openFlood(t, program);
@@ -168,7 +168,7 @@ for (const way of ['is stopped', 'loops for ever'] as const) {
     await untilOneReplaced(t, program, before, way);
     t.ok(
       program.server.log.some(({ msg }) => DEAF.test(msg)),
-      'for what waited for it',
+      'because of its queue',
     );
     for (const socket of sockets) socket.destroy();
     await group.publish(1, 100);
@@ -177,7 +177,7 @@ for (const way of ['is stopped', 'loops for ever'] as const) {
   });
 }
 
-void t.test('a manager that stops is waited for, by everybody', async (t) => {
+t.test('workers and clients wait for a stopped manager', async (t) => {
   const stage = await start(t, '--client-publish', '--history-count', '10000');
   const { program, group } = stage;
   await group.publish(5, 100);
@@ -193,24 +193,28 @@ void t.test('a manager that stops is waited for, by everybody', async (t) => {
   for (let at = 0; at < count; at++) {
     talker.say({ type: 'publish', channel: 'talk', data: `${at} `.padEnd(60_000, 'x') });
   }
-  await until('the workers to take no more', () => talker.errors.length > 0);
+  await until('the workers to accept no more', () => talker.errors.length > 0);
   await until('all to be sent', () => talker.socket?.bufferedAmount === 0);
   const memory = pids.map((pid) => readPrivateBytes(procReader, pid ?? 0) ?? Infinity);
   t.ok(Math.max(...memory) < 64 * MIB, `workers of ${memory.join(' and ')} bytes`);
   t.ok(
     group.clients.every(({ isOpen }) => isOpen),
-    'nobody is cut off',
+    'no client is disconnected',
   );
   process.kill(program.server.pid, 'SIGCONT');
   await opening;
   await late.has(4);
-  t.same(late.data, group.sent.slice(1), 'who came meanwhile gets what it missed');
+  t.same(
+    late.data,
+    group.sent.slice(1),
+    'a client that connected meanwhile receives what it missed',
+  );
   await until('all to be answered', () => talker.seen.length + talker.errors.length === count);
   const numbers = talker.data.map((data) => parseInt(data, 10));
   t.same(
     numbers,
     [...new Set(numbers)].sort((a, b) => a - b),
-    'what was taken came, in order',
+    'accepted messages arrived in order',
   );
   for (const client of [talker, late]) client.close();
   await group.publish(5, 100);
@@ -219,7 +223,7 @@ void t.test('a manager that stops is waited for, by everybody', async (t) => {
   await end(stage);
 });
 
-void t.test('subscribers of a manager that was killed are told by the next', async (t) => {
+t.test('subscribers of a killed manager receive a gap notice from the next one', async (t) => {
   const { program, group } = await start(t);
   await group.publish(5, 100);
   await group.untilAllHave();
@@ -229,10 +233,12 @@ void t.test('subscribers of a manager that was killed are told by the next', asy
   const next = await Program.start(t, {
     args: ['--workers', '2', '--poll-timeout', '2', '--port', String(program.port)],
   });
-  await until('everybody to be told', () => group.clients.every(({ lost }) => lost > 0));
+  await until('every client to receive a gap notice', () =>
+    group.clients.every(({ lost }) => lost > 0),
+  );
   await next.untilTotal('subscriptions', group.clients.length);
   t.equal(await next.publish('a', 'afterwards'), 200);
-  await until('everybody to have it', () =>
+  await until('every client to have it', () =>
     group.clients.every(({ data }) => data.at(-1) === 'afterwards'),
   );
   await group.leave();
@@ -244,7 +250,7 @@ for (const [signal, isGroup] of [
   ['SIGTERM', false],
   ['SIGINT', true],
 ] as const) {
-  void t.test(`what was published before ${signal} comes before the farewell`, async (t) => {
+  t.test(`what was published before ${signal} arrives before the final response`, async (t) => {
     const program = await Program.start(t, {
       args: ['--workers', '2', '--drain', '1'],
       detached: isGroup,
@@ -258,21 +264,21 @@ for (const [signal, isGroup] of [
     const order = clients[0]?.data.join() ?? '';
     for (const client of clients) {
       const name = client.constructor.name;
-      // A poll that came back after its last answer found nobody to ask.
+      // A poll that reconnected after its last answer found no server.
       const isPoll = client instanceof PollClient;
       t.ok(isPoll || client.seen.length === sent.length, `${name} has all`);
       t.ok(order.startsWith(client.data.join()), 'in one order, without a gap');
-      if (client instanceof WebSocketClient) t.equal(client.closeCode, 1001, 'and a farewell');
+      if (client instanceof WebSocketClient) t.equal(client.closeCode, 1001, 'and a close frame');
       client.close();
     }
   });
 }
 
-void t.test('a worker whose loop is broken is replaced', { skip: noTracing }, async (t) => {
+t.test('a worker whose loop is broken is replaced', { skip: noTracing }, async (t) => {
   const stage = await start(t);
   const { program, group } = stage;
   const before = await pidsOf(program);
-  // The worker may be gone before every thread of it was seen to be traced.
+  // The worker may end before the tracer has attached to all its threads.
   await Injection.attach(t, before[0] ?? -1, 'epoll_wait:error=EBADF:when=1+').catch(() => null);
   await group.publish(5, 100);
   await untilOneReplaced(t, program, before, 'EBADF');
@@ -280,7 +286,7 @@ void t.test('a worker whose loop is broken is replaced', { skip: noTracing }, as
   await group.assertWhole(t, 'afterwards');
   t.ok(
     program.server.log.some(({ msg }) => msg.endsWith('epoll_wait: Bad file descriptor')),
-    'the log tells why',
+    'the log states the reason',
   );
   await end(stage);
 });
@@ -288,7 +294,7 @@ void t.test('a worker whose loop is broken is replaced', { skip: noTracing }, as
 const GROUPS = '/sys/fs/cgroup/memory';
 const noGroup = without('memory groups');
 
-/** A memory cgroup; answers the command that starts something in it. */
+/** Makes a memory cgroup; returns the command that starts a program in it. */
 function makeGroup(t: Test, bytes: number): string[] {
   const group = join(GROUPS, `megacomet-test-${process.pid}`);
   mkdirSync(group);
@@ -299,8 +305,8 @@ function makeGroup(t: Test, bytes: number): string[] {
   return ['sh', '-c', `echo $$ > ${group}/cgroup.procs && exec "$@"`, 'sh'];
 }
 
-void t.test(
-  'out of memory the kernel takes a worker, and messages go on',
+t.test(
+  'the kernel kills a worker that exceeds its memory group, and messages keep flowing',
   { skip: noGroup },
   async (t) => {
     const limits = ['--message-bytes', '1047552', '--send-queue-bytes', '67108864'];
@@ -321,7 +327,7 @@ void t.test(
     const before = await pidsOf(program);
     const data = 'x'.repeat(1_000_000);
     await until(
-      'a worker to be taken',
+      'a worker to be killed',
       async () => {
         const channel = `slow-${performance.now()}`;
         const socket = await connect(program.port);

@@ -1,5 +1,5 @@
-// Publishing over HTTP: what is taken, what is refused and how, and bodies that are cut, endless,
-// broken or hostile.
+// Publishing over HTTP: accepted and rejected requests, and bodies that are truncated, endless,
+// malformed or hostile.
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { connect, type Socket } from 'node:net';
@@ -29,7 +29,7 @@ interface Site {
   readonly broker: Broker;
   readonly worker: FakePort;
   readonly port: number;
-  /** What handle() threw. */
+  /** The error that handle() threw. */
   readonly failures: readonly unknown[];
   readonly ask: (path: string, init?: Ask) => Promise<Answer>;
   readonly open: () => Promise<Socket>;
@@ -127,7 +127,7 @@ const post = (body: Buffer | string, type?: string): RequestInit => ({
   ...(type === undefined ? {} : { headers: { 'Content-Type': type } }),
 });
 
-/** A body that comes in pieces, without its length. */
+/** A body that is sent in pieces, without Content-Length. */
 function streamed(pieces: readonly (Uint8Array | string)[]): RequestInit {
   let next = 0;
   const body = new ReadableStream({
@@ -140,7 +140,7 @@ function streamed(pieces: readonly (Uint8Array | string)[]): RequestInit {
   return { method: 'POST', body, duplex: 'half' };
 }
 
-void t.test('one message is published as its fields say', async (t) => {
+t.test('one message is published with its fields', async (t) => {
   const { ask, broker, worker, api } = await site(t);
   broker.onFrame(0, { name: 'Interest', fields: { channel: 'news', count: 3, wanted: 1 } });
   const first = await ask(
@@ -173,7 +173,7 @@ void t.test('one message is published as its fields say', async (t) => {
   t.match((await ask('/publish', post(nested))).lines, [{ cursor: '0000000000000001.3' }]);
   const frames = worker.take().map(({ fields }) => fields);
   t.match(frames, [
-    // What is kept for less than is usual is marked so: 8.
+    // Flag 8 marks a message that is kept for less than the default time.
     { id: 'i', event: 'e', spreadMs: 5, flags: 2 | 8, data: Buffer.from('grüß dich') },
     { flags: 1 | 8, data: Buffer.of(0, 255) },
     { flags: 0, data: Buffer.from('{"n": 12345678901234567890, "n": [1.0]}') },
@@ -181,7 +181,7 @@ void t.test('one message is published as its fields say', async (t) => {
   t.match(api.counters, { apiRequestsTotal: 4, apiMessagesTotal: 4, apiMessagesRejectedTotal: 0 });
 });
 
-void t.test('nobody publishes, lists or kicks without the token', async (t) => {
+t.test('publish, list and kick need the token', async (t) => {
   const { ask, api, broker } = await site(t);
   const body = '{"channel":"a","data":"x"}';
   const wrong = ['', 'falsch', 'geheim2', 'gehei', 'GEHEIM', TOKEN.repeat(1000)];
@@ -204,18 +204,18 @@ void t.test('nobody publishes, lists or kicks without the token', async (t) => {
   t.equal(api.counters.apiUnauthorizedTotal, 25);
   t.equal(broker.counters.messagesPublishedTotal, 0);
   const lower = { headers: { Authorization: `bearer  ${TOKEN}` }, token: null };
-  t.equal((await ask('/channels', lower)).status, 200, 'the scheme has no case');
+  t.equal((await ask('/channels', lower)).status, 200, 'the scheme is case-insensitive');
   const closed = await site(t, { token: null });
   t.match(await closed.ask('/publish', post(body)), {
     status: 403,
     lines: [{ error: /no admin token/ }],
   });
-  t.match(await ask('/other'), { status: 404 }, 'another path is none of its business');
+  t.match(await ask('/other'), { status: 404 }, 'an unknown path is not found');
 });
 
 const message = (fields: object): string => JSON.stringify({ channel: 'a', data: 'x', ...fields });
 const DEPTH = '['.repeat(33) + ']'.repeat(33);
-/** Status, name and body of what is refused. */
+/** Status, name and body of rejected requests. */
 const REFUSED: [number, string, string][] = [
   [400, 'empty', ''],
   [400, 'no JSON', 'x'],
@@ -243,7 +243,7 @@ const REFUSED: [number, string, string][] = [
   [400, 'history null', message({ history: null })],
   [400, 'history of -1', message({ history: { count: -1 } })],
   [400, 'history of more', message({ history: { size: 1 } })],
-  [400, 'a policy that is none', message({ policy: 'never' })],
+  [400, 'an unknown policy', message({ policy: 'never' })],
   [400, 'bad base64', '{"channel":"a","base64":"A"}'],
   [400, 'bad base64', '{"channel":"a","base64":"A_=="}'],
   [400, 'too deep', `{"channel":"a","data":${DEPTH}}`],
@@ -253,7 +253,7 @@ const REFUSED: [number, string, string][] = [
   [413, 'far too much', message({ data: 'x'.repeat(3_000_000) })],
 ];
 
-void t.test('what cannot be published is answered with a status and one sentence', async (t) => {
+t.test('an invalid message is answered with a status and one sentence', async (t) => {
   const { ask, api } = await site(t);
   for (const [status, name, body] of REFUSED) {
     const answer = await ask('/publish', post(body));
@@ -270,14 +270,18 @@ void t.test('what cannot be published is answered with a status and one sentence
   t.ok(api.counters.apiMessagesRejectedTotal >= refused - 5, 'and counted');
   t.equal((await ask('/publish', post(message({ data: 'x'.repeat(1000) })))).status, 200);
   const escaped = `{"channel":"a","data":"${'\\u0041'.repeat(1000)}"}`;
-  t.equal((await ask('/publish', post(escaped))).status, 200, 'the limit is on what it says');
+  t.equal(
+    (await ask('/publish', post(escaped))).status,
+    200,
+    'the limit applies to the decoded data',
+  );
   t.equal(
     (await ask('/publish', post(`{"channel":"a","data":${DEPTH.slice(1, -1)}}`))).status,
     200,
   );
 });
 
-void t.test('a refusal comes before the end of the body, which is not read for long', async (t) => {
+t.test('a rejection is sent before the end of the body, which is not read for long', async (t) => {
   const { open, port } = await site(t);
   for (const [token, type, status] of [
     ['falsch', 'application/json', '401 Unauthorized'],
@@ -310,16 +314,16 @@ void t.test('a refusal comes before the end of the body, which is not read for l
   socket.write(
     `POST /publish HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\nContent-Length: 300000\r\n\r\n`,
   );
-  await until('the refusal', () => answers.includes('HTTP/1.1 401 '));
+  await until('the rejection', () => answers.includes('HTTP/1.1 401 '));
   socket.write(
     `${'x'.repeat(300_000)}GET /channels HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\n` +
       `Authorization: Bearer ${TOKEN}\r\n\r\n`,
   );
   await until('the next request', () => answers.includes('HTTP/1.1 200 '));
-  t.pass('a short body is read to its end, and the connection lives on');
+  t.pass('a short body is read to its end, and the connection stays open');
 });
 
-void t.test('methods and types that do not fit', async (t) => {
+t.test('wrong methods and content types are rejected', async (t) => {
   const { ask } = await site(t);
   const body = '{"channel":"a","data":"x"}';
   const types = [
@@ -349,7 +353,7 @@ void t.test('methods and types that do not fit', async (t) => {
   }
 });
 
-/** Throws what a test says, for each channel. */
+/** Throws the error that belongs to the channel. */
 class MoodyTarget implements PublishTarget {
   readonly published: string[] = [];
   publish(channel: string): { cursor: string; delivered: number } {
@@ -370,7 +374,7 @@ class MoodyTarget implements PublishTarget {
   }
 }
 
-void t.test('a busy server says 429 and when to come again, a stopped one 503', async (t) => {
+t.test('a busy server answers 429 with Retry-After, a stopped one 503', async (t) => {
   const { ask } = await site(t, { target: new MoodyTarget() });
   const say = (channel: string): Promise<Answer> =>
     ask('/publish', post(JSON.stringify({ channel, data: 'x' })));
@@ -382,11 +386,11 @@ void t.test('a busy server says 429 and when to come again, a stopped one 503', 
     t.equal(answer.status, status);
     t.equal(answer.headers.get('retry-after'), '1');
   }
-  await t.rejects(say('bug'), 'a bug is no answer');
-  t.equal((await say('fine')).status, 200, 'and no end of the server');
+  await t.rejects(say('bug'), 'a bug is not answered');
+  t.equal((await say('fine')).status, 200, 'and does not stop the server');
 });
 
-void t.test('a batch is answered line by line, wherever its bytes are cut', async (t) => {
+t.test('a batch is answered line by line, wherever its bytes are cut', async (t) => {
   const target = new MoodyTarget();
   const { ask } = await site(t, { target });
   const channels = Array.from({ length: 300 }, (_, index) =>
@@ -413,7 +417,7 @@ void t.test('a batch is answered line by line, wherever its bytes are cut', asyn
   }
 });
 
-void t.test('a line that is wrong is refused alone', async (t) => {
+t.test('an invalid line is rejected alone', async (t) => {
   const { ask, broker, api } = await site(t);
   const good = '{"channel":"a","data":"x"}';
   const batch = Buffer.concat([
@@ -435,30 +439,34 @@ void t.test('a line that is wrong is refused alone', async (t) => {
   t.equal(lines.length, 6, 'blank lines have no answer');
   t.equal(broker.counters.messagesPublishedTotal, 2);
   t.match(api.counters, { apiMessagesTotal: 2, apiMessagesRejectedTotal: 4 });
-  t.equal((await ask('/publish', post('\n \n', NDJSON))).status, 400, 'a batch has a line');
+  t.equal(
+    (await ask('/publish', post('\n \n', NDJSON))).status,
+    400,
+    'a batch has at least one line',
+  );
 });
 
-void t.test('a batch that is too large, or has a line without end, ends with 413', async (t) => {
+t.test('a batch that is too large, or has a line without end, ends with 413', async (t) => {
   const { ask, broker } = await site(t, { batchBytesMax: 500_000 });
   const good = '{"channel":"a","data":"x"}\n';
   const tooLong = await ask('/publish', post(good.repeat(30_000), NDJSON));
-  t.equal(tooLong.status, 413, 'told at once by its length');
+  t.equal(tooLong.status, 413, 'rejected at once by its length');
   t.equal(broker.counters.messagesPublishedTotal, 0);
   const chunked = streamed(Array.from({ length: 300 }, () => good.repeat(100)));
   const late = await ask('/publish', { ...chunked, headers: { 'Content-Type': NDJSON } });
-  t.equal(late.status, 200, 'found out only later');
+  t.equal(late.status, 200, 'rejected only later');
   t.match(late.lines.at(-1), { status: 413 });
   t.equal(
     broker.counters.messagesPublishedTotal,
     late.lines.length - 1,
-    'what was answered was published',
+    'every answered line was published',
   );
   const endless = streamed(Array.from({ length: 30 }, () => 'x'.repeat(10_000)));
   const line = await ask('/publish', { ...endless, headers: { 'Content-Type': NDJSON } });
   t.match(line, { status: 413, lines: [{ error: /a line/ }] });
 });
 
-void t.test('a client that goes away in the middle does no harm', async (t) => {
+t.test('a client that disconnects during a batch does no harm', async (t) => {
   const { open, broker, ask, port, failures } = await site(t);
   const head = (type: string): string =>
     `POST /publish HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\nAuthorization: Bearer ${TOKEN}\r\n` +
@@ -476,21 +484,27 @@ void t.test('a client that goes away in the middle does no harm', async (t) => {
   deaf.write(head(NDJSON));
   const before = broker.counters.messagesPublishedTotal;
   for (let index = 0; index < 500; index++) deaf.write(chunk(good.repeat(1000)));
-  await until('it publishes', () => broker.counters.messagesPublishedTotal > before + 1000);
-  // The kernel holds answers for some ten thousand lines.
+  await until(
+    'the batch to be published',
+    () => broker.counters.messagesPublishedTotal > before + 1000,
+  );
+  // The kernel buffers the answers to about ten thousand lines.
   let published = -1;
   while (published !== broker.counters.messagesPublishedTotal) {
     published = broker.counters.messagesPublishedTotal;
     await new Promise((resolve) => setTimeout(resolve, 400));
   }
-  t.ok(published < 500_000, `${published} lines: who reads no answers is not read either`);
+  t.ok(
+    published < 500_000,
+    `${published} lines: the server stops reading a client that reads no answers`,
+  );
   deaf.resetAndDestroy();
   await new Promise((resolve) => setTimeout(resolve, 50));
   t.same(failures, []);
   t.equal((await ask('/publish', post(good))).status, 200);
 });
 
-void t.test('channels are listed, with a query that is checked', async (t) => {
+t.test('channels are listed, and the query is validated', async (t) => {
   const { ask, broker } = await site(t);
   for (const channel of ['news/1', 'news/2', 'ä b', 'news/*']) {
     broker.onFrame(0, { name: 'Interest', fields: { channel, count: 2, wanted: 1 } });
@@ -521,7 +535,7 @@ void t.test('channels are listed, with a query that is checked', async (t) => {
   }
 });
 
-void t.test('a kick is for a channel or for all', async (t) => {
+t.test('a kick is for a channel or for all', async (t) => {
   const { ask, broker, worker } = await site(t);
   broker.onFrame(0, { name: 'Interest', fields: { channel: 'a', count: 4, wanted: 1 } });
   const one = await ask('/kick', post('{"channel":"a","reason":"bye"}'));
@@ -546,62 +560,59 @@ void t.test('a kick is for a channel or for all', async (t) => {
   t.same(worker.take(), []);
 });
 
-void t.test(
-  'an object is read as JSON.parse reads it, and its values as they were written',
-  (t) => {
-    const value = fc.jsonValue({ maxDepth: 4 });
-    fc.assert(
-      fc.property(
-        fc.dictionary(fc.string({ unit: 'grapheme' }), value),
-        fc.constantFrom(undefined, 0, 1, '\t', ' \r\n'),
-        (object, blanks) => {
-          const text = JSON.stringify(object, null, blanks).replaceAll('/', '\\/');
-          const { members, raw } = readFlatJson(text);
-          const parsed = JSON.parse(text) as Record<string, unknown>;
-          return (
-            String([...members.keys()].sort()) === String(Object.keys(parsed).sort()) &&
-            [...members].every(([name, found]) => {
-              const wanted = JSON.stringify(parsed[name]);
-              return (
-                JSON.stringify(found) === wanted &&
-                JSON.stringify(JSON.parse(raw(name))) === wanted &&
-                text.includes(raw(name)) &&
-                raw(name).trim() === raw(name)
-              );
-            })
-          );
-        },
-      ),
-      { seed: SEED, numRuns: 2000 },
-    );
-    const twice = [
-      '{"a":1,"a":1}',
-      '{"a":1,"\\u0061":1}',
-      '{"":1,"":2}',
-      '{"\\\\":1,"b":1,"\\\\":2}',
-    ];
-    for (const text of twice) t.throws(() => readFlatJson(text), { name: 'FlatJsonError' }, text);
-    fc.assert(
-      fc.property(
-        fc.string({
-          unit: fc.constantFrom('{', '}', '[', ']', '"', ':', ',', '\\', ' ', 'a', '1'),
-        }),
-        (text) => {
-          try {
-            readFlatJson(text);
-            return true;
-          } catch (error) {
-            return (error as Error).name === 'FlatJsonError';
-          }
-        },
-      ),
-      { seed: SEED, numRuns: 3000 },
-    );
-    t.same(readPublish('{"data":-1e-7,"channel":"a"}'), {
-      channel: 'a',
-      data: '-1e-7',
-      options: {},
-    });
-    t.end();
-  },
-);
+t.test('an object is parsed as by JSON.parse, and raw values are kept as written', (t) => {
+  const value = fc.jsonValue({ maxDepth: 4 });
+  fc.assert(
+    fc.property(
+      fc.dictionary(fc.string({ unit: 'grapheme' }), value),
+      fc.constantFrom(undefined, 0, 1, '\t', ' \r\n'),
+      (object, blanks) => {
+        const text = JSON.stringify(object, null, blanks).replaceAll('/', '\\/');
+        const { members, raw } = readFlatJson(text);
+        const parsed = JSON.parse(text) as Record<string, unknown>;
+        return (
+          String([...members.keys()].sort()) === String(Object.keys(parsed).sort()) &&
+          [...members].every(([name, found]) => {
+            const wanted = JSON.stringify(parsed[name]);
+            return (
+              JSON.stringify(found) === wanted &&
+              JSON.stringify(JSON.parse(raw(name))) === wanted &&
+              text.includes(raw(name)) &&
+              raw(name).trim() === raw(name)
+            );
+          })
+        );
+      },
+    ),
+    { seed: SEED, numRuns: 2000 },
+  );
+  const twice = [
+    '{"a":1,"a":1}',
+    '{"a":1,"\\u0061":1}',
+    '{"":1,"":2}',
+    '{"\\\\":1,"b":1,"\\\\":2}',
+  ];
+  for (const text of twice) t.throws(() => readFlatJson(text), { name: 'FlatJsonError' }, text);
+  fc.assert(
+    fc.property(
+      fc.string({
+        unit: fc.constantFrom('{', '}', '[', ']', '"', ':', ',', '\\', ' ', 'a', '1'),
+      }),
+      (text) => {
+        try {
+          readFlatJson(text);
+          return true;
+        } catch (error) {
+          return (error as Error).name === 'FlatJsonError';
+        }
+      },
+    ),
+    { seed: SEED, numRuns: 3000 },
+  );
+  t.same(readPublish('{"data":-1e-7,"channel":"a"}'), {
+    channel: 'a',
+    data: '-1e-7',
+    options: {},
+  });
+  t.end();
+});

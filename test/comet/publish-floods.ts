@@ -1,5 +1,5 @@
-// Publishing over HTTP to a whole server, by callers that send too much, too deep or without end,
-// and by several at once: nothing else waits for them, and all subscribers see one order.
+// Publishing over HTTP to a whole server with bodies that are too large, too deep or endless, and by
+// several publishers at once: no other client waits, and all subscribers see one order.
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createConnection, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -22,7 +22,7 @@ const JSON_TYPE = 'application/json';
 interface Site {
   readonly server: TestServer;
   readonly publish: (body: string, type?: string) => Promise<Response>;
-  /** A publish whose body is yet to come. */
+  /** Starts a publish request without its body. */
   readonly begin: (length: number | null, type?: string) => Socket;
 }
 
@@ -72,11 +72,11 @@ async function start(t: Test): Promise<Site> {
 interface Flood {
   answer: string;
   isClosed: boolean;
-  /** Bytes of the body that the kernel took. */
+  /** Bytes of the body that the kernel accepted. */
   sent: number;
 }
 
-/** Sends one piece again and again until it is closed, or `most` bytes are through. */
+/** Sends one piece repeatedly until the connection closes or `most` bytes are sent. */
 function flood(socket: Socket, piece: string, most: number): Flood {
   const state = { answer: '', isClosed: false, sent: 0 };
   socket.on('data', (text: string) => (state.answer += text));
@@ -86,7 +86,7 @@ function flood(socket: Socket, piece: string, most: number): Flood {
     socket.write(piece, (error) => {
       if (error) return;
       state.sent += piece.length;
-      // Reads in between: an answer that came before a reset is not lost.
+      // Reads in between, so that an answer before a reset is not lost.
       setImmediate(send);
     });
   };
@@ -99,27 +99,27 @@ const deep = (depth: number, shape: string): string => {
   return `{"channel":"a","data":${opening.repeat(depth)}1${closing.repeat(depth)}}`;
 };
 
-void t.test('JSON of any depth is refused, and the next is taken', async (t) => {
+t.test('JSON of any depth is rejected, and the next message is accepted', async (t) => {
   const { server, publish } = await start(t);
   for (const shape of ['[ ]', '{"a": }', '[{"a": }]']) {
     for (const depth of [33, 1000, 10_000, 100_000]) {
       const { status } = await publish(deep(depth, shape));
       t.ok([400, 413].includes(status), `${depth} of ${shape}: ${status}`);
     }
-    // Without its end, which a reader that recurses never gets to.
+    // Without the closing brackets, which a recursive parser would never reach.
     const half = await publish(deep(100_000, shape).slice(0, 150_000));
     t.ok([400, 413].includes(half.status));
   }
   const lines = ['[', '{"a":'].map((opening) => `{"channel":"a","data":${opening.repeat(10_000)}`);
   const batch = await publish([...lines, '{"channel":"a","data":"x"}'].join('\n'), NDJSON);
   const answers = (await batch.text()).trim().split('\n');
-  t.equal(answers.length, 3, 'a line of a batch is refused alone');
+  t.equal(answers.length, 3, 'a line of a batch is rejected alone');
   t.match(answers[2], /"cursor"/);
   t.equal((await publish('{"channel":"a","data":"x"}')).status, 200);
   await server.stop();
 });
 
-void t.test('a body of 100 MB is refused, and others publish meanwhile', async (t) => {
+t.test('a body of 100 MB is rejected, and others publish meanwhile', async (t) => {
   const { server, publish, begin } = await start(t);
   const huge = 104_857_600;
   const floods = [
@@ -127,12 +127,12 @@ void t.test('a body of 100 MB is refused, and others publish meanwhile', async (
     flood(begin(huge), `{"channel":"a","data":"${'x'.repeat(65_000)}`, huge),
     flood(begin(huge, NDJSON), '{"channel":"b","data":"x"}\n'.repeat(2000), huge),
   ];
-  await until('each to be refused', async () => {
+  await until('each to be rejected', async () => {
     const [published, health] = await Promise.all([
       publish('{"channel":"a","data":"x"}'),
       server.get('/healthz'),
     ]);
-    t.strictSame([published.status, health.status], [200, 200], 'the loop goes on');
+    t.strictSame([published.status, health.status], [200, 200], 'the event loop is not blocked');
     return floods.every(({ answer }) => answer !== '');
   });
   for (const { answer } of floods) t.match(answer, /^HTTP\/1\.1 413 /);
@@ -141,7 +141,7 @@ void t.test('a body of 100 MB is refused, and others publish meanwhile', async (
   await server.stop();
 });
 
-void t.test('a chunked body without end is refused, and others publish meanwhile', async (t) => {
+t.test('an endless chunked body is rejected, and others publish meanwhile', async (t) => {
   const { server, publish, begin } = await start(t);
   const piece = 'x'.repeat(16_384);
   const line = '{"channel":"b","data":"x"}\n'.repeat(500);
@@ -153,9 +153,9 @@ void t.test('a chunked body without end is refused, and others publish meanwhile
     flood(begin(null, NDJSON), chunk(line), endless),
     flood(begin(null), `3;${piece}`, endless),
   ];
-  await until('each to be ended', async () => {
+  await until('each to be closed', async () => {
     const published = await publish('{"channel":"a","data":"x"}');
-    t.equal(published.status, 200, 'the loop goes on');
+    t.equal(published.status, 200, 'the event loop is not blocked');
     return floods.every(({ isClosed }) => isClosed);
   });
   const [one, long, many, extension] = floods.map(({ answer }) => answer);
@@ -166,7 +166,7 @@ void t.test('a chunked body without end is refused, and others publish meanwhile
   await server.stop();
 });
 
-void t.test('who sends a body slowly, or never, holds up nobody', async (t) => {
+t.test('a client that sends its body slowly or never blocks no other', async (t) => {
   const { server, publish, begin } = await start(t);
   const sockets = Array.from({ length: 50 }, (_, n) => begin(n % 2 ? 1000 : null));
   for (const socket of sockets) socket.write('{');
@@ -179,7 +179,7 @@ void t.test('who sends a body slowly, or never, holds up nobody', async (t) => {
   await server.stop();
 });
 
-/** What all subscribers of a channel saw, as one text if it was the same. */
+/** The distinct message orders that the subscribers of a channel saw. */
 async function orderOf(
   world: World,
   publishers: readonly ((n: number) => Promise<unknown>)[],
@@ -203,54 +203,54 @@ async function orderOf(
   return [...orders];
 }
 
-void t.test('publishers in parallel make one order, on every transport', async (t) => {
+t.test('publishers in parallel make one order, on every transport', async (t) => {
   const { server, publish } = await start(t);
   const world = { server: undefined as never, port: server.port };
-  const say = (who: string) => async (n: number) =>
-    publish(JSON.stringify({ channel: 'a', data: `${who}${n}` }));
+  const say = (publisher: string) => async (n: number) =>
+    publish(JSON.stringify({ channel: 'a', data: `${publisher}${n}` }));
   const batch = async (n: number): Promise<unknown> =>
     (await publish(JSON.stringify({ channel: 'a', data: `batch${n}` }), NDJSON)).text();
   const orders = await orderOf(world, [say('x'), say('y'), batch], 50);
   t.equal(orders.length, 1, 'one order');
   const seen = (orders[0] ?? '').split('\n').map((line) => line.split(' ')[1] ?? '');
   t.equal(new Set(seen).size, 150, 'each once');
-  for (const who of ['x', 'y', 'batch']) {
-    const own = seen.filter((data) => data.startsWith(who));
+  for (const publisher of ['x', 'y', 'batch']) {
+    const own = seen.filter((data) => data.startsWith(publisher));
     t.strictSame(
       own,
-      Array.from({ length: 50 }, (_, n) => `${who}${n}`),
-      `those of ${who} in theirs`,
+      Array.from({ length: 50 }, (_, n) => `${publisher}${n}`),
+      `messages of ${publisher} in order`,
     );
   }
   await server.stop();
 });
 
-void t.test('and so do clients that publish, on workers of their own', async (t) => {
+t.test('publishing clients on different workers make one order', async (t) => {
   const world = await startComet(t, { workers: 3, clientPublish: true, historyCount: 1000 });
   const clients = [1, 2, 3, 4].map(() => new WebSocketClient(world, ['mine']));
   for (const client of clients) await client.open();
-  const publishers = clients.map((client, who) => (n: number) => {
-    client.say({ type: 'publish', channel: 'a', data: `${who}/${n}` });
+  const publishers = clients.map((client, publisher) => (n: number) => {
+    client.say({ type: 'publish', channel: 'a', data: `${publisher}/${n}` });
     return new Promise((resolve) => setImmediate(resolve));
   });
   const own = (n: number): Promise<unknown> => world.server.publish('a', `own/${n}`);
   const orders = await orderOf(world, [...publishers, own], 100);
   t.equal(orders.length, 1, 'one order');
   const seen = (orders[0] ?? '').split('\n').map((line) => line.split(' ')[1] ?? '');
-  for (const who of ['0', '1', '2', '3', 'own']) {
+  for (const publisher of ['0', '1', '2', '3', 'own']) {
     const numbers = seen
-      .filter((data) => data.startsWith(`${who}/`))
+      .filter((data) => data.startsWith(`${publisher}/`))
       .map((data) => data.split('/')[1]);
     t.strictSame(
       numbers,
       Array.from({ length: 100 }, (_, n) => `${n}`),
-      `those of ${who} in theirs`,
+      `messages of ${publisher} in order`,
     );
   }
   for (const client of clients) client.close();
 });
 
-void t.test('duplicate keys and strange types are refused by the whole server', async (t) => {
+t.test('the whole server rejects duplicate keys and unknown types', async (t) => {
   const { server, publish } = await start(t);
   const good = '{"channel":"a","data":"x"}';
   for (const [body, type, status] of [

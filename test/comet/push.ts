@@ -1,4 +1,4 @@
-// Publishing, subscribing and kicking with the commands, against a server that runs on its own.
+// The commands publish, subscribe and kick against a server in its own process.
 import { spawn, type ChildProcess } from 'node:child_process';
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -34,12 +34,12 @@ class Site {
     return `http://127.0.0.1:${this.server.port}`;
   }
 
-  /** A command that asks the admin server, to its end. */
+  /** Runs an admin command to its end. */
   ask(...args: string[]): ReturnType<Command['run']> {
     return run([...args, '--admin', `127.0.0.1:${this.server.adminPort}`], { env: this.env });
   }
 
-  /** The same with something on standard input. */
+  /** Runs an admin command with data on standard input. */
   async pipe(input: Buffer | string, ...args: string[]): Promise<string> {
     const admin = ['--admin', `127.0.0.1:${this.server.adminPort}`];
     const child = spawn(process.execPath, [bin, ...args, ...admin], {
@@ -48,7 +48,7 @@ class Site {
     return outputOf(child, input);
   }
 
-  /** A `subscribe` in the background, once it is known to be there. */
+  /** Starts a `subscribe` command and waits until the server counts it. */
   async subscribe(...args: string[]): Promise<Command> {
     const before = await this.server.total('subscriptions');
     const command = new Command(['subscribe', this.url, ...args]);
@@ -68,7 +68,7 @@ async function outputOf(child: ChildProcess, input: Buffer | string): Promise<st
   return text;
 }
 
-void t.test('what publish sends, subscribe prints', async (t) => {
+t.test('subscribe prints what publish sends', async (t) => {
   const site = await Site.start(t);
   const client = await site.subscribe('a', 'news/*', '--count', '5');
   const first = await site.ask('publish', 'a', 'hello');
@@ -81,7 +81,7 @@ void t.test('what publish sends, subscribe prints', async (t) => {
   t.match(await site.pipe(Buffer.from([255, 0]), 'publish', 'a', '-'), /\.5 to 1/);
   const { code, stdout, stderr } = await client.run();
   t.equal(code, 0);
-  t.equal(stdout, 'hello\none\ntwo\nfrom\nstdin\n/wA=\n', 'bytes come in base64');
+  t.equal(stdout, 'hello\none\ntwo\nfrom\nstdin\n/wA=\n', 'binary data is printed in base64');
   t.equal(stderr, '');
 
   const listed = await site.ask('channels', '--prefix', 'news/x', '--json');
@@ -93,7 +93,7 @@ void t.test('what publish sends, subscribe prints', async (t) => {
   await site.server.stop();
 });
 
-void t.test('a subscriber that is closed comes back to what it missed', async (t) => {
+t.test('a disconnected subscriber reconnects and prints what it missed', async (t) => {
   const site = await Site.start(t);
   const client = await site.subscribe('a', '--count', '3', '--json');
   await site.ask('publish', 'a', '1', '--event', 'goal', '--id', 'x');
@@ -118,7 +118,7 @@ void t.test('a subscriber that is closed comes back to what it missed', async (t
   await site.server.stop();
 });
 
-void t.test('what is gone is told, and later subscribers begin where they say', async (t) => {
+t.test('a gap is reported, and later subscribers start at their cursor', async (t) => {
   const site = await Site.start(t, ['--history-count', '2']);
   const cursors: string[] = [];
   for (const data of ['1', '2', '3', '4']) {
@@ -133,11 +133,11 @@ void t.test('what is gone is told, and later subscribers begin where they say', 
     seen.push(event);
     if (event.type === 'subscribed') break;
   }
-  t.match(seen.at(-1), { type: 'subscribed', recovered: false }, 'a gap is told');
+  t.match(seen.at(-1), { type: 'subscribed', recovered: false }, 'a gap is reported');
   await site.server.stop();
 });
 
-void t.test('the same key publishes once', async (t) => {
+t.test('the same idempotency key publishes once', async (t) => {
   const site = await Site.start(t);
   const one = await site.ask('publish', 'a', 'x', '--idempotency-key', 'k');
   const two = await site.ask('publish', 'a', 'x', '--idempotency-key', 'k');
@@ -151,7 +151,7 @@ void t.test('the same key publishes once', async (t) => {
   await site.server.stop();
 });
 
-void t.test('mistakes are one sentence each', async (t) => {
+t.test('each mistake is reported in one sentence', async (t) => {
   const site = await Site.start(t);
   const admin = ['--admin', `127.0.0.1:${site.server.adminPort}`];
   const cases: [args: string[], env: NodeJS.ProcessEnv, code: number, sentence: RegExp][] = [
@@ -183,7 +183,7 @@ void t.test('mistakes are one sentence each', async (t) => {
   await site.server.stop();
 });
 
-void t.test('without a token nobody may publish over HTTP', async (t) => {
+t.test('without a token no client may publish over HTTP', async (t) => {
   const server = await TestServer.start(t, { args: ['--protocol', 'comet'] });
   const admin = `http://127.0.0.1:${server.adminPort}`;
   const answer = await fetch(`${admin}/publish`, { method: 'POST', body: '{}' });
@@ -192,7 +192,7 @@ void t.test('without a token nobody may publish over HTTP', async (t) => {
   await server.stop();
 });
 
-void t.test('clients that lost their server do not come back together', (t) => {
+t.test('clients that lost their server do not reconnect together', (t) => {
   for (const failures of [0, 1, 5, 100, 1e9]) {
     const earliest = retryDelayMs(failures, () => 0);
     const latest = retryDelayMs(failures, () => 1);

@@ -1,4 +1,4 @@
-// One comet server through all that happens to it: every transport, compressed too, slow readers of
+// One comet server through its whole life: every transport, with compression too, slow readers under
 // each policy, mailboxes, a kick, a killed worker, a drain. Short enough to run under the sanitizers
 // as well (test/support/sanitize.mjs).
 import { once } from 'node:events';
@@ -21,12 +21,12 @@ import { until } from '../support/helpers.js';
 
 const EACH = 5;
 const POLICIES = ['disconnect', 'dropOldest', 'latestOnly'] as const;
-/** More of them than the socket buffers of both ends hold. */
+/** More messages than the socket buffers of both ends hold. */
 const LARGE = 'x'.repeat(200_000);
 
 const total = (world: World, name: string): number => Number(world.server.stats().totals[name]);
 
-/** A subscriber of a stream or a WebSocket that reads nothing. */
+/** Opens a subscriber of a stream or a WebSocket that reads nothing. */
 async function openDeaf(world: World, target: string, headers = ''): Promise<Socket> {
   const socket = createConnection(world.port, '127.0.0.1');
   socket.on('error', () => undefined);
@@ -34,11 +34,11 @@ async function openDeaf(world: World, target: string, headers = ''): Promise<Soc
   socket.pause();
   const subscriptions = total(world, 'subscriptions');
   socket.write(`GET ${target} HTTP/1.1\r\nHost: localhost\r\n${headers}\r\n`);
-  await until('it subscribes', () => total(world, 'subscriptions') > subscriptions);
+  await until('it to subscribe', () => total(world, 'subscriptions') > subscriptions);
   return socket;
 }
 
-/** Messages of every kind, and that all clients got the same of them in the same order. */
+/** Publishes messages of every kind; asserts that all clients receive them in the same order. */
 async function publishAll(t: Test, world: World, clients: readonly Client[]): Promise<void> {
   const before = clients[0]?.seen.length ?? 0;
   const idempotencyKey = `once-${before}`;
@@ -55,7 +55,7 @@ async function publishAll(t: Test, world: World, clients: readonly Client[]): Pr
   await world.server.publish('news/x', Buffer.from('of a pattern'), { binary: false });
   for (const client of clients) await client.has(before + kinds.length + 1);
   const texts = clients.map((client) => JSON.stringify(client.data));
-  t.equal(new Set(texts).size, 1, 'all got the same in the same order');
+  t.equal(new Set(texts).size, 1, 'all received the same messages in the same order');
   t.equal(clients[0]?.data.at(-1), 'of a pattern');
 }
 
@@ -79,28 +79,28 @@ async function outruns(t: Test, world: World): Promise<void> {
       await good.has(number);
     }
     t.ok(total(world, 'sendQueueBytes') > 0 || total(world, 'closedSlowTotal') > 0, policy);
-    // Each goes in the middle of what it is owed, and one while it reads on after all.
+    // Each is destroyed with queued output, and one of them while it reads again.
     sockets[0]?.resume();
     for (const socket of sockets) socket.resetAndDestroy();
     good.close();
     await until('all to be gone', () => total(world, 'subscriptions') === before);
   }
-  t.ok(total(world, 'closedSlowTotal') > 0, 'who is too slow is cut off');
-  await until('all outboxes to be empty', () => total(world, 'sendQueueBytes') === 0);
+  t.ok(total(world, 'closedSlowTotal') > 0, 'slow readers are disconnected');
+  await until('all send queues to be empty', () => total(world, 'sendQueueBytes') === 0);
 }
 
 async function fetchMail(t: Test, world: World): Promise<void> {
   const { server, port } = world;
   const request = 'GET /someone.js HTTP/1.1\r\nHost: localhost\r\n\r\n';
   const waiting = exchange(port, request);
-  await until('it waits', () => server.stats().mailboxes?.polls === 1);
+  await until('the poll', () => server.stats().mailboxes?.polls === 1);
   server.deliver('someone', 'first();');
   server.deliver('someone', LARGE);
   t.match(await waiting, /first\(\);$/);
-  t.ok((await exchange(port, request)).endsWith(LARGE), 'the second waits in the mailbox');
+  t.ok((await exchange(port, request)).endsWith(LARGE), 'the second message waits in the mailbox');
   const gone = createConnection(port, '127.0.0.1').on('error', () => undefined);
   gone.write(request);
-  await until('it waits', () => server.stats().mailboxes?.polls === 1);
+  await until('the poll', () => server.stats().mailboxes?.polls === 1);
   gone.resetAndDestroy();
   await until('it is gone', () => server.stats().mailboxes?.polls === 0);
 }
@@ -119,7 +119,7 @@ async function kick(t: Test, world: World): Promise<void> {
   t.equal(socket.closeCode, 1008);
 }
 
-/** Kills a worker, and lets whoever it had come back with its cursor. */
+/** Kills a worker and lets its clients reconnect with their cursors. */
 async function crash(t: Test, world: World, clients: readonly Client[]): Promise<void> {
   const pid = world.server.stats().workers[1]?.pid ?? 0;
   process.kill(pid, 'SIGKILL');
@@ -130,8 +130,8 @@ async function crash(t: Test, world: World, clients: readonly Client[]): Promise
   t.ok(total(world, 'closedByCrashTotal') > 0, 'the lost connections are counted');
   await world.server.publish('a', 'meanwhile');
   const closed = (): Client[] => clients.filter((client) => !client.isOpen);
-  await until('the clients to notice', () => closed().length > 0);
-  await until('those that are left to have it', () =>
+  await until('the clients to be disconnected', () => closed().length > 0);
+  await until('the remaining clients to have it', () =>
     clients.every(({ isOpen, data }) => !isOpen || data.at(-1) === 'meanwhile'),
   );
   for (const client of closed()) {
@@ -140,7 +140,7 @@ async function crash(t: Test, world: World, clients: readonly Client[]): Promise
   }
 }
 
-void t.test('a comet server lives through slow readers, a kick, a crash and a drain', async (t) => {
+t.test('a comet server lives through slow readers, a kick, a crash and a drain', async (t) => {
   const world = await startComet(t, { messageBytes: 262_144, clientPublish: true });
   const { server } = world;
   server.on('subscribe', () => undefined);
@@ -169,8 +169,8 @@ void t.test('a comet server lives through slow readers, a kick, a crash and a dr
   await publishAll(t, world, clients);
 
   const report = await server.close({ drainMs: 300 });
-  // A worker that leaves has 2 s to end, which the check for leaks may need for itself.
+  // A draining worker has 2 s to end; the leak check alone may take longer.
   const isWatched = process.env['ASAN_OPTIONS'] !== undefined;
-  if (!isWatched) t.same(report.killed, [], 'every worker leaves by itself');
+  if (!isWatched) t.same(report.killed, [], 'every worker exits by itself');
   await until('all to be closed', () => clients.every((client) => !client.isOpen));
 });

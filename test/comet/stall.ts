@@ -1,6 +1,6 @@
-// A manager that does not answer for a while: who waits for what it missed is told nothing wrong,
-// and no answer that comes late is taken for that to another question. And a worker that does not:
-// who waits to get in goes first, and who was heard in time is not taken for silent.
+// A stalled manager: a client that waits for a replay receives no wrong answer, and a late answer is
+// not taken for the answer to another request. A stalled worker: waiting connections are accepted
+// first, and a client whose pong arrived in time is not closed as dead.
 import type { Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 
@@ -15,15 +15,15 @@ import {
 } from '../support/comet-world.js';
 import { connect, until } from '../support/helpers.js';
 
-/** So many that what they are sent takes several slices of a millisecond. */
+/** Enough subscribers that one fan-out takes several slices of a millisecond. */
 const LISTENERS = 600;
-/** More than come by chance. */
+/** More than arrive at random. */
 const NEWCOMERS = 40;
-/** One worker, whose manager waits for it however long it stands still here. */
+/** One worker, whose manager tolerates any stall of this test. */
 const PATIENT = ['--workers', '1', '--heartbeat-limit', '60'];
 
-/** Asks over a plain socket, and answers what came within the time. */
-class Asker {
+/** Sends requests over a plain socket and collects the text of the answers. */
+class RawClient {
   text = '';
 
   constructor(readonly socket: Socket) {
@@ -36,7 +36,7 @@ class Asker {
   }
 }
 
-/** A server with one worker that knows of ten messages, and the cursor before the first. */
+/** A server with one worker and ten messages, and the cursor before the first message. */
 async function start(t: Test): Promise<{ program: Program; since: string }> {
   const program = await Program.start(t, { args: PATIENT });
   const watcher = new PollClient(program, ['b']);
@@ -51,19 +51,23 @@ async function start(t: Test): Promise<{ program: Program; since: string }> {
   return { program, since };
 }
 
-void t.test('a poll whose time is up before the answer keeps its cursor', async (t) => {
+t.test('a poll that times out before the replay keeps its cursor', async (t) => {
   const { program, since } = await start(t);
-  const asker = new Asker(await connect(program.port));
+  const client = new RawClient(await connect(program.port));
   process.kill(program.server.pid, 'SIGSTOP');
-  asker.ask('a', since, '&timeout=1');
-  await until('an answer', () => asker.text.includes('\r\n\r\n'), 10_000);
-  t.match(asker.text, /^HTTP\/1\.1 204 /);
-  t.match(asker.text, `Megacomet-Cursor: ${since}\r\n`, 'what it missed is still before it');
-  t.match(asker.text, /Connection: close/, 'and the late answer meets nobody');
-  asker.socket.destroy();
+  client.ask('a', since, '&timeout=1');
+  await until('an answer', () => client.text.includes('\r\n\r\n'), 10_000);
+  t.match(client.text, /^HTTP\/1\.1 204 /);
+  t.match(
+    client.text,
+    `Megacomet-Cursor: ${since}\r\n`,
+    'the missed messages are still after the cursor',
+  );
+  t.match(client.text, /Connection: close/, 'so that the late answer finds no client');
+  client.socket.destroy();
 
-  // The next one comes with another question, over whatever connection.
-  const next = new Asker(await connect(program.port));
+  // The next poll sends another replay request, on any connection.
+  const next = new RawClient(await connect(program.port));
   next.ask('c', since, '&timeout=3');
   await sleep(100);
   process.kill(program.server.pid, 'SIGCONT');
@@ -73,24 +77,24 @@ void t.test('a poll whose time is up before the answer keeps its cursor', async 
   await program.server.stop();
 });
 
-void t.test('a poll that asks from now on gets what is published while it waits', async (t) => {
+t.test('a poll without a cursor receives what is published while it waits', async (t) => {
   const { program } = await start(t);
-  const asker = new Asker(await connect(program.port));
+  const client = new RawClient(await connect(program.port));
   process.kill(program.server.pid, 'SIGSTOP');
-  asker.socket.write('GET /poll?channel=d&timeout=1 HTTP/1.1\r\nHost: localhost\r\n\r\n');
-  await until('an answer', () => asker.text.includes('\r\n\r\n'), 10_000);
-  asker.socket.destroy();
+  client.socket.write('GET /poll?channel=d&timeout=1 HTTP/1.1\r\nHost: localhost\r\n\r\n');
+  await until('an answer', () => client.text.includes('\r\n\r\n'), 10_000);
+  client.socket.destroy();
   process.kill(program.server.pid, 'SIGCONT');
-  const cursor = /Megacomet-Cursor: (\S+)/.exec(asker.text)?.[1] ?? '';
+  const cursor = /Megacomet-Cursor: (\S+)/.exec(client.text)?.[1] ?? '';
   await program.publish('d', 'after');
-  const next = new Asker(await connect(program.port));
+  const next = new RawClient(await connect(program.port));
   next.ask('d', cursor);
   await until('the message', () => next.text.includes('"after"'));
   next.socket.destroy();
   await program.server.stop();
 });
 
-/** Subscribers of channel `a`, whose texts grow. */
+/** Opens subscribers of channel `a`; returns the texts that they have received so far. */
 async function openListeners(t: Test, { port }: Program, count: number): Promise<string[]> {
   const texts: string[] = [];
   for (let at = 0; at < count; at++) {
@@ -105,14 +109,14 @@ async function openListeners(t: Test, { port }: Program, count: number): Promise
   return texts;
 }
 
-/** Whether each has the messages 0 to `count` - 1 once, in their order. */
+/** Whether each text has the messages 0 to `count` - 1 once, in order. */
 function areWhole(texts: readonly string[], count: number): boolean {
   const wanted = Array.from({ length: count }, (_, at) => `message ${at}`).join();
   return texts.every((text) => (text.match(/message \d+/g) ?? []).join() === wanted);
 }
 
-void t.test(
-  'while clients wait to get in, messages wait too; all get in, and get all',
+t.test(
+  'fan-out yields while connections wait for accept; all are accepted and receive everything',
   async (t) => {
     const program = await Program.start(t, {
       args: ['--workers', '1', '--max-connections', '2000'],
@@ -121,7 +125,7 @@ void t.test(
     await program.untilTotal('subscriptions', LISTENERS);
     const pid = await program.server.pidOf(0);
     process.kill(pid, 'SIGSTOP');
-    // Their connections lie in the queue, and wait for a worker that has too much to do.
+    // Their connections wait in the accept queue of a busy worker.
     const newcomers = Array.from({ length: NEWCOMERS }, () => new SseClient(program, ['b']));
     const areIn = Promise.all(newcomers.map((newcomer) => newcomer.open()));
     for (let at = 0; at < 20; at++) await program.publish('a', `message ${at}`);
@@ -130,25 +134,25 @@ void t.test(
     await areIn;
     await until('all to have all', () => areWhole(texts, 20));
     const held = await program.server.total('fanoutSlicesDelayedTotal');
-    t.ok(held > 0, `${held} slices were held back`);
+    t.ok(held > 0, `${held} slices were delayed`);
 
-    // Nobody has had to wait for a second.
+    // No message was delayed for a second.
     await sleep(1500);
     await program.publish('a', 'message 20');
     await until('all to have one more', () => areWhole(texts, 21));
-    t.equal(await program.server.total('fanoutSlicesDelayedTotal'), held, 'and none since');
+    t.equal(await program.server.total('fanoutSlicesDelayedTotal'), held, 'and none later');
     for (const newcomer of newcomers) newcomer.close();
   },
 );
 
-void t.test('a pong that came in time counts, though the worker stood still', async (t) => {
+t.test('a pong that arrived in time counts, although the worker was stopped', async (t) => {
   const program = await Program.start(t, {
     args: [...PATIENT, '--heartbeat', '1'],
   });
   const clients = Array.from({ length: 20 }, () => new WebSocketClient(program, ['a']));
   for (const client of clients) await client.open();
   const pid = await program.server.pidOf(0);
-  // Its pings are out, and the answers come while it stands still.
+  // Its pings are sent, and the pongs arrive while it is stopped.
   const before = await program.server.total('heartbeatsTotal');
   let pings = 0;
   for (const { socket } of clients) {
@@ -163,7 +167,7 @@ void t.test('a pong that came in time counts, though the worker stood still', as
     'them to be pinged again',
     async () => (await program.server.total('heartbeatsTotal')) >= before + 2 * clients.length,
   );
-  t.equal(await program.server.total('closedDeadTotal'), 0, 'nobody is taken for dead');
+  t.equal(await program.server.total('closedDeadTotal'), 0, 'no client is closed as dead');
   t.ok(clients.every(({ isOpen }) => isOpen));
   for (const client of clients) client.close();
   await program.server.stop();

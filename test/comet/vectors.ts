@@ -1,5 +1,5 @@
-// What clients of channels may say that is odd or hostile, over real sockets: names, texts, places
-// to continue from, and polls that are cut off, doubled or late. Each transport answers the same.
+// Odd or hostile input of channel clients, over real sockets: names, texts, cursors, and polls that are
+// disconnected, doubled or late. Each transport answers the same.
 import { once } from 'node:events';
 import { createConnection } from 'node:net';
 import { createParser } from 'eventsource-parser';
@@ -20,7 +20,7 @@ import { closeFrame, converse, handshake } from '../support/websocket-peer.js';
 
 const total = (world: World, name: string): number => Number(world.server.stats().totals[name]);
 
-/** Names that somebody could take for one another, or for more than a name. */
+/** Names that could be confused with one another, or taken for more than a name. */
 const NAMES = [
   ...['news', 'News', 'NEWS', 'news/', 'news//', '/news', 'news/x', 'news/X', 'news.x', 'news x'],
   ...[
@@ -43,12 +43,12 @@ const NAMES = [
   ...['%00', '%2f', '%2F', 'news%2fx', '%252f', '%2e%2e%2f', '..%2fnews', '%20', 'a+b', 'a b'],
   ...['__proto__', 'constructor', 'prototype', 'hasOwnProperty', 'toString', 'valueOf', '0', '-1'],
   ...['null', 'undefined', 'true', '{}', '[]', '"', "'", '<script>', '${a}', '$', 'a;b', 'a,b'],
-  // The same to the eye: composed or not, Latin or Cyrillic, wide, with marks that nobody sees.
+  // These look the same: composed or not, Latin or Cyrillic, wide, with invisible marks.
   ...['é', 'e\u0301', 'а', 'a', 'ａ', 'a\u200b', 'a\ufeff', 'ſ', 's', 'ß', 'ss', 'ı', 'i', 'İ'],
   ...['\u2028', '\u202enews', '😀', 'x'.repeat(200), 'x'.repeat(199), 'ä'.repeat(100)],
 ];
 
-void t.test('names are what they are, byte for byte, on every transport', async (t) => {
+t.test('names are compared byte for byte on every transport', async (t) => {
   const world = await startComet(t, { workers: 2, maxConnections: 1000 });
   const clients: Client[] = NAMES.flatMap((name, n) => {
     const Kind = CLIENTS[n % CLIENTS.length] ?? StreamClient;
@@ -64,22 +64,22 @@ void t.test('names are what they are, byte for byte, on every transport', async 
     t.strictSame(client.data, [`of ${NAMES[at] ?? ''}`], `number ${at}`);
   }
   const channels = world.server.channels({ limit: 10_000 }).channels.map((one) => one.channel);
-  t.strictSame(channels.sort(), [...NAMES].sort(), 'each is listed as itself');
+  t.strictSame(channels.sort(), [...NAMES].sort(), 'each is listed under its own name');
 });
 
-/** Queries whose channel is none. */
+/** Queries with an invalid channel. */
 const NO_NAMES = [
   ...['', '%20a', 'a%20', '+', '*', 'a*', 'a/**', '*/a', '%2a', 'a%2f*b', '%00', 'a%00b', 'a%0ab'],
   ...['a%0db', '%0d%0aX:%20y', '%7f', '%c2%80', '%c2%9f', '%ff', '%c0%af', '%ed%a0%80', '%e2%82'],
   ...['x'.repeat(201), '%c3%a4'.repeat(101), '%', '%4', '%zz', '%u0041'],
 ];
 
-/** The code of the answer on each transport, by a GET of a path. */
+/** The status code of a GET on each transport. */
 async function codesOf(world: World, query: string): Promise<string> {
-  const codes = ['events', 'stream', 'poll'].map(async (place) => {
+  const codes = ['events', 'stream', 'poll'].map(async (path) => {
     const text = await exchange(
       world.port,
-      `GET /${place}?${query} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n`,
+      `GET /${path}?${query} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n`,
       200,
     );
     return text.slice(9, 12);
@@ -88,7 +88,7 @@ async function codesOf(world: World, query: string): Promise<string> {
   return [...(await Promise.all(codes)), head.slice(9, 12)].join(' ');
 }
 
-void t.test('what can be no name is refused on every transport, and nothing is kept', async (t) => {
+t.test('an invalid name is rejected on every transport, and nothing is kept', async (t) => {
   const world = await startComet(t, { workers: 1, channelsPerConnection: 4, pollTimeout: 1 });
   for (const name of NO_NAMES) {
     t.equal(await codesOf(world, `channel=${name}`), '400 400 400 400', name.slice(0, 20));
@@ -98,10 +98,10 @@ void t.test('what can be no name is refused on every transport, and nothing is k
   const five = 'channel=a&channel=b&channel=c&channel=d&channel=e';
   t.equal(await codesOf(world, five), '413 413 413 413', 'one more than a connection may have');
   t.strictSame(world.server.channels().channels, []);
-  await until('nothing to be left', () => total(world, 'sessions') === 0);
+  await until('all sessions to be freed', () => total(world, 'sessions') === 0);
 });
 
-void t.test('channels that nobody has any more are freed, by the thousand', async (t) => {
+t.test('thousands of channels without subscribers are freed', async (t) => {
   const world = await startComet(t, {
     workers: 1,
     channelRetention: 1,
@@ -124,7 +124,7 @@ void t.test('channels that nobody has any more are freed, by the thousand', asyn
   t.equal(total(world, 'sessions'), 0);
 });
 
-/** Texts with everything in them that ends a line for somebody. */
+/** Texts with every character that any parser takes for a line end. */
 const TEXTS = [
   ...['', ' ', '\n', '\n\n', 'a\nb', '\na\n', 'data: x', 'a\n\ndata: b', ':', 'id: 1\nevent: x'],
   ...['\ufeff', '\ufeffa', '\u2028\u2029', '\0', 'a\0b', '\x1b[2J', '\u0085', '\x0b\x0c', '💩'],
@@ -136,7 +136,7 @@ const BYTES = ['ff', '61ff62', 'c080', 'eda080', 'f4908080', 'e282', '00ff'].map
   Buffer.from(hex, 'hex'),
 );
 
-void t.test('texts arrive as they were published, whatever is in them', async (t) => {
+t.test('any text arrives as it was published', async (t) => {
   const world = await startComet(t, { workers: 1 });
   const clients = CLIENTS.map((Kind) => new Kind(world, ['a']));
   for (const client of clients) await client.open();
@@ -158,13 +158,13 @@ void t.test('texts arrive as they were published, whatever is in them', async (t
   const parsed: string[] = [];
   const parser = createParser({ onEvent: ({ data }) => parsed.push(data) });
   parser.feed(events.slice(events.indexOf('\r\n\r\n') + 4));
-  t.strictSame(parsed, folded, 'and to another reader of events');
+  t.strictSame(parsed, folded, 'and in another parser of Server-Sent Events');
   t.notMatch(events.slice(events.indexOf('\r\n\r\n') + 4), /\r/, 'no CR is ever written');
   raw.destroy();
 });
 
-/** Places that are none; the epoch of the server goes in front of some. */
-function placesOf(epoch: string): string[] {
+/** Invalid cursors, some with the epoch of the server. */
+function invalidCursors(epoch: string): string[] {
   const numbers = ['-1', '+1', '01', '', '1.1', '1e3', '0x1', ' 1', '18446744073709551616'];
   return [
     ...numbers.map((number) => `${epoch}.${number}`),
@@ -184,22 +184,22 @@ function placesOf(epoch: string): string[] {
   ];
 }
 
-void t.test('a place to continue from is a cursor, or refused', async (t) => {
+t.test('since is a cursor or rejected', async (t) => {
   const world = await startComet(t, { workers: 1, pollTimeout: 1 });
   const { cursor } = await world.server.publish('a', 'x');
-  for (const place of placesOf(cursor.slice(0, 16))) {
-    const query = `channel=a&since=${encodeURIComponent(place).replace('%2500', '%00')}`;
-    t.equal(await codesOf(world, query), '400 400 400 400', place.slice(0, 40));
+  for (const since of invalidCursors(cursor.slice(0, 16))) {
+    const query = `channel=a&since=${encodeURIComponent(since).replace('%2500', '%00')}`;
+    t.equal(await codesOf(world, query), '400 400 400 400', since.slice(0, 40));
   }
   t.equal(await codesOf(world, `channel=a&since=${'1'.repeat(10_000)}`), '414 414 414 414');
   const twice = `channel=a&since=${cursor}&since=${cursor}`;
-  t.equal(await codesOf(world, twice), '400 400 400 400', 'two places');
+  t.equal(await codesOf(world, twice), '400 400 400 400', 'two cursors');
   t.equal(await codesOf(world, 'channel=a&since='), '400 400 400 400', 'none');
   t.equal(await codesOf(world, 'channel=a&timeout=1&timeout=2'), '400 400 400 400');
   t.equal(await codesOf(world, 'channel=a&callback=f&callback=g'), '400 400 400 400');
 });
 
-void t.test('places that nobody can know are told as a gap on every transport', async (t) => {
+t.test('an unknown cursor is answered with a gap notice on every transport', async (t) => {
   const world = await startComet(t, { workers: 1 });
   const { cursor } = await world.server.publish('a', 'first');
   await world.server.publish('a', 'second');
@@ -210,21 +210,21 @@ void t.test('places that nobody can know are told as a gap on every transport', 
     ),
     ...['0000000000000000.0', 'ffffffffffffffff.18446744073709551615', '0000000000000001.1'],
   ];
-  for (const place of unknown) {
+  for (const since of unknown) {
     for (const Kind of CLIENTS) {
       const client = new Kind(world, ['a']);
-      client.cursor = place;
+      client.cursor = since;
       await client.open();
-      await until('the word', () => client.lost > 0);
+      await until('the gap notice', () => client.lost > 0);
       await world.server.publish('a', 'next');
       await until('the next', () => client.data.at(-1) === 'next');
-      t.equal(client.lost, 1, `${Kind.name} from ${place}`);
+      t.equal(client.lost, 1, `${Kind.name} from ${since}`);
       client.close();
     }
   }
 });
 
-void t.test('the place of a message on one channel is a place on all others', async (t) => {
+t.test('the cursor of a message on one channel is valid on all others', async (t) => {
   const world = await startComet(t, { workers: 1 });
   const cursors: string[] = [];
   for (const channel of ['a', 'b', 'a', 'b']) {
@@ -242,24 +242,28 @@ void t.test('the place of a message on one channel is a place on all others', as
   }
 });
 
-void t.test('a browser that comes back is where it was, whatever its URL says', async (t) => {
+t.test('Last-Event-ID of a reconnecting browser overrides since in its URL', async (t) => {
   const world = await startComet(t, { workers: 1 });
   const cursors: string[] = [];
   for (const data of ['1', '2', '3']) cursors.push((await world.server.publish('a', data)).cursor);
   const [first = '', second = ''] = cursors;
-  const reconnect = async (place: string, since: string, last: string): Promise<string> => {
+  const reconnect = async (path: string, since: string, last: string): Promise<string> => {
     const lines = `Host: a\r\nConnection: close\r\nLast-Event-ID: ${last}\r\n`;
-    const target = `/${place}?channel=a&since=${since}`;
+    const target = `/${path}?channel=a&since=${since}`;
     return exchange(world.port, `GET ${target} HTTP/1.1\r\n${lines}\r\n`, 300);
   };
-  for (const place of ['events', 'stream', 'poll']) {
-    const found = await reconnect(place, first, second);
-    t.match(found, /3/, place);
-    t.notMatch(found.slice(found.indexOf('\r\n\r\n')), /data(": ?"|: )2/, 'nothing comes twice');
+  for (const path of ['events', 'stream', 'poll']) {
+    const found = await reconnect(path, first, second);
+    t.match(found, /3/, path);
+    t.notMatch(
+      found.slice(found.indexOf('\r\n\r\n')),
+      /data(": ?"|: )2/,
+      'no message arrives twice',
+    );
     t.match(
-      await reconnect(place, first, 'garbage'),
+      await reconnect(path, first, 'garbage'),
       /"recovered":false/,
-      'or it is told of a gap',
+      'or it receives a gap notice',
     );
   }
 });
@@ -271,12 +275,12 @@ async function poll(world: World, since: string, extra = ''): Promise<Batch> {
 
 const dataOf = (batch: Batch): string[] => batch.messages.map(({ data }) => data);
 
-void t.test('nothing is lost between two polls, and nothing comes twice', async (t) => {
+t.test('between two polls no message is lost or repeated', async (t) => {
   const world = await startComet(t, { workers: 2 });
   let { cursor } = await world.server.publish('b', 'before');
   const seen: string[] = [];
   for (let n = 0; n < 60; n += 3) {
-    // One in the gap, one while it is asked, one when it waits again or not yet.
+    // One message between the polls, one during the request, one around the time the next poll waits.
     await world.server.publish('a', `${n}`);
     const asked = poll(world, cursor);
     void world.server.publish('a', `${n + 1}`);
@@ -298,7 +302,7 @@ void t.test('nothing is lost between two polls, and nothing comes twice', async 
   );
 });
 
-void t.test('two polls with the same cursor get the same, held or not', async (t) => {
+t.test('two polls with the same cursor receive the same, waiting or not', async (t) => {
   const world = await startComet(t, { workers: 2 });
   const { cursor } = await world.server.publish('b', 'before');
   const held = [1, 2, 3, 4].map(() => poll(world, cursor));
@@ -310,7 +314,7 @@ void t.test('two polls with the same cursor get the same, held or not', async (t
   for (let n = 0; n < 4; n++) t.strictSame(dataOf(await poll(world, cursor)), ['x'], 'again');
 });
 
-void t.test('who goes away while he is held leaves nothing behind', async (t) => {
+t.test('a client that disconnects while its poll waits leaves nothing behind', async (t) => {
   const world = await startComet(t, {
     workers: 1,
     channelRetention: 1,
@@ -329,7 +333,7 @@ void t.test('who goes away while he is held leaves nothing behind', async (t) =>
     }
     await until('all to wait', () => total(world, 'subscriptions') === 60);
     for (const [at, socket] of sockets.entries()) {
-      // Some in the very moment in which they are answered.
+      // Some disconnect at the moment of the answer.
       if (at === 15) void world.server.publish('a', 'x'.repeat(1000));
       socket[ways[at % 3] ?? 'end']();
     }
@@ -340,7 +344,7 @@ void t.test('who goes away while he is held leaves nothing behind', async (t) =>
   await until('no channel to be left', () => total(world, 'channels') === 0, 20_000);
 });
 
-void t.test('history is bounded by count, by age and by bytes, and a gap is told', async (t) => {
+t.test('history is bounded by count, age and bytes, and a gap is reported', async (t) => {
   const megabyte = 1_048_576;
   const world = await startComet(t, {
     workers: 1,
@@ -361,7 +365,7 @@ void t.test('history is bounded by count, by age and by bytes, and a gap is told
   const late = new StreamClient(world, ['a']);
   late.cursor = gap.messages[0]?.cursor ?? '';
   await late.open();
-  t.strictSame([late.lost, late.data], [1, []], 'and that is told');
+  t.strictSame([late.lost, late.data], [1, []], 'and the gap is reported');
   late.close();
   for (let n = 0; n < 100; n++) await server.publish(`c${n}`, 'x'.repeat(50_000));
   const bytes = kept().reduce((sum, channel) => sum + channel.bytes, 0);

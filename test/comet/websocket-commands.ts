@@ -1,5 +1,5 @@
-// What a WebSocket client asks for in JSON and what it is told: answers name the channels that they
-// are about, come in the order of the wishes, and need no id.
+// JSON commands of a WebSocket client and their answers: an answer names its channels, answers arrive
+// in the order of the commands, and no id is needed.
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 
@@ -7,7 +7,7 @@ import { Program, startComet, type World } from '../support/comet-world.js';
 import { until } from '../support/helpers.js';
 import { CommandClient } from '../support/websocket-peer.js';
 
-/** A client that was told so many things. */
+/** Waits for `count` answers; returns them without cursors. */
 async function told(client: CommandClient, count: number): Promise<readonly string[]> {
   await until(`${count} answers`, () => client.told.length >= count);
   return client.told.map((note) => {
@@ -28,10 +28,10 @@ async function open(world: World, query = ''): Promise<CommandClient> {
   return client;
 }
 
-void t.test('subscribed names the channels of the request that it answers', async (t) => {
+t.test('subscribed names the channels of its command', async (t) => {
   const world = await startComet(t, { workers: 1 });
   const client = await open(world, '?channel=u&channel=v/*');
-  // All at once: the first waits for the manager, and the others behind it.
+  // All at once: the first waits for the manager, and the others wait behind it.
   client.say('{"type":"subscribe","channels":["a","b/*"]}');
   client.say('{"type":"subscribe","channel":"c"}');
   client.say('{"type":"subscribe","channels":["c","a","c","d"],"id":"mine"}');
@@ -54,10 +54,10 @@ void t.test('subscribed names the channels of the request that it answers', asyn
     await world.server.publish(channel, 'x');
   }
   await until('a message of each', () => client.messages.length === 8);
-  t.notOk(client.messages.includes('c'), 'but not of the one that was left');
+  t.notOk(client.messages.includes('c'), 'but not of the unsubscribed channel');
 });
 
-void t.test('a subscription that comes back names its channels, also with a gap', async (t) => {
+t.test('a resumed subscription names its channels, also after a gap', async (t) => {
   const world = await startComet(t, { workers: 1, historyCount: 2 });
   const cursors: string[] = [];
   for (const data of ['1', '2', '3', '4']) {
@@ -67,19 +67,19 @@ void t.test('a subscription that comes back names its channels, also with a gap'
   const since = (at: number): string => cursors[at] ?? '';
   client.say(JSON.stringify({ type: 'subscribe', channels: ['a', 'b'], since: since(1) }));
   t.strictSame((await told(client, 1)).at(-1), subscribed('a', 'b'));
-  t.strictSame(client.all.slice(0, 2), ['3', '4'], 'behind what was missed');
+  t.strictSame(client.all.slice(0, 2), ['3', '4'], 'after the missed messages');
   const late = await open(world);
   late.say(JSON.stringify({ type: 'subscribe', channels: ['a', 'b'], since: since(0) }));
-  await until('what is left', () => late.all.length === 3);
+  await until('the kept messages', () => late.all.length === 3);
   t.strictSame(
     JSON.parse(late.all[0] ?? ''),
     { type: 'subscribed', cursor: since(1), recovered: false, channels: ['a', 'b'] },
-    'a gap is told before what is left, with the place before it',
+    'a gap notice precedes the kept messages, with the cursor before them',
   );
   t.strictSame(late.all.slice(1), ['3', '4']);
 });
 
-void t.test('history in several pages ends with one answer that names all', async (t) => {
+t.test('a replay in several pages ends with one answer that names all channels', async (t) => {
   const world = await startComet(t, { workers: 1 });
   const { cursor: since } = await world.server.publish('a', 'before');
   // A page has at most 32 KiB.
@@ -91,8 +91,8 @@ void t.test('history in several pages ends with one answer that names all', asyn
   t.equal(client.messages.length, 20);
 });
 
-/** Requests that are refused, with the word that the error has. */
-const REFUSED: readonly (readonly [wish: string, word: RegExp])[] = [
+/** Rejected commands, and a pattern of the error. */
+const REFUSED: readonly (readonly [command: string, error: RegExp])[] = [
   ['{"type":"subscribe"}', /channel is required/],
   ['{"type":"subscribe","channels":[]}', /channel is required/],
   ['{"type":"subscribe","channels":["a","b","c","d","e"]}', /too many for one connection/],
@@ -109,12 +109,12 @@ const REFUSED: readonly (readonly [wish: string, word: RegExp])[] = [
   [`{"type":"subscribe","channel":"a","x":${'['.repeat(1000)}`, /.{5}/],
 ];
 
-void t.test('a wish that is refused changes nothing, and takes no channel', async (t) => {
+t.test('a rejected command changes nothing and uses no channel', async (t) => {
   const world = await startComet(t, { workers: 1, channelsPerConnection: 4 });
   const client = await open(world);
-  for (const [at, [wish, word]] of REFUSED.entries()) {
-    client.say(wish);
-    t.match((await told(client, at + 1))[at], word, wish.slice(0, 60));
+  for (const [at, [command, error]] of REFUSED.entries()) {
+    client.say(command);
+    t.match((await told(client, at + 1))[at], error, command.slice(0, 60));
   }
   client.say('{"type":"subscribe","channels":["a","b","c","d"]}');
   t.equal((await told(client, REFUSED.length + 1)).at(-1), subscribed('a', 'b', 'c', 'd'));
@@ -123,24 +123,28 @@ void t.test('a wish that is refused changes nothing, and takes no channel', asyn
   t.equal(world.server.stats().totals['subscriptions'], 4);
 });
 
-void t.test('what clients publish cannot break into the lines of others', async (t) => {
+t.test('a published field cannot inject lines into the output of others', async (t) => {
   const world = await startComet(t, { workers: 1, clientPublish: true });
   const client = await open(world, '?channel=a');
   await told(client, 1);
-  const wish = { type: 'publish', channel: 'a', data: 'x' };
+  const command = { type: 'publish', channel: 'a', data: 'x' };
   const long = 'x'.repeat(129);
   for (const bad of ['a\nb', 'a\rb', '\0', long]) {
-    client.say(JSON.stringify({ ...wish, id: bad }));
-    client.say(JSON.stringify({ ...wish, event: bad }));
+    client.say(JSON.stringify({ ...command, id: bad }));
+    client.say(JSON.stringify({ ...command, event: bad }));
   }
   for (const channel of ['a\nb', '', 'a/*', '*', 'x'.repeat(201)]) {
-    client.say(JSON.stringify({ ...wish, channel }));
+    client.say(JSON.stringify({ ...command, channel }));
   }
-  client.say(JSON.stringify({ ...wish, id: 'i', event: 'e' }));
-  await until('the right one', () => client.messages.length > 0);
+  client.say(JSON.stringify({ ...command, id: 'i', event: 'e' }));
+  await until('the valid message', () => client.messages.length > 0);
   t.strictSame(client.messages, ['a'], 'nothing else was published');
-  t.equal(world.server.stats().messages?.clientMessagesRejectedTotal, 6, 'and the refusals are counted');
-  // One answer to each, those of the manager behind those of the worker.
+  t.equal(
+    world.server.stats().messages?.clientMessagesRejectedTotal,
+    6,
+    'and the rejections are counted',
+  );
+  // One answer to each; the manager's answers follow those of the worker.
   await told(client, 1 + 8 + 5);
 });
 
@@ -151,7 +155,7 @@ interface ToldError {
   readonly id?: string;
 }
 
-void t.test('a publish that is refused says which one it was', async (t) => {
+t.test('the error of a rejected publish identifies the command', async (t) => {
   const world = await startComet(t, { workers: 1, clientPublish: true, messageBytes: 200_000 });
   const client = await open(world);
   const long = 'x'.repeat(129);
@@ -161,7 +165,7 @@ void t.test('a publish that is refused says which one it was', async (t) => {
     [{ channel: 'b', event: '\0' }, /without CR, LF and NUL/, { channel: 'b' }],
     [{ channel: 'c', id: '"7"', event: '\r' }, /CR, LF/, { channel: 'c', id: '"7"' }],
     [{ channel: '日本', id: '1', event: '\r' }, /CR, LF/, { channel: '日本', id: '1' }],
-    // By the worker. What can be no name is not sent back.
+    // By the worker. An invalid name is not echoed.
     [{ channel: 'a', id: long }, /at most 128 bytes/, { channel: 'a' }],
     [{ channel: 'a', id: 'x'.repeat(100_000) }, /at most 128 bytes/, { channel: 'a' }],
     [{ channel: 'a', event: long, id: '2' }, /at most 128 bytes/, { channel: 'a', id: '2' }],
@@ -187,49 +191,46 @@ void t.test('a publish that is refused says which one it was', async (t) => {
   ]);
 });
 
-void t.test(
-  'a publish for which a worker is too busy is refused, and may be tried again',
-  async (t) => {
-    const world = await startComet(t, { workers: 2, clientPublish: true });
-    const { server } = world;
-    const reader = await open(world, '?channel=a');
-    await told(reader, 1);
-    const holder = server.stats().workers.find((worker) => worker['subscriptions'] === 1);
-    let client: CommandClient | undefined;
-    // The kernel chooses the worker.
-    while (client === undefined || holder?.['connections'] === undefined) {
-      const before = server.stats().workers.find(({ pid }) => pid === holder?.pid)?.['connections'];
-      const next = await open(world);
-      const after = server.stats().workers.find(({ pid }) => pid === holder?.pid)?.['connections'];
-      if (before === after) client = next;
-    }
-    const pid = holder.pid ?? 0;
-    process.kill(pid, 'SIGSTOP');
-    const data = 'x'.repeat(60_000);
-    const publish = (): Promise<boolean> =>
-      server.publish('a', data).then(
-        () => true,
-        () => false,
-      );
-    let published = 0;
-    while (published < 300 && (await publish())) published++;
-    t.ok(published < 300, 'the server is busy');
-    client.say('{"type":"publish","channel":"a","id":"9","data":"x"}');
-    client.say('{"type":"publish","channel":"b","id":"10","data":"x"}');
-    const answers = await told(client, 1);
-    process.kill(pid, 'SIGCONT');
-    t.strictSame(answers, [
-      '{"type":"error","error":"server busy; retry later","channel":"a","id":"9"}',
-    ]);
-    await until('the worker to follow', async () => {
-      client.say('{"type":"publish","channel":"a","id":"11","data":"end"}');
-      await sleep(50);
-      return reader.all.includes('end');
-    });
-  },
-);
+t.test('a publish is rejected while a worker is too busy, and may be retried', async (t) => {
+  const world = await startComet(t, { workers: 2, clientPublish: true });
+  const { server } = world;
+  const reader = await open(world, '?channel=a');
+  await told(reader, 1);
+  const holder = server.stats().workers.find((worker) => worker['subscriptions'] === 1);
+  let client: CommandClient | undefined;
+  // The kernel chooses the worker.
+  while (client === undefined || holder?.['connections'] === undefined) {
+    const before = server.stats().workers.find(({ pid }) => pid === holder?.pid)?.['connections'];
+    const next = await open(world);
+    const after = server.stats().workers.find(({ pid }) => pid === holder?.pid)?.['connections'];
+    if (before === after) client = next;
+  }
+  const pid = holder.pid ?? 0;
+  process.kill(pid, 'SIGSTOP');
+  const data = 'x'.repeat(60_000);
+  const publish = (): Promise<boolean> =>
+    server.publish('a', data).then(
+      () => true,
+      () => false,
+    );
+  let published = 0;
+  while (published < 300 && (await publish())) published++;
+  t.ok(published < 300, 'the server is busy');
+  client.say('{"type":"publish","channel":"a","id":"9","data":"x"}');
+  client.say('{"type":"publish","channel":"b","id":"10","data":"x"}');
+  const answers = await told(client, 1);
+  process.kill(pid, 'SIGCONT');
+  t.strictSame(answers, [
+    '{"type":"error","error":"server busy; retry later","channel":"a","id":"9"}',
+  ]);
+  await until('the worker to follow', async () => {
+    client.say('{"type":"publish","channel":"a","id":"11","data":"end"}');
+    await sleep(50);
+    return reader.all.includes('end');
+  });
+});
 
-void t.test('a refusal that comes late is told to nobody else', async (t) => {
+t.test('a late rejection is sent to no other client', async (t) => {
   const program = await Program.start(t, { args: ['--workers', '1', '--client-publish'] });
   const connect = async (): Promise<CommandClient> => {
     const client = new CommandClient(program.port, '/ws');
@@ -247,10 +248,10 @@ void t.test('a refusal that comes late is told to nobody else', async (t) => {
   await told(first, 1);
   first.close();
   await sleep(200);
-  // It gets the same descriptor.
+  // The new connection gets the same descriptor.
   const second = await connect();
   process.kill(manager, 'SIGCONT');
-  await until('the refusal', async () => {
+  await until('the rejection', async () => {
     return (await program.server.stats()).messages?.clientMessagesRejectedTotal === 1;
   });
   await sleep(200);

@@ -1,5 +1,5 @@
-// WebSocket clients that send far more than they should, or never end what they began: what a
-// worker keeps for them is bounded, and all others are served.
+// WebSocket clients that send far too much, or never finish a message: the memory a worker keeps for
+// them is bounded, and all other clients are served.
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { createConnection, type Socket } from 'node:net';
@@ -26,14 +26,14 @@ const DEFLATE = { 'Sec-WebSocket-Extensions': 'permessage-deflate' };
 
 const total = (world: World, name: string): number => Number(world.server.stats().totals[name]);
 
-/** Bytes that the only worker has in memory. */
+/** Resident bytes of the only worker. */
 function residentBytes(world: World): number {
   const pid = world.server.stats().workers[0]?.pid ?? 0;
   const status = readFileSync(`/proc/${pid}/status`, 'utf8');
   return Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1]) * 1024;
 }
 
-/** A WebSocket that is open, and says more only when told. */
+/** Opens a WebSocket on a plain socket that sends nothing by itself. */
 async function open(t: Test, world: World, path = '/ws-echo', lines = {}): Promise<Socket> {
   const socket = createConnection(world.port, '127.0.0.1').on('error', () => undefined);
   t.teardown(() => {
@@ -51,24 +51,30 @@ async function isServed(t: Test, world: World): Promise<void> {
   t.strictSame(told, ['text a', 'close 1000'], 'others are served');
 }
 
-/** What a client may send of pings and pongs between two looks at it, two seconds apart. */
+/** Pings and pongs that a client may send between two checks, which are two seconds apart. */
 const CONTROLS_MAX = 256;
 
-void t.test('an echo waits for who sends faster than it reads, and loses nothing', async (t) => {
-  const world = await startComet(t, { workers: 1, wsEcho: true });
-  const socket = await open(t, world);
-  const [bytes, count] = [30_000, 1000];
-  let left = count * (bytes + 4);
-  socket.on('data', (part: Buffer) => (left -= part.length)).pause();
-  for (let n = 0; n < count; n++) socket.write(frame(TEXT, 'x'.repeat(bytes)));
-  await until('it to be stopped', () => Number(world.server.stats().totals['sendQueueBytes']) > 0);
-  socket.resume();
-  await until('all of it', () => left === 0);
-  t.match(world.server.stats().totals, { closedSlowTotal: 0, connections: 1 });
-  await isServed(t, world);
-});
+t.test(
+  'the echo server stops reading a client that sends faster than it reads, and loses nothing',
+  async (t) => {
+    const world = await startComet(t, { workers: 1, wsEcho: true });
+    const socket = await open(t, world);
+    const [bytes, count] = [30_000, 1000];
+    let left = count * (bytes + 4);
+    socket.on('data', (part: Buffer) => (left -= part.length)).pause();
+    for (let n = 0; n < count; n++) socket.write(frame(TEXT, 'x'.repeat(bytes)));
+    await until(
+      'it to be stopped',
+      () => Number(world.server.stats().totals['sendQueueBytes']) > 0,
+    );
+    socket.resume();
+    await until('all of it', () => left === 0);
+    t.match(world.server.stats().totals, { closedSlowTotal: 0, connections: 1 });
+    await isServed(t, world);
+  },
+);
 
-void t.test('many pings at once get as many pongs, in their order', async (t) => {
+t.test('many pings at once get as many pongs, in their order', async (t) => {
   const world = await startComet(t, { workers: 1, wsEcho: true });
   const pings = Array.from({ length: CONTROLS_MAX }, (_, n) => frame(PING, `${n}`));
   const parts = [handshake('/ws-echo'), Buffer.concat(pings), FAREWELL];
@@ -78,7 +84,7 @@ void t.test('many pings at once get as many pongs, in their order', async (t) =>
   t.equal(total(world, 'controlFrameLimitTotal'), 0);
 });
 
-void t.test('a hundred thousand pings are too many, and so are as many pongs', async (t) => {
+t.test('a hundred thousand pings are too many, and so are as many pongs', async (t) => {
   const world = await startComet(t, { workers: 1, wsEcho: true });
   const idle = await open(t, world, '/ws?channel=a');
   for (const [at, opcode] of [PING, PONG].entries()) {
@@ -89,7 +95,7 @@ void t.test('a hundred thousand pings are too many, and so are as many pongs', a
     ]);
     const pongs =
       opcode === PING ? Array.from({ length: CONTROLS_MAX }, (_, n) => `pong ${n}`) : [];
-    // A look at it in the midst of the flood gives it another turn.
+    // A check during the flood resets its count.
     t.strictSame(told.slice(0, pongs.length), pongs);
     t.ok(told.length <= 2 * CONTROLS_MAX + 1, `${told.length} answers`);
     t.strictSame([told.at(-1), isEnded], ['close 1008', true]);
@@ -98,10 +104,10 @@ void t.test('a hundred thousand pings are too many, and so are as many pongs', a
   }
   await isServed(t, world);
   t.notOk(idle.destroyed);
-  t.equal(total(world, 'subscriptions'), 1, 'who is idle stays');
+  t.equal(total(world, 'subscriptions'), 1, 'an idle client stays connected');
 });
 
-void t.test('who pings often, but not without end, is answered for ever', async (t) => {
+t.test('a client that pings often but below the limit is always answered', async (t) => {
   const world = await startComet(t, { workers: 1, wsEcho: true });
   const peer = await LivePeer.open(t, world.port, '/ws-echo');
   const some = Buffer.concat(Array<Buffer>(CONTROLS_MAX / 16).fill(frame(PING, 'p')));
@@ -111,30 +117,30 @@ void t.test('who pings often, but not without end, is answered for ever', async 
     const wanted = ((round + 1) * CONTROLS_MAX) / 16;
     await until('the pongs of this round', () => peer.told.length === wanted);
     await sleep(250);
-    t.equal(total(world, 'sessions'), 0, 'and needs no memory for it');
+    t.equal(total(world, 'sessions'), 0, 'and needs no session memory');
   }
   t.notOk(peer.isEnded);
 });
 
-void t.test('answers that are not read count against the outbox, as messages do', async (t) => {
+t.test('unread answers count against the send queue, as messages do', async (t) => {
   const world = await startComet(t, { workers: 1, wsEcho: true, sendQueueBytes: 65_536 });
   const many = Buffer.concat(Array<Buffer>(10_000).fill(frame(TEXT, '{"type":"ping"}')));
   let peak = 0;
   const socket = await open(t, world, '/ws');
   socket.pause();
   const isGone = (): boolean => total(world, 'closedSlowTotal') === 1;
-  // A resume would read, and without it nothing tells that the server has ended it.
+  // resume() would read, and without it no event reports that the server has closed the connection.
   while (!isGone()) {
     if (socket.writableLength < 10_000_000) socket.write(many);
     peak = Math.max(peak, total(world, 'sendQueueBytes'));
     await sleep(5);
   }
-  t.ok(peak <= 65_536, `${peak} bytes waited at most`);
-  t.equal(total(world, 'sendQueueBytes'), 0, 'and nothing is left of them');
+  t.ok(peak <= 65_536, `at most ${peak} bytes were queued`);
+  t.equal(total(world, 'sendQueueBytes'), 0, 'and none stays queued');
   await isServed(t, world);
 });
 
-/** Messages that are never finished, of 131,000 parts. */
+/** Unfinished messages of 131,000 fragments. */
 const unfinished = { isFinal: false };
 const ENDLESS = [
   ['of a byte', 1008, frame(0, 'x', unfinished)],
@@ -142,7 +148,7 @@ const ENDLESS = [
   ['of a kilobyte', 1009, frame(0, 'x'.repeat(1024), unfinished)],
 ] as const;
 
-void t.test('131,000 parts of a message that never ends are too many', async (t) => {
+t.test('131,000 fragments of an unfinished message exceed the limit', async (t) => {
   const world = await startComet(t, { workers: 1, wsEcho: true, messageBytes: 131_072 });
   for (const [what, code, part] of ENDLESS) {
     const parts = Buffer.concat(Array<Buffer>(131_000).fill(part));
@@ -150,54 +156,60 @@ void t.test('131,000 parts of a message that never ends are too many', async (t)
     const { told, isEnded } = await converse(world.port, [...start, parts]);
     t.strictSame([told, isEnded], [[`close ${code}`], true], what);
   }
-  await until('nothing to be left', () => total(world, 'sessions') === 0);
+  await until('all sessions to be freed', () => total(world, 'sessions') === 0);
 });
 
-void t.test('what a message of many parts pins is at most twice the longest one', async (t) => {
-  const messageBytes = 65_536;
-  const world = await startComet(t, { workers: 1, wsEcho: true, messageBytes });
-  const parts = Buffer.concat([
-    frame(TEXT, 'x', unfinished),
-    Buffer.concat(Array<Buffer>(65_000).fill(frame(0, 'x', unfinished))),
-  ]);
-  const half = { ...unfinished, reserved: 4 };
-  // Deflated it is kept as it came: a bomb pins no more than its own bytes.
-  const bomb = frame(BINARY, deflated(Buffer.alloc(30_000_000)).subarray(0, 29_000), half);
-  const sockets: Socket[] = [];
-  const before = residentBytes(world);
-  for (let n = 0; n < 100; n++) {
-    const socket = await open(t, world, '/ws-echo', n % 2 ? DEFLATE : {});
-    socket.write(n % 2 ? bomb : parts);
-    // It is answered behind all that came before it.
-    socket.write(frame(PING));
-    await once(socket, 'data');
-    sockets.push(socket);
-  }
-  const grown = residentBytes(world) - before;
-  t.equal(total(world, 'sessions'), 100);
-  const most = 100 * 2 * messageBytes + 4_194_304;
-  // A sanitizer keeps what was freed, too.
-  const isWatched = process.env['ASAN_OPTIONS'] !== undefined;
-  if (!isWatched) t.ok(grown < most, `${grown} bytes for 100 clients`);
-  for (const socket of sockets) socket.destroy();
-  await until('nothing to be left', () => total(world, 'sessions') === 0);
-  await isServed(t, world);
-});
+t.test(
+  'a message of many fragments takes at most twice the memory of the longest message',
+  async (t) => {
+    const messageBytes = 65_536;
+    const world = await startComet(t, { workers: 1, wsEcho: true, messageBytes });
+    const parts = Buffer.concat([
+      frame(TEXT, 'x', unfinished),
+      Buffer.concat(Array<Buffer>(65_000).fill(frame(0, 'x', unfinished))),
+    ]);
+    const half = { ...unfinished, reserved: 4 };
+    // A deflated message is kept compressed, so a bomb takes no more than its own bytes.
+    const bomb = frame(BINARY, deflated(Buffer.alloc(30_000_000)).subarray(0, 29_000), half);
+    const sockets: Socket[] = [];
+    const before = residentBytes(world);
+    for (let n = 0; n < 100; n++) {
+      const socket = await open(t, world, '/ws-echo', n % 2 ? DEFLATE : {});
+      socket.write(n % 2 ? bomb : parts);
+      // Its answer follows the answers to all earlier frames.
+      socket.write(frame(PING));
+      await once(socket, 'data');
+      sockets.push(socket);
+    }
+    const grown = residentBytes(world) - before;
+    t.equal(total(world, 'sessions'), 100);
+    const most = 100 * 2 * messageBytes + 4_194_304;
+    // A sanitizer also keeps freed memory.
+    const isWatched = process.env['ASAN_OPTIONS'] !== undefined;
+    if (!isWatched) t.ok(grown < most, `${grown} bytes for 100 clients`);
+    for (const socket of sockets) socket.destroy();
+    await until('all sessions to be freed', () => total(world, 'sessions') === 0);
+    await isServed(t, world);
+  },
+);
 
-void t.test('thousands of wishes at once are too many, and all of one are answered', async (t) => {
-  const world = await startComet(t, { workers: 1 });
-  const wish = (n: number): Buffer =>
-    frame(TEXT, JSON.stringify({ type: 'subscribe', channel: `a${n}` }));
-  const wishes = Buffer.concat(Array.from({ length: 5000 }, (_, n) => wish(n)));
-  const { told, isEnded } = await converse(world.port, [handshake('/ws'), wishes]);
-  t.strictSame([told.at(-1), isEnded], ['close 1008', true]);
-  const pings = Array<Buffer>(5000).fill(frame(TEXT, '{"type":"ping"}'));
-  const many = await converse(world.port, [handshake('/ws'), Buffer.concat(pings), FAREWELL]);
-  t.equal(many.told.length, 5001);
-  await until('no channel to be left', () => total(world, 'subscriptions') === 0);
-});
+t.test(
+  'thousands of commands at once exceed the limit, and all commands of one client are answered',
+  async (t) => {
+    const world = await startComet(t, { workers: 1 });
+    const command = (n: number): Buffer =>
+      frame(TEXT, JSON.stringify({ type: 'subscribe', channel: `a${n}` }));
+    const commands = Buffer.concat(Array.from({ length: 5000 }, (_, n) => command(n)));
+    const { told, isEnded } = await converse(world.port, [handshake('/ws'), commands]);
+    t.strictSame([told.at(-1), isEnded], ['close 1008', true]);
+    const pings = Array<Buffer>(5000).fill(frame(TEXT, '{"type":"ping"}'));
+    const many = await converse(world.port, [handshake('/ws'), Buffer.concat(pings), FAREWELL]);
+    t.equal(many.told.length, 5001);
+    await until('all subscriptions to end', () => total(world, 'subscriptions') === 0);
+  },
+);
 
-void t.test('who ends without a farewell, or does not answer ours, is gone', async (t) => {
+t.test('a client that ends without Close, or does not answer Close, is removed', async (t) => {
   const world = await startComet(t, { workers: 1, wsEcho: true, writeTimeout: 1 });
   const opened = async (count: number): Promise<Socket[]> => {
     const sockets: Socket[] = [];
@@ -220,11 +232,11 @@ void t.test('who ends without a farewell, or does not answer ours, is gone', asy
   for (const socket of silent) socket.pause();
   await until('all to be known', () => world.server.channels().channels[0]?.subscribers === 10);
   world.server.disconnect('a');
-  await until('those that never answer our farewell to be closed', none);
+  await until('clients that never answer Close to be closed', none);
   t.equal(total(world, 'closedKickedTotal'), 10);
 });
 
-void t.test('a huge list of subprotocols is passed over, or more than a head may be', async (t) => {
+t.test('a huge list of subprotocols is ignored, or exceeds the head limit', async (t) => {
   const world = await startComet(t, { workers: 1, wsEcho: true });
   const list = (bytes: number): Record<string, string> => ({
     'Sec-WebSocket-Protocol': 'a, '.repeat(bytes / 3),
@@ -239,24 +251,27 @@ void t.test('a huge list of subprotocols is passed over, or more than a head may
   }
 });
 
-void t.test('an echo that is not read reads no more, and ends in time', async (t) => {
-  const limits = { sendQueueBytes: 65_536, messageBytes: 65_536, writeTimeout: 2 };
-  const world = await startComet(t, { workers: 1, wsEcho: true, ...limits });
-  const socket = await open(t, world);
-  socket.pause();
-  const many = Buffer.concat(Array<Buffer>(20).fill(frame(BINARY, Buffer.alloc(50_000))));
-  for (let n = 0; n < 30; n++) socket.write(many);
-  let most = 0;
-  await until('it to be closed', () => {
-    most = Math.max(most, total(world, 'sendQueueBytes'));
-    // By us or by the kernel, which has the same time for it.
-    return total(world, 'connections') === 0;
-  });
-  t.ok(most > 0 && most <= 3 * 65_536, `${most} bytes waited for it`);
-  t.equal(total(world, 'sendQueueBytes'), 0);
-  const client = new WebSocketClient(world, ['a']);
-  await client.open();
-  await world.server.publish('a', 'x');
-  await client.has(1);
-  client.close();
-});
+t.test(
+  'the echo server stops reading a client that reads nothing, and closes it in time',
+  async (t) => {
+    const limits = { sendQueueBytes: 65_536, messageBytes: 65_536, writeTimeout: 2 };
+    const world = await startComet(t, { workers: 1, wsEcho: true, ...limits });
+    const socket = await open(t, world);
+    socket.pause();
+    const many = Buffer.concat(Array<Buffer>(20).fill(frame(BINARY, Buffer.alloc(50_000))));
+    for (let n = 0; n < 30; n++) socket.write(many);
+    let most = 0;
+    await until('it to be closed', () => {
+      most = Math.max(most, total(world, 'sendQueueBytes'));
+      // By the server or by the kernel, which has the same timeout.
+      return total(world, 'connections') === 0;
+    });
+    t.ok(most > 0 && most <= 3 * 65_536, `${most} bytes were queued for it`);
+    t.equal(total(world, 'sendQueueBytes'), 0);
+    const client = new WebSocketClient(world, ['a']);
+    await client.open();
+    await world.server.publish('a', 'x');
+    await client.has(1);
+    client.close();
+  },
+);

@@ -1,5 +1,5 @@
-// How a connection becomes a WebSocket, and what is agreed on with it: RFC 6455 4 and 9.1, RFC 7692
-// 5 to 7. Nothing but a right request is ever answered with 101.
+// The WebSocket handshake and its negotiation: RFC 6455 4 and 9.1, RFC 7692 5 to 7. Only a valid
+// request is answered with 101.
 import t from 'tap';
 
 import { startComet, type World } from '../support/comet-world.js';
@@ -16,13 +16,13 @@ import {
 
 type Lines = Readonly<Record<string, string | null>>;
 
-/** What differs from a right request, and the code of the answer. */
+/** The difference from a valid request, and the status code of the answer. */
 type Vector = readonly [what: string, code: number, lines: Lines, ...more: string[]];
 
 const BASE64 = (bytes: number): string => Buffer.alloc(bytes, 7).toString('base64');
 
 const VECTORS: readonly Vector[] = [
-  ['all as it should be', 101, {}],
+  ['a valid request', 101, {}],
   ['another case', 101, { Upgrade: 'WEBSOCKET', Connection: 'upgrade' }],
   ['lists', 101, { Upgrade: 'h2c, websocket', Connection: 'keep-alive, Upgrade' }],
   ['lists in two lines', 101, { Connection: 'keep-alive' }, 'Connection: Upgrade'],
@@ -68,21 +68,26 @@ const ORIGINS: readonly (readonly [origin: string, code: number])[] = [
 ];
 
 async function codeOf(world: World, request: string): Promise<{ code: number; head: string }> {
-  // A farewell, so that a connection that was opened ends, too.
+  // A close frame, so that an opened connection ends too.
   const { head } = await converse(world.port, [request, closeFrame(1000)]);
   return { code: Number(head.slice(9, 12)), head };
 }
 
-void t.test('only a right request is answered with 101', async (t) => {
+t.test('only a valid request is answered with 101', async (t) => {
   const world = await startComet(t, { workers: 1, wsEcho: true });
   for (const [what, wanted, lines, ...more] of VECTORS) {
     const { code, head } = await codeOf(world, handshake('/ws-echo', lines, more));
     t.equal(code, wanted, what);
     if (wanted === 101) {
       t.match(head, `\r\nSec-WebSocket-Accept: ${ACCEPT}`, 'with the answer to its key');
-      t.notMatch(head, /^Sec-WebSocket-(Protocol|Extensions)/im, 'and nothing that was not asked');
+      t.notMatch(
+        head,
+        /^Sec-WebSocket-(Protocol|Extensions)/im,
+        'and nothing that was not offered',
+      );
     }
-    if (wanted === 426) t.match(head, '\r\nSec-WebSocket-Version: 13\r\n', 'says which version');
+    if (wanted === 426)
+      t.match(head, '\r\nSec-WebSocket-Version: 13\r\n', 'names the supported version');
   }
   for (const [method, wanted] of [
     ['POST', 405],
@@ -94,10 +99,10 @@ void t.test('only a right request is answered with 101', async (t) => {
   }
   const old = handshake('/ws-echo').replace('HTTP/1.1', 'HTTP/1.0');
   t.equal((await codeOf(world, old)).code, 426, 'HTTP/1.0');
-  t.equal((await codeOf(world, handshake('/ws?channel='))).code, 400, 'a channel that is none');
+  t.equal((await codeOf(world, handshake('/ws?channel='))).code, 400, 'an invalid channel');
 });
 
-void t.test('pages of the own origin and of those on the list may open one', async (t) => {
+t.test('pages of the same origin and of allowed origins may open a WebSocket', async (t) => {
   const world = await startComet(t, { workers: 1, origin: ['https://ok.example'] });
   for (const [origin, wanted] of ORIGINS) {
     const { code } = await codeOf(world, handshake('/ws', { Origin: origin }));
@@ -109,7 +114,7 @@ void t.test('pages of the own origin and of those on the list may open one', asy
 
 const BASE = 'permessage-deflate; server_no_context_takeover; client_no_context_takeover';
 
-/** Offers, and the answer to each; empty for none, and null for a refusal. */
+/** Offers and the answer to each: empty for none, null for a rejection. */
 const OFFERS: readonly (readonly [offer: string, answer: string | null])[] = [
   ['permessage-deflate', BASE],
   ['permessage-deflate; server_no_context_takeover', BASE],
@@ -130,7 +135,7 @@ const OFFERS: readonly (readonly [offer: string, answer: string | null])[] = [
     'permessage-deflate; server_max_window_bits=12; client_max_window_bits=9',
     `${BASE}; server_max_window_bits=12; client_max_window_bits=9`,
   ],
-  // Declined: the connection goes on without.
+  // Declined: the connection opens without it.
   ...['7', '16', '0', '999', '08', '015', '-9', '1e1', '99999999999999999999', 'x'].flatMap(
     (bits) => [
       [`permessage-deflate; server_max_window_bits=${bits}`, ''] as const,
@@ -148,7 +153,7 @@ const OFFERS: readonly (readonly [offer: string, answer: string | null])[] = [
   ['permessage-deflate; unknown=1', ''],
   ['x-webkit-deflate-frame', ''],
   ['permessage-bzip2, deflate-stream', ''],
-  // The first that can be taken.
+  // The first acceptable offer.
   ['permessage-deflate; unknown, permessage-deflate', BASE],
   [
     'x-webkit-deflate-frame, permessage-deflate; client_max_window_bits',
@@ -161,7 +166,7 @@ const OFFERS: readonly (readonly [offer: string, answer: string | null])[] = [
   ],
   [', ,permessage-deflate,', BASE],
   ['', ''],
-  // No list of extensions at all.
+  // Not a valid list of extensions.
   ...['permessage-deflate;', 'permessage-deflate; =9', ';', 'permessage-deflate;; x', 'a b'].map(
     (broken) => [broken, null] as const,
   ),
@@ -174,7 +179,7 @@ const OFFERS: readonly (readonly [offer: string, answer: string | null])[] = [
   ].map((broken) => [broken, null] as const),
 ];
 
-void t.test('compression is agreed on as it was offered, or not at all', async (t) => {
+t.test('compression is negotiated as offered, or not at all', async (t) => {
   const world = await startComet(t, { workers: 1, wsEcho: true });
   const extensions = (head: string): string =>
     /^Sec-WebSocket-Extensions: (.*)$/im.exec(head)?.[1]?.trim() ?? '';
@@ -189,9 +194,9 @@ void t.test('compression is agreed on as it was offered, or not at all', async (
   t.equal(extensions((await codeOf(world, handshake('/ws-echo', {}, lines))).head), BASE, 'lines');
 });
 
-void t.test('the server keeps to the window that the client has room for', async (t) => {
+t.test('the server keeps to the window that the client offered', async (t) => {
   const world = await startComet(t, { workers: 1, wsEcho: true });
-  // Repeats itself at a distance that only a wide window sees.
+  // Repeats at a distance that only a wide window covers.
   const noise = Array.from({ length: 3000 }, (_, n) => String((n * 7919) % 9973)).join();
   const text = noise + noise;
   for (const bits of [9, 10, 12, 15]) {
@@ -203,7 +208,7 @@ void t.test('the server keeps to the window that the client has room for', async
       frame(TEXT, deflated(text), { reserved: 4 }),
       closeFrame(1000),
     ];
-    // It is inflated with a window of that size, which fails where it looks back further.
+    // Inflating with a window of that size fails at any longer distance.
     const { told } = await converse(world.port, parts, bits);
     t.strictSame(
       told,
@@ -213,7 +218,7 @@ void t.test('the server keeps to the window that the client has room for', async
   }
 });
 
-void t.test('what comes with the handshake belongs to the WebSocket', async (t) => {
+t.test('bytes that arrive with the handshake belong to the WebSocket', async (t) => {
   const world = await startComet(t, { workers: 1, wsEcho: true, clientPublish: true });
   const all = [handshake('/ws-echo'), frame(TEXT, 'a'), closeFrame(1000)].map((part) =>
     Buffer.from(part),
@@ -224,10 +229,10 @@ void t.test('what comes with the handshake belongs to the WebSocket', async (t) 
   const hidden = await converse(world.port, [
     Buffer.concat([Buffer.from(handshake('/ws-echo')), second]),
   ]);
-  t.strictSame(hidden.told, ['close 1002'], 'a request behind it is none');
+  t.strictSame(hidden.told, ['close 1002'], 'a pipelined request is not a WebSocket frame');
 });
 
-void t.test('the comet socket takes texts with JSON objects only', async (t) => {
+t.test('the comet socket accepts only texts with JSON objects', async (t) => {
   const world = await startComet(t, { workers: 1 });
   const say = async (...frames: Buffer[]): Promise<readonly string[]> =>
     (await converse(world.port, [handshake('/ws'), ...frames, closeFrame(1000)])).told;

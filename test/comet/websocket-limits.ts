@@ -1,5 +1,5 @@
-// How long a WebSocket client may take for a message, and how often it may ping: who does nothing but
-// to keep a server busy is told so and goes, and who means well never notices.
+// The WebSocket limits on the time for a message and on the rate of pings: a client that only keeps
+// the server busy is closed with a reason, and a well-behaved client never notices them.
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 
@@ -9,13 +9,13 @@ import { BINARY, frame, LivePeer, PING, PONG, TEXT } from '../support/websocket-
 
 const STEP_MS = 100;
 const TIMEOUT_MS = 1000;
-/** The clock of the deadlines has ticks of a second, and each connection is looked at every other. */
+/** The deadline clock ticks every second, and each connection is checked at every other tick. */
 const LATEST_MS = TIMEOUT_MS + 4000;
 
 const unfinished = { isFinal: false };
 const part = frame(0, 'x', unfinished);
 
-/** What never becomes a message: how it begins, and what follows every tenth of a second. */
+/** Unfinished messages: the first bytes, and what follows every tenth of a second. */
 const HALVES: readonly (readonly [what: string, first: Buffer, next: Buffer | null])[] = [
   ['half a header', Buffer.of(0x81), null],
   ['half a frame', frame(TEXT, 'half', { length: 1000n }), null],
@@ -27,8 +27,8 @@ const HALVES: readonly (readonly [what: string, first: Buffer, next: Buffer | nu
   ['half a ping', frame(PING, 'p'.repeat(100)).subarray(0, 50), null],
 ];
 
-void t.test('half a message has a deadline, whatever else its client says', async (t) => {
-  // A heartbeat each second: all of them are alive, and answer.
+t.test('an unfinished message has a deadline, whatever else its client sends', async (t) => {
+  // With a heartbeat each second all of them are alive and answer.
   const args = ['--workers', '1', '--ws-echo', '--handshake-timeout', '1', '--heartbeat', '1'];
   const program = await Program.start(t, { args });
   const open = (): Promise<LivePeer> => LivePeer.open(t, program.port, '/ws-echo');
@@ -44,7 +44,7 @@ void t.test('half a message has a deadline, whatever else its client says', asyn
         if (next !== null) peer.say(next);
       }
       const tookMs = performance.now() - startMs;
-      t.ok(tookMs >= TIMEOUT_MS && tookMs < LATEST_MS, `${what}: gone after ${tookMs} ms`);
+      t.ok(tookMs >= TIMEOUT_MS && tookMs < LATEST_MS, `${what}: closed after ${tookMs} ms`);
       t.strictSame([peer.told.at(-1), peer.isEnded], ['close 1008', true], what);
       t.match(peer.reason, /message not complete in time/, what);
     }),
@@ -52,15 +52,15 @@ void t.test('half a message has a deadline, whatever else its client says', asyn
   await program.untilTotal('closedMessageTimeoutTotal', HALVES.length);
   t.equal(await program.server.total('inputBudgetBytes'), 0);
   await until('two heartbeats', () => performance.now() - beganMs > 2 * TIMEOUT_MS + 2000);
-  t.notOk(idle.isEnded, 'who is idle stays');
+  t.notOk(idle.isEnded, 'an idle client stays connected');
   t.equal(await program.server.total('connections'), 1);
   await program.server.stop();
 });
 
-/** Within the last frame, or the only one. */
+/** A cut within the last frame. */
 const cutAt = (whole: Buffer): number => whole.length - 3;
 
-void t.test('a message that is cut anywhere comes through, again and again', async (t) => {
+t.test('messages that are cut anywhere arrive complete, again and again', async (t) => {
   const args = ['--workers', '1', '--ws-echo', '--handshake-timeout', '1'];
   const program = await Program.start(t, { args });
   const cut: readonly (readonly [word: string, whole: Buffer])[] = [
@@ -74,7 +74,7 @@ void t.test('a message that is cut anywhere comes through, again and again', asy
       return { peer, word, whole };
     }),
   );
-  // There is half a message at any time, but never the same for long.
+  // There is always an unfinished message, but never the same one for long.
   for (const { peer, whole } of peers) peer.say(whole.subarray(0, cutAt(whole)));
   const rounds = (2 * LATEST_MS) / (5 * STEP_MS);
   for (let round = 0; round < rounds; round++) {

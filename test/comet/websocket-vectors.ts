@@ -1,5 +1,5 @@
-// What RFC 6455 and RFC 7692 demand of a server, over real sockets: each row is said as a whole with
-// the handshake, and again byte by byte, and has to come to the same words.
+// The requirements of RFC 6455 and RFC 7692 for a server, over real sockets: each row is sent in one
+// segment with the handshake and again byte by byte, and must produce the same answers.
 import { once } from 'node:events';
 import { createConnection } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -23,7 +23,7 @@ import {
 
 const MESSAGE_BYTES = 65_536;
 const DEFLATE = { 'Sec-WebSocket-Extensions': 'permessage-deflate; client_max_window_bits' };
-/** Follows what must end a connection, and must not be echoed. */
+/** Sent after frames that must close the connection; must not be echoed. */
 const BEHIND = frame(TEXT, 'behind');
 const FAREWELL = closeFrame(1000);
 
@@ -33,12 +33,12 @@ interface Vector {
   readonly wanted: readonly string[];
 }
 
-/** Is echoed, and the connection lives on. */
+/** Frames that are echoed; the connection stays open. */
 function fine(what: string, frames: readonly Buffer[], ...wanted: string[]): Vector {
   return { what, frames: [...frames, FAREWELL], wanted: [...wanted, 'close 1000'] };
 }
 
-/** Ends the connection with a code, perhaps after some answers. */
+/** Frames that close the connection with a code, after the given answers. */
 function fatal(code: number, what: string, frames: readonly Buffer[], ...before: string[]): Vector {
   return { what, frames: [...frames, BEHIND], wanted: [...before, `close ${code}`] };
 }
@@ -65,7 +65,7 @@ async function tryVectors(
     );
   };
   const faults: string[] = [];
-  // Only a few at a time: so many that are refused while they still send are told why.
+  // Few at a time: the server lingers for a limited number of rejected clients.
   for (let at = 0; at < vectors.length; at += 8) {
     const some = vectors.slice(at, at + 8).map(attempt);
     faults.push(...(await Promise.all(some)).flat());
@@ -102,7 +102,7 @@ const FRAMING: readonly Vector[] = [
     Array.from({ length: 10 }, (_, n) => frame(PING, `${n}`)),
     ...Array.from({ length: 10 }, (_, n) => `pong ${n}`),
   ),
-  fine('a pong that nobody asked for', [frame(PONG, 'x'), frame(TEXT, 'a')], 'text a'),
+  fine('an unsolicited pong', [frame(PONG, 'x'), frame(TEXT, 'a')], 'text a'),
   fatal(1002, 'an unmasked text', [frame(TEXT, 'a', { mask: null })]),
   fatal(1002, 'an unmasked ping', [frame(PING, '', { mask: null })]),
   fatal(1002, 'an unmasked close', [frame(CLOSE, '', { mask: null })]),
@@ -154,8 +154,8 @@ const FRAGMENTS: readonly Vector[] = [
     ],
     ...['pong 1', 'pong 2', 'binary abc', 'text next'],
   ),
-  fine('as much as goes', fragments(TEXT, ['x'.repeat(65_535), 'y']), 'text 65536 of xxxxxxxy'),
-  fatal(1009, 'a byte more', fragments(TEXT, ['x'.repeat(65_535), 'yz'])),
+  fine('the longest message', fragments(TEXT, ['x'.repeat(65_535), 'y']), 'text 65536 of xxxxxxxy'),
+  fatal(1009, 'one byte more', fragments(TEXT, ['x'.repeat(65_535), 'yz'])),
   fatal(1000, 'a close in between', [frame(TEXT, 'a', unfinished), FAREWELL, frame(0, 'b')]),
   fatal(1002, 'a part without a start', [frame(0, 'a')]),
   fatal(1002, 'a part without a start, unfinished', [frame(0, 'a', unfinished)]),
@@ -175,7 +175,7 @@ const FRAGMENTS: readonly Vector[] = [
   },
 ];
 
-/** Bytes that are no UTF-8, each with what ends it for a reader that goes by bytes. */
+/** Bytes that are not UTF-8. */
 const NO_UTF8 = [
   ...['80', 'bf', 'c0 80', 'c0 af', 'c1 bf', 'c2', 'c2 00', 'c2 c0', 'e0 80 80', 'e0 9f bf'],
   ...['e2 82', 'e2 28 a1', 'ed a0 80', 'ed bf bf', 'f0 80 80 80', 'f0 8f bf bf', 'f0 9f 98'],
@@ -185,7 +185,7 @@ const NO_UTF8 = [
 const TEXTS: readonly Vector[] = [
   ...['κόσμε', '\ufeff', '\ufffe\uffff', '\ud7ff\ue000', '\u{10ffff}\u{10000}', '\0', '😀'].map(
     (text) =>
-      fine('a right text', [frame(TEXT, text)], `text ${Buffer.from(text).toString('latin1')}`),
+      fine('a valid text', [frame(TEXT, text)], `text ${Buffer.from(text).toString('latin1')}`),
   ),
   fine(
     'a character in parts',
@@ -203,7 +203,7 @@ const TEXTS: readonly Vector[] = [
     fatal(1007, `text ${bytes} in a later part`, fragments(TEXT, ['ä', hex(bytes), 'ä'])),
     fine(`bytes ${bytes}`, [frame(BINARY, hex(bytes))], `binary ${hex(bytes).toString('latin1')}`),
   ]),
-  // At once: the rest need not come.
+  // Rejected at once, before the rest arrives.
   fatal(1007, 'a wrong start of a long text', [frame(TEXT, hex('ff'), { length: 60_000n })]),
   fatal(1007, 'a wrong first part', [frame(TEXT, hex('ce ba ff'), unfinished)]),
   fatal(1007, 'half a character at the end', fragments(TEXT, ['a', euro.subarray(0, 2), ''])),
@@ -220,10 +220,10 @@ const CLOSING: readonly Vector[] = [
   fatal(1000, 'no code', [frame(CLOSE)]),
   fatal(1002, 'half a code', [frame(CLOSE, hex('03'))]),
   fatal(1000, 'the longest reason', [closeFrame(1000, 'x'.repeat(123))]),
-  fatal(1000, 'a reason that is no ASCII', [closeFrame(1000, '日本語')]),
+  fatal(1000, 'a reason that is not ASCII', [closeFrame(1000, '日本語')]),
   ...NO_UTF8.map((bytes) => fatal(1007, `reason ${bytes}`, [closeFrame(1000, hex(bytes))])),
-  fatal(1000, 'a second farewell', [FAREWELL, closeFrame(1001)]),
-  fatal(1000, 'a ping behind it', [FAREWELL, frame(PING)]),
+  fatal(1000, 'a second close frame', [FAREWELL, closeFrame(1001)]),
+  fatal(1000, 'a ping after it', [FAREWELL, frame(PING)]),
 ];
 
 const long = 'abcdefgh'.repeat(1000);
@@ -282,8 +282,12 @@ const DEFLATED: readonly Vector[] = [
     'text Hello',
   ),
   fine('a final block', [frame(TEXT, hex('f3 48 cd c9 c9 07 00 00'), rsv1)], 'text Hello'),
-  fine('as much as goes', [packed('x'.repeat(MESSAGE_BYTES))], 'deflated text 65536 of xxxxxxxx'),
-  fatal(1009, 'a byte more', [packed('x'.repeat(MESSAGE_BYTES + 1))]),
+  fine(
+    'the longest message',
+    [packed('x'.repeat(MESSAGE_BYTES))],
+    'deflated text 65536 of xxxxxxxx',
+  ),
+  fatal(1009, 'one byte more', [packed('x'.repeat(MESSAGE_BYTES + 1))]),
   fatal(1009, 'a thousandfold', [frame(BINARY, deflated(Buffer.alloc(10_000_000)), rsv1)]),
   fatal(
     1009,
@@ -303,40 +307,40 @@ const DEFLATED: readonly Vector[] = [
   ...[1, 2, 3, 5, 6, 7].map((reserved) =>
     fatal(1002, `reserved bits ${reserved}`, [frame(TEXT, bytesOfLong, { reserved })]),
   ),
-  fatal(1007, 'no deflate', [frame(TEXT, 'this is no deflate', rsv1)]),
+  fatal(1007, 'not deflate data', [frame(TEXT, 'this is no deflate', rsv1)]),
   fatal(1007, 'a wrong block', [frame(TEXT, hex('06'), rsv1)]),
   fatal(1007, 'half of it', [frame(TEXT, bytesOfLong.subarray(0, 9), rsv1)]),
-  fatal(1007, 'a text that is no UTF-8', [packed(hex('61 ff'))]),
+  fatal(1007, 'a text that is not UTF-8', [packed(hex('61 ff'))]),
   fatal(1007, 'a text that ends within a character', [packed(euro.subarray(0, 2))]),
-  fine('bytes that are no UTF-8', [frame(BINARY, deflated(hex('61 ff')), rsv1)], 'binary a\xff'),
-  // The client has promised to begin each message anew.
+  fine('bytes that are not UTF-8', [frame(BINARY, deflated(hex('61 ff')), rsv1)], 'binary a\xff'),
+  // The client has agreed to start each message with an empty window.
   fatal(
     1007,
-    'a message that leans on the one before',
+    'a message that refers back to the previous one',
     [packed(long), packed(long, { dictionary: Buffer.from(long) })],
     `deflated text ${longTold}`,
   ),
 ];
 
 const SUITES = [
-  ['frames are taken as RFC 6455 5 says', FRAMING, {}],
-  ['messages come in parts, with control frames between', FRAGMENTS, {}],
-  ['texts are UTF-8, and what is not is found at once', TEXTS, {}],
-  ['closing is answered with the code, if it is one', CLOSING, {}],
-  ['messages come deflated, each for itself', DEFLATED, DEFLATE],
-  ['nothing changes for what is not deflated', [...CLOSING, ...TEXTS], DEFLATE],
+  ['frames are parsed as RFC 6455 5 says', FRAMING, {}],
+  ['messages arrive in fragments, with control frames between', FRAGMENTS, {}],
+  ['texts must be UTF-8, and invalid bytes are rejected at once', TEXTS, {}],
+  ['Close is answered with its code, if the code is valid', CLOSING, {}],
+  ['deflated messages are inflated independently', DEFLATED, DEFLATE],
+  ['compression changes nothing for uncompressed messages', [...CLOSING, ...TEXTS], DEFLATE],
 ] as const;
 
 for (const [sentence, vectors, lines] of SUITES) {
-  void t.test(sentence, async (t) => {
+  t.test(sentence, async (t) => {
     const world = await startComet(t, { workers: 1, wsEcho: true, messageBytes: MESSAGE_BYTES });
     t.strictSame(await tryVectors(world, vectors, lines), []);
     const alive = await converse(world.port, [handshake('/ws-echo'), BEHIND, FAREWELL]);
-    t.strictSame(alive.told, ['text behind', 'close 1000'], 'the server goes on');
+    t.strictSame(alive.told, ['text behind', 'close 1000'], 'the server keeps serving');
   });
 }
 
-void t.test('who goes on sending behind its farewell has the answer, and no reset', async (t) => {
+t.test('a client that keeps sending after Close receives Close, not a reset', async (t) => {
   const world = await startComet(t, { workers: 1, wsEcho: true });
   const socket = createConnection({ port: world.port, host: '127.0.0.1', allowHalfOpen: true });
   t.teardown(() => socket.destroy());
@@ -346,7 +350,7 @@ void t.test('who goes on sending behind its farewell has the answer, and no rese
   socket.resume().write(handshake('/ws-echo'));
   socket.write(FAREWELL);
   await once(socket, 'end');
-  // The first write behind a close would be answered with a reset, and the second one fail.
+  // After an early close the first write would cause a reset, and the second write would fail.
   for (let count = 0; count < 2; count++) {
     await new Promise((resolve) => socket.write(BEHIND, resolve));
     await delay(50);
@@ -356,7 +360,7 @@ void t.test('who goes on sending behind its farewell has the answer, and no rese
   t.strictSame(faults, []);
 });
 
-void t.test('who is refused is told why, though he goes on sending', async (t) => {
+t.test('a rejected client receives the reason even while it keeps sending', async (t) => {
   const world = await startComet(t, { workers: 1, wsEcho: true, messageBytes: MESSAGE_BYTES });
   const many = Buffer.alloc(4_194_304);
   for (const [code, first] of [
