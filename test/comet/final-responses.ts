@@ -1,5 +1,5 @@
-// Clients with queued output when the server shuts down or an operator disconnects them: each receives
-// all of it and then one final message, with the operator's reason if there is one.
+// Clients with queued output when the server shuts down or an operator disconnects them: each
+// receives all of it and then one final message, with the operator's reason if there is one.
 import type { Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 

@@ -1,4 +1,5 @@
-// A comet server at its limits and at shutdown: retry times are spread so that clients reconnect apart.
+// A comet server at its limits and at shutdown: retry times are spread so that clients reconnect
+// apart.
 import { once } from 'node:events';
 import { createConnection, type Socket } from 'node:net';
 import { availableParallelism } from 'node:os';

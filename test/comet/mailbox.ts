@@ -1,5 +1,5 @@
-// Clients of MegaComet's mailboxes against a real server, over plain sockets: one message and a close,
-// in order, and no message leaves its mailbox before it was written completely.
+// Clients of MegaComet's mailboxes against a real server, over plain sockets: one message and a
+// close, in order, and no message leaves its mailbox before it was written completely.
 import { once } from 'node:events';
 import { createConnection, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';

@@ -1,5 +1,5 @@
-// Subscribers that reset, half-close, read nothing or one byte at a time, or send one byte at a time:
-// each stays within its limits, and every subscriber that reads receives every message.
+// Subscribers that reset, half-close, read nothing or one byte at a time, or send one byte at a
+// time: each stays within its limits, and every subscriber that reads receives every message.
 import type { Socket } from 'node:net';
 import { createConnection } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';

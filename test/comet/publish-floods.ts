@@ -1,5 +1,5 @@
-// Publishing over HTTP to a whole server with bodies that are too large, too deep or endless, and by
-// several publishers at once: no other client waits, and all subscribers see one order.
+// Publishing over HTTP to a whole server with bodies that are too large, too deep or endless, and
+// by several publishers at once: no other client waits, and all subscribers see one order.
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createConnection, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';

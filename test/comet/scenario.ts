@@ -1,6 +1,6 @@
-// One comet server through its whole life: every transport, with compression too, slow readers under
-// each policy, mailboxes, a kick, a killed worker, a drain. Short enough to run under the sanitizers
-// as well (test/support/sanitize.mjs).
+// One comet server through its whole life: every transport, with compression too, slow readers
+// under each policy, mailboxes, a kick, a killed worker, a drain. Short enough to run under the
+// sanitizers as well (test/support/sanitize.mjs).
 import { once } from 'node:events';
 import { createConnection, type Socket } from 'node:net';
 

@@ -1,6 +1,6 @@
-// A stalled manager: a client that waits for a replay receives no wrong answer, and a late answer is
-// not taken for the answer to another request. A stalled worker: waiting connections are accepted
-// first, and a client whose pong arrived in time is not closed as dead.
+// A stalled manager: a client that waits for a replay receives no wrong answer, and a late answer
+// is not taken for the answer to another request. A stalled worker: waiting connections are
+// accepted first, and a client whose pong arrived in time is not closed as dead.
 import type { Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 

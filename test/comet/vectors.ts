@@ -1,5 +1,5 @@
-// Odd or hostile input of channel clients, over real sockets: names, texts, cursors, and polls that are
-// disconnected, doubled or late. Each transport answers the same.
+// Odd or hostile input of channel clients, over real sockets: names, texts, cursors, and polls that
+// are disconnected, doubled or late. Each transport answers the same.
 import { once } from 'node:events';
 import { createConnection } from 'node:net';
 import { createParser } from 'eventsource-parser';

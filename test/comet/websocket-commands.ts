@@ -1,5 +1,5 @@
-// JSON commands of a WebSocket client and their answers: an answer names its channels, answers arrive
-// in the order of the commands, and no id is needed.
+// JSON commands of a WebSocket client and their answers: an answer names its channels, answers
+// arrive in the order of the commands, and no id is needed.
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 

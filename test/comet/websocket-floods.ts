@@ -1,5 +1,5 @@
-// WebSocket clients that send far too much, or never finish a message: the memory a worker keeps for
-// them is bounded, and all other clients are served.
+// WebSocket clients that send far too much, or never finish a message: the memory a worker keeps
+// for them is bounded, and all other clients are served.
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { createConnection, type Socket } from 'node:net';

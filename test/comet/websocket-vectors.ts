@@ -1,5 +1,5 @@
-// The requirements of RFC 6455 and RFC 7692 for a server, over real sockets: each row is sent in one
-// segment with the handshake and again byte by byte, and must produce the same answers.
+// The requirements of RFC 6455 and RFC 7692 for a server, over real sockets: each row is sent in
+// one segment with the handshake and again byte by byte, and must produce the same answers.
 import { once } from 'node:events';
 import { createConnection } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';

@@ -1,6 +1,6 @@
-// Feeds the parsers of the native side with what libFuzzer thinks of, for a short time each in every
-// run; FUZZ_SECONDS in the environment makes it longer. FUZZ_KEEP=1 puts what was found interesting,
-// reduced to what covers as much, into test/fuzz/, where every later run begins with it.
+// Feeds the native parsers with inputs of libFuzzer, each for a short time; FUZZ_SECONDS in the
+// environment makes it longer. FUZZ_KEEP=1 saves the new inputs, minimised to the same coverage,
+// into test/fuzz/, where every later run starts with them.
 import { execFile, execFileSync } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
@@ -10,32 +10,32 @@ import { build, root } from '../support/native-build.js';
 import { without } from '../support/requirements.js';
 
 interface Target {
-  /** Of test/fuzz/fuzz_NAME.cc. */
+  /** The NAME of test/fuzz/fuzz_NAME.cc. */
   name: string;
-  /** What it feeds, for the name of the test. */
+  /** The code under test, for the name of the test. */
   feeds: string;
-  /** Files of native/ that it needs. */
+  /** Files of native/ that the program needs. */
   natives: readonly string[];
-  /** Folder of test/fuzz/ with its seeds; beside it, packed, what long runs have found. */
+  /** Folder of test/fuzz/ with its seeds; an archive next to it has the inputs of long runs. */
   corpus: string;
 }
 
 const TARGETS: readonly Target[] = [
   {
     name: 'channels',
-    feeds: 'the table of channels',
+    feeds: 'the channel table',
     natives: ['pubsub/channels'],
     corpus: 'corpus-channels',
   },
   {
     name: 'control',
-    feeds: 'the control stream of a worker, in any cuts',
+    feeds: 'the control stream of a worker, cut anywhere',
     natives: ['ipc/frame_codec'],
     corpus: 'corpus-control',
   },
   {
     name: 'frames',
-    feeds: 'the readers of frames and addresses',
+    feeds: 'the decoders of frames and addresses',
     natives: ['os/address', 'ipc/frame_codec'],
     corpus: 'corpus',
   },
@@ -47,31 +47,31 @@ const TARGETS: readonly Target[] = [
   },
   {
     name: 'http',
-    feeds: 'the parsers of HTTP and the response writer',
+    feeds: 'the HTTP parsers and the response writer',
     natives: ['codec/http_codec', 'codec/http_writer', 'codec/url_codec'],
     corpus: 'corpus-http',
   },
   {
     name: 'json',
-    feeds: 'the reader of JSON and the writer of its strings',
+    feeds: 'the JSON parser and the string writer',
     natives: ['codec/json_reader', 'codec/json_writer', 'codec/utf8'],
     corpus: 'corpus-json',
   },
   {
     name: 'sse',
-    feeds: 'the writer of Server-Sent Events and the reader of cursors',
+    feeds: 'the writer of Server-Sent Events and the cursor parser',
     natives: ['codec/cursor', 'codec/sse_codec'],
     corpus: 'corpus-sse',
   },
   {
     name: 'text',
-    feeds: 'the readers of UTF-8, base64, numbers and URLs',
+    feeds: 'the parsers of UTF-8, base64, numbers and URLs',
     natives: ['codec/digest', 'codec/sha1', 'codec/url_codec', 'codec/utf8'],
     corpus: 'corpus-text',
   },
   {
     name: 'websocket',
-    feeds: 'the reader of WebSocket frames',
+    feeds: 'the WebSocket frame parser',
     natives: ['codec/utf8', 'codec/websocket_codec'],
     corpus: 'corpus-websocket',
   },
@@ -79,7 +79,7 @@ const TARGETS: readonly Target[] = [
 
 const COMPILER = 'clang++-14';
 const SECONDS = Number(process.env['FUZZ_SECONDS'] ?? 10);
-/** Compiling on a busy machine, and the runs themselves. */
+/** Time to compile on a busy machine, and for the runs. */
 t.setTimeout((300_000 + SECONDS * 1000) * TARGETS.length);
 
 const skip = without(COMPILER);
@@ -97,7 +97,7 @@ function fuzz(program: string, args: readonly string[]): Promise<Run> {
   });
 }
 
-/** A folder with the seeds, what long runs have found, and what earlier ones found here. */
+/** A folder with the seeds, the inputs of long runs, and the inputs of earlier runs here. */
 function unpack(seeds: string): string {
   const corpus = join(root, 'build-fuzz', seeds);
   mkdirSync(corpus, { recursive: true });
@@ -107,7 +107,7 @@ function unpack(seeds: string): string {
   return corpus;
 }
 
-/** Packs the files of a corpus that cover what all of it covers. */
+/** Packs the fewest files of a corpus with the same coverage. */
 async function keep(program: string, seeds: string): Promise<void> {
   const corpus = join(root, 'build-fuzz', seeds);
   const least = `${corpus}-least`;
@@ -121,7 +121,7 @@ async function keep(program: string, seeds: string): Promise<void> {
 }
 
 for (const { name, feeds, natives, corpus: seeds } of TARGETS) {
-  void t.test(`no input makes ${feeds} fail`, { skip }, async (t) => {
+  t.test(`no input makes ${feeds} fail`, { skip }, async (t) => {
     const program = await build({
       compiler: COMPILER,
       folder: 'build-fuzz',

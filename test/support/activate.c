@@ -66,7 +66,7 @@ int main(int count, char** words) {
     const char* kind = strchr(words[at], '=');
     const int length = kind == NULL ? 4 : (int)(kind - words[at]);
     const int fd = open_kind(kind == NULL ? words[at] : kind + 1);
-    // They get the numbers from 3 on in their order: nothing else is open here.
+    // The descriptors are numbered from 3 in order, because no other is open here.
     if (fd != FIRST + at - 1) fail("descriptors");
     const size_t used = strlen(names);
     snprintf(names + used,

@@ -1,5 +1,5 @@
-// What tests with a real browser need: Chromium without a window, and pages from a server of their
-// own, so that they are of another origin than what they subscribe to.
+// Helpers for tests with a real browser: headless Chromium, and a server for test pages, so that a
+// page has another origin than the server it subscribes to.
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
@@ -14,12 +14,12 @@ import { pathOf, without } from './requirements.js';
 
 export const noBrowser = without('chromium');
 
-/** Debian's Chromium with a fresh profile, for the caller to close. */
+/** Launches Debian's Chromium with a fresh profile; the caller closes it. */
 export function launchBrowser(): Promise<Browser> {
   return chromium.launch({
     executablePath: pathOf('chromium') ?? 'chromium',
     args: [
-      // Tests run as root where they can, which its sandbox does not allow.
+      // Tests may run as root, which Chromium's sandbox does not allow.
       '--no-sandbox',
       '--disable-gpu',
       '--disable-quic',
@@ -31,14 +31,14 @@ export function launchBrowser(): Promise<Browser> {
   });
 }
 
-/** The same, closed with the test. */
+/** Launches a browser that is closed with the test. */
 export async function startBrowser(test: Test): Promise<Browser> {
   const browser = await launchBrowser();
   test.teardown(() => browser.close());
   return browser;
 }
 
-/** Serves one file of the repository at every path. Answers the port. */
+/** Serves one file of the repository at every path; returns the port. */
 export async function servePage(test: Test, path: string): Promise<number> {
   const content = readFileSync(join(root, path));
   const server = createServer((_request, response) => {
@@ -53,7 +53,7 @@ export async function servePage(test: Test, path: string): Promise<number> {
   return (server.address() as AddressInfo).port;
 }
 
-/** Opens a page, and fails the test at an error in its script. */
+/** Opens a page; an error in its script fails the test. */
 export async function openPage(test: Test, browser: Browser, url: string): Promise<Page> {
   const page = await browser.newPage();
   page.on('pageerror', (error) => {

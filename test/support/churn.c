@@ -1,6 +1,6 @@
-// Connects and leaves, over and over, for test/server/stress.slow.ts: churn HOST PORT CYCLES FIRST. Every cycle
-// ends in one of five ways, and has a source address of its own (127.x.y.z, by FIRST + cycle), so
-// that ports in TIME_WAIT never run out. Exits 1 at the first thing that goes wrong.
+// Connects and disconnects in a loop, for test/server/stress.slow.ts: churn HOST PORT CYCLES FIRST.
+// Every cycle ends in one of five ways and has its own source address (127.x.y.z, by FIRST +
+// cycle), so that ports in TIME_WAIT never run out. Exits 1 at the first error.
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -25,7 +25,7 @@ static int dial(unsigned cycle) {
   setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on);
   setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
   setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
-  // 127.16.0.0 and up: a million addresses, away from those that other programs use.
+  // 127.16.0.0 and up: a million addresses that other programs do not use.
   struct sockaddr_in source = {.sin_family = AF_INET};
   source.sin_addr.s_addr = htonl(0x7f100000U + cycle % 0xf00000U);
   if (bind(fd, (struct sockaddr*)&source, sizeof source) != 0) fail("bind", cycle);
@@ -42,7 +42,7 @@ static void send_all(int fd, const char* bytes, size_t size, unsigned cycle) {
   if (send(fd, bytes, size, MSG_NOSIGNAL) != (ssize_t)size) fail("send", cycle);
 }
 
-/// Reads what was sent, and the end if one is due.
+/// Reads the echo, and then the end of the stream if `and_end` is set.
 static void want(int fd, const char* bytes, size_t size, int and_end, unsigned cycle) {
   char found[64];
   size_t count = 0;
@@ -60,21 +60,21 @@ static void run(unsigned cycle) {
   const size_t size = (size_t)snprintf(bytes, sizeof bytes, "cycle %u", cycle);
   const int fd = dial(cycle);
   switch (cycle % 5) {
-    case 0:  // Says nothing, leaves in order.
+    case 0:  // Sends nothing and closes.
       break;
-    case 1:  // Says nothing, resets.
+    case 1:  // Sends nothing and resets.
       reset(fd);
       break;
-    case 2:  // Speaks, shuts its side, wants the rest.
+    case 2:  // Sends, shuts down its side and reads the rest.
       send_all(fd, bytes, size, cycle);
       shutdown(fd, SHUT_WR);
       want(fd, bytes, size, 1, cycle);
       break;
-    case 3:  // Speaks and leaves without reading, by turns in order and with a reset.
+    case 3:  // Sends and does not read; closes and resets alternately.
       send_all(fd, bytes, size, cycle);
       if (cycle % 2 == 0) reset(fd);
       break;
-    default:  // Speaks, reads, leaves.
+    default:  // Sends, reads and closes.
       send_all(fd, bytes, size, cycle);
       want(fd, bytes, size, 0, cycle);
       break;

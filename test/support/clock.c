@@ -1,5 +1,5 @@
-// Preloaded: shifts the wall clock, and only that, by the seconds in $TMPDIR/offset, and leaves a
-// file seen-PID there once a process was told a shifted time. libev asks through syscall().
+// Preloaded: shifts only the wall clock, by the seconds in $TMPDIR/offset. Creates a file seen-PID
+// there once a process has read a shifted time. libev reads the clock through syscall().
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <stdarg.h>

@@ -1,5 +1,5 @@
-// What tests of comet need: a server of the library, and plain clients of each transport that note
-// the messages they received, in order.
+// Helpers for the comet tests: a server of the library, and plain clients of each transport that
+// record the messages they receive, in order.
 import { createConnection, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 
@@ -17,7 +17,7 @@ export interface Seen {
   readonly event?: string;
 }
 
-/** Where a client finds a server. */
+/** The address of a server. */
 export interface Endpoint {
   /** Numeric, without brackets; default 127.0.0.1. */
   readonly host?: string;
@@ -30,7 +30,7 @@ export interface World extends Endpoint {
 
 const TOKEN = 'what-only-the-service-knows';
 
-/** `serve --protocol comet` as a program of its own, and a service that publishes to it. */
+/** `serve --protocol comet` as its own process, and a service that publishes to it. */
 export class Program implements Endpoint {
   private constructor(readonly server: TestServer) {}
 
@@ -44,12 +44,12 @@ export class Program implements Endpoint {
     return this.server.port;
   }
 
-  /** Publishes one message; answers the status. */
+  /** Publishes one message; returns the status. */
   publish(channel: string, data: string, more: object = {}): Promise<number> {
     return this.#post('/publish', { channel, data, ...more });
   }
 
-  /** Closes the subscribers of a channel; answers the status. */
+  /** Disconnects the subscribers of a channel; returns the status. */
   kick(channel: string, reason: string): Promise<number> {
     return this.#post('/kick', { channel, reason });
   }
@@ -67,8 +67,9 @@ export class Program implements Endpoint {
   /** Waits until a counter, summed over the workers, has this value. */
   async untilTotal(name: string, wanted: number, timeoutMs?: number): Promise<void> {
     let found = NaN;
-    const look = async (): Promise<boolean> => (found = await this.server.total(name)) === wanted;
-    await until(`${name} to be ${wanted}`, look, timeoutMs).catch((error: unknown) => {
+    const isReached = async (): Promise<boolean> =>
+      (found = await this.server.total(name)) === wanted;
+    await until(`${name} to be ${wanted}`, isReached, timeoutMs).catch((error: unknown) => {
       throw new Error(`${name} is ${found}, not ${wanted}`, { cause: error });
     });
   }
@@ -78,7 +79,7 @@ export class Program implements Endpoint {
 export async function subscribeAll(endpoint: Endpoint): Promise<Client[]> {
   const clients = CLIENTS.map((Kind) => new Kind(endpoint, ['a']));
   for (const client of clients) {
-    // A poll would have to wait to learn where the channel stands.
+    // A poll would have to wait for the current cursor of the channel.
     client.cursor = clients[0]?.cursor ?? '';
     await client.open();
   }
@@ -89,7 +90,7 @@ const WEBSOCKET_HEAD =
   'Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n' +
   'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n';
 
-/** What subscribes to a channel over each transport, for clients that are plain sockets. */
+/** The request that subscribes to a channel over each transport, for plain sockets. */
 export const REQUESTS = {
   sse: requestFor('/events'),
   stream: requestFor('/stream'),
@@ -117,11 +118,11 @@ export async function startComet(test: Test, options: ServerOptions = {}): Promi
   return { server, port };
 }
 
-/** A client that keeps what it gets. `lost` counts the gaps that the server reported. */
+/** A client that keeps its messages. `lost` counts the gaps that the server reported. */
 export abstract class Client {
   readonly seen: Seen[] = [];
   lost = 0;
-  /** Where it stands; empty before the first answer. */
+  /** The last cursor; empty before the first answer. */
   cursor = '';
   isOpen = false;
 
@@ -130,7 +131,7 @@ export abstract class Client {
     readonly channels: readonly string[],
   ) {}
 
-  /** As a URL has it. */
+  /** The channels as query parameters. */
   get authority(): string {
     const host = this.endpoint.host ?? '127.0.0.1';
     return `${host.includes(':') ? `[${host}]` : host}:${this.endpoint.port}`;
@@ -151,20 +152,20 @@ export abstract class Client {
   abstract open(): Promise<void>;
   abstract close(): void;
 
-  /** Waits until it has this number of messages. */
+  /** Waits until the client has this number of messages. */
   async has(count: number): Promise<void> {
     await until(`${count} messages`, () => this.seen.length >= count);
   }
 }
 
-/** Over a plain socket, so that no library hides bytes of the server. */
+/** A client over a plain socket, so that no library hides bytes of the server. */
 abstract class StreamingClient extends Client {
   #socket: Socket | undefined;
   #text = '';
   #hasHead = false;
 
   abstract readonly path: string;
-  /** Takes whole blocks off the text and answers the rest. */
+  /** Consumes the complete blocks of the text; returns the rest. */
   abstract take(text: string): string;
 
   async open(): Promise<void> {
@@ -264,7 +265,7 @@ function takeNote(client: Client, note: Note): void {
 export class WebSocketClient extends Client {
   socket: WebSocket | undefined;
   readonly errors: string[] = [];
-  /** With which code it was closed; 0 before. */
+  /** The close code; 0 while open. */
   closeCode = 0;
 
   async open(): Promise<void> {
@@ -309,7 +310,7 @@ export class PollClient extends Client {
     this.#stopped = false;
     this.#abort = new AbortController();
     if (this.cursor === '') {
-      // A first poll that waits for nothing tells where the channel stands.
+      // A first poll that does not wait returns the current cursor of the channel.
       const response = await this.#poll('&timeout=1');
       this.cursor = response?.headers.get('megacomet-cursor') ?? '';
     }
@@ -335,7 +336,7 @@ export class PollClient extends Client {
         this.cursor = cursor;
         continue;
       }
-      // Null where the server died in the midst of it.
+      // Null if the server died during the answer.
       const batch = (await response.json().catch(() => null)) as Batch | null;
       if (batch === null) break;
       this.cursor = cursor;
@@ -358,7 +359,7 @@ export class PollClient extends Client {
 
 export const CLIENTS = [SseClient, StreamClient, WebSocketClient, PollClient] as const;
 
-/** Sends bytes over a plain socket and answers everything until the server ends, or the time. */
+/** Sends bytes over a plain socket; returns everything received until the server closes or the timeout. */
 export async function exchange(
   port: number,
   bytes: Buffer | string,
@@ -368,7 +369,7 @@ export async function exchange(
   let text = '';
   socket.setEncoding('latin1').on('data', (part: string) => (text += part));
   socket.on('error', () => undefined);
-  // Not by once(), which would throw at an error: a server that closes early resets.
+  // Not with once(), which would throw at an error: a server that closes early causes a reset.
   const closed = new Promise((resolve) => socket.on('close', resolve));
   socket.write(bytes);
   const timer = setTimeout(() => socket.destroy(), timeMs);
@@ -377,7 +378,7 @@ export async function exchange(
   return text;
 }
 
-/** Subscribers on both workers that reconnect whenever they are cut off. */
+/** Subscribers on both workers that reconnect after every disconnect. */
 export class Reconnecting {
   readonly sent: string[] = [];
   #isOver = false;
@@ -414,7 +415,7 @@ export class Reconnecting {
     }
   }
 
-  /** Publishes, and waits where the server is busy. */
+  /** Publishes, and waits while the server is busy. */
   async publish(count: number, bytes: number): Promise<void> {
     for (let at = 0; at < count; at++) {
       const data = `${this.sent.length} `.padEnd(bytes, 'x');
@@ -425,12 +426,12 @@ export class Reconnecting {
 
   async untilAllHave(): Promise<void> {
     const last = this.sent.at(-1) ?? '';
-    await until('everybody to have the last', () =>
+    await until('every client to have the last message', () =>
       this.clients.every(({ data }) => data.at(-1) === last),
     );
   }
 
-  /** Each has every message once, in order. */
+  /** Asserts that each client has every message once, in order. */
   async assertWhole(t: Test, what: string): Promise<void> {
     await this.untilAllHave();
     const wanted = this.sent.join();
@@ -438,7 +439,7 @@ export class Reconnecting {
     t.same(
       wrong.map((client) => [client.constructor.name, client.seen.length, client.lost]),
       [],
-      `${what}: everybody has every message once`,
+      `${what}: every client has every message once`,
     );
     await this.program.untilTotal('subscriptions', this.clients.length);
   }

@@ -1,6 +1,6 @@
-// Preloaded into workers by test/comet/processes.ts. Two files in $TMPDIR, each good for one
-// worker: `die` says how it ends in the middle of the next large write, by a signal or with an exit
-// code; `starve` after N more allocations there is no memory left.
+// Preloaded into workers by test/comet/processes.ts. Reads two files in $TMPDIR, each for one
+// worker: `die` has the signal or exit code that ends it in the middle of the next large write;
+// `starve` has the number of allocations after which there is no memory left.
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -13,11 +13,12 @@
 
 enum { kSize = 2, kLargeBytes = 4000, kPathBytes = 512 };
 
-// Whether memory runs out, and when. Workers send from one thread, but all of them allocate.
+// Allocations left until memory runs out. A worker sends from one thread, but all its threads
+// allocate.
 static volatile int is_starving;
 static volatile int allocations_left;
 
-// Takes a file away and reads it: only one process gets it.
+// Removes a file and reads it, so that only one process gets it.
 static int take(const char* name, char* text, size_t size) {
   char path[kPathBytes];
   char mine[kPathBytes];

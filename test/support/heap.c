@@ -1,4 +1,4 @@
-// Counts calls of the heap between accepts: preloaded into a worker by test/server/heap.ts.
+// Counts heap allocations between accepts; preloaded into a worker by test/server/heap.ts.
 // Writes "accepts allocations" to the file heap-PID in $TMPDIR after every 500th accept.
 #include <dlfcn.h>
 #include <stdio.h>
@@ -9,7 +9,7 @@
 
 enum { kReportEvery = 500 };
 
-// Of the thread that accepts alone: Node's helper threads may allocate as they like.
+// Counts only the accepting thread, because Node's helper threads also allocate.
 static __thread unsigned long allocations;
 static unsigned long accepts;
 static unsigned long allocations_between;
@@ -47,7 +47,7 @@ int accept4(int listener, struct sockaddr* address, socklen_t* length, int flags
   static int (*real)(int, struct sockaddr*, socklen_t*, int);
   if (real == NULL)
     real = (int (*)(int, struct sockaddr*, socklen_t*, int))dlsym(RTLD_NEXT, "accept4");
-  // What was allocated since the last accept counts, unless this is the first.
+  // Adds the allocations after the previous accept, except at the first accept.
   if (accepts > 0) allocations_between += allocations;
   const int fd = real(listener, address, length, flags);
   if (fd >= 0 && ++accepts % kReportEvery == 0) report();

@@ -1,5 +1,5 @@
-// What whole-server tests share: start the real command line in a folder of its own, talk to it,
-// and show afterwards that it left nothing behind.
+// Helpers for whole-server tests: start the real command line in its own folder, talk to it, and assert
+// afterwards that it left nothing behind.
 import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs';
 import { createConnection, type Socket } from 'node:net';
@@ -32,12 +32,12 @@ export interface LogLine {
 }
 
 const WARN = 40;
-/** Tests run as root where they can; the server says that it does. */
+/** Tests may run as root, and the server warns about it. */
 const AS_ROOT = /^serving as root; /;
-/** Counters of the whole network namespace, which other tests and programs move too. */
+/** Counters of the whole network namespace, which other tests and programs increment too. */
 const OF_THE_KERNEL = /^(ListenOverflows|TCPMemoryPressures) moved: /;
 
-/** Polls until `look` answers something truthy. */
+/** Polls until `look` returns a truthy value. */
 export async function until<T>(
   what: string,
   look: () => Promise<T> | T,
@@ -47,12 +47,12 @@ export async function until<T>(
   for (;;) {
     const found = await look();
     if (found) return found;
-    if (performance.now() > endsAtMs) throw new Error(`waited in vain for: ${what}`);
+    if (performance.now() > endsAtMs) throw new Error(`timed out waiting for ${what}`);
     await sleep(20);
   }
 }
 
-/** A zombie is gone too: PID 1 of a container may reap orphans late. */
+/** Whether a process has ended. A zombie counts: PID 1 of a container may reap orphans late. */
 export function isGone(pid: number): boolean {
   try {
     return /^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'));
@@ -67,15 +67,15 @@ export interface StartOptions {
   readonly env?: NodeJS.ProcessEnv;
   /** A command that the server is started through, such as `prlimit --nofile=64`. */
   readonly through?: readonly string[];
-  /** Warnings and errors that this test provokes; any other line of the log fails it. */
+  /** Warnings and errors that this test provokes; any other warning or error fails it. */
   readonly expectLog?: readonly RegExp[];
-  /** Where a group of its own is needed (Ctrl-C). */
+  /** Starts the command in its own process group (for Ctrl-C). */
   readonly detached?: boolean;
 }
 
 /**
- * Where test/support/sanitize.mjs runs the tests: the sanitizers' libraries for node alone, before what the
- * test itself preloads.
+ * Under test/support/sanitize.mjs: preloads the sanitizer libraries, for node alone, before the
+ * libraries that the test itself preloads.
  */
 function sanitizers(env: NodeJS.ProcessEnv = {}): string[] {
   const libraries = process.env['TEST_SANITIZE_PRELOAD'];
@@ -83,7 +83,7 @@ function sanitizers(env: NodeJS.ProcessEnv = {}): string[] {
   return [`LD_PRELOAD=${[libraries, env['LD_PRELOAD'] ?? ''].join(' ').trim()}`];
 }
 
-/** A command that was started and is watched. */
+/** A started command with its output. */
 export class Command {
   readonly child: ChildProcess;
   readonly folder = mkdtempSync(join(tmpdir(), 'megacomet-test-'));
@@ -91,7 +91,7 @@ export class Command {
   stdout = '';
   stderr = '';
 
-  /** Starts `node lib/bin.js ARGS`, without what the test runner puts into NODE_OPTIONS. */
+  /** Starts `node lib/bin.js ARGS` without the NODE_OPTIONS of the test runner. */
   constructor(args: readonly string[], options: StartOptions = {}) {
     const nodeOptions = options.env?.['NODE_OPTIONS'];
     const clean =
@@ -116,17 +116,17 @@ export class Command {
     });
   }
 
-  /** The pid of the command itself: setpriv and env replace themselves. */
+  /** The pid of the command itself, because setpriv and env exec it. */
   get pid(): number {
     return this.child.pid ?? -1;
   }
 
-  /** Pids of what it started and of itself, as far as they live: all have its folder as theirs. */
+  /** The living processes of the command: all have its folder as their working folder. */
   left(): number[] {
     const pids = readdirSync('/proc').map(Number).filter(Number.isInteger);
     return pids.filter((pid) => {
       try {
-        // A zombie has no folder any more; a removed folder has a note behind its name.
+        // A zombie has no folder any more; the link of a removed folder has a suffix.
         return readlinkSync(`/proc/${pid}/cwd`).replace(/ \(deleted\)$/, '') === this.folder;
       } catch {
         return false;
@@ -161,7 +161,7 @@ export class TestServer extends Command {
       : ['--port', '0'];
     // No drain unless the test is about it: by default it takes ten seconds.
     const drain = args.includes('--drain') ? [] : ['--drain', '0'];
-    // A config file could not change what a flag says.
+    // A config file could not override a flag.
     const hasLevel = ['--log-level', '--config'].some((name) => args.includes(name));
     const level = hasLevel ? [] : ['--log-level', 'debug'];
     const fixed = ['--admin-port', '0', '--log-format', 'json', ...level];
@@ -182,7 +182,7 @@ export class TestServer extends Command {
     return server;
   }
 
-  /** Starts a server and waits for nothing. */
+  /** Starts a server without waiting for it. */
   static launch(test: Test, options: StartOptions = {}): TestServer {
     return new TestServer(test, options);
   }
@@ -201,7 +201,7 @@ export class TestServer extends Command {
     return lines.filter((line) => line.startsWith('{')).map((line) => JSON.parse(line) as LogLine);
   }
 
-  /** A line of the log, once it is there: a start's warnings follow the line that says it listens. */
+  /** Waits for a line of the log; start warnings follow the line "listening on". */
   logged(pattern: RegExp): Promise<LogLine> {
     return until(`a line like ${pattern}`, () => this.log.find(({ msg }) => pattern.test(msg)));
   }
@@ -232,8 +232,8 @@ export class TestServer extends Command {
   }
 
   /**
-   * Ends the server with a signal and asserts a clean end: the exit code, no process, no line in
-   * the log that was not expected, nothing on standard error (where sanitizers write).
+   * Ends the server with a signal and asserts a clean end: the exit code, no process, no unexpected
+   * line in the log, nothing on standard error (where sanitizers write).
    */
   async stop(signal: NodeJS.Signals = 'SIGTERM', wantedCode = 0): Promise<void> {
     this.child.kill(signal);
@@ -257,7 +257,7 @@ export class TestServer extends Command {
       .map((line) => JSON.stringify(line));
   }
 
-  /** Kills without asking; for teardown. */
+  /** Kills all processes of the command; for teardown. */
   async #end(): Promise<void> {
     this.child.kill('SIGCONT');
     this.child.kill('SIGKILL');
@@ -281,10 +281,10 @@ export function connect(target: number | string, host = '127.0.0.1'): Promise<So
   });
 }
 
-/** Opens many, a hundred at a time. Their errors are counted in the returned object, not thrown. */
+/** Opens many connections, a hundred at a time; counts errors instead of throwing them. */
 export class Clients {
   readonly sockets: Socket[] = [];
-  /** Sockets that ended or failed without our doing. */
+  /** Sockets that ended or failed before close(). */
   lost = 0;
   #isClosing = false;
 
@@ -310,7 +310,7 @@ export class Clients {
     return socket;
   }
 
-  /** How many answer one byte. */
+  /** The number of connections that echo one byte. */
   async answering(): Promise<number> {
     const open = this.sockets.filter((socket) => !socket.destroyed);
     const answers = await Promise.all(open.map((socket) => echoes(socket, Buffer.from('x'))));
@@ -323,7 +323,7 @@ export class Clients {
   }
 }
 
-/** Sends bytes and waits until as many came back; true if they are the same. */
+/** Sends bytes and waits until as many are received; true if they are the same. */
 export function echoes(socket: Socket, bytes: Buffer, timeoutMs = 10_000): Promise<boolean> {
   return new Promise((resolve) => {
     const parts: Buffer[] = [];
@@ -347,7 +347,7 @@ export function echoes(socket: Socket, bytes: Buffer, timeoutMs = 10_000): Promi
   });
 }
 
-/** Whether a client that comes now is answered. */
+/** Whether a new client is answered. */
 export async function answers(port: number): Promise<boolean> {
   const socket = await connect(port);
   const isAnswered = await echoes(socket, Buffer.from('new'));
@@ -372,12 +372,12 @@ export function limitDescriptors(pid: number, soft: number): void {
   command('prlimit', '--pid', String(pid), `--nofile=${soft}:`);
 }
 
-/** Descriptors that a process has open. */
+/** The open descriptors of a process. */
 export function descriptorsOf(pid: number): number[] {
   return readdirSync(`/proc/${pid}/fd`).map(Number);
 }
 
-/** Compiles one C file of this folder; answers the path of what came out. */
+/** Compiles one C file of this folder; returns the path of the output. */
 export function compile(test: Test, name: string, ...flags: string[]): string {
   const folder = mkdtempSync(join(tmpdir(), 'megacomet-c-'));
   test.teardown(() => {
@@ -451,7 +451,7 @@ export class Injection {
     const traced = readdirSync(`/proc/${pid}/task`).every((task) =>
       /^TracerPid:\s+[1-9]/m.test(readFileSync(`/proc/${pid}/task/${task}/status`, 'utf8')),
     );
-    // It waits for events once it has let every thread go on from its first stop.
+    // strace waits for events only after it has resumed every thread from its first stop.
     const strace = this.#child.pid ?? 0;
     return traced && readFileSync(`/proc/${strace}/wchan`, 'utf8') === 'do_wait';
   }

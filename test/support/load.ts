@@ -1,13 +1,13 @@
-// Load and watching for whole-server tests that kill or freeze something meanwhile.
+// Load and checks for whole-server tests that kill or freeze a process meanwhile.
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import type { Stats } from '../../lib/stats/stats.js';
 import { Clients, echoes, type Test, type TestServer } from './helpers.js';
 
-/** Clients that come at a steady rate; each sends a byte, wants it back, and stays. */
+/** Clients that connect at a steady rate; each sends a byte, expects its echo and stays. */
 export class Load {
   readonly clients = new Clients();
-  /** What became of those that were not served: refused, reset, or not answered in time. */
+  /** The failures of clients that were not served: refused, reset, or not answered in time. */
   readonly failures: string[] = [];
   served = 0;
   /** Longest time from the connect to the echo. */
@@ -32,8 +32,8 @@ export class Load {
   }
 
   /**
-   * Does something at a moment at which no client is between its connect and its answer, so that
-   * a worker killed by it cannot have accepted one that it has yet to answer.
+   * Runs an action while no client is between its connect and its answer, so that a worker that the
+   * action kills has no accepted client without an answer.
    */
   whenQuiet(action: () => void): Promise<void> {
     return new Promise((resolve) => {
@@ -44,7 +44,7 @@ export class Load {
     });
   }
 
-  /** Opens no more, and waits for those under way. */
+  /** Opens no more clients and waits for the pending ones. */
   async stop(): Promise<void> {
     clearInterval(this.#timer);
     await Promise.all(this.#underWay);
@@ -73,7 +73,7 @@ export class Load {
   }
 }
 
-/** Reads the totals again and again, and notes each that fell. */
+/** Polls the totals and records each one that decreased. */
 export class TotalsWatch {
   readonly fallen: string[] = [];
   #isStopping = false;

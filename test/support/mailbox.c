@@ -1,5 +1,5 @@
-// Receives what services tell systemd: mailbox NAME binds a datagram socket, a path or @NAME, and
-// prints each message as one line, its own lines joined by a blank.
+// Receives the notifications of services like systemd: mailbox NAME binds a datagram socket, a path
+// or @NAME, and prints each message as one line, its own lines joined by a blank.
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>

@@ -1,4 +1,4 @@
-// A clock that moves only when a test says so.
+// A clock that only a test advances.
 import type { Clock, Timer } from '../../lib/base/clock.js';
 
 interface Entry {
@@ -32,7 +32,7 @@ export class ManualClock implements Clock {
     return this.#entries.size;
   }
 
-  /** Moves the clock, and runs the timers that are due, in the order of their times. */
+  /** Advances the clock and runs the due timers in order of time. */
   advance(ms: number): void {
     const untilMs = this.#nowMs + ms;
     for (;;) {
@@ -47,7 +47,7 @@ export class ManualClock implements Clock {
     this.#nowMs = untilMs;
   }
 
-  /** Moves the clock without running a timer, as while a process is stopped. */
+  /** Advances the clock without running a timer, as while a process is stopped. */
   jump(ms: number): void {
     this.#nowMs += ms;
     for (const entry of this.#entries) entry.atMs = Math.max(entry.atMs, this.#nowMs);

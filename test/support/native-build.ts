@@ -1,5 +1,5 @@
-// Compiles C++ test programs with the flags of binding.gyp and the sanitizers, into a folder of
-// their own. Only what changed since is compiled again.
+// Compiles C++ test programs with the flags of binding.gyp and the sanitizers, each into its own
+// folder. Only changed files are compiled again.
 import { execFile } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
@@ -16,7 +16,7 @@ interface Gyp {
   target_defaults: { cflags: string[]; cflags_cc: string[] };
 }
 
-/** binding.gyp is Python's dialect: JSON and lines of comment. */
+/** binding.gyp is JSON with comment lines. */
 function readGyp(): Gyp {
   const text = readFileSync(join(root, 'binding.gyp'), 'utf8');
   return JSON.parse(text.replace(/^\s*#.*$/gm, '')) as Gyp;
@@ -27,17 +27,17 @@ export interface Program {
   /** Folder below the root, ignored by git. */
   folder: string;
   name: string;
-  /** Its own files, as paths from the root. */
+  /** The program's own files, as paths from the root. */
   sources: readonly string[];
-  /** Files of native/ that it needs; by default all but the addon's skin. */
+  /** Files of native/ that it needs; by default all except the N-API layer. */
   natives?: readonly string[];
   /** Flags besides those of binding.gyp, for compiling and linking. */
   flags: readonly string[];
 }
 
 /**
- * Flags for Node's headers, which hold zlib's: those that the addon was built with. Without a build
- * the system must have them.
+ * Flags for the Node headers that the addon was built with; they include zlib's. Without a build the
+ * system headers are used.
  */
 function nodeHeaders(): string[] {
   const path = join(root, 'build/config.gypi');
@@ -58,7 +58,7 @@ function filesIn(folder: string, pattern: RegExp): string[] {
   return names.filter((name) => pattern.test(name)).map((name) => `${folder}/${name}`);
 }
 
-/** Builds a program and answers its path. A failed compile throws with the compiler's words. */
+/** Builds a program and returns its path. A failed compile throws with the compiler's output. */
 export async function build(program: Program): Promise<string> {
   const gyp = readGyp();
   // A changed header compiles everything again: there are few files.

@@ -1,7 +1,7 @@
-// Pseudo-random numbers for tests that can be repeated: the seed is printed, and TEST_SEED sets it.
+// Pseudo-random numbers for repeatable tests: the seed is printed, and TEST_SEED sets it.
 import type { Test } from 'tap';
 
-/** A number of at least 0 and below 1. */
+/** Returns a number of at least 0 and below 1. */
 export type Random = () => number;
 
 /** Mulberry32 (Tommy Ettinger, public domain): 32 bits of state are enough to choose victims and sizes. */
@@ -15,7 +15,7 @@ function mulberry32(seed: number): Random {
   };
 }
 
-/** The random numbers of one test. A failed run is repeated with the seed that it printed. */
+/** The random numbers of one test. To repeat a failed run, set TEST_SEED to the printed seed. */
 export function seededRandom(test: Pick<Test, 'comment'>): Random {
   const seed = Number(process.env['TEST_SEED'] ?? Math.floor(Math.random() * 2 ** 32));
   test.comment(`random choices: repeat them with TEST_SEED=${seed}`);

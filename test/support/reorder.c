@@ -1,7 +1,7 @@
-// A line to this machine and back, for test/comet/network.ts: reorder NAME DELAY_MS NTH HOLD_MS
-// SECONDS makes the TUN device NAME. What is sent into it comes back with source and destination
-// swapped, as if from the other end, after DELAY_MS; every NTH packet with data waits HOLD_MS
-// longer, so that what was sent after it comes before it. Ends by itself after SECONDS.
+// A looped-back network link for test/comet/network.ts: reorder NAME DELAY_MS NTH HOLD_MS SECONDS
+// makes the TUN device NAME. A packet sent into it returns after DELAY_MS with source and
+// destination swapped, as if from the other end. Every NTH packet with data waits HOLD_MS longer,
+// so that later packets overtake it. Ends by itself after SECONDS.
 #include <fcntl.h>
 #include <linux/if.h>
 #include <linux/if_tun.h>
@@ -23,7 +23,7 @@ typedef struct {
   char data[kPacketBytesMax];
 } Packet;
 
-// All packets of a queue wait equally long, so the first is always the next.
+// All packets of a queue wait equally long, so the first is always due first.
 typedef struct {
   Packet packets[kPacketsMax];
   unsigned first;
@@ -51,7 +51,7 @@ static int open_device(const char* name) {
   return fd;
 }
 
-// The sums of IP and TCP do not care which address is which.
+// Swapping the addresses does not change the checksums of IP and TCP.
 static void turn_round(char* packet) {
   char source[kAddressBytes];
   memcpy(source, packet + kSource, kAddressBytes);
@@ -59,7 +59,7 @@ static void turn_round(char* packet) {
   memcpy(packet + kDestination, source, kAddressBytes);
 }
 
-// Sends what is due; answers the milliseconds until the next is, -1 for none.
+// Sends the due packets; returns the milliseconds until the next one is due, -1 for none.
 static int send_due(int fd, Queue* queue) {
   while (queue->count > 0) {
     const Packet* packet = &queue->packets[queue->first];
@@ -78,12 +78,12 @@ static void take(int fd, int delay_ms, unsigned nth, int hold_ms) {
     char data[kPacketBytesMax];
     const ssize_t bytes = read(fd, data, sizeof data);
     if (bytes < 0) return;
-    // Neither router solicitations of IPv6, nor anything else that is not IPv4.
+    // Drops IPv6 router solicitations and everything else that is not IPv4.
     if (data[0] >> 4 != 4) continue;
     const int is_held = bytes >= kDataBytesMin && ++number % nth == 0;
     Queue* queue = is_held ? &held : &prompt;
     Packet* packet = &queue->packets[(queue->first + queue->count++) % kPacketsMax];
-    // Clocks of whole milliseconds: one more, so that none comes too early.
+    // Rounds up to whole milliseconds, so that no packet is sent too early.
     packet->due_ms = now_ms() + 1 + delay_ms + (is_held ? hold_ms : 0);
     packet->bytes = bytes;
     memcpy(packet->data, data, bytes);

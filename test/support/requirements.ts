@@ -1,11 +1,11 @@
-// The one helper for what a test needs besides Node, npm, python3, make, g++ and libev: optional tools,
-// each with its Debian package, and abilities of the machine. A test that lacks one is skipped, and
-// its reason names the package. Where CI is set, nothing that can be installed is an excuse.
+// The requirements of tests besides Node, npm, python3, make, g++ and libev: optional tools, each
+// with its Debian package, and abilities of the machine. A test without one of them is skipped, and
+// the reason names the package. Where CI is set, a missing tool is not a reason to skip.
 import { spawnSync } from 'node:child_process';
 import { accessSync, constants, existsSync, readFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 
-/** Each optional tool with the Debian package that brings it. */
+/** Each optional tool with the Debian package that contains it. */
 const PACKAGES = JSON.parse(
   readFileSync(new URL('./optional-tools.json', import.meta.url), 'utf8'),
 ) as Readonly<Record<string, string>>;
@@ -13,17 +13,17 @@ const PACKAGES = JSON.parse(
 interface Ability {
   /** Tools that the ability needs. */
   readonly tools?: readonly string[];
-  /** Whether this machine and this user have it; asked only when the tools are there. */
+  /** Whether this machine and this user have it; called only when the tools are present. */
   readonly works: () => boolean;
   /** The reason of a skip. */
   readonly lack: string;
-  /** A property of the kernel or the machine that no package brings: a reason to skip in CI too. */
+  /** A property of the kernel or the machine that no package provides: a reason to skip in CI too. */
   readonly isOfMachine?: true;
 }
 
 const GROUPS = '/sys/fs/cgroup';
 
-/** Whether a command runs to a clean end here. */
+/** Whether a command exits with 0 here. */
 function runs(command: string, ...args: string[]): boolean {
   return spawnSync(command, args, { stdio: 'ignore' }).status === 0;
 }
@@ -77,7 +77,7 @@ const ABILITIES: Readonly<Record<string, Ability>> = {
   },
 };
 
-/** The path of a command by PATH; undefined where there is none. */
+/** The path of a command in PATH; undefined if there is none. */
 export function pathOf(command: string): string | undefined {
   const folders = (process.env['PATH'] ?? '').split(delimiter).filter(Boolean);
   return folders.map((folder) => join(folder, command)).find((path) => existsSync(path));
@@ -92,8 +92,8 @@ const isCi = process.env['CI'] !== undefined;
 const known = new Map<string, string | false>();
 
 /**
- * Why a test is skipped unless something is there; false where it is. Where CI is set a test runs in
- * any case, and fails where it cannot.
+ * The reason to skip a test, or false if the requirement is met. Where CI is set the test always runs,
+ * and fails if it cannot.
  */
 export function unless(isThere: boolean, reason: string): string | false {
   return !isThere && !isCi && reason;
@@ -109,14 +109,14 @@ function lackOf(name: string): string | false {
   const tool = (ability.tools ?? []).map(lackOf).find((reason) => reason !== false);
   if (tool !== undefined) return tool;
   if (ability.isOfMachine === true) return !ability.works() && ability.lack;
-  // Asked of the machine only where the answer matters.
+  // Tests the machine only when its tools are present.
   return !isCi && !ability.works() && ability.lack;
 }
 
 /**
- * Why a test is skipped without these: for `{ skip: without('strace', 'nft') }`. False where all are
- * there. Where CI is set only properties of the machine are a reason: a test whose tool is missing
- * runs there, and fails.
+ * The reason to skip a test without these requirements: for `{ skip: without('strace', 'nft') }`. False
+ * if all are met. Where CI is set only properties of the machine are a reason: a test without its tool
+ * runs there and fails.
  */
 export function without(...names: readonly string[]): string | false {
   for (const name of names) {

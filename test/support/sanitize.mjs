@@ -1,7 +1,8 @@
 // Runs whole-server tests against an addon built with AddressSanitizer (and its leak check) and
-// UndefinedBehaviorSanitizer; `npm run test:sanitize` calls it. Works in a copy of the tree, so that
-// build/ stays as it is. Tests of the command have only that load the sanitizers, with its workers;
-// tests of the library have the server in their own process, and are run under them as a whole.
+// UndefinedBehaviorSanitizer; `npm run test:sanitize` calls it. Works in a copy of the tree, so
+// that build/ stays as it is. Tests of the command have only that load the sanitizers, with its
+// workers; tests of the library have the server in their own process, and are run under them as a
+// whole.
 //   node test/support/sanitize.mjs [TEST…]     test files, by default those of TESTS
 // Run it through npm: node-gyp finds Node's headers by what npm puts into the environment.
 import { execFileSync, spawnSync } from 'node:child_process';

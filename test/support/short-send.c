@@ -1,5 +1,5 @@
-// Preloaded into workers by test/server/peers.ts: sendto hands the kernel less than it was given, at
-// random, and sometimes nothing, as a kernel short of buffers does. What it reports is true.
+// Preloaded into workers by test/server/peers.ts: sendto passes the kernel a random part of its
+// data, and sometimes nothing, like a kernel short of buffers. It reports the true number of bytes.
 #include <errno.h>
 #include <stdlib.h>
 

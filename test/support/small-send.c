@@ -1,5 +1,5 @@
-// Preloaded into workers by test/comet/mailbox.ts: what the kernel keeps for a peer that does not read is
-// small from the start, so that a large message is not written whole.
+// Preloaded into workers by test/comet/mailbox.ts: sockets start with a small send buffer, so that
+// a large message is not written completely.
 #include <dlfcn.h>
 #include <sys/socket.h>
 

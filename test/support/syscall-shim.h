@@ -1,4 +1,4 @@
-// Passes on a preloaded shim's calls of syscall(), through which the addon reads and writes.
+// Forwards the syscall() calls of a preloaded shim; the addon reads and writes through syscall().
 #pragma once
 
 #include <dlfcn.h>

@@ -1,5 +1,5 @@
-// A WebSocket client for tests that may break every rule: frames are made bit by bit, and what the
-// server answers is described in words, such as `text hello` and `close 1002`.
+// A WebSocket client for tests that may break every rule: frames are built bit by bit, and the
+// answers of the server are described in words, such as `text hello` and `close 1002`.
 import { once } from 'node:events';
 import { createConnection, type Socket } from 'node:net';
 import { constants, deflateRawSync, inflateRawSync } from 'node:zlib';
@@ -7,11 +7,11 @@ import { constants, deflateRawSync, inflateRawSync } from 'node:zlib';
 import type { Test } from 'tap';
 import WebSocket from 'ws';
 
-/** The key of RFC 6455 1.3, and what a server makes of it. */
+/** The key of RFC 6455 1.3, and the server's answer to it. */
 export const KEY = 'dGhlIHNhbXBsZSBub25jZQ==';
 export const ACCEPT = 's3pPLMBiTxaQ9kYGzzhZRbK+xOo=';
 
-/** What a flush ends with, and no frame carries (RFC 7692 7.2.1). */
+/** The end of a flush, which a frame omits (RFC 7692 7.2.1). */
 const TAIL = Buffer.from([0, 0, 0xff, 0xff]);
 const LIMIT_MS = 8000;
 
@@ -27,13 +27,13 @@ export interface FrameOptions {
   readonly reserved?: number;
   /** Null leaves the payload unmasked. */
   readonly mask?: Buffer | null;
-  /** Bytes that the length is written in besides its first, where not the fewest. */
+  /** Extra bytes of the length field; by default the fewest. */
   readonly lengthBytes?: 0 | 2 | 8;
-  /** What the header says, where it lies. */
+  /** A wrong length for the header. */
   readonly length?: bigint;
 }
 
-/** One frame as a client sends it, or should not. */
+/** One frame of a client, valid or not. */
 export function frame(
   opcode: number,
   payload: Buffer | string = '',
@@ -61,7 +61,7 @@ export function closeFrame(code: number, reason: Buffer | string = ''): Buffer {
   return frame(CLOSE, Buffer.concat([Buffer.from([code >> 8, code & 0xff]), Buffer.from(reason)]));
 }
 
-/** A message as the frames of one part each. */
+/** A message as one frame per part. */
 export function fragments(
   opcode: number,
   parts: readonly (Buffer | string)[],
@@ -80,7 +80,7 @@ export function deflated(data: Buffer | string, options: object = {}): Buffer {
   return bytes.subarray(0, -TAIL.length);
 }
 
-/** The head of a handshake; a line of null leaves one out, further ones come behind. */
+/** The head of a handshake; null omits a line, and `more` lines follow. */
 export function handshake(
   path: string,
   lines: Readonly<Record<string, string | null>> = {},
@@ -100,7 +100,7 @@ export function handshake(
   return [`GET ${path} HTTP/1.1`, ...written, ...more, '', ''].join('\r\n');
 }
 
-/** Long ones by their length and end. */
+/** Describes long data by its length and end. */
 export function shown(data: Buffer): string {
   const text = data.toString('latin1');
   return text.length <= 60 ? text : `${text.length} of ${text.slice(-8)}`;
@@ -114,7 +114,7 @@ const NAMES: Readonly<Record<number, string>> = {
   [PONG]: 'pong',
 };
 
-/** What a server's frame says; a server never masks, and here never sends fragments. */
+/** Describes a frame of the server, which never masks and here never sends fragments. */
 function describe(first: number, payload: Buffer, windowBits: number): string {
   const opcode = first & 0xf;
   const isDeflated = (first & 0x40) !== 0;
@@ -126,7 +126,7 @@ function describe(first: number, payload: Buffer, windowBits: number): string {
   return `deflated ${name} ${shown(inflateRawSync(Buffer.concat([payload, TAIL]), options))}`;
 }
 
-/** Takes frames apart; half a frame at the end is described, too. */
+/** Parses and describes frames, including an incomplete frame at the end. */
 function describeAll(bytes: Buffer, windowBits: number): string[] {
   const told: string[] = [];
   let at = 0;
@@ -144,14 +144,14 @@ function describeAll(bytes: Buffer, windowBits: number): string[] {
 }
 
 export interface Conversation {
-  /** The head of the answer, without its empty line. */
+  /** The head of the answer without its empty line. */
   readonly head: string;
   readonly told: readonly string[];
-  /** Whether the server ended the connection. */
+  /** Whether the server closed the connection. */
   readonly isEnded: boolean;
 }
 
-/** Sends the parts one by one, and describes the frames that arrive until the server ends it. */
+/** Sends the parts one by one; describes the frames that arrive until the server closes. */
 export async function converse(
   port: number,
   parts: readonly (Buffer | string)[],
@@ -167,7 +167,7 @@ export async function converse(
   const timer = setTimeout(() => socket.destroy(), LIMIT_MS);
   await once(socket, 'connect');
   for (const part of parts) {
-    // Nothing more to a server that has ended it: the answer to that is a reset.
+    // Stops sending once the server has closed, because more bytes would cause a reset.
     if (!socket.writable) break;
     socket.write(part);
     await new Promise((resolve) => setImmediate(resolve));
@@ -181,7 +181,7 @@ export async function converse(
   return { head, told: isOpened ? describeAll(bytes.subarray(end + 4), windowBits) : [], isEnded };
 }
 
-/** A client that sends bytes on request, answers each ping, and notes the frames that it receives. */
+/** A client that sends bytes on request, answers each ping and records the received frames. */
 export class LivePeer {
   readonly #socket: Socket;
   #bytes = Buffer.alloc(0);
@@ -208,7 +208,7 @@ export class LivePeer {
     return peer;
   }
 
-  /** Says so for as long as it is heard. */
+  /** Sends bytes while the connection is open. */
   say(bytes: Buffer): void {
     if (!this.isEnded) this.#socket.write(bytes);
   }
@@ -217,7 +217,7 @@ export class LivePeer {
     return describeAll(this.#bytes.subarray(this.#bytes.indexOf('\r\n\r\n') + 4), 15);
   }
 
-  /** The reason of the close frame, which is the last one. */
+  /** The reason of the close frame, which is the last frame. */
   get reason(): string {
     const at = this.#bytes.lastIndexOf(Buffer.of(0x88));
     return at === -1 ? '' : this.#bytes.toString('utf8', at + 4);
@@ -228,14 +228,14 @@ export class LivePeer {
   }
 }
 
-/** A client of the comet socket that notes each text that it receives, in order. */
+/** A client of the comet socket that records each text that it receives, in order. */
 export class CommandClient {
   readonly #socket: WebSocket;
   /** Answers to commands, in order of arrival. */
   readonly told: string[] = [];
   /** Channels of the messages. */
   readonly messages: string[] = [];
-  /** Answers as they came, and of messages the data. */
+  /** Answers, and the data of messages, in order of arrival. */
   readonly all: string[] = [];
 
   constructor(port: number, path: string) {

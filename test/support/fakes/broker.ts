@@ -1,4 +1,5 @@
-// A broker with ports that keep what they get, what workers say to it, and its answers in short.
+// A broker with fake ports that keep their frames, the frames of workers, and its answers in short
+// form.
 import { Broker, type BrokerOptions } from '../../../lib/broker/broker.js';
 
 import { ReplayPageFlag, type Frame, type Frames } from '../../../lib/ipc/frames.js';
@@ -49,7 +50,7 @@ export function port(ports: readonly FakePort[], slot: number): FakePort {
   return found;
 }
 
-/** What a worker was sent, in short: `5` is the message of that number, `page 3,4>5` a page. */
+/** The frames sent to a worker, in short: `5` is the message of that number, `page 3,4>5` a page. */
 export function story(frames: readonly Frame[]): string[] {
   return frames.map((frame) => {
     if (frame.name === 'Publish') return frame.fields.number.toString();

@@ -1,17 +1,17 @@
-// What the tests of the broker's parts share: Publish frames, a clock, ports that keep what they get.
+// Fakes for the tests of the broker's parts: Publish frames, a clock, and ports that keep their frames.
 import type { WorkerPort } from '../../../lib/ipc/worker-port.js';
 import { FrameDecoder } from '../../../lib/ipc/frame-codec.js';
 import { WORKER_FRAMES } from '../../../lib/ipc/frame-codecs.js';
 import { publishBytesMax, writePublish } from '../../../lib/ipc/frame-writers.js';
 import type { Frame, Frames } from '../../../lib/ipc/frames.js';
 
-/** A Publish frame of its own. */
+/** A Publish frame. */
 export function publishFrame(number: number, channel: string, data: Buffer | string): Buffer {
   const target = Buffer.alloc(publishBytesMax(channel, '', '', data));
   return target.subarray(0, writePublish(target, 0, number, 0, 0, channel, '', '', data));
 }
 
-/** The frames in some bytes, which must be whole frames. */
+/** The frames in some bytes, which must be complete frames. */
 export function framesIn(bytes: Buffer): Frame[] {
   const decoder = new FrameDecoder(WORKER_FRAMES.readers);
   const frames = decoder.push(bytes);
@@ -34,13 +34,13 @@ export function messagesIn(bytes: Buffer): Frames['Publish'][] {
   });
 }
 
-/** A worker's control stream that keeps all that it is given. */
+/** A fake control stream of a worker that keeps all its bytes. */
 export class FakePort implements WorkerPort {
   queuedBytes = 0;
   beats = true;
-  /** Whether what is sent waits: its end does not read. */
+  /** Whether the peer does not read, so that sent bytes are queued. */
   isHung = false;
-  /** Sizes of what was sent, by call. */
+  /** The number of bytes of each send call. */
   writes: number[] = [];
   readonly #decoder = new FrameDecoder(WORKER_FRAMES.readers);
   #frames: Frame[] = [];
@@ -55,25 +55,25 @@ export class FakePort implements WorkerPort {
     this.#frames.push(...this.#decoder.push(Buffer.from(bytes)));
   }
 
-  /** The frames since the last call. */
+  /** The frames sent after the last call. */
   take(): Frame[] {
     const frames = this.#frames;
     this.#frames = [];
     return frames;
   }
 
-  /** What was sent, as it was given. */
+  /** The buffers of the send calls, uncopied. */
   get sent(): Buffer[] {
     return this.#given.map(({ bytes }) => bytes);
   }
 
-  /** Whether nobody has written over what was sent. */
+  /** Whether the sent buffers are unmodified. */
   get isIntact(): boolean {
     return this.#given.every(({ bytes, copy }) => bytes.equals(copy));
   }
 }
 
-/** Runs what was scheduled, as the end of a turn does. */
+/** Runs scheduled callbacks like the end of a loop iteration. */
 export class FakeIterations {
   nowMs = 1000;
   #waiting: (() => void)[] = [];
@@ -87,17 +87,17 @@ export class FakeIterations {
     return this.#waiting.length > 0;
   }
 
-  /** Ends the turn; what that schedules is for the next. */
+  /** Ends the iteration; callbacks that it schedules run in the next one. */
   end(): void {
     const waiting = this.#waiting;
     this.#waiting = [];
     for (const run of waiting) run();
   }
 
-  /** Ends turns until nothing is scheduled. */
+  /** Ends iterations until no callback is scheduled. */
   endAll(): void {
-    for (let turns = 0; this.isScheduled; turns++) {
-      if (turns > 10_000) throw new Error('there is always one more turn');
+    for (let iterations = 0; this.isScheduled; iterations++) {
+      if (iterations > 10_000) throw new Error('callbacks are scheduled without end');
       this.end();
     }
   }

@@ -1,9 +1,9 @@
-// Results of bench runs that never were, and what a reader finds in the page of one.
+// Invented results of bench runs, and helpers that read the report page of a run.
 import type { BenchResult, Broadcast, Fanout, Latency } from '../../../lib/bench/bench-result.js';
 
 export const HOSTILE = `</script><script>alert(1)</script><img src=x onerror='alert(2)'>"'&\u2028`;
 
-/** A bell curve on the log scale, in eight buckets to an octave. */
+/** A bell curve on a log scale, with eight buckets per octave. */
 function latency(count: number, medianUs: number): Latency {
   const buckets = [];
   for (let octave = 0; octave < 20; octave += 1) {
@@ -26,7 +26,7 @@ function latency(count: number, medianUs: number): Latency {
   };
 }
 
-/** A message that spread evenly, and began to arrive at the same moment as any other. */
+/** A message that spread evenly; all of them begin to arrive at the same moment. */
 export function broadcast(reached: number, seconds: number): Broadcast {
   const steps = Array.from({ length: 41 }, (_, index) => index / 40);
   const curve = steps.map((share) => ({
@@ -43,7 +43,7 @@ const FANOUT: Fanout = {
   broadcasts: [broadcast(999_863, 0.81), broadcast(999_858, 1.27)],
 };
 
-/** A run with every phase, in which something went wrong in each. No two numbers are the same. */
+/** A run with every phase and an error in each. No two numbers are the same. */
 export function fullResult(): BenchResult &
   Required<Pick<BenchResult, 'verify' | 'active' | 'server' | 'fanout'>> {
   const steps = Array.from({ length: 61 }, (_, index) => index);
@@ -119,7 +119,7 @@ export function bareResult(): BenchResult {
   return result;
 }
 
-/** The same run, with `text` in every place that holds a text. */
+/** The full run with `text` in every text field. */
 export function withTexts(text: string): BenchResult {
   const result = fullResult();
   return {

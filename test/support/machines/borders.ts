@@ -1,5 +1,5 @@
-// Machines that differ from a recorded one in one thing, at the border of a check, and what the
-// doctor must say of each.
+// Machines that differ from a recorded one in one value, at the limit of a check, and the finding
+// that the doctor must report for each.
 import type { Aim } from '../../../lib/doctor/doctor.js';
 import type { Finding } from '../../../lib/doctor/finding.js';
 import type { recordingOf } from './recorded.js';
@@ -27,7 +27,7 @@ const TWO: Partial<Aim> = { target: 100_000, workers: 2 };
 
 export const BORDERS: readonly Border[] = [
   {
-    about: '2 workers hold 2 · (50,097 − 97) connections, and none to spare',
+    about: '2 workers hold 2 · (50,097 − 97) connections, with no headroom',
     files: FILES_LIMIT(50_097),
     aim: TWO,
     id: 'RLIMIT_NOFILE',
@@ -44,7 +44,7 @@ export const BORDERS: readonly Border[] = [
     connections: 99_998,
   },
   {
-    about: 'a tenth to spare is enough to run',
+    about: 'a tenth of headroom is enough to run',
     files: FILES_LIMIT(55_097),
     aim: TWO,
     id: 'RLIMIT_NOFILE',
@@ -52,7 +52,7 @@ export const BORDERS: readonly Border[] = [
     connections: 110_000,
   },
   {
-    about: 'all that is asked for',
+    about: 'the recommended limit',
     files: FILES_LIMIT(56_024),
     aim: TWO,
     id: 'RLIMIT_NOFILE',
@@ -60,7 +60,7 @@ export const BORDERS: readonly Border[] = [
     fix: null,
   },
   {
-    about: 'one worker alone needs more than the kernel gives one process by default',
+    about: 'one worker alone needs more files than the default fs.nr_open',
     files: FILES_LIMIT(1_048_576),
     aim: { workers: 1 },
     id: 'RLIMIT_NOFILE',
@@ -68,7 +68,7 @@ export const BORDERS: readonly Border[] = [
     fix: /^LimitNOFILE=1101024$/,
   },
   {
-    about: 'and for that a higher ceiling',
+    about: 'and therefore a higher fs.nr_open',
     files: FILES_LIMIT(1_048_576),
     aim: { workers: 1 },
     id: 'fs.nr_open',
@@ -76,7 +76,7 @@ export const BORDERS: readonly Border[] = [
     fix: /^fs\.nr_open = 1101024$/,
   },
   {
-    about: 'a ceiling that was lowered under a higher limit',
+    about: 'an fs.nr_open below a higher limit',
     sysctls: { 'fs.nr_open': 10_000 },
     aim: TWO,
     id: 'fs.nr_open',
@@ -85,7 +85,7 @@ export const BORDERS: readonly Border[] = [
     fix: /^fs\.nr_open = 56024$/,
   },
   {
-    about: 'which then is the limit of each process',
+    about: 'which is then the limit of each process',
     sysctls: { 'fs.nr_open': 10_000 },
     aim: TWO,
     id: 'RLIMIT_NOFILE',
@@ -93,7 +93,7 @@ export const BORDERS: readonly Border[] = [
     connections: 2 * 9903,
   },
   {
-    about: 'too few files for a million: as many workers as a tenth of the memory affords',
+    about: 'too few files for a million: as many workers as fit into a tenth of the memory',
     files: FILES_LIMIT(1024),
     id: 'RLIMIT_NOFILE',
     severity: 'critical',
@@ -101,7 +101,7 @@ export const BORDERS: readonly Border[] = [
     connections: 280 * 927,
   },
   {
-    about: 'files that others have open are missing',
+    about: 'files that other programs have open reduce the limit',
     on: 'laptop',
     sysctls: { 'fs.file-max': 1_200_000, 'fs.file-nr': '300000\t0\t1200000' },
     id: 'fs.file-max',
@@ -125,7 +125,7 @@ export const BORDERS: readonly Border[] = [
     fix: /^fs\.epoll\.max_user_watches = 1110000$/,
   },
   {
-    about: 'both ends of a test have watches',
+    about: 'both ends of a test on one machine need watches',
     sysctls: { 'fs.epoll.max_user_watches': 2_050_000 },
     aim: { role: 'both' },
     id: 'fs.epoll.max_user_watches',
@@ -142,7 +142,7 @@ export const BORDERS: readonly Border[] = [
     text: /oom_kill 4/,
   },
   {
-    about: 'the limit of a folder above is not',
+    about: 'the limit of a parent group is not',
     on: 'debian-13',
     files: { '/sys/fs/cgroup/system.slice/memory.max': '2147483648\n' },
     id: 'memory cgroup /sys/fs/cgroup/system.slice',
@@ -163,7 +163,7 @@ export const BORDERS: readonly Border[] = [
     text: /memory\.failcnt 17/,
   },
   {
-    about: 'pages of 64 KiB make a guess of the sizes that only root can measure',
+    about: 'with pages of 64 KiB the sizes that only root can measure are estimated',
     on: 'arm64-64k',
     files: { '/sys/kernel/slab/TCPv6/order': undefined },
     id: 'memory',
@@ -171,7 +171,7 @@ export const BORDERS: readonly Border[] = [
     text: /run as root to measure/,
   },
   {
-    about: 'a storm of 40,000 sockets a second wants free pages',
+    about: 'a storm of 40,000 sockets a second needs free pages',
     aim: { acceptRate: 40_000 },
     id: 'vm.min_free_kbytes',
     severity: 'info',
@@ -199,7 +199,7 @@ export const BORDERS: readonly Border[] = [
     fix: /^net\.ipv4\.tcp_syncookies = 1$/,
   },
   {
-    about: 'many retries are not taken away',
+    about: 'a high number of retries is kept',
     sysctls: { 'net.ipv4.tcp_synack_retries': 9 },
     id: 'net.ipv4.tcp_synack_retries',
     severity: 'ok',
@@ -219,14 +219,14 @@ export const BORDERS: readonly Border[] = [
     severity: 'ok',
   },
   {
-    about: 'a container gets the values that the host must have',
+    about: 'in a container the fix names the values of the host',
     on: 'container',
     id: 'net.ipv4.tcp_mem',
     severity: 'skipped',
     text: /750000 1000000 1500000 \(pages\) or more on the host/,
   },
   {
-    about: 'and what to start it with',
+    about: 'and the options to start it with',
     on: 'container',
     id: 'net.core.somaxconn',
     severity: 'warning',
@@ -255,8 +255,8 @@ export const BORDERS: readonly Border[] = [
     severity: 'warning',
     fix: /^Environment=MEGACOMET_KEEPALIVE=240$/,
   },
-  { about: 'a slow one', aim: { keepaliveS: 281 }, id: '--keepalive', severity: 'warning' },
-  { about: 'in time', aim: { keepaliveS: 280 }, id: '--keepalive', severity: 'ok' },
+  { about: 'a slow keep-alive', aim: { keepaliveS: 281 }, id: '--keepalive', severity: 'warning' },
+  { about: 'a keep-alive in time', aim: { keepaliveS: 280 }, id: '--keepalive', severity: 'ok' },
   {
     about: 'more neighbours than the table holds',
     sysctls: { 'net.ipv4.neigh.default.gc_thresh3': 5 },
@@ -266,7 +266,7 @@ export const BORDERS: readonly Border[] = [
     fix: /^net\.ipv4\.neigh\.default\.gc_thresh3 = 6$/,
   },
   {
-    about: 'the own port among those of outgoing connections',
+    about: 'the listening port lies in the ephemeral port range',
     sysctls: { 'net.ipv4.ip_local_reserved_ports': '9000' },
     aim: { ports: [8000, 40_000] },
     id: 'net.ipv4.ip_local_reserved_ports',
@@ -281,7 +281,7 @@ export const BORDERS: readonly Border[] = [
     severity: 'ok',
   },
   {
-    about: 'reserved ports are missing to clients',
+    about: 'reserved ports reduce the ports of clients',
     sysctls: {
       'net.ipv4.ip_local_port_range': '40000 40199',
       'net.ipv4.ip_local_reserved_ports': '40000-40009,50000',
@@ -302,7 +302,7 @@ export const BORDERS: readonly Border[] = [
     fix: /^use 16 source addresses or destinations$/,
   },
   {
-    about: 'connection tracking that is loaded only',
+    about: 'connection tracking that is only loaded',
     on: 'laptop',
     sysctls: { 'net.netfilter.nf_conntrack_count': 0 },
     id: 'net.netfilter.nf_conntrack_max',
@@ -317,7 +317,7 @@ export const BORDERS: readonly Border[] = [
     severity: 'ok',
   },
   {
-    about: 'connection tracking that forgets the silent',
+    about: 'connection tracking that drops silent connections',
     on: 'laptop',
     sysctls: { 'net.netfilter.nf_conntrack_tcp_timeout_established': 300 },
     id: 'net.netfilter.nf_conntrack_tcp_timeout_established',
@@ -325,7 +325,7 @@ export const BORDERS: readonly Border[] = [
     fix: /^net\.netfilter\.nf_conntrack_tcp_timeout_established = 360$/,
   },
   {
-    about: 'an allowance of the cloud that was hit before',
+    about: 'a cloud allowance that was exceeded earlier',
     on: 'ec2',
     outputs: {
       'ethtool -S ens5':
@@ -343,7 +343,7 @@ export const BORDERS: readonly Border[] = [
     severity: 'ok',
   },
   {
-    about: 'an old kernel searches long for ports',
+    about: 'an old kernel searches for ports slowly',
     sysctls: { 'kernel.osrelease': '5.15.0-91-generic' },
     aim: { role: 'client' },
     id: 'IP_LOCAL_PORT_RANGE',

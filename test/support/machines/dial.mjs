@@ -1,12 +1,12 @@
-// Opens connections from one address, one after the other, and holds them until it is ended. Prints
-// how many were opened, and what stopped it. Usage: node dial.mjs PORT MOST
+// Opens connections from one address, one after the other, and holds them until it is killed.
+// Prints how many were opened, and the error that stopped it. Usage: node dial.mjs PORT MOST
 import { createConnection } from 'node:net';
 
 const HANGS_MS = 5000;
 const [port, most] = process.argv.slice(2).map(Number);
 const sockets = [];
 
-/** Null, or why there is no connection. */
+/** Opens one connection; returns null or the error. */
 function dial() {
   return new Promise((resolve) => {
     const socket = createConnection({ host: '127.0.0.1', port });

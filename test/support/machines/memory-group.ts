@@ -1,5 +1,5 @@
-// A control group with a memory limit for a test's own processes, of version 1 or 2, whichever this
-// machine lets it make. It goes with the test.
+// A control group with a memory limit for the processes of a test, of version 1 or 2, whichever
+// this machine allows. It is removed with the test.
 import { existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
@@ -30,7 +30,7 @@ function canLimit(): boolean {
   }
 }
 
-/** Why tests that need one are left out. */
+/** Why tests that need a memory group are skipped. */
 export const noMemoryGroup = unless(
   canLimit(),
   'no memory cgroup can be made here: that takes root, and /sys/fs/cgroup writable',
@@ -43,18 +43,18 @@ export class MemoryGroup {
     const group = new MemoryGroup(makeFolder());
     writeFileSync(join(group.folder, LIMIT), String(limitBytes));
     test.teardown(async () => {
-      // The last of its processes may still be leaving.
+      // Its last process may still be exiting.
       await until('the group to be empty', () => group.#remove());
     });
     return group;
   }
 
-  /** What starts a command in it: for StartOptions.through. */
+  /** The command that starts another one in the group: for StartOptions.through. */
   get through(): string[] {
     return ['sh', '-c', 'echo $$ > "$0"/cgroup.procs && exec "$@"', this.folder];
   }
 
-  /** Processes of it that the kernel killed for want of memory. */
+  /** Processes of the group that the kernel killed because of its memory limit. */
   kills(): number {
     const name = isV1 ? 'memory.oom_control' : 'memory.events';
     const text = readFileSync(join(this.folder, name), 'utf8');

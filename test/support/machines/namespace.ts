@@ -1,5 +1,5 @@
-// A network namespace of a test's own, with sysctls as the test wants them: what fills a limit there
-// disturbs nobody. Ends with the test.
+// A network namespace for one test with its own sysctls: a limit that is exhausted there disturbs
+// no other program. It ends with the test.
 import { spawn, type ChildProcess } from 'node:child_process';
 import { readFileSync, readlinkSync } from 'node:fs';
 import { join } from 'node:path';
@@ -17,12 +17,12 @@ export class Namespace {
     this.#holder = holder;
   }
 
-  /** Makes one with a loopback device, and sets its sysctls. */
+  /** Makes a namespace with a loopback device and sets its sysctls. */
   static async make(
     test: Pick<Test, 'teardown'>,
     sysctls: Readonly<Record<string, number | string>> = {},
   ): Promise<Namespace> {
-    // It ends with its standard input, and so with this process at the latest.
+    // The holder ends with its standard input, at the latest with this process.
     const words = ['--pdeathsig', 'KILL', 'unshare', '--net', 'cat'];
     const holder = spawn('setpriv', words, { stdio: ['pipe', 'ignore', 'ignore'] });
     test.teardown(() => {
@@ -39,7 +39,7 @@ export class Namespace {
     return namespace;
   }
 
-  /** What starts a command in it: for StartOptions.through. */
+  /** The command that starts another one in the namespace: for StartOptions.through. */
   get through(): string[] {
     return ['nsenter', `--net=/proc/${this.#holder.pid ?? 0}/ns/net`];
   }
@@ -65,7 +65,7 @@ export class Namespace {
     return Number((lines[1] ?? '').split(' ')[index]);
   }
 
-  /** Runs our command line in it. */
+  /** Runs the project's command line in the namespace. */
   run(args: readonly string[], options: StartOptions = {}): ReturnType<typeof run> {
     const through = [...this.through, ...(options.through ?? [])];
     return run(args, { ...options, through });

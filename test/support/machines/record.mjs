@@ -1,8 +1,9 @@
-// Records on standard output what the doctor reads of this machine, for every role: the checks then
-// give the same findings anywhere. Usage: node test/support/machines/record.mjs "what machine it is"
+// Records on standard output the files that the doctor reads on this machine, for every role, so
+// that the checks give the same findings anywhere. Usage: node test/support/machines/record.mjs
+// "what machine it is"
 //
-// Run as root, so that the sizes of kernel objects are in it, after npm run build:ts. What names
-// this machine (addresses, control groups, the kernel's build) is left out or replaced.
+// Run it as root, to include the sizes of kernel objects, after npm run build:ts. Names of this
+// machine (addresses, control groups, the kernel's build) are removed or replaced.
 import { diagnose } from '../../../dist/lib/doctor/doctor.js';
 import { thisMachine } from '../../../dist/lib/doctor/machine.js';
 
@@ -21,7 +22,7 @@ const AIM = {
 const files = {};
 const outputs = {};
 
-/** Lines that the checks look for, of files that tell much else. */
+/** The lines that the checks need, of files that have many more. */
 const WANTED_LINES = {
   '/proc/meminfo': /^(MemTotal|MemAvailable|AnonHugePages):/,
   '/proc/self/mountinfo': / \/proc\/sys /,
@@ -32,7 +33,7 @@ const WANTED_LINES = {
 function reduced(path, text) {
   const wanted = WANTED_LINES[path];
   const lines = text.split('\n');
-  // Comments only count for the numbers of the lines behind them.
+  // Comments are kept only because they count in line numbers.
   if (path.endsWith('.conf')) return text.replace(/^\s*[#;].*$/gm, '#');
   if (wanted !== undefined) return `${lines.filter((line) => wanted.test(line)).join('\n')}\n`;
   if (path === '/proc/self/smaps') return `${lines.find((line) => /^KernelPageSize/.test(line))}\n`;
@@ -52,7 +53,7 @@ const recorder = {
   },
   list: (folder) => {
     const names = thisMachine.list(folder);
-    // A file without content stands for one that was only seen in its folder.
+    // An empty file stands for one that was only listed in its folder.
     for (const name of names) files[`${folder}/${name}`] ??= '';
     return names;
   },
@@ -72,7 +73,7 @@ const groups = (files['/proc/self/cgroup'] ?? '')
   .filter((name) => name !== '');
 const anonymous = (text) =>
   groups.reduce((rest, name) => rest.replaceAll(`/${name}`, '/group'), text);
-// What stands for a folder only, because its own files are here too, says nothing.
+// An empty entry for a folder whose files are recorded too is redundant.
 const isFolder = (path) => Object.keys(files).some((other) => other.startsWith(`${path}/`));
 const kept = Object.entries(files).filter(([path, text]) => text !== '' || !isFolder(path));
 

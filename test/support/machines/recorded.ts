@@ -1,4 +1,4 @@
-// Recorded machines, and machines made of them: what the tests of the doctor share.
+// Recorded machines and variants of them, for the tests of the doctor.
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
@@ -48,7 +48,7 @@ export function pathOf(key: string): string {
   return `/proc/sys/${key.replaceAll('.', '/')}`;
 }
 
-/** A recording with other values for some of its sysctls; null takes one away. */
+/** A recording with other values for some of its sysctls; null removes one. */
 export function withSysctls(
   recording: Recording,
   sysctls: Readonly<Record<string, number | string | null>>,
@@ -59,7 +59,7 @@ export function withSysctls(
   return withFiles(recording, Object.fromEntries(changes));
 }
 
-/** A recording with other files; undefined takes one away. */
+/** A recording with other files; undefined removes one. */
 export function withFiles(
   recording: Recording,
   files: Readonly<Record<string, string | undefined>>,

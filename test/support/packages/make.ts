@@ -1,5 +1,5 @@
-// What the tests of the packages share: building, packing and installing as a user does, and a server
-// that runs from wherever it was installed to.
+// What the tests of the packages share: building, packing and installing as a user does, and a
+// server that runs from wherever it was installed to.
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';

@@ -1,4 +1,4 @@
-// A real systemd --user in namespaces of its own, with our units and nothing else: no unit of the
+// A real systemd --user in its own namespaces with only the project's units: no unit of the
 // machine, no generator, and control groups that are removed afterwards.
 import { execFileSync, spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -10,14 +10,14 @@ import { without } from '../requirements.js';
 
 const SYSTEMD = '/lib/systemd/systemd';
 const RUNTIME = '/run/megacomet';
-/** On a box whose cores are all taken. */
+/** Long enough for a machine with busy cores. */
 const START_MS_MAX = 60_000;
 
 export const noSystemd = without('a systemd of its own');
 
 /**
- * What PID 1 would have made: the nodes that sandboxes mount over what they hide. The groups are for
- * the manager to divide: on a machine with systemd those of the test are not its own.
+ * Creates what PID 1 would have made: the nodes that sandboxes mount over hidden paths, and control
+ * groups for the manager, because on a machine with systemd it may not divide those of the test.
  */
 const SCRIPT = `
 while IFS=: read -r id names path; do
@@ -46,7 +46,7 @@ const TARGETS = ['basic', 'default', 'shutdown', 'sockets'];
 export class UserManager {
   readonly #child: ChildProcess;
   readonly #env: NodeJS.ProcessEnv;
-  /** Its own messages and those of the services. */
+  /** The messages of the manager and of the services. */
   log = '';
 
   private constructor(child: ChildProcess, env: NodeJS.ProcessEnv) {
@@ -60,7 +60,7 @@ export class UserManager {
   /** @param units - Texts by file name. */
   static async start(test: Test, units: Readonly<Record<string, string>>): Promise<UserManager> {
     const folder = mkdtempSync(join(tmpdir(), 'megacomet-systemd-'));
-    // Services are other users.
+    // Services run as other users.
     chmodSync(folder, 0o755);
     const unitFolder = join(folder, 'units');
     mkdirSync(unitFolder);
@@ -89,7 +89,7 @@ export class UserManager {
     return manager;
   }
 
-  /** Runs a command inside; what it prints, or undefined where it fails. */
+  /** Runs a command inside; returns its output, or undefined if it fails. */
   async run(...command: string[]): Promise<string | undefined> {
     const child = spawn('nsenter', [...this.#enter(), ...command], {
       env: this.#env,
@@ -106,13 +106,13 @@ export class UserManager {
     return this.run('systemctl', '--user', ...args);
   }
 
-  /** One property of our service, such as `MainPID`. */
+  /** One property of the service, such as `MainPID`. */
   async show(property: string): Promise<string> {
     const text = await this.systemctl('show', '--value', '-p', property, 'megacomet.service');
     return (text ?? '').trim();
   }
 
-  /** What services wrote to their log, `append:%t/log`. */
+  /** The log of the services, `append:%t/log`. */
   async serviceLog(): Promise<string> {
     return (await this.run('cat', `${RUNTIME}/log`)) ?? '';
   }
