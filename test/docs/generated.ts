@@ -1,4 +1,4 @@
-// Pages that programs write, against what the programs write now: `npm run docs` brings them up to date.
+// The generated pages match the current output of their generators; `npm run docs` updates them.
 import { readdirSync } from 'node:fs';
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';

@@ -1,5 +1,5 @@
-// The generator of docs/library.md: it fails for a public name without a docstring. That the page is
-// current is checked by generated.ts.
+// The generator of docs/library.md: it fails for a public name without a docstring. The test
+// generated.ts checks that the page is current.
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

@@ -99,10 +99,10 @@ t.test('every value of the kernel has its help', (t) => {
 interface Message {
   readonly parts: readonly string[];
   readonly level: string;
-  readonly place: string;
+  readonly source: string;
 }
 
-/** The fixed parts of the texts that an expression can be; none for one that is known elsewhere. */
+/** The fixed parts of every text that an expression can produce; none for a forwarded text. */
 function texts(node: ts.Expression): string[][] {
   if (ts.isStringLiteralLike(node)) return [[node.text]];
   if (ts.isTemplateExpression(node)) {
@@ -115,22 +115,22 @@ function texts(node: ts.Expression): string[][] {
   return [[...left.slice(0, -1), `${left.at(-1) ?? ''}${right[0] ?? ''}`, ...right.slice(1)]];
 }
 
-/** What every message must have to be told from another. */
+/** A message needs a fixed part to be distinguishable. */
 const WORDS = /[a-z]{3}/;
 
-/** Messages that a call passes on, by file and by what stands in the call; the guide's words for them. */
+/** Messages that a call only forwards, by file and argument, with the guide's words for them. */
 const PASSED_ON: Readonly<Record<string, string>> = {
   'lib/manager/supervisor.ts error.message': 'a process cannot be started: REASON',
-  // Of a worker: read from native/.
+  // Messages of a worker are read from native/.
   'lib/manager/worker-log.ts line.message': 'accept failed; listener paused',
-  // Of Server, which says why.
+  // Server logs the reason.
   'lib/manager/supervisor.ts reason': 'worker does not read its control stream; replaced',
   'lib/server/start-warnings.ts capacity.warning':
     'N connections are more than LIMIT allows: about N',
   'lib/server/start-warnings.ts `${id}: ${why}`': 'LIMIT: REASON',
 };
 
-/** Every message that a file gives the logger, and what it only passes on. */
+/** Every message that a file passes to the logger, and the arguments that it only forwards. */
 function messagesOf(path: string): { told: Message[]; passed: string[] } {
   const source = ts.createSourceFile(path, read(path), ts.ScriptTarget.Latest, true);
   const told: Message[] = [];
@@ -143,7 +143,7 @@ function messagesOf(path: string): { told: Message[]; passed: string[] } {
       if ((match !== null || dynamic) && last !== undefined) {
         const level = match?.[1] ?? 'info';
         const found = texts(last).filter((parts) => WORDS.test(parts.join('')));
-        for (const parts of found) told.push({ parts, level, place: path });
+        for (const parts of found) told.push({ parts, level, source: path });
         if (found.length === 0) passed.push(`${path} ${last.getText(source)}`);
       }
     }
@@ -159,7 +159,7 @@ function nativeMessages(path: string): Message[] {
   return [...calls].map(([, call, text = '']) => ({
     parts: [text],
     level: call === 'fail' ? 'error' : 'warn',
-    place: path,
+    source: path,
   }));
 }
 
@@ -168,7 +168,7 @@ function pattern({ parts }: Pick<Message, 'parts'>): RegExp {
   return new RegExp(`^${escaped.join('.+')}$`);
 }
 
-t.test('every message of the log has its line, and no other is told', (t) => {
+t.test('every log message has its line, and no unknown message is listed', (t) => {
   const begin = guide.indexOf('<!-- log lines -->');
   const lines = rows(guide.slice(begin, guide.indexOf('<!-- end of log lines -->'))).map(
     ([message = '', level = '', advice = '']) => ({
@@ -179,18 +179,22 @@ t.test('every message of the log has its line, and no other is told', (t) => {
   );
   t.ok(lines.length > 20, 'there is a table');
   const all = listed('lib', /\.ts$/).map(messagesOf);
-  // The dialers of a bench have no log: what fails there ends the run with that text.
+  // The dialers of a bench have no log: a failure ends the run with its text.
   const natives = listed('native', /\.cc$/).filter((path) => !path.includes('dial'));
   const messages = [...all.flatMap(({ told }) => told), ...natives.flatMap(nativeMessages)];
   t.ok(messages.length > 20, 'messages were found');
   for (const message of messages) {
     const line = lines.find((one) => pattern(message).test(one.message));
-    t.ok(line, `${message.place}: ${message.parts.join('…')}`);
+    t.ok(line, `${message.source}: ${message.parts.join('…')}`);
     t.equal(line?.level, message.level, 'its level');
     t.ok((line?.advice ?? '').length >= 8, 'and what to do');
   }
   const passed = all.flatMap((one) => one.passed);
-  t.same([...new Set(passed)].sort(), Object.keys(PASSED_ON).sort(), 'what is passed on is known');
+  t.same(
+    [...new Set(passed)].sort(),
+    Object.keys(PASSED_ON).sort(),
+    'every forwarded message is known',
+  );
   const others = Object.values(PASSED_ON);
   for (const message of others) {
     t.ok(
@@ -202,12 +206,12 @@ t.test('every message of the log has its line, and no other is told', (t) => {
     ({ message }) =>
       !others.includes(message) && !messages.some((one) => pattern(one).test(message)),
   );
-  t.same(stale, [], 'each line is one of the program');
-  t.equal(new Set(lines.map(({ message }) => message)).size, lines.length, 'none is told twice');
+  t.same(stale, [], 'each line is a message of the program');
+  t.equal(new Set(lines.map(({ message }) => message)).size, lines.length, 'none is listed twice');
   t.end();
 });
 
-t.test('every alert is named in the part of the guide that it leads to', (t) => {
+t.test('every alert is named in the section of the guide that it links to', (t) => {
   const rules = read('docs/alerts.yml').matchAll(
     /- alert: (\w+)$[^]*?runbook: docs\/operations\.md#(\S+)$/gm,
   );
@@ -221,7 +225,7 @@ t.test('every alert is named in the part of the guide that it leads to', (t) => 
   t.end();
 });
 
-/** The id that GitHub gives a heading: the first line of its part. */
+/** The anchor that GitHub makes of the heading of a section. */
 function anchorOf(part: string): string {
   const [heading = ''] = part.split('\n');
   return heading
@@ -230,7 +234,7 @@ function anchorOf(part: string): string {
     .replaceAll(' ', '-');
 }
 
-t.test('every link of the guide leads somewhere', (t) => {
+t.test('every link of the guide has a target', (t) => {
   const anchors = guide.split(/^#+ /m).map(anchorOf);
   for (const [, file = '', anchor = ''] of guide.matchAll(/\]\(([^)#]*)(?:#([^)]+))?\)/g)) {
     if (file === '') t.ok(anchors.includes(anchor), `#${anchor}`);

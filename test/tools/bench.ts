@@ -1,5 +1,5 @@
-// `megacomet-ts bench` against real servers, honest and not, and what it leaves of the machine's
-// settings.
+// `megacomet-ts bench` against real servers, correct and faulty ones, and the settings of the
+// machine after a run.
 import t from 'tap';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { createServer, type AddressInfo, type Socket } from 'node:net';
@@ -19,7 +19,7 @@ interface Outcome {
   readonly result: BenchResult;
 }
 
-/** Runs it with the result on standard output. */
+/** Runs the bench with the result on standard output. */
 async function bench(port: number, ...args: string[]): Promise<Outcome> {
   const target = ['--target', `127.0.0.1:${port}`, '--json', '-', '--admin', '127.0.0.1:1'];
   const { code, stdout, stderr } = await run(['bench', ...target, ...args]);
@@ -27,7 +27,7 @@ async function bench(port: number, ...args: string[]): Promise<Outcome> {
   return { code, result: JSON.parse(stdout) as BenchResult };
 }
 
-/** A server of the test's own that does with each connection what it is told. */
+/** A fake server that calls `onSocket` for each connection. */
 async function impostor(t: Test, onSocket: (socket: Socket) => void): Promise<number> {
   const sockets = new Set<Socket>();
   const server = createServer((socket) => {
@@ -42,7 +42,7 @@ async function impostor(t: Test, onSocket: (socket: Socket) => void): Promise<nu
   return (server.address() as AddressInfo).port;
 }
 
-/** A port on which nobody listens. */
+/** A port without a listener. */
 async function freePort(): Promise<number> {
   const server = createServer();
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
@@ -51,7 +51,7 @@ async function freePort(): Promise<number> {
   return port;
 }
 
-void t.test('a run that verifies gets an answer on every connection', async (t) => {
+t.test('a verifying run receives an answer on every connection', async (t) => {
   const server = await TestServer.start(t);
   const { code, result } = await bench(server.port, '--connections', '2000', '--verify');
   t.equal(code, 0, 'exit code');
@@ -59,17 +59,17 @@ void t.test('a run that verifies gets an answer on every connection', async (t) 
   t.match(result.verify, { asked: 2000, answered: 2000, wrong: 0, unanswered: 0 }, 'and answered');
   t.equal(result.verify?.latency.count, 2000, 'each answer was timed');
   await until('all to be gone', async () => (await server.total('closedTotal')) === 2000);
-  t.equal(await server.total('echoedTotal'), 2000, 'the server says the same');
+  t.equal(await server.total('echoedTotal'), 2000, 'the server counts the same');
   await server.stop();
 });
 
-void t.test('failures are counted by their errno', async (t) => {
+t.test('failures are counted by their errno', async (t) => {
   const { code, result } = await bench(await freePort(), '--connections', '50');
   t.equal(code, 1, 'exit code');
   t.match(result, { opened: 0, failed: 50, failures: { ECONNREFUSED: 50 } }, 'the result');
 });
 
-void t.test('a server that answers something else is caught', async (t) => {
+t.test('a server with wrong answers is detected', async (t) => {
   const port = await impostor(t, (socket) => {
     socket.on('data', (bytes: Buffer) => {
       socket.write(bytes.map((byte) => byte ^ 1));
@@ -80,7 +80,7 @@ void t.test('a server that answers something else is caught', async (t) => {
   t.match(result.verify, { asked: 20, answered: 0, wrong: 20 }, 'every answer is wrong');
 });
 
-void t.test('a server that answers one client with the bytes of another is caught', async (t) => {
+t.test('a server that answers one client with the bytes of another is detected', async (t) => {
   let last: Socket | undefined;
   const port = await impostor(t, (socket) => {
     socket.on('data', (bytes: Buffer) => {
@@ -91,10 +91,10 @@ void t.test('a server that answers one client with the bytes of another is caugh
   const args = ['--connections', '20', '--processes', '1', '--verify', '--connect-timeout', '1'];
   const { code, result } = await bench(port, ...args);
   t.equal(code, 1, 'exit code');
-  t.ok((result.verify?.wrong ?? 0) > 0, 'wrong answers are seen');
+  t.ok((result.verify?.wrong ?? 0) > 0, 'wrong answers are counted');
 });
 
-void t.test('a server that never answers is given up after the timeout', async (t) => {
+t.test('a server that never answers times out', async (t) => {
   const port = await impostor(t, () => undefined);
   const args = ['--connections', '10', '--verify', '--connect-timeout', '1'];
   const { code, result } = await bench(port, ...args);
@@ -103,7 +103,7 @@ void t.test('a server that never answers is given up after the timeout', async (
   t.same(result.failures, { ETIMEDOUT: 10 }, 'each timed out');
 });
 
-void t.test('a server that hangs up is not taken for a steady one', async (t) => {
+t.test('connections closed by the server during hold are counted as lost', async (t) => {
   const port = await impostor(t, (socket) => {
     setTimeout(() => socket.end(), 300);
   });
@@ -112,7 +112,7 @@ void t.test('a server that hangs up is not taken for a steady one', async (t) =>
   t.equal(result.hold?.lost, 10, 'every loss is counted');
 });
 
-void t.test('--rate is kept', async (t) => {
+t.test('--rate is kept', async (t) => {
   const server = await TestServer.start(t);
   const { code, result } = await bench(server.port, '--connections', '600', '--rate', '400');
   t.equal(code, 0, 'exit code');
@@ -121,7 +121,7 @@ void t.test('--rate is kept', async (t) => {
   await server.stop();
 });
 
-void t.test('an exchange reports messages, and files hold the result', async (t) => {
+t.test('an exchange reports messages, and files hold the result', async (t) => {
   const server = await TestServer.start(t);
   const client = new Command([
     ...['bench', '--target', `127.0.0.1:${server.port}`, '--connections', '20', '--active', '10'],
@@ -133,15 +133,15 @@ void t.test('an exchange reports messages, and files hold the result', async (t)
   const read = (name: string): string => readFileSync(join(client.folder, name), 'utf8');
   const result = JSON.parse(read('out.json')) as BenchResult;
   const { active } = result;
-  t.match(active, { connections: 10, messageBytes: 1000, seconds: 0.5 }, 'what was asked for');
+  t.match(active, { connections: 10, messageBytes: 1000, seconds: 0.5 }, 'the requested load');
   const messages = active?.messages ?? 0;
   t.ok(messages >= 10, `${messages} messages`);
   t.equal(active?.latency.count, messages, 'each was timed');
   const { minUs = 0, p50Us = 0, p99Us = 0, maxUs = 0 } = active?.latency ?? {};
   t.ok(0 < minUs && minUs <= p50Us && p50Us <= p99Us && p99Us <= maxUs, 'in order');
-  t.equal(result.server?.workers, (await server.stats()).workers.length, 'the server was watched');
+  t.equal(result.server?.workers, (await server.stats()).workers.length, 'the server was sampled');
   t.match(read('out.html'), /^<!doctype html>/i, 'the report is a page');
-  t.match(client.stdout, /messages/, 'and people get text');
+  t.match(client.stdout, /messages/, 'and standard output has text');
   await client.run();
   await server.stop();
 });
@@ -149,47 +149,50 @@ void t.test('an exchange reports messages, and files hold the result', async (t)
 const TRANSPORTS = ['sse', 'websocket', 'poll', 'stream'];
 
 for (const transport of TRANSPORTS) {
-  void t.test(`subscribers over ${transport} get every message, and are told apart`, async (t) => {
-    const { server, port } = await startComet(t);
-    const client = new Command([
-      ...['bench', '--target', `127.0.0.1:${port}`, '--admin', '127.0.0.1:1', '--json', '-'],
-      ...['--transport', transport, '--channel', 'news & "x"', '--connections', '300'],
-      ...['--hold', '4'],
-    ]);
-    // A poll is away for a moment between two messages, and workers tell of changes in a while.
-    const areKnown = (): boolean => server.channels().channels[0]?.subscribers === 300;
-    const data = 'x'.repeat(3000) + '"cursor":"0000000000000000.7"\n\n';
-    for (let index = 0; index < 3; index++) {
-      await until('all to be known', areKnown);
-      await server.publish('news & "x"', data);
-      const delivered = (): number => Number(server.stats().totals['deliveredTotal']);
-      await until('all to have it', () => delivered() >= 300 * (index + 1));
-    }
-    await server.publish('other', 'for nobody');
-    const { code } = await client.ended;
-    t.equal(code, 0, 'exit code');
-    const { fanout, opened, hold } = JSON.parse(client.stdout) as BenchResult;
-    t.match({ opened, hold }, { opened: 300, hold: { lost: 0 } }, 'all subscribed and stayed');
-    t.match(fanout, { transport, received: 900, gaps: 0 }, 'each got each message');
-    t.same(
-      fanout?.broadcasts.map(({ reached }) => reached),
-      [300, 300, 300],
-      'three messages to all',
-    );
-    for (const { curve, firstNs, lastNs, seconds } of fanout?.broadcasts ?? []) {
-      t.equal(curve.at(-1)?.reached, 300, 'the curve ends with all of them');
-      const isRising = curve.every(({ reached }, at) => reached >= (curve[at - 1]?.reached ?? 1));
-      t.ok(isRising && Math.abs(seconds - (lastNs - firstNs) / 1e9) < 1e-6, 'and rises to there');
-    }
-    await client.run();
-  });
+  t.test(
+    `subscribers over ${transport} receive every message, and are reported by transport`,
+    async (t) => {
+      const { server, port } = await startComet(t);
+      const client = new Command([
+        ...['bench', '--target', `127.0.0.1:${port}`, '--admin', '127.0.0.1:1', '--json', '-'],
+        ...['--transport', transport, '--channel', 'news & "x"', '--connections', '300'],
+        ...['--hold', '4'],
+      ]);
+      // A poll is unsubscribed for a moment between messages, and workers report changes with a delay.
+      const areKnown = (): boolean => server.channels().channels[0]?.subscribers === 300;
+      const data = 'x'.repeat(3000) + '"cursor":"0000000000000000.7"\n\n';
+      for (let index = 0; index < 3; index++) {
+        await until('all to be known', areKnown);
+        await server.publish('news & "x"', data);
+        const delivered = (): number => Number(server.stats().totals['deliveredTotal']);
+        await until('all to have it', () => delivered() >= 300 * (index + 1));
+      }
+      await server.publish('other', 'without subscribers');
+      const { code } = await client.ended;
+      t.equal(code, 0, 'exit code');
+      const { fanout, opened, hold } = JSON.parse(client.stdout) as BenchResult;
+      t.match({ opened, hold }, { opened: 300, hold: { lost: 0 } }, 'all subscribed and stayed');
+      t.match(fanout, { transport, received: 900, gaps: 0 }, 'each received each message');
+      t.same(
+        fanout?.broadcasts.map(({ reached }) => reached),
+        [300, 300, 300],
+        'three messages to all',
+      );
+      for (const { curve, firstNs, lastNs, seconds } of fanout?.broadcasts ?? []) {
+        t.equal(curve.at(-1)?.reached, 300, 'the curve ends with all of them');
+        const isRising = curve.every(({ reached }, at) => reached >= (curve[at - 1]?.reached ?? 1));
+        t.ok(isRising && Math.abs(seconds - (lastNs - firstNs) / 1e9) < 1e-6, 'and rises to there');
+      }
+      await client.run();
+    },
+  );
 }
 
 for (const [args, channels] of [
   [['--private'], 50],
   [['--channels', '5'], 5],
 ] as const) {
-  void t.test(`with ${args[0]} there are ${channels} channels`, async (t) => {
+  t.test(`with ${args[0]} there are ${channels} channels`, async (t) => {
     const { server, port } = await startComet(t);
     const client = new Command([
       ...['bench', '--target', `127.0.0.1:${port}`, '--admin', '127.0.0.1:1', '--json', '-'],
@@ -208,13 +211,13 @@ for (const [args, channels] of [
     const { code } = await client.ended;
     t.equal(code, 0, 'exit code');
     const { fanout } = JSON.parse(client.stdout) as BenchResult;
-    t.match(fanout, { received: 50 }, 'each got one');
+    t.match(fanout, { received: 50 }, 'each received one');
     if (channels === 50) t.same(fanout?.broadcasts, [], 'and none went to two');
     await client.run();
   });
 }
 
-void t.test('--since brings what was missed, and tells of what is gone', async (t) => {
+t.test('--since replays missed messages, and reports a gap', async (t) => {
   const { server, port } = await startComet(t);
   const { cursor } = await server.publish('bench', 'before');
   for (const data of ['one', 'two']) await server.publish('bench', data);
@@ -225,24 +228,24 @@ void t.test('--since brings what was missed, and tells of what is gone', async (
     t.match(result.fanout, { received: 80, gaps: 0 }, `${transport}: two messages each`);
     const elsewhere = '0123456789abcdef.5';
     const gone = await bench(port, ...args, '--since', elsewhere);
-    t.equal(gone.code, 1, `${transport}: a gap is no clean run`);
-    t.equal(gone.result.fanout?.gaps, 40, `${transport}: each was told`);
+    t.equal(gone.code, 1, `${transport}: a gap fails the run`);
+    t.equal(gone.result.fanout?.gaps, 40, `${transport}: each gap is counted`);
   }
 });
 
 for (const transport of ['sse', 'websocket', 'poll', 'stream'] as const) {
-  void t.test(`subscribers over ${transport} come back with their cursors`, async (t) => {
+  t.test(`subscribers over ${transport} reconnect with their cursors`, async (t) => {
     const { server, port } = await startComet(t);
     const subscribe = { channel: 'bench', private: false, channels: 3, since: '' };
-    let owed = 0;
+    let expected = 0;
     const publish = async (number: number): Promise<string> => {
-      owed += 20;
+      expected += 20;
       return (await server.publish(`bench/${number % 3}`, 'x')).cursor;
     };
     const whileHeld = async (held: Held): Promise<void> => {
       let cursor = '';
       for (let number = 0; number < 3; number++) cursor = await publish(number);
-      const areUpToDate = (): boolean => held.received() === owed;
+      const areUpToDate = (): boolean => held.received() === expected;
       while (!areUpToDate()) await held.pass(10);
       held.reconnect(cursor);
       for (let number = 0; number < 30 || !held.isOpen(); number++) {
@@ -262,12 +265,12 @@ for (const transport of ['sse', 'websocket', 'poll', 'stream'] as const) {
       () => undefined,
       new AbortController().signal,
     );
-    t.match(result, { opened: 60, failed: 0, failures: {} }, 'all are back');
-    t.match(result.fanout, { received: owed, gaps: 0 }, 'with every message, and none twice');
+    t.match(result, { opened: 60, failed: 0, failures: {} }, 'all reconnected');
+    t.match(result.fanout, { received: expected, gaps: 0 }, 'with every message, and none twice');
   });
 }
 
-void t.test('an answer of another status is counted by it', async (t) => {
+t.test('an answer of another status is counted by it', async (t) => {
   const { port } = await startComet(t, { channelsPerConnection: 1 });
   const args = ['--transport', 'sse', '--connections', '10', '--since', 'nonsense'];
   const { code, result } = await bench(port, ...args);
@@ -275,18 +278,18 @@ void t.test('an answer of another status is counted by it', async (t) => {
   t.match(result, { opened: 0, failed: 10, failures: { 'HTTP 400': 10 } }, 'the result');
 });
 
-void t.test('a server that speaks something else, or nothing, has no subscribers', async (t) => {
+t.test('a server that speaks something else, or nothing, has no subscribers', async (t) => {
   const echo = await TestServer.start(t);
   const args = ['--transport', 'websocket', '--connections', '10', '--connect-timeout', '1'];
   const wrong = await bench(echo.port, ...args);
-  t.match(wrong.result, { opened: 0, failures: { EBADMSG: 10 } }, 'an echo is no answer');
+  t.match(wrong.result, { opened: 0, failures: { EBADMSG: 10 } }, 'an echo is not an HTTP answer');
   await echo.stop();
   const mute = await impostor(t, () => undefined);
   const silent = await bench(mute, ...args);
-  t.match(silent.result, { opened: 0, failures: { ETIMEDOUT: 10 } }, 'silence ends in time');
+  t.match(silent.result, { opened: 0, failures: { ETIMEDOUT: 10 } }, 'silence times out');
 });
 
-void t.test('bytes are asked back of echo servers only', async (t) => {
+t.test('--verify and --active are for echo servers only', async (t) => {
   for (const [name, ...value] of [['--verify'], ['--active', '5']]) {
     const args = [
       'bench',
@@ -307,7 +310,7 @@ void t.test('bytes are asked back of echo servers only', async (t) => {
   }
 });
 
-/** In a network of its own: settings that may be changed, and a server with a bench beside it. */
+/** In its own network namespace: settings that may be changed, a server and a bench. */
 const IN_NAMESPACE = `
 ip link set lo up
 cd /proc/sys/net/ipv4
@@ -358,7 +361,7 @@ function inNamespace(folder: string, interrupt: boolean, ...args: string[]): See
 
 const SETTINGS = '40000 40099 40001';
 
-void t.test('ports are made enough for a run and put back', { skip: noNamespace }, (t) => {
+t.test('the port range is widened for a run and restored', { skip: noNamespace }, (t) => {
   const args = ['--connections', '2000', '--verify', '--json', '-'];
   const { lines, out, err } = inNamespace(t.testdir(), false, ...args);
   t.same(lines, [`before ${SETTINGS}`, 'bench 0', `after ${SETTINGS}`, 'server 0'], err);
@@ -368,23 +371,23 @@ void t.test('ports are made enough for a run and put back', { skip: noNamespace 
   t.end();
 });
 
-void t.test('an interrupt ends a run and puts the ports back', { skip: noNamespace }, (t) => {
+t.test('an interrupt ends a run and restores the port range', { skip: noNamespace }, (t) => {
   const args = ['--connections', '2000', '--hold', '40'];
   const { lines, out, err } = inNamespace(t.testdir(), true, ...args);
   const during = 'during 1024 65535 8000,40001';
   const wanted = [`before ${SETTINGS}`, during, 'bench 1', `after ${SETTINGS}`, 'server 0'];
   t.same(lines, wanted, 'the settings, and how both ended');
-  t.match(err, /megacomet-ts: the run was ended by SIGINT\n$/, 'it says why');
+  t.match(err, /megacomet-ts: the run was ended by SIGINT\n$/, 'it states the reason');
   t.equal(out, '', 'and reports no result');
   t.end();
 });
 
-void t.test('what no range of ports allows names the limit', { skip: noNamespace }, (t) => {
+t.test('a run that no port range allows names the limit', { skip: noNamespace }, (t) => {
   const { lines, err } = inNamespace(t.testdir(), false, '--connections', '70000');
   t.same(
     lines,
     [`before ${SETTINGS}`, 'bench 1', `after ${SETTINGS}`, 'server 0'],
-    'nothing stays',
+    'the settings are restored',
   );
   t.match(
     err,
@@ -394,7 +397,7 @@ void t.test('what no range of ports allows names the limit', { skip: noNamespace
   t.end();
 });
 
-void t.test('an interrupt ends a run at once in every phase', async (t) => {
+t.test('an interrupt ends a run at once in every phase', async (t) => {
   const server = await TestServer.start(t);
   const phases = {
     open: ['--connections', '5000', '--rate', '100'],
@@ -409,20 +412,24 @@ void t.test('an interrupt ends a run at once in every phase', async (t) => {
     client.child.kill('SIGINT');
     const { code, stderr } = await client.run();
     t.equal(code, 1, `${phase}: exit code`);
-    t.match(stderr, /megacomet-ts: the run was ended by SIGINT\n$/, `${phase}: it says why`);
+    t.match(
+      stderr,
+      /megacomet-ts: the run was ended by SIGINT\n$/,
+      `${phase}: it states the reason`,
+    );
     await until('all to be gone', async () => (await server.total('connections')) === 0);
   }
   await server.stop();
 });
 
-/** As native/base/histogram.h chooses it. */
+/** The bucket index that native/base/histogram.h chooses. */
 function bucketOf(us: number): number {
   if (us < 16) return us;
   const octave = Math.floor(Math.log2(us)) - 4;
   return 16 * (octave + 1) + (Math.floor(us / 2 ** octave) - 16);
 }
 
-void t.test('every latency lies in its bucket, which is at most 6 % wide', (t) => {
+t.test('every latency lies in its bucket, which is at most 6 % wide', (t) => {
   const wrong: number[] = [];
   for (let us = 0; us < 2 ** 31; us = Math.ceil(us * 1.01) + 1) {
     const upTo = bucketUpToUs(bucketOf(us));
@@ -430,12 +437,12 @@ void t.test('every latency lies in its bucket, which is at most 6 % wide', (t) =
     const isLeast = bucketOf(us) === 0 || bucketUpToUs(bucketOf(us) - 1) < us;
     if (!isRight || !isLeast) wrong.push(us);
   }
-  t.same(wrong, [], 'no value is put beside its bucket');
+  t.same(wrong, [], 'no value lies outside its bucket');
   t.same([0, 15, 16, 31, 32, 33].map(bucketUpToUs), [0, 15, 16, 31, 33, 35], 'the first of them');
   t.end();
 });
 
-void t.test('percentiles come from the buckets', (t) => {
+t.test('percentiles come from the buckets', (t) => {
   const progress = {
     seconds: 0,
     opened: 0,
@@ -470,7 +477,7 @@ void t.test('percentiles come from the buckets', (t) => {
   t.end();
 });
 
-void t.test('loopback sources are distinct, and never a network or broadcast address', (t) => {
+t.test('loopback sources are distinct, and never a network or broadcast address', (t) => {
   const addresses = Array.from({ length: 100_000 }, (_, index) => loopbackSource(index));
   t.equal(new Set(addresses).size, addresses.length, 'distinct');
   const isFit = (address: string): boolean => {
@@ -484,24 +491,24 @@ void t.test('loopback sources are distinct, and never a network or broadcast add
   t.end();
 });
 
-void t.test('messages go to all channels in turn, those of a sample at any time', (t) => {
+t.test('messages go to all channels in rotation, and a subset is spread evenly', (t) => {
   for (const count of [1, 2, 10, 997, 20_000]) {
     const rota = new Rota(count);
-    const turn = Array.from({ length: count }, () => rota.next());
-    t.equal(new Set(turn).size, count, `all of ${count}`);
-    t.equal(rota.next(), turn[0], 'and again');
+    const rotation = Array.from({ length: count }, () => rota.next());
+    t.equal(new Set(rotation).size, count, `all of ${count}`);
+    t.equal(rota.next(), rotation[0], 'and again');
     const part = Math.floor(count / 10);
-    const times = turn.flatMap((channel, at) => (channel < part ? [at] : []));
+    const times = rotation.flatMap((channel, at) => (channel < part ? [at] : []));
     const gaps = times.slice(1).map((at, index) => at - (times[index] ?? 0));
     t.ok(
       gaps.every((gap) => gap < 40),
-      'a tenth of them is spread over the turn',
+      'a tenth of them is spread over the rotation',
     );
   }
   t.end();
 });
 
-void t.test('messages go at their rate, or as few as there is room for', async (t) => {
+t.test('messages are sent at their rate, or fewer when there is no room', async (t) => {
   const load = { rate: 10_000, seconds: 0.5, channels: 1, messageBytes: 1 };
   const sent = async (room: number): Promise<number[]> => {
     const counts: number[] = [];
@@ -513,11 +520,11 @@ void t.test('messages go at their rate, or as few as there is room for', async (
     return counts;
   };
   const sum = (counts: readonly number[]): number => counts.reduce((all, one) => all + one, 0);
-  t.equal(sum(await sent(Infinity)), 5000, 'all that is due');
+  t.equal(sum(await sent(Infinity)), 5000, 'all due messages');
   const few = await sent(10);
   t.ok(
     few.length > 1 && Math.max(...few) === 10 && sum(few) < 2000,
-    'and what is not taken is no debt',
+    'and messages that did not fit are not sent later',
   );
   t.same(await sent(0), [], 'nothing at all');
 });

@@ -1,6 +1,6 @@
-// Limits that are filled for real, with what the doctor said of each before: the queue of a listener,
-// open files, source ports, connection tracking, and the memory of a control group. Each is lowered
-// for this test alone, in a namespace or a group of its own.
+// Real exhaustion of limits, compared with the doctor's prediction: the queue of a listener, open
+// files, source ports, connection tracking, and the memory of a control group. Each limit is
+// lowered for this test alone, in its own namespace or group.
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
@@ -21,7 +21,7 @@ import { Namespace, noNamespace } from '../support/machines/namespace.js';
 import { findingOf } from '../support/machines/recorded.js';
 import { without } from '../support/requirements.js';
 
-/** Warnings of a server that starts where the doctor finds something critical, as root. */
+/** Start warnings of a server, as root, on a machine with critical findings. */
 const AS_FOUND = [
   /^net\.core\.somaxconn/,
   /^memory cgroup/,
@@ -36,7 +36,7 @@ interface Ask {
   readonly options?: StartOptions;
 }
 
-/** Asks the real doctor. */
+/** Runs the real doctor. */
 async function diagnosisOf({
   ask,
   args,
@@ -47,7 +47,7 @@ async function diagnosisOf({
   return { ...(JSON.parse(stdout) as Diagnosis), code };
 }
 
-void t.test('a short queue of a listener', { skip: noNamespace }, async (t) => {
+t.test('a short queue of a listener', { skip: noNamespace }, async (t) => {
   const namespace = await Namespace.make(t, { 'net.core.somaxconn': 16 });
   const ask = (...args: Parameters<Ask['ask']>): ReturnType<typeof run> => namespace.run(...args);
   const args = ['--target', '1000', '--workers', '1'];
@@ -70,13 +70,13 @@ void t.test('a short queue of a listener', { skip: noNamespace }, async (t) => {
   const overflows = namespace.counter('ListenOverflows');
   t.ok(overflows > 0, `the counter moved: ${overflows}`);
   process.kill(pid, 'SIGCONT');
-  await until('the server to tell it', () => server.log.some(({ msg }) => OVERFLOWS.test(msg)));
+  await until('the server to log it', () => server.log.some(({ msg }) => OVERFLOWS.test(msg)));
   const after = findingOf(await diagnosisOf({ ask, args }), 'net.core.somaxconn');
-  t.ok(Number(after.counters[0]?.value) >= overflows, 'and so does the doctor');
+  t.ok(Number(after.counters[0]?.value) >= overflows, 'and the doctor reports it');
   await server.stop();
 });
 
-void t.test('open files of one process', async (t) => {
+t.test('open files of one process', async (t) => {
   const through = ['prlimit', '--nofile=200:200'];
   const args = ['--target', '1000', '--workers', '1'];
   const { verdict, code } = await diagnosisOf({ ask: run, args, options: { through } });
@@ -93,7 +93,7 @@ void t.test('open files of one process', async (t) => {
   t.match(
     first,
     new RegExp(`for ${verdict.connections} connections; .*RLIMIT_NOFILE`),
-    'so does serve',
+    'serve names it too',
   );
   const clients = await Clients.open(t, server.port, verdict.connections);
   t.equal(await clients.answering(), verdict.connections, 'all of them are answered');
@@ -106,11 +106,11 @@ void t.test('open files of one process', async (t) => {
   const late = await Promise.all(Array.from({ length: 20 }, insist));
   t.notOk(late.includes(true), 'and no more');
   t.equal(await server.total('connections'), verdict.connections);
-  t.equal(await server.total('acceptFailedTotal'), 0, 'the kernel never had to say no');
+  t.equal(await server.total('acceptFailedTotal'), 0, 'accept never failed');
   await server.stop();
 });
 
-void t.test('ports of one source address', { skip: noNamespace }, async (t) => {
+t.test('ports of one source address', { skip: noNamespace }, async (t) => {
   const namespace = await Namespace.make(t, { 'net.ipv4.ip_local_port_range': '40000 40199' });
   const ask = (...args: Parameters<Ask['ask']>): ReturnType<typeof run> => namespace.run(...args);
   const args = ['--role', 'client', '--target', '1000'];
@@ -124,19 +124,23 @@ void t.test('ports of one source address', { skip: noNamespace }, async (t) => {
     expectLog: AS_FOUND,
   });
   const end = await namespace.dial(t, 8000, 1000);
-  t.same(end, { opened: verdict.connections, error: 'EADDRNOTAVAIL' }, 'that many are opened');
+  t.same(
+    end,
+    { opened: verdict.connections, error: 'EADDRNOTAVAIL' },
+    'exactly as many are opened',
+  );
   await server.stop();
 });
 
 const noPacketFilter = noNamespace || without('nft', 'conntrack');
 
-/** Rules that have every packet tracked. */
+/** Firewall rules that make the kernel track every packet. */
 const TRACKING = `table ip test {
   chain in { type filter hook input priority 0; ct state established,new accept; }
   chain out { type filter hook output priority 0; ct state established,new accept; }
 }`;
 
-/** Connections that were never there, as text for `conntrack --load-file`. */
+/** Fake connections, as text for `conntrack --load-file`. */
 function strangers(count: number): string {
   return Array.from({ length: count }, (_, index) => {
     const [from, port] = [`10.0.${index >> 15}.1`, 1024 + (index & 32_767)];
@@ -147,15 +151,15 @@ function strangers(count: number): string {
   }).join('');
 }
 
-void t.test('connection tracking', { skip: noPacketFilter }, async (t) => {
+t.test('connection tracking', { skip: noPacketFilter }, async (t) => {
   const FREE = 200;
   const namespace = await Namespace.make(t);
-  // The rules load the module, which brings the setting.
+  // The rules load the module, which creates the sysctl.
   namespace.command('nft', TRACKING);
   const most = Number(namespace.get('net.netfilter.nf_conntrack_max'));
   const file = join(t.testdir(), 'strangers');
   writeFileSync(file, strangers(most - FREE));
-  // The limit is the host's: the table is filled up to it instead of lowering it for everybody.
+  // The limit belongs to the host: the table is filled up to it, because lowering it would affect others.
   namespace.command('conntrack', '--load-file', file);
   const ask = (...args: Parameters<Ask['ask']>): ReturnType<typeof run> => namespace.run(...args);
   const { verdict, code, ...rest } = await diagnosisOf({ ask, args: ['--target', '1000'] });
@@ -173,11 +177,11 @@ void t.test('connection tracking', { skip: noPacketFilter }, async (t) => {
     expectLog: [...AS_FOUND, /^net\.netfilter\.nf_conntrack_max/],
   });
   const end = await namespace.dial(t, 8000, 1000);
-  t.same(end, { opened: verdict.connections, error: 'HANGS' }, 'that many are opened');
+  t.same(end, { opened: verdict.connections, error: 'HANGS' }, 'exactly as many are opened');
   await server.stop();
 });
 
-void t.test('memory of a control group', { skip: noMemoryGroup }, async (t) => {
+t.test('memory of a control group', { skip: noMemoryGroup }, async (t) => {
   const group = MemoryGroup.make(t, 140 * 2 ** 20);
   const options = { through: group.through };
   const args = ['--target', '75000', '--workers', '4', '--message-burst', '0'];
@@ -192,8 +196,12 @@ void t.test('memory of a control group', { skip: noMemoryGroup }, async (t) => {
     expectLog: [...AS_FOUND, OVERFLOWS, /^worker died$/, /^RLIMIT_NOFILE/],
   });
   const clients = await Clients.open(t, server.port, verdict.connections);
-  t.equal(await clients.answering(), verdict.connections, 'so many are held and answered');
-  t.equal(group.kills(), 0, 'without harm');
+  t.equal(
+    await clients.answering(),
+    verdict.connections,
+    'as many as predicted are held and answered',
+  );
+  t.equal(group.kills(), 0, 'without a kill');
 
   const target = `127.0.0.1:${server.port}`;
   const bench = run(['bench', '--target', target, '--connections', '75000', '--hold', '1']);
@@ -206,18 +214,18 @@ void t.test('memory of a control group', { skip: noMemoryGroup }, async (t) => {
   await until('a worker to be killed', hasDied, 60_000);
   t.ok(
     reached >= verdict.connections,
-    `${reached} were open, ${verdict.connections} were foretold`,
+    `${reached} were open, ${verdict.connections} were predicted`,
   );
   t.ok(group.kills() > 0, 'the kernel counted it');
-  t.equal(server.child.exitCode, null, 'the manager goes on');
+  t.equal(server.child.exitCode, null, 'the manager keeps running');
   const death = server.log.find(({ msg }) => msg === 'worker died');
-  t.match(death, { signal: 'SIGKILL' }, 'and reports the worker');
+  t.match(death, { signal: 'SIGKILL' }, 'and logs the death of the worker');
   await bench;
   await until('a successor', async () => (await server.stats()).workers.every(({ pid }) => pid));
   t.ok((await server.get('/healthz')).ok, 'it is healthy');
   const again = await diagnosisOf({ ask: run, args, options });
-  const told = findingOf(again, `memory cgroup ${group.folder}`).counters[0];
-  t.ok(Number(told?.value) > 0, `the doctor sees it: ${told?.name} ${told?.value}`);
+  const counter = findingOf(again, `memory cgroup ${group.folder}`).counters[0];
+  t.ok(Number(counter?.value) > 0, `the doctor reports it: ${counter?.name} ${counter?.value}`);
   clients.destroy();
   await server.stop();
 });

@@ -1,4 +1,4 @@
-// The examples are run as they stand, with other ports: the page in a browser, the service as a
+// The examples run unchanged except for their ports: the page in a browser, the service as a
 // process, and both proxies with subscribers of every transport behind them.
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
@@ -27,7 +27,7 @@ function temporaryFolder(test: Test): string {
   return folder;
 }
 
-/** Starts a program that ends with the test, or with this process if that is killed. */
+/** Starts a program that ends with the test, or with this process if this process is killed. */
 function start(test: Test, folder: string, command: readonly string[], env = {}): Running {
   const child = spawn('setpriv', ['--pdeathsig', 'TERM', ...command], {
     cwd: folder,
@@ -52,7 +52,7 @@ interface Running {
   readonly ended: Promise<unknown>;
 }
 
-/** A port that nobody has at this moment. */
+/** A port that is free at this moment. */
 async function freePort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -62,7 +62,7 @@ async function freePort(): Promise<number> {
   return port;
 }
 
-/** Puts other words into an example, each of which must stand there. */
+/** Replaces texts of an example; fails the test if one of them is missing. */
 function adapted(test: Test, text: string, changes: Readonly<Record<string, string>>): string {
   let adaptedText = text;
   for (const [from, to] of Object.entries(changes)) {
@@ -72,7 +72,7 @@ function adapted(test: Test, text: string, changes: Readonly<Record<string, stri
   return adaptedText;
 }
 
-/** The service as somebody has it who installed the package and compiled it. */
+/** Starts the service as compiled from an installed package. */
 function startService(test: Test, env: Readonly<Record<string, string>>): Running {
   const folder = temporaryFolder(test);
   mkdirSync(join(folder, 'node_modules'));
@@ -84,7 +84,7 @@ function startService(test: Test, env: Readonly<Record<string, string>>): Runnin
   return start(test, folder, [process.execPath, 'push-service.mjs'], env);
 }
 
-void t.test('the page shows what the service sends', { skip: noBrowser }, async (t) => {
+t.test('the page shows what the service sends', { skip: noBrowser }, async (t) => {
   const pages = await servePage(t, 'examples/page/index.html');
   const origin = `http://127.0.0.1:${pages}`;
   const service = startService(t, { PORT: '0', ORIGINS: `https://a.example,${origin}` });
@@ -94,42 +94,42 @@ void t.test('the page shows what the service sends', { skip: noBrowser }, async 
   const shown = (id: string): Promise<string | null> => page.textContent(`#${id}`);
   await until('the page', async () => (await shown('state')) === 'connected');
   service.child.stdin?.write('first\nsecond <b>\n');
-  await until('the news', async () => /second/.test((await shown('messages')) ?? ''));
+  await until('the messages', async () => /second/.test((await shown('messages')) ?? ''));
   t.strictSame(await page.locator('#messages li').allTextContents(), ['first', 'second <b>']);
   await until(
-    'its receipts',
+    'its publish results',
     () => (service.output.match(/ to 1 subscribers/g) ?? []).length === 2,
   );
   service.child.stdin?.end();
   await until('the end', async () => (await shown('state')) === 'waiting');
   await service.ended;
-  t.equal(service.child.exitCode, 0, 'the end of its input ends the service');
+  t.equal(service.child.exitCode, 0, 'the service ends at the end of its input');
   const other = startService(t, { PORT: listening[1] ?? '', ORIGINS: origin });
   await until('the service', () => /listening/.test(other.output));
   await until('the page', async () => (await shown('state')) === 'connected');
-  // Of another service it has missed everything, and is told.
+  // The page has missed all messages of the other service, and receives a gap notice.
   await until('an empty list', async () => (await shown('messages')) === '');
 });
 
-/** A subscriber that notes each message, and can be closed. */
+/** A subscriber that records each message and can be closed. */
 interface Subscriber {
   readonly name: string;
   readonly seen: readonly string[];
   close(): void;
 }
 
-function overEvents(place: string): Subscriber {
+function overEvents(authority: string): Subscriber {
   const seen: string[] = [];
-  const source = new EventSource(`http://${place}/events?channel=a`);
+  const source = new EventSource(`http://${authority}/events?channel=a`);
   source.onmessage = ({ data }) => seen.push(String(data));
   return { name: 'Server-Sent Events', seen, close: () => source.close() };
 }
 
-function overStream(place: string): Subscriber {
+function overStream(authority: string): Subscriber {
   const seen: string[] = [];
   const abort = new AbortController();
   const read = async (): Promise<void> => {
-    const answer = await fetch(`http://${place}/stream?channel=a`, { signal: abort.signal });
+    const answer = await fetch(`http://${authority}/stream?channel=a`, { signal: abort.signal });
     let text = '';
     const decoder = new TextDecoder();
     for await (const bytes of answer.body ?? []) {
@@ -146,10 +146,10 @@ function overStream(place: string): Subscriber {
   return { name: 'a stream', seen, close: () => abort.abort() };
 }
 
-function overWebSocket(place: string): Subscriber {
+function overWebSocket(authority: string): Subscriber {
   const seen: string[] = [];
-  // As a page does that came from the proxy, too: its origin is not on any list.
-  const socket = new WebSocket(`ws://${place}/ws?channel=a`, { origin: `http://${place}` });
+  // Like a page that was loaded through the proxy: its origin is in no list.
+  const socket = new WebSocket(`ws://${authority}/ws?channel=a`, { origin: `http://${authority}` });
   socket.on('error', () => undefined);
   socket.on('message', (bytes: Buffer) => {
     const note = JSON.parse(bytes.toString()) as { type: string; data: string };
@@ -170,17 +170,17 @@ async function overPolls(world: World): Promise<Subscriber> {
   };
 }
 
-/** Every transport through a proxy at a port. */
+/** Tests every transport through the proxy at a port. */
 async function tryProxy(test: Test, world: World, port: number): Promise<void> {
-  const place = `127.0.0.1:${port}`;
-  const subscribers = [overEvents(place), overStream(place), overWebSocket(place)];
+  const authority = `127.0.0.1:${port}`;
+  const subscribers = [overEvents(authority), overStream(authority), overWebSocket(authority)];
   subscribers.push(await overPolls({ server: world.server, port }));
   test.teardown(() => {
     for (const subscriber of subscribers) subscriber.close();
   });
   const count = (): number | undefined => world.server.channels().channels[0]?.subscribers;
   await until('all to have subscribed', () => count() === subscribers.length);
-  // One by one, so that nothing in between can wait for more.
+  // One by one, so that a buffering proxy would hold a message back.
   const texts = ['short', 'lines\nof it', 'x'.repeat(60_000), '日本語', 'end'];
   for (const [at, text] of texts.entries()) {
     await world.server.publish('a', text);
@@ -197,7 +197,7 @@ async function reachable(port: number): Promise<boolean> {
   return socket !== null;
 }
 
-void t.test('every transport passes through nginx', { skip: without('nginx') }, async (t) => {
+t.test('every transport passes through nginx', { skip: without('nginx') }, async (t) => {
   const world = await startComet(t, { workers: 1 });
   const port = await freePort();
   const folder = temporaryFolder(t);
@@ -209,7 +209,7 @@ void t.test('every transport passes through nginx', { skip: without('nginx') }, 
   const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map(
     (name) => `${name}_temp_path ${name};`,
   );
-  // What a distribution's own file says around it.
+  // The lines that a distribution's own file has around it.
   const main = `daemon off; pid nginx.pid; error_log stderr; events {}
     http { access_log off; ${temporary.join(' ')} include megacomet.conf; }`;
   const user = process.getuid?.() === 0 ? 'user root; ' : '';
@@ -219,12 +219,12 @@ void t.test('every transport passes through nginx', { skip: without('nginx') }, 
   await tryProxy(t, world, port);
 });
 
-void t.test('every transport passes through HAProxy', { skip: without('haproxy') }, async (t) => {
+t.test('every transport passes through HAProxy', { skip: without('haproxy') }, async (t) => {
   const world = await startComet(t, { workers: 1 });
   const port = await freePort();
   const folder = temporaryFolder(t);
   const config = adapted(t, example('haproxy/haproxy.cfg'), {
-    // More than a test needs, and than some machines allow.
+    // The original value is more than a test needs, and more than some machines allow.
     'maxconn 20000': 'maxconn 100',
     'bind :8080': `bind 127.0.0.1:${port}`,
     '127.0.0.1:8000': `127.0.0.1:${world.port}`,
@@ -233,5 +233,5 @@ void t.test('every transport passes through HAProxy', { skip: without('haproxy')
   const proxy = start(t, folder, ['haproxy', '-db', '-f', 'haproxy.cfg']);
   await until('HAProxy', () => reachable(port));
   await tryProxy(t, world, port);
-  t.notMatch(proxy.output, /DOWN/, 'its check of the server is answered');
+  t.notMatch(proxy.output, /DOWN/, 'its health check of the server is answered');
 });

@@ -1,5 +1,5 @@
-// Mending: what --write leaves in a folder, what --apply sets, and that neither is ever half done.
-// The real command, in a network namespace whose values were lowered before.
+// Fixes: the files that --write creates, the values that --apply sets, and that neither is ever
+// partly done. The real command runs in a network namespace with lowered values.
 import {
   existsSync,
   mkdirSync,
@@ -30,19 +30,19 @@ const APPLIED = {
   'net.ipv4.tcp_max_tw_buckets': '1000',
   'net.ipv4.ip_local_reserved_ports': '39999-40000',
 };
-/** A thousand connections on port 40000, which lies among those of outgoing connections. */
+/** A thousand connections on port 40000, which lies in the ephemeral port range. */
 const ASKED = ['doctor', '--target', '1000', '--port', '40000', '--backlog', '128'];
 
-/** Not in the checkout: its folders may be on a file system that others use. */
+/** A folder outside the checkout, whose file system may be shared with others. */
 function folderOf(t: TapTest): string {
-  const folder = mkdtempSync(join(tmpdir(), 'megacomet-remedy-'));
+  const folder = mkdtempSync(join(tmpdir(), 'megacomet-fix-'));
   t.teardown(() => {
     rmSync(folder, { recursive: true, force: true });
   });
   return folder;
 }
 
-/** Every file below a folder, by its path in it. */
+/** Every file below a folder, by its relative path. */
 function filesIn(folder: string): Record<string, string> {
   const names = readdirSync(folder, { recursive: true, encoding: 'utf8' }).sort();
   const files = names.filter((name) => statSync(join(folder, name)).isFile());
@@ -51,7 +51,7 @@ function filesIn(folder: string): Record<string, string> {
 
 const NAMES = ['90-megacomet.conf', 'megacomet.service.d/90-megacomet.conf'];
 
-void t.test('--write twice gives the same bytes', { skip: noNamespace }, async (t) => {
+t.test('--write twice gives the same bytes', { skip: noNamespace }, async (t) => {
   const namespace = await Namespace.make(t, LOWERED);
   const folder = join(folderOf(t), 'tuning');
   const first = await namespace.run([...ASKED, '--write', folder]);
@@ -67,7 +67,7 @@ void t.test('--write twice gives the same bytes', { skip: noNamespace }, async (
       'net.core.somaxconn = 4096',
       'net.ipv4.tcp_max_tw_buckets = 1000',
     ],
-    'only lines that are needed, ports reserved first',
+    'only needed lines, reserved ports first',
   );
   t.match(files[NAMES[1] ?? ''], /\n\[Service\]\n\n(# .*\n)+Environment=MEGACOMET_BACKLOG=4096\n$/);
   const second = await namespace.run([...ASKED, '--write', folder]);
@@ -76,31 +76,35 @@ void t.test('--write twice gives the same bytes', { skip: noNamespace }, async (
   t.equal(namespace.get('net.core.somaxconn'), '128', 'and nothing was set');
 });
 
-void t.test('--apply sets, reads back, and has no more to do', { skip: noNamespace }, async (t) => {
-  const namespace = await Namespace.make(t, LOWERED);
-  const folder = folderOf(t);
-  t.equal((await namespace.run(ASKED)).code, 3, 'before, a queue of 128 is critical');
-  const first = await namespace.run([...ASKED, '--apply', '--write', folder]);
-  t.equal(first.code, 0, first.stdout + first.stderr);
-  for (const [key, value] of Object.entries(APPLIED)) {
-    t.equal(namespace.get(key), value, key);
-    t.ok(first.stdout.includes(`\napplied  ${key} = ${value}\n`), `${key} is told`);
-  }
-  const files = filesIn(folder);
-  const second = await namespace.run([...ASKED, '--apply', '--write', folder]);
-  t.equal(second.code, 0);
-  t.notMatch(second.stdout, /^applied/m, 'nothing is left to apply');
-  t.same(filesIn(folder), files, 'and no line of the file is lost');
-  const { stdout } = await namespace.run([...ASKED, '--json', '--apply', '--write', folder]);
-  const told = JSON.parse(stdout) as { applied: unknown[]; written: { isChanged: boolean }[] };
-  t.same(told.applied, []);
-  t.same(
-    told.written.map(({ isChanged }) => isChanged),
-    [false, false],
-  );
-});
+t.test(
+  '--apply sets the values, verifies them, and then has nothing more to do',
+  { skip: noNamespace },
+  async (t) => {
+    const namespace = await Namespace.make(t, LOWERED);
+    const folder = folderOf(t);
+    t.equal((await namespace.run(ASKED)).code, 3, 'a queue of 128 is critical before --apply');
+    const first = await namespace.run([...ASKED, '--apply', '--write', folder]);
+    t.equal(first.code, 0, first.stdout + first.stderr);
+    for (const [key, value] of Object.entries(APPLIED)) {
+      t.equal(namespace.get(key), value, key);
+      t.ok(first.stdout.includes(`\napplied  ${key} = ${value}\n`), `${key} is reported`);
+    }
+    const files = filesIn(folder);
+    const second = await namespace.run([...ASKED, '--apply', '--write', folder]);
+    t.equal(second.code, 0);
+    t.notMatch(second.stdout, /^applied/m, 'nothing is left to apply');
+    t.same(filesIn(folder), files, 'and no line of the file is lost');
+    const { stdout } = await namespace.run([...ASKED, '--json', '--apply', '--write', folder]);
+    const told = JSON.parse(stdout) as { applied: unknown[]; written: { isChanged: boolean }[] };
+    t.same(told.applied, []);
+    t.same(
+      told.written.map(({ isChanged }) => isChanged),
+      [false, false],
+    );
+  },
+);
 
-void t.test('ports of a client are widened', { skip: noNamespace }, async (t) => {
+t.test('the port range of a client is widened', { skip: noNamespace }, async (t) => {
   const namespace = await Namespace.make(t, { 'net.ipv4.ip_local_port_range': '40000 40199' });
   const asked = ['doctor', '--role', 'client', '--target', '1000', '--apply'];
   const { code, stdout } = await namespace.run(asked);
@@ -116,20 +120,28 @@ const readOnly = (path: string): string[] => [
   path,
 ];
 
-void t.test('what the kernel refuses is reported', { skip: noNamespace }, async (t) => {
+t.test('values that the kernel rejects are reported', { skip: noNamespace }, async (t) => {
   const namespace = await Namespace.make(t, LOWERED);
   const key = '/proc/sys/net/core/somaxconn';
   const one = await namespace.run([...ASKED, '--apply'], { through: readOnly(key) });
   t.equal(one.code, 4, 'exit code');
   t.match(one.stdout, /^REFUSED {2}net\.core\.somaxconn = 4096: EROFS; it is 128$/m);
-  t.match(one.stdout, /^applied {2}net\.ipv4\.tcp_max_tw_buckets = 1000$/m, 'others are set');
+  t.match(
+    one.stdout,
+    /^applied {2}net\.ipv4\.tcp_max_tw_buckets = 1000$/m,
+    'the other values are set',
+  );
   const all = await namespace.run([...ASKED, '--apply'], { through: readOnly('/proc/sys') });
-  t.equal(all.code, 4, 'a container that may set nothing');
-  t.match(all.stdout, /docker run --sysctl "net\.core\.somaxconn=4096"/, 'is told how else');
+  t.equal(all.code, 4, 'in a container that may set nothing');
+  t.match(
+    all.stdout,
+    /docker run --sysctl "net\.core\.somaxconn=4096"/,
+    'another way is suggested',
+  );
   t.match(all.stdout, /^REFUSED {2}net\.core\.somaxconn = 4096: EROFS; it is 128$/m);
 });
 
-void t.test('who is not root is told so', { skip: noNamespace }, async (t) => {
+t.test('without root --apply fails with the reason', { skip: noNamespace }, async (t) => {
   const nobody = ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups'];
   const end = await run([...ASKED, '--apply'], { through: nobody });
   t.equal(end.code, 1);
@@ -144,8 +156,8 @@ interface Rejection {
   readonly wanted: RegExp;
 }
 
-void t.test(
-  'a folder that cannot be written gives one sentence, and no file',
+t.test(
+  'a folder that cannot be written gives one sentence and no file',
   { skip: noNamespace },
   async (t) => {
     const namespace = await Namespace.make(t, LOWERED);
@@ -180,7 +192,7 @@ void t.test(
         wanted: /service\.d\S* \(E\w+\)/,
       },
     ];
-    // nobody must be able to look at the folder that it may not write.
+    // User nobody must be able to read the folder that it may not write.
     namespace.command('chmod', '755', above);
     const before = filesIn(above);
     for (const { about, folder, options, wanted } of refusals) {
@@ -189,13 +201,13 @@ void t.test(
       t.match(end.stderr, /^megacomet-ts: cannot write [^\n]+\n$/, `${about}: one sentence`);
       t.match(end.stderr, wanted, `${about}: it names path and reason`);
       t.equal(end.stdout, '', `${about}: nothing else`);
-      t.same(filesIn(above), before, `${about}: no file came or changed`);
+      t.same(filesIn(above), before, `${about}: no file was added or changed`);
     }
   },
 );
 
-void t.test(
-  'killed before it is done it leaves what was there',
+t.test(
+  'a run that is killed leaves the earlier files intact',
   { skip: noNamespace || noTracing },
   async (t) => {
     const namespace = await Namespace.make(t, LOWERED);
@@ -210,7 +222,7 @@ void t.test(
       t.not(code, 0, 'it was killed');
       for (const [name, text] of Object.entries(filesIn(folder))) {
         if (name.endsWith('.conf') && text !== before[name]) {
-          t.match(text, /Written by megacomet-ts for 20000 [\s\S]+\n$/, `${name} is whole`);
+          t.match(text, /Written by megacomet-ts for 20000 [\s\S]+\n$/, `${name} is complete`);
         }
       }
       if (when === 1) {
@@ -218,12 +230,12 @@ void t.test(
       }
     }
     const { stdout } = await namespace.run([...other, '--write', folder]);
-    t.match(stdout, /^written {3}/m, 'the next run goes through');
+    t.match(stdout, /^written {3}/m, 'the next run succeeds');
     t.ok(NAMES.every((name) => existsSync(join(folder, name))));
   },
 );
 
-void t.test('lines of before are kept, unless they would lower what runs now', (t) => {
+t.test('earlier lines are kept unless they would lower the running value', (t) => {
   const machine = withSysctls(recordingOf('debian-13'), { 'net.core.somaxconn': 4096 });
   const first = sysctlFile(diagnosisOf(machine)) ?? '';
   t.match(first, /^net\.core\.somaxconn = 16384$/m);
@@ -233,19 +245,19 @@ void t.test('lines of before are kept, unless they would lower what runs now', (
   t.equal(sysctlFile(applied, first, read('net.core.somaxconn', 16_384)), first, 'kept');
   const higher = diagnosisOf(withSysctls(machine, { 'net.core.somaxconn': 65_535 }));
   const kept = sysctlFile(higher, first, read('net.core.somaxconn', 65_535)) ?? '';
-  t.notMatch(kept, /somaxconn/, 'a queue that is longer now is not shortened at the next boot');
+  t.notMatch(kept, /somaxconn/, 'the next boot does not shorten a queue that is longer now');
   t.match(kept, /^net\.ipv4\.tcp_max_orphans = 250000$/m, 'the others are kept');
   const more = diagnosisOf(machine, { acceptRate: 60_000 });
   const grown = sysctlFile(more, first, read('net.core.somaxconn', 4096)) ?? '';
-  t.match(grown, /^net\.core\.somaxconn = 32768$/m, 'a faster storm raises a line');
-  t.equal(grown.match(/^net\.core\.somaxconn/gm)?.length, 1, 'and does not double it');
+  t.match(grown, /^net\.core\.somaxconn = 32768$/m, 'a higher reconnect rate raises a line');
+  t.equal(grown.match(/^net\.core\.somaxconn/gm)?.length, 1, 'and does not duplicate it');
   const idle = diagnosisOf(machine, { target: 10, messageBurst: 0 });
-  t.equal(sysctlFile(idle), null, 'a file with nothing to say is not made');
+  t.equal(sysctlFile(idle), null, 'an empty file is not written');
   t.equal(dropInFile(idle), null);
   t.end();
 });
 
-void t.test('every line has its reason, in comments of a hundred columns', (t) => {
+t.test('every line has its reason, in comments of a hundred columns', (t) => {
   for (const name of ['laptop', 'debian-12', 'debian-13'] as const) {
     const diagnosis = diagnosisOf(recordingOf(name), { role: 'both', workers: 1, keepaliveS: 0 });
     for (const text of [sysctlFile(diagnosis), dropInFile(diagnosis)]) {

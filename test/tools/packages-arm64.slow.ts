@@ -1,5 +1,5 @@
-// The addon for arm64, compiled on this machine and run by an emulator: manager and workers, with an
-// echo through them. The kernel learns of the foreign programs in a namespace of its own.
+// The addon for arm64, cross-compiled on this machine and run by an emulator: manager and workers,
+// with an echo through them. The emulator is registered with binfmt_misc in its own namespace.
 import { chmodSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
@@ -19,21 +19,21 @@ import { without } from '../support/requirements.js';
 t.setTimeout(900_000);
 
 const EMULATOR = 'qemu-aarch64-static';
-/** Of the cross compiler: the C library that the foreign programs load. */
+/** The C library of the cross compiler, which the arm64 programs load. */
 const LIBRARIES = '/usr/aarch64-linux-gnu';
-/** With arm64's own C library installed the emulator finds that, and must not mix both. */
+/** An installed arm64 C library would be found by the emulator; the two must not mix. */
 const OWN_LOADER = '/lib/ld-linux-aarch64.so.1';
-/** How the kernel knows a program for arm64: bytes of its header, and those of them that count. */
+/** The ELF header of an arm64 program and its mask, for binfmt_misc. */
 const MAGIC = String.raw`\x7fELF\x02\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\xb7\x00`;
 const MASK = String.raw`\xff\xff\xff\xff\xff\xff\xff\x00\xff\xff\xff\xff\xff\xff\xff\xff\xfe\xff\xff\xff`;
-/** A fault of the emulator is an endless loop or a lock that nobody opens: nothing runs longer. */
+/** The emulator sometimes loops or deadlocks; this limit ends it. */
 const LIMIT = ['timeout', '--foreground', '-s', 'KILL', '120'];
-/** Such a fault is not ours, and comes by chance; one of ours comes every time. */
+/** Retries: an emulator fault is random, and a fault of the addon occurs every time. */
 const TRIES = 3;
 
 const skip = without(EMULATOR, 'aarch64-linux-gnu-g++');
 
-/** A shell script that gives the emulator its libraries: workers get no environment to say it in. */
+/** A script that passes the libraries to the emulator: workers inherit no environment variable for it. */
 function writeEmulator(folder: string): string {
   const file = join(folder, 'emulator');
   const libraries = existsSync(OWN_LOADER) ? '' : `-L ${LIBRARIES} `;
@@ -42,7 +42,7 @@ function writeEmulator(folder: string): string {
   return file;
 }
 
-/** A command line prefix, below which the kernel hands programs for arm64 to the emulator. */
+/** A command prefix under which the kernel runs arm64 programs in the emulator. */
 function emulating(emulator: string): string[] {
   const script =
     'mount -t binfmt_misc none /proc/sys/fs/binfmt_misc && ' +
@@ -52,7 +52,7 @@ function emulating(emulator: string): string[] {
   return ['unshare', ...namespaces, '--kill-child', 'sh', '-c', script, 'sh', ...LIMIT];
 }
 
-/** Does something in the emulator, again after a fault. */
+/** Runs an action in the emulator and retries it after a fault. */
 async function trying<T>(t: Test, action: () => Promise<T> | T): Promise<T> {
   for (let left = TRIES - 1; ; left--) {
     try {
@@ -64,13 +64,17 @@ async function trying<T>(t: Test, action: () => Promise<T> | T): Promise<T> {
   }
 }
 
-void t.test('the addon for arm64 is one, and serves', { skip }, async (t) => {
+t.test('the arm64 addon is an arm64 binary and serves', { skip }, async (t) => {
   ensurePrebuild('arm64');
   const addon = join(root, 'prebuilds/linux-arm64/megacomet-ts.glibc.node');
   for (const file of [addon, join(root, 'prebuilds/linux-arm64/libev.so.4')]) {
     t.match(command('readelf', '-h', file), /Machine:\s+AArch64/, file);
   }
-  t.match(command('readelf', '-d', addon), /RUNPATH.*\[\$ORIGIN\]/, 'it looks beside itself');
+  t.match(
+    command('readelf', '-d', addon),
+    /RUNPATH.*\[\$ORIGIN\]/,
+    'it looks for libraries in its own folder',
+  );
   t.notMatch(command('readelf', '-S', '--wide', addon), /\.symtab|\.debug/, 'it is stripped');
 
   const folder = temporaryFolder(t);
@@ -86,7 +90,7 @@ void t.test('the addon for arm64 is one, and serves', { skip }, async (t) => {
   const server = await trying(t, () =>
     InstalledServer.start(t, [...emulated, node, program], { args }),
   );
-  t.ok(await server.answers(), 'a client gets its bytes back');
+  t.ok(await server.answers(), 'a client receives its echo');
   // The first process of the namespace passes the signal on to the manager.
   const pid = server.child.pid ?? 0;
   const first = Number(readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8'));

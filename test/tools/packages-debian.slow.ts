@@ -1,5 +1,5 @@
-// Both packages on a minimal Debian 12: no compiler, no libev, in the end not even a Node. The folder
-// is debootstrap's; it shares the network with this machine and nothing else.
+// Both packages on a minimal Debian 12: no compiler, no libev, and in one test no Node. debootstrap
+// makes the folder, which shares only the network with this machine.
 import { spawnSync } from 'node:child_process';
 import {
   copyFileSync,
@@ -30,10 +30,10 @@ t.setTimeout(1_200_000);
 const skip = without('root', 'debootstrap', 'dh');
 
 const PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
-/** Mounts /proc in a mount namespace of its own and goes on inside the folder. */
+/** Mounts /proc in a new mount namespace and runs a command inside the folder. */
 const ENTER = 'mount -t proc proc "$0/proc" && exec chroot "$0" env -i "$@"';
 
-/** Variables that lead this machine's npm to the registry, with the certificate at its new place. */
+/** The npm settings of this machine as variables, with the certificate path inside the folder. */
 function npmEnvironment(folder: string): string[] {
   const setting = (name: string): string => run('npm', ['config', 'get', name]).trim();
   const names = ['http_proxy', 'https_proxy', 'no_proxy'];
@@ -50,16 +50,16 @@ function npmEnvironment(folder: string): string[] {
   ];
 }
 
-/** A folder with a minimal Debian in it. */
+/** A folder with a minimal Debian. */
 class Debian {
   readonly folder: string;
 
   constructor(t: TapTest) {
     this.folder = temporaryFolder(t);
-    // Nobody needs the folder after a crash: dpkg may leave writing to the kernel.
+    // The folder need not survive a crash, so dpkg may skip fsync.
     mkdirSync(join(this.folder, 'etc/dpkg/dpkg.cfg.d'), { recursive: true });
     writeFileSync(join(this.folder, 'etc/dpkg/dpkg.cfg.d/unsafe-io'), 'force-unsafe-io\n');
-    // systemd is on every Debian that serves, and the kill that reloads; here it does not run.
+    // Every Debian server has systemd, and kill for the reload; here systemd is installed but not running.
     const flags = ['--variant=minbase', '--include=systemd,procps'];
     run('debootstrap', [...flags, 'bookworm', this.folder]);
     for (const file of ['resolv.conf', 'hosts']) {
@@ -67,7 +67,7 @@ class Debian {
     }
   }
 
-  /** The command line that runs something inside, with processes of its own that end with it. */
+  /** The command line that runs a program inside, in a PID namespace that ends with it. */
   entering(...args: string[]): string[] {
     const env = ['HOME=/root', `PATH=${PATH}`, 'LC_ALL=C.UTF-8'];
     const namespaces = ['--mount', '--pid', '--fork', '--kill-child'];
@@ -81,7 +81,7 @@ class Debian {
     return { status, output: stdout + stderr };
   }
 
-  /** Puts Node and npm in, and nothing else. */
+  /** Installs Node and npm, and nothing else. */
   addNode(): void {
     const local = join(this.folder, 'usr/local');
     copyFileSync(process.execPath, join(local, 'bin/node'));
@@ -93,7 +93,7 @@ class Debian {
     }
   }
 
-  /** Every file, but for what tools write about what they did. */
+  /** Every file except logs and caches of the package tools. */
   files(): string[] {
     const own = ['var/lib/dpkg', 'var/log', 'var/cache', 'proc', 'run'];
     const without = own.flatMap((path) => ['-path', `./${path}`, '-prune', '-o']);
@@ -105,7 +105,7 @@ class Debian {
   }
 }
 
-/** Makes a Debian package and puts it into the folder; answers its path there. */
+/** Makes a Debian package and copies it into the folder; returns its path there. */
 function addPackage(debian: Debian, ...args: string[]): string {
   const file = run('npm', ['run', '--silent', 'deb', '--', ...args]).trim();
   copyFileSync(file, join(debian.folder, 'root', basename(file)));
@@ -114,14 +114,14 @@ function addPackage(debian: Debian, ...args: string[]): string {
 
 async function assertServes(t: TapTest, debian: Debian, ...start: string[]): Promise<void> {
   const server = await InstalledServer.start(t, debian.entering(...start));
-  t.ok(await server.answers(), `${start.at(-1) ?? ''}: a client gets its bytes back`);
+  t.ok(await server.answers(), `${start.at(-1) ?? ''}: a client receives its echo`);
   await server.end('SIGKILL');
 }
 
 const UNIT = 'megacomet.service';
 const COMPLETIONS = '/usr/share/bash-completion/completions/megacomet-ts';
 
-/** The package's files that have a place of Debian's. */
+/** The package's files with a path that Debian prescribes. */
 const PLACES = [
   'usr/bin/megacomet-ts',
   'usr/lib/systemd/system/megacomet.service',
@@ -133,20 +133,20 @@ const PLACES = [
   'usr/share/zsh/vendor-completions/_megacomet-ts',
 ];
 
-/** What the package brings, while it is installed. */
+/** Asserts the state of an installed package. */
 async function assertInstalled(t: TapTest, debian: Debian): Promise<void> {
   const files = debian.files();
   const missing = PLACES.filter((path) => !files.includes(`./${path}`));
-  t.same(missing, [], 'everything is in its place');
+  t.same(missing, [], 'every file is at its path');
   const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
     version: string;
   };
   t.same(debian.run('megacomet-ts', '--version'), { status: 0, output: `${version}\n` }, version);
-  t.equal(debian.run('bash', '-n', COMPLETIONS).status, 0, 'bash reads the completions');
+  t.equal(debian.run('bash', '-n', COMPLETIONS).status, 0, 'bash parses the completions');
   const unit = readFileSync(join(debian.folder, 'usr/lib/systemd/system', UNIT), 'utf8');
   t.match(unit, /^ExecStart=\/usr\/bin\/megacomet-ts serve\b/m, 'the unit starts the command');
   const verified = debian.run('systemd-analyze', 'verify', UNIT, 'megacomet.socket');
-  t.same(verified, { status: 0, output: '' }, 'systemd can do with the units');
+  t.same(verified, { status: 0, output: '' }, 'systemd accepts the units');
   await assertServes(t, debian, 'megacomet-ts');
 }
 
@@ -157,7 +157,7 @@ async function withNode(t: TapTest, debian: Debian): Promise<void> {
   await assertInstalled(t, debian);
   t.equal(debian.run('systemctl', 'enable', UNIT).status, 0, 'the unit can be enabled');
   const isEnabled = debian.files().some((path) => path.endsWith(`.wants/${UNIT}`));
-  t.ok(isEnabled, 'which makes a link');
+  t.ok(isEnabled, 'which creates a link');
   t.equal(debian.run('dpkg', '--purge', 'megacomet-ts').status, 0, 'dpkg removes it');
   t.strictSame(debian.files(), before, 'no file, no folder and no link is left');
 }
@@ -166,9 +166,9 @@ function withoutNode(t: TapTest, debian: Debian): void {
   const file = addPackage(debian);
   const before = debian.files();
   const { status, output } = debian.run('dpkg', '-i', file);
-  t.equal(status, 1, 'dpkg refuses it');
+  t.equal(status, 1, 'dpkg rejects it');
   const wanted = /depends on nodejs \(>= 20\); however:\s+Package nodejs is not installed/;
-  t.match(output, wanted, 'for want of Node 20');
+  t.match(output, wanted, 'because Node 20 is missing');
   t.equal(debian.run('dpkg', '--purge', 'megacomet-ts').status, 0, 'dpkg removes it');
   t.strictSame(debian.files(), before, 'no file and no folder is left');
 }
@@ -184,7 +184,7 @@ async function fromTarball(t: TapTest, debian: Debian): Promise<void> {
   await assertServes(t, debian, ...app, 'npx', 'megacomet-ts');
 }
 
-void t.test('packages on a minimal Debian 12', { skip }, async (t) => {
+t.test('packages on a minimal Debian 12', { skip }, async (t) => {
   ensurePrebuild(process.arch);
   const debian = new Debian(t);
   for (const name of ['gcc', 'cc', 'make', 'python3', 'node']) {
@@ -192,10 +192,10 @@ void t.test('packages on a minimal Debian 12', { skip }, async (t) => {
   }
   const hasLibev = debian.files().some((path) => path.includes('libev.so'));
   t.notOk(hasLibev, 'and no libev');
-  await t.test('the .deb with Node in it installs, serves and leaves no trace', (t) =>
+  await t.test('the .deb with Node installs, serves and leaves no trace', (t) =>
     withNode(t, debian),
   );
-  await t.test('the .deb without says which Node it needs', (t) => {
+  await t.test('the .deb without Node names the Node version it needs', (t) => {
     withoutNode(t, debian);
     t.end();
   });

@@ -1,5 +1,5 @@
-// The npm package: what is in it, that it installs and serves where there is no compiler, under every
-// version of Node, and what it says and does where its addon does not fit.
+// The npm package: its contents, that it installs and serves without a compiler under every version of
+// Node, and its errors when no addon fits.
 import { spawnSync } from 'node:child_process';
 import {
   cpSync,
@@ -32,20 +32,20 @@ import {
 } from '../support/packages/make.js';
 import { without } from '../support/requirements.js';
 
-/** Compiles twice and downloads 600 MB of Nodes. */
+/** The test compiles twice and downloads 600 MB of Node releases. */
 t.setTimeout(1_200_000);
 
 const { arch } = process;
 const NODE_MAJORS = [20, 22, 24, 26];
 const ARCHITECTURES = 2;
-/** How far the size in docs/packaging.md may be from that of the tarball. */
+/** How far the size in docs/packaging.md may differ from that of the tarball. */
 const SIZE_TOLERANCE = 0.2;
 const PREBUILT = ['libev-LICENSE.txt', 'libev.so.4', 'megacomet-ts.glibc.node'];
 
-/** Where the package is installed, once: a test that changes it takes a copy. */
+/** The package is installed here once; a test that changes it uses a copy. */
 const installed = temporaryFolder(t);
 
-/** PATH of a machine that has Node and nothing else that this package could want. */
+/** PATH of a machine with Node and no other tool that this package could use. */
 function barePath(folder: string): string {
   const bin = join(folder, 'bin');
   mkdirSync(bin);
@@ -65,7 +65,7 @@ function copyOfInstalled(t: TapTest): string {
   return folder;
 }
 
-/** Runs the installed command where it cannot load its addon; answers its one sentence. */
+/** Runs the installed command without a loadable addon; returns its error message. */
 function complaint(t: TapTest, folder: string, env: NodeJS.ProcessEnv = {}): string {
   const end = spawnSync(program(folder), ['--version'], {
     env: plainEnvironment(env),
@@ -77,7 +77,7 @@ function complaint(t: TapTest, folder: string, env: NodeJS.ProcessEnv = {}): str
   return end.stderr;
 }
 
-void t.test('npm run build:prebuilds makes an addon that brings its libev along', (t) => {
+t.test('npm run build:prebuilds makes an addon with its own libev', (t) => {
   const own = statSync(join(root, 'build/Release/megacomet.node')).mtimeMs;
   run('npm', ['run', 'build:prebuilds', '--', '--arch', arch]);
   t.equal(statSync(join(root, 'build/Release/megacomet.node')).mtimeMs, own, 'build/ stays');
@@ -86,7 +86,7 @@ void t.test('npm run build:prebuilds makes an addon that brings its libev along'
   const addon = join(folder, 'megacomet-ts.glibc.node');
   const dynamic = command('readelf', '-d', addon);
   t.match(dynamic, /NEEDED.*\[libev\.so\.4\]/, 'it needs libev');
-  t.match(dynamic, /RUNPATH.*\[\$ORIGIN\]/, 'and looks for it beside itself');
+  t.match(dynamic, /RUNPATH.*\[\$ORIGIN\]/, 'and looks for it in its own folder');
   t.match(command('ldd', addon), `libev.so.4 => ${folder}/libev.so.4`, 'where the loader finds it');
   t.notMatch(command('readelf', '-S', '--wide', addon), /\.symtab|\.debug/, 'it is stripped');
   const licence = readFileSync(join(folder, 'libev-LICENSE.txt'), 'utf8');
@@ -94,7 +94,7 @@ void t.test('npm run build:prebuilds makes an addon that brings its libev along'
   t.end();
 });
 
-void t.test('the tarball holds what runs, and nothing else', (t) => {
+t.test('the tarball holds only the files that are needed to run', (t) => {
   ensurePrebuild(arch);
   const tarball = pack(t);
   const found = command('tar', '-tzf', tarball).trim().split('\n');
@@ -102,12 +102,12 @@ void t.test('the tarball holds what runs, and nothing else', (t) => {
   const wanted = [
     ...['package.json', 'README.md', 'LICENSE', 'CHANGELOG.md', 'THIRD_PARTY.md'],
     ...filesBelow('docs', /\.\w+$/).map((name) => `docs/${name}`),
-    // What runs, and what a TypeScript program reads of it.
+    // The program, and the types for TypeScript programs.
     ...['lib/bin.js', 'dist/lib/worker.cjs'],
     ...filesBelow('lib/bench/browser', /\.(js|css)$/).map((name) => `lib/bench/browser/${name}`),
     ...compiled.flatMap((name) => [`${name}.js`, `${name}.d.ts`]),
     ...filesBelow('prebuilds', /\/(libev|megacomet)/).map((name) => `prebuilds/${name}`),
-    // What compiles the addon where none of those fits.
+    // The sources of the addon, for machines without a fitting prebuild.
     ...['binding.gyp', 'lib/check-system.js'],
     ...filesBelow('native', /\.(h|cc)$/).map((name) => `native/${name}`),
   ];
@@ -120,7 +120,7 @@ void t.test('the tarball holds what runs, and nothing else', (t) => {
   );
   const kilobytes = statSync(tarball).size / 1000;
   const wantedKilobytes = Number(stated?.[1]);
-  // Stated for all architectures.
+  // The documented size is for all architectures.
   const isWhole = readdirSync(join(root, 'prebuilds')).length === ARCHITECTURES;
   const isTrue = Math.abs(kilobytes / wantedKilobytes - 1) < SIZE_TOLERANCE;
   t.ok(
@@ -130,14 +130,14 @@ void t.test('the tarball holds what runs, and nothing else', (t) => {
   t.end();
 });
 
-void t.test('it installs and serves with Node and nothing else', async (t) => {
+t.test('it installs and serves with Node and nothing else', async (t) => {
   ensurePrebuild(arch);
   const env = plainEnvironment({ PATH: barePath(temporaryFolder(t)) });
   install(installed, [pack(t)], { env });
   const lock = readFileSync(join(installed, 'package-lock.json'), 'utf8');
   t.notMatch(lock, /hasInstallScript/, 'no package in it has an install script');
   const server = await InstalledServer.start(t, [program(installed)], { cwd: installed, env });
-  t.ok(await server.answers(), 'a client gets its bytes back');
+  t.ok(await server.answers(), 'a client receives its echo');
   const maps = readFileSync(`/proc/${server.workerPids[0] ?? 0}/maps`, 'utf8');
   const libraries = new Set(maps.match(/\/\S*libev\S*/g));
   t.same(
@@ -148,7 +148,7 @@ void t.test('it installs and serves with Node and nothing else', async (t) => {
   t.equal(await server.end('SIGTERM'), 0, 'it ends cleanly');
 });
 
-void t.test('the one binary serves under every Node', async (t) => {
+t.test('the one binary serves under every Node', async (t) => {
   for (const major of NODE_MAJORS) {
     const folder = temporaryFolder(t);
     const node = installNode(folder, major, arch);
@@ -156,12 +156,12 @@ void t.test('the one binary serves under every Node', async (t) => {
     const server = await InstalledServer.start(t, [node, join(packageIn(installed), 'lib/bin.js')]);
     t.ok(await server.answers(), `Node ${major} answers`);
     t.equal(await server.end('SIGTERM'), 0, `Node ${major} ends cleanly`);
-    // Up to 211 MB each.
+    // A release takes up to 211 MB.
     rmSync(folder, { recursive: true });
   }
 });
 
-void t.test('a TypeScript program finds all types', (t) => {
+t.test('a TypeScript program finds all types', (t) => {
   const folder = copyOfInstalled(t);
   const text =
     "import { createServer, type ServerOptions, type Stats } from 'megacomet-ts';\n" +
@@ -177,16 +177,16 @@ void t.test('a TypeScript program finds all types', (t) => {
     env: plainEnvironment(),
     encoding: 'utf8',
   });
-  // Only the two mistakes that were planted: what is not found would be an error of its own.
+  // Only the two planted mistakes; a missing type would be another error.
   t.same(
     stdout.match(/^\S+: error TS\d+/gm),
     ['app.mts(4,14): error TS2322', 'app.mts(5,18): error TS2307'],
-    'no error but those that were planted',
+    'no errors except the planted ones',
   );
   t.end();
 });
 
-void t.test('where no addon fits, a sentence has the command that builds one', async (t) => {
+t.test('when no addon fits, the error names the command that builds one', async (t) => {
   const folder = copyOfInstalled(t);
   t.match(complaint(t, folder, { LIBC: 'musl' }), `no addon for linux-${arch}`, 'for musl');
   const own = join(packageIn(folder), 'prebuilds');
@@ -195,14 +195,14 @@ void t.test('where no addon fits, a sentence has the command that builds one', a
   rmSync(own, { recursive: true });
   const sentence = complaint(t, folder);
   t.match(sentence, `no addon for linux-${arch} in ${packageIn(folder)};`, 'no prebuild at all');
-  const remedy = sentence.replace(/^.*build it with: /s, '');
-  run('sh', ['-c', remedy], { cwd: '/' });
+  const fix = sentence.replace(/^.*build it with: /s, '');
+  run('sh', ['-c', fix], { cwd: '/' });
   const server = await InstalledServer.start(t, [program(folder)], { cwd: folder });
-  t.ok(await server.answers(), 'what it built answers');
+  t.ok(await server.answers(), 'the built addon serves');
   t.equal(await server.end('SIGTERM'), 0, 'it ends cleanly');
 });
 
-/** Words that bash offers for a line; the last word is the one that Tab is pressed on. */
+/** The completions that bash offers for the last word of a line. */
 function completed(file: string, ...words: string[]): string[] {
   const script =
     'source "$0"; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _megacomet_ts 2>/dev/null; ' +
@@ -213,14 +213,14 @@ function completed(file: string, ...words: string[]): string[] {
     .split('\n');
 }
 
-/** The completions of one shell, in a file. */
+/** Writes the completions of one shell into a file. */
 function writeCompletions(t: TapTest, shell: 'bash' | 'fish' | 'zsh'): string {
   const file = join(temporaryFolder(t), shell);
   writeFileSync(file, run('node', ['packaging/completions.mjs', shell]));
   return file;
 }
 
-void t.test('completions offer what the program takes', (t) => {
+t.test('completions offer the commands, options and values of the program', (t) => {
   const bash = writeCompletions(t, 'bash');
   const missing = COMMANDS.flatMap(({ name: command, options }) =>
     (options as readonly OptionSpec[])
@@ -230,14 +230,14 @@ void t.test('completions offer what the program takes', (t) => {
   );
   t.same(missing, [], 'every option of every command');
   t.same(completed(bash, 'ser'), ['serve'], 'a command');
-  t.same(completed(bash, 'serve', '--log-level', 'w'), ['warn'], 'a word to choose');
-  t.same(completed(bash, 'serve', '--log-level', '=', 'w'), ['warn'], 'and behind an equals sign');
-  t.same(completed(bash, 'serve', '--port', ''), [''], 'nothing where anything may stand');
+  t.same(completed(bash, 'serve', '--log-level', 'w'), ['warn'], 'a value of a choice');
+  t.same(completed(bash, 'serve', '--log-level', '=', 'w'), ['warn'], 'and after an equals sign');
+  t.same(completed(bash, 'serve', '--port', ''), [''], 'nothing for a free value');
   command('bash', '-n', bash);
   t.end();
 });
 
-t.test('zsh reads the completions', { skip: without('zsh') }, (t) => {
+t.test('zsh parses the completions', { skip: without('zsh') }, (t) => {
   command('zsh', '-n', writeCompletions(t, 'zsh'));
   t.end();
 });
@@ -257,12 +257,12 @@ function writeManual(t: TapTest): string {
   return file;
 }
 
-void t.test('the manual has every option', (t) => {
+t.test('the manual has every option', (t) => {
   const text = readFileSync(writeManual(t), 'utf8').replaceAll('\\-', '-');
-  const isTold = ({ name, isSecret }: OptionSpec): boolean =>
+  const isDocumented = ({ name, isSecret }: OptionSpec): boolean =>
     text.includes(`\\fB${isSecret === true ? environmentNameOf(name) : `--${name}`}\\fR`);
   const options = COMMANDS.flatMap((command): readonly OptionSpec[] => command.options);
-  const missing = options.filter((spec) => !isTold(spec));
+  const missing = options.filter((spec) => !isDocumented(spec));
   t.same(missing, [], 'no option is missing');
   t.same(
     options.filter((spec) => !text.includes(helpOf(spec))),

@@ -1,5 +1,5 @@
-// Planning a machine: the same formulas as the doctor's, the files that it would write there, and
-// nothing that shrinks when the target grows.
+// Planning a machine: the formulas of the doctor, the files that a plan writes, and that no value
+// shrinks when the target grows.
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -42,7 +42,7 @@ const AIM: PlanAim = {
   pingS: 25,
 };
 
-void t.test('a million and two million, by hand', (t) => {
+t.test('a million and two million, by hand', (t) => {
   const one = planMachine(AIM);
   // 16,667 accepts/s of 5.5 µs, 40,000 heartbeats/s of 11 µs, at most half of a core each.
   t.equal(one.cpu.storm.toFixed(3), '0.092');
@@ -67,7 +67,7 @@ void t.test('a million and two million, by hand', (t) => {
   t.end();
 });
 
-/** What a plan says, from the formulas of lib/capacity/sizing.ts. */
+/** Asserts the values of a plan by the formulas of lib/capacity/sizing.ts. */
 function assertFormulas({ target, workers, memory, files }: MachinePlan, aim: PlanAim): void {
   const load: Load = {
     connections: target,
@@ -89,7 +89,7 @@ function assertFormulas({ target, workers, memory, files }: MachinePlan, aim: Pl
   });
 }
 
-void t.test('the numbers are those of the formulas', (t) => {
+t.test('the values match the formulas', (t) => {
   for (const aim of [
     AIM,
     { ...AIM, target: 2_000_000 },
@@ -101,11 +101,11 @@ void t.test('the numbers are those of the formulas', (t) => {
   t.end();
 });
 
-/** Lines that set something. */
+/** The lines that set a value. */
 const settings = (text: string): string[] =>
   text.split('\n').filter((line) => /^-?[\w.-]+ ?=/.test(line));
 
-/** The machine of a plan once its two files are in force. */
+/** The diagnosis of a planned machine with both files applied. */
 function tuned(plan: MachinePlan, broadcastBytes: number): Diagnosis {
   const stock = stockMachine(plan.memory.machineBytes, plan.cpu.cores);
   const { findings } = plan.diagnosis;
@@ -125,21 +125,21 @@ function tuned(plan: MachinePlan, broadcastBytes: number): Diagnosis {
   return diagnosisOf(machine, { ...MILLION, target, workers, backlog, ...message });
 }
 
-void t.test('with its two files the machine holds what it is planned for', (t) => {
+t.test('with both files applied the machine holds its target', (t) => {
   for (const target of [1000, 100_000, 1_000_000, 2_000_000, 5_000_000]) {
     for (const broadcastBytes of [0, 1024]) {
       const plan = planMachine({ ...AIM, target, broadcastBytes });
       const diagnosis = tuned(plan, broadcastBytes);
       t.same(idsOf(diagnosis, 'critical'), [], `${target}: nothing critical`);
       const left = idsOf(diagnosis, 'warning').filter((id) => !id.endsWith('ehash_entries'));
-      t.same(left, [], `${target}: no warning but that of the boot line`);
+      t.same(left, [], `${target}: no warning except the one about the boot line`);
     }
   }
   t.end();
 });
 
-void t.test('nothing shrinks when the target grows', (t) => {
-  const figures = ({ memory, cpu, network, files }: MachinePlan): number[] => [
+t.test('nothing shrinks when the target grows', (t) => {
+  const values = ({ memory, cpu, network, files }: MachinePlan): number[] => [
     ...[memory.kernelBytes, memory.burstBytes, memory.fragmentationBytes, memory.machineBytes],
     ...[memory.userBytes, memory.reserveBytes],
     ...[cpu.ping, cpu.cores, cpu.broadcastSeconds, cpu.storm],
@@ -151,8 +151,8 @@ void t.test('nothing shrinks when the target grows', (t) => {
     fc.integer({ min: 0, max: 1_000_000 }),
     fc.constantFrom(0, 1, 1024, 100_000),
     (target, more, broadcastBytes) => {
-      const small = figures(planMachine({ ...AIM, target, broadcastBytes }));
-      const large = figures(planMachine({ ...AIM, target: target + more, broadcastBytes }));
+      const small = values(planMachine({ ...AIM, target, broadcastBytes }));
+      const large = values(planMachine({ ...AIM, target: target + more, broadcastBytes }));
       return small.every((value, index) => value <= (large[index] ?? 0));
     },
   );
@@ -162,7 +162,7 @@ void t.test('nothing shrinks when the target grows', (t) => {
   t.end();
 });
 
-void t.test('the command prints what --write writes', async (t) => {
+t.test('the command prints what --write writes', async (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'megacomet-plan-'));
   t.teardown(() => {
     rmSync(folder, { recursive: true });
@@ -190,7 +190,7 @@ void t.test('the command prints what --write writes', async (t) => {
   t.equal(again.stdout.match(/^unchanged /gm)?.length, 2, 'the second time nothing changes');
 });
 
-void t.test('--json has the same figures', async (t) => {
+t.test('--json has the same values', async (t) => {
   const { code, stdout } = await run([
     'plan',
     '--target',

@@ -28,7 +28,7 @@ async function mailbox(t: TapTest, name?: string): Promise<[string, () => string
 const count = (lines: readonly string[], line: string): number =>
   lines.filter((candidate) => candidate === line).length;
 
-void t.test(
+t.test(
   'a server notifies systemd when every worker is ready, and survives a hung worker',
   async (t) => {
     const [notifySocket, messages] = await mailbox(t, `@megacomet-test-${process.pid}`);
@@ -124,31 +124,27 @@ async function startService(
 
 const REAL = { skip: noSystemd };
 
-void t.test(
-  'under systemd the service starts, reloads and stops, in its sandbox',
-  REAL,
-  async (t) => {
-    const [systemd, port] = await startService(t);
-    t.equal(await systemd.show('ActiveState'), 'active');
-    t.match(await systemd.show('StatusText'), /^0 of \d+ connections, 2 workers serve$/);
-    const clients = await Clients.open(t, port, 100);
-    t.equal(await clients.answering(), 100, 'it serves the socket from systemd');
-    const pid = await systemd.show('MainPID');
-    const status = await systemd.run('cat', `/proc/${pid}/status`);
-    t.match(status, /^CapEff:\t0+\nCapBnd:\t0+\n/m, 'no capability');
-    t.match(status, /^NoNewPrivs:\t1\nSeccomp:\t2\n/m, 'and a filter of system calls');
-    t.not(await systemd.systemctl('reload', 'megacomet.service'), undefined, 'it reloads');
-    await until('the reload', async () =>
-      /configuration read again/.test(await systemd.serviceLog()),
-    );
-    t.equal(await systemd.show('ActiveState'), 'active', 'and is active again');
-    t.not(await systemd.systemctl('stop', 'megacomet.service'), undefined, 'it stops');
-    t.equal(await systemd.show('Result'), 'success');
-    t.equal(await systemd.show('ExecMainStatus'), '0', 'with 0');
-  },
-);
+t.test('under systemd the service starts, reloads and stops, in its sandbox', REAL, async (t) => {
+  const [systemd, port] = await startService(t);
+  t.equal(await systemd.show('ActiveState'), 'active');
+  t.match(await systemd.show('StatusText'), /^0 of \d+ connections, 2 workers serve$/);
+  const clients = await Clients.open(t, port, 100);
+  t.equal(await clients.answering(), 100, 'it serves the socket from systemd');
+  const pid = await systemd.show('MainPID');
+  const status = await systemd.run('cat', `/proc/${pid}/status`);
+  t.match(status, /^CapEff:\t0+\nCapBnd:\t0+\n/m, 'no capability');
+  t.match(status, /^NoNewPrivs:\t1\nSeccomp:\t2\n/m, 'and a filter of system calls');
+  t.not(await systemd.systemctl('reload', 'megacomet.service'), undefined, 'it reloads');
+  await until('the reload', async () =>
+    /configuration read again/.test(await systemd.serviceLog()),
+  );
+  t.equal(await systemd.show('ActiveState'), 'active', 'and is active again');
+  t.not(await systemd.systemctl('stop', 'megacomet.service'), undefined, 'it stops');
+  t.equal(await systemd.show('Result'), 'success');
+  t.equal(await systemd.show('ExecMainStatus'), '0', 'with 0');
+});
 
-void t.test('under systemd a drain gets the time that it requests', REAL, async (t) => {
+t.test('under systemd a drain gets the time that it requests', REAL, async (t) => {
   const [systemd, port] = await startService(t, { DRAIN: '3' });
   const clients = await Clients.open(t, port, 100);
   t.equal(await clients.answering(), 100, 'clients are served');
@@ -159,7 +155,7 @@ void t.test('under systemd a drain gets the time that it requests', REAL, async 
   t.equal(await systemd.show('Result'), 'success', 'no process was killed');
 });
 
-void t.test('under systemd a restart loses no client that waits in a queue', REAL, async (t) => {
+t.test('under systemd a restart loses no client that waits in a queue', REAL, async (t) => {
   const [systemd, port] = await startService(t, { DRAIN: '2' });
   const old = await Clients.open(t, port, 50);
   t.equal(await old.answering(), 50, 'clients are served');
@@ -178,7 +174,7 @@ void t.test('under systemd a restart loses no client that waits in a queue', REA
   t.equal(old.lost, 50, 'those of the old service were closed by its drain');
 });
 
-void t.test(
+t.test(
   'under systemd a manager that dies is replaced, and waiting clients are served',
   REAL,
   async (t) => {
@@ -193,7 +189,7 @@ void t.test(
   },
 );
 
-void t.test('under systemd a frozen manager is killed and replaced', REAL, async (t) => {
+t.test('under systemd a frozen manager is killed and replaced', REAL, async (t) => {
   const [systemd, port] = await startService(t);
   const pid = await systemd.show('MainPID');
   await systemd.run('kill', '-STOP', pid);
@@ -206,8 +202,8 @@ void t.test('under systemd a frozen manager is killed and replaced', REAL, async
   t.equal(await clients.answering(), 100, 'it serves');
 });
 
-void t.test(
-  'under systemd a frozen worker is replaced, and the service goes on',
+t.test(
+  'under systemd a frozen worker is replaced, and the service keeps running',
   REAL,
   async (t) => {
     const [systemd, port] = await startService(t, { HEARTBEAT_LIMIT: '4' });
@@ -221,7 +217,7 @@ void t.test(
       return / 2 workers serve$/.test(await systemd.show('StatusText'));
     });
     t.equal(await systemd.show('MainPID'), pid, 'the same manager');
-    t.equal(await systemd.show('NRestarts'), '0', 'systemd did nothing');
+    t.equal(await systemd.show('NRestarts'), '0', 'systemd restarted nothing');
     t.match(await systemd.run('pgrep', '-P', pid), healthy, 'the other worker stays');
     const clients = await Clients.open(t, port, 100);
     t.equal(await clients.answering(), 100, 'it serves');

@@ -1,4 +1,4 @@
-// The units for systemd: their numbers, their sandbox, the command that writes them for a machine.
+// The systemd units: their computed values, their sandbox, and the command that writes them.
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -24,7 +24,7 @@ import {
 import { root, run } from '../support/helpers.js';
 import { without } from '../support/requirements.js';
 
-/** The sum that systemd-analyze security may come to; an empty unit has 9.6. */
+/** The highest exposure that systemd-analyze security may report; an empty unit has 9.6. */
 const EXPOSURE_MAX = 2.0;
 
 const noAnalyze = without('systemd-analyze');
@@ -35,7 +35,7 @@ function valueOf(unit: string, directive: string): string | undefined {
   return new RegExp(`^${directive}=(.*)$`, 'm').exec(unit)?.[1];
 }
 
-/** A folder with both units, which can start here. */
+/** Writes both units, which can start on this machine, into a folder. */
 function writeUnits(t: TapTest, plan: UnitPlan): string[] {
   const folder = mkdtempSync(join(tmpdir(), 'megacomet-units-'));
   t.teardown(() => {
@@ -51,7 +51,7 @@ function writeUnits(t: TapTest, plan: UnitPlan): string[] {
 
 const HERE: UnitPlan = { ...PACKAGED, command: [process.execPath, join(root, 'lib/bin.js')] };
 
-void t.test('the committed units are what the program makes of the packaged plan', (t) => {
+t.test('the committed units match the output of the program for the packaged plan', (t) => {
   const read = (name: string): string =>
     readFileSync(join(root, 'packaging/systemd', name), 'utf8');
   t.equal(read('megacomet.service'), serviceUnit(PACKAGED));
@@ -59,7 +59,7 @@ void t.test('the committed units are what the program makes of the packaged plan
   t.end();
 });
 
-void t.test('the numbers of the service are those of the formulas, for any target', (t) => {
+t.test('the values of the service match the formulas for any target', (t) => {
   for (const target of [1000, 200_000, 1_000_000, 5_000_000]) {
     for (const workers of [2, 56]) {
       const plan = { ...PACKAGED, target, workers, drainS: 30 };
@@ -75,7 +75,7 @@ void t.test('the numbers of the service are those of the formulas, for any targe
   t.end();
 });
 
-void t.test('the limit of open files is a number that a kernel can give', (t) => {
+t.test('the limit of open files is a number that the kernel accepts', (t) => {
   for (const nrOpen of [65_536, 1_048_576, 1_073_741_816]) {
     const value = valueOf(serviceUnit({ ...PACKAGED, nrOpen }), 'LimitNOFILE');
     t.match(value, /^\d+$/, 'never infinity');
@@ -84,7 +84,7 @@ void t.test('the limit of open files is a number that a kernel can give', (t) =>
   t.end();
 });
 
-void t.test('every computed line has its formula above it', (t) => {
+t.test('every computed line has its formula above it', (t) => {
   const lines = serviceUnit(PACKAGED).split('\n');
   for (const name of ['LimitNOFILE', 'TasksMax', 'MemoryMax', 'TimeoutStopSec']) {
     const at = lines.findIndex((line) => line.startsWith(`${name}=`));
@@ -96,7 +96,7 @@ void t.test('every computed line has its formula above it', (t) => {
   t.end();
 });
 
-void t.test('addresses become ListenStream lines', (t) => {
+t.test('addresses become ListenStream lines', (t) => {
   const unit = socketUnit({ ...PACKAGED, listen: ['0.0.0.0:80', '[::1]:81', 'unix:/run/push'] });
   t.same(unit.match(/^ListenStream=.*$/gm), [
     'ListenStream=0.0.0.0:80',
@@ -109,7 +109,7 @@ void t.test('addresses become ListenStream lines', (t) => {
   t.end();
 });
 
-void t.test('a path with any character reaches the program as it is', { skip: noAnalyze }, (t) => {
+t.test('a path with any character reaches the program unchanged', { skip: noAnalyze }, (t) => {
   const rows: [string, string][] = [
     ['/usr/bin/node', '/usr/bin/node'],
     ['/opt/my node/bin', '"/opt/my node/bin"'],
@@ -117,19 +117,23 @@ void t.test('a path with any character reaches the program as it is', { skip: no
     ['/opt/"a"\\b', '"/opt/\\"a\\"\\\\b"'],
   ];
   for (const [text, wanted] of rows) t.equal(quoteArgument(text), wanted);
-  t.equal(quoteProgram('/opt/100%/$HOME'), '/opt/100%%/$HOME', 'the program has no variables');
+  t.equal(
+    quoteProgram('/opt/100%/$HOME'),
+    '/opt/100%%/$HOME',
+    'the program path expands no variables',
+  );
   const folder = join(t.testdir(), 'a strange 100% $HOME folder');
   mkdirSync(folder);
   const program = join(folder, 'node');
   writeFileSync(program, '#!/bin/sh\n', { mode: 0o755 });
   const files = writeUnits(t, { ...HERE, command: [program, '/x'] });
   const { stderr } = spawnSync('systemd-analyze', ['verify', ...files], { encoding: 'utf8' });
-  // It looks for the program under the name that it read.
+  // systemd-analyze looks for the program under the name that it parsed.
   t.equal(stderr, '');
   t.end();
 });
 
-void t.test('systemd finds nothing wrong with the units', { skip: noAnalyze }, (t) => {
+t.test('systemd reports no error in the units', { skip: noAnalyze }, (t) => {
   for (const config of [null, '/etc/megacomet/config.json']) {
     const files = writeUnits(t, { ...HERE, config, listen: ['0.0.0.0:80', 'unix:/run/push'] });
     const { status, stderr } = spawnSync('systemd-analyze', ['verify', ...files], {
@@ -141,11 +145,11 @@ void t.test('systemd finds nothing wrong with the units', { skip: noAnalyze }, (
   const [service = ''] = writeUnits(t, HERE);
   writeFileSync(service, `${serviceUnit(HERE)}NoSuchDirective=1\n`);
   const { stderr } = spawnSync('systemd-analyze', ['verify', service], { encoding: 'utf8' });
-  t.match(stderr, 'NoSuchDirective', 'it would not be, for a mistake');
+  t.match(stderr, 'NoSuchDirective', 'a mistake is reported');
   t.end();
 });
 
-void t.test('the sandbox leaves little to attack', { skip: noAnalyze }, (t) => {
+t.test('the sandbox keeps the exposure low', { skip: noAnalyze }, (t) => {
   const exposure = (file: string): number => {
     const args = ['security', '--offline=true', file];
     const { stdout } = spawnSync('systemd-analyze', args, { encoding: 'utf8' });
@@ -156,11 +160,11 @@ void t.test('the sandbox leaves little to attack', { skip: noAnalyze }, (t) => {
   t.ok(found <= EXPOSURE_MAX, `exposure of the service: ${found}`);
   const open = serviceUnit(HERE).replace(/# Sandbox[\s\S]*?\[Install\]/, '[Install]');
   writeFileSync(service, open);
-  t.ok(exposure(service) > 9, 'without the sandbox it would be exposed');
+  t.ok(exposure(service) > 9, 'the exposure without the sandbox is high');
   t.end();
 });
 
-/** install-service into a folder of the test. The program of a checkout may be out of reach. */
+/** Runs install-service into a folder. The service may not be able to read the checkout. */
 async function install(folder: string, ...args: string[]): ReturnType<typeof run> {
   const where = ['--dir', join(folder, 'units'), '--config-file', join(folder, 'etc/config.json')];
   return run(['install-service', '--target', '10000', ...where, ...args]);
@@ -169,7 +173,7 @@ async function install(folder: string, ...args: string[]): ReturnType<typeof run
 const outOfReach =
   [process.execPath, root].map((file) => obstacleTo(file)).find((text) => text !== null) ?? false;
 
-void t.test('install-service prints what it would write', async (t) => {
+t.test('install-service prints the files that it would write', async (t) => {
   const folder = t.testdir();
   const { code, stdout, stderr } = await install(folder, '--print', '--listen', '0.0.0.0:81');
   t.equal(code, 0);
@@ -183,7 +187,7 @@ void t.test('install-service prints what it would write', async (t) => {
   t.match(parts[2], 'ListenStream=0.0.0.0:81');
 });
 
-void t.test('install-service writes whole files, once', { skip: outOfReach }, async (t) => {
+t.test('install-service writes complete files, once', { skip: outOfReach }, async (t) => {
   const folder = t.testdir();
   const first = await install(folder);
   t.equal(first.code, 0, first.stderr);
@@ -197,12 +201,12 @@ void t.test('install-service writes whole files, once', { skip: outOfReach }, as
   writeFileSync(config, '{"port": 9}');
   const third = await install(folder, '--drain', '60');
   t.match(third.stdout, /^written .*service\nunchanged .*socket\nkept .*config\.json\n/);
-  t.equal(readFileSync(config, 'utf8'), '{"port": 9}', "the owner's file stays the owner's");
+  t.equal(readFileSync(config, 'utf8'), '{"port": 9}', "the administrator's file is kept");
   const unit = readFileSync(join(folder, 'units/megacomet.service'), 'utf8');
   t.equal(valueOf(unit, 'TimeoutStopSec'), String(stopTimeoutS(10_000, 60)));
 });
 
-void t.test('install-service refuses in one sentence', async (t) => {
+t.test('install-service rejects mistakes in one sentence', async (t) => {
   const folder = t.testdir({ file: '' });
   const rows: [string[], RegExp, number][] = [
     [['--dir', 'units'], /--dir: "units" is no absolute path/, 2],
@@ -224,8 +228,8 @@ void t.test('install-service refuses in one sentence', async (t) => {
   t.same(readdirSync(folder), ['file'], 'nothing is written');
 });
 
-void t.test('what the service could not run is not installed', async (t) => {
-  // Both its folder and the folder of Node must be open to the user that systemd makes.
+t.test('a program that the service could not run is not installed', async (t) => {
+  // The user that systemd creates must be able to read its folder and the folder of Node.
   const folder = mkdtempSync('/tmp/megacomet-reach-');
   t.teardown(() => {
     rmSync(folder, { recursive: true });
