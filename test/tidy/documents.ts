@@ -1,5 +1,5 @@
-// The rules about what is written about the program: the map of its files, the help of counters and
-// of options. Pure functions: files in, problems out.
+// The rules about the documentation of the program: the map of its files, and the help texts of counters
+// and options. Pure functions: files in, problems out.
 import { ROOMS } from './rules.js';
 import { lineAt, maskCxx, type Check, type Problem } from './source.js';
 
@@ -21,7 +21,7 @@ export const architecture: Check = (files) => {
     .map((room) => ({
       path: page.path,
       line: 1,
-      message: `has no row for the room ${room}: say in one sentence what it is for`,
+      message: `has no row for the room ${room}: describe its purpose in one sentence`,
     }));
 };
 
@@ -61,19 +61,19 @@ function counterRows(text: string): { rows: CounterRow[]; broken: number[] } {
   return { rows, broken };
 }
 
-function judgeCounter(row: CounterRow, all: readonly CounterRow[]): string | undefined {
+function checkCounter(row: CounterRow, all: readonly CounterRow[]): string | undefined {
   const isGauge = /gauge/i.test(row.kind);
   const isTotal = row.name.endsWith('_total');
   if (!/^[a-z][a-z0-9]*(_[a-z0-9]+)*$/.test(row.name)) return `${row.name}: name it in snake_case`;
-  if (all.find(({ name }) => name === row.name) !== row) return `${row.name} stands here twice`;
+  if (all.find(({ name }) => name === row.name) !== row) return `${row.name} is listed twice`;
   if (isGauge && isTotal) return `${row.name} is a gauge: drop _total`;
   if (!isGauge && !isTotal) return `${row.name} only grows: end it in _total, or make it a gauge`;
-  return judgeHelp(row);
+  return checkHelp(row);
 }
 
-function judgeHelp({ name, help }: { name: string; help: string }): string | undefined {
+function checkHelp({ name, help }: { name: string; help: string }): string | undefined {
   if (help.trim().length >= HELP_LENGTH_MIN) return undefined;
-  return `${name} has a help of ${help.trim().length} characters: say what it tells the reader`;
+  return `${name} has a help of ${help.trim().length} characters: explain it to the reader`;
 }
 
 /** Every counter of native/ipc/segment.h is named and explained. */
@@ -91,10 +91,11 @@ export const counters: Check = (files) =>
         ...broken.map((line) => ({
           path,
           line,
-          message: 'is no row X(kName, "name", kKind, "help"): write it so, with a help text',
+          message:
+            'is not a row X(kName, "name", kKind, "help"): write it in this form, with a help text',
         })),
         ...rows.flatMap((row) => {
-          const message = judgeCounter(row, rows);
+          const message = checkCounter(row, rows);
           return message ? [{ path, line: row.line, message }] : [];
         }),
       ];
@@ -109,7 +110,7 @@ export function options(value: unknown): Problem[] {
   return value.flatMap((option: unknown, index) => {
     const { name, help } = (option ?? {}) as { name?: unknown; help?: unknown };
     const shown = typeof name === 'string' && name !== '' ? name : `option ${index}`;
-    const message = judgeHelp({ name: shown, help: typeof help === 'string' ? help : '' });
+    const message = checkHelp({ name: shown, help: typeof help === 'string' ? help : '' });
     return message ? [{ path, line: 1, message }] : [];
   });
 }

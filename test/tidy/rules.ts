@@ -1,5 +1,5 @@
-// The rules of the source tree about rooms and what a file may use, as pure functions: files in,
-// problems out. test/tidy/tidy.ts runs each one against a planted violation and against the tree.
+// The rules of the source tree about rooms and allowed uses, as pure functions: files in, problems
+// out. test/tidy/tidy.ts runs each one against a planted violation and against the tree.
 import {
   CXX_FILE,
   includesOf,
@@ -15,7 +15,7 @@ import {
 /**
  * The one table of rooms: which other rooms a file of a room may use. A room is a folder below
  * native/ or lib/; `.` is lib/ itself, the entry points. An entry with a file name allows that file
- * alone; `*` allows every room above. ARCHITECTURE.md says in one sentence what each room is for.
+ * alone; `*` allows every room above. ARCHITECTURE.md describes the purpose of each room.
  */
 export const ROOMS: Readonly<Record<string, readonly string[]>> = {
   'native/base': [],
@@ -62,10 +62,10 @@ export const ROOMS: Readonly<Record<string, readonly string[]>> = {
 
 /** An entry of a process: it imports packages only, and nothing imports it. */
 const ENTRIES = ['lib/worker.cts'];
-/** Plain JavaScript that runs before or without the compiled tree: it imports what it likes. */
+/** Plain JavaScript that runs before or without the compiled tree: it may import anything. */
 const OUTSIDE = ['lib/bin.js', 'lib/check-system.js'];
 
-/** Names that only some files may use, and what everybody else does instead. */
+/** Names that only some files may use, and the alternative for all others. */
 const CONFINED_INCLUDES = [
   {
     pattern: /^(sys\/socket\.h|netinet\/.*|arpa\/.*)$/,
@@ -83,7 +83,7 @@ const CONFINED_INCLUDES = [
 /** Native files that may take memory from the heap by hand: on request, never per idle connection. */
 const HEAP_USERS = ['native/ipc/frame_codec', 'native/ipc/control', 'native/os/slab'];
 
-/** Native calls that have a better way here. Matched against code without comments and strings. */
+/** Native calls with a better alternative here. Matched against code without comments and strings. */
 const BANNED_NATIVE: readonly { pattern: RegExp; instead: string; allowed?: string[] }[] = [
   { pattern: /\bassert\s*\(/, instead: 'MC_CHECK, which is always on' },
   { pattern: /\b(strcpy|strcat|stpcpy)\s*\(/, instead: 'memcpy with a checked length' },
@@ -103,7 +103,7 @@ const BANNED_NATIVE: readonly { pattern: RegExp; instead: string; allowed?: stri
   },
   {
     pattern: /\b(throw|try|catch)\b/,
-    instead: 'a closed result for what may happen, MC_CHECK for a bug',
+    instead: 'a closed result for an expected error, MC_CHECK for a bug',
   },
 ];
 
@@ -243,7 +243,7 @@ export const fileCircles: Check = (files) => {
   return problems;
 };
 
-// ---- Who may use what
+// ---- Allowed uses
 
 export const confinedIncludes: Check = (files) =>
   files
@@ -266,7 +266,7 @@ export const bannedNative: Check = (files) =>
       const rules = BANNED_NATIVE.filter(({ allowed }) => !allowed?.includes(unit));
       const lines = maskCxx(source.text).code.split('\n');
       return lines.flatMap((code, index) => {
-        // What an #include names is no call.
+        // The name in an #include is not a call.
         if (/^\s*#\s*include\b/.test(code)) return [];
         return rules.flatMap(({ pattern, instead }) => {
           const match = pattern.exec(code);

@@ -1,5 +1,5 @@
 // The rules about the shape of the source tree: headers, length of functions, lines and files, open
-// ends, tests that run. Pure functions: files in, problems out.
+// work, and tests that must run. Pure functions: files in, problems out.
 import {
   headerLines,
   PRODUCT_FILE,
@@ -21,28 +21,28 @@ export const headers: Check = (files) =>
       if (count >= 1 && count <= HEADER_LINES_MAX) return [];
       const message =
         count === 0
-          ? 'has no header: start with a comment that says what the file owns'
-          : `has a header of ${count} lines: say it in ${HEADER_LINES_MAX}, or put a blank comment line after the summary`;
+          ? 'has no header: start with a comment that names what the file owns'
+          : `has a header of ${count} lines: shorten it to ${HEADER_LINES_MAX}, or put a blank comment line after the summary`;
       return [{ path, line: 1, message }];
     });
 
-/** Runs `judge` over the lines of the files whose path fits. */
+/** Runs `messageFor` over the lines of the files whose path matches. */
 function eachLine(
   files: readonly SourceFile[],
   paths: RegExp,
-  judge: (line: string) => string | undefined,
+  messageFor: (line: string) => string | undefined,
 ): Problem[] {
   return files
     .filter(({ path }) => paths.test(path))
     .flatMap(({ path, text }) =>
       text.split('\n').flatMap((content, index) => {
-        const message = judge(content);
+        const message = messageFor(content);
         return message ? [{ path, line: index + 1, message }] : [];
       }),
     );
 }
 
-/** Written with a class, so that this file does not accuse itself. */
+/** Written with a character class, so that this file does not match itself. */
 const FIX_ME = /\bFIX[M]E\b/;
 const TO_DO = /\bTO[D]O\b(?!\(#\d+\):)/;
 

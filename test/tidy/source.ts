@@ -1,8 +1,8 @@
-// How the rules of the tree read it: C++ by a small matcher, TypeScript by its own parser, the
-// headers of files by their lines.
+// Parsing for the rules of the tree: C++ with a small matcher, TypeScript with its own parser, the
+// headers of files by lines.
 import ts from 'typescript';
 
-/** One file: its path from the root, with slashes, and what it holds. */
+/** One file: its path from the root, with slashes, and its text. */
 export interface SourceFile {
   path: string;
   text: string;
@@ -35,7 +35,7 @@ export function format(problem: Problem): string {
 interface MaskedCxx {
   /** Without comments; strings stay. Same length and lines as the text. */
   withStrings: string;
-  /** Without comments and without what strings hold. */
+  /** Without comments and without the contents of strings. */
   code: string;
 }
 
@@ -102,7 +102,7 @@ export interface Found<Value> {
   line: number;
 }
 
-/** Runs `find` over every node of every script file and turns its answers into problems. */
+/** Runs `find` over every node of every script file and turns its results into problems. */
 export function scripts(
   files: readonly SourceFile[],
   isWanted: (path: string) => boolean,
@@ -165,7 +165,7 @@ export function headerLines(text: string): string[] {
     if (!isComment) break;
     const words = line.replace(/^\s*(\/\/[/!]?|\/\*\*?|\*(?!\/))/, '').replace(/\*\/\s*$/, '');
     if (words.trim() !== '') header.push(words.trim());
-    // A blank comment line ends the paragraph; what follows it may be as long as it needs.
+    // A blank comment line ends the paragraph; the text after it may have any length.
     else if (header.length > 0) break;
     if (isBlock && line.includes('*/')) break;
   }

@@ -1,5 +1,5 @@
-// Keeps the source tree in shape: every rule of this folder is shown to find a planted violation,
-// to leave clean code alone, and is then run over every file that git tracks or would track.
+// Checks the source tree: every rule of this folder must find a planted violation and accept clean code,
+// and then runs over every file that git tracks or would track.
 import t from 'tap';
 import { execFileSync } from 'node:child_process';
 import { readdirSync, readFileSync, statSync } from 'node:fs';
@@ -16,10 +16,10 @@ const LEFT_OUT = /^(node_modules|build(-[^/]*)?|dist|prebuilds|\.tap|\.git)\//;
 interface Rule {
   sentence: string;
   check: Check;
-  /** Files with violations, and every report that they must draw. */
+  /** Files with violations, and every report that they must cause. */
   planted: SourceFile[];
   reports: string[];
-  /** Files that come close and are right. */
+  /** Files that look similar but are valid. */
   clean: SourceFile[];
 }
 
@@ -30,7 +30,7 @@ function architecturePage(...missing: string[]): string {
   const rows = (top: string): string =>
     Object.keys(rules.ROOMS)
       .filter((room) => room.startsWith(top) && !missing.includes(room))
-      .map((room) => `| \`${room.slice(top.length)}/\` | What it is for. | - |\n`)
+      .map((room) => `| \`${room.slice(top.length)}/\` | Its purpose. | - |\n`)
       .join('');
   const head = (top: string): string => `| room in ${top} | purpose | uses |\n| - | - | - |\n`;
   return `${head('native/')}${rows('native/')}\n${head('lib/')}${rows('lib/')}`;
@@ -131,7 +131,7 @@ const RULES: Rule[] = [
     ],
   },
   {
-    sentence: 'native code uses none of the calls that have a better way',
+    sentence: 'native code uses no call that has a better alternative',
     check: rules.bannedNative,
     planted: [
       file(
@@ -162,7 +162,7 @@ const RULES: Rule[] = [
       'native/sys.cc:7: uses usleep: use an ev_timer: the loop never waits',
       'native/sys.cc:8: uses new: use memory of the slab, or a member of a standard container',
       'native/sys.cc:9: uses new: use memory of the slab, or a member of a standard container',
-      'native/sys.cc:10: uses try: use a closed result for what may happen, MC_CHECK for a bug',
+      'native/sys.cc:10: uses try: use a closed result for an expected error, MC_CHECK for a bug',
     ],
     clean: [
       file(
@@ -190,10 +190,10 @@ const RULES: Rule[] = [
       file('bench/c.mjs', '/*\n */\n'),
     ],
     reports: [
-      'native/sys.h:1: has no header: start with a comment that says what the file owns',
-      'lib/a.ts:1: has no header: start with a comment that says what the file owns',
-      'test/b.ts:1: has a header of 7 lines: say it in 6, or put a blank comment line after the summary',
-      'bench/c.mjs:1: has no header: start with a comment that says what the file owns',
+      'native/sys.h:1: has no header: start with a comment that names what the file owns',
+      'lib/a.ts:1: has no header: start with a comment that names what the file owns',
+      'test/b.ts:1: has a header of 7 lines: shorten it to 6, or put a blank comment line after the summary',
+      'bench/c.mjs:1: has no header: start with a comment that names what the file owns',
     ],
     clean: [
       file('lib/bin.js', '#!/usr/bin/env node\n// Runs the command.\nimport "x";\n'),
@@ -203,7 +203,7 @@ const RULES: Rule[] = [
     ],
   },
   {
-    sentence: 'nothing is left to be fixed, and what is left to do has an issue',
+    sentence: 'no open fix is left, and all open work has an issue',
     check: shape.openEnds,
     planted: [
       file('lib/a.ts', '// FIX' + 'ME: later\n// TO' + 'DO: soon\n// TO' + 'DO(me): soon\n'),
@@ -233,8 +233,8 @@ const RULES: Rule[] = [
     check: documents.architecture,
     planted: [file('ARCHITECTURE.md', architecturePage('native/hub', 'lib/stats'))],
     reports: [
-      'ARCHITECTURE.md:1: has no row for the room native/hub: say in one sentence what it is for',
-      'ARCHITECTURE.md:1: has no row for the room lib/stats: say in one sentence what it is for',
+      'ARCHITECTURE.md:1: has no row for the room native/hub: describe its purpose in one sentence',
+      'ARCHITECTURE.md:1: has no row for the room lib/stats: describe its purpose in one sentence',
     ],
     clean: [file('ARCHITECTURE.md', architecturePage())],
   },
@@ -259,12 +259,12 @@ const RULES: Rule[] = [
       ),
     ],
     reports: [
-      'native/ipc/segment.h:7: is no row X(kName, "name", kKind, "help"): write it so, with a help text',
+      'native/ipc/segment.h:7: is not a row X(kName, "name", kKind, "help"): write it in this form, with a help text',
       'native/ipc/segment.h:2: open_total is a gauge: drop _total',
       'native/ipc/segment.h:3: shut only grows: end it in _total, or make it a gauge',
       'native/ipc/segment.h:4: badName_total: name it in snake_case',
-      'native/ipc/segment.h:5: short_total has a help of 10 characters: say what it tells the reader',
-      'native/ipc/segment.h:9: more_total stands here twice',
+      'native/ipc/segment.h:5: short_total has a help of 10 characters: explain it to the reader',
+      'native/ipc/segment.h:9: more_total is listed twice',
     ],
     clean: [
       file(
@@ -291,7 +291,7 @@ function readTree(): SourceFile[] {
   return listFiles()
     .sort()
     .flatMap((path) => {
-      // Tracked and deleted since, or a folder: nothing to read.
+      // A tracked file that was deleted, or a folder: nothing to read.
       const bytes = statSync(join(ROOT, path), { throwIfNoEntry: false });
       if (!bytes?.isFile()) return [];
       return [{ path, bytes: bytes.size, text: readFileSync(join(ROOT, path), 'utf8') }];
@@ -315,7 +315,7 @@ t.test('the tree was read', (t) => {
 for (const { sentence, check, planted, reports, clean } of RULES) {
   t.test(sentence, (t) => {
     t.strictSame(check(planted).map(format), reports, 'planted violations are found');
-    t.strictSame(check(clean).map(format), [], 'clean code is left alone');
+    t.strictSame(check(clean).map(format), [], 'clean code is accepted');
     t.strictSame(check(tree).map(format), [], 'the tree is clean');
     t.end();
   });
@@ -332,11 +332,11 @@ t.test('every option has a help text', async (t) => {
   const help = 'What this option does, and in which unit.';
   t.strictSame(documents.options([{ name: 'port', help }]), []);
   t.strictSame(documents.options([{ name: 'port', help: ' ' }, { help }, {}]).map(format), [
-    'lib/options/commands.ts:1: port has a help of 0 characters: say what it tells the reader',
-    'lib/options/commands.ts:1: option 2 has a help of 0 characters: say what it tells the reader',
+    'lib/options/commands.ts:1: port has a help of 0 characters: explain it to the reader',
+    'lib/options/commands.ts:1: option 2 has a help of 0 characters: explain it to the reader',
   ]);
   t.equal(documents.options(undefined).length, 1, 'a missing table is found');
-  // By a variable, so that this file can be checked before the table is written.
+  // Imported through a variable, so that tsc accepts this file without the table.
   const path = '../../lib/options/commands.js';
   const module = (await import(path).catch((error: unknown) => {
     t.fail(`lib/options/commands.ts cannot be imported: ${String(error)}`);
