@@ -49,10 +49,10 @@ async function pollAt(world: World, slot: number, id: string): Promise<Poll> {
   for (;;) {
     const [before, polls] = [open(world.server, slot), mailboxes(world.server)['polls'] ?? 0];
     const poll = new Poll(world, id);
-    await until('it waits', () => mailboxes(world.server)['polls'] === polls + 1);
+    await until('the poll to wait', () => mailboxes(world.server)['polls'] === polls + 1);
     if (open(world.server, slot) > before) return poll;
     poll.socket.destroy();
-    await until('it is gone', () => mailboxes(world.server)['polls'] === polls);
+    await until('the poll to be gone', () => mailboxes(world.server)['polls'] === polls);
   }
 }
 
@@ -97,7 +97,7 @@ t.test('a poll receives one message, unchanged, and a close', async (t) => {
     '\0\xff',
     'the next poll receives the next message, with any bytes',
   );
-  await until('both are gone', () => mailboxes(world.server)['mailboxes'] === 0);
+  await until('both mailboxes to be removed', () => mailboxes(world.server)['mailboxes'] === 0);
   t.match(mailboxes(world.server), {
     deliveredTotal: 2,
     ackedTotal: 2,
@@ -178,7 +178,7 @@ t.test('a closed or half-closed poll receives no message', async (t) => {
   gone.socket.destroy();
   ended.socket.end();
   reset.socket.resetAndDestroy();
-  await until('they are gone', () => mailboxes(world.server)['polls'] === 0);
+  await until('the polls to be gone', () => mailboxes(world.server)['polls'] === 0);
   world.server.deliver('a', 'kept');
   t.equal(await new Poll(world, 'a').get(), 'kept');
 });

@@ -101,7 +101,7 @@ async function reconnect({ clients }: Stage): Promise<number> {
   return gone.length;
 }
 
-/** For links slower than the publisher: with the default queue the subscribers would be disconnected. */
+/** For slow links, on which the default send queue would overflow. */
 const PATIENT = ['--handshake-timeout', '60', '--send-queue-bytes', '67108864'];
 
 /** Asserts that every client has every message once, in order. */
@@ -168,7 +168,7 @@ test('pending messages of a subscriber are sent together, in the order of their 
   process.kill(worker, 'SIGCONT');
   for (const client of [...clients, polling]) {
     const wanted = sent.filter(({ channel }) => client.channels.includes(channel));
-    await until('it has all', () => client.seen.length >= wanted.length);
+    await until('the client to have all messages', () => client.seen.length >= wanted.length);
     t.same(
       client.data,
       wanted.map(({ data }) => data),

@@ -129,7 +129,11 @@ t.test('a reset closes only its own connection, at every stage', async (t) => {
   await program.untilTotal('sendQueueConnections', blocked.length);
   for (const socket of blocked) socket.resetAndDestroy();
   await program.untilTotal('closedResetTotal', soFar + blocked.length);
-  t.equal(await program.server.total('closedTotal'), soFar + blocked.length, 'and nobody else');
+  t.equal(
+    await program.server.total('closedTotal'),
+    soFar + blocked.length,
+    'and no other connection',
+  );
   await end(t, stage);
 });
 

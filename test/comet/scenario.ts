@@ -102,7 +102,7 @@ async function fetchMail(t: Test, world: World): Promise<void> {
   gone.write(request);
   await until('the poll', () => server.stats().mailboxes?.polls === 1);
   gone.resetAndDestroy();
-  await until('it is gone', () => server.stats().mailboxes?.polls === 0);
+  await until('the poll to be gone', () => server.stats().mailboxes?.polls === 0);
 }
 
 async function kick(t: Test, world: World): Promise<void> {

@@ -18,7 +18,7 @@ import { connect, until } from '../support/helpers.js';
 /** Enough subscribers that one fan-out takes several slices of a millisecond. */
 const LISTENERS = 600;
 /** More than arrive at random. */
-const NEWCOMERS = 40;
+const CONNECTIONS = 40;
 /** One worker, whose manager tolerates any stall of this test. */
 const PATIENT = ['--workers', '1', '--heartbeat-limit', '60'];
 
@@ -126,12 +126,12 @@ t.test(
     const pid = await program.server.pidOf(0);
     process.kill(pid, 'SIGSTOP');
     // Their connections wait in the accept queue of a busy worker.
-    const newcomers = Array.from({ length: NEWCOMERS }, () => new SseClient(program, ['b']));
-    const areIn = Promise.all(newcomers.map((newcomer) => newcomer.open()));
+    const waiting = Array.from({ length: CONNECTIONS }, () => new SseClient(program, ['b']));
+    const allOpen = Promise.all(waiting.map((client) => client.open()));
     for (let at = 0; at < 20; at++) await program.publish('a', `message ${at}`);
     await sleep(200);
     process.kill(pid, 'SIGCONT');
-    await areIn;
+    await allOpen;
     await until('all to have all', () => areWhole(texts, 20));
     const held = await program.server.total('fanoutSlicesDelayedTotal');
     t.ok(held > 0, `${held} slices were delayed`);
@@ -141,7 +141,7 @@ t.test(
     await program.publish('a', 'message 20');
     await until('all to have one more', () => areWhole(texts, 21));
     t.equal(await program.server.total('fanoutSlicesDelayedTotal'), held, 'and none later');
-    for (const newcomer of newcomers) newcomer.close();
+    for (const client of waiting) client.close();
   },
 );
 

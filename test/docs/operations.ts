@@ -1,4 +1,5 @@
-// The documents for operators against the program: metrics of a real server, log lines, alerts, links.
+// The documents for operators against the program: metrics of a real server, log lines, alerts,
+// links.
 import t from 'tap';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';

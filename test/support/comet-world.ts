@@ -359,7 +359,7 @@ export class PollClient extends Client {
 
 export const CLIENTS = [SseClient, StreamClient, WebSocketClient, PollClient] as const;
 
-/** Sends bytes over a plain socket; returns everything received until the server closes or the timeout. */
+/** Sends bytes over a plain socket; returns all bytes until the server closes or the timeout. */
 export async function exchange(
   port: number,
   bytes: Buffer | string,

@@ -1,5 +1,5 @@
-// Makes a folder that, as PATH, has every command of this machine except the optional tools of the
-// tests, so that a run with it shows what a test without its guard would do on a fresh machine.
+// Makes a folder for PATH with every command of this machine except the optional tools of the
+// tests: a run with it shows how a test without its guard would fail on a fresh machine.
 //   node test/support/hide-tools.mjs FOLDER     the folder is made; FOLDER is printed
 import { mkdirSync, readdirSync, readFileSync, statSync, symlinkSync } from 'node:fs';
 import { delimiter, join, resolve } from 'node:path';
@@ -8,7 +8,7 @@ const PACKAGES = JSON.parse(
   readFileSync(new URL('./optional-tools.json', import.meta.url), 'utf8'),
 );
 
-/** Names of the programs in a folder; none where it cannot be read. */
+/** Names of the programs in a folder; none if the folder cannot be read. */
 function programsIn(folder) {
   try {
     return readdirSync(folder).filter((name) => {

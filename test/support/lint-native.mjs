@@ -46,7 +46,7 @@ function format() {
   if (files.length > 0) spawnSync(FORMATTER, ['-i', ...files], { cwd: ROOT, stdio: 'inherit' });
 }
 
-/** Names the first line that clang-format would change in each file: its own report is too long. */
+/** Lists the first line that clang-format would change in each file; its own report is too long. */
 function checkFormat() {
   const wrong = nativeAndBenchFiles().flatMap((file) => {
     const args = ['--dry-run', '-Werror', '--ferror-limit=1', file];
@@ -54,7 +54,7 @@ function checkFormat() {
     return status === 0 ? [] : [stderr.split(' ')[0].replace(/:$/, '')];
   });
   if (wrong.length === 0) return;
-  process.stderr.write(wrong.map((place) => `${place}\n`).join(''));
+  process.stderr.write(wrong.map((location) => `${location}\n`).join(''));
   throw new LintError(`${FORMATTER} would change the files above; run: npm run format`);
 }
 
@@ -71,16 +71,16 @@ function configure(args) {
   }
 }
 
-/** Writes the compile database beside the Makefiles, which stay as they are. */
+/** Writes the compile database next to the Makefiles, which stay unchanged. */
 function writeDatabase() {
-  // Asked for the database alone on a clean tree, node-gyp leaves a build folder without Makefile,
+  // On a clean tree, node-gyp with only the database leaves a build folder without a Makefile,
   // and the next `node-gyp build` fails. So there is always a Makefile first.
   if (!existsSync(join(ROOT, 'build/Makefile'))) configure([]);
   configure(['--', '-f', 'compile_commands_json']);
   if (!existsSync(join(ROOT, DATABASE))) throw new LintError(`node-gyp wrote no ${DATABASE}`);
 }
 
-/** Lints one file; resolves to whether it was clean. */
+/** Lints one file; resolves to true if it is clean. */
 function lintFile(file) {
   return new Promise((resolve) => {
     const child = spawn(LINTER, ['--quiet', '-p', 'build/Release', file], {
@@ -92,7 +92,7 @@ function lintFile(file) {
       child[name].setEncoding('utf8').on('data', (text) => (output[name] += text));
     }
     child.on('close', (code) => {
-      // stderr counts suppressed warnings; it only matters when the tool itself fails.
+      // stderr counts suppressed warnings; it is needed only when the tool itself fails.
       if (code !== 0) process.stdout.write(output.stdout || output.stderr);
       resolve(code === 0);
     });

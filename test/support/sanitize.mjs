@@ -1,8 +1,7 @@
 // Runs whole-server tests against an addon built with AddressSanitizer (and its leak check) and
-// UndefinedBehaviorSanitizer; `npm run test:sanitize` calls it. Works in a copy of the tree, so
-// that build/ stays as it is. Tests of the command have only that load the sanitizers, with its
-// workers; tests of the library have the server in their own process, and are run under them as a
-// whole.
+// UndefinedBehaviorSanitizer; `npm run test:sanitize` calls it. It works in a copy of the tree, so
+// build/ stays unchanged. A test of the command loads the sanitizers only into the server and its
+// workers; a test of the library runs under them as a whole.
 //   node test/support/sanitize.mjs [TEST…]     test files, by default those of TESTS
 // Run it through npm: node-gyp finds Node's headers by what npm puts into the environment.
 import { execFileSync, spawnSync } from 'node:child_process';
@@ -21,12 +20,12 @@ import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 
 const ROOT = join(import.meta.dirname, '../..');
-/** Ignored by git, and kept: the next run compiles only what changed. */
+/** Ignored by git and kept, so that the next run compiles only changed files. */
 const COPY = join(ROOT, 'build-sanitize');
 const REPORTS = join(COPY, 'reports');
 const SANITIZERS = 'address,undefined';
 
-/** Tests that bound memory or time do not fit: a sanitizer needs several times as much of both. */
+/** Tests that bound memory or time are left out: a sanitizer needs several times as much of both. */
 const TESTS = [
   'test/server/scenario.ts',
   'test/server/serve.ts',
@@ -38,7 +37,7 @@ const TESTS = [
   'test/comet/websocket-handshake.ts',
   'test/comet/websocket-commands.ts',
 ];
-/** What a test imports that has the server in its own process. */
+/** The imports of a test that has the server in its own process. */
 const LIBRARY =
   /^import (?!type ).*\n?[^;]*from '(\.\.\/support\/comet-world|\.\.\/\.\.\/lib\/index)\.js';$/m;
 
@@ -56,7 +55,7 @@ function runIn(folder, command, args, env = {}) {
   return status === 0;
 }
 
-/** Brings the copy up to date; times are kept, so that make sees what changed. */
+/** Updates the copy; file times are kept, so that make detects changed files. */
 function copyTree() {
   const output = execFileSync('git', ['ls-files', '-z', '-co', '--exclude-standard'], {
     cwd: ROOT,
@@ -105,8 +104,8 @@ function libraries() {
 }
 
 /**
- * Whether a leak was allocated by us: below the allocator comes a frame of ours before one of Node.
- * What V8 allocates counts as leaked always, because the check does not look into its heap.
+ * Whether the project allocated a leak: the first frame below the allocator is the project's, not Node's.
+ * Allocations of V8 are always reported as leaks, because the check does not scan V8's heap.
  */
 function isOurLeak(block) {
   for (const frame of block.split('\n').slice(2)) {
@@ -117,7 +116,7 @@ function isOurLeak(block) {
 }
 
 /**
- * Everything that the sanitizers wrote, without leaks that are not ours.
+ * The reports of the sanitizers, without leaks of Node and V8.
  *
  * @param unchecked - Processes in which the check for leaks may fail: that of a test file has
  *   threads of the test runner that it cannot stop. Managers are checked by tests of the command.
@@ -138,11 +137,11 @@ function findings(unchecked) {
 function runTests(tests, preload) {
   if (tests.length === 0) return true;
   const tap = join(COPY, 'node_modules/.bin/tap');
-  // Into files and not to standard error: of a worker that leaves in peace nobody reads that.
+  // Reports go to files, because the standard error of a worker that exits cleanly is not read.
   return runIn(COPY, tap, ['--jobs=1', '--timeout=600', ...tests], {
     [preload]: libraries().join(' '),
     ASAN_OPTIONS: `detect_leaks=1:log_path=${join(REPORTS, 'asan')}`,
-    // Leaks are checked here, after the tests, which look at the exit codes.
+    // Leaks are checked here after the tests, because the tests assert exit codes.
     LSAN_OPTIONS: 'exitcode=0',
     UBSAN_OPTIONS: `print_stacktrace=1:log_path=${join(REPORTS, 'ubsan')}`,
   });
@@ -154,7 +153,7 @@ rmSync(REPORTS, { recursive: true, force: true });
 mkdirSync(REPORTS);
 const tests = process.argv.length > 2 ? process.argv.slice(2) : TESTS;
 const ofLibrary = tests.filter((test) => LIBRARY.test(readFileSync(join(COPY, test), 'utf8')));
-// Both, also if the first fails: each has findings of its own.
+// Runs both even if the first fails, because each has its own findings.
 const arePassed = [
   runTests(
     tests.filter((test) => !ofLibrary.includes(test)),
@@ -167,6 +166,7 @@ const found = findings(ofLibrary.length);
 for (const report of found) process.stdout.write(`${report}\n\n`);
 if (found.length > 0) fail(`the sanitizers found ${found.length} faults, see above`);
 if (!isPassed) fail('the tests above failed; no sanitizer complained');
-// Each process leaves a report, if only of V8's: none at all means that nothing was watched.
-if (readdirSync(REPORTS).length === 0) fail('no process was watched: the preload did not work');
+// Each process leaves a report, at least of V8's leaks: no report means that no process was
+// checked.
+if (readdirSync(REPORTS).length === 0) fail('no process was checked: the preload did not work');
 process.stdout.write('sanitize: no sanitizer complained\n');

@@ -159,7 +159,7 @@ t.test('connection tracking', { skip: noPacketFilter }, async (t) => {
   const most = Number(namespace.get('net.netfilter.nf_conntrack_max'));
   const file = join(t.testdir(), 'strangers');
   writeFileSync(file, strangers(most - FREE));
-  // The limit belongs to the host: the table is filled up to it, because lowering it would affect others.
+  // The host's limit stays, because lowering it would affect others: the table is filled instead.
   namespace.command('conntrack', '--load-file', file);
   const ask = (...args: Parameters<Ask['ask']>): ReturnType<typeof run> => namespace.run(...args);
   const { verdict, code, ...rest } = await diagnosisOf({ ask, args: ['--target', '1000'] });

@@ -33,7 +33,7 @@ const TRIES = 3;
 
 const skip = without(EMULATOR, 'aarch64-linux-gnu-g++');
 
-/** A script that passes the libraries to the emulator: workers inherit no environment variable for it. */
+/** A script that passes the libraries to the emulator, because workers get no variable for it. */
 function writeEmulator(folder: string): string {
   const file = join(folder, 'emulator');
   const libraries = existsSync(OWN_LOADER) ? '' : `-L ${LIBRARIES} `;

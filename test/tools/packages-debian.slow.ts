@@ -59,7 +59,7 @@ class Debian {
     // The folder need not survive a crash, so dpkg may skip fsync.
     mkdirSync(join(this.folder, 'etc/dpkg/dpkg.cfg.d'), { recursive: true });
     writeFileSync(join(this.folder, 'etc/dpkg/dpkg.cfg.d/unsafe-io'), 'force-unsafe-io\n');
-    // Every Debian server has systemd, and kill for the reload; here systemd is installed but not running.
+    // Every Debian server has systemd, and kill for the reload; systemd is not running here.
     const flags = ['--variant=minbase', '--include=systemd,procps'];
     run('debootstrap', [...flags, 'bookworm', this.folder]);
     for (const file of ['resolv.conf', 'hosts']) {

@@ -1,4 +1,5 @@
-// Fakes for the tests of the broker's parts: Publish frames, a clock, and ports that keep their frames.
+// Fakes for the tests of the broker's parts: Publish frames, a clock, and ports that keep their
+// frames.
 import type { WorkerPort } from '../../../lib/ipc/worker-port.js';
 import { FrameDecoder } from '../../../lib/ipc/frame-codec.js';
 import { WORKER_FRAMES } from '../../../lib/ipc/frame-codecs.js';

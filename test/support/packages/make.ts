@@ -1,5 +1,5 @@
-// What the tests of the packages share: building, packing and installing as a user does, and a
-// server that runs from wherever it was installed to.
+// Helpers for the tests of the packages: build, pack and install as a user does, and run a server
+// from its installed folder.
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -7,15 +7,15 @@ import { join } from 'node:path';
 
 import { answers, type LogLine, root, type Test, until } from '../helpers.js';
 
-/** Compiling, downloading or unpacking on a busy machine. */
+/** Time limit to compile, download or unpack on a busy machine. */
 const STEP_MS = 600_000;
-/** Under an emulator on a busy machine. */
+/** Time limit under an emulator on a busy machine. */
 const LISTEN_MS = 110_000;
 const SETPRIV = '/usr/bin/setpriv';
-/** Nothing is drained; both ports are the kernel's choice. */
+/** No drain; the kernel chooses both ports. */
 const SERVE = ['serve', '--port', '0', '--admin-port', '0', '--drain', '0', '--log-format', 'json'];
 
-/** The environment of a user's shell: without the options that the test runner sets for Node. */
+/** The environment of a user's shell, without the test runner's options for Node. */
 export function plainEnvironment(more: NodeJS.ProcessEnv = {}): NodeJS.ProcessEnv {
   const env = { ...process.env };
   Reflect.deleteProperty(env, 'NODE_OPTIONS');
@@ -32,7 +32,7 @@ export interface ServeOptions extends RunOptions {
   readonly args?: readonly string[];
 }
 
-/** Runs a command that must succeed, and answers what it wrote. */
+/** Runs a command that must succeed; returns its output. */
 export function run(name: string, args: readonly string[], options: RunOptions = {}): string {
   return execFileSync(name, args, {
     cwd: root,
@@ -54,7 +54,7 @@ export function temporaryFolder(t: Test): string {
   return folder;
 }
 
-/** Files below a folder of the checkout, as paths from there. */
+/** Files below a folder of the checkout, as relative paths. */
 export function filesBelow(folder: string, pattern: RegExp): string[] {
   const names = readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' });
   return names.filter((name) => pattern.test(name)).sort();
@@ -65,7 +65,7 @@ const newestMs = (folder: string, pattern: RegExp): number =>
     ...filesBelow(folder, pattern).map((name) => statSync(join(root, folder, name)).mtimeMs),
   );
 
-/** Makes what `npm pack` packs, unless it is younger than its sources. */
+/** Builds the files that `npm pack` packs, unless they are newer than their sources. */
 export function ensurePrebuild(arch: string): void {
   const folder = `prebuilds/linux-${arch}`;
   const compiled = 'dist/lib/index.js';
@@ -81,7 +81,7 @@ export function ensurePrebuild(arch: string): void {
   run('npm', ['run', 'build:prebuilds', '--', '--arch', arch]);
 }
 
-/** Packs the checkout with `npm pack`; answers the tarball's path. */
+/** Packs the checkout with `npm pack`; returns the path of the tarball. */
 export function pack(t: Test): string {
   const folder = temporaryFolder(t);
   run('npm', ['pack', '--pack-destination', folder]);
@@ -97,16 +97,16 @@ export function install(
   run('npm', ['install', '--prefix', folder, ...packages], { cwd: folder, ...options });
 }
 
-/** Installs a Node of another major version, which the registry has as a package; answers its path. */
+/** Installs a Node of another major version from its npm package; returns its path. */
 export function installNode(folder: string, major: number, arch: string): string {
   const name = `node-linux-${arch}`;
-  // By force, since npm refuses a package for another architecture.
+  // By force, because npm rejects a package for another architecture.
   const flags = ['--force', '--no-save', '--os=linux', `--cpu=${arch}`];
   run('npm', ['install', '--prefix', folder, ...flags, `${name}@${major}`]);
   return join(folder, 'node_modules', name, 'bin/node');
 }
 
-/** A server that was started by any command line. */
+/** A server that any command line has started. */
 export class InstalledServer {
   readonly child: ChildProcess;
   readonly #ended: Promise<number | null>;
@@ -165,13 +165,13 @@ export class InstalledServer {
     return this.#listening?.['workerPids'] as number[];
   }
 
-  /** Whether a client gets its bytes back. */
+  /** Whether a client receives its echo. */
   async answers(): Promise<boolean> {
     const address = (this.#listening?.['listen'] as string[])[0] ?? '';
     return answers(Number(address.replace(/^.*:/, '')));
   }
 
-  /** Signals a process, by default the command that was started, and answers the exit code. */
+  /** Signals a process, by default the started command; returns its exit code. */
   async end(signal: NodeJS.Signals, pid = this.child.pid ?? 0): Promise<number | null> {
     if (this.child.exitCode === null && this.child.signalCode === null) process.kill(pid, signal);
     return this.#ended;
