@@ -21,7 +21,7 @@ import {
   TEXT,
 } from '../support/websocket-peer.js';
 
-const FAREWELL = closeFrame(1000);
+const CLOSE_NORMAL = closeFrame(1000);
 const DEFLATE = { 'Sec-WebSocket-Extensions': 'permessage-deflate' };
 
 const total = (world: World, name: string): number => Number(world.server.stats().totals[name]);
@@ -47,7 +47,11 @@ async function open(t: Test, world: World, path = '/ws-echo', lines = {}): Promi
 }
 
 async function isServed(t: Test, world: World): Promise<void> {
-  const { told } = await converse(world.port, [handshake('/ws-echo'), frame(TEXT, 'a'), FAREWELL]);
+  const { told } = await converse(world.port, [
+    handshake('/ws-echo'),
+    frame(TEXT, 'a'),
+    CLOSE_NORMAL,
+  ]);
   t.strictSame(told, ['text a', 'close 1000'], 'others are served');
 }
 
@@ -77,7 +81,7 @@ t.test(
 t.test('many pings at once get as many pongs, in their order', async (t) => {
   const world = await startComet(t, { workers: 1, wsEcho: true });
   const pings = Array.from({ length: CONTROLS_MAX }, (_, n) => frame(PING, `${n}`));
-  const parts = [handshake('/ws-echo'), Buffer.concat(pings), FAREWELL];
+  const parts = [handshake('/ws-echo'), Buffer.concat(pings), CLOSE_NORMAL];
   const { told, isEnded } = await converse(world.port, parts);
   const wanted = [...pings.map((_, n) => `pong ${n}`), 'close 1000'];
   t.strictSame([told, isEnded], [wanted, true]);
@@ -203,7 +207,7 @@ t.test(
     const { told, isEnded } = await converse(world.port, [handshake('/ws'), commands]);
     t.strictSame([told.at(-1), isEnded], ['close 1008', true]);
     const pings = Array<Buffer>(5000).fill(frame(TEXT, '{"type":"ping"}'));
-    const many = await converse(world.port, [handshake('/ws'), Buffer.concat(pings), FAREWELL]);
+    const many = await converse(world.port, [handshake('/ws'), Buffer.concat(pings), CLOSE_NORMAL]);
     t.equal(many.told.length, 5001);
     await until('all subscriptions to end', () => total(world, 'subscriptions') === 0);
   },
@@ -241,7 +245,7 @@ t.test('a huge list of subprotocols is ignored, or exceeds the head limit', asyn
   const list = (bytes: number): Record<string, string> => ({
     'Sec-WebSocket-Protocol': 'a, '.repeat(bytes / 3),
   });
-  const fine = await converse(world.port, [handshake('/ws-echo', list(15_000)), FAREWELL]);
+  const fine = await converse(world.port, [handshake('/ws-echo', list(15_000)), CLOSE_NORMAL]);
   t.match(fine.head, /^HTTP\/1\.1 101 /);
   t.notMatch(fine.head, /sec-websocket-protocol/i, 'none is agreed on');
   for (const bytes of [17_000, 1_000_000]) {

@@ -25,7 +25,7 @@ const MESSAGE_BYTES = 65_536;
 const DEFLATE = { 'Sec-WebSocket-Extensions': 'permessage-deflate; client_max_window_bits' };
 /** Sent after frames that must close the connection; must not be echoed. */
 const BEHIND = frame(TEXT, 'behind');
-const FAREWELL = closeFrame(1000);
+const CLOSE_NORMAL = closeFrame(1000);
 
 interface Vector {
   readonly what: string;
@@ -35,7 +35,7 @@ interface Vector {
 
 /** Frames that are echoed; the connection stays open. */
 function fine(what: string, frames: readonly Buffer[], ...wanted: string[]): Vector {
-  return { what, frames: [...frames, FAREWELL], wanted: [...wanted, 'close 1000'] };
+  return { what, frames: [...frames, CLOSE_NORMAL], wanted: [...wanted, 'close 1000'] };
 }
 
 /** Frames that close the connection with a code, after the given answers. */
@@ -156,7 +156,7 @@ const FRAGMENTS: readonly Vector[] = [
   ),
   fine('the longest message', fragments(TEXT, ['x'.repeat(65_535), 'y']), 'text 65536 of xxxxxxxy'),
   fatal(1009, 'one byte more', fragments(TEXT, ['x'.repeat(65_535), 'yz'])),
-  fatal(1000, 'a close in between', [frame(TEXT, 'a', unfinished), FAREWELL, frame(0, 'b')]),
+  fatal(1000, 'a close in between', [frame(TEXT, 'a', unfinished), CLOSE_NORMAL, frame(0, 'b')]),
   fatal(1002, 'a part without a start', [frame(0, 'a')]),
   fatal(1002, 'a part without a start, unfinished', [frame(0, 'a', unfinished)]),
   fatal(1002, 'a part after the end', [frame(TEXT, 'a'), frame(0, 'b')], 'text a'),
@@ -222,8 +222,8 @@ const CLOSING: readonly Vector[] = [
   fatal(1000, 'the longest reason', [closeFrame(1000, 'x'.repeat(123))]),
   fatal(1000, 'a reason that is not ASCII', [closeFrame(1000, '日本語')]),
   ...NO_UTF8.map((bytes) => fatal(1007, `reason ${bytes}`, [closeFrame(1000, hex(bytes))])),
-  fatal(1000, 'a second close frame', [FAREWELL, closeFrame(1001)]),
-  fatal(1000, 'a ping after it', [FAREWELL, frame(PING)]),
+  fatal(1000, 'a second close frame', [CLOSE_NORMAL, closeFrame(1001)]),
+  fatal(1000, 'a ping after it', [CLOSE_NORMAL, frame(PING)]),
 ];
 
 const long = 'abcdefgh'.repeat(1000);
@@ -335,7 +335,7 @@ for (const [sentence, vectors, lines] of SUITES) {
   t.test(sentence, async (t) => {
     const world = await startComet(t, { workers: 1, wsEcho: true, messageBytes: MESSAGE_BYTES });
     t.strictSame(await tryVectors(world, vectors, lines), []);
-    const alive = await converse(world.port, [handshake('/ws-echo'), BEHIND, FAREWELL]);
+    const alive = await converse(world.port, [handshake('/ws-echo'), BEHIND, CLOSE_NORMAL]);
     t.strictSame(alive.told, ['text behind', 'close 1000'], 'the server keeps serving');
   });
 }
@@ -348,7 +348,7 @@ t.test('a client that keeps sending after Close receives Close, not a reset', as
   socket.on('error', (error) => faults.push(error.message));
   const closed = new Promise((resolve) => socket.on('close', resolve));
   socket.resume().write(handshake('/ws-echo'));
-  socket.write(FAREWELL);
+  socket.write(CLOSE_NORMAL);
   await once(socket, 'end');
   // After an early close the first write would cause a reset, and the second write would fail.
   for (let count = 0; count < 2; count++) {
