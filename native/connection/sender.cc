@@ -28,7 +28,8 @@ bool Sender::send_copy(Connection* connection, const uint8_t* bytes, size_t size
     sent = result.bytes;
   }
   std::string rest(reinterpret_cast<const char*>(bytes) + sent, size - sent);
-  return queue(connection, {make_payload(std::move(rest)), SlowPolicy::kDisconnect, false}, 0);
+  const Part part{make_payload(std::move(rest)), SlowPolicy::kDisconnect, false};
+  return queue(connection, part, 0);
 }
 
 bool Sender::send(Connection* connection, const Part& part) {

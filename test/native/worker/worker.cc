@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "dialer/dial_worker.h"
+#include "ipc/load_frames.h"
 #include "os/sys.h"
 #include "support/fixture.h"
 #include "support/unit.h"
