@@ -226,7 +226,7 @@ export class Broker extends EventEmitter<BrokerEvents> {
       }
       case 'Presence': {
         const event = this.#presence.eventOf(slot, frame.fields);
-        this.emit(frame.fields.there === 1 ? 'subscribe' : 'unsubscribe', event);
+        this.emit(frame.fields.present === 1 ? 'subscribe' : 'unsubscribe', event);
         return;
       }
       case 'Present':

@@ -124,7 +124,7 @@ export class Presence {
   }
 
   /** Takes a worker's page of members. */
-  onPresent(slot: number, { question: id, below, members }: Frames['Present']): void {
+  onPresent(slot: number, { request: id, below, members }: Frames['Present']): void {
     const query = this.#queries.get(id);
     if (query?.waiting.has(slot) !== true) return;
     const count = members.length / 2;
@@ -159,7 +159,7 @@ export class Presence {
   }
 
   #sendQuery(id: number, channel: string, below: number, slots: readonly number[]): void {
-    this.#lines.send(encodeFrame('Query', { question: id, channel, below }), slots);
+    this.#lines.send(encodeFrame('Query', { request: id, channel, below }), slots);
   }
 
   #finishSlot(query: Query, slot: number): void {

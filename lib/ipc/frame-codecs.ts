@@ -12,7 +12,7 @@ import {
 import * as writers from './frame-writers.js';
 import type { FrameName, Frames } from './frames.js';
 
-checkFingerprint('frames.h', addon.framesFingerprint, 0x48ab423e);
+checkFingerprint('frames.h', addon.framesFingerprint, 0xc1d54121);
 
 const READERS: FrameReaders<Frames> = {
   1: (body) => ({
@@ -89,7 +89,7 @@ const READERS: FrameReaders<Frames> = {
   9: (body) => ({ name: 'PresenceEvents', fields: { on: body.u8() } }),
   10: (body) => ({
     name: 'Query',
-    fields: { question: body.u32(), channel: body.text(), below: body.u32() },
+    fields: { request: body.u32(), channel: body.text(), below: body.u32() },
   }),
   11: (body) => ({
     name: 'Disconnect',
@@ -150,11 +150,11 @@ const READERS: FrameReaders<Frames> = {
   }),
   23: (body) => ({
     name: 'Presence',
-    fields: { there: body.u8(), fd: body.u32(), generation: body.u32(), channel: body.text() },
+    fields: { present: body.u8(), fd: body.u32(), generation: body.u32(), channel: body.text() },
   }),
   24: (body) => ({
     name: 'Present',
-    fields: { question: body.u32(), below: body.u32(), members: body.numbers() },
+    fields: { request: body.u32(), below: body.u32(), members: body.numbers() },
   }),
   26: (body) => ({
     name: 'MailboxPoll',
@@ -308,7 +308,7 @@ const ENCODERS: { readonly [N in FrameName]: (fields: Frames[N]) => Buffer } = {
       writers.writeQuery(
         target,
         0,
-        checkedU32('question', fields.question),
+        checkedU32('request', fields.request),
         checkedText('channel', fields.channel),
         checkedU32('below', fields.below),
       ),
@@ -439,7 +439,7 @@ const ENCODERS: { readonly [N in FrameName]: (fields: Frames[N]) => Buffer } = {
       writers.writePresence(
         target,
         0,
-        checkedU8('there', fields.there),
+        checkedU8('present', fields.present),
         checkedU32('fd', fields.fd),
         checkedU32('generation', fields.generation),
         checkedText('channel', fields.channel),
@@ -453,7 +453,7 @@ const ENCODERS: { readonly [N in FrameName]: (fields: Frames[N]) => Buffer } = {
       writers.writePresent(
         target,
         0,
-        checkedU32('question', fields.question),
+        checkedU32('request', fields.request),
         checkedU32('below', fields.below),
         fields.members,
       ),

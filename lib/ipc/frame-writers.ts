@@ -276,12 +276,12 @@ export function queryBytesMax(channel: string): number {
 export function writeQuery(
   target: Buffer,
   at: number,
-  question: number,
+  request: number,
   channel: string,
   below: number,
 ): number {
   target[at + 4] = 10;
-  writeU32(target, at + 5, question);
+  writeU32(target, at + 5, request);
   let end = writeText(target, at + 9, channel);
   end = writeU32(target, end, below);
   return endFrame(target, at, end);
@@ -483,13 +483,13 @@ export function presenceBytesMax(channel: string): number {
 export function writePresence(
   target: Buffer,
   at: number,
-  there: number,
+  present: number,
   fd: number,
   generation: number,
   channel: string,
 ): number {
   target[at + 4] = 23;
-  writeU8(target, at + 5, there);
+  writeU8(target, at + 5, present);
   writeU32(target, at + 6, fd);
   writeU32(target, at + 10, generation);
   const end = writeText(target, at + 14, channel);
@@ -505,12 +505,12 @@ export function presentBytesMax(members: readonly number[]): number {
 export function writePresent(
   target: Buffer,
   at: number,
-  question: number,
+  request: number,
   below: number,
   members: readonly number[],
 ): number {
   target[at + 4] = 24;
-  writeU32(target, at + 5, question);
+  writeU32(target, at + 5, request);
   writeU32(target, at + 9, below);
   const end = writeNumbers(target, at + 13, members);
   return endFrame(target, at, end);

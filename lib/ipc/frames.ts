@@ -160,10 +160,10 @@ export interface Frames {
   };
   /**
    * Asks for the subscribers of a channel whose descriptor is less than `below`. The answers
-   * repeat `question`.
+   * repeat `request`.
    */
   Query: {
-    readonly question: number;
+    readonly request: number;
     readonly channel: string;
     readonly below: number;
   };
@@ -232,7 +232,7 @@ export interface Frames {
   };
   /**
    * A client published a message; the server allows that. A Rejected frame reports a message
-   * that was not published; there is no answer otherwise.
+   * that was not published; a published message gets no answer.
    */
   Message: {
     readonly fd: number;
@@ -243,9 +243,9 @@ export interface Frames {
     readonly event: string;
     readonly data: Buffer;
   };
-  /** A subscriber joined (`there` 1) or left (0). Sent while presence events are on. */
+  /** A subscriber joined (`present` 1) or left (0). Sent while presence events are on. */
   Presence: {
-    readonly there: number;
+    readonly present: number;
     readonly fd: number;
     readonly generation: number;
     readonly channel: string;
@@ -255,7 +255,7 @@ export interface Frames {
    * descriptors less than `below`; 0 ends the list.
    */
   Present: {
-    readonly question: number;
+    readonly request: number;
     readonly below: number;
     readonly members: readonly number[];
   };

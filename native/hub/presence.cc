@@ -74,7 +74,7 @@ void Presence::send_event(uint32_t index, const Connection& connection, bool is_
   if (parts_.control->is_full()) return parts_.counters->add(Counter::kEventsDroppedTotal);
   const ConnectionName name = name_of(connection);
   frame::Presence event;
-  event.there = is_there ? 1 : 0;
+  event.present = is_there ? 1 : 0;
   event.fd = name.fd;
   event.generation = name.generation;
   event.channel = parts_.channels->at(index).name;
@@ -83,7 +83,7 @@ void Presence::send_event(uint32_t index, const Connection& connection, bool is_
 
 void Presence::answer(const frame::Query& query) {
   frame::Present page;
-  page.question = query.question;
+  page.request = query.request;
   const uint32_t index = parts_.channels->find(query.channel);
   if (index != Channels::kNone) {
     // From the last to the first: the last takes the position of one that leaves between two pages,

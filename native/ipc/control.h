@@ -1,6 +1,6 @@
 // The worker's end of the control stream, descriptor 3.
-// Reads orders, collects what one loop turn produced and writes it once: 56 workers that wrote each
-// frame alone would allow 4,000 frames a second, collected over 100,000.
+// Reads commands, and writes all frames of one loop iteration at once. With 56 workers that write
+// each frame alone the manager reads 4,000 frames a second; with one write per iteration, 100,000.
 #pragma once
 
 #include <cstdint>
@@ -15,7 +15,7 @@ namespace megacomet {
 class ControlHandler {
  public:
   virtual void on_frame(const FrameView& frame) = 0;
-  /// The other end is gone, or sent something that is no frame.
+  /// The manager closed the stream, or sent bytes that are not a frame.
   virtual void on_control_end() = 0;
 
  protected:
@@ -31,7 +31,7 @@ class Control {
   Control& operator=(const Control&) = delete;
   ~Control();
 
-  /// Begins to read. False if descriptor 3 is not there.
+  /// Begins to read. False if descriptor 3 is not open.
   [[nodiscard]] bool start();
 
   template <typename Frame>
@@ -39,17 +39,17 @@ class Control {
     encode(frame, &outgoing_);
   }
 
-  /// Queues a line for the manager's log. Dropped when kControlQueueBytesMax wait; returns whether
-  /// it was queued.
+  /// Queues a line for the manager's log. Dropped if more than kControlQueueBytesMax
+  /// are queued; returns whether the line was queued.
   bool log(LogLevel level, const char* message, int error = 0, uint32_t suppressed = 0);
 
-  /// Whether frames that may be refused should be: the manager does not read.
+  /// Whether to drop optional frames because the manager does not read.
   [[nodiscard]] bool is_full() const { return outgoing_.size() > bounds::kControlQueueBytesMax; }
 
-  /// Stops or goes on reading orders; what has come stays in the stream.
+  /// Stops or resumes reading. Unread commands stay in the stream.
   void set_reading(bool on);
 
-  /// Writes what has gathered. Called once per turn, before the loop blocks.
+  /// Writes the queued frames. Called once per loop iteration, before the loop blocks.
   void flush();
 
  private:

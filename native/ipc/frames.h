@@ -124,9 +124,9 @@ constexpr uint8_t kClientsPublish = 2;
 #define MC_PRESENCE_EVENTS(F) F(u8, on)
 
 /// Asks for the subscribers of a channel whose descriptor is less than `below`. The answers
-/// repeat `question`.
+/// repeat `request`.
 #define MC_QUERY(F) \
-  F(u32, question)  \
+  F(u32, request)   \
   F(text, channel)  \
   F(u32, below)
 
@@ -183,9 +183,9 @@ constexpr uint8_t kClientsPublish = 2;
   F(u32, count)        \
   F(u8, wanted)
 
-/// A subscriber joined (`there` 1) or left (0). Sent while presence events are on.
+/// A subscriber joined (`present` 1) or left (0). Sent while presence events are on.
 #define MC_PRESENCE(F) \
-  F(u8, there)         \
+  F(u8, present)       \
   F(u32, fd)           \
   F(u32, generation)   \
   F(text, channel)
@@ -193,7 +193,7 @@ constexpr uint8_t kClientsPublish = 2;
 /// Some subscribers of the channel of a Query, as pairs of descriptor and generation. More have
 /// descriptors less than `below`; 0 ends the list.
 #define MC_PRESENT(F) \
-  F(u32, question)    \
+  F(u32, request)     \
   F(u32, below)       \
   F(numbers, members)
 
@@ -226,7 +226,7 @@ constexpr uint8_t kClientsPublish = 2;
   F(u32, generation)
 
 /// A client published a message; the server allows that. A Rejected frame reports a message that
-/// was not published; there is no answer otherwise.
+/// was not published; a published message gets no answer.
 #define MC_MESSAGE(F) \
   F(u32, fd)          \
   F(u32, generation)  \

@@ -1,4 +1,4 @@
-// Making, checking, copying and settling the stats segment. See segment.h.
+// Creates, checks, copies and reconciles the stats segment. See segment.h.
 #include "ipc/segment.h"
 
 #include "base/check.h"
@@ -98,7 +98,7 @@ void Segment::copy(uint64_t* target) {
 void Segment::retire(uint32_t slot) {
   Counters counters;
   counters.attach(&block(slot));
-  // Not the gauge: a worker that died between two counts leaves it one off, and for ever then.
+  // Not the gauge: a worker that dies between two counts leaves it wrong by one for ever.
   const uint64_t lost = counters.get(Counter::kAcceptedTotal) - counters.get(Counter::kClosedTotal);
   counters.add(Counter::kClosedTotal, lost);
   counters.add(Counter::kClosedByCrashTotal, lost);

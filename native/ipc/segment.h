@@ -13,9 +13,8 @@ namespace megacomet {
 
 enum class CounterKind : uint8_t { kTotal, kGauge };
 
-// Every counter once: identifier, name, kind, help. The help says what to do about the figure.
+// Every counter once: identifier, name, kind, help. The help says how to react to the value.
 // A failure total is followed by one counter per cause.
-// One row reads as a sentence; the tool would break each into four lines.
 // clang-format off
 #define MC_COUNTERS(X)                                                                            \
   X(kConnections, "connections", kGauge, "Connections open now.")                                 \
@@ -33,11 +32,11 @@ enum class CounterKind : uint8_t { kTotal, kGauge };
   X(kAcceptFailedEnomemTotal, "accept_failed_enomem_total", kTotal,                               \
     "accept4 answered ENOMEM: kernel memory is short; look at MemAvailable and memory.max.")      \
   X(kAcceptFailedTransientTotal, "accept_failed_transient_total", kTotal,                         \
-    "accept4 passed on a peer's own network error. Nothing to do unless it dominates.")           \
+    "accept4 returned a network error of the peer. Nothing to do unless it dominates.")           \
   X(kAcceptFailedOtherTotal, "accept_failed_other_total", kTotal,                                 \
     "accept4 failed for another reason, which the log names.")                                    \
   X(kAcceptPausedTotal, "accept_paused_total", kTotal,                                            \
-    "Times a listener rested for lack of descriptors, memory, room or accept tokens.")            \
+    "Pauses of a listener that lacked descriptors, memory, capacity or accept tokens.")           \
   X(kRejectedTotal, "rejected_total", kTotal,                                                     \
     "Connections reset at once because the server was full: raise --max-connections.")            \
   X(kRejectedFullTotal, "rejected_full_total", kTotal,                                            \
@@ -49,64 +48,64 @@ enum class CounterKind : uint8_t { kTotal, kGauge };
   X(kClosedResetTotal, "closed_reset_total", kTotal,                                              \
     "Closed after a read or write failed, most often because the peer reset the connection.")     \
   X(kClosedIdleTotal, "closed_idle_total", kTotal,                                                \
-    "Closed because nothing moved for --idle-timeout seconds.")                                   \
-  X(kClosedDrainTotal, "closed_drain_total", kTotal, "Closed by us while draining.")              \
+    "Closed because no byte moved for --idle-timeout seconds.")                                   \
+  X(kClosedDrainTotal, "closed_drain_total", kTotal, "Closed by the worker during a drain.")      \
   X(kClosedWatchFailedTotal, "closed_watch_failed_total", kTotal,                                 \
-    "Closed because epoll_ctl refused them: raise fs.epoll.max_user_watches, or add memory.")     \
+    "Closed because epoll_ctl failed: raise fs.epoll.max_user_watches, or add memory.")           \
   X(kClosedDoneTotal, "closed_done_total", kTotal,                                                \
-    "Closed by us after the last answer of the connection.")                                      \
+    "Closed by the worker after the last response of the connection.")                            \
   X(kClosedRejectedTotal, "closed_rejected_total", kTotal,                                        \
-    "Closed since the peer broke a rule of its protocol, or too much was half read already.")     \
+    "Closed because the peer broke its protocol, or the input budget was full.")                  \
   X(kClosedSlowTotal, "closed_slow_total", kTotal,                                                \
-    "Closed since the peer did not take what was sent: a slow consumer.")                         \
+    "Closed because the peer did not read its queued bytes: a slow consumer.")                    \
   X(kClosedDeadTotal, "closed_dead_total", kTotal,                                                \
-    "Closed since the peer did not answer a heartbeat.")                                          \
+    "Closed because the peer did not answer a heartbeat.")                                        \
   X(kClosedKickedTotal, "closed_kicked_total", kTotal,                                            \
     "Closed by an operator.")                                                                     \
   X(kClosedMessageTimeoutTotal, "closed_message_timeout_total", kTotal,                           \
-    "WebSockets closed since a message was not whole in --handshake-timeout seconds.")            \
+    "WebSockets closed because a message took more than --handshake-timeout seconds.")            \
   X(kClosedByCrashTotal, "closed_by_crash_total", kTotal,                                         \
-    "Lost with a worker that died. Look for the crash in the log.")                               \
+    "Lost when a worker died. Look for the crash in the log.")                                    \
   X(kBytesReceivedTotal, "bytes_received_total", kTotal, "Payload bytes read from peers.")        \
-  X(kBytesSentTotal, "bytes_sent_total", kTotal, "Payload bytes that the kernel took from us.")   \
+  X(kBytesSentTotal, "bytes_sent_total", kTotal, "Payload bytes that the kernel accepted.")       \
   X(kEchoedTotal, "echoed_total", kTotal, "Reads that were answered by the echo protocol.")       \
   X(kShortWritesTotal, "short_writes_total", kTotal,                                              \
-    "Writes that the kernel took only in part: the peer reads slower than it sends.")             \
+    "Writes that the kernel accepted only in part: the peer reads too slowly.")                   \
   X(kSendQueueConnections, "send_queue_connections", kGauge,                                      \
     "Connections with bytes waiting for a slow peer.")                                            \
   X(kSendQueueFullTotal, "send_queue_full_total", kTotal,                                         \
-    "Slow clients, those owed most, closed since all outboxes of the worker were full.")          \
-  X(kSendQueueBytes, "send_queue_bytes", kGauge, "Bytes that wait in user memory for slow peers.")\
+    "Clients with the most queued bytes, closed because the worker's send queues were full.")     \
+  X(kSendQueueBytes, "send_queue_bytes", kGauge, "Bytes queued in user memory for slow peers.")   \
   X(kInputBudgetFullTotal, "input_budget_full_total", kTotal,                                     \
-    "Clients turned away since too much that was not whole waited in the worker.")                \
+    "Clients rejected because incomplete requests filled the worker's input budget.")             \
   X(kInputBudgetBytes, "input_budget_bytes", kGauge,                                              \
-    "Bytes of requests and messages of which the rest has not come.")                             \
+    "Bytes of requests and messages that are not complete.")                                      \
   X(kControlFrameLimitTotal, "control_frame_limit_total", kTotal,                                 \
-    "WebSockets closed since they sent too many pings or pongs at once: find out who does.")      \
+    "WebSockets closed because they sent too many pings or pongs at once. Find these clients.")   \
   X(kSessions, "sessions", kGauge,                                                                \
     "Connections with a session: busy, slow, or on several channels. Idle ones have none.")       \
   X(kSubscriptions, "subscriptions", kGauge,                                                      \
     "Subscriptions of connections to channels.")                                                  \
   X(kChannels, "channels", kGauge,                                                                \
-    "Channels that somebody here subscribes to, or did so lately.")                               \
+    "Channels with a subscriber on this worker now, or within --channel-retention seconds.")      \
   X(kRequestsTotal, "requests_total", kTotal,                                                     \
-    "HTTP requests that came whole.")                                                             \
+    "Complete HTTP requests.")                                                                    \
   X(kBadRequestsTotal, "bad_requests_total", kTotal,                                              \
-    "HTTP requests that were refused: look at the clients, or at who scans the port.")            \
+    "HTTP requests rejected. Look for faulty clients, or for a scan of the port.")                \
   X(kMessagesTotal, "messages_total", kTotal,                                                     \
     "Messages that the manager sent to this worker.")                                             \
   X(kEventsDroppedTotal, "events_dropped_total", kTotal,                                          \
-    "Comings and goings of subscribers that were not told, since the manager did not read.")      \
+    "Presence events dropped because the manager did not read.")                                  \
   X(kDeliveredTotal, "delivered_total", kTotal,                                                   \
-    "Messages given to subscribers as they came.")                                                \
+    "Messages delivered to subscribers when they were published.")                                \
   X(kFanoutSlicesDelayedTotal, "fanout_slices_delayed_total", kTotal,                             \
-    "Slices of messages held back for new connections, which had to wait for more than 0.1 s.")   \
+    "Fan-out slices delayed because new connections waited for more than 0.1 s.")                 \
   X(kReplayedTotal, "replayed_total", kTotal,                                                     \
-    "Messages given to subscribers who had missed them.")                                         \
+    "Missed messages delivered to subscribers after they reconnected.")                           \
   X(kReplayRequestsTotal, "replay_requests_total", kTotal,                                        \
-    "Subscribers for whom the manager had to be asked what they missed.")                         \
+    "Requests to the manager for the messages that a subscriber missed.")                         \
   X(kGapsTotal, "gaps_total", kTotal,                                                             \
-    "Subscribers who were told that messages are gone: raise the history limits.")                \
+    "Gap notices sent because missed messages are gone: raise the history limits.")               \
   X(kDroppedOldestTotal, "dropped_oldest_total", kTotal,                                          \
     "Messages dropped for slow consumers by the policy drop-oldest.")                             \
   X(kDroppedReplacedTotal, "dropped_replaced_total", kTotal,                                      \
@@ -114,12 +113,12 @@ enum class CounterKind : uint8_t { kTotal, kGauge };
   X(kHeartbeatsTotal, "heartbeats_total", kTotal,                                                 \
     "Heartbeats sent to idle subscribers.")                                                       \
   X(kListenersPaused, "listeners_paused", kGauge,                                                 \
-    "Listeners at rest now. Above 0 for long, new clients wait: find the cause in the log.")      \
+    "Listeners paused now. If it stays above 0, clients wait: find the cause in the log.")        \
   X(kLogDroppedTotal, "log_dropped_total", kTotal,                                                \
-    "Log lines of a worker that found the manager not reading.")                                  \
+    "Log lines dropped because the manager did not read.")                                        \
   X(kLoopLagMaxUs, "loop_lag_max_us", kGauge,                                                     \
-    "Longest turn of the loop in the last 10 to 20 seconds, in microseconds. Above 100,000 "      \
-    "clients notice: the worker is overloaded or starved of a core.")
+    "Longest loop iteration of the last 10 to 20 seconds, in microseconds. Above 100,000 "        \
+    "clients notice: the worker is overloaded or lacks CPU time.")
 // clang-format on
 
 enum class Counter : uint32_t {
@@ -140,24 +139,24 @@ struct CounterInfo {
 /// The descriptions, in the order of Counter.
 const CounterInfo* counter_infos();
 
-/// Buckets of the loop-lag histogram: bucket b counts turns of less than 2^b microseconds, the last
-/// one all others. 2^24 µs are 17 s, past the heartbeat limit.
+/// Buckets of the loop-lag histogram: bucket b counts loop iterations of less than 2^b
+/// microseconds, the last bucket all longer ones. 2^24 µs are 17 s, past the heartbeat limit.
 constexpr size_t kLagBuckets = 25;
 
-/// One slot's figures. Written by its worker only, while it lives; by the manager after its death.
+/// The values of one slot. Its worker is the only writer while it runs, then the manager is.
 struct alignas(4096) Block {
-  /// CLOCK_MONOTONIC nanoseconds of the serving loop's last beat. Written by the worker, so that a
-  /// manager that was stopped itself cannot take a healthy worker for a stuck one.
+  /// CLOCK_MONOTONIC nanoseconds of the serving loop's last heartbeat. The worker writes the time
+  /// itself, so a manager that was stopped does not take a healthy worker for a hung one.
   std::atomic<uint64_t> heartbeat_ns;
   std::atomic<uint64_t> counters[kCounterCount];
   std::atomic<uint64_t> lag[kLagBuckets];
 };
 static_assert(sizeof(Block) == 4096, "one page per slot: no two workers write one cache line");
 
-/// 64-bit words of a block that a copy carries: beat, counters, lag.
+/// 64-bit words of a block that a copy contains: heartbeat, counters, lag.
 constexpr size_t kBlockWords = 1 + kCounterCount + kLagBuckets;
 
-/// What a process checks before it trusts a segment that it was given.
+/// A process checks these fields before it uses an inherited segment.
 struct alignas(4096) Header {
   uint64_t magic;
   uint64_t layout_hash;
@@ -166,16 +165,16 @@ struct alignas(4096) Header {
 
 /// The fields with several writers.
 struct alignas(4096) Shared {
-  /// Open on the whole server, for admission. Reported figures never come from it; they are sums of
-  /// the blocks.
+  /// Connections open on the whole server, for admission. Reports use the sum of the blocks
+  /// instead.
   std::atomic<int64_t> connections;
-  /// Until when each place of a slice of a broadcast is lent, on the monotonic clock; 0: free
+  /// When the lease of each fan-out slot ends, on the monotonic clock; 0 is a free slot
   /// (slice_limiter.h).
   std::atomic<uint64_t> slice_ends_ns[bounds::kSliceSlotsMax];
 };
 static_assert(sizeof(Shared) == 4096, "one page: it lies between the header and the blocks");
 
-/// A hash of every counter's name, kind and order: two builds that differ there do not mix.
+/// A hash of every counter's name, kind and order: a process rejects a segment with another hash.
 uint64_t layout_hash();
 
 /// A mapped segment. Closes and unmaps itself.
@@ -189,8 +188,8 @@ class Segment {
   /// Makes a sealed segment of `slots` blocks. False with errno on failure.
   [[nodiscard]] bool create(uint32_t slots);
 
-  /// Maps an inherited segment, and owns its descriptor then. False if it is not one of ours, or of
-  /// another layout or size.
+  /// Maps an inherited segment and takes ownership of its descriptor. False if the descriptor is
+  /// not a segment, or if the layout or size differs.
   [[nodiscard]] bool open(int fd);
 
   [[nodiscard]] int fd() const { return fd_; }
@@ -201,8 +200,8 @@ class Segment {
   /// Copies kBlockWords words per slot to `target`.
   void copy(uint64_t* target);
 
-  /// Settles the accounts of a dead worker: its connections count as closed by the crash and its
-  /// gauges return to zero, so that totals never fall and accepted − closed stays true.
+  /// Reconciles the block of a dead worker: its connections count as closed by the crash and its
+  /// gauges become zero. Totals never fall, and accepted - closed stays the open connections.
   void retire(uint32_t slot);
 
  private:
