@@ -1,5 +1,4 @@
 // What the comet protocol and the broker agree on: flags, limits, channel names, cursors.
-// The native side has the same flags and rules in native/comet.h and native/codec/cursor.h.
 import { isUtf8 } from 'node:buffer';
 
 import { MegacometError } from '../base/errors.js';
@@ -28,9 +27,6 @@ export const MESSAGE_BYTES_DEFAULT = 64 * 1024;
 /** The most that the option may say: with its channel and labels it must fit into one frame. */
 export const MESSAGE_BYTES_LIMIT = 1024 * 1024 - 1024;
 
-/** Subscriptions of one connection: more cost memory that an idle client should not have. */
-export const CHANNELS_PER_CONNECTION_DEFAULT = 128;
-
 /** Longest time to live of a message, and longest spread of one over its subscribers. */
 export const TTL_MS_MAX = 30 * 24 * 3600 * 1000;
 export const SPREAD_MS_MAX = 3600 * 1000;
@@ -49,7 +45,7 @@ export interface HistoryLimits {
 }
 
 /**
- * Kept unless told otherwise: enough for a client that comes back within five minutes, as after a
+ * Kept unless told otherwise: enough for a client that reconnects within five minutes, as after a
  * restart of its network, to a channel with a message every three seconds.
  */
 export const HISTORY_DEFAULT: HistoryLimits = { count: 100, bytes: 256 * 1024, ageMs: 300_000 };
@@ -60,7 +56,7 @@ export const HISTORY_BYTES_DEFAULT = 128 * 1024 * 1024;
 /** How long a message waits in a client's mailbox: a page that is loaded anew is back by then. */
 export const MAILBOX_TIME_MS_DEFAULT = 60_000;
 
-/** A place in the server's one sequence of messages. */
+/** A position in the server's one sequence of messages. */
 export interface Cursor {
   /** Names one life of the manager. */
   readonly epoch: bigint;
@@ -79,7 +75,7 @@ export function parseCursor(text: string): Cursor | null {
   return number > U64_MAX ? null : { epoch: BigInt(`0x${match[1] ?? ''}`), number };
 }
 
-/** What stands before the number in every cursor of an epoch. */
+/** The part before the number in every cursor of an epoch. */
 export function cursorStart(epoch: bigint): string {
   return `${epoch.toString(16).padStart(16, '0')}.`;
 }
@@ -113,7 +109,7 @@ export function isChannel(name: string): boolean {
 
 /**
  * Whether a text is a pattern: a prefix that ends in `/`, and a `*`. It stands for every channel
- * that starts with the prefix. With its star it is no longer than a name may be.
+ * that starts with the prefix. With its star it obeys the length limit of a name.
  */
 export function isPattern(text: string): boolean {
   return text.endsWith('/*') && isChannel(`${text.slice(0, -1)}+`);

@@ -1,6 +1,6 @@
-// What one turn of the loop sends to the workers: written once, shared, in one order.
-// A write per frame and worker allows 4,000 publishes a second with 56 workers, one per turn and
-// worker over 100,000.
+// Frames that one loop iteration sends to the workers: encoded once, shared, in one order.
+// With 56 workers, one write per frame and worker allows 4,000 publishes a second; one write per
+// iteration and worker allows over 100,000.
 import { grown } from '../collections/typed-array.js';
 import type { WorkerPort } from './worker-port.js';
 
@@ -85,17 +85,12 @@ export class Outgoing {
     return [...this.#lanes.keys()].filter((slot) => this.#lanes[slot] !== undefined);
   }
 
-  /** Whether anything waits for flush(). */
-  get isPending(): boolean {
-    return this.#active.length > 0;
-  }
-
   /** Where a frame can be written, at the offset that room() answers. */
   get chunk(): Buffer {
     return this.#chunk;
   }
 
-  /** Makes room for a frame of at most so many bytes. What was there before may be sent. */
+  /** Makes room for a frame of at most `bytes` bytes. May flush the frames before it. */
   room(bytes: number): number {
     if (this.#at + bytes > this.#chunk.length) {
       this.flush();
@@ -122,7 +117,7 @@ export class Outgoing {
     lane.add(start, end);
   }
 
-  /** Bytes on their way to a worker, those of this turn included. */
+  /** Bytes queued for a worker, including those of this loop iteration. */
   queuedBytes(slot: number): number {
     const lane = this.#lanes[slot];
     return lane === undefined ? 0 : lane.port.queuedBytes + lane.bytes;
@@ -132,7 +127,7 @@ export class Outgoing {
   isBusy(slot: number): boolean {
     const lane = this.#lanes[slot];
     if (lane?.isBusy !== true) return false;
-    // Looked at again, since it may have drained meanwhile. That it fills is seen at each flush.
+    // Read again, because the worker may have drained its queue. flush() sets it.
     lane.isBusy = lane.port.queuedBytes > BUSY_BYTES;
     return lane.isBusy && lane.port.beats;
   }
@@ -146,9 +141,9 @@ export class Outgoing {
       lane.count = 0;
       lane.bytes = 0;
     }
-    // What nobody holds can be written over.
+    // Bytes that no worker shares can be overwritten.
     this.#at = this.#sharedEnd;
-    for (const lane of lanes) this.#judge(lane);
+    for (const lane of lanes) this.#checkQueue(lane);
   }
 
   #send(lane: Lane): void {
@@ -183,7 +178,7 @@ export class Outgoing {
     lane.port.send(copy);
   }
 
-  #judge(lane: Lane): void {
+  #checkQueue(lane: Lane): void {
     const { queuedBytes, slot } = lane.port;
     lane.isBusy = queuedBytes > BUSY_BYTES;
     if (queuedBytes <= REPLACE_BYTES || lane.isGivenUp) return;
