@@ -12,7 +12,7 @@ import { listen } from './listen.js';
 
 /** The mailboxes, which keep messages until clients fetch them. */
 export interface DeliveryTarget {
-  /** @throws MegacometError; `ERR_BUSY` when a later try may succeed. */
+  /** @throws MegacometError; `ERR_BUSY` when a later attempt may succeed. */
   deliver(id: string, message: Buffer): void;
 }
 
@@ -150,7 +150,7 @@ export class Ingest {
     ),
     messagesTotal: counter(
       'ingest_messages_total',
-      'Messages of applications that mailboxes took.',
+      'Messages of applications that were put into mailboxes.',
       (ingest: Ingest) => ingest.#shared.messages,
     ),
     rejectedTotal: counter(

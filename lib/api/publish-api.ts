@@ -222,7 +222,7 @@ export class PublishApi {
       }
       await answer(lines.end());
     } catch (error) {
-      // After the head was sent, a rejection can only be a line, and the end of the response.
+      // After the head was sent, a rejection can only be the last line of the response.
       if (!response.headersSent || request.destroyed) throw error;
       const rejection = rejectionOf(error);
       discard(request);

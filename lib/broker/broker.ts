@@ -1,5 +1,5 @@
 // The broker of a comet server: publishing, recovery, interest, presence and mailboxes behind one
-// face. It sees workers as ports of their control streams, and knows no process: the manager
+// interface. It sees workers as ports of their control streams, and no processes: the manager
 // reports each worker that starts or dies.
 import { randomBytes } from 'node:crypto';
 import { EventEmitter } from 'node:events';
@@ -61,7 +61,7 @@ export interface BrokerEvents {
   /** While presence events are on: a connection subscribed, or unsubscribed. */
   subscribe: [MemberEvent];
   unsubscribe: [MemberEvent];
-  /** This worker does not read, or breaks its protocol: it has to be replaced. */
+  /** This worker does not read, or breaks its protocol: the manager must replace it. */
   overflow: [slot: number];
 }
 
@@ -188,7 +188,7 @@ export class Broker extends EventEmitter<BrokerEvents> {
 
   // ---- Workers
 
-  /** Takes a new worker, without subscribers. Its control stream has to be empty. */
+  /** Attaches a new worker, without subscribers. Its control stream must be empty. */
   attach(port: WorkerPort): void {
     if (this.#outgoing.slots().includes(port.slot)) this.workerGone(port.slot);
     this.#outgoing.attach(port);
@@ -237,7 +237,7 @@ export class Broker extends EventEmitter<BrokerEvents> {
     }
   }
 
-  /** Drops what is too old. Called a few times a second by start(). */
+  /** Drops expired messages, keys and polls. start() calls it a few times a second. */
   tick(): void {
     this.#iteration.readClock();
     this.#engine.sweep();
@@ -254,7 +254,7 @@ export class Broker extends EventEmitter<BrokerEvents> {
    *
    * @param data - A string is sent as text; bytes are sent as bytes, unless `binary` is false.
    * @throws MegacometError `ERR_CHANNEL`, `ERR_MESSAGE`, `ERR_MESSAGE_SIZE`; `ERR_BUSY` when a
-   *   worker with subscribers cannot follow, and a later try may succeed; `ERR_NOT_RUNNING`.
+   *   worker with subscribers reads too slowly, and a later attempt may succeed; `ERR_NOT_RUNNING`.
    */
   publish(channel: string, data: Uint8Array | string, options?: PublishOptions): Receipt {
     this.#checkOpen();
@@ -347,7 +347,7 @@ export class Broker extends EventEmitter<BrokerEvents> {
     this.emit('overflow', slot);
   }
 
-  /** Ends a loop iteration: its publishes leave first, then the replay pages. */
+  /** Ends a loop iteration: sends its publishes first, then the replay pages. */
   #flush(): void {
     this.mailboxes.retry();
     const hasMore = this.#recovery.flush();

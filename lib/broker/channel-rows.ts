@@ -1,5 +1,5 @@
 // The channels that have messages: one row each, in parallel typed arrays, found by the hash of the
-// name. A row from 1 on; 0 stands for none.
+// name. A row is at least 1; 0 means that the channel has no row.
 import { HashIndex } from '../collections/hash-index.js';
 import type { NameHasher } from '../collections/name-hash.js';
 import { grown } from '../collections/typed-array.js';
@@ -47,7 +47,7 @@ export class ChannelRows {
     return this.#rowOf.size;
   }
 
-  /** Every row is lower. */
+  /** The upper bound of the rows, exclusive. */
   get end(): number {
     return this.#end;
   }
@@ -86,7 +86,7 @@ export class ChannelRows {
     return row;
   }
 
-  /** Closes a row without messages. Its watermark moves to the table of the others. */
+  /** Closes a row without messages. Its watermark moves to the table of channels without a row. */
   close(row: number): void {
     const [hi, lo] = [this.#hi[row] ?? 0, this.#lo[row] ?? 0];
     this.#watermarks.raise(hi, lo, this.#watermark[row] ?? 0);
@@ -95,13 +95,13 @@ export class ChannelRows {
     this.#free = row;
   }
 
-  /** Counts a message in. */
+  /** Counts a new message. */
   added(row: number, size: number): void {
     this.#messages[row] = this.messages(row) + 1;
     this.#bytes[row] = this.bytes(row) + size;
   }
 
-  /** Counts a message out, which is lost. */
+  /** Subtracts a message that the channel lost. */
   dropped(row: number, size: number, number: number): void {
     this.#messages[row] = this.messages(row) - 1;
     this.#bytes[row] = this.bytes(row) - size;

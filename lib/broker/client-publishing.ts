@@ -32,7 +32,7 @@ export interface ClientMessage {
  */
 const BUSY_REJECTION_BYTES_MAX = 2 * BUSY_BYTES;
 
-/** Sentences for clients; the sentences of other errors name what the client sent. */
+/** Sentences for clients. The sentence of any other error names the client's own value. */
 const SENTENCES: Readonly<Record<string, string>> = {
   ERR_BUSY: 'server busy; retry later',
 };

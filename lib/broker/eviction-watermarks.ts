@@ -70,7 +70,7 @@ export class EvictionWatermarks {
     this.#entriesMax = entriesMax;
   }
 
-  /** The watermark of every name without one of its own. */
+  /** The watermark of every name without its own entry. */
   get general(): number {
     return this.#general;
   }

@@ -1,5 +1,5 @@
-// What the broker needs of a history. Apart from the history in memory (history.ts), so that a
-// distributed engine can replace it.
+// The interface of a history. It is separate from the history in memory (history.ts), so that a
+// distributed engine can replace that one.
 import { counter, gauge } from '../base/metric.js';
 import type { Cursor, HistoryLimits } from '../ipc/comet.js';
 
@@ -64,7 +64,7 @@ export interface ChannelHistory {
   readonly bytes: number;
 }
 
-/** Present size of a history, and its losses since the start. */
+/** Present size of a history, and its losses after the start. */
 export interface HistoryUsage {
   readonly channels: number;
   readonly messages: number;
@@ -108,7 +108,7 @@ export const HISTORY_METRICS = {
   ),
   historyEvictedTotal: counter(
     'history_evicted_total',
-    'Messages dropped before their time, to keep within --history-bytes. Raise it, or clients ' +
+    'Messages dropped early, to stay within --history-bytes. Raise it, or clients ' +
       'that resume miss messages.',
     ({ evicted }: HistoryUsage) => evicted,
   ),

@@ -1,5 +1,5 @@
 // The history in memory: the one sequence of messages, and the latest messages of each channel.
-// A message is the bytes of its Publish frame. The history decodes nothing and knows no worker.
+// A message is the bytes of its Publish frame. The history decodes nothing and does not know the workers.
 import { HISTORY_BYTES_DEFAULT, HISTORY_COUNT_MAX, type HistoryLimits } from '../ipc/comet.js';
 import { NameHasher } from '../collections/name-hash.js';
 import { ChannelRows } from './channel-rows.js';

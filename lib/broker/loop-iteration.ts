@@ -6,7 +6,7 @@ export interface LoopIterationParts {
   readonly now: () => number;
   /** Runs a function at the end of the present iteration. */
   readonly schedule: (run: () => void) => void;
-  /** Sends what the iteration has queued. */
+  /** Sends the frames that the iteration queued. */
   readonly onEnd: () => void;
 }
 

@@ -29,7 +29,7 @@ export class Messages {
     return this.#count;
   }
 
-  /** Every id is lower. */
+  /** The upper bound of the ids, exclusive. */
   get idEnd(): number {
     return this.#idEnd;
   }

@@ -19,11 +19,11 @@ import {
   type Receipt,
 } from './publishing.js';
 
-/** What a server's options say about every publish. */
+/** The options of a server that apply to every publish. */
 export interface PublishRules {
   /** Bytes of one message. */
   readonly messageBytesMax: number;
-  /** History of a channel whose publisher names none; null keeps nothing. */
+  /** History limits of a publish without its own; null keeps nothing. */
   readonly history: HistoryLimits | null;
   /** Limits for the members of `history` that a publisher leaves out. */
   readonly historyDefaults: HistoryLimits;
@@ -54,8 +54,8 @@ export class PublishPath {
     ),
     publishesBusyTotal: counter(
       'publishes_busy_total',
-      'Publishes rejected with ERR_BUSY or 429, because a worker could not follow. Publish ' +
-        'slower, or find out why that worker is slow.',
+      'Publishes rejected with ERR_BUSY or 429, because a worker reads too slowly. ' +
+        'Publish slower, or find the cause in that worker.',
       (path: PublishPath) => path.#busy,
     ),
     publishesDuplicateTotal: counter(

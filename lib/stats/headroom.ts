@@ -1,5 +1,5 @@
-// How far the kernel's limits are used while a server runs.
-// Read every few seconds, so only files whose cost does not grow with the connections.
+// The use of the kernel's limits while a server runs. Reads only files whose cost does not grow
+// with the connections, because it runs every few seconds.
 import {
   readFileNr,
   readSockets,
@@ -13,23 +13,23 @@ import {
 export interface Headroom {
   /** Name of the limit, such as `fs.file-max`. */
   readonly limit: string;
-  /** How much of it is taken, in the limit's own unit. */
+  /** Used part, in the limit's own unit. */
   readonly used: number;
-  /** Where it ends. */
+  /** Value of the limit. */
   readonly max: number;
-  /** What is left, from 1 (unused) to 0 (reached). */
+  /** Unused share, from 1 (unused) to 0 (reached). */
   readonly headroom: number;
-  /** What to do about it, for the log. */
+  /** How to raise the limit, for the log. */
   readonly fix: string;
 }
 
 function headroom(limit: string, used: MetricValue, max: MetricValue, fix: string): Headroom[] {
-  // A limit that this kernel or namespace does not show, or that says "none", is left out.
+  // Leaves out a limit that this kernel or namespace does not show, or that means "none".
   if (used === null || max === null || max <= 0) return [];
   return [{ limit, used, max, headroom: Math.max(0, Math.min(1, 1 - used / max)), fix }];
 }
 
-/** Above the pressure, the second number, the kernel begins to shrink windows. */
+/** The limit is the second number, the pressure: above it the kernel shrinks windows. */
 function tcpMemory(read: Reader): Headroom[] {
   const pressure = sysctlVector(read, 'net.ipv4.tcp_mem')?.[1] ?? null;
   const fix = 'raise net.ipv4.tcp_mem (pages), or spread broadcasts';
@@ -38,7 +38,7 @@ function tcpMemory(read: Reader): Headroom[] {
 
 function conntrack(read: Reader): Headroom[] {
   const used = sysctl(read, 'net.netfilter.nf_conntrack_count');
-  // Loaded is not active: without a rule that tracks, nothing is ever counted.
+  // A loaded module without a rule that tracks counts nothing, so its limit does not apply.
   if (used === null || used === 0) return [];
   const max = sysctl(read, 'net.netfilter.nf_conntrack_max');
   const fix = 'raise net.netfilter.nf_conntrack_max, or leave the port untracked (notrack)';
@@ -46,7 +46,7 @@ function conntrack(read: Reader): Headroom[] {
 }
 
 /**
- * The limits that end a ramp while a server runs.
+ * The limits that new connections can reach while a server runs.
  *
  * @param connections - Open connections of this server: the kernel shows no use of epoll watches.
  */

@@ -1,18 +1,18 @@
-// Warns while a server runs when a limit of the kernel comes near or was hit.
-// One structured line for each crossing, with the fix; never one for each connection.
+// Warns when a kernel limit is nearly used up, or was reached, while a server runs.
+// Logs one structured line for each crossing, with the fix; never one for each connection.
 import { readHeadrooms, type Headroom } from './headroom.js';
 import { readNetCounter, type Reader } from '../system/kernel.js';
 import type { Logger } from '../base/logger.js';
 
-/** Look this often: a storm of 20,000/s needs longer to fill the last fifth of a limit. */
+/** Interval between looks: a storm of 20,000/s needs longer to fill the last fifth of a limit. */
 export const LOOK_INTERVAL_MS = 5000;
-/** Use from which a limit is told, and below which it may be told again. */
+/** Used share that logs a warning, and the share below which a next warning is possible. */
 const WARN_SHARE = 0.8;
 const REARM_SHARE = 0.7;
-/** The same limit is told again after this long at the earliest, however often it is crossed. */
+/** Minimum time between two warnings about the same limit or counter. */
 const QUIET_MS = 600_000;
 
-/** Counters that must stand still: each step is a client that had to try again. */
+/** Counters that should not grow: each step is a client that had to retry. */
 const STEPS = [
   {
     name: 'ListenOverflows',
@@ -29,11 +29,11 @@ const STEPS = [
 export class LimitWatch {
   readonly #read: Reader;
   readonly #log: Logger;
-  readonly #toldAtMs = new Map<string, number>();
-  /** Limits that were told and have not fallen below REARM_SHARE since. */
+  readonly #warnedAtMs = new Map<string, number>();
+  /** Limits with a warning whose use has not fallen below REARM_SHARE afterwards. */
   readonly #near = new Set<string>();
-  /** Counters as they were when last told; what they were at the start is never told. */
-  readonly #told = new Map<string, number>();
+  /** Values of the counters at their last warning, or at the start. */
+  readonly #reported = new Map<string, number>();
 
   constructor(read: Reader, log: Logger) {
     this.#read = read;
@@ -41,7 +41,7 @@ export class LimitWatch {
     for (const { name } of STEPS) this.#added(name);
   }
 
-  /** Takes one look; `nowMs` is monotonic. */
+  /** Reads the limits and counters once; `nowMs` is monotonic. */
   look(connections: number, maxConnections: number, nowMs: number): void {
     const rooms = readHeadrooms(this.#read, connections, maxConnections);
     for (const limit of this.#near) {
@@ -49,20 +49,20 @@ export class LimitWatch {
       if (room === undefined || room.used / room.max < REARM_SHARE) this.#near.delete(limit);
     }
     for (const room of rooms) {
-      // A server that is full as planned is no fault of the machine: refusals are counted.
-      if (room.limit !== 'max-connections') this.#judge(room, nowMs);
+      // A server that reaches --max-connections is full as planned; a counter has the rejections.
+      if (room.limit !== 'max-connections') this.#checkLimit(room, nowMs);
     }
     for (const { name, limit, fix } of STEPS) {
       const added = this.#added(name);
-      // What moves while this is quiet stays in the sum for the next line.
-      if (added === 0 || !this.#mayTell(name, nowMs)) continue;
-      this.#told.set(name, (this.#told.get(name) ?? 0) + added);
+      // Steps within QUIET_MS are part of the sum in the next line.
+      if (added === 0 || !this.#mayWarn(name, nowMs)) continue;
+      this.#reported.set(name, (this.#reported.get(name) ?? 0) + added);
       this.#log.warn({ limit, counter: name, added, fix }, `${name} moved: the ${limit} was hit`);
     }
   }
 
-  #judge({ limit, used, max, headroom, fix }: Headroom, nowMs: number): void {
-    if (used / max < WARN_SHARE || this.#near.has(limit) || !this.#mayTell(limit, nowMs)) return;
+  #checkLimit({ limit, used, max, headroom, fix }: Headroom, nowMs: number): void {
+    if (used / max < WARN_SHARE || this.#near.has(limit) || !this.#mayWarn(limit, nowMs)) return;
     this.#near.add(limit);
     this.#log.warn(
       { limit, used, max, headroom: Number(headroom.toFixed(3)), fix },
@@ -70,20 +70,20 @@ export class LimitWatch {
     );
   }
 
-  /** What a counter of the kernel has added since it was last told. */
+  /** Increase of a kernel counter after its last warning. */
   #added(name: string): number {
     const now = readNetCounter(this.#read, 'TcpExt', name);
     if (now === null) return 0;
-    const before = this.#told.get(name);
+    const before = this.#reported.get(name);
     if (before !== undefined && now >= before) return now - before;
-    this.#told.set(name, now);
+    this.#reported.set(name, now);
     return 0;
   }
 
-  #mayTell(name: string, nowMs: number): boolean {
-    const before = this.#toldAtMs.get(name) ?? -Infinity;
+  #mayWarn(name: string, nowMs: number): boolean {
+    const before = this.#warnedAtMs.get(name) ?? -Infinity;
     if (nowMs - before < QUIET_MS) return false;
-    this.#toldAtMs.set(name, nowMs);
+    this.#warnedAtMs.set(name, nowMs);
     return true;
   }
 }

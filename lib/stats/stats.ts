@@ -14,7 +14,7 @@ export interface WorkerStats {
   readonly slot: number;
   /** Process id, null while the slot has no process. */
   readonly pid: number | null;
-  /** `waiting`, `starting`, `serving`, `late`, `stuck`, `draining` or `gone`. */
+  /** `waiting`, `starting`, `serving`, `late`, `hung`, `draining` or `gone`. */
   readonly state: string;
   /** Processes of this slot before the present one. */
   readonly restarts: number;
@@ -34,7 +34,7 @@ export interface WorkerStats {
 export interface Stats {
   /** Version of this package. */
   readonly version: string;
-  /** Whole seconds since the start. */
+  /** Whole seconds after the start. */
   readonly uptimeSeconds: number;
   /** `echo` or `comet`. */
   readonly protocol: string;

@@ -183,7 +183,7 @@ const SCENES: readonly Scene[] = [
   {
     what: 'refusals',
     changes: { 'megacomet_rejected_total{worker="0"}': '7+1x160' },
-    firing: ['MegacometRefusing'],
+    firing: ['MegacometRejecting'],
   },
   {
     what: 'accept failures that peers did not cause',
@@ -193,12 +193,12 @@ const SCENES: readonly Scene[] = [
   {
     what: 'connections that epoll rejects',
     changes: { 'megacomet_closed_watch_failed_total{worker="0"}': '0x140 5x20' },
-    firing: ['MegacometEpollRefuses'],
+    firing: ['MegacometEpollRejects'],
   },
   {
     what: 'a listener that is paused for long',
     changes: { 'megacomet_listeners_paused{worker="0"}': '1x160' },
-    firing: ['MegacometListenersRest'],
+    firing: ['MegacometListenersPaused'],
   },
   {
     what: 'a tenth of the connections lost',
@@ -218,12 +218,12 @@ const SCENES: readonly Scene[] = [
   {
     what: 'requests that stay incomplete',
     changes: { 'megacomet_input_budget_bytes{worker="0"}': '40000000x160' },
-    firing: ['MegacometHalfRead'],
+    firing: ['MegacometIncompleteRequests'],
   },
   {
     what: 'clients rejected by the input budget',
     changes: { 'megacomet_input_budget_full_total{worker="0"}': '3x140 9x20' },
-    firing: ['MegacometInboxFull'],
+    firing: ['MegacometInputBudgetFull'],
   },
   {
     what: 'a nearly reached kernel limit',
@@ -485,17 +485,17 @@ t.test(
     args.push('--worker-input-bytes', String(budget), '--handshake-timeout', '60');
     const server = await TestServer.start(t, { args });
     const shows = watcher(t, await Prometheus.start(t, server.adminPort));
-    await shows('Half-read requests and messages', (values) => String(values) === '0,0');
-    await shows('Turned away for half-read requests', ([rate]) => rate === 0);
+    await shows('Incomplete requests and messages', (values) => String(values) === '0,0');
+    await shows('Rejected at the input budget', ([rate]) => rate === 0);
     const half = `GET /events?channel=a HTTP/1.1\r\nHost: a\r\nPadding: ${'x'.repeat(12_000)}\r\n`;
     const clients = await Clients.open(t, server.port, 120);
     for (const socket of clients.sockets) socket.resume().write(half);
-    await shows('Half-read requests and messages', ([all = 0, one]) => {
+    await shows('Incomplete requests and messages', ([all = 0, one]) => {
       return all > budget / 2 && all <= budget && one === all;
     });
-    await shows('Turned away for half-read requests', ([rate = 0]) => rate > 0);
+    await shows('Rejected at the input budget', ([rate = 0]) => rate > 0);
     clients.destroy();
-    await shows('Half-read requests and messages', (values) => String(values) === '0,0');
+    await shows('Incomplete requests and messages', (values) => String(values) === '0,0');
     await assertOnPanels(t, server, 'megacomet_input_budget_');
     await server.stop();
   },
@@ -507,9 +507,9 @@ t.test('the panels of mailboxes show waiting, leased and expired messages', { sk
   const server = await TestServer.start(t, { args });
   const prometheus = await Prometheus.start(t, server.adminPort);
   const shows = watcher(t, prometheus);
-  await shows('Messages that wait in mailboxes', (values) => String(values) === '0,0');
+  await shows('Messages in mailboxes', (values) => String(values) === '0,0');
   await shows('Messages through mailboxes', (values) => String(values) === '0,0,0');
-  await shows('Messages that mailboxes lost', (values) => String(values) === '0,0');
+  await shows('Expired and dropped mailbox messages', (values) => String(values) === '0,0');
   const line = server.log.find(({ msg }) => msg.startsWith('listening on'));
   const application = connect(Number(line?.['ingestPort']), '127.0.0.1');
   t.teardown(() => application.destroy());
@@ -518,15 +518,15 @@ t.test('the panels of mailboxes show waiting, leased and expired messages', { sk
   );
   const client = await fetch(`http://127.0.0.1:${server.port}/Jim.js`);
   t.equal(await client.text(), 'one');
-  await shows('Messages that wait in mailboxes', (values) => String(values) === '2,0');
+  await shows('Messages in mailboxes', (values) => String(values) === '2,0');
   await shows('Memory of mailboxes', ([bytes = 0]) => bytes > 0);
   await shows('Messages through mailboxes', ([delivered = 0, taken = 0, returned]) => {
     return delivered > taken && taken > 0 && returned === 0;
   });
-  await shows('Messages that mailboxes lost', ([expired = 0, dropped]) => {
+  await shows('Expired and dropped mailbox messages', ([expired = 0, dropped]) => {
     return expired > 0 && dropped === 0;
   });
-  await shows('Messages that wait in mailboxes', (values) => String(values) === '0,0');
+  await shows('Messages in mailboxes', (values) => String(values) === '0,0');
   await assertOnPanels(t, server, 'megacomet_mailbox_');
   await server.stop();
 });

@@ -1,4 +1,4 @@
-// The broker with ports that keep what they get: order, pages, back pressure, keys, listing.
+// The broker with ports that record their frames: order, pages, back pressure, keys, listing.
 import t from 'tap';
 
 import type { PublishOptions } from '../../lib/broker/publishing.js';
@@ -9,7 +9,7 @@ import { FakePort } from '../support/fakes/comet.js';
 
 const MIB = 1024 * 1024;
 
-void t.test('a message goes to the workers with subscribers, whole', (t) => {
+void t.test('a message reaches each worker with subscribers, with all its fields', (t) => {
   const { broker, turns, ports } = world();
   wants(broker, 0, 'news/1', 2);
   wants(broker, 1, 'news/*', 3);
@@ -26,7 +26,7 @@ void t.test('a message goes to the workers with subscribers, whole', (t) => {
     delivered: 3,
   });
   t.same(broker.publish('other', 'x').delivered, 0);
-  t.equal(port(ports, 0).writes.length, 0, 'nothing before the end of the turn');
+  t.equal(port(ports, 0).writes.length, 0, 'no write before the end of the loop iteration');
   turns.end();
   const text = {
     number: 1n,
@@ -52,11 +52,11 @@ void t.test('a message goes to the workers with subscribers, whole', (t) => {
     { name: 'Publish', fields: binary },
   ]);
   t.same(port(ports, 2).take(), []);
-  t.equal(turns.isScheduled, false, 'and then it rests');
+  t.equal(turns.isScheduled, false, 'no further flush is scheduled');
   t.end();
 });
 
-void t.test('one turn is one write for each worker', (t) => {
+void t.test('a loop iteration makes one write to each worker', (t) => {
   const { broker, turns, ports } = world(3);
   for (const slot of [0, 1]) wants(broker, slot, 'all');
   wants(broker, 0, 'private');
@@ -72,7 +72,7 @@ void t.test('one turn is one write for each worker', (t) => {
   t.end();
 });
 
-void t.test('what all are sent is written from one place, in few writes', (t) => {
+void t.test('a broadcast is sent to all workers from one buffer, in few writes', (t) => {
   const { broker, turns, ports } = world(3);
   for (const slot of [0, 1, 2]) wants(broker, slot, 'all');
   for (let turn = 0; turn < 300; turn++) {
@@ -82,9 +82,9 @@ void t.test('what all are sent is written from one place, in few writes', (t) =>
   for (const { writes } of ports) {
     t.ok(writes.length < 450, `${writes.length} writes for 300 turns, also where a chunk ends`);
   }
-  const places = ports.map(({ sent }) => sent[5]?.byteOffset);
+  const offsets = ports.map(({ sent }) => sent[5]?.byteOffset);
   const buffers = ports.map(({ sent }) => sent[5]?.buffer);
-  t.equal(new Set(places).size, 1, 'the same bytes for all');
+  t.equal(new Set(offsets).size, 1, 'the same bytes for all');
   t.equal(new Set(buffers).size, 1);
   t.end();
 });
@@ -105,41 +105,38 @@ void t.test('a message may be larger than a chunk', (t) => {
   t.end();
 });
 
-void t.test(
-  'large messages are written from one buffer for all, and nobody writes over it',
-  (t) => {
-    const { broker, turns, ports } = world(3);
-    for (const slot of [0, 1, 2]) wants(broker, slot, 'all');
-    wants(broker, 1, 'one');
-    const numbers: string[] = [];
-    for (let turn = 0; turn < 60; turn++) {
-      for (let index = 0; index < 5; index++) {
-        const size = [10, 3000, 100, 60_000, 1][index] ?? 0;
-        numbers.push(broker.publish('all', String(index).repeat(size)).cursor.split('.')[1] ?? '');
-        broker.publish('one', 'o');
-      }
-      turns.endAll();
+void t.test('large messages are sent from one buffer, which is not overwritten', (t) => {
+  const { broker, turns, ports } = world(3);
+  for (const slot of [0, 1, 2]) wants(broker, slot, 'all');
+  wants(broker, 1, 'one');
+  const numbers: string[] = [];
+  for (let turn = 0; turn < 60; turn++) {
+    for (let index = 0; index < 5; index++) {
+      const size = [10, 3000, 100, 60_000, 1][index] ?? 0;
+      numbers.push(broker.publish('all', String(index).repeat(size)).cursor.split('.')[1] ?? '');
+      broker.publish('one', 'o');
     }
-    for (const { slot } of ports) {
-      const frames = port(ports, slot).take();
-      const all = frames.filter(
-        (frame) => frame.name === 'Publish' && frame.fields.channel === 'all',
-      );
-      t.same(story(all), numbers, 'every message, in order');
-      t.ok(port(ports, slot).isIntact, 'as it was sent');
-    }
-    const large = ports.flatMap(({ sent }) => sent.filter(({ length }) => length >= 60_000));
-    t.equal(large.length, 3 * 60);
-    const places = new Set(
-      large.map(({ buffer, byteOffset }) => `${byteOffset} ${buffer.byteLength}`),
+    turns.endAll();
+  }
+  for (const { slot } of ports) {
+    const frames = port(ports, slot).take();
+    const all = frames.filter(
+      (frame) => frame.name === 'Publish' && frame.fields.channel === 'all',
     );
-    t.ok(new Set(large.map(({ buffer }) => buffer)).size <= 30, 'a buffer serves several turns');
-    t.ok(places.size <= 60, 'and all three workers');
-    t.end();
-  },
-);
+    t.same(story(all), numbers, 'every message, in order');
+    t.ok(port(ports, slot).isIntact, 'as it was sent');
+  }
+  const large = ports.flatMap(({ sent }) => sent.filter(({ length }) => length >= 60_000));
+  t.equal(large.length, 3 * 60);
+  const offsets = new Set(
+    large.map(({ buffer, byteOffset }) => `${byteOffset} ${buffer.byteLength}`),
+  );
+  t.ok(new Set(large.map(({ buffer }) => buffer)).size <= 30, 'a buffer serves several turns');
+  t.ok(offsets.size <= 60, 'and all three workers');
+  t.end();
+});
 
-void t.test('a worker that is behind holds no buffer that others share', (t) => {
+void t.test('a slow worker gets copies, and keeps no shared buffer', (t) => {
   const { broker, turns, ports } = world(2);
   for (const slot of [0, 1]) wants(broker, slot, 'all');
   port(ports, 1).queuedBytes = 65_537;
@@ -151,7 +148,7 @@ void t.test('a worker that is behind holds no buffer that others share', (t) => 
   t.end();
 });
 
-void t.test('pages follow the publishes of their turn', (t) => {
+void t.test('replay pages follow the publishes of their loop iteration', (t) => {
   const { broker, turns, ports } = world(1);
   broker.publish('a', '1');
   broker.publish('b', '2');
@@ -169,7 +166,7 @@ void t.test('pages follow the publishes of their turn', (t) => {
   turns.endAll();
   const frames = port(ports, 0).take();
   t.same(story(frames), [
-    // Who begins now is told at once, before what comes after his question.
+    // A new subscriber is answered at once, before the publishes after its request.
     'page >3',
     '4',
     'page 3,4>4',
@@ -187,7 +184,7 @@ void t.test('pages follow the publishes of their turn', (t) => {
   t.end();
 });
 
-void t.test('a worker has at most a mebibyte of pages on the way', (t) => {
+void t.test('a worker has at most a mebibyte of queued pages', (t) => {
   const { broker, turns, ports } = world(2);
   for (let index = 0; index < 60; index++) broker.publish('a', 'x'.repeat(1000));
   turns.endAll();
@@ -217,7 +214,7 @@ void t.test('a worker has at most a mebibyte of pages on the way', (t) => {
   t.end();
 });
 
-void t.test('questions of many are answered in turns, and publishes go between', (t) => {
+void t.test('many replay requests are answered in rotation, with publishes in between', (t) => {
   const { broker, turns, ports } = world(20);
   broker.publish('a', 'x');
   turns.endAll();
@@ -230,7 +227,7 @@ void t.test('questions of many are answered in turns, and publishes go between',
   t.equal(
     first.reduce((sum, pages) => sum + pages, 0),
     1024,
-    'one turn makes so many',
+    'pages of one loop iteration',
   );
   t.ok(first.filter((pages) => pages > 0).length > 10, 'for many workers');
   broker.publish('a', 'y');
@@ -241,7 +238,7 @@ void t.test('questions of many are answered in turns, and publishes go between',
   t.end();
 });
 
-void t.test('a worker that asks without end is given up', (t) => {
+void t.test('a worker with too many replay requests is replaced', (t) => {
   const { broker } = world(1);
   const given: number[] = [];
   broker.on('overflow', (slot) => given.push(slot));
@@ -252,7 +249,7 @@ void t.test('a worker that asks without end is given up', (t) => {
   t.end();
 });
 
-void t.test('a worker that cannot follow pushes back, one that does not beat is replaced', (t) => {
+void t.test('a slow worker pushes back, and a worker without heartbeat is replaced', (t) => {
   const { broker, turns, ports } = world(2);
   const given: number[] = [];
   broker.on('overflow', (slot) => given.push(slot));
@@ -295,7 +292,7 @@ void t.test('a worker that cannot follow pushes back, one that does not beat is 
   t.end();
 });
 
-void t.test('a worker that is gone is forgotten, and its successor starts afresh', (t) => {
+void t.test('a dead worker is forgotten, and the next one starts without subscribers', (t) => {
   const { broker, turns, ports } = world(2);
   wants(broker, 0, 'a', 5);
   wants(broker, 0, 'a/*', 5);
@@ -304,13 +301,13 @@ void t.test('a worker that is gone is forgotten, and its successor starts afresh
   broker.publish('a', 'x');
   broker.workerGone(0);
   turns.endAll();
-  t.same(port(ports, 0).take(), [], 'nothing for the dead');
+  t.same(port(ports, 0).take(), [], 'the dead worker receives nothing');
   t.same(story(port(ports, 1).take()), ['1']);
   t.equal(broker.subscribers('a'), 1);
   t.match(
     broker.counters,
     { replayRequestsWaiting: 0, replayPagesTotal: 0 },
-    'its question is not answered',
+    'its replay request is not answered',
   );
   const successor = new FakePort(0);
   broker.attach(successor);
@@ -322,11 +319,11 @@ void t.test('a worker that is gone is forgotten, and its successor starts afresh
   turns.endAll();
   t.same(story(successor.take()), ['3']);
   broker.attach(new FakePort(0));
-  t.equal(broker.subscribers('a'), 1, 'one that is replaced without a word too');
+  t.equal(broker.subscribers('a'), 1, 'also if no death was reported');
   t.end();
 });
 
-void t.test('a publish with a known key does nothing and says so', (t) => {
+void t.test('a publish with a known key returns the first receipt, marked duplicate', (t) => {
   const { broker, turns, ports } = world(1);
   wants(broker, 0, 'a', 4);
   const options: PublishOptions = { idempotencyKey: 'k' };
@@ -345,11 +342,14 @@ void t.test('a publish with a known key does nothing and says so', (t) => {
   t.equal(broker.counters.publishesDuplicateTotal, 2);
   const bad = { idempotencyKey: 'k2', ttlMs: -1 };
   t.throws(() => broker.publish('a', 'x', bad), { code: 'ERR_MESSAGE' });
-  t.notOk(broker.publish('a', 'x', { idempotencyKey: 'k2' }).duplicate, 'a refused one was none');
+  t.notOk(
+    broker.publish('a', 'x', { idempotencyKey: 'k2' }).duplicate,
+    'a rejected publish does not use its key',
+  );
   t.end();
 });
 
-void t.test('what cannot be published is refused with a code and one sentence', (t) => {
+void t.test('an invalid publish is rejected with a code and one sentence', (t) => {
   const { broker } = world(1, { messageBytesMax: 100 });
   const cases: [string, string, Buffer | string, PublishOptions?][] = [
     ['ERR_CHANNEL', '', 'x'],
@@ -394,7 +394,7 @@ void t.test('what cannot be published is refused with a code and one sentence', 
   t.end();
 });
 
-void t.test('history is as the publish says, else as the server does', (t) => {
+void t.test('a publish sets the history limits, else the server does', (t) => {
   const limits: HistoryLimits = { count: 2, bytes: 1000, ageMs: 100 };
   const { broker, turns, ports } = world(1, { history: limits });
   const page = (channel: string): string => {
@@ -425,7 +425,7 @@ void t.test('history is as the publish says, else as the server does', (t) => {
   t.end();
 });
 
-void t.test('what clients publish is published, and the application hears of it', (t) => {
+void t.test('a message of a client is published, and the application gets an event', (t) => {
   const { broker, turns, ports } = world(2);
   wants(broker, 1, 'room');
   const heard: unknown[] = [];
@@ -454,7 +454,7 @@ void t.test('what clients publish is published, and the application hears of it'
   t.end();
 });
 
-void t.test('who publishes hears of a refusal while there is room for it', (t) => {
+void t.test('a client receives the rejection of its publish while its worker has room', (t) => {
   const { broker, turns, ports } = world(2);
   wants(broker, 1, 'room');
   const own = port(ports, 0);
@@ -496,14 +496,14 @@ void t.test('who publishes hears of a refusal while there is room for it', (t) =
   t.end();
 });
 
-void t.test('a kick goes to the workers concerned, behind what was published', (t) => {
+void t.test('a kick reaches the workers with subscribers, after earlier publishes', (t) => {
   const { broker, turns, ports } = world(3);
   wants(broker, 0, 'a', 2);
   wants(broker, 1, 'n/*', 3);
   broker.publish('a', 'x');
   t.equal(broker.kick('a', 'bye'), 2);
   t.equal(broker.kick('n/*'), 3);
-  t.equal(broker.kick('n/1'), 0, 'nobody subscribed to that by name');
+  t.equal(broker.kick('n/1'), 0, 'no client subscribed to that name');
   broker.kickAll('maintenance');
   turns.endAll();
   t.same(story(port(ports, 0).take()), ['1', 'kick a', 'kick ']);
@@ -545,7 +545,7 @@ void t.test('channels are listed with subscribers and history, page by page', (t
   t.end();
 });
 
-void t.test('interest in what can be no channel is not taken in', (t) => {
+void t.test('interest in an invalid channel is ignored', (t) => {
   const { broker } = world(1);
   for (const channel of ['', '*', 'a\n', 'x'.repeat(300), 'a*']) wants(broker, 0, channel);
   t.match(broker.counters, { subscribedChannels: 0, patterns: 0 });

@@ -1,4 +1,4 @@
-// How far limits are used: each one's use and what is left, and limits that are not there.
+// Headroom of limits: the use and unused share of each limit, and limits that do not apply.
 import t from 'tap';
 
 import { readHeadrooms, type Headroom } from '../../lib/stats/headroom.js';
@@ -22,7 +22,7 @@ function rooms(changes: Readonly<Record<string, string | undefined>> = {}): read
   return readHeadrooms(read, 200_000, 800_000);
 }
 
-/** Limits by name with what is left of each. */
+/** The headroom of limits by name. */
 function left(found: readonly Headroom[]): Record<string, number> {
   return Object.fromEntries(
     found.map(({ limit, headroom }) => [limit, Number(headroom.toFixed(3))]),
@@ -42,7 +42,7 @@ function without(...names: string[]): Record<string, number> {
   return Object.fromEntries(Object.entries(ALL).filter(([name]) => !names.includes(name)));
 }
 
-void t.test('each limit has its use, its most and what is left', (t) => {
+void t.test('each limit has its used part, its maximum and its headroom', (t) => {
   const found = rooms();
   t.same(left(found), ALL);
   t.match(found, [
@@ -58,16 +58,20 @@ void t.test('each limit has its use, its most and what is left', (t) => {
   t.end();
 });
 
-void t.test('the pressure, and not the end, is the limit of socket memory', (t) => {
+void t.test('the limit of socket memory is its pressure, not its maximum', (t) => {
   const sockstat = 'TCP: inuse 5 orphan 0 tw 1 alloc 6 mem 250\n';
   const memory = rooms({ '/proc/net/sockstat': sockstat }).find(({ limit }) =>
     limit.endsWith('tcp_mem'),
   );
-  t.match(memory, { used: 250, max: 200, headroom: 0 }, 'past it nothing is left, and never less');
+  t.match(
+    memory,
+    { used: 250, max: 200, headroom: 0 },
+    'above it the headroom is 0, never negative',
+  );
   t.end();
 });
 
-void t.test('what this kernel or namespace does not show is left out', (t) => {
+void t.test('a limit that the kernel or namespace does not show is left out', (t) => {
   const rows: [string, string][] = [
     ['/proc/sys/fs/file-max', 'fs.file-max'],
     ['/proc/sys/fs/file-nr', 'fs.file-max'],
@@ -93,7 +97,7 @@ void t.test('connection tracking that is loaded and tracks nothing is left out',
   t.end();
 });
 
-void t.test('a limit of 2^63 - 1 is all left', (t) => {
+void t.test('a limit of 2^63 - 1 has a headroom of 1', (t) => {
   const most = '9223372036854775807\n';
   t.equal(left(rooms({ '/proc/sys/fs/file-max': most }))['fs.file-max'], 1);
   t.end();

@@ -152,7 +152,7 @@ function stepsOn(channels: readonly string[]): fc.Arbitrary<Step[]> {
   return fc.array(step, { maxLength: 80, minLength: 5, size: 'max' });
 }
 
-/** What a run has to keep to besides never hiding a gap. */
+/** Rules of a run, besides that every gap is reported. */
 interface Rules {
   /** A message that can be there is there. */
   readonly keeps: boolean;
@@ -160,7 +160,7 @@ interface Rules {
   readonly isExact: boolean;
 }
 
-function judge(bench: Bench, step: Extract<Step, { kind: 'ask' }>, rules: Rules): void {
+function check(bench: Bench, step: Extract<Step, { kind: 'ask' }>, rules: Rules): void {
   const since = Math.max(0, bench.history.head - step.back);
   const isForeign = step.foreign && step.back > 9;
   const epoch = isForeign ? EPOCH + 1n : EPOCH;
@@ -173,7 +173,8 @@ function judge(bench: Bench, step: Extract<Step, { kind: 'ask' }>, rules: Rules)
   if (found.head !== bench.history.head) fail('the last page stops before the head');
   const ordered = [...new Set(found.numbers)].sort((a, b) => a - b);
   if (String(ordered) !== String(found.numbers)) fail('out of order, or twice');
-  if (!found.numbers.every((number) => wanted.includes(number))) fail('not what was asked for');
+  if (!found.numbers.every((number) => wanted.includes(number)))
+    fail('a message that was not requested');
   const isComplete = found.numbers.length === wanted.length;
   if (!found.hasGap && !isComplete) fail('a silent gap');
   if (isForeign && !found.hasGap) fail('another epoch, and nothing is lost');
@@ -190,11 +191,11 @@ function run(bench: Bench, steps: readonly Step[], rules: Rules): void {
     if (step.kind === 'publish') bench.publish(step.channel, step.size, step.limits, step.ttlMs);
     else if (step.kind === 'pass') bench.nowMs += step.ms;
     else if (step.kind === 'sweep') bench.history.sweep();
-    else judge(bench, step, rules);
+    else check(bench, step, rules);
   }
 }
 
-void t.test('a page is complete or says that it is not, and holds what the limits allow', (t) => {
+void t.test('a page is complete or reports a gap, and holds what the limits allow', (t) => {
   fc.assert(
     fc.property(stepsOn(CHANNELS), (steps) => {
       run(new Bench(), steps, { keeps: true, isExact: true });
@@ -205,7 +206,7 @@ void t.test('a page is complete or says that it is not, and holds what the limit
   t.end();
 });
 
-void t.test('the same where the memory for all channels is far too small', (t) => {
+void t.test('the same with far too little memory for all channels', (t) => {
   let evicted = 0;
   fc.assert(
     fc.property(stepsOn(CHANNELS), fc.integer({ min: 1000, max: 3000 }), (steps, bytesMax) => {
@@ -222,7 +223,7 @@ void t.test('the same where the memory for all channels is far too small', (t) =
   t.end();
 });
 
-void t.test('no gap is silent when more channels were forgotten than are remembered', (t) => {
+void t.test('every gap is reported when more channels vanished than have watermarks', (t) => {
   const channels = Array.from({ length: 40 }, (_, index) => `room/${index}`);
   fc.assert(
     fc.property(stepsOn(channels), (steps) => {
@@ -242,7 +243,7 @@ class PoorHasher extends NameHasher {
   }
 }
 
-void t.test('names with the same hash never get at each other’s messages', (t) => {
+void t.test('channels with the same hash never share messages', (t) => {
   fc.assert(
     fc.property(stepsOn(CHANNELS), (steps) => {
       run(new Bench({ hasher: new PoorHasher() }), steps, { keeps: false, isExact: false });
@@ -255,7 +256,7 @@ void t.test('names with the same hash never get at each other’s messages', (t)
 
 const KEEP: HistoryLimits = { count: 100, bytes: 100_000, ageMs: 1000 };
 
-void t.test('a channel that vanished and came back does not pass for complete', (t) => {
+void t.test('a channel that vanished and reappeared still reports its gap', (t) => {
   const bench = new Bench();
   bench.publish('a', 1, KEEP);
   bench.publish('a', 1, KEEP);
@@ -263,16 +264,20 @@ void t.test('a channel that vanished and came back does not pass for complete', 
   bench.history.sweep();
   t.equal(bench.history.describe('a'), null, 'it vanished');
   t.match(bench.catchUp(['a'], 1), { numbers: [], hasGap: true }, 'message 2 is gone');
-  t.match(bench.catchUp(['a'], 2), { numbers: [], hasGap: false }, 'who had it has lost nothing');
+  t.match(
+    bench.catchUp(['a'], 2),
+    { numbers: [], hasGap: false },
+    'a client that received it has lost nothing',
+  );
   bench.publish('a', 1, KEEP);
-  t.same(bench.history.describe('a')?.messages, 1, 'it is back');
+  t.same(bench.history.describe('a')?.messages, 1, 'it has a message again');
   t.match(bench.catchUp(['a'], 1), { numbers: [3], hasGap: true }, 'and still message 2 is gone');
   t.match(bench.catchUp(['a'], 2), { numbers: [3], hasGap: false });
   t.match(bench.catchUp(['never'], 0), { numbers: [], hasGap: false }, 'nothing was ever there');
   t.end();
 });
 
-void t.test('cursors that are none of ours are told so', (t) => {
+void t.test('a cursor of the future or of another epoch is a gap', (t) => {
   const bench = new Bench();
   bench.publish('a', 1, KEEP);
   const ask = (number: bigint, epoch: bigint): object => {
@@ -292,7 +297,7 @@ void t.test('cursors that are none of ours are told so', (t) => {
   t.end();
 });
 
-void t.test('a publish that keeps nothing is missed by those who were away', (t) => {
+void t.test('a publish that is not kept is a gap for clients that resume', (t) => {
   const bench = new Bench();
   bench.publish('a', 1, KEEP);
   bench.publish('a', 1, null);
@@ -304,7 +309,7 @@ void t.test('a publish that keeps nothing is missed by those who were away', (t)
   t.end();
 });
 
-void t.test('pages of many channels and patterns merge by number, in any size', (t) => {
+void t.test('pages of many channels and patterns are in order, whatever their size', (t) => {
   const bench = new Bench();
   for (let index = 0; index < 300; index++) bench.publish(`news/${index % 50}`, index % 40, KEEP);
   const everyChannel = Array.from({ length: 50 }, (_, index) => `news/${index}`);
@@ -320,7 +325,7 @@ void t.test('pages of many channels and patterns merge by number, in any size', 
   t.end();
 });
 
-void t.test('a pattern that matches little is answered in several short pages', (t) => {
+void t.test('a pattern with few matches is answered in several short pages', (t) => {
   const bench = new Bench();
   const many: HistoryLimits = { count: 10_000, bytes: 1e9, ageMs: 1000 };
   for (let index = 0; index < 70_000; index++) {
@@ -337,7 +342,7 @@ void t.test('a pattern that matches little is answered in several short pages', 
   };
   const first = ask(0);
   t.equal(first.size, 0, 'nothing yet');
-  t.ok(first.lastNumber >= 32_768, 'the next one goes on behind what was looked at');
+  t.ok(first.lastNumber >= 32_768, 'the next page continues after the examined messages');
   const second = ask(first.lastNumber);
   t.equal(second.size, 0);
   const third = ask(second.lastNumber);
@@ -346,7 +351,7 @@ void t.test('a pattern that matches little is answered in several short pages', 
   t.end();
 });
 
-void t.test('when memory is short the channel far above the others pays', (t) => {
+void t.test('a channel far above the average is evicted first', (t) => {
   const bench = new Bench({ bytesMax: 64_000, slabBytes: 4000 });
   const loud: HistoryLimits = { count: 10_000, bytes: 1e9, ageMs: 1e6 };
   for (let index = 0; index < 50; index++) bench.publish(`quiet/${index}`, 50, loud);
@@ -361,7 +366,7 @@ void t.test('when memory is short the channel far above the others pays', (t) =>
   t.end();
 });
 
-void t.test('memory is given back when messages are gone', (t) => {
+void t.test('memory is freed when messages are dropped', (t) => {
   const bench = new Bench({ bytesMax: 8e6 });
   const limits: HistoryLimits = { count: 10_000, bytes: 1e9, ageMs: 1000 };
   for (let index = 0; index < 20_000; index++) {
@@ -379,7 +384,7 @@ void t.test('memory is given back when messages are gone', (t) => {
   t.end();
 });
 
-void t.test('numbers beyond 32 bits are numbers like others', (t) => {
+void t.test('numbers above 2^32 work', (t) => {
   for (const head of [2 ** 31 - 2, 2 ** 32 - 2, 2 ** 40]) {
     const bench = new Bench({ head });
     for (let index = 0; index < 5; index++) bench.publish('a/b', 1, { ...KEEP, count: 3 });
@@ -391,7 +396,7 @@ void t.test('numbers beyond 32 bits are numbers like others', (t) => {
   t.end();
 });
 
-void t.test('the names of channels with messages can be listed', (t) => {
+void t.test('the channels with messages are listed by name', (t) => {
   const bench = new Bench();
   const names = Array.from({ length: 5000 }, (_, index) => `kanal/ü${index}`);
   for (const name of names) bench.publish(name, 0, KEEP);

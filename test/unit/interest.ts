@@ -1,4 +1,4 @@
-// Interest against a Map of Maps: which worker has how many subscribers, and what it costs.
+// The interest table compared with a Map of Maps, and its memory.
 import fc from 'fast-check';
 import t from 'tap';
 
@@ -114,7 +114,7 @@ function compare(interest: Interest, model: Model): void {
   wrong('patterns', interest.patterns, live.filter((name) => name.endsWith('*')).length);
 }
 
-void t.test('it is a map from channel to worker to count', (t) => {
+void t.test('the table maps a channel to its workers and their counts', (t) => {
   fc.assert(
     fc.property(steps, (all) => {
       const interest = new Interest({ slots: SLOTS });
@@ -132,7 +132,7 @@ void t.test('it is a map from channel to worker to count', (t) => {
   t.end();
 });
 
-void t.test('a channel that all of 512 workers have, and then fewer and fewer', (t) => {
+void t.test('a channel of 512 workers loses them one by one', (t) => {
   const interest = new Interest({ slots: 512 });
   for (let one = 0; one < 512; one++) interest.set(one, 'all', one + 1);
   t.equal(interest.match('all').length, 512);
@@ -151,13 +151,13 @@ void t.test('a channel that all of 512 workers have, and then fewer and fewer', 
   t.end();
 });
 
-void t.test('a worker that does not fit in gets everything, until it is gone', (t) => {
+void t.test('a worker that exceeds the table gets every message until it dies', (t) => {
   const interest = new Interest({ slots: 4, channelsMax: 2, patternsMax: 1 });
   interest.set(0, 'a', 1);
   interest.set(0, 'b', 1);
   interest.set(1, 'c', 1);
   t.same(slotsOf(interest.match('a')), [0, 1]);
-  t.same(slotsOf(interest.match('c')), [1], 'also what it did not get counted');
+  t.same(slotsOf(interest.match('c')), [1], 'also for a channel that is not in the table');
   t.equal(interest.match('c').subscribers, 0, 'which are not known');
   t.equal(interest.catchAllWorkers, 1);
   interest.set(2, 'n/*', 1);
@@ -175,7 +175,7 @@ void t.test('a worker that does not fit in gets everything, until it is gone', (
   t.end();
 });
 
-void t.test('names beyond their memory are served, and not listed', (t) => {
+void t.test('channels above the memory of names are served, and not listed', (t) => {
   const interest = new Interest({ slots: 2, namesBytesMax: 256 });
   const names = Array.from({ length: 1000 }, (_, index) => `channel/${index}`);
   for (const name of names) interest.set(1, name, 1);
@@ -188,7 +188,7 @@ void t.test('names beyond their memory are served, and not listed', (t) => {
   t.end();
 });
 
-void t.test('channels that come and go leave nothing behind', (t) => {
+void t.test('channels without subscribers leave no memory in use', (t) => {
   const interest = new Interest({ slots: 2 });
   const bare = interest.memoryBytes;
   for (let round = 0; round < 4; round++) {

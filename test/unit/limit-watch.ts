@@ -1,5 +1,5 @@
-// Warnings about limits while a server runs: each crossing once, each step of a counter with its
-// size, nothing twice within ten minutes.
+// Warnings about limits: one line for each crossing, one for the steps of a counter, and none twice
+// within ten minutes.
 import t from 'tap';
 
 import type { Reader } from '../../lib/system/kernel.js';
@@ -35,7 +35,7 @@ class Scene {
     this.#watch = new LimitWatch(read, { ...silentLogger, warn });
   }
 
-  /** Takes a look after a while; answers the lines that it wrote. */
+  /** Looks once after a time. Returns the lines that this logged. */
   look(afterMs = LOOK_INTERVAL_MS, connections = 0): readonly Line[] {
     this.#nowMs += afterMs;
     this.#watch.look(connections, 1000, this.#nowMs);
@@ -49,9 +49,9 @@ class Scene {
   }
 }
 
-void t.test('a crossing is one line with every figure and the fix', (t) => {
+void t.test('a crossing logs one line with all values and the fix', (t) => {
   const scene = new Scene();
-  t.same(scene.look(), [], 'far from everything');
+  t.same(scene.look(), [], 'all limits are far');
   t.same(scene.withFiles(799), [], 'just below');
   t.same(scene.withFiles(800), [
     {
@@ -63,12 +63,12 @@ void t.test('a crossing is one line with every figure and the fix', (t) => {
       msg: 'fs.file-max is more than 80 % used',
     },
   ]);
-  t.same(scene.withFiles(999), [], 'and none as it goes on');
+  t.same(scene.withFiles(999), [], 'no line while it grows');
   t.same(scene.withFiles(1000, 60 * MINUTE_MS), [], 'nor an hour later');
   t.end();
 });
 
-void t.test('it is told again once it was below 70 % and ten minutes have passed', (t) => {
+void t.test('a limit is logged again after it was below 70 %, and after ten minutes', (t) => {
   const scene = new Scene();
   t.equal(scene.withFiles(900).length, 1, 'the first crossing');
   scene.withFiles(700);
@@ -79,22 +79,22 @@ void t.test('it is told again once it was below 70 % and ten minutes have passed
   t.same(scene.withFiles(900, MINUTE_MS), [], 'too soon for a third');
   scene.withFiles(100, MINUTE_MS);
   t.same(scene.withFiles(900, 6 * MINUTE_MS), [], 'still too soon');
-  t.equal(scene.look(2 * MINUTE_MS).length, 1, 'told when the time is over, if it is still so');
+  t.equal(scene.look(2 * MINUTE_MS).length, 1, 'logged after ten minutes if it is still crossed');
   t.end();
 });
 
-void t.test('a limit that went away counts as left', (t) => {
+void t.test('a limit that disappears can be logged again', (t) => {
   const count = '/proc/sys/net/netfilter/nf_conntrack_count';
   const scene = new Scene({ [count]: '95\n', '/proc/sys/net/netfilter/nf_conntrack_max': '100\n' });
   t.match(scene.look(), [{ limit: 'net.netfilter.nf_conntrack_max', used: 95 }]);
   scene.files[count] = '0\n';
   t.same(scene.look(), []);
   scene.files[count] = '85\n';
-  t.match(scene.look(11 * MINUTE_MS), [{ used: 85 }], 'and is told when it comes back');
+  t.match(scene.look(11 * MINUTE_MS), [{ used: 85 }], 'logged when it reappears');
   t.end();
 });
 
-void t.test('limits are told apart from each other', (t) => {
+void t.test('each limit is logged on its own', (t) => {
   const scene = new Scene({
     '/proc/sys/fs/epoll/max_user_watches': '1000\n',
     '/proc/sys/net/ipv4/tcp_mem': '75\t100\t150\n',
@@ -106,7 +106,7 @@ void t.test('limits are told apart from each other', (t) => {
   t.end();
 });
 
-void t.test('a full server is never told: that was asked for', (t) => {
+void t.test('--max-connections is never logged: the operator chose it', (t) => {
   const scene = new Scene();
   for (const connections of [799, 800, 1000]) {
     t.same(scene.look(LOOK_INTERVAL_MS, connections), [], `${connections} of 1000`);
@@ -114,9 +114,9 @@ void t.test('a full server is never told: that was asked for', (t) => {
   t.end();
 });
 
-void t.test('a counter that moves is told with how much was added', (t) => {
+void t.test('a counter that grows is logged with its increase', (t) => {
   const scene = new Scene({ [NETSTAT]: netstat(5000, 70) });
-  t.same(scene.look(), [], 'what stood there at the start is the past');
+  t.same(scene.look(), [], 'the value at the start is not an increase');
   scene.files[NETSTAT] = netstat(5007, 70);
   t.same(scene.look(), [
     {
@@ -131,11 +131,11 @@ void t.test('a counter that moves is told with how much was added', (t) => {
   t.match(scene.look(), [
     { limit: 'net.ipv4.tcp_mem', counter: 'TCPMemoryPressures', added: 2, fix: /tcp_mem/ },
   ]);
-  t.same(scene.look(60 * MINUTE_MS), [], 'a counter that rests is never told again');
+  t.same(scene.look(60 * MINUTE_MS), [], 'a counter that does not grow is not logged again');
   t.end();
 });
 
-void t.test('nothing is lost of what a counter adds while it may not be told', (t) => {
+void t.test('the next line includes increases within the quiet time', (t) => {
   const scene = new Scene();
   scene.files[NETSTAT] = netstat(3);
   t.match(scene.look(), [{ added: 3 }]);
@@ -143,25 +143,25 @@ void t.test('nothing is lost of what a counter adds while it may not be told', (
   t.same(scene.look(), [], 'five seconds later: quiet');
   t.same(scene.look(9 * MINUTE_MS), [], 'nine minutes later: still');
   scene.files[NETSTAT] = netstat(1004);
-  t.match(scene.look(MINUTE_MS), [{ added: 1001 }], 'then all of it');
+  t.match(scene.look(MINUTE_MS), [{ added: 1001 }], 'then the whole increase');
   t.end();
 });
 
-void t.test('a counter that appears late, goes away or falls back is no step', (t) => {
+void t.test('a counter that appears, disappears or falls has no increase', (t) => {
   const scene = new Scene({ [NETSTAT]: undefined });
   t.same(scene.look(), []);
   scene.files[NETSTAT] = netstat(400);
-  t.same(scene.look(), [], 'an old value that is seen for the first time');
+  t.same(scene.look(), [], 'the first known value');
   scene.files[NETSTAT] = undefined;
   t.same(scene.look(), [], 'unreadable');
   scene.files[NETSTAT] = netstat(10);
   t.same(scene.look(), [], 'a smaller one');
   scene.files[NETSTAT] = netstat(11);
-  t.match(scene.look(), [{ added: 1 }], 'and on from there');
+  t.match(scene.look(), [{ added: 1 }], 'increases count from the smaller value');
   t.end();
 });
 
-void t.test('a machine that shows nothing is watched in silence', (t) => {
+void t.test('a machine without readable files logs nothing', (t) => {
   const scene = new Scene();
   for (const path of Object.keys(scene.files)) scene.files[path] = undefined;
   t.same(scene.look(), []);

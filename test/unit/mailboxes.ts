@@ -1,4 +1,4 @@
-// Mailboxes without a server: leases, limits, workers that come and go, and every order of words.
+// Mailboxes without a server: leases, limits, dying workers, and random orders of frames.
 import fc from 'fast-check';
 import t from 'tap';
 
@@ -21,7 +21,7 @@ interface Given {
   readonly text: string;
 }
 
-/** Mailboxes with a clock, and workers that note what they were given. */
+/** Mailboxes with a clock, and workers that record their leases. */
 class World {
   nowMs = 1000;
   readonly given: Given[] = [];
@@ -48,9 +48,9 @@ class World {
   }
 
   take(slot: number, fd: number, name: string): { fd: number; generation: number } {
-    const place = { fd, generation: ++this.#generation };
-    this.mailboxes.onFrame(slot, { name: 'MailboxPoll', fields: { ...place, name } });
-    return place;
+    const address = { fd, generation: ++this.#generation };
+    this.mailboxes.onFrame(slot, { name: 'MailboxPoll', fields: { ...address, name } });
+    return address;
   }
 
   taken(slot: number, fields: { fd: number; generation: number }): void {
@@ -62,7 +62,7 @@ class World {
   }
 }
 
-void t.test('a later poll waits behind the lease, whichever way that ends', (t) => {
+void t.test('a later poll waits for the end of the lease, by ack or nack', (t) => {
   const world = new World();
   const first = world.take(0, 7, 'a');
   world.mailboxes.deliver('a', 'one');
@@ -82,12 +82,12 @@ void t.test('a later poll waits behind the lease, whichever way that ends', (t) 
   t.match(
     world.mailboxes.counters,
     { messages: 1, polls: 1, nackedTotal: 2 },
-    'a poll at the same place ends the one before',
+    'a poll at the same address ends the previous one',
   );
   t.end();
 });
 
-void t.test('the death of a worker returns its leases, and not to its own polls', (t) => {
+void t.test('the death of a worker frees its leases for polls of other workers', (t) => {
   const world = new World();
   world.take(0, 1, 'a');
   world.take(0, 2, 'a');
@@ -106,7 +106,7 @@ void t.test('the death of a worker returns its leases, and not to its own polls'
   t.end();
 });
 
-void t.test('a message waits for its time, leased or not', (t) => {
+void t.test('a message expires after its time, unless it is leased', (t) => {
   const world = new World({ timeMs: 60_000 });
   world.mailboxes.deliver('a', 'early');
   const poll = world.take(0, 1, 'b');
@@ -117,7 +117,7 @@ void t.test('a message waits for its time, leased or not', (t) => {
   t.equal(world.mailboxes.counters.messages, 3);
   world.nowMs += 1;
   world.mailboxes.sweep();
-  t.match(world.mailboxes.counters, { messages: 2, expiredTotal: 1 }, 'what is leased stays');
+  t.match(world.mailboxes.counters, { messages: 2, expiredTotal: 1 }, 'the leased message stays');
   world.returned(0, poll);
   world.mailboxes.sweep();
   t.match(world.mailboxes.counters, { messages: 1, expiredTotal: 2, mailboxes: 1 });
@@ -130,7 +130,7 @@ void t.test('a message waits for its time, leased or not', (t) => {
   t.end();
 });
 
-void t.test('a mailbox is full by number and by bytes, and drops its oldest', (t) => {
+void t.test('a mailbox drops its oldest message at its count and byte limits', (t) => {
   const world = new World({ messageBytesMax: 1_000_000 });
   for (let index = 0; index <= MAILBOX_COUNT_MAX; index++) {
     world.mailboxes.deliver('a', `m${index}`);
@@ -147,7 +147,7 @@ void t.test('a mailbox is full by number and by bytes, and drops its oldest', (t
   t.end();
 });
 
-void t.test('all mailboxes have one limit: the oldest of all goes, what is leased stays', (t) => {
+void t.test('at the limit of all mailboxes the oldest unleased message is dropped', (t) => {
   const world = new World({ totalBytesMax: 10_000 });
   const kilo = 'x'.repeat(1000);
   const poll = world.take(0, 1, 'leased');
@@ -186,7 +186,7 @@ void t.test('all mailboxes have one limit: the oldest of all goes, what is lease
   t.end();
 });
 
-void t.test('a worker that does not read gets its messages later, and holds nobody up', (t) => {
+void t.test('a worker that does not read delays only its own messages', (t) => {
   const world = new World();
   world.full.add(0);
   world.take(0, 1, 'a');
@@ -204,7 +204,7 @@ void t.test('a worker that does not read gets its messages later, and holds nobo
   t.end();
 });
 
-void t.test('a worker that does not read is not flooded by the broker', (t) => {
+void t.test('the broker bounds the bytes queued for a worker that does not read', (t) => {
   const turns = new FakeIterations();
   const options = { slots: 1, messageBytesMax: 100_000, mailboxTimeMs: 60_000 };
   const broker = new Broker(options, { now: turns.now, schedule: turns.schedule, epoch: 1n });
@@ -263,7 +263,7 @@ const anyStep: fc.Arbitrary<Step> = fc.oneof(
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('fill' as const), slot }) },
 );
 
-/** What workers would do, and what each id's messages came to. */
+/** Simulated workers, and the outcome of the messages of each id. */
 class Story {
   readonly world = new World();
   readonly polls: { slot: number; fd: number; generation: number; id: string }[] = [];
@@ -279,8 +279,8 @@ class Story {
       this.sent[step.id]?.push(text);
       world.mailboxes.deliver(step.id, text);
     } else if (step.kind === 'take') {
-      const place = world.take(step.slot, ++this.#fd, step.id);
-      polls.push({ slot: step.slot, ...place, id: step.id });
+      const address = world.take(step.slot, ++this.#fd, step.id);
+      polls.push({ slot: step.slot, ...address, id: step.id });
     } else if (step.kind === 'die') {
       const gone = polls.filter((poll) => poll.slot === step.slot);
       for (const poll of gone) polls.splice(polls.indexOf(poll), 1);
@@ -310,7 +310,7 @@ class Story {
       ({ slot, fd, generation }) =>
         slot === poll.slot && fd === poll.fd && generation === poll.generation,
     )?.text;
-    // A worker says Taken of what it was given, and of nothing else.
+    // A worker acks only messages that it leased.
     if (isTaken && text !== undefined) {
       this.got[poll.id]?.push(text);
       this.world.taken(poll.slot, poll);
@@ -335,7 +335,7 @@ class Story {
   }
 }
 
-void t.test('whatever happens, each message is taken once, in its order', (t) => {
+void t.test('in any order of events each message is acked once, in order', (t) => {
   fc.assert(
     fc.property(fc.array(anyStep, { maxLength: 80 }), (steps) => {
       const story = new Story();
@@ -360,7 +360,7 @@ class Item implements Link<Item> {
   constructor(readonly number: number) {}
 }
 
-void t.test('a chain is an array from which any item leaves', (t) => {
+void t.test('a chain keeps its order when any item is removed', (t) => {
   fc.assert(
     fc.property(fc.array(fc.nat(), { maxLength: 40 }), (words) => {
       const chain = new Chain<Item>();

@@ -90,7 +90,7 @@ void t.test('a name hashes to HalfSipHash-1-3 of its UTF-16', (t) => {
   t.end();
 });
 
-void t.test('two hashers disagree, and names that differ little differ much', (t) => {
+void t.test('hashers have different keys, and similar names have different hashes', (t) => {
   const hasher = new NameHasher();
   const seen = new Set<string>();
   for (let index = 0; index < 20_000; index++) {
@@ -101,17 +101,17 @@ void t.test('two hashers disagree, and names that differ little differ much', (t
   const other = new NameHasher();
   hasher.hash('a');
   other.hash('a');
-  t.not(hasher.lo, other.lo, 'the key is drawn by chance');
+  t.not(hasher.lo, other.lo, 'the key is random');
   t.end();
 });
 
-/** Keys that often land in the same place: few shards, few low bits. */
+/** Keys that often collide: few shards, few low bits. */
 const hash = fc.record({
   hi: fc.constantFrom(0, 1, -1, 2 ** 31 - 1, -(2 ** 31)),
   lo: fc.oneof(fc.integer({ min: 1, max: 60 }), fc.constantFrom(-1, -(2 ** 31), 16, 32, 48, 64)),
 });
 
-void t.test('the index is a map', (t) => {
+void t.test('the index behaves like a Map', (t) => {
   fc.assert(
     fc.property(
       fc.array(fc.tuple(hash, fc.oneof(fc.constant(0), fc.integer({ min: 1, max: 2 ** 32 - 1 }))), {
@@ -152,7 +152,7 @@ void t.test('the index is a map', (t) => {
   t.end();
 });
 
-void t.test('an entry of the index costs 25 bytes, and the room goes when the entries do', (t) => {
+void t.test('an index entry costs 25 bytes, and its memory is freed with it', (t) => {
   const index = new HashIndex();
   const bare = index.memoryBytes;
   const random = new Int32Array(randomBytes(8 * 300_000).buffer, 0, 2 * 300_000);
@@ -178,7 +178,7 @@ void t.test('an entry of the index costs 25 bytes, and the room goes when the en
   t.end();
 });
 
-void t.test('blocks are zero at first, apart from each other, and used again', (t) => {
+void t.test('blocks start as zeros, do not overlap, and are reused', (t) => {
   fc.assert(
     fc.property(
       fc.array(fc.tuple(fc.nat(BLOCK_CLASS_MAX), fc.nat(100)), { size: 'max', maxLength: 60 }),
@@ -217,12 +217,12 @@ void t.test('blocks are zero at first, apart from each other, and used again', (
   t.equal(
     pool.memoryBytes,
     4 * 2 ** BLOCK_CLASS_MAX,
-    'one chunk serves a block that comes and goes',
+    'one chunk serves a block that is freed and taken again',
   );
   t.end();
 });
 
-void t.test('a ring keeps its ids in order while it grows, shrinks and turns', (t) => {
+void t.test('a ring keeps its ids in order while it grows, shrinks and wraps around', (t) => {
   fc.assert(
     fc.property(
       fc.array(fc.tuple(fc.nat(3), fc.integer({ min: -90, max: 100 })), {
@@ -255,7 +255,7 @@ void t.test('a ring keeps its ids in order while it grows, shrinks and turns', (
         }
         return [...model].every(
           ([row, ids]) =>
-            rings.span(row) === ids.length && ids.every((id, place) => rings.at(row, place) === id),
+            rings.span(row) === ids.length && ids.every((id, at) => rings.at(row, at) === id),
         );
       },
     ),
@@ -268,11 +268,11 @@ void t.test('a ring keeps its ids in order while it grows, shrinks and turns', (
     for (let id = 1; id < 10_000; id++) rings.shift(row);
     if (rings.at(row, 0) !== 10_000) t.fail('the newest is left');
   }
-  t.ok(rings.memoryBytes < 1_500_000, 'rings that were long once do not stay so');
+  t.ok(rings.memoryBytes < 1_500_000, 'rings that were long free their memory');
   t.end();
 });
 
-void t.test('the timeline finds its place by number and grows only with what is there', (t) => {
+void t.test('the timeline finds positions by number and grows with kept messages only', (t) => {
   const there = new Map<number, number>();
   const timeline = new Timeline((id, number) => there.get(id) === number);
   t.equal(timeline.oldest(), 0, 'empty');
@@ -293,7 +293,7 @@ void t.test('the timeline finds its place by number and grows only with what is 
   t.end();
 });
 
-void t.test('slabs give back what was put in, however they are packed', (t) => {
+void t.test('slabs return the stored records, before and after packing', (t) => {
   fc.assert(
     fc.property(
       fc.array(fc.tuple(fc.nat(30), fc.nat(200), fc.nat(9)), { size: 'max', maxLength: 300 }),
@@ -329,7 +329,7 @@ void t.test('slabs give back what was put in, however they are packed', (t) => {
   t.end();
 });
 
-void t.test('packing brings slabs back to what their records need', (t) => {
+void t.test('packing frees the memory that the records do not need', (t) => {
   const slabs = new Slabs();
   for (let id = 0; id < 20_000; id++) slabs.put(id, Buffer.alloc(200), 0, 200);
   for (let id = 0; id < 20_000; id++) if (id % 10 !== 0) slabs.free(id);
@@ -340,7 +340,7 @@ void t.test('packing brings slabs back to what their records need', (t) => {
   t.end();
 });
 
-void t.test('a floor is never below what was lost, however many names there are', (t) => {
+void t.test('a watermark is never below a lost number, with any number of names', (t) => {
   fc.assert(
     fc.property(
       fc.array(fc.tuple(fc.integer({ min: 1, max: 40 }), fc.integer({ min: 1, max: 1000 })), {
@@ -369,7 +369,7 @@ void t.test('a floor is never below what was lost, however many names there are'
   t.end();
 });
 
-void t.test('floors remember as many names as they say, and no more', (t) => {
+void t.test('watermarks keep as many names as their limit, and no more', (t) => {
   const floors = new EvictionWatermarks(10_000);
   for (let name = 1; name < 30_000; name++) {
     floors.raise(name, name, name);
@@ -382,7 +382,7 @@ void t.test('floors remember as many names as they say, and no more', (t) => {
   t.end();
 });
 
-void t.test('a log of names keeps the live ones, within its bytes', (t) => {
+void t.test('a name log keeps the live names, within its byte limit', (t) => {
   const log = new NameLog(1e6);
   const names = Array.from({ length: 200 }, (_, index) => `kanal/ä${index}`);
   for (const name of names) t.ok(log.add(5, name));
@@ -406,7 +406,7 @@ void t.test('a log of names keeps the live ones, within its bytes', (t) => {
   t.end();
 });
 
-void t.test('a key is known for its time, and while there is room', (t) => {
+void t.test('an idempotency key is known for its time, while there is room', (t) => {
   const keys = new Idempotency(3, 1000);
   const first = { number: 1, delivered: 5 };
   keys.add('a', 'k1', 0, first);
@@ -419,7 +419,7 @@ void t.test('a key is known for its time, and while there is room', (t) => {
   keys.add('a', 'k2', 1100, first);
   t.equal(keys.evicted, 0);
   keys.add('a', 'k3', 1100, first);
-  t.equal(keys.evicted, 0, 'the place of an old one is nobody’s loss');
+  t.equal(keys.evicted, 0, 'an expired key is not counted as evicted');
   t.same(keys.find('a', 'k1', 1500), { number: 2, delivered: 6 }, 'nor of its successor');
   keys.add('a', 'k4', 1100, first);
   t.equal(keys.evicted, 1);
@@ -432,7 +432,7 @@ void t.test('a key is known for its time, and while there is room', (t) => {
   t.end();
 });
 
-void t.test('keys against a model', (t) => {
+void t.test('idempotency keys behave like a model', (t) => {
   fc.assert(
     fc.property(
       fc.array(fc.tuple(fc.nat(12), fc.nat(40)), { size: 'max', maxLength: 150 }),
