@@ -25,7 +25,7 @@ const ENVIRONMENT = [
   'UBSAN_OPTIONS',
 ];
 
-/** Characters kept of what a child wrote to its standard error before it died. */
+/** The last characters of a child's standard error that are kept for the report of its death. */
 const STDERR_CHARACTERS_MAX = 2000;
 
 /** Bytes that may wait for a child that does not read; past it the child counts as broken. */
@@ -38,9 +38,9 @@ const workerFile = fileURLToPath(import.meta.resolve('#worker'));
 
 export interface ChildHandlers<Fields extends FrameFields> {
   onFrame(frame: FrameOf<Fields>): void;
-  /** It has taken all that waited for it. */
+  /** The child has read all queued bytes. */
   onDrain?: () => void;
-  /** The process is gone and everything that it sent has been handed over. */
+  /** The process ended, and all its frames were passed to onFrame(). */
   onEnd(end: ChildEnd): void;
 }
 
@@ -60,7 +60,7 @@ export interface ChildOptions {
   readonly gid?: number;
 }
 
-/** A running child and its control stream, with the frames that it sends and those it is sent. */
+/** A running child and its control stream, with the frames of both directions. */
 export class AddonProcess<Fields extends FrameFields, Encoded extends keyof Fields = keyof Fields> {
   readonly pid: number;
   readonly #child: ChildProcess;
@@ -112,7 +112,7 @@ export class AddonProcess<Fields extends FrameFields, Encoded extends keyof Fiel
       throw cannotStart((error as Error).message);
     }
     if (child.pid === undefined) {
-      // Arrives on the next turn; without a listener it would end this process.
+      // The event follows in the next loop iteration; without a listener it ends this process.
       child.on('error', () => undefined);
       throw cannotStart('too many processes or open files');
     }
@@ -126,12 +126,12 @@ export class AddonProcess<Fields extends FrameFields, Encoded extends keyof Fiel
     if (this.#control.writableLength > CONTROL_QUEUE_BYTES_MAX) this.kill('SIGKILL');
   }
 
-  /** Writes whole frames that are encoded already; who calls it looks after queuedBytes. */
+  /** Writes encoded frames. The caller checks queuedBytes. */
   write(frames: Buffer): void {
     if (!this.#control.destroyed) this.#control.write(frames);
   }
 
-  /** Bytes that the child has not taken. */
+  /** Bytes that the child has not read. */
   get queuedBytes(): number {
     return this.#control.writableLength;
   }
@@ -140,13 +140,13 @@ export class AddonProcess<Fields extends FrameFields, Encoded extends keyof Fiel
     this.#child.kill(signal);
   }
 
-  /** Whether the kernel holds it: no signal ends it before it is let go. */
+  /** Whether the kernel holds the child: no signal ends it until the kernel releases it. */
   get isHeld(): boolean {
     const { exitCode, signalCode } = this.#child;
     return exitCode === null && signalCode === null && isHeld(procReader, this.pid);
   }
 
-  /** Sends SIGKILL; tells once if the child stays, since the kernel holds it. */
+  /** Sends SIGKILL. Calls `onHeld` once if the child still runs because the kernel holds it. */
   end(onHeld: () => void): void {
     this.kill('SIGKILL');
     if (this.#isKilled) return;
@@ -156,12 +156,12 @@ export class AddonProcess<Fields extends FrameFields, Encoded extends keyof Fiel
     }, KILL_GRACE_MS).unref();
   }
 
-  /** Ends a child that has nothing to lose: it leaves when its control stream ends. */
+  /** Ends a child without connections: it exits when its control stream ends. */
   hangUp(): void {
     this.#control.destroy();
   }
 
-  /** Lets go of a child that does not end: it is heard no more, and nothing waits for it. */
+  /** Abandons a child that does not end: removes its listeners and waits for it no more. */
   abandon(): void {
     this.#child.removeAllListeners('close');
     this.#control.destroy();
@@ -191,19 +191,22 @@ export class AddonProcess<Fields extends FrameFields, Encoded extends keyof Fiel
       this.#stderr = (this.#stderr + text).slice(-STDERR_CHARACTERS_MAX);
     });
     this.#child.on('error', () => undefined);
-    // 'close' comes after 'exit' and after the streams have been read to their ends.
+    // 'close' follows 'exit' and the ends of the streams.
     this.#child.on('close', (code, signal) => {
       handlers.onEnd({ code, signal, cause: this.#stderr.trim() });
     });
   }
 }
 
-/** What a child wrote of its end as one line, without the stack that may follow. */
+/** A child's last error output as one line, without a stack. */
 export function oneLine(cause: string): string {
   return (cause.split('\n\n')[0] ?? '').replace(/[\s#]+/g, ' ').trim();
 }
 
-/** What a listener of the application throws is thrown, and takes no frame behind it along. */
+/**
+ * Handles a frame. An error of an application's listener is thrown in the next tick, so that the
+ * frames behind this one are handled.
+ */
 function deal<Fields extends FrameFields>(
   frame: FrameOf<Fields>,
   handlers: ChildHandlers<Fields>,
