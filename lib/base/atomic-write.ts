@@ -18,7 +18,7 @@ function holds(file: string, text: string): boolean {
   }
 }
 
-/** Makes a folder in one that exists: a misspelled path is no wish for new folders. */
+/** Makes a folder in one that exists, so that a misspelled path makes no chain of folders. */
 function makeFolder(folder: string): void {
   try {
     mkdirSync(folder);

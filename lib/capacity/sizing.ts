@@ -8,7 +8,7 @@ export interface Load {
   /** Connections that a load generator holds on the same machine; 0 in production. */
   readonly clients: number;
   readonly workers: number;
-  /** New connections per second at the worst time: everybody coming back, not the average. */
+  /** New connections per second at the worst time, when all clients reconnect; not the average. */
   readonly acceptRate: number;
   /** Share of the connections with unacknowledged data at one instant; a broadcast is 1. */
   readonly burst: number;
@@ -50,7 +50,7 @@ const RESERVE_BYTES_MAX = 2 ** 30;
  * suffices because new connections are steered to where there is room.
  */
 export function withHeadroom(count: number): number {
-  // Not 1.1 times: that is no number of the machine, and a tenth of 100,000 would be one too many.
+  // Not 1.1 times: 1.1 is inexact in binary, and a tenth of 100,000 would be one too many.
   return (11 * count) / 10;
 }
 
@@ -67,7 +67,7 @@ const BACKLOG_MIN = 4096;
 const BACKLOG_MAX = 65_535;
 /** The longest pause of one accept loop that must not cost a client, in seconds. */
 export const PAUSE_S = 1;
-/** Clients that come back after a cut come within this time: the default of the accept rate. */
+/** Clients reconnect within this time after an outage: the default accept rate. */
 export const STORM_S = 60;
 /** A connection is taken to live this long where only conntrack's old entries depend on it. */
 const LIFETIME_S = 600;
@@ -78,7 +78,7 @@ function powerOfTwoAbove(value: number): number {
   return 2 ** Math.ceil(Math.log2(Math.max(1, value)));
 }
 
-/** New connections per second if every client comes back within {@link STORM_S}. */
+/** New connections per second if every client reconnects within {@link STORM_S}. */
 export function defaultAcceptRate(connections: number): number {
   return Math.max(1000, Math.ceil(connections / STORM_S));
 }

@@ -43,7 +43,7 @@ function baseOf(text: string): URL {
   if (url !== null && (url.protocol === 'http:' || url.protocol === 'https:')) return url;
   throw new MegacometError(
     'ERR_OPTION_INVALID',
-    `URL: "${text}" is no address such as http://127.0.0.1:8000`,
+    `URL: "${text}" is not an address such as http://127.0.0.1:8000`,
   );
 }
 
@@ -89,9 +89,9 @@ async function* linesOf(response: AsyncIterable<unknown>): AsyncIterable<string>
 }
 
 /**
- * Follows channels for ever: connects, connects again when the connection ends, and each time goes
- * on after the last cursor, so that nothing is missed or repeated. What is gone is told by a
- * `subscribed` that is not recovered.
+ * Follows channels without end. It reconnects when the connection ends, and resumes after the last
+ * cursor, so that no message is missed or repeated. The server reports a gap with a `subscribed` that
+ * is not recovered.
  *
  * @throws MegacometError `ERR_OPTION_INVALID`, and `ERR_REJECTED` when no later try would help.
  */

@@ -1,5 +1,5 @@
 // The doctor: every check over one machine and one target, and the verdict.
-// Pure over an injected machine; commands/doctor.ts prints, remedy.ts writes.
+// Pure over an injected machine; commands/doctor.ts prints, fix.ts writes.
 import { planCapacity, readMachineLimits, workersMax } from '../capacity/capacity.js';
 import { acceptingChecks } from './checks/accepting.js';
 import { closingChecks } from './checks/closing.js';

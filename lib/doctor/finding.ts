@@ -1,5 +1,5 @@
-// What one check of a machine says, and what it is told. Pure: no check reads by itself
-// what is not in its situation.
+// The finding of one check of a machine, and the situation that the check reads. Pure: a check reads
+// nothing outside its situation.
 import type { MachineLimits } from '../capacity/capacity.js';
 import {
   readNetCounter,
@@ -26,8 +26,8 @@ export type Severity = 'critical' | 'info' | 'ok' | 'skipped' | 'warning';
 export type Scope = 'boot' | 'cloud' | 'host' | 'namespace' | 'process';
 
 /**
- * How a finding is mended: a sysctl or a line of the unit by `doctor --write` and `--apply`, a
- * sysctl that this container cannot set from outside, anything else by hand.
+ * The fix of a finding. `doctor --write` and `--apply` set a sysctl or a line of the unit. A sysctl
+ * that this container cannot set must be set outside; anything else is done by hand.
  */
 export type Fix =
   | { readonly kind: 'sysctl'; readonly key: string; readonly value: string }
@@ -61,7 +61,7 @@ export interface Finding {
   readonly counters: readonly CounterReading[];
   /** Connections that this limit allows; null where it does not bound their number. */
   readonly connections: number | null;
-  readonly remedy: Fix | null;
+  readonly fix: Fix | null;
 }
 
 /** A machine, and what it is to carry. */
@@ -87,10 +87,10 @@ export type Check = (situation: Situation) => readonly Finding[];
 
 /** A finding without the parts that most have not. */
 export function finding(
-  parts: Omit<Finding, 'connections' | 'counters' | 'remedy'> &
-    Partial<Pick<Finding, 'connections' | 'counters' | 'remedy'>>,
+  parts: Omit<Finding, 'connections' | 'counters' | 'fix'> &
+    Partial<Pick<Finding, 'connections' | 'counters' | 'fix'>>,
 ): Finding {
-  return { connections: null, counters: [], remedy: null, ...parts };
+  return { connections: null, counters: [], fix: null, ...parts };
 }
 
 export function skipped(id: string, scope: Scope, why: string): Finding {
@@ -192,7 +192,7 @@ export interface AtLeast {
   readonly connections?: (current: number, situation: Situation) => number;
 }
 
-/** Judges one {@link AtLeast}; a key that this kernel or namespace lacks is no mistake. */
+/** Checks one {@link AtLeast}; a key that this kernel or namespace lacks is skipped. */
 export function checkAtLeast(situation: Situation, rule: AtLeast): Finding {
   const current = sysctl(situation.machine.read, rule.key);
   const needed = rule.needed(situation);
@@ -208,7 +208,7 @@ export function checkAtLeast(situation: Situation, rule: AtLeast): Finding {
     why: rule.why,
     counters: rule.counters?.(situation) ?? [],
     connections: rule.connections?.(current, situation) ?? null,
-    remedy: isEnough ? null : fixFor(situation, rule.scope, rule.key, String(needed)),
+    fix: isEnough ? null : fixFor(situation, rule.scope, rule.key, String(needed)),
   });
 }
 
@@ -238,6 +238,6 @@ export function checkSwitch(situation: Situation, rule: Switch): Finding {
     formula: `a switch: ${rule.good.join(' or ')}`,
     why: rule.why,
     counters: rule.counters?.(situation) ?? [],
-    remedy: isGood ? null : fixFor(situation, 'namespace', rule.key, wanted),
+    fix: isGood ? null : fixFor(situation, 'namespace', rule.key, wanted),
   });
 }

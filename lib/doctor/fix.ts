@@ -1,5 +1,5 @@
-// Mending what the doctor found: the two files of --write, and the sysctls of --apply.
-// Raise only; written whole or not at all; the same findings give the same bytes.
+// Fixes of the doctor's findings: the two files of --write, and the sysctls of --apply. Values are
+// only raised, files are written whole or not at all, and the same findings give the same bytes.
 import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 
@@ -13,9 +13,9 @@ type SysctlFix = Extract<Fix, { kind: 'sysctl' }>;
 type KernelFix = Extract<Fix, { kind: 'outside' | 'sysctl' }>;
 type UnitFix = Extract<Fix, { kind: 'unit' }>;
 
-interface FixOf<Kind extends Fix> {
+interface PlannedFix<Kind extends Fix> {
   readonly finding: Finding;
-  readonly remedy: Kind;
+  readonly fix: Kind;
 }
 
 /**
@@ -26,33 +26,33 @@ const FIRST = ['fs.nr_open', 'net.ipv4.ip_local_reserved_ports'];
 
 const rankOf = (key: string): number => (FIRST.includes(key) ? FIRST.indexOf(key) : FIRST.length);
 
-function inOrder<Kind extends KernelFix>(mends: FixOf<Kind>[]): FixOf<Kind>[] {
-  return mends.sort(
-    ({ remedy: a }, { remedy: b }) => rankOf(a.key) - rankOf(b.key) || a.key.localeCompare(b.key),
+function inOrder<Kind extends KernelFix>(planned: PlannedFix<Kind>[]): PlannedFix<Kind>[] {
+  return planned.sort(
+    ({ fix: a }, { fix: b }) => rankOf(a.key) - rankOf(b.key) || a.key.localeCompare(b.key),
   );
 }
 
-function sysctlFixes({ findings }: Diagnosis): FixOf<SysctlFix>[] {
+function sysctlFixes({ findings }: Diagnosis): PlannedFix<SysctlFix>[] {
   return inOrder(
     findings.flatMap((finding) =>
-      finding.remedy?.kind === 'sysctl' ? [{ finding, remedy: finding.remedy }] : [],
+      finding.fix?.kind === 'sysctl' ? [{ finding, fix: finding.fix }] : [],
     ),
   );
 }
 
-function kernelFixes({ findings }: Diagnosis): FixOf<KernelFix>[] {
+function kernelFixes({ findings }: Diagnosis): PlannedFix<KernelFix>[] {
   return inOrder(
     findings.flatMap((finding) =>
-      finding.remedy?.kind === 'sysctl' || finding.remedy?.kind === 'outside'
-        ? [{ finding, remedy: finding.remedy }]
+      finding.fix?.kind === 'sysctl' || finding.fix?.kind === 'outside'
+        ? [{ finding, fix: finding.fix }]
         : [],
     ),
   );
 }
 
-function unitFixes({ findings }: Diagnosis): FixOf<UnitFix>[] {
+function unitFixes({ findings }: Diagnosis): PlannedFix<UnitFix>[] {
   return findings.flatMap((finding) =>
-    finding.remedy?.kind === 'unit' ? [{ finding, remedy: finding.remedy }] : [],
+    finding.fix?.kind === 'unit' ? [{ finding, fix: finding.fix }] : [],
   );
 }
 
@@ -70,7 +70,7 @@ function comment(text: string): string {
   return [...lines, line].join('\n');
 }
 
-function because({ finding }: FixOf<Fix>): string {
+function because({ finding }: PlannedFix<Fix>): string {
   const formula = finding.formula === '' ? '' : ` Needed: ${finding.formula}.`;
   return comment(`${finding.why} It was ${finding.current}.${formula}`);
 }
@@ -93,7 +93,7 @@ type Blocks = Map<string, Block>;
 
 const ASSIGNMENT = /^-?(?:Environment=)?([\w.-]+)\s*=\s*(.*)$/;
 
-/** What an earlier --write left: what was mended since must not be lost at the next boot. */
+/** The blocks of an earlier --write: a fix that was applied then must survive the next boot. */
 function blocksOf(text: string | undefined): Blocks {
   const blocks: Blocks = new Map();
   for (const block of (text ?? '').split(/\n{2,}/)) {
@@ -107,9 +107,9 @@ function blocksOf(text: string | undefined): Blocks {
 }
 
 /** Sets a line, unless it stands there already: then its reason stays the one of that day. */
-function setLine(blocks: Blocks, name: string, line: string, mend: FixOf<Fix>): void {
+function setLine(blocks: Blocks, name: string, line: string, planned: PlannedFix<Fix>): void {
   if (blocks.get(name)?.line === line) return;
-  blocks.set(name, { line, text: `${because(mend)}\n${line}\n` });
+  blocks.set(name, { line, text: `${because(planned)}\n${line}\n` });
 }
 
 /** A line of before that would lower what runs now; a list of ports is neither high nor low. */
@@ -138,10 +138,10 @@ export function sysctlFile(
 ): string | null {
   const blocks = blocksOf(before);
   for (const [name, block] of blocks) if (isLower(read, name, block)) blocks.delete(name);
-  for (const mend of sysctlFixes(diagnosis)) {
-    const { key, value } = mend.remedy;
+  for (const planned of sysctlFixes(diagnosis)) {
+    const { key, value } = planned.fix;
     const dash = key.startsWith('net.netfilter.') ? '-' : '';
-    setLine(blocks, key, `${dash}${key} = ${value}`, mend);
+    setLine(blocks, key, `${dash}${key} = ${value}`, planned);
   }
   return blocks.size === 0 ? null : [`${head(diagnosis)}\n`, ...textsOf(blocks)].join('\n');
 }
@@ -149,11 +149,11 @@ export function sysctlFile(
 /** A drop-in for megacomet.service. */
 export function dropInFile(diagnosis: Diagnosis, before?: string): string | null {
   const blocks = blocksOf(before);
-  for (const mend of unitFixes(diagnosis)) {
-    const { directive, value } = mend.remedy;
-    // The environment's lines share one directive, so they are told apart by what they set.
+  for (const planned of unitFixes(diagnosis)) {
+    const { directive, value } = planned.fix;
+    // The lines of the environment share one directive: the variable that they set distinguishes them.
     const name = directive === 'Environment' ? (value.split('=')[0] ?? '') : directive;
-    setLine(blocks, name, `${directive}=${value}`, mend);
+    setLine(blocks, name, `${directive}=${value}`, planned);
   }
   return blocks.size === 0
     ? null
@@ -192,23 +192,23 @@ function holds({ key, value }: KernelFix, found: string): boolean {
   return found === spaced(value);
 }
 
-function applyOne(read: Reader, { remedy }: FixOf<KernelFix>): Applied {
-  const file = `/proc/sys/${remedy.key.replaceAll('.', '/')}`;
+function applyOne(read: Reader, { fix }: PlannedFix<KernelFix>): Applied {
+  const file = `/proc/sys/${fix.key.replaceAll('.', '/')}`;
   let refusal: string | null = null;
   try {
     // One write for all numbers of a vector: the kernel takes them together or not at all.
-    writeFileSync(file, remedy.value);
+    writeFileSync(file, fix.value);
   } catch (error) {
     refusal = (error as NodeJS.ErrnoException).code ?? 'unknown';
   }
   const found = spaced(read(file));
-  if (refusal === null && !holds(remedy, found)) refusal = `the kernel kept ${found}`;
-  return { key: remedy.key, wanted: remedy.value, found, refusal };
+  if (refusal === null && !holds(fix, found)) refusal = `the kernel kept ${found}`;
+  return { key: fix.key, wanted: fix.value, found, refusal };
 }
 
 /** Writes the sysctls now and reads each back. A refusal of one does not keep the others. */
 export function applySysctls(diagnosis: Diagnosis, read: Reader): readonly Applied[] {
-  return kernelFixes(diagnosis).map((mend) => applyOne(read, mend));
+  return kernelFixes(diagnosis).map((planned) => applyOne(read, planned));
 }
 
 /**

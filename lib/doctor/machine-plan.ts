@@ -40,7 +40,7 @@ export interface MachinePlan {
     readonly machineBytes: number;
   };
   readonly cpu: {
-    /** Cores while everybody comes back. */
+    /** Cores while all clients reconnect. */
     readonly storm: number;
     /** Cores that heartbeats take. */
     readonly ping: number;

@@ -94,7 +94,7 @@ export interface Frames {
   };
   /**
    * Settings of the comet protocol, sent before Configure. `flags` is a set of comet_flag. At
-   * most `slicesMax` workers send a slice of a broadcast at the same time; 0 is no limit.
+   * most `slicesMax` workers send a slice of a broadcast at the same time; 0 means no limit.
    * `origins` may open a WebSocket and read responses; "*" is any origin.
    */
   Comet: {

@@ -7,7 +7,7 @@
  * - `serving`: ready, with a recent heartbeat.
  * - `late`: no heartbeat for LATE_MS; it gets no new connections.
  * - `hung`: no heartbeat for the heartbeat limit; it is being killed.
- * - `draining`: was told to close its connections and exit.
+ * - `draining`: closes its connections and exits.
  * - `gone`: exited after a drain.
  */
 export type SlotState = 'draining' | 'gone' | 'late' | 'serving' | 'starting' | 'hung' | 'waiting';

@@ -43,7 +43,7 @@ export function identityOf(name: string): Identity {
       Number(execFileSync('id', [flag, '--', name], { encoding: 'utf8', stdio: 'pipe' }));
     identity = { name, uid: id('-u'), gid: id('-g') };
   } catch {
-    throw impossible(name, 'is no user of this machine');
+    throw impossible(name, 'is not a user of this machine');
   }
   if (identity.uid === 0) throw impossible(name, 'is root, which drops nothing');
   return identity;
@@ -56,7 +56,7 @@ function statusOf(name: string): string {
 
 /**
  * Becomes the user: no supplementary groups, then the group, then the user, no capability, and no
- * way to get one. Looks afterwards: a server that was told to drop its privileges never keeps one.
+ * way to get one. Checks afterwards, so that a server never keeps a privilege that it should drop.
  *
  * @throws MegacometError `ERR_USER`, naming what could not be given up.
  */

@@ -1,5 +1,5 @@
 // The N-API skin: validates, converts, calls. The only file that includes napi.h.
-// Nothing here is on a hot path: a worker calls runWorker() once and never comes back to
+// Nothing here is on a hot path: a worker calls runWorker() once and never returns to
 // JavaScript.
 #include <napi.h>
 

@@ -28,7 +28,7 @@ namespace {
 constexpr int kKeepaliveIntervalS = 30;
 constexpr int kKeepaliveProbes = 4;
 
-/// False if the text is no numeric address, or no path that can be bound.
+/// False unless the text is a numeric address or a path that can be bound.
 bool make_address(const Options& options, Address* out) {
   if (!options.is_unix) return parse_host(options.host, options.port, out);
   return !options.host.empty() && parse_path(options.host, out);

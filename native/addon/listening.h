@@ -41,8 +41,8 @@ Opened open(const Options& options);
 
 /// What another program bound and let listen, for us to serve (systemd's socket activation).
 struct Adopted {
-  /// errno and the check that failed; 0 and "" on success. EPROTOTYPE is no stream socket, EINVAL
-  /// one that does not listen, EAFNOSUPPORT one that is neither IPv4, IPv6 nor unix.
+  /// errno and the check that failed; 0 and "" on success. EPROTOTYPE: not a stream socket; EINVAL:
+  /// it does not listen; EAFNOSUPPORT: neither IPv4, IPv6 nor unix.
   int error;
   const char* call;
   /// As `Options` has them; an abstract unix name starts with '@'.
@@ -71,7 +71,7 @@ uint16_t port(int fd);
 /// thresholds. 0 or errno.
 int steer(int fd, const std::vector<uint32_t>& weights);
 
-/// Back to the kernel's own even hash. 0 or errno; no program is no error.
+/// Returns to the kernel's own even hash. 0 or errno; a missing program is not an error.
 int stop_steering(int fd);
 
 }  // namespace megacomet::listening

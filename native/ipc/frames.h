@@ -74,7 +74,7 @@ constexpr uint8_t kClientsPublish = 2;
 #define MC_DRAIN(F) F(u32, drain_ms)
 
 /// Settings of the comet protocol, sent before Configure. `flags` is a set of comet_flag. At most
-/// `slices_max` workers send a slice of a broadcast at the same time; 0 is no limit. `origins`
+/// `slices_max` workers send a slice of a broadcast at the same time; 0 means no limit. `origins`
 /// may open a WebSocket and read responses; "*" is any origin.
 #define MC_COMET(F)                   \
   F(u64, epoch)                       \

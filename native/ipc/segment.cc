@@ -98,7 +98,7 @@ void Segment::copy(uint64_t* target) {
 void Segment::retire(uint32_t slot) {
   Counters counters;
   counters.attach(&block(slot));
-  // Not the gauge: a worker that dies between two counts leaves it wrong by one for ever.
+  // Not the gauge: a worker that dies between two counts leaves it wrong by one.
   const uint64_t lost = counters.get(Counter::kAcceptedTotal) - counters.get(Counter::kClosedTotal);
   counters.add(Counter::kClosedTotal, lost);
   counters.add(Counter::kClosedByCrashTotal, lost);

@@ -33,7 +33,7 @@ class LoopLag {
   }
 
   /// Called once a second. The maximum covers the last 10 to 20 seconds, so one long iteration is
-  /// not shown for ever.
+  /// not shown forever.
   void tick() {
     if (++seconds_ < kWindowSeconds) return;
     seconds_ = 0;

@@ -256,7 +256,7 @@ test('a short partition is not noticed, and a long one is recovered from', async
     40_000,
   );
   heal();
-  // The clients received nothing and would wait for ever: only their own timeouts can end them.
+  // The clients received nothing and would wait without end: only their own timeouts can end them.
   for (const client of clients) client.close();
   t.equal(await reconnect(stage), clients.length);
   await end(t, stage);

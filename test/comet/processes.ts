@@ -154,7 +154,7 @@ async function flood(program: Program, group: Reconnecting, pid: number): Promis
   return peak;
 }
 
-for (const way of ['is stopped', 'loops for ever'] as const) {
+for (const way of ['is stopped', 'loops without end'] as const) {
   t.test(`a worker that ${way} during a flood is bounded and replaced`, async (t) => {
     const stage = await start(t, '--heartbeat-limit', '60');
     const { program, group } = stage;

@@ -155,7 +155,7 @@ t.test('each mistake is reported in one sentence', async (t) => {
   const site = await Site.start(t);
   const admin = ['--admin', `127.0.0.1:${site.server.adminPort}`];
   const cases: [args: string[], env: NodeJS.ProcessEnv, code: number, sentence: RegExp][] = [
-    [['publish', 'a', 'x', ...admin], {}, 1, /\/publish: the Authorization header/],
+    [['publish', 'a', 'x', ...admin], {}, 1, /\/publish: missing or invalid admin token/],
     [['publish', 'a', 'x', ...admin], { MEGACOMET_ADMIN_TOKEN: 'short' }, 2, /16 to 512/],
     [['publish', 'a*', 'x', ...admin], site.env, 1, /cannot name a channel/],
     [['publish', 'a', 'x', '--lines', ...admin], site.env, 2, /--lines/],
@@ -169,7 +169,7 @@ t.test('each mistake is reported in one sentence', async (t) => {
     [['publish', 'a', 'x', '--admin', '127.0.0.1:1'], site.env, 1, /no admin server answers/],
     [['kick', ...admin], site.env, 2, /a channel, or --all/],
     [['kick', 'a', '--all', ...admin], site.env, 2, /a channel, or --all/],
-    [['channels', ...admin], {}, 1, /\/channels: the Authorization header/],
+    [['channels', ...admin], {}, 1, /\/channels: missing or invalid admin token/],
     [['subscribe', 'nonsense', 'a'], {}, 2, /"nonsense" is no address/],
     [['subscribe', site.url, 'a*b'], {}, 1, /the server answers 400/],
   ];

@@ -307,7 +307,7 @@ const DEFLATED: readonly Vector[] = [
   ...[1, 2, 3, 5, 6, 7].map((reserved) =>
     fatal(1002, `reserved bits ${reserved}`, [frame(TEXT, bytesOfLong, { reserved })]),
   ),
-  fatal(1007, 'not deflate data', [frame(TEXT, 'this is no deflate', rsv1)]),
+  fatal(1007, 'not deflate data', [frame(TEXT, 'this is not deflate', rsv1)]),
   fatal(1007, 'a wrong block', [frame(TEXT, hex('06'), rsv1)]),
   fatal(1007, 'half of it', [frame(TEXT, bytesOfLong.subarray(0, 9), rsv1)]),
   fatal(1007, 'a text that is not UTF-8', [packed(hex('61 ff'))]),

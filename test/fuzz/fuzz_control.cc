@@ -1,5 +1,5 @@
 // Fuzz target for the control stream as a worker reads it: frames of every type with fields as the
-// input says come back in order and field by field, however the stream is cut; and a stream with
+// input says are decoded in order and field by field, however the stream is cut; and a stream with
 // changed bytes gives the same frames in any cuts, and none after it is broken.
 #include <algorithm>
 #include <cstddef>

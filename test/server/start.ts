@@ -306,7 +306,7 @@ void t.test('a user that cannot be taken is refused', { skip: onlyRoot }, async 
   await assertFails(t, 'unknown', {
     args: ['--user', 'no-such-user'],
     code: 1,
-    wanted: /--user: "no-such-user" is no user of this machine/,
+    wanted: /--user: "no-such-user" is not a user of this machine/,
   });
   await assertFails(t, 'root', {
     args: ['--user', 'root'],

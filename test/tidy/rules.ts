@@ -38,7 +38,7 @@ export const ROOMS: Readonly<Record<string, readonly string[]>> = {
   'lib/capacity': ['base', 'system'],
   'lib/ipc': ['base', 'collections', 'system'],
   'lib/broker': ['base', 'collections', 'ipc'],
-  'lib/stats': ['base', 'system', 'ipc/comet.ts'],
+  'lib/stats': ['base', 'system'],
   'lib/manager': ['base', 'system', 'ipc', 'stats'],
   'lib/doctor': ['base', 'system', 'capacity'],
   'lib/systemd': ['base', 'system', 'capacity/sizing.ts'],

@@ -109,8 +109,8 @@ const settings = (text: string): string[] =>
 function tuned(plan: MachinePlan, broadcastBytes: number): Diagnosis {
   const stock = stockMachine(plan.memory.machineBytes, plan.cpu.cores);
   const { findings } = plan.diagnosis;
-  const sysctls = findings.flatMap(({ remedy }) =>
-    remedy?.kind === 'sysctl' ? [[remedy.key, remedy.value] as const] : [],
+  const sysctls = findings.flatMap(({ fix }) =>
+    fix?.kind === 'sysctl' ? [[fix.key, fix.value] as const] : [],
   );
   const drop = dropInFile(plan.diagnosis) ?? '';
   const nofile = /LimitNOFILE=(\d+)/.exec(drop)?.[1] ?? '524288';

@@ -209,8 +209,8 @@ t.test('install-service writes complete files, once', { skip: outOfReach }, asyn
 t.test('install-service rejects mistakes in one sentence', async (t) => {
   const folder = t.testdir({ file: '' });
   const rows: [string[], RegExp, number][] = [
-    [['--dir', 'units'], /--dir: "units" is no absolute path/, 2],
-    [['--config-file', 'x.json'], /--config-file: "x\.json" is no absolute path/, 2],
+    [['--dir', 'units'], /--dir: "units" is not an absolute path/, 2],
+    [['--config-file', 'x.json'], /--config-file: "x\.json" is not an absolute path/, 2],
     [['--listen', 'localhost:80'], /listen: "localhost:80" is not a numeric HOST:PORT/, 2],
     [['--target', '0'], /--target: 0 is not between 1 and 100000000/, 2],
   ];

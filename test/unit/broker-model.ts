@@ -194,7 +194,7 @@ void t.test('no subscriber misses, repeats or reorders a message without a repor
         if (!turns.isScheduled && everybody().every(({ subscriber }) => subscriber.isLive)) break;
       }
       for (const { subscriber } of everybody()) {
-        if (!subscriber.isLive) throw new Error('a subscriber waits for ever');
+        if (!subscriber.isLive) throw new Error('a subscriber waits without end');
         check(subscriber, published);
         heard += subscriber.heard.length;
         told += Number(subscriber.hasLost);

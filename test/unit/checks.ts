@@ -22,15 +22,15 @@ function machineOf({ on, sysctls, files, outputs }: Border): Recording {
   return { ...recording, outputs: { ...recording.outputs, ...outputs } };
 }
 
-function fixText({ remedy }: Finding): string | null {
-  switch (remedy?.kind) {
+function fixText({ fix }: Finding): string | null {
+  switch (fix?.kind) {
     case 'sysctl':
-      return `${remedy.key} = ${remedy.value}`;
+      return `${fix.key} = ${fix.value}`;
     case 'unit':
-      return `${remedy.directive}=${remedy.value}`;
+      return `${fix.directive}=${fix.value}`;
     case 'advice':
     case 'outside':
-      return remedy.text;
+      return fix.text;
     case undefined:
       return null;
   }
@@ -49,7 +49,7 @@ void t.test('at its border each check says what it must', (t) => {
   t.end();
 });
 
-void t.test('what a kernel does not show is no mistake', (t) => {
+void t.test('a value that a kernel does not show is skipped', (t) => {
   const { files } = recordingOf('laptop');
   for (const path of Object.keys(files).filter((name) => name.startsWith('/proc/sys/'))) {
     const key = path.slice('/proc/sys/'.length).replaceAll('/', '.');

@@ -153,14 +153,14 @@ void t.test('every finding says what is, what must be and why, in one sentence',
     .flatMap(({ findings }) => findings)
     .filter(({ severity }) => severity !== 'skipped');
   const places = /^\/etc\//;
-  for (const { id, why, current, needed, formula, severity, counters, remedy } of loud) {
+  for (const { id, why, current, needed, formula, severity, counters, fix } of loud) {
     if (!/^[A-Z].*\.$/.test(why) || /\. [A-Z]/.test(why)) t.fail(`${id}: ${why}`);
     if (current === '') t.fail(`${id}: no value`);
     if (severity === 'ok' || places.test(id)) continue;
     if (needed === null && severity !== 'info') t.fail(`${id}: nothing is asked for`);
     if (formula === '' && !/transparent|IP_LOCAL/.test(id)) t.fail(`${id}: no formula`);
     if (counters.length === 0 && id !== 'IP_LOCAL_PORT_RANGE') t.fail(`${id}: no counter`);
-    if (remedy === null && !/_[rw]mem$/.test(id)) t.fail(`${id}: no way to mend it`);
+    if (fix === null && !/_[rw]mem$/.test(id)) t.fail(`${id}: no fix`);
   }
   t.ok(loud.length > 300, 'there was something to look at');
   t.end();
@@ -243,7 +243,7 @@ void t.test('every limit that is known has a finding, or says why it has none he
   t.end();
 });
 
-void t.test('each role is told what it does not need', (t) => {
+void t.test('a role skips the limits that do not concern it', (t) => {
   const skippedFor = (role: Role): string[] =>
     idsOf(diagnosisOf(recordingOf('debian-13'), { role }), 'skipped');
   const server = skippedFor('server');

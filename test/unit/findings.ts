@@ -49,7 +49,7 @@ function portsOf(text: string | undefined): Set<number> {
   );
 }
 
-/** What a remedy does that it must not, or undefined. */
+/** What a fix does that it must not, or undefined. */
 function fault({ key, value }: Sysctl, machine: Recording): string | undefined {
   const before = machine.files[pathOf(key)];
   const now = numbersOf(before);
@@ -73,17 +73,17 @@ function fault({ key, value }: Sysctl, machine: Recording): string | undefined {
 }
 
 function sysctlsOf({ findings }: Diagnosis): Sysctl[] {
-  return findings.flatMap(({ remedy }) => (remedy?.kind === 'sysctl' ? [remedy] : []));
+  return findings.flatMap(({ fix }) => (fix?.kind === 'sysctl' ? [fix] : []));
 }
 
 function unitOf({ findings }: Diagnosis, directive: string): number[] {
-  return findings.flatMap(({ remedy }) =>
-    remedy?.kind === 'unit' && remedy.directive === directive ? [Number(remedy.value)] : [],
+  return findings.flatMap(({ fix }) =>
+    fix?.kind === 'unit' && fix.directive === directive ? [Number(fix.value)] : [],
   );
 }
 
 /** The machine after `--apply`. */
-function mended(machine: Recording, diagnosis: Diagnosis): Recording {
+function fixed(machine: Recording, diagnosis: Diagnosis): Recording {
   return withSysctls(
     machine,
     Object.fromEntries(sysctlsOf(diagnosis).map(({ key, value }) => [key, value])),
@@ -93,9 +93,9 @@ function mended(machine: Recording, diagnosis: Diagnosis): Recording {
 /** Everything that is wrong with one diagnosis, as sentences. */
 function faults(machine: Recording, aim: Partial<Aim>): string[] {
   const diagnosis = diagnosisOf(machine, aim);
-  const wrong = sysctlsOf(diagnosis).flatMap((remedy) => {
-    const found = fault(remedy, machine);
-    return found === undefined ? [] : [`${remedy.key} = ${remedy.value} ${found}`];
+  const wrong = sysctlsOf(diagnosis).flatMap((fix) => {
+    const found = fault(fix, machine);
+    return found === undefined ? [] : [`${fix.key} = ${fix.value} ${found}`];
   });
   const bounds = diagnosis.findings.filter(({ connections }) => connections !== null);
   const least = Math.min(...bounds.map(({ connections }) => connections ?? Infinity));
@@ -113,8 +113,8 @@ function faults(machine: Recording, aim: Partial<Aim>): string[] {
   }
   // With other limits another number of workers may be best.
   const { workers } = diagnosis;
-  const again = sysctlsOf(diagnosisOf(mended(machine, diagnosis), { ...aim, workers }));
-  if (again.length > 0) wrong.push(`not mended: ${again.map(({ key }) => key).join()}`);
+  const again = sysctlsOf(diagnosisOf(fixed(machine, diagnosis), { ...aim, workers }));
+  if (again.length > 0) wrong.push(`not fixed: ${again.map(({ key }) => key).join()}`);
   return wrong;
 }
 

@@ -86,7 +86,7 @@ void t.test('each line of the web gets its verdict', (t) => {
     t.match(found?.why ?? '', why, line);
     t.same(more, [], 'and no second');
     if (found !== undefined) t.equal(found.id, '/etc/sysctl.d/60-web.conf:1', 'with its place');
-    t.equal(found?.remedy?.kind, found === undefined ? undefined : 'advice', 'nothing is undone');
+    t.equal(found?.fix?.kind, found === undefined ? undefined : 'advice', 'nothing is undone');
   }
   t.end();
 });
@@ -118,7 +118,7 @@ void t.test('every folder of sysctl.d is read, a link once, a hidden file not', 
   t.end();
 });
 
-void t.test('settings in a file that no boot reads are told', (t) => {
+void t.test('settings in a file that no boot reads are reported', (t) => {
   const lost = withFiles(recordingOf('debian-13'), {});
   const found = findingOf(diagnosisOf(lost), '/etc/sysctl.conf');
   t.equal(found.severity, 'info');
@@ -230,7 +230,7 @@ void t.test('a file limit above fs.nr_open is a login lock-out', (t) => {
   t.same(
     diagnosisOf(other).findings.filter(({ id }) => id.startsWith(path)),
     [],
-    'other limits are no business of ours',
+    'other limits are ignored',
   );
   const main = withFiles(plain, { '/etc/security/limits.conf': 'web hard nofile 9999999\n' });
   t.match(findingOf(diagnosisOf(main), '/etc/security/limits.conf:1').why, /LOCK-OUT/);

@@ -47,7 +47,7 @@ void t.test('a slot goes through its states', (t) => {
   t.equal(registry.count('starting', 'waiting'), 0);
   registry.ended(0, 2000, false);
   t.match(record, { state: 'gone', pid: null, connectionsMax: 0, hasServed: true });
-  t.same(registry.due(99_999, 10), [], 'one that is not wanted any more is never due');
+  t.same(registry.due(99_999, 10), [], 'one that is not needed any more is never due');
   t.throws(() => registry.at(1), RangeError, 'there is no slot beyond the last');
   t.end();
 });

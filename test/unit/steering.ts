@@ -89,7 +89,7 @@ void t.test('each address is steered by its kind: weights, or watchers', (t) => 
   ]);
   steering.workerGone(1);
   steering.steer([0, 50], 1000);
-  t.same(watches.slice(3), [[1, 1, true]], 'a successor is told to watch');
+  t.same(watches.slice(3), [[1, 1, true]], 'a successor starts to watch');
   t.end();
 });
 

@@ -34,6 +34,6 @@ void t.test('each worker enforces its part of the accept rate, rounded up', (t) 
     acceptRateMilli: 3334,
   });
   t.equal(limitsFrame(limits, 0).acceptRateMilli, 10_000, 'one worker at least');
-  t.equal(limitsFrame({ ...limits, acceptRate: 0 }, 3).acceptRateMilli, 0, '0 is no limit');
+  t.equal(limitsFrame({ ...limits, acceptRate: 0 }, 3).acceptRateMilli, 0, '0 stays unlimited');
   t.end();
 });

@@ -1,4 +1,4 @@
-// `megacomet-ts doctor`: what this machine can hold, what stops it, and mending that.
+// `megacomet-ts doctor`: the capacity of this machine, the limits in the way, and their fixes.
 import { readSettings, type Settings } from '../../options/config.js';
 import { diagnose, type Aim, type Diagnosis } from '../../doctor/doctor.js';
 import { MegacometError } from '../../base/errors.js';
@@ -42,15 +42,15 @@ function counterText({ counters }: Finding): string[] {
   return [`counter  ${parts.join('; ')}`];
 }
 
-function fixText({ remedy }: Finding): string[] {
-  switch (remedy?.kind) {
+function fixText({ fix }: Finding): string[] {
+  switch (fix?.kind) {
     case 'sysctl':
-      return [`mend     ${remedy.key} = ${remedy.value}`];
+      return [`fix      ${fix.key} = ${fix.value}`];
     case 'unit':
-      return [`mend     ${remedy.directive}=${remedy.value} in the unit`];
+      return [`fix      ${fix.directive}=${fix.value} in the unit`];
     case 'advice':
     case 'outside':
-      return [`mend     ${remedy.text}`];
+      return [`fix      ${fix.text}`];
     case undefined:
       return [];
   }
@@ -112,15 +112,15 @@ export function doctor(
   print: (text: string) => void,
 ): Promise<number> {
   const settings = readSettings('doctor', { flags, env: process.env });
-  const mends = settings['apply'] === true;
-  if (mends) checkMayApply();
+  const applies = settings['apply'] === true;
+  if (applies) checkMayApply();
   const aim = aimOf(settings);
   let diagnosis = diagnose(thisMachine, aim);
   // Files first: once a value is applied the machine no longer shows that it needs it.
   const folder = settings['write'] as string | undefined;
   const written = folder === undefined ? [] : writeFiles(diagnosis, folder, thisMachine.read);
-  const applied = mends ? applySysctls(diagnosis, thisMachine.read) : [];
-  if (mends) diagnosis = diagnose(thisMachine, aim);
+  const applied = applies ? applySysctls(diagnosis, thisMachine.read) : [];
+  if (applies) diagnosis = diagnose(thisMachine, aim);
   if (settings['json'] === true) {
     print(JSON.stringify({ ...diagnosis, written, applied }, null, 2));
   } else {

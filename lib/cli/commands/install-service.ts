@@ -137,7 +137,7 @@ export function installService(
   for (const name of ['config-file', 'dir']) {
     const value = settings[keyOf(name)] as string;
     if (path.isAbsolute(value)) continue;
-    throw new MegacometError('ERR_OPTION_INVALID', `--${name}: "${value}" is no absolute path`);
+    throw new MegacometError('ERR_OPTION_INVALID', `--${name}: "${value}" is not an absolute path`);
   }
   const folder = settings['dir'] as string;
   const config = settings['configFile'] as string;

@@ -7,11 +7,11 @@ import { dropInFile, sysctlFile, SYSCTL_NAME, DROP_IN_NAME, writeFiles } from '.
 
 /** What no file sets, such as a word on the boot line. */
 function byHand({ findings }: Diagnosis): string[] {
-  const texts = findings.flatMap(({ remedy }) => (remedy?.kind === 'advice' ? [remedy.text] : []));
+  const texts = findings.flatMap(({ fix }) => (fix?.kind === 'advice' ? [fix.text] : []));
   return texts.length === 0 ? [] : ['', 'And by hand:', ...texts.map((text) => `  ${text}`)];
 }
 
-/** The link by which broadcast times are told. */
+/** The link speed for which broadcast times are given. */
 const LINK_BITS = 10e9;
 
 function formatPlan({
@@ -32,7 +32,7 @@ function formatPlan({
       `while a message goes to all ${size(memory.burstBytes)}`,
     `         against fragmentation ${size(memory.fragmentationBytes)}, ` +
       `left to the rest ${size(memory.reserveBytes)}`,
-    `cpu      ${cpu.storm.toFixed(2)} cores while everybody comes back, ` +
+    `cpu      ${cpu.storm.toFixed(2)} cores while all clients reconnect, ` +
       `${cpu.ping.toFixed(2)} for heartbeats,`,
     `         ${cpu.broadcastSeconds.toFixed(1)} s of one core for one message to all`,
     `network  heartbeats ${figure(network.pingPackets)} packets/s each way, ` +

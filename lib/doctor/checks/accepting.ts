@@ -50,7 +50,7 @@ const backlog: Check = (situation) => {
       formula: backlogFormula(situation),
       why: 'Each worker has a queue of its own; the kernel reserves no memory for it.',
       counters: [tcpCounter(situation, 'ListenOverflows')],
-      remedy: isEnough
+      fix: isEnough
         ? null
         : unitFix(
             situation,
@@ -203,7 +203,7 @@ function judgeRing(situation: Situation, card: string): Finding {
         value: sumStatistics(situation.machine, card, RING_LOSSES),
       },
     ],
-    remedy: current < needed ? { kind: 'advice', text: `ethtool -G ${card} rx ${needed}` } : null,
+    fix: current < needed ? { kind: 'advice', text: `ethtool -G ${card} rx ${needed}` } : null,
   });
 }
 
@@ -229,7 +229,7 @@ function judgeQueues(situation: Situation, card: string): Finding {
       { name: 'softnet_stat squeezed (of the host)', value: readSoftnet(machine, 2) },
       { name: '/proc/interrupts, one CPU at 100 % softirq', value: null },
     ],
-    remedy: isEnough
+    fix: isEnough
       ? null
       : {
           kind: 'advice',

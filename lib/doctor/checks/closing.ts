@@ -63,7 +63,7 @@ function judgeTcpMem(situation: Situation, current: readonly number[]): Finding 
         value: readSockets(machine.read).tcpMemPages,
       },
     ],
-    remedy: isRaised ? raise : isCut ? { kind: 'advice', text: SPREAD } : null,
+    fix: isRaised ? raise : isCut ? { kind: 'advice', text: SPREAD } : null,
   });
 }
 
@@ -143,7 +143,7 @@ const options: Check = (situation) =>
   [
     {
       key: 'net.ipv4.tcp_timestamps',
-      why: 'Without them SYN cookies lose options, and ports come back later.',
+      why: 'Without them SYN cookies lose options, and ports become free later.',
     },
     { key: 'net.ipv4.tcp_sack', why: 'Without it one lost packet costs a whole window.' },
     { key: 'net.ipv4.tcp_window_scaling', why: 'Without it no window is larger than 64 KiB.' },
@@ -172,9 +172,9 @@ const keepalive: Check = (situation) => {
         `0.8 · ${PATH_IDLE_S} s, the shortest common timeout on a path (AWS NLB, Nitro ` +
         `v6); costs ` +
         `${figure(load.connections / Math.max(1, keepaliveS))} packets/s each way`,
-      why: 'Load balancers and NAT forget a silent connection, and neither end is told.',
+      why: 'Load balancers and NAT forget a silent connection, and neither end notices.',
       counters: [tcpCounter(situation, 'TCPKeepAlive'), tcpCounter(situation, 'TCPAbortOnTimeout')],
-      remedy: isGood
+      fix: isGood
         ? null
         : unitFix(
             situation,
@@ -211,7 +211,7 @@ const hashTable: Check = (situation) => {
         'Every packet walks one bucket: 4 sockets in it cost a quarter more CPU per ' +
         'message, idle ones nothing.',
       counters: [{ name: 'CPU time per message; nothing counts it', value: null }],
-      remedy:
+      fix:
         chain > CHAIN_INFO
           ? { kind: 'advice', text: `thash_entries=${needed} on the boot line` }
           : null,
@@ -244,7 +244,7 @@ const neighbours: Check = (situation) => {
           value: sumColumn(machine, '/proc/net/stat/arp_cache', 'table_fulls'),
         },
       ],
-      remedy: isShort ? fixFor(situation, 'host', key, String(needed)) : null,
+      fix: isShort ? fixFor(situation, 'host', key, String(needed)) : null,
     }),
   ];
 };

@@ -60,7 +60,7 @@ const nofile: Check = (situation) => {
         'costs nothing until it is used.',
       counters: [EMFILE],
       connections: holds,
-      remedy: isEnough
+      fix: isEnough
         ? null
         : unitFix(
             situation,

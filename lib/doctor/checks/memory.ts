@@ -56,8 +56,7 @@ const ram: Check = (situation) => {
         (isGuess ? ' (run as root to measure socket sizes with these pages).' : '.'),
       counters: [vmCounter(situation, 'oom_kill')],
       connections,
-      remedy:
-        severity === 'ok' ? null : { kind: 'advice', text: 'take a machine with more memory' },
+      fix: severity === 'ok' ? null : { kind: 'advice', text: 'take a machine with more memory' },
     }),
   ];
 };
@@ -101,7 +100,7 @@ function judgeGroup(situation: Situation, group: MemoryGroup): Finding {
       'tiny memory of its own is killed.',
     counters: [groupCounter(situation, group)],
     connections,
-    remedy: isEnough ? null : raiseGroup(situation, group, needed),
+    fix: isEnough ? null : raiseGroup(situation, group, needed),
   });
 }
 
@@ -135,7 +134,7 @@ const minFree: Check = (situation) => {
         tcpCounter(situation, 'PFMemallocDrop'),
         vmCounter(situation, 'allocstall_normal'),
       ],
-      remedy: current < needed ? fixFor(situation, 'host', key, String(needed)) : null,
+      fix: current < needed ? fixFor(situation, 'host', key, String(needed)) : null,
     }),
   ];
 };
@@ -176,7 +175,7 @@ const hugePages: Check = ({ machine }) => {
       counters: [
         { name: 'AnonHugePages (bytes now)', value: readMemInfo(machine.read, 'AnonHugePages') },
       ],
-      remedy:
+      fix:
         current === 'always'
           ? { kind: 'advice', text: 'transparent_hugepage=madvise on the boot line' }
           : null,

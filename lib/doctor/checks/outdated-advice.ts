@@ -173,7 +173,7 @@ function told(place: string, setting: string, verdict: Verdict): Finding {
     needed: null,
     formula: '',
     why: `${verdict.why[0]?.toUpperCase() ?? ''}${verdict.why.slice(1)}.`,
-    remedy: { kind: 'advice', text: `remove or correct ${place}` },
+    fix: { kind: 'advice', text: `remove or correct ${place}` },
   });
 }
 
@@ -211,7 +211,7 @@ function judgeNofile(type: string, value: number, nrOpen: ReturnType<typeof read
   const ceiling = isLater
     ? `what fs.nr_open is after the next boot (${least}; it was raised for now only)`
     : `fs.nr_open (${nrOpen.now})`;
-  // "unlimited" and -1 are mapped to nr_open by pam_limits, and are no numbers above it.
+  // "unlimited" and -1 are mapped to nr_open by pam_limits, and never exceed it.
   if (!(value > least)) {
     return info(
       'it is per process, and read for logins only: no service of systemd sees it, and a ' +

@@ -53,7 +53,7 @@ function judgeConntrack(situation: Situation, most: number, count: number): Find
       'nothing; better still: notrack for the port.',
     counters: [conntrackCounter(situation, 'drop'), conntrackCounter(situation, 'early_drop')],
     connections: holds,
-    remedy: isEnough ? null : fixFor(situation, 'host', MAX, String(needed)),
+    fix: isEnough ? null : fixFor(situation, 'host', MAX, String(needed)),
   });
 }
 
@@ -85,7 +85,7 @@ function entries(situation: Situation): Finding[] {
       needed: (at) => at.keepaliveS + 120,
       formula: (at) => `--keepalive ${at.keepaliveS} s + its 4 probes of 30 s`,
       below: () => 'warning',
-      why: 'An entry that expires under a silent connection kills it, and neither end is told.',
+      why: 'An entry that expires under a silent connection kills it, and neither end notices.',
     }),
   ];
 }
@@ -127,7 +127,7 @@ function judgeAllowance(situation: Situation, card: string): Finding[] {
         'packets vanish; untracked rules (all traffic, both ways, for the port) are free of it.',
       counters,
       connections: available,
-      remedy:
+      fix:
         severity === 'ok'
           ? null
           : {

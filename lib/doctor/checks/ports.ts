@@ -87,7 +87,7 @@ function rangeOfOneBox(situation: Situation, found: Range): Finding {
       '127.0.0.0/8 as it needs.',
     counters: [EADDRNOTAVAIL],
     connections: holds,
-    remedy: isEnough || wider === null ? null : fixFor(situation, 'namespace', RANGE, wider),
+    fix: isEnough || wider === null ? null : fixFor(situation, 'namespace', RANGE, wider),
   });
 }
 
@@ -112,7 +112,7 @@ function rangeOfClient(situation: Situation, found: Range): Finding {
       'connect fails with EADDRNOTAVAIL.',
     counters: [EADDRNOTAVAIL],
     connections: usable,
-    remedy: isEnough
+    fix: isEnough
       ? null
       : wider === null
         ? { kind: 'advice', text: `use ${addresses} source addresses or destinations` }
@@ -154,7 +154,7 @@ const reserved: Check = (situation) => {
         : 'An outgoing connection may take the port while the server restarts: then bind ' +
           'fails with EADDRINUSE.',
       counters: [{ name: 'EADDRINUSE at the start of the server', value: null }],
-      remedy: isEnough ? null : fixFor(situation, 'namespace', RESERVED, wanted),
+      fix: isEnough ? null : fixFor(situation, 'namespace', RESERVED, wanted),
     }),
   ];
 };
@@ -209,7 +209,7 @@ const portSearch: Check = ({ machine }) => {
       why:
         'Without it a connect takes 33 times as long once half of the ports of an ' +
         'address are used.',
-      remedy: isNew
+      fix: isNew
         ? null
         : { kind: 'advice', text: 'use at most half of the ports of each source address' },
     }),

@@ -167,7 +167,7 @@ TEST("an accepted socket waits for acknowledgements as long as its listener says
   sys::close(opened.fd);
 }
 
-TEST("what is no address cannot be bound, and leaves no descriptor behind") {
+TEST("a text that is not an address is not bound, and leaves no descriptor behind") {
   const uint32_t before = sys::open_descriptors();
   for (const char* host : {"", "localhost", "1.2.3", "127.0.0.1 80"}) {
     for (const bool is_unix : {false, true}) {
@@ -207,7 +207,7 @@ TEST("an inherited listener becomes one of ours: its address is read, its option
   sys::close(fd);
 }
 
-TEST("an inherited listener is told by its IPv6 address, its path or its abstract name") {
+TEST("an inherited listener has its IPv6 address, its path or its abstract name") {
   listening::Options options;
   options.host = "::1";
   const listening::Opened opened = listening::open(options);
@@ -233,7 +233,7 @@ TEST("an inherited listener is told by its IPv6 address, its path or its abstrac
   ::unlink(path.c_str());
 }
 
-TEST("what is no listener of ours is not adopted, and the reason is told") {
+TEST("a descriptor that is not a usable listener is rejected with the reason") {
   EXPECT_EQUAL(listening::register_fd(-1, 0).error, EBADF);
   const int file = sys::open_spare();
   EXPECT_EQUAL(listening::register_fd(file, 0).error, ENOTSOCK);

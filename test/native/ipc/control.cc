@@ -29,7 +29,7 @@ TEST("orders arrive whole, however many come at once") {
   EXPECT_EQUAL(stream.handler.ends, 0);
 }
 
-TEST("the end of the stream, and what is no frame, are told") {
+TEST("the end of the stream and an invalid frame are reported") {
   Stream ended;
   ended.peer.hang_up();
   EXPECT(unit::run_until(ended.loop.get(), [&] { return ended.handler.ends > 0; }));

@@ -65,7 +65,7 @@ TEST("a segment of another layout, kind or size is refused") {
   EXPECT(!opens_after([](Header* header) { header->slots = 3; }));
 }
 
-TEST("a descriptor that is no segment is refused") {
+TEST("a descriptor that is not a segment is rejected") {
   for (const char* path : {"/dev/null", "/proc/self/maps"}) {
     Segment segment;
     EXPECT(!segment.open(::open(path, O_RDWR | O_CLOEXEC)));
