@@ -17,7 +17,7 @@ function sectionOf(heading: string): string {
   return page.split(`\n## ${heading}\n`)[1]?.split('\n## ')[0] ?? '';
 }
 
-void t.test('the page has each option of each command, with its range and default', (t) => {
+t.test('the page has each option of each command, with its range and default', (t) => {
   for (const { name: command, options } of COMMANDS) {
     const lines = sectionOf(command).split('\n');
     for (const spec of options as readonly OptionSpec[]) {
@@ -34,7 +34,7 @@ void t.test('the page has each option of each command, with its range and defaul
   t.end();
 });
 
-void t.test('the page has every exit code', (t) => {
+t.test('the page has every exit code', (t) => {
   const codes = sectionOf('Exit codes');
   for (const code of Object.values(EXIT)) t.match(codes, `\n| ${code} `);
   t.end();

@@ -72,7 +72,7 @@ function exhaust(pid: number): void {
   limitDescriptors(pid, free);
 }
 
-void t.test('a worker without descriptors pauses, keeps its clients, and recovers', async (t) => {
+t.test('a worker without descriptors pauses, keeps its clients, and recovers', async (t) => {
   const server = await TestServer.start(t, { args: ['--workers', '1'], expectLog: [PAUSED] });
   const pid = await server.pidOf(0);
   const clients = await Clients.open(t, server.port, 50);
@@ -126,7 +126,7 @@ void t.test('a worker without descriptors pauses, keeps its clients, and recover
   await server.stop();
 });
 
-void t.test('without its spare descriptor a worker only pauses', { skip: noTracing }, async (t) => {
+t.test('without its spare descriptor a worker only pauses', { skip: noTracing }, async (t) => {
   const server = await TestServer.start(t, { args: ['--workers', '1'], expectLog: [PAUSED] });
   const clients = await Clients.open(t, server.port, 20);
   const pid = await server.pidOf(0);
@@ -158,7 +158,7 @@ void t.test('without its spare descriptor a worker only pauses', { skip: noTraci
   await server.stop();
 });
 
-void t.test('an error names a limit that leaves no connection, and nothing starts', async (t) => {
+t.test('an error names a limit that leaves no connection, and nothing starts', async (t) => {
   const { code, stdout, stderr } = await run(['serve', '--port', '0', '--admin-port', '0'], {
     through: ['prlimit', '--nofile=64:64'],
   });
@@ -167,7 +167,7 @@ void t.test('an error names a limit that leaves no connection, and nothing start
   t.equal(stdout, '', 'and nothing else');
 });
 
-void t.test('a server accepts up to a small limit, and rejects the others at once', async (t) => {
+t.test('a server accepts up to a small limit, and rejects the others at once', async (t) => {
   const server = await TestServer.start(t, {
     args: ['--workers', '1'],
     through: ['prlimit', '--nofile=120:120'],
@@ -188,27 +188,24 @@ void t.test('a server accepts up to a small limit, and rejects the others at onc
   await server.stop();
 });
 
-void t.test(
-  'a client that waits for a full worker costs no CPU, and is accepted later',
-  async (t) => {
-    const server = await TestServer.start(t, {
-      args: ['--workers', '2'],
-      through: ['prlimit', '--nofile=120:120'],
-    });
-    const { maxConnections, workers } = await server.stats();
-    const clients = await Clients.open(t, server.port, maxConnections - 1);
-    const pids = workers.map(({ pid }) => pid ?? 0);
-    const shares = await Promise.all(pids.map((pid) => cpuShare(pid)));
-    t.ok(Math.max(...shares) <= CPU_SHARE_MAX, 'nobody spins');
-    // The kernel's hash may have given one worker more than it may hold while the other had room.
-    const answered = await Promise.all(
-      clients.sockets.map(async (socket) => {
-        const isAnswered = await echoes(socket, Buffer.from('x'));
-        socket.destroy();
-        return isAnswered;
-      }),
-    );
-    t.notOk(answered.includes(false), 'every client is answered in its turn');
-    await server.stop();
-  },
-);
+t.test('a client that waits for a full worker costs no CPU, and is accepted later', async (t) => {
+  const server = await TestServer.start(t, {
+    args: ['--workers', '2'],
+    through: ['prlimit', '--nofile=120:120'],
+  });
+  const { maxConnections, workers } = await server.stats();
+  const clients = await Clients.open(t, server.port, maxConnections - 1);
+  const pids = workers.map(({ pid }) => pid ?? 0);
+  const shares = await Promise.all(pids.map((pid) => cpuShare(pid)));
+  t.ok(Math.max(...shares) <= CPU_SHARE_MAX, 'nobody spins');
+  // The kernel's hash may have given one worker more than it may hold while the other had room.
+  const answered = await Promise.all(
+    clients.sockets.map(async (socket) => {
+      const isAnswered = await echoes(socket, Buffer.from('x'));
+      socket.destroy();
+      return isAnswered;
+    }),
+  );
+  t.notOk(answered.includes(false), 'every client is answered in its turn');
+  await server.stop();
+});

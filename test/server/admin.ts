@@ -139,7 +139,7 @@ const WORKER_FIELDS = [
   'privateBytes',
 ];
 
-void t.test('a healthy server is alive and ready', async (t) => {
+t.test('a healthy server is alive and ready', async (t) => {
   const server = await TestServer.start(t);
   const health = await ask(server, '/healthz');
   t.same([health.status, JSON.parse(health.body)], [200, { status: 'alive' }], '/healthz');
@@ -155,7 +155,7 @@ void t.test('a healthy server is alive and ready', async (t) => {
   await server.stop();
 });
 
-void t.test('a server with more than half of its workers stopped is not ready', async (t) => {
+t.test('a server with more than half of its workers stopped is not ready', async (t) => {
   const server = await TestServer.start(t, { args: ['--workers', '3', '--heartbeat-limit', '60'] });
   const clients = await Clients.open(t, server.port, 30);
   t.equal(await clients.answering(), 30, 'all are answered before');
@@ -180,7 +180,7 @@ void t.test('a server with more than half of its workers stopped is not ready', 
   await server.stop();
 });
 
-void t.test('stats have every documented field, and their sums are right', async (t) => {
+t.test('stats have every documented field, and their sums are right', async (t) => {
   const server = await TestServer.start(t);
   const clients = await Clients.open(t, server.port, 40);
   await clients.answering();
@@ -209,7 +209,7 @@ void t.test('stats have every documented field, and their sums are right', async
   await server.stop();
 });
 
-void t.test('metrics are Prometheus text by every rule, and agree with the stats', async (t) => {
+t.test('metrics are Prometheus text by every rule, and agree with the stats', async (t) => {
   const server = await TestServer.start(t);
   const clients = await Clients.open(t, server.port, 25);
   await clients.answering();
@@ -236,7 +236,7 @@ void t.test('metrics are Prometheus text by every rule, and agree with the stats
   await server.stop();
 });
 
-void t.test('requests from another origin or host are rejected', async (t) => {
+t.test('requests from another origin or host are rejected', async (t) => {
   const server = await TestServer.start(t);
   const own = `127.0.0.1:${server.adminPort}`;
   const foreign: Record<string, string>[] = [
@@ -269,7 +269,7 @@ void t.test('requests from another origin or host are rejected', async (t) => {
   await server.stop();
 });
 
-void t.test('other methods, unknown paths and long headers are rejected', async (t) => {
+t.test('other methods, unknown paths and long headers are rejected', async (t) => {
   const server = await TestServer.start(t);
   for (const method of ['POST', 'PUT', 'DELETE', 'OPTIONS', 'PATCH']) {
     const { status, headers } = await ask(server, '/stats', method);
@@ -288,7 +288,7 @@ void t.test('other methods, unknown paths and long headers are rejected', async 
   await server.stop();
 });
 
-void t.test('a taken admin port is one sentence that names the option', async (t) => {
+t.test('a taken admin port is one sentence that names the option', async (t) => {
   const server = await TestServer.start(t);
   const args = ['serve', '--port', '0', '--admin-port', String(server.adminPort)];
   const { code, stderr } = await run(args);
@@ -297,7 +297,7 @@ void t.test('a taken admin port is one sentence that names the option', async (t
   await server.stop();
 });
 
-void t.test('JSON keeps integers that numbers cannot hold, and leaves text alone', (t) => {
+t.test('JSON keeps integers that numbers cannot hold, and leaves text alone', (t) => {
   t.equal(toJson({ a: 2n ** 64n - 1n, b: [1n, 2] }), '{"a":18446744073709551615,"b":[1,2]}');
   t.equal(toJson({ text: '12345', a: 0n }), '{"text":"12345","a":0}');
   t.equal(toJson({ text: '"\\u0000 7"' }), JSON.stringify({ text: '"\\u0000 7"' }));

@@ -15,7 +15,7 @@ async function refusal(port: number): Promise<string> {
   }
 }
 
-void t.test('SIGTERM closes all connections evenly over the drain time', async (t) => {
+t.test('SIGTERM closes all connections evenly over the drain time', async (t) => {
   const server = await TestServer.start(t, { args: ['--workers', '2', '--drain', '3'] });
   const clients = await Clients.open(t, server.port, 2000);
   const startedAtMs = performance.now();
@@ -48,7 +48,7 @@ void t.test('SIGTERM closes all connections evenly over the drain time', async (
   }
 });
 
-void t.test('a second SIGTERM ends everything at once', async (t) => {
+t.test('a second SIGTERM ends everything at once', async (t) => {
   const server = await TestServer.start(t, { args: ['--workers', '2', '--drain', '60'] });
   await Clients.open(t, server.port, 200);
   server.child.kill('SIGTERM');
@@ -59,7 +59,7 @@ void t.test('a second SIGTERM ends everything at once', async (t) => {
   t.ok(performance.now() - startedAtMs < 1000, 'at once');
 });
 
-void t.test('a worker that does not leave is killed after the drain time', async (t) => {
+t.test('a worker that does not leave is killed after the drain time', async (t) => {
   const server = await TestServer.start(t, { args: ['--workers', '2', '--drain', '0.2'] });
   await Clients.open(t, server.port, 50);
   process.kill(await server.pidOf(1), 'SIGSTOP');
@@ -70,7 +70,7 @@ void t.test('a worker that does not leave is killed after the drain time', async
   t.same(killed, [server.log.find((line) => line.worker === 1)?.pid], 'the log names it');
 });
 
-void t.test('Ctrl-C drains: the signal to the group kills no worker', async (t) => {
+t.test('Ctrl-C drains: the signal to the group kills no worker', async (t) => {
   const server = await TestServer.start(t, {
     args: ['--workers', '2', '--drain', '1'],
     detached: true,
@@ -84,7 +84,7 @@ void t.test('Ctrl-C drains: the signal to the group kills no worker', async (t) 
   await server.assertEnded(0);
 });
 
-void t.test('SIGTERM while the server starts leaves nothing behind', async (t) => {
+t.test('SIGTERM while the server starts leaves nothing behind', async (t) => {
   const after = (ms: number): [string, () => boolean] => {
     return [`after ${ms} ms`, () => Date.now() - startedAtMs >= ms];
   };
@@ -106,7 +106,7 @@ void t.test('SIGTERM while the server starts leaves nothing behind', async (t) =
   }
 });
 
-void t.test('SIGHUP changes the reloadable options, and a mistake changes nothing', async (t) => {
+t.test('SIGHUP changes the reloadable options, and a mistake changes nothing', async (t) => {
   const file = join(t.testdir(), 'config.json');
   const configure = (values: object): void => {
     writeFileSync(file, JSON.stringify({ 'log-level': 'debug', ...values }));
@@ -154,7 +154,7 @@ void t.test('SIGHUP changes the reloadable options, and a mistake changes nothin
   await server.stop();
 });
 
-void t.test('SIGHUP changes the accept rate and the log level', async (t) => {
+t.test('SIGHUP changes the accept rate and the log level', async (t) => {
   const file = join(t.testdir(), 'config.json');
   writeFileSync(file, '{"log-level": "debug"}');
   const server = await TestServer.start(t, { args: ['--workers', '2', '--config', file] });

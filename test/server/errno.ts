@@ -56,7 +56,7 @@ const TRANSIENT = [
   ...['EHOSTUNREACH', 'EOPNOTSUPP', 'ENETUNREACH', 'ETIMEDOUT'],
 ];
 
-void t.test(
+t.test(
   "a peer's own error costs no other client, and causes no pause",
   { skip: noTracing },
   async (t) => {
@@ -83,7 +83,7 @@ const SHORTAGES = [
   ['EIO', 'acceptFailedOtherTotal'],
 ] as const;
 
-void t.test(
+t.test(
   'a shortage pauses the listener, which resumes by itself',
   { skip: noTracing },
   async (t) => {
@@ -114,7 +114,7 @@ void t.test(
   },
 );
 
-void t.test('a lasting shortage costs no CPU', { skip: noTracing }, async (t) => {
+t.test('a lasting shortage costs no CPU', { skip: noTracing }, async (t) => {
   const stage = await start(t, [/^accept failed; listener paused$/]);
   const { server, pid } = stage;
   const injection = await Injection.attach(t, pid, 'accept4:error=ENFILE:when=1+');
@@ -134,28 +134,24 @@ void t.test('a lasting shortage costs no CPU', { skip: noTracing }, async (t) =>
   await end(t, stage);
 });
 
-void t.test(
-  'a connection that epoll rejects is closed and counted',
-  { skip: noTracing },
-  async (t) => {
-    const stage = await start(t);
-    const { server, pid } = stage;
-    for (const error of ['ENOSPC', 'ENOMEM']) {
-      const before = (await server.stats()).totals;
-      const injection = await Injection.attach(t, pid, `epoll_ctl:error=${error}:when=1..3`);
-      const answered = [];
-      for (let count = 0; count < 5; count++) answered.push(await answers(server.port));
-      await injection.detach();
-      t.same(answered, [false, false, false, true, true], `${error}: those that were refused end`);
-      const names = ['closedWatchFailedTotal', 'acceptedTotal'];
-      t.same(await gains(server, before, ...names), [3, 5], `${error}: and are counted`);
-    }
-    await until('all to be gone', async () => (await server.total('connections')) === HELD);
-    await end(t, stage);
-  },
-);
+t.test('a connection that epoll rejects is closed and counted', { skip: noTracing }, async (t) => {
+  const stage = await start(t);
+  const { server, pid } = stage;
+  for (const error of ['ENOSPC', 'ENOMEM']) {
+    const before = (await server.stats()).totals;
+    const injection = await Injection.attach(t, pid, `epoll_ctl:error=${error}:when=1..3`);
+    const answered = [];
+    for (let count = 0; count < 5; count++) answered.push(await answers(server.port));
+    await injection.detach();
+    t.same(answered, [false, false, false, true, true], `${error}: those that were refused end`);
+    const names = ['closedWatchFailedTotal', 'acceptedTotal'];
+    t.same(await gains(server, before, ...names), [3, 5], `${error}: and are counted`);
+  }
+  await until('all to be gone', async () => (await server.total('connections')) === HELD);
+  await end(t, stage);
+});
 
-void t.test('a listener that epoll rejects is tried again', { skip: noTracing }, async (t) => {
+t.test('a listener that epoll rejects is tried again', { skip: noTracing }, async (t) => {
   const stage = await start(t, [/^accept failed; listener paused$/, /^cannot watch a listener/]);
   const { server, pid } = stage;
   // The first call takes the paused listener, whose queue is not empty, out of the set.
@@ -170,7 +166,7 @@ void t.test('a listener that epoll rejects is tried again', { skip: noTracing },
   await end(t, stage);
 });
 
-void t.test('a worker survives an epoll that forgets nothing', { skip: noTracing }, async (t) => {
+t.test('a worker survives an epoll that forgets nothing', { skip: noTracing }, async (t) => {
   const stage = await start(t, [/^accept failed; listener paused$/]);
   const { server, pid } = stage;
   const descriptors = descriptorsOf(pid).length;
@@ -199,7 +195,7 @@ const TRANSFERS = [
   ['sendto', 'EAGAIN', true],
 ] as const;
 
-void t.test('a failed read or write ends that connection only', { skip: noTracing }, async (t) => {
+t.test('a failed read or write ends that connection only', { skip: noTracing }, async (t) => {
   const stage = await start(t);
   const { server, pid } = stage;
   for (const [call, error, survives] of TRANSFERS) {
@@ -219,7 +215,7 @@ void t.test('a failed read or write ends that connection only', { skip: noTracin
   await end(t, stage);
 });
 
-void t.test('an interrupted wait goes on', { skip: noTracing }, async (t) => {
+t.test('an interrupted wait goes on', { skip: noTracing }, async (t) => {
   const stage = await start(t);
   const injection = await Injection.attach(t, stage.pid, 'epoll_wait:error=EINTR:when=1..50');
   await until('every interruption', () => injection.injected >= 50);
@@ -231,36 +227,32 @@ void t.test('an interrupted wait goes on', { skip: noTracing }, async (t) => {
 /** Those of libev for timers and threads; it has its timers from epoll's timeout, and no threads. */
 const NEVER_MADE = ['timerfd_create', 'timerfd_settime', 'timerfd_gettime', 'eventfd2'];
 
-void t.test(
-  'a worker needs neither timerfd nor eventfd to serve',
-  { skip: noTracing },
-  async (t) => {
-    const stage = await start(t);
-    const program = await Program.start(t, { args: ['--workers', '1', '--heartbeat', '1'] });
-    const { server } = program;
-    const injections = [];
-    for (const pid of [stage.pid, await server.pidOf(0)]) {
-      const rules = NEVER_MADE.map((call) => `${call}:error=ENOMEM`);
-      injections.push(await Injection.attach(t, pid, ...rules));
-    }
-    t.ok(await answers(stage.server.port), 'clients are answered');
-    const clients = await subscribeAll(program);
-    t.equal(await program.publish('a', 'x'.repeat(10_000)), 200);
-    for (const client of clients) await client.has(1);
-    const bytesSent = await server.total('bytesSentTotal');
-    await until('heartbeats', async () => (await server.total('bytesSentTotal')) > bytesSent);
-    for (const client of clients) client.close();
-    await program.untilTotal('connections', 0);
-    for (const injection of injections) {
-      await injection.detach();
-      t.equal(injection.injected, 0, 'no such call was made');
-    }
-    await server.stop();
-    await end(t, stage);
-  },
-);
+t.test('a worker needs neither timerfd nor eventfd to serve', { skip: noTracing }, async (t) => {
+  const stage = await start(t);
+  const program = await Program.start(t, { args: ['--workers', '1', '--heartbeat', '1'] });
+  const { server } = program;
+  const injections = [];
+  for (const pid of [stage.pid, await server.pidOf(0)]) {
+    const rules = NEVER_MADE.map((call) => `${call}:error=ENOMEM`);
+    injections.push(await Injection.attach(t, pid, ...rules));
+  }
+  t.ok(await answers(stage.server.port), 'clients are answered');
+  const clients = await subscribeAll(program);
+  t.equal(await program.publish('a', 'x'.repeat(10_000)), 200);
+  for (const client of clients) await client.has(1);
+  const bytesSent = await server.total('bytesSentTotal');
+  await until('heartbeats', async () => (await server.total('bytesSentTotal')) > bytesSent);
+  for (const client of clients) client.close();
+  await program.untilTotal('connections', 0);
+  for (const injection of injections) {
+    await injection.detach();
+    t.equal(injection.injected, 0, 'no such call was made');
+  }
+  await server.stop();
+  await end(t, stage);
+});
 
-void t.test('SIGPIPE changes nothing', { skip: noTracing }, async (t) => {
+t.test('SIGPIPE changes nothing', { skip: noTracing }, async (t) => {
   const stage = await start(t);
   process.kill(stage.pid, 'SIGPIPE');
   const injection = await Injection.attach(t, stage.pid, 'sendto:signal=SIGPIPE:when=1..5');

@@ -85,7 +85,7 @@ async function heldBy(t: Test, server: TestServer, slot: number): Promise<Client
   });
 }
 
-void t.test(
+t.test(
   'a worker in state D is steered around, and replaced once it can die',
   { skip, buffered: true },
   async (t) => {
@@ -125,34 +125,30 @@ void t.test(
   },
 );
 
-void t.test(
-  'a drain ends though a worker in state D does not',
-  { skip, buffered: true },
-  async (t) => {
-    const server = await TestServer.start(t, {
-      args: ['--workers', '2', '--drain', '0.2'],
-      expectLog: [LEFT],
-    });
-    const freezer = new Freezer(t);
-    const frozen = await server.pidOf(0);
-    await freezer.freeze(frozen);
-    server.child.kill('SIGTERM');
-    t.equal((await server.ended).code, 1, 'the exit code tells');
-    const [stopped] = server.log.filter(({ msg }) => msg === 'stopped');
-    t.same(stopped?.['killed'], [frozen], 'the log names it');
-    t.same(server.left(), [frozen], 'nothing else is left');
-    await t.rejects(connect(server.port), { code: 'ECONNREFUSED' }, 'nobody waits for it');
-    const next = await TestServer.start(t, { args: ['--port', String(server.port)] });
-    t.ok(await served(t, next, 200), 'the next server has the port');
-    freezer.thaw();
-    await until('its end', () => isGone(frozen));
-    t.ok(await served(t, next, 200), 'which changes nothing for the next server');
-    await next.stop();
-    await server.assertEnded(1);
-  },
-);
+t.test('a drain ends though a worker in state D does not', { skip, buffered: true }, async (t) => {
+  const server = await TestServer.start(t, {
+    args: ['--workers', '2', '--drain', '0.2'],
+    expectLog: [LEFT],
+  });
+  const freezer = new Freezer(t);
+  const frozen = await server.pidOf(0);
+  await freezer.freeze(frozen);
+  server.child.kill('SIGTERM');
+  t.equal((await server.ended).code, 1, 'the exit code tells');
+  const [stopped] = server.log.filter(({ msg }) => msg === 'stopped');
+  t.same(stopped?.['killed'], [frozen], 'the log names it');
+  t.same(server.left(), [frozen], 'nothing else is left');
+  await t.rejects(connect(server.port), { code: 'ECONNREFUSED' }, 'nobody waits for it');
+  const next = await TestServer.start(t, { args: ['--port', String(server.port)] });
+  t.ok(await served(t, next, 200), 'the next server has the port');
+  freezer.thaw();
+  await until('its end', () => isGone(frozen));
+  t.ok(await served(t, next, 200), 'which changes nothing for the next server');
+  await next.stop();
+  await server.assertEnded(1);
+});
 
-void t.test(
+t.test(
   'close() of the library resolves though a worker in state D does not end',
   { skip, buffered: true },
   async (t) => {
@@ -172,7 +168,7 @@ void t.test(
   },
 );
 
-void t.test(
+t.test(
   'a worker in state D does not make systemd replace the server',
   { skip, buffered: true },
   async (t) => {
@@ -197,7 +193,7 @@ void t.test(
   },
 );
 
-void t.test(
+t.test(
   'messages published while a worker is in state D take bounded memory',
   { skip },
   async (t) => {

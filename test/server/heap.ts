@@ -14,7 +14,7 @@ const REPORTED = 3500;
  */
 const GROWTHS_MAX = 64;
 
-void t.test('accepting thousands of connections allocates nothing per connection', async (t) => {
+t.test('accepting thousands of connections allocates nothing per connection', async (t) => {
   const folder = t.testdir();
   const server = await TestServer.start(t, {
     args: ['--workers', '1'],

@@ -55,7 +55,7 @@ async function runProgram(t: Test, body: string): Promise<unknown> {
   return JSON.parse(stdout) as unknown;
 }
 
-void t.test('two servers live in one process, and it ends after close()', async (t) => {
+t.test('two servers live in one process, and it ends after close()', async (t) => {
   const found = await runProgram(
     t,
     `const { title } = process;
@@ -89,7 +89,7 @@ void t.test('two servers live in one process, and it ends after close()', async 
   t.ok(pids.every(isGone), 'no worker is left');
 });
 
-void t.test('options are checked when the server is made', async (t) => {
+t.test('options are checked when the server is made', async (t) => {
   const found = await runProgram(
     t,
     `const made = (options) => codeOf(() => createServer(options));
@@ -118,7 +118,7 @@ void t.test('options are checked when the server is made', async (t) => {
   ]);
 });
 
-void t.test('calls at the wrong time are refused by name', async (t) => {
+t.test('calls at the wrong time are refused by name', async (t) => {
   const found = await runProgram(
     t,
     `const server = createServer({ port: 0, workers: 1 });
@@ -147,7 +147,7 @@ void t.test('calls at the wrong time are refused by name', async (t) => {
   });
 });
 
-void t.test('worker events tell of starts, deaths and ends', async (t) => {
+t.test('worker events tell of starts, deaths and ends', async (t) => {
   const found = await runProgram(
     t,
     `const lines = [];
@@ -179,7 +179,7 @@ void t.test('worker events tell of starts, deaths and ends', async (t) => {
   t.ok(lines.includes('worker died'), 'the given logger is used');
 });
 
-void t.test('adjust() changes limits, up to those that the server was started with', async (t) => {
+t.test('adjust() changes limits, up to those that the server was started with', async (t) => {
   const found = await runProgram(
     t,
     `const server = createServer({ port: 0, workers: 1, maxConnections: 3 });
@@ -221,7 +221,7 @@ void t.test('adjust() changes limits, up to those that the server was started wi
   });
 });
 
-void t.test('close({ drainMs }) takes its time, and close() none', async (t) => {
+t.test('close({ drainMs }) takes its time, and close() none', async (t) => {
   const found = await runProgram(
     t,
     `const times = [];
@@ -242,7 +242,7 @@ void t.test('close({ drainMs }) takes its time, and close() none', async (t) => 
   t.same(report, { killed: [] }, 'nobody had to be killed');
 });
 
-void t.test('a listen() that fails leaves nothing open', async (t) => {
+t.test('a listen() that fails leaves nothing open', async (t) => {
   const found = await runProgram(
     t,
     `import { createServer as createNet } from 'node:net';
@@ -277,7 +277,7 @@ void t.test('a listen() that fails leaves nothing open', async (t) => {
   });
 });
 
-void t.test('importing the package starts nothing', async (t) => {
+t.test('importing the package starts nothing', async (t) => {
   const found = await runProgram(
     t,
     `print({
@@ -292,7 +292,7 @@ void t.test('importing the package starts nothing', async (t) => {
   t.same(Object.keys(exports), ['.', './package.json'], 'nothing else can be imported');
 });
 
-void t.test('a listener that throws takes nothing from the others, and no worker', async (t) => {
+t.test('a listener that throws takes nothing from the others, and no worker', async (t) => {
   const found = await runProgram(
     t,
     `import WebSocket from 'ws';

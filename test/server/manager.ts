@@ -52,32 +52,29 @@ async function holdMany(t: Test, server: TestServer): Promise<Command> {
 }
 
 for (const fault of ['works', 'is stopped', 'loops without end'] as const) {
-  void t.test(
-    `a manager killed while a worker ${fault} leaves no process and no port`,
-    async (t) => {
-      const server = await TestServer.start(t, {
-        args: ['--workers', '2'],
-        env: { LD_PRELOAD: compile(t, 'spin.c', ...SHARED) },
-      });
-      await holdMany(t, server);
-      const pids = server.workerPids;
-      if (fault === 'is stopped') process.kill(pids[1] ?? -1, 'SIGSTOP');
-      if (fault === 'loops without end') {
-        const clients = await Clients.open(t, server.port, 1);
-        clients.sockets[0]?.write(SPIN);
-        await until('a worker whose beats stay away', () => isHung(server));
-      }
-      process.kill(server.pid, 'SIGKILL');
-      await until('all to be gone', () => pids.every(isGone), ALL_GONE_WITHIN_MS);
-      const next = await TestServer.start(t, {
-        args: ['--workers', '1', '--port', `${server.port}`],
-      });
-      const clients = await Clients.open(t, server.port, 10);
-      t.equal(await clients.answering(), 10, 'a new server takes over the port at once');
-      await server.assertEnded(null);
-      await next.stop();
-    },
-  );
+  t.test(`a manager killed while a worker ${fault} leaves no process and no port`, async (t) => {
+    const server = await TestServer.start(t, {
+      args: ['--workers', '2'],
+      env: { LD_PRELOAD: compile(t, 'spin.c', ...SHARED) },
+    });
+    await holdMany(t, server);
+    const pids = server.workerPids;
+    if (fault === 'is stopped') process.kill(pids[1] ?? -1, 'SIGSTOP');
+    if (fault === 'loops without end') {
+      const clients = await Clients.open(t, server.port, 1);
+      clients.sockets[0]?.write(SPIN);
+      await until('a worker whose beats stay away', () => isHung(server));
+    }
+    process.kill(server.pid, 'SIGKILL');
+    await until('all to be gone', () => pids.every(isGone), ALL_GONE_WITHIN_MS);
+    const next = await TestServer.start(t, {
+      args: ['--workers', '1', '--port', `${server.port}`],
+    });
+    const clients = await Clients.open(t, server.port, 10);
+    t.equal(await clients.answering(), 10, 'a new server takes over the port at once');
+    await server.assertEnded(null);
+    await next.stop();
+  });
 }
 
 /** Waits until a resumed manager has had time to check its workers, rightly or wrongly. */
@@ -88,7 +85,7 @@ async function assertNobodyReplaced(t: Test, server: TestServer, pids: number[])
   t.equal(totals['closedByCrashTotal'], 0, 'no connection was lost');
 }
 
-void t.test(
+t.test(
   'a manager that was stopped for long kills no healthy worker',
   { buffered: true },
   async (t) => {
@@ -105,24 +102,20 @@ void t.test(
   },
 );
 
-void t.test(
-  'a machine that was suspended does not replace a worker',
-  { buffered: true },
-  async (t) => {
-    const args = ['--workers', '3', '--heartbeat-limit', `${HEARTBEAT_LIMIT_S}`];
-    const server = await TestServer.start(t, { args, detached: true });
-    const clients = await Clients.open(t, server.port, 100);
-    const pids = server.workerPids;
-    process.kill(-server.pid, 'SIGSTOP');
-    await sleep(HEARTBEAT_LIMIT_S * 2 * 1000);
-    process.kill(-server.pid, 'SIGCONT');
-    await assertNobodyReplaced(t, server, pids);
-    t.equal(await clients.answering(), 100, 'every client is answered');
-    await server.stop();
-  },
-);
+t.test('a machine that was suspended does not replace a worker', { buffered: true }, async (t) => {
+  const args = ['--workers', '3', '--heartbeat-limit', `${HEARTBEAT_LIMIT_S}`];
+  const server = await TestServer.start(t, { args, detached: true });
+  const clients = await Clients.open(t, server.port, 100);
+  const pids = server.workerPids;
+  process.kill(-server.pid, 'SIGSTOP');
+  await sleep(HEARTBEAT_LIMIT_S * 2 * 1000);
+  process.kill(-server.pid, 'SIGCONT');
+  await assertNobodyReplaced(t, server, pids);
+  t.equal(await clients.answering(), 100, 'every client is answered');
+  await server.stop();
+});
 
-void t.test(
+t.test(
   'a worker that stopped with its manager and stays stopped is replaced',
   { buffered: true },
   async (t) => {
@@ -146,7 +139,7 @@ void t.test(
   },
 );
 
-void t.test('jumps of the wall clock change nothing', { buffered: true }, async (t) => {
+t.test('jumps of the wall clock change nothing', { buffered: true }, async (t) => {
   const folder = t.testdir({ offset: '0' });
   const server = await TestServer.start(t, {
     args: ['--workers', '2', '--heartbeat-limit', '4', '--idle-timeout', '600'],
@@ -177,7 +170,7 @@ void t.test('jumps of the wall clock change nothing', { buffered: true }, async 
   await server.stop();
 });
 
-void t.test(
+t.test(
   '--user: manager and workers keep no privilege, and serve',
   { skip: onlyRoot },
   async (t) => {
@@ -202,7 +195,7 @@ void t.test(
   },
 );
 
-void t.test('a worker gets the allowed variables of the environment and no others', async (t) => {
+t.test('a worker gets the allowed variables of the environment and no others', async (t) => {
   const server = await TestServer.start(t, {
     args: ['--workers', '2'],
     env: { NODE_OPTIONS: '--inspect=127.0.0.1:0', SECRET: 'x', TZ: 'UTC', LANG: 'C' },

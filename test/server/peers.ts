@@ -74,7 +74,7 @@ async function startOne(t: Test): Promise<{ server: TestServer; pid: number; ope
   return { server, pid, open: descriptorsOf(pid).length };
 }
 
-void t.test('a reset before accept is closed and counted', async (t) => {
+t.test('a reset before accept is closed and counted', async (t) => {
   const { server, pid, open } = await startOne(t);
   process.kill(pid, 'SIGSTOP');
   const clients = await Clients.open(t, server.port, 50);
@@ -88,7 +88,7 @@ void t.test('a reset before accept is closed and counted', async (t) => {
   await server.stop();
 });
 
-void t.test('a reset is closed and counted at every later stage', async (t) => {
+t.test('a reset is closed and counted at every later stage', async (t) => {
   const { server, open } = await startOne(t);
   const clients = await Clients.open(t, server.port, 30);
   const [idle, amid, slow] = [0, 10, 20].map((at) => clients.sockets.slice(at, at + 10));
@@ -107,7 +107,7 @@ void t.test('a reset is closed and counted at every later stage', async (t) => {
   await server.stop();
 });
 
-void t.test('after a half-close all queued bytes still arrive, then the end', async (t) => {
+t.test('after a half-close all queued bytes still arrive, then the end', async (t) => {
   const { server, open } = await startOne(t);
   const bytes = randomBytes(8 * MIB);
   const socket = await connect(server.port);
@@ -126,7 +126,7 @@ void t.test('after a half-close all queued bytes still arrive, then the end', as
   await server.stop();
 });
 
-void t.test('peers that never read cost one send queue each and no CPU', async (t) => {
+t.test('peers that never read cost one send queue each and no CPU', async (t) => {
   const { server, pid, open } = await startOne(t);
   const others = await Clients.open(t, server.port, 20);
   t.equal(await others.answering(), 20, 'others are answered before');
@@ -153,7 +153,7 @@ void t.test('peers that never read cost one send queue each and no CPU', async (
   await server.stop();
 });
 
-void t.test('a byte at a time is echoed a byte at a time', async (t) => {
+t.test('a byte at a time is echoed a byte at a time', async (t) => {
   const { server } = await startOne(t);
   const socket = await connect(server.port);
   const bytes = randomBytes(2000);
@@ -166,7 +166,7 @@ void t.test('a byte at a time is echoed a byte at a time', async (t) => {
   await server.stop();
 });
 
-void t.test('64 MiB pass through one connection unchanged', async (t) => {
+t.test('64 MiB pass through one connection unchanged', async (t) => {
   const { server } = await startOne(t);
   const socket = await connect(server.port);
   const bytes = randomBytes(64 * MIB);
@@ -180,7 +180,7 @@ void t.test('64 MiB pass through one connection unchanged', async (t) => {
   await server.stop();
 });
 
-void t.test('short writes and full buffers lose and reorder nothing', async (t) => {
+t.test('short writes and full buffers lose and reorder nothing', async (t) => {
   const shim = compile(t, 'short-send.c', '-shared', '-fPIC');
   const server = await TestServer.start(t, {
     args: ['--workers', '1'],

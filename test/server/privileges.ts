@@ -39,7 +39,7 @@ const BURDENS: readonly [string, StartOptions['through']][] = [
 ];
 
 for (const [name, through = []] of BURDENS) {
-  void t.test(`--user leaves nothing of ${name}`, { skip: onlyRoot }, async (t) => {
+  t.test(`--user leaves nothing of ${name}`, { skip: onlyRoot }, async (t) => {
     const args = ['--workers', '2', '--user', 'nobody'];
     const server = await TestServer.start(t, { through, args });
     for (const pid of [server.pid, ...server.workerPids]) {
@@ -59,7 +59,7 @@ for (const [name, through = []] of BURDENS) {
   });
 }
 
-void t.test('a user that cannot be set prevents the start', { skip: onlyRoot }, async (t) => {
+t.test('a user that cannot be set prevents the start', { skip: onlyRoot }, async (t) => {
   const ports = ['--port', '0', '--admin-port', '0'];
   const command = new Command(['serve', ...ports, '--user', 'nobody'], {
     through: ['setpriv', '--bounding-set', '-setgid'],
@@ -69,17 +69,17 @@ void t.test('a user that cannot be set prevents the start', { skip: onlyRoot }, 
   t.equal(code, 1);
 });
 
-void t.test('serving as root is one warning that names the fix', { skip: onlyRoot }, async (t) => {
+t.test('serving as root is one warning that names the fix', { skip: onlyRoot }, async (t) => {
   const server = await TestServer.start(t, { args: ['--workers', '2'] });
   await server.logged(/^serving as root/);
   const told = server.log.filter(({ msg }) => msg.startsWith('serving as root'));
   t.equal(told.length, 1, 'one line');
-  t.match(told[0]?.msg, '--user NAME gives its privileges up', 'the fix');
+  t.match(told[0]?.msg, '--user NAME drops privileges', 'the fix');
   t.equal(told[0]?.level, 40, 'a warning');
   await server.stop();
 });
 
-void t.test('of a server the kernel ends a worker first when memory runs out', async (t) => {
+t.test('of a server the kernel ends a worker first when memory runs out', async (t) => {
   const server = await TestServer.start(t, { args: ['--workers', '2'] });
   t.equal(oomScoreOf(server.pid), oomScoreOf(process.pid), 'the manager is as it was started');
   for (const pid of server.workerPids) t.equal(oomScoreOf(pid), '500', 'a worker offers itself');

@@ -43,7 +43,7 @@ async function echoesLate(server: TestServer, socket: Socket): Promise<boolean> 
   return Buffer.concat(parts).equals(sent);
 }
 
-void t.test('a server lives through a load, refusals, a crash and a drain', async (t) => {
+t.test('a server lives through a load, refusals, a crash and a drain', async (t) => {
   const server = await TestServer.start(t, {
     args: ['--workers', '2', '--max-connections', '2100', '--idle-timeout', '600', '--drain', '2'],
     expectLog: [/^worker died/],

@@ -66,7 +66,7 @@ function endOf(port: number): Promise<string> {
   });
 }
 
-void t.test('a server with no option but its ports echoes, counts, and ends cleanly', async (t) => {
+t.test('a server with no option but its ports echoes, counts, and ends cleanly', async (t) => {
   const server = await TestServer.start(t);
   const clients = await Clients.open(t, server.port, 50);
   t.equal(await clients.answering(), 50, 'every client is answered');
@@ -76,7 +76,7 @@ void t.test('a server with no option but its ports echoes, counts, and ends clea
   await server.stop();
 });
 
-void t.test('an IPv4 address takes IPv4 clients only', async (t) => {
+t.test('an IPv4 address takes IPv4 clients only', async (t) => {
   const server = await TestServer.start(t, { args: ['--host', '127.0.0.1', '--port', '0'] });
   t.same(addressesOf(server), [`127.0.0.1:${server.port}`], 'as it says');
   t.ok(await answersAt('127.0.0.1', server.port), 'IPv4');
@@ -85,7 +85,7 @@ void t.test('an IPv4 address takes IPv4 clients only', async (t) => {
   await server.stop();
 });
 
-void t.test('an IPv6 address takes IPv6 clients only', async (t) => {
+t.test('an IPv6 address takes IPv6 clients only', async (t) => {
   const server = await TestServer.start(t, { args: ['--host', '::1', '--port', '0'] });
   t.same(addressesOf(server), [`[::1]:${server.port}`], 'as it says');
   t.ok(await answersAt('::1', server.port), 'IPv6');
@@ -93,7 +93,7 @@ void t.test('an IPv6 address takes IPv6 clients only', async (t) => {
   await server.stop();
 });
 
-void t.test('the default address takes IPv4 and IPv6 clients', async (t) => {
+t.test('the default address takes IPv4 and IPv6 clients', async (t) => {
   const server = await TestServer.start(t);
   for (const host of ['127.0.0.1', '127.1.2.3', '::1', '::ffff:127.0.0.1']) {
     t.ok(await answersAt(host, server.port), host);
@@ -101,7 +101,7 @@ void t.test('the default address takes IPv4 and IPv6 clients', async (t) => {
   await server.stop();
 });
 
-void t.test('IPv4 and IPv6 may share a port as two addresses', async (t) => {
+t.test('IPv4 and IPv6 may share a port as two addresses', async (t) => {
   const first = await TestServer.start(t);
   const { port } = first;
   await first.stop();
@@ -120,7 +120,7 @@ async function freeRange(): Promise<number> {
   }
 }
 
-void t.test('a range of ports is served by all workers alike', async (t) => {
+t.test('a range of ports is served by all workers alike', async (t) => {
   const first = await freeRange();
   const server = await TestServer.start(t, {
     args: ['--workers', '2', '--host', '127.0.0.1', '--port', `${first}-${first + 2}`],
@@ -147,7 +147,7 @@ void t.test('a range of ports is served by all workers alike', async (t) => {
   t.match(taken.stderr, /--port: "8000-8064" is not a range of 1 to 64 ports/);
 });
 
-void t.test('a server listens on every address that it was given', async (t) => {
+t.test('a server listens on every address that it was given', async (t) => {
   const path = join(shortFolder(t), 'echo.sock');
   const listen = ['127.0.0.1:0', '127.0.0.1:0', '[::1]:0', `unix:${path}`];
   const server = await TestServer.start(t, {
@@ -169,7 +169,7 @@ void t.test('a server listens on every address that it was given', async (t) => 
   t.notOk(existsSync(path), 'the socket file goes with the server');
 });
 
-void t.test('a socket file that a crash left is replaced, one in use is not', async (t) => {
+t.test('a socket file that a crash left is replaced, one in use is not', async (t) => {
   const folder = shortFolder(t);
   const [path, plain] = [join(folder, 'echo.sock'), join(folder, 'plain')];
   const args = ['--workers', '2', '--listen', `unix:${path}`];
@@ -198,7 +198,7 @@ void t.test('a socket file that a crash left is replaced, one in use is not', as
   t.ok(statSync(plain).isFile(), 'it is still there');
 });
 
-void t.test('a path is served by all workers in turn, after one of them died', async (t) => {
+t.test('a path is served by all workers in turn, after one of them died', async (t) => {
   const path = join(shortFolder(t), 'echo.sock');
   const server = await TestServer.start(t, {
     args: ['--workers', '2', '--listen', `unix:${path}`],
@@ -212,7 +212,7 @@ void t.test('a path is served by all workers in turn, after one of them died', a
   await server.stop();
 });
 
-void t.test('beyond --max-connections a client is reset at once, and counted', async (t) => {
+t.test('beyond --max-connections a client is reset at once, and counted', async (t) => {
   const server = await TestServer.start(t, {
     args: ['--workers', '2', '--max-connections', '10'],
   });
@@ -231,7 +231,7 @@ void t.test('beyond --max-connections a client is reset at once, and counted', a
   await server.stop();
 });
 
-void t.test('--idle-timeout closes silent clients, and no others', async (t) => {
+t.test('--idle-timeout closes silent clients, and no others', async (t) => {
   const server = await TestServer.start(t, { args: ['--workers', '1', '--idle-timeout', '2'] });
   const silent = await Clients.open(t, server.port, 20);
   const active = await Clients.open(t, server.port, 5);
@@ -251,7 +251,7 @@ void t.test('--idle-timeout closes silent clients, and no others', async (t) => 
   await server.stop();
 });
 
-void t.test('--accept-rate lets clients in one after the other', async (t) => {
+t.test('--accept-rate lets clients in one after the other', async (t) => {
   const server = await TestServer.start(t, { args: ['--workers', '1', '--accept-rate', '50'] });
   const began = performance.now();
   const clients = await Clients.open(t, server.port, 55);
@@ -268,17 +268,13 @@ void t.test('--accept-rate lets clients in one after the other', async (t) => {
 const somaxconn = sysctl(procReader, 'net.core.somaxconn') ?? 0;
 const isEnough = somaxconn >= 65_535 ? 'net.core.somaxconn does not cut any backlog here' : false;
 
-void t.test(
-  'a backlog that the kernel cuts is said at the start',
-  { skip: isEnough },
-  async (t) => {
-    const server = await TestServer.start(t, {
-      args: ['--backlog', '65535'],
-      expectLog: [/^net\.core\.somaxconn limits the backlog$/],
-    });
-    const line = await server.logged(/somaxconn/);
-    t.match(line, { somaxconn, backlog: 65_535 }, 'with both values');
-    t.ok(await answers(server.port), 'and the server serves');
-    await server.stop();
-  },
-);
+t.test('a backlog that the kernel cuts is said at the start', { skip: isEnough }, async (t) => {
+  const server = await TestServer.start(t, {
+    args: ['--backlog', '65535'],
+    expectLog: [/^net\.core\.somaxconn limits the backlog$/],
+  });
+  const line = await server.logged(/somaxconn/);
+  t.match(line, { somaxconn, backlog: 65_535 }, 'with both values');
+  t.ok(await answers(server.port), 'and the server serves');
+  await server.stop();
+});

@@ -39,7 +39,7 @@ async function stop(t: TapTest, command: Command): Promise<void> {
   t.same(await command.ended, { code: 0, signal: null }, 'it ends cleanly');
 }
 
-void t.test('inherited sockets are served instead of the default address', async (t) => {
+t.test('inherited sockets are served instead of the default address', async (t) => {
   const activate = compile(t, 'activate.c');
   const path = join(activate, '../push.sock');
   const through = [activate, 'web=tcp', `local=unix:${path}`, 'v6=tcp6', '--'];
@@ -60,7 +60,7 @@ void t.test('inherited sockets are served instead of the default address', async
   t.equal(readFileSync('/proc/net/unix', 'utf8').includes(path), false, 'the socket is closed');
 });
 
-void t.test('with an address among the options both are served', async (t) => {
+t.test('with an address among the options both are served', async (t) => {
   const through = [compile(t, 'activate.c'), 'tcp', '--'];
   const server = await TestServer.start(t, { through, args: ['--workers', '2'] });
   const line = server.log.find(({ msg }) => msg.startsWith('listening on'));
@@ -73,7 +73,7 @@ void t.test('with an address among the options both are served', async (t) => {
   await server.stop();
 });
 
-void t.test('an inherited socket stands for the same address among the options', async (t) => {
+t.test('an inherited socket stands for the same address among the options', async (t) => {
   // The test holds the port as systemd does; the server must not try to bind it a second time.
   const probe = createServer().listen(0, '127.0.0.1');
   await until('a free port', () => probe.listening);
@@ -86,7 +86,7 @@ void t.test('an inherited socket stands for the same address among the options',
   await stop(t, server);
 });
 
-void t.test('sockets that are announced to another process are left alone', async (t) => {
+t.test('sockets that are announced to another process are left alone', async (t) => {
   const through = [compile(t, 'activate.c'), 'tcp', '--'];
   const server = await TestServer.start(t, {
     through,
@@ -116,7 +116,7 @@ const REFUSALS: readonly [string, readonly string[], NodeJS.ProcessEnv, RegExp][
     'not open',
     ['tcp'],
     { LISTEN_FDS: '2', LISTEN_FDNAMES: 'a:b' },
-    /descriptor 4 \("b"\) cannot be served: it is no(t open| socket) \((EBADF|ENOTSOCK)\)/,
+    /descriptor 4 \("b"\) cannot be served: it is not (open|a socket) \((EBADF|ENOTSOCK)\)/,
   ],
   [
     'a file',
@@ -133,7 +133,7 @@ const REFUSALS: readonly [string, readonly string[], NodeJS.ProcessEnv, RegExp][
   ],
 ];
 
-void t.test(
+t.test(
   'sockets that cannot be served are rejected in one sentence, and nothing is left',
   async (t) => {
     const activate = compile(t, 'activate.c');

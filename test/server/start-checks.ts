@@ -44,53 +44,42 @@ function summary(server: TestServer): string {
   return server.log.find(({ level }) => level > DEBUG)?.msg ?? '';
 }
 
-void t.test(
-  'a start without obstacles logs the limit that binds, and warns of nothing',
-  async (t) => {
-    const rows: [string[], string[], RegExp][] = [
-      [[], [], /; the limit that binds: \S+/],
-      [
-        ['--max-connections', '50'],
-        [],
-        /for 50 connections; the limit that binds: --max-connections$/,
-      ],
-      [
-        [],
-        ['prlimit', '--nofile=300'],
-        /; the limit that binds: RLIMIT_NOFILE \(300 open files per/,
-      ],
-    ];
-    for (const [args, through, wanted] of rows) {
-      const server = await TestServer.start(t, {
-        args: [...args, '--log-level', 'info'],
-        through,
-      });
-      t.match(summary(server), wanted, 'the first line');
-      t.match(summary(server), /^listening on \[::\]:\d+ with \d+ workers, for \d+ connections;/);
-      t.same(warnings(server), [], 'no warning');
-      await server.stop();
-    }
-  },
-);
-
-void t.test(
-  'a limit in the way is one warning with its values',
-  { skip: noNamespace },
-  async (t) => {
+t.test('a start without obstacles logs the limit that binds, and warns of nothing', async (t) => {
+  const rows: [string[], string[], RegExp][] = [
+    [[], [], /; the limit that binds: \S+/],
+    [
+      ['--max-connections', '50'],
+      [],
+      /for 50 connections; the limit that binds: --max-connections$/,
+    ],
+    [[], ['prlimit', '--nofile=300'], /; the limit that binds: RLIMIT_NOFILE \(300 open files per/],
+  ];
+  for (const [args, through, wanted] of rows) {
     const server = await TestServer.start(t, {
-      args: ['--log-level', 'info'],
-      through: inNamespace('echo 512 > /proc/sys/net/core/somaxconn'),
-      expectLog: [/^net\.core\.somaxconn: /],
+      args: [...args, '--log-level', 'info'],
+      through,
     });
-    await server.logged(/^net\.core\.somaxconn: /);
-    const lines = warnings(server);
-    t.match(lines, [{ limit: 'net.core.somaxconn', current: '512', needed: '4,096' }]);
-    t.equal(lines.length, 1, 'and only one, although the backlog is cut too');
-    t.match(lines[0]?.msg, /clients try again only after a second/, 'it says what happens');
-    t.match(summary(server), /the limit that binds: \S+/, 'the first line names what binds');
+    t.match(summary(server), wanted, 'the first line');
+    t.match(summary(server), /^listening on \[::\]:\d+ with \d+ workers, for \d+ connections;/);
+    t.same(warnings(server), [], 'no warning');
     await server.stop();
-  },
-);
+  }
+});
+
+t.test('a limit in the way is one warning with its values', { skip: noNamespace }, async (t) => {
+  const server = await TestServer.start(t, {
+    args: ['--log-level', 'info'],
+    through: inNamespace('echo 512 > /proc/sys/net/core/somaxconn'),
+    expectLog: [/^net\.core\.somaxconn: /],
+  });
+  await server.logged(/^net\.core\.somaxconn: /);
+  const lines = warnings(server);
+  t.match(lines, [{ limit: 'net.core.somaxconn', current: '512', needed: '4,096' }]);
+  t.equal(lines.length, 1, 'and only one, although the backlog is cut too');
+  t.match(lines[0]?.msg, /clients try again only after a second/, 'it says what happens');
+  t.match(summary(server), /the limit that binds: \S+/, 'the first line names what binds');
+  await server.stop();
+});
 
 /** Connects many clients at once, waits for a moment, and goes. */
 function flood(port: number, clients: number): string {
@@ -111,7 +100,7 @@ async function metrics(server: TestServer): Promise<string> {
   return inside(server, `process.stdout.write(await (await fetch('${url}')).text());`);
 }
 
-void t.test(
+t.test(
   'clients that meet a full queue are one warning and a metric',
   { skip: noNamespace },
   async (t) => {

@@ -49,7 +49,7 @@ async function foreigner(t: TapTest): Promise<number> {
   return (server.address() as { port: number }).port;
 }
 
-void t.test('a second server on the same port is refused, and the first goes on', async (t) => {
+t.test('a second server on the same port is refused, and the first goes on', async (t) => {
   const first = await TestServer.start(t, { args: ['--workers', '2'] });
   const args = ['--port', String(first.port), '--admin-port', '0'];
   const wanted = new RegExp(
@@ -61,7 +61,7 @@ void t.test('a second server on the same port is refused, and the first goes on'
   await first.stop();
 });
 
-void t.test('a port that somebody else listens on is refused', async (t) => {
+t.test('a port that somebody else listens on is refused', async (t) => {
   const port = await foreigner(t);
   await assertFails(t, 'taken', {
     args: ['--host', '127.0.0.1', '--port', String(port), '--admin-port', '0'],
@@ -83,7 +83,7 @@ void t.test('a port that somebody else listens on is refused', async (t) => {
   });
 });
 
-void t.test('an address that cannot be listened on is refused', async (t) => {
+t.test('an address that cannot be listened on is refused', async (t) => {
   await assertFails(t, 'no permission', {
     args: ['--port', '80', '--admin-port', '0'],
     through: AS_NOBODY,
@@ -115,7 +115,7 @@ void t.test('an address that cannot be listened on is refused', async (t) => {
   }
 });
 
-void t.test('a path that cannot be a unix socket is refused and left alone', async (t) => {
+t.test('a path that cannot be a unix socket is refused and left alone', async (t) => {
   // Not in the checkout: a socket's path has room for 107 bytes.
   const folder = mkdtempSync(join(tmpdir(), 'megacomet-start-'));
   t.teardown(() => {
@@ -141,7 +141,7 @@ void t.test('a path that cannot be a unix socket is refused and left alone', asy
   });
 });
 
-void t.test('a unix socket in use is refused; one that a crash left is replaced', async (t) => {
+t.test('a unix socket in use is refused; one that a crash left is replaced', async (t) => {
   const first = await TestServer.start(t, { args: ['--workers', '1', '--listen', 'unix:socket'] });
   const path = join(first.folder, 'socket');
   await assertFails(t, 'in use', {
@@ -157,7 +157,7 @@ void t.test('a unix socket in use is refused; one that a crash left is replaced'
   await next.stop();
 });
 
-void t.test('a mistake in an option is named, with the rule', async (t) => {
+t.test('a mistake in an option is named, with the rule', async (t) => {
   const cases: [string[], RegExp][] = [
     [['--port', '70000'], /--port: 70000 is not between 0 and 65535/],
     [['--port', '0x50'], /--port: "0x50" is not a port or a range of ports/],
@@ -174,7 +174,7 @@ void t.test('a mistake in an option is named, with the rule', async (t) => {
   }
 });
 
-void t.test('a mistake in the environment is named, with the rule', async (t) => {
+t.test('a mistake in the environment is named, with the rule', async (t) => {
   await assertFails(t, 'value', {
     env: { MEGACOMET_BACKLOG: 'lots' },
     code: 2,
@@ -187,7 +187,7 @@ void t.test('a mistake in the environment is named, with the rule', async (t) =>
   });
 });
 
-void t.test('a mistake in the config file is named, with the rule', async (t) => {
+t.test('a mistake in the config file is named, with the rule', async (t) => {
   const file = join(t.testdir(), 'config.json');
   const cases: [string, RegExp][] = [
     ['{"backlog": 0}', /config\.json: backlog: 0 is not between 1 and 65535/],
@@ -208,7 +208,7 @@ void t.test('a mistake in the config file is named, with the rule', async (t) =>
   });
 });
 
-void t.test('a mistake that only comet can make is found before anything is bound', async (t) => {
+t.test('a mistake that only comet can make is found before anything is bound', async (t) => {
   // Somebody else has the port: whoever binds first complains of that.
   const port = await foreigner(t);
   const folder = t.testdir({ short: 'secret\n', empty: '', two: 'first line\nsecond line\n' });
@@ -250,45 +250,35 @@ void t.test('a mistake that only comet can make is found before anything is boun
   });
 });
 
-void t.test(
-  'an admin host that is not an address is rejected before anything is bound',
-  async (t) => {
-    // Somebody else has the port: whoever binds first complains of that.
-    const place = [
-      '--host',
-      '127.0.0.1',
-      '--port',
-      String(await foreigner(t)),
-      '--admin-port',
-      '0',
-    ];
-    for (const host of ['localhost', '127.0.0.256', '127.1', '[::1]', '::1::', '127.0.0.1:9001']) {
-      await assertFails(t, host, {
-        args: [...place, '--admin-host', host],
-        isBare: true,
-        code: 2,
-        wanted: /^megacomet-ts: --admin-host: ".*" is not a numeric address\n$/,
-      });
-    }
-    await assertFails(t, 'in the environment', {
-      args: place,
-      env: { MEGACOMET_ADMIN_HOST: 'localhost' },
+t.test('an admin host that is not an address is rejected before anything is bound', async (t) => {
+  // Somebody else has the port: whoever binds first complains of that.
+  const place = ['--host', '127.0.0.1', '--port', String(await foreigner(t)), '--admin-port', '0'];
+  for (const host of ['localhost', '127.0.0.256', '127.1', '[::1]', '::1::', '127.0.0.1:9001']) {
+    await assertFails(t, host, {
+      args: [...place, '--admin-host', host],
       isBare: true,
       code: 2,
-      wanted: /MEGACOMET_ADMIN_HOST: "localhost" is not a numeric address/,
+      wanted: /^megacomet-ts: --admin-host: ".*" is not a numeric address\n$/,
     });
-    for (const host of ['127.0.0.2', '::1', '::', 'fe80::1%lo']) {
-      await assertFails(t, `${host}, which is one`, {
-        args: [...place, '--admin-host', host],
-        isBare: true,
-        code: 1,
-        wanted: /another program listens there/,
-      });
-    }
-  },
-);
+  }
+  await assertFails(t, 'in the environment', {
+    args: place,
+    env: { MEGACOMET_ADMIN_HOST: 'localhost' },
+    isBare: true,
+    code: 2,
+    wanted: /MEGACOMET_ADMIN_HOST: "localhost" is not a numeric address/,
+  });
+  for (const host of ['127.0.0.2', '::1', '::', 'fe80::1%lo']) {
+    await assertFails(t, `${host}, which is one`, {
+      args: [...place, '--admin-host', host],
+      isBare: true,
+      code: 1,
+      wanted: /another program listens there/,
+    });
+  }
+});
 
-void t.test('more connections than the machine can hold are refused', async (t) => {
+t.test('more connections than the machine can hold are refused', async (t) => {
   await assertFails(t, 'one worker', {
     args: ['--workers', '1', '--max-connections', '1000000'],
     through: ['prlimit', '--nofile=1000'],
@@ -302,7 +292,7 @@ void t.test('more connections than the machine can hold are refused', async (t) 
   });
 });
 
-void t.test('a user that cannot be taken is refused', { skip: onlyRoot }, async (t) => {
+t.test('a user that cannot be taken is refused', { skip: onlyRoot }, async (t) => {
   await assertFails(t, 'unknown', {
     args: ['--user', 'no-such-user'],
     code: 1,

@@ -67,7 +67,7 @@ function stepsOf(parts: Parts): readonly Step[] {
 
 const NAMES = stepsOf(new Parts()).map(({ name }) => name);
 
-void t.test('the steps of a start open everything, and their undos close it', async (t) => {
+t.test('the steps of a start open everything, and their undos close it', async (t) => {
   const before = openDescriptors();
   const parts = new Parts();
   const startup = new Startup(stepsOf(parts));
@@ -84,7 +84,7 @@ void t.test('the steps of a start open everything, and their undos close it', as
 });
 
 for (const failing of NAMES) {
-  void t.test(`nothing stays open if the step "${failing}" fails at its end`, async (t) => {
+  t.test(`nothing stays open if the step "${failing}" fails at its end`, async (t) => {
     const before = openDescriptors();
     const steps = stepsOf(new Parts()).map((step): Step => {
       if (step.name !== failing) return step;

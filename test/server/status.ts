@@ -10,7 +10,7 @@ function admin(server: TestServer): string[] {
   return ['--admin', `127.0.0.1:${server.adminPort}`];
 }
 
-void t.test('status prints a table of the workers, and the totals', async (t) => {
+t.test('status prints a table of the workers, and the totals', async (t) => {
   const server = await TestServer.start(t, { args: ['--workers', '2'] });
   const clients = await Clients.open(t, server.port, 30);
   await clients.answering();
@@ -39,7 +39,7 @@ void t.test('status prints a table of the workers, and the totals', async (t) =>
   await server.stop();
 });
 
-void t.test('status --json prints the answer of /stats', async (t) => {
+t.test('status --json prints the answer of /stats', async (t) => {
   const server = await TestServer.start(t);
   await Clients.open(t, server.port, 3);
   await until('all to be counted', async () => (await server.total('connections')) === 3);
@@ -57,7 +57,7 @@ function childOf(pid: number): number {
   return Number(children.at(-1) ?? 0);
 }
 
-void t.test('status --watch draws in place, with the rates of the last second', async (t) => {
+t.test('status --watch draws in place, with the rates of the last second', async (t) => {
   const server = await TestServer.start(t, { args: ['--workers', '1'] });
   const clients = await Clients.open(t, server.port, 5);
   // A pseudo terminal; bounded, should nobody interrupt it.
@@ -90,7 +90,7 @@ void t.test('status --watch draws in place, with the rates of the last second', 
   await server.stop();
 });
 
-void t.test('status --watch ends with one sentence when the server is gone', async (t) => {
+t.test('status --watch ends with one sentence when the server is gone', async (t) => {
   const server = await TestServer.start(t, { args: ['--workers', '1'] });
   const watch = new Command(['status', '--watch', ...admin(server)]);
   await until('the first picture', () => HEADER.test(watch.stdout));
@@ -100,7 +100,7 @@ void t.test('status --watch ends with one sentence when the server is gone', asy
   t.match(stderr, /^megacomet-ts: no admin server answers at [^\n]+\n$/, 'one sentence');
 });
 
-void t.test('status of a server that is not there is one sentence and exit code 1', async (t) => {
+t.test('status of a server that is not there is one sentence and exit code 1', async (t) => {
   const { code, stdout, stderr } = await run(['status', '--admin', '127.0.0.1:1']);
   t.equal(code, 1, 'exit code');
   t.equal(stderr, 'megacomet-ts: no admin server answers at 127.0.0.1:1 (ECONNREFUSED)\n', 'why');

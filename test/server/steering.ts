@@ -31,7 +31,7 @@ async function served(clients: Clients, target: number | string, count: number):
   return answers.filter(Boolean).length;
 }
 
-void t.test('a worker that froze loses its share of new clients', { buffered: true }, async (t) => {
+t.test('a worker that froze loses its share of new clients', { buffered: true }, async (t) => {
   const server = await TestServer.start(t, {
     args: ['--workers', '4', '--heartbeat-limit', '60'],
   });
@@ -59,7 +59,7 @@ void t.test('a worker that froze loses its share of new clients', { buffered: tr
   await server.stop();
 });
 
-void t.test('a restarted worker is filled first', { buffered: true }, async (t) => {
+t.test('a restarted worker is filled first', { buffered: true }, async (t) => {
   const server = await TestServer.start(t, {
     // Small workers, so that what the others hold already counts.
     args: ['--workers', '4'],
@@ -83,7 +83,7 @@ void t.test('a restarted worker is filled first', { buffered: true }, async (t) 
   await server.stop();
 });
 
-void t.test(
+t.test(
   'a unix socket is watched by as many workers as there are cores, until they are full',
   { buffered: true },
   async (t) => {
@@ -123,7 +123,7 @@ void t.test(
   },
 );
 
-void t.test('a frozen worker does not hold up a unix socket', { buffered: true }, async (t) => {
+t.test('a frozen worker does not hold up a unix socket', { buffered: true }, async (t) => {
   const server = await TestServer.start(t, {
     args: ['--workers', String(2 * cores), '--listen', 'unix:socket', '--heartbeat-limit', '60'],
   });

@@ -43,7 +43,7 @@ function churn(program: string, port: number, first: number): Promise<string> {
   });
 }
 
-void t.test('200,000 connections that come and go in every way leave nothing', async (t) => {
+t.test('200,000 connections that come and go in every way leave nothing', async (t) => {
   const program = compile(t, 'churn.c');
   const server = await TestServer.start(t, { args: ['--workers', '2'] });
   const pids = await pidsOf(server);
@@ -73,7 +73,7 @@ void t.test('200,000 connections that come and go in every way leave nothing', a
   await server.stop();
 });
 
-void t.test('10,000 connections that leave give their memory back', async (t) => {
+t.test('10,000 connections that leave give their memory back', async (t) => {
   const server = await TestServer.start(t, { args: ['--workers', '2'] });
   const pids = await pidsOf(server);
   const before = footprintsOf(pids);

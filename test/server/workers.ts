@@ -38,49 +38,46 @@ async function untilReplaced(server: TestServer, slot: number, pid: number): Pro
 }
 
 for (const signal of ['SIGKILL', 'SIGSEGV', 'SIGABRT'] as const) {
-  void t.test(
-    `a worker that dies of ${signal} costs its own clients and nobody else`,
-    async (t) => {
-      const server = await TestServer.start(t, {
-        args: ['--workers', '4'],
-        expectLog: [/^worker died/],
-      });
-      const idle = await Clients.open(t, server.port, 2000);
-      const totals = new TotalsWatch(server);
-      const load = new Load(t, server.port, 200);
-      await until('the load to be served', () => load.served > 100);
-      const before = await pidsOf(server);
-      const victim = before[1] ?? -1;
-      await load.whenQuiet(() => {
-        process.kill(victim, signal);
-      });
-      await untilReplaced(server, 1, victim);
-      const served = load.served;
-      await until('the load to be served on', () => load.served > served + 300);
-      await load.stop();
-      await totals.stop();
+  t.test(`a worker that dies of ${signal} costs its own clients and nobody else`, async (t) => {
+    const server = await TestServer.start(t, {
+      args: ['--workers', '4'],
+      expectLog: [/^worker died/],
+    });
+    const idle = await Clients.open(t, server.port, 2000);
+    const totals = new TotalsWatch(server);
+    const load = new Load(t, server.port, 200);
+    await until('the load to be served', () => load.served > 100);
+    const before = await pidsOf(server);
+    const victim = before[1] ?? -1;
+    await load.whenQuiet(() => {
+      process.kill(victim, signal);
+    });
+    await untilReplaced(server, 1, victim);
+    const served = load.served;
+    await until('the load to be served on', () => load.served > served + 300);
+    await load.stop();
+    await totals.stop();
 
-      t.same(load.failures, [], 'no new connection is refused or reset');
-      t.ok(load.slowestMs < SERVED_WITHIN_MS, `served within 1 s: ${load.slowestMs.toFixed(1)} ms`);
-      t.same(totals.fallen, [], 'no total falls');
-      const after = await pidsOf(server);
-      t.same([after[0], after[2], after[3]], [before[0], before[2], before[3]], 'others stay');
-      const { totals: sums, workers } = await server.stats();
-      const lost = idle.lost + load.clients.lost;
-      t.ok(idle.lost > 0, 'the dead worker had clients');
-      t.equal(sums['closedByCrashTotal'], lost, 'its clients are counted as lost by the crash');
-      t.equal(workers[1]?.restarts, 1, 'the restart is counted');
-      const open = Number(sums['acceptedTotal']) - Number(sums['closedTotal']);
-      t.equal(open, sums['connections'], 'accepted - closed is the number open');
-      t.equal(open, 2000 + load.served - lost, 'and the number that the clients have open');
-      t.equal(await idle.answering(), 2000 - idle.lost, 'the clients of the others are answered');
-      await server.stop();
-    },
-  );
+    t.same(load.failures, [], 'no new connection is refused or reset');
+    t.ok(load.slowestMs < SERVED_WITHIN_MS, `served within 1 s: ${load.slowestMs.toFixed(1)} ms`);
+    t.same(totals.fallen, [], 'no total falls');
+    const after = await pidsOf(server);
+    t.same([after[0], after[2], after[3]], [before[0], before[2], before[3]], 'others stay');
+    const { totals: sums, workers } = await server.stats();
+    const lost = idle.lost + load.clients.lost;
+    t.ok(idle.lost > 0, 'the dead worker had clients');
+    t.equal(sums['closedByCrashTotal'], lost, 'its clients are counted as lost by the crash');
+    t.equal(workers[1]?.restarts, 1, 'the restart is counted');
+    const open = Number(sums['acceptedTotal']) - Number(sums['closedTotal']);
+    t.equal(open, sums['connections'], 'accepted - closed is the number open');
+    t.equal(open, 2000 + load.served - lost, 'and the number that the clients have open');
+    t.equal(await idle.answering(), 2000 - idle.lost, 'the clients of the others are answered');
+    await server.stop();
+  });
 }
 
 for (const way of ['is stopped', 'loops without end'] as const) {
-  void t.test(`a worker that ${way} is replaced at the heartbeat limit`, async (t) => {
+  t.test(`a worker that ${way} is replaced at the heartbeat limit`, async (t) => {
     const server = await TestServer.start(t, {
       args: ['--workers', '4', '--heartbeat-limit', '4'],
       env: { LD_PRELOAD: compile(t, 'spin.c', ...SHARED) },
@@ -117,7 +114,7 @@ for (const way of ['is stopped', 'loops without end'] as const) {
   });
 }
 
-void t.test('a worker that cannot start ends the server with one line, soon', async (t) => {
+t.test('a worker that cannot start ends the server with one line, soon', async (t) => {
   const folder = t.testdir({ abort: '' });
   const env = { LD_PRELOAD: compile(t, 'abort.c', ...SHARED), TMPDIR: folder };
   const startedAtMs = performance.now();
@@ -136,7 +133,7 @@ void t.test('a worker that cannot start ends the server with one line, soon', as
   t.ok(performance.now() - startedAtMs < 5000, 'soon');
 });
 
-void t.test('a worker that Node itself cannot start says why, in the one line', async (t) => {
+t.test('a worker that Node itself cannot start says why, in the one line', async (t) => {
   const { code, stdout, stderr } = await run(
     ['serve', '--port', '0', '--admin-port', '0', '--workers', '1', '--log-format', 'json'],
     { env: { LD_PRELOAD: compile(t, 'no-eventfd.c', ...SHARED) } },
@@ -151,7 +148,7 @@ void t.test('a worker that Node itself cannot start says why, in the one line', 
   t.equal(deaths.length, 5, 'each death has its line of the log, with the whole report');
 });
 
-void t.test('a slot whose worker dies at every start is retried ever less often', async (t) => {
+t.test('a slot whose worker dies at every start is retried ever less often', async (t) => {
   const folder = t.testdir();
   const server = await TestServer.start(t, {
     args: ['--workers', '3'],
@@ -183,7 +180,7 @@ void t.test('a slot whose worker dies at every start is retried ever less often'
   await server.stop();
 });
 
-void t.test('a server whose worker cannot be restarted still ends cleanly', async (t) => {
+t.test('a server whose worker cannot be restarted still ends cleanly', async (t) => {
   const folder = t.testdir();
   const server = await TestServer.start(t, {
     args: ['--workers', '2', '--drain', '1'],
@@ -200,7 +197,7 @@ void t.test('a server whose worker cannot be restarted still ends cleanly', asyn
 });
 
 for (const error of ['EAGAIN', 'ENOMEM']) {
-  void t.test(
+  t.test(
     `a worker whose fork fails with ${error} is replaced later`,
     { skip: noTracing },
     async (t) => {
@@ -227,7 +224,7 @@ for (const error of ['EAGAIN', 'ENOMEM']) {
 
 /** Why the loop of libuv that Node makes at its start is not there: the worker's own makes no eventfd. */
 for (const error of ['EMFILE', 'ENOMEM', 'EINTR']) {
-  void t.test(
+  t.test(
     `a worker whose start meets ${error} says why, and is retried ever less often`,
     { skip: noTracing },
     async (t) => {

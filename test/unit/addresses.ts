@@ -10,7 +10,7 @@ import {
 import { silentLogger } from '../../lib/base/logger.js';
 import { configuredAddresses } from '../../lib/server/configured-addresses.js';
 
-void t.test('an address has one text, which parses to the same address', (t) => {
+t.test('an address has one text, which parses to the same address', (t) => {
   const rows: [string, Address][] = [
     ['127.0.0.1:80', { isUnix: false, host: '127.0.0.1', port: 80 }],
     ['[::1]:65535', { isUnix: false, host: '::1', port: 65_535 }],
@@ -23,7 +23,7 @@ void t.test('an address has one text, which parses to the same address', (t) => 
   t.end();
 });
 
-void t.test('a text that is not an address is rejected, with option, value and rule', (t) => {
+t.test('a text that is not an address is rejected, with option, value and rule', (t) => {
   for (const text of [
     '',
     '80',
@@ -44,7 +44,7 @@ void t.test('a text that is not an address is rejected, with option, value and r
   t.end();
 });
 
-void t.test('consecutive ports of one host are formatted as a range', (t) => {
+t.test('consecutive ports of one host are formatted as a range', (t) => {
   const rows: [string[], string][] = [
     [[], ''],
     [['[::]:8000'], '[::]:8000'],
@@ -56,7 +56,7 @@ void t.test('consecutive ports of one host are formatted as a range', (t) => {
   t.end();
 });
 
-void t.test('host and port name an address for each port of a range', (t) => {
+t.test('host and port name an address for each port of a range', (t) => {
   const rows: [Parameters<typeof configuredAddresses>[0], string[]][] = [
     [{ host: '::1', port: '8000-8002' }, ['[::1]:8000', '[::1]:8001', '[::1]:8002']],
     [{ host: '127.0.0.1', port: 0 }, ['127.0.0.1:0']],
@@ -68,7 +68,7 @@ void t.test('host and port name an address for each port of a range', (t) => {
   t.end();
 });
 
-void t.test('without IPv6 in the kernel 0.0.0.0 replaces ::, with a warning', (t) => {
+t.test('without IPv6 in the kernel 0.0.0.0 replaces ::, with a warning', (t) => {
   const warnings: string[] = [];
   const log = { ...silentLogger, warn: (_: object, text: string) => void warnings.push(text) };
   const addresses = configuredAddresses({ host: '::', port: 80 }, false, log);

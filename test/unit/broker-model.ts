@@ -149,7 +149,7 @@ function check(subscriber: Subscriber, published: readonly string[]): void {
   throw new Error(hasLost ? `nothing is lost: ${found}` : `a gap: ${found}`);
 }
 
-void t.test('no subscriber misses, repeats or reorders a message without a reported gap', (t) => {
+t.test('no subscriber misses, repeats or reorders a message without a reported gap', (t) => {
   let heard = 0;
   let told = 0;
   fc.assert(

@@ -9,7 +9,7 @@ import { FakePort } from '../support/fakes/comet.js';
 
 const MIB = 1024 * 1024;
 
-void t.test('a message reaches each worker with subscribers, with all its fields', (t) => {
+t.test('a message reaches each worker with subscribers, with all its fields', (t) => {
   const { broker, turns, ports } = world();
   wants(broker, 0, 'news/1', 2);
   wants(broker, 1, 'news/*', 3);
@@ -56,7 +56,7 @@ void t.test('a message reaches each worker with subscribers, with all its fields
   t.end();
 });
 
-void t.test('a loop iteration makes one write to each worker', (t) => {
+t.test('a loop iteration makes one write to each worker', (t) => {
   const { broker, turns, ports } = world(3);
   for (const slot of [0, 1]) wants(broker, slot, 'all');
   wants(broker, 0, 'private');
@@ -72,7 +72,7 @@ void t.test('a loop iteration makes one write to each worker', (t) => {
   t.end();
 });
 
-void t.test('a broadcast is sent to all workers from one buffer, in few writes', (t) => {
+t.test('a broadcast is sent to all workers from one buffer, in few writes', (t) => {
   const { broker, turns, ports } = world(3);
   for (const slot of [0, 1, 2]) wants(broker, slot, 'all');
   for (let turn = 0; turn < 300; turn++) {
@@ -89,7 +89,7 @@ void t.test('a broadcast is sent to all workers from one buffer, in few writes',
   t.end();
 });
 
-void t.test('a message may be larger than a chunk', (t) => {
+t.test('a message may be larger than a chunk', (t) => {
   const { broker, turns, ports } = world(2, { messageBytesMax: MESSAGE_BYTES_LIMIT });
   wants(broker, 0, 'a');
   const data = Buffer.alloc(MESSAGE_BYTES_LIMIT, 'ab');
@@ -105,7 +105,7 @@ void t.test('a message may be larger than a chunk', (t) => {
   t.end();
 });
 
-void t.test('large messages are sent from one buffer, which is not overwritten', (t) => {
+t.test('large messages are sent from one buffer, which is not overwritten', (t) => {
   const { broker, turns, ports } = world(3);
   for (const slot of [0, 1, 2]) wants(broker, slot, 'all');
   wants(broker, 1, 'one');
@@ -136,7 +136,7 @@ void t.test('large messages are sent from one buffer, which is not overwritten',
   t.end();
 });
 
-void t.test('a slow worker gets copies, and keeps no shared buffer', (t) => {
+t.test('a slow worker gets copies, and keeps no shared buffer', (t) => {
   const { broker, turns, ports } = world(2);
   for (const slot of [0, 1]) wants(broker, slot, 'all');
   port(ports, 1).queuedBytes = 65_537;
@@ -148,7 +148,7 @@ void t.test('a slow worker gets copies, and keeps no shared buffer', (t) => {
   t.end();
 });
 
-void t.test('replay pages follow the publishes of their loop iteration', (t) => {
+t.test('replay pages follow the publishes of their loop iteration', (t) => {
   const { broker, turns, ports } = world(1);
   broker.publish('a', '1');
   broker.publish('b', '2');
@@ -184,7 +184,7 @@ void t.test('replay pages follow the publishes of their loop iteration', (t) => 
   t.end();
 });
 
-void t.test('a worker has at most a mebibyte of queued pages', (t) => {
+t.test('a worker has at most a mebibyte of queued pages', (t) => {
   const { broker, turns, ports } = world(2);
   for (let index = 0; index < 60; index++) broker.publish('a', 'x'.repeat(1000));
   turns.endAll();
@@ -214,7 +214,7 @@ void t.test('a worker has at most a mebibyte of queued pages', (t) => {
   t.end();
 });
 
-void t.test('many replay requests are answered in rotation, with publishes in between', (t) => {
+t.test('many replay requests are answered in rotation, with publishes in between', (t) => {
   const { broker, turns, ports } = world(20);
   broker.publish('a', 'x');
   turns.endAll();
@@ -238,7 +238,7 @@ void t.test('many replay requests are answered in rotation, with publishes in be
   t.end();
 });
 
-void t.test('a worker with too many replay requests is replaced', (t) => {
+t.test('a worker with too many replay requests is replaced', (t) => {
   const { broker } = world(1);
   const given: number[] = [];
   broker.on('overflow', (slot) => given.push(slot));
@@ -249,7 +249,7 @@ void t.test('a worker with too many replay requests is replaced', (t) => {
   t.end();
 });
 
-void t.test('a slow worker pushes back, and a worker without heartbeat is replaced', (t) => {
+t.test('a slow worker pushes back, and a worker without heartbeat is replaced', (t) => {
   const { broker, turns, ports } = world(2);
   const given: number[] = [];
   broker.on('overflow', (slot) => given.push(slot));
@@ -292,7 +292,7 @@ void t.test('a slow worker pushes back, and a worker without heartbeat is replac
   t.end();
 });
 
-void t.test('a dead worker is forgotten, and the next one starts without subscribers', (t) => {
+t.test('a dead worker is forgotten, and the next one starts without subscribers', (t) => {
   const { broker, turns, ports } = world(2);
   wants(broker, 0, 'a', 5);
   wants(broker, 0, 'a/*', 5);
@@ -323,7 +323,7 @@ void t.test('a dead worker is forgotten, and the next one starts without subscri
   t.end();
 });
 
-void t.test('a publish with a known key returns the first receipt, marked duplicate', (t) => {
+t.test('a publish with a known key returns the first receipt, marked duplicate', (t) => {
   const { broker, turns, ports } = world(1);
   wants(broker, 0, 'a', 4);
   const options: PublishOptions = { idempotencyKey: 'k' };
@@ -349,7 +349,7 @@ void t.test('a publish with a known key returns the first receipt, marked duplic
   t.end();
 });
 
-void t.test('an invalid publish is rejected with a code and one sentence', (t) => {
+t.test('an invalid publish is rejected with a code and one sentence', (t) => {
   const { broker } = world(1, { messageBytesMax: 100 });
   const cases: [string, string, Buffer | string, PublishOptions?][] = [
     ['ERR_CHANNEL', '', 'x'],
@@ -394,7 +394,7 @@ void t.test('an invalid publish is rejected with a code and one sentence', (t) =
   t.end();
 });
 
-void t.test('a publish sets the history limits, else the server does', (t) => {
+t.test('a publish sets the history limits, else the server does', (t) => {
   const limits: HistoryLimits = { count: 2, bytes: 1000, ageMs: 100 };
   const { broker, turns, ports } = world(1, { history: limits });
   const page = (channel: string): string => {
@@ -425,7 +425,7 @@ void t.test('a publish sets the history limits, else the server does', (t) => {
   t.end();
 });
 
-void t.test('a message of a client is published, and the application gets an event', (t) => {
+t.test('a message of a client is published, and the application gets an event', (t) => {
   const { broker, turns, ports } = world(2);
   wants(broker, 1, 'room');
   const heard: unknown[] = [];
@@ -454,7 +454,7 @@ void t.test('a message of a client is published, and the application gets an eve
   t.end();
 });
 
-void t.test('a client receives the rejection of its publish while its worker has room', (t) => {
+t.test('a client receives the rejection of its publish while its worker has room', (t) => {
   const { broker, turns, ports } = world(2);
   wants(broker, 1, 'room');
   const own = port(ports, 0);
@@ -496,7 +496,7 @@ void t.test('a client receives the rejection of its publish while its worker has
   t.end();
 });
 
-void t.test('a kick reaches the workers with subscribers, after earlier publishes', (t) => {
+t.test('a kick reaches the workers with subscribers, after earlier publishes', (t) => {
   const { broker, turns, ports } = world(3);
   wants(broker, 0, 'a', 2);
   wants(broker, 1, 'n/*', 3);
@@ -515,7 +515,7 @@ void t.test('a kick reaches the workers with subscribers, after earlier publishe
   t.end();
 });
 
-void t.test('channels are listed with subscribers and history, page by page', (t) => {
+t.test('channels are listed with subscribers and history, page by page', (t) => {
   const { broker } = world(2);
   for (let index = 0; index < 3000; index++) wants(broker, index % 2, `user/${index}`, 2);
   wants(broker, 0, 'user/*', 7);
@@ -545,7 +545,7 @@ void t.test('channels are listed with subscribers and history, page by page', (t
   t.end();
 });
 
-void t.test('interest in an invalid channel is ignored', (t) => {
+t.test('interest in an invalid channel is ignored', (t) => {
   const { broker } = world(1);
   for (const channel of ['', '*', 'a\n', 'x'.repeat(300), 'a*']) wants(broker, 0, channel);
   t.match(broker.counters, { subscribedChannels: 0, patterns: 0 });

@@ -33,7 +33,7 @@ function complaint(
   }
 }
 
-void t.test('workers follow from connections, files and cores', (t) => {
+t.test('workers follow from connections, files and cores', (t) => {
   const rows: [Partial<MachineLimits>, number | undefined, number][] = [
     // A worker holds 20,000 - 32 - 1 - 64 = 19,903; a tenth is spare.
     [{}, 1_000_000, 56],
@@ -56,14 +56,14 @@ void t.test('workers follow from connections, files and cores', (t) => {
   t.end();
 });
 
-void t.test('listeners take descriptors too', (t) => {
+t.test('listeners take descriptors too', (t) => {
   const one = planCapacity(machine, 1, undefined, 1);
   const ten = planCapacity(machine, 1, undefined, 10);
   t.equal(one.maxConnections - ten.maxConnections, 9);
   t.end();
 });
 
-void t.test('the limit that binds is named', (t) => {
+t.test('the limit that binds is named', (t) => {
   const rows: [Partial<MachineLimits>, number, RegExp][] = [
     [{}, 39_806, /^RLIMIT_NOFILE \(20000 open files per process\)$/],
     [{ filesFree: 5000 }, 5000, /^fs\.file-max \(5000 left\)$/],
@@ -84,7 +84,7 @@ void t.test('the limit that binds is named', (t) => {
   t.end();
 });
 
-void t.test('more than memory, files or watches allow is a warning that names the limit', (t) => {
+t.test('more than memory, files or watches allow is a warning that names the limit', (t) => {
   const limits = { ...machine, epollWatches: 500 };
   const plan = planCapacity(limits, 'auto', 1000, 1);
   t.equal(plan.maxConnections, 1000, 'what was asked for is tried');
@@ -92,7 +92,7 @@ void t.test('more than memory, files or watches allow is a warning that names th
   t.end();
 });
 
-void t.test('what cannot be is an error that names the limit to raise', (t) => {
+t.test('what cannot be is an error that names the limit to raise', (t) => {
   t.match(
     complaint({}, 2, 50_000),
     /^ERR_CAPACITY: 2 workers hold 39806 connections at 20000 open files each, not 50000: raise/,
@@ -110,7 +110,7 @@ void t.test('what cannot be is an error that names the limit to raise', (t) => {
   t.end();
 });
 
-void t.test('a cgroup counts as the memory of the machine', (t) => {
+t.test('a cgroup counts as the memory of the machine', (t) => {
   const files: Record<string, string> = {
     '/proc/meminfo': 'MemTotal:       24000000 kB\nMemAvailable:   23000000 kB\n',
     '/proc/self/cgroup': '0::/box\n',

@@ -32,12 +32,12 @@ class Bench {
   }
 }
 
-void t.test('an empty server lists no channel, on one page', (t) => {
+t.test('an empty server lists no channel, on one page', (t) => {
   t.same(new Bench().list.page(), { channels: [], next: null });
   t.end();
 });
 
-void t.test('a channel has its subscribers of all workers and its history', (t) => {
+t.test('a channel has its subscribers of all workers and its history', (t) => {
   const bench = new Bench();
   bench.interest.set(0, 'both', 2);
   bench.interest.set(1, 'both', 3);
@@ -56,7 +56,7 @@ void t.test('a channel has its subscribers of all workers and its history', (t) 
   t.end();
 });
 
-void t.test('a prefix selects names on every page', (t) => {
+t.test('a prefix selects names on every page', (t) => {
   const bench = new Bench();
   bench.interest.set(0, 'user/1', 1);
   bench.interest.set(0, 'group/1', 1);
@@ -71,7 +71,7 @@ void t.test('a prefix selects names on every page', (t) => {
   t.end();
 });
 
-void t.test('pages of a small limit list each channel exactly once', (t) => {
+t.test('pages of a small limit list each channel exactly once', (t) => {
   const bench = new Bench();
   for (let index = 0; index < 2000; index++) bench.interest.set(0, `live/${index}`, 1);
   for (let index = 1000; index < 7000; index++) bench.append(`live/${index}`);
@@ -83,7 +83,7 @@ void t.test('pages of a small limit list each channel exactly once', (t) => {
   t.end();
 });
 
-void t.test('a channel that loses its last subscriber between pages is listed once more', (t) => {
+t.test('a channel that loses its last subscriber between pages is listed once more', (t) => {
   const bench = new Bench();
   bench.interest.set(0, 'a', 1);
   bench.append('a');

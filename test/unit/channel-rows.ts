@@ -34,7 +34,7 @@ class Bench {
   }
 }
 
-void t.test('a channel has a row from open to close', (t) => {
+t.test('a channel has a row from open to close', (t) => {
   const bench = new Bench();
   t.equal(bench.rows.find('a'), 0);
   const row = bench.open('a');
@@ -46,7 +46,7 @@ void t.test('a channel has a row from open to close', (t) => {
   t.end();
 });
 
-void t.test('a row counts the messages and bytes of its channel', (t) => {
+t.test('a row counts the messages and bytes of its channel', (t) => {
   const bench = new Bench();
   const [a, b] = [bench.open('a'), bench.open('b')];
   bench.rows.added(a, 10);
@@ -58,7 +58,7 @@ void t.test('a row counts the messages and bytes of its channel', (t) => {
   t.end();
 });
 
-void t.test('a closed row is used again, with empty counts', (t) => {
+t.test('a closed row is used again, with empty counts', (t) => {
   const bench = new Bench();
   const row = bench.open('a');
   bench.rows.added(row, 10);
@@ -72,7 +72,7 @@ void t.test('a closed row is used again, with empty counts', (t) => {
   t.end();
 });
 
-void t.test('the watermark of a channel outlives its row, and never falls', (t) => {
+t.test('the watermark of a channel outlives its row, and never falls', (t) => {
   const bench = new Bench();
   const { rows } = bench;
   const row = bench.open('a');
@@ -93,7 +93,7 @@ void t.test('the watermark of a channel outlives its row, and never falls', (t) 
   t.end();
 });
 
-void t.test('of two channels with the same hash only the first gets a row', (t) => {
+t.test('of two channels with the same hash only the first gets a row', (t) => {
   const bench = new Bench(new LengthHasher());
   const row = bench.open('a');
   t.not(row, 0);
@@ -105,7 +105,7 @@ void t.test('of two channels with the same hash only the first gets a row', (t) 
   t.end();
 });
 
-void t.test('rows keep their values while the arrays grow', (t) => {
+t.test('rows keep their values while the arrays grow', (t) => {
   const bench = new Bench();
   const { memoryBytes } = bench.rows;
   for (let index = 1; index <= 1000; index++) bench.rows.added(bench.open(`c${index}`), index);
@@ -119,7 +119,7 @@ void t.test('rows keep their values while the arrays grow', (t) => {
   t.end();
 });
 
-void t.test('repeated calls of heaviest find the row with the most bytes', (t) => {
+t.test('repeated calls of heaviest find the row with the most bytes', (t) => {
   const bench = new Bench();
   for (let index = 0; index < 100; index++) bench.rows.added(bench.open(`c${index}`), 10);
   const heavy = bench.rows.find('c77');

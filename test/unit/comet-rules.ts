@@ -69,7 +69,7 @@ function shown(text: string): string {
     .replace(/[^ -~]/g, '?');
 }
 
-void t.test('a channel has 1 to 200 bytes, no control character, star or space at an end', (t) => {
+t.test('a channel has 1 to 200 bytes, no control character, star or space at an end', (t) => {
   for (const name of NAMES) {
     t.ok(isChannel(name), shown(name));
     t.doesNotThrow(() => {
@@ -86,7 +86,7 @@ void t.test('a channel has 1 to 200 bytes, no control character, star or space a
   t.end();
 });
 
-void t.test('the message about a channel is one short line, whatever the name', (t) => {
+t.test('the message about a channel is one short line, whatever the name', (t) => {
   for (const name of ['a\r\nb*', `${'x'.repeat(1e6)}*`, 'a\u0000*', '\u009b31m*']) {
     try {
       checkChannel(name);
@@ -99,7 +99,7 @@ void t.test('the message about a channel is one short line, whatever the name', 
   t.end();
 });
 
-void t.test('a pattern is a prefix that ends in a slash, and a star', (t) => {
+t.test('a pattern is a prefix that ends in a slash, and a star', (t) => {
   for (const text of ['news/*', 'a/b/*', '/*', 'ä/*', `${'x'.repeat(198)}/*`]) {
     t.ok(isPattern(text), text);
     t.notOk(isChannel(text), 'and no channel');
@@ -109,7 +109,7 @@ void t.test('a pattern is a prefix that ends in a slash, and a star', (t) => {
   t.end();
 });
 
-void t.test('a label has at most 128 bytes and no line end', (t) => {
+t.test('a label has at most 128 bytes and no line end', (t) => {
   for (const label of ['', ' a ', 'ü'.repeat(64), 'x'.repeat(128), 'tab\there', '\u2028']) {
     t.doesNotThrow(() => {
       checkLabel('id', label);
@@ -124,7 +124,7 @@ void t.test('a label has at most 128 bytes and no line end', (t) => {
   t.end();
 });
 
-void t.test('a cursor has one text, and every other text is none', (t) => {
+t.test('a cursor has one text, and every other text is none', (t) => {
   const u64 = fc.bigInt({ min: 0n, max: 2n ** 64n - 1n });
   fc.assert(
     fc.property(u64, u64, (epoch, number) => {

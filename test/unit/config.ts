@@ -18,7 +18,7 @@ function complaint(flags: Record<string, unknown>, env: NodeJS.ProcessEnv): stri
   }
 }
 
-void t.test('without any source the defaults hold', (t) => {
+t.test('without any source the defaults hold', (t) => {
   const found = readSettings('serve', { flags: {}, env: {} });
   t.same(found, commandDefaultsOf(optionsOf('serve')));
   t.match(found, { host: '::', port: 8000, workers: 'auto', drain: 10, adminPort: 9001 });
@@ -26,7 +26,7 @@ void t.test('without any source the defaults hold', (t) => {
   t.end();
 });
 
-void t.test(
+t.test(
   'flags override the environment, which overrides the file, which overrides the defaults',
   (t) => {
     const config = join(t.testdir(), 'config.json');
@@ -38,7 +38,7 @@ void t.test(
   },
 );
 
-void t.test('the environment may name the file, and a flag another one', (t) => {
+t.test('the environment may name the file, and a flag another one', (t) => {
   const folder = t.testdir({ a: '{"port": 1}', b: '{"port": 2}' });
   const env = { MEGACOMET_CONFIG: join(folder, 'a') };
   t.equal(readSettings('serve', { flags: {}, env })['port'], 1);
@@ -47,7 +47,7 @@ void t.test('the environment may name the file, and a flag another one', (t) => 
   t.end();
 });
 
-void t.test('a variable of another command is accepted; one of no command is rejected', (t) => {
+t.test('a variable of another command is accepted; one of no command is rejected', (t) => {
   t.equal(complaint({}, { MEGACOMET_TARGET: '127.0.0.1:1' }), '', 'bench has that one');
   t.equal(
     complaint({}, { MEGACOMET_PROT: '1' }),
@@ -60,7 +60,7 @@ void t.test('a variable of another command is accepted; one of no command is rej
   t.end();
 });
 
-void t.test('each error names its source', (t) => {
+t.test('each error names its source', (t) => {
   const config = join(t.testdir(), 'config.json');
   const inFile = (text: string): string => {
     writeFileSync(config, text);

@@ -126,7 +126,7 @@ const WANTED: readonly Wanted[] = [
 
 for (const wanted of WANTED) {
   const { machine, role } = wanted;
-  void t.test(`${machine} as ${role}`, (t) => {
+  t.test(`${machine} as ${role}`, (t) => {
     const diagnosis = diagnosisOf(recordingOf(machine), { role });
     const { verdict } = diagnosis;
     t.equal(diagnosis.workers, wanted.workers, 'workers');
@@ -141,7 +141,7 @@ for (const wanted of WANTED) {
   });
 }
 
-void t.test('every finding says what is, what must be and why, in one sentence', (t) => {
+t.test('every finding says what is, what must be and why, in one sentence', (t) => {
   const diagnoses = MACHINES.flatMap((name) =>
     (['server', 'client', 'both'] as const).map((role) => diagnosisOf(recordingOf(name), { role })),
   );
@@ -234,7 +234,7 @@ const PARAMETERS: readonly (readonly [parameter: string, ...ids: (string | RegEx
   ['path idle timeouts', '--keepalive'],
 ];
 
-void t.test('every limit that is known has a finding, or says why it has none here', (t) => {
+t.test('every limit that is known has a finding, or says why it has none here', (t) => {
   // A laptop has connection tracking on; the rest is the same everywhere.
   const { findings } = diagnosisOf(recordingOf('laptop'), { role: 'both' });
   const has = (id: string | RegExp): boolean =>
@@ -243,7 +243,7 @@ void t.test('every limit that is known has a finding, or says why it has none he
   t.end();
 });
 
-void t.test('a role skips the limits that do not concern it', (t) => {
+t.test('a role skips the limits that do not concern it', (t) => {
   const skippedFor = (role: Role): string[] =>
     idsOf(diagnosisOf(recordingOf('debian-13'), { role }), 'skipped');
   const server = skippedFor('server');
@@ -266,7 +266,7 @@ function heading({ id }: Finding): string {
     .replace(/^\S+ (RX ring|receive queues|txqueuelen|conntrack_allowance)$/, '$1');
 }
 
-void t.test('the manual has a word on every finding', (t) => {
+t.test('the manual has a word on every finding', (t) => {
   const manual = readFileSync(join(root, 'docs/tuning.md'), 'utf8');
   const all = MACHINES.flatMap((name) => diagnosisOf(recordingOf(name), { role: 'both' }).findings);
   const headings = [...new Set(all.map(heading))].sort();
@@ -275,7 +275,7 @@ void t.test('the manual has a word on every finding', (t) => {
   t.end();
 });
 
-void t.test('a recording says what it is', (t) => {
+t.test('a recording says what it is', (t) => {
   for (const name of MACHINES) {
     const { about } = recordingOf(name);
     t.match(about, name === 'debian-12' ? /^Recorded by record\.mjs/ : /^Composed/, name);

@@ -194,7 +194,7 @@ function machineOf({ name, sysctls, hard, availableKb, groupMib }: Drawing): Rec
   });
 }
 
-void t.test('on any machine nothing is lowered, and the verdict is the lowest limit', (t) => {
+t.test('on any machine nothing is lowered, and the verdict is the lowest limit', (t) => {
   const property = fc.property(drawings, aims, (drawing, aim) => {
     const wrong = faults(machineOf(drawing), aim);
     if (wrong.length > 0) throw new Error(wrong.join('; '));

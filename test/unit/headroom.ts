@@ -42,7 +42,7 @@ function without(...names: string[]): Record<string, number> {
   return Object.fromEntries(Object.entries(ALL).filter(([name]) => !names.includes(name)));
 }
 
-void t.test('each limit has its used part, its maximum and its headroom', (t) => {
+t.test('each limit has its used part, its maximum and its headroom', (t) => {
   const found = rooms();
   t.same(left(found), ALL);
   t.match(found, [
@@ -58,7 +58,7 @@ void t.test('each limit has its used part, its maximum and its headroom', (t) =>
   t.end();
 });
 
-void t.test('the limit of socket memory is its pressure, not its maximum', (t) => {
+t.test('the limit of socket memory is its pressure, not its maximum', (t) => {
   const sockstat = 'TCP: inuse 5 orphan 0 tw 1 alloc 6 mem 250\n';
   const memory = rooms({ '/proc/net/sockstat': sockstat }).find(({ limit }) =>
     limit.endsWith('tcp_mem'),
@@ -71,7 +71,7 @@ void t.test('the limit of socket memory is its pressure, not its maximum', (t) =
   t.end();
 });
 
-void t.test('a limit that the kernel or namespace does not show is left out', (t) => {
+t.test('a limit that the kernel or namespace does not show is left out', (t) => {
   const rows: [string, string][] = [
     ['/proc/sys/fs/file-max', 'fs.file-max'],
     ['/proc/sys/fs/file-nr', 'fs.file-max'],
@@ -89,7 +89,7 @@ void t.test('a limit that the kernel or namespace does not show is left out', (t
   t.end();
 });
 
-void t.test('connection tracking that is loaded and tracks nothing is left out', (t) => {
+t.test('connection tracking that is loaded and tracks nothing is left out', (t) => {
   const idle = rooms({ '/proc/sys/net/netfilter/nf_conntrack_count': '0\n' });
   t.same(left(idle), without('net.netfilter.nf_conntrack_max'));
   const endless = rooms({ '/proc/sys/net/netfilter/nf_conntrack_max': '0\n' });
@@ -97,7 +97,7 @@ void t.test('connection tracking that is loaded and tracks nothing is left out',
   t.end();
 });
 
-void t.test('a limit of 2^63 - 1 has a headroom of 1', (t) => {
+t.test('a limit of 2^63 - 1 has a headroom of 1', (t) => {
   const most = '9223372036854775807\n';
   t.equal(left(rooms({ '/proc/sys/fs/file-max': most }))['fs.file-max'], 1);
   t.end();

@@ -5,7 +5,7 @@ import { HealthCheck, LATE_MS, SUPERVISION_MS } from '../../lib/manager/health.j
 
 const LIMIT_MS = 10_000;
 
-void t.test('the age of the heartbeat decides between serving, late and hung', (t) => {
+t.test('the age of the heartbeat decides between serving, late and hung', (t) => {
   const health = new HealthCheck(LIMIT_MS, 0);
   const rows: [number, string][] = [
     [0, 'serving'],
@@ -19,7 +19,7 @@ void t.test('the age of the heartbeat decides between serving, late and hung', (
   t.end();
 });
 
-void t.test('after a pause of the manager no worker is hung for one heartbeat limit', (t) => {
+t.test('after a pause of the manager no worker is hung for one heartbeat limit', (t) => {
   const health = new HealthCheck(LIMIT_MS, 0);
   health.begin(SUPERVISION_MS);
   t.equal(health.stateOf(60_000, SUPERVISION_MS), 'hung', 'without a pause');
@@ -37,7 +37,7 @@ void t.test('after a pause of the manager no worker is hung for one heartbeat li
   t.end();
 });
 
-void t.test('a delay of the supervision below the late limit gives no grace', (t) => {
+t.test('a delay of the supervision below the late limit gives no grace', (t) => {
   const health = new HealthCheck(LIMIT_MS, 0);
   health.begin(LATE_MS);
   t.equal(health.stateOf(LIMIT_MS, LATE_MS), 'hung');
@@ -46,7 +46,7 @@ void t.test('a delay of the supervision below the late limit gives no grace', (t
   t.end();
 });
 
-void t.test('the periods without supervision are counted from the last round', (t) => {
+t.test('the periods without supervision are counted from the last round', (t) => {
   const health = new HealthCheck(LIMIT_MS, 100);
   t.equal(health.periodsUnsupervised(100), 0);
   t.equal(health.periodsUnsupervised(100 + 2.5 * SUPERVISION_MS), 2.5);
@@ -55,7 +55,7 @@ void t.test('the periods without supervision are counted from the last round', (
   t.end();
 });
 
-void t.test('the oldest hung worker counts, except those that the kernel holds', (t) => {
+t.test('the oldest hung worker counts, except those that the kernel holds', (t) => {
   const health = new HealthCheck(LIMIT_MS, 0);
   t.equal(health.limitsHung([], 99_999), 0);
   const young = { hungAtMs: 15_000, isHeld: false };

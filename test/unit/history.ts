@@ -195,7 +195,7 @@ function run(bench: Bench, steps: readonly Step[], rules: Rules): void {
   }
 }
 
-void t.test('a page is complete or reports a gap, and holds what the limits allow', (t) => {
+t.test('a page is complete or reports a gap, and holds what the limits allow', (t) => {
   fc.assert(
     fc.property(stepsOn(CHANNELS), (steps) => {
       run(new Bench(), steps, { keeps: true, isExact: true });
@@ -206,7 +206,7 @@ void t.test('a page is complete or reports a gap, and holds what the limits allo
   t.end();
 });
 
-void t.test('the same with far too little memory for all channels', (t) => {
+t.test('the same with far too little memory for all channels', (t) => {
   let evicted = 0;
   fc.assert(
     fc.property(stepsOn(CHANNELS), fc.integer({ min: 1000, max: 3000 }), (steps, bytesMax) => {
@@ -223,7 +223,7 @@ void t.test('the same with far too little memory for all channels', (t) => {
   t.end();
 });
 
-void t.test('every gap is reported when more channels vanished than have watermarks', (t) => {
+t.test('every gap is reported when more channels vanished than have watermarks', (t) => {
   const channels = Array.from({ length: 40 }, (_, index) => `room/${index}`);
   fc.assert(
     fc.property(stepsOn(channels), (steps) => {
@@ -243,7 +243,7 @@ class PoorHasher extends NameHasher {
   }
 }
 
-void t.test('channels with the same hash never share messages', (t) => {
+t.test('channels with the same hash never share messages', (t) => {
   fc.assert(
     fc.property(stepsOn(CHANNELS), (steps) => {
       run(new Bench({ hasher: new PoorHasher() }), steps, { keeps: false, isExact: false });
@@ -256,7 +256,7 @@ void t.test('channels with the same hash never share messages', (t) => {
 
 const KEEP: HistoryLimits = { count: 100, bytes: 100_000, ageMs: 1000 };
 
-void t.test('a channel that vanished and reappeared still reports its gap', (t) => {
+t.test('a channel that vanished and reappeared still reports its gap', (t) => {
   const bench = new Bench();
   bench.publish('a', 1, KEEP);
   bench.publish('a', 1, KEEP);
@@ -277,7 +277,7 @@ void t.test('a channel that vanished and reappeared still reports its gap', (t) 
   t.end();
 });
 
-void t.test('a cursor of the future or of another epoch is a gap', (t) => {
+t.test('a cursor of the future or of another epoch is a gap', (t) => {
   const bench = new Bench();
   bench.publish('a', 1, KEEP);
   const ask = (number: bigint, epoch: bigint): object => {
@@ -297,7 +297,7 @@ void t.test('a cursor of the future or of another epoch is a gap', (t) => {
   t.end();
 });
 
-void t.test('a publish that is not kept is a gap for clients that resume', (t) => {
+t.test('a publish that is not kept is a gap for clients that resume', (t) => {
   const bench = new Bench();
   bench.publish('a', 1, KEEP);
   bench.publish('a', 1, null);
@@ -309,7 +309,7 @@ void t.test('a publish that is not kept is a gap for clients that resume', (t) =
   t.end();
 });
 
-void t.test('pages of many channels and patterns are in order, whatever their size', (t) => {
+t.test('pages of many channels and patterns are in order, whatever their size', (t) => {
   const bench = new Bench();
   for (let index = 0; index < 300; index++) bench.publish(`news/${index % 50}`, index % 40, KEEP);
   const everyChannel = Array.from({ length: 50 }, (_, index) => `news/${index}`);
@@ -325,7 +325,7 @@ void t.test('pages of many channels and patterns are in order, whatever their si
   t.end();
 });
 
-void t.test('a pattern with few matches is answered in several short pages', (t) => {
+t.test('a pattern with few matches is answered in several short pages', (t) => {
   const bench = new Bench();
   const many: HistoryLimits = { count: 10_000, bytes: 1e9, ageMs: 1000 };
   for (let index = 0; index < 70_000; index++) {
@@ -351,7 +351,7 @@ void t.test('a pattern with few matches is answered in several short pages', (t)
   t.end();
 });
 
-void t.test('a channel far above the average is evicted first', (t) => {
+t.test('a channel far above the average is evicted first', (t) => {
   const bench = new Bench({ bytesMax: 64_000, slabBytes: 4000 });
   const loud: HistoryLimits = { count: 10_000, bytes: 1e9, ageMs: 1e6 };
   for (let index = 0; index < 50; index++) bench.publish(`quiet/${index}`, 50, loud);
@@ -366,7 +366,7 @@ void t.test('a channel far above the average is evicted first', (t) => {
   t.end();
 });
 
-void t.test('memory is freed when messages are dropped', (t) => {
+t.test('memory is freed when messages are dropped', (t) => {
   const bench = new Bench({ bytesMax: 8e6 });
   const limits: HistoryLimits = { count: 10_000, bytes: 1e9, ageMs: 1000 };
   for (let index = 0; index < 20_000; index++) {
@@ -384,7 +384,7 @@ void t.test('memory is freed when messages are dropped', (t) => {
   t.end();
 });
 
-void t.test('numbers above 2^32 work', (t) => {
+t.test('numbers above 2^32 work', (t) => {
   for (const head of [2 ** 31 - 2, 2 ** 32 - 2, 2 ** 40]) {
     const bench = new Bench({ head });
     for (let index = 0; index < 5; index++) bench.publish('a/b', 1, { ...KEEP, count: 3 });
@@ -396,7 +396,7 @@ void t.test('numbers above 2^32 work', (t) => {
   t.end();
 });
 
-void t.test('the channels with messages are listed by name', (t) => {
+t.test('the channels with messages are listed by name', (t) => {
   const bench = new Bench();
   const names = Array.from({ length: 5000 }, (_, index) => `kanal/ü${index}`);
   for (const name of names) bench.publish(name, 0, KEEP);

@@ -114,7 +114,7 @@ function compare(interest: Interest, model: Model): void {
   wrong('patterns', interest.patterns, live.filter((name) => name.endsWith('*')).length);
 }
 
-void t.test('the table maps a channel to its workers and their counts', (t) => {
+t.test('the table maps a channel to its workers and their counts', (t) => {
   fc.assert(
     fc.property(steps, (all) => {
       const interest = new Interest({ slots: SLOTS });
@@ -132,7 +132,7 @@ void t.test('the table maps a channel to its workers and their counts', (t) => {
   t.end();
 });
 
-void t.test('a channel of 512 workers loses them one by one', (t) => {
+t.test('a channel of 512 workers loses them one by one', (t) => {
   const interest = new Interest({ slots: 512 });
   for (let one = 0; one < 512; one++) interest.set(one, 'all', one + 1);
   t.equal(interest.match('all').length, 512);
@@ -151,7 +151,7 @@ void t.test('a channel of 512 workers loses them one by one', (t) => {
   t.end();
 });
 
-void t.test('a worker that exceeds the table gets every message until it dies', (t) => {
+t.test('a worker that exceeds the table gets every message until it dies', (t) => {
   const interest = new Interest({ slots: 4, channelsMax: 2, patternsMax: 1 });
   interest.set(0, 'a', 1);
   interest.set(0, 'b', 1);
@@ -175,7 +175,7 @@ void t.test('a worker that exceeds the table gets every message until it dies', 
   t.end();
 });
 
-void t.test('channels above the memory of names are served, and not listed', (t) => {
+t.test('channels above the memory of names are served, and not listed', (t) => {
   const interest = new Interest({ slots: 2, namesBytesMax: 256 });
   const names = Array.from({ length: 1000 }, (_, index) => `channel/${index}`);
   for (const name of names) interest.set(1, name, 1);
@@ -188,7 +188,7 @@ void t.test('channels above the memory of names are served, and not listed', (t)
   t.end();
 });
 
-void t.test('channels without subscribers leave no memory in use', (t) => {
+t.test('channels without subscribers leave no memory in use', (t) => {
   const interest = new Interest({ slots: 2 });
   const bare = interest.memoryBytes;
   for (let round = 0; round < 4; round++) {
@@ -216,7 +216,7 @@ void t.test('channels without subscribers leave no memory in use', (t) => {
   t.end();
 });
 
-void t.test('a private channel costs its 25 bytes and its name', (t) => {
+t.test('a private channel costs its 25 bytes and its name', (t) => {
   const interest = new Interest({ slots: 56 });
   const bare = interest.memoryBytes;
   const count = 300_000;

@@ -24,7 +24,7 @@ function reader(files: Record<string, string>): Reader {
 }
 const nothing = reader({});
 
-void t.test('sockstat gives sockets, orphans, time-waits and pages', (t) => {
+t.test('sockstat gives sockets, orphans, time-waits and pages', (t) => {
   const read = reader({
     '/proc/net/sockstat':
       'sockets: used 1000123\nTCP: inuse 7 orphan 2 tw 31 alloc 1000009 mem 4\n' +
@@ -45,7 +45,7 @@ void t.test('sockstat gives sockets, orphans, time-waits and pages', (t) => {
   t.end();
 });
 
-void t.test('netstat finds its columns by name', (t) => {
+t.test('netstat finds its columns by name', (t) => {
   const read = reader({
     '/proc/net/netstat':
       'TcpExt: SyncookiesSent ListenOverflows ListenDrops TCPMemoryPressures TCPAbortOnTimeout\n' +
@@ -61,7 +61,7 @@ void t.test('netstat finds its columns by name', (t) => {
   t.end();
 });
 
-void t.test('sysctl, meminfo, file-nr and smaps_rollup give numbers', (t) => {
+t.test('sysctl, meminfo, file-nr and smaps_rollup give numbers', (t) => {
   const read = reader({
     '/proc/sys/net/core/somaxconn': '4096\n',
     '/proc/sys/fs/file-nr': '1056\t0\t9223372036854775807\n',
@@ -80,7 +80,7 @@ void t.test('sysctl, meminfo, file-nr and smaps_rollup give numbers', (t) => {
   t.end();
 });
 
-void t.test('the hard limit of open files counts, unlimited means fs.nr_open', (t) => {
+t.test('the hard limit of open files counts, unlimited means fs.nr_open', (t) => {
   const line = (soft: string, hard: string): Record<string, string> => ({
     '/proc/self/limits':
       'Limit                     Soft Limit           Hard Limit           Units\n' +
@@ -93,7 +93,7 @@ void t.test('the hard limit of open files counts, unlimited means fs.nr_open', (
   t.end();
 });
 
-void t.test('capabilities are read by bit', (t) => {
+t.test('capabilities are read by bit', (t) => {
   const status = (mask: string): Reader =>
     reader({ '/proc/self/status': `Uid:\t0\nCapEff:\t${mask}\n` });
   t.equal(hasCapability(status('000001ffffffffff'), CAP_SYS_ADMIN), true);
@@ -103,7 +103,7 @@ void t.test('capabilities are read by bit', (t) => {
   t.end();
 });
 
-void t.test('the tightest memory limit of all cgroups above counts', (t) => {
+t.test('the tightest memory limit of all cgroups above counts', (t) => {
   const v2 = {
     '/proc/self/cgroup': '0::/a/b\n',
     '/sys/fs/cgroup/a/b/memory.max': 'max\n',
@@ -122,7 +122,7 @@ void t.test('the tightest memory limit of all cgroups above counts', (t) => {
   t.end();
 });
 
-void t.test('a quota of a cgroup lowers the cores, to one at least', (t) => {
+t.test('a quota of a cgroup lowers the cores, to one at least', (t) => {
   const v2 = (text: string): Reader =>
     reader({ '/proc/self/cgroup': '0::/a\n', '/sys/fs/cgroup/a/cpu.max': text });
   const all = readCores(nothing);
@@ -141,7 +141,7 @@ void t.test('a quota of a cgroup lowers the cores, to one at least', (t) => {
   t.end();
 });
 
-void t.test('this machine can be read', (t) => {
+t.test('this machine can be read', (t) => {
   t.ok(Number(readSockets(procReader).tcpOrphans) >= 0);
   t.ok(Number(readFileNr(procReader)) > 0);
   t.ok(Number(readMemInfo(procReader, 'MemTotal')) > 0);

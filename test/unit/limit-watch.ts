@@ -49,7 +49,7 @@ class Scene {
   }
 }
 
-void t.test('a crossing logs one line with all values and the fix', (t) => {
+t.test('a crossing logs one line with all values and the fix', (t) => {
   const scene = new Scene();
   t.same(scene.look(), [], 'all limits are far');
   t.same(scene.withFiles(799), [], 'just below');
@@ -68,7 +68,7 @@ void t.test('a crossing logs one line with all values and the fix', (t) => {
   t.end();
 });
 
-void t.test('a limit is logged again after it was below 70 %, and after ten minutes', (t) => {
+t.test('a limit is logged again after it was below 70 %, and after ten minutes', (t) => {
   const scene = new Scene();
   t.equal(scene.withFiles(900).length, 1, 'the first crossing');
   scene.withFiles(700);
@@ -83,7 +83,7 @@ void t.test('a limit is logged again after it was below 70 %, and after ten minu
   t.end();
 });
 
-void t.test('a limit that disappears can be logged again', (t) => {
+t.test('a limit that disappears can be logged again', (t) => {
   const count = '/proc/sys/net/netfilter/nf_conntrack_count';
   const scene = new Scene({ [count]: '95\n', '/proc/sys/net/netfilter/nf_conntrack_max': '100\n' });
   t.match(scene.look(), [{ limit: 'net.netfilter.nf_conntrack_max', used: 95 }]);
@@ -94,7 +94,7 @@ void t.test('a limit that disappears can be logged again', (t) => {
   t.end();
 });
 
-void t.test('each limit is logged on its own', (t) => {
+t.test('each limit is logged on its own', (t) => {
   const scene = new Scene({
     '/proc/sys/fs/epoll/max_user_watches': '1000\n',
     '/proc/sys/net/ipv4/tcp_mem': '75\t100\t150\n',
@@ -106,7 +106,7 @@ void t.test('each limit is logged on its own', (t) => {
   t.end();
 });
 
-void t.test('--max-connections is never logged: the operator chose it', (t) => {
+t.test('--max-connections is never logged: the operator chose it', (t) => {
   const scene = new Scene();
   for (const connections of [799, 800, 1000]) {
     t.same(scene.look(LOOK_INTERVAL_MS, connections), [], `${connections} of 1000`);
@@ -114,7 +114,7 @@ void t.test('--max-connections is never logged: the operator chose it', (t) => {
   t.end();
 });
 
-void t.test('a counter that grows is logged with its increase', (t) => {
+t.test('a counter that grows is logged with its increase', (t) => {
   const scene = new Scene({ [NETSTAT]: netstat(5000, 70) });
   t.same(scene.look(), [], 'the value at the start is not an increase');
   scene.files[NETSTAT] = netstat(5007, 70);
@@ -135,7 +135,7 @@ void t.test('a counter that grows is logged with its increase', (t) => {
   t.end();
 });
 
-void t.test('the next line includes increases within the quiet time', (t) => {
+t.test('the next line includes increases within the quiet time', (t) => {
   const scene = new Scene();
   scene.files[NETSTAT] = netstat(3);
   t.match(scene.look(), [{ added: 3 }]);
@@ -147,7 +147,7 @@ void t.test('the next line includes increases within the quiet time', (t) => {
   t.end();
 });
 
-void t.test('a counter that appears, disappears or falls has no increase', (t) => {
+t.test('a counter that appears, disappears or falls has no increase', (t) => {
   const scene = new Scene({ [NETSTAT]: undefined });
   t.same(scene.look(), []);
   scene.files[NETSTAT] = netstat(400);
@@ -161,7 +161,7 @@ void t.test('a counter that appears, disappears or falls has no increase', (t) =
   t.end();
 });
 
-void t.test('a machine without readable files logs nothing', (t) => {
+t.test('a machine without readable files logs nothing', (t) => {
   const scene = new Scene();
   for (const path of Object.keys(scene.files)) scene.files[path] = undefined;
   t.same(scene.look(), []);

@@ -62,7 +62,7 @@ class World {
   }
 }
 
-void t.test('a later poll waits for the end of the lease, by ack or nack', (t) => {
+t.test('a later poll waits for the end of the lease, by ack or nack', (t) => {
   const world = new World();
   const first = world.take(0, 7, 'a');
   world.mailboxes.deliver('a', 'one');
@@ -87,7 +87,7 @@ void t.test('a later poll waits for the end of the lease, by ack or nack', (t) =
   t.end();
 });
 
-void t.test('the death of a worker frees its leases for polls of other workers', (t) => {
+t.test('the death of a worker frees its leases for polls of other workers', (t) => {
   const world = new World();
   world.take(0, 1, 'a');
   world.take(0, 2, 'a');
@@ -106,7 +106,7 @@ void t.test('the death of a worker frees its leases for polls of other workers',
   t.end();
 });
 
-void t.test('a message expires after its time, unless it is leased', (t) => {
+t.test('a message expires after its time, unless it is leased', (t) => {
   const world = new World({ timeMs: 60_000 });
   world.mailboxes.deliver('a', 'early');
   const poll = world.take(0, 1, 'b');
@@ -130,7 +130,7 @@ void t.test('a message expires after its time, unless it is leased', (t) => {
   t.end();
 });
 
-void t.test('a mailbox drops its oldest message at its count and byte limits', (t) => {
+t.test('a mailbox drops its oldest message at its count and byte limits', (t) => {
   const world = new World({ messageBytesMax: 1_000_000 });
   for (let index = 0; index <= MAILBOX_COUNT_MAX; index++) {
     world.mailboxes.deliver('a', `m${index}`);
@@ -147,7 +147,7 @@ void t.test('a mailbox drops its oldest message at its count and byte limits', (
   t.end();
 });
 
-void t.test('at the limit of all mailboxes the oldest unleased message is dropped', (t) => {
+t.test('at the limit of all mailboxes the oldest unleased message is dropped', (t) => {
   const world = new World({ totalBytesMax: 10_000 });
   const kilo = 'x'.repeat(1000);
   const poll = world.take(0, 1, 'leased');
@@ -186,7 +186,7 @@ void t.test('at the limit of all mailboxes the oldest unleased message is droppe
   t.end();
 });
 
-void t.test('a worker that does not read delays only its own messages', (t) => {
+t.test('a worker that does not read delays only its own messages', (t) => {
   const world = new World();
   world.full.add(0);
   world.take(0, 1, 'a');
@@ -204,7 +204,7 @@ void t.test('a worker that does not read delays only its own messages', (t) => {
   t.end();
 });
 
-void t.test('the broker bounds the bytes queued for a worker that does not read', (t) => {
+t.test('the broker bounds the bytes queued for a worker that does not read', (t) => {
   const turns = new FakeIterations();
   const options = { slots: 1, messageBytesMax: 100_000, mailboxTimeMs: 60_000 };
   const broker = new Broker(options, { now: turns.now, schedule: turns.schedule, epoch: 1n });
@@ -335,7 +335,7 @@ class Story {
   }
 }
 
-void t.test('in any order of events each message is acked once, in order', (t) => {
+t.test('in any order of events each message is acked once, in order', (t) => {
   fc.assert(
     fc.property(fc.array(anyStep, { maxLength: 80 }), (steps) => {
       const story = new Story();
@@ -360,7 +360,7 @@ class Item implements Link<Item> {
   constructor(readonly number: number) {}
 }
 
-void t.test('a chain keeps its order when any item is removed', (t) => {
+t.test('a chain keeps its order when any item is removed', (t) => {
   fc.assert(
     fc.property(fc.array(fc.nat(), { maxLength: 40 }), (words) => {
       const chain = new Chain<Item>();

@@ -42,7 +42,7 @@ function optionOf(command: CommandName, name: string): OptionSpec {
   return spec;
 }
 
-void t.test('names are unique in each command, and helps are sentences', (t) => {
+t.test('names are unique in each command, and helps are sentences', (t) => {
   for (const { name: command, options } of COMMANDS) {
     const names = options.map(({ name }) => name);
     t.equal(new Set(names).size, names.length, command);
@@ -62,7 +62,7 @@ type Same<A, B> = [A, B] extends [B, A] ? true : false;
 type Library = (typeof LIBRARY_OPTIONS)[number];
 type Reloadable = Extract<Library, { readonly isReloadable: true }>;
 
-void t.test('the generated types of the library are those of the table', (t) => {
+t.test('the generated types of the library are those of the table', (t) => {
   // The compiler checks these: a wrong type does not accept `true`.
   const proofs: readonly [
     Same<Omit<ServerOptions, 'logger'>, OptionsOf<Library[]>>,
@@ -74,7 +74,7 @@ void t.test('the generated types of the library are those of the table', (t) => 
   t.end();
 });
 
-void t.test('every default obeys the rule of its option', (t) => {
+t.test('every default obeys the rule of its option', (t) => {
   for (const spec of specs) {
     const value = spec.default ?? spec.commandLineDefault;
     if (value === undefined) continue;
@@ -84,14 +84,14 @@ void t.test('every default obeys the rule of its option', (t) => {
   t.end();
 });
 
-void t.test('the limits of the table are those of the native side', (t) => {
+t.test('the limits of the table are those of the native side', (t) => {
   t.equal(PORTS_MAX, addon.bounds.listenersMax);
   t.equal(SLOTS_MAX, addon.bounds.slotsMax);
   t.equal(SECONDS_MAX, addon.bounds.deadlineSecondsMax);
   t.end();
 });
 
-void t.test('the limits of every number are accepted, and the numbers beyond are not', (t) => {
+t.test('the limits of every number are accepted, and the numbers beyond are not', (t) => {
   for (const spec of specs) {
     if (spec.kind !== 'integer' && spec.kind !== 'seconds') continue;
     const { min = 0, max = 0 } = spec;
@@ -107,7 +107,7 @@ void t.test('the limits of every number are accepted, and the numbers beyond are
   t.end();
 });
 
-void t.test('a wrong number is named with its option and the rule', (t) => {
+t.test('a wrong number is named with its option and the rule', (t) => {
   const backlog = optionOf('serve', 'backlog');
   const range = 'ERR_OPTION_INVALID: --backlog: 65536 is not between 1 and 65535';
   t.equal(complaint(backlog, '65536'), range);
@@ -151,7 +151,7 @@ void t.test('a wrong number is named with its option and the rule', (t) => {
   t.end();
 });
 
-void t.test('a port is one, or a range of as many as a server can listen on', (t) => {
+t.test('a port is one, or a range of as many as a server can listen on', (t) => {
   const port = optionOf('serve', 'port');
   for (const raw of [0, 80, 65_535, '0', '8000']) {
     t.equal(complaint(port, raw), `accepted as ${raw}`);
@@ -181,7 +181,7 @@ void t.test('a port is one, or a range of as many as a server can listen on', (t
   t.end();
 });
 
-void t.test('choices, flags, lists and texts have rules too', (t) => {
+t.test('choices, flags, lists and texts have rules too', (t) => {
   const level = optionOf('serve', 'log-level');
   const choices = 'trace, debug, info, warn, error, fatal, silent';
   t.equal(complaint(level, 'warn'), 'accepted as "warn"');
@@ -235,7 +235,7 @@ void t.test('choices, flags, lists and texts have rules too', (t) => {
   t.end();
 });
 
-void t.test('a value below its minimum, which another option gives, is raised', (t) => {
+t.test('a value below its minimum, which another option gives, is raised', (t) => {
   const options = optionsOf('serve');
   const defaults = defaultsOf(options);
   t.same(raiseToMinimums(options, defaults), defaults);
@@ -245,7 +245,7 @@ void t.test('a value below its minimum, which another option gives, is raised', 
   t.end();
 });
 
-void t.test('a misspelled name brings up the nearest, and nonsense none', (t) => {
+t.test('a misspelled name brings up the nearest, and nonsense none', (t) => {
   const names = optionsOf('serve').map(({ name }) => name);
   const rows: [string, string | undefined][] = [
     ['max-conections', 'max-connections'],

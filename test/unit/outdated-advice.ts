@@ -79,7 +79,7 @@ const ROWS: readonly Row[] = [
   ['nonsense', 'nothing', /^$/],
 ];
 
-void t.test('each line of the web gets its verdict', (t) => {
+t.test('each line of the web gets its verdict', (t) => {
   for (const [line, severity, why] of ROWS) {
     const [found, ...more] = told(line);
     t.equal(found?.severity ?? 'nothing', severity, line);
@@ -91,7 +91,7 @@ void t.test('each line of the web gets its verdict', (t) => {
   t.end();
 });
 
-void t.test('every folder of sysctl.d is read, a link once, a hidden file not', (t) => {
+t.test('every folder of sysctl.d is read, a link once, a hidden file not', (t) => {
   const line = 'vm.swappiness = 0\n';
   const placesOf = (files: Record<string, string>): string[] => {
     const { findings } = diagnosisOf(withFiles(plain, files));
@@ -118,7 +118,7 @@ void t.test('every folder of sysctl.d is read, a link once, a hidden file not', 
   t.end();
 });
 
-void t.test('settings in a file that no boot reads are reported', (t) => {
+t.test('settings in a file that no boot reads are reported', (t) => {
   const lost = withFiles(recordingOf('debian-13'), {});
   const found = findingOf(diagnosisOf(lost), '/etc/sysctl.conf');
   t.equal(found.severity, 'info');
@@ -126,7 +126,7 @@ void t.test('settings in a file that no boot reads are reported', (t) => {
   t.end();
 });
 
-void t.test('a queue length in rc.local is outdated', (t) => {
+t.test('a queue length in rc.local is outdated', (t) => {
   const path = '/etc/rc.local';
   const { findings } = diagnosisOf(
     withFiles(plain, { [path]: '#!/bin/sh\nifconfig eth0 txqueuelen 5000\n' }),
@@ -218,7 +218,7 @@ const LOCKOUTS: readonly Lockout[] = [
   { about: 'minus one', line: '* - nofile -1', severity: 'info', why: /per process/ },
 ];
 
-void t.test('a file limit above fs.nr_open is a login lock-out', (t) => {
+t.test('a file limit above fs.nr_open is a login lock-out', (t) => {
   const path = '/etc/security/limits.d/90-web.conf';
   for (const { about, line, sysctls = {}, files = {}, severity, why } of LOCKOUTS) {
     const machine = withFiles(withSysctls(plain, sysctls), { ...files, [path]: `#\n${line}\n` });

@@ -67,7 +67,7 @@ function content(page: HistoryPage): Content {
   return { numbers, lastNumber, isLast, hasGap };
 }
 
-void t.test('an empty page covers the numbers up to the present one', (t) => {
+t.test('an empty page covers the numbers up to the present one', (t) => {
   const { pages } = new Bench();
   const none = { numbers: [], lastNumber: 7, isLast: true };
   t.same(content(pages.empty(7, false)), { ...none, hasGap: false });
@@ -75,7 +75,7 @@ void t.test('an empty page covers the numbers up to the present one', (t) => {
   t.end();
 });
 
-void t.test('the messages of several channels are merged by number, after the cursor', (t) => {
+t.test('the messages of several channels are merged by number, after the cursor', (t) => {
   const bench = new Bench();
   for (const channel of ['a', 'b', 'a', 'c', 'b', 'a']) bench.add(channel);
   t.same(bench.build(['a', 'b']).numbers, [1, 2, 3, 5, 6]);
@@ -86,7 +86,7 @@ void t.test('the messages of several channels are merged by number, after the cu
   t.end();
 });
 
-void t.test('a full page ends before its first missing message', (t) => {
+t.test('a full page ends before its first missing message', (t) => {
   const bench = new Bench();
   const { size } = bench.add('a');
   for (const channel of ['other', 'a', 'other', 'a']) bench.add(channel);
@@ -102,7 +102,7 @@ void t.test('a full page ends before its first missing message', (t) => {
   t.end();
 });
 
-void t.test('a pattern and names in one page list each message once', (t) => {
+t.test('a pattern and names in one page list each message once', (t) => {
   const bench = new Bench();
   for (const channel of ['n/1', 'other', 'n/2', 'name', 'n']) bench.add(channel);
   t.same(bench.build(['n/*', 'n/2', 'name']).numbers, [1, 3, 4]);
@@ -116,7 +116,7 @@ void t.test('a pattern and names in one page list each message once', (t) => {
   t.end();
 });
 
-void t.test('a watermark above the cursor is a gap, for a name and for a pattern', (t) => {
+t.test('a watermark above the cursor is a gap, for a name and for a pattern', (t) => {
   const bench = new Bench();
   for (const channel of ['n/1', 'n/2', 'n/1']) bench.add(channel);
   bench.rows.raise('n/1', 2);
@@ -130,7 +130,7 @@ void t.test('a watermark above the cursor is a gap, for a name and for a pattern
   t.end();
 });
 
-void t.test('an expired message is left out and reported as a gap', (t) => {
+t.test('an expired message is left out and reported as a gap', (t) => {
   const bench = new Bench();
   bench.add('n/1', 10);
   bench.add('n/1', 20);
@@ -143,7 +143,7 @@ void t.test('an expired message is left out and reported as a gap', (t) => {
   t.end();
 });
 
-void t.test('a dropped message inside a ring is skipped', (t) => {
+t.test('a dropped message inside a ring is skipped', (t) => {
   const bench = new Bench();
   bench.add('n/1');
   const { id } = bench.add('n/1');
@@ -154,7 +154,7 @@ void t.test('a dropped message inside a ring is skipped', (t) => {
   t.end();
 });
 
-void t.test('a page of 100 channels and 1000 messages is complete', (t) => {
+t.test('a page of 100 channels and 1000 messages is complete', (t) => {
   const bench = new Bench();
   for (let index = 0; index < 1000; index++) bench.add(`c${index % 100}`);
   const names = Array.from({ length: 100 }, (_, index) => `c${index}`);

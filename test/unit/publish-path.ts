@@ -57,7 +57,7 @@ class Bench {
   }
 }
 
-void t.test('a publish sends one frame to each worker with subscribers, and to no other', (t) => {
+t.test('a publish sends one frame to each worker with subscribers, and to no other', (t) => {
   const bench = new Bench();
   bench.interest.set(0, 'a', 3);
   t.same(bench.path.publish('a', 'x'), { cursor: '0000000000000abc.1', delivered: 3 });
@@ -69,7 +69,7 @@ void t.test('a publish sends one frame to each worker with subscribers, and to n
   t.end();
 });
 
-void t.test('a publish without subscribers is kept in the history and schedules no flush', (t) => {
+t.test('a publish without subscribers is kept in the history and schedules no flush', (t) => {
   const bench = new Bench();
   t.equal(bench.path.publish('a', 'x').delivered, 0);
   t.equal(bench.iterations.isScheduled, false);
@@ -77,7 +77,7 @@ void t.test('a publish without subscribers is kept in the history and schedules 
   t.end();
 });
 
-void t.test('a server without history numbers each message and keeps none', (t) => {
+t.test('a server without history numbers each message and keeps none', (t) => {
   const bench = new Bench(null);
   t.equal(bench.path.publish('a', 'x').cursor, '0000000000000abc.1');
   t.equal(bench.path.publish('a', 'x').cursor, '0000000000000abc.2');
@@ -87,7 +87,7 @@ void t.test('a server without history numbers each message and keeps none', (t) 
   t.end();
 });
 
-void t.test('a message with limits below the defaults is marked ephemeral', (t) => {
+t.test('a message with limits below the defaults is marked ephemeral', (t) => {
   const bench = new Bench();
   bench.interest.set(0, 'a', 1);
   bench.path.publish('a', 'x', { ttlMs: 10 });
@@ -102,7 +102,7 @@ void t.test('a message with limits below the defaults is marked ephemeral', (t) 
   t.end();
 });
 
-void t.test('a rejected publish uses up no number and no idempotency key', (t) => {
+t.test('a rejected publish uses up no number and no idempotency key', (t) => {
   const bench = new Bench();
   const options = { idempotencyKey: 'k' };
   t.throws(() => bench.path.publish('', 'x', options), { code: 'ERR_CHANNEL' });
@@ -116,7 +116,7 @@ void t.test('a rejected publish uses up no number and no idempotency key', (t) =
   t.end();
 });
 
-void t.test('a busy worker rejects publishes to its own channels only', (t) => {
+t.test('a busy worker rejects publishes to its own channels only', (t) => {
   const bench = new Bench();
   const [port] = bench.ports;
   bench.interest.set(0, 'a', 1);
@@ -135,7 +135,7 @@ void t.test('a busy worker rejects publishes to its own channels only', (t) => {
   t.end();
 });
 
-void t.test('a duplicate gets the first receipt, even while the worker is busy', (t) => {
+t.test('a duplicate gets the first receipt, even while the worker is busy', (t) => {
   const bench = new Bench();
   bench.interest.set(0, 'a', 2);
   const first = bench.path.publish('a', 'x', { idempotencyKey: 'k' });
@@ -147,7 +147,7 @@ void t.test('a duplicate gets the first receipt, even while the worker is busy',
   t.end();
 });
 
-void t.test('an idempotency key is forgotten five minutes after its publish', (t) => {
+t.test('an idempotency key is forgotten five minutes after its publish', (t) => {
   const bench = new Bench();
   bench.path.publish('a', 'x', { idempotencyKey: 'k' });
   bench.iterations.nowMs += 299_999;

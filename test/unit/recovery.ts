@@ -75,7 +75,7 @@ class Bench {
   }
 }
 
-void t.test('a request becomes a range, and its page carries the address of the request', (t) => {
+t.test('a request becomes a range, and its page carries the address of the request', (t) => {
   const bench = new Bench();
   bench.engine.bytes = publishFrame(3, 'a', 'x');
   t.equal(bench.recovery.onRequest(0, REQUEST), true);
@@ -96,7 +96,7 @@ void t.test('a request becomes a range, and its page carries the address of the 
   t.end();
 });
 
-void t.test('a page says whether more pages follow, and whether messages are gone', (t) => {
+t.test('a page says whether more pages follow, and whether messages are gone', (t) => {
   const bench = new Bench();
   bench.engine.flags = { lastNumber: 4, isLast: false, hasGap: true };
   bench.recovery.onRequest(0, REQUEST);
@@ -109,7 +109,7 @@ void t.test('a page says whether more pages follow, and whether messages are gon
   t.end();
 });
 
-void t.test('a request without a cursor is answered at once, before later publishes', (t) => {
+t.test('a request without a cursor is answered at once, before later publishes', (t) => {
   const bench = new Bench();
   t.equal(bench.recovery.onRequest(0, LIVE_ONLY), true);
   t.match(bench.engine.ranges, [{ since: null }]);
@@ -119,7 +119,7 @@ void t.test('a request without a cursor is answered at once, before later publis
   t.end();
 });
 
-void t.test('requests of a worker with a full stream wait, and block no other worker', (t) => {
+t.test('requests of a worker with a full stream wait, and block no other worker', (t) => {
   const bench = new Bench();
   bench.full.add(0);
   bench.recovery.onRequest(0, LIVE_ONLY);
@@ -141,7 +141,7 @@ void t.test('requests of a worker with a full stream wait, and block no other wo
   t.end();
 });
 
-void t.test('a loop iteration answers 1024 requests at most, and both workers get a share', (t) => {
+t.test('a loop iteration answers 1024 requests at most, and both workers get a share', (t) => {
   const bench = new Bench();
   for (let index = 0; index < 1000; index++) {
     bench.recovery.onRequest(0, REQUEST);
@@ -155,7 +155,7 @@ void t.test('a loop iteration answers 1024 requests at most, and both workers ge
   t.end();
 });
 
-void t.test('a worker with more than 1024 open requests breaks the protocol', (t) => {
+t.test('a worker with more than 1024 open requests breaks the protocol', (t) => {
   const bench = new Bench();
   for (let index = 0; index < 1024; index++) {
     if (!bench.recovery.onRequest(0, REQUEST)) t.fail(`request ${index} was rejected`);
@@ -165,7 +165,7 @@ void t.test('a worker with more than 1024 open requests breaks the protocol', (t
   t.end();
 });
 
-void t.test('the requests of a dead worker are forgotten, blocked or not', (t) => {
+t.test('the requests of a dead worker are forgotten, blocked or not', (t) => {
   const bench = new Bench();
   bench.full.add(0);
   bench.recovery.onRequest(0, REQUEST);

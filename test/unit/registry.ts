@@ -3,7 +3,7 @@ import t from 'tap';
 
 import { backoffMs, Registry } from '../../lib/manager/registry.js';
 
-void t.test('the pause before a start doubles from 100 ms to half a minute', (t) => {
+t.test('the pause before a start doubles from 100 ms to half a minute', (t) => {
   const pauses = Array.from({ length: 12 }, (_, failures) => backoffMs(failures));
   t.same(pauses.slice(0, 6), [0, 100, 200, 400, 800, 1600]);
   t.equal(Math.max(...pauses), 30_000, 'and no further');
@@ -11,7 +11,7 @@ void t.test('the pause before a start doubles from 100 ms to half a minute', (t)
   t.end();
 });
 
-void t.test('all slots are due at first, and no more start than may be in flight', (t) => {
+t.test('all slots are due at first, and no more start than may be in flight', (t) => {
   const registry = new Registry(5);
   t.same(
     registry.due(0, 2).map(({ slot }) => slot),
@@ -35,7 +35,7 @@ void t.test('all slots are due at first, and no more start than may be in flight
   t.end();
 });
 
-void t.test('a slot goes through its states', (t) => {
+t.test('a slot goes through its states', (t) => {
   const registry = new Registry(1);
   const record = registry.at(0);
   t.match(record, { state: 'waiting', pid: null, generation: 0, hasServed: false });
@@ -52,7 +52,7 @@ void t.test('a slot goes through its states', (t) => {
   t.end();
 });
 
-void t.test('a worker that served for long is replaced at once, however often', (t) => {
+t.test('a worker that served for long is replaced at once, however often', (t) => {
   const registry = new Registry(1);
   for (let nowMs = 0; nowMs < 100_000; nowMs += 10_000) {
     t.equal(registry.due(nowMs, 1).length, 1, 'due at once');
@@ -65,7 +65,7 @@ void t.test('a worker that served for long is replaced at once, however often', 
   t.end();
 });
 
-void t.test('a worker that dies soon after it was ready is replaced ever later', (t) => {
+t.test('a worker that dies soon after it was ready is replaced ever later', (t) => {
   const registry = new Registry(1);
   const pauses = Array.from({ length: 6 }, (_, index) => {
     registry.started(0, index + 1);
@@ -79,7 +79,7 @@ void t.test('a worker that dies soon after it was ready is replaced ever later',
   t.end();
 });
 
-void t.test('a start that fails is tried again later, and one that lasts clears the count', (t) => {
+t.test('a start that fails is tried again later, and one that lasts clears the count', (t) => {
   const registry = new Registry(1);
   const pauses = Array.from({ length: 4 }, (_, index) => {
     registry.started(0, index + 1);
@@ -95,7 +95,7 @@ void t.test('a start that fails is tried again later, and one that lasts clears 
   t.end();
 });
 
-void t.test('a process that could not be made is tried again later too', (t) => {
+t.test('a process that could not be made is tried again later too', (t) => {
   const registry = new Registry(1);
   registry.ended(0, 0, true);
   registry.ended(0, 0, true);

@@ -44,7 +44,7 @@ const SERVER: Load = {
 const CLIENT: Load = { ...SERVER, connections: 0, clients: 1_000_000 };
 const BOTH: Load = { ...SERVER, clients: 1_000_000 };
 
-void t.test('the listen queue covers a second of new connections twice, in powers of two', (t) => {
+t.test('the listen queue covers a second of new connections twice, in powers of two', (t) => {
   const rows: [number, number, number][] = [
     // 2 · 20,000 / 8 = 5000, and the next power of two.
     [20_000, 8, 8192],
@@ -62,7 +62,7 @@ void t.test('the listen queue covers a second of new connections twice, in power
   t.end();
 });
 
-void t.test('files, watches and the like follow the connections', (t) => {
+t.test('files, watches and the like follow the connections', (t) => {
   // 1.1 · 1,000,000 / 8 + 1024.
   t.equal(descriptorsNeeded(SERVER), 138_524);
   t.equal(descriptorsNeeded(CLIENT), 138_524, 'a load generator holds them too');
@@ -87,7 +87,7 @@ void t.test('files, watches and the like follow the connections', (t) => {
   t.end();
 });
 
-void t.test('memory is kernel, processes, a message on its way, and 40 % against gaps', (t) => {
+t.test('memory is kernel, processes, a message on its way, and 40 % against gaps', (t) => {
   t.same(memoryNeeded(SERVER, SMALL_PAGES), {
     kernelBytes: 4_100_000_000,
     // 96 bytes each, 8 workers of 9 MB, the manager's 100 MB.
@@ -115,7 +115,7 @@ void t.test('memory is kernel, processes, a message on its way, and 40 % against
   t.end();
 });
 
-void t.test('what fits into memory is the inverse of what is needed', (t) => {
+t.test('what fits into memory is the inverse of what is needed', (t) => {
   // 16 GiB − 1 GiB − 172 MB of processes, by 4100 + 96 + 1200 bytes.
   t.equal(connectionsInMemory(16 * GIB, GIB, SERVER, SMALL_PAGES), 2_952_951);
   t.equal(connectionsInMemory(16 * GIB, GIB, { ...SERVER, burst: 0 }, SMALL_PAGES), 3_797_456);
@@ -126,7 +126,7 @@ void t.test('what fits into memory is the inverse of what is needed', (t) => {
   t.end();
 });
 
-void t.test('a cgroup is charged whole pages for data, and a fifth more', (t) => {
+t.test('a cgroup is charged whole pages for data, and a fifth more', (t) => {
   // 1.2 · 1,000,000 · (4100 + 100 + 96 + 4096) + 172 MB = 10,242,400,000, in whole MiB.
   t.equal(cgroupBytesNeeded(SERVER, SMALL_PAGES), 9768 * MIB);
   t.equal(cgroupBytesNeeded({ ...SERVER, burst: 0 }, SMALL_PAGES), 5081 * MIB);
@@ -137,7 +137,7 @@ void t.test('a cgroup is charged whole pages for data, and a fifth more', (t) =>
   t.end();
 });
 
-void t.test('tcp_mem is in pages, one for each socket with any byte', (t) => {
+t.test('tcp_mem is in pages, one for each socket with any byte', (t) => {
   t.same(tcpMemNeeded(SERVER, SMALL_PAGES, 32 * GIB), {
     pages: [750_000, 1_000_000, 1_500_000],
     isCut: false,
@@ -166,7 +166,7 @@ void t.test('tcp_mem is in pages, one for each socket with any byte', (t) => {
   t.end();
 });
 
-void t.test('the unit of systemd', (t) => {
+t.test('the unit of systemd', (t) => {
   t.equal(limitNofile(1_000_000, 1_048_576), 1_001_024, 'one worker may hold them all');
   t.equal(limitNofile(1_000, 1_048_576), 65_536);
   t.equal(limitNofile(2_000_000, 1_048_576), 1_048_576, 'never above fs.nr_open');
@@ -195,7 +195,7 @@ function evened(load: Load): Load {
   };
 }
 
-void t.test('inverses agree with what they invert, and nothing is unordered', (t) => {
+t.test('inverses agree with what they invert, and nothing is unordered', (t) => {
   const property = fc.property(
     loads,
     fc.constantFrom(SMALL_PAGES, LARGE_PAGES),

@@ -15,7 +15,7 @@ function sharesOf(shares: SlotShares, value: number): Map<number, number> {
   return found;
 }
 
-void t.test('an empty value has no workers, named or not', (t) => {
+t.test('an empty value has no workers, named or not', (t) => {
   const shares = new SlotShares();
   t.equal(sharesOf(shares, 0).size, 0);
   t.equal(sharesOf(shares, NAMED).size, 0);
@@ -23,7 +23,7 @@ void t.test('an empty value has no workers, named or not', (t) => {
   t.end();
 });
 
-void t.test('one worker needs no block, several workers do, and the block is reused', (t) => {
+t.test('one worker needs no block, several workers do, and the block is reused', (t) => {
   const shares = new SlotShares();
   const one = shares.changed(0, 511, 2);
   t.equal(shares.memoryBytes, 0);
@@ -43,7 +43,7 @@ void t.test('one worker needs no block, several workers do, and the block is reu
   t.end();
 });
 
-void t.test('the flag of a named channel survives every change', (t) => {
+t.test('the flag of a named channel survives every change', (t) => {
   const shares = new SlotShares();
   let value = NAMED;
   for (const [slot, share] of [
@@ -61,7 +61,7 @@ void t.test('the flag of a named channel survives every change', (t) => {
   t.end();
 });
 
-void t.test('a share above its bits is capped, and stays with its slot', (t) => {
+t.test('a share above its bits is capped, and stays with its slot', (t) => {
   const shares = new SlotShares();
   const narrow = shares.changed(0, 511, 2 ** 30);
   t.same(sharesOf(shares, narrow), new Map([[511, 2 ** 21 - 1]]));
@@ -76,7 +76,7 @@ void t.test('a share above its bits is capped, and stays with its slot', (t) => 
   t.end();
 });
 
-void t.test('any sequence of changes is that of a Map', (t) => {
+t.test('any sequence of changes is that of a Map', (t) => {
   const change = fc.tuple(fc.nat(511), fc.oneof(fc.constant(0), fc.nat(1000)));
   fc.assert(
     fc.property(fc.array(change, { size: 'max', maxLength: 1500 }), (changes) => {

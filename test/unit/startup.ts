@@ -31,7 +31,7 @@ function stepsOf(failing?: string): { steps: Step[]; done: string[]; open: Set<s
   return { steps, done, open };
 }
 
-void t.test('steps run in order, and are undone in reverse order', async (t) => {
+t.test('steps run in order, and are undone in reverse order', async (t) => {
   const { steps, done, open } = stepsOf();
   const startup = new Startup(steps);
   await startup.run(() => undefined);
@@ -43,7 +43,7 @@ void t.test('steps run in order, and are undone in reverse order', async (t) => 
 });
 
 for (const failing of NAMES) {
-  void t.test(`if step ${failing} fails, it and the steps before it are undone`, async (t) => {
+  t.test(`if step ${failing} fails, it and the steps before it are undone`, async (t) => {
     const { steps, done, open } = stepsOf(failing);
     const startup = new Startup(steps);
     await t.rejects(
@@ -57,7 +57,7 @@ for (const failing of NAMES) {
   });
 }
 
-void t.test('a cancelled start ends after the step that runs, which is undone too', async (t) => {
+t.test('a cancelled start ends after the step that runs, which is undone too', async (t) => {
   const { steps, done, open } = stepsOf();
   const startup = new Startup(steps);
   let isCancelled = false;
@@ -72,7 +72,7 @@ void t.test('a cancelled start ends after the step that runs, which is undone to
   t.equal(open.size, 0);
 });
 
-void t.test('an undo that fails does not stop the others', async (t) => {
+t.test('an undo that fails does not stop the others', async (t) => {
   const { steps, done } = stepsOf();
   const broken: Step = {
     name: 'broken',
@@ -96,7 +96,7 @@ function record(): { log: Logger; lines: string[] } {
   return { log: { ...silentLogger, info: warn, warn }, lines };
 }
 
-void t.test('a deferred log writes its lines at flush(), in order and once', (t) => {
+t.test('a deferred log writes its lines at flush(), in order and once', (t) => {
   const { log, lines } = record();
   const deferred = new DeferredLog(log);
   deferred.warn({ a: 1 }, 'first');
@@ -120,7 +120,7 @@ function finding(id: string, connections: number | null): LimitFinding {
   return { id, current: '1', needed: '2', why: 'because', connections };
 }
 
-void t.test('each limit is one warning, even if several checks find it', (t) => {
+t.test('each limit is one warning, even if several checks find it', (t) => {
   const facts = { findings: [], capacity: CAPACITY, hasTarget: true, backlog: 100, somaxconn: 50 };
   const linesOf = (change: Partial<Parameters<typeof warnOfLimits>[0]>): string[] => {
     const { log, lines } = record();

@@ -16,7 +16,7 @@ function slotOf(slot: number, state: SlotState, connectionsMax: number): SlotRec
   return { slot, state, connectionsMax, ...rest };
 }
 
-void t.test('only slots that serve have free capacity', (t) => {
+t.test('only slots that serve have free capacity', (t) => {
   const states: SlotState[] = ['serving', 'late', 'hung', 'starting', 'waiting', 'draining'];
   const slots = states.map((state, slot) => slotOf(slot, state, 100));
   t.same(
@@ -31,7 +31,7 @@ void t.test('only slots that serve have free capacity', (t) => {
   t.end();
 });
 
-void t.test('the hash is used while the free capacities are similar', (t) => {
+t.test('the hash is used while the free capacities are similar', (t) => {
   t.equal(weightsOf([100, 75], [0, 1]), undefined);
   t.same(weightsOf([100, 74], [0, 1]), [100, 74]);
   t.same(weightsOf([100, 0, 100], [0, 1, 2]), [100, 0, 100], 'a frozen worker gets weight 0');
@@ -40,7 +40,7 @@ void t.test('the hash is used while the free capacities are similar', (t) => {
   t.end();
 });
 
-void t.test('the slots with most free capacity watch a shared socket', (t) => {
+t.test('the slots with most free capacity watch a shared socket', (t) => {
   const none = new Set<number>();
   t.same(watchersOf([5, 50, 20, 0], none, 10, 2), new Set([1, 2]));
   t.same(watchersOf([5, 0, 0], none, 10, 2), new Set([0]), 'near capacity is better than nobody');
@@ -48,7 +48,7 @@ void t.test('the slots with most free capacity watch a shared socket', (t) => {
   t.end();
 });
 
-void t.test('a slot that watches keeps watching until it is near capacity', (t) => {
+t.test('a slot that watches keeps watching until it is near capacity', (t) => {
   const watching = new Set([2]);
   t.same(watchersOf([50, 50, 11], watching, 10, 1), new Set([2]));
   t.same(watchersOf([50, 60, 10], watching, 10, 1), new Set([1]));
@@ -69,7 +69,7 @@ class Address implements SteeredAddress {
   }
 }
 
-void t.test('each address is steered by its kind: weights, or watchers', (t) => {
+t.test('each address is steered by its kind: weights, or watchers', (t) => {
   const [own, shared] = [new Address(false), new Address(true)];
   const watches: [number, number, boolean][] = [];
   const steering = new Steering(
@@ -93,7 +93,7 @@ void t.test('each address is steered by its kind: weights, or watchers', (t) => 
   t.end();
 });
 
-void t.test('a kernel that rejects steering is logged once', (t) => {
+t.test('a kernel that rejects steering is logged once', (t) => {
   const lines: [object, string][] = [];
   const log = {
     ...silentLogger,

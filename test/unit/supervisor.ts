@@ -143,7 +143,7 @@ async function failureOf(promise: Promise<unknown>): Promise<string> {
   );
 }
 
-void t.test('start() resolves when each worker has been ready', async (t) => {
+t.test('start() resolves when each worker has been ready', async (t) => {
   const world = new World(3, 2);
   let isStarted = false;
   const started = world.supervisor.start().then(() => (isStarted = true));
@@ -165,7 +165,7 @@ void t.test('start() resolves when each worker has been ready', async (t) => {
   t.same(world.lines, [], 'a healthy start logs nothing here');
 });
 
-void t.test('a worker that dies is replaced at once, and again after growing pauses', async (t) => {
+t.test('a worker that dies is replaced at once, and again after growing pauses', async (t) => {
   const world = new World(1);
   await world.serve();
   world.clock.advance(6000);
@@ -185,7 +185,7 @@ void t.test('a worker that dies is replaced at once, and again after growing pau
   t.match(world.lines.at(-1), /^error worker died: check failed /);
 });
 
-void t.test('start() fails after five failures of one slot', async (t) => {
+t.test('start() fails after five failures of one slot', async (t) => {
   const world = new World(2);
   const failed = failureOf(world.supervisor.start());
   for (let count = 0; count < 5; count++) {
@@ -198,7 +198,7 @@ void t.test('start() fails after five failures of one slot', async (t) => {
   );
 });
 
-void t.test('a process that cannot be created is tried again', async (t) => {
+t.test('a process that cannot be created is tried again', async (t) => {
   const world = new World(1);
   world.spawnError = new MegacometError('ERR_WORKER_START', 'no more processes');
   const started = world.supervisor.start();
@@ -212,7 +212,7 @@ void t.test('a process that cannot be created is tried again', async (t) => {
   await started;
 });
 
-void t.test('a port that fails when a worker is ready ends the start', async (t) => {
+t.test('a port that fails when a worker is ready ends the start', async (t) => {
   const world = new World(1);
   world.readyError = new MegacometError('ERR_LISTEN', 'cannot listen');
   const failed = failureOf(world.supervisor.start());
@@ -220,7 +220,7 @@ void t.test('a port that fails when a worker is ready ends the start', async (t)
   t.equal(await failed, 'ERR_LISTEN: cannot listen');
 });
 
-void t.test('a worker that is not ready within 30 s is killed', (t) => {
+t.test('a worker that is not ready within 30 s is killed', (t) => {
   const world = new World(1);
   void world.supervisor.start();
   world.clock.advance(29_999);
@@ -231,7 +231,7 @@ void t.test('a worker that is not ready within 30 s is killed', (t) => {
   t.end();
 });
 
-void t.test('a worker of another build is killed', (t) => {
+t.test('a worker of another build is killed', (t) => {
   const world = new World(1);
   void world.supervisor.start();
   world.at(0).ready('y');
@@ -240,41 +240,38 @@ void t.test('a worker of another build is killed', (t) => {
   t.end();
 });
 
-void t.test(
-  'a worker without heartbeats is late, then hung, and its successor serves',
-  async (t) => {
-    const world = new World(2);
-    await world.serve();
-    const frozen = world.at(0);
-    const tick = (ageMs: number): void => {
-      world.ages.set(0, ageMs);
-      world.clock.advance(1000);
-    };
-    tick(2999);
-    t.equal(world.supervisor.registry.at(0).state, 'serving');
-    tick(3500);
-    tick(3900);
-    t.equal(world.supervisor.registry.at(0).state, 'late');
-    tick(4100);
-    t.equal(world.supervisor.registry.at(0).state, 'hung');
-    t.same(frozen.signals, ['SIGABRT'], 'SIGABRT first: it leaves a core dump');
-    t.same(
-      world.events.filter((event) => /late|hung/.test(event)),
-      ['0 late', '0 hung'],
-      'each state is reported once',
-    );
+t.test('a worker without heartbeats is late, then hung, and its successor serves', async (t) => {
+  const world = new World(2);
+  await world.serve();
+  const frozen = world.at(0);
+  const tick = (ageMs: number): void => {
+    world.ages.set(0, ageMs);
     world.clock.advance(1000);
-    t.same(frozen.signals, ['SIGABRT', 'SIGKILL']);
-    t.equal(world.supervisor.limitsHung, 0.25, 'one of four seconds');
-    frozen.exit('SIGKILL');
-    t.equal(world.supervisor.limitsHung, 0);
-    world.at(0).ready();
-    t.equal(world.supervisor.registry.at(0).generation, 2);
-    t.equal(world.supervisor.registry.at(1).generation, 1, 'the other worker stays');
-  },
-);
+  };
+  tick(2999);
+  t.equal(world.supervisor.registry.at(0).state, 'serving');
+  tick(3500);
+  tick(3900);
+  t.equal(world.supervisor.registry.at(0).state, 'late');
+  tick(4100);
+  t.equal(world.supervisor.registry.at(0).state, 'hung');
+  t.same(frozen.signals, ['SIGABRT'], 'SIGABRT first: it leaves a core dump');
+  t.same(
+    world.events.filter((event) => /late|hung/.test(event)),
+    ['0 late', '0 hung'],
+    'each state is reported once',
+  );
+  world.clock.advance(1000);
+  t.same(frozen.signals, ['SIGABRT', 'SIGKILL']);
+  t.equal(world.supervisor.limitsHung, 0.25, 'one of four seconds');
+  frozen.exit('SIGKILL');
+  t.equal(world.supervisor.limitsHung, 0);
+  world.at(0).ready();
+  t.equal(world.supervisor.registry.at(0).generation, 2);
+  t.equal(world.supervisor.registry.at(1).generation, 1, 'the other worker stays');
+});
 
-void t.test('a late worker whose heartbeat returns serves again', async (t) => {
+t.test('a late worker whose heartbeat returns serves again', async (t) => {
   const world = new World(1);
   await world.serve();
   world.ages.set(0, 3500);
@@ -286,7 +283,7 @@ void t.test('a late worker whose heartbeat returns serves again', async (t) => {
   t.same(world.at(0).signals, []);
 });
 
-void t.test('a manager that was paused gives its workers time for a heartbeat', async (t) => {
+t.test('a manager that was paused gives its workers time for a heartbeat', async (t) => {
   const world = new World(1);
   await world.serve();
   world.clock.jump(60_000);
@@ -303,7 +300,7 @@ function fieldsOf(t: Test, line: string | undefined): unknown {
   return JSON.parse((line ?? '').slice((line ?? '').indexOf('{')));
 }
 
-void t.test('a worker that the kernel holds keeps its slot, and is logged', async (t) => {
+t.test('a worker that the kernel holds keeps its slot, and is logged', async (t) => {
   const world = new World(1);
   await world.serve();
   world.supervisor.replace(0, 'too slow');
@@ -318,7 +315,7 @@ void t.test('a worker that the kernel holds keeps its slot, and is logged', asyn
   t.equal(world.lines.length, 3, 'is ignored');
 });
 
-void t.test('a drain asks the workers that serve, and drops one that starts', async (t) => {
+t.test('a drain asks the workers that serve, and drops one that starts', async (t) => {
   const world = new World(3);
   await world.serve();
   world.clock.advance(6000);
@@ -339,7 +336,7 @@ void t.test('a drain asks the workers that serve, and drops one that starts', as
   t.equal(world.clock.pending, 0, 'no timer is left');
 });
 
-void t.test('a drain kills what has not exited two seconds after it', async (t) => {
+t.test('a drain kills what has not exited two seconds after it', async (t) => {
   const world = new World(2);
   await world.serve();
   const drained = world.supervisor.drain(500);
@@ -354,7 +351,7 @@ void t.test('a drain kills what has not exited two seconds after it', async (t) 
   t.same(await drained, [101]);
 });
 
-void t.test('a drain ends although the kernel holds a worker', async (t) => {
+t.test('a drain ends although the kernel holds a worker', async (t) => {
   const world = new World(1);
   await world.serve();
   world.at(0).isHeld = true;
@@ -365,7 +362,7 @@ void t.test('a drain ends although the kernel holds a worker', async (t) => {
   t.match(world.lines, [/^error worker cannot be killed; the server exits without it /]);
 });
 
-void t.test('a drain during the start ends the start', async (t) => {
+t.test('a drain during the start ends the start', async (t) => {
   const world = new World(1);
   const failed = failureOf(world.supervisor.start());
   const drained = world.supervisor.drain(0);
@@ -376,7 +373,7 @@ void t.test('a drain during the start ends the start', async (t) => {
   t.same(await drained, []);
 });
 
-void t.test('frames other than Ready are passed on with their slot', async (t) => {
+t.test('frames other than Ready are passed on with their slot', async (t) => {
   const world = new World(2);
   await world.serve();
   world.at(1).handlers.onFrame({ name: 'NearCapacity', fields: { connections: 1 } });

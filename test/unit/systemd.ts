@@ -13,7 +13,7 @@ import { ManualClock } from '../support/manual-clock.js';
 
 const NOTHING: Systemd = { sockets: [], notifySocket: null, watchdogMs: null, ignored: [] };
 
-void t.test('the environment of a service is read as sd_listen_fds(3) and sd_notify(3) do', (t) => {
+t.test('the environment of a service is read as sd_listen_fds(3) and sd_notify(3) do', (t) => {
   const rows: [string, NodeJS.ProcessEnv, Partial<Systemd>][] = [
     ['none', {}, {}],
     [
@@ -75,7 +75,7 @@ const HEALTHY: Health = {
 const out = (count: number, state = 'hung'): Health['notServing'] =>
   Array.from({ length: count }, (_, slot) => ({ slot, state }));
 
-void t.test('the watchdog is notified while the manager does its task, and only then', (t) => {
+t.test('the watchdog is notified while the manager does its task, and only then', (t) => {
   const rows: [string, Partial<Health>, string | null][] = [
     ['healthy', {}, null],
     ['the manager replaces a hung worker', { notServing: out(1), limitsHung: 2 }, null],
@@ -96,7 +96,7 @@ void t.test('the watchdog is notified while the manager does its task, and only 
   t.end();
 });
 
-void t.test('the status line has the load, and the slots that are not serving', (t) => {
+t.test('the status line has the load, and the slots that are not serving', (t) => {
   t.equal(formatHealth(HEALTHY), '982113 of 1000000 connections, 56 workers serve');
   const some = [
     { slot: 3, state: 'hung' },
@@ -143,7 +143,7 @@ class World {
   }
 }
 
-void t.test('a notifier sends READY=1 first, then the status, and the watchdog at a third', (t) => {
+t.test('a notifier sends READY=1 first, then the status, and the watchdog at a third', (t) => {
   const world = new World(600);
   world.service.ready(() => HEALTHY);
   t.same(world.take(), ['READY=1', 'WATCHDOG=1', `STATUS=${formatHealth(HEALTHY)}`]);
@@ -159,7 +159,7 @@ void t.test('a notifier sends READY=1 first, then the status, and the watchdog a
   t.end();
 });
 
-void t.test('a long watchdog period is checked every second, and notified at a third', (t) => {
+t.test('a long watchdog period is checked every second, and notified at a third', (t) => {
   const world = new World(30_000);
   world.service.ready(() => HEALTHY);
   world.take();
@@ -170,7 +170,7 @@ void t.test('a long watchdog period is checked every second, and notified at a t
   t.end();
 });
 
-void t.test('the watchdog notification is withheld while no worker serves', (t) => {
+t.test('the watchdog notification is withheld while no worker serves', (t) => {
   const world = new World(600);
   let health = HEALTHY;
   world.service.ready(() => health);
@@ -192,7 +192,7 @@ void t.test('the watchdog notification is withheld while no worker serves', (t) 
   t.end();
 });
 
-void t.test('a changed number of connections is sent after ten seconds', (t) => {
+t.test('a changed number of connections is sent after ten seconds', (t) => {
   const world = new World(null);
   let health = HEALTHY;
   world.service.ready(() => health);
@@ -207,7 +207,7 @@ void t.test('a changed number of connections is sent after ten seconds', (t) => 
   t.end();
 });
 
-void t.test('a reload is enclosed by RELOADING=1 and READY=1, except during the start', (t) => {
+t.test('a reload is enclosed by RELOADING=1 and READY=1, except during the start', (t) => {
   const world = new World(null);
   let reloads = 0;
   const reload = (): void => {
@@ -232,7 +232,7 @@ void t.test('a reload is enclosed by RELOADING=1 and READY=1, except during the 
   t.end();
 });
 
-void t.test('a drain asks systemd for its time', (t) => {
+t.test('a drain asks systemd for its time', (t) => {
   const world = new World(null);
   world.service.ready(() => HEALTHY);
   world.take();
@@ -245,7 +245,7 @@ void t.test('a drain asks systemd for its time', (t) => {
   t.end();
 });
 
-void t.test('a message that systemd must get is sent again until it arrives', (t) => {
+t.test('a message that systemd must get is sent again until it arrives', (t) => {
   const world = new World(null);
   world.error = 'EAGAIN';
   world.service.ready(() => HEALTHY);
@@ -257,7 +257,7 @@ void t.test('a message that systemd must get is sent again until it arrives', (t
   t.end();
 });
 
-void t.test('without a socket a notifier reads no health and starts no timer', (t) => {
+t.test('without a socket a notifier reads no health and starts no timer', (t) => {
   const world = new World(600, null);
   world.service.ready(() => {
     throw new Error('not read');

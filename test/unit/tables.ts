@@ -61,7 +61,7 @@ function halfSipHash(c: number, d: number, key: Buffer, bytes: Buffer): string {
   return out.toString('hex');
 }
 
-void t.test('a name hashes to HalfSipHash-1-3 of its UTF-16', (t) => {
+t.test('a name hashes to HalfSipHash-1-3 of its UTF-16', (t) => {
   const known = Buffer.from([0, 1, 2, 3, 4, 5, 6, 7]);
   // The first vector of the authors, for 2-4: so the plain one here is right.
   t.equal(halfSipHash(2, 4, known, Buffer.alloc(0)), '218d1f59b9b83cc8');
@@ -90,7 +90,7 @@ void t.test('a name hashes to HalfSipHash-1-3 of its UTF-16', (t) => {
   t.end();
 });
 
-void t.test('hashers have different keys, and similar names have different hashes', (t) => {
+t.test('hashers have different keys, and similar names have different hashes', (t) => {
   const hasher = new NameHasher();
   const seen = new Set<string>();
   for (let index = 0; index < 20_000; index++) {
@@ -111,7 +111,7 @@ const hash = fc.record({
   lo: fc.oneof(fc.integer({ min: 1, max: 60 }), fc.constantFrom(-1, -(2 ** 31), 16, 32, 48, 64)),
 });
 
-void t.test('the index behaves like a Map', (t) => {
+t.test('the index behaves like a Map', (t) => {
   fc.assert(
     fc.property(
       fc.array(fc.tuple(hash, fc.oneof(fc.constant(0), fc.integer({ min: 1, max: 2 ** 32 - 1 }))), {
@@ -152,7 +152,7 @@ void t.test('the index behaves like a Map', (t) => {
   t.end();
 });
 
-void t.test('an index entry costs 25 bytes, and its memory is freed with it', (t) => {
+t.test('an index entry costs 25 bytes, and its memory is freed with it', (t) => {
   const index = new HashIndex();
   const bare = index.memoryBytes;
   const random = new Int32Array(randomBytes(8 * 300_000).buffer, 0, 2 * 300_000);
@@ -178,7 +178,7 @@ void t.test('an index entry costs 25 bytes, and its memory is freed with it', (t
   t.end();
 });
 
-void t.test('blocks start as zeros, do not overlap, and are reused', (t) => {
+t.test('blocks start as zeros, do not overlap, and are reused', (t) => {
   fc.assert(
     fc.property(
       fc.array(fc.tuple(fc.nat(BLOCK_CLASS_MAX), fc.nat(100)), { size: 'max', maxLength: 60 }),
@@ -222,7 +222,7 @@ void t.test('blocks start as zeros, do not overlap, and are reused', (t) => {
   t.end();
 });
 
-void t.test('a ring keeps its ids in order while it grows, shrinks and wraps around', (t) => {
+t.test('a ring keeps its ids in order while it grows, shrinks and wraps around', (t) => {
   fc.assert(
     fc.property(
       fc.array(fc.tuple(fc.nat(3), fc.integer({ min: -90, max: 100 })), {
@@ -272,7 +272,7 @@ void t.test('a ring keeps its ids in order while it grows, shrinks and wraps aro
   t.end();
 });
 
-void t.test('the timeline finds positions by number and grows with kept messages only', (t) => {
+t.test('the timeline finds positions by number and grows with kept messages only', (t) => {
   const there = new Map<number, number>();
   const timeline = new Timeline((id, number) => there.get(id) === number);
   t.equal(timeline.oldest(), 0, 'empty');
@@ -293,7 +293,7 @@ void t.test('the timeline finds positions by number and grows with kept messages
   t.end();
 });
 
-void t.test('slabs return the stored records, before and after packing', (t) => {
+t.test('slabs return the stored records, before and after packing', (t) => {
   fc.assert(
     fc.property(
       fc.array(fc.tuple(fc.nat(30), fc.nat(200), fc.nat(9)), { size: 'max', maxLength: 300 }),
@@ -329,7 +329,7 @@ void t.test('slabs return the stored records, before and after packing', (t) => 
   t.end();
 });
 
-void t.test('packing frees the memory that the records do not need', (t) => {
+t.test('packing frees the memory that the records do not need', (t) => {
   const slabs = new Slabs();
   for (let id = 0; id < 20_000; id++) slabs.put(id, Buffer.alloc(200), 0, 200);
   for (let id = 0; id < 20_000; id++) if (id % 10 !== 0) slabs.free(id);
@@ -340,7 +340,7 @@ void t.test('packing frees the memory that the records do not need', (t) => {
   t.end();
 });
 
-void t.test('a watermark is never below a lost number, with any number of names', (t) => {
+t.test('a watermark is never below a lost number, with any number of names', (t) => {
   fc.assert(
     fc.property(
       fc.array(fc.tuple(fc.integer({ min: 1, max: 40 }), fc.integer({ min: 1, max: 1000 })), {
@@ -369,7 +369,7 @@ void t.test('a watermark is never below a lost number, with any number of names'
   t.end();
 });
 
-void t.test('watermarks keep as many names as their limit, and no more', (t) => {
+t.test('watermarks keep as many names as their limit, and no more', (t) => {
   const floors = new EvictionWatermarks(10_000);
   for (let name = 1; name < 30_000; name++) {
     floors.raise(name, name, name);
@@ -382,7 +382,7 @@ void t.test('watermarks keep as many names as their limit, and no more', (t) => 
   t.end();
 });
 
-void t.test('a name log keeps the live names, within its byte limit', (t) => {
+t.test('a name log keeps the live names, within its byte limit', (t) => {
   const log = new NameLog(1e6);
   const names = Array.from({ length: 200 }, (_, index) => `kanal/ä${index}`);
   for (const name of names) t.ok(log.add(5, name));
@@ -406,7 +406,7 @@ void t.test('a name log keeps the live names, within its byte limit', (t) => {
   t.end();
 });
 
-void t.test('an idempotency key is known for its time, while there is room', (t) => {
+t.test('an idempotency key is known for its time, while there is room', (t) => {
   const keys = new Idempotency(3, 1000);
   const first = { number: 1, delivered: 5 };
   keys.add('a', 'k1', 0, first);
@@ -432,7 +432,7 @@ void t.test('an idempotency key is known for its time, while there is room', (t)
   t.end();
 });
 
-void t.test('idempotency keys behave like a model', (t) => {
+t.test('idempotency keys behave like a model', (t) => {
   fc.assert(
     fc.property(
       fc.array(fc.tuple(fc.nat(12), fc.nat(40)), { size: 'max', maxLength: 150 }),

@@ -4,7 +4,7 @@ import t from 'tap';
 import { limitsFrame } from '../../lib/manager/limits.js';
 import { logWorkerLine } from '../../lib/manager/worker-log.js';
 
-void t.test('a log frame becomes a line with the level, slot, pid and error name', (t) => {
+t.test('a log frame becomes a line with the level, slot, pid and error name', (t) => {
   const lines: [string, object, string][] = [];
   const add =
     (level: string) =>
@@ -25,7 +25,7 @@ void t.test('a log frame becomes a line with the level, slot, pid and error name
   t.end();
 });
 
-void t.test('each worker enforces its part of the accept rate, rounded up', (t) => {
+t.test('each worker enforces its part of the accept rate, rounded up', (t) => {
   const limits = { maxConnections: 100, workerConnectionsMax: 40, idleTimeout: 5, acceptRate: 10 };
   t.same(limitsFrame(limits, 3), {
     connectionsMax: 40,

@@ -81,7 +81,7 @@ function errorOf(text: string): string {
   try {
     return (JSON.parse(text) as { error?: string }).error ?? text;
   } catch {
-    return 'the answer is no JSON';
+    return 'the response is not valid JSON';
   }
 }
 
