@@ -54,7 +54,7 @@ void expect_events(DialTransport transport, std::string_view bytes, const std::s
   }
 }
 
-std::string frame(char first, const std::string& content) {
+std::string websocket_frame(char first, const std::string& content) {
   std::string out(1, first);
   if (content.size() < 126) {
     out.push_back(static_cast<char>(content.size()));
@@ -101,15 +101,18 @@ TEST("a subscriber reads frames, whatever their size, with control frames betwee
   const std::string long_one =
       R"({"type":"message","channel":"a","cursor":"00000000000000aa.9","data":")" +
       std::string(300, 'y') + "\"}";
-  const std::string stream = frame('\x81', kSubscribed) + frame('\x81', kMessageOne) +
-                             frame('\x89', "") + frame('\x89', "hello") + frame('\x81', kTricky) +
-                             frame('\x8a', "") + frame('\x81', long_one) +
-                             frame('\x88', "\x03\xe9");
+  const std::string stream = websocket_frame('\x81', kSubscribed) +
+                             websocket_frame('\x81', kMessageOne) + websocket_frame('\x89', "") +
+                             websocket_frame('\x89', "hello") + websocket_frame('\x81', kTricky) +
+                             websocket_frame('\x8a', "") + websocket_frame('\x81', long_one) +
+                             websocket_frame('\x88', "\x03\xe9");
   expect_events(DialTransport::kWebSocket, head + stream, "hpmiimmc");
-  expect_events(DialTransport::kWebSocket, head + frame('\x81', kNotRecovered), "hgp");
-  expect_events(DialTransport::kWebSocket, head + frame('\x81', R"({"type":"pong"})"), "h");
-  const std::string parts = frame('\x01', kMessageOne.substr(0, 60)) + frame('\x89', "") +
-                            frame('\x80', kMessageOne.substr(60));
+  expect_events(DialTransport::kWebSocket, head + websocket_frame('\x81', kNotRecovered), "hgp");
+  expect_events(
+      DialTransport::kWebSocket, head + websocket_frame('\x81', R"({"type":"pong"})"), "h");
+  const std::string parts = websocket_frame('\x01', kMessageOne.substr(0, 60)) +
+                            websocket_frame('\x89', "") +
+                            websocket_frame('\x80', kMessageOne.substr(60));
   expect_events(DialTransport::kWebSocket, head + parts, "him");
   // A server does not mask.
   EXPECT(read_whole(DialTransport::kWebSocket, head + "\x81\x85").events == "hx");
@@ -133,8 +136,8 @@ TEST("a subscriber without a message resumes from the answer to its subscription
     return read_whole(transport, bytes).scan.number;
   };
   EXPECT(number_after(DialTransport::kSse, found + "id: 00000000000000aa.40\n\n") == 40);
-  EXPECT(number_after(DialTransport::kWebSocket, upgraded + frame('\x81', answer)) == 41);
-  EXPECT(number_after(DialTransport::kWebSocket, upgraded + frame('\x81', gap)) == 42);
+  EXPECT(number_after(DialTransport::kWebSocket, upgraded + websocket_frame('\x81', answer)) == 41);
+  EXPECT(number_after(DialTransport::kWebSocket, upgraded + websocket_frame('\x81', gap)) == 42);
   EXPECT(number_after(DialTransport::kStream, found + answer + "\n") == 41);
 }
 
@@ -161,7 +164,8 @@ TEST("a subscriber reads consecutive polls, and the cursor from which it resumes
 TEST("a message has the same key on every transport that sends JSON, and on SSE") {
   const std::string head = "HTTP/1.1 200 OK\r\n\r\n";
   const Seen line = read_whole(DialTransport::kStream, head + kMessageOne + "\n");
-  const Seen text = read_whole(DialTransport::kWebSocket, head + frame('\x81', kMessageOne));
+  const Seen text =
+      read_whole(DialTransport::kWebSocket, head + websocket_frame('\x81', kMessageOne));
   const Seen event = read_whole(DialTransport::kSse, head + "id: 00000000000000aa.1\ndata: x\n\n");
   EXPECT(line.keys.size() == 1 && line.keys == text.keys && line.keys == event.keys);
 }
