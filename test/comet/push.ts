@@ -170,7 +170,7 @@ t.test('each mistake is reported in one sentence', async (t) => {
     [['kick', ...admin], site.env, 2, /a channel, or --all/],
     [['kick', 'a', '--all', ...admin], site.env, 2, /a channel, or --all/],
     [['channels', ...admin], {}, 1, /\/channels: missing or invalid admin token/],
-    [['subscribe', 'nonsense', 'a'], {}, 2, /"nonsense" is no address/],
+    [['subscribe', 'nonsense', 'a'], {}, 2, /"nonsense" is not an address/],
     [['subscribe', site.url, 'a*b'], {}, 1, /the server answers 400/],
   ];
   for (const [args, env, code, sentence] of cases) {
