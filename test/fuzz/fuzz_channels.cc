@@ -264,9 +264,9 @@ class History {
 
   void ask(ModelChannel* expected, uint8_t action) {
     const bool is_more = (action & 8) != 0;
-    if (!is_more && expected->asking == 0) return;
-    expected->asking += is_more ? 1 : UINT32_MAX;
-    channels_.at(expected->index).replays = expected->asking;
+    if (!is_more && expected->replays == 0) return;
+    expected->replays += is_more ? 1 : UINT32_MAX;
+    channels_.at(expected->index).replays = expected->replays;
   }
 
   Channels channels_;
