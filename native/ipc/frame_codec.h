@@ -144,6 +144,7 @@ uint32_t frames_fingerprint(const char* text);
 // A list of frames is a macro with a row X(identifier, number, name, fields) for each frame, where
 // `fields` is a macro with a row F(type, name) for each field. The macros below are for such lists.
 
+// The names of field types are those of the lists. NOLINTBEGIN(readability-identifier-naming)
 #define MC_TYPE_u8 uint8_t
 #define MC_TYPE_u32 uint32_t
 #define MC_TYPE_u64 uint64_t
@@ -151,6 +152,7 @@ uint32_t frames_fingerprint(const char* text);
 #define MC_TYPE_numbers Numbers
 #define MC_TYPE_texts Texts
 #define MC_TYPE_blob Blob
+// NOLINTEND(readability-identifier-naming)
 
 #define MC_FIELD(type, name) MC_TYPE_##type name{};
 #define MC_VISIT_FIELD(type, name) visit(self.name);
