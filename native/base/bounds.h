@@ -146,15 +146,6 @@ constexpr size_t kHttpTargetBytesMax = size_t{8} * 1024;
 /// Characters of a host. A DNS name has at most 253, an address in brackets 47.
 constexpr size_t kHttpHostBytesMax = 253;
 
-/// Hexadecimal digits of the size of a chunk: 2^60 is out of reach, and the sum cannot overflow.
-constexpr size_t kHttpChunkDigitsMax = 15;
-
-/// Bytes of the extensions of one chunk. Nobody reads them; the longest in use, a signature, is 85.
-constexpr size_t kHttpChunkExtensionBytesMax = 128;
-
-/// Bytes of all trailers of a body, without line ends. They are checked and thrown away.
-constexpr size_t kHttpTrailerBytesMax = size_t{4} * 1024;
-
 // WebSocket, deflate, JSON. Limits of the memory and work that one client can cause.
 
 /// Frames of one message. A frame uses no memory, but an empty one costs its sender 6 bytes and
