@@ -15,14 +15,14 @@ template <typename Method>
 struct FrameOf;
 template <typename Result, typename Target, typename Frame>
 struct FrameOf<Result (Target::*)(Frame)> {
-  using type = std::decay_t<Frame>;
+  using Type = std::decay_t<Frame>;
 };
 
 /// Decodes a frame and passes it to `Method`. False if the body is invalid, or the method returns
 /// false. A method without a result accepts every frame.
 template <auto Method, typename Target>
 [[nodiscard]] bool handle(Target& target, const FrameView& view) {
-  typename FrameOf<decltype(Method)>::type frame;
+  typename FrameOf<decltype(Method)>::Type frame;
   if (!decode(view, &frame)) return false;
   if constexpr (std::is_void_v<decltype((target.*Method)(std::move(frame)))>) {
     (target.*Method)(std::move(frame));
