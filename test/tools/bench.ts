@@ -336,7 +336,7 @@ wait $server
 echo "server $?"
 `;
 
-const noNamespace = without('namespaces');
+const noNamespace = without('namespaces', 'ip');
 
 interface Seen {
   readonly lines: readonly string[];
