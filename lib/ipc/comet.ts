@@ -21,7 +21,7 @@ export const LABEL_BYTES_MAX = 128;
 /** Bytes of an idempotency key: a UUID has 36, a SHA-512 in hexadecimal 128. */
 export const KEY_BYTES_MAX = 128;
 
-/** Bytes of one message unless an option says otherwise: one fits into an outbox of that size. */
+/** Bytes of one message unless an option says otherwise: one fits into a send queue. */
 export const MESSAGE_BYTES_DEFAULT = 64 * 1024;
 
 /** The most that the option may say: with its channel and labels it must fit into one frame. */

@@ -44,6 +44,7 @@ void on_deadline(Services& services, Connection* connection) {
 }
 
 void on_disconnect(Services& services, Connection* connection, CloseCause cause, std::string_view) {
+  services.subscriptions->unsubscribe(connection);
   services.sender->finish(connection, cause);
 }
 

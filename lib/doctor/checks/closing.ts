@@ -94,7 +94,7 @@ function judgeBuffer(situation: Situation, key: string): Finding {
       `${figure(load.connections * SLOW_SHARE)} slow clients (1 %) · ` +
       `${figure(most)} = ${size(worst)}`,
     why: isTooMuch
-      ? 'A client that stops reading may hold as much: the outbox limit and the write ' +
+      ? 'A client that stops reading may hold as much: the send queue limit and the write ' +
         'deadline bound it.'
       : 'It is a ceiling, not a reservation, and idle connections use none of it: leave it.',
     counters: [tcpCounter(situation, 'PruneCalled')],
