@@ -3,12 +3,15 @@
 import { Broker } from '../lib/broker/broker.js';
 import type { PublishOptions } from '../lib/broker/publishing.js';
 import type { WorkerPort } from '../lib/ipc/worker-port.js';
+import { brokerOptions } from '../lib/server/broker-options.js';
+import { fill } from '../lib/server/server-options.js';
 
 const WORKERS = 56;
 const SECONDS = Number(process.argv[2] ?? 2);
 /** Publishes in one loop iteration: the messages of 5 ms at 100,000 a second. */
 const TURN = 500;
 const DATA = 'x'.repeat(100);
+const OPTIONS = brokerOptions(WORKERS, fill({}));
 
 class Port implements WorkerPort {
   readonly queuedBytes = 0;
@@ -50,7 +53,7 @@ const CASES: readonly Case[] = [
 
 function run({ name, channels, workersEach, options }: Case): void {
   let flush: (() => void) | undefined;
-  const broker = new Broker({ slots: WORKERS }, { schedule: (run) => (flush = run) });
+  const broker = new Broker(OPTIONS, { schedule: (run) => (flush = run) });
   const ports = Array.from({ length: WORKERS }, (_, slot) => new Port(slot));
   for (const port of ports) broker.attach(port);
   const names = Array.from(
@@ -97,7 +100,7 @@ function run({ name, channels, workersEach, options }: Case): void {
 /** Clients that reconnect with a cursor, each to one channel in which it missed three messages. */
 function resume(channels: number): void {
   let flush: (() => void) | undefined;
-  const broker = new Broker({ slots: WORKERS }, { schedule: (run) => (flush = run) });
+  const broker = new Broker(OPTIONS, { schedule: (run) => (flush = run) });
   const ports = Array.from({ length: WORKERS }, (_, slot) => new Port(slot));
   for (const port of ports) broker.attach(port);
   for (let round = 0; round < 3; round++) {

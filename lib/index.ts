@@ -13,8 +13,9 @@ export type {
   PublishOptions,
   Receipt,
 } from './broker/publishing.js';
+export type { HistoryLimits } from './broker/history-limits.js';
+export type { SlowPolicy } from './broker/slow-policy.js';
 export type { Capacity } from './capacity/capacity.js';
-export type { HistoryLimits, SlowPolicy } from './ipc/comet.js';
 export type { Headroom } from './stats/headroom.js';
 export type { MetricValue } from './system/kernel.js';
 export type { Logger } from './base/logger.js';

@@ -1,12 +1,13 @@
 // Ingest: takes messages from applications over the TCP protocol of MegaComet, for the mailboxes.
 // The protocol has no answers: a server that cannot follow stops reading until it can.
+import { isUtf8 } from 'node:buffer';
 import { createServer, type Server, type Socket } from 'node:net';
 
 import { formatAddress, parseAddress } from '../base/address.js';
 import { MegacometError } from '../base/errors.js';
 import type { Logger } from '../base/logger.js';
 import { counter, gauge, valuesOf, type ValuesOf } from '../base/metric.js';
-import { CHANNEL_BYTES_MAX, isChannel, isText, MESSAGE_BYTES_DEFAULT } from '../ipc/comet.js';
+import { CHANNEL_BYTES_MAX, isChannel } from '../broker/channel-name.js';
 import { IngestFault, IngestParser, type IngestCommand } from './ingest-parser.js';
 import { listen } from './listen.js';
 
@@ -17,7 +18,8 @@ export interface DeliveryTarget {
 }
 
 export interface IngestOptions {
-  readonly messageBytesMax?: number;
+  /** Bytes of one message. */
+  readonly messageBytesMax: number;
   /** Longest silence inside a command. Between commands it is not limited. */
   readonly insideTimeoutMs?: number;
 }
@@ -118,7 +120,7 @@ class Application {
     }
     const id = command.id.toString();
     // Decoding an id that is not UTF-8 could give the id of another client.
-    if (!isText(command.id) || !isChannel(id)) {
+    if (!isUtf8(command.id) || !isChannel(id)) {
       this.#shared.rejected++;
       return true;
     }
@@ -171,9 +173,9 @@ export class Ingest {
   readonly #sockets = new Set<Socket>();
   readonly #shared = new Shared();
 
-  constructor(target: DeliveryTarget, options: IngestOptions = {}) {
+  constructor(target: DeliveryTarget, options: IngestOptions) {
     const complete = {
-      messageBytesMax: options.messageBytesMax ?? MESSAGE_BYTES_DEFAULT,
+      messageBytesMax: options.messageBytesMax,
       insideTimeoutMs: options.insideTimeoutMs ?? INSIDE_TIMEOUT_MS,
     };
     this.#server = createServer((socket) => {

@@ -5,7 +5,6 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { MegacometError, type ErrorCode } from '../base/errors.js';
 import { counter, valuesOf, type ValuesOf } from '../base/metric.js';
 import type { ChannelPage, ChannelQuery, PublishOptions, Receipt } from '../broker/publishing.js';
-import { MESSAGE_BYTES_DEFAULT } from '../ipc/comet.js';
 import { readKick, readPublish, RequestFault } from './publish-request.js';
 import {
   checkHead,
@@ -29,7 +28,8 @@ export interface PublishTarget {
 export interface PublishApiOptions {
   /** The token that a request must carry; null rejects every request. */
   readonly token: string | null;
-  readonly messageBytesMax?: number;
+  /** Bytes of one message. */
+  readonly messageBytesMax: number;
   /** Bytes of one batch. */
   readonly batchBytesMax?: number;
 }
@@ -105,8 +105,7 @@ export class PublishApi {
   constructor(target: PublishTarget, options: PublishApiOptions) {
     this.#target = target;
     this.#token = options.token === null ? null : new Token(options.token);
-    const bytesMax = options.messageBytesMax ?? MESSAGE_BYTES_DEFAULT;
-    this.#lineBytesMax = JSON_BYTES_PER_BYTE * bytesMax + FIELDS_BYTES_MAX;
+    this.#lineBytesMax = JSON_BYTES_PER_BYTE * options.messageBytesMax + FIELDS_BYTES_MAX;
     this.#batchBytesMax = options.batchBytesMax ?? BATCH_BYTES_DEFAULT;
   }
 

@@ -1,5 +1,6 @@
 // One publish as JSON, from a body or a line of a batch, as the arguments of Broker.publish().
-import { SLOW_POLICIES, type HistoryLimits, type SlowPolicy } from '../ipc/comet.js';
+import type { HistoryLimits } from '../broker/history-limits.js';
+import { SLOW_POLICIES, type SlowPolicy } from '../broker/slow-policy.js';
 import { FlatJsonError, readFlatJson, type FlatObject } from './flat-json.js';
 import type { PublishOptions } from '../broker/publishing.js';
 

@@ -7,43 +7,32 @@ import { EventEmitter } from 'node:events';
 import { MegacometError } from '../base/errors.js';
 import { counter, valuesOf, type ValuesOf } from '../base/metric.js';
 import { NameHasher } from '../collections/name-hash.js';
-import {
-  checkChannel,
-  checkLabel,
-  HISTORY_DEFAULT,
-  isChannel,
-  isPattern,
-  MESSAGE_BYTES_DEFAULT,
-  type HistoryLimits,
-} from '../ipc/comet.js';
 import { encodeFrame } from '../ipc/frame-codecs.js';
 import type { Frame, Frames } from '../ipc/frames.js';
 import { Outgoing } from '../ipc/outgoing.js';
 import type { WorkerPort } from '../ipc/worker-port.js';
 import { ChannelList } from './channel-list.js';
+import { checkChannel, isChannel, isPattern } from './channel-name.js';
 import { ClientPublishing, type ClientMessage } from './client-publishing.js';
 import { HISTORY_METRICS, type HistoryEngine } from './history-engine.js';
 import { History } from './history.js';
 import { Interest } from './interest.js';
+import { checkLabel } from './label.js';
 import { LoopIteration } from './loop-iteration.js';
 import { Mailboxes } from './mailboxes.js';
 import { Presence, type ChannelPresence, type MemberEvent } from './presence.js';
-import { PublishPath } from './publish-path.js';
+import { PublishPath, type PublishRules } from './publish-path.js';
 import type { ChannelPage, ChannelQuery, PublishOptions, Receipt } from './publishing.js';
 import { Recovery } from './recovery.js';
 import { QueuedLines } from './worker-lines.js';
 
-export interface BrokerOptions {
+export interface BrokerOptions extends PublishRules {
   /** Workers, 1 to 512. */
   readonly slots: number;
-  /** Bytes of one message. */
-  readonly messageBytesMax?: number;
-  /** History of a channel whose publisher names none; `false` keeps nothing. */
-  readonly history?: HistoryLimits | false;
   /** Memory for the messages of all channels. */
-  readonly historyBytesMax?: number;
+  readonly historyBytesMax: number;
   /** Milliseconds that a message waits in a client's mailbox. */
-  readonly mailboxTimeMs?: number;
+  readonly mailboxTimeMs: number;
 }
 
 /** Replacements for tests, or for another history engine. */
@@ -117,9 +106,7 @@ export class Broker extends EventEmitter<BrokerEvents> {
 
   constructor(options: BrokerOptions, parts: BrokerParts = {}) {
     super();
-    const { slots, history, mailboxTimeMs: timeMs } = options;
-    const messageBytesMax = options.messageBytesMax ?? MESSAGE_BYTES_DEFAULT;
-    const historyDefaults = history === false ? HISTORY_DEFAULT : (history ?? HISTORY_DEFAULT);
+    const { slots, messageBytesMax, mailboxTimeMs: timeMs } = options;
     const now = parts.now ?? ((): number => performance.now());
     const iteration = new LoopIteration({
       now,
@@ -135,7 +122,7 @@ export class Broker extends EventEmitter<BrokerEvents> {
         epoch: parts.epoch ?? randomBytes(8).readBigUInt64LE(),
         now: () => iteration.nowMs,
         hasher,
-        ...(options.historyBytesMax === undefined ? {} : { bytesMax: options.historyBytesMax }),
+        bytesMax: options.historyBytesMax,
       });
     const interest = new Interest({ slots, hasher });
     const outgoing = new Outgoing((slot) => {
@@ -149,10 +136,7 @@ export class Broker extends EventEmitter<BrokerEvents> {
     this.#interest = interest;
     this.#outgoing = outgoing;
     this.#lines = lines;
-    this.#path = new PublishPath(
-      { messageBytesMax, history: history === false ? null : historyDefaults, historyDefaults },
-      { engine, interest, outgoing, iteration },
-    );
+    this.#path = new PublishPath(options, { engine, interest, outgoing, iteration });
     this.#recovery = new Recovery({ engine, outgoing, lines });
     this.#channels = new ChannelList(interest, engine);
     this.#presence = new Presence(lines);

@@ -1,7 +1,8 @@
 // The interface of a history. It is separate from the history in memory (history.ts), so that a
 // distributed engine can replace that one.
 import { counter, gauge } from '../base/metric.js';
-import type { Cursor, HistoryLimits } from '../ipc/comet.js';
+import type { Cursor } from './cursor.js';
+import type { HistoryLimits } from './history-limits.js';
 
 /** The messages of some channels after a cursor. */
 export interface HistoryRange {

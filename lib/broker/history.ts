@@ -1,6 +1,6 @@
 // The history in memory: the one sequence of messages, and the latest messages of each channel.
 // A message is the bytes of its Publish frame. The history decodes nothing and does not know the workers.
-import { HISTORY_BYTES_DEFAULT, HISTORY_COUNT_MAX, type HistoryLimits } from '../ipc/comet.js';
+import { HISTORY_COUNT_MAX } from '../base/message-limits.js';
 import { NameHasher } from '../collections/name-hash.js';
 import { ChannelRows } from './channel-rows.js';
 import { EvictionWatermarks, PatternWatermarks } from './eviction-watermarks.js';
@@ -11,6 +11,7 @@ import type {
   HistoryRange,
   HistoryUsage,
 } from './history-engine.js';
+import type { HistoryLimits } from './history-limits.js';
 import { Rings } from './message-index.js';
 import { Messages } from './messages.js';
 import { PageBuilder } from './page-builder.js';
@@ -20,7 +21,7 @@ export interface HistoryOptions {
   /** Milliseconds of a monotonic clock. */
   readonly now: () => number;
   /** Memory for messages, in slabs of `slabBytes`; at least four slabs. */
-  readonly bytesMax?: number;
+  readonly bytesMax: number;
   readonly slabBytes?: number;
   /** Channels without history that keep an eviction watermark of their own. */
   readonly watermarksMax?: number;
@@ -57,7 +58,7 @@ export class History implements HistoryEngine {
   constructor(options: HistoryOptions) {
     this.epoch = options.epoch;
     this.#now = options.now;
-    this.#bytesMax = options.bytesMax ?? HISTORY_BYTES_DEFAULT;
+    this.#bytesMax = options.bytesMax;
     this.#head = options.head ?? 0;
     const hasher = options.hasher ?? new NameHasher();
     const messages = new Messages(options.slabBytes);

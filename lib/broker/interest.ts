@@ -2,7 +2,7 @@
 // A channel of one worker costs 25 bytes, each further worker 4, and the name is stored once. A Map
 // of Maps would cost 300 bytes, and a full collection of a million would stop the loop for 0.2 s.
 import { gauge } from '../base/metric.js';
-import { isPattern } from '../ipc/comet.js';
+import { isPattern } from './channel-name.js';
 import { HashIndex } from '../collections/hash-index.js';
 import { NameHasher } from '../collections/name-hash.js';
 import { NameLog } from '../collections/name-log.js';

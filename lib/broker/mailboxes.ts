@@ -2,32 +2,26 @@
 // A mailbox leases its first message to one poll at a time. An ack removes the message; a nack, the
 // end of the poll or the death of its worker puts the message back to the front.
 import { Chain, type Link } from '../collections/chain.js';
-import {
-  checkChannel,
-  HISTORY_DEFAULT,
-  isChannel,
-  MAILBOX_TIME_MS_DEFAULT,
-  MESSAGE_BYTES_DEFAULT,
-} from '../ipc/comet.js';
 import { MegacometError } from '../base/errors.js';
 import { counter, gauge, valuesOf, type ValuesOf } from '../base/metric.js';
 import { encodeFrame } from '../ipc/frame-codecs.js';
 import type { Frame, Frames } from '../ipc/frames.js';
 import type { WorkerLines } from '../ipc/outgoing.js';
+import { checkChannel, isChannel } from './channel-name.js';
 import { checkData } from './publishing.js';
 
 export interface MailboxOptions {
   /** Bytes of one message. */
-  readonly messageBytesMax?: number | undefined;
+  readonly messageBytesMax: number;
   /** Milliseconds that a message waits for its client. */
-  readonly timeMs?: number | undefined;
+  readonly timeMs: number;
   /** Memory for all messages. */
   readonly totalBytesMax?: number | undefined;
 }
 
-/** Messages and bytes of one mailbox: as many as a channel keeps for a client that reconnects. */
-export const MAILBOX_COUNT_MAX = HISTORY_DEFAULT.count;
-export const MAILBOX_BYTES_MAX = HISTORY_DEFAULT.bytes;
+/** Messages and bytes of one mailbox: a client that reloads its page polls again in seconds. */
+export const MAILBOX_COUNT_MAX = 100;
+export const MAILBOX_BYTES_MAX = 256 * 1024;
 /** Memory of all mailboxes: half of the history's, which is in the same process. */
 export const MAILBOXES_BYTES_MAX = 64 * 1024 * 1024;
 /** Memory of a message besides its data: its objects, links, and array entry. */
@@ -159,11 +153,11 @@ export class Mailboxes {
    * @param lines - The owner calls retry() when a worker without room has room again.
    * @param now - Milliseconds of a monotonic clock.
    */
-  constructor(lines: WorkerLines, now: () => number, options: MailboxOptions = {}) {
+  constructor(lines: WorkerLines, now: () => number, options: MailboxOptions) {
     this.#lines = lines;
     this.#now = now;
-    this.#messageBytesMax = options.messageBytesMax ?? MESSAGE_BYTES_DEFAULT;
-    this.#timeMs = options.timeMs ?? MAILBOX_TIME_MS_DEFAULT;
+    this.#messageBytesMax = options.messageBytesMax;
+    this.#timeMs = options.timeMs;
     this.#totalBytesMax = options.totalBytesMax ?? MAILBOXES_BYTES_MAX;
   }
 

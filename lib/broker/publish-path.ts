@@ -2,10 +2,12 @@
 // the workers that have subscribers.
 import { counter } from '../base/metric.js';
 import { MegacometError } from '../base/errors.js';
-import { checkChannel, cursorStart, type HistoryLimits } from '../ipc/comet.js';
 import { publishBytesMax, writePublish } from '../ipc/frame-writers.js';
 import type { Outgoing } from '../ipc/outgoing.js';
+import { checkChannel } from './channel-name.js';
+import { cursorStart } from './cursor.js';
 import type { HistoryEngine } from './history-engine.js';
+import type { HistoryLimits } from './history-limits.js';
 import { Idempotency } from './idempotency.js';
 import type { Interest, Match } from './interest.js';
 import type { LoopIteration } from './loop-iteration.js';

@@ -1,18 +1,18 @@
 // Checks the options of a publish, and turns them into fields of a Publish frame.
-import {
-  checkLabel,
-  HISTORY_COUNT_MAX,
-  isText,
-  KEY_BYTES_MAX,
-  MESSAGE_BYTES_LIMIT,
-  SLOW_POLICIES,
-  SPREAD_MS_MAX,
-  TTL_MS_MAX,
-  type HistoryLimits,
-  type SlowPolicy,
-} from '../ipc/comet.js';
-import { MessageFlag } from '../ipc/frames.js';
+import { isUtf8 } from 'node:buffer';
+
 import { MegacometError } from '../base/errors.js';
+import { HISTORY_AGE_S_MAX, HISTORY_COUNT_MAX, MESSAGE_BYTES_MAX } from '../base/message-limits.js';
+import { MessageFlag } from '../ipc/frames.js';
+import type { HistoryLimits } from './history-limits.js';
+import { checkLabel } from './label.js';
+import { SLOW_POLICIES, type SlowPolicy } from './slow-policy.js';
+
+/** Bytes of an idempotency key: a UUID has 36, a SHA-512 in hexadecimal 128. */
+const KEY_BYTES_MAX = 128;
+const TTL_MS_MAX = HISTORY_AGE_S_MAX * 1000;
+/** Longest spread of a message over its subscribers. */
+const SPREAD_MS_MAX = 3600 * 1000;
 
 /** How one message is published. */
 export interface PublishOptions {
@@ -129,7 +129,7 @@ export function checkOptions(options: PublishOptions): void {
 /** Flags of the Publish frame. @throws MegacometError `ERR_MESSAGE`. */
 export function flagsOf(data: Uint8Array | string, options: PublishOptions): number {
   const isBinary = options.binary ?? typeof data !== 'string';
-  if (!isBinary && typeof data !== 'string' && !isText(data)) {
+  if (!isBinary && typeof data !== 'string' && !isUtf8(data)) {
     throw invalid('data is not UTF-8, so it cannot be published as text');
   }
   const binary = isBinary ? MessageFlag.binary : 0;
@@ -163,7 +163,7 @@ export function ephemeralOf(
 /** @throws MegacometError `ERR_MESSAGE`. */
 export function checkLimits(limits: HistoryLimits): void {
   checkInteger('history.count', limits.count, 1, HISTORY_COUNT_MAX);
-  checkInteger('history.bytes', limits.bytes, 1, HISTORY_COUNT_MAX * MESSAGE_BYTES_LIMIT);
+  checkInteger('history.bytes', limits.bytes, 1, HISTORY_COUNT_MAX * MESSAGE_BYTES_MAX);
   checkInteger('history.ageMs', limits.ageMs, 1, TTL_MS_MAX);
 }
 

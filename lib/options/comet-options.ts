@@ -1,4 +1,5 @@
 // The options of `serve` that only `--protocol comet` uses, with the frame fields that they fill.
+import { HISTORY_AGE_S_MAX, HISTORY_COUNT_MAX, MESSAGE_BYTES_MAX } from '../base/message-limits.js';
 import type { OptionSpec } from './option-spec.js';
 
 /** Memory budgets: from 1 MiB to 64 GiB. */
@@ -21,6 +22,17 @@ export const ADMIN_TOKEN_FILE = {
   protocol: 'comet',
   unset: 'no file',
   help: 'File whose only line is the admin token.',
+} as const satisfies OptionSpec;
+
+export const HISTORY_COUNT = {
+  name: 'history-count',
+  kind: 'integer',
+  value: 'N',
+  min: 0,
+  max: HISTORY_COUNT_MAX,
+  default: 100,
+  protocol: 'comet',
+  help: 'Messages kept of each channel; 0 keeps none.',
 } as const satisfies OptionSpec;
 
 export const COMET_OPTIONS = [
@@ -96,8 +108,7 @@ export const COMET_OPTIONS = [
     kind: 'integer',
     value: 'B',
     min: 1,
-    // With its channel and labels a message must fit into one frame of 1 MiB.
-    max: 1_047_552,
+    max: MESSAGE_BYTES_MAX,
     default: 65_536,
     protocol: 'comet',
     frame: { u32: 'messageBytesMax' },
@@ -148,22 +159,13 @@ export const COMET_OPTIONS = [
     frame: { u32: 'channelsPerConnectionMax' },
     help: 'Maximum number of channels that one connection may subscribe to.',
   },
-  {
-    name: 'history-count',
-    kind: 'integer',
-    value: 'N',
-    min: 0,
-    max: 10_000,
-    default: 100,
-    protocol: 'comet',
-    help: 'Messages kept of each channel; 0 keeps none.',
-  },
+  HISTORY_COUNT,
   {
     name: 'history-age',
     kind: 'integer',
     value: 'S',
     min: 1,
-    max: 2_592_000,
+    max: HISTORY_AGE_S_MAX,
     default: 300,
     protocol: 'comet',
     help: 'Seconds that a message is kept.',

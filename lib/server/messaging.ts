@@ -4,6 +4,7 @@ import type { ClientMessage } from '../broker/client-publishing.js';
 import type { MemberEvent } from '../broker/presence.js';
 import type { CometLink } from '../manager/manager.js';
 import { PublishApi } from '../api/publish-api.js';
+import { brokerOptions } from './broker-options.js';
 import { cometRules } from './comet-rules.js';
 import type { Filled } from './server-options.js';
 
@@ -27,14 +28,7 @@ export class Messaging {
   readonly link: CometLink;
 
   constructor(slots: number, options: MessagingOptions, cores: number, events: MessagingEvents) {
-    const { historyCount: count, historyAge, historyBytes, messageBytes } = options;
-    this.broker = new Broker({
-      slots,
-      messageBytesMax: messageBytes,
-      history: count === 0 ? false : { count, bytes: historyBytes, ageMs: historyAge * 1000 },
-      historyBytesMax: historyBytes,
-      mailboxTimeMs: options.mailboxTime * 1000,
-    });
+    this.broker = new Broker(brokerOptions(slots, options));
     this.broker.on('overflow', (slot) => {
       events.onOverflow(slot);
     });
@@ -48,7 +42,8 @@ export class Messaging {
       events.onUnsubscribe(event);
     });
     this.broker.start();
-    this.api = new PublishApi(this.broker, { token: options.token, messageBytesMax: messageBytes });
+    const { token, messageBytes: messageBytesMax } = options;
+    this.api = new PublishApi(this.broker, { token, messageBytesMax });
     // Where workers outnumber cores: see native/schedule/slice_limiter.h.
     const slicesMax = slots > cores ? cores : 0;
     this.link = linkOf(this.broker, options, slicesMax);

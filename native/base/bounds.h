@@ -219,7 +219,7 @@ constexpr uint32_t kRetainedChannelsMax = 262'144;
 /// Bytes of a channel name: it fits into a log line and into a text of a frame.
 constexpr size_t kChannelBytesMax = 200;
 
-/// Bytes of the id of a message, and of its event. lib/ipc/comet.ts has the same number.
+/// Bytes of the id of a message, and of its event. lib/broker/label.ts has the same number.
 constexpr size_t kLabelBytesMax = 128;
 
 /// Commands of one WebSocket client that are queued while its replay request is unanswered.

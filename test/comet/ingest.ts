@@ -127,10 +127,10 @@ interface Line {
 
 async function line(
   test: { teardown(action: () => Promise<void>): void },
-  options?: IngestOptions,
+  options?: Partial<IngestOptions>,
 ): Promise<Line> {
   const inbox = new Inbox();
-  const ingest = new Ingest(inbox, options);
+  const ingest = new Ingest(inbox, { messageBytesMax: 65_536, ...options });
   const port = await ingest.listen('127.0.0.1', 0);
   const sockets: Socket[] = [];
   test.teardown(async () => {
@@ -235,9 +235,9 @@ t.test(
 );
 
 t.test('an address in use is reported in one sentence', async (t) => {
-  const ingest = new Ingest(new Inbox());
+  const ingest = new Ingest(new Inbox(), { messageBytesMax: 65_536 });
   const port = await ingest.listen('127.0.0.1', 0);
-  const second = new Ingest(new Inbox());
+  const second = new Ingest(new Inbox(), { messageBytesMax: 65_536 });
   await t.rejects(second.listen('127.0.0.1', port), {
     code: 'ERR_LISTEN',
     message: `cannot listen on --ingest 127.0.0.1:${port} (EADDRINUSE)`,

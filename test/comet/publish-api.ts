@@ -17,6 +17,8 @@ import {
   type PublishTarget,
 } from '../../lib/api/publish-api.js';
 import { readPublish } from '../../lib/api/publish-request.js';
+import { brokerOptions } from '../../lib/server/broker-options.js';
+import { fill } from '../../lib/server/server-options.js';
 import { FakePort } from '../support/fakes/comet.js';
 import { until } from '../support/helpers.js';
 
@@ -71,7 +73,7 @@ async function site(
   test: { teardown(action: () => Promise<void>): void },
   options: Partial<PublishApiOptions> & { target?: PublishTarget } = {},
 ): Promise<Site> {
-  const broker = new Broker({ slots: 1, messageBytesMax: 1000 }, { epoch: 1n });
+  const broker = new Broker(brokerOptions(1, fill({ messageBytes: 1000 })), { epoch: 1n });
   const worker = new FakePort(0);
   broker.attach(worker);
   const api = new PublishApi(options.target ?? broker, {

@@ -4,12 +4,15 @@ import fc from 'fast-check';
 import t from 'tap';
 
 import { Broker } from '../../lib/broker/broker.js';
-import type { HistoryLimits } from '../../lib/ipc/comet.js';
+import type { HistoryLimits } from '../../lib/broker/history-limits.js';
 import { ReplayPageFlag, type Frames } from '../../lib/ipc/frames.js';
 import { ask, EPOCH, wants } from '../support/fakes/broker.js';
+import { brokerOptions } from '../../lib/server/broker-options.js';
+import { fill } from '../../lib/server/server-options.js';
 import { FakePort, FakeIterations, messagesIn } from '../support/fakes/comet.js';
 
 const SEED = 20_261_121;
+const OPTIONS = brokerOptions(3, fill({}));
 
 /** A worker as the protocol has it: subscribers that ask, catch up, and then are live. */
 class ModelWorker {
@@ -156,7 +159,7 @@ t.test('no subscriber misses, repeats or reorders a message without a reported g
     fc.property(actions, (all) => {
       const turns = new FakeIterations();
       const parts = { now: turns.now, schedule: turns.schedule, epoch: EPOCH };
-      const broker = new Broker({ slots: 3, historyBytesMax: 300_000 }, parts);
+      const broker = new Broker({ ...OPTIONS, historyBytesMax: 300_000 }, parts);
       const workers = [0, 1, 2].map((slot) => new ModelWorker(slot, broker));
       const published: string[] = [];
       const everybody = (): { worker: ModelWorker; subscriber: Subscriber }[] =>

@@ -2,8 +2,10 @@
 import t from 'tap';
 
 import type { PublishOptions } from '../../lib/broker/publishing.js';
-import { MESSAGE_BYTES_LIMIT, parseCursor, type HistoryLimits } from '../../lib/ipc/comet.js';
+import { MESSAGE_BYTES_MAX } from '../../lib/base/message-limits.js';
+import type { HistoryLimits } from '../../lib/broker/history-limits.js';
 import { MessageFlag, type Frames } from '../../lib/ipc/frames.js';
+import { parseCursor } from '../support/cursor.js';
 import { ask, EPOCH, port, story, wants, world } from '../support/fakes/broker.js';
 import { FakePort } from '../support/fakes/comet.js';
 
@@ -90,9 +92,9 @@ t.test('a broadcast is sent to all workers from one buffer, in few writes', (t) 
 });
 
 t.test('a message may be larger than a chunk', (t) => {
-  const { broker, turns, ports } = world(2, { messageBytesMax: MESSAGE_BYTES_LIMIT });
+  const { broker, turns, ports } = world(2, { messageBytesMax: MESSAGE_BYTES_MAX });
   wants(broker, 0, 'a');
-  const data = Buffer.alloc(MESSAGE_BYTES_LIMIT, 'ab');
+  const data = Buffer.alloc(MESSAGE_BYTES_MAX, 'ab');
   const most = { id: 'i'.repeat(128), event: 'e'.repeat(128), history: { bytes: 3e6 } };
   broker.publish('a', data, most);
   broker.publish('a', data.toString(), most);
@@ -396,7 +398,7 @@ t.test('an invalid publish is rejected with a code and one sentence', (t) => {
 
 t.test('a publish sets the history limits, else the server does', (t) => {
   const limits: HistoryLimits = { count: 2, bytes: 1000, ageMs: 100 };
-  const { broker, turns, ports } = world(1, { history: limits });
+  const { broker, turns, ports } = world(1, { history: limits, historyDefaults: limits });
   const page = (channel: string): string => {
     ask(broker, 0, { channels: [channel] });
     turns.endAll();
@@ -416,7 +418,7 @@ t.test('a publish sets the history limits, else the server does', (t) => {
   t.equal(page('a'), 'page >6 lost');
   for (let ticks = 0; ticks < 10; ticks++) broker.tick();
   t.match(broker.counters, { historyMessages: 0, historyChannels: 0 });
-  const none = world(1, { history: false });
+  const none = world(1, { history: null });
   none.broker.publish('a', 'x');
   none.broker.publish('a', 'y', { history: {} });
   ask(none.broker, 0, {});

@@ -5,18 +5,19 @@ import { ChannelList } from '../../lib/broker/channel-list.js';
 import { History } from '../../lib/broker/history.js';
 import { Interest } from '../../lib/broker/interest.js';
 import type { ChannelInfo, ChannelQuery } from '../../lib/broker/publishing.js';
-import { HISTORY_DEFAULT } from '../../lib/ipc/comet.js';
 import { publishFrame } from '../support/fakes/comet.js';
+
+const HISTORY = { count: 100, bytes: 262_144, ageMs: 300_000 };
 
 class Bench {
   readonly interest = new Interest({ slots: 2 });
-  readonly engine = new History({ epoch: 1n, now: () => 0 });
+  readonly engine = new History({ epoch: 1n, now: () => 0, bytesMax: 134_217_728 });
   readonly list = new ChannelList(this.interest, this.engine);
 
   /** Appends a message. Returns its bytes in the history. */
   append(channel: string): number {
     const frame = publishFrame(this.engine.head + 1, channel, 'x');
-    this.engine.append(channel, frame, 0, frame.length, HISTORY_DEFAULT);
+    this.engine.append(channel, frame, 0, frame.length, HISTORY);
     return frame.length;
   }
 

@@ -2,7 +2,7 @@
 import fc from 'fast-check';
 import t from 'tap';
 
-import type { HistoryLimits } from '../../lib/ipc/comet.js';
+import type { HistoryLimits } from '../../lib/broker/history-limits.js';
 import { History, type HistoryOptions } from '../../lib/broker/history.js';
 import { NameHasher } from '../../lib/collections/name-hash.js';
 import { messagesIn, publishFrame } from '../support/fakes/comet.js';
@@ -29,7 +29,12 @@ class Bench {
   readonly history: History;
 
   constructor(options: Partial<HistoryOptions> = {}) {
-    this.history = new History({ epoch: EPOCH, now: () => this.nowMs, ...options });
+    this.history = new History({
+      epoch: EPOCH,
+      now: () => this.nowMs,
+      bytesMax: 134_217_728,
+      ...options,
+    });
   }
 
   publish(channel: string, size: number, limits: HistoryLimits | null, ttlMs = Infinity): void {

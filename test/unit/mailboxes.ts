@@ -10,6 +10,8 @@ import {
   Mailboxes,
   type MailboxOptions,
 } from '../../lib/broker/mailboxes.js';
+import { brokerOptions } from '../../lib/server/broker-options.js';
+import { fill } from '../../lib/server/server-options.js';
 import { FakePort, FakeIterations, framesIn } from '../support/fakes/comet.js';
 
 const SEED = 20_261_121;
@@ -29,7 +31,7 @@ class World {
   readonly mailboxes: Mailboxes;
   #generation = 0;
 
-  constructor(options: MailboxOptions = {}) {
+  constructor(options: Partial<MailboxOptions> = {}) {
     const lines = {
       hasRoom: (slot: number): boolean => !this.full.has(slot),
       send: (bytes: Buffer, [slot = -1]: readonly number[]): void => {
@@ -40,7 +42,11 @@ class World {
         }
       },
     };
-    this.mailboxes = new Mailboxes(lines, () => this.nowMs, options);
+    this.mailboxes = new Mailboxes(lines, () => this.nowMs, {
+      messageBytesMax: 65_536,
+      timeMs: 60_000,
+      ...options,
+    });
   }
 
   get texts(): string[] {
@@ -206,7 +212,7 @@ t.test('a worker that does not read delays only its own messages', (t) => {
 
 t.test('the broker bounds the bytes queued for a worker that does not read', (t) => {
   const turns = new FakeIterations();
-  const options = { slots: 1, messageBytesMax: 100_000, mailboxTimeMs: 60_000 };
+  const options = brokerOptions(1, fill({ messageBytes: 100_000 }));
   const broker = new Broker(options, { now: turns.now, schedule: turns.schedule, epoch: 1n });
   const port = new FakePort(0);
   port.isHung = true;

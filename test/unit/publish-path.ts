@@ -7,12 +7,13 @@ import { History } from '../../lib/broker/history.js';
 import { Interest } from '../../lib/broker/interest.js';
 import { LoopIteration } from '../../lib/broker/loop-iteration.js';
 import { PublishPath } from '../../lib/broker/publish-path.js';
-import { HISTORY_DEFAULT, type HistoryLimits } from '../../lib/ipc/comet.js';
+import type { HistoryLimits } from '../../lib/broker/history-limits.js';
 import { MessageFlag, type Frames } from '../../lib/ipc/frames.js';
 import { BUSY_BYTES, Outgoing } from '../../lib/ipc/outgoing.js';
 import { FakeIterations, FakePort } from '../support/fakes/comet.js';
 
 const EPOCH = 0xabcn;
+const HISTORY: HistoryLimits = { count: 100, bytes: 262_144, ageMs: 300_000 };
 
 /** A publish path with two workers; `iterations` ends the loop iteration. */
 class Bench {
@@ -22,7 +23,7 @@ class Bench {
   readonly engine: History;
   readonly path: PublishPath;
 
-  constructor(history: HistoryLimits | null = HISTORY_DEFAULT) {
+  constructor(history: HistoryLimits | null = HISTORY) {
     const hasher = new NameHasher();
     const outgoing = new Outgoing(() => {
       throw new Error('a worker overflowed');
@@ -37,9 +38,9 @@ class Bench {
       },
     });
     this.interest = new Interest({ slots: 2, hasher });
-    this.engine = new History({ epoch: EPOCH, now, hasher });
+    this.engine = new History({ epoch: EPOCH, now, hasher, bytesMax: 134_217_728 });
     this.path = new PublishPath(
-      { messageBytesMax: 100, history, historyDefaults: HISTORY_DEFAULT },
+      { messageBytesMax: 100, history, historyDefaults: HISTORY },
       { engine: this.engine, interest: this.interest, outgoing, iteration },
     );
   }
@@ -92,7 +93,7 @@ t.test('a message with limits below the defaults is marked ephemeral', (t) => {
   bench.interest.set(0, 'a', 1);
   bench.path.publish('a', 'x', { ttlMs: 10 });
   bench.path.publish('a', 'x', { history: false });
-  bench.path.publish('a', 'x', { history: { count: HISTORY_DEFAULT.count + 1 } });
+  bench.path.publish('a', 'x', { history: { count: HISTORY.count + 1 } });
   bench.path.publish('a', 'x');
   bench.iterations.end();
   t.same(

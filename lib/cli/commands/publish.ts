@@ -2,7 +2,7 @@
 import { createInterface } from 'node:readline';
 
 import { askAdmin, askJson, textOf, type AdminRequest } from '../../api/admin-client.js';
-import { MESSAGE_BYTES_LIMIT } from '../../ipc/comet.js';
+import { MESSAGE_BYTES_MAX } from '../../base/message-limits.js';
 import { readSettings, type Settings } from '../../options/config.js';
 import { MegacometError } from '../../base/errors.js';
 import { tokenOf } from '../../api/token.js';
@@ -30,10 +30,10 @@ async function readInput(): Promise<Record<string, string>> {
   for await (const chunk of process.stdin) {
     chunks.push(chunk as Buffer);
     bytes += (chunk as Buffer).length;
-    if (bytes <= MESSAGE_BYTES_LIMIT) continue;
+    if (bytes <= MESSAGE_BYTES_MAX) continue;
     throw new MegacometError(
       'ERR_MESSAGE_SIZE',
-      `publish: standard input has more than the ${MESSAGE_BYTES_LIMIT} bytes of a message`,
+      `publish: standard input has more than the ${MESSAGE_BYTES_MAX} bytes of a message`,
     );
   }
   const data = Buffer.concat(chunks);

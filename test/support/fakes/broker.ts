@@ -2,6 +2,8 @@
 // form.
 import { Broker, type BrokerOptions } from '../../../lib/broker/broker.js';
 
+import { brokerOptions } from '../../../lib/server/broker-options.js';
+import { fill } from '../../../lib/server/server-options.js';
 import { ReplayPageFlag, type Frame, type Frames } from '../../../lib/ipc/frames.js';
 import { FakePort, FakeIterations, messagesIn } from './comet.js';
 
@@ -16,7 +18,7 @@ export interface World {
 export function world(workers = 3, options: Partial<BrokerOptions> = {}): World {
   const turns = new FakeIterations();
   const broker = new Broker(
-    { slots: workers, ...options },
+    { ...brokerOptions(workers, fill({})), ...options },
     { now: turns.now, schedule: turns.schedule, epoch: EPOCH },
   );
   const ports = Array.from({ length: workers }, (_, slot) => new FakePort(slot));

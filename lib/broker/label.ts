@@ -1,0 +1,19 @@
+// Labels of a message: its id and its event, each of them a field of one line in a stream.
+import { MegacometError } from '../base/errors.js';
+import { quoted } from '../base/quoted.js';
+
+/** Bytes of a label: it is written again for every subscriber. */
+const LABEL_BYTES_MAX = 128;
+
+/** @throws MegacometError `ERR_MESSAGE`, for a label that would break a line of a stream. */
+export function checkLabel(what: string, label: string): void {
+  // UTF-8 takes at most three bytes for each UTF-16 code unit.
+  const isShort =
+    label.length * 3 <= LABEL_BYTES_MAX || Buffer.byteLength(label) <= LABEL_BYTES_MAX;
+  if (isShort && !/[\r\n\0\p{Surrogate}]/u.test(label)) return;
+  throw new MegacometError(
+    'ERR_MESSAGE',
+    `${what} ${quoted(label)} cannot be sent: that takes at most ${LABEL_BYTES_MAX} bytes ` +
+      'without CR, LF and NUL',
+  );
+}

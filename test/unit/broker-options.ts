@@ -1,0 +1,32 @@
+// The options of the broker, from the options of the server.
+import t from 'tap';
+
+import { brokerOptions } from '../../lib/server/broker-options.js';
+import { fill } from '../../lib/server/server-options.js';
+
+t.test('the limits of a publish without limits are those of the options', (t) => {
+  const options = fill({
+    messageBytes: 1000,
+    historyCount: 7,
+    historyAge: 8,
+    historyBytes: 2_000_000,
+    mailboxTime: 9,
+  });
+  const limits = { count: 7, bytes: 2_000_000, ageMs: 8000 };
+  t.same(brokerOptions(3, options), {
+    slots: 3,
+    messageBytesMax: 1000,
+    history: limits,
+    historyDefaults: limits,
+    historyBytesMax: 2_000_000,
+    mailboxTimeMs: 9000,
+  });
+  t.end();
+});
+
+t.test('a server that keeps nothing has limits for publishers that name only some', (t) => {
+  const { history, historyDefaults } = brokerOptions(1, fill({ historyCount: 0, historyAge: 60 }));
+  t.equal(history, null);
+  t.same(historyDefaults, { count: 100, bytes: 262_144, ageMs: 60_000 });
+  t.end();
+});
