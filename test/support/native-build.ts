@@ -1,5 +1,5 @@
-// Compiles C++ test programs with the flags of binding.gyp and the sanitizers, each into its own
-// folder. Only changed files are compiled again.
+// Compiles C++ test programs with the flags of binding.gyp, each into its own folder. Only changed
+// files are compiled again.
 import { execFile } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
@@ -29,8 +29,11 @@ export interface Program {
   name: string;
   /** The program's own files, as paths from the root. */
   sources: readonly string[];
-  /** Files of native/ that it needs; by default all except the N-API layer. */
-  natives?: readonly string[];
+  /**
+   * Files of native/ to compile for it; by default all except the N-API layer. With `addon` it links
+   * the objects that the addon was built from.
+   */
+  natives?: readonly string[] | 'addon';
   /** Flags besides those of binding.gyp, for compiling and linking. */
   flags: readonly string[];
 }
@@ -58,6 +61,21 @@ function filesIn(folder: string, pattern: RegExp): string[] {
   return names.filter((name) => pattern.test(name)).map((name) => `${folder}/${name}`);
 }
 
+/**
+ * The objects of the built addon, without the N-API layer. Throws if they are older than native/:
+ * the program would test old code.
+ */
+function addonObjects(sources: readonly string[]): string[] {
+  const folder = join(root, 'build/Release/obj.target/megacomet');
+  const objects = sources.map((source) => join(folder, source.replace(/\.cc$/, '.o')));
+  const changedAtMs = newest([...sources, ...filesIn('native', /\.h$/), 'binding.gyp']);
+  const builtAtMs = Math.min(...objects.map(mtimeMs));
+  if (builtAtMs < changedAtMs) {
+    throw new Error('the addon is older than native/ or missing: run `npm run build:native`');
+  }
+  return objects;
+}
+
 /** Builds a program and returns its path. A failed compile throws with the compiler's output. */
 export async function build(program: Program): Promise<string> {
   const gyp = readGyp();
@@ -81,7 +99,9 @@ export async function build(program: Program): Promise<string> {
   const wanted = [program.compiler, ...flags].join('\n');
   const isSameCommand = mtimeMs(command) > 0 && readFileSync(command, 'utf8') === wanted;
   const objects = new Map<string, string>();
-  const natives = program.natives ?? gyp.variables.native_sources;
+  const all = gyp.variables.native_sources;
+  const linked = program.natives === 'addon' ? addonObjects(all) : [];
+  const natives = program.natives === 'addon' ? [] : (program.natives ?? all);
   for (const source of [...natives, ...program.sources]) {
     objects.set(source, join(folder, `${source.replaceAll('/', '-')}.o`));
   }
@@ -98,15 +118,11 @@ export async function build(program: Program): Promise<string> {
   await Promise.all(Array.from({ length: availableParallelism() }, compileNext));
   writeFileSync(command, wanted);
   const target = join(folder, program.name);
-  const newestObject = Math.max(...[...objects.values()].map(mtimeMs));
-  if (mtimeMs(target) < newestObject) {
-    const libraries = program.natives === undefined ? ['-lev'] : [];
-    await run(program.compiler, [
-      ...program.flags,
-      ...objects.values(),
-      ...libraries,
-      ...['-o', target],
-    ]);
+  const linkables = [...objects.values(), ...linked];
+  if (mtimeMs(target) < Math.max(...linkables.map(mtimeMs))) {
+    // A program that names its native files needs none that use libev.
+    const libraries = Array.isArray(program.natives) ? [] : ['-lev'];
+    await run(program.compiler, [...program.flags, ...linkables, ...libraries, ...['-o', target]]);
   }
   return target;
 }
