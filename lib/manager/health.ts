@@ -12,13 +12,6 @@ export const SUPERVISION_MS = 1000;
  */
 export type HealthState = 'hung' | 'late' | 'serving';
 
-/** A worker that was found hung and whose process still exists. */
-export interface HungWorker {
-  readonly hungAtMs: number;
-  /** Whether the kernel holds it (state D), so that no signal can end it. */
-  readonly isHeld: boolean;
-}
-
 export class HealthCheck {
   readonly #heartbeatLimitMs: number;
   #checkedAtMs: number;
@@ -53,12 +46,8 @@ export class HealthCheck {
     return (nowMs - this.#checkedAtMs) / SUPERVISION_MS;
   }
 
-  /**
-   * Heartbeat limits for which the oldest hung worker has resisted its replacement; 0 without one.
-   * A worker that the kernel holds does not count: another manager could not end it either.
-   */
-  limitsHung(workers: readonly HungWorker[], nowMs: number): number {
-    const ages = workers.filter(({ isHeld }) => !isHeld).map(({ hungAtMs }) => nowMs - hungAtMs);
-    return Math.max(0, ...ages) / this.#heartbeatLimitMs;
+  /** Heartbeat limits since the earliest of these times; 0 without one. */
+  limitsHung(sinceMs: readonly number[], nowMs: number): number {
+    return Math.max(0, ...sinceMs.map((time) => nowMs - time)) / this.#heartbeatLimitMs;
   }
 }

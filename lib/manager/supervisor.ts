@@ -83,8 +83,11 @@ const DRAIN_GRACE_MS = 2000;
 interface Worker {
   readonly process: WorkerProcess;
   startDeadline: Timer;
-  /** Time at which it was found hung. */
-  hungAtMs?: number;
+  /**
+   * For a hung worker: since when a signal could have ended it. Time in which the kernel holds it
+   * does not count, because another manager could not end it either.
+   */
+  hungSinceMs?: number;
 }
 
 export class Supervisor {
@@ -128,10 +131,8 @@ export class Supervisor {
 
   /** Heartbeat limits for which the oldest hung worker has resisted its replacement; 0 without. */
   get limitsHung(): number {
-    const hung = [...this.#workers.values()].flatMap(({ process, hungAtMs }) =>
-      hungAtMs === undefined ? [] : [{ hungAtMs, isHeld: process.isHeld }],
-    );
-    return this.#health.limitsHung(hung, this.#clock.nowMs());
+    const sinceMs = [...this.#workers.values()].flatMap(({ hungSinceMs }) => hungSinceMs ?? []);
+    return this.#health.limitsHung(sinceMs, this.#clock.nowMs());
   }
 
   /** The process of a slot; undefined while it has none. */
@@ -384,6 +385,7 @@ export class Supervisor {
     this.#health.begin(nowMs);
     const ageOf = this.#ports.readHeartbeats();
     for (const [slot, worker] of this.#workers) {
+      if (worker.hungSinceMs !== undefined && worker.process.isHeld) worker.hungSinceMs = nowMs;
       const record = this.registry.at(slot);
       if (record.state !== 'serving' && record.state !== 'late') continue;
       this.#checkWorker(record, worker, ageOf(slot) ?? nowMs - record.readyAtMs);
@@ -400,7 +402,7 @@ export class Supervisor {
     record.state = state;
     if (isNew && state !== 'serving') this.#ports.onEvent({ slot, pid, state });
     if (state !== 'hung') return;
-    worker.hungAtMs = nowMs;
+    worker.hungSinceMs = nowMs;
     this.#log.error({ worker: slot, pid, ageMs: Math.round(ageMs) }, 'worker hung; killed');
     worker.process.kill('SIGABRT');
     this.#clock.after(ABORT_GRACE_MS, () => {

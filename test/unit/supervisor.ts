@@ -271,6 +271,23 @@ t.test('a worker without heartbeats is late, then hung, and its successor serves
   t.equal(world.supervisor.registry.at(1).generation, 1, 'the other worker stays');
 });
 
+t.test('time in which the kernel holds a hung worker does not count', async (t) => {
+  const world = new World(1);
+  await world.serve();
+  world.ages.set(0, 4100);
+  world.at(0).isHeld = true;
+  world.clock.advance(1000);
+  t.equal(world.supervisor.registry.at(0).state, 'hung');
+  world.clock.advance(10 * HEARTBEAT_LIMIT_MS);
+  t.equal(world.supervisor.limitsHung, 0);
+  world.at(0).isHeld = false;
+  t.equal(world.supervisor.limitsHung, 0, 'nor at the moment when the kernel releases it');
+  world.clock.advance(HEARTBEAT_LIMIT_MS);
+  t.equal(world.supervisor.limitsHung, 1, 'from then on it counts');
+  world.at(0).exit('SIGKILL');
+  t.equal(world.supervisor.limitsHung, 0);
+});
+
 t.test('a late worker whose heartbeat returns serves again', async (t) => {
   const world = new World(1);
   await world.serve();
