@@ -1,146 +1,9 @@
-// Publishing over HTTP: accepted and rejected requests, and bodies that are truncated, endless,
-// malformed or hostile.
-import { once } from 'node:events';
-import { createServer } from 'node:http';
-import { connect, type Socket } from 'node:net';
-import type { AddressInfo } from 'node:net';
-
-import fc from 'fast-check';
+// Publishing, listing and kicking over HTTP: accepted and rejected requests, and truncated, malformed
+// or hostile bodies.
 import t from 'tap';
 
-import { Broker } from '../../lib/broker/broker.js';
-import { MegacometError } from '../../lib/base/errors.js';
-import { readFlatJson } from '../../lib/api/flat-json.js';
-import {
-  PublishApi,
-  type PublishApiOptions,
-  type PublishTarget,
-} from '../../lib/api/publish-api.js';
-import { readPublish } from '../../lib/api/publish-request.js';
-import { brokerOptions } from '../../lib/server/broker-options.js';
-import { fill } from '../../lib/server/server-options.js';
-import { FakePort } from '../support/fakes/comet.js';
 import { until } from '../support/helpers.js';
-
-const SEED = 20_261_123;
-const TOKEN = 'geheim';
-const NDJSON = 'application/x-ndjson';
-
-interface Site {
-  readonly api: PublishApi;
-  readonly broker: Broker;
-  readonly worker: FakePort;
-  readonly port: number;
-  /** The error that handle() threw. */
-  readonly failures: readonly unknown[];
-  readonly ask: (path: string, init?: Ask) => Promise<Answer>;
-  readonly open: () => Promise<Socket>;
-}
-
-type Ask = RequestInit & { token?: string | null };
-
-interface Answer {
-  readonly status: number;
-  readonly headers: Headers;
-  readonly text: string;
-  /** The body's lines, as JSON. */
-  readonly lines: readonly Record<string, unknown>[];
-}
-
-/** Sends one request, with the token and as JSON unless told otherwise. */
-async function ask(
-  port: number,
-  path: string,
-  { token = TOKEN, headers = {}, ...init }: Ask = {},
-): Promise<Answer> {
-  const response = await fetch(`http://127.0.0.1:${port}${path}`, {
-    ...init,
-    headers: {
-      ...(token === null ? {} : { Authorization: `Bearer ${token}` }),
-      ...(init.body === undefined ? {} : { 'Content-Type': 'application/json' }),
-      ...(headers as Record<string, string>),
-    },
-  });
-  const text = await response.text();
-  const lines = text
-    .split('\n')
-    .filter((line) => line !== '')
-    .map((line) => JSON.parse(line) as Record<string, unknown>);
-  return { status: response.status, headers: response.headers, text, lines };
-}
-
-async function site(
-  test: { teardown(action: () => Promise<void>): void },
-  options: Partial<PublishApiOptions> & { target?: PublishTarget } = {},
-): Promise<Site> {
-  const broker = new Broker(brokerOptions(1, fill({ messageBytes: 1000 })), { epoch: 1n });
-  const worker = new FakePort(0);
-  broker.attach(worker);
-  const api = new PublishApi(options.target ?? broker, {
-    token: TOKEN,
-    messageBytesMax: 1000,
-    ...options,
-  });
-  const failures: unknown[] = [];
-  const server = createServer((request, response) => {
-    api
-      .handle(request, response)
-      .then((isOurs) => {
-        if (!isOurs) response.writeHead(404).end('{}');
-      })
-      .catch((error: unknown) => {
-        failures.push(error);
-        response.destroy();
-      });
-  });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  test.teardown(async () => {
-    const closed = once(server, 'close');
-    server.close();
-    server.closeAllConnections();
-    await closed;
-    broker.close();
-  });
-  return {
-    api,
-    broker,
-    worker,
-    port,
-    failures,
-    ask: (path, init) => ask(port, path, init),
-    open: async () => {
-      const socket = connect(port, '127.0.0.1');
-      socket.on('error', () => undefined);
-      test.teardown(() => {
-        socket.destroy();
-        return Promise.resolve();
-      });
-      await once(socket, 'connect');
-      return socket;
-    },
-  };
-}
-
-const post = (body: Buffer | string, type?: string): RequestInit => ({
-  method: 'POST',
-  body,
-  ...(type === undefined ? {} : { headers: { 'Content-Type': type } }),
-});
-
-/** A body that is sent in pieces, without Content-Length. */
-function streamed(pieces: readonly (Uint8Array | string)[]): RequestInit {
-  let next = 0;
-  const body = new ReadableStream({
-    pull(controller) {
-      const piece = pieces[next++];
-      if (piece === undefined) controller.close();
-      else controller.enqueue(typeof piece === 'string' ? Buffer.from(piece) : piece);
-    },
-  });
-  return { method: 'POST', body, duplex: 'half' };
-}
+import { MoodyTarget, NDJSON, post, site, TOKEN, type Answer } from '../support/publish-site.js';
 
 t.test('one message is published with its fields', async (t) => {
   const { ask, broker, worker, api } = await site(t);
@@ -218,7 +81,7 @@ t.test('publish, list and kick need the token', async (t) => {
 const message = (fields: object): string => JSON.stringify({ channel: 'a', data: 'x', ...fields });
 const DEPTH = '['.repeat(33) + ']'.repeat(33);
 /** Status, name and body of rejected requests. */
-const REFUSED: [number, string, string][] = [
+const REJECTED: [number, string, string][] = [
   [400, 'empty', ''],
   [400, 'no JSON', 'x'],
   [400, 'cut', '{"channel":"a","data":"x"'],
@@ -257,7 +120,7 @@ const REFUSED: [number, string, string][] = [
 
 t.test('an invalid message is answered with a status and one sentence', async (t) => {
   const { ask, api } = await site(t);
-  for (const [status, name, body] of REFUSED) {
+  for (const [status, name, body] of REJECTED) {
     const answer = await ask('/publish', post(body));
     t.equal(answer.status, status, name);
     const error = String(answer.lines[0]?.['error']);
@@ -267,7 +130,7 @@ t.test('an invalid message is answered with a status and one sentence', async (t
     (await ask('/publish', post(Buffer.from('{"channel":"a","data":"\xff"}', 'latin1')))).status,
     400,
   );
-  const refused = REFUSED.length - 2;
+  const refused = REJECTED.length - 2;
   t.equal(api.counters.apiMessagesTotal, 0);
   t.ok(api.counters.apiMessagesRejectedTotal >= refused - 5, 'and counted');
   t.equal((await ask('/publish', post(message({ data: 'x'.repeat(1000) })))).status, 200);
@@ -355,27 +218,6 @@ t.test('wrong methods and content types are rejected', async (t) => {
   }
 });
 
-/** Throws the error that belongs to the channel. */
-class MoodyTarget implements PublishTarget {
-  readonly published: string[] = [];
-  publish(channel: string): { cursor: string; delivered: number } {
-    if (channel === 'busy') throw new MegacometError('ERR_BUSY', 'worker 3 cannot follow');
-    if (channel === 'stopped') throw new MegacometError('ERR_NOT_RUNNING', 'it does not run');
-    if (channel === 'bug') throw new TypeError('a bug');
-    this.published.push(channel);
-    return { cursor: `x.${this.published.length}`, delivered: 0 };
-  }
-  channels(): { channels: []; next: null } {
-    return { channels: [], next: null };
-  }
-  kick(): number {
-    return 0;
-  }
-  kickAll(): void {
-    this.published.push('kicked');
-  }
-}
-
 t.test('a busy server answers 429 with Retry-After, a stopped one 503', async (t) => {
   const { ask } = await site(t, { target: new MoodyTarget() });
   const say = (channel: string): Promise<Answer> =>
@@ -390,120 +232,6 @@ t.test('a busy server answers 429 with Retry-After, a stopped one 503', async (t
   }
   await t.rejects(say('bug'), 'a bug is not answered');
   t.equal((await say('fine')).status, 200, 'and does not stop the server');
-});
-
-t.test('a batch is answered line by line, wherever its bytes are cut', async (t) => {
-  const target = new MoodyTarget();
-  const { ask } = await site(t, { target });
-  const channels = Array.from({ length: 300 }, (_, index) =>
-    index % 50 === 7 ? 'busy' : `kanal ä${index}`,
-  );
-  const batch = Buffer.from(
-    channels.map((channel) => JSON.stringify({ channel, data: 'x' })).join('\n'),
-  );
-  for (const size of [3, 64, 1000, 1e6]) {
-    target.published.length = 0;
-    const pieces = [];
-    for (let at = 0; at < batch.length; at += size) pieces.push(batch.subarray(at, at + size));
-    const init = { ...streamed(pieces), headers: { 'Content-Type': NDJSON } };
-    const { status, lines, headers } = await ask('/publish', init);
-    t.equal(status, 200);
-    t.equal(headers.get('content-type'), NDJSON);
-    t.equal(lines.length, channels.length, `pieces of ${size}`);
-    t.same(
-      target.published,
-      channels.filter((channel) => channel !== 'busy'),
-    );
-    t.same(lines[7], { status: 429, error: 'worker 3 cannot follow' });
-    t.ok(lines.every((line, index) => 'error' in line === (channels[index] === 'busy')));
-  }
-});
-
-t.test('an invalid line is rejected alone', async (t) => {
-  const { ask, broker, api } = await site(t);
-  const good = '{"channel":"a","data":"x"}';
-  const batch = Buffer.concat([
-    Buffer.from(`${good}\r\n\r\n  \n{"channel":"a"}\nnot json\n`),
-    Buffer.from(`{"channel":"a","data":"${'x'.repeat(1001)}"}\n`),
-    Buffer.from([0x22, 0xff, 0x22, 0x0a]),
-    Buffer.from(good),
-  ]);
-  const { lines, status } = await ask('/publish', post(batch, `${NDJSON};charset=utf-8`));
-  t.equal(status, 200);
-  t.match(lines, [
-    { cursor: '0000000000000001.1', delivered: 0 },
-    { status: 400, error: /either "data" or "base64"/ },
-    { status: 400, error: /not valid JSON/ },
-    { status: 413, error: /data: 1001 bytes are more than 1000/ },
-    { status: 400, error: /not UTF-8/ },
-    { cursor: '0000000000000001.2', delivered: 0 },
-  ]);
-  t.equal(lines.length, 6, 'blank lines have no answer');
-  t.equal(broker.counters.messagesPublishedTotal, 2);
-  t.match(api.counters, { apiMessagesTotal: 2, apiMessagesRejectedTotal: 4 });
-  t.equal(
-    (await ask('/publish', post('\n \n', NDJSON))).status,
-    400,
-    'a batch has at least one line',
-  );
-});
-
-t.test('a batch that is too large, or has a line without end, ends with 413', async (t) => {
-  const { ask, broker } = await site(t, { batchBytesMax: 500_000 });
-  const good = '{"channel":"a","data":"x"}\n';
-  const tooLong = await ask('/publish', post(good.repeat(30_000), NDJSON));
-  t.equal(tooLong.status, 413, 'rejected at once by its length');
-  t.equal(broker.counters.messagesPublishedTotal, 0);
-  const chunked = streamed(Array.from({ length: 300 }, () => good.repeat(100)));
-  const late = await ask('/publish', { ...chunked, headers: { 'Content-Type': NDJSON } });
-  t.equal(late.status, 200, 'rejected only later');
-  t.match(late.lines.at(-1), { status: 413 });
-  t.equal(
-    broker.counters.messagesPublishedTotal,
-    late.lines.length - 1,
-    'every answered line was published',
-  );
-  const endless = streamed(Array.from({ length: 30 }, () => 'x'.repeat(10_000)));
-  const line = await ask('/publish', { ...endless, headers: { 'Content-Type': NDJSON } });
-  t.match(line, { status: 413, lines: [{ error: /a line/ }] });
-});
-
-t.test('a client that disconnects during a batch does no harm', async (t) => {
-  const { open, broker, ask, port, failures } = await site(t);
-  const head = (type: string): string =>
-    `POST /publish HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\nAuthorization: Bearer ${TOKEN}\r\n` +
-    `Content-Type: ${type}\r\nTransfer-Encoding: chunked\r\n\r\n`;
-  const chunk = (text: string): string => `${text.length.toString(16)}\r\n${text}\r\n`;
-  const good = '{"channel":"a","data":"x"}\n';
-  for (const type of ['application/json', NDJSON]) {
-    const socket = await open();
-    socket.write(head(type) + chunk(good.slice(0, 10)));
-    await new Promise((resolve) => setTimeout(resolve, 30));
-    socket.resetAndDestroy();
-  }
-  const deaf = await open();
-  deaf.pause();
-  deaf.write(head(NDJSON));
-  const before = broker.counters.messagesPublishedTotal;
-  for (let index = 0; index < 500; index++) deaf.write(chunk(good.repeat(1000)));
-  await until(
-    'the batch to be published',
-    () => broker.counters.messagesPublishedTotal > before + 1000,
-  );
-  // The kernel buffers the answers to about ten thousand lines.
-  let published = -1;
-  while (published !== broker.counters.messagesPublishedTotal) {
-    published = broker.counters.messagesPublishedTotal;
-    await new Promise((resolve) => setTimeout(resolve, 400));
-  }
-  t.ok(
-    published < 500_000,
-    `${published} lines: the server stops reading a client that reads no answers`,
-  );
-  deaf.resetAndDestroy();
-  await new Promise((resolve) => setTimeout(resolve, 50));
-  t.same(failures, []);
-  t.equal((await ask('/publish', post(good))).status, 200);
 });
 
 t.test('channels are listed, and the query is validated', async (t) => {
@@ -560,61 +288,4 @@ t.test('a kick is for a channel or for all', async (t) => {
   for (const body of bad) t.equal((await ask('/kick', post(body))).status, 400, body);
   t.equal((await ask('/kick', post('{"all":true}', NDJSON))).status, 415);
   t.same(worker.take(), []);
-});
-
-t.test('an object is parsed as by JSON.parse, and raw values are kept as written', (t) => {
-  const value = fc.jsonValue({ maxDepth: 4 });
-  fc.assert(
-    fc.property(
-      fc.dictionary(fc.string({ unit: 'grapheme' }), value),
-      fc.constantFrom(undefined, 0, 1, '\t', ' \r\n'),
-      (object, blanks) => {
-        const text = JSON.stringify(object, null, blanks).replaceAll('/', '\\/');
-        const { members, raw } = readFlatJson(text);
-        const parsed = JSON.parse(text) as Record<string, unknown>;
-        return (
-          String([...members.keys()].sort()) === String(Object.keys(parsed).sort()) &&
-          [...members].every(([name, found]) => {
-            const wanted = JSON.stringify(parsed[name]);
-            return (
-              JSON.stringify(found) === wanted &&
-              JSON.stringify(JSON.parse(raw(name))) === wanted &&
-              text.includes(raw(name)) &&
-              raw(name).trim() === raw(name)
-            );
-          })
-        );
-      },
-    ),
-    { seed: SEED, numRuns: 2000 },
-  );
-  const twice = [
-    '{"a":1,"a":1}',
-    '{"a":1,"\\u0061":1}',
-    '{"":1,"":2}',
-    '{"\\\\":1,"b":1,"\\\\":2}',
-  ];
-  for (const text of twice) t.throws(() => readFlatJson(text), { name: 'FlatJsonError' }, text);
-  fc.assert(
-    fc.property(
-      fc.string({
-        unit: fc.constantFrom('{', '}', '[', ']', '"', ':', ',', '\\', ' ', 'a', '1'),
-      }),
-      (text) => {
-        try {
-          readFlatJson(text);
-          return true;
-        } catch (error) {
-          return (error as Error).name === 'FlatJsonError';
-        }
-      },
-    ),
-    { seed: SEED, numRuns: 3000 },
-  );
-  t.same(readPublish('{"data":-1e-7,"channel":"a"}'), {
-    channel: 'a',
-    data: '-1e-7',
-    options: {},
-  });
-  t.end();
 });

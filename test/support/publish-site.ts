@@ -1,0 +1,157 @@
+// A server with the publish API alone, requests to it, and a target that fails on demand.
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import { connect, type AddressInfo, type Socket } from 'node:net';
+
+import {
+  PublishApi,
+  type PublishApiOptions,
+  type PublishTarget,
+} from '../../lib/api/publish-api.js';
+import { MegacometError } from '../../lib/base/errors.js';
+import { Broker } from '../../lib/broker/broker.js';
+import { brokerOptions } from '../../lib/server/broker-options.js';
+import { fill } from '../../lib/server/server-options.js';
+import { FakePort } from './fakes/comet.js';
+
+export const TOKEN = 'geheim';
+export const NDJSON = 'application/x-ndjson';
+
+/** A server with the API alone, and a broker with one worker behind it. */
+export interface Site {
+  readonly api: PublishApi;
+  readonly broker: Broker;
+  readonly worker: FakePort;
+  readonly port: number;
+  /** The error that handle() threw. */
+  readonly failures: readonly unknown[];
+  readonly ask: (path: string, init?: Ask) => Promise<Answer>;
+  readonly open: () => Promise<Socket>;
+}
+
+type Ask = RequestInit & { token?: string | null };
+
+export interface Answer {
+  readonly status: number;
+  readonly headers: Headers;
+  readonly text: string;
+  /** The body's lines, as JSON. */
+  readonly lines: readonly Record<string, unknown>[];
+}
+
+/** Sends one request, with the token and as JSON unless told otherwise. */
+async function ask(
+  port: number,
+  path: string,
+  { token = TOKEN, headers = {}, ...init }: Ask = {},
+): Promise<Answer> {
+  const response = await fetch(`http://127.0.0.1:${port}${path}`, {
+    ...init,
+    headers: {
+      ...(token === null ? {} : { Authorization: `Bearer ${token}` }),
+      ...(init.body === undefined ? {} : { 'Content-Type': 'application/json' }),
+      ...(headers as Record<string, string>),
+    },
+  });
+  const text = await response.text();
+  const lines = text
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => JSON.parse(line) as Record<string, unknown>);
+  return { status: response.status, headers: response.headers, text, lines };
+}
+
+/** Starts a site, and stops it at the end of the test. */
+export async function site(
+  test: { teardown(action: () => Promise<void>): void },
+  options: Partial<PublishApiOptions> & { target?: PublishTarget } = {},
+): Promise<Site> {
+  const broker = new Broker(brokerOptions(1, fill({ messageBytes: 1000 })), { epoch: 1n });
+  const worker = new FakePort(0);
+  broker.attach(worker);
+  const api = new PublishApi(options.target ?? broker, {
+    token: TOKEN,
+    messageBytesMax: 1000,
+    ...options,
+  });
+  const failures: unknown[] = [];
+  const server = createServer((request, response) => {
+    api
+      .handle(request, response)
+      .then((isOurs) => {
+        if (!isOurs) response.writeHead(404).end('{}');
+      })
+      .catch((error: unknown) => {
+        failures.push(error);
+        response.destroy();
+      });
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  test.teardown(async () => {
+    const closed = once(server, 'close');
+    server.close();
+    server.closeAllConnections();
+    await closed;
+    broker.close();
+  });
+  return {
+    api,
+    broker,
+    worker,
+    port,
+    failures,
+    ask: (path, init) => ask(port, path, init),
+    open: async () => {
+      const socket = connect(port, '127.0.0.1');
+      socket.on('error', () => undefined);
+      test.teardown(() => {
+        socket.destroy();
+        return Promise.resolve();
+      });
+      await once(socket, 'connect');
+      return socket;
+    },
+  };
+}
+
+export const post = (body: Buffer | string, type?: string): RequestInit => ({
+  method: 'POST',
+  body,
+  ...(type === undefined ? {} : { headers: { 'Content-Type': type } }),
+});
+
+/** A body that is sent in pieces, without Content-Length. */
+export function streamed(pieces: readonly (Uint8Array | string)[]): RequestInit {
+  let next = 0;
+  const body = new ReadableStream({
+    pull(controller) {
+      const piece = pieces[next++];
+      if (piece === undefined) controller.close();
+      else controller.enqueue(typeof piece === 'string' ? Buffer.from(piece) : piece);
+    },
+  });
+  return { method: 'POST', body, duplex: 'half' };
+}
+
+/** Throws the error that belongs to the channel. */
+export class MoodyTarget implements PublishTarget {
+  readonly published: string[] = [];
+  publish(channel: string): { cursor: string; delivered: number } {
+    if (channel === 'busy') throw new MegacometError('ERR_BUSY', 'worker 3 cannot follow');
+    if (channel === 'stopped') throw new MegacometError('ERR_NOT_RUNNING', 'it does not run');
+    if (channel === 'bug') throw new TypeError('a bug');
+    this.published.push(channel);
+    return { cursor: `x.${this.published.length}`, delivered: 0 };
+  }
+  channels(): { channels: []; next: null } {
+    return { channels: [], next: null };
+  }
+  kick(): number {
+    return 0;
+  }
+  kickAll(): void {
+    this.published.push('kicked');
+  }
+}
