@@ -121,7 +121,7 @@ bool is_channel(std::string_view name) {
   }
   const size_t star = name.find('*');
   if (star == std::string_view::npos) return true;
-  return star + 1 == name.size() && star > 1 && name[star - 1] == '/';
+  return star + 1 == name.size() && star > 0 && name[star - 1] == '/';
 }
 
 HttpFault read_comet_request(const HttpHead& head, const frame::Comet& rules, CometRequest* out) {

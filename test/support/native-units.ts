@@ -19,6 +19,8 @@ interface Result {
 
 async function runProgram(path: string): Promise<{ stdout: string; stderr: string; code: number }> {
   const child = spawn(path, {
+    // Tests read test/vectors/.
+    cwd: root,
     env: { PATH: process.env.PATH, ASAN_OPTIONS: 'detect_leaks=1:detect_stack_use_after_return=1' },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
