@@ -13,7 +13,7 @@ export const camelCase = (name) => name.replace(/_(\w)/g, (_, letter) => letter.
 const valueName = (identifier) => identifier[1].toLowerCase() + identifier.slice(2);
 
 /** `/// text` of several lines as one text, with the names of TypeScript. */
-const docOf = (lines) =>
+export const docOf = (lines) =>
   lines
     .replace(/^\/\/\/ ?/gm, '')
     .replace(/\s+/g, ' ')

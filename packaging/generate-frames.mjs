@@ -1,4 +1,5 @@
-// The TypeScript side of the control frames, written from native/ipc/frames.h and load_frames.h.
+// The TypeScript side of the control frames, written from native/ipc/frames.h and load_frames.h,
+// and of the bounds that both sides use, from native/base/bounds.h.
 //   node packaging/generate-frames.mjs           writes the files (npm run generate:frames)
 //   node packaging/generate-frames.mjs --check   fails if a file is not current
 import { readFileSync, writeFileSync } from 'node:fs';
@@ -6,6 +7,7 @@ import { join } from 'node:path';
 
 import { format, resolveConfig } from 'prettier';
 
+import { readBounds } from './bounds.mjs';
 import { readFrames } from './frame-lists.mjs';
 import { main, PackagingError, ROOT } from './tools.mjs';
 
@@ -20,6 +22,19 @@ const SHARED = ['Ready', 'Log'];
 
 /** Fields whose offset in a frame is exported. */
 const OFFSETS = ['Publish.channel'];
+
+/** Bounds of native/base/bounds.h that TypeScript uses. */
+const BOUNDS = [
+  'kSlotsMax',
+  'kListenersMax',
+  'kDescriptorReserve',
+  'kDeadlineSecondsMax',
+  'kFrameBytesMax',
+  'kChannelBytesMax',
+  'kLabelBytesMax',
+  'kLoadMessageBytesMax',
+  'kHttpFailure',
+];
 
 /** Bytes of length and type. */
 const HEAD_BYTES = 5;
@@ -41,6 +56,8 @@ const TYPES = {
 
 const capital = (text) => text[0].toUpperCase() + text.slice(1);
 const small = (text) => text[0].toLowerCase() + text.slice(1);
+/** With a separator for thousands. */
+const numberText = (value) => String(value).replace(/\B(?=(\d{3})+$)/g, '_');
 const constantName = (name) => name.replace(/(?<!^)([A-Z])/g, '_$1').toUpperCase();
 
 const isFixed = ({ kind }) => TYPES[kind].isFixed;
@@ -138,21 +155,18 @@ function encoderText(frame) {
   },`;
 }
 
-function codecsFile({ header, frames, fingerprint }, names, shared) {
-  const { prefix, file, fingerprintKey, constant } = names;
+function codecsFile({ header, frames }, names, shared) {
+  const { prefix, file, constant } = names;
   const types = `${prefix}Frames`;
   const encoded = shared.length === 0 ? `${prefix}FrameName` : `Own${prefix}FrameName`;
   const encoders = frames.map(encoderText).join('\n');
   const checks = new Set(encoders.match(/\bchecked\w+(?=\()/g));
   return `${WRITTEN_BY(header)}
-import { addon } from '../system/native.js';
 import {
-  ${['checkFingerprint', ...checks].sort().join(', ')}, type FrameList, type FrameReaders
+  ${[...checks].sort().join(', ')}, type FrameList, type FrameReaders
 } from './frame-codec.js';
 import * as writers from './${file}-writers.js';
 import type { ${encoded}, ${types} } from './${file}s.js';
-
-checkFingerprint('${header}', addon.${fingerprintKey}, 0x${fingerprint.toString(16)});
 
 const READERS: FrameReaders<${types}> = {
   ${[...shared, ...frames].map(readerText).join('\n')}
@@ -275,6 +289,25 @@ ${body}
 `;
 }
 
+// ---- Constants
+
+const fingerprintText = ({ header, fingerprint }) =>
+  `  '${header}': 0x${fingerprint.toString(16)},`;
+
+function constantsFile(bounds, lists) {
+  const constants = bounds.map(
+    ({ name, doc, value }) => `${docText(doc)}\nexport const ${name} = ${numberText(value)};\n`,
+  );
+  return `${WRITTEN_BY('native/base/bounds.h and native/ipc/')}
+
+${constants.join('\n')}
+/** Of the lists of frames, by header: an addon that was built from other lists is rejected. */
+export const FRAME_FINGERPRINTS = {
+${lists.map(fingerprintText).join('\n')}
+} as const;
+`;
+}
+
 // ---- Files
 
 const WORKER_LIST = readList('frames.h', 'MC_FRAMES');
@@ -285,18 +318,17 @@ const LOAD_SHARED = WORKER_LIST.frames.filter(({ name }) => SHARED.includes(name
 const WORKER_NAMES = {
   prefix: '',
   file: 'frame',
-  fingerprintKey: 'framesFingerprint',
   constant: 'WORKER_FRAMES',
 };
 
 const LOAD_NAMES = {
   prefix: 'Load',
   file: 'load-frame',
-  fingerprintKey: 'loadFramesFingerprint',
   constant: 'LOAD_FRAMES',
 };
 
 const FILES = {
+  'lib/base/native-constants.ts': constantsFile(readBounds(BOUNDS), [WORKER_LIST, LOAD_LIST]),
   'lib/ipc/frames.ts': framesFile(WORKER_LIST, WORKER_NAMES, []),
   'lib/ipc/frame-writers.ts': writersFile(WORKER_LIST),
   'lib/ipc/frame-codecs.ts': codecsFile(WORKER_LIST, WORKER_NAMES, []),

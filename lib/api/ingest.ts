@@ -7,7 +7,8 @@ import { formatAddress, parseAddress } from '../base/address.js';
 import { MegacometError } from '../base/errors.js';
 import type { Logger } from '../base/logger.js';
 import { counter, gauge, valuesOf, type ValuesOf } from '../base/metric.js';
-import { CHANNEL_BYTES_MAX, isChannel } from '../broker/channel-name.js';
+import { CHANNEL_BYTES_MAX } from '../base/native-constants.js';
+import { isChannel } from '../broker/channel-name.js';
 import { IngestFault, IngestParser, type IngestCommand } from './ingest-parser.js';
 import { listen } from './listen.js';
 

@@ -1,7 +1,9 @@
 // Limits of messages and of their history, which the option tables and the broker both check.
 
-/** Bytes of a message: with its channel and labels it must fit into one frame of 1 MiB. */
-export const MESSAGE_BYTES_MAX = 1024 * 1024 - 1024;
+import { FRAME_BYTES_MAX } from './native-constants.js';
+
+/** Bytes of a message: with its channel and labels it must fit into one frame. */
+export const MESSAGE_BYTES_MAX = FRAME_BYTES_MAX - 1024;
 
 /** Messages of one channel that can be kept: their numbers are in one block of 64 KiB. */
 export const HISTORY_COUNT_MAX = 10_000;

@@ -18,7 +18,8 @@ import { Fleet, type FleetProgress, type PhaseEnd } from './fleet.js';
 import { toBroadcasts, toLatency } from './histograms.js';
 import { procReader, readCores, readDescriptorLimit } from '../system/kernel.js';
 import { formatAddress, type Address } from '../base/address.js';
-import { addon, packageVersion } from '../system/native.js';
+import { DESCRIPTOR_RESERVE, HTTP_FAILURE, SLOTS_MAX } from '../base/native-constants.js';
+import { packageVersion } from '../system/native.js';
 import { planSources } from './ports.js';
 import { ServerWatch } from './server-watch.js';
 
@@ -121,12 +122,11 @@ function shareOut(total: number, parts: number): number[] {
 }
 
 function planProcesses(options: BenchOptions): number {
-  const usable =
-    readDescriptorLimit(procReader) - DIALER_DESCRIPTORS - addon.bounds.descriptorReserve;
+  const usable = readDescriptorLimit(procReader) - DIALER_DESCRIPTORS - DESCRIPTOR_RESERVE;
   const needed = Math.ceil(options.connections / Math.max(1, usable));
   if (options.processes === 'auto') {
     const wanted = Math.max(needed, Math.min(readCores(procReader), options.connections));
-    if (wanted <= addon.bounds.slotsMax) return wanted;
+    if (wanted <= SLOTS_MAX) return wanted;
   } else if (options.processes >= needed) {
     return Math.min(options.processes, options.connections);
   }
@@ -140,8 +140,7 @@ function planProcesses(options: BenchOptions): number {
 /** The name of a cause of failure. */
 function causeOf(error: number): string {
   if (error === 0) return 'closed by server';
-  const { httpFailure } = addon.bounds;
-  if (error >= httpFailure) return `HTTP ${error - httpFailure}`;
+  if (error >= HTTP_FAILURE) return `HTTP ${error - HTTP_FAILURE}`;
   // A dialer reports a wrong answer as EBADMSG, which libuv does not name.
   return error === constants.errno.EBADMSG ? 'EBADMSG' : getSystemErrorName(-error);
 }

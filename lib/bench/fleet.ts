@@ -8,6 +8,7 @@ import {
   type LoadFrames,
 } from '../ipc/load-frames.js';
 import { AddonProcess } from '../ipc/spawn.js';
+import { childSystem } from '../system/child-system.js';
 
 /** Sums over all dialers; times in seconds since the phase began. */
 export interface FleetProgress {
@@ -31,7 +32,7 @@ export interface PhaseEnd {
   readonly progress: FleetProgress;
   /**
    * Count by cause, since the start of the run: an errno, 0 if the server closed the connection, or
-   * the sum of `bounds.httpFailure` and a status.
+   * the sum of HTTP_FAILURE and a status.
    */
   readonly failures: ReadonlyMap<number, number>;
   /** Count by latency bucket of native/base/histogram.h. */
@@ -195,7 +196,7 @@ export class Fleet {
   #startOne(): void {
     const process = AddonProcess.start(
       LOAD_FRAMES,
-      { role: 'dial', descriptors: [] },
+      { system: childSystem, role: 'dial', descriptors: [] },
       {
         onFrame: (frame) => {
           this.#onFrame(dialer, frame);

@@ -5,7 +5,7 @@ import { addon } from '../system/native.js';
 
 /** Upper end, in microseconds, of a bucket of native/base/histogram.h. */
 export function bucketUpToUs(bucket: number): number {
-  const steps = addon.bounds.histogramSteps;
+  const steps = addon.sizes.histogramSteps;
   if (bucket < steps) return bucket;
   const octave = Math.floor(bucket / steps) - 1;
   return (steps + (bucket % steps) + 1) * 2 ** octave - 1;

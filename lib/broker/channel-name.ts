@@ -1,10 +1,8 @@
 // Names of channels, and patterns that stand for many. native/protocol/ has the same rules for
-// requests of clients; test/vectors/channel-names.json tests both.
+// requests of clients; test/vectors/channel-names.txt tests both.
 import { MegacometError } from '../base/errors.js';
+import { CHANNEL_BYTES_MAX } from '../base/native-constants.js';
 import { quoted } from '../base/quoted.js';
-
-/** Bytes of a channel's name: it fits into a log line and into a text of a frame. */
-export const CHANNEL_BYTES_MAX = 200;
 
 /** For names beyond ASCII: control characters, also those from U+0080 on, and halves of pairs. */
 const FORBIDDEN = /[\p{Cc}\p{Surrogate}*]/u;

@@ -1,9 +1,7 @@
 // Labels of a message: its id and its event, each of them a field of one line in a stream.
 import { MegacometError } from '../base/errors.js';
+import { LABEL_BYTES_MAX } from '../base/native-constants.js';
 import { quoted } from '../base/quoted.js';
-
-/** Bytes of a label: it is written again for every subscriber. */
-const LABEL_BYTES_MAX = 128;
 
 /** @throws MegacometError `ERR_MESSAGE`, for a label that would break a line of a stream. */
 export function checkLabel(what: string, label: string): void {

@@ -13,7 +13,7 @@ import {
   type Reader,
 } from '../system/kernel.js';
 import { MegacometError } from '../base/errors.js';
-import { addon } from '../system/native.js';
+import { DESCRIPTOR_RESERVE, SLOTS_MAX } from '../base/native-constants.js';
 import {
   CLIENT_KERNEL_BYTES,
   CONNECTION_KERNEL_BYTES,
@@ -70,7 +70,7 @@ export function readMachineLimits(read: Reader): MachineLimits {
 
 /** Connections that one worker can hold under the limit of open files. */
 export function usableDescriptors(limits: MachineLimits, listeners: number): number {
-  return limits.descriptors - WORKER_DESCRIPTORS - listeners - addon.bounds.descriptorReserve;
+  return limits.descriptors - WORKER_DESCRIPTORS - listeners - DESCRIPTOR_RESERVE;
 }
 
 /** What a server can hold, as listen() answers it. */
@@ -133,7 +133,7 @@ function lowest(ceilings: readonly Ceiling[]): Ceiling {
 /** As many workers as a tenth of the memory affords, and as there are slots. */
 export function workersMax(limits: MachineLimits): number {
   const affordable = Math.floor(limits.memoryTotalBytes / 10 / WORKER_BYTES);
-  return Math.min(addon.bounds.slotsMax, Math.max(limits.cores, affordable));
+  return Math.min(SLOTS_MAX, Math.max(limits.cores, affordable));
 }
 
 function chooseWorkers(
@@ -153,7 +153,7 @@ function chooseWorkers(
         `files each, and this machine affords ${most}: raise the limit of open files`,
     );
   }
-  return Math.min(chosen, addon.bounds.slotsMax);
+  return Math.min(chosen, SLOTS_MAX);
 }
 
 /**

@@ -1,7 +1,6 @@
 // What the generated codecs of control frames share: readers and writers of field types, and the
 // decoder of a stream. The frames are in frames.ts and load-frames.ts, generated from native/ipc/.
-import { MegacometError } from '../base/errors.js';
-import { addon } from '../system/native.js';
+import { FRAME_BYTES_MAX } from '../base/native-constants.js';
 
 /** The fields of some frames, by the frame's name. */
 export type FrameFields = object;
@@ -35,19 +34,6 @@ const U8_MAX = 0xff;
 const U16_MAX = 0xffff;
 const U32_MAX = 0xffffffff;
 const TWO_32 = 2 ** 32;
-
-/**
- * Checks that a generated list and the addon come from the same sources.
- *
- * @throws MegacometError `ERR_ADDON_MISSING`.
- */
-export function checkFingerprint(file: string, actual: number, expected: number): void {
-  if (actual === expected) return;
-  throw new MegacometError(
-    'ERR_ADDON_MISSING',
-    `the addon was built from another native/ipc/${file}: build it with: npm run build:native`,
-  );
-}
 
 // ---- Checks of values, for encoders. The publish path has checked its values already, and calls
 // the functions below directly.
@@ -264,7 +250,7 @@ export class FrameDecoder<Fields extends FrameFields> {
     const frames: FrameOf<Fields>[] = [];
     while (bytes.length >= 4) {
       const length = bytes.readUInt32LE(0);
-      if (length === 0 || length > addon.bounds.frameBytesMax) {
+      if (length === 0 || length > FRAME_BYTES_MAX) {
         throw new RangeError(`frame of ${length} bytes`);
       }
       if (bytes.length < 4 + length) break;

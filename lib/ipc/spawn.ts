@@ -6,8 +6,6 @@ import { fileURLToPath } from 'node:url';
 
 import { MegacometError } from '../base/errors.js';
 import { FrameDecoder, type FrameFields, type FrameList, type FrameOf } from './frame-codec.js';
-import { isHeld, procReader } from '../system/kernel.js';
-import { addonPath } from '../system/native.js';
 
 /**
  * All that a child gets of the environment. NODE_OPTIONS above all stays out: an --inspect or an
@@ -52,7 +50,16 @@ export interface ChildEnd {
   readonly cause: string;
 }
 
+/** What a child needs of this machine; system/child-system.ts has it. */
+export interface ChildSystem {
+  /** The addon's file. */
+  readonly addonPath: string;
+  /** Whether the kernel holds a process (state D): no signal ends it before it is released. */
+  isHeld(pid: number): boolean;
+}
+
 export interface ChildOptions {
+  readonly system: ChildSystem;
   readonly role: 'dial' | 'serve';
   /** Descriptors that it inherits from 4 on. */
   readonly descriptors: readonly number[];
@@ -66,16 +73,19 @@ export class AddonProcess<Fields extends FrameFields, Encoded extends keyof Fiel
   readonly #child: ChildProcess;
   readonly #control: Duplex;
   readonly #frames: FrameList<Fields, Encoded>;
+  readonly #system: ChildSystem;
   #stderr = '';
   #isKilled = false;
 
   private constructor(
     frames: FrameList<Fields, Encoded>,
+    system: ChildSystem,
     child: ChildProcess,
     pid: number,
     handlers: ChildHandlers<Fields>,
   ) {
     this.#frames = frames;
+    this.#system = system;
     this.pid = pid;
     this.#child = child;
     this.#control = child.stdio[3] as Duplex;
@@ -92,6 +102,7 @@ export class AddonProcess<Fields extends FrameFields, Encoded extends keyof Fiel
     options: ChildOptions,
     handlers: ChildHandlers<Fields>,
   ): AddonProcess<Fields, Encoded> {
+    const { system } = options;
     const env: NodeJS.ProcessEnv = {};
     for (const name of ENVIRONMENT) {
       if (process.env[name] !== undefined) env[name] = process.env[name];
@@ -100,13 +111,17 @@ export class AddonProcess<Fields extends FrameFields, Encoded extends keyof Fiel
     try {
       // /proc/self/exe and not process.execPath: it works also after an upgrade removed the binary.
       // Without the helper threads of V8's pool a worker has 4 threads instead of 7.
-      child = spawn('/proc/self/exe', ['--v8-pool-size=0', workerFile, options.role, addonPath], {
-        argv0: 'megacomet-worker',
-        env,
-        stdio: ['ignore', 'ignore', 'pipe', 'pipe', ...options.descriptors],
-        ...(options.uid === undefined ? {} : { uid: options.uid }),
-        ...(options.gid === undefined ? {} : { gid: options.gid }),
-      });
+      child = spawn(
+        '/proc/self/exe',
+        ['--v8-pool-size=0', workerFile, options.role, system.addonPath],
+        {
+          argv0: 'megacomet-worker',
+          env,
+          stdio: ['ignore', 'ignore', 'pipe', 'pipe', ...options.descriptors],
+          ...(options.uid === undefined ? {} : { uid: options.uid }),
+          ...(options.gid === undefined ? {} : { gid: options.gid }),
+        },
+      );
     } catch (error) {
       // ENOMEM and EPERM are thrown; EAGAIN, EMFILE and ENFILE come as an event.
       throw cannotStart((error as Error).message);
@@ -116,7 +131,7 @@ export class AddonProcess<Fields extends FrameFields, Encoded extends keyof Fiel
       child.on('error', () => undefined);
       throw cannotStart('too many processes or open files');
     }
-    return new AddonProcess(frames, child, child.pid, handlers);
+    return new AddonProcess(frames, system, child, child.pid, handlers);
   }
 
   send<N extends Encoded>(name: N, fields: Fields[N]): void {
@@ -143,7 +158,7 @@ export class AddonProcess<Fields extends FrameFields, Encoded extends keyof Fiel
   /** Whether the kernel holds the child: no signal ends it until the kernel releases it. */
   get isHeld(): boolean {
     const { exitCode, signalCode } = this.#child;
-    return exitCode === null && signalCode === null && isHeld(procReader, this.pid);
+    return exitCode === null && signalCode === null && this.#system.isHeld(this.pid);
   }
 
   /** Sends SIGKILL. Calls `onHeld` once if the child still runs because the kernel holds it. */

@@ -9,6 +9,7 @@ import { Ownership, type Frame, type Frames } from '../ipc/frames.js';
 import type { WorkerPort } from '../ipc/worker-port.js';
 import { AddonProcess, type ChildHandlers } from '../ipc/spawn.js';
 import { SegmentReader, type WorkerMemory } from '../stats/stats.js';
+import { childSystem } from '../system/child-system.js';
 import { addon, packageVersion, type Segment } from '../system/native.js';
 import { limitsFrame, type Limits } from './limits.js';
 import type { ListeningAddress } from './listening-address.js';
@@ -182,6 +183,7 @@ export class Manager extends EventEmitter<{ worker: [WorkerEvent] }> {
     return AddonProcess.start(
       WORKER_FRAMES,
       {
+        system: childSystem,
         role: 'serve',
         descriptors: [this.#segment.fd, ...listeners],
         ...(uid === undefined ? {} : { uid }),

@@ -42,13 +42,7 @@ export interface OptionSpec {
   readonly help: string;
 }
 
-/** Deadlines are signed 16-bit ticks of a second: nine hours, see native/base/bounds.h. */
-export const SECONDS_MAX = 32_400;
 export const COUNT_MAX = 100_000_000;
-/** Each port of a range costs every worker a descriptor: kListenersMax of native/base/bounds.h. */
-export const PORTS_MAX = 64;
-/** Workers of a server: kSlotsMax of native/base/bounds.h. */
-export const SLOTS_MAX = 512;
 
 /** `max-connections` as `maxConnections`. */
 export type KeyOf<Name extends string> = Name extends `${infer Head}-${infer Rest}`

@@ -3,8 +3,9 @@
 import { isIP } from 'node:net';
 
 import { MegacometError } from '../base/errors.js';
+import { LISTENERS_MAX } from '../base/native-constants.js';
 import { nearest } from './nearest.js';
-import { COUNT_MAX, PORTS_MAX, type OptionSpec } from './option-spec.js';
+import { COUNT_MAX, type OptionSpec } from './option-spec.js';
 
 export type OptionValue = boolean | number | string | readonly string[];
 
@@ -87,8 +88,9 @@ function parsePorts(label: string, raw: unknown): number | string {
     throw invalid(label, raw, 'a port or a range of ports between 0 and 65535');
   }
   const high = Number(last);
-  if (low > 0 && high >= low && high <= 65_535 && high - low < PORTS_MAX) return `${low}-${high}`;
-  throw invalid(label, raw, `a range of 1 to ${PORTS_MAX} ports between 1 and 65535`);
+  if (low > 0 && high >= low && high <= 65_535 && high - low < LISTENERS_MAX)
+    return `${low}-${high}`;
+  throw invalid(label, raw, `a range of 1 to ${LISTENERS_MAX} ports between 1 and 65535`);
 }
 
 /**

@@ -1,6 +1,7 @@
 // The options of `serve`, which createServer() has too unless a row says otherwise.
 import { COMET_OPTIONS } from './comet-options.js';
-import { COUNT_MAX, SECONDS_MAX, SLOTS_MAX, type OptionSpec } from './option-spec.js';
+import { DEADLINE_SECONDS_MAX, SLOTS_MAX } from '../base/native-constants.js';
+import { COUNT_MAX, type OptionSpec } from './option-spec.js';
 
 const SERVER_OPTIONS = [
   {
@@ -73,7 +74,7 @@ const SERVER_OPTIONS = [
     kind: 'integer',
     value: 'S',
     min: 0,
-    max: SECONDS_MAX,
+    max: DEADLINE_SECONDS_MAX,
     default: 0,
     isReloadable: true,
     help: 'Seconds without a byte until a connection is closed, up to a quarter later; 0 never.',
@@ -93,7 +94,7 @@ const SERVER_OPTIONS = [
     kind: 'integer',
     value: 'S',
     min: 0,
-    max: SECONDS_MAX,
+    max: DEADLINE_SECONDS_MAX,
     default: 240,
     help: 'Seconds of silence until the kernel sends TCP keep-alive probes; 0 sends none.',
   },
@@ -129,7 +130,7 @@ const SERVER_OPTIONS = [
     kind: 'seconds',
     value: 'S',
     min: 0,
-    max: SECONDS_MAX,
+    max: DEADLINE_SECONDS_MAX,
     default: 10,
     isReloadable: true,
     help: 'Seconds over which SIGTERM closes the connections, evenly.',

@@ -1,6 +1,11 @@
 // The options of the commands that talk to a running server or inspect the machine.
 import { ADMIN_TOKEN, ADMIN_TOKEN_FILE } from './comet-options.js';
-import { COUNT_MAX, SECONDS_MAX, SLOTS_MAX, type OptionSpec } from './option-spec.js';
+import {
+  DEADLINE_SECONDS_MAX,
+  LOAD_MESSAGE_BYTES_MAX,
+  SLOTS_MAX,
+} from '../base/native-constants.js';
+import { COUNT_MAX, type OptionSpec } from './option-spec.js';
 
 const ADMIN = {
   name: 'admin',
@@ -107,7 +112,7 @@ export const SUBSCRIBE_OPTIONS = [
     kind: 'seconds',
     value: 'S',
     min: 1,
-    max: SECONDS_MAX,
+    max: DEADLINE_SECONDS_MAX,
     default: 60,
     help: 'Seconds without a heartbeat or message after which the command reconnects.',
   },
@@ -249,7 +254,7 @@ export const BENCH_OPTIONS = [
     kind: 'integer',
     value: 'B',
     min: 1,
-    max: 16_777_216,
+    max: LOAD_MESSAGE_BYTES_MAX,
     default: 32,
     help: 'Bytes of each message.',
   },
@@ -379,7 +384,7 @@ export const DOCTOR_OPTIONS = [
     kind: 'integer',
     value: 'S',
     min: 0,
-    max: SECONDS_MAX,
+    max: DEADLINE_SECONDS_MAX,
     default: 240,
     help: 'Value of --keepalive of the server, in seconds.',
   },
@@ -412,7 +417,7 @@ export const PLAN_OPTIONS = [
     kind: 'integer',
     value: 'S',
     min: 0,
-    max: SECONDS_MAX,
+    max: DEADLINE_SECONDS_MAX,
     default: 25,
     help: 'Seconds between heartbeats of one connection; 0 plans for none.',
   },
@@ -440,7 +445,7 @@ export const INSTALL_OPTIONS = [
     kind: 'seconds',
     value: 'S',
     min: 0,
-    max: SECONDS_MAX,
+    max: DEADLINE_SECONDS_MAX,
     default: 10,
     help: 'Seconds over which a stop closes the connections, evenly.',
   },

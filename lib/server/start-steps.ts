@@ -7,6 +7,7 @@ import { tokenOf } from '../api/token.js';
 import { formatAddress, type Address } from '../base/address.js';
 import { MegacometError } from '../base/errors.js';
 import type { Logger } from '../base/logger.js';
+import { LISTENERS_MAX } from '../base/native-constants.js';
 import {
   planCapacity,
   readMachineLimits,
@@ -194,10 +195,10 @@ export class StartSteps {
       (address) => !served.includes(formatAddress(address)),
     );
     const count = served.length + addresses.length;
-    if (count <= addon.bounds.listenersMax) return addresses;
+    if (count <= LISTENERS_MAX) return addresses;
     throw new MegacometError(
       'ERR_LISTEN',
-      `cannot listen on ${count} addresses: a server has at most ${addon.bounds.listenersMax}`,
+      `cannot listen on ${count} addresses: a server has at most ${LISTENERS_MAX}`,
     );
   }
 

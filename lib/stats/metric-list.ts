@@ -92,9 +92,9 @@ const LAG_NAME = `${PREFIX}loop_iteration_seconds`;
 function lagSamples(stats: Stats): Sample[] {
   const samples: Sample[] = [];
   let count = 0;
-  for (let bucket = 0; bucket < addon.bounds.lagBuckets; bucket++) {
+  for (let bucket = 0; bucket < addon.sizes.lagBuckets; bucket++) {
     for (const worker of stats.workers) count += Number(worker.loopLagHistogram[bucket] ?? 0);
-    const isLast = bucket === addon.bounds.lagBuckets - 1;
+    const isLast = bucket === addon.sizes.lagBuckets - 1;
     const le = isLast ? '+Inf' : String(2 ** bucket / 1e6);
     samples.push({ value: count, labels: { le }, metricName: `${LAG_NAME}_bucket` });
   }

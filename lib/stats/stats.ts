@@ -83,7 +83,7 @@ export interface SlotView {
 const NAMES = addon.counters.map((counter) => camelCase(counter.name));
 /** Gauges whose sum has no meaning. */
 const NOT_SUMMED = new Set(['loopLagMaxUs', 'connectionsMax']);
-const WORDS = addon.bounds.blockWords;
+const WORDS = addon.sizes.blockWords;
 const FIRST_COUNTER = 1;
 const FIRST_LAG = FIRST_COUNTER + NAMES.length;
 
@@ -130,7 +130,7 @@ export class SegmentReader {
   }
 
   lag(slot: number): Count[] {
-    return Array.from({ length: addon.bounds.lagBuckets }, (_, index) =>
+    return Array.from({ length: addon.sizes.lagBuckets }, (_, index) =>
       exact(this.#word(slot, FIRST_LAG + index)),
     );
   }

@@ -1,10 +1,11 @@
-// Finds and loads the addon, and types what it exports., and the only file that loads it.
+// Finds and loads the addon, and types what it exports. No other file loads it.
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 import { MegacometError } from '../base/errors.js';
+import { FRAME_FINGERPRINTS } from '../base/native-constants.js';
 
 export interface CounterInfo {
   /** In snake case, as in Prometheus text without the prefix. */
@@ -55,23 +56,15 @@ export interface Addon {
   readonly version: string;
   readonly layoutHash: bigint;
   readonly counters: readonly CounterInfo[];
-  /** Of native/ipc/frames.h and load_frames.h; see `checkFingerprint` of ipc/frame-codec.ts. */
+  /** Of native/ipc/frames.h and load_frames.h; see {@link checkFingerprint}. */
   readonly framesFingerprint: number;
   readonly loadFramesFingerprint: number;
-  readonly bounds: {
-    readonly slotsMax: number;
-    readonly listenersMax: number;
-    readonly descriptorReserve: number;
-    readonly frameBytesMax: number;
-    readonly messageBytesMax: number;
-    readonly deadlineSecondsMax: number;
-    readonly channelBytesMax: number;
-    readonly labelBytesMax: number;
+  readonly sizes: {
+    /** Words of a block of the stats segment. */
     readonly blockWords: number;
     readonly lagBuckets: number;
+    /** Buckets of a histogram for each doubling of the value. */
     readonly histogramSteps: number;
-    /** Added to an HTTP status, to tell it from an errno. */
-    readonly httpFailure: number;
   };
   readonly Segment: new (slots: number) => Segment;
   openListener(request: ListenerRequest): OpenedListener;
@@ -102,10 +95,10 @@ export const packageRoot = dirname(packageFile);
 export const packageVersion = (JSON.parse(readFileSync(packageFile, 'utf8')) as { version: string })
   .version;
 
-/** An addon that is not there or does not load: the error, with the command that compiles one. */
+/** The error for an addon that cannot be used, with the command that compiles one. */
 function addonMissing(what: string): MegacometError {
-  const remedy = `build it with: npm --prefix ${packageRoot} run build:native`;
-  return new MegacometError('ERR_ADDON_MISSING', `${what}; ${remedy}`);
+  const fix = `build it with: npm --prefix ${packageRoot} run build:native`;
+  return new MegacometError('ERR_ADDON_MISSING', `${what}; ${fix}`);
 }
 
 function findAddon(): string {
@@ -117,7 +110,17 @@ function findAddon(): string {
   }
 }
 
-function loadAddon(path: string): Addon {
+/**
+ * Checks that the addon and the generated list of frames come from the same header.
+ *
+ * @throws MegacometError `ERR_ADDON_MISSING`.
+ */
+export function checkFingerprint(header: keyof typeof FRAME_FINGERPRINTS, actual: number): void {
+  if (actual === FRAME_FINGERPRINTS[header]) return;
+  throw addonMissing(`the addon was built from another native/ipc/${header}`);
+}
+
+function requireAddon(path: string): Addon {
   try {
     return require(path) as Addon;
   } catch (error) {
@@ -125,6 +128,13 @@ function loadAddon(path: string): Addon {
     const reason = (error as Error).message.split('\n')[0] ?? '';
     throw addonMissing(`the addon cannot be loaded: ${reason}`);
   }
+}
+
+function loadAddon(path: string): Addon {
+  const loaded = requireAddon(path);
+  checkFingerprint('frames.h', loaded.framesFingerprint);
+  checkFingerprint('load_frames.h', loaded.loadFramesFingerprint);
+  return loaded;
 }
 
 /** The addon's file, which worker processes load by path. */

@@ -3,6 +3,7 @@
 import { getSystemErrorName } from 'node:util';
 
 import { MegacometError } from '../base/errors.js';
+import { LISTENERS_MAX } from '../base/native-constants.js';
 import { addon } from '../system/native.js';
 
 /** A socket that systemd bound, with its FileDescriptorName=. */
@@ -63,7 +64,7 @@ function socketsOf(env: NodeJS.ProcessEnv): readonly InheritedSocket[] {
   const { LISTEN_PID: pid, LISTEN_FDS: text } = env;
   if (pid === undefined || text === undefined) return [];
   const count = positive(text);
-  const most = addon.bounds.listenersMax;
+  const most = LISTENERS_MAX;
   if (count === undefined || count > most) {
     throw invalid('LISTEN_FDS', text, `a whole number of sockets from 1 to ${most}`);
   }

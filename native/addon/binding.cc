@@ -210,21 +210,12 @@ Napi::Value describe_counters(Napi::Env env) {
   return list;
 }
 
-/// What TypeScript must know of the native side's sizes, so that it holds no second copy.
-Napi::Value describe_bounds(Napi::Env env) {
+/// Sizes of the stats segment and of histograms. lib/base/native-constants.ts has the others.
+Napi::Value describe_sizes(Napi::Env env) {
   Napi::Object object = Napi::Object::New(env);
-  object.Set("slotsMax", bounds::kSlotsMax);
-  object.Set("listenersMax", bounds::kListenersMax);
-  object.Set("descriptorReserve", bounds::kDescriptorReserve);
-  object.Set("frameBytesMax", static_cast<double>(bounds::kFrameBytesMax));
-  object.Set("messageBytesMax", bounds::kMessageBytesMax);
-  object.Set("deadlineSecondsMax", bounds::kDeadlineSecondsMax);
-  object.Set("channelBytesMax", static_cast<double>(bounds::kChannelBytesMax));
-  object.Set("labelBytesMax", static_cast<double>(bounds::kLabelBytesMax));
   object.Set("blockWords", static_cast<double>(kBlockWords));
   object.Set("lagBuckets", static_cast<double>(kLagBuckets));
   object.Set("histogramSteps", Histogram::kSteps);
-  object.Set("httpFailure", bounds::kHttpFailure);
   return object;
 }
 
@@ -234,7 +225,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("counters", describe_counters(env));
   exports.Set("framesFingerprint", frames_fingerprint(kFramesText));
   exports.Set("loadFramesFingerprint", frames_fingerprint(kLoadFramesText));
-  exports.Set("bounds", describe_bounds(env));
+  exports.Set("sizes", describe_sizes(env));
   exports.Set("Segment", SegmentHandle::define(env));
   exports.Set("openListener", Napi::Function::New(env, open_listener));
   exports.Set("registerListener", Napi::Function::New(env, register_listener));

@@ -110,7 +110,7 @@ constexpr uint32_t kDialEvents = 256;
 constexpr uint32_t kVerifyInFlightMax = 64;
 
 /// Bytes of one message of the load generator: 16 MiB.
-constexpr uint32_t kMessageBytesMax = 16 * 1024 * 1024;
+constexpr uint32_t kLoadMessageBytesMax = 16 * 1024 * 1024;
 
 /// Latest messages whose delivery times a dialer keeps, 4 KiB each. A run that measures fan-out
 /// sends few messages to many subscribers. In a stream of many messages only the count matters.
@@ -219,7 +219,7 @@ constexpr uint32_t kRetainedChannelsMax = 262'144;
 /// Bytes of a channel name: it fits into a log line and into a text of a frame.
 constexpr size_t kChannelBytesMax = 200;
 
-/// Bytes of the id of a message, and of its event. lib/broker/label.ts has the same number.
+/// Bytes of the id of a message, and of its event.
 constexpr size_t kLabelBytesMax = 128;
 
 /// Commands of one WebSocket client that are queued while its replay request is unanswered.

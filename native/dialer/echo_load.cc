@@ -22,7 +22,7 @@ void EchoLoad::begin_verify() {
 void EchoLoad::begin_exchange(uint32_t message_bytes, uint64_t ends_ns) {
   is_verifying_ = false;
   ends_ns_ = ends_ns;
-  message_.resize(std::min(message_bytes, bounds::kMessageBytesMax));
+  message_.resize(std::min(message_bytes, bounds::kLoadMessageBytesMax));
   for (size_t index = 0; index < message_.size(); ++index) {
     message_[index] = static_cast<uint8_t>(index * 31 + (index >> 8));
   }

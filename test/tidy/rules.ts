@@ -36,7 +36,7 @@ export const ROOMS: Readonly<Record<string, readonly string[]>> = {
   'lib/options': ['base'],
   'lib/system': ['base'],
   'lib/capacity': ['base', 'system'],
-  'lib/ipc': ['base', 'collections', 'system'],
+  'lib/ipc': ['base', 'collections'],
   'lib/broker': ['base', 'collections', 'ipc'],
   'lib/stats': ['base', 'system'],
   'lib/manager': ['base', 'system', 'ipc', 'stats'],

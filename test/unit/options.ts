@@ -2,16 +2,9 @@
 import t from 'tap';
 
 import { MegacometError } from '../../lib/base/errors.js';
-import { addon } from '../../lib/system/native.js';
 import { COMMANDS, optionsOf, type CommandName } from '../../lib/options/commands.js';
 import { nearest } from '../../lib/options/nearest.js';
-import {
-  PORTS_MAX,
-  SECONDS_MAX,
-  SLOTS_MAX,
-  type OptionsOf,
-  type OptionSpec,
-} from '../../lib/options/option-spec.js';
+import type { OptionsOf, OptionSpec } from '../../lib/options/option-spec.js';
 import {
   defaultsOf,
   environmentNameOf,
@@ -81,13 +74,6 @@ t.test('every default obeys the rule of its option', (t) => {
     t.same(parseOption(spec, spec.name, value), value, spec.name);
     t.same(parseOption(spec, spec.name, String(value)), value, 'also as text');
   }
-  t.end();
-});
-
-t.test('the limits of the table are those of the native side', (t) => {
-  t.equal(PORTS_MAX, addon.bounds.listenersMax);
-  t.equal(SLOTS_MAX, addon.bounds.slotsMax);
-  t.equal(SECONDS_MAX, addon.bounds.deadlineSecondsMax);
   t.end();
 });
 
