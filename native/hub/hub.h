@@ -47,8 +47,9 @@ class Hub final : SubscriptionService, PublishService, ConnectionObserver, Repla
 
   /// Once a loop iteration, before its events.
   void begin_iteration() { fanout_.begin_iteration(); }
-  /// Once a loop iteration: a slice of the fan-out. True if more is due at once.
-  [[nodiscard]] bool pump() { return fanout_.pump(); }
+  /// Once a loop iteration: a slice of the fan-out, which ends at `end_ns`. True if more is due at
+  /// once.
+  [[nodiscard]] bool pump(uint64_t end_ns) { return fanout_.pump(end_ns); }
   /// Whether the fan-out has unfinished messages, due or not.
   [[nodiscard]] bool is_pumping() const { return fanout_.unfinished() > 0; }
   /// Whether the worker should stop reading the manager's frames for now.

@@ -73,9 +73,8 @@ bool Fanout::run(Job* job, uint32_t quota, uint64_t now_ns) {
   return false;
 }
 
-bool Fanout::pump() {
+bool Fanout::pump(uint64_t end_ns) {
   uint64_t now_ns = clock_();
-  const uint64_t end_ns = now_ns + bounds::kFanoutSliceNs;
   size_t waiting = 0;
   // Until the time is up, or no job has a subscriber that is due.
   while (!jobs_.empty() && waiting < jobs_.size()) {

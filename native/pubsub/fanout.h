@@ -1,4 +1,4 @@
-// Sending messages to many subscribers, in slices of a millisecond.
+// Sending messages to many subscribers, in slices of time.
 //
 // A broadcast must not keep the loop from accepting. Three rules keep the slices correct while
 // subscribers join and leave:
@@ -45,8 +45,9 @@ class Fanout {
   /// subscribers that its channel has when its fan-out begins.
   void add(uint32_t channel, const Ref<Message>& message);
 
-  /// Sends for about kFanoutSliceNs. Returns whether more is due now.
-  bool pump();
+  /// Sends until the clock reaches `end_ns`, and at least one batch. Returns whether more is due
+  /// now.
+  bool pump(uint64_t end_ns);
 
   /// Messages of all channels whose fan-out has not ended.
   [[nodiscard]] size_t unfinished() const { return unfinished_; }

@@ -1,9 +1,10 @@
-// When a worker sends the slices of its broadcasts.
+// When a worker sends the slices of its broadcasts, and how long a slice takes.
 // One slice per loop iteration at most, so accepted clients are served between two slices.
 #pragma once
 
 #include <cstdint>
 
+#include "base/bounds.h"
 #include "ipc/segment.h"
 #include "os/sys.h"
 #include "schedule/accept_pressure.h"
@@ -16,8 +17,8 @@ class SliceSource {
  public:
   /// Whether a message is pending for any subscriber, now or later.
   [[nodiscard]] virtual bool has_slices() const = 0;
-  /// Sends for the time of one slice. True if more is due at once.
-  [[nodiscard]] virtual bool send_slice() = 0;
+  /// Sends until `end_ns` of the schedule's clock. True if more is due at once.
+  [[nodiscard]] virtual bool send_slice(uint64_t end_ns) = 0;
 
  protected:
   ~SliceSource() = default;
@@ -49,15 +50,16 @@ class SliceSchedule {
   /// latest: 0 for the next iteration without a sleep, or kNever.
   [[nodiscard]] double run() {
     if (!source_->has_slices()) return kNever;
-    const double yield_s = accept_pressure_.yield_s(clock_());
+    const uint64_t now_ns = clock_();
+    const double yield_s = accept_pressure_.yield_s(now_ns);
     if (yield_s > 0.) return yield_s;
     if (!limiter_.enter()) return limiter_.wait_s();
-    return send_slice();
+    return send_slice(now_ns + bounds::kFanoutSliceNs);
   }
 
  private:
-  double send_slice() {
-    const bool is_due = source_->send_slice();
+  double send_slice(uint64_t end_ns) {
+    const bool is_due = source_->send_slice(end_ns);
     limiter_.leave();
     const uint64_t now_ns = clock_();
     accept_pressure_.end_slice(now_ns);

@@ -55,7 +55,7 @@ class Worker final : ControlHandler, DrainHandler, MidIterationHandler, SliceSou
   void on_drained(uint32_t closed) override;
   void on_mid_iteration() override;
   [[nodiscard]] bool has_slices() const override { return hub_.is_pumping(); }
-  [[nodiscard]] bool send_slice() override { return hub_.pump(); }
+  [[nodiscard]] bool send_slice(uint64_t end_ns) override { return hub_.pump(end_ns); }
 
   // The commands of the manager.
   static const DispatchTable<Worker> kCommands;

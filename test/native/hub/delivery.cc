@@ -23,7 +23,7 @@ struct World {
     return connection;
   }
   void pump() {
-    while (parts.fanout.unfinished() > 0) static_cast<void>(parts.fanout.pump());
+    while (parts.fanout.unfinished() > 0) static_cast<void>(parts.fanout.pump(UINT64_MAX));
   }
   HubParts parts;
 };

@@ -22,6 +22,9 @@ uint64_t read_clock() {
   return now_ns;
 }
 
+/// For a slice that ends only when nothing is due.
+constexpr uint64_t kNoEnd = UINT64_MAX;
+
 constexpr uint32_t kChannels = 4;
 constexpr uint32_t kPeople = 40;
 
@@ -106,6 +109,9 @@ class Town final : public FanoutHandler {
       leave(static_cast<uint32_t>(unit::upto(kPeople - 1)), channel_of[number]);
   }
 
+  /// A slice of the time that the schedule gives.
+  void pump() { static_cast<void>(fanout.pump(now_ns + bounds::kFanoutSliceNs)); }
+
   [[nodiscard]] size_t missing() const {
     size_t count = 0;
     for (const auto& [number, wanted] : expected) count += wanted.size();
@@ -153,7 +159,7 @@ TEST(
           break;
         default:
           // Slices of any length: everything else happens between them.
-          static_cast<void>(town.fanout.pump());
+          town.pump();
           town.fanout.begin_iteration();
           now_ns += unit::upto(20'000'000);
           break;
@@ -161,7 +167,7 @@ TEST(
     }
     while (town.fanout.unfinished() > 0) {
       now_ns += 10'000'000;
-      static_cast<void>(town.fanout.pump());
+      town.pump();
     }
     if (!EXPECT_EQUAL(town.wrong, 0U)) return;
     if (!EXPECT_EQUAL(town.disordered, 0U)) return;
@@ -196,21 +202,21 @@ TEST("messages to one subscriber are sent at once, a limited number per iteratio
     return fanout.unfinished() == 0;
   };
   EXPECT(!publish(lonely));
-  while (fanout.pump()) continue;
+  EXPECT(!fanout.pump(kNoEnd));
   fanout.begin_iteration();
   EXPECT(!publish(lonely, 10));
   now_ns += 20'000'000;
-  while (fanout.pump()) continue;
+  EXPECT(!fanout.pump(kNoEnd));
   noting.seen.clear();
   for (uint32_t count = 0; count < bounds::kFanoutBatch; ++count) EXPECT(publish(lonely));
   EXPECT_EQUAL(noting.seen.size(), size_t{bounds::kFanoutBatch});
   EXPECT(!publish(lonely));
-  while (fanout.pump()) continue;
+  EXPECT(!fanout.pump(kNoEnd));
   fanout.begin_iteration();
   EXPECT(!publish(shared));
   EXPECT(!publish(lonely));
   EXPECT_EQUAL(noting.seen.size(), size_t{bounds::kFanoutBatch} + 1);
-  while (fanout.pump()) continue;
+  EXPECT(!fanout.pump(kNoEnd));
   EXPECT_EQUAL(noting.seen.size(), size_t{bounds::kFanoutBatch} + 4);
   EXPECT_EQUAL(noting.seen.back().second, number);
 }
@@ -235,16 +241,38 @@ TEST("a message spread over a time is sent evenly, unless another waits for it")
   };
   fanout.add(channel, message(1, 1000));
   now_ns = 100'000'000;
-  EXPECT(!fanout.pump());
+  EXPECT(!fanout.pump(kNoEnd));
   EXPECT(counting.count >= 90 && counting.count <= 110);
   now_ns = 500'000'000;
-  EXPECT(!fanout.pump());
+  EXPECT(!fanout.pump(kNoEnd));
   EXPECT(counting.count >= 490 && counting.count <= 510);
   fanout.add(channel, message(2, 0));
-  while (fanout.pump()) {
-  }
+  EXPECT(!fanout.pump(kNoEnd));
   EXPECT_EQUAL(counting.count, 2000U);
   EXPECT_EQUAL(fanout.unfinished(), 0U);
+}
+
+TEST("a slice ends at its time, after at least one batch") {
+  struct Counting final : FanoutHandler {
+    void on_fanout(uint32_t, uint32_t, Message&) override { ++count; }
+    uint32_t count = 0;
+  } counting;
+  Channels channels;
+  step_ns_max = 0;
+  now_ns = 1000;
+  // The clock is read once before the first batch, and once after each.
+  Fanout fanout(&channels, &counting, [] { return now_ns += 10; });
+  const uint32_t channel = channels.open("a");
+  for (uint32_t fd = 0; fd < 100 * bounds::kFanoutBatch; ++fd) channels.add(channel, fd);
+  Ref<Message> message(new Message());
+  message->number = 1;
+  fanout.add(channel, message);
+  EXPECT(fanout.pump(0));
+  EXPECT_EQUAL(counting.count, bounds::kFanoutBatch);
+  EXPECT(fanout.pump(now_ns + 40));
+  EXPECT_EQUAL(counting.count, 4 * bounds::kFanoutBatch);
+  EXPECT(!fanout.pump(kNoEnd));
+  EXPECT_EQUAL(counting.count, 100 * bounds::kFanoutBatch);
 }
 
 TEST("a closed channel drops its messages") {
@@ -262,7 +290,7 @@ TEST("a closed channel drops its messages") {
   fanout.forget(channel);
   EXPECT_EQUAL(fanout.unfinished(), 0U);
   EXPECT_EQUAL(fanout.unfinished_bytes(), 0U);
-  EXPECT(!fanout.pump());
+  EXPECT(!fanout.pump(kNoEnd));
 }
 
 TEST("a full fan-out spreads nothing over a time") {
@@ -285,7 +313,7 @@ TEST("a full fan-out spreads nothing over a time") {
     fanout.add(channel, message);
   }
   EXPECT(fanout.is_full());
-  static_cast<void>(fanout.pump());
+  EXPECT(!fanout.pump(kNoEnd));
   EXPECT(!fanout.is_full());
   EXPECT(counting.delivered > 0);
   EXPECT(fanout.unfinished() > 0);

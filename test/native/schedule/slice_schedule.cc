@@ -22,9 +22,10 @@ struct Broadcast final : SliceSource {
     schedule.set_oversubscribed(segment, cores);
   }
   [[nodiscard]] bool has_slices() const override { return slices > 0; }
-  [[nodiscard]] bool send_slice() override {
+  [[nodiscard]] bool send_slice(uint64_t end_ns) override {
     ++sent;
-    now_ns += kMs;
+    EXPECT_EQUAL(end_ns - now_ns, bounds::kFanoutSliceNs);
+    now_ns = end_ns;
     if (!is_spread) --slices;
     return slices > 0 && !is_spread;
   }

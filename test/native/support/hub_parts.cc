@@ -52,15 +52,11 @@ constexpr Protocol make_poll_protocol() {
 constexpr Protocol kTextProtocol = make_text_protocol();
 constexpr Protocol kTextPollProtocol = make_poll_protocol();
 
-namespace {
+const Protocol* const kTextProtocols[] = {&kTextProtocol, &kTextPollProtocol};
 
-constexpr const Protocol* kProtocols[] = {&kTextProtocol, &kTextPollProtocol};
-
-}  // namespace
-
-HubParts::HubParts()
-    : SendingParts(kProtocols),
-      delivery({&connections, &channels, &fanout, &counters, &sequence, &services, kProtocols}),
+HubParts::HubParts(const Protocol* const* protocols)
+    : SendingParts(protocols),
+      delivery({&connections, &channels, &fanout, &counters, &sequence, &services, protocols}),
       fanout(&channels, &delivery),
       presence({&channels, &fanout, &connections, &control, &counters}),
       subscriptions({&connections, &channels, &fanout, &presence, &sessions, &counters, &sequence}),
@@ -73,7 +69,7 @@ HubParts::HubParts()
                 &sequence,
                 this,
                 &services,
-                kProtocols}) {
+                protocols}) {
   services.connections = &owner;
   services.sender = &sender;
   services.sessions = &sessions;
@@ -107,7 +103,7 @@ Ref<Message> HubParts::message(uint64_t number, const std::string& channel) cons
 void HubParts::publish(uint64_t number, const std::string& channel, bool pumps) {
   if (pumps) fanout.begin_iteration();
   delivery.publish(message(number, channel));
-  while (pumps && fanout.unfinished() > 0) static_cast<void>(fanout.pump());
+  while (pumps && fanout.unfinished() > 0) static_cast<void>(fanout.pump(UINT64_MAX));
 }
 
 void HubParts::answer(uint64_t head) {

@@ -1,4 +1,4 @@
-// The parts of the hub over connections without sockets: sending is a list of texts.
+// The parts of the hub over connections without sockets: the sent bytes are in strings.
 #pragma once
 
 #include <map>
@@ -68,21 +68,24 @@ struct SendingParts {
 
 /// A protocol that sends a message as "number:data;", and a replay as "[numbers@head last lost]".
 extern const Protocol kTextProtocol;
-/// The same, whose messages are responses: the subscriber leaves with the first.
+/// The same for polls: the subscriber leaves with its first message.
 extern const Protocol kTextPollProtocol;
+/// Both, in this order.
+extern const Protocol* const kTextProtocols[];
 
 /// All parts of the hub but the façade. The manager is a list of requests.
 struct HubParts final : SendingParts, SubscriptionService, ReplayRequester, ConnectionObserver {
   static constexpr uint64_t kEpoch = 77;
 
-  HubParts();
+  /// With a table of protocols, or with the two above.
+  explicit HubParts(const Protocol* const* protocols = kTextProtocols);
   ~HubParts() { close_all(); }
 
   /// An open connection of kTextProtocol, or of kTextPollProtocol.
   Connection* open(int fd, bool is_poll = false);
-  /// A message of the manager's stream; runs the fan-out unless told otherwise.
+  /// A message of the manager's stream arrives. Runs its fan-out if `pumps`.
   void publish(uint64_t number, const std::string& channel, bool pumps = true);
-  /// The last replay page for the latest request, without messages.
+  /// Answers the latest replay request with a last page without messages.
   void answer(uint64_t head);
   [[nodiscard]] Ref<Message> message(uint64_t number, const std::string& channel) const;
 
@@ -111,7 +114,7 @@ struct HubParts final : SendingParts, SubscriptionService, ReplayRequester, Conn
 
   LoopOwner loop = make_loop();
   DeafHandler handler;
-  /// Not started: frames to the manager stay in memory.
+  /// It is not started: frames to the manager stay in memory.
   Control control{loop.get(), &handler};
   Services services;
   Sequence sequence{kEpoch, 0};
