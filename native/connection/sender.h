@@ -70,7 +70,8 @@ class Sender {
   void gather(Connection* connection);
   void flush_gathered();
 
-  /// Closes when the send queue is empty, and reads nothing more. May close at once.
+  /// Closes when the send queue is empty; may close at once. From now on nothing more is read, and
+  /// the observer's on_closing() or on_close() takes the connection out of its channels.
   void finish(Connection* connection, CloseCause cause);
 
   /// A message was sent, which proves the path as well as a heartbeat does: a million heartbeats

@@ -1,4 +1,4 @@
-// Commands out of their JSON. See client_command.h.
+// Reads commands from their JSON. See client_command.h.
 #include "protocol/client_command.h"
 
 #include "codec/json_reader.h"

@@ -49,12 +49,13 @@ struct HttpFault {
                                            const frame::Comet& rules,
                                            CometRequest* out);
 
-/// The response's Access-Control-Allow-Origin; empty if the origin is not allowed, or none was
-/// sent.
+/// The response's Access-Control-Allow-Origin; empty if the request has no origin, or one that is
+/// not allowed.
 [[nodiscard]] std::string_view allowed_origin(const HttpHead& head, const frame::Comet& rules);
 
-/// Whether a page of the request's origin may open a WebSocket: no origin was sent (the client is
-/// not a browser), it is the server's own, or it is allowed. `allowed` is its allowed_origin().
+/// Whether a page of the request's origin may open a WebSocket. It may if the origin is the
+/// server's own or an allowed one, or if there is none: then the client is not a browser. `allowed`
+/// is the allowed_origin() of the request.
 [[nodiscard]] bool may_open_websocket(const HttpHead& head, std::string_view allowed);
 
 }  // namespace megacomet

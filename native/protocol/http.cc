@@ -20,7 +20,7 @@ namespace {
 
 constexpr std::string_view kAllowedMethods = "GET, HEAD, OPTIONS";
 
-/// One request, and what its response needs of it.
+/// One request, and the parts of it that its response needs.
 struct RequestContext {
   Services& services;
   Connection* connection;
@@ -85,7 +85,7 @@ void reject_and_close(const RequestContext& context, const HttpFault& fault) {
   reject(context.services, context.connection, fault, options);
 }
 
-/// The request of a browser before one with headers of its own (Fetch standard, CORS).
+/// A browser sends it before a request with headers of its own (Fetch standard, CORS).
 void answer_preflight(const RequestContext& context) {
   AnswerOptions options = context.options();
   if (options.origin.empty()) {
@@ -111,7 +111,7 @@ void open_stream(const RequestContext& context, const CometRequest& request) {
       is_sse ? "text/event-stream; charset=utf-8" : "application/x-ndjson; charset=utf-8";
   std::string bytes = http_stream_head(type, context.origin);
   if (context.is_head_only) return respond(services, connection, std::move(bytes), false);
-  // Random, so that a million clients that lose this server do not reconnect in one second.
+  // Randomised, so that a million clients that lose this server do not reconnect in one second.
   const uint32_t retry_ms = context.rules().retry_ms;
   const uint32_t wait_ms = retry_ms / 2 + services.random->below(retry_ms);
   if (is_sse) bytes.append("retry: ").append(std::to_string(wait_ms)).append("\n\n");
@@ -143,7 +143,7 @@ void open_mailbox(const RequestContext& context, const CometRequest& request) {
   AnswerOptions options = context.options();
   options.keeps_alive = false;
   if (context.is_head_only) {
-    // It takes no message, because nobody would see it.
+    // HEAD leases no message, because its response has no content.
     options.content_type = "text/javascript; charset=utf-8";
     return respond(services, connection, http_answer(200, "", options), false);
   }
@@ -154,7 +154,7 @@ void open_mailbox(const RequestContext& context, const CometRequest& request) {
   }
   if (!context.origin.empty()) services.sessions->acquire(connection)->origin = context.origin;
   services.connections->set_deadline(connection, context.rules().poll_timeout_s);
-  // Of a request that arrived in parts.
+  // A request that arrived in parts has left a session.
   services.sessions->release(connection);
 }
 
@@ -215,7 +215,7 @@ void open_websocket(const RequestContext& context, const CometRequest& request) 
 
 void handle(const RequestContext& context) {
   context.services.counters->add(Counter::kRequestsTotal);
-  // No endpoint takes a body. Skipping one would cost more than closing.
+  // No endpoint accepts a body. Skipping one would cost more than closing.
   if (context.head.framing != BodyFraming::kNone) {
     return reject_and_close(context, {400, "a request body is not accepted"});
   }
@@ -267,7 +267,7 @@ void serve(Services& services,
     if (!is_open()) return;
     rest.remove_prefix(result.consumed);
     if (connection->protocol == static_cast<uint8_t>(ProtocolId::kHttp)) continue;
-    // The other protocol reads the rest: a poll keeps the next request until its response.
+    // The other protocol reads the rest: a poll keeps the next request until it responds.
     if (!rest.empty()) services.connections->feed(connection, std::string(rest));
     return;
   }

@@ -9,7 +9,7 @@
 
 namespace megacomet {
 
-/// The parts of a response besides its code and content.
+/// The parts of a response that are neither its code nor its content.
 struct AnswerOptions {
   /// For Access-Control-Allow-Origin; empty for none.
   std::string_view origin = {};

@@ -11,14 +11,14 @@ namespace {
 
 Ref<Payload> response(const Connection& connection, std::string_view content) {
   AnswerOptions options;
-  // A page runs it as a script.
+  // The page runs the response as a script.
   options.content_type = "text/javascript; charset=utf-8";
   if (connection.is_busy()) options.origin = connection.session->origin;
   options.keeps_alive = false;
   return make_payload(http_answer(200, content, options));
 }
 
-/// Ignored: the connection ends with the one response.
+/// Input is ignored: the connection ends with the one response.
 void on_bytes(Services&, Connection*, uint8_t*, size_t) {}
 
 Ref<Payload> encode(Services&, const Connection& connection, Message& message) {

@@ -54,7 +54,7 @@ std::string response(const std::string& batch, const Cursor& cursor, const Sessi
   return http_answer(200, "/**/" + session->callback + "(" + batch + ");", options);
 }
 
-/// The response was sent: returns the connection to HTTP, or ends it with `cause`.
+/// The response is sent or queued: returns the connection to HTTP, or ends it with `cause`.
 void end_request(Services& services, Connection* connection, CloseCause cause) {
   services.subscriptions->unsubscribe(connection);
   bool closes = false;
@@ -68,10 +68,11 @@ void end_request(Services& services, Connection* connection, CloseCause cause) {
     session->is_head_only = false;
   }
   hand_over(connection, ProtocolId::kHttp);
-  // The deadline of a blocked connection is the Sender's.
-  if (!connection->is_blocked) {
-    services.connections->set_deadline(connection, services.rules->handshake_timeout_s);
-  }
+  // Sender sets the deadline of a connection that becomes blocked. One that was blocked before has
+  // the deadline of the poll.
+  const uint32_t timeout_s = connection->is_blocked ? services.rules->write_timeout_s
+                                                    : services.rules->handshake_timeout_s;
+  services.connections->set_deadline(connection, timeout_s);
   if (closes) return services.sender->finish(connection, cause);
   const uint32_t generation = connection->generation;
   if (has_more) {

@@ -1,4 +1,4 @@
-// Server-Sent Events: one endless answer of events.
+// Server-Sent Events: an endless response of events.
 #pragma once
 
 #include "connection/protocol.h"

@@ -1,4 +1,4 @@
-// A stream of JSON lines: one endless answer.
+// A stream of JSON lines: an endless response.
 #pragma once
 
 #include "connection/protocol.h"

@@ -33,13 +33,13 @@ class Reader final : public WebSocketEvents {
         generation_(connection->generation),
         is_echo_(is_echo) {}
 
-  /// Whether the connection is open and read.
+  /// Whether the connection is open and still reads.
   [[nodiscard]] bool is_open() const {
     return connection_->generation == generation_ && !connection_->is_closing;
   }
 
-  /// Whether what had begun before this read has ended: a message, or a control frame outside of
-  /// any message. Control frames within a message do not end it.
+  /// Whether a message ended in this read, or a control frame outside of any message. Control
+  /// frames within a message do not end it.
   [[nodiscard]] bool has_ended_one() const { return has_ended_one_; }
 
   bool on_message_part(const WebSocketPart& part) override {
@@ -91,7 +91,7 @@ class Reader final : public WebSocketEvents {
     return false;
   }
 
-  /// Any message or pong proves that the peer is there.
+  /// Any message or pong proves that the peer is alive.
   void note_alive() {
     connection_->awaits_pong = false;
     services_.sender->postpone_heartbeat(connection_);
@@ -170,7 +170,7 @@ class Reader final : public WebSocketEvents {
   bool has_ended_one_ = false;
 };
 
-/// The timeout of an incomplete message or frame runs from its first byte.
+/// The timeout of an incomplete message or frame starts at its first byte.
 void time_message(Services& services, Connection* connection, bool is_incomplete, bool is_another) {
   if (!is_incomplete || is_another) connection->end_message();
   if (!is_incomplete || connection->has_begun_message()) return;
@@ -216,7 +216,8 @@ void on_echo_bytes(Services& services, Connection* connection, uint8_t* bytes, s
   read(services, connection, bytes, size, true);
 }
 
-/// Browsers ask for the widest window: that form is shared. Others are compressed for each client.
+/// Browsers offer the widest window, so that form is shared. A message for a smaller window is
+/// compressed for each client.
 Ref<Payload> encode(Services& services, const Connection& connection, Message& message) {
   const bool is_deflated = connection.mode != 0;
   const auto encode_for_this = [&](const Message& one) {

@@ -11,7 +11,8 @@ namespace megacomet {
 /// Handles one message of a client. False if the connection closed.
 bool handle_command(Services& services, Connection* connection, std::string_view text);
 
-/// Sends an error. That of a publish names the message, because errors of the manager arrive later.
+/// Sends an error. The error of a publish names the message, because the manager's errors arrive
+/// later than those of the worker.
 bool send_command_error(Services& services,
                         Connection* connection,
                         std::string_view error,

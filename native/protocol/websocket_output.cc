@@ -10,7 +10,7 @@ namespace megacomet {
 
 namespace {
 
-/// Deflate does not shorten a shorter text.
+/// Deflate does not shorten a text of fewer bytes.
 constexpr size_t kDeflateBytesMin = 64;
 
 }  // namespace
@@ -45,7 +45,6 @@ void close_websocket(Services& services,
                      uint16_t code,
                      std::string_view reason,
                      CloseCause cause) {
-  services.subscriptions->unsubscribe(connection);
   uint8_t body[kWebSocketControlBytesMax];
   const size_t size = encode_websocket_close({code, reason}, body);
   const std::string_view content(reinterpret_cast<const char*>(body), size);

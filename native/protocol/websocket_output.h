@@ -21,7 +21,7 @@ namespace megacomet {
 bool send_websocket_frame(Services& services, Connection* connection, std::string frame);
 bool send_websocket_text(Services& services, Connection* connection, std::string_view text);
 
-/// Sends Close, and ends the connection when that was sent.
+/// Sends a Close frame, and closes the connection when its send queue is empty.
 void close_websocket(Services& services,
                      Connection* connection,
                      uint16_t code,

@@ -1,23 +1,19 @@
-// Tests of a comet server's connections over real sockets, without a manager.
+// Tests of a comet server's connections over real sockets; the test is the manager.
 #include "hub/hub.h"
 
 #include <string>
 
+#include <sys/socket.h>
+
 #include "connection/sweep.h"
-#include "protocol/echo.h"
-#include "protocol/http.h"
+#include "support/comet_world.h"
 #include "support/fixture.h"
 #include "support/unit.h"
 
 using namespace megacomet;
 using unit::Client;
-using unit::ListeningSocket;
 
 namespace {
-
-constexpr uint32_t kCapacity = 4096;
-constexpr uint8_t kHttp = static_cast<uint8_t>(ProtocolId::kHttp);
-constexpr const Protocol* kProtocols[] = {&kEchoProtocol, &kHttpProtocol};
 
 constexpr char kRequest[] = "GET /nothing HTTP/1.1\r\nHost: a\r\n\r\n";
 
@@ -25,55 +21,19 @@ struct Quiet final : MidIterationHandler {
   void on_mid_iteration() override {}
 };
 
-/// The parts of a comet worker for connections that subscribe to nothing.
-struct Comet {
-  Comet() : control(loop.get(), &handler) {
-    EXPECT(segment.create(1));
-    counters.attach(&segment.block(0));
-    admission.attach(&segment, 0);
-    admission.set_limits(kCapacity, kCapacity, 0);
-    EXPECT(transport.reserve(kCapacity));
-    frame::Comet rules;
-    rules.handshake_timeout_s = rules.write_timeout_s = 10;
-    rules.send_queue_bytes_max = 65'536;
-    rules.worker_send_queue_bytes_max = rules.worker_input_bytes_max = 1U << 20U;
-    hub.configure(std::move(rules));
-    transport.mid_iteration().set_handler(&quiet);
-  }
-
-  /// Registers a client that has written `request`, which may be empty.
-  void register_fd(const Client& client, const std::string& request) {
-    if (!request.empty()) client.write(request);
-    EXPECT(unit::run_until(loop.get(), [&] { return accept(); }));
-  }
+struct Comet : unit::CometWorld {
+  Comet() { transport->mid_iteration().set_handler(&quiet); }
 
   /// A client sends `count` requests and is answered, in a loop iteration that began at time 0.
   void hear(const Client& client, uint32_t count) {
-    transport.mid_iteration().begin_iteration(0);
+    transport->mid_iteration().begin_iteration(0);
     for (; count > 0; --count) {
       client.write(kRequest);
       EXPECT(unit::run_until(loop.get(), [&] { return !client.read_now().empty(); }));
     }
   }
 
-  LoopOwner loop = make_loop();
-  Segment segment;
-  Counters counters;
-  Admission admission;
-  unit::DeafHandler handler;
-  Control control;
   Quiet quiet;
-  Transport transport{loop.get(), &admission, &counters, kProtocols};
-  Hub hub{&transport, &control, &counters};
-  ListeningSocket socket;
-
- private:
-  bool accept() {
-    const sys::Accepted accepted = sys::accept(socket.fd());
-    if (accepted.status != sys::AcceptStatus::kAccepted || !admission.enter()) return false;
-    transport.register_fd(accepted.fd, kHttp);
-    return true;
-  }
 };
 
 }  // namespace
@@ -82,21 +42,21 @@ TEST("a client accepted during a long loop iteration is answered at once, and ot
   Comet comet;
   const Client first(comet.socket.port());
   comet.register_fd(first, kRequest);
-  EXPECT_EQUAL(comet.counters.get(Counter::kRequestsTotal), 0U);
+  EXPECT_EQUAL(comet.count(Counter::kRequestsTotal), 0U);
   EXPECT(unit::run_until(comet.loop.get(), [&] { return !first.read_now().empty(); }));
   // With the first request the number of events after which it reads the clock.
   comet.hear(first, bounds::kMidIterationEvents - 1);
-  EXPECT_EQUAL(comet.counters.get(Counter::kRequestsTotal), bounds::kMidIterationEvents);
+  EXPECT_EQUAL(comet.count(Counter::kRequestsTotal), bounds::kMidIterationEvents);
   const Client second(comet.socket.port());
   comet.register_fd(second, kRequest);
-  EXPECT_EQUAL(comet.counters.get(Counter::kRequestsTotal), bounds::kMidIterationEvents + 1);
+  EXPECT_EQUAL(comet.count(Counter::kRequestsTotal), bounds::kMidIterationEvents + 1);
   EXPECT(!second.read_now().empty());
   // The next iteration is late too, and the one after that is not.
-  comet.transport.mid_iteration().begin_iteration(sys::monotonic_ns());
+  comet.transport->mid_iteration().begin_iteration(sys::monotonic_ns());
   const Client third(comet.socket.port());
   comet.register_fd(third, kRequest);
   EXPECT(!third.read_now().empty());
-  comet.transport.mid_iteration().begin_iteration(sys::monotonic_ns());
+  comet.transport->mid_iteration().begin_iteration(sys::monotonic_ns());
   const Client fourth(comet.socket.port());
   comet.register_fd(fourth, kRequest);
   EXPECT(fourth.read_now().empty());
@@ -109,25 +69,25 @@ TEST("a client that is silent or ends at once may be accepted during a long loop
   comet.hear(busy, bounds::kMidIterationEvents);
   const Client silent(comet.socket.port());
   comet.register_fd(silent, "");
-  EXPECT_EQUAL(comet.counters.get(Counter::kConnections), 2U);
+  EXPECT_EQUAL(comet.count(Counter::kConnections), 2U);
   Client gone(comet.socket.port());
   gone.half_close();
   comet.register_fd(gone, "");
-  EXPECT_EQUAL(comet.counters.get(Counter::kConnections), 2U);
+  EXPECT_EQUAL(comet.count(Counter::kConnections), 2U);
   // The next client has its descriptor, and is watched.
   const Client next(comet.socket.port());
   comet.register_fd(next, std::string(kRequest).substr(0, 10));
-  EXPECT_EQUAL(comet.counters.get(Counter::kConnections), 3U);
+  EXPECT_EQUAL(comet.count(Counter::kConnections), 3U);
   next.write(std::string(kRequest).substr(10));
   EXPECT(unit::run_until(comet.loop.get(), [&] { return !next.read_now().empty(); }));
 }
 
 TEST("a request that arrived in time but was not read is answered, and silent clients time out") {
   Comet comet;
-  Sweep sweep(&comet.transport.connections(), &comet.transport);
+  Sweep sweep(&comet.transport->connections(), comet.transport.get());
   sweep.set_timeout(1);
   const auto pass_seconds = [&](uint16_t now) {
-    comet.transport.tick(now);
+    comet.transport->tick(now);
     sweep.tick(now);
   };
   const Client prompt(comet.socket.port());
@@ -137,13 +97,119 @@ TEST("a request that arrived in time but was not read is answered, and silent cl
   comet.register_fd(slow, std::string(kRequest).substr(0, 10));
   comet.register_fd(silent, "");
   pass_seconds(10);
-  EXPECT_EQUAL(comet.counters.get(Counter::kConnections), 3U);
+  EXPECT_EQUAL(comet.count(Counter::kConnections), 3U);
   // The loop has not run: only the sweep may read the sockets.
-  EXPECT_EQUAL(comet.counters.get(Counter::kRequestsTotal), 0U);
+  EXPECT_EQUAL(comet.count(Counter::kRequestsTotal), 0U);
   pass_seconds(11);
   EXPECT(!prompt.read_now().empty());
-  EXPECT_EQUAL(comet.counters.get(Counter::kConnections), 1U);
-  EXPECT_EQUAL(comet.counters.get(Counter::kClosedIdleTotal), 2U);
+  EXPECT_EQUAL(comet.count(Counter::kConnections), 1U);
+  EXPECT_EQUAL(comet.count(Counter::kClosedIdleTotal), 2U);
   pass_seconds(22);
-  EXPECT_EQUAL(comet.counters.get(Counter::kConnections), 0U);
+  EXPECT_EQUAL(comet.count(Counter::kConnections), 0U);
+}
+
+namespace {
+
+constexpr char kEvents[] = "GET /events?channel=a HTTP/1.1\r\nHost: a\r\n\r\n";
+constexpr char kStream[] = "GET /stream?channel=a HTTP/1.1\r\nHost: a\r\n\r\n";
+constexpr char kWebSocket[] =
+    "GET /ws?channel=a HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+
+constexpr size_t kMessageBytes = 16'384;
+constexpr size_t kQueuedBytes = 512 * 1024;
+
+/// A world with one subscriber of the channel "a" that does not read.
+struct Blocked : unit::CometWorld {
+  explicit Blocked(const std::string& request) {
+    // Inherited by the accepted socket.
+    const int bytes = 4096;
+    EXPECT_EQUAL(::setsockopt(socket.fd(), SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes), 0);
+    client = std::make_unique<Client>(socket.port());
+    register_fd(*client, request);
+    EXPECT(unit::run_until(loop.get(), [&] {
+      answer_replays();
+      return count(Counter::kSubscriptions) == 1;
+    }));
+    // Far more than the send buffer accepts when the peer acknowledges some of it.
+    for (int sent = 0; sent < 1000 && count(Counter::kSendQueueBytes) < kQueuedBytes; ++sent) {
+      publish("a", std::string(kMessageBytes, 'x'));
+    }
+    EXPECT_EQUAL(count(Counter::kSendQueueConnections), 1U);
+    EXPECT_EQUAL(count(Counter::kSubscriptions), 1U);
+    hub->presence().observe({1});
+  }
+
+  /// The number of subscribers in the channel's list that the manager receives.
+  [[nodiscard]] size_t listed() {
+    hub->presence().answer({1, "a", UINT32_MAX});
+    const std::vector<frame::Present> pages = sent<frame::Present>();
+    return EXPECT_EQUAL(pages.size(), 1U) ? pages.front().members.size() / 2 : 0;
+  }
+
+  /// Whether the disconnected subscriber has left, although its output is still queued.
+  void expect_left() {
+    EXPECT_EQUAL(count(Counter::kConnections), 1U);
+    EXPECT_EQUAL(count(Counter::kSendQueueConnections), 1U);
+    EXPECT_EQUAL(count(Counter::kSubscriptions), 0U);
+    const std::vector<frame::Presence> events = sent<frame::Presence>();
+    if (EXPECT_EQUAL(events.size(), 1U)) EXPECT_EQUAL(events.front().present, 0U);
+    EXPECT_EQUAL(listed(), 0U);
+    const uint64_t delivered = count(Counter::kDeliveredTotal);
+    publish("a", "late");
+    EXPECT_EQUAL(count(Counter::kDeliveredTotal), delivered);
+  }
+
+  /// All that the client receives until the server closes the connection.
+  std::string read_all() {
+    std::string text;
+    EXPECT(unit::run_until(loop.get(), [&] {
+      text += client->read_now();
+      return client->has_end();
+    }));
+    EXPECT_EQUAL(count(Counter::kConnections), 0U);
+    return text;
+  }
+
+  std::unique_ptr<Client> client;
+};
+
+/// Kicks a blocked subscriber; it must leave at once, and receive all its output. Returns that.
+std::string kick_blocked(const std::string& request) {
+  Blocked blocked(request);
+  EXPECT_EQUAL(blocked.listed(), 1U);
+  blocked.hub->on_kick({"a", "over"});
+  blocked.expect_left();
+  std::string text = blocked.read_all();
+  EXPECT(text.size() / kMessageBytes == blocked.count(Counter::kDeliveredTotal));
+  EXPECT(text.find("late") == std::string::npos);
+  return text;
+}
+
+}  // namespace
+
+TEST("a blocked event stream that is kicked leaves its channels at once") {
+  const std::string text = kick_blocked(kEvents);
+  EXPECT(text.substr(text.size() - 3) == "x\n\n");
+}
+
+TEST("a blocked JSON stream that is kicked leaves its channels at once") {
+  const std::string text = kick_blocked(kStream);
+  EXPECT(text.substr(text.size() - 4) == "x\"}\n");
+}
+
+TEST("a blocked WebSocket that is kicked leaves its channels at once") {
+  const std::string text = kick_blocked(kWebSocket);
+  EXPECT(text.substr(text.size() - 8) == "\x88\x06\x03\xf0over");
+}
+
+TEST("a blocked subscriber whose client ends leaves its channels at once") {
+  for (const char* request : {kEvents, kStream, kWebSocket}) {
+    Blocked blocked(request);
+    blocked.client->half_close();
+    EXPECT(unit::run_until(blocked.loop.get(),
+                           [&] { return blocked.count(Counter::kSubscriptions) == 0; }));
+    blocked.expect_left();
+    EXPECT(blocked.read_all().size() > kMessageBytes);
+  }
 }

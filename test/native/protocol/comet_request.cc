@@ -1,4 +1,4 @@
-// Tests of the routes and parameters of requests: the client ids of the legacy long poll.
+// Tests of request routes: the client ids of the legacy long poll.
 #include "protocol/comet_request.h"
 
 #include <string>
@@ -11,8 +11,9 @@ using namespace megacomet;
 
 namespace {
 
-/// The route and fault of a GET of some target; its first channel goes to `channel`.
-std::pair<CometRoute, uint16_t> ask(const std::string& target, std::string* channel) {
+/// Reads a GET of `target`. Returns the route and the code of the fault, and sets the first
+/// channel.
+std::pair<CometRoute, uint16_t> read_get(const std::string& target, std::string* channel) {
   const std::string text = "GET " + target + " HTTP/1.1\r\nHost: x\r\n\r\n";
   HeadProgress progress;
   HttpHead head;
@@ -42,7 +43,7 @@ TEST("the path of a legacy poll is an id and .js, whatever the query is") {
   };
   for (const auto& [target, id] : cases) {
     std::string channel;
-    const auto [route, code] = ask(target, &channel);
+    const auto [route, code] = read_get(target, &channel);
     EXPECT(route == CometRoute::kMailbox);
     EXPECT_EQUAL(code, 0);
     EXPECT(channel == id);
@@ -61,16 +62,16 @@ TEST("an invalid id is rejected, and other paths are not legacy polls") {
                              "/a%0a.js",
                              "/%c2%85.js"}) {
     std::string channel;
-    const auto [route, code] = ask(target, &channel);
+    const auto [route, code] = read_get(target, &channel);
     EXPECT(route == CometRoute::kMailbox);
     EXPECT_EQUAL(code, 400);
     EXPECT(channel.empty());
   }
   std::string channel;
-  EXPECT_EQUAL(ask("/" + std::string(201, 'x') + ".js", &channel).second, 400);
+  EXPECT_EQUAL(read_get("/" + std::string(201, 'x') + ".js", &channel).second, 400);
   for (const char* target : {"/.js", "/js", "/a.JS", "/a.js/", "/", "/a.json", "/x?a.js"}) {
-    EXPECT(ask(target, &channel).first == CometRoute::kNone);
-    EXPECT_EQUAL(ask(target, &channel).second, 404);
+    EXPECT(read_get(target, &channel).first == CometRoute::kNone);
+    EXPECT_EQUAL(read_get(target, &channel).second, 404);
   }
-  EXPECT(ask("/poll?channel=a.js", &channel).first == CometRoute::kPoll);
+  EXPECT(read_get("/poll?channel=a.js", &channel).first == CometRoute::kPoll);
 }
