@@ -1,6 +1,6 @@
-// The N-API skin: validates, converts, calls. The only file that includes napi.h.
-// Nothing here is on a hot path: a worker calls runWorker() once and never returns to
-// JavaScript.
+// The N-API functions: each checks its arguments, converts them, and calls the native code. The
+// only file that includes napi.h. Nothing here is on a hot path: a worker calls runWorker() once
+// and never returns to JavaScript.
 #include <napi.h>
 
 #include "addon/listening.h"
@@ -21,10 +21,10 @@ void throw_type_error(Napi::Env env, const char* message) {
   Napi::TypeError::New(env, message).ThrowAsJavaScriptException();
 }
 
-/// The first argument as a descriptor; -1 and a pending exception if it is none.
+/// The first argument as a descriptor. If it is not a number, -1 and a pending exception.
 int descriptor_argument(const Napi::CallbackInfo& info) {
   if (info.Length() < 1 || !info[0].IsNumber()) {
-    throw_type_error(info.Env(), "a descriptor is a number");
+    throw_type_error(info.Env(), "fd: must be a number");
     return -1;
   }
   return info[0].As<Napi::Number>().Int32Value();
@@ -47,7 +47,7 @@ class SegmentHandle final : public Napi::ObjectWrap<SegmentHandle> {
     const uint32_t slots =
         info.Length() > 0 && info[0].IsNumber() ? info[0].As<Napi::Number>().Uint32Value() : 0;
     if (slots == 0 || slots > bounds::kSlotsMax) {
-      throw_type_error(info.Env(), "a segment has 1 to 512 slots");
+      throw_type_error(info.Env(), "slots: must be between 1 and 512");
       return;
     }
     segment_ = std::make_unique<Segment>();
@@ -69,7 +69,8 @@ class SegmentHandle final : public Napi::ObjectWrap<SegmentHandle> {
                           info[0].As<Napi::TypedArray>().TypedArrayType() == napi_biguint64_array;
     if (!is_array ||
         info[0].As<Napi::BigUint64Array>().ElementLength() < segment_->slots() * kBlockWords) {
-      return throw_type_error(info.Env(), "copy() wants a BigUint64Array of slots × blockWords");
+      return throw_type_error(
+          info.Env(), "copy: the target must be a BigUint64Array with slots × blockWords elements");
     }
     segment_->copy(info[0].As<Napi::BigUint64Array>().Data());
   }
@@ -78,7 +79,7 @@ class SegmentHandle final : public Napi::ObjectWrap<SegmentHandle> {
     if (!is_open(info)) return;
     if (info.Length() < 1 || !info[0].IsNumber() ||
         info[0].As<Napi::Number>().Uint32Value() >= segment_->slots()) {
-      return throw_type_error(info.Env(), "retire() wants a slot of this segment");
+      return throw_type_error(info.Env(), "retire: the slot must be one of this segment");
     }
     segment_->retire(info[0].As<Napi::Number>().Uint32Value());
   }
@@ -96,7 +97,7 @@ class SegmentHandle final : public Napi::ObjectWrap<SegmentHandle> {
 Napi::Value open_listener(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   if (info.Length() < 1 || !info[0].IsObject()) {
-    throw_type_error(env, "openListener() wants an object");
+    throw_type_error(env, "openListener: the options must be an object");
     return env.Undefined();
   }
   const auto object = info[0].As<Napi::Object>();
@@ -120,20 +121,20 @@ Napi::Value open_listener(const Napi::CallbackInfo& info) {
   return result;
 }
 
-/// An inherited listener: what `listening::adopt` says of it.
+/// Checks an inherited listener and returns its address.
 Napi::Value register_listener(const Napi::CallbackInfo& info) {
   const int fd = descriptor_argument(info);
   const auto number = [&](size_t at) {
     const bool is_number = info.Length() > at && info[at].IsNumber();
     return is_number ? info[at].As<Napi::Number>().Uint32Value() : 0;
   };
-  const listening::Adopted adopted = listening::register_fd(fd, number(1), number(2));
+  const listening::Inherited listener = listening::register_fd(fd, number(1), number(2));
   Napi::Object result = Napi::Object::New(info.Env());
-  result.Set("error", adopted.error);
-  result.Set("call", adopted.call);
-  result.Set("host", adopted.host);
-  result.Set("port", adopted.port);
-  result.Set("isUnix", adopted.is_unix);
+  result.Set("error", listener.error);
+  result.Set("call", listener.call);
+  result.Set("host", listener.host);
+  result.Set("port", listener.port);
+  result.Set("isUnix", listener.is_unix);
   return result;
 }
 
@@ -186,10 +187,10 @@ Napi::Value drop_capabilities(const Napi::CallbackInfo& info) {
   return Napi::Boolean::New(info.Env(), sys::drop_capabilities());
 }
 
-/// Tells the init system something: the name of its socket, the lines.
+/// Sends lines to the init system: sd_notify(3). Arguments: the name of its socket, the lines.
 Napi::Value notify(const Napi::CallbackInfo& info) {
   if (info.Length() < 2 || !info[0].IsString() || !info[1].IsString()) {
-    throw_type_error(info.Env(), "notify() wants the name of a socket and a text");
+    throw_type_error(info.Env(), "notify: the socket name and the text must be strings");
     return info.Env().Undefined();
   }
   const int error = sys::send_datagram(info[0].As<Napi::String>().Utf8Value(),

@@ -24,7 +24,8 @@ namespace megacomet::listening {
 
 namespace {
 
-/// Probes after the silence: with 4 of them 30 s apart a vanished peer is found two minutes later.
+/// Keep-alive probes after the idle time. Four of them, 30 s apart, detect a peer that vanished
+/// after two minutes.
 constexpr int kKeepaliveIntervalS = 30;
 constexpr int kKeepaliveProbes = 4;
 
@@ -38,7 +39,7 @@ bool set(int fd, int level, int option, int value) {
   return ::setsockopt(fd, level, option, &value, sizeof value) == 0;
 }
 
-/// Set once here and inherited by every accepted socket: a system call saved per connection.
+/// Accepted sockets inherit these options, which saves system calls for each connection.
 bool set_inherited(int fd, uint32_t keepalive_s, uint32_t user_timeout_ms) {
   if (!set(fd, IPPROTO_TCP, TCP_NODELAY, 1)) return false;
   const int timeout_ms = static_cast<int>(user_timeout_ms);
@@ -52,7 +53,7 @@ bool set_inherited(int fd, uint32_t keepalive_s, uint32_t user_timeout_ms) {
 
 bool set_options(int fd, int family, const Options& options) {
   if (options.is_unix) return true;
-  // Old connections in TIME_WAIT must not keep the port from a restarted server.
+  // Otherwise connections in TIME_WAIT would keep a restarted server from the port.
   if (!set(fd, SOL_SOCKET, SO_REUSEADDR, 1)) return false;
   if (options.joins && !set(fd, SOL_SOCKET, SO_REUSEPORT, 1)) return false;
   if (family == AF_INET6 && !set(fd, IPPROTO_IPV6, IPV6_V6ONLY, options.v6_only ? 1 : 0)) {
@@ -73,8 +74,8 @@ int option_of(int fd, int option) {
   return ::getsockopt(fd, SOL_SOCKET, option, &value, &bytes) == 0 ? value : -1;
 }
 
-/// Why it cannot be served: errno, 0 if it can. `call` is the check.
-int refusal_of(int fd, const char** call) {
+/// Checks that we can serve a listener: 0, or an errno and the failed check in `call`.
+int check_listener(int fd, const char** call) {
   *call = "getsockopt";
   const int type = option_of(fd, SO_TYPE);
   if (type < 0) return errno;
@@ -133,32 +134,32 @@ Opened open(const Options& options) {
   return {fd, 0, ""};
 }
 
-Adopted register_fd(int fd, uint32_t keepalive_s, uint32_t user_timeout_ms) {
-  Adopted adopted{0, "", "", 0, false};
-  adopted.error = refusal_of(fd, &adopted.call);
-  if (adopted.error != 0) return adopted;
+Inherited register_fd(int fd, uint32_t keepalive_s, uint32_t user_timeout_ms) {
+  Inherited listener{0, "", "", 0, false};
+  listener.error = check_listener(fd, &listener.call);
+  if (listener.error != 0) return listener;
   sockaddr_storage storage{};
   socklen_t bytes = sizeof storage;
-  adopted.call = "getsockname";
+  listener.call = "getsockname";
   bool is_ready = ::getsockname(fd, reinterpret_cast<sockaddr*>(&storage), &bytes) == 0;
-  adopted.is_unix = storage.ss_family == AF_UNIX;
+  listener.is_unix = storage.ss_family == AF_UNIX;
   if (is_ready) {
-    adopted.call = "fcntl";
+    listener.call = "fcntl";
     is_ready = ::fcntl(fd, F_SETFD, FD_CLOEXEC) == 0 && sys::set_nonblocking(fd);
   }
-  if (is_ready && !adopted.is_unix) {
-    adopted.call = "setsockopt";
+  if (is_ready && !listener.is_unix) {
+    listener.call = "setsockopt";
     is_ready = set_inherited(fd, keepalive_s, user_timeout_ms);
   }
   if (!is_ready) {
-    adopted.error = errno;
-    return adopted;
+    listener.error = errno;
+    return listener;
   }
-  adopted.call = "";
-  adopted.port = port(fd);
-  adopted.host = adopted.is_unix ? path_of(reinterpret_cast<const sockaddr_un&>(storage), bytes)
-                                 : host_of(storage);
-  return adopted;
+  listener.call = "";
+  listener.port = port(fd);
+  listener.host = listener.is_unix ? path_of(reinterpret_cast<const sockaddr_un&>(storage), bytes)
+                                   : host_of(storage);
+  return listener;
 }
 
 int listen(int fd, uint32_t backlog) {
@@ -189,7 +190,7 @@ int steer(int fd, const std::vector<uint32_t>& weights) {
   std::vector<sock_filter> program;
   program.push_back(instruction(
       BPF_LD | BPF_W | BPF_ABS, 0, 0, static_cast<uint32_t>(SKF_AD_OFF + SKF_AD_RANDOM)));
-  // So that 64 bits hold a sum that is moved up by 32.
+  // A sum shifted left by 32 bits must fit into 64 bits.
   uint32_t shift = 0;
   while ((total >> shift) > UINT32_MAX) ++shift;
   uint64_t sum = 0;
@@ -198,7 +199,7 @@ int steer(int fd, const std::vector<uint32_t>& weights) {
     if (weights[index] == 0) continue;
     sum += weights[index];
     last = index;
-    // The random number has 32 bits: below this share of them the peer goes to `index`.
+    // A 32-bit random number below the threshold sends the peer to `index`.
     const uint64_t threshold = ((sum >> shift) << 32U) / (total >> shift);
     const auto operand = static_cast<uint32_t>(std::min<uint64_t>(threshold, UINT32_MAX));
     program.push_back(instruction(BPF_JMP | BPF_JGE | BPF_K, 1, 0, operand));

@@ -1,5 +1,5 @@
 // The manager's half of a listening socket: bind, listen, steer, shut down.
-// The manager keeps every listener for its own life, so a worker that dies loses no queued peer.
+// The manager keeps every listener open until it exits, so a worker that dies loses no queued peer.
 #pragma once
 
 #include <cstdint>
@@ -13,14 +13,14 @@ struct Options {
   std::string host;
   uint16_t port = 0;
   bool is_unix = false;
-  /// IPv6 only: do not take IPv4 peers too.
+  /// For an IPv6 address: reject IPv4 peers.
   bool v6_only = false;
-  /// Not the first listener of its address: joins the group of the first.
+  /// Joins the SO_REUSEPORT group of the address, which has a listener already.
   bool joins = false;
   /// Seconds of silence before keep-alive probes; 0 for none.
   uint32_t keepalive_s = 0;
-  /// Milliseconds for which sent bytes may stay without an acknowledgement; 0 for the kernel's own
-  /// rule, a quarter of an hour.
+  /// Milliseconds that sent bytes may stay unacknowledged; 0 for the kernel's default, about 15
+  /// minutes.
   uint32_t user_timeout_ms = 0;
 };
 
@@ -31,32 +31,32 @@ struct Opened {
   const char* call;
 };
 
-/// Binds a socket with every option that accepted sockets inherit; it does not listen yet, so that
-/// peers are refused and not hung until a worker is ready.
+/// Binds a socket with every option that accepted sockets inherit. It does not listen yet, so that
+/// the kernel rejects peers, instead of queueing them, until a worker is ready.
 ///
 /// The first listener of an address is bound without SO_REUSEPORT and gets the option afterwards:
 /// otherwise a second server of the same user could bind too, and would silently take half of the
 /// clients.
 Opened open(const Options& options);
 
-/// What another program bound and let listen, for us to serve (systemd's socket activation).
-struct Adopted {
+/// A listening socket that another program opened: systemd's socket activation.
+struct Inherited {
   /// errno and the check that failed; 0 and "" on success. EPROTOTYPE: not a stream socket; EINVAL:
   /// it does not listen; EAFNOSUPPORT: neither IPv4, IPv6 nor unix.
   int error;
   const char* call;
-  /// As `Options` has them; an abstract unix name starts with '@'.
+  /// As in `Options`; an abstract unix name starts with '@'.
   std::string host;
   uint16_t port;
   bool is_unix;
 };
 
-/// Checks an inherited socket and gives it the options of our own: non-blocking, since systemd
-/// passes blocking ones and a worker that loses the race for a peer would hang in accept,
-/// close-on-exec, and what accepted sockets inherit. Its backlog stays.
-Adopted register_fd(int fd, uint32_t keepalive_s, uint32_t user_timeout_ms = 0);
+/// Checks an inherited socket and sets the options of our own sockets; its backlog stays. They
+/// include O_NONBLOCK: systemd passes blocking sockets, and a worker whose peer another worker
+/// accepted would hang in accept.
+Inherited register_fd(int fd, uint32_t keepalive_s, uint32_t user_timeout_ms = 0);
 
-/// 0 or errno. Called once per socket, and again to change the backlog.
+/// Listens, or changes the backlog of a socket that listens. 0 or errno.
 int listen(int fd, uint32_t backlog);
 
 void shut_down(int fd);
@@ -65,13 +65,13 @@ void shut_down(int fd);
 uint16_t port(int fd);
 
 /// Spreads new connections over a group of listeners by weight; index i is the i-th socket of the
-/// group that listened. All weights 0 is refused with EINVAL.
+/// group that listened. Weights that are all 0 are rejected with EINVAL.
 ///
-/// A classic BPF program (SO_ATTACH_REUSEPORT_CBPF): a random number against cumulative
+/// A classic BPF program (SO_ATTACH_REUSEPORT_CBPF) compares a random number with cumulative
 /// thresholds. 0 or errno.
 int steer(int fd, const std::vector<uint32_t>& weights);
 
-/// Returns to the kernel's own even hash. 0 or errno; a missing program is not an error.
+/// Returns to the kernel's own hash, which is even. 0 or errno; a missing program is not an error.
 int stop_steering(int fd);
 
 }  // namespace megacomet::listening

@@ -34,18 +34,18 @@ inline bool operator!=(const Cursor& one, const Cursor& other) {
   return !(one == other);
 }
 
-// A subscription keeps only the low 32 bits of the lowest number that it still wants, its
-// `wants_from`. The comparison is a signed difference: it is right while the two numbers are less
-// than 2^31 messages apart, and the history never holds as many.
+// A subscription keeps only the low 32 bits of the lowest number that it still wants: its
+// `next_wanted`. The comparison is a signed difference. It is correct while the two numbers are
+// less than 2^31 messages apart, and the history never holds as many.
 
-/// The wants_from of a subscriber that has received everything up to `number`.
+/// The next_wanted of a subscriber that has received everything up to `number`.
 inline uint32_t wants_after(uint64_t number) {
   return static_cast<uint32_t>(number) + 1;
 }
 
-/// Whether a subscriber with this wants_from still wants message `number`.
-inline bool is_wanted(uint32_t wants_from, uint64_t number) {
-  return static_cast<int32_t>(static_cast<uint32_t>(number) - wants_from) >= 0;
+/// Whether a subscriber with this next_wanted still wants message `number`.
+inline bool is_wanted(uint32_t next_wanted, uint64_t number) {
+  return static_cast<int32_t>(static_cast<uint32_t>(number) - next_wanted) >= 0;
 }
 
 }  // namespace megacomet

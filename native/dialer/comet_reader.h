@@ -1,5 +1,5 @@
-// Reads what a subscriber of the load generator receives: heads, events, frames, lines and polls.
-// A message is identified by its cursor. Pure; 32 bytes per connection, without a buffer.
+// Reads the responses to a subscriber of the load generator: heads, events, frames, lines and
+// polls. A message is identified by its cursor. Pure; 32 bytes per connection, without a buffer.
 #pragma once
 
 #include <cstddef>
@@ -72,7 +72,7 @@ enum class CometEvent : uint8_t {
   kBroken,
 };
 
-/// The received bytes, and how far they are read.
+/// The received bytes that are not read.
 struct CometInput {
   const uint8_t* at;
   const uint8_t* end;

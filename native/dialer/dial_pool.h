@@ -1,5 +1,5 @@
 // Which connection a dialer opens next, when, and between which addresses.
-// Pure: the caller opens the sockets and reports what became of them. No socket, no clock.
+// Pure: the caller opens the sockets and reports the results. No socket, no clock.
 #pragma once
 
 #include <cstdint>

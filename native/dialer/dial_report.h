@@ -1,4 +1,4 @@
-// What a dialer counts, and the frames that report it to the manager of a run.
+// The counts of a dialer, and the frames that report them to the manager of a run.
 // Pure: the caller sends the frames. No clock.
 #pragma once
 
@@ -15,7 +15,7 @@ namespace megacomet {
 
 class DialReport {
  public:
-  /// Begins a phase: the counts of echoes start at zero, all others go on.
+  /// Begins a phase. The counts of echoes start at zero, and all others continue.
   void begin(DialPhase phase, uint64_t now_ns);
   void end() { phase_ = DialPhase::kNone; }
   [[nodiscard]] DialPhase phase() const { return phase_; }
@@ -27,7 +27,7 @@ class DialReport {
   /// An open connection was lost.
   void count_loss(int cause);
 
-  /// Whether Progress would say something new between phases.
+  /// Whether a value of Progress changed between phases.
   [[nodiscard]] bool has_news(const SubscriberLoad& subscribers) const;
   [[nodiscard]] frame::Progress progress(const DialPool& pool,
                                          const SubscriberLoad& subscribers,

@@ -76,8 +76,8 @@ void Dialer::exchange(const frame::Exchange& order) {
   });
 }
 
-/// Closes the connections that still wait: a late echo of this phase would be taken for an echo of
-/// the next phase.
+/// Closes the connections that still wait. Otherwise a late echo of this phase would count as an
+/// echo of the next phase.
 void Dialer::abandon() {
   if (pool_.in_flight() == 0 && echo_.waiting() == 0) return;
   connections_.visit(0, connections_.capacity(), [this](Dialed& dialed) {
@@ -180,7 +180,8 @@ void Dialer::pump_open() {
         return;
     }
   }
-  // There is more to open: an idle watcher keeps the loop from blocking, and still serves events.
+  // More connections have to open: an idle watcher keeps the loop from blocking, and still serves
+  // events.
   ev_idle_start(loop_, &idle_);
 }
 
@@ -200,7 +201,8 @@ void Dialer::pump_verify() {
   if (position_ == connections_.capacity() && echo_.waiting() == 0) finish();
 }
 
-/// Visits every record, and most are in no cache; so seldom, because time limits are in seconds.
+/// Visits every record, most of which are not in the CPU's caches. So it runs once a second: time
+/// limits are in seconds.
 void Dialer::expire(uint64_t now_ns) {
   const bool is_waiting = pool_.in_flight() > 0 || echo_.waiting() > 0;
   const bool has_limit = report_.phase() != DialPhase::kExchange;
@@ -283,7 +285,7 @@ void Dialer::on_event(struct ev_loop*, ev_io* watcher, int revents) {
 }
 
 void Dialer::dispatch(Dialed* dialed, int revents) {
-  // libev does not pass on the errno of epoll_ctl. ENOSPC (max_user_watches) is the likely one.
+  // libev does not pass on the errno of epoll_ctl. The likely one is ENOSPC (max_user_watches).
   if ((revents & EV_ERROR) != 0) return close(dialed, ENOSPC);
   if (dialed->state == DialState::kConnecting) {
     const int error = sys::socket_error(dialed->watcher.fd);
@@ -329,7 +331,7 @@ void Dialer::write_message(Dialed* dialed) {
   const sys::IoResult result = sys::send(dialed->watcher.fd, bytes.data(), bytes.size());
   if (result.status == sys::IoStatus::kFailed) return close(dialed, result.error);
   echo_.add_sent(dialed, result.bytes);
-  // Reading goes on while a message is written: a server that echoes stops reading until its client
+  // Reads also while it writes a message: a server that echoes stops reading until its client
   // reads.
   const int events = echo_.is_sent(*dialed) ? EV_READ : EV_READ | EV_WRITE;
   if ((dialed->watcher.events & (EV_READ | EV_WRITE)) != events) watch(dialed, events);

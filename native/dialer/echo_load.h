@@ -16,7 +16,7 @@ enum class EchoResult : uint8_t {
   kPartial,
   /// The whole echo arrived; the connection is idle.
   kComplete,
-  /// These bytes are not the echo of what was sent.
+  /// These bytes are not the echo of the message.
   kWrong,
 };
 

@@ -1,5 +1,5 @@
-// The subscriber load: what subscribers of a comet server send, and the meaning of what they
-// receive. Pure: the caller moves the bytes and closes the connections. No socket, no clock.
+// The subscriber load: the requests of subscribers of a comet server, and the meaning of the
+// responses. Pure: the caller moves the bytes and closes the connections. No socket, no clock.
 #pragma once
 
 #include <cstdint>
@@ -14,7 +14,7 @@
 
 namespace megacomet {
 
-/// What the caller does after some received bytes were read.
+/// The next step of the caller after it passed received bytes.
 struct SubscriberStep {
   enum class Action : uint8_t {
     /// Call next() again: the input may have more.

@@ -33,7 +33,7 @@ Group make_group(size_t size) {
   return group;
 }
 
-/// How many of `count` connects each socket of a group got.
+/// Connects `count` times, and counts the connections of each socket of the group.
 std::vector<uint32_t> spread(const Group& group, uint32_t count) {
   const auto take = [&](std::vector<uint32_t>* taken) {
     for (size_t index = 0; index < group.size(); ++index) {
@@ -49,7 +49,7 @@ std::vector<uint32_t> spread(const Group& group, uint32_t count) {
   for (uint32_t done = 0; done < count; ++done) {
     unit::Client client(group[0]->port());
     EXPECT(client.is_connected());
-    // A reset leaves no port in TIME_WAIT; what is queued stays queued.
+    // A reset leaves no port in TIME_WAIT. Queued connections stay queued.
     client.reset();
     if (done % 100 == 99) take(&taken);
   }
@@ -71,7 +71,7 @@ int option_of(int fd, int level, int option) {
 
 }  // namespace
 
-TEST("steering by the weights 2, 1, 0, 1 spreads 2,000 connects so") {
+TEST("steering by the weights 2, 1, 0, 1 spreads 2,000 connections in these proportions") {
   const Group group = make_group(4);
   EXPECT_EQUAL(listening::steer(group[0]->fd(), {2, 1, 0, 1}), 0);
   const std::vector<uint32_t> taken = spread(group, 2000);
@@ -82,7 +82,7 @@ TEST("steering by the weights 2, 1, 0, 1 spreads 2,000 connects so") {
   EXPECT_EQUAL(taken[0] + taken[1] + taken[3], 2000U);
 }
 
-TEST("steering by one weight alone leads every connect there, and can be changed and ended") {
+TEST("steering by a single weight sends every connection there, and can be changed and ended") {
   const Group group = make_group(3);
   EXPECT_EQUAL(listening::steer(group[0]->fd(), {0, 0, 7}), 0);
   EXPECT_EQUAL(spread(group, 200)[2], 200U);
@@ -93,13 +93,13 @@ TEST("steering by one weight alone leads every connect there, and can be changed
   EXPECT_EQUAL(listening::stop_steering(group[0]->fd()), 0);
 }
 
-TEST("steering by the greatest weights that there are is even") {
+TEST("steering by equal weights of the greatest value is even") {
   const Group group = make_group(3);
   EXPECT_EQUAL(listening::steer(group[0]->fd(), {UINT32_MAX, UINT32_MAX, UINT32_MAX}), 0);
   for (const uint32_t count : spread(group, 2000)) EXPECT(is_near(count, 667));
 }
 
-TEST("steering takes a weight for each of the most slots, and refuses to have none") {
+TEST("steering accepts weights for the maximum of slots, and rejects weights that are all 0") {
   const Group group = make_group(1);
   EXPECT_EQUAL(listening::steer(group[0]->fd(), std::vector<uint32_t>(bounds::kSlotsMax, 1)), 0);
   EXPECT_EQUAL(listening::steer(group[0]->fd(), {0, 0}), EINVAL);
@@ -117,7 +117,7 @@ TEST("a second server cannot bind an address, though its own listeners share it"
   EXPECT(std::string(opened.call) == "bind");
 }
 
-TEST("a socket refuses peers until it listens, and again after it was shut down") {
+TEST("a socket rejects peers until it listens, and after it was shut down") {
   listening::Options options;
   options.host = "127.0.0.1";
   const listening::Opened opened = listening::open(options);
@@ -151,7 +151,7 @@ TEST("an accepted socket has the options of its listener") {
   sys::close(accepted.fd);
 }
 
-TEST("an accepted socket waits for acknowledgements as long as its listener says") {
+TEST("an accepted socket inherits the time to wait for acknowledgements") {
   listening::Options options;
   options.host = "127.0.0.1";
   options.keepalive_s = 77;
@@ -188,8 +188,8 @@ TEST("a text that is not an address is not bound, and leaves no descriptor behin
   EXPECT_EQUAL(sys::open_descriptors(), before);
 }
 
-TEST("an inherited listener becomes one of ours: its address is read, its options are set") {
-  // As systemd passes it: blocking, and open across exec.
+TEST("registering an inherited listener returns its address and sets our options") {
+  // As systemd passes it: blocking, and inherited across exec.
   const int fd = ::socket(AF_INET, SOCK_STREAM, 0);
   sockaddr_in local{};
   local.sin_family = AF_INET;
@@ -197,9 +197,9 @@ TEST("an inherited listener becomes one of ours: its address is read, its option
   EXPECT_EQUAL(::bind(fd, reinterpret_cast<const sockaddr*>(&local), sizeof local), 0);
   EXPECT_EQUAL(listening::register_fd(fd, 0).error, EINVAL);
   EXPECT_EQUAL(::listen(fd, 5), 0);
-  const listening::Adopted adopted = listening::register_fd(fd, 77);
-  EXPECT_EQUAL(adopted.error, 0);
-  EXPECT(adopted.host == "127.0.0.1" && adopted.port == listening::port(fd) && !adopted.is_unix);
+  const listening::Inherited listener = listening::register_fd(fd, 77);
+  EXPECT_EQUAL(listener.error, 0);
+  EXPECT(listener.host == "127.0.0.1" && listener.port == listening::port(fd) && !listener.is_unix);
   EXPECT((::fcntl(fd, F_GETFL) & O_NONBLOCK) != 0);
   EXPECT_EQUAL(::fcntl(fd, F_GETFD), FD_CLOEXEC);
   EXPECT_EQUAL(option_of(fd, IPPROTO_TCP, TCP_NODELAY), 1);
@@ -207,7 +207,7 @@ TEST("an inherited listener becomes one of ours: its address is read, its option
   sys::close(fd);
 }
 
-TEST("an inherited listener has its IPv6 address, its path or its abstract name") {
+TEST("registering an inherited listener returns its IPv6 address, path or abstract name") {
   listening::Options options;
   options.host = "::1";
   const listening::Opened opened = listening::open(options);
@@ -215,8 +215,8 @@ TEST("an inherited listener has its IPv6 address, its path or its abstract name"
   EXPECT(listening::register_fd(opened.fd, 0).host == "::1");
   sys::close(opened.fd);
 
-  const std::string path = "/tmp/megacomet-adopt-" + std::to_string(::getpid());
-  for (const std::string& name : {path, std::string(1, '\0') + "megacomet adopt"}) {
+  const std::string path = "/tmp/megacomet-inherited-" + std::to_string(::getpid());
+  for (const std::string& name : {path, std::string(1, '\0') + "megacomet inherited"}) {
     sockaddr_un local{};
     local.sun_family = AF_UNIX;
     std::memcpy(local.sun_path, name.data(), name.size());
@@ -224,10 +224,10 @@ TEST("an inherited listener has its IPv6 address, its path or its abstract name"
     const auto bytes = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + name.size());
     EXPECT_EQUAL(::bind(fd, reinterpret_cast<const sockaddr*>(&local), bytes), 0);
     EXPECT_EQUAL(::listen(fd, 5), 0);
-    const listening::Adopted adopted = listening::register_fd(fd, 77);
-    EXPECT_EQUAL(adopted.error, 0);
-    EXPECT(adopted.is_unix);
-    EXPECT(adopted.host == (name == path ? path : "@megacomet adopt"));
+    const listening::Inherited listener = listening::register_fd(fd, 77);
+    EXPECT_EQUAL(listener.error, 0);
+    EXPECT(listener.is_unix);
+    EXPECT(listener.host == (name == path ? path : "@megacomet inherited"));
     sys::close(fd);
   }
   ::unlink(path.c_str());

@@ -94,11 +94,11 @@ TEST("a subscriber wants the messages after its cursor, across every wrap of 32 
                              uint64_t{UINT32_MAX},
                              uint64_t{UINT32_MAX} + 1,
                              uint64_t{1} << 40}) {
-    const uint32_t wants_from = wants_after(had);
-    EXPECT(!is_wanted(wants_from, had));
-    EXPECT(is_wanted(wants_from, had + 1));
-    EXPECT(is_wanted(wants_from, had + INT32_MAX));
-    if (had > 0) EXPECT(!is_wanted(wants_from, had - 1));
-    if (had > INT32_MAX) EXPECT(!is_wanted(wants_from, had - INT32_MAX));
+    const uint32_t next_wanted = wants_after(had);
+    EXPECT(!is_wanted(next_wanted, had));
+    EXPECT(is_wanted(next_wanted, had + 1));
+    EXPECT(is_wanted(next_wanted, had + INT32_MAX));
+    if (had > 0) EXPECT(!is_wanted(next_wanted, had - 1));
+    if (had > INT32_MAX) EXPECT(!is_wanted(next_wanted, had - INT32_MAX));
   }
 }

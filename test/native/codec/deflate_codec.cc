@@ -335,7 +335,7 @@ TEST("the pool inflates at most its limit of messages at the same time") {
   EXPECT(codec.deflate("a", 15, &text) == DeflateFault::kNone);
 }
 
-TEST("an inflater that was released within a message starts the next one anew") {
+TEST("an inflater that was released within a message starts the next one from the beginning") {
   DeflateCodec codec(1);
   DeflateCodec::Inflater* inflater = nullptr;
   std::string out;

@@ -18,7 +18,7 @@ std::string repeated(const std::string& text, size_t times) {
   return result;
 }
 
-/// Parses from memory of exactly that size, so that a sanitizer sees a read past its end.
+/// Parses from memory of exact size, so that a sanitizer detects a read past its end.
 JsonFault fault_of(const std::string& text) {
   const std::vector<char> tight(text.begin(), text.end());
   JsonObject object;

@@ -91,7 +91,7 @@ TEST("a target has one of four forms") {
   EXPECT(described("[2001:db8::1]:443") == "authority [2001:db8::1]:443 ?");
 }
 
-TEST("a text of no form is rejected") {
+TEST("a text of any other form is rejected") {
   for (const std::string_view text : {""sv,
                                       "a"sv,
                                       "a/b"sv,

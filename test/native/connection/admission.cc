@@ -1,4 +1,4 @@
-// Tests of admission: the two limits, the shared count, waiting, the spare.
+// Tests of admission: the two limits, the shared count, waiting listeners, the spare descriptor.
 #include "connection/admission.h"
 
 #include <fcntl.h>
@@ -59,7 +59,7 @@ TEST("a full worker rejects if the whole server is full, and waits if others hav
   EXPECT(pair.workers[0].verdict() == Verdict::kReject);
 }
 
-TEST("a worker with room learns from entering that the server has none") {
+TEST("enter() fails for a worker with room if the server has none") {
   Pair pair(2, 3);
   EXPECT(pair.workers[0].enter() && pair.workers[0].enter());
   EXPECT(pair.workers[1].enter());

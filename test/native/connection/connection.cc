@@ -1,4 +1,4 @@
-// Tests of the connection's states: every move of the table, and that all others abort.
+// Tests of the states of a connection: every move of the table is legal, and all others abort.
 #include "connection/connection.h"
 
 #include <set>

@@ -36,7 +36,7 @@ struct Drained final : DrainHandler {
 
 }  // namespace
 
-TEST("a drain closes evenly: at no moment more than its share of the time") {
+TEST("a drain closes evenly: at no time more than the elapsed share") {
   constexpr uint32_t kCount = 1000;
   constexpr uint32_t kMs = 500;
   Drained drained;
@@ -73,7 +73,7 @@ TEST("a drain leaves blocked connections for last, and closes them when the time
   EXPECT_EQUAL(drained.owner.closed.size(), 20U);
 }
 
-TEST("a drain of no time closes everything at once, blocked connections too") {
+TEST("a drain with a duration of 0 closes everything at once, blocked connections too") {
   Drained drained;
   for (int fd = 0; fd < 20; ++fd) drained.owner.open(fd, 0, fd % 2 == 0);
   drained.drain.start(0);
@@ -81,7 +81,7 @@ TEST("a drain of no time closes everything at once, blocked connections too") {
   EXPECT_EQUAL(drained.owner.closed.size(), 20U);
 }
 
-TEST("a drain without connections ends at once, whatever its time") {
+TEST("a drain without connections ends at once, whatever its duration") {
   Drained drained;
   const uint64_t start_ns = sys::monotonic_ns();
   drained.drain.start(60'000);
@@ -99,7 +99,7 @@ TEST("a second start of a drain is ignored") {
   EXPECT_EQUAL(drained.calls, 1);
 }
 
-TEST("a drain continues when peers close faster than it") {
+TEST("a drain continues when peers close connections faster") {
   Drained drained;
   for (int fd = 0; fd < 100; ++fd) drained.owner.open(fd);
   drained.drain.start(300);

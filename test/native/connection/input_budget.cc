@@ -25,7 +25,7 @@ struct World {
 
 }  // namespace
 
-TEST("parts of a request are appended, and taken as a whole") {
+TEST("parts of a request are appended, and taken together") {
   World world;
   world.budget.set_bytes_max(100);
   Session session;

@@ -70,7 +70,7 @@ TEST("a peer that does not close is closed at the second tick, and one that rese
   linger.tick();
 }
 
-TEST("the slots are limited, used again, and all closed at the end") {
+TEST("the slots are limited and used again, and the destructor closes all") {
   const LoopOwner loop = make_loop();
   const ListeningSocket listener;
   std::vector<std::unique_ptr<Pair>> pairs;

@@ -1,4 +1,4 @@
-// Tests of accepting over real sockets: limits, waiting, rates, shortage, watching, draining.
+// Tests of accepting over real sockets: limits, queues, rates, missing descriptors, draining.
 #include "connection/listener.h"
 
 #include <memory>
@@ -21,19 +21,25 @@ namespace {
 /// A worker's listener with all the parts that it uses.
 struct Server {
   explicit Server(Ownership ownership = Ownership::kOwn)
-      : control(world.loop.get(), &handler),
-        listener({world.loop.get(),
-                  &world.admission,
-                  world.transport.get(),
-                  &control,
-                  &world.counters,
-                  &pressure},
-                 socket.fd(),
-                 ownership,
-                 0) {}
+      : control(world.loop.get(), &handler), listener(parts(), socket.fd(), ownership, 0) {}
 
   void connect(size_t count) {
     while (count-- > 0) clients.push_back(std::make_unique<Client>(socket.port()));
+  }
+  /// Watches the listener until it has accepted `count` clients.
+  void accept(size_t count) {
+    listener.watch(true);
+    connect(count);
+    EXPECT(world.reaches(Counter::kAcceptedTotal, count));
+  }
+  /// `count` clients connect to a worker with room for fewer: the listener pauses.
+  void fill(uint32_t worker_max, size_t count) {
+    world.admission.set_limits(worker_max, 100, 0);
+    listener.watch(true);
+    connect(count);
+    EXPECT(world.reaches(Counter::kListenersPaused, 1));
+    EXPECT_EQUAL(world.count(Counter::kAcceptedTotal), worker_max);
+    EXPECT_EQUAL(world.count(Counter::kRejectedTotal), 0U);
   }
   [[nodiscard]] size_t reset_clients() const {
     size_t count = 0;
@@ -41,7 +47,16 @@ struct Server {
     return count;
   }
 
-  /// Whether a broadcast would yield to them.
+  [[nodiscard]] Listener::Parts parts() {
+    return {world.loop.get(),
+            &world.admission,
+            world.transport.get(),
+            &control,
+            &world.counters,
+            &pressure};
+  }
+
+  /// Whether a broadcast would yield to new connections.
   [[nodiscard]] bool accept_pressure() {
     const uint64_t now_ns = sys::monotonic_ns();
     pressure.end_slice(now_ns);
@@ -57,7 +72,7 @@ struct Server {
   std::vector<std::unique_ptr<Client>> clients;
 };
 
-/// Lowers the soft limit of descriptors while it lives.
+/// Lowers the soft limit of descriptors during its lifetime.
 class FewDescriptors {
  public:
   explicit FewDescriptors(rlim_t count) {
@@ -92,24 +107,22 @@ TEST("a listener accepts only while it is watched") {
 
 TEST("a listener accepts new peers in the middle of a long loop iteration") {
   Server server;
-  struct Newcomer final : MidIterationHandler {
-    explicit Newcomer(Server* all) : server(all) {}
+  struct Connecting final : MidIterationHandler {
+    explicit Connecting(Server* all) : server(all) {}
     void on_mid_iteration() override {
       server->connect(1);
       server->listener.accept_next();
     }
     Server* server;
-  } newcomer(&server);
-  server.listener.watch(true);
-  server.connect(100);
-  EXPECT(server.world.reaches(Counter::kAcceptedTotal, 100));
+  } connecting(&server);
+  server.accept(100);
   for (const auto& client : server.clients) client->write("x");
-  server.world.transport->mid_iteration().set_handler(&newcomer);
+  server.world.transport->mid_iteration().set_handler(&connecting);
   // An iteration that began at time 0 is long.
   server.world.transport->mid_iteration().begin_iteration(0);
   ev_run(server.world.loop.get(), EVRUN_NOWAIT);
   EXPECT_EQUAL(server.world.count(Counter::kAcceptedTotal), 101U);
-  // Off while it is not watched.
+  // A listener that is not watched does not accept in between either.
   server.listener.watch(false);
   server.listener.accept_next();
   server.connect(1);
@@ -135,25 +148,16 @@ TEST("a listener of a full server resets peers and counts them") {
 
 TEST("a listener of a full worker pauses until a connection closes") {
   Server server;
-  server.world.admission.set_limits(2, 100, 0);
-  server.listener.watch(true);
-  server.connect(5);
-  EXPECT(server.world.reaches(Counter::kListenersPaused, 1));
-  EXPECT_EQUAL(server.world.count(Counter::kAcceptedTotal), 2U);
-  EXPECT_EQUAL(server.world.count(Counter::kRejectedTotal), 0U);
+  server.fill(2, 5);
   server.clients[0]->close();
   EXPECT(server.world.reaches(Counter::kAcceptedTotal, 3));
   EXPECT(server.world.reaches(Counter::kListenersPaused, 1));
   EXPECT_EQUAL(server.world.count(Counter::kConnections), 2U);
 }
 
-TEST("a listener of a worker that stays full rejects a peer that waits, and accepts the next") {
+TEST("a listener of a worker that stays full rejects the queued peers, and accepts later ones") {
   Server server;
-  server.world.admission.set_limits(2, 100, 0);
-  server.listener.watch(true);
-  server.connect(5);
-  EXPECT(server.world.reaches(Counter::kListenersPaused, 1));
-  EXPECT_EQUAL(server.world.count(Counter::kRejectedTotal), 0U);
+  server.fill(2, 5);
   EXPECT(server.world.reaches(Counter::kRejectedFullTotal, 3));
   EXPECT_EQUAL(server.reset_clients(), 3U);
   EXPECT_EQUAL(server.world.count(Counter::kConnections), 2U);
@@ -167,10 +171,7 @@ TEST("a listener of a worker that stays full rejects a peer that waits, and acce
 
 TEST("a listener of a full worker resumes when the limit is raised") {
   Server server;
-  server.world.admission.set_limits(2, 100, 0);
-  server.listener.watch(true);
-  server.connect(5);
-  EXPECT(server.world.reaches(Counter::kListenersPaused, 1));
+  server.fill(2, 5);
   server.world.admission.set_limits(4, 100, 0);
   EXPECT(server.world.reaches(Counter::kAcceptedTotal, 4));
   server.world.admission.set_limits(100, 100, 0);
@@ -178,7 +179,7 @@ TEST("a listener of a full worker resumes when the limit is raised") {
   EXPECT(server.world.reaches(Counter::kListenersPaused, 0));
 }
 
-TEST("a listener keeps to the accept rate, and accepts all in the end") {
+TEST("a listener keeps to the accept rate, and accepts every peer") {
   Server server;
   server.world.admission.set_limits(100, 100, 50'000);
   server.listener.watch(true);
@@ -190,11 +191,9 @@ TEST("a listener keeps to the accept rate, and accepts all in the end") {
   EXPECT(server.world.count(Counter::kAcceptPausedTotal) > 0);
 }
 
-TEST("a listener measures how long the first of many peers waited for the loop") {
+TEST("a listener measures how long the oldest peer of a full batch was queued") {
   Server server;
-  server.listener.watch(true);
-  server.connect(1);
-  EXPECT(server.world.reaches(Counter::kAcceptedTotal, 1));
+  server.accept(1);
   server.connect(1);
   EXPECT(server.world.reaches(Counter::kAcceptedTotal, 2));
   EXPECT(!server.accept_pressure());
@@ -209,12 +208,10 @@ TEST("a listener measures how long the first of many peers waited for the loop")
   EXPECT(server.accept_pressure());
 }
 
-TEST("a listener that was paused measures no wait") {
+TEST("a listener that was paused does not measure how long peers were queued") {
   Server server;
   server.world.admission.set_limits(25, 100, 0);
-  server.listener.watch(true);
-  server.connect(25);
-  EXPECT(server.world.reaches(Counter::kAcceptedTotal, 25));
+  server.accept(25);
   server.connect(20);
   EXPECT(server.world.reaches(Counter::kListenersPaused, 1));
   ::usleep(150'000);
@@ -226,9 +223,7 @@ TEST("a listener that was paused measures no wait") {
 
 TEST("a listener without descriptors rejects peers, pauses, and resumes when one is free") {
   Server server;
-  server.listener.watch(true);
-  server.connect(4);
-  EXPECT(server.world.reaches(Counter::kAcceptedTotal, 4));
+  server.accept(4);
   server.connect(bounds::kShedBatchMax + 3);
   {
     const FewDescriptors none(0);
@@ -275,22 +270,12 @@ TEST("a draining listener accepts the queue and then rejects") {
 
 TEST("a draining listener leaves the queue of an inherited socket to its successor") {
   Server server(Ownership::kInherited);
-  server.listener.watch(true);
-  server.connect(1);
-  EXPECT(server.world.reaches(Counter::kAcceptedTotal, 1));
+  server.accept(1);
   server.connect(3);
   server.listener.drain();
   unit::run_for(server.world.loop.get(), 20);
   EXPECT_EQUAL(server.world.count(Counter::kAcceptedTotal), 1U);
-  Listener successor({server.world.loop.get(),
-                      &server.world.admission,
-                      server.world.transport.get(),
-                      &server.control,
-                      &server.world.counters,
-                      &server.pressure},
-                     server.socket.fd(),
-                     Ownership::kInherited,
-                     0);
+  Listener successor(server.parts(), server.socket.fd(), Ownership::kInherited, 0);
   successor.watch(true);
   EXPECT(server.world.reaches(Counter::kAcceptedTotal, 4));
   EXPECT_EQUAL(server.reset_clients(), 0U);
@@ -308,10 +293,7 @@ TEST("a draining listener does not shut down a shared socket") {
 
 TEST("a paused listener that drains is not counted as paused") {
   Server server;
-  server.world.admission.set_limits(1, 100, 0);
-  server.listener.watch(true);
-  server.connect(3);
-  EXPECT(server.world.reaches(Counter::kListenersPaused, 1));
+  server.fill(1, 3);
   server.listener.drain();
   EXPECT_EQUAL(server.world.count(Counter::kListenersPaused), 0U);
   server.clients[0]->close();
@@ -331,10 +313,7 @@ TEST("a listener whose socket another process shut down ends without an error") 
 
 TEST("a listener that is turned off while paused stays off when there is room") {
   Server server;
-  server.world.admission.set_limits(1, 100, 0);
-  server.listener.watch(true);
-  server.connect(2);
-  EXPECT(server.world.reaches(Counter::kListenersPaused, 1));
+  server.fill(1, 2);
   server.listener.watch(false);
   server.clients[0]->close();
   EXPECT(server.world.reaches(Counter::kListenersPaused, 0));

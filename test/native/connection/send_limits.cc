@@ -18,7 +18,7 @@ constexpr const Protocol* kProtocols[] = {&kPlain};
 struct World : SendingParts {
   World() : SendingParts(kProtocols) { sender.limits().set({100, 0, 1000}); }
 
-  /// A connection whose socket takes nothing, with `bytes` queued that are not a message.
+  /// A connection whose socket accepts nothing, with `bytes` queued that are not a message.
   Connection* blocked(int fd, size_t bytes) {
     FakeSocket::room[fd] = 0;
     Connection* connection = owner.open(fd);
@@ -35,7 +35,7 @@ struct World : SendingParts {
 
 }  // namespace
 
-TEST("the first queued bytes may exceed the limit of a connection, the next may not") {
+TEST("the first queued output may exceed the limit of a connection, later output may not") {
   World world;
   Connection* connection = world.blocked(5, 500);
   EXPECT(!world.message(connection, 1, SlowPolicy::kDisconnect));
@@ -70,7 +70,8 @@ TEST("the policy latest only keeps one message, and never drops other output") {
 }
 
 TEST(
-    "a response is not dropped and closes a connection without room, whatever the messages allow") {
+    "a response without room is not dropped but closes its connection, whatever messages are "
+    "queued") {
   World world;
   Connection* connection = world.blocked(5, 10);
   EXPECT(world.message(connection, 90, SlowPolicy::kDropOldest));

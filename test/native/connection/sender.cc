@@ -35,7 +35,7 @@ struct World : SendingParts {
 
 }  // namespace
 
-TEST("bytes that the kernel takes leave no session behind") {
+TEST("bytes that the kernel accepts at once need no session") {
   World world;
   Connection* connection = world.owner.open(5);
   EXPECT(world.send(connection, "one ") && world.send_copy(connection, "two"));
@@ -83,7 +83,7 @@ TEST("a protocol that pauses reading is not read while it is blocked, and may qu
   EXPECT(world.owner.closed[5] == CloseCause::kSlow);
 }
 
-TEST("gathered parts leave in one call, and are queued part by part") {
+TEST("gathered parts are sent in one call, and queued part by part") {
   World world;
   Connection* connection = world.owner.open(5);
   world.sender.gather(connection);
@@ -121,7 +121,7 @@ TEST("a finished connection closes with its last byte, and at once without queue
   EXPECT_EQUAL(world.count(Counter::kSessions), 0U);
 }
 
-TEST("a reset closes, also while output is queued or gathered") {
+TEST("a reset closes the connection, also while output is queued or gathered") {
   World world;
   for (int fd = 1; fd <= 3; ++fd) {
     Connection* connection = world.owner.open(fd);

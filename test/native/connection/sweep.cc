@@ -1,4 +1,4 @@
-// Tests of the sweep: it closes in time, never early, also when the clock wraps.
+// Tests of the sweep: it closes in time and never early, also when the clock wraps.
 #include "connection/sweep.h"
 
 #include "support/fake_owner.h"
@@ -30,7 +30,7 @@ TEST("a sweep closes a silent connection after its timeout, at most a quarter an
       for (uint32_t second = 1; second <= timeout; ++second) {
         swept.sweep.tick(static_cast<uint16_t>(start + second));
       }
-      // The byte may have come at the end of its tick, so a full timeout has not passed yet.
+      // The last byte may have arrived at the end of its tick: a full timeout has not passed.
       EXPECT_EQUAL(swept.owner.closed.size(), 0U);
       for (uint32_t second = timeout + 1; second <= timeout + timeout / 4 + 1; ++second) {
         swept.sweep.tick(static_cast<uint16_t>(start + second));
@@ -52,7 +52,7 @@ TEST("a sweep does not close a connection whose deadline moves") {
   EXPECT_EQUAL(swept.owner.closed.size(), 0U);
 }
 
-TEST("a sweep closes for a late message, whatever the other deadline is") {
+TEST("a sweep closes a connection with a late message, whatever its other deadline is") {
   for (const uint32_t start : {0U, 65'529U, 30'000U}) {
     Swept swept;
     swept.sweep.set_timeout(8);

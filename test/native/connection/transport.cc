@@ -23,7 +23,7 @@ std::string random_bytes(size_t size) {
   return bytes;
 }
 
-/// Writes as much as goes, without waiting.
+/// Writes a random part as far as the socket accepts it. Does not wait.
 size_t write_some(const Client& client, const std::string& bytes, size_t from) {
   const size_t size = std::min(bytes.size() - from, size_t{1} + unit::upto(100'000));
   const ssize_t written = ::send(client.fd(), bytes.data() + from, size, MSG_DONTWAIT);
@@ -43,7 +43,7 @@ TEST("two megabytes are echoed byte for byte through short writes") {
   size_t written = 0;
   const auto has_all = [&] {
     written += written < sent.size() ? write_some(*client, sent, written) : 0;
-    // The peer reads rarely until all has been written.
+    // The peer reads rarely until everything is written.
     if (written == sent.size() || unit::upto(40) == 0) received += client->read_now();
     return received.size() == sent.size();
   };
@@ -78,7 +78,7 @@ TEST("a peer that never reads is not read, and queues at most one read") {
   EXPECT_EQUAL(world.count(Counter::kSendQueueBytes), 0U);
 }
 
-TEST("a peer that ends its side receives all its bytes, then our end") {
+TEST("a peer that ends its side receives all its bytes, then the end of our side") {
   World world;
   const ListeningSocket listener;
   const auto client = world.register_one(listener);
@@ -92,7 +92,7 @@ TEST("a peer that ends its side receives all its bytes, then our end") {
   EXPECT_EQUAL(world.shared(), 0);
 }
 
-TEST("a peer that resets is counted so, and its record is free for the next") {
+TEST("a connection that its peer resets is counted as reset, and its record is used again") {
   World world;
   const ListeningSocket listener;
   for (uint32_t round = 1; round <= 20; ++round) {
@@ -114,7 +114,7 @@ TEST("a connection that epoll rejects is closed and counted as watch failed") {
   const ListeningSocket listener;
   const auto client = world.register_one(listener);
   Connection* connection = world.only();
-  // What libev does when epoll_ctl fails with ENOSPC or ENOMEM.
+  // libev does this when epoll_ctl fails with ENOSPC or ENOMEM.
   ev_io_stop(world.loop.get(), &connection->watcher);
   ev_feed_event(world.loop.get(), &connection->watcher, EV_ERROR | EV_READ | EV_WRITE);
   EXPECT(world.reaches(Counter::kClosedWatchFailedTotal, 1));
@@ -135,7 +135,7 @@ TEST("a changed idle timeout counts from now on for open connections") {
     world.transport->set_idle_timeout(seconds);
     sweep.set_timeout(seconds);
   };
-  // Past half of the clock's range, an old deadline would look like one in the future.
+  // After half of the clock's range an old deadline looks like one in the future.
   for (const uint16_t now : {10'000, 20'000, 30'000, 40'000}) tick(now);
   set_timeout(4);
   for (uint16_t now = 40'001; now <= 40'004; ++now) tick(now);
@@ -169,7 +169,7 @@ TEST("a destroyed transport frees queued output") {
     write_some(*client, noise, 0);
     return world.count(Counter::kSendQueueConnections) == 1;
   }));
-  // The leak check at the end of the program fails otherwise.
+  // Otherwise the leak check at the end of the program fails.
 }
 
 TEST("registering a descriptor whose record is in use aborts") {

@@ -1,5 +1,5 @@
 // Tests of the load generator's engine against listeners in the same loop: an echo server, and
-// servers that answer nothing, late or wrong.
+// servers that answer late, wrongly or not at all.
 #include "dialer/dialer.h"
 
 #include <array>
@@ -101,7 +101,7 @@ struct EchoServer {
   Listener listener;
 };
 
-/// Accepts when the test calls it, and sends only what the test sends.
+/// A server that accepts and sends only when the test calls it.
 struct MuteServer {
   MuteServer() = default;
   MuteServer(const MuteServer&) = delete;

@@ -26,7 +26,7 @@ frame::Subscribe order_of(DialTransport transport) {
   return order;
 }
 
-/// A load with one subscriber, and what its caller would have done.
+/// A load with one subscriber, and the actions of its caller.
 struct Subscriber {
   explicit Subscriber(DialTransport transport) : Subscriber(order_of(transport)) {}
 

@@ -1,4 +1,4 @@
-// Tests of the worker's end of the control stream: orders in, frames out, its end, its limit.
+// Tests of the worker's end of the control stream: commands in, frames out, its end, its limit.
 #include "ipc/control.h"
 
 #include <string>
@@ -22,7 +22,7 @@ struct Stream {
 
 }  // namespace
 
-TEST("orders arrive whole, however many come at once") {
+TEST("every command arrives, also when many arrive at once") {
   Stream stream;
   for (uint32_t count = 0; count < 100; ++count) stream.peer.send(frame::Drain{count});
   EXPECT(unit::run_until(stream.loop.get(), [&] { return stream.handler.frames == 100; }));
@@ -39,7 +39,7 @@ TEST("the end of the stream and an invalid frame are reported") {
   EXPECT_EQUAL(broken.handler.frames, 0);
 }
 
-TEST("log lines go out in order, are cut to their limit, and are dropped past the queue's") {
+TEST("log lines are truncated to their limit, and dropped when the queue is full") {
   Stream stream;
   const std::string text(2000, 'x');
   uint64_t queued = 0;
@@ -59,10 +59,10 @@ TEST("log lines go out in order, are cut to their limit, and are dropped past th
     stream.peer.receive(check);
     return received == queued;
   }));
-  EXPECT(stream.control.log(LogLevel::kInfo, "there is room again"));
+  EXPECT(stream.control.log(LogLevel::kInfo, "the queue has room again"));
 }
 
-TEST("frames for a manager that is gone are thrown away") {
+TEST("frames to a manager that ended are dropped") {
   Stream stream;
   stream.peer.hang_up();
   stream.control.send(frame::Goodbye{1});

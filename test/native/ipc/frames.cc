@@ -1,4 +1,4 @@
-// Tests of the frame codec: round trips, any split of the stream, and bytes that lie.
+// Tests of the frame codec: round trips, any split of the stream, and invalid bytes.
 #include "ipc/frames.h"
 
 #include <algorithm>
@@ -40,7 +40,7 @@ void randomize(Texts* out) {
   for (Text& text : *out) randomize(&text);
 }
 
-/// The body of an encoded frame, as a reader would hand it out.
+/// An encoded frame as a reader returns it.
 FrameView view_of(const Bytes& bytes) {
   return {bytes[4], bytes.data() + 5, bytes.size() - 5};
 }
@@ -79,9 +79,9 @@ bool round_trips() {
          bytes[4] == static_cast<uint8_t>(Frame::kType);
 }
 
-/// Every body that is cut short, and one with a byte too many, is refused.
+/// Whether decode() rejects every truncated body, and one with an extra byte.
 template <typename Frame>
-bool refuses_wrong_lengths() {
+bool rejects_wrong_lengths() {
   Frame sent;
   random_frame(&sent);
   Bytes bytes;
@@ -91,7 +91,7 @@ bool refuses_wrong_lengths() {
   if (decode(view_of(bytes), &received)) return false;
   for (bytes.pop_back(); bytes.size() > 5;) {
     bytes.pop_back();
-    // A buffer of exactly that size, so that a sanitizer sees a read past its end.
+    // A buffer of exact size, so that a sanitizer detects a read past its end.
     const Bytes tight(bytes.begin() + 5, bytes.end());
     if (decode({bytes[4], tight.data(), tight.size()}, &received)) return false;
   }
@@ -127,7 +127,7 @@ std::vector<Bytes> frames_of(const Bytes& stream, size_t part_max) {
     const size_t size = std::min(stream.size() - at, 1 + unit::upto(part_max - 1));
     reader.feed(stream.data() + at, size);
     at += size;
-    // Not always at once: what is left must wait for the next part.
+    // Sometimes frames stay in the reader until the next part.
     if (unit::upto(3) == 0) continue;
     while (reader.next(&view)) frames.push_back(copy_of(view));
   }
@@ -143,7 +143,7 @@ void feed_length(FrameReader* reader, uint32_t length) {
 
 }  // namespace
 
-TEST("every frame comes out of the codec as it went in") {
+TEST("every frame is decoded as it was encoded") {
   for (int count = 0; count < 2000; ++count) {
 #define X(identifier, number, name, fields) \
   if (!EXPECT(round_trips<frame::name>())) return;
@@ -153,10 +153,10 @@ TEST("every frame comes out of the codec as it went in") {
   }
 }
 
-TEST("every frame with bytes missing or left over is refused") {
+TEST("every frame with missing or extra bytes is rejected") {
   for (int count = 0; count < 20; ++count) {
 #define X(identifier, number, name, fields) \
-  if (!EXPECT(refuses_wrong_lengths<frame::name>())) return;
+  if (!EXPECT(rejects_wrong_lengths<frame::name>())) return;
     MC_FRAMES(X)
     MC_LOAD_FRAMES(X)
 #undef X
@@ -175,10 +175,10 @@ TEST("a stream gives the same frames however it is split") {
   }
 }
 
-TEST("random bytes never make the reader or a decoder fail") {
+TEST("random bytes never crash the reader or a decoder") {
   for (int round = 0; round < 20'000; ++round) {
     Bytes noise(unit::upto(64));
-    // Small bytes often, so that lengths and counts look possible.
+    // Often small bytes, so that many lengths and counts are plausible.
     for (uint8_t& byte : noise) byte = static_cast<uint8_t>(unit::upto(255) >> unit::upto(8));
     FrameReader reader;
     reader.feed(noise.data(), noise.size());
@@ -198,7 +198,7 @@ TEST("random bytes never make the reader or a decoder fail") {
   }
 }
 
-TEST("a reader is broken for good by a length of zero, and by one past the limit") {
+TEST("a reader that was sent a length of zero or beyond the limit reads nothing more") {
   for (const size_t length : {size_t{0}, bounds::kFrameBytesMax + 1, size_t{UINT32_MAX}}) {
     FrameReader reader;
     FrameView view{};
@@ -227,7 +227,7 @@ TEST("a reader waits for the rest of a frame of the greatest length") {
   EXPECT_EQUAL(view.size, bounds::kFrameBytesMax - 1);
 }
 
-TEST("a count that its body cannot hold is refused before memory is taken") {
+TEST("a count that exceeds the body is rejected before memory is allocated") {
   const Bytes many_numbers = {0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 1, 2, 3};
   frame::Failures failures;
   EXPECT(!decode({49, many_numbers.data() + 8, many_numbers.size() - 8}, &failures));
@@ -243,7 +243,7 @@ TEST("a count that its body cannot hold is refused before memory is taken") {
   EXPECT_EQUAL(dial.targets.capacity(), 0U);
 }
 
-TEST("no two frames of both lists have one type") {
+TEST("no two frames of the two lists have the same type") {
   std::vector<int> types;
 #define X(identifier, number, name, fields) types.push_back(frame::name::kType);
   MC_FRAMES(X)
@@ -261,7 +261,8 @@ TEST("a fingerprint is FNV-1a of the text, and differs between the lists") {
 }
 
 TEST(
-    "encoding aborts on a text that its length field cannot count, and on a frame past the limit") {
+    "encoding aborts on a text that is too long for its length field, and on a frame beyond the "
+    "limit") {
   frame::Log log;
   log.message.assign(65'536, 'a');
   frame::Failures failures;

@@ -1,4 +1,5 @@
-// Tests of the stats segment: its seals, what it refuses to map, settling a dead worker's accounts.
+// Tests of the stats segment: its seals, the files that it rejects, and the counters of a worker
+// that died.
 #include "ipc/segment.h"
 
 #include <string>
@@ -13,7 +14,7 @@ using namespace megacomet;
 
 namespace {
 
-/// Changes the header of a segment from outside, and answers whether it can still be opened.
+/// Changes the header of a segment. Returns whether the segment can still be opened.
 template <typename Change>
 bool opens_after(Change change) {
   Segment made;
@@ -27,7 +28,7 @@ bool opens_after(Change change) {
 
 }  // namespace
 
-TEST("a segment that was made can be opened, and both ends see the same figures") {
+TEST("a segment that was created can be opened, and both ends see the same values") {
   Segment made;
   if (!EXPECT(made.create(3))) return;
   Segment opened;
@@ -55,13 +56,13 @@ TEST("a segment can neither grow nor shrink, nor be unsealed") {
   EXPECT(::fcntl(segment.fd(), F_ADD_SEALS, F_SEAL_WRITE) != 0);
 }
 
-TEST("a segment of another layout, kind or size is refused") {
+TEST("a segment of another layout, kind or size is rejected") {
   EXPECT(opens_after([](Header*) {}));
   EXPECT(!opens_after([](Header* header) { header->layout_hash ^= 1; }));
   EXPECT(!opens_after([](Header* header) { header->magic ^= 1; }));
   EXPECT(!opens_after([](Header* header) { header->slots = 0; }));
   EXPECT(!opens_after([](Header* header) { header->slots = bounds::kSlotsMax + 1; }));
-  // More slots than the file holds: to touch them would be SIGBUS.
+  // More slots than the file has: an access to them would raise SIGBUS.
   EXPECT(!opens_after([](Header* header) { header->slots = 3; }));
 }
 
@@ -78,7 +79,7 @@ TEST("a descriptor that is not a segment is rejected") {
   EXPECT(!of_nothing.open(-1));
 }
 
-TEST("retiring a slot books its connections as lost and leaves totals that never fall") {
+TEST("retiring a slot counts its connections as closed by the crash, and totals never fall") {
   Segment segment;
   if (!EXPECT(segment.create(2))) return;
   Counters counters;
@@ -105,13 +106,13 @@ TEST("retiring a slot books its connections as lost and leaves totals that never
   EXPECT_EQUAL(segment.shared().connections.load(), 3);
 }
 
-TEST("retiring keeps accepted minus closed true wherever between two counts the worker died") {
+TEST("after a death between two counts, accepted minus closed is still the number open") {
   for (const bool died_in_register : {true, false}) {
     Segment segment;
     if (!EXPECT(segment.create(1))) return;
     Counters counters;
     counters.attach(&segment.block(0));
-    // Counted in and not yet accepted; or closed and not yet counted out.
+    // A connection is counted as open and not yet as accepted; or as closed and still as open.
     segment.shared().connections.store(5);
     counters.set(Counter::kConnections, 5);
     counters.set(Counter::kAcceptedTotal, died_in_register ? 4 : 5);
@@ -123,16 +124,16 @@ TEST("retiring keeps accepted minus closed true wherever between two counts the 
   }
 }
 
-TEST("the layout's hash is not zero and the same each time") {
+TEST("the hash of the layout is not zero, and always the same") {
   EXPECT(layout_hash() != 0);
   EXPECT_EQUAL(layout_hash(), layout_hash());
   EXPECT_EQUAL(std::string(counter_infos()[0].name) == "connections", true);
 }
 
-TEST("a segment aborts on a slot that it has not, and on being made twice") {
+TEST("a segment aborts when it has no such slot, and when it is created twice") {
   Segment segment;
   if (!EXPECT(segment.create(2))) return;
-  EXPECT(unit::aborts([&] { segment.block(2); }));
+  EXPECT(unit::aborts([&] { (void)segment.block(2); }));
   EXPECT(unit::aborts([&] { (void)segment.create(2); }));
   EXPECT(unit::aborts([] { (void)Segment().create(bounds::kSlotsMax + 1); }));
 }

@@ -1,4 +1,4 @@
-// An owner of connections over a slab without sockets: it remembers what it was asked to do.
+// An owner of connections without sockets: it records the calls.
 #pragma once
 
 #include <functional>
@@ -45,7 +45,7 @@ class FakeOwner final : public ConnectionOwner {
   }
   void feed(Connection*, std::string bytes) override { fed += bytes; }
 
-  /// Adds an open connection; a blocked one has no session here, only the mark.
+  /// Adds an open connection. A blocked one has no session here, only the flag.
   Connection* open(int fd, uint16_t deadline = 0, bool is_blocked = false) {
     Connection* connection = connections_->occupy(fd);
     connection->watcher.fd = fd;

@@ -1,4 +1,4 @@
-// The system calls of a Sender without sockets: what a descriptor takes is a text.
+// The system calls of a Sender without sockets: the sent bytes are in strings.
 #pragma once
 
 #include <algorithm>
@@ -22,9 +22,9 @@ class FakeSocket {
     calls_made = 0;
   }
 
-  /// The bytes that each descriptor has taken.
+  /// The bytes that each descriptor has accepted.
   static inline std::map<int, std::string> sent;
-  /// The bytes that a descriptor still takes; one without an entry takes all.
+  /// The number of bytes that a descriptor still accepts. One without an entry accepts all.
   static inline std::map<int, size_t> room;
   /// Descriptors whose peer has reset the connection.
   static inline std::map<int, bool> failed;

@@ -144,7 +144,7 @@ ControlPeer::ControlPeer() {
 
 ControlPeer::~ControlPeer() {
   hang_up();
-  // Not closed, so that nothing else takes the number.
+  // Replaced, not closed, so that no other descriptor gets the number.
   const int holder = ::open("/dev/null", O_RDWR | O_CLOEXEC);
   ::dup2(holder, Control::kDescriptor);
   ::close(holder);

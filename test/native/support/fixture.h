@@ -1,5 +1,5 @@
-// Shared by several tests: a loop that runs until a condition holds, loopback sockets, the parts of
-// a worker, and the manager's end of a control stream.
+// Helpers of several tests: a loop that runs until a condition holds, loopback sockets, the parts
+// of a worker, and the manager's end of a control stream.
 #pragma once
 
 #include <functional>
@@ -26,7 +26,7 @@ bool run_until(struct ev_loop* loop, const std::function<bool()>& holds);
 /// Runs the loop for a time.
 void run_for(struct ev_loop* loop, uint32_t ms);
 
-/// A bound and listening socket on loopback, closed at the end.
+/// A bound and listening socket on loopback. The destructor closes it.
 class ListeningSocket {
  public:
   explicit ListeningSocket(uint16_t port = 0, bool joins = false, uint32_t backlog = 4096);
@@ -41,7 +41,7 @@ class ListeningSocket {
   int fd_;
 };
 
-/// A blocking client socket on loopback, closed at the end. Reads wait at most five seconds.
+/// A blocking client socket on loopback. The destructor closes it.
 class Client {
  public:
   explicit Client(uint16_t port);
@@ -55,11 +55,11 @@ class Client {
   void reset();
   void half_close() const;
   void write(const std::string& bytes) const;
-  /// What has arrived, without waiting.
+  /// The bytes that have arrived. Does not wait.
   [[nodiscard]] std::string read_now() const;
-  /// True once the other side has ended in order (false: also when nothing has come yet).
+  /// Whether the server has closed its side and all its bytes are read.
   [[nodiscard]] bool has_end() const;
-  /// True once the other side has reset it.
+  /// Whether the server has reset the connection.
   [[nodiscard]] bool is_reset() const;
 
  private:
@@ -95,7 +95,7 @@ struct World {
   Connection* only();
 };
 
-/// Holds both ends of a control stream; the worker's end is descriptor 3.
+/// The manager's end of a control stream. The worker's end is descriptor 3.
 class ControlPeer {
  public:
   ControlPeer();
@@ -110,7 +110,7 @@ class ControlPeer {
     encode(frame, &bytes);
     write(bytes);
   }
-  /// Reads what has arrived; calls `each` for every whole frame.
+  /// Reads the bytes that have arrived, and calls `each` for every complete frame.
   void receive(const std::function<void(const FrameView&)>& each);
   void hang_up();
   [[nodiscard]] int fd() const { return fd_; }
@@ -120,7 +120,7 @@ class ControlPeer {
   FrameReader reader_;
 };
 
-/// A handler of orders that ignores them.
+/// A handler that counts frames and does nothing else.
 struct DeafHandler final : ControlHandler {
   void on_frame(const FrameView&) override { ++frames; }
   void on_control_end() override { ++ends; }

@@ -1,4 +1,5 @@
-// Runs every registered test and prints TAP. An argument runs only the tests whose name holds it.
+// Runs every registered test and prints TAP. With an argument, runs only the tests whose names
+// contain it.
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
@@ -38,7 +39,7 @@ uint64_t seed() {
 
 bool run(size_t number, const Test& test) {
   failures_of_test = 0;
-  // Each test begins alike, whichever others run.
+  // Each test begins with the same random numbers, whichever other tests run.
   random().seed(seed());
   test.body();
   std::printf("%s %zu - %s\n", failures_of_test == 0 ? "ok" : "not ok", number, test.name);
@@ -96,7 +97,7 @@ int main(int argc, char** argv) {
   const char* wanted = argc > 1 ? argv[1] : "";
   megacomet::sys::raise_descriptor_limit();
   ::signal(SIGPIPE, SIG_IGN);
-  // The control stream is descriptor 3 by contract: nothing else of the program may sit there.
+  // Descriptor 3 is reserved for the control stream: no other descriptor may have that number.
   const int holder = ::open("/dev/null", O_RDWR);
   if (holder != 3) ::dup2(holder, 3);
 

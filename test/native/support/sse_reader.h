@@ -1,5 +1,5 @@
-// A reader of text/event-stream, after the words of the HTML standard, 9.2.6: for tests only, and
-// written independently of the writer.
+// A reader of text/event-stream by the HTML standard, 9.2.6. For tests only, and written
+// independently of the writer.
 #pragma once
 
 #include <algorithm>
@@ -21,7 +21,7 @@ class Reader {
   std::string last_id;
   std::string retry;
 
-  /// Takes a whole stream. An event without its blank line is lost.
+  /// Reads a whole stream. Drops an event without its blank line, as the standard says.
   void read(std::string_view stream) {
     constexpr std::string_view kMark = "\xef\xbb\xbf";
     if (stream.substr(0, kMark.size()) == kMark) stream.remove_prefix(kMark.size());
@@ -70,7 +70,7 @@ class Reader {
   std::string last_id_buffer_;
 };
 
-/// What a reader makes of the line ends in data: each becomes an LF.
+/// The text as a reader receives it: each line end becomes an LF.
 inline std::string with_line_feeds(std::string_view text) {
   std::string result;
   for (size_t at = 0; at < text.size(); ++at) {

@@ -16,18 +16,19 @@ struct Registration {
   Registration(const char* name, Body body);
 };
 
-/// Notes a failed expectation of the test that runs. At most a few are printed.
+/// Counts a failed expectation of the current test. Prints only the first few of each test.
 void fail(const char* file, int line, const std::string& what);
 
-/// The source of chance: the same numbers each time, unless UNIT_SEED names others.
+/// Random numbers: the same in each run, unless UNIT_SEED gives another seed.
 std::mt19937_64& random();
 
-/// A number from 0 to `most`.
+/// A random number from 0 to `most`.
 inline uint64_t upto(uint64_t most) {
   return std::uniform_int_distribution<uint64_t>(0, most)(random());
 }
 
-/// Runs the action in a child process. True if MC_CHECK ended it, with its sentence and SIGABRT.
+/// Runs the action in a child process. True if a failed MC_CHECK ended it, with its message and
+/// SIGABRT.
 bool aborts(const std::function<void()>& action);
 
 /// Runs the action in a child process and returns its wait status.
@@ -54,7 +55,7 @@ bool expect_equal(
 
 #define TEST(name) UNIT_TEST(name, UNIT_JOIN(test_at_line_, __LINE__))
 
-/// Both answer whether it held, so that a test can stop: `if (!EXPECT(x)) return;`.
+/// Both return whether the expectation held, so that a test can stop: `if (!EXPECT(x)) return;`.
 #define EXPECT(condition) ((condition) ? true : (unit::fail(__FILE__, __LINE__, #condition), false))
 #define EXPECT_EQUAL(found, wanted) \
   unit::expect_equal((found), (wanted), __FILE__, __LINE__, #found)
