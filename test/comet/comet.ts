@@ -284,5 +284,5 @@ t.test('subscribers are counted, and a channel without any is forgotten', async 
   const { delivered } = await world.server.publish('a', 'x');
   t.equal(delivered, 2);
   for (const client of clients) client.close();
-  await until('none', () => subscribers() === undefined, 10_000);
+  await until('none', () => subscribers() === undefined);
 });

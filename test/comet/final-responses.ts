@@ -22,7 +22,7 @@ async function readAll(socket: Socket): Promise<string> {
   let text = '';
   socket.setEncoding('latin1').on('data', (part: string) => (text += part));
   socket.on('end', () => socket.end()).resume();
-  await until('the end', () => socket.destroyed, 10_000);
+  await until('the end', () => socket.destroyed);
   return text;
 }
 

@@ -52,7 +52,7 @@ t.test('every EventSource receives another retry time', async (t) => {
   );
 });
 
-const HEARTBEAT_S = 1;
+const HEARTBEAT_S = 2;
 
 t.test('a stream with messages has no heartbeats, and a silent stream has', async (t) => {
   const world = await startComet(t, { heartbeat: HEARTBEAT_S, workers: 1 });
@@ -65,7 +65,7 @@ t.test('a stream with messages has no heartbeats, and a silent stream has', asyn
   let lateTimes = 0;
   for (let lastAtMs = performance.now(); lastAtMs < endsAtMs; published++) {
     await world.server.publish('a', 'x');
-    await sleep(200);
+    await sleep(100);
     const nowMs = performance.now();
     if (nowMs - lastAtMs > HEARTBEAT_S * 1000) lateTimes++;
     lastAtMs = nowMs;
@@ -276,9 +276,9 @@ t.test('the number of channels kept after an unsubscribe is bounded', async (t) 
     // At most 64 commands may be pending.
     await until('answers', () => answers >= 2 * (round - 20));
   }
-  await until('many channels', () => channels() > 200_000, 30_000);
+  await until('many channels', () => channels() > 200_000);
   client.say({ type: 'subscribe', channels: ['last'] });
-  await until('the channels to be bounded', () => channels() <= KEPT_MAX, 10_000);
+  await until('the channels to be bounded', () => channels() <= KEPT_MAX);
   t.ok(client.isOpen);
   client.close();
 });

@@ -219,7 +219,7 @@ for (const [what, hasLeft] of [
       40_000,
     );
     const gone = async (): Promise<number> => program.server.total('closedTotal');
-    await until('each to be closed', async () => (await gone()) >= ports.length, 40_000);
+    await until('each to be closed', async () => (await gone()) >= ports.length);
     t.equal(await program.server.total('sendQueueBytes'), 0, 'no output is queued for them');
     await end(t, stage);
   });

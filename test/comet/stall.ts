@@ -56,7 +56,7 @@ t.test('a poll that times out before the replay keeps its cursor', async (t) => 
   const client = new RawClient(await connect(program.port));
   process.kill(program.server.pid, 'SIGSTOP');
   client.ask('a', since, '&timeout=1');
-  await until('an answer', () => client.text.includes('\r\n\r\n'), 10_000);
+  await until('an answer', () => client.text.includes('\r\n\r\n'));
   t.match(client.text, /^HTTP\/1\.1 204 /);
   t.match(
     client.text,
@@ -71,7 +71,7 @@ t.test('a poll that times out before the replay keeps its cursor', async (t) => 
   next.ask('c', since, '&timeout=3');
   await sleep(100);
   process.kill(program.server.pid, 'SIGCONT');
-  await until('an answer', () => next.text.includes('\r\n\r\n'), 10_000);
+  await until('an answer', () => next.text.includes('\r\n\r\n'));
   t.match(next.text, /^HTTP\/1\.1 204 /, 'nothing of another channel');
   next.socket.destroy();
   await program.server.stop();
@@ -82,7 +82,7 @@ t.test('a poll without a cursor receives what is published while it waits', asyn
   const client = new RawClient(await connect(program.port));
   process.kill(program.server.pid, 'SIGSTOP');
   client.socket.write('GET /poll?channel=d&timeout=1 HTTP/1.1\r\nHost: localhost\r\n\r\n');
-  await until('an answer', () => client.text.includes('\r\n\r\n'), 10_000);
+  await until('an answer', () => client.text.includes('\r\n\r\n'));
   client.socket.destroy();
   process.kill(program.server.pid, 'SIGCONT');
   const cursor = /Megacomet-Cursor: (\S+)/.exec(client.text)?.[1] ?? '';

@@ -359,20 +359,29 @@ export class PollClient extends Client {
 
 export const CLIENTS = [SseClient, StreamClient, WebSocketClient, PollClient] as const;
 
-/** Sends bytes over a plain socket; returns all bytes until the server closes or the timeout. */
+/** Ends an exchange whose server never closes; the test then fails on the missing bytes. */
+const EXCHANGE_TIMEOUT_MS = 60_000;
+
+/**
+ * Sends bytes over a plain socket; returns all bytes until the server closes, or until `isWhole`
+ * accepts them.
+ */
 export async function exchange(
   port: number,
   bytes: Buffer | string,
-  timeMs = 2000,
+  isWhole: (text: string) => boolean = () => false,
 ): Promise<string> {
   const socket = createConnection(port, '127.0.0.1');
   let text = '';
-  socket.setEncoding('latin1').on('data', (part: string) => (text += part));
+  socket.setEncoding('latin1').on('data', (part: string) => {
+    text += part;
+    if (isWhole(text)) socket.destroy();
+  });
   socket.on('error', () => undefined);
   // Not with once(), which would throw at an error: a server that closes early causes a reset.
   const closed = new Promise((resolve) => socket.on('close', resolve));
   socket.write(bytes);
-  const timer = setTimeout(() => socket.destroy(), timeMs);
+  const timer = setTimeout(() => socket.destroy(), EXCHANGE_TIMEOUT_MS);
   await closed;
   clearTimeout(timer);
   return text;

@@ -10,8 +10,6 @@ export class Load {
   /** The failures of clients that were not served: refused, reset, or not answered in time. */
   readonly failures: string[] = [];
   served = 0;
-  /** Longest time from the connect to the echo. */
-  slowestMs = 0;
   readonly #target: number | string;
   readonly #timer: NodeJS.Timeout;
   readonly #underWay = new Set<Promise<void>>();
@@ -22,6 +20,7 @@ export class Load {
     this.#target = target;
     const startedAtMs = performance.now();
     this.#timer = setInterval(() => {
+      if (this.#onQuiet !== undefined) return;
       const due = ((performance.now() - startedAtMs) * perSecond) / 1000;
       for (; this.#opened < due; this.#opened++) this.#open();
     }, 1);
@@ -33,7 +32,7 @@ export class Load {
 
   /**
    * Runs an action while no client is between its connect and its answer, so that a worker that the
-   * action kills has no accepted client without an answer.
+   * action kills has no accepted client without an answer. Until then no client connects.
    */
   whenQuiet(action: () => void): Promise<void> {
     return new Promise((resolve) => {
@@ -41,7 +40,14 @@ export class Load {
         action();
         resolve();
       };
+      this.#checkQuiet();
     });
+  }
+
+  #checkQuiet(): void {
+    if (this.#underWay.size > 0) return;
+    this.#onQuiet?.();
+    this.#onQuiet = undefined;
   }
 
   /** Opens no more clients and waits for the pending ones. */
@@ -53,15 +59,12 @@ export class Load {
   #open(): void {
     const client = this.#serve().finally(() => {
       this.#underWay.delete(client);
-      if (this.#underWay.size > 0) return;
-      this.#onQuiet?.();
-      this.#onQuiet = undefined;
+      this.#checkQuiet();
     });
     this.#underWay.add(client);
   }
 
   async #serve(): Promise<void> {
-    const startedAtMs = performance.now();
     try {
       const socket = await this.clients.add(this.#target);
       if (await echoes(socket, Buffer.from('x'), 30_000)) this.served++;
@@ -69,7 +72,6 @@ export class Load {
     } catch (error) {
       this.failures.push((error as NodeJS.ErrnoException).code ?? 'unknown');
     }
-    this.slowestMs = Math.max(this.slowestMs, performance.now() - startedAtMs);
   }
 }
 
