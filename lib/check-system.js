@@ -1,6 +1,6 @@
-// Runs before node-gyp in `npm run build`: says in one sentence what this machine lacks to build
-// the addon, naming the Debian package, and exits 1; says nothing when the build can go on.
-// Plain JavaScript, outside the layers: it runs before anything is compiled.
+// `npm run build` runs this script before node-gyp. If this machine lacks something that the addon
+// needs, it prints one sentence that names the Debian package, and exits 1. Otherwise it prints
+// nothing. It is plain JavaScript, because it runs before anything is compiled.
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -11,7 +11,7 @@ const PROBE =
   '#include <ev.h>\n#include <cstdint>\nint main() { return ev_version_major() < 4; }\n';
 const PROBE_WITHOUT_LIBEV = '#include <cstdint>\nint main() { return 0; }\n';
 
-/** What is missing: words for the sentence, and the package that brings it. */
+/** The parts that can be missing: the words for the sentence, and the package with the part. */
 const MISSING = {
   python: { what: 'python3', apt: 'python3' },
   make: { what: 'make', apt: 'make' },
@@ -20,12 +20,12 @@ const MISSING = {
   library: { what: "libev's library", apt: 'libev-dev' },
 };
 
-/** Runs a line of shell, as make would, so that CXX="ccache g++" and CXXFLAGS mean the same. */
+/** Runs a line in a shell, as make does, so that CXX="ccache g++" and CXXFLAGS mean the same. */
 function runs(line) {
   return spawnSync('/bin/sh', ['-c', line], { stdio: 'ignore' }).status === 0;
 }
 
-/** Answers 'compiler', 'header' or 'library' when that is missing; undefined when libev links. */
+/** Returns 'compiler', 'header' or 'library' if that is missing; undefined if libev links. */
 function missingForLibev(compiler) {
   const folder = mkdtempSync(join(tmpdir(), 'megacomet-check-'));
   const compiles = (name, text) => {
@@ -47,7 +47,7 @@ function missingForLibev(compiler) {
   }
 }
 
-/** Lists what is missing, in the order a reader would install it. */
+/** Lists the missing parts, in the order in which a reader would install them. */
 function missingParts() {
   const missing = [];
   const pythons = [process.env.npm_config_python, process.env.PYTHON, 'python3'];
@@ -64,7 +64,7 @@ function missingParts() {
         ? { ...MISSING.compiler, what: `the C++ compiler named by CXX (${compiler})` }
         : MISSING.compiler,
     );
-    // Nothing can be compiled, so look where Debian puts the header: one sentence names everything.
+    // Without a compiler, look for the header in Debian's folder, so that one sentence names all.
     if (!existsSync('/usr/include/ev.h')) missing.push(MISSING.header);
     return missing;
   }
@@ -73,7 +73,7 @@ function missingParts() {
   return missing;
 }
 
-/** The whole check: one reason why the addon cannot be built here, or undefined. */
+/** Runs all checks. Returns the reason why the addon cannot be built here, or undefined. */
 function reasonAgainst() {
   if (process.platform !== 'linux') {
     return `it runs on Linux only, and this is ${process.platform}`;

@@ -1,5 +1,5 @@
-// How many workers and connections this machine allows, and which limit binds first.
-// Pure functions over the kernel's figures; the formulas stand here only.
+// Computes the workers and connections that this machine allows, and the limit that binds first.
+// Pure functions over values of the kernel; sizing.ts has the formulas.
 import {
   CAP_SYS_ADMIN,
   hasCapability,
@@ -30,22 +30,22 @@ export interface MachineLimits {
   /** Hard limit of open files per process. */
   readonly descriptors: number;
   readonly memoryTotalBytes: number;
-  /** What the host has free now. */
+  /** Memory that the host has available now. */
   readonly memoryFreeBytes: number;
-  /** Limit of the memory cgroup, of which nobody else takes a part; null without one. */
+  /** Limit of the memory cgroup, assumed to be unused by other programs; null without a limit. */
   readonly memoryCgroupBytes: MetricValue;
-  /** Files that the host still has; null where root is exempt. */
+  /** Files that the host can still open; null if the user is exempt from the limit. */
   readonly filesFree: MetricValue;
   readonly epollWatches: MetricValue;
 }
 
 /**
- * Descriptors of a worker besides its connections: what Node opens (19 on Node 20), the control
- * stream, the segment, epoll and the spare. An estimate for planning; a worker counts its own.
+ * Descriptors of a worker besides its connections: 19 of Node 20, the control stream, the segment,
+ * epoll and the spare descriptor. This is an estimate for planning; a worker counts its own.
  */
 const WORKER_DESCRIPTORS = 32;
 
-/** Of Linux 6.18 with 4 KiB pages: a start must not wait for root's view of the slab. */
+/** Costs on Linux 6.18 with 4 KiB pages. A start does not measure them, because it must not wait. */
 const COSTS: Costs = {
   pageBytes: 4096,
   connectionBytes: CONNECTION_KERNEL_BYTES,
@@ -73,17 +73,17 @@ export function usableDescriptors(limits: MachineLimits, listeners: number): num
   return limits.descriptors - WORKER_DESCRIPTORS - listeners - DESCRIPTOR_RESERVE;
 }
 
-/** What a server can hold, as listen() answers it. */
+/** The capacity of a server, which listen() returns. */
 export interface Capacity {
   /** Worker processes. */
   readonly workers: number;
-  /** What one worker may hold at most. */
+  /** Connections that one worker may hold. */
   readonly workerConnectionsMax: number;
-  /** What the whole server holds: as many as were asked for, or as the machine allows. */
+  /** Connections that the server may hold: the option's value, or the limit of the machine. */
   readonly maxConnections: number;
   /** The limit that binds first, as a phrase: `RLIMIT_NOFILE (20000 per process)`. */
   readonly binding: string;
-  /** Set when the machine cannot hold what was asked for, as a sentence. */
+  /** A sentence if the machine cannot hold the requested connections; else null. */
   readonly warning: string | null;
 }
 
@@ -93,7 +93,7 @@ interface Ceiling {
 }
 
 function machineCeilings(limits: MachineLimits, workers: number): Ceiling[] {
-  // Idle: what a message to everybody takes is the doctor's question.
+  // Idle connections only: the doctor also checks the memory of a message to all clients.
   const idle = { connections: 1, clients: 0, workers, acceptRate: 0, burst: 0, messageBytes: 0 };
   const reserve = reserveBytes(limits.memoryTotalBytes);
   const inMemory = connectionsInMemory(limits.memoryFreeBytes, reserve, idle, COSTS);
@@ -104,7 +104,7 @@ function machineCeilings(limits: MachineLimits, workers: number): Ceiling[] {
     },
   ];
   if (limits.memoryCgroupBytes !== null) {
-    // The doctor's formula: what is charged to a group is another matter than what is free.
+    // The formula of the doctor: the kernel charges a group more than it takes from free memory.
     const inGroup = connectionsInCgroup(limits.memoryCgroupBytes, idle, COSTS);
     ceilings.push({
       connections: Math.max(1, inGroup),
@@ -130,7 +130,7 @@ function lowest(ceilings: readonly Ceiling[]): Ceiling {
   return ceilings.reduce((least, next) => (next.connections < least.connections ? next : least));
 }
 
-/** As many workers as a tenth of the memory affords, and as there are slots. */
+/** The most workers: they may take a tenth of the memory, and each needs a slot. */
 export function workersMax(limits: MachineLimits): number {
   const affordable = Math.floor(limits.memoryTotalBytes / 10 / WORKER_BYTES);
   return Math.min(SLOTS_MAX, Math.max(limits.cores, affordable));
@@ -150,7 +150,7 @@ function chooseWorkers(
     throw new MegacometError(
       'ERR_CAPACITY',
       `${maxConnections ?? 0} connections need ${chosen} workers at ${limits.descriptors} open ` +
-        `files each, and this machine affords ${most}: raise the limit of open files`,
+        `files each, but this machine affords ${most}: raise the limit of open files`,
     );
   }
   return Math.min(chosen, SLOTS_MAX);
@@ -160,7 +160,7 @@ function chooseWorkers(
  * Plans the workers of one server.
  *
  * @param listeners - Listening sockets that each worker inherits.
- * @throws MegacometError `ERR_CAPACITY`, naming the limit to raise.
+ * @throws MegacometError `ERR_CAPACITY`; the message names the limit to raise.
  */
 export function planCapacity(
   limits: MachineLimits,
@@ -172,7 +172,7 @@ export function planCapacity(
   if (usable < 1) {
     throw new MegacometError(
       'ERR_CAPACITY',
-      `a limit of ${limits.descriptors} open files leaves a worker none for connections: raise it`,
+      `a limit of ${limits.descriptors} open files leaves none for connections: raise the limit`,
     );
   }
   const workers = chooseWorkers(limits, usable, workersWanted, connectionsWanted);
@@ -194,7 +194,7 @@ export function planCapacity(
     throw new MegacometError(
       'ERR_CAPACITY',
       `${workers} workers hold ${nofile.connections} connections at ${limits.descriptors} open ` +
-        `files each, not ${connectionsWanted}: raise the limit of open files, or --workers`,
+        `files each, fewer than ${connectionsWanted}: raise the limit of open files, or --workers`,
     );
   }
   const fits = connectionsWanted <= machine.connections;

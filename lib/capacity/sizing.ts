@@ -1,7 +1,7 @@
-// What connections cost, and what limits they need: every formula of doctor, plan, serve and the
-// systemd unit, once. Pure arithmetic; knows neither this machine nor how to read it.
+// The costs of connections, and the limits that they need: every formula of doctor, plan, serve and
+// the systemd unit. Pure arithmetic, which does not read this machine.
 
-/** What a server, or a test with both ends on one machine, is to carry. */
+/** The load of a server, or of a test with both ends on one machine. */
 export interface Load {
   /** Connections accepted and held at once. */
   readonly connections: number;
@@ -16,60 +16,60 @@ export interface Load {
   readonly messageBytes: number;
 }
 
-/** Sizes of kernel objects here: measured where /sys/kernel/slab can be read. */
+/** Sizes of kernel objects: measured if /sys/kernel/slab is readable, else the constants below. */
 export interface Costs {
   readonly pageBytes: number;
   /** Kernel memory of one accepted connection. */
   readonly connectionBytes: number;
-  /** Kernel memory of a client's end. */
+  /** Kernel memory of the client's end of a connection. */
   readonly clientBytes: number;
 }
 
-/** Accepted: 4.02 kB of slab on Linux 6.18 with 4 KiB pages, 4.10 kB with cgroup vectors. */
+/** An accepted connection: 4.02 kB of slab on Linux 6.18, 4 KiB pages; 4.10 kB with cgroups. */
 export const CONNECTION_KERNEL_BYTES = 4100;
-/** The client's end also has a bind bucket of 256 bytes and what hangs on it: 4.18 to 4.36 kB. */
+/** The client's end: it also has a bind bucket of 256 bytes with its parts; 4.18 to 4.36 kB. */
 export const CLIENT_KERNEL_BYTES = 4300;
-/** Our own record of a connection, libev's, and slack: 85 to 88 measured. */
+/** The worker's record of a connection, libev's record, and slack: 85 to 88 bytes measured. */
 export const CONNECTION_USER_BYTES = 96;
 /** Private memory of a bare worker, rounded up from 5.4 to 8.6 MB on Node 20 to 26. */
 export const WORKER_BYTES = 9_000_000;
-/** The manager: Node, the log, the admin server. 70 to 90 MB with a million connections. */
+/** The manager with Node, log and admin server: 70 to 90 MB with a million connections. */
 export const MANAGER_BYTES = 100_000_000;
 /**
- * Slab that a connection takes while a message to it is unacknowledged, besides the message: skb
- * and head, 1083 bytes measured with 100 and 200 bytes of data.
+ * Slab of a connection for an unacknowledged message, besides its data: skb and head, 1083 bytes
+ * measured with 100 and 200 bytes of data.
  */
 const SEND_BYTES = 1000;
-/** What tcp_mem books of it together with the message, in whole pages. */
+/** The part of it that tcp_mem counts, together with the data, in whole pages. */
 const BOOKED_BYTES = 900;
-/** Below the largest reserve, an eighth of the machine is left to the rest of it. */
+/** The reserve for other programs is an eighth of the memory, but at most this. */
 const RESERVE_BYTES_MAX = 2 ** 30;
 
 /**
- * A tenth more: spare places, so that others can take over the share of a worker that died. It
- * suffices because new connections are steered to where there is room.
+ * Adds a tenth as headroom, so that the other workers can take over the clients of a dead one. It
+ * suffices because new connections are steered to workers with headroom.
  */
 export function withHeadroom(count: number): number {
-  // Not 1.1 times: 1.1 is inexact in binary, and a tenth of 100,000 would be one too many.
+  // Not 1.1 · count: 1.1 is inexact in binary, so ceil() of the product could be one too many.
   return (11 * count) / 10;
 }
 
-/** What systemd gives us for cleaning up after the drain, before it kills. */
+/** Time after the drain before systemd kills the service. */
 const STOP_GRACE_S = 10;
 /** The kernel's time to close one socket at exit: 5 to 6.4 µs measured. */
 const CLOSE_US = 6;
-/** A Node process has 4 to 7 threads; the manager's thread pool is counted apart. */
+/** A Node process has 4 to 7 threads; TASKS_MANAGER includes the manager's thread pool. */
 const TASKS_PER_WORKER = 8;
 const TASKS_MANAGER = 64;
 
-/** The listen queue that the kernel and the default of --backlog give, and what a u16 holds. */
+/** Bounds of the listen queue: the defaults of Linux and --backlog, and the largest u16. */
 const BACKLOG_MIN = 4096;
 const BACKLOG_MAX = 65_535;
-/** The longest pause of one accept loop that must not cost a client, in seconds. */
+/** The longest pause of a worker's loop that must not lose a client, in seconds. */
 export const PAUSE_S = 1;
 /** Clients reconnect within this time after an outage: the default accept rate. */
 export const STORM_S = 60;
-/** A connection is taken to live this long where only conntrack's old entries depend on it. */
+/** Assumed lifetime of a connection, used only for closed entries of conntrack. */
 const LIFETIME_S = 600;
 /** conntrack keeps a closed connection for this long (nf_conntrack_tcp_timeout_time_wait). */
 const CONNTRACK_CLOSED_S = 120;
@@ -84,20 +84,21 @@ export function defaultAcceptRate(connections: number): number {
 }
 
 /**
- * Listen queue of one worker: twice what arrives while its loop pauses for {@link PAUSE_S}. Since
- * Linux 4.4 it also bounds half-open handshakes (inet_csk_reqsk_queue_is_full).
+ * Listen queue of one worker: twice the clients that arrive while its loop pauses for
+ * {@link PAUSE_S}. From Linux 4.4 it also bounds half-open handshakes
+ * (inet_csk_reqsk_queue_is_full).
  */
 export function backlogNeeded({ acceptRate, workers }: Load): number {
   const wanted = powerOfTwoAbove((2 * acceptRate * PAUSE_S) / workers);
   return Math.min(BACKLOG_MAX, Math.max(BACKLOG_MIN, wanted));
 }
 
-/** Open files that one process must be allowed for its share, and a tenth of it. */
+/** Open files that one process needs for its share of the connections and a tenth of headroom. */
 export function descriptorsNeeded({ connections, clients, workers }: Load): number {
   return Math.ceil(withHeadroom(Math.max(connections, clients)) / workers) + 1024;
 }
 
-/** fs.file-max: sockets, epoll sets, pipes and every other open file of the host count. */
+/** fs.file-max counts sockets, epoll sets, pipes and all other open files of the host. */
 export function filesNeeded({ connections, clients }: Load): number {
   return Math.ceil(withHeadroom(connections + clients)) + 65_536;
 }
@@ -107,13 +108,13 @@ export function watchesNeeded({ connections, clients }: Load): number {
   return Math.ceil(withHeadroom(connections + clients)) + 10_000;
 }
 
-/** Memory in bytes, by what it is for. */
+/** Memory in bytes, by purpose. */
 export interface MemoryNeed {
-  /** Sockets and what hangs on them: unswappable slab. */
+  /** Sockets and their attachments: slab, which cannot be swapped. */
   readonly kernelBytes: number;
-  /** The processes' own: workers and manager, and as many where clients run here too. */
+  /** Workers and manager; twice that if the load generator runs here too. */
   readonly userBytes: number;
-  /** While a message is on its way to everybody who gets it. */
+  /** For a pending message to its share of the connections. */
   readonly burstBytes: number;
   /**
    * 40 % of the slab: without free 32 KiB blocks the allocator falls back to one socket per page
@@ -122,18 +123,18 @@ export interface MemoryNeed {
   readonly fragmentationBytes: number;
 }
 
-/** Processes that hold no connection yet: of the server, of the load generator, or of both. */
+/** Memory of the processes without connections: of the server, the load generator, or both. */
 function processBytes({ connections, clients, workers }: Load): number {
   const ends = Math.max(1, Number(connections > 0) + Number(clients > 0));
   return ends * (workers * WORKER_BYTES + MANAGER_BYTES);
 }
 
-/** Memory of one connection while the message to it is on its way. */
+/** Memory for a pending message to one connection. */
 function sendBytes({ messageBytes }: Load): number {
   return SEND_BYTES + messageBytes;
 }
 
-/** Pages that one connection books while the message to it is on its way. */
+/** Pages that tcp_mem counts for a pending message to one connection. */
 function bookedPages({ messageBytes }: Load, { pageBytes }: Costs): number {
   return Math.ceil((BOOKED_BYTES + messageBytes) / pageBytes);
 }
@@ -149,14 +150,14 @@ export function memoryNeeded(load: Load, costs: Costs): MemoryNeed {
   };
 }
 
-/** What is left to the rest of the machine. */
+/** Memory that is reserved for other programs of the machine. */
 export function reserveBytes(totalBytes: number): number {
   return Math.min(RESERVE_BYTES_MAX, Math.floor(totalBytes / 8));
 }
 
 /**
- * Connections of a load's kind that fit into `freeBytes`: the inverse of {@link memoryNeeded}, with
- * the message to some of them, without the room against fragmentation.
+ * Connections of a load that fit into `freeBytes`: the inverse of {@link memoryNeeded}, with the
+ * pending message but without the memory for fragmentation.
  */
 export function connectionsInMemory(
   freeBytes: number,
@@ -170,12 +171,12 @@ export function connectionsInMemory(
   return Math.max(0, Math.floor((freeBytes - reserve - processBytes(load)) / each));
 }
 
-/** cgroup vectors: 8 bytes for each of the objects that a connection is made of. */
+/** cgroup vectors of a connection: 8 bytes for each of its kernel objects. */
 const CHARGE_BYTES = 100;
-/** Of a cgroup's limit, since the charges move in batches and the kernel holds some back. */
+/** Slack of a cgroup's limit, because the kernel charges in batches and keeps some charges. */
 const CGROUP_SLACK = 1.2;
 
-/** What one connection of a load's kind is charged to a cgroup; data in whole pages. */
+/** Bytes that the kernel charges to a cgroup for one connection; data in whole pages. */
 function chargeBytes(load: Load, costs: Costs): number {
   const beside = CHARGE_BYTES + CONNECTION_USER_BYTES;
   const data = bookedPages(load, costs) * costs.pageBytes;
@@ -184,14 +185,14 @@ function chargeBytes(load: Load, costs: Costs): number {
   return (load.connections > 0 ? server : 0) + (load.clients > 0 ? client : 0);
 }
 
-/** The kernel rounds a limit down to whole pages, of 64 KiB at most. */
+/** Limits are whole MiB, because the kernel rounds a limit down to pages of at most 64 KiB. */
 const LIMIT_STEP_BYTES = 2 ** 20;
 
-/** Memory that a cgroup must allow: sockets are charged to it. Also what MemoryMax= must be. */
+/** Memory that a cgroup must allow, with its sockets; also the value of MemoryMax=. */
 export function cgroupBytesNeeded(load: Load, costs: Costs): number {
   const target = Math.max(load.connections, load.clients);
   const bytes = CGROUP_SLACK * target * chargeBytes(load, costs) + processBytes(load);
-  // One step more where it is even, so that no rounding of the inverse is one connection short.
+  // Always a step above, so that rounding in the inverse never loses a connection.
   return (Math.floor(bytes / LIMIT_STEP_BYTES) + 1) * LIMIT_STEP_BYTES;
 }
 
@@ -204,13 +205,13 @@ export function connectionsInCgroup(limitBytes: number, load: Load, costs: Costs
 export interface TcpMemNeed {
   /** Minimum, pressure and maximum of net.ipv4.tcp_mem, in PAGES. */
   readonly pages: readonly [min: number, pressure: number, max: number];
-  /** Half of the memory is less than the message needs. */
+  /** Whether the message needs more than half of the memory. */
   readonly isCut: boolean;
 }
 
 /**
- * net.ipv4.tcp_mem in PAGES: one byte outstanding books a whole page, so a broadcast to a million
- * idle clients books a million pages. The maximum stays within half of the memory.
+ * net.ipv4.tcp_mem in PAGES. One unacknowledged byte counts as a whole page, so a broadcast to a
+ * million idle clients counts a million pages. The maximum is at most half of the memory.
  */
 export function tcpMemNeeded(load: Load, costs: Costs, memoryBytes: number): TcpMemNeed {
   const wanted = Math.ceil(load.burst * load.connections * bookedPages(load, costs));
@@ -222,14 +223,14 @@ export function tcpMemNeeded(load: Load, costs: Costs, memoryBytes: number): Tcp
   };
 }
 
-/** net.ipv4.tcp_max_orphans: a mass close towards vanished peers leaves each for some 100 s. */
+/** net.ipv4.tcp_max_orphans: a closed socket whose peer vanished stays for about 100 s. */
 export function orphansNeeded({ connections }: Load): number {
   return Math.ceil(connections / 4);
 }
 
 /**
- * net.ipv4.tcp_max_tw_buckets, 256 bytes each: what a clean restart leaves for 60 s. Only the end
- * that closes first has one, so a connection counts once also where both ends are here.
+ * net.ipv4.tcp_max_tw_buckets, 256 bytes each: a clean restart leaves one for each connection for
+ * 60 s. Only the end that closes first has one, so a connection with both ends here counts once.
  */
 export function timeWaitNeeded({ connections, clients }: Load): number {
   return Math.min(1_000_000, Math.max(connections, clients));
@@ -240,7 +241,7 @@ export function portsNeeded({ clients }: Load): number {
   return Math.ceil((102 * clients) / 100);
 }
 
-/** net.netfilter.nf_conntrack_max, where connection tracking is active. */
+/** net.netfilter.nf_conntrack_max, if connection tracking is active. */
 export function conntrackNeeded({ connections, clients }: Load): number {
   const closing = ((connections + clients) * CONNTRACK_CLOSED_S) / LIFETIME_S;
   return Math.ceil(1.25 * (connections + clients) + closing);
@@ -251,25 +252,25 @@ export function hashBucketsNeeded({ connections, clients }: Load): number {
   return powerOfTwoAbove((connections + clients) / 4);
 }
 
-/** net.core.netdev_max_backlog: loopback, veth and RPS queue there; a network card does not. */
+/** net.core.netdev_max_backlog: loopback, veth and RPS use this queue; a network card does not. */
 export const NETDEV_BACKLOG_ONE_BOX = 16_384;
 
-/** vm.min_free_kbytes where sockets are made faster than memory is reclaimed. */
+/** vm.min_free_kbytes, if new sockets come faster than the kernel reclaims memory. */
 export function minFreeKilobytes(memoryBytes: number): number {
   return Math.floor(Math.min(memoryBytes / 100, 256 * 2 ** 20) / 1024);
 }
 
-/** LimitNOFILE= of the unit: enough for one worker to hold everything, never above fs.nr_open. */
+/** LimitNOFILE= of the unit: enough for one worker to hold all connections; at most fs.nr_open. */
 export function limitNofile(connections: number, nrOpen: number): number {
   return Math.min(nrOpen, Math.max(connections + 1024, 65_536));
 }
 
-/** TimeoutStopSec= of the unit: the drain, the time to clean up, and the kernel's to close. */
+/** TimeoutStopSec= of the unit: the drain, the time to clean up, and the kernel's time to close. */
 export function stopTimeoutS(connections: number, drainS: number): number {
   return Math.ceil(drainS + STOP_GRACE_S + (CLOSE_US * connections) / 1e6);
 }
 
-/** TasksMax= of the unit: threads of the manager and of the workers, and of their successors. */
+/** TasksMax= of the unit: threads of the manager, the workers and their successors. */
 export function tasksMax(workers: number): number {
   return TASKS_MANAGER + TASKS_PER_WORKER * workers;
 }

@@ -1,5 +1,5 @@
-// The doctor: every check over one machine and one target, and the verdict.
-// Pure over an injected machine; commands/doctor.ts prints, fix.ts writes.
+// The doctor: it runs every check on one machine for one target, and gives the verdict.
+// It is pure and takes the machine as a parameter; commands/doctor.ts prints, fix.ts writes.
 import { planCapacity, readMachineLimits, workersMax } from '../capacity/capacity.js';
 import { acceptingChecks } from './checks/accepting.js';
 import { closingChecks } from './checks/closing.js';
@@ -10,17 +10,17 @@ import { pathChecks } from './checks/path.js';
 import { portChecks } from './checks/ports.js';
 import { notConfigurableChecks } from './checks/not-configurable.js';
 import { MegacometError } from '../base/errors.js';
-import { figure, type Check, type Finding, type Role, type Situation } from './finding.js';
+import { formatCount, type Check, type Finding, type Role, type Situation } from './finding.js';
 import { readMemoryGroups } from '../system/kernel.js';
 import { containerSign, readCosts, readMemory, thisMachine, type Machine } from './machine.js';
 import { defaultAcceptRate } from '../capacity/sizing.js';
 
-/** What the doctor is asked about. */
+/** The target, and the load for which the doctor checks the machine. */
 export interface Aim {
   readonly target: number;
   readonly role: Role;
   readonly workers: number | 'auto';
-  /** New connections per second at the worst time; 0 takes everybody back within a minute. */
+  /** New connections per second at the worst time; 0: all clients reconnect within a minute. */
   readonly acceptRate: number;
   /** Share of the connections that get a message at the same instant, 0 to 1. */
   readonly messageBurst: number;
@@ -36,7 +36,7 @@ export interface Verdict {
   readonly connections: number;
   /** The limit that binds first. */
   readonly binding: string;
-  /** Names of the critical findings, also of those that bound no number. */
+  /** Names of the critical findings, including those that do not bound the connections. */
   readonly critical: readonly string[];
   readonly isEnough: boolean;
   readonly sentence: string;
@@ -62,10 +62,10 @@ const CHECKS: readonly Check[] = [
   ...outdatedAdviceChecks,
 ];
 
-/** The order in which people want to read. */
+/** The order of the output: the most urgent findings first. */
 const ORDER = ['critical', 'warning', 'info', 'ok', 'skipped'] as const;
 
-/** As many processes as the command would start; as many as the machine affords for too many. */
+/** The number of processes that `serve` would start, at most the number the machine affords. */
 function workersFor(machine: Machine, { target, workers }: Aim): number {
   if (workers !== 'auto') return workers;
   const limits = readMachineLimits(machine.read);
@@ -73,7 +73,7 @@ function workersFor(machine: Machine, { target, workers }: Aim): number {
     return planCapacity(limits, workers, target, 1).workers;
   } catch (error) {
     if (!(error instanceof MegacometError)) throw error;
-    // The checks name the limit that makes it too many.
+    // The target needs more workers than the machine affords; a check names the limit.
     return workersMax(limits);
   }
 }
@@ -104,18 +104,17 @@ export function describeSituation(machine: Machine, aim: Aim): Situation {
   };
 }
 
-function judge({ target }: Situation, findings: readonly Finding[]): Verdict {
+function verdictOf({ target }: Situation, findings: readonly Finding[]): Verdict {
   let lowest: Finding | undefined;
   for (const candidate of findings) {
     if (candidate.connections === null) continue;
     if (candidate.connections < (lowest?.connections ?? Infinity)) lowest = candidate;
   }
   const connections = lowest?.connections ?? 0;
-  const binding =
-    lowest === undefined ? 'nothing that was found' : `${lowest.id} (${lowest.current})`;
+  const binding = lowest === undefined ? 'none was found' : `${lowest.id} (${lowest.current})`;
   const isEnough = connections >= target;
   const critical = findings.filter(({ severity }) => severity === 'critical').map(({ id }) => id);
-  // Some limits lose connections without a number that they bound.
+  // Some critical limits lose connections but do not bound their number.
   const others = critical.filter((id) => id !== lowest?.id);
   return {
     connections,
@@ -123,14 +122,14 @@ function judge({ target }: Situation, findings: readonly Finding[]): Verdict {
     critical,
     isEnough,
     sentence:
-      `This machine can hold ${figure(connections)} connections today, ` +
-      `${isEnough ? 'enough for' : 'not'} ${figure(target)}; ` +
-      `the limit that binds first: ${binding}` +
-      (others.length === 0 ? '.' : `; critical too: ${others.join(', ')}.`),
+      `This machine can hold ${formatCount(connections)} connections today, ` +
+      `${isEnough ? 'enough for' : 'fewer than'} the target of ${formatCount(target)}. ` +
+      `The limit that binds first: ${binding}` +
+      (others.length === 0 ? '.' : `; also critical: ${others.join(', ')}.`),
   };
 }
 
-/** Looks at everything, and names the limit that binds first. */
+/** Runs all checks, and names the limit that binds first. */
 export function diagnose(machine: Machine, aim: Aim): Diagnosis {
   const situation = describeSituation(machine, aim);
   const findings = CHECKS.flatMap((check) => check(situation));
@@ -140,19 +139,20 @@ export function diagnose(machine: Machine, aim: Aim): Diagnosis {
     workers: situation.load.workers,
     container: situation.container,
     findings: ORDER.flatMap((severity) => findings.filter((found) => found.severity === severity)),
-    verdict: judge(situation, findings),
+    verdict: verdictOf(situation, findings),
   };
 }
 
-/** What a server knows of itself when it starts. */
+/** The part of the aim that a server knows when it starts. */
 export type ServerAim = Pick<Aim, 'acceptRate' | 'backlog' | 'keepaliveS' | 'ports' | 'target'> & {
   readonly workers: number;
 };
 
 /**
- * The critical findings for a server that starts here: what will stop it below its target.
+ * The critical findings for a server that starts here: the limits that stop it below its target.
  *
- * Asks no other program and looks for no bad lines: a start must not wait.
+ * It runs no other program and does not search files for outdated settings, because a start must
+ * not wait.
  */
 export function criticalFindings(aim: ServerAim): readonly Finding[] {
   const machine: Machine = { ...thisMachine, run: () => undefined };

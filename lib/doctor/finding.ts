@@ -16,13 +16,13 @@ export type Role = 'both' | 'client' | 'server';
 /**
  * - `critical`: the target cannot be reached;
  * - `warning`: connections are lost in bursts, or service degrades;
- * - `info`: worth knowing; nothing is lost;
- * - `ok`: looked at, and enough;
- * - `skipped`: does not exist or does not apply here.
+ * - `info`: worth knowing, but no connection is lost;
+ * - `ok`: the check found that the value is enough;
+ * - `skipped`: the setting does not exist or does not apply here.
  */
 export type Severity = 'critical' | 'info' | 'ok' | 'skipped' | 'warning';
 
-/** Whose setting it is: of the host, of a network namespace, of a process, of the boot line. */
+/** Where the setting belongs: the boot line, the cloud, the host, a network namespace, a process. */
 export type Scope = 'boot' | 'cloud' | 'host' | 'namespace' | 'process';
 
 /**
@@ -52,19 +52,19 @@ export interface Finding {
   readonly scope: Scope;
   readonly severity: Severity;
   readonly current: string;
-  /** Null where nothing is asked for. */
+  /** Null if the check asks for no value. */
   readonly needed: string | null;
   /** The formula with its inputs filled in. */
   readonly formula: string;
   /** One sentence. */
   readonly why: string;
   readonly counters: readonly CounterReading[];
-  /** Connections that this limit allows; null where it does not bound their number. */
+  /** Connections that this limit allows; null if it does not bound their number. */
   readonly connections: number | null;
   readonly fix: Fix | null;
 }
 
-/** A machine, and what it is to carry. */
+/** A machine, and the load that it shall carry. */
 export interface Situation {
   readonly machine: Machine;
   readonly role: Role;
@@ -85,7 +85,7 @@ export interface Situation {
 
 export type Check = (situation: Situation) => readonly Finding[];
 
-/** A finding without the parts that most have not. */
+/** Makes a finding; the parts that most findings lack are optional. */
 export function finding(
   parts: Omit<Finding, 'connections' | 'counters' | 'fix'> &
     Partial<Pick<Finding, 'connections' | 'counters' | 'fix'>>,
@@ -97,7 +97,7 @@ export function skipped(id: string, scope: Scope, why: string): Finding {
   return finding({ id, scope, severity: 'skipped', current: '–', needed: null, formula: '', why });
 }
 
-/** Leaves settings out that concern only the other end of a connection. */
+/** Wraps a check so that it is skipped for the role of the other end of a connection. */
 export function onlyFor(
   role: 'client' | 'server',
   ids: readonly string[],
@@ -107,7 +107,7 @@ export function onlyFor(
   const why =
     role === 'server'
       ? 'only a server accepts connections'
-      : 'only who connects needs it: a server accepts all connections on one port';
+      : 'only a client needs it: a server accepts all connections on one port';
   return (situation) =>
     situation.role === role || situation.role === 'both'
       ? check(situation)
@@ -118,14 +118,14 @@ export function tcpCounter({ machine }: Situation, name: string): CounterReading
   return { name: `TcpExt ${name}`, value: readNetCounter(machine.read, 'TcpExt', name) };
 }
 
-/** A line of /proc/vmstat, of the whole host. */
+/** A counter of /proc/vmstat, which counts for the whole host. */
 export function vmCounter({ machine }: Situation, name: string): CounterReading {
   const match = new RegExp(`^${name} (\\d+)$`, 'm').exec(machine.read('/proc/vmstat') ?? '');
   return { name: `vmstat ${name}`, value: match === null ? null : Number(match[1]) };
 }
 
-/** 1234567 as `1,234,567`; systemd sets some limits to the largest number there is. */
-export function figure(value: number): string {
+/** 1234567 as `1,234,567`. systemd sets some limits to 2^63 − 1, which means "no limit". */
+export function formatCount(value: number): string {
   return value > Number.MAX_SAFE_INTEGER
     ? 'no limit'
     : value.toLocaleString('en-US', { maximumFractionDigits: 0 });
@@ -138,12 +138,12 @@ export function size(bytes: number): string {
     : `${Math.round(bytes / 2 ** 20)} MiB`;
 }
 
-/** A container that cannot write sysctls: what it needs is set where it is started. */
+/** Whether this is a container that cannot write sysctls: the host or the runtime must set them. */
 export function isConfined({ container, machine }: Situation): boolean {
   return container !== null && !canWriteSysctls(machine);
 }
 
-/** How a sysctl is raised here, or from outside where a container cannot. */
+/** The fix that sets a sysctl: here, or outside of a container that cannot set it. */
 export function fixFor(
   situation: Situation,
   scope: 'host' | 'namespace',
@@ -153,12 +153,12 @@ export function fixFor(
   if (!isConfined(situation)) return { kind: 'sysctl', key, value };
   const text =
     scope === 'host'
-      ? `set ${key} = ${value} on the host: a container cannot`
-      : `docker run --sysctl "${key}=${value}", or sysctls of the pod's securityContext`;
+      ? `set ${key} = ${value} on the host; a container cannot set it`
+      : `docker run --sysctl "${key}=${value}", or sysctls in the pod's securityContext`;
   return { kind: 'outside', key, value, text };
 }
 
-/** A setting of the service; `outside` says how else in a container, which has no unit. */
+/** The fix that sets a directive of the unit; a container has no unit and gets `outside` instead. */
 export function unitFix(
   situation: Situation,
   directive: string,
@@ -170,16 +170,16 @@ export function unitFix(
     : { kind: 'unit', directive, value };
 }
 
-/** A setting that cannot be seen; one of the host is named with what it must be there. */
-export function unseen(key: string, scope: 'host' | 'namespace', needed: string): Finding {
+/** The finding for a setting that is hidden here. For the host it names the value needed there. */
+export function hiddenSetting(key: string, scope: 'host' | 'namespace', needed: string): Finding {
   const why =
     scope === 'host'
-      ? `a network namespace does not show it: see that it is ${needed} or more on the host`
+      ? `a network namespace hides it: check that it is ${needed} or more on the host`
       : 'this kernel or namespace has no such setting';
   return skipped(key, scope, why);
 }
 
-/** A sysctl with one number that must not be lower than a formula says. */
+/** The rule for a sysctl whose one number must be at least the result of a formula. */
 export interface AtLeast {
   readonly key: string;
   readonly scope: 'host' | 'namespace';
@@ -188,22 +188,22 @@ export interface AtLeast {
   readonly below: (current: number, situation: Situation) => 'critical' | 'info' | 'warning';
   readonly why: string;
   readonly counters?: (situation: Situation) => readonly CounterReading[];
-  /** Connections that the present value allows. */
+  /** Connections that the current value allows. */
   readonly connections?: (current: number, situation: Situation) => number;
 }
 
-/** Checks one {@link AtLeast}; a key that this kernel or namespace lacks is skipped. */
+/** Checks one {@link AtLeast}; skips a key that this kernel or namespace lacks. */
 export function checkAtLeast(situation: Situation, rule: AtLeast): Finding {
   const current = sysctl(situation.machine.read, rule.key);
   const needed = rule.needed(situation);
-  if (current === null) return unseen(rule.key, rule.scope, figure(needed));
+  if (current === null) return hiddenSetting(rule.key, rule.scope, formatCount(needed));
   const isEnough = current >= needed;
   return finding({
     id: rule.key,
     scope: rule.scope,
     severity: isEnough ? 'ok' : rule.below(current, situation),
-    current: figure(current),
-    needed: figure(needed),
+    current: formatCount(current),
+    needed: formatCount(needed),
     formula: rule.formula(situation),
     why: rule.why,
     counters: rule.counters?.(situation) ?? [],
@@ -212,7 +212,7 @@ export function checkAtLeast(situation: Situation, rule: AtLeast): Finding {
   });
 }
 
-/** A switch that must have one of some values; where it has not, the first of them is proposed. */
+/** The rule for a switch with some good values; the fix for another value is the first good one. */
 export interface Switch {
   readonly key: string;
   readonly good: readonly number[];

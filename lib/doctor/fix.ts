@@ -1,5 +1,5 @@
-// Fixes of the doctor's findings: the two files of --write, and the sysctls of --apply. Values are
-// only raised, files are written whole or not at all, and the same findings give the same bytes.
+// Fixes of the doctor's findings: --write writes two files, --apply sets sysctls. Values are only
+// raised, a file is written completely or not at all, and the same findings give the same bytes.
 import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 
@@ -9,7 +9,7 @@ import { sysctlVector, type Reader } from '../system/kernel.js';
 import { writeWhole } from '../base/atomic-write.js';
 
 type SysctlFix = Extract<Fix, { kind: 'sysctl' }>;
-/** Also what cannot be set from here: --apply tries, and reports the refusal. */
+/** Includes fixes that a container cannot set: --apply tries them and reports the kernel's error. */
 type KernelFix = Extract<Fix, { kind: 'outside' | 'sysctl' }>;
 type UnitFix = Extract<Fix, { kind: 'unit' }>;
 
@@ -19,8 +19,8 @@ interface PlannedFix<Kind extends Fix> {
 }
 
 /**
- * Order in which sysctls are set: a ceiling before what it bounds, and the server's own ports
- * reserved before the range reaches them.
+ * These sysctls are set first: fs.nr_open is the ceiling of other limits, and the server's own
+ * ports must be reserved before the port range is widened over them.
  */
 const FIRST = ['fs.nr_open', 'net.ipv4.ip_local_reserved_ports'];
 
@@ -56,7 +56,7 @@ function unitFixes({ findings }: Diagnosis): PlannedFix<UnitFix>[] {
   );
 }
 
-/** A comment of at most 100 columns a line. */
+/** Wraps a text into comment lines of at most 100 columns. */
 function comment(text: string): string {
   const lines: string[] = [];
   let line = '#';
@@ -77,8 +77,8 @@ function because({ finding }: PlannedFix<Fix>): string {
 
 const head = ({ target, role, workers }: Diagnosis): string =>
   comment(
-    `Written by megacomet-ts for ${target} connections (${role}, ${workers} workers); only lines ` +
-      'that are needed.',
+    `Written by megacomet-ts for ${target} connections (${role}, ${workers} workers). It has only ` +
+      'the lines that this machine needs.',
   );
 
 /** One setting with the comment above it. */
@@ -88,12 +88,12 @@ interface Block {
   readonly text: string;
 }
 
-/** By the name that each sets. */
+/** Blocks by the name of the setting. */
 type Blocks = Map<string, Block>;
 
 const ASSIGNMENT = /^-?(?:Environment=)?([\w.-]+)\s*=\s*(.*)$/;
 
-/** The blocks of an earlier --write: a fix that was applied then must survive the next boot. */
+/** The blocks of an earlier --write: the fixes that it made must survive the next boot. */
 function blocksOf(text: string | undefined): Blocks {
   const blocks: Blocks = new Map();
   for (const block of (text ?? '').split(/\n{2,}/)) {
@@ -106,13 +106,13 @@ function blocksOf(text: string | undefined): Blocks {
   return blocks;
 }
 
-/** Sets a line, unless it stands there already: then its reason stays the one of that day. */
+/** Sets a line. An equal line of an earlier run stays, with the reason that it had then. */
 function setLine(blocks: Blocks, name: string, line: string, planned: PlannedFix<Fix>): void {
   if (blocks.get(name)?.line === line) return;
   blocks.set(name, { line, text: `${because(planned)}\n${line}\n` });
 }
 
-/** A line of before that would lower what runs now; a list of ports is neither high nor low. */
+/** Whether an earlier line would lower the running value. Lists of ports have no order. */
 function isLower(read: Reader, name: string, { line }: Block): boolean {
   if (name.includes('port')) return false;
   const current = sysctlVector(read, name) ?? [];
@@ -122,14 +122,15 @@ function isLower(read: Reader, name: string, { line }: Block): boolean {
 
 const textsOf = (blocks: Blocks): string[] => [...blocks.values()].map(({ text }) => text);
 
-/** Nothing that an earlier run left. */
+/** A reader without any file of an earlier run. */
 const NOTHING: Reader = () => undefined;
 
 /**
- * sysctl.d(5); a key that a module brings later must not fail the boot, hence its dash.
+ * The text of the file for sysctl.d(5). A key that exists only once a module is loaded gets a dash,
+ * so that its absence does not fail the boot.
  *
- * @param before - What the file held.
- * @param read - The machine that runs with it.
+ * @param before - The text that the file has now.
+ * @param read - Reads files of the machine that the text is for.
  */
 export function sysctlFile(
   diagnosis: Diagnosis,
@@ -146,12 +147,12 @@ export function sysctlFile(
   return blocks.size === 0 ? null : [`${head(diagnosis)}\n`, ...textsOf(blocks)].join('\n');
 }
 
-/** A drop-in for megacomet.service. */
+/** The text of a drop-in for megacomet.service. */
 export function dropInFile(diagnosis: Diagnosis, before?: string): string | null {
   const blocks = blocksOf(before);
   for (const planned of unitFixes(diagnosis)) {
     const { directive, value } = planned.fix;
-    // The lines of the environment share one directive: the variable that they set distinguishes them.
+    // All Environment= lines have the same directive, so the variable is their name.
     const name = directive === 'Environment' ? (value.split('=')[0] ?? '') : directive;
     setLine(blocks, name, `${directive}=${value}`, planned);
   }
@@ -164,19 +165,19 @@ export function dropInFile(diagnosis: Diagnosis, before?: string): string | null
 export const SYSCTL_NAME = '90-megacomet.conf';
 export const DROP_IN_NAME = 'megacomet.service.d/90-megacomet.conf';
 
-/** What became of one sysctl. */
+/** The result of setting one sysctl. */
 export interface Applied {
   readonly key: string;
   readonly wanted: string;
-  /** What the kernel says afterwards. */
+  /** The value that the kernel shows afterwards. */
   readonly found: string;
-  /** Null where it holds now; else the reason, such as EROFS, or that the kernel kept its value. */
-  readonly refusal: string | null;
+  /** Null if the value is set; else the reason, such as EROFS, or that the kernel kept its value. */
+  readonly error: string | null;
 }
 
 const spaced = (text: string | undefined): string => (text ?? '').trim().replace(/\s+/g, ' ');
 
-/** Ports are read back in order, and neighbours as a range. */
+/** A list of ports in one form: the kernel sorts them and joins neighbours to a range. */
 function portList(text: string): string {
   const ports = text.split(',').flatMap((part) => {
     const [first = 0, last = first] = part.split('-').map(Number);
@@ -185,7 +186,7 @@ function portList(text: string): string {
   return [...new Set(ports)].sort((a, b) => a - b).join();
 }
 
-/** Whether the kernel has what was wanted, however it writes that; some values it rounds up. */
+/** Whether the kernel has the wanted value. It may print it differently, and rounds some up. */
 function holds({ key, value }: KernelFix, found: string): boolean {
   if (key === 'net.ipv4.ip_local_reserved_ports') return portList(found) === portList(value);
   if (key === 'net.netfilter.nf_conntrack_buckets') return Number(found) >= Number(value);
@@ -194,27 +195,27 @@ function holds({ key, value }: KernelFix, found: string): boolean {
 
 function applyOne(read: Reader, { fix }: PlannedFix<KernelFix>): Applied {
   const file = `/proc/sys/${fix.key.replaceAll('.', '/')}`;
-  let refusal: string | null = null;
+  let error: string | null = null;
   try {
-    // One write for all numbers of a vector: the kernel takes them together or not at all.
+    // One write for all numbers of a vector: the kernel sets all of them or none.
     writeFileSync(file, fix.value);
-  } catch (error) {
-    refusal = (error as NodeJS.ErrnoException).code ?? 'unknown';
+  } catch (thrown) {
+    error = (thrown as NodeJS.ErrnoException).code ?? 'unknown';
   }
   const found = spaced(read(file));
-  if (refusal === null && !holds(fix, found)) refusal = `the kernel kept ${found}`;
-  return { key: fix.key, wanted: fix.value, found, refusal };
+  if (error === null && !holds(fix, found)) error = `the kernel kept ${found}`;
+  return { key: fix.key, wanted: fix.value, found, error };
 }
 
-/** Writes the sysctls now and reads each back. A refusal of one does not keep the others. */
+/** Writes each sysctl and reads it back. If the kernel rejects one, the others are still set. */
 export function applySysctls(diagnosis: Diagnosis, read: Reader): readonly Applied[] {
   return kernelFixes(diagnosis).map((planned) => applyOne(read, planned));
 }
 
 /**
- * Writes both files below `folder`; one with nothing to say is not made.
+ * Writes both files below `folder`; a file without any setting is not created.
  *
- * @param read - The machine itself, where lines of an earlier run are to be kept.
+ * @param read - Reads files of this machine, so that lines of an earlier run are kept.
  * @throws MegacometError `ERR_WRITE`.
  */
 export function writeFiles(

@@ -1,5 +1,5 @@
-// What machine a target takes, and the settings of a stock Debian on it.
-// The arithmetic is sizing.ts's; the files are the doctor's for a machine that exists on paper.
+// Plans a machine for a target, and the settings that a stock Debian on it needs. sizing.ts has the
+// formulas; the doctor diagnoses the planned machine, which exists only as a recording.
 import { diagnose, type Aim, type Diagnosis } from './doctor.js';
 import { recordedMachine, type Recording } from './machine.js';
 import {
@@ -19,9 +19,9 @@ import {
 export interface PlanAim {
   readonly target: number;
   readonly workers: number | 'auto';
-  /** Per second; 0 takes everybody back within a minute. */
+  /** New connections per second; 0: all clients reconnect within a minute. */
   readonly acceptRate: number;
-  /** Bytes of one message to everybody; 0 for none. */
+  /** Bytes of one message to all clients; 0 for none. */
   readonly broadcastBytes: number;
   /** Seconds between heartbeats of one connection; 0 for none. */
   readonly pingS: number;
@@ -36,23 +36,23 @@ export interface MachinePlan {
     readonly burstBytes: number;
     readonly fragmentationBytes: number;
     readonly reserveBytes: number;
-    /** The smallest usual size of a machine that holds the sum. */
+    /** The smallest power of two, in GiB, that holds the sum. */
     readonly machineBytes: number;
   };
   readonly cpu: {
     /** Cores while all clients reconnect. */
     readonly storm: number;
-    /** Cores that heartbeats take. */
+    /** Cores for the heartbeats. */
     readonly ping: number;
-    /** Seconds of one core for one message to everybody. */
+    /** Seconds of one core for one message to all clients. */
     readonly broadcastSeconds: number;
     readonly cores: number;
   };
   readonly network: {
-    /** Packets per second of heartbeats, each way. */
+    /** Packets per second for heartbeats, each way. */
     readonly pingPackets: number;
     readonly pingBitsPerSecond: number;
-    /** Bits of one message to everybody, headers and acknowledgements included. */
+    /** Bits of one message to all clients, with headers and acknowledgements. */
     readonly broadcastBits: number;
   };
   readonly files: {
@@ -60,12 +60,12 @@ export interface MachinePlan {
     readonly host: number;
     readonly epollWatches: number;
   };
-  /** What a stock Debian on that machine needs changed. */
+  /** The findings for a stock Debian on that machine. */
   readonly diagnosis: Diagnosis;
 }
 
 const GIB = 2 ** 30;
-/** With 4 KiB pages; a machine that exists is measured by the doctor instead. */
+/** Costs with 4 KiB pages. On a machine that exists, the doctor measures them instead. */
 const COSTS: Costs = {
   pageBytes: 4096,
   connectionBytes: CONNECTION_KERNEL_BYTES,
@@ -76,24 +76,24 @@ const COSTS: Costs = {
 const ACCEPT_US = 5.5;
 /** One message in and one out with a million idle: `npm run bench -- growth`, the same machine. */
 const MESSAGE_US = 11;
-/** Above it queues grow faster than they are worked off. */
+/** Share of a core that may be busy: above it, queues grow faster than the core empties them. */
 const BUSY_SHARE_MAX = 0.5;
 
-/** Ethernet, IPv4 and TCP with timestamps. */
+/** Headers of one packet: Ethernet, IPv4 and TCP with timestamps. */
 const HEADER_BYTES = 14 + 20 + 32;
 /** Payload of a full segment at an MTU of 1500. */
 const SEGMENT_BYTES = 1448;
 /** A WebSocket or SSE heartbeat. */
 const PING_BYTES = 6;
 
-/** Bits on the wire for one message, both ways: segments and one acknowledgement each. */
+/** Bits on the wire for one message, both ways: its segments, and one acknowledgement for each. */
 function wireBits(payloadBytes: number): number {
   const segments = Math.max(1, Math.ceil(payloadBytes / SEGMENT_BYTES));
   return 8 * (payloadBytes + segments * 2 * HEADER_BYTES);
 }
 
 /**
- * A stock Debian 12 on paper, with the defaults that the kernel computes from its memory:
+ * A recording of a stock Debian 12, with the defaults that the kernel computes from its memory:
  * eventpoll_init (fs/eventpoll.c), tcp_init and tcp_init_mem (net/ipv4/tcp.c).
  */
 export function stockMachine(memoryBytes: number, cores: number): Recording {
@@ -102,7 +102,7 @@ export function stockMachine(memoryBytes: number, cores: number): Recording {
   const buckets = Math.min(524_288, 2 ** Math.ceil(Math.log2(memoryBytes / 131_072)));
   const sysctls: Record<string, string> = {
     'fs/nr_open': '1048576',
-    // systemd raises it to the largest number there is.
+    // systemd raises it to 2^63 − 1.
     'fs/file-max': '9223372036854775807',
     'fs/file-nr': '1000 0 0',
     'fs/epoll/max_user_watches': String(Math.floor(memoryBytes / 25 / 184)),
@@ -122,7 +122,7 @@ export function stockMachine(memoryBytes: number, cores: number): Recording {
   };
   const files = Object.entries(sysctls).map(([key, value]) => [`/proc/sys/${key}`, `${value}\n`]);
   return {
-    about: 'a stock Debian 12 on paper',
+    about: 'Composed: a stock Debian 12',
     files: {
       ...(Object.fromEntries(files) as Record<string, string>),
       '/proc/meminfo': `MemTotal: ${kilobytes} kB\nMemAvailable: ${kilobytes} kB\n`,
@@ -161,8 +161,8 @@ function doctorAim(aim: PlanAim, load: Load): Aim {
 }
 
 /**
- * The smallest power of two, in GiB, that holds everything besides the reserve, and whose half is
- * enough for the data of one message to everybody.
+ * The smallest power of two, in GiB, that holds all parts and the reserve. Half of it must be
+ * enough for the data of one message to all clients.
  */
 function machineMemory(load: Load): number {
   const need = memoryNeeded(load, COSTS);

@@ -1,5 +1,5 @@
-// The machine as the checks see it: files, folders, outputs of small programs; real or recorded.
-// A recording makes the checks pure: the same input gives the same findings anywhere.
+// The machine as the checks see it: files, folders and the output of small programs. It is real or
+// recorded; a recording makes the checks pure: the same input gives the same findings everywhere.
 import { execFileSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
 
@@ -14,13 +14,13 @@ import { CLIENT_KERNEL_BYTES, CONNECTION_KERNEL_BYTES, type Costs } from '../cap
 
 export interface Machine {
   readonly read: Reader;
-  /** Names in a folder, sorted; empty where there is none. */
+  /** Names in a folder, sorted; empty if the folder does not exist. */
   readonly list: (folder: string) => readonly string[];
-  /** What a program printed; undefined where it is missing or fails. */
+  /** The output of a program; undefined if the program is missing or fails. */
   readonly run: (program: string, ...args: string[]) => string | undefined;
 }
 
-/** A program that hangs must not hang the checks. */
+/** Time limit of a program, so that a program that hangs does not stop the checks. */
 const RUN_MS_MAX = 3000;
 
 export const thisMachine: Machine = {
@@ -33,7 +33,7 @@ export const thisMachine: Machine = {
     }
   },
   run: (program, ...args) => {
-    // Where administrators' programs are, which the path of other users leaves out.
+    // ethtool is in a folder for administrators, which the PATH of other users lacks.
     const PATH = `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin`;
     try {
       return execFileSync(program, args, {
@@ -48,11 +48,11 @@ export const thisMachine: Machine = {
   },
 };
 
-/** A machine on paper: what its files hold, and what programs print on it. */
+/** A recorded machine: the contents of its files, and the output of programs on it. */
 export interface Recording {
   readonly about: string;
   readonly files: Readonly<Record<string, string>>;
-  /** By command line, such as `ethtool -g ens5`. */
+  /** Output by command line, such as `ethtool -g ens5`. */
   readonly outputs: Readonly<Record<string, string>>;
 }
 
@@ -71,12 +71,12 @@ export function recordedMachine(recording: Recording): Machine {
 
 /** Page size in bytes: 4096, or 65536 on some arm64 kernels. */
 export function readPageBytes(machine: Machine): number {
-  // /proc/self/smaps says it in text; its first mapping is the program itself.
+  // /proc/self/smaps names the page size of each mapping; the first one is the program itself.
   const match = /^KernelPageSize:\s+(\d+) kB/m.exec(machine.read('/proc/self/smaps') ?? '');
   return match === null ? 4096 : Number(match[1]) * 1024;
 }
 
-/** Bytes of slab pages per object of a cache; null without root, who alone may look. */
+/** Bytes of slab pages per object of a cache; null without root, because only root may read it. */
 function slabBytes(machine: Machine, cache: string, pageBytes: number): MetricValue {
   const folder = `/sys/kernel/slab/${cache}`;
   const order = Number.parseInt(machine.read(`${folder}/order`) ?? '', 10);
@@ -85,26 +85,26 @@ function slabBytes(machine: Machine, cache: string, pageBytes: number): MetricVa
 }
 
 /**
- * What hangs on one socket: the socket, its inode, file, name, and its place in epoll. A listener
- * on `::`, the default, makes TCPv6 sockets for IPv4 peers too.
+ * The slab caches of one connection: the socket, its inode, file and name, and its entry in epoll.
+ * A listener on `::`, the default, makes TCPv6 sockets for IPv4 peers too.
  */
 const SOCKET_CACHES = [
   ...['TCPv6', 'sock_inode_cache', 'filp', 'dentry'],
   ...['eventpoll_epi', 'eventpoll_pwq', 'ep_head'],
 ];
-/** Instead of a cache that a kernel has not, as one without IPv6. */
+/** The cache to read instead of one that a kernel lacks, such as a kernel without IPv6. */
 const FALLBACK_CACHES: Readonly<Record<string, string>> = { TCPv6: 'TCP' };
-/** Of the LSM and of memory cgroups, which no cache of their own shows. */
+/** Memory of the LSM and of memory cgroups for one socket, which no cache shows. */
 const SOCKET_EXTRA_BYTES = 116;
 
-/** Kernel memory per connection, from the slab's own figures where they can be read. */
+/** Kernel memory per connection, measured in the slab where the slab can be read. */
 export function readCosts(machine: Machine): Costs & { readonly isMeasured: boolean } {
   const pageBytes = readPageBytes(machine);
   let total = SOCKET_EXTRA_BYTES;
   for (const cache of SOCKET_CACHES) {
     const fallback = FALLBACK_CACHES[cache] ?? cache;
     const bytes = slabBytes(machine, cache, pageBytes) ?? slabBytes(machine, fallback, pageBytes);
-    // ep_head is merged away on some kernels; the socket itself never is.
+    // Some kernels merge ep_head with another cache, but never the cache of sockets.
     if (bytes === null && cache !== 'ep_head') {
       return {
         pageBytes,
@@ -124,7 +124,7 @@ export function readCosts(machine: Machine): Costs & { readonly isMeasured: bool
   };
 }
 
-/** Why this is taken for a container, or null. */
+/** The reason to believe that this is a container, or null. */
 export function containerSign(machine: Machine): string | null {
   if (machine.read('/.dockerenv') !== undefined) return '/.dockerenv exists';
   if (machine.read('/run/.containerenv') !== undefined) return '/run/.containerenv exists';
@@ -134,11 +134,11 @@ export function containerSign(machine: Machine): string | null {
   return ids.trim().split(/\s+/).length > 1 ? 'it has a process namespace of its own' : null;
 }
 
-/** Whether root can write sysctls here at all. */
+/** Whether root can write sysctls here. */
 export function canWriteSysctls(machine: Machine): boolean {
   const CAP_NET_ADMIN = 12;
   if (/ \/proc\/sys ro[, ]/.test(machine.read('/proc/self/mountinfo') ?? '')) return false;
-  // Another user has no capabilities, which says nothing about root's.
+  // The capabilities of another user do not tell which capabilities root would have.
   const isRoot = /^Uid:\s+0\s/m.test(machine.read('/proc/self/status') ?? '');
   return !isRoot || hasCapability(machine.read, CAP_NET_ADMIN);
 }
@@ -156,7 +156,7 @@ export function readMemory(machine: Machine): Memory {
   };
 }
 
-/** Network interfaces that are hardware, or look like it to this guest: not lo, veth or bridges. */
+/** Interfaces of hardware, or of a virtual card in a guest; not lo, veth or bridges. */
 export function networkCards(machine: Machine): readonly string[] {
   return machine
     .list('/sys/class/net')
@@ -171,7 +171,7 @@ export function isSteered(machine: Machine, card: string): boolean {
     .some((name) => /[1-9a-f]/.test(machine.read(`${folder}/${name}/rps_cpus`) ?? ''));
 }
 
-/** Sum of the lines of `ethtool -S` whose names match; null where it shows none of them. */
+/** Sum of the lines of `ethtool -S` whose names match; null if no line matches. */
 export function sumStatistics(machine: Machine, card: string, names: RegExp): MetricValue {
   const text = machine.run('ethtool', '-S', card) ?? '';
   const lines = [...text.matchAll(/^\s*([\w.[\]-]+):\s+(\d+)\s*$/gm)];
@@ -180,8 +180,8 @@ export function sumStatistics(machine: Machine, card: string, names: RegExp): Me
 }
 
 /**
- * Sum over the CPUs of a column of a table in hexadecimal, such as /proc/net/stat/nf_conntrack, by
- * its name in the first line.
+ * Sum over the CPUs of one column of a hexadecimal table, such as /proc/net/stat/nf_conntrack. The
+ * first line names the columns.
  */
 export function sumColumn(machine: Machine, path: string, name: string): MetricValue {
   const [head = '', ...lines] = (machine.read(path) ?? '').trim().split('\n');
@@ -193,7 +193,7 @@ export function sumColumn(machine: Machine, path: string, name: string): MetricV
   );
 }
 
-/** Sum over the CPUs of a column of /proc/net/softnet_stat, which is hexadecimal; of the host. */
+/** Sum over the CPUs of a column of /proc/net/softnet_stat: hexadecimal, and for the whole host. */
 export function readSoftnet(machine: Machine, column: number): MetricValue {
   const text = machine.read('/proc/net/softnet_stat');
   if (text === undefined) return null;

@@ -101,8 +101,8 @@ function execStart({ command, config }: UnitPlan): string {
     );
   }
   return (
-    '# Options are set by MEGACOMET_NAME=VALUE, one a line; MEGACOMET_CONFIG=FILE names a\n' +
-    '# config file, which "systemctl reload" reads again.\n' +
+    '# Options are set by MEGACOMET_NAME=VALUE, one on each line; MEGACOMET_CONFIG=FILE names\n' +
+    '# a config file, which "systemctl reload" reads again.\n' +
     `EnvironmentFile=-${ENVIRONMENT_FILE}\n${start}`
   );
 }
@@ -110,7 +110,7 @@ function execStart({ command, config }: UnitPlan): string {
 function memoryFormula({ target, workers, costs }: UnitPlan): string {
   return (
     `# 1.2 × ${target} connections × (${costs.connectionBytes} + 100 bytes in the kernel, ` +
-    `${CONNECTION_USER_BYTES} of ours, and\n` +
+    `${CONNECTION_USER_BYTES} in the worker,\n` +
     `# ${costs.pageBytes} for a message to all of them at once) + ${workers} workers × ` +
     `${WORKER_BYTES / 1e6} MB + ${MANAGER_BYTES / 1e6} MB for the manager`
   );
@@ -120,8 +120,8 @@ function memoryFormula({ target, workers, costs }: UnitPlan): string {
 function limits(plan: UnitPlan): string {
   const { target, workers, nrOpen, drainS, costs } = plan;
   return `# min(fs.nr_open ${nrOpen}, max(${target} connections + 1024, 65536)) for each process, so
-# that one worker could hold all. A number and never infinity: that is fs.nr_open, and programs
-# that loop over all possible descriptors stall at it.
+# that one worker could hold all. It is a number, because infinity means fs.nr_open, and
+# programs that loop over all possible descriptors then stall.
 LimitNOFILE=${limitNofile(target, nrOpen)}
 # 64 threads of the manager and its other processes + 8 × ${workers} workers
 TasksMax=${tasksMax(workers)}
@@ -146,7 +146,7 @@ RestartSec=200ms
 # A restart does not fix a mistake in the configuration.
 RestartPreventExitStatus=2`;
 
-const SANDBOX = `# A user of its own, which exists while the service runs.
+const SANDBOX = `# systemd creates a user that exists while the service runs.
 DynamicUser=yes
 NoNewPrivileges=yes
 PrivateUsers=yes

@@ -6,7 +6,9 @@ import { join } from 'node:path';
 
 import t from 'tap';
 
+import { formatDiagnosis } from '../../lib/cli/commands/doctor.js';
 import { root } from '../support/helpers.js';
+import { diagnosisOf, recordingOf } from '../support/machines/recorded.js';
 
 const README_LINES_MAX = 200;
 
@@ -51,6 +53,17 @@ t.test('the README is short, and its benchmark table comes from the results', (t
     const missing = values.filter((value) => !results.includes(value));
     t.same(missing, [], `values of ${row.split('|')[1]?.trim() ?? ''}`);
   }
+  t.end();
+});
+
+t.test("the README shows the doctor's output for the recorded laptop", (t) => {
+  const section = readme.slice(readme.indexOf('\n## Doctor and plan\n'));
+  const block = section.split(/^```\w*$/m)[3] ?? '';
+  const output = formatDiagnosis(diagnosisOf(recordingOf('laptop')));
+  const parts = block.trim().split('\n…\n');
+  t.equal(parts.length, 2, 'the block has a beginning and an end');
+  t.ok(output.startsWith(`${parts[0] ?? ''}\n`), 'the beginning is current');
+  t.ok(output.endsWith(`\n${parts[1] ?? ''}`), 'the end is current');
   t.end();
 });
 

@@ -1,5 +1,5 @@
-// Fixes: the files that --write creates, the values that --apply sets, and that neither is ever
-// partly done. The real command runs in a network namespace with lowered values.
+// Fixes: the files that --write creates, and the values that --apply sets. An interrupted run leaves
+// no partial file. The real command runs in a network namespace with lowered values.
 import {
   existsSync,
   mkdirSync,
@@ -95,10 +95,10 @@ t.test(
     t.notMatch(second.stdout, /^applied/m, 'nothing is left to apply');
     t.same(filesIn(folder), files, 'and no line of the file is lost');
     const { stdout } = await namespace.run([...ASKED, '--json', '--apply', '--write', folder]);
-    const told = JSON.parse(stdout) as { applied: unknown[]; written: { isChanged: boolean }[] };
-    t.same(told.applied, []);
+    const result = JSON.parse(stdout) as { applied: unknown[]; written: { isChanged: boolean }[] };
+    t.same(result.applied, []);
     t.same(
-      told.written.map(({ isChanged }) => isChanged),
+      result.written.map(({ isChanged }) => isChanged),
       [false, false],
     );
   },
@@ -110,7 +110,7 @@ t.test('the port range of a client is widened', { skip: noNamespace }, async (t)
   const { code, stdout } = await namespace.run(asked);
   t.equal(code, 0, stdout);
   t.equal(namespace.get('net.ipv4.ip_local_port_range'), '1024 65535');
-  t.match(stdout, /^until the next boot; --write DIR gives the file that keeps it/m);
+  t.match(stdout, /^Applied values last until the next boot; --write DIR writes a file/m);
 });
 
 /** Makes a path read-only before the command runs. */
@@ -125,7 +125,7 @@ t.test('values that the kernel rejects are reported', { skip: noNamespace }, asy
   const key = '/proc/sys/net/core/somaxconn';
   const one = await namespace.run([...ASKED, '--apply'], { through: readOnly(key) });
   t.equal(one.code, 4, 'exit code');
-  t.match(one.stdout, /^REFUSED {2}net\.core\.somaxconn = 4096: EROFS; it is 128$/m);
+  t.match(one.stdout, /^REJECTED net\.core\.somaxconn = 4096: EROFS; it is 128$/m);
   t.match(
     one.stdout,
     /^applied {2}net\.ipv4\.tcp_max_tw_buckets = 1000$/m,
@@ -138,7 +138,7 @@ t.test('values that the kernel rejects are reported', { skip: noNamespace }, asy
     /docker run --sysctl "net\.core\.somaxconn=4096"/,
     'another way is suggested',
   );
-  t.match(all.stdout, /^REFUSED {2}net\.core\.somaxconn = 4096: EROFS; it is 128$/m);
+  t.match(all.stdout, /^REJECTED net\.core\.somaxconn = 4096: EROFS; it is 128$/m);
 });
 
 t.test('without root --apply fails with the reason', { skip: noNamespace }, async (t) => {
@@ -167,27 +167,27 @@ t.test(
     writeFileSync(inside('file'), 'precious');
     writeFileSync(join(inside('taken'), 'megacomet.service.d'), 'precious');
     const nobody = ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups'];
-    const refusals: Rejection[] = [
+    const rejections: Rejection[] = [
       {
-        about: 'of others',
+        about: 'a folder of another user',
         folder: inside('locked'),
         options: { through: nobody },
         wanted: /EACCES/,
       },
       {
-        about: 'read-only',
+        about: 'a read-only folder',
         folder: inside('frozen'),
         options: { through: readOnly(inside('frozen')) },
         wanted: /EROFS/,
       },
       {
-        about: 'in none',
+        about: 'a missing parent folder',
         folder: inside('no/where'),
         wanted: /cannot write \S+\/no\/where \(ENOENT\)/,
       },
-      { about: 'a file', folder: inside('file'), wanted: /ENOTDIR/ },
+      { about: 'a file instead of a folder', folder: inside('file'), wanted: /ENOTDIR/ },
       {
-        about: 'with a file in the way',
+        about: 'a file instead of the folder of the drop-in',
         folder: inside('taken'),
         wanted: /service\.d\S* \(E\w+\)/,
       },
@@ -195,12 +195,12 @@ t.test(
     // User nobody must be able to read the folder that it may not write.
     namespace.command('chmod', '755', above);
     const before = filesIn(above);
-    for (const { about, folder, options, wanted } of refusals) {
+    for (const { about, folder, options, wanted } of rejections) {
       const end = await namespace.run([...ASKED, '--write', folder], options);
       t.equal(end.code, 1, `${about}: exit code`);
       t.match(end.stderr, /^megacomet-ts: cannot write [^\n]+\n$/, `${about}: one sentence`);
-      t.match(end.stderr, wanted, `${about}: it names path and reason`);
-      t.equal(end.stdout, '', `${about}: nothing else`);
+      t.match(end.stderr, wanted, `${about}: the error names path and reason`);
+      t.equal(end.stdout, '', `${about}: nothing on standard output`);
       t.same(filesIn(above), before, `${about}: no file was added or changed`);
     }
   },
@@ -242,7 +242,11 @@ t.test('earlier lines are kept unless they would lower the running value', (t) =
   const read = (key: string, value: number | string) => (path: string) =>
     withSysctls(machine, { [key]: value }).files[path];
   const applied = diagnosisOf(withSysctls(machine, { 'net.core.somaxconn': 16_384 }));
-  t.equal(sysctlFile(applied, first, read('net.core.somaxconn', 16_384)), first, 'kept');
+  t.equal(
+    sysctlFile(applied, first, read('net.core.somaxconn', 16_384)),
+    first,
+    'the line is kept after the value is applied',
+  );
   const higher = diagnosisOf(withSysctls(machine, { 'net.core.somaxconn': 65_535 }));
   const kept = sysctlFile(higher, first, read('net.core.somaxconn', 65_535)) ?? '';
   t.notMatch(kept, /somaxconn/, 'the next boot does not shorten a queue that is longer now');
@@ -252,12 +256,12 @@ t.test('earlier lines are kept unless they would lower the running value', (t) =
   t.match(grown, /^net\.core\.somaxconn = 32768$/m, 'a higher reconnect rate raises a line');
   t.equal(grown.match(/^net\.core\.somaxconn/gm)?.length, 1, 'and does not duplicate it');
   const idle = diagnosisOf(machine, { target: 10, messageBurst: 0 });
-  t.equal(sysctlFile(idle), null, 'an empty file is not written');
+  t.equal(sysctlFile(idle), null, 'a file without settings is not written');
   t.equal(dropInFile(idle), null);
   t.end();
 });
 
-t.test('every line has its reason, in comments of a hundred columns', (t) => {
+t.test('every line has a comment with its reason, at most 100 columns wide', (t) => {
   for (const name of ['laptop', 'debian-12', 'debian-13'] as const) {
     const diagnosis = diagnosisOf(recordingOf(name), { role: 'both', workers: 1, keepaliveS: 0 });
     for (const text of [sysctlFile(diagnosis), dropInFile(diagnosis)]) {

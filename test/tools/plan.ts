@@ -1,5 +1,5 @@
-// Planning a machine: the formulas of the doctor, the files that a plan writes, and that no value
-// shrinks when the target grows.
+// `plan`: it uses the doctor's formulas, writes the files that it prints, and no value shrinks when
+// the target grows.
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -42,19 +42,19 @@ const AIM: PlanAim = {
   pingS: 25,
 };
 
-t.test('a million and two million, by hand', (t) => {
+t.test('a plan for one and two million has the values computed by hand', (t) => {
   const one = planMachine(AIM);
-  // 16,667 accepts/s of 5.5 µs, 40,000 heartbeats/s of 11 µs, at most half of a core each.
+  // 16,667 accepts/s of 5.5 µs, 40,000 heartbeats/s of 11 µs, and cores at most half busy.
   t.equal(one.cpu.storm.toFixed(3), '0.092');
   t.equal(one.cpu.ping.toFixed(2), '0.44');
   t.equal(one.cpu.cores, 2);
   t.equal(one.workers, 2);
   t.equal(one.memory.kernelBytes, 4_100_000_000);
-  t.equal(one.memory.userBytes, 214_000_000, '96 bytes each, 2 workers, the manager');
+  t.equal(one.memory.userBytes, 214_000_000, '96 bytes each, 2 workers and the manager');
   t.equal(one.memory.burstBytes, 2_024_000_000);
-  t.equal(one.memory.machineBytes, 16 * GIB, 'a page for each is 3.8 GiB, and at most a third');
+  t.equal(one.memory.machineBytes, 16 * GIB, 'a page for each is 3.8 GiB, at most a third of it');
   t.equal(one.network.pingPackets, 40_000);
-  // 6 bytes, and 66 of headers in both directions.
+  // 6 bytes of payload, and 66 bytes of headers in each direction.
   t.equal(one.network.pingBitsPerSecond, 40_000 * 1104);
   t.equal(one.network.broadcastBits, 1e6 * 8 * (1024 + 132));
   t.equal(planMachine({ ...AIM, broadcastBytes: 0 }).memory.machineBytes, 8 * GIB, 'idle');
@@ -81,7 +81,7 @@ function assertFormulas({ target, workers, memory, files }: MachinePlan, aim: Pl
   t.same(need, memoryNeeded(load, COSTS));
   t.equal(reserve, reserveBytes(machineBytes));
   const sum = need.kernelBytes + need.userBytes + need.burstBytes + need.fragmentationBytes;
-  t.ok(sum <= machineBytes - reserve, 'it fits');
+  t.ok(sum <= machineBytes - reserve, 'the parts fit into the machine');
   t.same(files, {
     perWorker: descriptorsNeeded(load),
     host: filesNeeded(load),
@@ -89,7 +89,7 @@ function assertFormulas({ target, workers, memory, files }: MachinePlan, aim: Pl
   });
 }
 
-t.test('the values match the formulas', (t) => {
+t.test('the values of a plan match the formulas', (t) => {
   for (const aim of [
     AIM,
     { ...AIM, target: 2_000_000 },
@@ -125,7 +125,7 @@ function tuned(plan: MachinePlan, broadcastBytes: number): Diagnosis {
   return diagnosisOf(machine, { ...MILLION, target, workers, backlog, ...message });
 }
 
-t.test('with both files applied the machine holds its target', (t) => {
+t.test('with both files applied the planned machine holds its target', (t) => {
   for (const target of [1000, 100_000, 1_000_000, 2_000_000, 5_000_000]) {
     for (const broadcastBytes of [0, 1024]) {
       const plan = planMachine({ ...AIM, target, broadcastBytes });
@@ -138,7 +138,7 @@ t.test('with both files applied the machine holds its target', (t) => {
   t.end();
 });
 
-t.test('nothing shrinks when the target grows', (t) => {
+t.test('no value shrinks when the target grows', (t) => {
   const values = ({ memory, cpu, network, files }: MachinePlan): number[] => [
     ...[memory.kernelBytes, memory.burstBytes, memory.fragmentationBytes, memory.machineBytes],
     ...[memory.userBytes, memory.reserveBytes],
@@ -162,7 +162,7 @@ t.test('nothing shrinks when the target grows', (t) => {
   t.end();
 });
 
-t.test('the command prints what --write writes', async (t) => {
+t.test('the command prints the files that --write writes', async (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'megacomet-plan-'));
   t.teardown(() => {
     rmSync(folder, { recursive: true });
@@ -187,7 +187,7 @@ t.test('the command prints what --write writes', async (t) => {
     t.ok(settings(text).length > 0, `${name} sets something`);
   }
   const again = await run(args);
-  t.equal(again.stdout.match(/^unchanged /gm)?.length, 2, 'the second time nothing changes');
+  t.equal(again.stdout.match(/^unchanged /gm)?.length, 2, 'the second run changes nothing');
 });
 
 t.test('--json has the same values', async (t) => {
@@ -200,8 +200,8 @@ t.test('--json has the same values', async (t) => {
     '--json',
   ]);
   t.equal(code, 0);
-  const told = JSON.parse(stdout) as MachinePlan & { written: unknown[] };
-  const { written, ...plan } = told;
+  const result = JSON.parse(stdout) as MachinePlan & { written: unknown[] };
+  const { written, ...plan } = result;
   t.same(written, []);
   t.same(plan, planMachine({ ...AIM, target: 50_000, broadcastBytes: 0 }));
   t.same(Object.keys(plan).sort(), [

@@ -1,4 +1,5 @@
-// How many workers and connections a machine allows: rows of the formula, limits that bind, errors.
+// The workers and connections that a machine allows: values of the formula, the limit that binds, and
+// errors.
 import t from 'tap';
 
 import {
@@ -35,7 +36,7 @@ function complaint(
 
 t.test('workers follow from connections, files and cores', (t) => {
   const rows: [Partial<MachineLimits>, number | undefined, number][] = [
-    // A worker holds 20,000 - 32 - 1 - 64 = 19,903; a tenth is spare.
+    // A worker holds 20,000 - 32 - 1 - 64 = 19,903; a tenth is headroom.
     [{}, 1_000_000, 56],
     [{}, 100_000, 6],
     [{}, 18_093, 2],
@@ -49,28 +50,31 @@ t.test('workers follow from connections, files and cores', (t) => {
   for (const [limits, wanted, workers] of rows) {
     const plan = planCapacity({ ...machine, ...limits }, 'auto', wanted, 1);
     t.equal(plan.workers, workers, `${wanted ?? 'any'} with ${JSON.stringify(limits)}`);
-    t.ok(plan.workers * plan.workerConnectionsMax >= plan.maxConnections, 'they hold them all');
+    t.ok(
+      plan.workers * plan.workerConnectionsMax >= plan.maxConnections,
+      'the workers hold all connections',
+    );
     if (wanted !== undefined) t.equal(plan.maxConnections, wanted);
     t.equal(plan.warning, null);
   }
   t.end();
 });
 
-t.test('listeners take descriptors too', (t) => {
+t.test('each listener takes a descriptor', (t) => {
   const one = planCapacity(machine, 1, undefined, 1);
   const ten = planCapacity(machine, 1, undefined, 10);
   t.equal(one.maxConnections - ten.maxConnections, 9);
   t.end();
 });
 
-t.test('the limit that binds is named', (t) => {
+t.test('the capacity names the limit that binds', (t) => {
   const rows: [Partial<MachineLimits>, number, RegExp][] = [
     [{}, 39_806, /^RLIMIT_NOFILE \(20000 open files per process\)$/],
     [{ filesFree: 5000 }, 5000, /^fs\.file-max \(5000 left\)$/],
     [{ epollWatches: 7000 }, 7000, /^fs\.epoll\.max_user_watches \(7000\)$/],
     // 1.2 GiB − 1 GiB − 2 · 9 MB − 100 MB, by 4196 bytes.
     [{ memoryFreeBytes: 1.2 * GIB }, 23_057, /^memory \(1229 MiB available\)$/],
-    // 0.25 GiB − 2 · 9 MB − 100 MB, by 1.2 · 4296 bytes: as the doctor has it.
+    // 0.25 GiB − 2 · 9 MB − 100 MB, by 1.2 · 4296 bytes, like the doctor.
     [{ memoryCgroupBytes: GIB / 4 }, 29_181, /^memory cgroup \(256 MiB\)$/],
     [{ memoryFreeBytes: 0 }, 1, /^memory \(0 MiB available\)$/],
   ];
@@ -78,7 +82,10 @@ t.test('the limit that binds is named', (t) => {
     const plan = planCapacity({ ...machine, ...limits }, 'auto', undefined, 1);
     t.match(plan.binding, binding);
     t.equal(plan.maxConnections, most, plan.binding);
-    t.ok(plan.workerConnectionsMax <= most, 'no worker is given more than all');
+    t.ok(
+      plan.workerConnectionsMax <= most,
+      'the limit of one worker is at most that of the server',
+    );
   }
   t.equal(planCapacity(machine, 'auto', 1000, 1).binding, '--max-connections');
   t.end();
@@ -87,19 +94,19 @@ t.test('the limit that binds is named', (t) => {
 t.test('more than memory, files or watches allow is a warning that names the limit', (t) => {
   const limits = { ...machine, epollWatches: 500 };
   const plan = planCapacity(limits, 'auto', 1000, 1);
-  t.equal(plan.maxConnections, 1000, 'what was asked for is tried');
+  t.equal(plan.maxConnections, 1000, 'the requested number is kept');
   t.match(plan.warning, /1000 connections are more than fs\.epoll.* \(500\) allows: about 500/);
   t.end();
 });
 
-t.test('what cannot be is an error that names the limit to raise', (t) => {
+t.test('an impossible number is an error that names the limit to raise', (t) => {
   t.match(
     complaint({}, 2, 50_000),
-    /^ERR_CAPACITY: 2 workers hold 39806 connections at 20000 open files each, not 50000: raise/,
+    /^ERR_CAPACITY: 2 workers hold 39806 connections at 20000 open files each, fewer than 50000: raise/,
   );
   t.match(
     complaint({ descriptors: 97 }, 'auto'),
-    /^ERR_CAPACITY: a limit of 97 open files leaves a worker none/,
+    /^ERR_CAPACITY: a limit of 97 open files leaves none/,
   );
   t.equal(complaint({ descriptors: 98 }, 'auto'), '', 'one connection is possible');
   t.match(
@@ -122,11 +129,15 @@ t.test('a cgroup counts as the memory of the machine', (t) => {
   };
   const limits = readMachineLimits((path) => files[path]);
   t.equal(limits.memoryTotalBytes, GIB);
-  t.equal(limits.memoryFreeBytes, 23_000_000 * 1024, 'what the host has free is another matter');
+  t.equal(limits.memoryFreeBytes, 23_000_000 * 1024, 'the available memory is that of the host');
   t.equal(limits.memoryCgroupBytes, GIB);
   t.equal(limits.descriptors, 20_000, 'the hard limit counts');
   t.equal(limits.filesFree, 600);
   files['/proc/self/status'] = 'CapEff:\t000001ffffffffff\n';
-  t.equal(readMachineLimits((path) => files[path]).filesFree, null, 'root is exempt');
+  t.equal(
+    readMachineLimits((path) => files[path]).filesFree,
+    null,
+    'root is exempt from fs.file-max',
+  );
   t.end();
 });

@@ -1,5 +1,5 @@
-// Single checks of the doctor at their borders: a machine that differs from a recorded one in one
-// thing, and what is said of it.
+// Single checks of the doctor at their borders: each machine differs from a recorded one in one
+// value, and has one expected finding.
 import t from 'tap';
 
 import type { Finding } from '../../lib/doctor/finding.js';
@@ -36,7 +36,7 @@ function fixText({ fix }: Finding): string | null {
   }
 }
 
-t.test('at its border each check says what it must', (t) => {
+t.test('each check reports the expected finding at its border', (t) => {
   for (const row of BORDERS) {
     const found = findingOf(diagnosisOf(machineOf(row), row.aim), row.id);
     t.equal(found.severity, row.severity, row.about);
@@ -49,7 +49,7 @@ t.test('at its border each check says what it must', (t) => {
   t.end();
 });
 
-t.test('a value that a kernel does not show is skipped', (t) => {
+t.test('a check skips a value that the kernel hides', (t) => {
   const { files } = recordingOf('laptop');
   for (const path of Object.keys(files).filter((name) => name.startsWith('/proc/sys/'))) {
     const key = path.slice('/proc/sys/'.length).replaceAll('/', '.');
@@ -58,13 +58,13 @@ t.test('a value that a kernel does not show is skipped', (t) => {
       role: 'both',
     });
     const found = diagnosis.findings.find(({ id }) => id === key);
-    const isTold = found === undefined || found.severity === 'skipped';
-    // No list of reserved ports is an empty one.
-    if (!isTold && !key.endsWith('reserved_ports')) t.fail(`${key}: ${found.severity}`);
+    const isSkipped = found === undefined || found.severity === 'skipped';
+    // A missing list of reserved ports counts as an empty list.
+    if (!isSkipped && !key.endsWith('reserved_ports')) t.fail(`${key}: ${found.severity}`);
   }
   const empty: Recording = { about: 'nothing can be read', files: {}, outputs: {} };
   const { findings, verdict } = diagnosisOf(empty, { workers: 4 });
-  t.equal(verdict.connections, 0, 'no memory that could be seen');
+  t.equal(verdict.connections, 0, 'without /proc/meminfo there is no memory');
   t.ok(findings.some(({ severity }) => severity === 'skipped'));
   t.end();
 });

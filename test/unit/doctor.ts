@@ -1,5 +1,5 @@
-// The doctor on recorded machines: what is critical on each, how many connections it can hold, and
-// which limit binds first. Every limit that is known has a finding, and a section in the manual.
+// The doctor on recorded machines: the critical findings of each, the connections that it can hold,
+// and the limit that binds first. Every known limit has a finding, and a section in docs/tuning.md.
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
@@ -26,7 +26,7 @@ interface Wanted {
 }
 
 const TUNED = ['--backlog', 'net.core.somaxconn', 'net.ipv4.tcp_mem'];
-const FOLK = [2, 4, 6].map((line) => `/etc/sysctl.d/60-tuning.conf:${line}`);
+const OUTDATED = [2, 4, 6].map((line) => `/etc/sysctl.d/60-tuning.conf:${line}`);
 const POD = 'memory cgroup /sys/fs/cgroup/pod.slice';
 
 const WANTED: readonly Wanted[] = [
@@ -34,11 +34,11 @@ const WANTED: readonly Wanted[] = [
     machine: 'laptop',
     role: 'server',
     workers: 8,
-    // nf_conntrack_max 262,144, of which 213 are in use.
+    // nf_conntrack_max is 262,144, and 213 entries are in use.
     connections: 261_931,
     binding: 'net.netfilter.nf_conntrack_max',
     critical: ['/etc/security/limits.conf:3', 'net.netfilter.nf_conntrack_max'],
-    warning: [...TUNED, ...FOLK],
+    warning: [...TUNED, ...OUTDATED],
   },
   {
     machine: 'laptop',
@@ -46,10 +46,10 @@ const WANTED: readonly Wanted[] = [
     workers: 8,
     connections: 261_931,
     binding: 'net.netfilter.nf_conntrack_max',
-    // 1,626,521 files of the host, and no root: too few for both ends.
+    // The host allows 1,626,521 files, and the user is not root: too few for both ends.
     critical: [...['/etc/security/limits.conf:3', 'fs.file-max'], 'net.netfilter.nf_conntrack_max'],
     warning: [
-      ...[...TUNED, ...FOLK, 'memory'],
+      ...[...TUNED, ...OUTDATED, 'memory'],
       ...['net.core.netdev_max_backlog', 'net.ipv4.tcp_ehash_entries'],
     ],
   },
@@ -57,7 +57,7 @@ const WANTED: readonly Wanted[] = [
     machine: 'ec2',
     role: 'server',
     workers: 8,
-    // What the security groups may still track.
+    // The connections that the security groups may still track.
     connections: 612_311,
     binding: 'ens5 conntrack_allowance',
     critical: ['ens5 conntrack_allowance'],
@@ -141,32 +141,32 @@ for (const wanted of WANTED) {
   });
 }
 
-t.test('every finding says what is, what must be and why, in one sentence', (t) => {
+t.test('every finding has its values, and its reason in one sentence', (t) => {
   const diagnoses = MACHINES.flatMap((name) =>
     (['server', 'client', 'both'] as const).map((role) => diagnosisOf(recordingOf(name), { role })),
   );
   for (const { findings } of diagnoses) {
     const ids = findings.map(({ id }) => id);
-    t.equal(new Set(ids).size, ids.length, 'no finding twice');
+    t.equal(new Set(ids).size, ids.length, 'no finding is reported twice');
   }
   const loud = diagnoses
     .flatMap(({ findings }) => findings)
     .filter(({ severity }) => severity !== 'skipped');
-  const places = /^\/etc\//;
+  const settingsFiles = /^\/etc\//;
   for (const { id, why, current, needed, formula, severity, counters, fix } of loud) {
     if (!/^[A-Z].*\.$/.test(why) || /\. [A-Z]/.test(why)) t.fail(`${id}: ${why}`);
     if (current === '') t.fail(`${id}: no value`);
-    if (severity === 'ok' || places.test(id)) continue;
-    if (needed === null && severity !== 'info') t.fail(`${id}: nothing is asked for`);
+    if (severity === 'ok' || settingsFiles.test(id)) continue;
+    if (needed === null && severity !== 'info') t.fail(`${id}: no needed value`);
     if (formula === '' && !/transparent|IP_LOCAL/.test(id)) t.fail(`${id}: no formula`);
     if (counters.length === 0 && id !== 'IP_LOCAL_PORT_RANGE') t.fail(`${id}: no counter`);
     if (fix === null && !/_[rw]mem$/.test(id)) t.fail(`${id}: no fix`);
   }
-  t.ok(loud.length > 300, 'there was something to look at');
+  t.ok(loud.length > 300, 'there are many findings');
   t.end();
 });
 
-/** Every parameter that is known to matter, and the findings that look at it. */
+/** Every parameter that is known to matter, and the findings about it. */
 const PARAMETERS: readonly (readonly [parameter: string, ...ids: (string | RegExp)[]])[] = [
   // Descriptors, epoll, memory.
   ['RLIMIT_NOFILE soft and hard of each worker', 'RLIMIT_NOFILE'],
@@ -234,8 +234,8 @@ const PARAMETERS: readonly (readonly [parameter: string, ...ids: (string | RegEx
   ['path idle timeouts', '--keepalive'],
 ];
 
-t.test('every limit that is known has a finding, or says why it has none here', (t) => {
-  // A laptop has connection tracking on; the rest is the same everywhere.
+t.test('every known limit has a finding', (t) => {
+  // Only the laptop has connection tracking on; the other findings exist on every machine.
   const { findings } = diagnosisOf(recordingOf('laptop'), { role: 'both' });
   const has = (id: string | RegExp): boolean =>
     findings.some((found) => (typeof id === 'string' ? found.id === id : id.test(found.id)));
@@ -252,13 +252,13 @@ t.test('a role skips the limits that do not concern it', (t) => {
   t.ok(server.includes('net.ipv4.ip_local_port_range'), 'a server needs no ports');
   for (const id of [...TUNED, 'net.ipv4.tcp_max_orphans', '--keepalive']) {
     t.ok(client.includes(id), `a load generator needs no ${id}`);
-    t.notOk(both.includes(id), `a test with both ends does need ${id}`);
+    t.notOk(both.includes(id), `a test with both ends needs ${id}`);
   }
   t.notOk(both.includes('net.core.netdev_max_backlog'), 'loopback queues packets');
   t.end();
 });
 
-/** Findings whose name depends on the machine, as the manual names them. */
+/** The name of a finding in the manual, without the parts that depend on the machine. */
 function heading({ id }: Finding): string {
   return id
     .replace(/^\/etc\/.*/, '/etc/sysctl.d')
@@ -266,7 +266,7 @@ function heading({ id }: Finding): string {
     .replace(/^\S+ (RX ring|receive queues|txqueuelen|conntrack_allowance)$/, '$1');
 }
 
-t.test('the manual has a word on every finding', (t) => {
+t.test('docs/tuning.md names every finding', (t) => {
   const manual = readFileSync(join(root, 'docs/tuning.md'), 'utf8');
   const all = MACHINES.flatMap((name) => diagnosisOf(recordingOf(name), { role: 'both' }).findings);
   const headings = [...new Set(all.map(heading))].sort();
@@ -275,7 +275,7 @@ t.test('the manual has a word on every finding', (t) => {
   t.end();
 });
 
-t.test('a recording says what it is', (t) => {
+t.test('a recording describes its machine', (t) => {
   for (const name of MACHINES) {
     const { about } = recordingOf(name);
     t.match(about, name === 'debian-12' ? /^Recorded by record\.mjs/ : /^Composed/, name);

@@ -1,5 +1,5 @@
-// What must hold of the doctor's findings on any machine: nothing is ever lowered, nothing dangerous
-// proposed, the verdict is the lowest limit; and the borders of single checks.
+// Properties of the doctor's findings on any machine: no fix lowers a value, no fix is dangerous, and
+// the verdict is the lowest limit.
 import fc from 'fast-check';
 import t from 'tap';
 
@@ -27,7 +27,7 @@ const FORBIDDEN = [
   'vm.swappiness',
   'vm.max_map_count',
 ];
-/** Settings that are on or off: neither is higher. */
+/** Settings that are on or off, with the value that a fix may set. */
 const SWITCHES: Readonly<Record<string, string>> = {
   'net.ipv4.tcp_syncookies': '1',
   'net.ipv4.tcp_abort_on_overflow': '0',
@@ -49,14 +49,14 @@ function portsOf(text: string | undefined): Set<number> {
   );
 }
 
-/** What a fix does that it must not, or undefined. */
+/** The rule that a fix breaks, or undefined. */
 function fault({ key, value }: Sysctl, machine: Recording): string | undefined {
   const before = machine.files[pathOf(key)];
   const now = numbersOf(before);
   const then = numbersOf(value);
-  if (FORBIDDEN.includes(key)) return 'is never proposed';
-  if (before === undefined) return 'does not exist there';
-  if (key in SWITCHES) return value === SWITCHES[key] ? undefined : 'is the wrong way';
+  if (FORBIDDEN.includes(key)) return 'must never be proposed';
+  if (before === undefined) return 'does not exist on the machine';
+  if (key in SWITCHES) return value === SWITCHES[key] ? undefined : 'is the wrong value';
   if (key === 'net.ipv4.ip_local_reserved_ports') {
     const kept = portsOf(value);
     return [...portsOf(before)].every((port) => kept.has(port)) ? undefined : 'forgets a port';
@@ -90,7 +90,7 @@ function fixed(machine: Recording, diagnosis: Diagnosis): Recording {
   );
 }
 
-/** Everything that is wrong with one diagnosis, as sentences. */
+/** The rules that one diagnosis breaks, as sentences. */
 function faults(machine: Recording, aim: Partial<Aim>): string[] {
   const diagnosis = diagnosisOf(machine, aim);
   const wrong = sysctlsOf(diagnosis).flatMap((fix) => {
@@ -121,7 +121,7 @@ function faults(machine: Recording, aim: Partial<Aim>): string[] {
 const upTo = (max: number): fc.Arbitrary<number> =>
   fc.oneof(fc.integer({ min: 0, max: Math.min(max, 100) }), fc.integer({ min: 0, max }));
 
-/** In order mostly; the kernel takes them in any. */
+/** Mostly in ascending order; the kernel accepts any order. */
 const vectors = fc
   .tuple(upTo(3e7), upTo(3e7), upTo(3e7), fc.boolean())
   .map(([min, pressure, max, isMixed]) => {

@@ -1,5 +1,5 @@
-// Lines from the web in sysctl.conf and limits.conf: what the doctor says of each, and of none that
-// is harmless. The worst is a file limit that refuses every login.
+// Outdated lines in sysctl.conf and limits.conf: the doctor reports each of them, and no harmless
+// line. The worst is a limit of files that makes pam_limits reject every login.
 import t from 'tap';
 
 import type { Finding } from '../../lib/doctor/finding.js';
@@ -17,8 +17,8 @@ const plain = withFiles(recordingOf('debian-12'), {
   '/etc/sysctl.d/99-sysctl.conf': '',
 });
 
-/** What is said of lines of sysctl.d on a machine. */
-function told(lines: string, machine: Recording = plain): Finding[] {
+/** The findings about lines of sysctl.d on a machine. */
+function findingsOn(lines: string, machine: Recording = plain): Finding[] {
   const path = '/etc/sysctl.d/60-web.conf';
   const { findings } = diagnosisOf(withFiles(machine, { [path]: `${lines}\n` }));
   return findings.filter(({ id }) => id.startsWith('/etc/'));
@@ -26,19 +26,19 @@ function told(lines: string, machine: Recording = plain): Finding[] {
 
 type Row = readonly [line: string, severity: 'info' | 'nothing' | 'warning', why: RegExp];
 
-/** On Debian 12 with Linux 6.18 and 24 GiB, whose own values stand in the recording. */
+/** Findings on Debian 12 with Linux 6.18 and 24 GiB; the recording has its current values. */
 const ROWS: readonly Row[] = [
   ['fs.file-max = 1100000', 'warning', /lowers a value that is 2460000 now/],
   ['fs.file-max = 4000000', 'nothing', /^$/],
   ['fs.nr_open = 1000000', 'warning', /lowers a value that is 1048576 now/],
   ['fs.nr_open = 2000000', 'nothing', /^$/],
   ['fs.epoll.max_user_watches = 100000', 'warning', /lowers a value that is 5491533 now/],
-  ['net.core.rmem_max = 33554432', 'info', /caps what a program asks for/],
-  ['net.core.wmem_max = 33554432', 'info', /caps what a program asks for/],
+  ['net.core.rmem_max = 33554432', 'info', /caps the buffer sizes that a program requests/],
+  ['net.core.wmem_max = 33554432', 'info', /caps the buffer sizes that a program requests/],
   ['net.ipv4.tcp_rmem = 4096 16384 33554432', 'info', /ceilings, not reservations/],
   ['net.ipv4.tcp_wmem = 4096 16384 33554432', 'info', /ceilings, not reservations/],
-  ['net.ipv4.tcp_rmem = 8388608 8388608 16777216', 'warning', /slow clients dearer/],
-  ['net.ipv4.tcp_mem = 786432 1048576 26777216', 'warning', /PAGES.*no limit at all/],
+  ['net.ipv4.tcp_rmem = 8388608 8388608 16777216', 'warning', /slow clients hold more memory/],
+  ['net.ipv4.tcp_mem = 786432 1048576 26777216', 'warning', /PAGES.*limits nothing/],
   ['net.ipv4.tcp_mem = 100000 200000 300000', 'warning', /lowers a value/],
   ['net.ipv4.tcp_mem = 750000 1000000 1500000', 'nothing', /^$/],
   ['net.ipv4.tcp_max_tw_buckets = 360000', 'nothing', /^$/],
@@ -49,12 +49,12 @@ const ROWS: readonly Row[] = [
   ['net.core.netdev_max_backlog = 16384', 'nothing', /^$/],
   ['vm.min_free_kbytes = 65536', 'warning', /lowers a value that is 67584 now/],
   ['vm.swappiness = 0', 'info', /sockets cannot be swapped/i],
-  ['net.ipv4.ip_local_port_range = 1024 65535', 'info', /only who connects needs ports/i],
-  ['net.ipv4.tcp_fin_timeout = 15', 'info', /does not shorten TIME_WAIT/],
+  ['net.ipv4.ip_local_port_range = 1024 65535', 'info', /only a client needs ports/i],
+  ['net.ipv4.tcp_fin_timeout = 15', 'info', /FIN_WAIT_2 only, not TIME_WAIT/],
   ['net.ipv4.tcp_fin_timeout = 60', 'nothing', /^$/],
   ['net.ipv4.tcp_tw_reuse = 1', 'info', /outgoing connections/],
-  ['net.ipv4.tcp_tw_recycle = 1', 'warning', /removed in Linux 4\.12/],
-  ['net.ipv4.tcp_tw_recycle=0', 'warning', /removed in Linux 4\.12/],
+  ['net.ipv4.tcp_tw_recycle = 1', 'warning', /Linux 4\.12 removed/],
+  ['net.ipv4.tcp_tw_recycle=0', 'warning', /Linux 4\.12 removed/],
   ['net.core.somaxconn = 1024', 'warning', /lowers a value that is 4096 now/],
   ['net.core.somaxconn = 4096', 'nothing', /^$/],
   ['net.ipv4.tcp_max_syn_backlog = 2048', 'info', /no effect while tcp_syncookies is on/],
@@ -67,8 +67,12 @@ const ROWS: readonly Row[] = [
   ['net.ipv4.tcp_abort_on_overflow = 1', 'warning', /resets/],
   ['net.netfilter.nf_conntrack_max = 0', 'warning', /0 means no limit on some/],
   ['net.netfilter.nf_conntrack_max = 65536', 'warning', /lowers a value that is 262144 now/],
-  ['net.ipv4.netfilter.ip_conntrack_max = 1000000', 'warning', /calls it net\.netfilter\.nf_/],
-  ['net.ipv4.ip_conntrack_max = 1000000', 'warning', /calls it net\.netfilter\.nf_/],
+  [
+    'net.ipv4.netfilter.ip_conntrack_max = 1000000',
+    'warning',
+    /calls the setting net\.netfilter\.nf_/,
+  ],
+  ['net.ipv4.ip_conntrack_max = 1000000', 'warning', /calls the setting net\.netfilter\.nf_/],
   ['kernel.pid_max = 65536', 'nothing', /^$/],
   // Other ways to write the same.
   ['-net.ipv4.tcp_tw_recycle = 1', 'warning', /removed/],
@@ -79,46 +83,50 @@ const ROWS: readonly Row[] = [
   ['nonsense', 'nothing', /^$/],
 ];
 
-t.test('each line of the web gets its verdict', (t) => {
+t.test('the doctor reports each outdated line with its reason', (t) => {
   for (const [line, severity, why] of ROWS) {
-    const [found, ...more] = told(line);
+    const [found, ...more] = findingsOn(line);
     t.equal(found?.severity ?? 'nothing', severity, line);
     t.match(found?.why ?? '', why, line);
-    t.same(more, [], 'and no second');
-    if (found !== undefined) t.equal(found.id, '/etc/sysctl.d/60-web.conf:1', 'with its place');
-    t.equal(found?.fix?.kind, found === undefined ? undefined : 'advice', 'nothing is undone');
+    t.same(more, [], 'there is only one finding');
+    if (found !== undefined) t.equal(found.id, '/etc/sysctl.d/60-web.conf:1', 'file and line');
+    t.equal(
+      found?.fix?.kind,
+      found === undefined ? undefined : 'advice',
+      'the file stays as it is',
+    );
   }
   t.end();
 });
 
-t.test('every folder of sysctl.d is read, a link once, a hidden file not', (t) => {
+t.test('the doctor reads every folder of sysctl.d, a link once, and no hidden file', (t) => {
   const line = 'vm.swappiness = 0\n';
-  const placesOf = (files: Record<string, string>): string[] => {
+  const locationsOf = (files: Record<string, string>): string[] => {
     const { findings } = diagnosisOf(withFiles(plain, files));
     return findings.map(({ id }) => id).filter((id) => /^\/(etc|run|usr)\//.test(id));
   };
-  t.same(placesOf({ '/run/sysctl.d/a.conf': line }), ['/run/sysctl.d/a.conf:1']);
-  t.same(placesOf({ '/usr/lib/sysctl.d/a.conf': `\n${line}` }), ['/usr/lib/sysctl.d/a.conf:2']);
+  t.same(locationsOf({ '/run/sysctl.d/a.conf': line }), ['/run/sysctl.d/a.conf:1']);
+  t.same(locationsOf({ '/usr/lib/sysctl.d/a.conf': `\n${line}` }), ['/usr/lib/sysctl.d/a.conf:2']);
   t.same(
-    placesOf({ '/usr/lib/sysctl.d/a.conf': line, '/etc/sysctl.d/a.conf': '#\n' }),
+    locationsOf({ '/usr/lib/sysctl.d/a.conf': line, '/etc/sysctl.d/a.conf': '#\n' }),
     [],
     'a file of the same name in /etc hides it',
   );
-  t.same(placesOf({ '/etc/sysctl.d/README': line }), [], 'another ending');
+  t.same(locationsOf({ '/etc/sysctl.d/README': line }), [], 'the name does not end in .conf');
   t.same(
-    placesOf({ '/etc/sysctl.conf': line, '/etc/sysctl.d/99-sysctl.conf': line }),
+    locationsOf({ '/etc/sysctl.conf': line, '/etc/sysctl.d/99-sysctl.conf': line }),
     ['/etc/sysctl.conf:1'],
     'the link of Debian 12 is the same file',
   );
   t.same(
-    placesOf({ '/etc/sysctl.conf': '#\n', '/etc/sysctl.d/99-sysctl.conf': line }),
+    locationsOf({ '/etc/sysctl.conf': '#\n', '/etc/sysctl.d/99-sysctl.conf': line }),
     ['/etc/sysctl.d/99-sysctl.conf:1'],
-    'a file of that name is not',
+    'a file with the name of the link is another file',
   );
   t.end();
 });
 
-t.test('settings in a file that no boot reads are reported', (t) => {
+t.test('the doctor reports settings in a file that systemd does not read at boot', (t) => {
   const lost = withFiles(recordingOf('debian-13'), {});
   const found = findingOf(diagnosisOf(lost), '/etc/sysctl.conf');
   t.equal(found.severity, 'info');
@@ -156,20 +164,20 @@ const LOCKOUTS: readonly Lockout[] = [
     why: /^LOGIN LOCK-OUT: 2000000 is above fs\.nr_open \(1048576\).*ssh included/,
   },
   {
-    about: 'both limits in one line',
-    line: '@staff - nofile 1048577 # one too many',
+    about: 'a line that sets both limits',
+    line: '@staff - nofile 1048577 # 1 above fs.nr_open',
     severity: 'critical',
     why: /^LOGIN LOCK-OUT: 1048577 is above/,
   },
   {
-    about: 'fs.nr_open raised by hand, and gone at the next boot',
+    about: 'fs.nr_open was raised by hand until the next boot',
     line: '* hard nofile 2000000',
     sysctls: { 'fs.nr_open': 3_000_000 },
     severity: 'critical',
-    why: /^LOGIN LOCK-OUT: 2000000 is above what fs\.nr_open is after the next boot \(1048576;/,
+    why: /^LOGIN LOCK-OUT: 2000000 is above fs\.nr_open after the next boot \(1048576;/,
   },
   {
-    about: 'fs.nr_open raised for good',
+    about: 'fs.nr_open is raised now and at every boot',
     line: '* hard nofile 2000000',
     sysctls: { 'fs.nr_open': 3_000_000 },
     files: NR_OPEN_AT_BOOT,
@@ -177,37 +185,37 @@ const LOCKOUTS: readonly Lockout[] = [
     why: /per process/,
   },
   {
-    about: 'fs.nr_open raised in a file that was not read yet',
+    about: 'fs.nr_open is raised in a file that the next boot will read',
     line: '* hard nofile 2000000',
     files: NR_OPEN_AT_BOOT,
     severity: 'critical',
     why: /^LOGIN LOCK-OUT: 2000000 is above fs\.nr_open \(1048576\)/,
   },
   {
-    about: 'fs.nr_open raised by systemd at every boot',
+    about: 'systemd raises fs.nr_open at every boot',
     line: '* hard nofile 2000000',
     sysctls: { 'fs.nr_open': 1_073_741_816 },
     severity: 'info',
     why: /per process/,
   },
   {
-    about: 'fs.nr_open lowered at the next boot',
+    about: 'the next boot lowers fs.nr_open',
     line: '* hard nofile 1000000',
     files: { '/etc/sysctl.d/10-files.conf': 'fs.nr_open = 500000\n' },
     severity: 'critical',
-    why: /^LOGIN LOCK-OUT: 1000000 is above what fs\.nr_open is after the next boot \(500000;/,
+    why: /^LOGIN LOCK-OUT: 1000000 is above fs\.nr_open after the next boot \(500000;/,
   },
   {
-    about: 'a soft limit is cut',
+    about: 'pam_limits cuts a soft limit',
     line: '* soft nofile 2000000',
     severity: 'warning',
-    why: /is cut to the hard limit/,
+    why: /pam_limits cuts it to the hard limit/,
   },
   {
-    about: 'just as high',
+    about: 'equal to fs.nr_open',
     line: '* hard nofile 1048576',
     severity: 'info',
-    why: /no service of systemd sees it/,
+    why: /services of systemd ignore it/,
   },
   {
     about: 'unlimited',
@@ -230,7 +238,7 @@ t.test('a file limit above fs.nr_open is a login lock-out', (t) => {
   t.same(
     diagnosisOf(other).findings.filter(({ id }) => id.startsWith(path)),
     [],
-    'other limits are ignored',
+    'the doctor ignores other limits',
   );
   const main = withFiles(plain, { '/etc/security/limits.conf': 'web hard nofile 9999999\n' });
   t.match(findingOf(diagnosisOf(main), '/etc/security/limits.conf:1').why, /LOCK-OUT/);

@@ -1,4 +1,5 @@
-// The formulas of lib/capacity/sizing.ts against values computed by hand, and each inverse against its own.
+// The formulas of lib/capacity/sizing.ts against values computed by hand, and each inverse against
+// its formula.
 import fc from 'fast-check';
 import t from 'tap';
 
@@ -44,9 +45,9 @@ const SERVER: Load = {
 const CLIENT: Load = { ...SERVER, connections: 0, clients: 1_000_000 };
 const BOTH: Load = { ...SERVER, clients: 1_000_000 };
 
-t.test('the listen queue covers a second of new connections twice, in powers of two', (t) => {
+t.test('the listen queue holds the new connections of two seconds, in powers of two', (t) => {
   const rows: [number, number, number][] = [
-    // 2 · 20,000 / 8 = 5000, and the next power of two.
+    // 2 · 20,000 / 8 = 5000; the next power of two is 8192.
     [20_000, 8, 8192],
     [16_384, 8, 4096],
     [16_385, 8, 8192],
@@ -57,16 +58,16 @@ t.test('the listen queue covers a second of new connections twice, in powers of 
   for (const [acceptRate, workers, wanted] of rows) {
     t.equal(backlogNeeded({ ...SERVER, acceptRate, workers }), wanted, `${acceptRate}/${workers}`);
   }
-  t.equal(defaultAcceptRate(1_000_000), 16_667, 'everybody within a minute');
-  t.equal(defaultAcceptRate(100), 1000, 'no less than a thousand a second');
+  t.equal(defaultAcceptRate(1_000_000), 16_667, 'all clients within a minute');
+  t.equal(defaultAcceptRate(100), 1000, 'at least 1000 per second');
   t.end();
 });
 
-t.test('files, watches and the like follow the connections', (t) => {
+t.test('limits of files, watches, ports and entries follow from the connections', (t) => {
   // 1.1 · 1,000,000 / 8 + 1024.
   t.equal(descriptorsNeeded(SERVER), 138_524);
-  t.equal(descriptorsNeeded(CLIENT), 138_524, 'a load generator holds them too');
-  t.equal(descriptorsNeeded(BOTH), 138_524, 'each end has processes of its own');
+  t.equal(descriptorsNeeded(CLIENT), 138_524, 'a load generator holds as many');
+  t.equal(descriptorsNeeded(BOTH), 138_524, 'each end has its own processes');
   t.equal(descriptorsNeeded({ ...SERVER, workers: 3 }), 367_691, 'rounded up');
   t.equal(filesNeeded(SERVER), 1_165_536);
   t.equal(filesNeeded(BOTH), 2_265_536);
@@ -79,7 +80,7 @@ t.test('files, watches and the like follow the connections', (t) => {
   t.equal(timeWaitNeeded({ ...SERVER, connections: 50_000 }), 50_000);
   t.equal(timeWaitNeeded({ ...SERVER, connections: 2_000_000 }), 1_000_000, '256 MB at most');
   t.equal(portsNeeded(CLIENT), 1_020_000);
-  // 1.25 · 1,000,000, and what closed within 120 s if each lives 600 s.
+  // 1.25 · 1,000,000, plus the connections closed within 120 s if each lives 600 s.
   t.equal(conntrackNeeded(SERVER), 1_450_000);
   t.equal(hashBucketsNeeded(SERVER), 262_144);
   t.equal(hashBucketsNeeded(BOTH), 524_288);
@@ -87,10 +88,10 @@ t.test('files, watches and the like follow the connections', (t) => {
   t.end();
 });
 
-t.test('memory is kernel, processes, a message on its way, and 40 % against gaps', (t) => {
+t.test('memory is for kernel, processes, a pending message and fragmentation', (t) => {
   t.same(memoryNeeded(SERVER, SMALL_PAGES), {
     kernelBytes: 4_100_000_000,
-    // 96 bytes each, 8 workers of 9 MB, the manager's 100 MB.
+    // 96 bytes for each connection, 8 workers of 9 MB, and 100 MB for the manager.
     userBytes: 268_000_000,
     burstBytes: 1_200_000_000,
     fragmentationBytes: 1_640_000_000,
@@ -115,7 +116,7 @@ t.test('memory is kernel, processes, a message on its way, and 40 % against gaps
   t.end();
 });
 
-t.test('what fits into memory is the inverse of what is needed', (t) => {
+t.test('connectionsInMemory is the inverse of memoryNeeded', (t) => {
   // 16 GiB − 1 GiB − 172 MB of processes, by 4100 + 96 + 1200 bytes.
   t.equal(connectionsInMemory(16 * GIB, GIB, SERVER, SMALL_PAGES), 2_952_951);
   t.equal(connectionsInMemory(16 * GIB, GIB, { ...SERVER, burst: 0 }, SMALL_PAGES), 3_797_456);
@@ -126,7 +127,7 @@ t.test('what fits into memory is the inverse of what is needed', (t) => {
   t.end();
 });
 
-t.test('a cgroup is charged whole pages for data, and a fifth more', (t) => {
+t.test('a cgroup needs whole pages for data, and 20 % headroom', (t) => {
   // 1.2 · 1,000,000 · (4100 + 100 + 96 + 4096) + 172 MB = 10,242,400,000, in whole MiB.
   t.equal(cgroupBytesNeeded(SERVER, SMALL_PAGES), 9768 * MIB);
   t.equal(cgroupBytesNeeded({ ...SERVER, burst: 0 }, SMALL_PAGES), 5081 * MIB);
@@ -137,7 +138,7 @@ t.test('a cgroup is charged whole pages for data, and a fifth more', (t) => {
   t.end();
 });
 
-t.test('tcp_mem is in pages, one for each socket with any byte', (t) => {
+t.test('tcp_mem counts pages, at least one for each socket with unacknowledged data', (t) => {
   t.same(tcpMemNeeded(SERVER, SMALL_PAGES, 32 * GIB), {
     pages: [750_000, 1_000_000, 1_500_000],
     isCut: false,
@@ -145,7 +146,7 @@ t.test('tcp_mem is in pages, one for each socket with any byte', (t) => {
   t.same(
     tcpMemNeeded({ ...SERVER, burst: 0.25 }, SMALL_PAGES, 32 * GIB).pages,
     [187_500, 250_000, 375_000],
-    'a quarter of them at once',
+    'a message to a quarter of the connections',
   );
   t.same(
     tcpMemNeeded({ ...SERVER, messageBytes: 8000 }, SMALL_PAGES, 64 * GIB).pages,
@@ -160,17 +161,17 @@ t.test('tcp_mem is in pages, one for each socket with any byte', (t) => {
   t.same(
     tcpMemNeeded(SERVER, LARGE_PAGES, 32 * GIB),
     { pages: [131_071, 174_762, 262_143], isCut: true },
-    'a page of 64 KiB for each: 61 GiB booked',
+    'a page of 64 KiB for each connection is 61 GiB',
   );
   t.same(tcpMemNeeded({ ...SERVER, burst: 0 }, SMALL_PAGES, 8 * GIB).pages, [0, 0, 0]);
   t.end();
 });
 
-t.test('the unit of systemd', (t) => {
-  t.equal(limitNofile(1_000_000, 1_048_576), 1_001_024, 'one worker may hold them all');
+t.test('the values of the systemd unit', (t) => {
+  t.equal(limitNofile(1_000_000, 1_048_576), 1_001_024, 'one worker may hold all connections');
   t.equal(limitNofile(1_000, 1_048_576), 65_536);
   t.equal(limitNofile(2_000_000, 1_048_576), 1_048_576, 'never above fs.nr_open');
-  t.equal(stopTimeoutS(1_000_000, 10), 26, '10 s drain, 10 s, and 6 µs for each');
+  t.equal(stopTimeoutS(1_000_000, 10), 26, '10 s drain, 10 s grace, 6 µs for each connection');
   t.equal(stopTimeoutS(1, 0), 11);
   t.equal(tasksMax(8), 128);
   t.end();
@@ -185,7 +186,7 @@ const loads = fc.record({
   messageBytes: fc.integer({ min: 0, max: 16_777_216 }),
 });
 
-/** The same for both ends, as every role has it. */
+/** A load with as many clients as connections, if it has both, as for every role. */
 function evened(load: Load): Load {
   const target = Math.max(1, load.connections, load.clients);
   return {
@@ -195,7 +196,7 @@ function evened(load: Load): Load {
   };
 }
 
-t.test('inverses agree with what they invert, and nothing is unordered', (t) => {
+t.test('each inverse agrees with its formula, and the values of tcp_mem are in order', (t) => {
   const property = fc.property(
     loads,
     fc.constantFrom(SMALL_PAGES, LARGE_PAGES),

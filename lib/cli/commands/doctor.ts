@@ -1,4 +1,4 @@
-// `megacomet-ts doctor`: the capacity of this machine, the limits in the way, and their fixes.
+// `megacomet-ts doctor`: prints the capacity of this machine, the limits that bind, and the fixes.
 import { readSettings, type Settings } from '../../options/config.js';
 import { diagnose, type Aim, type Diagnosis } from '../../doctor/doctor.js';
 import { MegacometError } from '../../base/errors.js';
@@ -6,11 +6,11 @@ import type { Finding, Role, Severity } from '../../doctor/finding.js';
 import { thisMachine } from '../../doctor/machine.js';
 import { applySysctls, writeFiles, type Applied } from '../../doctor/fix.js';
 
-/** The exit code when the machine cannot hold the target, or something is critical: for scripts. */
+/** The exit code if the machine cannot hold the target or a finding is critical: for scripts. */
 const EXIT_NOT_ENOUGH = 3;
-/** The exit code when --apply was refused something. */
-const EXIT_REFUSED = 4;
-/** Bytes of one message where nothing else is said: a small JSON notification. */
+/** The exit code if the kernel rejected a value of --apply. */
+const EXIT_REJECTED = 4;
+/** Assumed bytes of one message: a small JSON notification. */
 const MESSAGE_BYTES = 200;
 
 const LABELS: Readonly<Record<Severity, string>> = {
@@ -70,7 +70,7 @@ function formatFinding(finding: Finding): string {
   return [head, ...lines.map((line) => `           ${line}`)].join('\n');
 }
 
-/** The whole diagnosis for people: what is wrong in full, the rest by name. */
+/** The diagnosis as text: each problem in full, and the names of the other settings. */
 export function formatDiagnosis(diagnosis: Diagnosis): string {
   const { findings } = diagnosis;
   const isLoud = ({ severity }: Finding): boolean => severity !== 'ok' && severity !== 'skipped';
@@ -89,16 +89,16 @@ export function formatDiagnosis(diagnosis: Diagnosis): string {
     '',
     ...findings.filter(isLoud).map(formatFinding),
     `${LABELS.ok} ${named('ok')}`,
-    ...(skippedLines.length === 0 ? [] : ['not here:', ...skippedLines]),
+    ...(skippedLines.length === 0 ? [] : ['skipped:', ...skippedLines]),
     '',
     diagnosis.verdict.sentence,
   ].join('\n');
 }
 
-function formatApplied({ key, wanted, found, refusal }: Applied): string {
-  return refusal === null
+function formatApplied({ key, wanted, found, error }: Applied): string {
+  return error === null
     ? `applied  ${key} = ${found}`
-    : `REFUSED  ${key} = ${wanted}: ${refusal}; it is ${found}`;
+    : `REJECTED ${key} = ${wanted}: ${error}; it is ${found}`;
 }
 
 function checkMayApply(): void {
@@ -116,7 +116,7 @@ export function doctor(
   if (applies) checkMayApply();
   const aim = aimOf(settings);
   let diagnosis = diagnose(thisMachine, aim);
-  // Files first: once a value is applied the machine no longer shows that it needs it.
+  // Write files first: after a value is applied, the diagnosis no longer asks for it.
   const folder = settings['write'] as string | undefined;
   const written = folder === undefined ? [] : writeFiles(diagnosis, folder, thisMachine.read);
   const applied = applies ? applySysctls(diagnosis, thisMachine.read) : [];
@@ -129,11 +129,13 @@ export function doctor(
       print(`${isChanged ? 'written  ' : 'unchanged'} ${file}`);
     }
     for (const line of applied) print(formatApplied(line));
-    if (folder === undefined && applied.some(({ refusal }) => refusal === null)) {
-      print('until the next boot; --write DIR gives the file that keeps it, for /etc/sysctl.d');
+    if (folder === undefined && applied.some(({ error }) => error === null)) {
+      print(
+        'Applied values last until the next boot; --write DIR writes a file for /etc/sysctl.d.',
+      );
     }
   }
-  if (applied.some(({ refusal }) => refusal !== null)) return Promise.resolve(EXIT_REFUSED);
+  if (applied.some(({ error }) => error !== null)) return Promise.resolve(EXIT_REJECTED);
   const { isEnough, critical } = diagnosis.verdict;
   return Promise.resolve(isEnough && critical.length === 0 ? 0 : EXIT_NOT_ENOUGH);
 }

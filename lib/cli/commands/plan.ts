@@ -1,14 +1,14 @@
-// `megacomet-ts plan`: what machine a number of connections takes.
+// `megacomet-ts plan`: prints the machine that a number of connections needs.
 import { readSettings } from '../../options/config.js';
 import type { Diagnosis } from '../../doctor/doctor.js';
-import { figure, size } from '../../doctor/finding.js';
+import { formatCount, size } from '../../doctor/finding.js';
 import { planMachine, type MachinePlan } from '../../doctor/machine-plan.js';
 import { dropInFile, sysctlFile, SYSCTL_NAME, DROP_IN_NAME, writeFiles } from '../../doctor/fix.js';
 
-/** What no file sets, such as a word on the boot line. */
+/** Advice that no file can carry out, such as a parameter on the boot line. */
 function byHand({ findings }: Diagnosis): string[] {
   const texts = findings.flatMap(({ fix }) => (fix?.kind === 'advice' ? [fix.text] : []));
-  return texts.length === 0 ? [] : ['', 'And by hand:', ...texts.map((text) => `  ${text}`)];
+  return texts.length === 0 ? [] : ['', 'By hand:', ...texts.map((text) => `  ${text}`)];
 }
 
 /** The link speed for which broadcast times are given. */
@@ -25,24 +25,24 @@ function formatPlan({
 }: MachinePlan): string {
   const seconds = (network.broadcastBits / LINK_BITS).toFixed(1);
   const blocks = [
-    `A machine for ${figure(target)} connections: ${size(memory.machineBytes)} of memory, ` +
+    `A machine for ${formatCount(target)} connections: ${size(memory.machineBytes)} of memory, ` +
       `${cpu.cores} cores, ${workers} workers`,
     '',
     `memory   kernel ${size(memory.kernelBytes)}, processes ${size(memory.userBytes)}, ` +
-      `while a message goes to all ${size(memory.burstBytes)}`,
-    `         against fragmentation ${size(memory.fragmentationBytes)}, ` +
-      `left to the rest ${size(memory.reserveBytes)}`,
+      `one message to all clients ${size(memory.burstBytes)},`,
+    `         fragmentation ${size(memory.fragmentationBytes)}, ` +
+      `reserve for the system ${size(memory.reserveBytes)}`,
     `cpu      ${cpu.storm.toFixed(2)} cores while all clients reconnect, ` +
-      `${cpu.ping.toFixed(2)} for heartbeats,`,
-    `         ${cpu.broadcastSeconds.toFixed(1)} s of one core for one message to all`,
-    `network  heartbeats ${figure(network.pingPackets)} packets/s each way, ` +
+      `${cpu.ping.toFixed(2)} cores for heartbeats,`,
+    `         ${cpu.broadcastSeconds.toFixed(1)} s of one core for one message to all clients`,
+    `network  heartbeats: ${formatCount(network.pingPackets)} packets/s each way, ` +
       `${(network.pingBitsPerSecond / 1e6).toFixed(1)} Mbit/s;`,
-    `         one message to all ${(network.broadcastBits / 1e9).toFixed(1)} Gbit: ` +
+    `         one message to all clients: ${(network.broadcastBits / 1e9).toFixed(1)} Gbit, ` +
       `${seconds} s at 10 Gbit/s`,
-    `files    ${figure(files.perWorker)} per worker (LimitNOFILE), ${figure(files.host)} for ` +
-      `the host (fs.file-max), ${figure(files.epollWatches)} epoll watches`,
+    `files    ${formatCount(files.perWorker)} per worker (LimitNOFILE), ${formatCount(files.host)} for ` +
+      `the host (fs.file-max), ${formatCount(files.epollWatches)} epoll watches`,
     '',
-    'What a stock Debian on it needs:',
+    'Settings that a stock Debian on this machine needs:',
     '',
     `--- ${SYSCTL_NAME}`,
     sysctlFile(diagnosis) ?? '# nothing\n',

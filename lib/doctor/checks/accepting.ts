@@ -1,11 +1,11 @@
-// Settings that decide whether a burst of new connections gets in.
+// Settings that decide whether the kernel and the server accept a burst of new connections.
 import { sysctl } from '../../system/kernel.js';
 import { backlogNeeded, NETDEV_BACKLOG_ONE_BOX } from '../../capacity/sizing.js';
 import { isSteered, networkCards, readSoftnet, sumStatistics } from '../machine.js';
 import {
   checkAtLeast,
   checkSwitch,
-  figure,
+  formatCount,
   finding,
   onlyFor,
   skipped,
@@ -16,7 +16,7 @@ import {
   type Situation,
 } from '../finding.js';
 
-/** Below this even a small burst is lost, whatever the rate. */
+/** A shorter queue loses even a small burst, at any rate. */
 const SOMAXCONN_CRITICAL = 1024;
 
 const backlogFormula = ({ load }: Situation): string =>
@@ -30,9 +30,8 @@ const somaxconn: Check = (situation) => [
     formula: backlogFormula,
     below: (current) => (current < SOMAXCONN_CRITICAL ? 'critical' : 'warning'),
     why:
-      'It silently caps every listen queue: beyond it the kernel drops handshakes, and ' +
-      'clients try ' +
-      'again only after a second (a running server must listen anew to see a change).',
+      'It silently caps every listen queue: when the queue is full the kernel drops the ' +
+      'handshake, and the client retries after a second (restart the server after a change).',
     counters: (at) => [tcpCounter(at, 'ListenOverflows'), tcpCounter(at, 'ListenDrops')],
   }),
 ];
@@ -45,10 +44,10 @@ const backlog: Check = (situation) => {
       id: '--backlog',
       scope: 'process',
       severity: isEnough ? 'ok' : 'warning',
-      current: figure(situation.backlog),
-      needed: figure(needed),
+      current: formatCount(situation.backlog),
+      needed: formatCount(needed),
       formula: backlogFormula(situation),
-      why: 'Each worker has a queue of its own; the kernel reserves no memory for it.',
+      why: 'Each worker has its own listen queue, and the kernel reserves no memory for it.',
       counters: [tcpCounter(situation, 'ListenOverflows')],
       fix: isEnough
         ? null
@@ -67,7 +66,7 @@ const synBacklog: Check = (situation) => {
   const cookies = sysctl(situation.machine.read, 'net.ipv4.tcp_syncookies');
   if (cookies !== 0) {
     return [
-      skipped(key, 'namespace', 'without effect while tcp_syncookies is on (since Linux 4.4)'),
+      skipped(key, 'namespace', 'it has no effect while tcp_syncookies is on (since Linux 4.4)'),
     ];
   }
   return [
@@ -78,7 +77,7 @@ const synBacklog: Check = (situation) => {
       formula: ({ load }) => `4/3 · ${load.acceptRate}/s · 1 s / ${load.workers} workers`,
       below: () => 'warning',
       why:
-        'Without SYN cookies it bounds half-open handshakes, the last quarter kept for ' +
+        'Without SYN cookies it bounds half-open handshakes, and reserves the last quarter for ' +
         'known peers.',
       counters: (at) => [tcpCounter(at, 'TCPReqQFullDrop'), tcpCounter(at, 'ListenDrops')],
     }),
@@ -91,20 +90,20 @@ const switches: Check = (situation) => [
     good: [1],
     bad: 'warning',
     why:
-      'At 1 a full queue of handshakes still answers; 0 drops them, 2 always takes ' +
-      'their options away.',
+      'At 1 the kernel answers handshakes even when the queue is full; at 0 it drops them, and ' +
+      'at 2 every client loses its TCP options.',
     counters: (at) => [tcpCounter(at, 'SyncookiesSent'), tcpCounter(at, 'TCPReqQFullDoCookies')],
   }),
   checkSwitch(situation, {
     key: 'net.ipv4.tcp_abort_on_overflow',
     good: [0],
     bad: 'warning',
-    why: 'At 1 a burst that would have been served a second later is answered with resets.',
+    why: 'At 1 the kernel resets connections of a burst that it would have served a second later.',
     counters: (at) => [tcpCounter(at, 'ListenOverflows')],
   }),
 ];
 
-/** Fewer lose clients on bad links, where the answer to a handshake is lost more than once. */
+/** On bad links the SYN-ACK can be lost more than once, so fewer retries lose clients. */
 const SYNACK_RETRIES_MIN = 3;
 
 const synackRetries: Check = (situation) => [
@@ -112,14 +111,14 @@ const synackRetries: Check = (situation) => [
     key: 'net.ipv4.tcp_synack_retries',
     scope: 'namespace',
     needed: () => SYNACK_RETRIES_MIN,
-    formula: () => `${SYNACK_RETRIES_MIN}; the kernel's own default is 5`,
+    formula: () => `${SYNACK_RETRIES_MIN}; the kernel's default is 5`,
     below: () => 'info',
-    why: 'Fewer lose clients on bad links; more keep half-open handshakes for minutes.',
+    why: 'Fewer retries lose clients on bad links; more keep half-open handshakes for minutes.',
     counters: (at) => [tcpCounter(at, 'TCPSynRetrans')],
   }),
 ];
 
-/** Packets that one CPU may find waiting: three for each connection that comes, for a second. */
+/** Packets that may wait for one CPU: three for each new connection of one second. */
 function netdevBacklogNeeded({ load, limits, role }: Situation): number {
   if (role === 'both') return NETDEV_BACKLOG_ONE_BOX;
   return Math.max(1000, Math.min(30_000, Math.ceil((3 * load.acceptRate) / limits.cores)));
@@ -129,7 +128,8 @@ const netdevBacklog: Check = (situation) => {
   const { machine, role } = situation;
   const key = 'net.core.netdev_max_backlog';
   if (role !== 'both' && !networkCards(machine).some((card) => isSteered(machine, card))) {
-    return [skipped(key, 'host', 'a network card does not use it without RPS; one-box tests do')];
+    const why = 'a network card uses it only with RPS; tests on one machine do use it';
+    return [skipped(key, 'host', why)];
   }
   return [
     checkAtLeast(situation, {
@@ -142,8 +142,8 @@ const netdevBacklog: Check = (situation) => {
           : `3 · ${load.acceptRate}/s / ${limits.cores} cores, 1000 to 30000`,
       below: () => (role === 'both' ? 'warning' : 'info'),
       why:
-        'Loopback and RPS queue every packet there, per CPU; what does not fit is ' +
-        'dropped and sent again.',
+        'Loopback and RPS queue every packet there, for each CPU; when the queue is full the ' +
+        'packet is dropped and sent again.',
       counters: () => [
         { name: 'softnet_stat dropped (of the host)', value: readSoftnet(machine, 1) },
       ],
@@ -151,14 +151,14 @@ const netdevBacklog: Check = (situation) => {
   ];
 };
 
-/** What one CPU may take in one go while it falls behind: packets, and microseconds. */
+/** The needed budget of one CPU if it ran out of its budget: packets, and microseconds. */
 const BUDGET_WHEN_SQUEEZED = 600;
 const BUDGET_US_WHEN_SQUEEZED = 8000;
 
 const netdevBudget: Check = (situation) => {
   const squeezed = readSoftnet(situation.machine, 2) ?? 0;
   const counters = [{ name: 'softnet_stat squeezed (of the host)', value: squeezed }];
-  const why = 'A CPU that ran out of its budget leaves packets waiting for the next round.';
+  const why = 'A CPU that runs out of its budget leaves packets in the queue for its next run.';
   const rows = [
     ['net.core.netdev_budget', 300, BUDGET_WHEN_SQUEEZED],
     ['net.core.netdev_budget_usecs', 2000, BUDGET_US_WHEN_SQUEEZED],
@@ -168,7 +168,7 @@ const netdevBudget: Check = (situation) => {
       key,
       scope: 'host',
       needed: () => (squeezed > 0 ? more : usual),
-      formula: () => `${usual}; ${more} where softnet_stat counts squeezes`,
+      formula: () => `${usual}; ${more} if softnet_stat counts squeezes`,
       below: () => 'info',
       why,
       counters: () => counters,
@@ -178,25 +178,25 @@ const netdevBudget: Check = (situation) => {
 
 /** Receive descriptors that hold a few milliseconds of a storm. */
 const RING_NEEDED = 4096;
-/** Drivers name the same loss in their own ways. */
+/** Drivers have different names for the same loss. */
 const RING_LOSSES = /^rx_(drops|missed|no_buffer|out_of_buffer)/;
 
-function judgeRing(situation: Situation, card: string): Finding {
+function checkRing(situation: Situation, card: string): Finding {
   const id = `${card} RX ring`;
   const text = situation.machine.run('ethtool', '-g', card) ?? '';
   const [most, current] = [...text.matchAll(/^RX:\s+(\d+)/gm)].map((match) => Number(match[1]));
   if (most === undefined || current === undefined) {
-    return skipped(id, 'host', 'ethtool is missing, or the driver has no rings to show');
+    return skipped(id, 'host', 'ethtool is missing, or the driver shows no rings');
   }
   const needed = Math.min(most, RING_NEEDED);
   return finding({
     id,
     scope: 'host',
     severity: current < needed ? 'info' : 'ok',
-    current: figure(current),
-    needed: figure(needed),
-    formula: `min(${most} of the driver, ${RING_NEEDED})`,
-    why: 'A short ring loses packets while its CPU is busy elsewhere for a millisecond.',
+    current: formatCount(current),
+    needed: formatCount(needed),
+    formula: `min(${most}, the driver's maximum, ${RING_NEEDED})`,
+    why: 'A short ring loses packets if its CPU does other work for a millisecond.',
     counters: [
       {
         name: `ethtool -S ${card} rx_drops, rx_missed, rx_no_buffer`,
@@ -207,7 +207,7 @@ function judgeRing(situation: Situation, card: string): Finding {
   });
 }
 
-function judgeQueues(situation: Situation, card: string): Finding {
+function checkQueues(situation: Situation, card: string): Finding {
   const { limits, load, machine } = situation;
   const id = `${card} receive queues`;
   const queues = machine
@@ -224,7 +224,7 @@ function judgeQueues(situation: Situation, card: string): Finding {
     current: hasRps ? `${queues}, with RPS` : String(queues),
     needed: String(needed),
     formula: `min(${load.workers} workers, ${limits.cores} cores)`,
-    why: 'One queue is served by one core: with fewer queues than cores one of them fills first.',
+    why: 'One core serves one queue, so with fewer queues than cores some cores are overloaded first.',
     counters: [
       { name: 'softnet_stat squeezed (of the host)', value: readSoftnet(machine, 2) },
       { name: '/proc/interrupts, one CPU at 100 % softirq', value: null },
@@ -233,16 +233,16 @@ function judgeQueues(situation: Situation, card: string): Finding {
       ? null
       : {
           kind: 'advice',
-          text: `ethtool -L ${card} combined ${needed}, or RPS where the card has fewer`,
+          text: `ethtool -L ${card} combined ${needed}, or RPS if the card has fewer queues`,
         },
   });
 }
 
-/** Only pfifo_fast holds its packets to it; the queues of today have limits of their own. */
+/** Only pfifo_fast uses this length; the current default queues have limits of their own. */
 function showQueueLength({ machine }: Situation, card: string): Finding {
   const id = `${card} txqueuelen`;
   const current = machine.read(`/sys/class/net/${card}/tx_queue_len`)?.trim();
-  if (current === undefined) return skipped(id, 'host', 'the driver shows none');
+  if (current === undefined) return skipped(id, 'host', 'the driver shows no queue length');
   return finding({
     id,
     scope: 'host',
@@ -250,7 +250,7 @@ function showQueueLength({ machine }: Situation, card: string): Finding {
     current,
     needed: null,
     formula: '',
-    why: 'Only pfifo_fast uses it, fq and fq_codel do not: leave it.',
+    why: 'Leave it: pfifo_fast uses it, but fq and fq_codel do not.',
     counters: [{ name: `tc -s qdisc show dev ${card}, dropped`, value: null }],
   });
 }
@@ -258,11 +258,13 @@ function showQueueLength({ machine }: Situation, card: string): Finding {
 const cards: Check = (situation) => {
   const names = networkCards(situation.machine);
   if (names.length === 0) {
-    return [skipped('network card', 'host', 'none is visible from here: no rings, no queues')];
+    return [
+      skipped('network card', 'host', 'none is visible here, so rings and queues are skipped'),
+    ];
   }
   return names.flatMap((card) => [
-    judgeRing(situation, card),
-    judgeQueues(situation, card),
+    checkRing(situation, card),
+    checkQueues(situation, card),
     showQueueLength(situation, card),
   ]);
 };

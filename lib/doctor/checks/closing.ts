@@ -10,7 +10,7 @@ import {
 import {
   checkAtLeast,
   checkSwitch,
-  figure,
+  formatCount,
   finding,
   onlyFor,
   fixFor,
@@ -18,13 +18,13 @@ import {
   skipped,
   tcpCounter,
   unitFix,
-  unseen,
+  hiddenSetting,
   type Check,
   type Finding,
   type Situation,
 } from '../finding.js';
 
-/** No element may fall, and the order of all three must stay. */
+/** Raises each element where needed; no element becomes lower, and their order stays. */
 function raised(current: readonly number[], wanted: readonly number[]): number[] {
   let least = 0;
   return wanted.map((value, index) => {
@@ -33,9 +33,9 @@ function raised(current: readonly number[], wanted: readonly number[]): number[]
   });
 }
 
-const SPREAD = 'send to fewer at the same instant, or take a machine with more memory';
+const SPREAD = 'send to fewer clients at the same instant, or use a machine with more memory';
 
-function judgeTcpMem(situation: Situation, current: readonly number[]): Finding {
+function checkTcpMem(situation: Situation, current: readonly number[]): Finding {
   const { costs, load, machine, memory } = situation;
   const key = 'net.ipv4.tcp_mem';
   const { pages, isCut } = tcpMemNeeded(load, costs, memory.totalBytes);
@@ -53,13 +53,13 @@ function judgeTcpMem(situation: Situation, current: readonly number[]): Finding 
       `ceil((900 + ${load.messageBytes}) / ${costs.pageBytes}); 3/4 and 3/2 of it; ` +
       `at most half of ${size(memory.totalBytes)}`,
     why:
-      'Each socket with any unacknowledged byte books a whole page: above the pressure windows ' +
-      'shrink, above the maximum sends fail; idle sockets book none.',
+      'A socket with one unacknowledged byte counts as a whole page, an idle socket as none: above ' +
+      'the pressure value windows shrink, and above the maximum sends fail.',
     counters: [
       tcpCounter(situation, 'TCPMemoryPressures'),
       tcpCounter(situation, 'TCPRcvQDrop'),
       {
-        name: 'sockstat mem (pages of the host now)',
+        name: 'sockstat mem (pages of the whole host now)',
         value: readSockets(machine.read).tcpMemPages,
       },
     ],
@@ -70,18 +70,18 @@ function judgeTcpMem(situation: Situation, current: readonly number[]): Finding 
 const tcpMem: Check = (situation) => {
   const key = 'net.ipv4.tcp_mem';
   const current = sysctlVector(situation.machine.read, key);
-  if (current !== null) return [judgeTcpMem(situation, current)];
+  if (current !== null) return [checkTcpMem(situation, current)];
   const { pages } = tcpMemNeeded(situation.load, situation.costs, situation.memory.totalBytes);
-  return [unseen(key, 'host', `${pages.join(' ')} (pages)`)];
+  return [hiddenSetting(key, 'host', `${pages.join(' ')} (pages)`)];
 };
 
-/** Share of slow clients for which the largest buffers are summed up. */
+/** Share of clients that are assumed to be slow and to fill their buffers. */
 const SLOW_SHARE = 0.01;
 
-function judgeBuffer(situation: Situation, key: string): Finding {
+function checkBuffer(situation: Situation, key: string): Finding {
   const { load, machine, memory } = situation;
   const most = sysctlVector(machine.read, key)?.[2];
-  if (most === undefined) return skipped(key, 'namespace', 'this kernel has none');
+  if (most === undefined) return skipped(key, 'namespace', 'this kernel does not have it');
   const worst = most * Math.ceil(load.connections * SLOW_SHARE);
   const isTooMuch = worst > memory.totalBytes / 4;
   return finding({
@@ -91,19 +91,19 @@ function judgeBuffer(situation: Situation, key: string): Finding {
     current: `${size(most)} at most per socket`,
     needed: null,
     formula:
-      `${figure(load.connections * SLOW_SHARE)} slow clients (1 %) · ` +
-      `${figure(most)} = ${size(worst)}`,
+      `${formatCount(load.connections * SLOW_SHARE)} slow clients (1 %) · ` +
+      `${formatCount(most)} = ${size(worst)}`,
     why: isTooMuch
-      ? 'A client that stops reading may hold as much: the send queue limit and the write ' +
-        'deadline bound it.'
-      : 'It is a ceiling, not a reservation, and idle connections use none of it: leave it.',
+      ? 'Clients that stop reading may hold this much memory, which the send queue limit and the ' +
+        'write timeout bound.'
+      : 'Leave it: it is a ceiling, not a reservation, and idle connections use none of it.',
     counters: [tcpCounter(situation, 'PruneCalled')],
   });
 }
 
 const buffers: Check = (situation) => [
-  judgeBuffer(situation, 'net.ipv4.tcp_wmem'),
-  judgeBuffer(situation, 'net.ipv4.tcp_rmem'),
+  checkBuffer(situation, 'net.ipv4.tcp_wmem'),
+  checkBuffer(situation, 'net.ipv4.tcp_rmem'),
 ];
 
 const orphans: Check = (situation) => [
@@ -113,10 +113,15 @@ const orphans: Check = (situation) => [
     needed: ({ load }) => orphansNeeded(load),
     formula: ({ load }) => `ceil(${load.connections} / 4)`,
     below: () => 'info',
-    why: 'Closing towards peers that vanished leaves each for about 100 s; more are reset.',
+    why:
+      'A closed socket whose peer vanished stays for about 100 s; above the limit the kernel ' +
+      'resets it.',
     counters: (at) => [
       tcpCounter(at, 'TCPAbortOnMemory'),
-      { name: 'sockstat orphan (of the host now)', value: readSockets(at.machine.read).tcpOrphans },
+      {
+        name: 'sockstat orphan (of the whole host now)',
+        value: readSockets(at.machine.read).tcpOrphans,
+      },
     ],
   }),
 ];
@@ -129,9 +134,8 @@ const timeWait: Check = (situation) => [
     formula: ({ load }) => `min(1000000, max(${load.connections}, ${load.clients}))`,
     below: () => 'info',
     why:
-      'Only who closes first has a TIME_WAIT, 256 bytes for 60 s, as a restart for ' +
-      'everybody; beyond ' +
-      'the limit the socket is just gone.',
+      'The end that closes first keeps 256 bytes for 60 s, and a restarting server closes all ' +
+      'connections first; above the limit the kernel skips TIME_WAIT.',
     counters: (at) => [
       tcpCounter(at, 'TCPTimeWaitOverflow'),
       { name: 'sockstat tw (now)', value: readSockets(at.machine.read).tcpTimeWait },
@@ -143,18 +147,18 @@ const options: Check = (situation) =>
   [
     {
       key: 'net.ipv4.tcp_timestamps',
-      why: 'Without them SYN cookies lose options, and ports become free later.',
+      why: 'Without timestamps SYN cookies lose TCP options, and ports are reused later.',
     },
-    { key: 'net.ipv4.tcp_sack', why: 'Without it one lost packet costs a whole window.' },
+    { key: 'net.ipv4.tcp_sack', why: 'Without it one lost packet makes TCP resend a window.' },
     { key: 'net.ipv4.tcp_window_scaling', why: 'Without it no window is larger than 64 KiB.' },
   ].map(({ key, why }) =>
-    // tcp_timestamps has a second good value: 2, with a random offset left out.
+    // tcp_timestamps has a second good value: 2, without the random offset.
     checkSwitch(situation, { key, good: [1, 2], bad: 'warning', why }),
   );
 
-/** Middle boxes forget an idle connection after 350 s at the earliest of the common ones. */
+/** The shortest idle timeout of the common load balancers and NAT devices. */
 const PATH_IDLE_S = 350;
-/** Of the smallest timeout on the path, so that a probe or two may be lost. */
+/** Share of the smallest timeout on the path, so that a probe or two may be lost. */
 const KEEPALIVE_SHARE = 0.8;
 
 const keepalive: Check = (situation) => {
@@ -169,10 +173,9 @@ const keepalive: Check = (situation) => {
       current: keepaliveS === 0 ? 'off' : `${keepaliveS} s`,
       needed: `1 to ${most} s`,
       formula:
-        `0.8 · ${PATH_IDLE_S} s, the shortest common timeout on a path (AWS NLB, Nitro ` +
-        `v6); costs ` +
-        `${figure(load.connections / Math.max(1, keepaliveS))} packets/s each way`,
-      why: 'Load balancers and NAT forget a silent connection, and neither end notices.',
+        `0.8 · ${PATH_IDLE_S} s, the shortest common timeout on a path (AWS NLB, Nitro v6); ` +
+        `costs ${formatCount(load.connections / Math.max(1, keepaliveS))} packets/s each way`,
+      why: 'Load balancers and NAT forget a silent connection and notify neither end.',
       counters: [tcpCounter(situation, 'TCPKeepAlive'), tcpCounter(situation, 'TCPAbortOnTimeout')],
       fix: isGood
         ? null
@@ -186,7 +189,7 @@ const keepalive: Check = (situation) => {
   ];
 };
 
-/** Sockets in one bucket of the hash from which each packet costs more, and much more. */
+/** Sockets in one bucket of the hash: above the first each packet costs more, above the second much more. */
 const CHAIN_INFO = 4;
 const CHAIN_WARNING = 8;
 
@@ -204,13 +207,13 @@ const hashTable: Check = (situation) => {
       id: key,
       scope: 'boot',
       severity: chain > CHAIN_WARNING ? 'warning' : chain > CHAIN_INFO ? 'info' : 'ok',
-      current: `${figure(buckets)}, ${chain.toFixed(1)} sockets each`,
-      needed: figure(needed),
+      current: `${formatCount(buckets)} buckets of ${chain.toFixed(1)} sockets`,
+      needed: formatCount(needed),
       formula: `2^ceil(log2((${load.connections} + ${load.clients}) / 4))`,
       why:
-        'Every packet walks one bucket: 4 sockets in it cost a quarter more CPU per ' +
-        'message, idle ones nothing.',
-      counters: [{ name: 'CPU time per message; nothing counts it', value: null }],
+        'The kernel searches one bucket for every packet: with 4 sockets in it a message costs a ' +
+        'quarter more CPU time, and an idle connection costs nothing.',
+      counters: [{ name: 'none; it shows as CPU time per message', value: null }],
       fix:
         chain > CHAIN_INFO
           ? { kind: 'advice', text: `thash_entries=${needed} on the boot line` }
@@ -225,19 +228,19 @@ const neighbours: Check = (situation) => {
   const current = sysctlVector(machine.read, key)?.[0];
   const known = (machine.read('/proc/net/arp') ?? '').trim().split('\n').length - 1;
   const needed = 2 * Math.max(0, known);
-  if (current === undefined) return [unseen(key, 'host', figure(needed))];
+  if (current === undefined) return [hiddenSetting(key, 'host', formatCount(needed))];
   const isShort = current < needed;
   return [
     finding({
       id: key,
       scope: 'host',
       severity: isShort ? 'warning' : 'ok',
-      current: figure(current),
-      needed: figure(needed),
-      formula: `2 · ${needed / 2} neighbours known now`,
+      current: formatCount(current),
+      needed: formatCount(needed),
+      formula: `2 · ${needed / 2} neighbours in /proc/net/arp`,
       why:
-        'It counts machines on the same wire, not connections; beyond it some cannot ' +
-        'be reached.',
+        'It bounds the machines on the same link, not the connections; above it some of them ' +
+        'cannot be reached.',
       counters: [
         {
           name: 'arp_cache table_fulls',

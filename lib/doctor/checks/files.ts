@@ -1,4 +1,5 @@
-// Limits on open files and on epoll: kernel settings that end a ramp with EMFILE, ENFILE, ENOSPC.
+// Limits on open files and on epoll watches. Above them accept fails with EMFILE or ENFILE, and
+// epoll_ctl with ENOSPC.
 import { usableDescriptors } from '../../capacity/capacity.js';
 import { readFileNr, sysctl } from '../../system/kernel.js';
 import {
@@ -10,7 +11,7 @@ import {
 } from '../../capacity/sizing.js';
 import {
   checkAtLeast,
-  figure,
+  formatCount,
   finding,
   skipped,
   unitFix,
@@ -21,7 +22,7 @@ import {
 
 const EMFILE = { name: 'megacomet_accept_failed_emfile_total (of the server)', value: null };
 
-/** Connections that all processes hold if each may open `descriptors` files. */
+/** Connections that all workers hold if each may open `descriptors` files. */
 function heldBy(situation: Situation, descriptors: number): number {
   const usable = usableDescriptors({ ...situation.limits, descriptors }, 1);
   return situation.load.workers * Math.max(0, usable);
@@ -31,19 +32,19 @@ function nofileFormula({ load, target }: Situation): string {
   return `ceil(1.1 · ${target} / ${load.workers} workers) + 1024`;
 }
 
-/** Too few is critical; none to spare for those of a process that died is a warning. */
+/** Critical if the target does not fit; a warning if a dead worker's clients would not fit. */
 function nofileSeverity({ target }: Situation, holds: number): 'critical' | 'info' | 'warning' {
   if (holds < target) return 'critical';
   return holds < withHeadroom(target) ? 'warning' : 'info';
 }
 
-/** The hard limit: workers raise their own soft limit to it. */
+/** Checks the hard limit, because workers raise their soft limit to it. */
 const nofile: Check = (situation) => {
   const { limits, load, machine, target } = situation;
   const needed = descriptorsNeeded(load);
   const isEnough = limits.descriptors >= needed;
   const holds = heldBy(situation, limits.descriptors);
-  // Up to what fs.nr_open is, or becomes by the finding below: more would be refused.
+  // setrlimit fails above fs.nr_open, which the finding about fs.nr_open raises if needed.
   const ceiling = Math.max(needed, sysctl(machine.read, 'fs.nr_open') ?? 0);
   const value = Math.max(needed, limitNofile(target, ceiling));
   return [
@@ -51,13 +52,12 @@ const nofile: Check = (situation) => {
       id: 'RLIMIT_NOFILE',
       scope: 'process',
       severity: isEnough ? 'ok' : nofileSeverity(situation, holds),
-      current: `${figure(limits.descriptors)} (hard)`,
-      needed: figure(needed),
+      current: `${formatCount(limits.descriptors)} (hard)`,
+      needed: formatCount(needed),
       formula: nofileFormula(situation),
       why:
-        'Each connection is an open file of its process; the limit is per process, and a ' +
-        'higher one ' +
-        'costs nothing until it is used.',
+        'Each connection is an open file of its worker; the limit is per process, and a higher ' +
+        'limit costs nothing until it is used.',
       counters: [EMFILE],
       connections: holds,
       fix: isEnough
@@ -66,7 +66,7 @@ const nofile: Check = (situation) => {
             situation,
             'LimitNOFILE',
             String(value),
-            `docker run --ulimit nofile=${value}:${value}; not above fs.nr_open of the host`,
+            `docker run --ulimit nofile=${value}:${value}; at most fs.nr_open of the host`,
           ),
     }),
   ];
@@ -80,8 +80,8 @@ const nrOpen: Check = (situation) => [
     formula: nofileFormula,
     below: (current, at) => nofileSeverity(at, heldBy(at, current)),
     why:
-      'It is the ceiling of RLIMIT_NOFILE, for root too: a higher limit is refused, or ' +
-      'locks out.',
+      'It is the ceiling of RLIMIT_NOFILE, for root too: setrlimit fails above it, and ' +
+      'pam_limits then rejects logins.',
     counters: () => [EMFILE],
     connections: (current, at) => heldBy(at, current),
   }),
@@ -105,8 +105,8 @@ const fileMax: Check = (situation) => {
         'files open now)',
       below: (current) => (isExempt ? 'info' : belowSeverity(current)),
       why: isExempt
-        ? 'All open files of the host count; this user is exempt (CAP_SYS_ADMIN), others are not.'
-        : 'All open files of the host count, and beyond it accept fails with ENFILE.',
+        ? 'It counts all open files of the host; CAP_SYS_ADMIN exempts this user, but not others.'
+        : 'It counts all open files of the host, and above it accept fails with ENFILE.',
       counters: () => [{ name: 'fs.file-nr (open now)', value: open }],
       ...(isExempt ? {} : { connections: holds }),
     }),
@@ -121,14 +121,14 @@ const watches: Check = (situation) => [
     formula: ({ load }) => `ceil(1.1 · (${load.connections} + ${load.clients})) + 10000`,
     below: (current, at) => (perEnd(at, current) < at.target ? 'critical' : 'warning'),
     why:
-      'Each watched connection of a user counts, over all processes and containers, root not ' +
-      'exempt; beyond it epoll_ctl fails with ENOSPC and nothing is logged.',
+      'It counts the connections of a user in all processes and containers, also for root; above ' +
+      'it epoll_ctl fails with ENOSPC, and the kernel logs nothing.',
     counters: () => [{ name: 'megacomet_closed_watch_failed_total (of the server)', value: null }],
     connections: (current) => perEnd(situation, current),
   }),
 ];
 
-/** Connections that a number of files or watches allows: on one box each has two ends. */
+/** Connections for a number of files or watches: with both ends here, each connection needs two. */
 function perEnd({ role }: Situation, count: number): number {
   return Math.max(0, role === 'both' ? Math.floor(count / 2) : count);
 }
@@ -141,32 +141,34 @@ const descriptorTable: Check = ({ load, target }) => {
       id: 'descriptor table',
       scope: 'process',
       severity: 'ok',
-      current: `${figure(bytes)} bytes per worker`,
+      current: `${formatCount(bytes)} bytes per worker`,
       needed: null,
       formula: `8.25 · 2^ceil(log2(${share}))`,
-      why: 'Each worker grows its table once at the start, so that no accept waits for it later.',
+      why: 'Each worker grows its table once at the start, so that no accept has to wait for it.',
     }),
   ];
 };
 
 const mapCount: Check = ({ machine }): Finding[] => {
   const current = sysctl(machine.read, 'vm.max_map_count');
-  if (current === null) return [skipped('vm.max_map_count', 'host', 'this kernel has none')];
+  if (current === null) {
+    return [skipped('vm.max_map_count', 'host', 'this kernel does not have it')];
+  }
   return [
     finding({
       id: 'vm.max_map_count',
       scope: 'host',
       severity: 'ok',
-      current: figure(current),
+      current: formatCount(current),
       needed: null,
       formula: '',
-      why: 'A worker maps one block of 256 KiB for 4,096 connections: leave it.',
+      why: 'Leave it: a worker maps one block of 256 KiB for 4,096 connections.',
     }),
   ];
 };
 
 export const fileChecks: readonly Check[] = [
-  // Before the limit that it is the ceiling of: where both bind, it must be raised first.
+  // fs.nr_open is the ceiling of RLIMIT_NOFILE: if both bind, it must be raised first.
   nrOpen,
   nofile,
   fileMax,

@@ -1,4 +1,4 @@
-// Memory of the machine and of its cgroups.
+// Limits of memory: of the machine, and of its cgroups.
 import { readMemInfo, sysctl, type MemoryGroup } from '../../system/kernel.js';
 import {
   cgroupBytesNeeded,
@@ -9,7 +9,7 @@ import {
   reserveBytes,
 } from '../../capacity/sizing.js';
 import {
-  figure,
+  formatCount,
   finding,
   isConfined,
   onlyFor,
@@ -35,7 +35,7 @@ const ram: Check = (situation) => {
   const connections = connectionsInMemory(memory.availableBytes, reserve, load, costs);
   const severity: Severity =
     connections < target ? 'critical' : memory.availableBytes < needed ? 'warning' : 'ok';
-  // Without root the slab cannot be measured, and the sizes of 4 KiB pages hold for no others.
+  // Only root can measure the slab, and the known sizes hold for 4 KiB pages only.
   const isGuess = !costs.isMeasured && costs.pageBytes !== 4096;
   return [
     finding({
@@ -47,21 +47,22 @@ const ram: Check = (situation) => {
       formula:
         `kernel ${load.connections} · ${costs.connectionBytes} + ${load.clients} · ` +
         `${costs.clientBytes} + processes ${size(need.userBytes)} + burst ` +
-        `${size(need.burstBytes)} + reserve ${size(reserve)} + 40 % of the kernel's part`,
+        `${size(need.burstBytes)} + reserve ${size(reserve)} + 40 % of the kernel memory`,
       why:
         (severity === 'warning'
-          ? 'It fits while memory is unfragmented; without the reserve the kernel then ' +
-            'spends 60 % more'
-          : 'Sockets are kernel memory that cannot be swapped; beyond it somebody is killed') +
-        (isGuess ? ' (run as root to measure socket sizes with these pages).' : '.'),
+          ? 'The target fits only while memory is not fragmented; sockets in fragmented memory ' +
+            'take 60 % more'
+          : 'Sockets are kernel memory, which cannot be swapped; without free memory the kernel ' +
+            'kills a process') +
+        (isGuess ? ' (run as root to measure socket sizes with pages of this size).' : '.'),
       counters: [vmCounter(situation, 'oom_kill')],
       connections,
-      fix: severity === 'ok' ? null : { kind: 'advice', text: 'take a machine with more memory' },
+      fix: severity === 'ok' ? null : { kind: 'advice', text: 'use a machine with more memory' },
     }),
   ];
 };
 
-/** Times the group hit its limit: kills in version 2, failed charges in version 1. */
+/** How often the group hit its limit: kills in version 2, failed charges in version 1. */
 function groupCounter({ machine }: Situation, { folder, isV2 }: MemoryGroup): CounterReading {
   const name = isV2 ? 'memory.events oom_kill' : 'memory.failcnt';
   const text = machine.read(`${folder}/${isV2 ? 'memory.events' : 'memory.failcnt'}`) ?? '';
@@ -69,19 +70,19 @@ function groupCounter({ machine }: Situation, { folder, isV2 }: MemoryGroup): Co
   return { name, value: match === null ? null : Number(match[1]) };
 }
 
-/** Raises the limit where it is set: at the container, in the service's unit, or at its group. */
+/** The fix for the limit of a group: in the container's options, in the unit, or in the group. */
 function raiseGroup(situation: Situation, { folder }: MemoryGroup, needed: number): Fix {
   const value = String(needed);
   if (isConfined(situation)) {
     return { kind: 'advice', text: `docker run --memory ${value}, or limits.memory of the pod` };
   }
-  // A directive of the service would not raise what is limited further up.
+  // A directive of the service does not raise the limit of a group above it.
   return folder.endsWith('.service')
     ? { kind: 'unit', directive: 'MemoryMax', value }
     : { kind: 'advice', text: `raise the memory limit of ${folder} to ${value} bytes` };
 }
 
-function judgeGroup(situation: Situation, group: MemoryGroup): Finding {
+function checkGroup(situation: Situation, group: MemoryGroup): Finding {
   const { costs, load } = situation;
   const needed = cgroupBytesNeeded(load, costs);
   const connections = connectionsInCgroup(group.limitBytes, load, costs);
@@ -96,8 +97,8 @@ function judgeGroup(situation: Situation, group: MemoryGroup): Finding {
       `1.2 · (${load.connections} · (${costs.connectionBytes} + 196 + ${load.burst} · pages of ` +
       `${load.messageBytes} bytes) + ${load.clients} · (${costs.clientBytes} + 196)) + processes`,
     why:
-      'Sockets are charged to the group, data in whole pages: beyond the limit a process with a ' +
-      'tiny memory of its own is killed.',
+      'The kernel charges sockets to the group, and data in whole pages; above the limit it kills ' +
+      'a process, even one that uses little memory itself.',
     counters: [groupCounter(situation, group)],
     connections,
     fix: isEnough ? null : raiseGroup(situation, group, needed),
@@ -106,11 +107,11 @@ function judgeGroup(situation: Situation, group: MemoryGroup): Finding {
 
 const cgroups: Check = (situation) => {
   const groups = situation.memoryGroups;
-  if (groups.length > 0) return groups.map((group) => judgeGroup(situation, group));
-  return [skipped('memory cgroup', 'process', 'no cgroup from here to the root limits memory')];
+  if (groups.length > 0) return groups.map((group) => checkGroup(situation, group));
+  return [skipped('memory cgroup', 'process', 'no cgroup of this process limits memory')];
 };
 
-/** Rate of new sockets, and memory, from which atomic allocations may outrun the reclaim. */
+/** Above this rate of new sockets and this memory, allocations may be faster than the reclaim. */
 const MIN_FREE_RATE = 20_000;
 const MIN_FREE_MEMORY = 16 * 2 ** 30;
 
@@ -118,7 +119,7 @@ const minFree: Check = (situation) => {
   const { load, machine, memory } = situation;
   const key = 'vm.min_free_kbytes';
   const current = sysctl(machine.read, key);
-  if (current === null) return [skipped(key, 'host', 'this container does not show it')];
+  if (current === null) return [skipped(key, 'host', 'this container hides it')];
   const applies = load.acceptRate > MIN_FREE_RATE && memory.totalBytes >= MIN_FREE_MEMORY;
   const needed = applies ? Math.max(current, minFreeKilobytes(memory.totalBytes)) : current;
   return [
@@ -126,10 +127,10 @@ const minFree: Check = (situation) => {
       id: key,
       scope: 'host',
       severity: current < needed ? 'info' : 'ok',
-      current: figure(current),
-      needed: applies ? figure(needed) : null,
-      formula: applies ? 'min(memory / 100, 256 MiB), where over 20,000 sockets/s are made' : '',
-      why: 'Accepted sockets are allocated where the kernel cannot wait: it needs free pages then.',
+      current: formatCount(current),
+      needed: applies ? formatCount(needed) : null,
+      formula: applies ? 'min(memory / 100, 256 MiB), above 20,000 new sockets/s' : '',
+      why: 'The kernel cannot wait when it allocates an accepted socket, so it needs free pages.',
       counters: [
         tcpCounter(situation, 'PFMemallocDrop'),
         vmCounter(situation, 'allocstall_normal'),
@@ -141,7 +142,7 @@ const minFree: Check = (situation) => {
 
 const swappiness: Check = ({ machine }) => {
   const current = sysctl(machine.read, 'vm.swappiness');
-  if (current === null) return [skipped('vm.swappiness', 'host', 'this kernel has none')];
+  if (current === null) return [skipped('vm.swappiness', 'host', 'this kernel does not have it')];
   return [
     finding({
       id: 'vm.swappiness',
@@ -150,7 +151,7 @@ const swappiness: Check = ({ machine }) => {
       current: String(current),
       needed: null,
       formula: '',
-      why: 'Sockets cannot be swapped, whatever it says: leave it.',
+      why: 'Leave it: sockets cannot be swapped at any value.',
     }),
   ];
 };
@@ -159,7 +160,7 @@ const hugePages: Check = ({ machine }) => {
   const text = machine.read('/sys/kernel/mm/transparent_hugepage/enabled');
   const current = /\[(\w+)\]/.exec(text ?? '')?.[1];
   if (current === undefined) {
-    return [skipped('transparent huge pages', 'host', 'this kernel has none')];
+    return [skipped('transparent huge pages', 'host', 'this kernel does not have them')];
   }
   return [
     finding({
@@ -170,8 +171,8 @@ const hugePages: Check = ({ machine }) => {
       needed: 'madvise or never',
       formula: '',
       why:
-        'With "always" a worker may take 2 MiB where it touches 4 KiB; the kernel part ' +
-        'is not affected.',
+        'With "always" a worker may take 2 MiB when it touches 4 KiB; kernel memory is not ' +
+        'affected.',
       counters: [
         { name: 'AnonHugePages (bytes now)', value: readMemInfo(machine.read, 'AnonHugePages') },
       ],

@@ -1,108 +1,108 @@
-// What the program settles itself, and what is best left alone: shown, never proposed.
-// Half of the advice on the web is about these.
+// Settings that the program decides itself or that are best left alone. The doctor shows them, because
+// much advice on the web is about them, but never proposes a change.
 import { finding, skipped, type Check, type Finding, type Role, type Scope } from '../finding.js';
 
 interface Row {
   readonly id: string;
   readonly scope: Scope;
-  /** The end that it could concern; both where it is left out. */
+  /** The end of a connection that the setting concerns; both if undefined. */
   readonly role?: 'client' | 'server';
   readonly why: string;
 }
 
-/** Sysctls whose value is shown and left alone. */
+/** Sysctls that are shown and left alone. */
 const LEAVE: readonly Row[] = [
   {
     id: 'net.ipv4.tcp_fin_timeout',
     scope: 'namespace',
-    why: 'It shortens FIN_WAIT_2 only; TIME_WAIT is 60 s at compile time: leave it.',
+    why: 'Leave it: it shortens FIN_WAIT_2 only; TIME_WAIT is 60 s, set at compile time.',
   },
   {
     id: 'net.ipv4.tcp_retries2',
     scope: 'namespace',
-    why: 'A dead peer with unsent data is found by a user timeout, not here: leave it.',
+    why: "Leave it: the server's write timeout finds a dead peer with unsent data earlier.",
   },
   {
     id: 'net.ipv4.tcp_notsent_lowat',
     scope: 'namespace',
     role: 'server',
-    why: 'It bounds unsent data on fast paths, and did not on a stalled one: leave it.',
+    why: 'Leave it: it did not lower the memory that a peer holds after it stops reading.',
   },
   {
     id: 'net.core.rmem_max',
     scope: 'namespace',
-    why: 'It caps what a program may ask for, and nobody here asks: leave it.',
+    why: 'Leave it: it caps the buffer sizes that a program requests; megacomet-ts requests none.',
   },
   {
     id: 'net.core.wmem_max',
     scope: 'namespace',
-    why: 'It caps what a program may ask for, and nobody here asks: leave it.',
+    why: 'Leave it: it caps the buffer sizes that a program requests; megacomet-ts requests none.',
   },
   {
     id: 'net.ipv4.tcp_congestion_control',
     scope: 'namespace',
-    why: 'Its state is part of every socket, whichever it is: no effect on idle connections.',
+    why: 'Leave it: its state is part of every socket, so it has no effect on idle connections.',
   },
   {
     id: 'net.ipv4.tcp_keepalive_time',
     scope: 'namespace',
     role: 'server',
-    why: 'Not used: --keepalive sets it for each listener, and its connections inherit it.',
+    why: 'Not used: --keepalive sets the time for each listener, and its connections inherit it.',
   },
   {
     id: 'net.ipv4.tcp_migrate_req',
     scope: 'namespace',
     role: 'server',
-    why: 'Not needed: the manager keeps the listeners, so no queue dies with its worker.',
+    why: 'Not needed: the manager keeps the listeners open, so no queue is lost with its worker.',
   },
   {
     id: 'net.ipv4.tcp_syn_linear_timeouts',
     scope: 'namespace',
     role: 'client',
-    why: 'The first lost handshakes are tried again every second: leave it.',
+    why: 'Leave it: the kernel retries the first lost handshakes every second.',
   },
 ];
 
-/** Options of sockets, which no file shows. */
+/** Options of sockets, which no file in /proc shows. */
 const OPTIONS: readonly (Row & { readonly isSet: boolean })[] = [
   {
     id: 'TCP_DEFER_ACCEPT',
     scope: 'process',
     role: 'server',
     isSet: false,
-    why: 'Clients that wait for the first message would fill the queue of handshakes.',
+    why: 'Clients that send nothing first would stay half-open and fill the queue of handshakes.',
   },
   {
     id: 'SO_REUSEPORT',
     scope: 'process',
     role: 'server',
     isSet: true,
-    why: 'One listener for each worker, and new connections go to those that have room.',
+    why: 'Each worker has its own listener, and new connections go to workers with headroom.',
   },
   {
     id: 'SO_INCOMING_CPU',
     scope: 'process',
     role: 'server',
     isSet: false,
-    why: 'The share of a worker follows its free places, not the core of a packet.',
+    why: "A worker's share of new connections depends on its headroom, not on the CPU of a packet.",
   },
   {
     id: 'TCP_USER_TIMEOUT',
     scope: 'process',
     role: 'server',
     isSet: false,
-    why: "Deadlines for unsent data are the server's own, and probes find silent peers.",
+    why: 'The server has its own timeout for unsent data, and keep-alive probes find silent peers.',
   },
   {
     id: 'IP_BIND_ADDRESS_NO_PORT',
     scope: 'process',
     role: 'client',
     isSet: true,
-    why: 'The bench sets it: one port then serves many destinations.',
+    why: 'The load generator sets it, so that one port serves many destinations.',
   },
 ];
 
-/** Left out where only the other end has it. */
+/** Whether a setting concerns a role. */
 function concerns(role: Role, { role: only }: Row): boolean {
   return only === undefined || role === 'both' || role === only;
 }
@@ -115,7 +115,7 @@ const leave: Check = ({ machine, role }) =>
   LEAVE.map((row) => {
     const { id, scope, role: only } = row;
     const current = machine.read(`/proc/sys/${id.replaceAll('.', '/')}`)?.trim();
-    if (!concerns(role, row)) return skipped(id, scope, `it concerns a ${only ?? ''} only`);
+    if (!concerns(role, row)) return skipped(id, scope, `only a ${only ?? ''} uses it`);
     return current === undefined
       ? skipped(id, scope, 'this kernel or namespace has no such setting')
       : shown(row, current.replace(/\s+/g, ' '));
@@ -130,7 +130,7 @@ const gone: Check = () => [
   skipped(
     'net.ipv4.tcp_tw_recycle',
     'namespace',
-    'removed in Linux 4.12, after it had lost clients behind NAT',
+    'Linux 4.12 removed it, because it lost clients behind NAT',
   ),
 ];
 

@@ -1,10 +1,10 @@
-// What watches connections beside the server: the packet filter, and the cloud's.
+// Limits of the packet filters that track connections: the kernel's, and the cloud's.
 import { sysctl } from '../../system/kernel.js';
 import { networkCards, sumColumn, sumStatistics } from '../machine.js';
 import { conntrackNeeded } from '../../capacity/sizing.js';
 import {
   checkAtLeast,
-  figure,
+  formatCount,
   finding,
   fixFor,
   skipped,
@@ -22,22 +22,22 @@ function conntrackCounter({ machine }: Situation, name: string): CounterReading 
   return { name: `nf_conntrack ${name}`, value };
 }
 
-/** Loaded is not active: without a rule or NAT that needs it nothing is ever counted. */
+/** The module is loaded, but without a rule or NAT that needs it the kernel tracks nothing. */
 function idleConntrack(most: number): Finding {
   return finding({
     id: MAX,
     scope: 'host',
     severity: 'ok',
-    current: `${figure(most)}, 0 in use: not active`,
+    current: `${formatCount(most)}, 0 in use: not active`,
     needed: null,
     formula: '',
-    why: 'No rule of this host tracks connections, so the limit is not used.',
+    why: 'No rule of this host tracks connections, so the limit has no effect.',
   });
 }
 
-function judgeConntrack(situation: Situation, most: number, count: number): Finding {
+function checkConntrack(situation: Situation, most: number, count: number): Finding {
   const { connections, clients } = situation.load;
-  // 0 means no limit at all, on kernels that still take it.
+  // On kernels that accept 0 it means "no limit".
   const holds = most === 0 ? null : Math.max(0, most - count);
   const needed = Math.max(conntrackNeeded(situation.load), situation.target + count);
   const isEnough = most === 0 || most >= needed;
@@ -45,12 +45,12 @@ function judgeConntrack(situation: Situation, most: number, count: number): Find
     id: MAX,
     scope: 'host',
     severity: isEnough ? 'ok' : (holds ?? 0) < situation.target ? 'critical' : 'warning',
-    current: `${figure(most)}, ${figure(count)} in use`,
-    needed: figure(needed),
+    current: `${formatCount(most)}, ${formatCount(count)} in use`,
+    needed: formatCount(needed),
     formula: `ceil(1.25 · C + 120 s · C / 600 s), C = ${connections} + ${clients}`,
     why:
-      'Each connection takes an entry; when the table is full new ones hang, and the server sees ' +
-      'nothing; better still: notrack for the port.',
+      'Each connection takes an entry; when the table is full new connections hang, and no counter ' +
+      'of the server moves.',
     counters: [conntrackCounter(situation, 'drop'), conntrackCounter(situation, 'early_drop')],
     connections: holds,
     fix: isEnough ? null : fixFor(situation, 'host', MAX, String(needed)),
@@ -64,10 +64,10 @@ const conntrack: Check = (situation) => {
     return [skipped(MAX, 'host', 'connection tracking is not loaded')];
   }
   if (count === 0) return [idleConntrack(most)];
-  return [judgeConntrack(situation, most, count), ...entries(situation)];
+  return [checkConntrack(situation, most, count), ...entries(situation)];
 };
 
-/** Size of the table, and how long it remembers an idle connection. */
+/** Checks the size of the table, and the time for which it keeps an idle connection. */
 function entries(situation: Situation): Finding[] {
   return [
     checkAtLeast(situation, {
@@ -76,7 +76,7 @@ function entries(situation: Situation): Finding[] {
       needed: (at) => Math.ceil(conntrackNeeded(at.load) / 4),
       formula: () => 'nf_conntrack_max / 4',
       below: () => 'info',
-      why: 'Long chains in the table cost CPU for every packet.',
+      why: 'Long chains in the table cost CPU time for every packet.',
       counters: (at) => [conntrackCounter(at, 'chaintoolong')],
     }),
     checkAtLeast(situation, {
@@ -90,7 +90,7 @@ function entries(situation: Situation): Finding[] {
   ];
 }
 
-/** What else the cloud counts beyond a machine's share: packets and bits were held back. */
+/** Other counters of the cloud, for packets and bits that it delayed or dropped. */
 const OTHER_ALLOWANCES = ['pps', 'bw_in', 'bw_out'].map((name) => `${name}_allowance_exceeded`);
 
 function allowanceSeverity(
@@ -102,7 +102,7 @@ function allowanceSeverity(
   return (exceeded ?? 0) > 0 ? 'warning' : 'ok';
 }
 
-function judgeAllowance(situation: Situation, card: string): Finding[] {
+function checkAllowance(situation: Situation, card: string): Finding[] {
   const read = (name: string): number | null =>
     sumStatistics(situation.machine, card, new RegExp(`^${name}$`));
   const available = read('conntrack_allowance_available');
@@ -118,13 +118,12 @@ function judgeAllowance(situation: Situation, card: string): Finding[] {
       id: `${card} conntrack_allowance`,
       scope: 'cloud',
       severity,
-      current: available === null ? 'not shown' : `${figure(available)} left`,
-      needed: figure(situation.target),
+      current: available === null ? 'not shown' : `${formatCount(available)} left`,
+      needed: formatCount(situation.target),
       formula: `${situation.target} connections`,
       why:
-        'The cloud tracks connections of security groups outside the machine; beyond its ' +
-        'allowance ' +
-        'packets vanish; untracked rules (all traffic, both ways, for the port) are free of it.',
+        'The cloud tracks connections of security groups outside the machine and drops packets ' +
+        'above its allowance; rules that allow all traffic of the port both ways are exempt.',
       counters,
       connections: available,
       fix:
@@ -132,23 +131,23 @@ function judgeAllowance(situation: Situation, card: string): Finding[] {
           ? null
           : {
               kind: 'advice',
-              text: 'open the port to all in both directions, or take a larger instance',
+              text: 'open the port to all in both directions, or use a larger instance',
             },
     }),
   ];
 }
 
-/** Security groups of EC2 track connections outside the guest, where no sysctl shows it. */
+/** Security groups of EC2 track connections outside the guest; no sysctl shows it. */
 const allowances: Check = (situation) => {
   if (situation.role === 'both') {
-    return [skipped('cloud allowances', 'cloud', 'a test on one machine stays within it')];
+    return [skipped('cloud allowances', 'cloud', 'a test on one machine does not use the network')];
   }
   const findings = networkCards(situation.machine).flatMap((card) =>
-    judgeAllowance(situation, card),
+    checkAllowance(situation, card),
   );
   return findings.length > 0
     ? findings
-    : [skipped('cloud allowances', 'cloud', 'no network card here shows any (ethtool -S)')];
+    : [skipped('cloud allowances', 'cloud', 'ethtool -S of no network card shows any')];
 };
 
 export const pathChecks: readonly Check[] = [conntrack, allowances];

@@ -1,8 +1,8 @@
-// Source ports of clients, and the server's own ports among them.
+// Source ports of clients, and listening ports of the server within their range.
 import { sysctl, sysctlVector } from '../../system/kernel.js';
 import { portsNeeded } from '../../capacity/sizing.js';
 import {
-  figure,
+  formatCount,
   finding,
   onlyFor,
   fixFor,
@@ -17,7 +17,7 @@ const RANGE = 'net.ipv4.ip_local_port_range';
 const RESERVED = 'net.ipv4.ip_local_reserved_ports';
 const WIDEST = { low: 1024, high: 65_535 };
 const EADDRNOTAVAIL = { name: 'failed with EADDRNOTAVAIL in the result of bench', value: null };
-/** Addresses of 127.0.0.0/8 that need no configuration: a test on one box has ports enough. */
+/** Addresses of 127.0.0.0/8. They need no configuration, so a test on one machine has many ports. */
 const LOOPBACK_SOURCES = 254 * 256 * 254;
 
 /** Ports in a list such as `8000,9000-9007`. */
@@ -49,25 +49,25 @@ function usablePorts({ low, high, reserved }: Range): number {
   return high - low + 1 - taken;
 }
 
-/** The widest range; no narrower than the present one anywhere. */
+/** The widest range, which contains the current one. */
 function widest({ low, high }: Range): { readonly low: number; readonly high: number } {
   return { low: Math.min(low, WIDEST.low), high: Math.max(high, WIDEST.high) };
 }
 
-/** The widest range as a setting, or null if it is that already. */
+/** The widest range as a setting, or null if the range is that wide already. */
 function widened(found: Range): string | null {
   const { low, high } = widest(found);
   return low === found.low && high === found.high ? null : `${low} ${high}`;
 }
 
-/** Whether clients of this machine have ports enough; a server needs none. */
+/** Whether the clients of this machine have enough ports; a server needs none. */
 function isRangeEnough({ load, role }: Situation, found: Range): boolean {
   if (role === 'server') return true;
   const sources = role === 'both' ? LOOPBACK_SOURCES : 1;
   return sources * usablePorts(found) >= portsNeeded(load);
 }
 
-/** Both ends on one machine: the bench takes as many addresses of 127.0.0.0/8 as it needs. */
+/** Both ends on one machine: bench uses as many addresses of 127.0.0.0/8 as it needs. */
 function rangeOfOneBox(situation: Situation, found: Range): Finding {
   const { load } = situation;
   const usable = usablePorts(found);
@@ -79,11 +79,11 @@ function rangeOfOneBox(situation: Situation, found: Range): Finding {
     id: RANGE,
     scope: 'namespace',
     severity: isEnough ? 'ok' : holds < situation.target ? 'critical' : 'warning',
-    current: `${found.low} ${found.high} (${figure(usable)} ports)`,
-    needed: `${figure(addresses)} addresses of 127.0.0.0/8`,
-    formula: `ceil(1.02 · ${load.clients} clients / ${figure(usable)} ports)`,
+    current: `${found.low} ${found.high} (${formatCount(usable)} ports)`,
+    needed: `${formatCount(addresses)} addresses of 127.0.0.0/8`,
+    formula: `ceil(1.02 · ${load.clients} clients / ${formatCount(usable)} ports)`,
     why:
-      'Each source address has all ports anew, and the bench takes as many of ' +
+      'Each source address has its own set of ports, and bench uses as many addresses of ' +
       '127.0.0.0/8 as it needs.',
     counters: [EADDRNOTAVAIL],
     connections: holds,
@@ -102,14 +102,14 @@ function rangeOfClient(situation: Situation, found: Range): Finding {
     id: RANGE,
     scope: 'namespace',
     severity: isEnough ? 'ok' : usable < target ? 'critical' : 'warning',
-    current: `${found.low} ${found.high} (${figure(usable)} ports)`,
-    needed: `${figure(needed)} ports from one address to one destination`,
+    current: `${found.low} ${found.high} (${formatCount(usable)} ports)`,
+    needed: `${formatCount(needed)} ports from one address to one destination`,
     formula:
-      `1.02 · ${load.clients} clients / (${figure(usable)} ports · source ` +
+      `1.02 · ${load.clients} clients / (${formatCount(usable)} ports · source ` +
       `addresses · destinations)`,
     why:
-      'Each pair of a source address and a destination has these ports once; then ' +
-      'connect fails with EADDRNOTAVAIL.',
+      'Each pair of a source address and a destination can use each port once; without a free ' +
+      'port connect fails with EADDRNOTAVAIL.',
     counters: [EADDRNOTAVAIL],
     connections: usable,
     fix: isEnough
@@ -122,19 +122,19 @@ function rangeOfClient(situation: Situation, found: Range): Finding {
 
 const range: Check = (situation) => {
   const found = readRange(situation);
-  if (found === null) return [skipped(RANGE, 'namespace', 'this kernel has none')];
+  if (found === null) return [skipped(RANGE, 'namespace', 'this kernel does not have it')];
   const isOneBox = situation.role === 'both';
   return [isOneBox ? rangeOfOneBox(situation, found) : rangeOfClient(situation, found)];
 };
 
-/** A listening port inside the range can be taken by an outgoing connection before a restart. */
+/** An outgoing connection can take a listening port inside the range while the server restarts. */
 const reserved: Check = (situation) => {
   const found = readRange(situation);
-  if (found === null) return [skipped(RESERVED, 'namespace', 'this kernel has none')];
+  if (found === null) return [skipped(RESERVED, 'namespace', 'this kernel does not have it')];
   const current = (
     situation.machine.read(`/proc/sys/${RESERVED.replaceAll('.', '/')}`) ?? ''
   ).trim();
-  // Where the range is to be widened its new ports count.
+  // If another finding widens the range, the wider range counts.
   const { low, high } = isRangeEnough(situation, found) ? found : widest(found);
   const inside = [...new Set(situation.ports)].filter(
     (port) => port >= low && port <= high && !found.reserved.has(port),
@@ -150,8 +150,8 @@ const reserved: Check = (situation) => {
       needed: isEnough ? null : wanted,
       formula: `ports ${situation.ports.join(', ')}, range ${low} to ${high}`,
       why: isEnough
-        ? 'No listening port lies within the range of outgoing connections, or it is reserved.'
-        : 'An outgoing connection may take the port while the server restarts: then bind ' +
+        ? 'Every listening port is reserved, or outside the range of outgoing connections.'
+        : 'An outgoing connection may take the port while the server restarts, and then bind ' +
           'fails with EADDRINUSE.',
       counters: [{ name: 'EADDRINUSE at the start of the server', value: null }],
       fix: isEnough ? null : fixFor(situation, 'namespace', RESERVED, wanted),
@@ -159,9 +159,9 @@ const reserved: Check = (situation) => {
   ];
 };
 
-function leave(situation: Situation, key: string, good: number, why: string): Finding {
+function shownSetting(situation: Situation, key: string, good: number, why: string): Finding {
   const current = sysctl(situation.machine.read, key);
-  if (current === null) return skipped(key, 'namespace', 'this kernel has none');
+  if (current === null) return skipped(key, 'namespace', 'this kernel does not have it');
   return finding({
     id: key,
     scope: 'namespace',
@@ -175,27 +175,27 @@ function leave(situation: Situation, key: string, good: number, why: string): Fi
 }
 
 const dialing: Check = (situation) => [
-  leave(
+  shownSetting(
     situation,
     'net.ipv4.tcp_syn_retries',
     4,
-    'A lost SYN is sent again; fewer retries fail under load.',
+    'The kernel sends a lost SYN again; with fewer retries connects fail under load.',
   ),
-  leave(
+  shownSetting(
     situation,
     'net.ipv4.tcp_tw_reuse',
     1,
-    'At 2 ports in TIME_WAIT are used again on loopback, at 1 everywhere; it never helps a server.',
+    'At 2 ports in TIME_WAIT are reused on loopback, at 1 everywhere; it never helps a server.',
   ),
 ];
 
-/** Linux 6.3 brought the socket option that makes the kernel try every port in turn. */
+/** Linux 6.3 added the socket option that makes the kernel try all ports in order. */
 const portSearch: Check = ({ machine }) => {
   const id = 'IP_LOCAL_PORT_RANGE';
   const release = machine.read('/proc/sys/kernel/osrelease')?.trim() ?? '';
   const [, major, minor] = /^(\d+)\.(\d+)/.exec(release) ?? [];
   if (major === undefined || minor === undefined) {
-    return [skipped(id, 'process', 'this kernel does not tell its version')];
+    return [skipped(id, 'process', 'this kernel does not show its version')];
   }
   const isNew = Number(major) > 6 || (Number(major) === 6 && Number(minor) >= 3);
   return [
@@ -207,8 +207,8 @@ const portSearch: Check = ({ machine }) => {
       needed: 'Linux 6.3',
       formula: '',
       why:
-        'Without it a connect takes 33 times as long once half of the ports of an ' +
-        'address are used.',
+        'Without it a connect takes 33 times as long after half of the ports of an address are ' +
+        'used.',
       fix: isNew
         ? null
         : { kind: 'advice', text: 'use at most half of the ports of each source address' },

@@ -27,7 +27,7 @@ const TWO: Partial<Aim> = { target: 100_000, workers: 2 };
 
 export const BORDERS: readonly Border[] = [
   {
-    about: '2 workers hold 2 · (50,097 − 97) connections, with no headroom',
+    about: '2 workers hold 2 · (50,097 − 97) connections, without headroom',
     files: FILES_LIMIT(50_097),
     aim: TWO,
     id: 'RLIMIT_NOFILE',
@@ -68,7 +68,7 @@ export const BORDERS: readonly Border[] = [
     fix: /^LimitNOFILE=1101024$/,
   },
   {
-    about: 'and therefore a higher fs.nr_open',
+    about: 'and needs a higher fs.nr_open',
     files: FILES_LIMIT(1_048_576),
     aim: { workers: 1 },
     id: 'fs.nr_open',
@@ -142,7 +142,7 @@ export const BORDERS: readonly Border[] = [
     text: /oom_kill 4/,
   },
   {
-    about: 'the limit of a parent group is not',
+    about: 'the limit of a parent group is raised in that group',
     on: 'debian-13',
     files: { '/sys/fs/cgroup/system.slice/memory.max': '2147483648\n' },
     id: 'memory cgroup /sys/fs/cgroup/system.slice',
@@ -150,7 +150,7 @@ export const BORDERS: readonly Border[] = [
     fix: /^raise the memory limit of \/sys\/fs\/cgroup\/system\.slice to \d+ bytes$/,
   },
   {
-    about: 'version 1 of control groups',
+    about: 'the limit of a control group of version 1',
     files: {
       '/sys/fs/cgroup/memory/group/memory.limit_in_bytes': '1073741824\n',
       '/sys/fs/cgroup/memory/group/memory.failcnt': '17\n',
@@ -192,7 +192,7 @@ export const BORDERS: readonly Border[] = [
     fix: /^net\.ipv4\.tcp_max_syn_backlog = 397$/,
   },
   {
-    about: 'SYN cookies always',
+    about: 'SYN cookies for every handshake',
     sysctls: { 'net.ipv4.tcp_syncookies': 2 },
     id: 'net.ipv4.tcp_syncookies',
     severity: 'warning',
@@ -206,7 +206,7 @@ export const BORDERS: readonly Border[] = [
     fix: null,
   },
   {
-    about: 'packets that RPS queues',
+    about: 'RPS queues packets',
     files: { '/sys/class/net/eth0/queues/rx-0/rps_cpus': '3\n' },
     id: 'net.core.netdev_max_backlog',
     severity: 'info',
@@ -226,11 +226,11 @@ export const BORDERS: readonly Border[] = [
     text: /750000 1000000 1500000 \(pages\) or more on the host/,
   },
   {
-    about: 'and the options to start it with',
+    about: 'and the options of docker run',
     on: 'container',
     id: 'net.core.somaxconn',
     severity: 'warning',
-    fix: /^docker run --sysctl "net\.core\.somaxconn=16384", or sysctls of the pod's/,
+    fix: /^docker run --sysctl "net\.core\.somaxconn=16384", or sysctls in the pod's/,
   },
   {
     about: 'a container cannot raise its limit of files',
@@ -238,25 +238,30 @@ export const BORDERS: readonly Border[] = [
     files: FILES_LIMIT(1024),
     id: 'RLIMIT_NOFILE',
     severity: 'critical',
-    fix: /^docker run --ulimit nofile=1001024:1001024; not above fs\.nr_open/,
+    fix: /^docker run --ulimit nofile=1001024:1001024; at most fs\.nr_open/,
   },
   {
-    about: 'nor a limit of the host',
+    about: 'a container cannot raise a limit of the host',
     on: 'container',
     sysctls: { 'fs.epoll.max_user_watches': 1000 },
     id: 'fs.epoll.max_user_watches',
     severity: 'critical',
-    fix: /^set fs\.epoll\.max_user_watches = 1110000 on the host: a container cannot$/,
+    fix: /^set fs\.epoll\.max_user_watches = 1110000 on the host; a container cannot set it$/,
   },
   {
-    about: 'no keep-alive',
+    about: 'keep-alive is off',
     aim: { keepaliveS: 0 },
     id: '--keepalive',
     severity: 'warning',
     fix: /^Environment=MEGACOMET_KEEPALIVE=240$/,
   },
   { about: 'a slow keep-alive', aim: { keepaliveS: 281 }, id: '--keepalive', severity: 'warning' },
-  { about: 'a keep-alive in time', aim: { keepaliveS: 280 }, id: '--keepalive', severity: 'ok' },
+  {
+    about: 'a keep-alive that is fast enough',
+    aim: { keepaliveS: 280 },
+    id: '--keepalive',
+    severity: 'ok',
+  },
   {
     about: 'more neighbours than the table holds',
     sysctls: { 'net.ipv4.neigh.default.gc_thresh3': 5 },
@@ -274,7 +279,7 @@ export const BORDERS: readonly Border[] = [
     fix: /^net\.ipv4\.ip_local_reserved_ports = 9000,40000$/,
   },
   {
-    about: 'unless it is reserved',
+    about: 'the listening port lies in the range but is reserved',
     sysctls: { 'net.ipv4.ip_local_reserved_ports': '39000-41000' },
     aim: { ports: [40_000] },
     id: 'net.ipv4.ip_local_reserved_ports',
@@ -302,7 +307,7 @@ export const BORDERS: readonly Border[] = [
     fix: /^use 16 source addresses or destinations$/,
   },
   {
-    about: 'connection tracking that is only loaded',
+    about: 'connection tracking is loaded but not active',
     on: 'laptop',
     sysctls: { 'net.netfilter.nf_conntrack_count': 0 },
     id: 'net.netfilter.nf_conntrack_max',
@@ -310,14 +315,14 @@ export const BORDERS: readonly Border[] = [
     text: /not active/,
   },
   {
-    about: 'connection tracking without a limit',
+    about: 'connection tracking has no limit',
     on: 'laptop',
     sysctls: { 'net.netfilter.nf_conntrack_max': 0 },
     id: 'net.netfilter.nf_conntrack_max',
     severity: 'ok',
   },
   {
-    about: 'connection tracking that drops silent connections',
+    about: 'connection tracking drops silent connections',
     on: 'laptop',
     sysctls: { 'net.netfilter.nf_conntrack_tcp_timeout_established': 300 },
     id: 'net.netfilter.nf_conntrack_tcp_timeout_established',

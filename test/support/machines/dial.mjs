@@ -1,5 +1,5 @@
-// Opens connections from one address, one after the other, and holds them until it is killed.
-// Prints how many were opened, and the error that stopped it. Usage: node dial.mjs PORT MOST
+// Opens connections from one address, one after the other, and holds them until it is killed. Prints
+// the number of opened connections and the error that stopped it. Usage: node dial.mjs PORT MOST
 import { createConnection } from 'node:net';
 
 const HANGS_MS = 5000;

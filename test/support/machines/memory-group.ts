@@ -1,5 +1,5 @@
-// A control group with a memory limit for the processes of a test, of version 1 or 2, whichever
-// this machine allows. It is removed with the test.
+// A control group with a memory limit for the processes of one test, of version 1 or 2, as this
+// machine has it. It is removed when the test ends.
 import { existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
@@ -33,7 +33,7 @@ function canLimit(): boolean {
 /** Why tests that need a memory group are skipped. */
 export const noMemoryGroup = unless(
   canLimit(),
-  'no memory cgroup can be made here: that takes root, and /sys/fs/cgroup writable',
+  'cannot make a memory cgroup: that needs root and a writable /sys/fs/cgroup',
 );
 
 export class MemoryGroup {
@@ -43,7 +43,7 @@ export class MemoryGroup {
     const group = new MemoryGroup(makeFolder());
     writeFileSync(join(group.folder, LIMIT), String(limitBytes));
     test.teardown(async () => {
-      // Its last process may still be exiting.
+      // The last process of the group may still be exiting.
       await until('the group to be empty', () => group.#remove());
     });
     return group;

@@ -1,5 +1,5 @@
-// A network namespace for one test with its own sysctls: a limit that is exhausted there disturbs
-// no other program. It ends with the test.
+// A network namespace with its own sysctls for one test. A limit that the test exhausts there does
+// not disturb other programs. The namespace ends with the test.
 import { spawn, type ChildProcess } from 'node:child_process';
 import { readFileSync, readlinkSync } from 'node:fs';
 import { join } from 'node:path';

@@ -1,9 +1,10 @@
-// Records on standard output the files that the doctor reads on this machine, for every role, so
-// that the checks give the same findings anywhere. Usage: node test/support/machines/record.mjs
-// "what machine it is"
+// Prints a recording of the files that the doctor reads on this machine, for every role. With it the
+// checks give the same findings everywhere. Usage:
 //
-// Run it as root, to include the sizes of kernel objects, after npm run build:ts. Names of this
-// machine (addresses, control groups, the kernel's build) are removed or replaced.
+//   node test/support/machines/record.mjs "description of the machine"
+//
+// Run it after npm run build:ts, and as root to include the sizes of kernel objects. It removes or
+// replaces names of this machine (addresses, control groups, the kernel's build).
 import { diagnose } from '../../../dist/lib/doctor/doctor.js';
 import { thisMachine } from '../../../dist/lib/doctor/machine.js';
 
@@ -22,7 +23,7 @@ const AIM = {
 const files = {};
 const outputs = {};
 
-/** The lines that the checks need, of files that have many more. */
+/** The lines that the checks need from long files. */
 const WANTED_LINES = {
   '/proc/meminfo': /^(MemTotal|MemAvailable|AnonHugePages):/,
   '/proc/self/mountinfo': / \/proc\/sys /,
@@ -33,7 +34,7 @@ const WANTED_LINES = {
 function reduced(path, text) {
   const wanted = WANTED_LINES[path];
   const lines = text.split('\n');
-  // Comments are kept only because they count in line numbers.
+  // A comment becomes "#", so that the line numbers stay.
   if (path.endsWith('.conf')) return text.replace(/^\s*[#;].*$/gm, '#');
   if (wanted !== undefined) return `${lines.filter((line) => wanted.test(line)).join('\n')}\n`;
   if (path === '/proc/self/smaps') return `${lines.find((line) => /^KernelPageSize/.test(line))}\n`;
