@@ -1,5 +1,5 @@
-// Measures publishes and resumes per second of the broker alone, without sockets.
-// `node dist/bench/broker.js [SECONDS]` prints two tables.
+// Measures the publishes and resumes per second of the broker alone, without sockets.
+// `node dist/bench/broker.js [SECONDS]` prints a line for each case.
 import { Broker } from '../lib/broker/broker.js';
 import type { PublishOptions } from '../lib/broker/publishing.js';
 import type { WorkerPort } from '../lib/ipc/worker-port.js';
@@ -9,7 +9,7 @@ import { fill } from '../lib/server/server-options.js';
 const WORKERS = 56;
 const SECONDS = Number(process.argv[2] ?? 2);
 /** Publishes in one loop iteration: the messages of 5 ms at 100,000 a second. */
-const TURN = 500;
+const BATCH = 500;
 const DATA = 'x'.repeat(100);
 const OPTIONS = brokerOptions(WORKERS, fill({}));
 
@@ -72,12 +72,12 @@ function run({ name, channels, workersEach, options }: Case): void {
   let longestMs = 0;
   let nowMs = startedAtMs;
   while (nowMs - startedAtMs < SECONDS * 1000) {
-    for (let index = 0; index < TURN; index++) {
+    for (let index = 0; index < BATCH; index++) {
       broker.publish(names[published++ % channels] ?? '', DATA, options);
     }
     flush?.();
     flush = undefined;
-    if (published % (50 * TURN) === 0) broker.tick();
+    if (published % (50 * BATCH) === 0) broker.tick();
     const atMs = performance.now();
     longestMs = Math.max(longestMs, atMs - nowMs);
     nowMs = atMs;

@@ -1,13 +1,11 @@
-/**
- * Compiles the servers that ours is measured against, as far as this machine has the tools.
- * It owns the compiler calls only: what to start, and how, is for the bench that asked.
- */
+// Compiles the baselines of the comparison, as far as this machine has the compilers. The suites
+// decide which of them to start, and how.
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 
-/** Where nginx and its module are. */
+/** Paths of nginx and its module. */
 export interface Nchan {
   readonly nginx: string;
   readonly module: string;
@@ -16,7 +14,7 @@ export interface Nchan {
 const NGINX = '/usr/sbin/nginx';
 const NCHAN_MODULE = '/usr/lib/nginx/modules/ngx_nchan_module.so';
 
-/** Absolute paths of what can be started; undefined where the machine lacks the tool. */
+/** Absolute paths of the baselines; undefined if the machine lacks the tool for one. */
 export interface Baselines {
   /** Executable: `--port P --workers W`. */
   readonly epollEcho: string;
@@ -31,35 +29,35 @@ export interface Baselines {
   /** Scripts for `node`: `--port P --workers W --message-bytes B`; SIGUSR2 broadcasts. */
   readonly nodeSse: string;
   readonly ws: string;
-  /** nginx with nchan; undefined where the packages nginx-core and libnginx-mod-nchan are not. */
+  /** nginx with nchan; undefined without the packages nginx-core and libnginx-mod-nchan. */
   readonly nchan: Nchan | undefined;
-  /** Script for `node`: the path of an addon, then it waits for the end of its stdin. */
+  /** Script for `node` with the path of an addon; it loads it and waits for the end of stdin. */
   readonly emptyWorker: string;
   /** The addon for `emptyWorker`. Undefined without Node's headers. */
   readonly emptyAddon: string | undefined;
 }
 
-// The compiled module lies one directory deeper than its source; package.json is where both agree.
+// The compiled module is one folder deeper than its source, so the path starts at package.json.
 const packageRoot = path.dirname(createRequire(import.meta.url).resolve('#package.json'));
 const sourceDir = path.join(packageRoot, 'bench', 'baselines');
 
 const cFlags = ['-std=c11', '-D_GNU_SOURCE', '-O2', '-Wall', '-Wextra', '-Werror'];
 
 /**
- * Compiles every baseline into `outDir` and tells where each one is.
+ * Compiles every baseline into `outDir`, and returns their paths.
  *
- * Takes about a second, and many more the first time where Go has to compile its own library.
+ * It takes about a second, but longer the first time, when Go compiles its standard library.
  *
- * @param outDir - Created if missing; Go's build cache is kept in it too.
- * @throws Error naming the package to install, if there is no C compiler or no libev; with the
- *   compiler's own text, if a source does not compile.
+ * @param outDir - Created if missing. It also has Go's build cache.
+ * @throws Error with the package to install if the C compiler or libev is missing; with the
+ *   compiler's message if a source does not compile.
  */
 export function buildBaselines(outDir: string): Baselines {
   const out = path.resolve(outDir);
   mkdirSync(out, { recursive: true });
   const compiler = findCompiler();
   const epollEcho = compileC(compiler, 'epoll_echo.c', path.join(out, 'epoll_echo'), []);
-  // Asked after the first success, so that a failure here can only be about libev.
+  // After the compiler has worked once, a failure here can only be about libev.
   requireLibev(compiler);
   return {
     epollEcho,
@@ -92,7 +90,7 @@ function requireLibev(compiler: string): void {
 }
 
 function compileC(compiler: string, source: string, target: string, flags: string[]): string {
-  // Libraries come last: the linker takes from them only what is missing so far.
+  // Libraries come last, because the linker resolves only symbols of earlier files from them.
   run(compiler, [...cFlags, '-o', target, path.join(sourceDir, source), ...flags]);
   return target;
 }
@@ -109,8 +107,8 @@ function compileGo(out: string): string | undefined {
   const target = path.join(out, 'net_echo');
   run('go', ['build', '-o', target, path.join(sourceDir, 'net_echo.go')], {
     ...process.env,
-    // The program needs the standard library only. Without modules Go looks for no go.mod above
-    // it and asks no proxy; the flags replace what the user may have set for other work.
+    // The program needs the standard library only. Without modules Go does not look for a go.mod or
+    // ask a proxy. GOFLAGS replaces flags that the user may have set for other work.
     GO111MODULE: 'off',
     GOFLAGS: '-mod=mod',
     GOCACHE: path.join(out, 'go-cache'),

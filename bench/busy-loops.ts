@@ -1,10 +1,10 @@
-// Busy loops on the cores of a server, which then has a third of them. The clients have as many
-// cores but twice the work of a fast server per connection, and would otherwise be the limit.
+// Busy loops on the cores of a server leave it a third of them. Otherwise the clients would be the
+// limit: they have as many cores, but twice the work of a fast server for each connection.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 
 const LOOPS_PER_CORE = 2;
-/** Longer than any trial. The loops end by themselves if the trial dies. */
+/** The loops end by themselves after this time, which is longer than any trial. */
 const LONGEST_S = 900;
 const LOOP = `const end = Date.now() + ${LONGEST_S * 1000}; while (Date.now() < end);`;
 

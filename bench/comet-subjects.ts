@@ -24,7 +24,7 @@ export const COMET_SUBJECT_NAMES: Readonly<Record<CometSubject, string>> = {
   nchan: 'nginx with nchan',
 };
 
-/** The transports of each subject that our subscribers support. */
+/** The transports of each subject that the dialers support. */
 export const SPOKEN: Readonly<Record<CometSubject, readonly Transport[]>> = {
   megacomet: ['sse', 'websocket', 'poll', 'stream'],
   floor: ['sse', 'websocket', 'poll', 'stream'],

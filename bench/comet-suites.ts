@@ -74,7 +74,7 @@ function workersFor(connections: number): number {
 }
 
 /** The request of a trial with as many workers as its subscribers need. */
-function crowdShape({ baselines, connections = SUBSCRIBERS }: CometSuiteOptions) {
+function largeShape({ baselines, connections = SUBSCRIBERS }: CometSuiteOptions) {
   return { ...IDLE, baselines, connections, workers: workersFor(connections) };
 }
 
@@ -196,11 +196,9 @@ async function handshakes(options: CometSuiteOptions): Promise<SuiteResult> {
   };
 }
 
-/**
- * More subscribers than one worker holds: without the other subjects, which do not scale to them.
- */
-function crowd(options: CometSuiteOptions): CometTrialRequest[] {
-  const shape = crowdShape(options);
+/** Requests for more subscribers than one worker holds. The other subjects do not scale so far. */
+function largeRequests(options: CometSuiteOptions): CometTrialRequest[] {
+  const shape = largeShape(options);
   return transportsOf(options).flatMap((transport) =>
     (['megacomet', 'floor'] as const).map((subject) => ({ ...shape, subject, transport })),
   );
@@ -208,9 +206,9 @@ function crowd(options: CometSuiteOptions): CometTrialRequest[] {
 
 async function broadcast(options: CometSuiteOptions): Promise<SuiteResult> {
   const shape = { broadcasts: BROADCASTS, probeSeconds: PROBE_SECONDS };
-  const isCrowd = (options.connections ?? 0) > ONE_WORKER;
-  const requests = isCrowd
-    ? crowd(options).map((request) => ({ ...request, ...shape }))
+  const isLarge = (options.connections ?? 0) > ONE_WORKER;
+  const requests = isLarge
+    ? largeRequests(options).map((request) => ({ ...request, ...shape }))
     : everySubject(options, shape);
   const rows = await rowsOf(requests, options.runs);
   const [{ connections, workers } = { connections: NaN, workers: NaN }] = requests;
@@ -218,7 +216,7 @@ async function broadcast(options: CometSuiteOptions): Promise<SuiteResult> {
     suite: 'broadcast',
     title:
       `A message of ${MESSAGE_BYTES} bytes to ${formatNumber(connections, 0)} subscribers of ` +
-      `${isCrowd ? `${workers} workers` : 'one worker'}, and new clients meanwhile, ` +
+      `${isLarge ? `${workers} workers` : 'one worker'}, and new clients meanwhile, ` +
       `median of ${options.runs}`,
     header: [
       ...['', 'transport', 'subscribers/s', 'of the floor', 'of nchan', 'fewest reached'],
@@ -248,8 +246,8 @@ async function broadcast(options: CometSuiteOptions): Promise<SuiteResult> {
 
 async function subscribers(options: CometSuiteOptions): Promise<SuiteResult> {
   const { baselines } = options;
-  const whole = crowdShape(options);
-  // The other servers do not scale to as many; the cost per connection shows with fewer.
+  const whole = largeShape(options);
+  // The other servers do not scale so far; fewer connections show their cost per connection too.
   const fewer = Math.min(whole.connections, ONE_WORKER);
   const few = { ...IDLE, baselines, connections: fewer, broadcasts: 1 };
   const requests = transportsOf(options).flatMap((transport) => [
@@ -339,7 +337,7 @@ function publishesRow(row: Row, floorRate: number): string[] {
 }
 
 async function publishes(options: CometSuiteOptions): Promise<SuiteResult> {
-  const shape = { ...crowdShape(options), transport: 'sse' as const };
+  const shape = { ...largeShape(options), transport: 'sse' as const };
   const load = { publishRate: PUBLISH_RATE, publishSeconds: PUBLISH_SECONDS, private: true };
   const rows = await rowsOf(
     [
@@ -376,7 +374,7 @@ async function publishes(options: CometSuiteOptions): Promise<SuiteResult> {
 }
 
 async function reconnect(options: CometSuiteOptions): Promise<SuiteResult> {
-  const shape = crowdShape(options);
+  const shape = largeShape(options);
   const { connections } = shape;
   const requests = transportsOf(options).flatMap((transport) => [
     { ...shape, transport, subject: 'megacomet' as const, missed: MISSED },
@@ -449,7 +447,7 @@ function channelsFor(connections: number): number {
 }
 
 async function storm(options: CometSuiteOptions): Promise<SuiteResult> {
-  const shape = crowdShape(options);
+  const shape = largeShape(options);
   const { connections } = shape;
   const channels = channelsFor(connections);
   const requests = transportsOf(options).map((transport) => ({

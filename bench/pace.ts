@@ -1,5 +1,5 @@
-// Messages at an even rate: when each is due, its channel and its data. The data starts with the
-// time of CLOCK_MONOTONIC, which all processes of a machine share.
+// Messages at an even rate: computes when messages are due, their channels and their data. The data
+// starts with the time of CLOCK_MONOTONIC, which all processes of a machine share.
 import { setTimeout as sleep } from 'node:timers/promises';
 
 /** Messages to channels, round robin. */
@@ -12,14 +12,14 @@ export interface Load {
   readonly messageBytes: number;
 }
 
-/** Short, so that a due message waits only briefly. */
-const TURN_MS = 5;
+/** Interval of the sends. It is short, so that a due message waits only briefly. */
+const TICK_MS = 5;
 
 function divisor(a: number, b: number): number {
   return b === 0 ? a : divisor(b, a % b);
 }
 
-/** Channel numbers, each once per round in a scattered order: a range of them is a fair sample. */
+/** Channel numbers, each once per round in a scattered order, so that any range is a fair sample. */
 export class Rota {
   readonly #count: number;
   readonly #step: number;
@@ -51,9 +51,8 @@ export function stamped(bytes: number): string {
 /**
  * Calls `send` with the number of due messages, every few milliseconds, for the time of the load.
  *
- * @param capacity - How many may be sent now. Excess messages are dropped and not sent later, so
- *   the
- *   rate falls to what the server accepts.
+ * @param capacity - Returns the number of messages that may be sent now. Excess messages are dropped
+ *   and not sent later, so the rate falls to the rate that the server accepts.
  */
 export async function pace(
   { rate, seconds }: Load,
@@ -65,7 +64,7 @@ export async function pace(
   let lastMs = startedAtMs;
   let due = 0;
   while (lastMs < endsAtMs) {
-    await sleep(TURN_MS);
+    await sleep(TICK_MS);
     const nowMs = Math.min(performance.now(), endsAtMs);
     due += ((nowMs - lastMs) * rate) / 1000;
     lastMs = nowMs;

@@ -1,5 +1,5 @@
-// Completions for bash, zsh and fish: plain files from the table of options, so that no Node starts
-// at every Tab.
+// Completions for bash, zsh and fish, written as plain files from the table of options, so that a
+// completion does not start Node.
 //   node packaging/completions.mjs bash|zsh|fish   writes one to standard output
 import { fileURLToPath } from 'node:url';
 
@@ -7,7 +7,7 @@ import { readCommandLine, withoutSecrets } from './command-line.mjs';
 import { main, PackagingError } from './tools.mjs';
 
 const NOTE = '# Written by packaging/completions.mjs from the table of options.';
-/** What the program takes in front of a command. */
+/** The options of the program itself, before a command. */
 const GLOBAL = [
   { name: 'help', letter: 'h', help: 'Show help.' },
   { name: 'version', letter: 'V', help: 'Show the version.' },
@@ -18,7 +18,7 @@ const flags = (options) => options.map(({ name }) => `--${name}`);
 /** In single quotes, for a shell of the Bourne family. */
 const quote = (text) => `'${text.replaceAll("'", "'\\''")}'`;
 
-/** What fills COMPREPLY for a value; nothing where it is free. */
+/** The bash code that fills COMPREPLY for a value; empty for a free value. */
 const BASH_VALUES = {
   words: ({ words }) => `COMPREPLY=($(compgen -W ${quote(words.join(' '))} -- "$current")); `,
   files: () => 'compopt -o filenames; COMPREPLY=($(compgen -f -- "$current")); ',
@@ -27,7 +27,7 @@ const BASH_VALUES = {
 };
 
 function bash({ commands }) {
-  /** Patterns of `COMMAND --OPTION` by what fills in their values. */
+  /** Patterns of `COMMAND --OPTION`, by the bash code that completes their values. */
   const patterns = new Map();
   for (const { name, options } of commands) {
     for (const option of options.filter(({ completion }) => completion)) {
@@ -52,7 +52,7 @@ _megacomet_ts() {
     COMPREPLY=($(compgen -W ${quote(first)} -- "$current"))
     return
   fi
-  # bash takes --option=value apart at the equals sign.
+  # bash splits --option=value at the equals sign.
   if [[ $current == = ]]; then
     current=
   elif [[ $previous == = ]]; then
@@ -123,7 +123,7 @@ _megacomet-ts "$@"
 `;
 }
 
-/** In single quotes, for fish, which knows backslashes there. */
+/** In single quotes for fish, where a backslash escapes. */
 const fishQuote = (text) => `'${text.replace(/[\\']/g, '\\$&')}'`;
 
 const FISH_VALUES = {
@@ -167,7 +167,7 @@ export const COMPLETIONS = { bash, zsh, fish };
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   await main(async () => {
     const write = COMPLETIONS[process.argv[2]];
-    if (!write) throw new PackagingError('name a shell: bash, zsh or fish');
+    if (!write) throw new PackagingError('give a shell: bash, zsh or fish');
     process.stdout.write(write(withoutSecrets(await readCommandLine())));
   });
 }

@@ -1,6 +1,6 @@
 // `npm run deb`: a Debian package, in build-deb/. Run `npm run build:prebuilds` first.
 //   npm run deb                   for a machine that has Node 20 or newer
-//   npm run deb -- --with-node    brings a Node of its own: that of Debian 12 is too old
+//   npm run deb -- --with-node    includes Node, because that of Debian 12 is too old
 //   npm run deb -- --arch arm64   for another architecture than this machine's
 // Prepares a source tree with the program as npm packs it, and debhelper packs that tree by debian/.
 import {
@@ -29,7 +29,7 @@ const PROGRAM = join(SOURCE, 'program');
 const UNITS = ['megacomet.service', 'megacomet.socket'];
 /** Files that only compile the addon, which is compiled already. */
 const BUILD_ONLY = ['native', 'binding.gyp', 'lib/check-system.js', 'node_modules/node-addon-api'];
-/** Files that npm leaves in node_modules for itself. */
+/** Files of npm itself in node_modules. */
 const NPM_ONLY = ['package-lock.json', 'node_modules/.package-lock.json', 'node_modules/.bin'];
 /** From this major version on Node's binary needs one more library. */
 const NODE_WITH_LIBATOMIC = 26;

@@ -40,8 +40,8 @@ const BOUNDS = [
 const HEAD_BYTES = 5;
 
 /**
- * Type of a field in TypeScript, the type that its writer accepts, the bytes that are always there,
- * and whether an encoder checks the value: the other writers check it themselves.
+ * The type of a field in TypeScript, the type that its writer accepts, its fixed number of bytes, and
+ * whether the encoder must check the value, because the writer does not.
  */
 const TYPES = {
   u8: { read: 'number', write: 'number', bytes: 1, isFixed: true, isChecked: true },

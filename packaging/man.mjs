@@ -50,8 +50,8 @@ const OPTIONS_HEAD = [
 ];
 
 const ENVIRONMENT = [
-  'Each option has the variable that stands in brackets after it. A list is separated by commas.',
-  'A variable that begins with MEGACOMET_ and belongs to no option is an error.',
+  'The variable of an option is in brackets after it. The items of a list are separated by commas.',
+  'A variable that begins with MEGACOMET_ but does not belong to an option is an error.',
 ];
 
 /** Files that commands read or write, with their defaults. */

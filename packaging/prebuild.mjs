@@ -41,7 +41,7 @@ function unpackLibev({ debian, gnu }) {
   for (const name of ['lists/partial', 'cache/archives/partial']) {
     mkdirSync(join(apt, name), { recursive: true });
   }
-  // Separate folders, so that the machine's own apt does not learn of the architecture.
+  // Separate folders, so that the apt of this machine does not change.
   const settings = [
     `APT::Architecture=${debian}`,
     `APT::Architectures::=${debian}`,
@@ -105,7 +105,7 @@ function prepare(arch) {
   return folder;
 }
 
-/** Gathers the files that lie beside the addon. */
+/** Copies the files that belong beside the addon. */
 function gatherLibev(folder, { library, licence }) {
   if (!existsSync(licence)) {
     throw new PackagingError(`libev's licence is missing: there is no ${licence}`);
@@ -131,7 +131,7 @@ function assertRunsWhereNodeDoes(file, prefix) {
     if (isNewer(version, SYMBOLS_MAX[library])) {
       throw new PackagingError(
         `${file} needs ${name} of ${library} ${version}, and Node runs on ` +
-          `${SYMBOLS_MAX[library]}: do without it, or see packaging/glibc.h`,
+          `${SYMBOLS_MAX[library]}: do not use it, or see packaging/glibc.h`,
       );
     }
   }

@@ -36,8 +36,8 @@ enum {
 
 /// Results of baseline_accept() without a descriptor.
 enum {
-  kNobodyWaiting = -1,
-  kNoRoom = -2,
+  kNoClient = -1,
+  kFull = -2,
 };
 
 struct Options {
@@ -248,14 +248,14 @@ static inline int baseline_run(int argc, char** argv, ServeFunction* serve) {
   return EXIT_FAILURE;
 }
 
-/// Takes one peer from the queue: a descriptor, kNobodyWaiting or kNoRoom.
+/// Takes one peer from the queue: a descriptor, kNoClient or kFull.
 ///
-/// After kNoRoom the worker must not watch its listener: the rejected peer stays in the queue, and
+/// After kFull the worker must not watch its listener: the rejected peer stays in the queue, and
 /// a level-triggered watcher would spin on it. The worker watches it again after the next close. A
 /// worker without connections would never watch it again, which is acceptable for a baseline.
 static inline int baseline_accept(struct Worker* worker) {
   if (worker->connections_max > 0 && worker->connections_now >= worker->connections_max) {
-    return kNoRoom;
+    return kFull;
   }
   for (;;) {
     int fd = accept4(worker->listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
@@ -265,12 +265,12 @@ static inline int baseline_accept(struct Worker* worker) {
     }
     switch (errno) {
       case EAGAIN:
-        return kNobodyWaiting;
+        return kNoClient;
       case EMFILE:
       case ENFILE:
       case ENOBUFS:
       case ENOMEM:
-        return kNoRoom;
+        return kFull;
       // An error of a peer before it was accepted concerns only that peer.
       case EINTR:
       case ECONNABORTED:

@@ -68,8 +68,8 @@ static void on_signal(int number) {
 static void accept_batch(struct Worker* worker) {
   for (int i = 0; i < kAcceptBatchMax; i++) {
     int fd = baseline_accept(worker);
-    if (fd == kNobodyWaiting) return;
-    if (fd == kNoRoom) {
+    if (fd == kNoClient) return;
+    if (fd == kFull) {
       pause_listener(worker);
       return;
     }

@@ -6,8 +6,8 @@ static void accept_batch(struct Worker* worker) {
   // Bounded, so that a flood of new peers cannot starve open connections.
   for (int i = 0; i < kAcceptBatchMax; i++) {
     int fd = baseline_accept(worker);
-    if (fd == kNobodyWaiting) return;
-    if (fd == kNoRoom) {
+    if (fd == kNoClient) return;
+    if (fd == kFull) {
       pause_listener(worker);
       return;
     }

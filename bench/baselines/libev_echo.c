@@ -33,8 +33,8 @@ static void on_peer(struct ev_loop* loop, ev_io* io, int events) {
   // Bounded, so that a flood of new peers cannot starve open connections.
   for (int i = 0; i < kAcceptBatchMax; i++) {
     int fd = baseline_accept(worker);
-    if (fd == kNobodyWaiting) return;
-    if (fd == kNoRoom) {
+    if (fd == kNoClient) return;
+    if (fd == kFull) {
       ev_io_stop(loop, io);
       return;
     }

@@ -7,13 +7,13 @@ import { WebSocketServer } from 'ws';
 import { announceWorkers, fork, message, readOptions } from './push.mjs';
 
 const options = readOptions();
-const PLACE = '{"type":"subscribed","cursor":"0000000000000000.1","recovered":true}';
+const SUBSCRIBED = '{"type":"subscribed","cursor":"0000000000000000.1","recovered":true}';
 
 function runWorker({ port, backlog }) {
   const server = new WebSocketServer({ port, backlog });
   server.on('connection', (socket) => {
     socket.on('error', () => undefined);
-    socket.send(PLACE);
+    socket.send(SUBSCRIBED);
   });
   let number = 0;
   process.on('SIGUSR2', () => {

@@ -1,4 +1,4 @@
-// Listening addresses as text: parsing and formatting. Opens nothing.
+// Parses and formats listening addresses. It opens no socket.
 import { isIPv4, isIPv6 } from 'node:net';
 
 import { MegacometError } from './errors.js';
@@ -41,7 +41,7 @@ export function parseAddress(label: string, text: string): Address {
   return { isUnix: false, host, port };
 }
 
-/** Addresses in one line, consecutive ports of one host as a range: `[::]:8000-8007`. */
+/** Addresses in one line; consecutive ports of one host become a range: `[::]:8000-8007`. */
 export function formatAddresses(addresses: readonly string[]): string {
   const ranges: { host: string; first: number; last: number }[] = [];
   for (const text of addresses) {

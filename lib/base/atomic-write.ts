@@ -1,11 +1,11 @@
-// Files that are written whole or not at all.
+// Writes files completely or not at all.
 import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 
 import { MegacometError } from './errors.js';
 
 export interface WholeFile {
-  /** Below the folder that it is written to; with at most one folder of its own. */
+  /** Path relative to the target folder; with at most one folder in it. */
   readonly name: string;
   readonly text: string;
 }
@@ -18,7 +18,7 @@ function holds(file: string, text: string): boolean {
   }
 }
 
-/** Makes a folder in one that exists, so that a misspelled path makes no chain of folders. */
+/** Makes a folder, but not its parents: a misspelled path must not create a chain of folders. */
 function makeFolder(folder: string): void {
   try {
     mkdirSync(folder);
@@ -28,12 +28,12 @@ function makeFolder(folder: string): void {
 }
 
 /**
- * Writes files beside their places and moves all of them there once the last is written, so that
- * nobody ever reads half of one, and none is there without the others. Makes the folder where it is
- * missing, and leaves a file alone that holds its text already.
+ * Writes each file under a temporary name in its folder, and renames all of them after the last is
+ * written. So no reader sees a partial file, or one file without the others. It makes a missing
+ * folder, and does not write a file that already has the text.
  *
  * @returns For each file whether it was written.
- * @throws MegacometError `ERR_WRITE`, naming the path and the reason.
+ * @throws MegacometError `ERR_WRITE` with the path and the reason.
  */
 export function writeWhole(folder: string, files: readonly WholeFile[]): boolean[] {
   const changes = files.map(({ name, text }) => {
@@ -48,7 +48,7 @@ export function writeWhole(folder: string, files: readonly WholeFile[]): boolean
     for (const { file, text, temporary } of wanted) {
       at = file;
       makeFolder(path.dirname(file));
-      // One that was killed here may have left it: nobody else uses this pid now.
+      // A run with this pid that was killed here may have left the file.
       rmSync(temporary, { force: true });
       made.push(temporary);
       writeFileSync(temporary, text, { mode: 0o644, flag: 'wx', flush: true });

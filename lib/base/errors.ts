@@ -1,36 +1,36 @@
-// The errors that users meet: one class, a closed list of codes.
+// The errors for users: one class with a closed list of codes.
 
-/** Every code an error of this package can have; a program may switch over it. */
+/** All codes of errors of this package; a program may switch over them. */
 export type ErrorCode =
-  /** No native addon for this machine; thrown when the package is imported. */
+  /** The native addon is missing or does not load; thrown when the package is imported. */
   | 'ERR_ADDON_MISSING'
   /** The admin server cannot listen on its address. */
   | 'ERR_ADMIN_LISTEN'
   /** listen() was called before: a server starts once. */
   | 'ERR_ALREADY_LISTENING'
-  /** A worker, or presence(), cannot follow: a later try may succeed. */
+  /** Too much work is queued for a worker or for presence(); a later try may succeed. */
   | 'ERR_BUSY'
-  /** The machine cannot hold what was asked for. */
+  /** The machine cannot hold the requested connections. */
   | 'ERR_CAPACITY'
-  /** A name that no channel, pattern or client of a mailbox can have. */
+  /** An invalid name of a channel, a pattern, or a client of a mailbox. */
   | 'ERR_CHANNEL'
-  /** An address cannot be listened on, or there are too many. */
+  /** The server cannot listen on an address, or there are too many addresses. */
   | 'ERR_LISTEN'
-  /** A message, its options or a reason that cannot be. */
+  /** An invalid message, message option or reason. */
   | 'ERR_MESSAGE'
   /** A message longer than `messageBytes`. */
   | 'ERR_MESSAGE_SIZE'
-  /** The server does not run: not yet, or not any more. */
+  /** The server is not running: it has not started, or it has ended. */
   | 'ERR_NOT_RUNNING'
-  /** An option with a value that it cannot have. */
+  /** An option has an invalid value. */
   | 'ERR_OPTION_INVALID'
   /** An option that does not exist. */
   | 'ERR_OPTION_UNKNOWN'
-  /** A server refused what a command asked of it. Not from the library. */
+  /** A server rejected the request of a command. Not from the library. */
   | 'ERR_REJECTED'
   /** This runtime is not Node.js. */
   | 'ERR_RUNTIME'
-  /** No server answers a command. Not from the library. */
+  /** A command cannot reach the server. Not from the library. */
   | 'ERR_UNREACHABLE'
   /** `user` does not exist, or this process may not become it. */
   | 'ERR_USER'
@@ -39,14 +39,14 @@ export type ErrorCode =
   /** A command could not write a file. Not from the library. */
   | 'ERR_WRITE';
 
-/** An error whose message is one sentence for the person who can do something about it. */
+/** An error whose message is one sentence for the user who can fix the cause. */
 export class MegacometError extends Error {
-  /** For logs and for code that has two copies of this class. */
+  /** The name for logs, and for programs that load two copies of this class. */
   override readonly name = 'MegacometError';
 
   /**
-   * @param code - What went wrong, for programs.
-   * @param message - What went wrong, for people: the option or address, its value, and the rule.
+   * @param code - The kind of error, for programs.
+   * @param message - The error for people: the option or address, its value, and the rule.
    */
   constructor(
     readonly code: ErrorCode,

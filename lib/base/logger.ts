@@ -1,20 +1,20 @@
-// The log: pino with fixed field names, as JSON or for people.
+// The log of the command line: pino with fixed field names, as JSON or as readable text.
 import { pino } from 'pino';
 import pretty from 'pino-pretty';
 
-/** What the server needs of a logger; a pino instance fits. */
+/** The methods of a logger that the server calls; a pino instance has them. */
 export interface Logger {
-  /** What only a search for a fault needs; `fields` are facts by name, in every method. */
+  /** Details for debugging. In every method `fields` has the values by name. */
   debug(fields: object, message: string): void;
-  /** What happens in a server that is well: its start, workers that serve, its end. */
+  /** Normal events: the start, workers that begin to serve, the end. */
   info(fields: object, message: string): void;
-  /** What somebody should look at: a limit that is near, a worker that died. */
+  /** Events that need attention: a limit is near, a worker died. */
   warn(fields: object, message: string): void;
-  /** What keeps the server from its work. */
+  /** Errors that stop the server from working. */
   error(fields: object, message: string): void;
 }
 
-/** Drops everything: the default inside somebody else's program. */
+/** Drops all messages: the default of the library. */
 export const silentLogger: Logger = {
   debug: () => undefined,
   info: () => undefined,
@@ -25,17 +25,17 @@ export const silentLogger: Logger = {
 /**
  * Makes the command line's logger, on standard output.
  *
- * Written synchronously: a line that was logged is out before the process can die.
+ * It writes synchronously, so that a line is written before the process can die.
  *
- * @param format - `pretty` for people, `json` for machines; by default pretty on a terminal.
+ * @param format - `pretty` for text, `json` for machines; by default pretty on a terminal.
  */
 export function createLogger(level: string, format: string | undefined): pino.Logger {
   const isPretty = format === 'pretty' || (format === undefined && process.stdout.isTTY);
   const stream = isPretty
     ? pretty({ sync: true, colorize: process.stdout.isTTY, ignore: 'pid,hostname' })
     : pino.destination({ fd: 1, sync: true });
-  // A reader that went away (`serve | head -1`) must not end the server.
+  // A reader that closes the pipe (`serve | head -1`) must not end the server.
   stream.on('error', () => undefined);
-  // As a mixin and not in `base`: a line about a worker has the worker's pid, and only that one.
+  // A mixin, not `base`: a line about a worker has only the worker's pid, not two pids.
   return pino({ level, base: null, mixin: () => ({ pid: process.pid }) }, stream);
 }

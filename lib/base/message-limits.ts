@@ -1,4 +1,4 @@
-// Limits of messages and of their history, which the option tables and the broker both check.
+// Limits of messages and of their history; the option tables and the broker check them.
 
 import { FRAME_BYTES_MAX } from './native-constants.js';
 

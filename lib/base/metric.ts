@@ -1,12 +1,12 @@
-// A metric of the manager, declared once: its name, kind, help and value, beside its owner.
-// /stats takes the keys and values of such a table; /metrics and docs/metrics.md take the rest.
+// Metrics of the manager. The owner of a value declares the metric once: field, name, kind, help and
+// value. /stats reads fields and values; /metrics and docs/metrics.md read the rest.
 
-/** One metric without labels. `Owner` keeps its value. */
+/** One metric without labels; `Owner` has its value. */
 export interface Metric<Owner> {
-  /** Its name for Prometheus, without `megacomet_`. */
+  /** The name for Prometheus, without `megacomet_`. */
   readonly name: string;
   readonly kind: 'counter' | 'gauge';
-  /** The thing that it counts, and the advice. */
+  /** The thing that the metric counts, and the advice. */
   readonly help: string;
   readonly value: (owner: Owner) => number;
 }
@@ -14,13 +14,13 @@ export interface Metric<Owner> {
 /** Metrics of one owner, by their field in /stats. */
 export type MetricTable<Owner> = Readonly<Record<string, Metric<Owner>>>;
 
-/** A metric as readers of /stats see it: without its owner. */
+/** A metric for code that does not know its owner. */
 export type MetricInfo = Omit<Metric<never>, 'value'>;
 
 /** The fields that a table adds to /stats. */
 export type ValuesOf<Table> = { readonly [Field in keyof Table]: number };
 
-/** A total, which only grows. Its name ends in `_total`. */
+/** A total, which only grows; its name ends in `_total`. */
 export function counter<Owner>(
   name: `${string}_total`,
   help: string,
@@ -38,7 +38,7 @@ export function gauge<Owner>(
   return { name, kind: 'gauge', help, value };
 }
 
-/** The present values of an owner's metrics, by field. */
+/** The current values of an owner's metrics, by field. */
 export function valuesOf<Owner, Table extends MetricTable<Owner>>(
   table: Table,
   owner: Owner,

@@ -296,7 +296,7 @@ export function headline(result: BenchResult): string {
 export interface Verdict {
   /** Whether every phase that ran has no failure. */
   isClean: boolean;
-  /** One sentence: what the run proved, or every failure. */
+  /** One sentence with the proofs of the run, or with every failure. */
   text: string;
 }
 
@@ -321,8 +321,8 @@ export function verdict(result: BenchResult): Verdict {
     proofs.push(fanoutProof(result, fanout));
   if (verify !== undefined) {
     const isWhole = verify.asked === result.opened;
-    const who = isWhole ? 'every one' : `each of the ${formatCount(verify.asked)} asked`;
-    proofs.push(`${who} answered what it was sent`);
+    const who = isWhole ? 'every one' : `each of the ${formatCount(verify.asked)} verified`;
+    proofs.push(`${who} returned the byte that it was sent`);
   }
   return { isClean: true, text: `${sentence(proofs)}.` };
 }

@@ -98,7 +98,7 @@ export class Fleet {
     }
   }
 
-  /** Sends an order to each dialer; `fields` is asked for each by its index. */
+  /** Sends an order to each dialer; `fields` returns the fields for the index of a dialer. */
   order<N extends OwnLoadFrameName>(name: N, fields: (index: number) => LoadFrames[N]): void {
     this.#dialers.forEach((dialer, index) => {
       dialer.finishedPhase = 0;

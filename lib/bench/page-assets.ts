@@ -6,7 +6,7 @@ import path from 'node:path';
 
 import { packageRoot } from '../system/native.js';
 
-/** What a page needs to draw. */
+/** The scripts and the style sheet of a page. */
 export interface PageAssets {
   /** Scripts to inline, in this order. None contains an end tag. */
   readonly scripts: readonly string[];
@@ -14,13 +14,14 @@ export interface PageAssets {
   readonly style: string;
 }
 
-/** Not compiled: source and compiled program read the same files. */
+/** The files in this folder are not compiled: source and compiled program read the same ones. */
 const BROWSER_FOLDER = path.join(packageRoot, 'lib', 'bench', 'browser');
 
 /**
  * Reads the assets from disk.
  *
- * @throws Error, from node:fs or node:module, if the package uplot or a file of ours is missing.
+ * @throws Error, from node:fs or node:module, if the package uplot or a file of this folder is
+ *   missing.
  */
 export function readPageAssets(): PageAssets {
   const require = createRequire(import.meta.url);

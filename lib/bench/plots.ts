@@ -7,7 +7,7 @@ import {
   slowestBroadcast,
 } from './bench-result.js';
 
-/** Columns of equal length. The first is the x axis; null is a gap. */
+/** Columns of equal length. The first has the values of the x axis; null is a gap. */
 export type Columns = (number | null)[][];
 
 /** The numbers of every plot that the result can fill. */
@@ -129,7 +129,7 @@ function latencyColumns(measured: Latency[]): Columns {
   return [starts, ...binned.map((percents) => outline(percents, drawn))];
 }
 
-// Zero inside the range of the measurement and next to it. A gap, which has no line, beyond.
+// Zero inside the range of the measurement and next to it; beyond it null, which draws no line.
 function outline(percents: Map<number, number>, drawn: number[]): (number | null)[] {
   const first = Math.min(...percents.keys()) - 1;
   const last = Math.max(...percents.keys()) + 1;

@@ -109,9 +109,9 @@ export function planSources(
     widened?.restore();
     throw new MegacometError(
       'ERR_CAPACITY',
-      `${wanted} connections need more than the ${available()} pairs of address and port that ` +
-        `${addresses.length} source addresses, ${targets.length} targets and ` +
-        'net.ipv4.ip_local_port_range give: add --source or --target',
+      `${wanted} connections need more ports than ${addresses.length} source addresses, ` +
+        `${targets.length} targets and net.ipv4.ip_local_port_range have (${available()}): ` +
+        'add --source or --target',
     );
   }
   return {

@@ -25,8 +25,8 @@ import { latencies, type Plots, shapePlots } from './plots.js';
  * Writes the report as one HTML page that needs no other file and no network.
  *
  * The page contains the whole result, as JSON in the element `result`. Its content security policy
- * allows only the scripts of page-assets.ts, whatever text the result contains. The page also
- * contains uPlot, 53 KB.
+ * allows only the scripts of page-assets.ts, for any text in the result. The page also contains
+ * uPlot, 53 KB.
  */
 export function formatHtml(result: BenchResult): string {
   const plots = shapePlots(result);
@@ -150,7 +150,7 @@ function card(label: string, value: string, remark: string): string {
 </div>`;
 }
 
-const NO_MEMORY = 'The server was not watched.';
+const NO_MEMORY = 'The memory of the server was not measured.';
 
 function plotSections(result: BenchResult, plots: Plots): string {
   const isPair = plots.memory !== undefined && plots.latency !== undefined;
@@ -165,7 +165,7 @@ ${plotSection('latency', 'Latency', latency, 'No latency was measured.')}
 </div>`;
 }
 
-// Only for connections that subscribed.
+// The section exists only if the connections subscribed.
 function fanoutSection({ fanout, opened }: BenchResult): string {
   if (fanout === undefined) return '';
   const slowest = slowestBroadcast(fanout);

@@ -71,7 +71,7 @@ export class ServerWatch {
     return new ServerWatch(read, await read());
   }
 
-  /** Watches megacomet-ts; null if no admin server answers, or one of another server. */
+  /** Watches megacomet-ts; null if its admin server does not answer or serves other addresses. */
   static async ofAdmin(admin: string, targets: readonly Address[]): Promise<ServerWatch | null> {
     if (!isLocal(targets)) return null;
     try {

@@ -1,4 +1,5 @@
-// From argv to a command and its exit code: the command line by commander, from the option tables.
+// Runs the command that argv names and sets the exit code. commander parses the command line by the
+// option tables.
 import { Command, CommanderError, Option } from 'commander';
 
 import { bench } from './commands/bench.js';
@@ -24,7 +25,7 @@ function print(text: string): void {
   process.stdout.write(`${text}\n`);
 }
 
-/** What a command prints about an option besides its help: choices, default and other names. */
+/** The part of an option's help that the table implies: choices, default, environment variable. */
 function detailsOf(spec: OptionSpec): string {
   const fallback = spec.default ?? spec.commandLineDefault ?? spec.unset;
   return [
@@ -96,8 +97,8 @@ function sentenceOf({ code, message }: CommanderError, argv: readonly string[]):
   return unknownName('option', name, [...flags, '--help']);
 }
 
-/** Prints one sentence on standard error, and returns the exit code for it. */
-function complain(error: unknown, argv: readonly string[]): number {
+/** Prints the error as one sentence on standard error; returns the exit code. */
+function reportError(error: unknown, argv: readonly string[]): number {
   if (error instanceof CommanderError) {
     if (error.exitCode === 0) return EXIT.success;
     if (error.code === 'commander.help') makeProgram().outputHelp({ error: true });
@@ -114,8 +115,8 @@ export async function main(argv: readonly string[]): Promise<void> {
   try {
     await makeProgram().parseAsync(argv);
   } catch (error) {
-    process.exitCode = complain(error, argv);
+    process.exitCode = reportError(error, argv);
   }
-  // A library may have left a handle open; every handle of ours is closed by now.
+  // All our handles are closed, but a library may have left one open.
   process.exit();
 }

@@ -25,7 +25,7 @@ export const EXIT_CODES: readonly ExitCode[] = [
   {
     code: String(EXIT.failure),
     meaning:
-      'The command could not start, or failed; standard error says why in one sentence. ' +
+      'The command could not start, or failed; standard error has the reason in one sentence. ' +
       'For bench: a connection or a message was lost.',
   },
   {
@@ -35,12 +35,12 @@ export const EXIT_CODES: readonly ExitCode[] = [
   {
     code: String(EXIT.insufficient),
     meaning:
-      'Of doctor: the machine cannot hold the target, or a finding is critical. --write and ' +
-      '--apply have done their work all the same.',
+      'Of doctor: the machine cannot hold the target, or a finding is critical. --write has ' +
+      'written its files and --apply has set its values even then.',
   },
   {
     code: String(EXIT.rejected),
-    meaning: 'Of doctor --apply: the kernel rejected a value; the values that it took remain.',
+    meaning: 'Of doctor --apply: the kernel rejected a value; the other values are set.',
   },
   {
     code: '130, 143',
@@ -58,16 +58,16 @@ export const SIGNALS: readonly SignalEffect[] = [
     names: ['SIGTERM', 'SIGINT'],
     effect:
       'Drain: reject new connections at once, close the open ones evenly over --drain seconds, ' +
-      'and exit with 0. A second signal ends everything at once.',
+      'and exit with 0. A second signal ends the server at once.',
   },
   {
     names: ['SIGHUP'],
     effect:
-      'Read environment and config file again. Log level, limits, timeouts and accept rate change ' +
-      'without a restart.',
+      'Read environment and config file again. Log level, connection limit, idle timeout and ' +
+      'accept rate change without a restart.',
   },
   {
     names: ['SIGKILL'],
-    effect: 'The workers notice it and exit within two seconds. All connections are lost.',
+    effect: 'The manager dies. Its workers exit within two seconds, and all connections are lost.',
   },
 ];

@@ -1,5 +1,5 @@
-// A subscription of a client in Node: one stream after the other, each beginning where the last one
-// ended. Of `megacomet-ts subscribe`; a browser has EventSource for it.
+// A subscription over /stream for `megacomet-ts subscribe`. When a stream ends it reconnects and
+// resumes after the last cursor, as EventSource does in a browser.
 import { get, type IncomingMessage } from 'node:http';
 import { get as getSecurely } from 'node:https';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -21,19 +21,19 @@ export type SubscriptionEvent =
   | { readonly type: 'subscribed'; readonly cursor: string; readonly recovered: boolean };
 
 export interface SubscriptionOptions {
-  /** Address of the server, such as `http://127.0.0.1:8000`; a path in it is kept. */
+  /** Address of the server, such as `http://127.0.0.1:8000`; it may contain a path. */
   readonly url: string;
   readonly channels: readonly string[];
-  /** Cursor to begin after; now without it. */
+  /** Cursor to resume after; without it the subscription begins with the next message. */
   readonly since?: string | undefined;
   /** Milliseconds without a byte, after which the connection counts as dead. */
   readonly silenceMs: number;
 }
 
-/** Waits between two tries: each drawn anew up to a bound that doubles, so that no crowd forms. */
+/** Bounds of the delay between two tries; see {@link retryDelayMs}. */
 const RETRY_FIRST_MS = 500;
 const RETRY_MAX_MS = 30_000;
-/** A line has a message of at most 1 MiB, of which JSON may write each byte with six characters. */
+/** A line has one message of at most 1 MiB, and JSON escapes a byte with up to six characters. */
 const LINE_LENGTH_MAX = 8 * 1024 * 1024;
 
 class Rejected extends Error {}
@@ -48,15 +48,15 @@ function baseOf(text: string): URL {
 }
 
 /**
- * What a crowd of clients that lost their server should wait, each: a time drawn evenly from half
- * to all of a bound that doubles with every failure, up to 30 s.
+ * The delay before the next try: random between half of a bound and the bound, so that the clients
+ * of a failed server do not reconnect together. The bound doubles with each failure, up to 30 s.
  */
 export function retryDelayMs(failures: number, random: () => number = Math.random): number {
   const bound = Math.min(RETRY_MAX_MS, RETRY_FIRST_MS * 2 ** Math.min(failures, 16));
   return Math.round((bound / 2) * (1 + random()));
 }
 
-/** Opens one stream. @throws Rejected for what a later try would get too, Error for all else. */
+/** Opens one stream. @throws Rejected if a later try would fail too, else Error. */
 function open(url: URL, silenceMs: number): Promise<IncomingMessage> {
   return new Promise((resolve, reject) => {
     const request = url.protocol === 'https:' ? getSecurely : get;
@@ -69,10 +69,12 @@ function open(url: URL, silenceMs: number): Promise<IncomingMessage> {
       }
       response.resume();
       const isFinal = status >= 400 && status < 500 && status !== 408 && status !== 429;
-      const message = `the server answers ${status} ${response.statusMessage ?? ''}`.trim();
+      const message = `the server answered ${status} ${response.statusMessage ?? ''}`.trim();
       reject(isFinal ? new Rejected(message) : new Error(message));
     });
-    sent.on('timeout', () => sent.destroy(new Error('nothing was heard for too long')));
+    sent.on('timeout', () => {
+      sent.destroy(new Error(`the server sent nothing for ${silenceMs / 1000} s`));
+    });
     sent.on('error', reject);
   });
 }
@@ -83,15 +85,15 @@ async function* linesOf(response: AsyncIterable<unknown>): AsyncIterable<string>
     const parts = (rest + String(chunk)).split('\n');
     rest = parts.pop() ?? '';
     if (rest.length > LINE_LENGTH_MAX) throw new Error('a line of the stream is too long');
-    // What is empty is a heartbeat.
+    // An empty line is a heartbeat.
     for (const part of parts) if (part !== '') yield part;
   }
 }
 
 /**
- * Follows channels without end. It reconnects when the connection ends, and resumes after the last
- * cursor, so that no message is missed or repeated. The server reports a gap with a `subscribed` that
- * is not recovered.
+ * Subscribes to channels without end. It reconnects when the connection ends, and resumes after the
+ * last cursor, so that no message is missed or repeated. The server reports a gap with a `subscribed`
+ * event whose `recovered` is false.
  *
  * @throws MegacometError `ERR_OPTION_INVALID`, and `ERR_REJECTED` when no later try would help.
  */
@@ -107,7 +109,7 @@ export async function* follow(options: SubscriptionOptions): AsyncGenerator<Subs
       const response = await open(url, options.silenceMs);
       for await (const line of linesOf(response)) {
         const event = JSON.parse(line) as { type: string; cursor: string };
-        // Answers of later versions are passed over.
+        // Ignore events that a later version of the server may send.
         if (event.type !== 'message' && event.type !== 'subscribed') continue;
         ({ cursor } = event);
         failures = 0;

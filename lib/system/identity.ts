@@ -1,4 +1,4 @@
-// Becoming another user for good, and the proof that nothing of the old one is left.
+// Changes the user of this process permanently, and checks that no privilege of the old user is left.
 import { execFileSync } from 'node:child_process';
 
 import { MegacometError } from '../base/errors.js';
@@ -11,10 +11,10 @@ export interface Identity {
   readonly gid: number;
 }
 
-/** What /proc/self/status must say afterwards, by field. */
-function nothingLeft({ uid, gid }: Identity): Readonly<Record<string, RegExp>> {
+/** The fields of /proc/self/status of a process that has become the user. */
+function expectedStatus({ uid, gid }: Identity): Readonly<Record<string, RegExp>> {
   return {
-    // Real, effective, saved and of the file system.
+    // The ids are real, effective, saved and of the file system.
     Uid: new RegExp(`^(${uid}\\s*){4}$`),
     Gid: new RegExp(`^(${gid}\\s*){4}$`),
     Groups: /^$/,
@@ -33,10 +33,11 @@ function impossible(name: string, rule: string): MegacometError {
 /**
  * Looks a user up.
  *
- * @throws MegacometError `ERR_USER` when this process is not root, or `name` is nobody or root.
+ * @throws MegacometError `ERR_USER` if this process is not root, or `name` is unknown or root.
  */
 export function identityOf(name: string): Identity {
-  if (process.getuid?.() !== 0) throw impossible(name, 'can be taken by root only');
+  if (process.getuid?.() !== 0)
+    throw impossible(name, 'requires root: only root can change its user');
   let identity: Identity;
   try {
     const id = (flag: string): number =>
@@ -45,7 +46,7 @@ export function identityOf(name: string): Identity {
   } catch {
     throw impossible(name, 'is not a user of this machine');
   }
-  if (identity.uid === 0) throw impossible(name, 'is root, which drops nothing');
+  if (identity.uid === 0) throw impossible(name, 'is root; give a user without privileges');
   return identity;
 }
 
@@ -55,10 +56,10 @@ function statusOf(name: string): string {
 }
 
 /**
- * Becomes the user: no supplementary groups, then the group, then the user, no capability, and no
- * way to get one. Checks afterwards, so that a server never keeps a privilege that it should drop.
+ * Becomes the user: drops the supplementary groups, changes the group, then the user, drops all
+ * capabilities, and forbids new privileges. Then checks that none is left.
  *
- * @throws MegacometError `ERR_USER`, naming what could not be given up.
+ * @throws MegacometError `ERR_USER` with the call that failed or the privilege that is left.
  */
 export function becomeUser(identity: Identity): void {
   const { name, uid, gid } = identity;
@@ -68,13 +69,13 @@ export function becomeUser(identity: Identity): void {
     process.setuid?.(uid);
   } catch (error) {
     const { code, syscall } = error as NodeJS.ErrnoException;
-    throw impossible(name, `cannot be taken (${syscall ?? 'setuid'}: ${code ?? 'unknown'})`);
+    throw impossible(name, `cannot be set (${syscall ?? 'setuid'}: ${code ?? 'unknown'})`);
   }
   addon.dropCapabilities();
   addon.forbidNewPrivileges();
-  const wrong = Object.entries(nothingLeft(identity)).find(([field, rule]) => {
+  const wrong = Object.entries(expectedStatus(identity)).find(([field, rule]) => {
     return !rule.test(statusOf(field));
   })?.[0];
   if (wrong === undefined) return;
-  throw impossible(name, `was taken, but ${wrong} in /proc/self/status is "${statusOf(wrong)}"`);
+  throw impossible(name, `was set, but ${wrong} in /proc/self/status is "${statusOf(wrong)}"`);
 }

@@ -1,9 +1,9 @@
-// What the kernel tells in /proc and /sys, read through an injected reader.
-// Never lists sockets: a million of them in /proc/net/tcp cost 1.4 s of kernel time.
+// Reads values of the kernel from /proc and /sys, through an injected reader. Never lists sockets: a
+// million of them in /proc/net/tcp cost 1.4 s of kernel time.
 import { readFileSync, readdirSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 
-/** Reads a small text file; undefined where it does not exist or may not be read. */
+/** Reads a small text file; undefined if the file does not exist or is not readable. */
 export type Reader = (path: string) => string | undefined;
 
 export const procReader: Reader = (path) => {
@@ -14,7 +14,7 @@ export const procReader: Reader = (path) => {
   }
 };
 
-/** A figure that some kernels, namespaces or users cannot see is null, never 0. */
+/** A value of the kernel; null, and never 0, if the kernel, namespace or user hides it. */
 export type MetricValue = number | null;
 
 function firstNumber(text: string | undefined): MetricValue {
@@ -27,13 +27,13 @@ export function sysctl(read: Reader, name: string): MetricValue {
   return firstNumber(read(`/proc/sys/${name.replaceAll('.', '/')}`));
 }
 
-/** A sysctl of several numbers, such as `net.ipv4.tcp_mem`; null where it does not exist. */
+/** A sysctl of several numbers, such as `net.ipv4.tcp_mem`; null if it does not exist. */
 export function sysctlVector(read: Reader, name: string): readonly number[] | null {
   const numbers = (read(`/proc/sys/${name.replaceAll('.', '/')}`) ?? '').match(/-?\d+/g);
   return numbers === null ? null : numbers.map(Number);
 }
 
-export interface SocketFigures {
+export interface SocketCounts {
   /** TCP sockets of this network namespace. */
   readonly tcpInUse: MetricValue;
   /** Sockets without an owner, of the whole host. */
@@ -43,7 +43,7 @@ export interface SocketFigures {
   readonly tcpMemPages: MetricValue;
 }
 
-export function readSockets(read: Reader): SocketFigures {
+export function readSockets(read: Reader): SocketCounts {
   const v4 = /TCP: inuse (\d+) orphan (\d+) tw (\d+) alloc \d+ mem (\d+)/.exec(
     read('/proc/net/sockstat') ?? '',
   );
@@ -86,12 +86,12 @@ export function readNetCounter(read: Reader, group: string, name: string): Metri
 
 /** TcpExt counters of this network namespace, in camel case (`listenOverflows`). */
 export function readNetstat(read: Reader): Record<string, MetricValue> {
-  const figures: Record<string, MetricValue> = {};
+  const values: Record<string, MetricValue> = {};
   for (const name of NETSTAT_NAMES) {
     const key = name.startsWith('TCP') ? `tcp${name.slice(3)}` : `l${name.slice(1)}`;
-    figures[key] = readNetCounter(read, 'TcpExt', name);
+    values[key] = readNetCounter(read, 'TcpExt', name);
   }
-  return figures;
+  return values;
 }
 
 /** Open files of the whole host: the first column of fs.file-nr. */
@@ -111,17 +111,17 @@ export function readMemInfo(read: Reader, name: string): MetricValue {
 }
 
 /**
- * Memory of a process that no file is behind, in bytes (RssAnon of proc_pid_status(5)). The kernel
- * has it counted; for {@link readPrivateBytes} it walks all page tables.
+ * Anonymous memory of a process, in bytes (RssAnon of proc_pid_status(5)). The kernel keeps this
+ * count, whereas it walks all page tables for {@link readPrivateBytes}.
  */
 export function readAnonymousBytes(read: Reader, pid: number): MetricValue {
   return bytesOfLine(read(`/proc/${pid}/status`), 'RssAnon');
 }
 
 /**
- * Memory that only this process has, in bytes: what ending it would free.
+ * Private memory of a process, in bytes: the memory that its end would free.
  *
- * smaps_rollup costs about 0.3 ms a process, so callers keep the answer for a while.
+ * Reading smaps_rollup takes about 0.3 ms for each process, so callers cache the value.
  */
 export function readPrivateBytes(read: Reader, pid: number): MetricValue {
   const text = read(`/proc/${pid}/smaps_rollup`);
@@ -133,7 +133,7 @@ export function readPrivateBytes(read: Reader, pid: number): MetricValue {
   return total;
 }
 
-/** Whether the kernel holds a process (state D): no signal ends it before it is let go. */
+/** Whether a process waits uninterruptibly in the kernel (state D): until then no signal ends it. */
 export function isHeld(read: Reader, pid: number): boolean {
   return /^State:\s+D/m.test(read(`/proc/${pid}/status`) ?? '');
 }
@@ -160,7 +160,7 @@ export function readDescriptorLimit(read: Reader): number {
   const hard = match?.[2];
   const ceiling = sysctl(read, 'fs.nr_open');
   if (hard === undefined || hard === 'unlimited') return ceiling ?? 1024;
-  // A descriptor of fs.nr_open or more is refused whatever the limit says (fs/file.c expand_files).
+  // The kernel rejects descriptors from fs.nr_open on, at any limit (fs/file.c expand_files).
   return Math.min(Number(hard), ceiling ?? Infinity);
 }
 
@@ -215,7 +215,7 @@ export function readMemoryGroups(read: Reader): readonly MemoryGroup[] {
   );
 }
 
-/** The tightest of {@link readMemoryGroups}, in bytes; null without one. */
+/** The lowest limit of {@link readMemoryGroups}, in bytes; null without a limit. */
 export function readMemoryLimit(read: Reader): MetricValue {
   const limits = readMemoryGroups(read).map((group) => group.limitBytes);
   return limits.length === 0 ? null : Math.min(...limits);
@@ -248,7 +248,7 @@ export function readCores(read: Reader): number {
   return Math.max(1, cores);
 }
 
-/** Whether this kernel has IPv6 at all. */
+/** Whether this kernel supports IPv6. */
 export function hasIpv6(read: Reader): boolean {
   return read('/proc/net/if_inet6') !== undefined;
 }

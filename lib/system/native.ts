@@ -1,4 +1,4 @@
-// Finds and loads the addon, and types what it exports. No other file loads it.
+// Finds and loads the addon, and declares the types of its exports. No other file loads it.
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname } from 'node:path';
@@ -56,7 +56,7 @@ export interface Addon {
   readonly version: string;
   readonly layoutHash: bigint;
   readonly counters: readonly CounterInfo[];
-  /** Of native/ipc/frames.h and load_frames.h; see {@link checkFingerprint}. */
+  /** Fingerprints of native/ipc/frames.h and load_frames.h; see {@link checkFingerprint}. */
   readonly framesFingerprint: number;
   readonly loadFramesFingerprint: number;
   readonly sizes: {
@@ -95,10 +95,10 @@ export const packageRoot = dirname(packageFile);
 export const packageVersion = (JSON.parse(readFileSync(packageFile, 'utf8')) as { version: string })
   .version;
 
-/** The error for an addon that cannot be used, with the command that compiles one. */
-function addonMissing(what: string): MegacometError {
+/** The error for an addon that is missing or does not load, with the command that builds it. */
+function addonMissing(reason: string): MegacometError {
   const fix = `build it with: npm --prefix ${packageRoot} run build:native`;
-  return new MegacometError('ERR_ADDON_MISSING', `${what}; ${fix}`);
+  return new MegacometError('ERR_ADDON_MISSING', `${reason}; ${fix}`);
 }
 
 function findAddon(): string {
@@ -137,7 +137,7 @@ function loadAddon(path: string): Addon {
   return loaded;
 }
 
-/** The addon's file, which worker processes load by path. */
+/** The file of the addon, which worker processes load by path. */
 export const addonPath = findAddon();
 
 export const addon = loadAddon(addonPath);

@@ -66,7 +66,7 @@ const SUITES = {
   publishes: {
     title: 'Private messages',
     method:
-      'Each message has one subscriber. A sample of up to 500 subscribers measures the time from publish to arrival. The floor sends one message to all and knows no channels.',
+      'Each message has one subscriber. A sample of up to 500 subscribers measures the time from publish to arrival. The floor sends one message to all and has no channels.',
   },
   storm: {
     title: 'Reconnect storm',

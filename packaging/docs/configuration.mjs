@@ -67,9 +67,9 @@ export async function content() {
 
 # Configuration
 
-An option has one name in four places:
+An option has one name in four sources:
 
-| place | example |
+| source | example |
 | --- | --- |
 | command line | \`--max-connections 1000\` |
 | environment | \`MEGACOMET_MAX_CONNECTIONS=1000\` |

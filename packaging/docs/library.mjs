@@ -27,8 +27,8 @@ console.log(server.addresses, server.stats().totals.connections);
 const { killed } = await server.close({ drainMs: 5000 }); // closes evenly over five seconds
 \`\`\`
 
-- **Start.** \`createServer()\` checks the options and opens nothing. \`listen()\` binds, starts the workers and
-  returns the capacity of the server. When it rejects, nothing is left open. A server starts once.
+- **Start.** \`createServer()\` only checks the options. \`listen()\` binds, starts the workers and returns the
+  capacity of the server. When it rejects, no socket or process is left. A server starts once.
 - **Publish.** With \`protocol: 'comet'\`: \`publish()\` to a channel, \`deliver()\` to the mailbox of one client.
   Clients subscribe over HTTP and WebSocket; see [protocol.md](protocol.md).
 - **Listen.** A \`Server\` is an \`EventEmitter\` with the events of \`ServerEvents\`. It never emits \`error\`:

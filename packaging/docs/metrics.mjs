@@ -1,4 +1,4 @@
-// docs/metrics.md: every metric of a server, as its declaration says. Needs the built library.
+// docs/metrics.md: every metric of a server, from its declaration. Needs the built library.
 import { join } from 'node:path';
 
 import { ROOT } from '../tools.mjs';

@@ -65,7 +65,7 @@ t.test('a user that cannot be set prevents the start', { skip: onlyRoot }, async
     through: ['setpriv', '--bounding-set', '-setgid'],
   });
   const { code, stderr } = await command.run();
-  t.match(stderr, /^megacomet-ts: --user: "nobody" cannot be taken \(setgroups: EPERM\)\n$/);
+  t.match(stderr, /^megacomet-ts: --user: "nobody" cannot be set \(setgroups: EPERM\)\n$/);
   t.equal(code, 1);
 });
 

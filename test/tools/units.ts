@@ -170,6 +170,7 @@ async function install(folder: string, ...args: string[]): ReturnType<typeof run
   return run(['install-service', '--target', '10000', ...where, ...args]);
 }
 
+/** The reason why no service could run this checkout, or false. */
 const outOfReach =
   [process.execPath, root].map((file) => obstacleTo(file)).find((text) => text !== null) ?? false;
 
@@ -215,7 +216,7 @@ t.test('install-service rejects mistakes in one sentence', async (t) => {
     [['--target', '0'], /--target: 0 is not between 1 and 100000000/, 2],
   ];
   if (outOfReach === false) {
-    const wanted = /cannot write .* \(\w+\): see --dir and --config-file/;
+    const wanted = /cannot write .* \(\w+\): check --dir and --config-file/;
     rows.push([['--dir', join(folder, 'file/units')], wanted, 1]);
   }
   for (const [args, wanted, wantedCode] of rows) {
@@ -228,7 +229,7 @@ t.test('install-service rejects mistakes in one sentence', async (t) => {
   t.same(readdirSync(folder), ['file'], 'nothing is written');
 });
 
-t.test('a program that the service could not run is not installed', async (t) => {
+t.test('install-service rejects a program that the service cannot run', async (t) => {
   // The user that systemd creates must be able to read its folder and the folder of Node.
   const folder = mkdtempSync('/tmp/megacomet-reach-');
   t.teardown(() => {
@@ -238,6 +239,6 @@ t.test('a program that the service could not run is not installed', async (t) =>
   t.equal(obstacleTo('/usr/bin/env'), null);
   if (outOfReach === false) return;
   const { code, stderr } = await install(folder);
-  t.match(stderr, /^megacomet-ts: the service could not run .*: .*; install Node\.js .*\n$/);
+  t.match(stderr, /^megacomet-ts: the service cannot run .*, because .*: install Node\.js .*\n$/);
   t.equal(code, 1);
 });

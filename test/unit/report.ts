@@ -1,5 +1,5 @@
-// The reports of a bench run: the texts of terminal and page, and that no text of a result can change
-// the layout or run as markup.
+// The reports of a bench run: the texts of terminal and page. No text of a result can change the
+// layout or run as markup.
 import fc from 'fast-check';
 import t from 'tap';
 
@@ -22,7 +22,7 @@ import {
   withTexts,
 } from '../support/fakes/report.js';
 
-t.test('the text report shows every number with what it counts', (t) => {
+t.test('the text report shows every number with its unit', (t) => {
   const text = formatText(fullResult());
   for (const line of [
     'megacomet-ts 0.1.7 bench: 999,870 of 1,000,000 connections in 15.3 s',
@@ -88,12 +88,12 @@ t.test('a report omits a phase that did not run', (t) => {
     /<h2>(Answered|Fan-out|Messages received|Traffic|Held|Memory per connection|Failures|Notes)</,
   );
   t.notMatch(shownBy(html), /NaN|undefined|not measured/);
-  t.match(shownBy(html), 'The server was not watched.');
+  t.match(shownBy(html), 'The memory of the server was not measured.');
   t.same(Object.keys(embedded(html, 'plots') as object), ['ramp']);
   t.end();
 });
 
-t.test('a number that was not measured is shown as such, not as zero', (t) => {
+t.test('a number that was not measured is shown as "not measured", not as zero', (t) => {
   const result = fullResult();
   result.server.userBytesPerConnection = null;
   result.server.cpuMicrosecondsPerAccept = null;
@@ -169,7 +169,7 @@ t.test('the verdict claims nothing about a phase that did not run', (t) => {
   const verify = { ...fullResult().verify, asked: 500, answered: 500, wrong: 0, unanswered: 0 };
   t.equal(
     verdict({ ...bare, verify }).text,
-    'Every connection opened and each of the 500 asked answered what it was sent.',
+    'Every connection opened and each of the 500 verified returned the byte that it was sent.',
   );
   t.end();
 });
@@ -233,7 +233,7 @@ t.test('the page refers to no external resource', (t) => {
   t.end();
 });
 
-t.test('the page contains the whole result, whatever its texts', (t) => {
+t.test('the page contains the whole result, for any texts in it', (t) => {
   t.same(embedded(formatHtml(fullResult()), 'result'), fullResult());
   const html = formatHtml(withTexts(HOSTILE));
   t.same(embedded(html, 'result'), withTexts(HOSTILE));

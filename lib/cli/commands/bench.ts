@@ -1,4 +1,4 @@
-// `megacomet-ts bench`: a run of the load generator with its progress and reports.
+// `megacomet-ts bench`: runs the load generator, shows its progress, and writes the reports.
 import { writeFileSync } from 'node:fs';
 
 import { Presets, SingleBar } from 'cli-progress';
@@ -23,10 +23,10 @@ const UNITS: Record<BenchPhase, string> = {
   exchange: 'seconds',
 };
 
-/** A terminal draws the bar in place; a file gets a line each so often. */
+/** Interval of progress lines if standard error is not a terminal. */
 const FILE_INTERVAL_MS = 5000;
 
-/** A bar per phase, on standard error, so that standard output is the report alone. */
+/** A progress bar for each phase, on standard error: standard output has the report only. */
 function makeBar(): { onProgress: OnProgress; stop: () => void } {
   let bar: SingleBar | undefined;
   let current: BenchPhase | undefined;
@@ -57,15 +57,15 @@ function makeBar(): { onProgress: OnProgress; stop: () => void } {
 function benchOptions(settings: Settings): BenchOptions {
   const targets = settings['target'] as readonly string[] | undefined;
   if (targets === undefined) {
-    throw new MegacometError('ERR_OPTION_INVALID', '--target: missing; give HOST:PORT');
+    throw new MegacometError('ERR_OPTION_INVALID', '--target: HOST:PORT is required');
   }
   const { transport, verify, active, channel, since } = settings;
   if (transport !== 'tcp' && (verify === true || active !== 0)) {
     const option = verify === true ? '--verify' : '--active';
-    throw new MegacometError('ERR_OPTION_INVALID', `${option}: only with --transport tcp`);
+    throw new MegacometError('ERR_OPTION_INVALID', `${option}: requires --transport tcp`);
   }
   if (settings['private'] === true && settings['channels'] !== undefined) {
-    throw new MegacometError('ERR_OPTION_INVALID', '--channels: not with --private');
+    throw new MegacometError('ERR_OPTION_INVALID', '--channels: cannot be combined with --private');
   }
   return {
     ...(settings as unknown as Omit<BenchOptions, 'command' | 'sources' | 'targets'>),
@@ -82,7 +82,7 @@ function benchOptions(settings: Settings): BenchOptions {
   };
 }
 
-/** Whether every connection came, stayed and answered, and no subscriber missed a message. */
+/** Whether every connection was opened, stayed open and answered, and no message was missed. */
 function isClean(result: BenchResult): boolean {
   const { verify, hold, fanout } = result;
   return (
@@ -95,7 +95,7 @@ function isClean(result: BenchResult): boolean {
 }
 
 /**
- * Runs the command; resolves to 0 when every connection came, stayed and answered, else to 1.
+ * Runs the command; resolves to 0 if the run is clean (see {@link isClean}), else to 1.
  *
  * @throws MegacometError
  */
@@ -108,7 +108,7 @@ export async function bench(
   const abort = new AbortController();
   for (const signal of ['SIGINT', 'SIGTERM'] as const) {
     process.once(signal, () => {
-      abort.abort(new MegacometError('ERR_NOT_RUNNING', `the run was ended by ${signal}`));
+      abort.abort(new MegacometError('ERR_NOT_RUNNING', `${signal} ended the run`));
     });
   }
   const bar = makeBar();

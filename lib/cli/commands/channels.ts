@@ -1,4 +1,4 @@
-// `megacomet-ts channels`: what a running comet server has subscribers or history for.
+// `megacomet-ts channels`: lists the channels of a running comet server.
 import { askJson } from '../../api/admin-client.js';
 import { readSettings } from '../../options/config.js';
 import type { ChannelPage } from '../../broker/publishing.js';
@@ -29,7 +29,7 @@ export async function channels(
     const lines = page.channels.map((one) =>
       settings['json'] === true
         ? JSON.stringify(one)
-        : `${one.channel}  ${one.subscribers} subscribers, ${one.messages} messages kept`,
+        : `${one.channel}  ${one.subscribers} subscribers, ${one.messages} messages in the history`,
     );
     if (lines.length > 0) print(lines.join('\n'));
     from = page.next;

@@ -1,4 +1,4 @@
-// `megacomet-ts install-service`: systemd units for this machine.
+// `megacomet-ts install-service`: writes systemd units for this machine.
 import { existsSync, realpathSync, statSync } from 'node:fs';
 import path from 'node:path';
 
@@ -27,28 +27,28 @@ import {
 import { writeWhole, type WholeFile } from '../../base/atomic-write.js';
 
 const CAP_SYS_RESOURCE = 24;
-/** The kernel's default, where /proc cannot be read. */
+/** The kernel's default of fs.nr_open, for a machine that hides it. */
 const NR_OPEN = 1_048_576;
 
-/** What ProtectHome= and PrivateTmp= take away from a service. */
+/** Folders that ProtectHome= and PrivateTmp= hide from a service. */
 const HIDDEN = ['/home', '/root', '/run/user', '/tmp', '/var/tmp'];
 
-/** The figures of PID 1, who starts services and gives them their limits. */
+/** Reads /proc of process 1, because services get their limits from systemd. */
 const readInit: Reader = (file) => procReader(file.replace('/proc/self/', '/proc/1/'));
 
-/** Open files that a process of the service really gets: in a container systemd may raise none. */
+/** Open files that a process of the service gets. In a container systemd may not raise the limit. */
 function grantedDescriptors(target: number, nrOpen: number): number {
   const wanted = limitNofile(target, nrOpen);
   if (hasCapability(readInit, CAP_SYS_RESOURCE)) return wanted;
   return Math.min(wanted, readDescriptorLimit(readInit));
 }
 
-/** Why the service's user could not run a file, or null. */
+/** The reason why the service's user cannot run a file, or null. */
 export function obstacleTo(file: string): string | null {
-  const place = realpathSync(file);
-  const hidden = HIDDEN.find((folder) => place.startsWith(`${folder}/`));
+  const target = realpathSync(file);
+  const hidden = HIDDEN.find((folder) => target.startsWith(`${folder}/`));
   if (hidden !== undefined) return `the sandbox of the service hides ${hidden}`;
-  for (let folder = path.dirname(place); ; folder = path.dirname(folder)) {
+  for (let folder = path.dirname(target); ; folder = path.dirname(folder)) {
     if ((statSync(folder).mode & 0o001) === 0) return `only its owner may enter ${folder}`;
     if (folder === '/') return null;
   }
@@ -84,12 +84,12 @@ function planService(settings: Settings): ServicePlan {
   };
 }
 
-/** The options that the plan decides; everything else has its default. */
+/** The config file, with the options that the plan decides; all others have their defaults. */
 function configText({ target, drainS }: UnitPlan): string {
   return `${JSON.stringify({ 'max-connections': target, drain: drainS }, null, 2)}\n`;
 }
 
-/** One line for each file: what became of it. */
+/** Writes files; returns a line for each with the result. */
 function write(folder: string, files: readonly WholeFile[]): string[] {
   try {
     const changes = writeWhole(folder, files);
@@ -100,26 +100,26 @@ function write(folder: string, files: readonly WholeFile[]): string[] {
   } catch (error) {
     if (!(error instanceof MegacometError)) throw error;
     const isForbidden = /\((EACCES|EPERM|EROFS)\)$/.test(error.message);
-    const hint = isForbidden ? 'run this as root, or with --print' : 'see --dir and --config-file';
+    const hint = isForbidden ? 'run as root, or use --print' : 'check --dir and --config-file';
     throw new MegacometError(error.code, `${error.message}: ${hint}`);
   }
 }
 
-/** Makes the config file where there is none: one that is there is its owner's. */
+/** Writes the config file if it does not exist. An existing file has the settings of its owner. */
 function writeConfig(file: string, text: string): string[] {
   if (existsSync(file)) return [`kept       ${file}`];
   return write(path.dirname(file), [{ name: path.basename(file), text }]);
 }
 
-/** Refuses to install what could not start. */
+/** Throws if the service's user cannot run the program. */
 function checkReachable(units: UnitPlan): void {
   for (const file of units.command) {
     const obstacle = obstacleTo(file);
     if (obstacle === null) continue;
     throw new MegacometError(
       'ERR_WRITE',
-      `the service could not run ${file}: ${obstacle}; install Node.js and megacomet-ts for all ` +
-        'users, such as by "npm install --global" as root',
+      `the service cannot run ${file}, because ${obstacle}: install Node.js and megacomet-ts for ` +
+        'all users, for example with "npm install --global" as root',
     );
   }
 }
@@ -155,7 +155,8 @@ export function installService(
   checkReachable(units);
   print([...write(folder, files), ...writeConfig(config, configText(units))].join('\n'));
   if (warning !== null) print(`warning    ${warning}`);
-  if (!existsSync('/run/systemd/system')) print('warning    systemd does not run on this machine');
+  if (!existsSync('/run/systemd/system'))
+    print('warning    systemd is not running on this machine');
   print(`\nNext: systemctl daemon-reload && systemctl enable --now ${SOCKET_NAME} ${SERVICE_NAME}`);
   return Promise.resolve(0);
 }

@@ -1,4 +1,4 @@
-// `megacomet-ts kick`: closes the subscribers of a channel, or everybody.
+// `megacomet-ts kick`: closes the subscribers of a channel, or all connections.
 import { askJson } from '../../api/admin-client.js';
 import { readSettings } from '../../options/config.js';
 import { MegacometError } from '../../base/errors.js';
@@ -17,7 +17,7 @@ export async function kick(
   const settings = readSettings('kick', { flags, env: process.env });
   const { all, reason } = settings;
   if ((all === true) === (channel !== undefined)) {
-    throw new MegacometError('ERR_OPTION_INVALID', 'kick: takes a channel, or --all, and not both');
+    throw new MegacometError('ERR_OPTION_INVALID', 'kick: give either a channel or --all');
   }
   const target = channel === undefined ? { all: true } : { channel };
   const text = JSON.stringify({ ...target, ...(reason === undefined ? {} : { reason }) });
@@ -29,8 +29,8 @@ export async function kick(
   })) as { subscribers?: number };
   print(
     answer.subscribers === undefined
-      ? 'every connection is being closed'
-      : `${answer.subscribers} subscribers are being closed`,
+      ? 'closing every connection'
+      : `closing ${answer.subscribers} subscribers`,
   );
   return 0;
 }

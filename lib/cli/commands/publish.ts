@@ -1,4 +1,4 @@
-// `megacomet-ts publish`: gives a running server one message, or a batch of lines.
+// `megacomet-ts publish`: publishes one message, or each line of standard input.
 import { createInterface } from 'node:readline';
 
 import { askAdmin, askJson, textOf, type AdminRequest } from '../../api/admin-client.js';
@@ -9,7 +9,7 @@ import { tokenOf } from '../../api/token.js';
 
 const PATH = '/publish';
 
-/** The members of a request that are the same for each of its messages. */
+/** The fields of a message that are the same for all messages of the command. */
 function membersOf(channel: string, settings: Settings): Record<string, unknown> {
   const { id, event, ttl, spread, policy, idempotencyKey } = settings;
   return {
@@ -23,7 +23,7 @@ function membersOf(channel: string, settings: Settings): Record<string, unknown>
   };
 }
 
-/** All of standard input; text if it is UTF-8, bytes if not. @throws MegacometError */
+/** Standard input as a message: as text if it is UTF-8, else as base64. @throws MegacometError */
 async function readInput(): Promise<Record<string, string>> {
   const chunks: Buffer[] = [];
   let bytes = 0;
@@ -33,7 +33,7 @@ async function readInput(): Promise<Record<string, string>> {
     if (bytes <= MESSAGE_BYTES_MAX) continue;
     throw new MegacometError(
       'ERR_MESSAGE_SIZE',
-      `publish: standard input has more than the ${MESSAGE_BYTES_MAX} bytes of a message`,
+      `publish: standard input is longer than the ${MESSAGE_BYTES_MAX} bytes of a message`,
     );
   }
   const data = Buffer.concat(chunks);
@@ -41,13 +41,13 @@ async function readInput(): Promise<Record<string, string>> {
   return Buffer.from(text).equals(data) ? { data: text } : { base64: data.toString('base64') };
 }
 
-/** A request for each line of standard input, as soon as it is there. */
+/** A JSON line for each line of standard input, as soon as it is read. */
 async function* linesOf(members: Record<string, unknown>): AsyncIterable<string> {
   const lines = createInterface({ input: process.stdin, crlfDelay: Infinity });
   for await (const data of lines) yield `${JSON.stringify({ ...members, data })}\n`;
 }
 
-/** Sends the lines and tells of each that was refused; resolves to the exit code. */
+/** Sends the lines, and reports each line that the server rejects; resolves to the exit code. */
 async function publishLines(
   asked: AdminRequest,
   members: Record<string, unknown>,
@@ -61,7 +61,7 @@ async function publishLines(
   }
   let rest = '';
   let line = 0;
-  let refused = 0;
+  let rejected = 0;
   for await (const chunk of answer.body) {
     const parts = (rest + chunk).split('\n');
     rest = parts.pop() ?? '';
@@ -69,12 +69,12 @@ async function publishLines(
       line++;
       const { error } = JSON.parse(part) as { error?: string };
       if (error === undefined) continue;
-      refused++;
+      rejected++;
       process.stderr.write(`megacomet-ts: line ${line}: ${error}\n`);
     }
   }
-  print(`${line - refused} published, ${refused} refused`);
-  return refused === 0 ? 0 : 1;
+  print(`${line - rejected} published, ${rejected} rejected`);
+  return rejected === 0 ? 0 : 1;
 }
 
 function errorOf(text: string): string {
@@ -86,7 +86,7 @@ function errorOf(text: string): string {
 }
 
 /**
- * Runs the command; resolves to the exit code. Data that is absent or `-` is standard input.
+ * Runs the command; resolves to the exit code. Without data, or with `-`, it reads standard input.
  *
  * @throws MegacometError `ERR_UNREACHABLE`, `ERR_REJECTED`, `ERR_MESSAGE_SIZE` or
  *   `ERR_OPTION_INVALID`.
@@ -102,7 +102,10 @@ export async function publish(
   const members = membersOf(channel, settings);
   if (settings['lines'] === true) {
     if (data === '-') return publishLines(asked, members, print);
-    throw new MegacometError('ERR_OPTION_INVALID', '--lines: the lines come from standard input');
+    throw new MegacometError(
+      'ERR_OPTION_INVALID',
+      `--lines: reads standard input, so the argument "${data}" is not allowed`,
+    );
   }
   const message = data === '-' ? await readInput() : { data };
   const body = { type: 'application/json', chunks: [JSON.stringify({ ...members, ...message })] };

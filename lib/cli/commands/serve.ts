@@ -16,15 +16,15 @@ type CommandLogger = ReturnType<typeof createLogger>;
 type Flags = Record<string, unknown>;
 
 /**
- * Whether somebody asked for it: by flag, by environment, or, in the config file, for something
- * else than the default.
+ * Whether the user set an option: by flag, by environment, or in the config file to another value
+ * than the default.
  */
 function isWanted({ name, default: fallback }: OptionSpec, flags: Flags, value: unknown): boolean {
   const isGiven = flags[keyOf(name)] !== undefined;
   return isGiven || process.env[environmentNameOf(name)] !== undefined || value !== fallback;
 }
 
-/** The server's options. Addresses only if wanted: inherited sockets stand in for the default. */
+/** The server's options. The default address is left out, so that inherited sockets replace it. */
 function serverOptions(settings: Settings, flags: Flags, logger: CommandLogger): ServerOptions {
   const options: Settings = {};
   for (const spec of LIBRARY_OPTIONS) {
@@ -37,7 +37,7 @@ function serverOptions(settings: Settings, flags: Flags, logger: CommandLogger):
   return { ...options, logger };
 }
 
-/** Re-reads what may change while the server runs; a mistake keeps the old values. */
+/** Reads again the options that may change while the server runs; after an error the old ones stay. */
 function reload(server: Server, flags: Flags, log: CommandLogger): Settings | null {
   try {
     const settings = readSettings('serve', { flags, env: process.env });
@@ -57,9 +57,9 @@ function reload(server: Server, flags: Flags, log: CommandLogger): Settings | nu
 }
 
 /**
- * Runs the command. Resolves to the exit code after a drain.
+ * Runs the command; resolves to the exit code after a drain.
  *
- * @throws MegacometError for every way in which a start can fail.
+ * @throws MegacometError if the start fails.
  */
 export async function serve(flags: Flags): Promise<number> {
   let settings = readSettings('serve', { flags, env: process.env });
@@ -101,7 +101,7 @@ export async function serve(flags: Flags): Promise<number> {
     await server.listen();
     service.ready(() => server.health());
   } catch (error) {
-    // A signal during the start ends it with an error of its own; the drain's result counts.
+    // A signal during the start makes listen() fail, but the result of the drain counts.
     if (signals === 0) throw error;
   }
   return ended;

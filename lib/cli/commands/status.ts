@@ -1,4 +1,4 @@
-// `megacomet-ts status`: what a running server does now.
+// `megacomet-ts status`: prints the current state of a running server.
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import logUpdate from 'log-update';
@@ -18,7 +18,7 @@ function megabytes(bytes: number | null): string {
   return bytes === null ? '-' : `${(bytes / 1e6).toFixed(1)} MB`;
 }
 
-/** Events per second between two looks; before the second look, over the whole life. */
+/** Events per second between two snapshots; without an earlier one, since the server started. */
 function rate(now: Count | undefined, before: Count | undefined, seconds: number): string {
   if (seconds <= 0) return '-';
   return String(Math.max(0, Math.round((Number(now ?? 0) - Number(before ?? 0)) / seconds)));
@@ -33,7 +33,7 @@ function alignRight(rows: readonly (readonly string[])[]): string {
     .join('\n');
 }
 
-/** The table of one moment; with an earlier one, rates are those of the time between. */
+/** The table of one snapshot. With an earlier snapshot the rates are those between the two. */
 export function formatStatus({ stats, atMs }: Snapshot, before: Snapshot | undefined): string {
   const seconds = before === undefined ? stats.uptimeSeconds : (atMs - before.atMs) / 1000;
   const header = ['slot', 'pid', 'state', 'connections', 'accepted/s', 'echoed/s', 'lag', 'memory'];

@@ -2,11 +2,11 @@
 import { readSettings } from '../../options/config.js';
 import { follow, type StreamMessage } from '../subscription.js';
 
-function complain(sentence: string): void {
+function warn(sentence: string): void {
   process.stderr.write(`megacomet-ts: ${sentence}\n`);
 }
 
-/** What a message prints: its data as they are; bytes as base64, as the stream has them. */
+/** The line for a message: its data, or the message as JSON; binary data is base64. */
 function format(message: StreamMessage, isJson: boolean): string {
   if (!isJson) return message.data;
   const { channel, cursor, id, event, encoding, data } = message;
@@ -14,7 +14,7 @@ function format(message: StreamMessage, isJson: boolean): string {
 }
 
 /**
- * Runs the command; resolves to the exit code after --count messages, and else never.
+ * Runs the command; resolves to the exit code after --count messages, and never without --count.
  *
  * @throws MegacometError `ERR_OPTION_INVALID`, `ERR_REJECTED`.
  */
@@ -38,9 +38,9 @@ export async function subscribe(
       if (++seen === count) return 0;
     } else if (event.type === 'disconnected') {
       const seconds = (event.retryMs / 1000).toFixed(1);
-      complain(`${event.reason}; connecting again in ${seconds} s`);
+      warn(`${event.reason}; reconnecting in ${seconds} s`);
     } else if (!event.recovered) {
-      complain(`messages before ${event.cursor} are gone: what follows is complete from there`);
+      warn(`messages before the cursor ${event.cursor} are gone; all later messages will follow`);
     }
   }
   return 1;
