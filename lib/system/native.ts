@@ -14,7 +14,7 @@ export interface CounterInfo {
   readonly help: string;
 }
 
-/** Result of binding: `fd` −1 and the errno and failed call otherwise. */
+/** Result of openListener(): a descriptor, or −1 with the errno value and the failed call. */
 export interface OpenedListener {
   readonly fd: number;
   readonly error: number;
@@ -26,13 +26,13 @@ export interface ListenerRequest {
   readonly port: number;
   readonly isUnix: boolean;
   readonly v6Only: boolean;
-  /** Not the first listener of its address. */
+  /** Whether it joins the SO_REUSEPORT group of an earlier listener of the same address. */
   readonly joins: boolean;
   readonly keepaliveS: number;
   readonly userTimeoutMs: number;
 }
 
-/** What an inherited socket is; `error` is an errno value, 0 where it can be served. */
+/** The address of an inherited socket; `error` is an errno value, or 0 if it can be served. */
 export interface RegisteredListener {
   readonly error: number;
   readonly call: string;
@@ -47,7 +47,7 @@ export interface Segment {
   readonly fd: number;
   /** Copies `blockWords` words per slot. */
   copy(target: BigUint64Array): void;
-  /** Settles the accounts of a slot whose worker is dead. */
+  /** Reconciles the slot of a dead worker: its connections count as closed by the crash. */
   retire(slot: number): void;
   close(): void;
 }
@@ -68,18 +68,19 @@ export interface Addon {
   };
   readonly Segment: new (slots: number) => Segment;
   openListener(request: ListenerRequest): OpenedListener;
-  /** Checks a listener that somebody else bound, and gives it the options of ours. */
+  /** Checks an inherited listener, and sets the same options as openListener(). */
   registerListener(fd: number, keepaliveS: number, userTimeoutMs: number): RegisteredListener;
-  /** These return 0 or an errno value. */
+  /** Starts listening; returns 0 or an errno value. */
   listenOn(fd: number, backlog: number): number;
+  /** Sets the steering weights of a group of listeners; returns 0 or an errno value. */
   steer(fd: number, weights?: Uint32Array): number;
   shutDownListener(fd: number): void;
   closeDescriptor(fd: number): void;
   listenerPort(fd: number): number;
   forbidNewPrivileges(): void;
-  /** False if one is left. */
+  /** False if a capability is left. */
   dropCapabilities(): boolean;
-  /** One datagram to a unix socket, a path or `@NAME`; 0 or an errno value. Never waits. */
+  /** Sends one datagram to a unix socket (a path or `@NAME`) without waiting; 0 or an errno value. */
   notify(socket: string, text: string): number;
   runWorker(): number;
   runDialer(): number;
@@ -88,7 +89,7 @@ export interface Addon {
 const packageFile = fileURLToPath(import.meta.resolve('#package.json'));
 const require = createRequire(packageFile);
 
-/** The folder that holds package.json, whether this file runs as source or compiled. */
+/** The folder of package.json, for this file as source and compiled. */
 export const packageRoot = dirname(packageFile);
 
 /** The version of this package. */
@@ -124,7 +125,7 @@ function requireAddon(path: string): Addon {
   try {
     return require(path) as Addon;
   } catch (error) {
-    // Another C library, or libev is gone: the loader says which, in its first line.
+    // The first line of the loader's message names the cause, such as a missing libev.
     const reason = (error as Error).message.split('\n')[0] ?? '';
     throw addonMissing(`the addon cannot be loaded: ${reason}`);
   }
@@ -142,7 +143,7 @@ export const addonPath = findAddon();
 
 export const addon = loadAddon(addonPath);
 
-/** A name of the addon as TypeScript writes it: `accepted_total` becomes `acceptedTotal`. */
+/** A name of the addon in camel case: `accepted_total` becomes `acceptedTotal`. */
 export function camelCase(name: string): string {
   return name.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase());
 }

@@ -1,5 +1,5 @@
-// The broker and a model of whole workers, whose subscribers must never miss, repeat or reorder a
-// message without being told.
+// The broker with a model of whole workers: no subscriber may miss, repeat or reorder a message
+// without a reported gap.
 import fc from 'fast-check';
 import t from 'tap';
 
@@ -14,7 +14,7 @@ import { FakePort, FakeIterations, messagesIn } from '../support/fakes/comet.js'
 const SEED = 20_261_121;
 const OPTIONS = brokerOptions(3, fill({}));
 
-/** A worker as the protocol has it: subscribers that ask, catch up, and then are live. */
+/** A worker of the protocol: its subscribers request missed messages, catch up, and then are live. */
 class ModelWorker {
   readonly port: FakePort;
   readonly subscribers: Subscriber[] = [];
@@ -92,7 +92,7 @@ class Subscriber {
 
   turnPage({ messages, head, flags }: Frames['ReplayPage']): void {
     for (const { number, channel } of messagesIn(messages)) {
-      if (!this.wants(channel)) throw new Error(`${channel} was not asked for`);
+      if (!this.wants(channel)) throw new Error(`${channel} was not requested`);
       this.#take(Number(number));
     }
     this.hasLost ||= (flags & ReplayPageFlag.lost) !== 0;
@@ -149,7 +149,9 @@ function check(subscriber: Subscriber, published: readonly string[]): void {
   const { heard, hasLost } = subscriber;
   if ((String(wanted) === String(heard)) !== hasLost) return;
   const found = JSON.stringify({ wanted, heard, hasLost });
-  throw new Error(hasLost ? `nothing is lost: ${found}` : `a gap: ${found}`);
+  throw new Error(
+    hasLost ? `a gap is reported although nothing is lost: ${found}` : `a gap: ${found}`,
+  );
 }
 
 t.test('no subscriber misses, repeats or reorders a message without a reported gap', (t) => {
@@ -205,6 +207,6 @@ t.test('no subscriber misses, repeats or reorders a message without a reported g
     }),
     { seed: SEED, numRuns: 1000 },
   );
-  t.ok(heard > 10_000 && told > 500, `${heard} messages heard, ${told} told of a loss`);
+  t.ok(heard > 10_000 && told > 500, `${heard} messages received, ${told} gaps reported`);
   t.end();
 });

@@ -24,9 +24,15 @@ t.test('the limits of a publish without limits are those of the options', (t) =>
   t.end();
 });
 
-t.test('a server that keeps nothing has limits for publishers that name only some', (t) => {
-  const { history, historyDefaults } = brokerOptions(1, fill({ historyCount: 0, historyAge: 60 }));
-  t.equal(history, null);
-  t.same(historyDefaults, { count: 100, bytes: 262_144, ageMs: 60_000 });
-  t.end();
-});
+t.test(
+  'a server without history has default limits for a publish that names only one of them',
+  (t) => {
+    const { history, historyDefaults } = brokerOptions(
+      1,
+      fill({ historyCount: 0, historyAge: 60 }),
+    );
+    t.equal(history, null);
+    t.same(historyDefaults, { count: 100, bytes: 262_144, ageMs: 60_000 });
+    t.end();
+  },
+);

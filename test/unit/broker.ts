@@ -58,7 +58,7 @@ t.test('a message reaches each worker with subscribers, with all its fields', (t
   t.end();
 });
 
-t.test('a loop iteration makes one write to each worker', (t) => {
+t.test('each worker gets one write in a loop iteration', (t) => {
   const { broker, turns, ports } = world(3);
   for (const slot of [0, 1]) wants(broker, slot, 'all');
   wants(broker, 0, 'private');
@@ -82,11 +82,14 @@ t.test('a broadcast is sent to all workers from one buffer, in few writes', (t) 
     turns.endAll();
   }
   for (const { writes } of ports) {
-    t.ok(writes.length < 450, `${writes.length} writes for 300 turns, also where a chunk ends`);
+    t.ok(
+      writes.length < 450,
+      `${writes.length} writes for 300 loop iterations, also where a chunk ends`,
+    );
   }
   const offsets = ports.map(({ sent }) => sent[5]?.byteOffset);
   const buffers = ports.map(({ sent }) => sent[5]?.buffer);
-  t.equal(new Set(offsets).size, 1, 'the same bytes for all');
+  t.equal(new Set(offsets).size, 1, 'all workers get the same bytes');
   t.equal(new Set(buffers).size, 1);
   t.end();
 });
@@ -103,7 +106,7 @@ t.test('a message may be larger than a chunk', (t) => {
   const frames = port(ports, 0).take();
   t.same(story(frames), ['1', '2']);
   for (const frame of frames) t.ok(frame.name === 'Publish' && frame.fields.data.equals(data));
-  t.same(story(port(ports, 1).take()), ['page 1>1 more'], 'also in a page');
+  t.same(story(port(ports, 1).take()), ['page 1>1 more'], 'a page may be larger than a chunk too');
   t.end();
 });
 
@@ -133,8 +136,11 @@ t.test('large messages are sent from one buffer, which is not overwritten', (t) 
   const offsets = new Set(
     large.map(({ buffer, byteOffset }) => `${byteOffset} ${buffer.byteLength}`),
   );
-  t.ok(new Set(large.map(({ buffer }) => buffer)).size <= 30, 'a buffer serves several turns');
-  t.ok(offsets.size <= 60, 'and all three workers');
+  t.ok(
+    new Set(large.map(({ buffer }) => buffer)).size <= 30,
+    'a buffer is used for several loop iterations',
+  );
+  t.ok(offsets.size <= 60, 'and for all three workers');
   t.end();
 });
 
@@ -145,8 +151,8 @@ t.test('a slow worker gets copies, and keeps no shared buffer', (t) => {
   broker.publish('all', 'x'.repeat(5000));
   turns.end();
   const [shared, own] = [port(ports, 0).sent[0], port(ports, 1).sent[0]];
-  t.ok((shared?.buffer.byteLength ?? 0) > 100_000, 'one gets a part of the chunk');
-  t.equal(own?.buffer.byteLength, own?.length, 'the other its own bytes');
+  t.ok((shared?.buffer.byteLength ?? 0) > 100_000, 'the fast worker gets a part of the chunk');
+  t.equal(own?.buffer.byteLength, own?.length, 'the slow worker gets a copy');
   t.end();
 });
 
@@ -202,7 +208,7 @@ t.test('a worker has at most a mebibyte of queued pages', (t) => {
   broker.drained();
   turns.endAll();
   const stillSent = port(ports, 0).writes.reduce((sum, bytes) => sum + bytes, 0);
-  t.equal(stillSent, sent, 'nothing goes while as much waits');
+  t.equal(stillSent, sent, 'no page is sent while a mebibyte is queued');
   for (let rounds = 0; broker.counters.replayRequestsWaiting > 0 && rounds < 50; rounds++) {
     port(ports, 0).queuedBytes = 0;
     if (rounds % 2 === 0) broker.drained();
@@ -210,9 +216,9 @@ t.test('a worker has at most a mebibyte of queued pages', (t) => {
     turns.endAll();
   }
   const pages = port(ports, 0).take();
-  t.equal(pages.length, 100, 'in the end all are answered');
+  t.equal(pages.length, 100, 'all requests are answered in the end');
   broker.drained();
-  t.equal(turns.isScheduled, false, 'and nobody waits');
+  t.equal(turns.isScheduled, false, 'no request is left');
   t.end();
 });
 
@@ -234,7 +240,7 @@ t.test('many replay requests are answered in rotation, with publishes in between
   t.ok(first.filter((pages) => pages > 0).length > 10, 'for many workers');
   broker.publish('a', 'y');
   turns.end();
-  t.equal(story(port(ports, 19).take())[0], '2', 'a publish does not wait for the rest');
+  t.equal(story(port(ports, 19).take())[0], '2', 'a publish does not wait for the other pages');
   turns.endAll();
   t.equal(broker.counters.replayRequestsWaiting, 0);
   t.end();
@@ -251,48 +257,51 @@ t.test('a worker with too many replay requests is replaced', (t) => {
   t.end();
 });
 
-t.test('a slow worker pushes back, and a worker without heartbeat is replaced', (t) => {
-  const { broker, turns, ports } = world(2);
-  const given: number[] = [];
-  broker.on('overflow', (slot) => given.push(slot));
-  wants(broker, 0, 'a');
-  wants(broker, 1, 'b');
-  const slow = port(ports, 0);
-  const publish = (channel: string): void => {
-    broker.publish(channel, 'x');
-    turns.endAll();
-  };
-  slow.queuedBytes = 8 * MIB;
-  publish('a');
-  publish('a');
-  slow.queuedBytes++;
-  publish('a');
-  const head = broker.counters.messagesPublishedTotal;
-  const again = (): void => {
-    broker.publish('a', 'x');
-  };
-  t.throws(again, { code: 'ERR_BUSY' });
-  t.equal(broker.counters.publishesBusyTotal, 1);
-  t.equal(broker.counters.messagesPublishedTotal, head, 'nothing was numbered');
-  publish('b');
-  publish('nobody');
-  slow.beats = false;
-  publish('a');
-  slow.beats = true;
-  t.throws(again, { code: 'ERR_BUSY' });
-  slow.queuedBytes = 32 * MIB + 1;
-  slow.beats = false;
-  t.same(given, []);
-  publish('a');
-  publish('a');
-  t.same(given, [0], 'told once');
-  t.equal(broker.counters.workerStreamsOverflowedTotal, 1);
-  slow.beats = true;
-  slow.queuedBytes = 0;
-  publish('a');
-  t.equal(slow.take().length, 5, 'no frame was dropped before, and none is kept for it after');
-  t.end();
-});
+t.test(
+  'publishes for a slow worker are rejected, and a worker without heartbeat is replaced',
+  (t) => {
+    const { broker, turns, ports } = world(2);
+    const given: number[] = [];
+    broker.on('overflow', (slot) => given.push(slot));
+    wants(broker, 0, 'a');
+    wants(broker, 1, 'b');
+    const slow = port(ports, 0);
+    const publish = (channel: string): void => {
+      broker.publish(channel, 'x');
+      turns.endAll();
+    };
+    slow.queuedBytes = 8 * MIB;
+    publish('a');
+    publish('a');
+    slow.queuedBytes++;
+    publish('a');
+    const head = broker.counters.messagesPublishedTotal;
+    const again = (): void => {
+      broker.publish('a', 'x');
+    };
+    t.throws(again, { code: 'ERR_BUSY' });
+    t.equal(broker.counters.publishesBusyTotal, 1);
+    t.equal(broker.counters.messagesPublishedTotal, head, 'a rejected publish gets no number');
+    publish('b');
+    publish('nobody');
+    slow.beats = false;
+    publish('a');
+    slow.beats = true;
+    t.throws(again, { code: 'ERR_BUSY' });
+    slow.queuedBytes = 32 * MIB + 1;
+    slow.beats = false;
+    t.same(given, []);
+    publish('a');
+    publish('a');
+    t.same(given, [0], 'the replacement is requested once');
+    t.equal(broker.counters.workerStreamsOverflowedTotal, 1);
+    slow.beats = true;
+    slow.queuedBytes = 0;
+    publish('a');
+    t.equal(slow.take().length, 5, 'no frame was dropped before, and none is queued afterwards');
+    t.end();
+  },
+);
 
 t.test('a dead worker is forgotten, and the next one starts without subscribers', (t) => {
   const { broker, turns, ports } = world(2);
@@ -333,7 +342,11 @@ t.test('a publish with a known key returns the first receipt, marked duplicate',
   t.same(first, { cursor: '0000000000000abc.1', delivered: 4 });
   wants(broker, 0, 'a', 9);
   t.same(broker.publish('a', 'other', options), { ...first, duplicate: true });
-  t.same(broker.publish('b', 'x', options).cursor, '0000000000000abc.2', 'of another channel');
+  t.same(
+    broker.publish('b', 'x', options).cursor,
+    '0000000000000abc.2',
+    'the same key in another channel is a new key',
+  );
   turns.nowMs += 299_999;
   turns.endAll();
   t.equal(broker.publish('a', 'x', options).duplicate, true);
@@ -396,7 +409,7 @@ t.test('an invalid publish is rejected with a code and one sentence', (t) => {
   t.end();
 });
 
-t.test('a publish sets the history limits, else the server does', (t) => {
+t.test('the limits of a publish override the history limits of the server', (t) => {
   const limits: HistoryLimits = { count: 2, bytes: 1000, ageMs: 100 };
   const { broker, turns, ports } = world(1, { history: limits, historyDefaults: limits });
   const page = (channel: string): string => {
@@ -423,7 +436,11 @@ t.test('a publish sets the history limits, else the server does', (t) => {
   none.broker.publish('a', 'y', { history: {} });
   ask(none.broker, 0, {});
   none.turns.endAll();
-  t.same(story(port(none.ports, 0).take()), ['page 2>2 lost'], 'a server may keep none by itself');
+  t.same(
+    story(port(none.ports, 0).take()),
+    ['page 2>2 lost'],
+    'a server without history keeps messages only if the publish has limits',
+  );
   t.end();
 });
 
@@ -482,14 +499,14 @@ t.test('a client receives the rejection of its publish while its worker has room
   turns.endAll();
   t.same(say('room'), [busy]);
   own.queuedBytes = 16 * MIB - 1;
-  t.same(say('room'), [busy], 'its own worker may be the busy one');
+  t.same(say('room'), [busy], "the client's own worker may be the busy one");
   own.queuedBytes = 16 * MIB;
   t.same(say('room'), []);
   t.equal(broker.counters.clientRefusalsUnsentTotal, 1);
   own.queuedBytes = MIB - 1;
   t.match(say('a*'), [{ name: 'Rejected' }]);
   own.queuedBytes = MIB;
-  t.same(say('a*'), [], 'mistakes make no worker busy');
+  t.same(say('a*'), [], 'an invalid publish does not count as busy');
   t.match(broker.counters, {
     clientMessagesRejectedTotal: 5,
     clientRefusalsUnsentTotal: 2,
@@ -505,7 +522,7 @@ t.test('a kick reaches the workers with subscribers, after earlier publishes', (
   broker.publish('a', 'x');
   t.equal(broker.kick('a', 'bye'), 2);
   t.equal(broker.kick('n/*'), 3);
-  t.equal(broker.kick('n/1'), 0, 'no client subscribed to that name');
+  t.equal(broker.kick('n/1'), 0, 'a name without subscribers reaches no worker');
   broker.kickAll('maintenance');
   turns.endAll();
   t.same(story(port(ports, 0).take()), ['1', 'kick a', 'kick ']);
@@ -528,7 +545,7 @@ t.test('channels are listed with subscribers and history, page by page', (t) => 
   for (let from: number | null = 0; from !== null; pages++) {
     const page = broker.channels({ from, limit: 100 });
     for (const { channel, ...info } of page.channels) {
-      if (found.has(channel)) t.fail(`${channel} comes twice`);
+      if (found.has(channel)) t.fail(`${channel} is listed twice`);
       found.set(channel, info);
     }
     from = page.next;

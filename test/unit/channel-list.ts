@@ -1,4 +1,4 @@
-// The channel list alone: subscribed channels, then channels with history only, page by page.
+// The channel list: subscribed channels, then channels with history only, page by page.
 import t from 'tap';
 
 import { ChannelList } from '../../lib/broker/channel-list.js';

@@ -1,4 +1,4 @@
-// The rows of channels alone: look-up by name, counts, eviction watermarks, and reuse of rows.
+// The rows of channels: look-up by name, counts, eviction watermarks, and reuse of rows.
 import t from 'tap';
 
 import { ChannelRows } from '../../lib/broker/channel-rows.js';
@@ -68,7 +68,11 @@ t.test('a closed row is used again, with empty counts', (t) => {
   t.equal(bench.open('b'), row);
   t.equal(bench.rows.end, end, 'no further row was made');
   t.same([bench.rows.messages(row), bench.rows.bytes(row)], [0, 0]);
-  t.equal(bench.rows.watermark('b', row), 0, 'the losses of the other channel are not its own');
+  t.equal(
+    bench.rows.watermark('b', row),
+    0,
+    'the row does not have the losses of the earlier channel',
+  );
   t.end();
 });
 
@@ -80,15 +84,15 @@ t.test('the watermark of a channel outlives its row, and never falls', (t) => {
   rows.added(row, 10);
   rows.dropped(row, 10, 8);
   rows.dropped(row, 10, 7);
-  t.equal(rows.watermark('a', row), 8, 'losses may come out of order');
+  t.equal(rows.watermark('a', row), 8, 'losses may be noted out of order');
   rows.close(row);
   t.equal(rows.watermark('a', 0), 8);
   const next = bench.open('a');
   t.equal(rows.watermark('a', next), 8);
   rows.raise('a', 9);
   t.equal(rows.watermark('a', next), 9);
-  rows.raise('never kept', 10);
-  t.equal(rows.watermark('never kept', rows.find('never kept')), 10);
+  rows.raise('no row', 10);
+  t.equal(rows.watermark('no row', rows.find('no row')), 10);
   t.equal(rows.watermark('other', 0), 0);
   t.end();
 });
@@ -130,6 +134,6 @@ t.test('repeated calls of heaviest find the row with the most bytes', (t) => {
   const next = bench.rows.find('c3');
   bench.rows.added(next, 5000);
   bench.rows.noteWeight(next);
-  t.equal(bench.rows.heaviest(), next, 'a noted row is known at once');
+  t.equal(bench.rows.heaviest(), next, 'heaviest returns a noted row at once');
   t.end();
 });

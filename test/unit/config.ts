@@ -48,7 +48,7 @@ t.test('the environment may name the file, and a flag another one', (t) => {
 });
 
 t.test('a variable of another command is accepted; one of no command is rejected', (t) => {
-  t.equal(complaint({}, { MEGACOMET_TARGET: '127.0.0.1:1' }), '', 'bench has that one');
+  t.equal(complaint({}, { MEGACOMET_TARGET: '127.0.0.1:1' }), '', 'bench has this option');
   t.equal(
     complaint({}, { MEGACOMET_PROT: '1' }),
     'ERR_OPTION_UNKNOWN: environment: unknown option MEGACOMET_PROT (did you mean MEGACOMET_PORT?)',
@@ -89,7 +89,7 @@ t.test('each error names its source', (t) => {
   }
   for (const text of ['', '{', '{"port": 1,}']) {
     t.match(inFile(text), /^ERR_OPTION_INVALID: --config: .*config\.json is not valid JSON \(/);
-    t.notMatch(inFile(text), '\n', 'in one line');
+    t.notMatch(inFile(text), '\n', 'the error is one line');
   }
   t.match(complaint({ config: '/nowhere' }, {}), /--config: \/nowhere cannot be read \(ENOENT\)/);
   t.match(complaint({ config: '/' }, {}), /--config: \/ cannot be read \(EISDIR\)/);

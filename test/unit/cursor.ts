@@ -8,7 +8,7 @@ import { inAscii } from '../support/in-ascii.js';
 
 const SEED = 20_261_119;
 
-t.test('a cursor has one text, and every other text is none', (t) => {
+t.test('a cursor has one text, and any other text is invalid', (t) => {
   const u64 = fc.bigInt({ min: 0n, max: 2n ** 64n - 1n });
   fc.assert(
     fc.property(u64, u64, (epoch, number) => {

@@ -1,5 +1,5 @@
-// The manager's codec: every frame of both lists, cut anywhere, broken in every way; and whether the
-// generated files are current.
+// The manager's codec with every frame of both lists, in any pieces and with any errors. It also
+// checks that the generated files are current.
 import { spawnSync } from 'node:child_process';
 import { isDeepStrictEqual } from 'node:util';
 
@@ -38,7 +38,7 @@ interface AnyFrame {
   readonly fields: Readonly<Record<string, unknown>>;
 }
 
-/** A list of frames as the schema has it and as the product has it. */
+/** A list of frames, from the schema and from the generated code. */
 interface List {
   readonly title: string;
   readonly layouts: readonly FrameLayout[];
@@ -189,7 +189,7 @@ t.test('the generated files are current', (t) => {
   t.end();
 });
 
-t.test('an addon built from other lists is refused with the command that builds it', (t) => {
+t.test('an addon with other lists of frames is rejected with the command that builds it', (t) => {
   const expected = FRAME_FINGERPRINTS['frames.h'];
   checkFingerprint('frames.h', expected);
   t.throws(
@@ -222,25 +222,28 @@ for (const list of LISTS) {
       }),
       { seed: SEED, numRuns: RUNS * 3 },
     );
-    t.equal(names.size, list.layouts.length, 'every frame was tried');
+    t.equal(names.size, list.layouts.length, 'the test covers every frame');
     t.end();
   });
 
-  t.test(`${list.title}: every frame is decoded as it was, however the stream is cut`, (t) => {
-    fc.assert(
-      fc.property(
-        fc.array(anyFrame(list), { minLength: 1, maxLength: 5 }),
-        fc.array(fc.nat(5000), { maxLength: 8 }),
-        (frames, cuts) => {
-          const bytes = frames.map(({ name, fields }) => list.encode(name, fields));
-          return isDeepStrictEqual(decodeInPieces(list, Buffer.concat(bytes), cuts), frames);
-        },
-      ),
-      { seed: SEED, numRuns: RUNS },
-    );
-    t.pass('the same frames');
-    t.end();
-  });
+  t.test(
+    `${list.title}: a decoded frame equals the encoded one, for any pieces of the stream`,
+    (t) => {
+      fc.assert(
+        fc.property(
+          fc.array(anyFrame(list), { minLength: 1, maxLength: 5 }),
+          fc.array(fc.nat(5000), { maxLength: 8 }),
+          (frames, cuts) => {
+            const bytes = frames.map(({ name, fields }) => list.encode(name, fields));
+            return isDeepStrictEqual(decodeInPieces(list, Buffer.concat(bytes), cuts), frames);
+          },
+        ),
+        { seed: SEED, numRuns: RUNS },
+      );
+      t.pass('the same frames');
+      t.end();
+    },
+  );
 }
 
 const text = fc.oneof(
@@ -317,7 +320,7 @@ t.test('the head of a ReplayPage is written before its messages', (t) => {
   t.end();
 });
 
-t.test('a text or a list that its length field cannot count is a RangeError', (t) => {
+t.test('a text or a list that is too long for its length field is a RangeError', (t) => {
   const long = 'x'.repeat(65_536);
   t.throws(() => encodeFrame('Kick', { channel: long, reason: '' }), RangeError);
   t.doesNotThrow(() => encodeFrame('Kick', { channel: long.slice(1), reason: '' }));
@@ -328,7 +331,7 @@ t.test('a text or a list that its length field cannot count is a RangeError', (t
   t.end();
 });
 
-t.test('a number that its field cannot hold is a RangeError', (t) => {
+t.test('a number that is too large for its field is a RangeError', (t) => {
   const log = { level: 255, message: '', error: 2 ** 32 - 1, suppressed: 0 };
   t.doesNotThrow(() => encodeFrame('Log', log));
   for (const value of [-1, 256, 2 ** 32, NaN]) {
@@ -377,7 +380,7 @@ t.test('a stream that is cut byte by byte gives each frame once, at its last byt
 t.test('an impossible length, type or body is a RangeError', (t) => {
   const ready = encodeFrame('NearCapacity', { connections: 5 });
   const broken: [string, Buffer][] = [
-    ['no length at all', withLength(0, Buffer.alloc(0))],
+    ['a length of 0', withLength(0, Buffer.alloc(0))],
     ['a length above the limit', withLength(FRAME_BYTES_MAX + 1, Buffer.alloc(1))],
     ['the longest possible length', withLength(2 ** 32 - 1, Buffer.alloc(1))],
     ['an unknown type', withLength(1, Buffer.of(255))],
@@ -403,39 +406,42 @@ t.test('an impossible length, type or body is a RangeError', (t) => {
 t.setTimeout((180 + FUZZ_SECONDS) * 1000);
 
 for (const list of LISTS) {
-  t.test(`${list.title}: random bytes and changed frames do no harm in any cuts`, (t) => {
-    const cuts = fc.array(fc.nat(5000), { maxLength: 8 });
-    fc.assert(
-      fc.property(fc.uint8Array({ maxLength: 200 }), cuts, (bytes, at) =>
-        isHarmless(list, Buffer.from(bytes), at),
-      ),
-      HARMLESS,
-    );
-    // Possible lengths and types, so that bodies are decoded.
-    const types = list.layouts.map(({ type }) => type);
-    const body = fc.uint8Array({ maxLength: 60 });
-    const framed = fc.tuple(fc.constantFrom(...types), body).map(([type, bytes]) => {
-      const head = Buffer.of(0, 0, 0, 0, type);
-      head.writeUInt32LE(bytes.length + 1);
-      return Buffer.concat([head, bytes]);
-    });
-    fc.assert(
-      fc.property(fc.array(framed, { maxLength: 5 }), cuts, (frames, at) =>
-        isHarmless(list, Buffer.concat(frames), at),
-      ),
-      HARMLESS,
-    );
-    const changes = fc.array(fc.tuple(fc.nat(), fc.nat(255)), { minLength: 1, maxLength: 3 });
-    const frames = fc.array(anyFrame(list), { minLength: 1, maxLength: 3 });
-    fc.assert(
-      fc.property(frames, changes, cuts, (frames, changes, at) => {
-        const bytes = Buffer.concat(frames.map(({ name, fields }) => list.encode(name, fields)));
-        for (const [index, byte] of changes) bytes[index % bytes.length] = byte;
-        return isHarmless(list, bytes, at);
-      }),
-      HARMLESS,
-    );
-    t.pass('frames or RangeError, and the same in pieces as at once');
-    t.end();
-  });
+  t.test(
+    `${list.title}: random bytes and changed frames give frames or a RangeError, for any pieces`,
+    (t) => {
+      const cuts = fc.array(fc.nat(5000), { maxLength: 8 });
+      fc.assert(
+        fc.property(fc.uint8Array({ maxLength: 200 }), cuts, (bytes, at) =>
+          isHarmless(list, Buffer.from(bytes), at),
+        ),
+        HARMLESS,
+      );
+      // Valid lengths and types, so that bodies are decoded.
+      const types = list.layouts.map(({ type }) => type);
+      const body = fc.uint8Array({ maxLength: 60 });
+      const framed = fc.tuple(fc.constantFrom(...types), body).map(([type, bytes]) => {
+        const head = Buffer.of(0, 0, 0, 0, type);
+        head.writeUInt32LE(bytes.length + 1);
+        return Buffer.concat([head, bytes]);
+      });
+      fc.assert(
+        fc.property(fc.array(framed, { maxLength: 5 }), cuts, (frames, at) =>
+          isHarmless(list, Buffer.concat(frames), at),
+        ),
+        HARMLESS,
+      );
+      const changes = fc.array(fc.tuple(fc.nat(), fc.nat(255)), { minLength: 1, maxLength: 3 });
+      const frames = fc.array(anyFrame(list), { minLength: 1, maxLength: 3 });
+      fc.assert(
+        fc.property(frames, changes, cuts, (frames, changes, at) => {
+          const bytes = Buffer.concat(frames.map(({ name, fields }) => list.encode(name, fields)));
+          for (const [index, byte] of changes) bytes[index % bytes.length] = byte;
+          return isHarmless(list, bytes, at);
+        }),
+        HARMLESS,
+      );
+      t.pass('frames or RangeError, and the same in pieces as at once');
+      t.end();
+    },
+  );
 }

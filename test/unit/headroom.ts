@@ -37,7 +37,7 @@ const ALL = {
   'net.netfilter.nf_conntrack_max': 0.1,
 };
 
-/** All limits but some. */
+/** All limits without the given ones. */
 function without(...names: string[]): Record<string, number> {
   return Object.fromEntries(Object.entries(ALL).filter(([name]) => !names.includes(name)));
 }
@@ -71,7 +71,7 @@ t.test('the limit of socket memory is its pressure, not its maximum', (t) => {
   t.end();
 });
 
-t.test('a limit that the kernel or namespace does not show is left out', (t) => {
+t.test('a limit that the kernel or namespace hides is left out', (t) => {
   const rows: [string, string][] = [
     ['/proc/sys/fs/file-max', 'fs.file-max'],
     ['/proc/sys/fs/file-nr', 'fs.file-max'],
@@ -85,7 +85,7 @@ t.test('a limit that the kernel or namespace does not show is left out', (t) => 
     t.same(left(rooms({ [path]: undefined })), without(limit), `without ${path}`);
   }
   const none = readHeadrooms(() => undefined, 1, 2);
-  t.same(left(none), { 'max-connections': 0.5 }, 'the limit of the server itself is always there');
+  t.same(left(none), { 'max-connections': 0.5 }, '--max-connections is always listed');
   t.end();
 });
 
@@ -93,7 +93,11 @@ t.test('connection tracking that is loaded and tracks nothing is left out', (t) 
   const idle = rooms({ '/proc/sys/net/netfilter/nf_conntrack_count': '0\n' });
   t.same(left(idle), without('net.netfilter.nf_conntrack_max'));
   const endless = rooms({ '/proc/sys/net/netfilter/nf_conntrack_max': '0\n' });
-  t.same(left(endless), without('net.netfilter.nf_conntrack_max'), 'and so is one without a limit');
+  t.same(
+    left(endless),
+    without('net.netfilter.nf_conntrack_max'),
+    'connection tracking without a limit is left out',
+  );
   t.end();
 });
 

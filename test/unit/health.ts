@@ -25,14 +25,18 @@ t.test('after a pause of the manager no worker is hung for one heartbeat limit',
   t.equal(health.stateOf(60_000, SUPERVISION_MS), 'hung', 'without a pause');
   const wokenMs = 61_000;
   health.begin(wokenMs);
-  t.equal(health.stateOf(60_000, wokenMs), 'late', 'its heartbeat may be old because it slept too');
+  t.equal(
+    health.stateOf(60_000, wokenMs),
+    'late',
+    'the worker may have been paused too, so its heartbeat may be old',
+  );
   health.begin(wokenMs + SUPERVISION_MS);
   t.equal(health.stateOf(60_000, wokenMs + LIMIT_MS - 1), 'late', 'for the whole limit');
   t.equal(health.stateOf(500, wokenMs + 500), 'serving', 'a new heartbeat counts at once');
   t.equal(
     health.stateOf(60_000, wokenMs + LIMIT_MS),
     'hung',
-    'a worker that stayed silent is hung',
+    'a worker without a heartbeat after the limit is hung',
   );
   t.end();
 });
@@ -42,7 +46,11 @@ t.test('a delay of the supervision below the late limit gives no grace', (t) => 
   health.begin(LATE_MS);
   t.equal(health.stateOf(LIMIT_MS, LATE_MS), 'hung');
   health.begin(2 * LATE_MS + 1);
-  t.equal(health.stateOf(LIMIT_MS, 2 * LATE_MS + 1), 'late', 'one millisecond more does');
+  t.equal(
+    health.stateOf(LIMIT_MS, 2 * LATE_MS + 1),
+    'late',
+    'a delay of one millisecond more gives it',
+  );
   t.end();
 });
 

@@ -1,4 +1,4 @@
-// The history against a naive model that keeps everything: never a silent gap, whatever happens.
+// The history compared with a naive model that keeps everything: each gap must be reported.
 import fc from 'fast-check';
 import t from 'tap';
 
@@ -18,7 +18,7 @@ interface Published {
   readonly channel: string;
   readonly data: string;
   readonly expiresAtMs: number;
-  /** Null: nothing was to be kept. */
+  /** Null if the message was not to be kept. */
   readonly limits: HistoryLimits | null;
 }
 
@@ -41,14 +41,14 @@ class Bench {
     const number = this.history.head + 1;
     const data = `${number}${'.'.repeat(size)}`;
     const frame = publishFrame(number, channel, data);
-    // Not at the start of its buffer, as in the broker's.
+    // The data does not begin at the start of its buffer, as in the broker.
     const source = Buffer.concat([Buffer.from('before'), frame, Buffer.from('behind')]);
     this.history.append(channel, source, 6, 6 + frame.length, limits, ttlMs);
     const expiresAtMs = this.nowMs + Math.min(ttlMs, limits?.ageMs ?? 0);
     this.published.push({ number, channel, data, expiresAtMs, limits });
   }
 
-  /** Asks page after page until the last, as a worker does. */
+  /** Requests page after page until the last, as a worker does. */
   catchUp(channels: readonly string[], since: number, bytesMax = 200, epoch = EPOCH): CaughtUp {
     const numbers: number[] = [];
     let cursor = { epoch, number: BigInt(since) };
@@ -62,7 +62,7 @@ class Bench {
       for (const { number, channel, data } of messages) {
         const original = this.published.find((message) => message.number === Number(number));
         if (original?.channel !== channel || original.data !== data.toString()) {
-          throw new Error(`message ${number} came as another`);
+          throw new Error(`message ${number} has other content`);
         }
         numbers.push(original.number);
       }
@@ -77,7 +77,7 @@ class Bench {
     }
   }
 
-  /** Numbers of all that was ever published after `since` for these channels. */
+  /** Numbers of all messages that were published to these channels after `since`. */
   all(channels: readonly string[], since: number): Published[] {
     const matches = (name: string): boolean =>
       channels.some((one) =>
@@ -86,7 +86,7 @@ class Bench {
     return this.published.filter(({ number, channel }) => number > since && matches(channel));
   }
 
-  /** Whether a message has to be there, however lazily old ones are swept out. */
+  /** Whether the history must still have a message, even if it sweeps old ones late. */
   mustHave(message: Published): boolean {
     if (message.limits === null || message.expiresAtMs <= this.nowMs) return false;
     const later = this.published.filter(
@@ -157,11 +157,11 @@ function stepsOn(channels: readonly string[]): fc.Arbitrary<Step[]> {
   return fc.array(step, { maxLength: 80, minLength: 5, size: 'max' });
 }
 
-/** Rules of a run, besides that every gap is reported. */
+/** Rules of a run, in addition to the rule that every gap is reported. */
 interface Rules {
-  /** A message that can be there is there. */
+  /** A message that fits the limits must be present. */
   readonly keeps: boolean;
-  /** "Lost" is said only where something is. */
+  /** A gap is reported only if a message is lost. */
   readonly isExact: boolean;
 }
 
@@ -182,8 +182,9 @@ function check(bench: Bench, step: Extract<Step, { kind: 'ask' }>, rules: Rules)
     fail('a message that was not requested');
   const isComplete = found.numbers.length === wanted.length;
   if (!found.hasGap && !isComplete) fail('a silent gap');
-  if (isForeign && !found.hasGap) fail('another epoch, and nothing is lost');
-  if (rules.isExact && found.hasGap && isComplete && !isForeign) fail('nothing is lost');
+  if (isForeign && !found.hasGap) fail('a cursor of another epoch without a reported gap');
+  if (rules.isExact && found.hasGap && isComplete && !isForeign)
+    fail('a reported gap although no message is lost');
   for (const message of all) {
     const isThere = found.numbers.includes(message.number);
     if (isThere && message.expiresAtMs <= bench.nowMs) fail(`${message.number} is too old`);
@@ -207,24 +208,24 @@ t.test('a page is complete or reports a gap, and holds what the limits allow', (
     }),
     { seed: SEED, numRuns: 2000 },
   );
-  t.pass('no silent gap, no needless loss');
+  t.pass('every gap is reported, and no message is lost needlessly');
   t.end();
 });
 
-t.test('the same with far too little memory for all channels', (t) => {
+t.test('a page is complete or reports a gap with too little memory for all channels', (t) => {
   let evicted = 0;
   fc.assert(
     fc.property(stepsOn(CHANNELS), fc.integer({ min: 1000, max: 3000 }), (steps, bytesMax) => {
       const bench = new Bench({ bytesMax, slabBytes: 250 });
       for (const step of steps) {
         run(bench, [step], { keeps: false, isExact: true });
-        if (bench.history.usage.bytes > bytesMax) throw new Error('more than allowed is kept');
+        if (bench.history.usage.bytes > bytesMax) throw new Error('the history exceeds its limit');
       }
       evicted += bench.history.usage.evicted;
     }),
     { seed: SEED, numRuns: 1500 },
   );
-  t.ok(evicted > 1000, 'much was evicted');
+  t.ok(evicted > 1000, 'many messages were evicted');
   t.end();
 });
 
@@ -236,11 +237,11 @@ t.test('every gap is reported when more channels vanished than have watermarks',
     }),
     { seed: SEED, numRuns: 1000 },
   );
-  t.pass('no silent gap');
+  t.pass('every gap is reported');
   t.end();
 });
 
-/** Knows only three hashes, so that most names meet. */
+/** A hasher with only three hashes, so that most names collide. */
 class PoorHasher extends NameHasher {
   override hash(name: string): void {
     this.hi = 1;
@@ -255,7 +256,7 @@ t.test('channels with the same hash never share messages', (t) => {
     }),
     { seed: SEED, numRuns: 1000 },
   );
-  t.pass('no wrong message, no silent gap');
+  t.pass('every message is right, and every gap is reported');
   t.end();
 });
 
@@ -267,7 +268,7 @@ t.test('a channel that vanished and reappeared still reports its gap', (t) => {
   bench.publish('a', 1, KEEP);
   bench.nowMs = 1000;
   bench.history.sweep();
-  t.equal(bench.history.describe('a'), null, 'it vanished');
+  t.equal(bench.history.describe('a'), null, 'the channel has vanished');
   t.match(bench.catchUp(['a'], 1), { numbers: [], hasGap: true }, 'message 2 is gone');
   t.match(
     bench.catchUp(['a'], 2),
@@ -275,10 +276,18 @@ t.test('a channel that vanished and reappeared still reports its gap', (t) => {
     'a client that received it has lost nothing',
   );
   bench.publish('a', 1, KEEP);
-  t.same(bench.history.describe('a')?.messages, 1, 'it has a message again');
-  t.match(bench.catchUp(['a'], 1), { numbers: [3], hasGap: true }, 'and still message 2 is gone');
+  t.same(bench.history.describe('a')?.messages, 1, 'the channel has a message again');
+  t.match(
+    bench.catchUp(['a'], 1),
+    { numbers: [3], hasGap: true },
+    'message 2 is still reported as gone',
+  );
   t.match(bench.catchUp(['a'], 2), { numbers: [3], hasGap: false });
-  t.match(bench.catchUp(['never'], 0), { numbers: [], hasGap: false }, 'nothing was ever there');
+  t.match(
+    bench.catchUp(['never'], 0),
+    { numbers: [], hasGap: false },
+    'a channel without messages has no gap',
+  );
   t.end();
 });
 
@@ -298,7 +307,11 @@ t.test('a cursor of the future or of another epoch is a gap', (t) => {
   t.same(ask(1n, 8n), { hasGap: true, isLast: true, has: true, to: 1 }, 'from another epoch');
   t.same(ask(2n ** 64n - 1n, 8n), { hasGap: true, isLast: true, has: true, to: 1 });
   const page = bench.history.page({ channels: ['a'], since: null, bytesMax: 1000 });
-  t.match(page, { hasGap: false, isLast: true, size: 0, lastNumber: 1 }, 'no cursor: only now on');
+  t.match(
+    page,
+    { hasGap: false, isLast: true, size: 0, lastNumber: 1 },
+    'without a cursor a client receives new messages only',
+  );
   t.end();
 });
 
@@ -309,12 +322,16 @@ t.test('a publish that is not kept is a gap for clients that resume', (t) => {
   bench.publish('a', 1, { ...KEEP, bytes: 10 });
   bench.publish('a', 1, KEEP);
   t.match(bench.catchUp(['a'], 0), { numbers: [1, 4], hasGap: true });
-  t.match(bench.catchUp(['a'], 2), { numbers: [4], hasGap: true }, 'one larger than the limit too');
+  t.match(
+    bench.catchUp(['a'], 2),
+    { numbers: [4], hasGap: true },
+    'a message larger than the limit is a gap too',
+  );
   t.match(bench.catchUp(['a'], 3), { numbers: [4], hasGap: false });
   t.end();
 });
 
-t.test('pages of many channels and patterns are in order, whatever their size', (t) => {
+t.test('pages of any size with many channels and patterns are in order', (t) => {
   const bench = new Bench();
   for (let index = 0; index < 300; index++) bench.publish(`news/${index % 50}`, index % 40, KEEP);
   const everyChannel = Array.from({ length: 50 }, (_, index) => `news/${index}`);
@@ -325,7 +342,7 @@ t.test('pages of many channels and patterns are in order, whatever their size', 
     const mixed = ['news/*', 'news/7', 'other/*', 'news/7'];
     t.same(bench.catchUp(mixed, 0, bytesMax).numbers, wanted, `both, ${bytesMax} bytes`);
   }
-  t.equal(bench.catchUp(['news/*'], 0, 0).pages, 300, 'one message fits always');
+  t.equal(bench.catchUp(['news/*'], 0, 0).pages, 300, 'one message always fits');
   t.equal(bench.catchUp(['news/*'], 0, 1e6).pages, 1);
   t.end();
 });
@@ -346,12 +363,12 @@ t.test('a pattern with few matches is answered in several short pages', (t) => {
     return { lastNumber: page.lastNumber, size: page.size };
   };
   const first = ask(0);
-  t.equal(first.size, 0, 'nothing yet');
+  t.equal(first.size, 0, 'the first page has no match');
   t.ok(first.lastNumber >= 32_768, 'the next page continues after the examined messages');
   const second = ask(first.lastNumber);
   t.equal(second.size, 0);
   const third = ask(second.lastNumber);
-  t.ok(third.size > 0, 'there it is');
+  t.ok(third.size > 0, 'the last page has the message');
   t.equal(third.lastNumber, 70_000);
   t.end();
 });
@@ -362,9 +379,16 @@ t.test('a channel far above the average is evicted first', (t) => {
   for (let index = 0; index < 50; index++) bench.publish(`quiet/${index}`, 50, loud);
   for (let index = 0; index < 2000; index++) bench.publish('loud', 50, loud);
   for (let index = 0; index < 50; index++) {
-    t.equal(bench.history.describe(`quiet/${index}`)?.messages, 1, `quiet/${index} keeps its one`);
+    t.equal(
+      bench.history.describe(`quiet/${index}`)?.messages,
+      1,
+      `quiet/${index} keeps its message`,
+    );
   }
-  t.ok((bench.history.describe('loud')?.messages ?? 0) > 100, 'the loud one has the rest');
+  t.ok(
+    (bench.history.describe('loud')?.messages ?? 0) > 100,
+    'the loud channel has the rest of the memory',
+  );
   t.match(bench.catchUp(['quiet/*'], 0), { hasGap: false });
   t.match(bench.catchUp(['loud'], 50), { hasGap: true });
   t.match(bench.catchUp(['loud'], 2000, 5000), { hasGap: false });
@@ -383,7 +407,7 @@ t.test('memory is freed when messages are dropped', (t) => {
   bench.nowMs = 1000;
   for (let sweep = 0; sweep < 300; sweep++) bench.history.sweep();
   const after = bench.history.usage;
-  t.equal(after.messages, 200, 'only what lives longer is there');
+  t.equal(after.messages, 200, 'only messages with a longer lifetime are left');
   t.ok(memoryBytes - after.memoryBytes > 3e6, 'and the slabs were packed');
   t.equal(bench.catchUp(['c0'], 19_990).hasGap, true);
   t.end();

@@ -114,7 +114,7 @@ function compare(interest: Interest, model: Model): void {
   wrong('patterns', interest.patterns, live.filter((name) => name.endsWith('*')).length);
 }
 
-t.test('the table maps a channel to its workers and their counts', (t) => {
+t.test('the interest table has the workers of each channel and their counts', (t) => {
   fc.assert(
     fc.property(steps, (all) => {
       const interest = new Interest({ slots: SLOTS });
@@ -128,7 +128,7 @@ t.test('the table maps a channel to its workers and their counts', (t) => {
     }),
     { seed: SEED, numRuns: 1000 },
   );
-  t.pass('as the model');
+  t.pass('the table equals the model');
   t.end();
 });
 
@@ -157,8 +157,12 @@ t.test('a worker that exceeds the table gets every message until it dies', (t) =
   interest.set(0, 'b', 1);
   interest.set(1, 'c', 1);
   t.same(slotsOf(interest.match('a')), [0, 1]);
-  t.same(slotsOf(interest.match('c')), [1], 'also for a channel that is not in the table');
-  t.equal(interest.match('c').subscribers, 0, 'which are not known');
+  t.same(
+    slotsOf(interest.match('c')),
+    [1],
+    'the worker gets messages of channels that are not in the table',
+  );
+  t.equal(interest.match('c').subscribers, 0, 'the counts of such channels are unknown');
   t.equal(interest.catchAllWorkers, 1);
   interest.set(2, 'n/*', 1);
   interest.set(3, 'm/*', 1);
@@ -170,7 +174,7 @@ t.test('a worker that exceeds the table gets every message until it dies', (t) =
   t.same(slotsOf(interest.match('c')), []);
   interest.set(0, 'a', 0);
   interest.set(1, 'c', 1);
-  t.same(slotsOf(interest.match('c')), [1], 'there is room again');
+  t.same(slotsOf(interest.match('c')), [1], 'the table has free entries again');
   t.equal(interest.catchAllWorkers, 0);
   t.end();
 });
@@ -212,7 +216,7 @@ t.test('channels without subscribers leave no memory in use', (t) => {
     t.equal(interest.subscribers(`r${round}/1`), 2, 'one of two workers is left');
     interest.drop(1);
   }
-  t.ok(interest.memoryBytes < bare + 1_000_000, 'nor much memory');
+  t.ok(interest.memoryBytes < bare + 1_000_000, 'little memory is in use');
   t.end();
 });
 

@@ -1,4 +1,4 @@
-// Reading /proc and /sys: recorded texts through an injected reader, and texts that are not there.
+// Values of /proc and /sys from recorded files and from missing files, through an injected reader.
 import t from 'tap';
 
 import {
@@ -40,7 +40,7 @@ t.test('sockstat gives sockets, orphans, time-waits and pages', (t) => {
   t.same(
     Object.values(readSockets(nothing)),
     [null, null, null, null],
-    'null where it cannot be seen, never 0',
+    'a hidden value is null, never 0',
   );
   t.end();
 });
@@ -89,7 +89,7 @@ t.test('the hard limit of open files counts, unlimited means fs.nr_open', (t) =>
   t.equal(readDescriptorLimit(reader(line('1024', '20000'))), 20_000);
   const unlimited = { ...line('1024', 'unlimited'), '/proc/sys/fs/nr_open': '1048576\n' };
   t.equal(readDescriptorLimit(reader(unlimited)), 1_048_576);
-  t.equal(readDescriptorLimit(nothing), 1024, 'a careful guess where nothing can be read');
+  t.equal(readDescriptorLimit(nothing), 1024, 'the lowest default if nothing is readable');
   t.end();
 });
 
@@ -97,7 +97,11 @@ t.test('capabilities are read by bit', (t) => {
   const status = (mask: string): Reader =>
     reader({ '/proc/self/status': `Uid:\t0\nCapEff:\t${mask}\n` });
   t.equal(hasCapability(status('000001ffffffffff'), CAP_SYS_ADMIN), true);
-  t.equal(hasCapability(status('00000000a80425fb'), CAP_SYS_ADMIN), false, 'as in a container');
+  t.equal(
+    hasCapability(status('00000000a80425fb'), CAP_SYS_ADMIN),
+    false,
+    'a container lacks capabilities',
+  );
   t.equal(hasCapability(status('0000000000200000'), CAP_SYS_ADMIN), true);
   t.equal(hasCapability(nothing, CAP_SYS_ADMIN), false);
   t.end();
@@ -122,14 +126,14 @@ t.test('the tightest memory limit of all cgroups above counts', (t) => {
   t.end();
 });
 
-t.test('a quota of a cgroup lowers the cores, to one at least', (t) => {
+t.test('the quota of a cgroup lowers the cores, but not below one', (t) => {
   const v2 = (text: string): Reader =>
     reader({ '/proc/self/cgroup': '0::/a\n', '/sys/fs/cgroup/a/cpu.max': text });
   const all = readCores(nothing);
   t.equal(readCores(v2('max 100000\n')), all, 'no quota');
   t.equal(readCores(v2('50000 100000\n')), 1, 'half a core');
   t.equal(readCores(v2('100000 100000\n')), 1);
-  t.equal(readCores(v2('99900000 100000\n')), all, 'more than there are');
+  t.equal(readCores(v2('99900000 100000\n')), all, 'a quota above the number of cores');
   const v1 = reader({
     '/proc/self/cgroup': '4:cpu,cpuacct:/x\n',
     '/sys/fs/cgroup/cpu/x/cpu.cfs_quota_us': '100000\n',
@@ -141,7 +145,7 @@ t.test('a quota of a cgroup lowers the cores, to one at least', (t) => {
   t.end();
 });
 
-t.test('this machine can be read', (t) => {
+t.test('the files of this machine are readable', (t) => {
   t.ok(Number(readSockets(procReader).tcpOrphans) >= 0);
   t.ok(Number(readFileNr(procReader)) > 0);
   t.ok(Number(readMemInfo(procReader, 'MemTotal')) > 0);

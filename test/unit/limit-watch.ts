@@ -35,14 +35,14 @@ class Scene {
     this.#watch = new LimitWatch(read, { ...silentLogger, warn });
   }
 
-  /** Looks once after a time. Returns the lines that this logged. */
+  /** Checks once after a time. Returns the lines that the check logged. */
   look(afterMs = LOOK_INTERVAL_MS, connections = 0): readonly Line[] {
     this.#nowMs += afterMs;
     this.#watch.look(connections, 1000, this.#nowMs);
     return this.#lines.splice(0);
   }
 
-  /** The same with a number of files open. */
+  /** Checks once with a number of open files. */
   withFiles(open: number, afterMs = LOOK_INTERVAL_MS): readonly Line[] {
     this.files[FILE_NR] = `${open}\t0\t1000\n`;
     return this.look(afterMs);
@@ -63,8 +63,8 @@ t.test('a crossing logs one line with all values and the fix', (t) => {
       msg: 'fs.file-max is more than 80 % used',
     },
   ]);
-  t.same(scene.withFiles(999), [], 'no line while it grows');
-  t.same(scene.withFiles(1000, 60 * MINUTE_MS), [], 'nor an hour later');
+  t.same(scene.withFiles(999), [], 'no line while the use grows');
+  t.same(scene.withFiles(1000, 60 * MINUTE_MS), [], 'no line an hour later');
   t.end();
 });
 
@@ -72,13 +72,13 @@ t.test('a limit is logged again after it was below 70 %, and after ten minutes',
   const scene = new Scene();
   t.equal(scene.withFiles(900).length, 1, 'the first crossing');
   scene.withFiles(700);
-  t.same(scene.withFiles(900, 11 * MINUTE_MS), [], '70 % is not below it');
+  t.same(scene.withFiles(900, 11 * MINUTE_MS), [], '70 % is not below 70 %');
   scene.withFiles(699);
   t.equal(scene.withFiles(800).length, 1, 'the second');
   scene.withFiles(100, MINUTE_MS);
-  t.same(scene.withFiles(900, MINUTE_MS), [], 'too soon for a third');
+  t.same(scene.withFiles(900, MINUTE_MS), [], 'less than ten minutes after the second line');
   scene.withFiles(100, MINUTE_MS);
-  t.same(scene.withFiles(900, 6 * MINUTE_MS), [], 'still too soon');
+  t.same(scene.withFiles(900, 6 * MINUTE_MS), [], 'still less than ten minutes');
   t.equal(scene.look(2 * MINUTE_MS).length, 1, 'logged after ten minutes if it is still crossed');
   t.end();
 });
@@ -140,8 +140,8 @@ t.test('the next line includes increases within the quiet time', (t) => {
   scene.files[NETSTAT] = netstat(3);
   t.match(scene.look(), [{ added: 3 }]);
   scene.files[NETSTAT] = netstat(1003);
-  t.same(scene.look(), [], 'five seconds later: quiet');
-  t.same(scene.look(9 * MINUTE_MS), [], 'nine minutes later: still');
+  t.same(scene.look(), [], 'no line after five seconds');
+  t.same(scene.look(9 * MINUTE_MS), [], 'no line after nine minutes');
   scene.files[NETSTAT] = netstat(1004);
   t.match(scene.look(MINUTE_MS), [{ added: 1001 }], 'then the whole increase');
   t.end();

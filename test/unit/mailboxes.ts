@@ -74,14 +74,18 @@ t.test('a later poll waits for the end of the lease, by ack or nack', (t) => {
   world.mailboxes.deliver('a', 'one');
   world.mailboxes.deliver('a', Buffer.from('two'));
   const second = world.take(1, 7, 'a');
-  t.same(world.texts, ['one'], 'one lease a mailbox');
+  t.same(world.texts, ['one'], 'a mailbox has one lease at a time');
   world.returned(0, first);
-  t.same(world.given.at(-1), { slot: 1, ...second, text: 'one' }, 'it goes to the next');
+  t.same(
+    world.given.at(-1),
+    { slot: 1, ...second, text: 'one' },
+    'the message is leased to the next poll',
+  );
   world.taken(0, first);
   world.returned(0, first);
   t.match(world.mailboxes.counters, { messages: 2, ackedTotal: 0, nackedTotal: 1 });
   world.taken(1, second);
-  t.equal(world.given.length, 2, 'nobody is there for the second message');
+  t.equal(world.given.length, 2, 'no poll is open for the second message');
   world.take(0, 9, 'a');
   t.same(world.texts, ['one', 'one', 'two']);
   world.take(0, 9, 'b');
@@ -100,11 +104,11 @@ t.test('the death of a worker frees its leases for polls of other workers', (t) 
   world.take(1, 1, 'a');
   world.take(0, 3, 'b');
   world.mailboxes.deliver('a', 'one');
-  world.mailboxes.deliver('b', 'to nobody');
+  world.mailboxes.deliver('b', 'unread');
   world.mailboxes.workerGone(0);
   t.same(
     world.given.map(({ slot, text }) => `${slot} ${text}`),
-    ['0 one', '0 to nobody', '1 one'],
+    ['0 one', '0 unread', '1 one'],
   );
   t.match(world.mailboxes.counters, { messages: 2, polls: 1, mailboxes: 2 });
   world.mailboxes.workerGone(0);
@@ -132,7 +136,7 @@ t.test('a message expires after its time, unless it is leased', (t) => {
   world.mailboxes.deliver('c', 'x');
   world.nowMs += 60_000;
   world.take(0, 2, 'c');
-  t.equal(world.given.length, 2, 'nor is it given after its time, before any sweep');
+  t.equal(world.given.length, 2, 'an expired message is not leased, even before a sweep');
   t.end();
 });
 
@@ -146,10 +150,10 @@ t.test('a mailbox drops its oldest message at its count and byte limits', (t) =>
   t.same(world.texts, ['m1']);
   const half = 'x'.repeat(MAILBOX_BYTES_MAX / 2);
   for (let index = 0; index < 3; index++) world.mailboxes.deliver('b', half);
-  t.match(world.mailboxes.counters, { messages: MAILBOX_COUNT_MAX + 1 }, 'one of that size');
+  t.match(world.mailboxes.counters, { messages: MAILBOX_COUNT_MAX + 1 }, 'a message of that size');
   world.mailboxes.deliver('b', 'y'.repeat(2 * MAILBOX_BYTES_MAX));
   world.take(0, 2, 'b');
-  t.equal(world.texts.at(-1)?.charAt(0), 'y', 'the newest always finds room');
+  t.equal(world.texts.at(-1)?.charAt(0), 'y', 'the newest message always fits');
   t.end();
 });
 
@@ -165,7 +169,7 @@ t.test('at the limit of all mailboxes the oldest unleased message is dropped', (
   t.equal(mailboxes, messages, 'an empty mailbox is forgotten');
   world.take(0, 2, 'id0');
   world.take(0, 3, 'id19');
-  t.equal(world.given.length, 2, 'the oldest is gone, the newest there');
+  t.equal(world.given.length, 2, 'the oldest message is dropped, and the newest is kept');
   world.taken(0, poll);
   for (let fd = 10; fd < 17; fd++) {
     world.take(0, fd, `busy${fd}`);
@@ -224,8 +228,12 @@ t.test('the broker bounds the bytes queued for a worker that does not read', (t)
     turns.endAll();
   }
   const before = port.take();
-  t.ok(before.length > 10 && before.length < 14, `${before.length} are on their way`);
-  t.equal(broker.mailboxes.counters.messages, count, 'the others wait, and none was refused');
+  t.ok(before.length > 10 && before.length < 14, `${before.length} messages are queued`);
+  t.equal(
+    broker.mailboxes.counters.messages,
+    count,
+    'the other messages wait, and none was rejected',
+  );
   port.isHung = false;
   port.queuedBytes = 0;
   for (let turn = 0; turn < count && broker.mailboxes.isBlocked; turn++) {
@@ -235,7 +243,11 @@ t.test('the broker bounds the bytes queued for a worker that does not read', (t)
   const found = [...before, ...port.take()].map(
     (frame) => frame.name === 'MailboxLease' && frame.fields.fd,
   );
-  t.same(found, [...Array(count).keys()], 'each once it reads, in order');
+  t.same(
+    found,
+    [...Array(count).keys()],
+    'each message arrives once, in order, when the worker reads',
+  );
   for (let fd = 0; fd < count; fd++) {
     broker.onFrame(0, { name: 'MailboxAck', fields: { fd, generation: 1 } });
   }
@@ -299,7 +311,7 @@ class Story {
     }
   }
 
-  /** The one lease of an id that its poll holds still. */
+  /** The lease of an id that its poll still has. */
   holders(id: string): { fd: number; text: string }[] {
     return this.world.given.filter(({ slot, fd, generation }) =>
       this.polls.some(
@@ -325,7 +337,7 @@ class Story {
     }
   }
 
-  /** Fetches all that is left. */
+  /** Fetches all messages that are left. */
   finish(): void {
     this.world.full.clear();
     this.world.mailboxes.retry();
@@ -356,7 +368,7 @@ t.test('in any order of events each message is acked once, in order', (t) => {
     }),
     { seed: SEED, numRuns: 1000 },
   );
-  t.pass('none lost, none twice');
+  t.pass('no message is lost or delivered twice');
   t.end();
 });
 
@@ -392,6 +404,6 @@ t.test('a chain keeps its order when any item is removed', (t) => {
     }),
     { seed: SEED, numRuns: 500 },
   );
-  t.pass('both ways');
+  t.pass('the chain has the same order in both directions');
   t.end();
 });

@@ -1,4 +1,4 @@
-// Every option's rule, and the message for each way to break it.
+// The rule of every option, and the error message of each invalid value.
 import t from 'tap';
 
 import { MegacometError } from '../../lib/base/errors.js';
@@ -67,7 +67,7 @@ t.test('the generated types of the library are those of the table', (t) => {
   t.end();
 });
 
-t.test('every default obeys the rule of its option', (t) => {
+t.test('every default fulfils the rule of its option', (t) => {
   for (const spec of specs) {
     const value = spec.default ?? spec.commandLineDefault;
     if (value === undefined) continue;
@@ -231,7 +231,7 @@ t.test('a value below its minimum, which another option gives, is raised', (t) =
   t.end();
 });
 
-t.test('a misspelled name brings up the nearest, and nonsense none', (t) => {
+t.test('an error suggests the nearest option for a misspelled name, and none for nonsense', (t) => {
   const names = optionsOf('serve').map(({ name }) => name);
   const rows: [string, string | undefined][] = [
     ['max-conections', 'max-connections'],

@@ -10,7 +10,7 @@ import { PageBuilder, type PageStart } from '../../lib/broker/page-builder.js';
 import { NameHasher } from '../../lib/collections/name-hash.js';
 import { messagesIn, publishFrame } from '../support/fakes/comet.js';
 
-/** What a page holds, with the numbers of its messages. */
+/** The content of a page, with the numbers of its messages. */
 interface Content {
   readonly numbers: number[];
   readonly lastNumber: number;
@@ -67,7 +67,7 @@ function content(page: HistoryPage): Content {
   return { numbers, lastNumber, isLast, hasGap };
 }
 
-t.test('an empty page covers the numbers up to the present one', (t) => {
+t.test('an empty page covers the numbers up to the current one', (t) => {
   const { pages } = new Bench();
   const none = { numbers: [], lastNumber: 7, isLast: true };
   t.same(content(pages.empty(7, false)), { ...none, hasGap: false });
@@ -79,7 +79,11 @@ t.test('the messages of several channels are merged by number, after the cursor'
   const bench = new Bench();
   for (const channel of ['a', 'b', 'a', 'c', 'b', 'a']) bench.add(channel);
   t.same(bench.build(['a', 'b']).numbers, [1, 2, 3, 5, 6]);
-  t.same(bench.build(['b', 'a', 'b'], { after: 2 }).numbers, [3, 5, 6], 'a repeated name once');
+  t.same(
+    bench.build(['b', 'a', 'b'], { after: 2 }).numbers,
+    [3, 5, 6],
+    'a repeated name counts once',
+  );
   t.same(bench.build(['a'], { after: 6 }).numbers, []);
   t.same(bench.build(['unknown']).numbers, []);
   t.same(bench.build([]), { numbers: [], lastNumber: 6, isLast: true, hasGap: false });

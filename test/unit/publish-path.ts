@@ -1,4 +1,4 @@
-// The publish path alone: the order of its checks, the frame for each worker, and its counters.
+// The publish path: the order of its checks, the frame for each worker, and its counters.
 import t from 'tap';
 
 import { NameHasher } from '../../lib/collections/name-hash.js';
@@ -155,6 +155,10 @@ t.test('an idempotency key is forgotten five minutes after its publish', (t) => 
   t.equal(bench.path.publish('a', 'x', { idempotencyKey: 'k' }).duplicate, true);
   bench.iterations.nowMs += 1;
   t.notOk(bench.path.publish('a', 'x', { idempotencyKey: 'k' }).duplicate);
-  t.equal(bench.counters['idempotencyKeysEvictedTotal'], 0, 'an expired key is not an evicted one');
+  t.equal(
+    bench.counters['idempotencyKeysEvictedTotal'],
+    0,
+    'an expired key does not count as evicted',
+  );
   t.end();
 });

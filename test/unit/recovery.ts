@@ -1,4 +1,4 @@
-// Recovery alone, with an engine that returns scripted pages: which requests are answered when.
+// Recovery with an engine that returns scripted pages: the order and the time of the answers.
 import t from 'tap';
 
 import { valuesOf } from '../../lib/base/metric.js';
@@ -96,7 +96,7 @@ t.test('a request becomes a range, and its page carries the address of the reque
   t.end();
 });
 
-t.test('a page says whether more pages follow, and whether messages are gone', (t) => {
+t.test('a page has flags for further pages and for lost messages', (t) => {
   const bench = new Bench();
   bench.engine.flags = { lastNumber: 4, isLast: false, hasGap: true };
   bench.recovery.onRequest(0, REQUEST);
@@ -155,7 +155,7 @@ t.test('a loop iteration answers 1024 requests at most, and both workers get a s
   t.end();
 });
 
-t.test('a worker with more than 1024 open requests breaks the protocol', (t) => {
+t.test('more than 1024 open requests of a worker violate the protocol', (t) => {
   const bench = new Bench();
   for (let index = 0; index < 1024; index++) {
     if (!bench.recovery.onRequest(0, REQUEST)) t.fail(`request ${index} was rejected`);

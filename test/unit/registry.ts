@@ -1,4 +1,4 @@
-// The bookkeeping of slots: states, failures, back-off. Pure, with times as arguments.
+// The registry of slots: states, failures and pauses before a start. Pure: times are arguments.
 import t from 'tap';
 
 import { backoffMs, Registry } from '../../lib/manager/registry.js';
@@ -6,8 +6,8 @@ import { backoffMs, Registry } from '../../lib/manager/registry.js';
 t.test('the pause before a start doubles from 100 ms to half a minute', (t) => {
   const pauses = Array.from({ length: 12 }, (_, failures) => backoffMs(failures));
   t.same(pauses.slice(0, 6), [0, 100, 200, 400, 800, 1600]);
-  t.equal(Math.max(...pauses), 30_000, 'and no further');
-  t.equal(backoffMs(2000), 30_000, 'also after very many failures');
+  t.equal(Math.max(...pauses), 30_000, 'the pause does not grow further');
+  t.equal(backoffMs(2000), 30_000, 'the pause is the same after many failures');
   t.end();
 });
 
@@ -24,13 +24,13 @@ t.test('all slots are due at first, and no more start than may be in flight', (t
     'one is in flight',
   );
   registry.started(1, 101);
-  t.same(registry.due(0, 2), [], 'no room');
+  t.same(registry.due(0, 2), [], 'the limit of starts in flight is reached');
   t.same(registry.due(0, 1), [], 'nor with a lower limit');
   registry.ready(0, 5, 1000);
   t.same(
     registry.due(5, 2).map(({ slot }) => slot),
     [2],
-    'room again',
+    'a start may begin again',
   );
   t.end();
 });
@@ -47,25 +47,29 @@ t.test('a slot goes through its states', (t) => {
   t.equal(registry.count('starting', 'waiting'), 0);
   registry.ended(0, 2000, false);
   t.match(record, { state: 'gone', pid: null, connectionsMax: 0, hasServed: true });
-  t.same(registry.due(99_999, 10), [], 'one that is not needed any more is never due');
+  t.same(
+    registry.due(99_999, 10),
+    [],
+    'a slot that the server does not need any more is never due',
+  );
   t.throws(() => registry.at(1), RangeError, 'there is no slot beyond the last');
   t.end();
 });
 
-t.test('a worker that served for long is replaced at once, however often', (t) => {
+t.test('a worker that served for long enough is always replaced at once', (t) => {
   const registry = new Registry(1);
   for (let nowMs = 0; nowMs < 100_000; nowMs += 10_000) {
     t.equal(registry.due(nowMs, 1).length, 1, 'due at once');
     registry.started(0, nowMs + 1);
     registry.ready(0, nowMs + 100, 10);
     registry.ended(0, nowMs + 10_000, true);
-    t.equal(registry.at(0).failures, 0, 'no failure is held against it');
+    t.equal(registry.at(0).failures, 0, 'it does not count as a failure');
   }
-  t.equal(registry.at(0).generation, 10, 'its occupants are counted');
+  t.equal(registry.at(0).generation, 10, 'the generations of the slot are counted');
   t.end();
 });
 
-t.test('a worker that dies soon after it was ready is replaced ever later', (t) => {
+t.test('a worker that dies soon after its start is replaced after a growing pause', (t) => {
   const registry = new Registry(1);
   const pauses = Array.from({ length: 6 }, (_, index) => {
     registry.started(0, index + 1);
@@ -74,32 +78,35 @@ t.test('a worker that dies soon after it was ready is replaced ever later', (t) 
     return registry.at(0).startAtMs - 1500;
   });
   t.same(pauses, [0, 100, 200, 400, 800, 1600], 'the first time at once');
-  t.same(registry.due(1500 + 1599, 1), [], 'not before its time');
-  t.equal(registry.due(1500 + 1600, 1).length, 1, 'but then');
+  t.same(registry.due(1500 + 1599, 1), [], 'the slot is not due before the end of the pause');
+  t.equal(registry.due(1500 + 1600, 1).length, 1, 'the slot is due after the pause');
   t.end();
 });
 
-t.test('a start that fails is tried again later, and one that lasts clears the count', (t) => {
-  const registry = new Registry(1);
-  const pauses = Array.from({ length: 4 }, (_, index) => {
-    registry.started(0, index + 1);
-    registry.ended(0, 0, true);
-    return registry.at(0).startAtMs;
-  });
-  t.same(pauses, [100, 200, 400, 800]);
-  t.equal(registry.at(0).failures, 4);
-  registry.started(0, 9);
-  registry.ready(0, 0, 10);
-  registry.ended(0, 5000, true);
-  t.equal(registry.at(0).failures, 0, 'five seconds of service are enough');
-  t.end();
-});
+t.test(
+  'a failed start is retried after a pause, and five seconds of service reset the failures',
+  (t) => {
+    const registry = new Registry(1);
+    const pauses = Array.from({ length: 4 }, (_, index) => {
+      registry.started(0, index + 1);
+      registry.ended(0, 0, true);
+      return registry.at(0).startAtMs;
+    });
+    t.same(pauses, [100, 200, 400, 800]);
+    t.equal(registry.at(0).failures, 4);
+    registry.started(0, 9);
+    registry.ready(0, 0, 10);
+    registry.ended(0, 5000, true);
+    t.equal(registry.at(0).failures, 0, 'five seconds of service are enough');
+    t.end();
+  },
+);
 
-t.test('a process that could not be made is tried again later too', (t) => {
+t.test('a start without a process is retried after a pause too', (t) => {
   const registry = new Registry(1);
   registry.ended(0, 0, true);
   registry.ended(0, 0, true);
   t.ok(registry.at(0).startAtMs >= 100, `after a pause: ${registry.at(0).startAtMs} ms`);
-  t.equal(registry.at(0).generation, 0, 'without an occupant');
+  t.equal(registry.at(0).generation, 0, 'the slot has no worker');
   t.end();
 });

@@ -76,7 +76,7 @@ t.test('a share above its bits is capped, and stays with its slot', (t) => {
   t.end();
 });
 
-t.test('any sequence of changes is that of a Map', (t) => {
+t.test('any sequence of changes gives the same shares as a Map', (t) => {
   const change = fc.tuple(fc.nat(511), fc.oneof(fc.constant(0), fc.nat(1000)));
   fc.assert(
     fc.property(fc.array(change, { size: 'max', maxLength: 1500 }), (changes) => {
@@ -95,6 +95,6 @@ t.test('any sequence of changes is that of a Map', (t) => {
     }),
     { seed: SEED, numRuns: 100 },
   );
-  t.pass('as the Map');
+  t.pass('the shares equal the Map');
   t.end();
 });

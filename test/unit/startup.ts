@@ -1,4 +1,4 @@
-// A start as steps with undos: each step fails in turn, and nothing stays open. Pure.
+// A start as steps with undo actions: whichever step fails, nothing stays open. Pure.
 import t from 'tap';
 
 import { silentLogger, type Logger } from '../../lib/base/logger.js';
@@ -9,7 +9,7 @@ import { Startup, type Step } from '../../lib/server/startup.js';
 
 const NAMES = ['a', 'b', 'c'];
 
-/** Steps that open and close a name, and a list of what happened. */
+/** Steps that open and close a name, and the list of these events. */
 function stepsOf(failing?: string): { steps: Step[]; done: string[]; open: Set<string> } {
   const done: string[] = [];
   const open = new Set<string>();
@@ -120,7 +120,7 @@ function finding(id: string, connections: number | null): LimitFinding {
   return { id, current: '1', needed: '2', why: 'because', connections };
 }
 
-t.test('each limit is one warning, even if several checks find it', (t) => {
+t.test('each limit gives one warning, even if several checks find it', (t) => {
   const facts = { findings: [], capacity: CAPACITY, hasTarget: true, backlog: 100, somaxconn: 50 };
   const linesOf = (change: Partial<Parameters<typeof warnOfLimits>[0]>): string[] => {
     const { log, lines } = record();
@@ -141,7 +141,7 @@ t.test('each limit is one warning, even if several checks find it', (t) => {
   t.same(
     linesOf({ capacity, findings: found, somaxconn: null, hasTarget: false }),
     ['tcp_mem: because'],
-    'without a target the server takes what the other limits leave',
+    'without a target the server uses the capacity that the other limits leave',
   );
   t.end();
 });

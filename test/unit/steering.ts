@@ -1,4 +1,4 @@
-// Steering: which weights and watchers follow from the free capacity of each slot. No sockets.
+// Steering: the weights and watchers that follow from the free capacity of each slot. No sockets.
 import t from 'tap';
 
 import { silentLogger } from '../../lib/base/logger.js';
@@ -43,8 +43,12 @@ t.test('the hash is used while the free capacities are similar', (t) => {
 t.test('the slots with most free capacity watch a shared socket', (t) => {
   const none = new Set<number>();
   t.same(watchersOf([5, 50, 20, 0], none, 10, 2), new Set([1, 2]));
-  t.same(watchersOf([5, 0, 0], none, 10, 2), new Set([0]), 'near capacity is better than nobody');
-  t.same(watchersOf([0, 0], none, 10, 2), none, 'nobody with free capacity');
+  t.same(
+    watchersOf([5, 0, 0], none, 10, 2),
+    new Set([0]),
+    'a slot near capacity watches if no other slot can',
+  );
+  t.same(watchersOf([0, 0], none, 10, 2), none, 'no slot has free capacity');
   t.end();
 });
 
@@ -108,6 +112,6 @@ t.test('a kernel that rejects steering is logged once', (t) => {
   t.same(lines, [
     [{ err: 'ENOPROTOOPT' }, 'kernel rejects steering; its hash distributes connections'],
   ]);
-  t.equal(address.steered.length, 4, 'it is tried again');
+  t.equal(address.steered.length, 4, 'the next round tries again');
   t.end();
 });

@@ -1,4 +1,4 @@
-// The supervisor with processes and a clock of its own: no process is started, nothing waits.
+// The supervisor with fake processes and a manual clock, so that no test starts a process or waits.
 import t, { type Test } from 'tap';
 
 import { MegacometError } from '../../lib/base/errors.js';
@@ -11,7 +11,7 @@ import { ManualClock } from '../support/manual-clock.js';
 const HEARTBEAT_LIMIT_MS = 4000;
 const SERVED = { version: 'x', layout: 1n, descriptors: 20, connectionsMax: 500 };
 
-/** A worker that does only what a test says. */
+/** A fake worker that a test controls. */
 class FakeWorker implements WorkerProcess {
   readonly queuedBytes = 0;
   readonly signals: string[] = [];
@@ -65,7 +65,7 @@ class FakeWorker implements WorkerProcess {
   }
 }
 
-/** A supervisor and everything that it sees. */
+/** A supervisor with its fake environment. */
 class World {
   readonly clock = new ManualClock(1000);
   readonly workers: FakeWorker[] = [];
@@ -180,7 +180,7 @@ t.test('a worker that dies is replaced at once, and again after growing pauses',
     world.clock.advance(before);
     t.equal(world.workers.length, length, `not within ${before} ms`);
     world.clock.advance(before + 2);
-    t.equal(world.workers.length, length + 1, 'but later');
+    t.equal(world.workers.length, length + 1, 'the pause ends later');
   }
   t.match(world.lines.at(-1), /^error worker died: check failed /);
 });
@@ -203,7 +203,7 @@ t.test('a process that cannot be created is tried again', async (t) => {
   world.spawnError = new MegacometError('ERR_WORKER_START', 'no more processes');
   const started = world.supervisor.start();
   const line = 'error no more processes {"worker":0}';
-  t.same(world.lines, [line, line], 'once at once, then after a pause');
+  t.same(world.lines, [line, line], 'the first retry is immediate, the next after a pause');
   world.spawnError = null;
   world.clock.advance(99);
   t.equal(world.workers.length, 0);
@@ -263,7 +263,7 @@ t.test('a worker without heartbeats is late, then hung, and its successor serves
   );
   world.clock.advance(1000);
   t.same(frozen.signals, ['SIGABRT', 'SIGKILL']);
-  t.equal(world.supervisor.limitsHung, 0.25, 'one of four seconds');
+  t.equal(world.supervisor.limitsHung, 0.25, 'one second of a limit of four seconds');
   frozen.exit('SIGKILL');
   t.equal(world.supervisor.limitsHung, 0);
   world.at(0).ready();
@@ -341,11 +341,11 @@ t.test('a drain asks the workers that serve, and drops one that starts', async (
   world.at(2).exit();
   const drained = world.supervisor.drain(500);
   t.same(world.at(0).sent, ['Watch', 'Drain']);
-  t.equal(world.at(1).hasHungUp, true, 'the one that starts');
+  t.equal(world.at(1).hasHungUp, true, 'the worker that starts is dropped');
   t.same(world.shutDown, [2], 'the listener of the slot without a process');
   world.at(0).exit(null);
   world.at(1).exit(null);
-  t.same(await drained, [], 'nobody had to be killed');
+  t.same(await drained, [], 'no worker had to be killed');
   t.same(
     world.supervisor.registry.slots.map(({ state }) => state),
     ['gone', 'gone', 'waiting'],
@@ -353,7 +353,7 @@ t.test('a drain asks the workers that serve, and drops one that starts', async (
   t.equal(world.clock.pending, 0, 'no timer is left');
 });
 
-t.test('a drain kills what has not exited two seconds after it', async (t) => {
+t.test('a drain kills workers that have not exited two seconds after its end', async (t) => {
   const world = new World(2);
   await world.serve();
   const drained = world.supervisor.drain(500);

@@ -1,5 +1,5 @@
-// The interface to systemd: its environment, the health that decides over the watchdog, and the
-// order and period of notifications. Pure: the clock and the socket are replaced.
+// The interface to systemd: its environment, the health that the watchdog needs, and the order and
+// period of notifications. Pure: the clock and the socket are fakes.
 import t from 'tap';
 
 import {
@@ -36,7 +36,7 @@ t.test('the environment of a service is read as sd_listen_fds(3) and sd_notify(3
       { LISTEN_PID: '8', LISTEN_FDS: '1' },
       { ignored: ['LISTEN_PID names process 8, not this one'] },
     ],
-    ['half of it', { LISTEN_FDS: '1' }, {}],
+    ['LISTEN_FDS alone', { LISTEN_FDS: '1' }, {}],
     ['a path', { NOTIFY_SOCKET: '/run/x' }, { notifySocket: '/run/x' }],
     ['an abstract name', { NOTIFY_SOCKET: '@x' }, { notifySocket: '@x' }],
     [
@@ -181,7 +181,7 @@ t.test('the watchdog notification is withheld while no worker serves', (t) => {
   t.same(
     world.lines,
     ['error systemd watchdog notification withheld {"reason":"no worker is serving"}'],
-    'one line for one reason',
+    'each reason is logged once',
   );
   health = { ...health, notServing: [], limitsHung: 4 };
   world.clock.advance(200);
@@ -227,7 +227,7 @@ t.test('a reload is enclosed by RELOADING=1 and READY=1, except during the start
   t.same(others, ['reload', 'READY=1']);
   health = { ...HEALTHY, isDraining: true };
   reload();
-  t.ok(!world.take().includes('READY=1'), 'nor during a drain');
+  t.ok(!world.take().includes('READY=1'), 'a reload during a drain sends nothing');
   t.equal(reloads, 3);
   t.end();
 });

@@ -1,5 +1,5 @@
-// The tables under history and interest, each against a plain Map: hashes, index, blocks, slabs,
-// floors, names, keys.
+// The tables of history and interest, each compared with a plain Map: hashes, index, blocks, slabs,
+// watermarks, names and keys.
 import { randomBytes } from 'node:crypto';
 
 import fc from 'fast-check';
@@ -63,7 +63,7 @@ function halfSipHash(c: number, d: number, key: Buffer, bytes: Buffer): string {
 
 t.test('a name hashes to HalfSipHash-1-3 of its UTF-16', (t) => {
   const known = Buffer.from([0, 1, 2, 3, 4, 5, 6, 7]);
-  // The first vector of the authors, for 2-4: so the plain one here is right.
+  // The first vector of the authors, for rounds 2-4, shows that the plain version here is right.
   t.equal(halfSipHash(2, 4, known, Buffer.alloc(0)), '218d1f59b9b83cc8');
   fc.assert(
     fc.property(
@@ -97,7 +97,7 @@ t.test('hashers have different keys, and similar names have different hashes', (
     hasher.hash(`user/${index}`);
     seen.add(`${hasher.hi} ${hasher.lo}`);
   }
-  t.equal(seen.size, 20_000, 'no two of 20,000 meet');
+  t.equal(seen.size, 20_000, '20,000 names have different hashes');
   const other = new NameHasher();
   hasher.hash('a');
   other.hash('a');
@@ -148,7 +148,7 @@ t.test('the index behaves like a Map', (t) => {
     ),
     { seed: SEED, numRuns: 500 },
   );
-  t.pass('as the model');
+  t.pass('the table equals the model');
   t.end();
 });
 
@@ -168,13 +168,13 @@ t.test('an index entry costs 25 bytes, and its memory is freed with it', (t) => 
     index.set(hi, lo, 0);
   });
   t.equal(index.size, 0);
-  t.ok(index.memoryBytes < 4 * bare, 'nothing is left');
+  t.ok(index.memoryBytes < 4 * bare, 'the index is empty');
   each((hi, lo) => {
     index.set(hi, lo, 7);
   });
   index.update(() => 0);
   t.equal(index.size, 0);
-  t.ok(index.memoryBytes < 4 * bare, 'nor when all go at once');
+  t.ok(index.memoryBytes < 4 * bare, 'the memory is freed when all keys are removed at once');
   t.end();
 });
 
@@ -266,7 +266,7 @@ t.test('a ring keeps its ids in order while it grows, shrinks and wraps around',
     rings.open(row);
     for (let id = 1; id <= 10_000; id++) rings.push(row, id);
     for (let id = 1; id < 10_000; id++) rings.shift(row);
-    if (rings.at(row, 0) !== 10_000) t.fail('the newest is left');
+    if (rings.at(row, 0) !== 10_000) t.fail('the newest id is left');
   }
   t.ok(rings.memoryBytes < 1_500_000, 'rings that were long free their memory');
   t.end();
@@ -289,7 +289,7 @@ t.test('the timeline finds positions by number and grows with kept messages only
       t.equal(timeline.positionAfter(number * 10), timeline.end);
     }
   }
-  t.ok(timeline.memoryBytes <= 12 * 4096, 'a thousand of 50,000 are there');
+  t.ok(timeline.memoryBytes <= 12 * 4096, 'a thousand of 50,000 messages are left');
   t.end();
 });
 
@@ -325,7 +325,7 @@ t.test('slabs return the stored records, before and after packing', (t) => {
     ),
     { seed: SEED, numRuns: 500 },
   );
-  t.pass('as the model');
+  t.pass('the table equals the model');
   t.end();
 });
 
@@ -335,8 +335,8 @@ t.test('packing frees the memory that the records do not need', (t) => {
   for (let id = 0; id < 20_000; id++) if (id % 10 !== 0) slabs.free(id);
   const before = slabs.memoryBytes;
   while (slabs.compact());
-  t.ok(before > 9 * slabs.liveBytes, 'every slab had a few left');
-  t.ok(slabs.memoryBytes < 1.4 * slabs.liveBytes, 'and then they were dense');
+  t.ok(before > 9 * slabs.liveBytes, 'every slab has a few records left');
+  t.ok(slabs.memoryBytes < 1.4 * slabs.liveBytes, 'the slabs are dense afterwards');
   t.end();
 });
 
@@ -365,7 +365,7 @@ t.test('a watermark is never below a lost number, with any number of names', (t)
     ),
     { seed: SEED, numRuns: 1000 },
   );
-  t.pass('as the model');
+  t.pass('the table equals the model');
   t.end();
 });
 
@@ -373,12 +373,16 @@ t.test('watermarks keep as many names as their limit, and no more', (t) => {
   const floors = new EvictionWatermarks(10_000);
   for (let name = 1; name < 30_000; name++) {
     floors.raise(name, name, name);
-    if (name === 10_000) t.equal(floors.general, 0, 'nothing fell out yet');
+    if (name === 10_000) t.equal(floors.general, 0, 'no watermark is dropped yet');
   }
-  t.equal(floors.general, 10_000, 'the oldest ten thousand fell out');
-  t.equal(floors.get(1, 1), 10_000, 'so one of them may have lost that much');
-  t.equal(floors.get(10_001, 10_001), 10_001, 'the others are known');
-  t.ok(floors.memoryBytes <= 2 * 16 * 16_384, 'in 32 bytes each and some room');
+  t.equal(floors.general, 10_000, 'the oldest ten thousand watermarks are dropped');
+  t.equal(
+    floors.get(1, 1),
+    10_000,
+    'a dropped name may have lost messages up to the highest dropped number',
+  );
+  t.equal(floors.get(10_001, 10_001), 10_001, 'the other watermarks are known');
+  t.ok(floors.memoryBytes <= 2 * 16 * 16_384, 'each takes 32 bytes, with some slack');
   t.end();
 });
 
@@ -390,18 +394,18 @@ t.test('a name log keeps the live names, within its byte limit', (t) => {
   t.same(log.list(6), []);
   let isPackable = false;
   for (let dead = 0; dead < 150; dead++) isPackable = log.markDead(5);
-  t.ok(isPackable, 'most are dead');
+  t.ok(isPackable, 'most names are dead');
   log.pack(5, (name) => name.endsWith('7'));
   t.same(
     log.list(5),
     names.filter((name) => name.endsWith('7')),
   );
-  t.ok(log.memoryBytes < 2000, 'and the room went');
-  t.notOk(log.markDead(5), 'counted anew');
+  t.ok(log.memoryBytes < 2000, 'the memory was freed');
+  t.notOk(log.markDead(5), 'the dead names are counted from 0');
   const small = new NameLog(1000);
   let taken = 0;
   while (small.add(taken % 3, 'x'.repeat(100))) taken++;
-  t.ok(small.memoryBytes <= 1000, 'a full log takes no more');
+  t.ok(small.memoryBytes <= 1000, 'a full log rejects further names');
   t.ok(taken >= 6);
   t.end();
 });
@@ -411,24 +415,28 @@ t.test('an idempotency key is known for its time, while there is room', (t) => {
   const first = { number: 1, delivered: 5 };
   keys.add('a', 'k1', 0, first);
   t.same(keys.find('a', 'k1', 999), first);
-  t.equal(keys.find('b', 'k1', 0), null, 'of that channel only');
+  t.equal(keys.find('b', 'k1', 0), null, 'the key is known for its channel only');
   t.equal(keys.find('a', 'k', 0), null);
-  t.equal(keys.find('a', 'k1', 1000), null, 'then it is over');
+  t.equal(keys.find('a', 'k1', 1000), null, 'the key has expired');
   keys.add('a', 'k1', 1000, { number: 2, delivered: 6 });
-  t.same(keys.find('a', 'k1', 1500), { number: 2, delivered: 6 }, 'taken in again');
+  t.same(keys.find('a', 'k1', 1500), { number: 2, delivered: 6 }, 'the key is stored again');
   keys.add('a', 'k2', 1100, first);
   t.equal(keys.evicted, 0);
   keys.add('a', 'k3', 1100, first);
   t.equal(keys.evicted, 0, 'an expired key is not counted as evicted');
-  t.same(keys.find('a', 'k1', 1500), { number: 2, delivered: 6 }, 'nor of its successor');
+  t.same(
+    keys.find('a', 'k1', 1500),
+    { number: 2, delivered: 6 },
+    'the new entry of the same key is kept',
+  );
   keys.add('a', 'k4', 1100, first);
   t.equal(keys.evicted, 1);
-  t.equal(keys.find('a', 'k1', 1500), null, 'the oldest goes first');
+  t.equal(keys.find('a', 'k1', 1500), null, 'the oldest key is evicted first');
   t.equal(keys.size, 3);
   keys.sweep(2099);
   t.equal(keys.size, 3);
   keys.sweep(2100);
-  t.equal(keys.size, 0, 'swept when they are over');
+  t.equal(keys.size, 0, 'expired keys are swept');
   t.end();
 });
 
@@ -456,6 +464,6 @@ t.test('idempotency keys behave like a model', (t) => {
     ),
     { seed: SEED, numRuns: 500 },
   );
-  t.pass('as the model');
+  t.pass('the table equals the model');
   t.end();
 });
