@@ -1,28 +1,30 @@
 // The public face of the library: one server, its options and its life. A façade over the steps of
-// the start, the manager of the workers, and the broker.
+// the start, the manager of the workers, the broker, and the state of all parts.
 import { EventEmitter } from 'node:events';
 
 import type { Readiness } from '../api/admin.js';
-import { formatAddress, formatAddresses } from '../base/address.js';
 import { MegacometError } from '../base/errors.js';
 import { silentLogger, type Logger } from '../base/logger.js';
-import type { Broker } from '../broker/broker.js';
-import type { ClientMessage } from '../broker/client-publishing.js';
-import type { ChannelPresence, MemberEvent } from '../broker/presence.js';
+import type { ChannelPresence } from '../broker/presence.js';
 import type { ChannelPage, ChannelQuery, PublishOptions, Receipt } from '../broker/publishing.js';
 import type { Capacity } from '../capacity/capacity.js';
-import type { Manager } from '../manager/manager.js';
-import type { WorkerEvent } from '../manager/supervisor.js';
-import { collectStats, WorkerMemory, type Stats } from '../stats/stats.js';
+import { WorkerMemory, type Stats } from '../stats/stats.js';
 import { procReader } from '../system/kernel.js';
 import type { Health } from '../systemd/service.js';
 import { DeferredLog } from './deferred-log.js';
+import { writeFirstLine } from './first-line.js';
+import { notRunning, Parts } from './parts.js';
+import { hasPresenceListener, onListenerChange, type ServerEvents } from './server-events.js';
 import { fill, type Adjustments, type Filled, type ServerOptions } from './server-options.js';
-import { limitsOf, Parts, StartSteps, type Host, type StartContext } from './start-steps.js';
+import { ServerState } from './server-state.js';
+import type { Host, StartContext } from './start-context.js';
+import { StartSteps } from './start-steps.js';
 import { Startup } from './startup.js';
+import { limitsOf, withMaxConnections } from './worker-limits.js';
 
+export type { ServerEvents } from './server-events.js';
 export type { Adjustments, ServerOptions } from './server-options.js';
-export type { Host } from './start-steps.js';
+export type { Host } from './start-context.js';
 
 /** How close() ends the connections that are open. */
 export interface CloseOptions {
@@ -36,22 +38,6 @@ export interface CloseReport {
   readonly killed: readonly number[];
 }
 
-/** The events of a {@link Server}, with the arguments of their listeners. */
-export interface ServerEvents {
-  /** A worker was started, serves, is late, is hung or has exited. */
-  worker: [WorkerEvent];
-  /** Comet: a client published over its WebSocket; see `clientPublish`. */
-  message: [ClientMessage];
-  /**
-   * Comet: a connection subscribed to a channel or pattern. Emitted only while this event or
-   * `unsubscribe` has a listener. When a worker dies, its subscribers end without `unsubscribe`:
-   * see `worker`.
-   */
-  subscribe: [MemberEvent];
-  /** Comet: a connection left a channel or pattern, or ended. Emitted as `subscribe` is. */
-  unsubscribe: [MemberEvent];
-}
-
 type Phase = 'closed' | 'closing' | 'listening' | 'new' | 'starting';
 
 /** A server that holds connections in worker processes. Created by `createServer()`. */
@@ -61,6 +47,7 @@ export class Server extends EventEmitter<ServerEvents> {
   readonly #startLog: DeferredLog;
   readonly #memory = new WorkerMemory(procReader);
   readonly #parts = new Parts();
+  readonly #state: ServerState;
   readonly #startup: Startup;
   #phase: Phase = 'new';
   #drainMs = 0;
@@ -71,18 +58,19 @@ export class Server extends EventEmitter<ServerEvents> {
     this.#options = fill(options);
     this.#log = options.logger ?? silentLogger;
     this.#startLog = new DeferredLog(this.#log);
+    this.#state = new ServerState({
+      protocol: this.#options.protocol,
+      parts: this.#parts,
+      memory: this.#memory,
+      isListening: () => this.#phase === 'listening',
+    });
     const { listen, host: address, port } = options;
     const namesAddress = [address, port, listen].some((value) => value !== undefined);
     const context = this.#makeContext(host, namesAddress);
     this.#startup = new Startup(new StartSteps(context, this.#parts).list());
-    // 'newListener' is emitted before the listener is added.
-    const update = (): void => {
-      queueMicrotask(() => {
-        this.#setPresenceEvents();
-      });
-    };
-    this.on('newListener' as never, update as never);
-    this.on('removeListener' as never, update as never);
+    onListenerChange(this, () => {
+      this.#setPresenceEvents();
+    });
   }
 
   #makeContext(host: Host, namesAddress: boolean): StartContext {
@@ -93,7 +81,7 @@ export class Server extends EventEmitter<ServerEvents> {
       log: this.#log,
       startLog: this.#startLog,
       memory: this.#memory,
-      view: { stats: () => this.stats(), readiness: () => this.readiness() },
+      view: this.#state,
       events: {
         onMessage: (message) => this.emit('message', message),
         onSubscribe: (event) => this.emit('subscribe', event),
@@ -114,13 +102,12 @@ export class Server extends EventEmitter<ServerEvents> {
 
   /** Turns presence events on only while they have a listener: a ramp has a million of them. */
   #setPresenceEvents(): void {
-    const count = this.listenerCount('subscribe') + this.listenerCount('unsubscribe');
-    this.#parts.messaging?.broker.setPresenceEvents(count > 0);
+    this.#parts.messaging?.broker.setPresenceEvents(hasPresenceListener(this));
   }
 
   /** Addresses with their real ports, empty before {@link listen}. */
   get addresses(): readonly string[] {
-    return this.#parts.addresses.map(({ address }) => formatAddress(address));
+    return this.#state.addresses;
   }
 
   /** Port of the admin server, null without one. */
@@ -151,8 +138,9 @@ export class Server extends EventEmitter<ServerEvents> {
         if (this.#phase !== 'starting') throw notRunning();
       });
       this.#phase = 'listening';
-      const { capacity } = this.#running();
-      this.#announce(capacity);
+      const { capacity } = this.#parts.running();
+      writeFirstLine(this.#log, this.#parts, capacity, this.stats());
+      this.#startLog.flush();
       return capacity;
     } catch (error) {
       // The lines may name the reason.
@@ -162,30 +150,6 @@ export class Server extends EventEmitter<ServerEvents> {
     }
   }
 
-  /** Writes the first line of the log, with the addresses and the capacity, then the warnings. */
-  #announce({ workers, maxConnections, binding }: Capacity): void {
-    this.#log.info(
-      {
-        listen: this.addresses,
-        workers,
-        maxConnections,
-        adminPort: this.adminPort,
-        ...(this.ingestPort === null ? {} : { ingestPort: this.ingestPort }),
-        workerPids: this.stats().workers.map(({ pid }) => pid),
-      },
-      `listening on ${formatAddresses(this.addresses)} with ${workers} workers, for ` +
-        `${maxConnections} connections; the limit that binds: ${binding}`,
-    );
-    this.#startLog.flush();
-  }
-
-  /** The parts that a running server has. @throws MegacometError `ERR_NOT_RUNNING`. */
-  #running(): { manager: Manager; capacity: Capacity } {
-    const { manager, capacity } = this.#parts;
-    if (manager === undefined || capacity === undefined) throw notRunning();
-    return { manager, capacity };
-  }
-
   /**
    * Changes limits while the server runs. `maxConnections` cannot exceed the number of connections
    * that the workers were started for.
@@ -193,21 +157,14 @@ export class Server extends EventEmitter<ServerEvents> {
    * @throws MegacometError `ERR_OPTION_INVALID`, `ERR_NOT_RUNNING`.
    */
   adjust(changes: Adjustments): void {
-    const { manager, capacity } = this.#running();
+    const { manager, capacity } = this.#parts.running();
     const changed = fill(changes);
-    const most = capacity.workerConnectionsMax * capacity.workers;
-    if (changes.maxConnections !== undefined && changes.maxConnections > most) {
-      throw new MegacometError(
-        'ERR_OPTION_INVALID',
-        `max-connections: ${changes.maxConnections} is more than the ${most} connections that ` +
-          'the workers were started for',
-      );
-    }
+    const { maxConnections } = changes;
+    const adjusted =
+      maxConnections === undefined ? capacity : withMaxConnections(capacity, maxConnections);
     for (const key of ['acceptRate', 'idleTimeout'] as const) {
       if (changes[key] !== undefined) this.#options[key] = changed[key];
     }
-    const maxConnections = changes.maxConnections ?? capacity.maxConnections;
-    const adjusted = { ...capacity, maxConnections };
     this.#parts.capacity = adjusted;
     manager.adjust(limitsOf(adjusted, this.#options));
   }
@@ -219,55 +176,17 @@ export class Server extends EventEmitter<ServerEvents> {
    * @throws MegacometError `ERR_NOT_RUNNING` before listen() has bound, and after close().
    */
   stats(): Stats {
-    const { manager, capacity } = this.#running();
-    const { messaging, ingest, startedAtMs } = this.#parts;
-    return collectStats(
-      {
-        startedAtMs,
-        protocol: this.#options.protocol,
-        listen: this.addresses,
-        maxConnections: capacity.maxConnections,
-        isDraining: manager.isStopping,
-        mailboxes: messaging?.broker.mailboxes.counters ?? null,
-        ingest: ingest?.counters ?? null,
-        messages: messaging?.counters ?? null,
-      },
-      manager.registry.slots,
-      manager.segmentReader,
-      this.#memory,
-      procReader,
-    );
+    return this.#state.stats();
   }
 
   /** Whether the server should get new clients: half of its workers serve, and none drains. */
   readiness(): Readiness {
-    const { manager } = this.#parts;
-    const slots = manager?.registry.slots ?? [];
-    const notServing = slots
-      .filter((slot) => slot.state !== 'serving')
-      .map(({ slot, state }) => ({ slot, state }));
-    const isDraining = manager?.isStopping ?? false;
-    // Every worker serves every address, so their capacities are the same.
-    const isHalf = slots.length > 0 && notServing.length * 2 <= slots.length;
-    return {
-      isReady: isHalf && !isDraining && this.#phase === 'listening',
-      isDraining,
-      notServing,
-    };
+    return this.#state.readiness();
   }
 
   /** The health of the server, for a supervisor of this process. Never throws. */
   health(): Health {
-    const { manager, capacity } = this.#parts;
-    return {
-      connections: manager?.openConnections() ?? 0,
-      maxConnections: capacity?.maxConnections ?? 0,
-      slots: capacity?.workers ?? 0,
-      notServing: this.readiness().notServing,
-      isDraining: manager?.isStopping ?? true,
-      periodsUnsupervised: manager?.periodsUnsupervised ?? 0,
-      limitsHung: manager?.limitsHung ?? 0,
-    };
+    return this.#state.health();
   }
 
   /**
@@ -282,7 +201,7 @@ export class Server extends EventEmitter<ServerEvents> {
   publish(channel: string, data: Uint8Array | string, options?: PublishOptions): Promise<Receipt> {
     // A promise, so that a broker on another machine can replace this one.
     return new Promise((resolve) => {
-      resolve(this.#broker().publish(channel, data, options));
+      resolve(this.#parts.broker().publish(channel, data, options));
     });
   }
 
@@ -294,12 +213,12 @@ export class Server extends EventEmitter<ServerEvents> {
    *   `ERR_NOT_RUNNING`.
    */
   deliver(clientId: string, data: Uint8Array | string): void {
-    this.#broker().mailboxes.deliver(clientId, data);
+    this.#parts.broker().mailboxes.deliver(clientId, data);
   }
 
   /** Comet: a page of the channels with subscribers or history. @throws `ERR_NOT_RUNNING`. */
   channels(query?: ChannelQuery): ChannelPage {
-    return this.#broker().channels(query);
+    return this.#parts.broker().channels(query);
   }
 
   /**
@@ -310,8 +229,8 @@ export class Server extends EventEmitter<ServerEvents> {
    * @throws MegacometError `ERR_CHANNEL`, `ERR_MESSAGE`, `ERR_NOT_RUNNING`.
    */
   disconnect(target: string | { readonly member: string }, reason?: string): number {
-    if (typeof target === 'string') return this.#broker().kick(target, reason);
-    return Number(this.#broker().kickMember(target.member, reason));
+    if (typeof target === 'string') return this.#parts.broker().kick(target, reason);
+    return Number(this.#parts.broker().kickMember(target.member, reason));
   }
 
   /**
@@ -321,13 +240,7 @@ export class Server extends EventEmitter<ServerEvents> {
    * @throws MegacometError `ERR_CHANNEL`, `ERR_BUSY`, `ERR_NOT_RUNNING`.
    */
   async presence(channel: string, limit?: number): Promise<ChannelPresence> {
-    return this.#broker().presence(channel, limit);
-  }
-
-  #broker(): Broker {
-    this.#running();
-    if (this.#parts.messaging === undefined) throw notRunning();
-    return this.#parts.messaging.broker;
+    return this.#parts.broker().presence(channel, limit);
   }
 
   /**
@@ -358,8 +271,4 @@ export class Server extends EventEmitter<ServerEvents> {
     this.#phase = 'closed';
     return { killed: this.#parts.killed };
   }
-}
-
-function notRunning(): MegacometError {
-  return new MegacometError('ERR_NOT_RUNNING', 'the server is not running');
 }

@@ -1,13 +1,10 @@
 // The steps of a server's start, each with its undo. Their order matters: mistakes in the options
 // come first, while nothing is open; privileges are dropped after the last bind; warnings follow
 // the first line of the log.
-import { Admin, type AdminView } from '../api/admin.js';
-import { ingestAddressOf, openIngest, type Ingest, type IngestAddress } from '../api/ingest.js';
+import { Admin } from '../api/admin.js';
+import { ingestAddressOf, openIngest, type IngestAddress } from '../api/ingest.js';
 import { tokenOf } from '../api/token.js';
-import { formatAddress, type Address } from '../base/address.js';
-import { MegacometError } from '../base/errors.js';
-import type { Logger } from '../base/logger.js';
-import { LISTENERS_MAX } from '../base/native-constants.js';
+import type { Address } from '../base/address.js';
 import {
   planCapacity,
   readMachineLimits,
@@ -15,85 +12,27 @@ import {
   type MachineLimits,
 } from '../capacity/capacity.js';
 import { checkRuntime } from '../ipc/spawn.js';
-import type { Limits } from '../manager/limits.js';
-import { ListeningAddress, type PeerTimeouts } from '../manager/listening-address.js';
 import { Manager } from '../manager/manager.js';
-import type { WorkerEvent } from '../manager/supervisor.js';
 import { LimitWatch, LOOK_INTERVAL_MS } from '../stats/limit-watch.js';
-import type { WorkerMemory } from '../stats/stats.js';
 import { becomeUser, identityOf, type Identity } from '../system/identity.js';
-import { hasIpv6, procReader, sysctl } from '../system/kernel.js';
-import { addon, type Segment } from '../system/native.js';
-import type { InheritedSocket } from '../systemd/systemd.js';
-import { configuredAddresses } from './configured-addresses.js';
-import { Messaging, type MessagingEvents } from './messaging.js';
-import type { Filled } from './server-options.js';
-import { warnOfLimits, type FindLimits } from './start-warnings.js';
+import { procReader, sysctl } from '../system/kernel.js';
+import { addon } from '../system/native.js';
+import { Messaging } from './messaging.js';
+import type { Parts } from './parts.js';
+import { ServerAddresses } from './server-addresses.js';
+import type { StartContext } from './start-context.js';
+import { warnOfLimits } from './start-warnings.js';
 import type { Step } from './startup.js';
-
-/** The program around a server: the command line, or a program that uses the library. */
-export interface Host {
-  /** Whether this process itself becomes `user` after binding. */
-  readonly dropsOwnIdentity: boolean;
-  /** Sockets from systemd. If no option names an address, the server serves only them. */
-  readonly sockets: readonly InheritedSocket[];
-  readonly findLimits: FindLimits;
-}
-
-/** What the steps open. */
-export class Parts {
-  readonly addresses: ListeningAddress[] = [];
-  capacity: Capacity | undefined;
-  messaging: Messaging | undefined;
-  admin: Admin | undefined;
-  adminPort: number | null = null;
-  ingest: Ingest | undefined;
-  ingestPort: number | null = null;
-  segment: Segment | undefined;
-  startedAtMs = 0;
-  manager: Manager | undefined;
-  /** Pids of workers that had to be killed. */
-  killed: readonly number[] = [];
-}
-
-/** What the steps need of the server that starts. */
-export interface StartContext {
-  readonly options: Filled;
-  /** Whether an option names an address. */
-  readonly namesAddress: boolean;
-  readonly host: Host;
-  readonly log: Logger;
-  /** Lines that follow the first line of the log. */
-  readonly startLog: Logger;
-  readonly memory: WorkerMemory;
-  readonly view: AdminView;
-  readonly events: MessagingEvents;
-  readonly deliver: (id: string, message: Buffer) => void;
-  readonly onWorker: (event: WorkerEvent) => void;
-  /** The broker exists. */
-  readonly onMessaging: () => void;
-  /** Milliseconds over which the workers close their connections. */
-  readonly drainMs: () => number;
-}
-
-/** The limits of the workers. */
-export function limitsOf(capacity: Capacity, options: Filled): Limits {
-  return {
-    maxConnections: capacity.maxConnections,
-    workerConnectionsMax: capacity.workerConnectionsMax,
-    idleTimeout: options.idleTimeout,
-    acceptRate: options.acceptRate,
-  };
-}
+import { limitsOf } from './worker-limits.js';
 
 /** The steps of one start, and the values that later steps take from earlier ones. */
 export class StartSteps {
   readonly #context: StartContext;
   readonly #parts: Parts;
+  readonly #addresses: ServerAddresses;
   #identity: Identity | undefined;
   #token: string | null = null;
   #ingestAt: IngestAddress | undefined;
-  #toBind: readonly Address[] = [];
   #machine: MachineLimits | undefined;
   #capacity: Capacity | undefined;
   #limitTimer: NodeJS.Timeout | undefined;
@@ -101,23 +40,29 @@ export class StartSteps {
   constructor(context: StartContext, parts: Parts) {
     this.#context = context;
     this.#parts = parts;
+    this.#addresses = new ServerAddresses(context, parts.addresses);
   }
 
   /** The steps in their order. */
   list(): readonly Step[] {
     const parts = this.#parts;
+    const addresses = this.#addresses;
     const closeAddresses = (): void => {
-      for (const address of parts.addresses) address.close();
+      addresses.close();
     };
     return [
       { name: 'check options', run: () => this.#checkOptions() },
       {
         name: 'register inherited sockets',
-        run: () => this.#registerSockets(),
+        run: () => addresses.register(),
         undo: closeAddresses,
       },
       { name: 'plan capacity', run: () => this.#planCapacity() },
-      { name: 'bind addresses', run: () => this.#bind(), undo: closeAddresses },
+      {
+        name: 'bind addresses',
+        run: () => addresses.bind(this.#planned.workers),
+        undo: closeAddresses,
+      },
       {
         name: 'open messaging',
         run: () => this.#openMessaging(),
@@ -157,83 +102,30 @@ export class StartSteps {
     this.#ingestAt = ingest === undefined ? undefined : ingestAddressOf(ingest, protocol);
   }
 
-  #registerSockets(): void {
-    const { host, startLog: log } = this.#context;
-    for (const { fd, name } of host.sockets) {
-      const registered = ListeningAddress.register(fd, name, this.#timeouts());
-      this.#parts.addresses.push(registered);
-      const listen = formatAddress(registered.address);
-      log.info({ name, listen }, 'serving a socket from systemd');
-    }
-  }
-
-  /** TCP_USER_TIMEOUT only for comet: an echo server waits for its peers as long as the kernel. */
-  #timeouts(): PeerTimeouts {
-    const { keepalive, protocol, writeTimeout } = this.#context.options;
-    const userTimeoutMs = protocol === 'comet' ? writeTimeout * 1000 : 0;
-    return { keepaliveS: keepalive, userTimeoutMs };
-  }
-
   #planCapacity(): void {
-    const { options } = this.#context;
-    this.#toBind = this.#addressesToBind();
+    const { workers, maxConnections } = this.#context.options;
+    const addresses = this.#addresses.plan();
     this.#machine = readMachineLimits(procReader);
-    const count = this.#parts.addresses.length + this.#toBind.length;
-    const { workers, maxConnections } = options;
-    const capacity = planCapacity(this.#machine, workers, maxConnections, count);
+    const capacity = planCapacity(this.#machine, workers, maxConnections, addresses.length);
     this.#capacity = capacity;
     this.#parts.capacity = capacity;
-    this.#warn(capacity);
+    this.#warn(capacity, addresses);
   }
 
-  /** The addresses of the options that no inherited socket serves. */
-  #addressesToBind(): readonly Address[] {
-    const { host, namesAddress, options, log } = this.#context;
-    if (host.sockets.length > 0 && !namesAddress) return [];
-    const served = this.#parts.addresses.map(({ address }) => formatAddress(address));
-    const addresses = configuredAddresses(options, hasIpv6(procReader), log).filter(
-      (address) => !served.includes(formatAddress(address)),
-    );
-    const count = served.length + addresses.length;
-    if (count <= LISTENERS_MAX) return addresses;
-    throw new MegacometError(
-      'ERR_LISTEN',
-      `cannot listen on ${count} addresses: a server has at most ${LISTENERS_MAX}`,
-    );
-  }
-
-  #warn(capacity: Capacity): void {
+  #warn(capacity: Capacity, addresses: readonly Address[]): void {
     const { host, options, startLog } = this.#context;
     const { backlog, acceptRate, keepalive } = options;
-    const inherited = this.#parts.addresses.map(({ address }) => address);
-    const addresses = [...inherited, ...this.#toBind].filter(({ isUnix }) => !isUnix);
     const findings = host.findLimits({
       target: capacity.maxConnections,
       workers: capacity.workers,
       acceptRate,
-      ports: addresses.map(({ port }) => port),
+      ports: addresses.filter(({ isUnix }) => !isUnix).map(({ port }) => port),
       backlog,
       keepaliveS: keepalive,
     });
     const hasTarget = options.maxConnections !== undefined;
     const somaxconn = sysctl(procReader, 'net.core.somaxconn');
     warnOfLimits({ findings, capacity, hasTarget, backlog, somaxconn }, startLog);
-  }
-
-  async #bind(): Promise<void> {
-    const inherited = this.#parts.addresses.map(({ address }) => address);
-    const all = [...inherited, ...this.#toBind];
-    for (const address of this.#toBind) {
-      const takesIpv4 = (other: Address): boolean =>
-        other !== address && other.port === address.port && !other.host.includes(':');
-      this.#parts.addresses.push(
-        await ListeningAddress.bind(address, {
-          slots: this.#planned.workers,
-          ...this.#timeouts(),
-          v6Only: address.host !== '::' || all.some(takesIpv4),
-        }),
-      );
-    }
   }
 
   /** The planned capacity, after the step that plans it. */
@@ -270,7 +162,7 @@ export class StartSteps {
 
   /**
    * Becomes the user of the options. No request was read before: the steps since the sockets
-   * listen run in one turn of the event loop.
+   * listen run in one iteration of the event loop.
    */
   #dropPrivileges(): void {
     const { host } = this.#context;

@@ -4,8 +4,9 @@ import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import t from 'tap';
 
 import { silentLogger } from '../../lib/base/logger.js';
+import { Parts } from '../../lib/server/parts.js';
 import { fill } from '../../lib/server/server-options.js';
-import { Parts, StartSteps } from '../../lib/server/start-steps.js';
+import { StartSteps } from '../../lib/server/start-steps.js';
 import { Startup, type Step } from '../../lib/server/startup.js';
 import { WorkerMemory } from '../../lib/stats/stats.js';
 import { procReader } from '../../lib/system/kernel.js';

@@ -1,0 +1,24 @@
+// The first line of a server's log: its addresses, and how much they can hold.
+import { formatAddresses } from '../base/address.js';
+import type { Logger } from '../base/logger.js';
+import type { Capacity } from '../capacity/capacity.js';
+import type { Stats } from '../stats/stats.js';
+import type { Parts } from './parts.js';
+
+export function writeFirstLine(log: Logger, parts: Parts, capacity: Capacity, stats: Stats): void {
+  const { workers, maxConnections, binding } = capacity;
+  const { adminPort, ingestPort } = parts;
+  const { listen } = stats;
+  log.info(
+    {
+      listen,
+      workers,
+      maxConnections,
+      adminPort,
+      ...(ingestPort === null ? {} : { ingestPort }),
+      workerPids: stats.workers.map(({ pid }) => pid),
+    },
+    `listening on ${formatAddresses(listen)} with ${workers} workers, for ` +
+      `${maxConnections} connections; the limit that binds: ${binding}`,
+  );
+}

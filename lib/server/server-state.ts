@@ -1,0 +1,78 @@
+// The state of a server for those who watch it: metrics, readiness and health.
+import type { AdminView, Readiness } from '../api/admin.js';
+import { formatAddress } from '../base/address.js';
+import { collectStats, type Stats, type WorkerMemory } from '../stats/stats.js';
+import { procReader } from '../system/kernel.js';
+import type { Health } from '../systemd/service.js';
+import type { Parts } from './parts.js';
+
+export interface ServerStateSources {
+  readonly protocol: string;
+  readonly parts: Parts;
+  readonly memory: WorkerMemory;
+  /** Whether listen() has finished and close() was not called. */
+  readonly isListening: () => boolean;
+}
+
+export class ServerState implements AdminView {
+  readonly #sources: ServerStateSources;
+
+  constructor(sources: ServerStateSources) {
+    this.#sources = sources;
+  }
+
+  /** Addresses with their real ports. */
+  get addresses(): readonly string[] {
+    return this.#sources.parts.addresses.map(({ address }) => formatAddress(address));
+  }
+
+  /** See Server.stats(). */
+  stats(): Stats {
+    const { protocol, parts, memory } = this.#sources;
+    const { manager, capacity } = parts.running();
+    const { messaging, ingest, startedAtMs } = parts;
+    return collectStats(
+      {
+        startedAtMs,
+        protocol,
+        listen: this.addresses,
+        maxConnections: capacity.maxConnections,
+        isDraining: manager.isStopping,
+        mailboxes: messaging?.broker.mailboxes.counters ?? null,
+        ingest: ingest?.counters ?? null,
+        messages: messaging?.counters ?? null,
+      },
+      manager.registry.slots,
+      manager.segmentReader,
+      memory,
+      procReader,
+    );
+  }
+
+  /** See Server.readiness(). */
+  readiness(): Readiness {
+    const { parts, isListening } = this.#sources;
+    const slots = parts.manager?.registry.slots ?? [];
+    const notServing = slots
+      .filter((slot) => slot.state !== 'serving')
+      .map(({ slot, state }) => ({ slot, state }));
+    const isDraining = parts.manager?.isStopping ?? false;
+    // Every worker serves every address, so their capacities are the same.
+    const isHalf = slots.length > 0 && notServing.length * 2 <= slots.length;
+    return { isReady: isHalf && !isDraining && isListening(), isDraining, notServing };
+  }
+
+  /** See Server.health(). */
+  health(): Health {
+    const { manager, capacity } = this.#sources.parts;
+    return {
+      connections: manager?.openConnections() ?? 0,
+      maxConnections: capacity?.maxConnections ?? 0,
+      slots: capacity?.workers ?? 0,
+      notServing: this.readiness().notServing,
+      isDraining: manager?.isStopping ?? true,
+      periodsUnsupervised: manager?.periodsUnsupervised ?? 0,
+      limitsHung: manager?.limitsHung ?? 0,
+    };
+  }
+}
