@@ -34,6 +34,7 @@ const BOUNDS = [
   'kLabelBytesMax',
   'kLoadMessageBytesMax',
   'kHttpFailure',
+  'kPresencePageMax',
 ];
 
 /** Bytes of length and type. */

@@ -33,6 +33,9 @@ export const LOAD_MESSAGE_BYTES_MAX = 16_777_216;
 /** Added to an HTTP status in a Failures frame, so that it cannot equal an errno. */
 export const HTTP_FAILURE = 10_000;
 
+/** Subscribers in one Present frame: 160 kB, written in less than a millisecond. */
+export const PRESENCE_PAGE_MAX = 10_000;
+
 /** Of the lists of frames, by header: an addon that was built from other lists is rejected. */
 export const FRAME_FINGERPRINTS = {
   'frames.h': 0xc1d54121,

@@ -1,6 +1,7 @@
 // Presence: the connections that subscribe to a channel. The workers answer queries, and report
 // each subscribe and unsubscribe while presence events are on. The manager stores no member: a
 // million names would be too many.
+import { PRESENCE_PAGE_MAX } from '../base/native-constants.js';
 import { encodeFrame } from '../ipc/frame-codecs.js';
 import type { Frames } from '../ipc/frames.js';
 import type { WorkerLines } from '../ipc/outgoing.js';
@@ -32,8 +33,6 @@ export interface MemberAddress {
   readonly generation: number;
 }
 
-/** Members of an answer by default; a page of a worker has as many. */
-const MEMBERS_DEFAULT = 10_000;
 /** A worker that hangs for longer is replaced by the manager; the query does not wait for it. */
 const ANSWER_MS = 5000;
 /** Queries at once: each may gather a hundred thousand names. */
@@ -95,7 +94,7 @@ export class Presence {
     channel: string,
     slots: readonly number[],
     subscribers: () => number,
-    limit = MEMBERS_DEFAULT,
+    limit = PRESENCE_PAGE_MAX,
   ): Promise<ChannelPresence> {
     return new Promise((resolve) => {
       this.#lastQuery = (this.#lastQuery + 1) >>> 0;

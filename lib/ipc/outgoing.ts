@@ -2,40 +2,38 @@
 // With 56 workers, one write per frame and worker allows 4,000 publishes a second; one write per
 // iteration and worker allows over 100,000.
 import { grown } from '../collections/typed-array.js';
-import type { WorkerPort } from './worker-port.js';
+import { UNREAD_BYTES_MAX, type WorkerPort } from './worker-port.js';
 
-/** How a part of the broker sends frames of its own to workers. */
+/** Sends single frames to workers, for the parts of the broker that do not publish. */
 export interface WorkerLines {
   /**
-   * Whether a worker can take one more message now.
+   * Whether another message may be sent to a worker now.
    *
-   * @param waitingBytes - What may wait for it already; by default what leaves publish() its room.
+   * @param waitingBytes - Bytes that may be queued for it; the default leaves room for publish().
    */
   hasRoom(slot: number, waitingBytes?: number): boolean;
-  /** Sends a whole frame at the end of the turn, behind all that was sent before. */
+  /** Sends a whole frame at the end of the loop iteration, after all earlier frames. */
   send(frame: Buffer, slots: readonly number[]): void;
 }
 
-/** One buffer for several turns: those that only write little need no new one. */
+/** Bytes of a buffer. Loop iterations that write little share one. */
 const CHUNK_BYTES = 256 * 1024;
-/** From here on bytes are shared with other workers, below they are copied: that is as fast. */
+/** Smallest range that workers share. Copying a smaller one is as fast. */
 const SHARED_BYTES_MIN = 2048;
-/** A worker with more waiting gets copies: it could hold a chunk for the sake of a few bytes. */
+/** Queued bytes beyond which a worker gets copies, so that few bytes do not hold a whole chunk. */
 const BEHIND_BYTES = 64 * 1024;
-/** A worker with more waiting pushes back. */
+/** Queued bytes beyond which publish() is rejected with ERR_BUSY. */
 export const BUSY_BYTES = 8 * 1024 * 1024;
-/** A worker with more waiting has to be replaced: nothing is ever dropped. */
-export const REPLACE_BYTES = 32 * 1024 * 1024;
 
-/** Which parts of the chunk go to one worker. */
+/** The ranges of the chunk that one worker receives. */
 class Lane {
   readonly port: WorkerPort;
-  /** Starts and ends by turns; `count` numbers of it are in use. */
+  /** Start, end, start, end …; `count` numbers of it are in use. */
   ranges = new Uint32Array(8);
   count = 0;
   bytes = 0;
   isBusy = false;
-  /** It is being replaced. Nothing more is kept for it: the kernel may hold it for long. */
+  /** The worker is being replaced. It gets no more frames, because the kernel may hold it for long. */
   isGivenUp = false;
 
   constructor(port: WorkerPort) {
@@ -61,10 +59,10 @@ export class Outgoing {
   #active: Lane[] = [];
   #chunk = Buffer.allocUnsafeSlow(CHUNK_BYTES);
   #at = 0;
-  /** Before it are bytes that were given to a worker as they lie there. */
+  /** End of the bytes that workers share, which must not be overwritten. */
   #sharedEnd = 0;
 
-  /** @param onOverflow - Is told once of a worker that has to be replaced. */
+  /** @param onOverflow - Called once for a worker that must be replaced. */
   constructor(onOverflow: (slot: number) => void) {
     this.#onOverflow = onOverflow;
   }
@@ -85,7 +83,7 @@ export class Outgoing {
     return [...this.#lanes.keys()].filter((slot) => this.#lanes[slot] !== undefined);
   }
 
-  /** Where a frame can be written, at the offset that room() answers. */
+  /** The buffer for the next frame, at the offset that room() returns. */
   get chunk(): Buffer {
     return this.#chunk;
   }
@@ -104,12 +102,12 @@ export class Outgoing {
     return this.#at;
   }
 
-  /** Keeps the frame that was written where room() said, until it is sent. */
+  /** Keeps the frame that was written at the offset of room(), until it is sent. */
   keep(end: number): void {
     this.#at = end;
   }
 
-  /** Sends a kept frame to a worker, behind all that it was sent before. */
+  /** Sends a kept frame to a worker, after all earlier frames. */
   add(slot: number, start: number, end: number): void {
     const lane = this.#lanes[slot];
     if (lane === undefined) return;
@@ -123,7 +121,7 @@ export class Outgoing {
     return lane === undefined ? 0 : lane.port.queuedBytes + lane.bytes;
   }
 
-  /** Whether a worker that lives has too much waiting. */
+  /** Whether a live worker has too many queued bytes. */
   isBusy(slot: number): boolean {
     const lane = this.#lanes[slot];
     if (lane?.isBusy !== true) return false;
@@ -132,7 +130,7 @@ export class Outgoing {
     return lane.isBusy && lane.port.beats;
   }
 
-  /** Sends everything. */
+  /** Sends all kept frames. */
   flush(): void {
     const lanes = this.#active;
     this.#active = [];
@@ -167,7 +165,7 @@ export class Outgoing {
     this.#sendCopy(lane, first, count, bytes);
   }
 
-  /** Sends some ranges of a lane as one. */
+  /** Sends a copy of some ranges of a lane in one write. */
   #sendCopy(lane: Lane, first: number, end: number, bytes: number): void {
     if (bytes === 0) return;
     const copy = Buffer.allocUnsafeSlow(bytes);
@@ -181,7 +179,7 @@ export class Outgoing {
   #checkQueue(lane: Lane): void {
     const { queuedBytes, slot } = lane.port;
     lane.isBusy = queuedBytes > BUSY_BYTES;
-    if (queuedBytes <= REPLACE_BYTES || lane.isGivenUp) return;
+    if (queuedBytes <= UNREAD_BYTES_MAX || lane.isGivenUp) return;
     lane.isGivenUp = true;
     this.#onOverflow(slot);
   }

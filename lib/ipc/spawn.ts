@@ -1,14 +1,15 @@
-// One process that runs the addon: descriptors, environment, error listeners.
-// Used by the manager for workers and by the bench for dialers.
+// One process that runs the addon, with its descriptors, environment and error listeners. The manager
+// starts workers with it, and the load generator starts dialers.
 import { spawn, type ChildProcess } from 'node:child_process';
 import type { Duplex, Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 
 import { MegacometError } from '../base/errors.js';
 import { FrameDecoder, type FrameFields, type FrameList, type FrameOf } from './frame-codec.js';
+import { UNREAD_BYTES_MAX } from './worker-port.js';
 
 /**
- * All that a child gets of the environment. NODE_OPTIONS above all stays out: an --inspect or an
+ * The only variables that a child inherits. NODE_OPTIONS is not among them: an --inspect or an
  * APM agent's --require would run in every worker.
  */
 const ENVIRONMENT = [
@@ -23,13 +24,10 @@ const ENVIRONMENT = [
   'UBSAN_OPTIONS',
 ];
 
-/** The last characters of a child's standard error that are kept for the report of its death. */
+/** Last characters of a child's standard error, kept for the report of its death. */
 const STDERR_CHARACTERS_MAX = 2000;
 
-/** Bytes that may wait for a child that does not read; past it the child counts as broken. */
-const CONTROL_QUEUE_BYTES_MAX = 32 * 1024 * 1024;
-
-/** A process is gone this soon after SIGKILL, but for the time that closing its sockets takes. */
+/** Time in which a process ends after SIGKILL, unless closing its sockets takes longer. */
 export const KILL_GRACE_MS = 2000;
 
 const workerFile = fileURLToPath(import.meta.resolve('#worker'));
@@ -46,7 +44,7 @@ export interface ChildEnd {
   /** Exit code, null after a signal. */
   readonly code: number | null;
   readonly signal: NodeJS.Signals | null;
-  /** The tail of its standard error, and whatever else is known of the reason. */
+  /** The end of its standard error, and the fault of its control stream if there was one. */
   readonly cause: string;
 }
 
@@ -61,7 +59,7 @@ export interface ChildSystem {
 export interface ChildOptions {
   readonly system: ChildSystem;
   readonly role: 'dial' | 'serve';
-  /** Descriptors that it inherits from 4 on. */
+  /** Descriptors that the child inherits, from 4 on. */
   readonly descriptors: readonly number[];
   readonly uid?: number;
   readonly gid?: number;
@@ -95,7 +93,7 @@ export class AddonProcess<Fields extends FrameFields, Encoded extends keyof Fiel
   /**
    * Starts a child.
    *
-   * @throws MegacometError `ERR_WORKER_START` when the process cannot be made.
+   * @throws MegacometError `ERR_WORKER_START` if the process cannot be started.
    */
   static start<Fields extends FrameFields, Encoded extends keyof Fields>(
     frames: FrameList<Fields, Encoded>,
@@ -109,7 +107,7 @@ export class AddonProcess<Fields extends FrameFields, Encoded extends keyof Fiel
     }
     let child: ChildProcess;
     try {
-      // /proc/self/exe and not process.execPath: it works also after an upgrade removed the binary.
+      // /proc/self/exe also works after an upgrade has removed the binary; process.execPath does not.
       // Without the helper threads of V8's pool a worker has 4 threads instead of 7.
       child = spawn(
         '/proc/self/exe',
@@ -123,7 +121,7 @@ export class AddonProcess<Fields extends FrameFields, Encoded extends keyof Fiel
         },
       );
     } catch (error) {
-      // ENOMEM and EPERM are thrown; EAGAIN, EMFILE and ENFILE come as an event.
+      // ENOMEM and EPERM are thrown; EAGAIN, EMFILE and ENFILE are emitted as an event.
       throw cannotStart((error as Error).message);
     }
     if (child.pid === undefined) {
@@ -137,8 +135,7 @@ export class AddonProcess<Fields extends FrameFields, Encoded extends keyof Fiel
   send<N extends Encoded>(name: N, fields: Fields[N]): void {
     if (this.#control.destroyed) return;
     this.#control.write(this.#frames.encode(name, fields));
-    // A control stream never drops a frame: a child that does not read is replaced.
-    if (this.#control.writableLength > CONTROL_QUEUE_BYTES_MAX) this.kill('SIGKILL');
+    if (this.#control.writableLength > UNREAD_BYTES_MAX) this.kill('SIGKILL');
   }
 
   /** Writes encoded frames. The caller checks queuedBytes. */
@@ -176,7 +173,7 @@ export class AddonProcess<Fields extends FrameFields, Encoded extends keyof Fiel
     this.#control.destroy();
   }
 
-  /** Abandons a child that does not end: removes its listeners and waits for it no more. */
+  /** Stops waiting for a child that does not end, and removes its listeners. */
   abandon(): void {
     this.#child.removeAllListeners('close');
     this.#control.destroy();
@@ -239,7 +236,11 @@ function cannotStart(reason: string): MegacometError {
   return new MegacometError('ERR_WORKER_START', `a process cannot be started: ${reason}`);
 }
 
-/** Refuses runtimes in which a worker cannot be started from this process's own executable. */
+/**
+ * Rejects runtimes that cannot start a worker from this process's own executable.
+ *
+ * @throws MegacometError `ERR_RUNTIME`.
+ */
 export function checkRuntime(): void {
   for (const name of ['bun', 'electron']) {
     if (process.versions[name] !== undefined) {

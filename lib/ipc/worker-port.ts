@@ -1,5 +1,8 @@
 // A worker's control stream, as the broker uses it and the manager offers it.
 
+/** Unread bytes of a control stream, which drops no frame: beyond them the process is replaced. */
+export const UNREAD_BYTES_MAX = 32 * 1024 * 1024;
+
 export interface WorkerPort {
   readonly slot: number;
   /** Bytes given to send() that the kernel has not accepted. */

@@ -1,4 +1,4 @@
-// The state of a server for those who watch it: metrics, readiness and health.
+// The state of a server: metrics, readiness and health.
 import type { AdminView, Readiness } from '../api/admin.js';
 import { formatAddress } from '../base/address.js';
 import { collectStats, type Stats, type WorkerMemory } from '../stats/stats.js';

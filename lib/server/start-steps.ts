@@ -161,8 +161,8 @@ export class StartSteps {
   }
 
   /**
-   * Becomes the user of the options. No request was read before: the steps since the sockets
-   * listen run in one iteration of the event loop.
+   * Becomes the user of the options. No request was read before, because all steps after the first
+   * socket listens run in one iteration of the event loop.
    */
   #dropPrivileges(): void {
     const { host } = this.#context;
