@@ -61,7 +61,7 @@ export interface Hold {
 export interface Verify {
   /** Connections that were sent a byte; equals `answered + wrong + unanswered`. */
   asked: number;
-  /** Connections that returned what they were sent. */
+  /** Connections that returned the byte that they were sent. */
   answered: number;
   /** Connections that returned something else. */
   wrong: number;
@@ -139,9 +139,9 @@ export interface ServerCost {
     seconds: number;
     /** Connections open on the server at that time. */
     connections: number;
-    /** Memory of the workers beyond what they used before the run, bytes. */
+    /** Growth of the workers' memory after the start of the run, bytes. */
     userBytes: number;
-    /** Memory of the kernel beyond what it used before the run, bytes. */
+    /** Growth of the kernel's memory after the start of the run, bytes. */
     kernelBytes: number;
   }[];
 }
@@ -212,7 +212,7 @@ export function formatCount(value: number | null): string {
   return isMeasured(value) ? grouped(Math.round(value), 0) : NOT_MEASURED;
 }
 
-/** Writes a count with what it counts: `1 worker`, `8 workers`, `2 addresses`. */
+/** Writes a count with its noun: `1 worker`, `8 workers`, `2 addresses`. */
 export function formatCounted(value: number, one: string, many = `${one}s`): string {
   return `${formatCount(value)} ${value === 1 ? one : many}`;
 }

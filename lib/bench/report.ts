@@ -21,7 +21,7 @@ const COLUMNS_MAX = 80;
 const LABEL_COLUMNS = 18;
 const VALUE_COLUMNS = 14;
 
-/** One line: a label, a number, and what the number counts. */
+/** One line: a label, a number, and the unit of the number. */
 type Row = [label: string, value: string, remark?: string];
 
 /** A heading and the lines under it. */

@@ -101,7 +101,7 @@ export const COMET_OPTIONS = [
     default: 2000,
     protocol: 'comet',
     frame: { u32: 'retryMs' },
-    help: 'Milliseconds, about, after which an EventSource reconnects.',
+    help: 'Approximate milliseconds after which an EventSource reconnects.',
   },
   {
     name: 'message-bytes',

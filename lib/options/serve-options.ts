@@ -49,7 +49,7 @@ const SERVER_OPTIONS = [
     value: 'N',
     min: 1,
     max: COUNT_MAX,
-    unset: 'what the machine allows',
+    unset: 'the capacity of the machine',
     isReloadable: true,
     help: 'Maximum number of open connections.',
   },
@@ -77,7 +77,7 @@ const SERVER_OPTIONS = [
     max: DEADLINE_SECONDS_MAX,
     default: 0,
     isReloadable: true,
-    help: 'Seconds without a byte until a connection is closed, up to a quarter later; 0 never.',
+    help: 'Seconds without a byte after which a connection is closed, up to a quarter later; 0 never.',
   },
   {
     name: 'accept-rate',

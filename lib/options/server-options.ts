@@ -17,7 +17,7 @@ export interface ServerOptions {
    * `auto`.
    */
   workers?: number | 'auto';
-  /** Maximum number of open connections. Default: what the machine allows. */
+  /** Maximum number of open connections. Default: the capacity of the machine. */
   maxConnections?: number;
   /**
    * Protocol of the connections; comet serves SSE, WebSocket, long polling and streams. Default:
@@ -30,8 +30,8 @@ export interface ServerOptions {
    */
   backlog?: number;
   /**
-   * Seconds without a byte until a connection is closed, up to a quarter later; 0 never. Default:
-   * `0`.
+   * Seconds without a byte after which a connection is closed, up to a quarter later; 0 never.
+   * Default: `0`.
    */
   idleTimeout?: number;
   /**
@@ -73,7 +73,7 @@ export interface ServerOptions {
    * least poll-timeout. Default: `60`.
    */
   channelRetention?: number;
-  /** Comet: milliseconds, about, after which an EventSource reconnects. Default: `2000`. */
+  /** Comet: approximate milliseconds after which an EventSource reconnects. Default: `2000`. */
   retry?: number;
   /** Comet: maximum number of bytes of one message. Default: `65536`. */
   messageBytes?: number;

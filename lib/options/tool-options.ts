@@ -217,7 +217,7 @@ export const BENCH_OPTIONS = [
   {
     name: 'private',
     kind: 'flag',
-    help: 'Give each connection a channel of its own: NAME/0, NAME/1 and so on.',
+    help: 'Give each connection its own channel: NAME/0, NAME/1 and so on.',
   },
   {
     name: 'since',

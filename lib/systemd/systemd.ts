@@ -12,7 +12,7 @@ export interface InheritedSocket {
   readonly name: string;
 }
 
-/** What the environment variables of systemd mean for this process. */
+/** The meaning of systemd's environment variables for this process. */
 export interface Systemd {
   readonly sockets: readonly InheritedSocket[];
   /** The socket for notifications: a path, or `@` and an abstract name; null without one. */

@@ -28,7 +28,7 @@ async function bench(port: number, ...args: string[]): Promise<Outcome> {
 }
 
 /** A fake server that calls `onSocket` for each connection. */
-async function impostor(t: Test, onSocket: (socket: Socket) => void): Promise<number> {
+async function startFakeServer(t: Test, onSocket: (socket: Socket) => void): Promise<number> {
   const sockets = new Set<Socket>();
   const server = createServer((socket) => {
     sockets.add(socket.on('error', () => undefined));
@@ -55,11 +55,19 @@ t.test('a verifying run receives an answer on every connection', async (t) => {
   const server = await TestServer.start(t);
   const { code, result } = await bench(server.port, '--connections', '2000', '--verify');
   t.equal(code, 0, 'exit code');
-  t.match(result, { requested: 2000, opened: 2000, failed: 0, failures: {} }, 'all were opened');
-  t.match(result.verify, { asked: 2000, answered: 2000, wrong: 0, unanswered: 0 }, 'and answered');
+  t.match(
+    result,
+    { requested: 2000, opened: 2000, failed: 0, failures: {} },
+    'all connections were opened',
+  );
+  t.match(
+    result.verify,
+    { asked: 2000, answered: 2000, wrong: 0, unanswered: 0 },
+    'all were answered',
+  );
   t.equal(result.verify?.latency.count, 2000, 'each answer was timed');
   await until('all to be gone', async () => (await server.total('closedTotal')) === 2000);
-  t.equal(await server.total('echoedTotal'), 2000, 'the server counts the same');
+  t.equal(await server.total('echoedTotal'), 2000, 'the server counts as many echoes');
   await server.stop();
 });
 
@@ -70,7 +78,7 @@ t.test('failures are counted by their errno', async (t) => {
 });
 
 t.test('a server with wrong answers is detected', async (t) => {
-  const port = await impostor(t, (socket) => {
+  const port = await startFakeServer(t, (socket) => {
     socket.on('data', (bytes: Buffer) => {
       socket.write(bytes.map((byte) => byte ^ 1));
     });
@@ -82,7 +90,7 @@ t.test('a server with wrong answers is detected', async (t) => {
 
 t.test('a server that answers one client with the bytes of another is detected', async (t) => {
   let last: Socket | undefined;
-  const port = await impostor(t, (socket) => {
+  const port = await startFakeServer(t, (socket) => {
     socket.on('data', (bytes: Buffer) => {
       (last ?? socket).write(bytes);
       last = socket;
@@ -95,16 +103,16 @@ t.test('a server that answers one client with the bytes of another is detected',
 });
 
 t.test('a server that never answers times out', async (t) => {
-  const port = await impostor(t, () => undefined);
+  const port = await startFakeServer(t, () => undefined);
   const args = ['--connections', '10', '--verify', '--connect-timeout', '1'];
   const { code, result } = await bench(port, ...args);
   t.equal(code, 1, 'exit code');
   t.match(result.verify, { asked: 10, answered: 0, wrong: 0, unanswered: 10 }, 'unanswered');
-  t.same(result.failures, { ETIMEDOUT: 10 }, 'each timed out');
+  t.same(result.failures, { ETIMEDOUT: 10 }, 'each connection timed out');
 });
 
 t.test('connections closed by the server during hold are counted as lost', async (t) => {
-  const port = await impostor(t, (socket) => {
+  const port = await startFakeServer(t, (socket) => {
     setTimeout(() => socket.end(), 300);
   });
   const { code, result } = await bench(port, '--connections', '10', '--hold', '1');
@@ -112,12 +120,12 @@ t.test('connections closed by the server during hold are counted as lost', async
   t.equal(result.hold?.lost, 10, 'every loss is counted');
 });
 
-t.test('--rate is kept', async (t) => {
+t.test('--rate limits the connections per second', async (t) => {
   const server = await TestServer.start(t);
   const { code, result } = await bench(server.port, '--connections', '600', '--rate', '400');
   t.equal(code, 0, 'exit code');
   const rate = result.opened / result.ramp.seconds;
-  t.ok(rate <= 400 * 1.2, `${rate.toFixed(0)} a second`);
+  t.ok(rate <= 400 * 1.2, `${rate.toFixed(0)} connections per second`);
   await server.stop();
 });
 
@@ -136,12 +144,15 @@ t.test('an exchange reports messages, and files hold the result', async (t) => {
   t.match(active, { connections: 10, messageBytes: 1000, seconds: 0.5 }, 'the requested load');
   const messages = active?.messages ?? 0;
   t.ok(messages >= 10, `${messages} messages`);
-  t.equal(active?.latency.count, messages, 'each was timed');
+  t.equal(active?.latency.count, messages, 'each message was timed');
   const { minUs = 0, p50Us = 0, p99Us = 0, maxUs = 0 } = active?.latency ?? {};
-  t.ok(0 < minUs && minUs <= p50Us && p50Us <= p99Us && p99Us <= maxUs, 'in order');
+  t.ok(
+    0 < minUs && minUs <= p50Us && p50Us <= p99Us && p99Us <= maxUs,
+    'the percentiles are in order',
+  );
   t.equal(result.server?.workers, (await server.stats()).workers.length, 'the server was sampled');
   t.match(read('out.html'), /^<!doctype html>/i, 'the report is a page');
-  t.match(client.stdout, /messages/, 'and standard output has text');
+  t.match(client.stdout, /messages/, 'standard output has the text report');
   await client.run();
   await server.stop();
 });
@@ -162,26 +173,40 @@ for (const transport of TRANSPORTS) {
       const areKnown = (): boolean => server.channels().channels[0]?.subscribers === 300;
       const data = 'x'.repeat(3000) + '"cursor":"0000000000000000.7"\n\n';
       for (let index = 0; index < 3; index++) {
-        await until('all to be known', areKnown);
+        await until('the manager to know all subscribers', areKnown);
         await server.publish('news & "x"', data);
         const delivered = (): number => Number(server.stats().totals['deliveredTotal']);
-        await until('all to have it', () => delivered() >= 300 * (index + 1));
+        await until(
+          'all subscribers to receive the message',
+          () => delivered() >= 300 * (index + 1),
+        );
       }
       await server.publish('other', 'without subscribers');
       const { code } = await client.ended;
       t.equal(code, 0, 'exit code');
       const { fanout, opened, hold } = JSON.parse(client.stdout) as BenchResult;
-      t.match({ opened, hold }, { opened: 300, hold: { lost: 0 } }, 'all subscribed and stayed');
-      t.match(fanout, { transport, received: 900, gaps: 0 }, 'each received each message');
+      t.match(
+        { opened, hold },
+        { opened: 300, hold: { lost: 0 } },
+        'all clients subscribed and stayed',
+      );
+      t.match(
+        fanout,
+        { transport, received: 900, gaps: 0 },
+        'each subscriber received each message',
+      );
       t.same(
         fanout?.broadcasts.map(({ reached }) => reached),
         [300, 300, 300],
-        'three messages to all',
+        'each of three messages reached all subscribers',
       );
       for (const { curve, firstNs, lastNs, seconds } of fanout?.broadcasts ?? []) {
-        t.equal(curve.at(-1)?.reached, 300, 'the curve ends with all of them');
+        t.equal(curve.at(-1)?.reached, 300, 'the curve ends with all subscribers');
         const isRising = curve.every(({ reached }, at) => reached >= (curve[at - 1]?.reached ?? 1));
-        t.ok(isRising && Math.abs(seconds - (lastNs - firstNs) / 1e9) < 1e-6, 'and rises to there');
+        t.ok(
+          isRising && Math.abs(seconds - (lastNs - firstNs) / 1e9) < 1e-6,
+          'the curve never falls',
+        );
       }
       await client.run();
     },
@@ -211,8 +236,8 @@ for (const [args, channels] of [
     const { code } = await client.ended;
     t.equal(code, 0, 'exit code');
     const { fanout } = JSON.parse(client.stdout) as BenchResult;
-    t.match(fanout, { received: 50 }, 'each received one');
-    if (channels === 50) t.same(fanout?.broadcasts, [], 'and none went to two');
+    t.match(fanout, { received: 50 }, 'each subscriber received one message');
+    if (channels === 50) t.same(fanout?.broadcasts, [], 'no message went to two subscribers');
     await client.run();
   });
 }
@@ -225,7 +250,11 @@ t.test('--since replays missed messages, and reports a gap', async (t) => {
     const args = ['--transport', transport, '--connections', '40', '--hold', '0.5'];
     const { code, result } = await bench(port, ...args, '--since', cursor);
     t.equal(code, 0, `${transport}: exit code`);
-    t.match(result.fanout, { received: 80, gaps: 0 }, `${transport}: two messages each`);
+    t.match(
+      result.fanout,
+      { received: 80, gaps: 0 },
+      `${transport}: each subscriber received two messages`,
+    );
     const elsewhere = '0123456789abcdef.5';
     const gone = await bench(port, ...args, '--since', elsewhere);
     t.equal(gone.code, 1, `${transport}: a gap fails the run`);
@@ -265,12 +294,12 @@ for (const transport of ['sse', 'websocket', 'poll', 'stream'] as const) {
       () => undefined,
       new AbortController().signal,
     );
-    t.match(result, { opened: 60, failed: 0, failures: {} }, 'all reconnected');
-    t.match(result.fanout, { received: expected, gaps: 0 }, 'with every message, and none twice');
+    t.match(result, { opened: 60, failed: 0, failures: {} }, 'all subscribers reconnected');
+    t.match(result.fanout, { received: expected, gaps: 0 }, 'each received every message once');
   });
 }
 
-t.test('an answer of another status is counted by it', async (t) => {
+t.test('failures are counted by their HTTP status', async (t) => {
   const { port } = await startComet(t, { channelsPerConnection: 1 });
   const args = ['--transport', 'sse', '--connections', '10', '--since', 'nonsense'];
   const { code, result } = await bench(port, ...args);
@@ -278,14 +307,14 @@ t.test('an answer of another status is counted by it', async (t) => {
   t.match(result, { opened: 0, failed: 10, failures: { 'HTTP 400': 10 } }, 'the result');
 });
 
-t.test('a server that speaks something else, or nothing, has no subscribers', async (t) => {
+t.test('a server of another protocol and a silent server have no subscribers', async (t) => {
   const echo = await TestServer.start(t);
   const args = ['--transport', 'websocket', '--connections', '10', '--connect-timeout', '1'];
   const wrong = await bench(echo.port, ...args);
   t.match(wrong.result, { opened: 0, failures: { EBADMSG: 10 } }, 'an echo is not an HTTP answer');
   await echo.stop();
-  const mute = await impostor(t, () => undefined);
-  const silent = await bench(mute, ...args);
+  const silentPort = await startFakeServer(t, () => undefined);
+  const silent = await bench(silentPort, ...args);
   t.match(silent.result, { opened: 0, failures: { ETIMEDOUT: 10 } }, 'silence times out');
 });
 
@@ -362,7 +391,7 @@ t.test('the port range is widened for a run and restored', { skip: noNamespace }
   const { lines, out, err } = inNamespace(t.testdir(), false, ...args);
   t.same(lines, [`before ${SETTINGS}`, 'bench 0', `after ${SETTINGS}`, 'server 0'], err);
   const result = JSON.parse(out) as BenchResult;
-  t.equal(result.opened, 2000, 'all were opened from one address');
+  t.equal(result.opened, 2000, 'all connections were opened from one address');
   t.match(result.notes, [/^raised net\.ipv4\.ip_local_port_range from 40000 40099 to 1024 65535/]);
   t.end();
 });
@@ -372,9 +401,9 @@ t.test('an interrupt ends a run and restores the port range', { skip: noNamespac
   const { lines, out, err } = inNamespace(t.testdir(), true, ...args);
   const during = 'during 1024 65535 8000,40001';
   const wanted = [`before ${SETTINGS}`, during, 'bench 1', `after ${SETTINGS}`, 'server 0'];
-  t.same(lines, wanted, 'the settings, and how both ended');
-  t.match(err, /megacomet-ts: SIGINT ended the run\n$/, 'it states the reason');
-  t.equal(out, '', 'and reports no result');
+  t.same(lines, wanted, 'the settings, and the exit codes of bench and server');
+  t.match(err, /megacomet-ts: SIGINT ended the run\n$/, 'the error states the reason');
+  t.equal(out, '', 'no result is reported');
   t.end();
 });
 
@@ -408,7 +437,11 @@ t.test('an interrupt ends a run at once in every phase', async (t) => {
     client.child.kill('SIGINT');
     const { code, stderr } = await client.run();
     t.equal(code, 1, `${phase}: exit code`);
-    t.match(stderr, /megacomet-ts: SIGINT ended the run\n$/, `${phase}: it states the reason`);
+    t.match(
+      stderr,
+      /megacomet-ts: SIGINT ended the run\n$/,
+      `${phase}: the error states the reason`,
+    );
     await until('all to be gone', async () => (await server.total('connections')) === 0);
   }
   await server.stop();
@@ -430,7 +463,7 @@ t.test('every latency lies in its bucket, which is at most 6 % wide', (t) => {
     if (!isRight || !isLeast) wrong.push(us);
   }
   t.same(wrong, [], 'no value lies outside its bucket');
-  t.same([0, 15, 16, 31, 32, 33].map(bucketUpToUs), [0, 15, 16, 31, 33, 35], 'the first of them');
+  t.same([0, 15, 16, 31, 32, 33].map(bucketUpToUs), [0, 15, 16, 31, 33, 35], 'the first buckets');
   t.end();
 });
 
@@ -448,9 +481,13 @@ t.test('percentiles come from the buckets', (t) => {
   };
   const end = { progress, failures: new Map<number, number>() };
   const none = toLatency({ ...end, buckets: new Map(), minUs: Infinity, maxUs: 0 });
-  t.match(none, { count: 0, minUs: 0, p50Us: 0, p999Us: 0, maxUs: 0, buckets: [] }, 'of nothing');
+  t.match(
+    none,
+    { count: 0, minUs: 0, p50Us: 0, p999Us: 0, maxUs: 0, buckets: [] },
+    'without requests',
+  );
   const one = toLatency({ ...end, buckets: new Map([[bucketOf(100), 1]]), minUs: 100, maxUs: 100 });
-  t.match(one, { count: 1, minUs: 100, p50Us: 100, p999Us: 100, maxUs: 100 }, 'of one');
+  t.match(one, { count: 1, minUs: 100, p50Us: 100, p999Us: 100, maxUs: 100 }, 'of one request');
   const buckets = new Map([
     [12, 10],
     [3, 500],
@@ -458,28 +495,36 @@ t.test('percentiles come from the buckets', (t) => {
     [bucketOf(900), 1],
   ]);
   const many = toLatency({ ...end, buckets, minUs: 3, maxUs: 900 });
-  t.match(many, { count: 1000, p50Us: 3, p90Us: 5, p99Us: 12, p999Us: 12, maxUs: 900 }, 'of many');
-  t.equal(many.buckets[0]?.upToUs, 3, 'the buckets begin at the first that has any');
+  t.match(
+    many,
+    { count: 1000, p50Us: 3, p90Us: 5, p99Us: 12, p999Us: 12, maxUs: 900 },
+    'of many requests',
+  );
+  t.equal(many.buckets[0]?.upToUs, 3, 'the buckets begin at the first with a request');
   t.same(
     many.buckets.slice(0, 3).map(({ count }) => count),
     [500, 0, 489],
-    'and leave none out',
+    'no bucket is left out',
   );
-  t.equal(many.buckets.at(-1)?.count, 1, 'up to the last');
+  t.equal(many.buckets.at(-1)?.count, 1, 'the last bucket has a request');
   t.end();
 });
 
 t.test('loopback sources are distinct, and never a network or broadcast address', (t) => {
   const addresses = Array.from({ length: 100_000 }, (_, index) => loopbackSource(index));
-  t.equal(new Set(addresses).size, addresses.length, 'distinct');
+  t.equal(new Set(addresses).size, addresses.length, 'the addresses are distinct');
   const isFit = (address: string): boolean => {
     const [first, second = 0, third = 256, last = 0] = address.split('.').map(Number);
     return (
       first === 127 && second >= 1 && second <= 254 && third <= 255 && last >= 1 && last <= 254
     );
   };
-  t.ok(addresses.every(isFit), 'each in 127.1.0.0 and up');
-  t.same([0, 253, 254].map(loopbackSource), ['127.1.0.1', '127.1.0.254', '127.1.1.1'], 'in order');
+  t.ok(addresses.every(isFit), 'each address is in 127.1.0.0 or above');
+  t.same(
+    [0, 253, 254].map(loopbackSource),
+    ['127.1.0.1', '127.1.0.254', '127.1.1.1'],
+    'the addresses are in order',
+  );
   t.end();
 });
 
@@ -487,8 +532,8 @@ t.test('messages go to all channels in rotation, and a subset is spread evenly',
   for (const count of [1, 2, 10, 997, 20_000]) {
     const rota = new Rota(count);
     const rotation = Array.from({ length: count }, () => rota.next());
-    t.equal(new Set(rotation).size, count, `all of ${count}`);
-    t.equal(rota.next(), rotation[0], 'and again');
+    t.equal(new Set(rotation).size, count, `all ${count} channels`);
+    t.equal(rota.next(), rotation[0], 'the rotation begins again');
     const part = Math.floor(count / 10);
     const times = rotation.flatMap((channel, at) => (channel < part ? [at] : []));
     const gaps = times.slice(1).map((at, index) => at - (times[index] ?? 0));
@@ -500,7 +545,7 @@ t.test('messages go to all channels in rotation, and a subset is spread evenly',
   t.end();
 });
 
-t.test('messages are sent at their rate, or fewer when there is no room', async (t) => {
+t.test('messages are sent at their rate, or at the rate that the receiver accepts', async (t) => {
   const load = { rate: 10_000, seconds: 0.5, channels: 1, messageBytes: 1 };
   const sent = async (room: number): Promise<number[]> => {
     const counts: number[] = [];
@@ -516,7 +561,7 @@ t.test('messages are sent at their rate, or fewer when there is no room', async 
   const few = await sent(10);
   t.ok(
     few.length > 1 && Math.max(...few) === 10 && sum(few) < 2000,
-    'and messages that did not fit are not sent later',
+    'excess messages are not sent later',
   );
-  t.same(await sent(0), [], 'nothing at all');
+  t.same(await sent(0), [], 'no message without capacity');
 });

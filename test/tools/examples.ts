@@ -84,7 +84,7 @@ function startService(test: Test, env: Readonly<Record<string, string>>): Runnin
   return start(test, folder, [process.execPath, 'push-service.mjs'], env);
 }
 
-t.test('the page shows what the service sends', { skip: noBrowser }, async (t) => {
+t.test('the page shows the lines that the service sends', { skip: noBrowser }, async (t) => {
   const pages = await servePage(t, 'examples/page/index.html');
   const origin = `http://127.0.0.1:${pages}`;
   const service = startService(t, { PORT: '0', ORIGINS: `https://a.example,${origin}` });

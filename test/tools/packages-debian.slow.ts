@@ -122,7 +122,7 @@ const UNIT = 'megacomet.service';
 const COMPLETIONS = '/usr/share/bash-completion/completions/megacomet-ts';
 
 /** The package's files with a path that Debian prescribes. */
-const PLACES = [
+const PATHS = [
   'usr/bin/megacomet-ts',
   'usr/lib/systemd/system/megacomet.service',
   'usr/lib/systemd/system/megacomet.socket',
@@ -136,7 +136,7 @@ const PLACES = [
 /** Asserts the state of an installed package. */
 async function assertInstalled(t: TapTest, debian: Debian): Promise<void> {
   const files = debian.files();
-  const missing = PLACES.filter((path) => !files.includes(`./${path}`));
+  const missing = PATHS.filter((path) => !files.includes(`./${path}`));
   t.same(missing, [], 'every file is at its path');
   const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
     version: string;
@@ -153,12 +153,12 @@ async function assertInstalled(t: TapTest, debian: Debian): Promise<void> {
 async function withNode(t: TapTest, debian: Debian): Promise<void> {
   const file = addPackage(debian, '--with-node');
   const before = debian.files();
-  t.equal(debian.run('dpkg', '-i', file).status, 0, 'dpkg installs it');
+  t.equal(debian.run('dpkg', '-i', file).status, 0, 'dpkg installs the package');
   await assertInstalled(t, debian);
   t.equal(debian.run('systemctl', 'enable', UNIT).status, 0, 'the unit can be enabled');
   const isEnabled = debian.files().some((path) => path.endsWith(`.wants/${UNIT}`));
-  t.ok(isEnabled, 'which creates a link');
-  t.equal(debian.run('dpkg', '--purge', 'megacomet-ts').status, 0, 'dpkg removes it');
+  t.ok(isEnabled, 'enabling the unit creates a link');
+  t.equal(debian.run('dpkg', '--purge', 'megacomet-ts').status, 0, 'dpkg removes the package');
   t.strictSame(debian.files(), before, 'no file, no folder and no link is left');
 }
 
@@ -166,10 +166,10 @@ function withoutNode(t: TapTest, debian: Debian): void {
   const file = addPackage(debian);
   const before = debian.files();
   const { status, output } = debian.run('dpkg', '-i', file);
-  t.equal(status, 1, 'dpkg rejects it');
+  t.equal(status, 1, 'dpkg rejects the package');
   const wanted = /depends on nodejs \(>= 20\); however:\s+Package nodejs is not installed/;
-  t.match(output, wanted, 'because Node 20 is missing');
-  t.equal(debian.run('dpkg', '--purge', 'megacomet-ts').status, 0, 'dpkg removes it');
+  t.match(output, wanted, 'the reason is that Node 20 is missing');
+  t.equal(debian.run('dpkg', '--purge', 'megacomet-ts').status, 0, 'dpkg removes the package');
   t.strictSame(debian.files(), before, 'no file and no folder is left');
 }
 
@@ -179,7 +179,7 @@ async function fromTarball(t: TapTest, debian: Debian): Promise<void> {
   copyFileSync(tarball, join(debian.folder, 'root', basename(tarball)));
   const app = ['env', '--chdir=/root', ...npmEnvironment(debian.folder)];
   const { status, output } = debian.run(...app, 'npm', 'install', `./${basename(tarball)}`);
-  t.equal(status, 0, 'npm installs it');
+  t.equal(status, 0, 'npm installs the package');
   if (status !== 0) t.comment(output);
   await assertServes(t, debian, ...app, 'npx', 'megacomet-ts');
 }
@@ -188,10 +188,10 @@ t.test('packages on a minimal Debian 12', { skip }, async (t) => {
   ensurePrebuild(process.arch);
   const debian = new Debian(t);
   for (const name of ['gcc', 'cc', 'make', 'python3', 'node']) {
-    t.not(debian.run('sh', '-c', `command -v ${name}`).status, 0, `it has no ${name}`);
+    t.not(debian.run('sh', '-c', `command -v ${name}`).status, 0, `the machine has no ${name}`);
   }
   const hasLibev = debian.files().some((path) => path.includes('libev.so'));
-  t.notOk(hasLibev, 'and no libev');
+  t.notOk(hasLibev, 'the machine has no libev');
   await t.test('the .deb with Node installs, serves and leaves no trace', (t) =>
     withNode(t, debian),
   );

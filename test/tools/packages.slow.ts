@@ -66,12 +66,12 @@ function copyOfInstalled(t: TapTest): string {
 }
 
 /** Runs the installed command without a loadable addon; returns its error message. */
-function complaint(t: TapTest, folder: string, env: NodeJS.ProcessEnv = {}): string {
+function errorOf(t: TapTest, folder: string, env: NodeJS.ProcessEnv = {}): string {
   const end = spawnSync(program(folder), ['--version'], {
     env: plainEnvironment(env),
     encoding: 'utf8',
   });
-  t.equal(end.status, 1, 'it exits with 1');
+  t.equal(end.status, 1, 'the command exits with 1');
   t.equal(end.stdout, '', 'nothing on standard output');
   t.match(end.stderr, /^megacomet-ts: [^\n]+; build it with: npm --prefix [^\n]+\n$/, 'one line');
   return end.stderr;
@@ -80,15 +80,27 @@ function complaint(t: TapTest, folder: string, env: NodeJS.ProcessEnv = {}): str
 t.test('npm run build:prebuilds makes an addon with its own libev', (t) => {
   const own = statSync(join(root, 'build/Release/megacomet.node')).mtimeMs;
   run('npm', ['run', 'build:prebuilds', '--', '--arch', arch]);
-  t.equal(statSync(join(root, 'build/Release/megacomet.node')).mtimeMs, own, 'build/ stays');
+  t.equal(
+    statSync(join(root, 'build/Release/megacomet.node')).mtimeMs,
+    own,
+    'build/ is not changed',
+  );
   const folder = join(root, `prebuilds/linux-${arch}`);
   t.same(readdirSync(folder).sort(), PREBUILT, 'three files');
   const addon = join(folder, 'megacomet-ts.glibc.node');
   const dynamic = command('readelf', '-d', addon);
-  t.match(dynamic, /NEEDED.*\[libev\.so\.4\]/, 'it needs libev');
-  t.match(dynamic, /RUNPATH.*\[\$ORIGIN\]/, 'and looks for it in its own folder');
-  t.match(command('ldd', addon), `libev.so.4 => ${folder}/libev.so.4`, 'where the loader finds it');
-  t.notMatch(command('readelf', '-S', '--wide', addon), /\.symtab|\.debug/, 'it is stripped');
+  t.match(dynamic, /NEEDED.*\[libev\.so\.4\]/, 'the addon needs libev');
+  t.match(dynamic, /RUNPATH.*\[\$ORIGIN\]/, 'the addon looks for libev in its own folder');
+  t.match(
+    command('ldd', addon),
+    `libev.so.4 => ${folder}/libev.so.4`,
+    'the loader finds libev there',
+  );
+  t.notMatch(
+    command('readelf', '-S', '--wide', addon),
+    /\.symtab|\.debug/,
+    'the addon is stripped',
+  );
   const licence = readFileSync(join(folder, 'libev-LICENSE.txt'), 'utf8');
   t.match(licence, /Marc Alexander Lehmann[\s\S]*Redistribution and use/, "libev's licence");
   t.end();
@@ -111,11 +123,15 @@ t.test('the tarball holds only the files that are needed to run', (t) => {
     ...['binding.gyp', 'lib/check-system.js'],
     ...filesBelow('native', /\.(h|cc)$/).map((name) => `native/${name}`),
   ];
-  t.strictSame(found.sort(), wanted.map((name) => `package/${name}`).sort(), 'these files');
+  t.strictSame(
+    found.sort(),
+    wanted.map((name) => `package/${name}`).sort(),
+    'the tarball has exactly these files',
+  );
   for (const folder of readdirSync(join(root, 'prebuilds'))) {
     t.same(readdirSync(join(root, 'prebuilds', folder)).sort(), PREBUILT, folder);
   }
-  const stated = /tarball has what runs: (\d+) kB/.exec(
+  const stated = /tarball has all files that run: (\d+) kB/.exec(
     readFileSync(join(root, 'docs/packaging.md'), 'utf8'),
   );
   const kilobytes = statSync(tarball).size / 1000;
@@ -130,7 +146,7 @@ t.test('the tarball holds only the files that are needed to run', (t) => {
   t.end();
 });
 
-t.test('it installs and serves with Node and nothing else', async (t) => {
+t.test('the package installs and serves on a machine that has only Node', async (t) => {
   ensurePrebuild(arch);
   const env = plainEnvironment({ PATH: barePath(temporaryFolder(t)) });
   install(installed, [pack(t)], { env });
@@ -143,12 +159,12 @@ t.test('it installs and serves with Node and nothing else', async (t) => {
   t.same(
     [...libraries],
     [join(packageIn(installed), `prebuilds/linux-${arch}/libev.so.4`)],
-    'its own libev',
+    'the worker has loaded the libev of the package',
   );
-  t.equal(await server.end('SIGTERM'), 0, 'it ends cleanly');
+  t.equal(await server.end('SIGTERM'), 0, 'the server ends cleanly');
 });
 
-t.test('the one binary serves under every Node', async (t) => {
+t.test('the same addon serves under every version of Node', async (t) => {
   for (const major of NODE_MAJORS) {
     const folder = temporaryFolder(t);
     const node = installNode(folder, major, arch);
@@ -188,18 +204,22 @@ t.test('a TypeScript program finds all types', (t) => {
 
 t.test('when no addon fits, the error names the command that builds one', async (t) => {
   const folder = copyOfInstalled(t);
-  t.match(complaint(t, folder, { LIBC: 'musl' }), `no addon for linux-${arch}`, 'for musl');
+  t.match(errorOf(t, folder, { LIBC: 'musl' }), `no addon for linux-${arch}`, 'with musl');
   const own = join(packageIn(folder), 'prebuilds');
   writeFileSync(join(own, `linux-${arch}/libev.so.4`), 'no library');
-  t.match(complaint(t, folder), /cannot be loaded: .*libev\.so\.4/, 'a broken library is named');
+  t.match(
+    errorOf(t, folder),
+    /cannot be loaded: .*libev\.so\.4/,
+    'the error names a broken library',
+  );
   rmSync(own, { recursive: true });
-  const sentence = complaint(t, folder);
-  t.match(sentence, `no addon for linux-${arch} in ${packageIn(folder)};`, 'no prebuild at all');
+  const sentence = errorOf(t, folder);
+  t.match(sentence, `no addon for linux-${arch} in ${packageIn(folder)};`, 'without prebuilds');
   const fix = sentence.replace(/^.*build it with: /s, '');
   run('sh', ['-c', fix], { cwd: '/' });
   const server = await InstalledServer.start(t, [program(folder)], { cwd: folder });
   t.ok(await server.answers(), 'the built addon serves');
-  t.equal(await server.end('SIGTERM'), 0, 'it ends cleanly');
+  t.equal(await server.end('SIGTERM'), 0, 'the server ends cleanly');
 });
 
 /** The completions that bash offers for the last word of a line. */
@@ -231,8 +251,12 @@ t.test('completions offer the commands, options and values of the program', (t) 
   t.same(missing, [], 'every option of every command');
   t.same(completed(bash, 'ser'), ['serve'], 'a command');
   t.same(completed(bash, 'serve', '--log-level', 'w'), ['warn'], 'a value of a choice');
-  t.same(completed(bash, 'serve', '--log-level', '=', 'w'), ['warn'], 'and after an equals sign');
-  t.same(completed(bash, 'serve', '--port', ''), [''], 'nothing for a free value');
+  t.same(
+    completed(bash, 'serve', '--log-level', '=', 'w'),
+    ['warn'],
+    'a value after an equals sign',
+  );
+  t.same(completed(bash, 'serve', '--port', ''), [''], 'no completion for a free value');
   command('bash', '-n', bash);
   t.end();
 });
@@ -242,7 +266,7 @@ t.test('zsh parses the completions', { skip: without('zsh') }, (t) => {
   t.end();
 });
 
-t.test('fish knows the commands and their values', { skip: without('fish') }, (t) => {
+t.test('fish completes the commands and the values of options', { skip: without('fish') }, (t) => {
   const fish = writeCompletions(t, 'fish');
   const complete = (text: string): string =>
     command('fish', '--no-config', '-c', `source ${fish}; complete -C '${text}'`);
@@ -267,7 +291,7 @@ t.test('the manual has every option', (t) => {
   t.same(
     options.filter((spec) => !text.includes(helpOf(spec))),
     [],
-    'nor its help',
+    'no help text is missing',
   );
   t.end();
 });

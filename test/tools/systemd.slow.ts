@@ -56,13 +56,13 @@ t.test(
       count(messages(), 'WATCHDOG=1') - before >= 3,
       'one hung worker does not stop the watchdog notifications',
     );
-    await until('its successor', () => server.workerPids.length === 3);
+    await until('a successor of the hung worker', () => server.workerPids.length === 3);
 
     const others = [second, server.workerPids[2] ?? 0];
     for (const pid of others) process.kill(pid, 'SIGSTOP');
     const isWithheld = (): boolean =>
       server.log.some(({ msg }) => msg === 'systemd watchdog notification withheld');
-    await until('no worker to serve', isWithheld);
+    await until('the server to withhold the notification', isWithheld);
     const withheld = count(messages(), 'WATCHDOG=1');
     for (const pid of others) process.kill(pid, 'SIGCONT');
     await until('the notifications to resume', () => count(messages(), 'WATCHDOG=1') > withheld);
@@ -116,7 +116,11 @@ async function startService(
 ): Promise<[UserManager, number]> {
   const port = await freePort();
   const systemd = await UserManager.start(t, unitsFor(port, options));
-  t.not(await systemd.systemctl('start', 'megacomet.socket'), undefined, 'the socket is there');
+  t.not(
+    await systemd.systemctl('start', 'megacomet.socket'),
+    undefined,
+    'systemd starts the socket',
+  );
   const started = await systemd.systemctl('start', 'megacomet.service');
   t.not(started, undefined, 'systemctl start returns, so READY=1 arrived');
   return [systemd, port];
@@ -129,19 +133,23 @@ t.test('under systemd the service starts, reloads and stops, in its sandbox', RE
   t.equal(await systemd.show('ActiveState'), 'active');
   t.match(await systemd.show('StatusText'), /^0 of \d+ connections, 2 workers serve$/);
   const clients = await Clients.open(t, port, 100);
-  t.equal(await clients.answering(), 100, 'it serves the socket from systemd');
+  t.equal(await clients.answering(), 100, 'the service serves the socket from systemd');
   const pid = await systemd.show('MainPID');
   const status = await systemd.run('cat', `/proc/${pid}/status`);
-  t.match(status, /^CapEff:\t0+\nCapBnd:\t0+\n/m, 'no capability');
-  t.match(status, /^NoNewPrivs:\t1\nSeccomp:\t2\n/m, 'and a filter of system calls');
-  t.not(await systemd.systemctl('reload', 'megacomet.service'), undefined, 'it reloads');
+  t.match(status, /^CapEff:\t0+\nCapBnd:\t0+\n/m, 'the service has no capability');
+  t.match(status, /^NoNewPrivs:\t1\nSeccomp:\t2\n/m, 'the service has a filter of system calls');
+  t.not(
+    await systemd.systemctl('reload', 'megacomet.service'),
+    undefined,
+    'systemctl reload succeeds',
+  );
   await until('the reload', async () =>
     /configuration read again/.test(await systemd.serviceLog()),
   );
-  t.equal(await systemd.show('ActiveState'), 'active', 'and is active again');
-  t.not(await systemd.systemctl('stop', 'megacomet.service'), undefined, 'it stops');
+  t.equal(await systemd.show('ActiveState'), 'active', 'the service is active after the reload');
+  t.not(await systemd.systemctl('stop', 'megacomet.service'), undefined, 'systemctl stop succeeds');
   t.equal(await systemd.show('Result'), 'success');
-  t.equal(await systemd.show('ExecMainStatus'), '0', 'with 0');
+  t.equal(await systemd.show('ExecMainStatus'), '0', 'the exit code is 0');
 });
 
 t.test('under systemd a drain gets the time that it requests', REAL, async (t) => {
@@ -151,7 +159,7 @@ t.test('under systemd a drain gets the time that it requests', REAL, async (t) =
   const startedAtMs = performance.now();
   await systemd.systemctl('stop', 'megacomet.service');
   const tookMs = performance.now() - startedAtMs;
-  t.ok(tookMs > 2900, `longer than the second that the unit has: ${tookMs.toFixed(0)} ms`);
+  t.ok(tookMs > 2900, `the drain takes longer than TimeoutStopSec=1: ${tookMs.toFixed(0)} ms`);
   t.equal(await systemd.show('Result'), 'success', 'no process was killed');
 });
 
@@ -166,12 +174,12 @@ t.test('under systemd a restart loses no client that waits in a queue', REAL, as
   await sleep(500);
   t.equal(await systemd.show('SubState'), 'stop-sigterm', 'the old service still drains');
   const early = clients.sockets.filter((socket) => socket.bytesRead > 0).length;
-  t.equal(early, 0, 'and accepts no new client');
-  t.not(await restart, undefined, 'it restarts');
+  t.equal(early, 0, 'the old service accepts no new client');
+  t.not(await restart, undefined, 'systemctl restart succeeds');
   const answers = await Promise.all(pending);
-  t.equal(answers.filter(Boolean).length, 300, 'the new one serves all of them');
+  t.equal(answers.filter(Boolean).length, 300, 'the new service serves all waiting clients');
   t.equal(clients.lost, 0);
-  t.equal(old.lost, 50, 'those of the old service were closed by its drain');
+  t.equal(old.lost, 50, 'the drain of the old service closed its clients');
 });
 
 t.test(
@@ -181,11 +189,14 @@ t.test(
     const [systemd, port] = await startService(t);
     const pid = await systemd.show('MainPID');
     await systemd.run('kill', '-KILL', pid);
-    // Its workers may accept a client until they exit; from here on none does.
-    await until('its end', async () => (await systemd.show('SubState')) === 'auto-restart');
+    // The workers may accept a client until they exit, so wait until systemd sees the end.
+    await until(
+      'the end of the service',
+      async () => (await systemd.show('SubState')) === 'auto-restart',
+    );
     const clients = await Clients.open(t, port, 300);
     t.equal(await clients.answering(), 300, 'clients that connected meanwhile are served');
-    t.not(await systemd.show('MainPID'), pid, 'by another manager');
+    t.not(await systemd.show('MainPID'), pid, 'another manager serves them');
   },
 );
 
@@ -193,13 +204,16 @@ t.test('under systemd a frozen manager is killed and replaced', REAL, async (t) 
   const [systemd, port] = await startService(t);
   const pid = await systemd.show('MainPID');
   await systemd.run('kill', '-STOP', pid);
-  await until('the watchdog', async () => (await systemd.show('Result')) === 'watchdog');
+  await until(
+    'the watchdog to kill the manager',
+    async () => (await systemd.show('Result')) === 'watchdog',
+  );
   await until('another manager', async () => {
     const now = await systemd.show('MainPID');
     return now !== pid && now !== '0' && (await systemd.show('ActiveState')) === 'active';
   });
   const clients = await Clients.open(t, port, 100);
-  t.equal(await clients.answering(), 100, 'it serves');
+  t.equal(await clients.answering(), 100, 'the service serves clients');
 });
 
 t.test(
@@ -211,15 +225,20 @@ t.test(
     const workers = (await systemd.run('pgrep', '-P', pid))?.trim().split('\n') ?? [];
     const [frozen = '', healthy = ''] = workers;
     await systemd.run('kill', '-STOP', frozen);
-    await until('the status to name it', async () => /late/.test(await systemd.show('StatusText')));
-    await until('its end', async () => (await systemd.run('kill', '-0', frozen)) === undefined);
-    await until('its successor', async () => {
+    await until('the status to name the frozen worker', async () =>
+      /late/.test(await systemd.show('StatusText')),
+    );
+    await until(
+      'the end of the frozen worker',
+      async () => (await systemd.run('kill', '-0', frozen)) === undefined,
+    );
+    await until('a successor', async () => {
       return / 2 workers serve$/.test(await systemd.show('StatusText'));
     });
-    t.equal(await systemd.show('MainPID'), pid, 'the same manager');
-    t.equal(await systemd.show('NRestarts'), '0', 'systemd restarted nothing');
+    t.equal(await systemd.show('MainPID'), pid, 'the manager stays');
+    t.equal(await systemd.show('NRestarts'), '0', 'systemd did not restart the service');
     t.match(await systemd.run('pgrep', '-P', pid), healthy, 'the other worker stays');
     const clients = await Clients.open(t, port, 100);
-    t.equal(await clients.answering(), 100, 'it serves');
+    t.equal(await clients.answering(), 100, 'the service serves clients');
   },
 );

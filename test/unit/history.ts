@@ -201,7 +201,7 @@ function run(bench: Bench, steps: readonly Step[], rules: Rules): void {
   }
 }
 
-t.test('a page is complete or reports a gap, and holds what the limits allow', (t) => {
+t.test('a page is complete or reports a gap, and keeps the limits', (t) => {
   fc.assert(
     fc.property(stepsOn(CHANNELS), (steps) => {
       run(new Bench(), steps, { keeps: true, isExact: true });

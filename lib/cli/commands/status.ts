@@ -18,7 +18,7 @@ function megabytes(bytes: number | null): string {
   return bytes === null ? '-' : `${(bytes / 1e6).toFixed(1)} MB`;
 }
 
-/** Events per second between two snapshots; without an earlier one, since the server started. */
+/** Events per second between two snapshots; without an earlier one, over the server's uptime. */
 function rate(now: Count | undefined, before: Count | undefined, seconds: number): string {
   if (seconds <= 0) return '-';
   return String(Math.max(0, Math.round((Number(now ?? 0) - Number(before ?? 0)) / seconds)));
