@@ -45,7 +45,8 @@ struct Events {
 
 using Response = EndlessResponse<Events>;
 
-/// A million clients lose a server that drains at once: they reconnect over a longer time.
+/// A drain disconnects all clients of a server: this delay spreads their reconnects over a longer
+/// time.
 bool send_drain_retry(Services& services, Connection* connection) {
   const uint32_t retry_ms = services.rules->retry_ms;
   SseEvent event;
