@@ -10,3 +10,6 @@ export const HISTORY_COUNT_MAX = 10_000;
 
 /** Seconds that a message can be kept: 30 days. */
 export const HISTORY_AGE_S_MAX = 30 * 24 * 3600;
+
+/** Seconds over which the delivery of one message can be spread: an hour. */
+export const SPREAD_S_MAX = 3600;

@@ -2,7 +2,12 @@
 import { isUtf8 } from 'node:buffer';
 
 import { MegacometError } from '../base/errors.js';
-import { HISTORY_AGE_S_MAX, HISTORY_COUNT_MAX, MESSAGE_BYTES_MAX } from '../base/message-limits.js';
+import {
+  HISTORY_AGE_S_MAX,
+  HISTORY_COUNT_MAX,
+  MESSAGE_BYTES_MAX,
+  SPREAD_S_MAX,
+} from '../base/message-limits.js';
 import { MessageFlag } from '../ipc/frames.js';
 import type { HistoryLimits } from './history-limits.js';
 import { checkLabel } from './label.js';
@@ -11,8 +16,7 @@ import { SLOW_POLICIES, type SlowPolicy } from './slow-policy.js';
 /** Bytes of an idempotency key: a UUID has 36, a SHA-512 in hexadecimal 128. */
 const KEY_BYTES_MAX = 128;
 const TTL_MS_MAX = HISTORY_AGE_S_MAX * 1000;
-/** Longest spread of a message over its subscribers. */
-const SPREAD_MS_MAX = 3600 * 1000;
+const SPREAD_MS_MAX = SPREAD_S_MAX * 1000;
 
 /** How one message is published. */
 export interface PublishOptions {

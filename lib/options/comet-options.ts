@@ -35,18 +35,20 @@ export const HISTORY_COUNT = {
   help: 'Messages kept of each channel; 0 keeps none.',
 } as const satisfies OptionSpec;
 
+export const HEARTBEAT = {
+  name: 'heartbeat',
+  kind: 'integer',
+  value: 'S',
+  min: 1,
+  max: 3600,
+  default: 25,
+  protocol: 'comet',
+  frame: { u32: 'heartbeatS' },
+  help: 'Seconds between heartbeats of an idle subscriber, and until a missing pong closes it.',
+} as const satisfies OptionSpec;
+
 export const COMET_OPTIONS = [
-  {
-    name: 'heartbeat',
-    kind: 'integer',
-    value: 'S',
-    min: 1,
-    max: 3600,
-    default: 25,
-    protocol: 'comet',
-    frame: { u32: 'heartbeatS' },
-    help: 'Seconds between heartbeats of an idle subscriber, and until a missing pong closes it.',
-  },
+  HEARTBEAT,
   {
     name: 'poll-timeout',
     kind: 'integer',

@@ -88,8 +88,8 @@ function parsePorts(label: string, raw: unknown): number | string {
     throw invalid(label, raw, 'a port or a range of ports between 0 and 65535');
   }
   const high = Number(last);
-  if (low > 0 && high >= low && high <= 65_535 && high - low < LISTENERS_MAX)
-    return `${low}-${high}`;
+  const isRange = low > 0 && high >= low && high <= 65_535;
+  if (isRange && high - low < LISTENERS_MAX) return `${low}-${high}`;
   throw invalid(label, raw, `a range of 1 to ${LISTENERS_MAX} ports between 1 and 65535`);
 }
 

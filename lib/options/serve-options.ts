@@ -1,7 +1,47 @@
 // The options of `serve`, which createServer() has too unless a row says otherwise.
-import { COMET_OPTIONS } from './comet-options.js';
 import { DEADLINE_SECONDS_MAX, SLOTS_MAX } from '../base/native-constants.js';
+import { COMET_OPTIONS } from './comet-options.js';
 import { COUNT_MAX, type OptionSpec } from './option-spec.js';
+
+export const DRAIN = {
+  name: 'drain',
+  isCommandLineOnly: true,
+  kind: 'seconds',
+  value: 'S',
+  min: 0,
+  max: DEADLINE_SECONDS_MAX,
+  default: 10,
+  isReloadable: true,
+  help: 'Seconds over which SIGTERM closes the connections, evenly.',
+} as const satisfies OptionSpec;
+
+export const PORT = {
+  name: 'port',
+  kind: 'ports',
+  value: 'N',
+  default: 8000,
+  help: 'Port to listen on, or a range such as 8000-8007; 0 lets the kernel choose.',
+} as const satisfies OptionSpec;
+
+export const BACKLOG = {
+  name: 'backlog',
+  kind: 'integer',
+  value: 'N',
+  min: 1,
+  max: 65_535,
+  default: 4096,
+  help: 'Maximum number of unaccepted connections, per worker; net.core.somaxconn caps it.',
+} as const satisfies OptionSpec;
+
+export const KEEPALIVE = {
+  name: 'keepalive',
+  kind: 'integer',
+  value: 'S',
+  min: 0,
+  max: DEADLINE_SECONDS_MAX,
+  default: 240,
+  help: 'Seconds of silence until the kernel sends TCP keep-alive probes; 0 sends none.',
+} as const satisfies OptionSpec;
 
 const SERVER_OPTIONS = [
   {
@@ -19,13 +59,7 @@ const SERVER_OPTIONS = [
     default: '::',
     help: 'Numeric address to listen on; :: accepts IPv4 peers too.',
   },
-  {
-    name: 'port',
-    kind: 'ports',
-    value: 'N',
-    default: 8000,
-    help: 'Port to listen on, or a range such as 8000-8007; 0 lets the kernel choose.',
-  },
+  PORT,
   {
     name: 'listen',
     kind: 'list',
@@ -60,15 +94,7 @@ const SERVER_OPTIONS = [
     default: 'echo',
     help: 'Protocol of the connections; comet serves SSE, WebSocket, long polling and streams.',
   },
-  {
-    name: 'backlog',
-    kind: 'integer',
-    value: 'N',
-    min: 1,
-    max: 65_535,
-    default: 4096,
-    help: 'Maximum number of unaccepted connections, per worker; net.core.somaxconn caps it.',
-  },
+  BACKLOG,
   {
     name: 'idle-timeout',
     kind: 'integer',
@@ -89,15 +115,7 @@ const SERVER_OPTIONS = [
     isReloadable: true,
     help: 'Connections accepted per second, split evenly over the workers; 0 means no limit.',
   },
-  {
-    name: 'keepalive',
-    kind: 'integer',
-    value: 'S',
-    min: 0,
-    max: DEADLINE_SECONDS_MAX,
-    default: 240,
-    help: 'Seconds of silence until the kernel sends TCP keep-alive probes; 0 sends none.',
-  },
+  KEEPALIVE,
   {
     name: 'heartbeat-limit',
     kind: 'integer',
@@ -124,17 +142,7 @@ const SERVER_OPTIONS = [
     unset: 'no admin server',
     help: 'Port of the admin server; 0 lets the kernel choose.',
   },
-  {
-    name: 'drain',
-    isCommandLineOnly: true,
-    kind: 'seconds',
-    value: 'S',
-    min: 0,
-    max: DEADLINE_SECONDS_MAX,
-    default: 10,
-    isReloadable: true,
-    help: 'Seconds over which SIGTERM closes the connections, evenly.',
-  },
+  DRAIN,
   {
     name: 'user',
     kind: 'text',

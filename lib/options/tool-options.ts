@@ -1,11 +1,13 @@
 // The options of the commands that talk to a running server or inspect the machine.
-import { ADMIN_TOKEN, ADMIN_TOKEN_FILE } from './comet-options.js';
+import { HISTORY_AGE_S_MAX, SPREAD_S_MAX } from '../base/message-limits.js';
 import {
   DEADLINE_SECONDS_MAX,
   LOAD_MESSAGE_BYTES_MAX,
   SLOTS_MAX,
 } from '../base/native-constants.js';
+import { ADMIN_TOKEN, ADMIN_TOKEN_FILE, HEARTBEAT } from './comet-options.js';
 import { COUNT_MAX, type OptionSpec } from './option-spec.js';
+import { BACKLOG, DRAIN, KEEPALIVE, PORT } from './serve-options.js';
 
 const ADMIN = {
   name: 'admin',
@@ -54,7 +56,7 @@ export const PUBLISH_OPTIONS = [
     kind: 'seconds',
     value: 'S',
     min: 0.001,
-    max: 2_592_000,
+    max: HISTORY_AGE_S_MAX,
     unset: 'history-age of the server',
     help: 'Seconds that the message is kept for clients that reconnect.',
   },
@@ -63,7 +65,7 @@ export const PUBLISH_OPTIONS = [
     kind: 'seconds',
     value: 'S',
     min: 0,
-    max: 3600,
+    max: SPREAD_S_MAX,
     unset: '0, all at once',
     help: 'Seconds over which the message is sent to the subscribers, evenly.',
   },
@@ -367,27 +369,11 @@ export const DOCTOR_OPTIONS = [
     value: 'N',
     min: 0,
     max: 65_535,
-    default: 8000,
+    default: PORT.default,
     help: 'Port that the server listens on.',
   },
-  {
-    name: 'backlog',
-    kind: 'integer',
-    value: 'N',
-    min: 1,
-    max: 65_535,
-    default: 4096,
-    help: 'Value of --backlog of the server.',
-  },
-  {
-    name: 'keepalive',
-    kind: 'integer',
-    value: 'S',
-    min: 0,
-    max: DEADLINE_SECONDS_MAX,
-    default: 240,
-    help: 'Value of --keepalive of the server, in seconds.',
-  },
+  { ...BACKLOG, help: 'Value of --backlog of the server.' },
+  { ...KEEPALIVE, help: 'Value of --keepalive of the server, in seconds.' },
   MACHINE_JSON,
   WRITE,
   {
@@ -418,19 +404,14 @@ export const PLAN_OPTIONS = [
     value: 'S',
     min: 0,
     max: DEADLINE_SECONDS_MAX,
-    default: 25,
+    default: HEARTBEAT.default,
     help: 'Seconds between heartbeats of one connection; 0 plans for none.',
   },
 ] as const satisfies readonly OptionSpec[];
 
 export const INSTALL_OPTIONS = [
   {
-    name: 'target',
-    kind: 'integer',
-    value: 'N',
-    min: 1,
-    max: COUNT_MAX,
-    default: 1_000_000,
+    ...TARGET,
     help: 'Number of connections that the service must hold.',
   },
   {
@@ -446,7 +427,7 @@ export const INSTALL_OPTIONS = [
     value: 'S',
     min: 0,
     max: DEADLINE_SECONDS_MAX,
-    default: 10,
+    default: DRAIN.default,
     help: 'Seconds over which a stop closes the connections, evenly.',
   },
   {
