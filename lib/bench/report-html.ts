@@ -150,7 +150,7 @@ function card(label: string, value: string, remark: string): string {
 </div>`;
 }
 
-const NO_MEMORY = 'The memory of the server was not measured.';
+const NO_MEMORY = 'The run did not measure the memory of the server.';
 
 function plotSections(result: BenchResult, plots: Plots): string {
   const isPair = plots.memory !== undefined && plots.latency !== undefined;
