@@ -35,6 +35,7 @@ const BOUNDS = [
   'kLoadMessageBytesMax',
   'kHttpFailure',
   'kPresencePageMax',
+  'kReplayRequestsMax',
 ];
 
 /** Bytes of length and type. */

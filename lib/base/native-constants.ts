@@ -36,6 +36,12 @@ export const HTTP_FAILURE = 10_000;
 /** Subscribers in one Present frame: 160 kB, written in less than a millisecond. */
 export const PRESENCE_PAGE_MAX = 10_000;
 
+/**
+ * Replay requests of one worker that the manager has not answered. Others wait in their
+ * sessions.
+ */
+export const REPLAY_REQUESTS_MAX = 256;
+
 /** Of the lists of frames, by header: an addon that was built from other lists is rejected. */
 export const FRAME_FINGERPRINTS = {
   'frames.h': 0xc1d54121,

@@ -1,4 +1,4 @@
-// Idempotency keys, so that a publish that is sent twice is published once.
+// Idempotency keys: a message that is sent twice with the same key is published once.
 // Bounded in time and number: a Map from key to count, and rings indexed by the count.
 
 /** The outcome of the first publish with a key. */

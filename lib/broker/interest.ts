@@ -120,7 +120,7 @@ export class Interest {
   /**
    * Sets a worker's number of subscribers of a channel or pattern.
    *
-   * @param isWanted - Whether it wants the messages; it may for a while after its last subscriber.
+   * @param isWanted - Whether the worker wants the messages. It may want them for a while without subscribers.
    */
   set(slot: number, channel: string, count: number, isWanted = count > 0): void {
     const share = isWanted ? count + 1 : 0;

@@ -1,13 +1,14 @@
 // Replay requests of the workers that have no replay page yet: a queue for each worker, served in
 // rotation.
+import { REPLAY_REQUESTS_MAX } from '../base/native-constants.js';
 import type { Frames } from '../ipc/frames.js';
 
 export type ReplayRequest = Frames['ReplayRequest'];
 
 /** Pages that one worker gets before the next worker is served. */
 const PAGES_PER_VISIT = 64;
-/** A worker keeps at most 256 requests open; one with more than this breaks the protocol. */
-const OPEN_MAX = 1024;
+/** Most open requests of a worker. Workers open a quarter of that; more breaks the protocol. */
+const OPEN_MAX = 4 * REPLAY_REQUESTS_MAX;
 
 class Queue {
   #requests: ReplayRequest[] = [];
