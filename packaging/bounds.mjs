@@ -1,4 +1,5 @@
-// Reads the bounds of native/base/bounds.h that TypeScript uses as well.
+// Reads the bounds of native/base/bounds.h, and the choices of `--protocol`, that TypeScript uses as
+// well.
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
@@ -39,4 +40,13 @@ export function readBounds(identifiers) {
       value: valueOf(identifier, expression),
     };
   });
+}
+
+/** The choices of `--protocol`, from the list of protocols. */
+export function readProtocolChoices() {
+  const text = readFileSync(join(ROOT, 'native/connection/protocol.h'), 'utf8');
+  const [, list = ''] = /^#define MC_PROTOCOLS\(X\)((?:.*\\\n)+.*)$/m.exec(text) ?? [];
+  const choices = [...list.matchAll(/X\(\w+, "(\w+)"\)/g)].map(([, choice]) => choice);
+  if (choices.length === 0) throw new PackagingError('protocol.h: MC_PROTOCOLS is missing');
+  return choices;
 }

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 
 import { format, resolveConfig } from 'prettier';
 
-import { readBounds } from './bounds.mjs';
+import { readBounds, readProtocolChoices } from './bounds.mjs';
 import { readFrames } from './frame-lists.mjs';
 import { main, PackagingError, ROOT } from './tools.mjs';
 
@@ -296,13 +296,16 @@ ${body}
 const fingerprintText = ({ header, fingerprint }) =>
   `  '${header}': 0x${fingerprint.toString(16)},`;
 
-function constantsFile(bounds, lists) {
+function constantsFile(bounds, protocols, lists) {
   const constants = bounds.map(
     ({ name, doc, value }) => `${docText(doc)}\nexport const ${name} = ${numberText(value)};\n`,
   );
-  return `${WRITTEN_BY('native/base/bounds.h and native/ipc/')}
+  return `${WRITTEN_BY('native/base/bounds.h, native/connection/protocol.h and native/ipc/')}
 
 ${constants.join('\n')}
+/** Protocols that a connection can begin with. */
+export const PROTOCOL_CHOICES = [${protocols.map((name) => `'${name}'`).join(', ')}] as const;
+
 /** Of the lists of frames, by header: an addon that was built from other lists is rejected. */
 export const FRAME_FINGERPRINTS = {
 ${lists.map(fingerprintText).join('\n')}
@@ -330,7 +333,7 @@ const LOAD_NAMES = {
 };
 
 const FILES = {
-  'lib/base/native-constants.ts': constantsFile(readBounds(BOUNDS), [WORKER_LIST, LOAD_LIST]),
+  'lib/base/native-constants.ts': constantsFile(readBounds(BOUNDS), readProtocolChoices(), [WORKER_LIST, LOAD_LIST]),
   'lib/ipc/frames.ts': framesFile(WORKER_LIST, WORKER_NAMES, []),
   'lib/ipc/frame-writers.ts': writersFile(WORKER_LIST),
   'lib/ipc/frame-codecs.ts': codecsFile(WORKER_LIST, WORKER_NAMES, []),

@@ -1,5 +1,5 @@
 // The options of `serve`, which createServer() has too unless a row says otherwise.
-import { DEADLINE_SECONDS_MAX, SLOTS_MAX } from '../base/native-constants.js';
+import { DEADLINE_SECONDS_MAX, PROTOCOL_CHOICES, SLOTS_MAX } from '../base/native-constants.js';
 import { COMET_OPTIONS } from './comet-options.js';
 import { COUNT_MAX, type OptionSpec } from './option-spec.js';
 
@@ -90,7 +90,7 @@ const SERVER_OPTIONS = [
   {
     name: 'protocol',
     kind: 'choice',
-    choices: ['echo', 'comet'],
+    choices: PROTOCOL_CHOICES,
     default: 'echo',
     help: 'Protocol of the connections; comet serves SSE, WebSocket, long polling and streams.',
   },

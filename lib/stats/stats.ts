@@ -36,7 +36,7 @@ export interface Stats {
   readonly version: string;
   /** Whole seconds after the start. */
   readonly uptimeSeconds: number;
-  /** `echo` or `comet`. */
+  /** The value of `--protocol`. */
   readonly protocol: string;
   /** Addresses, as `HOST:PORT`, `[V6]:PORT` or `unix:PATH`. */
   readonly listen: readonly string[];

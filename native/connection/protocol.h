@@ -12,17 +12,30 @@
 
 namespace megacomet {
 
-/// The protocols of a worker, by their index in its table.
-enum class ProtocolId : uint8_t {
-  kEcho,
-  kHttp,
-  kSse,
-  kStream,
-  kPoll,
-  kWebSocket,
-  kWebSocketEcho,
-  kMailbox
-};
+/// The protocols, each declared here and nowhere else: X(Echo, "echo") is ProtocolId::kEcho, the
+/// object kEchoProtocol, and the choice `--protocol echo`. A protocol without a choice only takes
+/// over connections from HTTP.
+// clang-format off
+#define MC_PROTOCOLS(X)      \
+  X(Echo, "echo")            \
+  X(Http, "comet")           \
+  X(Sse, "")                 \
+  X(Stream, "")              \
+  X(Poll, "")                \
+  X(WebSocket, "")           \
+  X(WebSocketEcho, "")       \
+  X(Mailbox, "")
+// clang-format on
+
+/// The protocols by their index in the table of a worker.
+#define MC_PROTOCOL_ID(id, choice) k##id,
+enum class ProtocolId : uint8_t { MC_PROTOCOLS(MC_PROTOCOL_ID) };
+#undef MC_PROTOCOL_ID
+
+#define MC_PROTOCOL_COUNT(id, choice) +1
+constexpr int kProtocolCount = MC_PROTOCOLS(MC_PROTOCOL_COUNT);
+#undef MC_PROTOCOL_COUNT
+static_assert(kProtocolCount <= 16, "Connection::protocol has four bits");
 
 /// Messages that a subscriber missed, in the order of their numbers.
 struct Replay {
@@ -46,9 +59,10 @@ struct Replay {
 /// Functions over a worker's services and one connection. Any of them may close the connection;
 /// then the caller must not touch it any more. Each protocol sets the members that it needs by
 /// name.
+///
+/// Without comet a server has neither a hub nor an input budget: such a protocol sends at most one
+/// response for each read, and does not use keep_input().
 struct Protocol {
-  const char* name = "";
-
   /// A connection of this protocol was accepted; null where it just waits.
   void (*on_accept)(Services& services, Connection* connection) = nullptr;
 

@@ -15,7 +15,6 @@ void on_bytes(Services& services, Connection* connection, uint8_t* bytes, size_t
 
 constexpr Protocol make_protocol() {
   Protocol protocol;
-  protocol.name = "echo";
   protocol.on_bytes = on_bytes;
   protocol.uses_idle_timeout = true;
   protocol.pauses_reading = true;

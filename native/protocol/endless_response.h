@@ -24,9 +24,8 @@ namespace megacomet {
 template <typename Format>
 class EndlessResponse {
  public:
-  static constexpr Protocol protocol(const char* name) {
+  static constexpr Protocol protocol() {
     Protocol protocol;
-    protocol.name = name;
     protocol.on_bytes = on_bytes;
     protocol.on_deadline = on_deadline;
     protocol.on_disconnect = on_disconnect;

@@ -309,7 +309,6 @@ std::string refusal(Services& services) {
 
 constexpr Protocol make_protocol() {
   Protocol protocol;
-  protocol.name = "comet";
   protocol.on_accept = on_accept;
   protocol.on_bytes = on_bytes;
   protocol.on_disconnect = on_disconnect;

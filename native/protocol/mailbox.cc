@@ -44,7 +44,6 @@ void on_deadline(Services& services, Connection* connection) {
 
 constexpr Protocol make_protocol() {
   Protocol protocol;
-  protocol.name = "mailbox";
   protocol.on_bytes = on_bytes;
   protocol.on_deadline = on_deadline;
   protocol.on_disconnect = on_disconnect;

@@ -173,7 +173,6 @@ void on_disconnect(Services& services, Connection* connection, CloseCause, std::
 
 constexpr Protocol make_protocol() {
   Protocol protocol;
-  protocol.name = "poll";
   protocol.on_bytes = on_bytes;
   protocol.on_deadline = on_deadline;
   protocol.on_disconnect = on_disconnect;

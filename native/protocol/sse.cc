@@ -65,7 +65,7 @@ void on_disconnect(Services& services,
 }
 
 constexpr Protocol make_protocol() {
-  Protocol protocol = Response::protocol("sse");
+  Protocol protocol = Response::protocol();
   protocol.on_disconnect = on_disconnect;
   return protocol;
 }

@@ -35,6 +35,6 @@ struct JsonLines {
 
 }  // namespace
 
-constexpr Protocol kStreamProtocol = EndlessResponse<JsonLines>::protocol("stream");
+constexpr Protocol kStreamProtocol = EndlessResponse<JsonLines>::protocol();
 
 }  // namespace megacomet

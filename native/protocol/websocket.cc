@@ -302,7 +302,6 @@ void on_disconnect(Services& services,
 
 constexpr Protocol make_protocol() {
   Protocol protocol;
-  protocol.name = "websocket";
   protocol.on_bytes = on_bytes;
   protocol.on_deadline = on_deadline;
   protocol.on_disconnect = on_disconnect;
@@ -315,7 +314,6 @@ constexpr Protocol make_protocol() {
 
 constexpr Protocol make_echo_protocol() {
   Protocol protocol;
-  protocol.name = "websocket-echo";
   protocol.on_bytes = on_echo_bytes;
   protocol.on_deadline = on_deadline;
   protocol.on_disconnect = on_disconnect;

@@ -11,19 +11,22 @@
 
 namespace megacomet {
 
-const Protocol* const kProtocols[] = {&kEchoProtocol,
-                                      &kHttpProtocol,
-                                      &kSseProtocol,
-                                      &kStreamProtocol,
-                                      &kPollProtocol,
-                                      &kWebSocketProtocol,
-                                      &kWebSocketEchoProtocol,
-                                      &kMailboxProtocol};
+namespace {
+
+#define MC_PROTOCOL_CHOICE(id, choice) choice,
+constexpr const char* kChoices[] = {MC_PROTOCOLS(MC_PROTOCOL_CHOICE)};
+#undef MC_PROTOCOL_CHOICE
+
+}  // namespace
+
+#define MC_PROTOCOL_POINTER(id, choice) &k##id##Protocol,
+const Protocol* const kProtocols[] = {MC_PROTOCOLS(MC_PROTOCOL_POINTER)};
+#undef MC_PROTOCOL_POINTER
 
 int find_protocol(const std::string& name) {
-  for (const ProtocolId id : {ProtocolId::kEcho, ProtocolId::kHttp}) {
-    const int index = static_cast<int>(id);
-    if (name == kProtocols[index]->name) return index;
+  if (name.empty()) return -1;
+  for (int index = 0; index < kProtocolCount; index++) {
+    if (name == kChoices[index]) return index;
   }
   return -1;
 }

@@ -7,11 +7,10 @@
 
 namespace megacomet {
 
-/// In the order of ProtocolId. A protocol is added here.
+/// The protocols of MC_PROTOCOLS, in its order.
 extern const Protocol* const kProtocols[];
 
-/// The index of the protocol with this name; -1 for an unknown name, and for a protocol that only
-/// takes over a connection from HTTP.
+/// The index of the protocol with this choice of `--protocol`; -1 for anything else.
 [[nodiscard]] int find_protocol(const std::string& name);
 
 }  // namespace megacomet

@@ -68,9 +68,12 @@ function filesIn(folder: string, pattern: RegExp): string[] {
 function addonObjects(sources: readonly string[]): string[] {
   const folder = join(root, 'build/Release/obj.target/megacomet');
   const objects = sources.map((source) => join(folder, source.replace(/\.cc$/, '.o')));
-  const changedAtMs = newest([...sources, ...filesIn('native', /\.h$/), 'binding.gyp']);
-  const builtAtMs = Math.min(...objects.map(mtimeMs));
-  if (builtAtMs < changedAtMs) {
+  const headersAtMs = newest([...filesIn('native', /\.h$/), 'binding.gyp']);
+  // make compiles only what a change of a header concerns: then one object at least is newer.
+  const isOld =
+    Math.max(...objects.map(mtimeMs)) < headersAtMs ||
+    sources.some((source, at) => mtimeMs(objects[at] ?? '') < newest([source]));
+  if (isOld) {
     throw new Error('the addon is older than native/ or missing: run `npm run build:native`');
   }
   return objects;

@@ -30,7 +30,6 @@ void on_message_sent(Services& services, Connection* connection) {
 
 constexpr Protocol make_text_protocol() {
   Protocol protocol;
-  protocol.name = "text";
   protocol.encode = encode;
   protocol.on_replay = on_replay;
   protocol.message_is_heartbeat = true;
@@ -39,7 +38,6 @@ constexpr Protocol make_text_protocol() {
 
 constexpr Protocol make_poll_protocol() {
   Protocol protocol;
-  protocol.name = "text poll";
   protocol.encode = encode;
   protocol.on_message_sent = on_message_sent;
   protocol.on_replay = on_poll_replay;
