@@ -76,7 +76,7 @@ t.test('a limit in the way is one warning with its values', { skip: noNamespace 
   const lines = warnings(server);
   t.match(lines, [{ limit: 'net.core.somaxconn', current: '512', needed: '4,096' }]);
   t.equal(lines.length, 1, 'and only one, although the backlog is cut too');
-  t.match(lines[0]?.msg, /clients try again only after a second/, 'it says what happens');
+  t.match(lines[0]?.msg, /the client retries after a second/, 'it says what happens');
   t.match(summary(server), /the limit that binds: \S+/, 'the first line names what binds');
   await server.stop();
 });
