@@ -2,16 +2,6 @@
 // option tables.
 import { Command, CommanderError, Option } from 'commander';
 
-import { bench } from './commands/bench.js';
-import { channels } from './commands/channels.js';
-import { doctor } from './commands/doctor.js';
-import { installService } from './commands/install-service.js';
-import { kick } from './commands/kick.js';
-import { plan } from './commands/plan.js';
-import { publish } from './commands/publish.js';
-import { serve } from './commands/serve.js';
-import { status } from './commands/status.js';
-import { subscribe } from './commands/subscribe.js';
 import { MegacometError } from '../base/errors.js';
 import { packageVersion } from '../system/native.js';
 import { COMMANDS, optionsOf, type CommandName, type CommandSpec } from '../options/commands.js';
@@ -47,17 +37,21 @@ function toOption(spec: OptionSpec): Option {
 
 type Run = (flags: Flags, words: readonly string[]) => Promise<number>;
 
+/** Each command is loaded when it runs: `serve` does not need the libraries of the others. */
 const RUNS: Readonly<Record<CommandName, Run>> = {
-  serve,
-  status: (flags) => status(flags, print),
-  bench: (flags) => bench(flags, print),
-  doctor: (flags) => doctor(flags, print),
-  plan: (flags) => plan(flags, print),
-  'install-service': (flags) => installService(flags, print),
-  publish: (flags, words) => publish(words, flags, print),
-  subscribe: (flags, words) => subscribe(words, flags, print),
-  channels: (flags) => channels(flags, print),
-  kick: (flags, words) => kick(words, flags, print),
+  serve: async (flags) => (await import('./commands/serve.js')).serve(flags),
+  status: async (flags) => (await import('./commands/status.js')).status(flags, print),
+  bench: async (flags) => (await import('./commands/bench.js')).bench(flags, print),
+  doctor: async (flags) => (await import('./commands/doctor.js')).doctor(flags, print),
+  plan: async (flags) => (await import('./commands/plan.js')).plan(flags, print),
+  'install-service': async (flags) =>
+    (await import('./commands/install-service.js')).installService(flags, print),
+  publish: async (flags, words) =>
+    (await import('./commands/publish.js')).publish(words, flags, print),
+  subscribe: async (flags, words) =>
+    (await import('./commands/subscribe.js')).subscribe(words, flags, print),
+  channels: async (flags) => (await import('./commands/channels.js')).channels(flags, print),
+  kick: async (flags, words) => (await import('./commands/kick.js')).kick(words, flags, print),
 };
 
 function flagsOf(command: CommandName): readonly OptionSpec[] {
