@@ -333,7 +333,10 @@ const LOAD_NAMES = {
 };
 
 const FILES = {
-  'lib/base/native-constants.ts': constantsFile(readBounds(BOUNDS), readProtocolChoices(), [WORKER_LIST, LOAD_LIST]),
+  'lib/base/native-constants.ts': constantsFile(readBounds(BOUNDS), readProtocolChoices(), [
+    WORKER_LIST,
+    LOAD_LIST,
+  ]),
   'lib/ipc/frames.ts': framesFile(WORKER_LIST, WORKER_NAMES, []),
   'lib/ipc/frame-writers.ts': writersFile(WORKER_LIST),
   'lib/ipc/frame-codecs.ts': codecsFile(WORKER_LIST, WORKER_NAMES, []),

@@ -163,7 +163,11 @@ t.test('an error names a limit that leaves no connection, and nothing starts', a
     through: ['prlimit', '--nofile=64:64'],
   });
   t.equal(code, 1, 'exit code');
-  t.match(stderr, /^megacomet-ts: a limit of 64 open files [^\n]+: raise the limit\n$/, 'one sentence');
+  t.match(
+    stderr,
+    /^megacomet-ts: a limit of 64 open files [^\n]+: raise the limit\n$/,
+    'one sentence',
+  );
   t.equal(stdout, '', 'and nothing else');
 });
 
