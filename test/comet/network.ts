@@ -109,7 +109,7 @@ async function assertWhole(t: Test, stage: Stage): Promise<void> {
   const { clients, sent } = stage;
   for (const client of clients) {
     const name = client.constructor.name;
-    await until(`${name} to have all`, () => client.seen.length >= sent.length, 30_000).catch(
+    await until(`${name} to have all`, () => client.seen.length >= sent.length).catch(
       (error: unknown) => {
         const found = `${client.seen.length} of ${sent.length}, with ${client.lost} gaps`;
         const state = client.isOpen ? 'connected' : 'disconnected';
@@ -239,11 +239,12 @@ test('a network that loses one packet in twenty changes no message', async (t) =
 });
 
 test('a short partition is not noticed, and a long one is recovered from', async (t) => {
-  const stage = await start(t, '--write-timeout', '4');
+  // Much longer than the short partition takes on a busy machine.
+  const stage = await start(t, '--write-timeout', '10');
   const { program, clients } = stage;
   cutOff(program);
-  await publish(stage, 20, 2000);
-  await sleep(1500);
+  await publish(stage, 20, 1000);
+  await sleep(500);
   t.ok(clients.every(({ seen }) => seen.length === 0));
   heal();
   await assertWhole(t, stage);
@@ -253,7 +254,6 @@ test('a short partition is not noticed, and a long one is recovered from', async
   await until(
     'all to be disconnected',
     async () => (await program.server.total('connections')) === 0,
-    40_000,
   );
   heal();
   // The clients received nothing and would wait without end: only their own timeouts can end them.
