@@ -1,6 +1,5 @@
 // The log of the command line: pino with fixed field names, as JSON or as readable text.
 import { pino } from 'pino';
-import pretty from 'pino-pretty';
 
 /** The methods of a logger that the server calls; a pino instance has them. */
 export interface Logger {
@@ -29,10 +28,17 @@ export const silentLogger: Logger = {
  *
  * @param format - `pretty` for text, `json` for machines; by default pretty on a terminal.
  */
-export function createLogger(level: string, format: string | undefined): pino.Logger {
+export async function createLogger(
+  level: string,
+  format: string | undefined,
+): Promise<pino.Logger> {
   const isPretty = format === 'pretty' || (format === undefined && process.stdout.isTTY);
   const stream = isPretty
-    ? pretty({ sync: true, colorize: process.stdout.isTTY, ignore: 'pid,hostname' })
+    ? (await import('pino-pretty')).default({
+        sync: true,
+        colorize: process.stdout.isTTY,
+        ignore: 'pid,hostname',
+      })
     : pino.destination({ fd: 1, sync: true });
   // A reader that closes the pipe (`serve | head -1`) must not end the server.
   stream.on('error', () => undefined);

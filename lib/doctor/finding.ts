@@ -126,9 +126,10 @@ export function vmCounter({ machine }: Situation, name: string): CounterReading 
 
 /** 1234567 as `1,234,567`. systemd sets some limits to 2^63 − 1, which means "no limit". */
 export function formatCount(value: number): string {
+  // Not toLocaleString: each call makes a formatter, and the first one loads ICU during the start.
   return value > Number.MAX_SAFE_INTEGER
     ? 'no limit'
-    : value.toLocaleString('en-US', { maximumFractionDigits: 0 });
+    : String(Math.round(value)).replace(/\B(?=(?:\d{3})+$)/g, ',');
 }
 
 /** Bytes as GiB or MiB, for people. */

@@ -11,7 +11,7 @@ import { Server, type ServerOptions } from '../../server/server.js';
 import { ServiceNotifier } from '../../systemd/service.js';
 import { takeSystemd } from '../../systemd/systemd.js';
 
-type CommandLogger = ReturnType<typeof createLogger>;
+type CommandLogger = Awaited<ReturnType<typeof createLogger>>;
 
 type Flags = Record<string, unknown>;
 
@@ -63,7 +63,7 @@ function reload(server: Server, flags: Flags, log: CommandLogger): Settings | nu
  */
 export async function serve(flags: Flags): Promise<number> {
   let settings = readSettings('serve', { flags, env: process.env });
-  const log = createLogger(settings['logLevel'] as string, settings['logFormat'] as string);
+  const log = await createLogger(settings['logLevel'] as string, settings['logFormat'] as string);
   const systemd = takeSystemd(process.env, process.pid);
   for (const sentence of systemd.ignored) log.debug({}, sentence);
   const service = new ServiceNotifier(systemd, log);
