@@ -37,6 +37,7 @@
       "native/hub/hub.cc",
       "native/hub/kicks.cc",
       "native/hub/mailboxes.cc",
+      "native/hub/number_window.cc",
       "native/hub/presence.cc",
       "native/hub/recovery.cc",
       "native/hub/subscriptions.cc",

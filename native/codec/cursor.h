@@ -36,11 +36,16 @@ inline bool operator!=(const Cursor& one, const Cursor& other) {
 
 // A subscription keeps only the low 32 bits of the lowest number that it still wants: its
 // `next_wanted`. The comparison is a signed difference. It is correct while the two numbers are
-// less than 2^31 messages apart, and the history never holds as many.
+// less than 2^31 messages apart, which hub/number_window.h ensures.
+
+/// The next_wanted of a subscriber that wants `number` and later messages.
+inline uint32_t wants_from(uint64_t number) {
+  return static_cast<uint32_t>(number);
+}
 
 /// The next_wanted of a subscriber that has received everything up to `number`.
 inline uint32_t wants_after(uint64_t number) {
-  return static_cast<uint32_t>(number) + 1;
+  return wants_from(number + 1);
 }
 
 /// Whether a subscriber with this next_wanted still wants message `number`.

@@ -13,6 +13,7 @@ namespace megacomet {
 void Delivery::publish(const Ref<Message>& message) {
   // The numbers of the stream rise.
   if (message->number <= parts_.sequence->head) return;
+  parts_.window->advance(message->number);
   parts_.sequence->head = message->number;
   parts_.counters->add(Counter::kMessagesTotal);
   parts_.channels->match(message->channel, [&](uint32_t index) {

@@ -8,6 +8,7 @@
 
 #include "connection/connection.h"
 #include "connection/protocol.h"
+#include "hub/number_window.h"
 #include "hub/sequence.h"
 #include "pubsub/channels.h"
 #include "pubsub/fanout.h"
@@ -22,6 +23,7 @@ class Delivery final : public FanoutHandler {
     Fanout* fanout;
     Counters* counters;
     Sequence* sequence;
+    NumberWindow* window;
     Services* services;
     const Protocol* const* protocols;
   };

@@ -13,6 +13,7 @@
 #include "hub/delivery.h"
 #include "hub/kicks.h"
 #include "hub/mailboxes.h"
+#include "hub/number_window.h"
 #include "hub/presence.h"
 #include "hub/recovery.h"
 #include "hub/sequence.h"
@@ -89,6 +90,7 @@ class Hub final : SubscriptionService, PublishService, ConnectionObserver, Repla
   Channels channels_;
   Delivery delivery_;
   Fanout fanout_;
+  NumberWindow window_;
   Presence presence_;
   Mailboxes mailboxes_;
   Subscriptions subscriptions_;

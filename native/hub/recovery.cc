@@ -128,6 +128,7 @@ void Recovery::send_request(Connection* connection) {
 
 void Recovery::on_page(const ConnectionName& name, const ReplayPart& part) {
   if (unanswered_ > 0) --unanswered_;
+  parts_.window->advance(part.head + 1);
   parts_.sequence->head = std::max(parts_.sequence->head, part.head);
   Connection* connection = find_connection(parts_.connections, name);
   const bool is_wanted = connection != nullptr && connection->is_busy() &&

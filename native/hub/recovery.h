@@ -12,6 +12,7 @@
 #include "base/queue.h"
 #include "connection/connection.h"
 #include "connection/protocol.h"
+#include "hub/number_window.h"
 #include "hub/sequence.h"
 #include "hub/subscriptions.h"
 #include "ipc/frames.h"
@@ -49,6 +50,7 @@ class Recovery {
     Sessions* sessions;
     Counters* counters;
     Sequence* sequence;
+    NumberWindow* window;
     ReplayRequester* requester;
     Services* services;
     const Protocol* const* protocols;

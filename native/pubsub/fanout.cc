@@ -46,7 +46,8 @@ void Fanout::begin(Job* job, uint64_t now_ns) {
 uint32_t Fanout::due(const Job& job, uint64_t now_ns) const {
   const uint64_t spread_ns = uint64_t{job.messages.front()->spread_ms} * 1'000'000;
   const uint64_t elapsed_ns = now_ns - job.started_ns;
-  if (job.messages.size() > 1 || elapsed_ns >= spread_ns || is_full()) return job.next;
+  const bool is_spread = job.messages.size() == 1 && !is_finishing_ && !is_full();
+  if (!is_spread || elapsed_ns >= spread_ns) return job.next;
   const auto left =
       static_cast<uint32_t>(job.total - static_cast<uint64_t>(job.total) * elapsed_ns / spread_ns);
   return job.next > left ? job.next - left : 0;
@@ -97,6 +98,21 @@ bool Fanout::pump(uint64_t end_ns) {
     if (now_ns >= end_ns) return !jobs_.empty();
   }
   return false;
+}
+
+void Fanout::finish() {
+  is_finishing_ = true;
+  while (pump(UINT64_MAX)) {
+  }
+  is_finishing_ = false;
+}
+
+uint64_t Fanout::lowest_number() const {
+  uint64_t lowest = UINT64_MAX;
+  for (const std::unique_ptr<Job>& job : jobs_) {
+    lowest = std::min(lowest, job->messages.front()->number);
+  }
+  return lowest;
 }
 
 void Fanout::forget(uint32_t channel) {

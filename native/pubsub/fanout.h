@@ -49,6 +49,9 @@ class Fanout {
   /// now.
   bool pump(uint64_t end_ns);
 
+  /// Sends every unfinished message now, however long that takes.
+  void finish();
+
   /// Messages of all channels whose fan-out has not ended.
   [[nodiscard]] size_t unfinished() const { return unfinished_; }
   /// The same of one channel.
@@ -56,6 +59,8 @@ class Fanout {
     const Job* job = job_of(channel);
     return job == nullptr ? 0 : job->messages.size();
   }
+  /// The lowest number of an unfinished message; UINT64_MAX without one.
+  [[nodiscard]] uint64_t lowest_number() const;
   [[nodiscard]] size_t unfinished_bytes() const { return unfinished_bytes_; }
   /// Whether no more should be added for now. Then no message is spread over a time.
   [[nodiscard]] bool is_full() const {
@@ -106,6 +111,8 @@ class Fanout {
   size_t unfinished_ = 0;
   size_t unfinished_bytes_ = 0;
   uint32_t at_once_left_ = 0;
+  /// No message is spread over a time.
+  bool is_finishing_ = false;
 };
 
 }  // namespace megacomet

@@ -54,8 +54,10 @@ const Protocol* const kTextProtocols[] = {&kTextProtocol, &kTextPollProtocol};
 
 HubParts::HubParts(const Protocol* const* protocols)
     : SendingParts(protocols),
-      delivery({&connections, &channels, &fanout, &counters, &sequence, &services, protocols}),
+      delivery(
+          {&connections, &channels, &fanout, &counters, &sequence, &window, &services, protocols}),
       fanout(&channels, &delivery),
+      window(&connections, &fanout),
       presence({&channels, &fanout, &connections, &control, &counters}),
       subscriptions({&connections, &channels, &fanout, &presence, &sessions, &counters, &sequence}),
       recovery({&connections,
@@ -65,6 +67,7 @@ HubParts::HubParts(const Protocol* const* protocols)
                 &sessions,
                 &counters,
                 &sequence,
+                &window,
                 this,
                 &services,
                 protocols}) {

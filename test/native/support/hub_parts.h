@@ -11,6 +11,7 @@
 #include "connection/sender.h"
 #include "connection/sessions.h"
 #include "hub/delivery.h"
+#include "hub/number_window.h"
 #include "hub/presence.h"
 #include "hub/recovery.h"
 #include "hub/sequence.h"
@@ -121,6 +122,7 @@ struct HubParts final : SendingParts, SubscriptionService, ReplayRequester, Conn
   Channels channels;
   Delivery delivery;
   Fanout fanout;
+  NumberWindow window;
   Presence presence;
   Subscriptions subscriptions;
   Recovery recovery;
