@@ -53,6 +53,8 @@ class ConnectionOwner {
 /// What the part that keeps subscriptions must know of a connection's life.
 class ConnectionObserver {
  public:
+  /// The server is about to disconnect it: sends what was published for it before. May close it.
+  virtual void on_disconnecting(Connection* connection) = 0;
   /// Nothing more will be delivered to it; it only waits until its send queue is empty.
   virtual void on_closing(Connection* connection) = 0;
   /// Its record is about to be freed.

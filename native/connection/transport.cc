@@ -199,6 +199,11 @@ void Transport::close(Connection* connection, CloseCause cause) {
 void Transport::disconnect(Connection* connection, CloseCause cause, std::string_view reason) {
   // Its final response is queued, and it closes with the last byte.
   if (connection->is_closing) return;
+  const uint32_t generation = connection->generation;
+  observer_->on_disconnecting(connection);
+  const bool is_gone =
+      connection->generation != generation || connection->state == ConnectionState::kFree;
+  if (is_gone || connection->is_closing) return;
   const Protocol& protocol = protocol_of(*connection);
   if (protocol.on_disconnect == nullptr) return close(connection, cause);
   protocol.on_disconnect(services_, connection, cause, reason);

@@ -104,6 +104,12 @@ void Delivery::flush_pending(Connection* connection, uint64_t number) {
   if (is_gathered) parts_.services->sender->flush_gathered();
 }
 
+void Delivery::flush(Connection* connection) {
+  const bool is_subscriber = connection->state == ConnectionState::kSubscribed ||
+                             (connection->is_busy() && !connection->session->subscriptions.empty());
+  if (is_subscriber && parts_.fanout->unfinished() > 0) flush_pending(connection, UINT64_MAX);
+}
+
 void Delivery::deliver(Connection* connection, Message& message) {
   if (connection->is_busy()) {
     Session* session = connection->session;

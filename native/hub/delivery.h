@@ -35,6 +35,10 @@ class Delivery final : public FanoutHandler {
   /// A message of the manager's stream, for all its subscribers.
   void publish(const Ref<Message>& message);
 
+  /// Sends every pending message of a connection now, before others and without their spread. May
+  /// close the connection.
+  void flush(Connection* connection);
+
   /// Encodes a message for one connection and sends it.
   void send(Connection* connection, Message& message);
 

@@ -76,6 +76,7 @@ class Hub final : SubscriptionService, PublishService, ConnectionObserver, Repla
   }
   bool publish(const Connection& connection, frame::Message message) override;
 
+  void on_disconnecting(Connection* connection) override { delivery_.flush(connection); }
   void on_closing(Connection* connection) override { unsubscribe(connection); }
   void on_close(Connection* connection) override;
   void on_output_sent(Connection* connection) override { recovery_.resume(connection); }

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include <sys/socket.h>
 
@@ -223,4 +224,70 @@ TEST("a blocked subscriber whose client ends leaves its channels at once") {
     blocked.expect_left();
     EXPECT(blocked.read_all().size() > kMessageBytes);
   }
+}
+
+namespace {
+
+constexpr char kPoll[] = "GET /poll?channel=a HTTP/1.1\r\nHost: a\r\n\r\n";
+
+/// A world with one idle subscriber of the channel "a" over each transport.
+struct Subscribed : unit::CometWorld {
+  Subscribed() {
+    for (const char* request : {kEvents, kStream, kWebSocket, kPoll}) {
+      clients.push_back(std::make_unique<Client>(socket.port()));
+      register_fd(*clients.back(), request);
+    }
+    EXPECT(unit::run_until(loop.get(), [&] {
+      answer_replays();
+      return count(Counter::kSubscriptions) == clients.size();
+    }));
+  }
+
+  /// Whether every client has received `text`.
+  [[nodiscard]] bool all_received(const std::string& text) {
+    texts.resize(clients.size());
+    bool is_whole = true;
+    for (size_t index = 0; index < clients.size(); ++index) {
+      texts[index] += clients[index]->read_now();
+      is_whole = is_whole && texts[index].find(text) != std::string::npos;
+    }
+    return is_whole;
+  }
+
+  std::vector<std::unique_ptr<Client>> clients;
+  std::vector<std::string> texts;
+};
+
+}  // namespace
+
+TEST("subscribers over every transport receive a message after 2^31 messages on other channels") {
+  Subscribed world;
+  world.publish("other", "x");
+  world.skip_numbers((uint64_t{1} << 31U) + 10);
+  world.publish("other", "x");
+  world.publish("a", "after all");
+  EXPECT(unit::run_until(world.loop.get(), [&] { return world.all_received("after all"); }));
+}
+
+TEST("a message that was published before a kick arrives before the connection closes") {
+  Subscribed world;
+  world.publish("a", "last words", false);
+  world.hub->on_kick({"a", "over"});
+  EXPECT(unit::run_until(world.loop.get(), [&] { return world.all_received("last words"); }));
+  EXPECT(
+      unit::run_until(world.loop.get(), [&] { return world.count(Counter::kSubscriptions) == 0; }));
+}
+
+TEST("a message that was published before a drain arrives before the connection closes") {
+  Subscribed world;
+  world.publish("a", "last words", false);
+  world.transport->connections().visit(
+      0, world.transport->connections().capacity(), [&](Connection& connection) {
+        if (connection.state == ConnectionState::kFree) return true;
+        world.transport->disconnect(&connection, CloseCause::kDrain, {});
+        return true;
+      });
+  EXPECT(unit::run_until(world.loop.get(), [&] { return world.all_received("last words"); }));
+  EXPECT(
+      unit::run_until(world.loop.get(), [&] { return world.count(Counter::kConnections) == 0; }));
 }

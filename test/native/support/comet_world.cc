@@ -58,13 +58,13 @@ void CometWorld::answer_replays() {
   }
 }
 
-void CometWorld::publish(const std::string& channel, const std::string& data) {
+void CometWorld::publish(const std::string& channel, const std::string& data, bool pumps) {
   frame::Publish message;
   message.number = ++number_;
   message.channel = channel;
   message.data.bytes = data;
   hub->on_publish(std::move(message));
-  while (hub->is_pumping()) static_cast<void>(hub->pump(UINT64_MAX));
+  while (pumps && hub->is_pumping()) static_cast<void>(hub->pump(UINT64_MAX));
 }
 
 }  // namespace unit

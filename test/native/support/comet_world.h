@@ -26,8 +26,11 @@ struct CometWorld {
   /// Answers each replay request of the worker with an empty last page.
   void answer_replays();
 
-  /// Publishes a message to the subscribers of `channel`, and runs its fan-out.
-  void publish(const std::string& channel, const std::string& data);
+  /// Publishes a message to the subscribers of `channel`. Runs its fan-out if `pumps`.
+  void publish(const std::string& channel, const std::string& data, bool pumps = true);
+
+  /// The manager numbers `count` messages for other workers.
+  void skip_numbers(uint64_t count) { number_ += count; }
 
   /// The frames of one type that the worker has sent since the last call; drops all others.
   template <typename Frame>

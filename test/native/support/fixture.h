@@ -69,6 +69,7 @@ class Client {
 
 /// The observer of connections that have no subscriptions.
 struct NoSubscriptions final : ConnectionObserver {
+  void on_disconnecting(Connection*) override {}
   void on_closing(Connection*) override {}
   void on_close(Connection*) override {}
   void on_output_sent(Connection*) override {}

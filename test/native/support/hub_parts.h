@@ -109,6 +109,7 @@ struct HubParts final : SendingParts, SubscriptionService, ReplayRequester, Conn
     return subscriptions.position(connection);
   }
   void request_replay(const frame::ReplayRequest& request) override { requests.push_back(request); }
+  void on_disconnecting(Connection* connection) override { delivery.flush(connection); }
   void on_closing(Connection* connection) override { unsubscribe(connection); }
   void on_close(Connection* connection) override { unsubscribe(connection); }
   void on_output_sent(Connection* connection) override { recovery.resume(connection); }
