@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 
 import { Program, REQUESTS, WebSocketClient } from '../support/comet-world.js';
-import { connect, until } from '../support/helpers.js';
+import { Clients, connect, until } from '../support/helpers.js';
 
 const MESSAGE_BYTES = 900_000;
 const ROOMY = ['--workers', '1', '--message-bytes', '1000000', '--send-queue-bytes', '50000000'];
@@ -82,6 +82,34 @@ t.test('queued answers to polls arrive when the server shuts down', async (t) =>
   t.ok(text.length > count * MESSAGE_BYTES, `all ${count} answers are whole`);
   await program.server.assertEnded(0);
 });
+
+/** Subscribers over each transport that wait for a message when the server closes them. */
+const CROWD = 800;
+
+for (const [name, disconnect] of [
+  ['a kick', (program: Program) => program.kick('a', 'over')],
+  ['a drain of no time', (program: Program) => program.server.child.kill('SIGTERM')],
+  ['a drain', (program: Program) => program.server.child.kill('SIGTERM')],
+] as const) {
+  t.test(`a message that was acknowledged before ${name} reaches every subscriber`, async (t) => {
+    const drain = name === 'a drain' ? '2' : '0';
+    const program = await Program.start(t, { args: ['--workers', '2', '--drain', drain] });
+    const crowd = await Clients.open(t, program.port, CROWD);
+    const requests = Object.values(REQUESTS);
+    const texts = crowd.sockets.map((socket, index) => {
+      socket.write(requests[index % requests.length] ?? '');
+      return readAll(socket);
+    });
+    await program.untilTotal('subscriptions', CROWD);
+    await program.publish('a', 'last words');
+    await disconnect(program);
+    // A poll and a WebSocket stay open after their last message until the client ends.
+    if (name === 'a kick') program.server.child.kill('SIGTERM');
+    const missing = (await Promise.all(texts)).filter((text) => !text.includes('last words'));
+    t.equal(missing.length, 0);
+    await program.server.assertEnded(0);
+  });
+}
 
 t.test('a kick sends its reason on transports that can carry it', async (t) => {
   const program = await Program.start(t, { args: ['--workers', '1'] });
