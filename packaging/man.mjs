@@ -30,7 +30,8 @@ function optionEntry(option) {
   // A secret has no flag, because every user of the machine can read the command line.
   if (option.isSecret) return entry(bold(option.environment), text);
   const value = option.completion ? ` \\fI${plain(option.value ?? 'WORD')}\\fR` : '';
-  return `${entry(bold(`--${option.name}`) + value, text)}\n[${plain(option.environment)}]`;
+  const variable = option.hasNoVariable ? '' : `\n[${plain(option.environment)}]`;
+  return `${entry(bold(`--${option.name}`) + value, text)}${variable}`;
 }
 
 const HEAD = `.SH SYNOPSIS
@@ -51,7 +52,8 @@ const OPTIONS_HEAD = [
 
 const ENVIRONMENT = [
   'The variable of an option is in brackets after it. The items of a list are separated by commas.',
-  'A variable that begins with MEGACOMET_ but does not belong to an option is an error.',
+  'An empty variable counts as not set. A variable that begins with MEGACOMET_ but does not belong',
+  'to an option is an error, unless Kubernetes or Docker sets it for a service of this name.',
 ];
 
 /** Files that commands read or write, with their defaults. */

@@ -227,14 +227,8 @@ export interface IngestAddress {
  *
  * @throws MegacometError `ERR_OPTION_INVALID`.
  */
-export function ingestAddressOf(text: string, protocol: string): IngestAddress {
-  if (protocol !== 'comet') {
-    throw new MegacometError('ERR_OPTION_INVALID', `ingest: "${text}" needs --protocol comet`);
-  }
-  const { isUnix, host, port } = parseAddress('ingest', text);
-  if (isUnix) {
-    throw new MegacometError('ERR_OPTION_INVALID', `ingest: "${text}" is not a numeric HOST:PORT`);
-  }
+export function ingestAddressOf(text: string): IngestAddress {
+  const { host, port } = parseAddress('ingest', text, false);
   return { text, host, port };
 }
 

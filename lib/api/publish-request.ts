@@ -1,7 +1,7 @@
 // One publish as JSON, from a body or a line of a batch, as the arguments of Broker.publish().
 import type { HistoryLimits } from '../broker/history-limits.js';
 import { SLOW_POLICIES, type SlowPolicy } from '../broker/slow-policy.js';
-import { FlatJsonError, readFlatJson, type FlatObject } from './flat-json.js';
+import { FlatJsonError, readFlatJson, type FlatObject } from '../base/flat-json.js';
 import type { PublishOptions } from '../broker/publishing.js';
 
 export interface PublishRequest {
@@ -82,7 +82,7 @@ function readObject(json: string): FlatObject {
   try {
     return readFlatJson(json);
   } catch (error) {
-    if (error instanceof FlatJsonError) throw new RequestFault(error.message);
+    if (error instanceof FlatJsonError) throw new RequestFault(`the request ${error.message}`);
     throw error;
   }
 }

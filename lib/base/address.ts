@@ -1,7 +1,9 @@
-// Parses and formats listening addresses. It opens no socket.
-import { isIPv4, isIPv6 } from 'node:net';
+// Parses and formats addresses as users write them: those that a server listens on, and those of
+// servers that a client connects to. It opens no socket and looks no name up.
+import { isIP, isIPv4, isIPv6 } from 'node:net';
 
 import { MegacometError } from './errors.js';
+import { shown } from './shown.js';
 
 /** An address that a server listens on. */
 export interface Address {
@@ -11,34 +13,100 @@ export interface Address {
   readonly port: number;
 }
 
+/** The address of a server, for a client. */
+export interface Peer {
+  /** A numeric host, or a name. */
+  readonly host: string;
+  readonly port: number;
+}
+
+/** The loopback address of the name localhost: RFC 6761, 6.3, lets no resolver decide. */
+const LOCALHOST = '127.0.0.1';
+
 /** `HOST:PORT`, `[V6]:PORT` or `unix:PATH`. */
 export function formatAddress(address: Address): string {
   if (address.isUnix) return `unix:${address.host}`;
-  const host = isIPv6(address.host) ? `[${address.host}]` : address.host;
-  return `${host}:${address.port}`;
+  return formatPeer(address);
+}
+
+/** `HOST:PORT` or `[V6]:PORT`. */
+export function formatPeer({ host, port }: Peer): string {
+  return isIPv6(host) ? `[${host}]:${port}` : `${host}:${port}`;
+}
+
+function invalid(label: string, text: unknown, rule: string): MegacometError {
+  return new MegacometError('ERR_OPTION_INVALID', `${label}: ${shown(text)} is not ${rule}`);
+}
+
+interface HostAndPort {
+  /** Without the brackets of IPv6; empty in `:PORT`. */
+  readonly host: string;
+  readonly isBracketed: boolean;
+  readonly port: number;
+}
+
+/** Splits `HOST:PORT`; null for any other text. */
+function split(text: string): HostAndPort | null {
+  const match = /^(?:\[([^[\]]+)\]|([^:[\]/@?#\s]*)):(\d{1,5})$/.exec(text);
+  if (match === null) return null;
+  const [, v6, other = '', digits] = match;
+  const port = Number(digits);
+  const isValid = port <= 65_535 && (v6 === undefined || isIPv6(v6));
+  return isValid ? { host: v6 ?? other, isBracketed: v6 !== undefined, port } : null;
 }
 
 /**
- * Reads an address as a user writes it.
+ * A numeric host to listen on. `localhost` is 127.0.0.1.
  *
- * @param label - The option or field that the address was given for.
  * @throws MegacometError `ERR_OPTION_INVALID`.
  */
-export function parseAddress(label: string, text: string): Address {
-  if (text.startsWith('unix:') && text.length > 5) {
+export function parseHost(label: string, text: unknown): string {
+  if (text === 'localhost') return LOCALHOST;
+  if (typeof text === 'string' && isIP(text) !== 0) return text;
+  throw invalid(label, text, 'a numeric address, such as 127.0.0.1 or ::1');
+}
+
+/**
+ * An address to listen on, or to connect to if it must be numeric. `:PORT` means every address of
+ * the machine, and `localhost` 127.0.0.1.
+ *
+ * @param label - The option or field that the address was given for.
+ * @param takesUnix - Whether `unix:PATH` is one.
+ * @throws MegacometError `ERR_OPTION_INVALID`.
+ */
+export function parseAddress(label: string, text: unknown, takesUnix = true): Address {
+  const rule = `a numeric HOST:PORT, [V6]:PORT${takesUnix ? ', :PORT or unix:PATH' : ' or :PORT'}`;
+  if (typeof text !== 'string' || text.includes('\0')) throw invalid(label, text, rule);
+  if (takesUnix && text.startsWith('unix:') && text.length > 5) {
     return { isUnix: true, host: text.slice(5), port: 0 };
   }
-  const match = /^(?:\[([^\]]+)\]|([^:]+)):(\d{1,5})$/.exec(text);
-  const host = match?.[1] ?? match?.[2] ?? '';
-  const port = Number(match?.[3]);
-  const isNumeric = match?.[1] === undefined ? isIPv4(host) : isIPv6(host);
-  if (match === null || !isNumeric || port > 65_535) {
-    throw new MegacometError(
-      'ERR_OPTION_INVALID',
-      `${label}: "${text}" is not a numeric HOST:PORT, [V6]:PORT or unix:PATH`,
-    );
-  }
-  return { isUnix: false, host, port };
+  const parts = split(text);
+  if (parts === null) throw invalid(label, text, rule);
+  const { host, isBracketed, port } = parts;
+  if (isBracketed || isIPv4(host)) return { isUnix: false, host, port };
+  if (host === 'localhost') return { isUnix: false, host: LOCALHOST, port };
+  if (host === '') return { isUnix: false, host: '::', port };
+  throw invalid(label, text, rule);
+}
+
+/** A host name (RFC 1123, 2.1), with the `_` of container names. A URL reads 1.2 as an address. */
+const NAME = /^(?!.*(^|\.)(\d+|0x[\da-f]*)\.?$)[\da-z_]([\da-z_.-]{0,251}[\da-z_])?\.?$/i;
+
+/**
+ * The address of a server to connect to: `HOST:PORT`, where the host may be a name. A scheme
+ * `http://` and one `/` at the end are ignored. `:PORT` means this machine.
+ *
+ * @throws MegacometError `ERR_OPTION_INVALID`.
+ */
+export function parsePeer(label: string, text: unknown): Peer {
+  const rule = 'HOST:PORT, such as 127.0.0.1:9001';
+  if (typeof text !== 'string') throw invalid(label, text, rule);
+  const parts = split(text.replace(/^http:\/\/(.*?)\/?$/i, '$1'));
+  if (parts === null || parts.port === 0) throw invalid(label, text, rule);
+  const { host, isBracketed, port } = parts;
+  if (host === '') return { host: LOCALHOST, port };
+  if (isBracketed || isIPv4(host) || NAME.test(host)) return { host, port };
+  throw invalid(label, text, rule);
 }
 
 /** Addresses in one line; consecutive ports of one host become a range: `[::]:8000-8007`. */

@@ -2,11 +2,13 @@
 // option tables.
 import { Command, CommanderError, Option } from 'commander';
 
+import { unknownName } from '../base/call-check.js';
 import { MegacometError } from '../base/errors.js';
 import { packageVersion } from '../system/native.js';
 import { COMMANDS, optionsOf, type CommandName, type CommandSpec } from '../options/commands.js';
 import type { OptionSpec } from '../options/option-spec.js';
-import { environmentNameOf, helpOf, unknownName } from '../options/options.js';
+import { environmentNameOf, helpOf } from '../options/options.js';
+import { expandFlagValues } from './flag-values.js';
 import { EXIT } from './process-interface.js';
 
 type Flags = Record<string, unknown>;
@@ -22,7 +24,7 @@ function detailsOf(spec: OptionSpec): string {
     spec.choices === undefined ? '' : ` One of: ${spec.choices.join(', ')}.`,
     spec.kind === 'list' ? ' Repeatable.' : '',
     fallback === undefined ? '' : ` Default: ${String(fallback)}.`,
-    ` [${environmentNameOf(spec.name)}]`,
+    spec.hasNoVariable === true ? '' : ` [${environmentNameOf(spec.name)}]`,
   ].join('');
 }
 
@@ -60,7 +62,10 @@ function flagsOf(command: CommandName): readonly OptionSpec[] {
 
 function addCommand(program: Command, spec: CommandSpec, name: CommandName): void {
   const command = program.command(`${name} ${spec.words}`.trim()).description(spec.description);
-  for (const option of flagsOf(name)) command.addOption(toOption(option));
+  for (const option of flagsOf(name)) {
+    command.addOption(toOption(option));
+    if (option.kind === 'flag') command.addOption(new Option(`--no-${option.name}`).hideHelp());
+  }
   command.action(async () => {
     process.exitCode = await RUNS[name](command.opts(), command.args);
   });
@@ -104,10 +109,15 @@ function reportError(error: unknown, argv: readonly string[]): number {
   return error.code.startsWith('ERR_OPTION_') ? EXIT.usage : EXIT.failure;
 }
 
+function withoutFlagValues(argv: readonly string[]): readonly string[] {
+  const command = COMMANDS.find(({ name }) => name === argv[2]);
+  return command === undefined ? argv : expandFlagValues(argv, flagsOf(command.name));
+}
+
 /** Runs the command line `argv` and sets the exit code of this process. */
 export async function main(argv: readonly string[]): Promise<void> {
   try {
-    await makeProgram().parseAsync(argv);
+    await makeProgram().parseAsync(withoutFlagValues(argv));
   } catch (error) {
     process.exitCode = reportError(error, argv);
   }

@@ -203,6 +203,7 @@ export const COMET_OPTIONS = [
   {
     name: 'origin',
     kind: 'list',
+    item: 'origin',
     value: 'ORIGIN',
     protocol: 'comet',
     unset: "the server's own origin",

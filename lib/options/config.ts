@@ -2,17 +2,14 @@
 // overrides the config file, the config file overrides the defaults.
 import { readFileSync } from 'node:fs';
 
+import { unknownOption } from '../base/call-check.js';
 import { MegacometError } from '../base/errors.js';
+import { FlatJsonError, readFlatJson } from '../base/flat-json.js';
 import { optionNames, optionsOf, type CommandName } from './commands.js';
+import { checkVariables, fromEnvironment, variableOf } from './environment.js';
 import type { OptionSpec } from './option-spec.js';
-import {
-  defaultsOf,
-  environmentNameOf,
-  keyOf,
-  parseOption,
-  unknownOption,
-  type Settings,
-} from './options.js';
+import { defaultsOf, environmentNameOf, keyOf, parseOption, type Settings } from './options.js';
+import { checkRequirements } from './requirements.js';
 
 export type { Settings } from './options.js';
 
@@ -20,7 +17,7 @@ function invalidFile(path: string, problem: string): MegacometError {
   return new MegacometError('ERR_OPTION_INVALID', `--config: ${path} ${problem}`);
 }
 
-function readFile(path: string): object {
+function readFile(path: string): ReadonlyMap<string, unknown> {
   let text: string;
   try {
     text = readFileSync(path, 'utf8');
@@ -28,47 +25,31 @@ function readFile(path: string): object {
     const code = (error as NodeJS.ErrnoException).code ?? 'unknown';
     throw invalidFile(path, `cannot be read (${code})`);
   }
-  let value: unknown;
   try {
-    value = JSON.parse(text);
+    return readFlatJson(text).members;
   } catch (error) {
-    throw invalidFile(path, `is not valid JSON (${(error as Error).message})`);
+    if (error instanceof FlatJsonError) throw invalidFile(path, error.message + error.detail);
+    throw error;
   }
-  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value;
-  throw invalidFile(path, 'is not a JSON object');
 }
 
 function fromFile(path: string, specs: readonly OptionSpec[]): Settings {
   const settings: Settings = {};
   const allowed = specs.filter(({ name }) => name !== 'config');
-  for (const [name, raw] of Object.entries(readFile(path))) {
+  for (const [name, raw] of readFile(path)) {
     const spec = allowed.find((candidate) => candidate.name === name);
     if (spec === undefined) {
-      const names = allowed.map((candidate) => candidate.name);
-      throw unknownOption(path, name, names);
+      if (name !== 'config') throw unknownOption(path, name, allowed.map(nameOf));
+      const message = `${path}: unknown option config (a config file cannot name another one)`;
+      throw new MegacometError('ERR_OPTION_UNKNOWN', message);
     }
     settings[keyOf(name)] = parseOption(spec, `${path}: ${name}`, raw);
   }
   return settings;
 }
 
-function fromEnvironment(env: NodeJS.ProcessEnv, specs: readonly OptionSpec[]): Settings {
-  const settings: Settings = {};
-  for (const spec of specs) {
-    const name = environmentNameOf(spec.name);
-    const raw = env[name];
-    if (raw !== undefined) settings[keyOf(spec.name)] = parseOption(spec, name, raw);
-  }
-  return settings;
-}
-
-/** Rejects a variable with our prefix that belongs to no option of any command. */
-function checkEnvironment(env: NodeJS.ProcessEnv): void {
-  const known = optionNames().map(environmentNameOf);
-  for (const name of Object.keys(env)) {
-    if (!name.startsWith(environmentNameOf('')) || known.includes(name)) continue;
-    throw unknownOption('environment', name, known);
-  }
+function nameOf({ name }: OptionSpec): string {
+  return name;
 }
 
 function fromFlags(flags: Sources['flags'], specs: readonly OptionSpec[]): Settings {
@@ -86,6 +67,20 @@ export interface Sources {
   readonly env: NodeJS.ProcessEnv;
 }
 
+/** The label of each given option, in the form of the source that counts. */
+function labelsOf(
+  specs: readonly OptionSpec[],
+  sources: readonly [Settings, (name: string) => string][],
+): ReadonlyMap<string, string> {
+  const labels = new Map<string, string>();
+  for (const { name } of specs) {
+    const key = keyOf(name);
+    const source = sources.find(([settings]) => settings[key] !== undefined);
+    if (source !== undefined) labels.set(key, source[1](name));
+  }
+  return labels;
+}
+
 /**
  * Reads every option of a command.
  *
@@ -93,12 +88,46 @@ export interface Sources {
  */
 export function readSettings(command: CommandName, { flags, env }: Sources): Settings {
   const specs = optionsOf(command);
-  checkEnvironment(env);
+  checkVariables(env, optionNames());
   const commandLine = fromFlags(flags, specs);
-  const given = { ...fromEnvironment(env, specs), ...commandLine };
-  const { config } = given;
-  const file = typeof config === 'string' ? fromFile(config, specs) : {};
-  return { ...commandDefaultsOf(specs), ...file, ...given };
+  const variables = fromEnvironment(env, specs, commandLine);
+  const path = commandLine['config'] ?? variables['config'];
+  const file = typeof path === 'string' ? fromFile(path, specs) : {};
+  const defaults = { ...commandDefaultsOf(specs), ...adminDefault(env, specs) };
+  const settings = { ...defaults, ...file, ...variables, ...commandLine };
+  const labels = labelsOf(specs, [
+    [commandLine, (name): string => `--${name}`],
+    [variables, environmentNameOf],
+    [file, (name): string => `${String(path)}: ${name}`],
+  ]);
+  checkRequirements(specs, settings, labels);
+  return settings;
+}
+
+/**
+ * The default of `--admin`: the address that the variables of `serve` name, so that one environment
+ * fits a server and the commands that ask it.
+ */
+function adminDefault(env: NodeJS.ProcessEnv, specs: readonly OptionSpec[]): Settings {
+  const admin = specs.find(({ name }) => name === 'admin');
+  if (admin === undefined) return {};
+  const [host, port] = ['admin-host', 'admin-port'].map((name) => {
+    const variable = environmentNameOf(name);
+    const raw = variableOf(env, variable);
+    const spec = optionsOf('serve').find((candidate) => candidate.name === name);
+    return raw === undefined || spec === undefined ? undefined : parseOption(spec, variable, raw);
+  });
+  // Port 0 lets the kernel choose, so the variable does not name the port.
+  if (host === undefined && (port === undefined || port === 0)) return {};
+  const [, usual = ''] = /:(\d+)$/.exec(String(admin.default)) ?? [];
+  return { admin: peerOf(String(host ?? '127.0.0.1'), port === 0 ? usual : String(port ?? usual)) };
+}
+
+/** The address at which a client reaches a server that listens on a host and port. */
+function peerOf(host: string, port: string): string {
+  if (host === '0.0.0.0') return `127.0.0.1:${port}`;
+  if (host === '::') return `[::1]:${port}`;
+  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
 }
 
 /** The defaults of options as the command line has them. */

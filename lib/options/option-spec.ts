@@ -1,8 +1,11 @@
 // The form of a row in the option tables, and the types that are derived from a row.
 
-/** How a value is parsed. `ports` is one port or a range; `seconds` may have a fraction. */
+/**
+ * How a value is parsed. `address` is a numeric host to listen on, `peer` the HOST:PORT of a server,
+ * `ports` one port or a range; `seconds` may have a fraction.
+ */
 export type OptionKind =
-  'address' | 'choice' | 'flag' | 'integer' | 'list' | 'ports' | 'seconds' | 'text';
+  'address' | 'choice' | 'flag' | 'integer' | 'list' | 'peer' | 'ports' | 'seconds' | 'text';
 
 /** The field of the Comet frame that an option fills, by the type of that field. */
 export type FrameField =
@@ -10,6 +13,15 @@ export type FrameField =
   | { readonly texts: string }
   | { readonly u32: string }
   | { readonly u64: string };
+
+/** What another option must be: exactly one of the last three members is given. */
+export interface Requirement {
+  /** The name of the other option. */
+  readonly name: string;
+  readonly is?: string;
+  readonly isNot?: number | string;
+  readonly isSet?: true;
+}
 
 export interface OptionSpec {
   /** Name on the command line, without the dashes. */
@@ -33,6 +45,15 @@ export interface OptionSpec {
   readonly isCommandLineOnly?: boolean;
   /** Never on the command line, which every user of the machine can read. */
   readonly isSecret?: boolean;
+  /**
+   * The option describes one run of a command, or its name means something else in another command:
+   * no variable sets it, so that a variable has one meaning.
+   */
+  readonly hasNoVariable?: boolean;
+  /** How the items of a list are parsed; by default they are any texts. */
+  readonly item?: 'address' | 'origin';
+  /** Another option without which this one has no effect. */
+  readonly requires?: Requirement;
   /** May change while the server runs (SIGHUP). */
   readonly isReloadable?: boolean;
   /** The only protocol that uses the option. */

@@ -1,10 +1,9 @@
 // The names of an option, and how its value is parsed: the same rules and messages for the command
 // line, the environment, the config file and the library.
-import { isIP } from 'node:net';
-
-import { MegacometError } from '../base/errors.js';
+import { formatPeer, parseAddress, parseHost, parsePeer } from '../base/address.js';
+import { invalidValue } from '../base/call-check.js';
 import { LISTENERS_MAX } from '../base/native-constants.js';
-import { nearest } from './nearest.js';
+import { parseOrigin } from '../base/origin.js';
 import { COUNT_MAX, type OptionSpec } from './option-spec.js';
 
 export type OptionValue = boolean | number | string | readonly string[];
@@ -22,32 +21,6 @@ export function environmentNameOf(name: string): string {
   return `MEGACOMET_${name.toUpperCase().replaceAll('-', '_')}`;
 }
 
-/** The sentence about a name that is not known, with the nearest known name. */
-export function unknownName(noun: string, name: string, known: readonly string[]): string {
-  const guess = nearest(name, known);
-  return `unknown ${noun} ${name}${guess === undefined ? '' : ` (did you mean ${guess}?)`}`;
-}
-
-/**
- * The error for a name that no option has.
- *
- * @param source - Where the name was given, such as `createServer`.
- * @param known - The names that are known there, written as the user writes them.
- */
-export function unknownOption(
-  source: string,
-  name: string,
-  known: readonly string[],
-): MegacometError {
-  const message = `${source}: ${unknownName('option', name, known)}`;
-  return new MegacometError('ERR_OPTION_UNKNOWN', message);
-}
-
-function invalid(label: string, raw: unknown, rule: string): MegacometError {
-  const shown = typeof raw === 'number' ? String(raw) : JSON.stringify(raw);
-  return new MegacometError('ERR_OPTION_INVALID', `${label}: ${shown} is not ${rule}`);
-}
-
 /** Number('') is 0, and Number('0x10') is 16: only plain decimal text is a number here. */
 const DECIMAL = /^-?\d+(\.\d+)?$/;
 
@@ -58,23 +31,32 @@ function parseNumber(spec: OptionSpec, label: string, raw: unknown): number {
   const isRightKind = spec.kind === 'integer' ? Number.isInteger(value) : Number.isFinite(value);
   if (isRightKind && value >= min && value <= max) return value;
   const range = `between ${min} and ${max}${word === undefined ? '' : `, or ${word}`}`;
-  if (isRightKind) throw invalid(label, value, range);
+  if (isRightKind) throw invalidValue(label, value, range);
   const noun = spec.kind === 'integer' ? 'a whole number' : 'a number';
-  throw invalid(label, raw, `${noun} ${range}`);
+  throw invalidValue(label, raw, `${noun} ${range}`);
 }
 
 function parseFlag(label: string, raw: unknown): boolean {
   if (raw === true || raw === 'true' || raw === '1') return true;
   if (raw === false || raw === 'false' || raw === '0') return false;
-  throw invalid(label, raw, 'true or false');
+  throw invalidValue(label, raw, 'true or false');
 }
 
-function parseList(label: string, raw: unknown): readonly string[] {
+/** Items of a list: of one text they are separated by commas, and blanks around them do not count. */
+function parseList(spec: OptionSpec, label: string, raw: unknown): readonly string[] {
   const list: unknown[] = typeof raw === 'string' ? raw.split(',') : Array.isArray(raw) ? raw : [];
-  if (list.length === 0 || !list.every((item) => typeof item === 'string' && item !== '')) {
-    throw invalid(label, raw, 'a list of non-empty strings');
+  const items = list.map((item) => (typeof item === 'string' ? item.trim() : ''));
+  if (items.length === 0 || items.some((item) => item === '' || item.includes('\0'))) {
+    throw invalidValue(label, raw, 'a list of non-empty strings');
   }
-  return list as string[];
+  if (spec.item === 'origin') return items.map((item) => parseOrigin(label, item));
+  if (spec.item === 'address') for (const item of items) parseAddress(label, item);
+  return items;
+}
+
+function parseText(spec: OptionSpec, label: string, raw: unknown): string {
+  if (typeof raw === 'string' && raw !== '' && !raw.includes('\0')) return raw;
+  throw invalidValue(label, spec.isSecret === true ? '…' : raw, 'a non-empty string without NUL');
 }
 
 /** A port as a number, or a range of ports as its text. */
@@ -84,13 +66,19 @@ function parsePorts(label: string, raw: unknown): number | string {
   const low = first === '' ? NaN : Number(first);
   if (last === undefined) {
     if (low >= 0 && low <= 65_535) return low;
-    if (!Number.isNaN(low)) throw invalid(label, low, 'between 0 and 65535');
-    throw invalid(label, raw, 'a port or a range of ports between 0 and 65535');
+    if (!Number.isNaN(low)) throw invalidValue(label, low, 'between 0 and 65535');
+    throw invalidValue(label, raw, 'a port or a range of ports between 0 and 65535');
   }
   const high = Number(last);
   const isRange = low > 0 && high >= low && high <= 65_535;
   if (isRange && high - low < LISTENERS_MAX) return `${low}-${high}`;
-  throw invalid(label, raw, `a range of 1 to ${LISTENERS_MAX} ports between 1 and 65535`);
+  throw invalidValue(label, raw, `a range of 1 to ${LISTENERS_MAX} ports between 1 and 65535`);
+}
+
+/** The ports that a value of kind `ports` names. */
+export function portsOf(value: number | string): readonly number[] {
+  const [first = 0, last = first] = String(value).split('-').map(Number);
+  return Array.from({ length: last - first + 1 }, (_, index) => first + index);
 }
 
 /**
@@ -104,7 +92,7 @@ export function parseOption(spec: OptionSpec, label: string, raw: unknown): Opti
     case 'flag':
       return parseFlag(label, raw);
     case 'list':
-      return parseList(label, raw);
+      return parseList(spec, label, raw);
     case 'integer':
     case 'seconds':
       if (spec.word !== undefined && raw === spec.word) return raw;
@@ -112,14 +100,14 @@ export function parseOption(spec: OptionSpec, label: string, raw: unknown): Opti
     case 'ports':
       return parsePorts(label, raw);
     case 'address':
-      if (typeof raw === 'string' && isIP(raw) !== 0) return raw;
-      throw invalid(label, raw, 'a numeric address');
+      return parseHost(label, raw);
+    case 'peer':
+      return formatPeer(parsePeer(label, raw));
     case 'choice':
       if (typeof raw === 'string' && (spec.choices ?? []).includes(raw)) return raw;
-      throw invalid(label, raw, `one of ${(spec.choices ?? []).join(', ')}`);
+      throw invalidValue(label, raw, `one of ${(spec.choices ?? []).join(', ')}`);
     case 'text':
-      if (typeof raw === 'string' && raw !== '' && !raw.includes('\0')) return raw;
-      throw invalid(label, spec.isSecret === true ? '…' : raw, 'a non-empty string without NUL');
+      return parseText(spec, label, raw);
   }
 }
 

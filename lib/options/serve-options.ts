@@ -54,18 +54,19 @@ const SERVER_OPTIONS = [
   },
   {
     name: 'host',
-    kind: 'text',
+    kind: 'address',
     value: 'ADDRESS',
     default: '::',
-    help: 'Numeric address to listen on; :: accepts IPv4 peers too.',
+    help: 'Numeric address to listen on, or localhost; :: accepts IPv4 peers too.',
   },
   PORT,
   {
     name: 'listen',
     kind: 'list',
+    item: 'address',
     value: 'ADDRESS',
     unset: 'host and port',
-    help: 'Address to listen on instead of host and port: HOST:PORT, [V6]:PORT or unix:PATH.',
+    help: 'Address to listen on instead of host and port: HOST:PORT, [V6]:PORT, :PORT or unix:PATH.',
   },
   {
     name: 'workers',
@@ -130,6 +131,7 @@ const SERVER_OPTIONS = [
     kind: 'address',
     value: 'ADDRESS',
     default: '127.0.0.1',
+    requires: { name: 'admin-port', isSet: true },
     help: 'Numeric address of the admin server: health, readiness, stats, metrics.',
   },
   {

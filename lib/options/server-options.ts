@@ -3,13 +3,13 @@ import type { Logger } from '../base/logger.js';
 
 /** Options of {@link createServer}; each is also an option of `megacomet-ts serve`. */
 export interface ServerOptions {
-  /** Numeric address to listen on; :: accepts IPv4 peers too. Default: `::`. */
+  /** Numeric address to listen on, or localhost; :: accepts IPv4 peers too. Default: `::`. */
   host?: string;
   /** Port to listen on, or a range such as 8000-8007; 0 lets the kernel choose. Default: `8000`. */
   port?: number | string;
   /**
-   * Address to listen on instead of host and port: HOST:PORT, [V6]:PORT or unix:PATH. Default: host
-   * and port.
+   * Address to listen on instead of host and port: HOST:PORT, [V6]:PORT, :PORT or unix:PATH.
+   * Default: host and port.
    */
   listen?: readonly string[];
   /**

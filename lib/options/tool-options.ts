@@ -9,16 +9,20 @@ import { ADMIN_TOKEN, ADMIN_TOKEN_FILE, HEARTBEAT } from './comet-options.js';
 import { COUNT_MAX, type OptionSpec } from './option-spec.js';
 import { BACKLOG, DRAIN, KEEPALIVE, PORT } from './serve-options.js';
 
+/** For options of bench that describe subscriptions. */
+const SUBSCRIBES = { name: 'transport', isNot: 'tcp' } as const;
+
 const ADMIN = {
   name: 'admin',
-  kind: 'text',
+  kind: 'peer',
   value: 'HOST:PORT',
   default: '127.0.0.1:9001',
-  help: 'Address of the admin server of the running server.',
+  help: 'Address of the admin server; without it MEGACOMET_ADMIN_HOST and MEGACOMET_ADMIN_PORT count.',
 } as const satisfies OptionSpec;
 
 const JSON_LINES = {
   name: 'json',
+  hasNoVariable: true,
   kind: 'flag',
   help: 'Print JSON lines with every known field.',
 } as const satisfies OptionSpec;
@@ -27,11 +31,13 @@ export const STATUS_OPTIONS = [
   ADMIN,
   {
     name: 'json',
+    hasNoVariable: true,
     kind: 'flag',
     help: 'Print the response of /stats as JSON.',
   },
   {
     name: 'watch',
+    hasNoVariable: true,
     kind: 'flag',
     help: 'Redraw the table every second, with rates.',
   },
@@ -41,12 +47,14 @@ export const PUBLISH_OPTIONS = [
   ADMIN,
   {
     name: 'event',
+    hasNoVariable: true,
     kind: 'text',
     value: 'NAME',
     help: 'Name of the event, for the listeners of an EventSource.',
   },
   {
     name: 'id',
+    hasNoVariable: true,
     kind: 'text',
     value: 'ID',
     help: 'Id of the message, for its receivers.',
@@ -78,12 +86,14 @@ export const PUBLISH_OPTIONS = [
   },
   {
     name: 'idempotency-key',
+    hasNoVariable: true,
     kind: 'text',
     value: 'KEY',
     help: 'Key that makes repeated publishes count once, for some minutes.',
   },
   {
     name: 'lines',
+    hasNoVariable: true,
     kind: 'flag',
     help: 'Publish each line of standard input as one message, in one batch.',
   },
@@ -94,6 +104,7 @@ export const PUBLISH_OPTIONS = [
 export const SUBSCRIBE_OPTIONS = [
   {
     name: 'since',
+    hasNoVariable: true,
     kind: 'text',
     value: 'CURSOR',
     unset: 'from now on',
@@ -102,6 +113,7 @@ export const SUBSCRIBE_OPTIONS = [
   JSON_LINES,
   {
     name: 'count',
+    hasNoVariable: true,
     kind: 'integer',
     value: 'N',
     min: 0,
@@ -138,12 +150,14 @@ export const KICK_OPTIONS = [
   ADMIN,
   {
     name: 'reason',
+    hasNoVariable: true,
     kind: 'text',
     value: 'TEXT',
     help: 'Reason that the clients receive, if their transport can carry one.',
   },
   {
     name: 'all',
+    hasNoVariable: true,
     kind: 'flag',
     help: 'Close every connection, instead of those of one channel.',
   },
@@ -202,6 +216,7 @@ export const BENCH_OPTIONS = [
   },
   {
     name: 'channel',
+    requires: SUBSCRIBES,
     kind: 'text',
     value: 'NAME',
     default: 'bench',
@@ -209,6 +224,7 @@ export const BENCH_OPTIONS = [
   },
   {
     name: 'channels',
+    requires: SUBSCRIBES,
     kind: 'integer',
     value: 'N',
     min: 1,
@@ -218,11 +234,15 @@ export const BENCH_OPTIONS = [
   },
   {
     name: 'private',
+    requires: SUBSCRIBES,
+    hasNoVariable: true,
     kind: 'flag',
     help: 'Give each connection its own channel: NAME/0, NAME/1 and so on.',
   },
   {
     name: 'since',
+    requires: SUBSCRIBES,
+    hasNoVariable: true,
     kind: 'text',
     value: 'CURSOR',
     unset: 'from now on',
@@ -239,6 +259,7 @@ export const BENCH_OPTIONS = [
   },
   {
     name: 'verify',
+    hasNoVariable: true,
     kind: 'flag',
     help: 'Send a byte on every connection and expect it back.',
   },
@@ -253,6 +274,7 @@ export const BENCH_OPTIONS = [
   },
   {
     name: 'message-size',
+    requires: { name: 'active', isNot: 0 },
     kind: 'integer',
     value: 'B',
     min: 1,
@@ -262,6 +284,7 @@ export const BENCH_OPTIONS = [
   },
   {
     name: 'duration',
+    requires: { name: 'active', isNot: 0 },
     kind: 'seconds',
     value: 'S',
     min: 0.1,
@@ -279,20 +302,19 @@ export const BENCH_OPTIONS = [
     help: 'Seconds after which an unanswered connect, request or byte counts as failed.',
   },
   {
-    name: 'admin',
-    kind: 'text',
-    value: 'HOST:PORT',
-    default: '127.0.0.1:9001',
+    ...ADMIN,
     help: 'Address of the admin server of a local target, for its memory and CPU time.',
   },
   {
     name: 'json',
+    hasNoVariable: true,
     kind: 'text',
     value: 'FILE',
     help: 'File that receives the result as JSON; - is standard output.',
   },
   {
     name: 'report',
+    hasNoVariable: true,
     kind: 'text',
     value: 'FILE.html',
     help: 'File that receives a report with plots, in one self-contained HTML page.',
@@ -301,6 +323,7 @@ export const BENCH_OPTIONS = [
 
 const TARGET = {
   name: 'target',
+  hasNoVariable: true,
   kind: 'integer',
   value: 'N',
   min: 1,
@@ -332,12 +355,14 @@ const ACCEPT_RATE = {
 
 const MACHINE_JSON = {
   name: 'json',
+  hasNoVariable: true,
   kind: 'flag',
   help: 'Print all results as JSON.',
 } as const satisfies OptionSpec;
 
 const WRITE = {
   name: 'write',
+  hasNoVariable: true,
   kind: 'text',
   value: 'DIR',
   help: 'Folder that receives 90-megacomet.conf for sysctl.d, and a systemd drop-in.',
@@ -363,21 +388,14 @@ export const DOCTOR_OPTIONS = [
     default: 1,
     help: 'Share of the connections that receive a message at the same instant; a broadcast is 1.',
   },
-  {
-    name: 'port',
-    kind: 'integer',
-    value: 'N',
-    min: 0,
-    max: 65_535,
-    default: PORT.default,
-    help: 'Port that the server listens on.',
-  },
+  { ...PORT, help: 'Port that the server listens on, or a range such as 8000-8007.' },
   { ...BACKLOG, help: 'Value of --backlog of the server.' },
   { ...KEEPALIVE, help: 'Value of --keepalive of the server, in seconds.' },
   MACHINE_JSON,
   WRITE,
   {
     name: 'apply',
+    hasNoVariable: true,
     kind: 'flag',
     help: 'Set the sysctls now (root), read each back, and report those that the kernel rejected.',
   },
@@ -417,6 +435,7 @@ export const INSTALL_OPTIONS = [
   {
     name: 'listen',
     kind: 'list',
+    item: 'address',
     value: 'ADDRESS',
     unset: '[::]:8000, or 0.0.0.0:8000 without IPv6',
     help: 'Address of the socket unit, in the form of --listen of serve.',
@@ -446,6 +465,7 @@ export const INSTALL_OPTIONS = [
   },
   {
     name: 'print',
+    hasNoVariable: true,
     kind: 'flag',
     help: 'Print the files instead of writing them.',
   },

@@ -1,6 +1,7 @@
 // The addresses that the options `listen`, `host` and `port` name.
 import { parseAddress, type Address } from '../base/address.js';
 import type { Logger } from '../base/logger.js';
+import { portsOf } from '../options/options.js';
 
 /** The options that name addresses. `port` is one, or a range such as `8000-8007`. */
 export interface AddressOptions {
@@ -20,16 +21,13 @@ export function configuredAddresses(
   hasIpv6: boolean,
   log: Logger,
 ): Address[] {
-  if (options.listen !== undefined) {
-    return options.listen.map((text) => parseAddress('listen', text));
-  }
-  let { host } = options;
-  if (host === '::' && !hasIpv6) {
-    host = '0.0.0.0';
-    log.warn({}, 'this kernel has no IPv6; listening on 0.0.0.0 instead of ::');
-  }
-  const [first = 0, last = first] = String(options.port).split('-').map(Number);
-  return Array.from({ length: last - first + 1 }, (_, index) =>
-    parseAddress('host', `${host.includes(':') ? `[${host}]` : host}:${first + index}`),
+  const { listen, host, port } = options;
+  const addresses =
+    listen?.map((text) => parseAddress('listen', text)) ??
+    portsOf(port).map((one): Address => ({ isUnix: false, host, port: one }));
+  if (hasIpv6 || addresses.every((address) => address.host !== '::')) return addresses;
+  log.warn({}, 'this kernel has no IPv6; listening on 0.0.0.0 instead of ::');
+  return addresses.map((address) =>
+    address.host === '::' ? { ...address, host: '0.0.0.0' } : address,
   );
 }

@@ -1,33 +1,78 @@
-// The options of createServer() with their defaults filled in.
-import type { SettingsOf } from '../options/option-spec.js';
-import {
-  defaultsOf,
-  keyOf,
-  parseOption,
-  raiseToMinimums,
-  unknownOption,
-} from '../options/options.js';
+// The options of createServer() and adjust(), checked, with their defaults filled in.
+import { invalidValue, membersOf } from '../base/call-check.js';
+import { MegacometError } from '../base/errors.js';
+import { silentLogger, type Logger } from '../base/logger.js';
+import type { OptionSpec, SettingsOf } from '../options/option-spec.js';
+import { defaultsOf, keyOf, parseOption, raiseToMinimums } from '../options/options.js';
+import { checkRequirements } from '../options/requirements.js';
 import { LIBRARY_OPTIONS } from '../options/serve-options.js';
-import type { ServerOptions } from '../options/server-options.js';
+import type { Adjustments } from '../options/server-options.js';
 
 export type { Adjustments, ServerOptions } from '../options/server-options.js';
 
 /** Options with their defaults. */
 export type Filled = SettingsOf<typeof LIBRARY_OPTIONS>;
 
+const SPECS: ReadonlyMap<string, OptionSpec> = new Map(
+  LIBRARY_OPTIONS.map((spec) => [keyOf(spec.name), spec]),
+);
+const KEYS = [...SPECS.keys()];
+const ADJUSTABLE = KEYS.filter((key) => SPECS.get(key)?.isReloadable === true);
+
+/** Parses the members of an options object. */
+function parse(call: string, members: ReadonlyMap<string, unknown>): Record<string, unknown> {
+  const settings: Record<string, unknown> = {};
+  for (const [key, raw] of members) {
+    const spec = SPECS.get(key);
+    if (spec !== undefined) settings[key] = parseOption(spec, `${call}: ${key}`, raw);
+  }
+  return settings;
+}
+
 /**
  * Reads the options of the library, and fills in defaults.
  *
+ * @param options - Any value: a program may pass whatever it has.
  * @throws MegacometError `ERR_OPTION_INVALID` or `ERR_OPTION_UNKNOWN`.
  */
-export function fill(options: ServerOptions): Filled {
-  const keys = LIBRARY_OPTIONS.map((spec) => keyOf(spec.name));
-  const settings = defaultsOf(LIBRARY_OPTIONS);
-  for (const [key, raw] of Object.entries(options)) {
-    if (key === 'logger' || raw === undefined) continue;
-    const spec = LIBRARY_OPTIONS[keys.indexOf(key)];
-    if (spec === undefined) throw unknownOption('createServer', key, [...keys, 'logger']);
-    settings[key] = parseOption(spec, `createServer: ${key}`, raw);
+export function fill(options: unknown): Filled {
+  const members = membersOf('createServer', options, [...KEYS, 'logger']);
+  const given = parse('createServer', members);
+  const settings = raiseToMinimums(LIBRARY_OPTIONS, {
+    ...defaultsOf(LIBRARY_OPTIONS),
+    ...(given as Filled),
+  });
+  const labels = new Map(Object.keys(given).map((key) => [key, `createServer: ${key}`]));
+  checkRequirements(LIBRARY_OPTIONS, settings, labels);
+  return settings as Filled;
+}
+
+const LOGGER_METHODS = ['debug', 'info', 'warn', 'error'] as const;
+
+/** The logger of the options. @throws MegacometError `ERR_OPTION_INVALID`. */
+export function loggerOf(logger: unknown): Logger {
+  if (logger === undefined) return silentLogger;
+  const isObject = (typeof logger === 'object' && logger !== null) || typeof logger === 'function';
+  const methods = isObject ? (logger as Record<string, unknown>) : {};
+  if (LOGGER_METHODS.every((name) => typeof methods[name] === 'function')) return logger as Logger;
+  const rule = `an object with the methods ${LOGGER_METHODS.join(', ')}`;
+  throw invalidValue('createServer: logger', logger, rule);
+}
+
+/**
+ * Reads the options of adjust().
+ *
+ * @throws MegacometError `ERR_OPTION_INVALID`; `ERR_OPTION_UNKNOWN`, also for an option that cannot
+ *   change while the server runs.
+ */
+export function readAdjustments(changes: unknown): Adjustments {
+  const members = membersOf('adjust', changes, KEYS);
+  for (const key of members.keys()) {
+    if (ADJUSTABLE.includes(key)) continue;
+    throw new MegacometError(
+      'ERR_OPTION_UNKNOWN',
+      `adjust: ${key} cannot change while the server runs; ${ADJUSTABLE.join(', ')} can`,
+    );
   }
-  return raiseToMinimums(LIBRARY_OPTIONS, settings) as Filled;
+  return parse('adjust', members);
 }

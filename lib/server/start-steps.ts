@@ -99,7 +99,7 @@ export class StartSteps {
     const { user, ingest, protocol } = options;
     this.#identity = user === undefined ? undefined : identityOf(user);
     this.#token = protocol === 'comet' ? tokenOf(options) : null;
-    this.#ingestAt = ingest === undefined ? undefined : ingestAddressOf(ingest, protocol);
+    this.#ingestAt = ingest === undefined ? undefined : ingestAddressOf(ingest);
   }
 
   #planCapacity(): void {

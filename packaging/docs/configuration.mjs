@@ -18,7 +18,7 @@ function row(option) {
   const reload = option.isReloadable ? ' \\*' : '';
   const atLeast = option.atLeast ? ` At least \`${option.atLeast}\`.` : '';
   const cells = [
-    `\`${name}\`${reload}`,
+    `\`${name}\`${reload}${option.hasNoVariable ? ' †' : ''}`,
     defaultText(option),
     rangeText(option),
     `${option.help}${atLeast}`,
@@ -77,8 +77,19 @@ An option has one name in four sources:
 | [library](library.md) | \`createServer({ maxConnections: 1000 })\` |
 
 A flag overrides the environment, the environment overrides the config file, and the config file overrides the
-default. An unknown name is an error that names the nearest option. In the environment a list is separated by commas;
-on the command line an option with a list is repeated.
+default. An unknown name is an error that names the nearest option, and so is an option that needs another one, such as
+\`--origin\` without \`--protocol comet\`. In the environment a list is separated by commas; on the command line an option
+with a list is repeated. A flag may have a value: \`--client-publish=false\`, or \`--no-client-publish\`.
+
+Each command reads the variables of its own options. An empty variable counts as not set. A variable that a flag
+overrules may have any value. Variables that Kubernetes or Docker sets for a service named megacomet, such as
+\`MEGACOMET_SERVICE_HOST\` or \`MEGACOMET_PORT=tcp://10.0.0.1:8000\`, are ignored. Options that describe one run of a
+command, such as \`--json\`, have no variable; a † marks them. \`--admin\` of the commands follows \`MEGACOMET_ADMIN_HOST\`
+and \`MEGACOMET_ADMIN_PORT\`.
+
+Addresses have the form \`HOST:PORT\` or \`[V6]:PORT\`. A server listens on numeric hosts and \`localhost\`, which is
+127.0.0.1; \`:8000\` is port 8000 of every address. \`--admin\` takes a host name too. An origin is normalised as a
+browser does it: \`https://APP.example:443/\` is \`https://app.example\`.
 
 Options marked \\* change while the server runs, on SIGHUP. An option without a dash in front can be set in the
 environment or in the config file only.

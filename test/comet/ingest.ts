@@ -283,7 +283,7 @@ t.test('a mistake in --ingest ends the start with one sentence', async (t) => {
   for (const [ingest, wanted] of cases) await t.rejects(startComet(t, { ingest }), wanted, ingest);
   await t.rejects(startComet(t, { ingest: '127.0.0.1:0', protocol: 'echo' }), {
     code: 'ERR_OPTION_INVALID',
-    message: 'ingest: "127.0.0.1:0" needs --protocol comet',
+    message: 'createServer: ingest: "127.0.0.1:0" needs --protocol comet',
   });
 });
 

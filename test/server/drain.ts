@@ -112,7 +112,7 @@ t.test('SIGHUP changes the reloadable options, and a mistake changes nothing', a
   configure({ 'max-connections': 100, 'idle-timeout': 0 });
   const server = await TestServer.start(t, {
     args: ['--workers', '2', '--config', file],
-    expectLog: [/^configuration not changed$/],
+    expectLog: [/^configuration not changed$/, /^changed options need a restart: /],
   });
   const reread = async (wanted: RegExp, count: number): Promise<void> => {
     server.child.kill('SIGHUP');
@@ -145,8 +145,9 @@ t.test('SIGHUP changes the reloadable options, and a mistake changes nothing', a
     'no restart',
   );
 
-  configure({ 'max-connections': 200, 'idle-timeout': 1, 'accept-rate': 0 });
+  configure({ 'max-connections': 200, 'idle-timeout': 1, 'accept-rate': 0, backlog: 9, user: 'x' });
   await reread(/^configuration read again$/, 2);
+  await server.logged(/^changed options need a restart: backlog, user$/);
   await until('idle connections to be closed', () => clients.lost + failed + more.lost === 30);
   t.equal(await server.total('closedIdleTotal'), 25, 'they are counted');
   await server.stop();

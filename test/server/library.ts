@@ -106,14 +106,14 @@ t.test('options are checked when the server is made', async (t) => {
      ]);`,
   );
   t.match(found, [
-    ['ERR_OPTION_UNKNOWN', 'createServer: unknown option prot (did you mean port?)'],
+    ['ERR_OPTION_UNKNOWN', 'createServer: unknown option prot (did you mean protocol?)'],
     ['ERR_OPTION_UNKNOWN', /unknown option maxConections \(did you mean maxConnections\?\)/],
     ['ERR_OPTION_UNKNOWN', /unknown option drain/],
     ['ERR_OPTION_INVALID', 'createServer: port: -1 is not between 0 and 65535'],
     ['ERR_OPTION_INVALID', /port: 1.5 is not a port or a range of ports between 0 and 65535/],
     ['ERR_OPTION_INVALID', /workers: 0 is not between 1 and 512, or auto/],
     ['ERR_OPTION_INVALID', /listen: \[\] is not a list/],
-    ['ERR_OPTION_INVALID', /host: "" is not a non-empty string/],
+    ['ERR_OPTION_INVALID', /host: "" is not a numeric address/],
     null,
   ]);
 });

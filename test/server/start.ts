@@ -103,7 +103,7 @@ t.test('an address that cannot be listened on is refused', async (t) => {
     code: 2,
     wanted: /host: "nowhere.*" is not a numeric/,
   });
-  for (const text of ['127.0.0.1', '[::1', 'unix:', '127.0.0.1:70000', 'localhost:80']) {
+  for (const text of ['127.0.0.1', '[::1', 'unix:', '127.0.0.1:70000', 'nowhere:80']) {
     await assertFails(t, text, {
       args: ['--listen', text],
       code: 2,
@@ -164,6 +164,9 @@ t.test('a mistake in an option is named, with the rule', async (t) => {
     [['--heartbeat-limit', '3'], /--heartbeat-limit: 3 is not between 4 and 600/],
     [['--max-conections', '5'], /--max-conections.*--max-connections/],
     [['--port'], /--port.*argument missing/],
+    [['--client-publish=maybe'], /--client-publish: "maybe" is not true or false/],
+    [['--no-client-publis'], /unknown option --no-client-publis/],
+    [['--history-count', '5'], /--history-count: 5 needs --protocol comet/],
     [['stray'], /too many arguments/],
   ];
   for (const [args, wanted] of cases) {
@@ -250,20 +253,21 @@ t.test('a mistake that only comet can make is found before anything is bound', a
 t.test('an admin host that is not an address is rejected before anything is bound', async (t) => {
   // Somebody else has the port: whoever binds first complains of that.
   const place = ['--host', '127.0.0.1', '--port', String(await foreigner(t)), '--admin-port', '0'];
-  for (const host of ['localhost', '127.0.0.256', '127.1', '[::1]', '::1::', '127.0.0.1:9001']) {
+  for (const host of ['nowhere', '127.0.0.256', '127.1', '[::1]', '::1::', '127.0.0.1:9001']) {
     await assertFails(t, host, {
       args: [...place, '--admin-host', host],
       isBare: true,
       code: 2,
-      wanted: /^megacomet-ts: --admin-host: ".*" is not a numeric address\n$/,
+      wanted:
+        /^megacomet-ts: --admin-host: ".*" is not a numeric address, such as 127.0.0.1 or ::1\n$/,
     });
   }
   await assertFails(t, 'in the environment', {
     args: place,
-    env: { MEGACOMET_ADMIN_HOST: 'localhost' },
+    env: { MEGACOMET_ADMIN_HOST: 'nowhere' },
     isBare: true,
     code: 2,
-    wanted: /MEGACOMET_ADMIN_HOST: "localhost" is not a numeric address/,
+    wanted: /MEGACOMET_ADMIN_HOST: "nowhere" is not a numeric address/,
   });
   for (const host of ['127.0.0.2', '::1', '::', 'fe80::1%lo']) {
     await assertFails(t, `${host}, which is one`, {

@@ -103,7 +103,7 @@ t.test('addresses become ListenStream lines', (t) => {
     'ListenStream=[::1]:81',
     'ListenStream=/run/push',
   ]);
-  for (const listen of ['localhost:80', '8000', 'unix:push']) {
+  for (const listen of ['nowhere:80', '8000', 'unix:push']) {
     t.throws(() => socketUnit({ ...PACKAGED, listen: [listen] }), { code: 'ERR_OPTION_INVALID' });
   }
   t.end();
@@ -212,7 +212,7 @@ t.test('install-service rejects mistakes in one sentence', async (t) => {
   const rows: [string[], RegExp, number][] = [
     [['--dir', 'units'], /--dir: "units" is not an absolute path/, 2],
     [['--config-file', 'x.json'], /--config-file: "x\.json" is not an absolute path/, 2],
-    [['--listen', 'localhost:80'], /listen: "localhost:80" is not a numeric HOST:PORT/, 2],
+    [['--listen', 'nowhere:80'], /listen: "nowhere:80" is not a numeric HOST:PORT/, 2],
     [['--target', '0'], /--target: 0 is not between 1 and 100000000/, 2],
   ];
   if (outOfReach === false) {

@@ -4,7 +4,9 @@ import t from 'tap';
 import {
   formatAddress,
   formatAddresses,
+  formatPeer,
   parseAddress,
+  parsePeer,
   type Address,
 } from '../../lib/base/address.js';
 import { silentLogger } from '../../lib/base/logger.js';
@@ -24,23 +26,46 @@ t.test('an address has one text, which parses to the same address', (t) => {
 });
 
 t.test('a text that is not an address is rejected, with option, value and rule', (t) => {
-  for (const text of [
-    '',
-    '80',
-    'unix:',
-    'localhost:80',
-    '::1:80',
-    '[127.0.0.1]:80',
-    '1.2.3.4:65536',
-  ])
+  const texts = ['', '80', 'unix:', 'nowhere:80', '::1:80', '[127.0.0.1]:80', '1.2.3.4:65536'];
+  for (const text of [...texts, 'http://1.2.3.4:80', '1.2.3.4', '1.2.3.4:80/', ' 1.2.3.4:80']) {
     t.throws(
       () => parseAddress('listen', text),
       {
         code: 'ERR_OPTION_INVALID',
-        message: `listen: "${text}" is not a numeric HOST:PORT, [V6]:PORT or unix:PATH`,
+        message: `listen: "${text}" is not a numeric HOST:PORT, [V6]:PORT, :PORT or unix:PATH`,
       },
       text,
     );
+  }
+  const message = 'target: "unix:/x" is not a numeric HOST:PORT, [V6]:PORT or :PORT';
+  t.throws(() => parseAddress('target', 'unix:/x', false), { message });
+  t.same(parseAddress('listen', 'localhost:80'), { isUnix: false, host: '127.0.0.1', port: 80 });
+  t.same(parseAddress('listen', ':80'), { isUnix: false, host: '::', port: 80 });
+  t.end();
+});
+
+t.test('a server to ask is HOST:PORT, also by name; other forms are rejected', (t) => {
+  const rows: [string, string][] = [
+    ['127.0.0.1:9001', '127.0.0.1:9001'],
+    ['[::1]:9001', '[::1]:9001'],
+    ['localhost:9001', 'localhost:9001'],
+    ['megacomet.default.svc:9001', 'megacomet.default.svc:9001'],
+    ['my_service:9001', 'my_service:9001'],
+    ['http://127.0.0.1:9001', '127.0.0.1:9001'],
+    ['HTTP://localhost:9001/', 'localhost:9001'],
+    [':9001', '127.0.0.1:9001'],
+  ];
+  for (const [text, wanted] of rows) t.equal(formatPeer(parsePeer('--admin', text)), wanted, text);
+  const rejected = ['', '9001', '127.0.0.1', 'localhost', '::1', 'https://127.0.0.1:9001'];
+  rejected.push('127.0.0.1:9001/stats', 'localhost:9001//', 'user@localhost:9001', '1.2.3:9001');
+  rejected.push('21001:80', '0x7f.1:80', 'a:b:1', 'localhost:0', 'localhost:65536', 'a b:1', '-:1');
+  for (const text of rejected) {
+    t.throws(
+      () => parsePeer('--admin', text),
+      { message: `--admin: "${text}" is not HOST:PORT, such as 127.0.0.1:9001` },
+      text,
+    );
+  }
   t.end();
 });
 

@@ -6,7 +6,8 @@ import t from 'tap';
 
 import { commandDefaultsOf, readSettings } from '../../lib/options/config.js';
 import { MegacometError } from '../../lib/base/errors.js';
-import { optionsOf } from '../../lib/options/commands.js';
+import { COMMANDS, optionsOf } from '../../lib/options/commands.js';
+import { environmentNameOf, keyOf } from '../../lib/options/options.js';
 
 function complaint(flags: Record<string, unknown>, env: NodeJS.ProcessEnv): string {
   try {
@@ -47,16 +48,113 @@ t.test('the environment may name the file, and a flag another one', (t) => {
   t.end();
 });
 
-t.test('a variable of another command is accepted; one of no command is rejected', (t) => {
-  t.equal(complaint({}, { MEGACOMET_TARGET: '127.0.0.1:1' }), '', 'bench has this option');
+t.test('variables of platforms and of other commands are ignored', (t) => {
+  const ignored: NodeJS.ProcessEnv[] = [
+    // Kubernetes, for services called megacomet, megacomet-ts and megacomet-admin.
+    { MEGACOMET_SERVICE_HOST: '10.0.0.1', MEGACOMET_SERVICE_PORT: '8000' },
+    { MEGACOMET_SERVICE_PORT_HTTP: '8000', MEGACOMET_PORT: 'tcp://10.0.0.1:8000' },
+    { MEGACOMET_PORT_8000_TCP: 'tcp://10.0.0.1:8000', MEGACOMET_PORT_8000_TCP_PROTO: 'tcp' },
+    { MEGACOMET_PORT_8000_TCP_PORT: '8000', MEGACOMET_PORT_8000_TCP_ADDR: '10.0.0.1' },
+    { MEGACOMET_TS_SERVICE_HOST: '10.0.0.1', MEGACOMET_TS_PORT: 'tcp://10.0.0.1:8000' },
+    { MEGACOMET_ADMIN_SERVICE_HOST: '10.0.0.1', MEGACOMET_ADMIN_PORT: 'tcp://10.0.0.1:9001' },
+    { MEGACOMET_UDP_PORT: 'udp://10.0.0.1:53', MEGACOMET_UDP_PORT_53_UDP_ADDR: '10.0.0.1' },
+    // Docker links.
+    { MEGACOMET_NAME: '/app/megacomet', MEGACOMET_ENV_NODE_VERSION: '20' },
+    // Options of other commands, and of one run of a command.
+    { MEGACOMET_TARGET: '1000000', MEGACOMET_JSON: 'result.json', MEGACOMET_ALL: '1' },
+  ];
+  for (const { name } of COMMANDS) {
+    if (name === 'bench') continue;
+    const usual = readSettings(name, { flags: {}, env: {} });
+    for (const env of ignored) t.same(readSettings(name, { flags: {}, env }), usual, name);
+  }
+  t.notOk('json' in readSettings('bench', { flags: {}, env: { MEGACOMET_JSON: '1' } }));
+  t.same(readSettings('bench', { flags: {}, env: { MEGACOMET_TARGET: 'a,b' } })['target'], [
+    'a',
+    'b',
+  ]);
+  t.end();
+});
+
+t.test('an empty variable counts as not set, and one that a flag overrules is not read', (t) => {
+  const names = optionsOf('serve').map(({ name }) => environmentNameOf(name));
+  const env = Object.fromEntries([...names, 'MEGACOMET_PROT'].map((name) => [name, '']));
+  t.same(readSettings('serve', { flags: {}, env }), readSettings('serve', { flags: {}, env: {} }));
+  t.equal(complaint({ backlog: '5' }, { MEGACOMET_BACKLOG: 'lots' }), '');
+  t.match(complaint({}, { MEGACOMET_BACKLOG: 'lots' }), /^ERR_OPTION_INVALID: MEGACOMET_BACKLOG: /);
+  t.end();
+});
+
+t.test('a variable of no option is an error, with the nearest name', (t) => {
+  for (const [name, rest] of [
+    ['MEGACOMET_BAKCLOG', ' (did you mean MEGACOMET_BACKLOG?)'],
+    ['MEGACOMET_PROT', ' (did you mean MEGACOMET_PROTOCOL?)'],
+  ] as const) {
+    const message = `ERR_OPTION_UNKNOWN: environment: unknown option ${name}${rest}`;
+    t.equal(complaint({}, { [name]: '1' }), message);
+  }
+  t.end();
+});
+
+t.test('a variable has one meaning: no two commands read it by different rules', (t) => {
+  const rules = new Map<string, string>();
+  for (const { name: command } of COMMANDS) {
+    for (const { name, kind, choices, word, hasNoVariable } of optionsOf(command)) {
+      if (hasNoVariable === true) continue;
+      const rule = JSON.stringify([kind, choices, word]);
+      t.equal(rule, rules.get(name) ?? rule, `${command} --${name}`);
+      rules.set(name, rule);
+      t.notMatch(environmentNameOf(name), /_NAME$|_SERVICE_|_ENV_/, 'never a name of a platform');
+    }
+  }
+  t.end();
+});
+
+t.test('--admin follows the variables of the server', (t) => {
+  const admin = (env: NodeJS.ProcessEnv): unknown =>
+    readSettings('status', { flags: {}, env })['admin'];
+  const rows: [NodeJS.ProcessEnv, string][] = [
+    [{}, '127.0.0.1:9001'],
+    [{ MEGACOMET_ADMIN_PORT: '21001' }, '127.0.0.1:21001'],
+    [{ MEGACOMET_ADMIN_PORT: '0' }, '127.0.0.1:9001'],
+    [{ MEGACOMET_ADMIN_HOST: '10.0.0.5' }, '10.0.0.5:9001'],
+    [{ MEGACOMET_ADMIN_HOST: '0.0.0.0', MEGACOMET_ADMIN_PORT: '1' }, '127.0.0.1:1'],
+    [{ MEGACOMET_ADMIN_HOST: '::' }, '[::1]:9001'],
+    [{ MEGACOMET_ADMIN_HOST: 'fd00::1' }, '[fd00::1]:9001'],
+    [{ MEGACOMET_ADMIN: 'a:1', MEGACOMET_ADMIN_PORT: '2' }, 'a:1'],
+    [{ MEGACOMET_ADMIN_PORT: 'tcp://10.0.0.1:9001' }, '127.0.0.1:9001'],
+  ];
+  for (const [env, wanted] of rows) t.equal(admin(env), wanted, JSON.stringify(env));
+  t.equal(readSettings('serve', { flags: {}, env: { MEGACOMET_ADMIN_PORT: '5' } })['adminPort'], 5);
+  t.end();
+});
+
+t.test('an option that needs another one is rejected without it, from each source', (t) => {
+  const comet = optionsOf('serve').filter(({ protocol }) => protocol === 'comet');
+  t.ok(comet.length > 15, 'there are such options');
+  for (const spec of comet) {
+    const raw = spec.kind === 'flag' ? true : String(spec.default ?? spec.min ?? '*');
+    const flags = { [keyOf(spec.name)]: raw };
+    t.match(complaint(flags, {}), / needs --protocol comet$/, spec.name);
+    t.equal(complaint({ ...flags, protocol: 'comet' }, {}), '', `${spec.name} with it`);
+  }
+  t.equal(complaint({ clientPublish: false }, {}), '', 'a flag that is off needs nothing');
   t.equal(
-    complaint({}, { MEGACOMET_PROT: '1' }),
-    'ERR_OPTION_UNKNOWN: environment: unknown option MEGACOMET_PROT (did you mean MEGACOMET_PORT?)',
+    complaint({}, { MEGACOMET_HISTORY_COUNT: '5' }),
+    'ERR_OPTION_INVALID: MEGACOMET_HISTORY_COUNT: 5 needs --protocol comet',
   );
+  const secret = complaint({}, { MEGACOMET_ADMIN_TOKEN: 'a-very-secret-token' });
+  t.equal(secret, 'ERR_OPTION_INVALID: MEGACOMET_ADMIN_TOKEN: needs --protocol comet');
+  const config = join(t.testdir({ 'c.json': '{"retry": 500}' }), 'c.json');
+  t.match(complaint({ config }, {}), /c\.json: retry: 500 needs --protocol comet$/);
+  t.equal(complaint({ config }, { MEGACOMET_PROTOCOL: 'comet' }), '');
   t.equal(
-    complaint({}, { MEGACOMET_BACKLOG: '' }),
-    'ERR_OPTION_INVALID: MEGACOMET_BACKLOG: "" is not a whole number between 1 and 65535',
+    readSettings('kick', { flags: {}, env: { MEGACOMET_ADMIN_TOKEN: 'x' } })['all'],
+    undefined,
   );
+  for (const flags of [{ private: true }, { channel: 'a' }, { since: 'x' }, { duration: '5' }]) {
+    t.throws(() => readSettings('bench', { flags, env: {} }), / needs --(transport|active) other/);
+  }
   t.end();
 });
 
@@ -75,13 +173,17 @@ t.test('each error names its source', (t) => {
   t.equal(inFile('{"backlog": "x"}'), `ERR_OPTION_INVALID: ${config}: backlog: "x" ${number}`);
   t.equal(
     inFile('{"prot": 1}'),
-    `ERR_OPTION_UNKNOWN: ${config}: unknown option prot (did you mean port?)`,
+    `ERR_OPTION_UNKNOWN: ${config}: unknown option prot (did you mean protocol?)`,
   );
   t.equal(
     inFile('{"maxConnections": 1}'),
     `ERR_OPTION_UNKNOWN: ${config}: unknown option maxConnections (did you mean max-connections?)`,
   );
-  t.match(inFile('{"config": "x"}'), /^ERR_OPTION_UNKNOWN: .*: unknown option config$/);
+  t.match(
+    inFile('{"config": "x"}'),
+    /^ERR_OPTION_UNKNOWN: .*: unknown option config \(a config file/,
+  );
+  t.match(inFile('{"port": 1, "port": 2}'), /config\.json has the duplicate key "port"$/);
   t.match(inFile('{"target": ["x:1"]}'), /: unknown option target/, 'one of another command');
   t.match(inFile('{"__proto__": 1}'), /: unknown option __proto__/);
   for (const text of ['[]', 'null', '5', '"x"']) {

@@ -2,7 +2,7 @@
 import fc from 'fast-check';
 import t from 'tap';
 
-import { readFlatJson } from '../../lib/api/flat-json.js';
+import { readFlatJson } from '../../lib/base/flat-json.js';
 import { readPublish } from '../../lib/api/publish-request.js';
 
 const SEED = 20_261_123;

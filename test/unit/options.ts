@@ -1,9 +1,11 @@
 // The rule of every option, and the error message of each invalid value.
 import t from 'tap';
 
+import { unknownOption } from '../../lib/base/call-check.js';
 import { MegacometError } from '../../lib/base/errors.js';
 import { COMMANDS, optionsOf, type CommandName } from '../../lib/options/commands.js';
-import { nearest } from '../../lib/options/nearest.js';
+import { nearest } from '../../lib/base/nearest.js';
+import { shown } from '../../lib/base/shown.js';
 import type { OptionsOf, OptionSpec } from '../../lib/options/option-spec.js';
 import {
   defaultsOf,
@@ -11,7 +13,6 @@ import {
   keyOf,
   parseOption,
   raiseToMinimums,
-  unknownOption,
 } from '../../lib/options/options.js';
 import type { LIBRARY_OPTIONS } from '../../lib/options/serve-options.js';
 import type { Adjustments, ServerOptions } from '../../lib/options/server-options.js';
@@ -167,7 +168,7 @@ t.test('a port is one, or a range of as many as a server can listen on', (t) => 
   t.end();
 });
 
-t.test('choices, flags, lists and texts have rules too', (t) => {
+t.test('choices and flags have rules too', (t) => {
   const level = optionOf('serve', 'log-level');
   const choices = 'trace, debug, info, warn, error, fatal, silent';
   t.equal(complaint(level, 'warn'), 'accepted as "warn"');
@@ -188,35 +189,47 @@ t.test('choices, flags, lists and texts have rules too', (t) => {
   }
   t.equal(complaint(json, 1), 'ERR_OPTION_INVALID: --json: 1 is not true or false');
 
+  t.end();
+});
+
+t.test('lists, texts and addresses have rules too', (t) => {
   const listen = optionOf('serve', 'listen');
-  t.equal(complaint(listen, 'a:1,b:2'), 'accepted as ["a:1","b:2"]');
-  t.equal(complaint(listen, ['a:1']), 'accepted as ["a:1"]');
-  for (const raw of ['', 'a:1,', [], [''], [1], {}, 5]) {
+  t.equal(complaint(listen, '[::]:1,unix:b'), 'accepted as ["[::]:1","unix:b"]');
+  t.equal(complaint(listen, ['127.0.0.1:1']), 'accepted as ["127.0.0.1:1"]');
+  t.equal(
+    complaint(listen, ' 127.0.0.1:1, :2'),
+    'accepted as ["127.0.0.1:1",":2"]',
+    'blanks around an item do not count',
+  );
+  for (const raw of ['', '127.0.0.1:1,', [], [''], [1], {}, 5]) {
     t.equal(
       complaint(listen, raw),
       `ERR_OPTION_INVALID: --listen: ${JSON.stringify(raw)} is not a list of non-empty strings`,
     );
   }
 
-  const host = optionOf('serve', 'host');
-  t.equal(complaint(host, '::1'), 'accepted as "::1"');
-  for (const raw of ['', 'a\0b', 5, null]) {
+  const user = optionOf('serve', 'user');
+  t.equal(complaint(user, 'nobody'), 'accepted as "nobody"');
+  for (const raw of ['', 5, null]) {
     t.equal(
-      complaint(host, raw),
-      `ERR_OPTION_INVALID: --host: ${JSON.stringify(raw)} is not a non-empty string without NUL`,
+      complaint(user, raw),
+      `ERR_OPTION_INVALID: --user: ${JSON.stringify(raw)} is not a non-empty string without NUL`,
     );
   }
   const token = complaint(optionOf('serve', 'admin-token'), 'secret\0');
   t.notMatch(token, 'secret', 'a secret is not shown');
 
-  const adminHost = optionOf('serve', 'admin-host');
-  for (const raw of ['127.0.0.1', '::1'])
-    t.equal(complaint(adminHost, raw), `accepted as "${raw}"`);
-  for (const raw of ['', 'localhost', '1.2.3', '[::1]', ' ::1', '::1\0', 5, null]) {
-    t.equal(
-      complaint(adminHost, raw),
-      `ERR_OPTION_INVALID: --admin-host: ${JSON.stringify(raw)} is not a numeric address`,
-    );
+  for (const name of ['host', 'admin-host']) {
+    const host = optionOf('serve', name);
+    for (const raw of ['127.0.0.1', '::1']) t.equal(complaint(host, raw), `accepted as "${raw}"`);
+    t.equal(complaint(host, 'localhost'), 'accepted as "127.0.0.1"');
+    for (const raw of ['', 'nowhere', '1.2.3', '[::1]', ' ::1', '127.0.0.1:80', 5, null]) {
+      t.equal(
+        complaint(host, raw),
+        `ERR_OPTION_INVALID: --${name}: ${JSON.stringify(raw)} is not a numeric address, such as ` +
+          '127.0.0.1 or ::1',
+      );
+    }
   }
   t.end();
 });
@@ -236,7 +249,9 @@ t.test('an error suggests the nearest option for a misspelled name, and none for
   const rows: [string, string | undefined][] = [
     ['max-conections', 'max-connections'],
     ['maxconnections', 'max-connections'],
-    ['prot', 'port'],
+    ['prot', 'protocol'],
+    ['pr', undefined],
+    ['bakclog', 'backlog'],
     ['PORT', 'port'],
     ['idletimeout', 'idle-timeout'],
     ['worker', 'workers'],
@@ -246,8 +261,74 @@ t.test('an error suggests the nearest option for a misspelled name, and none for
   for (const [name, wanted] of rows) t.equal(nearest(name, names), wanted, name);
   t.equal(nearest('x', []), undefined);
   const error = unknownOption('here', 'prot', names);
-  t.equal(error.message, 'here: unknown option prot (did you mean port?)');
+  t.equal(error.message, 'here: unknown option prot (did you mean protocol?)');
   t.equal(error.code, 'ERR_OPTION_UNKNOWN');
   t.equal(unknownOption('here', 'qqqq', names).message, 'here: unknown option qqqq');
+  t.end();
+});
+
+t.test('any value of a program is shown in the error, and none breaks it', (t) => {
+  const circle: Record<string, unknown> = {};
+  circle['self'] = circle;
+  const values: unknown[] = [
+    ...[9000n, [5n], Symbol('s'), circle, new Map([['port', 1]]), (): number => 1, undefined],
+    ...[-Infinity, '\u001b[31m\u0085', 'x'.repeat(300), null, new Date(NaN)],
+  ];
+  for (const value of values) {
+    const text = complaint(optionOf('serve', 'backlog'), value);
+    t.match(text, /^ERR_OPTION_INVALID: --backlog: .+ is not a whole number between 1 and 65535$/);
+    t.notMatch(text, /\p{Cc}/u, 'one line without control characters');
+    t.ok(text.length < 400, 'a bounded length');
+  }
+  t.equal(shown(9000n), '9000n');
+  t.equal(shown([5n]), '[ 5n ]');
+  t.equal(shown(Symbol('s')), 'Symbol(s)');
+  t.match(shown(circle), 'Circular');
+  t.match(shown(new Map([['port', 1]])), 'Map(1)');
+  t.equal(shown('x'.repeat(300)), `"${'x'.repeat(199)}…`);
+  t.end();
+});
+
+t.test('an origin is what a browser sends, or is rejected', (t) => {
+  const origin = optionOf('serve', 'origin');
+  const rows: [string, string][] = [
+    ['https://app.example', 'https://app.example'],
+    ['https://app.example/', 'https://app.example'],
+    ['HTTPS://APP.EXAMPLE', 'https://app.example'],
+    ['https://app.example:443', 'https://app.example'],
+    ['http://app.example:80/', 'http://app.example'],
+    ['http://app.example:443', 'http://app.example:443'],
+    ['https://bücher.example', 'https://xn--bcher-kva.example'],
+    [' https://app.example', 'https://app.example'],
+    ['http://[::1]:8080', 'http://[::1]:8080'],
+    ['capacitor://localhost', 'capacitor://localhost'],
+    ['*', '*'],
+    ['null', 'null'],
+  ];
+  for (const [given, wanted] of rows) {
+    t.equal(complaint(origin, [given]), `accepted as ["${wanted}"]`, given);
+  }
+  t.equal(
+    complaint(origin, 'https://a.example, https://b.example/'),
+    'accepted as ["https://a.example","https://b.example"]',
+    'a list of the environment',
+  );
+  for (const given of [
+    'app.example',
+    'https://*.example.com',
+    '"https://app.example"',
+    'https://u@app.example',
+    'https://app.example/path',
+    'https://app.example?x',
+    'https://app.example#x',
+    'https://a.example,https://b.example',
+    'https:\\\\app.example',
+    'https://',
+    'file:///x',
+    '//app.example',
+    'https://app.example:99999',
+  ]) {
+    t.match(complaint(origin, [given]), /^ERR_OPTION_INVALID: --origin: .* is not SCHEME:/, given);
+  }
   t.end();
 });

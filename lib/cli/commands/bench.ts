@@ -69,7 +69,7 @@ function benchOptions(settings: Settings): BenchOptions {
   }
   return {
     ...(settings as unknown as Omit<BenchOptions, 'command' | 'sources' | 'targets'>),
-    targets: targets.map((text) => parseAddress('--target', text)),
+    targets: targets.map((text) => parseAddress('--target', text, false)),
     sources: (settings['source'] as readonly string[] | undefined) ?? [],
     verify: verify === true,
     subscribe: {

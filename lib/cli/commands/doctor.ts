@@ -1,5 +1,6 @@
 // `megacomet-ts doctor`: prints the capacity of this machine, the limits that bind, and the fixes.
 import { readSettings, type Settings } from '../../options/config.js';
+import { portsOf } from '../../options/options.js';
 import { diagnose, type Aim, type Diagnosis } from '../../doctor/doctor.js';
 import { MegacometError } from '../../base/errors.js';
 import type { Finding, Role, Severity } from '../../doctor/finding.js';
@@ -29,7 +30,7 @@ export function aimOf(settings: Settings): Aim {
     acceptRate: settings['acceptRate'] as number,
     messageBurst: settings['messageBurst'] as number,
     messageBytes: MESSAGE_BYTES,
-    ports: [settings['port'] as number],
+    ports: portsOf(settings['port'] as number | string),
     backlog: settings['backlog'] as number,
     keepaliveS: settings['keepalive'] as number,
     drainS: 10,

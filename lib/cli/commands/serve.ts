@@ -1,7 +1,10 @@
 // `megacomet-ts serve`: runs a server until a signal ends it.
 import { constants } from 'node:os';
+import { isDeepStrictEqual } from 'node:util';
 
+import { optionsOf } from '../../options/commands.js';
 import { readSettings, type Settings } from '../../options/config.js';
+import { variableOf } from '../../options/environment.js';
 import { createLogger } from '../../base/logger.js';
 import { criticalFindings } from '../../doctor/doctor.js';
 import type { OptionSpec } from '../../options/option-spec.js';
@@ -21,24 +24,40 @@ type Flags = Record<string, unknown>;
  */
 function isWanted({ name, default: fallback }: OptionSpec, flags: Flags, value: unknown): boolean {
   const isGiven = flags[keyOf(name)] !== undefined;
-  return isGiven || process.env[environmentNameOf(name)] !== undefined || value !== fallback;
+  const variable = variableOf(process.env, environmentNameOf(name));
+  return isGiven || variable !== undefined || value !== fallback;
 }
 
 /** The server's options. The default address is left out, so that inherited sockets replace it. */
 function serverOptions(settings: Settings, flags: Flags, logger: CommandLogger): ServerOptions {
   const options: Settings = {};
-  for (const spec of LIBRARY_OPTIONS) {
+  for (const spec of LIBRARY_OPTIONS as readonly OptionSpec[]) {
     const key = keyOf(spec.name);
     const value = settings[key];
-    if (value === undefined) continue;
+    // The defaults of another protocol's options are not options that the user gave.
+    const isOfOther = spec.protocol !== undefined && spec.protocol !== settings['protocol'];
+    if (value === undefined || isOfOther) continue;
     const isAddress = spec.name === 'host' || spec.name === 'port';
     if (!isAddress || isWanted(spec, flags, value)) options[key] = value;
   }
   return { ...options, logger };
 }
 
+/** The options whose new value a running server cannot take, by name. */
+function changedForGood(started: Settings, now: Settings): string[] {
+  return optionsOf('serve')
+    .filter(({ isReloadable }) => isReloadable !== true)
+    .map(({ name }) => name)
+    .filter((name) => !isDeepStrictEqual(started[keyOf(name)], now[keyOf(name)]));
+}
+
 /** Reads again the options that may change while the server runs; after an error the old ones stay. */
-function reload(server: Server, flags: Flags, log: CommandLogger): Settings | null {
+function reload(
+  server: Server,
+  flags: Flags,
+  log: CommandLogger,
+  started: Settings,
+): Settings | null {
   try {
     const settings = readSettings('serve', { flags, env: process.env });
     const { acceptRate, idleTimeout, maxConnections } = settings as ServerOptions;
@@ -49,6 +68,10 @@ function reload(server: Server, flags: Flags, log: CommandLogger): Settings | nu
     });
     log.level = settings['logLevel'] as string;
     log.info({ acceptRate, idleTimeout, maxConnections }, 'configuration read again');
+    const options = changedForGood(started, settings);
+    if (options.length > 0) {
+      log.warn({ options }, `changed options need a restart: ${options.join(', ')}`);
+    }
     return settings;
   } catch (error) {
     log.error({ err: (error as Error).message }, 'configuration not changed');
@@ -62,7 +85,8 @@ function reload(server: Server, flags: Flags, log: CommandLogger): Settings | nu
  * @throws MegacometError if the start fails.
  */
 export async function serve(flags: Flags): Promise<number> {
-  let settings = readSettings('serve', { flags, env: process.env });
+  const started = readSettings('serve', { flags, env: process.env });
+  let settings = started;
   const log = await createLogger(settings['logLevel'] as string, settings['logFormat'] as string);
   const systemd = takeSystemd(process.env, process.pid);
   for (const sentence of systemd.ignored) log.debug({}, sentence);
@@ -81,7 +105,7 @@ export async function serve(flags: Flags): Promise<number> {
       }
       log.info({ signal, seconds: settings['drain'] }, 'draining');
       const drainS = Number(settings['drain']);
-      const closed = server.close({ drainMs: drainS * 1000 });
+      const closed = server.close({ drainMs: Math.round(drainS * 1000) });
       service.stopping(server.health().connections, drainS);
       closed.then(({ killed }) => {
         log.info({ killed }, 'stopped');
@@ -93,7 +117,7 @@ export async function serve(flags: Flags): Promise<number> {
     process.on('SIGINT', onSignal);
     process.on('SIGHUP', () => {
       service.reload(() => {
-        settings = reload(server, flags, log) ?? settings;
+        settings = reload(server, flags, log, started) ?? settings;
       });
     });
   });

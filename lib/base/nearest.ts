@@ -17,8 +17,16 @@ function distance(a: string, b: string): number {
   return row[b.length] ?? 0;
 }
 
-/** The candidate nearest to a misspelled name, or undefined if none is similar. */
+/** Letters from which the beginning of a name is taken for an abbreviation. */
+const ABBREVIATION_MIN = 3;
+
+/**
+ * The candidate nearest to a misspelled name, or undefined if none is similar. One that begins with
+ * the name is nearer than any other.
+ */
 export function nearest(name: string, candidates: readonly string[]): string | undefined {
+  const longer = candidates.filter((candidate) => candidate.startsWith(name));
+  if (name.length >= ABBREVIATION_MIN && longer.length === 1) return longer[0];
   let best: string | undefined;
   let bestDistance = Math.max(2, Math.floor(name.length / 2));
   for (const candidate of candidates) {

@@ -3,9 +3,17 @@
 // duplicate key, of which another reader may take the other value. So JSON.parse checks the text,
 // and a walk that may trust it finds the keys and values.
 
-/** A fault of the text, as a sentence. */
+/** A fault of the text. The message goes on from a name of the text: `is not valid JSON`. */
 export class FlatJsonError extends Error {
   override readonly name = 'FlatJsonError';
+
+  /** @param detail - The position of the fault, for the author of the text. */
+  constructor(
+    message: string,
+    readonly detail = '',
+  ) {
+    super(message);
+  }
 }
 
 export interface FlatObject {
@@ -69,7 +77,7 @@ class Walker {
       if (sign === '{' || sign === '[') depth++;
       if (sign === '}' || sign === ']') depth--;
       if (depth > DEPTH_MAX)
-        throw new FlatJsonError(`the request is nested more than ${DEPTH_MAX} levels deep`);
+        throw new FlatJsonError(`is nested more than ${DEPTH_MAX} levels deep`);
       this.#at++;
     } while (depth > 0);
   }
@@ -80,11 +88,11 @@ export function readFlatJson(text: string): FlatObject {
   let parsed: unknown;
   try {
     parsed = JSON.parse(text);
-  } catch {
-    throw new FlatJsonError('the request is not valid JSON');
+  } catch (error) {
+    throw new FlatJsonError('is not valid JSON', ` (${(error as Error).message})`);
   }
   if (typeof parsed !== 'object' || parsed === null || Array.isArray(parsed)) {
-    throw new FlatJsonError('the request is not a JSON object');
+    throw new FlatJsonError('is not a JSON object');
   }
   const members = new Map<string, unknown>();
   const ranges = new Map<string, readonly [start: number, end: number]>();
@@ -94,7 +102,7 @@ export function readFlatJson(text: string): FlatObject {
     const nameAt = walker.at;
     walker.string();
     const name = JSON.parse(text.slice(nameAt, walker.at)) as string;
-    if (members.has(name)) throw new FlatJsonError(`duplicate key ${JSON.stringify(name)}`);
+    if (members.has(name)) throw new FlatJsonError(`has the duplicate key ${JSON.stringify(name)}`);
     walker.step();
     walker.peek();
     const start = walker.at;

@@ -1,0 +1,89 @@
+// Checks the arguments of public calls: what a program passes may be of any type, and a mistake
+// must be an error that names the argument, its value and the rule, before anything changes.
+import { MegacometError, type ErrorCode } from './errors.js';
+import { nearest } from './nearest.js';
+import { shown } from './shown.js';
+
+/** The sentence about a name that is not known, with the nearest known name. */
+export function unknownName(noun: string, name: string, known: readonly string[]): string {
+  const guess = nearest(name, known);
+  return `unknown ${noun} ${name}${guess === undefined ? '' : ` (did you mean ${guess}?)`}`;
+}
+
+/**
+ * The error for a name that no option has.
+ *
+ * @param source - Where the name was given, such as `createServer`.
+ * @param known - The names that are known there, written as the user writes them.
+ */
+export function unknownOption(
+  source: string,
+  name: string,
+  known: readonly string[],
+): MegacometError {
+  const message = `${source}: ${unknownName('option', name, known)}`;
+  return new MegacometError('ERR_OPTION_UNKNOWN', message);
+}
+
+/** The error for a value that breaks the rule of its argument: `label: value is not rule`. */
+export function invalidValue(
+  label: string,
+  value: unknown,
+  rule: string,
+  code: ErrorCode = 'ERR_OPTION_INVALID',
+): MegacometError {
+  return new MegacometError(code, `${label}: ${shown(value)} is not ${rule}`);
+}
+
+/** Whether a value is an object with named members: not an array, Map, Date or function. */
+function isOptions(value: unknown): value is Record<string, unknown> {
+  return Object.prototype.toString.call(value) === '[object Object]';
+}
+
+/**
+ * The members of an options object that are not undefined. An absent object has none.
+ *
+ * @param code - The code of the error for a value that is not an object.
+ * @throws MegacometError `ERR_OPTION_UNKNOWN` for a name that is not known.
+ */
+export function membersOf(
+  label: string,
+  value: unknown,
+  known: readonly string[],
+  code: ErrorCode = 'ERR_OPTION_INVALID',
+): ReadonlyMap<string, unknown> {
+  const members = new Map<string, unknown>();
+  if (value === undefined) return members;
+  if (!isOptions(value)) throw invalidValue(label, value, 'an object with options', code);
+  // With the members of prototypes: a program may derive its options from others.
+  for (const name in value) {
+    const member = value[name];
+    if (member === undefined) continue;
+    if (!known.includes(name)) throw unknownOption(label, name, known);
+    members.set(name, member);
+  }
+  const [symbol] = Object.getOwnPropertySymbols(value);
+  if (symbol !== undefined) throw unknownOption(label, String(symbol), known);
+  return members;
+}
+
+/** @throws MegacometError unless the value is a whole number from `min` to `max`. */
+export function checkInteger(
+  label: string,
+  value: unknown,
+  min: number,
+  max: number,
+  code: ErrorCode = 'ERR_OPTION_INVALID',
+): asserts value is number {
+  if (Number.isInteger(value) && (value as number) >= min && (value as number) <= max) return;
+  throw invalidValue(label, value, `a whole number between ${min} and ${max}`, code);
+}
+
+/** @throws MegacometError unless the value is a string. */
+export function checkString(
+  label: string,
+  value: unknown,
+  code: ErrorCode = 'ERR_OPTION_INVALID',
+): asserts value is string {
+  if (typeof value !== 'string') throw invalidValue(label, value, 'a string', code);
+}
