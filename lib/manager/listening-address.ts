@@ -2,10 +2,13 @@
 import type { Ownership as OwnershipNumbers } from '../ipc/frames.js';
 import { lstatSync, unlinkSync } from 'node:fs';
 import { createConnection } from 'node:net';
+import { dirname } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { getSystemErrorName } from 'node:util';
 
 import { formatAddress, type Address } from '../base/address.js';
 import { MegacometError } from '../base/errors.js';
+import { procReader } from '../system/kernel.js';
 import { addon } from '../system/native.js';
 
 /** Timeouts that accepted sockets inherit from their listener. */
@@ -21,21 +24,43 @@ const ANY_PORT_TRIES = 4;
 
 export interface BindOptions extends PeerTimeouts {
   readonly slots: number;
+  /** Peers that one listener may queue. */
+  readonly backlog: number;
   /** Whether another address accepts IPv4 peers on the same port. */
   readonly v6Only: boolean;
+}
+
+/** Whether a TCP socket of this network namespace listens on the port (proc(5), state 0A). */
+function hasListener(port: number): boolean {
+  const suffix = `:${port.toString(16).toUpperCase().padStart(4, '0')}`;
+  return ['/proc/net/tcp', '/proc/net/tcp6'].some((file) => {
+    const lines = (procReader(file) ?? '').split('\n').map((line) => line.trim().split(/\s+/));
+    return lines.some(([, local, , state]) => local?.endsWith(suffix) === true && state === '0A');
+  });
+}
+
+/** Why an address is in use. */
+function userOf({ isUnix, host, port }: Address): string {
+  if (isUnix) {
+    const file = host.startsWith('@') ? undefined : lstatSync(host, { throwIfNoEntry: false });
+    return file?.isSocket() === false
+      ? 'a file that is not a socket is there'
+      : 'another program listens there';
+  }
+  if (hasListener(port)) return 'another program listens there';
+  return 'an outgoing connection has the port; net.ipv4.ip_local_reserved_ports keeps it free';
 }
 
 function bindError(address: Address, error: number, call: string): MegacometError {
   const name = getSystemErrorName(-error);
   const rules: Partial<Record<string, string>> = {
-    EADDRINUSE: 'another program listens there',
     EACCES: 'ports below 1024 need root or CAP_NET_BIND_SERVICE; a path needs write permission',
     EADDRNOTAVAIL: 'no interface of this machine has that address',
     EINVAL: 'the address is not numeric, or the path too long',
     EAFNOSUPPORT: 'this kernel has no such address family',
     EMFILE: 'the limit of open files is reached',
   };
-  const rule = rules[name] ?? `${call} failed`;
+  const rule = name === 'EADDRINUSE' ? userOf(address) : (rules[name] ?? `${call} failed`);
   return new MegacometError(
     'ERR_LISTEN',
     `cannot listen on ${formatAddress(address)}: ${rule} (${name})`,
@@ -69,14 +94,13 @@ export class ListeningAddress {
   /** Slots in the order in which their sockets began to listen: the indices of a BPF program. */
   readonly #order: number[] = [];
   #steeredBy = '';
-  #hasListened: boolean;
 
   private constructor(address: Address, descriptors: number[], ownership: Ownership) {
     this.address = address;
     this.ownership = ownership;
     this.#descriptors = descriptors;
-    // The process that called listen(2) chose the backlog.
-    this.#hasListened = ownership === 'inherited';
+    // The first socket claims the address, so it listens before its worker is ready.
+    if (ownership === 'own') this.#order.push(0);
   }
 
   /** Whether one socket serves all slots. */
@@ -85,12 +109,13 @@ export class ListeningAddress {
   }
 
   /**
-   * Binds all sockets of an address, so that an error ends the start. Nothing listens yet.
+   * Binds all sockets of an address, so that an error ends the start. The first one listens: of two
+   * servers that start at the same time exactly one has the address.
    *
    * @throws MegacometError `ERR_LISTEN`, naming the address and the rule.
    */
   static async bind(address: Address, options: BindOptions): Promise<ListeningAddress> {
-    if (address.isUnix) await removeStaleSocket(address.host);
+    if (address.isUnix) return ListeningAddress.#bindPath(address, options);
     // With SO_REUSEPORT the kernel may give a port that it chose to another program meanwhile.
     for (let tries = address.port === 0 ? ANY_PORT_TRIES : 1; ; tries--) {
       try {
@@ -98,6 +123,17 @@ export class ListeningAddress {
       } catch (error) {
         if (tries <= 1) throw error;
       }
+    }
+  }
+
+  /** Replaces the socket file of a crashed server, while no other server does so in that folder. */
+  static async #bindPath(address: Address, options: BindOptions): Promise<ListeningAddress> {
+    const lock = await lockFolderOf(address.host);
+    try {
+      await removeStaleSocket(address.host);
+      return ListeningAddress.#bindOnce(address, options);
+    } finally {
+      if (lock !== null) addon.closeDescriptor(lock);
     }
   }
 
@@ -113,6 +149,7 @@ export class ListeningAddress {
         isUnix,
         v6Only: options.v6Only,
         joins: slot > 0,
+        backlog: options.backlog,
         keepaliveS: options.keepaliveS,
         userTimeoutMs: options.userTimeoutMs,
       });
@@ -154,11 +191,11 @@ export class ListeningAddress {
    * @throws MegacometError `ERR_LISTEN`.
    */
   listen(slot: number, backlog: number): void {
-    if (this.isShared ? this.#hasListened : this.#order.includes(slot)) return;
+    // A shared socket listens from the start.
+    if (this.isShared || this.#order.includes(slot)) return;
     const error = addon.listenOn(this.descriptorOf(slot), backlog);
     if (error !== 0) throw bindError(this.address, error, 'listen');
-    this.#hasListened = true;
-    if (!this.isShared) this.#order.push(slot);
+    this.#order.push(slot);
   }
 
   /**
@@ -167,14 +204,14 @@ export class ListeningAddress {
    * @returns The name of the kernel's error, or null.
    */
   steer(weights: readonly number[] | undefined): string | null {
-    const first = this.#order[0];
-    if (this.isShared || first === undefined) return null;
+    // The kernel makes the group of an address when its second socket listens.
+    if (this.isShared || this.#order.length < 2) return null;
     const program = weights && this.#order.map((slot) => weights[slot] ?? 0);
     // If all weights are 0, the hash is better: its peers wait in the queues.
     const wanted = program?.some((weight) => weight > 0) ? Uint32Array.from(program) : undefined;
     const key = wanted?.join() ?? '';
     if (key === this.#steeredBy) return null;
-    const error = addon.steer(this.descriptorOf(first), wanted);
+    const error = addon.steer(this.descriptorOf(0), wanted);
     if (error !== 0) return getSystemErrorName(-error);
     this.#steeredBy = key;
     return null;
@@ -198,6 +235,25 @@ function removeSocket(path: string): void {
     if (lstatSync(path).isSocket()) unlinkSync(path);
   } catch {
     // Removed already, or not permitted: the next bind reports that.
+  }
+}
+
+/** Milliseconds to wait for another server that starts in the same folder, and between two looks. */
+const LOCK_WAIT_MS = 2000;
+const LOCK_POLL_MS = 10;
+
+/**
+ * Locks the folder of a path; null where that is not possible. A folder that stays locked does not
+ * stop the start: any program that can read a folder may lock it.
+ */
+async function lockFolderOf(path: string): Promise<number | null> {
+  if (path.startsWith('@')) return null;
+  const end = performance.now() + LOCK_WAIT_MS;
+  for (;;) {
+    const result = addon.lockFolder(dirname(path));
+    if (result >= 0) return result;
+    if (getSystemErrorName(result) !== 'EAGAIN' || performance.now() > end) return null;
+    await sleep(LOCK_POLL_MS);
   }
 }
 

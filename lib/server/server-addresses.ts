@@ -61,6 +61,7 @@ export class ServerAddresses {
       this.#open.push(
         await ListeningAddress.bind(address, {
           slots,
+          backlog: this.#context.options.backlog,
           ...this.#timeouts(),
           v6Only: address.host !== '::' || all.some(takesIpv4),
         }),

@@ -28,6 +28,8 @@ export interface ListenerRequest {
   readonly v6Only: boolean;
   /** Whether it joins the SO_REUSEPORT group of an earlier listener of the same address. */
   readonly joins: boolean;
+  /** Peers that the first listener of an address may queue; it listens at once. */
+  readonly backlog: number;
   readonly keepaliveS: number;
   readonly userTimeoutMs: number;
 }
@@ -70,6 +72,8 @@ export interface Addon {
   openListener(request: ListenerRequest): OpenedListener;
   /** Checks an inherited listener, and sets the same options as openListener(). */
   registerListener(fd: number, keepaliveS: number, userTimeoutMs: number): RegisteredListener;
+  /** Locks a folder without waiting; returns the descriptor that holds the lock, or −errno. */
+  lockFolder(path: string): number;
   /** Starts listening; returns 0 or an errno value. */
   listenOn(fd: number, backlog: number): number;
   /** Sets the steering weights of a group of listeners; returns 0 or an errno value. */

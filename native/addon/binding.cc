@@ -110,6 +110,7 @@ Napi::Value open_listener(const Napi::CallbackInfo& info) {
   options.is_unix = flag("isUnix");
   options.v6_only = flag("v6Only");
   options.joins = flag("joins");
+  options.backlog = number("backlog");
   options.keepalive_s = number("keepaliveS");
   options.user_timeout_ms = number("userTimeoutMs");
   if (env.IsExceptionPending()) return env.Undefined();
@@ -119,6 +120,13 @@ Napi::Value open_listener(const Napi::CallbackInfo& info) {
   result.Set("error", opened.error);
   result.Set("call", opened.call);
   return result;
+}
+
+Napi::Value lock_folder(const Napi::CallbackInfo& info) {
+  const bool is_text = info.Length() > 0 && info[0].IsString();
+  if (!is_text) throw_type_error(info.Env(), "lockFolder: the path must be a string");
+  const int result = is_text ? listening::lock_folder(info[0].As<Napi::String>()) : 0;
+  return Napi::Number::New(info.Env(), result);
 }
 
 /// Checks an inherited listener and returns its address.
@@ -230,6 +238,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("Segment", SegmentHandle::define(env));
   exports.Set("openListener", Napi::Function::New(env, open_listener));
   exports.Set("registerListener", Napi::Function::New(env, register_listener));
+  exports.Set("lockFolder", Napi::Function::New(env, lock_folder));
   exports.Set("listenOn", Napi::Function::New(env, listen_on));
   exports.Set("shutDownListener", Napi::Function::New(env, shut_down_listener));
   exports.Set("closeDescriptor", Napi::Function::New(env, close_descriptor));

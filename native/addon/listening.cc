@@ -10,6 +10,7 @@
 #include <linux/filter.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
@@ -130,8 +131,20 @@ Opened open(const Options& options) {
   if (::bind(fd, address.get(), address.bytes) != 0) {
     return failed(fd, "bind");
   }
+  if (!options.joins && ::listen(fd, static_cast<int>(options.backlog)) != 0) {
+    return failed(fd, "listen");
+  }
   if (!options.is_unix && !set(fd, SOL_SOCKET, SO_REUSEPORT, 1)) return failed(fd, "setsockopt");
   return {fd, 0, ""};
+}
+
+int lock_folder(const std::string& path) {
+  const int fd = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) return -errno;
+  if (::flock(fd, LOCK_EX | LOCK_NB) == 0) return fd;
+  const int error = errno;
+  sys::close(fd);
+  return -error;
 }
 
 Inherited register_fd(int fd, uint32_t keepalive_s, uint32_t user_timeout_ms) {

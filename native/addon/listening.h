@@ -17,6 +17,8 @@ struct Options {
   bool v6_only = false;
   /// Joins the SO_REUSEPORT group of the address, which has a listener already.
   bool joins = false;
+  /// Peers that the first listener of an address may queue.
+  uint32_t backlog = 0;
   /// Seconds of silence before keep-alive probes; 0 for none.
   uint32_t keepalive_s = 0;
   /// Milliseconds that sent bytes may stay unacknowledged; 0 for the kernel's default, about 15
@@ -31,13 +33,19 @@ struct Opened {
   const char* call;
 };
 
-/// Binds a socket with every option that accepted sockets inherit. It does not listen yet, so that
-/// the kernel rejects peers, instead of queueing them, until a worker is ready.
+/// Binds a socket with every option that accepted sockets inherit.
 ///
-/// The first listener of an address is bound without SO_REUSEPORT and gets the option afterwards:
-/// otherwise a second server of the same user could bind too, and would silently take half of the
-/// clients.
+/// The first listener of an address claims it: it is bound and listens without SO_REUSEPORT, and
+/// gets the option afterwards. Otherwise a second server of the same user could bind too, and would
+/// silently take half of the clients. A bind alone is not a claim: with SO_REUSEADDR two sockets
+/// may be bound, and only listen(2) checks again, under the lock of the port (inet_csk_listen_start
+/// in net/ipv4/inet_connection_sock.c). Peers that arrive before a worker is ready are queued. A
+/// listener that joins does not listen yet.
 Opened open(const Options& options);
+
+/// Locks a folder against another server that replaces a unix socket in it (flock, exclusive, not
+/// waiting). Returns a descriptor that holds the lock until it is closed, or a negative errno.
+int lock_folder(const std::string& path);
 
 /// A listening socket that another program opened: systemd's socket activation.
 struct Inherited {

@@ -46,6 +46,7 @@ ListeningSocket::ListeningSocket(uint16_t port, bool joins, uint32_t backlog) : 
   options.host = "127.0.0.1";
   options.port = port;
   options.joins = joins;
+  options.backlog = backlog;
   fd_ = listening::open(options).fd;
   EXPECT(fd_ >= 0);
   EXPECT_EQUAL(listening::listen(fd_, backlog), 0);
