@@ -82,6 +82,7 @@ export default defineConfig(
     // The ends of a process, and the two files that load the addon.
     files: [
       'lib/cli/cli.ts',
+      'lib/cli/commands/bench.ts',
       'lib/cli/commands/serve.ts',
       'lib/system/native.ts',
       'lib/worker.cts',

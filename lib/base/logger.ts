@@ -1,6 +1,8 @@
 // The log of the command line: pino with fixed field names, as JSON or as readable text.
 import { pino } from 'pino';
 
+import { showsColours } from './terminal.js';
+
 /** The methods of a logger that the server calls; a pino instance has them. */
 export interface Logger {
   /** Details for debugging. In every method `fields` has the values by name. */
@@ -36,7 +38,7 @@ export async function createLogger(
   const stream = isPretty
     ? (await import('pino-pretty')).default({
         sync: true,
-        colorize: process.stdout.isTTY,
+        colorize: showsColours(process.stdout, process.env),
         ignore: 'pid,hostname',
       })
     : pino.destination({ fd: 1, sync: true });

@@ -48,5 +48,5 @@ export const PROTOCOL_CHOICES = ['echo', 'comet'] as const;
 /** Of the lists of frames, by header: an addon that was built from other lists is rejected. */
 export const FRAME_FINGERPRINTS = {
   'frames.h': 0xc1d54121,
-  'load_frames.h': 0xf5ebb5a3,
+  'load_frames.h': 0xc7915109,
 } as const;

@@ -49,9 +49,9 @@ export interface Ramp {
 
 /** The time in which the connections were open and nothing was sent. */
 export interface Hold {
-  /** Duration, seconds. */
+  /** Duration, seconds; less than requested if every connection was lost. */
   seconds: number;
-  /** Connections that ended although the bench did not close them. */
+  /** Connections that ended meanwhile although the bench did not close them. */
   lost: number;
   /** Processor time of the server meanwhile, as a share of one core (0.01 is 1 %), or null. */
   serverCpuShare?: number | null;
@@ -77,6 +77,8 @@ export interface Verify {
 export interface Active {
   /** Connections that sent; the others stayed open and idle. */
   connections: number;
+  /** Of these, connections that were lost before an echo was complete, or had no echo at all. */
+  failed: number;
   /** Payload of one message, bytes. */
   messageBytes: number;
   /** Duration, seconds. */
@@ -174,8 +176,20 @@ export interface BenchResult {
   processes: number;
   /** Source addresses of the connections. */
   sourceAddresses: number;
-  /** Failed connections by cause: the name of an errno, such as `ECONNRESET`, or `HTTP 503`. */
+  /**
+   * Connections that did not open, by cause: the name of an errno, such as `ECONNRESET`, or
+   * `HTTP 503`. The sum is `failed`. `EBADMSG` is a wrong answer.
+   */
   failures: Record<string, number>;
+  /**
+   * Opened connections that ended although the bench did not close them, in any phase. Absent in
+   * results of older versions.
+   */
+  lost?: number;
+  /** These by cause, as in `failures`. The sum is `lost`. */
+  losses?: Record<string, number>;
+  /** Why the run ended early, such as a signal; absent if it ran to its end. */
+  incomplete?: string;
   /** Remarks about the run, such as a setting of the machine that it changed. */
   notes: string[];
   /** The ramp. */
@@ -217,9 +231,10 @@ export function formatCounted(value: number, one: string, many = `${one}s`): str
   return `${formatCount(value)} ${value === 1 ? one : many}`;
 }
 
-/** Writes a duration in seconds: `0.25 s`, `15.0 s`, `3,600 s`. */
+/** Writes a duration in seconds: `0.25 s`, `15.0 s`, `3,600 s`; a short one in ms: `4.21 ms`. */
 export function formatSeconds(seconds: number | null): string {
   if (!isMeasured(seconds)) return NOT_MEASURED;
+  if (seconds > 0 && seconds < 0.0995) return formatMicroseconds(seconds * 1e6);
   return `${grouped(seconds, seconds < 1 ? 2 : seconds < 1000 ? 1 : 0)} s`;
 }
 
@@ -277,11 +292,13 @@ export function totalBytesPerConnection(server: ServerCost): number | null {
   return isMeasured(user) && isMeasured(kernel) ? Math.round(user) + Math.round(kernel) : null;
 }
 
-/** Lists the causes of failure, most frequent first. */
-export function failuresByCount(result: BenchResult): [errno: string, count: number][] {
-  return Object.entries(result.failures).sort(
-    ([a, countA], [b, countB]) => countB - countA || (a < b ? -1 : 1),
-  );
+/** Lists causes and their counts, most frequent first. A wrong answer is named in words. */
+export function byCount(
+  causes: Readonly<Record<string, number>>,
+): [cause: string, count: number][] {
+  return Object.entries(causes)
+    .sort(([a, countA], [b, countB]) => countB - countA || (a < b ? -1 : 1))
+    .map(([cause, count]) => [cause === 'EBADMSG' ? 'wrong answer' : cause, count]);
 }
 
 /** One line: the number of connections and the time to open them. */
@@ -289,7 +306,8 @@ export function headline(result: BenchResult): string {
   const opened = formatCount(result.opened);
   const complete = result.opened === result.requested;
   const count = complete ? opened : `${opened} of ${formatCount(result.requested)}`;
-  return `${count} connections in ${formatSeconds(result.ramp.seconds)}`;
+  const noun = result.requested === 1 ? 'connection' : 'connections';
+  return `${count} ${noun} in ${formatSeconds(result.ramp.seconds)}`;
 }
 
 /** The summary of a run. */
@@ -304,16 +322,38 @@ function counted(count: number, one: string, many = one): string[] {
   return count > 0 ? [formatCounted(count, one, many)] : [];
 }
 
+/** What went wrong in a run, a phrase each. */
+function problemsOf(result: BenchResult): string[] {
+  const { hold, verify, fanout, active, lost = 0, incomplete } = result;
+  const wrong = verify?.wrong ?? 0;
+  const unanswered = verify?.unanswered ?? 0;
+  const exchanges = active?.failed ?? 0;
+  // Each of these connections was closed, so it is counted in `lost` too.
+  const counts = (hold?.lost ?? 0) + wrong + unanswered + exchanges;
+  const isSilent = active?.messages === 0 && exchanges === 0;
+  return [
+    ...(incomplete === undefined ? [] : [`the run ended early (${incomplete})`]),
+    ...counted(result.requested - result.opened, 'was not opened', 'were not opened'),
+    ...counted(hold?.lost ?? 0, 'was lost while held', 'were lost while held'),
+    ...counted(lost - counts, 'was lost', 'were lost'),
+    ...counted(fanout?.gaps ?? 0, 'gap was reported', 'gaps were reported'),
+    ...counted(wrong, 'answered wrongly'),
+    ...counted(unanswered, 'did not answer'),
+    ...(exchanges > 0 ? [exchangesFailed(exchanges, active?.connections ?? 0)] : []),
+    ...(isSilent ? ['no message was exchanged'] : []),
+  ];
+}
+
+function exchangesFailed(failed: number, all: number): string {
+  if (failed === all)
+    return all === 1 ? 'the exchange failed' : `all ${formatCount(all)} exchanges failed`;
+  return `${formatCount(failed)} of ${formatCounted(all, 'exchange')} failed`;
+}
+
 /** Summarises a run. Claims nothing about a phase that did not run. */
 export function verdict(result: BenchResult): Verdict {
   const { hold, verify, fanout } = result;
-  const problems = [
-    ...counted(result.requested - result.opened, 'was not opened', 'were not opened'),
-    ...counted(hold?.lost ?? 0, 'was lost while held', 'were lost while held'),
-    ...counted(fanout?.gaps ?? 0, 'gap was reported', 'gaps were reported'),
-    ...counted(verify?.wrong ?? 0, 'answered wrongly'),
-    ...counted(verify?.unanswered ?? 0, 'did not answer'),
-  ];
+  const problems = problemsOf(result);
   if (problems.length > 0) return { isClean: false, text: `${sentence(problems)}.` };
   const proofs = ['Every connection opened'];
   if (hold !== undefined) proofs.push(`none was lost in ${formatSeconds(hold.seconds)}`);

@@ -2,16 +2,7 @@
 import { availableParallelism, constants, release, totalmem } from 'node:os';
 import { getSystemErrorName } from 'node:util';
 
-import type {
-  Active,
-  BenchResult,
-  Broadcast,
-  Fanout,
-  Hold,
-  Ramp,
-  ServerCost,
-  Verify,
-} from './bench-result.js';
+import type { BenchResult, Broadcast, Ramp } from './bench-result.js';
 import { MegacometError } from '../base/errors.js';
 import { DialPhase, DialTransport } from '../ipc/load-frames.js';
 import { Fleet, type FleetProgress, type PhaseEnd } from './fleet.js';
@@ -20,7 +11,7 @@ import { procReader, readCores, readDescriptorLimit } from '../system/kernel.js'
 import { formatAddress, type Address } from '../base/address.js';
 import { DESCRIPTOR_RESERVE, HTTP_FAILURE, SLOTS_MAX } from '../base/native-constants.js';
 import { packageVersion } from '../system/native.js';
-import { planSources } from './ports.js';
+import { planSources, type SourcePlan } from './ports.js';
 import { ServerWatch } from './server-watch.js';
 
 export type Transport = Lowercase<keyof typeof DialTransport>;
@@ -145,11 +136,23 @@ function causeOf(error: number): string {
   return error === constants.errno.EBADMSG ? 'EBADMSG' : getSystemErrorName(-error);
 }
 
+/** A latency of no request. */
+const NO_LATENCY: Omit<PhaseEnd, 'progress'> = { buckets: new Map(), minUs: Infinity, maxUs: 0 };
+
+function namesOf(causes: ReadonlyMap<number, number>): Record<string, number> {
+  return Object.fromEntries([...causes].map(([error, count]) => [causeOf(error), count]));
+}
+
 class Run {
   readonly #fleet = new Fleet();
   readonly #options: BenchOptions;
   readonly #onProgress: OnProgress;
-  readonly #failures: Record<string, number> = {};
+  readonly #startedAt = new Date().toISOString();
+  readonly #curve: Ramp['curve'] = [{ seconds: 0, opened: 0, failed: 0 }];
+  /** The results of the phases, each updated while its phase runs. */
+  readonly #phases: Pick<BenchResult, 'active' | 'hold' | 'server' | 'verify'> = {};
+  #broadcasts: Broadcast[] = [];
+  #hasDialed = false;
   #watch: ServerWatch | null = null;
 
   constructor(options: BenchOptions, onProgress: OnProgress) {
@@ -162,63 +165,108 @@ class Run {
   }
 
   async run(): Promise<BenchResult> {
-    const options = this.#options;
-    const startedAt = new Date().toISOString();
-    const processes = planProcesses(options);
-    const shares = shareOut(options.connections, processes);
-    const plan = planSources(shares, options.targets, options.sources);
+    const { connections, targets, sources } = this.#options;
+    const processes = planProcesses(this.#options);
+    const shares = shareOut(connections, processes);
+    const plan = planSources(shares, targets, sources);
     try {
       await this.#fleet.start(processes, 2 * readCores(procReader));
-      this.#watch =
-        options.serverPids === undefined
-          ? await ServerWatch.ofAdmin(options.admin, options.targets)
-          : await ServerWatch.ofProcesses(options.serverPids);
-      this.#watch?.begin();
-      const ramp = await this.#open(shares, plan.sources);
-      const server = await this.#serverCost();
-      const hold = await this.#held();
-      const fanout = await this.#fanout();
-      const verify = options.verify ? await this.#verify() : undefined;
-      const active = options.active > 0 ? await this.#exchange() : undefined;
-      // Throws if an interrupt came while nothing waited on the fleet.
-      await this.#fleet.pass(0);
-      const { opened, failed } = this.#fleet.progress();
-      return {
-        version: packageVersion,
-        startedAt,
-        kernel: release(),
-        node: process.version,
-        cpus: availableParallelism(),
-        memoryBytes: totalmem(),
-        command: options.command,
-        target: options.targets.map(({ host, port }) => `${host}:${port}`).join(', '),
-        requested: options.connections,
-        opened,
-        failed,
-        processes,
-        sourceAddresses: new Set(plan.sources.flat()).size,
-        failures: this.#failures,
-        notes: [...plan.notes],
-        ramp,
-        ...(fanout && { fanout }),
-        ...(hold && { hold }),
-        ...(verify && { verify }),
-        ...(active && { active }),
-        ...(server && { server }),
-      };
+      const incomplete = await this.#attempt(shares, plan.sources);
+      return { ...this.#result(plan, processes), ...(incomplete !== null && { incomplete }) };
     } finally {
+      this.#watch?.stop();
       await this.#fleet.close();
       plan.restore();
     }
   }
 
-  async #serverCost(): Promise<ServerCost | undefined> {
-    const cpuUs = this.#watch?.cpuUs() ?? 0;
+  /** Why the run ended early, or null: what was measured before an interrupt is a result too. */
+  async #attempt(
+    shares: readonly number[],
+    sources: readonly (readonly string[])[],
+  ): Promise<string | null> {
     try {
-      return await this.#watch?.finish(this.#fleet.progress().opened, cpuUs);
+      await this.#runPhases(shares, sources);
+      // Throws if an interrupt came while nothing waited on the fleet.
+      await this.#fleet.pass(0);
+      return null;
+    } catch (error) {
+      if (!this.#hasDialed || !(error instanceof MegacometError)) throw error;
+      return error.message;
+    }
+  }
+
+  async #runPhases(
+    shares: readonly number[],
+    sources: readonly (readonly string[])[],
+  ): Promise<void> {
+    const { admin, targets, serverPids, whileHeld, hold, verify, active } = this.#options;
+    this.#watch =
+      serverPids === undefined
+        ? await ServerWatch.ofAdmin(admin, targets)
+        : await ServerWatch.ofProcesses(serverPids);
+    this.#watch?.begin(() => this.#open());
+    await this.#dial(shares, sources);
+    if (this.#open() === 0) return;
+    await this.#measureServer();
+    // A comparison measures its own phases, which must not pay for further samples.
+    if (serverPids !== undefined) this.#watch?.stop();
+    await whileHeld?.(this.#held());
+    if (hold > 0) await this.#hold();
+    await this.#gather();
+    if (verify && this.#open() > 0) await this.#verify();
+    if (active > 0 && this.#open() > 0) await this.#exchange();
+  }
+
+  /** Connections that are open now. */
+  #open(): number {
+    const { opened, lost } = this.#fleet.progress();
+    return Math.max(0, opened - lost);
+  }
+
+  #result(plan: SourcePlan, processes: number): BenchResult {
+    const { command, targets, connections, transport = 'tcp' } = this.#options;
+    const progress = this.#fleet.progress();
+    const { opened, failed, failures, lost, losses, received, gaps } = progress;
+    const { seconds } = this.#curve.at(-1) ?? { seconds: 0 };
+    return {
+      version: packageVersion,
+      startedAt: this.#startedAt,
+      kernel: release(),
+      node: process.version,
+      cpus: availableParallelism(),
+      memoryBytes: totalmem(),
+      command,
+      target: targets.map(({ host, port }) => `${host}:${port}`).join(', '),
+      requested: connections,
+      opened,
+      failed,
+      failures: namesOf(failures),
+      lost,
+      losses: namesOf(losses),
+      processes,
+      sourceAddresses: new Set(plan.sources.flat()).size,
+      notes: [...plan.notes],
+      ramp: {
+        seconds,
+        connectionsPerSecond: seconds > 0 ? opened / seconds : 0,
+        curve: this.#curve,
+      },
+      ...(transport !== 'tcp' && {
+        fanout: { transport, received, gaps, broadcasts: this.#broadcasts },
+      }),
+      ...this.#phases,
+    };
+  }
+
+  async #measureServer(): Promise<void> {
+    const watch = this.#watch;
+    if (watch === null) return;
+    const cpuUs = watch.cpuUs();
+    try {
+      this.#phases.server = await watch.finish(this.#fleet.progress().opened, cpuUs);
     } catch {
       // The run goes on; the result lacks the cost of a server that does not answer.
-      return undefined;
     }
   }
 
@@ -229,9 +277,6 @@ class Run {
     }, SAMPLE_MS);
     try {
       const end = await this.#fleet.finish(phase);
-      for (const [error, count] of end.failures) {
-        this.#failures[causeOf(error)] = count;
-      }
       onSample(end.progress);
       return end;
     } finally {
@@ -239,9 +284,10 @@ class Run {
     }
   }
 
-  async #open(shares: readonly number[], sources: readonly (readonly string[])[]): Promise<Ramp> {
+  async #dial(shares: readonly number[], sources: readonly (readonly string[])[]): Promise<void> {
     const { targets, rate, connectTimeout, connections } = this.#options;
     this.#subscribe(shares);
+    this.#hasDialed = true;
     this.#fleet.order('Dial', (index) => ({
       parent: process.pid,
       connections: shares[index] ?? 0,
@@ -252,18 +298,11 @@ class Run {
       ),
       sources: sources[index] ?? [],
     }));
-    const curve: Ramp['curve'] = [{ seconds: 0, opened: 0, failed: 0 }];
-    let sampledAt = 0;
-    const { progress } = await this.#phase(DialPhase.open, ({ seconds, opened, failed }) => {
-      curve.push({ seconds, opened, failed });
+    await this.#phase(DialPhase.open, ({ seconds, opened, failed }) => {
+      this.#curve.push({ seconds, opened, failed });
       const perSecond = opened / Math.max(seconds, 0.001);
       this.#onProgress({ phase: 'open', done: opened, total: connections, failed, perSecond });
-      if (seconds - sampledAt < 1) return;
-      sampledAt = seconds;
-      void this.#watch?.sample(opened);
     });
-    const { seconds, opened } = progress;
-    return { seconds, connectionsPerSecond: seconds > 0 ? opened / seconds : 0, curve };
   }
 
   #subscribe(shares: readonly number[]): void {
@@ -288,17 +327,13 @@ class Run {
   }
 
   /** The delivery times of the latest messages, after the last wait. */
-  async #fanout(): Promise<Fanout | undefined> {
+  async #gather(): Promise<void> {
     const { transport = 'tcp' } = this.#options;
-    if (transport === 'tcp') return undefined;
-    const broadcasts = toBroadcasts(await this.#fleet.gather());
-    const { received, gaps } = this.#fleet.progress();
-    return { transport, received, gaps, broadcasts };
+    if (transport !== 'tcp') this.#broadcasts = toBroadcasts(await this.#fleet.gather());
   }
 
-  async #held(): Promise<Hold | undefined> {
-    const { hold, whileHeld } = this.#options;
-    const held: Held = {
+  #held(): Held {
+    return {
       received: () => this.#fleet.progress().received,
       reconnect: (cursor) => {
         const epoch = BigInt(`0x${cursor.split('.')[0] ?? ''}`);
@@ -308,86 +343,93 @@ class Run {
       broadcasts: async () => toBroadcasts(await this.#fleet.gather()),
       pass: (ms) => this.#fleet.pass(ms),
     };
-    await whileHeld?.(held);
-    return hold > 0 ? this.#hold() : undefined;
   }
 
-  async #hold(): Promise<Hold> {
+  /** Ends early when every connection is lost: nothing is held then. */
+  async #hold(): Promise<void> {
     const { hold } = this.#options;
-    this.#watch?.begin();
-    const endsAtMs = performance.now() + hold * 1000;
-    const receivedBefore = this.#fleet.progress().received;
+    this.#watch?.markCpu();
+    const beganMs = performance.now();
+    const before = this.#fleet.progress();
     for (;;) {
-      const leftMs = endsAtMs - performance.now();
+      const seconds = Math.min(hold, (performance.now() - beganMs) / 1000);
       const { lost, failed, received } = this.#fleet.progress();
-      const done = Math.min(hold, hold - leftMs / 1000);
-      const perSecond = (received - receivedBefore) / Math.max(done, 0.001);
-      this.#onProgress({ phase: 'hold', done, total: hold, failed: failed + lost, perSecond });
-      if (leftMs <= 0) {
-        const cpuUs = this.#watch?.cpuUs();
-        return {
-          seconds: hold,
-          lost,
-          serverCpuShare: cpuUs === undefined ? null : cpuUs / hold / 1e6,
-        };
-      }
-      await this.#fleet.pass(Math.min(SAMPLE_MS, leftMs));
+      const perSecond = (received - before.received) / Math.max(seconds, 0.001);
+      const cpuUs = this.#watch?.cpuUs() ?? null;
+      this.#onProgress({
+        ...{ phase: 'hold', done: seconds, total: hold },
+        ...{ failed: failed + lost, perSecond },
+      });
+      this.#phases.hold = {
+        seconds,
+        lost: lost - before.lost,
+        serverCpuShare: cpuUs === null || seconds === 0 ? null : cpuUs / seconds / 1e6,
+      };
+      if (seconds >= hold || this.#open() === 0) return;
+      await this.#fleet.pass(Math.min(SAMPLE_MS, (hold - seconds) * 1000));
     }
   }
 
-  async #verify(): Promise<Verify> {
-    const { opened, lost } = this.#fleet.progress();
-    const asked = opened - lost;
+  async #verify(): Promise<void> {
     this.#fleet.order('Verify', () => ({ timeoutMs: this.#options.connectTimeout * 1000 }));
-    const end = await this.#phase(DialPhase.verify, ({ answered, wrong, seconds }) => {
-      const perSecond = answered / Math.max(seconds, 0.001);
-      this.#onProgress({ phase: 'verify', done: answered, total: asked, failed: wrong, perSecond });
-    });
-    const { answered, wrong, seconds } = end.progress;
-    return {
-      asked,
-      answered,
-      wrong,
-      unanswered: asked - answered - wrong,
-      seconds,
-      latency: toLatency(end),
+    const record = ({ progress, ...times }: PhaseEnd): void => {
+      const { asked, answered, wrong, seconds } = progress;
+      const unanswered = asked - answered - wrong;
+      const latency = toLatency(times);
+      this.#phases.verify = { asked, answered, wrong, unanswered, seconds, latency };
     };
+    const end = await this.#phase(DialPhase.verify, (progress) => {
+      const { answered, wrong, seconds } = progress;
+      const perSecond = answered / Math.max(seconds, 0.001);
+      const total = this.#open() + wrong;
+      this.#onProgress({ phase: 'verify', done: answered, total, failed: wrong, perSecond });
+      record({ progress, ...NO_LATENCY });
+    });
+    record(end);
   }
 
-  async #exchange(): Promise<Active> {
+  async #exchange(): Promise<void> {
     const { active, messageSize, duration } = this.#options;
     const shares = shareOut(active, this.#fleet.size);
-    this.#watch?.begin();
+    this.#watch?.markCpu();
     this.#fleet.order('Exchange', (index) => ({
       connections: shares[index] ?? 0,
       messageBytes: messageSize,
       durationMs: Math.round(duration * 1000),
     }));
-    const end = await this.#phase(DialPhase.exchange, ({ seconds, messages, lost }) => {
+    const record = ({ progress, ...times }: PhaseEnd): void => {
+      const { asked, broken, silent, messages } = progress;
+      const seconds = Math.min(progress.seconds, duration);
+      const cpuUs = this.#watch?.cpuUs() ?? null;
+      this.#phases.active = {
+        serverCpuMicrosecondsPerMessage: cpuUs === null || messages === 0 ? null : cpuUs / messages,
+        connections: asked,
+        failed: broken + silent,
+        messageBytes: messageSize,
+        seconds,
+        messages,
+        messagesPerSecond: seconds > 0 ? messages / seconds : 0,
+        latency: toLatency(times),
+      };
+    };
+    const end = await this.#phase(DialPhase.exchange, (progress) => {
+      const { seconds, messages, broken } = progress;
       const done = Math.min(seconds, duration);
       const perSecond = messages / Math.max(seconds, 0.001);
-      this.#onProgress({ phase: 'exchange', done, total: duration, failed: lost, perSecond });
+      this.#onProgress({ phase: 'exchange', done, total: duration, failed: broken, perSecond });
+      record({ progress, ...NO_LATENCY });
     });
-    const { messages } = end.progress;
-    const cpuUs = this.#watch?.cpuUs();
-    return {
-      serverCpuMicrosecondsPerMessage:
-        cpuUs === undefined || messages === 0 ? null : cpuUs / messages,
-      connections: active,
-      messageBytes: messageSize,
-      seconds: duration,
-      messages,
-      messagesPerSecond: messages / duration,
-      latency: toLatency(end),
-    };
+    record(end);
   }
 }
 
 /**
  * Runs the load generator.
  *
- * @param signal - Ends the run early. Changed settings of the machine are restored all the same.
- * @throws MegacometError `ERR_CAPACITY` with the limit that is too low; `ERR_WORKER_START`.
+ * @param signal - Ends the run early; the result then has what was measured before, and says so.
+ *   Changed settings of the machine are restored all the same.
+ * @throws MegacometError `ERR_CAPACITY` with the limit that is too low; `ERR_WORKER_START`; the
+ *   reason of `signal` if it ends the run before the first connect.
  */
 export async function runBench(
   options: BenchOptions,

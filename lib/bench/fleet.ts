@@ -15,9 +15,18 @@ export interface FleetProgress {
   readonly seconds: number;
   readonly opened: number;
   readonly failed: number;
+  /** Causes of the failed connects, and of the lost connections: errno and count, see Failures. */
+  readonly failures: ReadonlyMap<number, number>;
+  readonly losses: ReadonlyMap<number, number>;
+  /** The sum of `losses`. */
   readonly lost: number;
+  /** Of the current phase: connections that were sent a message. */
+  readonly asked: number;
   readonly answered: number;
   readonly wrong: number;
+  /** Connections of `asked` that were lost before the end of an echo, or that had none at all. */
+  readonly broken: number;
+  readonly silent: number;
   readonly messages: number;
   /** Messages to subscribers, and reports that messages are gone, since the start. */
   readonly received: number;
@@ -30,11 +39,6 @@ export type DeliveryTimes = LoadFrames['DeliveryTimes'];
 /** The reports of a finished phase. */
 export interface PhaseEnd {
   readonly progress: FleetProgress;
-  /**
-   * Count by cause, since the start of the run: an errno, 0 if the server closed the connection, or
-   * the sum of HTTP_FAILURE and a status.
-   */
-  readonly failures: ReadonlyMap<number, number>;
   /** Count by latency bucket of native/base/histogram.h. */
   readonly buckets: ReadonlyMap<number, number>;
   /** Microseconds; Infinity and 0 when nothing was measured. */
@@ -49,7 +53,7 @@ interface Dialer {
   isReady: boolean;
   finishedPhase: number;
   progress: LoadFrames['Progress'] | undefined;
-  failures: readonly number[];
+  failures: LoadFrames['Failures'];
   latency: LoadFrames['Latency'] | undefined;
   deliveries: DeliveryTimes[];
 }
@@ -63,6 +67,8 @@ function addPairs(into: Map<number, number>, pairs: readonly number[]): void {
 
 export class Fleet {
   readonly #dialers: Dialer[] = [];
+  /** Dialers that died: the counts of a run include them. */
+  readonly #dead: Dialer[] = [];
   #error: Error | undefined;
   #isClosing = false;
   /** Checks the condition that the run waits for. Called after every frame. */
@@ -113,32 +119,42 @@ export class Fleet {
   /** Waits until every dialer has finished the phase. */
   async finish(phase: number): Promise<PhaseEnd> {
     await this.#until(() => this.hasFinished(phase));
-    const failures = new Map<number, number>();
     const buckets = new Map<number, number>();
     let minUs = Infinity;
     let maxUs = 0;
     for (const dialer of this.#dialers) {
-      addPairs(failures, dialer.failures);
       if (dialer.latency === undefined || dialer.latency.buckets.length === 0) continue;
       addPairs(buckets, dialer.latency.buckets);
       minUs = Math.min(minUs, Number(dialer.latency.minUs));
       maxUs = Math.max(maxUs, Number(dialer.latency.maxUs));
     }
-    return { progress: this.progress(), failures, buckets, minUs, maxUs };
+    return { progress: this.progress(), buckets, minUs, maxUs };
   }
 
   progress(): FleetProgress {
+    const all = [...this.#dialers, ...this.#dead];
     const sum = (pick: (progress: LoadFrames['Progress']) => bigint | number): number =>
-      this.#dialers.reduce(
+      all.reduce(
         (total, { progress }) => total + (progress === undefined ? 0 : Number(pick(progress))),
         0,
       );
-    const slowest = this.#dialers.map(({ progress }) => Number(progress?.elapsedUs ?? 0));
+    const slowest = all.map(({ progress }) => Number(progress?.elapsedUs ?? 0));
+    const failures = new Map<number, number>();
+    const losses = new Map<number, number>();
+    for (const dialer of all) {
+      addPairs(failures, dialer.failures.counts);
+      addPairs(losses, dialer.failures.losses);
+    }
     return {
+      failures,
+      losses,
       seconds: Math.max(0, ...slowest) / 1e6,
       opened: sum((progress) => progress.opened),
       failed: sum((progress) => progress.failed),
-      lost: sum((progress) => progress.lost),
+      lost: [...losses.values()].reduce((total, count) => total + count, 0),
+      asked: sum((progress) => progress.asked),
+      broken: sum((progress) => progress.broken),
+      silent: sum((progress) => progress.silent),
       answered: sum((progress) => progress.answered),
       wrong: sum((progress) => progress.wrong),
       messages: sum((progress) => progress.messages),
@@ -204,6 +220,7 @@ export class Fleet {
         onEnd: (end) => {
           this.#dialers.splice(this.#dialers.indexOf(dialer), 1);
           if (!this.#isClosing) {
+            this.#dead.push(dialer);
             const reason = end.cause || (end.signal ?? `exit code ${end.code ?? 'unknown'}`);
             this.fail(new MegacometError('ERR_WORKER_START', `a dialer died: ${reason}`));
           }
@@ -216,7 +233,7 @@ export class Fleet {
       isReady: false,
       finishedPhase: 0,
       progress: undefined,
-      failures: [],
+      failures: { counts: [], losses: [] },
       latency: undefined,
       deliveries: [],
     };
@@ -233,7 +250,7 @@ export class Fleet {
         if (frame.fields.finished === 1) dialer.finishedPhase = frame.fields.phase;
         break;
       case 'Failures':
-        dialer.failures = frame.fields.counts;
+        dialer.failures = frame.fields;
         break;
       case 'Latency':
         dialer.latency = frame.fields;

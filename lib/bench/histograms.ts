@@ -11,7 +11,7 @@ export function bucketUpToUs(bucket: number): number {
   return (steps + (bucket % steps) + 1) * 2 ** octave - 1;
 }
 
-export function toLatency(end: PhaseEnd): Latency {
+export function toLatency(end: Omit<PhaseEnd, 'progress'>): Latency {
   const indices = [...end.buckets.keys()].sort((a, b) => a - b);
   const count = [...end.buckets.values()].reduce((sum, value) => sum + value, 0);
   const percentile = (share: number): number => {

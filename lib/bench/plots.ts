@@ -4,6 +4,7 @@ import {
   type BenchResult,
   type Broadcast,
   type Latency,
+  type ServerCost,
   slowestBroadcast,
 } from './bench-result.js';
 
@@ -33,14 +34,7 @@ export function shapePlots(result: BenchResult): Plots {
   const plots: Plots = {};
   const memory = result.server?.memoryCurve ?? [];
   if (result.ramp.curve.length > 0) plots.ramp = rampColumns(result);
-  if (memory.length > 0) {
-    plots.memory = [
-      memory.map((point) => point.seconds),
-      memory.map((point) => point.userBytes + point.kernelBytes),
-      memory.map((point) => point.userBytes),
-      memory.map((point) => point.connections),
-    ];
-  }
+  if (memory.length > 0) plots.memory = memoryColumns(memory);
   const fanout = fanoutPlot(result);
   if (fanout !== undefined) plots.fanout = fanout;
   const measured = latencies(result).filter(({ latency }) => {
@@ -53,6 +47,18 @@ export function shapePlots(result: BenchResult): Plots {
     plots.latency = { columns: latencyColumns(measured.map(({ latency }) => latency)), series };
   }
   return plots;
+}
+
+/** One point draws nothing, so the curve begins at the first connect. */
+function memoryColumns(points: ServerCost['memoryCurve']): Columns {
+  const start = { seconds: 0, connections: 0, userBytes: 0, kernelBytes: 0 };
+  const curve = (points[0]?.seconds ?? 0) > 0 ? [start, ...points] : points;
+  return [
+    curve.map((point) => point.seconds),
+    curve.map((point) => point.userBytes + point.kernelBytes),
+    curve.map((point) => point.userBytes),
+    curve.map((point) => point.connections),
+  ];
 }
 
 function rampColumns({ ramp }: BenchResult): Columns {

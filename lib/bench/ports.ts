@@ -1,14 +1,11 @@
-// Source addresses and ports of a bench run: counts them, and widens the range of ports.
-import { writeFileSync } from 'node:fs';
+// Source addresses and ports of a bench run: counts them, and plans their use.
 import { isIPv4, isIPv6 } from 'node:net';
 
 import { MegacometError } from '../base/errors.js';
 import { procReader, type Reader } from '../system/kernel.js';
 import type { Address } from '../base/address.js';
+import { isWidened, RANGE, widenRange } from './port-range.js';
 
-const RANGE = '/proc/sys/net/ipv4/ip_local_port_range';
-const RESERVED = '/proc/sys/net/ipv4/ip_local_reserved_ports';
-const RANGE_WIDEST = { low: 1024, high: 65_535 };
 /** Other programs always use a few ports. */
 const SPARE_SHARE = 0.98;
 
@@ -36,32 +33,7 @@ export interface SourcePlan {
   /** Settings that were changed on this machine, as sentences. */
   readonly notes: readonly string[];
   /** Restores the changed settings. */
-  restore(): void;
-}
-
-/** Widens the range of ephemeral ports, without the ports of the targets. */
-function widenRange(targets: readonly Address[]): { note: string; restore: () => void } | null {
-  const range = procReader(RANGE);
-  const reserved = procReader(RESERVED);
-  if (range === undefined || reserved === undefined) return null;
-  const ports = targets.map((target) => target.port).join(',');
-  const before = reserved.trim();
-  try {
-    // Reserve first: a connect could take the port of a listener within the new range.
-    writeFileSync(RESERVED, before === '' ? ports : `${before},${ports}`);
-    writeFileSync(RANGE, `${RANGE_WIDEST.low} ${RANGE_WIDEST.high}`);
-  } catch {
-    return null;
-  }
-  return {
-    note:
-      `raised net.ipv4.ip_local_port_range from ${range.trim().replace(/\s+/, ' ')} to ` +
-      `${RANGE_WIDEST.low} ${RANGE_WIDEST.high} for this run`,
-    restore: () => {
-      writeFileSync(RANGE, range);
-      writeFileSync(RESERVED, before === '' ? '\n' : before);
-    },
-  };
+  readonly restore: () => void;
 }
 
 function sourcesForLoopback(shares: readonly number[], perSource: number): string[][] {
@@ -104,7 +76,8 @@ export function planSources(
   const addresses = given.length > 0 ? given : [anywhere];
   const wanted = shares.reduce((sum, share) => sum + share, 0);
   const available = (): number => usablePorts(procReader) * addresses.length * targets.length;
-  const widened = wanted > available() ? widenRange(targets) : null;
+  const ports = targets.map((target) => target.port).join(',');
+  const widened = wanted > available() || isWidened() ? widenRange(ports) : null;
   if (wanted > available()) {
     widened?.restore();
     throw new MegacometError(
@@ -117,6 +90,8 @@ export function planSources(
   return {
     sources: shares.map(() => addresses.map((source) => `${source} 0`)),
     notes: widened === null ? [] : [widened.note],
-    restore: widened?.restore ?? restore,
+    restore: () => {
+      widened?.restore();
+    },
   };
 }

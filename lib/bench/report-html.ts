@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto';
 
 import {
   type BenchResult,
-  failuresByCount,
+  byCount,
   formatBytes,
   formatCost,
   formatCount,
@@ -31,6 +31,7 @@ import { latencies, type Plots, shapePlots } from './plots.js';
 export function formatHtml(result: BenchResult): string {
   const plots = shapePlots(result);
   const { scripts, style } = readPageAssets();
+  const { losses = {} } = result;
   const policy = [
     "default-src 'none'",
     "style-src 'unsafe-inline'",
@@ -53,7 +54,8 @@ ${style}</style>
 <main>
 ${header(result)}
 ${cards(result)}
-${failuresTable(result)}
+${causesTable('Failures', result.failures)}
+${causesTable('Lost', losses)}
 ${plotSections(result, plots)}
 ${latencyTable(result)}
 ${factsTable(result)}
@@ -157,10 +159,11 @@ function plotSections(result: BenchResult, plots: Plots): string {
   const failed = result.failed > 0 ? ', failed' : '';
   const ramp = plots.ramp && `Connections opened${failed}, and the rate of opening.`;
   const latency = plots.latency && latencyCaption(result);
+  const memory = plots.memory && memoryCaption(result);
   return `<noscript><p class="remark">The plots need JavaScript; the tables do not.</p></noscript>
 ${plotSection('ramp', 'Ramp', ramp, 'The run recorded no progress.')}
 ${fanoutSection(result)}<div${isPair ? ' class="pair"' : ''}>
-${plotSection('memory', 'Memory of the server', memoryCaption(result), NO_MEMORY)}
+${plotSection('memory', 'Memory of the server', memory, NO_MEMORY)}
 ${plotSection('latency', 'Latency', latency, 'No latency was measured.')}
 </div>`;
 }
@@ -188,9 +191,10 @@ function memoryCaption({ server }: BenchResult): string | undefined {
 function latencyCaption({ verify, active }: BenchResult): string {
   const parts = [];
   if (verify !== undefined)
-    parts.push(`Verify: ${formatCount(verify.asked)} connections, one byte each.`);
+    parts.push(`Verify: ${formatCounted(verify.asked, 'connection')}, one byte each.`);
   if (active !== undefined) {
-    parts.push(`Active: ${formatCount(active.connections)} connections that send continuously.`);
+    const connections = formatCounted(active.connections, 'connection');
+    parts.push(`Active: ${connections} sending continuously.`);
   }
   return parts.join(' ');
 }
@@ -209,9 +213,9 @@ function plotSection(
 ${caption === undefined ? '' : plot}</section>`;
 }
 
-function failuresTable(result: BenchResult): string {
-  const rows = failuresByCount(result).map(([errno, count]) => [errno, formatCount(count)]);
-  return rows.length === 0 ? '' : table('Failures', ['Cause', 'Connections'], rows);
+function causesTable(title: string, causes: Readonly<Record<string, number>>): string {
+  const rows = byCount(causes).map(([cause, count]) => [cause, formatCount(count)]);
+  return rows.length === 0 ? '' : table(title, ['Cause', 'Connections'], rows);
 }
 
 function notesList({ notes }: BenchResult): string {
@@ -221,16 +225,12 @@ function notesList({ notes }: BenchResult): string {
 }
 
 function latencyTable(result: BenchResult): string {
-  const rows = latencies(result).map(({ name, latency }) => [
-    name,
-    formatCount(latency.count),
-    formatMicroseconds(latency.minUs),
-    formatMicroseconds(latency.p50Us),
-    formatMicroseconds(latency.p90Us),
-    formatMicroseconds(latency.p99Us),
-    formatMicroseconds(latency.p999Us),
-    formatMicroseconds(latency.maxUs),
-  ]);
+  const rows = latencies(result).map(({ name, latency }) => {
+    const { minUs, p50Us, p90Us, p99Us, p999Us, maxUs } = latency;
+    const times = [minUs, p50Us, p90Us, p99Us, p999Us, maxUs];
+    const cells = times.map((us) => (latency.count === 0 ? '-' : formatMicroseconds(us)));
+    return [name, formatCount(latency.count), ...cells];
+  });
   if (rows.length === 0) return '';
   const heads = ['', 'Measured', 'Min', 'p50', 'p90', 'p99', 'p99.9', 'Max'];
   return table('Latency percentiles', heads, rows);

@@ -14,6 +14,10 @@ const CLIENT_EXTRA_BYTES = 256;
 /** The admin server reads private memory at most once a second; wait for a value after the run. */
 const MEMORY_DELAY_MS = 1500;
 
+/** Interval of the memory curve. It doubles when the curve has too many points to draw. */
+const SAMPLE_MS = 1000;
+const POINTS_MAX = 300;
+
 /** One measurement of a server. */
 interface Reading {
   readonly version: string;
@@ -47,8 +51,10 @@ function isLocal(targets: readonly Address[]): boolean {
   return targets.every(({ host, isUnix }) => isUnix || host.startsWith('127.') || host === '::1');
 }
 
-function cpuUsOf(pids: readonly number[]): number {
-  return pids.reduce((sum, pid) => sum + (readCpuUs(procReader, pid) ?? 0), 0);
+/** CPU time of all processes, or null if one of them has ended: its time is lost. */
+function cpuUsOf(pids: readonly number[]): number | null {
+  const times = pids.map((pid) => readCpuUs(procReader, pid) ?? null);
+  return times.reduce((sum, us) => (sum === null || us === null ? null : sum + us), 0);
 }
 
 export class ServerWatch {
@@ -56,8 +62,11 @@ export class ServerWatch {
   readonly #before: Reading;
   readonly #slabBefore = readMemInfo(procReader, 'Slab') ?? 0;
   readonly #curve: ServerCost['memoryCurve'] = [];
+  #connections: () => number = () => 0;
   #startedAtMs = 0;
-  #cpuBeforeUs = 0;
+  #cpuBeforeUs: number | null = 0;
+  #intervalMs = SAMPLE_MS;
+  #timer: NodeJS.Timeout | undefined;
   #isReading = false;
 
   private constructor(read: Reader, before: Reading) {
@@ -84,23 +93,48 @@ export class ServerWatch {
     }
   }
 
-  /** Starts to count CPU time, and the time of the memory curve. */
-  begin(): void {
+  /**
+   * Starts the memory curve, which has a point each second until {@link stop}.
+   *
+   * @param connections - Returns the number of open connections.
+   */
+  begin(connections: () => number): void {
     this.#startedAtMs = performance.now();
+    this.#connections = connections;
+    this.markCpu();
+    this.#add(0, this.#before);
+    this.#repeat();
+  }
+
+  stop(): void {
+    clearInterval(this.#timer);
+  }
+
+  /** From now on cpuUs() counts from zero. */
+  markCpu(): void {
     this.#cpuBeforeUs = cpuUsOf(this.#before.pids);
   }
 
-  /** CPU time of the server since begin(), in microseconds. */
-  cpuUs(): number {
-    return cpuUsOf(this.#before.pids) - this.#cpuBeforeUs;
+  /** CPU time of the server since markCpu(), in microseconds; null if a process has ended. */
+  cpuUs(): number | null {
+    const us = cpuUsOf(this.#before.pids);
+    if (us === null || this.#cpuBeforeUs === null) return null;
+    // The time of a thread that has ended is lost.
+    return Math.max(0, us - this.#cpuBeforeUs);
+  }
+
+  #repeat(): void {
+    clearInterval(this.#timer);
+    this.#timer = setInterval(() => void this.#sample(), this.#intervalMs);
   }
 
   /** Adds a point to the memory curve, unless a measurement is running. */
-  async sample(connections: number): Promise<void> {
+  async #sample(): Promise<void> {
     if (this.#isReading) return;
     this.#isReading = true;
     try {
-      this.#add(connections, await this.#read());
+      this.#add(this.#connections(), await this.#read());
+      if (this.#curve.length > POINTS_MAX) this.#thinOut();
     } catch {
       // A busy server leaves a gap in the curve. finish() must succeed.
     } finally {
@@ -108,24 +142,39 @@ export class ServerWatch {
     }
   }
 
+  /** Drops every second point: a plot has a few hundred pixels, and a hold can last for days. */
+  #thinOut(): void {
+    const kept = this.#curve.filter((_, index) => index % 2 === 0);
+    this.#curve.splice(0, this.#curve.length, ...kept);
+    this.#intervalMs *= 2;
+    this.#repeat();
+  }
+
+  /** Whether the same processes still serve: memory of others cannot be compared. */
+  #isSame(reading: Reading): boolean {
+    return reading.pids.join() === this.#before.pids.join();
+  }
+
   #add(connections: number, reading: Reading): void {
+    if (!this.#isSame(reading)) return;
     const slab = (readMemInfo(procReader, 'Slab') ?? 0) - this.#slabBefore;
     this.#curve.push({
       seconds: (performance.now() - this.#startedAtMs) / 1000,
       connections,
-      userBytes: reading.privateBytes - this.#before.privateBytes,
+      // Pages that the server returned to the kernel meanwhile are not a negative cost.
+      userBytes: Math.max(0, reading.privateBytes - this.#before.privateBytes),
       kernelBytes: Math.max(0, (slab - CLIENT_EXTRA_BYTES * connections) / 2),
     });
   }
 
   /** The cost of `connections` that took `cpuUs` of CPU time of the server. */
-  async finish(connections: number, cpuUs: number): Promise<ServerCost> {
+  async finish(connections: number, cpuUs: number | null): Promise<ServerCost> {
     await sleep(MEMORY_DELAY_MS);
     const reading = await this.#read();
     this.#add(connections, reading);
-    const last = this.#curve.at(-1);
-    const per = (amount: number | undefined): number | null =>
-      amount === undefined || connections <= 0 ? null : amount / connections;
+    const last = this.#isSame(reading) ? this.#curve.at(-1) : undefined;
+    const per = (amount: number | null | undefined): number | null =>
+      amount === null || amount === undefined || connections <= 0 ? null : amount / connections;
     return {
       version: reading.version,
       workers: reading.pids.length,

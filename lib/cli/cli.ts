@@ -9,13 +9,12 @@ import { COMMANDS, optionsOf, type CommandName, type CommandSpec } from '../opti
 import type { OptionSpec } from '../options/option-spec.js';
 import { environmentNameOf, helpOf } from '../options/options.js';
 import { expandFlagValues } from './flag-values.js';
+import { Output, warn } from './output.js';
 import { EXIT } from './process-interface.js';
 
 type Flags = Record<string, unknown>;
 
-function print(text: string): void {
-  process.stdout.write(`${text}\n`);
-}
+const output = new Output(process.stdout, process.env);
 
 /** The part of an option's help that the table implies: choices, default, environment variable. */
 function detailsOf(spec: OptionSpec): string {
@@ -42,18 +41,18 @@ type Run = (flags: Flags, words: readonly string[]) => Promise<number>;
 /** Each command is loaded when it runs: `serve` does not need the libraries of the others. */
 const RUNS: Readonly<Record<CommandName, Run>> = {
   serve: async (flags) => (await import('./commands/serve.js')).serve(flags),
-  status: async (flags) => (await import('./commands/status.js')).status(flags, print),
-  bench: async (flags) => (await import('./commands/bench.js')).bench(flags, print),
-  doctor: async (flags) => (await import('./commands/doctor.js')).doctor(flags, print),
-  plan: async (flags) => (await import('./commands/plan.js')).plan(flags, print),
+  status: async (flags) => (await import('./commands/status.js')).status(flags, output),
+  bench: async (flags) => (await import('./commands/bench.js')).bench(flags, output),
+  doctor: async (flags) => (await import('./commands/doctor.js')).doctor(flags, output),
+  plan: async (flags) => (await import('./commands/plan.js')).plan(flags, output),
   'install-service': async (flags) =>
-    (await import('./commands/install-service.js')).installService(flags, print),
+    (await import('./commands/install-service.js')).installService(flags, output),
   publish: async (flags, words) =>
-    (await import('./commands/publish.js')).publish(words, flags, print),
+    (await import('./commands/publish.js')).publish(words, flags, output),
   subscribe: async (flags, words) =>
-    (await import('./commands/subscribe.js')).subscribe(words, flags, print),
-  channels: async (flags) => (await import('./commands/channels.js')).channels(flags, print),
-  kick: async (flags, words) => (await import('./commands/kick.js')).kick(words, flags, print),
+    (await import('./commands/subscribe.js')).subscribe(words, flags, output),
+  channels: async (flags) => (await import('./commands/channels.js')).channels(flags, output),
+  kick: async (flags, words) => (await import('./commands/kick.js')).kick(words, flags, output),
 };
 
 function flagsOf(command: CommandName): readonly OptionSpec[] {
@@ -77,7 +76,13 @@ function makeProgram(): Command {
     .version(packageVersion)
     .exitOverride()
     .showSuggestionAfterError(false)
-    .configureOutput({ writeErr: () => undefined });
+    .configureOutput({
+      // A failed write is reported at the end of the program.
+      writeOut: (text) => {
+        output.queue(text);
+      },
+      writeErr: () => undefined,
+    });
   for (const spec of COMMANDS) addCommand(program, spec, spec.name);
   return program;
 }
@@ -96,16 +101,25 @@ function sentenceOf({ code, message }: CommanderError, argv: readonly string[]):
   return unknownName('option', name, [...flags, '--help']);
 }
 
+/** Prints the help on standard error, and the name of a command that does not exist. */
+function reportNoCommand(argv: readonly string[]): void {
+  process.stderr.write(makeProgram().helpInformation());
+  const [, , help, name] = argv;
+  if (help !== 'help' || name === undefined) return;
+  const names = COMMANDS.map((command) => command.name);
+  warn(unknownName('command', name, names));
+}
+
 /** Prints the error as one sentence on standard error; returns the exit code. */
 function reportError(error: unknown, argv: readonly string[]): number {
   if (error instanceof CommanderError) {
     if (error.exitCode === 0) return EXIT.success;
-    if (error.code === 'commander.help') makeProgram().outputHelp({ error: true });
-    else process.stderr.write(`megacomet-ts: ${sentenceOf(error, argv)}\n`);
+    if (error.code === 'commander.help') reportNoCommand(argv);
+    else warn(sentenceOf(error, argv));
     return EXIT.usage;
   }
   if (!(error instanceof MegacometError)) throw error;
-  process.stderr.write(`megacomet-ts: ${error.message}\n`);
+  warn(error.message);
   return error.code.startsWith('ERR_OPTION_') ? EXIT.usage : EXIT.failure;
 }
 
@@ -116,10 +130,17 @@ function withoutFlagValues(argv: readonly string[]): readonly string[] {
 
 /** Runs the command line `argv` and sets the exit code of this process. */
 export async function main(argv: readonly string[]): Promise<void> {
-  try {
-    await makeProgram().parseAsync(withoutFlagValues(argv));
-  } catch (error) {
-    process.exitCode = reportError(error, argv);
+  // A reader of standard error may leave, too.
+  process.stderr.on('error', () => undefined);
+  for (const step of [
+    () => makeProgram().parseAsync(withoutFlagValues(argv)),
+    () => output.flush(),
+  ]) {
+    try {
+      await step();
+    } catch (error) {
+      process.exitCode = reportError(error, argv);
+    }
   }
   // All our handles are closed, but a library may have left one open.
   process.exit();

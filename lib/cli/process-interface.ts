@@ -8,6 +8,8 @@ export const EXIT = {
   usage: 2,
   insufficient: 3,
   rejected: 4,
+  /** The number of the signal is added. */
+  signal: 128,
 } as const;
 
 interface ExitCode {
@@ -43,8 +45,10 @@ export const EXIT_CODES: readonly ExitCode[] = [
     meaning: 'Of doctor --apply: the kernel rejected a value; the other values are set.',
   },
   {
-    code: '130, 143',
-    meaning: 'Of serve: a second SIGINT or SIGTERM ended the server at once.',
+    code: '129, 130, 131, 143',
+    meaning:
+      'SIGHUP, SIGINT, SIGQUIT or SIGTERM ended the command. Of serve: a second SIGINT or SIGTERM ' +
+      'ended the server at once. Of bench: the result has what was measured before the signal.',
   },
 ];
 

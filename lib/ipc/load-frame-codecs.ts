@@ -62,6 +62,9 @@ const READERS: FrameReaders<LoadFrames> = {
       opened: body.u32(),
       failed: body.u32(),
       lost: body.u32(),
+      asked: body.u64(),
+      broken: body.u64(),
+      silent: body.u64(),
       answered: body.u64(),
       wrong: body.u64(),
       messages: body.u64(),
@@ -70,7 +73,7 @@ const READERS: FrameReaders<LoadFrames> = {
       elapsedUs: body.u64(),
     },
   }),
-  49: (body) => ({ name: 'Failures', fields: { counts: body.numbers() } }),
+  49: (body) => ({ name: 'Failures', fields: { counts: body.numbers(), losses: body.numbers() } }),
   50: (body) => ({
     name: 'Latency',
     fields: { minUs: body.u64(), maxUs: body.u64(), buckets: body.numbers() },
@@ -164,6 +167,9 @@ const ENCODERS: { readonly [N in OwnLoadFrameName]: (fields: LoadFrames[N]) => B
         checkedU32('opened', fields.opened),
         checkedU32('failed', fields.failed),
         checkedU32('lost', fields.lost),
+        fields.asked,
+        fields.broken,
+        fields.silent,
         fields.answered,
         fields.wrong,
         fields.messages,
@@ -174,8 +180,8 @@ const ENCODERS: { readonly [N in OwnLoadFrameName]: (fields: LoadFrames[N]) => B
     );
   },
   Failures: (fields) => {
-    const target = Buffer.allocUnsafe(writers.failuresBytesMax(fields.counts));
-    return target.subarray(0, writers.writeFailures(target, 0, fields.counts));
+    const target = Buffer.allocUnsafe(writers.failuresBytesMax(fields.counts, fields.losses));
+    return target.subarray(0, writers.writeFailures(target, 0, fields.counts, fields.losses));
   },
   Latency: (fields) => {
     const target = Buffer.allocUnsafe(writers.latencyBytesMax(fields.buckets));

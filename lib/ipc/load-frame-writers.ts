@@ -112,7 +112,7 @@ export function writeReconnect(target: Buffer, at: number, epoch: bigint): numbe
   return endFrame(target, at, at + 13);
 }
 
-export const PROGRESS_BYTES = 67;
+export const PROGRESS_BYTES = 91;
 
 /** Writes a Progress frame at `at` and returns its end. */
 export function writeProgress(
@@ -123,6 +123,9 @@ export function writeProgress(
   opened: number,
   failed: number,
   lost: number,
+  asked: bigint,
+  broken: bigint,
+  silent: bigint,
   answered: bigint,
   wrong: bigint,
   messages: bigint,
@@ -136,24 +139,33 @@ export function writeProgress(
   writeU32(target, at + 7, opened);
   writeU32(target, at + 11, failed);
   writeU32(target, at + 15, lost);
-  writeU64(target, at + 19, answered);
-  writeU64(target, at + 27, wrong);
-  writeU64(target, at + 35, messages);
-  writeU64(target, at + 43, received);
-  writeU64(target, at + 51, gaps);
-  writeU64(target, at + 59, elapsedUs);
-  return endFrame(target, at, at + 67);
+  writeU64(target, at + 19, asked);
+  writeU64(target, at + 27, broken);
+  writeU64(target, at + 35, silent);
+  writeU64(target, at + 43, answered);
+  writeU64(target, at + 51, wrong);
+  writeU64(target, at + 59, messages);
+  writeU64(target, at + 67, received);
+  writeU64(target, at + 75, gaps);
+  writeU64(target, at + 83, elapsedUs);
+  return endFrame(target, at, at + 91);
 }
 
 /** The most bytes that a Failures frame with these fields takes. */
-export function failuresBytesMax(counts: readonly number[]): number {
-  return 9 + numbersBytesMax(counts);
+export function failuresBytesMax(counts: readonly number[], losses: readonly number[]): number {
+  return 13 + numbersBytesMax(counts) + numbersBytesMax(losses);
 }
 
 /** Writes a Failures frame at `at` and returns its end. */
-export function writeFailures(target: Buffer, at: number, counts: readonly number[]): number {
+export function writeFailures(
+  target: Buffer,
+  at: number,
+  counts: readonly number[],
+  losses: readonly number[],
+): number {
   target[at + 4] = 49;
-  const end = writeNumbers(target, at + 5, counts);
+  let end = writeNumbers(target, at + 5, counts);
+  end = writeNumbers(target, end, losses);
   return endFrame(target, at, end);
 }
 

@@ -77,8 +77,10 @@ export interface LoadFrames {
   };
   /**
    * The state of a dialer, sent five times a second and at the end of each phase (`finished` 1).
-   * `phase` is a DialPhase. `received` counts messages and `gaps` counts reported gaps of all
-   * subscribers since the start.
+   * `phase` is a DialPhase. Of the echoes of this phase: `asked` connections were sent a
+   * message, and `broken` of them were lost before its echo was complete. At the end of an
+   * exchange `silent` is the number of connections without any echo. `received` counts messages
+   * and `gaps` counts reported gaps of all subscribers since the start.
    */
   Progress: {
     readonly phase: number;
@@ -86,6 +88,9 @@ export interface LoadFrames {
     readonly opened: number;
     readonly failed: number;
     readonly lost: number;
+    readonly asked: bigint;
+    readonly broken: bigint;
+    readonly silent: bigint;
     readonly answered: bigint;
     readonly wrong: bigint;
     readonly messages: bigint;
@@ -94,11 +99,13 @@ export interface LoadFrames {
     readonly elapsedUs: bigint;
   };
   /**
-   * Failures of a dialer, as pairs of cause and count. A cause is an errno, or httpFailure plus
-   * an HTTP status.
+   * The causes of failed connects (`counts`) and of lost connections (`losses`) since the start,
+   * as pairs of cause and count. A cause is an errno, httpFailure plus an HTTP status, or 0 if
+   * the server closed the connection. Sent before a Progress if a count has changed.
    */
   Failures: {
     readonly counts: readonly number[];
+    readonly losses: readonly number[];
   };
   /** Latencies of the finished phase, as pairs of bucket (histogram.h) and count. */
   Latency: {

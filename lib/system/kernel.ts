@@ -138,6 +138,12 @@ export function isHeld(read: Reader, pid: number): boolean {
   return /^State:\s+D/m.test(read(`/proc/${pid}/status`) ?? '');
 }
 
+/** When a process started, in clock ticks after boot; undefined if it has ended. */
+export function processStart(read: Reader, pid: number): string | undefined {
+  // proc(5): the second field is the name, which may contain blanks; the 22nd is the start.
+  return read(`/proc/${pid}/stat`)?.split(') ').at(-1)?.split(' ')[19];
+}
+
 /** CPU time of a process and all its threads, in microseconds. */
 export function readCpuUs(read: Reader, pid: number): MetricValue {
   let total = 0;

@@ -137,7 +137,11 @@ class Reader {
 
   CometEvent take_status(uint8_t byte) {
     const size_t at = scan_.column;
-    if (at == 0) scan_.status = 0;
+    if (at == 0) {
+      scan_.status = 0;
+      // The cursor in a poll's head: zero if the head has none.
+      if (transport_ == DialTransport::kPoll) scan_.key = 0;
+    }
     step_column(&scan_);
     if (at < kStatusPrefix.size()) {
       return static_cast<uint8_t>(kStatusPrefix[at]) == byte ? CometEvent::kNone

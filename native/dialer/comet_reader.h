@@ -32,7 +32,7 @@ enum class ScanStep : uint8_t {
 /// The reader's state for one connection. All zero before the first byte.
 struct CometScan {
   /// Of the last cursor: a hash of its text, so that the ids of any server work. While a poll's
-  /// head is read: the epoch of its cursor.
+  /// head is read: the epoch of its cursor, or 0 before it.
   uint64_t key;
   /// Of the last cursor; for a poll, the position from which the next poll resumes.
   uint64_t number;

@@ -13,12 +13,21 @@ void add_buckets(const Histogram& histogram, Numbers* out) {
   }
 }
 
+Numbers pairs_of(const std::map<int, uint64_t>& counts) {
+  Numbers pairs;
+  for (const auto& [cause, count] : counts) {
+    pairs.push_back(static_cast<uint64_t>(cause));
+    pairs.push_back(count);
+  }
+  return pairs;
+}
+
 }  // namespace
 
 void DialReport::begin(DialPhase phase, uint64_t now_ns) {
   phase_ = phase;
   phase_began_ns_ = now_ns;
-  echoes_ = wrong_ = 0;
+  asked_ = echoes_ = wrong_ = broken_ = silent_ = 0;
   latency_.clear();
 }
 
@@ -27,9 +36,15 @@ void DialReport::count_echo(uint32_t latency_us) {
   latency_.record(latency_us);
 }
 
+void DialReport::count_failure(int cause) {
+  ++failures_[cause];
+  ++causes_;
+}
+
 void DialReport::count_loss(int cause) {
   ++lost_;
-  ++failures_[cause];
+  ++losses_[cause];
+  ++causes_;
 }
 
 bool DialReport::has_news(const SubscriberLoad& subscribers) const {
@@ -46,6 +61,9 @@ frame::Progress DialReport::progress(const DialPool& pool,
   progress.opened = pool.opened_count();
   progress.failed = pool.failed_count();
   progress.lost = lost_reported_ = lost_;
+  progress.asked = asked_;
+  progress.broken = broken_;
+  progress.silent = silent_;
   progress.answered = echoes_;
   progress.wrong = wrong_;
   progress.messages = echoes_;
@@ -55,12 +73,11 @@ frame::Progress DialReport::progress(const DialPool& pool,
   return progress;
 }
 
-frame::Failures DialReport::failures() const {
+frame::Failures DialReport::failures() {
+  causes_reported_ = causes_;
   frame::Failures frame;
-  for (const auto& [cause, count] : failures_) {
-    frame.counts.push_back(static_cast<uint64_t>(cause));
-    frame.counts.push_back(count);
-  }
+  frame.counts = pairs_of(failures_);
+  frame.losses = pairs_of(losses_);
   return frame;
 }
 

@@ -20,10 +20,16 @@ class DialReport {
   void end() { phase_ = DialPhase::kNone; }
   [[nodiscard]] DialPhase phase() const { return phase_; }
 
+  /// A connection is sent its first message of this phase.
+  void count_asked() { ++asked_; }
   void count_echo(uint32_t latency_us);
   void count_wrong_echo() { ++wrong_; }
+  /// A connection is lost before its echo was complete.
+  void count_broken_echo() { ++broken_; }
+  /// A connection had no echo in the whole phase.
+  void count_silent() { ++silent_; }
   /// A connection failed to open. `cause` is an errno, or kHttpFailure and a status.
-  void count_failure(int cause) { ++failures_[cause]; }
+  void count_failure(int cause);
   /// An open connection was lost.
   void count_loss(int cause);
 
@@ -33,18 +39,26 @@ class DialReport {
                                          const SubscriberLoad& subscribers,
                                          bool is_finished,
                                          uint64_t now_ns);
-  [[nodiscard]] frame::Failures failures() const;
+  /// Whether a count of failures() changed after the latest call of failures().
+  [[nodiscard]] bool has_new_causes() const { return causes_ != causes_reported_; }
+  [[nodiscard]] frame::Failures failures();
   [[nodiscard]] frame::Latency latency() const;
 
  private:
   DialPhase phase_ = DialPhase::kNone;
   uint64_t phase_began_ns_ = 0;
+  uint64_t asked_ = 0;
   uint64_t echoes_ = 0;
   uint64_t wrong_ = 0;
+  uint64_t broken_ = 0;
+  uint64_t silent_ = 0;
   Histogram latency_;
   std::map<int, uint64_t> failures_;
+  std::map<int, uint64_t> losses_;
+  uint64_t causes_ = 0;
   uint32_t lost_ = 0;
-  /// The values in the last Progress frame.
+  /// The values in the last Progress or Failures frame.
+  uint64_t causes_reported_ = 0;
   uint32_t lost_reported_ = 0;
   uint64_t messages_reported_ = 0;
 };

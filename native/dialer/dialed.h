@@ -14,6 +14,8 @@ enum class DialState : uint8_t {
   kSubscribing,
   /// Connected, without an unanswered request. Messages may arrive.
   kIdle,
+  /// A poll was answered without news; its next request waits for the next progress report.
+  kResting,
   /// Sent a message and waits for its echo.
   kAwaitingEcho,
 };
@@ -27,6 +29,8 @@ struct Dialed {
   uint32_t sent;
   uint32_t received;
   DialState state;
+  /// The server sent bytes before it was sent a message: it does not echo.
+  bool has_spoken_first;
 
   /// Whether the server has to do something before a time limit.
   [[nodiscard]] bool is_waiting() const {

@@ -2,6 +2,7 @@
 #include "dialer/dialer.h"
 
 #include <cerrno>
+#include <utility>
 
 #include "base/bounds.h"
 #include "base/check.h"
@@ -71,9 +72,10 @@ void Dialer::exchange(const frame::Exchange& order) {
     if (left == 0) return false;
     if (dialed.state != DialState::kIdle) return true;
     --left;
-    begin_message(&dialed);
+    begin_first_message(&dialed);
     return true;
   });
+  exchange_began_us_ = now_us();
 }
 
 /// Closes the connections that still wait. Otherwise a late echo of this phase would count as an
@@ -123,13 +125,13 @@ void Dialer::finish() {
   ev_idle_stop(loop_, &idle_);
   ev_timer_stop(loop_, &wake_);
   ev_prepare_stop(loop_, &pump_);
-  control_->send(report_.failures());
   control_->send(report_.latency());
   report(true);
   report_.end();
 }
 
 void Dialer::report(bool is_finished) {
+  if (report_.has_new_causes()) control_->send(report_.failures());
   control_->send(report_.progress(pool_, subscribers_, is_finished, sys::monotonic_ns()));
 }
 
@@ -139,6 +141,18 @@ void Dialer::on_progress(struct ev_loop*, ev_timer* timer, int) {
   if (is_running || self->report_.has_news(self->subscribers_)) self->report(false);
   self->expire(sys::monotonic_ns());
   self->pool_.release_retries();
+  self->resume_polls();
+}
+
+void Dialer::resume_polls() {
+  const std::vector<int> resting = std::move(resting_);
+  resting_.clear();
+  for (const int fd : resting) {
+    Dialed* dialed = connections_.at(fd);
+    if (dialed->state != DialState::kResting) continue;
+    dialed->state = DialState::kIdle;
+    (void)send_request(dialed, subscribers_.next_poll(fd));
+  }
 }
 
 void Dialer::on_pump(struct ev_loop*, ev_prepare* watcher, int) {
@@ -155,9 +169,19 @@ void Dialer::pump() {
     case DialPhase::kVerify:
       return pump_verify();
     case DialPhase::kExchange:
-      if (!echo_.is_exchanging(sys::monotonic_ns())) finish();
+      if (!echo_.is_exchanging(sys::monotonic_ns())) end_exchange();
       return;
   }
+}
+
+/// A connection whose first message still has no echo was not served at all.
+void Dialer::end_exchange() {
+  connections_.visit(0, connections_.capacity(), [this](Dialed& dialed) {
+    const bool is_first = static_cast<int32_t>(dialed.began_us - exchange_began_us_) <= 0;
+    if (dialed.state == DialState::kAwaitingEcho && is_first) report_.count_silent();
+    return true;
+  });
+  finish();
 }
 
 void Dialer::pump_open() {
@@ -194,7 +218,7 @@ void Dialer::pump_verify() {
   // visit() visits one record before it stops, so a full load must not call it.
   if (!echo_.is_full()) {
     position_ = connections_.visit(position_, connections_.capacity(), [this](Dialed& dialed) {
-      if (dialed.state == DialState::kIdle) begin_message(&dialed);
+      if (dialed.state == DialState::kIdle) begin_first_message(&dialed);
       return !echo_.is_full();
     });
   }
@@ -308,17 +332,32 @@ void Dialer::read(Dialed* dialed) {
 }
 
 void Dialer::read_echo(Dialed* dialed, size_t size) {
+  const DialPhase phase = report_.phase();
+  const bool is_loaded = phase == DialPhase::kVerify || phase == DialPhase::kExchange;
+  if (dialed->state == DialState::kIdle && !is_loaded) {
+    // A server that greets its clients still holds the connection; it fails the verification.
+    dialed->has_spoken_first = true;
+    return;
+  }
   switch (echo_.add_received(dialed, buffer_.data(), size)) {
     case EchoResult::kPartial:
       return;
     case EchoResult::kWrong:
-      report_.count_wrong_echo();
+      if (dialed->state == DialState::kAwaitingEcho) report_.count_wrong_echo();
       return close(dialed, EBADMSG);
     case EchoResult::kComplete:
       report_.count_echo(now_us() - dialed->began_us);
       if (echo_.is_exchanging(sys::monotonic_ns())) begin_message(dialed);
       return;
   }
+}
+
+void Dialer::begin_first_message(Dialed* dialed) {
+  report_.count_asked();
+  if (!dialed->has_spoken_first) return begin_message(dialed);
+  echo_.begin_message(dialed, now_us());
+  report_.count_wrong_echo();
+  close(dialed, EBADMSG);
 }
 
 void Dialer::begin_message(Dialed* dialed) {
@@ -353,6 +392,10 @@ void Dialer::read_subscriber(Dialed* dialed, size_t size) {
       case SubscriberStep::Action::kSend:
         if (!send_request(dialed, *step.text)) return;
         break;
+      case SubscriberStep::Action::kRest:
+        dialed->state = DialState::kResting;
+        resting_.push_back(fd);
+        break;
       case SubscriberStep::Action::kClose:
         return close(dialed, step.cause);
     }
@@ -379,7 +422,10 @@ void Dialer::close(Dialed* dialed, int cause) {
     report_.count_failure(cause);
   } else {
     report_.count_loss(cause);
-    if (dialed->state == DialState::kAwaitingEcho) echo_.abandon();
+    if (dialed->state == DialState::kAwaitingEcho) {
+      report_.count_broken_echo();
+      echo_.abandon();
+    }
   }
   ev_io_stop(loop_, &dialed->watcher);
   connections_.release(fd);
@@ -390,8 +436,9 @@ void Dialer::close(Dialed* dialed, int cause) {
 /// A server may close a connection between two polls, and the client then connects again (RFC 9112
 /// 9.3.1). While all clients reconnect, a client's next poll can take longer than the server waits.
 bool Dialer::reopens(const Dialed& dialed) const {
-  return report_.phase() == DialPhase::kOpen && dialed.state == DialState::kIdle &&
-         subscribers_.is_reconnecting() && subscribers_.is_poll();
+  const bool is_open = dialed.state == DialState::kIdle || dialed.state == DialState::kResting;
+  return report_.phase() == DialPhase::kOpen && is_open && subscribers_.is_reconnecting() &&
+         subscribers_.is_poll();
 }
 
 /// Only subscribers need their index again: connections of the echo load do not reconnect.

@@ -62,6 +62,8 @@ class Dialer {
   void pump_verify();
   void abandon();
   void expire(uint64_t now_ns);
+  void end_exchange();
+  void resume_polls();
 
   // ---- One connection
 
@@ -74,6 +76,7 @@ class Dialer {
   void read(Dialed* dialed);
   void read_echo(Dialed* dialed, size_t size);
   void read_subscriber(Dialed* dialed, size_t size);
+  void begin_first_message(Dialed* dialed);
   void begin_message(Dialed* dialed);
   void write_message(Dialed* dialed);
   bool send_request(Dialed* dialed, const std::string& text);
@@ -96,6 +99,10 @@ class Dialer {
   uint64_t expire_after_ns_ = 0;
   /// The next descriptor to verify.
   uint32_t position_ = 0;
+  /// When the last first message of an exchange was sent.
+  uint32_t exchange_began_us_ = 0;
+  /// Descriptors of polls that rest; some may be closed by now.
+  std::vector<int> resting_;
   /// Events of connections, to open connections between them.
   uint32_t events_ = 0;
 

@@ -77,6 +77,8 @@ SubscriberStep SubscriberLoad::on_head(const CometScan& scan, bool is_subscribin
     return {Action::kClose, false, bounds::kHttpFailure + scan.status};
   }
   if (is_poll()) {
+    // Without a cursor this is not an answer to a poll, but for example the page of a web server.
+    if (scan.key == 0) return {Action::kClose, false, EBADMSG};
     epoch_ = scan.key;
     return {Action::kContinue};
   }
@@ -106,10 +108,18 @@ SubscriberStep SubscriberLoad::on_gap(const CometScan& scan, bool is_subscribing
   return {Action::kContinue};
 }
 
+/// A server that answers each poll at once, without news, would receive requests without end.
 SubscriberStep SubscriberLoad::on_answer(const CometScan& scan, bool is_subscribing) {
+  const bool has_news = is_subscribing || scan.number != numbers_[scan.subscriber];
   numbers_[scan.subscriber] = scan.number;
+  if (!has_news) return {Action::kRest};
   const std::string& text = request_.after(scan.subscriber, {epoch_, scan.number});
   return {Action::kSend, is_subscribing, 0, &text};
+}
+
+const std::string& SubscriberLoad::next_poll(int fd) {
+  const uint32_t at = index(fd);
+  return request_.after(at, {epoch_, numbers_[at]});
 }
 
 }  // namespace megacomet

@@ -23,6 +23,8 @@ struct SubscriberStep {
     kWait,
     /// Send `text`, then call next() again.
     kSend,
+    /// Send next_poll() after a pause, and call next() again now.
+    kRest,
     /// Close the connection. `cause` is an errno, kHttpFailure and a status, or 0 if the server
     /// closed it.
     kClose,
@@ -59,6 +61,9 @@ class SubscriberLoad {
   /// Whether the subscription is open once the first request is sent: the server answers a poll
   /// that has a cursor only with the next message.
   [[nodiscard]] bool is_open_after_request(int fd);
+
+  /// The poll after the last answer. Valid until the next call.
+  [[nodiscard]] const std::string& next_poll(int fd);
 
   /// Reads up to the next event of the input. `is_subscribing`: the subscription is not answered.
   [[nodiscard]] SubscriberStep next(int fd,

@@ -55,14 +55,19 @@ enum class DialPhase : uint8_t { kNone, kOpen, kVerify, kExchange, kGather };
   F(u32, duration_ms)
 
 /// The state of a dialer, sent five times a second and at the end of each phase (`finished` 1).
-/// `phase` is a DialPhase. `received` counts messages and `gaps` counts reported gaps of all
-/// subscribers since the start.
+/// `phase` is a DialPhase. Of the echoes of this phase: `asked` connections were sent a message,
+/// and `broken` of them were lost before its echo was complete. At the end of an exchange `silent`
+/// is the number of connections without any echo. `received` counts messages and `gaps` counts
+/// reported gaps of all subscribers since the start.
 #define MC_PROGRESS(F) \
   F(u8, phase)         \
   F(u8, finished)      \
   F(u32, opened)       \
   F(u32, failed)       \
   F(u32, lost)         \
+  F(u64, asked)        \
+  F(u64, broken)       \
+  F(u64, silent)       \
   F(u64, answered)     \
   F(u64, wrong)        \
   F(u64, messages)     \
@@ -70,9 +75,12 @@ enum class DialPhase : uint8_t { kNone, kOpen, kVerify, kExchange, kGather };
   F(u64, gaps)         \
   F(u64, elapsed_us)
 
-/// Failures of a dialer, as pairs of cause and count. A cause is an errno, or kHttpFailure plus an
-/// HTTP status.
-#define MC_FAILURES(F) F(numbers, counts)
+/// The causes of failed connects (`counts`) and of lost connections (`losses`) since the start, as
+/// pairs of cause and count. A cause is an errno, kHttpFailure plus an HTTP status, or 0 if the
+/// server closed the connection. Sent before a Progress if a count has changed.
+#define MC_FAILURES(F) \
+  F(numbers, counts)   \
+  F(numbers, losses)
 
 /// Latencies of the finished phase, as pairs of bucket (histogram.h) and count.
 #define MC_LATENCY(F) \

@@ -108,16 +108,21 @@ t.test('a server that never answers times out', async (t) => {
   const { code, result } = await bench(port, ...args);
   t.equal(code, 1, 'exit code');
   t.match(result.verify, { asked: 10, answered: 0, wrong: 0, unanswered: 10 }, 'unanswered');
-  t.same(result.failures, { ETIMEDOUT: 10 }, 'each connection timed out');
+  t.match(result, { failures: {}, lost: 10, losses: { ETIMEDOUT: 10 } }, 'each timed out');
 });
 
 t.test('connections closed by the server during hold are counted as lost', async (t) => {
   const port = await startFakeServer(t, (socket) => {
     setTimeout(() => socket.end(), 300);
   });
-  const { code, result } = await bench(port, '--connections', '10', '--hold', '1');
+  const { code, result } = await bench(port, '--connections', '10', '--hold', '30');
   t.equal(code, 1, 'exit code');
-  t.equal(result.hold?.lost, 10, 'every loss is counted');
+  t.match(
+    result,
+    { failed: 0, failures: {}, lost: 10, losses: { 'closed by server': 10 }, hold: { lost: 10 } },
+    'every loss is counted once, with its cause',
+  );
+  t.ok((result.hold?.seconds ?? 30) < 20, 'the hold ends when nothing is held');
 });
 
 t.test('--rate limits the connections per second', async (t) => {
@@ -348,10 +353,10 @@ server=$!
 for try in $(seq 200); do grep -q 'listening on' "$AT/log" && break; sleep 0.05; done
 "$NODE" "$BIN" bench --target 127.0.0.1:8000 --source 127.0.0.1 "$@" > "$AT/out" 2> "$AT/err" &
 bench=$!
-if [ "$INTERRUPT" = yes ]; then
-  for try in $(seq 200); do grep -q 65535 ip_local_port_range && break; sleep 0.05; done
+if [ -n "$INTERRUPT" ]; then
+  for try in $(seq 200); do grep -q '^hold' "$AT/err" && break; sleep 0.05; done
   show during
-  kill -INT $bench
+  kill -$INTERRUPT $bench
 fi
 wait $bench
 echo "bench $?"
@@ -370,11 +375,11 @@ interface Seen {
 }
 
 /** Runs a bench where one source address has 98 usable ports. */
-function inNamespace(folder: string, interrupt: boolean, ...args: string[]): Seen {
+function inNamespace(folder: string, interrupt: string, ...args: string[]): Seen {
   const script = join(folder, 'run.sh');
   writeFileSync(script, IN_NAMESPACE);
   const variables = [`NODE=${process.execPath}`, `BIN=${bin}`, `AT=${folder}`];
-  variables.push(`INTERRUPT=${interrupt ? 'yes' : 'no'}`);
+  variables.push(`INTERRUPT=${interrupt}`);
   const shell = ['timeout', '60', 'sh', script, ...args];
   const lines = command('unshare', '-n', 'env', '-u', 'NODE_OPTIONS', ...variables, ...shell);
   return {
@@ -388,7 +393,7 @@ const SETTINGS = '40000 40099 40001';
 
 t.test('the port range is widened for a run and restored', { skip: noNamespace }, (t) => {
   const args = ['--connections', '2000', '--verify', '--json', '-'];
-  const { lines, out, err } = inNamespace(t.testdir(), false, ...args);
+  const { lines, out, err } = inNamespace(t.testdir(), '', ...args);
   t.same(lines, [`before ${SETTINGS}`, 'bench 0', `after ${SETTINGS}`, 'server 0'], err);
   const result = JSON.parse(out) as BenchResult;
   t.equal(result.opened, 2000, 'all connections were opened from one address');
@@ -396,19 +401,70 @@ t.test('the port range is widened for a run and restored', { skip: noNamespace }
   t.end();
 });
 
-t.test('an interrupt ends a run and restores the port range', { skip: noNamespace }, (t) => {
+t.test('a signal ends a run and restores the port range', { skip: noNamespace }, (t) => {
   const args = ['--connections', '2000', '--hold', '40'];
-  const { lines, out, err } = inNamespace(t.testdir(), true, ...args);
-  const during = 'during 1024 65535 8000,40001';
-  const wanted = [`before ${SETTINGS}`, during, 'bench 1', `after ${SETTINGS}`, 'server 0'];
-  t.same(lines, wanted, 'the settings, and the exit codes of bench and server');
-  t.match(err, /megacomet-ts: SIGINT ended the run\n$/, 'the error states the reason');
-  t.equal(out, '', 'no result is reported');
+  for (const [signal, code] of Object.entries({ INT: 130, HUP: 129, QUIT: 131, TERM: 143 })) {
+    const folder = t.testdir();
+    const { lines, out, err } = inNamespace(folder, signal, ...args);
+    const during = 'during 1024 65535 8000,40001';
+    const wanted = [`before ${SETTINGS}`, during, `bench ${code}`, `after ${SETTINGS}`, 'server 0'];
+    t.same(lines, wanted, `${signal}: the settings, and the exit codes of bench and server`);
+    t.ok(out.startsWith(`bench failed: the run ended early (SIG${signal} ended the run)`), err);
+  }
+  t.end();
+});
+
+/** Two runs, of which the first ends while the second one still runs; then a run that is killed. */
+const OVERLAPPING = `
+ip link set lo up
+cd /proc/sys/net/ipv4
+echo "40000 40099" > ip_local_port_range
+echo 40001 > ip_local_reserved_ports
+show() { echo "$1" $(cat ip_local_port_range ip_local_reserved_ports); }
+bench() { exec "$NODE" "$BIN" bench --target 127.0.0.1:8000 --source 127.0.0.1 --connections 300 "$@"; }
+holds() { for try in $(seq 400); do grep -q '^hold' "$AT/$1" && break; sleep 0.05; done; }
+"$NODE" "$BIN" serve --listen 127.0.0.1:8000 --admin-port 0 --workers 1 --drain 0 > "$AT/log" &
+server=$!
+for try in $(seq 200); do grep -q 'listening on' "$AT/log" && break; sleep 0.05; done
+( bench --hold 60 > /dev/null 2> "$AT/one" ) & one=$!
+holds one
+( bench --hold 60 > /dev/null 2> "$AT/two" ) & two=$!
+holds two
+kill -INT $one; wait $one
+show one-ended
+kill -INT $two; wait $two
+show both-ended
+( bench --hold 60 > /dev/null 2> "$AT/three" ) & three=$!
+holds three
+kill -KILL $three; wait $three
+show killed
+( bench --hold 0 > /dev/null 2> "$AT/four" ) & wait $!
+show healed
+kill $server; wait $server
+`;
+
+t.test('runs that overlap do not narrow each other', { skip: noNamespace }, (t) => {
+  const folder = t.testdir();
+  const script = join(folder, 'run.sh');
+  writeFileSync(script, OVERLAPPING);
+  const variables = [`NODE=${process.execPath}`, `BIN=${bin}`, `AT=${folder}`];
+  const shell = ['timeout', '90', 'sh', script];
+  const lines = command('unshare', '-n', 'env', '-u', 'NODE_OPTIONS', ...variables, ...shell);
+  t.same(
+    lines.trim().split('\n'),
+    [
+      'one-ended 1024 65535 8000,40001',
+      `both-ended ${SETTINGS}`,
+      'killed 1024 65535 8000,40001',
+      `healed ${SETTINGS}`,
+    ],
+    'the last run restores, also the settings that a killed run has left',
+  );
   t.end();
 });
 
 t.test('a run that no port range allows names the limit', { skip: noNamespace }, (t) => {
-  const { lines, err } = inNamespace(t.testdir(), false, '--connections', '70000');
+  const { lines, err } = inNamespace(t.testdir(), '', '--connections', '70000');
   t.same(
     lines,
     [`before ${SETTINGS}`, 'bench 1', `after ${SETTINGS}`, 'server 0'],
@@ -435,13 +491,16 @@ t.test('an interrupt ends a run at once in every phase', async (t) => {
     await until('some connections', async () => (await server.total('connections')) > 10);
     await until(`the phase ${phase}`, () => client.stderr.includes(phase));
     client.child.kill('SIGINT');
-    const { code, stderr } = await client.run();
-    t.equal(code, 1, `${phase}: exit code`);
+    const { code, stdout } = await client.run();
+    t.equal(code, 130, `${phase}: exit code`);
     t.match(
-      stderr,
-      /megacomet-ts: SIGINT ended the run\n$/,
-      `${phase}: the error states the reason`,
+      stdout,
+      /^bench failed: the run ended early \(SIGINT ended the run\)/,
+      `${phase}: the first line says so`,
     );
+    t.match(stdout, /^ {2}opened +[1-9]/m, `${phase}: the result has what was measured`);
+    if (phase === 'hold') t.match(stdout, /^ {2}lost +0 {2}while held/m, 'the hold so far');
+    if (phase === 'exchange') t.match(stdout, /^ {2}messages +[1-9]/m, 'the messages so far');
     await until('all to be gone', async () => (await server.total('connections')) === 0);
   }
   await server.stop();

@@ -34,7 +34,14 @@
       ['bytes', 'KiB', 'MiB', 'GiB', 'TiB'][step]
     );
   };
-  const formatTime = (seconds) => seconds.toFixed(2) + ' s';
+  const formatTime = (seconds) =>
+    seconds < 0.1 ? formatUs(seconds * 1e6) : seconds.toFixed(2) + ' s';
+  // Labels of neighbouring ticks differ: as many digits as the step between two of them needs.
+  const byStep = (plot, splits) => {
+    const step = splits.length > 1 ? Math.abs(splits[1] - splits[0]) : 1;
+    const digits = Math.min(9, Math.max(0, Math.ceil(-Math.log10(step) - 1e-9)));
+    return splits.map((value) => value.toFixed(digits));
+  };
   const unlessNull = (format) => (plot, value) => (value == null ? '' : format(value));
 
   const axis = (options) => ({
@@ -100,7 +107,7 @@
       scales: { x: { time: false }, y: { range: fromZero }, rate: { range: fromZero } },
       series: lines,
       axes: [
-        axis({ label: 'Time since the first connect (s)', size: 32 }),
+        axis({ label: 'Time since the first connect (s)', size: 32, values: byStep }),
         axis({
           label: 'Connections',
           size: 56,
@@ -142,7 +149,7 @@
       ],
       bands: [{ series: [1, 2], fill: tint('first', '2e') }],
       axes: [
-        axis({ label: 'Time since the first connect (s)', size: 32 }),
+        axis({ label: 'Time since the first connect (s)', size: 32, values: byStep }),
         axis({
           label: 'Memory',
           size: 72,
@@ -170,7 +177,7 @@
         ),
       ],
       axes: [
-        axis({ label: 'Time since the first delivery (ms)', size: 32 }),
+        axis({ label: 'Time since the first delivery (ms)', size: 32, values: byStep }),
         axis({
           label: 'Subscribers reached',
           size: 56,

@@ -1,58 +1,17 @@
 // `megacomet-ts bench`: runs the load generator, shows its progress, and writes the reports.
-import { writeFileSync } from 'node:fs';
+import { constants } from 'node:os';
 
-import { Presets, SingleBar } from 'cli-progress';
-
-import type { BenchResult } from '../../bench/bench-result.js';
-import {
-  runBench,
-  type BenchOptions,
-  type BenchPhase,
-  type OnProgress,
-} from '../../bench/bench.js';
-import { readSettings, type Settings } from '../../options/config.js';
-import { MegacometError } from '../../base/errors.js';
-import { parseAddress } from '../../base/address.js';
+import { verdict, type BenchResult } from '../../bench/bench-result.js';
+import { runBench, type BenchOptions } from '../../bench/bench.js';
 import { formatHtml } from '../../bench/report-html.js';
 import { formatText } from '../../bench/report.js';
-
-const UNITS: Record<BenchPhase, string> = {
-  open: 'connections',
-  hold: 'seconds',
-  verify: 'answers',
-  exchange: 'seconds',
-};
-
-/** Interval of progress lines if standard error is not a terminal. */
-const FILE_INTERVAL_MS = 5000;
-
-/** A progress bar for each phase, on standard error: standard output has the report only. */
-function makeBar(): { onProgress: OnProgress; stop: () => void } {
-  let bar: SingleBar | undefined;
-  let current: BenchPhase | undefined;
-  const onProgress: OnProgress = ({ phase, done, total, failed, perSecond }) => {
-    const rate = Math.round(perSecond);
-    if (phase !== current) {
-      bar?.stop();
-      current = phase;
-      bar = new SingleBar(
-        {
-          format:
-            `${phase.padEnd(8)} {bar} {value}/{total} ${UNITS[phase]}, ` +
-            '{rate}/s, {failed} failed, {eta} s left',
-          stream: process.stderr,
-          noTTYOutput: true,
-          notTTYSchedule: FILE_INTERVAL_MS,
-          barsize: 24,
-        },
-        Presets.shades_classic,
-      );
-      bar.start(Math.ceil(total), 0, { rate, failed });
-    }
-    bar?.update(Math.floor(done), { rate, failed });
-  };
-  return { onProgress, stop: () => bar?.stop() };
-}
+import { parseAddress } from '../../base/address.js';
+import { MegacometError } from '../../base/errors.js';
+import { readSettings, type Settings } from '../../options/config.js';
+import { warn, type Output } from '../output.js';
+import { EXIT } from '../process-interface.js';
+import { ProgressLine } from '../progress.js';
+import { ResultFile } from '../result-file.js';
 
 function benchOptions(settings: Settings): BenchOptions {
   const targets = settings['target'] as readonly string[] | undefined;
@@ -82,50 +41,93 @@ function benchOptions(settings: Settings): BenchOptions {
   };
 }
 
-/** Whether every connection was opened, stayed open and answered, and no message was missed. */
-function isClean(result: BenchResult): boolean {
-  const { verify, hold, fanout } = result;
-  return (
-    result.opened === result.requested &&
-    result.failed === 0 &&
-    (hold?.lost ?? 0) === 0 &&
-    (fanout?.gaps ?? 0) === 0 &&
-    (verify === undefined || verify.answered === result.requested)
-  );
-}
+/** The first of these signals ends a run with what was measured so far, the second one at once. */
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT'] as const;
 
-/**
- * Runs the command; resolves to 0 if the run is clean (see {@link isClean}), else to 1.
- *
- * @throws MegacometError
- */
-export async function bench(
-  flags: Record<string, unknown>,
-  print: (text: string) => void,
-): Promise<number> {
-  const settings = readSettings('bench', { flags, env: process.env });
-  const options = benchOptions(settings);
-  const abort = new AbortController();
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-    process.once(signal, () => {
+/** Aborts at the first signal. Returns a function that gives the exit code of that signal, or null. */
+function abortAtSignals(abort: AbortController): () => number | null {
+  let exitCode: number | null = null;
+  for (const signal of SIGNALS) {
+    process.on(signal, () => {
+      // The settings of the machine are restored when the process exits.
+      if (exitCode !== null) process.exit(exitCode);
+      exitCode = EXIT.signal + constants.signals[signal];
       abort.abort(new MegacometError('ERR_NOT_RUNNING', `${signal} ended the run`));
     });
   }
-  const bar = makeBar();
-  let result: BenchResult;
+  return () => exitCode;
+}
+
+interface ResultFiles {
+  readonly json: ResultFile | null;
+  readonly report: ResultFile | null;
+}
+
+/** Opens the files of the result before the run. @throws MegacometError `ERR_WRITE` */
+function openFiles({ json, report }: Settings): ResultFiles {
+  const open = (option: string, path: unknown): ResultFile | null =>
+    typeof path === 'string' && !(option === '--json' && path === '-')
+      ? new ResultFile(option, path)
+      : null;
+  const first = open('--json', json);
   try {
-    result = await runBench(options, bar.onProgress, abort.signal);
+    return { json: first, report: open('--report', report) };
+  } catch (error) {
+    first?.close();
+    throw error;
+  }
+}
+
+/** Writes each file, even if another one fails. Returns whether all are written. */
+function writeFiles({ json, report }: ResultFiles, result: BenchResult): boolean {
+  const writes = [
+    () => json?.write(`${JSON.stringify(result, null, 2)}\n`),
+    () => report?.write(formatHtml(result)),
+  ];
+  let areWritten = true;
+  for (const write of writes) {
+    try {
+      write();
+    } catch (error) {
+      areWritten = false;
+      warn((error as Error).message);
+    }
+  }
+  return areWritten;
+}
+
+/**
+ * Runs the command; resolves to 0 if the verdict is clean, to 128 and the number of a signal that
+ * ended the run, else to 1.
+ *
+ * @throws MegacometError
+ */
+export async function bench(flags: Record<string, unknown>, output: Output): Promise<number> {
+  const settings = readSettings('bench', { flags, env: process.env });
+  const options = benchOptions(settings);
+  const files = openFiles(settings);
+  try {
+    const abort = new AbortController();
+    const signalCode = abortAtSignals(abort);
+    const progress = new ProgressLine(process.stderr, process.env);
+    const result = await runBench(options, progress.show, abort.signal)
+      .catch((error: unknown) => {
+        const code = signalCode();
+        if (code === null) throw error;
+        warn((error as Error).message);
+        return code;
+      })
+      .finally(() => {
+        progress.stop();
+      });
+    if (typeof result === 'number') return result;
+    // The files first, without an early end: the reader of the text may have left.
+    const areWritten = writeFiles(files, result);
+    const isJson = settings['json'] === '-';
+    await output.write(isJson ? `${JSON.stringify(result)}\n` : formatText(result, output.columns));
+    return signalCode() ?? (areWritten && verdict(result).isClean ? EXIT.success : EXIT.failure);
   } finally {
-    bar.stop();
+    files.json?.close();
+    files.report?.close();
   }
-  const json = settings['json'];
-  const report = settings['report'];
-  if (typeof report === 'string') writeFileSync(report, formatHtml(result));
-  if (json === '-') {
-    print(JSON.stringify(result));
-  } else {
-    if (typeof json === 'string') writeFileSync(json, `${JSON.stringify(result, null, 2)}\n`);
-    print(formatText(result));
-  }
-  return isClean(result) ? 0 : 1;
 }

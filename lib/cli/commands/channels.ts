@@ -3,6 +3,7 @@ import { askJson } from '../../api/admin-client.js';
 import { readSettings } from '../../options/config.js';
 import type { ChannelPage } from '../../broker/publishing.js';
 import { tokenOf } from '../../api/token.js';
+import { counted, type Output } from '../output.js';
 
 const PAGE_LIMIT = 1000;
 
@@ -11,10 +12,7 @@ const PAGE_LIMIT = 1000;
  *
  * @throws MegacometError `ERR_UNREACHABLE`, `ERR_REJECTED`, `ERR_OPTION_INVALID`.
  */
-export async function channels(
-  flags: Record<string, unknown>,
-  print: (text: string) => void,
-): Promise<number> {
+export async function channels(flags: Record<string, unknown>, output: Output): Promise<number> {
   const settings = readSettings('channels', { flags, env: process.env });
   const admin = settings['admin'] as string;
   const token = tokenOf(settings);
@@ -29,9 +27,10 @@ export async function channels(
     const lines = page.channels.map((one) =>
       settings['json'] === true
         ? JSON.stringify(one)
-        : `${one.channel}  ${one.subscribers} subscribers, ${one.messages} messages in the history`,
+        : `${one.channel}  ${counted(one.subscribers, 'subscriber')}, ` +
+          `${counted(one.messages, 'message')} in the history`,
     );
-    if (lines.length > 0) print(lines.join('\n'));
+    if (lines.length > 0 && !(await output.print(lines.join('\n')))) return 0;
     from = page.next;
   }
   return 0;

@@ -6,6 +6,7 @@ import { MegacometError } from '../../base/errors.js';
 import type { Finding, Role, Severity } from '../../doctor/finding.js';
 import { thisMachine } from '../../doctor/machine.js';
 import { applySysctls, writeFiles, type Applied } from '../../doctor/fix.js';
+import type { Output } from '../output.js';
 
 /** The exit code if the machine cannot hold the target or a finding is critical: for scripts. */
 const EXIT_NOT_ENOUGH = 3;
@@ -108,10 +109,7 @@ function checkMayApply(): void {
 }
 
 /** Runs the command; resolves to the exit code. */
-export function doctor(
-  flags: Record<string, unknown>,
-  print: (text: string) => void,
-): Promise<number> {
+export async function doctor(flags: Record<string, unknown>, output: Output): Promise<number> {
   const settings = readSettings('doctor', { flags, env: process.env });
   const applies = settings['apply'] === true;
   if (applies) checkMayApply();
@@ -123,20 +121,20 @@ export function doctor(
   const applied = applies ? applySysctls(diagnosis, thisMachine.read) : [];
   if (applies) diagnosis = diagnose(thisMachine, aim);
   if (settings['json'] === true) {
-    print(JSON.stringify({ ...diagnosis, written, applied }, null, 2));
+    await output.print(JSON.stringify({ ...diagnosis, written, applied }, null, 2));
   } else {
-    print(formatDiagnosis(diagnosis));
+    await output.print(formatDiagnosis(diagnosis));
     for (const { file, isChanged } of written) {
-      print(`${isChanged ? 'written  ' : 'unchanged'} ${file}`);
+      await output.print(`${isChanged ? 'written  ' : 'unchanged'} ${file}`);
     }
-    for (const line of applied) print(formatApplied(line));
+    for (const line of applied) await output.print(formatApplied(line));
     if (folder === undefined && applied.some(({ error }) => error === null)) {
-      print(
+      await output.print(
         'Applied values last until the next boot; --write DIR writes a file for /etc/sysctl.d.',
       );
     }
   }
-  if (applied.some(({ error }) => error !== null)) return Promise.resolve(EXIT_REJECTED);
+  if (applied.some(({ error }) => error !== null)) return EXIT_REJECTED;
   const { isEnough, critical } = diagnosis.verdict;
-  return Promise.resolve(isEnough && critical.length === 0 ? 0 : EXIT_NOT_ENOUGH);
+  return isEnough && critical.length === 0 ? 0 : EXIT_NOT_ENOUGH;
 }

@@ -25,6 +25,7 @@ import {
   type UnitPlan,
 } from '../../systemd/units.js';
 import { writeWhole, type WholeFile } from '../../base/atomic-write.js';
+import type { Output } from '../output.js';
 
 const CAP_SYS_RESOURCE = 24;
 /** The kernel's default of fs.nr_open, for a machine that hides it. */
@@ -129,9 +130,9 @@ function checkReachable(units: UnitPlan): void {
  *
  * @throws MegacometError `ERR_OPTION_INVALID`, `ERR_CAPACITY`, `ERR_WRITE`.
  */
-export function installService(
+export async function installService(
   flags: Record<string, unknown>,
-  print: (text: string) => void,
+  output: Output,
 ): Promise<number> {
   const settings = readSettings('install-service', { flags, env: process.env });
   for (const name of ['config-file', 'dir']) {
@@ -149,14 +150,18 @@ export function installService(
   if (settings['print'] === true) {
     const all = files.map(({ name, text }) => ({ file: path.join(folder, name), text }));
     all.unshift({ file: config, text: configText(units) });
-    print(all.map(({ file, text }) => `# ${file}\n${text}`).join('\n'));
-    return Promise.resolve(0);
+    await output.print(all.map(({ file, text }) => `# ${file}\n${text}`).join('\n'));
+    return 0;
   }
   checkReachable(units);
-  print([...write(folder, files), ...writeConfig(config, configText(units))].join('\n'));
-  if (warning !== null) print(`warning    ${warning}`);
+  await output.print(
+    [...write(folder, files), ...writeConfig(config, configText(units))].join('\n'),
+  );
+  if (warning !== null) await output.print(`warning    ${warning}`);
   if (!existsSync('/run/systemd/system'))
-    print('warning    systemd is not running on this machine');
-  print(`\nNext: systemctl daemon-reload && systemctl enable --now ${SOCKET_NAME} ${SERVICE_NAME}`);
-  return Promise.resolve(0);
+    await output.print('warning    systemd is not running on this machine');
+  await output.print(
+    `\nNext: systemctl daemon-reload && systemctl enable --now ${SOCKET_NAME} ${SERVICE_NAME}`,
+  );
+  return 0;
 }

@@ -3,6 +3,7 @@ import { askJson } from '../../api/admin-client.js';
 import { readSettings } from '../../options/config.js';
 import { MegacometError } from '../../base/errors.js';
 import { tokenOf } from '../../api/token.js';
+import { counted, type Output } from '../output.js';
 
 /**
  * Runs the command; resolves to the exit code.
@@ -12,7 +13,7 @@ import { tokenOf } from '../../api/token.js';
 export async function kick(
   [channel]: readonly string[],
   flags: Record<string, unknown>,
-  print: (text: string) => void,
+  output: Output,
 ): Promise<number> {
   const settings = readSettings('kick', { flags, env: process.env });
   const { all, reason } = settings;
@@ -27,10 +28,10 @@ export async function kick(
     token: tokenOf(settings),
     body: { type: 'application/json', chunks: [text] },
   })) as { subscribers?: number };
-  print(
+  await output.print(
     answer.subscribers === undefined
       ? 'closing every connection'
-      : `closing ${answer.subscribers} subscribers`,
+      : `closing ${counted(answer.subscribers, 'subscriber')}`,
   );
   return 0;
 }

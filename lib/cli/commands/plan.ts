@@ -4,6 +4,7 @@ import type { Diagnosis } from '../../doctor/doctor.js';
 import { formatCount, size } from '../../doctor/finding.js';
 import { planMachine, type MachinePlan } from '../../doctor/machine-plan.js';
 import { dropInFile, sysctlFile, SYSCTL_NAME, DROP_IN_NAME, writeFiles } from '../../doctor/fix.js';
+import type { Output } from '../output.js';
 
 /** Advice that no file can carry out, such as a parameter on the boot line. */
 function byHand({ findings }: Diagnosis): string[] {
@@ -54,10 +55,7 @@ function formatPlan({
 }
 
 /** Runs the command; resolves to the exit code. */
-export function plan(
-  flags: Record<string, unknown>,
-  print: (text: string) => void,
-): Promise<number> {
+export async function plan(flags: Record<string, unknown>, output: Output): Promise<number> {
   const settings = readSettings('plan', { flags, env: process.env });
   const result = planMachine({
     target: settings['target'] as number,
@@ -68,14 +66,14 @@ export function plan(
   });
   const folder = settings['write'] as string | undefined;
   const written = folder === undefined ? [] : writeFiles(result.diagnosis, folder);
-  print(
+  await output.print(
     settings['json'] === true
       ? JSON.stringify({ ...result, written }, null, 2)
       : formatPlan(result),
   );
   if (settings['json'] !== true) {
     for (const { file, isChanged } of written)
-      print(`${isChanged ? 'written  ' : 'unchanged'} ${file}`);
+      await output.print(`${isChanged ? 'written  ' : 'unchanged'} ${file}`);
   }
-  return Promise.resolve(0);
+  return 0;
 }

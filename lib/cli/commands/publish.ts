@@ -6,6 +6,7 @@ import { MESSAGE_BYTES_MAX } from '../../base/message-limits.js';
 import { readSettings, type Settings } from '../../options/config.js';
 import { MegacometError } from '../../base/errors.js';
 import { tokenOf } from '../../api/token.js';
+import { counted, warn, type Output } from '../output.js';
 
 const PATH = '/publish';
 
@@ -51,7 +52,7 @@ async function* linesOf(members: Record<string, unknown>): AsyncIterable<string>
 async function publishLines(
   asked: AdminRequest,
   members: Record<string, unknown>,
-  print: (text: string) => void,
+  output: Output,
 ): Promise<number> {
   const body = { type: 'application/x-ndjson', chunks: linesOf(members) };
   const answer = await askAdmin({ ...asked, body });
@@ -70,10 +71,10 @@ async function publishLines(
       const { error } = JSON.parse(part) as { error?: string };
       if (error === undefined) continue;
       rejected++;
-      process.stderr.write(`megacomet-ts: line ${line}: ${error}\n`);
+      warn(`line ${line}: ${error}`);
     }
   }
-  print(`${line - rejected} published, ${rejected} rejected`);
+  await output.print(`${line - rejected} published, ${rejected} rejected`);
   return rejected === 0 ? 0 : 1;
 }
 
@@ -94,14 +95,14 @@ function errorOf(text: string): string {
 export async function publish(
   [channel = '', data = '-']: readonly string[],
   flags: Record<string, unknown>,
-  print: (text: string) => void,
+  output: Output,
 ): Promise<number> {
   const settings = readSettings('publish', { flags, env: process.env });
   const token = tokenOf(settings);
   const asked = { admin: settings['admin'] as string, path: PATH, token };
   const members = membersOf(channel, settings);
   if (settings['lines'] === true) {
-    if (data === '-') return publishLines(asked, members, print);
+    if (data === '-') return publishLines(asked, members, output);
     throw new MegacometError(
       'ERR_OPTION_INVALID',
       `--lines: reads standard input, so the argument "${data}" is not allowed`,
@@ -110,6 +111,6 @@ export async function publish(
   const message = data === '-' ? await readInput() : { data };
   const body = { type: 'application/json', chunks: [JSON.stringify({ ...members, ...message })] };
   const receipt = (await askJson({ ...asked, body })) as { cursor: string; delivered: number };
-  print(`${receipt.cursor} to ${receipt.delivered} subscribers`);
+  await output.print(`${receipt.cursor} to ${counted(receipt.delivered, 'subscriber')}`);
   return 0;
 }

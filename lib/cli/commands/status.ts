@@ -1,11 +1,11 @@
 // `megacomet-ts status`: prints the current state of a running server.
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import logUpdate from 'log-update';
-
 import { fetchStats } from '../../api/admin-client.js';
+import { MegacometError } from '../../base/errors.js';
 import { readSettings } from '../../options/config.js';
 import { toJson, type Count, type Stats } from '../../stats/stats.js';
+import type { Output } from '../output.js';
 
 const WATCH_INTERVAL_MS = 1000;
 
@@ -70,28 +70,48 @@ export function formatStatus({ stats, atMs }: Snapshot, before: Snapshot | undef
   ].join('\n');
 }
 
+async function take(admin: string): Promise<Snapshot> {
+  return { stats: await fetchStats(admin), atMs: performance.now() };
+}
+
+/** A snapshot, or why there is none: a watched server may restart. */
+async function takeOrReason(admin: string): Promise<Snapshot | string> {
+  try {
+    return await take(admin);
+  } catch (error) {
+    if (error instanceof MegacometError && error.code === 'ERR_UNREACHABLE') return error.message;
+    throw error;
+  }
+}
+
 /**
  * Runs the command; resolves to the exit code. With --watch it runs until a signal.
  *
  * @throws MegacometError `ERR_UNREACHABLE`.
  */
-export async function status(
-  flags: Record<string, unknown>,
-  print: (text: string) => void,
-): Promise<number> {
+export async function status(flags: Record<string, unknown>, output: Output): Promise<number> {
   const settings = readSettings('status', { flags, env: process.env });
   const admin = settings['admin'] as string;
+  const isJson = settings['json'] === true;
+  const format = (now: Snapshot, before?: Snapshot): string =>
+    isJson ? toJson(now.stats) : formatStatus(now, before);
+  if (settings['watch'] !== true) {
+    await output.print(format(await take(admin)));
+    return 0;
+  }
   let before: Snapshot | undefined;
   for (;;) {
-    const snapshot = { stats: await fetchStats(admin), atMs: performance.now() };
+    const now = await takeOrReason(admin);
+    // JSON lines must stay JSON, so a server that does not answer is a line of its own kind.
     const text =
-      settings['json'] === true ? toJson(snapshot.stats) : formatStatus(snapshot, before);
-    if (settings['watch'] !== true) {
-      print(text);
-      return 0;
-    }
-    logUpdate(text);
-    before = snapshot;
+      typeof now !== 'string'
+        ? format(now, before)
+        : isJson
+          ? JSON.stringify({ error: now })
+          : `no answer: ${now}`;
+    if (!(await (isJson ? output.print(text) : output.redraw(text)))) return 0;
+    // Rates span two answers of one server, so they begin again after a restart.
+    before = typeof now === 'string' ? undefined : now;
     await sleep(WATCH_INTERVAL_MS);
   }
 }

@@ -1,10 +1,7 @@
 // `megacomet-ts subscribe`: prints the messages of channels until a signal.
 import { readSettings } from '../../options/config.js';
 import { follow, type StreamMessage } from '../subscription.js';
-
-function warn(sentence: string): void {
-  process.stderr.write(`megacomet-ts: ${sentence}\n`);
-}
+import { warn, type Output } from '../output.js';
 
 /** The line for a message: its data, or the message as JSON; binary data is base64. */
 function format(message: StreamMessage, isJson: boolean): string {
@@ -21,7 +18,7 @@ function format(message: StreamMessage, isJson: boolean): string {
 export async function subscribe(
   [url = '', ...channels]: readonly string[],
   flags: Record<string, unknown>,
-  print: (text: string) => void,
+  output: Output,
 ): Promise<number> {
   const settings = readSettings('subscribe', { flags, env: process.env });
   const count = settings['count'] as number;
@@ -34,7 +31,7 @@ export async function subscribe(
   });
   for await (const event of events) {
     if (event.type === 'message') {
-      print(format(event.message, settings['json'] === true));
+      if (!(await output.print(format(event.message, settings['json'] === true)))) return 0;
       if (++seen === count) return 0;
     } else if (event.type === 'disconnected') {
       const seconds = (event.retryMs / 1000).toFixed(1);

@@ -48,7 +48,8 @@ TEST("a phase starts its echoes at zero, and keeps losses and failures") {
   EXPECT_EQUAL(progress.answered, 0U);
   EXPECT_EQUAL(progress.lost, 1U);
   EXPECT(report.latency().buckets.empty());
-  EXPECT((report.failures().counts == Numbers{ECONNRESET, 1}));
+  EXPECT((report.failures().losses == Numbers{ECONNRESET, 1}));
+  EXPECT(report.failures().counts.empty());
 }
 
 TEST("failures are pairs of cause and count, latencies pairs of bucket and count") {
@@ -67,6 +68,35 @@ TEST("failures are pairs of cause and count, latencies pairs of bucket and count
   if (!EXPECT_EQUAL(latency.buckets.size(), 4U)) return;
   EXPECT_EQUAL(latency.buckets[1], 2U);
   EXPECT_EQUAL(latency.buckets[3], 1U);
+}
+
+TEST("a phase counts the connections that it asked, broke and left without an echo") {
+  const DialPool pool;
+  const SubscriberLoad subscribers;
+  DialReport report;
+  report.begin(DialPhase::kExchange, 0);
+  for (int count = 0; count < 3; ++count) report.count_asked();
+  report.count_broken_echo();
+  report.count_silent();
+  frame::Progress progress = report.progress(pool, subscribers, true, 0);
+  EXPECT_EQUAL(progress.asked, 3U);
+  EXPECT_EQUAL(progress.broken, 1U);
+  EXPECT_EQUAL(progress.silent, 1U);
+  report.begin(DialPhase::kVerify, 0);
+  progress = report.progress(pool, subscribers, true, 0);
+  EXPECT_EQUAL(progress.asked + progress.broken + progress.silent, 0U);
+}
+
+TEST("causes are new until they are reported") {
+  DialReport report;
+  EXPECT(!report.has_new_causes());
+  report.count_failure(ECONNREFUSED);
+  report.count_loss(0);
+  EXPECT(report.has_new_causes());
+  const frame::Failures failures = report.failures();
+  EXPECT((failures.counts == Numbers{ECONNREFUSED, 1}));
+  EXPECT((failures.losses == Numbers{0, 1}));
+  EXPECT(!report.has_new_causes());
 }
 
 TEST("between phases only a loss or a message is news, until it is reported") {

@@ -63,12 +63,15 @@ struct Dialing {
     }
   }
 
-  [[nodiscard]] uint64_t failures_of(int error) const {
-    for (size_t at = 0; at + 1 < failures.counts.size(); at += 2) {
-      if (failures.counts[at] == static_cast<uint64_t>(error)) return failures.counts[at + 1];
+  /// The count of one cause, of failed connects or of losses.
+  static uint64_t count_of(const Numbers& pairs, int error) {
+    for (size_t at = 0; at + 1 < pairs.size(); at += 2) {
+      if (pairs[at] == static_cast<uint64_t>(error)) return pairs[at + 1];
     }
     return 0;
   }
+  [[nodiscard]] uint64_t failures_of(int error) const { return count_of(failures.counts, error); }
+  [[nodiscard]] uint64_t losses_of(int error) const { return count_of(failures.losses, error); }
 
   unit::World world;
   unit::ControlPeer peer;
@@ -192,7 +195,36 @@ TEST("a dialer closes connections that do not answer in time, and counts them as
   if (!EXPECT(dialing.finishes(DialPhase::kVerify))) return;
   EXPECT_EQUAL(dialing.progress.answered, 0U);
   EXPECT_EQUAL(dialing.progress.lost, 3U);
-  EXPECT_EQUAL(dialing.failures_of(ETIMEDOUT), 3U);
+  EXPECT_EQUAL(dialing.losses_of(ETIMEDOUT), 3U);
+}
+
+TEST("a server that greets holds its connections, and fails the verification of each") {
+  Dialing dialing;
+  MuteServer server;
+  EXPECT(dialing.dial(3, server.socket.port()) == nullptr);
+  if (!EXPECT(dialing.finishes(DialPhase::kOpen))) return;
+  server.accept_all();
+  for (const int fd : server.fds) EXPECT_EQUAL(::send(fd, "220 hi", 6, 0), 6);
+  unit::run_for(dialing.loop(), 50);
+  EXPECT_EQUAL(dialing.progress.lost, 0U);
+  dialing.dialer.verify({5000});
+  if (!EXPECT(dialing.finishes(DialPhase::kVerify))) return;
+  EXPECT_EQUAL(dialing.progress.asked, 3U);
+  EXPECT_EQUAL(dialing.progress.wrong, 3U);
+  EXPECT_EQUAL(dialing.progress.lost, 3U);
+  EXPECT_EQUAL(dialing.losses_of(EBADMSG), 3U);
+}
+
+TEST("an exchange counts the connections without any echo") {
+  Dialing dialing;
+  MuteServer server;
+  EXPECT(dialing.dial(3, server.socket.port()) == nullptr);
+  if (!EXPECT(dialing.finishes(DialPhase::kOpen))) return;
+  dialing.dialer.exchange({2, 10, 50});
+  if (!EXPECT(dialing.finishes(DialPhase::kExchange))) return;
+  EXPECT_EQUAL(dialing.progress.asked, 2U);
+  EXPECT_EQUAL(dialing.progress.silent, 2U);
+  EXPECT_EQUAL(dialing.progress.messages, 0U);
 }
 
 TEST("a dialer rejects an echo that differs, one that is too long, and one without a message") {
@@ -212,7 +244,8 @@ TEST("a dialer rejects an echo that differs, one that is too long, and one witho
   EXPECT_EQUAL(::send(server.fds[1], bytes.data(), 2, 0), 2);
   if (!EXPECT(dialing.finishes(DialPhase::kVerify))) return;
   EXPECT_EQUAL(dialing.progress.wrong, 3U);
-  EXPECT_EQUAL(dialing.failures_of(EBADMSG), 3U);
+  EXPECT_EQUAL(dialing.progress.broken, 3U);
+  EXPECT_EQUAL(dialing.losses_of(EBADMSG), 3U);
 }
 
 TEST("a dialer does not count a late echo of one phase in the next") {

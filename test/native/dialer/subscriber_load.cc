@@ -133,6 +133,34 @@ TEST("a poll polls again from the position of each answer") {
   EXPECT(subscriber.load.is_open_after_request(kFd));
 }
 
+TEST("a poll that is answered without news rests before the next one") {
+  Subscriber subscriber(DialTransport::kPoll);
+  const std::string none =
+      "HTTP/1.1 204 No Content\r\nMegacomet-Cursor: 0000000000000001.7\r\n\r\n";
+  subscriber.receive(none);
+  EXPECT(subscriber.is_open);
+  subscriber.sent.clear();
+  const auto* bytes = reinterpret_cast<const uint8_t*>(none.data());
+  CometInput input{bytes, bytes + none.size()};
+  SubscriberStep step{Action::kContinue};
+  while (step.action == Action::kContinue) {
+    step = subscriber.load.next(kFd, &input, false, kNow);
+  }
+  EXPECT(step.action == Action::kRest);
+  EXPECT(subscriber.load.next_poll(kFd).find("since=0000000000000001.7 ") != std::string::npos);
+}
+
+TEST("an answer without a cursor is not an answer to a poll, also after a right one") {
+  const std::string page = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
+  Subscriber stranger(DialTransport::kPoll);
+  EXPECT_EQUAL(stranger.receive(page).cause, EBADMSG);
+  EXPECT(!stranger.is_open);
+  Subscriber subscriber(DialTransport::kPoll);
+  subscriber.receive(poll_answer(R"({"messages":[]})"));
+  EXPECT(subscriber.is_open);
+  EXPECT_EQUAL(subscriber.receive(page).cause, EBADMSG);
+}
+
 TEST("a ping of a WebSocket is answered with a masked pong") {
   Subscriber subscriber(DialTransport::kWebSocket);
   subscriber.receive("HTTP/1.1 101 Switching Protocols\r\n\r\n");

@@ -62,6 +62,8 @@ export function fullResult(): BenchResult &
     processes: 4,
     sourceAddresses: 18,
     failures: { EADDRNOTAVAIL: 29, ECONNRESET: 101 },
+    lost: 10,
+    losses: { EBADMSG: 2, ETIMEDOUT: 5, 'closed by server': 3 },
     notes: ['raised net.ipv4.ip_local_port_range from "32768 60999" to "1024 65535"'],
     ramp: {
       seconds: 15.3,
@@ -83,6 +85,7 @@ export function fullResult(): BenchResult &
     },
     active: {
       connections: 1024,
+      failed: 0,
       messageBytes: 64,
       seconds: 10.2,
       messages: 1_843_220,
@@ -109,7 +112,16 @@ export function fullResult(): BenchResult &
 export function bareResult(): BenchResult {
   const done = { seconds: 15.3, opened: 1_000_000, failed: 0 };
   const ramp = { seconds: 15.3, connectionsPerSecond: 65_359, curve: [done] };
-  const filled = { ...fullResult(), opened: 1_000_000, failed: 0, failures: {}, notes: [], ramp };
+  const filled = {
+    ...fullResult(),
+    opened: 1_000_000,
+    failed: 0,
+    failures: {},
+    lost: 0,
+    losses: {},
+    notes: [],
+    ramp,
+  };
   const result: BenchResult = filled;
   delete result.hold;
   delete result.fanout;
