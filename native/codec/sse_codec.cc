@@ -36,27 +36,26 @@ void append_data(std::string_view text, std::string* out) {
   }
 }
 
-void append_retry(uint32_t retry_ms, std::string* out) {
-  char digits[10];
-  const auto written = std::to_chars(digits, digits + sizeof digits, retry_ms);
-  append_line("retry", {digits, static_cast<size_t>(written.ptr - digits)}, out);
-}
-
 }  // namespace
 
 bool append_sse_event(const SseEvent& event, std::string* out) {
   if (!is_one_line(event.id) || !is_one_line(event.event)) return false;
   if (!event.id.empty()) append_line("id", event.id, out);
   if (!event.event.empty()) append_line("event", event.event, out);
-  if (event.retry_ms) append_retry(*event.retry_ms, out);
+  if (event.retry_ms) append_sse_retry(*event.retry_ms, out);
   if (event.data) append_data(*event.data, out);
   out->push_back('\n');
   return true;
 }
 
+void append_sse_retry(uint32_t retry_ms, std::string* out) {
+  char digits[10];
+  const auto written = std::to_chars(digits, digits + sizeof digits, retry_ms);
+  append_line("retry", {digits, static_cast<size_t>(written.ptr - digits)}, out);
+}
+
 void append_sse_heartbeat(std::string* out) {
-  // The blank line makes it an event of its own for proxies that forward only whole events.
-  out->append(":\n\n");
+  out->append(":\n");
 }
 
 }  // namespace megacomet

@@ -30,7 +30,12 @@ struct SseEvent {
 /// distinguish them has to be encoded, for example as JSON.
 [[nodiscard]] bool append_sse_event(const SseEvent& event, std::string* out);
 
-/// Appends a comment, which a reader drops: it shows that the connection is alive.
+/// Appends the line that sets the delay before a reconnect, and no blank line: the next event ends
+/// its block. Some clients call their handler for every block, also for one without data.
+void append_sse_retry(uint32_t retry_ms, std::string* out);
+
+/// Appends a comment, which a reader drops: it shows that the connection is alive. It has no blank
+/// line, for the same reason.
 void append_sse_heartbeat(std::string* out);
 
 }  // namespace megacomet

@@ -122,26 +122,26 @@ Decoding percent_decode(std::string_view text, char* out, size_t capacity, size_
   return decode_into(text, false, out, capacity, size);
 }
 
-bool ParameterReader::decode(std::string_view text, std::string_view* out) {
+Decoding ParameterReader::decode(std::string_view encoded, std::string_view* out) {
   size_t size = 0;
-  status_ = decode_into(text, true, buffer_, left_, &size);
-  if (status_ != Decoding::kDone) return false;
+  const Decoding decoding = decode_into(encoded, true, buffer_, left_, &size);
+  if (decoding != Decoding::kDone) return decoding;
   *out = {buffer_, size};
   buffer_ += size;
   left_ -= size;
-  return true;
+  return decoding;
 }
 
 bool ParameterReader::next(Parameter* out) {
-  if (status_ != Decoding::kDone) return false;
   while (!rest_.empty()) {
     const std::string_view pair = rest_.substr(0, rest_.find('&'));
     rest_.remove_prefix(pair.size() < rest_.size() ? pair.size() + 1 : pair.size());
-    if (pair.empty()) continue;
     const size_t mark = pair.find('=');
-    const std::string_view value =
-        mark == std::string_view::npos ? std::string_view() : pair.substr(mark + 1);
-    return decode(pair.substr(0, mark), &out->name) && decode(value, &out->value);
+    const bool is_named =
+        !pair.empty() && decode(pair.substr(0, mark), &out->name) == Decoding::kDone;
+    if (!is_named) continue;
+    out->encoded = mark == std::string_view::npos ? std::string_view() : pair.substr(mark + 1);
+    return true;
   }
   return false;
 }

@@ -60,31 +60,29 @@ enum class Decoding : uint8_t {
                                       size_t* size);
 
 struct Parameter {
-  std::string_view name;
-  std::string_view value;  // Empty without "=".
+  std::string_view name;     // Decoded.
+  std::string_view encoded;  // The value, still encoded; empty without "=".
 };
 
-/// Iterates over `name=value&…` (application/x-www-form-urlencoded) of a query or a body.
+/// Iterates over `name=value&…` (application/x-www-form-urlencoded) of a query or a body. A value
+/// is decoded when it is asked for: parameters that nobody reads may have any encoding.
 class ParameterReader {
  public:
   /// Decodes into `buffer`, which is always large enough if it is as long as the text.
   ParameterReader(std::string_view text, char* buffer, size_t capacity)
       : rest_(text), buffer_(buffer), left_(capacity) {}
 
-  /// The next parameter, in the order of the text; `+` becomes a space. Its views are valid as long
-  /// as the buffer. False at the end, and after the first error: see status().
+  /// The next parameter, in the order of the text. Skips those whose name cannot be decoded. Its
+  /// views are valid as long as the buffer. False at the end.
   [[nodiscard]] bool next(Parameter* out);
 
-  /// kDone, or the error of next().
-  [[nodiscard]] Decoding status() const { return status_; }
+  /// Decodes a value; `+` becomes a space. `out` is valid as long as the buffer, after kDone only.
+  [[nodiscard]] Decoding decode(std::string_view encoded, std::string_view* out);
 
  private:
-  bool decode(std::string_view text, std::string_view* out);
-
   std::string_view rest_;
   char* buffer_;
   size_t left_;
-  Decoding status_ = Decoding::kDone;
 };
 
 }  // namespace megacomet

@@ -70,6 +70,16 @@ void Sender::flush_gathered() {
   gathered_.swap(parts);
 }
 
+std::string Sender::take_gathered() {
+  gathering_ = nullptr;
+  std::string bytes;
+  for (const Part& part : gathered_) {
+    bytes.append(reinterpret_cast<const char*>(part.payload->data()), part.payload->size());
+  }
+  gathered_.clear();
+  return bytes;
+}
+
 /// Sends all parts with as few calls as the kernel allows. Queues what it does not take part by
 /// part, because each may be dropped alone.
 void Sender::send_parts(Connection* connection, const std::vector<Part>& parts) {

@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include <sys/uio.h>
@@ -69,6 +70,8 @@ class Sender {
   /// and in one packet. Only one connection at a time is gathered.
   void gather(Connection* connection);
   void flush_gathered();
+  /// Ends the gathering without sending: the bytes are the caller's.
+  [[nodiscard]] std::string take_gathered();
 
   /// Closes when the send queue is empty; may close at once. From now on nothing more is read, and
   /// the observer's on_closing() or on_close() takes the connection out of its channels.

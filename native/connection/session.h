@@ -60,6 +60,8 @@ struct Session {
   std::string callback;
   /// The Access-Control-Allow-Origin of a poll's response; empty for none.
   std::string origin;
+  /// The head of an endless response, sent with the first part of its replay.
+  std::string head;
   uint64_t delivered_number = 0;
   HeadProgress progress;
   WebSocketMessages frames;
@@ -67,6 +69,8 @@ struct Session {
   bool closes_after = false;
   /// The request is a HEAD: the response has no content.
   bool is_head_only = false;
+  /// A poll that does not wait for a message.
+  bool answers_at_once = false;
 
   /// The bytes that the InputBudget counts for it.
   [[nodiscard]] size_t input_budget_bytes() const {
@@ -79,7 +83,8 @@ struct Session {
   [[nodiscard]] bool is_needed() const {
     return !send_queue.is_empty() || !input.empty() || subscriptions.size() > 1 ||
            replay.state != ReplayState::kNone || !message.empty() || !callback.empty() ||
-           !origin.empty() || closes_after || is_head_only || !frames.is_idle() || !waiting.empty();
+           !origin.empty() || !head.empty() || closes_after || is_head_only || answers_at_once ||
+           !frames.is_idle() || !waiting.empty();
   }
 };
 

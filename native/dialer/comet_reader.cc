@@ -19,13 +19,15 @@ constexpr uint8_t kIsSubscribed = 8;
 constexpr uint8_t kIsGap = 16;
 /// A frame ended within a cursor, which continues in the next frame.
 constexpr uint8_t kIsInCursor = 32;
+constexpr uint8_t kIsServerEvent = 64;
 
 constexpr std::string_view kStatusPrefix = "HTTP/1.1 ";
 constexpr size_t kStatusDigits = 3;
 constexpr std::string_view kLengthName = "content-length: ";
 constexpr std::string_view kCursorName = "megacomet-cursor: ";
 constexpr std::string_view kSseIdPrefix = "id: ";
-constexpr std::string_view kSseGap = "event: megacomet.gap";
+/// The start of the names of the server's own events; a "g" follows in "megacomet.gap".
+constexpr std::string_view kSseServerEvent = "event: megacomet.";
 
 /// Within a string of JSON each quote is escaped, so these texts occur only between members. The
 /// quote at the start distinguishes a message's cursor from that of the surrounding batch.
@@ -95,6 +97,8 @@ class Reader {
   [[nodiscard]] bool is_unit_over() const {
     const bool is_in_unit = scan_.step == ScanStep::kJson || scan_.step == ScanStep::kJsonCursor ||
                             scan_.step == ScanStep::kControl;
+    // The block of a gap is a position too.
+    if (scan_.step == ScanStep::kSseLine && (scan_.flags & kIsSubscribed) != 0) return true;
     return is_in_unit && has_length() && scan_.left == 0;
   }
 
@@ -231,7 +235,7 @@ class Reader {
     if (byte == '\n') return end_block();
     if (byte == 'd') scan_.flags |= kHasData;
     const bool is_id = byte == static_cast<uint8_t>(kSseIdPrefix[0]);
-    const bool is_event = byte == static_cast<uint8_t>(kSseGap[0]);
+    const bool is_event = byte == static_cast<uint8_t>(kSseServerEvent[0]);
     go(&scan_, is_id ? ScanStep::kSseId : is_event ? ScanStep::kSseEvent : ScanStep::kSseRest);
     scan_.column = scan_.matched = 1;
     if (is_id) scan_.key = kFnvStart;
@@ -250,8 +254,10 @@ class Reader {
   }
 
   CometEvent take_sse_event(uint8_t byte) {
-    if (scan_.matched < kSseGap.size() && static_cast<uint8_t>(kSseGap[scan_.matched]) == byte) {
-      if (++scan_.matched == kSseGap.size()) scan_.flags |= kIsGap;
+    if (scan_.matched == kSseServerEvent.size()) {
+      if (byte != '\n') scan_.flags |= byte == 'g' ? kIsGap : kIsServerEvent;
+    } else if (static_cast<uint8_t>(kSseServerEvent[scan_.matched]) == byte) {
+      ++scan_.matched;
       return CometEvent::kNone;
     }
     go(&scan_, byte == '\n' ? ScanStep::kSseLine : ScanStep::kSseRest);
@@ -261,9 +267,14 @@ class Reader {
   CometEvent end_block() {
     const uint8_t flags = scan_.flags;
     scan_.flags = 0;
-    if ((flags & kIsGap) != 0) return CometEvent::kGap;
-    if ((flags & kHasId) == 0) return CometEvent::kNone;
-    return (flags & kHasData) != 0 ? CometEvent::kMessage : CometEvent::kSubscribed;
+    const bool has_id = (flags & kHasId) != 0;
+    if ((flags & kIsGap) != 0) {
+      if (has_id) scan_.flags = kIsSubscribed;
+      return CometEvent::kGap;
+    }
+    if (!has_id) return CometEvent::kNone;
+    const bool is_message = (flags & kHasData) != 0 && (flags & kIsServerEvent) == 0;
+    return is_message ? CometEvent::kMessage : CometEvent::kSubscribed;
   }
 
   // ---- WebSocket

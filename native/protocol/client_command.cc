@@ -1,7 +1,10 @@
 // Reads commands from their JSON. See client_command.h.
 #include "protocol/client_command.h"
 
+#include <utility>
+
 #include "codec/json_reader.h"
+#include "protocol/channel_name.h"
 #include "protocol/comet_request.h"
 
 namespace megacomet {
@@ -14,17 +17,85 @@ std::string unescaped(std::string_view raw) {
   return text;
 }
 
-bool take_channels(const JsonMember& member, ClientCommand* out) {
-  if (member.type == JsonType::kString) {
-    out->channels.push_back(unescaped(member.value));
-    return true;
+/// Reads the members of one command. Keeps the first error, and reads on.
+class CommandReader {
+ public:
+  CommandReader(const JsonObject& object, ClientCommand* out) : object_(object), out_(out) {}
+
+  const char* read() {
+    take_string("type", &out_->type, "type: must be a string");
+    const bool is_publish = out_->type == "publish";
+    if (is_publish) {
+      take_string("event", &out_->event, "event: must be a string");
+      take_data();
+    }
+    // A command ignores members that it does not use. Its errors repeat them, if they are strings.
+    take_string("id", &out_->id, is_publish ? "id: must be a string" : nullptr);
+    const bool has_channels =
+        is_publish || out_->type == "subscribe" || out_->type == "unsubscribe";
+    const char* error = has_channels ? "channel: must be a string or a list of strings" : nullptr;
+    take_channels("channel", error);
+    take_channels("channels", error);
+    remove_repeated(&out_->channels);
+    if (out_->type == "subscribe") take_cursor();
+    return error_;
   }
-  if (member.type != JsonType::kArray) return false;
-  JsonStrings names(member.value);
-  std::string_view raw;
-  while (names.next(&raw)) out->channels.push_back(unescaped(raw));
-  return names.is_complete();
-}
+
+ private:
+  /// A member that is neither absent nor null.
+  const JsonMember* find(std::string_view name) const {
+    const JsonMember* member = object_.find(name);
+    return member == nullptr || member->type == JsonType::kNull ? nullptr : member;
+  }
+
+  void fail(const char* error) {
+    if (error_ == nullptr) error_ = error;
+  }
+
+  void take_string(std::string_view name, std::string* target, const char* error) {
+    const JsonMember* member = find(name);
+    if (member == nullptr) return;
+    if (member->type != JsonType::kString) return fail(error);
+    *target = unescaped(member->value);
+  }
+
+  void take_data() {
+    const JsonMember* member = find("data");
+    if (member == nullptr) return;
+    if (member->type != JsonType::kString) return fail("data: must be a string");
+    out_->data = unescaped(member->value);
+  }
+
+  void take_channels(std::string_view name, const char* error) {
+    const JsonMember* member = find(name);
+    if (member == nullptr) return;
+    if (member->type == JsonType::kString) {
+      out_->channels.push_back(unescaped(member->value));
+      return;
+    }
+    if (member->type != JsonType::kArray) return fail(error);
+    JsonStrings names(member->value);
+    std::string_view raw;
+    while (names.next(&raw)) out_->channels.push_back(unescaped(raw));
+    if (!names.is_complete()) fail(error);
+  }
+
+  void take_cursor() {
+    for (const JsonMember& member : object_) {
+      const bool is_cursor = cursor_name(unescaped(member.key)) != CursorName::kNone;
+      if (!is_cursor || member.type == JsonType::kNull) continue;
+      if (member.type != JsonType::kString) return fail("since: must be a string");
+      std::string cursor = unescaped(member.value);
+      const bool is_other = !out_->since.empty() && out_->since != cursor;
+      if (is_other) return fail("since: has two values");
+      out_->since = std::move(cursor);
+    }
+  }
+
+  const JsonObject& object_;
+  ClientCommand* out_;
+  const char* error_ = nullptr;
+};
 
 }  // namespace
 
@@ -36,27 +107,7 @@ const char* read_client_command(std::string_view text, ClientCommand* out) {
   JsonObject object;
   const JsonFault fault = object.parse(text);
   if (fault != JsonFault::kNone) return describe(fault);
-  struct StringMember {
-    const char* name;
-    std::string* target;
-    const char* error;
-  };
-  const StringMember members[] = {{"type", &out->type, "\"type\" must be a string"},
-                                  {"since", &out->since, "\"since\" must be a string"},
-                                  {"data", &out->data, "\"data\" must be a string"},
-                                  {"id", &out->id, "\"id\" must be a string"},
-                                  {"event", &out->event, "\"event\" must be a string"}};
-  for (const auto& [name, target, error] : members) {
-    const JsonMember* member = object.find(name);
-    if (member == nullptr) continue;
-    if (member->type != JsonType::kString) return error;
-    *target = unescaped(member->value);
-  }
-  for (const char* name : {"channel", "channels"}) {
-    const JsonMember* member = object.find(name);
-    if (member != nullptr && !take_channels(*member, out)) return "channels must be strings";
-  }
-  return nullptr;
+  return CommandReader(object, out).read();
 }
 
 }  // namespace megacomet

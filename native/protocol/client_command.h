@@ -1,6 +1,7 @@
 // The command in a WebSocket client's message. No I/O.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -9,12 +10,13 @@
 
 namespace megacomet {
 
-/// The members of the message's JSON object; absent ones are empty.
+/// The members of the message's JSON object that its type uses; absent ones, and null, are empty.
 struct ClientCommand {
   std::string type;
+  /// Each once.
   std::vector<std::string> channels;
   std::string since;
-  std::string data;
+  std::optional<std::string> data;
   std::string id;
   std::string event;
 
@@ -22,7 +24,7 @@ struct ClientCommand {
   [[nodiscard]] std::string channel() const;
 };
 
-/// Null, or the error.
+/// Null, or the error. Also after an error `channels` and `id` are set, for the response.
 [[nodiscard]] const char* read_client_command(std::string_view text, ClientCommand* out);
 
 /// Whether a text is short enough for an id or event. The manager checks its characters.

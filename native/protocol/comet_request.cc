@@ -4,9 +4,9 @@
 #include <algorithm>
 #include <utility>
 
-#include "base/bounds.h"
+#include "base/ascii.h"
 #include "codec/url_codec.h"
-#include "codec/utf8.h"
+#include "protocol/channel_name.h"
 
 namespace megacomet {
 
@@ -14,7 +14,7 @@ namespace {
 
 constexpr size_t kCallbackBytesMax = 64;
 constexpr HttpFault kFine{};
-constexpr HttpFault kTwice{400, "duplicate parameter"};
+constexpr HttpFault kConflict{400, "query: a parameter has two values"};
 /// The suffix of a client's id in the path of a legacy poll.
 constexpr std::string_view kScript = ".js";
 
@@ -51,31 +51,74 @@ CometRoute route_of(std::string_view path, const frame::Comet& rules) {
   return path == "/ws-echo" && has_echo ? CometRoute::kWebSocketEcho : CometRoute::kNone;
 }
 
-HttpFault take_channel(std::string_view name, const frame::Comet& rules, CometRequest* out) {
-  if (!is_channel(name)) return {400, "channel: not a valid channel name"};
-  if (out->channels.size() >= rules.channels_per_connection_max) {
-    return {413, "channel: too many for one connection"};
-  }
-  out->channels.emplace_back(name);
+HttpFault take_cursor(std::string_view text, std::string_view* known) {
+  if (known->data() != nullptr && *known != text) return kConflict;
+  *known = text;
   return kFine;
 }
 
-HttpFault take_parameter(const Parameter& parameter, const frame::Comet& rules, CometRequest* out) {
-  const auto& [name, value] = parameter;
-  if (name == "channel") return take_channel(value, rules, out);
-  if (name == "since") {
-    if (out->since) return kTwice;
-    Cursor cursor{};
-    if (!parse_cursor(value, &cursor)) return {400, "since: not a cursor"};
-    out->since = cursor;
-  } else if (name == "timeout") {
-    if (out->timeout_s != 0) return kTwice;
-    if (!parse_seconds(value, &out->timeout_s)) return {400, "timeout: not a number of seconds"};
-  } else if (name == "callback") {
-    if (!out->callback.empty()) return kTwice;
-    if (!is_callback(value)) return {400, "callback: only letters, digits, _, . and $ are allowed"};
-    out->callback = value;
+/// The parameters of a query, as far as they are read.
+struct Query {
+  std::string_view start;
+  std::string_view resume;
+};
+
+HttpFault take_timeout(std::string_view value, CometRequest* out) {
+  uint32_t seconds = 0;
+  if (!parse_seconds(value, &seconds)) return {400, "timeout: not a number of seconds"};
+  if (out->timeout_s && *out->timeout_s != seconds) return kConflict;
+  out->timeout_s = seconds;
+  return kFine;
+}
+
+HttpFault take_callback(std::string_view value, CometRequest* out) {
+  if (!is_callback(value)) return {400, "callback: only letters, digits, _, . and $ are allowed"};
+  if (!out->callback.empty() && out->callback != value) return kConflict;
+  out->callback = value;
+  return kFine;
+}
+
+HttpFault take_parameter(ParameterReader* reader,
+                         const Parameter& parameter,
+                         Query* query,
+                         CometRequest* out) {
+  const CursorName cursor = cursor_name(parameter.name);
+  const bool is_channel_name = parameter.name == "channel";
+  const bool is_timeout = parameter.name == "timeout";
+  const bool is_known =
+      cursor != CursorName::kNone || is_channel_name || is_timeout || parameter.name == "callback";
+  if (!is_known) return kFine;
+  std::string_view value;
+  if (reader->decode(parameter.encoded, &value) != Decoding::kDone) {
+    return {400, "query: invalid percent-encoding of a parameter"};
   }
+  if (cursor == CursorName::kStart) return take_cursor(value, &query->start);
+  if (cursor == CursorName::kResume) return take_cursor(value, &query->resume);
+  if (is_timeout) return take_timeout(value, out);
+  if (!is_channel_name) return take_callback(value, out);
+  if (!is_channel(value)) return {400, "channel: not a valid channel name"};
+  out->channels.emplace_back(value);
+  return kFine;
+}
+
+/// A client library resumes by itself, perhaps from another server. An invalid cursor of it reports
+/// a gap, because an error would end the client for good.
+Cursor resumed_cursor(std::string_view text) {
+  Cursor cursor{0, 0};
+  return parse_cursor(text, &cursor) ? cursor : Cursor{0, 0};
+}
+
+/// A library repeats the URL of its first request, so the cursor that the page put there is older
+/// than that of the library.
+HttpFault choose_cursor(const HttpHead& head, const Query& query, CometRequest* out) {
+  if (query.start.data() != nullptr) {
+    Cursor cursor{};
+    if (!parse_cursor(query.start, &cursor)) return {400, "since: not a cursor"};
+    out->since = cursor;
+  }
+  if (!query.resume.empty()) out->since = resumed_cursor(query.resume);
+  const std::string_view last_id = head.value(Field::kLastEventId);
+  if (!last_id.empty()) out->since = resumed_cursor(last_id);
   return kFine;
 }
 
@@ -97,31 +140,31 @@ HttpFault read_query(const HttpHead& head, const frame::Comet& rules, CometReque
   std::string buffer(head.target.query.size(), '\0');
   ParameterReader reader(head.target.query, buffer.data(), buffer.size());
   Parameter parameter;
+  Query query;
   while (reader.next(&parameter)) {
-    const HttpFault fault = take_parameter(parameter, rules, out);
+    const HttpFault fault = take_parameter(&reader, parameter, &query, out);
     if (fault.code != 0) return fault;
   }
-  if (reader.status() != Decoding::kDone) return {400, "query: invalid percent-encoding"};
-  return kFine;
+  remove_repeated(&out->channels);
+  if (out->channels.size() > rules.channels_per_connection_max) {
+    return {413, "channel: too many for one connection"};
+  }
+  return choose_cursor(head, query, out);
 }
 
 }  // namespace
 
-bool is_channel(std::string_view name) {
-  if (name.empty() || name.size() > bounds::kChannelBytesMax) return false;
-  if (name.front() == ' ' || name.back() == ' ' || !is_valid_utf8(name)) return false;
-  const auto is_control = [](char letter) {
-    return static_cast<uint8_t>(letter) < 0x20 || letter == 0x7f;
-  };
-  if (std::any_of(name.begin(), name.end(), is_control)) return false;
-  // The control characters from U+0080 to U+009F.
-  for (size_t at = name.find('\xc2'); at != std::string_view::npos;
-       at = name.find('\xc2', at + 1)) {
-    if (static_cast<uint8_t>(name[at + 1]) < 0xa0) return false;
+CursorName cursor_name(std::string_view name) {
+  constexpr size_t kBytesMax = sizeof "last-event-id" - 1;
+  char letters[kBytesMax];
+  size_t size = 0;
+  if (name.size() > kBytesMax) return CursorName::kNone;
+  for (const char letter : name) {
+    if (letter != '-' && letter != '_') letters[size++] = ascii::to_lower(letter);
   }
-  const size_t star = name.find('*');
-  if (star == std::string_view::npos) return true;
-  return star + 1 == name.size() && star > 0 && name[star - 1] == '/';
+  const std::string_view plain(letters, size);
+  if (plain == "since" || plain == "cursor") return CursorName::kStart;
+  return plain == "lasteventid" ? CursorName::kResume : CursorName::kNone;
 }
 
 HttpFault read_comet_request(const HttpHead& head, const frame::Comet& rules, CometRequest* out) {
@@ -130,14 +173,6 @@ HttpFault read_comet_request(const HttpHead& head, const frame::Comet& rules, Co
   if (out->route == CometRoute::kMailbox) return read_client_id(head.target.path, out);
   const HttpFault fault = read_query(head, rules, out);
   if (fault.code != 0) return fault;
-  if (head.has(Field::kLastEventId) && !head.value(Field::kLastEventId).empty()) {
-    Cursor cursor{0, 0};
-    // A browser sends it by itself, perhaps from another server. An invalid one reports a gap,
-    // because an error would end the EventSource for good. The browser repeats the URL of its first
-    // request, so a `since` there is older.
-    if (!parse_cursor(head.value(Field::kLastEventId), &cursor)) cursor = {0, 0};
-    out->since = cursor;
-  }
   const bool needs_channel =
       out->route != CometRoute::kWebSocket && out->route != CometRoute::kWebSocketEcho;
   if (needs_channel && out->channels.empty()) return {400, "channel is required"};

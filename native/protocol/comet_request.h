@@ -29,7 +29,8 @@ struct CometRequest {
   std::vector<std::string> channels;
   /// The client's last cursor; without one it receives messages from now on.
   std::optional<Cursor> since;
-  uint32_t timeout_s = 0;
+  /// Of a poll; 0 answers at once.
+  std::optional<uint32_t> timeout_s;
   /// The function that a JSONP response calls; empty for JSON.
   std::string callback;
 };
@@ -40,9 +41,11 @@ struct HttpFault {
   const char* sentence = "";
 };
 
-/// Whether a text may name a channel: 1 to kChannelBytesMax bytes of UTF-8 without control
-/// characters and without blanks at its ends. A "*" only as the end of a pattern "prefix/*".
-[[nodiscard]] bool is_channel(std::string_view name);
+/// What a parameter of a query, or a member of a command, says by its name, in any case and with or
+/// without `-` and `_`. kStart: "since" or "cursor", which a page sets. kResume: "lastEventId",
+/// which client libraries add to a URL when they reconnect.
+enum class CursorName : uint8_t { kNone, kStart, kResume };
+[[nodiscard]] CursorName cursor_name(std::string_view name);
 
 /// Reads route and parameters. `out` is complete only if no fault is returned.
 [[nodiscard]] HttpFault read_comet_request(const HttpHead& head,

@@ -4,12 +4,26 @@
 #include <cstdint>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "connection/protocol.h"
 #include "connection/sender.h"
+#include "connection/session.h"
 #include "pubsub/message.h"
 
 namespace megacomet {
+
+/// Subscribes, and sends the head with the first part of the replay: a client that sees the
+/// response begin misses no later message. While the manager is asked for the replay, nothing is
+/// sent.
+void open_endless_response(Services& services,
+                           Connection* connection,
+                           std::string head,
+                           const std::vector<std::string>& channels,
+                           const Cursor* since);
+
+/// The head of the response, if it is not sent yet.
+[[nodiscard]] std::string take_unsent_head(Connection* connection);
 
 /// `Format` has these static members:
 ///
@@ -40,6 +54,8 @@ class EndlessResponse {
                             Connection* connection,
                             CloseCause cause,
                             std::string_view) {
+    std::string head = take_unsent_head(connection);
+    if (!head.empty() && !services.sender->send(connection, make_payload(std::move(head)))) return;
     services.sender->finish(connection, cause);
   }
 
@@ -52,7 +68,7 @@ class EndlessResponse {
   }
 
   static void on_replay(Services& services, Connection* connection, const Replay& replay) {
-    std::string bytes;
+    std::string bytes = take_unsent_head(connection);
     if (replay.is_lost) {
       services.counters->add(Counter::kGapsTotal);
       Format::append_gap(replay, &bytes);
@@ -66,6 +82,9 @@ class EndlessResponse {
     static const Ref<Payload> kHeartbeat = make_payload(Format::heartbeat());
     services.counters->add(Counter::kHeartbeatsTotal);
     services.connections->set_deadline(connection, services.rules->heartbeat_s);
+    // The manager has not answered for so long that a proxy would end the request.
+    std::string head = take_unsent_head(connection);
+    if (!head.empty() && !services.sender->send(connection, make_payload(std::move(head)))) return;
     services.sender->send(connection, kHeartbeat);
   }
 };

@@ -7,11 +7,13 @@
 #include "base/bounds.h"
 #include "codec/digest.h"
 #include "codec/http_codec.h"
+#include "codec/sse_codec.h"
 #include "connection/input_budget.h"
 #include "connection/sender.h"
 #include "connection/session.h"
 #include "connection/sessions.h"
 #include "protocol/comet_request.h"
+#include "protocol/endless_response.h"
 #include "protocol/http_answer.h"
 
 namespace megacomet {
@@ -114,13 +116,14 @@ void open_stream(const RequestContext& context, const CometRequest& request) {
   // Randomised, so that a million clients that lose this server do not reconnect in one second.
   const uint32_t retry_ms = context.rules().retry_ms;
   const uint32_t wait_ms = retry_ms / 2 + services.random->below(retry_ms);
-  if (is_sse) bytes.append("retry: ").append(std::to_string(wait_ms)).append("\n\n");
+  // The first event ends the block of this line.
+  if (is_sse) append_sse_retry(wait_ms, &bytes);
   hand_over(connection, is_sse ? ProtocolId::kSse : ProtocolId::kStream);
-  services.connections->set_deadline(connection, context.rules().heartbeat_s);
-  services.sender->gather(connection);
-  services.sender->send(connection, make_payload(std::move(bytes)));
-  subscribe(context, request);
-  services.sender->flush_gathered();
+  open_endless_response(services,
+                        connection,
+                        std::move(bytes),
+                        request.channels,
+                        request.since ? &*request.since : nullptr);
 }
 
 void open_poll(const RequestContext& context, const CometRequest& request) {
@@ -132,8 +135,11 @@ void open_poll(const RequestContext& context, const CometRequest& request) {
   session->is_head_only = context.is_head_only;
   hand_over(connection, ProtocolId::kPoll);
   const uint32_t timeout_max_s = context.rules().poll_timeout_s;
-  const uint32_t timeout_s = request.timeout_s == 0 ? timeout_max_s : request.timeout_s;
-  context.services.connections->set_deadline(connection, std::min(timeout_s, timeout_max_s));
+  const uint32_t timeout_s = std::min(request.timeout_s.value_or(timeout_max_s), timeout_max_s);
+  session->answers_at_once = timeout_s == 0;
+  // A poll that is answered at once waits for what it missed, but not for a manager that is
+  // stopped.
+  context.services.connections->set_deadline(connection, std::max(timeout_s, 1U));
   subscribe(context, request);
 }
 

@@ -66,6 +66,7 @@ void end_request(Services& services, Connection* connection, CloseCause cause) {
     session->callback.clear();
     session->origin.clear();
     session->is_head_only = false;
+    session->answers_at_once = false;
   }
   hand_over(connection, ProtocolId::kHttp);
   // Sender sets the deadline of a connection that becomes blocked. One that was blocked before has
@@ -133,16 +134,6 @@ void on_input_full(Services& services, Connection* connection) {
           CloseCause::kRejected);
 }
 
-void on_replay(Services& services, Connection* connection, const Replay& replay) {
-  if (replay.is_lost) services.counters->add(Counter::kGapsTotal);
-  // Nothing was missed: the poll waits.
-  if (replay.messages.empty() && !replay.is_lost) return;
-  Batch batch;
-  for (const Ref<Message>& message : replay.messages) batch.add(*message);
-  const std::string content = batch.finish(replay.head, replay.is_lost);
-  respond(services, connection, response(content, replay.head, session_of(*connection)));
-}
-
 /// The poll timed out: the response has the client's current cursor, and no content.
 void on_deadline(Services& services, Connection* connection) {
   const Cursor cursor = services.subscriptions->position(*connection);
@@ -163,6 +154,20 @@ void on_deadline(Services& services, Connection* connection) {
     options.keeps_alive = !session->closes_after;
   }
   respond(services, connection, http_answer(204, "", options));
+}
+
+void on_replay(Services& services, Connection* connection, const Replay& replay) {
+  if (replay.is_lost) services.counters->add(Counter::kGapsTotal);
+  if (replay.messages.empty() && !replay.is_lost) {
+    // Nothing was missed: the poll waits.
+    const Session* session = session_of(*connection);
+    const bool ends = replay.is_last && session != nullptr && session->answers_at_once;
+    return ends ? on_deadline(services, connection) : void();
+  }
+  Batch batch;
+  for (const Ref<Message>& message : replay.messages) batch.add(*message);
+  const std::string content = batch.finish(replay.head, replay.is_lost);
+  respond(services, connection, response(content, replay.head, session_of(*connection)));
 }
 
 /// The poll is answered as if it had timed out, and its client reconnects elsewhere.

@@ -6,6 +6,7 @@
 #include "base/bounds.h"
 #include "codec/sse_codec.h"
 #include "protocol/endless_response.h"
+#include "protocol/server_events.h"
 #include "pubsub/message_codec.h"
 
 namespace megacomet {
@@ -17,23 +18,13 @@ struct Events {
 
   static std::string encode(const Message& message) { return encode_sse(message); }
 
-  /// An event of the server itself, which pages listen for by name.
   static void append_gap(const Replay& replay, std::string* out) {
-    const std::string data =
-        "{\"recovered\":false,\"cursor\":\"" + cursor_text(replay.head) + "\"}";
-    SseEvent event;
-    event.event = "megacomet.gap";
-    event.data = data;
-    static_cast<void>(append_sse_event(event, out));
+    append_gap_event(replay.start(), out);
   }
 
-  /// A cursor without an event: the client adopts the id of a block without data, and fires nothing
-  /// (HTML standard, 9.2.6).
+  /// A gap was reported before the messages, with its position.
   static void append_end(const Replay& replay, std::string* out) {
-    const std::string id = cursor_text(replay.head);
-    SseEvent event;
-    event.id = id;
-    static_cast<void>(append_sse_event(event, out));
+    if (!replay.is_lost) append_subscribed_event(replay.head, out);
   }
 
   static std::string heartbeat() {
@@ -45,14 +36,13 @@ struct Events {
 
 using Response = EndlessResponse<Events>;
 
-/// A drain disconnects all clients of a server: this delay spreads their reconnects over a longer
+/// A drain disconnects all clients of a server: the delay spreads their reconnects over a longer
 /// time.
-bool send_drain_retry(Services& services, Connection* connection) {
+bool send_shutdown(Services& services, Connection* connection) {
   const uint32_t retry_ms = services.rules->retry_ms;
-  SseEvent event;
-  event.retry_ms = retry_ms + services.random->below(bounds::kDrainRetryFactor * retry_ms);
-  std::string bytes;
-  static_cast<void>(append_sse_event(event, &bytes));
+  std::string bytes = take_unsent_head(connection);
+  append_shutdown_event(retry_ms + services.random->below(bounds::kDrainRetryFactor * retry_ms),
+                        &bytes);
   return services.sender->send(connection, make_payload(std::move(bytes)));
 }
 
@@ -60,7 +50,7 @@ void on_disconnect(Services& services,
                    Connection* connection,
                    CloseCause cause,
                    std::string_view reason) {
-  if (cause == CloseCause::kDrain && !send_drain_retry(services, connection)) return;
+  if (cause == CloseCause::kDrain && !send_shutdown(services, connection)) return;
   Response::on_disconnect(services, connection, cause, reason);
 }
 

@@ -1,14 +1,15 @@
 // Subscribe, unsubscribe, publish and ping. See websocket_commands.h.
 #include "protocol/websocket_commands.h"
 
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
 #include "codec/json_writer.h"
 #include "connection/session.h"
 #include "connection/sessions.h"
+#include "protocol/channel_name.h"
 #include "protocol/client_command.h"
-#include "protocol/comet_request.h"
 #include "protocol/websocket_output.h"
 #include "pubsub/message_codec.h"
 
@@ -30,21 +31,43 @@ void append_strings(size_t count, TextAt text_at, std::string* out) {
   out->push_back(']');
 }
 
+/// Sends an error that repeats the channel and the id of the command, if it has valid ones.
+bool reject(Services& services,
+            Connection* connection,
+            const ClientCommand& command,
+            std::string_view error) {
+  const std::string id = is_label(command.id) ? command.id : "";
+  return send_command_error(services, connection, error, command.channel(), id);
+}
+
+/// Whether a connection with these channels as well has too many.
+bool has_too_many(Services& services,
+                  const Connection& connection,
+                  const std::vector<std::string>& names) {
+  const std::vector<Subscription>& subscriptions = connection.session->subscriptions;
+  const size_t channels_max = services.rules->channels_per_connection_max;
+  if (subscriptions.size() + names.size() <= channels_max) return false;
+  std::unordered_set<std::string_view> all(names.begin(), names.end());
+  for (const Subscription& one : subscriptions) {
+    all.insert(services.subscriptions->channel_name(one.channel));
+  }
+  return all.size() > channels_max;
+}
+
 bool subscribe(Services& services, Connection* connection, const ClientCommand& command) {
-  const size_t count = services.sessions->acquire(connection)->subscriptions.size();
-  if (command.channels.empty())
-    return send_command_error(services, connection, "channel is required");
-  if (count + command.channels.size() > services.rules->channels_per_connection_max) {
-    return send_command_error(services, connection, "channel: too many for one connection");
+  if (command.channels.empty()) return reject(services, connection, command, "channel is required");
+  services.sessions->acquire(connection);
+  if (has_too_many(services, *connection, command.channels)) {
+    return reject(services, connection, command, "channel: too many for one connection");
   }
   for (const std::string& name : command.channels) {
     if (!is_channel(name)) {
-      return send_command_error(services, connection, "channel: not a valid channel name");
+      return reject(services, connection, command, "channel: not a valid channel name");
     }
   }
   Cursor since{};
   if (!command.since.empty() && !parse_cursor(command.since, &since)) {
-    return send_command_error(services, connection, "since: not a cursor");
+    return reject(services, connection, command, "since: not a cursor");
   }
   const uint32_t generation = connection->generation;
   services.subscriptions->subscribe(
@@ -65,25 +88,25 @@ bool unsubscribe(Services& services, Connection* connection, const ClientCommand
 }
 
 bool publish(Services& services, Connection* connection, const ClientCommand& command) {
-  const std::string channel = command.channel();
-  const std::string id = is_label(command.id) ? command.id : "";
-  const auto reject = [&](std::string_view error) {
-    return send_command_error(services, connection, error, channel, id);
+  const auto fail = [&](std::string_view error) {
+    return reject(services, connection, command, error);
   };
   if ((services.rules->flags & comet_flag::kClientsPublish) == 0) {
-    return reject("clients may not publish here");
+    return fail("clients may not publish here");
   }
-  if (channel.empty() || channel.back() == '*') return reject("channel: must be one exact name");
+  const std::string channel = command.channel();
+  if (channel.empty() || channel.back() == '*') return fail("channel: must be one exact name");
+  if (!command.data) return fail("data is required");
   if (!is_label(command.id) || !is_label(command.event)) {
-    return reject("id and event: at most 128 bytes each");
+    return fail("id and event: at most 128 bytes each");
   }
   frame::Message message;
   message.channel = channel;
-  message.id = id;
+  message.id = command.id;
   message.event = command.event;
-  message.data.bytes = command.data;
+  message.data.bytes = *command.data;
   if (services.publishing->publish(*connection, std::move(message))) return true;
-  return reject("server busy; retry later");
+  return fail("server busy; retry later");
 }
 
 }  // namespace
@@ -110,13 +133,13 @@ bool send_command_error(Services& services,
 bool handle_command(Services& services, Connection* connection, std::string_view text) {
   ClientCommand command;
   const char* error = read_client_command(text, &command);
-  if (error != nullptr) return send_command_error(services, connection, error);
+  if (error != nullptr) return reject(services, connection, command, error);
   if (command.type == "subscribe") return subscribe(services, connection, command);
   if (command.type == "unsubscribe") return unsubscribe(services, connection, command);
   if (command.type == "publish") return publish(services, connection, command);
   if (command.type == "ping")
     return send_websocket_text(services, connection, "{\"type\":\"pong\"}");
-  return send_command_error(services, connection, "unknown type");
+  return reject(services, connection, command, "unknown type");
 }
 
 std::string subscribed_text(Services& services, const Replay& replay) {

@@ -174,6 +174,7 @@ function listenWithCurl(
 function takeEvents(seen: Note[]): (text: string) => void {
   const parser = createParser({
     onEvent: ({ id, event, data }) => {
+      if (event === 'megacomet.subscribed') return;
       seen.push({ cursor: id ?? '', data, event: event ?? 'message' });
     },
     onError: (error) => t.fail(`eventsource-parser: ${error.message}`),

@@ -410,6 +410,52 @@ t.test('a cursor is accepted, or answered with a gap notice', async (t) => {
   t.match(await ask(''), /^204 $/, 'without a cursor nothing is missed');
 });
 
+/** Queries after `/poll?timeout=0`, where C is the cursor before the second message, and the code. */
+const QUERIES: readonly (readonly [query: string, code: number])[] = [
+  ...[
+    'since',
+    'Since',
+    'cursor',
+    'lastEventId',
+    'lastEventID',
+    'Last-Event-ID',
+    'last_event_id',
+  ].map((name) => [`channel=a&${name}=C`, 200] as const),
+  ['channel=a&lastEventId=C&last-event-id=C&since=C&cursor=C', 200],
+  ['channel=a&since=C&since=C', 200],
+  // A library adds its own, newer cursor to the URL of the page.
+  ['channel=a&since=ffffffffffffffff.1&lastEventId=C', 200],
+  ['channel=a&lastEventId=garbage', 200],
+  ['channel=a&lastEventId=', 204],
+  ['channel=a&since=C&cursor=ffffffffffffffff.1', 400],
+  ['channel=a&lastEventId=C&lastEventID=ffffffffffffffff.1', 400],
+  ['channel=a&utm=100%', 204],
+  ['channel=a&utm=%zz&%&%=&=%', 204],
+  ['channel=a&utm=%00&x=%E9', 204],
+  ['channel=%zz', 400],
+  [`${'channel=a&'.repeat(129)}x=1`, 204],
+  [Array.from({ length: 129 }, (_, at) => `channel=a${at}`).join('&'), 413],
+  ['channel=a&timeout=0', 204],
+  ['channel=a&timeout=5', 400],
+];
+
+t.test('every spelling of a parameter means the same, and unknown ones mean nothing', async (t) => {
+  const world = await startComet(t, { workers: 1 });
+  const { cursor } = await world.server.publish('a', 'first');
+  await world.server.publish('a', 'second');
+  for (const [query, code] of QUERIES) {
+    const path = `/poll?timeout=0&${query}`.replaceAll('=C', `=${cursor}`);
+    const { codes, text } = await talk(world, request(['Connection: close'], '', `GET ${path}`));
+    t.strictSame(codes, [code], query.slice(0, 70));
+    if (code === 200) t.match(text, /"data":"second"/, query.slice(0, 70));
+  }
+  const reversed = await talk(
+    world,
+    request(['Connection: close'], '', 'GET /poll?channel=a&timeout=5&timeout=0'),
+  );
+  t.strictSame(reversed.codes, [400], 'in either order');
+});
+
 t.test('a request pipelined behind a poll waits for its answer', async (t) => {
   const world = await startComet(t, { workers: 1 });
   const waiting = (channel: string): string => request([], '', `GET /poll?channel=${channel}`);

@@ -156,7 +156,11 @@ t.test('any text arrives as it was published', async (t) => {
     client.close();
   }
   const parsed: string[] = [];
-  const parser = createParser({ onEvent: ({ data }) => parsed.push(data) });
+  const parser = createParser({
+    onEvent: ({ event, data }) => {
+      if (event === undefined) parsed.push(data);
+    },
+  });
   parser.feed(events.slice(events.indexOf('\r\n\r\n') + 4));
   t.strictSame(parsed, folded, 'and in another parser of Server-Sent Events');
   t.notMatch(events.slice(events.indexOf('\r\n\r\n') + 4), /\r/, 'no CR is ever written');
@@ -192,7 +196,7 @@ t.test('since is a cursor or rejected', async (t) => {
     t.equal(await codesOf(world, query), '400 400 400 400', since.slice(0, 40));
   }
   t.equal(await codesOf(world, `channel=a&since=${'1'.repeat(10_000)}`), '414 414 414 414');
-  const twice = `channel=a&since=${cursor}&since=${cursor}`;
+  const twice = `channel=a&since=${cursor}&since=${cursor.slice(0, 16)}.0`;
   t.equal(await codesOf(world, twice), '400 400 400 400', 'two cursors');
   t.equal(await codesOf(world, 'channel=a&since='), '400 400 400 400', 'none');
   t.equal(await codesOf(world, 'channel=a&timeout=1&timeout=2'), '400 400 400 400');

@@ -97,12 +97,16 @@ const REFUSED: readonly (readonly [command: string, error: RegExp])[] = [
   ['{"type":"subscribe","channels":[]}', /channel is required/],
   ['{"type":"subscribe","channels":["a","b","c","d","e"]}', /too many for one connection/],
   ['{"type":"subscribe","channels":["a",""]}', /not a valid channel name/],
-  ['{"type":"subscribe","channels":["a",1]}', /channels must be strings/],
-  ['{"type":"subscribe","channels":{"a":1}}', /channels must be strings/],
-  ['{"type":"subscribe","channel":null}', /channels must be strings/],
+  ['{"type":"subscribe","channels":["a",1]}', /channel: must be a string or a list of strings/],
+  ['{"type":"subscribe","channels":{"a":1}}', /channel: must be a string or a list of strings/],
+  ['{"type":"subscribe","channel":null}', /channel is required/],
   ['{"type":"subscribe","channel":"a","since":"1"}', /not a cursor/],
-  ['{"type":"subscribe","channel":"a","since":1}', /\\"since\\" must be a string/],
-  ['{"type":"subscribe","channel":"a","id":1}', /\\"id\\" must be a string/],
+  ['{"type":"subscribe","channel":"a","since":1}', /"since: must be a string","channel":"a"}$/],
+  ['{"type":"subscribe","channel":"a","last_event_id":"1"}', /since: not a cursor/],
+  ['{"type":"subscribe","channel":"a","since":"1","lastEventId":"2"}', /since: has two values/],
+  ['{"type":"subscribe","channel":"a*","id":"w1"}', /not a valid channel name","id":"w1"}$/],
+  ['{"type":5,"channel":"a","id":"w1"}', /"type: must be a string","channel":"a","id":"w1"}$/],
+  ['{"type":"publish","channel":"a","data":"x","id":"w2"}', /here","channel":"a","id":"w2"}$/],
   ['{"type":"subscribe","channel":"a","channel":"b"}', /duplicate key/],
   ['{"type":"subscribe","channel":"a","ch\\u0061nnel":"b"}', /duplicate key/],
   ['{"type":"__proto__","channel":"a"}', /unknown type/],
@@ -258,4 +262,71 @@ t.test('a late rejection is sent to no other client', async (t) => {
   second.say('{"type":"ping"}');
   t.strictSame(await told(second, 1), ['{"type":"pong"}']);
   await program.server.stop();
+});
+
+/** Commands that are valid, and the answer. */
+const ACCEPTED: readonly (readonly [command: string, answer: string])[] = [
+  ['{"type":"ping","id":1}', '{"type":"pong"}'],
+  ['{"type":"ping","channel":5,"data":{}}', '{"type":"pong"}'],
+  ['{"type":"subscribe","channel":"a","id":1}', subscribed('a')],
+  ['{"type":"subscribe","channel":"a","since":null}', subscribed('a')],
+  ['{"type":"subscribe","channel":"a","channels":null,"data":5}', subscribed('a')],
+  ['{"type":"subscribe","channels":["a","a","b"],"channel":"a"}', subscribed('a', 'b')],
+  // Twice the limit, but every name is already known.
+  ['{"type":"subscribe","channels":["c","d"]}', subscribed('c', 'd')],
+  ['{"type":"subscribe","channels":["d","c","b","a","d"]}', subscribed('d', 'c', 'b', 'a')],
+  [
+    '{"type":"unsubscribe","channels":["a","a"],"since":7}',
+    '{"type":"unsubscribed","channels":["a"]}',
+  ],
+];
+
+t.test('null is absent, a repeated channel counts once, unused members mean nothing', async (t) => {
+  const world = await startComet(t, { workers: 1, channelsPerConnection: 4 });
+  const client = await open(world);
+  for (const [at, [command, answer]] of ACCEPTED.entries()) {
+    client.say(command);
+    t.equal((await told(client, at + 1))[at], answer, command);
+  }
+});
+
+t.test('the cursor of a subscribe command may have any of its names', async (t) => {
+  const world = await startComet(t, { workers: 1 });
+  const { cursor } = await world.server.publish('a', 'first');
+  await world.server.publish('a', 'second');
+  for (const name of ['since', 'cursor', 'lastEventId', 'lastEventID', 'Last-Event-ID', 'Since']) {
+    const client = await open(world);
+    client.say(JSON.stringify({ type: 'subscribe', channel: 'a', [name]: cursor }));
+    await told(client, 1);
+    t.equal(client.all[0], 'second', name);
+  }
+});
+
+/** Rejected messages of a client that may publish, and the whole answer. */
+const UNPUBLISHED: readonly (readonly [members: object, error: string])[] = [
+  [{ channel: 'a' }, 'data is required'],
+  [{ channel: 'a', data: null }, 'data is required'],
+  [{ channel: 'a', data: { x: 1 } }, 'data: must be a string'],
+  [{ channel: 'a', data: 5, id: 'w7' }, 'data: must be a string'],
+  [{ channel: 'a', data: 'x', id: 7 }, 'id: must be a string'],
+  [{ channel: 'a', data: 'x', event: 7, id: 'w8' }, 'event: must be a string'],
+];
+
+t.test('a rejected message names the member, and repeats channel and id', async (t) => {
+  const world = await startComet(t, { workers: 1, clientPublish: true });
+  const client = await open(world, '?channel=a');
+  await told(client, 1);
+  for (const [at, [members, error]] of UNPUBLISHED.entries()) {
+    client.say(JSON.stringify({ type: 'publish', ...members }));
+    const { id } = members as { id?: unknown };
+    const wanted = {
+      type: 'error',
+      error,
+      channel: 'a',
+      ...(typeof id === 'string' ? { id } : {}),
+    };
+    t.strictSame(JSON.parse((await told(client, at + 2))[at + 1] ?? ''), wanted);
+  }
+  client.say('{"type":"publish","channel":"a","data":"","id":null,"event":null}');
+  await until('the empty message', () => client.messages.length === 1);
 });

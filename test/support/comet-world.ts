@@ -224,7 +224,7 @@ export class SseClient extends StreamingClient {
     if (event === 'megacomet.gap') {
       this.lost++;
       this.seen.length = 0;
-    } else if (hasData && id !== undefined) {
+    } else if (hasData && id !== undefined && event !== 'megacomet.subscribed') {
       const data = lines.filter((line) => line.startsWith('data:')).map((line) => line.slice(6));
       this.seen.push({
         cursor: id,

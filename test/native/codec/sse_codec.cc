@@ -43,9 +43,9 @@ TEST("an event has its lines in order and a blank line at its end") {
   EXPECT(text_of(with_data("x")) == "data: x\n\n");
   EXPECT(text_of(with_data("")) == "data: \n\n");
   EXPECT(text_of(with_data("\r\n")) == "data: \ndata: \n\n");
-  SseEvent retry;
-  retry.retry_ms = UINT32_MAX;
-  EXPECT(text_of(retry) == "retry: 4294967295\n\n");
+  std::string retry;
+  append_sse_retry(UINT32_MAX, &retry);
+  EXPECT(retry == "retry: 4294967295\n");
   EXPECT(text_of({}) == "\n");
 }
 
@@ -132,7 +132,7 @@ TEST("a reader stores an id without data, and dispatches no event") {
 TEST("a reader drops a heartbeat, also within a stream") {
   std::string stream;
   append_sse_heartbeat(&stream);
-  EXPECT(stream == ":\n\n");
+  EXPECT(stream == ":\n");
   EXPECT(append_sse_event(with_data("a"), &stream));
   append_sse_heartbeat(&stream);
   sse::Reader reader;

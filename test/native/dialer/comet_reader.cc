@@ -80,10 +80,11 @@ const std::string kTricky =
 
 }  // namespace
 
-TEST("a subscriber reads events, and a block without data as its position") {
+TEST("a subscriber reads events, and the position that the first event of the server has") {
   const std::string head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n";
   const std::string events =
-      "retry: 2000\n\nid: 00000000000000aa.1\n\n:\n\n"
+      "retry: 2000\nid: 00000000000000aa.1\nevent: megacomet.subscribed\n"
+      "data: {\"recovered\":true}\n\n:\n"
       "id: 00000000000000aa.2\nevent: goal\ndata: 1:0\ndata: id: 7\n\n"
       "id: 00000000000000aa.3\ndata: x\n\n";
   expect_events(DialTransport::kSse, head + events, "hpmm");
@@ -93,6 +94,12 @@ TEST("a subscriber reads events, and a block without data as its position") {
   expect_events(DialTransport::kSse,
                 head + "event: megacomet.gap\ndata: {\"recovered\":false}\n\n" + events,
                 "hgpmm");
+  expect_events(DialTransport::kSse,
+                head + "retry: 1\nid: 00000000000000aa.7\nevent: megacomet.gap\ndata: {}\n\n:\n",
+                "hgp");
+  expect_events(
+      DialTransport::kSse, head + "retry: 1\nevent: megacomet.shutdown\ndata: {}\n\n", "h");
+  expect_events(DialTransport::kSse, head + "retry: 2000\n\nid: 00000000000000aa.1\n\n", "hp");
   expect_events(DialTransport::kSse, head + "event: megacomet.\ndata: x\nid: 1:0\n\n", "hm");
 }
 

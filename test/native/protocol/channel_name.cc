@@ -5,7 +5,7 @@
 #include <string>
 #include <string_view>
 
-#include "protocol/comet_request.h"
+#include "protocol/channel_name.h"
 #include "support/unit.h"
 
 using namespace megacomet;

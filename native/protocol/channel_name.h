@@ -1,0 +1,17 @@
+// Names of channels, and lists of them as clients send them. Pure.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace megacomet {
+
+/// Whether a text may name a channel: 1 to kChannelBytesMax bytes of UTF-8 without control
+/// characters and without blanks at its ends. A "*" only as the end of a pattern "prefix/*".
+[[nodiscard]] bool is_channel(std::string_view name);
+
+/// Keeps the first of equal names, in their order: a repeated channel counts once.
+void remove_repeated(std::vector<std::string>* names);
+
+}  // namespace megacomet

@@ -1,0 +1,44 @@
+// Names and data of the events. See server_events.h.
+#include "protocol/server_events.h"
+
+#include "codec/sse_codec.h"
+#include "pubsub/message_codec.h"
+
+namespace megacomet {
+
+namespace {
+
+void append_position(const char* name,
+                     const Cursor& cursor,
+                     const char* is_recovered,
+                     std::string* out) {
+  const std::string id = cursor_text(cursor);
+  const std::string data =
+      std::string("{\"recovered\":") + is_recovered + ",\"cursor\":\"" + id + "\"}";
+  SseEvent event;
+  event.id = id;
+  event.event = name;
+  event.data = data;
+  static_cast<void>(append_sse_event(event, out));
+}
+
+}  // namespace
+
+void append_subscribed_event(const Cursor& cursor, std::string* out) {
+  append_position("megacomet.subscribed", cursor, "true", out);
+}
+
+void append_gap_event(const Cursor& cursor, std::string* out) {
+  append_position("megacomet.gap", cursor, "false", out);
+}
+
+void append_shutdown_event(uint32_t retry_ms, std::string* out) {
+  const std::string data = "{\"retryMs\":" + std::to_string(retry_ms) + "}";
+  SseEvent event;
+  event.event = "megacomet.shutdown";
+  event.data = data;
+  event.retry_ms = retry_ms;
+  static_cast<void>(append_sse_event(event, out));
+}
+
+}  // namespace megacomet
