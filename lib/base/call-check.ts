@@ -41,29 +41,39 @@ function isOptions(value: unknown): value is Record<string, unknown> {
 }
 
 /**
- * The members of an options object that are not undefined. An absent object has none.
+ * Visits the members of an options object that are not undefined. An absent object has none.
  *
  * @param code - The code of the error for a value that is not an object.
  * @throws MegacometError `ERR_OPTION_UNKNOWN` for a name that is not known.
  */
-export function membersOf(
+export function visitMembers(
   label: string,
   value: unknown,
   known: readonly string[],
+  visit: (name: string, member: unknown) => void,
   code: ErrorCode = 'ERR_OPTION_INVALID',
-): ReadonlyMap<string, unknown> {
-  const members = new Map<string, unknown>();
-  if (value === undefined) return members;
+): void {
+  if (value === undefined) return;
   if (!isOptions(value)) throw invalidValue(label, value, 'an object with options', code);
   // With the members of prototypes: a program may derive its options from others.
   for (const name in value) {
     const member = value[name];
     if (member === undefined) continue;
     if (!known.includes(name)) throw unknownOption(label, name, known);
-    members.set(name, member);
+    visit(name, member);
   }
   const [symbol] = Object.getOwnPropertySymbols(value);
   if (symbol !== undefined) throw unknownOption(label, String(symbol), known);
+}
+
+/** The members of an options object that are not undefined; see {@link visitMembers}. */
+export function membersOf(
+  label: string,
+  value: unknown,
+  known: readonly string[],
+): ReadonlyMap<string, unknown> {
+  const members = new Map<string, unknown>();
+  visitMembers(label, value, known, (name, member) => members.set(name, member));
   return members;
 }
 

@@ -6,7 +6,7 @@ export type ErrorCode =
   | 'ERR_ADDON_MISSING'
   /** The admin server cannot listen on its address. */
   | 'ERR_ADMIN_LISTEN'
-  /** listen() was called before: a server starts once. */
+  /** listen() was called before, or close(): a server starts once. */
   | 'ERR_ALREADY_LISTENING'
   /** Too much work is queued for a worker or for presence(); a later try may succeed. */
   | 'ERR_BUSY'
@@ -20,7 +20,7 @@ export type ErrorCode =
   | 'ERR_MESSAGE'
   /** A message longer than `messageBytes`. */
   | 'ERR_MESSAGE_SIZE'
-  /** The server is not running: it has not started, or it has ended. */
+  /** The server is not running, or it does not speak the protocol of the call. */
   | 'ERR_NOT_RUNNING'
   /** An option has an invalid value. */
   | 'ERR_OPTION_INVALID'

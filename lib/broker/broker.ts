@@ -58,7 +58,7 @@ const TICK_MS = 250;
 /** Bytes of a reason for closing: the limit of a WebSocket close frame (RFC 6455, 5.5.1). */
 const REASON_BYTES_MAX = 123;
 
-function checkReason(reason: string): void {
+function checkReason(reason: unknown): asserts reason is string {
   checkLabel('reason', reason);
   const bytes = Buffer.byteLength(reason);
   if (bytes > REASON_BYTES_MAX) {
@@ -69,8 +69,8 @@ function checkReason(reason: string): void {
   }
 }
 
-function checkNameOrPattern(channel: string): void {
-  if (!isPattern(channel)) checkChannel(channel);
+function checkNameOrPattern(channel: unknown): void {
+  if (typeof channel !== 'string' || !isPattern(channel)) checkChannel(channel);
 }
 
 export class Broker extends EventEmitter<BrokerEvents> {
@@ -258,6 +258,7 @@ export class Broker extends EventEmitter<BrokerEvents> {
    */
   kick(channel: string, reason = ''): number {
     checkNameOrPattern(channel);
+    checkReason(reason);
     this.#sendKick(channel, reason, this.#interest.workersFor(channel));
     return this.#interest.subscribers(channel);
   }
@@ -279,6 +280,7 @@ export class Broker extends EventEmitter<BrokerEvents> {
 
   /** Closes every connection. @throws MegacometError `ERR_MESSAGE`. */
   kickAll(reason = ''): void {
+    checkReason(reason);
     this.#sendKick('', reason, this.#outgoing.slots());
   }
 
@@ -312,11 +314,10 @@ export class Broker extends EventEmitter<BrokerEvents> {
 
   #checkOpen(): void {
     if (!this.#iteration.isClosed) return;
-    throw new MegacometError('ERR_NOT_RUNNING', 'the server is not running');
+    throw new MegacometError('ERR_NOT_RUNNING', 'the server is not running: it is closed');
   }
 
   #sendKick(channel: string, reason: string, slots: readonly number[]): void {
-    checkReason(reason);
     this.#lines.send(encodeFrame('Kick', { channel, reason }), slots);
   }
 

@@ -1,5 +1,6 @@
 // Names of channels, and patterns that stand for many. native/protocol/ has the same rules for
 // requests of clients; test/vectors/channel-names.txt tests both.
+import { checkString } from '../base/call-check.js';
 import { MegacometError } from '../base/errors.js';
 import { CHANNEL_BYTES_MAX } from '../base/native-constants.js';
 import { quoted } from '../base/quoted.js';
@@ -35,8 +36,9 @@ export function isPattern(text: string): boolean {
   return text.endsWith('/*') && isChannel(`${text.slice(0, -1)}+`);
 }
 
-/** @throws MegacometError `ERR_CHANNEL`. */
-export function checkChannel(name: string): void {
+/** @throws MegacometError `ERR_CHANNEL`; a program may pass any value. */
+export function checkChannel(name: unknown): asserts name is string {
+  checkString('channel', name, 'ERR_CHANNEL');
   if (isChannel(name)) return;
   throw new MegacometError(
     'ERR_CHANNEL',

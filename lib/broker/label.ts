@@ -1,10 +1,12 @@
 // Labels of a message: its id and its event, each of them a field of one line in a stream.
+import { checkString } from '../base/call-check.js';
 import { MegacometError } from '../base/errors.js';
 import { LABEL_BYTES_MAX } from '../base/native-constants.js';
 import { quoted } from '../base/quoted.js';
 
 /** @throws MegacometError `ERR_MESSAGE`, for a label that would break a line of a stream. */
-export function checkLabel(what: string, label: string): void {
+export function checkLabel(what: string, label: unknown): asserts label is string {
+  checkString(what, label, 'ERR_MESSAGE');
   // UTF-8 takes at most three bytes for each UTF-16 code unit.
   const isShort =
     label.length * 3 <= LABEL_BYTES_MAX || Buffer.byteLength(label) <= LABEL_BYTES_MAX;

@@ -1,6 +1,7 @@
 // Checks the options of a publish, and turns them into fields of a Publish frame.
 import { isUtf8 } from 'node:buffer';
 
+import { checkInteger, checkString, invalidValue, visitMembers } from '../base/call-check.js';
 import { MegacometError } from '../base/errors.js';
 import {
   HISTORY_AGE_S_MAX,
@@ -93,13 +94,60 @@ export interface Receipt {
   readonly duplicate?: true;
 }
 
-function invalid(rule: string): MegacometError {
-  return new MegacometError('ERR_MESSAGE', rule);
+type Check = (label: string, value: unknown) => void;
+
+function integer(min: number, max: number): Check {
+  return (label, value) => {
+    checkInteger(label, value, min, max, 'ERR_MESSAGE');
+  };
 }
 
-function checkInteger(what: string, value: number, min: number, max: number): void {
-  if (Number.isInteger(value) && value >= min && value <= max) return;
-  throw invalid(`${what}: ${value} is not a whole number from ${min} to ${max}`);
+function checkKey(label: string, key: unknown): void {
+  checkString(label, key, 'ERR_MESSAGE');
+  const bytes = Buffer.byteLength(key);
+  if (bytes > 0 && bytes <= KEY_BYTES_MAX) return;
+  const message = `${label}: ${bytes} bytes are not between 1 and ${KEY_BYTES_MAX}`;
+  throw new MegacometError('ERR_MESSAGE', message);
+}
+
+function checkPolicy(label: string, policy: unknown): void {
+  if (SLOW_POLICIES.some((known) => known === policy)) return;
+  throw invalidValue(label, policy, `one of ${SLOW_POLICIES.join(', ')}`, 'ERR_MESSAGE');
+}
+
+function checkBinary(label: string, value: unknown): void {
+  if (typeof value !== 'boolean') throw invalidValue(label, value, 'true or false', 'ERR_MESSAGE');
+}
+
+const HISTORY_CHECKS = new Map<string, Check>([
+  ['count', integer(1, HISTORY_COUNT_MAX)],
+  ['bytes', integer(1, HISTORY_COUNT_MAX * MESSAGE_BYTES_MAX)],
+  ['ageMs', integer(1, TTL_MS_MAX)],
+]);
+const HISTORY_NAMES = [...HISTORY_CHECKS.keys()];
+
+function checkHistory(label: string, history: unknown): void {
+  if (history === false) return;
+  const check = (name: string, limit: unknown): void => {
+    HISTORY_CHECKS.get(name)?.(`history.${name}`, limit);
+  };
+  visitMembers(label, history, HISTORY_NAMES, check, 'ERR_MESSAGE');
+}
+
+const OPTION_CHECKS = new Map<string, Check>([
+  ['id', checkLabel],
+  ['event', checkLabel],
+  ['ttlMs', integer(1, TTL_MS_MAX)],
+  ['spreadMs', integer(0, SPREAD_MS_MAX)],
+  ['idempotencyKey', checkKey],
+  ['policy', checkPolicy],
+  ['binary', checkBinary],
+  ['history', checkHistory],
+]);
+const OPTION_NAMES = [...OPTION_CHECKS.keys()];
+
+function checkOption(name: string, value: unknown): void {
+  OPTION_CHECKS.get(name)?.(name, value);
 }
 
 /** @throws MegacometError `ERR_MESSAGE_SIZE`, `ERR_MESSAGE`. */
@@ -111,38 +159,28 @@ export function checkData(data: Uint8Array | string, bytesMax: number): void {
   } else if (data instanceof Uint8Array) {
     bytes = data.length;
   } else {
-    throw invalid('data is neither a string nor a Buffer or Uint8Array');
+    const message = 'data is neither a string nor a Buffer or Uint8Array';
+    throw new MegacometError('ERR_MESSAGE', message);
   }
   if (bytes <= bytesMax) return;
   throw new MegacometError('ERR_MESSAGE_SIZE', `data: ${bytes} bytes are more than ${bytesMax}`);
 }
 
-/** Checks all options except `history`. @throws MegacometError `ERR_MESSAGE`. */
-export function checkOptions(options: PublishOptions): void {
-  if (options.id !== undefined) checkLabel('id', options.id);
-  if (options.event !== undefined) checkLabel('event', options.event);
-  if (options.ttlMs !== undefined) checkInteger('ttlMs', options.ttlMs, 1, TTL_MS_MAX);
-  if (options.spreadMs !== undefined) checkInteger('spreadMs', options.spreadMs, 0, SPREAD_MS_MAX);
-  const key = options.idempotencyKey;
-  if (key !== undefined && (key === '' || Buffer.byteLength(key) > KEY_BYTES_MAX)) {
-    const bytes = Buffer.byteLength(key);
-    throw invalid(`idempotencyKey: ${bytes} bytes are not between 1 and ${KEY_BYTES_MAX}`);
-  }
+/** @throws MegacometError `ERR_MESSAGE`; `ERR_OPTION_UNKNOWN` for a name that is not an option. */
+export function checkOptions(options: unknown): void {
+  visitMembers('publish', options, OPTION_NAMES, checkOption, 'ERR_MESSAGE');
 }
 
 /** Flags of the Publish frame. @throws MegacometError `ERR_MESSAGE`. */
 export function flagsOf(data: Uint8Array | string, options: PublishOptions): number {
   const isBinary = options.binary ?? typeof data !== 'string';
   if (!isBinary && typeof data !== 'string' && !isUtf8(data)) {
-    throw invalid('data is not UTF-8, so it cannot be published as text');
+    const message = 'data is not UTF-8, so it cannot be published as text';
+    throw new MegacometError('ERR_MESSAGE', message);
   }
   const binary = isBinary ? MessageFlag.binary : 0;
   if (options.policy === undefined) return binary;
-  const policy = SLOW_POLICIES.indexOf(options.policy);
-  if (policy === -1) {
-    throw invalid(`policy: ${options.policy} is not one of ${SLOW_POLICIES.join(', ')}`);
-  }
-  return binary | (policy << MessageFlag.policyShift);
+  return binary | (SLOW_POLICIES.indexOf(options.policy) << MessageFlag.policyShift);
 }
 
 /**
@@ -164,19 +202,11 @@ export function ephemeralOf(
   return isKeptAsLong ? 0 : MessageFlag.ephemeral;
 }
 
-/** @throws MegacometError `ERR_MESSAGE`. */
-export function checkLimits(limits: HistoryLimits): void {
-  checkInteger('history.count', limits.count, 1, HISTORY_COUNT_MAX);
-  checkInteger('history.bytes', limits.bytes, 1, HISTORY_COUNT_MAX * MESSAGE_BYTES_MAX);
-  checkInteger('history.ageMs', limits.ageMs, 1, TTL_MS_MAX);
-}
-
 /**
  * The history limits of a publish; null keeps nothing of the message.
  *
  * @param usual - The limits of a publish that names none.
  * @param defaults - The limits for the members that `history` leaves out.
- * @throws MegacometError `ERR_MESSAGE`.
  */
 export function limitsOf(
   history: PublishOptions['history'],
@@ -185,7 +215,6 @@ export function limitsOf(
 ): HistoryLimits | null {
   if (history === undefined) return usual;
   if (history === false) return null;
-  const limits = { ...defaults, ...history };
-  checkLimits(limits);
-  return limits;
+  const { count = defaults.count, bytes = defaults.bytes, ageMs = defaults.ageMs } = history;
+  return { count, bytes, ageMs };
 }

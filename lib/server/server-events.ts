@@ -28,12 +28,13 @@ export function hasPresenceListener(server: Emitter): boolean {
   return server.listenerCount('subscribe') + server.listenerCount('unsubscribe') > 0;
 }
 
-/** Calls a function after each change of the listeners. */
-export function onListenerChange(server: Emitter, changed: () => void): void {
-  // 'newListener' is emitted before the listener is added.
-  const update = (): void => {
-    queueMicrotask(changed);
-  };
-  server.on('newListener' as never, update as never);
-  server.on('removeListener' as never, update as never);
+const CHANGES = ['newListener', 'removeListener'] as const;
+
+/** Calls a function at each change of the listeners. A second call with it changes nothing. */
+export function watchListeners(server: Emitter, onChange: () => void): void {
+  const emitter = server as unknown as EventEmitter;
+  for (const name of CHANGES) {
+    if (!emitter.listeners(name).includes(onChange)) emitter.on(name, onChange);
+  }
+  onChange();
 }

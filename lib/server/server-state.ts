@@ -10,8 +10,6 @@ export interface ServerStateSources {
   readonly protocol: string;
   readonly parts: Parts;
   readonly memory: WorkerMemory;
-  /** Whether listen() has finished and close() was not called. */
-  readonly isListening: () => boolean;
 }
 
 export class ServerState implements AdminView {
@@ -37,7 +35,7 @@ export class ServerState implements AdminView {
         protocol,
         listen: this.addresses,
         maxConnections: capacity.maxConnections,
-        isDraining: manager.isStopping,
+        isDraining: parts.isClosing,
         mailboxes: messaging?.broker.mailboxes.counters ?? null,
         ingest: ingest?.counters ?? null,
         messages: messaging?.counters ?? null,
@@ -51,26 +49,26 @@ export class ServerState implements AdminView {
 
   /** See Server.readiness(). */
   readiness(): Readiness {
-    const { parts, isListening } = this.#sources;
+    const { parts } = this.#sources;
     const slots = parts.manager?.registry.slots ?? [];
     const notServing = slots
       .filter((slot) => slot.state !== 'serving')
       .map(({ slot, state }) => ({ slot, state }));
-    const isDraining = parts.manager?.isStopping ?? false;
+    const isDraining = parts.isClosing;
     // Every worker serves every address, so their capacities are the same.
     const isHalf = slots.length > 0 && notServing.length * 2 <= slots.length;
-    return { isReady: isHalf && !isDraining && isListening(), isDraining, notServing };
+    return { isReady: isHalf && parts.phase === 'listening', isDraining, notServing };
   }
 
   /** See Server.health(). */
   health(): Health {
-    const { manager, capacity } = this.#sources.parts;
+    const { manager, capacity, isClosing } = this.#sources.parts;
     return {
       connections: manager?.openConnections() ?? 0,
       maxConnections: capacity?.maxConnections ?? 0,
       slots: capacity?.workers ?? 0,
       notServing: this.readiness().notServing,
-      isDraining: manager?.isStopping ?? true,
+      isDraining: isClosing,
       periodsUnsupervised: manager?.periodsUnsupervised ?? 0,
       limitsHung: manager?.limitsHung ?? 0,
     };

@@ -4,18 +4,31 @@ import { EventEmitter } from 'node:events';
 
 import type { Readiness } from '../api/admin.js';
 import { MegacometError } from '../base/errors.js';
-import { silentLogger, type Logger } from '../base/logger.js';
+import type { Logger } from '../base/logger.js';
 import type { ChannelPresence } from '../broker/presence.js';
 import type { ChannelPage, ChannelQuery, PublishOptions, Receipt } from '../broker/publishing.js';
 import type { Capacity } from '../capacity/capacity.js';
 import { WorkerMemory, type Stats } from '../stats/stats.js';
 import { procReader } from '../system/kernel.js';
 import type { Health } from '../systemd/service.js';
+import {
+  checkPresenceLimit,
+  readChannelQuery,
+  readDisconnectTarget,
+  readDrainMs,
+} from './calls.js';
 import { DeferredLog } from './deferred-log.js';
 import { writeFirstLine } from './first-line.js';
 import { notRunning, Parts } from './parts.js';
-import { hasPresenceListener, onListenerChange, type ServerEvents } from './server-events.js';
-import { fill, type Adjustments, type Filled, type ServerOptions } from './server-options.js';
+import { hasPresenceListener, watchListeners, type ServerEvents } from './server-events.js';
+import {
+  fill,
+  loggerOf,
+  readAdjustments,
+  type Adjustments,
+  type Filled,
+  type ServerOptions,
+} from './server-options.js';
 import { ServerState } from './server-state.js';
 import type { Host, StartContext } from './start-context.js';
 import { StartSteps } from './start-steps.js';
@@ -38,39 +51,53 @@ export interface CloseReport {
   readonly killed: readonly number[];
 }
 
-type Phase = 'closed' | 'closing' | 'listening' | 'new' | 'starting';
-
 /** A server that holds connections in worker processes. Created by `createServer()`. */
 export class Server extends EventEmitter<ServerEvents> {
   readonly #options: Filled;
   readonly #log: Logger;
   readonly #startLog: DeferredLog;
   readonly #memory = new WorkerMemory(procReader);
-  readonly #parts = new Parts();
+  readonly #parts: Parts;
   readonly #state: ServerState;
   readonly #startup: Startup;
-  #phase: Phase = 'new';
   #drainMs = 0;
   #closing: Promise<CloseReport> | undefined;
 
   constructor(options: ServerOptions, host: Host) {
     super();
     this.#options = fill(options);
-    this.#log = options.logger ?? silentLogger;
+    this.#log = loggerOf(options.logger);
+    this.#parts = new Parts(this.#options.protocol);
     this.#startLog = new DeferredLog(this.#log);
     this.#state = new ServerState({
       protocol: this.#options.protocol,
       parts: this.#parts,
       memory: this.#memory,
-      isListening: () => this.#phase === 'listening',
     });
     const { listen, host: address, port } = options;
     const namesAddress = [address, port, listen].some((value) => value !== undefined);
     const context = this.#makeContext(host, namesAddress);
     this.#startup = new Startup(new StartSteps(context, this.#parts).list());
-    onListenerChange(this, () => {
+    this.#watchListeners();
+  }
+
+  /** Removes listeners, but not those by which the server notices listeners. */
+  override removeAllListeners(event?: keyof ServerEvents): this {
+    if (event === undefined) super.removeAllListeners();
+    else super.removeAllListeners(event);
+    this.#watchListeners();
+    return this;
+  }
+
+  readonly #onListenerChange = (): void => {
+    // 'newListener' is emitted before the listener is added.
+    queueMicrotask(() => {
       this.#setPresenceEvents();
     });
+  };
+
+  #watchListeners(): void {
+    watchListeners(this, this.#onListenerChange);
   }
 
   #makeContext(host: Host, namesAddress: boolean): StartContext {
@@ -129,15 +156,18 @@ export class Server extends EventEmitter<ServerEvents> {
    *   after any of them.
    */
   async listen(): Promise<Capacity> {
-    if (this.#phase !== 'new') {
-      throw new MegacometError('ERR_ALREADY_LISTENING', 'listen() was called before');
+    const parts = this.#parts;
+    if (parts.phase !== 'new') {
+      const isClosed = parts.phase === 'closed' || parts.phase === 'closing';
+      const reason = isClosed ? 'the server is closed; create another' : 'it was called before';
+      throw new MegacometError('ERR_ALREADY_LISTENING', `listen(): ${reason}`);
     }
-    this.#phase = 'starting';
+    parts.phase = 'starting';
     try {
       await this.#startup.run(() => {
-        if (this.#phase !== 'starting') throw notRunning();
+        if (parts.phase !== 'starting') throw notRunning(parts.phase);
       });
-      this.#phase = 'listening';
+      parts.phase = 'listening';
       const { capacity } = this.#parts.running();
       writeFirstLine(this.#log, this.#parts, capacity, this.stats());
       this.#startLog.flush();
@@ -154,17 +184,14 @@ export class Server extends EventEmitter<ServerEvents> {
    * Changes limits while the server runs. `maxConnections` cannot exceed the number of connections
    * that the workers were started for.
    *
-   * @throws MegacometError `ERR_OPTION_INVALID`, `ERR_NOT_RUNNING`.
+   * @throws MegacometError `ERR_OPTION_INVALID`, `ERR_OPTION_UNKNOWN`, `ERR_NOT_RUNNING`.
    */
   adjust(changes: Adjustments): void {
+    const { maxConnections, ...others } = readAdjustments(changes);
     const { manager, capacity } = this.#parts.running();
-    const changed = fill(changes);
-    const { maxConnections } = changes;
     const adjusted =
       maxConnections === undefined ? capacity : withMaxConnections(capacity, maxConnections);
-    for (const key of ['acceptRate', 'idleTimeout'] as const) {
-      if (changes[key] !== undefined) this.#options[key] = changed[key];
-    }
+    Object.assign(this.#options, others);
     this.#parts.capacity = adjusted;
     manager.adjust(limitsOf(adjusted, this.#options));
   }
@@ -216,9 +243,14 @@ export class Server extends EventEmitter<ServerEvents> {
     this.#parts.broker().mailboxes.deliver(clientId, data);
   }
 
-  /** Comet: a page of the channels with subscribers or history. @throws `ERR_NOT_RUNNING`. */
+  /**
+   * Comet: a page of the channels with subscribers or history.
+   *
+   * @throws MegacometError `ERR_OPTION_INVALID`, `ERR_OPTION_UNKNOWN`, `ERR_NOT_RUNNING`.
+   */
   channels(query?: ChannelQuery): ChannelPage {
-    return this.#parts.broker().channels(query);
+    const checked = readChannelQuery(query);
+    return this.#parts.broker().channels(checked);
   }
 
   /**
@@ -226,20 +258,24 @@ export class Server extends EventEmitter<ServerEvents> {
    * and presence(). The reason is sent where the transport has a field for it.
    *
    * @returns Subscribers that were known; for a connection 1, or 0 if it has ended.
-   * @throws MegacometError `ERR_CHANNEL`, `ERR_MESSAGE`, `ERR_NOT_RUNNING`.
+   * @throws MegacometError `ERR_CHANNEL`, `ERR_MESSAGE`, `ERR_OPTION_INVALID`,
+   *   `ERR_OPTION_UNKNOWN`, `ERR_NOT_RUNNING`.
    */
   disconnect(target: string | { readonly member: string }, reason?: string): number {
-    if (typeof target === 'string') return this.#parts.broker().kick(target, reason);
-    return Number(this.#parts.broker().kickMember(target.member, reason));
+    const checked = readDisconnectTarget(target);
+    const broker = this.#parts.broker();
+    if ('channel' in checked) return broker.kick(checked.channel, reason);
+    return Number(broker.kickMember(checked.member, reason));
   }
 
   /**
    * Comet: the subscribers of exactly this channel or pattern, as the workers report them.
    *
    * @param limit - Connections named at most; default 10,000. The count includes all.
-   * @throws MegacometError `ERR_CHANNEL`, `ERR_BUSY`, `ERR_NOT_RUNNING`.
+   * @throws MegacometError `ERR_CHANNEL`, `ERR_OPTION_INVALID`, `ERR_BUSY`, `ERR_NOT_RUNNING`.
    */
   async presence(channel: string, limit?: number): Promise<ChannelPresence> {
+    checkPresenceLimit(limit);
     return this.#parts.broker().presence(channel, limit);
   }
 
@@ -248,9 +284,12 @@ export class Server extends EventEmitter<ServerEvents> {
    *
    * A worker that has not exited 2 s after that is killed and named in the report. A second call
    * joins the first, and its options are ignored.
+   *
+   * @throws MegacometError `ERR_OPTION_INVALID`, `ERR_OPTION_UNKNOWN`; the server runs on.
    */
-  close(options: CloseOptions = {}): Promise<CloseReport> {
-    this.#closing ??= this.#close(options.drainMs ?? 0);
+  async close(options?: CloseOptions): Promise<CloseReport> {
+    const drainMs = readDrainMs(options);
+    this.#closing ??= this.#close(drainMs);
     return this.#closing;
   }
 
@@ -260,7 +299,7 @@ export class Server extends EventEmitter<ServerEvents> {
   }
 
   async #close(drainMs: number): Promise<CloseReport> {
-    this.#phase = 'closing';
+    this.#parts.phase = 'closing';
     this.#drainMs = drainMs;
     // Ingest closes before the drain: a later message could not be delivered.
     const ingestClosed = this.#parts.ingest?.close();
@@ -268,7 +307,7 @@ export class Server extends EventEmitter<ServerEvents> {
     await this.#parts.manager?.drain(drainMs);
     await ingestClosed;
     await this.#startup.undo();
-    this.#phase = 'closed';
+    this.#parts.phase = 'closed';
     return { killed: this.#parts.killed };
   }
 }

@@ -66,11 +66,11 @@ function stepsOf(parts: Parts): readonly Step[] {
   return new StartSteps(context, parts).list();
 }
 
-const NAMES = stepsOf(new Parts()).map(({ name }) => name);
+const NAMES = stepsOf(new Parts('echo')).map(({ name }) => name);
 
 t.test('the steps of a start open everything, and their undos close it', async (t) => {
   const before = openDescriptors();
-  const parts = new Parts();
+  const parts = new Parts('echo');
   const startup = new Startup(stepsOf(parts));
   await startup.run(() => undefined);
   t.equal(parts.addresses.length, 1);
@@ -87,7 +87,7 @@ t.test('the steps of a start open everything, and their undos close it', async (
 for (const failing of NAMES) {
   t.test(`nothing stays open if the step "${failing}" fails at its end`, async (t) => {
     const before = openDescriptors();
-    const steps = stepsOf(new Parts()).map((step): Step => {
+    const steps = stepsOf(new Parts('echo')).map((step): Step => {
       if (step.name !== failing) return step;
       return {
         ...step,

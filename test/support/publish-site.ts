@@ -66,7 +66,7 @@ export async function site(
   test: { teardown(action: () => Promise<void>): void },
   options: Partial<PublishApiOptions> & { target?: PublishTarget } = {},
 ): Promise<Site> {
-  const broker = new Broker(brokerOptions(1, fill({ messageBytes: 1000 })), { epoch: 1n });
+  const broker = new Broker(brokerOptions(1, fill({ protocol: 'comet', messageBytes: 1000 })), { epoch: 1n });
   const worker = new FakePort(0);
   broker.attach(worker);
   const api = new PublishApi(options.target ?? broker, {

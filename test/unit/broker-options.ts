@@ -6,6 +6,7 @@ import { fill } from '../../lib/server/server-options.js';
 
 t.test('the limits of a publish without limits are those of the options', (t) => {
   const options = fill({
+    protocol: 'comet',
     messageBytes: 1000,
     historyCount: 7,
     historyAge: 8,
@@ -29,7 +30,7 @@ t.test(
   (t) => {
     const { history, historyDefaults } = brokerOptions(
       1,
-      fill({ historyCount: 0, historyAge: 60 }),
+      fill({ protocol: 'comet', historyCount: 0, historyAge: 60 }),
     );
     t.equal(history, null);
     t.same(historyDefaults, { count: 100, bytes: 262_144, ageMs: 60_000 });

@@ -216,7 +216,7 @@ t.test('a worker that does not read delays only its own messages', (t) => {
 
 t.test('the broker bounds the bytes queued for a worker that does not read', (t) => {
   const turns = new FakeIterations();
-  const options = brokerOptions(1, fill({ messageBytes: 100_000 }));
+  const options = brokerOptions(1, fill({ protocol: 'comet', messageBytes: 100_000 }));
   const broker = new Broker(options, { now: turns.now, schedule: turns.schedule, epoch: 1n });
   const port = new FakePort(0);
   port.isHung = true;

@@ -5,11 +5,11 @@ import t from 'tap';
 
 import type { Capacity } from '../../lib/capacity/capacity.js';
 import type { Manager } from '../../lib/manager/manager.js';
-import { Parts } from '../../lib/server/parts.js';
+import { Parts, type Phase } from '../../lib/server/parts.js';
 import {
   hasPresenceListener,
-  onListenerChange,
   type ServerEvents,
+  watchListeners,
 } from '../../lib/server/server-events.js';
 import { fill } from '../../lib/server/server-options.js';
 import { ServerState } from '../../lib/server/server-state.js';
@@ -25,21 +25,21 @@ const CAPACITY: Capacity = {
 };
 
 /** Parts whose manager has one slot in each of some states. */
-function partsWith(states: readonly string[], isStopping = false): Parts {
+function partsWith(states: readonly string[], phase: Phase = 'listening'): Parts {
   const slots = states.map((state, slot) => ({ slot, state }));
-  const manager = { registry: { slots }, isStopping, openConnections: () => 7 };
-  return Object.assign(new Parts(), {
+  const manager = { registry: { slots }, openConnections: () => 7 };
+  return Object.assign(new Parts('echo'), {
     capacity: CAPACITY,
     manager: manager as unknown as Manager,
+    phase,
   });
 }
 
-function stateOf(parts: Parts, isListening = true): ServerState {
+function stateOf(parts: Parts): ServerState {
   return new ServerState({
     protocol: 'echo',
     parts,
     memory: new WorkerMemory(() => undefined),
-    isListening: () => isListening,
   });
 }
 
@@ -54,14 +54,24 @@ t.test('a server is ready while half of its workers serve, and none drains', (t)
     ],
   });
   t.equal(stateOf(partsWith(['serving', 'late', 'late'])).readiness().isReady, false);
-  t.equal(stateOf(partsWith(half), false).readiness().isReady, false, 'before listen() ends');
-  t.match(stateOf(partsWith(half, true)).readiness(), { isReady: false, isDraining: true });
-  t.same(stateOf(new Parts()).readiness(), { isReady: false, isDraining: false, notServing: [] });
+  t.equal(stateOf(partsWith(half, 'starting')).readiness().isReady, false, 'before listen() ends');
+  t.match(stateOf(partsWith(half, 'closing')).readiness(), { isReady: false, isDraining: true });
+  t.same(stateOf(new Parts('echo')).readiness(), {
+    isReady: false,
+    isDraining: false,
+    notServing: [],
+  });
   t.end();
 });
 
-t.test('the health of a server without a manager is that of a server that drains', (t) => {
-  t.match(stateOf(new Parts()).health(), { connections: 0, slots: 0, isDraining: true });
+t.test('health and readiness agree on whether the server drains, in each phase', (t) => {
+  const phases: Phase[] = ['new', 'starting', 'listening', 'closing', 'closed'];
+  for (const phase of phases) {
+    const parts = Object.assign(new Parts('echo'), { phase });
+    const isDraining = phase === 'closing' || phase === 'closed';
+    t.match(stateOf(parts).health(), { connections: 0, slots: 0, isDraining }, phase);
+    t.match(stateOf(parts).readiness(), { isReady: false, isDraining }, phase);
+  }
   t.match(stateOf(partsWith(['serving'])).health(), {
     connections: 7,
     maxConnections: 100,
@@ -72,10 +82,24 @@ t.test('the health of a server without a manager is that of a server that drains
 });
 
 t.test('a server that is not running says so', (t) => {
-  const parts = new Parts();
+  const parts = new Parts('echo');
   t.throws(() => parts.running(), { code: 'ERR_NOT_RUNNING' });
   t.throws(() => stateOf(parts).stats(), { code: 'ERR_NOT_RUNNING' });
-  t.throws(() => partsWith(['serving']).broker(), { code: 'ERR_NOT_RUNNING' }, 'without comet');
+  const rows: [Phase, RegExp][] = [
+    ['new', /has not started; call listen\(\) first$/],
+    ['starting', /is still starting/],
+    ['closing', /is closing$/],
+    ['closed', /is closed$/],
+  ];
+  for (const [phase, message] of rows) {
+    const parts = Object.assign(new Parts('comet'), { phase });
+    t.throws(() => parts.broker(), { code: 'ERR_NOT_RUNNING', message }, phase);
+  }
+  t.throws(
+    () => partsWith(['serving']).broker(),
+    { code: 'ERR_NOT_RUNNING', message: "this server speaks echo; give protocol: 'comet'" },
+    'without comet',
+  );
   t.end();
 });
 
@@ -98,7 +122,12 @@ t.test('the limit of connections may grow to what the workers were started for',
 t.test('each change of the listeners is reported after it has happened', async (t) => {
   const server = new EventEmitter<ServerEvents>();
   const found: boolean[] = [];
-  onListenerChange(server, () => found.push(hasPresenceListener(server)));
+  const onChange = (): void => {
+    queueMicrotask(() => found.push(hasPresenceListener(server)));
+  };
+  watchListeners(server, onChange);
+  watchListeners(server, onChange);
+  t.equal(server.listenerCount('newListener' as never), 1, 'one watcher, however often it is set');
   const listener = (): void => undefined;
   server.on('worker', listener);
   await Promise.resolve();
