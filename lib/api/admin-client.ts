@@ -1,8 +1,9 @@
 // The client of a running server's admin server.
-import { request } from 'node:http';
+import { request, type ClientRequest } from 'node:http';
 import { pipeline } from 'node:stream/promises';
 
 import { MegacometError } from '../base/errors.js';
+import { reasonOf } from '../base/reason.js';
 import type { Stats } from '../stats/stats.js';
 
 const TIMEOUT_MS = 5000;
@@ -47,8 +48,19 @@ function urlOf({ admin, path }: AdminRequest): URL {
   }
 }
 
+/** Sends a body; the time limit then counts from its last byte. */
+async function sendBody(
+  chunks: NonNullable<AdminRequest['body']>['chunks'],
+  sent: ClientRequest,
+  onSent: () => void,
+): Promise<void> {
+  await pipeline(chunks, sent);
+  onSent();
+}
+
 /**
- * Sends one request.
+ * Sends one request. It fails if nothing is received or sent for five seconds, except between two
+ * chunks of a body.
  *
  * @throws MegacometError `ERR_UNREACHABLE`; also while the body is read, if the connection breaks.
  */
@@ -56,8 +68,12 @@ export function askAdmin(asked: AdminRequest): Promise<AdminAnswer> {
   const { admin, token = null, body } = asked;
   const url = urlOf(asked);
   return new Promise((resolve, reject) => {
-    const fail = (error: NodeJS.ErrnoException): void => {
-      reject(unreachable(admin, error.code ?? error.message));
+    let isSent = body === undefined;
+    let isConnected = false;
+    let cause: unknown;
+    const fail = (error: unknown): void => {
+      cause ??= error;
+      reject(unreachable(admin, reasonOf(cause)));
     };
     const headers = {
       ...(token === null ? {} : { Authorization: `Bearer ${token}` }),
@@ -69,25 +85,33 @@ export function askAdmin(asked: AdminRequest): Promise<AdminAnswer> {
       { method, headers, timeout: TIMEOUT_MS, agent: false },
       (response) => {
         response.setEncoding('utf8');
-        resolve({ status: response.statusCode ?? 0, body: chunksOf(admin, response) });
+        const chunks = chunksOf(admin, response, () => cause);
+        resolve({ status: response.statusCode ?? 0, body: chunks });
       },
     );
     sent.on('error', fail);
-    if (body === undefined) {
-      sent.on('timeout', () => sent.destroy(new Error('no answer in time')));
-      sent.end();
-      return;
-    }
-    // A batch has no time limit between two lines. An early rejection ends the sending.
-    pipeline(body.chunks, sent).catch(fail);
+    sent.on('socket', (socket) => socket.once('connect', () => (isConnected = true)));
+    sent.on('timeout', () => {
+      // A batch has no time limit between two lines.
+      if (isConnected && !isSent) return;
+      cause = Object.assign(new Error('no answer in time'), { code: 'ETIMEDOUT' });
+      sent.destroy(cause as Error);
+    });
+    if (body === undefined) sent.end();
+    // An early rejection ends the sending.
+    else sendBody(body.chunks, sent, () => (isSent = true)).catch(fail);
   });
 }
 
-async function* chunksOf(admin: string, response: AsyncIterable<unknown>): AsyncIterable<string> {
+async function* chunksOf(
+  admin: string,
+  response: AsyncIterable<unknown>,
+  cause: () => unknown,
+): AsyncIterable<string> {
   try {
     for await (const chunk of response) yield chunk as string;
   } catch (error) {
-    throw unreachable(admin, (error as NodeJS.ErrnoException).code ?? 'the connection broke');
+    throw unreachable(admin, reasonOf(cause() ?? error));
   }
 }
 
@@ -101,6 +125,50 @@ export async function textOf(admin: string, body: AsyncIterable<string>): Promis
   return text;
 }
 
+function isComet(path: string): boolean {
+  return /^\/(publish|kick|channels|presence)\b/.test(path);
+}
+
+/**
+ * What is wrong with the server that rejected a request, or null if it is an admin server with that
+ * path: the public port and another protocol are common mistakes.
+ */
+async function mistakeOf({ admin, path }: AdminRequest): Promise<string | null> {
+  const found = await askAdmin({ admin, path: '/stats' });
+  const text = await textOf(admin, found.body);
+  const stats = found.status === 200 && text.startsWith('{') ? (JSON.parse(text) as Stats) : null;
+  if (stats?.protocol === undefined) {
+    return `${admin} is not an admin server; is it the public port? The admin port is 9001 by default`;
+  }
+  if (stats.protocol === 'comet' || !isComet(path)) return null;
+  return `this server speaks ${stats.protocol}; messages need serve --protocol comet`;
+}
+
+/** Statuses of a path that a server does not have. */
+const UNKNOWN_PATH = new Set([400, 404, 405, 411, 413, 426, 501]);
+
+/** The error for an answer that is not a success. */
+export async function rejection(
+  asked: AdminRequest,
+  status: number,
+  text: string,
+): Promise<MegacometError> {
+  const mistake = UNKNOWN_PATH.has(status) ? await mistakeOf(asked).catch(() => null) : null;
+  if (mistake !== null) return new MegacometError('ERR_REJECTED', mistake);
+  const path = asked.path.split('?')[0] ?? '';
+  return new MegacometError('ERR_REJECTED', `${path}: ${errorIn(text) ?? `status ${status}`}`);
+}
+
+/** The sentence of an answer that rejects a request, if it has one. */
+export function errorIn(text: string): string | null {
+  try {
+    const { error } = JSON.parse(text) as { error?: unknown };
+    return typeof error === 'string' ? error : null;
+  } catch {
+    return null;
+  }
+}
+
 /**
  * The JSON answer of a path.
  *
@@ -109,15 +177,12 @@ export async function textOf(admin: string, body: AsyncIterable<string>): Promis
 export async function askJson(asked: AdminRequest): Promise<unknown> {
   const { status, body } = await askAdmin(asked);
   const text = await textOf(asked.admin, body);
-  let value: unknown;
+  if (status < 200 || status >= 300) throw await rejection(asked, status, text);
   try {
-    value = parseExact(text);
+    return parseExact(text);
   } catch {
     throw unreachable(asked.admin, 'the answer is not valid JSON');
   }
-  if (status >= 200 && status < 300) return value;
-  const { error = `status ${status}` } = value as { error?: string };
-  throw new MegacometError('ERR_REJECTED', `${asked.path.split('?')[0] ?? ''}: ${error}`);
 }
 
 /**

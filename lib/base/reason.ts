@@ -60,15 +60,10 @@ const TLS = /^(ERR_SSL_|ERR_TLS_|EPROTO$)/;
  * HTTP. Other codes follow the error's own sentence.
  */
 export function reasonOf(error: unknown): string {
-  const {
-    code = '',
-    message = '',
-    errors,
-  } = error as NodeJS.ErrnoException & {
-    errors?: readonly unknown[];
-  };
+  const { code = '', errors = [] } = error as { code?: string; errors?: readonly unknown[] };
+  const message = error instanceof Error ? error.message : String(error);
   // A host with several addresses: one error for each of them.
-  if (message === '' && errors !== undefined && errors.length > 0) return reasonOf(errors[0]);
+  if (message === '' && errors.length > 0) return reasonOf(errors[0]);
   if (code.startsWith('HPE_')) return 'the answer is not HTTP';
   const words = WORDS[code];
   if (words !== undefined) return words;

@@ -133,10 +133,13 @@ function widen(folder: string, ports: string, current: Settings): Settings {
   });
 }
 
-/** Whether another run has widened the range: the end of that run would narrow it for this one. */
+/**
+ * Whether another run has widened the range. The end of that run would narrow it for this one; a run
+ * that was killed leaves it to the next one to restore the settings.
+ */
 export function isWidened(): boolean {
   try {
-    return savedOf(folderOf()).some(({ isAlive }) => isAlive);
+    return savedOf(folderOf()).length > 0;
   } catch {
     return false;
   }

@@ -4,7 +4,9 @@ import { get, type IncomingMessage } from 'node:http';
 import { get as getSecurely } from 'node:https';
 import { setTimeout as sleep } from 'node:timers/promises';
 
+import { errorIn } from '../api/admin-client.js';
 import { MegacometError } from '../base/errors.js';
+import { reasonOf } from '../base/reason.js';
 
 export interface StreamMessage {
   readonly channel: string;
@@ -33,10 +35,14 @@ export interface SubscriptionOptions {
 /** Bounds of the delay between two tries; see {@link retryDelayMs}. */
 const RETRY_FIRST_MS = 500;
 const RETRY_MAX_MS = 30_000;
+/** Longest wait that a server may ask for. */
+const RETRY_AFTER_MAX_MS = 3_600_000;
+/** Time for the head of an answer, which a server sends at once. */
+const HEAD_TIMEOUT_MS = 5000;
+/** Characters of an error page that are read for its sentence. */
+const ERROR_LENGTH_MAX = 65_536;
 /** A line has one message of at most 1 MiB, and JSON escapes a byte with up to six characters. */
 const LINE_LENGTH_MAX = 8 * 1024 * 1024;
-
-class Rejected extends Error {}
 
 function baseOf(text: string): URL {
   const url = URL.canParse(text) ? new URL(text) : null;
@@ -56,24 +62,107 @@ export function retryDelayMs(failures: number, random: () => number = Math.rando
   return Math.round((bound / 2) * (1 + random()));
 }
 
-/** Opens one stream. @throws Rejected if a later try would fail too, else Error. */
-function open(url: URL, silenceMs: number): Promise<IncomingMessage> {
+/** How to continue after a stream or a try has ended. */
+class StreamEnd extends Error {
+  constructor(
+    message: string,
+    /** Whether a later try would fail too. */
+    readonly isFinal: boolean,
+    /** Milliseconds after which the server wants the next try. */
+    readonly retryAfterMs = 0,
+  ) {
+    super(message);
+  }
+}
+
+/** Codes of errors that a later try meets too, unless the server was reached before. */
+const HOPELESS = /^(HPE_|EPROTO$|ERR_SSL_|ERR_TLS_|ENOTFOUND$|EAI_|.*CERT|UNABLE_TO_)/;
+
+/** Statuses of servers, and of the proxies before them, that are overloaded or restarting. */
+const TEMPORARY = new Set([408, 425, 429, 500, 502, 503, 504]);
+
+const OTHER_SERVER = 'this is not a comet server';
+
+/** The sentence for a failed try. */
+function sentenceFor(error: NodeJS.ErrnoException, url: URL): string {
+  const { code = '' } = error;
+  const reason = reasonOf(error);
+  if (code.startsWith('HPE_')) return `${reason}: ${OTHER_SERVER} (serve --protocol comet)`;
+  if (code === 'EPROTO' || code.startsWith('ERR_SSL_')) {
+    return `${reason}: use http:// for a server without TLS`;
+  }
+  return code === 'ENOTFOUND' || code.startsWith('EAI_') ? `${url.hostname}: ${reason}` : reason;
+}
+
+/** Milliseconds of a Retry-After header, which has seconds or a date (RFC 9110 10.2.3). */
+export function retryAfterMs(value: string | undefined, nowMs = Date.now()): number {
+  if (value === undefined) return 0;
+  const seconds = /^\d+$/.test(value) ? Number(value) : (Date.parse(value) - nowMs) / 1000;
+  return Number.isFinite(seconds) ? Math.min(RETRY_AFTER_MAX_MS, Math.max(0, seconds * 1000)) : 0;
+}
+
+async function startOf(response: IncomingMessage): Promise<string> {
+  let text = '';
+  try {
+    for await (const chunk of response) {
+      text += String(chunk);
+      if (text.length > ERROR_LENGTH_MAX) break;
+    }
+  } catch {
+    // The status says enough.
+  }
+  return text;
+}
+
+/** The error for an answer that is not a stream of messages. */
+async function rejectionOf(response: IncomingMessage): Promise<StreamEnd> {
+  const { statusCode: status = 0, statusMessage = '', headers } = response;
+  const answered = `the server answered ${status} ${statusMessage}`.trim();
+  if (status >= 300 && status < 400) {
+    const { location = 'another address' } = headers;
+    response.destroy();
+    return new StreamEnd(`${answered}: subscribe to ${location}`, true);
+  }
+  if (status >= 200 && status < 300) {
+    response.destroy();
+    const type = headers['content-type'] ?? 'no content type';
+    return new StreamEnd(`${answered} with ${type}: ${OTHER_SERVER}`, true);
+  }
+  const sentence = errorIn(await startOf(response));
+  const message = sentence === null ? answered : `${answered}: ${sentence}`;
+  return new StreamEnd(message, !TEMPORARY.has(status), retryAfterMs(headers['retry-after']));
+}
+
+function isStream({ statusCode, headers }: IncomingMessage): boolean {
+  return statusCode === 200 && /^application\/x-ndjson\b/i.test(headers['content-type'] ?? '');
+}
+
+/** An open stream, and why it ends if this side ends it. */
+interface Opened {
+  readonly response: IncomingMessage;
+  readonly cause: () => Error | undefined;
+}
+
+/** Opens one stream. @throws StreamEnd, or an error of Node.js. */
+function open(url: URL, silenceMs: number): Promise<Opened> {
   return new Promise((resolve, reject) => {
+    let cause: Error | undefined;
     const request = url.protocol === 'https:' ? getSecurely : get;
-    const sent = request(url, { agent: false, timeout: silenceMs }, (response) => {
-      const { statusCode: status = 0 } = response;
-      if (status === 200) {
-        response.setEncoding('utf8');
-        resolve(response);
-        return;
+    const headMs = Math.min(HEAD_TIMEOUT_MS, silenceMs);
+    const sent = request(url, { agent: false, timeout: headMs }, (response) => {
+      response.setEncoding('utf8');
+      if (isStream(response)) {
+        sent.setTimeout(silenceMs);
+        resolve({ response, cause: () => cause });
+      } else {
+        rejectionOf(response).then(reject, reject);
       }
-      response.resume();
-      const isFinal = status >= 400 && status < 500 && status !== 408 && status !== 429;
-      const message = `the server answered ${status} ${response.statusMessage ?? ''}`.trim();
-      reject(isFinal ? new Rejected(message) : new Error(message));
     });
+    let limitMs = headMs;
+    sent.on('response', () => (limitMs = silenceMs));
     sent.on('timeout', () => {
-      sent.destroy(new Error(`the server sent nothing for ${silenceMs / 1000} s`));
+      cause ??= new Error(`nothing was heard for ${limitMs / 1000} s`);
+      sent.destroy(cause);
     });
     sent.on('error', reject);
   });
@@ -90,6 +179,28 @@ async function* linesOf(response: AsyncIterable<unknown>): AsyncIterable<string>
   }
 }
 
+function eventOf(line: string): { type: string; cursor: string } {
+  try {
+    return JSON.parse(line) as { type: string; cursor: string };
+  } catch {
+    throw new StreamEnd(`the server sent a line that is not JSON: ${OTHER_SERVER}`, true);
+  }
+}
+
+/** Why a stream or a try has ended, and whether a later try can help. */
+function endOf(error: NodeJS.ErrnoException, url: URL, wasConnected: boolean): StreamEnd {
+  if (error instanceof StreamEnd) return error;
+  const isFinal = !wasConnected && HOPELESS.test(error.code ?? '');
+  return new StreamEnd(sentenceFor(error, url), isFinal);
+}
+
+function streamUrl(base: URL, options: SubscriptionOptions, cursor: string | undefined): URL {
+  const url = new URL(`${base.pathname.replace(/\/$/, '')}/stream`, base);
+  for (const channel of options.channels) url.searchParams.append('channel', channel);
+  if (cursor !== undefined) url.searchParams.set('since', cursor);
+  return url;
+}
+
 /**
  * Subscribes to channels without end. It reconnects when the connection ends, and resumes after the
  * last cursor, so that no message is missed or repeated. The server reports a gap with a `subscribed`
@@ -100,15 +211,17 @@ async function* linesOf(response: AsyncIterable<unknown>): AsyncIterable<string>
 export async function* follow(options: SubscriptionOptions): AsyncGenerator<SubscriptionEvent> {
   const base = baseOf(options.url);
   let cursor = options.since;
+  let wasConnected = false;
   for (let failures = 0; ; failures++) {
-    const url = new URL(`${base.pathname.replace(/\/$/, '')}/stream`, base);
-    for (const channel of options.channels) url.searchParams.append('channel', channel);
-    if (cursor !== undefined) url.searchParams.set('since', cursor);
-    let reason = 'the server closed the stream';
+    const url = streamUrl(base, options, cursor);
+    let end = new StreamEnd('the server closed the stream', false);
+    let cause: () => Error | undefined = () => undefined;
     try {
-      const response = await open(url, options.silenceMs);
-      for await (const line of linesOf(response)) {
-        const event = JSON.parse(line) as { type: string; cursor: string };
+      const opened = await open(url, options.silenceMs);
+      ({ cause } = opened);
+      wasConnected = true;
+      for await (const line of linesOf(opened.response)) {
+        const event = eventOf(line);
         // Ignore events that a later version of the server may send.
         if (event.type !== 'message' && event.type !== 'subscribed') continue;
         ({ cursor } = event);
@@ -120,11 +233,11 @@ export async function* follow(options: SubscriptionOptions): AsyncGenerator<Subs
         }
       }
     } catch (error) {
-      if (error instanceof Rejected) throw new MegacometError('ERR_REJECTED', error.message);
-      reason = (error as NodeJS.ErrnoException).code ?? (error as Error).message;
+      end = endOf(cause() ?? (error as Error), url, wasConnected);
+      if (end.isFinal) throw new MegacometError('ERR_REJECTED', end.message);
     }
-    const retryMs = retryDelayMs(failures);
-    yield { type: 'disconnected', reason, retryMs };
+    const retryMs = Math.max(retryDelayMs(failures), end.retryAfterMs);
+    yield { type: 'disconnected', reason: end.message, retryMs };
     await sleep(retryMs);
   }
 }

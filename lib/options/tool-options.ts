@@ -97,6 +97,12 @@ export const PUBLISH_OPTIONS = [
     kind: 'flag',
     help: 'Publish each line of standard input as one message, in one batch.',
   },
+  {
+    name: 'chomp',
+    hasNoVariable: true,
+    kind: 'flag',
+    help: 'Remove the line end at the end of standard input.',
+  },
   ADMIN_TOKEN,
   ADMIN_TOKEN_FILE,
 ] as const satisfies readonly OptionSpec[];
@@ -111,6 +117,12 @@ export const SUBSCRIBE_OPTIONS = [
     help: 'Cursor after which the messages begin.',
   },
   JSON_LINES,
+  {
+    name: 'verbose',
+    hasNoVariable: true,
+    kind: 'flag',
+    help: 'Print the channel, the event and the id in front of each message.',
+  },
   {
     name: 'count',
     hasNoVariable: true,

@@ -72,12 +72,12 @@ t.test('subscribe prints what publish sends', async (t) => {
   const site = await Site.start(t);
   const client = await site.subscribe('a', 'news/*', '--count', '5');
   const first = await site.ask('publish', 'a', 'hello');
-  t.match(first.stdout, /^[0-9a-f]{16}\.1 to 1 subscribers\n$/);
+  t.match(first.stdout, /^[0-9a-f]{16}\.1 to 1 subscriber\n$/);
   t.equal(
     await site.pipe('one\ntwo\n', 'publish', 'news/x', '--lines'),
     '2 published, 0 rejected\n',
   );
-  t.match(await site.pipe('from\nstdin', 'publish', 'a'), /\.4 to 1 subscribers/);
+  t.match(await site.pipe('from\nstdin', 'publish', 'a'), /\.4 to 1 subscriber\n/);
   t.match(await site.pipe(Buffer.from([255, 0]), 'publish', 'a', '-'), /\.5 to 1/);
   const { code, stdout, stderr } = await client.run();
   t.equal(code, 0);
@@ -97,7 +97,7 @@ t.test('a disconnected subscriber reconnects and prints what it missed', async (
   const site = await Site.start(t);
   const client = await site.subscribe('a', '--count', '3', '--json');
   await site.ask('publish', 'a', '1', '--event', 'goal', '--id', 'x');
-  t.match((await site.ask('kick', 'a')).stdout, /^closing 1 subscribers/);
+  t.match((await site.ask('kick', 'a')).stdout, /^closing 1 subscriber\n/);
   await until('it to be closed', async () => (await site.server.total('subscriptions')) === 0);
   await site.ask('publish', 'a', '2');
   await site.ask('publish', 'a', '3');

@@ -103,7 +103,11 @@ t.test('status --watch ends with one sentence when the server is gone', async (t
 t.test('status of a server that is not there is one sentence and exit code 1', async (t) => {
   const { code, stdout, stderr } = await run(['status', '--admin', '127.0.0.1:1']);
   t.equal(code, 1, 'exit code');
-  t.equal(stderr, 'megacomet-ts: no admin server answers at 127.0.0.1:1 (ECONNREFUSED)\n', 'why');
+  t.equal(
+    stderr,
+    'megacomet-ts: no admin server answers at 127.0.0.1:1 (connection refused: nothing listens there)\n',
+    'why',
+  );
   t.equal(stdout, '', 'and nothing else');
   const odd = await run(['status', '--admin', 'no address']);
   t.match(

@@ -1,7 +1,7 @@
 // `megacomet-ts publish`: publishes one message, or each line of standard input.
 import { createInterface } from 'node:readline';
 
-import { askAdmin, askJson, textOf, type AdminRequest } from '../../api/admin-client.js';
+import { askAdmin, askJson, rejection, textOf, type AdminRequest } from '../../api/admin-client.js';
 import { MESSAGE_BYTES_MAX } from '../../base/message-limits.js';
 import { readSettings, type Settings } from '../../options/config.js';
 import { MegacometError } from '../../base/errors.js';
@@ -24,8 +24,17 @@ function membersOf(channel: string, settings: Settings): Record<string, unknown>
   };
 }
 
+const LINE_FEED = 0x0a;
+const CARRIAGE_RETURN = 0x0d;
+
+/** Without the one line end that `echo` and most editors append. */
+function withoutLineEnd(bytes: Buffer): Buffer {
+  if (bytes.at(-1) !== LINE_FEED) return bytes;
+  return bytes.subarray(0, bytes.at(-2) === CARRIAGE_RETURN ? -2 : -1);
+}
+
 /** Standard input as a message: as text if it is UTF-8, else as base64. @throws MegacometError */
-async function readInput(): Promise<Record<string, string>> {
+async function readInput(isChomped: boolean): Promise<Record<string, string>> {
   const chunks: Buffer[] = [];
   let bytes = 0;
   for await (const chunk of process.stdin) {
@@ -37,7 +46,8 @@ async function readInput(): Promise<Record<string, string>> {
       `publish: standard input is longer than the ${MESSAGE_BYTES_MAX} bytes of a message`,
     );
   }
-  const data = Buffer.concat(chunks);
+  const whole = Buffer.concat(chunks);
+  const data = isChomped ? withoutLineEnd(whole) : whole;
   const text = data.toString();
   return Buffer.from(text).equals(data) ? { data: text } : { base64: data.toString('base64') };
 }
@@ -57,8 +67,7 @@ async function publishLines(
   const body = { type: 'application/x-ndjson', chunks: linesOf(members) };
   const answer = await askAdmin({ ...asked, body });
   if (answer.status !== 200) {
-    const text = await textOf(asked.admin, answer.body);
-    throw new MegacometError('ERR_REJECTED', `${PATH}: ${errorOf(text)}`);
+    throw await rejection(asked, answer.status, await textOf(asked.admin, answer.body));
   }
   let rest = '';
   let line = 0;
@@ -76,14 +85,6 @@ async function publishLines(
   }
   await output.print(`${line - rejected} published, ${rejected} rejected`);
   return rejected === 0 ? 0 : 1;
-}
-
-function errorOf(text: string): string {
-  try {
-    return (JSON.parse(text) as { error?: string }).error ?? text;
-  } catch {
-    return 'the response is not valid JSON';
-  }
 }
 
 /**
@@ -108,7 +109,7 @@ export async function publish(
       `--lines: reads standard input, so the argument "${data}" is not allowed`,
     );
   }
-  const message = data === '-' ? await readInput() : { data };
+  const message = data === '-' ? await readInput(settings['chomp'] === true) : { data };
   const body = { type: 'application/json', chunks: [JSON.stringify({ ...members, ...message })] };
   const receipt = (await askJson({ ...asked, body })) as { cursor: string; delivered: number };
   await output.print(`${receipt.cursor} to ${counted(receipt.delivered, 'subscriber')}`);

@@ -3,11 +3,32 @@ import { readSettings } from '../../options/config.js';
 import { follow, type StreamMessage } from '../subscription.js';
 import { warn, type Output } from '../output.js';
 
+/** Escapes what moves the cursor or colours a terminal; line feeds and tabs stay. */
+function escapeControls(text: string): string {
+  return text.replace(/(?![\n\t])\p{Cc}/gu, (found) => {
+    return `\\x${(found.codePointAt(0) ?? 0).toString(16).padStart(2, '0')}`;
+  });
+}
+
+interface Form {
+  readonly isJson: boolean;
+  readonly isVerbose: boolean;
+  /** A client chose these bytes, and a terminal obeys them. */
+  readonly isTerminal: boolean;
+}
+
 /** The line for a message: its data, or the message as JSON; binary data is base64. */
-function format(message: StreamMessage, isJson: boolean): string {
-  if (!isJson) return message.data;
+export function formatMessage(message: StreamMessage, form: Form): string {
   const { channel, cursor, id, event, encoding, data } = message;
-  return JSON.stringify({ channel, cursor, id, event, encoding, data });
+  if (form.isJson) return JSON.stringify({ channel, cursor, id, event, encoding, data });
+  const names = [
+    channel,
+    ...(event === undefined ? [] : [`event=${event}`]),
+    ...(id === undefined ? [] : [`id=${id}`]),
+    ...(encoding === undefined ? [] : [encoding]),
+  ];
+  const text = form.isVerbose ? `${names.join(' ')}: ${data}` : data;
+  return form.isTerminal ? escapeControls(text) : text;
 }
 
 /**
@@ -22,6 +43,11 @@ export async function subscribe(
 ): Promise<number> {
   const settings = readSettings('subscribe', { flags, env: process.env });
   const count = settings['count'] as number;
+  const form = {
+    isJson: settings['json'] === true,
+    isVerbose: settings['verbose'] === true,
+    isTerminal: output.isTerminal,
+  };
   let seen = 0;
   const events = follow({
     url,
@@ -31,11 +57,11 @@ export async function subscribe(
   });
   for await (const event of events) {
     if (event.type === 'message') {
-      if (!(await output.print(format(event.message, settings['json'] === true)))) return 0;
+      if (!(await output.print(formatMessage(event.message, form)))) return 0;
       if (++seen === count) return 0;
     } else if (event.type === 'disconnected') {
       const seconds = (event.retryMs / 1000).toFixed(1);
-      warn(`${event.reason}; reconnecting in ${seconds} s`);
+      warn(`${escapeControls(event.reason)}; reconnecting in ${seconds} s`);
     } else if (!event.recovered) {
       warn(`messages before the cursor ${event.cursor} are gone; all later messages will follow`);
     }
