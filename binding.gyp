@@ -51,6 +51,7 @@
       "native/protocol/endless_response.cc",
       "native/protocol/http.cc",
       "native/protocol/http_answer.cc",
+      "native/protocol/http_date.cc",
       "native/protocol/mailbox.cc",
       "native/protocol/poll.cc",
       "native/protocol/server_events.cc",

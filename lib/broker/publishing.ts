@@ -11,7 +11,7 @@ import {
 } from '../base/message-limits.js';
 import { MessageFlag } from '../ipc/frames.js';
 import type { HistoryLimits } from './history-limits.js';
-import { checkLabel } from './label.js';
+import { checkEvent, checkLabel } from './label.js';
 import { SLOW_POLICIES, type SlowPolicy } from './slow-policy.js';
 
 /** Bytes of an idempotency key: a UUID has 36, a SHA-512 in hexadecimal 128. */
@@ -136,7 +136,12 @@ function checkHistory(label: string, history: unknown): void {
 
 const OPTION_CHECKS = new Map<string, Check>([
   ['id', checkLabel],
-  ['event', checkLabel],
+  [
+    'event',
+    (_name, event) => {
+      checkEvent(event);
+    },
+  ],
   ['ttlMs', integer(1, TTL_MS_MAX)],
   ['spreadMs', integer(0, SPREAD_MS_MAX)],
   ['idempotencyKey', checkKey],

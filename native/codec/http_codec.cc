@@ -80,6 +80,7 @@ struct Part {
   size_t bytes_max;
   const char* reason;
   uint16_t answer_too_long;
+  const char* reason_too_long;
   char end;
   ScanState next;
   ascii::CharSet set;
@@ -95,6 +96,7 @@ constexpr Part kParts[] = {
      bounds::kHttpMethodBytesMax,
      "malformed method",
      501,
+     "method too long, in bytes",
      ' ',
      ScanState::kTarget,
      ascii::kToken},
@@ -102,20 +104,28 @@ constexpr Part kParts[] = {
      bounds::kHttpTargetBytesMax,
      "malformed target",
      414,
+     "target too long, in bytes",
      ' ',
      ScanState::kVersion,
      kTargetText},
-    {1, kVersionBytes, "malformed version", 400, '\r', ScanState::kLineEnd, kVersionText},
-    {1, SIZE_MAX, "malformed field name", 0, ':', ScanState::kValue, ascii::kToken},
-    {0, SIZE_MAX, "control byte in a field", 0, '\r', ScanState::kLineEnd, ascii::kFieldText},
+    {1,
+     kVersionBytes,
+     "malformed version",
+     400,
+     "malformed version",
+     '\r',
+     ScanState::kLineEnd,
+     kVersionText},
+    {1, SIZE_MAX, "malformed field name", 0, "", ':', ScanState::kValue, ascii::kToken},
+    {0, SIZE_MAX, "control byte in a field", 0, "", '\r', ScanState::kLineEnd, ascii::kFieldText},
 };
 
 const Part& part_of(ScanState state) {
   return kParts[static_cast<size_t>(state) - static_cast<size_t>(ScanState::kMethod)];
 }
 
-HeadResult reject(uint16_t answer, const char* reason) {
-  return {HeadStatus::kBad, answer, 0, reason};
+HeadResult reject(uint16_t answer, const char* reason, size_t limit = 0) {
+  return {HeadStatus::kBad, answer, 0, reason, static_cast<uint32_t>(limit)};
 }
 
 /// Scans the bytes of one head as they arrive, and reads the fields once the head is complete.
@@ -156,7 +166,7 @@ HeadResult HeadReader::read() {
     if (result.status != HeadStatus::kIncomplete) return result;
   }
   if (progress_->scanned < bounds::kHttpHeadBytesMax) return {};
-  return reject(431, "head too long");
+  return reject(431, "head too long, in bytes", bounds::kHttpHeadBytesMax);
 }
 
 HeadResult HeadReader::enter(ScanState state, size_t bytes) {
@@ -189,13 +199,19 @@ HeadResult HeadReader::scan_part(const Part& part, std::string_view rest) {
   const size_t run = part.set.span(rest);
   // Fits in 16 bits, because a head has at most kHttpHeadBytesMax bytes.
   const size_t length = progress_->length + run;
-  if (length > part.bytes_max) return reject(part.answer_too_long, part.reason);
+  if (length > part.bytes_max) {
+    return reject(part.answer_too_long, part.reason_too_long, part.bytes_max);
+  }
   if (run == rest.size()) {
     progress_->length = static_cast<uint16_t>(length);
     progress_->scanned = static_cast<uint16_t>(progress_->scanned + run);
     return {};
   }
-  if (rest[run] != part.end || length < part.bytes_min) return reject(400, part.reason);
+  if (rest[run] != part.end || length < part.bytes_min) {
+    const bool is_target = static_cast<ScanState>(progress_->state) == ScanState::kTarget;
+    const bool is_raw = is_target && static_cast<uint8_t>(rest[run]) >= 0x80;
+    return reject(400, is_raw ? "target: bytes beyond ASCII must be percent-encoded" : part.reason);
+  }
   if (static_cast<ScanState>(progress_->state) == ScanState::kVersion) {
     const size_t end = progress_->scanned + run;
     // Checked before the head is complete: a client of another protocol may never send an empty
@@ -210,7 +226,9 @@ HeadResult HeadReader::scan_part(const Part& part, std::string_view rest) {
 HeadResult HeadReader::scan_line_start(char byte) {
   if (byte == '\r') return enter(ScanState::kHeadEnd, 1);
   if (byte == ' ' || byte == '\t') return reject(400, "folded line");
-  if (progress_->lines == bounds::kHttpFieldsMax) return reject(431, "too many fields");
+  if (progress_->lines == bounds::kHttpFieldsMax) {
+    return reject(431, "too many fields", bounds::kHttpFieldsMax);
+  }
   ++progress_->lines;
   return enter(ScanState::kName, 0);
 }
@@ -224,8 +242,9 @@ HeadResult HeadReader::read_request_line(std::string_view line) {
       !ascii::kDigits.has(version[5]) || version[6] != '.' || !ascii::kDigits.has(version[7])) {
     return reject(400, "malformed version");
   }
-  if (version[5] != '1' || version[7] > '1') return reject(505, "unknown version");
-  out_->minor_version = static_cast<uint8_t>(version[7] - '0');
+  if (version[5] != '1') return reject(505, "unknown version");
+  // RFC 9110 2.5: a higher minor version is read as the highest one that we know.
+  out_->minor_version = version[7] == '0' ? 0 : 1;
 
   const size_t method_end = line.find(' ');
   const size_t version_at = line.size() - kVersionBytes;
@@ -309,10 +328,8 @@ HeadResult HeadReader::read_host() {
   }
   if (!parse_authority(out_->value(Field::kHost), &out_->host))
     return reject(400, "malformed Host");
-  // RFC 9112 3.2.2 prefers the target. But a proxy could prefer the field, so both must agree.
-  if (is_absolute && !is_same(out_->target.authority, out_->host, out_->target.default_port)) {
-    return reject(400, "Host differs from the target");
-  }
+  // RFC 9112 3.2.2: the target replaces the field.
+  if (is_absolute) out_->host = out_->target.authority;
   return {};
 }
 
@@ -378,6 +395,26 @@ bool HttpHead::lists(Field field, std::string_view member) const {
 bool keeps_alive(const HttpHead& head) {
   if (head.lists(Field::kConnection, "close")) return false;
   return head.minor_version > 0 || head.lists(Field::kConnection, "keep-alive");
+}
+
+std::string_view find_value(std::string_view bytes, Field field) {
+  std::string_view found;
+  bool is_found = false;
+  for (bool is_request_line = true;; is_request_line = false) {
+    const size_t end = bytes.find('\n');
+    if (end == std::string_view::npos) return found;
+    const std::string_view line =
+        bytes.substr(0, end > 0 && bytes[end - 1] == '\r' ? end - 1 : end);
+    bytes.remove_prefix(end + 1);
+    if (line.empty() && !is_request_line) return found;
+    const size_t colon = line.find(':');
+    if (is_request_line || colon == std::string_view::npos) continue;
+    if (field_named(line.substr(0, colon)) != field) continue;
+    if (is_found) return {};
+    is_found = true;
+    const std::string_view value = ascii::trim(line.substr(colon + 1), ascii::kBlanks);
+    if (ascii::kFieldText.has_all(value)) found = value;
+  }
 }
 
 HeadResult parse_head(std::string_view bytes, HeadProgress* progress, HttpHead* out) {

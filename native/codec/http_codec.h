@@ -31,21 +31,25 @@ enum class Method : uint8_t {
 
 /// Fields that the server reads, and fields that must not be repeated, in lower case. A repeated
 /// kOnce field is rejected: two servers could each use another line. A kList field may span lines.
-#define MC_HTTP_FIELDS(X)                                                \
-  X(kAccessControlRequestMethod, "access-control-request-method", kOnce) \
-  X(kAuthorization, "authorization", kOnce)                              \
-  X(kConnection, "connection", kList)                                    \
-  X(kContentLength, "content-length", kOnce)                             \
-  X(kContentType, "content-type", kOnce)                                 \
-  X(kExpect, "expect", kOnce)                                            \
-  X(kHost, "host", kOnce)                                                \
-  X(kLastEventId, "last-event-id", kOnce)                                \
-  X(kOrigin, "origin", kOnce)                                            \
-  X(kSecWebsocketExtensions, "sec-websocket-extensions", kList)          \
-  X(kSecWebsocketKey, "sec-websocket-key", kOnce)                        \
-  X(kSecWebsocketVersion, "sec-websocket-version", kOnce)                \
-  X(kTransferEncoding, "transfer-encoding", kOnce)                       \
-  X(kUpgrade, "upgrade", kList)
+#define MC_HTTP_FIELDS(X)                                                  \
+  X(kAccessControlRequestHeaders, "access-control-request-headers", kList) \
+  X(kAccessControlRequestMethod, "access-control-request-method", kOnce)   \
+  X(kAuthorization, "authorization", kOnce)                                \
+  X(kConnection, "connection", kList)                                      \
+  X(kContentLength, "content-length", kOnce)                               \
+  X(kContentType, "content-type", kOnce)                                   \
+  X(kExpect, "expect", kOnce)                                              \
+  X(kHost, "host", kOnce)                                                  \
+  X(kLastEventId, "last-event-id", kOnce)                                  \
+  X(kOrigin, "origin", kOnce)                                              \
+  X(kReferer, "referer", kList)                                            \
+  X(kSecFetchSite, "sec-fetch-site", kList)                                \
+  X(kSecWebsocketExtensions, "sec-websocket-extensions", kList)            \
+  X(kSecWebsocketKey, "sec-websocket-key", kOnce)                          \
+  X(kSecWebsocketVersion, "sec-websocket-version", kOnce)                  \
+  X(kTransferEncoding, "transfer-encoding", kOnce)                         \
+  X(kUpgrade, "upgrade", kList)                                            \
+  X(kUserAgent, "user-agent", kList)
 
 enum class Field : uint8_t {
 #define X(identifier, name, repeats) identifier,
@@ -142,6 +146,7 @@ struct HeadResult {
   uint16_t answer = 0;      // If bad: the status to respond with, before closing.
   size_t consumed = 0;      // If complete: bytes of the head, with its empty line.
   const char* reason = "";  // If bad: the cause, for people.
+  uint32_t limit = 0;       // If a limit was exceeded: its value.
 };
 
 /// Parses the head of a request. `bytes` holds everything received after the last request: each
@@ -150,5 +155,10 @@ struct HeadResult {
 /// before the request is skipped (RFC 9112 2.2). The result does not depend on how the bytes were
 /// split.
 [[nodiscard]] HeadResult parse_head(std::string_view bytes, HeadProgress* progress, HttpHead* out);
+
+/// The value of a field in a head that is bad or incomplete, as far as it arrived; empty if the
+/// field is missing or repeated. For responses that need a field of a request that cannot be
+/// parsed.
+[[nodiscard]] std::string_view find_value(std::string_view bytes, Field field);
 
 }  // namespace megacomet

@@ -23,10 +23,14 @@ class InputBudget {
   /// Bytes that all clients of the worker together may leave here.
   void set_bytes_max(uint64_t bytes) { bytes_max_ = bytes; }
 
+  [[nodiscard]] bool has_room(size_t bytes) const {
+    return counters_->get(Counter::kInputBudgetBytes) + bytes <= bytes_max_;
+  }
+
   /// Appends bytes to `kept`. False if they exceed the budget: nothing was kept, and the caller
   /// ends the connection. Only the client whose bytes exceed it is affected.
   [[nodiscard]] bool keep(std::string_view bytes, std::string* kept) {
-    if (counters_->get(Counter::kInputBudgetBytes) + bytes.size() > bytes_max_) {
+    if (!has_room(bytes.size())) {
       counters_->add(Counter::kInputBudgetFullTotal);
       return false;
     }

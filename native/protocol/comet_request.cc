@@ -170,34 +170,72 @@ CursorName cursor_name(std::string_view name) {
 HttpFault read_comet_request(const HttpHead& head, const frame::Comet& rules, CometRequest* out) {
   out->route = route_of(head.target.path, rules);
   if (out->route == CometRoute::kNone) return {404, "unknown endpoint"};
-  if (out->route == CometRoute::kMailbox) return read_client_id(head.target.path, out);
-  const HttpFault fault = read_query(head, rules, out);
+  const bool is_mailbox = out->route == CometRoute::kMailbox;
+  const HttpFault fault =
+      is_mailbox ? read_client_id(head.target.path, out) : read_query(head, rules, out);
   if (fault.code != 0) return fault;
+  const bool is_script = is_mailbox || !out->callback.empty();
+  if (is_script && !may_run_as_script(head, rules)) {
+    return {403, "Origin: scripts of this page are not allowed here"};
+  }
+  if (is_mailbox) return {};
   const bool needs_channel =
       out->route != CometRoute::kWebSocket && out->route != CometRoute::kWebSocketEcho;
   if (needs_channel && out->channels.empty()) return {400, "channel is required"};
   return kFine;
 }
 
-std::string_view allowed_origin(const HttpHead& head, const frame::Comet& rules) {
-  if (!head.has(Field::kOrigin)) return {};
-  const std::string_view origin = head.value(Field::kOrigin);
-  for (const std::string& allowed : rules.origins) {
-    if (allowed == "*") return "*";
-    if (allowed == origin) return origin;
+std::string_view allowed_origin(std::string_view origin, const frame::Comet& rules) {
+  if (origin.empty()) return {};
+  std::string_view allowed;
+  for (const std::string& one : rules.origins) {
+    // A named origin may send credentials; "*" may not.
+    if (one == origin) return origin;
+    if (one == "*") allowed = "*";
   }
-  return {};
+  return allowed;
 }
+
+namespace {
+
+/// Whether a URL, or an origin, is of the server that the request names.
+bool is_own(std::string_view url, const HttpHead& head) {
+  const size_t scheme = url.find("://");
+  if (scheme == std::string_view::npos) return false;
+  const std::string_view rest = url.substr(scheme + 3);
+  Authority authority;
+  const uint16_t port = url.substr(0, scheme) == "https" ? 443 : 80;
+  return parse_authority(rest.substr(0, rest.find_first_of("/?#")), &authority) &&
+         is_same(authority, head.host, port);
+}
+
+/// The origin of a URL.
+std::string_view origin_of(std::string_view url) {
+  const size_t scheme = url.find("://");
+  if (scheme == std::string_view::npos) return {};
+  return url.substr(0, url.find_first_of("/?#", scheme + 3));
+}
+
+}  // namespace
 
 bool may_open_websocket(const HttpHead& head, std::string_view allowed) {
   if (!head.has(Field::kOrigin) || !allowed.empty()) return true;
-  const std::string_view origin = head.value(Field::kOrigin);
-  const size_t scheme = origin.find("://");
-  if (scheme == std::string_view::npos) return false;
-  Authority authority;
-  const uint16_t port = origin.substr(0, scheme) == "https" ? 443 : 80;
-  return parse_authority(origin.substr(scheme + 3), &authority) &&
-         is_same(authority, head.host, port);
+  return is_own(head.value(Field::kOrigin), head);
+}
+
+bool may_run_as_script(const HttpHead& head, const frame::Comet& rules) {
+  const auto is_allowed = [&](std::string_view url) {
+    return is_own(url, head) || !allowed_origin(origin_of(url), rules).empty();
+  };
+  if (std::find(rules.origins.begin(), rules.origins.end(), "*") != rules.origins.end())
+    return true;
+  if (head.has(Field::kOrigin)) return is_allowed(head.value(Field::kOrigin));
+  const std::string_view site = head.value(Field::kSecFetchSite);
+  if (site == "same-origin" || site == "none") return true;
+  if (head.has(Field::kReferer)) return is_allowed(head.value(Field::kReferer));
+  // Over plain HTTP a browser omits Sec-Fetch-Site, and a page may suppress Referer. But no page
+  // can change the User-Agent of a script's request.
+  return site.empty() && head.value(Field::kUserAgent).substr(0, 8) != "Mozilla/";
 }
 
 }  // namespace megacomet

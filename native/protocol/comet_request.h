@@ -52,13 +52,18 @@ enum class CursorName : uint8_t { kNone, kStart, kResume };
                                            const frame::Comet& rules,
                                            CometRequest* out);
 
-/// The response's Access-Control-Allow-Origin; empty if the request has no origin, or one that is
-/// not allowed.
-[[nodiscard]] std::string_view allowed_origin(const HttpHead& head, const frame::Comet& rules);
+/// The response's Access-Control-Allow-Origin for a request with this Origin; empty if there is
+/// none, or one that is not allowed.
+[[nodiscard]] std::string_view allowed_origin(std::string_view origin, const frame::Comet& rules);
 
 /// Whether a page of the request's origin may open a WebSocket. It may if the origin is the
 /// server's own or an allowed one, or if there is none: then the client is not a browser. `allowed`
 /// is the allowed_origin() of the request.
 [[nodiscard]] bool may_open_websocket(const HttpHead& head, std::string_view allowed);
+
+/// Whether the page that sent the request may run the response as a script, which CORS does not
+/// restrict: a page of the server's own origin, of an allowed one, or a client that is not a
+/// browser.
+[[nodiscard]] bool may_run_as_script(const HttpHead& head, const frame::Comet& rules);
 
 }  // namespace megacomet

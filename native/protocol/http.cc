@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/ascii.h"
 #include "base/bounds.h"
 #include "codec/digest.h"
 #include "codec/http_codec.h"
@@ -21,6 +22,12 @@ namespace megacomet {
 namespace {
 
 constexpr std::string_view kAllowedMethods = "GET, HEAD, OPTIONS";
+
+/// Fields of requests that a page may set, where the preflight does not name them.
+constexpr std::string_view kUsualHeaders =
+    "Authorization, Cache-Control, Content-Type, Last-Event-ID, Traceparent, X-Requested-With";
+constexpr size_t kRequestedHeadersBytesMax = 1024;
+constexpr ascii::CharSet kHeaderList = ascii::kToken.with(", ");
 
 /// One request, and the parts of it that its response needs.
 struct RequestContext {
@@ -46,7 +53,7 @@ RequestContext context_of(Services& services, Connection* connection, const Http
   return {services,
           connection,
           head,
-          allowed_origin(head, *services.rules),
+          allowed_origin(head.value(Field::kOrigin), *services.rules),
           keeps_alive(head),
           head.method == Method::kHead};
 }
@@ -66,12 +73,10 @@ void reject(Services& services,
             const HttpFault& fault,
             AnswerOptions options) {
   services.counters->add(Counter::kBadRequestsTotal);
+  options.asks_for_upgrade = fault.code == 426;
   if (fault.code == 405) {
     options.name = "Allow";
     options.value = kAllowedMethods;
-  } else if (fault.code == 426) {
-    options.name = "Sec-WebSocket-Version";
-    options.value = "13";
   }
   std::string bytes = http_error(fault.code, fault.sentence, options);
   respond(services, connection, std::move(bytes), options.keeps_alive, CloseCause::kRejected);
@@ -94,8 +99,11 @@ void answer_preflight(const RequestContext& context) {
     options.name = "Allow";
     options.value = kAllowedMethods;
   } else {
-    options.name = "Access-Control-Allow-Headers";
-    options.value = "Last-Event-ID, Cache-Control";
+    // The server reads no field that a page could misuse, so every requested one is allowed.
+    const std::string_view requested = context.head.value(Field::kAccessControlRequestHeaders);
+    const bool is_list = !requested.empty() && requested.size() <= kRequestedHeadersBytesMax &&
+                         kHeaderList.has_all(requested);
+    options.allowed_headers = is_list ? requested : kUsualHeaders;
   }
   respond(context.services, context.connection, http_answer(204, "", options), options.keeps_alive);
 }
@@ -245,6 +253,27 @@ void handle(const RequestContext& context) {
   }
 }
 
+/// The allowed origin of a request that cannot be parsed: its page should be able to read the
+/// error.
+std::string_view origin_in(Services& services, std::string_view bytes) {
+  return allowed_origin(find_value(bytes, Field::kOrigin), *services.rules);
+}
+
+void reject_head(Services& services,
+                 Connection* connection,
+                 const HeadResult& result,
+                 std::string_view bytes) {
+  AnswerOptions options;
+  options.origin = origin_in(services, bytes);
+  options.keeps_alive = false;
+  if (result.limit == 0) {
+    return reject(services, connection, {result.answer, result.reason}, options);
+  }
+  const std::string sentence =
+      std::string(result.reason) + ": at most " + std::to_string(result.limit) + " are allowed";
+  reject(services, connection, {result.answer, sentence.c_str()}, options);
+}
+
 /// Answers the complete requests of a text while the connection speaks HTTP.
 void serve(Services& services,
            Connection* connection,
@@ -260,14 +289,13 @@ void serve(Services& services,
     if (result.status == HeadStatus::kIncomplete) {
       Session* session = services.sessions->acquire(connection);
       session->progress = progress;
+      if (!services.input_budget->has_room(rest.size())) {
+        session->origin = origin_in(services, rest);
+      }
       static_cast<void>(services.connections->keep_input(connection, rest, &session->input));
       return;
     }
-    if (result.status == HeadStatus::kBad) {
-      AnswerOptions options;
-      options.keeps_alive = false;
-      return reject(services, connection, {result.answer, result.reason}, options);
-    }
+    if (result.status == HeadStatus::kBad) return reject_head(services, connection, result, rest);
     progress = HeadProgress();
     handle(context_of(services, connection, head));
     if (!is_open()) return;
@@ -300,7 +328,9 @@ void on_bytes(Services& services, Connection* connection, uint8_t* bytes, size_t
 }
 
 void on_input_full(Services& services, Connection* connection) {
-  std::string bytes = http_retry_later(retry_after_s(services.random), kInputBudgetFull);
+  AnswerOptions options;
+  if (connection->is_busy()) options.origin = connection->session->origin;
+  std::string bytes = http_retry_later(retry_after_s(services.random), kInputBudgetFull, options);
   respond(services, connection, std::move(bytes), false, CloseCause::kRejected);
 }
 

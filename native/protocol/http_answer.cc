@@ -4,13 +4,17 @@
 #include "base/bounds.h"
 #include "codec/http_writer.h"
 #include "codec/json_writer.h"
+#include "protocol/http_date.h"
 
 namespace megacomet {
 
 namespace {
 
 /// Our own fields and an origin of the allow-list; far below the limit of a head.
-constexpr size_t kHeadBytes = 2048;
+constexpr size_t kHeadBytes = 4096;
+
+/// Chromium's maximum; other browsers keep the answer to a preflight longer.
+constexpr uint64_t kPreflightSeconds = 7200;
 
 /// The head of RFC 6455 4.2.2. The values that follow are base64, and extensions that
 /// deflate_codec.cc writes: no text of a client, so no field has to be checked.
@@ -23,7 +27,17 @@ void write_origin(HttpWriter* writer, std::string_view origin) {
   if (origin.empty()) return;
   writer->field("Access-Control-Allow-Origin", origin);
   writer->field("Access-Control-Expose-Headers", "Megacomet-Cursor, Retry-After");
-  if (origin != "*") writer->field("Vary", "Origin");
+  if (origin == "*") return;
+  // The Fetch standard allows credentials for a named origin only.
+  writer->field("Access-Control-Allow-Credentials", "true");
+  writer->field("Vary", "Origin");
+}
+
+void write_preflight(HttpWriter* writer, std::string_view allowed_headers) {
+  if (allowed_headers.empty()) return;
+  writer->field("Access-Control-Allow-Methods", "GET, HEAD");
+  writer->field("Access-Control-Allow-Headers", allowed_headers);
+  writer->number("Access-Control-Max-Age", kPreflightSeconds);
 }
 
 std::string written(const HttpWriter& writer) {
@@ -36,7 +50,13 @@ std::string http_answer(uint16_t code, std::string_view content, const AnswerOpt
   char buffer[kHeadBytes];
   HttpWriter writer(buffer, sizeof buffer);
   writer.status(code);
+  writer.field("Date", http_date());
   write_origin(&writer, options.origin);
+  write_preflight(&writer, options.allowed_headers);
+  if (options.asks_for_upgrade) {
+    writer.field("Upgrade", "websocket");
+    writer.field("Sec-WebSocket-Version", "13");
+  }
   if (!options.name.empty()) writer.field(options.name, options.value);
   if (!options.cursor.empty()) writer.field("Megacomet-Cursor", options.cursor);
   writer.field("Cache-Control", "no-store");
@@ -45,7 +65,11 @@ std::string http_answer(uint16_t code, std::string_view content, const AnswerOpt
     writer.field("Content-Type", options.content_type);
     writer.number("Content-Length", content.size());
   }
-  writer.field("Connection", options.keeps_alive ? "keep-alive" : "close");
+  // RFC 9110 7.8: a sender of Upgrade lists it in Connection.
+  writer.field("Connection",
+               options.asks_for_upgrade ? "close, upgrade"
+               : options.keeps_alive    ? "keep-alive"
+                                        : "close");
   writer.finish();
   std::string out = written(writer);
   if (!options.is_head_only && code != 204) out.append(content);
@@ -76,9 +100,11 @@ std::string http_stream_head(std::string_view content_type, std::string_view ori
   char buffer[kHeadBytes];
   HttpWriter writer(buffer, sizeof buffer);
   writer.status(200);
+  writer.field("Date", http_date());
   write_origin(&writer, origin);
   writer.field("Content-Type", content_type);
-  writer.field("Cache-Control", "no-store");
+  // RFC 9111 5.2.2.6: a proxy that compresses would hold messages back.
+  writer.field("Cache-Control", "no-store, no-transform");
   writer.field("X-Content-Type-Options", "nosniff");
   // nginx would buffer the response.
   writer.field("X-Accel-Buffering", "no");

@@ -1,4 +1,4 @@
-// Complete responses of the comet server over HTTP. Pure.
+// Complete responses of the comet server over HTTP.
 #pragma once
 
 #include <cstdint>
@@ -18,6 +18,10 @@ struct AnswerOptions {
   std::string_view name = {};
   std::string_view value = {};
   std::string_view cursor = {};
+  /// For a preflight: the value of Access-Control-Allow-Headers; empty for none.
+  std::string_view allowed_headers = {};
+  /// 426: the response asks for a WebSocket upgrade (RFC 9110 15.5.22).
+  bool asks_for_upgrade = false;
   bool keeps_alive = true;
   /// HEAD: the head of the response to GET, without its content.
   bool is_head_only = false;

@@ -141,7 +141,6 @@ const MALFORMED: readonly Vector[] = [
       `GET /poll?channel=a HTTP/1.1\r\nHost: ${host}\r\n\r\n`,
     ],
   ),
-  ['a target of another host', request([], '', 'GET http://b/poll?channel=a')],
   ['bare line feeds', 'GET /poll?channel=a HTTP/1.1\nHost: a\n\n'],
   ['a bare line feed at the end', 'GET /poll?channel=a HTTP/1.1\r\nHost: a\r\n\n'],
   ['a bare line feed after the first line', 'GET /poll?channel=a HTTP/1.1\nHost: a\r\n\r\n'],
@@ -163,7 +162,6 @@ const MALFORMED: readonly Vector[] = [
   ['no version', 'GET /poll?channel=a\r\nHost: a\r\n\r\n'],
   ['a version in small letters', 'GET /poll?channel=a http/1.1\r\nHost: a\r\n\r\n'],
   ['a version with more digits', 'GET /poll?channel=a HTTP/1.10\r\nHost: a\r\n\r\n'],
-  ['HTTP/1.2', 'GET /poll?channel=a HTTP/1.2\r\nHost: a\r\n\r\n', 505],
   ['HTTP/2.0', 'GET /poll?channel=a HTTP/2.0\r\nHost: a\r\n\r\n', 505],
   ['HTTP/0.9 with a version', 'GET /poll?channel=a HTTP/0.9\r\nHost: a\r\n\r\n', 505],
   ['the preface of HTTP/2', 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'],
@@ -263,6 +261,8 @@ const FINE: readonly Vector[] = [
   ['an OPTIONS of an unknown path', request([], '', 'OPTIONS /nothing'), 204],
   ['a length of nothing', request(['Content-Length: 0'], '', 'OPTIONS *'), 204],
   ['an expectation without a body', request(['Expect: 100-continue'], '', 'OPTIONS *'), 204],
+  ['HTTP/1.2', 'OPTIONS * HTTP/1.2\r\nHost: a\r\n\r\n', 204],
+  ['an absolute target of another host', 'OPTIONS http://b:1/x HTTP/1.1\r\nHost: a\r\n\r\n', 204],
   ['an absolute target', 'OPTIONS http://a:80/x HTTP/1.1\r\nHost: a\r\n\r\n', 204],
   ['HTTP/1.0 with keep-alive', 'GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n', 404],
   ['blanks around a value', 'OPTIONS * HTTP/1.1\r\nHost: \t a \t\r\n\r\n', 204],
@@ -314,9 +314,13 @@ t.test('a rejection states the error as JSON, and the allowed methods', async (t
   t.match(text, /\r\n\r\n\{"error":"[^"]+"\}\n$/);
 });
 
-/** The first response head. */
+/** The first response head, without its date. */
 function headOf({ text }: Talk): string {
-  return text.slice(0, text.indexOf('\r\n\r\n'));
+  return withoutDate(text.slice(0, text.indexOf('\r\n\r\n')));
+}
+
+function withoutDate(text: string): string {
+  return text.replace(/\r\nDate: [^\r]*/, '');
 }
 
 t.test('a JSONP answer is a script and nothing else', async (t) => {
@@ -361,7 +365,7 @@ t.test('HEAD gets the head of GET and no body', async (t) => {
     }
     const head = await talk(world, request(['Connection: close'], '', `HEAD ${path}`));
     t.equal(headOf(head), headOf(await get), path);
-    t.equal(head.text, `${headOf(head)}\r\n\r\n`, 'without content');
+    t.equal(withoutDate(head.text), `${headOf(head)}\r\n\r\n`, 'without content');
   }
   const empty = await talk(world, request([], '', 'HEAD /poll?channel=b') + LAST);
   t.strictSame(empty.codes, [204, 204], 'also when a poll times out');

@@ -26,6 +26,7 @@ CometWorld::CometWorld() {
   rules.epoch = 1;
   rules.handshake_timeout_s = rules.write_timeout_s = 10;
   rules.heartbeat_s = 25;
+  rules.poll_timeout_s = 30;
   rules.retry_ms = 1000;
   rules.message_bytes_max = 65'536;
   rules.channels_per_connection_max = 10;
