@@ -8,8 +8,11 @@ import { columnsOf, movesCursor, type OutputShape } from '../base/terminal.js';
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
-/** `CSI n A` moves the cursor up, `CSI J` clears from there to the end of the screen. */
-const upAndClear = (lines: number): string => `\u001b[${lines}A\u001b[J`;
+const HIDE_CURSOR = '\u001b[?25l';
+const SHOW_CURSOR = '\u001b[?25h';
+
+/** `CSI 2 K` clears a line, `CSI 1 A` moves the cursor up: to the start of the block before. */
+const upAndClear = (lines: number): string => `${'\u001b[2K\u001b[1A'.repeat(lines)}\u001b[2K\r`;
 
 export class Output {
   readonly #stream: Writable & OutputShape;
@@ -71,9 +74,14 @@ export class Output {
     const wide = columns === undefined || columns === 0 ? Infinity : columns;
     const lines = text.split('\n').map((line) => line.slice(0, wide));
     const shown = rows > 1 ? lines.slice(0, rows - 1) : lines;
-    const before = this.#drawn > 0 ? upAndClear(this.#drawn) : '';
+    const before = this.#drawn > 0 ? upAndClear(this.#drawn) : HIDE_CURSOR;
     this.#drawn = shown.length;
     return this.#write(`${before}${shown.join('\n')}\n`);
+  }
+
+  /** Shows the cursor again that {@link redraw} hides. */
+  release(): void {
+    if (this.#movesCursor && this.#drawn > 0) this.queue(SHOW_CURSOR);
   }
 
   /** Waits for all writes. @throws MegacometError `ERR_WRITE` */

@@ -12,6 +12,7 @@ export function writeFirstLine(log: Logger, parts: Parts, capacity: Capacity, st
   log.info(
     {
       listen,
+      protocol: stats.protocol,
       workers,
       maxConnections,
       adminPort,
@@ -19,6 +20,6 @@ export function writeFirstLine(log: Logger, parts: Parts, capacity: Capacity, st
       workerPids: stats.workers.map(({ pid }) => pid),
     },
     `listening on ${formatAddresses(listen)} with ${workers} workers, for ` +
-      `${maxConnections} connections; the limit that binds: ${binding}`,
+      `${maxConnections} connections; protocol ${stats.protocol}; the limit that binds: ${binding}`,
   );
 }

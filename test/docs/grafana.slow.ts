@@ -123,6 +123,11 @@ const HEALTHY: Readonly<Record<string, string>> = {
   'megacomet_kernel_listen_overflows{}': '12x160',
   'megacomet_kernel_tcp_memory_pressures{}': '2x160',
   'megacomet_kernel_tcp_abort_on_memory{}': '1x160',
+  'megacomet_publishes_busy_total{}': '0x160',
+  'megacomet_gaps_total{worker="0"}': '0x160',
+  'megacomet_history_evicted_total{}': '0x160',
+  'megacomet_replay_requests_total{worker="0"}': '0+10x160',
+  'megacomet_bad_requests_total{worker="0"}': '0+1x160',
 };
 
 interface Scene {
@@ -249,6 +254,31 @@ const SCENES: readonly Scene[] = [
     what: 'resets because of memory shortage',
     changes: { 'megacomet_kernel_tcp_abort_on_memory{}': '1x140 3x20' },
     firing: ['MegacometMemoryAborts'],
+  },
+  {
+    what: 'publishes that meet a busy worker',
+    changes: { 'megacomet_publishes_busy_total{}': '0x120 0+5x40' },
+    firing: ['MegacometPublishesBusy'],
+  },
+  {
+    what: 'clients that miss messages',
+    changes: { 'megacomet_gaps_total{worker="0"}': '0x100 0+5x60' },
+    firing: ['MegacometGaps'],
+  },
+  {
+    what: 'a full history',
+    changes: { 'megacomet_history_evicted_total{}': '0x100 0+5x60' },
+    firing: ['MegacometHistoryEvicted'],
+  },
+  {
+    what: 'clients that reconnect again and again',
+    changes: { 'megacomet_replay_requests_total{worker="0"}': '0x100 0+3000x60' },
+    firing: ['MegacometReconnectStorm'],
+  },
+  {
+    what: 'rejected requests',
+    changes: { 'megacomet_bad_requests_total{worker="0"}': '0x80 0+60x80' },
+    firing: ['MegacometRejectedRequests'],
   },
 ];
 

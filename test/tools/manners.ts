@@ -179,7 +179,14 @@ t.test('a block replaces the one before on a terminal, and follows it elsewhere'
   const live = new Output(terminal.stream, {});
   await live.redraw('one\ntwo');
   await live.redraw('0123456789abc\n2\n3\n4\n5');
-  t.equal(terminal.text, 'one\ntwo\n\u001b[2A\u001b[J0123456789\n2\n3\n', 'cut to the screen');
+  const up = '\u001b[2K\u001b[1A'.repeat(2);
+  t.equal(
+    terminal.text,
+    `\u001b[?25lone\ntwo\n${up}\u001b[2K\r0123456789\n2\n3\n`,
+    'cut to the screen',
+  );
+  live.release();
+  t.ok(terminal.text.endsWith('\u001b[?25h'), 'the cursor is shown again');
   for (const [shape, env] of [
     [{}, {}],
     [{ isTTY: true }, { TERM: 'dumb' }],

@@ -1,11 +1,13 @@
 // `megacomet-ts status`: prints the current state of a running server.
+import { constants } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { fetchStats } from '../../api/admin-client.js';
 import { MegacometError } from '../../base/errors.js';
 import { readSettings } from '../../options/config.js';
-import { toJson, type Count, type Stats } from '../../stats/stats.js';
-import type { Output } from '../output.js';
+import { toJson, type Count, type Stats, type WorkerStats } from '../../stats/stats.js';
+import { counted, type Output } from '../output.js';
+import { EXIT } from '../process-interface.js';
 
 const WATCH_INTERVAL_MS = 1000;
 
@@ -33,38 +35,95 @@ function alignRight(rows: readonly (readonly string[])[]): string {
     .join('\n');
 }
 
-/** The table of one snapshot. With an earlier snapshot the rates are those between the two. */
-export function formatStatus({ stats, atMs }: Snapshot, before: Snapshot | undefined): string {
+interface Column {
+  readonly title: string;
+  readonly cells: readonly string[];
+  /** A narrow terminal omits the columns with the highest numbers first. */
+  readonly rank: number;
+}
+
+/** The table of the workers, with the columns that fit. */
+function workerTable(
+  { stats, atMs }: Snapshot,
+  before: Snapshot | undefined,
+  width: number,
+): string {
   const seconds = before === undefined ? stats.uptimeSeconds : (atMs - before.atMs) / 1000;
-  const header = ['slot', 'pid', 'state', 'connections', 'accepted/s', 'echoed/s', 'lag', 'memory'];
-  const rows = stats.workers.map((worker) => {
-    const earlier = before?.stats.workers[worker.slot];
-    const perSecond = (key: string): string =>
-      rate(worker[key] as Count, earlier?.[key] as Count | undefined, seconds);
-    return [
-      String(worker.slot),
-      String(worker.pid ?? '-'),
-      worker.state,
-      String(worker['connections']),
-      perSecond('acceptedTotal'),
-      perSecond('echoedTotal'),
-      `${worker.loopLagMaxMs.toFixed(1)} ms`,
-      megabytes(worker.privateBytes),
-    ];
+  const column = (title: string, rank: number, cell: (worker: WorkerStats) => string): Column => ({
+    ...{ title, rank },
+    cells: stats.workers.map(cell),
   });
-  const { totals } = stats;
+  const perSecond = (title: string, rank: number, key: string): Column =>
+    column(title, rank, (worker) => {
+      const earlier = before?.stats.workers[worker.slot];
+      return rate(worker[key] as Count, earlier?.[key] as Count | undefined, seconds);
+    });
+  const isComet = stats.protocol === 'comet';
+  let columns = [
+    column('slot', 0, ({ slot }) => String(slot)),
+    column('pid', 5, ({ pid }) => String(pid ?? '-')),
+    column('state', 1, ({ state }) => state),
+    column('connections', 2, (worker) => String(worker['connections'])),
+    perSecond('accepted/s', 6, 'acceptedTotal'),
+    isComet
+      ? perSecond('delivered/s', 3, 'deliveredTotal')
+      : perSecond('echoed/s', 3, 'echoedTotal'),
+    column('lag', 7, ({ loopLagMaxMs }) => `${loopLagMaxMs.toFixed(1)} ms`),
+    column('memory', 4, ({ privateBytes }) => megabytes(privateBytes)),
+  ];
+  for (;;) {
+    const table = alignRight([
+      columns.map(({ title }) => title),
+      ...stats.workers.map((_, row) => columns.map(({ cells }) => cells[row] ?? '')),
+    ]);
+    if (columns.length < 3 || (table.split('\n')[0] ?? '').length <= width) return table;
+    const last = Math.max(...columns.map(({ rank }) => rank));
+    columns = columns.filter(({ rank }) => rank < last);
+  }
+}
+
+/** What a comet server does: published, delivered, subscribers, gaps and history. */
+function messageLines({ messages, totals }: Stats): string[] {
+  if (messages === null) return [];
+  const count = (field: string): string => String(messages[field] ?? 0);
+  const total = (field: string): string => String(totals[field] ?? 0);
+  return [
+    `messages     ${count('messagesPublishedTotal')} published, ${total('deliveredTotal')} delivered, ` +
+      `${count('publishesBusyTotal')} busy`,
+    `subscribers  ${total('subscriptions')} of ${count('subscribedChannels')} channels`,
+    `resumed      ${total('replayedTotal')} messages replayed, ${total('gapsTotal')} gaps`,
+    `history      ${count('historyMessages')} messages, ` +
+      `${megabytes(messages['historyMemoryBytes'] ?? 0)}, ${count('historyEvictedTotal')} evicted`,
+    `rejected     ${total('badRequestsTotal')} requests, ` +
+      `${count('apiUnauthorizedTotal')} without the admin token`,
+  ];
+}
+
+/**
+ * The table of one snapshot. With an earlier snapshot the rates are those between the two.
+ *
+ * @param width - Columns of the terminal.
+ */
+export function formatStatus(now: Snapshot, before: Snapshot | undefined, width = 80): string {
+  const { stats } = now;
+  const { totals, workers } = stats;
   const perConnection = stats.memory.userBytesPerConnection;
+  const restarts = workers.reduce((sum, worker) => sum + worker.restarts, 0);
+  const serving = workers.filter(({ state }) => state === 'serving').length;
   return [
     `megacomet-ts ${stats.version} on ${stats.listen.join(', ')}, up ${stats.uptimeSeconds} s` +
       (stats.isDraining ? ', draining' : ''),
     '',
-    alignRight([header, ...rows]),
+    workerTable(now, before, width),
     '',
+    `protocol     ${stats.protocol}`,
+    `workers      ${serving} of ${workers.length} serving, ${counted(restarts, 'restart')}`,
     `connections  ${String(totals['connections'])} of ${stats.maxConnections}`,
     `accepted     ${String(totals['acceptedTotal'])}, ` +
       `rejected ${String(totals['rejectedTotal'])}, failed ${String(totals['acceptFailedTotal'])}`,
     `closed       ${String(totals['closedTotal'])}, ` +
       `by crash ${String(totals['closedByCrashTotal'])}`,
+    ...messageLines(stats),
     `memory       ${megabytes(stats.memory.privateBytes)} private` +
       (perConnection === null ? '' : `, ${perConnection.toFixed(0)} bytes per connection`),
   ].join('\n');
@@ -94,13 +153,21 @@ export async function status(flags: Record<string, unknown>, output: Output): Pr
   const admin = settings['admin'] as string;
   const isJson = settings['json'] === true;
   const format = (now: Snapshot, before?: Snapshot): string =>
-    isJson ? toJson(now.stats) : formatStatus(now, before);
+    isJson ? toJson(now.stats) : formatStatus(now, before, output.columns);
   if (settings['watch'] !== true) {
     await output.print(format(await take(admin)));
     return 0;
   }
+  const end = new AbortController();
+  let code = 0;
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+    process.once(signal, () => {
+      code = EXIT.signal + constants.signals[signal];
+      end.abort();
+    });
+  }
   let before: Snapshot | undefined;
-  for (;;) {
+  while (!end.signal.aborted) {
     const now = await takeOrReason(admin);
     // JSON lines must stay JSON, so a server that does not answer is a line of its own kind.
     const text =
@@ -112,6 +179,8 @@ export async function status(flags: Record<string, unknown>, output: Output): Pr
     if (!(await (isJson ? output.print(text) : output.redraw(text)))) return 0;
     // Rates span two answers of one server, so they begin again after a restart.
     before = typeof now === 'string' ? undefined : now;
-    await sleep(WATCH_INTERVAL_MS);
+    await sleep(WATCH_INTERVAL_MS, undefined, { signal: end.signal }).catch(() => undefined);
   }
+  output.release();
+  return code;
 }
