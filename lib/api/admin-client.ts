@@ -2,7 +2,9 @@
 import { request, type ClientRequest } from 'node:http';
 import { pipeline } from 'node:stream/promises';
 
+import { formatPeer, parsePeer } from '../base/address.js';
 import { MegacometError } from '../base/errors.js';
+import { parseExactJson } from '../base/exact-json.js';
 import { reasonOf } from '../base/reason.js';
 import type { Stats } from '../stats/stats.js';
 
@@ -12,14 +14,6 @@ const ANSWER_BYTES_MAX = 16 * 1024 * 1024;
 
 function unreachable(admin: string, reason: string): MegacometError {
   return new MegacometError('ERR_UNREACHABLE', `no admin server answers at ${admin} (${reason})`);
-}
-
-/** Quotes integers that a double cannot hold, and reads them back as bigint. */
-function parseExact(text: string): unknown {
-  const quoted = text.replace(/([[:,])(\d{16,})(?=[,\]}])/g, '$1"\\u0000$2"');
-  return JSON.parse(quoted, (_, value: unknown) =>
-    typeof value === 'string' && value.startsWith('\0') ? BigInt(value.slice(1)) : value,
-  );
 }
 
 export interface AdminRequest {
@@ -41,11 +35,8 @@ export interface AdminAnswer {
 }
 
 function urlOf({ admin, path }: AdminRequest): URL {
-  try {
-    return new URL(`http://${admin}${path}`);
-  } catch {
-    throw unreachable(admin, 'not HOST:PORT');
-  }
+  // A token is sent to this address: a text such as 9001 would be read as the host 0.0.35.41.
+  return new URL(`http://${formatPeer(parsePeer('admin', admin))}${path}`);
 }
 
 /** Sends a body; the time limit then counts from its last byte. */
@@ -179,7 +170,7 @@ export async function askJson(asked: AdminRequest): Promise<unknown> {
   const text = await textOf(asked.admin, body);
   if (status < 200 || status >= 300) throw await rejection(asked, status, text);
   try {
-    return parseExact(text);
+    return parseExactJson(text);
   } catch {
     throw unreachable(asked.admin, 'the answer is not valid JSON');
   }

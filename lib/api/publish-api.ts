@@ -5,6 +5,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { MegacometError, type ErrorCode } from '../base/errors.js';
 import { counter, valuesOf, type ValuesOf } from '../base/metric.js';
 import type { ChannelPage, ChannelQuery, PublishOptions, Receipt } from '../broker/publishing.js';
+import type { Target } from './admin-request.js';
 import { readKick, readPublish, RequestFault } from './publish-request.js';
 import {
   checkHead,
@@ -52,6 +53,9 @@ const STATUS: Partial<Record<ErrorCode, number>> = {
   ERR_BUSY: 429,
   ERR_NOT_RUNNING: 503,
 };
+
+/** The paths that a comet server has besides those of admin.ts. */
+export const API_PATHS: readonly string[] = ['/publish', '/kick', '/channels'];
 
 interface Route {
   readonly method: string;
@@ -119,8 +123,12 @@ export class PublishApi {
    *
    * @returns False for another path, which was not answered.
    */
-  async handle(request: IncomingMessage, response: ServerResponse): Promise<boolean> {
-    const [path = '', query = ''] = (request.url ?? '').split('?');
+  async handle(
+    request: IncomingMessage,
+    response: ServerResponse,
+    { path, query }: Target,
+    trust: () => void,
+  ): Promise<boolean> {
     const route = this.#routes.get(path);
     if (route === undefined) return false;
     this.#requests++;
@@ -128,6 +136,7 @@ export class PublishApi {
     response.on('error', () => undefined);
     try {
       this.#authorize(request);
+      trust();
       if (request.method !== route.method) {
         throw new Rejection(405, `${path} takes ${route.method}`, { Allow: route.method });
       }

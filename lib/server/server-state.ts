@@ -19,6 +19,10 @@ export class ServerState implements AdminView {
     this.#sources = sources;
   }
 
+  get protocol(): string {
+    return this.#sources.protocol;
+  }
+
   /** Addresses with their real ports. */
   get addresses(): readonly string[] {
     return this.#sources.parts.addresses.map(({ address }) => formatAddress(address));

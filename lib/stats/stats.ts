@@ -256,11 +256,3 @@ export function collectStats(
     },
   };
 }
-
-/** JSON with every integer as plain digits, including those above 2^53. */
-export function toJson(value: unknown): string {
-  const text = JSON.stringify(value, (_, item: unknown) =>
-    typeof item === 'bigint' ? `\u0000${item}\u0000` : item,
-  );
-  return text.replace(/"\\u0000(\d+)\\u0000"/g, '$1');
-}

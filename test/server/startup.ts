@@ -47,6 +47,7 @@ function stepsOf(parts: Parts): readonly Step[] {
     startLog: silentLogger,
     memory: new WorkerMemory(procReader),
     view: {
+      protocol: 'comet',
       stats: () => {
         throw new Error('not asked');
       },

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { connect, type AddressInfo, type Socket } from 'node:net';
 
+import { checkRequest } from '../../lib/api/admin-request.js';
 import {
   PublishApi,
   type PublishApiOptions,
@@ -66,7 +67,9 @@ export async function site(
   test: { teardown(action: () => Promise<void>): void },
   options: Partial<PublishApiOptions> & { target?: PublishTarget } = {},
 ): Promise<Site> {
-  const broker = new Broker(brokerOptions(1, fill({ protocol: 'comet', messageBytes: 1000 })), { epoch: 1n });
+  const broker = new Broker(brokerOptions(1, fill({ protocol: 'comet', messageBytes: 1000 })), {
+    epoch: 1n,
+  });
   const worker = new FakePort(0);
   broker.attach(worker);
   const api = new PublishApi(options.target ?? broker, {
@@ -77,7 +80,7 @@ export async function site(
   const failures: unknown[] = [];
   const server = createServer((request, response) => {
     api
-      .handle(request, response)
+      .handle(request, response, checkRequest(request), () => undefined)
       .then((isOurs) => {
         if (!isOurs) response.writeHead(404).end('{}');
       })

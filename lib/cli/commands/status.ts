@@ -5,7 +5,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fetchStats } from '../../api/admin-client.js';
 import { MegacometError } from '../../base/errors.js';
 import { readSettings } from '../../options/config.js';
-import { toJson, type Count, type Stats, type WorkerStats } from '../../stats/stats.js';
+import { formatExactJson } from '../../base/exact-json.js';
+import type { Count, Stats, WorkerStats } from '../../stats/stats.js';
 import { counted, type Output } from '../output.js';
 import { EXIT } from '../process-interface.js';
 
@@ -153,7 +154,7 @@ export async function status(flags: Record<string, unknown>, output: Output): Pr
   const admin = settings['admin'] as string;
   const isJson = settings['json'] === true;
   const format = (now: Snapshot, before?: Snapshot): string =>
-    isJson ? toJson(now.stats) : formatStatus(now, before, output.columns);
+    isJson ? formatExactJson(now.stats) : formatStatus(now, before, output.columns);
   if (settings['watch'] !== true) {
     await output.print(format(await take(admin)));
     return 0;
