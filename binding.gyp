@@ -100,7 +100,11 @@
       "target_name": "megacomet",
       "sources": ["native/addon/binding.cc", "<@(native_sources)"],
       # As a system header, so that our warnings are about our code.
-      "cflags_cc": ["-isystem", "<!(node -p \"path.dirname(require.resolve('node-addon-api'))\")"],
+      # Relative to build/, because make splits a path with blanks, and the shell one with quotes.
+      "cflags_cc": [
+        "-isystem",
+        "../<!(node -p \"path.relative('.', path.dirname(require.resolve('node-addon-api')))\")"
+      ],
       "defines": ["NAPI_VERSION=9", "NAPI_DISABLE_CPP_EXCEPTIONS"],
       "libraries": ["-lev"]
     }

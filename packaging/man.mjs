@@ -79,7 +79,9 @@ export function manPage({ version, description, commands, signals, exitCodes }) 
     HEAD,
     section(
       'COMMANDS',
-      commands.map((command) => entry(bold(command.name), command.description)),
+      commands.map(({ name, words, description }) =>
+        entry(`${bold(name)} ${plain(words).toUpperCase()}`.trim(), description),
+      ),
     ),
     section('OPTIONS', [...OPTIONS_HEAD, ...options]),
     section('ENVIRONMENT', ENVIRONMENT),

@@ -8,9 +8,10 @@ export const EXIT = {
   usage: 2,
   insufficient: 3,
   rejected: 4,
-  /** The number of the signal is added. */
-  signal: 128,
 } as const;
+
+/** The exit code after a signal is the sum of this and the number of the signal. */
+export const SIGNAL_EXIT = 128;
 
 interface ExitCode {
   readonly code: string;

@@ -45,6 +45,13 @@ export const KEEPALIVE = {
 
 const SERVER_OPTIONS = [
   {
+    name: 'demo',
+    isCommandLineOnly: true,
+    hasNoVariable: true,
+    kind: 'flag',
+    help: 'Run a comet server on loopback, with a page that subscribes and publishes.',
+  },
+  {
     name: 'config',
     isCommandLineOnly: true,
     kind: 'text',

@@ -27,7 +27,10 @@ t.test('CI finds both command lines of the README', (t) => {
     ['test', 'npm test'],
   ] as const) {
     const line = blockAfter(`<!-- command: ${name} -->`).trim();
-    t.match(line, /^apt-get update && apt-get install -y libev-dev && npm ci && npm run build/);
+    t.match(
+      line,
+      /^apt-get update && apt-get install -y libev-dev python3 make g\+\+ && npm ci && npm run build/,
+    );
     t.ok(line.endsWith(last), `it ends with ${last}`);
     t.notMatch(line, /\n/, 'it is one line');
   }

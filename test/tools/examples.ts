@@ -9,12 +9,11 @@ import { join } from 'node:path';
 
 import { EventSource } from 'eventsource';
 import t, { type Test } from 'tap';
-import ts from 'typescript';
 import WebSocket from 'ws';
 
 import { noBrowser, openPage, servePage, startBrowser } from '../support/browser.js';
 import { PollClient, startComet, type World } from '../support/comet-world.js';
-import { connect, root, until } from '../support/helpers.js';
+import { Command, connect, root, run, until } from '../support/helpers.js';
 import { without } from '../support/requirements.js';
 
 const example = (path: string): string => readFileSync(join(root, 'examples', path), 'utf8');
@@ -72,17 +71,63 @@ function adapted(test: Test, text: string, changes: Readonly<Record<string, stri
   return adaptedText;
 }
 
-/** Starts the service as compiled from an installed package. */
+/** Starts the service, unchanged, from a folder with an installed package. */
 function startService(test: Test, env: Readonly<Record<string, string>>): Running {
   const folder = temporaryFolder(test);
   mkdirSync(join(folder, 'node_modules'));
   symlinkSync(root, join(folder, 'node_modules/megacomet-ts'));
-  const options = { module: ts.ModuleKind.ESNext, target: ts.ScriptTarget.ES2023 };
-  const source = example('push-service/push-service.ts');
-  const { outputText } = ts.transpileModule(source, { compilerOptions: options });
-  writeFileSync(join(folder, 'push-service.mjs'), outputText);
+  writeFileSync(join(folder, 'push-service.mjs'), example('push-service/push-service.mjs'));
   return start(test, folder, [process.execPath, 'push-service.mjs'], env);
 }
+
+t.test('the service runs as it is in the checkout', async (t) => {
+  const program = join(root, 'examples/push-service/push-service.mjs');
+  const service = start(t, tmpdir(), [process.execPath, program], { PORT: '0' });
+  await until('the service', () => service.output.includes('listening on'));
+  service.child.stdin?.end('hello\n');
+  await service.ended;
+  t.equal(service.child.exitCode, 0, service.output);
+});
+
+t.test('serve --demo shows a page that subscribes and publishes', async (t) => {
+  const args = ['serve', '--demo', '--port', '0', '--admin-port', '0', '--workers', '1'];
+  const demo = new Command([...args, '--drain', '0', '--log-format', 'json']);
+  const found = await until('the page', () => /"demo page at (http:[^"]+)"/.exec(demo.stdout));
+  const [, url = ''] = found;
+  t.match(url, /^http:\/\/127\.0\.0\.1:\d+\/$/, 'on loopback');
+  const answer = await fetch(url);
+  const html = await answer.text();
+  t.equal(answer.status, 200);
+  t.notMatch(html, /(src|href)="(?!data:)/, 'the page needs no other file');
+  t.equal((await fetch(`${url}other`)).status, 404);
+  const [, address = ''] = /data-address="([^"]+)"/.exec(html) ?? [];
+  const { origin } = new URL(url);
+  const allowed = await fetch(`http://${address}/poll?channel=demo&since=0000000000000000.0`, {
+    headers: { Origin: origin },
+  });
+  t.equal(allowed.headers.get('access-control-allow-origin'), origin, 'the page may subscribe');
+  demo.child.kill('SIGTERM');
+  t.equal((await demo.run()).code, 0, 'it ends as serve does');
+  const echo = await run(['serve', '--demo', '--protocol', 'echo']);
+  t.match(echo, { code: 2, stderr: /--demo: requires --protocol comet/ });
+});
+
+t.test('a browser publishes and receives on the demo page', { skip: noBrowser }, async (t) => {
+  const args = ['serve', '--demo', '--port', '0', '--admin-port', '0', '--workers', '1'];
+  const demo = new Command([...args, '--drain', '0', '--log-format', 'json']);
+  t.teardown(() => void demo.child.kill('SIGKILL'));
+  const found = await until('the page', () => /"demo page at (http:[^"]+)"/.exec(demo.stdout));
+  const page = await openPage(t, await startBrowser(t), found[1] ?? '');
+  await until('the page to connect', async () => {
+    return ((await page.locator('p').first().textContent()) ?? '').startsWith('connected');
+  });
+  await page.fill('input', 'hello <b>');
+  await page.click('button');
+  await until('the message', async () => (await page.locator('li').count()) === 1);
+  t.equal(await page.locator('li').first().textContent(), 'hello <b>');
+  demo.child.kill('SIGTERM');
+  await demo.run();
+});
 
 t.test('the page shows the lines that the service sends', { skip: noBrowser }, async (t) => {
   const pages = await servePage(t, 'examples/page/index.html');
@@ -98,7 +143,7 @@ t.test('the page shows the lines that the service sends', { skip: noBrowser }, a
   t.strictSame(await page.locator('#messages li').allTextContents(), ['first', 'second <b>']);
   await until(
     'its publish results',
-    () => (service.output.match(/ to 1 subscribers/g) ?? []).length === 2,
+    () => (service.output.match(/ to 1 subscribers?/g) ?? []).length === 2,
   );
   service.child.stdin?.end();
   await until('the end', async () => (await shown('state')) === 'waiting');

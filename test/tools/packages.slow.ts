@@ -114,6 +114,8 @@ t.test('the tarball holds only the files that are needed to run', (t) => {
   const wanted = [
     ...['package.json', 'README.md', 'LICENSE', 'CHANGELOG.md', 'THIRD_PARTY.md'],
     ...filesBelow('docs', /\.\w+$/).map((name) => `docs/${name}`),
+    ...filesBelow('examples', /\.\w+$/).map((name) => `examples/${name}`),
+    ...['ARCHITECTURE.md', 'CODE_OF_CONDUCT.md', 'CONTRIBUTING.md', 'SECURITY.md'],
     // The program, and the types for TypeScript programs.
     ...['lib/bin.js', 'dist/lib/worker.cjs'],
     ...filesBelow('lib/bench/browser', /\.(js|css)$/).map((name) => `lib/bench/browser/${name}`),

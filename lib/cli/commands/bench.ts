@@ -9,7 +9,7 @@ import { parseAddress } from '../../base/address.js';
 import { MegacometError } from '../../base/errors.js';
 import { readSettings, type Settings } from '../../options/config.js';
 import { warn, type Output } from '../output.js';
-import { EXIT } from '../process-interface.js';
+import { EXIT, SIGNAL_EXIT } from '../process-interface.js';
 import { ProgressLine } from '../progress.js';
 import { ResultFile } from '../result-file.js';
 
@@ -51,7 +51,7 @@ function abortAtSignals(abort: AbortController): () => number | null {
     process.on(signal, () => {
       // The settings of the machine are restored when the process exits.
       if (exitCode !== null) process.exit(exitCode);
-      exitCode = EXIT.signal + constants.signals[signal];
+      exitCode = SIGNAL_EXIT + constants.signals[signal];
       abort.abort(new MegacometError('ERR_NOT_RUNNING', `${signal} ended the run`));
     });
   }

@@ -6,6 +6,7 @@ import { optionsOf } from '../../options/commands.js';
 import { readSettings, type Settings } from '../../options/config.js';
 import { variableOf } from '../../options/environment.js';
 import { createLogger } from '../../base/logger.js';
+import { startDemo } from '../demo.js';
 import { criticalFindings } from '../../doctor/doctor.js';
 import type { OptionSpec } from '../../options/option-spec.js';
 import { environmentNameOf, keyOf } from '../../options/options.js';
@@ -84,7 +85,9 @@ function reload(
  *
  * @throws MegacometError if the start fails.
  */
-export async function serve(flags: Flags): Promise<number> {
+export async function serve(given: Flags): Promise<number> {
+  const demo = given['demo'] === true ? await startDemo(given) : null;
+  const flags = demo?.flags ?? given;
   const started = readSettings('serve', { flags, env: process.env });
   let settings = started;
   const log = await createLogger(settings['logLevel'] as string, settings['logFormat'] as string);
@@ -110,6 +113,7 @@ export async function serve(flags: Flags): Promise<number> {
       closed.then(({ killed }) => {
         log.info({ killed }, 'stopped');
         service.close();
+        demo?.close();
         resolve(killed.length === 0 ? 0 : 1);
       }, reject);
     };
@@ -124,6 +128,11 @@ export async function serve(flags: Flags): Promise<number> {
   try {
     await server.listen();
     service.ready(() => server.health());
+    if (demo !== null) {
+      const [address = ''] = server.addresses;
+      const url = demo.show(Number(address.split(':').at(-1)));
+      log.info({ url }, `demo page at ${url}`);
+    }
   } catch (error) {
     // A signal during the start makes listen() fail, but the result of the drain counts.
     if (signals === 0) throw error;

@@ -8,7 +8,7 @@ import { readSettings } from '../../options/config.js';
 import { formatExactJson } from '../../base/exact-json.js';
 import type { Count, Stats, WorkerStats } from '../../stats/stats.js';
 import { counted, type Output } from '../output.js';
-import { EXIT } from '../process-interface.js';
+import { SIGNAL_EXIT } from '../process-interface.js';
 
 const WATCH_INTERVAL_MS = 1000;
 
@@ -163,7 +163,7 @@ export async function status(flags: Record<string, unknown>, output: Output): Pr
   let code = 0;
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     process.once(signal, () => {
-      code = EXIT.signal + constants.signals[signal];
+      code = SIGNAL_EXIT + constants.signals[signal];
       end.abort();
     });
   }

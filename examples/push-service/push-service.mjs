@@ -1,6 +1,6 @@
 // A push service: it sends each line of its standard input to the subscribers of the channel `news`.
 //
-//   tail -f /var/log/syslog | PORT=8000 ORIGINS=https://app.example node push-service.js
+//   tail -f /var/log/syslog | PORT=8000 ORIGINS=https://app.example node push-service.mjs
 import { createInterface } from 'node:readline';
 
 import { createServer } from 'megacomet-ts';
@@ -10,7 +10,7 @@ const server = createServer({
   protocol: 'comet',
   port: Number(PORT),
   // Origins of pages that may subscribe; those of this server's own origin always may.
-  origin: ORIGINS.split(',').filter((origin) => origin !== ''),
+  ...(ORIGINS === '' ? {} : { origin: ORIGINS.split(',') }),
 });
 await server.listen();
 console.log(`listening on ${server.addresses.join(', ')}`);
