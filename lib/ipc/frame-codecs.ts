@@ -42,6 +42,9 @@ const READERS: FrameReaders<Frames> = {
       heartbeatS: body.u32(),
       pollTimeoutS: body.u32(),
       handshakeTimeoutS: body.u32(),
+      keepAliveTimeoutS: body.u32(),
+      httpHeadBytesMax: body.u32(),
+      httpFieldsMax: body.u32(),
       writeTimeoutS: body.u32(),
       channelRetentionS: body.u32(),
       retryMs: body.u32(),
@@ -53,6 +56,7 @@ const READERS: FrameReaders<Frames> = {
       slicesMax: body.u32(),
       flags: body.u8(),
       origins: body.texts(),
+      subprotocols: body.texts(),
     },
   }),
   6: (body) => ({
@@ -210,7 +214,7 @@ const ENCODERS: { readonly [N in FrameName]: (fields: Frames[N]) => Buffer } = {
     return target.subarray(0, writers.writeDrain(target, 0, checkedU32('drainMs', fields.drainMs)));
   },
   Comet: (fields) => {
-    const target = Buffer.allocUnsafe(writers.cometBytesMax(fields.origins));
+    const target = Buffer.allocUnsafe(writers.cometBytesMax(fields.origins, fields.subprotocols));
     return target.subarray(
       0,
       writers.writeComet(
@@ -220,6 +224,9 @@ const ENCODERS: { readonly [N in FrameName]: (fields: Frames[N]) => Buffer } = {
         checkedU32('heartbeatS', fields.heartbeatS),
         checkedU32('pollTimeoutS', fields.pollTimeoutS),
         checkedU32('handshakeTimeoutS', fields.handshakeTimeoutS),
+        checkedU32('keepAliveTimeoutS', fields.keepAliveTimeoutS),
+        checkedU32('httpHeadBytesMax', fields.httpHeadBytesMax),
+        checkedU32('httpFieldsMax', fields.httpFieldsMax),
         checkedU32('writeTimeoutS', fields.writeTimeoutS),
         checkedU32('channelRetentionS', fields.channelRetentionS),
         checkedU32('retryMs', fields.retryMs),
@@ -231,6 +238,7 @@ const ENCODERS: { readonly [N in FrameName]: (fields: Frames[N]) => Buffer } = {
         checkedU32('slicesMax', fields.slicesMax),
         checkedU8('flags', fields.flags),
         fields.origins,
+        fields.subprotocols,
       ),
     );
   },

@@ -84,8 +84,8 @@ export function writeDrain(target: Buffer, at: number, drainMs: number): number 
 }
 
 /** The most bytes that a Comet frame with these fields takes. */
-export function cometBytesMax(origins: readonly string[]): number {
-  return 72 + textsBytesMax(origins);
+export function cometBytesMax(origins: readonly string[], subprotocols: readonly string[]): number {
+  return 86 + textsBytesMax(origins) + textsBytesMax(subprotocols);
 }
 
 /** Writes a Comet frame at `at` and returns its end. */
@@ -96,6 +96,9 @@ export function writeComet(
   heartbeatS: number,
   pollTimeoutS: number,
   handshakeTimeoutS: number,
+  keepAliveTimeoutS: number,
+  httpHeadBytesMax: number,
+  httpFieldsMax: number,
   writeTimeoutS: number,
   channelRetentionS: number,
   retryMs: number,
@@ -107,23 +110,28 @@ export function writeComet(
   slicesMax: number,
   flags: number,
   origins: readonly string[],
+  subprotocols: readonly string[],
 ): number {
   target[at + 4] = 5;
   writeU64(target, at + 5, epoch);
   writeU32(target, at + 13, heartbeatS);
   writeU32(target, at + 17, pollTimeoutS);
   writeU32(target, at + 21, handshakeTimeoutS);
-  writeU32(target, at + 25, writeTimeoutS);
-  writeU32(target, at + 29, channelRetentionS);
-  writeU32(target, at + 33, retryMs);
-  writeU32(target, at + 37, messageBytesMax);
-  writeU32(target, at + 41, sendQueueBytesMax);
-  writeU32(target, at + 45, channelsPerConnectionMax);
-  writeU64(target, at + 49, workerSendQueueBytesMax);
-  writeU64(target, at + 57, workerInputBytesMax);
-  writeU32(target, at + 65, slicesMax);
-  writeU8(target, at + 69, flags);
-  const end = writeTexts(target, at + 70, origins);
+  writeU32(target, at + 25, keepAliveTimeoutS);
+  writeU32(target, at + 29, httpHeadBytesMax);
+  writeU32(target, at + 33, httpFieldsMax);
+  writeU32(target, at + 37, writeTimeoutS);
+  writeU32(target, at + 41, channelRetentionS);
+  writeU32(target, at + 45, retryMs);
+  writeU32(target, at + 49, messageBytesMax);
+  writeU32(target, at + 53, sendQueueBytesMax);
+  writeU32(target, at + 57, channelsPerConnectionMax);
+  writeU64(target, at + 61, workerSendQueueBytesMax);
+  writeU64(target, at + 69, workerInputBytesMax);
+  writeU32(target, at + 77, slicesMax);
+  writeU8(target, at + 81, flags);
+  let end = writeTexts(target, at + 82, origins);
+  end = writeTexts(target, end, subprotocols);
   return endFrame(target, at, end);
 }
 

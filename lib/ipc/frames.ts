@@ -53,11 +53,14 @@ export const ReplayPageFlag = {
 
 /**
  * Bits of the `flags` of a Comet frame. webSocketEcho: a plain WebSocket echo has its own
- * path. clientsPublish: clients may publish.
+ * path. clientsPublish: clients may publish. mailboxes: a path that ends in ".js" is a
+ * mailbox. webSocketCompression: permessage-deflate is accepted.
  */
 export const CometFlag = {
   webSocketEcho: 1,
   clientsPublish: 2,
+  mailboxes: 4,
+  webSocketCompression: 8,
 } as const;
 
 /** Fields of each frame. */
@@ -95,13 +98,17 @@ export interface Frames {
   /**
    * Settings of the comet protocol, sent before Configure. `flags` is a set of comet_flag. At
    * most `slicesMax` workers send a slice of a broadcast at the same time; 0 means no limit.
-   * `origins` may open a WebSocket and read responses; "*" is any origin.
+   * `origins` may open a WebSocket and read responses; "*" is any origin. `subprotocols` of
+   * WebSocket are accepted.
    */
   Comet: {
     readonly epoch: bigint;
     readonly heartbeatS: number;
     readonly pollTimeoutS: number;
     readonly handshakeTimeoutS: number;
+    readonly keepAliveTimeoutS: number;
+    readonly httpHeadBytesMax: number;
+    readonly httpFieldsMax: number;
     readonly writeTimeoutS: number;
     readonly channelRetentionS: number;
     readonly retryMs: number;
@@ -113,6 +120,7 @@ export interface Frames {
     readonly slicesMax: number;
     readonly flags: number;
     readonly origins: readonly string[];
+    readonly subprotocols: readonly string[];
   };
   /**
    * One message with its number, for every subscriber of `channel`. `flags` is a set of

@@ -7,12 +7,16 @@
 export type OptionKind =
   'address' | 'choice' | 'flag' | 'integer' | 'list' | 'peer' | 'ports' | 'seconds' | 'text';
 
+/** A flag that is set if the option is true, has the value `is`, or is given at all (`isSet`). */
+export interface FrameFlag {
+  readonly flag: string;
+  readonly is?: string;
+  readonly isSet?: true;
+}
+
 /** The field of the Comet frame that an option fills, by the type of that field. */
 export type FrameField =
-  | { readonly flag: string }
-  | { readonly texts: string }
-  | { readonly u32: string }
-  | { readonly u64: string };
+  FrameFlag | { readonly texts: string } | { readonly u32: string } | { readonly u64: string };
 
 /** What another option must be: exactly one of the last three members is given. */
 export interface Requirement {

@@ -66,6 +66,17 @@ export interface ServerOptions {
    * Comet: seconds in which a client must send a whole request or WebSocket message. Default: `10`.
    */
   handshakeTimeout?: number;
+  /**
+   * Comet: seconds that a connection waits for its next request; more than a proxy in front waits.
+   * Default: `75`.
+   */
+  keepAliveTimeout?: number;
+  /**
+   * Comet: maximum number of bytes of the request line and header of a request. Default: `32768`.
+   */
+  httpHeaderBytes?: number;
+  /** Comet: maximum number of header fields of a request. Default: `100`. */
+  httpHeaderCount?: number;
   /** Comet: seconds in which a client must receive some of its queued output. Default: `30`. */
   writeTimeout?: number;
   /**
@@ -99,6 +110,11 @@ export interface ServerOptions {
   historyAge?: number;
   /** Comet: maximum number of bytes of the kept messages of all channels. Default: `134217728`. */
   historyBytes?: number;
+  /**
+   * Comet: serve mailboxes at /ID.js, for deliver() of the library; --ingest serves them too.
+   * Default: `false`.
+   */
+  mailboxes?: boolean;
   /** Comet: seconds that a message waits for a client that polls /ID.js. Default: `60`. */
   mailboxTime?: number;
   /**
@@ -111,6 +127,10 @@ export interface ServerOptions {
    * server's own origin.
    */
   origin?: readonly string[];
+  /** Comet: whether WebSockets may use permessage-deflate. Default: `on`. */
+  websocketCompression?: 'off' | 'on';
+  /** Comet: webSocket subprotocol that is accepted if a client offers it. Default: none. */
+  websocketSubprotocol?: readonly string[];
   /** Comet: let WebSocket clients publish. Default: `false`. */
   clientPublish?: boolean;
   /**

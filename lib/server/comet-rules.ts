@@ -1,7 +1,7 @@
 // The fields of the Comet frame that options fill, as the rows of the options name them.
 import { CometFlag } from '../ipc/frames.js';
 import { COMET_OPTIONS } from '../options/comet-options.js';
-import type { OptionSpec } from '../options/option-spec.js';
+import type { FrameFlag, OptionSpec } from '../options/option-spec.js';
 import { keyOf, type Settings } from '../options/options.js';
 import type { Filled } from './server-options.js';
 
@@ -20,6 +20,11 @@ type CometRules = Record<FieldOf<'u32'>, number> &
 
 const FLAGS: Readonly<Record<FieldOf<'flag'>, number>> = CometFlag;
 
+function isRaised(frame: FrameFlag, value: unknown): boolean {
+  if (frame.isSet === true) return value !== undefined;
+  return value === (frame.is ?? true);
+}
+
 /** Reads each option that has a field in the Comet frame, and converts its value to that field. */
 export function cometRules(options: Filled): CometRules {
   const settings = options as Settings;
@@ -31,7 +36,7 @@ export function cometRules(options: Filled): CometRules {
     if ('u32' in frame) fields[frame.u32] = value;
     else if ('u64' in frame) fields[frame.u64] = BigInt(value as number);
     else if ('texts' in frame) fields[frame.texts] = value ?? [];
-    else if (value === true) flags |= FLAGS[frame.flag as keyof typeof FLAGS];
+    else if (isRaised(frame, value)) flags |= FLAGS[frame.flag as keyof typeof FLAGS];
   }
   return { ...fields, flags } as CometRules;
 }

@@ -234,13 +234,19 @@ export class Server extends EventEmitter<ServerEvents> {
 
   /**
    * Comet: puts a message into the mailbox of a client that polls `/ID.js`. The mailbox keeps it
-   * for `mailboxTime`, or until it was written completely.
+   * for `mailboxTime`, or until it was written completely. Needs the option `mailboxes` or `ingest`.
    *
    * @throws MegacometError `ERR_CHANNEL`, `ERR_MESSAGE`, `ERR_MESSAGE_SIZE`, `ERR_BUSY`,
-   *   `ERR_NOT_RUNNING`.
+   *   `ERR_NOT_RUNNING`, `ERR_OPTION_INVALID`.
    */
   deliver(clientId: string, data: Uint8Array | string): void {
-    this.#parts.broker().mailboxes.deliver(clientId, data);
+    const broker = this.#parts.broker();
+    const { mailboxes, ingest } = this.#options;
+    if (!mailboxes && ingest === undefined) {
+      const message = 'deliver: needs the option mailboxes or ingest';
+      throw new MegacometError('ERR_OPTION_INVALID', message);
+    }
+    broker.mailboxes.deliver(clientId, data);
   }
 
   /**

@@ -131,11 +131,12 @@ constexpr size_t kLingeringCloseReadBytes = size_t{16} * 1024;
 
 // HTTP. Requests are small until the client is known, so that many incomplete heads fit in memory.
 
-/// Bytes of one head, from its first byte to its empty line. It is the default of Node, too.
-constexpr size_t kHttpHeadBytesMax = size_t{16} * 1024;
+/// Bytes of one head, from its first byte to its empty line: the maximum of --http-header-bytes. The
+/// parser counts them in 16 bits.
+constexpr size_t kHttpHeadBytesMax = 65'535;
 
-/// Fields of one head. Browsers send about 20, and each proxy adds a few.
-constexpr size_t kHttpFieldsMax = 64;
+/// Fields of one head: the maximum of --http-header-count. The parser counts them in 8 bits.
+constexpr size_t kHttpFieldsMax = 250;
 
 /// Characters of a method. The longest one registered with IANA has 17.
 constexpr size_t kHttpMethodBytesMax = 32;

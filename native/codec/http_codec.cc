@@ -131,8 +131,14 @@ HeadResult reject(uint16_t answer, const char* reason, size_t limit = 0) {
 /// Scans the bytes of one head as they arrive, and reads the fields once the head is complete.
 class HeadReader {
  public:
-  HeadReader(std::string_view bytes, HeadProgress* progress, HttpHead* out)
-      : bytes_(bytes.substr(0, bounds::kHttpHeadBytesMax)), progress_(progress), out_(out) {}
+  HeadReader(std::string_view bytes,
+             HeadProgress* progress,
+             HttpHead* out,
+             const HeadLimits& limits)
+      : bytes_(bytes.substr(0, limits.bytes_max)),
+        progress_(progress),
+        out_(out),
+        limits_(limits) {}
 
   HeadResult read();
 
@@ -156,6 +162,7 @@ class HeadReader {
   std::string_view bytes_;
   HeadProgress* progress_;
   HttpHead* out_;
+  const HeadLimits& limits_;
   bool has_request_line_ = false;
 };
 
@@ -165,8 +172,8 @@ HeadResult HeadReader::read() {
     const HeadResult result = scan(bytes_.substr(progress_->scanned));
     if (result.status != HeadStatus::kIncomplete) return result;
   }
-  if (progress_->scanned < bounds::kHttpHeadBytesMax) return {};
-  return reject(431, "head too long, in bytes", bounds::kHttpHeadBytesMax);
+  if (progress_->scanned < limits_.bytes_max) return {};
+  return reject(431, "head too long, in bytes", limits_.bytes_max);
 }
 
 HeadResult HeadReader::enter(ScanState state, size_t bytes) {
@@ -226,8 +233,8 @@ HeadResult HeadReader::scan_part(const Part& part, std::string_view rest) {
 HeadResult HeadReader::scan_line_start(char byte) {
   if (byte == '\r') return enter(ScanState::kHeadEnd, 1);
   if (byte == ' ' || byte == '\t') return reject(400, "folded line");
-  if (progress_->lines == bounds::kHttpFieldsMax) {
-    return reject(431, "too many fields", bounds::kHttpFieldsMax);
+  if (progress_->lines == limits_.fields_max) {
+    return reject(431, "too many fields", limits_.fields_max);
   }
   ++progress_->lines;
   return enter(ScanState::kName, 0);
@@ -417,8 +424,11 @@ std::string_view find_value(std::string_view bytes, Field field) {
   }
 }
 
-HeadResult parse_head(std::string_view bytes, HeadProgress* progress, HttpHead* out) {
-  return HeadReader(bytes, progress, out).read();
+HeadResult parse_head(std::string_view bytes,
+                      HeadProgress* progress,
+                      HttpHead* out,
+                      const HeadLimits& limits) {
+  return HeadReader(bytes, progress, out, limits).read();
 }
 
 }  // namespace megacomet

@@ -45,6 +45,7 @@ enum class Method : uint8_t {
   X(kReferer, "referer", kList)                                            \
   X(kSecFetchSite, "sec-fetch-site", kList)                                \
   X(kSecWebsocketExtensions, "sec-websocket-extensions", kList)            \
+  X(kSecWebsocketProtocol, "sec-websocket-protocol", kList)                \
   X(kSecWebsocketKey, "sec-websocket-key", kOnce)                          \
   X(kSecWebsocketVersion, "sec-websocket-version", kOnce)                  \
   X(kTransferEncoding, "transfer-encoding", kOnce)                         \
@@ -139,6 +140,12 @@ struct HeadProgress {
   uint8_t state = 0;
 };
 
+/// What one head may take, at most as much as bounds.h allows.
+struct HeadLimits {
+  size_t bytes_max = bounds::kHttpHeadBytesMax;
+  size_t fields_max = bounds::kHttpFieldsMax;
+};
+
 enum class HeadStatus : uint8_t { kComplete, kIncomplete, kBad };
 
 struct HeadResult {
@@ -154,7 +161,10 @@ struct HeadResult {
 /// `progress` between the calls. `out` is a request only if the result is complete. One empty line
 /// before the request is skipped (RFC 9112 2.2). The result does not depend on how the bytes were
 /// split.
-[[nodiscard]] HeadResult parse_head(std::string_view bytes, HeadProgress* progress, HttpHead* out);
+[[nodiscard]] HeadResult parse_head(std::string_view bytes,
+                                    HeadProgress* progress,
+                                    HttpHead* out,
+                                    const HeadLimits& limits = {});
 
 /// The value of a field in a head that is bad or incomplete, as far as it arrived; empty if the
 /// field is missing or repeated. For responses that need a field of a request that cannot be

@@ -33,6 +33,9 @@ class ConnectionOwner {
   /// protocol uses the idle timeout, that counts instead of `seconds`.
   virtual void set_deadline(Connection* connection, uint32_t seconds) = 0;
 
+  /// Like set_deadline(), but never later than the deadline that the connection has.
+  virtual void shorten_deadline(Connection* connection, uint32_t seconds) = 0;
+
   /// A message of the peer has begun and must be complete in `seconds`; else the connection ends
   /// with kMessageTimeout. Only Connection::end_message() ends that time.
   virtual void begin_message(Connection* connection, uint32_t seconds) = 0;

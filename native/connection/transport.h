@@ -68,6 +68,10 @@ class Transport final : public ConnectionOwner {
     connection->deadline =
         static_cast<uint16_t>(now_ + (is_idle_timed ? idle_timeout_s_ : seconds));
   }
+  void shorten_deadline(Connection* connection, uint32_t seconds) override {
+    const auto tick = static_cast<uint16_t>(now_ + seconds);
+    if (static_cast<int16_t>(tick - connection->deadline) < 0) connection->deadline = tick;
+  }
   void begin_message(Connection* connection, uint32_t seconds) override {
     connection->begin_message(static_cast<uint16_t>(now_ + seconds));
   }

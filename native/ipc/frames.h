@@ -38,10 +38,13 @@ constexpr uint8_t kLost = 2;
 }  // namespace replay_page_flag
 
 /// Bits of the `flags` of a Comet frame. kWebSocketEcho: a plain WebSocket echo has its own path.
-/// kClientsPublish: clients may publish.
+/// kClientsPublish: clients may publish. kMailboxes: a path that ends in ".js" is a mailbox.
+/// kWebSocketCompression: permessage-deflate is accepted.
 namespace comet_flag {
 constexpr uint8_t kWebSocketEcho = 1;
 constexpr uint8_t kClientsPublish = 2;
+constexpr uint8_t kMailboxes = 4;
+constexpr uint8_t kWebSocketCompression = 8;
 }  // namespace comet_flag
 
 // From the manager to a worker.
@@ -75,12 +78,16 @@ constexpr uint8_t kClientsPublish = 2;
 
 /// Settings of the comet protocol, sent before Configure. `flags` is a set of comet_flag. At most
 /// `slices_max` workers send a slice of a broadcast at the same time; 0 means no limit. `origins`
-/// may open a WebSocket and read responses; "*" is any origin.
+/// may open a WebSocket and read responses; "*" is any origin. `subprotocols` of WebSocket are
+/// accepted.
 #define MC_COMET(F)                   \
   F(u64, epoch)                       \
   F(u32, heartbeat_s)                 \
   F(u32, poll_timeout_s)              \
   F(u32, handshake_timeout_s)         \
+  F(u32, keep_alive_timeout_s)        \
+  F(u32, http_head_bytes_max)         \
+  F(u32, http_fields_max)             \
   F(u32, write_timeout_s)             \
   F(u32, channel_retention_s)         \
   F(u32, retry_ms)                    \
@@ -91,7 +98,8 @@ constexpr uint8_t kClientsPublish = 2;
   F(u64, worker_input_bytes_max)      \
   F(u32, slices_max)                  \
   F(u8, flags)                        \
-  F(texts, origins)
+  F(texts, origins)                   \
+  F(texts, subprotocols)
 
 /// One message with its number, for every subscriber of `channel`. `flags` is a set of
 /// message_flag. A ReplayPage contains the same frames.

@@ -44,7 +44,9 @@ CometRoute route_of(std::string_view path, const frame::Comet& rules) {
   if (path == "/ws") return CometRoute::kWebSocket;
   if (path == "/poll") return CometRoute::kPoll;
   if (path == "/stream") return CometRoute::kStream;
-  if (path.size() > kScript.size() + 1 && path.substr(path.size() - kScript.size()) == kScript) {
+  const bool has_mailboxes = (rules.flags & comet_flag::kMailboxes) != 0;
+  if (has_mailboxes && path.size() > kScript.size() + 1 &&
+      path.substr(path.size() - kScript.size()) == kScript) {
     return CometRoute::kMailbox;
   }
   const bool has_echo = (rules.flags & comet_flag::kWebSocketEcho) != 0;

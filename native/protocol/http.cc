@@ -189,6 +189,23 @@ HttpFault check_upgrade(const RequestContext& context) {
   return {};
 }
 
+/// The first subprotocol of the client that the server accepts; empty if there is none. Browsers
+/// fail a connection that answers none of those they offered.
+std::string_view chosen_subprotocol(const RequestContext& context) {
+  const HttpHead& head = context.head;
+  if (!head.has(Field::kSecWebsocketProtocol)) return {};
+  const std::vector<std::string>& accepted = context.rules().subprotocols;
+  for (size_t line = 0; line < head.lines_count; ++line) {
+    if (head.lines[line].field() != Field::kSecWebsocketProtocol) continue;
+    std::string_view list = head.lines[line].value();
+    std::string_view offered;
+    while (next_member(&list, &offered)) {
+      if (std::find(accepted.begin(), accepted.end(), offered) != accepted.end()) return offered;
+    }
+  }
+  return {};
+}
+
 /// All lines of the offer, joined as RFC 9110 5.3 allows.
 std::string offered_extensions(const HttpHead& head) {
   std::string all;
@@ -211,7 +228,9 @@ void open_websocket(const RequestContext& context, const CometRequest& request) 
     return reject_and_close(context, {400, "Sec-WebSocket-Extensions: not a list of extensions"});
   }
   std::string extensions;
-  if (offer == DeflateOffer::kAgreed && missing_zlib_symbol() == nullptr) {
+  const bool may_compress = (context.rules().flags & comet_flag::kWebSocketCompression) != 0 &&
+                            missing_zlib_symbol() == nullptr;
+  if (offer == DeflateOffer::kAgreed && may_compress) {
     append_deflate_answer(agreement, &extensions);
     connection->mode = agreement.deflate_window_bits() & 0xfU;
   }
@@ -222,7 +241,8 @@ void open_websocket(const RequestContext& context, const CometRequest& request) 
   services.connections->set_deadline(connection, context.rules().heartbeat_s);
   services.sender->gather(connection);
   services.sender->send(connection,
-                        make_payload(http_switching({accept, sizeof accept}, extensions)));
+                        make_payload(http_switching(
+                            {accept, sizeof accept}, extensions, chosen_subprotocol(context))));
   if (!is_echo && !request.channels.empty()) subscribe(context, request);
   services.sender->flush_gathered();
 }
@@ -283,10 +303,16 @@ void serve(Services& services,
   const auto is_open = [connection, generation] {
     return connection->generation == generation && !connection->is_closing;
   };
+  const HeadLimits limits{services.rules->http_head_bytes_max, services.rules->http_fields_max};
   while (!rest.empty()) {
     HttpHead head;
-    const HeadResult result = parse_head(rest, &progress, &head);
+    const bool is_begun = progress.scanned > 0;
+    const HeadResult result = parse_head(rest, &progress, &head, limits);
     if (result.status == HeadStatus::kIncomplete) {
+      // A connection may stay idle for longer than a request may take.
+      if (!is_begun) {
+        services.connections->shorten_deadline(connection, services.rules->handshake_timeout_s);
+      }
       Session* session = services.sessions->acquire(connection);
       session->progress = progress;
       if (!services.input_budget->has_room(rest.size())) {
@@ -305,8 +331,7 @@ void serve(Services& services,
     if (!rest.empty()) services.connections->feed(connection, std::string(rest));
     return;
   }
-  // The next request has as much time as the first.
-  services.connections->set_deadline(connection, services.rules->handshake_timeout_s);
+  await_request(services, connection);
   services.sessions->release(connection);
 }
 
@@ -357,5 +382,13 @@ constexpr Protocol make_protocol() {
 }  // namespace
 
 constexpr Protocol kHttpProtocol = make_protocol();
+
+void await_request(Services& services, Connection* connection) {
+  // Sender sets the deadline of a connection that becomes blocked. One that was blocked before has
+  // the deadline of the last request.
+  services.connections->set_deadline(connection,
+                                     connection->is_blocked ? services.rules->write_timeout_s
+                                                            : services.rules->keep_alive_timeout_s);
+}
 
 }  // namespace megacomet

@@ -7,4 +7,7 @@ namespace megacomet {
 
 extern const Protocol kHttpProtocol;
 
+/// Sets the deadline of a connection that waits for its next request.
+void await_request(Services& services, Connection* connection);
+
 }  // namespace megacomet

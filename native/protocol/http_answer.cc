@@ -16,11 +16,12 @@ constexpr size_t kHeadBytes = 4096;
 /// Chromium's maximum; other browsers keep the answer to a preflight longer.
 constexpr uint64_t kPreflightSeconds = 7200;
 
-/// The head of RFC 6455 4.2.2. The values that follow are base64, and extensions that
-/// deflate_codec.cc writes: no text of a client, so no field has to be checked.
+/// The head of RFC 6455 4.2.2. The values that follow are base64, extensions that deflate_codec.cc
+/// writes, and a subprotocol of the options: no text of a client, so no field has to be checked.
 constexpr std::string_view kSwitching =
     "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     "Sec-WebSocket-Accept: ";
+constexpr std::string_view kSubprotocol = "\r\nSec-WebSocket-Protocol: ";
 constexpr std::string_view kExtensions = "\r\nSec-WebSocket-Extensions: ";
 
 void write_origin(HttpWriter* writer, std::string_view origin) {
@@ -113,11 +114,15 @@ std::string http_stream_head(std::string_view content_type, std::string_view ori
   return written(writer);
 }
 
-std::string http_switching(std::string_view accept, std::string_view extensions) {
+std::string http_switching(std::string_view accept,
+                           std::string_view extensions,
+                           std::string_view subprotocol) {
   std::string out;
-  out.reserve(kSwitching.size() + accept.size() + kExtensions.size() + extensions.size() + 4);
+  out.reserve(kSwitching.size() + accept.size() + kExtensions.size() + extensions.size() +
+              kSubprotocol.size() + subprotocol.size() + 4);
   out.append(kSwitching).append(accept);
   if (!extensions.empty()) out.append(kExtensions).append(extensions);
+  if (!subprotocol.empty()) out.append(kSubprotocol).append(subprotocol);
   return out.append("\r\n\r\n");
 }
 

@@ -48,7 +48,10 @@ struct AnswerOptions {
 /// The head of an endless response. It ends with its connection, so it needs no chunks.
 [[nodiscard]] std::string http_stream_head(std::string_view content_type, std::string_view origin);
 
-/// The head that upgrades a connection to a WebSocket. `extensions` is empty for none.
-[[nodiscard]] std::string http_switching(std::string_view accept, std::string_view extensions);
+/// The head that upgrades a connection to a WebSocket. `extensions` and `subprotocol` are empty for
+/// none.
+[[nodiscard]] std::string http_switching(std::string_view accept,
+                                         std::string_view extensions,
+                                         std::string_view subprotocol);
 
 }  // namespace megacomet

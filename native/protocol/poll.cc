@@ -3,11 +3,11 @@
 
 #include <utility>
 
-#include "base/bounds.h"
 #include "connection/input_budget.h"
 #include "connection/sender.h"
 #include "connection/session.h"
 #include "connection/sessions.h"
+#include "protocol/http.h"
 #include "protocol/http_answer.h"
 #include "pubsub/message_codec.h"
 
@@ -69,11 +69,7 @@ void end_request(Services& services, Connection* connection, CloseCause cause) {
     session->answers_at_once = false;
   }
   hand_over(connection, ProtocolId::kHttp);
-  // Sender sets the deadline of a connection that becomes blocked. One that was blocked before has
-  // the deadline of the poll.
-  const uint32_t timeout_s = connection->is_blocked ? services.rules->write_timeout_s
-                                                    : services.rules->handshake_timeout_s;
-  services.connections->set_deadline(connection, timeout_s);
+  await_request(services, connection);
   if (closes) return services.sender->finish(connection, cause);
   const uint32_t generation = connection->generation;
   if (has_more) {
@@ -115,7 +111,7 @@ void on_message_sent(Services& services, Connection* connection) {
 void on_bytes(Services& services, Connection* connection, uint8_t* bytes, size_t size) {
   if (connection->is_closing) return;
   Session* session = services.sessions->acquire(connection);
-  if (session->input.size() + size > bounds::kHttpHeadBytesMax) {
+  if (session->input.size() + size > services.rules->http_head_bytes_max) {
     return services.connections->close(connection, CloseCause::kRejected);
   }
   const std::string_view arrived(reinterpret_cast<const char*>(bytes), size);

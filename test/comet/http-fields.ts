@@ -129,7 +129,12 @@ const SCRIPTS: readonly (readonly [lines: readonly string[], isAllowed: boolean]
 ];
 
 t.test('scripts of other pages get no messages, by JSONP or from a mailbox', async (t) => {
-  const world = await startComet(t, { workers: 1, origin: [ORIGIN], pollTimeout: 1 });
+  const world = await startComet(t, {
+    workers: 1,
+    origin: [ORIGIN],
+    pollTimeout: 1,
+    mailboxes: true,
+  });
   const open = await startComet(t, { workers: 1, origin: ['*'], pollTimeout: 1 });
   const ask = async (port: number, target: string, lines: readonly string[]): Promise<string> => {
     const request = [`GET ${target} HTTP/1.1`, 'Host: a', 'Connection: close', ...lines, '', ''];
@@ -146,3 +151,95 @@ t.test('scripts of other pages get no messages, by JSONP or from a mailbox', asy
   world.server.deliver('jim', 'f(1)');
   t.equal(await ask(world.port, '/jim.js', [`Referer: ${ORIGIN}/`]), '200');
 });
+
+t.test('header limits are options, and their errors name them', async (t) => {
+  const world = await startComet(t, { workers: 1, httpHeaderBytes: 2000, httpHeaderCount: 20 });
+  const usual = await startComet(t, { workers: 1 });
+  const fields = (count: number): string[] => Array.from({ length: count }, (_, n) => `X-${n}: y`);
+  const ask = async (port: number, lines: readonly string[]): Promise<string> =>
+    (await exchange(port, get('/x', ...lines))).replace(/^HTTP\/1\.1 (\d+)[^]*\r\n\r\n/, '$1 ');
+  t.match(await ask(world.port, fields(17)), /^404 /, '20 with the usual three');
+  t.equal(
+    await ask(world.port, fields(18)),
+    '431 {"error":"too many fields: at most 20 are allowed"}\n',
+  );
+  const cookie = `Cookie: ${'y'.repeat(2000)}`;
+  t.equal(
+    await ask(world.port, [cookie]),
+    '431 {"error":"head too long, in bytes: at most 2000 are allowed"}\n',
+  );
+  // Cookies, a token and the tracing fields of a few proxies.
+  const large = [
+    `Cookie: ${'y'.repeat(8192)}`,
+    `Authorization: ${'y'.repeat(8192)}`,
+    ...fields(80),
+  ];
+  t.match(await ask(usual.port, large), /^404 /, 'the defaults have room for real proxies');
+});
+
+t.test('a path that ends in .js is a mailbox only where mailboxes are in use', async (t) => {
+  const without = await startComet(t, { workers: 1 });
+  t.match(await exchange(without.port, get('/wp-includes/x.js')), /^HTTP\/1\.1 404 /);
+  t.throws(() => without.server.deliver('jim', 'x'), {
+    code: 'ERR_OPTION_INVALID',
+    message: 'deliver: needs the option mailboxes or ingest',
+  });
+  for (const options of [{ mailboxes: true }, { ingest: '127.0.0.1:0' }]) {
+    const world = await startComet(t, { workers: 1, origin: [ORIGIN], ...options });
+    world.server.deliver('jim', 'f()');
+    t.match(await exchange(world.port, get('/jim.js')), /^HTTP\/1\.1 200 [^]*f\(\)$/);
+  }
+});
+
+/** Opens a connection, sends a request and perhaps part of another; resolves when it closes. */
+async function timeIdle(port: number, more: string): Promise<number> {
+  const beganMs = performance.now();
+  const text = await exchange(port, `GET /x HTTP/1.1\r\nHost: a\r\n\r\n${more}`);
+  t.match(text, /^HTTP\/1\.1 404 /);
+  return performance.now() - beganMs;
+}
+
+t.test('an idle connection and an incomplete request have times of their own', async (t) => {
+  const idle = await startComet(t, { workers: 1, keepAliveTimeout: 1, handshakeTimeout: 300 });
+  t.ok((await timeIdle(idle.port, '')) >= 990, 'not before the time for the next request');
+  const slow = await startComet(t, { workers: 1, keepAliveTimeout: 300, handshakeTimeout: 1 });
+  t.ok((await timeIdle(slow.port, 'GET /x')) >= 990, 'not before the time for the request');
+});
+
+t.test(
+  'a WebSocket has the first subprotocol that both know, and no compression if off',
+  async (t) => {
+    const upgrade = (...lines: string[]): string =>
+      get(
+        '/ws',
+        'Upgrade: websocket',
+        'Connection: upgrade',
+        'Sec-WebSocket-Version: 13',
+        'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==',
+        'Sec-WebSocket-Extensions: permessage-deflate',
+        ...lines,
+      ).replace('Connection: close\r\n', '');
+    const ask = (port: number, ...lines: string[]): Promise<string> =>
+      exchange(port, upgrade(...lines), (text) => text.includes('\r\n\r\n'));
+    const world = await startComet(t, {
+      workers: 1,
+      origin: [ORIGIN],
+      websocketSubprotocol: ['json', 'bearer'],
+      websocketCompression: 'off',
+    });
+    for (const [offered, chosen] of [
+      ['json', 'json'],
+      ['other, bearer, json', 'bearer'],
+      ['other', undefined],
+    ] as const) {
+      const head = await ask(world.port, `Sec-WebSocket-Protocol: ${offered}`);
+      t.match(head, /^HTTP\/1\.1 101 /);
+      t.equal(/\r\nSec-WebSocket-Protocol: ([^\r]*)/.exec(head)?.[1], chosen, offered);
+      t.notMatch(head, /Sec-WebSocket-Extensions/);
+    }
+    const usual = await startComet(t, { workers: 1, origin: [ORIGIN] });
+    const head = await ask(usual.port, 'Sec-WebSocket-Protocol: json');
+    t.match(head, /\r\nSec-WebSocket-Extensions: permessage-deflate/);
+    t.notMatch(head, /Sec-WebSocket-Protocol/);
+  },
+);

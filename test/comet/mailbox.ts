@@ -65,7 +65,7 @@ async function startSmall(t: Test): Promise<World> {
     if (before === undefined) delete process.env['LD_PRELOAD'];
     else process.env['LD_PRELOAD'] = before;
   });
-  return startComet(t, { messageBytes: LARGE + 100 });
+  return startComet(t, { mailboxes: true, messageBytes: LARGE + 100 });
 }
 
 /** A poll that holds the lease of a message and has read only its beginning. */
@@ -81,7 +81,7 @@ async function pollThatStops(world: World, slot: number, message: string): Promi
 }
 
 t.test('a poll receives one message, unchanged, and a close', async (t) => {
-  const world = await startComet(t);
+  const world = await startComet(t, { mailboxes: true });
   const poll = new Poll(world, 'Jim');
   await until('the poll', () => mailboxes(world.server)['polls'] === 1);
   t.equal(poll.text, '', 'it waits');
@@ -109,7 +109,7 @@ t.test('a poll receives one message, unchanged, and a close', async (t) => {
 t.test(
   'an id is an encoded channel name; any query is accepted; HEAD takes no message',
   async (t) => {
-    const world = await startComet(t, { origin: ['https://app.example'] });
+    const world = await startComet(t, { mailboxes: true, origin: ['https://app.example'] });
     const { server, port } = world;
     const ids: [string, string][] = [
       ['gr%C3%BC%C3%9F', 'grüß'],
@@ -149,7 +149,7 @@ t.test(
 );
 
 t.test('a message waits for its client until it expires', async (t) => {
-  const world = await startComet(t, { mailboxTime: 1, pollTimeout: 1 });
+  const world = await startComet(t, { mailboxes: true, mailboxTime: 1, pollTimeout: 1 });
   world.server.deliver('a', 'in time');
   await sleep(300);
   t.equal(await new Poll(world, 'a').get(), 'in time');
@@ -163,7 +163,7 @@ t.test('a message waits for its client until it expires', async (t) => {
 });
 
 t.test('two polls of one id on two workers get two messages, in order', async (t) => {
-  const world = await startComet(t);
+  const world = await startComet(t, { mailboxes: true });
   const [first, second] = [await pollAt(world, 1, 'a'), await pollAt(world, 0, 'a')];
   world.server.deliver('a', '1');
   world.server.deliver('a', '2');
@@ -171,7 +171,7 @@ t.test('two polls of one id on two workers get two messages, in order', async (t
 });
 
 t.test('a closed or half-closed poll receives no message', async (t) => {
-  const world = await startComet(t);
+  const world = await startComet(t, { mailboxes: true });
   const gone = await pollAt(world, 0, 'a');
   const ended = await pollAt(world, 1, 'a');
   const reset = await pollAt(world, 0, 'a');
@@ -227,7 +227,7 @@ t.test('a worker that dies with a lease returns it', async (t) => {
 });
 
 t.test('killed workers lose no message and keep the order', async (t) => {
-  const world = await startComet(t, { workers: 3 });
+  const world = await startComet(t, { mailboxes: true, workers: 3 });
   const clients = Array.from({ length: 20 }, (_, index) => ({ id: `id${index}`, got: [-1] }));
   const count = 40;
   const fetching = clients.map(async ({ id, got }) => {
@@ -258,7 +258,7 @@ t.test('killed workers lose no message and keep the order', async (t) => {
 });
 
 t.test('polls are answered and closed when the server shuts down', async (t) => {
-  const world = await startComet(t);
+  const world = await startComet(t, { mailboxes: true });
   const polls = [await pollAt(world, 0, 'a'), await pollAt(world, 1, 'b')];
   const closed = world.server.close({ drainMs: 200 });
   for (const poll of polls) {

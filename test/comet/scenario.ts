@@ -141,7 +141,11 @@ async function crash(t: Test, world: World, clients: readonly Client[]): Promise
 }
 
 t.test('a comet server lives through slow readers, a kick, a crash and a drain', async (t) => {
-  const world = await startComet(t, { messageBytes: 262_144, clientPublish: true });
+  const world = await startComet(t, {
+    messageBytes: 262_144,
+    clientPublish: true,
+    mailboxes: true,
+  });
   const { server } = world;
   server.on('subscribe', () => undefined);
   const clients = CLIENTS.flatMap((Kind) =>

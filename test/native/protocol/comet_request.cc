@@ -20,6 +20,7 @@ std::pair<CometRoute, uint16_t> read_get(const std::string& target, std::string*
   if (!EXPECT(parse_head(text, &progress, &head).status == HeadStatus::kComplete)) return {};
   frame::Comet rules;
   rules.channels_per_connection_max = 10;
+  rules.flags = comet_flag::kMailboxes;
   CometRequest request;
   const HttpFault fault = read_comet_request(head, rules, &request);
   *channel = request.channels.empty() ? "" : request.channels.front();

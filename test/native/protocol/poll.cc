@@ -19,6 +19,9 @@ struct World {
   World() {
     rules.write_timeout_s = HubParts::kWriteS;
     rules.handshake_timeout_s = 20;
+    rules.keep_alive_timeout_s = 40;
+    rules.http_head_bytes_max = 16'384;
+    rules.http_fields_max = 64;
     rules.poll_timeout_s = 50;
     rules.channels_per_connection_max = 10;
     parts.services.rules = &rules;
@@ -49,7 +52,7 @@ TEST("a poll waits for its timeout, and its answered connection for the next req
   EXPECT_EQUAL(world.parts.count(Counter::kSubscriptions), 1U);
   world.parts.publish(1, "a");
   EXPECT(FakeSocket::sent[1].substr(0, 15) == "HTTP/1.1 200 OK");
-  EXPECT_EQUAL(world.connection->deadline, world.rules.handshake_timeout_s);
+  EXPECT_EQUAL(world.connection->deadline, world.rules.keep_alive_timeout_s);
   EXPECT_EQUAL(world.parts.count(Counter::kSubscriptions), 0U);
   EXPECT(world.connection->state == ConnectionState::kOpen && world.connection->protocol == kHttp);
 }

@@ -25,6 +25,10 @@ CometWorld::CometWorld() {
   frame::Comet rules;
   rules.epoch = 1;
   rules.handshake_timeout_s = rules.write_timeout_s = 10;
+  rules.keep_alive_timeout_s = 10;
+  rules.http_head_bytes_max = 16'384;
+  rules.http_fields_max = 64;
+  rules.flags = comet_flag::kMailboxes | comet_flag::kWebSocketCompression;
   rules.heartbeat_s = 25;
   rules.poll_timeout_s = 30;
   rules.retry_ms = 1000;

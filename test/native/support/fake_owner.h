@@ -36,6 +36,9 @@ class FakeOwner final : public ConnectionOwner {
   void set_deadline(Connection* connection, uint32_t seconds) override {
     connection->deadline = static_cast<uint16_t>(seconds);
   }
+  void shorten_deadline(Connection* connection, uint32_t seconds) override {
+    if (seconds < connection->deadline) connection->deadline = static_cast<uint16_t>(seconds);
+  }
   void begin_message(Connection* connection, uint32_t seconds) override {
     connection->begin_message(static_cast<uint16_t>(seconds));
   }
