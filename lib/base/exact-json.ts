@@ -4,8 +4,8 @@
 /** JSON with every integer as plain digits, including those above 2^53. */
 export function formatExactJson(value: unknown): string {
   if (typeof value === 'bigint') return String(value);
-  if (typeof value !== 'object' || value === null)
-    return (JSON.stringify(value) as string | undefined) ?? 'null';
+  if (value === undefined) return 'null';
+  if (typeof value !== 'object' || value === null) return JSON.stringify(value);
   if (Array.isArray(value)) return `[${value.map(formatExactJson).join(',')}]`;
   const members = Object.entries(value)
     .filter(([, member]) => member !== undefined)

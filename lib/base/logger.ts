@@ -1,5 +1,9 @@
 // The log of the command line: pino with fixed field names, as JSON or as readable text.
+import { constants, openSync } from 'node:fs';
+
 import { pino } from 'pino';
+
+import { LogSink } from './log-sink.js';
 
 import { showsColours } from './terminal.js';
 
@@ -24,9 +28,25 @@ export const silentLogger: Logger = {
 };
 
 /**
+ * A descriptor of standard output that does not block. Node sets O_NONBLOCK on pipes and sockets when
+ * `process.stdout` is first used. A terminal is opened again, because Node makes it block and other
+ * programs share its description; a stopped terminal (Ctrl-S) is a reader that stands still.
+ */
+function nonBlockingStdout(): number {
+  if (!process.stdout.isTTY) return 1;
+  try {
+    const { O_WRONLY, O_NONBLOCK, O_NOCTTY } = constants;
+    return openSync('/proc/self/fd/1', O_WRONLY | O_NONBLOCK | O_NOCTTY);
+  } catch {
+    // The terminal belongs to another user.
+    return 1;
+  }
+}
+
+/**
  * Makes the command line's logger, on standard output.
  *
- * It writes synchronously, so that a line is written before the process can die.
+ * A line is written before the call returns, unless its reader stands still; see log-sink.ts.
  *
  * @param format - `pretty` for text, `json` for machines; by default pretty on a terminal.
  */
@@ -35,15 +55,25 @@ export async function createLogger(
   format: string | undefined,
 ): Promise<pino.Logger> {
   const isPretty = format === 'pretty' || (format === undefined && process.stdout.isTTY);
-  const stream = isPretty
-    ? (await import('pino-pretty')).default({
-        sync: true,
-        colorize: showsColours(process.stdout, process.env),
-        ignore: 'pid,hostname',
-      })
-    : pino.destination({ fd: 1, sync: true });
-  // A reader that closes the pipe (`serve | head -1`) must not end the server.
-  stream.on('error', () => undefined);
+  const colorize = showsColours(process.stdout, process.env);
+  const render = isPretty
+    ? (await import('pino-pretty')).prettyFactory({ colorize, ignore: 'pid,hostname' })
+    : (line: string): string => line;
+  const sink = new LogSink({
+    fd: nonBlockingStdout(),
+    onDropped: (lines) => {
+      log.warn({ lines }, 'log lines dropped: the reader of the log was too slow');
+    },
+  });
+  process.on('exit', () => {
+    sink.flushSync();
+  });
+  const stream = {
+    write: (line: string): void => {
+      sink.write(render(line));
+    },
+  };
   // A mixin, not `base`: a line about a worker has only the worker's pid, not two pids.
-  return pino({ level, base: null, mixin: () => ({ pid: process.pid }) }, stream);
+  const log = pino({ level, base: null, mixin: () => ({ pid: process.pid }) }, stream);
+  return log;
 }

@@ -1,8 +1,9 @@
 // One process that runs the addon, with its descriptors, environment and error listeners. The manager
 // starts workers with it, and the load generator starts dialers.
 import { spawn, type ChildProcess } from 'node:child_process';
+import { createRequire } from 'node:module';
 import type { Duplex, Readable } from 'node:stream';
-import { fileURLToPath } from 'node:url';
+import { isMainThread } from 'node:worker_threads';
 
 import { MegacometError } from '../base/errors.js';
 import { FrameDecoder, type FrameFields, type FrameList, type FrameOf } from './frame-codec.js';
@@ -18,6 +19,8 @@ const ENVIRONMENT = [
   'TZ',
   'LANG',
   'TMPDIR',
+  // The addon needs libev, which may be in a folder of the user.
+  'LD_LIBRARY_PATH',
   'LD_PRELOAD',
   'ASAN_OPTIONS',
   'LSAN_OPTIONS',
@@ -30,7 +33,9 @@ const STDERR_CHARACTERS_MAX = 2000;
 /** Time in which a process ends after SIGKILL, unless closing its sockets takes longer. */
 export const KILL_GRACE_MS = 2000;
 
-const workerFile = fileURLToPath(import.meta.resolve('#worker'));
+// Not import.meta.resolve(): Node before 20.6, and Jest's modules, have no such function.
+const require = createRequire(import.meta.url);
+const workerFile = require.resolve('#worker');
 
 export interface ChildHandlers<Fields extends FrameFields> {
   onFrame(frame: FrameOf<Fields>): void;
@@ -210,9 +215,13 @@ export class AddonProcess<Fields extends FrameFields, Encoded extends keyof Fiel
   }
 }
 
-/** A child's last error output as one line, without a stack. */
+/**
+ * A child's last error output as one line, without a stack. An uncaught error has the line of code
+ * that threw it first, and its reason in a later paragraph.
+ */
 export function oneLine(cause: string): string {
-  return (cause.split('\n\n')[0] ?? '').replace(/[\s#]+/g, ' ').trim();
+  const reason = /^(?:\w*Error\b.*: |Error: )[^]*?(?=\n {4}at |\n\n|$(?![^]))/m.exec(cause)?.[0];
+  return (reason ?? cause.split('\n\n')[0] ?? '').replace(/[\s#]+/g, ' ').trim();
 }
 
 /**
@@ -236,15 +245,33 @@ function cannotStart(reason: string): MegacometError {
   return new MegacometError('ERR_WORKER_START', `a process cannot be started: ${reason}`);
 }
 
+/** Whether the program is a single executable: its file runs the program, whatever its arguments. */
+function isSingleExecutable(): boolean {
+  try {
+    return (require('node:sea') as { isSea(): boolean }).isSea();
+  } catch {
+    // Node before 20.12 has no such module; there the first argument is the executable itself.
+    return process.argv[1] === process.execPath;
+  }
+}
+
 /**
- * Rejects runtimes that cannot start a worker from this process's own executable.
+ * Rejects runtimes that cannot start a worker from this process's own executable, and threads: when
+ * a thread ends, nobody is left to end its workers.
  *
  * @throws MegacometError `ERR_RUNTIME`.
  */
 export function checkRuntime(): void {
-  for (const name of ['bun', 'electron']) {
+  for (const name of ['bun', 'deno', 'electron']) {
     if (process.versions[name] !== undefined) {
       throw new MegacometError('ERR_RUNTIME', `megacomet-ts runs on Node.js, not on ${name}`);
     }
   }
+  if (isSingleExecutable()) {
+    const message = 'megacomet-ts starts node for its workers, which a single executable is not';
+    throw new MegacometError('ERR_RUNTIME', message);
+  }
+  if (isMainThread) return;
+  const message = 'listen() works in the main thread only: workers would outlive another thread';
+  throw new MegacometError('ERR_RUNTIME', message);
 }

@@ -164,6 +164,13 @@ const SERVER: readonly ServerMetric[] = [
     ({ isDraining }) => Number(isDraining),
   ),
   single(
+    'counter',
+    'log_lines_dropped_total',
+    'Log lines that were dropped, because the reader of the log stood still. Look at the log ' +
+      'shipper.',
+    ({ logLinesDroppedTotal }) => logLinesDroppedTotal,
+  ),
+  single(
     'gauge',
     'server_connections_max',
     'Connections that the server may hold: --max-connections, or the number that the machine ' +

@@ -1,5 +1,6 @@
 // The stats of a server: counters of the shared segment, of the manager and of the kernel, and
 // memory.
+import { logLinesDropped } from '../base/log-sink.js';
 import { readPrivateBytes, type MetricValue, type Reader } from '../system/kernel.js';
 import { readHeadrooms, type Headroom } from './headroom.js';
 import { kernelStats } from './kernel-metrics.js';
@@ -44,6 +45,8 @@ export interface Stats {
   readonly maxConnections: number;
   /** Whether close() has begun. */
   readonly isDraining: boolean;
+  /** Log lines of the manager that were dropped, because their reader was too slow. */
+  readonly logLinesDroppedTotal: number;
   /** Sums over the workers, in camel case; totals include workers that died. */
   readonly totals: Readonly<Record<string, Count>>;
   /** One entry for each slot, in order. */
@@ -242,6 +245,7 @@ export function collectStats(
     listen: facts.listen,
     maxConnections: facts.maxConnections,
     isDraining: facts.isDraining,
+    logLinesDroppedTotal: logLinesDropped(),
     totals,
     workers: slots.map((view) => workerStats(view, segment, memory)),
     messages: facts.messages,

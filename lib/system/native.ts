@@ -2,7 +2,6 @@
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname } from 'node:path';
-import { fileURLToPath } from 'node:url';
 
 import { MegacometError } from '../base/errors.js';
 import { FRAME_FINGERPRINTS } from '../base/native-constants.js';
@@ -90,7 +89,7 @@ export interface Addon {
   runDialer(): number;
 }
 
-const packageFile = fileURLToPath(import.meta.resolve('#package.json'));
+const packageFile = createRequire(import.meta.url).resolve('#package.json');
 const require = createRequire(packageFile);
 
 /** The folder of package.json, for this file as source and compiled. */

@@ -147,6 +147,21 @@ t.test('calls at the wrong time are refused by name', async (t) => {
   });
 });
 
+t.test('listen() in a thread is rejected: workers would outlive the thread', async (t) => {
+  const found = await runProgram(
+    t,
+    `import { Worker, isMainThread, parentPort } from 'node:worker_threads';
+     if (isMainThread) {
+       const thread = new Worker(new URL(import.meta.url));
+       print(await new Promise((resolve) => thread.once('message', resolve)));
+     } else {
+       const server = createServer({ port: 0, workers: 1 });
+       parentPort.postMessage(await codeOf(() => server.listen()));
+     }`,
+  );
+  t.match(found, ['ERR_RUNTIME', /^listen\(\) works in the main thread only/]);
+});
+
 t.test('worker events tell of starts, deaths and ends', async (t) => {
   const found = await runProgram(
     t,
