@@ -102,7 +102,7 @@ export class ServerWatch {
     this.#startedAtMs = performance.now();
     this.#connections = connections;
     this.markCpu();
-    this.#add(0, this.#before);
+    this.#curve.push({ seconds: 0, connections: 0, userBytes: 0, kernelBytes: 0 });
     this.#repeat();
   }
 

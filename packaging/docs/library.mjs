@@ -38,6 +38,9 @@ const { killed } = await server.close({ drainMs: 5000 }); // closes evenly over 
 
 A time is in seconds unless its name ends with another unit; a size is in bytes. The server installs no
 signal handler, never exits the process, and logs nothing without a \`logger\`.
+
+A bundler must leave the package outside the bundle, because workers start from its files: for esbuild
+\`--packages=external\`, or \`--external:megacomet-ts\`. TypeScript needs \`@types/node\` for the types.
 `;
 
 const TYPEDOC = {

@@ -2,6 +2,7 @@
 // machine after a run.
 import t from 'tap';
 import { readFileSync, writeFileSync } from 'node:fs';
+import { createServer as createHttpServer } from 'node:http';
 import { createServer, type AddressInfo, type Socket } from 'node:net';
 import { join } from 'node:path';
 
@@ -321,6 +322,111 @@ t.test('a server of another protocol and a silent server have no subscribers', a
   const silentPort = await startFakeServer(t, () => undefined);
   const silent = await bench(silentPort, ...args);
   t.match(silent.result, { opened: 0, failures: { ETIMEDOUT: 10 } }, 'silence times out');
+});
+
+t.test('an exchange with a server that does not echo fails, and says so first', async (t) => {
+  const { port } = await startComet(t);
+  const target = ['--target', `127.0.0.1:${port}`, '--admin', '127.0.0.1:1'];
+  const load = ['--connections', '10', '--active', '2', '--duration', '1'];
+  const { code, stdout } = await run(['bench', ...target, ...load]);
+  t.equal(code, 1, 'exit code');
+  t.match(stdout, /^bench failed: [^\n]*all 2 exchanges failed\.\n/, 'the first line');
+  t.match(stdout, /^ {2}lost +2 {2}in all phases\n {4}wrong answer +2$/m, 'a cause in words');
+  t.match(stdout, /^ {2}p50 +-$/m, 'a time that was not measured is a dash');
+  const silentPort = await startFakeServer(t, () => undefined);
+  const silent = await bench(silentPort, ...load);
+  t.equal(silent.code, 1, 'a silent server fails');
+  t.match(silent.result, { lost: 0, active: { connections: 2, failed: 2, messages: 0 } });
+});
+
+t.test('a web server is not a server of polls, and is not flooded', async (t) => {
+  let requests = 0;
+  const web = createHttpServer((_, response) => {
+    requests++;
+    response.end('hello');
+  });
+  await new Promise<void>((resolve) => web.listen(0, '127.0.0.1', resolve));
+  t.teardown(() => void web.close());
+  const { port } = web.address() as AddressInfo;
+  const args = ['--transport', 'poll', '--connections', '20', '--hold', '30'];
+  const { code, result } = await bench(port, ...args);
+  t.equal(code, 1, 'exit code');
+  t.match(result, { opened: 0, failed: 20, failures: { EBADMSG: 20 } }, 'each answer is wrong');
+  t.equal(requests, 20, 'one request for each connection');
+  t.notOk(result.hold, 'a run in which nothing opened ends at once');
+});
+
+t.test('a server that answers each poll at once is polled five times a second', async (t) => {
+  let requests = 0;
+  const web = createHttpServer((_, response) => {
+    requests++;
+    response.writeHead(204, { 'Megacomet-Cursor': '00000000000000aa.1' }).end();
+  });
+  await new Promise<void>((resolve) => web.listen(0, '127.0.0.1', resolve));
+  t.teardown(() => void web.close());
+  const { port } = web.address() as AddressInfo;
+  const args = ['--transport', 'poll', '--connections', '4', '--processes', '1', '--hold', '2'];
+  const { result } = await bench(port, ...args);
+  t.match(result, { opened: 4, lost: 0 }, 'these are answers of a comet server');
+  // Two for the start of each connection, and at most one for each report of progress.
+  t.ok(requests <= 4 * (2 + 5 * 4), `${requests} requests`);
+});
+
+t.test('a server that speaks first holds its connections, and answers all wrongly', async (t) => {
+  const port = await startFakeServer(t, (socket) => {
+    socket.write('220 hi\r\n');
+  });
+  const held = await bench(port, '--connections', '20', '--hold', '0.5');
+  t.equal(held.code, 0, 'held is held');
+  t.match(held.result, { lost: 0, hold: { lost: 0 } });
+  const { code, result } = await bench(port, '--connections', '20', '--verify');
+  t.equal(code, 1, 'exit code');
+  t.match(result.verify, { asked: 20, answered: 0, wrong: 20, unanswered: 0 });
+  t.match(result, { failed: 0, failures: {}, lost: 20, losses: { EBADMSG: 20 } });
+});
+
+t.test(
+  'files of the result are checked before the run, and the text is printed anyway',
+  async (t) => {
+    const port = await startFakeServer(t, (socket) => socket.resume());
+    const target = ['bench', '--target', `127.0.0.1:${port}`, '--admin', '127.0.0.1:1'];
+    for (const [option, path] of [
+      ['--json', 'no/such/x'],
+      ['--report', 'no/such/x.html'],
+      ['--json', '/'],
+      ['--report', '/'],
+    ] as const) {
+      const { code, stdout, stderr } = await run([...target, option, path]);
+      t.equal(code, 1, `${option} ${path}`);
+      t.equal(stdout, '', 'nothing ran');
+      t.match(
+        stderr,
+        new RegExp(`^megacomet-ts: ${option}: "${path}" cannot be written: [a-z ]+\n$`),
+      );
+    }
+    const full = new Command([...target, '--json', '/dev/full', '--report', 'r.html']);
+    const { code } = await full.ended;
+    t.equal(code, 1, 'a file that is full');
+    t.match(full.stdout, /Every connection opened/, 'the text is printed');
+    t.match(full.stderr, /--json: "\/dev\/full" cannot be written: no space left on the device\n/);
+    t.match(readFileSync(join(full.folder, 'r.html'), 'utf8'), /^<!doctype html>/, 'and the page');
+    await full.run();
+  },
+);
+
+t.test('the memory of the server is sampled through hold and exchange', async (t) => {
+  const server = await TestServer.start(t);
+  const target = ['bench', '--target', `127.0.0.1:${server.port}`, '--json', '-'];
+  const load = ['--connections', '50', '--hold', '1.5', '--active', '5', '--duration', '1.5'];
+  const admin = ['--admin', `127.0.0.1:${server.adminPort}`];
+  const { stdout } = await run([...target, ...load, ...admin]);
+  const { server: cost, hold } = JSON.parse(stdout) as BenchResult;
+  const times = (cost?.memoryCurve ?? []).map(({ seconds }) => seconds);
+  t.ok(times.length > 3 && times.at(0) === 0, times.join(' '));
+  t.ok((times.at(-1) ?? 0) > 3, 'up to the end of the exchange');
+  t.ok(cost?.memoryCurve.every(({ userBytes, kernelBytes }) => userBytes >= 0 && kernelBytes >= 0));
+  t.ok((hold?.serverCpuShare ?? -1) >= 0, 'no negative share');
+  await server.stop();
 });
 
 t.test('--verify and --active are for echo servers only', async (t) => {

@@ -3,11 +3,13 @@
 import { spawn } from 'node:child_process';
 import { createServer as createHttpServer, type RequestListener } from 'node:http';
 import { createServer, type AddressInfo, type Server } from 'node:net';
+import { dirname, join } from 'node:path';
 import t from 'tap';
 
 import { reasonOf } from '../../lib/base/reason.js';
 import { columnsOf, movesCursor, showsColours } from '../../lib/base/terminal.js';
 import { formatMessage } from '../../lib/cli/commands/subscribe.js';
+import { stableNodePath } from '../../lib/cli/node-path.js';
 import { Output } from '../../lib/cli/output.js';
 import { formatProgress, ProgressLine } from '../../lib/cli/progress.js';
 import { retryAfterMs } from '../../lib/cli/subscription.js';
@@ -223,6 +225,23 @@ t.test('progress is a short line, numbers first', (t) => {
   line.show({ ...open, done: 1000 });
   line.stop();
   t.match(file.text, /^open 0\/2,000 [^\n█░]*\nopen 1,000\/2,000 [^\n█░]*\n$/, 'plain lines');
+  t.end();
+});
+
+t.test('a service runs Node.js from a path without a version, or warns', (t) => {
+  const folder = t.testdir({
+    'node-v20.1.2': { bin: { node: '' } },
+    current: t.fixture('symlink', 'node-v20.1.2'),
+  });
+  // Only the part below the test folder counts: its own name can have digits.
+  const program = join(folder, 'node-v20.1.2/bin/node');
+  const link = join(folder, 'current/bin/node');
+  const found = stableNodePath(program, `/nowhere:${dirname(program)}:${dirname(link)}`);
+  t.same(found, { file: link, warning: null });
+  const alone = stableNodePath(program, '/nowhere');
+  t.equal(alone.file, program);
+  t.match(alone.warning, /has a version in its path/);
+  t.same(stableNodePath('/usr/bin/node', ''), { file: '/usr/bin/node', warning: null });
   t.end();
 });
 

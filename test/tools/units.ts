@@ -180,6 +180,8 @@ t.test('install-service prints the files that it would write', async (t) => {
   t.equal(code, 0);
   t.equal(stderr, '');
   t.same(readdirSync(folder), [], 'and writes nothing');
+  const obstacle = [process.execPath, join(root, 'lib/bin.js')].some((file) => obstacleTo(file));
+  t.equal(stdout.startsWith('# warning: the service cannot run '), obstacle, 'a warning');
   const parts = stdout.split(/^# \//m).slice(1);
   t.equal(parts.length, 3, 'three files');
   t.match(parts[0], '"max-connections": 10000');

@@ -25,6 +25,7 @@ import {
   type UnitPlan,
 } from '../../systemd/units.js';
 import { writeWhole, type WholeFile } from '../../base/atomic-write.js';
+import { stableNodePath } from '../node-path.js';
 import type { Output } from '../output.js';
 
 const CAP_SYS_RESOURCE = 24;
@@ -57,7 +58,7 @@ export function obstacleTo(file: string): string | null {
 
 interface ServicePlan {
   readonly units: UnitPlan;
-  readonly warning: string | null;
+  readonly warnings: readonly string[];
 }
 
 function planService(settings: Settings): ServicePlan {
@@ -69,9 +70,10 @@ function planService(settings: Settings): ServicePlan {
     ...readMachineLimits(procReader),
     descriptors: grantedDescriptors(target, nrOpen),
   };
+  const node = stableNodePath(process.execPath, process.env['PATH'] ?? '');
   const { workers, warning } = planCapacity(limits, 'auto', target, addresses.length);
   return {
-    warning,
+    warnings: [warning, node.warning].filter((text) => text !== null),
     units: {
       target,
       workers,
@@ -79,7 +81,7 @@ function planService(settings: Settings): ServicePlan {
       costs: readCosts(thisMachine),
       drainS: settings['drain'] as number,
       listen: addresses,
-      command: [process.execPath, path.join(packageRoot, 'lib/bin.js')],
+      command: [node.file, path.join(packageRoot, 'lib/bin.js')],
       config: settings['configFile'] as string,
     },
   };
@@ -112,17 +114,17 @@ function writeConfig(file: string, text: string): string[] {
   return write(path.dirname(file), [{ name: path.basename(file), text }]);
 }
 
-/** Throws if the service's user cannot run the program. */
-function checkReachable(units: UnitPlan): void {
+/** Why the service's user cannot run the program, or null. */
+function obstacleOf(units: UnitPlan): string | null {
   for (const file of units.command) {
     const obstacle = obstacleTo(file);
     if (obstacle === null) continue;
-    throw new MegacometError(
-      'ERR_WRITE',
+    return (
       `the service cannot run ${file}, because ${obstacle}: install Node.js and megacomet-ts for ` +
-        'all users, for example with "npm install --global" as root',
+      'all users, for example with "npm install --global" as root'
     );
   }
+  return null;
 }
 
 /**
@@ -142,7 +144,7 @@ export async function installService(
   }
   const folder = settings['dir'] as string;
   const config = settings['configFile'] as string;
-  const { units, warning } = planService(settings);
+  const { units, warnings } = planService(settings);
   const files = [
     { name: SERVICE_NAME, text: serviceUnit(units) },
     { name: SOCKET_NAME, text: socketUnit(units) },
@@ -150,14 +152,22 @@ export async function installService(
   if (settings['print'] === true) {
     const all = files.map(({ name, text }) => ({ file: path.join(folder, name), text }));
     all.unshift({ file: config, text: configText(units) });
-    await output.print(all.map(({ file, text }) => `# ${file}\n${text}`).join('\n'));
+    const obstacle = obstacleOf(units);
+    const comments = obstacle === null ? warnings : [obstacle, ...warnings];
+    await output.print(
+      [
+        ...comments.map((text) => `# warning: ${text}`),
+        ...all.map(({ file, text }) => `# ${file}\n${text}`),
+      ].join('\n'),
+    );
     return 0;
   }
-  checkReachable(units);
+  const obstacle = obstacleOf(units);
+  if (obstacle !== null) throw new MegacometError('ERR_WRITE', obstacle);
   await output.print(
     [...write(folder, files), ...writeConfig(config, configText(units))].join('\n'),
   );
-  if (warning !== null) await output.print(`warning    ${warning}`);
+  for (const text of warnings) await output.print(`warning    ${text}`);
   if (!existsSync('/run/systemd/system'))
     await output.print('warning    systemd is not running on this machine');
   await output.print(
