@@ -91,6 +91,11 @@ struct Connection {
   /// Past, not at: the last byte may have arrived at the end of its second.
   [[nodiscard]] bool is_due(uint16_t now) const { return static_cast<int16_t>(deadline - now) < 0; }
 
+  /// For what the server itself does at a time: a heartbeat, the end of a poll.
+  [[nodiscard]] bool has_reached_deadline(uint16_t now) const {
+    return static_cast<int16_t>(deadline - now) <= 0;
+  }
+
   [[nodiscard]] bool has_begun_message() const { return data().message_deadline != 0; }
   [[nodiscard]] bool is_message_late(uint16_t now) const {
     const uint16_t tick = data().message_deadline;
@@ -109,6 +114,7 @@ struct Connection {
     set_data(now);
   }
 
+  [[nodiscard]] bool has_controls() const { return data().controls != 0; }
   /// Counts a ping or pong; false if it exceeds the limit.
   [[nodiscard]] bool count_control() {
     WatcherData now = data();

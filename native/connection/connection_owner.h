@@ -29,12 +29,16 @@ class ConnectionOwner {
   /// The events to watch from now on: EV_READ, EV_WRITE or both.
   virtual void watch(Connection* connection, int events) = 0;
 
-  /// The sweep looks at the connection `seconds` from now, or up to two seconds later. Where the
-  /// protocol uses the idle timeout, that counts instead of `seconds`.
+  /// The deadline is `seconds` from now, at most a second early for what the server does then, and
+  /// at most a second late for what it expects of the peer. Where the protocol uses the idle
+  /// timeout, that counts instead of `seconds`.
   virtual void set_deadline(Connection* connection, uint32_t seconds) = 0;
 
   /// Like set_deadline(), but never later than the deadline that the connection has.
   virtual void shorten_deadline(Connection* connection, uint32_t seconds) = 0;
+
+  /// Counts a ping or pong; false if it exceeds the limit.
+  [[nodiscard]] virtual bool count_control(Connection* connection) = 0;
 
   /// A message of the peer has begun and must be complete in `seconds`; else the connection ends
   /// with kMessageTimeout. Only Connection::end_message() ends that time.

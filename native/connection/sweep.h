@@ -1,34 +1,36 @@
-// The periodic pass over all connections that closes those past their deadlines.
-// It also resets the count of pings that each may send between two passes; see WatcherData.
-// There is no timer per connection: each second one slice of the slab is checked, so that a pass
-// takes a quarter of the timeout. Without a timeout nothing runs.
+// The pass over all deadlines, once a second. There is no timer per connection: the index of due
+// records says which few must be visited.
+// It also resets the count of pings that each may send in two seconds; see WatcherData.
 #pragma once
 
 #include <cstdint>
 
 #include "connection/connection.h"
 #include "connection/connection_owner.h"
+#include "connection/due_index.h"
 #include "os/slab.h"
 
 namespace megacomet {
 
 class Sweep {
  public:
-  Sweep(Slab<Connection>* connections, ConnectionOwner* owner)
-      : connections_(connections), owner_(owner) {}
+  Sweep(Slab<Connection>* connections, DueIndex* due, ConnectionOwner* owner)
+      : connections_(connections), due_(due), owner_(owner) {}
 
-  /// Seconds; 0 switches the sweep off. A connection is closed never earlier, and at most a quarter
-  /// (for timeouts below four seconds: one second) later.
-  void set_timeout(uint32_t seconds) { timeout_s_ = seconds; }
+  /// Without any timeout the sweep is off.
+  void set_on(bool on);
 
-  /// Checks the slice of this second.
+  /// Visits the connections whose deadline is reached.
   void tick(uint16_t now);
 
  private:
+  void check(Connection* connection, uint16_t now);
+
   Slab<Connection>* connections_;
+  DueIndex* due_;
   ConnectionOwner* owner_;
-  uint32_t timeout_s_ = 0;
-  uint32_t position_ = 0;
+  uint16_t now_ = 0;
+  bool is_on_ = false;
 };
 
 }  // namespace megacomet

@@ -231,6 +231,9 @@ bool Transport::is_heard(Connection* connection) {
 }
 
 void Transport::expire(Connection* connection) {
+  // A peer has the whole of its last second: its last byte may have arrived at the end of a tick.
+  const bool waits_for_peer = connection->is_blocked || should_have_spoken(*connection);
+  if (waits_for_peer && !connection->is_due(now_)) return;
   if (should_have_spoken(*connection) && is_heard(connection)) return;
   const Protocol& protocol = protocol_of(*connection);
   const bool is_slow = connection->is_blocked && !protocol.uses_idle_timeout;

@@ -9,6 +9,7 @@
 #include "connection/admission.h"
 #include "connection/connection.h"
 #include "connection/connection_owner.h"
+#include "connection/due_index.h"
 #include "connection/input_budget.h"
 #include "connection/lingering_close.h"
 #include "connection/protocol.h"
@@ -33,7 +34,11 @@ class Transport final : public ConnectionOwner {
   ~Transport();
 
   /// Reserves a record for each descriptor below `capacity`. False when the kernel refuses.
-  [[nodiscard]] bool reserve(uint32_t capacity) { return connections_.map(capacity); }
+  [[nodiscard]] bool reserve(uint32_t capacity) {
+    if (!connections_.map(capacity)) return false;
+    due_.reset(connections_.capacity(), now_);
+    return true;
+  }
 
   /// Seconds without a byte after which a connection of a protocol that uses the idle timeout
   /// closes; 0 for never. A new value counts from now on for open connections.
@@ -67,13 +72,24 @@ class Transport final : public ConnectionOwner {
     const bool is_idle_timed = protocol_of(*connection).uses_idle_timeout;
     connection->deadline =
         static_cast<uint16_t>(now_ + (is_idle_timed ? idle_timeout_s_ : seconds));
+    due_.note(connection->fd(), connection->deadline);
   }
   void shorten_deadline(Connection* connection, uint32_t seconds) override {
     const auto tick = static_cast<uint16_t>(now_ + seconds);
-    if (static_cast<int16_t>(tick - connection->deadline) < 0) connection->deadline = tick;
+    if (static_cast<int16_t>(tick - connection->deadline) >= 0) return;
+    connection->deadline = tick;
+    due_.note(connection->fd(), tick);
   }
   void begin_message(Connection* connection, uint32_t seconds) override {
-    connection->begin_message(static_cast<uint16_t>(now_ + seconds));
+    const auto tick = static_cast<uint16_t>(now_ + seconds);
+    connection->begin_message(tick);
+    due_.note(connection->fd(), tick);
+  }
+  [[nodiscard]] bool count_control(Connection* connection) override {
+    if (!connection->has_controls()) {
+      due_.note(connection->fd(), static_cast<uint16_t>(now_ + 2));
+    }
+    return connection->count_control();
   }
   [[nodiscard]] bool keep_input(Connection* connection,
                                 std::string_view bytes,
@@ -85,6 +101,7 @@ class Transport final : public ConnectionOwner {
   }
   [[nodiscard]] const Protocol* const* protocols() const { return protocols_; }
   [[nodiscard]] Slab<Connection>& connections() { return connections_; }
+  [[nodiscard]] DueIndex& due_index() { return due_; }
   [[nodiscard]] Services& services() { return services_; }
   [[nodiscard]] Sender& sender() { return sender_; }
   [[nodiscard]] Sessions& sessions() { return sessions_; }
@@ -104,6 +121,7 @@ class Transport final : public ConnectionOwner {
   ConnectionObserver* observer_ = nullptr;
   MidIteration mid_iteration_;
   Slab<Connection> connections_;
+  DueIndex due_;
   InputBudget input_budget_;
   Sessions sessions_;
   Sender sender_;

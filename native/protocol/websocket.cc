@@ -81,7 +81,7 @@ class Reader final : public WebSocketEvents {
   /// False if the control frame exceeds the limit, and the connection ends.
   bool count_control() {
     if (!frames_.is_in_message()) has_ended_one_ = true;
-    if (connection_->count_control()) return true;
+    if (services_.connections->count_control(connection_)) return true;
     services_.counters->add(Counter::kControlFrameLimitTotal);
     close_websocket(services_,
                     connection_,

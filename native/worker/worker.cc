@@ -31,10 +31,6 @@ namespace {
 constexpr int kSegmentDescriptor = 4;
 constexpr int kFirstListenerDescriptor = 5;
 
-/// A sweep of a comet server visits every connection within this time. The deadlines of comet are
-/// finer than an idle timeout.
-constexpr uint32_t kCometSweepSeconds = 8;
-
 class Worker final : ControlHandler, DrainHandler, MidIterationHandler, SliceSource {
  public:
   explicit Worker(struct ev_loop* loop);
@@ -141,7 +137,7 @@ Worker::Worker(struct ev_loop* loop)
       hub_(&transport_, &control_, &counters_),
       slices_(this, &counters_),
       waker_(loop_),
-      sweep_(&transport_.connections(), &transport_),
+      sweep_(&transport_.connections(), &transport_.due_index(), &transport_),
       drain_(loop_, &transport_.connections(), &transport_, this) {
   ev_prepare_init(&prepare_, on_prepare);
   ev_check_init(&check_, on_check);
@@ -286,7 +282,7 @@ bool Worker::adjust(const frame::Adjust& command) {
                         command.server_connections_max,
                         command.accept_rate_milli);
   transport_.set_idle_timeout(command.idle_timeout_s);
-  sweep_.set_timeout(hub_.is_on() ? kCometSweepSeconds : command.idle_timeout_s);
+  sweep_.set_on(hub_.is_on() || command.idle_timeout_s > 0);
   return true;
 }
 

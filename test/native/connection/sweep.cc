@@ -9,41 +9,53 @@ using namespace megacomet;
 namespace {
 
 struct Swept {
-  Swept() : owner(&connections), sweep(&connections, &owner) {
+  explicit Swept(uint32_t start = 0) : owner(&connections), sweep(&connections, &due, &owner) {
     EXPECT(connections.map(3 * bounds::kSlabChunkRecords));
+    due.reset(connections.capacity(), static_cast<uint16_t>(start));
+    sweep.tick(static_cast<uint16_t>(start));
+    sweep.set_on(true);
   }
   Slab<Connection> connections;
+  DueIndex due;
   unit::FakeOwner owner;
   Sweep sweep;
 };
 
 }  // namespace
 
-TEST("a sweep closes a silent connection after its timeout, at most a quarter and a second later") {
+TEST("a sweep visits a silent connection at its deadline, also near the wrap of the clock") {
   for (const uint32_t timeout : {1U, 2U, 3U, 4U, 7U, 8U, 60U, 900U, 32'400U}) {
-    // Also near the wrap of the 16-bit clock.
     for (const uint32_t start : {0U, 65'500U, 30'000U}) {
-      Swept swept;
-      swept.sweep.set_timeout(timeout);
-      const int fds[] = {0, 4095, 4096, 12'287};
-      for (const int fd : fds) swept.owner.open(fd, static_cast<uint16_t>(start + timeout));
-      for (uint32_t second = 1; second <= timeout; ++second) {
+      Swept swept(start);
+      for (const int fd : {0, 4095, 4096, 12'287}) {
+        swept.owner.open(fd, static_cast<uint16_t>(start + timeout));
+      }
+      for (uint32_t second = 1; second < timeout; ++second) {
         swept.sweep.tick(static_cast<uint16_t>(start + second));
       }
-      // The last byte may have arrived at the end of its tick: a full timeout has not passed.
       EXPECT_EQUAL(swept.owner.closed.size(), 0U);
-      for (uint32_t second = timeout + 1; second <= timeout + timeout / 4 + 1; ++second) {
-        swept.sweep.tick(static_cast<uint16_t>(start + second));
-      }
+      swept.sweep.tick(static_cast<uint16_t>(start + timeout));
       EXPECT_EQUAL(swept.owner.closed.size(), 4U);
       for (const auto& [fd, cause] : swept.owner.closed) EXPECT(cause == CloseCause::kIdle);
     }
   }
 }
 
+TEST("an earlier deadline that is noted is found, and a later one of its group is kept") {
+  Swept swept;
+  swept.owner.open(8, 100);
+  Connection* connection = swept.owner.open(9, 200);
+  swept.sweep.tick(1);
+  connection->deadline = 5;
+  swept.due.note(9, 5);
+  for (uint16_t second = 2; second <= 100; ++second) {
+    swept.sweep.tick(second);
+    EXPECT_EQUAL(swept.owner.closed.size(), second < 5 ? 0U : second < 100 ? 1U : 2U);
+  }
+}
+
 TEST("a sweep does not close a connection whose deadline moves") {
   Swept swept;
-  swept.sweep.set_timeout(8);
   Connection* connection = swept.owner.open(5);
   for (uint32_t second = 0; second < 70'000; ++second) {
     connection->deadline = static_cast<uint16_t>(second + 8 - unit::upto(7));
@@ -54,8 +66,7 @@ TEST("a sweep does not close a connection whose deadline moves") {
 
 TEST("a sweep closes a connection with a late message, whatever its other deadline is") {
   for (const uint32_t start : {0U, 65'529U, 30'000U}) {
-    Swept swept;
-    swept.sweep.set_timeout(8);
+    Swept swept(start);
     const auto at = [start](uint32_t second) { return static_cast<uint16_t>(start + second); };
     const auto silent = swept.owner.open(5);
     const auto busy = swept.owner.open(6);
@@ -87,7 +98,6 @@ TEST("the members of WatcherData do not overlap") {
 
 TEST("pings and pongs between two passes of the sweep are limited") {
   Swept swept;
-  swept.sweep.set_timeout(8);
   Connection* connection = swept.owner.open(5, 1000);
   const auto count = [connection] {
     uint32_t counted = 0;
@@ -105,16 +115,19 @@ TEST("pings and pongs between two passes of the sweep are limited") {
   EXPECT_EQUAL(swept.owner.closed.size(), 0U);
 }
 
-TEST("a sweep without a timeout closes nothing") {
+TEST("a sweep that is off closes nothing, and all that is due when it is on again") {
   Swept swept;
+  swept.sweep.set_on(false);
   swept.owner.open(5);
   for (uint32_t second = 0; second < 100; ++second) swept.sweep.tick(static_cast<uint16_t>(second));
   EXPECT_EQUAL(swept.owner.closed.size(), 0U);
+  swept.sweep.set_on(true);
+  swept.sweep.tick(100);
+  EXPECT_EQUAL(swept.owner.closed.size(), 1U);
 }
 
 TEST("a sweep also closes a blocked connection whose peer does not read") {
   Swept swept;
-  swept.sweep.set_timeout(4);
   swept.owner.open(9, 4, true);
   for (uint16_t second = 1; second < 7; ++second) swept.sweep.tick(second);
   EXPECT_EQUAL(swept.owner.closed.size(), 1U);

@@ -124,7 +124,8 @@ TEST("a connection that epoll rejects is closed and counted as watch failed") {
 
 TEST("a changed idle timeout counts from now on for open connections") {
   World world;
-  Sweep sweep(&world.transport->connections(), world.transport.get());
+  Sweep sweep(
+      &world.transport->connections(), &world.transport->due_index(), world.transport.get());
   const ListeningSocket listener;
   const auto client = world.register_one(listener);
   const auto tick = [&](uint16_t now) {
@@ -133,7 +134,7 @@ TEST("a changed idle timeout counts from now on for open connections") {
   };
   const auto set_timeout = [&](uint32_t seconds) {
     world.transport->set_idle_timeout(seconds);
-    sweep.set_timeout(seconds);
+    sweep.set_on(true);
   };
   // After half of the clock's range an old deadline looks like one in the future.
   for (const uint16_t now : {10'000, 20'000, 30'000, 40'000}) tick(now);

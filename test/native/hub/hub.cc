@@ -87,8 +87,9 @@ TEST("a client that is silent or ends at once may be accepted during a long loop
 
 TEST("a request that arrived in time but was not read is answered, and silent clients time out") {
   Comet comet;
-  Sweep sweep(&comet.transport->connections(), comet.transport.get());
-  sweep.set_timeout(1);
+  Sweep sweep(
+      &comet.transport->connections(), &comet.transport->due_index(), comet.transport.get());
+  sweep.set_on(true);
   const auto pass_seconds = [&](uint16_t now) {
     comet.transport->tick(now);
     sweep.tick(now);

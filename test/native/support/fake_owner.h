@@ -42,6 +42,9 @@ class FakeOwner final : public ConnectionOwner {
   void begin_message(Connection* connection, uint32_t seconds) override {
     connection->begin_message(static_cast<uint16_t>(seconds));
   }
+  [[nodiscard]] bool count_control(Connection* connection) override {
+    return connection->count_control();
+  }
   [[nodiscard]] bool keep_input(Connection*, std::string_view bytes, std::string* kept) override {
     kept->append(bytes);
     return true;
