@@ -20,6 +20,7 @@
       "native/connection/drain.cc",
       "native/connection/lingering_close.cc",
       "native/connection/listener.cc",
+      "native/connection/refusals.cc",
       "native/connection/send_limits.cc",
       "native/connection/sender.cc",
       "native/connection/sessions.cc",

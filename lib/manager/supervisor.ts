@@ -11,7 +11,7 @@ import {
   type ChildEnd,
   type ChildHandlers,
 } from '../ipc/spawn.js';
-import { HealthCheck, SUPERVISION_MS } from './health.js';
+import { HealthCheck, LATE_MS, SUPERVISION_MS } from './health.js';
 import { Registry, START_FAILURES_MAX, type SlotRecord } from './registry.js';
 
 /** What changed for one worker: the argument of the `worker` event. */
@@ -88,6 +88,8 @@ interface Worker {
    * does not count, because another manager could not end it either.
    */
   hungSinceMs?: number;
+  /** It has closed all connections of a drain; until it exits it only refuses new ones. */
+  hasDrained?: boolean;
 }
 
 export class Supervisor {
@@ -191,18 +193,50 @@ export class Supervisor {
     }
     for (const { slot, pid } of this.registry.slots) if (pid === null) this.#ports.shutDown(slot);
     const killed: number[] = [];
-    const shut = this.#clock.after(ABORT_GRACE_MS, () => {
-      // A worker shuts down its own listeners once their queues are empty; a hung one does not.
-      for (const { slot } of this.registry.slots) this.#ports.shutDown(slot);
+    const watch = this.#clock.every(SUPERVISION_MS, () => {
+      this.#shutDownLate();
     });
     const deadline = this.#clock.after(drainMs + DRAIN_GRACE_MS, () => {
-      killed.push(...this.processes.map(({ pid }) => pid));
+      this.#closeDoor();
+      const late = [...this.#workers.values()].filter((worker) => worker.hasDrained !== true);
+      killed.push(...late.map(({ process }) => process.pid));
       this.killAll();
     });
     await this.#whenEmpty();
-    shut.cancel();
+    watch.cancel();
     deadline.cancel();
     return killed;
+  }
+
+  /** During a drain: nobody answers the peers of a worker that does not run. */
+  #shutDownLate(): void {
+    const ageOf = this.#ports.readHeartbeats();
+    for (const slot of this.#workers.keys()) {
+      if ((ageOf(slot) ?? 0) >= LATE_MS) this.#ports.shutDown(slot);
+    }
+  }
+
+  /**
+   * Ends a drain: refuses new peers in the kernel, and lets the drained workers exit. The door closes
+   * last, because a client that is refused by the kernel may never return.
+   */
+  #closeDoor(): void {
+    for (const { slot } of this.registry.slots) this.#ports.shutDown(slot);
+    for (const { process, hasDrained } of this.#workers.values()) {
+      if (hasDrained === true) process.hangUp();
+    }
+  }
+
+  #onDrained(slot: number): void {
+    const worker = this.#workers.get(slot);
+    if (worker === undefined) return;
+    worker.hasDrained = true;
+    this.#closeDoorAfterLast();
+  }
+
+  #closeDoorAfterLast(): void {
+    const workers = [...this.#workers.values()];
+    if (workers.every(({ hasDrained }) => hasDrained === true)) this.#closeDoor();
   }
 
   /** Kills every worker now. */
@@ -306,6 +340,7 @@ export class Supervisor {
       onFrame: (frame) => {
         if (frame.name === 'Ready') this.#onReady(slot, frame.fields);
         else this.#ports.onFrame(slot, frame);
+        if (frame.name === 'Goodbye') this.#onDrained(slot);
       },
       onDrain: () => {
         this.#ports.onDrained();
@@ -356,7 +391,9 @@ export class Supervisor {
     this.#ports.onEvent({ slot, pid, state: 'exited', code, signal });
     if (this.#isStopping) {
       this.registry.ended(slot, this.#clock.nowMs(), false);
+      this.#ports.shutDown(slot);
       if (this.#workers.size === 0) this.#stopped();
+      else this.#closeDoorAfterLast();
       return;
     }
     this.#log.error(

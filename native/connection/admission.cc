@@ -29,6 +29,7 @@ void Admission::set_limits(uint32_t connections_max,
 }
 
 Admission::Verdict Admission::verdict() const {
+  if (is_door_closed_) return Verdict::kReject;
   // Only a full worker reads the shared total: every worker writes its cache line at every accept,
   // and enter() pays for that line already.
   if (connections_ < connections_max_) return Verdict::kAccept;

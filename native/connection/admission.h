@@ -24,7 +24,7 @@ class Admission {
   enum class Verdict {
     /// This worker has room; enter() still says whether the whole server has.
     kAccept,
-    /// The whole server is full: reject the peer.
+    /// The whole server is full, or it drains: reject the peer.
     kReject,
     /// Only this worker is full: leave the peer in the queue, because the manager steers.
     kWait,
@@ -38,6 +38,10 @@ class Admission {
   void attach(Segment* segment, uint32_t slot);
   /// Wakes the waiting listeners too, because there may be room now.
   void set_limits(uint32_t connections_max, uint32_t server_connections_max, uint32_t rate_milli);
+
+  /// From now on every peer is rejected: the server drains.
+  void close_door() { is_door_closed_ = true; }
+  [[nodiscard]] bool is_door_closed() const { return is_door_closed_; }
 
   /// What to do with the next peer in the queue.
   [[nodiscard]] Verdict verdict() const;
@@ -72,6 +76,7 @@ class Admission {
   uint32_t connections_ = 0;
   uint32_t connections_max_ = 0;
   uint32_t server_connections_max_ = 0;
+  bool is_door_closed_ = false;
   bool is_near_capacity_ = false;
   bool near_capacity_unsent_ = false;
   int spare_ = -1;

@@ -1,6 +1,8 @@
 // Closing at an even pace. See drain.h.
 #include "connection/drain.h"
 
+#include <algorithm>
+
 #include "base/bounds.h"
 #include "os/sys.h"
 
@@ -13,6 +15,11 @@ namespace {
 constexpr uint64_t kFinalResponseNs = 1'000'000'000;
 
 }  // namespace
+
+uint32_t drain_left_ms(const Services& services) {
+  const uint64_t end_ns = services.drain_ends_ns;
+  return static_cast<uint32_t>((end_ns - std::min(end_ns, sys::monotonic_ns())) / 1'000'000);
+}
 
 Drain::Drain(struct ev_loop* loop,
              Slab<Connection>* connections,

@@ -3,12 +3,20 @@
 #pragma once
 
 #include <cstdint>
+#include <string_view>
 
 #include "connection/connection.h"
 #include "connection/connection_owner.h"
+#include "connection/services.h"
 #include "os/slab.h"
 
 namespace megacomet {
+
+/// The reason that clients are sent during a drain.
+inline constexpr std::string_view kShuttingDown = "server shutting down; reconnect shortly";
+
+/// Milliseconds until the server's drain ends; 0 before a drain.
+[[nodiscard]] uint32_t drain_left_ms(const Services& services);
 
 class DrainHandler {
  public:

@@ -51,7 +51,9 @@ void Listener::accept_next() {
 
 void Listener::drain() {
   if (is_finished_) return;
-  if (ownership_ != Ownership::kInherited && is_wanted_ && !is_paused_) {
+  const bool is_inherited = ownership_ == Ownership::kInherited;
+  if (!is_inherited && parts_.transport->answers_refused(protocol_)) return resume();
+  if (!is_inherited && is_wanted_ && !is_paused_) {
     // Bounded, because peers may arrive as fast as they are accepted.
     accept_batch(bounds::kAcceptBatchMax * 64);
   }
@@ -91,6 +93,10 @@ Listener::Next Listener::accept_one() {
     return Next::kStop;
   }
   if (!waits) full_since_ns_ = 0;
+  if (verdict != Admission::Verdict::kAccept && !parts_.transport->can_reject(protocol_)) {
+    pause_for(bounds::kRefusalWaitMs);
+    return Next::kStop;
+  }
   TokenBucket& tokens = parts_.admission->tokens();
   if (tokens.is_limited() && !tokens.take(sys::monotonic_ns())) {
     pause_for(std::max(bounds::kAcceptTokenWaitMinMs, tokens.wait_ms()));
@@ -105,11 +111,15 @@ Listener::Next Listener::accept_one() {
   note_wait(accepted.fd);
   if (!parts_.transport->fits(accepted.fd)) {
     reject(accepted.fd, Counter::kRejectedDescriptorsTotal);
-  } else if (verdict != Admission::Verdict::kAccept || !parts_.admission->enter()) {
-    parts_.transport->reject(accepted.fd, protocol_);
-    count_rejected(Counter::kRejectedFullTotal);
-  } else {
+  } else if (verdict == Admission::Verdict::kAccept && parts_.admission->enter()) {
     parts_.transport->register_fd(accepted.fd, protocol_);
+  } else if (parts_.transport->can_reject(protocol_)) {
+    parts_.transport->reject(accepted.fd, protocol_);
+    const bool is_draining = parts_.admission->is_door_closed();
+    count_rejected(is_draining ? Counter::kRejectedDrainTotal : Counter::kRejectedFullTotal);
+  } else {
+    // Another worker reached the server's limit at this moment.
+    reject(accepted.fd, Counter::kRejectedFullTotal);
   }
   return Next::kContinue;
 }

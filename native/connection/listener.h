@@ -35,8 +35,10 @@ class Listener final : public RoomWaiter {
   /// Accepts next, before the remaining events of this loop iteration.
   void accept_next();
 
-  /// Stops for good. Queued connections are accepted first, unless a successor will: see Ownership.
-  /// An own socket is shut down, so that the kernel rejects peers at once.
+  /// The server drains. A listener whose protocol answers refused peers goes on: its peers are
+  /// refused until the worker exits. Another one stops for good: it accepts queued connections
+  /// first and shuts an own socket down, so that the kernel rejects peers at once. An inherited
+  /// socket is left to its next owner, with its queue.
   void drain();
 
   void on_room() override;

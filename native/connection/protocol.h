@@ -101,8 +101,10 @@ struct Protocol {
                       Connection* connection,
                       const frame::Rejected& rejected) = nullptr;
 
-  /// The response to a peer for which the server has no room; null resets it.
-  std::string (*refusal)(Services& services) = nullptr;
+  /// The response to a peer for which the server has no room or that arrives during a drain, in the
+  /// form that makes its client return. `request` is what the peer has sent. Empty if the request
+  /// is incomplete and not `is_last`. Null resets the peer.
+  std::string (*refuse)(Services& services, std::string_view request, bool is_last) = nullptr;
 
   /// Any byte restarts the server's idle timeout, and no other deadline is used.
   bool uses_idle_timeout = false;

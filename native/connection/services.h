@@ -93,6 +93,9 @@ struct Services {
   DeflateCodec* deflate = nullptr;
   /// Jitter for retries.
   Random* random = nullptr;
+
+  /// When the server's drain ends, on the monotonic clock; 0 before a drain.
+  uint64_t drain_ends_ns = 0;
 };
 
 }  // namespace megacomet

@@ -59,7 +59,8 @@ Transport::Transport(struct ev_loop* loop,
       input_budget_(counters),
       sessions_(counters, &input_budget_),
       sender_({this, &connections_, &sessions_, counters, protocols}),
-      lingering_close_(loop) {
+      lingering_close_(loop),
+      refusals_(loop, &services_, protocols) {
   // The watchers' own data is the connections'; see connection.h.
   ev_set_userdata(loop, this);
   services_.connections = this;
@@ -96,13 +97,8 @@ void Transport::set_idle_timeout(uint32_t seconds) {
 }
 
 void Transport::reject(int fd, uint8_t protocol) {
-  const Protocol& first = *protocols_[protocol];
-  if (first.refusal != nullptr) {
-    const std::string text = first.refusal(services_);
-    const sys::IoResult result = sys::send(fd, text.data(), text.size());
-    if (result.status != sys::IoStatus::kFailed && lingering_close_.take(fd)) return;
-  }
-  sys::reset(fd);
+  if (!answers_refused(protocol)) return sys::reset(fd);
+  refusals_.take(fd, protocol);
 }
 
 void Transport::register_fd(int fd, uint8_t protocol) {
@@ -127,6 +123,7 @@ void Transport::tick(uint16_t now) {
   now_ = now;
   connections_.trim();
   lingering_close_.tick();
+  refusals_.tick();
 }
 
 void Transport::on_event(struct ev_loop* loop, ev_io* watcher, int revents) {

@@ -13,6 +13,7 @@
 #include "connection/input_budget.h"
 #include "connection/lingering_close.h"
 #include "connection/protocol.h"
+#include "connection/refusals.h"
 #include "connection/sender.h"
 #include "connection/services.h"
 #include "connection/sessions.h"
@@ -52,7 +53,16 @@ class Transport final : public ConnectionOwner {
   /// Takes an accepted descriptor, which admission has counted in. Allocates nothing by itself.
   void register_fd(int fd, uint8_t protocol);
 
+  /// Whether peers of this protocol get an answer when there is no room.
+  [[nodiscard]] bool answers_refused(uint8_t protocol) const {
+    return protocols_[protocol]->refuse != nullptr;
+  }
+  /// Whether reject() can take one more peer of this protocol.
+  [[nodiscard]] bool can_reject(uint8_t protocol) const {
+    return !answers_refused(protocol) || !refusals_.is_full();
+  }
   /// Ends an accepted descriptor for which there is no room, with its protocol's response if any.
+  /// Only if can_reject() is true.
   void reject(int fd, uint8_t protocol);
 
   /// Whether there is a record for this descriptor.
@@ -127,6 +137,7 @@ class Transport final : public ConnectionOwner {
   Sender sender_;
   Services services_;
   LingeringClose lingering_close_;
+  Refusals refusals_;
   uint32_t generation_ = 0;
   uint32_t idle_timeout_s_ = 0;
   uint16_t now_ = 0;

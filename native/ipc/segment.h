@@ -38,9 +38,11 @@ enum class CounterKind : uint8_t { kTotal, kGauge };
   X(kAcceptPausedTotal, "accept_paused_total", kTotal,                                            \
     "Pauses of a listener that lacked descriptors, memory, capacity or accept tokens.")           \
   X(kRejectedTotal, "rejected_total", kTotal,                                                     \
-    "Connections reset at once because the server was full: raise --max-connections.")            \
+    "Connections refused because the server was full or drained; the causes follow.")             \
   X(kRejectedFullTotal, "rejected_full_total", kTotal,                                            \
     "Rejected because --max-connections were open on the whole server.")                          \
+  X(kRejectedDrainTotal, "rejected_drain_total", kTotal,                                          \
+    "Refused during a drain; each client was sent when to return.")                               \
   X(kRejectedDescriptorsTotal, "rejected_descriptors_total", kTotal,                              \
     "Rejected with the spare descriptor because the worker had none left.")                       \
   X(kClosedTotal, "closed_total", kTotal, "Connections closed; the causes follow.")               \

@@ -9,6 +9,7 @@
 #include "codec/digest.h"
 #include "codec/http_codec.h"
 #include "codec/sse_codec.h"
+#include "connection/drain.h"
 #include "connection/input_budget.h"
 #include "connection/sender.h"
 #include "connection/session.h"
@@ -364,8 +365,46 @@ void on_disconnect(Services& services, Connection* connection, CloseCause cause,
   services.sender->finish(connection, cause);
 }
 
-std::string refusal(Services& services) {
-  return http_retry_later(retry_after_s(services.random), "server full; retry later");
+/// Milliseconds after which a refused client should return: later than the rest of a drain, when
+/// the next server listens.
+uint32_t return_after_ms(const Services& services) {
+  if (services.drain_ends_ns == 0) return retry_after_s(services.random) * 1000;
+  const uint32_t retry_ms = services.rules->retry_ms;
+  return drain_left_ms(services) + retry_ms +
+         services.random->below(bounds::kDrainRetryFactor * retry_ms);
+}
+
+/// Whether a request opens an EventSource; of an incomplete one only the first line counts.
+bool is_event_source(HeadStatus status, const HttpHead& head, std::string_view request) {
+  if (status == HeadStatus::kComplete) {
+    return head.method == Method::kGet && head.target.path == "/events";
+  }
+  constexpr std::string_view kStart = "GET /events";
+  return request.size() > kStart.size() && request.substr(0, kStart.size()) == kStart &&
+         (request[kStart.size()] == '?' || request[kStart.size()] == ' ');
+}
+
+/// An EventSource returns after a response that ends, and not after an error. Other clients get an
+/// error with Retry-After.
+std::string refuse(Services& services, std::string_view request, bool is_last) {
+  HttpHead head;
+  HeadProgress progress;
+  const HeadStatus status = parse_head(request, &progress, &head).status;
+  if (status == HeadStatus::kIncomplete && !is_last) return {};
+  AnswerOptions options;
+  if (status == HeadStatus::kComplete) {
+    options = context_of(services, nullptr, head).options();
+  } else {
+    // The Origin of an incomplete request is unknown.
+    const std::vector<std::string>& origins = services.rules->origins;
+    if (std::find(origins.begin(), origins.end(), "*") != origins.end()) options.origin = "*";
+  }
+  const uint32_t wait_ms = return_after_ms(services);
+  if (is_event_source(status, head, request)) return http_sse_refusal(wait_ms, options.origin);
+  const bool is_draining = services.drain_ends_ns != 0;
+  const uint32_t wait_s = (wait_ms + 999) / 1000;
+  return http_retry_later(
+      wait_s, is_draining ? kShuttingDown : "server full; retry later", options);
 }
 
 constexpr Protocol make_protocol() {
@@ -374,7 +413,7 @@ constexpr Protocol make_protocol() {
   protocol.on_bytes = on_bytes;
   protocol.on_disconnect = on_disconnect;
   protocol.on_input_full = on_input_full;
-  protocol.refusal = refusal;
+  protocol.refuse = refuse;
   protocol.is_read_at_accept = true;
   return protocol;
 }

@@ -22,6 +22,15 @@ void append_position(const char* name,
   static_cast<void>(append_sse_event(event, out));
 }
 
+void append_return(const char* name, uint32_t retry_ms, std::string* out) {
+  const std::string data = "{\"retryMs\":" + std::to_string(retry_ms) + "}";
+  SseEvent event;
+  event.event = name;
+  event.data = data;
+  event.retry_ms = retry_ms;
+  static_cast<void>(append_sse_event(event, out));
+}
+
 }  // namespace
 
 void append_subscribed_event(const Cursor& cursor, std::string* out) {
@@ -32,13 +41,12 @@ void append_gap_event(const Cursor& cursor, std::string* out) {
   append_position("megacomet.gap", cursor, "false", out);
 }
 
+void append_full_event(uint32_t retry_ms, std::string* out) {
+  append_return("megacomet.full", retry_ms, out);
+}
+
 void append_shutdown_event(uint32_t retry_ms, std::string* out) {
-  const std::string data = "{\"retryMs\":" + std::to_string(retry_ms) + "}";
-  SseEvent event;
-  event.event = "megacomet.shutdown";
-  event.data = data;
-  event.retry_ms = retry_ms;
-  static_cast<void>(append_sse_event(event, out));
+  append_return("megacomet.shutdown", retry_ms, out);
 }
 
 }  // namespace megacomet

@@ -6,6 +6,7 @@
 #include "base/bounds.h"
 #include "codec/utf8.h"
 #include "codec/websocket_codec.h"
+#include "connection/drain.h"
 #include "connection/input_budget.h"
 #include "connection/sender.h"
 #include "connection/session.h"
@@ -289,7 +290,7 @@ void on_disconnect(Services& services,
                    CloseCause cause,
                    std::string_view reason) {
   if (cause == CloseCause::kDrain) {
-    const std::string_view text = "server shutting down; reconnect shortly";
+    const std::string_view text = kShuttingDown;
     return close_websocket(services, connection, close_code::kGoingAway, text, cause);
   }
   if (cause == CloseCause::kMessageTimeout) {

@@ -292,13 +292,16 @@ void Worker::watch(const frame::Watch& command) {
 }
 
 void Worker::drain(const frame::Drain& command) {
+  transport_.services().drain_ends_ns =
+      sys::monotonic_ns() + uint64_t{command.drain_ms} * 1'000'000;
   for (const auto& listener : listeners_) listener->drain();
+  admission_.close_door();
   drain_.start(command.drain_ms);
 }
 
 void Worker::on_drained(uint32_t closed) {
+  // Peers are refused until the manager hangs up, which is when every worker has drained.
   control_.send(frame::Goodbye{closed});
-  leave(0);
 }
 
 void Worker::leave(int code) {

@@ -330,7 +330,8 @@ export class PollClient extends Client {
   async #run(): Promise<void> {
     while (!this.#isStopped()) {
       const response = await this.#poll();
-      if (response === null) break;
+      // The server drains, or is full.
+      if (response === null || response.status === 503) break;
       const cursor = response.headers.get('megacomet-cursor') ?? this.cursor;
       if (response.status === 204) {
         this.cursor = cursor;

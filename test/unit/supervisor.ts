@@ -358,12 +358,46 @@ t.test('a drain kills workers that have not exited two seconds after its end', a
   await world.serve();
   const drained = world.supervisor.drain(500);
   world.at(0).exit(null);
+  t.same(world.shutDown, [0], 'nobody accepts for a worker that has exited');
+  world.ages.set(1, 3000);
   world.clock.advance(1000);
-  t.same(world.shutDown, [0, 1], 'all listeners are shut after a second');
+  t.same(world.shutDown, [0, 1], 'nor for a worker without heartbeats');
   world.clock.advance(1499);
   t.same(world.at(1).signals, []);
   world.clock.advance(1);
   t.same(world.at(1).signals, ['SIGKILL']);
+  world.at(1).exit('SIGKILL');
+  t.same(await drained, [101]);
+});
+
+t.test('a drained worker refuses clients until the others have drained', async (t) => {
+  const world = new World(3);
+  await world.serve();
+  const drained = world.supervisor.drain(500);
+  world.at(1).handlers.onFrame({ name: 'Goodbye', fields: { closed: 1 } });
+  world.clock.advance(400);
+  t.equal(world.at(1).hasHungUp, false, 'its door stays open');
+  world.at(2).exit('SIGSEGV');
+  t.same(world.shutDown, [2], 'that of a worker that died does not');
+  world.at(0).handlers.onFrame({ name: 'Goodbye', fields: { closed: 1 } });
+  t.same(
+    [0, 1].map((slot) => world.at(slot).hasHungUp),
+    [true, true],
+  );
+  t.same(world.shutDown, [2, 0, 1, 2], 'the kernel refuses new clients');
+  world.at(0).exit(null);
+  world.at(1).exit(null);
+  t.same(await drained, [], 'no worker had to be killed');
+});
+
+t.test('a worker that has drained does not count as killed', async (t) => {
+  const world = new World(2);
+  await world.serve();
+  const drained = world.supervisor.drain(500);
+  world.at(0).handlers.onFrame({ name: 'Goodbye', fields: { closed: 1 } });
+  world.clock.advance(2500);
+  t.equal(world.at(0).hasHungUp, true);
+  world.at(0).exit('SIGKILL');
   world.at(1).exit('SIGKILL');
   t.same(await drained, [101]);
 });

@@ -1,0 +1,100 @@
+// Reading the request of a refused peer, answering and closing. See refusals.h.
+#include "connection/refusals.h"
+
+#include <algorithm>
+
+#include "base/check.h"
+#include "os/sys.h"
+
+namespace megacomet {
+
+namespace {
+
+/// Two, so that a peer has one whole second at least: for its request, and to read the answer.
+constexpr uint8_t kTicks = 2;
+
+}  // namespace
+
+Refusals::Refusals(struct ev_loop* loop, Services* services, const Protocol* const* protocols)
+    : loop_(loop), services_(services), protocols_(protocols) {}
+
+Refusals::~Refusals() {
+  for (Slot& slot : slots_) {
+    if (slot.ticks_left > 0) release(&slot);
+  }
+}
+
+void Refusals::take(int fd, uint8_t protocol) {
+  MC_CHECK(!is_full());
+  Slot* slot = slots_.data();
+  while (slot->ticks_left > 0) ++slot;
+  ev_io_init(&slot->watcher, on_event, fd, EV_READ);
+  slot->watcher.data = this;
+  slot->ticks_left = kTicks;
+  slot->protocol = protocol;
+  slot->is_answered = false;
+  ++size_;
+  ev_io_start(loop_, &slot->watcher);
+  // The request has often arrived with the connection.
+  read(slot);
+}
+
+void Refusals::tick() {
+  if (size_ == 0) return;
+  for (Slot& slot : slots_) {
+    if (slot.ticks_left == 0 || --slot.ticks_left > 0) continue;
+    if (slot.is_answered) {
+      release(&slot);
+    } else {
+      answer(&slot, true);
+    }
+  }
+}
+
+void Refusals::on_event(struct ev_loop*, ev_io* watcher, int revents) {
+  auto* self = static_cast<Refusals*>(watcher->data);
+  // The watcher is the first member of its slot.
+  auto* slot = reinterpret_cast<Slot*>(watcher);
+  if ((revents & EV_ERROR) != 0) return self->release(slot);
+  self->read(slot);
+}
+
+void Refusals::read(Slot* slot) {
+  uint8_t bytes[bounds::kLingeringCloseReadBytes];
+  const sys::IoResult result = sys::receive(slot->watcher.fd, bytes, sizeof bytes);
+  if (result.status == sys::IoStatus::kAgain) return;
+  if (result.status != sys::IoStatus::kDone) return release(slot);
+  if (slot->is_answered) return;
+  const size_t room = bounds::kHttpHeadBytesMax - slot->request.size();
+  slot->request.append(reinterpret_cast<const char*>(bytes), std::min(room, result.bytes));
+  answer(slot, slot->request.size() == bounds::kHttpHeadBytesMax);
+}
+
+/// Answers a complete request, or what has arrived if `is_last`. Then our side ends; what the peer
+/// still sends is discarded, because a close with unread bytes would reset the answer (RFC 9112
+/// 9.6).
+void Refusals::answer(Slot* slot, bool is_last) {
+  const auto refuse = protocols_[slot->protocol]->refuse;
+  const std::string text = refuse(*services_, slot->request, is_last);
+  if (text.empty()) return;
+  const int fd = slot->watcher.fd;
+  if (sys::send(fd, text.data(), text.size()).status == sys::IoStatus::kFailed) {
+    return release(slot);
+  }
+  sys::end_output(fd);
+  slot->is_answered = true;
+  slot->ticks_left = kTicks;
+}
+
+void Refusals::release(Slot* slot) {
+  const int fd = slot->watcher.fd;
+  // Stop, then close: see libev.h, rule 2.
+  ev_io_stop(loop_, &slot->watcher);
+  slot->ticks_left = 0;
+  // Swapped, so that a free slot owns no memory.
+  std::string().swap(slot->request);
+  --size_;
+  sys::close(fd);
+}
+
+}  // namespace megacomet

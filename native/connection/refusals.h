@@ -1,0 +1,56 @@
+// Answers to peers that the server has no room for, or that arrive while it drains.
+// The request decides the form of the answer: an EventSource that receives an error never
+// reconnects (HTML standard, 9.2.2). So the peer may send its request first.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+
+#include "base/bounds.h"
+#include "connection/protocol.h"
+#include "connection/services.h"
+#include "os/libev.h"
+
+namespace megacomet {
+
+class Refusals {
+ public:
+  Refusals(struct ev_loop* loop, Services* services, const Protocol* const* protocols);
+  Refusals(const Refusals&) = delete;
+  Refusals& operator=(const Refusals&) = delete;
+  ~Refusals();
+
+  /// Whether all slots are in use: the next peer has to wait in the queue of its listener.
+  [[nodiscard]] bool is_full() const { return size_ == slots_.size(); }
+
+  /// Takes an accepted descriptor of a protocol that has an answer. There must be a free slot.
+  void take(int fd, uint8_t protocol);
+
+  /// Once a second.
+  void tick();
+
+ private:
+  struct Slot {
+    ev_io watcher;
+    /// Ticks until it is answered, or until it closes; 0 for a free slot.
+    uint8_t ticks_left;
+    uint8_t protocol;
+    bool is_answered;
+    /// What the peer has sent.
+    std::string request;
+  };
+
+  static void on_event(struct ev_loop* loop, ev_io* watcher, int revents);
+  void read(Slot* slot);
+  void answer(Slot* slot, bool is_last);
+  void release(Slot* slot);
+
+  struct ev_loop* loop_;
+  Services* services_;
+  const Protocol* const* protocols_;
+  uint32_t size_ = 0;
+  std::array<Slot, bounds::kRefusalsMax> slots_{};
+};
+
+}  // namespace megacomet
