@@ -69,6 +69,10 @@ constexpr uint32_t kPresencePageMax = 10'000;
 /// delay is random up to it, so that the clients of a drained worker reconnect at different times.
 constexpr uint32_t kDrainRetryFactor = 4;
 
+/// Milliseconds from the end of a drain until the next server listens, with room: a restart takes
+/// about a second. Firefox gives an EventSource of another origin up when the kernel refuses it.
+constexpr uint32_t kRestartMs = 3000;
+
 /// Retry-After of a rejected client in seconds, random and evenly distributed between the two.
 constexpr uint32_t kRetryAfterMinS = 5;
 constexpr uint32_t kRetryAfterMaxS = 30;

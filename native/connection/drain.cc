@@ -21,6 +21,18 @@ uint32_t drain_left_ms(const Services& services) {
   return static_cast<uint32_t>((end_ns - std::min(end_ns, sys::monotonic_ns())) / 1'000'000);
 }
 
+uint32_t reconnect_in_drain_ms(const Services& services) {
+  const uint32_t retry_ms = services.rules->retry_ms;
+  const uint32_t wait_ms = retry_ms + services.random->below(bounds::kDrainRetryFactor * retry_ms);
+  return wait_ms < drain_left_ms(services) ? wait_ms : wait_ms + bounds::kRestartMs;
+}
+
+uint32_t return_after_drain_ms(const Services& services) {
+  const uint32_t retry_ms = services.rules->retry_ms;
+  return drain_left_ms(services) + bounds::kRestartMs + retry_ms +
+         services.random->below(bounds::kDrainRetryFactor * retry_ms);
+}
+
 Drain::Drain(struct ev_loop* loop,
              Slab<Connection>* connections,
              ConnectionOwner* owner,

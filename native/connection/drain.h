@@ -13,10 +13,19 @@
 namespace megacomet {
 
 /// The reason that clients are sent during a drain.
-inline constexpr std::string_view kShuttingDown = "server shutting down; reconnect shortly";
+inline constexpr char kShuttingDown[] = "server shutting down; reconnect shortly";
 
 /// Milliseconds until the server's drain ends; 0 before a drain.
 [[nodiscard]] uint32_t drain_left_ms(const Services& services);
+
+/// Milliseconds after which a client that loses its connection in a drain should reconnect. Another
+/// server may serve it, and this one tells it when to return while the drain lasts. Never while no
+/// server may listen.
+[[nodiscard]] uint32_t reconnect_in_drain_ms(const Services& services);
+
+/// Milliseconds after which a client that is refused during a drain should return: when the next
+/// server listens.
+[[nodiscard]] uint32_t return_after_drain_ms(const Services& services);
 
 class DrainHandler {
  public:

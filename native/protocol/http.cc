@@ -17,6 +17,7 @@
 #include "protocol/comet_request.h"
 #include "protocol/endless_response.h"
 #include "protocol/http_answer.h"
+#include "protocol/server_events.h"
 
 namespace megacomet {
 
@@ -365,13 +366,10 @@ void on_disconnect(Services& services, Connection* connection, CloseCause cause,
   services.sender->finish(connection, cause);
 }
 
-/// Milliseconds after which a refused client should return: later than the rest of a drain, when
-/// the next server listens.
+/// Milliseconds after which a refused client should return.
 uint32_t return_after_ms(const Services& services) {
   if (services.drain_ends_ns == 0) return retry_after_s(services.random) * 1000;
-  const uint32_t retry_ms = services.rules->retry_ms;
-  return drain_left_ms(services) + retry_ms +
-         services.random->below(bounds::kDrainRetryFactor * retry_ms);
+  return return_after_drain_ms(services);
 }
 
 /// Whether a request opens an EventSource; of an incomplete one only the first line counts.
@@ -395,16 +393,18 @@ std::string refuse(Services& services, std::string_view request, bool is_last) {
   if (status == HeadStatus::kComplete) {
     options = context_of(services, nullptr, head).options();
   } else {
-    // The Origin of an incomplete request is unknown.
-    const std::vector<std::string>& origins = services.rules->origins;
-    if (std::find(origins.begin(), origins.end(), "*") != origins.end()) options.origin = "*";
+    options.origin = origin_in(services, request);
   }
-  const uint32_t wait_ms = return_after_ms(services);
-  if (is_event_source(status, head, request)) return http_sse_refusal(wait_ms, options.origin);
   const bool is_draining = services.drain_ends_ns != 0;
+  const uint32_t wait_ms = return_after_ms(services);
+  if (is_event_source(status, head, request)) {
+    std::string bytes = http_stream_head(kEventStream, options.origin);
+    is_draining ? append_shutdown_event(wait_ms, &bytes) : append_full_event(wait_ms, &bytes);
+    return bytes;
+  }
   const uint32_t wait_s = (wait_ms + 999) / 1000;
-  return http_retry_later(
-      wait_s, is_draining ? kShuttingDown : "server full; retry later", options);
+  const char* sentence = is_draining ? kShuttingDown : "server full; retry later";
+  return http_retry_later(wait_s, sentence, options);
 }
 
 constexpr Protocol make_protocol() {

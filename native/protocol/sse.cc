@@ -5,6 +5,7 @@
 
 #include "base/bounds.h"
 #include "codec/sse_codec.h"
+#include "connection/drain.h"
 #include "protocol/endless_response.h"
 #include "protocol/server_events.h"
 #include "pubsub/message_codec.h"
@@ -39,10 +40,8 @@ using Response = EndlessResponse<Events>;
 /// A drain disconnects all clients of a server: the delay spreads their reconnects over a longer
 /// time.
 bool send_shutdown(Services& services, Connection* connection) {
-  const uint32_t retry_ms = services.rules->retry_ms;
   std::string bytes = take_unsent_head(connection);
-  append_shutdown_event(retry_ms + services.random->below(bounds::kDrainRetryFactor * retry_ms),
-                        &bytes);
+  append_shutdown_event(reconnect_in_drain_ms(services), &bytes);
   return services.sender->send(connection, make_payload(std::move(bytes)));
 }
 

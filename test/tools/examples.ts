@@ -1,9 +1,6 @@
 // The examples run unchanged except for their ports: the page in a browser, the service as a
 // process, and both proxies with subscribers of every transport behind them.
-import { spawn, type ChildProcess } from 'node:child_process';
-import { once } from 'node:events';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
-import { createServer, type AddressInfo } from 'node:net';
+import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -13,63 +10,16 @@ import WebSocket from 'ws';
 
 import { noBrowser, openPage, servePage, startBrowser } from '../support/browser.js';
 import { PollClient, startComet, type World } from '../support/comet-world.js';
-import { Command, connect, root, run, until } from '../support/helpers.js';
+import {
+  example,
+  start,
+  startHaproxy,
+  startNginx,
+  temporaryFolder,
+  type Running,
+} from '../support/examples.js';
+import { Command, root, run, until } from '../support/helpers.js';
 import { without } from '../support/requirements.js';
-
-const example = (path: string): string => readFileSync(join(root, 'examples', path), 'utf8');
-
-function temporaryFolder(test: Test): string {
-  const folder = mkdtempSync(join(tmpdir(), 'megacomet-example-'));
-  test.teardown(() => {
-    rmSync(folder, { recursive: true, force: true });
-  });
-  return folder;
-}
-
-/** Starts a program that ends with the test, or with this process if this process is killed. */
-function start(test: Test, folder: string, command: readonly string[], env = {}): Running {
-  const child = spawn('setpriv', ['--pdeathsig', 'TERM', ...command], {
-    cwd: folder,
-    env: { ...process.env, NODE_OPTIONS: '', ...env },
-    stdio: ['pipe', 'pipe', 'pipe'],
-  });
-  const running: Running = { child, output: '', ended: once(child, 'close') };
-  const note = (text: string): void => void (running.output += text);
-  child.stdout.setEncoding('utf8').on('data', note);
-  child.stderr.setEncoding('utf8').on('data', note);
-  test.teardown(async () => {
-    child.kill('SIGTERM');
-    await running.ended;
-    if (!test.passing()) test.comment(running.output);
-  });
-  return running;
-}
-
-interface Running {
-  readonly child: ChildProcess;
-  output: string;
-  readonly ended: Promise<unknown>;
-}
-
-/** A port that is free at this moment. */
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
-}
-
-/** Replaces texts of an example; fails the test if one of them is missing. */
-function adapted(test: Test, text: string, changes: Readonly<Record<string, string>>): string {
-  let adaptedText = text;
-  for (const [from, to] of Object.entries(changes)) {
-    test.ok(adaptedText.includes(from), `the example says ${from}`);
-    adaptedText = adaptedText.replaceAll(from, to);
-  }
-  return adaptedText;
-}
 
 /** Starts the service, unchanged, from a folder with an installed package. */
 function startService(test: Test, env: Readonly<Record<string, string>>): Running {
@@ -236,47 +186,15 @@ async function tryProxy(test: Test, world: World, port: number): Promise<void> {
   for (const { name, seen } of subscribers) test.strictSame(seen, texts, name);
 }
 
-async function reachable(port: number): Promise<boolean> {
-  const socket = await connect(port).catch(() => null);
-  socket?.destroy();
-  return socket !== null;
-}
-
 t.test('every transport passes through nginx', { skip: without('nginx') }, async (t) => {
   const world = await startComet(t, { workers: 1 });
-  const port = await freePort();
-  const folder = temporaryFolder(t);
-  const site = adapted(t, example('nginx/megacomet.conf'), {
-    'listen 8080;': `listen 127.0.0.1:${port};`,
-    '127.0.0.1:8000': `127.0.0.1:${world.port}`,
-  });
-  writeFileSync(join(folder, 'megacomet.conf'), site);
-  const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map(
-    (name) => `${name}_temp_path ${name};`,
-  );
-  // The lines that a distribution's own file has around it.
-  const main = `daemon off; pid nginx.pid; error_log stderr; events {}
-    http { access_log off; ${temporary.join(' ')} include megacomet.conf; }`;
-  const user = process.getuid?.() === 0 ? 'user root; ' : '';
-  writeFileSync(join(folder, 'nginx.conf'), user + main);
-  start(t, folder, ['nginx', '-p', folder, '-c', join(folder, 'nginx.conf'), '-e', 'stderr']);
-  await until('nginx', () => reachable(port));
+  const { port } = await startNginx(t, world.port);
   await tryProxy(t, world, port);
 });
 
 t.test('every transport passes through HAProxy', { skip: without('haproxy') }, async (t) => {
   const world = await startComet(t, { workers: 1 });
-  const port = await freePort();
-  const folder = temporaryFolder(t);
-  const config = adapted(t, example('haproxy/haproxy.cfg'), {
-    // The original value is more than a test needs, and more than some machines allow.
-    'maxconn 20000': 'maxconn 100',
-    'bind :8080': `bind 127.0.0.1:${port}`,
-    '127.0.0.1:8000': `127.0.0.1:${world.port}`,
-  });
-  writeFileSync(join(folder, 'haproxy.cfg'), config);
-  const proxy = start(t, folder, ['haproxy', '-db', '-f', 'haproxy.cfg']);
-  await until('HAProxy', () => reachable(port));
+  const { port, running } = await startHaproxy(t, world.port);
   await tryProxy(t, world, port);
-  t.notMatch(proxy.output, /DOWN/, 'its health check of the server is answered');
+  t.notMatch(running.output, /DOWN/, 'its health check of the server is answered');
 });
