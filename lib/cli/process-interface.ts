@@ -62,7 +62,7 @@ export const SIGNALS: readonly SignalEffect[] = [
   {
     names: ['SIGTERM', 'SIGINT'],
     effect:
-      'Drain: reject new connections at once, close the open ones evenly over --drain seconds, ' +
+      'Drain: refuse new connections, close the open ones evenly over --drain seconds, ' +
       'and exit with 0. A second signal ends the server at once.',
   },
   {

@@ -131,7 +131,7 @@ constexpr double kProgressSeconds = 0.2;
 constexpr size_t kLingeringCloseMax = 32;
 
 /// Refused peers of one worker that are being answered. Their descriptors are part of
-/// kDescriptorReserve, and each may send a head of a request: 1 MiB in all. More peers wait in the
+/// kDescriptorReserve, and each may send a head of a request: 4 MiB in all. More peers wait in the
 /// queue of the listener.
 constexpr size_t kRefusalsMax = 64;
 
@@ -143,8 +143,8 @@ constexpr size_t kLingeringCloseReadBytes = size_t{16} * 1024;
 
 // HTTP. Requests are small until the client is known, so that many incomplete heads fit in memory.
 
-/// Bytes of one head, from its first byte to its empty line: the maximum of --http-header-bytes. The
-/// parser counts them in 16 bits.
+/// Bytes of one head, from its first byte to its empty line: the maximum of --http-header-bytes.
+/// The parser counts them in 16 bits.
 constexpr size_t kHttpHeadBytesMax = 65'535;
 
 /// Fields of one head: the maximum of --http-header-count. The parser counts them in 8 bits.

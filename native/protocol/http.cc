@@ -24,6 +24,7 @@ namespace megacomet {
 namespace {
 
 constexpr std::string_view kAllowedMethods = "GET, HEAD, OPTIONS";
+constexpr std::string_view kEventStream = "text/event-stream; charset=utf-8";
 
 /// Fields of requests that a page may set, where the preflight does not name them.
 constexpr std::string_view kUsualHeaders =
@@ -119,8 +120,7 @@ void open_stream(const RequestContext& context, const CometRequest& request) {
   Services& services = context.services;
   Connection* connection = context.connection;
   const bool is_sse = request.route == CometRoute::kEvents;
-  const std::string_view type =
-      is_sse ? "text/event-stream; charset=utf-8" : "application/x-ndjson; charset=utf-8";
+  const std::string_view type = is_sse ? kEventStream : "application/x-ndjson; charset=utf-8";
   std::string bytes = http_stream_head(type, context.origin);
   if (context.is_head_only) return respond(services, connection, std::move(bytes), false);
   // Randomised, so that a million clients that lose this server do not reconnect in one second.
@@ -296,6 +296,10 @@ void reject_head(Services& services,
   reject(services, connection, {result.answer, sentence.c_str()}, options);
 }
 
+HeadLimits limits_of(const Services& services) {
+  return {services.rules->http_head_bytes_max, services.rules->http_fields_max};
+}
+
 /// Answers the complete requests of a text while the connection speaks HTTP.
 void serve(Services& services,
            Connection* connection,
@@ -305,7 +309,7 @@ void serve(Services& services,
   const auto is_open = [connection, generation] {
     return connection->generation == generation && !connection->is_closing;
   };
-  const HeadLimits limits{services.rules->http_head_bytes_max, services.rules->http_fields_max};
+  const HeadLimits limits = limits_of(services);
   while (!rest.empty()) {
     HttpHead head;
     const bool is_begun = progress.scanned > 0;
@@ -387,7 +391,7 @@ bool is_event_source(HeadStatus status, const HttpHead& head, std::string_view r
 std::string refuse(Services& services, std::string_view request, bool is_last) {
   HttpHead head;
   HeadProgress progress;
-  const HeadStatus status = parse_head(request, &progress, &head).status;
+  const HeadStatus status = parse_head(request, &progress, &head, limits_of(services)).status;
   if (status == HeadStatus::kIncomplete && !is_last) return {};
   AnswerOptions options;
   if (status == HeadStatus::kComplete) {

@@ -4,7 +4,6 @@
 #include "base/bounds.h"
 #include "codec/http_writer.h"
 #include "codec/json_writer.h"
-#include "codec/sse_codec.h"
 #include "protocol/http_date.h"
 
 namespace megacomet {

@@ -100,7 +100,7 @@ TEST("steering by equal weights of the greatest value is even") {
 }
 
 TEST("steering accepts weights for the maximum of slots, and rejects weights that are all 0") {
-  const Group group = make_group(1);
+  const Group group = make_group(2);
   EXPECT_EQUAL(listening::steer(group[0]->fd(), std::vector<uint32_t>(bounds::kSlotsMax, 1)), 0);
   EXPECT_EQUAL(listening::steer(group[0]->fd(), {0, 0}), EINVAL);
   EXPECT_EQUAL(listening::steer(group[0]->fd(), {}), EINVAL);
@@ -117,19 +117,35 @@ TEST("a second server cannot bind an address, though its own listeners share it"
   EXPECT(std::string(opened.call) == "bind");
 }
 
-TEST("a socket rejects peers until it listens, and after it was shut down") {
+TEST("the first listener of an address claims it, also before the others listen") {
   listening::Options options;
   options.host = "127.0.0.1";
-  const listening::Opened opened = listening::open(options);
-  if (!EXPECT_EQUAL(opened.error, 0)) return;
-  const uint16_t port = listening::port(opened.fd);
-  EXPECT(port != 0);
-  EXPECT(!unit::Client(port).is_connected());
-  EXPECT_EQUAL(listening::listen(opened.fd, 10), 0);
-  EXPECT(unit::Client(port).is_connected());
-  listening::shut_down(opened.fd);
-  EXPECT(!unit::Client(port).is_connected());
-  sys::close(opened.fd);
+  options.backlog = 10;
+  const listening::Opened first = listening::open(options);
+  if (!EXPECT_EQUAL(first.error, 0)) return;
+  options.port = listening::port(first.fd);
+  EXPECT(unit::Client(options.port).is_connected());
+  EXPECT_EQUAL(listening::open(options).error, EADDRINUSE);
+  // A listener that joins queues no peer before it listens.
+  options.joins = true;
+  const listening::Opened second = listening::open(options);
+  EXPECT_EQUAL(second.error, 0);
+  EXPECT_EQUAL(option_of(second.fd, SOL_SOCKET, SO_ACCEPTCONN), 0);
+  EXPECT_EQUAL(listening::listen(second.fd, 10), 0);
+  for (const int fd : {first.fd, second.fd}) listening::shut_down(fd);
+  EXPECT(!unit::Client(options.port).is_connected());
+  for (const int fd : {first.fd, second.fd}) sys::close(fd);
+}
+
+TEST("a folder is locked for one server at a time") {
+  const int first = listening::lock_folder("/tmp");
+  EXPECT(first >= 0);
+  EXPECT_EQUAL(listening::lock_folder("/tmp"), -EAGAIN);
+  sys::close(first);
+  const int second = listening::lock_folder("/tmp");
+  EXPECT(second >= 0);
+  sys::close(second);
+  EXPECT_EQUAL(listening::lock_folder("/nowhere"), -ENOENT);
 }
 
 TEST("an accepted socket has the options of its listener") {
