@@ -106,27 +106,32 @@ const skip =
 
 t.test(`${RESTARTS} restarts end no EventSource and lose no message`, { skip }, async (t) => {
   const port = await freePort();
-  const vias = [port, (await startNginx(t, port)).port, (await startHaproxy(t, port)).port];
+  const ports = {
+    direct: port,
+    nginx: (await startNginx(t, port)).port,
+    haproxy: (await startHaproxy(t, port)).port,
+  };
+  const vias = Object.entries(ports);
   const received: Received = new Map();
   for (const client of ['chromium', 'firefox', 'eventsource', 'fetch-event-source']) {
-    for (const via of vias) received.set(`${client} ${via}`, new Set());
+    for (const [via] of vias) received.set(`${client} ${via}`, new Set());
   }
   const reports = await startReports(t, received);
   const serve = (): Promise<Program> =>
     Program.start(t, {
       args: [
         ...['--host', '127.0.0.1', '--port', String(port), '--workers', '2', '--origin', '*'],
-        ...['--drain', '2', '--retry', '1000', '--history-count', '100'],
+        ...['--drain', '2', '--history-count', '100'],
       ],
     });
   let program = await serve();
   const pageOf = (client: string): string =>
-    `http://127.0.0.1:${reports}/?client=${client}&via=${vias.join(',')}`;
+    `http://127.0.0.1:${reports}/?client=${client}&via=${vias.map((via) => via.join(':')).join(',')}`;
   const browser = await startBrowser(t);
   await (await browser.newPage()).goto(pageOf('chromium'));
   startFirefox(t, pageOf('firefox'));
-  for (const via of vias) {
-    const url = `http://127.0.0.1:${via}/events?channel=a`;
+  for (const [via, viaPort] of vias) {
+    const url = `http://127.0.0.1:${viaPort}/events?channel=a`;
     subscribeWithEventSource(t, url, received.get(`eventsource ${via}`) ?? new Set());
     subscribeWithFetch(t, url, received.get(`fetch-event-source ${via}`) ?? new Set());
   }
