@@ -103,7 +103,7 @@ bool echoes(const unit::Client& client) {
 
 }  // namespace
 
-TEST("a worker serves, drains, sends Goodbye, and exits with 0") {
+TEST("a worker serves, drains, sends Goodbye, and exits with 0 when the manager hangs up") {
   Child worker;
   worker.configure();
   frame::Ready ready;
@@ -119,6 +119,7 @@ TEST("a worker serves, drains, sends Goodbye, and exits with 0") {
   frame::Goodbye goodbye;
   EXPECT(worker.awaits(&goodbye));
   EXPECT_EQUAL(goodbye.closed, 1U);
+  worker.peer.hang_up();
   EXPECT_EQUAL(worker.status(), 0);
   EXPECT(client.has_end());
 }
