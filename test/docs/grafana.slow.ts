@@ -1,12 +1,13 @@
 // The dashboard and the alerts of docs/ against a real Prometheus that scrapes a real server: every
 // query is accepted and finds data, and every alert fires in its own scenario and in no other.
-import t from 'tap';
+import t, { type Test as TapTest } from 'tap';
 import { execFileSync, spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
+import { Program, REQUESTS } from '../support/comet-world.js';
 import { Clients, root, TestServer, until, type Test } from '../support/helpers.js';
 import { without } from '../support/requirements.js';
 
@@ -427,11 +428,14 @@ function anchors(document: string): string[] {
 }
 
 /** A server after some traffic, and a Prometheus that has scraped it. */
-async function scene(t: Test): Promise<{ server: TestServer; prometheus: Prometheus }> {
-  const server = await TestServer.start(t);
+async function scene(t: TapTest): Promise<{ server: TestServer; prometheus: Prometheus }> {
+  const program = await Program.start(t, { args: ['--history-count', '10'] });
+  const { server } = program;
   const prometheus = await Prometheus.start(t, server.adminPort);
   const clients = await Clients.open(t, server.port, 60);
-  await clients.answering();
+  for (const socket of clients.sockets) socket.write(REQUESTS.sse);
+  await program.untilTotal('subscriptions', 60);
+  await program.publish('a', 'to all of them');
   for (const socket of clients.sockets.slice(0, 10)) socket.destroy();
   await until('three scrapes with the last values', async () => {
     const [scrapes = 0] = await prometheus.values('count_over_time(up{job="megacomet"}[1m])');
