@@ -124,7 +124,7 @@ const WRONG_CALLS: readonly [Call, RegExp][] = [
 ];
 
 t.test('each call rejects a wrong argument by name, value and rule', async (t) => {
-  const { server } = await startComet(t);
+  const { server } = await startComet(t, { mailboxes: true });
   for (const [call, wanted] of WRONG_CALLS) t.match(await complaint(server, call), wanted);
   const limits = { maxConnections: '100', idleTimeout: undefined };
   server.adjust(limits as unknown as object);

@@ -43,10 +43,21 @@ const FANOUT: Fanout = {
   broadcasts: [broadcast(999_863, 0.81), broadcast(999_858, 1.27)],
 };
 
+const steps = Array.from({ length: 61 }, (_, index) => index);
+
+const RAMP = {
+  seconds: 15.3,
+  connectionsPerSecond: 65_351,
+  curve: steps.map((step) => ({
+    seconds: step * 0.255,
+    opened: Math.round((999_870 * step) / 60),
+    failed: Math.round((130 * step) / 60),
+  })),
+};
+
 /** A run with every phase and an error in each. No two numbers are the same. */
 export function fullResult(): BenchResult &
   Required<Pick<BenchResult, 'verify' | 'active' | 'server' | 'fanout'>> {
-  const steps = Array.from({ length: 61 }, (_, index) => index);
   return {
     version: '0.1.7',
     startedAt: '2026-01-14T09:31:07.412Z',
@@ -65,15 +76,7 @@ export function fullResult(): BenchResult &
     lost: 10,
     losses: { EBADMSG: 2, ETIMEDOUT: 5, 'closed by server': 3 },
     notes: ['raised net.ipv4.ip_local_port_range from "32768 60999" to "1024 65535"'],
-    ramp: {
-      seconds: 15.3,
-      connectionsPerSecond: 65_351,
-      curve: steps.map((step) => ({
-        seconds: step * 0.255,
-        opened: Math.round((999_870 * step) / 60),
-        failed: Math.round((130 * step) / 60),
-      })),
-    },
+    ramp: RAMP,
     ...{ hold: { seconds: 32.1, lost: 3 }, fanout: { ...FANOUT } },
     verify: {
       asked: 999_867,
