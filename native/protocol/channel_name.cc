@@ -2,7 +2,7 @@
 #include "protocol/channel_name.h"
 
 #include <algorithm>
-#include <unordered_set>
+#include <set>
 #include <utility>
 
 #include "base/bounds.h"
@@ -30,8 +30,9 @@ bool is_channel(std::string_view name) {
 void remove_repeated(std::vector<std::string>* names) {
   if (names->size() < 2) return;
   // Copies: the names move within the list. A client may repeat a name as often as its request has
-  // room, so a search of the list would take quadratic time.
-  std::unordered_set<std::string> known;
+  // room, so a search of the list would take quadratic time. A set of nodes: the table of an
+  // unordered one needs a newer libstdc++ than Node 20 has.
+  std::set<std::string> known;
   const auto is_repeated = [&known](const std::string& name) { return !known.insert(name).second; };
   names->erase(std::remove_if(names->begin(), names->end(), is_repeated), names->end());
 }

@@ -1,7 +1,7 @@
 // Subscribe, unsubscribe, publish and ping. See websocket_commands.h.
 #include "protocol/websocket_commands.h"
 
-#include <unordered_set>
+#include <set>
 #include <utility>
 #include <vector>
 
@@ -47,7 +47,7 @@ bool has_too_many(Services& services,
   const std::vector<Subscription>& subscriptions = connection.session->subscriptions;
   const size_t channels_max = services.rules->channels_per_connection_max;
   if (subscriptions.size() + names.size() <= channels_max) return false;
-  std::unordered_set<std::string_view> all(names.begin(), names.end());
+  std::set<std::string_view> all(names.begin(), names.end());
   for (const Subscription& one : subscriptions) {
     all.insert(services.subscriptions->channel_name(one.channel));
   }
