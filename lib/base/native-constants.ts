@@ -13,7 +13,7 @@ export const LISTENERS_MAX = 64;
  * Descriptors that a worker never uses for connections. Node needs some later (a report, a
  * late import), and the last accept must fail on our limit and not on the kernel's.
  */
-export const DESCRIPTOR_RESERVE = 128;
+export const DESCRIPTOR_RESERVE = 64;
 
 /** Longest deadline in seconds. A deadline is a 16-bit second, compared as a signed difference. */
 export const DEADLINE_SECONDS_MAX = 32_400;

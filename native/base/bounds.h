@@ -51,7 +51,7 @@ constexpr uint32_t kSlabChunkRecords = 4096;
 
 /// Descriptors that a worker never uses for connections. Node needs some later (a report, a late
 /// import), and the last accept must fail on our limit and not on the kernel's.
-constexpr uint32_t kDescriptorReserve = 128;
+constexpr uint32_t kDescriptorReserve = 64;
 
 /// Bytes of one frame on the control stream. A greater length means that the stream is broken.
 constexpr size_t kFrameBytesMax = size_t{1024} * 1024;
@@ -128,12 +128,12 @@ constexpr double kProgressSeconds = 0.2;
 
 /// Lingering closes of one worker: connections that got their final response and may still send.
 /// Their descriptors are part of kDescriptorReserve.
-constexpr size_t kLingeringCloseMax = 32;
+constexpr size_t kLingeringCloseMax = 20;
 
 /// Refused peers of one worker that are being answered. Their descriptors are part of
-/// kDescriptorReserve, and each may send a head of a request: 4 MiB in all. More peers wait in the
+/// kDescriptorReserve, and each may send a head of a request: 2 MiB in all. More peers wait in the
 /// queue of the listener.
-constexpr size_t kRefusalsMax = 64;
+constexpr size_t kRefusalsMax = 32;
 
 /// Milliseconds until a listener tries again to refuse a peer for which there is no slot.
 constexpr uint32_t kRefusalWaitMs = 20;

@@ -50,7 +50,7 @@ t.test('a start without obstacles logs the limit that binds, and warns of nothin
     [
       ['--max-connections', '50'],
       [],
-      /for 50 connections; the limit that binds: --max-connections$/,
+      /for 50 connections; protocol echo; the limit that binds: --max-connections$/,
     ],
     [[], ['prlimit', '--nofile=300'], /; the limit that binds: RLIMIT_NOFILE \(300 open files per/],
   ];

@@ -83,7 +83,9 @@ function writeDatabase() {
 /** Lints one file; resolves to true if it is clean. */
 function lintFile(file) {
   return new Promise((resolve) => {
-    const child = spawn(LINTER, ['--quiet', '-p', 'build/Release', file], {
+    // The Makefile's path of this header is relative to build/.
+    const header = `--extra-arg=-isystem${join(ROOT, 'node_modules/node-addon-api')}`;
+    const child = spawn(LINTER, ['--quiet', '-p', 'build/Release', header, file], {
       cwd: ROOT,
       stdio: ['ignore', 'pipe', 'pipe'],
     });
