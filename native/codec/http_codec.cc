@@ -79,8 +79,8 @@ struct Part {
   size_t bytes_min;
   size_t bytes_max;
   const char* reason;
-  uint16_t answer_too_long;
   const char* reason_too_long;
+  uint16_t answer_too_long;
   char end;
   ScanState next;
   ascii::CharSet set;
@@ -95,29 +95,29 @@ constexpr Part kParts[] = {
     {1,
      bounds::kHttpMethodBytesMax,
      "malformed method",
-     501,
      "method too long, in bytes",
+     501,
      ' ',
      ScanState::kTarget,
      ascii::kToken},
     {1,
      bounds::kHttpTargetBytesMax,
      "malformed target",
-     414,
      "target too long, in bytes",
+     414,
      ' ',
      ScanState::kVersion,
      kTargetText},
     {1,
      kVersionBytes,
      "malformed version",
-     400,
      "malformed version",
+     400,
      '\r',
      ScanState::kLineEnd,
      kVersionText},
-    {1, SIZE_MAX, "malformed field name", 0, "", ':', ScanState::kValue, ascii::kToken},
-    {0, SIZE_MAX, "control byte in a field", 0, "", '\r', ScanState::kLineEnd, ascii::kFieldText},
+    {1, SIZE_MAX, "malformed field name", "", 0, ':', ScanState::kValue, ascii::kToken},
+    {0, SIZE_MAX, "control byte in a field", "", 0, '\r', ScanState::kLineEnd, ascii::kFieldText},
 };
 
 const Part& part_of(ScanState state) {

@@ -1,11 +1,12 @@
 // Names of channels, and patterns: the rules by the vectors that lib/ is tested with too.
+#include "protocol/channel_name.h"
+
 #include <cstdint>
 #include <fstream>
 #include <sstream>
 #include <string>
 #include <string_view>
 
-#include "protocol/channel_name.h"
 #include "support/unit.h"
 
 using namespace megacomet;
