@@ -135,7 +135,7 @@ constexpr size_t kLingeringCloseMax = 20;
 /// queue of the listener.
 constexpr size_t kRefusalsMax = 32;
 
-/// Milliseconds until a listener tries again to refuse a peer for which there is no slot.
+/// Milliseconds that a listener pauses while every slot for refused peers is in use.
 constexpr uint32_t kRefusalWaitMs = 20;
 
 /// Bytes that one read discards of such a connection: the cost of a peer that never stops sending.

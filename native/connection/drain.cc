@@ -14,6 +14,12 @@ namespace {
 /// kills the worker after two seconds.
 constexpr uint64_t kFinalResponseNs = 1'000'000'000;
 
+/// The usual delay of a reconnect, spread over a longer time.
+uint32_t spread_retry_ms(const Services& services) {
+  const uint32_t retry_ms = services.rules->retry_ms;
+  return retry_ms + services.random->below(bounds::kDrainRetryFactor * retry_ms);
+}
+
 }  // namespace
 
 uint32_t drain_left_ms(const Services& services) {
@@ -22,15 +28,12 @@ uint32_t drain_left_ms(const Services& services) {
 }
 
 uint32_t reconnect_in_drain_ms(const Services& services) {
-  const uint32_t retry_ms = services.rules->retry_ms;
-  const uint32_t wait_ms = retry_ms + services.random->below(bounds::kDrainRetryFactor * retry_ms);
+  const uint32_t wait_ms = spread_retry_ms(services);
   return wait_ms < drain_left_ms(services) ? wait_ms : wait_ms + bounds::kRestartMs;
 }
 
 uint32_t return_after_drain_ms(const Services& services) {
-  const uint32_t retry_ms = services.rules->retry_ms;
-  return drain_left_ms(services) + bounds::kRestartMs + retry_ms +
-         services.random->below(bounds::kDrainRetryFactor * retry_ms);
+  return drain_left_ms(services) + bounds::kRestartMs + spread_retry_ms(services);
 }
 
 Drain::Drain(struct ev_loop* loop,

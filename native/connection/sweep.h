@@ -1,5 +1,5 @@
-// The pass over all deadlines, once a second. There is no timer per connection: the index of due
-// records says which few must be visited.
+// The pass over all deadlines, once a second. A connection has no timer of its own: the index of
+// due records says which few must be visited.
 // It also resets the count of pings that each may send in two seconds; see WatcherData.
 #pragma once
 

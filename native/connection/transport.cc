@@ -37,6 +37,11 @@ Counter counter_of(CloseCause cause) {
   return Counter::kClosedMessageTimeoutTotal;
 }
 
+/// Whether the record no longer holds the occupant that had this generation.
+bool is_gone(const Connection& connection, uint32_t generation) {
+  return connection.generation != generation || connection.state == ConnectionState::kFree;
+}
+
 /// Whether to linger on close: the peer was sent a final response and may still be sending, so an
 /// immediate close would reset the connection and destroy that response. A peer that sent Close
 /// should send nothing more, but RFC 6455 7.1.1 lets us wait for its end: the ws client of Node.js
@@ -198,9 +203,7 @@ void Transport::disconnect(Connection* connection, CloseCause cause, std::string
   if (connection->is_closing) return;
   const uint32_t generation = connection->generation;
   observer_->on_disconnecting(connection);
-  const bool is_gone =
-      connection->generation != generation || connection->state == ConnectionState::kFree;
-  if (is_gone || connection->is_closing) return;
+  if (is_gone(*connection, generation) || connection->is_closing) return;
   const Protocol& protocol = protocol_of(*connection);
   if (protocol.on_disconnect == nullptr) return close(connection, cause);
   protocol.on_disconnect(services_, connection, cause, reason);
@@ -222,9 +225,7 @@ bool Transport::should_have_spoken(const Connection& connection) const {
 bool Transport::is_heard(Connection* connection) {
   const uint32_t generation = connection->generation;
   read(connection);
-  const bool is_gone =
-      connection->generation != generation || connection->state == ConnectionState::kFree;
-  return is_gone || !connection->is_due(now_);
+  return is_gone(*connection, generation) || !connection->is_due(now_);
 }
 
 void Transport::expire(Connection* connection) {

@@ -53,7 +53,7 @@ class Transport final : public ConnectionOwner {
   /// Takes an accepted descriptor, which admission has counted in. Allocates nothing by itself.
   void register_fd(int fd, uint8_t protocol);
 
-  /// Whether peers of this protocol get an answer when there is no room.
+  /// Whether peers of this protocol get an answer when the server is full or drains.
   [[nodiscard]] bool answers_refused(uint8_t protocol) const {
     return protocols_[protocol]->refuse != nullptr;
   }
@@ -61,7 +61,7 @@ class Transport final : public ConnectionOwner {
   [[nodiscard]] bool can_reject(uint8_t protocol) const {
     return !answers_refused(protocol) || !refusals_.is_full();
   }
-  /// Ends an accepted descriptor for which there is no room, with its protocol's response if any.
+  /// Ends an accepted descriptor that the server refuses, with its protocol's response if any.
   /// Only if can_reject() is true.
   void reject(int fd, uint8_t protocol);
 

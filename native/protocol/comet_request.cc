@@ -40,7 +40,7 @@ bool parse_seconds(std::string_view text, uint32_t* out) {
 }
 
 CometRoute route_of(std::string_view path, const frame::Comet& rules) {
-  if (path == "/events") return CometRoute::kEvents;
+  if (path == kEventsPath) return CometRoute::kEvents;
   if (path == "/ws") return CometRoute::kWebSocket;
   if (path == "/poll") return CometRoute::kPoll;
   if (path == "/stream") return CometRoute::kStream;

@@ -13,6 +13,9 @@
 
 namespace megacomet {
 
+/// The path of an EventSource.
+inline constexpr std::string_view kEventsPath = "/events";
+
 enum class CometRoute : uint8_t {
   kNone,
   kEvents,

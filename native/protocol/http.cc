@@ -370,20 +370,14 @@ void on_disconnect(Services& services, Connection* connection, CloseCause cause,
   services.sender->finish(connection, cause);
 }
 
-/// Milliseconds after which a refused client should return.
-uint32_t return_after_ms(const Services& services) {
-  if (services.drain_ends_ns == 0) return retry_after_s(services.random) * 1000;
-  return return_after_drain_ms(services);
-}
-
 /// Whether a request opens an EventSource; of an incomplete one only the first line counts.
 bool is_event_source(HeadStatus status, const HttpHead& head, std::string_view request) {
   if (status == HeadStatus::kComplete) {
-    return head.method == Method::kGet && head.target.path == "/events";
+    return head.method == Method::kGet && head.target.path == kEventsPath;
   }
-  constexpr std::string_view kStart = "GET /events";
-  return request.size() > kStart.size() && request.substr(0, kStart.size()) == kStart &&
-         (request[kStart.size()] == '?' || request[kStart.size()] == ' ');
+  const std::string start = std::string("GET ").append(kEventsPath);
+  return request.size() > start.size() && request.substr(0, start.size()) == start &&
+         (request[start.size()] == '?' || request[start.size()] == ' ');
 }
 
 /// An EventSource returns after a response that ends, and not after an error. Other clients get an
@@ -400,7 +394,8 @@ std::string refuse(Services& services, std::string_view request, bool is_last) {
     options.origin = origin_in(services, request);
   }
   const bool is_draining = services.drain_ends_ns != 0;
-  const uint32_t wait_ms = return_after_ms(services);
+  const uint32_t wait_ms =
+      is_draining ? return_after_drain_ms(services) : retry_after_s(services.random) * 1000;
   if (is_event_source(status, head, request)) {
     std::string bytes = http_stream_head(kEventStream, options.origin);
     is_draining ? append_shutdown_event(wait_ms, &bytes) : append_full_event(wait_ms, &bytes);
