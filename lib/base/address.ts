@@ -2,8 +2,7 @@
 // servers that a client connects to. It opens no socket and looks no name up.
 import { isIP, isIPv4, isIPv6 } from 'node:net';
 
-import { MegacometError } from './errors.js';
-import { shown } from './shown.js';
+import { invalidValue } from './call-check.js';
 
 /** An address that a server listens on. */
 export interface Address {
@@ -34,10 +33,6 @@ export function formatPeer({ host, port }: Peer): string {
   return isIPv6(host) ? `[${host}]:${port}` : `${host}:${port}`;
 }
 
-function invalid(label: string, text: unknown, rule: string): MegacometError {
-  return new MegacometError('ERR_OPTION_INVALID', `${label}: ${shown(text)} is not ${rule}`);
-}
-
 interface HostAndPort {
   /** Without the brackets of IPv6; empty in `:PORT`. */
   readonly host: string;
@@ -63,7 +58,7 @@ function split(text: string): HostAndPort | null {
 export function parseHost(label: string, text: unknown): string {
   if (text === 'localhost') return LOCALHOST;
   if (typeof text === 'string' && isIP(text) !== 0) return text;
-  throw invalid(label, text, 'a numeric address, such as 127.0.0.1 or ::1');
+  throw invalidValue(label, text, 'a numeric address, such as 127.0.0.1 or ::1');
 }
 
 /**
@@ -76,17 +71,17 @@ export function parseHost(label: string, text: unknown): string {
  */
 export function parseAddress(label: string, text: unknown, takesUnix = true): Address {
   const rule = `a numeric HOST:PORT, [V6]:PORT${takesUnix ? ', :PORT or unix:PATH' : ' or :PORT'}`;
-  if (typeof text !== 'string' || text.includes('\0')) throw invalid(label, text, rule);
+  if (typeof text !== 'string' || text.includes('\0')) throw invalidValue(label, text, rule);
   if (takesUnix && text.startsWith('unix:') && text.length > 5) {
     return { isUnix: true, host: text.slice(5), port: 0 };
   }
   const parts = split(text);
-  if (parts === null) throw invalid(label, text, rule);
+  if (parts === null) throw invalidValue(label, text, rule);
   const { host, isBracketed, port } = parts;
   if (isBracketed || isIPv4(host)) return { isUnix: false, host, port };
   if (host === 'localhost') return { isUnix: false, host: LOCALHOST, port };
   if (host === '') return { isUnix: false, host: '::', port };
-  throw invalid(label, text, rule);
+  throw invalidValue(label, text, rule);
 }
 
 /** A host name (RFC 1123, 2.1), with the `_` of container names. A URL reads 1.2 as an address. */
@@ -100,13 +95,13 @@ const NAME = /^(?!.*(^|\.)(\d+|0x[\da-f]*)\.?$)[\da-z_]([\da-z_.-]{0,251}[\da-z_
  */
 export function parsePeer(label: string, text: unknown): Peer {
   const rule = 'HOST:PORT, such as 127.0.0.1:9001';
-  if (typeof text !== 'string') throw invalid(label, text, rule);
+  if (typeof text !== 'string') throw invalidValue(label, text, rule);
   const parts = split(text.replace(/^http:\/\/(.*?)\/?$/i, '$1'));
-  if (parts === null || parts.port === 0) throw invalid(label, text, rule);
+  if (parts === null || parts.port === 0) throw invalidValue(label, text, rule);
   const { host, isBracketed, port } = parts;
   if (host === '') return { host: LOCALHOST, port };
   if (isBracketed || isIPv4(host) || NAME.test(host)) return { host, port };
-  throw invalid(label, text, rule);
+  throw invalidValue(label, text, rule);
 }
 
 /** Addresses in one line; consecutive ports of one host become a range: `[::]:8000-8007`. */

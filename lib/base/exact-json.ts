@@ -1,6 +1,8 @@
 // JSON whose integers keep all their digits: above 2^53 they are bigint. JSON.parse() would round
 // them, and JSON.stringify() takes no bigint.
 
+import { JsonWalker } from './json-walker.js';
+
 /** JSON with every integer as plain digits, including those above 2^53. */
 export function formatExactJson(value: unknown): string {
   if (typeof value === 'bigint') return String(value);
@@ -13,68 +15,42 @@ export function formatExactJson(value: unknown): string {
   return `{${members.join(',')}}`;
 }
 
-/** Parses a text that JSON.parse() has accepted: it needs to look at the first character only. */
-class ExactParser {
-  #at = 0;
-  constructor(readonly text: string) {}
-
+/** Reads the values of a text that JSON.parse() has accepted. */
+class ExactReader extends JsonWalker {
   value(): unknown {
-    const first = this.#peek();
-    if (first === '"') return this.#string();
-    if (first === '{') return this.#object();
-    if (first === '[') return this.#array();
-    return this.#scalar();
-  }
-
-  #peek(): string {
-    while (' \t\r\n'.includes(this.text.charAt(this.#at))) this.#at++;
-    return this.text.charAt(this.#at);
-  }
-
-  #object(): Record<string, unknown> {
-    const members: [string, unknown][] = [];
-    this.#at++;
-    while (this.#peek() !== '}') {
-      const name = this.#string();
-      this.#peek();
-      this.#at++;
-      members.push([name, this.value()]);
-      if (this.#peek() === ',') this.#at++;
-    }
-    this.#at++;
-    return Object.fromEntries(members);
-  }
-
-  #array(): unknown[] {
-    const items: unknown[] = [];
-    this.#at++;
-    while (this.#peek() !== ']') {
-      items.push(this.value());
-      if (this.#peek() === ',') this.#at++;
-    }
-    this.#at++;
-    return items;
-  }
-
-  #string(): string {
-    this.#peek();
-    const start = this.#at++;
-    while (this.text.charAt(this.#at) !== '"') {
-      this.#at += this.text.charAt(this.#at) === '\\' ? 2 : 1;
-    }
-    this.#at++;
-    return JSON.parse(this.text.slice(start, this.#at)) as string;
-  }
-
-  #scalar(): unknown {
-    const start = this.#at;
-    while (this.#at < this.text.length && !',]} \t\r\n'.includes(this.text.charAt(this.#at))) {
-      this.#at++;
-    }
-    const token = this.text.slice(start, this.#at);
+    const first = this.peek();
+    if (first === '"') return JSON.parse(this.#textOf('string'));
+    if (first === '{') return Object.fromEntries(this.#items('}', () => this.#member()));
+    if (first === '[') return this.#items(']', () => this.value());
+    const token = this.#textOf('scalar');
     const value: unknown = JSON.parse(token);
     const isRounded = typeof value === 'number' && !Number.isSafeInteger(value);
     return isRounded && /^-?\d+$/.test(token) ? BigInt(token) : value;
+  }
+
+  /** The text of a string or scalar, as it was written. */
+  #textOf(kind: 'scalar' | 'string'): string {
+    this.peek();
+    const start = this.at;
+    this[kind]();
+    return this.text.slice(start, this.at);
+  }
+
+  #member(): [string, unknown] {
+    const name = JSON.parse(this.#textOf('string')) as string;
+    this.step();
+    return [name, this.value()];
+  }
+
+  #items<Item>(end: string, next: () => Item): Item[] {
+    const items: Item[] = [];
+    this.step();
+    while (this.peek() !== end) {
+      items.push(next());
+      if (this.peek() === ',') this.step();
+    }
+    this.step();
+    return items;
   }
 }
 
@@ -85,5 +61,5 @@ class ExactParser {
  */
 export function parseExactJson(text: string): unknown {
   JSON.parse(text);
-  return new ExactParser(text).value();
+  return new ExactReader(text).value();
 }

@@ -3,6 +3,8 @@
 // duplicate key, of which another reader may take the other value. So JSON.parse checks the text,
 // and a walk that may trust it finds the keys and values.
 
+import { JsonWalker } from './json-walker.js';
+
 /** A fault of the text. The message goes on from a name of the text: `is not valid JSON`. */
 export class FlatJsonError extends Error {
   override readonly name = 'FlatJsonError';
@@ -26,50 +28,20 @@ export interface FlatObject {
 /** Open brackets: a recursive reader may read the data that is passed on. */
 const DEPTH_MAX = 32;
 
-/** Walks over a text that is known to be JSON. */
-class Walker {
-  #at = 0;
-  constructor(readonly text: string) {}
-
-  get at(): number {
-    return this.#at;
-  }
-
-  /** The next character that is not a blank. */
-  peek(): string {
-    while (/[ \t\r\n]/.test(this.text.charAt(this.#at))) this.#at++;
-    return this.text.charAt(this.#at);
-  }
-
-  /** Skips the next character that is not a blank. */
-  step(): void {
-    this.peek();
-    this.#at++;
-  }
-
-  /** Skips a string. */
-  string(): void {
-    for (;;) {
-      this.#at = this.text.indexOf('"', this.#at + 1);
-      let escapes = 0;
-      while (this.text.charAt(this.#at - 1 - escapes) === '\\') escapes++;
-      if (escapes % 2 === 0) break;
-    }
-    this.#at++;
-  }
-
+/** Skips whole values too. */
+class Walker extends JsonWalker {
   /** Skips a value. */
   value(): void {
     const sign = this.peek();
     if (sign === '"') this.string();
     else if (sign === '{' || sign === '[') this.#nested();
-    else while (!/[,\]} \t\r\n]|^$/.test(this.text.charAt(this.#at))) this.#at++;
+    else this.scalar();
   }
 
   #nested(): void {
     let depth = 0;
     do {
-      const sign = this.text.charAt(this.#at);
+      const sign = this.character;
       if (sign === '"') {
         this.string();
         continue;
@@ -78,7 +50,7 @@ class Walker {
       if (sign === '}' || sign === ']') depth--;
       if (depth > DEPTH_MAX)
         throw new FlatJsonError(`is nested more than ${DEPTH_MAX} levels deep`);
-      this.#at++;
+      this.position++;
     } while (depth > 0);
   }
 }

@@ -2,6 +2,8 @@
 // stands still would otherwise stop the manager, and with it publishing, health and supervision.
 import { writeSync } from 'node:fs';
 
+import { sleepSync } from './sleep-sync.js';
+
 /** Bytes of lines that wait for the reader; beyond it lines are dropped and counted. */
 const QUEUED_BYTES_MAX = 1024 * 1024;
 /** Time between two tries while the reader does not read. */
@@ -60,11 +62,10 @@ export class LogSink {
 
   /** Writes the queued lines before the process ends. A reader that does not read is given up. */
   flushSync(): void {
-    const nap = new Int32Array(new SharedArrayBuffer(4));
     for (let waitedMs = 0; waitedMs < FLUSH_MS; waitedMs += FLUSH_STEP_MS) {
       this.#drain();
       if (this.#queue.length === 0) return;
-      Atomics.wait(nap, 0, 0, FLUSH_STEP_MS);
+      sleepSync(FLUSH_STEP_MS);
     }
   }
 

@@ -1,6 +1,5 @@
 // Origins of web pages in the form in which browsers send them (RFC 6454, 6.2).
-import { MegacometError } from './errors.js';
-import { shown } from './shown.js';
+import { invalidValue } from './call-check.js';
 
 /** Schemes of apps, such as capacitor://localhost: a URL has no origin for them. */
 const APP_ORIGIN = /^[a-z][a-z0-9+.-]*:\/\/[a-z0-9._-]+(:\d{1,5})?$/;
@@ -26,5 +25,5 @@ export function parseOrigin(label: string, text: string): string {
   const app = text.toLowerCase().replace(/\/$/, '');
   if (APP_ORIGIN.test(app) && !/^(https?|file):/.test(app)) return app;
   const rule = 'SCHEME://HOST[:PORT] of one origin, such as https://app.example, or *, or null';
-  throw new MegacometError('ERR_OPTION_INVALID', `${label}: ${shown(text)} is not ${rule}`);
+  throw invalidValue(label, text, rule);
 }

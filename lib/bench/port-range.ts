@@ -14,6 +14,7 @@ import {
 import path from 'node:path';
 
 import { reasonOf } from '../base/reason.js';
+import { sleepSync } from '../base/sleep-sync.js';
 import { processStart, procReader } from '../system/kernel.js';
 
 export const RANGE = '/proc/sys/net/ipv4/ip_local_port_range';
@@ -49,10 +50,6 @@ export interface WidenedRange {
 function folderOf(): string {
   const [, id = '0'] = /(\d+)/.exec(readlinkSync('/proc/self/ns/net')) ?? [];
   return path.join(FOLDER, `ports-${id}`);
-}
-
-function sleepSync(ms: number): void {
-  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
 }
 
 /** Runs `action` while no other run changes the settings. Synchronous: it also runs at the exit. */
