@@ -12,8 +12,8 @@ import t, { type Test } from 'tap';
 
 import { startBrowser } from '../support/browser.js';
 import { Program } from '../support/comet-world.js';
-import { freePort, start, startHaproxy, startNginx, temporaryFolder } from '../support/examples.js';
-import { root, until } from '../support/helpers.js';
+import { start, startHaproxy, startNginx, temporaryFolder } from '../support/examples.js';
+import { freePort, root, until } from '../support/helpers.js';
 import { without } from '../support/requirements.js';
 
 const RESTARTS = 20;

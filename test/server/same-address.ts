@@ -9,20 +9,10 @@ import { join } from 'node:path';
 import t, { type Test as TapTest } from 'tap';
 
 import { createServer, type MegacometError, type ServerOptions } from '../../lib/index.js';
-import { Clients, Command, connect, until } from '../support/helpers.js';
+import { Clients, Command, connect, freePort, until } from '../support/helpers.js';
 
 const STARTS = 4;
 const ROUNDS = 3;
-
-/** A port that nothing uses now. */
-async function freePort(): Promise<number> {
-  const server = createNetServer().listen(0);
-  await once(server, 'listening');
-  const { port } = server.address() as { port: number };
-  server.close();
-  await once(server, 'close');
-  return port;
-}
 
 /** Starts several programs at once; returns those that serve after the others have ended. */
 async function startTogether(t: TapTest, args: readonly string[]): Promise<Command> {

@@ -3,13 +3,12 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 import type { Test } from 'tap';
 
-import { connect, root, until } from './helpers.js';
+import { connect, freePort, root, until } from './helpers.js';
 
 export const example = (path: string): string => readFileSync(join(root, 'examples', path), 'utf8');
 
@@ -44,16 +43,6 @@ export function start(test: Test, folder: string, command: readonly string[], en
     if (!test.passing()) test.comment(running.output);
   });
   return running;
-}
-
-/** A port that is free at this moment. */
-export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
 }
 
 /** Replaces texts of an example; fails the test if one of them is missing. */

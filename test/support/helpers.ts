@@ -1,8 +1,9 @@
 // Helpers for whole-server tests: start the real command line in its own folder, talk to it, and assert
 // afterwards that it left nothing behind.
 import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs';
-import { createConnection, type Socket } from 'node:net';
+import { createConnection, createServer, type AddressInfo, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -282,6 +283,16 @@ export function connect(target: number | string, host = '127.0.0.1'): Promise<So
       resolve(socket);
     });
   });
+}
+
+/** A port that is free at this moment, on every address. */
+export async function freePort(): Promise<number> {
+  const server = createServer().listen(0);
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, 'close');
+  return port;
 }
 
 /** Opens many connections, a hundred at a time; counts errors instead of throwing them. */

@@ -1,19 +1,14 @@
-// `megacomet-ts bench` against real servers, correct and faulty ones, and the settings of the
-// machine after a run.
+// `megacomet-ts bench` against real servers, correct and faulty ones.
 import t from 'tap';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { createServer as createHttpServer } from 'node:http';
 import { createServer, type AddressInfo, type Socket } from 'node:net';
 import { join } from 'node:path';
 
-import { pace, Rota } from '../../bench/pace.js';
 import type { BenchResult } from '../../lib/bench/bench-result.js';
 import { runBench, type Held } from '../../lib/bench/bench.js';
-import { bucketUpToUs, toLatency } from '../../lib/bench/histograms.js';
-import { loopbackSource } from '../../lib/bench/ports.js';
 import { startComet } from '../support/comet-world.js';
-import { bin, Command, command, run, TestServer, until, type Test } from '../support/helpers.js';
-import { without } from '../support/requirements.js';
+import { Command, freePort, run, TestServer, until, type Test } from '../support/helpers.js';
 
 interface Outcome {
   readonly code: number | null;
@@ -41,15 +36,6 @@ async function startFakeServer(t: Test, onSocket: (socket: Socket) => void): Pro
     server.close();
   });
   return (server.address() as AddressInfo).port;
-}
-
-/** A port without a listener. */
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }
 
 t.test('a verifying run receives an answer on every connection', async (t) => {
@@ -446,144 +432,6 @@ t.test('--verify and --active are for echo servers only', async (t) => {
   }
 });
 
-/** In its own network namespace: settings that may be changed, a server and a bench. */
-const IN_NAMESPACE = `
-ip link set lo up
-cd /proc/sys/net/ipv4
-echo "40000 40099" > ip_local_port_range
-echo 40001 > ip_local_reserved_ports
-show() { echo "$1" $(cat ip_local_port_range ip_local_reserved_ports); }
-show before
-"$NODE" "$BIN" serve --listen 127.0.0.1:8000 --admin-port 0 --workers 1 --drain 0 > "$AT/log" &
-server=$!
-for try in $(seq 200); do grep -q 'listening on' "$AT/log" && break; sleep 0.05; done
-"$NODE" "$BIN" bench --target 127.0.0.1:8000 --source 127.0.0.1 "$@" > "$AT/out" 2> "$AT/err" &
-bench=$!
-if [ -n "$INTERRUPT" ]; then
-  for try in $(seq 200); do grep -q '^hold' "$AT/err" && break; sleep 0.05; done
-  show during
-  kill -$INTERRUPT $bench
-fi
-wait $bench
-echo "bench $?"
-show after
-kill $server
-wait $server
-echo "server $?"
-`;
-
-const noNamespace = without('namespaces', 'ip');
-
-interface Seen {
-  readonly lines: readonly string[];
-  readonly out: string;
-  readonly err: string;
-}
-
-/** Runs a bench where one source address has 98 usable ports. */
-function inNamespace(folder: string, interrupt: string, ...args: string[]): Seen {
-  const script = join(folder, 'run.sh');
-  writeFileSync(script, IN_NAMESPACE);
-  const variables = [`NODE=${process.execPath}`, `BIN=${bin}`, `AT=${folder}`];
-  variables.push(`INTERRUPT=${interrupt}`);
-  const shell = ['timeout', '60', 'sh', script, ...args];
-  const lines = command('unshare', '-n', 'env', '-u', 'NODE_OPTIONS', ...variables, ...shell);
-  return {
-    lines: lines.trim().split('\n'),
-    out: readFileSync(join(folder, 'out'), 'utf8'),
-    err: readFileSync(join(folder, 'err'), 'utf8'),
-  };
-}
-
-const SETTINGS = '40000 40099 40001';
-
-t.test('the port range is widened for a run and restored', { skip: noNamespace }, (t) => {
-  const args = ['--connections', '2000', '--verify', '--json', '-'];
-  const { lines, out, err } = inNamespace(t.testdir(), '', ...args);
-  t.same(lines, [`before ${SETTINGS}`, 'bench 0', `after ${SETTINGS}`, 'server 0'], err);
-  const result = JSON.parse(out) as BenchResult;
-  t.equal(result.opened, 2000, 'all connections were opened from one address');
-  t.match(result.notes, [/^raised net\.ipv4\.ip_local_port_range from 40000 40099 to 1024 65535/]);
-  t.end();
-});
-
-t.test('a signal ends a run and restores the port range', { skip: noNamespace }, (t) => {
-  const args = ['--connections', '2000', '--hold', '40'];
-  for (const [signal, code] of Object.entries({ INT: 130, HUP: 129, QUIT: 131, TERM: 143 })) {
-    const folder = t.testdir();
-    const { lines, out, err } = inNamespace(folder, signal, ...args);
-    const during = 'during 1024 65535 8000,40001';
-    const wanted = [`before ${SETTINGS}`, during, `bench ${code}`, `after ${SETTINGS}`, 'server 0'];
-    t.same(lines, wanted, `${signal}: the settings, and the exit codes of bench and server`);
-    t.ok(out.startsWith(`bench failed: the run ended early (SIG${signal} ended the run)`), err);
-  }
-  t.end();
-});
-
-/** Two runs, of which the first ends while the second one still runs; then a run that is killed. */
-const OVERLAPPING = `
-ip link set lo up
-cd /proc/sys/net/ipv4
-echo "40000 40099" > ip_local_port_range
-echo 40001 > ip_local_reserved_ports
-show() { echo "$1" $(cat ip_local_port_range ip_local_reserved_ports); }
-bench() { exec "$NODE" "$BIN" bench --target 127.0.0.1:8000 --source 127.0.0.1 --connections 300 "$@"; }
-holds() { for try in $(seq 400); do grep -q '^hold' "$AT/$1" && break; sleep 0.05; done; }
-"$NODE" "$BIN" serve --listen 127.0.0.1:8000 --admin-port 0 --workers 1 --drain 0 > "$AT/log" &
-server=$!
-for try in $(seq 200); do grep -q 'listening on' "$AT/log" && break; sleep 0.05; done
-( bench --hold 60 > /dev/null 2> "$AT/one" ) & one=$!
-holds one
-( bench --hold 60 > /dev/null 2> "$AT/two" ) & two=$!
-holds two
-kill -INT $one; wait $one
-show one-ended
-kill -INT $two; wait $two
-show both-ended
-( bench --hold 60 > /dev/null 2> "$AT/three" ) & three=$!
-holds three
-kill -KILL $three; wait $three
-show killed
-( bench --hold 0 > /dev/null 2> "$AT/four" ) & wait $!
-show healed
-kill $server; wait $server
-`;
-
-t.test('runs that overlap do not narrow each other', { skip: noNamespace }, (t) => {
-  const folder = t.testdir();
-  const script = join(folder, 'run.sh');
-  writeFileSync(script, OVERLAPPING);
-  const variables = [`NODE=${process.execPath}`, `BIN=${bin}`, `AT=${folder}`];
-  const shell = ['timeout', '90', 'sh', script];
-  const lines = command('unshare', '-n', 'env', '-u', 'NODE_OPTIONS', ...variables, ...shell);
-  t.same(
-    lines.trim().split('\n'),
-    [
-      'one-ended 1024 65535 8000,40001',
-      `both-ended ${SETTINGS}`,
-      'killed 1024 65535 8000,40001',
-      `healed ${SETTINGS}`,
-    ],
-    'the last run restores, also the settings that a killed run has left',
-  );
-  t.end();
-});
-
-t.test('a run that no port range allows names the limit', { skip: noNamespace }, (t) => {
-  const { lines, err } = inNamespace(t.testdir(), '', '--connections', '70000');
-  t.same(
-    lines,
-    [`before ${SETTINGS}`, 'bench 1', `after ${SETTINGS}`, 'server 0'],
-    'the settings are restored',
-  );
-  t.match(
-    err,
-    /^megacomet-ts: 70000 connections [^\n]+ip_local_port_range[^\n]+\n$/,
-    'one sentence',
-  );
-  t.end();
-});
-
 t.test('an interrupt ends a run at once in every phase', async (t) => {
   const server = await TestServer.start(t);
   const phases = {
@@ -610,123 +458,4 @@ t.test('an interrupt ends a run at once in every phase', async (t) => {
     await until('all to be gone', async () => (await server.total('connections')) === 0);
   }
   await server.stop();
-});
-
-/** The bucket index that native/base/histogram.h chooses. */
-function bucketOf(us: number): number {
-  if (us < 16) return us;
-  const octave = Math.floor(Math.log2(us)) - 4;
-  return 16 * (octave + 1) + (Math.floor(us / 2 ** octave) - 16);
-}
-
-t.test('every latency lies in its bucket, which is at most 6 % wide', (t) => {
-  const wrong: number[] = [];
-  for (let us = 0; us < 2 ** 31; us = Math.ceil(us * 1.01) + 1) {
-    const upTo = bucketUpToUs(bucketOf(us));
-    const isRight = us <= upTo && (us === 0 || upTo <= us * (1 + 1 / 16));
-    const isLeast = bucketOf(us) === 0 || bucketUpToUs(bucketOf(us) - 1) < us;
-    if (!isRight || !isLeast) wrong.push(us);
-  }
-  t.same(wrong, [], 'no value lies outside its bucket');
-  t.same([0, 15, 16, 31, 32, 33].map(bucketUpToUs), [0, 15, 16, 31, 33, 35], 'the first buckets');
-  t.end();
-});
-
-t.test('percentiles come from the buckets', (t) => {
-  const progress = {
-    seconds: 0,
-    opened: 0,
-    failed: 0,
-    lost: 0,
-    answered: 0,
-    wrong: 0,
-    messages: 0,
-    received: 0,
-    gaps: 0,
-  };
-  const end = { progress, failures: new Map<number, number>() };
-  const none = toLatency({ ...end, buckets: new Map(), minUs: Infinity, maxUs: 0 });
-  t.match(
-    none,
-    { count: 0, minUs: 0, p50Us: 0, p999Us: 0, maxUs: 0, buckets: [] },
-    'without requests',
-  );
-  const one = toLatency({ ...end, buckets: new Map([[bucketOf(100), 1]]), minUs: 100, maxUs: 100 });
-  t.match(one, { count: 1, minUs: 100, p50Us: 100, p999Us: 100, maxUs: 100 }, 'of one request');
-  const buckets = new Map([
-    [12, 10],
-    [3, 500],
-    [5, 489],
-    [bucketOf(900), 1],
-  ]);
-  const many = toLatency({ ...end, buckets, minUs: 3, maxUs: 900 });
-  t.match(
-    many,
-    { count: 1000, p50Us: 3, p90Us: 5, p99Us: 12, p999Us: 12, maxUs: 900 },
-    'of many requests',
-  );
-  t.equal(many.buckets[0]?.upToUs, 3, 'the buckets begin at the first with a request');
-  t.same(
-    many.buckets.slice(0, 3).map(({ count }) => count),
-    [500, 0, 489],
-    'no bucket is left out',
-  );
-  t.equal(many.buckets.at(-1)?.count, 1, 'the last bucket has a request');
-  t.end();
-});
-
-t.test('loopback sources are distinct, and never a network or broadcast address', (t) => {
-  const addresses = Array.from({ length: 100_000 }, (_, index) => loopbackSource(index));
-  t.equal(new Set(addresses).size, addresses.length, 'the addresses are distinct');
-  const isFit = (address: string): boolean => {
-    const [first, second = 0, third = 256, last = 0] = address.split('.').map(Number);
-    return (
-      first === 127 && second >= 1 && second <= 254 && third <= 255 && last >= 1 && last <= 254
-    );
-  };
-  t.ok(addresses.every(isFit), 'each address is in 127.1.0.0 or above');
-  t.same(
-    [0, 253, 254].map(loopbackSource),
-    ['127.1.0.1', '127.1.0.254', '127.1.1.1'],
-    'the addresses are in order',
-  );
-  t.end();
-});
-
-t.test('messages go to all channels in rotation, and a subset is spread evenly', (t) => {
-  for (const count of [1, 2, 10, 997, 20_000]) {
-    const rota = new Rota(count);
-    const rotation = Array.from({ length: count }, () => rota.next());
-    t.equal(new Set(rotation).size, count, `all ${count} channels`);
-    t.equal(rota.next(), rotation[0], 'the rotation begins again');
-    const part = Math.floor(count / 10);
-    const times = rotation.flatMap((channel, at) => (channel < part ? [at] : []));
-    const gaps = times.slice(1).map((at, index) => at - (times[index] ?? 0));
-    t.ok(
-      gaps.every((gap) => gap < 40),
-      'a tenth of them is spread over the rotation',
-    );
-  }
-  t.end();
-});
-
-t.test('messages are sent at their rate, or at the rate that the receiver accepts', async (t) => {
-  const load = { rate: 10_000, seconds: 0.5, channels: 1, messageBytes: 1 };
-  const sent = async (room: number): Promise<number[]> => {
-    const counts: number[] = [];
-    await pace(
-      load,
-      () => room,
-      (count) => counts.push(count),
-    );
-    return counts;
-  };
-  const sum = (counts: readonly number[]): number => counts.reduce((all, one) => all + one, 0);
-  t.equal(sum(await sent(Infinity)), 5000, 'all due messages');
-  const few = await sent(10);
-  t.ok(
-    few.length > 1 && Math.max(...few) === 10 && sum(few) < 2000,
-    'excess messages are not sent later',
-  );
-  t.same(await sent(0), [], 'no message without capacity');
 });

@@ -1,6 +1,5 @@
 // The server as a service: what a whole server sends to systemd, and a service under a real systemd.
 import { spawn } from 'node:child_process';
-import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
@@ -8,7 +7,7 @@ import t, { type Test as TapTest } from 'tap';
 
 import { obstacleTo } from '../../lib/cli/commands/install-service.js';
 import { PACKAGED, serviceUnit, socketUnit } from '../../lib/systemd/units.js';
-import { Clients, compile, echoes, root, TestServer, until } from '../support/helpers.js';
+import { Clients, compile, echoes, freePort, root, TestServer, until } from '../support/helpers.js';
 import { noSystemd, UserManager } from '../support/systemd/user-manager.js';
 
 /** A datagram socket like that of systemd, and the messages that it received. */
@@ -75,14 +74,6 @@ t.test(
 );
 
 // ---- Under a real systemd
-
-async function freePort(): Promise<number> {
-  const probe = createServer().listen(0, '127.0.0.1');
-  await until('a free port', () => probe.listening);
-  const { port } = probe.address() as { port: number };
-  await new Promise((resolve) => probe.close(resolve));
-  return port;
-}
 
 /** Whether the sandbox of the unit hides the checkout, or Node. */
 const isHidden = [process.execPath, root].some((file) => obstacleTo(file) !== null);
