@@ -76,9 +76,11 @@ interface Stage {
 
 async function start(t: Test, ...args: string[]): Promise<Stage> {
   t.teardown(heal);
-  const fixed = ['--workers', '1', '--handshake-timeout', '2'];
+  const fixed = ['--workers', '1', '--handshake-timeout', '2', '--keep-alive-timeout', '2'];
   const program = await Program.start(t, { args: [...fixed, ...args] });
   const clients = await subscribeAll(program);
+  // After a failure, one whose partition nobody healed would keep this process alive.
+  t.teardown(() => clients.forEach((client) => client.close()));
   await program.untilTotal('subscriptions', clients.length);
   return { program, clients, sent: [] };
 }
@@ -102,7 +104,10 @@ async function reconnect({ clients }: Stage): Promise<number> {
 }
 
 /** For slow links, on which the default send queue would overflow. */
-const PATIENT = ['--handshake-timeout', '60', '--send-queue-bytes', '67108864'];
+const PATIENT = [
+  ...['--handshake-timeout', '60', '--keep-alive-timeout', '60'],
+  ...['--send-queue-bytes', '67108864'],
+];
 
 /** Asserts that every client has every message once, in order. */
 async function assertWhole(t: Test, stage: Stage): Promise<void> {

@@ -24,7 +24,7 @@ interface Record {
 
 interface Client {
   record(): Promise<Record>;
-  close(): void;
+  close(): Promise<void>;
 }
 
 interface SourceLike {
@@ -39,7 +39,13 @@ function listenTo(source: SourceLike): Client {
   source.addEventListener('open', () => record.opens++);
   source.addEventListener('megacomet.gap', () => record.gaps++);
   source.addEventListener('message', ({ data }) => record.messages.push(String(data)));
-  return { record: () => Promise.resolve(record), close: () => source.close() };
+  return {
+    record: () => Promise.resolve(record),
+    close: () => {
+      source.close();
+      return Promise.resolve();
+    },
+  };
 }
 
 interface FetchedEvent {
@@ -84,6 +90,7 @@ function fetchEventSource(url: string): Client {
     record: () => Promise.resolve(record),
     close: () => {
       stop.abort();
+      return Promise.resolve();
     },
   };
 }
@@ -109,7 +116,10 @@ async function inPage(page: Page, expression: string): Promise<Client> {
   })()`);
   return {
     record: () => page.evaluate<Record>(`${id}.record`),
-    close: () => void page.evaluate(`${id}.source.close()`),
+    // Awaited, since the teardown that follows ends the browser.
+    close: async () => {
+      await page.evaluate(`${id}.source.close()`);
+    },
   };
 }
 
