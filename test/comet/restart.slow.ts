@@ -12,7 +12,8 @@ import t, { type Test } from 'tap';
 
 import { startBrowser } from '../support/browser.js';
 import { Program } from '../support/comet-world.js';
-import { start, startHaproxy, startNginx, temporaryFolder } from '../support/examples.js';
+import { startHaproxy, startNginx } from '../support/examples.js';
+import { noFirefox, startFirefox } from '../support/firefox.js';
 import { freePort, root, until } from '../support/helpers.js';
 import { without } from '../support/requirements.js';
 
@@ -46,13 +47,6 @@ async function startReports(test: Test, received: Received): Promise<number> {
     server.close();
   });
   return (server.address() as AddressInfo).port;
-}
-
-/** Debian's Firefox, without a driver: its page reports by itself. */
-function startFirefox(test: Test, url: string): void {
-  const folder = temporaryFolder(test);
-  const command = ['firefox-esr', '--headless', '--no-remote', '--profile', folder, url];
-  start(test, folder, command, { HOME: folder });
 }
 
 function subscribeWithEventSource(test: Test, url: string, seen: Set<string>): void {
@@ -102,8 +96,7 @@ function subscribeWithFetch(test: Test, url: string, seen: Set<string>): void {
   });
 }
 
-const skip =
-  without('chromium') || without('firefox-esr') || without('nginx') || without('haproxy');
+const skip = without('chromium') || noFirefox || without('nginx') || without('haproxy');
 
 t.test(`${RESTARTS} restarts end no EventSource and lose no message`, { skip }, async (t) => {
   const port = await freePort();

@@ -3,14 +3,15 @@
 // them reports an empty message.
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
 
 import { EventSource as PackagedEventSource } from 'eventsource';
-import type { Page } from 'playwright-core';
 import t, { type Test } from 'tap';
 import { EventSource as UndiciEventSource } from 'undici';
 
 import { noBrowser, openPage, servePage, startBrowser } from '../support/browser.js';
 import { startComet, type World } from '../support/comet-world.js';
+import { noFirefox, openScriptedPage, type ScriptedPage } from '../support/firefox.js';
 import { until } from '../support/helpers.js';
 
 const require = createRequire(import.meta.url);
@@ -103,7 +104,7 @@ function polyfill(url: string): Client {
 }
 
 /** A client in a page, which `expression` makes. */
-async function inPage(page: Page, expression: string): Promise<Client> {
+async function inPage(page: ScriptedPage, expression: string): Promise<Client> {
   const id = `client${Math.random().toString(36).slice(2)}`;
   await page.evaluate(`(() => {
     const record = { opens: 0, gaps: 0, messages: [] };
@@ -191,6 +192,49 @@ for (const [name, open] of NODE_CLIENTS) {
   });
 }
 
+/** The modules of the package as one script; each has its own names. */
+function fetchEventSourceScript(): string {
+  const main = require.resolve('@microsoft/fetch-event-source');
+  const read = (name: string): string =>
+    readFileSync(join(dirname(main), `../esm/${name}.js`), 'utf8')
+      .replace(/^import .*$/gm, '')
+      .replace(/^export /gm, '');
+  return `${read('parse')}\n${read('fetch')}\nwindow.fetchEventSource = fetchEventSource;`;
+}
+
+/** Makes fetch-event-source look like an EventSource to inPage(). */
+const FETCHED_SOURCE = `window.FetchedSource = class extends EventTarget {
+  constructor(url) {
+    super();
+    this.stop = new AbortController();
+    void fetchEventSource(url, {
+      openWhenHidden: true,
+      signal: this.stop.signal,
+      onopen: async () => void this.dispatchEvent(new Event('open')),
+      onmessage: ({ event, data }) =>
+        void this.dispatchEvent(new MessageEvent(event || 'message', { data })),
+      onclose: () => {
+        throw new Error('the server closed the stream');
+      },
+    });
+  }
+  close() {
+    this.stop.abort();
+  }
+}`;
+
+async function loadPackages(page: ScriptedPage): Promise<void> {
+  const sse = readFileSync(require.resolve('sse.js'), 'utf8').replace(/^export .*$/gm, '');
+  for (const script of [
+    readFileSync(require.resolve('event-source-polyfill'), 'utf8'),
+    `${sse}\nwindow.SSE = SSE;`,
+    fetchEventSourceScript(),
+    FETCHED_SOURCE,
+  ]) {
+    await page.evaluate(`(0, eval)(${JSON.stringify(`${script}\n;undefined`)})`);
+  }
+}
+
 const PAGE_CLIENTS: readonly [name: string, make: (url: string) => string][] = [
   ['EventSource', (url) => `new EventSource('${url}')`],
   ['event-source-polyfill', (url) => `new EventSourcePolyfill('${url}')`],
@@ -200,20 +244,24 @@ const PAGE_CLIENTS: readonly [name: string, make: (url: string) => string][] = [
       `new SSE('${url}', { start: false, autoReconnect: true, reconnectDelay: 100,
          useLastEventId: true })`,
   ],
+  ['fetch-event-source', (url) => `new FetchedSource('${url}')`],
 ];
 
-t.test('clients in Chromium miss nothing silently', { skip: noBrowser }, async (t) => {
+async function checkPage(t: Test, page: ScriptedPage): Promise<void> {
   const world = await start(t);
-  const port = await servePage(t, 'test/support/pages/clients.html');
-  const page = await openPage(t, await startBrowser(t), `http://127.0.0.1:${port}/`);
-  await page.addScriptTag({
-    content: readFileSync(require.resolve('event-source-polyfill'), 'utf8'),
-  });
-  const sse = readFileSync(require.resolve('sse.js'), 'utf8').replace(/^export .*$/gm, '');
-  await page.addScriptTag({ content: `${sse}\nwindow.SSE = SSE;` });
+  await loadPackages(page);
   for (const [index, [name, make]] of PAGE_CLIENTS.entries()) {
     const open: Open = (url) => inPage(page, make(url));
     await t.test(name, (t) => checkCuts(t, world, `cut${index}`, open));
     await t.test(`${name}, at a gap`, (t) => checkOldCursor(t, world, `gap${index}`, open));
   }
+}
+
+t.test('clients in Chromium miss nothing silently', { skip: noBrowser }, async (t) => {
+  const port = await servePage(t, 'test/support/pages/clients.html');
+  await checkPage(t, await openPage(t, await startBrowser(t), `http://127.0.0.1:${port}/`));
+});
+
+t.test('clients in Firefox miss nothing silently', { skip: noFirefox }, async (t) => {
+  await checkPage(t, await openScriptedPage(t));
 });
