@@ -157,6 +157,7 @@ export class TestServer extends Command {
   port = 0;
   adminPort = 0;
   #hasStopped = false;
+  #statsText = '';
 
   private constructor(test: Test, options: StartOptions) {
     const args = options.args ?? [];
@@ -221,8 +222,17 @@ export class TestServer extends Command {
     });
   }
 
+  /** The stats of now: a reader that asks often receives the same text for up to a second. */
   async stats(): Promise<Stats> {
-    return (await (await this.get('/stats')).json()) as Stats;
+    const endsAtMs = performance.now() + 1000;
+    for (;;) {
+      const text = await (await this.get('/stats')).text();
+      if (text !== this.#statsText || performance.now() > endsAtMs) {
+        this.#statsText = text;
+        return JSON.parse(text) as Stats;
+      }
+      await sleep(20);
+    }
   }
 
   /** One of the summed counters, such as `acceptedTotal`. */
