@@ -6,7 +6,8 @@ import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-const NODE_MAJOR_MIN = 20;
+import { reasonAgainstNode } from './node-version.cjs';
+
 const PROBE =
   '#include <ev.h>\n#include <cstdint>\nint main() { return ev_version_major() < 4; }\n';
 const PROBE_WITHOUT_LIBEV = '#include <cstdint>\nint main() { return 0; }\n';
@@ -78,9 +79,8 @@ function reasonAgainst() {
   if (process.platform !== 'linux') {
     return `it runs on Linux only, and this is ${process.platform}`;
   }
-  if (Number.parseInt(process.versions.node, 10) < NODE_MAJOR_MIN) {
-    return `it needs Node ${NODE_MAJOR_MIN} or newer, and this is ${process.versions.node}`;
-  }
+  const node = reasonAgainstNode();
+  if (node !== undefined) return node;
   const missing = missingParts();
   if (missing.length === 0) return undefined;
   const names = new Intl.ListFormat('en').format(missing.map((part) => part.what));

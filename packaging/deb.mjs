@@ -139,7 +139,7 @@ await main(async () => {
   addProgram(arch);
   const node = values['with-node'] ? addNode(arch) : undefined;
   const version = node === undefined ? PACKAGE.version : `${PACKAGE.version}+node${node}`;
-  let nodeDepends = 'nodejs (>= 20)';
+  let nodeDepends = `nodejs (${PACKAGE.engines.node.replace('>=', '>= ')})`;
   if (node !== undefined) {
     nodeDepends = Number.parseInt(node, 10) >= NODE_WITH_LIBATOMIC ? 'libatomic1' : '';
   }

@@ -28,7 +28,7 @@ export type ErrorCode =
   | 'ERR_OPTION_UNKNOWN'
   /** A server rejected the request of a command. Not from the library. */
   | 'ERR_REJECTED'
-  /** This runtime is not Node.js, is a single executable, or this is not the main thread. */
+  /** This is not Node.js 20.6 or newer, a single executable, or not the main thread. */
   | 'ERR_RUNTIME'
   /** A command cannot reach the server. Not from the library. */
   | 'ERR_UNREACHABLE'

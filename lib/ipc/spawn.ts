@@ -3,10 +3,10 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { createRequire } from 'node:module';
 import type { Duplex, Readable } from 'node:stream';
-import { isMainThread } from 'node:worker_threads';
 
 import { MegacometError } from '../base/errors.js';
 import { FrameDecoder, type FrameFields, type FrameList, type FrameOf } from './frame-codec.js';
+import { checkRuntime } from './runtime.js';
 import { UNREAD_BYTES_MAX } from './worker-port.js';
 
 /**
@@ -98,13 +98,14 @@ export class AddonProcess<Fields extends FrameFields, Encoded extends keyof Fiel
   /**
    * Starts a child.
    *
-   * @throws MegacometError `ERR_WORKER_START` if the process cannot be started.
+   * @throws MegacometError `ERR_WORKER_START` if the process cannot be started; `ERR_RUNTIME`.
    */
   static start<Fields extends FrameFields, Encoded extends keyof Fields>(
     frames: FrameList<Fields, Encoded>,
     options: ChildOptions,
     handlers: ChildHandlers<Fields>,
   ): AddonProcess<Fields, Encoded> {
+    checkRuntime();
     const { system } = options;
     const env: NodeJS.ProcessEnv = {};
     for (const name of ENVIRONMENT) {
@@ -243,35 +244,4 @@ function deal<Fields extends FrameFields>(
 
 function cannotStart(reason: string): MegacometError {
   return new MegacometError('ERR_WORKER_START', `a process cannot be started: ${reason}`);
-}
-
-/** Whether the program is a single executable: its file runs the program, whatever its arguments. */
-function isSingleExecutable(): boolean {
-  try {
-    return (require('node:sea') as { isSea(): boolean }).isSea();
-  } catch {
-    // Node before 20.12 has no such module; there the first argument is the executable itself.
-    return process.argv[1] === process.execPath;
-  }
-}
-
-/**
- * Rejects runtimes that cannot start a worker from this process's own executable, and threads: when
- * a thread ends, nobody is left to end its workers.
- *
- * @throws MegacometError `ERR_RUNTIME`.
- */
-export function checkRuntime(): void {
-  for (const name of ['bun', 'deno', 'electron']) {
-    if (process.versions[name] !== undefined) {
-      throw new MegacometError('ERR_RUNTIME', `megacomet-ts runs on Node.js, not on ${name}`);
-    }
-  }
-  if (isSingleExecutable()) {
-    const message = 'megacomet-ts starts node for its workers, which a single executable is not';
-    throw new MegacometError('ERR_RUNTIME', message);
-  }
-  if (isMainThread) return;
-  const message = 'listen() works in the main thread only: workers would outlive another thread';
-  throw new MegacometError('ERR_RUNTIME', message);
 }

@@ -11,7 +11,7 @@ import {
   type Capacity,
   type MachineLimits,
 } from '../capacity/capacity.js';
-import { checkRuntime } from '../ipc/spawn.js';
+import { checkRuntime } from '../ipc/runtime.js';
 import { Manager } from '../manager/manager.js';
 import { LimitWatch, LOOK_INTERVAL_MS } from '../stats/limit-watch.js';
 import { becomeUser, identityOf, type Identity } from '../system/identity.js';

@@ -63,7 +63,7 @@ export const ROOMS: Readonly<Record<string, readonly string[]>> = {
 /** An entry of a process: it imports packages only, and nothing imports it. */
 const ENTRIES = ['lib/worker.cts'];
 /** Plain JavaScript that runs before or without the compiled tree: it may import anything. */
-const OUTSIDE = ['lib/bin.js', 'lib/check-system.js'];
+const OUTSIDE = ['lib/bin.js', 'lib/check-system.js', 'lib/node-version.cjs'];
 
 /** Names that only some files may use, and the alternative for all others. */
 const CONFINED_INCLUDES = [

@@ -167,8 +167,8 @@ function withoutNode(t: TapTest, debian: Debian): void {
   const before = debian.files();
   const { status, output } = debian.run('dpkg', '-i', file);
   t.equal(status, 1, 'dpkg rejects the package');
-  const wanted = /depends on nodejs \(>= 20\); however:\s+Package nodejs is not installed/;
-  t.match(output, wanted, 'the reason is that Node 20 is missing');
+  const wanted = /depends on nodejs \(>= 20\.6\); however:\s+Package nodejs is not installed/;
+  t.match(output, wanted, 'the reason is that Node 20.6 is missing');
   t.equal(debian.run('dpkg', '--purge', 'megacomet-ts').status, 0, 'dpkg removes the package');
   t.strictSame(debian.files(), before, 'no file and no folder is left');
 }

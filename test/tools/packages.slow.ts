@@ -36,7 +36,7 @@ import { without } from '../support/requirements.js';
 t.setTimeout(1_200_000);
 
 const { arch } = process;
-const NODE_MAJORS = [20, 22, 24, 26];
+const NODE_VERSIONS = ['20.6.0', '20', '22', '24', '26'];
 const ARCHITECTURES = 2;
 /** How far the size in docs/packaging.md may differ from that of the tarball. */
 const SIZE_TOLERANCE = 0.2;
@@ -122,7 +122,7 @@ t.test('the tarball holds only the files that are needed to run', (t) => {
     ...compiled.flatMap((name) => [`${name}.js`, `${name}.d.ts`]),
     ...filesBelow('prebuilds', /\/(libev|megacomet)/).map((name) => `prebuilds/${name}`),
     // The sources of the addon, for machines without a fitting prebuild.
-    ...['binding.gyp', 'lib/check-system.js'],
+    ...['binding.gyp', 'lib/check-system.js', 'lib/node-version.cjs'],
     ...filesBelow('native', /\.(h|cc)$/).map((name) => `native/${name}`),
   ];
   t.strictSame(
@@ -167,16 +167,35 @@ t.test('the package installs and serves on a machine that has only Node', async 
 });
 
 t.test('the same addon serves under every version of Node', async (t) => {
-  for (const major of NODE_MAJORS) {
+  for (const version of NODE_VERSIONS) {
     const folder = temporaryFolder(t);
-    const node = installNode(folder, major, arch);
-    t.match(command(node, '--version'), `v${major}.`, `this is Node ${major}`);
+    const node = installNode(folder, version, arch);
+    t.match(command(node, '--version'), `v${version}`, `this is Node ${version}`);
     const server = await InstalledServer.start(t, [node, join(packageIn(installed), 'lib/bin.js')]);
-    t.ok(await server.answers(), `Node ${major} answers`);
-    t.equal(await server.end('SIGTERM'), 0, `Node ${major} ends cleanly`);
+    t.ok(await server.answers(), `Node ${version} answers`);
+    t.equal(await server.end('SIGTERM'), 0, `Node ${version} ends cleanly`);
     // A release takes up to 211 MB.
     rmSync(folder, { recursive: true });
   }
+});
+
+t.test('an older Node gets one sentence, from the command and from the library', (t) => {
+  const folder = temporaryFolder(t);
+  const node = installNode(folder, '20.5.1', arch);
+  const sentence = 'Node.js 20.6 or newer is needed, and this is 20.5.1';
+  for (const args of [['--version'], ['serve', '--port', '0']]) {
+    const end = spawnSync(node, [program(installed), ...args], {
+      env: plainEnvironment(),
+      encoding: 'utf8',
+    });
+    t.match(end, { status: 1, stdout: '', stderr: `megacomet-ts: ${sentence}\n` }, args.join(' '));
+  }
+  const text =
+    "import { createServer } from 'megacomet-ts';\n" +
+    'await createServer({ port: 0 }).listen().catch(({ code, message }) => console.log(code, message));';
+  writeFileSync(join(installed, 'old.mjs'), text);
+  t.equal(run(node, [join(installed, 'old.mjs')]), `ERR_RUNTIME ${sentence}\n`);
+  t.end();
 });
 
 t.test('a TypeScript program finds all types', (t) => {

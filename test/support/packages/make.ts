@@ -97,12 +97,12 @@ export function install(
   run('npm', ['install', '--prefix', folder, ...packages], { cwd: folder, ...options });
 }
 
-/** Installs a Node of another major version from its npm package; returns its path. */
-export function installNode(folder: string, major: number, arch: string): string {
+/** Installs a Node of another version, such as 22 or 20.6.0, from its npm package; returns its path. */
+export function installNode(folder: string, version: number | string, arch: string): string {
   const name = `node-linux-${arch}`;
   // By force, because npm rejects a package for another architecture.
   const flags = ['--force', '--no-save', '--os=linux', `--cpu=${arch}`];
-  run('npm', ['install', '--prefix', folder, ...flags, `${name}@${major}`]);
+  run('npm', ['install', '--prefix', folder, ...flags, `${name}@${version}`]);
   return join(folder, 'node_modules', name, 'bin/node');
 }
 
