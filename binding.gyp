@@ -45,6 +45,7 @@
       "native/ipc/control.cc",
       "native/ipc/frame_codec.cc",
       "native/ipc/segment.cc",
+      "native/ipc/shared_page.cc",
       "native/os/address.cc",
       "native/os/sys.cc",
       "native/protocol/comet_request.cc",

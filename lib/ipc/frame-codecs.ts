@@ -15,9 +15,8 @@ const READERS: FrameReaders<Frames> = {
     name: 'Configure',
     fields: {
       parent: body.u32(),
-      slot: body.u32(),
+      slots: body.u32(),
       connectionsMax: body.u32(),
-      serverConnectionsMax: body.u32(),
       idleTimeoutS: body.u32(),
       acceptRateMilli: body.u32(),
       protocol: body.text(),
@@ -26,12 +25,7 @@ const READERS: FrameReaders<Frames> = {
   }),
   2: (body) => ({
     name: 'Adjust',
-    fields: {
-      connectionsMax: body.u32(),
-      serverConnectionsMax: body.u32(),
-      idleTimeoutS: body.u32(),
-      acceptRateMilli: body.u32(),
-    },
+    fields: { connectionsMax: body.u32(), idleTimeoutS: body.u32(), acceptRateMilli: body.u32() },
   }),
   3: (body) => ({ name: 'Watch', fields: { listener: body.u32(), on: body.u8() } }),
   4: (body) => ({ name: 'Drain', fields: { drainMs: body.u32() } }),
@@ -105,6 +99,7 @@ const READERS: FrameReaders<Frames> = {
       error: body.text(),
     },
   }),
+  14: (body) => ({ name: 'Room', fields: { isServerFull: body.u8() } }),
   16: (body) => ({
     name: 'Ready',
     fields: {
@@ -118,7 +113,7 @@ const READERS: FrameReaders<Frames> = {
     name: 'Log',
     fields: { level: body.u8(), message: body.text(), error: body.u32(), suppressed: body.u32() },
   }),
-  18: (body) => ({ name: 'NearCapacity', fields: { connections: body.u32() } }),
+  18: (body) => ({ name: 'CapacityChange', fields: { connections: body.u32() } }),
   19: (body) => ({ name: 'Goodbye', fields: { closed: body.u32() } }),
   20: (body) => ({
     name: 'Interest',
@@ -173,9 +168,8 @@ const ENCODERS: { readonly [N in FrameName]: (fields: Frames[N]) => Buffer } = {
         target,
         0,
         checkedU32('parent', fields.parent),
-        checkedU32('slot', fields.slot),
+        checkedU32('slots', fields.slots),
         checkedU32('connectionsMax', fields.connectionsMax),
-        checkedU32('serverConnectionsMax', fields.serverConnectionsMax),
         checkedU32('idleTimeoutS', fields.idleTimeoutS),
         checkedU32('acceptRateMilli', fields.acceptRateMilli),
         checkedText('protocol', fields.protocol),
@@ -191,7 +185,6 @@ const ENCODERS: { readonly [N in FrameName]: (fields: Frames[N]) => Buffer } = {
         target,
         0,
         checkedU32('connectionsMax', fields.connectionsMax),
-        checkedU32('serverConnectionsMax', fields.serverConnectionsMax),
         checkedU32('idleTimeoutS', fields.idleTimeoutS),
         checkedU32('acceptRateMilli', fields.acceptRateMilli),
       ),
@@ -348,6 +341,13 @@ const ENCODERS: { readonly [N in FrameName]: (fields: Frames[N]) => Buffer } = {
       ),
     );
   },
+  Room: (fields) => {
+    const target = Buffer.allocUnsafe(writers.ROOM_BYTES);
+    return target.subarray(
+      0,
+      writers.writeRoom(target, 0, checkedU8('isServerFull', fields.isServerFull)),
+    );
+  },
   Ready: (fields) => {
     const target = Buffer.allocUnsafe(writers.readyBytesMax(fields.version));
     return target.subarray(
@@ -376,11 +376,11 @@ const ENCODERS: { readonly [N in FrameName]: (fields: Frames[N]) => Buffer } = {
       ),
     );
   },
-  NearCapacity: (fields) => {
-    const target = Buffer.allocUnsafe(writers.NEAR_CAPACITY_BYTES);
+  CapacityChange: (fields) => {
+    const target = Buffer.allocUnsafe(writers.CAPACITY_CHANGE_BYTES);
     return target.subarray(
       0,
-      writers.writeNearCapacity(target, 0, checkedU32('connections', fields.connections)),
+      writers.writeCapacityChange(target, 0, checkedU32('connections', fields.connections)),
     );
   },
   Goodbye: (fields) => {

@@ -17,7 +17,7 @@ import {
 
 /** The most bytes that a Configure frame with these fields takes. */
 export function configureBytesMax(protocol: string, listeners: readonly number[]): number {
-  return 35 + textBytesMax(protocol) + numbersBytesMax(listeners);
+  return 31 + textBytesMax(protocol) + numbersBytesMax(listeners);
 }
 
 /** Writes a Configure frame at `at` and returns its end. */
@@ -25,9 +25,8 @@ export function writeConfigure(
   target: Buffer,
   at: number,
   parent: number,
-  slot: number,
+  slots: number,
   connectionsMax: number,
-  serverConnectionsMax: number,
   idleTimeoutS: number,
   acceptRateMilli: number,
   protocol: string,
@@ -35,33 +34,30 @@ export function writeConfigure(
 ): number {
   target[at + 4] = 1;
   writeU32(target, at + 5, parent);
-  writeU32(target, at + 9, slot);
+  writeU32(target, at + 9, slots);
   writeU32(target, at + 13, connectionsMax);
-  writeU32(target, at + 17, serverConnectionsMax);
-  writeU32(target, at + 21, idleTimeoutS);
-  writeU32(target, at + 25, acceptRateMilli);
-  let end = writeText(target, at + 29, protocol);
+  writeU32(target, at + 17, idleTimeoutS);
+  writeU32(target, at + 21, acceptRateMilli);
+  let end = writeText(target, at + 25, protocol);
   end = writeNumbers(target, end, listeners);
   return endFrame(target, at, end);
 }
 
-export const ADJUST_BYTES = 21;
+export const ADJUST_BYTES = 17;
 
 /** Writes a Adjust frame at `at` and returns its end. */
 export function writeAdjust(
   target: Buffer,
   at: number,
   connectionsMax: number,
-  serverConnectionsMax: number,
   idleTimeoutS: number,
   acceptRateMilli: number,
 ): number {
   target[at + 4] = 2;
   writeU32(target, at + 5, connectionsMax);
-  writeU32(target, at + 9, serverConnectionsMax);
-  writeU32(target, at + 13, idleTimeoutS);
-  writeU32(target, at + 17, acceptRateMilli);
-  return endFrame(target, at, at + 21);
+  writeU32(target, at + 9, idleTimeoutS);
+  writeU32(target, at + 13, acceptRateMilli);
+  return endFrame(target, at, at + 17);
 }
 
 export const WATCH_BYTES = 10;
@@ -339,6 +335,15 @@ export function writeRejected(
   return endFrame(target, at, end);
 }
 
+export const ROOM_BYTES = 6;
+
+/** Writes a Room frame at `at` and returns its end. */
+export function writeRoom(target: Buffer, at: number, isServerFull: number): number {
+  target[at + 4] = 14;
+  writeU8(target, at + 5, isServerFull);
+  return endFrame(target, at, at + 6);
+}
+
 /** The most bytes that a Ready frame with these fields takes. */
 export function readyBytesMax(version: string): number {
   return 23 + textBytesMax(version);
@@ -383,10 +388,10 @@ export function writeLog(
   return endFrame(target, at, end);
 }
 
-export const NEAR_CAPACITY_BYTES = 9;
+export const CAPACITY_CHANGE_BYTES = 9;
 
-/** Writes a NearCapacity frame at `at` and returns its end. */
-export function writeNearCapacity(target: Buffer, at: number, connections: number): number {
+/** Writes a CapacityChange frame at `at` and returns its end. */
+export function writeCapacityChange(target: Buffer, at: number, connections: number): number {
   target[at + 4] = 18;
   writeU32(target, at + 5, connections);
   return endFrame(target, at, at + 9);

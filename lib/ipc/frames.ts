@@ -66,14 +66,14 @@ export const CometFlag = {
 /** Fields of each frame. */
 export interface Frames {
   /**
-   * The first command of a worker. `parent` is the manager's pid. `listeners` has an Ownership
-   * for each listener that the worker inherits. Limits and rates are this worker's share.
+   * The first command of a worker. `parent` is the manager's pid; the server has `slots`
+   * workers. `listeners` has an Ownership for each listener that the worker inherits. Limits and
+   * rates are this worker's share.
    */
   Configure: {
     readonly parent: number;
-    readonly slot: number;
+    readonly slots: number;
     readonly connectionsMax: number;
-    readonly serverConnectionsMax: number;
     readonly idleTimeoutS: number;
     readonly acceptRateMilli: number;
     readonly protocol: string;
@@ -82,7 +82,6 @@ export interface Frames {
   /** Settings that change while a worker runs. */
   Adjust: {
     readonly connectionsMax: number;
-    readonly serverConnectionsMax: number;
     readonly idleTimeoutS: number;
     readonly acceptRateMilli: number;
   };
@@ -193,6 +192,13 @@ export interface Frames {
     readonly id: string;
     readonly error: string;
   };
+  /**
+   * The manager has shared the room of the server again, and the worker's allowance may have
+   * changed. `isServerFull`: no worker has room.
+   */
+  Room: {
+    readonly isServerFull: number;
+  };
   /** The worker is configured and waits for Watch. */
   Ready: {
     readonly version: string;
@@ -207,8 +213,11 @@ export interface Frames {
     readonly error: number;
     readonly suppressed: number;
   };
-  /** The worker is near capacity. Sent once each time that it becomes so. */
-  NearCapacity: {
+  /**
+   * The worker has come near its limit, a listener waits for room, or a connection of a full
+   * server has closed: the manager steers and shares the room again, and answers with Room.
+   */
+  CapacityChange: {
     readonly connections: number;
   };
   /** The last frame of a drained worker. */

@@ -39,6 +39,8 @@ const workerFile = require.resolve('#worker');
 
 export interface ChildHandlers<Fields extends FrameFields> {
   onFrame(frame: FrameOf<Fields>): void;
+  /** The child sent what is not a frame, and is killed. */
+  onBroken?: () => void;
   /** The child has read all queued bytes. */
   onDrain?: () => void;
   /** The process ended, and all its frames were passed to onFrame(). */
@@ -199,6 +201,7 @@ export class AddonProcess<Fields extends FrameFields, Encoded extends keyof Fiel
         if (!(error instanceof RangeError)) throw error;
         this.#stderr += `control stream broken: ${error.message}`;
         this.kill('SIGKILL');
+        handlers.onBroken?.();
       }
       for (const frame of frames) deal(frame, handlers);
     });

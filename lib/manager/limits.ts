@@ -15,7 +15,6 @@ export interface Limits {
 export function limitsFrame(limits: Limits, workers: number): Frames['Adjust'] {
   return {
     connectionsMax: limits.workerConnectionsMax,
-    serverConnectionsMax: limits.maxConnections,
     idleTimeoutS: limits.idleTimeout,
     acceptRateMilli: Math.ceil((limits.acceptRate * 1000) / Math.max(1, workers)),
   };

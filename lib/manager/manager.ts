@@ -2,7 +2,8 @@
 // the broker to the workers' control streams. Knows no HTTP, no command line and no stats format.
 import { EventEmitter } from 'node:events';
 
-import { systemClock } from '../base/clock.js';
+import { systemClock, type Timer } from '../base/clock.js';
+import { MegacometError } from '../base/errors.js';
 import type { Logger } from '../base/logger.js';
 import { WORKER_FRAMES } from '../ipc/frame-codecs.js';
 import { Ownership, type Frame, type Frames } from '../ipc/frames.js';
@@ -14,6 +15,7 @@ import { addon, packageVersion, type Segment } from '../system/native.js';
 import { limitsFrame, type Limits } from './limits.js';
 import type { ListeningAddress } from './listening-address.js';
 import type { Registry } from './registry.js';
+import { RoomShares, type RoomDemand } from './room-shares.js';
 import { freeCapacities, Steering } from './steering.js';
 import { Supervisor, type WorkerEvent, type WorkerProcess } from './supervisor.js';
 import { logWorkerLine } from './worker-log.js';
@@ -48,6 +50,9 @@ export interface ManagerOptions {
 /** Starts in flight per core: a spawn blocks the manager for 3 to 15 ms. */
 const STARTS_PER_CORE = 2;
 
+/** Between two shares of the room that workers asked for: one takes 5 µs per worker. */
+const SHARE_MS = 5;
+
 export class Manager extends EventEmitter<{ worker: [WorkerEvent] }> {
   readonly registry: Registry;
   readonly segmentReader: SegmentReader;
@@ -58,6 +63,8 @@ export class Manager extends EventEmitter<{ worker: [WorkerEvent] }> {
   readonly #log: Logger;
   readonly #supervisor: Supervisor;
   readonly #steering: Steering;
+  readonly #room: RoomShares;
+  #shareTimer: Timer | undefined;
   #limits: Limits;
   /** Workers that share the accept rate: those that serve. */
   #rateShares: number;
@@ -81,6 +88,12 @@ export class Manager extends EventEmitter<{ worker: [WorkerEvent] }> {
     this.segmentReader = new SegmentReader(segment, options.slots);
     this.#supervisor = this.#makeSupervisor();
     this.registry = this.#supervisor.registry;
+    this.#room = new RoomShares(options.slots, {
+      grant: (slot, allowance) => segment.grant(slot, allowance),
+      tell: (slot, isServerFull) => {
+        this.#tellRoom(slot, isServerFull);
+      },
+    });
     const watchersMax = Math.min(options.cores, options.slots);
     const watch = (slot: number, listener: number, isOn: boolean): void => {
       this.#supervisor.processOf(slot)?.send('Watch', { listener, on: isOn ? 1 : 0 });
@@ -90,6 +103,11 @@ export class Manager extends EventEmitter<{ worker: [WorkerEvent] }> {
 
   get isStopping(): boolean {
     return this.#supervisor.isStopping;
+  }
+
+  /** Workers that were replaced because they wrote or sent what no worker does. */
+  get workerFaults(): number {
+    return this.#supervisor.workerFaults;
   }
 
   /** Supervision periods since the last check; below 1 while this process's loop runs. */
@@ -117,6 +135,7 @@ export class Manager extends EventEmitter<{ worker: [WorkerEvent] }> {
     this.#limits = limits;
     // A worker that starts gets it too: Configure comes before it on the same stream.
     const frame = limitsFrame(limits, this.#rateShares);
+    this.#shareRoom();
     for (const process of this.#supervisor.processes) process.send('Adjust', frame);
   }
 
@@ -158,7 +177,7 @@ export class Manager extends EventEmitter<{ worker: [WorkerEvent] }> {
         log: this.#log,
         spawn: this.#spawn.bind(this),
         readHeartbeats: () => {
-          this.segmentReader.refresh();
+          this.#refresh();
           return (slot) => this.segmentReader.beatAgeMs(slot);
         },
         onStarted: this.#configure.bind(this),
@@ -180,17 +199,26 @@ export class Manager extends EventEmitter<{ worker: [WorkerEvent] }> {
   #spawn(slot: number, handlers: ChildHandlers<Frames>): WorkerProcess {
     const { uid, gid } = this.#options;
     const listeners = this.#addresses.map((address) => address.descriptorOf(slot));
-    return AddonProcess.start(
-      WORKER_FRAMES,
-      {
-        system: childSystem,
-        role: 'serve',
-        descriptors: [this.#segment.fd, ...listeners],
-        ...(uid === undefined ? {} : { uid }),
-        ...(gid === undefined ? {} : { gid }),
-      },
-      handlers,
-    );
+    const stats = this.#segment.renew(slot);
+    if (stats < 0) {
+      const message = `a process cannot be started: no memory file (errno ${-stats})`;
+      throw new MegacometError('ERR_WORKER_START', message);
+    }
+    try {
+      return AddonProcess.start(
+        WORKER_FRAMES,
+        {
+          system: childSystem,
+          role: 'serve',
+          descriptors: [stats, this.#segment.leasesFd, ...listeners],
+          ...(uid === undefined ? {} : { uid }),
+          ...(gid === undefined ? {} : { gid }),
+        },
+        handlers,
+      );
+    } finally {
+      this.#segment.endRenewal(slot);
+    }
   }
 
   /** Sends the first frames: Comet before Configure. */
@@ -200,9 +228,10 @@ export class Manager extends EventEmitter<{ worker: [WorkerEvent] }> {
       worker.send('Comet', comet.settings);
       comet.broker.attach(this.#portOf(slot, worker));
     }
+    this.#shareRoom();
     worker.send('Configure', {
       parent: process.pid,
-      slot,
+      slots: this.#options.slots,
       protocol,
       listeners: this.#addresses.map(({ ownership }) => Ownership[ownership]),
       ...limitsFrame(this.#limits, this.#rateShares),
@@ -242,6 +271,14 @@ export class Manager extends EventEmitter<{ worker: [WorkerEvent] }> {
       address.listen(slot, this.#options.backlog);
       if (!address.isShared) worker.send('Watch', { listener, on: 1 });
     });
+    this.#tellRoom(slot, this.#room.isFull);
+  }
+
+  #tellRoom(slot: number, isServerFull: boolean): void {
+    const { state } = this.registry.at(slot);
+    // A worker that starts gets it after Configure.
+    if (state !== 'serving' && state !== 'late') return;
+    this.#supervisor.processOf(slot)?.send('Room', { isServerFull: isServerFull ? 1 : 0 });
   }
 
   #onFrame(slot: number, frame: Frame): void {
@@ -249,8 +286,9 @@ export class Manager extends EventEmitter<{ worker: [WorkerEvent] }> {
       case 'Log':
         logWorkerLine(this.#log, slot, this.registry.at(slot).pid, frame.fields);
         return;
-      case 'NearCapacity':
-        this.#steer();
+      case 'CapacityChange':
+        this.#room.wait(slot);
+        this.#shareSoon();
         return;
       case 'Goodbye':
         this.#log.debug({ worker: slot, closed: frame.fields.closed }, 'worker drained');
@@ -265,7 +303,37 @@ export class Manager extends EventEmitter<{ worker: [WorkerEvent] }> {
     this.#steering.workerGone(slot);
     this.#options.comet?.broker.workerGone(slot);
     this.#segment.retire(slot);
+    this.#room.workerGone(slot);
     if (pid !== null) this.#memory.forget(pid);
+  }
+
+  /** Reads the stats of the workers, and replaces each worker with impossible ones. */
+  #refresh(): void {
+    this.segmentReader.refresh();
+    for (const { slot, field, value } of this.#segment.takeFaults()) {
+      this.#supervisor.replaceFaulty(slot, `worker wrote an impossible value: ${field} ${value}`);
+    }
+  }
+
+  #shareSoon(): void {
+    this.#shareTimer ??= systemClock.after(SHARE_MS, () => {
+      this.#shareTimer = undefined;
+      this.#steer();
+      if (this.#room.isWanted) this.#shareSoon();
+    });
+  }
+
+  /** Shares the room of the server among the workers that accept. */
+  #shareRoom(): void {
+    this.#refresh();
+    const { maxConnections, workerConnectionsMax } = this.#limits;
+    const demands = this.registry.slots.map(({ slot, state, connectionsMax }): RoomDemand => {
+      const most = state === 'serving' ? connectionsMax : workerConnectionsMax;
+      const accepts = state === 'serving' || state === 'starting';
+      const capacity = accepts ? Math.min(most, workerConnectionsMax) : 0;
+      return { slot, open: this.#openIn(slot), capacity };
+    });
+    this.#room.share(demands, maxConnections);
   }
 
   /** Splits the accept rate among the workers that serve, when their number has changed. */
@@ -281,7 +349,7 @@ export class Manager extends EventEmitter<{ worker: [WorkerEvent] }> {
   #steer(): void {
     if (this.isStopping) return;
     this.#shareRate();
-    this.segmentReader.refresh();
+    this.#shareRoom();
     const { workerConnectionsMax } = this.#limits;
     const free = freeCapacities(this.registry.slots, workerConnectionsMax, (slot) =>
       this.#openIn(slot),

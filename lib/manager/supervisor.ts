@@ -103,6 +103,7 @@ export class Supervisor {
   #timer: Timer | undefined;
   #startTimer: Timer | undefined;
   #isStopping = false;
+  #workerFaults = 0;
   /** Set while start() waits for all workers. */
   #starting: { resolve: () => void; reject: (error: Error) => void } | undefined;
   #onStopped: (() => void) | undefined;
@@ -161,6 +162,17 @@ export class Supervisor {
       this.#starting = { resolve, reject };
       this.#startDue();
     });
+  }
+
+  /** Workers that wrote or sent what no honest worker does. */
+  get workerFaults(): number {
+    return this.#workerFaults;
+  }
+
+  /** Kills a worker whose program is not ours any more, or is broken; a successor starts. */
+  replaceFaulty(slot: number, reason: string): void {
+    this.#workerFaults++;
+    this.replace(slot, reason);
   }
 
   /** Kills a worker that cannot follow; a successor starts as after a crash. */
@@ -338,9 +350,13 @@ export class Supervisor {
   #handlersOf(slot: number): ChildHandlers<Frames> {
     return {
       onFrame: (frame) => {
+        if (!this.#isExpected(slot, frame)) return;
         if (frame.name === 'Ready') this.#onReady(slot, frame.fields);
         else this.#ports.onFrame(slot, frame);
         if (frame.name === 'Goodbye') this.#onDrained(slot);
+      },
+      onBroken: () => {
+        this.#workerFaults++;
       },
       onDrain: () => {
         this.#ports.onDrained();
@@ -349,6 +365,16 @@ export class Supervisor {
         this.#onEnd(slot, end);
       },
     };
+  }
+
+  /** Whether the frame fits the state of its worker, which is replaced otherwise. */
+  #isExpected(slot: number, { name }: Frame): boolean {
+    const { state } = this.registry.at(slot);
+    const isExpected =
+      (name !== 'Ready' || state === 'starting' || this.#isStopping) &&
+      (name !== 'Goodbye' || state === 'draining');
+    if (!isExpected) this.replaceFaulty(slot, `worker sent an unexpected frame: ${name}`);
+    return isExpected;
   }
 
   #onReady(slot: number, ready: Frames['Ready']): void {

@@ -40,6 +40,7 @@ export class ServerState implements AdminView {
         listen: this.addresses,
         maxConnections: capacity.maxConnections,
         isDraining: parts.isClosing,
+        workerFaultsTotal: manager.workerFaults,
         mailboxes: messaging?.broker.mailboxes.counters ?? null,
         ingest: ingest?.counters ?? null,
         messages: messaging?.counters ?? null,

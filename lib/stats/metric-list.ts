@@ -171,6 +171,13 @@ const SERVER: readonly ServerMetric[] = [
     ({ logLinesDroppedTotal }) => logLinesDroppedTotal,
   ),
   single(
+    'counter',
+    'worker_faults_total',
+    'Workers that were replaced because they wrote or sent what no worker does. Look for the ' +
+      'fault in the log: a damaged machine, or a worker that is not in your hands.',
+    ({ workerFaultsTotal }) => workerFaultsTotal,
+  ),
+  single(
     'gauge',
     'server_connections_max',
     'Connections that the server may hold: --max-connections, or the number that the machine ' +

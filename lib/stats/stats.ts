@@ -47,6 +47,8 @@ export interface Stats {
   readonly isDraining: boolean;
   /** Log lines of the manager that were dropped, because their reader was too slow. */
   readonly logLinesDroppedTotal: number;
+  /** Workers that were replaced because they wrote or sent what no worker does. */
+  readonly workerFaultsTotal: number;
   /** Sums over the workers, in camel case; totals include workers that died. */
   readonly totals: Readonly<Record<string, Count>>;
   /** One entry for each slot, in order. */
@@ -220,6 +222,7 @@ export interface ServerFacts {
   readonly listen: readonly string[];
   readonly maxConnections: number;
   readonly isDraining: boolean;
+  readonly workerFaultsTotal: number;
   readonly messages: Readonly<Record<string, number>> | null;
   readonly mailboxes: Readonly<Record<string, number>> | null;
   readonly ingest: Readonly<Record<string, number>> | null;
@@ -246,6 +249,7 @@ export function collectStats(
     maxConnections: facts.maxConnections,
     isDraining: facts.isDraining,
     logLinesDroppedTotal: logLinesDropped(),
+    workerFaultsTotal: facts.workerFaultsTotal,
     totals,
     workers: slots.map((view) => workerStats(view, segment, memory)),
     messages: facts.messages,

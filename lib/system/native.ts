@@ -43,11 +43,27 @@ export interface RegisteredListener {
   readonly isUnix: boolean;
 }
 
-/** The shared stats segment; see native/ipc/segment.h. */
+/** A value that no honest worker writes into its stats. */
+export interface StatsFault {
+  readonly slot: number;
+  readonly field: string;
+  readonly value: bigint;
+}
+
+/** The manager's view of the stats of all workers; see native/ipc/segment.h. */
 export interface Segment {
-  readonly fd: number;
-  /** Copies `blockWords` words per slot. */
+  /** The descriptor of the slice leases, which every worker inherits. */
+  readonly leasesFd: number;
+  /** Makes the stats of a slot's next worker; returns the descriptor that it inherits, or −errno. */
+  renew(slot: number): number;
+  /** Closes that descriptor. */
+  endRenewal(slot: number): void;
+  /** Copies the believed values, `blockWords` words per slot. */
   copy(target: BigUint64Array): void;
+  /** The faults that copy() found after the last call. */
+  takeFaults(): StatsFault[];
+  /** Sets the connections that a worker may hold; returns the number that holds from now on. */
+  grant(slot: number, allowance: number): number;
   /** Reconciles the slot of a dead worker: its connections count as closed by the crash. */
   retire(slot: number): void;
   close(): void;

@@ -1,6 +1,8 @@
 // The N-API functions: each checks its arguments, converts them, and calls the native code. The
 // only file that includes napi.h. Nothing here is on a hot path: a worker calls runWorker() once
 // and never returns to JavaScript.
+#include <cerrno>
+
 #include <napi.h>
 
 #include "addon/listening.h"
@@ -36,8 +38,12 @@ class SegmentHandle final : public Napi::ObjectWrap<SegmentHandle> {
     return DefineClass(env,
                        "Segment",
                        {
-                           InstanceAccessor<&SegmentHandle::fd>("fd"),
+                           InstanceAccessor<&SegmentHandle::leases_fd>("leasesFd"),
+                           InstanceMethod<&SegmentHandle::renew>("renew"),
+                           InstanceMethod<&SegmentHandle::end_renewal>("endRenewal"),
                            InstanceMethod<&SegmentHandle::copy>("copy"),
+                           InstanceMethod<&SegmentHandle::take_faults>("takeFaults"),
+                           InstanceMethod<&SegmentHandle::grant>("grant"),
                            InstanceMethod<&SegmentHandle::retire>("retire"),
                            InstanceMethod<&SegmentHandle::close>("close"),
                        });
@@ -59,8 +65,20 @@ class SegmentHandle final : public Napi::ObjectWrap<SegmentHandle> {
   }
 
  private:
-  Napi::Value fd(const Napi::CallbackInfo& info) {
-    return Napi::Number::New(info.Env(), segment_ ? segment_->fd() : -1);
+  Napi::Value leases_fd(const Napi::CallbackInfo& info) {
+    return Napi::Number::New(info.Env(), segment_ ? segment_->leases_fd() : -1);
+  }
+
+  Napi::Value renew(const Napi::CallbackInfo& info) {
+    const int slot = slot_argument(info);
+    if (slot < 0) return info.Env().Undefined();
+    const int fd = segment_->renew(static_cast<uint32_t>(slot));
+    return Napi::Number::New(info.Env(), fd < 0 ? -errno : fd);
+  }
+
+  void end_renewal(const Napi::CallbackInfo& info) {
+    const int slot = slot_argument(info);
+    if (slot >= 0) segment_->end_renewal(static_cast<uint32_t>(slot));
   }
 
   void copy(const Napi::CallbackInfo& info) {
@@ -75,13 +93,36 @@ class SegmentHandle final : public Napi::ObjectWrap<SegmentHandle> {
     segment_->copy(info[0].As<Napi::BigUint64Array>().Data());
   }
 
-  void retire(const Napi::CallbackInfo& info) {
-    if (!is_open(info)) return;
-    if (info.Length() < 1 || !info[0].IsNumber() ||
-        info[0].As<Napi::Number>().Uint32Value() >= segment_->slots()) {
-      return throw_type_error(info.Env(), "retire: the slot must be one of this segment");
+  Napi::Value take_faults(const Napi::CallbackInfo& info) {
+    const Napi::Env env = info.Env();
+    Napi::Array list = Napi::Array::New(env);
+    if (!is_open(info)) return list;
+    uint32_t count = 0;
+    for (const Fault& fault : segment_->take_faults()) {
+      Napi::Object entry = Napi::Object::New(env);
+      entry.Set("slot", fault.slot);
+      entry.Set("field", fault.field);
+      entry.Set("value", Napi::BigInt::New(env, fault.value));
+      list.Set(count++, entry);
     }
-    segment_->retire(info[0].As<Napi::Number>().Uint32Value());
+    return list;
+  }
+
+  Napi::Value grant(const Napi::CallbackInfo& info) {
+    const int slot = slot_argument(info);
+    if (slot < 0) return info.Env().Undefined();
+    if (info.Length() < 2 || !info[1].IsNumber()) {
+      throw_type_error(info.Env(), "grant: the allowance must be a number");
+      return info.Env().Undefined();
+    }
+    return Napi::Number::New(
+        info.Env(),
+        segment_->grant(static_cast<uint32_t>(slot), info[1].As<Napi::Number>().Uint32Value()));
+  }
+
+  void retire(const Napi::CallbackInfo& info) {
+    const int slot = slot_argument(info);
+    if (slot >= 0) segment_->retire(static_cast<uint32_t>(slot));
   }
 
   void close(const Napi::CallbackInfo&) { segment_.reset(); }
@@ -89,6 +130,17 @@ class SegmentHandle final : public Napi::ObjectWrap<SegmentHandle> {
   bool is_open(const Napi::CallbackInfo& info) {
     if (segment_ == nullptr) throw_type_error(info.Env(), "the segment is closed");
     return segment_ != nullptr;
+  }
+
+  /// The first argument as a slot of the open segment, else -1 and a pending exception.
+  int slot_argument(const Napi::CallbackInfo& info) {
+    if (!is_open(info)) return -1;
+    if (info.Length() > 0 && info[0].IsNumber() &&
+        info[0].As<Napi::Number>().Uint32Value() < segment_->slots()) {
+      return info[0].As<Napi::Number>().Int32Value();
+    }
+    throw_type_error(info.Env(), "slot: must be one of this segment");
+    return -1;
   }
 
   std::unique_ptr<Segment> segment_;

@@ -1,6 +1,7 @@
 // Limits on new connections. See admission.h.
 #include "connection/admission.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "base/bounds.h"
@@ -12,50 +13,52 @@ Admission::~Admission() {
   if (spare_ >= 0) sys::close(spare_);
 }
 
-void Admission::attach(Segment* segment, uint32_t slot) {
-  shared_ = &segment->shared();
-  counters_.attach(&segment->block(slot));
+void Admission::attach(Block* block) {
+  block_ = block;
+  counters_.attach(block);
 }
 
-void Admission::set_limits(uint32_t connections_max,
-                           uint32_t server_connections_max,
-                           uint32_t rate_milli) {
+void Admission::set_limits(uint32_t connections_max, uint32_t rate_milli) {
   connections_max_ = connections_max;
-  server_connections_max_ = server_connections_max;
   tokens_.set_rate(rate_milli);
   counters_.set(Counter::kConnectionsMax, connections_max);
   // A listener that waits at the old limit would wait for a close, and idle peers do not close.
   wake_waiters();
 }
 
+void Admission::set_server_full(bool is_full) {
+  is_server_full_ = is_full;
+  wake_waiters();
+}
+
 Admission::Verdict Admission::verdict() const {
   if (is_door_closed_) return Verdict::kReject;
-  // Only a full worker reads the shared total: every worker writes its cache line at every accept,
-  // and enter() pays for that line already.
-  if (connections_ < connections_max_) return Verdict::kAccept;
-  const int64_t total = shared_->connections.load(std::memory_order_relaxed);
-  return total >= static_cast<int64_t>(server_connections_max_) ? Verdict::kReject : Verdict::kWait;
+  const uint32_t allowance = block_->allowance.load(std::memory_order_relaxed);
+  if (connections_ < std::min(connections_max_, allowance)) return Verdict::kAccept;
+  return is_server_full_ ? Verdict::kReject : Verdict::kWait;
 }
 
 bool Admission::enter() {
-  const int64_t before = shared_->connections.fetch_add(1, std::memory_order_relaxed);
-  if (before >= static_cast<int64_t>(server_connections_max_)) {
-    shared_->connections.fetch_sub(1, std::memory_order_relaxed);
+  if (connections_ >= block_->allowance.load(std::memory_order_relaxed)) return false;
+  // The count first, then the allowance again; Segment::grant() does the opposite.
+  counters_.set_in_order(Counter::kConnections, connections_ + 1);
+  if (connections_ >= block_->allowance.load(std::memory_order_seq_cst)) {
+    counters_.set(Counter::kConnections, connections_);
     return false;
   }
   ++connections_;
-  counters_.set(Counter::kConnections, connections_);
   const bool is_near_capacity =
       static_cast<uint64_t>(connections_) * 100 >=
       static_cast<uint64_t>(connections_max_) * bounds::kNearCapacityPercent;
-  if (is_near_capacity && !is_near_capacity_) near_capacity_unsent_ = true;
+  if (is_near_capacity && !is_near_capacity_) has_report_ = true;
   is_near_capacity_ = is_near_capacity;
   return true;
 }
 
 void Admission::leave() {
-  shared_->connections.fetch_sub(1, std::memory_order_relaxed);
   --connections_;
+  // The manager gives the room to any worker.
+  if (is_server_full_) has_report_ = true;
   counters_.set(Counter::kConnections, connections_);
   wake_waiters();
 }
@@ -68,11 +71,12 @@ void Admission::wake_waiters() {
   for (RoomWaiter* waiter : waiters) waiter->on_room();
 }
 
-bool Admission::take_near_capacity() {
-  return std::exchange(near_capacity_unsent_, false);
+bool Admission::take_report() {
+  return std::exchange(has_report_, false);
 }
 
 void Admission::wait_for_room(RoomWaiter* waiter) {
+  if (verdict() == Verdict::kWait) has_report_ = true;
   for (const RoomWaiter* known : waiters_) {
     if (known == waiter) return;
   }

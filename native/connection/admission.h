@@ -22,11 +22,12 @@ class RoomWaiter {
 class Admission {
  public:
   enum class Verdict {
-    /// This worker has room; enter() still says whether the whole server has.
+    /// This worker has room; enter() still checks whether the manager has just taken it away.
     kAccept,
     /// The whole server is full, or it drains: reject the peer.
     kReject,
-    /// Only this worker is full: leave the peer in the queue, because the manager steers.
+    /// Only this worker is full: leave the peer in the queue, because the manager steers and may
+    /// give this worker a part of the room of others.
     kWait,
   };
 
@@ -35,9 +36,12 @@ class Admission {
   Admission& operator=(const Admission&) = delete;
   ~Admission();
 
-  void attach(Segment* segment, uint32_t slot);
+  void attach(Block* block);
   /// Wakes the waiting listeners too, because there may be room now.
-  void set_limits(uint32_t connections_max, uint32_t server_connections_max, uint32_t rate_milli);
+  void set_limits(uint32_t connections_max, uint32_t rate_milli);
+
+  /// The manager has shared the room of the server again.
+  void set_server_full(bool is_full);
 
   /// From now on every peer is rejected: the server drains.
   void close_door() { is_door_closed_ = true; }
@@ -46,7 +50,7 @@ class Admission {
   /// What to do with the next peer in the queue.
   [[nodiscard]] Verdict verdict() const;
 
-  /// Counts a connection in. False if another worker reached the server's limit meanwhile.
+  /// Counts a connection in. False if the manager gave this worker's room away meanwhile.
   [[nodiscard]] bool enter();
 
   /// Counts a connection out and wakes the waiting listeners.
@@ -56,8 +60,9 @@ class Admission {
   [[nodiscard]] uint32_t connections() const { return connections_; }
   [[nodiscard]] uint32_t connections_max() const { return connections_max_; }
 
-  /// True once after each rise above kNearCapacityPercent of the limit.
-  [[nodiscard]] bool take_near_capacity();
+  /// Whether to report to the manager: once after each rise above kNearCapacityPercent of the
+  /// limit, when a listener waits for room, and when a connection of a full server has closed.
+  [[nodiscard]] bool take_report();
 
   void wait_for_room(RoomWaiter* waiter);
 
@@ -69,16 +74,16 @@ class Admission {
  private:
   void wake_waiters();
 
-  Shared* shared_ = nullptr;
+  Block* block_ = nullptr;
   Counters counters_;
   TokenBucket tokens_;
   std::vector<RoomWaiter*> waiters_;
   uint32_t connections_ = 0;
   uint32_t connections_max_ = 0;
-  uint32_t server_connections_max_ = 0;
   bool is_door_closed_ = false;
   bool is_near_capacity_ = false;
-  bool near_capacity_unsent_ = false;
+  bool is_server_full_ = false;
+  bool has_report_ = false;
   int spare_ = -1;
 };
 

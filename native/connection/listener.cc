@@ -118,7 +118,7 @@ Listener::Next Listener::accept_one() {
     const bool is_draining = parts_.admission->is_door_closed();
     count_rejected(is_draining ? Counter::kRejectedDrainTotal : Counter::kRejectedFullTotal);
   } else {
-    // Another worker reached the server's limit at this moment.
+    // The manager gave this worker's room to another at this moment.
     reject(accepted.fd, Counter::kRejectedFullTotal);
   }
   return Next::kContinue;

@@ -49,24 +49,27 @@ constexpr uint8_t kWebSocketCompression = 8;
 
 // From the manager to a worker.
 
-/// The first command of a worker. `parent` is the manager's pid. `listeners` has an Ownership for
-/// each listener that the worker inherits. Limits and rates are this worker's share.
-#define MC_CONFIGURE(F)          \
-  F(u32, parent)                 \
-  F(u32, slot)                   \
-  F(u32, connections_max)        \
-  F(u32, server_connections_max) \
-  F(u32, idle_timeout_s)         \
-  F(u32, accept_rate_milli)      \
-  F(text, protocol)              \
+/// The first command of a worker. `parent` is the manager's pid; the server has `slots` workers.
+/// `listeners` has an Ownership for each listener that the worker inherits. Limits and rates are
+/// this worker's share.
+#define MC_CONFIGURE(F)     \
+  F(u32, parent)            \
+  F(u32, slots)             \
+  F(u32, connections_max)   \
+  F(u32, idle_timeout_s)    \
+  F(u32, accept_rate_milli) \
+  F(text, protocol)         \
   F(numbers, listeners)
 
 /// Settings that change while a worker runs.
-#define MC_ADJUST(F)             \
-  F(u32, connections_max)        \
-  F(u32, server_connections_max) \
-  F(u32, idle_timeout_s)         \
+#define MC_ADJUST(F)      \
+  F(u32, connections_max) \
+  F(u32, idle_timeout_s)  \
   F(u32, accept_rate_milli)
+
+/// The manager has shared the room of the server again, and the worker's allowance may have
+/// changed. `is_server_full`: no worker has room.
+#define MC_ROOM(F) F(u8, is_server_full)
 
 /// Starts (`on` 1) or stops (0) accepting on one listener.
 #define MC_WATCH(F) \
@@ -177,8 +180,9 @@ constexpr uint8_t kWebSocketCompression = 8;
   F(u32, error)    \
   F(u32, suppressed)
 
-/// The worker is near capacity. Sent once each time that it becomes so.
-#define MC_NEAR_CAPACITY(F) F(u32, connections)
+/// The worker has come near its limit, a listener waits for room, or a connection of a full server
+/// has closed: the manager steers and shares the room again, and answers with Room.
+#define MC_CAPACITY_CHANGE(F) F(u32, connections)
 
 /// The last frame of a drained worker.
 #define MC_GOODBYE(F) F(u32, closed)
@@ -244,31 +248,32 @@ constexpr uint8_t kWebSocketCompression = 8;
   F(text, event)      \
   F(blob, data)
 
-#define MC_FRAMES(X)                                        \
-  X(kConfigure, 1, Configure, MC_CONFIGURE)                 \
-  X(kAdjust, 2, Adjust, MC_ADJUST)                          \
-  X(kWatch, 3, Watch, MC_WATCH)                             \
-  X(kDrain, 4, Drain, MC_DRAIN)                             \
-  X(kComet, 5, Comet, MC_COMET)                             \
-  X(kPublish, 6, Publish, MC_PUBLISH)                       \
-  X(kReplayPage, 7, ReplayPage, MC_REPLAY_PAGE)             \
-  X(kKick, 8, Kick, MC_KICK)                                \
-  X(kMailboxLease, 12, MailboxLease, MC_MAILBOX_LEASE)      \
-  X(kPresenceEvents, 9, PresenceEvents, MC_PRESENCE_EVENTS) \
-  X(kQuery, 10, Query, MC_QUERY)                            \
-  X(kDisconnect, 11, Disconnect, MC_DISCONNECT)             \
-  X(kRejected, 13, Rejected, MC_REJECTED)                   \
-  X(kReady, 16, Ready, MC_READY)                            \
-  X(kLog, 17, Log, MC_LOG)                                  \
-  X(kNearCapacity, 18, NearCapacity, MC_NEAR_CAPACITY)      \
-  X(kGoodbye, 19, Goodbye, MC_GOODBYE)                      \
-  X(kInterest, 20, Interest, MC_INTEREST)                   \
-  X(kReplayRequest, 21, ReplayRequest, MC_REPLAY_REQUEST)   \
-  X(kMessage, 22, Message, MC_MESSAGE)                      \
-  X(kPresence, 23, Presence, MC_PRESENCE)                   \
-  X(kPresent, 24, Present, MC_PRESENT)                      \
-  X(kMailboxPoll, 26, MailboxPoll, MC_MAILBOX_POLL)         \
-  X(kMailboxAck, 27, MailboxAck, MC_MAILBOX_ACK)            \
+#define MC_FRAMES(X)                                         \
+  X(kConfigure, 1, Configure, MC_CONFIGURE)                  \
+  X(kAdjust, 2, Adjust, MC_ADJUST)                           \
+  X(kWatch, 3, Watch, MC_WATCH)                              \
+  X(kDrain, 4, Drain, MC_DRAIN)                              \
+  X(kComet, 5, Comet, MC_COMET)                              \
+  X(kPublish, 6, Publish, MC_PUBLISH)                        \
+  X(kReplayPage, 7, ReplayPage, MC_REPLAY_PAGE)              \
+  X(kKick, 8, Kick, MC_KICK)                                 \
+  X(kMailboxLease, 12, MailboxLease, MC_MAILBOX_LEASE)       \
+  X(kPresenceEvents, 9, PresenceEvents, MC_PRESENCE_EVENTS)  \
+  X(kQuery, 10, Query, MC_QUERY)                             \
+  X(kDisconnect, 11, Disconnect, MC_DISCONNECT)              \
+  X(kRejected, 13, Rejected, MC_REJECTED)                    \
+  X(kRoom, 14, Room, MC_ROOM)                                \
+  X(kReady, 16, Ready, MC_READY)                             \
+  X(kLog, 17, Log, MC_LOG)                                   \
+  X(kCapacityChange, 18, CapacityChange, MC_CAPACITY_CHANGE) \
+  X(kGoodbye, 19, Goodbye, MC_GOODBYE)                       \
+  X(kInterest, 20, Interest, MC_INTEREST)                    \
+  X(kReplayRequest, 21, ReplayRequest, MC_REPLAY_REQUEST)    \
+  X(kMessage, 22, Message, MC_MESSAGE)                       \
+  X(kPresence, 23, Presence, MC_PRESENCE)                    \
+  X(kPresent, 24, Present, MC_PRESENT)                       \
+  X(kMailboxPoll, 26, MailboxPoll, MC_MAILBOX_POLL)          \
+  X(kMailboxAck, 27, MailboxAck, MC_MAILBOX_ACK)             \
   X(kMailboxNack, 28, MailboxNack, MC_MAILBOX_NACK)
 
 enum class FrameType : uint8_t { MC_FRAMES(MC_FRAME_TYPE) };

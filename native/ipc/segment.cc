@@ -1,5 +1,8 @@
-// Creates, checks, copies and reconciles the stats segment. See segment.h.
+// Creates, checks, copies and reconciles the blocks of the workers. See segment.h.
 #include "ipc/segment.h"
+
+#include <algorithm>
+#include <utility>
 
 #include "base/check.h"
 #include "base/hash.h"
@@ -9,7 +12,13 @@ namespace megacomet {
 
 namespace {
 
-constexpr uint64_t kMagic = 0x3154'454d'4f43'474dU;
+/// No total of an honest worker reaches this: a link of 10 Gb/s takes 29 years.
+constexpr uint64_t kTotalMax = uint64_t{1} << 60;
+/// Bytes of memory, microseconds, connections.
+constexpr uint64_t kGaugeMax = uint64_t{1} << 48;
+/// The clocks of two cores may differ a little.
+constexpr uint64_t kFutureNs = 1'000'000'000;
+constexpr size_t kHeartbeatWord = 0;
 
 constexpr CounterInfo kInfos[] = {
 #define X(identifier, name, kind, help) {name, CounterKind::kind, help},
@@ -17,8 +26,26 @@ constexpr CounterInfo kInfos[] = {
 #undef X
 };
 
-size_t bytes_for(uint32_t slots) {
-  return sizeof(Header) + sizeof(Shared) + static_cast<size_t>(slots) * sizeof(Block);
+constexpr size_t word_of(Counter counter) {
+  return 1 + static_cast<size_t>(counter);
+}
+
+const char* field_of(size_t word) {
+  if (word == kHeartbeatWord) return "heartbeat_ns";
+  return word <= kCounterCount ? kInfos[word - 1].name : "lag";
+}
+
+bool is_gauge(size_t word) {
+  return word != kHeartbeatWord && word <= kCounterCount &&
+         kInfos[word - 1].kind == CounterKind::kGauge;
+}
+
+uint64_t load(const Block& block, size_t word) {
+  if (word == kHeartbeatWord) return block.heartbeat_ns.load(std::memory_order_acquire);
+  const size_t index = word - 1;
+  const auto& cell =
+      index < kCounterCount ? block.counters[index] : block.lag[index - kCounterCount];
+  return cell.load(std::memory_order_relaxed);
 }
 
 /// Adds a text and the zero byte that ends it.
@@ -42,72 +69,109 @@ uint64_t layout_hash() {
 }
 
 Segment::~Segment() {
-  if (memory_ != nullptr) sys::release_memory(memory_, bytes_);
-  if (fd_ >= 0) sys::close(fd_);
+  if (leases_fd_ >= 0) sys::close(leases_fd_);
 }
 
 bool Segment::create(uint32_t slots) {
-  MC_CHECK(memory_ == nullptr && slots > 0 && slots <= bounds::kSlotsMax);
-  bytes_ = bytes_for(slots);
-  fd_ = sys::create_shared("megacomet-stats", bytes_);
-  if (fd_ < 0) return false;
-  memory_ = sys::map_shared(fd_, bytes_);
-  if (memory_ == nullptr) return false;
-  *static_cast<Header*>(memory_) = Header{kMagic, layout_hash(), slots};
+  MC_CHECK(slots_.empty() && slots > 0 && slots <= bounds::kSlotsMax);
+  leases_fd_ = sys::create_shared("megacomet-leases", sizeof(SliceLeases));
+  if (leases_fd_ < 0) return false;
+  slots_ = std::vector<Slot>(slots);
   return true;
 }
 
-bool Segment::open(int fd) {
-  MC_CHECK(memory_ == nullptr);
-  // To touch a page past the end of a file is SIGBUS.
-  const size_t file_bytes = sys::file_bytes(fd);
-  if (file_bytes < sizeof(Header)) return false;
-  void* first = sys::map_shared(fd, sizeof(Header));
-  if (first == nullptr) return false;
-  const Header seen = *static_cast<const Header*>(first);
-  sys::release_memory(first, sizeof(Header));
-  if (seen.magic != kMagic || seen.layout_hash != layout_hash()) return false;
-  if (seen.slots == 0 || seen.slots > bounds::kSlotsMax) return false;
-  bytes_ = bytes_for(seen.slots);
-  if (file_bytes != bytes_) return false;
-  memory_ = sys::map_shared(fd, bytes_);
-  if (memory_ == nullptr) return false;
-  fd_ = fd;
-  return true;
-}
-
-Block& Segment::block(uint32_t slot) {
+Segment::Slot& Segment::at(uint32_t slot) {
   MC_CHECK(slot < slots());
-  char* blocks = static_cast<char*>(memory_) + sizeof(Header) + sizeof(Shared);
-  return reinterpret_cast<Block*>(blocks)[slot];
+  return slots_[slot];
 }
 
-Shared& Segment::shared() {
-  return *reinterpret_cast<Shared*>(static_cast<char*>(memory_) + sizeof(Header));
+int Segment::renew(uint32_t slot) {
+  Slot& target = at(slot);
+  target.page.reset();
+  target.allowance = 0;
+  target.is_faulty = false;
+  if (!target.page.create("megacomet-worker")) return -1;
+  Block& block = *target.page.get();
+  block.layout_hash = layout_hash();
+  for (size_t index = 0; index < kCounterCount; ++index) {
+    block.counters[index].store(target.believed[1 + index], std::memory_order_relaxed);
+  }
+  for (size_t index = 0; index < kLagBuckets; ++index) {
+    block.lag[index].store(target.believed[1 + kCounterCount + index], std::memory_order_relaxed);
+  }
+  return target.page.fd();
+}
+
+void Segment::end_renewal(uint32_t slot) {
+  at(slot).page.close_descriptor();
+}
+
+/// Takes the values of a block, all or none.
+void Segment::read(uint32_t index) {
+  Slot& slot = at(index);
+  if (!slot.page.is_mapped() || slot.is_faulty) return;
+  uint64_t seen[kBlockWords];
+  for (size_t word = 0; word < kBlockWords; ++word) {
+    const uint64_t value = load(*slot.page.get(), word);
+    uint64_t least = slot.believed[word];
+    uint64_t most = kTotalMax;
+    if (is_gauge(word)) {
+      least = 0;
+      most = kGaugeMax;
+    }
+    if (word == kHeartbeatWord) most = sys::monotonic_ns() + kFutureNs;
+    // A worker counts a connection before it looks at its allowance again.
+    if (word == word_of(Counter::kConnections)) most = uint64_t{slot.allowance} + 1;
+    if (value < least || value > most) {
+      slot.is_faulty = true;
+      faults_.push_back({index, field_of(word), value});
+      return;
+    }
+    seen[word] = value;
+  }
+  std::copy(seen, seen + kBlockWords, slot.believed);
 }
 
 void Segment::copy(uint64_t* target) {
-  for (uint32_t slot = 0; slot < slots(); ++slot) {
-    const Block& source = block(slot);
-    *target++ = source.heartbeat_ns.load(std::memory_order_acquire);
-    for (const auto& value : source.counters) *target++ = value.load(std::memory_order_relaxed);
-    for (const auto& value : source.lag) *target++ = value.load(std::memory_order_relaxed);
+  for (uint32_t index = 0; index < slots(); ++index) {
+    read(index);
+    const Slot& slot = at(index);
+    target = std::copy(slot.believed, slot.believed + kBlockWords, target);
   }
 }
 
+std::vector<Fault> Segment::take_faults() {
+  return std::exchange(faults_, {});
+}
+
+uint32_t Segment::grant(uint32_t slot, uint32_t allowance) {
+  Slot& target = at(slot);
+  if (!target.page.is_mapped()) return 0;
+  Block& block = *target.page.get();
+  block.allowance.store(allowance, std::memory_order_seq_cst);
+  const uint64_t open = block.counters[static_cast<size_t>(Counter::kConnections)].load();
+  const auto kept = static_cast<uint32_t>(std::min<uint64_t>(open, target.allowance));
+  target.allowance = std::max(allowance, kept);
+  if (kept > allowance) block.allowance.store(kept, std::memory_order_seq_cst);
+  return target.allowance;
+}
+
 void Segment::retire(uint32_t slot) {
-  Counters counters;
-  counters.attach(&block(slot));
+  read(slot);
+  Slot& target = at(slot);
+  uint64_t& accepted = target.believed[word_of(Counter::kAcceptedTotal)];
+  uint64_t& closed = target.believed[word_of(Counter::kClosedTotal)];
   // Not the gauge: a worker that dies between two counts leaves it wrong by one.
-  const uint64_t lost = counters.get(Counter::kAcceptedTotal) - counters.get(Counter::kClosedTotal);
-  counters.add(Counter::kClosedTotal, lost);
-  counters.add(Counter::kClosedByCrashTotal, lost);
-  const auto entered = static_cast<int64_t>(counters.get(Counter::kConnections));
-  shared().connections.fetch_sub(entered, std::memory_order_relaxed);
-  for (size_t index = 0; index < kCounterCount; ++index) {
-    if (kInfos[index].kind == CounterKind::kGauge) counters.set(static_cast<Counter>(index), 0);
+  const uint64_t lost = accepted > closed ? accepted - closed : 0;
+  target.believed[word_of(Counter::kClosedByCrashTotal)] +=
+      std::min<uint64_t>(lost, uint64_t{target.allowance} + 1);
+  accepted = closed = std::max(accepted, closed);
+  for (size_t word = 0; word < kBlockWords; ++word) {
+    if (is_gauge(word)) target.believed[word] = 0;
   }
-  block(slot).heartbeat_ns.store(0, std::memory_order_release);
+  target.believed[kHeartbeatWord] = 0;
+  target.allowance = 0;
+  target.page.reset();
 }
 
 }  // namespace megacomet

@@ -1,13 +1,16 @@
-// The shared stats segment: the list of counters, the layout, one writer per block.
-// One memfd holds a header page, a page with the only field that several processes write, and one
-// block per slot. A block belongs to the slot, so totals outlive the worker that counted them.
+// The shared stats: the list of counters, the block of a worker, and the manager's view of all.
+// Each worker has a memfd of its own, which no other worker can write. The manager keeps what it
+// believes in its own memory and checks every value that it reads, so a worker in hostile hands can
+// only end itself. Totals belong to the slot and outlive the worker that counted them.
 #pragma once
 
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <vector>
 
 #include "base/bounds.h"
+#include "ipc/shared_page.h"
 
 namespace megacomet {
 
@@ -145,41 +148,41 @@ const CounterInfo* counter_infos();
 /// microseconds, the last bucket all longer ones. 2^24 µs are 17 s, past the heartbeat limit.
 constexpr size_t kLagBuckets = 25;
 
-/// The values of one slot. Its worker is the only writer while it runs, then the manager is.
-struct alignas(4096) Block {
+/// The values of one worker. It is the only writer, except of the last two fields.
+struct alignas(kSharedPageBytes) Block {
   /// CLOCK_MONOTONIC nanoseconds of the serving loop's last heartbeat. The worker writes the time
   /// itself, so a manager that was stopped does not take a healthy worker for a hung one.
   std::atomic<uint64_t> heartbeat_ns;
   std::atomic<uint64_t> counters[kCounterCount];
   std::atomic<uint64_t> lag[kLagBuckets];
+  /// Connections that the worker may hold. The manager writes it; see Segment::grant().
+  alignas(64) std::atomic<uint32_t> allowance;
+  /// A worker rejects a block with another hash.
+  uint64_t layout_hash;
 };
-static_assert(sizeof(Block) == 4096, "one page per slot: no two workers write one cache line");
+static_assert(sizeof(Block) == kSharedPageBytes, "one page per worker");
 
 /// 64-bit words of a block that a copy contains: heartbeat, counters, lag.
 constexpr size_t kBlockWords = 1 + kCounterCount + kLagBuckets;
 
-/// A process checks these fields before it uses an inherited segment.
-struct alignas(4096) Header {
-  uint64_t magic;
-  uint64_t layout_hash;
-  uint32_t slots;
+/// When the lease of each fan-out slot ends, on the monotonic clock; 0 is a free slot. Every worker
+/// writes here and the manager never reads it; slice_limiter.h has the rule of belief.
+struct alignas(kSharedPageBytes) SliceLeases {
+  std::atomic<uint64_t> ends_ns[bounds::kSliceSlotsMax];
 };
+static_assert(sizeof(SliceLeases) == kSharedPageBytes, "one page");
 
-/// The fields with several writers.
-struct alignas(4096) Shared {
-  /// Connections open on the whole server, for admission. Reports use the sum of the blocks
-  /// instead.
-  std::atomic<int64_t> connections;
-  /// When the lease of each fan-out slot ends, on the monotonic clock; 0 is a free slot
-  /// (slice_limiter.h).
-  std::atomic<uint64_t> slice_ends_ns[bounds::kSliceSlotsMax];
-};
-static_assert(sizeof(Shared) == 4096, "one page: it lies between the header and the blocks");
-
-/// A hash of every counter's name, kind and order: a process rejects a segment with another hash.
+/// A hash of every counter's name, kind and order.
 uint64_t layout_hash();
 
-/// A mapped segment. Closes and unmaps itself.
+/// A value of a block that no honest worker writes.
+struct Fault {
+  uint32_t slot;
+  const char* field;
+  uint64_t value;
+};
+
+/// The manager's view of the blocks of all workers.
 class Segment {
  public:
   Segment() = default;
@@ -187,31 +190,54 @@ class Segment {
   Segment& operator=(const Segment&) = delete;
   ~Segment();
 
-  /// Makes a sealed segment of `slots` blocks. False with errno on failure.
+  /// False with errno on failure.
   [[nodiscard]] bool create(uint32_t slots);
 
-  /// Maps an inherited segment and takes ownership of its descriptor. False if the descriptor is
-  /// not a segment, or if the layout or size differs.
-  [[nodiscard]] bool open(int fd);
+  [[nodiscard]] uint32_t slots() const { return static_cast<uint32_t>(slots_.size()); }
+  /// The descriptor of the SliceLeases, which every worker inherits.
+  [[nodiscard]] int leases_fd() const { return leases_fd_; }
 
-  [[nodiscard]] int fd() const { return fd_; }
-  [[nodiscard]] uint32_t slots() const { return header()->slots; }
-  [[nodiscard]] Block& block(uint32_t slot);
-  [[nodiscard]] Shared& shared();
+  /// Makes the block of the slot's next worker, which continues the totals of the slot. Returns the
+  /// descriptor that the worker inherits, open until end_renewal(), or -1 with errno.
+  ///
+  /// A new memfd for each worker: a process that a dead worker left behind writes the old one.
+  [[nodiscard]] int renew(uint32_t slot);
+  void end_renewal(uint32_t slot);
 
-  /// Copies kBlockWords words per slot to `target`.
+  /// Copies the believed values, kBlockWords words per slot, to `target`. A block with a fault is
+  /// not read again until it is renewed; its last believed values stay.
   void copy(uint64_t* target);
 
-  /// Reconciles the block of a dead worker: its connections count as closed by the crash and its
-  /// gauges become zero. Totals never fall, and accepted - closed stays the open connections.
+  /// The faults that copy() found after the last call.
+  [[nodiscard]] std::vector<Fault> take_faults();
+
+  /// Sets the connections that a worker may hold. Returns the number that holds from now on: not
+  /// less than the worker has open, and never more than it had before if that is above `allowance`.
+  ///
+  /// This function stores the allowance and then reads the count; Admission::enter() stores the
+  /// count and then reads the allowance. All four are sequentially consistent, so one of the two
+  /// sees the other, and the allowances of all workers are a limit that holds at every moment.
+  uint32_t grant(uint32_t slot, uint32_t allowance);
+
+  /// Reconciles the slot of a dead worker and unmaps its block: its connections count as closed by
+  /// the crash and its gauges become zero. Totals never fall, and accepted - closed stays the open
+  /// connections.
   void retire(uint32_t slot);
 
  private:
-  [[nodiscard]] const Header* header() const { return static_cast<const Header*>(memory_); }
+  struct Slot {
+    SharedPage<Block> page;
+    uint64_t believed[kBlockWords] = {};
+    uint32_t allowance = 0;
+    bool is_faulty = false;
+  };
 
-  int fd_ = -1;
-  void* memory_ = nullptr;
-  size_t bytes_ = 0;
+  [[nodiscard]] Slot& at(uint32_t slot);
+  void read(uint32_t index);
+
+  std::vector<Slot> slots_;
+  std::vector<Fault> faults_;
+  int leases_fd_ = -1;
 };
 
 /// A worker's own counters: one writer, so a plain load and store are enough.
@@ -223,6 +249,10 @@ class Counters {
   void subtract(Counter counter, uint64_t amount = 1) { set(counter, get(counter) - amount); }
   void set(Counter counter, uint64_t value) {
     cell(counter).store(value, std::memory_order_relaxed);
+  }
+  /// As set(), before every later load of this thread that is sequentially consistent.
+  void set_in_order(Counter counter, uint64_t value) {
+    cell(counter).store(value, std::memory_order_seq_cst);
   }
   [[nodiscard]] uint64_t get(Counter counter) const {
     return cell(counter).load(std::memory_order_relaxed);

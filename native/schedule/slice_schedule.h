@@ -37,11 +37,11 @@ class SliceSchedule {
   SliceSchedule(const SliceSchedule&) = delete;
   SliceSchedule& operator=(const SliceSchedule&) = delete;
 
-  /// The workers of `segment` share `cores`; 0 cores where each worker has its own.
-  void set_oversubscribed(Segment* segment, uint32_t cores) {
-    limiter_.attach(segment);
-    limiter_.set_oversubscribed(segment->slots(), cores);
-    accept_pressure_.set_oversubscribed(segment->slots(), cores);
+  /// `workers` that share `leases` share `cores`; 0 cores where each worker has its own.
+  void set_oversubscribed(SliceLeases* leases, uint32_t workers, uint32_t cores) {
+    limiter_.attach(leases);
+    limiter_.set_oversubscribed(workers, cores);
+    accept_pressure_.set_oversubscribed(workers, cores);
   }
 
   [[nodiscard]] AcceptPressure& accept_pressure() { return accept_pressure_; }

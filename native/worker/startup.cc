@@ -22,10 +22,10 @@ bool is_ownership(uint64_t value) {
 
 }  // namespace
 
-bool is_valid(const frame::Configure& configure, uint32_t slots) {
+bool is_valid(const frame::Configure& configure) {
   const Numbers& listeners = configure.listeners;
-  return find_protocol(configure.protocol) >= 0 && configure.slot < slots &&
-         listeners.size() <= bounds::kListenersMax &&
+  return find_protocol(configure.protocol) >= 0 && configure.slots > 0 &&
+         configure.slots <= bounds::kSlotsMax && listeners.size() <= bounds::kListenersMax &&
          std::all_of(listeners.begin(), listeners.end(), is_ownership);
 }
 

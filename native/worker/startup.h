@@ -8,8 +8,8 @@
 
 namespace megacomet::startup {
 
-/// Whether each field has a value that this worker knows, in a server of `slots` workers.
-[[nodiscard]] bool is_valid(const frame::Configure& configure, uint32_t slots);
+/// Whether each field has a value that this worker knows.
+[[nodiscard]] bool is_valid(const frame::Configure& configure);
 
 /// Gives up the privileges that only the manager needs, and makes the kernel prefer this process
 /// when memory runs out.

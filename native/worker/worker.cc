@@ -28,8 +28,9 @@ namespace megacomet {
 
 namespace {
 
-constexpr int kSegmentDescriptor = 4;
-constexpr int kFirstListenerDescriptor = 5;
+constexpr int kBlockDescriptor = 4;
+constexpr int kLeasesDescriptor = 5;
+constexpr int kFirstListenerDescriptor = 6;
 
 class Worker final : ControlHandler, DrainHandler, MidIterationHandler, SliceSource {
  public:
@@ -67,7 +68,8 @@ class Worker final : ControlHandler, DrainHandler, MidIterationHandler, SliceSou
   void watch(const frame::Watch& command);
   void drain(const frame::Drain& command);
 
-  void connect_parts(uint32_t slot);
+  bool set_room(const frame::Room& room);
+  void connect_parts(uint32_t slots);
   void make_listeners(const frame::Configure& command);
   void end_iteration();
   void leave(int code);
@@ -75,7 +77,8 @@ class Worker final : ControlHandler, DrainHandler, MidIterationHandler, SliceSou
 
   struct ev_loop* loop_;
   Control control_;
-  Segment segment_;
+  SharedPage<Block> block_;
+  SharedPage<SliceLeases> leases_;
   Counters counters_;
   Admission admission_;
   Transport transport_;
@@ -117,6 +120,7 @@ bool Worker::to_presence(Worker& worker, const FrameView& view) {
 constexpr DispatchTable<Worker> Worker::kCommands({
     {FrameType::kConfigure, to_worker<&Worker::configure>},
     {FrameType::kAdjust, to_worker<&Worker::adjust>},
+    {FrameType::kRoom, to_worker<&Worker::set_room>},
     {FrameType::kWatch, to_worker<&Worker::watch>},
     {FrameType::kDrain, to_worker<&Worker::drain>},
     {FrameType::kComet, to_worker<&Worker::set_comet>},
@@ -159,7 +163,8 @@ Worker::~Worker() {
 int Worker::run() {
   descriptor_limit_ = sys::raise_descriptor_limit();
   if (!control_.start()) return 1;
-  if (!segment_.open(kSegmentDescriptor)) return 1;
+  if (!block_.open(kBlockDescriptor) || block_->layout_hash != layout_hash()) return 1;
+  if (!leases_.open(kLeasesDescriptor)) return 1;
   ev_prepare_start(loop_, &prepare_);
   ev_check_start(loop_, &check_);
   lag_.begin_iteration(sys::monotonic_ns());
@@ -185,8 +190,8 @@ void Worker::end_iteration() {
   const uint64_t now_ns = sys::monotonic_ns();
   lag_.end_iteration(now_ns);
   ev_set_io_collect_interval(loop_, coalescing_.collect_s(now_ns));
-  if (admission_.take_near_capacity()) {
-    control_.send(frame::NearCapacity{admission_.connections()});
+  if (admission_.take_report()) {
+    control_.send(frame::CapacityChange{admission_.connections()});
   }
 }
 
@@ -229,7 +234,7 @@ bool Worker::set_comet(frame::Comet rules) {
 void Worker::configure(const frame::Configure& command) {
   // A manager that died before this call sends no SIGKILL any more.
   if (!sys::die_with_parent(command.parent)) return leave(0);
-  if (is_configured_ || !startup::is_valid(command, segment_.slots())) {
+  if (is_configured_ || !startup::is_valid(command)) {
     return fail("invalid Configure frame from the manager");
   }
   startup::restrict_process();
@@ -241,12 +246,9 @@ void Worker::configure(const frame::Configure& command) {
   sys::prepare_descriptor_table(descriptors.capacity);
   connections_max_ = descriptors.connections;
 
-  connect_parts(command.slot);
+  connect_parts(command.slots);
   is_configured_ = true;
-  (void)adjust({connections_max_,
-                command.server_connections_max,
-                command.idle_timeout_s,
-                command.accept_rate_milli});
+  (void)adjust({connections_max_, command.idle_timeout_s, command.accept_rate_milli});
   make_listeners(command);
   ev_timer_start(loop_, &heartbeat_);
   if (hub_.is_on()) ev_timer_start(loop_, &interest_);
@@ -254,15 +256,14 @@ void Worker::configure(const frame::Configure& command) {
       frame::Ready{MEGACOMET_VERSION, layout_hash(), descriptors.fixed, connections_max_});
 }
 
-void Worker::connect_parts(uint32_t slot) {
-  Block* block = &segment_.block(slot);
-  counters_.attach(block);
-  lag_.attach(block);
-  admission_.attach(&segment_, slot);
+void Worker::connect_parts(uint32_t slots) {
+  counters_.attach(block_.get());
+  lag_.attach(block_.get());
+  admission_.attach(block_.get());
   admission_.restore_spare();
   const uint32_t cores = hub_.is_on() ? hub_.rules().slices_max : 0;
-  slices_.set_oversubscribed(&segment_, cores);
-  coalescing_.set_oversubscribed(segment_.slots(), cores);
+  slices_.set_oversubscribed(leases_.get(), slots, cores);
+  coalescing_.set_oversubscribed(slots, cores);
 }
 
 void Worker::make_listeners(const frame::Configure& command) {
@@ -279,10 +280,15 @@ void Worker::make_listeners(const frame::Configure& command) {
 bool Worker::adjust(const frame::Adjust& command) {
   if (!is_configured_) return false;
   admission_.set_limits(std::min(connections_max_, command.connections_max),
-                        command.server_connections_max,
                         command.accept_rate_milli);
   transport_.set_idle_timeout(command.idle_timeout_s);
   sweep_.set_on(hub_.is_on() || command.idle_timeout_s > 0);
+  return true;
+}
+
+bool Worker::set_room(const frame::Room& room) {
+  if (!is_configured_) return false;
+  admission_.set_server_full(room.is_server_full != 0);
   return true;
 }
 

@@ -10,7 +10,7 @@ const CONNECTIONS = 4000;
 const REPORTED = 3500;
 /**
  * Allocations that may grow with the number of connections: libev's arrays, which double (descriptors,
- * changes, pending events, epoll's events), and the NearCapacity frame.
+ * changes, pending events, epoll's events), and the CapacityChange frame.
  */
 const GROWTHS_MAX = 64;
 

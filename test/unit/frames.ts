@@ -355,11 +355,10 @@ t.test('a number that is too large for its field is a RangeError', (t) => {
   }
   const limits = {
     connectionsMax: 1,
-    serverConnectionsMax: 1,
     idleTimeoutS: 1,
     acceptRateMilli: 0,
   };
-  const configure = { parent: 1, slot: 0, protocol: 'echo', ...limits };
+  const configure = { parent: 1, slots: 1, protocol: 'echo', ...limits };
   for (const value of [-1, 0.5, 2 ** 53]) {
     const listeners = [0, value];
     t.throws(() => encodeFrame('Configure', { ...configure, listeners }), RangeError, `${value}`);
@@ -378,7 +377,7 @@ t.test('a stream that is cut byte by byte gives each frame once, at its last byt
 });
 
 t.test('an impossible length, type or body is a RangeError', (t) => {
-  const ready = encodeFrame('NearCapacity', { connections: 5 });
+  const ready = encodeFrame('CapacityChange', { connections: 5 });
   const broken: [string, Buffer][] = [
     ['a length of 0', withLength(0, Buffer.alloc(0))],
     ['a length above the limit', withLength(FRAME_BYTES_MAX + 1, Buffer.alloc(1))],

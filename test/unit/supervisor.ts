@@ -427,6 +427,6 @@ t.test('a drain during the start ends the start', async (t) => {
 t.test('frames other than Ready are passed on with their slot', async (t) => {
   const world = new World(2);
   await world.serve();
-  world.at(1).handlers.onFrame({ name: 'NearCapacity', fields: { connections: 1 } });
-  t.same(world.frames, ['1 NearCapacity']);
+  world.at(1).handlers.onFrame({ name: 'CapacityChange', fields: { connections: 1 } });
+  t.same(world.frames, ['1 CapacityChange']);
 });

@@ -29,7 +29,6 @@ t.test('each worker enforces its part of the accept rate, rounded up', (t) => {
   const limits = { maxConnections: 100, workerConnectionsMax: 40, idleTimeout: 5, acceptRate: 10 };
   t.same(limitsFrame(limits, 3), {
     connectionsMax: 40,
-    serverConnectionsMax: 100,
     idleTimeoutS: 5,
     acceptRateMilli: 3334,
   });

@@ -1,7 +1,12 @@
-// Tests of admission: the two limits, the shared count, waiting listeners, the spare descriptor.
+// Tests of admission: the limits, the allowance, waiting listeners, the spare descriptor.
 #include "connection/admission.h"
 
+#include <atomic>
+#include <thread>
+#include <vector>
+
 #include <fcntl.h>
+#include <unistd.h>
 
 #include "support/unit.h"
 
@@ -29,90 +34,128 @@ struct StubbornWaiter final : RoomWaiter {
   Admission* admission_;
 };
 
-/// Two workers of one server.
+/// Two workers of one server, whose manager lets each hold `allowance` connections.
 struct Pair {
-  Pair(uint32_t own_max, uint32_t server_max) {
+  Pair(uint32_t own_max, uint32_t allowance) {
     EXPECT(segment.create(2));
     for (uint32_t slot = 0; slot < 2; ++slot) {
-      workers[slot].attach(&segment, slot);
-      workers[slot].set_limits(own_max, server_max, 0);
+      EXPECT(blocks[slot].open(::dup(segment.renew(slot))));
+      EXPECT_EQUAL(segment.grant(slot, allowance), allowance);
+      workers[slot].attach(blocks[slot].get());
+      workers[slot].set_limits(own_max, 0);
     }
   }
   [[nodiscard]] uint64_t gauge(uint32_t slot) {
     Counters counters;
-    counters.attach(&segment.block(slot));
+    counters.attach(blocks[slot].get());
     return counters.get(Counter::kConnections);
   }
   Segment segment;
+  SharedPage<Block> blocks[2];
   Admission workers[2];
 };
 
 }  // namespace
 
-TEST("a full worker rejects if the whole server is full, and waits if others have room") {
-  Pair pair(2, 3);
-  EXPECT(pair.workers[0].verdict() == Verdict::kAccept);
-  EXPECT(pair.workers[0].enter() && pair.workers[0].enter());
-  EXPECT(pair.workers[0].verdict() == Verdict::kWait);
+TEST("a worker without room waits, and rejects once the manager says that the server is full") {
+  Pair pair(2, 1);
+  Admission& worker = pair.workers[0];
+  EXPECT(worker.verdict() == Verdict::kAccept);
+  EXPECT(worker.enter());
+  EXPECT(worker.verdict() == Verdict::kWait);
+  worker.set_server_full(true);
+  EXPECT(worker.verdict() == Verdict::kReject);
+  worker.set_server_full(false);
+  EXPECT_EQUAL(pair.segment.grant(0, 2), 2U);
+  EXPECT(worker.verdict() == Verdict::kAccept);
+  EXPECT(worker.enter());
+  EXPECT(worker.verdict() == Verdict::kWait);
   EXPECT(pair.workers[1].verdict() == Verdict::kAccept);
-  EXPECT(pair.workers[1].enter());
-  EXPECT(pair.workers[0].verdict() == Verdict::kReject);
 }
 
-TEST("enter() fails for a worker with room if the server has none") {
-  Pair pair(2, 3);
-  EXPECT(pair.workers[0].enter() && pair.workers[0].enter());
-  EXPECT(pair.workers[1].enter());
+TEST("enter() fails for a worker whose room the manager gave away") {
+  Pair pair(2, 1);
   EXPECT(pair.workers[1].verdict() == Verdict::kAccept);
+  EXPECT_EQUAL(pair.segment.grant(1, 0), 0U);
   EXPECT(!pair.workers[1].enter());
-}
-
-TEST("a connection that admission rejected is not counted") {
-  Pair pair(10, 1);
-  EXPECT(pair.workers[0].enter());
-  EXPECT(!pair.workers[1].enter());
-  EXPECT_EQUAL(pair.segment.shared().connections.load(), 1);
   EXPECT_EQUAL(pair.workers[1].connections(), 0U);
   EXPECT_EQUAL(pair.gauge(1), 0U);
 }
 
-TEST("the counts of two workers agree over random entries and leaves") {
-  constexpr uint32_t kServerMax = 30;
-  Pair pair(20, kServerMax);
-  uint32_t open[2] = {0, 0};
-  for (int count = 0; count < 20'000; ++count) {
-    const auto slot = static_cast<uint32_t>(unit::upto(1));
-    Admission& worker = pair.workers[slot];
-    if (unit::upto(1) == 0) {
-      const bool has_room = open[0] + open[1] < kServerMax;
-      if (worker.verdict() != Verdict::kAccept) {
-        if (!EXPECT(open[slot] == 20)) return;
-        continue;
+TEST("a worker keeps what it holds, and no more") {
+  Pair pair(10, 5);
+  Admission& worker = pair.workers[0];
+  for (int count = 0; count < 3; ++count) EXPECT(worker.enter());
+  EXPECT_EQUAL(pair.segment.grant(0, 1), 3U);
+  EXPECT(!worker.enter());
+  worker.leave();
+  EXPECT(worker.enter());
+  worker.leave();
+  EXPECT_EQUAL(pair.segment.grant(0, 1), 2U);
+  EXPECT(worker.verdict() == Verdict::kWait);
+  // A count above the allowance is a lie, and gains nothing.
+  pair.blocks[0]->counters[static_cast<size_t>(Counter::kConnections)] = uint64_t{1} << 40U;
+  EXPECT_EQUAL(pair.segment.grant(0, 1), 2U);
+}
+
+TEST("while a manager moves room, two workers never hold more than the limit") {
+  constexpr uint32_t kLimit = 8;
+  Pair pair(kLimit, kLimit / 2);
+  std::atomic<bool> is_over{false};
+  std::vector<std::thread> threads;
+  for (Admission& worker : pair.workers) {
+    threads.emplace_back([&worker, &is_over] {
+      while (!is_over) {
+        while (worker.verdict() == Verdict::kAccept && worker.enter()) {
+        }
+        while (worker.connections() > 0) worker.leave();
       }
-      if (!EXPECT_EQUAL(worker.enter(), has_room)) return;
-      if (has_room) ++open[slot];
-    } else if (open[slot] > 0) {
-      worker.leave();
-      --open[slot];
-    }
-    if (!EXPECT_EQUAL(pair.segment.shared().connections.load(), open[0] + open[1])) return;
-    if (!EXPECT_EQUAL(pair.gauge(slot), open[slot])) return;
-    if (!EXPECT_EQUAL(worker.connections(), open[slot])) return;
+    });
   }
+  uint32_t allowances[2] = {kLimit / 2, kLimit / 2};
+  for (uint32_t round = 0; round < 50'000; ++round) {
+    const uint32_t from = round % 2;
+    allowances[from] = pair.segment.grant(from, round % 3);
+    allowances[1 - from] = pair.segment.grant(1 - from, kLimit - allowances[from]);
+    if (!EXPECT_EQUAL(allowances[0] + allowances[1], kLimit)) break;
+    // Each count is at most its allowance, apart from one that is being taken back.
+    if (!EXPECT(pair.gauge(0) <= allowances[0] + 1 && pair.gauge(1) <= allowances[1] + 1)) break;
+  }
+  is_over = true;
+  for (std::thread& thread : threads) thread.join();
+}
+
+TEST("a worker reports when a listener waits for room, and when a full server has room again") {
+  Pair pair(2, 1);
+  Admission& worker = pair.workers[0];
+  CountingWaiter waiter;
+  EXPECT(worker.enter());
+  EXPECT(!worker.take_report());
+  worker.wait_for_room(&waiter);
+  EXPECT(worker.take_report());
+  EXPECT(!worker.take_report());
+  worker.set_server_full(true);
+  EXPECT_EQUAL(waiter.calls, 1);
+  worker.leave();
+  EXPECT(worker.take_report());
+  worker.set_server_full(false);
+  EXPECT(worker.enter());
+  worker.leave();
+  EXPECT(!worker.take_report());
 }
 
 TEST("admission reports each rise above 95 percent once") {
-  Pair pair(100, 1000);
+  Pair pair(100, 200);
   Admission& worker = pair.workers[0];
   for (int count = 0; count < 94; ++count) EXPECT(worker.enter());
-  EXPECT(!worker.take_near_capacity());
+  EXPECT(!worker.take_report());
   EXPECT(worker.enter());
-  EXPECT(worker.take_near_capacity());
+  EXPECT(worker.take_report());
   EXPECT(worker.enter());
-  EXPECT(!worker.take_near_capacity());
+  EXPECT(!worker.take_report());
   for (int count = 0; count < 10; ++count) worker.leave();
   for (int count = 0; count < 10; ++count) EXPECT(worker.enter());
-  EXPECT(worker.take_near_capacity());
+  EXPECT(worker.take_report());
 }
 
 TEST("a waiting listener is woken once, by the next close") {
@@ -137,7 +180,7 @@ TEST("a waiting listener is woken when a limit is raised") {
   CountingWaiter waiter;
   EXPECT(pair.workers[0].enter());
   pair.workers[0].wait_for_room(&waiter);
-  pair.workers[0].set_limits(2, 10, 0);
+  pair.workers[0].set_limits(2, 0);
   EXPECT_EQUAL(waiter.calls, 1);
   EXPECT(pair.workers[0].verdict() == Verdict::kAccept);
 }
@@ -145,11 +188,9 @@ TEST("a waiting listener is woken when a limit is raised") {
 TEST("a limit below the number of connections admits nobody, and closes nobody") {
   Pair pair(10, 10);
   for (int count = 0; count < 5; ++count) EXPECT(pair.workers[0].enter());
-  pair.workers[0].set_limits(3, 10, 0);
+  pair.workers[0].set_limits(3, 0);
   EXPECT(pair.workers[0].verdict() == Verdict::kWait);
-  pair.workers[0].set_limits(10, 3, 0);
-  EXPECT(!pair.workers[0].enter());
-  pair.workers[0].set_limits(3, 3, 0);
+  pair.workers[0].set_server_full(true);
   EXPECT(pair.workers[0].verdict() == Verdict::kReject);
   EXPECT_EQUAL(pair.gauge(0), 5U);
 }

@@ -34,7 +34,7 @@ struct Server {
   }
   /// `count` clients connect to a worker with room for fewer: the listener pauses.
   void fill(uint32_t worker_max, size_t count) {
-    world.admission.set_limits(worker_max, 100, 0);
+    world.admission.set_limits(worker_max, 0);
     listener.watch(true);
     connect(count);
     EXPECT(world.reaches(Counter::kListenersPaused, 1));
@@ -132,14 +132,14 @@ TEST("a listener accepts new peers in the middle of a long loop iteration") {
 
 TEST("a listener of a full server resets peers and counts them") {
   Server server;
-  server.world.admission.set_limits(100, 2, 0);
+  server.world.block.allowance = 2;
+  server.world.admission.set_server_full(true);
   server.listener.watch(true);
   server.connect(5);
   EXPECT(server.world.reaches(Counter::kRejectedTotal, 3));
   EXPECT_EQUAL(server.world.count(Counter::kRejectedFullTotal), 3U);
   EXPECT_EQUAL(server.world.count(Counter::kAcceptedTotal), 2U);
   EXPECT_EQUAL(server.reset_clients(), 3U);
-  EXPECT_EQUAL(server.world.shared(), 2);
   server.clients[0]->close();
   EXPECT(server.world.reaches(Counter::kConnections, 1));
   server.connect(1);
@@ -172,16 +172,31 @@ TEST("a listener of a worker that stays full rejects the queued peers, and accep
 TEST("a listener of a full worker resumes when the limit is raised") {
   Server server;
   server.fill(2, 5);
-  server.world.admission.set_limits(4, 100, 0);
+  server.world.admission.set_limits(4, 0);
   EXPECT(server.world.reaches(Counter::kAcceptedTotal, 4));
-  server.world.admission.set_limits(100, 100, 0);
+  server.world.admission.set_limits(100, 0);
   EXPECT(server.world.reaches(Counter::kAcceptedTotal, 5));
   EXPECT(server.world.reaches(Counter::kListenersPaused, 0));
 }
 
+TEST("a listener of a worker without room resumes when the manager gives it room") {
+  Server server;
+  server.world.block.allowance = 2;
+  server.listener.watch(true);
+  server.connect(5);
+  EXPECT(server.world.reaches(Counter::kListenersPaused, 1));
+  EXPECT_EQUAL(server.world.count(Counter::kAcceptedTotal), 2U);
+  EXPECT(server.world.admission.take_report());
+  server.world.block.allowance = 4;
+  server.world.admission.set_server_full(false);
+  EXPECT(server.world.reaches(Counter::kAcceptedTotal, 4));
+  server.world.admission.set_server_full(true);
+  EXPECT(server.world.reaches(Counter::kRejectedFullTotal, 1));
+}
+
 TEST("a listener keeps to the accept rate, and accepts every peer") {
   Server server;
-  server.world.admission.set_limits(100, 100, 50'000);
+  server.world.admission.set_limits(100, 50'000);
   server.listener.watch(true);
   server.connect(20);
   const uint64_t start_ns = sys::monotonic_ns();
@@ -210,12 +225,12 @@ TEST("a listener measures how long the oldest peer of a full batch was queued") 
 
 TEST("a listener that was paused does not measure how long peers were queued") {
   Server server;
-  server.world.admission.set_limits(25, 100, 0);
+  server.world.admission.set_limits(25, 0);
   server.accept(25);
   server.connect(20);
   EXPECT(server.world.reaches(Counter::kListenersPaused, 1));
   ::usleep(150'000);
-  server.world.admission.set_limits(100, 100, 0);
+  server.world.admission.set_limits(100, 0);
   EXPECT(server.world.reaches(Counter::kAcceptedTotal, 45));
   EXPECT(server.world.count(Counter::kAcceptPausedTotal) > 0);
   EXPECT(!server.accept_pressure());

@@ -18,13 +18,12 @@ uint64_t clock_ns() {
 struct Limiters {
   explicit Limiters(uint32_t cores, uint32_t workers = 4) {
     now_ns = 1000 * kMs;
-    EXPECT(segment.create(workers));
     for (SliceLimiter& limiter : all) {
-      limiter.attach(&segment);
+      limiter.attach(&leases);
       limiter.set_oversubscribed(workers, cores);
     }
   }
-  Segment segment;
+  SliceLeases leases{};
   SliceLimiter all[4]{SliceLimiter(clock_ns),
                       SliceLimiter(clock_ns),
                       SliceLimiter(clock_ns),
@@ -92,4 +91,42 @@ TEST("a worker without a slot waits one slice, then longer, and a round at most"
   EXPECT(last_s == 0.004);
   limiters.all[0].leave();
   EXPECT(limiters.all[1].enter() && limiters.all[1].wait_s() == 0);
+}
+
+TEST("leases that no honest worker takes are ignored") {
+  Limiters limiters(2);
+  for (auto& end_ns : limiters.leases.ends_ns) end_ns = UINT64_MAX;
+  EXPECT(limiters.all[0].enter() && limiters.all[1].enter());
+  EXPECT(!limiters.all[2].enter());
+}
+
+TEST("a worker that gets no slot for seconds sends without one, for a minute") {
+  Limiters limiters(1);
+  const uint64_t start_ns = now_ns;
+  const auto tries = [&](SliceLimiter& limiter) {
+    // Another worker renews every lease without end.
+    limiters.leases.ends_ns[0] = now_ns + 4 * kMs;
+    const bool has_entered = limiter.enter();
+    limiter.leave();
+    now_ns += 20 * kMs;
+    return has_entered;
+  };
+  while (!tries(limiters.all[0])) {
+    if (!EXPECT(now_ns - start_ns < 5000 * kMs)) return;
+  }
+  EXPECT(now_ns - start_ns >= 4000 * kMs);
+  const uint64_t gave_up_ns = now_ns;
+  while (tries(limiters.all[0])) {
+    if (!EXPECT(now_ns - gave_up_ns <= 60'000 * kMs)) return;
+  }
+  EXPECT(now_ns - gave_up_ns >= 59'000 * kMs);
+}
+
+TEST("a worker that had nothing to send in between has not waited for seconds") {
+  Limiters limiters(1);
+  for (int count = 0; count < 10; ++count) {
+    limiters.leases.ends_ns[0] = now_ns + 4 * kMs;
+    EXPECT(!limiters.all[0].enter());
+    now_ns += 2000 * kMs;
+  }
 }

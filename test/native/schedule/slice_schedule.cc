@@ -16,10 +16,10 @@ uint64_t clock_ns() {
 
 /// A worker of a server of four, with a broadcast of `slices` slices.
 struct Broadcast final : SliceSource {
-  explicit Broadcast(Segment* segment, uint32_t cores = 0) {
+  explicit Broadcast(SliceLeases* leases, uint32_t cores = 0) {
     now_ns = 1000 * kMs;
-    counters.attach(&segment->block(0));
-    schedule.set_oversubscribed(segment, cores);
+    counters.attach(&block);
+    schedule.set_oversubscribed(leases, 4, cores);
   }
   [[nodiscard]] bool has_slices() const override { return slices > 0; }
   [[nodiscard]] bool send_slice(uint64_t end_ns) override {
@@ -30,6 +30,7 @@ struct Broadcast final : SliceSource {
     return slices > 0 && !is_spread;
   }
 
+  Block block{};
   Counters counters;
   SliceSchedule schedule{this, &counters, clock_ns};
   int slices = 0;
@@ -38,23 +39,18 @@ struct Broadcast final : SliceSource {
   bool is_spread = false;
 };
 
-struct Server {
-  Server() { EXPECT(segment.create(4)); }
-  Segment segment;
-};
-
 }  // namespace
 
 TEST("without a broadcast nothing is sent, and the loop may sleep") {
-  Server server;
-  Broadcast broadcast(&server.segment);
+  SliceLeases leases{};
+  Broadcast broadcast(&leases);
   EXPECT(broadcast.schedule.run() == SliceSchedule::kNever);
   EXPECT_EQUAL(broadcast.sent, 0);
 }
 
 TEST("a broadcast sends one slice per loop iteration, and the loop does not sleep before its end") {
-  Server server;
-  Broadcast broadcast(&server.segment);
+  SliceLeases leases{};
+  Broadcast broadcast(&leases);
   broadcast.slices = 3;
   EXPECT(broadcast.schedule.run() == 0. && broadcast.schedule.run() == 0.);
   EXPECT_EQUAL(broadcast.sent, 2);
@@ -63,8 +59,8 @@ TEST("a broadcast sends one slice per loop iteration, and the loop does not slee
 }
 
 TEST("a message that is spread over a time continues every 10 ms") {
-  Server server;
-  Broadcast broadcast(&server.segment);
+  SliceLeases leases{};
+  Broadcast broadcast(&leases);
   broadcast.slices = 1;
   broadcast.is_spread = true;
   EXPECT(broadcast.schedule.run() == SliceSchedule::kSpreadSeconds);
@@ -72,8 +68,8 @@ TEST("a message that is spread over a time continues every 10 ms") {
 }
 
 TEST("under accept pressure a slice yields, and each yield is counted once") {
-  Server server;
-  Broadcast broadcast(&server.segment);
+  SliceLeases leases{};
+  Broadcast broadcast(&leases);
   broadcast.slices = 3;
   broadcast.schedule.accept_pressure().note_wait(200, now_ns);
   EXPECT(broadcast.schedule.run() > 0.014);
@@ -90,11 +86,11 @@ TEST("under accept pressure a slice yields, and each yield is counted once") {
 }
 
 TEST("a worker without a slot sends nothing, and tries again after a slice") {
-  Server server;
-  Broadcast broadcast(&server.segment, 1);
+  SliceLeases leases{};
+  Broadcast broadcast(&leases, 1);
   broadcast.slices = 2;
   SliceLimiter other(clock_ns);
-  other.attach(&server.segment);
+  other.attach(&leases);
   other.set_oversubscribed(4, 1);
   EXPECT(other.enter());
   EXPECT(broadcast.schedule.run() == 0.001);

@@ -15,10 +15,10 @@ constexpr uint32_t kCapacity = 4096;
 }  // namespace
 
 CometWorld::CometWorld() {
-  EXPECT(segment.create(1));
-  counters.attach(&segment.block(0));
-  admission.attach(&segment, 0);
-  admission.set_limits(kCapacity, kCapacity, 0);
+  block.allowance = kCapacity;
+  counters.attach(&block);
+  admission.attach(&block);
+  admission.set_limits(kCapacity, 0);
   transport = std::make_unique<Transport>(loop.get(), &admission, &counters, kProtocols);
   EXPECT(transport->reserve(kCapacity));
   hub = std::make_unique<Hub>(transport.get(), &control, &counters);

@@ -47,7 +47,7 @@ struct CometWorld {
 
   LoopOwner loop = make_loop();
   ControlPeer peer;
-  Segment segment;
+  Block block{};
   Counters counters;
   Admission admission;
   DeafHandler handler;

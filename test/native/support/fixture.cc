@@ -101,10 +101,10 @@ bool Client::is_reset() const {
 }
 
 World::World() {
-  EXPECT(segment.create(2));
-  counters.attach(&segment.block(0));
-  admission.attach(&segment, 0);
-  admission.set_limits(kCapacity, kCapacity, 0);
+  block.allowance = kCapacity;
+  counters.attach(&block);
+  admission.attach(&block);
+  admission.set_limits(kCapacity, 0);
   admission.restore_spare();
   transport = std::make_unique<Transport>(loop.get(), &admission, &counters, kProtocols);
   transport->set_observer(&observer);

@@ -75,19 +75,18 @@ struct NoSubscriptions final : ConnectionObserver {
   void on_output_sent(Connection*) override {}
 };
 
-/// The parts of a worker that hold connections, with a segment of two slots.
+/// The parts of a worker that hold connections.
 struct World {
   World();
 
   LoopOwner loop = make_loop();
-  Segment segment;
+  Block block{};
   Counters counters;
   Admission admission;
   NoSubscriptions observer;
   std::unique_ptr<Transport> transport;
 
   [[nodiscard]] uint64_t count(Counter counter) const { return counters.get(counter); }
-  [[nodiscard]] int64_t shared() { return segment.shared().connections.load(); }
   /// Runs the loop until the counter has the value.
   bool reaches(Counter counter, uint64_t value);
   /// A client whose server side is registered.

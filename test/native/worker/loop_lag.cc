@@ -11,9 +11,8 @@ constexpr uint64_t kNsPerUs = 1000;
 
 struct Measured {
   Measured() {
-    EXPECT(segment.create(1));
-    lag.attach(&segment.block(0));
-    counters.attach(&segment.block(0));
+    lag.attach(&block);
+    counters.attach(&block);
   }
   void iterate(uint64_t us) {
     lag.begin_iteration(now_ns);
@@ -21,9 +20,9 @@ struct Measured {
     lag.end_iteration(now_ns);
   }
   [[nodiscard]] uint64_t max_us() const { return counters.get(Counter::kLoopLagMaxUs); }
-  [[nodiscard]] uint64_t bucket(size_t index) { return segment.block(0).lag[index].load(); }
+  [[nodiscard]] uint64_t bucket(size_t index) { return block.lag[index].load(); }
 
-  Segment segment;
+  Block block{};
   LoopLag lag;
   Counters counters;
   uint64_t now_ns = 1'000'000;
@@ -51,7 +50,7 @@ TEST("an iteration longer than every bucket is counted in the last") {
 TEST("the end of an iteration writes the heartbeat") {
   Measured measured;
   measured.iterate(50);
-  EXPECT_EQUAL(measured.segment.block(0).heartbeat_ns.load(), measured.now_ns);
+  EXPECT_EQUAL(measured.block.heartbeat_ns.load(), measured.now_ns);
 }
 
 TEST("the longest iteration is reported for ten seconds and is gone after twenty") {

@@ -11,36 +11,42 @@ namespace {
 frame::Configure valid() {
   frame::Configure configure;
   configure.protocol = "echo";
-  configure.slot = 1;
+  configure.slots = 2;
   configure.listeners = {0, 1, 2};
   return configure;
 }
 
 }  // namespace
 
-TEST("a Configure frame is valid with a known protocol, a slot of the server and its listeners") {
+TEST("a Configure frame is valid with a known protocol, a number of slots and its listeners") {
   frame::Configure configure = valid();
-  EXPECT(startup::is_valid(configure, 2));
+  EXPECT(startup::is_valid(configure));
   configure.protocol = "comet";
   configure.listeners.clear();
-  EXPECT(startup::is_valid(configure, 2));
+  EXPECT(startup::is_valid(configure));
   configure.listeners.assign(bounds::kListenersMax, 0);
-  EXPECT(startup::is_valid(configure, 2));
+  EXPECT(startup::is_valid(configure));
 }
 
-TEST("a Configure frame is invalid with a wrong protocol, slot, ownership or number of listeners") {
-  EXPECT(!startup::is_valid(valid(), 1));
+TEST(
+    "a Configure frame is invalid with a wrong protocol, ownership, or number of slots or "
+    "listeners") {
+  for (const uint32_t slots : {0U, bounds::kSlotsMax + 1}) {
+    frame::Configure configure = valid();
+    configure.slots = slots;
+    EXPECT(!startup::is_valid(configure));
+  }
   // SSE takes over a connection from HTTP; no connection begins with it.
   for (const char* protocol : {"gopher", "", "sse", "websocket"}) {
     frame::Configure configure = valid();
     configure.protocol = protocol;
-    EXPECT(!startup::is_valid(configure, 2));
+    EXPECT(!startup::is_valid(configure));
   }
   frame::Configure configure = valid();
   configure.listeners.push_back(3);
-  EXPECT(!startup::is_valid(configure, 2));
+  EXPECT(!startup::is_valid(configure));
   configure.listeners.assign(bounds::kListenersMax + 1, 0);
-  EXPECT(!startup::is_valid(configure, 2));
+  EXPECT(!startup::is_valid(configure));
 }
 
 TEST("connections get the descriptors that are left by the open ones, a spare one and a reserve") {

@@ -24,16 +24,20 @@ namespace {
 class Child {
  public:
   explicit Child(bool is_dialer = false) {
-    EXPECT(segment_.create(2));
+    EXPECT(segment_.create(1));
+    const int made = segment_.renew(0);
+    EXPECT(made >= 0 && segment_.grant(0, 1000) == 1000);
     std::fflush(stdout);
     pid_ = ::fork();
     if (pid_ != 0) return;
     // A copy of the manager's end in the child would keep the stream open.
     ::close(peer.fd());
-    const int segment = ::fcntl(segment_.fd(), F_DUPFD, 20);
+    const int leases = ::fcntl(segment_.leases_fd(), F_DUPFD, 20);
+    const int block = ::fcntl(made, F_DUPFD, 20);
     const int listener = ::fcntl(socket.fd(), F_DUPFD, 20);
-    ::dup2(segment, 4);
-    ::dup2(listener, 5);
+    ::dup2(block, 4);
+    ::dup2(leases, 5);
+    ::dup2(listener, 6);
     // exit() and not _exit(), so that the sanitizer checks for leaks.
     std::exit(is_dialer ? run_dialer() : run_worker());
   }
@@ -49,7 +53,7 @@ class Child {
     frame::Configure command;
     command.parent = static_cast<uint32_t>(::getpid());
     command.connections_max = connections_max;
-    command.server_connections_max = 1000;
+    command.slots = 1;
     command.protocol = "echo";
     command.listeners = {0};
     peer.send(command);
@@ -113,7 +117,7 @@ TEST("a worker serves, drains, sends Goodbye, and exits with 0 when the manager 
   worker.peer.send(frame::Watch{0, 1});
   const unit::Client client(worker.socket.port());
   EXPECT(echoes(client));
-  worker.peer.send(frame::Adjust{50, 1000, 30, 0});
+  worker.peer.send(frame::Adjust{50, 30, 0});
   EXPECT(echoes(client));
   worker.peer.send(frame::Drain{100});
   frame::Goodbye goodbye;
@@ -132,7 +136,7 @@ TEST("a worker reports that it is near capacity") {
   worker.peer.send(frame::Watch{0, 1});
   const unit::Client one(worker.socket.port());
   const unit::Client other(worker.socket.port());
-  frame::NearCapacity near;
+  frame::CapacityChange near;
   EXPECT(worker.awaits(&near));
   EXPECT_EQUAL(near.connections, 2U);
 }
@@ -161,7 +165,7 @@ TEST("a worker has a high out-of-memory score, and cannot gain privileges") {
 TEST("a worker exits with 1 and a log line after an invalid or unexpected frame") {
   const std::vector<std::vector<uint8_t>> commands = [] {
     std::vector<std::vector<uint8_t>> list(5);
-    encode(frame::Adjust{1, 1, 1, 1}, &list[0]);
+    encode(frame::Adjust{1, 1, 1}, &list[0]);
     encode(frame::Watch{0, 1}, &list[1]);
     encode(frame::Goodbye{1}, &list[2]);
     list[3] = {2, 0, 0, 0, 1, 9};
@@ -177,15 +181,15 @@ TEST("a worker exits with 1 and a log line after an invalid or unexpected frame"
   }
 }
 
-TEST("a worker exits with 1 after a second Configure, or an unknown protocol, slot or ownership") {
+TEST("a worker exits with 1 after a second Configure, or a wrong protocol, number of slots or ownership") {
   for (const int fault : {0, 1, 2, 3}) {
     Child worker;
     frame::Configure command;
     command.parent = static_cast<uint32_t>(::getpid());
     command.protocol = fault == 1 ? "gopher" : "echo";
-    command.slot = fault == 2 ? 2 : 0;
+    command.slots = fault == 2 ? 0 : 1;
     if (fault == 3) command.listeners = {3};
-    command.connections_max = command.server_connections_max = 10;
+    command.connections_max = 10;
     worker.peer.send(command);
     if (fault == 0) worker.peer.send(command);
     frame::Log line;

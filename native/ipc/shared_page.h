@@ -1,0 +1,56 @@
+// A page of memory that two processes share through a sealed memfd.
+#pragma once
+
+#include <cstddef>
+
+#include "base/check.h"
+
+namespace megacomet {
+
+/// Not the page of the kernel, which may be larger: the size of the file.
+constexpr size_t kSharedPageBytes = 4096;
+
+/// The mapping and its descriptor. Unmaps and closes itself.
+class SharedMapping {
+ public:
+  SharedMapping() = default;
+  SharedMapping(SharedMapping&& other) noexcept;
+  SharedMapping(const SharedMapping&) = delete;
+  SharedMapping& operator=(const SharedMapping&) = delete;
+  ~SharedMapping() { reset(); }
+
+  /// Makes a zeroed page of a fixed size. False with errno on failure.
+  [[nodiscard]] bool create(const char* name);
+
+  /// Maps an inherited page and takes ownership of its descriptor. False if the descriptor is not a
+  /// file of that size: to touch a page past the end of a file is SIGBUS.
+  [[nodiscard]] bool open(int fd);
+
+  /// Closes the descriptor; the mapping stays.
+  void close_descriptor();
+  void reset();
+
+  [[nodiscard]] int fd() const { return fd_; }
+  [[nodiscard]] bool is_mapped() const { return memory_ != nullptr; }
+
+ protected:
+  void* memory_ = nullptr;
+
+ private:
+  int fd_ = -1;
+};
+
+/// A mapped page with fields.
+template <typename Page>
+class SharedPage : public SharedMapping {
+  static_assert(sizeof(Page) == kSharedPageBytes, "one page");
+
+ public:
+  [[nodiscard]] Page* get() const {
+    MC_CHECK(is_mapped());
+    return static_cast<Page*>(memory_);
+  }
+  Page* operator->() const { return get(); }
+};
+
+}  // namespace megacomet

@@ -1,0 +1,94 @@
+// A worker in hostile hands: whatever it writes into the memory that it shares, or sends on its
+// control stream, it ends itself and nobody else.
+import { closeSync, openSync, readFileSync, writeSync } from 'node:fs';
+
+import t from 'tap';
+
+import { Clients, TestServer, until } from '../support/helpers.js';
+import { without } from '../support/requirements.js';
+
+const skip = without('root');
+
+interface Mapping {
+  readonly start: number;
+  readonly bytes: number;
+  readonly inode: string;
+  readonly name: string;
+}
+
+/** The memory of a process that it shares with others and can write. */
+function sharedOf(pid: number): Mapping[] {
+  const maps = readFileSync(`/proc/${pid}/maps`, 'utf8');
+  const row = /^([0-9a-f]+)-([0-9a-f]+) rw-s \S+ \S+ (\d+) +\/memfd:(\S+)/gm;
+  return [...maps.matchAll(row)].map(([, start, end, inode = '', name = '']) => {
+    const first = parseInt(start ?? '', 16);
+    return { start: first, bytes: parseInt(end ?? '', 16) - first, inode, name };
+  });
+}
+
+/** Writes over everything that a worker can write, as code inside it would. */
+function overwrite(pid: number, byte: number): number {
+  const mappings = sharedOf(pid);
+  const memory = openSync(`/proc/${pid}/mem`, 'r+');
+  try {
+    for (const { start, bytes } of mappings) {
+      writeSync(memory, Buffer.alloc(bytes, byte), 0, bytes, start);
+    }
+  } finally {
+    closeSync(memory);
+  }
+  return mappings.length;
+}
+
+t.test('a worker can write its own stats only', { skip }, async (t) => {
+  const server = await TestServer.start(t, { args: ['--workers', '3'] });
+  const blocks = server.workerPids.flatMap((pid) =>
+    sharedOf(pid).filter(({ name }) => name === 'megacomet-worker'),
+  );
+  t.equal(blocks.length, 3, 'each has one block');
+  t.equal(new Set(blocks.map(({ inode }) => inode)).size, 3, 'and no two the same');
+  await server.stop();
+});
+
+for (const [name, byte] of [
+  ['ones', 0xff],
+  ['zeros', 0],
+  ['large numbers', 0x11],
+] as const) {
+  t.test(
+    `a worker that fills all it can write with ${name} ends itself alone`,
+    { skip },
+    async (t) => {
+      const server = await TestServer.start(t, {
+        args: ['--workers', '3', '--max-connections', '300'],
+        expectLog: [/^worker wrote an impossible value: /, /^worker died/],
+      });
+      const clients = await Clients.open(t, server.port, 60);
+      const before = await until('all to be counted', async () => {
+        const stats = await server.stats();
+        return stats.totals['connections'] === 60 ? stats : undefined;
+      });
+      const [hostile = -1, ...others] = before.workers.map(({ pid }) => pid ?? -1);
+      t.ok(overwrite(hostile, byte) >= 2, 'it can write its stats and the leases');
+      const after = await until('the worker to be replaced', async () => {
+        const stats = await server.stats();
+        const isServing = stats.workers.every(({ state }) => state === 'serving');
+        return isServing && stats.workers[0]?.pid !== hostile ? stats : undefined;
+      });
+      t.same(
+        after.workers.slice(1).map(({ pid }) => pid),
+        others,
+        'the others stay',
+      );
+      t.equal(after.workerFaultsTotal, 1, 'the fault is counted');
+      t.equal(await clients.answering(), 60 - clients.lost, 'clients of the others are answered');
+      const { totals } = after;
+      const open = Number(totals['acceptedTotal']) - Number(totals['closedTotal']);
+      t.equal(open, totals['connections'], 'the totals are still right');
+      t.equal(totals['closedByCrashTotal'], clients.lost, 'its clients are counted as lost');
+      const more = await Clients.open(t, server.port, 60);
+      t.equal(await more.answering(), 60, 'new clients are served');
+      await server.stop();
+    },
+  );
+}
