@@ -3,6 +3,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 
 import { MegacometError } from '../base/errors.js';
+import { forkedCopyHint } from '../base/forked-copy.js';
 import { formatExactJson } from '../base/exact-json.js';
 import { Metrics } from '../stats/metrics.js';
 import type { Stats } from '../stats/stats.js';
@@ -96,7 +97,8 @@ export class Admin {
    */
   listen(host: string, port: number): Promise<number> {
     return listen(this.#server, host, port, ({ code = '' }) => {
-      const hint = code === 'EADDRINUSE' ? 'choose another --admin-port' : 'see --admin-host';
+      const isTaken = code === 'EADDRINUSE';
+      const hint = isTaken ? `choose another --admin-port${forkedCopyHint()}` : 'see --admin-host';
       const message = `the admin server cannot listen on ${host}:${port} (${code}): ${hint}`;
       return new MegacometError('ERR_ADMIN_LISTEN', message);
     });

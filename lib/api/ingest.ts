@@ -5,6 +5,7 @@ import { createServer, type Server, type Socket } from 'node:net';
 
 import { formatAddress, parseAddress } from '../base/address.js';
 import { MegacometError } from '../base/errors.js';
+import { forkedCopyHint } from '../base/forked-copy.js';
 import type { Logger } from '../base/logger.js';
 import { counter, gauge, valuesOf, type ValuesOf } from '../base/metric.js';
 import { CHANNEL_BYTES_MAX } from '../base/native-constants.js';
@@ -200,8 +201,9 @@ export class Ingest {
   listen(host: string, port: number): Promise<number> {
     return listen(this.#server, host, port, (error) => {
       const address = formatAddress({ isUnix: false, host, port });
-      const message = `cannot listen on --ingest ${address} (${error.code ?? error.message})`;
-      return new MegacometError('ERR_LISTEN', message);
+      const hint = error.code === 'EADDRINUSE' ? forkedCopyHint() : '';
+      const reason = `(${error.code ?? error.message})${hint}`;
+      return new MegacometError('ERR_LISTEN', `cannot listen on --ingest ${address} ${reason}`);
     });
   }
 

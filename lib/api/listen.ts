@@ -16,7 +16,8 @@ export function listen(
     server.once('error', (error) => {
       reject(failure(error));
     });
-    server.listen(port, host, () => {
+    // Exclusive: in node:cluster the processes would share one socket otherwise.
+    server.listen({ port, host, exclusive: true }, () => {
       // A server that listens on a host and port has an address with a port.
       resolve((server.address() as AddressInfo).port);
     });

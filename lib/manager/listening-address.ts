@@ -8,6 +8,7 @@ import { getSystemErrorName } from 'node:util';
 
 import { formatAddress, type Address } from '../base/address.js';
 import { MegacometError } from '../base/errors.js';
+import { forkedCopyHint } from '../base/forked-copy.js';
 import { procReader } from '../system/kernel.js';
 import { addon } from '../system/native.js';
 
@@ -43,11 +44,9 @@ function hasListener(port: number): boolean {
 function userOf({ isUnix, host, port }: Address): string {
   if (isUnix) {
     const file = host.startsWith('@') ? undefined : lstatSync(host, { throwIfNoEntry: false });
-    return file?.isSocket() === false
-      ? 'a file that is not a socket is there'
-      : 'another program listens there';
+    if (file?.isSocket() === false) return 'a file that is not a socket is there';
   }
-  if (hasListener(port)) return 'another program listens there';
+  if (isUnix || hasListener(port)) return `another program listens there${forkedCopyHint()}`;
   return 'an outgoing connection has the port; net.ipv4.ip_local_reserved_ports keeps it free';
 }
 

@@ -39,6 +39,11 @@ const { killed } = await server.close({ drainMs: 5000 }); // closes evenly over 
 A time is in seconds unless its name ends with another unit; a size is in bytes. The server installs no
 signal handler, never exits the process, and logs nothing without a \`logger\`.
 
+Start one server in one process: it starts a worker for each core. Under node:cluster, or PM2 with \`-i 2\`, only
+the first process serves, and \`listen()\` of the others rejects with \`ERR_LISTEN\`. Use PM2 with one process, and
+a \`--kill-timeout\` longer than the drain: its default of 1.6 s cuts the drain off. In a worker thread, a single
+executable, Deno or Bun \`listen()\` rejects with \`ERR_RUNTIME\`, because workers run this program's own node.
+
 A bundler must leave the package outside the bundle, because workers start from its files: for esbuild
 \`--packages=external\`, or \`--external:megacomet-ts\`. TypeScript needs \`@types/node\` for the types.
 `;

@@ -1,15 +1,19 @@
 // Servers that start at the same instant on one address: exactly one of them serves, whatever the
 // timing, and the others say why they do not.
+import { execFile } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { createServer as createNetServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { promisify } from 'node:util';
 
 import t, { type Test as TapTest } from 'tap';
 
+import { forkedCopyHint } from '../../lib/base/forked-copy.js';
 import { createServer, type MegacometError, type ServerOptions } from '../../lib/index.js';
-import { Clients, Command, connect, freePort, until } from '../support/helpers.js';
+import { Clients, Command, connect, freePort, root, until } from '../support/helpers.js';
 
 const STARTS = 4;
 const ROUNDS = 3;
@@ -89,6 +93,69 @@ t.test('of two servers of one process one listens', async (t) => {
     t.same(errors, ['ERR_LISTEN']);
     for (const server of servers) await server.close({ drainMs: 0 });
   }
+});
+
+/** Forks a program three times; each copy prints its answer, and the first one ends all. */
+const FORKS = `
+import cluster from 'node:cluster';
+import { createServer } from ${JSON.stringify(pathToFileURL(join(root, 'dist/lib/index.js')).href)};
+const COPIES = 3;
+const options = JSON.parse(process.argv[2]);
+if (cluster.isPrimary) {
+  const answers = [];
+  for (let copy = 0; copy < COPIES; copy++) cluster.fork();
+  cluster.on('message', (_, answer) => {
+    if (answers.push(answer) < COPIES) return;
+    for (const copy of Object.values(cluster.workers)) copy.send('close');
+    console.log(JSON.stringify(answers));
+  });
+} else {
+  const server = createServer({ ...options, workers: 1 });
+  process.on('message', async () => {
+    await server.close({ drainMs: 0 });
+    process.disconnect();
+  });
+  await server.listen().then(
+    () => process.send(server.addresses),
+    (error) => process.send(error.message),
+  );
+}`;
+
+async function answersOfCopies(t: TapTest, options: ServerOptions): Promise<unknown[]> {
+  const file = join(t.testdir({ 'app.mjs': FORKS }), 'app.mjs');
+  const command = ['-u', 'NODE_OPTIONS', process.execPath, file, JSON.stringify(options)];
+  const { stdout } = await promisify(execFile)('env', command, { timeout: 60_000 });
+  return JSON.parse(stdout) as unknown[];
+}
+
+t.test(
+  'of the copies that node:cluster forks one serves, and the others name the cause',
+  async (t) => {
+    const port = await freePort();
+    const cause = /under node:cluster start one process: the server starts its own workers/;
+    const rows: [string, ServerOptions][] = [
+      ['the port', { host: '127.0.0.1', port }],
+      ['the admin port', { host: '127.0.0.1', port: 0, adminPort: port }],
+      [
+        'the ingest',
+        { host: '127.0.0.1', port: 0, protocol: 'comet', ingest: `127.0.0.1:${port}` },
+      ],
+    ];
+    for (const [name, options] of rows) {
+      const answers = await answersOfCopies(t, options);
+      const errors = answers.filter((answer) => typeof answer === 'string');
+      t.equal(errors.length, 2, `${name}: one of three serves`);
+      for (const error of errors) t.match(error, cause, name);
+    }
+  },
+);
+
+t.test('the hint names the starter, and is empty for a program of its own', (t) => {
+  t.equal(forkedCopyHint({}, false), '');
+  t.match(forkedCopyHint({}, true), /^; under node:cluster start one process/);
+  t.match(forkedCopyHint({ NODE_APP_INSTANCE: '1' }, false), /^; under PM2 start one process/);
+  t.match(forkedCopyHint({ NODE_APP_INSTANCE: '0' }, true), /^; under PM2 start one process/);
+  t.end();
 });
 
 t.test('an outgoing connection that has the port is named as such', async (t) => {

@@ -1,12 +1,20 @@
-// Programs of other kinds that use the library: single executables, Deno, Bun and Jest. Where workers
+// Programs of other kinds that use the library: single executables, Deno, Bun, Jest and PM2. Where workers
 // cannot be started, listen() must reject, and no process may be started.
 import { spawnSync } from 'node:child_process';
-import { chmodSync, copyFileSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 
 import t, { type Test as TapTest } from 'tap';
 
-import { root } from '../support/helpers.js';
+import { freePort, root, until } from '../support/helpers.js';
 import {
   install,
   installNode,
@@ -155,4 +163,28 @@ t.test('Jest imports the package, and a test serves', (t) => {
   const output = outputOf(folder, [...jest, '--runInBand']);
   t.match(output, /Tests: +1 passed, 1 total/, 'one test passes');
   t.end();
+});
+
+t.test('of two processes of PM2 one serves, and the other names the cause', async (t) => {
+  const pm2 = join(installed(t, ['pm2@7']), 'pm2/bin/pm2');
+  const folder = application(t);
+  const port = await freePort();
+  writeFileSync(
+    join(folder, 'pm2.mjs'),
+    `import { createServer } from 'megacomet-ts';
+     const server = createServer({ host: '127.0.0.1', port: ${port}, workers: 1 });
+     await server.listen().then(() => console.log('serving'), (error) => console.log(error.message));
+     setInterval(() => {}, 1000);`,
+  );
+  const env = plainEnvironment({ PM2_HOME: join(folder, '.pm2') });
+  const log = join(folder, 'log');
+  const command = (...args: string[]): string =>
+    run(process.execPath, [pm2, ...args], { cwd: folder, env });
+  t.teardown(() => void command('kill'));
+  command('start', 'pm2.mjs', '-i', '2', '--output', log, '--error', log, '--merge-logs');
+  const lines = await until('both answers', () => {
+    const text = existsSync(log) ? readFileSync(log, 'utf8') : '';
+    return text.split('\n').length > 2 && text.trim().split('\n').sort();
+  });
+  t.match(lines, [/: another program listens there; under PM2 start one process/, 'serving']);
 });
