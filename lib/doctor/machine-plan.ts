@@ -1,5 +1,6 @@
 // Plans a machine for a target, and the settings that a stock Debian on it needs. sizing.ts has the
 // formulas; the doctor diagnoses the planned machine, which exists only as a recording.
+import { DRAIN_S } from '../base/stop-times.js';
 import { diagnose, type Aim, type Diagnosis } from './doctor.js';
 import { recordedMachine, type Recording } from './machine.js';
 import {
@@ -156,7 +157,7 @@ function doctorAim(aim: PlanAim, load: Load): Aim {
     ports: [8000],
     backlog: 4096,
     keepaliveS: 240,
-    drainS: 10,
+    drainS: DRAIN_S,
   };
 }
 

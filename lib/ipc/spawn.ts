@@ -5,6 +5,7 @@ import { createRequire } from 'node:module';
 import type { Duplex, Readable } from 'node:stream';
 
 import { MegacometError } from '../base/errors.js';
+import { KILL_GRACE_MS } from '../base/stop-times.js';
 import { FrameDecoder, type FrameFields, type FrameList, type FrameOf } from './frame-codec.js';
 import { checkRuntime } from './runtime.js';
 import { UNREAD_BYTES_MAX } from './worker-port.js';
@@ -29,9 +30,6 @@ const ENVIRONMENT = [
 
 /** Last characters of a child's standard error, kept for the report of its death. */
 const STDERR_CHARACTERS_MAX = 2000;
-
-/** Time in which a process ends after SIGKILL, unless closing its sockets takes longer. */
-export const KILL_GRACE_MS = 2000;
 
 // Not import.meta.resolve(): Node before 20.6, and Jest's modules, have no such function.
 const require = createRequire(import.meta.url);

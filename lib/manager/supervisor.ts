@@ -3,14 +3,9 @@
 import type { Clock, Timer } from '../base/clock.js';
 import { MegacometError } from '../base/errors.js';
 import type { Logger } from '../base/logger.js';
+import { DRAIN_GRACE_MS, KILL_GRACE_MS } from '../base/stop-times.js';
 import type { Frame, Frames } from '../ipc/frames.js';
-import {
-  KILL_GRACE_MS,
-  oneLine,
-  type AddonProcess,
-  type ChildEnd,
-  type ChildHandlers,
-} from '../ipc/spawn.js';
+import { oneLine, type AddonProcess, type ChildEnd, type ChildHandlers } from '../ipc/spawn.js';
 import { HealthCheck, LATE_MS, SUPERVISION_MS } from './health.js';
 import { Registry, START_FAILURES_MAX, type SlotRecord } from './registry.js';
 
@@ -77,8 +72,6 @@ export interface SupervisorPorts {
 const START_DEADLINE_MS = 30_000;
 /** SIGABRT leaves a core dump. A stopped process does not receive it, so SIGKILL follows. */
 const ABORT_GRACE_MS = 1000;
-/** Time after the drain until a worker that has not exited is killed. */
-const DRAIN_GRACE_MS = 2000;
 
 interface Worker {
   readonly process: WorkerProcess;

@@ -1,5 +1,6 @@
 // The options of `serve`, which createServer() has too unless a row says otherwise.
 import { DEADLINE_SECONDS_MAX, PROTOCOL_CHOICES, SLOTS_MAX } from '../base/native-constants.js';
+import { DRAIN_S } from '../base/stop-times.js';
 import { COMET_OPTIONS } from './comet-options.js';
 import { COUNT_MAX, type OptionSpec } from './option-spec.js';
 
@@ -10,7 +11,7 @@ export const DRAIN = {
   value: 'S',
   min: 0,
   max: DEADLINE_SECONDS_MAX,
-  default: 10,
+  default: DRAIN_S,
   isReloadable: true,
   help: 'Seconds over which SIGTERM closes the connections, evenly.',
 } as const satisfies OptionSpec;

@@ -2,6 +2,7 @@
 // packaging/systemd/ holds the units of PACKAGED; a test compares them.
 import { formatAddress, parseAddress } from '../base/address.js';
 import { MegacometError } from '../base/errors.js';
+import { DRAIN_S } from '../base/stop-times.js';
 import {
   backlogNeeded,
   cgroupBytesNeeded,
@@ -45,7 +46,7 @@ export const PACKAGED: UnitPlan = {
     connectionBytes: CONNECTION_KERNEL_BYTES,
     clientBytes: CLIENT_KERNEL_BYTES,
   },
-  drainS: 10,
+  drainS: DRAIN_S,
   listen: ['[::]:8000'],
   command: ['/usr/bin/node', '/usr/lib/node_modules/megacomet-ts/lib/bin.js'],
   config: null,

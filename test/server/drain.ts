@@ -4,6 +4,7 @@ import { join } from 'node:path';
 
 import t from 'tap';
 
+import { DRAIN_S } from '../../lib/base/stop-times.js';
 import { Clients, connect, echoes, TestServer, until } from '../support/helpers.js';
 
 async function refusal(port: number): Promise<string> {
@@ -47,6 +48,23 @@ t.test('SIGTERM closes all connections evenly over the drain time', async (t) =>
   }
   const moments = new Set(closedAtMs.map((ms) => Math.floor(ms / 50)));
   t.ok(moments.size >= 10, `the closes were spread over ${moments.size} moments`);
+});
+
+t.test('the default drain closes 2,000 subscribers in order, and exits with 0', async (t) => {
+  const args = ['--protocol', 'comet', '--workers', '2', '--drain', String(DRAIN_S)];
+  const server = await TestServer.start(t, { args });
+  const clients = await Clients.open(t, server.port, 2000);
+  for (const socket of clients.sockets) {
+    socket.resume().write('GET /events?channel=a HTTP/1.1\r\nHost: localhost\r\n\r\n');
+  }
+  await until('all to subscribe', async () => {
+    return (await server.stats()).totals.subscriptions === 2000;
+  });
+  await server.stop('SIGTERM');
+  await until('all clients to be closed', () => clients.lost === 2000);
+  const steps = server.log.map(({ msg }) => msg).filter((msg) => /^(draining|stopped)$/.test(msg));
+  t.same(steps, ['draining', 'stopped']);
+  t.same(server.log.find(({ msg }) => msg === 'stopped')?.['killed'], [], 'no worker was killed');
 });
 
 t.test('a second SIGTERM ends everything at once', async (t) => {

@@ -164,7 +164,7 @@ export class TestServer extends Command {
     const defaults = ['--port', '--listen'].some((name) => args.includes(name))
       ? []
       : ['--port', '0'];
-    // No drain unless the test is about it: by default it takes ten seconds.
+    // No drain unless the test is about it: by default it takes five seconds.
     const drain = args.includes('--drain') ? [] : ['--drain', '0'];
     // A config file could not override a flag.
     const hasLevel = ['--log-level', '--config'].some((name) => args.includes(name));

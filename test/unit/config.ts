@@ -22,7 +22,7 @@ function complaint(flags: Record<string, unknown>, env: NodeJS.ProcessEnv): stri
 t.test('without any source the defaults hold', (t) => {
   const found = readSettings('serve', { flags: {}, env: {} });
   t.same(found, commandDefaultsOf(optionsOf('serve')));
-  t.match(found, { host: '::', port: 8000, workers: 'auto', drain: 10, adminPort: 9001 });
+  t.match(found, { host: '::', port: 8000, workers: 'auto', drain: 5, adminPort: 9001 });
   t.notOk('maxConnections' in found, 'an option without a default is absent');
   t.end();
 });

@@ -4,11 +4,15 @@ import t, { type Test } from 'tap';
 import { MegacometError } from '../../lib/base/errors.js';
 import type { FrameName } from '../../lib/ipc/frames.js';
 import type { Frames } from '../../lib/ipc/frames.js';
-import { KILL_GRACE_MS, type ChildHandlers } from '../../lib/ipc/spawn.js';
+import { DRAIN_S, KILL_GRACE_MS } from '../../lib/base/stop-times.js';
+import type { ChildHandlers } from '../../lib/ipc/spawn.js';
+import { DRAIN } from '../../lib/options/serve-options.js';
 import { Supervisor, type WorkerEvent, type WorkerProcess } from '../../lib/manager/supervisor.js';
 import { ManualClock } from '../support/manual-clock.js';
 
 const HEARTBEAT_LIMIT_MS = 4000;
+/** docker stop --time, by default. */
+const DOCKER_STOP_MS = 10_000;
 const SERVED = { version: 'x', layout: 1n, descriptors: 20, connectionsMax: 500 };
 
 /** A fake worker that a test controls. */
@@ -411,6 +415,17 @@ t.test('a drain ends although the kernel holds a worker', async (t) => {
   t.same(await drained, [100]);
   t.equal(world.at(0).isAbandoned, true);
   t.match(world.lines, [/^error worker cannot be killed; the server exits without it /]);
+});
+
+t.test('a stop with the default drain ends before docker stop kills the server', async (t) => {
+  const world = new World(1);
+  await world.serve();
+  world.at(0).isHeld = true;
+  const drained = world.supervisor.drain(DRAIN_S * 1000);
+  // The worst case: a worker that neither drains nor dies. Docker waits 10 s after SIGTERM.
+  world.clock.advance(DOCKER_STOP_MS - 1000);
+  t.same(await drained, [100]);
+  t.equal(DRAIN.default, DRAIN_S, 'the default of --drain');
 });
 
 t.test('a drain during the start ends the start', async (t) => {

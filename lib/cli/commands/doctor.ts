@@ -3,6 +3,7 @@ import { readSettings, type Settings } from '../../options/config.js';
 import { portsOf } from '../../options/options.js';
 import { diagnose, type Aim, type Diagnosis } from '../../doctor/doctor.js';
 import { MegacometError } from '../../base/errors.js';
+import { DRAIN_S } from '../../base/stop-times.js';
 import type { Finding, Role, Severity } from '../../doctor/finding.js';
 import { thisMachine } from '../../doctor/machine.js';
 import { applySysctls, writeFiles, type Applied } from '../../doctor/fix.js';
@@ -34,7 +35,7 @@ export function aimOf(settings: Settings): Aim {
     ports: portsOf(settings['port'] as number | string),
     backlog: settings['backlog'] as number,
     keepaliveS: settings['keepalive'] as number,
-    drainS: 10,
+    drainS: DRAIN_S,
   };
 }
 
