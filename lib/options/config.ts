@@ -8,7 +8,14 @@ import { FlatJsonError, readFlatJson } from '../base/flat-json.js';
 import { optionNames, optionsOf, type CommandName } from './commands.js';
 import { checkVariables, fromEnvironment, variableOf } from './environment.js';
 import type { OptionSpec } from './option-spec.js';
-import { defaultsOf, environmentNameOf, keyOf, parseOption, type Settings } from './options.js';
+import {
+  defaultsOf,
+  environmentNameOf,
+  isGiven,
+  keyOf,
+  parseOption,
+  type Settings,
+} from './options.js';
 import { checkRequirements } from './requirements.js';
 
 export type { Settings } from './options.js';
@@ -43,7 +50,7 @@ function fromFile(path: string, specs: readonly OptionSpec[]): Settings {
       const message = `${path}: unknown option config (a config file cannot name another one)`;
       throw new MegacometError('ERR_OPTION_UNKNOWN', message);
     }
-    settings[keyOf(name)] = parseOption(spec, `${path}: ${name}`, raw);
+    if (isGiven(spec, raw)) settings[keyOf(name)] = parseOption(spec, `${path}: ${name}`, raw);
   }
   return settings;
 }

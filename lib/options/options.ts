@@ -81,6 +81,11 @@ export function portsOf(value: number | string): readonly number[] {
   return Array.from({ length: last - first + 1 }, (_, index) => first + index);
 }
 
+/** Whether a value sets its option: an empty list has no item, as if the option were absent. */
+export function isGiven({ kind }: OptionSpec, raw: unknown): boolean {
+  return !(kind === 'list' && Array.isArray(raw) && raw.length === 0);
+}
+
 /**
  * Parses one value, from text or from JSON.
  *

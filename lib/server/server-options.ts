@@ -3,7 +3,7 @@ import { invalidValue, membersOf } from '../base/call-check.js';
 import { MegacometError } from '../base/errors.js';
 import { silentLogger, type Logger } from '../base/logger.js';
 import type { OptionSpec, SettingsOf } from '../options/option-spec.js';
-import { defaultsOf, keyOf, parseOption, raiseToMinimums } from '../options/options.js';
+import { defaultsOf, isGiven, keyOf, parseOption, raiseToMinimums } from '../options/options.js';
 import { checkRequirements } from '../options/requirements.js';
 import { LIBRARY_OPTIONS } from '../options/serve-options.js';
 import type { Adjustments } from '../options/server-options.js';
@@ -24,7 +24,8 @@ function parse(call: string, members: ReadonlyMap<string, unknown>): Record<stri
   const settings: Record<string, unknown> = {};
   for (const [key, raw] of members) {
     const spec = SPECS.get(key);
-    if (spec !== undefined) settings[key] = parseOption(spec, `${call}: ${key}`, raw);
+    if (spec === undefined || !isGiven(spec, raw)) continue;
+    settings[key] = parseOption(spec, `${call}: ${key}`, raw);
   }
   return settings;
 }

@@ -95,6 +95,19 @@ t.test('output that cannot be written is an error in words', async (t) => {
   await server.stop();
 });
 
+t.test('--json=false and --no-json print text, --json=true prints JSON', async (t) => {
+  for (const [flag, isJson] of [
+    ['--json=false', false],
+    ['--no-json', false],
+    ['--json=true', true],
+    ['--json', true],
+  ] as const) {
+    const { code, stdout } = await run(['plan', '--target', '1000', flag]);
+    t.equal(code, 0, flag);
+    t.equal(stdout.startsWith('{'), isJson, flag);
+  }
+});
+
 t.test('a reader that leaves ends a command quietly', async (t) => {
   const server = await startComet(t);
   const admin = `--admin 127.0.0.1:${server.adminPort}`;

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 
 import t from 'tap';
 
+import { expandFlagValues } from '../../lib/cli/flag-values.js';
 import { commandDefaultsOf, readSettings } from '../../lib/options/config.js';
 import { MegacometError } from '../../lib/base/errors.js';
 import { COMMANDS, optionsOf } from '../../lib/options/commands.js';
@@ -93,6 +94,37 @@ t.test('a variable of no option is an error, with the nearest name', (t) => {
     const message = `ERR_OPTION_UNKNOWN: environment: unknown option ${name}${rest}`;
     t.equal(complaint({}, { [name]: '1' }), message);
   }
+  t.end();
+});
+
+t.test('every flag of every command may have a value', (t) => {
+  let flags = 0;
+  for (const { name: command } of COMMANDS) {
+    const specs = optionsOf(command);
+    for (const { name } of specs.filter(({ kind }) => kind === 'flag')) {
+      flags++;
+      const words = ['true', '1', 'false', '0'].map((value) => `--${name}=${value}`);
+      const on = `--${name}`;
+      const off = `--no-${name}`;
+      t.same(expandFlagValues(words, specs), [on, on, off, off], `${command} ${on}`);
+      const rule = { message: /^--.*: ".*" is not true or false$/ };
+      for (const value of ['', 'no', 'TRUE', 'true,false']) {
+        t.throws(() => expandFlagValues([`${on}=${value}`], specs), rule, `${on}=${value}`);
+      }
+      t.same(expandFlagValues(['--', `${on}=x`], specs), ['--', `${on}=x`], 'words stay');
+    }
+  }
+  t.ok(flags > 10);
+  t.end();
+});
+
+t.test('an empty list of a config file sets nothing', (t) => {
+  const config = join(t.testdir(), 'config.json');
+  const lists = optionsOf('serve').filter(({ kind }) => kind === 'list');
+  writeFileSync(config, JSON.stringify(Object.fromEntries(lists.map(({ name }) => [name, []]))));
+  const found = readSettings('serve', { flags: { config }, env: {} });
+  t.same(found, { ...commandDefaultsOf(optionsOf('serve')), config });
+  t.ok(lists.length > 2);
   t.end();
 });
 
