@@ -199,6 +199,9 @@ export class Broker extends EventEmitter<BrokerEvents> {
       case 'Interest':
         this.#onInterest(slot, frame.fields);
         return;
+      case 'InterestEnd':
+        this.#interest.reported(slot, frame.fields.request);
+        return;
       case 'ReplayRequest':
         this.#iteration.scheduleFlush();
         if (!this.#recovery.onRequest(slot, frame.fields)) this.#overflow(slot);
@@ -221,12 +224,13 @@ export class Broker extends EventEmitter<BrokerEvents> {
     }
   }
 
-  /** Drops expired messages, keys and polls. start() calls it a few times a second. */
+  /** Drops expired messages, keys and polls, and checks the interest table. start() calls it a few times a second. */
   tick(): void {
     this.#iteration.readClock();
     this.#engine.sweep();
     this.#path.sweep();
     this.mailboxes.sweep();
+    this.#requestInterest();
     this.drained();
   }
 
@@ -325,6 +329,14 @@ export class Broker extends EventEmitter<BrokerEvents> {
     // Workers check the names of their subscribers; an invalid one would damage the tables.
     if (!isPattern(channel) && !isChannel(channel)) return;
     this.#interest.set(slot, channel, count, wanted === 1);
+  }
+
+  /** Interest routing returns for a catch-all worker when the table has room. */
+  #requestInterest(): void {
+    const report = this.#interest.nextReport(this.#iteration.nowMs);
+    if (report === null) return;
+    const { slot, request } = report;
+    this.#lines.send(encodeFrame('InterestRequest', { request }), [slot]);
   }
 
   #overflow(slot: number): void {

@@ -2,6 +2,7 @@
 // A channel of one worker costs 25 bytes, each further worker 4, and the name is stored once. A Map
 // of Maps would cost 300 bytes, and a full collection of a million would stop the loop for 0.2 s.
 import { gauge } from '../base/metric.js';
+import { CatchAll } from './catch-all.js';
 import { isPattern } from './channel-name.js';
 import { HashIndex } from '../collections/hash-index.js';
 import { NameHasher } from '../collections/name-hash.js';
@@ -24,6 +25,8 @@ export interface InterestOptions {
 const CHANNELS_DEFAULT = 16_000_000;
 const PATTERNS_DEFAULT = 10_000;
 const NAMES_BYTES_DEFAULT = 64 * 1024 * 1024;
+/** Share of the table in use at which catch-all workers report their interest again. */
+const ROOM = 0.75;
 
 /** The workers that want a channel. Valid until the next match(). */
 export interface Match {
@@ -53,8 +56,8 @@ export class Interest {
     ),
     catchAllWorkers: gauge(
       'catch_all_workers',
-      'Workers that get every message, because the interest table is full. Above 0, each publish ' +
-        'costs more: lower --channels-per-connection, or add machines.',
+      'Workers that get every message, because the interest table was full. It ends when the table ' +
+        'has room. Above 0 for long, each publish costs more: lower --channels-per-connection.',
       (interest: Interest) => interest.catchAllWorkers,
     ),
     interestBytes: gauge(
@@ -73,8 +76,7 @@ export class Interest {
   readonly #names: NameLog;
   /** Prefix, with its slash, to slot to share. */
   readonly #patterns = new Map<string, Map<number, number>>();
-  /** Slots whose interest did not fit into the table. */
-  readonly #catchAll = new Set<number>();
+  readonly #catchAll = new CatchAll();
   readonly #match: Match;
   /** The match for which a slot was last listed, so that it is listed once. */
   readonly #listedFor: Float64Array;
@@ -136,7 +138,7 @@ export class Interest {
     this.#matches++;
     this.#shares.each(this.#valueOf(channel), this.#addToMatch);
     if (this.#patterns.size > 0) this.#matchPatterns(channel);
-    for (const slot of this.#catchAll) this.#addToMatch(slot, 1);
+    for (const slot of this.#catchAll.slots()) this.#addToMatch(slot, 1);
     return match;
   }
 
@@ -149,13 +151,29 @@ export class Interest {
     return sum;
   }
 
-  /** Slots of the workers that want exactly this channel or pattern. */
+  /** Slots of the workers that want, or may want, exactly this channel or pattern. */
   workersFor(channel: string): number[] {
-    const slots: number[] = [];
+    const slots = new Set(this.#catchAll.slots());
     this.#eachShare(channel, (slot) => {
-      slots.push(slot);
+      slots.add(slot);
     });
-    return slots;
+    return [...slots];
+  }
+
+  /**
+   * The catch-all worker that has to report its interest again, because the table has room; null
+   * without one. The worker's answer goes to set(), and its end to reported().
+   */
+  nextReport(nowMs: number): { readonly slot: number; readonly request: number } | null {
+    if (this.#catchAll.size === 0) return null;
+    const hasRoom =
+      this.channels <= this.#channelsMax * ROOM && this.patterns <= this.#patternsMax * ROOM;
+    return hasRoom ? this.#catchAll.nextReport(nowMs) : null;
+  }
+
+  /** A worker has reported all of its interest. */
+  reported(slot: number, request: number): void {
+    this.#catchAll.reported(slot, request);
   }
 
   /** Forgets a worker with all its subscribers. One pass over the table: 10 ms a million. */

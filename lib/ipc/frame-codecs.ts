@@ -100,6 +100,7 @@ const READERS: FrameReaders<Frames> = {
     },
   }),
   14: (body) => ({ name: 'Room', fields: { isServerFull: body.u8() } }),
+  15: (body) => ({ name: 'InterestRequest', fields: { request: body.u32() } }),
   16: (body) => ({
     name: 'Ready',
     fields: {
@@ -151,6 +152,7 @@ const READERS: FrameReaders<Frames> = {
     name: 'Present',
     fields: { request: body.u32(), below: body.u32(), members: body.numbers() },
   }),
+  25: (body) => ({ name: 'InterestEnd', fields: { request: body.u32() } }),
   26: (body) => ({
     name: 'MailboxPoll',
     fields: { fd: body.u32(), generation: body.u32(), name: body.text() },
@@ -348,6 +350,13 @@ const ENCODERS: { readonly [N in FrameName]: (fields: Frames[N]) => Buffer } = {
       writers.writeRoom(target, 0, checkedU8('isServerFull', fields.isServerFull)),
     );
   },
+  InterestRequest: (fields) => {
+    const target = Buffer.allocUnsafe(writers.INTEREST_REQUEST_BYTES);
+    return target.subarray(
+      0,
+      writers.writeInterestRequest(target, 0, checkedU32('request', fields.request)),
+    );
+  },
   Ready: (fields) => {
     const target = Buffer.allocUnsafe(writers.readyBytesMax(fields.version));
     return target.subarray(
@@ -461,6 +470,13 @@ const ENCODERS: { readonly [N in FrameName]: (fields: Frames[N]) => Buffer } = {
         checkedU32('below', fields.below),
         fields.members,
       ),
+    );
+  },
+  InterestEnd: (fields) => {
+    const target = Buffer.allocUnsafe(writers.INTEREST_END_BYTES);
+    return target.subarray(
+      0,
+      writers.writeInterestEnd(target, 0, checkedU32('request', fields.request)),
     );
   },
   MailboxPoll: (fields) => {

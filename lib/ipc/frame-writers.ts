@@ -344,6 +344,15 @@ export function writeRoom(target: Buffer, at: number, isServerFull: number): num
   return endFrame(target, at, at + 6);
 }
 
+export const INTEREST_REQUEST_BYTES = 9;
+
+/** Writes a InterestRequest frame at `at` and returns its end. */
+export function writeInterestRequest(target: Buffer, at: number, request: number): number {
+  target[at + 4] = 15;
+  writeU32(target, at + 5, request);
+  return endFrame(target, at, at + 9);
+}
+
 /** The most bytes that a Ready frame with these fields takes. */
 export function readyBytesMax(version: string): number {
   return 23 + textBytesMax(version);
@@ -527,6 +536,15 @@ export function writePresent(
   writeU32(target, at + 9, below);
   const end = writeNumbers(target, at + 13, members);
   return endFrame(target, at, end);
+}
+
+export const INTEREST_END_BYTES = 9;
+
+/** Writes a InterestEnd frame at `at` and returns its end. */
+export function writeInterestEnd(target: Buffer, at: number, request: number): number {
+  target[at + 4] = 25;
+  writeU32(target, at + 5, request);
+  return endFrame(target, at, at + 9);
 }
 
 /** The most bytes that a MailboxPoll frame with these fields takes. */

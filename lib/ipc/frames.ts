@@ -199,6 +199,10 @@ export interface Frames {
   Room: {
     readonly isServerFull: number;
   };
+  /** Report the interest in every channel again, and then InterestEnd with the same `request`. */
+  InterestRequest: {
+    readonly request: number;
+  };
   /** The worker is configured and waits for Watch. */
   Ready: {
     readonly version: string;
@@ -275,6 +279,10 @@ export interface Frames {
     readonly request: number;
     readonly below: number;
     readonly members: readonly number[];
+  };
+  /** Every channel was reported after the InterestRequest with this number. */
+  InterestEnd: {
+    readonly request: number;
   };
   /** A poll waits for a message of the mailbox `name`. */
   MailboxPoll: {

@@ -229,6 +229,14 @@ constexpr size_t kCacheBytesMax = size_t{4} * 1024 * 1024;
 /// client that joins and leaves 200,000 new channels a second would otherwise use all memory.
 constexpr uint32_t kRetainedChannelsMax = 262'144;
 
+/// Channels that a worker reports again in one step, ten steps a second, after the manager asked
+/// for all of them. One step takes about 2 ms.
+constexpr uint32_t kInterestStep = 16'384;
+
+/// Patterns of one connection. The manager routes by 10,000 patterns of all clients together. One
+/// client with more than that would have every message sent to its worker.
+constexpr size_t kConnectionPatternsMax = 32;
+
 /// Bytes of a channel name: it fits into a log line and into a text of a frame.
 constexpr size_t kChannelBytesMax = 200;
 

@@ -35,13 +35,36 @@ void Presence::send_counts() {
     if (channel.name.empty() || !is_wanted || is_known) continue;
     channel.count_sent = count;
     channel.is_interest_sent = true;
-    frame::Interest interest;
-    interest.channel = channel.name;
-    interest.count = count;
-    interest.wanted = 1;
-    parts_.control->send(interest);
+    send_interest(channel);
   }
   changed_.clear();
+  if (report_request_ != 0) send_step();
+}
+
+void Presence::send_interest(const Channel& channel) {
+  frame::Interest interest;
+  interest.channel = channel.name;
+  interest.count = channel.count_sent;
+  interest.wanted = 1;
+  parts_.control->send(interest);
+}
+
+void Presence::report_again(const frame::InterestRequest& request) {
+  report_request_ = request.request;
+  report_position_ = 0;
+}
+
+void Presence::send_step() {
+  if (parts_.control->is_full()) return;
+  const uint32_t capacity = parts_.channels->capacity();
+  const uint32_t end = std::min(capacity, report_position_ + bounds::kInterestStep);
+  for (; report_position_ < end; ++report_position_) {
+    const Channel& channel = parts_.channels->at(report_position_);
+    if (channel.is_interest_sent) send_interest(channel);
+  }
+  if (report_position_ < capacity) return;
+  parts_.control->send(frame::InterestEnd{report_request_});
+  report_request_ = 0;
 }
 
 void Presence::tick(uint16_t now) {

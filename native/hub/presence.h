@@ -45,8 +45,11 @@ class Presence {
   /// Something changed that the number of subscribers depends on.
   void note(uint32_t channel);
 
-  /// Sends changed numbers to the manager; a few times a second, and before each replay request.
+  /// Sends changed numbers to the manager, and a step of report_again(); a few times a second, and
+  /// before each replay request.
   void send_counts();
+  /// Reports every channel again, in steps: the manager's table of interest was full.
+  void report_again(const frame::InterestRequest& request);
   /// Once a second: forgets channels whose retention ended.
   void tick(uint16_t now);
   /// Sends a page of a channel's subscribers.
@@ -58,11 +61,16 @@ class Presence {
   }
   void send_event(uint32_t channel, const Connection& connection, bool is_there);
   void forget(uint32_t channel);
+  void send_interest(const Channel& channel);
+  void send_step();
 
   Parts parts_;
   std::vector<uint32_t> changed_;
   uint32_t channel_retention_s_ = 0;
   uint32_t retention_position_ = 0;
+  /// The next channel to report again, and the request to answer at the end; 0 without one.
+  uint32_t report_position_ = 0;
+  uint32_t report_request_ = 0;
   uint16_t now_ = 0;
   bool sends_events_ = false;
 };

@@ -157,6 +157,9 @@ constexpr uint8_t kWebSocketCompression = 8;
   F(text, id)          \
   F(text, error)
 
+/// Report the interest in every channel again, and then InterestEnd with the same `request`.
+#define MC_INTEREST_REQUEST(F) F(u32, request)
+
 /// A message of a mailbox, leased to the poll that sent MailboxPoll. The worker answers
 /// MailboxAck or MailboxNack, exactly once, however the poll ends.
 #define MC_MAILBOX_LEASE(F) \
@@ -194,6 +197,9 @@ constexpr uint8_t kWebSocketCompression = 8;
   F(text, channel)     \
   F(u32, count)        \
   F(u8, wanted)
+
+/// Every channel was reported after the InterestRequest with this number.
+#define MC_INTEREST_END(F) F(u32, request)
 
 /// A subscriber joined (`present` 1) or left (0). Sent while presence events are on.
 #define MC_PRESENCE(F) \
@@ -248,32 +254,34 @@ constexpr uint8_t kWebSocketCompression = 8;
   F(text, event)      \
   F(blob, data)
 
-#define MC_FRAMES(X)                                         \
-  X(kConfigure, 1, Configure, MC_CONFIGURE)                  \
-  X(kAdjust, 2, Adjust, MC_ADJUST)                           \
-  X(kWatch, 3, Watch, MC_WATCH)                              \
-  X(kDrain, 4, Drain, MC_DRAIN)                              \
-  X(kComet, 5, Comet, MC_COMET)                              \
-  X(kPublish, 6, Publish, MC_PUBLISH)                        \
-  X(kReplayPage, 7, ReplayPage, MC_REPLAY_PAGE)              \
-  X(kKick, 8, Kick, MC_KICK)                                 \
-  X(kMailboxLease, 12, MailboxLease, MC_MAILBOX_LEASE)       \
-  X(kPresenceEvents, 9, PresenceEvents, MC_PRESENCE_EVENTS)  \
-  X(kQuery, 10, Query, MC_QUERY)                             \
-  X(kDisconnect, 11, Disconnect, MC_DISCONNECT)              \
-  X(kRejected, 13, Rejected, MC_REJECTED)                    \
-  X(kRoom, 14, Room, MC_ROOM)                                \
-  X(kReady, 16, Ready, MC_READY)                             \
-  X(kLog, 17, Log, MC_LOG)                                   \
-  X(kCapacityChange, 18, CapacityChange, MC_CAPACITY_CHANGE) \
-  X(kGoodbye, 19, Goodbye, MC_GOODBYE)                       \
-  X(kInterest, 20, Interest, MC_INTEREST)                    \
-  X(kReplayRequest, 21, ReplayRequest, MC_REPLAY_REQUEST)    \
-  X(kMessage, 22, Message, MC_MESSAGE)                       \
-  X(kPresence, 23, Presence, MC_PRESENCE)                    \
-  X(kPresent, 24, Present, MC_PRESENT)                       \
-  X(kMailboxPoll, 26, MailboxPoll, MC_MAILBOX_POLL)          \
-  X(kMailboxAck, 27, MailboxAck, MC_MAILBOX_ACK)             \
+#define MC_FRAMES(X)                                            \
+  X(kConfigure, 1, Configure, MC_CONFIGURE)                     \
+  X(kAdjust, 2, Adjust, MC_ADJUST)                              \
+  X(kWatch, 3, Watch, MC_WATCH)                                 \
+  X(kDrain, 4, Drain, MC_DRAIN)                                 \
+  X(kComet, 5, Comet, MC_COMET)                                 \
+  X(kPublish, 6, Publish, MC_PUBLISH)                           \
+  X(kReplayPage, 7, ReplayPage, MC_REPLAY_PAGE)                 \
+  X(kKick, 8, Kick, MC_KICK)                                    \
+  X(kMailboxLease, 12, MailboxLease, MC_MAILBOX_LEASE)          \
+  X(kPresenceEvents, 9, PresenceEvents, MC_PRESENCE_EVENTS)     \
+  X(kQuery, 10, Query, MC_QUERY)                                \
+  X(kDisconnect, 11, Disconnect, MC_DISCONNECT)                 \
+  X(kRejected, 13, Rejected, MC_REJECTED)                       \
+  X(kRoom, 14, Room, MC_ROOM)                                   \
+  X(kInterestRequest, 15, InterestRequest, MC_INTEREST_REQUEST) \
+  X(kReady, 16, Ready, MC_READY)                                \
+  X(kLog, 17, Log, MC_LOG)                                      \
+  X(kCapacityChange, 18, CapacityChange, MC_CAPACITY_CHANGE)    \
+  X(kGoodbye, 19, Goodbye, MC_GOODBYE)                          \
+  X(kInterest, 20, Interest, MC_INTEREST)                       \
+  X(kReplayRequest, 21, ReplayRequest, MC_REPLAY_REQUEST)       \
+  X(kMessage, 22, Message, MC_MESSAGE)                          \
+  X(kPresence, 23, Presence, MC_PRESENCE)                       \
+  X(kPresent, 24, Present, MC_PRESENT)                          \
+  X(kInterestEnd, 25, InterestEnd, MC_INTEREST_END)             \
+  X(kMailboxPoll, 26, MailboxPoll, MC_MAILBOX_POLL)             \
+  X(kMailboxAck, 27, MailboxAck, MC_MAILBOX_ACK)                \
   X(kMailboxNack, 28, MailboxNack, MC_MAILBOX_NACK)
 
 enum class FrameType : uint8_t { MC_FRAMES(MC_FRAME_TYPE) };

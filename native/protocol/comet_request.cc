@@ -148,9 +148,9 @@ HttpFault read_query(const HttpHead& head, const frame::Comet& rules, CometReque
     if (fault.code != 0) return fault;
   }
   remove_repeated(&out->channels);
-  if (out->channels.size() > rules.channels_per_connection_max) {
-    return {413, "channel: too many for one connection"};
-  }
+  const std::vector<std::string_view> names(out->channels.begin(), out->channels.end());
+  const char* error = too_many_channels(names, rules.channels_per_connection_max);
+  if (error != nullptr) return {413, error};
   return choose_cursor(head, query, out);
 }
 

@@ -1,10 +1,12 @@
 // Subscribe, unsubscribe, publish and ping. See websocket_commands.h.
 #include "protocol/websocket_commands.h"
 
+#include <algorithm>
 #include <set>
 #include <utility>
 #include <vector>
 
+#include "base/bounds.h"
 #include "codec/json_writer.h"
 #include "connection/session.h"
 #include "connection/sessions.h"
@@ -40,26 +42,26 @@ bool reject(Services& services,
   return send_command_error(services, connection, error, command.channel(), id);
 }
 
-/// Whether a connection with these channels as well has too many.
-bool has_too_many(Services& services,
-                  const Connection& connection,
-                  const std::vector<std::string>& names) {
+/// What is wrong with the number of channels of a connection with these as well; null if nothing.
+const char* too_many_with(Services& services,
+                          const Connection& connection,
+                          const std::vector<std::string>& names) {
   const std::vector<Subscription>& subscriptions = connection.session->subscriptions;
   const size_t channels_max = services.rules->channels_per_connection_max;
-  if (subscriptions.size() + names.size() <= channels_max) return false;
+  const size_t count_max = std::min<size_t>(channels_max, bounds::kConnectionPatternsMax);
+  if (subscriptions.size() + names.size() <= count_max) return nullptr;
   std::set<std::string_view> all(names.begin(), names.end());
   for (const Subscription& one : subscriptions) {
     all.insert(services.subscriptions->channel_name(one.channel));
   }
-  return all.size() > channels_max;
+  return too_many_channels({all.begin(), all.end()}, channels_max);
 }
 
 bool subscribe(Services& services, Connection* connection, const ClientCommand& command) {
   if (command.channels.empty()) return reject(services, connection, command, "channel is required");
   services.sessions->acquire(connection);
-  if (has_too_many(services, *connection, command.channels)) {
-    return reject(services, connection, command, "channel: too many for one connection");
-  }
+  const char* error = too_many_with(services, *connection, command.channels);
+  if (error != nullptr) return reject(services, connection, command, error);
   for (const std::string& name : command.channels) {
     if (!is_channel(name)) {
       return reject(services, connection, command, "channel: not a valid channel name");

@@ -132,6 +132,7 @@ constexpr DispatchTable<Worker> Worker::kCommands({
     {FrameType::kMailboxLease, to_hub<&Hub::on_lease>},
     {FrameType::kPresenceEvents, to_presence<&Presence::observe>},
     {FrameType::kQuery, to_presence<&Presence::answer>},
+    {FrameType::kInterestRequest, to_presence<&Presence::report_again>},
 });
 
 Worker::Worker(struct ev_loop* loop)

@@ -58,6 +58,33 @@ t.test('a message reaches each worker with subscribers, with all its fields', (t
   t.end();
 });
 
+t.test('a worker reports its interest again after a crowd of patterns has left', (t) => {
+  const { broker, turns, ports } = world(2);
+  const crowd = Array.from({ length: 10_000 }, (_, index) => `p${index}/*`);
+  for (const pattern of crowd) wants(broker, 0, pattern);
+  wants(broker, 1, 'late/*');
+  broker.publish('nobody', 'x');
+  turns.end();
+  t.same(story(port(ports, 1).take()), ['1'], 'it gets every message');
+  t.equal(broker.counters.catchAllWorkers, 1);
+  broker.tick();
+  turns.endAll();
+  t.same(port(ports, 1).take(), [], 'the table is still full');
+
+  for (const pattern of crowd) wants(broker, 0, pattern, 0);
+  broker.tick();
+  turns.endAll();
+  t.same(port(ports, 1).take(), [{ name: 'InterestRequest', fields: { request: 1 } }]);
+  wants(broker, 1, 'late/*');
+  broker.onFrame(1, { name: 'InterestEnd', fields: { request: 1 } });
+  t.equal(broker.counters.catchAllWorkers, 0);
+  t.equal(broker.publish('late/1', 'x').delivered, 1);
+  broker.publish('nobody', 'x');
+  turns.end();
+  t.same(story(port(ports, 1).take()), ['2'], 'it gets the messages of its subscribers only');
+  t.end();
+});
+
 t.test('each worker gets one write in a loop iteration', (t) => {
   const { broker, turns, ports } = world(3);
   for (const slot of [0, 1]) wants(broker, slot, 'all');

@@ -179,6 +179,45 @@ t.test('a worker that exceeds the table gets every message until it dies', (t) =
   t.end();
 });
 
+t.test(
+  'a worker returns to interest routing when the table has room for all of its interest',
+  (t) => {
+    const interest = new Interest({ slots: 3, channelsMax: 100, patternsMax: 4 });
+    const crowd = ['c1/*', 'c2/*', 'c3/*', 'c4/*'];
+    for (const pattern of crowd) interest.set(0, pattern, 1);
+    interest.set(1, 'late/*', 2);
+    interest.set(2, 'later/*', 1);
+    t.equal(interest.catchAllWorkers, 2);
+    t.same(interest.workersFor('late/*').sort(), [1, 2], 'they may have any subscriber');
+    t.equal(interest.nextReport(0), null, 'the table is full');
+    for (const pattern of crowd) interest.set(0, pattern, 0);
+
+    t.same(interest.nextReport(1000), { slot: 1, request: 1 });
+    t.equal(interest.nextReport(1000), null, 'one worker reports at a time');
+    interest.set(1, 'late/*', 2);
+    t.same(slotsOf(interest.match('nobody')), [1, 2], 'until its report is complete');
+    interest.reported(1, 7);
+    t.equal(interest.catchAllWorkers, 2, 'the end of another report does not count');
+    interest.reported(1, 1);
+    t.same(slotsOf(interest.match('nobody')), [2]);
+    t.same(slotsOf(interest.match('late/1')), [1, 2]);
+    t.equal(interest.subscribers('late/*'), 2, 'the count is known again');
+
+    t.same(interest.nextReport(1000), { slot: 2, request: 2 });
+    for (const pattern of [...crowd, 'later/*']) interest.set(2, pattern, 1);
+    interest.reported(2, 2);
+    t.equal(interest.catchAllWorkers, 1, 'its interest did not fit');
+    for (const pattern of crowd) interest.set(2, pattern, 0);
+    t.equal(interest.nextReport(1001), null, 'not again at once');
+    t.same(interest.nextReport(10_000), { slot: 2, request: 3 });
+    interest.drop(2);
+    interest.reported(2, 3);
+    t.equal(interest.catchAllWorkers, 0);
+    t.equal(interest.nextReport(20_000), null);
+    t.end();
+  },
+);
+
 t.test('channels above the memory of names are served, and not listed', (t) => {
   const interest = new Interest({ slots: 2, namesBytesMax: 256 });
   const names = Array.from({ length: 1000 }, (_, index) => `channel/${index}`);
