@@ -276,7 +276,11 @@ function writersFile({ header, frames }) {
     writerText(frame),
     headText(frame),
   ]);
-  const body = parts.filter((part) => part !== '').join('\n\n');
+  // A constant and the writer that uses it are one paragraph.
+  const body = parts
+    .filter((part) => part !== '')
+    .join('\n\n')
+    .replace(/^(export const [^\n]+;)\n\n/gm, '$1\n');
   const helpers = [
     ...new Set(
       body.match(

@@ -1,6 +1,7 @@
 // The TCP protocol of MegaComet's applications: 1 and a number announce an application; 2, an id,
 // 0, a message and 0 deliver the message. Pure: chunks in, commands out, wherever the chunks are
 // cut.
+import { ByteBuffer } from '../base/byte-buffer.js';
 
 export type IngestCommand =
   | { readonly name: 'announce'; readonly number: number }
@@ -24,13 +25,17 @@ export class IngestParser {
   #chunk: Buffer = Buffer.alloc(0);
   #at = 0;
   #expects: 'command' | 'id' | 'message' | 'number' = 'command';
-  /** Parts of the present id or message from earlier chunks. */
-  #parts: Buffer[] = [];
-  #partBytes = 0;
+  /** The beginning of the present id or message, from earlier chunks. */
+  readonly #begun = new ByteBuffer();
   #id: Buffer = Buffer.alloc(0);
 
   constructor(bounds: IngestBounds) {
     this.#bounds = bounds;
+  }
+
+  /** Bytes of memory of an incomplete command. */
+  get memoryBytes(): number {
+    return this.#begun.memoryBytes;
   }
 
   /** Whether a command has begun and not ended. */
@@ -83,17 +88,17 @@ export class IngestParser {
     const zero = this.#chunk.indexOf(0, this.#at);
     const end = zero === -1 ? this.#chunk.length : zero;
     const part = this.#chunk.subarray(this.#at, end);
-    this.#partBytes += part.length;
-    if (this.#partBytes > bytesMax) {
+    if (this.#begun.length + part.length > bytesMax) {
       throw new IngestFault(`${what} has more than ${bytesMax} bytes`);
     }
-    this.#parts.push(part);
     this.#at = end;
-    if (zero === -1) return null;
+    if (zero === -1) {
+      this.#begun.add(part);
+      return null;
+    }
     this.#at++;
-    const whole = this.#parts.length === 1 ? part : Buffer.concat(this.#parts);
-    this.#parts = [];
-    this.#partBytes = 0;
-    return whole;
+    if (this.#begun.length === 0) return part;
+    this.#begun.add(part);
+    return this.#begun.take();
   }
 }

@@ -22,7 +22,7 @@ export interface DeliveryTarget {
 export interface IngestOptions {
   /** Bytes of one message. */
   readonly messageBytesMax: number;
-  /** Longest silence inside a command. Between commands it is not limited. */
+  /** Longest time from the first byte of a command to its last. Between commands it is not limited. */
   readonly insideTimeoutMs?: number;
 }
 
@@ -50,6 +50,9 @@ class Application {
   readonly #parser: IngestParser;
   readonly #target: DeliveryTarget;
   readonly #shared: Shared;
+  readonly #insideTimeoutMs: number;
+  /** Runs while a command is incomplete. */
+  #timer: NodeJS.Timeout | undefined;
   /** A message that met ERR_BUSY. */
   #held: IngestCommand | null = null;
 
@@ -65,10 +68,10 @@ class Application {
     const { messageBytesMax, insideTimeoutMs } = options;
     this.#parser = new IngestParser({ idBytesMax: CHANNEL_BYTES_MAX, messageBytesMax });
     socket.setKeepAlive(true, KEEPALIVE_MS);
-    socket.setTimeout(insideTimeoutMs);
+    this.#insideTimeoutMs = insideTimeoutMs;
     socket.on('error', () => undefined);
-    socket.on('timeout', () => {
-      if (this.#parser.isInside && this.#held === null) this.#end();
+    socket.on('close', () => {
+      clearTimeout(this.#timer);
     });
     socket.on('data', (chunk: Buffer) => {
       this.#parser.feed(chunk);
@@ -90,6 +93,7 @@ class Application {
         const command = this.#held ?? this.#parser.next();
         this.#held = null;
         if (command === null) {
+          this.#time(commands > 0);
           this.#socket.resume();
           return;
         }
@@ -107,7 +111,22 @@ class Application {
     this.#later(setImmediate);
   }
 
+  /** Times the incomplete command. A byte now and then must not keep a connection without end. */
+  #time(isAnother: boolean): void {
+    if (!this.#parser.isInside || isAnother) {
+      clearTimeout(this.#timer);
+      this.#timer = undefined;
+    }
+    if (!this.#parser.isInside || this.#socket.destroyed) return;
+    this.#timer ??= setTimeout(() => {
+      this.#end();
+    }, this.#insideTimeoutMs);
+  }
+
   #later(schedule: (work: () => void) => unknown): void {
+    // The rest is not read meanwhile: its sender is not late.
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
     this.#socket.pause();
     schedule(() => {
       this.#work();

@@ -7,6 +7,7 @@ import { counter, valuesOf, type ValuesOf } from '../base/metric.js';
 import type { ChannelPage, ChannelQuery, PublishOptions, Receipt } from '../broker/publishing.js';
 import type { Target } from './admin-request.js';
 import { readKick, readPublish, RequestFault } from './publish-request.js';
+import { BatchAnswer } from './batch-answer.js';
 import {
   checkHead,
   chunksOf,
@@ -33,7 +34,12 @@ export interface PublishApiOptions {
   readonly messageBytesMax: number;
   /** Bytes of one batch. */
   readonly batchBytesMax?: number;
+  /** Bytes of answers to a batch that may wait until the client reads them. */
+  readonly unreadBytesMax?: number;
 }
+
+/** The last answer to a client that did not read the others. */
+const UNREAD = 'the answers are not read; this line and those after it are not published';
 
 const BATCH_BYTES_DEFAULT = 64 * 1024 * 1024;
 /** JSON may write a byte as six characters (\u0000), and a message has other fields. */
@@ -98,6 +104,7 @@ export class PublishApi {
   };
 
   readonly #target: PublishTarget;
+  readonly #options: PublishApiOptions;
   readonly #token: Token | null;
   readonly #lineBytesMax: number;
   readonly #batchBytesMax: number;
@@ -108,6 +115,7 @@ export class PublishApi {
 
   constructor(target: PublishTarget, options: PublishApiOptions) {
     this.#target = target;
+    this.#options = options;
     this.#token = options.token === null ? null : new Token(options.token);
     this.#lineBytesMax = JSON_BYTES_PER_BYTE * options.messageBytesMax + FIELDS_BYTES_MAX;
     this.#batchBytesMax = options.batchBytesMax ?? BATCH_BYTES_DEFAULT;
@@ -214,27 +222,26 @@ export class PublishApi {
   /** Publishes the lines of a batch as they arrive, and answers each of them in order. */
   async #publishLines(request: IncomingMessage, response: ServerResponse): Promise<void> {
     checkHead(request, 'a batch', this.#batchBytesMax);
+    const { unreadBytesMax } = this.#options;
+    const answer = new BatchAnswer(response, { type: LINES_TYPE, unreadBytesMax });
     const lines = new Lines(this.#lineBytesMax);
     // The response begins with the first lines, so that the client of a long batch is not silent.
-    const answer = async (whole: readonly (string | null)[]): Promise<void> => {
-      const texts = whole
-        .filter((line) => line?.trim() !== '')
-        .map((line) => this.#publishLine(line));
-      if (texts.length === 0) return;
-      if (!response.headersSent) response.writeHead(200, { 'Content-Type': LINES_TYPE });
-      if (!response.write(`${texts.join('\n')}\n`)) await drained(response);
+    const publish = async (whole: readonly (string | null)[]): Promise<void> => {
+      const texts = whole.filter((line) => line?.trim() !== '');
+      await answer.add(texts, (line) => this.#publishLine(line));
+      if (answer.isStalled) throw new Rejection(408, UNREAD);
     };
     try {
       for await (const chunk of chunksOf(request, 'a batch', this.#batchBytesMax)) {
-        await answer(lines.push(chunk));
+        await publish(lines.push(chunk));
       }
-      await answer(lines.end());
+      await publish(lines.end());
     } catch (error) {
       // After the head was sent, a rejection can only be the last line of the response.
       if (!response.headersSent || request.destroyed) throw error;
       const rejection = rejectionOf(error);
-      discard(request);
-      response.write(`${lineOf(rejection)}\n`);
+      discard(request, answer.isStalled ? this.#batchBytesMax : undefined);
+      answer.write([lineOf(rejection)]);
     }
     if (!response.headersSent) throw new Rejection(400, 'the batch has no line');
     response.end();
@@ -291,20 +298,6 @@ function reject(request: IncomingMessage, response: ServerResponse, rejection: R
   if (!request.complete) discard(request);
   for (const [name, value] of Object.entries(rejection.headers)) response.setHeader(name, value);
   answerJson(response, rejection.status, JSON.stringify({ error: rejection.message }));
-}
-
-/** Resolves when a response takes more, or is closed. */
-function drained(response: ServerResponse): Promise<void> {
-  if (response.destroyed) return Promise.resolve();
-  return new Promise((resolve) => {
-    const done = (): void => {
-      response.off('drain', done);
-      response.off('close', done);
-      resolve();
-    };
-    response.on('drain', done);
-    response.on('close', done);
-  });
 }
 
 function answerJson(response: ServerResponse, status: number, json: string): void {

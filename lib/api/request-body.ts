@@ -3,10 +3,13 @@
 import { isUtf8 } from 'node:buffer';
 import type { IncomingMessage } from 'node:http';
 
+import { ByteBuffer } from '../base/byte-buffer.js';
 import { RequestFault } from './publish-request.js';
 
 /** Bytes of a rejected body that are read, so that its sender reads the answer before the reset. */
 const DISCARD_BYTES_MAX = 1024 * 1024;
+/** Milliseconds for a body with one text, from its head to its last byte. */
+const TEXT_TIMEOUT_MS = 30_000;
 const NEWLINE = 0x0a;
 
 /** A response that reports an error. */
@@ -59,23 +62,47 @@ export async function* chunksOf(
   }
 }
 
+async function readWhole(request: IncomingMessage, bytesMax: number): Promise<Buffer> {
+  const whole = new ByteBuffer();
+  for await (const chunk of chunksOf(request, 'the body', bytesMax)) whole.add(chunk);
+  return whole.take();
+}
+
+/** @throws Rejection after `timeoutMs`. A sender of one byte now and then would never be silent. */
+async function inTime<Value>(value: Promise<Value>, timeoutMs: number): Promise<Value> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => {
+      const sentence = `the body is not complete after ${timeoutMs / 1000} s`;
+      reject(new Rejection(408, sentence, { Connection: 'close' }));
+    }, timeoutMs);
+  });
+  try {
+    return await Promise.race([value, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
 /** A whole body as text. @throws Rejection, RequestFault */
-export async function readText(request: IncomingMessage, bytesMax: number): Promise<string> {
+export async function readText(
+  request: IncomingMessage,
+  bytesMax: number,
+  timeoutMs = TEXT_TIMEOUT_MS,
+): Promise<string> {
   checkHead(request, 'the body', bytesMax);
-  const chunks: Buffer[] = [];
-  for await (const chunk of chunksOf(request, 'the body', bytesMax)) chunks.push(chunk);
-  const body = Buffer.concat(chunks);
+  const body = await inTime(readWhole(request, bytesMax), timeoutMs);
   if (!isUtf8(body)) throw new RequestFault('the body is not UTF-8');
   return body.toString();
 }
 
 /** Reads and ignores more of a rejected body: a close at once would reset the connection. */
-export function discard(request: IncomingMessage): void {
+export function discard(request: IncomingMessage, bytesMax = DISCARD_BYTES_MAX): void {
   let bytes = 0;
   request.on('error', () => undefined);
   request.on('data', (chunk: Buffer) => {
     bytes += chunk.length;
-    if (bytes > DISCARD_BYTES_MAX) request.destroy();
+    if (bytes > bytesMax) request.destroy();
   });
   request.resume();
 }
@@ -83,11 +110,15 @@ export function discard(request: IncomingMessage): void {
 /** Cuts a body into lines. */
 export class Lines {
   readonly #bytesMax: number;
-  #parts: Buffer[] = [];
-  #bytes = 0;
+  readonly #part = new ByteBuffer();
 
   constructor(bytesMax: number) {
     this.#bytesMax = bytesMax;
+  }
+
+  /** Bytes of memory of an incomplete line. */
+  get memoryBytes(): number {
+    return this.#part.memoryBytes;
   }
 
   /** The lines that a chunk completes; null for one that is not UTF-8. @throws Rejection */
@@ -105,9 +136,7 @@ export class Lines {
 
   /** The remaining lines. */
   end(): (string | null)[] {
-    const bytes = Buffer.concat(this.#parts);
-    this.#parts = [];
-    this.#bytes = 0;
+    const bytes = this.#part.take();
     if (bytes.length === 0) return [];
     if (isUtf8(bytes)) return bytes.toString().split('\n');
     const lines: (string | null)[] = [];
@@ -120,8 +149,7 @@ export class Lines {
   }
 
   #keep(part: Buffer): void {
-    if (this.#bytes > this.#bytesMax) throw tooLarge('a line', this.#bytesMax);
-    this.#bytes += part.length;
-    this.#parts.push(part);
+    if (this.#part.length > this.#bytesMax) throw tooLarge('a line', this.#bytesMax);
+    this.#part.add(part);
   }
 }

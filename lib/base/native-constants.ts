@@ -18,8 +18,11 @@ export const DESCRIPTOR_RESERVE = 64;
 /** Longest deadline in seconds. A deadline is a 16-bit second, compared as a signed difference. */
 export const DEADLINE_SECONDS_MAX = 32_400;
 
-/** Bytes of one frame on the control stream. A greater length means that the stream is broken. */
-export const FRAME_BYTES_MAX = 1_048_576;
+/**
+ * Bytes of one frame on the control stream: a message of 1 MiB, its channel and its labels. A
+ * greater length means that the stream is broken.
+ */
+export const FRAME_BYTES_MAX = 1_049_600;
 
 /** Bytes of a channel name: it fits into a log line and into a text of a frame. */
 export const CHANNEL_BYTES_MAX = 200;
@@ -47,6 +50,6 @@ export const PROTOCOL_CHOICES = ['echo', 'comet'] as const;
 
 /** Of the lists of frames, by header: an addon that was built from other lists is rejected. */
 export const FRAME_FINGERPRINTS = {
-  'frames.h': 0x8cff4063,
+  'frames.h': 0x39cae2d4,
   'load_frames.h': 0xc7915109,
 } as const;

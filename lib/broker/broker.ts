@@ -14,6 +14,7 @@ import type { WorkerPort } from '../ipc/worker-port.js';
 import { ChannelList } from './channel-list.js';
 import { checkChannel, isChannel, isPattern } from './channel-name.js';
 import { ClientPublishing, type ClientMessage } from './client-publishing.js';
+import { HeapTrim } from './heap-trim.js';
 import { HISTORY_METRICS, type HistoryEngine } from './history-engine.js';
 import { History } from './history.js';
 import { Interest } from './interest.js';
@@ -43,6 +44,8 @@ export interface BrokerParts {
   readonly schedule?: (run: () => void) => void;
   readonly epoch?: bigint;
   readonly engine?: HistoryEngine;
+  /** Returns free memory of the heap to the kernel. */
+  readonly trimHeap?: () => void;
 }
 
 export interface BrokerEvents {
@@ -101,6 +104,7 @@ export class Broker extends EventEmitter<BrokerEvents> {
   readonly #channels: ChannelList;
   readonly #presence: Presence;
   readonly #clients: ClientPublishing;
+  readonly #heapTrim: HeapTrim;
   #overflows = 0;
   #timer: NodeJS.Timeout | undefined;
 
@@ -140,6 +144,7 @@ export class Broker extends EventEmitter<BrokerEvents> {
     this.#recovery = new Recovery({ engine, outgoing, lines });
     this.#channels = new ChannelList(interest, engine);
     this.#presence = new Presence(lines);
+    this.#heapTrim = new HeapTrim(parts.trimHeap ?? ((): void => undefined));
     this.#clients = new ClientPublishing(lines, (channel, data, publishOptions) =>
       this.publish(channel, data, publishOptions),
     );
@@ -231,6 +236,7 @@ export class Broker extends EventEmitter<BrokerEvents> {
     this.#path.sweep();
     this.mailboxes.sweep();
     this.#requestInterest();
+    this.#heapTrim.check(this.#interest.channels);
     this.drained();
   }
 

@@ -61,7 +61,7 @@ export class CatchAll {
   /** A worker has reported all of its interest. */
   reported(slot: number, request: number): void {
     const member = this.#members.get(slot);
-    if (member === undefined || member.request !== request) return;
+    if (member?.request !== request) return;
     if (member.hasExcess) member.request = 0;
     else this.#members.delete(slot);
   }

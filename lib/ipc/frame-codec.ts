@@ -1,5 +1,6 @@
 // What the generated codecs of control frames share: readers and writers of field types, and the
 // decoder of a stream. The frames are in frames.ts and load-frames.ts, generated from native/ipc/.
+import { ByteBuffer } from '../base/byte-buffer.js';
 import { FRAME_BYTES_MAX } from '../base/native-constants.js';
 
 /** The fields of some frames, by the frame's name. */
@@ -234,7 +235,10 @@ export class BodyReader {
 /** Cuts a control stream into frames of a list. */
 export class FrameDecoder<Fields extends FrameFields> {
   readonly #readers: FrameReaders<Fields>;
-  #pending: Buffer = Buffer.alloc(0);
+  /** The beginning of a frame, or of its length. */
+  readonly #begun = new ByteBuffer();
+  /** Bytes of the frame that has begun, as far as they are known. */
+  #wanted = 4;
 
   constructor(readers: FrameReaders<Fields>) {
     this.#readers = readers;
@@ -246,18 +250,26 @@ export class FrameDecoder<Fields extends FrameFields> {
    * @throws RangeError when the bytes cannot be frames; no later byte can be trusted.
    */
   push(chunk: Buffer): FrameOf<Fields>[] {
-    let bytes = this.#pending.length === 0 ? chunk : Buffer.concat([this.#pending, chunk]);
+    let bytes = chunk;
+    if (this.#begun.length > 0) {
+      this.#begun.add(chunk);
+      if (this.#begun.length < this.#wanted) return [];
+      bytes = this.#begun.take();
+    }
+    this.#wanted = 4;
     const frames: FrameOf<Fields>[] = [];
     while (bytes.length >= 4) {
       const length = bytes.readUInt32LE(0);
       if (length === 0 || length > FRAME_BYTES_MAX) {
         throw new RangeError(`frame of ${length} bytes`);
       }
-      if (bytes.length < 4 + length) break;
+      this.#wanted = 4 + length;
+      if (bytes.length < this.#wanted) break;
       frames.push(this.#decode(bytes.subarray(4, 4 + length)));
-      bytes = bytes.subarray(4 + length);
+      bytes = bytes.subarray(this.#wanted);
+      this.#wanted = 4;
     }
-    this.#pending = bytes;
+    this.#begun.add(bytes);
     return frames;
   }
 

@@ -44,7 +44,6 @@ export function writeConfigure(
 }
 
 export const ADJUST_BYTES = 17;
-
 /** Writes a Adjust frame at `at` and returns its end. */
 export function writeAdjust(
   target: Buffer,
@@ -61,7 +60,6 @@ export function writeAdjust(
 }
 
 export const WATCH_BYTES = 10;
-
 /** Writes a Watch frame at `at` and returns its end. */
 export function writeWatch(target: Buffer, at: number, listener: number, on: number): number {
   target[at + 4] = 3;
@@ -71,7 +69,6 @@ export function writeWatch(target: Buffer, at: number, listener: number, on: num
 }
 
 export const DRAIN_BYTES = 9;
-
 /** Writes a Drain frame at `at` and returns its end. */
 export function writeDrain(target: Buffer, at: number, drainMs: number): number {
   target[at + 4] = 4;
@@ -81,7 +78,7 @@ export function writeDrain(target: Buffer, at: number, drainMs: number): number 
 
 /** The most bytes that a Comet frame with these fields takes. */
 export function cometBytesMax(origins: readonly string[], subprotocols: readonly string[]): number {
-  return 86 + textsBytesMax(origins) + textsBytesMax(subprotocols);
+  return 94 + textsBytesMax(origins) + textsBytesMax(subprotocols);
 }
 
 /** Writes a Comet frame at `at` and returns its end. */
@@ -101,6 +98,8 @@ export function writeComet(
   messageBytesMax: number,
   sendQueueBytesMax: number,
   channelsPerConnectionMax: number,
+  clientPublishRate: number,
+  allClientsPublishRate: number,
   workerSendQueueBytesMax: bigint,
   workerInputBytesMax: bigint,
   slicesMax: number,
@@ -122,18 +121,19 @@ export function writeComet(
   writeU32(target, at + 49, messageBytesMax);
   writeU32(target, at + 53, sendQueueBytesMax);
   writeU32(target, at + 57, channelsPerConnectionMax);
-  writeU64(target, at + 61, workerSendQueueBytesMax);
-  writeU64(target, at + 69, workerInputBytesMax);
-  writeU32(target, at + 77, slicesMax);
-  writeU8(target, at + 81, flags);
-  let end = writeTexts(target, at + 82, origins);
+  writeU32(target, at + 61, clientPublishRate);
+  writeU32(target, at + 65, allClientsPublishRate);
+  writeU64(target, at + 69, workerSendQueueBytesMax);
+  writeU64(target, at + 77, workerInputBytesMax);
+  writeU32(target, at + 85, slicesMax);
+  writeU8(target, at + 89, flags);
+  let end = writeTexts(target, at + 90, origins);
   end = writeTexts(target, end, subprotocols);
   return endFrame(target, at, end);
 }
 
 /** Offset of `channel` in a Publish frame. */
 export const PUBLISH_CHANNEL_AT = 18;
-
 /** The most bytes that a Publish frame with these fields takes. */
 export function publishBytesMax(
   channel: string,
@@ -192,7 +192,6 @@ export function writeReplayPage(
 }
 
 export const REPLAY_PAGE_HEAD_BYTES = 26;
-
 /** Writes a ReplayPage frame up to the bytes of `messages`, and returns their offset. */
 export function writeReplayPageHead(
   target: Buffer,
@@ -246,7 +245,6 @@ export function writeMailboxLease(
 }
 
 export const MAILBOX_LEASE_HEAD_BYTES = 17;
-
 /** Writes a MailboxLease frame up to the bytes of `data`, and returns their offset. */
 export function writeMailboxLeaseHead(
   target: Buffer,
@@ -263,7 +261,6 @@ export function writeMailboxLeaseHead(
 }
 
 export const PRESENCE_EVENTS_BYTES = 6;
-
 /** Writes a PresenceEvents frame at `at` and returns its end. */
 export function writePresenceEvents(target: Buffer, at: number, on: number): number {
   target[at + 4] = 9;
@@ -336,7 +333,6 @@ export function writeRejected(
 }
 
 export const ROOM_BYTES = 6;
-
 /** Writes a Room frame at `at` and returns its end. */
 export function writeRoom(target: Buffer, at: number, isServerFull: number): number {
   target[at + 4] = 14;
@@ -345,7 +341,6 @@ export function writeRoom(target: Buffer, at: number, isServerFull: number): num
 }
 
 export const INTEREST_REQUEST_BYTES = 9;
-
 /** Writes a InterestRequest frame at `at` and returns its end. */
 export function writeInterestRequest(target: Buffer, at: number, request: number): number {
   target[at + 4] = 15;
@@ -398,7 +393,6 @@ export function writeLog(
 }
 
 export const CAPACITY_CHANGE_BYTES = 9;
-
 /** Writes a CapacityChange frame at `at` and returns its end. */
 export function writeCapacityChange(target: Buffer, at: number, connections: number): number {
   target[at + 4] = 18;
@@ -407,7 +401,6 @@ export function writeCapacityChange(target: Buffer, at: number, connections: num
 }
 
 export const GOODBYE_BYTES = 9;
-
 /** Writes a Goodbye frame at `at` and returns its end. */
 export function writeGoodbye(target: Buffer, at: number, closed: number): number {
   target[at + 4] = 19;
@@ -539,7 +532,6 @@ export function writePresent(
 }
 
 export const INTEREST_END_BYTES = 9;
-
 /** Writes a InterestEnd frame at `at` and returns its end. */
 export function writeInterestEnd(target: Buffer, at: number, request: number): number {
   target[at + 4] = 25;
@@ -568,7 +560,6 @@ export function writeMailboxPoll(
 }
 
 export const MAILBOX_ACK_BYTES = 13;
-
 /** Writes a MailboxAck frame at `at` and returns its end. */
 export function writeMailboxAck(
   target: Buffer,
@@ -583,7 +574,6 @@ export function writeMailboxAck(
 }
 
 export const MAILBOX_NACK_BYTES = 13;
-
 /** Writes a MailboxNack frame at `at` and returns its end. */
 export function writeMailboxNack(
   target: Buffer,

@@ -114,6 +114,8 @@ export interface Frames {
     readonly messageBytesMax: number;
     readonly sendQueueBytesMax: number;
     readonly channelsPerConnectionMax: number;
+    readonly clientPublishRate: number;
+    readonly allClientsPublishRate: number;
     readonly workerSendQueueBytesMax: bigint;
     readonly workerInputBytesMax: bigint;
     readonly slicesMax: number;

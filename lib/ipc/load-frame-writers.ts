@@ -39,7 +39,6 @@ export function writeDial(
 }
 
 export const VERIFY_BYTES = 9;
-
 /** Writes a Verify frame at `at` and returns its end. */
 export function writeVerify(target: Buffer, at: number, timeoutMs: number): number {
   target[at + 4] = 33;
@@ -48,7 +47,6 @@ export function writeVerify(target: Buffer, at: number, timeoutMs: number): numb
 }
 
 export const EXCHANGE_BYTES = 17;
-
 /** Writes a Exchange frame at `at` and returns its end. */
 export function writeExchange(
   target: Buffer,
@@ -95,7 +93,6 @@ export function writeSubscribe(
 }
 
 export const GATHER_BYTES = 6;
-
 /** Writes a Gather frame at `at` and returns its end. */
 export function writeGather(target: Buffer, at: number, forgets: number): number {
   target[at + 4] = 36;
@@ -104,7 +101,6 @@ export function writeGather(target: Buffer, at: number, forgets: number): number
 }
 
 export const RECONNECT_BYTES = 13;
-
 /** Writes a Reconnect frame at `at` and returns its end. */
 export function writeReconnect(target: Buffer, at: number, epoch: bigint): number {
   target[at + 4] = 37;
@@ -113,7 +109,6 @@ export function writeReconnect(target: Buffer, at: number, epoch: bigint): numbe
 }
 
 export const PROGRESS_BYTES = 91;
-
 /** Writes a Progress frame at `at` and returns its end. */
 export function writeProgress(
   target: Buffer,

@@ -278,6 +278,30 @@ export const COMET_OPTIONS = [
     frame: { flag: 'clientsPublish' },
     help: 'Let WebSocket clients publish.',
   },
+  {
+    name: 'client-publish-rate',
+    kind: 'integer',
+    value: 'N',
+    min: 0,
+    max: 1_000_000,
+    default: 100,
+    protocol: 'comet',
+    frame: { u32: 'clientPublishRate' },
+    help: 'Messages per second that one client may publish, with bursts of one second; 0 means no limit.',
+  },
+  {
+    name: 'all-clients-publish-rate',
+    kind: 'integer',
+    value: 'N',
+    min: 0,
+    max: 1_000_000,
+    default: 10_000,
+    protocol: 'comet',
+    frame: { u32: 'allClientsPublishRate' },
+    help:
+      'Messages per second that all clients together may publish, split evenly over the workers; ' +
+      '0 means no limit.',
+  },
   ADMIN_TOKEN,
   ADMIN_TOKEN_FILE,
   {

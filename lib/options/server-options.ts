@@ -134,6 +134,16 @@ export interface ServerOptions {
   /** Comet: let WebSocket clients publish. Default: `false`. */
   clientPublish?: boolean;
   /**
+   * Comet: messages per second that one client may publish, with bursts of one second; 0 means no
+   * limit. Default: `100`.
+   */
+  clientPublishRate?: number;
+  /**
+   * Comet: messages per second that all clients together may publish, split evenly over the
+   * workers; 0 means no limit. Default: `10000`.
+   */
+  allClientsPublishRate?: number;
+  /**
    * Comet: token that allows publishing and kicking over HTTP. Default: no publishing over HTTP.
    */
   adminToken?: string;

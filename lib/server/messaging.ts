@@ -3,6 +3,7 @@ import { Broker } from '../broker/broker.js';
 import type { ClientMessage } from '../broker/client-publishing.js';
 import type { MemberEvent } from '../broker/presence.js';
 import type { CometLink } from '../manager/manager.js';
+import { addon } from '../system/native.js';
 import { PublishApi } from '../api/publish-api.js';
 import { brokerOptions } from './broker-options.js';
 import { cometRules } from './comet-rules.js';
@@ -28,7 +29,7 @@ export class Messaging {
   readonly link: CometLink;
 
   constructor(slots: number, options: MessagingOptions, cores: number, events: MessagingEvents) {
-    this.broker = new Broker(brokerOptions(slots, options));
+    this.broker = new Broker(brokerOptions(slots, options), { trimHeap: addon.trimHeap });
     this.broker.on('overflow', (slot) => {
       events.onOverflow(slot);
     });

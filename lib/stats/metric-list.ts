@@ -98,6 +98,8 @@ function lagSamples(stats: Stats): Sample[] {
     const le = isLast ? '+Inf' : String(2 ** bucket / 1e6);
     samples.push({ value: count, labels: { le }, metricName: `${LAG_NAME}_bucket` });
   }
+  const sumUs = stats.workers.reduce((sum, { loopLagSumUs }) => sum + Number(loopLagSumUs), 0);
+  samples.push({ value: sumUs / 1e6, labels: {}, metricName: `${LAG_NAME}_sum` });
   samples.push({ value: count, labels: {}, metricName: `${LAG_NAME}_count` });
   return samples;
 }
@@ -133,9 +135,7 @@ const WORKERS: readonly ServerMetric[] = [
     name: LAG_NAME,
     kind: 'histogram',
     labels: ['le'],
-    help:
-      'Loop iterations of all workers by length. During one, the other clients of the worker ' +
-      'wait. It has no sum.',
+    help: 'Loop iterations of all workers by length. During one, the other clients of the worker wait.',
     samples: lagSamples,
   },
 ];

@@ -25,6 +25,8 @@ export interface WorkerStats {
   readonly loopLagMaxMs: number;
   /** Loop iterations by length: entry b counts those below 2^b microseconds. */
   readonly loopLagHistogram: readonly Count[];
+  /** Sum of the lengths of all loop iterations, in microseconds. */
+  readonly loopLagSumUs: Count;
   /** Private memory of this process, in bytes. */
   readonly privateBytes: MetricValue;
   /** Every counter of native/ipc/segment.h in camel case, such as `acceptedTotal`. */
@@ -91,6 +93,7 @@ const NOT_SUMMED = new Set(['loopLagMaxUs', 'connectionsMax']);
 const WORDS = addon.sizes.blockWords;
 const FIRST_COUNTER = 1;
 const FIRST_LAG = FIRST_COUNTER + NAMES.length;
+const LAG_SUM = FIRST_LAG + addon.sizes.lagBuckets;
 
 /** Private memory is read again after this long at the earliest: 0.3 ms a worker. */
 const MEMORY_AGE_MS_MAX = 1000;
@@ -138,6 +141,10 @@ export class SegmentReader {
     return Array.from({ length: addon.sizes.lagBuckets }, (_, index) =>
       exact(this.#word(slot, FIRST_LAG + index)),
     );
+  }
+
+  lagSumUs(slot: number): Count {
+    return exact(this.#word(slot, LAG_SUM));
   }
 
   totals(slots: number): Record<string, Count> {
@@ -211,6 +218,7 @@ export function workerStats(
     heartbeatAgeMs: view.pid === null ? null : segment.beatAgeMs(view.slot),
     loopLagMaxMs: Number(counters['loopLagMaxUs'] ?? 0) / 1000,
     loopLagHistogram: segment.lag(view.slot),
+    loopLagSumUs: segment.lagSumUs(view.slot),
     privateBytes: memory.privateBytes(view.pid),
   };
 }

@@ -101,6 +101,8 @@ export interface Addon {
   dropCapabilities(): boolean;
   /** Sends one datagram to a unix socket (a path or `@NAME`) without waiting; 0 or an errno value. */
   notify(socket: string, text: string): number;
+  /** Returns free memory of the heap to the kernel. */
+  trimHeap(): void;
   runWorker(): number;
   runDialer(): number;
 }

@@ -239,6 +239,10 @@ Napi::Value run_dialer_here(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), run_dialer());
 }
 
+void trim_heap(const Napi::CallbackInfo&) {
+  sys::trim_heap();
+}
+
 void forbid_new_privileges(const Napi::CallbackInfo&) {
   sys::forbid_new_privileges();
 }
@@ -298,6 +302,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("steer", Napi::Function::New(env, steer));
   exports.Set("forbidNewPrivileges", Napi::Function::New(env, forbid_new_privileges));
   exports.Set("dropCapabilities", Napi::Function::New(env, drop_capabilities));
+  exports.Set("trimHeap", Napi::Function::New(env, trim_heap));
   exports.Set("notify", Napi::Function::New(env, notify));
   exports.Set("runWorker", Napi::Function::New(env, run_worker_here));
   exports.Set("runDialer", Napi::Function::New(env, run_dialer_here));

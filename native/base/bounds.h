@@ -53,8 +53,9 @@ constexpr uint32_t kSlabChunkRecords = 4096;
 /// import), and the last accept must fail on our limit and not on the kernel's.
 constexpr uint32_t kDescriptorReserve = 64;
 
-/// Bytes of one frame on the control stream. A greater length means that the stream is broken.
-constexpr size_t kFrameBytesMax = size_t{1024} * 1024;
+/// Bytes of one frame on the control stream: a message of 1 MiB, its channel and its labels. A
+/// greater length means that the stream is broken.
+constexpr size_t kFrameBytesMax = size_t{1025} * 1024;
 
 /// Bytes of one read from the control stream.
 constexpr size_t kControlReadBytes = size_t{64} * 1024;
@@ -82,6 +83,16 @@ constexpr size_t kLogBytesMax = 512;
 
 /// Shortest time between two log lines about the same condition, in milliseconds.
 constexpr uint32_t kLogIntervalMs = 10'000;
+
+/// Shortest time between two log lines about rejected peers of one kind, in milliseconds. A public
+/// port is scanned all day, and every worker has lines of its own.
+constexpr uint32_t kRejectionLogMs = 60'000;
+
+/// Rejected requests within that time that are worth a line.
+constexpr uint32_t kRejectionBurst = 20;
+
+/// Bytes of a client's text in a log line.
+constexpr size_t kLoggedTextMax = 128;
 
 /// Seconds between two heartbeats of an idle worker. The manager calls a worker late after 3 s and
 /// hung after 10 s. 56 workers use 0.27 % of a core with one heartbeat a second and 0.69 % with
@@ -225,9 +236,9 @@ constexpr size_t kChannelCacheBytesMax = size_t{64} * 1024;
 constexpr size_t kCacheMessagesMax = 8'192;
 constexpr size_t kCacheBytesMax = size_t{4} * 1024 * 1024;
 
-/// Channels of a worker beyond which a channel is dropped with its last subscriber: 40 MB. One
-/// client that joins and leaves 200,000 new channels a second would otherwise use all memory.
-constexpr uint32_t kRetainedChannelsMax = 262'144;
+/// Channels without subscribers that a worker keeps. Beyond it a channel is dropped soon after its
+/// last subscriber left. With the longest names they take 25 MB here, and 20 MB in the manager.
+constexpr uint32_t kRetainedChannelsMax = 65'536;
 
 /// Channels that a worker reports again in one step, ten steps a second, after the manager asked
 /// for all of them. One step takes about 2 ms.

@@ -17,6 +17,7 @@
 namespace megacomet {
 
 class InputBudget;
+class RejectionLog;
 class Sender;
 class Sessions;
 
@@ -46,12 +47,15 @@ class SubscriptionService {
   ~SubscriptionService() = default;
 };
 
+/// What became of a client's message. kTooFast: the client exceeds its rate. kBusy: all clients
+/// exceed theirs, or the queue to the manager is full.
+enum class PublishResult : uint8_t { kSent, kTooFast, kBusy };
+
 /// Publishing by clients.
 class PublishService {
  public:
   /// Sends a client's message to the manager; on_rejected() follows if the manager rejects it.
-  /// False when the queue to the manager is full.
-  virtual bool publish(const Connection& connection, frame::Message message) = 0;
+  virtual PublishResult publish(const Connection& connection, frame::Message message) = 0;
 
  protected:
   ~PublishService() = default;
@@ -75,13 +79,14 @@ class MailService {
   ~MailService() = default;
 };
 
-/// Filled in once, when the worker is built. Where the server speaks echo, nothing below `counters`
-/// is used.
+/// Filled in once, when the worker is built. Where the server speaks echo, nothing below
+/// `rejections` is used.
 struct Services {
   ConnectionOwner* connections = nullptr;
   Sender* sender = nullptr;
   Sessions* sessions = nullptr;
   Counters* counters = nullptr;
+  RejectionLog* rejections = nullptr;
 
   /// Settings of the comet protocols.
   const frame::Comet* rules = nullptr;

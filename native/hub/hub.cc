@@ -43,7 +43,8 @@ Hub::Hub(Transport* transport, Control* control, Counters* counters)
                  &transport->services(),
                  transport->protocols()}),
       kicks_(&transport->connections(), &channels_, transport),
-      random_(sys::monotonic_ns()) {
+      random_(sys::monotonic_ns()),
+      rejections_(control, counters) {
   Services& services = transport->services();
   services.rules = &rules_;
   services.subscriptions = this;
@@ -51,6 +52,7 @@ Hub::Hub(Transport* transport, Control* control, Counters* counters)
   services.mail = &mailboxes_;
   services.deflate = &deflate_;
   services.random = &random_;
+  services.rejections = &rejections_;
   transport->set_observer(this);
 }
 
@@ -59,6 +61,7 @@ void Hub::configure(frame::Comet rules) {
   is_on_ = true;
   sequence_.epoch = rules_.epoch;
   presence_.set_channel_retention(rules_.channel_retention_s);
+  publish_limits_.set_client_rate(rules_.client_publish_rate);
   recovery_.set_send_queue_bytes_max(rules_.send_queue_bytes_max);
   transport_->input_budget().set_bytes_max(rules_.worker_input_bytes_max);
   transport_->sender().set_timeouts({rules_.write_timeout_s, rules_.heartbeat_s});
@@ -104,13 +107,19 @@ void Hub::on_disconnect(const frame::Disconnect& order) {
   kicks_.kick({order.fd, order.generation}, order.reason);
 }
 
-bool Hub::publish(const Connection& connection, frame::Message message) {
-  if (control_->is_full()) return false;
+PublishResult Hub::publish(const Connection& connection, frame::Message message) {
+  if (control_->is_full()) return PublishResult::kBusy;
   const ConnectionName name = name_of(connection);
+  const PublishLimits::Result result = publish_limits_.count(name, sys::monotonic_ns());
+  if (result != PublishLimits::Result::kAdmitted) {
+    counters_->add(Counter::kClientPublishesLimitedTotal);
+    const bool is_alone = result == PublishLimits::Result::kClientTooFast;
+    return is_alone ? PublishResult::kTooFast : PublishResult::kBusy;
+  }
   message.fd = name.fd;
   message.generation = name.generation;
   control_->send(message);
-  return true;
+  return PublishResult::kSent;
 }
 
 void Hub::on_rejected(const frame::Rejected& rejected) {

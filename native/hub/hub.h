@@ -9,12 +9,14 @@
 #include "base/random.h"
 #include "codec/deflate_codec.h"
 #include "connection/protocol.h"
+#include "connection/rejection_log.h"
 #include "connection/transport.h"
 #include "hub/delivery.h"
 #include "hub/kicks.h"
 #include "hub/mailboxes.h"
 #include "hub/number_window.h"
 #include "hub/presence.h"
+#include "hub/publish_limits.h"
 #include "hub/recovery.h"
 #include "hub/sequence.h"
 #include "hub/subscriptions.h"
@@ -33,6 +35,10 @@ class Hub final : SubscriptionService, PublishService, ConnectionObserver, Repla
 
   /// Turns the worker into one of a comet server, with the manager's settings.
   void configure(frame::Comet rules);
+  /// The number of workers that share the rates of the server.
+  void set_workers(uint32_t count) {
+    publish_limits_.set_worker_rate(uint64_t{rules_.all_clients_publish_rate} * 1000 / count);
+  }
   [[nodiscard]] bool is_on() const { return is_on_; }
   [[nodiscard]] const frame::Comet& rules() const { return rules_; }
 
@@ -74,7 +80,7 @@ class Hub final : SubscriptionService, PublishService, ConnectionObserver, Repla
   [[nodiscard]] Cursor position(const Connection& connection) const override {
     return subscriptions_.position(connection);
   }
-  bool publish(const Connection& connection, frame::Message message) override;
+  PublishResult publish(const Connection& connection, frame::Message message) override;
 
   void on_disconnecting(Connection* connection) override { delivery_.flush(connection); }
   void on_closing(Connection* connection) override { unsubscribe(connection); }
@@ -99,6 +105,8 @@ class Hub final : SubscriptionService, PublishService, ConnectionObserver, Repla
   Kicks kicks_;
   DeflateCodec deflate_;
   Random random_;
+  RejectionLog rejections_;
+  PublishLimits publish_limits_;
   bool is_on_ = false;
 };
 

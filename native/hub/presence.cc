@@ -18,6 +18,11 @@ void Presence::note(uint32_t index) {
     const uint32_t retention_s = is_near_capacity() ? 0 : channel_retention_s_;
     channel.retained_until = static_cast<uint16_t>(now_ + retention_s);
   }
+  if (channel.is_used() == channel.is_retained) {
+    channel.is_retained = !channel.is_retained;
+    channel.is_retained ? ++retained_ : --retained_;
+    if (channel.is_retained && is_near_capacity()) excess_.push_back(index);
+  }
   if (channel.is_change_noted) return;
   channel.is_change_noted = true;
   changed_.push_back(index);
@@ -38,7 +43,19 @@ void Presence::send_counts() {
     send_interest(channel);
   }
   changed_.clear();
+}
+
+void Presence::report() {
+  send_counts();
+  drop_excess();
   if (report_request_ != 0) send_step();
+}
+
+void Presence::drop_excess() {
+  for (const uint32_t index : excess_) {
+    if (parts_.channels->at(index).is_retained) forget(index);
+  }
+  excess_.clear();
 }
 
 void Presence::send_interest(const Channel& channel) {
@@ -69,7 +86,7 @@ void Presence::send_step() {
 
 void Presence::tick(uint16_t now) {
   now_ = now;
-  send_counts();
+  report();
   const uint32_t capacity = parts_.channels->capacity();
   const uint32_t count = std::max(kRetentionChannels, capacity / (is_near_capacity() ? 2 : 8));
   for (uint32_t checked = 0; checked < std::min(count, capacity); ++checked) {
@@ -79,6 +96,7 @@ void Presence::tick(uint16_t now) {
     if (channel.name.empty() || channel.is_used()) continue;
     if (static_cast<int16_t>(channel.retained_until - now_) < 0) forget(index);
   }
+  parts_.channels->trim();
 }
 
 void Presence::forget(uint32_t index) {
@@ -88,6 +106,7 @@ void Presence::forget(uint32_t index) {
     interest.channel = channel.name;
     parts_.control->send(interest);
   }
+  if (channel.is_retained) --retained_;
   parts_.fanout->forget(index);
   parts_.channels->close(index);
 }

@@ -45,9 +45,11 @@ class Presence {
   /// Something changed that the number of subscribers depends on.
   void note(uint32_t channel);
 
-  /// Sends changed numbers to the manager, and a step of report_again(); a few times a second, and
-  /// before each replay request.
+  /// Sends changed numbers to the manager, before each replay request.
   void send_counts();
+  /// Sends changed numbers and a step of report_again(), and drops channels for which there is no
+  /// room; a few times a second.
+  void report();
   /// Reports every channel again, in steps: the manager's table of interest was full.
   void report_again(const frame::InterestRequest& request);
   /// Once a second: forgets channels whose retention ended.
@@ -56,17 +58,20 @@ class Presence {
   void answer(const frame::Query& query);
 
  private:
-  [[nodiscard]] bool is_near_capacity() const {
-    return parts_.channels->size() > bounds::kRetainedChannelsMax;
-  }
+  [[nodiscard]] bool is_near_capacity() const { return retained_ >= bounds::kRetainedChannelsMax; }
   void send_event(uint32_t channel, const Connection& connection, bool is_there);
   void forget(uint32_t channel);
   void send_interest(const Channel& channel);
   void send_step();
+  void drop_excess();
 
   Parts parts_;
   std::vector<uint32_t> changed_;
+  /// Channels that lost their last subscriber when too many were kept.
+  std::vector<uint32_t> excess_;
   uint32_t channel_retention_s_ = 0;
+  /// Channels without subscribers.
+  uint32_t retained_ = 0;
   uint32_t retention_position_ = 0;
   /// The next channel to report again, and the request to answer at the end; 0 without one.
   uint32_t report_position_ = 0;

@@ -97,6 +97,8 @@ constexpr uint8_t kWebSocketCompression = 8;
   F(u32, message_bytes_max)           \
   F(u32, send_queue_bytes_max)        \
   F(u32, channels_per_connection_max) \
+  F(u32, client_publish_rate)         \
+  F(u32, all_clients_publish_rate)    \
   F(u64, worker_send_queue_bytes_max) \
   F(u64, worker_input_bytes_max)      \
   F(u32, slices_max)                  \

@@ -96,7 +96,7 @@ int Segment::renew(uint32_t slot) {
   for (size_t index = 0; index < kCounterCount; ++index) {
     block.counters[index].store(target.believed[1 + index], std::memory_order_relaxed);
   }
-  for (size_t index = 0; index < kLagBuckets; ++index) {
+  for (size_t index = 0; index < kLagWords; ++index) {
     block.lag[index].store(target.believed[1 + kCounterCount + index], std::memory_order_relaxed);
   }
   return target.page.fd();

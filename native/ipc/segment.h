@@ -96,7 +96,21 @@ enum class CounterKind : uint8_t { kTotal, kGauge };
   X(kRequestsTotal, "requests_total", kTotal,                                                     \
     "Complete HTTP requests.")                                                                    \
   X(kBadRequestsTotal, "bad_requests_total", kTotal,                                              \
-    "HTTP requests rejected. Look for faulty clients, or for a scan of the port.")                \
+    "HTTP requests rejected; the causes follow. The log has an example once a minute.")           \
+  X(kBadRequestsOriginTotal, "bad_requests_origin_total", kTotal,                                 \
+    "Rejected with 403 because --origin does not list the origin of the page.")                   \
+  X(kBadRequestsPathTotal, "bad_requests_path_total", kTotal,                                     \
+    "Rejected with 404: a client with a wrong URL, or a scan of the port.")                       \
+  X(kBadRequestsSizeTotal, "bad_requests_size_total", kTotal,                                     \
+    "Rejected with 413, 414 or 431: too long, or too many channels. The response has the limit.") \
+  X(kBadRequestsOtherTotal, "bad_requests_other_total", kTotal,                                   \
+    "Rejected for another fault, which the response names.")                                      \
+  X(kForeignOriginsTotal, "foreign_origins_total", kTotal,                                        \
+    "Requests of pages whose origin --origin does not list. Browsers hide the responses.")        \
+  X(kForeignProtocolTotal, "foreign_protocol_total", kTotal,                                      \
+    "Peers that spoke another protocol, such as TLS. Look for a wrong URL or port.")              \
+  X(kClientPublishesLimitedTotal, "client_publishes_limited_total", kTotal,                       \
+    "Messages of clients that exceeded a publish rate. Find the client, or raise the rate.")      \
   X(kMessagesTotal, "messages_total", kTotal,                                                     \
     "Messages that the manager sent to this worker.")                                             \
   X(kEventsDroppedTotal, "events_dropped_total", kTotal,                                          \
@@ -147,6 +161,7 @@ const CounterInfo* counter_infos();
 /// Buckets of the loop-lag histogram: bucket b counts loop iterations of less than 2^b
 /// microseconds, the last bucket all longer ones. 2^24 µs are 17 s, past the heartbeat limit.
 constexpr size_t kLagBuckets = 25;
+constexpr size_t kLagWords = kLagBuckets + 1;
 
 /// The values of one worker. It is the only writer, except of the last two fields.
 struct alignas(kSharedPageBytes) Block {
@@ -154,7 +169,8 @@ struct alignas(kSharedPageBytes) Block {
   /// itself, so a manager that was stopped does not take a healthy worker for a hung one.
   std::atomic<uint64_t> heartbeat_ns;
   std::atomic<uint64_t> counters[kCounterCount];
-  std::atomic<uint64_t> lag[kLagBuckets];
+  /// The buckets, and the sum of all iterations in microseconds.
+  std::atomic<uint64_t> lag[kLagWords];
   /// Connections that the worker may hold. The manager writes it; see Segment::grant().
   alignas(64) std::atomic<uint32_t> allowance;
   /// A worker rejects a block with another hash.
@@ -162,8 +178,8 @@ struct alignas(kSharedPageBytes) Block {
 };
 static_assert(sizeof(Block) == kSharedPageBytes, "one page per worker");
 
-/// 64-bit words of a block that a copy contains: heartbeat, counters, lag.
-constexpr size_t kBlockWords = 1 + kCounterCount + kLagBuckets;
+/// 64-bit words of a block that a copy contains: heartbeat, counters, lag and its sum.
+constexpr size_t kBlockWords = 1 + kCounterCount + kLagWords;
 
 /// When the lease of each fan-out slot ends, on the monotonic clock; 0 is a free slot. Every worker
 /// writes here and the manager never reads it; slice_limiter.h has the rule of belief.

@@ -150,4 +150,7 @@ int socket_error(int fd);
 /// 0 for a unix socket, which has no such value.
 uint32_t waited_ms(int fd);
 
+/// Returns free memory of the heap to the kernel. The allocator keeps it otherwise.
+void trim_heap();
+
 }  // namespace megacomet::sys

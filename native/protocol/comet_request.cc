@@ -220,9 +220,13 @@ std::string_view origin_of(std::string_view url) {
 
 }  // namespace
 
-bool may_open_websocket(const HttpHead& head, std::string_view allowed) {
-  if (!head.has(Field::kOrigin) || !allowed.empty()) return true;
-  return is_own(head.value(Field::kOrigin), head);
+bool is_foreign_origin(const HttpHead& head, std::string_view allowed) {
+  return head.has(Field::kOrigin) && allowed.empty() && !is_own(head.value(Field::kOrigin), head);
+}
+
+std::string_view page_origin(const HttpHead& head) {
+  return head.has(Field::kOrigin) ? head.value(Field::kOrigin)
+                                  : origin_of(head.value(Field::kReferer));
 }
 
 bool may_run_as_script(const HttpHead& head, const frame::Comet& rules) {

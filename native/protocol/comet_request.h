@@ -59,10 +59,13 @@ enum class CursorName : uint8_t { kNone, kStart, kResume };
 /// none, or one that is not allowed.
 [[nodiscard]] std::string_view allowed_origin(std::string_view origin, const frame::Comet& rules);
 
-/// Whether a page of the request's origin may open a WebSocket. It may if the origin is the
-/// server's own or an allowed one, or if there is none: then the client is not a browser. `allowed`
-/// is the allowed_origin() of the request.
-[[nodiscard]] bool may_open_websocket(const HttpHead& head, std::string_view allowed);
+/// Whether the origin of the page that sent the request may not use the server: it is neither the
+/// server's own nor an allowed one. Without an origin the client is not a browser. `allowed` is the
+/// allowed_origin() of the request.
+[[nodiscard]] bool is_foreign_origin(const HttpHead& head, std::string_view allowed);
+
+/// The origin of the page that sent the request, as far as the request tells it.
+[[nodiscard]] std::string_view page_origin(const HttpHead& head);
 
 /// Whether the page that sent the request may run the response as a script, which CORS does not
 /// restrict: a page of the server's own origin, of an allowed one, or a client that is not a

@@ -1,6 +1,10 @@
 // The echo protocol. See echo.h.
 #include "protocol/echo.h"
 
+#include <string_view>
+
+#include "codec/foreign_protocol.h"
+#include "connection/rejection_log.h"
 #include "connection/sender.h"
 
 namespace megacomet {
@@ -8,6 +12,8 @@ namespace megacomet {
 namespace {
 
 void on_bytes(Services& services, Connection* connection, uint8_t* bytes, size_t size) {
+  const std::string_view foreign = foreign_at_echo({reinterpret_cast<const char*>(bytes), size});
+  if (!foreign.empty()) services.rejections->note_protocol(foreign);
   // Counted first: sending may close the connection.
   services.counters->add(Counter::kEchoedTotal);
   services.sender->send_copy(connection, bytes, size);

@@ -7,24 +7,24 @@
 #include "base/ascii.h"
 #include "base/bounds.h"
 #include "codec/digest.h"
+#include "codec/foreign_protocol.h"
 #include "codec/http_codec.h"
 #include "codec/sse_codec.h"
-#include "connection/drain.h"
 #include "connection/input_budget.h"
+#include "connection/rejection_log.h"
 #include "connection/sender.h"
 #include "connection/session.h"
 #include "connection/sessions.h"
 #include "protocol/comet_request.h"
 #include "protocol/endless_response.h"
 #include "protocol/http_answer.h"
-#include "protocol/server_events.h"
+#include "protocol/http_refusal.h"
 
 namespace megacomet {
 
 namespace {
 
 constexpr std::string_view kAllowedMethods = "GET, HEAD, OPTIONS";
-constexpr std::string_view kEventStream = "text/event-stream; charset=utf-8";
 
 /// Fields of requests that a page may set, where the preflight does not name them.
 constexpr std::string_view kUsualHeaders =
@@ -71,11 +71,29 @@ void respond(Services& services,
   if (!keeps_alive) services.sender->finish(connection, cause);
 }
 
+Counter cause_of(uint16_t code) {
+  switch (code) {
+    case 403:
+      return Counter::kBadRequestsOriginTotal;
+    case 404:
+      return Counter::kBadRequestsPathTotal;
+    case 413:
+    case 414:
+    case 431:
+      return Counter::kBadRequestsSizeTotal;
+    default:
+      return Counter::kBadRequestsOtherTotal;
+  }
+}
+
 void reject(Services& services,
             Connection* connection,
             const HttpFault& fault,
-            AnswerOptions options) {
+            AnswerOptions options,
+            std::string_view path) {
   services.counters->add(Counter::kBadRequestsTotal);
+  services.counters->add(cause_of(fault.code));
+  services.rejections->note_request(fault.code, fault.sentence, path);
   options.asks_for_upgrade = fault.code == 426;
   if (fault.code == 405) {
     options.name = "Allow";
@@ -86,13 +104,14 @@ void reject(Services& services,
 }
 
 void reject(const RequestContext& context, const HttpFault& fault) {
-  reject(context.services, context.connection, fault, context.options());
+  const std::string_view path = context.head.target.path;
+  reject(context.services, context.connection, fault, context.options(), path);
 }
 
 void reject_and_close(const RequestContext& context, const HttpFault& fault) {
   AnswerOptions options = context.options();
   options.keeps_alive = false;
-  reject(context.services, context.connection, fault, options);
+  reject(context.services, context.connection, fault, options, context.head.target.path);
 }
 
 /// A browser sends it before a request with headers of its own (Fetch standard, CORS).
@@ -187,7 +206,7 @@ HttpFault check_upgrade(const RequestContext& context) {
   if (!is_websocket_key(head.value(Field::kSecWebsocketKey))) {
     return {400, "Sec-WebSocket-Key: not 16 bytes in base64"};
   }
-  if (!may_open_websocket(head, context.origin)) return {403, "Origin: not allowed here"};
+  if (is_foreign_origin(head, context.origin)) return {403, "Origin: not allowed here"};
   return {};
 }
 
@@ -249,18 +268,30 @@ void open_websocket(const RequestContext& context, const CometRequest& request) 
   services.sender->flush_gathered();
 }
 
+/// Notes a page that may not use the server, before or after its request is rejected. A response
+/// without Access-Control-Allow-Origin is hidden from its page, which then looks like a network
+/// error.
+void note_foreign_page(const RequestContext& context, bool is_script) {
+  const bool is_foreign = is_foreign_origin(context.head, context.origin);
+  if (is_foreign || is_script) context.services.rejections->note_origin(page_origin(context.head));
+}
+
 void handle(const RequestContext& context) {
   context.services.counters->add(Counter::kRequestsTotal);
   // No endpoint accepts a body. Skipping one would cost more than closing.
   if (context.head.framing != BodyFraming::kNone) {
     return reject_and_close(context, {400, "a request body is not accepted"});
   }
-  if (context.head.method == Method::kOptions) return answer_preflight(context);
+  if (context.head.method == Method::kOptions) {
+    note_foreign_page(context, false);
+    return answer_preflight(context);
+  }
   if (context.head.method != Method::kGet && !context.is_head_only) {
     return reject_and_close(context, {405, "method not allowed"});
   }
   CometRequest request;
   const HttpFault fault = read_comet_request(context.head, context.rules(), &request);
+  note_foreign_page(context, fault.code == 403);
   if (fault.code != 0) return reject(context, fault);
   switch (request.route) {
     case CometRoute::kWebSocket:
@@ -275,29 +306,21 @@ void handle(const RequestContext& context) {
   }
 }
 
-/// The allowed origin of a request that cannot be parsed: its page should be able to read the
-/// error.
-std::string_view origin_in(Services& services, std::string_view bytes) {
-  return allowed_origin(find_value(bytes, Field::kOrigin), *services.rules);
-}
-
 void reject_head(Services& services,
                  Connection* connection,
                  const HeadResult& result,
                  std::string_view bytes) {
+  const std::string_view foreign = foreign_protocol(bytes);
+  if (!foreign.empty()) services.rejections->note_protocol(foreign);
   AnswerOptions options;
-  options.origin = origin_in(services, bytes);
+  options.origin = allowed_origin_in(services, bytes);
   options.keeps_alive = false;
   if (result.limit == 0) {
-    return reject(services, connection, {result.answer, result.reason}, options);
+    return reject(services, connection, {result.answer, result.reason}, options, {});
   }
   const std::string sentence =
       std::string(result.reason) + ": at most " + std::to_string(result.limit) + " are allowed";
-  reject(services, connection, {result.answer, sentence.c_str()}, options);
-}
-
-HeadLimits limits_of(const Services& services) {
-  return {services.rules->http_head_bytes_max, services.rules->http_fields_max};
+  reject(services, connection, {result.answer, sentence.c_str()}, options, {});
 }
 
 /// Answers the complete requests of a text while the connection speaks HTTP.
@@ -309,7 +332,7 @@ void serve(Services& services,
   const auto is_open = [connection, generation] {
     return connection->generation == generation && !connection->is_closing;
   };
-  const HeadLimits limits = limits_of(services);
+  const HeadLimits limits = head_limits(services);
   while (!rest.empty()) {
     HttpHead head;
     const bool is_begun = progress.scanned > 0;
@@ -321,11 +344,9 @@ void serve(Services& services,
       }
       Session* session = services.sessions->acquire(connection);
       session->progress = progress;
-      if (!services.input_budget->has_room(rest.size())) {
-        session->origin = origin_in(services, rest);
-      }
-      static_cast<void>(services.connections->keep_input(connection, rest, &session->input));
-      return;
+      if (services.input_budget->keep(rest, &session->input)) return;
+      std::string bytes = http_input_full(services, rest);
+      return respond(services, connection, std::move(bytes), false, CloseCause::kRejected);
     }
     if (result.status == HeadStatus::kBad) return reject_head(services, connection, result, rest);
     progress = HeadProgress();
@@ -358,52 +379,9 @@ void on_bytes(Services& services, Connection* connection, uint8_t* bytes, size_t
   serve(services, connection, text, progress);
 }
 
-void on_input_full(Services& services, Connection* connection) {
-  AnswerOptions options;
-  if (connection->is_busy()) options.origin = connection->session->origin;
-  std::string bytes = http_retry_later(retry_after_s(services.random), kInputBudgetFull, options);
-  respond(services, connection, std::move(bytes), false, CloseCause::kRejected);
-}
-
 /// A queued response is still sent.
 void on_disconnect(Services& services, Connection* connection, CloseCause cause, std::string_view) {
   services.sender->finish(connection, cause);
-}
-
-/// Whether a request opens an EventSource; of an incomplete one only the first line counts.
-bool is_event_source(HeadStatus status, const HttpHead& head, std::string_view request) {
-  if (status == HeadStatus::kComplete) {
-    return head.method == Method::kGet && head.target.path == kEventsPath;
-  }
-  const std::string start = std::string("GET ").append(kEventsPath);
-  return request.size() > start.size() && request.substr(0, start.size()) == start &&
-         (request[start.size()] == '?' || request[start.size()] == ' ');
-}
-
-/// An EventSource returns after a response that ends, and not after an error. Other clients get an
-/// error with Retry-After.
-std::string refuse(Services& services, std::string_view request, bool is_last) {
-  HttpHead head;
-  HeadProgress progress;
-  const HeadStatus status = parse_head(request, &progress, &head, limits_of(services)).status;
-  if (status == HeadStatus::kIncomplete && !is_last) return {};
-  AnswerOptions options;
-  if (status == HeadStatus::kComplete) {
-    options = context_of(services, nullptr, head).options();
-  } else {
-    options.origin = origin_in(services, request);
-  }
-  const bool is_draining = services.drain_ends_ns != 0;
-  const uint32_t wait_ms =
-      is_draining ? return_after_drain_ms(services) : retry_after_s(services.random) * 1000;
-  if (is_event_source(status, head, request)) {
-    std::string bytes = http_stream_head(kEventStream, options.origin);
-    is_draining ? append_shutdown_event(wait_ms, &bytes) : append_full_event(wait_ms, &bytes);
-    return bytes;
-  }
-  const uint32_t wait_s = (wait_ms + 999) / 1000;
-  const char* sentence = is_draining ? kShuttingDown : "server full; retry later";
-  return http_retry_later(wait_s, sentence, options);
 }
 
 constexpr Protocol make_protocol() {
@@ -411,8 +389,7 @@ constexpr Protocol make_protocol() {
   protocol.on_accept = on_accept;
   protocol.on_bytes = on_bytes;
   protocol.on_disconnect = on_disconnect;
-  protocol.on_input_full = on_input_full;
-  protocol.refuse = refuse;
+  protocol.refuse = http_refusal;
   protocol.is_read_at_accept = true;
   return protocol;
 }

@@ -9,6 +9,9 @@
 
 namespace megacomet {
 
+/// The Content-Type of an EventSource's response.
+inline constexpr std::string_view kEventStream = "text/event-stream; charset=utf-8";
+
 /// The parts of a response that are neither its code nor its content.
 struct AnswerOptions {
   /// For Access-Control-Allow-Origin; empty for none.

@@ -107,7 +107,16 @@ bool publish(Services& services, Connection* connection, const ClientCommand& co
   message.id = command.id;
   message.event = command.event;
   message.data.bytes = *command.data;
-  if (services.publishing->publish(*connection, std::move(message))) return true;
+  switch (services.publishing->publish(*connection, std::move(message))) {
+    case PublishResult::kSent:
+      return true;
+    case PublishResult::kTooFast:
+      return fail("too many messages: at most " +
+                  std::to_string(services.rules->client_publish_rate) +
+                  " a second are allowed; retry later");
+    case PublishResult::kBusy:
+      break;
+  }
   return fail("server busy; retry later");
 }
 

@@ -6,12 +6,16 @@
 #include "base/bounds.h"
 #include "base/check.h"
 #include "base/hash.h"
+#include "os/sys.h"
 
 namespace megacomet {
 
 namespace {
 
 constexpr size_t kSlotsMin = 64;
+
+/// Free indices that are not worth giving back: about 128 KiB.
+constexpr size_t kFreeMin = 1024;
 
 }  // namespace
 
@@ -72,6 +76,8 @@ void Channels::evict_beyond_bounds() {
   while (remembered_.size() > bounds::kCacheMessagesMax || recent_bytes_ > bounds::kCacheBytesMax) {
     const Remembered oldest = remembered_.front();
     remembered_.pop_front();
+    // The channel was closed, and trim() has removed its index.
+    if (oldest.channel >= channels_.size()) continue;
     Channel& channel = channels_[oldest.channel];
     // The channel may have evicted it already. fill_cache() may have added older ones since.
     while (!channel.recent.empty() && channel.recent.front()->number <= oldest.number) {
@@ -126,7 +132,9 @@ uint32_t Channels::find(std::string_view name) const {
 
 uint32_t Channels::open(std::string_view name) {
   MC_CHECK(!name.empty());
-  if ((static_cast<size_t>(size_) + 1) * 2 > slots_.size()) grow();
+  if ((static_cast<size_t>(size_) + 1) * 2 > slots_.size()) {
+    rehash(slots_.empty() ? kSlotsMin : slots_.size() * 2);
+  }
   const uint64_t hash = hash_of(name);
   const size_t slot = slot_of(name, hash);
   if (slots_[slot] != kNone) return slots_[slot];
@@ -167,8 +175,25 @@ void Channels::close(uint32_t index) {
   --size_;
 }
 
-void Channels::grow() {
-  slots_.assign(slots_.empty() ? kSlotsMin : slots_.size() * 2, kNone);
+/// Indices cannot move, so only the free ones at the end are removed. The lowest free index is used
+/// first, so that channels gather at the start.
+void Channels::trim() {
+  if (channels_.size() < kFreeMin + size_t{size_} * 4) return;
+  while (!channels_.empty() && channels_.back().name.empty()) channels_.pop_back();
+  channels_.shrink_to_fit();
+  free_.clear();
+  for (size_t index = channels_.size(); index-- > 0;) {
+    if (channels_[index].name.empty()) free_.push_back(static_cast<uint32_t>(index));
+  }
+  free_.shrink_to_fit();
+  size_t slots = kSlotsMin;
+  while (slots < (size_t{size_} + 1) * 2) slots *= 2;
+  if (slots < slots_.size()) rehash(slots);
+  sys::trim_heap();
+}
+
+void Channels::rehash(size_t slots) {
+  slots_ = std::vector<uint32_t>(slots, kNone);
   const size_t mask = slots_.size() - 1;
   for (uint32_t index = 0; index < channels_.size(); ++index) {
     if (channels_[index].name.empty()) continue;

@@ -38,6 +38,8 @@ struct Channel {
   bool is_change_noted = false;
   /// Whether the manager sends the channel's messages to this worker.
   bool is_interest_sent = false;
+  /// Whether it is counted as one without subscribers that is kept for a while.
+  bool is_retained = false;
 
   [[nodiscard]] bool is_used() const { return !subscribers.empty() || replays > 0; }
   [[nodiscard]] bool is_pattern() const { return !name.empty() && name.back() == '*'; }
@@ -53,6 +55,8 @@ class Channels {
   uint32_t open(std::string_view name);
   /// Forgets a channel that is not used.
   void close(uint32_t channel);
+  /// Gives memory back after most of many channels were closed. Called once a second.
+  void trim();
 
   [[nodiscard]] Channel& at(uint32_t channel) { return channels_[channel]; }
   [[nodiscard]] const Channel& at(uint32_t channel) const { return channels_[channel]; }
@@ -108,7 +112,7 @@ class Channels {
   void evict_beyond_bounds();
   [[nodiscard]] static uint64_t hash_of(std::string_view name);
   [[nodiscard]] size_t slot_of(std::string_view name, uint64_t hash) const;
-  void grow();
+  void rehash(size_t slots);
 
   std::vector<Channel> channels_;
   std::vector<uint32_t> free_;

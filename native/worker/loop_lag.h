@@ -27,6 +27,8 @@ class LoopLag {
                 : std::min<size_t>(kLagBuckets - 1, 64 - static_cast<size_t>(__builtin_clzll(us)));
     std::atomic<uint64_t>& count = block_->lag[bucket];
     count.store(count.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+    std::atomic<uint64_t>& sum = block_->lag[kLagBuckets];
+    sum.store(sum.load(std::memory_order_relaxed) + us, std::memory_order_relaxed);
     if (us <= max_us_) return;
     max_us_ = us;
     publish();

@@ -219,7 +219,7 @@ void Worker::on_heartbeat(struct ev_loop*, ev_timer* timer, int) {
 }
 
 void Worker::on_interest(struct ev_loop*, ev_timer* timer, int) {
-  static_cast<Worker*>(timer->data)->hub_.presence().send_counts();
+  static_cast<Worker*>(timer->data)->hub_.presence().report();
 }
 
 void Worker::on_frame(const FrameView& view) {
@@ -265,6 +265,7 @@ void Worker::connect_parts(uint32_t slots) {
   const uint32_t cores = hub_.is_on() ? hub_.rules().slices_max : 0;
   slices_.set_oversubscribed(leases_.get(), slots, cores);
   coalescing_.set_oversubscribed(slots, cores);
+  hub_.set_workers(slots);
 }
 
 void Worker::make_listeners(const frame::Configure& command) {

@@ -234,6 +234,23 @@ t.test(
   },
 );
 
+t.test('a byte now and then does not keep an incomplete command without end', async (t) => {
+  const { ingest, inbox, open } = await line(t, { insideTimeoutMs: 300 });
+  const [slow, steady] = [await open(), await open()];
+  let isClosed = false;
+  slow.once('close', () => (isClosed = true));
+  slow.write(deliver('a', 'x').subarray(0, -1));
+  steady.write(Buffer.of(2));
+  for (let sent = 0; sent < 12 || !isClosed; sent++) {
+    slow.write('x');
+    // A whole command in the middle of another one restarts the time.
+    steady.write(Buffer.concat([deliver('b', String(sent)).subarray(1), Buffer.of(2)]));
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  t.equal(ingest.counters.faultsTotal, 1, 'the time counts from the first byte of the command');
+  t.ok(inbox.delivered.length > 5, 'a sender of whole commands stays');
+});
+
 t.test('an address in use is reported in one sentence', async (t) => {
   const ingest = new Ingest(new Inbox(), { messageBytesMax: 65_536 });
   const port = await ingest.listen('127.0.0.1', 0);

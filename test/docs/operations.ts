@@ -154,14 +154,30 @@ function messagesOf(path: string): { told: Message[]; passed: string[] } {
   return { told, passed };
 }
 
+/** The lines about rejected peers: fixed parts, and texts of the peer between them. */
+const REJECTIONS = [
+  ['a page of ', ' was refused: --origin does not list its origin'],
+  ['a peer spoke another protocol: ', ''],
+  ['many requests are rejected; the last with ', ''],
+];
+
+function rejectionMessages(path: string): Message[] {
+  const source = read(path);
+  return REJECTIONS.map((parts) => {
+    if (!parts.every((part) => source.includes(part))) throw new Error(`${path}: ${parts.join()}`);
+    return { parts, level: 'info', source: path };
+  });
+}
+
 /** The messages of a worker: each is a literal in a call of fail() or log_rarely(). */
 function nativeMessages(path: string): Message[] {
   const calls = read(path).matchAll(/\b(fail|log_rarely)\("([^"]+)"/g);
-  return [...calls].map(([, call, text = '']) => ({
+  const lines = [...calls].map(([, call, text = '']) => ({
     parts: [text],
     level: call === 'fail' ? 'error' : 'warn',
     source: path,
   }));
+  return path.endsWith('rejection_log.cc') ? [...lines, ...rejectionMessages(path)] : lines;
 }
 
 function pattern({ parts }: Pick<Message, 'parts'>): RegExp {

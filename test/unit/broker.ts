@@ -85,6 +85,20 @@ t.test('a worker reports its interest again after a crowd of patterns has left',
   t.end();
 });
 
+t.test('the memory of a crowd of channels goes back to the kernel once', (t) => {
+  let trims = 0;
+  const { broker } = world(1, {}, { trimHeap: () => trims++ });
+  const names = Array.from({ length: 30_000 }, (_, index) => `c${index}`);
+  for (const name of names) wants(broker, 0, name);
+  broker.tick();
+  t.equal(trims, 0);
+  for (const name of names) wants(broker, 0, name, 0);
+  broker.tick();
+  broker.tick();
+  t.equal(trims, 1);
+  t.end();
+});
+
 t.test('each worker gets one write in a loop iteration', (t) => {
   const { broker, turns, ports } = world(3);
   for (const slot of [0, 1]) wants(broker, slot, 'all');

@@ -2,6 +2,7 @@
 import { createInterface } from 'node:readline';
 
 import { askAdmin, askJson, rejection, textOf, type AdminRequest } from '../../api/admin-client.js';
+import { ByteBuffer } from '../../base/byte-buffer.js';
 import { MESSAGE_BYTES_MAX } from '../../base/message-limits.js';
 import { readSettings, type Settings } from '../../options/config.js';
 import { MegacometError } from '../../base/errors.js';
@@ -35,18 +36,16 @@ function withoutLineEnd(bytes: Buffer): Buffer {
 
 /** Standard input as a message: as text if it is UTF-8, else as base64. @throws MegacometError */
 async function readInput(isChomped: boolean): Promise<Record<string, string>> {
-  const chunks: Buffer[] = [];
-  let bytes = 0;
+  const input = new ByteBuffer();
   for await (const chunk of process.stdin) {
-    chunks.push(chunk as Buffer);
-    bytes += (chunk as Buffer).length;
-    if (bytes <= MESSAGE_BYTES_MAX) continue;
+    input.add(chunk as Buffer);
+    if (input.length <= MESSAGE_BYTES_MAX) continue;
     throw new MegacometError(
       'ERR_MESSAGE_SIZE',
       `publish: standard input is longer than the ${MESSAGE_BYTES_MAX} bytes of a message`,
     );
   }
-  const whole = Buffer.concat(chunks);
+  const whole = input.take();
   const data = isChomped ? withoutLineEnd(whole) : whole;
   const text = data.toString();
   return Buffer.from(text).equals(data) ? { data: text } : { base64: data.toString('base64') };

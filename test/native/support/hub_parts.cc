@@ -75,6 +75,7 @@ HubParts::HubParts(const Protocol* const* protocols)
   services.sender = &sender;
   services.sessions = &sessions;
   services.counters = &counters;
+  services.rejections = &rejections;
   services.subscriptions = this;
   recovery.set_send_queue_bytes_max(1U << 20U);
   sender.limits().set({1U << 20U, 0, 1U << 24U});

@@ -8,6 +8,7 @@
 
 #include "connection/input_budget.h"
 #include "connection/protocol.h"
+#include "connection/rejection_log.h"
 #include "connection/sender.h"
 #include "connection/sessions.h"
 #include "hub/delivery.h"
@@ -118,6 +119,7 @@ struct HubParts final : SendingParts, SubscriptionService, ReplayRequester, Conn
   DeafHandler handler;
   /// It is not started: frames to the manager stay in memory.
   Control control{loop.get(), &handler};
+  RejectionLog rejections{&control, &counters};
   Services services;
   Sequence sequence{kEpoch, 0};
   Channels channels;

@@ -1,6 +1,6 @@
 // A broker with fake ports that keep their frames, the frames of workers, and its answers in short
 // form.
-import { Broker, type BrokerOptions } from '../../../lib/broker/broker.js';
+import { Broker, type BrokerOptions, type BrokerParts } from '../../../lib/broker/broker.js';
 
 import { brokerOptions } from '../../../lib/server/broker-options.js';
 import { fill } from '../../../lib/server/server-options.js';
@@ -15,11 +15,15 @@ export interface World {
   readonly ports: readonly FakePort[];
 }
 
-export function world(workers = 3, options: Partial<BrokerOptions> = {}): World {
+export function world(
+  workers = 3,
+  options: Partial<BrokerOptions> = {},
+  parts: BrokerParts = {},
+): World {
   const turns = new FakeIterations();
   const broker = new Broker(
     { ...brokerOptions(workers, fill({})), ...options },
-    { now: turns.now, schedule: turns.schedule, epoch: EPOCH },
+    { now: turns.now, schedule: turns.schedule, epoch: EPOCH, ...parts },
   );
   const ports = Array.from({ length: workers }, (_, slot) => new FakePort(slot));
   for (const port of ports) broker.attach(port);

@@ -1,0 +1,81 @@
+// An EventSource gets a response that ends, others an error. See http_refusal.h.
+#include "protocol/http_refusal.h"
+
+#include "connection/drain.h"
+#include "connection/input_budget.h"
+#include "protocol/comet_request.h"
+#include "protocol/http_answer.h"
+#include "protocol/server_events.h"
+
+namespace megacomet {
+
+namespace {
+
+/// Why the server cannot serve a request, and when its client should return.
+struct Reason {
+  std::string_view sentence;
+  uint32_t wait_ms;
+  void (*append_event)(uint32_t retry_ms, std::string* out);
+};
+
+/// Whether a request opens an EventSource; of an incomplete one only the first line counts.
+bool is_event_source(HeadStatus status, const HttpHead& head, std::string_view request) {
+  if (status == HeadStatus::kComplete) {
+    return head.method == Method::kGet && head.target.path == kEventsPath;
+  }
+  const std::string start = std::string("GET ").append(kEventsPath);
+  return request.size() > start.size() && request.substr(0, start.size()) == start &&
+         (request[start.size()] == '?' || request[start.size()] == ' ');
+}
+
+/// An EventSource returns after a response that ends, and not after an error. Other clients get an
+/// error with Retry-After.
+std::string refusal(Services& services,
+                    std::string_view request,
+                    bool is_last,
+                    const Reason& reason) {
+  HttpHead head;
+  HeadProgress progress;
+  const HeadStatus status = parse_head(request, &progress, &head, head_limits(services)).status;
+  if (status == HeadStatus::kIncomplete && !is_last) return {};
+  AnswerOptions options;
+  if (status == HeadStatus::kComplete) {
+    options.origin = allowed_origin(head.value(Field::kOrigin), *services.rules);
+    options.is_head_only = head.method == Method::kHead;
+  } else {
+    options.origin = allowed_origin_in(services, request);
+  }
+  if (is_event_source(status, head, request)) {
+    std::string bytes = http_stream_head(kEventStream, options.origin);
+    reason.append_event(reason.wait_ms, &bytes);
+    return bytes;
+  }
+  return http_retry_later((reason.wait_ms + 999) / 1000, reason.sentence, options);
+}
+
+}  // namespace
+
+HeadLimits head_limits(const Services& services) {
+  return {services.rules->http_head_bytes_max, services.rules->http_fields_max};
+}
+
+std::string_view allowed_origin_in(const Services& services, std::string_view bytes) {
+  return allowed_origin(find_value(bytes, Field::kOrigin), *services.rules);
+}
+
+std::string http_refusal(Services& services, std::string_view request, bool is_last) {
+  if (services.drain_ends_ns != 0) {
+    const Reason draining{kShuttingDown, return_after_drain_ms(services), append_shutdown_event};
+    return refusal(services, request, is_last, draining);
+  }
+  const uint32_t wait_ms = retry_after_s(services.random) * 1000;
+  return refusal(
+      services, request, is_last, {"server full; retry later", wait_ms, append_full_event});
+}
+
+std::string http_input_full(Services& services, std::string_view request) {
+  const uint32_t wait_ms = retry_after_s(services.random) * 1000;
+  return refusal(services, request, true, {kInputBudgetFull, wait_ms, append_full_event});
+}
+
+}  // namespace megacomet

@@ -1,0 +1,27 @@
+// Responses to clients that the server cannot serve now, each in the form that makes its client
+// return.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "codec/http_codec.h"
+#include "connection/services.h"
+
+namespace megacomet {
+
+/// The limits of one head.
+[[nodiscard]] HeadLimits head_limits(const Services& services);
+
+/// The allowed origin of a request that cannot be parsed: its page should be able to read the
+/// error.
+[[nodiscard]] std::string_view allowed_origin_in(const Services& services, std::string_view bytes);
+
+/// The response of a server that is full or drains. Empty if the request is incomplete and not
+/// `is_last`.
+[[nodiscard]] std::string http_refusal(Services& services, std::string_view request, bool is_last);
+
+/// The response to an incomplete request for which the input budget has no room.
+[[nodiscard]] std::string http_input_full(Services& services, std::string_view request);
+
+}  // namespace megacomet
