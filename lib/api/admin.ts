@@ -48,14 +48,17 @@ export interface AdminApi {
   ): Promise<boolean>;
 }
 
-/** Limits of a request. They are low because many may reach the port. */
-const HEADER_BYTES_MAX = 8192;
-const HEADERS_TIMEOUT_MS = 5000;
+/**
+ * Limits of a request. They are low because many may reach the port, and no option changes them:
+ * browsers with cookies and proxies with tracing headers connect to the public port.
+ */
+export const HEADER_BYTES_MAX = 8192;
+export const HEADERS_TIMEOUT_MS = 5000;
 /** Node checks the time limits of all connections in this interval. */
 const CHECK_INTERVAL_MS = 1000;
 /** A batch of 64 MiB over a slow link. A sender that stops is disconnected after SILENCE_MS. */
 const REQUEST_TIMEOUT_MS = 300_000;
-const SILENCE_MS = 30_000;
+export const SILENCE_MS = 30_000;
 
 const JSON_TYPE = 'application/json';
 

@@ -1,10 +1,13 @@
 // The admin server as monitoring uses it: health, readiness, stats, Prometheus text, and the requests
 // that it rejects.
 import t from 'tap';
+import { readFileSync } from 'node:fs';
 import { request } from 'node:http';
+import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 
-import { Clients, connect, run, TestServer, until } from '../support/helpers.js';
+import { HEADER_BYTES_MAX, HEADERS_TIMEOUT_MS, SILENCE_MS } from '../../lib/api/admin.js';
+import { Clients, connect, root, run, TestServer, until } from '../support/helpers.js';
 import { formatExactJson, parseExactJson } from '../../lib/base/exact-json.js';
 
 interface Answer {
@@ -368,6 +371,28 @@ t.test('other methods, unknown paths and long headers are rejected', async (t) =
   const long = await ask(server, '/stats', 'GET', { 'x-long': 'x'.repeat(10_000) });
   t.equal(long.status, 431, 'headers beyond 8 KiB');
   t.equal((await ask(server, '/stats')).status, 200, 'and it goes on answering');
+  await server.stop();
+});
+
+t.test('the limits of the public port are not those of the admin port', async (t) => {
+  const limits = ['--http-header-bytes', '1024', '--http-header-count', '16'];
+  const options = ['--protocol', 'comet', ...limits, '--keep-alive-timeout', '1'];
+  const server = await TestServer.start(t, { args: options });
+  const fields = Object.fromEntries(
+    Array.from({ length: 50 }, (_, index) => [`x-field-${index}`, 'x'.repeat(100)]),
+  );
+  const kept = { ...fields, connection: 'keep-alive' };
+  const { status, headers } = await ask(server, '/stats', 'GET', kept);
+  t.equal(status, 200, '50 header fields of 100 bytes');
+  const long = { 'x-long': 'x'.repeat(HEADER_BYTES_MAX) };
+  t.equal((await ask(server, '/stats', 'GET', long)).status, 431);
+  t.equal(headers['keep-alive'], `timeout=${HEADERS_TIMEOUT_MS / 1000}`);
+  const guide = readFileSync(join(root, 'docs/operations.md'), 'utf8').replace(/\s+/g, ' ');
+  const [betweenS, silenceS] = [HEADERS_TIMEOUT_MS / 1000, SILENCE_MS / 1000];
+  const bounds =
+    `${HEADER_BYTES_MAX / 1024} KiB of headers, ${betweenS} s between two requests of a ` +
+    `connection, ${silenceS} s of silence`;
+  t.match(guide, bounds, 'docs/operations.md has the limits');
   await server.stop();
 });
 
