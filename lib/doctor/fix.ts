@@ -71,8 +71,11 @@ function comment(text: string): string {
 }
 
 function because({ finding }: PlannedFix<Fix>): string {
-  const formula = finding.formula === '' ? '' : ` Needed: ${finding.formula}.`;
-  return comment(`${finding.why} It was ${finding.current}.${formula}`);
+  const { why, current, needed, formula } = finding;
+  const value = needed === null ? '' : ` Needed: ${needed}.`;
+  return comment(
+    `${why} It was ${current}.${value}${formula === '' ? '' : ` Formula: ${formula}.`}`,
+  );
 }
 
 const head = ({ target, role, workers }: Diagnosis): string =>

@@ -124,14 +124,23 @@ export function readCosts(machine: Machine): Costs & { readonly isMeasured: bool
   };
 }
 
-/** The reason to believe that this is a container, or null. */
+const NAMESPACE_SIGN = 'it has a process namespace of its own';
+
+/**
+ * The reason to believe that this is a container, or null. A file of the image, such as /.dockerenv,
+ * only names the reason: the disk of a virtual machine may be made from such an image. In the process
+ * namespace of the kernel PID 2 is kthreadd; PID 1 is read too, because /proc may hide both (hidepid).
+ */
 export function containerSign(machine: Machine): string | null {
-  if (machine.read('/.dockerenv') !== undefined) return '/.dockerenv exists';
-  if (machine.read('/run/.containerenv') !== undefined) return '/run/.containerenv exists';
   const mounts = machine.read('/proc/self/mountinfo') ?? '';
   if (/ \/proc\/sys ro[, ]/.test(mounts)) return '/proc/sys is mounted read-only';
   const ids = /^NSpid:\s+(.+)$/m.exec(machine.read('/proc/self/status') ?? '')?.[1] ?? '';
-  return ids.trim().split(/\s+/).length > 1 ? 'it has a process namespace of its own' : null;
+  if (ids.trim().split(/\s+/).length > 1) return NAMESPACE_SIGN;
+  const isHidden = machine.read('/proc/1/comm') === undefined;
+  if (isHidden || machine.read('/proc/2/comm') === 'kthreadd\n') return null;
+  const files = ['/.dockerenv', '/run/.containerenv'];
+  const file = files.find((path) => machine.read(path) !== undefined);
+  return file === undefined ? NAMESPACE_SIGN : `${file} exists`;
 }
 
 /** Whether root can write sysctls here. */

@@ -411,6 +411,12 @@ export const DOCTOR_OPTIONS = [
     kind: 'flag',
     help: 'Set the sysctls now (root), read each back, and report those that the kernel rejected.',
   },
+  {
+    name: 'verbose',
+    hasNoVariable: true,
+    kind: 'flag',
+    help: 'List the settings that are enough, and those that do not apply here, with the reasons.',
+  },
 ] as const satisfies readonly OptionSpec[];
 
 export const PLAN_OPTIONS = [

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 
 import t from 'tap';
 
-import { formatDiagnosis } from '../../lib/cli/commands/doctor.js';
+import { formatDiagnosis } from '../../lib/cli/diagnosis-text.js';
 import { root } from '../support/helpers.js';
 import { diagnosisOf, recordingOf } from '../support/machines/recorded.js';
 
@@ -62,7 +62,10 @@ t.test('the README is short, and its benchmark table comes from the results', (t
 t.test("the README shows the doctor's output for the recorded laptop", (t) => {
   const section = readme.slice(readme.indexOf('\n## Doctor and plan\n'));
   const block = section.split(/^```\w*$/m)[3] ?? '';
-  const output = formatDiagnosis(diagnosisOf(recordingOf('laptop')));
+  const output = formatDiagnosis(diagnosisOf(recordingOf('laptop')), {
+    columns: 80,
+    isVerbose: false,
+  });
   const parts = block.trim().split('\n…\n');
   t.equal(parts.length, 2, 'the block has a beginning and an end');
   t.ok(output.startsWith(`${parts[0] ?? ''}\n`), 'the beginning is current');

@@ -5,7 +5,9 @@ import { join } from 'node:path';
 
 import t from 'tap';
 
+import { formatDiagnosis, groupDigits } from '../../lib/cli/diagnosis-text.js';
 import type { Finding, Role } from '../../lib/doctor/finding.js';
+import { containerSign, recordedMachine } from '../../lib/doctor/machine.js';
 import { root } from '../support/helpers.js';
 import {
   diagnosisOf,
@@ -282,5 +284,75 @@ t.test('a recording describes its machine', (t) => {
   }
   t.ok(existsSync(join(root, 'test/support/machines/record.mjs')));
   t.equal(findingOf(diagnosisOf(recordingOf('container')), 'memory').severity, 'ok');
+  t.end();
+});
+
+t.test('the text has the verdict first, and no line that is longer than the terminal', (t) => {
+  for (const name of MACHINES) {
+    const diagnosis = diagnosisOf(recordingOf(name));
+    for (const columns of [80, 120]) {
+      const text = formatDiagnosis(diagnosis, { columns, isVerbose: true });
+      const long = text
+        .split('\n')
+        .filter((line) => line.length > columns && / \S+ /.test(line.trim()));
+      t.same(long, [], `${name}, ${columns} columns`);
+    }
+    const short = formatDiagnosis(diagnosis, { columns: 80, isVerbose: false });
+    const [, , verdict = ''] = short.split('\n');
+    t.ok(diagnosis.verdict.sentence.startsWith(verdict), `${name}: the verdict`);
+    t.match(short, /\n\d+ settings are enough, and \d+ do not apply here: --verbose lists them\.$/);
+    t.notMatch(short, /^(ok|skipped) /m);
+    const all = formatDiagnosis(diagnosis, { columns: 80, isVerbose: true });
+    for (const { id, severity } of diagnosis.findings) {
+      if (severity === 'skipped') t.match(all, `skipped  ${id}`.slice(0, 60));
+    }
+  }
+  t.end();
+});
+
+t.test('digits are grouped in numbers, not in names, paths and ports', (t) => {
+  const rows: [string, string, string?][] = [
+    ['287898 383865 1000000 pages', '287,898 383,865 1,000,000 pages'],
+    ['ceil(1.1 · 1000000 / 56 workers) + 1024', 'ceil(1.1 · 1,000,000 / 56 workers) + 1024'],
+    [
+      '/sys/fs/cgroup/12345/memory, 20,000, 1.23456',
+      '/sys/fs/cgroup/12345/memory, 20,000, 1.23456',
+    ],
+    ['32768 60999', '32768 60999', 'net.ipv4.ip_local_port_range'],
+  ];
+  for (const [text, wanted, id = 'x'] of rows) t.equal(groupDigits(text, id), wanted);
+  t.end();
+});
+
+t.test('a container has its own process namespace or a read-only /proc/sys', (t) => {
+  const kthreadd = { '/proc/1/comm': 'systemd\n', '/proc/2/comm': 'kthreadd\n' };
+  const rows: [string, Record<string, string>, RegExp | null][] = [
+    ['a machine', kthreadd, null],
+    ['a virtual machine made from an image', { ...kthreadd, '/.dockerenv': '' }, null],
+    ['the same of Podman', { ...kthreadd, '/run/.containerenv': '' }, null],
+    ['/proc that hides processes', { '/.dockerenv': '' }, null],
+    ['Docker', { '/proc/1/comm': 'node\n', '/.dockerenv': '' }, /^\/\.dockerenv exists$/],
+    ['Podman', { '/proc/1/comm': 'node\n', '/run/.containerenv': '' }, /containerenv exists$/],
+    [
+      'another runtime',
+      { '/proc/1/comm': 'node\n', '/proc/2/comm': 'sh\n' },
+      /namespace of its own/,
+    ],
+    [
+      'the namespace of the host',
+      { ...kthreadd, '/proc/self/mountinfo': '1 2 0:5 / /proc/sys ro,nosuid - proc proc rw\n' },
+      /read-only/,
+    ],
+    [
+      '/proc of an outer namespace',
+      { ...kthreadd, '/proc/self/status': 'NSpid:\t31337\t1\n' },
+      /own/,
+    ],
+  ];
+  for (const [name, files, wanted] of rows) {
+    const sign = containerSign(recordedMachine({ about: name, files, outputs: {} }));
+    if (wanted === null) t.equal(sign, null, name);
+    else t.match(sign, wanted, name);
+  }
   t.end();
 });

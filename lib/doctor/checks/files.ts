@@ -56,8 +56,8 @@ const nofile: Check = (situation) => {
       needed: formatCount(needed),
       formula: nofileFormula(situation),
       why:
-        'Each connection is an open file of its worker; the limit is per process, and a higher ' +
-        'limit costs nothing until it is used.',
+        'Each connection is an open file of its worker; the limit is per process, and the fix lets ' +
+        'one worker hold every connection, because a higher limit costs nothing until it is used.',
       counters: [EMFILE],
       connections: holds,
       fix: isEnough
