@@ -11,6 +11,7 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
   writeFileSync,
 } from 'node:fs';
@@ -29,6 +30,11 @@ const PROGRAM = join(SOURCE, 'program');
 const UNITS = ['megacomet.service', 'megacomet.socket'];
 /** Files that only compile the addon, which is compiled already. */
 const BUILD_ONLY = ['native', 'binding.gyp', 'lib/check-system.js', 'node_modules/node-addon-api'];
+/** Documents of the tarball, which the program does not read. */
+const DOCUMENTS = [
+  ...['README.md', 'docs', 'examples', 'ARCHITECTURE.md', 'CODE_OF_CONDUCT.md', 'CONTRIBUTING.md'],
+  ...['SECURITY.md', 'THIRD_PARTY.md', 'LICENSE'],
+];
 /** Files of npm itself in node_modules. */
 const NPM_ONLY = ['package-lock.json', 'node_modules/.package-lock.json', 'node_modules/.bin'];
 /** From this major version on Node's binary needs one more library. */
@@ -60,6 +66,13 @@ function addProgram(arch) {
   for (const name of [...BUILD_ONLY, ...NPM_ONLY, ...foreign.map((name) => `prebuilds/${name}`)]) {
     rmSync(join(PROGRAM, name), { recursive: true, force: true });
   }
+}
+
+/** Moves the documents that the README links to: debhelper installs them below /usr/share/doc. */
+function moveDocuments() {
+  mkdirSync(join(SOURCE, 'documents'));
+  copyFileSync(join(PROGRAM, 'CHANGELOG.md'), join(SOURCE, 'documents/CHANGELOG.md'));
+  for (const name of DOCUMENTS) renameSync(join(PROGRAM, name), join(SOURCE, 'documents', name));
 }
 
 /** Node's binary of the major version that runs this script, from npm; returns its version. */
@@ -137,6 +150,7 @@ await main(async () => {
   };
   clean();
   addProgram(arch);
+  moveDocuments();
   const node = values['with-node'] ? addNode(arch) : undefined;
   const version = node === undefined ? PACKAGE.version : `${PACKAGE.version}+node${node}`;
   let nodeDepends = `nodejs (${PACKAGE.engines.node.replace('>=', '>= ')})`;

@@ -15,6 +15,7 @@ import { basename, join } from 'node:path';
 import t, { type Test as TapTest } from 'tap';
 
 import { command, root } from '../support/helpers.js';
+import { brokenLinks } from '../support/page-links.js';
 import {
   ensurePrebuild,
   InstalledServer,
@@ -127,7 +128,11 @@ const PATHS = [
   'usr/lib/systemd/system/megacomet.service',
   'usr/lib/systemd/system/megacomet.socket',
   'usr/share/bash-completion/completions/megacomet-ts',
+  'usr/share/doc/megacomet-ts/README.md',
   'usr/share/doc/megacomet-ts/copyright',
+  'usr/share/doc/megacomet-ts/docs/alerts.yml',
+  'usr/share/doc/megacomet-ts/docs/grafana.json',
+  'usr/share/doc/megacomet-ts/examples/nginx/megacomet.conf',
   'usr/share/fish/vendor_completions.d/megacomet-ts.fish',
   'usr/share/man/man1/megacomet-ts.1.gz',
   'usr/share/zsh/vendor-completions/_megacomet-ts',
@@ -138,6 +143,8 @@ async function assertInstalled(t: TapTest, debian: Debian): Promise<void> {
   const files = debian.files();
   const missing = PATHS.filter((path) => !files.includes(`./${path}`));
   t.same(missing, [], 'every file is at its path');
+  const documents = join(debian.folder, 'usr/share/doc/megacomet-ts');
+  t.same(brokenLinks(documents, 'README.md'), [], 'every link of the README has its file');
   const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
     version: string;
   };

@@ -30,6 +30,7 @@ import {
   run,
   temporaryFolder,
 } from '../support/packages/make.js';
+import { brokenLinks } from '../support/page-links.js';
 import { without } from '../support/requirements.js';
 
 /** The test compiles twice and downloads 600 MB of Node releases. */
@@ -130,6 +131,9 @@ t.test('the tarball holds only the files that are needed to run', (t) => {
     wanted.map((name) => `package/${name}`).sort(),
     'the tarball has exactly these files',
   );
+  const unpacked = temporaryFolder(t);
+  command('tar', '-xzf', tarball, '-C', unpacked);
+  t.same(brokenLinks(join(unpacked, 'package'), 'README.md'), [], 'its README has no dead link');
   for (const folder of readdirSync(join(root, 'prebuilds'))) {
     t.same(readdirSync(join(root, 'prebuilds', folder)).sort(), PREBUILT, folder);
   }
