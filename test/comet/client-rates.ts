@@ -33,28 +33,32 @@ async function publisher(test: Test, { port }: World): Promise<Publisher> {
   };
 }
 
-t.test('a client that publishes too fast receives an error, and others are not affected', async (t) => {
-  const world = await startComet(t, { clientPublish: true, clientPublishRate: 20, workers: 1 });
-  const subscriber = new StreamClient(world, ['a']);
-  await subscriber.open();
-  const [fast, other] = [await publisher(t, world), await publisher(t, world)];
-  for (let count = 0; count < 2000; count++) fast.publish(`m${count}`);
-  const limited = (): number => Number(world.server.stats().totals['clientPublishesLimitedTotal']);
-  const published = (): number =>
-    Number(world.server.stats().messages?.clientMessagesPublishedTotal);
-  await until('all messages', () => limited() + published() === 2000);
-  t.ok(published() >= 20 && published() < 500, `${published()} were published`);
-  await until('all errors', () => fast.answers.length === limited());
-  const last = fast.answers.at(-1);
-  t.equal(last?.type, 'error');
-  t.equal(last?.error, 'too many messages: at most 20 a second are allowed; retry later');
-  t.equal(last?.channel, 'a');
-  t.match(last?.id, /^m\d+$/, 'the error names the message');
-  other.publish('mine');
-  await until('the other message', () => subscriber.seen.length === published());
-  t.equal(other.answers.length, 0);
-  subscriber.close();
-});
+t.test(
+  'a client that publishes too fast receives an error, and others are not affected',
+  async (t) => {
+    const world = await startComet(t, { clientPublish: true, clientPublishRate: 20, workers: 1 });
+    const subscriber = new StreamClient(world, ['a']);
+    await subscriber.open();
+    const [fast, other] = [await publisher(t, world), await publisher(t, world)];
+    for (let count = 0; count < 2000; count++) fast.publish(`m${count}`);
+    const limited = (): number =>
+      Number(world.server.stats().totals['clientPublishesLimitedTotal']);
+    const published = (): number =>
+      Number(world.server.stats().messages?.clientMessagesPublishedTotal);
+    await until('all messages', () => limited() + published() === 2000);
+    t.ok(published() >= 20 && published() < 500, `${published()} were published`);
+    await until('all errors', () => fast.answers.length === limited());
+    const last = fast.answers.at(-1);
+    t.equal(last?.type, 'error');
+    t.equal(last?.error, 'too many messages: at most 20 a second are allowed; retry later');
+    t.equal(last?.channel, 'a');
+    t.match(last?.id, /^m\d+$/, 'the error names the message');
+    other.publish('mine');
+    await until('the other message', () => subscriber.seen.length === published());
+    t.equal(other.answers.length, 0);
+    subscriber.close();
+  },
+);
 
 t.test('all clients together have a rate, which the workers share', async (t) => {
   const options = { clientPublish: true, clientPublishRate: 0, allClientsPublishRate: 100 };

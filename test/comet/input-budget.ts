@@ -233,3 +233,21 @@ t.test('bytes that a subscriber sends after its request are not kept', async (t)
   await until('both to be idle', () => total(world, 'sessions') === 0);
   t.equal(total(world, 'inputBudgetBytes'), 0);
 });
+
+t.test('an EventSource that meets a full input budget receives when to return', async (t) => {
+  const world = await startSmall(t);
+  const filling = Array.from({ length: 87 }, () => Peer.open(t, world.port, halfHead(12_000)));
+  await Promise.all(filling);
+  await until('a full budget', () => total(world, 'inputBudgetBytes') === 87 * 12_000);
+  const head = halfHead(12_000);
+  const peer = await Peer.open(t, world.port, head.replace('/poll?', '/events?'));
+  const other = await Peer.open(t, world.port, head);
+  await until('both answers', () => peer.isOver && other.isOver);
+  t.match(peer.text, /^HTTP\/1\.1 200 OK\r\n[^]*content-type: text\/event-stream/i);
+  t.match(
+    peer.text,
+    /\nevent: megacomet\.full\n[^]*retry: \d{4,5}\n|retry: \d{4,5}\n[^]*megacomet\.full/,
+  );
+  t.match(other.text, /^HTTP\/1\.1 503 [^]*retry-after: \d+\r\n/i);
+  t.equal(total(world, 'inputBudgetFullTotal'), 2);
+});

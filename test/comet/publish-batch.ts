@@ -1,8 +1,21 @@
 // Batches over HTTP: lines that are cut anywhere, invalid, endless, or followed by a disconnect.
+import { once } from 'node:events';
+import { IncomingMessage, ServerResponse } from 'node:http';
+import { Socket } from 'node:net';
 import t from 'tap';
 
+import { BatchAnswer } from '../../lib/api/batch-answer.js';
+import { readText } from '../../lib/api/request-body.js';
 import { until } from '../support/helpers.js';
-import { MoodyTarget, NDJSON, post, site, streamed, TOKEN } from '../support/publish-site.js';
+import {
+  MoodyTarget,
+  NDJSON,
+  post,
+  site,
+  streamed,
+  TOKEN,
+  type Site,
+} from '../support/publish-site.js';
 
 t.test('a batch is answered line by line, wherever its bytes are cut', async (t) => {
   const target = new MoodyTarget();
@@ -116,4 +129,62 @@ t.test('a client that disconnects during a batch does no harm', async (t) => {
   await new Promise((resolve) => setTimeout(resolve, 50));
   t.same(failures, []);
   t.equal((await ask('/publish', post(good))).status, 200);
+});
+
+t.test('other requests go first between the slices of a batch', async (t) => {
+  const response = new ServerResponse(new IncomingMessage(new Socket()));
+  const answer = new BatchAnswer(response, { type: NDJSON });
+  let turns = 0;
+  let isOver = false;
+  const turn = (): void => {
+    turns++;
+    if (!isOver) setImmediate(turn);
+  };
+  setImmediate(turn);
+  const lines = Array.from({ length: 20_000 }, () => null);
+  await answer.add(lines, () => {
+    const endsAtMs = performance.now() + 0.02;
+    while (performance.now() < endsAtMs);
+    return '{}';
+  });
+  isOver = true;
+  t.ok(turns > 20, `${turns} iterations of the loop in 0.4 s`);
+});
+
+const LINES = 200_000;
+const LINE = '{"channel":"a","data":"x"}\n';
+
+/** Sends a whole batch, and begins to read when the last byte is sent. */
+async function sendThenRead({ open }: Site): Promise<string> {
+  const socket = await open();
+  socket.pause();
+  const body = LINE.repeat(LINES);
+  const head =
+    `POST /publish HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ${TOKEN}\r\n` +
+    `Content-Type: ${NDJSON}\r\nContent-Length: ${body.length}\r\nConnection: close\r\n\r\n`;
+  await new Promise<void>((resolve) => {
+    socket.write(head + body, () => {
+      resolve();
+    });
+  });
+  let text = '';
+  socket.setEncoding('latin1').on('data', (part: string) => (text += part));
+  socket.resume();
+  await once(socket, 'close');
+  return text;
+}
+
+t.test('a client that reads only after it has sent a batch receives every answer', async (t) => {
+  const here = await site(t);
+  const text = await sendThenRead(here);
+  t.equal(text.match(/"delivered":0/g)?.length, LINES);
+  t.equal(here.api.counters.apiMessagesTotal, LINES);
+});
+
+t.test('a body that is not complete in time is rejected, whatever arrives meanwhile', async (t) => {
+  const request = new IncomingMessage(new Socket());
+  const reading = readText(request, 1000, 100);
+  const timer = setInterval(() => request.push('x'), 10);
+  await t.rejects(reading, { status: 408, message: 'the body is not complete after 0.1 s' });
+  clearInterval(timer);
 });

@@ -65,7 +65,7 @@ async function ask(
 /** Starts a site, and stops it at the end of the test. */
 export async function site(
   test: { teardown(action: () => Promise<void>): void },
-  options: Partial<PublishApiOptions> & { target?: PublishTarget } = {},
+  options: Partial<PublishApiOptions> & { target?: PublishTarget; silenceMs?: number } = {},
 ): Promise<Site> {
   const broker = new Broker(brokerOptions(1, fill({ protocol: 'comet', messageBytes: 1000 })), {
     epoch: 1n,
@@ -89,6 +89,8 @@ export async function site(
         response.destroy();
       });
   });
+  // Node's own limit, as the admin server sets it.
+  server.setTimeout(options.silenceMs ?? 0);
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo;
