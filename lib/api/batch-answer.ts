@@ -64,9 +64,8 @@ export class BatchAnswer {
    */
   #awaitRoom(): Promise<void> {
     const response = this.#response;
-    if (response.writableLength <= this.#unreadBytesMax || response.destroyed) {
-      return Promise.resolve();
-    }
+    const isFull = response.writableNeedDrain && response.writableLength > this.#unreadBytesMax;
+    if (!isFull || response.destroyed) return Promise.resolve();
     return new Promise((resolve) => {
       const done = (): void => {
         response.off('drain', done);

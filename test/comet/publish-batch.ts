@@ -181,6 +181,15 @@ t.test('a client that reads only after it has sent a batch receives every answer
   t.equal(here.api.counters.apiMessagesTotal, LINES);
 });
 
+t.test('a batch whose answers are not read ends, and the last answer says so', async (t) => {
+  const here = await site(t, { unreadBytesMax: 262_144, silenceMs: 1000 });
+  const text = await sendThenRead(here);
+  const answered = text.match(/"delivered":0/g)?.length ?? 0;
+  t.ok(answered > 0 && answered < LINES, `${answered} answers`);
+  t.equal(here.api.counters.apiMessagesTotal, answered, 'every published line has its answer');
+  t.match(text, /\{"status":408,"error":"the answers are not read; this line and those after it/);
+});
+
 t.test('a body that is not complete in time is rejected, whatever arrives meanwhile', async (t) => {
   const request = new IncomingMessage(new Socket());
   const reading = readText(request, 1000, 100);
