@@ -1,8 +1,6 @@
 // Computes the workers and connections that this machine allows, and the limit that binds first.
 // Pure functions over values of the kernel; sizing.ts has the formulas.
 import {
-  CAP_SYS_ADMIN,
-  hasCapability,
   readCores,
   readDescriptorLimit,
   readFileNr,
@@ -34,7 +32,7 @@ export interface MachineLimits {
   readonly memoryFreeBytes: number;
   /** Limit of the memory cgroup, assumed to be unused by other programs; null without a limit. */
   readonly memoryCgroupBytes: MetricValue;
-  /** Files that the host can still open; null if the user is exempt from the limit. */
+  /** Files that the host can still open; null if it has no limit. */
   readonly filesFree: MetricValue;
   readonly epollWatches: MetricValue;
 }
@@ -56,14 +54,13 @@ export function readMachineLimits(read: Reader): MachineLimits {
   const total = readMemInfo(read, 'MemTotal') ?? 0;
   const cgroup = readMemoryLimit(read);
   const fileMax = sysctl(read, 'fs.file-max');
-  const isExempt = hasCapability(read, CAP_SYS_ADMIN);
   return {
     cores: readCores(read),
     descriptors: readDescriptorLimit(read),
     memoryTotalBytes: Math.min(total, cgroup ?? Infinity),
     memoryFreeBytes: readMemInfo(read, 'MemAvailable') ?? total,
     memoryCgroupBytes: cgroup,
-    filesFree: fileMax === null || isExempt ? null : fileMax - (readFileNr(read) ?? 0),
+    filesFree: fileMax === null ? null : fileMax - (readFileNr(read) ?? 0),
     epollWatches: sysctl(read, 'fs.epoll.max_user_watches'),
   };
 }

@@ -59,6 +59,10 @@ export interface ChildSystem {
   readonly addonPath: string;
   /** Whether the kernel holds a process (state D): no signal ends it before it is released. */
   isHeld(pid: number): boolean;
+  /** Whether a process is stopped (state T): SIGKILL alone ends it. */
+  isStopped(pid: number): boolean;
+  /** Starts a child that inherits no descriptor that it is not given, and no capability. */
+  guarded<T>(spawn: () => T): T;
 }
 
 export interface ChildOptions {
@@ -115,16 +119,15 @@ export class AddonProcess<Fields extends FrameFields, Encoded extends keyof Fiel
     try {
       // /proc/self/exe also works after an upgrade has removed the binary; process.execPath does not.
       // Without the helper threads of V8's pool a worker has 4 threads instead of 7.
-      child = spawn(
-        '/proc/self/exe',
-        ['--v8-pool-size=0', workerFile, options.role, system.addonPath],
-        {
+      // The program that started this one may have left descriptors open, such as that of a secret.
+      child = system.guarded(() =>
+        spawn('/proc/self/exe', ['--v8-pool-size=0', workerFile, options.role, system.addonPath], {
           argv0: 'megacomet-worker',
           env,
           stdio: ['ignore', 'ignore', 'pipe', 'pipe', ...options.descriptors],
           ...(options.uid === undefined ? {} : { uid: options.uid }),
           ...(options.gid === undefined ? {} : { gid: options.gid }),
-        },
+        }),
       );
     } catch (error) {
       // ENOMEM and EPERM are thrown; EAGAIN, EMFILE and ENFILE are emitted as an event.
@@ -162,6 +165,11 @@ export class AddonProcess<Fields extends FrameFields, Encoded extends keyof Fiel
   get isHeld(): boolean {
     const { exitCode, signalCode } = this.#child;
     return exitCode === null && signalCode === null && this.#system.isHeld(this.pid);
+  }
+
+  /** Whether the child is stopped: it sees no signal except SIGKILL. */
+  get isStopped(): boolean {
+    return this.#system.isStopped(this.pid);
   }
 
   /** Sends SIGKILL. Calls `onHeld` once if the child still runs because the kernel holds it. */

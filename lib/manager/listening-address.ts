@@ -23,7 +23,15 @@ export interface PeerTimeouts {
 /** Attempts to bind where the kernel chooses the port. */
 const ANY_PORT_TRIES = 4;
 
+/** Permissions, owner and group of the file of a unix socket; −1 keeps what bind() makes. */
+export interface SocketFile {
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+}
+
 export interface BindOptions extends PeerTimeouts {
+  readonly file: SocketFile;
   readonly slots: number;
   /** Peers that one listener may queue. */
   readonly backlog: number;
@@ -59,6 +67,10 @@ function bindError(address: Address, error: number, call: string): MegacometErro
     EAFNOSUPPORT: 'this kernel has no such address family',
     EMFILE: 'the limit of open files is reached',
   };
+  if (call === 'chown' || call === 'chmod') {
+    const text = `cannot listen on ${formatAddress(address)}: the socket cannot be given its group, owner or mode (${call}: ${name})`;
+    return new MegacometError('ERR_LISTEN', text);
+  }
   const rule = name === 'EADDRINUSE' ? userOf(address) : (rules[name] ?? `${call} failed`);
   return new MegacometError(
     'ERR_LISTEN',
@@ -146,6 +158,7 @@ export class ListeningAddress {
         host: address.host,
         port,
         isUnix,
+        ...options.file,
         v6Only: options.v6Only,
         joins: slot > 0,
         backlog: options.backlog,

@@ -311,12 +311,13 @@ export class Manager extends EventEmitter<{ worker: [WorkerEvent] }> {
   #refresh(): void {
     this.segmentReader.refresh();
     for (const { slot, field, value } of this.#segment.takeFaults()) {
-      this.#supervisor.replaceFaulty(slot, `worker wrote an impossible value: ${field} ${value}`);
+      this.#supervisor.replaceFaulty(slot, `impossible value ${field} = ${value}`);
     }
   }
 
   #shareSoon(): void {
-    this.#shareTimer ??= systemClock.after(SHARE_MS, () => {
+    if (this.#shareTimer !== undefined) return;
+    this.#shareTimer = systemClock.after(SHARE_MS, () => {
       this.#shareTimer = undefined;
       this.#steer();
       if (this.#room.isWanted) this.#shareSoon();

@@ -30,7 +30,16 @@ export interface WorkerEvent {
 /** A worker's process. */
 export type WorkerProcess = Pick<
   AddonProcess<Frames>,
-  'abandon' | 'end' | 'hangUp' | 'isHeld' | 'kill' | 'pid' | 'queuedBytes' | 'send' | 'write'
+  | 'abandon'
+  | 'end'
+  | 'hangUp'
+  | 'isHeld'
+  | 'isStopped'
+  | 'kill'
+  | 'pid'
+  | 'queuedBytes'
+  | 'send'
+  | 'write'
 >;
 
 export interface SupervisorOptions {
@@ -70,7 +79,7 @@ export interface SupervisorPorts {
 
 /** Time from spawn to Ready: nearly 1 s with all cores busy, 5 s and more in an emulator. */
 const START_DEADLINE_MS = 30_000;
-/** SIGABRT leaves a core dump. A stopped process does not receive it, so SIGKILL follows. */
+/** SIGABRT leaves a core dump, which takes a while. */
 const ABORT_GRACE_MS = 1000;
 
 interface Worker {
@@ -163,9 +172,13 @@ export class Supervisor {
   }
 
   /** Kills a worker whose program is not ours any more, or is broken; a successor starts. */
-  replaceFaulty(slot: number, reason: string): void {
+  replaceFaulty(slot: number, fault: string): void {
     this.#workerFaults++;
-    this.replace(slot, reason);
+    const worker = this.#workers.get(slot);
+    if (worker === undefined) return;
+    const fields = { worker: slot, pid: worker.process.pid };
+    this.#log.error(fields, `worker is not trustworthy; replaced: ${fault}`);
+    this.#kill(slot, worker);
   }
 
   /** Kills a worker that cannot follow; a successor starts as after a crash. */
@@ -366,7 +379,7 @@ export class Supervisor {
     const isExpected =
       (name !== 'Ready' || state === 'starting' || this.#isStopping) &&
       (name !== 'Goodbye' || state === 'draining');
-    if (!isExpected) this.replaceFaulty(slot, `worker sent an unexpected frame: ${name}`);
+    if (!isExpected) this.replaceFaulty(slot, `unexpected frame ${name}`);
     return isExpected;
   }
 
@@ -460,6 +473,11 @@ export class Supervisor {
     if (state !== 'hung') return;
     worker.hungSinceMs = nowMs;
     this.#log.error({ worker: slot, pid, ageMs: Math.round(ageMs) }, 'worker hung; killed');
+    if (worker.process.isStopped) {
+      // It sees no SIGABRT, and its clients wait for its end.
+      this.#kill(slot, worker);
+      return;
+    }
     worker.process.kill('SIGABRT');
     this.#clock.after(ABORT_GRACE_MS, () => {
       if (this.#workers.get(slot) === worker) this.#kill(slot, worker);

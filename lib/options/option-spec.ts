@@ -2,10 +2,19 @@
 
 /**
  * How a value is parsed. `address` is a numeric host to listen on, `peer` the HOST:PORT of a server,
- * `ports` one port or a range; `seconds` may have a fraction.
+ * `ports` one port or a range; `mode` the permissions of a file; `seconds` may have a fraction.
  */
 export type OptionKind =
-  'address' | 'choice' | 'flag' | 'integer' | 'list' | 'peer' | 'ports' | 'seconds' | 'text';
+  | 'address'
+  | 'choice'
+  | 'flag'
+  | 'integer'
+  | 'list'
+  | 'mode'
+  | 'peer'
+  | 'ports'
+  | 'seconds'
+  | 'text';
 
 /** A flag that is set if the option is true, has the value `is`, or is given at all (`isSet`). */
 export interface FrameFlag {

@@ -59,6 +59,12 @@ function parseText(spec: OptionSpec, label: string, raw: unknown): string {
   throw invalidValue(label, spec.isSecret === true ? '…' : raw, 'a non-empty string without NUL');
 }
 
+/** Three octal digits, with or without a leading 0. A number would be read as a decimal one. */
+function parseMode(label: string, raw: unknown): string {
+  if (typeof raw === 'string' && /^0?[0-7]{3}$/.test(raw)) return raw.padStart(4, '0');
+  throw invalidValue(label, raw, 'three octal digits in a string, such as "0660"');
+}
+
 /** A port as a number, or a range of ports as its text. */
 function parsePorts(label: string, raw: unknown): number | string {
   const isText = typeof raw === 'string' || typeof raw === 'number';
@@ -111,6 +117,8 @@ export function parseOption(spec: OptionSpec, label: string, raw: unknown): Opti
     case 'choice':
       if (typeof raw === 'string' && (spec.choices ?? []).includes(raw)) return raw;
       throw invalidValue(label, raw, `one of ${(spec.choices ?? []).join(', ')}`);
+    case 'mode':
+      return parseMode(label, raw);
     case 'text':
       return parseText(spec, label, raw);
   }

@@ -156,9 +156,25 @@ const SERVER_OPTIONS = [
   {
     name: 'user',
     kind: 'text',
-    value: 'NAME',
+    value: 'USER',
     unset: 'the user that starts the server',
-    help: 'User that the server becomes after it has bound its sockets, if root starts it.',
+    help: 'User that the server becomes after it has bound its sockets, if root starts it: USER or USER:GROUP, names or numbers.',
+  },
+  {
+    name: 'socket-mode',
+    kind: 'mode',
+    value: 'MODE',
+    unset: 'the umask decides',
+    requires: { name: 'listen', isSet: true },
+    help: 'Permissions of the unix sockets of --listen in octal digits, such as 0660.',
+  },
+  {
+    name: 'socket-group',
+    kind: 'text',
+    value: 'GROUP',
+    unset: 'the group of the server',
+    requires: { name: 'listen', isSet: true },
+    help: 'Group of the unix sockets of --listen, by name or number.',
   },
   {
     name: 'log-level',

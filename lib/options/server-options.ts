@@ -51,10 +51,17 @@ export interface ServerOptions {
   /** Port of the admin server; 0 lets the kernel choose. Default: no admin server. */
   adminPort?: number;
   /**
-   * User that the server becomes after it has bound its sockets, if root starts it. Default: the
-   * user that starts the server.
+   * User that the server becomes after it has bound its sockets, if root starts it: USER or
+   * USER:GROUP, names or numbers. Default: the user that starts the server.
    */
   user?: string;
+  /**
+   * Permissions of the unix sockets of --listen in octal digits, such as 0660. Default: the umask
+   * decides.
+   */
+  socketMode?: string;
+  /** Group of the unix sockets of --listen, by name or number. Default: the group of the server. */
+  socketGroup?: string;
   /**
    * Comet: seconds between heartbeats of an idle subscriber, and until a missing pong closes it.
    * Default: `25`.

@@ -1,8 +1,16 @@
 // The addresses that a server listens on: those of inherited sockets, and those that it binds.
 import { formatAddress, type Address } from '../base/address.js';
+import { invalidValue } from '../base/call-check.js';
 import { MegacometError } from '../base/errors.js';
+import { shown } from '../base/shown.js';
 import { LISTENERS_MAX } from '../base/native-constants.js';
-import { ListeningAddress, type PeerTimeouts } from '../manager/listening-address.js';
+import {
+  ListeningAddress,
+  type PeerTimeouts,
+  type SocketFile,
+} from '../manager/listening-address.js';
+import { gidOf } from '../system/accounts.js';
+import type { Identity } from '../system/identity.js';
 import { hasIpv6, procReader } from '../system/kernel.js';
 import { configuredAddresses } from './configured-addresses.js';
 import type { StartContext } from './start-context.js';
@@ -11,11 +19,31 @@ export class ServerAddresses {
   readonly #context: StartContext;
   readonly #open: ListeningAddress[];
   #toBind: readonly Address[] = [];
+  #file: SocketFile = { mode: -1, uid: -1, gid: -1 };
 
   /** @param open - Gets the addresses that are open. */
   constructor(context: StartContext, open: ListeningAddress[]) {
     this.#context = context;
     this.#open = open;
+  }
+
+  /**
+   * Plans the files of unix sockets. They belong to the user that the server becomes: its group may
+   * connect, and it may remove them where the folder allows that.
+   *
+   * @throws MegacometError `ERR_OPTION_INVALID` if the group is unknown.
+   */
+  planFiles(identity: Identity | undefined): void {
+    const { socketMode, socketGroup } = this.#context.options;
+    const group = socketGroup === undefined ? undefined : gidOf(socketGroup);
+    if (group === null) {
+      throw invalidValue('socket-group', socketGroup, 'a group of this machine');
+    }
+    this.#file = {
+      mode: socketMode === undefined ? -1 : parseInt(socketMode, 8),
+      uid: identity?.uid ?? -1,
+      gid: group ?? identity?.gid ?? -1,
+    };
   }
 
   /** Registers the sockets that the program inherited. */
@@ -43,12 +71,27 @@ export class ServerAddresses {
     this.#toBind = configuredAddresses(options, hasIpv6(procReader), log).filter(
       (address) => !served.includes(formatAddress(address)),
     );
+    this.#checkFiles();
     const all = [...inherited, ...this.#toBind];
     if (all.length <= LISTENERS_MAX) return all;
     throw new MegacometError(
       'ERR_LISTEN',
       `cannot listen on ${all.length} addresses: a server has at most ${LISTENERS_MAX}`,
     );
+  }
+
+  /** Rejects options of unix sockets where none is bound. */
+  #checkFiles(): void {
+    const { socketMode, socketGroup } = this.#context.options;
+    if (this.#toBind.some(({ isUnix }) => isUnix)) return;
+    for (const [label, value] of Object.entries({
+      'socket-mode': socketMode,
+      'socket-group': socketGroup,
+    })) {
+      if (value === undefined) continue;
+      const message = `${label}: ${shown(value)} needs --listen unix:PATH`;
+      throw new MegacometError('ERR_OPTION_INVALID', message);
+    }
   }
 
   /** Binds the planned addresses, with one socket for each slot. */
@@ -61,6 +104,7 @@ export class ServerAddresses {
       this.#open.push(
         await ListeningAddress.bind(address, {
           slots,
+          file: this.#file,
           backlog: this.#context.options.backlog,
           ...this.#timeouts(),
           v6Only: address.host !== '::' || all.some(takesIpv4),

@@ -21,7 +21,7 @@ import { Messaging } from './messaging.js';
 import type { Parts } from './parts.js';
 import { ServerAddresses } from './server-addresses.js';
 import type { StartContext } from './start-context.js';
-import { warnOfLimits } from './start-warnings.js';
+import { warnOfLimits, warnOfReaders } from './start-warnings.js';
 import type { Step } from './startup.js';
 import { limitsOf } from './worker-limits.js';
 
@@ -98,7 +98,10 @@ export class StartSteps {
     const { options } = this.#context;
     const { user, ingest, protocol } = options;
     this.#identity = user === undefined ? undefined : identityOf(user);
+    this.#addresses.planFiles(this.#identity);
     this.#token = protocol === 'comet' ? tokenOf(options) : null;
+    const { adminTokenFile } = options;
+    if (adminTokenFile !== undefined) warnOfReaders(adminTokenFile, this.#context.startLog);
     this.#ingestAt = ingest === undefined ? undefined : ingestAddressOf(ingest);
   }
 
@@ -166,7 +169,11 @@ export class StartSteps {
    */
   #dropPrivileges(): void {
     const { host } = this.#context;
-    if (this.#identity !== undefined && host.dropsOwnIdentity) becomeUser(this.#identity);
+    if (!host.dropsOwnIdentity) return;
+    if (this.#identity !== undefined) becomeUser(this.#identity);
+    // A worker is a process of the same user, and this process has the token. A program that uses
+    // the library decides for itself.
+    addon.forbidTracing();
   }
 
   #mapSegment(): void {

@@ -1,7 +1,8 @@
 // Warnings at the start: one line for each limit of this machine that stops the server below its
-// target. Pure: the findings are arguments.
+// target, and one for a file with the token that others can read.
 import type { Logger } from '../base/logger.js';
 import type { Capacity } from '../capacity/capacity.js';
+import { exposureOfFile } from '../system/secret-file.js';
 
 /** What a server that starts needs of its machine. */
 export interface StartDemand {
@@ -42,6 +43,14 @@ export interface WarningFacts {
 /** The limit that a text names, without its value: `fs.file-max (12 left)` is `fs.file-max`. */
 function subjectOf(text: string): string {
   return text.replace(/ [/(].*$/, '');
+}
+
+/** Warns if others than this process can read a file that holds the admin token. */
+export function warnOfReaders(file: string, log: Logger): void {
+  const exposure = exposureOfFile(file);
+  if (exposure === null) return;
+  const { mode, readers } = exposure;
+  log.warn({}, `${file} has mode ${mode}, so ${readers} can read the token: chmod 600 ${file}`);
 }
 
 /** Writes one warning for each limit, even if several checks find it. */

@@ -1,7 +1,6 @@
 // Changes the user of this process permanently, and checks that no privilege of the old user is left.
-import { execFileSync } from 'node:child_process';
-
 import { MegacometError } from '../base/errors.js';
+import { accountOf, gidOf, lookUp, type LookUp } from './accounts.js';
 import { procReader } from './kernel.js';
 import { addon } from './native.js';
 
@@ -31,23 +30,27 @@ function impossible(name: string, rule: string): MegacometError {
 }
 
 /**
- * Looks a user up.
+ * Looks a user up: `USER` or `USER:GROUP`, each a name or a number. Without a group it is the
+ * primary group of the user; a number without an account has a group of the same number.
  *
  * @throws MegacometError `ERR_USER` if this process is not root, or `name` is unknown or root.
  */
-export function identityOf(name: string): Identity {
+export function identityOf(name: string, find: LookUp = lookUp): Identity {
   if (process.getuid?.() !== 0)
     throw impossible(name, 'requires root: only root can change its user');
-  let identity: Identity;
-  try {
-    const id = (flag: string): number =>
-      Number(execFileSync('id', [flag, '--', name], { encoding: 'utf8', stdio: 'pipe' }));
-    identity = { name, uid: id('-u'), gid: id('-g') };
-  } catch {
-    throw impossible(name, 'is not a user of this machine');
-  }
-  if (identity.uid === 0) throw impossible(name, 'is root; give a user without privileges');
-  return identity;
+  return parseIdentity(name, find);
+}
+
+/** As identityOf(), for any process. */
+export function parseIdentity(name: string, find: LookUp): Identity {
+  const [user = '', group, ...rest] = name.split(':');
+  if (rest.length > 0) throw impossible(name, 'is not USER or USER:GROUP');
+  const account = accountOf(user, find);
+  if (account === null) throw impossible(name, 'is not a user of this machine');
+  if (account.uid === 0) throw impossible(name, 'is root; give a user without privileges');
+  const gid = group === undefined ? (account.gid ?? account.uid) : gidOf(group, find);
+  if (gid === null) throw impossible(name, 'names a group that this machine does not have');
+  return { name, uid: account.uid, gid };
 }
 
 function statusOf(name: string): string {

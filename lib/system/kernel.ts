@@ -138,6 +138,11 @@ export function isHeld(read: Reader, pid: number): boolean {
   return /^State:\s+D/m.test(read(`/proc/${pid}/status`) ?? '');
 }
 
+/** Whether a process is stopped or traced (states T and t): SIGKILL alone ends it. */
+export function isStopped(read: Reader, pid: number): boolean {
+  return /^State:\s+[Tt]/m.test(read(`/proc/${pid}/status`) ?? '');
+}
+
 /** When a process started, in clock ticks after boot; undefined if it has ended. */
 export function processStart(read: Reader, pid: number): string | undefined {
   // proc(5): the second field is the name, which may contain blanks; the 22nd is the start.
@@ -175,9 +180,6 @@ export function hasCapability(read: Reader, bit: number): boolean {
   const match = /^CapEff:\s+([0-9a-f]+)/m.exec(read('/proc/self/status') ?? '');
   return match !== null && ((BigInt(`0x${match[1] ?? '0'}`) >> BigInt(bit)) & 1n) === 1n;
 }
-
-/** CAP_SYS_ADMIN exempts from fs.file-max (fs/file_table.c). */
-export const CAP_SYS_ADMIN = 21;
 
 /** Folders of this process's cgroup and of each of its parents, nearest first. */
 function cgroupFolders(read: Reader, controller: string, mount: string): readonly string[] {

@@ -24,6 +24,10 @@ export interface ListenerRequest {
   readonly host: string;
   readonly port: number;
   readonly isUnix: boolean;
+  /** Permissions, owner and group of the file of a unix socket; −1 keeps what bind() makes. */
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
   readonly v6Only: boolean;
   /** Whether it joins the SO_REUSEPORT group of an earlier listener of the same address. */
   readonly joins: boolean;
@@ -97,6 +101,14 @@ export interface Addon {
   closeDescriptor(fd: number): void;
   listenerPort(fd: number): number;
   forbidNewPrivileges(): void;
+  /** Makes this process unreadable for other processes of its user: no core dump, no ptrace. */
+  forbidTracing(): void;
+  /**
+   * Until endSpawn() a child inherits no descriptor that it is not given, and no capability if
+   * `dropsCapabilities`.
+   */
+  guardSpawn(dropsCapabilities: boolean): void;
+  endSpawn(): void;
   /** False if a capability is left. */
   dropCapabilities(): boolean;
   /** Sends one datagram to a unix socket (a path or `@NAME`) without waiting; 0 or an errno value. */

@@ -160,6 +160,10 @@ Napi::Value open_listener(const Napi::CallbackInfo& info) {
   options.host = text("host");
   options.port = static_cast<uint16_t>(number("port"));
   options.is_unix = flag("isUnix");
+  const auto whole = [&](const char* name) { return object.Get(name).ToNumber().Int64Value(); };
+  options.mode = static_cast<int>(whole("mode"));
+  options.uid = whole("uid");
+  options.gid = whole("gid");
   options.v6_only = flag("v6Only");
   options.joins = flag("joins");
   options.backlog = number("backlog");
@@ -247,6 +251,18 @@ void forbid_new_privileges(const Napi::CallbackInfo&) {
   sys::forbid_new_privileges();
 }
 
+void forbid_tracing(const Napi::CallbackInfo&) {
+  sys::forbid_tracing();
+}
+
+void guard_spawn(const Napi::CallbackInfo& info) {
+  sys::guard_spawn(info.Length() > 0 && info[0].ToBoolean().Value());
+}
+
+void end_spawn(const Napi::CallbackInfo&) {
+  sys::end_spawn();
+}
+
 Napi::Value drop_capabilities(const Napi::CallbackInfo& info) {
   return Napi::Boolean::New(info.Env(), sys::drop_capabilities());
 }
@@ -301,6 +317,9 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("listenerPort", Napi::Function::New(env, listener_port));
   exports.Set("steer", Napi::Function::New(env, steer));
   exports.Set("forbidNewPrivileges", Napi::Function::New(env, forbid_new_privileges));
+  exports.Set("forbidTracing", Napi::Function::New(env, forbid_tracing));
+  exports.Set("guardSpawn", Napi::Function::New(env, guard_spawn));
+  exports.Set("endSpawn", Napi::Function::New(env, end_spawn));
   exports.Set("dropCapabilities", Napi::Function::New(env, drop_capabilities));
   exports.Set("trimHeap", Napi::Function::New(env, trim_heap));
   exports.Set("notify", Napi::Function::New(env, notify));

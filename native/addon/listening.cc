@@ -12,7 +12,9 @@
 #include <netinet/tcp.h>
 #include <sys/file.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
+#include <unistd.h>
 
 #include "os/address.h"
 #include "os/sys.h"
@@ -61,6 +63,19 @@ bool set_options(int fd, int family, const Options& options) {
     return false;
   }
   return set_inherited(fd, options.keepalive_s, options.user_timeout_ms);
+}
+
+/// Before listen(), so that no client connects before. Not by umask(), which all threads share.
+bool set_file(const Options& options, const char** call) {
+  if (!options.is_unix || options.host[0] == '@') return true;
+  const char* path = options.host.c_str();
+  const auto owner = static_cast<uid_t>(options.uid);
+  const auto group = static_cast<gid_t>(options.gid);
+  *call = "chown";
+  const bool has_owner = options.uid >= 0 || options.gid >= 0;
+  if (has_owner && ::lchown(path, owner, group) != 0) return false;
+  *call = "chmod";
+  return options.mode < 0 || ::chmod(path, static_cast<mode_t>(options.mode)) == 0;
 }
 
 Opened failed(int fd, const char* call) {
@@ -130,6 +145,13 @@ Opened open(const Options& options) {
   if (!set_options(fd, family, options)) return failed(fd, "setsockopt");
   if (::bind(fd, address.get(), address.bytes) != 0) {
     return failed(fd, "bind");
+  }
+  const char* call = "";
+  if (!set_file(options, &call)) {
+    const int error = errno;
+    ::unlink(options.host.c_str());
+    errno = error;
+    return failed(fd, call);
   }
   if (!options.joins && ::listen(fd, static_cast<int>(options.backlog)) != 0) {
     return failed(fd, "listen");

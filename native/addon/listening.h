@@ -13,6 +13,10 @@ struct Options {
   std::string host;
   uint16_t port = 0;
   bool is_unix = false;
+  /// Of the file of a unix socket: permissions, owner and group; -1 keeps what bind() makes.
+  int mode = -1;
+  int64_t uid = -1;
+  int64_t gid = -1;
   /// For an IPv6 address: reject IPv4 peers.
   bool v6_only = false;
   /// Joins the SO_REUSEPORT group of the address, which has a listener already.

@@ -12,6 +12,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <linux/securebits.h>
 #include <malloc.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -25,6 +26,12 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#ifndef SYS_close_range
+#define SYS_close_range 436
+#endif
+#ifndef CLOSE_RANGE_CLOEXEC
+#define CLOSE_RANGE_CLOEXEC (1U << 2)
+#endif
 #ifndef IP_LOCAL_PORT_RANGE
 #define IP_LOCAL_PORT_RANGE 51
 #endif
@@ -172,6 +179,19 @@ bool set_nonblocking(int fd) {
   return flags >= 0 && ::fcntl(fd, F_SETFL, flags | O_NONBLOCK) == 0;
 }
 
+void close_on_exec(int first) {
+  // Linux 5.11 has the flag; before, the list in /proc is read.
+  if (::syscall(SYS_close_range, first, ~0U, CLOSE_RANGE_CLOEXEC) == 0) return;
+  DIR* directory = ::opendir("/proc/self/fd");
+  if (directory == nullptr) return;
+  while (const dirent* entry = ::readdir(directory)) {
+    int fd = -1;
+    std::from_chars(entry->d_name, entry->d_name + std::strlen(entry->d_name), fd);
+    if (fd >= first) ::fcntl(fd, F_SETFD, FD_CLOEXEC);
+  }
+  ::closedir(directory);
+}
+
 uint32_t open_descriptors() {
   DIR* directory = ::opendir("/proc/self/fd");
   if (directory == nullptr) return 0;
@@ -268,8 +288,20 @@ bool drop_capabilities() {
   return std::memcmp(left, sets, sizeof sets) == 0;
 }
 
-bool is_root() {
-  return ::geteuid() == 0;
+void forbid_tracing() {
+  ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+}
+
+void guard_spawn(bool drops_capabilities) {
+  close_on_exec(3);
+  if (!drops_capabilities) return;
+  const int bits = ::prctl(PR_GET_SECUREBITS, 0, 0, 0, 0);
+  if (bits >= 0) ::prctl(PR_SET_SECUREBITS, bits | SECBIT_NOROOT, 0, 0, 0);
+}
+
+void end_spawn() {
+  const int bits = ::prctl(PR_GET_SECUREBITS, 0, 0, 0, 0);
+  if (bits >= 0) ::prctl(PR_SET_SECUREBITS, bits & ~SECBIT_NOROOT, 0, 0, 0);
 }
 
 bool raise_oom_score(int score) {

@@ -77,6 +77,16 @@ int open_spare();
 
 bool set_nonblocking(int fd);
 
+/// Marks every open descriptor from `first` on as close-on-exec.
+void close_on_exec(int first);
+
+/// Between these two calls a process that this thread starts inherits no descriptor that it is not
+/// given. If `drops_capabilities`, it has no capability either, even as root (SECBIT_NOROOT):
+/// otherwise each thread would have to drop them, and one of Node's threads blocks all signals.
+/// Without CAP_SETPCAP the bit cannot be set.
+void guard_spawn(bool drops_capabilities);
+void end_spawn();
+
 /// The number of open descriptors of this process.
 uint32_t open_descriptors();
 
@@ -120,8 +130,9 @@ void forbid_new_privileges();
 /// with some securebits it keeps all. False if any capability is left.
 bool drop_capabilities();
 
-/// Whether the effective user id is 0.
-bool is_root();
+/// Makes /proc/PID of this process readable for root only, and forbids ptrace and core dumps
+/// (PR_SET_DUMPABLE): another process of the same user cannot read its memory.
+void forbid_tracing();
 
 /// Raises oom_score_adj, so that the kernel kills this process before others when memory runs out.
 /// Keeps a higher score. False if the file cannot be written.

@@ -30,11 +30,10 @@ bool is_valid(const frame::Configure& configure) {
 }
 
 void restrict_process() {
-  sys::forbid_new_privileges();
-  // A worker binds and opens nothing. Root keeps its capabilities, because the exemption from
-  // fs.file-max is one of them.
-  if (!sys::is_root()) sys::drop_capabilities();
   sys::raise_oom_score(kOomScore);
+  // A worker binds and opens nothing. Where root started it, see guard_spawn() for other threads.
+  sys::forbid_new_privileges();
+  sys::drop_capabilities();
 }
 
 Descriptors divide_descriptors(uint64_t limit, uint32_t open, uint32_t connections_max) {

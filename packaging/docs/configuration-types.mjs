@@ -30,6 +30,7 @@ const TYPES = {
   flag: () => 'boolean',
   integer: ({ word }) => (word ? `number | '${word}'` : 'number'),
   list: () => 'readonly string[]',
+  mode: () => 'string',
   ports: () => 'number | string',
   seconds: () => 'number',
   text: () => 'string',

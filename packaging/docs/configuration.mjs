@@ -7,6 +7,7 @@ const cell = (text) => text.replaceAll('|', '\\|');
 function rangeText({ kind, min, max, choices, word }) {
   if (choices) return choices.map((choice) => `\`${choice}\``).join(', ');
   if (kind === 'flag') return '`true`, `false`';
+  if (kind === 'mode') return 'three octal digits';
   if (kind === 'ports') return '0 to 65535, or a range';
   if (max === undefined) return kind === 'list' ? 'list' : 'text';
   return `${min} to ${max}${word ? `, \`${word}\`` : ''}`;

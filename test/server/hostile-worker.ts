@@ -61,7 +61,7 @@ for (const [name, byte] of [
     async (t) => {
       const server = await TestServer.start(t, {
         args: ['--workers', '3', '--max-connections', '300'],
-        expectLog: [/^worker wrote an impossible value: /, /^worker died/],
+        expectLog: [/^worker is not trustworthy; replaced: impossible value /, /^worker died/],
       });
       const clients = await Clients.open(t, server.port, 60);
       const before = await until('all to be counted', async () => {

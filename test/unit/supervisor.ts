@@ -3,7 +3,7 @@ import t, { type Test } from 'tap';
 
 import { MegacometError } from '../../lib/base/errors.js';
 import type { FrameName } from '../../lib/ipc/frames.js';
-import type { Frames } from '../../lib/ipc/frames.js';
+import type { Frame, Frames } from '../../lib/ipc/frames.js';
 import { DRAIN_S, KILL_GRACE_MS } from '../../lib/base/stop-times.js';
 import type { ChildHandlers } from '../../lib/ipc/spawn.js';
 import { DRAIN } from '../../lib/options/serve-options.js';
@@ -21,6 +21,7 @@ class FakeWorker implements WorkerProcess {
   readonly signals: string[] = [];
   readonly sent: FrameName[] = [];
   isHeld = false;
+  isStopped = false;
   hasHungUp = false;
   isAbandoned = false;
   #onHeld: (() => void) | undefined;
@@ -273,6 +274,35 @@ t.test('a worker without heartbeats is late, then hung, and its successor serves
   world.at(0).ready();
   t.equal(world.supervisor.registry.at(0).generation, 2);
   t.equal(world.supervisor.registry.at(1).generation, 1, 'the other worker stays');
+});
+
+t.test('a hung worker that is stopped sees no SIGABRT, and is killed at once', async (t) => {
+  const world = new World(1);
+  await world.serve();
+  const worker = world.at(0);
+  worker.isStopped = true;
+  world.ages.set(0, HEARTBEAT_LIMIT_MS);
+  world.clock.advance(1000);
+  t.same(worker.signals, ['SIGKILL']);
+});
+
+t.test('a frame that does not fit the state of its worker ends that worker', async (t) => {
+  const cases: [name: 'Goodbye' | 'Ready', fields: object][] = [
+    ['Ready', SERVED],
+    ['Goodbye', { closed: 0 }],
+  ];
+  for (const [name, fields] of cases) {
+    const world = new World(2);
+    await world.serve();
+    world.at(0).handlers.onFrame({ name, fields } as Frame);
+    t.same(world.at(0).signals, ['SIGKILL'], name);
+    t.same(world.at(1).signals, [], 'the other worker stays');
+    t.match(world.lines.join(), `worker is not trustworthy; replaced: unexpected frame ${name}`);
+    t.equal(world.supervisor.workerFaults, 1);
+    t.same(world.shutDown, [], 'no door is closed');
+    world.at(0).exit('SIGKILL');
+    t.equal(world.at(0).pid, 102, 'a successor starts');
+  }
 });
 
 t.test('time in which the kernel holds a hung worker does not count', async (t) => {

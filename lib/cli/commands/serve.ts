@@ -12,6 +12,7 @@ import type { OptionSpec } from '../../options/option-spec.js';
 import { environmentNameOf, keyOf } from '../../options/options.js';
 import { LIBRARY_OPTIONS } from '../../options/serve-options.js';
 import { Server, type ServerOptions } from '../../server/server.js';
+import { warnOfReaders } from '../../server/start-warnings.js';
 import { ServiceNotifier } from '../../systemd/service.js';
 import { takeSystemd } from '../../systemd/systemd.js';
 
@@ -42,6 +43,12 @@ function serverOptions(settings: Settings, flags: Flags, logger: CommandLogger):
     if (!isAddress || isWanted(spec, flags, value)) options[key] = value;
   }
   return { ...options, logger };
+}
+
+/** Warns if the config file holds the admin token, and other users can read it. */
+function warnOfExposedToken({ config, adminToken }: Settings, log: CommandLogger): void {
+  const isInFile = process.env['MEGACOMET_ADMIN_TOKEN'] === undefined && adminToken !== undefined;
+  if (isInFile && typeof config === 'string') warnOfReaders(config, log);
 }
 
 /** The options whose new value a running server cannot take, by name. */
@@ -128,6 +135,7 @@ export async function serve(given: Flags): Promise<number> {
   try {
     await server.listen();
     service.ready(() => server.health());
+    warnOfExposedToken(started, log);
     if (demo !== null) {
       const [address = ''] = server.addresses;
       const url = demo.show(Number(address.split(':').at(-1)));

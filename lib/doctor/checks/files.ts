@@ -88,9 +88,8 @@ const nrOpen: Check = (situation) => [
 ];
 
 const fileMax: Check = (situation) => {
-  const { limits, load, machine, target } = situation;
+  const { load, machine, target } = situation;
   const { connections, clients } = load;
-  const isExempt = limits.filesFree === null;
   const open = readFileNr(machine.read) ?? 0;
   const holds = (current: number): number => perEnd(situation, current - open);
   const belowSeverity = (current: number): 'critical' | 'warning' =>
@@ -99,16 +98,14 @@ const fileMax: Check = (situation) => {
     checkAtLeast(situation, {
       key: 'fs.file-max',
       scope: 'host',
-      needed: () => Math.max(filesNeeded(load), connections + clients + (isExempt ? 0 : open)),
+      needed: () => Math.max(filesNeeded(load), connections + clients + open),
       formula: () =>
         `max(ceil(1.1 · (${connections} + ${clients})) + 65536, ${connections} + ${clients} + ` +
         'files open now)',
-      below: (current) => (isExempt ? 'info' : belowSeverity(current)),
-      why: isExempt
-        ? 'It counts all open files of the host; CAP_SYS_ADMIN exempts this user, but not others.'
-        : 'It counts all open files of the host, and above it accept fails with ENFILE.',
+      below: belowSeverity,
+      why: 'It counts all open files of the host, and above it accept fails with ENFILE.',
       counters: () => [{ name: 'fs.file-nr (open now)', value: open }],
-      ...(isExempt ? {} : { connections: holds }),
+      connections: holds,
     }),
   ];
 };

@@ -110,10 +110,10 @@ export const BORDERS: readonly Border[] = [
     fix: /^fs\.file-max = 1300000$/,
   },
   {
-    about: 'root is exempt from fs.file-max',
+    about: 'the workers of root are not exempt from fs.file-max',
     sysctls: { 'fs.file-max': 1000 },
     id: 'fs.file-max',
-    severity: 'info',
+    severity: 'critical',
     fix: /^fs\.file-max = 1165536$/,
   },
   {
