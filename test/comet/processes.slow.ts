@@ -178,7 +178,8 @@ for (const way of ['is stopped', 'loops without end'] as const) {
 }
 
 t.test('workers and clients wait for a stopped manager', async (t) => {
-  const stage = await start(t, '--client-publish', '--history-count', '10000');
+  const unlimited = ['--client-publish-rate', '0', '--all-clients-publish-rate', '0'];
+  const stage = await start(t, '--client-publish', ...unlimited, '--history-count', '10000');
   const { program, group } = stage;
   await group.publish(5, 100);
   await group.untilAllHave();

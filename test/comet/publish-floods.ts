@@ -228,7 +228,8 @@ t.test('publishers in parallel make one order, on every transport', async (t) =>
 });
 
 t.test('publishing clients on different workers make one order', async (t) => {
-  const world = await startComet(t, { workers: 3, clientPublish: true, historyCount: 1000 });
+  const unlimited = { clientPublish: true, clientPublishRate: 0, allClientsPublishRate: 0 };
+  const world = await startComet(t, { workers: 3, historyCount: 1000, ...unlimited });
   const clients = [1, 2, 3, 4].map(() => new WebSocketClient(world, ['mine']));
   for (const client of clients) await client.open();
   const publishers = clients.map((client, publisher) => (n: number) => {
