@@ -4,6 +4,7 @@ import { createRequire } from 'node:module';
 import { dirname } from 'node:path';
 
 import { MegacometError } from '../base/errors.js';
+import { shellWord } from '../base/shell-word.js';
 import { FRAME_FINGERPRINTS } from '../base/native-constants.js';
 
 export interface CounterInfo {
@@ -131,7 +132,7 @@ export const packageVersion = (JSON.parse(readFileSync(packageFile, 'utf8')) as 
 
 /** The error for an addon that is missing or does not load, with the command that builds it. */
 function addonMissing(reason: string): MegacometError {
-  const fix = `build it with: npm --prefix ${packageRoot} run build:native`;
+  const fix = `build it with: npm --prefix ${shellWord(packageRoot)} run build:native`;
   return new MegacometError('ERR_ADDON_MISSING', `${reason}; ${fix}`);
 }
 

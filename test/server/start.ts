@@ -312,3 +312,19 @@ t.test('a user that the server cannot become is rejected', { skip: onlyRoot }, a
     wanted: /--user: "nobody" requires root/,
   });
 });
+
+t.test(
+  'an image without a shell, PATH and HOME is enough; workers have the library path',
+  async (t) => {
+    const server = await TestServer.start(t, {
+      args: ['--workers', '1'],
+      through: ['env', '-i', 'LD_LIBRARY_PATH=/nowhere', 'NODE_DEBUG=x'],
+    });
+    const worker = await server.pidOf(0);
+    const environment = readFileSync(`/proc/${worker}/environ`, 'utf8').split('\0').filter(Boolean);
+    t.same(environment, ['LD_LIBRARY_PATH=/nowhere'], 'and no other variable of the manager');
+    const clients = await Clients.open(t, server.port, 1);
+    t.equal(await clients.answering(), 1, 'it serves');
+    await server.stop();
+  },
+);

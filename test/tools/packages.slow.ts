@@ -60,8 +60,9 @@ function barePath(folder: string): string {
 const program = (folder: string): string => join(folder, 'node_modules/.bin/megacomet-ts');
 const packageIn = (folder: string): string => join(folder, 'node_modules/megacomet-ts');
 
+/** A copy in a folder whose name a shell and make would split without care. */
 function copyOfInstalled(t: TapTest): string {
-  const folder = temporaryFolder(t);
+  const folder = join(temporaryFolder(t), "it's my (dir)");
   cpSync(installed, folder, { recursive: true, verbatimSymlinks: true });
   return folder;
 }
