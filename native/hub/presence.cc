@@ -3,12 +3,17 @@
 
 #include <algorithm>
 
+#include "os/sys.h"
+
 namespace megacomet {
 
 namespace {
 
 /// Channels that one second's search for ended retention covers, at least.
 constexpr uint32_t kRetentionChannels = 1024;
+
+/// Free records of channels that are not worth giving back: about 128 KiB.
+constexpr size_t kFreeChannels = 1024;
 
 }  // namespace
 
@@ -96,7 +101,9 @@ void Presence::tick(uint16_t now) {
     if (channel.name.empty() || channel.is_used()) continue;
     if (static_cast<int16_t>(channel.retained_until - now_) < 0) forget(index);
   }
-  parts_.channels->trim();
+  // A used channel near the end keeps the memory; so this does not happen every second.
+  const size_t free_min = std::max<size_t>(kFreeChannels, parts_.channels->capacity() / 2);
+  if (parts_.channels->trim(free_min)) sys::trim_heap();
 }
 
 void Presence::forget(uint32_t index) {

@@ -6,16 +6,12 @@
 #include "base/bounds.h"
 #include "base/check.h"
 #include "base/hash.h"
-#include "os/sys.h"
 
 namespace megacomet {
 
 namespace {
 
 constexpr size_t kSlotsMin = 64;
-
-/// Free indices that are not worth giving back: about 128 KiB.
-constexpr size_t kFreeMin = 1024;
 
 }  // namespace
 
@@ -177,9 +173,11 @@ void Channels::close(uint32_t index) {
 
 /// Indices cannot move, so only the free ones at the end are removed. The lowest free index is used
 /// first, so that channels gather at the start.
-void Channels::trim() {
-  if (channels_.size() < kFreeMin + size_t{size_} * 4) return;
-  while (!channels_.empty() && channels_.back().name.empty()) channels_.pop_back();
+bool Channels::trim(size_t free_min) {
+  size_t end = channels_.size();
+  while (end > 0 && channels_[end - 1].name.empty()) --end;
+  if (channels_.size() - end < free_min) return false;
+  channels_.resize(end);
   channels_.shrink_to_fit();
   free_.clear();
   for (size_t index = channels_.size(); index-- > 0;) {
@@ -189,7 +187,7 @@ void Channels::trim() {
   size_t slots = kSlotsMin;
   while (slots < (size_t{size_} + 1) * 2) slots *= 2;
   if (slots < slots_.size()) rehash(slots);
-  sys::trim_heap();
+  return true;
 }
 
 void Channels::rehash(size_t slots) {

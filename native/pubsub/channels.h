@@ -55,8 +55,9 @@ class Channels {
   uint32_t open(std::string_view name);
   /// Forgets a channel that is not used.
   void close(uint32_t channel);
-  /// Gives memory back after most of many channels were closed. Called once a second.
-  void trim();
+  /// Gives the memory of the free indices at the end back if there are at least `free_min`. Returns
+  /// whether it did.
+  bool trim(size_t free_min);
 
   [[nodiscard]] Channel& at(uint32_t channel) { return channels_[channel]; }
   [[nodiscard]] const Channel& at(uint32_t channel) const { return channels_[channel]; }

@@ -84,6 +84,7 @@ class History {
         if (known != model_.end()) remember(&known->second, source->next());
         return;
       case 6:
+        if ((action & 16) != 0) return trim(action >> 5U);
         return match(name);
       default:
         if (known == model_.end()) return;
@@ -133,6 +134,13 @@ class History {
       MC_CHECK(!channel.is_used() && channel.recent.empty() && channel.evicted_to == 0);
     }
     MC_CHECK(known->second.index == index);
+  }
+
+  void trim(size_t free_min) {
+    const uint32_t before = channels_.capacity();
+    const bool is_trimmed = channels_.trim(free_min);
+    MC_CHECK(is_trimmed ? before - channels_.capacity() >= free_min
+                        : channels_.capacity() == before);
   }
 
   void add(ModelChannel* expected, uint32_t fd) {
