@@ -29,7 +29,11 @@ export class Messaging {
   readonly link: CometLink;
 
   constructor(slots: number, options: MessagingOptions, cores: number, events: MessagingEvents) {
-    this.broker = new Broker(brokerOptions(slots, options), { trimHeap: addon.trimHeap });
+    this.broker = new Broker(brokerOptions(slots, options), {
+      trimHeap: () => {
+        addon.trimHeap();
+      },
+    });
     this.broker.on('overflow', (slot) => {
       events.onOverflow(slot);
     });

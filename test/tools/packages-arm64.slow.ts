@@ -13,10 +13,12 @@ import {
   InstalledServer,
   pack,
   temporaryFolder,
+  waitForOtherBuilds,
 } from '../support/packages/make.js';
 import { without } from '../support/requirements.js';
 
-t.setTimeout(900_000);
+t.setTimeout(1_200_000);
+await waitForOtherBuilds(t);
 
 const EMULATOR = 'qemu-aarch64-static';
 /** The C library of the cross compiler, which the arm64 programs load. */

@@ -23,10 +23,12 @@ import {
   plainEnvironment,
   run,
   temporaryFolder,
+  waitForOtherBuilds,
 } from '../support/packages/make.js';
 import { without } from '../support/requirements.js';
 
 t.setTimeout(1_200_000);
+await waitForOtherBuilds(t);
 
 const skip = without('root', 'debootstrap', 'dh');
 

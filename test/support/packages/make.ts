@@ -1,6 +1,7 @@
 // Helpers for the tests of the packages: build, pack and install as a user does, and run a server
 // from its installed folder.
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync, mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -79,6 +80,22 @@ export function ensurePrebuild(arch: string): void {
     if (addonAtMs > sourcesAtMs && compiledAtMs > newestMs('lib', /\.c?ts$/)) return;
   }
   run('npm', ['run', 'build:prebuilds', '--', '--arch', arch]);
+}
+
+/**
+ * The files of tests that build packages share build-prebuild/ and prebuilds/: waits until no other
+ * one runs.
+ */
+export async function waitForOtherBuilds(t: Test): Promise<void> {
+  // The lock lasts as long as the pipe to cat, so also a killed test gives it back.
+  const lock = join(root, 'packaging');
+  const holder = spawn('flock', [lock, 'sh', '-c', 'echo locked; exec cat'], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  });
+  await once(holder.stdout, 'data');
+  t.teardown(() => {
+    holder.stdin.end();
+  });
 }
 
 /** Packs the checkout with `npm pack`; returns the path of the tarball. */
