@@ -189,10 +189,11 @@ t.test('the same addon serves under every version of Node', async (t) => {
 t.test('an older Node gets one sentence, from the command and from the library', (t) => {
   const folder = temporaryFolder(t);
   const node = installNode(folder, '20.5.1', arch);
+  // The test runner adds its loader to each environment, and this Node cannot load it.
+  const bare = ['-u', 'NODE_OPTIONS', node];
   const sentence = 'Node.js 20.6 or newer is needed, and this is 20.5.1';
   for (const args of [['--version'], ['serve', '--port', '0']]) {
-    // Through env, because the test runner adds its loader to the arguments of node.
-    const end = spawnSync('env', [node, program(installed), ...args], {
+    const end = spawnSync('env', [...bare, program(installed), ...args], {
       env: plainEnvironment(),
       encoding: 'utf8',
     });
@@ -202,7 +203,7 @@ t.test('an older Node gets one sentence, from the command and from the library',
     "import { createServer } from 'megacomet-ts';\n" +
     'await createServer({ port: 0 }).listen().catch(({ code, message }) => console.log(code, message));';
   writeFileSync(join(installed, 'old.mjs'), text);
-  t.equal(run('env', [node, join(installed, 'old.mjs')]), `ERR_RUNTIME ${sentence}\n`);
+  t.equal(run('env', [...bare, join(installed, 'old.mjs')]), `ERR_RUNTIME ${sentence}\n`);
   t.end();
 });
 
