@@ -181,7 +181,9 @@ TEST("a worker exits with 1 and a log line after an invalid or unexpected frame"
   }
 }
 
-TEST("a worker exits with 1 after a second Configure, or a wrong protocol, number of slots or ownership") {
+TEST(
+    "a worker exits with 1 after a second Configure, or a wrong protocol, number of slots or "
+    "ownership") {
   for (const int fault : {0, 1, 2, 3}) {
     Child worker;
     frame::Configure command;
