@@ -74,7 +74,7 @@ Segment::~Segment() {
 
 bool Segment::create(uint32_t slots) {
   MC_CHECK(slots_.empty() && slots > 0 && slots <= bounds::kSlotsMax);
-  leases_fd_ = sys::create_shared("megacomet-leases", sizeof(SliceLeases));
+  leases_fd_ = sys::create_shared("megacomet-leases", kSharedPageBytes);
   if (leases_fd_ < 0) return false;
   slots_ = std::vector<Slot>(slots);
   return true;

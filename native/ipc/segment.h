@@ -164,7 +164,7 @@ constexpr size_t kLagBuckets = 25;
 constexpr size_t kLagWords = kLagBuckets + 1;
 
 /// The values of one worker. It is the only writer, except of the last two fields.
-struct alignas(kSharedPageBytes) Block {
+struct alignas(64) Block {
   /// CLOCK_MONOTONIC nanoseconds of the serving loop's last heartbeat. The worker writes the time
   /// itself, so a manager that was stopped does not take a healthy worker for a hung one.
   std::atomic<uint64_t> heartbeat_ns;
@@ -176,17 +176,17 @@ struct alignas(kSharedPageBytes) Block {
   /// A worker rejects a block with another hash.
   uint64_t layout_hash;
 };
-static_assert(sizeof(Block) == kSharedPageBytes, "one page per worker");
+static_assert(sizeof(Block) <= kSharedPageBytes, "one page per worker");
 
 /// 64-bit words of a block that a copy contains: heartbeat, counters, lag and its sum.
 constexpr size_t kBlockWords = 1 + kCounterCount + kLagWords;
 
 /// When the lease of each fan-out slot ends, on the monotonic clock; 0 is a free slot. Every worker
 /// writes here and the manager never reads it; slice_limiter.h has the rule of belief.
-struct alignas(kSharedPageBytes) SliceLeases {
+struct alignas(64) SliceLeases {
   std::atomic<uint64_t> ends_ns[bounds::kSliceSlotsMax];
 };
-static_assert(sizeof(SliceLeases) == kSharedPageBytes, "one page");
+static_assert(sizeof(SliceLeases) <= kSharedPageBytes, "one page");
 
 /// A hash of every counter's name, kind and order.
 uint64_t layout_hash();

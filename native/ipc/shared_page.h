@@ -43,7 +43,7 @@ class SharedMapping {
 /// A mapped page with fields.
 template <typename Page>
 class SharedPage : public SharedMapping {
-  static_assert(sizeof(Page) == kSharedPageBytes, "one page");
+  static_assert(sizeof(Page) <= kSharedPageBytes, "one page");
 
  public:
   [[nodiscard]] Page* get() const {
