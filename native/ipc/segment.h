@@ -164,7 +164,7 @@ constexpr size_t kLagBuckets = 25;
 constexpr size_t kLagWords = kLagBuckets + 1;
 
 /// The values of one worker. It is the only writer, except of the last two fields.
-struct alignas(64) Block {
+struct alignas(kSharedPageBytes) Block {
   /// CLOCK_MONOTONIC nanoseconds of the serving loop's last heartbeat. The worker writes the time
   /// itself, so a manager that was stopped does not take a healthy worker for a hung one.
   std::atomic<uint64_t> heartbeat_ns;
@@ -176,14 +176,14 @@ struct alignas(64) Block {
   /// A worker rejects a block with another hash.
   uint64_t layout_hash;
 };
-static_assert(sizeof(Block) <= kSharedPageBytes, "one page per worker");
+static_assert(sizeof(Block) == kSharedPageBytes, "one page per worker");
 
 /// 64-bit words of a block that a copy contains: heartbeat, counters, lag and its sum.
 constexpr size_t kBlockWords = 1 + kCounterCount + kLagWords;
 
 /// When the lease of each fan-out slot ends, on the monotonic clock; 0 is a free slot. Every worker
 /// writes here and the manager never reads it; slice_limiter.h has the rule of belief.
-struct alignas(64) SliceLeases {
+struct SliceLeases {
   std::atomic<uint64_t> ends_ns[bounds::kSliceSlotsMax];
 };
 static_assert(sizeof(SliceLeases) <= kSharedPageBytes, "one page");

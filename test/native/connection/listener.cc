@@ -132,7 +132,7 @@ TEST("a listener accepts new peers in the middle of a long loop iteration") {
 
 TEST("a listener of a full server resets peers and counts them") {
   Server server;
-  server.world.block.allowance = 2;
+  server.world.block->allowance = 2;
   server.world.admission.set_server_full(true);
   server.listener.watch(true);
   server.connect(5);
@@ -181,13 +181,13 @@ TEST("a listener of a full worker resumes when the limit is raised") {
 
 TEST("a listener of a worker without room resumes when the manager gives it room") {
   Server server;
-  server.world.block.allowance = 2;
+  server.world.block->allowance = 2;
   server.listener.watch(true);
   server.connect(5);
   EXPECT(server.world.reaches(Counter::kListenersPaused, 1));
   EXPECT_EQUAL(server.world.count(Counter::kAcceptedTotal), 2U);
   EXPECT(server.world.admission.take_report());
-  server.world.block.allowance = 4;
+  server.world.block->allowance = 4;
   server.world.admission.set_server_full(false);
   EXPECT(server.world.reaches(Counter::kAcceptedTotal, 4));
   server.world.admission.set_server_full(true);

@@ -1,6 +1,8 @@
 // Tests of when a worker sends the slices of its broadcasts.
 #include "schedule/slice_schedule.h"
 
+#include <memory>
+
 #include "support/unit.h"
 
 using namespace megacomet;
@@ -18,7 +20,7 @@ uint64_t clock_ns() {
 struct Broadcast final : SliceSource {
   explicit Broadcast(SliceLeases* leases, uint32_t cores = 0) {
     now_ns = 1000 * kMs;
-    counters.attach(&block);
+    counters.attach(block.get());
     schedule.set_oversubscribed(leases, 4, cores);
   }
   [[nodiscard]] bool has_slices() const override { return slices > 0; }
@@ -30,7 +32,7 @@ struct Broadcast final : SliceSource {
     return slices > 0 && !is_spread;
   }
 
-  Block block{};
+  std::unique_ptr<Block> block = std::make_unique<Block>();
   Counters counters;
   SliceSchedule schedule{this, &counters, clock_ns};
   int slices = 0;

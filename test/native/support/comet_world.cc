@@ -15,9 +15,9 @@ constexpr uint32_t kCapacity = 4096;
 }  // namespace
 
 CometWorld::CometWorld() {
-  block.allowance = kCapacity;
-  counters.attach(&block);
-  admission.attach(&block);
+  block->allowance = kCapacity;
+  counters.attach(block.get());
+  admission.attach(block.get());
   admission.set_limits(kCapacity, 0);
   transport = std::make_unique<Transport>(loop.get(), &admission, &counters, kProtocols);
   EXPECT(transport->reserve(kCapacity));

@@ -47,7 +47,7 @@ struct CometWorld {
 
   LoopOwner loop = make_loop();
   ControlPeer peer;
-  Block block{};
+  std::unique_ptr<Block> block = std::make_unique<Block>();
   Counters counters;
   Admission admission;
   DeafHandler handler;

@@ -101,9 +101,9 @@ bool Client::is_reset() const {
 }
 
 World::World() {
-  block.allowance = kCapacity;
-  counters.attach(&block);
-  admission.attach(&block);
+  block->allowance = kCapacity;
+  counters.attach(block.get());
+  admission.attach(block.get());
   admission.set_limits(kCapacity, 0);
   admission.restore_spare();
   transport = std::make_unique<Transport>(loop.get(), &admission, &counters, kProtocols);

@@ -80,7 +80,7 @@ struct World {
   World();
 
   LoopOwner loop = make_loop();
-  Block block{};
+  std::unique_ptr<Block> block = std::make_unique<Block>();
   Counters counters;
   Admission admission;
   NoSubscriptions observer;

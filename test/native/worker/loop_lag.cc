@@ -1,6 +1,8 @@
 // Tests of the loop lag: buckets, heartbeat, and a maximum that expires.
 #include "worker/loop_lag.h"
 
+#include <memory>
+
 #include "support/unit.h"
 
 using namespace megacomet;
@@ -11,8 +13,8 @@ constexpr uint64_t kNsPerUs = 1000;
 
 struct Measured {
   Measured() {
-    lag.attach(&block);
-    counters.attach(&block);
+    lag.attach(block.get());
+    counters.attach(block.get());
   }
   void iterate(uint64_t us) {
     lag.begin_iteration(now_ns);
@@ -20,9 +22,9 @@ struct Measured {
     lag.end_iteration(now_ns);
   }
   [[nodiscard]] uint64_t max_us() const { return counters.get(Counter::kLoopLagMaxUs); }
-  [[nodiscard]] uint64_t bucket(size_t index) { return block.lag[index].load(); }
+  [[nodiscard]] uint64_t bucket(size_t index) { return block->lag[index].load(); }
 
-  Block block{};
+  std::unique_ptr<Block> block = std::make_unique<Block>();
   LoopLag lag;
   Counters counters;
   uint64_t now_ns = 1'000'000;
@@ -50,7 +52,7 @@ TEST("an iteration longer than every bucket is counted in the last") {
 TEST("the end of an iteration writes the heartbeat") {
   Measured measured;
   measured.iterate(50);
-  EXPECT_EQUAL(measured.block.heartbeat_ns.load(), measured.now_ns);
+  EXPECT_EQUAL(measured.block->heartbeat_ns.load(), measured.now_ns);
 }
 
 TEST("the longest iteration is reported for ten seconds and is gone after twenty") {
