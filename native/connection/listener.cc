@@ -19,7 +19,11 @@ constexpr int kPressureBatch = 16;
 }  // namespace
 
 Listener::Listener(const Parts& parts, int fd, Ownership ownership, uint8_t protocol)
-    : parts_(parts), fd_(fd), ownership_(ownership), protocol_(protocol) {
+    : parts_(parts),
+      fd_(fd),
+      ownership_(ownership),
+      protocol_(protocol),
+      log_(parts.control, parts.counters, bounds::kLogIntervalMs) {
   ev_io_init(&watcher_, on_readable, fd, EV_READ);
   ev_set_priority(&watcher_, kPriorityListener);
   ev_timer_init(&timer_, on_timer, 0., 0.);
@@ -246,16 +250,7 @@ void Listener::resume() {
 }
 
 void Listener::log_rarely(const char* message, int error) {
-  const uint64_t now_ns = sys::monotonic_ns();
-  if (now_ns < log_after_ns_) {
-    ++log_suppressed_;
-    return;
-  }
-  log_after_ns_ = now_ns + uint64_t{bounds::kLogIntervalMs} * 1'000'000;
-  if (!parts_.control->log(LogLevel::kWarn, message, error, log_suppressed_)) {
-    parts_.counters->add(Counter::kLogDroppedTotal);
-  }
-  log_suppressed_ = 0;
+  if (log_.is_due()) log_.write(LogLevel::kWarn, message, error);
 }
 
 }  // namespace megacomet

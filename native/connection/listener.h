@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "connection/admission.h"
+#include "connection/rare_log.h"
 #include "connection/transport.h"
 #include "ipc/control.h"
 #include "ipc/frames.h"
@@ -79,8 +80,7 @@ class Listener final : public RoomWaiter {
   /// The wait of the first peer of this batch; 0 if it was not measured.
   uint32_t first_waited_ms_ = 0;
   ev_tstamp note_after_s_ = 0.;
-  uint64_t log_after_ns_ = 0;
-  uint32_t log_suppressed_ = 0;
+  RareLog log_;
   ev_io watcher_;
   ev_timer timer_;
 };

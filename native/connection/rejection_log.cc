@@ -1,8 +1,9 @@
 // One line a minute for each kind of rejection. See rejection_log.h.
 #include "connection/rejection_log.h"
 
+#include <string>
+
 #include "base/bounds.h"
-#include "os/sys.h"
 
 namespace megacomet {
 
@@ -21,48 +22,33 @@ std::string shown(std::string_view text) {
 
 }  // namespace
 
+RejectionLog::RejectionLog(Control* control, Counters* counters)
+    : counters_(counters),
+      origins_(control, counters, bounds::kRejectionLogMs),
+      protocols_(control, counters, bounds::kRejectionLogMs),
+      requests_(control, counters, bounds::kRejectionLogMs) {}
+
 void RejectionLog::note_origin(std::string_view origin) {
   counters_->add(Counter::kForeignOriginsTotal);
-  if (!is_due(kOrigin, 1)) return;
-  write(kOrigin, "a page of " + shown(origin) + " was refused: --origin does not list its origin");
+  if (!origins_.is_due()) return;
+  const std::string line =
+      "a page of " + shown(origin) + " was refused: --origin does not list its origin";
+  origins_.write(LogLevel::kInfo, line.c_str());
 }
 
 void RejectionLog::note_protocol(std::string_view protocol) {
   counters_->add(Counter::kForeignProtocolTotal);
-  if (!is_due(kProtocol, 1)) return;
-  write(kProtocol, std::string("a peer spoke another protocol: ").append(protocol));
+  if (!protocols_.is_due()) return;
+  const std::string line = std::string("a peer spoke another protocol: ").append(protocol);
+  protocols_.write(LogLevel::kInfo, line.c_str());
 }
 
 void RejectionLog::note_request(uint16_t code, std::string_view sentence, std::string_view path) {
-  if (!is_due(kRequest, bounds::kRejectionBurst)) return;
+  if (!requests_.is_due(bounds::kRejectionBurst)) return;
   std::string line = "many requests are rejected; the last with " + std::to_string(code) + " (";
   line.append(sentence).append(")");
   if (!path.empty()) line.append(", for ").append(shown(path));
-  write(kRequest, line);
-}
-
-/// Counts an event. Whether it is the one that the window's line is about.
-bool RejectionLog::is_due(Kind kind, uint32_t events_min) {
-  Window& window = windows_[kind];
-  const uint64_t now_ns = sys::monotonic_ns();
-  if (now_ns >= window.ends_ns) {
-    window.ends_ns = now_ns + uint64_t{bounds::kRejectionLogMs} * 1'000'000;
-    window.events = 0;
-    window.has_line = false;
-  }
-  ++window.events;
-  if (!window.has_line && window.events >= events_min) return true;
-  ++window.suppressed;
-  return false;
-}
-
-void RejectionLog::write(Kind kind, const std::string& line) {
-  Window& window = windows_[kind];
-  window.has_line = true;
-  if (!control_->log(LogLevel::kInfo, line.c_str(), 0, window.suppressed)) {
-    counters_->add(Counter::kLogDroppedTotal);
-  }
-  window.suppressed = 0;
+  requests_.write(LogLevel::kInfo, line.c_str());
 }
 
 }  // namespace megacomet

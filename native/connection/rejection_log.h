@@ -2,11 +2,10 @@
 // An operator sees a wrong --origin, URL or port there; the counters have the numbers.
 #pragma once
 
-#include <array>
 #include <cstdint>
-#include <string>
 #include <string_view>
 
+#include "connection/rare_log.h"
 #include "ipc/control.h"
 #include "ipc/segment.h"
 
@@ -14,7 +13,7 @@ namespace megacomet {
 
 class RejectionLog {
  public:
-  RejectionLog(Control* control, Counters* counters) : control_(control), counters_(counters) {}
+  RejectionLog(Control* control, Counters* counters);
   RejectionLog(const RejectionLog&) = delete;
   RejectionLog& operator=(const RejectionLog&) = delete;
 
@@ -26,21 +25,10 @@ class RejectionLog {
   void note_request(uint16_t code, std::string_view sentence, std::string_view path);
 
  private:
-  enum Kind : uint8_t { kOrigin, kProtocol, kRequest, kKinds };
-  struct Window {
-    uint64_t ends_ns;
-    /// Events of the window, and of all those after the last line that have no line.
-    uint32_t events;
-    uint32_t suppressed;
-    bool has_line;
-  };
-
-  [[nodiscard]] bool is_due(Kind kind, uint32_t events_min);
-  void write(Kind kind, const std::string& line);
-
-  Control* control_;
   Counters* counters_;
-  std::array<Window, kKinds> windows_{};
+  RareLog origins_;
+  RareLog protocols_;
+  RareLog requests_;
 };
 
 }  // namespace megacomet
