@@ -27,13 +27,6 @@ bool is_channel(std::string_view name) {
   return star + 1 == name.size() && star > 0 && name[star - 1] == '/';
 }
 
-const char* too_many_channels(const std::vector<std::string_view>& names, size_t channels_max) {
-  if (names.size() > channels_max) return "channel: too many for one connection";
-  const auto patterns = std::count_if(names.begin(), names.end(), is_pattern);
-  const bool has_too_many = static_cast<size_t>(patterns) > bounds::kConnectionPatternsMax;
-  return has_too_many ? "channel: more than 32 patterns for one connection" : nullptr;
-}
-
 void remove_repeated(std::vector<std::string>* names) {
   if (names->size() < 2) return;
   // Copies: the names move within the list. A client may repeat a name as often as its request has

@@ -1,9 +1,12 @@
 // Names of channels, and lists of them as clients send them. Pure.
 #pragma once
 
+#include <algorithm>
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include "base/bounds.h"
 
 namespace megacomet {
 
@@ -18,8 +21,14 @@ namespace megacomet {
 
 /// What is wrong with the number of a connection's channels, each named once; null if it is
 /// allowed.
-[[nodiscard]] const char* too_many_channels(const std::vector<std::string_view>& names,
-                                            size_t channels_max);
+template <typename Names>
+[[nodiscard]] const char* too_many_channels(const Names& names, size_t channels_max) {
+  if (names.size() > channels_max) return "channel: too many for one connection";
+  const auto patterns = std::count_if(names.begin(), names.end(), is_pattern);
+  static_assert(bounds::kConnectionPatternsMax == 32, "the sentence has the number");
+  const bool has_too_many = static_cast<size_t>(patterns) > bounds::kConnectionPatternsMax;
+  return has_too_many ? "channel: more than 32 patterns for one connection" : nullptr;
+}
 
 /// Keeps the first of equal names, in their order: a repeated channel counts once.
 void remove_repeated(std::vector<std::string>* names);

@@ -148,8 +148,7 @@ HttpFault read_query(const HttpHead& head, const frame::Comet& rules, CometReque
     if (fault.code != 0) return fault;
   }
   remove_repeated(&out->channels);
-  const std::vector<std::string_view> names(out->channels.begin(), out->channels.end());
-  const char* error = too_many_channels(names, rules.channels_per_connection_max);
+  const char* error = too_many_channels(out->channels, rules.channels_per_connection_max);
   if (error != nullptr) return {413, error};
   return choose_cursor(head, query, out);
 }

@@ -54,7 +54,7 @@ const char* too_many_with(Services& services,
   for (const Subscription& one : subscriptions) {
     all.insert(services.subscriptions->channel_name(one.channel));
   }
-  return too_many_channels({all.begin(), all.end()}, channels_max);
+  return too_many_channels(all, channels_max);
 }
 
 bool subscribe(Services& services, Connection* connection, const ClientCommand& command) {
