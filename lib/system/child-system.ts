@@ -41,11 +41,11 @@ export const childSystem = {
     // In the home of another user a child without capabilities could not load the addon; its main
     // thread drops them after that.
     dropsCapabilities ??= isProgramOpenToRoot();
-    addon.guardSpawn(dropsCapabilities);
+    const securebits = addon.guardSpawn(dropsCapabilities);
     try {
       return spawn();
     } finally {
-      addon.endSpawn();
+      addon.endSpawn(securebits);
     }
   },
 };

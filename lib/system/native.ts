@@ -106,10 +106,10 @@ export interface Addon {
   forbidTracing(): void;
   /**
    * Until endSpawn() a child inherits no descriptor that it is not given, and no capability if
-   * `dropsCapabilities`.
+   * `dropsCapabilities`. endSpawn() takes what guardSpawn() returned, and restores it.
    */
-  guardSpawn(dropsCapabilities: boolean): void;
-  endSpawn(): void;
+  guardSpawn(dropsCapabilities: boolean): number;
+  endSpawn(securebits: number): void;
   /** False if a capability is left. */
   dropCapabilities(): boolean;
   /** Sends one datagram to a unix socket (a path or `@NAME`) without waiting; 0 or an errno value. */

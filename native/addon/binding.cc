@@ -255,12 +255,13 @@ void forbid_tracing(const Napi::CallbackInfo&) {
   sys::forbid_tracing();
 }
 
-void guard_spawn(const Napi::CallbackInfo& info) {
-  sys::guard_spawn(info.Length() > 0 && info[0].ToBoolean().Value());
+Napi::Value guard_spawn(const Napi::CallbackInfo& info) {
+  const bool drops_capabilities = info.Length() > 0 && info[0].ToBoolean().Value();
+  return Napi::Number::New(info.Env(), sys::guard_spawn(drops_capabilities));
 }
 
-void end_spawn(const Napi::CallbackInfo&) {
-  sys::end_spawn();
+void end_spawn(const Napi::CallbackInfo& info) {
+  sys::end_spawn(info.Length() > 0 ? info[0].ToNumber().Int32Value() : -1);
 }
 
 Napi::Value drop_capabilities(const Napi::CallbackInfo& info) {

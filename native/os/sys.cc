@@ -292,16 +292,16 @@ void forbid_tracing() {
   ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 }
 
-void guard_spawn(bool drops_capabilities) {
+int guard_spawn(bool drops_capabilities) {
   close_on_exec(3);
-  if (!drops_capabilities) return;
+  if (!drops_capabilities) return -1;
   const int bits = ::prctl(PR_GET_SECUREBITS, 0, 0, 0, 0);
   if (bits >= 0) ::prctl(PR_SET_SECUREBITS, bits | SECBIT_NOROOT, 0, 0, 0);
+  return bits;
 }
 
-void end_spawn() {
-  const int bits = ::prctl(PR_GET_SECUREBITS, 0, 0, 0, 0);
-  if (bits >= 0) ::prctl(PR_SET_SECUREBITS, bits & ~SECBIT_NOROOT, 0, 0, 0);
+void end_spawn(int securebits) {
+  if (securebits >= 0) ::prctl(PR_SET_SECUREBITS, securebits, 0, 0, 0);
 }
 
 bool raise_oom_score(int score) {

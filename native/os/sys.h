@@ -83,9 +83,10 @@ void close_on_exec(int first);
 /// Between these two calls a process that this thread starts inherits no descriptor that it is not
 /// given. If `drops_capabilities`, it has no capability either, even as root (SECBIT_NOROOT):
 /// otherwise each thread would have to drop them, and one of Node's threads blocks all signals.
-/// Without CAP_SETPCAP the bit cannot be set.
-void guard_spawn(bool drops_capabilities);
-void end_spawn();
+/// Without CAP_SETPCAP the bit cannot be set. The second call takes what the first one returned:
+/// the securebits of before, or -1.
+[[nodiscard]] int guard_spawn(bool drops_capabilities);
+void end_spawn(int securebits);
 
 /// The number of open descriptors of this process.
 uint32_t open_descriptors();
