@@ -40,12 +40,10 @@ bool is_gauge(size_t word) {
          kInfos[word - 1].kind == CounterKind::kGauge;
 }
 
-uint64_t load(const Block& block, size_t word) {
-  if (word == kHeartbeatWord) return block.heartbeat_ns.load(std::memory_order_acquire);
+std::atomic<uint64_t>& cell_of(Block& block, size_t word) {
+  if (word == kHeartbeatWord) return block.heartbeat_ns;
   const size_t index = word - 1;
-  const auto& cell =
-      index < kCounterCount ? block.counters[index] : block.lag[index - kCounterCount];
-  return cell.load(std::memory_order_relaxed);
+  return index < kCounterCount ? block.counters[index] : block.lag[index - kCounterCount];
 }
 
 /// Adds a text and the zero byte that ends it.
@@ -93,11 +91,8 @@ int Segment::renew(uint32_t slot) {
   if (!target.page.create("megacomet-worker")) return -1;
   Block& block = *target.page.get();
   block.layout_hash = layout_hash();
-  for (size_t index = 0; index < kCounterCount; ++index) {
-    block.counters[index].store(target.believed[1 + index], std::memory_order_relaxed);
-  }
-  for (size_t index = 0; index < kLagWords; ++index) {
-    block.lag[index].store(target.believed[1 + kCounterCount + index], std::memory_order_relaxed);
+  for (size_t word = kHeartbeatWord + 1; word < kBlockWords; ++word) {
+    cell_of(block, word).store(target.believed[word], std::memory_order_relaxed);
   }
   return target.page.fd();
 }
@@ -112,7 +107,7 @@ void Segment::read(uint32_t index) {
   if (!slot.page.is_mapped() || slot.is_faulty) return;
   uint64_t seen[kBlockWords];
   for (size_t word = 0; word < kBlockWords; ++word) {
-    const uint64_t value = load(*slot.page.get(), word);
+    const uint64_t value = cell_of(*slot.page.get(), word).load(std::memory_order_acquire);
     uint64_t least = slot.believed[word];
     uint64_t most = kTotalMax;
     if (is_gauge(word)) {
