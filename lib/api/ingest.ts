@@ -71,7 +71,7 @@ class Application {
     this.#insideTimeoutMs = insideTimeoutMs;
     socket.on('error', () => undefined);
     socket.on('close', () => {
-      clearTimeout(this.#timer);
+      this.#stopTimer();
     });
     socket.on('data', (chunk: Buffer) => {
       this.#parser.feed(chunk);
@@ -113,20 +113,21 @@ class Application {
 
   /** Times the incomplete command. A byte now and then must not keep a connection without end. */
   #time(isAnother: boolean): void {
-    if (!this.#parser.isInside || isAnother) {
-      clearTimeout(this.#timer);
-      this.#timer = undefined;
-    }
+    if (!this.#parser.isInside || isAnother) this.#stopTimer();
     if (!this.#parser.isInside || this.#socket.destroyed) return;
     this.#timer ??= setTimeout(() => {
       this.#end();
     }, this.#insideTimeoutMs);
   }
 
-  #later(schedule: (work: () => void) => unknown): void {
-    // The rest is not read meanwhile: its sender is not late.
+  #stopTimer(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
+  }
+
+  #later(schedule: (work: () => void) => unknown): void {
+    // The rest is not read meanwhile: its sender is not late.
+    this.#stopTimer();
     this.#socket.pause();
     schedule(() => {
       this.#work();

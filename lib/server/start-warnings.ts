@@ -1,6 +1,7 @@
 // Warnings at the start: one line for each limit of this machine that stops the server below its
 // target, and one for a file with the token that others can read.
 import type { Logger } from '../base/logger.js';
+import { shellWord } from '../base/shell-word.js';
 import type { Capacity } from '../capacity/capacity.js';
 import { exposureOfFile } from '../system/secret-file.js';
 
@@ -50,7 +51,8 @@ export function warnOfReaders(file: string, log: Logger): void {
   const exposure = exposureOfFile(file);
   if (exposure === null) return;
   const { mode, readers } = exposure;
-  log.warn({}, `${file} has mode ${mode}, so ${readers} can read the token: chmod 600 ${file}`);
+  const fix = `chmod 600 ${shellWord(file)}`;
+  log.warn({}, `${file} has mode ${mode}, so ${readers} can read the token: ${fix}`);
 }
 
 /** Writes one warning for each limit, even if several checks find it. */
