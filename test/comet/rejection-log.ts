@@ -19,10 +19,6 @@ function send(port: number, bytes: Buffer | string): Promise<void> {
   });
 }
 
-async function untilTotal(server: TestServer, name: string, wanted: number): Promise<void> {
-  await until(`${name} to be ${wanted}`, async () => (await server.total(name)) === wanted);
-}
-
 function linesWith(server: TestServer, text: RegExp): string[] {
   return server.log.map(({ msg }) => msg).filter((msg) => text.test(msg));
 }
@@ -40,7 +36,7 @@ t.test('a refused origin is logged with its text once, and counted', async (t) =
   await send(server.port, get('null'));
   for (let count = 0; count < 5; count++) await send(server.port, get(hostile));
   t.ok(await server.logged(/^a page of "null" was refused: --origin does not list its origin$/));
-  await untilTotal(server, 'foreignOriginsTotal', 6);
+  await server.untilTotal('foreignOriginsTotal', 6);
   const own = `http://localhost:${server.port}`;
   await send(server.port, get(own).replace('Host: localhost', `Host: localhost:${server.port}`));
   t.equal(linesWith(server, /^a page of/).length, 1, 'one line in a while');
@@ -52,7 +48,7 @@ t.test('a burst of rejected requests is one line with its reason; a few are none
   const server = await TestServer.start(t, { args: COMET });
   const get = (path: string): string => `GET ${path} HTTP/1.1\r\nHost: localhost\r\n\r\n`;
   for (let count = 0; count < 10; count++) await send(server.port, get('/wp-login.php'));
-  await untilTotal(server, 'badRequestsPathTotal', 10);
+  await server.untilTotal('badRequestsPathTotal', 10);
   t.same(linesWith(server, /requests are rejected/), []);
   for (let count = 0; count < 30; count++) await send(server.port, get('/.env'));
   t.ok(
@@ -70,7 +66,7 @@ t.test('a burst of rejected requests is one line with its reason; a few are none
     ['badRequestsOtherTotal', 1],
     ['badRequestsOriginTotal', 0],
   ] as const) {
-    await untilTotal(server, name, count);
+    await server.untilTotal(name, count);
   }
   t.equal(linesWith(server, /requests are rejected/).length, 1);
   await server.stop();
@@ -93,7 +89,7 @@ t.test('another protocol on the port is named', async (t) => {
     const server = await TestServer.start(t, { args });
     await send(server.port, bytes);
     t.ok(await server.logged(wanted), String(wanted));
-    await untilTotal(server, 'foreignProtocolTotal', 1);
+    await server.untilTotal('foreignProtocolTotal', 1);
     await server.stop();
   }
 });

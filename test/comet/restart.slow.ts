@@ -1,10 +1,7 @@
 // Ordinary restarts: every kind of EventSource returns by itself, direct and behind both example
 // proxies, and receives every message.
-import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
-import { createServer } from 'node:http';
 import { createRequire } from 'node:module';
-import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 
 import { EventSource } from 'eventsource';
@@ -15,6 +12,7 @@ import { Program } from '../support/comet-world.js';
 import { startHaproxy, startNginx } from '../support/examples.js';
 import { noFirefox, startFirefox } from '../support/firefox.js';
 import { freePort, root, until } from '../support/helpers.js';
+import { serveLocally } from '../support/local-server.js';
 import { without } from '../support/requirements.js';
 
 /** A restart takes 15 s. Each client goes through all of its states in the first few. */
@@ -28,9 +26,9 @@ t.setTimeout(1_700_000);
 type Received = Map<string, Set<string>>;
 
 /** Notes texts, and serves the page whose subscribers report theirs. */
-async function startReports(test: Test, received: Received): Promise<number> {
+function startReports(test: Test, received: Received): Promise<number> {
   const page = readFileSync(join(root, 'test/support/restart-page.html'));
-  const server = createServer((request, response) => {
+  return serveLocally(test, (request, response) => {
     const { pathname, searchParams } = new URL(request.url ?? '', 'http://localhost');
     if (pathname === '/report') {
       const key = `${searchParams.get('client') ?? ''} ${searchParams.get('via') ?? ''}`;
@@ -40,13 +38,6 @@ async function startReports(test: Test, received: Received): Promise<number> {
       response.writeHead(200, { 'content-type': 'text/html; charset=utf-8' }).end(page);
     }
   });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  test.teardown(() => {
-    server.closeAllConnections();
-    server.close();
-  });
-  return (server.address() as AddressInfo).port;
 }
 
 function subscribeWithEventSource(test: Test, url: string, seen: Set<string>): void {

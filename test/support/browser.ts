@@ -1,15 +1,13 @@
 // Helpers for tests with a real browser: headless Chromium, and a server for test pages, so that a
 // page has another origin than the server it subscribes to.
-import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
-import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 
 import { chromium, type Browser, type Page } from 'playwright-core';
 import type { Test } from 'tap';
 
 import { root } from './helpers.js';
+import { serveLocally } from './local-server.js';
 import { pathOf, without } from './requirements.js';
 
 export const noBrowser = without('chromium');
@@ -39,18 +37,11 @@ export async function startBrowser(test: Test): Promise<Browser> {
 }
 
 /** Serves one file of the repository at every path; returns the port. */
-export async function servePage(test: Test, path: string): Promise<number> {
+export function servePage(test: Test, path: string): Promise<number> {
   const content = readFileSync(join(root, path));
-  const server = createServer((_request, response) => {
+  return serveLocally(test, (_request, response) => {
     response.writeHead(200, { 'content-type': 'text/html; charset=utf-8' }).end(content);
   });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  test.teardown(() => {
-    server.closeAllConnections();
-    server.close();
-  });
-  return (server.address() as AddressInfo).port;
 }
 
 /** Opens a page; an error in its script fails the test. */

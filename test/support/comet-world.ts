@@ -65,13 +65,8 @@ export class Program implements Endpoint {
   }
 
   /** Waits until a counter, summed over the workers, has this value. */
-  async untilTotal(name: string, wanted: number, timeoutMs?: number): Promise<void> {
-    let found = NaN;
-    const isReached = async (): Promise<boolean> =>
-      (found = await this.server.total(name)) === wanted;
-    await until(`${name} to be ${wanted}`, isReached, timeoutMs).catch((error: unknown) => {
-      throw new Error(`${name} is ${found}, not ${wanted}`, { cause: error });
-    });
+  untilTotal(name: string, wanted: number, timeoutMs?: number): Promise<void> {
+    return this.server.untilTotal(name, wanted, timeoutMs);
   }
 }
 

@@ -1,13 +1,12 @@
 // Debian's Firefox for tests, headless and without a driver: its page asks the test for an
 // expression, evaluates it, and reports the result.
-import { once } from 'node:events';
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import { text } from 'node:stream/consumers';
 
 import type { Test } from 'tap';
 
 import { start, temporaryFolder } from './examples.js';
+import { serveLocally } from './local-server.js';
 import { without } from './requirements.js';
 
 export const noFirefox = without('firefox-esr');
@@ -98,15 +97,9 @@ class Expressions implements ScriptedPage {
 /** Opens a page in Firefox that evaluates expressions of the test. */
 export async function openScriptedPage(test: Test): Promise<ScriptedPage> {
   const expressions = new Expressions();
-  const server = createServer((request, response) => {
+  const port = await serveLocally(test, (request, response) => {
     void expressions.onRequest(request, response);
   });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  test.teardown(() => {
-    server.closeAllConnections();
-    server.close();
-  });
-  startFirefox(test, `http://127.0.0.1:${(server.address() as AddressInfo).port}/`);
+  startFirefox(test, `http://127.0.0.1:${port}/`);
   return expressions;
 }

@@ -240,6 +240,15 @@ export class TestServer extends Command {
     return Number((await this.stats()).totals[name]);
   }
 
+  /** Waits until a counter, summed over the workers, has this value. */
+  async untilTotal(name: string, wanted: number, timeoutMs?: number): Promise<void> {
+    let found = NaN;
+    const isReached = async (): Promise<boolean> => (found = await this.total(name)) === wanted;
+    await until(`${name} to be ${wanted}`, isReached, timeoutMs).catch((error: unknown) => {
+      throw new Error(`${name} is ${found}, not ${wanted}`, { cause: error });
+    });
+  }
+
   /** The pid of a slot's worker now. */
   async pidOf(slot: number): Promise<number> {
     return until(`a worker in slot ${slot}`, async () => (await this.stats()).workers[slot]?.pid);
