@@ -9,7 +9,7 @@ import { MegacometError } from '../../lib/base/errors.js';
 import { Ingest, type DeliveryTarget, type IngestOptions } from '../../lib/api/ingest.js';
 import { IngestFault, IngestParser, type IngestCommand } from '../../lib/api/ingest-parser.js';
 import { startComet } from '../support/comet-world.js';
-import { TestServer, until } from '../support/helpers.js';
+import { closed, TestServer, until } from '../support/helpers.js';
 
 const SEED = 20_261_122;
 const BOUNDS = { idBytesMax: 20, messageBytesMax: 50 };
@@ -209,10 +209,10 @@ t.test('an invalid id is ignored; a malformed command closes the connection', as
   await until('the good one', () => inbox.delivered.length === 1);
   t.match(ingest.counters, { rejectedTotal: bad.length, messagesTotal: 1, faultsTotal: 0 });
   socket.write(Buffer.of(9));
-  await once(socket, 'close');
+  await closed(socket);
   const second = await open();
   second.write(Buffer.concat([deliver('good', 'y'), Buffer.from('GET / HTTP/1.1\r\n\r\n')]));
-  await once(second, 'close');
+  await closed(second);
   t.same(inbox.delivered, ['good=x', 'good=y'], 'commands before the malformed one count');
   t.match(ingest.counters, { faultsTotal: 2 });
 });
@@ -224,7 +224,7 @@ t.test(
     const [silent, half] = [await open(), await open()];
     silent.write(deliver('a', '1'));
     half.write(deliver('b', '1').subarray(0, -1));
-    await once(half, 'close');
+    await closed(half);
     await until('one connection to be left', () => ingest.counters.connections === 1);
     t.equal(ingest.counters.faultsTotal, 1);
     await new Promise((resolve) => setTimeout(resolve, 150));
@@ -279,7 +279,7 @@ t.test('a server accepts messages on --ingest, and its clients fetch them', asyn
   const { ingest } = server.stats();
   t.match(ingest, { connections: 1, announcedTotal: 1, messagesTotal: 3, rejectedTotal: 1 });
   application.write(deliver('Jim', 'y'.repeat(1001)));
-  await once(application, 'close');
+  await closed(application);
   t.match(server.stats().ingest, { connections: 0, faultsTotal: 1 });
   await server.close();
   const late = connect(server.ingestPort ?? 0, '127.0.0.1');

@@ -1,6 +1,5 @@
 // Clients of MegaComet's mailboxes against a real server, over plain sockets: one message and a
 // close, in order, and no message leaves its mailbox before it was written completely.
-import { once } from 'node:events';
 import { createConnection, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 
@@ -8,7 +7,7 @@ import t, { type Test } from 'tap';
 
 import type { Server } from '../../lib/index.js';
 import { exchange, startComet, type World } from '../support/comet-world.js';
-import { compile, until } from '../support/helpers.js';
+import { closed, compile, until } from '../support/helpers.js';
 
 const LARGE = 900_000;
 
@@ -16,14 +15,13 @@ const LARGE = 900_000;
 class Poll {
   readonly socket: Socket;
   /** Resolves when the server has closed the connection, or it has failed. */
-  readonly closed: Promise<unknown>;
+  readonly closed: Promise<void>;
   text = '';
 
   constructor(world: World, id: string, headers = '') {
     this.socket = createConnection(world.port, '127.0.0.1');
     this.socket.setEncoding('latin1').on('data', (part: string) => (this.text += part));
-    this.socket.on('error', () => undefined);
-    this.closed = once(this.socket, 'close');
+    this.closed = closed(this.socket);
     this.socket.write(`GET /${id}.js?c=1 HTTP/1.1\r\nHost: x\r\n${headers}\r\n`);
   }
 

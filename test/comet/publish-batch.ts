@@ -1,12 +1,11 @@
 // Batches over HTTP: lines that are cut anywhere, invalid, endless, or followed by a disconnect.
-import { once } from 'node:events';
 import { IncomingMessage, ServerResponse } from 'node:http';
 import { Socket } from 'node:net';
 import t from 'tap';
 
 import { BatchAnswer } from '../../lib/api/batch-answer.js';
 import { readText } from '../../lib/api/request-body.js';
-import { until } from '../support/helpers.js';
+import { closed, until } from '../support/helpers.js';
 import {
   MoodyTarget,
   NDJSON,
@@ -170,7 +169,7 @@ async function sendThenRead({ open }: Site): Promise<string> {
   let text = '';
   socket.setEncoding('latin1').on('data', (part: string) => (text += part));
   socket.resume();
-  await once(socket, 'close');
+  await closed(socket);
   return text;
 }
 

@@ -41,6 +41,16 @@ const OF_THE_KERNEL = /^(ListenOverflows|TCPMemoryPressures) moved: /;
 /** Longer than anything takes on a machine that is busy with other work. */
 const FACT_TIMEOUT_MS = 60_000;
 
+/** Resolves when a connection is closed, also by a reset; events.once() rejects then. */
+export function closed(socket: Socket): Promise<void> {
+  return new Promise((resolve) => {
+    if (socket.listenerCount('error') === 0) socket.on('error', () => undefined);
+    socket.once('close', () => {
+      resolve();
+    });
+  });
+}
+
 /** Polls until `look` returns a truthy value. */
 export async function until<T>(
   what: string,
