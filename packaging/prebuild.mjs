@@ -157,7 +157,8 @@ function prebuild(arch) {
       // The folder for downloaded headers, if the machine has none.
       ...['--cache', join(BUILD, 'cache')],
     ],
-    { cwd: folder, env: { ...process.env, ...toolchain.env } },
+    // node-gyp reads JOBS; prebuildify has no option for it.
+    { cwd: folder, env: { ...process.env, JOBS: 'max', ...toolchain.env } },
   );
   for (const name of readdirSync(output).filter((name) => /\.(node|so\.\d+)$/.test(name))) {
     assertRunsWhereNodeDoes(join(output, name), toolchain.prefix);

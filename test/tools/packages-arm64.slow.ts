@@ -13,12 +13,10 @@ import {
   InstalledServer,
   pack,
   temporaryFolder,
-  waitForOtherBuilds,
 } from '../support/packages/make.js';
 import { without } from '../support/requirements.js';
 
 t.setTimeout(1_200_000);
-await waitForOtherBuilds(t);
 
 const EMULATOR = 'qemu-aarch64-static';
 /** The C library of the cross compiler, which the arm64 programs load. */
@@ -67,7 +65,7 @@ async function trying<T>(t: Test, action: () => Promise<T> | T): Promise<T> {
 }
 
 t.test('the arm64 addon is an arm64 binary and serves', { skip }, async (t) => {
-  ensurePrebuild('arm64');
+  await ensurePrebuild('arm64');
   const addon = join(root, 'prebuilds/linux-arm64/megacomet-ts.glibc.node');
   for (const file of [addon, join(root, 'prebuilds/linux-arm64/libev.so.4')]) {
     t.match(command('readelf', '-h', file), /Machine:\s+AArch64/, file);
@@ -80,7 +78,7 @@ t.test('the arm64 addon is an arm64 binary and serves', { skip }, async (t) => {
   t.notMatch(command('readelf', '-S', '--wide', addon), /\.symtab|\.debug/, 'it is stripped');
 
   const folder = temporaryFolder(t);
-  install(folder, [pack(t)]);
+  install(folder, [await pack(t)]);
   const node = installNode(folder, 20, 'arm64');
   const program = join(folder, 'node_modules/megacomet-ts/lib/bin.js');
   const emulated = emulating(writeEmulator(folder));

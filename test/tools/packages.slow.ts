@@ -20,6 +20,7 @@ import type { OptionSpec } from '../../lib/options/option-spec.js';
 import { environmentNameOf, helpOf } from '../../lib/options/options.js';
 import { command, root } from '../support/helpers.js';
 import {
+  buildingAlone,
   ensurePrebuild,
   filesBelow,
   install,
@@ -27,16 +28,15 @@ import {
   InstalledServer,
   pack,
   plainEnvironment,
+  prebuild,
   run,
   temporaryFolder,
-  waitForOtherBuilds,
 } from '../support/packages/make.js';
 import { brokenLinks } from '../support/page-links.js';
 import { without } from '../support/requirements.js';
 
 /** The test compiles twice and downloads 600 MB of Node releases. */
 t.setTimeout(1_200_000);
-await waitForOtherBuilds(t);
 
 const { arch } = process;
 const NODE_VERSIONS = ['20.6.0', '20', '22', '24', '26'];
@@ -81,9 +81,11 @@ function errorOf(t: TapTest, folder: string, env: NodeJS.ProcessEnv = {}): strin
   return end.stderr;
 }
 
-t.test('npm run build:prebuilds makes an addon with its own libev', (t) => {
+t.test('npm run build:prebuilds makes an addon with its own libev', async (t) => {
   const own = statSync(join(root, 'build/Release/megacomet.node')).mtimeMs;
-  run('npm', ['run', 'build:prebuilds', '--', '--arch', arch]);
+  await buildingAlone(() => {
+    prebuild(arch);
+  });
   t.equal(
     statSync(join(root, 'build/Release/megacomet.node')).mtimeMs,
     own,
@@ -107,13 +109,17 @@ t.test('npm run build:prebuilds makes an addon with its own libev', (t) => {
   );
   const licence = readFileSync(join(folder, 'libev-LICENSE.txt'), 'utf8');
   t.match(licence, /Marc Alexander Lehmann[\s\S]*Redistribution and use/, "libev's licence");
-  t.end();
 });
 
-t.test('the tarball holds only the files that are needed to run', (t) => {
-  ensurePrebuild(arch);
-  const tarball = pack(t);
+t.test('the tarball holds only the files that are needed to run', async (t) => {
+  await ensurePrebuild(arch);
+  const tarball = await pack(t);
   const found = command('tar', '-tzf', tarball).trim().split('\n');
+  // Another test may add the addon of its architecture at any time.
+  const folders = [
+    ...new Set(found.flatMap((name) => /\/prebuilds\/([^/]+)/.exec(name)?.[1] ?? [])),
+  ];
+  t.ok(folders.includes(`linux-${arch}`), 'it has the addon of this machine');
   const compiled = filesBelow('lib', /\.ts$/).map((name) => `dist/lib/${name.slice(0, -3)}`);
   const wanted = [
     ...['package.json', 'README.md', 'LICENSE', 'CHANGELOG.md', 'THIRD_PARTY.md'],
@@ -124,7 +130,7 @@ t.test('the tarball holds only the files that are needed to run', (t) => {
     ...['lib/bin.js', 'dist/lib/worker.cjs'],
     ...filesBelow('lib/bench/browser', /\.(js|css)$/).map((name) => `lib/bench/browser/${name}`),
     ...compiled.flatMap((name) => [`${name}.js`, `${name}.d.ts`]),
-    ...filesBelow('prebuilds', /\/(libev|megacomet)/).map((name) => `prebuilds/${name}`),
+    ...folders.flatMap((folder) => PREBUILT.map((name) => `prebuilds/${folder}/${name}`)),
     // The sources of the addon, for machines without a fitting prebuild.
     ...['binding.gyp', 'lib/check-system.js', 'lib/node-version.cjs'],
     ...filesBelow('native', /\.(h|cc)$/).map((name) => `native/${name}`),
@@ -137,28 +143,24 @@ t.test('the tarball holds only the files that are needed to run', (t) => {
   const unpacked = temporaryFolder(t);
   command('tar', '-xzf', tarball, '-C', unpacked);
   t.same(brokenLinks(join(unpacked, 'package'), 'README.md'), [], 'its README has no dead link');
-  for (const folder of readdirSync(join(root, 'prebuilds'))) {
-    t.same(readdirSync(join(root, 'prebuilds', folder)).sort(), PREBUILT, folder);
-  }
   const stated = /tarball has all files that run: (\d+) kB/.exec(
     readFileSync(join(root, 'docs/packaging.md'), 'utf8'),
   );
   const kilobytes = statSync(tarball).size / 1000;
   const wantedKilobytes = Number(stated?.[1]);
   // The documented size is for all architectures.
-  const isWhole = readdirSync(join(root, 'prebuilds')).length === ARCHITECTURES;
+  const isWhole = folders.length === ARCHITECTURES;
   const isTrue = Math.abs(kilobytes / wantedKilobytes - 1) < SIZE_TOLERANCE;
   t.ok(
     isTrue || (!isWhole && kilobytes < wantedKilobytes),
     `${kilobytes} kB, as in docs/packaging.md`,
   );
-  t.end();
 });
 
 t.test('the package installs and serves on a machine that has only Node', async (t) => {
-  ensurePrebuild(arch);
+  await ensurePrebuild(arch);
   const env = plainEnvironment({ PATH: barePath(temporaryFolder(t)) });
-  install(installed, [pack(t)], { env });
+  install(installed, [await pack(t)], { env });
   const lock = readFileSync(join(installed, 'package-lock.json'), 'utf8');
   t.notMatch(lock, /hasInstallScript/, 'no package in it has an install script');
   const server = await InstalledServer.start(t, [program(installed)], { cwd: installed, env });

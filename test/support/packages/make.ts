@@ -66,42 +66,53 @@ const newestMs = (folder: string, pattern: RegExp): number =>
     ...filesBelow(folder, pattern).map((name) => statSync(join(root, folder, name)).mtimeMs),
   );
 
-/** Builds the files that `npm pack` packs, unless they are newer than their sources. */
-export function ensurePrebuild(arch: string): void {
-  const folder = `prebuilds/linux-${arch}`;
-  const compiled = 'dist/lib/index.js';
-  if (existsSync(join(root, folder)) && existsSync(join(root, compiled))) {
-    const addonAtMs = newestMs(folder, /\.node$/);
-    const compiledAtMs = statSync(join(root, compiled)).mtimeMs;
-    const sourcesAtMs = Math.max(
-      newestMs('native', /\.(h|cc)$/),
-      newestMs('packaging', /\.(mjs|h)$/),
-    );
-    if (addonAtMs > sourcesAtMs && compiledAtMs > newestMs('lib', /\.c?ts$/)) return;
-  }
-  run('npm', ['run', 'build:prebuilds', '--', '--arch', arch]);
-}
-
 /**
- * The files of tests that build packages share build-prebuild/ and prebuilds/: waits until no other
- * one runs.
+ * Runs an action while no other test builds or packs: all tests of packages share build-prebuild/,
+ * build-deb/ and prebuilds/.
  */
-export async function waitForOtherBuilds(t: Test): Promise<void> {
+export async function buildingAlone<T>(action: () => T): Promise<T> {
   // The lock lasts as long as the pipe to cat, so also a killed test gives it back.
   const lock = join(root, 'packaging');
   const holder = spawn('flock', [lock, 'sh', '-c', 'echo locked; exec cat'], {
     stdio: ['pipe', 'pipe', 'inherit'],
   });
   await once(holder.stdout, 'data');
-  t.teardown(() => {
+  try {
+    return action();
+  } finally {
     holder.stdin.end();
+  }
+}
+
+/** Builds the addon that `npm pack` packs. */
+export function prebuild(arch: string): void {
+  run('npm', ['run', 'build:prebuilds', '--', '--arch', arch]);
+}
+
+function isPrebuilt(arch: string): boolean {
+  const folder = `prebuilds/linux-${arch}`;
+  const compiled = 'dist/lib/index.js';
+  if (!existsSync(join(root, folder)) || !existsSync(join(root, compiled))) return false;
+  const addonAtMs = newestMs(folder, /\.node$/);
+  const compiledAtMs = statSync(join(root, compiled)).mtimeMs;
+  const sourcesAtMs = Math.max(
+    newestMs('native', /\.(h|cc)$/),
+    newestMs('packaging', /\.(mjs|h)$/),
+  );
+  return addonAtMs > sourcesAtMs && compiledAtMs > newestMs('lib', /\.c?ts$/);
+}
+
+/** Builds the files that `npm pack` packs, unless they are newer than their sources. */
+export async function ensurePrebuild(arch: string): Promise<void> {
+  await buildingAlone(() => {
+    if (!isPrebuilt(arch)) prebuild(arch);
   });
 }
 
 /** Packs the checkout with `npm pack`; returns the path of the tarball. */
-export function pack(t: Test): string {
+export async function pack(t: Test): Promise<string> {
   const folder = temporaryFolder(t);
-  run('npm', ['pack', '--pack-destination', folder]);
+  await buildingAlone(() => run('npm', ['pack', '--pack-destination', folder]));
   return join(folder, readdirSync(folder)[0] ?? '');
 }
 
