@@ -1,6 +1,6 @@
 // A server with the publish API alone, requests to it, and a target that fails on demand.
 import { once } from 'node:events';
-import { createServer } from 'node:http';
+import { createServer, type ServerResponse } from 'node:http';
 import { connect, type AddressInfo, type Socket } from 'node:net';
 
 import { checkRequest } from '../../lib/api/admin-request.js';
@@ -24,6 +24,8 @@ export interface Site {
   readonly broker: Broker;
   readonly worker: FakePort;
   readonly port: number;
+  /** Every response so far. */
+  readonly responses: readonly ServerResponse[];
   /** The error that handle() threw. */
   readonly failures: readonly unknown[];
   readonly ask: (path: string, init?: Ask) => Promise<Answer>;
@@ -78,7 +80,9 @@ export async function site(
     ...options,
   });
   const failures: unknown[] = [];
+  const responses: ServerResponse[] = [];
   const server = createServer((request, response) => {
+    responses.push(response);
     api
       .handle(request, response, checkRequest(request), () => undefined)
       .then((isOurs) => {
@@ -106,6 +110,7 @@ export async function site(
     broker,
     worker,
     port,
+    responses,
     failures,
     ask: (path, init) => ask(port, path, init),
     open: async () => {
