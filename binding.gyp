@@ -50,6 +50,7 @@
       "native/ipc/segment.cc",
       "native/ipc/shared_page.cc",
       "native/os/address.cc",
+      "native/os/sandbox.cc",
       "native/os/sys.cc",
       "native/protocol/comet_request.cc",
       "native/protocol/echo.cc",

@@ -5,6 +5,7 @@
 
 #include "base/bounds.h"
 #include "connection/listener.h"
+#include "os/sandbox.h"
 #include "os/sys.h"
 #include "worker/protocol_table.h"
 
@@ -34,6 +35,8 @@ void restrict_process() {
   // A worker binds and opens nothing. Where root started it, see guard_spawn() for other threads.
   sys::forbid_new_privileges();
   sys::drop_capabilities();
+  // Without a filter in the kernel the worker still serves: what it shares is bounded elsewhere.
+  sandbox::isolate_from_processes();
 }
 
 Descriptors divide_descriptors(uint64_t limit, uint32_t open, uint32_t connections_max) {

@@ -1,6 +1,6 @@
 // A worker in hostile hands: whatever it writes into the memory that it shares, or sends on its
 // control stream, it ends itself and nobody else.
-import { closeSync, openSync, readFileSync, writeSync } from 'node:fs';
+import { closeSync, openSync, readdirSync, readFileSync, writeSync } from 'node:fs';
 
 import t from 'tap';
 
@@ -47,6 +47,20 @@ t.test('a worker can write its own stats only', { skip }, async (t) => {
   );
   t.equal(blocks.length, 3, 'each has one block');
   t.equal(new Set(blocks.map(({ inode }) => inode)).size, 3, 'and no two the same');
+  await server.stop();
+});
+
+t.test('no thread of a worker can signal another process', async (t) => {
+  const server = await TestServer.start(t, { args: ['--workers', '2'] });
+  for (const pid of server.workerPids) {
+    const threads = readdirSync(`/proc/${pid}/task`);
+    const modes = threads.map((thread) => {
+      const status = readFileSync(`/proc/${pid}/task/${thread}/status`, 'utf8');
+      return /^Seccomp:\s+(\d+)$/m.exec(status)?.[1];
+    });
+    // 2 is SECCOMP_MODE_FILTER (proc_pid_status(5)); native/os/sandbox.cc tests the filter itself.
+    t.same(new Set(modes), new Set(['2']), `${threads.length} threads have the filter`);
+  }
   await server.stop();
 });
 
