@@ -2,6 +2,7 @@
 import { criticalFindings } from './doctor/doctor.js';
 import { Server, type ServerOptions } from './server/server.js';
 
+export { createToken, type TokenClaims, type TokenGrants } from './access/issue-token.js';
 export { MegacometError, type ErrorCode } from './base/errors.js';
 export type { Readiness } from './api/admin.js';
 export type { ClientMessage } from './broker/client-publishing.js';

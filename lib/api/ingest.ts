@@ -3,7 +3,7 @@
 import { isUtf8 } from 'node:buffer';
 import { createServer, type Server, type Socket } from 'node:net';
 
-import { formatAddress, parseAddress } from '../base/address.js';
+import { formatAddress, isLoopback, parseAddress } from '../base/address.js';
 import { MegacometError } from '../base/errors.js';
 import { forkedCopyHint } from '../base/forked-copy.js';
 import type { Logger } from '../base/logger.js';
@@ -263,7 +263,7 @@ export async function openIngest(
 ): Promise<{ readonly ingest: Ingest; readonly port: number }> {
   const ingest = new Ingest(target, options);
   const port = await ingest.listen(address.host, address.port);
-  if (!/^(127\.|::1$)/.test(address.host)) {
+  if (!isLoopback(address.host)) {
     log.warn(
       { ingest: address.text },
       '--ingest listens beyond loopback: any host that reaches it can send to every client',

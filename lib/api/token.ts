@@ -1,8 +1,8 @@
 // The admin token: its sources, its form, and its comparison in constant time.
 import { createHash, timingSafeEqual } from 'node:crypto';
-import { readFileSync } from 'node:fs';
 
 import { MegacometError } from '../base/errors.js';
+import { readOptionFile } from '../base/option-file.js';
 
 /**
  * A shorter token can be guessed; a longer one does not fit into the admin server's header limit.
@@ -24,16 +24,7 @@ function check(token: string, label: string): string {
 }
 
 function readToken(path: string): string {
-  let text: string;
-  try {
-    text = readFileSync(path, 'utf8');
-  } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code ?? 'unknown';
-    throw new MegacometError(
-      'ERR_OPTION_INVALID',
-      `admin-token-file: ${path} cannot be read (${code})`,
-    );
-  }
+  const text = readOptionFile('admin-token-file', path).toString('utf8');
   return check(text.replace(/\r?\n$/, ''), `admin-token-file: ${path}`);
 }
 

@@ -22,6 +22,11 @@ export interface Peer {
 /** The loopback address of the name localhost: RFC 6761, 6.3, lets no resolver decide. */
 const LOCALHOST = '127.0.0.1';
 
+/** Whether only this machine reaches a numeric host (RFC 1122 3.2.1.3, RFC 4291 2.5.3). */
+export function isLoopback(host: string): boolean {
+  return /^(?:::ffff:)?127\./i.test(host) || host === '::1';
+}
+
 /** `HOST:PORT`, `[V6]:PORT` or `unix:PATH`. */
 export function formatAddress(address: Address): string {
   if (address.isUnix) return `unix:${address.host}`;

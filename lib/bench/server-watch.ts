@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fetchStats } from '../api/admin-client.js';
 import type { ServerCost } from './bench-result.js';
 import { procReader, readCpuUs, readMemInfo, readPrivateBytes } from '../system/kernel.js';
-import type { Address } from '../base/address.js';
+import { isLoopback, type Address } from '../base/address.js';
 import type { Stats } from '../stats/stats.js';
 
 /** Two bind buckets per client port. Otherwise both ends of a pair cost the same (Linux 6.18). */
@@ -48,7 +48,7 @@ function processReader(pids: readonly number[]): Reader {
 }
 
 function isLocal(targets: readonly Address[]): boolean {
-  return targets.every(({ host, isUnix }) => isUnix || host.startsWith('127.') || host === '::1');
+  return targets.every(({ host, isUnix }) => isUnix || isLoopback(host));
 }
 
 /** CPU time of all processes, or null if one of them has ended: its time is lost. */

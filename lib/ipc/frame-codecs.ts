@@ -102,6 +102,19 @@ const READERS: FrameReaders<Frames> = {
     },
   }),
   14: (body) => ({ name: 'Room', fields: { isServerFull: body.u8() } }),
+  29: (body) => ({
+    name: 'Access',
+    fields: {
+      algorithms: body.numbers(),
+      keyIds: body.texts(),
+      keys: body.texts(),
+      issuer: body.text(),
+      audience: body.text(),
+      cookie: body.text(),
+      leewayS: body.u32(),
+      publics: body.texts(),
+    },
+  }),
   15: (body) => ({ name: 'InterestRequest', fields: { request: body.u32() } }),
   16: (body) => ({
     name: 'Ready',
@@ -352,6 +365,34 @@ const ENCODERS: { readonly [N in FrameName]: (fields: Frames[N]) => Buffer } = {
     return target.subarray(
       0,
       writers.writeRoom(target, 0, checkedU8('isServerFull', fields.isServerFull)),
+    );
+  },
+  Access: (fields) => {
+    const target = Buffer.allocUnsafe(
+      writers.accessBytesMax(
+        fields.algorithms,
+        fields.keyIds,
+        fields.keys,
+        fields.issuer,
+        fields.audience,
+        fields.cookie,
+        fields.publics,
+      ),
+    );
+    return target.subarray(
+      0,
+      writers.writeAccess(
+        target,
+        0,
+        fields.algorithms,
+        fields.keyIds,
+        fields.keys,
+        checkedText('issuer', fields.issuer),
+        checkedText('audience', fields.audience),
+        checkedText('cookie', fields.cookie),
+        checkedU32('leewayS', fields.leewayS),
+        fields.publics,
+      ),
     );
   },
   InterestRequest: (fields) => {

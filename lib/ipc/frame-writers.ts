@@ -340,6 +340,53 @@ export function writeRoom(target: Buffer, at: number, isServerFull: number): num
   return endFrame(target, at, at + 6);
 }
 
+/** The most bytes that a Access frame with these fields takes. */
+export function accessBytesMax(
+  algorithms: readonly number[],
+  keyIds: readonly string[],
+  keys: readonly string[],
+  issuer: string,
+  audience: string,
+  cookie: string,
+  publics: readonly string[],
+): number {
+  return (
+    25 +
+    numbersBytesMax(algorithms) +
+    textsBytesMax(keyIds) +
+    textsBytesMax(keys) +
+    textBytesMax(issuer) +
+    textBytesMax(audience) +
+    textBytesMax(cookie) +
+    textsBytesMax(publics)
+  );
+}
+
+/** Writes a Access frame at `at` and returns its end. */
+export function writeAccess(
+  target: Buffer,
+  at: number,
+  algorithms: readonly number[],
+  keyIds: readonly string[],
+  keys: readonly string[],
+  issuer: string,
+  audience: string,
+  cookie: string,
+  leewayS: number,
+  publics: readonly string[],
+): number {
+  target[at + 4] = 29;
+  let end = writeNumbers(target, at + 5, algorithms);
+  end = writeTexts(target, end, keyIds);
+  end = writeTexts(target, end, keys);
+  end = writeText(target, end, issuer);
+  end = writeText(target, end, audience);
+  end = writeText(target, end, cookie);
+  end = writeU32(target, end, leewayS);
+  end = writeTexts(target, end, publics);
+  return endFrame(target, at, end);
+}
+
 export const INTEREST_REQUEST_BYTES = 9;
 /** Writes a InterestRequest frame at `at` and returns its end. */
 export function writeInterestRequest(target: Buffer, at: number, request: number): number {

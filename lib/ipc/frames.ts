@@ -31,6 +31,17 @@ export const SlowPolicy = {
 } as const;
 
 /**
+ * How a token is signed (RFC 7518 3.1, RFC 8037 3.1). The values of `Access.algorithms`: the
+ * configuration decides, never the token.
+ */
+export const TokenAlgorithm = {
+  hs256: 0,
+  rs256: 1,
+  es256: 2,
+  edDsa: 3,
+} as const;
+
+/**
  * Bits of the `flags` of a Publish or Message frame. binary: the data are bytes, not text.
  * policyMask, shifted by policyShift: a SlowPolicy. ephemeral: the history may drop the
  * message before others of its channel, so no recent-message cache keeps it.
@@ -200,6 +211,23 @@ export interface Frames {
    */
   Room: {
     readonly isServerFull: number;
+  };
+  /**
+   * Who may use the comet protocols: sent before Configure, and again when keys change. Without
+   * it everybody may do everything. `algorithms` has a TokenAlgorithm for each key, `keyIds` its
+   * `kid` or an empty text, and `keys` its secret or public key (DER) in base64url. `issuer`,
+   * `audience` and `cookie` are empty for none. Everybody may subscribe to the names and
+   * patterns of `publics`.
+   */
+  Access: {
+    readonly algorithms: readonly number[];
+    readonly keyIds: readonly string[];
+    readonly keys: readonly string[];
+    readonly issuer: string;
+    readonly audience: string;
+    readonly cookie: string;
+    readonly leewayS: number;
+    readonly publics: readonly string[];
   };
   /** Report the interest in every channel again, and then InterestEnd with the same `request`. */
   InterestRequest: {

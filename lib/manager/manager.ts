@@ -33,6 +33,8 @@ export interface BrokerLink {
 export interface CometLink {
   /** The settings that a worker gets before Configure. */
   readonly settings: Frames['Comet'];
+  /** Who may use the server, sent after them; null if everybody may. */
+  access: Frames['Access'] | null;
   readonly broker: BrokerLink;
 }
 
@@ -139,6 +141,12 @@ export class Manager extends EventEmitter<{ worker: [WorkerEvent] }> {
     for (const process of this.#supervisor.processes) process.send('Adjust', frame);
   }
 
+  /** Gives the workers other keys; the next workers get them too. */
+  setAccess(access: Frames['Access']): void {
+    if (this.#options.comet !== undefined) this.#options.comet.access = access;
+    for (const process of this.#supervisor.processes) process.send('Access', access);
+  }
+
   /**
    * Closes all connections evenly over a time, then lets the workers exit.
    *
@@ -226,6 +234,7 @@ export class Manager extends EventEmitter<{ worker: [WorkerEvent] }> {
     const { comet, protocol } = this.#options;
     if (comet !== undefined) {
       worker.send('Comet', comet.settings);
+      if (comet.access !== null) worker.send('Access', comet.access);
       comet.broker.attach(this.#portOf(slot, worker));
     }
     this.#shareRoom();

@@ -11,6 +11,7 @@ import {
   PUBLISH_OPTIONS,
   STATUS_OPTIONS,
   SUBSCRIBE_OPTIONS,
+  TOKEN_OPTIONS,
 } from './tool-options.js';
 
 export interface Example {
@@ -124,6 +125,18 @@ export const COMMANDS = [
     description: 'Close the subscribers of a channel of a running server, or all connections.',
     options: KICK_OPTIONS,
     examples: [],
+  },
+  {
+    name: 'token',
+    words: '',
+    description: 'Issue a token for a client.',
+    options: TOKEN_OPTIONS,
+    examples: [
+      {
+        line: "token --key HS256=token.key --user ada --subscribe 'news/*'",
+        effect: 'Print a token with which the user "ada" may subscribe to "news/…" for an hour.',
+      },
+    ],
   },
 ] as const satisfies readonly CommandSpec[];
 

@@ -1,6 +1,7 @@
 // The options of `serve`, which createServer() has too unless a row says otherwise.
 import { DEADLINE_SECONDS_MAX, PROTOCOL_CHOICES, SLOTS_MAX } from '../base/native-constants.js';
 import { DRAIN_S } from '../base/stop-times.js';
+import { ACCESS_OPTIONS } from './access-options.js';
 import { COMET_OPTIONS } from './comet-options.js';
 import { COUNT_MAX, type OptionSpec } from './option-spec.js';
 
@@ -195,7 +196,7 @@ const SERVER_OPTIONS = [
   },
 ] as const satisfies readonly OptionSpec[];
 
-export const SERVE_OPTIONS = [...SERVER_OPTIONS, ...COMET_OPTIONS] as const;
+export const SERVE_OPTIONS = [...SERVER_OPTIONS, ...COMET_OPTIONS, ...ACCESS_OPTIONS] as const;
 
 type ServeOption = (typeof SERVE_OPTIONS)[number];
 type LibraryOption = Exclude<ServeOption, { readonly isCommandLineOnly: true }>;

@@ -158,6 +158,31 @@ export interface ServerOptions {
   adminTokenFile?: string;
   /** Comet: serve /ws-echo, for conformance tests. Default: `false`. */
   wsEcho?: boolean;
+  /**
+   * Comet: key of the tokens of clients: HS256=FILE with a secret of at least 32 bytes, or RS256=,
+   * ES256= or EdDSA=FILE with a public key as PEM or JWK. ALG:KID=FILE names the key; SIGHUP reads
+   * the files again. Default: clients need no token.
+   */
+  tokenKey?: readonly string[];
+  /** Comet: what the claim iss of every token must be. Default: any issuer. */
+  tokenIssuer?: string;
+  /** Comet: what the claim aud of every token must contain. Default: any audience. */
+  tokenAudience?: string;
+  /**
+   * Comet: seconds by which the clocks of issuer and server may differ when a token is presented; a
+   * connection ends at its exp all the same. Default: `10`.
+   */
+  tokenLeeway?: number;
+  /**
+   * Comet: cookie that may hold the token, for pages of the server's own origin or of one in
+   * --origin. Default: no cookie counts.
+   */
+  tokenCookie?: string;
+  /**
+   * Comet: channels that everybody may subscribe to: a name, a prefix such as news/*, a name with
+   * stars such as team-*, or * for all. Default: none with --token-key, else all.
+   */
+  public?: readonly string[];
   /** Receiver of the log lines; a pino instance fits. Default: no log. */
   logger?: Logger;
 }

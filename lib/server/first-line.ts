@@ -6,6 +6,7 @@ import type { Stats } from '../stats/stats.js';
 import type { Parts } from './parts.js';
 
 export function writeFirstLine(log: Logger, parts: Parts, capacity: Capacity, stats: Stats): void {
+  const access = parts.messaging?.accessMode;
   const { workers, maxConnections, binding } = capacity;
   const { adminPort, ingestPort } = parts;
   const { listen } = stats;
@@ -13,6 +14,7 @@ export function writeFirstLine(log: Logger, parts: Parts, capacity: Capacity, st
     {
       listen,
       protocol: stats.protocol,
+      ...(access === undefined ? {} : { access }),
       workers,
       maxConnections,
       adminPort,

@@ -2,6 +2,7 @@
 import { Broker } from '../broker/broker.js';
 import type { ClientMessage } from '../broker/client-publishing.js';
 import type { MemberEvent } from '../broker/presence.js';
+import type { Frames } from '../ipc/frames.js';
 import type { CometLink } from '../manager/manager.js';
 import { addon } from '../system/native.js';
 import { PublishApi } from '../api/publish-api.js';
@@ -9,8 +10,14 @@ import { brokerOptions } from './broker-options.js';
 import { cometRules } from './comet-rules.js';
 import type { Filled } from './server-options.js';
 
-/** The options of the server, and the admin token; null if nobody may publish over HTTP. */
-export type MessagingOptions = Filled & { readonly token: string | null };
+/**
+ * The options of the server, the admin token (null if nobody may publish over HTTP), and who may
+ * use the server (null if everybody may).
+ */
+export type MessagingOptions = Filled & {
+  readonly token: string | null;
+  readonly access: Frames['Access'] | null;
+};
 
 /** Events of the broker for the server. */
 export interface MessagingEvents {
@@ -54,6 +61,13 @@ export class Messaging {
     this.link = linkOf(this.broker, options, slicesMax);
   }
 
+  /** What a client needs: nothing, a token, or nothing for public channels alone. */
+  get accessMode(): 'open' | 'public' | 'tokens' {
+    const { access } = this.link;
+    if (access === null) return 'open';
+    return access.keys.length > 0 ? 'tokens' : 'public';
+  }
+
   /** Metrics of the broker and of publishing over HTTP, for `messages` of the stats. */
   get counters(): Readonly<Record<string, number>> {
     return { ...this.broker.counters, ...this.api.counters };
@@ -68,6 +82,7 @@ export class Messaging {
 function linkOf(broker: Broker, options: MessagingOptions, slicesMax: number): CometLink {
   return {
     settings: { epoch: broker.epoch, slicesMax, ...cometRules(options) },
+    access: options.access,
     broker,
   };
 }

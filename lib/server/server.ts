@@ -2,6 +2,7 @@
 // the start, the manager of the workers, the broker, and the state of all parts.
 import { EventEmitter } from 'node:events';
 
+import { readAccess } from '../access/access-rules.js';
 import type { Readiness } from '../api/admin.js';
 import { MegacometError } from '../base/errors.js';
 import type { Logger } from '../base/logger.js';
@@ -194,6 +195,18 @@ export class Server extends EventEmitter<ServerEvents> {
     Object.assign(this.#options, others);
     this.#parts.capacity = adjusted;
     manager.adjust(limitsOf(adjusted, this.#options));
+  }
+
+  /**
+   * Reads the files of `tokenKey` again, and gives the keys to the workers. After an error the old
+   * ones stay.
+   *
+   * @throws MegacometError `ERR_OPTION_INVALID`, `ERR_NOT_RUNNING`.
+   */
+  reloadKeys(): void {
+    const { manager } = this.#parts.running();
+    const access = this.#options.protocol === 'comet' ? readAccess(this.#options) : null;
+    if (access !== null) manager.setAccess(access);
   }
 
   /**

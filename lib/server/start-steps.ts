@@ -1,9 +1,11 @@
 // The steps of a server's start, each with its undo. Their order matters: mistakes in the options
 // come first, while nothing is open; privileges are dropped after the last bind; warnings follow
 // the first line of the log.
+import { isOpen, readAccess, secretFiles } from '../access/access-rules.js';
 import { Admin } from '../api/admin.js';
 import { ingestAddressOf, openIngest, type IngestAddress } from '../api/ingest.js';
 import { tokenOf } from '../api/token.js';
+import { MegacometError } from '../base/errors.js';
 import type { Address } from '../base/address.js';
 import {
   planCapacity,
@@ -11,6 +13,7 @@ import {
   type Capacity,
   type MachineLimits,
 } from '../capacity/capacity.js';
+import type { Frames } from '../ipc/frames.js';
 import { checkRuntime } from '../ipc/runtime.js';
 import { Manager } from '../manager/manager.js';
 import { LimitWatch, LOOK_INTERVAL_MS } from '../stats/limit-watch.js';
@@ -21,7 +24,7 @@ import { Messaging } from './messaging.js';
 import type { Parts } from './parts.js';
 import { ServerAddresses } from './server-addresses.js';
 import type { StartContext } from './start-context.js';
-import { warnOfLimits, warnOfReaders } from './start-warnings.js';
+import { warnOfLimits, warnOfOpenAccess, warnOfReaders } from './start-warnings.js';
 import type { Step } from './startup.js';
 import { limitsOf } from './worker-limits.js';
 
@@ -32,6 +35,7 @@ export class StartSteps {
   readonly #addresses: ServerAddresses;
   #identity: Identity | undefined;
   #token: string | null = null;
+  #access: Frames['Access'] | null = null;
   #ingestAt: IngestAddress | undefined;
   #machine: MachineLimits | undefined;
   #capacity: Capacity | undefined;
@@ -99,10 +103,24 @@ export class StartSteps {
     const { user, ingest, protocol } = options;
     this.#identity = user === undefined ? undefined : identityOf(user);
     this.#addresses.planFiles(this.#identity);
-    this.#token = protocol === 'comet' ? tokenOf(options) : null;
-    const { adminTokenFile } = options;
-    if (adminTokenFile !== undefined) warnOfReaders(adminTokenFile, this.#context.startLog);
     this.#ingestAt = ingest === undefined ? undefined : ingestAddressOf(ingest);
+    if (protocol === 'comet') this.#readSecrets();
+  }
+
+  /** The admin token, and the keys of clients' tokens. */
+  #readSecrets(): void {
+    const { options, startLog } = this.#context;
+    const { adminTokenFile } = options;
+    this.#token = tokenOf(options);
+    this.#access = readAccess(options);
+    const missing = addon.missingOpensslFunction();
+    if (options.tokenKey !== undefined && missing !== '') {
+      const reason = `this build of Node has no OpenSSL that verifies tokens (${missing} is missing)`;
+      throw new MegacometError('ERR_OPTION_INVALID', `token-key: ${reason}`);
+    }
+    const files = secretFiles(options);
+    if (adminTokenFile !== undefined) warnOfReaders(adminTokenFile, startLog);
+    for (const file of files) warnOfReaders(file, startLog);
   }
 
   #planCapacity(): void {
@@ -129,6 +147,7 @@ export class StartSteps {
     const hasTarget = options.maxConnections !== undefined;
     const somaxconn = sysctl(procReader, 'net.core.somaxconn');
     warnOfLimits({ findings, capacity, hasTarget, backlog, somaxconn }, startLog);
+    if (options.protocol === 'comet' && isOpen(options)) warnOfOpenAccess(addresses, startLog);
   }
 
   /** The planned capacity, after the step that plans it. */
@@ -140,7 +159,7 @@ export class StartSteps {
   #openMessaging(): void {
     const { options, events, onMessaging } = this.#context;
     if (options.protocol !== 'comet') return;
-    const settings = { ...options, token: this.#token };
+    const settings = { ...options, token: this.#token, access: this.#access };
     const cores = this.#machine?.cores ?? 1;
     this.#parts.messaging = new Messaging(this.#planned.workers, settings, cores, events);
     onMessaging();

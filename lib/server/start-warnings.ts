@@ -1,5 +1,6 @@
 // Warnings at the start: one line for each limit of this machine that stops the server below its
 // target, and one for a file with the token that others can read.
+import { formatAddress, isLoopback, type Address } from '../base/address.js';
 import type { Logger } from '../base/logger.js';
 import { shellWord } from '../base/shell-word.js';
 import type { Capacity } from '../capacity/capacity.js';
@@ -53,6 +54,17 @@ export function warnOfReaders(file: string, log: Logger): void {
   const { mode, readers } = exposure;
   const fix = `chmod 600 ${shellWord(file)}`;
   log.warn({}, `${file} has mode ${mode}, so ${readers} can read the token: ${fix}`);
+}
+
+/** Warns if everybody who reaches an address may subscribe to every channel. */
+export function warnOfOpenAccess(addresses: readonly Address[], log: Logger): void {
+  const reachable = addresses.find((address) => !address.isUnix && !isLoopback(address.host));
+  if (reachable === undefined) return;
+  log.warn(
+    {},
+    `whoever reaches ${formatAddress(reachable)} may subscribe to every channel: set --token-key, ` +
+      'or --public for the channels that are public on purpose',
+  );
 }
 
 /** Writes one warning for each limit, even if several checks find it. */

@@ -114,6 +114,8 @@ export interface Addon {
   dropCapabilities(): boolean;
   /** Sends one datagram to a unix socket (a path or `@NAME`) without waiting; 0 or an errno value. */
   notify(socket: string, text: string): number;
+  /** The first function of OpenSSL that this build of Node does not export; empty if it has all. */
+  missingOpensslFunction(): string;
   /** Returns free memory of the heap to the kernel. */
   trimHeap(): void;
   runWorker(): number;

@@ -12,6 +12,7 @@
 #include "ipc/frames.h"
 #include "ipc/load_frames.h"
 #include "ipc/segment.h"
+#include "os/openssl.h"
 #include "os/sys.h"
 #include "worker/worker.h"
 
@@ -243,6 +244,11 @@ Napi::Value run_dialer_here(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), run_dialer());
 }
 
+/// The first function of OpenSSL that this build of Node does not export; "" if it has all.
+Napi::Value missing_openssl(const Napi::CallbackInfo& info) {
+  return Napi::String::New(info.Env(), missing_openssl_function());
+}
+
 void trim_heap(const Napi::CallbackInfo&) {
   sys::trim_heap();
 }
@@ -322,6 +328,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("guardSpawn", Napi::Function::New(env, guard_spawn));
   exports.Set("endSpawn", Napi::Function::New(env, end_spawn));
   exports.Set("dropCapabilities", Napi::Function::New(env, drop_capabilities));
+  exports.Set("missingOpensslFunction", Napi::Function::New(env, missing_openssl));
   exports.Set("trimHeap", Napi::Function::New(env, trim_heap));
   exports.Set("notify", Napi::Function::New(env, notify));
   exports.Set("runWorker", Napi::Function::New(env, run_worker_here));

@@ -46,8 +46,8 @@ constexpr uint32_t kAcceptTokenWaitMinMs = 10;
 /// Bytes taken by one read. One buffer of this size serves a whole worker.
 constexpr size_t kReadBytesMax = size_t{64} * 1024;
 
-/// Records in one chunk of the slab. The kernel gets 4,096 × 64 bytes = 256 KiB back at once.
-constexpr uint32_t kSlabChunkRecords = 4096;
+/// Bytes of one chunk of a slab, such as 4,096 connections: the kernel gets them back at once.
+constexpr uint32_t kSlabChunkBytes = 256 * 1024;
 
 /// Descriptors that a worker never uses for connections. Node needs some later (a report, a late
 /// import), and the last accept must fail on our limit and not on the kernel's.
@@ -198,6 +198,34 @@ constexpr size_t kJsonKeyBytesMax = 64;
 /// Nested brackets in the value of a member. We skip them in a loop, but a later reader of the
 /// value may recurse.
 constexpr uint32_t kJsonDepthMax = 32;
+
+// Tokens. What a client sends before anybody knows who it is.
+
+/// Characters of a token. Identity providers issue up to some 2 kB, and with many groups 6.
+constexpr size_t kTokenBytesMax = size_t{8} * 1024;
+
+/// Claims of a token. Identity providers send up to thirty.
+constexpr size_t kTokenClaimsMax = 64;
+
+/// Bytes of a signature: RSA keys have up to 4,096 bits.
+constexpr size_t kTokenSignatureBytesMax = 512;
+
+/// Bytes of a user, of `jti`, `kid`, `iss` and of an audience: they are keys of tables.
+constexpr size_t kTokenNameBytesMax = 200;
+
+/// Bytes of `info`, which every presence answer repeats for each connection.
+constexpr size_t kTokenInfoBytesMax = 1024;
+
+/// Tokens of RS256, ES256 and EdDSA that a worker remembers as verified, 24 bytes each. More
+/// clients than that verify again when they reconnect.
+constexpr size_t kVerifiedTokensMax = 65'536;
+
+/// Tokens for one channel in one request or command: each costs a hash.
+constexpr size_t kChannelTokensMax = 8;
+
+/// Audiences of a token (RFC 7519 4.1.3), and names in one list of a grant.
+constexpr size_t kTokenAudiencesMax = 16;
+constexpr size_t kGrantNamesMax = 128;
 
 // Comet. These are fixed; limits that are options arrive in the Comet frame.
 

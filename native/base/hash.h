@@ -19,4 +19,12 @@ constexpr uint64_t kFnvStart = 0xcbf29ce484222325;
   return hash;
 }
 
+/// For tables: short texts differ in few bits, and tables use the low ones.
+[[nodiscard]] constexpr uint32_t mixed_hash(std::string_view text) {
+  uint64_t hash = fnv1a(text);
+  hash ^= hash >> 32U;
+  hash *= 0x9e3779b97f4a7c15;
+  return static_cast<uint32_t>(hash ^ (hash >> 29U));
+}
+
 }  // namespace megacomet

@@ -38,6 +38,7 @@ enum class Method : uint8_t {
   X(kConnection, "connection", kList)                                      \
   X(kContentLength, "content-length", kOnce)                               \
   X(kContentType, "content-type", kOnce)                                   \
+  X(kCookie, "cookie", kList)                                              \
   X(kExpect, "expect", kOnce)                                              \
   X(kHost, "host", kOnce)                                                  \
   X(kLastEventId, "last-event-id", kOnce)                                  \

@@ -328,7 +328,7 @@ const char* describe(JsonFault fault) {
   return "";
 }
 
-JsonFault JsonObject::parse(std::string_view text) {
+JsonFault JsonMembers::parse(std::string_view text) {
   count_ = 0;
   if (!is_valid_utf8(text)) return JsonFault::kInvalidUtf8;
   const JsonFault fault = read_members(text);
@@ -336,7 +336,7 @@ JsonFault JsonObject::parse(std::string_view text) {
   return fault;
 }
 
-JsonFault JsonObject::read_members(std::string_view text) {
+JsonFault JsonMembers::read_members(std::string_view text) {
   Scanner scanner(text);
   scanner.skip_space();
   if (!scanner.take('{')) return JsonFault::kNotAnObject;
@@ -355,9 +355,9 @@ JsonFault JsonObject::read_members(std::string_view text) {
   return scanner.is_at_end() ? JsonFault::kNone : JsonFault::kSyntax;
 }
 
-JsonFault JsonObject::add(const JsonMember& member) {
+JsonFault JsonMembers::add(const JsonMember& member) {
   if (member.key.size() > bounds::kJsonKeyBytesMax) return JsonFault::kKeyTooLong;
-  if (count_ == members_.size()) return JsonFault::kTooManyMembers;
+  if (count_ == capacity_) return JsonFault::kTooManyMembers;
   for (const JsonMember& other : *this) {
     if (is_same_key(member.key, other.key)) return JsonFault::kDuplicateKey;
   }
@@ -365,7 +365,7 @@ JsonFault JsonObject::add(const JsonMember& member) {
   return JsonFault::kNone;
 }
 
-const JsonMember* JsonObject::find(std::string_view name) const {
+const JsonMember* JsonMembers::find(std::string_view name) const {
   char buffer[bounds::kJsonKeyBytesMax];
   for (const JsonMember& member : *this) {
     if (std::string_view(buffer, unescape_json(member.key, buffer)) == name) return &member;

@@ -38,9 +38,12 @@ struct JsonMember {
   JsonType type;
 };
 
-/// A flat object with unique keys. Does not allocate; meant for the caller's stack.
-class JsonObject {
+/// A flat object with unique keys, in the memory of a JsonObjectOf.
+class JsonMembers {
  public:
+  JsonMembers(const JsonMembers&) = delete;
+  JsonMembers& operator=(const JsonMembers&) = delete;
+
   /// Reads a text of one object and white space. After a fault the object has no members.
   ///
   /// Rejects, in addition to bad syntax: bytes that are not UTF-8, a byte order mark, an escape for
@@ -51,17 +54,37 @@ class JsonObject {
   /// The member whose unescaped key is `name`; null if there is none.
   [[nodiscard]] const JsonMember* find(std::string_view name) const;
 
-  [[nodiscard]] const JsonMember* begin() const { return members_.data(); }
-  [[nodiscard]] const JsonMember* end() const { return members_.data() + count_; }
+  [[nodiscard]] const JsonMember* begin() const { return members_; }
+  [[nodiscard]] const JsonMember* end() const { return members_ + count_; }
   [[nodiscard]] size_t size() const { return count_; }
+
+ protected:
+  explicit JsonMembers(size_t capacity) : capacity_(capacity) {}
+  ~JsonMembers() = default;
+
+  /// Set by the derived class, which has the memory.
+  JsonMember* members_ = nullptr;
 
  private:
   [[nodiscard]] JsonFault read_members(std::string_view text);
   [[nodiscard]] JsonFault add(const JsonMember& member);
 
-  std::array<JsonMember, bounds::kJsonMembersMax> members_;
+  size_t capacity_;
   size_t count_ = 0;
 };
+
+/// An object of at most `Count` members. Does not allocate; meant for the caller's stack.
+template <size_t Count>
+class JsonObjectOf final : public JsonMembers {
+ public:
+  JsonObjectOf() : JsonMembers(Count) { members_ = storage_.data(); }
+
+ private:
+  std::array<JsonMember, Count> storage_;
+};
+
+/// An object that clients send as a command.
+using JsonObject = JsonObjectOf<bounds::kJsonMembersMax>;
 
 /// Unescapes `raw`, which comes from a reader of this file, and returns the length. The result is
 /// never longer than `raw`: `out` has as much room, or is the memory of `raw` itself.

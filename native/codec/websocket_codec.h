@@ -37,6 +37,8 @@ constexpr uint16_t kPolicy = 1008;
 constexpr uint16_t kTooBig = 1009;
 constexpr uint16_t kInternal = 1011;
 constexpr uint16_t kTryAgainLater = 1013;
+/// Of the IANA registry, as HTTP's 401: the client needs another token.
+constexpr uint16_t kUnauthorized = 3000;
 }  // namespace close_code
 
 /// Bytes of the longest header: two, eight of length, four of mask.

@@ -25,6 +25,8 @@ enum class CloseCause : uint8_t {
   kDead,
   /// An operator disconnected it.
   kKicked,
+  /// Its token expired.
+  kExpired,
   /// A message of the peer was not complete in time.
   kMessageTimeout,
 };

@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "auth/token.h"
 #include "base/random.h"
 #include "codec/cursor.h"
 #include "codec/deflate_codec.h"
@@ -79,6 +80,49 @@ class MailService {
   ~MailService() = default;
 };
 
+/// Who clients are, by their tokens, and what they may do.
+class AccessService {
+ public:
+  /// Verifies a token and gives the connection its identity, in place of one that it had; without
+  /// a fault, `channels` gets the names that the token subscribes to. After a fault nothing has
+  /// changed.
+  [[nodiscard]] virtual TokenFault identify(Connection* connection,
+                                            std::string_view token,
+                                            std::vector<std::string>* channels) = 0;
+
+  /// As identify(), for a connection that goes on with a new token of its user. `lost` gets the
+  /// subscribed channels that the old grants allowed and the new ones do not.
+  [[nodiscard]] virtual TokenFault refresh(Connection* connection,
+                                           std::string_view token,
+                                           std::vector<std::string>* lost) = 0;
+
+  /// Verifies a token for one channel, whose name `channels` gets.
+  [[nodiscard]] virtual TokenFault admit(Connection* connection,
+                                         std::string_view token,
+                                         std::vector<std::string>* channels) = 0;
+
+  /// The connection has no identity any more.
+  virtual void forget(Connection* connection) = 0;
+
+  /// Whether the connection may do this to a channel or pattern, by its grants or because the
+  /// channel is public.
+  [[nodiscard]] virtual bool allows(Connection* connection,
+                                    Action action,
+                                    std::string_view name) = 0;
+
+  [[nodiscard]] virtual bool has_identity(Connection* connection) = 0;
+  /// Empty without one.
+  [[nodiscard]] virtual std::string_view user(Connection* connection) = 0;
+  /// Seconds until the connection ends because of its token, at least 1; 0 for never.
+  [[nodiscard]] virtual uint32_t ends_in_s(Connection* connection) = 0;
+
+  /// The name of the cookie with a token; empty for none.
+  [[nodiscard]] virtual std::string_view cookie_name() const = 0;
+
+ protected:
+  ~AccessService() = default;
+};
+
 /// Filled in once, when the worker is built. Where the server speaks echo, nothing below
 /// `rejections` is used.
 struct Services {
@@ -93,6 +137,8 @@ struct Services {
   SubscriptionService* subscriptions = nullptr;
   PublishService* publishing = nullptr;
   MailService* mail = nullptr;
+  /// Null where everybody may do everything.
+  AccessService* access = nullptr;
   InputBudget* input_budget = nullptr;
   /// This worker's compression, shared by all its WebSockets.
   DeflateCodec* deflate = nullptr;

@@ -31,6 +31,8 @@ Counter counter_of(CloseCause cause) {
       return Counter::kClosedDeadTotal;
     case CloseCause::kKicked:
       return Counter::kClosedKickedTotal;
+    case CloseCause::kExpired:
+      return Counter::kClosedExpiredTotal;
     case CloseCause::kMessageTimeout:
       break;
   }

@@ -43,6 +43,7 @@ Hub::Hub(Transport* transport, Control* control, Counters* counters)
                  &transport->services(),
                  transport->protocols()}),
       kicks_(&transport->connections(), &channels_, transport),
+      access_({&channels_, transport, &transport->connections(), counters, &random_}),
       random_(sys::monotonic_ns()),
       rejections_(control, counters) {
   Services& services = transport->services();
@@ -99,6 +100,11 @@ void Hub::on_lease(frame::MailboxLease lease) {
   delivery_.send(connection, *message);
 }
 
+bool Hub::on_access(const frame::Access& settings) {
+  transport_->services().access = &access_;
+  return access_.configure(settings);
+}
+
 void Hub::on_kick(const frame::Kick& order) {
   kicks_.kick(order.channel, order.reason);
 }
@@ -139,10 +145,12 @@ void Hub::unsubscribe(Connection* connection) {
 void Hub::on_close(Connection* connection) {
   mailboxes_.on_close(connection);
   unsubscribe(connection);
+  if (access_.is_on()) access_.forget(connection);
 }
 
 void Hub::tick(uint16_t now) {
   presence_.tick(now);
+  access_.tick();
   deflate_.trim();
   counters_->set(Counter::kChannels, channels_.size());
 }

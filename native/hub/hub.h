@@ -11,6 +11,7 @@
 #include "connection/protocol.h"
 #include "connection/rejection_log.h"
 #include "connection/transport.h"
+#include "hub/access.h"
 #include "hub/delivery.h"
 #include "hub/kicks.h"
 #include "hub/mailboxes.h"
@@ -40,12 +41,18 @@ class Hub final : SubscriptionService, PublishService, ConnectionObserver, Repla
     publish_limits_.set_worker_rate(uint64_t{rules_.all_clients_publish_rate} * 1000 / count);
   }
   [[nodiscard]] bool is_on() const { return is_on_; }
+  /// Reserves what each descriptor below `capacity` may need. False if the kernel refuses.
+  [[nodiscard]] bool reserve(uint32_t capacity) {
+    return !access_.is_on() || access_.reserve(capacity);
+  }
   [[nodiscard]] const frame::Comet& rules() const { return rules_; }
 
   // Frames of the manager.
   void on_publish(frame::Publish order);
   /// False if its messages are not valid frames.
   [[nodiscard]] bool on_page(const frame::ReplayPage& page);
+  /// False if it has an invalid key.
+  [[nodiscard]] bool on_access(const frame::Access& settings);
   void on_kick(const frame::Kick& order);
   void on_disconnect(const frame::Disconnect& order);
   void on_rejected(const frame::Rejected& rejected);
@@ -103,6 +110,7 @@ class Hub final : SubscriptionService, PublishService, ConnectionObserver, Repla
   Subscriptions subscriptions_;
   Recovery recovery_;
   Kicks kicks_;
+  Access access_;
   DeflateCodec deflate_;
   Random random_;
   RejectionLog rejections_;

@@ -20,6 +20,10 @@ enum class Ownership : uint8_t { kOwn, kShared, kInherited };
 /// disconnected, loses its oldest pending message, or keeps only the newest one.
 enum class SlowPolicy : uint8_t { kDisconnect, kDropOldest, kLatestOnly };
 
+/// How a token is signed (RFC 7518 3.1, RFC 8037 3.1). The values of `Access.algorithms`: the
+/// configuration decides, never the token.
+enum class TokenAlgorithm : uint8_t { kHs256, kRs256, kEs256, kEdDsa };
+
 /// Bits of the `flags` of a Publish or Message frame. kBinary: the data are bytes, not text.
 /// kPolicyMask, shifted by kPolicyShift: a SlowPolicy. kEphemeral: the history may drop the message
 /// before others of its channel, so no recent-message cache keeps it.
@@ -105,6 +109,20 @@ constexpr uint8_t kWebSocketCompression = 8;
   F(u8, flags)                        \
   F(texts, origins)                   \
   F(texts, subprotocols)
+
+/// Who may use the comet protocols: sent before Configure, and again when keys change. Without it
+/// everybody may do everything. `algorithms` has a TokenAlgorithm for each key, `key_ids` its `kid`
+/// or an empty text, and `keys` its secret or public key (DER) in base64url. `issuer`, `audience`
+/// and `cookie` are empty for none. Everybody may subscribe to the names and patterns of `publics`.
+#define MC_ACCESS(F)     \
+  F(numbers, algorithms) \
+  F(texts, key_ids)      \
+  F(texts, keys)         \
+  F(text, issuer)        \
+  F(text, audience)      \
+  F(text, cookie)        \
+  F(u32, leeway_s)       \
+  F(texts, publics)
 
 /// One message with its number, for every subscriber of `channel`. `flags` is a set of
 /// message_flag. A ReplayPage contains the same frames.
@@ -271,6 +289,7 @@ constexpr uint8_t kWebSocketCompression = 8;
   X(kDisconnect, 11, Disconnect, MC_DISCONNECT)                 \
   X(kRejected, 13, Rejected, MC_REJECTED)                       \
   X(kRoom, 14, Room, MC_ROOM)                                   \
+  X(kAccess, 29, Access, MC_ACCESS)                             \
   X(kInterestRequest, 15, InterestRequest, MC_INTEREST_REQUEST) \
   X(kReady, 16, Ready, MC_READY)                                \
   X(kLog, 17, Log, MC_LOG)                                      \

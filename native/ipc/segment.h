@@ -67,6 +67,8 @@ enum class CounterKind : uint8_t { kTotal, kGauge };
     "Closed because the peer did not answer a heartbeat.")                                        \
   X(kClosedKickedTotal, "closed_kicked_total", kTotal,                                            \
     "Closed by an operator.")                                                                     \
+  X(kClosedExpiredTotal, "closed_expired_total", kTotal,                                          \
+    "Closed because the client's token expired.")                                                 \
   X(kClosedMessageTimeoutTotal, "closed_message_timeout_total", kTotal,                           \
     "WebSockets closed because a message took more than --handshake-timeout seconds.")            \
   X(kClosedByCrashTotal, "closed_by_crash_total", kTotal,                                         \
@@ -99,12 +101,26 @@ enum class CounterKind : uint8_t { kTotal, kGauge };
     "HTTP requests rejected; the causes follow. The log has an example once a minute.")           \
   X(kBadRequestsOriginTotal, "bad_requests_origin_total", kTotal,                                 \
     "Rejected with 403 because --origin does not list the origin of the page.")                   \
+  X(kBadRequestsTokenTotal, "bad_requests_token_total", kTotal,                                   \
+    "Rejected with 401 or 403: a missing token, a rejected one, or no grant.")         \
   X(kBadRequestsPathTotal, "bad_requests_path_total", kTotal,                                     \
     "Rejected with 404: a client with a wrong URL, or a scan of the port.")                       \
   X(kBadRequestsSizeTotal, "bad_requests_size_total", kTotal,                                     \
     "Rejected with 413, 414 or 431: too long, or too many channels. The response has the limit.") \
   X(kBadRequestsOtherTotal, "bad_requests_other_total", kTotal,                                   \
     "Rejected for another fault, which the response names.")                                      \
+  X(kTokensAcceptedTotal, "tokens_accepted_total", kTotal,                                        \
+    "Tokens of clients that were verified.")                                                      \
+  X(kTokensRejectedTotal, "tokens_rejected_total", kTotal,                                          \
+    "Tokens of clients that were rejected; the causes follow.")                                    \
+  X(kTokensRejectedExpiredTotal, "tokens_rejected_expired_total", kTotal,                           \
+    "Rejected because they had expired: clients should ask for a new one earlier.")        \
+  X(kTokensRejectedKeyTotal, "tokens_rejected_key_total", kTotal,                                   \
+    "Rejected because of the signature, the key or the algorithm: compare --token-key.")           \
+  X(kTokensRejectedOtherTotal, "tokens_rejected_other_total", kTotal,                               \
+    "Rejected for another fault, which the response names.")                                       \
+  X(kAccessDeniedTotal, "access_denied_total", kTotal,                                            \
+    "Requests and commands that neither a grant nor --public allows.")                            \
   X(kForeignOriginsTotal, "foreign_origins_total", kTotal,                                        \
     "Requests of pages whose origin --origin does not list. Browsers hide the responses.")        \
   X(kForeignProtocolTotal, "foreign_protocol_total", kTotal,                                      \

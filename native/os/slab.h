@@ -12,11 +12,12 @@
 
 namespace megacomet {
 
-/// `T` must be trivial, and free when all its bytes are zero. A chunk of kSlabChunkRecords must
-/// fill whole pages.
+/// `T` must be trivial, and free when all its bytes are zero. Its size divides a page.
 template <typename T>
 class Slab {
  public:
+  static constexpr uint32_t kChunkRecords = bounds::kSlabChunkBytes / sizeof(T);
+
   Slab() = default;
   Slab(const Slab&) = delete;
   Slab& operator=(const Slab&) = delete;
@@ -28,7 +29,7 @@ class Slab {
   /// False on failure.
   [[nodiscard]] bool map(uint32_t capacity) {
     MC_CHECK(records_ == nullptr && capacity > 0);
-    const uint32_t chunks = (capacity + bounds::kSlabChunkRecords - 1) / bounds::kSlabChunkRecords;
+    const uint32_t chunks = (capacity + kChunkRecords - 1) / kChunkRecords;
     live_.assign(chunks, 0);
     stale_.assign(chunks, false);
     records_ = static_cast<T*>(sys::reserve_memory(bytes()));
@@ -36,7 +37,7 @@ class Slab {
   }
 
   [[nodiscard]] uint32_t capacity() const {
-    return static_cast<uint32_t>(live_.size()) * bounds::kSlabChunkRecords;
+    return static_cast<uint32_t>(live_.size()) * kChunkRecords;
   }
   [[nodiscard]] uint32_t size() const { return size_; }
 
@@ -76,8 +77,8 @@ class Slab {
       if (!stale_[chunk]) continue;
       stale_[chunk] = false;
       if (live_[chunk] != 0) continue;
-      sys::forget_pages(records_ + static_cast<size_t>(chunk) * bounds::kSlabChunkRecords,
-                        bounds::kSlabChunkRecords * sizeof(T));
+      sys::forget_pages(records_ + static_cast<size_t>(chunk) * kChunkRecords,
+                        kChunkRecords * sizeof(T));
     }
   }
 
@@ -88,8 +89,8 @@ class Slab {
   uint32_t visit(uint32_t first, uint32_t last, Visit visit) {
     MC_CHECK(first <= last && last <= capacity());
     for (uint32_t index = first; index < last;) {
-      const uint32_t chunk = index / bounds::kSlabChunkRecords;
-      const uint32_t chunk_end = (chunk + 1) * bounds::kSlabChunkRecords;
+      const uint32_t chunk = index / kChunkRecords;
+      const uint32_t chunk_end = (chunk + 1) * kChunkRecords;
       const uint32_t end = chunk_end < last ? chunk_end : last;
       for (; index < end && live_[chunk] > 0; ++index) {
         if (!visit(records_[index])) return index + 1;
@@ -100,11 +101,10 @@ class Slab {
   }
 
  private:
-  static_assert((bounds::kSlabChunkRecords * sizeof(T)) % 65536 == 0,
-                "a chunk must fill whole pages, also pages of 64 KiB");
+  static_assert(4096 % sizeof(T) == 0, "a chunk must fill whole pages");
 
   [[nodiscard]] size_t bytes() const { return static_cast<size_t>(capacity()) * sizeof(T); }
-  static uint32_t chunk_of(int fd) { return static_cast<uint32_t>(fd) / bounds::kSlabChunkRecords; }
+  static uint32_t chunk_of(int fd) { return static_cast<uint32_t>(fd) / kChunkRecords; }
 
   T* records_ = nullptr;
   uint32_t size_ = 0;

@@ -12,9 +12,16 @@ struct sockaddr;
 
 namespace megacomet::sys {
 
-/// CLOCK_MONOTONIC in nanoseconds. The server uses no other clock, so a jump of the wall clock has
-/// no effect. The values of two processes on one machine can be compared.
+/// CLOCK_MONOTONIC in nanoseconds. The server measures time with no other clock, so a jump of the
+/// wall clock has no effect. The values of two processes on one machine can be compared.
 uint64_t monotonic_ns();
+
+/// Seconds of the epoch by the wall clock, for what others date: tokens.
+uint64_t wall_s();
+
+/// Fills a buffer of at most 256 bytes with random bytes for secrets. False if the kernel has none
+/// (getrandom(2)).
+bool fill_random(void* buffer, size_t size);
 
 /// The result of accept4(). listener.cc reacts to each value.
 enum class AcceptStatus {

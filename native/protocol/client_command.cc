@@ -20,7 +20,7 @@ std::string unescaped(std::string_view raw) {
 /// Reads the members of one command. Keeps the first error, and reads on.
 class CommandReader {
  public:
-  CommandReader(const JsonObject& object, ClientCommand* out) : object_(object), out_(out) {}
+  CommandReader(const JsonMembers& object, ClientCommand* out) : object_(object), out_(out) {}
 
   const char* read() {
     take_string("type", &out_->type, "type: must be a string");
@@ -34,10 +34,14 @@ class CommandReader {
     const bool has_channels =
         is_publish || out_->type == "subscribe" || out_->type == "unsubscribe";
     const char* error = has_channels ? "channel: must be a string or a list of strings" : nullptr;
-    take_channels("channel", error);
-    take_channels("channels", error);
+    take_list("channel", error, &out_->channels);
+    take_list("channels", error, &out_->channels);
     remove_repeated(&out_->channels);
-    if (out_->type == "subscribe") take_cursor();
+    if (out_->type == "subscribe" || out_->type == "connect") take_cursor();
+    if (out_->type == "subscribe" || out_->type == "connect" || out_->type == "refresh") {
+      take_list("token", "token: must be a string or a list of strings", &out_->tokens);
+      if (out_->tokens.size() > bounds::kChannelTokensMax) fail("token: too many");
+    }
     return error_;
   }
 
@@ -66,18 +70,19 @@ class CommandReader {
     out_->data = unescaped(member->value);
   }
 
-  void take_channels(std::string_view name, const char* error) {
+  /// One string, or several.
+  void take_list(std::string_view name, const char* error, std::vector<std::string>* out) {
     const JsonMember* member = find(name);
     if (member == nullptr) return;
     if (member->type == JsonType::kString) {
-      out_->channels.push_back(unescaped(member->value));
+      out->push_back(unescaped(member->value));
       return;
     }
     if (member->type != JsonType::kArray) return fail(error);
-    JsonStrings names(member->value);
+    JsonStrings texts(member->value);
     std::string_view raw;
-    while (names.next(&raw)) out_->channels.push_back(unescaped(raw));
-    if (!names.is_complete()) fail(error);
+    while (texts.next(&raw)) out->push_back(unescaped(raw));
+    if (!texts.is_complete()) fail(error);
   }
 
   void take_cursor() {
@@ -92,7 +97,7 @@ class CommandReader {
     }
   }
 
-  const JsonObject& object_;
+  const JsonMembers& object_;
   ClientCommand* out_;
   const char* error_ = nullptr;
 };

@@ -15,6 +15,8 @@ struct ClientCommand {
   std::string type;
   /// Each once.
   std::vector<std::string> channels;
+  /// Of connect and refresh one token; of subscribe one for each channel that needs it.
+  std::vector<std::string> tokens;
   std::string since;
   std::optional<std::string> data;
   std::string id;

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/ascii.h"
+#include "base/bounds.h"
 #include "codec/url_codec.h"
 #include "protocol/channel_name.h"
 
@@ -80,24 +81,45 @@ HttpFault take_callback(std::string_view value, CometRequest* out) {
   return kFine;
 }
 
+HttpFault take_token(std::string_view value, CometRequest* out) {
+  if (!out->token.empty() && out->token != value) return kConflict;
+  out->token = value;
+  return kFine;
+}
+
+HttpFault take_channel_token(std::string_view value, CometRequest* out) {
+  if (out->channel_tokens.size() == bounds::kChannelTokensMax) {
+    return {413, "channel_token: too many"};
+  }
+  out->channel_tokens.emplace_back(value);
+  return kFine;
+}
+
+/// A parameter that is not about cursors or channels; null for one that is not read.
+using TakeParameter = HttpFault (*)(std::string_view value, CometRequest* out);
+
+TakeParameter parameter_named(std::string_view name) {
+  if (name == "timeout") return take_timeout;
+  if (name == "callback") return take_callback;
+  if (name == "token") return take_token;
+  return name == "channel_token" ? take_channel_token : nullptr;
+}
+
 HttpFault take_parameter(ParameterReader* reader,
                          const Parameter& parameter,
                          Query* query,
                          CometRequest* out) {
   const CursorName cursor = cursor_name(parameter.name);
   const bool is_channel_name = parameter.name == "channel";
-  const bool is_timeout = parameter.name == "timeout";
-  const bool is_known =
-      cursor != CursorName::kNone || is_channel_name || is_timeout || parameter.name == "callback";
-  if (!is_known) return kFine;
+  const TakeParameter take = parameter_named(parameter.name);
+  if (cursor == CursorName::kNone && !is_channel_name && take == nullptr) return kFine;
   std::string_view value;
   if (reader->decode(parameter.encoded, &value) != Decoding::kDone) {
     return {400, "query: invalid percent-encoding of a parameter"};
   }
   if (cursor == CursorName::kStart) return take_cursor(value, &query->start);
   if (cursor == CursorName::kResume) return take_cursor(value, &query->resume);
-  if (is_timeout) return take_timeout(value, out);
-  if (!is_channel_name) return take_callback(value, out);
+  if (take != nullptr) return take(value, out);
   if (!is_channel(value)) return {400, "channel: not a valid channel name"};
   out->channels.emplace_back(value);
   return kFine;
@@ -179,10 +201,6 @@ HttpFault read_comet_request(const HttpHead& head, const frame::Comet& rules, Co
   if (is_script && !may_run_as_script(head, rules)) {
     return {403, "Origin: scripts of this page are not allowed here"};
   }
-  if (is_mailbox) return {};
-  const bool needs_channel =
-      out->route != CometRoute::kWebSocket && out->route != CometRoute::kWebSocketEcho;
-  if (needs_channel && out->channels.empty()) return {400, "channel is required"};
   return kFine;
 }
 
@@ -226,6 +244,18 @@ bool is_foreign_origin(const HttpHead& head, std::string_view allowed) {
 std::string_view page_origin(const HttpHead& head) {
   return head.has(Field::kOrigin) ? head.value(Field::kOrigin)
                                   : origin_of(head.value(Field::kReferer));
+}
+
+bool is_of_known_page(const HttpHead& head, const frame::Comet& rules) {
+  // A page's own EventSource sends no Origin, but all browsers send Sec-Fetch-Site over TLS.
+  if (!head.has(Field::kOrigin)) return head.value(Field::kSecFetchSite) == "same-origin";
+  const std::string_view origin = head.value(Field::kOrigin);
+  return is_own(origin, head) ||
+         std::find(rules.origins.begin(), rules.origins.end(), origin) != rules.origins.end();
+}
+
+bool needs_channel(CometRoute route) {
+  return route == CometRoute::kEvents || route == CometRoute::kPoll || route == CometRoute::kStream;
 }
 
 bool may_run_as_script(const HttpHead& head, const frame::Comet& rules) {

@@ -32,6 +32,9 @@ struct CometRequest {
   std::vector<std::string> channels;
   /// The client's last cursor; without one it receives messages from now on.
   std::optional<Cursor> since;
+  /// The token of the connection, and those for one channel each.
+  std::string token;
+  std::vector<std::string> channel_tokens;
   /// Of a poll; 0 answers at once.
   std::optional<uint32_t> timeout_s;
   /// The function that a JSONP response calls; empty for JSON.
@@ -42,6 +45,8 @@ struct CometRequest {
 struct HttpFault {
   uint16_t code = 0;
   const char* sentence = "";
+  /// Of a response with 401 or 403: WWW-Authenticate (RFC 6750 3); empty for none.
+  const char* challenge = "";
 };
 
 /// What a parameter of a query, or a member of a command, says by its name, in any case and with or
@@ -50,7 +55,8 @@ struct HttpFault {
 enum class CursorName : uint8_t { kNone, kStart, kResume };
 [[nodiscard]] CursorName cursor_name(std::string_view name);
 
-/// Reads route and parameters. `out` is complete only if no fault is returned.
+/// Reads route and parameters. `out` is complete only if no fault is returned; which channels there
+/// must be is known when the token is.
 [[nodiscard]] HttpFault read_comet_request(const HttpHead& head,
                                            const frame::Comet& rules,
                                            CometRequest* out);
@@ -66,6 +72,13 @@ enum class CursorName : uint8_t { kNone, kStart, kResume };
 
 /// The origin of the page that sent the request, as far as the request tells it.
 [[nodiscard]] std::string_view page_origin(const HttpHead& head);
+
+/// Whether a browser sent the request for a page of the server's own origin, or of an allowed one
+/// by its name. Only then a cookie counts: other pages make browsers send it too.
+[[nodiscard]] bool is_of_known_page(const HttpHead& head, const frame::Comet& rules);
+
+/// Whether a route needs at least one channel.
+[[nodiscard]] bool needs_channel(CometRoute route);
 
 /// Whether the page that sent the request may run the response as a script, which CORS does not
 /// restrict: a page of the server's own origin, of an allowed one, or a client that is not a

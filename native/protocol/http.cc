@@ -15,6 +15,7 @@
 #include "connection/sender.h"
 #include "connection/session.h"
 #include "connection/sessions.h"
+#include "protocol/client_access.h"
 #include "protocol/comet_request.h"
 #include "protocol/endless_response.h"
 #include "protocol/http_answer.h"
@@ -71,8 +72,9 @@ void respond(Services& services,
   if (!keeps_alive) services.sender->finish(connection, cause);
 }
 
-Counter cause_of(uint16_t code) {
-  switch (code) {
+Counter cause_of(const HttpFault& fault) {
+  if (*fault.challenge != '\0') return Counter::kBadRequestsTokenTotal;
+  switch (fault.code) {
     case 403:
       return Counter::kBadRequestsOriginTotal;
     case 404:
@@ -92,12 +94,15 @@ void reject(Services& services,
             AnswerOptions options,
             std::string_view path) {
   services.counters->add(Counter::kBadRequestsTotal);
-  services.counters->add(cause_of(fault.code));
+  services.counters->add(cause_of(fault));
   services.rejections->note_request(fault.code, fault.sentence, path);
   options.asks_for_upgrade = fault.code == 426;
   if (fault.code == 405) {
     options.name = "Allow";
     options.value = kAllowedMethods;
+  } else if (*fault.challenge != '\0') {
+    options.name = "WWW-Authenticate";
+    options.value = fault.challenge;
   }
   std::string bytes = http_error(fault.code, fault.sentence, options);
   respond(services, connection, std::move(bytes), options.keeps_alive, CloseCause::kRejected);
@@ -293,6 +298,12 @@ void handle(const RequestContext& context) {
   const HttpFault fault = read_comet_request(context.head, context.rules(), &request);
   note_foreign_page(context, fault.code == 403);
   if (fault.code != 0) return reject(context, fault);
+  const HttpFault denied =
+      check_request_access(context.services, context.connection, context.head, &request);
+  if (denied.code != 0) return reject(context, denied);
+  if (needs_channel(request.route) && request.channels.empty()) {
+    return reject(context, {400, "channel is required"});
+  }
   switch (request.route) {
     case CometRoute::kWebSocket:
     case CometRoute::kWebSocketEcho:

@@ -293,6 +293,10 @@ void on_disconnect(Services& services,
     const std::string_view text = kShuttingDown;
     return close_websocket(services, connection, close_code::kGoingAway, text, cause);
   }
+  if (cause == CloseCause::kExpired) {
+    return close_websocket(
+        services, connection, close_code::kUnauthorized, "token: expired", cause);
+  }
   if (cause == CloseCause::kMessageTimeout) {
     reason = "message not complete in time";
   } else if (reason.empty()) {

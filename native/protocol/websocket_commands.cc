@@ -11,6 +11,7 @@
 #include "connection/session.h"
 #include "connection/sessions.h"
 #include "protocol/channel_name.h"
+#include "protocol/client_access.h"
 #include "protocol/client_command.h"
 #include "protocol/websocket_output.h"
 #include "pubsub/message_codec.h"
@@ -67,6 +68,8 @@ bool subscribe(Services& services, Connection* connection, const ClientCommand& 
       return reject(services, connection, command, "channel: not a valid channel name");
     }
   }
+  error = check_subscribe_access(services, connection, command.channels, command.tokens);
+  if (error != nullptr) return reject(services, connection, command, error);
   Cursor since{};
   if (!command.since.empty() && !parse_cursor(command.since, &since)) {
     return reject(services, connection, command, "since: not a cursor");
@@ -98,6 +101,8 @@ bool publish(Services& services, Connection* connection, const ClientCommand& co
   }
   const std::string channel = command.channel();
   if (channel.empty() || channel.back() == '*') return fail("channel: must be one exact name");
+  if (!may_publish(services, connection, channel))
+    return fail("publish: not allowed with this token");
   if (!command.data) return fail("data is required");
   if (!is_label(command.id) || !is_label(command.event)) {
     return fail("id and event: at most 128 bytes each");
@@ -118,6 +123,66 @@ bool publish(Services& services, Connection* connection, const ClientCommand& co
       break;
   }
   return fail("server busy; retry later");
+}
+
+/// `{"type":"connected","user":"…","expiresInSeconds":…}`.
+std::string identity_text(Services& services, Connection* connection, std::string_view type) {
+  std::string text = "{\"type\":";
+  append_json_string(type, &text);
+  text.append(",\"user\":");
+  append_json_string(services.access->user(connection), &text);
+  const uint32_t seconds = services.access->ends_in_s(connection);
+  if (seconds > 0) text.append(",\"expiresInSeconds\":").append(std::to_string(seconds));
+  text.push_back('}');
+  return text;
+}
+
+/// The first message of a client without a token in its request.
+bool connect(Services& services, Connection* connection, const ClientCommand& command) {
+  std::vector<std::string> channels;
+  const TokenFault fault = services.access->identify(connection, command.tokens.front(), &channels);
+  if (fault != TokenFault::kNone) {
+    if (!reject(services, connection, command, describe(fault))) return false;
+    close_websocket(
+        services, connection, close_code::kUnauthorized, describe(fault), CloseCause::kRejected);
+    return false;
+  }
+  if (!send_websocket_text(
+          services, connection, identity_text(services, connection, "connected"))) {
+    return false;
+  }
+  if (channels.empty()) return true;
+  ClientCommand claimed;
+  claimed.channels = std::move(channels);
+  claimed.since = command.since;
+  remove_repeated(&claimed.channels);
+  return subscribe(services, connection, claimed);
+}
+
+/// Leaves channels that the new token does not allow, and reports them.
+bool refresh(Services& services, Connection* connection, const ClientCommand& command) {
+  ClientCommand lost;
+  const TokenFault fault =
+      services.access->refresh(connection, command.tokens.front(), &lost.channels);
+  if (fault != TokenFault::kNone) return reject(services, connection, command, describe(fault));
+  if (!lost.channels.empty() && !unsubscribe(services, connection, lost)) return false;
+  return send_websocket_text(
+      services, connection, identity_text(services, connection, "refreshed"));
+}
+
+/// A new identity, or a longer one.
+bool identify(Services& services, Connection* connection, const ClientCommand& command) {
+  if (services.access == nullptr) {
+    return reject(services, connection, command, "token: this server reads no tokens");
+  }
+  if (command.tokens.size() != 1) return reject(services, connection, command, "token is required");
+  const bool is_known = services.access->has_identity(connection);
+  if (command.type == "refresh") {
+    if (is_known) return refresh(services, connection, command);
+    return reject(services, connection, command, "refresh: send connect first");
+  }
+  if (is_known) return reject(services, connection, command, "connect: send refresh instead");
+  return connect(services, connection, command);
 }
 
 }  // namespace
@@ -148,6 +213,9 @@ bool handle_command(Services& services, Connection* connection, std::string_view
   if (command.type == "subscribe") return subscribe(services, connection, command);
   if (command.type == "unsubscribe") return unsubscribe(services, connection, command);
   if (command.type == "publish") return publish(services, connection, command);
+  if (command.type == "connect" || command.type == "refresh") {
+    return identify(services, connection, command);
+  }
   if (command.type == "ping")
     return send_websocket_text(services, connection, "{\"type\":\"pong\"}");
   return reject(services, connection, command, "unknown type");

@@ -9,12 +9,6 @@
 
 namespace megacomet {
 
-namespace {
-
-constexpr size_t kSlotsMin = 64;
-
-}  // namespace
-
 void Channels::remember(uint32_t index, const Ref<Message>& message) {
   Channel& channel = channels_[index];
   channel.recent.push_back(message);
@@ -102,38 +96,15 @@ std::vector<Ref<Message>> Channels::recent_after(const std::vector<uint32_t>& ch
   return found;
 }
 
-/// FNV-1a with a final mix: short names differ in few bits, and the table uses the low ones.
-uint64_t Channels::hash_of(std::string_view name) {
-  uint64_t hash = fnv1a(name);
-  hash ^= hash >> 32U;
-  hash *= 0x9e3779b97f4a7c15;
-  return hash ^ (hash >> 29U);
-}
-
-size_t Channels::slot_of(std::string_view name, uint64_t hash) const {
-  const size_t mask = slots_.size() - 1;
-  size_t slot = hash & mask;
-  while (slots_[slot] != kNone) {
-    const Channel& channel = channels_[slots_[slot]];
-    if (channel.hash == hash && channel.name == name) break;
-    slot = (slot + 1) & mask;
-  }
-  return slot;
-}
-
 uint32_t Channels::find(std::string_view name) const {
-  if (slots_.empty()) return kNone;
-  return slots_[slot_of(name, hash_of(name))];
+  return index_.find(mixed_hash(name),
+                     [&](uint32_t index) { return channels_[index].name == name; });
 }
 
 uint32_t Channels::open(std::string_view name) {
   MC_CHECK(!name.empty());
-  if ((static_cast<size_t>(size_) + 1) * 2 > slots_.size()) {
-    rehash(slots_.empty() ? kSlotsMin : slots_.size() * 2);
-  }
-  const uint64_t hash = hash_of(name);
-  const size_t slot = slot_of(name, hash);
-  if (slots_[slot] != kNone) return slots_[slot];
+  const uint32_t known = find(name);
+  if (known != kNone) return known;
   uint32_t index = static_cast<uint32_t>(channels_.size());
   if (free_.empty()) {
     channels_.emplace_back();
@@ -143,9 +114,7 @@ uint32_t Channels::open(std::string_view name) {
   }
   Channel& channel = channels_[index];
   channel.name.assign(name);
-  channel.hash = hash;
-  slots_[slot] = index;
-  ++size_;
+  index_.insert(mixed_hash(name), index);
   if (channel.is_pattern()) ++patterns_;
   return index;
 }
@@ -153,22 +122,11 @@ uint32_t Channels::open(std::string_view name) {
 void Channels::close(uint32_t index) {
   Channel& channel = channels_[index];
   MC_CHECK(!channel.name.empty() && !channel.is_used());
-  const size_t mask = slots_.size() - 1;
-  size_t hole = slot_of(channel.name, channel.hash);
-  slots_[hole] = kNone;
-  // Entries that were displaced past the hole move into it, so that no search stops early.
-  for (size_t slot = (hole + 1) & mask; slots_[slot] != kNone; slot = (slot + 1) & mask) {
-    const size_t home = channels_[slots_[slot]].hash & mask;
-    if (((slot - home) & mask) < ((slot - hole) & mask)) continue;
-    slots_[hole] = slots_[slot];
-    slots_[slot] = kNone;
-    hole = slot;
-  }
+  index_.erase(mixed_hash(channel.name), index);
   if (channel.is_pattern()) --patterns_;
   recent_bytes_ -= channel.recent_bytes;
   channel = Channel();
   free_.push_back(index);
-  --size_;
 }
 
 /// Indices cannot move, so only the free ones at the end are removed. The lowest free index is used
@@ -184,21 +142,8 @@ bool Channels::trim(size_t free_min) {
     if (channels_[index].name.empty()) free_.push_back(static_cast<uint32_t>(index));
   }
   free_.shrink_to_fit();
-  size_t slots = kSlotsMin;
-  while (slots < (size_t{size_} + 1) * 2) slots *= 2;
-  if (slots < slots_.size()) rehash(slots);
+  index_.trim();
   return true;
-}
-
-void Channels::rehash(size_t slots) {
-  slots_ = std::vector<uint32_t>(slots, kNone);
-  const size_t mask = slots_.size() - 1;
-  for (uint32_t index = 0; index < channels_.size(); ++index) {
-    if (channels_[index].name.empty()) continue;
-    size_t slot = channels_[index].hash & mask;
-    while (slots_[slot] != kNone) slot = (slot + 1) & mask;
-    slots_[slot] = index;
-  }
 }
 
 uint32_t Channels::add(uint32_t index, uint32_t fd) {

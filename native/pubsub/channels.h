@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/queue.h"
+#include "base/row_index.h"
 #include "pubsub/message.h"
 
 namespace megacomet {
@@ -23,7 +24,6 @@ struct Channel {
   /// The eviction watermark: messages up to this number may be missing from `recent`.
   uint64_t evicted_to = 0;
   size_t recent_bytes = 0;
-  uint64_t hash = 0;
   /// Connections with a pending replay of this channel.
   uint32_t replays = 0;
   /// The number of subscribers that was last sent to the manager.
@@ -47,7 +47,7 @@ struct Channel {
 
 class Channels {
  public:
-  static constexpr uint32_t kNone = UINT32_MAX;
+  static constexpr uint32_t kNone = RowIndex::kNone;
 
   /// The index of a name; kNone if there is none.
   [[nodiscard]] uint32_t find(std::string_view name) const;
@@ -62,7 +62,7 @@ class Channels {
   [[nodiscard]] Channel& at(uint32_t channel) { return channels_[channel]; }
   [[nodiscard]] const Channel& at(uint32_t channel) const { return channels_[channel]; }
   /// Channels, and indices in all, free ones included.
-  [[nodiscard]] uint32_t size() const { return size_; }
+  [[nodiscard]] uint32_t size() const { return static_cast<uint32_t>(index_.size()); }
   [[nodiscard]] uint32_t capacity() const { return static_cast<uint32_t>(channels_.size()); }
 
   /// Adds a subscriber and returns its position.
@@ -111,15 +111,10 @@ class Channels {
   void note_remembered(uint32_t index, const Message& message);
   void evict_oldest(Channel* channel);
   void evict_beyond_bounds();
-  [[nodiscard]] static uint64_t hash_of(std::string_view name);
-  [[nodiscard]] size_t slot_of(std::string_view name, uint64_t hash) const;
-  void rehash(size_t slots);
 
   std::vector<Channel> channels_;
   std::vector<uint32_t> free_;
-  /// Open addressing over indices; a power of two, at most half full.
-  std::vector<uint32_t> slots_;
-  uint32_t size_ = 0;
+  RowIndex index_;
   uint32_t patterns_ = 0;
   Queue<Remembered> remembered_;
   size_t recent_bytes_ = 0;

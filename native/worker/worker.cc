@@ -124,6 +124,7 @@ constexpr DispatchTable<Worker> Worker::kCommands({
     {FrameType::kWatch, to_worker<&Worker::watch>},
     {FrameType::kDrain, to_worker<&Worker::drain>},
     {FrameType::kComet, to_worker<&Worker::set_comet>},
+    {FrameType::kAccess, to_hub<&Hub::on_access>},
     {FrameType::kPublish, to_hub<&Hub::on_publish>},
     {FrameType::kReplayPage, to_hub<&Hub::on_page>},
     {FrameType::kKick, to_hub<&Hub::on_kick>},
@@ -241,7 +242,7 @@ void Worker::configure(const frame::Configure& command) {
   startup::restrict_process();
   const startup::Descriptors descriptors = startup::divide_descriptors(
       descriptor_limit_, sys::open_descriptors(), command.connections_max);
-  if (!transport_.reserve(descriptors.capacity)) {
+  if (!transport_.reserve(descriptors.capacity) || !hub_.reserve(descriptors.capacity)) {
     return fail("no address space for the connection records");
   }
   sys::prepare_descriptor_table(descriptors.capacity);

@@ -120,6 +120,8 @@ export abstract class Client {
   /** The last cursor; empty before the first answer. */
   cursor = '';
   isOpen = false;
+  /** Sent with each request; empty for none. */
+  token = '';
 
   constructor(
     readonly endpoint: Endpoint,
@@ -141,6 +143,7 @@ export abstract class Client {
       this.channels.map((name): [string, string] => ['channel', name]),
     );
     if (this.cursor !== '') query.set('since', this.cursor);
+    if (this.token !== '') query.set('token', this.token);
     return query.toString();
   }
 

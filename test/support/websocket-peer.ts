@@ -238,10 +238,13 @@ export class CommandClient {
   readonly messages: string[] = [];
   /** Answers, and the data of messages, in order of arrival. */
   readonly all: string[] = [];
+  /** The close code. */
+  readonly closed: Promise<number>;
 
   constructor(port: number, path: string) {
     this.#socket = new WebSocket(`ws://127.0.0.1:${port}${path}`);
     this.#socket.on('error', () => undefined);
+    this.closed = new Promise((resolve) => this.#socket.on('close', resolve));
     this.#socket.on('message', (bytes: Buffer) => {
       const text = bytes.toString();
       const note = JSON.parse(text) as { type: string; channel: string; data: string };

@@ -74,6 +74,7 @@ function reload(
       ...(idleTimeout === undefined ? {} : { idleTimeout }),
       ...(maxConnections === undefined ? {} : { maxConnections }),
     });
+    server.reloadKeys();
     log.level = settings['logLevel'] as string;
     log.info({ acceptRate, idleTimeout, maxConnections }, 'configuration read again');
     const options = changedForGood(started, settings);

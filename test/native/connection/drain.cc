@@ -14,7 +14,7 @@ constexpr uint64_t kNsPerMs = 1'000'000;
 
 struct Drained final : DrainHandler {
   Drained() : owner(&connections), drain(loop.get(), &connections, &owner, this) {
-    EXPECT(connections.map(3 * bounds::kSlabChunkRecords));
+    EXPECT(connections.map(3 * Slab<Connection>::kChunkRecords));
   }
   void on_drained(uint32_t count) override {
     ++calls;

@@ -10,7 +10,7 @@ namespace {
 
 struct Swept {
   explicit Swept(uint32_t start = 0) : owner(&connections), sweep(&connections, &due, &owner) {
-    EXPECT(connections.map(3 * bounds::kSlabChunkRecords));
+    EXPECT(connections.map(3 * Slab<Connection>::kChunkRecords));
     due.reset(connections.capacity(), static_cast<uint16_t>(start));
     sweep.tick(static_cast<uint16_t>(start));
     sweep.set_on(true);

@@ -14,7 +14,7 @@ struct Record {
   uint64_t padding[7];
 };
 
-constexpr uint32_t kChunk = bounds::kSlabChunkRecords;
+constexpr uint32_t kChunk = Slab<Record>::kChunkRecords;
 
 using Model = std::map<int, uint64_t>;
 

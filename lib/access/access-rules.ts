@@ -1,0 +1,83 @@
+// Who may use the comet protocols, as the workers get it.
+import { MegacometError } from '../base/errors.js';
+import type { Frames } from '../ipc/frames.js';
+import { parseKeySource, readKey } from './token-keys.js';
+
+/** The options of access-options.ts. */
+export interface AccessSettings {
+  readonly tokenKey?: readonly string[];
+  readonly tokenIssuer?: string;
+  readonly tokenAudience?: string;
+  readonly tokenLeeway: number;
+  readonly tokenCookie?: string;
+  readonly public?: readonly string[];
+}
+
+/** Keys that are valid at the same time, such as the old and the new one of a rotation. */
+const KEYS_MAX = 64;
+/** As the longest name of a channel. */
+const PATTERN_BYTES_MAX = 200;
+const PATTERNS_MAX = 256;
+
+function invalid(text: string): MegacometError {
+  return new MegacometError('ERR_OPTION_INVALID', text);
+}
+
+function checkPatterns(patterns: readonly string[]): void {
+  if (patterns.length > PATTERNS_MAX) {
+    throw invalid(`public: ${patterns.length} patterns; at most ${PATTERNS_MAX} are allowed`);
+  }
+  for (const pattern of patterns) {
+    // eslint-disable-next-line no-control-regex -- no channel has a control character
+    const isValid =
+      Buffer.byteLength(pattern) <= PATTERN_BYTES_MAX && !/[\0-\x1f\x7f]/.test(pattern);
+    if (!isValid) {
+      const rule = `1 to ${PATTERN_BYTES_MAX} bytes without control characters`;
+      throw invalid(`public: ${JSON.stringify(pattern)} is not ${rule}`);
+    }
+  }
+}
+
+/** RFC 6265 4.1.1. */
+function checkCookie(name: string): void {
+  if (/^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/.test(name)) return;
+  throw invalid(`token-cookie: ${JSON.stringify(name)} is not the name of a cookie`);
+}
+
+/** Whether anything is said about access; else everybody may do everything. */
+export function isOpen({ tokenKey, public: patterns }: AccessSettings): boolean {
+  return tokenKey === undefined && patterns === undefined;
+}
+
+/** The files with secrets, which only this server and the issuer may read. */
+export function secretFiles({ tokenKey = [] }: AccessSettings): readonly string[] {
+  const sources = tokenKey.map((item) => parseKeySource('token-key', item));
+  return sources.filter(({ algorithm }) => algorithm === 'HS256').map(({ path }) => path);
+}
+
+/**
+ * Reads the keys, and checks all rules.
+ *
+ * @throws MegacometError `ERR_OPTION_INVALID`.
+ */
+export function readAccess(settings: AccessSettings): Frames['Access'] | null {
+  if (isOpen(settings)) return null;
+  const { tokenKey = [], tokenIssuer, tokenAudience, tokenLeeway, tokenCookie } = settings;
+  const { public: publics = [] } = settings;
+  if (tokenKey.length > KEYS_MAX) {
+    throw invalid(`token-key: ${tokenKey.length} keys; at most ${KEYS_MAX} are allowed`);
+  }
+  checkPatterns(publics);
+  if (tokenCookie !== undefined) checkCookie(tokenCookie);
+  const keys = tokenKey.map((item) => readKey(parseKeySource('token-key', item)));
+  return {
+    algorithms: keys.map(({ algorithm }) => algorithm),
+    keyIds: keys.map(({ keyId }) => keyId),
+    keys: keys.map(({ bytes }) => bytes.toString('base64url')),
+    issuer: tokenIssuer ?? '',
+    audience: tokenAudience ?? '',
+    cookie: tokenCookie ?? '',
+    leewayS: tokenLeeway,
+    publics,
+  };
+}

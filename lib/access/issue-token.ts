@@ -1,0 +1,99 @@
+// Issuing tokens for clients: what a back end does, for those in Node, for scripts and for tests.
+import { createPrivateKey, createSecretKey, type JsonWebKey, type KeyObject } from 'node:crypto';
+
+import { MegacometError } from '../base/errors.js';
+import { readOptionFile } from '../base/option-file.js';
+import { parseKeySource, readSecret, type KeySource } from './token-keys.js';
+
+/** Channels of each action: names, prefixes such as `news/*`, and names with stars. */
+export interface TokenGrants {
+  /** Channels that the client may subscribe to. */
+  readonly subscribe?: readonly string[];
+  /** Channels that the client may publish to. */
+  readonly publish?: readonly string[];
+  /** Channels whose subscribers the client may see. */
+  readonly presence?: readonly string[];
+  /** Channels whose history the client may read. */
+  readonly history?: readonly string[];
+}
+
+/** What a token says. */
+export interface TokenClaims {
+  /** The user, claim `sub`; default: nobody by name. */
+  readonly user?: string;
+  /** Seconds until the token expires; default 3600. */
+  readonly expiresInSeconds?: number;
+  /** Channels that the client is subscribed to when it connects. */
+  readonly channels?: readonly string[];
+  /** What the client may do. */
+  readonly grants?: TokenGrants;
+  /** Makes a token for this channel alone, which opens no connection. */
+  readonly channel?: string;
+  /** Shown to others where presence is on; any JSON of at most 1,024 bytes. */
+  readonly info?: unknown;
+  /** The claim `jti`, by which the token can be revoked. */
+  readonly id?: string;
+  /** The claim `iss`. */
+  readonly issuer?: string;
+  /** The claim `aud`. */
+  readonly audience?: string;
+}
+
+const EXPIRES_IN_SECONDS = 3600;
+
+function readSigningKey({ algorithm, path }: KeySource): KeyObject {
+  const content = readOptionFile('key', path);
+  if (algorithm === 'HS256') return createSecretKey(readSecret('key', path, content));
+  const text = content.toString('utf8');
+  try {
+    return text.trimStart().startsWith('{')
+      ? createPrivateKey({ key: JSON.parse(text) as JsonWebKey, format: 'jwk' })
+      : createPrivateKey(text);
+  } catch {
+    throw new MegacometError(
+      'ERR_OPTION_INVALID',
+      `key: ${path} is not a private key as PEM or JWK`,
+    );
+  }
+}
+
+/** The claims by their names in the token; absent ones are not set. */
+function payloadOf(claims: TokenClaims): Record<string, unknown> {
+  const { user, channels, grants, channel, info, id, issuer, audience } = claims;
+  const all = { sub: user, jti: id, iss: issuer, aud: audience, channels, channel, grants, info };
+  return Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined));
+}
+
+/**
+ * Issues a token for a client.
+ *
+ * @param key - `ALG=FILE` or `ALG:KID=FILE`, as for the option `tokenKey`, with the secret of HS256
+ *   or the private key of RS256, ES256 or EdDSA as PEM or JWK.
+ * @throws MegacometError `ERR_OPTION_INVALID`; no message shows the key.
+ */
+export async function createToken(key: string, claims: TokenClaims = {}): Promise<string> {
+  const source = parseKeySource('key', key);
+  const signingKey = readSigningKey(source);
+  const { expiresInSeconds = EXPIRES_IN_SECONDS } = claims;
+  if (!Number.isInteger(expiresInSeconds) || expiresInSeconds <= 0) {
+    const rule = 'a whole number above 0';
+    throw new MegacometError(
+      'ERR_OPTION_INVALID',
+      `expiresInSeconds: ${expiresInSeconds} is not ${rule}`,
+    );
+  }
+  const { algorithm, keyId } = source;
+  const nowS = Math.floor(Date.now() / 1000);
+  // Servers do not issue tokens, and start faster without it.
+  const { SignJWT } = await import('jose');
+  const token = new SignJWT(payloadOf(claims))
+    .setProtectedHeader({ alg: algorithm, typ: 'JWT', ...(keyId === '' ? {} : { kid: keyId }) })
+    .setIssuedAt(nowS)
+    .setExpirationTime(nowS + expiresInSeconds);
+  try {
+    return await token.sign(signingKey);
+  } catch {
+    const { path } = source;
+    throw new MegacometError('ERR_OPTION_INVALID', `key: ${path} is not a key of ${algorithm}`);
+  }
+}

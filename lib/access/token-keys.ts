@@ -1,0 +1,126 @@
+// The keys of tokens: from the texts of --token-key to what workers verify with.
+import { createPublicKey, type JsonWebKey, type KeyObject } from 'node:crypto';
+
+import { MegacometError } from '../base/errors.js';
+import { readOptionFile } from '../base/option-file.js';
+import { TokenAlgorithm } from '../ipc/frames.js';
+
+/** RFC 7518 3.1 and RFC 8037 3.1, as a token names them. */
+const ALGORITHMS = {
+  HS256: TokenAlgorithm.hs256,
+  RS256: TokenAlgorithm.rs256,
+  ES256: TokenAlgorithm.es256,
+  EdDSA: TokenAlgorithm.edDsa,
+} as const;
+
+export type AlgorithmName = keyof typeof ALGORITHMS;
+
+/** As many bytes as the hash has (RFC 7518 3.2). */
+const SECRET_BYTES_MIN = 32;
+const RSA_BITS_MIN = 2048;
+const RSA_BITS_MAX = 4096;
+/** As a token's `kid`; the workers have the same limit (kTokenNameBytesMax). */
+const KEY_ID_BYTES_MAX = 200;
+
+/** A key as the workers get it. */
+export interface TokenKey {
+  /** A value of TokenAlgorithm. */
+  readonly algorithm: number;
+  /** Its `kid`; empty for a key that is tried for every token. */
+  readonly keyId: string;
+  /** The secret, or the DER of the public key (SubjectPublicKeyInfo, RFC 5280 4.1). */
+  readonly bytes: Buffer;
+}
+
+/** One item of --token-key. */
+export interface KeySource {
+  readonly algorithm: AlgorithmName;
+  readonly keyId: string;
+  readonly path: string;
+}
+
+function invalid(text: string, option = 'token-key'): MegacometError {
+  return new MegacometError('ERR_OPTION_INVALID', `${option}: ${text}`);
+}
+
+/**
+ * Reads `ALG=FILE` or `ALG:KID=FILE`.
+ *
+ * @throws MegacometError `ERR_OPTION_INVALID` with the name of the option.
+ */
+export function parseKeySource(option: string, item: string): KeySource {
+  const [, algorithm = '', keyId = '', path = ''] =
+    /^([^:=]*)(?::([^=]*))?=(.*)$/s.exec(item) ?? [];
+  if (!Object.hasOwn(ALGORITHMS, algorithm) || path === '') {
+    const names = Object.keys(ALGORITHMS).join(', ');
+    throw invalid(`${item} is not ALG=FILE or ALG:KID=FILE with one of ${names}`, option);
+  }
+  if (Buffer.byteLength(keyId) > KEY_ID_BYTES_MAX) {
+    throw invalid(`${item}: a key id of at most ${KEY_ID_BYTES_MAX} bytes is allowed`, option);
+  }
+  return { algorithm: algorithm as AlgorithmName, keyId, path };
+}
+
+/** What is wrong with a public key for an algorithm; null if nothing. */
+function faultOf(algorithm: AlgorithmName, key: KeyObject): string | null {
+  const { asymmetricKeyType: type, asymmetricKeyDetails: details } = key;
+  if (algorithm === 'EdDSA') return type === 'ed25519' ? null : 'is not an Ed25519 key';
+  if (algorithm === 'ES256') {
+    return details?.namedCurve === 'prime256v1' ? null : 'is not a key of the curve P-256';
+  }
+  if (type !== 'rsa') return 'is not an RSA key';
+  const bits = details?.modulusLength ?? 0;
+  if (bits >= RSA_BITS_MIN && bits <= RSA_BITS_MAX) return null;
+  return `has ${bits} bits; ${RSA_BITS_MIN} to ${RSA_BITS_MAX} are allowed`;
+}
+
+function readPublicKey({ algorithm, path }: KeySource, text: string): Buffer {
+  if (text.includes('PRIVATE KEY') || /"d"\s*:/.test(text)) {
+    throw invalid(
+      `${path} has a private key, which belongs to the issuer alone; give the public key`,
+    );
+  }
+  let key: KeyObject;
+  try {
+    key = text.trimStart().startsWith('{')
+      ? createPublicKey({ key: JSON.parse(text) as JsonWebKey, format: 'jwk' })
+      : createPublicKey(text);
+  } catch {
+    throw invalid(`${path} is not a public key as PEM or JWK`);
+  }
+  const fault = faultOf(algorithm, key);
+  if (fault !== null) throw invalid(`${path} ${fault}, so ${algorithm} cannot use it`);
+  return key.export({ type: 'spki', format: 'der' });
+}
+
+/**
+ * The secret in a file, without the line end that editors add.
+ *
+ * @throws MegacometError `ERR_OPTION_INVALID` with the name of the option.
+ */
+export function readSecret(option: string, path: string, content: Buffer): Buffer {
+  const end = content.at(-1) === 10 ? (content.at(-2) === 13 ? -2 : -1) : content.length;
+  const secret = content.subarray(0, end);
+  if (secret.includes('-----BEGIN ')) {
+    // RFC 8725 2.1: everybody knows a public key, and could sign with it.
+    throw invalid(`${path} has a key as PEM; HS256 needs a secret`, option);
+  }
+  if (secret.length >= SECRET_BYTES_MIN) return secret;
+  const rule = `at least ${SECRET_BYTES_MIN} are required`;
+  throw invalid(`${path}: the secret of HS256 has ${secret.length} bytes; ${rule}`, option);
+}
+
+/**
+ * Reads the file of a key.
+ *
+ * @throws MegacometError `ERR_OPTION_INVALID`; no message shows the key.
+ */
+export function readKey(source: KeySource): TokenKey {
+  const { algorithm, keyId, path } = source;
+  const content = readOptionFile('token-key', path);
+  const bytes =
+    algorithm === 'HS256'
+      ? readSecret('token-key', path, content)
+      : readPublicKey(source, content.toString('utf8'));
+  return { algorithm: ALGORITHMS[algorithm], keyId, bytes };
+}

@@ -1,0 +1,24 @@
+// Files that an option names.
+import { readFileSync, statSync } from 'node:fs';
+
+import { MegacometError } from './errors.js';
+
+/** More than any key or token; a larger file is a mistake. */
+const BYTES_MAX = 65_536;
+
+/**
+ * Reads a small file.
+ *
+ * @throws MegacometError `ERR_OPTION_INVALID` with the name of the option, the file and the reason.
+ */
+export function readOptionFile(option: string, path: string): Buffer {
+  try {
+    const { size } = statSync(path);
+    if (size <= BYTES_MAX) return readFileSync(path);
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code ?? 'unknown';
+    throw new MegacometError('ERR_OPTION_INVALID', `${option}: ${path} cannot be read (${code})`);
+  }
+  const rule = `at most ${BYTES_MAX} bytes are allowed`;
+  throw new MegacometError('ERR_OPTION_INVALID', `${option}: ${path} is too large; ${rule}`);
+}

@@ -1,0 +1,67 @@
+// The options of `serve` that say who may use the comet protocols.
+import type { OptionSpec } from './option-spec.js';
+
+/** Without a key no token is believed, so a rule about tokens has no effect. */
+const OF_TOKENS = { name: 'token-key', isSet: true } as const;
+
+export const ACCESS_OPTIONS = [
+  {
+    name: 'token-key',
+    kind: 'list',
+    value: 'ALG=FILE',
+    protocol: 'comet',
+    unset: 'clients need no token',
+    help:
+      'Key of the tokens of clients: HS256=FILE with a secret of at least 32 bytes, or RS256=, ES256= or ' +
+      'EdDSA=FILE with a public key as PEM or JWK. ALG:KID=FILE names the key; SIGHUP reads the files again.',
+  },
+  {
+    name: 'token-issuer',
+    kind: 'text',
+    value: 'TEXT',
+    protocol: 'comet',
+    unset: 'any issuer',
+    requires: OF_TOKENS,
+    help: 'What the claim iss of every token must be.',
+  },
+  {
+    name: 'token-audience',
+    kind: 'text',
+    value: 'TEXT',
+    protocol: 'comet',
+    unset: 'any audience',
+    requires: OF_TOKENS,
+    help: 'What the claim aud of every token must contain.',
+  },
+  {
+    name: 'token-leeway',
+    kind: 'integer',
+    value: 'S',
+    min: 0,
+    max: 60,
+    default: 10,
+    protocol: 'comet',
+    help:
+      'Seconds by which the clocks of issuer and server may differ when a token is presented; a connection ' +
+      'ends at its exp all the same.',
+  },
+  {
+    name: 'token-cookie',
+    kind: 'text',
+    value: 'NAME',
+    protocol: 'comet',
+    unset: 'no cookie counts',
+    requires: OF_TOKENS,
+    help: "Cookie that may hold the token, for pages of the server's own origin or of one in --origin.",
+  },
+  {
+    name: 'public',
+    kind: 'list',
+    value: 'PATTERN',
+    protocol: 'comet',
+    unset: 'none with --token-key, else all',
+    help:
+      'Channels that everybody may subscribe to: a name, a prefix such as news/*, a name with stars such as ' +
+      'team-*, or * for all.',
+  },
+] as const satisfies readonly OptionSpec[];

@@ -1,0 +1,93 @@
+// Who each connection is: user, grants and expiry, in 16 bytes by descriptor. Reserved and touched
+// only where clients have tokens.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "auth/grants.h"
+#include "auth/shared_texts.h"
+#include "auth/token.h"
+#include "base/ref.h"
+#include "os/slab.h"
+
+namespace megacomet {
+
+/// Free where all is zero: a connection without a token.
+struct Principal {
+  /// The number of user, grants and info, which connections share.
+  uint32_t identity;
+  /// Seconds of the epoch at which the connection ends; 0 for never. They suffice until 2106.
+  uint32_t ends_at_s;
+  /// A hash of the token's `jti`, for revocation; 0 without one.
+  uint32_t token_hash;
+  uint32_t unused;
+};
+static_assert(sizeof(Principal) == 16, "a fourth of a connection's record");
+
+class Principals {
+ public:
+  /// Reserves address space for the descriptors below `capacity`. False if the kernel refuses.
+  [[nodiscard]] bool reserve(uint32_t capacity);
+
+  /// Gives a connection the identity of verified claims, in place of one that it had.
+  void set(int fd, const Claims& claims, uint32_t ends_at_s);
+  /// The connection has no token any more.
+  void forget(int fd);
+
+  [[nodiscard]] bool has(int fd) { return records_.at(fd)->identity != SharedTexts::kNone; }
+  /// Empty for a connection without a token, and for a token without a user.
+  [[nodiscard]] std::string_view user(int fd);
+  /// Seconds of the epoch at which the connection ends; 0 for never.
+  [[nodiscard]] uint32_t ends_at_s(int fd) { return records_.at(fd)->ends_at_s; }
+  /// The connection's grants; null without a token. A copy outlives the next token.
+  [[nodiscard]] Ref<Grants> grants(int fd);
+
+  /// Calls `visit(fd)` for each connection that ends at or before `until_s`. `visit` may forget.
+  template <typename Visit>
+  void visit_ended(uint32_t until_s, Visit visit) {
+    for (uint32_t group = 0; group < earliest_end_s_.size(); ++group) {
+      if (earliest_end_s_[group] > until_s) continue;
+      visit_group(group, [&](uint32_t fd, const Principal& principal) {
+        if (principal.ends_at_s != 0 && principal.ends_at_s <= until_s) visit(static_cast<int>(fd));
+      });
+      note_earliest(group);
+    }
+  }
+
+  /// Distinct identities, for tests.
+  [[nodiscard]] size_t identities() const { return identities_.size(); }
+
+ private:
+  /// Records of one entry of `earliest_end_s_`: one page of four cache lines.
+  static constexpr uint32_t kGroupRecords = 64;
+  static constexpr uint32_t kNever = UINT32_MAX;
+
+  template <typename Visit>
+  void visit_group(uint32_t group, Visit visit) {
+    uint32_t fd = group * kGroupRecords;
+    records_.visit(fd, fd + kGroupRecords, [&](const Principal& principal) {
+      if (principal.identity != SharedTexts::kNone) visit(fd, principal);
+      ++fd;
+      return true;
+    });
+  }
+
+  void note_earliest(uint32_t group);
+  [[nodiscard]] std::string identity_text(const Claims& claims);
+  void release_identity(uint32_t identity);
+
+  Slab<Principal> records_;
+  /// Of each group; kNever without one.
+  std::vector<uint32_t> earliest_end_s_;
+  /// The number of the grants, the user, a zero byte and the info.
+  SharedTexts identities_;
+  /// The texts of grants, and by their number what they allow.
+  SharedTexts grant_texts_;
+  std::vector<Ref<Grants>> grants_;
+};
+
+}  // namespace megacomet

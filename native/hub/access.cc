@@ -1,0 +1,191 @@
+// The rules of tokens for connections. See access.h.
+#include "hub/access.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/check.h"
+#include "codec/base64url.h"
+#include "connection/session.h"
+#include "os/openssl.h"
+#include "os/sys.h"
+
+namespace megacomet {
+
+namespace {
+
+/// Tokens that were issued together do not end together: each connection ends within the last
+/// tenth of its token's life, and within the last minute.
+constexpr uint64_t kSpreadShare = 10;
+constexpr uint64_t kSpreadSecondsMax = 60;
+constexpr uint64_t kEndMax = UINT32_MAX;
+constexpr size_t kDigestKeyBytes = 32;
+
+std::string decoded(const std::string& text) {
+  std::string bytes(base64url_bytes(text.size()), '\0');
+  const bool is_valid = base64url_decode(text, reinterpret_cast<uint8_t*>(bytes.data()));
+  return is_valid ? bytes : std::string();
+}
+
+Counter counter_of(TokenFault fault) {
+  switch (fault) {
+    case TokenFault::kNone:
+      return Counter::kTokensAcceptedTotal;
+    case TokenFault::kExpired:
+      return Counter::kTokensRejectedExpiredTotal;
+    case TokenFault::kAlgorithm:
+    case TokenFault::kUnknownKey:
+    case TokenFault::kSignature:
+      return Counter::kTokensRejectedKeyTotal;
+    default:
+      return Counter::kTokensRejectedOtherTotal;
+  }
+}
+
+}  // namespace
+
+bool Access::configure(const frame::Access& settings) {
+  is_on_ = true;
+  cookie_name_ = settings.cookie;
+  GrantTexts publics;
+  publics[static_cast<size_t>(Action::kSubscribe)] = settings.publics;
+  publics_ = make_ref<Grants>(publics);
+  const size_t count = settings.keys.size();
+  if (settings.algorithms.size() != count || settings.key_ids.size() != count) return false;
+  const OpenSsl* openssl = find_openssl();
+  if (count == 0) {
+    authenticator_ = nullptr;
+    return true;
+  }
+  if (openssl == nullptr) return false;
+  std::string digest_key(kDigestKeyBytes, '\0');
+  if (!sys::fill_random(digest_key.data(), digest_key.size())) return false;
+  auto authenticator = std::make_unique<Authenticator>(*openssl, digest_key);
+  for (size_t key = 0; key < count; ++key) {
+    if (settings.algorithms[key] > static_cast<uint64_t>(TokenAlgorithm::kEdDsa)) return false;
+    const auto algorithm = static_cast<TokenAlgorithm>(settings.algorithms[key]);
+    const std::string bytes = decoded(settings.keys[key]);
+    if (authenticator->keys().add(algorithm, settings.key_ids[key], bytes) != nullptr) return false;
+  }
+  authenticator->set_rules({settings.issuer, settings.audience, settings.leeway_s});
+  authenticator_ = std::move(authenticator);
+  return true;
+}
+
+void Access::tick() {
+  if (!is_on_) return;
+  // An end between this call and the next one must not wait for that.
+  const uint64_t until_s = sys::wall_s() + 1;
+  principals_.visit_ended(static_cast<uint32_t>(std::min(until_s, kEndMax - 1)), [this](int fd) {
+    Connection* connection = parts_.records->at(fd);
+    // It had a second to take what was queued before.
+    if (connection->is_closing) return parts_.connections->close(connection, CloseCause::kExpired);
+    parts_.connections->disconnect(connection, CloseCause::kExpired, {});
+  });
+}
+
+TokenFault Access::count(TokenFault fault) {
+  if (fault != TokenFault::kNone) parts_.counters->add(Counter::kTokensRejectedTotal);
+  parts_.counters->add(counter_of(fault));
+  return fault;
+}
+
+TokenFault Access::verify(std::string_view token, uint64_t now_s, Claims* out) {
+  // Public channels alone need no keys, and then no token is believed.
+  if (authenticator_ == nullptr) return TokenFault::kUnknownKey;
+  return authenticator_->authenticate(token, now_s, out);
+}
+
+TokenFault Access::verify_connection_token(std::string_view token, uint64_t now_s, Claims* out) {
+  const TokenFault fault = verify(token, now_s, out);
+  if (fault != TokenFault::kNone) return fault;
+  if (!out->channel.empty()) return TokenFault::kPurpose;
+  // What the application subscribes its user to, the user may have.
+  std::vector<std::string>& names = out->grants[static_cast<size_t>(Action::kSubscribe)];
+  names.insert(names.end(), out->channels.begin(), out->channels.end());
+  return TokenFault::kNone;
+}
+
+uint32_t Access::end_of(const Claims& claims, uint64_t now_s) {
+  const uint64_t end_s = claims.expires_at_s;
+  if (end_s == 0) return 0;
+  const uint64_t begin_s = claims.issued_at_s == 0 ? now_s : claims.issued_at_s;
+  const uint64_t life_s = end_s > begin_s ? end_s - begin_s : 0;
+  const uint64_t spread_s = std::min(life_s / kSpreadShare, kSpreadSecondsMax);
+  const uint64_t early_s = parts_.random->below(static_cast<uint32_t>(spread_s) + 1);
+  return static_cast<uint32_t>(std::min(end_s - std::min(early_s, end_s - 1), kEndMax));
+}
+
+TokenFault Access::identify(Connection* connection,
+                            std::string_view token,
+                            std::vector<std::string>* channels) {
+  const uint64_t now_s = sys::wall_s();
+  Claims claims;
+  const TokenFault fault = count(verify_connection_token(token, now_s, &claims));
+  if (fault != TokenFault::kNone) return fault;
+  principals_.set(connection->fd(), claims, end_of(claims, now_s));
+  channels->insert(channels->end(), claims.channels.begin(), claims.channels.end());
+  return TokenFault::kNone;
+}
+
+template <typename Visit>
+void Access::visit_subscriptions(const Connection& connection, Visit visit) const {
+  if (connection.state == ConnectionState::kSubscribed) visit(connection.only.channel);
+  if (!connection.is_busy()) return;
+  for (const Subscription& one : connection.session->subscriptions) visit(one.channel);
+}
+
+TokenFault Access::refresh(Connection* connection,
+                           std::string_view token,
+                           std::vector<std::string>* lost) {
+  const uint64_t now_s = sys::wall_s();
+  Claims claims;
+  TokenFault fault = verify_connection_token(token, now_s, &claims);
+  if (fault == TokenFault::kNone && claims.user != user(connection)) fault = TokenFault::kUser;
+  if (count(fault) != TokenFault::kNone) return fault;
+  const Ref<Grants> old = principals_.grants(connection->fd());
+  principals_.set(connection->fd(), claims, end_of(claims, now_s));
+  visit_subscriptions(*connection, [&](uint32_t channel) {
+    const std::string& name = parts_.channels->at(channel).name;
+    const bool was_granted = old && old->allows(Action::kSubscribe, name);
+    if (was_granted && !allows(connection, Action::kSubscribe, name)) lost->push_back(name);
+  });
+  return TokenFault::kNone;
+}
+
+TokenFault Access::admit(Connection* connection,
+                         std::string_view token,
+                         std::vector<std::string>* channels) {
+  Claims claims;
+  TokenFault fault = verify(token, sys::wall_s(), &claims);
+  if (fault == TokenFault::kNone && claims.channel.empty()) fault = TokenFault::kPurpose;
+  // One without a user is for every client.
+  const bool is_other = !claims.user.empty() && claims.user != user(connection);
+  if (fault == TokenFault::kNone && is_other) fault = TokenFault::kUser;
+  if (count(fault) != TokenFault::kNone) return fault;
+  channels->push_back(std::move(claims.channel));
+  return TokenFault::kNone;
+}
+
+void Access::forget(Connection* connection) {
+  principals_.forget(connection->fd());
+}
+
+bool Access::allows(Connection* connection, Action action, std::string_view name) {
+  if (publics_->allows(action, name)) return true;
+  const Ref<Grants> grants = principals_.grants(connection->fd());
+  return grants && grants->allows(action, name);
+}
+
+std::string_view Access::user(Connection* connection) {
+  return principals_.user(connection->fd());
+}
+
+uint32_t Access::ends_in_s(Connection* connection) {
+  const uint32_t end_s = principals_.ends_at_s(connection->fd());
+  const uint64_t now_s = sys::wall_s();
+  if (end_s == 0) return 0;
+  return end_s > now_s ? static_cast<uint32_t>(end_s - now_s) : 1;
+}
+
+}  // namespace megacomet

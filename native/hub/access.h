@@ -1,0 +1,83 @@
+// Tokens, grants and expiry of the clients of one worker. The manager sends the keys; no token
+// waits for it.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "auth/authenticator.h"
+#include "auth/grants.h"
+#include "auth/principals.h"
+#include "auth/token.h"
+#include "base/random.h"
+#include "connection/services.h"
+#include "ipc/frames.h"
+#include "ipc/segment.h"
+#include "pubsub/channels.h"
+
+namespace megacomet {
+
+class Access final : public AccessService {
+ public:
+  struct Parts {
+    const Channels* channels;
+    ConnectionOwner* connections;
+    Slab<Connection>* records;
+    Counters* counters;
+    Random* random;
+  };
+  explicit Access(const Parts& parts) : parts_(parts) {}
+  Access(const Access&) = delete;
+  Access& operator=(const Access&) = delete;
+  ~Access() = default;
+
+  /// Takes the manager's settings; a second time for changed keys. False if a key is not valid,
+  /// which the manager has checked.
+  [[nodiscard]] bool configure(const frame::Access& settings);
+  [[nodiscard]] bool is_on() const { return is_on_; }
+  /// Reserves the records of descriptors below `capacity`. False if the kernel refuses.
+  [[nodiscard]] bool reserve(uint32_t capacity) { return principals_.reserve(capacity); }
+
+  /// Once a second: ends the connections whose token expires before the next call.
+  void tick();
+
+  [[nodiscard]] TokenFault identify(Connection* connection,
+                                    std::string_view token,
+                                    std::vector<std::string>* channels) override;
+  [[nodiscard]] TokenFault refresh(Connection* connection,
+                                   std::string_view token,
+                                   std::vector<std::string>* lost) override;
+  [[nodiscard]] TokenFault admit(Connection* connection,
+                                 std::string_view token,
+                                 std::vector<std::string>* channels) override;
+  void forget(Connection* connection) override;
+  [[nodiscard]] bool allows(Connection* connection, Action action, std::string_view name) override;
+  [[nodiscard]] bool has_identity(Connection* connection) override {
+    return principals_.has(connection->fd());
+  }
+  [[nodiscard]] std::string_view user(Connection* connection) override;
+  [[nodiscard]] uint32_t ends_in_s(Connection* connection) override;
+  [[nodiscard]] std::string_view cookie_name() const override { return cookie_name_; }
+
+ private:
+  [[nodiscard]] TokenFault verify(std::string_view token, uint64_t now_s, Claims* out);
+  [[nodiscard]] TokenFault verify_connection_token(std::string_view token,
+                                                   uint64_t now_s,
+                                                   Claims* out);
+  TokenFault count(TokenFault fault);
+  [[nodiscard]] uint32_t end_of(const Claims& claims, uint64_t now_s);
+  template <typename Visit>
+  void visit_subscriptions(const Connection& connection, Visit visit) const;
+
+  Parts parts_;
+  std::unique_ptr<Authenticator> authenticator_;
+  Principals principals_;
+  Ref<Grants> publics_;
+  std::string cookie_name_;
+  bool is_on_ = false;
+};
+
+}  // namespace megacomet

@@ -1,0 +1,34 @@
+// Whether a client may do what it asks for: its tokens, wherever they stand, and the grants.
+// Nothing is checked where the server has no rules of access.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "codec/http_codec.h"
+#include "connection/services.h"
+#include "protocol/comet_request.h"
+
+namespace megacomet {
+
+/// Gives the connection the identity of the request's token, adds the channels of that token to the
+/// request, and checks that the client may subscribe to each of its channels.
+[[nodiscard]] HttpFault check_request_access(Services& services,
+                                             Connection* connection,
+                                             const HttpHead& head,
+                                             CometRequest* request);
+
+/// Null, or why a client may not subscribe to all of these channels. `tokens` are for one channel
+/// each.
+[[nodiscard]] const char* check_subscribe_access(Services& services,
+                                                 Connection* connection,
+                                                 const std::vector<std::string>& channels,
+                                                 const std::vector<std::string>& tokens);
+
+/// Whether the client may publish to a channel.
+[[nodiscard]] bool may_publish(Services& services,
+                               Connection* connection,
+                               std::string_view channel);
+
+}  // namespace megacomet

@@ -1,0 +1,449 @@
+// Clients with tokens: where a token may stand, what it allows, and when it ends a connection.
+import { generateKeyPairSync, randomUUID } from 'node:crypto';
+import { once } from 'node:events';
+import { writeFileSync } from 'node:fs';
+import { connect, type Socket } from 'node:net';
+import { join } from 'node:path';
+import t, { type Test } from 'tap';
+import WebSocket from 'ws';
+
+import { nowS, Secret, signHs256, signPublic } from '../support/client-tokens.js';
+import { exchange, Program, REQUESTS, startComet, type World } from '../support/comet-world.js';
+import { until } from '../support/helpers.js';
+import { CommandClient, handshake } from '../support/websocket-peer.js';
+
+const PATHS = ['/events', '/stream', '/poll', '/ws'] as const;
+type Path = (typeof PATHS)[number];
+
+const READ_A = { sub: 'ada', grants: { subscribe: ['a', 'news/*'] } };
+
+/** The head of a request; a poll is answered at once. */
+function requestOf(path: Path, query: string, lines: Record<string, string> = {}): string {
+  const target = `${path}?${query}${path === '/poll' ? '&timeout=0' : ''}`;
+  if (path === '/ws') return handshake(target, lines);
+  const head = Object.entries({ Host: 'a', ...lines }).map(([name, value]) => `${name}: ${value}`);
+  return [`GET ${target} HTTP/1.1`, ...head, '', ''].join('\r\n');
+}
+
+/** The head of the response. */
+async function headOf(world: World, request: string): Promise<string> {
+  const text = await exchange(world.port, request, (all) => all.includes('\r\n\r\n'));
+  return text.slice(0, text.indexOf('\r\n\r\n'));
+}
+
+async function statusOf(world: World, request: string): Promise<number> {
+  return Number((await headOf(world, request)).split(' ')[1]);
+}
+
+const SERVED: Record<Path, readonly number[]> = {
+  '/events': [200],
+  '/stream': [200],
+  '/poll': [200, 204],
+  '/ws': [101],
+};
+
+function isServed(path: Path, status: number): boolean {
+  return SERVED[path].includes(status);
+}
+
+/** A server that believes the tokens of one secret. */
+async function start(t: Test, options: object = {}): Promise<World & { secret: Secret }> {
+  const secret = new Secret(t);
+  const world = await startComet(t, { workers: 1, tokenKey: [secret.option], ...options });
+  return { ...world, secret };
+}
+
+t.test(
+  'a token is read from the header, the query and the cookie, on every transport',
+  async (t) => {
+    const world = await start(t, { tokenCookie: 'session', origin: ['https://app.example'] });
+    const token = world.secret.token(READ_A);
+    for (const path of PATHS) {
+      const status = (query: string, lines: Record<string, string> = {}): Promise<number> =>
+        statusOf(world, requestOf(path, query, lines));
+      const cookie = { Cookie: `other=1; session=${token}; last=2` };
+      const served = [
+        await status('channel=a', { Authorization: `Bearer ${token}` }),
+        await status('channel=a', { Authorization: `bearer  ${token}` }),
+        await status(`channel=news/1&token=${token}`),
+        await status('channel=a', { ...cookie, Origin: 'https://app.example' }),
+        await status('channel=a', { ...cookie, Origin: 'http://a' }),
+        await status('channel=a', { ...cookie, 'Sec-Fetch-Site': 'same-origin' }),
+      ];
+      t.ok(
+        served.every((code) => isServed(path, code)),
+        `${path}: ${served.join()}`,
+      );
+      const rejected = [
+        await status('channel=a'),
+        await status('channel=a', cookie),
+        await status('channel=a', { ...cookie, 'Sec-Fetch-Site': 'cross-site' }),
+        await status('channel=a', { Authorization: `Basic ${token}` }),
+        await status('channel=a', { Authorization: token }),
+        await status(`channel=a&token=${token}x`),
+      ];
+      t.strictSame(rejected, [401, 401, 401, 401, 401, 401], path);
+      const foreign = await status('channel=a', { ...cookie, Origin: 'https://evil.example' });
+      t.equal(foreign, 401, `${path}: a foreign page`);
+      t.equal(await status(`channel=b&token=${token}`), 403, `${path}: a channel without a grant`);
+      t.equal(await status(`channel=a&channel=b&token=${token}`), 403, `${path}: one of two`);
+    }
+  },
+);
+
+t.test('the header comes before the query, and the query before the cookie', async (t) => {
+  const world = await start(t, { tokenCookie: 'session' });
+  const good = world.secret.token(READ_A);
+  const lines = { 'Sec-Fetch-Site': 'same-origin' };
+  const status = (query: string, more: Record<string, string>): Promise<number> =>
+    statusOf(world, requestOf('/poll', query, { ...lines, ...more }));
+  const both = await status('channel=a&token=bad', { Authorization: `Bearer ${good}` });
+  t.ok(isServed('/poll', both));
+  t.equal(await status(`channel=a&token=${good}`, { Authorization: 'Bearer bad' }), 401);
+  t.ok(isServed('/poll', await status(`channel=a&token=${good}`, { Cookie: 'session=bad' })));
+  t.equal(await status('channel=a&token=bad', { Cookie: `session=${good}` }), 401);
+  t.equal(await status(`channel=a&token=${good}&token=bad`, {}), 400, 'two tokens');
+});
+
+t.test('a rejection names its cause in WWW-Authenticate, and never the token', async (t) => {
+  const world = await start(t);
+  const missing = await headOf(world, requestOf('/events', 'channel=a'));
+  t.match(missing, /\r\nWWW-Authenticate: Bearer\r\n/);
+  const invalid = await headOf(world, requestOf('/events', 'channel=a&token=bad'));
+  t.match(invalid, /^HTTP\/1\.1 401 .*\r\nWWW-Authenticate: Bearer error="invalid_token"\r\n/s);
+  const token = world.secret.token(READ_A);
+  const denied = await exchange(
+    world.port,
+    requestOf('/events', `channel=z&token=${token}`, {
+      Connection: 'close',
+    }),
+  );
+  t.match(denied, /^HTTP\/1\.1 403 .*\r\nWWW-Authenticate: Bearer error="insufficient_scope"\r\n/s);
+  t.notOk(denied.includes(token));
+});
+
+t.test('a token that is wrong in one way is rejected everywhere', async (t) => {
+  const issuer = { tokenIssuer: 'https://issuer.example', tokenAudience: 'push' };
+  const world = await start(t, issuer);
+  const claims = { iss: issuer.tokenIssuer, aud: 'push', ...READ_A };
+  const good = world.secret.token(claims);
+  const [header = '', payload = '', signature = ''] = good.split('.');
+  const encode = (value: object): string =>
+    Buffer.from(JSON.stringify(value)).toString('base64url');
+  const { publicKey, privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
+  const pem = publicKey.export({ type: 'spki', format: 'pem' }) as string;
+  const wrong: Record<string, string> = {
+    'no algorithm': `${encode({ alg: 'none' })}.${payload}.`,
+    'no algorithm, with a signature': `${encode({ alg: 'None' })}.${payload}.${signature}`,
+    'another secret': signHs256(randomUUID() + randomUUID(), claims),
+    'a public key as secret': signHs256(pem, claims),
+    'another algorithm': signPublic('RS256', privateKey, claims),
+    'an empty signature': `${header}.${payload}.`,
+    'a shorter signature': good.slice(0, -4),
+    padding: `${good}=`,
+    'a changed payload': `${header}.${encode({ ...claims, sub: 'root' })}.${signature}`,
+    'expired a minute ago': world.secret.token({ ...claims, exp: nowS() - 60 }),
+    'not valid yet': world.secret.token({ ...claims, nbf: nowS() + 60 }),
+    'issued in the future': world.secret.token({ ...claims, iat: nowS() + 60 }),
+    'another issuer': world.secret.token({ ...claims, iss: 'https://other.example' }),
+    'no issuer': world.secret.token({ ...claims, iss: undefined }),
+    'another audience': world.secret.token({ ...claims, aud: ['pull', 'pushy'] }),
+    'an extension that must be understood': world.secret.token(claims, { crit: ['x'], x: 1 }),
+    'a token in a token': world.secret.token(claims, { cty: 'JWT' }),
+    'of 9,000 bytes': world.secret.token({ ...claims, x: 'y'.repeat(9000) }),
+    'of 1,000 claims': world.secret.token({
+      ...claims,
+      ...Object.fromEntries(Array.from({ length: 1000 }, (_, n) => [`c${n}`, n])),
+    }),
+    'a grant of an unknown action': world.secret.token({ ...claims, grants: { all: ['*'] } }),
+    'for one channel': world.secret.token({ ...claims, channel: 'a' }),
+  };
+  t.ok(isServed('/poll', await statusOf(world, requestOf('/poll', `channel=a&token=${good}`))));
+  const list = world.secret.token({ ...claims, aud: ['pull', 'push'] });
+  t.ok(isServed('/poll', await statusOf(world, requestOf('/poll', `channel=a&token=${list}`))));
+  for (const [name, token] of Object.entries(wrong)) {
+    const statuses: number[] = [];
+    for (const path of PATHS) {
+      statuses.push(await statusOf(world, requestOf(path, `channel=a&token=${token}`)));
+    }
+    const inHeader = requestOf('/events', 'channel=a', { Authorization: `Bearer ${token}` });
+    statuses.push(await statusOf(world, inHeader));
+    // A request target has a limit of its own.
+    const inQuery = token.length > 8000 ? 414 : 401;
+    t.strictSame(statuses, [inQuery, inQuery, inQuery, inQuery, 401], name);
+    const client = new CommandClient(world.port, '/ws');
+    await client.open();
+    client.say(JSON.stringify({ type: 'connect', token }));
+    t.equal(await client.closed, 3000);
+    t.match(client.told.at(-1), /"type":"error","error":"token: /, `${name}: in a message`);
+  }
+  const { workers } = world.server.stats();
+  const total = (name: string): number =>
+    workers.reduce((sum, worker) => sum + Number((worker as Record<string, unknown>)[name]), 0);
+  t.equal(total('tokensAcceptedTotal'), 2);
+  t.equal(total('tokensRejectedTotal'), Object.keys(wrong).length * 6 - 2 * PATHS.length);
+});
+
+t.test('each algorithm is verified with its own key, and a key by its name', async (t) => {
+  const dir = t.testdir({});
+  const rsa = generateKeyPairSync('rsa', { modulusLength: 2048 });
+  const p256 = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  const ed = generateKeyPairSync('ed25519');
+  const file = (name: string, text: string): string => {
+    writeFileSync(join(dir, name), text);
+    return join(dir, name);
+  };
+  const pem = (pair: typeof rsa): string =>
+    pair.publicKey.export({ type: 'spki', format: 'pem' }) as string;
+  const jwk = JSON.stringify(ed.publicKey.export({ format: 'jwk' }));
+  const world = await startComet(t, {
+    workers: 1,
+    tokenKey: [
+      `RS256=${file('rsa.pem', pem(rsa))}`,
+      `ES256=${file('p256.pem', pem(p256 as typeof rsa))}`,
+      `EdDSA=${file('ed.json', jwk)}`,
+    ],
+  });
+  const status = (token: string): Promise<number> =>
+    statusOf(world, requestOf('/events', `channel=a&token=${token}`));
+  const exp = nowS() + 600;
+  const tokens = [
+    signPublic('RS256', rsa.privateKey, { ...READ_A, exp }),
+    signPublic('ES256', p256.privateKey, { ...READ_A, exp }),
+    signPublic('EdDSA', ed.privateKey, { ...READ_A, exp }),
+  ];
+  for (const token of [...tokens, ...tokens]) t.equal(await status(token), 200);
+  for (const token of tokens) {
+    const [header = '', , signature = ''] = token.split('.');
+    const other = Buffer.from(JSON.stringify({ ...READ_A, sub: 'root', exp })).toString(
+      'base64url',
+    );
+    t.equal(await status(`${header}.${other}.${signature}`), 401, 'a signature of other claims');
+  }
+  const other = generateKeyPairSync('ed25519');
+  t.equal(await status(signPublic('EdDSA', other.privateKey, { ...READ_A, exp })), 401);
+});
+
+t.test('a first message connects a WebSocket, and refresh extends it', async (t) => {
+  const world = await start(t);
+  const client = new CommandClient(world.port, '/ws');
+  t.teardown(() => {
+    client.close();
+  });
+  await client.open();
+  const answers = async (count: number): Promise<string> => {
+    await until(`${count} answers`, () => client.told.length >= count);
+    return client.told[count - 1] ?? '';
+  };
+  client.say('{"type":"subscribe","channel":"a"}');
+  t.match(await answers(1), /"error":"channel: not allowed with this token","channel":"a"/);
+  client.say(JSON.stringify({ type: 'refresh', token: world.secret.token(READ_A) }));
+  t.match(await answers(2), /refresh: send connect first/);
+  client.say(JSON.stringify({ type: 'connect', token: world.secret.token(READ_A) }));
+  t.match(await answers(3), /^\{"type":"connected","user":"ada","expiresInSeconds":35\d\d\}$/);
+  client.say('{"type":"subscribe","channels":["a","news/*"]}');
+  t.match(await answers(4), /"type":"subscribed"/);
+  client.say(JSON.stringify({ type: 'connect', token: world.secret.token(READ_A) }));
+  t.match(await answers(5), /connect: send refresh instead/);
+  const bob = world.secret.token({ ...READ_A, sub: 'bob' });
+  client.say(JSON.stringify({ type: 'refresh', token: bob }));
+  t.match(await answers(6), /"error":"token: of another user"/);
+  // The new token allows less: the client leaves that channel, and hears of it.
+  const less = world.secret.token({ sub: 'ada', grants: { subscribe: ['a'] } });
+  client.say(JSON.stringify({ type: 'refresh', token: less }));
+  t.equal(await answers(7), '{"type":"unsubscribed","channels":["news/*"]}');
+  t.match(await answers(8), /^\{"type":"refreshed","user":"ada","expiresInSeconds":35\d\d\}$/);
+  await world.server.publish('news/1', 'lost');
+  await world.server.publish('a', 'kept');
+  await until('the message', () => client.messages.length > 0);
+  t.strictSame(client.messages, ['a']);
+});
+
+t.test('the claim channels subscribes at once, on every transport', async (t) => {
+  const world = await start(t);
+  const token = world.secret.token({ sub: 'ada', channels: ['mine', 'news/*'] });
+  const sockets = PATHS.map((path) => {
+    const socket = connect(world.port, '127.0.0.1');
+    socket.write(requestOf(path, `token=${token}`).replace('&timeout=0', ''));
+    return { path, socket, text: '' };
+  });
+  for (const one of sockets) {
+    one.socket.setEncoding('latin1').on('data', (text: string) => (one.text += text));
+    t.teardown(() => one.socket.destroy());
+  }
+  const subscriptions = (): number => Number(world.server.stats().workers[0]?.subscriptions);
+  await until('the subscriptions', () => subscriptions() === 8);
+  await world.server.publish('news/1', 'hello');
+  await until('the message everywhere', () => sockets.every(({ text }) => text.includes('hello')));
+  const client = new CommandClient(world.port, '/ws');
+  await client.open();
+  client.say(JSON.stringify({ type: 'connect', token }));
+  await until('both answers', () => client.told.length === 2);
+  t.match(client.told[1], /"type":"subscribed".*"channels":\["mine","news\/\*"\]/);
+  client.close();
+  const bad = world.secret.token({ channels: ['a', 'b\n'] });
+  t.equal(await statusOf(world, requestOf('/events', `token=${bad}`)), 401);
+  const many = world.secret.token({ channels: Array.from({ length: 128 }, (_, n) => `c${n}`) });
+  t.equal(await statusOf(world, requestOf('/events', `token=${many}&channel=a`)), 413);
+  t.equal(await statusOf(world, requestOf('/events', `token=${world.secret.token()}`)), 400);
+});
+
+t.test('a token for one channel opens that channel, for its user', async (t) => {
+  const world = await start(t);
+  const ticket = world.secret.token({ sub: 'ada', channel: 'room/7' });
+  const free = world.secret.token({ channel: 'room/8' });
+  const ada = world.secret.token({ sub: 'ada' });
+  const bob = world.secret.token({ sub: 'bob' });
+  for (const path of PATHS) {
+    const status = (query: string): Promise<number> => statusOf(world, requestOf(path, query));
+    const ok = await status(`channel=room/7&token=${ada}&channel_token=${ticket}`);
+    t.ok(isServed(path, ok), path);
+    t.ok(isServed(path, await status(`channel=room/8&channel_token=${free}`)), 'without a user');
+    t.equal(
+      await status(`channel=room/7&token=${bob}&channel_token=${ticket}`),
+      403,
+      'another user',
+    );
+    t.equal(await status(`channel=room/7&channel_token=${ticket}`), 403, 'nobody');
+    t.equal(
+      await status(`channel=room/9&token=${ada}&channel_token=${ticket}`),
+      403,
+      'another one',
+    );
+    t.equal(await status(`channel=room/7&token=${ticket}`), 401, 'no token of a connection');
+    t.equal(await status(`channel=room/7&channel_token=${ada}`), 403, 'no token of a channel');
+  }
+  const client = new CommandClient(world.port, `/ws?token=${ada}`);
+  await client.open();
+  client.say(JSON.stringify({ type: 'subscribe', channel: 'room/7', token: ticket }));
+  await until('the answer', () => client.told.length === 1);
+  t.match(client.told[0], /"type":"subscribed".*"room\/7"/);
+  client.say('{"type":"unsubscribe","channel":"room/7"}');
+  client.say('{"type":"subscribe","channel":"room/7"}');
+  await until('the rejection', () => client.told.length === 3);
+  t.match(client.told[2], /not allowed/);
+  client.close();
+});
+
+t.test('only a grant lets a client publish', async (t) => {
+  const world = await start(t, { clientPublish: true, public: ['open'] });
+  const token = world.secret.token({ grants: { subscribe: ['*'], publish: ['chat/*'] } });
+  const client = new CommandClient(world.port, `/ws?channel=chat/1&token=${token}`);
+  t.teardown(() => {
+    client.close();
+  });
+  await client.open();
+  for (const channel of ['open', 'other', 'chat', 'chat/1']) {
+    client.say(JSON.stringify({ type: 'publish', channel, data: channel }));
+  }
+  await until('the message', () => client.messages.length === 1);
+  t.strictSame(client.messages, ['chat/1']);
+  const errors = client.told.filter((text) => text.includes('publish: not allowed'));
+  t.equal(errors.length, 3);
+});
+
+t.test('public channels need no token, and without keys no other is open', async (t) => {
+  const world = await startComet(t, { workers: 1, public: ['news/*', 'team-*/chat'] });
+  const status = (query: string): Promise<number> => statusOf(world, requestOf('/events', query));
+  for (const channel of ['news/1', 'news/*', 'news/a/b', 'team-1/chat']) {
+    t.equal(await status(`channel=${channel}`), 200, channel);
+  }
+  for (const channel of ['news', 'team-1/chat/x', 'team-1/x/chat', 'a', 'team-1/*']) {
+    t.equal(await status(`channel=${channel}`), 401, channel);
+  }
+  t.equal(await status(`channel=news/1&token=${signHs256('x'.repeat(32), {})}`), 401);
+});
+
+t.test('each request of one connection has an identity of its own', async (t) => {
+  const world = await start(t);
+  const token = world.secret.token(READ_A);
+  const poll = (query: string): string => requestOf('/poll', query);
+  const text = await exchange(
+    world.port,
+    poll(`channel=a&token=${token}`) + poll('channel=a'),
+    (all) => all.split('HTTP/1.1').length === 3 && all.endsWith('}\n'),
+  );
+  const codes = [...text.matchAll(/HTTP\/1\.1 (\d+)/g)].map(([, code]) => code);
+  t.strictSame(codes, ['204', '401']);
+});
+
+/** When a socket has ended, in seconds of the epoch. */
+async function endOf(socket: Socket): Promise<number> {
+  socket.on('error', () => undefined).resume();
+  await once(socket, 'close');
+  return Date.now() / 1000;
+}
+
+t.test('a connection ends with its token, on every transport', async (t) => {
+  const world = await start(t);
+  const exp = nowS() + 4;
+  const token = world.secret.token({ ...READ_A, exp });
+  const closed = PATHS.map((path) => {
+    const socket = connect(world.port, '127.0.0.1');
+    t.teardown(() => socket.destroy());
+    socket.write(requestOf(path, `channel=a&token=${token}`).replace('&timeout=0', ''));
+    return endOf(socket);
+  });
+  const socket = new WebSocket(`ws://127.0.0.1:${world.port}/ws?channel=a&token=${token}`);
+  const [code, reason] = (await once(socket, 'close')) as [number, Buffer];
+  t.strictSame([code, reason.toString()], [3000, 'token: expired']);
+  for (const end of await Promise.all(closed)) t.ok(end < exp + 1, `${exp - end} s before exp`);
+  // The poll ended with its answer.
+  t.equal(world.server.stats().workers[0]?.closedExpiredTotal, 4);
+  await until('the token to be rejected', async () => {
+    return (await statusOf(world, requestOf('/events', `channel=a&token=${token}`))) === 401;
+  });
+});
+
+t.test('tokens that were issued together do not end together', async (t) => {
+  const world = await start(t);
+  const iat = nowS() - 590;
+  const token = world.secret.token({ ...READ_A, iat, exp: iat + 600 });
+  const sockets = Array.from({ length: 60 }, () => {
+    const socket = connect(world.port, '127.0.0.1');
+    socket.write(requestOf('/events', `channel=a&token=${token}`));
+    t.teardown(() => socket.destroy());
+    return endOf(socket);
+  });
+  const ends = (await Promise.all(sockets)).map((end) => Math.round(end));
+  // A tenth of its life is a minute: most ends are over already, and end in the first second.
+  t.ok(new Set(ends).size >= 4, `${new Set(ends).size} seconds`);
+  t.ok(Math.max(...ends) <= iat + 601);
+});
+
+t.test('a changed key file counts after SIGHUP, and no log shows a token', async (t) => {
+  const secret = new Secret(t);
+  const program = await Program.start(t, {
+    args: ['--token-key', secret.option, '--workers', '1'],
+  });
+  const status = (token: string): Promise<number> =>
+    fetch(`http://127.0.0.1:${program.port}/poll?channel=a&timeout=0&token=${token}`).then(
+      async (response) => {
+        await response.arrayBuffer();
+        return response.status;
+      },
+    );
+  const old = secret.token(READ_A);
+  t.equal(await status(old), 204);
+  const next = randomUUID() + randomUUID();
+  writeFileSync(secret.path, next);
+  program.server.child.kill('SIGHUP');
+  const fresh = signHs256(next, { ...READ_A, exp: nowS() + 60 });
+  await until('the new key to count', async () => (await status(fresh)) === 204);
+  t.equal(await status(old), 401);
+  const log = program.server.stdout;
+  for (const token of [old, fresh, secret.text, next]) t.notOk(log.includes(token));
+  await program.server.stop();
+});
+
+t.test('without keys everybody may subscribe, and tokens are not read', async (t) => {
+  const world = await startComet(t, { workers: 1 });
+  t.equal(await statusOf(world, requestOf('/events', 'channel=a&token=x')), 200);
+  t.equal(await statusOf(world, REQUESTS.sse), 200);
+  const client = new CommandClient(world.port, '/ws');
+  await client.open();
+  client.say('{"type":"connect","token":"x"}');
+  await until('the answer', () => client.told.length === 1);
+  t.match(client.told[0], /this server reads no tokens/);
+  client.close();
+});

@@ -1,0 +1,129 @@
+// Tests of who connections are: shared texts, identities, and the ends of tokens.
+#include "auth/principals.h"
+
+#include <map>
+#include <set>
+#include <vector>
+
+#include "auth/shared_texts.h"
+#include "support/unit.h"
+
+using namespace megacomet;
+
+namespace {
+
+constexpr int kDescriptors = 300;
+
+Claims claims_of(const std::string& user, const std::string& channel = "a") {
+  Claims claims;
+  claims.user = user;
+  claims.grants[static_cast<size_t>(Action::kSubscribe)] = {channel};
+  return claims;
+}
+
+struct World {
+  World() { EXPECT(principals.reserve(kDescriptors)); }
+
+  std::set<int> ended(uint32_t until_s) {
+    std::set<int> all;
+    principals.visit_ended(until_s, [&](int fd) { all.insert(fd); });
+    return all;
+  }
+
+  Principals principals;
+};
+
+}  // namespace
+
+TEST("equal texts have one number until their last user is gone") {
+  SharedTexts texts;
+  const uint32_t one = texts.acquire("one");
+  EXPECT_EQUAL(texts.acquire("one"), one);
+  const uint32_t empty = texts.acquire("");
+  EXPECT(empty != one && texts.at(empty).empty() && texts.at(one) == "one");
+  EXPECT(!texts.release(one));
+  EXPECT(texts.release(one));
+  EXPECT_EQUAL(texts.size(), 1U);
+  EXPECT_EQUAL(texts.acquire("two"), one);
+  EXPECT(texts.at(one) == "two");
+  EXPECT(unit::aborts([&] { texts.release(99); }));
+}
+
+TEST("a principal has the user and the grants of its last token, and others have none") {
+  World world;
+  world.principals.set(7, claims_of("ada", "news/*"), 0);
+  EXPECT(world.principals.user(7) == "ada");
+  EXPECT(world.principals.grants(7)->allows(Action::kSubscribe, "news/1"));
+  EXPECT(!world.principals.grants(7)->allows(Action::kPublish, "news/1"));
+  EXPECT(!world.principals.has(8) && world.principals.user(8).empty());
+  EXPECT(!world.principals.grants(8));
+  world.principals.set(7, claims_of("ada", "b"), 0);
+  EXPECT(!world.principals.grants(7)->allows(Action::kSubscribe, "news/1"));
+  EXPECT_EQUAL(world.principals.identities(), 1U);
+  world.principals.forget(7);
+  world.principals.forget(7);
+  EXPECT(!world.principals.has(7));
+  EXPECT_EQUAL(world.principals.identities(), 0U);
+}
+
+TEST("names in grants cannot run into each other") {
+  World world;
+  Claims one = claims_of("u");
+  one.grants[0] = {"a", "b"};
+  Claims other = claims_of("u");
+  other.grants[0] = {"a1 b"};
+  Claims third = claims_of("u");
+  third.grants[0] = {"a"};
+  third.grants[1] = {"b"};
+  world.principals.set(1, one, 0);
+  world.principals.set(2, other, 0);
+  world.principals.set(3, third, 0);
+  EXPECT(world.principals.grants(1)->allows(Action::kSubscribe, "b"));
+  EXPECT(!world.principals.grants(2)->allows(Action::kSubscribe, "b"));
+  EXPECT(!world.principals.grants(3)->allows(Action::kSubscribe, "b"));
+  EXPECT(world.principals.grants(3)->allows(Action::kPublish, "b"));
+}
+
+TEST("each connection ends in the second of its token, whatever happened before") {
+  World world;
+  std::map<int, uint32_t> ends;
+  for (uint32_t now = 1; now < 400; ++now) {
+    for (int step = 0; step < 20; ++step) {
+      const int fd = static_cast<int>(unit::upto(kDescriptors - 1));
+      const uint64_t kind = unit::upto(3);
+      const auto end = static_cast<uint32_t>(kind == 0 ? 0 : now + 1 + unit::upto(50));
+      if (kind == 3) {
+        world.principals.forget(fd);
+        ends.erase(fd);
+      } else {
+        world.principals.set(fd, claims_of("user" + std::to_string(fd % 9)), end);
+        ends[fd] = end;
+      }
+    }
+    std::set<int> wanted;
+    for (const auto& [fd, end] : ends) {
+      if (end != 0 && end <= now) wanted.insert(fd);
+    }
+    const std::set<int> found = world.ended(now);
+    if (!EXPECT(found == wanted)) return;
+    for (const int fd : found) {
+      world.principals.forget(fd);
+      ends.erase(fd);
+    }
+  }
+  std::set<int> users;
+  for (const auto& [fd, end] : ends) users.insert(fd % 9);
+  EXPECT_EQUAL(world.principals.identities(), users.size());
+}
+
+TEST("what is visited may be forgotten at once") {
+  World world;
+  for (int fd = 10; fd < 80; ++fd) world.principals.set(fd, claims_of("u"), 5);
+  size_t count = 0;
+  world.principals.visit_ended(5, [&](int fd) {
+    world.principals.forget(fd);
+    ++count;
+  });
+  EXPECT_EQUAL(count, 70U);
+  EXPECT(world.ended(UINT32_MAX - 1).empty());
+}
