@@ -60,8 +60,6 @@ export const ACCESS_OPTIONS = [
     value: 'PATTERN',
     protocol: 'comet',
     unset: 'none with --token-key, else all',
-    help:
-      'Channels that everybody may subscribe to: a name, a prefix such as news/*, a name with stars such as ' +
-      'team-*, or * for all.',
+    help: 'Channels that everybody may subscribe to: names, prefixes and patterns as in a grant; * allows all.',
   },
 ] as const satisfies readonly OptionSpec[];

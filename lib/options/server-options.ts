@@ -179,8 +179,8 @@ export interface ServerOptions {
    */
   tokenCookie?: string;
   /**
-   * Comet: channels that everybody may subscribe to: a name, a prefix such as news/*, a name with
-   * stars such as team-*, or * for all. Default: none with --token-key, else all.
+   * Comet: channels that everybody may subscribe to: names, prefixes and patterns as in a grant; *
+   * allows all. Default: none with --token-key, else all.
    */
   public?: readonly string[];
   /** Receiver of the log lines; a pino instance fits. Default: no log. */

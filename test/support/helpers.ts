@@ -35,6 +35,8 @@ export interface LogLine {
 const WARN = 40;
 /** Tests may run as root, and the server warns about it. */
 const AS_ROOT = /^serving as root; /;
+/** Tests listen on all addresses, as the default does. */
+const OPEN_TO_ALL = /^whoever reaches .* may subscribe to every channel: /;
 /** Counters of the whole network namespace, which other tests and programs increment too. */
 const OF_THE_KERNEL = /^(ListenOverflows|TCPMemoryPressures) moved: /;
 
@@ -284,7 +286,7 @@ export class TestServer extends Command {
   }
 
   unexpectedLog(): string[] {
-    const rules = [AS_ROOT, OF_THE_KERNEL, ...this.#expectLog];
+    const rules = [AS_ROOT, OPEN_TO_ALL, OF_THE_KERNEL, ...this.#expectLog];
     return this.log
       .filter(({ level, msg }) => level >= WARN && !rules.some((rule) => rule.test(msg)))
       .map((line) => JSON.stringify(line));
