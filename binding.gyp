@@ -7,6 +7,7 @@
       "native/auth/grants.cc",
       "native/auth/mac.cc",
       "native/auth/principals.cc",
+      "native/auth/revocations.cc",
       "native/auth/shared_texts.cc",
       "native/auth/token.cc",
       "native/auth/token_keys.cc",

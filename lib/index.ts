@@ -14,6 +14,7 @@ export type {
   PublishOptions,
   Receipt,
 } from './broker/publishing.js';
+export type { Revocation } from './broker/revocations.js';
 export type { HistoryLimits } from './broker/history-limits.js';
 export type { SlowPolicy } from './broker/slow-policy.js';
 export type { Capacity } from './capacity/capacity.js';

@@ -1,12 +1,13 @@
 // Publishing over HTTP: POST /publish with one message or a batch of lines, GET /channels, POST
-// /kick. Answers requests that the admin server (admin.ts) passes on.
+// /kick and /revoke. Answers requests that the admin server (admin.ts) passes on.
 import type { IncomingMessage, ServerResponse } from 'node:http';
 
 import { MegacometError, type ErrorCode } from '../base/errors.js';
 import { counter, valuesOf, type ValuesOf } from '../base/metric.js';
 import type { ChannelPage, ChannelQuery, PublishOptions, Receipt } from '../broker/publishing.js';
+import type { Revocation } from '../broker/revocations.js';
 import type { Target } from './admin-request.js';
-import { readKick, readPublish, RequestFault } from './publish-request.js';
+import { readKick, readPublish, readRevoke, RequestFault } from './publish-request.js';
 import { BatchAnswer } from './batch-answer.js';
 import {
   checkHead,
@@ -24,7 +25,9 @@ export interface PublishTarget {
   publish(channel: string, data: Uint8Array | string, options?: PublishOptions): Receipt;
   channels(query: ChannelQuery): ChannelPage;
   kick(channel: string, reason: string): number;
+  kickUser(user: string, reason: string): void;
   kickAll(reason: string): void;
+  revoke(revocation: Revocation): void;
 }
 
 export interface PublishApiOptions {
@@ -57,11 +60,12 @@ const STATUS: Partial<Record<ErrorCode, number>> = {
   ERR_MESSAGE: 400,
   ERR_MESSAGE_SIZE: 413,
   ERR_BUSY: 429,
+  ERR_OPTION_INVALID: 400,
   ERR_NOT_RUNNING: 503,
 };
 
 /** The paths that a comet server has besides those of admin.ts. */
-export const API_PATHS: readonly string[] = ['/publish', '/kick', '/channels'];
+export const API_PATHS: readonly string[] = ['/publish', '/kick', '/revoke', '/channels'];
 
 interface Route {
   readonly method: string;
@@ -83,7 +87,7 @@ export class PublishApi {
   static readonly METRICS = {
     apiRequestsTotal: counter(
       'api_requests_total',
-      'Requests to /publish, /channels and /kick of the admin server.',
+      'Requests to /publish, /channels, /kick and /revoke of the admin server.',
       (api: PublishApi) => api.#requests,
     ),
     apiUnauthorizedTotal: counter(
@@ -160,6 +164,7 @@ export class PublishApi {
   readonly #routes = new Map<string, Route>([
     ['/publish', { method: 'POST', run: (request, response) => this.#publish(request, response) }],
     ['/kick', { method: 'POST', run: (request, response) => this.#kick(request, response) }],
+    ['/revoke', { method: 'POST', run: (request, response) => this.#revoke(request, response) }],
     [
       '/channels',
       {
@@ -249,13 +254,21 @@ export class PublishApi {
 
   async #kick(request: IncomingMessage, response: ServerResponse): Promise<void> {
     checkType(mediaType(request), [JSON_TYPE]);
-    const { channel, reason } = readKick(await readText(request, this.#lineBytesMax));
-    if (channel !== null) {
-      answerJson(response, 200, `{"subscribers":${this.#target.kick(channel, reason)}}`);
+    const { target, reason } = readKick(await readText(request, this.#lineBytesMax));
+    if ('channel' in target) {
+      answerJson(response, 200, `{"subscribers":${this.#target.kick(target.channel, reason)}}`);
       return;
     }
-    this.#target.kickAll(reason);
-    answerJson(response, 200, '{"all":true}');
+    if ('user' in target) this.#target.kickUser(target.user, reason);
+    else this.#target.kickAll(reason);
+    answerJson(response, 200, JSON.stringify(target));
+  }
+
+  async #revoke(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    checkType(mediaType(request), [JSON_TYPE]);
+    const revocation = readRevoke(await readText(request, this.#lineBytesMax));
+    this.#target.revoke(revocation);
+    answerJson(response, 200, '{"revoked":true}');
   }
 
   #channels(response: ServerResponse, query: string): void {

@@ -114,9 +114,12 @@ export function readPublish(json: string): PublishRequest {
   return { channel: channelOf(object), data: dataOf(object), options };
 }
 
-/** The subscribers to close: those of a channel, or all if `channel` is null. */
+/** The connections to close: the subscribers of a channel, those of a user, or all. */
+export type KickTarget =
+  { readonly channel: string } | { readonly user: string } | { readonly all: true };
+
 export interface KickRequest {
-  readonly channel: string | null;
+  readonly target: KickTarget;
   readonly reason: string;
 }
 
@@ -124,11 +127,21 @@ export interface KickRequest {
 export function readKick(json: string): KickRequest {
   const object = readObject(json);
   const { members } = object;
-  checkNames(object, (name) => ['all', 'channel', 'reason'].includes(name));
+  const targets = ['all', 'channel', 'user'];
+  checkNames(object, (name) => name === 'reason' || targets.includes(name));
   const reason = text(members.get('reason') ?? '', 'reason');
-  if (members.has('channel') !== members.has('all')) {
-    if (members.has('channel')) return { channel: channelOf(object), reason };
-    if (members.get('all') === true) return { channel: null, reason };
+  const [name, ...others] = targets.filter((one) => members.has(one));
+  if (others.length === 0) {
+    if (name === 'channel') return { target: { channel: channelOf(object) }, reason };
+    if (name === 'user') return { target: { user: text(members.get(name), name) }, reason };
+    if (members.get('all') === true) return { target: { all: true }, reason };
   }
-  throw new RequestFault('either "channel" or "all": true is required');
+  throw new RequestFault('either "channel", "user" or "all": true is required');
+}
+
+/** @throws RequestFault. The broker checks the values. */
+export function readRevoke(json: string): Record<string, unknown> {
+  const object = readObject(json);
+  checkNames(object, (name) => ['user', 'id', 'beforeSeconds', 'keepSeconds'].includes(name));
+  return Object.fromEntries(object.members);
 }

@@ -25,6 +25,7 @@ import { Presence, type ChannelPresence, type MemberEvent } from './presence.js'
 import { PublishPath, type PublishRules } from './publish-path.js';
 import type { ChannelPage, ChannelQuery, PublishOptions, Receipt } from './publishing.js';
 import { Recovery } from './recovery.js';
+import { checkUser, Revocations, type Revocation } from './revocations.js';
 import { QueuedLines } from './worker-lines.js';
 
 export interface BrokerOptions extends PublishRules {
@@ -102,6 +103,7 @@ export class Broker extends EventEmitter<BrokerEvents> {
   readonly #path: PublishPath;
   readonly #recovery: Recovery;
   readonly #channels: ChannelList;
+  readonly #revocations = new Revocations();
   readonly #presence: Presence;
   readonly #clients: ClientPublishing;
   readonly #heapTrim: HeapTrim;
@@ -182,6 +184,7 @@ export class Broker extends EventEmitter<BrokerEvents> {
     if (this.#outgoing.slots().includes(port.slot)) this.workerGone(port.slot);
     this.#outgoing.attach(port);
     this.#presence.attach(port.slot);
+    for (const frame of this.#revocations.frames()) this.#lines.send(frame, [port.slot]);
   }
 
   /** Forgets a worker that died, with its subscribers. */
@@ -286,6 +289,26 @@ export class Broker extends EventEmitter<BrokerEvents> {
     const { slot, fd, generation } = address;
     this.#lines.send(encodeFrame('Disconnect', { fd, generation, reason }), [slot]);
     return true;
+  }
+
+  /**
+   * Closes every connection of a user, whose tokens go on counting.
+   *
+   * @throws MegacometError `ERR_OPTION_INVALID`, `ERR_MESSAGE`.
+   */
+  kickUser(user: string, reason = ''): void {
+    checkReason(reason);
+    const fields = { user: checkUser('disconnect: user', user), reason };
+    this.#lines.send(encodeFrame('DisconnectUser', fields), this.#outgoing.slots());
+  }
+
+  /**
+   * Closes the connections of tokens, and rejects those tokens from now on.
+   *
+   * @throws MegacometError `ERR_OPTION_INVALID`, `ERR_BUSY`.
+   */
+  revoke(revocation: Revocation): void {
+    this.#lines.send(this.#revocations.add(revocation), this.#outgoing.slots());
   }
 
   /** Closes every connection. @throws MegacometError `ERR_MESSAGE`. */

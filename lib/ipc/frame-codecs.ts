@@ -115,6 +115,11 @@ const READERS: FrameReaders<Frames> = {
       publics: body.texts(),
     },
   }),
+  30: (body) => ({
+    name: 'Revoke',
+    fields: { user: body.text(), id: body.text(), beforeS: body.u32(), endsAtS: body.u32() },
+  }),
+  31: (body) => ({ name: 'DisconnectUser', fields: { user: body.text(), reason: body.text() } }),
   15: (body) => ({ name: 'InterestRequest', fields: { request: body.u32() } }),
   16: (body) => ({
     name: 'Ready',
@@ -392,6 +397,32 @@ const ENCODERS: { readonly [N in FrameName]: (fields: Frames[N]) => Buffer } = {
         checkedText('cookie', fields.cookie),
         checkedU32('leewayS', fields.leewayS),
         fields.publics,
+      ),
+    );
+  },
+  Revoke: (fields) => {
+    const target = Buffer.allocUnsafe(writers.revokeBytesMax(fields.user, fields.id));
+    return target.subarray(
+      0,
+      writers.writeRevoke(
+        target,
+        0,
+        checkedText('user', fields.user),
+        checkedText('id', fields.id),
+        checkedU32('beforeS', fields.beforeS),
+        checkedU32('endsAtS', fields.endsAtS),
+      ),
+    );
+  },
+  DisconnectUser: (fields) => {
+    const target = Buffer.allocUnsafe(writers.disconnectUserBytesMax(fields.user, fields.reason));
+    return target.subarray(
+      0,
+      writers.writeDisconnectUser(
+        target,
+        0,
+        checkedText('user', fields.user),
+        checkedText('reason', fields.reason),
       ),
     );
   },

@@ -387,6 +387,46 @@ export function writeAccess(
   return endFrame(target, at, end);
 }
 
+/** The most bytes that a Revoke frame with these fields takes. */
+export function revokeBytesMax(user: string, id: string): number {
+  return 17 + textBytesMax(user) + textBytesMax(id);
+}
+
+/** Writes a Revoke frame at `at` and returns its end. */
+export function writeRevoke(
+  target: Buffer,
+  at: number,
+  user: string,
+  id: string,
+  beforeS: number,
+  endsAtS: number,
+): number {
+  target[at + 4] = 30;
+  let end = writeText(target, at + 5, user);
+  end = writeText(target, end, id);
+  end = writeU32(target, end, beforeS);
+  end = writeU32(target, end, endsAtS);
+  return endFrame(target, at, end);
+}
+
+/** The most bytes that a DisconnectUser frame with these fields takes. */
+export function disconnectUserBytesMax(user: string, reason: string): number {
+  return 9 + textBytesMax(user) + textBytesMax(reason);
+}
+
+/** Writes a DisconnectUser frame at `at` and returns its end. */
+export function writeDisconnectUser(
+  target: Buffer,
+  at: number,
+  user: string,
+  reason: string,
+): number {
+  target[at + 4] = 31;
+  let end = writeText(target, at + 5, user);
+  end = writeText(target, end, reason);
+  return endFrame(target, at, end);
+}
+
 export const INTEREST_REQUEST_BYTES = 9;
 /** Writes a InterestRequest frame at `at` and returns its end. */
 export function writeInterestRequest(target: Buffer, at: number, request: number): number {

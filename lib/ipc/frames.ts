@@ -229,6 +229,22 @@ export interface Frames {
     readonly leewayS: number;
     readonly publics: readonly string[];
   };
+  /**
+   * Tokens that count no longer, and whose connections end: those of `user`, or the one with the
+   * `jti` `id`, that were issued at or before `beforeS`. Kept until `endsAtS`. Times are seconds
+   * of the epoch.
+   */
+  Revoke: {
+    readonly user: string;
+    readonly id: string;
+    readonly beforeS: number;
+    readonly endsAtS: number;
+  };
+  /** Disconnect every connection of a user. `reason` as for Kick. */
+  DisconnectUser: {
+    readonly user: string;
+    readonly reason: string;
+  };
   /** Report the interest in every channel again, and then InterestEnd with the same `request`. */
   InterestRequest: {
     readonly request: number;

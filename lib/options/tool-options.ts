@@ -259,6 +259,14 @@ export const KICK_OPTIONS = [
     kind: 'flag',
     help: 'Close every connection, instead of those of one channel.',
   },
+  {
+    name: 'user',
+    hasNoVariable: true,
+    kind: 'text',
+    value: 'ID',
+    unset: 'no user',
+    help: 'Close the connections of this user, instead of those of one channel.',
+  },
   ADMIN_TOKEN,
   ADMIN_TOKEN_FILE,
 ] as const satisfies readonly OptionSpec[];

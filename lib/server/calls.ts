@@ -4,6 +4,7 @@ import { checkInteger, checkString, invalidValue, membersOf } from '../base/call
 import { MegacometError } from '../base/errors.js';
 import { DEADLINE_SECONDS_MAX } from '../base/native-constants.js';
 import type { ChannelQuery } from '../broker/publishing.js';
+import type { Revocation } from '../broker/revocations.js';
 import { COUNT_MAX } from '../options/option-spec.js';
 
 /** Milliseconds over which close() may spread: as long as `--drain`. */
@@ -33,19 +34,31 @@ export function checkPresenceLimit(limit: unknown): asserts limit is number | un
   if (limit !== undefined) checkInteger('presence: limit', limit, 0, COUNT_MAX);
 }
 
-/** What disconnect() ends: a channel or pattern, or one connection by its name. */
-export type DisconnectTarget = { readonly channel: string } | { readonly member: string };
+/** What disconnect() ends: a channel or pattern, one connection by its name, or a user's. */
+export type DisconnectTarget =
+  { readonly channel: string } | { readonly member: string } | { readonly user: string };
+
+/** The argument of revoke(). @throws MegacometError `ERR_OPTION_*`. */
+export function readRevocation(revocation: unknown): Revocation {
+  const names = ['user', 'id', 'beforeSeconds', 'keepSeconds'];
+  return Object.fromEntries(membersOf('revoke', revocation, names));
+}
 
 /** The target of disconnect(). @throws MegacometError `ERR_OPTION_*`, `ERR_CHANNEL`. */
 export function readDisconnectTarget(target: unknown): DisconnectTarget {
   if (typeof target === 'string') return { channel: target };
   if (typeof target !== 'object' || target === null) {
-    const rule = 'a channel, a pattern or { member }';
+    const rule = 'a channel, a pattern, { member } or { user }';
     throw invalidValue('disconnect: target', target, rule, 'ERR_CHANNEL');
   }
-  const members = membersOf('disconnect', target, ['member']);
-  if (!members.has('member')) {
-    throw new MegacometError('ERR_OPTION_INVALID', 'disconnect: member is required');
+  const members = membersOf('disconnect', target, ['member', 'user']);
+  if (members.has('member') === members.has('user')) {
+    throw new MegacometError('ERR_OPTION_INVALID', 'disconnect: either member or user is required');
+  }
+  if (members.has('user')) {
+    const user = members.get('user');
+    checkString('disconnect: user', user);
+    return { user };
   }
   const member = members.get('member');
   checkString('disconnect: member', member);

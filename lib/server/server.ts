@@ -9,6 +9,7 @@ import type { Logger } from '../base/logger.js';
 import type { ChannelPresence } from '../broker/presence.js';
 import type { ChannelPage, ChannelQuery, PublishOptions, Receipt } from '../broker/publishing.js';
 import type { Capacity } from '../capacity/capacity.js';
+import type { Revocation } from '../broker/revocations.js';
 import { WorkerMemory, type Stats } from '../stats/stats.js';
 import { procReader } from '../system/kernel.js';
 import type { Health } from '../systemd/service.js';
@@ -17,6 +18,7 @@ import {
   readChannelQuery,
   readDisconnectTarget,
   readDrainMs,
+  readRevocation,
 } from './calls.js';
 import { DeferredLog } from './deferred-log.js';
 import { writeFirstLine } from './first-line.js';
@@ -273,18 +275,38 @@ export class Server extends EventEmitter<ServerEvents> {
   }
 
   /**
-   * Comet: closes every subscriber of a channel or pattern, or one connection by its name in events
-   * and presence(). The reason is sent where the transport has a field for it.
+   * Comet: closes every subscriber of a channel or pattern, one connection by its name in events and
+   * presence(), or every connection of a user, whose tokens stay valid. The reason is sent where the
+   * transport has a field for it.
    *
-   * @returns Subscribers that were known; for a connection 1, or 0 if it has ended.
+   * @returns Subscribers that were known; for a connection 1, or 0 if it has ended; for a user
+   *   always 0, because only the workers know users.
    * @throws MegacometError `ERR_CHANNEL`, `ERR_MESSAGE`, `ERR_OPTION_INVALID`,
    *   `ERR_OPTION_UNKNOWN`, `ERR_NOT_RUNNING`.
    */
-  disconnect(target: string | { readonly member: string }, reason?: string): number {
+  disconnect(
+    target: string | { readonly member: string } | { readonly user: string },
+    reason?: string,
+  ): number {
     const checked = readDisconnectTarget(target);
     const broker = this.#parts.broker();
     if ('channel' in checked) return broker.kick(checked.channel, reason);
+    if ('user' in checked) {
+      broker.kickUser(checked.user, reason);
+      return 0;
+    }
     return Number(broker.kickMember(checked.member, reason));
+  }
+
+  /**
+   * Comet: closes the connections of a user's tokens, or of one token, and rejects those tokens from
+   * now on, in all workers. A restart of the server forgets it: issue short-lived tokens.
+   *
+   * @throws MegacometError `ERR_OPTION_INVALID`, `ERR_OPTION_UNKNOWN`, `ERR_BUSY` if 100,000
+   *   revocations are kept, `ERR_NOT_RUNNING`.
+   */
+  revoke(revocation: Revocation): void {
+    this.#parts.broker().revoke(readRevocation(revocation));
   }
 
   /**

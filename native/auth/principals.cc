@@ -68,9 +68,14 @@ void Principals::set(int fd, const Claims& claims, uint32_t ends_at_s) {
   }
   record->identity = identity;
   record->ends_at_s = ends_at_s;
-  record->token_hash = claims.id.empty() ? 0 : mixed_hash(claims.id);
+  record->token_hash = hash_of_id(claims.id);
+  record->issued_at_s = static_cast<uint32_t>(std::min<uint64_t>(claims.issued_at_s, UINT32_MAX));
   uint32_t& earliest = earliest_end_s_[static_cast<uint32_t>(fd) / kGroupRecords];
   if (ends_at_s != 0) earliest = std::min(earliest, ends_at_s);
+}
+
+uint32_t Principals::hash_of_id(std::string_view id) {
+  return id.empty() ? 0 : std::max(mixed_hash(id), 1U);
 }
 
 void Principals::forget(int fd) {

@@ -24,7 +24,8 @@ struct Principal {
   uint32_t ends_at_s;
   /// A hash of the token's `jti`, for revocation; 0 without one.
   uint32_t token_hash;
-  uint32_t unused;
+  /// Seconds of the epoch, for revocation; 0 if the token does not say.
+  uint32_t issued_at_s;
 };
 static_assert(sizeof(Principal) == 16, "a fourth of a connection's record");
 
@@ -58,6 +59,29 @@ class Principals {
     }
   }
 
+  /// Calls `visit(fd)` for each connection whose token a revocation is about: that of this user, or
+  /// of this `jti`, issued at or before `before_s`. One id in four thousand million stands for
+  /// another one. `visit` may forget.
+  template <typename Visit>
+  void visit_revoked(std::string_view user_name,
+                     std::string_view id,
+                     uint32_t before_s,
+                     Visit visit) {
+    const uint32_t hash = hash_of_id(id);
+    visit_all([&](int fd, const Principal& principal) {
+      const bool is_named = id.empty() ? user(fd) == user_name : principal.token_hash == hash;
+      if (is_named && principal.issued_at_s <= before_s) visit(fd);
+    });
+  }
+
+  /// Calls `visit(fd)` for each connection of a user. `visit` may forget.
+  template <typename Visit>
+  void visit_user(std::string_view user_name, Visit visit) {
+    visit_all([&](int fd, const Principal&) {
+      if (user(fd) == user_name) visit(fd);
+    });
+  }
+
   /// Distinct identities, for tests.
   [[nodiscard]] size_t identities() const { return identities_.size(); }
 
@@ -76,6 +100,17 @@ class Principals {
     });
   }
 
+  template <typename Visit>
+  void visit_all(Visit visit) {
+    for (uint32_t group = 0; group < earliest_end_s_.size(); ++group) {
+      visit_group(group, [&](uint32_t fd, const Principal& principal) {
+        visit(static_cast<int>(fd), principal);
+      });
+    }
+  }
+
+  /// 0 for no id, and never else.
+  [[nodiscard]] static uint32_t hash_of_id(std::string_view id);
   void note_earliest(uint32_t group);
   [[nodiscard]] std::string identity_text(const Claims& claims);
   void release_identity(uint32_t identity);

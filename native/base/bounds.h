@@ -223,6 +223,10 @@ constexpr size_t kVerifiedTokensMax = 65'536;
 /// Tokens for one channel in one request or command: each costs a hash.
 constexpr size_t kChannelTokensMax = 8;
 
+/// Revoked users and tokens that a worker keeps; the manager has the same limit. Each takes about
+/// 150 bytes.
+constexpr size_t kRevocationsMax = 100'000;
+
 /// Audiences of a token (RFC 7519 4.1.3), and names in one list of a grant.
 constexpr size_t kTokenAudiencesMax = 16;
 constexpr size_t kGrantNamesMax = 128;

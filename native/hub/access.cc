@@ -74,6 +74,7 @@ bool Access::configure(const frame::Access& settings) {
 
 void Access::tick() {
   if (!is_on_) return;
+  revocations_.trim(sys::wall_s());
   // An end between this call and the next one must not wait for that.
   const uint64_t until_s = sys::wall_s() + 1;
   principals_.visit_ended(static_cast<uint32_t>(std::min(until_s, kEndMax - 1)), [this](int fd) {
@@ -81,6 +82,22 @@ void Access::tick() {
     // It had a second to take what was queued before.
     if (connection->is_closing) return parts_.connections->close(connection, CloseCause::kExpired);
     parts_.connections->disconnect(connection, CloseCause::kExpired, {});
+  });
+}
+
+void Access::revoke(const frame::Revoke& order) {
+  if (!is_on_) return;
+  revocations_.add(order);
+  principals_.visit_revoked(order.user, order.id, order.before_s, [this](int fd) {
+    parts_.connections->disconnect(
+        parts_.records->at(fd), CloseCause::kExpired, describe(TokenFault::kRevoked));
+  });
+}
+
+void Access::disconnect_user(const frame::DisconnectUser& order) {
+  if (!is_on_) return;
+  principals_.visit_user(order.user, [&](int fd) {
+    parts_.connections->disconnect(parts_.records->at(fd), CloseCause::kKicked, order.reason);
   });
 }
 
@@ -93,7 +110,9 @@ TokenFault Access::count(TokenFault fault) {
 TokenFault Access::verify(std::string_view token, uint64_t now_s, Claims* out) {
   // Public channels alone need no keys, and then no token is believed.
   if (authenticator_ == nullptr) return TokenFault::kUnknownKey;
-  return authenticator_->authenticate(token, now_s, out);
+  const TokenFault fault = authenticator_->authenticate(token, now_s, out);
+  const bool is_revoked = fault == TokenFault::kNone && revocations_.has(*out);
+  return is_revoked ? TokenFault::kRevoked : fault;
 }
 
 TokenFault Access::verify_connection_token(std::string_view token, uint64_t now_s, Claims* out) {

@@ -11,6 +11,7 @@
 #include "auth/authenticator.h"
 #include "auth/grants.h"
 #include "auth/principals.h"
+#include "auth/revocations.h"
 #include "auth/token.h"
 #include "base/random.h"
 #include "connection/services.h"
@@ -40,6 +41,11 @@ class Access final : public AccessService {
   [[nodiscard]] bool is_on() const { return is_on_; }
   /// Reserves the records of descriptors below `capacity`. False if the kernel refuses.
   [[nodiscard]] bool reserve(uint32_t capacity) { return principals_.reserve(capacity); }
+
+  /// Ends the connections of revoked tokens, and rejects those tokens from now on.
+  void revoke(const frame::Revoke& order);
+  /// Disconnects all connections of a user.
+  void disconnect_user(const frame::DisconnectUser& order);
 
   /// Once a second: ends the connections whose token expires before the next call.
   void tick();
@@ -75,6 +81,7 @@ class Access final : public AccessService {
   Parts parts_;
   std::unique_ptr<Authenticator> authenticator_;
   Principals principals_;
+  Revocations revocations_;
   Ref<Grants> publics_;
   std::string cookie_name_;
   bool is_on_ = false;

@@ -53,6 +53,8 @@ class Hub final : SubscriptionService, PublishService, ConnectionObserver, Repla
   [[nodiscard]] bool on_page(const frame::ReplayPage& page);
   /// False if it has an invalid key.
   [[nodiscard]] bool on_access(const frame::Access& settings);
+  void on_revoke(const frame::Revoke& order) { access_.revoke(order); }
+  void on_disconnect_user(const frame::DisconnectUser& order) { access_.disconnect_user(order); }
   void on_kick(const frame::Kick& order);
   void on_disconnect(const frame::Disconnect& order);
   void on_rejected(const frame::Rejected& rejected);

@@ -124,6 +124,20 @@ constexpr uint8_t kWebSocketCompression = 8;
   F(u32, leeway_s)       \
   F(texts, publics)
 
+/// Tokens that count no longer, and whose connections end: those of `user`, or the one with the
+/// `jti` `id`, that were issued at or before `before_s`. Kept until `ends_at_s`. Times are seconds
+/// of the epoch.
+#define MC_REVOKE(F) \
+  F(text, user)      \
+  F(text, id)        \
+  F(u32, before_s)   \
+  F(u32, ends_at_s)
+
+/// Disconnect every connection of a user. `reason` as for Kick.
+#define MC_DISCONNECT_USER(F) \
+  F(text, user)               \
+  F(text, reason)
+
 /// One message with its number, for every subscriber of `channel`. `flags` is a set of
 /// message_flag. A ReplayPage contains the same frames.
 #define MC_PUBLISH(F) \
@@ -290,6 +304,8 @@ constexpr uint8_t kWebSocketCompression = 8;
   X(kRejected, 13, Rejected, MC_REJECTED)                       \
   X(kRoom, 14, Room, MC_ROOM)                                   \
   X(kAccess, 29, Access, MC_ACCESS)                             \
+  X(kRevoke, 30, Revoke, MC_REVOKE)                             \
+  X(kDisconnectUser, 31, DisconnectUser, MC_DISCONNECT_USER)    \
   X(kInterestRequest, 15, InterestRequest, MC_INTEREST_REQUEST) \
   X(kReady, 16, Ready, MC_READY)                                \
   X(kLog, 17, Log, MC_LOG)                                      \

@@ -68,7 +68,7 @@ enum class CounterKind : uint8_t { kTotal, kGauge };
   X(kClosedKickedTotal, "closed_kicked_total", kTotal,                                            \
     "Closed by an operator.")                                                                     \
   X(kClosedExpiredTotal, "closed_expired_total", kTotal,                                          \
-    "Closed because the client's token expired.")                                                 \
+    "Closed because the client's token expired or was revoked.")                                  \
   X(kClosedMessageTimeoutTotal, "closed_message_timeout_total", kTotal,                           \
     "WebSockets closed because a message took more than --handshake-timeout seconds.")            \
   X(kClosedByCrashTotal, "closed_by_crash_total", kTotal,                                         \

@@ -294,8 +294,8 @@ void on_disconnect(Services& services,
     return close_websocket(services, connection, close_code::kGoingAway, text, cause);
   }
   if (cause == CloseCause::kExpired) {
-    return close_websocket(
-        services, connection, close_code::kUnauthorized, "token: expired", cause);
+    if (reason.empty()) reason = "token: expired";
+    return close_websocket(services, connection, close_code::kUnauthorized, reason, cause);
   }
   if (cause == CloseCause::kMessageTimeout) {
     reason = "message not complete in time";

@@ -46,22 +46,28 @@ export class Program implements Endpoint {
 
   /** Publishes one message; returns the status. */
   publish(channel: string, data: string, more: object = {}): Promise<number> {
-    return this.#post('/publish', { channel, data, ...more });
+    return this.post('/publish', { channel, data, ...more });
   }
 
   /** Disconnects the subscribers of a channel; returns the status. */
   kick(channel: string, reason: string): Promise<number> {
-    return this.#post('/kick', { channel, reason });
+    return this.post('/kick', { channel, reason });
   }
 
-  async #post(path: string, body: object): Promise<number> {
-    const response = await fetch(`http://127.0.0.1:${this.server.adminPort}${path}`, {
+  /** A command of the admin server; returns the status. */
+  async post(path: string, body: object): Promise<number> {
+    const response = await this.request(path, body);
+    await response.arrayBuffer();
+    return response.status;
+  }
+
+  /** As post(), with the whole response. */
+  request(path: string, body: object): Promise<Response> {
+    return fetch(`http://127.0.0.1:${this.server.adminPort}${path}`, {
       method: 'POST',
       headers: { authorization: `Bearer ${TOKEN}`, 'content-type': 'application/json' },
       body: JSON.stringify(body),
     });
-    await response.arrayBuffer();
-    return response.status;
   }
 
   /** Waits until a counter, summed over the workers, has this value. */

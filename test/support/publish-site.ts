@@ -161,7 +161,13 @@ export class MoodyTarget implements PublishTarget {
   kick(): number {
     return 0;
   }
+  kickUser(user: string): void {
+    this.published.push(`kicked ${user}`);
+  }
   kickAll(): void {
     this.published.push('kicked');
+  }
+  revoke(): void {
+    this.published.push('revoked');
   }
 }

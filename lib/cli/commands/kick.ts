@@ -1,4 +1,4 @@
-// `megacomet-ts kick`: closes the subscribers of a channel, or all connections.
+// `megacomet-ts kick`: closes the subscribers of a channel, the connections of a user, or all.
 import { askJson } from '../../api/admin-client.js';
 import { readSettings } from '../../options/config.js';
 import { MegacometError } from '../../base/errors.js';
@@ -16,22 +16,22 @@ export async function kick(
   output: Output,
 ): Promise<number> {
   const settings = readSettings('kick', { flags, env: process.env });
-  const { all, reason } = settings;
-  if ((all === true) === (channel !== undefined)) {
-    throw new MegacometError('ERR_OPTION_INVALID', 'kick: give either a channel or --all');
+  const { all, reason, user } = settings;
+  const target = { channel, user, all: all === true ? true : undefined };
+  if (Object.values(target).filter((value) => value !== undefined).length !== 1) {
+    throw new MegacometError('ERR_OPTION_INVALID', 'kick: give either a channel, --user or --all');
   }
-  const target = channel === undefined ? { all: true } : { channel };
-  const text = JSON.stringify({ ...target, ...(reason === undefined ? {} : { reason }) });
+  const text = JSON.stringify({ ...target, reason });
   const answer = (await askJson({
     admin: settings['admin'] as string,
     path: '/kick',
     token: tokenOf(settings),
     body: { type: 'application/json', chunks: [text] },
   })) as { subscribers?: number };
+  const closed = user === undefined ? 'every connection' : `the connections of ${String(user)}`;
+  const { subscribers } = answer;
   await output.print(
-    answer.subscribers === undefined
-      ? 'closing every connection'
-      : `closing ${counted(answer.subscribers, 'subscriber')}`,
+    `closing ${subscribers === undefined ? closed : counted(subscribers, 'subscriber')}`,
   );
   return 0;
 }

@@ -1,0 +1,116 @@
+// Tokens of clients that count no longer: kept until their end, for the workers that start later.
+import { invalidValue } from '../base/call-check.js';
+import { MegacometError } from '../base/errors.js';
+import { encodeFrame } from '../ipc/frame-codecs.js';
+
+/** Whose tokens count no longer, and which of them. */
+export interface Revocation {
+  /** The user (claim `sub`) of the tokens; either this or `id`. */
+  readonly user?: string;
+  /** The claim `jti` of one token. */
+  readonly id?: string;
+  /**
+   * Tokens are revoked that were issued (claim `iat`) at or before this time, in seconds of the
+   * epoch; default now. Those without `iat` always are.
+   */
+  readonly beforeSeconds?: number;
+  /**
+   * Seconds for which the server rejects the tokens, at least as long as they are valid; default
+   * 86,400, a day; at most 31 days.
+   */
+  readonly keepSeconds?: number;
+}
+
+/** As kRevocationsMax of native/base/bounds.h. */
+const ROWS_MAX = 100_000;
+/** As kTokenNameBytesMax of native/base/bounds.h. */
+const NAME_BYTES_MAX = 200;
+const KEEP_SECONDS_DEFAULT = 86_400;
+const KEEP_SECONDS_MAX = 31 * 86_400;
+/** Frames have 32 bits. */
+const SECONDS_MAX = 0xffff_ffff;
+
+interface Row {
+  readonly frame: Buffer;
+  readonly endsAtS: number;
+}
+
+function checkName(label: string, value: unknown): string {
+  const rule = `a text of 1 to ${NAME_BYTES_MAX} bytes`;
+  if (typeof value !== 'string' || value === '' || Buffer.byteLength(value) > NAME_BYTES_MAX) {
+    throw invalidValue(label, value, rule);
+  }
+  return value;
+}
+
+function checkSeconds(label: string, value: unknown, min: number, max: number): number {
+  if (Number.isInteger(value) && (value as number) >= min && (value as number) <= max) {
+    return value as number;
+  }
+  throw invalidValue(label, value, `a whole number from ${min} to ${max}`);
+}
+
+/** The name of a user as tokens have it. @throws MegacometError `ERR_OPTION_INVALID`. */
+export function checkUser(label: string, user: unknown): string {
+  return checkName(label, user);
+}
+
+export class Revocations {
+  /** By kind and name. */
+  readonly #rows = new Map<string, Row>();
+  readonly #nowS: () => number;
+
+  constructor(nowS: () => number = () => Math.floor(Date.now() / 1000)) {
+    this.#nowS = nowS;
+  }
+
+  get size(): number {
+    return this.#rows.size;
+  }
+
+  /**
+   * Keeps a revocation, in place of an earlier one of the same user or token.
+   *
+   * @returns The frame for the workers.
+   * @throws MegacometError `ERR_OPTION_INVALID`; `ERR_BUSY` if too many are kept.
+   */
+  add({ user, id, beforeSeconds, keepSeconds }: Revocation): Buffer {
+    if ((user === undefined) === (id === undefined)) {
+      throw new MegacometError('ERR_OPTION_INVALID', 'revoke: either user or id is required');
+    }
+    const nowS = this.#nowS();
+    const name = checkName(user === undefined ? 'revoke: id' : 'revoke: user', user ?? id);
+    const beforeS = checkSeconds('revoke: beforeSeconds', beforeSeconds ?? nowS, 0, SECONDS_MAX);
+    const keepS = checkSeconds(
+      'revoke: keepSeconds',
+      keepSeconds ?? KEEP_SECONDS_DEFAULT,
+      1,
+      KEEP_SECONDS_MAX,
+    );
+    const key = `${user === undefined ? 'id' : 'user'} ${name}`;
+    if (!this.#rows.has(key)) this.#makeRoom(nowS);
+    const endsAtS = nowS + keepS;
+    const frame = encodeFrame('Revoke', { user: user ?? '', id: id ?? '', beforeS, endsAtS });
+    this.#rows.set(key, { frame, endsAtS });
+    return frame;
+  }
+
+  /** The frames of all revocations that have not ended, for a worker that starts. */
+  frames(): Buffer[] {
+    this.#forgetEnded(this.#nowS());
+    return [...this.#rows.values()].map(({ frame }) => frame);
+  }
+
+  #makeRoom(nowS: number): void {
+    if (this.#rows.size < ROWS_MAX) return;
+    this.#forgetEnded(nowS);
+    if (this.#rows.size < ROWS_MAX) return;
+    throw new MegacometError('ERR_BUSY', `revoke: ${ROWS_MAX} revocations are kept, no more fit`);
+  }
+
+  #forgetEnded(nowS: number): void {
+    for (const [key, { endsAtS }] of this.#rows) {
+      if (endsAtS <= nowS) this.#rows.delete(key);
+    }
+  }
+}

@@ -1,0 +1,40 @@
+// Tokens that do not count any more, by user or by their id, until the time that the operator gave.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <unordered_map>
+
+#include "auth/token.h"
+#include "ipc/frames.h"
+
+namespace megacomet {
+
+class Revocations {
+ public:
+  /// Keeps a revocation, in place of an earlier one of the same user or token. Beyond
+  /// kRevocationsMax it is not kept; the manager has the same limit, and tells its caller.
+  void add(const frame::Revoke& order);
+
+  /// Whether a token with these claims is revoked. One without `iat` counts as the oldest.
+  [[nodiscard]] bool has(const Claims& claims) const;
+
+  /// Once a second: forgets a revocation after its end.
+  void trim(uint64_t now_s);
+
+ private:
+  struct Row {
+    uint32_t before_s;
+    uint32_t ends_at_s;
+  };
+  using Rows = std::unordered_map<std::string, Row>;
+
+  [[nodiscard]] static bool covers(const Rows& rows, const std::string& name, uint64_t issued_at_s);
+  static void trim(Rows* rows, uint64_t now_s);
+
+  Rows users_;
+  Rows ids_;
+  uint64_t next_trim_s_ = 0;
+};
+
+}  // namespace megacomet

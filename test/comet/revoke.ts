@@ -1,0 +1,167 @@
+// Revoking tokens and disconnecting users: over HTTP and the library, on every transport and worker.
+import { connect, type Socket } from 'node:net';
+import t, { type Test } from 'tap';
+
+import { nowS, Secret } from '../support/client-tokens.js';
+import { Program, startComet, type World } from '../support/comet-world.js';
+import { until } from '../support/helpers.js';
+import { CommandClient, handshake } from '../support/websocket-peer.js';
+
+const PATHS = ['/events', '/stream', '/poll', '/ws'] as const;
+
+/** A subscriber of channel a over a plain socket. */
+class Subscriber {
+  readonly #socket: Socket;
+  text = '';
+  isClosed = false;
+
+  constructor(t: Test, port: number, path: string, token: string) {
+    const target = `${path}?channel=a&token=${token}`;
+    this.#socket = connect(port, '127.0.0.1');
+    this.#socket.setEncoding('latin1').on('data', (text: string) => (this.text += text));
+    this.#socket.on('error', () => undefined).on('close', () => (this.isClosed = true));
+    this.#socket.write(
+      path === '/ws' ? handshake(target) : `GET ${target} HTTP/1.1\r\nHost: a\r\n\r\n`,
+    );
+    t.teardown(() => this.#socket.destroy());
+  }
+
+  get status(): string {
+    return this.text.split(' ')[1] ?? '';
+  }
+}
+
+/** One subscriber of each transport. */
+function subscribeAll(t: Test, port: number, token: string): Subscriber[] {
+  return PATHS.map((path) => new Subscriber(t, port, path, token));
+}
+
+async function start(t: Test, options: object = {}): Promise<World & { secret: Secret }> {
+  const secret = new Secret(t);
+  const world = await startComet(t, { workers: 2, tokenKey: [secret.option], ...options });
+  return { ...world, secret };
+}
+
+function subscriptions({ server }: World): number {
+  return server.stats().workers.reduce((sum, worker) => sum + Number(worker.subscriptions), 0);
+}
+
+const READ = { subscribe: ['a'] };
+
+t.test(
+  'a revoked user is disconnected on every transport, and is rejected from then on',
+  async (t) => {
+    const world = await start(t);
+    const ada = world.secret.token({ sub: 'ada', grants: READ });
+    const bob = world.secret.token({ sub: 'bob', grants: READ });
+    const adas = Array.from({ length: 4 }, () => subscribeAll(t, world.port, ada)).flat();
+    const bobs = subscribeAll(t, world.port, bob);
+    await until('all subscriptions', () => subscriptions(world) === 20);
+    world.server.revoke({ user: 'ada' });
+    await until('them to be closed', () =>
+      adas.every(({ isClosed, text }) => isClosed || text.includes('204')),
+    );
+    await until('only the other user', () => subscriptions(world) === 4);
+    t.ok(
+      bobs.every(({ isClosed }) => !isClosed),
+      'others stay',
+    );
+    for (const path of PATHS) {
+      const again = new Subscriber(t, world.port, path, ada);
+      await until('the answer', () => again.status !== '');
+      t.equal(again.status, '401', path);
+      t.match(again.text, /token: revoked/);
+    }
+    const newer = world.secret.token({ sub: 'ada', grants: READ, iat: nowS() + 5 });
+    const returned = new Subscriber(t, world.port, '/events', newer);
+    await until('the answer', () => returned.status !== '');
+    t.equal(returned.status, '200', 'a token that was issued later counts');
+  },
+);
+
+t.test('one token is revoked by its id, and others of its user stay', async (t) => {
+  const world = await start(t);
+  const claims = { sub: 'ada', grants: READ };
+  const first = subscribeAll(t, world.port, world.secret.token({ ...claims, jti: 'first' }));
+  subscribeAll(t, world.port, world.secret.token({ ...claims, jti: 'second' }));
+  subscribeAll(t, world.port, world.secret.token(claims));
+  await until('all subscriptions', () => subscriptions(world) === 12);
+  const client = new CommandClient(
+    world.port,
+    `/ws?token=${world.secret.token({ ...claims, jti: 'first' })}`,
+  );
+  await client.open();
+  world.server.revoke({ id: 'first' });
+  t.equal(await client.closed, 3000);
+  await until('the others', () => subscriptions(world) === 8);
+  t.ok(first.every(({ isClosed, text }) => isClosed || text.includes('204')));
+});
+
+t.test('a time revokes older tokens only, and tokens without iat', async (t) => {
+  const world = await start(t);
+  const claims = { sub: 'ada', grants: READ };
+  const old = subscribeAll(t, world.port, world.secret.token({ ...claims, iat: nowS() - 100 }));
+  const fresh = subscribeAll(t, world.port, world.secret.token(claims));
+  const undated = subscribeAll(t, world.port, world.secret.token({ ...claims, iat: undefined }));
+  await until('all subscriptions', () => subscriptions(world) === 12);
+  world.server.revoke({ user: 'ada', beforeSeconds: nowS() - 50 });
+  await until('the newer ones', () => subscriptions(world) === 4);
+  t.ok([...old, ...undated].every(({ isClosed, text }) => isClosed || text.includes('204')));
+  t.ok(fresh.every(({ isClosed }) => !isClosed));
+});
+
+t.test('a disconnected user may return', async (t) => {
+  const world = await start(t);
+  const ada = world.secret.token({ sub: 'ada', grants: READ });
+  const adas = subscribeAll(t, world.port, ada);
+  const bobs = subscribeAll(t, world.port, world.secret.token({ sub: 'bob', grants: READ }));
+  await until('all subscriptions', () => subscriptions(world) === 8);
+  world.server.disconnect({ user: 'ada' }, 'maintenance');
+  await until('the other user', () => subscriptions(world) === 4);
+  t.ok(bobs.every(({ isClosed }) => !isClosed));
+  t.match(adas[3]?.text, /maintenance/, 'a WebSocket has the reason');
+  subscribeAll(t, world.port, ada);
+  await until('both users', () => subscriptions(world) === 8);
+});
+
+t.test(
+  'POST /revoke and /kick take users, and a worker that starts later knows them',
+  async (t) => {
+    const secret = new Secret(t);
+    const program = await Program.start(t, {
+      args: ['--token-key', secret.option, '--workers', '1'],
+      expectLog: [/^worker died$/],
+    });
+    const token = secret.token({ sub: 'ada', grants: READ });
+    const subscriber = new Subscriber(t, program.port, '/events', token);
+    await program.untilTotal('subscriptions', 1);
+    t.equal(await program.post('/kick', { user: 'ada' }), 200);
+    await until('the end', () => subscriber.isClosed);
+    t.equal(await program.post('/revoke', { user: 'ada' }), 200);
+    const rejected = async (): Promise<void> => {
+      const again = new Subscriber(t, program.port, '/events', token);
+      await until('the answer', () => again.status !== '');
+      t.match(again.text, /^HTTP\/1\.1 401 .*token: revoked/s);
+    };
+    await rejected();
+    process.kill(await program.server.pidOf(0), 'SIGKILL');
+    await until('its successor', () => program.server.workerPids.length === 2);
+    await rejected();
+    for (const [body, message] of [
+      [{}, /either user or id is required/],
+      [{ user: 'a', id: 'b' }, /either user or id is required/],
+      [{ user: '' }, /revoke: user: "" is not a text of 1 to 200 bytes/],
+      [{ user: 5 }, /revoke: user: 5 is not a text/],
+      [{ id: 'x'.repeat(201) }, /is not a text of 1 to 200 bytes/],
+      [{ user: 'a', beforeSeconds: 1.5 }, /beforeSeconds: 1.5 is not a whole number/],
+      [{ user: 'a', keepSeconds: 0 }, /keepSeconds: 0 is not a whole number from 1 to 2678400/],
+      [{ user: 'a', other: 1 }, /unknown key "other"/],
+    ] as const) {
+      const response = await program.request('/revoke', body);
+      t.equal(response.status, 400);
+      const { error } = (await response.json()) as { error: string };
+      t.match(error, message);
+    }
+    await program.server.stop();
+  },
+);

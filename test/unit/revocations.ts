@@ -1,0 +1,33 @@
+// The table of revocations: its frames, its limit and its end.
+import t from 'tap';
+
+import { Revocations } from '../../lib/broker/revocations.js';
+
+t.test('a revocation is kept until its end, one for each user and token', async (t) => {
+  let nowS = 1000;
+  const revocations = new Revocations(() => nowS);
+  revocations.add({ user: 'ada', keepSeconds: 10 });
+  revocations.add({ id: 'ada', keepSeconds: 20 });
+  revocations.add({ user: 'ada', keepSeconds: 30 });
+  t.equal(revocations.size, 2);
+  t.equal(revocations.frames().length, 2);
+  nowS = 1020;
+  t.equal(revocations.frames().length, 1);
+  nowS = 1030;
+  t.equal(revocations.frames().length, 0);
+  t.equal(revocations.size, 0);
+});
+
+t.test('100,000 are kept; ended ones make room, and no other one is forgotten', async (t) => {
+  let nowS = 1000;
+  const revocations = new Revocations(() => nowS);
+  for (let n = 0; n < 100_000; n++) revocations.add({ user: `user ${n}`, keepSeconds: 60 });
+  t.throws(() => revocations.add({ user: 'ada' }), {
+    code: 'ERR_BUSY',
+    message: /100000 revocations/,
+  });
+  revocations.add({ user: 'user 7', keepSeconds: 600 });
+  nowS = 1060;
+  revocations.add({ user: 'ada' });
+  t.equal(revocations.size, 2);
+});
