@@ -28,9 +28,7 @@ function checkPatterns(patterns: readonly string[]): void {
     throw invalid(`public: ${patterns.length} patterns; at most ${PATTERNS_MAX} are allowed`);
   }
   for (const pattern of patterns) {
-    // eslint-disable-next-line no-control-regex -- no channel has a control character
-    const isValid =
-      Buffer.byteLength(pattern) <= PATTERN_BYTES_MAX && !/[\0-\x1f\x7f]/.test(pattern);
+    const isValid = Buffer.byteLength(pattern) <= PATTERN_BYTES_MAX && !/\p{Cc}/u.test(pattern);
     if (!isValid) {
       const rule = `1 to ${PATTERN_BYTES_MAX} bytes without control characters`;
       throw invalid(`public: ${JSON.stringify(pattern)} is not ${rule}`);

@@ -51,5 +51,5 @@ export const PROTOCOL_CHOICES = ['echo', 'comet'] as const;
 /** Of the lists of frames, by header: an addon that was built from other lists is rejected. */
 export const FRAME_FINGERPRINTS = {
   'frames.h': 0x2fdc6436,
-  'load_frames.h': 0xc7915109,
+  'load_frames.h': 0x10665bd5,
 } as const;

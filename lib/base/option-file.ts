@@ -9,16 +9,17 @@ const BYTES_MAX = 65_536;
 /**
  * Reads a small file.
  *
+ * @param bytesMax - Default 65,536.
  * @throws MegacometError `ERR_OPTION_INVALID` with the name of the option, the file and the reason.
  */
-export function readOptionFile(option: string, path: string): Buffer {
+export function readOptionFile(option: string, path: string, bytesMax = BYTES_MAX): Buffer {
   try {
     const { size } = statSync(path);
-    if (size <= BYTES_MAX) return readFileSync(path);
+    if (size <= bytesMax) return readFileSync(path);
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code ?? 'unknown';
     throw new MegacometError('ERR_OPTION_INVALID', `${option}: ${path} cannot be read (${code})`);
   }
-  const rule = `at most ${BYTES_MAX} bytes are allowed`;
+  const rule = `at most ${bytesMax} bytes are allowed`;
   throw new MegacometError('ERR_OPTION_INVALID', `${option}: ${path} is too large; ${rule}`);
 }

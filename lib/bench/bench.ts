@@ -32,6 +32,8 @@ export interface SubscribeOptions {
   readonly since: string;
   /** A connection counts as open at the head of the response, without a cursor. */
   readonly isHeadEnough?: boolean;
+  /** The tokens of the connections, which repeat; without one they send none. */
+  readonly tokens?: readonly string[];
 }
 
 /** A run while its connections are held. */
@@ -323,6 +325,7 @@ class Run {
       host: isPlain ? formatAddress(target) : 'localhost',
       channel: encodeURIComponent(channels > 0 ? `${channel}/` : channel),
       since: encodeURIComponent(subscribe.since),
+      tokens: subscribe.tokens ?? [],
     }));
   }
 

@@ -6,6 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { errorIn } from '../api/admin-client.js';
 import { MegacometError } from '../base/errors.js';
+import { readOptionFile } from '../base/option-file.js';
 import { reasonOf } from '../base/reason.js';
 
 export interface StreamMessage {
@@ -28,6 +29,8 @@ export interface SubscriptionOptions {
   readonly channels: readonly string[];
   /** Cursor to resume after; without it the subscription begins with the next message. */
   readonly since?: string | undefined;
+  /** File with a token, read for each connection: another program may renew it. */
+  readonly tokenFile?: string | undefined;
   /** Milliseconds without a byte, after which the connection counts as dead. */
   readonly silenceMs: number;
 }
@@ -143,13 +146,24 @@ interface Opened {
   readonly cause: () => Error | undefined;
 }
 
+/** @throws StreamEnd: an error of the file stays until somebody fixes it. */
+function readToken(path: string): string {
+  try {
+    return readOptionFile('--token-file', path).toString('latin1').trim();
+  } catch (error) {
+    throw new StreamEnd((error as Error).message, true);
+  }
+}
+
 /** Opens one stream. @throws StreamEnd, or an error of Node.js. */
-function open(url: URL, silenceMs: number): Promise<Opened> {
+function open(url: URL, { silenceMs, tokenFile }: SubscriptionOptions): Promise<Opened> {
   return new Promise((resolve, reject) => {
     let cause: Error | undefined;
     const request = url.protocol === 'https:' ? getSecurely : get;
     const headMs = Math.min(HEAD_TIMEOUT_MS, silenceMs);
-    const sent = request(url, { agent: false, timeout: headMs }, (response) => {
+    const headers =
+      tokenFile === undefined ? {} : { Authorization: `Bearer ${readToken(tokenFile)}` };
+    const sent = request(url, { agent: false, timeout: headMs, headers }, (response) => {
       response.setEncoding('utf8');
       if (isStream(response)) {
         sent.setTimeout(silenceMs);
@@ -217,7 +231,7 @@ export async function* follow(options: SubscriptionOptions): AsyncGenerator<Subs
     let end = new StreamEnd('the server closed the stream', false);
     let cause: () => Error | undefined = () => undefined;
     try {
-      const opened = await open(url, options.silenceMs);
+      const opened = await open(url, options);
       ({ cause } = opened);
       wasConnected = true;
       for await (const line of linesOf(opened.response)) {

@@ -50,6 +50,7 @@ const READERS: FrameReaders<LoadFrames> = {
       host: body.text(),
       channel: body.text(),
       since: body.text(),
+      tokens: body.texts(),
     },
   }),
   36: (body) => ({ name: 'Gather', fields: { forgets: body.u8() } }),
@@ -129,7 +130,7 @@ const ENCODERS: { readonly [N in OwnLoadFrameName]: (fields: LoadFrames[N]) => B
   },
   Subscribe: (fields) => {
     const target = Buffer.allocUnsafe(
-      writers.subscribeBytesMax(fields.host, fields.channel, fields.since),
+      writers.subscribeBytesMax(fields.host, fields.channel, fields.since, fields.tokens),
     );
     return target.subarray(
       0,
@@ -144,6 +145,7 @@ const ENCODERS: { readonly [N in OwnLoadFrameName]: (fields: LoadFrames[N]) => B
         checkedText('host', fields.host),
         checkedText('channel', fields.channel),
         checkedText('since', fields.since),
+        fields.tokens,
       ),
     );
   },

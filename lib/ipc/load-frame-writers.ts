@@ -63,8 +63,15 @@ export function writeExchange(
 }
 
 /** The most bytes that a Subscribe frame with these fields takes. */
-export function subscribeBytesMax(host: string, channel: string, since: string): number {
-  return 25 + textBytesMax(host) + textBytesMax(channel) + textBytesMax(since);
+export function subscribeBytesMax(
+  host: string,
+  channel: string,
+  since: string,
+  tokens: readonly string[],
+): number {
+  return (
+    27 + textBytesMax(host) + textBytesMax(channel) + textBytesMax(since) + textsBytesMax(tokens)
+  );
 }
 
 /** Writes a Subscribe frame at `at` and returns its end. */
@@ -79,6 +86,7 @@ export function writeSubscribe(
   host: string,
   channel: string,
   since: string,
+  tokens: readonly string[],
 ): number {
   target[at + 4] = 35;
   writeU8(target, at + 5, transport);
@@ -89,6 +97,7 @@ export function writeSubscribe(
   let end = writeText(target, at + 19, host);
   end = writeText(target, end, channel);
   end = writeText(target, end, since);
+  end = writeTexts(target, end, tokens);
   return endFrame(target, at, end);
 }
 

@@ -48,8 +48,8 @@ export interface LoadFrames {
    * Sent before Dial if connections are to subscribe. `transport` is a DialTransport; `channel`
    * and `since` are percent-encoded for the target of the request. If `channels` is not 0,
    * connection N subscribes to `channel` followed by N modulo `channels`; N counts from `first`.
-   * If `awaitsCursor` is 0, the head of a response is enough. Input is read every `collectMs`,
-   * or at once if that is 0.
+   * It sends the Nth of `tokens`, which repeat; none if there are none. If `awaitsCursor` is 0,
+   * the head of a response is enough. Input is read every `collectMs`, or at once if that is 0.
    */
   Subscribe: {
     readonly transport: number;
@@ -60,6 +60,7 @@ export interface LoadFrames {
     readonly host: string;
     readonly channel: string;
     readonly since: string;
+    readonly tokens: readonly string[];
   };
   /**
    * Asks for a DeliveryTimes frame for each of the latest messages, then Progress. If `forgets`

@@ -109,6 +109,14 @@ export const PUBLISH_OPTIONS = [
 
 export const SUBSCRIBE_OPTIONS = [
   {
+    name: 'token-file',
+    hasNoVariable: true,
+    kind: 'text',
+    value: 'FILE',
+    unset: 'no token',
+    help: 'File whose only line is the token; it is read again for each connection.',
+  },
+  {
     name: 'since',
     hasNoVariable: true,
     kind: 'text',
@@ -344,6 +352,15 @@ export const BENCH_OPTIONS = [
     hasNoVariable: true,
     kind: 'flag',
     help: 'Give each connection its own channel: NAME/0, NAME/1 and so on.',
+  },
+  {
+    name: 'token-file',
+    hasNoVariable: true,
+    kind: 'text',
+    value: 'FILE',
+    unset: 'no token',
+    requires: SUBSCRIBES,
+    help: 'File with one token on each line; subscriber N sends the Nth, and they repeat.',
   },
   {
     name: 'since',

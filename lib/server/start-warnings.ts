@@ -47,13 +47,13 @@ function subjectOf(text: string): string {
   return text.replace(/ [/(].*$/, '');
 }
 
-/** Warns if others than this process can read a file that holds the admin token. */
+/** Warns if others than this process can read a file with a secret: a token, or a key of tokens. */
 export function warnOfReaders(file: string, log: Logger): void {
   const exposure = exposureOfFile(file);
   if (exposure === null) return;
   const { mode, readers } = exposure;
   const fix = `chmod 600 ${shellWord(file)}`;
-  log.warn({}, `${file} has mode ${mode}, so ${readers} can read the token: ${fix}`);
+  log.warn({}, `${file} has mode ${mode}, so ${readers} can read the secret: ${fix}`);
 }
 
 /** Warns if everybody who reaches an address may subscribe to every channel. */

@@ -54,6 +54,10 @@ const std::string& DialRequest::write(uint32_t index, const std::string& since) 
   }
   if (!since.empty()) text_.append("&since=").append(since);
   text_.append(" HTTP/1.1\r\nHost: ").append(order_.host).append("\r\n");
+  if (!order_.tokens.empty()) {
+    const std::string& token = order_.tokens[(order_.first + index) % order_.tokens.size()];
+    text_.append("Authorization: Bearer ").append(token).append("\r\n");
+  }
   text_.append(kFields[at]).append("\r\n");
   return text_;
 }

@@ -24,9 +24,9 @@ enum class DialPhase : uint8_t { kNone, kOpen, kVerify, kExchange, kGather };
 
 /// Sent before Dial if connections are to subscribe. `transport` is a DialTransport; `channel` and
 /// `since` are percent-encoded for the target of the request. If `channels` is not 0, connection N
-/// subscribes to `channel` followed by N modulo `channels`; N counts from `first`. If
-/// `awaits_cursor` is 0, the head of a response is enough. Input is read every `collect_ms`, or at
-/// once if that is 0.
+/// subscribes to `channel` followed by N modulo `channels`; N counts from `first`. It sends the Nth
+/// of `tokens`, which repeat; none if there are none. If `awaits_cursor` is 0, the head of a
+/// response is enough. Input is read every `collect_ms`, or at once if that is 0.
 #define MC_SUBSCRIBE(F) \
   F(u8, transport)      \
   F(u8, awaits_cursor)  \
@@ -35,7 +35,8 @@ enum class DialPhase : uint8_t { kNone, kOpen, kVerify, kExchange, kGather };
   F(u32, first)         \
   F(text, host)         \
   F(text, channel)      \
-  F(text, since)
+  F(text, since)        \
+  F(texts, tokens)
 
 /// Closes all subscribers and opens them again, each with the cursor of its last message. `epoch`
 /// is the epoch of these cursors. A connection that fails tries again.

@@ -68,7 +68,7 @@ t.test('a client receives what its grants cover, and nothing else', async (t) =>
     const token = secret.token({ sub: 'ada', grants: { subscribe: grants } });
     const title = `${JSON.stringify(grants)} for ${JSON.stringify(wanted)}`;
     const query = new URLSearchParams(wanted.map((name): [string, string] => ['channel', name]));
-    const url = `http://127.0.0.1:${world.port}/poll?${query}&timeout=0&token=${token}`;
+    const url = `http://127.0.0.1:${world.port}/poll?${query.toString()}&timeout=0&token=${token}`;
     const response = await fetch(url);
     await response.arrayBuffer();
     const isAllowed = wanted.every((name) => isCovered(grants, name));

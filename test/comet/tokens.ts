@@ -122,17 +122,17 @@ t.test('a rejection names its cause in WWW-Authenticate, and never the token', a
   t.notOk(denied.includes(token));
 });
 
-t.test('a token that is wrong in one way is rejected everywhere', async (t) => {
-  const issuer = { tokenIssuer: 'https://issuer.example', tokenAudience: 'push' };
-  const world = await start(t, issuer);
-  const claims = { iss: issuer.tokenIssuer, aud: 'push', ...READ_A };
-  const good = world.secret.token(claims);
+const ISSUER = 'https://issuer.example';
+
+/** Tokens that are each wrong in one way, for a server with issuer and audience. */
+function wrongTokens(secret: Secret, claims: object): Record<string, string> {
+  const good = secret.token(claims);
   const [header = '', payload = '', signature = ''] = good.split('.');
   const encode = (value: object): string =>
     Buffer.from(JSON.stringify(value)).toString('base64url');
   const { publicKey, privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
   const pem = publicKey.export({ type: 'spki', format: 'pem' }) as string;
-  const wrong: Record<string, string> = {
+  return {
     'no algorithm': `${encode({ alg: 'none' })}.${payload}.`,
     'no algorithm, with a signature': `${encode({ alg: 'None' })}.${payload}.${signature}`,
     'another secret': signHs256(randomUUID() + randomUUID(), claims),
@@ -142,22 +142,29 @@ t.test('a token that is wrong in one way is rejected everywhere', async (t) => {
     'a shorter signature': good.slice(0, -4),
     padding: `${good}=`,
     'a changed payload': `${header}.${encode({ ...claims, sub: 'root' })}.${signature}`,
-    'expired a minute ago': world.secret.token({ ...claims, exp: nowS() - 60 }),
-    'not valid yet': world.secret.token({ ...claims, nbf: nowS() + 60 }),
-    'issued in the future': world.secret.token({ ...claims, iat: nowS() + 60 }),
-    'another issuer': world.secret.token({ ...claims, iss: 'https://other.example' }),
-    'no issuer': world.secret.token({ ...claims, iss: undefined }),
-    'another audience': world.secret.token({ ...claims, aud: ['pull', 'pushy'] }),
-    'an extension that must be understood': world.secret.token(claims, { crit: ['x'], x: 1 }),
-    'a token in a token': world.secret.token(claims, { cty: 'JWT' }),
-    'of 9,000 bytes': world.secret.token({ ...claims, x: 'y'.repeat(9000) }),
-    'of 1,000 claims': world.secret.token({
+    'expired a minute ago': secret.token({ ...claims, exp: nowS() - 60 }),
+    'not valid yet': secret.token({ ...claims, nbf: nowS() + 60 }),
+    'issued in the future': secret.token({ ...claims, iat: nowS() + 60 }),
+    'another issuer': secret.token({ ...claims, iss: 'https://other.example' }),
+    'no issuer': secret.token({ ...claims, iss: undefined }),
+    'another audience': secret.token({ ...claims, aud: ['pull', 'pushy'] }),
+    'an extension that must be understood': secret.token(claims, { crit: ['x'], x: 1 }),
+    'a token in a token': secret.token(claims, { cty: 'JWT' }),
+    'of 9,000 bytes': secret.token({ ...claims, x: 'y'.repeat(9000) }),
+    'of 1,000 claims': secret.token({
       ...claims,
       ...Object.fromEntries(Array.from({ length: 1000 }, (_, n) => [`c${n}`, n])),
     }),
-    'a grant of an unknown action': world.secret.token({ ...claims, grants: { all: ['*'] } }),
-    'for one channel': world.secret.token({ ...claims, channel: 'a' }),
+    'a grant of an unknown action': secret.token({ ...claims, grants: { all: ['*'] } }),
+    'for one channel': secret.token({ ...claims, channel: 'a' }),
   };
+}
+
+t.test('a token that is wrong in one way is rejected everywhere', async (t) => {
+  const world = await start(t, { tokenIssuer: ISSUER, tokenAudience: 'push' });
+  const claims = { iss: ISSUER, aud: 'push', ...READ_A };
+  const good = world.secret.token(claims);
+  const wrong = wrongTokens(world.secret, claims);
   t.ok(isServed('/poll', await statusOf(world, requestOf('/poll', `channel=a&token=${good}`))));
   const list = world.secret.token({ ...claims, aud: ['pull', 'push'] });
   t.ok(isServed('/poll', await statusOf(world, requestOf('/poll', `channel=a&token=${list}`))));
@@ -200,7 +207,7 @@ t.test('each algorithm is verified with its own key, and a key by its name', asy
     workers: 1,
     tokenKey: [
       `RS256=${file('rsa.pem', pem(rsa))}`,
-      `ES256=${file('p256.pem', pem(p256 as typeof rsa))}`,
+      `ES256=${file('p256.pem', pem(p256))}`,
       `EdDSA=${file('ed.json', jwk)}`,
     ],
   });

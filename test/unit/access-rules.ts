@@ -25,14 +25,15 @@ const small = generateKeyPairSync('rsa', { modulusLength: 1024 });
 const read = (tokenKey: readonly string[], more: object = {}): ReturnType<typeof readAccess> =>
   readAccess({ tokenKey, tokenLeeway: 10, ...more });
 
-t.test('without keys and public channels everybody may do everything', async (t) => {
+t.test('without keys and public channels everybody may do everything', (t) => {
   t.ok(isOpen({ tokenLeeway: 10 }));
   t.equal(readAccess({ tokenLeeway: 10 }), null);
   t.notOk(isOpen({ tokenLeeway: 10, public: ['a'] }));
   t.match(readAccess({ tokenLeeway: 10, public: ['a'] }), { keys: [], publics: ['a'] });
+  t.end();
 });
 
-t.test('a secret is the content of its file without the line end', async (t) => {
+t.test('a secret is the content of its file without the line end', (t) => {
   const secret = 'x'.repeat(32);
   for (const end of ['', '\n', '\r\n']) {
     const access = read([`HS256=${file('secret', secret + end)}`]);
@@ -40,9 +41,10 @@ t.test('a secret is the content of its file without the line end', async (t) => 
   }
   const bytes = Buffer.alloc(48, 0xff);
   t.equal(read([`HS256=${file('bytes', bytes)}`])?.keys[0], bytes.toString('base64url'));
+  t.end();
 });
 
-t.test('public keys are read as PEM and as JWK, with their names', async (t) => {
+t.test('public keys are read as PEM and as JWK, with their names', (t) => {
   const jwk = JSON.stringify(p256.publicKey.export({ format: 'jwk' }), null, 2);
   const access = read([
     `RS256:first=${file('rsa.pem', pem(rsa.publicKey))}`,
@@ -57,9 +59,10 @@ t.test('public keys are read as PEM and as JWK, with their names', async (t) => 
   ]);
   const der = p256.publicKey.export({ type: 'spki', format: 'der' }).toString('base64url');
   t.equal(access?.keys[1], der);
+  t.end();
 });
 
-t.test('a mistake is one sentence that names the option, and never the key', async (t) => {
+t.test('a mistake is one sentence that names the option, and never the key', (t) => {
   const secret = file('short', 'only-a-short-secret');
   const good = file('good', 'x'.repeat(32));
   const mistakes: readonly (readonly [string, RegExp])[] = [
@@ -71,10 +74,7 @@ t.test('a mistake is one sentence that names the option, and never the key', asy
     [`HS256=${dir}`, /^token-key: .* cannot be read \(EISDIR\)$/],
     [`HS256=${secret}`, /short: the secret of HS256 has 19 bytes; at least 32 are required$/],
     [`HS256=${file('large', 'x'.repeat(65_537))}`, /large is too large; at most 65536 bytes/],
-    [
-      `HS256=${file('pem', pem(rsa.publicKey))}`,
-      /pem has a key as PEM; HS256 needs a secret$/,
-    ],
+    [`HS256=${file('pem', pem(rsa.publicKey))}`, /pem has a key as PEM; HS256 needs a secret$/],
     [
       `RS256=${file('own', pem(rsa.privateKey))}`,
       /own has a private key, which belongs to the issuer/,
@@ -99,9 +99,10 @@ t.test('a mistake is one sentence that names the option, and never the key', asy
   t.throws(() => read(Array.from({ length: 65 }, () => `HS256=${good}`)), {
     message: /^token-key: 65 keys; at most 64 are allowed$/,
   });
+  t.end();
 });
 
-t.test('patterns and the name of the cookie are checked', async (t) => {
+t.test('patterns and the name of the cookie are checked', (t) => {
   const good = [`HS256=${file('good', 'x'.repeat(32))}`];
   t.throws(() => read(good, { public: ['a', 'b\n'] }), {
     message: /^public: "b\\n" is not 1 to 200 bytes without control characters$/,
@@ -113,10 +114,12 @@ t.test('patterns and the name of the cookie are checked', async (t) => {
   t.throws(() => read(good, { tokenCookie: 'a b' }), {
     message: /^token-cookie: "a b" is not the name of a cookie$/,
   });
+  t.end();
 });
 
-t.test('only the files of secrets must not be readable by others', async (t) => {
+t.test('only the files of secrets must not be readable by others', (t) => {
   const tokenKey = ['HS256=/etc/secret', 'RS256:a=/etc/public.pem', 'HS256:b=/etc/other'];
   t.strictSame(secretFiles({ tokenKey, tokenLeeway: 10 }), ['/etc/secret', '/etc/other']);
   t.strictSame(secretFiles({ tokenLeeway: 10 }), []);
+  t.end();
 });

@@ -3,7 +3,7 @@ import t from 'tap';
 
 import { Revocations } from '../../lib/broker/revocations.js';
 
-t.test('a revocation is kept until its end, one for each user and token', async (t) => {
+t.test('a revocation is kept until its end, one for each user and token', (t) => {
   let nowS = 1000;
   const revocations = new Revocations(() => nowS);
   revocations.add({ user: 'ada', keepSeconds: 10 });
@@ -16,9 +16,10 @@ t.test('a revocation is kept until its end, one for each user and token', async 
   nowS = 1030;
   t.equal(revocations.frames().length, 0);
   t.equal(revocations.size, 0);
+  t.end();
 });
 
-t.test('100,000 are kept; ended ones make room, and no other one is forgotten', async (t) => {
+t.test('100,000 are kept; ended ones make room, and no other one is forgotten', (t) => {
   let nowS = 1000;
   const revocations = new Revocations(() => nowS);
   for (let n = 0; n < 100_000; n++) revocations.add({ user: `user ${n}`, keepSeconds: 60 });
@@ -30,4 +31,5 @@ t.test('100,000 are kept; ended ones make room, and no other one is forgotten', 
   nowS = 1060;
   revocations.add({ user: 'ada' });
   t.equal(revocations.size, 2);
+  t.end();
 });

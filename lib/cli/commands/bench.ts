@@ -7,11 +7,29 @@ import { formatHtml } from '../../bench/report-html.js';
 import { formatText } from '../../bench/report.js';
 import { parseAddress } from '../../base/address.js';
 import { MegacometError } from '../../base/errors.js';
+import { readOptionFile } from '../../base/option-file.js';
 import { readSettings, type Settings } from '../../options/config.js';
 import { warn, type Output } from '../output.js';
 import { EXIT, SIGNAL_EXIT } from '../process-interface.js';
 import { ProgressLine } from '../progress.js';
 import { ResultFile } from '../result-file.js';
+
+/** Tokens of up to a hundred thousand users. */
+const TOKEN_FILE_BYTES_MAX = 32 * 1024 * 1024;
+/** As many as a frame has. */
+const TOKENS_MAX = 65_535;
+
+/** One token on each line. */
+function readTokens(path: string | undefined): readonly string[] {
+  if (path === undefined) return [];
+  const text = readOptionFile('--token-file', path, TOKEN_FILE_BYTES_MAX).toString('latin1');
+  const tokens = text.split(/\s+/).filter((token) => token !== '');
+  if (tokens.length > 0 && tokens.length <= TOKENS_MAX) return tokens;
+  throw new MegacometError(
+    'ERR_OPTION_INVALID',
+    `--token-file: ${path} has ${tokens.length} tokens; 1 to ${TOKENS_MAX} are allowed`,
+  );
+}
 
 function benchOptions(settings: Settings): BenchOptions {
   const targets = settings['target'] as readonly string[] | undefined;
@@ -36,6 +54,7 @@ function benchOptions(settings: Settings): BenchOptions {
       private: settings['private'] === true,
       channels: (settings['channels'] as number | undefined) ?? 0,
       since: (since as string | undefined) ?? '',
+      tokens: readTokens(settings['tokenFile'] as string | undefined),
     },
     command: ['megacomet-ts', ...process.argv.slice(2)].join(' '),
   };

@@ -53,6 +53,7 @@ export async function subscribe(
     url,
     channels,
     since: settings['since'] as string | undefined,
+    tokenFile: settings['tokenFile'] as string | undefined,
     silenceMs: Number(settings['silence']) * 1000,
   });
   for await (const event of events) {

@@ -1,5 +1,5 @@
 // `megacomet-ts token`: issues a token for a client.
-import { createToken, type TokenClaims } from '../../access/issue-token.js';
+import { createToken } from '../../access/issue-token.js';
 import { MegacometError } from '../../base/errors.js';
 import { readSettings } from '../../options/config.js';
 import type { Output } from '../output.js';
@@ -41,6 +41,6 @@ export async function token(flags: Record<string, unknown>, output: Output): Pro
     ...(info !== undefined && { info: readInfo(info as string) }),
   };
   const given = Object.entries(claims).filter(([, value]) => value !== undefined);
-  await output.print(await createToken(key as string, Object.fromEntries(given) as TokenClaims));
+  await output.print(await createToken(key as string, Object.fromEntries(given)));
   return 0;
 }
