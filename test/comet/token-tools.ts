@@ -10,7 +10,9 @@ import { Program } from '../support/comet-world.js';
 import { Command, run, until } from '../support/helpers.js';
 
 /** A server that believes HS256 with a secret, and EdDSA with a key that is named. */
-async function start(t: Test): Promise<{ program: Program; keys: readonly string[] }> {
+async function start(
+  t: Test,
+): Promise<{ program: Program; keys: readonly string[]; folder: string }> {
   const secret = new Secret(t);
   const pair = generateKeyPairSync('ed25519');
   const folder = t.testdir({});
@@ -27,7 +29,7 @@ async function start(t: Test): Promise<{ program: Program; keys: readonly string
       ...['--token-key', `EdDSA:ed=${known}`],
     ],
   });
-  return { program, keys: [`HS256=${file}`, `EdDSA:ed=${own}`] };
+  return { program, keys: [`HS256=${file}`, `EdDSA:ed=${own}`], folder };
 }
 
 t.test('an issued token is accepted, by the command and by the library', async (t) => {
@@ -98,9 +100,9 @@ t.test('a mistake is one sentence', async (t) => {
 });
 
 t.test('subscribe and bench send the token of a file', async (t) => {
-  const { program, keys } = await start(t);
+  const { program, keys, folder } = await start(t);
   const [key = ''] = keys;
-  const file = join(t.testdir({}), 'token');
+  const file = join(folder, 'token');
   const issue = (channel: string): Promise<string> =>
     createToken(key, { grants: { subscribe: [channel] } });
   writeFileSync(file, `${await issue('a')}\n`);
