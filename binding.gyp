@@ -80,7 +80,7 @@
       "native/protocol/websocket.cc",
       "native/protocol/websocket_commands.cc",
       "native/protocol/websocket_output.cc",
-      "native/protocol/channel_name.cc",
+      "native/pubsub/channel_name.cc",
       "native/protocol/client_command.cc",
       "native/pubsub/channels.cc",
       "native/pubsub/fanout.cc",

@@ -1,6 +1,7 @@
 // Issuing tokens for clients: what a back end does, for those in Node, for scripts and for tests.
 import { createPrivateKey, createSecretKey, type JsonWebKey, type KeyObject } from 'node:crypto';
 
+import { invalidValue, membersOf } from '../base/call-check.js';
 import { MegacometError } from '../base/errors.js';
 import { readOptionFile } from '../base/option-file.js';
 import { parseKeySource, readSecret, type KeySource } from './token-keys.js';
@@ -40,6 +41,16 @@ export interface TokenClaims {
 }
 
 const EXPIRES_IN_SECONDS = 3600;
+const CLAIMS = [
+  ...['user', 'expiresInSeconds', 'channels', 'grants', 'channel', 'info', 'id'],
+  ...['issuer', 'audience'],
+];
+const ACTIONS = ['subscribe', 'publish', 'presence', 'history'];
+/** As the limits of tokens in native/base/bounds.h. */
+const NAME_BYTES_MAX = 200;
+const NAMES_MAX = 128;
+const INFO_BYTES_MAX = 1024;
+const TOKEN_LENGTH_MAX = 8192;
 
 function readSigningKey({ algorithm, path }: KeySource): KeyObject {
   const content = readOptionFile('key', path);
@@ -57,6 +68,35 @@ function readSigningKey({ algorithm, path }: KeySource): KeyObject {
   }
 }
 
+function checkNames(label: string, names: unknown): void {
+  const isValid =
+    Array.isArray(names) && names.length <= NAMES_MAX && names.every((name) => isName(name));
+  const rule = `a list of at most ${NAMES_MAX} texts of 1 to ${NAME_BYTES_MAX} bytes`;
+  if (!isValid) throw invalidValue(label, names, rule);
+}
+
+function isName(value: unknown): boolean {
+  return typeof value === 'string' && value !== '' && Buffer.byteLength(value) <= NAME_BYTES_MAX;
+}
+
+/** Checks what a server would reject, and names that mean nothing. */
+function checkClaims(claims: TokenClaims): void {
+  const members = membersOf('createToken', claims, CLAIMS);
+  for (const [name, value] of members) {
+    const label = `createToken: ${name}`;
+    if (name === 'channels') checkNames(label, value);
+    const isText = ['user', 'channel', 'id', 'issuer', 'audience'].includes(name);
+    if (isText && !isName(value)) {
+      throw invalidValue(label, value, `a text of 1 to ${NAME_BYTES_MAX} bytes`);
+    }
+  }
+  const grants = membersOf('createToken: grants', members.get('grants'), ACTIONS);
+  for (const [action, names] of grants) checkNames(`createToken: grants: ${action}`, names);
+  const info = JSON.stringify(claims.info ?? null);
+  if (Buffer.byteLength(info) <= INFO_BYTES_MAX) return;
+  throw invalidValue('createToken: info', info, `at most ${INFO_BYTES_MAX} bytes of JSON`);
+}
+
 /** The claims by their names in the token; absent ones are not set. */
 function payloadOf(claims: TokenClaims): Record<string, unknown> {
   const { user, channels, grants, channel, info, id, issuer, audience } = claims;
@@ -69,9 +109,10 @@ function payloadOf(claims: TokenClaims): Record<string, unknown> {
  *
  * @param key - `ALG=FILE` or `ALG:KID=FILE`, as for the option `tokenKey`, with the secret of HS256
  *   or the private key of RS256, ES256 or EdDSA as PEM or JWK.
- * @throws MegacometError `ERR_OPTION_INVALID`; no message shows the key.
+ * @throws MegacometError `ERR_OPTION_INVALID`, `ERR_OPTION_UNKNOWN`; no message shows the key.
  */
 export async function createToken(key: string, claims: TokenClaims = {}): Promise<string> {
+  checkClaims(claims);
   const source = parseKeySource('key', key);
   const signingKey = readSigningKey(source);
   const { expiresInSeconds = EXPIRES_IN_SECONDS } = claims;
@@ -86,14 +127,18 @@ export async function createToken(key: string, claims: TokenClaims = {}): Promis
   const nowS = Math.floor(Date.now() / 1000);
   // Servers do not issue tokens, and start faster without it.
   const { SignJWT } = await import('jose');
-  const token = new SignJWT(payloadOf(claims))
+  const unsigned = new SignJWT(payloadOf(claims))
     .setProtectedHeader({ alg: algorithm, typ: 'JWT', ...(keyId === '' ? {} : { kid: keyId }) })
     .setIssuedAt(nowS)
     .setExpirationTime(nowS + expiresInSeconds);
-  try {
-    return await token.sign(signingKey);
-  } catch {
+  const token = await unsigned.sign(signingKey).catch(() => {
     const { path } = source;
     throw new MegacometError('ERR_OPTION_INVALID', `key: ${path} is not a key of ${algorithm}`);
-  }
+  });
+  if (token.length <= TOKEN_LENGTH_MAX) return token;
+  const rule = `servers accept ${TOKEN_LENGTH_MAX}`;
+  throw new MegacometError(
+    'ERR_OPTION_INVALID',
+    `createToken: the token has ${token.length} characters; ${rule}`,
+  );
 }

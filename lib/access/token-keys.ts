@@ -17,6 +17,8 @@ export type AlgorithmName = keyof typeof ALGORITHMS;
 
 /** As many bytes as the hash has (RFC 7518 3.2). */
 const SECRET_BYTES_MIN = 32;
+/** Many times the block of the hash; all keys must fit into one frame. */
+const SECRET_BYTES_MAX = 1024;
 const RSA_BITS_MIN = 2048;
 const RSA_BITS_MAX = 4096;
 /** As a token's `kid`; the workers have the same limit (kTokenNameBytesMax). */
@@ -80,6 +82,9 @@ function readPublicKey({ algorithm, path }: KeySource, text: string): Buffer {
       `${path} has a private key, which belongs to the issuer alone; give the public key`,
     );
   }
+  if (text.includes('BEGIN CERTIFICATE')) {
+    throw invalid(`${path} has a certificate, whose dates nobody would check; give its public key`);
+  }
   let key: KeyObject;
   try {
     key = text.trimStart().startsWith('{')
@@ -93,6 +98,20 @@ function readPublicKey({ algorithm, path }: KeySource, text: string): Buffer {
   return key.export({ type: 'spki', format: 'der' });
 }
 
+function isJson(content: Buffer): boolean {
+  const text = content.toString('utf8').trim();
+  return text.startsWith('{') && text.endsWith('}');
+}
+
+function isPublicKey(content: Buffer): boolean {
+  try {
+    createPublicKey({ key: content, format: 'der', type: 'spki' });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 /**
  * The secret in a file, without the line end that editors add.
  *
@@ -101,12 +120,12 @@ function readPublicKey({ algorithm, path }: KeySource, text: string): Buffer {
 export function readSecret(option: string, path: string, content: Buffer): Buffer {
   const end = content.at(-1) === 10 ? (content.at(-2) === 13 ? -2 : -1) : content.length;
   const secret = content.subarray(0, end);
-  if (secret.includes('-----BEGIN ')) {
-    // RFC 8725 2.1: everybody knows a public key, and could sign with it.
-    throw invalid(`${path} has a key as PEM; HS256 needs a secret`, option);
+  // RFC 8725 2.1: everybody knows a public key, and could sign with it.
+  if (secret.includes('-----BEGIN ') || isJson(secret) || isPublicKey(secret)) {
+    throw invalid(`${path} has a key as PEM, JWK or DER; HS256 needs a secret`, option);
   }
-  if (secret.length >= SECRET_BYTES_MIN) return secret;
-  const rule = `at least ${SECRET_BYTES_MIN} are required`;
+  if (secret.length >= SECRET_BYTES_MIN && secret.length <= SECRET_BYTES_MAX) return secret;
+  const rule = `${SECRET_BYTES_MIN} to ${SECRET_BYTES_MAX} are allowed`;
   throw invalid(`${path}: the secret of HS256 has ${secret.length} bytes; ${rule}`, option);
 }
 

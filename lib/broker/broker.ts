@@ -35,6 +35,8 @@ export interface BrokerOptions extends PublishRules {
   readonly historyBytesMax: number;
   /** Milliseconds that a message waits in a client's mailbox. */
   readonly mailboxTimeMs: number;
+  /** Seconds by which issuers' clocks may be ahead; null without tokens. Default null. */
+  readonly tokenLeewayS?: number | null;
 }
 
 /** Replacements for tests, or for another history engine. */
@@ -103,7 +105,7 @@ export class Broker extends EventEmitter<BrokerEvents> {
   readonly #path: PublishPath;
   readonly #recovery: Recovery;
   readonly #channels: ChannelList;
-  readonly #revocations = new Revocations();
+  readonly #revocations: Revocations;
   readonly #presence: Presence;
   readonly #clients: ClientPublishing;
   readonly #heapTrim: HeapTrim;
@@ -145,6 +147,7 @@ export class Broker extends EventEmitter<BrokerEvents> {
     this.#path = new PublishPath(options, { engine, interest, outgoing, iteration });
     this.#recovery = new Recovery({ engine, outgoing, lines });
     this.#channels = new ChannelList(interest, engine);
+    this.#revocations = new Revocations(options.tokenLeewayS ?? null);
     this.#presence = new Presence(lines);
     this.#heapTrim = new HeapTrim(parts.trimHeap ?? ((): void => undefined));
     this.#clients = new ClientPublishing(lines, (channel, data, publishOptions) =>
@@ -184,7 +187,11 @@ export class Broker extends EventEmitter<BrokerEvents> {
     if (this.#outgoing.slots().includes(port.slot)) this.workerGone(port.slot);
     this.#outgoing.attach(port);
     this.#presence.attach(port.slot);
-    for (const frame of this.#revocations.frames()) this.#lines.send(frame, [port.slot]);
+  }
+
+  /** The frames that a worker must have before its first client. */
+  openingFrames(): readonly Buffer[] {
+    return this.#revocations.frames();
   }
 
   /** Forgets a worker that died, with its subscribers. */
@@ -298,6 +305,7 @@ export class Broker extends EventEmitter<BrokerEvents> {
    */
   kickUser(user: string, reason = ''): void {
     checkReason(reason);
+    this.#revocations.checkHasUsers('disconnect');
     const fields = { user: checkUser('disconnect: user', user), reason };
     this.#lines.send(encodeFrame('DisconnectUser', fields), this.#outgoing.slots());
   }

@@ -11,12 +11,13 @@ export interface Revocation {
   readonly id?: string;
   /**
    * Tokens are revoked that were issued (claim `iat`) at or before this time, in seconds of the
-   * epoch; default now. Those without `iat` always are.
+   * epoch; default now, and `tokenLeeway` for issuers whose clock is ahead. Those without `iat`
+   * always are.
    */
   readonly beforeSeconds?: number;
   /**
-   * Seconds for which the server rejects the tokens, at least as long as they are valid; default
-   * 86,400, a day; at most 31 days.
+   * Seconds for which the server rejects the tokens: at least the longest life of a token. Default
+   * and maximum 2,678,400, 31 days.
    */
   readonly keepSeconds?: number;
 }
@@ -25,13 +26,14 @@ export interface Revocation {
 const ROWS_MAX = 100_000;
 /** As kTokenNameBytesMax of native/base/bounds.h. */
 const NAME_BYTES_MAX = 200;
-const KEEP_SECONDS_DEFAULT = 86_400;
 const KEEP_SECONDS_MAX = 31 * 86_400;
 /** Frames have 32 bits. */
 const SECONDS_MAX = 0xffff_ffff;
 
 interface Row {
-  readonly frame: Buffer;
+  readonly user: string;
+  readonly id: string;
+  readonly beforeS: number;
   readonly endsAtS: number;
 }
 
@@ -58,9 +60,12 @@ export function checkUser(label: string, user: unknown): string {
 export class Revocations {
   /** By kind and name. */
   readonly #rows = new Map<string, Row>();
+  readonly #leewayS: number | null;
   readonly #nowS: () => number;
 
-  constructor(nowS: () => number = () => Math.floor(Date.now() / 1000)) {
+  /** @param leewayS - `tokenLeeway`; null for a server that reads no tokens. */
+  constructor(leewayS: number | null, nowS: () => number = () => Math.floor(Date.now() / 1000)) {
+    this.#leewayS = leewayS;
     this.#nowS = nowS;
   }
 
@@ -69,7 +74,7 @@ export class Revocations {
   }
 
   /**
-   * Keeps a revocation, in place of an earlier one of the same user or token.
+   * Keeps a revocation. With an earlier one of the same user or token, the later times of both count.
    *
    * @returns The frame for the workers.
    * @throws MegacometError `ERR_OPTION_INVALID`; `ERR_BUSY` if too many are kept.
@@ -78,27 +83,45 @@ export class Revocations {
     if ((user === undefined) === (id === undefined)) {
       throw new MegacometError('ERR_OPTION_INVALID', 'revoke: either user or id is required');
     }
+    this.checkHasUsers('revoke');
     const nowS = this.#nowS();
+    const beforeUsualS = nowS + (this.#leewayS ?? 0);
     const name = checkName(user === undefined ? 'revoke: id' : 'revoke: user', user ?? id);
-    const beforeS = checkSeconds('revoke: beforeSeconds', beforeSeconds ?? nowS, 0, SECONDS_MAX);
+    const beforeS = checkSeconds(
+      'revoke: beforeSeconds',
+      beforeSeconds ?? beforeUsualS,
+      0,
+      SECONDS_MAX,
+    );
     const keepS = checkSeconds(
       'revoke: keepSeconds',
-      keepSeconds ?? KEEP_SECONDS_DEFAULT,
+      keepSeconds ?? KEEP_SECONDS_MAX,
       1,
       KEEP_SECONDS_MAX,
     );
     const key = `${user === undefined ? 'id' : 'user'} ${name}`;
     if (!this.#rows.has(key)) this.#makeRoom(nowS);
-    const endsAtS = nowS + keepS;
-    const frame = encodeFrame('Revoke', { user: user ?? '', id: id ?? '', beforeS, endsAtS });
-    this.#rows.set(key, { frame, endsAtS });
-    return frame;
+    const known = this.#rows.get(key);
+    const row = {
+      ...{ user: user ?? '', id: id ?? '' },
+      beforeS: Math.max(beforeS, known?.beforeS ?? 0),
+      endsAtS: Math.max(nowS + keepS, known?.endsAtS ?? 0),
+    };
+    this.#rows.set(key, row);
+    return encodeFrame('Revoke', row);
+  }
+
+  /** @throws MegacometError `ERR_OPTION_INVALID` where the server knows no users. */
+  checkHasUsers(call: string): void {
+    if (this.#leewayS !== null) return;
+    const reason = 'the server has no token-key, so its clients have no user';
+    throw new MegacometError('ERR_OPTION_INVALID', `${call}: ${reason}`);
   }
 
   /** The frames of all revocations that have not ended, for a worker that starts. */
   frames(): Buffer[] {
     this.#forgetEnded(this.#nowS());
-    return [...this.#rows.values()].map(({ frame }) => frame);
+    return [...this.#rows.values()].map((row) => encodeFrame('Revoke', row));
   }
 
   #makeRoom(nowS: number): void {

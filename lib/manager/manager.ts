@@ -5,7 +5,7 @@ import { EventEmitter } from 'node:events';
 import { systemClock, type Timer } from '../base/clock.js';
 import { MegacometError } from '../base/errors.js';
 import type { Logger } from '../base/logger.js';
-import { WORKER_FRAMES } from '../ipc/frame-codecs.js';
+import { encodeFrame, WORKER_FRAMES } from '../ipc/frame-codecs.js';
 import { Ownership, type Frame, type Frames } from '../ipc/frames.js';
 import type { WorkerPort } from '../ipc/worker-port.js';
 import { AddonProcess, type ChildHandlers } from '../ipc/spawn.js';
@@ -22,6 +22,8 @@ import { logWorkerLine } from './worker-log.js';
 
 /** The broker's end of the workers' control streams. */
 export interface BrokerLink {
+  /** Frames that a worker gets before Configure. */
+  openingFrames(): readonly Buffer[];
   attach(port: WorkerPort): void;
   workerGone(slot: number): void;
   /** A worker has read everything that was queued for it. */
@@ -143,8 +145,10 @@ export class Manager extends EventEmitter<{ worker: [WorkerEvent] }> {
 
   /** Gives the workers other keys; the next workers get them too. */
   setAccess(access: Frames['Access']): void {
+    // Throws for what no frame can have, before anything has changed.
+    const frame = encodeFrame('Access', access);
     if (this.#options.comet !== undefined) this.#options.comet.access = access;
-    for (const process of this.#supervisor.processes) process.send('Access', access);
+    for (const process of this.#supervisor.processes) process.write(frame);
   }
 
   /**
@@ -235,6 +239,8 @@ export class Manager extends EventEmitter<{ worker: [WorkerEvent] }> {
     if (comet !== undefined) {
       worker.send('Comet', comet.settings);
       if (comet.access !== null) worker.send('Access', comet.access);
+      // Before the worker has a client, because each costs a look at all clients.
+      for (const frame of comet.broker.openingFrames()) worker.write(frame);
       comet.broker.attach(this.#portOf(slot, worker));
     }
     this.#shareRoom();

@@ -23,5 +23,6 @@ export function brokerOptions(slots: number, options: Filled): BrokerOptions {
     historyDefaults: defaults,
     historyBytesMax: options.historyBytes,
     mailboxTimeMs: options.mailboxTime * 1000,
+    tokenLeewayS: options.tokenKey === undefined ? null : options.tokenLeeway,
   };
 }

@@ -24,7 +24,12 @@ import { Messaging } from './messaging.js';
 import type { Parts } from './parts.js';
 import { ServerAddresses } from './server-addresses.js';
 import type { StartContext } from './start-context.js';
-import { warnOfLimits, warnOfOpenAccess, warnOfReaders } from './start-warnings.js';
+import {
+  warnOfLimits,
+  warnOfAnyAudience,
+  warnOfOpenAccess,
+  warnOfReaders,
+} from './start-warnings.js';
 import type { Step } from './startup.js';
 import { limitsOf } from './worker-limits.js';
 
@@ -121,6 +126,9 @@ export class StartSteps {
     const files = secretFiles(options);
     if (adminTokenFile !== undefined) warnOfReaders(adminTokenFile, startLog);
     for (const file of files) warnOfReaders(file, startLog);
+    const { tokenKey = [], tokenAudience } = options;
+    // An own secret signs for this server alone; public keys are often those of an identity provider.
+    if (tokenKey.length > files.length && tokenAudience === undefined) warnOfAnyAudience(startLog);
   }
 
   #planCapacity(): void {

@@ -67,6 +67,17 @@ export function warnOfOpenAccess(addresses: readonly Address[], log: Logger): vo
   );
 }
 
+/**
+ * Warns where tokens for other services count: an identity provider signs them with the same key
+ * (RFC 8725 3.9).
+ */
+export function warnOfAnyAudience(log: Logger): void {
+  log.warn(
+    {},
+    '--token-audience is not set, so a token that the same issuer gave out for another service counts here',
+  );
+}
+
 /** Writes one warning for each limit, even if several checks find it. */
 export function warnOfLimits(facts: WarningFacts, log: Logger): void {
   const { capacity, backlog, somaxconn } = facts;

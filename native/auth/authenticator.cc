@@ -7,7 +7,7 @@ namespace megacomet {
 
 namespace {
 
-/// Tokens without an expiry are remembered as verified for so long.
+/// A signature is remembered as verified for so long.
 constexpr uint64_t kRememberedSeconds = 3600;
 
 }  // namespace
@@ -24,14 +24,12 @@ TokenFault Authenticator::authenticate(std::string_view text, uint64_t now_s, Cl
   std::copy_n(digest.begin(), short_digest.size(), short_digest.begin());
   const bool is_known = has_digest && verified_.contains(short_digest, now_s);
   if (!is_known) fault = keys_.verify(token);
-  if (fault == TokenFault::kNone) fault = parse_claims(token.payload, out);
-  if (fault == TokenFault::kNone) fault = check(*out, now_s);
+  // A token that has expired is presented again too, so its signature is remembered as well.
   if (fault == TokenFault::kNone && has_digest && !is_known) {
-    verified_.add(
-        short_digest,
-        out->expires_at_s > 0 ? out->expires_at_s + rules_.leeway_s : now_s + kRememberedSeconds);
+    verified_.add(short_digest, now_s + kRememberedSeconds);
   }
-  return fault;
+  if (fault == TokenFault::kNone) fault = parse_claims(token.payload, out);
+  return fault == TokenFault::kNone ? check(*out, now_s) : fault;
 }
 
 TokenFault Authenticator::check(const Claims& claims, uint64_t now_s) const {

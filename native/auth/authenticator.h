@@ -31,8 +31,6 @@ class Authenticator {
       : keys_(functions), digests_(functions, digest_key) {}
 
   TokenKeys& keys() { return keys_; }
-  /// Keys have changed: what was verified with an old one is verified again.
-  void forget_verified() { verified_.clear(); }
   void set_rules(TokenRules rules) { rules_ = std::move(rules); }
 
   /// Verifies a token at a time of the wall clock. `out` is complete only for kNone.

@@ -48,7 +48,7 @@ std::string Principals::identity_text(const Claims& claims) {
   if (!grants) grants = make_ref<Grants>(claims.grants);
   std::string text(sizeof number, '\0');
   std::memcpy(text.data(), &number, sizeof number);
-  return text.append(claims.user).append(1, '\0').append(claims.info);
+  return text.append(claims.user);
 }
 
 void Principals::release_identity(uint32_t identity) {
@@ -87,8 +87,7 @@ void Principals::forget(int fd) {
 
 std::string_view Principals::user(int fd) {
   if (!has(fd)) return {};
-  const std::string_view text = identities_.at(records_.at(fd)->identity).substr(sizeof(uint32_t));
-  return text.substr(0, text.find('\0'));
+  return identities_.at(records_.at(fd)->identity).substr(sizeof(uint32_t));
 }
 
 Ref<Grants> Principals::grants(int fd) {

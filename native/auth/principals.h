@@ -18,7 +18,7 @@ namespace megacomet {
 
 /// Free where all is zero: a connection without a token.
 struct Principal {
-  /// The number of user, grants and info, which connections share.
+  /// The number of user and grants, which connections share.
   uint32_t identity;
   /// Seconds of the epoch at which the connection ends; 0 for never. They suffice until 2106.
   uint32_t ends_at_s;
@@ -82,6 +82,9 @@ class Principals {
     });
   }
 
+  /// Gives back memory of connections that are gone. From a slow timer; see Slab::trim().
+  void trim() { records_.trim(); }
+
   /// Distinct identities, for tests.
   [[nodiscard]] size_t identities() const { return identities_.size(); }
 
@@ -118,7 +121,7 @@ class Principals {
   Slab<Principal> records_;
   /// Of each group; kNever without one.
   std::vector<uint32_t> earliest_end_s_;
-  /// The number of the grants, the user, a zero byte and the info.
+  /// The number of the grants and the user.
   SharedTexts identities_;
   /// The texts of grants, and by their number what they allow.
   SharedTexts grant_texts_;

@@ -1,9 +1,8 @@
 // Two tables by name. See revocations.h.
 #include "auth/revocations.h"
 
+#include <algorithm>
 #include <iterator>
-
-#include "base/bounds.h"
 
 namespace megacomet {
 
@@ -14,13 +13,15 @@ constexpr uint64_t kTrimSeconds = 60;
 
 }  // namespace
 
-void Revocations::add(const frame::Revoke& order) {
+void Revocations::add(const frame::Revoke& order, uint64_t now_s) {
   const bool is_of_user = order.id.empty();
   Rows& rows = is_of_user ? users_ : ids_;
   const std::string& name = is_of_user ? order.user : order.id;
-  const bool is_full = users_.size() + ids_.size() >= bounds::kRevocationsMax;
-  if (is_full && rows.count(name) == 0) return;
-  rows[name] = {order.before_s, order.ends_at_s};
+  if (is_full()) forget_ended(now_s);
+  if (is_full() && rows.count(name) == 0) return;
+  Row& row = rows[name];
+  row.before_s = std::max(row.before_s, order.before_s);
+  row.ends_at_s = std::max(row.ends_at_s, order.ends_at_s);
 }
 
 bool Revocations::covers(const Rows& rows, const std::string& name, uint64_t issued_at_s) {
@@ -40,11 +41,16 @@ void Revocations::trim(Rows* rows, uint64_t now_s) {
   }
 }
 
-void Revocations::trim(uint64_t now_s) {
-  if (now_s < next_trim_s_) return;
+void Revocations::forget_ended(uint64_t now_s) {
   next_trim_s_ = now_s + kTrimSeconds;
   trim(&users_, now_s);
   trim(&ids_, now_s);
+}
+
+void Revocations::trim(uint64_t now_s) {
+  // After a step of the clock to the past, the next pass must not wait for the old time.
+  const bool is_due = now_s >= next_trim_s_ || next_trim_s_ - now_s > kTrimSeconds;
+  if (is_due) forget_ended(now_s);
 }
 
 }  // namespace megacomet

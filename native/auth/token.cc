@@ -1,6 +1,7 @@
 // Reading tokens. See token.h.
 #include "auth/token.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <iterator>
 #include <utility>
@@ -34,6 +35,17 @@ bool take_string(const JsonMembers& object, std::string_view name, std::string* 
   return member == nullptr || read_string(*member, bounds::kTokenNameBytesMax, out);
 }
 
+bool is_control(char byte) {
+  return static_cast<uint8_t>(byte) < 0x20 || byte == 0x7f;
+}
+
+/// A name of a table: not empty, and without control characters, which a table's keys may use.
+bool take_name(const JsonMembers& object, std::string_view name, std::string* out) {
+  if (object.find(name) == nullptr) return true;
+  return take_string(object, name, out) && !out->empty() &&
+         std::none_of(out->begin(), out->end(), is_control);
+}
+
 bool read_strings(std::string_view array, size_t count_max, std::vector<std::string>* out) {
   JsonStrings strings(array);
   std::string_view raw;
@@ -41,6 +53,7 @@ bool read_strings(std::string_view array, size_t count_max, std::vector<std::str
     if (out->size() == count_max) return false;
     std::string text(raw.size(), '\0');
     text.resize(unescape_json(raw, text.data()));
+    if (text.size() > bounds::kChannelBytesMax) return false;
     out->push_back(std::move(text));
   }
   return strings.is_complete();
@@ -209,13 +222,13 @@ TokenFault parse_token(std::string_view text, SignedToken* out) {
 TokenFault parse_claims(std::string_view payload, Claims* out) {
   ClaimsObject object;
   const bool is_valid =
-      object.parse(payload) == JsonFault::kNone && take_string(object, "sub", &out->user) &&
-      take_string(object, "jti", &out->id) && take_string(object, "iss", &out->issuer) &&
+      object.parse(payload) == JsonFault::kNone && take_name(object, "sub", &out->user) &&
+      take_name(object, "jti", &out->id) && take_string(object, "iss", &out->issuer) &&
       take_audiences(object, &out->audiences) && take_expiry(object, &out->expires_at_s) &&
       take_seconds(object, "nbf", &out->not_before_s) &&
       take_seconds(object, "iat", &out->issued_at_s) &&
       take_strings(object, "channels", bounds::kGrantNamesMax, &out->channels) &&
-      take_string(object, "channel", &out->channel) && take_grants(object, &out->grants) &&
+      take_name(object, "channel", &out->channel) && take_grants(object, &out->grants) &&
       take_info(object, &out->info);
   return is_valid ? TokenFault::kNone : TokenFault::kMalformed;
 }

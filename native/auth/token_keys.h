@@ -34,8 +34,6 @@ class TokenKeys {
 
   void clear();
 
-  [[nodiscard]] bool is_empty() const { return keys_.empty(); }
-
   /// kNone, kAlgorithm where no key has the token's algorithm, kUnknownKey where none has its name,
   /// or kSignature. A token without a name is tried with every key of its algorithm, and a key
   /// without a name is tried for every token.

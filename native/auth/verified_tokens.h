@@ -18,10 +18,8 @@ using TokenDigest = std::array<uint8_t, 16>;
 class VerifiedTokens {
  public:
   [[nodiscard]] bool contains(const TokenDigest& digest, uint64_t now_s) const;
-  /// `expires_at_s`: the token's, after which it is not contained.
+  /// `expires_at_s`: after it the digest is not contained.
   void add(const TokenDigest& digest, uint64_t expires_at_s);
-  /// For changed keys.
-  void clear() { entries_ = {}; }
 
  private:
   struct Entry {

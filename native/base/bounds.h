@@ -193,7 +193,7 @@ constexpr size_t kInflateStepBytes = size_t{16} * 1024;
 constexpr size_t kJsonMembersMax = 16;
 
 /// Bytes of a key before unescaping. Ours have up to a dozen.
-constexpr size_t kJsonKeyBytesMax = 64;
+constexpr size_t kJsonKeyBytesMax = 256;
 
 /// Nested brackets in the value of a member. We skip them in a loop, but a later reader of the
 /// value may recurse.

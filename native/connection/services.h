@@ -116,6 +116,8 @@ class AccessService {
   /// Seconds until the connection ends because of its token, at least 1; 0 for never.
   [[nodiscard]] virtual uint32_t ends_in_s(Connection* connection) = 0;
 
+  /// Whether there are keys of tokens; else channels are public, or nobody's.
+  [[nodiscard]] virtual bool takes_tokens() const = 0;
   /// The name of the cookie with a token; empty for none.
   [[nodiscard]] virtual std::string_view cookie_name() const = 0;
 

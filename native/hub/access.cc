@@ -9,6 +9,7 @@
 #include "connection/session.h"
 #include "os/openssl.h"
 #include "os/sys.h"
+#include "pubsub/channel_name.h"
 
 namespace megacomet {
 
@@ -74,9 +75,11 @@ bool Access::configure(const frame::Access& settings) {
 
 void Access::tick() {
   if (!is_on_) return;
-  revocations_.trim(sys::wall_s());
+  const uint64_t now_s = sys::wall_s();
+  revocations_.trim(now_s);
+  principals_.trim();
   // An end between this call and the next one must not wait for that.
-  const uint64_t until_s = sys::wall_s() + 1;
+  const uint64_t until_s = now_s + 1;
   principals_.visit_ended(static_cast<uint32_t>(std::min(until_s, kEndMax - 1)), [this](int fd) {
     Connection* connection = parts_.records->at(fd);
     // It had a second to take what was queued before.
@@ -87,7 +90,7 @@ void Access::tick() {
 
 void Access::revoke(const frame::Revoke& order) {
   if (!is_on_) return;
-  revocations_.add(order);
+  revocations_.add(order, sys::wall_s());
   principals_.visit_revoked(order.user, order.id, order.before_s, [this](int fd) {
     parts_.connections->disconnect(
         parts_.records->at(fd), CloseCause::kExpired, describe(TokenFault::kRevoked));
@@ -119,6 +122,8 @@ TokenFault Access::verify_connection_token(std::string_view token, uint64_t now_
   const TokenFault fault = verify(token, now_s, out);
   if (fault != TokenFault::kNone) return fault;
   if (!out->channel.empty()) return TokenFault::kPurpose;
+  const std::vector<std::string>& channels = out->channels;
+  if (!std::all_of(channels.begin(), channels.end(), is_channel)) return TokenFault::kMalformed;
   // What the application subscribes its user to, the user may have.
   std::vector<std::string>& names = out->grants[static_cast<size_t>(Action::kSubscribe)];
   names.insert(names.end(), out->channels.begin(), out->channels.end());
@@ -130,7 +135,9 @@ uint32_t Access::end_of(const Claims& claims, uint64_t now_s) {
   if (end_s == 0) return 0;
   const uint64_t begin_s = claims.issued_at_s == 0 ? now_s : claims.issued_at_s;
   const uint64_t life_s = end_s > begin_s ? end_s - begin_s : 0;
-  const uint64_t spread_s = std::min(life_s / kSpreadShare, kSpreadSecondsMax);
+  // A client that presents its token late keeps half of what is left: it would return at once.
+  const uint64_t left_s = end_s > now_s ? end_s - now_s : 0;
+  const uint64_t spread_s = std::min({life_s / kSpreadShare, kSpreadSecondsMax, left_s / 2});
   const uint64_t early_s = parts_.random->below(static_cast<uint32_t>(spread_s) + 1);
   return static_cast<uint32_t>(std::min(end_s - std::min(early_s, end_s - 1), kEndMax));
 }
@@ -178,9 +185,11 @@ TokenFault Access::admit(Connection* connection,
   Claims claims;
   TokenFault fault = verify(token, sys::wall_s(), &claims);
   if (fault == TokenFault::kNone && claims.channel.empty()) fault = TokenFault::kPurpose;
-  // One without a user is for every client.
+  // One without a user is for every client. The token of the connection ends the subscription.
   const bool is_other = !claims.user.empty() && claims.user != user(connection);
-  if (fault == TokenFault::kNone && is_other) fault = TokenFault::kUser;
+  if (fault == TokenFault::kNone && (is_other || !has_identity(connection))) {
+    fault = TokenFault::kUser;
+  }
   if (count(fault) != TokenFault::kNone) return fault;
   channels->push_back(std::move(claims.channel));
   return TokenFault::kNone;

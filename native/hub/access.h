@@ -66,6 +66,7 @@ class Access final : public AccessService {
   }
   [[nodiscard]] std::string_view user(Connection* connection) override;
   [[nodiscard]] uint32_t ends_in_s(Connection* connection) override;
+  [[nodiscard]] bool takes_tokens() const override { return authenticator_ != nullptr; }
   [[nodiscard]] std::string_view cookie_name() const override { return cookie_name_; }
 
  private:

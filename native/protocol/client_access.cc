@@ -4,14 +4,11 @@
 #include <algorithm>
 
 #include "base/ascii.h"
-#include "protocol/channel_name.h"
+#include "pubsub/channel_name.h"
 
 namespace megacomet {
 
 namespace {
-
-constexpr const char* kDenied = "channel: not allowed with this token";
-constexpr const char* kTokenRequired = "token is required";
 
 /// The token of `Authorization: Bearer TOKEN` (RFC 6750 2.1); empty for another scheme.
 std::string_view bearer_token(const HttpHead& head) {
@@ -50,39 +47,61 @@ std::string_view cookie_token(const Services& services, const HttpHead& head) {
   return {};
 }
 
-/// What a client says on purpose comes before what a browser adds.
-std::string_view token_of(const Services& services,
-                          const HttpHead& head,
-                          const CometRequest& request) {
-  const std::string_view token = bearer_token(head);
-  if (!token.empty()) return token;
-  return request.token.empty() ? cookie_token(services, head) : std::string_view(request.token);
+// RFC 6750 3: a challenge has at least one parameter.
+constexpr HttpFault kTokenRequired{401, "token is required", "Bearer realm=\"megacomet-ts\""};
+constexpr HttpFault kDenied{403,
+                            "channel: not allowed with this token",
+                            "Bearer realm=\"megacomet-ts\", error=\"insufficient_scope\""};
+
+HttpFault invalid_token(const char* sentence) {
+  return {401, sentence, "Bearer realm=\"megacomet-ts\", error=\"invalid_token\""};
 }
 
-HttpFault unauthorized(const char* sentence, bool has_token) {
-  return {401, sentence, has_token ? "Bearer error=\"invalid_token\"" : "Bearer"};
+/// Gives the connection the identity of the request's token, if it has one.
+HttpFault identify(Services& services,
+                   Connection* connection,
+                   const HttpHead& head,
+                   CometRequest* request) {
+  // What a client says on purpose comes before what a browser adds.
+  std::string_view token = bearer_token(head);
+  if (token.empty()) token = request->token;
+  const bool is_cookie = token.empty();
+  if (is_cookie) token = cookie_token(services, head);
+  if (token.empty()) return {};
+  const TokenFault fault = services.access->identify(connection, token, &request->channels);
+  if (fault == TokenFault::kNone) {
+    remove_repeated(&request->channels);
+    return {};
+  }
+  // A page cannot keep its browser from sending an old cookie.
+  return is_cookie ? HttpFault{} : invalid_token(describe(fault));
 }
 
 }  // namespace
 
-const char* check_subscribe_access(Services& services,
-                                   Connection* connection,
-                                   const std::vector<std::string>& channels,
-                                   const std::vector<std::string>& tokens) {
+HttpFault check_subscribe_access(Services& services,
+                                 Connection* connection,
+                                 const std::vector<std::string>& channels,
+                                 const std::vector<std::string>& tokens) {
   AccessService* access = services.access;
-  if (access == nullptr) return nullptr;
+  if (access == nullptr) return {};
   std::vector<std::string> admitted;
   for (const std::string& token : tokens) {
     const TokenFault fault = access->admit(connection, token, &admitted);
-    if (fault != TokenFault::kNone) return describe(fault);
+    if (fault != TokenFault::kNone) return invalid_token(describe(fault));
   }
   for (const std::string& channel : channels) {
     if (std::find(admitted.begin(), admitted.end(), channel) != admitted.end()) continue;
     if (access->allows(connection, Action::kSubscribe, channel)) continue;
     services.counters->add(Counter::kAccessDeniedTotal);
-    return kDenied;
+    return access->has_identity(connection) ? kDenied : kTokenRequired;
   }
-  return nullptr;
+  return {};
+}
+
+bool is_unknown(Services& services, Connection* connection) {
+  return services.access != nullptr && services.access->takes_tokens() &&
+         !services.access->has_identity(connection);
 }
 
 bool may_publish(Services& services, Connection* connection, std::string_view channel) {
@@ -96,28 +115,21 @@ HttpFault check_request_access(Services& services,
                                Connection* connection,
                                const HttpHead& head,
                                CometRequest* request) {
-  AccessService* access = services.access;
-  // A mailbox's id is its own secret.
-  if (access == nullptr || request->route == CometRoute::kMailbox) return {};
+  if (services.access == nullptr) return {};
   // Each request of a connection has an identity of its own.
-  access->forget(connection);
-  const std::string_view token = token_of(services, head, *request);
-  if (!token.empty()) {
-    const TokenFault fault = access->identify(connection, token, &request->channels);
-    if (fault != TokenFault::kNone) return unauthorized(describe(fault), true);
-    remove_repeated(&request->channels);
-    if (!std::all_of(request->channels.begin(), request->channels.end(), is_channel)) {
-      return unauthorized("token: channels has a name that is not valid", true);
-    }
-    const char* error =
-        too_many_channels(request->channels, services.rules->channels_per_connection_max);
-    if (error != nullptr) return {413, error};
-  }
+  services.access->forget(connection);
+  // A mailbox's id is its own secret.
+  if (request->route == CometRoute::kMailbox) return {};
+  HttpFault fault = identify(services, connection, head, request);
   const char* error =
-      check_subscribe_access(services, connection, request->channels, request->channel_tokens);
-  if (error == nullptr) return {};
-  if (token.empty() && request->channel_tokens.empty()) return unauthorized(kTokenRequired, false);
-  return {403, error, "Bearer error=\"insufficient_scope\""};
+      too_many_channels(request->channels, services.rules->channels_per_connection_max);
+  if (fault.code == 0 && error != nullptr) fault = {413, error};
+  if (fault.code == 0) {
+    fault =
+        check_subscribe_access(services, connection, request->channels, request->channel_tokens);
+  }
+  if (fault.code != 0) services.access->forget(connection);
+  return fault;
 }
 
 }  // namespace megacomet

@@ -19,12 +19,15 @@ namespace megacomet {
                                              const HttpHead& head,
                                              CometRequest* request);
 
-/// Null, or why a client may not subscribe to all of these channels. `tokens` are for one channel
-/// each.
-[[nodiscard]] const char* check_subscribe_access(Services& services,
-                                                 Connection* connection,
-                                                 const std::vector<std::string>& channels,
-                                                 const std::vector<std::string>& tokens);
+/// Why a client may not subscribe to all of these channels; code 0 if it may, 401 for a token that
+/// is rejected, else 403. `tokens` are for one channel each.
+[[nodiscard]] HttpFault check_subscribe_access(Services& services,
+                                               Connection* connection,
+                                               const std::vector<std::string>& channels,
+                                               const std::vector<std::string>& tokens);
+
+/// Whether the server needs tokens, and the client has shown none.
+[[nodiscard]] bool is_unknown(Services& services, Connection* connection);
 
 /// Whether the client may publish to a channel.
 [[nodiscard]] bool may_publish(Services& services,

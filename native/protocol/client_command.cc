@@ -4,8 +4,8 @@
 #include <utility>
 
 #include "codec/json_reader.h"
-#include "protocol/channel_name.h"
 #include "protocol/comet_request.h"
+#include "pubsub/channel_name.h"
 
 namespace megacomet {
 

@@ -264,7 +264,11 @@ void open_websocket(const RequestContext& context, const CometRequest& request) 
   websocket_accept(context.head.value(Field::kSecWebsocketKey), accept);
   const bool is_echo = request.route == CometRoute::kWebSocketEcho;
   hand_over(connection, is_echo ? ProtocolId::kWebSocketEcho : ProtocolId::kWebSocket);
-  services.connections->set_deadline(connection, context.rules().heartbeat_s);
+  // A client that may do nothing must connect in time; see websocket.cc.
+  const bool must_connect =
+      !is_echo && request.channels.empty() && is_unknown(services, connection);
+  services.connections->set_deadline(
+      connection, must_connect ? context.rules().handshake_timeout_s : context.rules().heartbeat_s);
   services.sender->gather(connection);
   services.sender->send(connection,
                         make_payload(http_switching(

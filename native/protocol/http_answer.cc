@@ -28,8 +28,8 @@ void write_origin(HttpWriter* writer, std::string_view origin) {
   if (origin.empty()) return;
   writer->field("Access-Control-Allow-Origin", origin);
   writer->field("Access-Control-Expose-Headers", "Megacomet-Cursor, Retry-After");
-  if (origin == "*") return;
-  // The Fetch standard allows credentials for a named origin only.
+  // The Fetch standard allows credentials for a named origin only, and "null" names nobody.
+  if (origin == "*" || origin == "null") return;
   writer->field("Access-Control-Allow-Credentials", "true");
   writer->field("Vary", "Origin");
 }

@@ -68,6 +68,8 @@ void end_request(Services& services, Connection* connection, CloseCause cause) {
     session->is_head_only = false;
     session->answers_at_once = false;
   }
+  // The next request has a token of its own.
+  if (services.access != nullptr) services.access->forget(connection);
   hand_over(connection, ProtocolId::kHttp);
   await_request(services, connection);
   if (closes) return services.sender->finish(connection, cause);

@@ -11,6 +11,7 @@
 #include "connection/sender.h"
 #include "connection/session.h"
 #include "connection/sessions.h"
+#include "protocol/client_access.h"
 #include "protocol/websocket_commands.h"
 #include "protocol/websocket_output.h"
 #include "pubsub/message_codec.h"
@@ -273,7 +274,22 @@ void on_replay(Services& services, Connection* connection, const Replay& replay)
   if (replay.is_last && has_waiting) handle_waiting(services, connection);
 }
 
+bool has_subscriptions(const Connection& connection) {
+  if (!connection.is_busy()) return connection.state == ConnectionState::kSubscribed;
+  return !connection.session->subscriptions.empty() ||
+         connection.session->replay.state != ReplayState::kNone;
+}
+
 void on_deadline(Services& services, Connection* connection) {
+  const bool is_echo = connection->protocol == static_cast<uint8_t>(ProtocolId::kWebSocketEcho);
+  // Strangers must not hold connections that they cannot use.
+  if (!is_echo && !has_subscriptions(*connection) && is_unknown(services, connection)) {
+    return close_websocket(services,
+                           connection,
+                           close_code::kUnauthorized,
+                           "token is required",
+                           CloseCause::kRejected);
+  }
   if (connection->awaits_pong) return services.connections->close(connection, CloseCause::kDead);
   connection->awaits_pong = true;
   services.counters->add(Counter::kHeartbeatsTotal);

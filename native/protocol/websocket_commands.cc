@@ -10,10 +10,10 @@
 #include "codec/json_writer.h"
 #include "connection/session.h"
 #include "connection/sessions.h"
-#include "protocol/channel_name.h"
 #include "protocol/client_access.h"
 #include "protocol/client_command.h"
 #include "protocol/websocket_output.h"
+#include "pubsub/channel_name.h"
 #include "pubsub/message_codec.h"
 
 namespace megacomet {
@@ -68,8 +68,9 @@ bool subscribe(Services& services, Connection* connection, const ClientCommand& 
       return reject(services, connection, command, "channel: not a valid channel name");
     }
   }
-  error = check_subscribe_access(services, connection, command.channels, command.tokens);
-  if (error != nullptr) return reject(services, connection, command, error);
+  const HttpFault fault =
+      check_subscribe_access(services, connection, command.channels, command.tokens);
+  if (fault.code != 0) return reject(services, connection, command, fault.sentence);
   Cursor since{};
   if (!command.since.empty() && !parse_cursor(command.since, &since)) {
     return reject(services, connection, command, "since: not a cursor");
@@ -172,10 +173,12 @@ bool refresh(Services& services, Connection* connection, const ClientCommand& co
 
 /// A new identity, or a longer one.
 bool identify(Services& services, Connection* connection, const ClientCommand& command) {
-  if (services.access == nullptr) {
+  if (services.access == nullptr || !services.access->takes_tokens()) {
     return reject(services, connection, command, "token: this server reads no tokens");
   }
-  if (command.tokens.size() != 1) return reject(services, connection, command, "token is required");
+  if (command.tokens.size() != 1) {
+    return reject(services, connection, command, "token: exactly one is required");
+  }
   const bool is_known = services.access->has_identity(connection);
   if (command.type == "refresh") {
     if (is_known) return refresh(services, connection, command);

@@ -110,6 +110,18 @@ t.test('a time revokes older tokens only, and tokens without iat', async (t) => 
   t.ok(fresh.every(({ isClosed }) => !isClosed));
 });
 
+t.test('a server without keys knows no users', async (t) => {
+  const { server } = await startComet(t, { workers: 1 });
+  const message = /the server has no token-key, so its clients have no user$/;
+  t.throws(
+    () => {
+      server.revoke({ user: 'ada' });
+    },
+    { code: 'ERR_OPTION_INVALID', message },
+  );
+  t.throws(() => server.disconnect({ user: 'ada' }), { code: 'ERR_OPTION_INVALID', message });
+});
+
 t.test('a disconnected user may return', async (t) => {
   const world = await start(t);
   const ada = world.secret.token({ sub: 'ada', grants: READ });
@@ -154,6 +166,7 @@ t.test(
       [{ user: 5 }, /revoke: user: 5 is not a text/],
       [{ id: 'x'.repeat(201) }, /is not a text of 1 to 200 bytes/],
       [{ user: 'a', beforeSeconds: 1.5 }, /beforeSeconds: 1.5 is not a whole number/],
+      [{ user: 'a', keepSeconds: 2_678_401 }, /keepSeconds: 2678401 is not/],
       [{ user: 'a', keepSeconds: 0 }, /keepSeconds: 0 is not a whole number from 1 to 2678400/],
       [{ user: 'a', other: 1 }, /unknown key "other"/],
     ] as const) {

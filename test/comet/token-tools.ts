@@ -89,6 +89,11 @@ t.test('a mistake is one sentence', async (t) => {
     [['--key', (keys[1] ?? '').replace('EdDSA', 'RS256')], /own.pem is not a key of RS256/],
     [['--key', key, '--info', '{'], /info: { is not JSON/],
     [['--key', key, '--ttl', '0'], /ttl: 0 is not between 1 and/],
+    [['--key', key, '--user', 'u'.repeat(201)], /user: .* is not a text of 1 to 200 bytes/],
+    [
+      ['--key', key, '--info', `"${'x'.repeat(1100)}"`],
+      /info: .* is not at most 1024 bytes of JSON/,
+    ],
   ] as const) {
     const { code, stdout, stderr } = await run(['token', ...args]);
     t.equal(code, 2);

@@ -108,9 +108,12 @@ t.test('the header comes before the query, and the query before the cookie', asy
 t.test('a rejection names its cause in WWW-Authenticate, and never the token', async (t) => {
   const world = await start(t);
   const missing = await headOf(world, requestOf('/events', 'channel=a'));
-  t.match(missing, /\r\nWWW-Authenticate: Bearer\r\n/);
+  t.match(missing, /\r\nWWW-Authenticate: Bearer realm="megacomet-ts"\r\n/);
   const invalid = await headOf(world, requestOf('/events', 'channel=a&token=bad'));
-  t.match(invalid, /^HTTP\/1\.1 401 .*\r\nWWW-Authenticate: Bearer error="invalid_token"\r\n/s);
+  t.match(
+    invalid,
+    /^HTTP\/1\.1 401 .*\r\nWWW-Authenticate: Bearer realm="megacomet-ts", error="invalid_token"\r\n/s,
+  );
   const token = world.secret.token(READ_A);
   const denied = await exchange(
     world.port,
@@ -118,7 +121,10 @@ t.test('a rejection names its cause in WWW-Authenticate, and never the token', a
       Connection: 'close',
     }),
   );
-  t.match(denied, /^HTTP\/1\.1 403 .*\r\nWWW-Authenticate: Bearer error="insufficient_scope"\r\n/s);
+  t.match(
+    denied,
+    /^HTTP\/1\.1 403 .*\r\nWWW-Authenticate: Bearer realm="megacomet-ts", error="insufficient_scope"\r\n/s,
+  );
   t.notOk(denied.includes(token));
 });
 
@@ -156,6 +162,9 @@ function wrongTokens(secret: Secret, claims: object): Record<string, string> {
       ...Object.fromEntries(Array.from({ length: 1000 }, (_, n) => [`c${n}`, n])),
     }),
     'a grant of an unknown action': secret.token({ ...claims, grants: { all: ['*'] } }),
+    'a user with a zero byte': secret.token({ ...claims, sub: 'ada\0x' }),
+    'an empty user': secret.token({ ...claims, sub: '' }),
+    'a pattern in channels': secret.token({ ...claims, channels: ['*'] }),
     'for one channel': secret.token({ ...claims, channel: 'a' }),
   };
 }
@@ -166,7 +175,10 @@ t.test('a token that is wrong in one way is rejected everywhere', async (t) => {
   const good = world.secret.token(claims);
   const wrong = wrongTokens(world.secret, claims);
   t.ok(isServed('/poll', await statusOf(world, requestOf('/poll', `channel=a&token=${good}`))));
-  const list = world.secret.token({ ...claims, aud: ['pull', 'push'] });
+  const list = world.secret.token({
+    ...{ ...claims, aud: ['pull', 'push'] },
+    'http://schemas.xmlsoap.org/ws/2005/05/identity/claims/nameidentifier': 'ada',
+  });
   t.ok(isServed('/poll', await statusOf(world, requestOf('/poll', `channel=a&token=${list}`))));
   for (const [name, token] of Object.entries(wrong)) {
     const statuses: number[] = [];
@@ -305,20 +317,22 @@ t.test('a token for one channel opens that channel, for its user', async (t) => 
     const status = (query: string): Promise<number> => statusOf(world, requestOf(path, query));
     const ok = await status(`channel=room/7&token=${ada}&channel_token=${ticket}`);
     t.ok(isServed(path, ok), path);
-    t.ok(isServed(path, await status(`channel=room/8&channel_token=${free}`)), 'without a user');
+    const anybody = await status(`channel=room/8&token=${bob}&channel_token=${free}`);
+    t.ok(isServed(path, anybody), 'without a user');
+    t.equal(await status(`channel=room/8&channel_token=${free}`), 401, 'not without a connection');
     t.equal(
       await status(`channel=room/7&token=${bob}&channel_token=${ticket}`),
-      403,
+      401,
       'another user',
     );
-    t.equal(await status(`channel=room/7&channel_token=${ticket}`), 403, 'nobody');
+    t.equal(await status(`channel=room/7&channel_token=${ticket}`), 401, 'nobody');
     t.equal(
       await status(`channel=room/9&token=${ada}&channel_token=${ticket}`),
       403,
       'another one',
     );
     t.equal(await status(`channel=room/7&token=${ticket}`), 401, 'no token of a connection');
-    t.equal(await status(`channel=room/7&channel_token=${ada}`), 403, 'no token of a channel');
+    t.equal(await status(`channel=room/7&channel_token=${ada}`), 401, 'no token of a channel');
   }
   const client = new CommandClient(world.port, `/ws?token=${ada}`);
   await client.open();
@@ -347,6 +361,37 @@ t.test('only a grant lets a client publish', async (t) => {
   t.strictSame(client.messages, ['chat/1']);
   const errors = client.told.filter((text) => text.includes('publish: not allowed'));
   t.equal(errors.length, 3);
+});
+
+t.test('an old cookie does not keep a page from public channels', async (t) => {
+  const options = { tokenCookie: 'session', public: ['open'], origin: ['null', '*'] };
+  const world = await start(t, options);
+  const old = `session=${world.secret.token({ ...READ_A, exp: nowS() - 60 })}`;
+  const good = `session=${world.secret.token(READ_A)}`;
+  const status = (channel: string, lines: Record<string, string>): Promise<number> =>
+    statusOf(world, requestOf('/events', `channel=${channel}`, lines));
+  const own = { 'Sec-Fetch-Site': 'same-origin' };
+  t.equal(await status('open', { ...own, Cookie: old }), 200);
+  t.equal(await status('a', { ...own, Cookie: old }), 401);
+  t.equal(await status('a', { ...own, Cookie: good }), 200);
+  for (const origin of ['null', 'https://any.example']) {
+    t.equal(await status('a', { Origin: origin, Cookie: good }), 401, `${origin} names nobody`);
+    const head = await headOf(world, requestOf('/events', 'channel=open', { Origin: origin }));
+    t.notMatch(head, /Allow-Credentials/);
+  }
+});
+
+t.test('a WebSocket without a token must connect in time, or use public channels', async (t) => {
+  const world = await start(t, { handshakeTimeout: 1, public: ['open'] });
+  const silent = new CommandClient(world.port, '/ws');
+  const known = new CommandClient(world.port, `/ws?token=${world.secret.token(READ_A)}`);
+  const guest = new CommandClient(world.port, '/ws?channel=open');
+  t.equal(await silent.closed, 3000);
+  for (const client of [known, guest]) {
+    client.say('{"type":"ping"}');
+    await until('the answer', () => client.told.some((text) => text.includes('pong')));
+    client.close();
+  }
 });
 
 t.test('public channels need no token, and without keys no other is open', async (t) => {
@@ -413,9 +458,9 @@ t.test('tokens that were issued together do not end together', async (t) => {
     return endOf(socket);
   });
   const ends = (await Promise.all(sockets)).map((end) => Math.round(end));
-  // A tenth of its life is a minute: most ends are over already, and end in the first second.
-  t.ok(new Set(ends).size >= 4, `${new Set(ends).size} seconds`);
-  t.ok(Math.max(...ends) <= iat + 601);
+  // Clients that present it so late keep at least half of what is left.
+  t.ok(new Set(ends).size >= 3, `${new Set(ends).size} seconds`);
+  t.ok(Math.max(...ends) <= iat + 601 && Math.min(...ends) >= iat + 593);
 });
 
 t.test('a changed key file counts after SIGHUP, and no log shows a token', async (t) => {

@@ -72,9 +72,12 @@ t.test('a mistake is one sentence that names the option, and never the key', (t)
     [`none=${good}`, /is not ALG=FILE/],
     ['HS256=/no/such/file', /^token-key: \/no\/such\/file cannot be read \(ENOENT\)$/],
     [`HS256=${dir}`, /^token-key: .* cannot be read \(EISDIR\)$/],
-    [`HS256=${secret}`, /short: the secret of HS256 has 19 bytes; at least 32 are required$/],
+    [`HS256=${secret}`, /short: the secret of HS256 has 19 bytes; 32 to 1024 are allowed$/],
     [`HS256=${file('large', 'x'.repeat(65_537))}`, /large is too large; at most 65536 bytes/],
-    [`HS256=${file('pem', pem(rsa.publicKey))}`, /pem has a key as PEM; HS256 needs a secret$/],
+    [
+      `HS256=${file('pem', pem(rsa.publicKey))}`,
+      /pem has a key as PEM, JWK or DER; HS256 needs a secret$/,
+    ],
     [
       `RS256=${file('own', pem(rsa.privateKey))}`,
       /own has a private key, which belongs to the issuer/,
@@ -83,6 +86,16 @@ t.test('a mistake is one sentence that names the option, and never the key', (t)
       `EdDSA=${file('own.json', JSON.stringify(ed.privateKey.export({ format: 'jwk' })))}`,
       /own.json has a private key/,
     ],
+    [
+      `HS256=${file('jwk', JSON.stringify(rsa.publicKey.export({ format: 'jwk' })))}`,
+      /jwk has a key as PEM, JWK or DER/,
+    ],
+    [
+      `HS256=${file('der', rsa.publicKey.export({ type: 'spki', format: 'der' }))}`,
+      /der has a key as PEM, JWK or DER/,
+    ],
+    [`HS256=${file('long', 'x'.repeat(1025))}`, /has 1025 bytes; 32 to 1024 are allowed$/],
+    [`RS256=${file('cert', '-----BEGIN CERTIFICATE-----')}`, /cert has a certificate, whose dates/],
     [`RS256=${good}`, /good is not a public key as PEM or JWK$/],
     [`RS256=${file('bad.json', '{"kty":')}`, /bad.json is not a public key as PEM or JWK$/],
     [`RS256=${file('a', pem(p256.publicKey))}`, /a is not an RSA key, so RS256 cannot use it$/],

@@ -5,7 +5,7 @@ import { Revocations } from '../../lib/broker/revocations.js';
 
 t.test('a revocation is kept until its end, one for each user and token', (t) => {
   let nowS = 1000;
-  const revocations = new Revocations(() => nowS);
+  const revocations = new Revocations(0, () => nowS);
   revocations.add({ user: 'ada', keepSeconds: 10 });
   revocations.add({ id: 'ada', keepSeconds: 20 });
   revocations.add({ user: 'ada', keepSeconds: 30 });
@@ -21,7 +21,7 @@ t.test('a revocation is kept until its end, one for each user and token', (t) =>
 
 t.test('100,000 are kept; ended ones make room, and no other one is forgotten', (t) => {
   let nowS = 1000;
-  const revocations = new Revocations(() => nowS);
+  const revocations = new Revocations(0, () => nowS);
   for (let n = 0; n < 100_000; n++) revocations.add({ user: `user ${n}`, keepSeconds: 60 });
   t.throws(() => revocations.add({ user: 'ada' }), {
     code: 'ERR_BUSY',

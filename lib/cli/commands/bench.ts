@@ -14,8 +14,8 @@ import { EXIT, SIGNAL_EXIT } from '../process-interface.js';
 import { ProgressLine } from '../progress.js';
 import { ResultFile } from '../result-file.js';
 
-/** Tokens of up to a hundred thousand users. */
-const TOKEN_FILE_BYTES_MAX = 32 * 1024 * 1024;
+/** One frame has all tokens. */
+const TOKEN_FILE_BYTES_MAX = 768 * 1024;
 /** As many as a frame has. */
 const TOKENS_MAX = 65_535;
 

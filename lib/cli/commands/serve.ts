@@ -69,12 +69,13 @@ function reload(
   try {
     const settings = readSettings('serve', { flags, env: process.env });
     const { acceptRate, idleTimeout, maxConnections } = settings as ServerOptions;
+    // First, because it can fail, and then nothing else has changed.
+    server.reloadKeys();
     server.adjust({
       ...(acceptRate === undefined ? {} : { acceptRate }),
       ...(idleTimeout === undefined ? {} : { idleTimeout }),
       ...(maxConnections === undefined ? {} : { maxConnections }),
     });
-    server.reloadKeys();
     log.level = settings['logLevel'] as string;
     log.info({ acceptRate, idleTimeout, maxConnections }, 'configuration read again');
     const options = changedForGood(started, settings);

@@ -1,5 +1,5 @@
 // Rules of channel names. See channel_name.h.
-#include "protocol/channel_name.h"
+#include "pubsub/channel_name.h"
 
 #include <algorithm>
 #include <set>

@@ -1,5 +1,5 @@
 // Names of channels, and patterns: the rules by the vectors that lib/ is tested with too.
-#include "protocol/channel_name.h"
+#include "pubsub/channel_name.h"
 
 #include <cstdint>
 #include <fstream>
