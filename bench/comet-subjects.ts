@@ -51,6 +51,8 @@ export interface CometShape {
   readonly cores: string | null;
   /** Whether it accepts messages over HTTP; megacomet-ts only. */
   readonly hasAdmin: boolean;
+  /** The key of its clients' tokens; megacomet-ts only. */
+  readonly tokenKey?: string | undefined;
 }
 
 export interface CometServer {
@@ -97,6 +99,7 @@ async function startLibrary(shape: CometShape): Promise<CometServer> {
     historyBytes: HISTORY_BYTES,
     heartbeat: HEARTBEAT_SECONDS,
     pollTimeout: POLL_TIMEOUT_SECONDS,
+    ...(shape.tokenKey !== undefined && { tokenKey: [shape.tokenKey] }),
     ...(shape.hasAdmin && { adminPort: 0, adminToken: ADMIN_TOKEN }),
   });
   await server.listen();

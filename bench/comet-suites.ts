@@ -25,6 +25,7 @@ export const COMET_SUITES = [
   'publishes',
   'reconnect',
   'storm',
+  'tokens',
 ] as const;
 export type CometSuite = (typeof COMET_SUITES)[number];
 
@@ -55,7 +56,7 @@ export const TRANSPORTS: readonly Transport[] = ['sse', 'websocket', 'poll'];
 const IDLE: Omit<CometTrialRequest, 'baselines' | 'connections' | 'subject' | 'transport'> = {
   ...{ workers: 1, private: false, messageBytes: MESSAGE_BYTES, broadcasts: 0, probeSeconds: 0 },
   ...{ publishRate: 0, publishSeconds: 0, publisher: 'library', missed: 0, channels: 0, rounds: 1 },
-  ...{ isPinned: false, sharesCores: false },
+  ...{ isPinned: false, sharesCores: false, tokens: null },
 };
 
 const NO_NCHAN =
@@ -64,6 +65,9 @@ const NO_NCHAN =
 const CLIENTS_LIMIT =
   'A handshake costs the clients more than a fast server, and they have as many cores. So two busy ' +
   'loops share the core of each server: the rate is that of a worker with a third of a core.';
+
+const FIRST_ROUND =
+  'In the first round a worker verifies each token; from the second on it knows those of RS256, ES256 and EdDSA.';
 
 function notesOf({ nchan }: Baselines): string[] {
   return nchan === undefined ? [NO_NCHAN] : [];
@@ -506,6 +510,54 @@ async function storm(options: CometSuiteOptions): Promise<SuiteResult> {
   };
 }
 
+/** Users of the suite `tokens`: as many tokens as a worker verifies in its first round. */
+const TOKEN_USERS = 2000;
+const TOKEN_ALGORITHMS = [null, 'HS256', 'RS256', 'ES256', 'EdDSA'] as const;
+
+/** Handshakes with tokens beside those without, of one server each. */
+async function tokens(options: CometSuiteOptions): Promise<SuiteResult> {
+  const connections = Math.min(options.connections ?? Infinity, ONE_WORKER);
+  const transports = transportsOf(options).filter((transport) => transport !== 'poll');
+  const requests = transports.flatMap((transport) =>
+    TOKEN_ALGORITHMS.map((algorithm): CometTrialRequest => ({
+      ...IDLE,
+      ...{ baselines: options.baselines, subject: 'megacomet', transport, connections },
+      ...{ rounds: ROUNDS, isPinned: availableParallelism() > 1, sharesCores: true },
+      tokens: algorithm === null ? null : { algorithm, users: TOKEN_USERS },
+    })),
+  );
+  const rows = await rowsOf(requests, options.runs);
+  return {
+    suite: 'tokens',
+    title:
+      `${formatNumber(connections, 0)} clients with the tokens of ${formatNumber(TOKEN_USERS, 0)} users ` +
+      `subscribe to one channel of one worker with a third of a core, median of ${options.runs} × ${ROUNDS}`,
+    header: [
+      ...['token', 'transport', 'handshakes/s', 'of no token', 'CPU µs/handshake'],
+      ...['per CPU second, of no token', 'bytes/connection'],
+    ],
+    rows: rows.map((row, index) => {
+      const base = rows[index - (index % TOKEN_ALGORITHMS.length)] ?? row;
+      const rate = middle(row, openRate);
+      const cpu = middle(row, cpuPerAccept);
+      return [
+        row[0]?.tokens?.algorithm ?? 'none',
+        row[0]?.transport ?? '',
+        formatNumber(rate, 0),
+        ratio(rate, middle(base, openRate)),
+        formatNumber(cpu, 1),
+        ratio(middle(base, cpuPerAccept), cpu),
+        formatNumber(
+          middle(row, ({ workerBytes }) => workerBytes),
+          0,
+        ),
+      ];
+    }),
+    trials: rows.flat(),
+    notes: [CLIENTS_LIMIT, FIRST_ROUND],
+  };
+}
+
 export function runCometSuite(suite: CometSuite, options: CometSuiteOptions): Promise<SuiteResult> {
   switch (suite) {
     case 'handshakes':
@@ -520,5 +572,7 @@ export function runCometSuite(suite: CometSuite, options: CometSuiteOptions): Pr
       return reconnect(options);
     case 'storm':
       return storm(options);
+    case 'tokens':
+      return tokens(options);
   }
 }

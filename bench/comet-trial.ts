@@ -6,6 +6,7 @@ import type { BenchResult } from '../lib/bench/bench-result.js';
 import { runBench, type BenchOptions, type Held, type Transport } from '../lib/bench/bench.js';
 import { CHANNEL, startComet, type CometServer, type CometSubject } from './comet-subjects.js';
 import type { Baselines } from './build-baselines.js';
+import { issueTokens, type TokenRequest } from './issued-tokens.js';
 import { startBusyLoops } from './busy-loops.js';
 import {
   measurePublishes,
@@ -47,10 +48,13 @@ export interface CometTrialRequest {
   readonly isPinned: boolean;
   /** Whether busy loops share the cores of the workers; requires isPinned. */
   readonly sharesCores: boolean;
+  /** The tokens of the clients; null if the server needs none. */
+  readonly tokens: TokenRequest | null;
 }
 
 export interface CometTrialResult {
   readonly subject: CometSubject;
+  readonly tokens: TokenRequest | null;
   readonly transport: Transport;
   readonly private: boolean;
   readonly publisher: Publisher;
@@ -98,7 +102,11 @@ class CometTrial {
     storm: null,
   };
 
-  constructor(request: CometTrialRequest, server: CometServer) {
+  constructor(
+    request: CometTrialRequest,
+    server: CometServer,
+    readonly tokens: readonly string[],
+  ) {
     this.#request = request;
     this.#server = server;
   }
@@ -117,6 +125,7 @@ class CometTrial {
         since,
         // nchan sends no cursor when a client subscribes.
         isHeadEnough: subject === 'nchan',
+        tokens: this.tokens,
       },
       ...{ rate: 0, processes: 'auto', sources: [], hold: 0, whileHeld: measure, verify: false },
       ...{ active: 0, messageSize: 1, duration: 1, connectTimeout: 60, admin: '' },
@@ -202,11 +211,16 @@ async function whenEmpty({ library }: CometServer): Promise<void> {
 export async function runCometTrial(request: CometTrialRequest): Promise<CometTrialResult> {
   const { subject, transport, connections, missed, publisher } = request;
   const cores = request.isPinned ? takeSecondHalf() : null;
-  const server = await startComet({ ...request, cores, hasAdmin: publisher !== 'library' });
+  const issued = request.tokens === null ? null : await issueTokens(request.tokens);
+  const server = await startComet({
+    ...request,
+    ...{ cores, hasAdmin: publisher !== 'library', tokenKey: issued?.tokenKey },
+  });
+  issued?.forget();
   const endLoops = cores !== null && request.sharesCores ? startBusyLoops(cores) : null;
   try {
     await sleep(SETTLE_MS);
-    const trial = new CometTrial(request, server);
+    const trial = new CometTrial(request, server, issued?.tokens ?? []);
     const bareBytes = privateBytes(server.pids);
     const bareManagerBytes = privateBytes([process.pid]);
     const bareDescriptors = descriptors(server.pids);
@@ -229,6 +243,7 @@ export async function runCometTrial(request: CometTrialRequest): Promise<CometTr
     }
     const shape = {
       ...{ subject, transport, private: request.private, connections, publisher },
+      tokens: request.tokens,
       openedPerSecond: all.map(({ ramp }) => ramp.connectionsPerSecond),
       cpuUsPerHandshake: all.map((one) => one.server?.cpuMicrosecondsPerAccept ?? NaN),
     };

@@ -53,6 +53,11 @@ const SUITES = {
     method:
       'Clients connect and subscribe. Two busy loops share the core of the server, so that the server and not the clients limits the rate: a worker has a third of a core.',
   },
+  tokens: {
+    title: 'Handshakes with tokens',
+    method:
+      'As above, with a token in each request. The server without tokens is open; the others need a grant for the channel.',
+  },
   subscribers: {
     title: 'A million subscribers',
     method:
