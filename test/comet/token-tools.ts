@@ -28,6 +28,7 @@ async function start(
       ...['--workers', '1', '--token-key', `HS256=${file}`],
       ...['--token-key', `EdDSA:ed=${known}`],
     ],
+    expectLog: [/^--token-audience is not set/],
   });
   return { program, keys: [`HS256=${file}`, `EdDSA:ed=${own}`], folder };
 }
