@@ -68,8 +68,8 @@ export const SIGNALS: readonly SignalEffect[] = [
   {
     names: ['SIGHUP'],
     effect:
-      'Read environment and config file again. Log level, connection limit, idle timeout and ' +
-      'accept rate change without a restart.',
+      'Read environment, config file and the files of --token-key again. Log level, connection ' +
+      'limit, idle timeout, accept rate and the keys of tokens change without a restart.',
   },
   {
     names: ['SIGKILL'],

@@ -220,7 +220,8 @@ constexpr size_t kTokenInfoBytesMax = 1024;
 /// clients than that verify again when they reconnect.
 constexpr size_t kVerifiedTokensMax = 65'536;
 
-/// Tokens for one channel in one request or command: each costs a hash.
+/// Tokens for one channel in one request or command: each costs a hash, and with a public key ten
+/// to a hundred times as much.
 constexpr size_t kChannelTokensMax = 8;
 
 /// Revoked users and tokens that a worker keeps; the manager has the same limit. Each takes about

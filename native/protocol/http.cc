@@ -304,6 +304,8 @@ void handle(const RequestContext& context) {
   if (fault.code != 0) return reject(context, fault);
   const HttpFault denied =
       check_request_access(context.services, context.connection, context.head, &request);
+  // A client that guesses tokens connects again for each try.
+  if (denied.code == 401) return reject_and_close(context, denied);
   if (denied.code != 0) return reject(context, denied);
   if (needs_channel(request.route) && request.channels.empty()) {
     return reject(context, {400, "channel is required"});

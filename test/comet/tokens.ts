@@ -410,11 +410,7 @@ t.test('each request of one connection has an identity of its own', async (t) =>
   const world = await start(t);
   const token = world.secret.token(READ_A);
   const poll = (query: string): string => requestOf('/poll', query);
-  const text = await exchange(
-    world.port,
-    poll(`channel=a&token=${token}`) + poll('channel=a'),
-    (all) => all.split('HTTP/1.1').length === 3 && all.endsWith('}\n'),
-  );
+  const text = await exchange(world.port, poll(`channel=a&token=${token}`) + poll('channel=a'));
   const codes = [...text.matchAll(/HTTP\/1\.1 (\d+)/g)].map(([, code]) => code);
   t.strictSame(codes, ['204', '401']);
 });

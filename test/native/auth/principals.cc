@@ -116,6 +116,36 @@ TEST("each connection ends in the second of its token, whatever happened before"
   EXPECT_EQUAL(world.principals.identities(), users.size());
 }
 
+TEST("a revocation visits the connections of its user or its token, and forgets them") {
+  World world;
+  Claims claims = claims_of("ada");
+  for (int fd = 0; fd < 200; ++fd) {
+    claims.user = fd % 2 == 0 ? "ada" : "bob";
+    claims.id = fd % 3 == 0 ? "" : "token " + std::to_string(fd);
+    claims.issued_at_s = static_cast<uint64_t>(fd);
+    world.principals.set(fd, claims, 0);
+  }
+  std::set<int> found;
+  const auto close = [&](int fd) {
+    found.insert(fd);
+    world.principals.forget(fd);
+  };
+  world.principals.visit_revoked("", "token 7", 6, close);
+  EXPECT(found.empty());
+  world.principals.visit_revoked("", "token 7", 7, close);
+  EXPECT(found == std::set<int>{7});
+  found.clear();
+  world.principals.visit_revoked("ada", "", 10, close);
+  EXPECT((found == std::set<int>{0, 2, 4, 6, 8, 10}));
+  found.clear();
+  world.principals.visit_user("bob", close);
+  EXPECT_EQUAL(found.size(), 99U);
+  found.clear();
+  world.principals.visit_user("", close);
+  world.principals.visit_revoked("nobody", "", UINT32_MAX, close);
+  EXPECT(found.empty());
+}
+
 TEST("what is visited may be forgotten at once") {
   World world;
   for (int fd = 10; fd < 80; ++fd) world.principals.set(fd, claims_of("u"), 5);
