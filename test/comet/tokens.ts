@@ -255,7 +255,7 @@ t.test('a first message connects a WebSocket, and refresh extends it', async (t)
     return client.told[count - 1] ?? '';
   };
   client.say('{"type":"subscribe","channel":"a"}');
-  t.match(await answers(1), /"error":"channel: not allowed with this token","channel":"a"/);
+  t.match(await answers(1), /"error":"token is required","channel":"a"/);
   client.say(JSON.stringify({ type: 'refresh', token: world.secret.token(READ_A) }));
   t.match(await answers(2), /refresh: send connect first/);
   client.say(JSON.stringify({ type: 'connect', token: world.secret.token(READ_A) }));
