@@ -11,8 +11,8 @@ import {
   PUBLISH_OPTIONS,
   STATUS_OPTIONS,
   SUBSCRIBE_OPTIONS,
-  TOKEN_OPTIONS,
 } from './tool-options.js';
+import { TOKEN_OPTIONS } from './token-options.js';
 
 export interface Example {
   /** The command line behind the program's name. */
