@@ -36,6 +36,8 @@ const TESTS = [
   'test/comet/websocket-vectors.ts',
   'test/comet/websocket-handshake.ts',
   'test/comet/websocket-commands.ts',
+  'test/comet/tokens.ts',
+  'test/comet/revoke.ts',
 ];
 /** The imports of a test that has the server in its own process. */
 const LIBRARY =
