@@ -107,7 +107,10 @@ const WRONG_CALLS: readonly [Call, RegExp][] = [
   [(s) => s['disconnect']?.(), /^ERR_CHANNEL: disconnect: target: undefined is not a channel/],
   [(s) => s['disconnect']?.(null), /^ERR_CHANNEL: disconnect: target: null is not/],
   [(s) => s['disconnect']?.(5), /^ERR_CHANNEL: disconnect: target: 5 is not/],
-  [(s) => s['disconnect']?.({}), /^ERR_OPTION_INVALID: disconnect: either member or user is required$/],
+  [
+    (s) => s['disconnect']?.({}),
+    /^ERR_OPTION_INVALID: disconnect: either member or user is required$/,
+  ],
   [(s) => s['disconnect']?.({ member: 5 }), /disconnect: member: 5 is not a string/],
   [(s) => s['disconnect']?.({ membr: 'x' }), /disconnect: unknown option membr/],
   [(s) => s['disconnect']?.('a', 5), /^ERR_MESSAGE: reason: 5 is not a string$/],
