@@ -1,4 +1,4 @@
-// HMAC-SHA256 with a kept key (RFC 2104): OpenSSL prepares the key once, and a digest copies that.
+// HMAC-SHA256 with a kept key (RFC 2104): OpenSSL prepares the key once, for all digests.
 #pragma once
 
 #include <array>
@@ -22,7 +22,7 @@ class Mac {
   [[nodiscard]] bool is_ready() const { return keyed_ != nullptr; }
 
   /// False if memory ran out. Needs is_ready().
-  [[nodiscard]] bool digest(std::string_view text, MacDigest* out) const;
+  [[nodiscard]] bool digest(std::string_view text, MacDigest* out);
 
  private:
   const OpenSsl& openssl_;

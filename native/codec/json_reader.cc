@@ -368,7 +368,10 @@ JsonFault JsonMembers::add(const JsonMember& member) {
 const JsonMember* JsonMembers::find(std::string_view name) const {
   char buffer[bounds::kJsonKeyBytesMax];
   for (const JsonMember& member : *this) {
-    if (std::string_view(buffer, unescape_json(member.key, buffer)) == name) return &member;
+    const bool is_escaped = member.key.find('\\') != std::string_view::npos;
+    const std::string_view key =
+        is_escaped ? std::string_view(buffer, unescape_json(member.key, buffer)) : member.key;
+    if (key == name) return &member;
   }
   return nullptr;
 }

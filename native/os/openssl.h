@@ -16,7 +16,6 @@ namespace megacomet {
   X(ERR_clear_error)         \
   X(EVP_DigestVerify)        \
   X(EVP_DigestVerifyInit)    \
-  X(EVP_MAC_CTX_dup)         \
   X(EVP_MAC_CTX_free)        \
   X(EVP_MAC_CTX_new)         \
   X(EVP_MAC_fetch)           \
