@@ -32,8 +32,8 @@ Mac::Mac(const OpenSsl& functions, std::string_view key) : openssl_(functions) {
 
 bool Mac::digest(std::string_view text, MacDigest* out) {
   size_t size = 0;
-  // Without a key it begins anew with the one that it has (EVP_MAC(3)). A copy would cost as much as
-  // the digest.
+  // Without a key it begins anew with the one that it has (EVP_MAC(3)). A copy would cost as much
+  // as the digest.
   return openssl_.EVP_MAC_init(keyed_, nullptr, 0, nullptr) == 1 &&
          openssl_.EVP_MAC_update(keyed_, bytes_of(text), text.size()) == 1 &&
          openssl_.EVP_MAC_final(keyed_, out->data(), &size, out->size()) == 1;
