@@ -11,7 +11,7 @@
       "native/auth/shared_texts.cc",
       "native/auth/token.cc",
       "native/auth/token_keys.cc",
-      "native/auth/verified_tokens.cc",
+      "native/auth/known_tokens.cc",
       "native/codec/base64url.cc",
       "native/codec/cursor.cc",
       "native/codec/deflate_codec.cc",

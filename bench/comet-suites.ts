@@ -67,7 +67,7 @@ const CLIENTS_LIMIT =
   'loops share the core of each server: the rate is that of a worker with a third of a core.';
 
 const FIRST_ROUND =
-  'In the first round a worker verifies each token; from the second on it knows those of RS256, ES256 and EdDSA.';
+  'In the first round a worker verifies each token; from the second on it knows them.';
 
 function notesOf({ nchan }: Baselines): string[] {
   return nchan === undefined ? [NO_NCHAN] : [];

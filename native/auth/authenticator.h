@@ -7,10 +7,8 @@
 #include <string_view>
 #include <utility>
 
-#include "auth/mac.h"
 #include "auth/token.h"
 #include "auth/token_keys.h"
-#include "auth/verified_tokens.h"
 #include "os/openssl.h"
 
 namespace megacomet {
@@ -26,9 +24,7 @@ struct TokenRules {
 class Authenticator {
  public:
   /// `functions` is find_openssl(), and not null.
-  /// `digest_key`: 32 random bytes that nobody else knows.
-  Authenticator(const OpenSsl& functions, std::string_view digest_key)
-      : keys_(functions), digests_(functions, digest_key) {}
+  explicit Authenticator(const OpenSsl& functions) : keys_(functions) {}
 
   TokenKeys& keys() { return keys_; }
   void set_rules(TokenRules rules) { rules_ = std::move(rules); }
@@ -36,12 +32,15 @@ class Authenticator {
   /// Verifies a token at a time of the wall clock. `out` is complete only for kNone.
   [[nodiscard]] TokenFault authenticate(std::string_view text, uint64_t now_s, Claims* out);
 
+  /// Whether a token that ends then, 0 for never, is accepted no longer.
+  [[nodiscard]] bool is_expired(uint64_t expires_at_s, uint64_t now_s) const {
+    return expires_at_s > 0 && expires_at_s + rules_.leeway_s <= now_s;
+  }
+
  private:
   [[nodiscard]] TokenFault check(const Claims& claims, uint64_t now_s) const;
 
   TokenKeys keys_;
-  Mac digests_;
-  VerifiedTokens verified_;
   TokenRules rules_;
 };
 

@@ -30,12 +30,15 @@ class NamePattern {
 /// The grants of a principal. Connections with the same grants share one.
 class Grants : public Counted {
  public:
-  explicit Grants(const GrantTexts& texts);
+  /// `channels` are subscribed when a client connects.
+  explicit Grants(const GrantTexts& texts, std::vector<std::string> channels = {});
 
+  [[nodiscard]] const std::vector<std::string>& channels() const { return channels_; }
   [[nodiscard]] bool allows(Action action, std::string_view name) const;
 
  private:
   std::array<std::vector<NamePattern>, kActionCount> patterns_;
+  std::vector<std::string> channels_;
 };
 
 }  // namespace megacomet

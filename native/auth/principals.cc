@@ -12,18 +12,20 @@ namespace megacomet {
 namespace {
 
 /// One text for equal grants. A length before each name, because a name may have any character.
-std::string text_of(const GrantTexts& grants) {
+std::string text_of(const Claims& claims) {
   std::string text;
   const auto append_number = [&text](size_t number) {
     text.append(std::to_string(number)).push_back(' ');
   };
-  for (const std::vector<std::string>& names : grants) {
+  const auto append_names = [&](const std::vector<std::string>& names) {
     append_number(names.size());
     for (const std::string& name : names) {
       append_number(name.size());
       text.append(name);
     }
-  }
+  };
+  append_names(claims.channels);
+  for (const std::vector<std::string>& names : claims.grants) append_names(names);
   return text;
 }
 
@@ -42,34 +44,43 @@ bool Principals::reserve(uint32_t capacity) {
 }
 
 std::string Principals::identity_text(const Claims& claims) {
-  const uint32_t number = grant_texts_.acquire(text_of(claims.grants));
+  const uint32_t number = grant_texts_.acquire(text_of(claims));
   if (number > grants_.size()) grants_.resize(number);
   Ref<Grants>& grants = grants_[number - 1];
-  if (!grants) grants = make_ref<Grants>(claims.grants);
+  if (!grants) grants = make_ref<Grants>(claims.grants, claims.channels);
   std::string text(sizeof number, '\0');
   std::memcpy(text.data(), &number, sizeof number);
   return text.append(claims.user);
 }
 
-void Principals::release_identity(uint32_t identity) {
+void Principals::release(uint32_t identity) {
   const uint32_t number = number_in(identities_.at(identity));
   // Each user of an identity is one of its grants.
   identities_.release(identity);
   if (grant_texts_.release(number)) grants_[number - 1] = Ref<Grants>();
 }
 
-void Principals::set(int fd, const Claims& claims, uint32_t ends_at_s) {
-  const uint32_t identity = identities_.acquire(identity_text(claims));
+uint32_t Principals::acquire(const Claims& claims) {
+  return identities_.acquire(identity_text(claims));
+}
+
+void Principals::hold(uint32_t identity) {
+  identities_.hold(identity);
+  grant_texts_.hold(number_in(identities_.at(identity)));
+}
+
+void Principals::set(int fd, const KnownToken& token, uint32_t ends_at_s) {
+  hold(token.identity);
   Principal* record = records_.at(fd);
   if (record->identity == SharedTexts::kNone) {
     record = records_.occupy(fd);
   } else {
-    release_identity(record->identity);
+    release(record->identity);
   }
-  record->identity = identity;
+  record->identity = token.identity;
   record->ends_at_s = ends_at_s;
-  record->token_hash = hash_of_id(claims.id);
-  record->issued_at_s = static_cast<uint32_t>(std::min<uint64_t>(claims.issued_at_s, UINT32_MAX));
+  record->token_hash = token.id_hash;
+  record->issued_at_s = token.issued_at_s;
   uint32_t& earliest = earliest_end_s_[static_cast<uint32_t>(fd) / kGroupRecords];
   if (ends_at_s != 0) earliest = std::min(earliest, ends_at_s);
 }
@@ -81,13 +92,17 @@ uint32_t Principals::hash_of_id(std::string_view id) {
 void Principals::forget(int fd) {
   const uint32_t identity = records_.at(fd)->identity;
   if (identity == SharedTexts::kNone) return;
-  release_identity(identity);
+  release(identity);
   records_.release(fd);
+}
+
+std::string_view Principals::user_of(uint32_t identity) const {
+  return identities_.at(identity).substr(sizeof(uint32_t));
 }
 
 std::string_view Principals::user(int fd) {
   if (!has(fd)) return {};
-  return identities_.at(records_.at(fd)->identity).substr(sizeof(uint32_t));
+  return user_of(records_.at(fd)->identity);
 }
 
 Ref<Grants> Principals::grants(int fd) {

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "auth/grants.h"
+#include "auth/known_tokens.h"
 #include "auth/shared_texts.h"
 #include "auth/token.h"
 #include "base/ref.h"
@@ -34,12 +35,21 @@ class Principals {
   /// Reserves address space for the descriptors below `capacity`. False if the kernel refuses.
   [[nodiscard]] bool reserve(uint32_t capacity);
 
-  /// Gives a connection the identity of verified claims, in place of one that it had.
-  void set(int fd, const Claims& claims, uint32_t ends_at_s);
+  /// The number of the identity of verified claims, with one user more: the caller releases it.
+  [[nodiscard]] uint32_t acquire(const Claims& claims);
+  void release(uint32_t identity);
+
+  /// Gives a connection the identity of a verified token, in place of one that it had. The
+  /// connection is one more user of it.
+  void set(int fd, const KnownToken& token, uint32_t ends_at_s);
   /// The connection has no token any more.
   void forget(int fd);
+  /// 0 for no id, and never else.
+  [[nodiscard]] static uint32_t hash_of_id(std::string_view id);
 
   [[nodiscard]] bool has(int fd) { return records_.at(fd)->identity != SharedTexts::kNone; }
+  /// Empty for a token without a user.
+  [[nodiscard]] std::string_view user_of(uint32_t identity) const;
   /// Empty for a connection without a token, and for a token without a user.
   [[nodiscard]] std::string_view user(int fd);
   /// Seconds of the epoch at which the connection ends; 0 for never.
@@ -112,11 +122,9 @@ class Principals {
     }
   }
 
-  /// 0 for no id, and never else.
-  [[nodiscard]] static uint32_t hash_of_id(std::string_view id);
   void note_earliest(uint32_t group);
   [[nodiscard]] std::string identity_text(const Claims& claims);
-  void release_identity(uint32_t identity);
+  void hold(uint32_t identity);
 
   Slab<Principal> records_;
   /// Of each group; kNever without one.

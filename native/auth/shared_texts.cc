@@ -31,6 +31,11 @@ uint32_t SharedTexts::acquire(std::string_view text) {
   return row + 1;
 }
 
+void SharedTexts::hold(uint32_t number) {
+  MC_CHECK(number != kNone && number <= rows_.size() && rows_[number - 1].users > 0);
+  ++rows_[number - 1].users;
+}
+
 bool SharedTexts::release(uint32_t number) {
   MC_CHECK(number != kNone && number <= rows_.size() && rows_[number - 1].users > 0);
   const uint32_t row = number - 1;

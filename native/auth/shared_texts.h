@@ -17,6 +17,8 @@ class SharedTexts {
 
   /// The number of a text, with one user more.
   [[nodiscard]] uint32_t acquire(std::string_view text);
+  /// One user more, of a text that has one.
+  void hold(uint32_t number);
   /// One user less. True if it was the last one: the number may name another text from now on.
   bool release(uint32_t number);
 

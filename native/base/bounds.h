@@ -216,9 +216,9 @@ constexpr size_t kTokenNameBytesMax = 200;
 /// Bytes of `info`, which every presence answer repeats for each connection.
 constexpr size_t kTokenInfoBytesMax = 1024;
 
-/// Tokens of RS256, ES256 and EdDSA that a worker remembers as verified, 24 bytes each. More
-/// clients than that verify again when they reconnect.
-constexpr size_t kVerifiedTokensMax = 65'536;
+/// Tokens that a worker remembers as verified, 32 bytes each; a power of two. More clients than that
+/// verify again when they reconnect.
+constexpr size_t kKnownTokensMax = 65'536;
 
 /// Tokens for one channel in one request or command: each costs a hash, and with a public key ten
 /// to a hundred times as much.

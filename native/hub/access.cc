@@ -20,7 +20,6 @@ namespace {
 constexpr uint64_t kSpreadShare = 10;
 constexpr uint64_t kSpreadSecondsMax = 60;
 constexpr uint64_t kEndMax = UINT32_MAX;
-constexpr size_t kDigestKeyBytes = 32;
 
 std::string decoded(const std::string& text) {
   std::string bytes(base64url_bytes(text.size()), '\0');
@@ -54,14 +53,14 @@ bool Access::configure(const frame::Access& settings) {
   const size_t count = settings.keys.size();
   if (settings.algorithms.size() != count || settings.key_ids.size() != count) return false;
   const OpenSsl* openssl = find_openssl();
+  // What was verified with an old key is verified again.
+  forget_known();
   if (count == 0) {
     authenticator_ = nullptr;
     return true;
   }
-  if (openssl == nullptr) return false;
-  std::string digest_key(kDigestKeyBytes, '\0');
-  if (!sys::fill_random(digest_key.data(), digest_key.size())) return false;
-  auto authenticator = std::make_unique<Authenticator>(*openssl, digest_key);
+  if (openssl == nullptr || !sys::fill_random(&digest_key_, sizeof digest_key_)) return false;
+  auto authenticator = std::make_unique<Authenticator>(*openssl);
   for (size_t key = 0; key < count; ++key) {
     if (settings.algorithms[key] > static_cast<uint64_t>(TokenAlgorithm::kEdDsa)) return false;
     const auto algorithm = static_cast<TokenAlgorithm>(settings.algorithms[key]);
@@ -91,6 +90,7 @@ void Access::tick() {
 void Access::revoke(const frame::Revoke& order) {
   if (!is_on_) return;
   revocations_.add(order, sys::wall_s());
+  forget_known();
   principals_.visit_revoked(order.user, order.id, order.before_s, [this](int fd) {
     parts_.connections->disconnect(
         parts_.records->at(fd), CloseCause::kExpired, describe(TokenFault::kRevoked));
@@ -130,27 +130,55 @@ TokenFault Access::verify_connection_token(std::string_view token, uint64_t now_
   return TokenFault::kNone;
 }
 
-uint32_t Access::end_of(const Claims& claims, uint64_t now_s) {
-  const uint64_t end_s = claims.expires_at_s;
-  if (end_s == 0) return 0;
-  const uint64_t begin_s = claims.issued_at_s == 0 ? now_s : claims.issued_at_s;
+uint32_t Access::end_of(const KnownToken& token, uint64_t now_s) {
+  const uint64_t end_s = token.expires_at_s;
+  if (end_s == kEndMax) return 0;
+  const uint64_t begin_s = token.issued_at_s == 0 ? now_s : token.issued_at_s;
   const uint64_t life_s = end_s > begin_s ? end_s - begin_s : 0;
   // A client that presents its token late keeps half of what is left: it would return at once.
   const uint64_t left_s = end_s > now_s ? end_s - now_s : 0;
   const uint64_t spread_s = std::min({life_s / kSpreadShare, kSpreadSecondsMax, left_s / 2});
   const uint64_t early_s = parts_.random->below(static_cast<uint32_t>(spread_s) + 1);
-  return static_cast<uint32_t>(std::min(end_s - std::min(early_s, end_s - 1), kEndMax));
+  return static_cast<uint32_t>(end_s - std::min(early_s, end_s - 1));
+}
+
+void Access::forget_known() {
+  known_.clear([this](uint32_t identity) { principals_.release(identity); });
+}
+
+/// Verifies a token, or finds it among those that were verified.
+TokenFault Access::recognize(std::string_view token, uint64_t now_s, KnownToken* out) {
+  const SipDigest digest = siphash128(digest_key_, token);
+  const KnownToken* known = known_.find(digest);
+  if (known != nullptr) {
+    *out = *known;
+    const uint64_t end_s = known->expires_at_s == kEndMax ? 0 : known->expires_at_s;
+    return authenticator_->is_expired(end_s, now_s) ? TokenFault::kExpired : TokenFault::kNone;
+  }
+  Claims claims;
+  const TokenFault fault = verify_connection_token(token, now_s, &claims);
+  if (fault != TokenFault::kNone) return fault;
+  const uint64_t end_s = claims.expires_at_s == 0 ? kEndMax : claims.expires_at_s;
+  out->digest = digest;
+  out->identity = principals_.acquire(claims);
+  out->expires_at_s = static_cast<uint32_t>(std::min(end_s, kEndMax));
+  out->issued_at_s = static_cast<uint32_t>(std::min(claims.issued_at_s, kEndMax));
+  out->id_hash = Principals::hash_of_id(claims.id);
+  const uint32_t replaced = known_.add(*out);
+  if (replaced != 0) principals_.release(replaced);
+  return TokenFault::kNone;
 }
 
 TokenFault Access::identify(Connection* connection,
                             std::string_view token,
                             std::vector<std::string>* channels) {
   const uint64_t now_s = sys::wall_s();
-  Claims claims;
-  const TokenFault fault = count(verify_connection_token(token, now_s, &claims));
+  KnownToken known;
+  const TokenFault fault = count(recognize(token, now_s, &known));
   if (fault != TokenFault::kNone) return fault;
-  principals_.set(connection->fd(), claims, end_of(claims, now_s));
-  channels->insert(channels->end(), claims.channels.begin(), claims.channels.end());
+  principals_.set(connection->fd(), known, end_of(known, now_s));
+  const Ref<Grants> grants = principals_.grants(connection->fd());
+  channels->insert(channels->end(), grants->channels().begin(), grants->channels().end());
   return TokenFault::kNone;
 }
 
@@ -165,12 +193,15 @@ TokenFault Access::refresh(Connection* connection,
                            std::string_view token,
                            std::vector<std::string>* lost) {
   const uint64_t now_s = sys::wall_s();
-  Claims claims;
-  TokenFault fault = verify_connection_token(token, now_s, &claims);
-  if (fault == TokenFault::kNone && claims.user != user(connection)) fault = TokenFault::kUser;
+  KnownToken known;
+  TokenFault fault = recognize(token, now_s, &known);
+  const bool is_known = fault == TokenFault::kNone;
+  if (is_known && principals_.user_of(known.identity) != user(connection)) {
+    fault = TokenFault::kUser;
+  }
   if (count(fault) != TokenFault::kNone) return fault;
   const Ref<Grants> old = principals_.grants(connection->fd());
-  principals_.set(connection->fd(), claims, end_of(claims, now_s));
+  principals_.set(connection->fd(), known, end_of(known, now_s));
   visit_subscriptions(*connection, [&](uint32_t channel) {
     const std::string& name = parts_.channels->at(channel).name;
     const bool was_granted = old && old->allows(Action::kSubscribe, name);

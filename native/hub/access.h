@@ -10,6 +10,7 @@
 
 #include "auth/authenticator.h"
 #include "auth/grants.h"
+#include "auth/known_tokens.h"
 #include "auth/principals.h"
 #include "auth/revocations.h"
 #include "auth/token.h"
@@ -75,7 +76,9 @@ class Access final : public AccessService {
                                                    uint64_t now_s,
                                                    Claims* out);
   TokenFault count(TokenFault fault);
-  [[nodiscard]] uint32_t end_of(const Claims& claims, uint64_t now_s);
+  [[nodiscard]] TokenFault recognize(std::string_view token, uint64_t now_s, KnownToken* out);
+  void forget_known();
+  [[nodiscard]] uint32_t end_of(const KnownToken& token, uint64_t now_s);
   template <typename Visit>
   void visit_subscriptions(const Connection& connection, Visit visit) const;
 
@@ -83,6 +86,8 @@ class Access final : public AccessService {
   std::unique_ptr<Authenticator> authenticator_;
   Principals principals_;
   Revocations revocations_;
+  KnownTokens known_;
+  SipKey digest_key_{};
   Ref<Grants> publics_;
   std::string cookie_name_;
   bool is_on_ = false;

@@ -30,6 +30,16 @@ struct World {
     return all;
   }
 
+  /// A connection presents a token with these claims, which nobody remembers.
+  void set(int fd, const Claims& claims, uint32_t ends_at_s) {
+    KnownToken token;
+    token.identity = principals.acquire(claims);
+    token.issued_at_s = static_cast<uint32_t>(claims.issued_at_s);
+    token.id_hash = Principals::hash_of_id(claims.id);
+    principals.set(fd, token, ends_at_s);
+    principals.release(token.identity);
+  }
+
   Principals principals;
 };
 
@@ -51,18 +61,35 @@ TEST("equal texts have one number until their last user is gone") {
 
 TEST("a principal has the user and the grants of its last token, and others have none") {
   World world;
-  world.principals.set(7, claims_of("ada", "news/*"), 0);
+  world.set(7, claims_of("ada", "news/*"), 0);
   EXPECT(world.principals.user(7) == "ada");
   EXPECT(world.principals.grants(7)->allows(Action::kSubscribe, "news/1"));
   EXPECT(!world.principals.grants(7)->allows(Action::kPublish, "news/1"));
   EXPECT(!world.principals.has(8) && world.principals.user(8).empty());
   EXPECT(!world.principals.grants(8));
-  world.principals.set(7, claims_of("ada", "b"), 0);
+  world.set(7, claims_of("ada", "b"), 0);
   EXPECT(!world.principals.grants(7)->allows(Action::kSubscribe, "news/1"));
   EXPECT_EQUAL(world.principals.identities(), 1U);
   world.principals.forget(7);
   world.principals.forget(7);
   EXPECT(!world.principals.has(7));
+  EXPECT_EQUAL(world.principals.identities(), 0U);
+}
+
+TEST("an identity lasts as long as its last user, and has the channels of its token") {
+  World world;
+  Claims claims = claims_of("ada");
+  claims.channels = {"mine"};
+  const uint32_t identity = world.principals.acquire(claims);
+  KnownToken token;
+  token.identity = identity;
+  world.principals.set(1, token, 0);
+  world.principals.set(2, token, 0);
+  world.principals.release(identity);
+  world.principals.forget(1);
+  EXPECT(world.principals.user(2) == "ada" && world.principals.user_of(identity) == "ada");
+  EXPECT(world.principals.grants(2)->channels() == std::vector<std::string>{"mine"});
+  world.principals.forget(2);
   EXPECT_EQUAL(world.principals.identities(), 0U);
 }
 
@@ -75,9 +102,9 @@ TEST("names in grants cannot run into each other") {
   Claims third = claims_of("u");
   third.grants[0] = {"a"};
   third.grants[1] = {"b"};
-  world.principals.set(1, one, 0);
-  world.principals.set(2, other, 0);
-  world.principals.set(3, third, 0);
+  world.set(1, one, 0);
+  world.set(2, other, 0);
+  world.set(3, third, 0);
   EXPECT(world.principals.grants(1)->allows(Action::kSubscribe, "b"));
   EXPECT(!world.principals.grants(2)->allows(Action::kSubscribe, "b"));
   EXPECT(!world.principals.grants(3)->allows(Action::kSubscribe, "b"));
@@ -96,7 +123,7 @@ TEST("each connection ends in the second of its token, whatever happened before"
         world.principals.forget(fd);
         ends.erase(fd);
       } else {
-        world.principals.set(fd, claims_of("user" + std::to_string(fd % 9)), end);
+        world.set(fd, claims_of("user" + std::to_string(fd % 9)), end);
         ends[fd] = end;
       }
     }
@@ -123,7 +150,7 @@ TEST("a revocation visits the connections of its user or its token, and forgets 
     claims.user = fd % 2 == 0 ? "ada" : "bob";
     claims.id = fd % 3 == 0 ? "" : "token " + std::to_string(fd);
     claims.issued_at_s = static_cast<uint64_t>(fd);
-    world.principals.set(fd, claims, 0);
+    world.set(fd, claims, 0);
   }
   std::set<int> found;
   const auto close = [&](int fd) {
@@ -148,7 +175,7 @@ TEST("a revocation visits the connections of its user or its token, and forgets 
 
 TEST("what is visited may be forgotten at once") {
   World world;
-  for (int fd = 10; fd < 80; ++fd) world.principals.set(fd, claims_of("u"), 5);
+  for (int fd = 10; fd < 80; ++fd) world.set(fd, claims_of("u"), 5);
   size_t count = 0;
   world.principals.visit_ended(5, [&](int fd) {
     world.principals.forget(fd);

@@ -1,0 +1,51 @@
+// Tests of remembered tokens: against a map, growth, replacement, and the users of identities.
+#include "auth/known_tokens.h"
+
+#include <map>
+
+#include "base/bounds.h"
+#include "support/unit.h"
+
+using namespace megacomet;
+
+namespace {
+
+KnownToken token_of(uint32_t number, uint32_t expires_at_s) {
+  KnownToken token;
+  token.digest = {number * 0x9e3779b97f4a7c15U, number};
+  token.identity = number + 1;
+  token.expires_at_s = expires_at_s;
+  return token;
+}
+
+}  // namespace
+
+TEST("a token is known until another one replaces it, and each is released once") {
+  KnownTokens known;
+  std::map<uint32_t, bool> held;
+  constexpr uint32_t kTokens = 3 * bounds::kKnownTokensMax;
+  for (uint32_t number = 0; number < kTokens; ++number) {
+    const KnownToken token = token_of(number, 1 + static_cast<uint32_t>(unit::upto(1000)));
+    if (!EXPECT(known.find(token.digest) == nullptr)) return;
+    const uint32_t replaced = known.add(token);
+    if (replaced != 0 && !EXPECT(held.erase(replaced - 1) == 1)) return;
+    held[number] = true;
+    const KnownToken* found = known.find(token.digest);
+    if (!EXPECT(found != nullptr && found->identity == number + 1)) return;
+  }
+  EXPECT(known.size() <= bounds::kKnownTokensMax && known.size() > bounds::kKnownTokensMax / 2);
+  EXPECT_EQUAL(held.size(), known.size());
+  for (const auto& [number, is_held] : held) {
+    if (!EXPECT(known.find(token_of(number, 0).digest) != nullptr)) return;
+  }
+  known.clear([&](uint32_t identity) { EXPECT(held.erase(identity - 1) == 1); });
+  EXPECT(held.empty() && known.size() == 0);
+  EXPECT(known.find(token_of(kTokens - 1, 0).digest) == nullptr);
+}
+
+TEST("few tokens are all kept while the table grows") {
+  KnownTokens known;
+  for (uint32_t number = 0; number < 20; ++number) EXPECT_EQUAL(known.add(token_of(number, 9)), 0U);
+  for (uint32_t number = 20; number < 3000; ++number) (void)known.add(token_of(number, 10));
+  EXPECT(known.find(token_of(2999, 0).digest) != nullptr);
+}
