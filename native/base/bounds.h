@@ -216,8 +216,8 @@ constexpr size_t kTokenNameBytesMax = 200;
 /// Bytes of `info`, which every presence answer repeats for each connection.
 constexpr size_t kTokenInfoBytesMax = 1024;
 
-/// Tokens that a worker remembers as verified, 32 bytes each; a power of two. More clients than that
-/// verify again when they reconnect.
+/// Tokens that a worker remembers as verified, 32 bytes each; a power of two. More clients than
+/// that verify again when they reconnect.
 constexpr size_t kKnownTokensMax = 65'536;
 
 /// Tokens for one channel in one request or command: each costs a hash, and with a public key ten
