@@ -516,21 +516,19 @@ const TOKEN_ALGORITHMS = [null, 'HS256', 'RS256', 'ES256', 'EdDSA'] as const;
 
 /** Handshakes with tokens beside those without, of one server each. */
 async function tokens(options: CometSuiteOptions): Promise<SuiteResult> {
-  const connections = Math.min(options.connections ?? Infinity, ONE_WORKER);
-  const transports = transportsOf(options).filter((transport) => transport !== 'poll');
-  const requests = transports.flatMap((transport) =>
-    TOKEN_ALGORITHMS.map((algorithm): CometTrialRequest => ({
-      ...IDLE,
-      ...{ baselines: options.baselines, subject: 'megacomet', transport, connections },
-      ...{ rounds: ROUNDS, isPinned: availableParallelism() > 1, sharesCores: true },
-      tokens: algorithm === null ? null : { algorithm, users: TOKEN_USERS },
-    })),
-  );
+  const requests = everySubject(options, { rounds: ROUNDS, sharesCores: true })
+    .filter(({ subject, transport }) => subject === 'megacomet' && transport !== 'poll')
+    .flatMap((request) =>
+      TOKEN_ALGORITHMS.map((algorithm) => ({
+        ...request,
+        tokens: algorithm === null ? null : { algorithm, users: TOKEN_USERS },
+      })),
+    );
   const rows = await rowsOf(requests, options.runs);
   return {
     suite: 'tokens',
     title:
-      `${formatNumber(connections, 0)} clients with the tokens of ${formatNumber(TOKEN_USERS, 0)} users ` +
+      `${formatNumber(requests[0]?.connections ?? NaN, 0)} clients with the tokens of ${formatNumber(TOKEN_USERS, 0)} users ` +
       `subscribe to one channel of one worker with a third of a core, median of ${options.runs} × ${ROUNDS}`,
     header: [
       ...['token', 'transport', 'handshakes/s', 'of no token', 'CPU µs/handshake'],

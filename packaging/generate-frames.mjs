@@ -36,6 +36,11 @@ const BOUNDS = [
   'kHttpFailure',
   'kPresencePageMax',
   'kReplayRequestsMax',
+  'kTokenBytesMax',
+  'kTokenNameBytesMax',
+  'kTokenInfoBytesMax',
+  'kGrantNamesMax',
+  'kRevocationsMax',
 ];
 
 /** Bytes of length and type. */

@@ -1,5 +1,6 @@
 // Who may use the comet protocols, as the workers get it.
 import { MegacometError } from '../base/errors.js';
+import { CHANNEL_BYTES_MAX } from '../base/native-constants.js';
 import type { Frames } from '../ipc/frames.js';
 import { parseKeySource, readKey } from './token-keys.js';
 
@@ -15,8 +16,6 @@ export interface AccessSettings {
 
 /** Keys that are valid at the same time, such as the old and the new one of a rotation. */
 const KEYS_MAX = 64;
-/** As the longest name of a channel. */
-const PATTERN_BYTES_MAX = 200;
 const PATTERNS_MAX = 256;
 
 function invalid(text: string): MegacometError {
@@ -28,9 +27,9 @@ function checkPatterns(patterns: readonly string[]): void {
     throw invalid(`public: ${patterns.length} patterns; at most ${PATTERNS_MAX} are allowed`);
   }
   for (const pattern of patterns) {
-    const isValid = Buffer.byteLength(pattern) <= PATTERN_BYTES_MAX && !/\p{Cc}/u.test(pattern);
+    const isValid = Buffer.byteLength(pattern) <= CHANNEL_BYTES_MAX && !/\p{Cc}/u.test(pattern);
     if (!isValid) {
-      const rule = `1 to ${PATTERN_BYTES_MAX} bytes without control characters`;
+      const rule = `1 to ${CHANNEL_BYTES_MAX} bytes without control characters`;
       throw invalid(`public: ${JSON.stringify(pattern)} is not ${rule}`);
     }
   }

@@ -1,8 +1,15 @@
 // Issuing tokens for clients: what a back end does, for those in Node, for scripts and for tests.
 import { createPrivateKey, createSecretKey, type JsonWebKey, type KeyObject } from 'node:crypto';
 
-import { invalidValue, membersOf } from '../base/call-check.js';
+import { checkText, invalidValue, isText, membersOf } from '../base/call-check.js';
 import { MegacometError } from '../base/errors.js';
+import {
+  CHANNEL_BYTES_MAX,
+  GRANT_NAMES_MAX,
+  TOKEN_BYTES_MAX,
+  TOKEN_INFO_BYTES_MAX,
+  TOKEN_NAME_BYTES_MAX,
+} from '../base/native-constants.js';
 import { readOptionFile } from '../base/option-file.js';
 import { parseKeySource, readSecret, type KeySource } from './token-keys.js';
 
@@ -46,11 +53,6 @@ const CLAIMS = [
   ...['issuer', 'audience'],
 ];
 const ACTIONS = ['subscribe', 'publish', 'presence', 'history'];
-/** As the limits of tokens in native/base/bounds.h. */
-const NAME_BYTES_MAX = 200;
-const NAMES_MAX = 128;
-const INFO_BYTES_MAX = 1024;
-const TOKEN_LENGTH_MAX = 8192;
 
 function readSigningKey({ algorithm, path }: KeySource): KeyObject {
   const content = readOptionFile('key', path);
@@ -70,13 +72,11 @@ function readSigningKey({ algorithm, path }: KeySource): KeyObject {
 
 function checkNames(label: string, names: unknown): void {
   const isValid =
-    Array.isArray(names) && names.length <= NAMES_MAX && names.every((name) => isName(name));
-  const rule = `a list of at most ${NAMES_MAX} texts of 1 to ${NAME_BYTES_MAX} bytes`;
+    Array.isArray(names) &&
+    names.length <= GRANT_NAMES_MAX &&
+    names.every((name) => isText(name, CHANNEL_BYTES_MAX));
+  const rule = `a list of at most ${GRANT_NAMES_MAX} texts of 1 to ${CHANNEL_BYTES_MAX} bytes`;
   if (!isValid) throw invalidValue(label, names, rule);
-}
-
-function isName(value: unknown): boolean {
-  return typeof value === 'string' && value !== '' && Buffer.byteLength(value) <= NAME_BYTES_MAX;
 }
 
 /** Checks what a server would reject, and names that mean nothing. */
@@ -85,16 +85,15 @@ function checkClaims(claims: TokenClaims): void {
   for (const [name, value] of members) {
     const label = `createToken: ${name}`;
     if (name === 'channels') checkNames(label, value);
-    const isText = ['user', 'channel', 'id', 'issuer', 'audience'].includes(name);
-    if (isText && !isName(value)) {
-      throw invalidValue(label, value, `a text of 1 to ${NAME_BYTES_MAX} bytes`);
+    if (['user', 'channel', 'id', 'issuer', 'audience'].includes(name)) {
+      checkText(label, value, TOKEN_NAME_BYTES_MAX);
     }
   }
   const grants = membersOf('createToken: grants', members.get('grants'), ACTIONS);
   for (const [action, names] of grants) checkNames(`createToken: grants: ${action}`, names);
   const info = JSON.stringify(claims.info ?? null);
-  if (Buffer.byteLength(info) <= INFO_BYTES_MAX) return;
-  throw invalidValue('createToken: info', info, `at most ${INFO_BYTES_MAX} bytes of JSON`);
+  if (Buffer.byteLength(info) <= TOKEN_INFO_BYTES_MAX) return;
+  throw invalidValue('createToken: info', info, `at most ${TOKEN_INFO_BYTES_MAX} bytes of JSON`);
 }
 
 /** The claims by their names in the token; absent ones are not set. */
@@ -135,8 +134,8 @@ export async function createToken(key: string, claims: TokenClaims = {}): Promis
     const { path } = source;
     throw new MegacometError('ERR_OPTION_INVALID', `key: ${path} is not a key of ${algorithm}`);
   });
-  if (token.length <= TOKEN_LENGTH_MAX) return token;
-  const rule = `servers accept ${TOKEN_LENGTH_MAX}`;
+  if (token.length <= TOKEN_BYTES_MAX) return token;
+  const rule = `servers accept ${TOKEN_BYTES_MAX}`;
   throw new MegacometError(
     'ERR_OPTION_INVALID',
     `createToken: the token has ${token.length} characters; ${rule}`,

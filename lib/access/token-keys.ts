@@ -2,6 +2,7 @@
 import { createPublicKey, type JsonWebKey, type KeyObject } from 'node:crypto';
 
 import { MegacometError } from '../base/errors.js';
+import { TOKEN_NAME_BYTES_MAX } from '../base/native-constants.js';
 import { readOptionFile } from '../base/option-file.js';
 import { TokenAlgorithm } from '../ipc/frames.js';
 
@@ -21,8 +22,6 @@ const SECRET_BYTES_MIN = 32;
 const SECRET_BYTES_MAX = 1024;
 const RSA_BITS_MIN = 2048;
 const RSA_BITS_MAX = 4096;
-/** As a token's `kid`; the workers have the same limit (kTokenNameBytesMax). */
-const KEY_ID_BYTES_MAX = 200;
 
 /** A key as the workers get it. */
 export interface TokenKey {
@@ -57,8 +56,8 @@ export function parseKeySource(option: string, item: string): KeySource {
     const names = Object.keys(ALGORITHMS).join(', ');
     throw invalid(`${item} is not ALG=FILE or ALG:KID=FILE with one of ${names}`, option);
   }
-  if (Buffer.byteLength(keyId) > KEY_ID_BYTES_MAX) {
-    throw invalid(`${item}: a key id of at most ${KEY_ID_BYTES_MAX} bytes is allowed`, option);
+  if (Buffer.byteLength(keyId) > TOKEN_NAME_BYTES_MAX) {
+    throw invalid(`${item}: a key id of at most ${TOKEN_NAME_BYTES_MAX} bytes is allowed`, option);
   }
   return { algorithm: algorithm as AlgorithmName, keyId, path };
 }

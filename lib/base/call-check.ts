@@ -89,6 +89,21 @@ export function checkInteger(
   throw invalidValue(label, value, `a whole number between ${min} and ${max}`, code);
 }
 
+/** Whether a value is a string of 1 to `bytesMax` bytes of UTF-8. */
+export function isText(value: unknown, bytesMax: number): value is string {
+  return typeof value === 'string' && value !== '' && Buffer.byteLength(value) <= bytesMax;
+}
+
+/** @throws MegacometError unless the value is a string of 1 to `bytesMax` bytes of UTF-8. */
+export function checkText(
+  label: string,
+  value: unknown,
+  bytesMax: number,
+): asserts value is string {
+  if (!isText(value, bytesMax))
+    throw invalidValue(label, value, `a text of 1 to ${bytesMax} bytes`);
+}
+
 /** @throws MegacometError unless the value is a string. */
 export function checkString(
   label: string,

@@ -45,6 +45,24 @@ export const PRESENCE_PAGE_MAX = 10_000;
  */
 export const REPLAY_REQUESTS_MAX = 256;
 
+/** Characters of a token. Identity providers issue up to some 2 kB, and with many groups 6. */
+export const TOKEN_BYTES_MAX = 8_192;
+
+/** Bytes of a user, of `jti`, `kid`, `iss` and of an audience: they are keys of tables. */
+export const TOKEN_NAME_BYTES_MAX = 200;
+
+/** Bytes of `info`, which every presence answer repeats for each connection. */
+export const TOKEN_INFO_BYTES_MAX = 1_024;
+
+/** Names in one list of a token: its channels, and those of each action of a grant. */
+export const GRANT_NAMES_MAX = 128;
+
+/**
+ * Revoked users and tokens that a worker keeps; the manager has the same limit. Each takes
+ * about 150 bytes.
+ */
+export const REVOCATIONS_MAX = 100_000;
+
 /** Protocols that a connection can begin with. */
 export const PROTOCOL_CHOICES = ['echo', 'comet'] as const;
 

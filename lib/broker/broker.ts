@@ -4,8 +4,10 @@
 import { randomBytes } from 'node:crypto';
 import { EventEmitter } from 'node:events';
 
+import { checkText } from '../base/call-check.js';
 import { MegacometError } from '../base/errors.js';
 import { counter, valuesOf, type ValuesOf } from '../base/metric.js';
+import { TOKEN_NAME_BYTES_MAX } from '../base/native-constants.js';
 import { NameHasher } from '../collections/name-hash.js';
 import { encodeFrame } from '../ipc/frame-codecs.js';
 import type { Frame, Frames } from '../ipc/frames.js';
@@ -25,7 +27,7 @@ import { Presence, type ChannelPresence, type MemberEvent } from './presence.js'
 import { PublishPath, type PublishRules } from './publish-path.js';
 import type { ChannelPage, ChannelQuery, PublishOptions, Receipt } from './publishing.js';
 import { Recovery } from './recovery.js';
-import { checkUser, Revocations, type Revocation } from './revocations.js';
+import { Revocations, type Revocation } from './revocations.js';
 import { QueuedLines } from './worker-lines.js';
 
 export interface BrokerOptions extends PublishRules {
@@ -306,8 +308,8 @@ export class Broker extends EventEmitter<BrokerEvents> {
   kickUser(user: string, reason = ''): void {
     checkReason(reason);
     this.#revocations.checkHasUsers('disconnect');
-    const fields = { user: checkUser('disconnect: user', user), reason };
-    this.#lines.send(encodeFrame('DisconnectUser', fields), this.#outgoing.slots());
+    checkText('disconnect: user', user, TOKEN_NAME_BYTES_MAX);
+    this.#lines.send(encodeFrame('DisconnectUser', { user, reason }), this.#outgoing.slots());
   }
 
   /**

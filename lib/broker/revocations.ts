@@ -1,6 +1,7 @@
 // Tokens of clients that count no longer: kept until their end, for the workers that start later.
-import { invalidValue } from '../base/call-check.js';
+import { checkText, invalidValue } from '../base/call-check.js';
 import { MegacometError } from '../base/errors.js';
+import { REVOCATIONS_MAX, TOKEN_NAME_BYTES_MAX } from '../base/native-constants.js';
 import { encodeFrame } from '../ipc/frame-codecs.js';
 
 /** Whose tokens count no longer, and which of them. */
@@ -22,10 +23,6 @@ export interface Revocation {
   readonly keepSeconds?: number;
 }
 
-/** As kRevocationsMax of native/base/bounds.h. */
-const ROWS_MAX = 100_000;
-/** As kTokenNameBytesMax of native/base/bounds.h. */
-const NAME_BYTES_MAX = 200;
 const KEEP_SECONDS_MAX = 31 * 86_400;
 /** Frames have 32 bits. */
 const SECONDS_MAX = 0xffff_ffff;
@@ -37,24 +34,11 @@ interface Row {
   readonly endsAtS: number;
 }
 
-function checkName(label: string, value: unknown): string {
-  const rule = `a text of 1 to ${NAME_BYTES_MAX} bytes`;
-  if (typeof value !== 'string' || value === '' || Buffer.byteLength(value) > NAME_BYTES_MAX) {
-    throw invalidValue(label, value, rule);
-  }
-  return value;
-}
-
 function checkSeconds(label: string, value: unknown, min: number, max: number): number {
   if (Number.isInteger(value) && (value as number) >= min && (value as number) <= max) {
     return value as number;
   }
   throw invalidValue(label, value, `a whole number from ${min} to ${max}`);
-}
-
-/** The name of a user as tokens have it. @throws MegacometError `ERR_OPTION_INVALID`. */
-export function checkUser(label: string, user: unknown): string {
-  return checkName(label, user);
 }
 
 export class Revocations {
@@ -86,7 +70,8 @@ export class Revocations {
     this.checkHasUsers('revoke');
     const nowS = this.#nowS();
     const beforeUsualS = nowS + (this.#leewayS ?? 0);
-    const name = checkName(user === undefined ? 'revoke: id' : 'revoke: user', user ?? id);
+    const name = user ?? id;
+    checkText(user === undefined ? 'revoke: id' : 'revoke: user', name, TOKEN_NAME_BYTES_MAX);
     const beforeS = checkSeconds(
       'revoke: beforeSeconds',
       beforeSeconds ?? beforeUsualS,
@@ -125,10 +110,13 @@ export class Revocations {
   }
 
   #makeRoom(nowS: number): void {
-    if (this.#rows.size < ROWS_MAX) return;
+    if (this.#rows.size < REVOCATIONS_MAX) return;
     this.#forgetEnded(nowS);
-    if (this.#rows.size < ROWS_MAX) return;
-    throw new MegacometError('ERR_BUSY', `revoke: ${ROWS_MAX} revocations are kept, no more fit`);
+    if (this.#rows.size < REVOCATIONS_MAX) return;
+    throw new MegacometError(
+      'ERR_BUSY',
+      `revoke: ${REVOCATIONS_MAX} revocations are kept, no more fit`,
+    );
   }
 
   #forgetEnded(nowS: number): void {

@@ -118,8 +118,8 @@ export class StartSteps {
     const { adminTokenFile } = options;
     this.#token = tokenOf(options);
     this.#access = readAccess(options);
-    const missing = addon.missingOpensslFunction();
-    if (options.tokenKey !== undefined && missing !== '') {
+    const missing = options.tokenKey === undefined ? '' : addon.missingOpensslFunction();
+    if (missing !== '') {
       const reason = `this build of Node has no OpenSSL that verifies tokens (${missing} is missing)`;
       throw new MegacometError('ERR_OPTION_INVALID', `token-key: ${reason}`);
     }

@@ -3,14 +3,6 @@
 
 namespace megacomet {
 
-namespace {
-
-const uint8_t* bytes_of(std::string_view text) {
-  return reinterpret_cast<const uint8_t*>(text.data());
-}
-
-}  // namespace
-
 Mac::Mac(const OpenSsl& functions, std::string_view key) : openssl_(functions) {
   EVP_MAC* hmac = openssl_.EVP_MAC_fetch(nullptr, "HMAC", nullptr);
   if (hmac == nullptr) return;
@@ -23,7 +15,7 @@ Mac::Mac(const OpenSsl& functions, std::string_view key) : openssl_(functions) {
   parameters[0].data = digest;
   parameters[0].data_size = sizeof digest - 1;
   if (keyed_ == nullptr ||
-      openssl_.EVP_MAC_init(keyed_, bytes_of(key), key.size(), parameters) == 1) {
+      openssl_.EVP_MAC_init(keyed_, openssl_bytes(key), key.size(), parameters) == 1) {
     return;
   }
   openssl_.EVP_MAC_CTX_free(keyed_);
@@ -35,7 +27,7 @@ bool Mac::digest(std::string_view text, MacDigest* out) {
   // Without a key it begins anew with the one that it has (EVP_MAC(3)). A copy would cost as much
   // as the digest.
   return openssl_.EVP_MAC_init(keyed_, nullptr, 0, nullptr) == 1 &&
-         openssl_.EVP_MAC_update(keyed_, bytes_of(text), text.size()) == 1 &&
+         openssl_.EVP_MAC_update(keyed_, openssl_bytes(text), text.size()) == 1 &&
          openssl_.EVP_MAC_final(keyed_, out->data(), &size, out->size()) == 1;
 }
 

@@ -12,7 +12,7 @@ uint32_t SharedTexts::acquire(std::string_view text) {
   const uint32_t hash = mixed_hash(text);
   const uint32_t known = index_.find(hash, [&](uint32_t row) { return at(row + 1) == text; });
   if (known != RowIndex::kNone) {
-    ++rows_[known].users;
+    hold(known + 1);
     return known + 1;
   }
   auto row = static_cast<uint32_t>(rows_.size());

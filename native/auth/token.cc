@@ -35,15 +35,11 @@ bool take_string(const JsonMembers& object, std::string_view name, std::string* 
   return member == nullptr || read_string(*member, bounds::kTokenNameBytesMax, out);
 }
 
-bool is_control(char byte) {
-  return static_cast<uint8_t>(byte) < 0x20 || byte == 0x7f;
-}
-
 /// A name of a table: not empty, and without control characters, which a table's keys may use.
 bool take_name(const JsonMembers& object, std::string_view name, std::string* out) {
   if (object.find(name) == nullptr) return true;
   return take_string(object, name, out) && !out->empty() &&
-         std::none_of(out->begin(), out->end(), is_control);
+         std::none_of(out->begin(), out->end(), ascii::is_control);
 }
 
 bool read_strings(std::string_view array, size_t count_max, std::vector<std::string>* out) {

@@ -43,10 +43,6 @@ size_t write_ecdsa_der(const uint8_t* numbers, std::array<uint8_t, kEcdsaDerByte
   return static_cast<size_t>(end - out->data());
 }
 
-const uint8_t* bytes_of(std::string_view text) {
-  return reinterpret_cast<const uint8_t*>(text.data());
-}
-
 }  // namespace
 
 KeyFault TokenKeys::add(TokenAlgorithm algorithm, std::string id, std::string_view bytes) {
@@ -65,10 +61,10 @@ KeyFault TokenKeys::add_secret(Key* key, std::string_view secret) {
 }
 
 KeyFault TokenKeys::add_public(Key* key, std::string_view der) {
-  const uint8_t* at = bytes_of(der);
+  const uint8_t* at = openssl_bytes(der);
   key->public_key = openssl_.d2i_PUBKEY(nullptr, &at, static_cast<long>(der.size()));
   if (key->public_key == nullptr) return "not a public key in DER";
-  const bool is_whole = at == bytes_of(der) + der.size();
+  const bool is_whole = at == openssl_bytes(der) + der.size();
   const KeyFault fault =
       is_whole ? fault_of(key->algorithm, key->public_key) : "bytes follow the public key";
   if (fault != nullptr) openssl_.EVP_PKEY_free(key->public_key);
@@ -140,7 +136,8 @@ bool TokenKeys::has_signature(const Key& key, const SignedToken& token) {
   const bool is_verified =
       openssl_.EVP_DigestVerifyInit(context, nullptr, digest, nullptr, key.public_key) == 1 &&
       openssl_.EVP_DigestVerify(
-          context, signature, size, bytes_of(token.signed_text), token.signed_text.size()) == 1;
+          context, signature, size, openssl_bytes(token.signed_text), token.signed_text.size()) ==
+          1;
   openssl_.EVP_MD_CTX_free(context);
   return is_verified;
 }

@@ -102,6 +102,11 @@ inline constexpr CharSet kFieldText = kVisible.with(" \t").with_range(0x80, 0xff
   return !text.empty() && kToken.has_all(text);
 }
 
+/// A control byte or DEL.
+[[nodiscard]] constexpr bool is_control(char byte) {
+  return static_cast<uint8_t>(byte) < 0x20 || byte == 0x7f;
+}
+
 [[nodiscard]] constexpr char to_lower(char byte) {
   return byte >= 'A' && byte <= 'Z' ? static_cast<char>(byte - 'A' + 'a') : byte;
 }

@@ -228,8 +228,10 @@ constexpr size_t kChannelTokensMax = 8;
 /// 150 bytes.
 constexpr size_t kRevocationsMax = 100'000;
 
-/// Audiences of a token (RFC 7519 4.1.3), and names in one list of a grant.
+/// Audiences of a token (RFC 7519 4.1.3).
 constexpr size_t kTokenAudiencesMax = 16;
+
+/// Names in one list of a token: its channels, and those of each action of a grant.
 constexpr size_t kGrantNamesMax = 128;
 
 // Comet. These are fixed; limits that are options arrive in the Comet frame.

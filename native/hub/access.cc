@@ -52,13 +52,13 @@ bool Access::configure(const frame::Access& settings) {
   publics_ = make_ref<Grants>(publics);
   const size_t count = settings.keys.size();
   if (settings.algorithms.size() != count || settings.key_ids.size() != count) return false;
-  const OpenSsl* openssl = find_openssl();
   // What was verified with an old key is verified again.
   forget_known();
   if (count == 0) {
     authenticator_ = nullptr;
     return true;
   }
+  const OpenSsl* openssl = find_openssl();
   if (openssl == nullptr || !sys::fill_random(&digest_key_, sizeof digest_key_)) return false;
   auto authenticator = std::make_unique<Authenticator>(*openssl);
   for (size_t key = 0; key < count; ++key) {
@@ -152,8 +152,8 @@ TokenFault Access::recognize(std::string_view token, uint64_t now_s, KnownToken*
   const KnownToken* known = known_.find(digest);
   if (known != nullptr) {
     *out = *known;
-    const uint64_t end_s = known->expires_at_s == kEndMax ? 0 : known->expires_at_s;
-    return authenticator_->is_expired(end_s, now_s) ? TokenFault::kExpired : TokenFault::kNone;
+    const bool is_expired = authenticator_->is_expired(known->expires_at_s, now_s);
+    return is_expired ? TokenFault::kExpired : TokenFault::kNone;
   }
   Claims claims;
   const TokenFault fault = verify_connection_token(token, now_s, &claims);

@@ -3,6 +3,9 @@
 // are from Node's headers. Only functions that OpenSSL 3.0, that of Node 20, has.
 #pragma once
 
+#include <cstdint>
+#include <string_view>
+
 #include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
@@ -38,6 +41,11 @@ struct OpenSsl {
   MC_OPENSSL(MC_OPENSSL_MEMBER)
 #undef MC_OPENSSL_MEMBER
 };
+
+/// A text as OpenSSL takes it.
+[[nodiscard]] inline const uint8_t* openssl_bytes(std::string_view text) {
+  return reinterpret_cast<const uint8_t*>(text.data());
+}
 
 /// The functions of this process, found at the first call; null if one is missing.
 [[nodiscard]] const OpenSsl* find_openssl();

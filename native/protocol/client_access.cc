@@ -57,7 +57,8 @@ HttpFault invalid_token(const char* sentence) {
   return {401, sentence, "Bearer realm=\"megacomet-ts\", error=\"invalid_token\""};
 }
 
-/// Gives the connection the identity of the request's token, if it has one.
+/// Gives the connection the identity of the request's token, if it has one, and the request the
+/// channels of that token.
 HttpFault identify(Services& services,
                    Connection* connection,
                    const HttpHead& head,
@@ -69,12 +70,12 @@ HttpFault identify(Services& services,
   if (is_cookie) token = cookie_token(services, head);
   if (token.empty()) return {};
   const TokenFault fault = services.access->identify(connection, token, &request->channels);
-  if (fault == TokenFault::kNone) {
-    remove_repeated(&request->channels);
-    return {};
-  }
   // A page cannot keep its browser from sending an old cookie.
-  return is_cookie ? HttpFault{} : invalid_token(describe(fault));
+  if (fault != TokenFault::kNone) return is_cookie ? HttpFault{} : invalid_token(describe(fault));
+  remove_repeated(&request->channels);
+  const char* error =
+      too_many_channels(request->channels, services.rules->channels_per_connection_max);
+  return error == nullptr ? HttpFault{} : HttpFault{413, error};
 }
 
 }  // namespace
@@ -121,9 +122,6 @@ HttpFault check_request_access(Services& services,
   // A mailbox's id is its own secret.
   if (request->route == CometRoute::kMailbox) return {};
   HttpFault fault = identify(services, connection, head, request);
-  const char* error =
-      too_many_channels(request->channels, services.rules->channels_per_connection_max);
-  if (fault.code == 0 && error != nullptr) fault = {413, error};
   if (fault.code == 0) {
     fault =
         check_subscribe_access(services, connection, request->channels, request->channel_tokens);

@@ -5,6 +5,7 @@
 #include <set>
 #include <utility>
 
+#include "base/ascii.h"
 #include "base/bounds.h"
 #include "codec/utf8.h"
 
@@ -13,10 +14,7 @@ namespace megacomet {
 bool is_channel(std::string_view name) {
   if (name.empty() || name.size() > bounds::kChannelBytesMax) return false;
   if (name.front() == ' ' || name.back() == ' ' || !is_valid_utf8(name)) return false;
-  const auto is_control = [](char letter) {
-    return static_cast<uint8_t>(letter) < 0x20 || letter == 0x7f;
-  };
-  if (std::any_of(name.begin(), name.end(), is_control)) return false;
+  if (std::any_of(name.begin(), name.end(), ascii::is_control)) return false;
   // The control characters from U+0080 to U+009F.
   for (size_t at = name.find('\xc2'); at != std::string_view::npos;
        at = name.find('\xc2', at + 1)) {
