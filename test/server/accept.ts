@@ -50,6 +50,8 @@ class Storm {
         continue;
       }
       this.#sockets.add(socket);
+      // It may have been made after end() looked.
+      if (this.#isOver) socket.destroy();
       await new Promise((resolve) => socket.on('error', resolve).on('close', resolve).resume());
       this.#sockets.delete(socket);
       this.refused++;
