@@ -42,6 +42,12 @@ class Storm {
     for (const socket of this.#sockets) socket.destroy();
   }
 
+  #keep(socket: Socket): void {
+    this.#sockets.add(socket);
+    // It may have connected after end() looked.
+    if (this.#isOver) socket.destroy();
+  }
+
   async #insist(port: number): Promise<void> {
     while (!this.#isOver) {
       const socket = await connect(port).catch(() => null);
@@ -49,9 +55,7 @@ class Storm {
         this.refused++;
         continue;
       }
-      this.#sockets.add(socket);
-      // It may have been made after end() looked.
-      if (this.#isOver) socket.destroy();
+      this.#keep(socket);
       await new Promise((resolve) => socket.on('error', resolve).on('close', resolve).resume());
       this.#sockets.delete(socket);
       this.refused++;
