@@ -9,7 +9,7 @@ import { forkedCopyHint } from '../base/forked-copy.js';
 import type { Logger } from '../base/logger.js';
 import { counter, gauge, valuesOf, type ValuesOf } from '../base/metric.js';
 import { CHANNEL_BYTES_MAX } from '../base/native-constants.js';
-import { isChannel } from '../broker/channel-name.js';
+import { isChannel } from '../base/channel-name.js';
 import { IngestFault, IngestParser, type IngestCommand } from './ingest-parser.js';
 import { listen } from './listen.js';
 

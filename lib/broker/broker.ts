@@ -14,7 +14,7 @@ import type { Frame, Frames } from '../ipc/frames.js';
 import { Outgoing } from '../ipc/outgoing.js';
 import type { WorkerPort } from '../ipc/worker-port.js';
 import { ChannelList } from './channel-list.js';
-import { checkChannel, isChannel, isPattern } from './channel-name.js';
+import { checkChannel, isChannel, isPattern } from '../base/channel-name.js';
 import { ClientPublishing, type ClientMessage } from './client-publishing.js';
 import { HeapTrim } from './heap-trim.js';
 import { HISTORY_METRICS, type HistoryEngine } from './history-engine.js';

@@ -3,7 +3,7 @@
 // of Maps would cost 300 bytes, and a full collection of a million would stop the loop for 0.2 s.
 import { gauge } from '../base/metric.js';
 import { CatchAll } from './catch-all.js';
-import { isPattern } from './channel-name.js';
+import { isPattern } from '../base/channel-name.js';
 import { HashIndex } from '../collections/hash-index.js';
 import { NameHasher } from '../collections/name-hash.js';
 import { NameLog } from '../collections/name-log.js';

@@ -7,7 +7,7 @@ import { counter, gauge, valuesOf, type ValuesOf } from '../base/metric.js';
 import { encodeFrame } from '../ipc/frame-codecs.js';
 import type { Frame, Frames } from '../ipc/frames.js';
 import type { WorkerLines } from '../ipc/outgoing.js';
-import { checkChannel, isChannel } from './channel-name.js';
+import { checkChannel, isChannel } from '../base/channel-name.js';
 import { checkData } from './publishing.js';
 
 export interface MailboxOptions {

@@ -1,6 +1,6 @@
 // Builds the pages of a history: the messages of some channels and patterns after a number, in
 // order.
-import { isPattern } from './channel-name.js';
+import { isPattern } from '../base/channel-name.js';
 import { grown } from '../collections/typed-array.js';
 import type { ChannelRows } from './channel-rows.js';
 import type { PatternWatermarks } from './eviction-watermarks.js';

@@ -4,7 +4,7 @@ import { counter } from '../base/metric.js';
 import { MegacometError } from '../base/errors.js';
 import { publishBytesMax, writePublish } from '../ipc/frame-writers.js';
 import type { Outgoing } from '../ipc/outgoing.js';
-import { checkChannel } from './channel-name.js';
+import { checkChannel } from '../base/channel-name.js';
 import { cursorStart } from './cursor.js';
 import type { HistoryEngine } from './history-engine.js';
 import type { HistoryLimits } from './history-limits.js';

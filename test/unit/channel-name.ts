@@ -1,7 +1,7 @@
 // Names of channels, and patterns: the rules by the vectors that the native side is tested with too.
 import t from 'tap';
 
-import { checkChannel, isChannel, isPattern } from '../../lib/broker/channel-name.js';
+import { checkChannel, isChannel, isPattern } from '../../lib/base/channel-name.js';
 import { channelVectors } from '../support/channel-vectors.js';
 import { inAscii } from '../support/in-ascii.js';
 

@@ -1,9 +1,9 @@
-// Names of channels, and patterns that stand for many. native/protocol/ has the same rules for
+// Names of channels, and patterns that stand for many. native/pubsub/channel_name.h has the same rules for
 // requests of clients; test/vectors/channel-names.txt tests both.
-import { checkString } from '../base/call-check.js';
-import { MegacometError } from '../base/errors.js';
-import { CHANNEL_BYTES_MAX } from '../base/native-constants.js';
-import { quoted } from '../base/quoted.js';
+import { checkString } from './call-check.js';
+import { MegacometError } from './errors.js';
+import { CHANNEL_BYTES_MAX } from './native-constants.js';
+import { quoted } from './quoted.js';
 
 /** For names beyond ASCII: control characters, also those from U+0080 on, and halves of pairs. */
 const FORBIDDEN = /[\p{Cc}\p{Surrogate}*]/u;
