@@ -85,6 +85,7 @@
       "native/pubsub/channels.cc",
       "native/pubsub/fanout.cc",
       "native/pubsub/message_codec.cc",
+      "native/pubsub/namespaces.cc",
       "native/worker/protocol_table.cc",
       "native/worker/startup.cc",
       "native/worker/worker.cc"

@@ -16,6 +16,7 @@ export type {
 } from './broker/publishing.js';
 export type { Revocation } from './broker/revocations.js';
 export type { HistoryLimits } from './broker/history-limits.js';
+export type { NamespaceOptions, Namespaces } from './options/server-options.js';
 export type { SlowPolicy } from './broker/slow-policy.js';
 export type { Capacity } from './capacity/capacity.js';
 export type { Headroom } from './stats/headroom.js';

@@ -18,36 +18,42 @@ function completionOf(spec) {
 export function defaultText(spec, { isLibrary = false } = {}) {
   const value = spec.default ?? (isLibrary ? undefined : spec.commandLineDefault);
   if (value !== undefined) return `\`${String(value)}\``;
-  return spec.kind === 'flag' ? '`false`' : (spec.unset ?? 'none');
+  return spec.unset ?? (spec.kind === 'flag' ? '`false`' : 'none');
 }
 
 /** The command line without the options that have no flag. */
-export function withoutSecrets(commandLine) {
+export function withFlagsOnly(commandLine) {
   const commands = commandLine.commands.map(({ options, ...command }) => ({
     ...command,
-    options: options.filter(({ isSecret }) => !isSecret),
+    options: options.filter(({ hasFlag }) => hasFlag),
   }));
   return { ...commandLine, commands };
 }
 
 export async function readCommandLine() {
-  const { environmentNameOf, helpOf, keyOf } = await import('../dist/lib/options/options.js');
+  const { environmentNameOf, hasFlag, hasVariable, helpOf, keyOf } =
+    await import('../dist/lib/options/options.js');
+  const { NAMESPACE_OPTIONS } = await import('../dist/lib/options/namespace-options.js');
   const { COMMANDS } = await import('../dist/lib/options/commands.js');
   const { EXIT_CODES, SIGNALS } = await import('../dist/lib/cli/process-interface.js');
+  const described = (spec) => ({
+    ...spec,
+    key: keyOf(spec.name),
+    fullHelp: helpOf(spec),
+    environment: environmentNameOf(spec.name),
+    hasFlag: hasFlag(spec),
+    hasVariable: hasVariable(spec),
+    completion: completionOf(spec),
+  });
   const commands = COMMANDS.map(({ options, ...command }) => ({
     ...command,
-    options: options.map((spec) => ({
-      ...spec,
-      key: keyOf(spec.name),
-      fullHelp: helpOf(spec),
-      environment: environmentNameOf(spec.name),
-      completion: completionOf(spec),
-    })),
+    options: options.map(described),
   }));
   return {
     version: PACKAGE.version,
     description: PACKAGE.description,
     commands,
+    namespaceOptions: NAMESPACE_OPTIONS.map(described),
     signals: SIGNALS,
     exitCodes: EXIT_CODES,
   };

@@ -3,7 +3,7 @@
 //   node packaging/completions.mjs bash|zsh|fish   writes one to standard output
 import { fileURLToPath } from 'node:url';
 
-import { readCommandLine, withoutSecrets } from './command-line.mjs';
+import { readCommandLine, withFlagsOnly } from './command-line.mjs';
 import { main, PackagingError } from './tools.mjs';
 
 const NOTE = '# Written by packaging/completions.mjs from the table of options.';
@@ -168,6 +168,6 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
   await main(async () => {
     const write = COMPLETIONS[process.argv[2]];
     if (!write) throw new PackagingError('give a shell: bash, zsh or fish');
-    process.stdout.write(write(withoutSecrets(await readCommandLine())));
+    process.stdout.write(write(withFlagsOnly(await readCommandLine())));
   });
 }

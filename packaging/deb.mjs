@@ -18,7 +18,7 @@ import {
 import { dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
 
-import { readCommandLine, withoutSecrets } from './command-line.mjs';
+import { readCommandLine, withFlagsOnly } from './command-line.mjs';
 import { COMPLETIONS } from './completions.mjs';
 import { manPage } from './man.mjs';
 import { hasCommand, main, PACKAGE, PackagingError, ROOT, run, TARGETS } from './tools.mjs';
@@ -96,7 +96,7 @@ function addNode(arch) {
 /** The manual and the completions, from the option tables. */
 async function addDocuments() {
   const commandLine = await readCommandLine();
-  const typed = withoutSecrets(commandLine);
+  const typed = withFlagsOnly(commandLine);
   write(`${NAME}.1`, manPage(commandLine));
   write(`completions/${NAME}`, COMPLETIONS.bash(typed));
   write(`completions/_${NAME}`, COMPLETIONS.zsh(typed));

@@ -41,6 +41,7 @@ const BOUNDS = [
   'kTokenInfoBytesMax',
   'kGrantNamesMax',
   'kRevocationsMax',
+  'kNamespacesMax',
 ];
 
 /** Bytes of length and type. */

@@ -29,8 +29,9 @@ function optionEntry(option) {
   ].join('');
   // A secret has no flag, because every user of the machine can read the command line.
   if (option.isSecret) return entry(bold(option.environment), text);
+  if (!option.hasFlag) return entry(bold(option.name), `${text} Only in a config file.`);
   const value = option.completion ? ` \\fI${plain(option.value ?? 'WORD')}\\fR` : '';
-  const variable = option.hasNoVariable ? '' : `\n[${plain(option.environment)}]`;
+  const variable = option.hasVariable ? `\n[${plain(option.environment)}]` : '';
   return `${entry(bold(`--${option.name}`) + value, text)}${variable}`;
 }
 

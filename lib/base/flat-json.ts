@@ -23,6 +23,8 @@ export interface FlatObject {
   readonly members: ReadonlyMap<string, unknown>;
   /** The text of a member's value, as it was written. */
   readonly raw: (name: string) => string;
+  /** The line of a member's name, from 1. */
+  readonly line: (name: string) => number;
 }
 
 /** Open brackets: a recursive reader may read the data that is passed on. */
@@ -55,8 +57,11 @@ class Walker extends JsonWalker {
   }
 }
 
-/** @throws FlatJsonError */
-export function readFlatJson(text: string): FlatObject {
+/**
+ * @param firstLine - The line at which the text begins, for a text that is part of another one.
+ * @throws FlatJsonError
+ */
+export function readFlatJson(text: string, firstLine = 1): FlatObject {
   let parsed: unknown;
   try {
     parsed = JSON.parse(text);
@@ -67,22 +72,32 @@ export function readFlatJson(text: string): FlatObject {
     throw new FlatJsonError('is not a JSON object');
   }
   const members = new Map<string, unknown>();
-  const ranges = new Map<string, readonly [start: number, end: number]>();
+  const ranges = new Map<string, readonly [name: number, start: number, end: number]>();
+  const lineAt = (at: number): number => firstLine + text.slice(0, at).split('\n').length - 1;
   const walker = new Walker(text);
   walker.step();
   while (walker.peek() === '"') {
     const nameAt = walker.at;
     walker.string();
     const name = JSON.parse(text.slice(nameAt, walker.at)) as string;
-    if (members.has(name)) throw new FlatJsonError(`has the duplicate key ${JSON.stringify(name)}`);
+    if (members.has(name)) {
+      const message = `has the duplicate key ${JSON.stringify(name)}`;
+      throw new FlatJsonError(message, ` (line ${lineAt(nameAt)})`);
+    }
     walker.step();
     walker.peek();
     const start = walker.at;
     walker.value();
     members.set(name, (parsed as Record<string, unknown>)[name]);
-    ranges.set(name, [start, walker.at]);
+    ranges.set(name, [nameAt, start, walker.at]);
     if (walker.peek() === ',') walker.step();
     walker.peek();
   }
-  return { members, raw: (name) => text.slice(...(ranges.get(name) ?? [0, 0])) };
+  const rangeOf = (name: string): readonly [number, number, number] =>
+    ranges.get(name) ?? [0, 0, 0];
+  return {
+    members,
+    raw: (name) => text.slice(rangeOf(name)[1], rangeOf(name)[2]),
+    line: (name) => lineAt(rangeOf(name)[0]),
+  };
 }

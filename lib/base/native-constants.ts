@@ -63,11 +63,14 @@ export const GRANT_NAMES_MAX = 128;
  */
 export const REVOCATIONS_MAX = 100_000;
 
+/** Namespaces of one server. Their frame and the search for one stay small. */
+export const NAMESPACES_MAX = 1_000;
+
 /** Protocols that a connection can begin with. */
 export const PROTOCOL_CHOICES = ['echo', 'comet'] as const;
 
 /** Of the lists of frames, by header: an addon that was built from other lists is rejected. */
 export const FRAME_FINGERPRINTS = {
-  'frames.h': 0x2fdc6436,
+  'frames.h': 0x92b49744,
   'load_frames.h': 0x10665bd5,
 } as const;

@@ -20,10 +20,12 @@ import { HeapTrim } from './heap-trim.js';
 import { HISTORY_METRICS, type HistoryEngine } from './history-engine.js';
 import { History } from './history.js';
 import { Interest } from './interest.js';
+import { JoinLeave } from './join-leave.js';
 import { checkLabel } from './label.js';
 import { LoopIteration } from './loop-iteration.js';
 import { Mailboxes } from './mailboxes.js';
 import { Presence, type ChannelPresence, type MemberEvent } from './presence.js';
+import type { ChannelRules, RulesByPattern } from './namespaces.js';
 import { PublishPath, type PublishRules } from './publish-path.js';
 import type { ChannelPage, ChannelQuery, PublishOptions, Receipt } from './publishing.js';
 import { Recovery } from './recovery.js';
@@ -88,6 +90,7 @@ export class Broker extends EventEmitter<BrokerEvents> {
     ...ClientPublishing.METRICS,
     ...Recovery.METRICS,
     ...Interest.METRICS,
+    ...JoinLeave.METRICS,
     ...HISTORY_METRICS,
     workerStreamsOverflowedTotal: counter(
       'worker_streams_overflowed_total',
@@ -109,6 +112,7 @@ export class Broker extends EventEmitter<BrokerEvents> {
   readonly #channels: ChannelList;
   readonly #revocations: Revocations;
   readonly #presence: Presence;
+  readonly #joinLeave: JoinLeave;
   readonly #clients: ClientPublishing;
   readonly #heapTrim: HeapTrim;
   #overflows = 0;
@@ -151,6 +155,12 @@ export class Broker extends EventEmitter<BrokerEvents> {
     this.#channels = new ChannelList(interest, engine);
     this.#revocations = new Revocations(options.tokenLeewayS ?? null);
     this.#presence = new Presence(lines);
+    this.#joinLeave = new JoinLeave({
+      subscribers: (channel) => interest.subscribers(channel),
+      announce: (channel, data, event) => {
+        this.#path.announce(channel, data, event);
+      },
+    });
     this.#heapTrim = new HeapTrim(parts.trimHeap ?? ((): void => undefined));
     this.#clients = new ClientPublishing(lines, (channel, data, publishOptions) =>
       this.publish(channel, data, publishOptions),
@@ -177,6 +187,7 @@ export class Broker extends EventEmitter<BrokerEvents> {
       ...valuesOf(ClientPublishing.METRICS, this.#clients),
       ...valuesOf(Recovery.METRICS, this.#recovery),
       ...valuesOf(Interest.METRICS, this.#interest),
+      ...valuesOf(JoinLeave.METRICS, this.#joinLeave),
       ...valuesOf(HISTORY_METRICS, this.#engine.usage),
       workerStreamsOverflowedTotal: this.#overflows,
     };
@@ -193,7 +204,8 @@ export class Broker extends EventEmitter<BrokerEvents> {
 
   /** The frames that a worker must have before its first client. */
   openingFrames(): readonly Buffer[] {
-    return this.#revocations.frames();
+    const { namespaces } = this.#path;
+    return [...(namespaces.isEmpty ? [] : [namespaces.frame()]), ...this.#revocations.frames()];
   }
 
   /** Forgets a worker that died, with its subscribers. */
@@ -228,11 +240,9 @@ export class Broker extends EventEmitter<BrokerEvents> {
         if (message !== null) this.emit('message', message);
         return;
       }
-      case 'Presence': {
-        const event = this.#presence.eventOf(slot, frame.fields);
-        this.emit(frame.fields.present === 1 ? 'subscribe' : 'unsubscribe', event);
+      case 'Presence':
+        this.#onPresence(slot, frame.fields);
         return;
-      }
       case 'Present':
         this.#presence.onPresent(slot, frame.fields);
         return;
@@ -327,6 +337,17 @@ export class Broker extends EventEmitter<BrokerEvents> {
     this.#sendKick('', reason, this.#outgoing.slots());
   }
 
+  /** The options of a channel, or of a pattern itself. */
+  rulesOf(channel: string): ChannelRules {
+    return this.#path.namespaces.of(channel);
+  }
+
+  /** Replaces all namespaces, here and in the workers. */
+  setNamespaces(rules: RulesByPattern): void {
+    this.#path.setNamespaces(rules);
+    this.#lines.send(this.#path.namespaces.frame(), this.#outgoing.slots());
+  }
+
   /** Turns the events `subscribe` and `unsubscribe` on or off. Off, workers send none. */
   setPresenceEvents(areOn: boolean): void {
     this.#presence.setEvents(areOn);
@@ -368,6 +389,14 @@ export class Broker extends EventEmitter<BrokerEvents> {
     // Workers check the names of their subscribers; an invalid one would damage the tables.
     if (!isPattern(channel) && !isChannel(channel)) return;
     this.#interest.set(slot, channel, count, wanted === 1);
+  }
+
+  #onPresence(slot: number, fields: Frames['Presence']): void {
+    const event = this.#presence.eventOf(slot, fields);
+    const hasJoined = fields.present === 1;
+    if (this.#presence.areEventsOn) this.emit(hasJoined ? 'subscribe' : 'unsubscribe', event);
+    if (!this.rulesOf(event.channel).hasJoinLeave) return;
+    if (!this.#iteration.isClosed) this.#joinLeave.onEvent(hasJoined ? 'join' : 'leave', event);
   }
 
   /** Interest routing returns for a catch-all worker when the table has room. */

@@ -50,6 +50,8 @@ export interface HistoryEngine {
     limits: HistoryLimits | null,
     ttlMs?: number,
   ): void;
+  /** Numbers a message that is not kept. A client that misses it has no gap. */
+  skip(): void;
   page(range: HistoryRange): HistoryPage;
   /** Messages and bytes of a channel; null if it has none. */
   describe(channel: string): ChannelHistory | null;

@@ -120,6 +120,10 @@ export class History implements HistoryEngine {
     this.#rows.noteWeight(row);
   }
 
+  skip(): void {
+    this.#head++;
+  }
+
   page({ channels, since, bytesMax }: HistoryRange): HistoryPage {
     if (since === null) return this.#pages.empty(this.#head, false);
     const isOurs = since.epoch === this.epoch;

@@ -66,6 +66,10 @@ export class Presence {
   }
 
   /** Whether workers report each subscribe and unsubscribe. */
+  get areEventsOn(): boolean {
+    return this.#areEventsOn;
+  }
+
   setEvents(areOn: boolean): void {
     if (areOn === this.#areEventsOn) return;
     this.#areEventsOn = areOn;

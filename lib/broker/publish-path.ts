@@ -11,6 +11,7 @@ import type { HistoryLimits } from './history-limits.js';
 import { Idempotency } from './idempotency.js';
 import type { Interest, Match } from './interest.js';
 import type { LoopIteration } from './loop-iteration.js';
+import { Namespaces, usualRules, type ChannelRules, type RulesByPattern } from './namespaces.js';
 import {
   checkData,
   checkOptions,
@@ -29,6 +30,8 @@ export interface PublishRules {
   readonly history: HistoryLimits | null;
   /** Limits for the members of `history` that a publisher leaves out. */
   readonly historyDefaults: HistoryLimits;
+  /** Other rules, by pattern of channels; default: none. */
+  readonly namespaces?: RulesByPattern;
 }
 
 export interface PublishPathParts {
@@ -40,6 +43,19 @@ export interface PublishPathParts {
 }
 
 const NO_OPTIONS: PublishOptions = {};
+
+/** The bytes of a frame in the chunk of the outgoing frames. */
+interface Span {
+  readonly start: number;
+  readonly end: number;
+}
+const NOTHING: Span = { start: 0, end: 0 };
+
+interface Labels {
+  readonly id: string;
+  readonly event: string;
+  readonly spreadMs: number;
+}
 
 export class PublishPath {
   static readonly METRICS = {
@@ -73,25 +89,41 @@ export class PublishPath {
     ),
   };
 
-  readonly #rules: PublishRules;
+  readonly #messageBytesMax: number;
+  /** The limits that recent-message caches of workers assume. */
+  readonly #historyDefaults: HistoryLimits;
   readonly #engine: HistoryEngine;
   readonly #interest: Interest;
   readonly #outgoing: Outgoing;
   readonly #iteration: LoopIteration;
   readonly #cursorStart: string;
   readonly #keys = new Idempotency();
+  readonly #usual: ChannelRules;
+  #namespaces: Namespaces;
   #published = 0;
   #recipients = 0;
   #busy = 0;
   #duplicates = 0;
 
   constructor(rules: PublishRules, { engine, interest, outgoing, iteration }: PublishPathParts) {
-    this.#rules = rules;
+    this.#messageBytesMax = rules.messageBytesMax;
+    this.#historyDefaults = rules.historyDefaults;
+    this.#usual = usualRules(rules.history, rules.historyDefaults);
+    this.#namespaces = new Namespaces(this.#usual, rules.namespaces);
     this.#engine = engine;
     this.#interest = interest;
     this.#outgoing = outgoing;
     this.#iteration = iteration;
     this.#cursorStart = cursorStart(engine.epoch);
+  }
+
+  get namespaces(): Namespaces {
+    return this.#namespaces;
+  }
+
+  /** Replaces the rules of all namespaces, from the next message on. */
+  setNamespaces(rules: RulesByPattern): void {
+    this.#namespaces = new Namespaces(this.#usual, rules);
   }
 
   /** See Broker.publish(). */
@@ -100,12 +132,12 @@ export class PublishPath {
     data: Uint8Array | string,
     options: PublishOptions = NO_OPTIONS,
   ): Receipt {
-    const { messageBytesMax, history, historyDefaults } = this.#rules;
     checkChannel(channel);
-    checkData(data, messageBytesMax);
+    checkData(data, this.#messageBytesMax);
     if (options !== NO_OPTIONS) checkOptions(options);
-    const limits = limitsOf(options.history, history, historyDefaults);
-    const flags = flagsOf(data, options) | ephemeralOf(options, limits, historyDefaults);
+    const rules = this.#namespaces.of(channel);
+    const limits = limitsOf(options.history, rules.history, rules.historyDefaults);
+    const flags = flagsOf(data, options, rules.policy) | this.#ephemeralOf(options, rules, limits);
     this.#iteration.begin();
     const key = options.idempotencyKey;
     const first = key === undefined ? null : this.#duplicateOf(channel, key);
@@ -114,13 +146,37 @@ export class PublishPath {
     this.#rejectIfBusy(match);
     const delivered = match.subscribers;
     const number = this.#engine.head + 1;
-    this.#write(channel, data, flags, limits, options, match);
+    const { id = '', event = '', spreadMs = rules.spreadMs, ttlMs } = options;
+    const isNeeded = match.length > 0 || limits !== null;
+    const span = isNeeded ? this.#write(channel, data, flags, { id, event, spreadMs }) : NOTHING;
+    this.#engine.append(channel, this.#outgoing.chunk, span.start, span.end, limits, ttlMs);
+    this.#queue(span, match);
     if (key !== undefined) {
       this.#keys.add(channel, key, this.#iteration.nowMs, { number, delivered });
     }
     this.#published++;
     this.#recipients += delivered;
     return { cursor: this.#cursorStart + String(number), delivered };
+  }
+
+  /**
+   * Sends a text that no history keeps. A client that resumes after it misses nothing else.
+   *
+   * @throws MegacometError `ERR_BUSY`.
+   */
+  announce(channel: string, data: string, event: string): void {
+    this.#iteration.begin();
+    const match = this.#interest.match(channel);
+    if (match.length === 0) return;
+    this.#rejectIfBusy(match);
+    const { spreadMs, policy } = this.#namespaces.of(channel);
+    const span = this.#write(channel, data, flagsOf(data, NO_OPTIONS, policy), {
+      id: '',
+      event,
+      spreadMs,
+    });
+    this.#engine.skip();
+    this.#queue(span, match);
   }
 
   /** Forgets idempotency keys that are too old. */
@@ -149,27 +205,29 @@ export class PublishPath {
     }
   }
 
-  #write(
-    channel: string,
-    data: Uint8Array | string,
-    flags: number,
-    limits: HistoryLimits | null,
-    options: PublishOptions,
-    match: Match,
-  ): void {
-    const { id = '', event = '', spreadMs = 0 } = options;
+  /** Only the limits of a publisher or of a namespace can be below those that workers assume. */
+  #ephemeralOf(options: PublishOptions, rules: ChannelRules, limits: HistoryLimits | null): number {
+    const { history, ttlMs } = options;
+    if (ttlMs === undefined && history === undefined && rules === this.#usual) return 0;
+    return ephemeralOf(ttlMs, limits, this.#historyDefaults);
+  }
+
+  /** Writes the message's frame, which is kept only if it is queued. */
+  #write(channel: string, data: Uint8Array | string, flags: number, labels: Labels): Span {
+    const { id, event, spreadMs } = labels;
     const outgoing = this.#outgoing;
     const start = outgoing.room(publishBytesMax(channel, id, event, data));
-    let end = start;
-    if (match.length > 0 || limits !== null) {
-      const number = this.#engine.head + 1;
-      end = writePublish(outgoing.chunk, start, number, flags, spreadMs, channel, id, event, data);
-    }
-    this.#engine.append(channel, outgoing.chunk, start, end, limits, options.ttlMs);
+    const number = this.#engine.head + 1;
+    const { chunk } = outgoing;
+    const end = writePublish(chunk, start, number, flags, spreadMs, channel, id, event, data);
+    return { start, end };
+  }
+
+  #queue({ start, end }: Span, match: Match): void {
     if (match.length === 0) return;
-    outgoing.keep(end);
+    this.#outgoing.keep(end);
     for (let index = 0; index < match.length; index++) {
-      outgoing.add(match.slots[index] ?? 0, start, end);
+      this.#outgoing.add(match.slots[index] ?? 0, start, end);
     }
     this.#iteration.scheduleFlush();
   }

@@ -32,7 +32,7 @@ export interface PublishOptions {
   readonly ttlMs?: number | undefined;
   /**
    * History limits of the channel from now on, or `false` to keep nothing of this message; default:
-   * the limits of the server's options.
+   * the limits of the channel's namespace, else those of the server's options.
    */
   readonly history?: Partial<HistoryLimits> | false | undefined;
   /**
@@ -40,11 +40,15 @@ export interface PublishOptions {
    * bytes; default: none.
    */
   readonly idempotencyKey?: string | undefined;
-  /** Milliseconds over which delivery is spread, at most an hour; default 0: at once. */
+  /**
+   * Milliseconds over which delivery is spread, at most an hour; default: that of the channel's
+   * namespace, else 0: at once.
+   */
   readonly spreadMs?: number | undefined;
   /**
    * The fate of a subscriber whose send queue is full: it is disconnected, loses its oldest queued
-   * message (`dropOldest`), or keeps only the newest (`latestOnly`); default `disconnect`.
+   * message (`dropOldest`), or keeps only the newest (`latestOnly`); default: that of the channel's
+   * namespace, else `disconnect`.
    */
   readonly policy?: SlowPolicy | undefined;
   /** Whether the message is sent as bytes. Default: a string as text, anything else as bytes. */
@@ -176,28 +180,38 @@ export function checkOptions(options: unknown): void {
   visitMembers('publish', options, OPTION_NAMES, checkOption, 'ERR_MESSAGE');
 }
 
-/** Flags of the Publish frame. @throws MegacometError `ERR_MESSAGE`. */
-export function flagsOf(data: Uint8Array | string, options: PublishOptions): number {
+/**
+ * Flags of the Publish frame.
+ *
+ * @param usual - The policy of a message without its own.
+ * @throws MegacometError `ERR_MESSAGE`.
+ */
+export function flagsOf(
+  data: Uint8Array | string,
+  options: PublishOptions,
+  usual: SlowPolicy,
+): number {
   const isBinary = options.binary ?? typeof data !== 'string';
   if (!isBinary && typeof data !== 'string' && !isUtf8(data)) {
     const message = 'data is not UTF-8, so it cannot be published as text';
     throw new MegacometError('ERR_MESSAGE', message);
   }
   const binary = isBinary ? MessageFlag.binary : 0;
-  if (options.policy === undefined) return binary;
-  return binary | (SLOW_POLICIES.indexOf(options.policy) << MessageFlag.policyShift);
+  const policy = options.policy ?? usual;
+  // On the path of every publish.
+  if (policy === 'disconnect') return binary;
+  return binary | (SLOW_POLICIES.indexOf(policy) << MessageFlag.policyShift);
 }
 
 /**
- * MessageFlag.ephemeral for a message whose publisher sets limits below the defaults, else 0. Only
+ * MessageFlag.ephemeral for a message with limits below the defaults of the server, else 0. Only
  * the history knows when such a message is gone, so workers must not cache it.
  */
 export function ephemeralOf(
-  { history, ttlMs }: PublishOptions,
+  ttlMs: number | undefined,
   limits: HistoryLimits | null,
   defaults: HistoryLimits,
 ): number {
-  if (ttlMs === undefined && history === undefined) return 0;
   const isKeptAsLong =
     ttlMs === undefined &&
     limits !== null &&

@@ -7,7 +7,7 @@ import { MegacometError } from '../base/errors.js';
 import { packageVersion } from '../system/native.js';
 import { COMMANDS, optionsOf, type CommandName, type CommandSpec } from '../options/commands.js';
 import type { OptionSpec } from '../options/option-spec.js';
-import { environmentNameOf, helpOf } from '../options/options.js';
+import { environmentNameOf, hasFlag, hasVariable, helpOf } from '../options/options.js';
 import { expandFlagValues } from './flag-values.js';
 import { Output, warn } from './output.js';
 import { EXIT } from './process-interface.js';
@@ -23,7 +23,7 @@ function detailsOf(spec: OptionSpec): string {
     spec.choices === undefined ? '' : ` One of: ${spec.choices.join(', ')}.`,
     spec.kind === 'list' ? ' Repeatable.' : '',
     fallback === undefined ? '' : ` Default: ${String(fallback)}.`,
-    spec.hasNoVariable === true ? '' : ` [${environmentNameOf(spec.name)}]`,
+    hasVariable(spec) ? ` [${environmentNameOf(spec.name)}]` : '',
   ].join('');
 }
 
@@ -57,7 +57,7 @@ const RUNS: Readonly<Record<CommandName, Run>> = {
 };
 
 function flagsOf(command: CommandName): readonly OptionSpec[] {
-  return optionsOf(command).filter((spec) => spec.isSecret !== true);
+  return optionsOf(command).filter(hasFlag);
 }
 
 function addCommand(program: Command, spec: CommandSpec, name: CommandName): void {

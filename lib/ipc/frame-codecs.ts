@@ -120,6 +120,10 @@ const READERS: FrameReaders<Frames> = {
     fields: { user: body.text(), id: body.text(), beforeS: body.u32(), endsAtS: body.u32() },
   }),
   31: (body) => ({ name: 'DisconnectUser', fields: { user: body.text(), reason: body.text() } }),
+  42: (body) => ({
+    name: 'Namespaces',
+    fields: { prefixes: body.texts(), flags: body.numbers(), clientPublish: body.numbers() },
+  }),
   15: (body) => ({ name: 'InterestRequest', fields: { request: body.u32() } }),
   16: (body) => ({
     name: 'Ready',
@@ -424,6 +428,15 @@ const ENCODERS: { readonly [N in FrameName]: (fields: Frames[N]) => Buffer } = {
         checkedText('user', fields.user),
         checkedText('reason', fields.reason),
       ),
+    );
+  },
+  Namespaces: (fields) => {
+    const target = Buffer.allocUnsafe(
+      writers.namespacesBytesMax(fields.prefixes, fields.flags, fields.clientPublish),
+    );
+    return target.subarray(
+      0,
+      writers.writeNamespaces(target, 0, fields.prefixes, fields.flags, fields.clientPublish),
     );
   },
   InterestRequest: (fields) => {

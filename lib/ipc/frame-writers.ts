@@ -427,6 +427,30 @@ export function writeDisconnectUser(
   return endFrame(target, at, end);
 }
 
+/** The most bytes that a Namespaces frame with these fields takes. */
+export function namespacesBytesMax(
+  prefixes: readonly string[],
+  flags: readonly number[],
+  clientPublish: readonly number[],
+): number {
+  return 15 + textsBytesMax(prefixes) + numbersBytesMax(flags) + numbersBytesMax(clientPublish);
+}
+
+/** Writes a Namespaces frame at `at` and returns its end. */
+export function writeNamespaces(
+  target: Buffer,
+  at: number,
+  prefixes: readonly string[],
+  flags: readonly number[],
+  clientPublish: readonly number[],
+): number {
+  target[at + 4] = 42;
+  let end = writeTexts(target, at + 5, prefixes);
+  end = writeNumbers(target, end, flags);
+  end = writeNumbers(target, end, clientPublish);
+  return endFrame(target, at, end);
+}
+
 export const INTEREST_REQUEST_BYTES = 9;
 /** Writes a InterestRequest frame at `at` and returns its end. */
 export function writeInterestRequest(target: Buffer, at: number, request: number): number {

@@ -42,6 +42,30 @@ export const TokenAlgorithm = {
 } as const;
 
 /**
+ * Which WebSocket clients may publish to a channel. server: the server's options decide.
+ * subscribers: those that subscribe to it, or have a grant.
+ */
+export const ClientPublish = {
+  server: 0,
+  nobody: 1,
+  subscribers: 2,
+  grant: 3,
+} as const;
+
+/**
+ * Bits of `Namespaces.flags`. public, private: whether everybody may subscribe; with neither
+ * the server's options decide. presence: subscribers can be listed. joinLeave: the worker
+ * sends Presence frames. clientHistory: clients may list the history, if a grant allows it.
+ */
+export const NamespaceFlag = {
+  public: 1,
+  private: 2,
+  presence: 4,
+  joinLeave: 8,
+  clientHistory: 16,
+} as const;
+
+/**
  * Bits of the `flags` of a Publish or Message frame. binary: the data are bytes, not text.
  * policyMask, shifted by policyShift: a SlowPolicy. ephemeral: the history may drop the
  * message before others of its channel, so no recent-message cache keeps it.
@@ -244,6 +268,16 @@ export interface Frames {
   DisconnectUser: {
     readonly user: string;
     readonly reason: string;
+  };
+  /**
+   * The options of channels by prefix, sent before Configure if there are any, and again when
+   * they change. A channel has those of its longest prefix, which ends in "/" or is empty.
+   * `flags` has a set of namespace_flag for each prefix, and `clientPublish` a ClientPublish.
+   */
+  Namespaces: {
+    readonly prefixes: readonly string[];
+    readonly flags: readonly number[];
+    readonly clientPublish: readonly number[];
   };
   /** Report the interest in every channel again, and then InterestEnd with the same `request`. */
   InterestRequest: {

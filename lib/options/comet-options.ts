@@ -216,6 +216,15 @@ export const COMET_OPTIONS = [
     help: 'Maximum number of bytes of the kept messages of all channels.',
   },
   {
+    name: 'namespaces',
+    kind: 'namespaces',
+    isFileOnly: true,
+    isReloadable: true,
+    protocol: 'comet',
+    unset: 'none',
+    help: 'Options for the channels below a prefix, by pattern.',
+  },
+  {
     name: 'mailboxes',
     kind: 'flag',
     default: false,

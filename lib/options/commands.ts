@@ -147,7 +147,10 @@ export function optionsOf(command: CommandName): readonly OptionSpec[] {
   return COMMANDS.find(({ name }) => name === command)?.options ?? [];
 }
 
-/** The names of all options of all commands. */
-export function optionNames(): readonly string[] {
-  return [...new Set(COMMANDS.flatMap(({ options }) => options.map(({ name }) => name)))];
+/** The names of all options of all commands that a variable may have, used or not. */
+export function variableOptions(): readonly string[] {
+  const specs = COMMANDS.flatMap(({ options }) => options as readonly OptionSpec[]);
+  return [
+    ...new Set(specs.filter(({ isFileOnly }) => isFileOnly !== true).map(({ name }) => name)),
+  ];
 }

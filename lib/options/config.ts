@@ -4,9 +4,10 @@ import { readFileSync } from 'node:fs';
 
 import { unknownOption } from '../base/call-check.js';
 import { MegacometError } from '../base/errors.js';
-import { FlatJsonError, readFlatJson } from '../base/flat-json.js';
-import { optionNames, optionsOf, type CommandName } from './commands.js';
+import { FlatJsonError, readFlatJson, type FlatObject } from '../base/flat-json.js';
+import { variableOptions, optionsOf, type CommandName } from './commands.js';
 import { checkVariables, fromEnvironment, variableOf } from './environment.js';
+import { readNamespaces } from './namespaces.js';
 import type { OptionSpec } from './option-spec.js';
 import {
   defaultsOf,
@@ -14,6 +15,7 @@ import {
   isGiven,
   keyOf,
   parseOption,
+  wordOf,
   type Settings,
 } from './options.js';
 import { checkRequirements } from './requirements.js';
@@ -24,7 +26,7 @@ function invalidFile(path: string, problem: string): MegacometError {
   return new MegacometError('ERR_OPTION_INVALID', `--config: ${path} ${problem}`);
 }
 
-function readFile(path: string): ReadonlyMap<string, unknown> {
+function readFile(path: string): FlatObject {
   let text: string;
   try {
     text = readFileSync(path, 'utf8');
@@ -33,7 +35,7 @@ function readFile(path: string): ReadonlyMap<string, unknown> {
     throw invalidFile(path, `cannot be read (${code})`);
   }
   try {
-    return readFlatJson(text).members;
+    return readFlatJson(text);
   } catch (error) {
     if (error instanceof FlatJsonError) throw invalidFile(path, error.message + error.detail);
     throw error;
@@ -43,14 +45,19 @@ function readFile(path: string): ReadonlyMap<string, unknown> {
 function fromFile(path: string, specs: readonly OptionSpec[]): Settings {
   const settings: Settings = {};
   const allowed = specs.filter(({ name }) => name !== 'config');
-  for (const [name, raw] of readFile(path)) {
+  const file = readFile(path);
+  for (const [name, raw] of file.members) {
     const spec = allowed.find((candidate) => candidate.name === name);
     if (spec === undefined) {
       if (name !== 'config') throw unknownOption(path, name, allowed.map(nameOf));
       const message = `${path}: unknown option config (a config file cannot name another one)`;
       throw new MegacometError('ERR_OPTION_UNKNOWN', message);
     }
-    if (isGiven(spec, raw)) settings[keyOf(name)] = parseOption(spec, `${path}: ${name}`, raw);
+    if (!isGiven(spec, raw)) continue;
+    settings[keyOf(name)] =
+      spec.kind === 'namespaces'
+        ? readNamespaces(path, file.line(name), file.raw(name))
+        : parseOption(spec, `${path}: ${name}`, raw);
   }
   return settings;
 }
@@ -95,17 +102,17 @@ function labelsOf(
  */
 export function readSettings(command: CommandName, { flags, env }: Sources): Settings {
   const specs = optionsOf(command);
-  checkVariables(env, optionNames());
+  checkVariables(env, variableOptions());
   const commandLine = fromFlags(flags, specs);
   const variables = fromEnvironment(env, specs, commandLine);
-  const path = commandLine['config'] ?? variables['config'];
-  const file = typeof path === 'string' ? fromFile(path, specs) : {};
+  const path = wordOf(commandLine['config'] ?? variables['config'] ?? '');
+  const file = path === '' ? {} : fromFile(path, specs);
   const defaults = { ...commandDefaultsOf(specs), ...adminDefault(env, specs) };
   const settings = { ...defaults, ...file, ...variables, ...commandLine };
   const labels = labelsOf(specs, [
     [commandLine, (name): string => `--${name}`],
     [variables, environmentNameOf],
-    [file, (name): string => `${String(path)}: ${name}`],
+    [file, (name): string => `${path}: ${name}`],
   ]);
   checkRequirements(specs, settings, labels);
   return settings;
@@ -127,7 +134,7 @@ function adminDefault(env: NodeJS.ProcessEnv, specs: readonly OptionSpec[]): Set
   // Port 0 lets the kernel choose, so the variable does not name the port.
   if (host === undefined && (port === undefined || port === 0)) return {};
   const [, usual = ''] = /:(\d+)$/.exec(String(admin.default)) ?? [];
-  return { admin: peerOf(String(host ?? '127.0.0.1'), port === 0 ? usual : String(port ?? usual)) };
+  return { admin: peerOf(wordOf(host ?? '127.0.0.1'), port === 0 ? usual : wordOf(port ?? usual)) };
 }
 
 /** The address at which a client reaches a server that listens on a host and port. */

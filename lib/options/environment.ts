@@ -2,7 +2,7 @@
 // megacomet that look like ours; they are ignored.
 import { unknownOption } from '../base/call-check.js';
 import type { OptionSpec } from './option-spec.js';
-import { environmentNameOf, keyOf, parseOption, type Settings } from './options.js';
+import { environmentNameOf, hasVariable, keyOf, parseOption, type Settings } from './options.js';
 
 const PREFIX = environmentNameOf('');
 
@@ -50,7 +50,7 @@ export function fromEnvironment(
   const settings: Settings = {};
   for (const spec of specs) {
     const key = keyOf(spec.name);
-    if (spec.hasNoVariable === true || overruled[key] !== undefined) continue;
+    if (!hasVariable(spec) || overruled[key] !== undefined) continue;
     const name = environmentNameOf(spec.name);
     const raw = variableOf(env, name);
     if (raw !== undefined) settings[key] = parseOption(spec, name, raw);

@@ -1,8 +1,10 @@
 // The form of a row in the option tables, and the types that are derived from a row.
+import type { Namespaces } from './server-options.js';
 
 /**
  * How a value is parsed. `address` is a numeric host to listen on, `peer` the HOST:PORT of a server,
- * `ports` one port or a range; `mode` the permissions of a file; `seconds` may have a fraction.
+ * `ports` one port or a range; `mode` the permissions of a file; `seconds` may have a fraction;
+ * `namespaces` are objects of options by pattern (namespaces.ts).
  */
 export type OptionKind =
   | 'address'
@@ -11,6 +13,7 @@ export type OptionKind =
   | 'integer'
   | 'list'
   | 'mode'
+  | 'namespaces'
   | 'peer'
   | 'ports'
   | 'seconds'
@@ -58,6 +61,8 @@ export interface OptionSpec {
   readonly isCommandLineOnly?: boolean;
   /** Never on the command line, which every user of the machine can read. */
   readonly isSecret?: boolean;
+  /** Only a config file and the library have it: it is too long for a flag or a variable. */
+  readonly isFileOnly?: boolean;
   /**
    * The option describes one run of a command, or its name means something else in another command:
    * no variable sets it, so that a variable has one meaning.
@@ -94,9 +99,11 @@ export type ValueOf<Spec extends { readonly kind: OptionKind }> = Spec['kind'] e
       ? number | string
       : Spec['kind'] extends 'list'
         ? readonly string[]
-        : Spec extends { readonly choices: readonly (infer Choice)[] }
-          ? Choice
-          : string;
+        : Spec['kind'] extends 'namespaces'
+          ? Namespaces
+          : Spec extends { readonly choices: readonly (infer Choice)[] }
+            ? Choice
+            : string;
 
 type Table = readonly OptionSpec[];
 

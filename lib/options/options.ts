@@ -5,11 +5,17 @@ import { invalidValue } from '../base/call-check.js';
 import { LISTENERS_MAX } from '../base/native-constants.js';
 import { parseOrigin } from '../base/origin.js';
 import { COUNT_MAX, type OptionSpec } from './option-spec.js';
+import type { Namespaces } from './server-options.js';
 
-export type OptionValue = boolean | number | string | readonly string[];
+export type OptionValue = boolean | number | string | readonly string[] | Namespaces;
 
 /** Options by their camel-case keys. */
 export type Settings = Record<string, OptionValue>;
+
+/** A value of one word as text. */
+export function wordOf(value: OptionValue): string {
+  return typeof value === 'object' ? '' : String(value);
+}
 
 /** `max-connections` as `maxConnections`. */
 export function keyOf(name: string): string {
@@ -87,6 +93,16 @@ export function portsOf(value: number | string): readonly number[] {
   return Array.from({ length: last - first + 1 }, (_, index) => first + index);
 }
 
+/** Whether the command line has an option. */
+export function hasFlag({ isSecret, isFileOnly }: OptionSpec): boolean {
+  return isSecret !== true && isFileOnly !== true;
+}
+
+/** Whether the environment has an option. */
+export function hasVariable({ hasNoVariable, isFileOnly }: OptionSpec): boolean {
+  return hasNoVariable !== true && isFileOnly !== true;
+}
+
 /** Whether a value sets its option: an empty list has no item, as if the option were absent. */
 export function isGiven({ kind }: OptionSpec, raw: unknown): boolean {
   return !(kind === 'list' && Array.isArray(raw) && raw.length === 0);
@@ -119,6 +135,9 @@ export function parseOption(spec: OptionSpec, label: string, raw: unknown): Opti
       throw invalidValue(label, raw, `one of ${(spec.choices ?? []).join(', ')}`);
     case 'mode':
       return parseMode(label, raw);
+    case 'namespaces':
+      // namespaces.ts reads them, from the sources that can have them.
+      throw invalidValue(label, raw, 'possible here; a config file and the library have it');
     case 'text':
       return parseText(spec, label, raw);
   }

@@ -117,6 +117,8 @@ export interface ServerOptions {
   historyAge?: number;
   /** Comet: maximum number of bytes of the kept messages of all channels. Default: `134217728`. */
   historyBytes?: number;
+  /** Comet: options for the channels below a prefix, by pattern. Default: none. */
+  namespaces?: Namespaces;
   /**
    * Comet: serve mailboxes at /ID.js, for deliver() of the library; --ingest serves them too.
    * Default: `false`.
@@ -187,5 +189,58 @@ export interface ServerOptions {
   logger?: Logger;
 }
 
+/** Options of the channels below a prefix; an absent one is that of the server. */
+export interface NamespaceOptions {
+  /** Messages kept of each channel; 0 keeps none. Default: as the server. */
+  historyCount?: number;
+  /** Seconds that a message is kept. Default: as the server. */
+  historyAge?: number;
+  /**
+   * Maximum number of bytes of the kept messages of each channel. Default: the history-bytes of the
+   * server.
+   */
+  historyBytes?: number;
+  /**
+   * Whether everybody may subscribe; otherwise a client needs a grant. Default: as the server:
+   * --public decides.
+   */
+  public?: boolean;
+  /**
+   * Which WebSocket clients may publish: none, those that subscribe to the channel or have a grant,
+   * or those with a grant. Default: as the server: --client-publish decides.
+   */
+  clientPublish?: 'grant' | 'nobody' | 'subscribers';
+  /** Whether the subscribers of a channel can be listed. Default: `true`. */
+  presence?: boolean;
+  /**
+   * Whether the subscribers of a channel receive a message when a connection subscribes or leaves,
+   * while the channel has at most 1,000 of them. Default: `false`.
+   */
+  joinLeave?: boolean;
+  /**
+   * Whether clients may list the kept messages of a channel, if a grant allows it. Default: `true`.
+   */
+  clientHistory?: boolean;
+  /**
+   * The fate of a subscriber whose send queue is full, for a message without a policy: it is
+   * disconnected, loses its oldest queued message, or keeps only the newest. Default: `disconnect`.
+   */
+  slowPolicy?: 'disconnect' | 'dropOldest' | 'latestOnly';
+  /**
+   * Milliseconds over which the delivery of a message is spread that says nothing else. Default:
+   * `0`.
+   */
+  spreadMs?: number;
+}
+
+/**
+ * Namespaces by the pattern of their channels, such as `chat/*`; `*` is all channels. A channel has
+ * the options of the longest pattern alone.
+ */
+export type Namespaces = Readonly<Record<string, NamespaceOptions>>;
+
 /** The options that can change while the server runs. */
-export type Adjustments = Pick<ServerOptions, 'acceptRate' | 'idleTimeout' | 'maxConnections'>;
+export type Adjustments = Pick<
+  ServerOptions,
+  'acceptRate' | 'idleTimeout' | 'maxConnections' | 'namespaces'
+>;

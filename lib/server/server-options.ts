@@ -2,6 +2,7 @@
 import { invalidValue, membersOf } from '../base/call-check.js';
 import { MegacometError } from '../base/errors.js';
 import { silentLogger, type Logger } from '../base/logger.js';
+import { parseNamespaces } from '../options/namespaces.js';
 import type { OptionSpec, SettingsOf } from '../options/option-spec.js';
 import { defaultsOf, isGiven, keyOf, parseOption, raiseToMinimums } from '../options/options.js';
 import { checkRequirements } from '../options/requirements.js';
@@ -25,7 +26,9 @@ function parse(call: string, members: ReadonlyMap<string, unknown>): Record<stri
   for (const [key, raw] of members) {
     const spec = SPECS.get(key);
     if (spec === undefined || !isGiven(spec, raw)) continue;
-    settings[key] = parseOption(spec, `${call}: ${key}`, raw);
+    const label = `${call}: ${key}`;
+    settings[key] =
+      spec.kind === 'namespaces' ? parseNamespaces(label, raw) : parseOption(spec, label, raw);
   }
   return settings;
 }

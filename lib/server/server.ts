@@ -20,6 +20,7 @@ import {
   readDrainMs,
   readRevocation,
 } from './calls.js';
+import { namespaceRules } from './broker-options.js';
 import { DeferredLog } from './deferred-log.js';
 import { writeFirstLine } from './first-line.js';
 import { notRunning, Parts } from './parts.js';
@@ -184,8 +185,9 @@ export class Server extends EventEmitter<ServerEvents> {
   }
 
   /**
-   * Changes limits while the server runs. `maxConnections` cannot exceed the number of connections
-   * that the workers were started for.
+   * Changes limits and namespaces while the server runs. `maxConnections` cannot exceed the number of
+   * connections that the workers were started for. `namespaces` replaces all of them: history limits
+   * count from the next message of a channel, and subscriptions stay.
    *
    * @throws MegacometError `ERR_OPTION_INVALID`, `ERR_OPTION_UNKNOWN`, `ERR_NOT_RUNNING`.
    */
@@ -194,6 +196,10 @@ export class Server extends EventEmitter<ServerEvents> {
     const { manager, capacity } = this.#parts.running();
     const adjusted =
       maxConnections === undefined ? capacity : withMaxConnections(capacity, maxConnections);
+    const { namespaces } = others;
+    const broker = namespaces === undefined ? undefined : this.#parts.broker();
+    const rules = namespaceRules({ ...this.#options, ...others });
+    broker?.setNamespaces(rules);
     Object.assign(this.#options, others);
     this.#parts.capacity = adjusted;
     manager.adjust(limitsOf(adjusted, this.#options));

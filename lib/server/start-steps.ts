@@ -20,6 +20,7 @@ import { LimitWatch, LOOK_INTERVAL_MS } from '../stats/limit-watch.js';
 import { becomeUser, identityOf, type Identity } from '../system/identity.js';
 import { procReader, sysctl } from '../system/kernel.js';
 import { addon } from '../system/native.js';
+import { namespaceRules } from './broker-options.js';
 import { Messaging } from './messaging.js';
 import type { Parts } from './parts.js';
 import { ServerAddresses } from './server-addresses.js';
@@ -118,6 +119,8 @@ export class StartSteps {
     const { adminTokenFile } = options;
     this.#token = tokenOf(options);
     this.#access = readAccess(options);
+    // Throws for a namespace that needs tokens.
+    namespaceRules(options);
     const missing = options.tokenKey === undefined ? '' : addon.missingOpensslFunction();
     if (missing !== '') {
       const reason = `this build of Node has no OpenSSL that verifies tokens (${missing} is missing)`;

@@ -228,6 +228,9 @@ constexpr size_t kChannelTokensMax = 8;
 /// 150 bytes.
 constexpr size_t kRevocationsMax = 100'000;
 
+/// Namespaces of one server. Their frame and the search for one stay small.
+constexpr size_t kNamespacesMax = 1000;
+
 /// Audiences of a token (RFC 7519 4.1.3).
 constexpr size_t kTokenAudiencesMax = 16;
 

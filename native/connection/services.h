@@ -83,6 +83,9 @@ class MailService {
 /// Who clients are, by their tokens, and what they may do.
 class AccessService {
  public:
+  /// Whether the server has rules of access; else it reads no tokens.
+  [[nodiscard]] virtual bool is_on() const = 0;
+
   /// Verifies a token and gives the connection its identity, in place of one that it had; without
   /// a fault, `channels` gets the names that the token subscribes to. After a fault nothing has
   /// changed.
@@ -104,11 +107,14 @@ class AccessService {
   /// The connection has no identity any more.
   virtual void forget(Connection* connection) = 0;
 
-  /// Whether the connection may do this to a channel or pattern, by its grants or because the
-  /// channel is public.
+  /// Whether the connection may do this to a channel or pattern, by its grants, by the namespace,
+  /// or because the channel is public.
   [[nodiscard]] virtual bool allows(Connection* connection,
                                     Action action,
                                     std::string_view name) = 0;
+
+  /// Which clients may publish to a channel; kServer for all of them.
+  [[nodiscard]] virtual ClientPublish client_publish(std::string_view channel) = 0;
 
   [[nodiscard]] virtual bool has_identity(Connection* connection) = 0;
   /// Empty without one.

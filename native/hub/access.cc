@@ -227,16 +227,78 @@ TokenFault Access::admit(Connection* connection,
 }
 
 void Access::forget(Connection* connection) {
-  principals_.forget(connection->fd());
+  if (is_on_) principals_.forget(connection->fd());
 }
 
-bool Access::allows(Connection* connection, Action action, std::string_view name) {
-  if (publics_->allows(action, name)) return true;
+bool Access::is_granted(Connection* connection, Action action, std::string_view name) {
+  if (!is_on_) return false;
   const Ref<Grants> grants = principals_.grants(connection->fd());
   return grants && grants->allows(action, name);
 }
 
+/// Whether everybody may subscribe to a channel, or to a pattern but for the namespaces within it.
+bool Access::is_public(std::string_view name, const NamespaceRules& rules) const {
+  if (rules.publicity != Publicity::kServer) return rules.publicity == Publicity::kPublic;
+  return !is_on_ || publics_->allows(Action::kSubscribe, name);
+}
+
+bool Access::is_public(std::string_view name) const {
+  const Namespaces& namespaces = *parts_.namespaces;
+  if (!is_public(name, namespaces.of(name))) return false;
+  if (!is_pattern(name)) return true;
+  return namespaces.all_within(name,
+                               [this](const std::string& pattern, const NamespaceRules& rules) {
+                                 return is_public(pattern, rules);
+                               });
+}
+
+ClientPublish Access::client_publish(std::string_view channel) {
+  const ClientPublish given = parts_.namespaces->of(channel).client_publish;
+  if (given != ClientPublish::kServer) return given;
+  const bool is_allowed = (parts_.rules->flags & comet_flag::kClientsPublish) != 0;
+  if (!is_allowed) return ClientPublish::kNobody;
+  return is_on_ ? ClientPublish::kGrant : ClientPublish::kServer;
+}
+
+bool Access::may_publish(Connection* connection, std::string_view channel) {
+  switch (client_publish(channel)) {
+    case ClientPublish::kServer:
+      return true;
+    case ClientPublish::kNobody:
+      return false;
+    case ClientPublish::kSubscribers:
+      if (is_subscribed(*connection, channel)) return true;
+      break;
+    case ClientPublish::kGrant:
+      break;
+  }
+  return is_granted(connection, Action::kPublish, channel);
+}
+
+bool Access::is_subscribed(const Connection& connection, std::string_view channel) const {
+  bool is_found = false;
+  visit_subscriptions(connection, [&](uint32_t index) {
+    is_found = is_found || parts_.channels->at(index).name == channel;
+  });
+  return is_found;
+}
+
+bool Access::allows(Connection* connection, Action action, std::string_view name) {
+  switch (action) {
+    case Action::kSubscribe:
+      return is_public(name) || is_granted(connection, action, name);
+    case Action::kPublish:
+      return may_publish(connection, name);
+    case Action::kPresence:
+      return parts_.namespaces->of(name).has_presence && is_granted(connection, action, name);
+    case Action::kHistory:
+      return parts_.namespaces->of(name).has_client_history && is_granted(connection, action, name);
+  }
+  return false;
+}
+
 std::string_view Access::user(Connection* connection) {
+  if (!is_on_) return {};
   return principals_.user(connection->fd());
 }
 

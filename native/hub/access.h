@@ -19,6 +19,7 @@
 #include "ipc/frames.h"
 #include "ipc/segment.h"
 #include "pubsub/channels.h"
+#include "pubsub/namespaces.h"
 
 namespace megacomet {
 
@@ -26,6 +27,8 @@ class Access final : public AccessService {
  public:
   struct Parts {
     const Channels* channels;
+    const Namespaces* namespaces;
+    const frame::Comet* rules;
     ConnectionOwner* connections;
     Slab<Connection>* records;
     Counters* counters;
@@ -39,7 +42,7 @@ class Access final : public AccessService {
   /// Takes the manager's settings; a second time for changed keys. False if a key is not valid,
   /// which the manager has checked.
   [[nodiscard]] bool configure(const frame::Access& settings);
-  [[nodiscard]] bool is_on() const { return is_on_; }
+  [[nodiscard]] bool is_on() const override { return is_on_; }
   /// Reserves the records of descriptors below `capacity`. False if the kernel refuses.
   [[nodiscard]] bool reserve(uint32_t capacity) { return principals_.reserve(capacity); }
 
@@ -62,8 +65,9 @@ class Access final : public AccessService {
                                  std::vector<std::string>* channels) override;
   void forget(Connection* connection) override;
   [[nodiscard]] bool allows(Connection* connection, Action action, std::string_view name) override;
+  [[nodiscard]] ClientPublish client_publish(std::string_view channel) override;
   [[nodiscard]] bool has_identity(Connection* connection) override {
-    return principals_.has(connection->fd());
+    return is_on_ && principals_.has(connection->fd());
   }
   [[nodiscard]] std::string_view user(Connection* connection) override;
   [[nodiscard]] uint32_t ends_in_s(Connection* connection) override;
@@ -77,6 +81,11 @@ class Access final : public AccessService {
                                                    Claims* out);
   TokenFault count(TokenFault fault);
   [[nodiscard]] TokenFault recognize(std::string_view token, uint64_t now_s, KnownToken* out);
+  [[nodiscard]] bool is_granted(Connection* connection, Action action, std::string_view name);
+  [[nodiscard]] bool is_public(std::string_view name) const;
+  [[nodiscard]] bool is_public(std::string_view name, const NamespaceRules& rules) const;
+  [[nodiscard]] bool may_publish(Connection* connection, std::string_view channel);
+  [[nodiscard]] bool is_subscribed(const Connection& connection, std::string_view channel) const;
   void forget_known();
   [[nodiscard]] uint32_t end_of(const KnownToken& token, uint64_t now_s);
   template <typename Visit>

@@ -22,7 +22,7 @@ Hub::Hub(Transport* transport, Control* control, Counters* counters)
                  transport->protocols()}),
       fanout_(&channels_, &delivery_),
       window_(&transport->connections(), &fanout_),
-      presence_({&channels_, &fanout_, &transport->connections(), control, counters}),
+      presence_({&channels_, &namespaces_, &fanout_, &transport->connections(), control, counters}),
       mailboxes_(&transport->connections(), control),
       subscriptions_({&transport->connections(),
                       &channels_,
@@ -43,7 +43,13 @@ Hub::Hub(Transport* transport, Control* control, Counters* counters)
                  &transport->services(),
                  transport->protocols()}),
       kicks_(&transport->connections(), &channels_, transport),
-      access_({&channels_, transport, &transport->connections(), counters, &random_}),
+      access_({&channels_,
+               &namespaces_,
+               &rules_,
+               transport,
+               &transport->connections(),
+               counters,
+               &random_}),
       random_(sys::monotonic_ns()),
       rejections_(control, counters) {
   Services& services = transport->services();
@@ -51,6 +57,7 @@ Hub::Hub(Transport* transport, Control* control, Counters* counters)
   services.subscriptions = this;
   services.publishing = this;
   services.mail = &mailboxes_;
+  services.access = &access_;
   services.deflate = &deflate_;
   services.random = &random_;
   services.rejections = &rejections_;
@@ -100,11 +107,6 @@ void Hub::on_lease(frame::MailboxLease lease) {
   delivery_.send(connection, *message);
 }
 
-bool Hub::on_access(const frame::Access& settings) {
-  transport_->services().access = &access_;
-  return access_.configure(settings);
-}
-
 void Hub::on_kick(const frame::Kick& order) {
   kicks_.kick(order.channel, order.reason);
 }
@@ -145,7 +147,7 @@ void Hub::unsubscribe(Connection* connection) {
 void Hub::on_close(Connection* connection) {
   mailboxes_.on_close(connection);
   unsubscribe(connection);
-  if (access_.is_on()) access_.forget(connection);
+  access_.forget(connection);
 }
 
 void Hub::tick(uint16_t now) {

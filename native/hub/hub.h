@@ -24,6 +24,7 @@
 #include "ipc/control.h"
 #include "pubsub/channels.h"
 #include "pubsub/fanout.h"
+#include "pubsub/namespaces.h"
 
 namespace megacomet {
 
@@ -52,7 +53,13 @@ class Hub final : SubscriptionService, PublishService, ConnectionObserver, Repla
   /// False if its messages are not valid frames.
   [[nodiscard]] bool on_page(const frame::ReplayPage& page);
   /// False if it has an invalid key.
-  [[nodiscard]] bool on_access(const frame::Access& settings);
+  [[nodiscard]] bool on_access(const frame::Access& settings) {
+    return access_.configure(settings);
+  }
+  /// False if it is not valid.
+  [[nodiscard]] bool on_namespaces(const frame::Namespaces& settings) {
+    return namespaces_.configure(settings);
+  }
   void on_revoke(const frame::Revoke& order) { access_.revoke(order); }
   void on_disconnect_user(const frame::DisconnectUser& order) { access_.disconnect_user(order); }
   void on_kick(const frame::Kick& order);
@@ -103,6 +110,7 @@ class Hub final : SubscriptionService, PublishService, ConnectionObserver, Repla
   Counters* counters_;
   frame::Comet rules_;
   Sequence sequence_;
+  Namespaces namespaces_;
   Channels channels_;
   Delivery delivery_;
   Fanout fanout_;

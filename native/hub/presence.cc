@@ -118,6 +118,11 @@ void Presence::forget(uint32_t index) {
   parts_.channels->close(index);
 }
 
+bool Presence::is_of_join_leave(const Channel& channel) const {
+  // The manager publishes to the channel, which cannot be a pattern.
+  return !channel.is_pattern() && parts_.namespaces->of(channel.name).has_join_leave;
+}
+
 void Presence::send_event(uint32_t index, const Connection& connection, bool is_there) {
   // Many joined at once while the manager does not read: it still receives the numbers.
   if (parts_.control->is_full()) return parts_.counters->add(Counter::kEventsDroppedTotal);

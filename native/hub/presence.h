@@ -11,6 +11,7 @@
 #include "os/slab.h"
 #include "pubsub/channels.h"
 #include "pubsub/fanout.h"
+#include "pubsub/namespaces.h"
 
 namespace megacomet {
 
@@ -18,6 +19,7 @@ class Presence {
  public:
   struct Parts {
     Channels* channels;
+    const Namespaces* namespaces;
     Fanout* fanout;
     Slab<Connection>* connections;
     Control* control;
@@ -35,11 +37,11 @@ class Presence {
 
   /// A subscriber joined or left a channel.
   void joined(uint32_t channel, const Connection& connection) {
-    if (sends_events_) send_event(channel, connection, true);
+    if (needs_event(channel)) send_event(channel, connection, true);
     note(channel);
   }
   void left(uint32_t channel, const Connection& connection) {
-    if (sends_events_) send_event(channel, connection, false);
+    if (needs_event(channel)) send_event(channel, connection, false);
     note(channel);
   }
   /// Something changed that the number of subscribers depends on.
@@ -59,6 +61,11 @@ class Presence {
 
  private:
   [[nodiscard]] bool is_near_capacity() const { return retained_ >= bounds::kRetainedChannelsMax; }
+  [[nodiscard]] bool needs_event(uint32_t channel) const {
+    return sends_events_ ||
+           (parts_.namespaces->has_join_leave() && is_of_join_leave(parts_.channels->at(channel)));
+  }
+  [[nodiscard]] bool is_of_join_leave(const Channel& channel) const;
   void send_event(uint32_t channel, const Connection& connection, bool is_there);
   void forget(uint32_t channel);
   void send_interest(const Channel& channel);

@@ -24,6 +24,21 @@ enum class SlowPolicy : uint8_t { kDisconnect, kDropOldest, kLatestOnly };
 /// configuration decides, never the token.
 enum class TokenAlgorithm : uint8_t { kHs256, kRs256, kEs256, kEdDsa };
 
+/// Which WebSocket clients may publish to a channel. kServer: the server's options decide.
+/// kSubscribers: those that subscribe to it, or have a grant.
+enum class ClientPublish : uint8_t { kServer, kNobody, kSubscribers, kGrant };
+
+/// Bits of `Namespaces.flags`. kPublic, kPrivate: whether everybody may subscribe; with neither the
+/// server's options decide. kPresence: subscribers can be listed. kJoinLeave: the worker sends
+/// Presence frames. kClientHistory: clients may list the history, if a grant allows it.
+namespace namespace_flag {
+constexpr uint8_t kPublic = 1;
+constexpr uint8_t kPrivate = 2;
+constexpr uint8_t kPresence = 4;
+constexpr uint8_t kJoinLeave = 8;
+constexpr uint8_t kClientHistory = 16;
+}  // namespace namespace_flag
+
 /// Bits of the `flags` of a Publish or Message frame. kBinary: the data are bytes, not text.
 /// kPolicyMask, shifted by kPolicyShift: a SlowPolicy. kEphemeral: the history may drop the message
 /// before others of its channel, so no recent-message cache keeps it.
@@ -123,6 +138,14 @@ constexpr uint8_t kWebSocketCompression = 8;
   F(text, cookie)        \
   F(u32, leeway_s)       \
   F(texts, publics)
+
+/// The options of channels by prefix, sent before Configure if there are any, and again when they
+/// change. A channel has those of its longest prefix, which ends in "/" or is empty. `flags` has a
+/// set of namespace_flag for each prefix, and `client_publish` a ClientPublish.
+#define MC_NAMESPACES(F) \
+  F(texts, prefixes)     \
+  F(numbers, flags)      \
+  F(numbers, client_publish)
 
 /// Tokens that count no longer, and whose connections end: those of `user`, or the one with the
 /// `jti` `id`, that were issued at or before `before_s`. Kept until `ends_at_s`. Times are seconds
@@ -306,6 +329,7 @@ constexpr uint8_t kWebSocketCompression = 8;
   X(kAccess, 29, Access, MC_ACCESS)                             \
   X(kRevoke, 30, Revoke, MC_REVOKE)                             \
   X(kDisconnectUser, 31, DisconnectUser, MC_DISCONNECT_USER)    \
+  X(kNamespaces, 42, Namespaces, MC_NAMESPACES)                 \
   X(kInterestRequest, 15, InterestRequest, MC_INTEREST_REQUEST) \
   X(kReady, 16, Ready, MC_READY)                                \
   X(kLog, 17, Log, MC_LOG)                                      \

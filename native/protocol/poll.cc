@@ -69,7 +69,7 @@ void end_request(Services& services, Connection* connection, CloseCause cause) {
     session->answers_at_once = false;
   }
   // The next request has a token of its own.
-  if (services.access != nullptr) services.access->forget(connection);
+  services.access->forget(connection);
   hand_over(connection, ProtocolId::kHttp);
   await_request(services, connection);
   if (closes) return services.sender->finish(connection, cause);

@@ -97,10 +97,10 @@ bool publish(Services& services, Connection* connection, const ClientCommand& co
   const auto fail = [&](std::string_view error) {
     return reject(services, connection, command, error);
   };
-  if ((services.rules->flags & comet_flag::kClientsPublish) == 0) {
+  const std::string channel = command.channel();
+  if (services.access->client_publish(channel) == ClientPublish::kNobody) {
     return fail("clients may not publish here");
   }
-  const std::string channel = command.channel();
   if (channel.empty() || channel.back() == '*') return fail("channel: must be one exact name");
   if (!may_publish(services, connection, channel))
     return fail("publish: not allowed with this token");
@@ -173,7 +173,7 @@ bool refresh(Services& services, Connection* connection, const ClientCommand& co
 
 /// A new identity, or a longer one.
 bool identify(Services& services, Connection* connection, const ClientCommand& command) {
-  if (services.access == nullptr || !services.access->takes_tokens()) {
+  if (!services.access->takes_tokens()) {
     return reject(services, connection, command, "token: this server reads no tokens");
   }
   if (command.tokens.size() != 1) {

@@ -31,6 +31,7 @@ const TYPES = {
   integer: ({ word }) => (word ? `number | '${word}'` : 'number'),
   list: () => 'readonly string[]',
   mode: () => 'string',
+  namespaces: () => 'Namespaces',
   ports: () => 'number | string',
   seconds: () => 'number',
   text: () => 'string',
@@ -45,7 +46,7 @@ const field = (option) =>
 export const page = 'lib/options/server-options.ts';
 
 export async function content() {
-  const { commands } = await readCommandLine();
+  const { commands, namespaceOptions } = await readCommandLine();
   const options = commands
     .find(({ name }) => name === 'serve')
     .options.filter(({ isCommandLineOnly }) => !isCommandLineOnly);
@@ -59,6 +60,17 @@ ${options.map(field).join('\n')}
   /** Receiver of the log lines; a pino instance fits. Default: no log. */
   logger?: Logger;
 }
+
+/** Options of the channels below a prefix; an absent one is that of the server. */
+export interface NamespaceOptions {
+${namespaceOptions.map(field).join('\n')}
+}
+
+/**
+ * Namespaces by the pattern of their channels, such as \`chat/*\`; \`*\` is all channels. A channel has
+ * the options of the longest pattern alone.
+ */
+export type Namespaces = Readonly<Record<string, NamespaceOptions>>;
 
 /** The options that can change while the server runs. */
 export type Adjustments = Pick<ServerOptions, ${quoted(reloadable.sort())}>;

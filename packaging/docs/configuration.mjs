@@ -8,18 +8,24 @@ function rangeText({ kind, min, max, choices, word }) {
   if (choices) return choices.map((choice) => `\`${choice}\``).join(', ');
   if (kind === 'flag') return '`true`, `false`';
   if (kind === 'mode') return 'three octal digits';
+  if (kind === 'namespaces') return 'object, see [below](#namespaces)';
   if (kind === 'ports') return '0 to 65535, or a range';
   if (max === undefined) return kind === 'list' ? 'list' : 'text';
   return `${min} to ${max}${word ? `, \`${word}\`` : ''}`;
 }
 
+function nameOf(option, value) {
+  if (option.hasFlag) return `--${option.name}${value}`;
+  return option.isSecret ? option.environment : option.name;
+}
+
 function row(option) {
   const value = option.kind === 'flag' ? '' : ` ${option.value ?? 'WORD'}`;
-  const name = option.isSecret ? option.environment : `--${option.name}${value}`;
+  const name = nameOf(option, value);
   const reload = option.isReloadable ? ' \\*' : '';
   const atLeast = option.atLeast ? ` At least \`${option.atLeast}\`.` : '';
   const cells = [
-    `\`${name}\`${reload}${option.hasNoVariable ? ' †' : ''}`,
+    `\`${name}\`${reload}${option.hasFlag && !option.hasVariable ? ' †' : ''}`,
     defaultText(option),
     rangeText(option),
     `${option.help}${atLeast}`,
@@ -34,7 +40,7 @@ const table = (options) =>
     ...options.map(row),
   ].join('\n');
 
-function serveSections({ options }) {
+function serveSections({ options }, namespaceOptions) {
   const server = options.filter(({ protocol }) => protocol === undefined);
   const comet = options.filter(({ protocol }) => protocol === 'comet');
   return `## serve
@@ -43,11 +49,46 @@ ${table(server)}
 
 ### With \`--protocol comet\`
 
-${table(comet)}`;
+${table(comet)}
+
+### Namespaces
+
+The config file has options for the channels below a prefix. A channel has the options of the longest pattern alone,
+and those that it leaves out are the server's: nothing comes from a shorter pattern. \`*\` is all channels. An error names
+the line.
+
+\`\`\`json
+{
+  "protocol": "comet",
+  "token-key": ["HS256=token.key"],
+  "namespaces": {
+    "news/*": { "public": true, "history-count": 1000, "history-age": 86400 },
+    "chat/*": { "client-publish": "subscribers", "join-leave": true },
+    "chat/private/*": { "client-publish": "grant", "presence": false }
+  }
+}
+\`\`\`
+
+${namespaceTable(namespaceOptions)}
+
+A subscription to a pattern such as \`chat/*\` is public if its namespace is, and every namespace below it. SIGHUP reads
+namespaces again: history limits count from the next message of a channel, and connections that are subscribed stay
+so. In the library the option is \`namespaces\`, with the keys of its type in camel case.`;
 }
 
-function commandSection(command) {
-  if (command.name === 'serve') return serveSections(command);
+const namespaceTable = (options) =>
+  [
+    '| option | default | values | meaning |',
+    '| --- | --- | --- | --- |',
+    ...options.map((option) => {
+      const { default: value, unset, name, help } = option;
+      const fallback = value === undefined ? unset : `\`${String(value)}\``;
+      return `| ${[`\`${name}\``, fallback, rangeText(option), help].map(cell).join(' | ')} |`;
+    }),
+  ].join('\n');
+
+function commandSection(command, namespaceOptions) {
+  if (command.name === 'serve') return serveSections(command, namespaceOptions);
   const words = command.words === '' ? '' : ` ${command.words}`;
   return `## ${command.name}
 
@@ -59,7 +100,7 @@ ${table(command.options)}`;
 export const page = 'docs/configuration.md';
 
 export async function content() {
-  const { commands, signals, exitCodes } = await readCommandLine();
+  const { commands, namespaceOptions, signals, exitCodes } = await readCommandLine();
   const signalRows = signals.map(
     ({ names, effect }) => `| ${names.join(', ')} | ${cell(effect)} |`,
   );
@@ -95,7 +136,7 @@ browser does it: \`https://APP.example:443/\` is \`https://app.example\`.
 Options marked \\* change while the server runs, on SIGHUP. An option without a dash in front can be set in the
 environment or in the config file only.
 
-${commands.map(commandSection).join('\n\n')}
+${commands.map((command) => commandSection(command, namespaceOptions)).join('\n\n')}
 
 ## Signals
 

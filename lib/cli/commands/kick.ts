@@ -1,6 +1,7 @@
 // `megacomet-ts kick`: closes the subscribers of a channel, the connections of a user, or all.
 import { askJson } from '../../api/admin-client.js';
 import { readSettings } from '../../options/config.js';
+import { wordOf } from '../../options/options.js';
 import { MegacometError } from '../../base/errors.js';
 import { tokenOf } from '../../api/token.js';
 import { counted, type Output } from '../output.js';
@@ -28,7 +29,7 @@ export async function kick(
     token: tokenOf(settings),
     body: { type: 'application/json', chunks: [text] },
   })) as { subscribers?: number };
-  const closed = user === undefined ? 'every connection' : `the connections of ${String(user)}`;
+  const closed = user === undefined ? 'every connection' : `the connections of ${wordOf(user)}`;
   const { subscribers } = answer;
   await output.print(
     `closing ${subscribers === undefined ? closed : counted(subscribers, 'subscriber')}`,

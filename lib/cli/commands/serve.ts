@@ -68,13 +68,14 @@ function reload(
 ): Settings | null {
   try {
     const settings = readSettings('serve', { flags, env: process.env });
-    const { acceptRate, idleTimeout, maxConnections } = settings as ServerOptions;
+    const { acceptRate, idleTimeout, maxConnections, namespaces = {} } = settings as ServerOptions;
     // First, because it can fail, and then nothing else has changed.
     server.reloadKeys();
     server.adjust({
       ...(acceptRate === undefined ? {} : { acceptRate }),
       ...(idleTimeout === undefined ? {} : { idleTimeout }),
       ...(maxConnections === undefined ? {} : { maxConnections }),
+      ...(settings['protocol'] === 'comet' ? { namespaces } : {}),
     });
     log.level = settings['logLevel'] as string;
     log.info({ acceptRate, idleTimeout, maxConnections }, 'configuration read again');
