@@ -40,6 +40,11 @@ export type { Count, Stats, WorkerStats } from './stats/stats.js';
  * @throws MegacometError `ERR_OPTION_INVALID` or `ERR_OPTION_UNKNOWN`, naming option, value, rule.
  */
 export function createServer(options: ServerOptions = {}): Server {
-  const host = { dropsOwnIdentity: false, sockets: [], findLimits: criticalFindings };
+  const host = {
+    dropsOwnIdentity: false,
+    generatesToken: false,
+    sockets: [],
+    findLimits: criticalFindings,
+  };
   return new Server(options, host);
 }

@@ -1,8 +1,8 @@
 // The client of a running server's admin server.
-import { request, type ClientRequest } from 'node:http';
+import { request, type ClientRequest, type RequestOptions } from 'node:http';
 import { pipeline } from 'node:stream/promises';
 
-import { formatPeer, parsePeer } from '../base/address.js';
+import { parsePeer } from '../base/address.js';
 import { MegacometError } from '../base/errors.js';
 import { parseExactJson } from '../base/exact-json.js';
 import { reasonOf } from '../base/reason.js';
@@ -17,7 +17,7 @@ function unreachable(admin: string, reason: string): MegacometError {
 }
 
 export interface AdminRequest {
-  /** `HOST:PORT`. */
+  /** `HOST:PORT` or `unix:PATH`. */
   readonly admin: string;
   readonly path: string;
   readonly token?: string | null;
@@ -34,9 +34,17 @@ export interface AdminAnswer {
   readonly body: AsyncIterable<string>;
 }
 
-function urlOf({ admin, path }: AdminRequest): URL {
-  // A token is sent to this address: a text such as 9001 would be read as the host 0.0.35.41.
-  return new URL(`http://${formatPeer(parsePeer('admin', admin))}${path}`);
+/** The address of a request. A text such as 9001 would be read as the host 0.0.35.41. */
+function addressOf({ admin, path }: AdminRequest): RequestOptions {
+  const { isUnix, host, port } = parsePeer('admin', admin);
+  // The Host of a unix socket is localhost, as in curl.
+  if (isUnix) return { socketPath: pathOf(host), path };
+  return { host, port, path };
+}
+
+/** A path as the kernel takes it: a name after `@` is abstract (unix(7)). */
+function pathOf(path: string): string {
+  return path.startsWith('@') ? `\0${path.slice(1)}` : path;
 }
 
 /** Sends a body; the time limit then counts from its last byte. */
@@ -57,7 +65,7 @@ async function sendBody(
  */
 export function askAdmin(asked: AdminRequest): Promise<AdminAnswer> {
   const { admin, token = null, body } = asked;
-  const url = urlOf(asked);
+  const address = addressOf(asked);
   return new Promise((resolve, reject) => {
     let isSent = body === undefined;
     let isConnected = false;
@@ -72,8 +80,7 @@ export function askAdmin(asked: AdminRequest): Promise<AdminAnswer> {
     };
     const method = body === undefined ? 'GET' : 'POST';
     const sent = request(
-      url,
-      { method, headers, timeout: TIMEOUT_MS, agent: false },
+      { ...address, method, headers, timeout: TIMEOUT_MS, agent: false },
       (response) => {
         response.setEncoding('utf8');
         const chunks = chunksOf(admin, response, () => cause);
@@ -124,8 +131,8 @@ function isComet(path: string): boolean {
  * What is wrong with the server that rejected a request, or null if it is an admin server with that
  * path: the public port and another protocol are common mistakes.
  */
-async function mistakeOf({ admin, path }: AdminRequest): Promise<string | null> {
-  const found = await askAdmin({ admin, path: '/stats' });
+async function mistakeOf({ admin, path, token = null }: AdminRequest): Promise<string | null> {
+  const found = await askAdmin({ admin, path: '/stats', token });
   const text = await textOf(admin, found.body);
   const stats = found.status === 200 && text.startsWith('{') ? (JSON.parse(text) as Stats) : null;
   if (stats?.protocol === undefined) {
@@ -177,10 +184,10 @@ export async function askJson(asked: AdminRequest): Promise<unknown> {
 }
 
 /**
- * The stats of the server whose admin server is at `HOST:PORT`.
+ * The stats of the server whose admin server is at an address.
  *
- * @throws MegacometError `ERR_UNREACHABLE`.
+ * @throws MegacometError `ERR_UNREACHABLE`, `ERR_REJECTED`.
  */
-export async function fetchStats(admin: string): Promise<Stats> {
-  return (await askJson({ admin, path: '/stats' })) as Stats;
+export async function fetchStats(admin: string, token: string | null = null): Promise<Stats> {
+  return (await askJson({ admin, path: '/stats', token })) as Stats;
 }

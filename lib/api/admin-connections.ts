@@ -77,8 +77,12 @@ export class AdminConnections {
   readonly #connections = new Map<Socket, Connection>();
 
   /** @param handle - Answers a request. It is called for one request of a connection at a time. */
-  constructor(server: Server, handle: Handle) {
+  constructor(handle: Handle) {
     this.#handle = handle;
+  }
+
+  /** Takes the connections of a server; the bounds count those of all servers together. */
+  serve(server: Server): void {
     server.on('connection', (socket: Socket) => {
       this.#add(socket);
     });

@@ -51,18 +51,32 @@ function isOfBrowser(request: IncomingMessage): boolean {
 }
 
 /**
- * Whether a page of another site may have sent a request. A page whose name was rebound to our
- * address (DNS rebinding) sends its own name as host, and no Origin with a GET; over plain HTTP
- * browsers send no Sec-Fetch-Site either. So a browser must name an address or localhost, and only
- * other clients, such as Prometheus, may use a host name.
+ * Whether a page of another origin sent a request. Over plain HTTP browsers send no Sec-Fetch-Site,
+ * and no Origin with a GET.
  */
 function isForeign(request: IncomingMessage, host: string | undefined): boolean {
   const { origin, 'sec-fetch-site': site } = request.headers;
   if (origin !== undefined && origin.replace(/^https?:\/\//, '') !== host) return true;
-  if (site !== undefined && site !== 'same-origin' && site !== 'none') return true;
-  if (host === undefined) return false;
-  const name = hostNameOf(host) ?? '';
-  return name !== 'localhost' && isIP(name) === 0 && isOfBrowser(request);
+  return site !== undefined && site !== 'same-origin' && site !== 'none';
+}
+
+/**
+ * Whether a host is an address, localhost, or one of the names. A page whose name was rebound to our
+ * address (DNS rebinding) sends its own name, so no other name is accepted without a token.
+ */
+export function isOwnName(host: string | undefined, names: readonly string[]): boolean {
+  if (host === undefined) return true;
+  const name = (hostNameOf(host) ?? '').replace(/\.$/, '');
+  return name === 'localhost' || isIP(name) !== 0 || names.includes(name);
+}
+
+/** A request that is well formed and not of a foreign page. */
+export interface CheckedRequest {
+  readonly target: Target;
+  /** The host that the request names, with its port; undefined with HTTP/1.0. */
+  readonly host: string | undefined;
+  /** Whether the request shows that a browser sent it. */
+  readonly isOfBrowser: boolean;
 }
 
 /**
@@ -71,18 +85,18 @@ function isForeign(request: IncomingMessage, host: string | undefined): boolean 
  *
  * @throws Rejection
  */
-export function checkRequest(request: IncomingMessage): Target {
+export function checkRequest(request: IncomingMessage): CheckedRequest {
   checkFraming(request);
   const { url = '' } = request;
   const [, authority, rest] = /^https?:\/\/([^/?#]*)(.*)$/i.exec(url) ?? [];
   if (authority !== undefined && hostNameOf(authority) === null) {
     throw new Rejection(400, 'malformed target');
   }
-  if (isForeign(request, authority ?? request.headers.host)) {
-    throw new Rejection(403, 'foreign Host or Origin');
-  }
-  const target = rest === '' ? '/' : (rest ?? url);
-  if (!/^[/?]/.test(target)) throw new Rejection(400, 'malformed target');
-  const [path = '', query = ''] = target.split('?');
-  return { path: path === '' ? '/' : path, query };
+  const host = authority ?? request.headers.host;
+  if (isForeign(request, host)) throw new Rejection(403, 'foreign Origin');
+  const text = rest === '' ? '/' : (rest ?? url);
+  if (!/^[/?]/.test(text)) throw new Rejection(400, 'malformed target');
+  const [path = '', query = ''] = text.split('?');
+  const target = { path: path === '' ? '/' : path, query };
+  return { target, host, isOfBrowser: isOfBrowser(request) };
 }

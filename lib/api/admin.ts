@@ -2,18 +2,24 @@
 // through a read-only view, and denies by default: loopback, and no pages of other sites.
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 
+import { formatAddress, type Address } from '../base/address.js';
 import { MegacometError } from '../base/errors.js';
 import { forkedCopyHint } from '../base/forked-copy.js';
 import { formatExactJson } from '../base/exact-json.js';
+import type { ValuesOf } from '../base/metric.js';
 import { Metrics } from '../stats/metrics.js';
 import type { Stats } from '../stats/stats.js';
+import { removeSocket, type SocketFile } from '../system/socket-file.js';
 import { AdminConnections } from './admin-connections.js';
-import { checkRequest, type Target } from './admin-request.js';
-import { listen } from './listen.js';
+import { AdminGate } from './admin-gate.js';
+import type { Target } from './admin-request.js';
+import type { AdminTokens } from './admin-tokens.js';
+import { JSON_TYPE, type ServerPath } from './endpoints.js';
+import { listen, listenOnPath } from './listen.js';
 import { METRIC_TABLES } from './metric-tables.js';
-import { API_PATHS } from './publish-api.js';
 import { Rendered } from './rendered.js';
 import { Rejection } from './request-body.js';
+import { reject, respond } from './response.js';
 
 /** Whether a server should get new clients, as readiness() and `/readyz` report it. */
 export interface Readiness {
@@ -39,13 +45,15 @@ export interface AdminView {
 
 /** Answers requests for its own paths; returns false for any other, without an answer. */
 export interface AdminApi {
-  /** @param trust - Called when the request has the token. */
-  handle(
-    request: IncomingMessage,
-    response: ServerResponse,
-    target: Target,
-    trust: () => void,
-  ): Promise<boolean>;
+  handle(request: IncomingMessage, response: ServerResponse, target: Target): Promise<boolean>;
+}
+
+export interface AdminOptions {
+  readonly tokens: AdminTokens;
+  /** Whether only this machine reaches the server. */
+  readonly isLocal: boolean;
+  /** Host names that requests may have besides addresses and localhost. */
+  readonly allowedHosts: readonly string[];
 }
 
 /**
@@ -60,133 +68,121 @@ const CHECK_INTERVAL_MS = 1000;
 const REQUEST_TIMEOUT_MS = 300_000;
 export const SILENCE_MS = 30_000;
 
-const JSON_TYPE = 'application/json';
-
 interface Page {
   readonly status: number;
-  readonly type: string;
+  readonly type?: string;
   readonly body: string;
 }
 
+interface Listening {
+  readonly server: Server;
+  /** Of a unix socket. */
+  readonly path: string | null;
+}
+
+function listenError(address: Address, code: string, call = 'bind'): MegacometError {
+  const isTaken = code === 'EADDRINUSE';
+  const [option, page] = address.isUnix
+    ? ['--admin-listen', '--admin-listen']
+    : ['--admin-port', '--admin-host'];
+  const cause = call === 'bind' ? code : `${call}: ${code}`;
+  const hint = isTaken ? `choose another ${option}${forkedCopyHint()}` : `see ${page}`;
+  const message = `the admin server cannot listen on ${formatAddress(address)} (${cause}): ${hint}`;
+  return new MegacometError('ERR_ADMIN_LISTEN', message);
+}
+
 export class Admin {
-  readonly #server: Server;
+  readonly #servers: Listening[] = [];
   readonly #view: AdminView;
   readonly #api: AdminApi | undefined;
   readonly #connections: AdminConnections;
+  readonly #gate: AdminGate;
   #metrics: Metrics | undefined;
   readonly #stats = new Rendered(() => Promise.resolve(formatExactJson(this.#view.stats())));
   readonly #metricsText = new Rendered(() => this.#renderMetrics());
 
-  constructor(view: AdminView, api?: AdminApi) {
+  constructor(view: AdminView, options: AdminOptions, api?: AdminApi) {
     this.#view = view;
     this.#api = api;
-    this.#server = createServer({
+    this.#gate = new AdminGate({ protocol: view.protocol, ...options });
+    this.#connections = new AdminConnections((request, response) =>
+      this.#answer(request, response),
+    );
+  }
+
+  /** Present values of the metrics. */
+  get counters(): ValuesOf<typeof AdminGate.METRICS> {
+    return this.#gate.counters;
+  }
+
+  /**
+   * Listens on one more address; resolves to the address with its real port.
+   *
+   * @throws MegacometError `ERR_ADMIN_LISTEN`, naming the option to change.
+   */
+  async listen(address: Address, file: SocketFile): Promise<Address> {
+    const server = createServer({
       maxHeaderSize: HEADER_BYTES_MAX,
       requestTimeout: REQUEST_TIMEOUT_MS,
       headersTimeout: HEADERS_TIMEOUT_MS,
       keepAliveTimeout: HEADERS_TIMEOUT_MS,
       connectionsCheckingInterval: CHECK_INTERVAL_MS,
     });
-    this.#connections = new AdminConnections(this.#server, (request, response) =>
-      this.#answer(request, response),
-    );
-    this.#server.setTimeout(SILENCE_MS);
-  }
-
-  /**
-   * Listens; resolves to the port.
-   *
-   * @throws MegacometError `ERR_ADMIN_LISTEN`, naming the option to change.
-   */
-  listen(host: string, port: number): Promise<number> {
-    return listen(this.#server, host, port, ({ code = '' }) => {
-      const isTaken = code === 'EADDRINUSE';
-      const hint = isTaken ? `choose another --admin-port${forkedCopyHint()}` : 'see --admin-host';
-      const message = `the admin server cannot listen on ${host}:${port} (${code}): ${hint}`;
-      return new MegacometError('ERR_ADMIN_LISTEN', message);
-    });
+    server.setTimeout(SILENCE_MS);
+    this.#connections.serve(server);
+    const { isUnix, host, port } = address;
+    if (isUnix) {
+      await listenOnPath(server, host, file, (call, code) => listenError(address, code, call));
+      this.#servers.push({ server, path: host });
+      return address;
+    }
+    const bound = await listen(server, host, port, ({ code = '' }) => listenError(address, code));
+    this.#servers.push({ server, path: null });
+    return { ...address, port: bound };
   }
 
   async close(): Promise<void> {
-    if (!this.#server.listening) return;
-    const closed = new Promise((resolve) => this.#server.close(resolve));
-    this.#server.closeAllConnections();
-    await closed;
+    const closed = this.#servers.splice(0).map(({ server, path }) => {
+      const done = new Promise((resolve) => server.close(resolve));
+      server.closeAllConnections();
+      if (path !== null) removeSocket(path);
+      return done;
+    });
+    await Promise.all(closed);
   }
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     response.setHeader('Cache-Control', 'no-store');
     response.setHeader('X-Content-Type-Options', 'nosniff');
     try {
-      const target = checkRequest(request);
-      const trust = (): void => {
-        this.#connections.trust(request.socket);
-      };
-      if ((await this.#api?.handle(request, response, target, trust)) === true) return;
-      send(response, await this.#route(request.method ?? '', target));
+      const { target, isTrusted } = this.#gate.admit(request);
+      if (isTrusted) this.#connections.trust(request.socket);
+      if ((await this.#api?.handle(request, response, target)) === true) return;
+      const { status, body, type } = await this.#pages[target.path as ServerPath]();
+      respond(response, status, body, type);
     } catch (error) {
       if (!(error instanceof Rejection)) throw error;
-      const { status, message, headers } = error;
-      for (const [name, value] of Object.entries(headers)) response.setHeader(name, value);
-      const body = JSON.stringify({ error: message });
-      send(response, { status, type: JSON_TYPE, body });
+      reject(request, response, error);
     }
   }
 
-  async #route(method: string, { path }: Target): Promise<Page> {
-    const page = this.#pages.get(path);
-    if (page === undefined) throw new Rejection(404, this.#unknown(path));
-    if (method === 'GET' || method === 'HEAD') return page();
-    throw new Rejection(405, 'only GET and HEAD', { Allow: 'GET, HEAD' });
-  }
-
-  /** The sentence about a path that does not exist. */
-  #unknown(path: string): string {
-    const { protocol } = this.#view;
-    if (!API_PATHS.includes(path)) return 'no such page';
-    return `this server speaks ${protocol}; ${path} needs --protocol comet`;
-  }
-
-  readonly #pages = new Map<string, () => Promise<Page>>([
-    [
-      '/healthz',
-      (): Promise<Page> =>
-        Promise.resolve({ status: 200, type: JSON_TYPE, body: '{"status":"alive"}' }),
-    ],
-    [
-      '/readyz',
-      (): Promise<Page> => {
-        const readiness = this.#view.readiness();
-        const status = readiness.isReady ? 200 : 503;
-        return Promise.resolve({ status, type: JSON_TYPE, body: JSON.stringify(readiness) });
-      },
-    ],
-    [
-      '/stats',
-      async (): Promise<Page> => ({
-        status: 200,
-        type: JSON_TYPE,
-        body: await this.#stats.get(),
-      }),
-    ],
-    [
-      '/metrics',
-      async (): Promise<Page> => {
-        const body = await this.#metricsText.get();
-        return { status: 200, type: this.#metrics?.contentType ?? '', body };
-      },
-    ],
-  ]);
+  readonly #pages: Readonly<Record<ServerPath, () => Promise<Page>>> = {
+    '/healthz': () => Promise.resolve({ status: 200, body: '{"status":"alive"}' }),
+    '/readyz': () => {
+      const readiness = this.#view.readiness();
+      const status = readiness.isReady ? 200 : 503;
+      return Promise.resolve({ status, body: JSON.stringify(readiness) });
+    },
+    '/stats': async () => ({ status: 200, body: await this.#stats.get() }),
+    '/metrics': async () => {
+      const body = await this.#metricsText.get();
+      return { status: 200, body, type: this.#metrics?.contentType ?? JSON_TYPE };
+    },
+  };
 
   #renderMetrics(): Promise<string> {
     const stats = this.#view.stats();
     this.#metrics ??= new Metrics(stats, METRIC_TABLES);
     return this.#metrics.render(stats);
   }
-}
-
-function send(response: ServerResponse, { status, type, body }: Page): void {
-  const bytes = Buffer.from(`${body}\n`);
-  response.writeHead(status, { 'Content-Type': type, 'Content-Length': bytes.length });
-  response.end(bytes);
 }

@@ -2,6 +2,7 @@
 import { Broker } from '../broker/broker.js';
 import { Mailboxes } from '../broker/mailboxes.js';
 import type { MetricTables } from '../stats/metric-list.js';
+import { AdminGate } from './admin-gate.js';
 import { Ingest } from './ingest.js';
 import { PublishApi } from './publish-api.js';
 
@@ -9,4 +10,5 @@ export const METRIC_TABLES: MetricTables = {
   messages: { ...Broker.METRICS, ...PublishApi.METRICS },
   mailboxes: Mailboxes.METRICS,
   ingest: Ingest.METRICS,
+  admin: AdminGate.METRICS,
 };

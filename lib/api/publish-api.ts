@@ -1,5 +1,5 @@
 // Publishing over HTTP: POST /publish with one message or a batch of lines, GET /channels, POST
-// /kick and /revoke. Answers requests that the admin server (admin.ts) passes on.
+// /kick and /revoke. Answers requests that the gate of the admin server (admin-gate.ts) admitted.
 import type { IncomingMessage, ServerResponse } from 'node:http';
 
 import { MegacometError, type ErrorCode } from '../base/errors.js';
@@ -9,6 +9,7 @@ import type { Revocation } from '../broker/revocations.js';
 import type { Target } from './admin-request.js';
 import { readKick, readPublish, readRevoke, RequestFault } from './publish-request.js';
 import { BatchAnswer } from './batch-answer.js';
+import { isLinesType, LINES_TYPE, type CometPath } from './endpoints.js';
 import {
   checkHead,
   chunksOf,
@@ -18,7 +19,7 @@ import {
   readText,
   Rejection,
 } from './request-body.js';
-import { Token } from './token.js';
+import { reject, respond } from './response.js';
 
 /** The calls of the broker that the handlers make. */
 export interface PublishTarget {
@@ -31,8 +32,6 @@ export interface PublishTarget {
 }
 
 export interface PublishApiOptions {
-  /** The token that a request must carry; null rejects every request. */
-  readonly token: string | null;
   /** Bytes of one message. */
   readonly messageBytesMax: number;
   /** Bytes of one batch. */
@@ -51,10 +50,6 @@ const FIELDS_BYTES_MAX = 8192;
 const CHANNELS_MAX = 10_000;
 const RETRY_AFTER_S = 1;
 
-const JSON_TYPE = 'application/json';
-const LINES_TYPE = 'application/x-ndjson';
-const LINES_TYPES = [LINES_TYPE, 'application/jsonl'];
-
 const STATUS: Partial<Record<ErrorCode, number>> = {
   ERR_CHANNEL: 400,
   ERR_MESSAGE: 400,
@@ -64,13 +59,12 @@ const STATUS: Partial<Record<ErrorCode, number>> = {
   ERR_NOT_RUNNING: 503,
 };
 
-/** The paths that a comet server has besides those of admin.ts. */
-export const API_PATHS: readonly string[] = ['/publish', '/kick', '/revoke', '/channels'];
-
-interface Route {
-  readonly method: string;
-  run(request: IncomingMessage, response: ServerResponse, query: string): Promise<void> | void;
-}
+/** Handles a request to one path. Its method, media type and token are checked already. */
+type Handler = (
+  request: IncomingMessage,
+  response: ServerResponse,
+  query: string,
+) => Promise<void> | void;
 
 /** The response to an error of a publisher; any other error is thrown again. */
 function rejectionOf(error: unknown): Rejection {
@@ -90,11 +84,6 @@ export class PublishApi {
       'Requests to /publish, /channels, /kick and /revoke of the admin server.',
       (api: PublishApi) => api.#requests,
     ),
-    apiUnauthorizedTotal: counter(
-      'api_unauthorized_total',
-      'Requests without the admin token. A few are a mistake of yours; many are an attack.',
-      (api: PublishApi) => api.#unauthorized,
-    ),
     apiMessagesTotal: counter(
       'api_messages_total',
       'Messages published over HTTP, one by one or in batches.',
@@ -109,18 +98,15 @@ export class PublishApi {
 
   readonly #target: PublishTarget;
   readonly #options: PublishApiOptions;
-  readonly #token: Token | null;
   readonly #lineBytesMax: number;
   readonly #batchBytesMax: number;
   #requests = 0;
-  #unauthorized = 0;
   #messages = 0;
   #rejected = 0;
 
   constructor(target: PublishTarget, options: PublishApiOptions) {
     this.#target = target;
     this.#options = options;
-    this.#token = options.token === null ? null : new Token(options.token);
     this.#lineBytesMax = JSON_BYTES_PER_BYTE * options.messageBytesMax + FIELDS_BYTES_MAX;
     this.#batchBytesMax = options.batchBytesMax ?? BATCH_BYTES_DEFAULT;
   }
@@ -139,20 +125,14 @@ export class PublishApi {
     request: IncomingMessage,
     response: ServerResponse,
     { path, query }: Target,
-    trust: () => void,
   ): Promise<boolean> {
-    const route = this.#routes.get(path);
-    if (route === undefined) return false;
+    const handler = this.#handlers[path as CometPath] as Handler | undefined;
+    if (handler === undefined) return false;
     this.#requests++;
     // A write after the client disconnected fails; nothing remains to be done then.
     response.on('error', () => undefined);
     try {
-      this.#authorize(request);
-      trust();
-      if (request.method !== route.method) {
-        throw new Rejection(405, `${path} takes ${route.method}`, { Allow: route.method });
-      }
-      await route.run(request, response, query);
+      await handler(request, response, query);
     } catch (error) {
       const hasClientLeft = request.destroyed && !request.complete;
       if (hasClientLeft) response.destroy();
@@ -161,43 +141,22 @@ export class PublishApi {
     return true;
   }
 
-  readonly #routes = new Map<string, Route>([
-    ['/publish', { method: 'POST', run: (request, response) => this.#publish(request, response) }],
-    ['/kick', { method: 'POST', run: (request, response) => this.#kick(request, response) }],
-    ['/revoke', { method: 'POST', run: (request, response) => this.#revoke(request, response) }],
-    [
-      '/channels',
-      {
-        method: 'GET',
-        run: (_request, response, query) => {
-          this.#channels(response, query);
-        },
-      },
-    ],
-  ]);
-
-  #authorize(request: IncomingMessage): void {
-    if (this.#token === null) {
-      throw new Rejection(
-        403,
-        'this server has no admin token: see --admin-token-file, or MEGACOMET_ADMIN_TOKEN',
-      );
-    }
-    const given = /^Bearer +([^\s]+)$/i.exec(request.headers.authorization ?? '')?.[1];
-    if (given !== undefined && this.#token.equals(given)) return;
-    this.#unauthorized++;
-    throw new Rejection(401, 'missing or invalid admin token', { 'WWW-Authenticate': 'Bearer' });
-  }
+  readonly #handlers: Readonly<Record<CometPath, Handler>> = {
+    '/publish': (request, response) => this.#publish(request, response),
+    '/kick': (request, response) => this.#kick(request, response),
+    '/revoke': (request, response) => this.#revoke(request, response),
+    '/channels': (_request, response, query) => {
+      this.#channels(response, query);
+    },
+  };
 
   async #publish(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const type = mediaType(request);
-    if (LINES_TYPES.includes(type)) {
+    if (isLinesType(mediaType(request))) {
       await this.#publishLines(request, response);
       return;
     }
-    checkType(type, [JSON_TYPE, ...LINES_TYPES]);
     const json = await readText(request, this.#lineBytesMax);
-    answerJson(response, 200, this.#publishOne(json));
+    respond(response, 200, this.#publishOne(json));
   }
 
   /** Publishes the message of one JSON text (null: it was not UTF-8), and returns the answer. */
@@ -253,22 +212,20 @@ export class PublishApi {
   }
 
   async #kick(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    checkType(mediaType(request), [JSON_TYPE]);
     const { target, reason } = readKick(await readText(request, this.#lineBytesMax));
     if ('channel' in target) {
-      answerJson(response, 200, `{"subscribers":${this.#target.kick(target.channel, reason)}}`);
+      respond(response, 200, `{"subscribers":${this.#target.kick(target.channel, reason)}}`);
       return;
     }
     if ('user' in target) this.#target.kickUser(target.user, reason);
     else this.#target.kickAll(reason);
-    answerJson(response, 200, JSON.stringify(target));
+    respond(response, 200, JSON.stringify(target));
   }
 
   async #revoke(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    checkType(mediaType(request), [JSON_TYPE]);
     const revocation = readRevoke(await readText(request, this.#lineBytesMax));
     this.#target.revoke(revocation);
-    answerJson(response, 200, '{"revoked":true}');
+    respond(response, 200, '{"revoked":true}');
   }
 
   #channels(response: ServerResponse, query: string): void {
@@ -288,33 +245,11 @@ export class PublishApi {
       limit: integer('limit', 1000, CHANNELS_MAX),
       from: integer('from', 0, Number.MAX_SAFE_INTEGER),
     });
-    answerJson(response, 200, JSON.stringify(page));
+    respond(response, 200, JSON.stringify(page));
   }
-}
-
-function checkType(type: string, allowed: readonly string[]): void {
-  if (type === JSON_TYPE) return;
-  throw new Rejection(415, `Content-Type must be ${allowed.join(' or ')}, in UTF-8`);
 }
 
 /** A rejection as the answer to one line of a batch. */
 function lineOf({ status, message }: Rejection): string {
   return JSON.stringify({ status, error: message });
-}
-
-function reject(request: IncomingMessage, response: ServerResponse, rejection: Rejection): void {
-  if (response.headersSent) {
-    response.destroy();
-    return;
-  }
-  // Not closed at once: the reset would destroy the answer before the client reads it.
-  if (!request.complete) discard(request);
-  for (const [name, value] of Object.entries(rejection.headers)) response.setHeader(name, value);
-  answerJson(response, rejection.status, JSON.stringify({ error: rejection.message }));
-}
-
-function answerJson(response: ServerResponse, status: number, json: string): void {
-  const bytes = Buffer.from(`${json}\n`);
-  response.writeHead(status, { 'Content-Type': JSON_TYPE, 'Content-Length': bytes.length });
-  response.end(bytes);
 }

@@ -1,14 +1,17 @@
-// The admin token: its sources, its form, and its comparison in constant time.
-import { createHash, timingSafeEqual } from 'node:crypto';
-
+// The tokens of the admin server: where the options of a server or a command have them, and their form.
 import { MegacometError } from '../base/errors.js';
-import { readOptionFile } from '../base/option-file.js';
+import { shown } from '../base/shown.js';
+import { readSecretFile, type Owners } from '../system/secret-file.js';
+import type { RoleToken } from './admin-tokens.js';
+import { ROLES, type Role } from './endpoints.js';
 
 /**
  * A shorter token can be guessed; a longer one does not fit into the admin server's header limit.
  */
 const LENGTH_MIN = 16;
 const LENGTH_MAX = 512;
+/** Tokens that a server compares with each request. */
+const TOKENS_MAX = 64;
 
 const RULE = `${LENGTH_MIN} to ${LENGTH_MAX} visible ASCII characters`;
 
@@ -17,41 +20,68 @@ export interface TokenSource {
   readonly adminTokenFile?: string | undefined;
 }
 
+export interface TokenSources extends TokenSource {
+  readonly adminRole?: readonly string[] | undefined;
+}
+
+function invalid(message: string): MegacometError {
+  return new MegacometError('ERR_OPTION_INVALID', message);
+}
+
 function check(token: string, label: string): string {
   const isVisible = /^[\x21-\x7e]*$/.test(token);
   if (isVisible && token.length >= LENGTH_MIN && token.length <= LENGTH_MAX) return token;
-  throw new MegacometError('ERR_OPTION_INVALID', `${label}: the token is not ${RULE}`);
+  throw invalid(`${label}: the token is not ${RULE}`);
 }
 
-function readToken(path: string): string {
-  const text = readOptionFile('admin-token-file', path).toString('utf8');
-  return check(text.replace(/\r?\n$/, ''), `admin-token-file: ${path}`);
+/** The only line of a file. @throws MegacometError `ERR_OPTION_INVALID`. */
+export function readToken(option: string, file: string, owners: Owners): string {
+  const text = readSecretFile(option, file, owners);
+  return check(text.replace(/\r?\n$/, ''), `${option}: ${file}`);
 }
 
 /**
  * The token of the options; null without one. The file takes precedence.
  *
+ * @param owners - The users whose files are believed; null for a command, which only sends the token.
  * @throws MegacometError `ERR_OPTION_INVALID`; no message shows the token.
  */
-export function tokenOf({ adminToken, adminTokenFile }: TokenSource): string | null {
-  if (adminTokenFile !== undefined) return readToken(adminTokenFile);
+export function tokenOf(
+  { adminToken, adminTokenFile }: TokenSource,
+  owners: Owners = null,
+): string | null {
+  if (adminTokenFile !== undefined) return readToken('admin-token-file', adminTokenFile, owners);
   return adminToken === undefined ? null : check(adminToken, 'admin-token');
 }
 
-/** The expected token. */
-export class Token {
-  readonly #digest: Buffer;
-
-  constructor(token: string) {
-    this.#digest = digestOf(token);
-  }
-
-  /** Compares hashes, so that the time reveals neither the content nor the length. */
-  equals(other: string): boolean {
-    return timingSafeEqual(digestOf(other), this.#digest);
-  }
+/** Reads one item of `admin-role`. */
+function readRole(item: string, owners: Owners): RoleToken {
+  const [, name = '', file = ''] = /^([a-z]+)=(.+)$/s.exec(item) ?? [];
+  const role = ROLES.find((one) => one === name);
+  if (role !== undefined) return { role, token: readToken('admin-role', file, owners) };
+  const forms = ROLES.map((one: Role) => `${one}=FILE`).join(', ');
+  throw invalid(`admin-role: ${shown(item)} is not one of ${forms}`);
 }
 
-function digestOf(token: string): Buffer {
-  return createHash('sha256').update(token).digest();
+/**
+ * The tokens of the options with their roles. A role may have several, so that one can be replaced.
+ *
+ * @throws MegacometError `ERR_OPTION_INVALID`; no message shows a token.
+ */
+export function tokensOf(sources: TokenSources, owners: Owners): readonly RoleToken[] {
+  const { adminRole = [] } = sources;
+  if (adminRole.length >= TOKENS_MAX) {
+    throw invalid(`admin-role: ${adminRole.length} tokens; at most ${TOKENS_MAX - 1} are allowed`);
+  }
+  const token = tokenOf(sources, owners);
+  const tokens: RoleToken[] = token === null ? [] : [{ role: 'admin', token }];
+  for (const item of adminRole) {
+    const added = readRole(item, owners);
+    const same = tokens.find((one) => one.token === added.token);
+    if (same !== undefined && same.role !== added.role) {
+      throw invalid(`admin-role: ${shown(item)} has the token of the role ${same.role}`);
+    }
+    tokens.push(added);
+  }
+  return tokens;
 }

@@ -92,20 +92,27 @@ export function parseAddress(label: string, text: unknown, takesUnix = true): Ad
 /** A host name (RFC 1123, 2.1), with the `_` of container names. A URL reads 1.2 as an address. */
 const NAME = /^(?!.*(^|\.)(\d+|0x[\da-f]*)\.?$)[\da-z_]([\da-z_.-]{0,251}[\da-z_])?\.?$/i;
 
+/** A host name in lower case, without the dot at its end. @throws MegacometError `ERR_OPTION_INVALID`. */
+export function parseHostName(label: string, text: string): string {
+  if (NAME.test(text)) return text.toLowerCase().replace(/\.$/, '');
+  throw invalidValue(label, text, 'a host name, such as admin.example.com');
+}
+
 /**
- * The address of a server to connect to: `HOST:PORT`, where the host may be a name. A scheme
- * `http://` and one `/` at the end are ignored. `:PORT` means this machine.
+ * The address of a server to connect to: `HOST:PORT`, where the host may be a name, or `unix:PATH`.
+ * A scheme `http://` and one `/` at the end are ignored. `:PORT` means this machine.
  *
  * @throws MegacometError `ERR_OPTION_INVALID`.
  */
-export function parsePeer(label: string, text: unknown): Peer {
-  const rule = 'HOST:PORT, such as 127.0.0.1:9001';
-  if (typeof text !== 'string') throw invalidValue(label, text, rule);
+export function parsePeer(label: string, text: unknown): Address {
+  const rule = 'HOST:PORT, such as 127.0.0.1:9001, or unix:PATH';
+  if (typeof text !== 'string' || text.includes('\0')) throw invalidValue(label, text, rule);
+  if (/^unix:./.test(text)) return { isUnix: true, host: text.slice(5), port: 0 };
   const parts = split(text.replace(/^http:\/\/(.*?)\/?$/i, '$1'));
   if (parts === null || parts.port === 0) throw invalidValue(label, text, rule);
   const { host, isBracketed, port } = parts;
-  if (host === '') return { host: LOCALHOST, port };
-  if (isBracketed || isIPv4(host) || NAME.test(host)) return { host, port };
+  if (host === '') return { isUnix: false, host: LOCALHOST, port };
+  if (isBracketed || isIPv4(host) || NAME.test(host)) return { isUnix: false, host, port };
   throw invalidValue(label, text, rule);
 }
 

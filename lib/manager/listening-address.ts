@@ -1,9 +1,6 @@
 // The listening sockets of one address: one per slot, or one that all slots share.
 import type { Ownership as OwnershipNumbers } from '../ipc/frames.js';
-import { lstatSync, unlinkSync } from 'node:fs';
-import { createConnection } from 'node:net';
-import { dirname } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { lstatSync } from 'node:fs';
 import { getSystemErrorName } from 'node:util';
 
 import { formatAddress, type Address } from '../base/address.js';
@@ -11,6 +8,7 @@ import { MegacometError } from '../base/errors.js';
 import { forkedCopyHint } from '../base/forked-copy.js';
 import { procReader } from '../system/kernel.js';
 import { addon } from '../system/native.js';
+import { atFreePath, removeSocket, type SocketFile } from '../system/socket-file.js';
 
 /** Timeouts that accepted sockets inherit from their listener. */
 export interface PeerTimeouts {
@@ -22,13 +20,6 @@ export interface PeerTimeouts {
 
 /** Attempts to bind where the kernel chooses the port. */
 const ANY_PORT_TRIES = 4;
-
-/** Permissions, owner and group of the file of a unix socket; −1 keeps what bind() makes. */
-export interface SocketFile {
-  readonly mode: number;
-  readonly uid: number;
-  readonly gid: number;
-}
 
 export interface BindOptions extends PeerTimeouts {
   readonly file: SocketFile;
@@ -126,7 +117,9 @@ export class ListeningAddress {
    * @throws MegacometError `ERR_LISTEN`, naming the address and the rule.
    */
   static async bind(address: Address, options: BindOptions): Promise<ListeningAddress> {
-    if (address.isUnix) return ListeningAddress.#bindPath(address, options);
+    if (address.isUnix) {
+      return atFreePath(address.host, () => ListeningAddress.#bindOnce(address, options));
+    }
     // With SO_REUSEPORT the kernel may give a port that it chose to another program meanwhile.
     for (let tries = address.port === 0 ? ANY_PORT_TRIES : 1; ; tries--) {
       try {
@@ -134,17 +127,6 @@ export class ListeningAddress {
       } catch (error) {
         if (tries <= 1) throw error;
       }
-    }
-  }
-
-  /** Replaces the socket file of a crashed server, while no other server does so in that folder. */
-  static async #bindPath(address: Address, options: BindOptions): Promise<ListeningAddress> {
-    const lock = await lockFolderOf(address.host);
-    try {
-      await removeStaleSocket(address.host);
-      return ListeningAddress.#bindOnce(address, options);
-    } finally {
-      if (lock !== null) addon.closeDescriptor(lock);
     }
   }
 
@@ -240,46 +222,4 @@ export class ListeningAddress {
     // The path of an inherited socket belongs to its creator, which may still listen there.
     if (this.ownership === 'shared') removeSocket(this.address.host);
   }
-}
-
-function removeSocket(path: string): void {
-  try {
-    if (lstatSync(path).isSocket()) unlinkSync(path);
-  } catch {
-    // Removed already, or not permitted: the next bind reports that.
-  }
-}
-
-/** Milliseconds to wait for another server that starts in the same folder, and between two looks. */
-const LOCK_WAIT_MS = 2000;
-const LOCK_POLL_MS = 10;
-
-/**
- * Locks the folder of a path; null where that is not possible. A folder that stays locked does not
- * stop the start: any program that can read a folder may lock it.
- */
-async function lockFolderOf(path: string): Promise<number | null> {
-  if (path.startsWith('@')) return null;
-  const end = performance.now() + LOCK_WAIT_MS;
-  for (;;) {
-    const result = addon.lockFolder(dirname(path));
-    if (result >= 0) return result;
-    if (getSystemErrorName(result) !== 'EAGAIN' || performance.now() > end) return null;
-    await sleep(LOCK_POLL_MS);
-  }
-}
-
-/** Removes a socket file without a listener, which a crashed server leaves behind. */
-async function removeStaleSocket(path: string): Promise<void> {
-  const isStale = await new Promise<boolean>((resolve) => {
-    const probe = createConnection({ path });
-    probe.once('connect', () => {
-      probe.destroy();
-      resolve(false);
-    });
-    probe.once('error', (error: NodeJS.ErrnoException) => {
-      resolve(error.code === 'ECONNREFUSED');
-    });
-  });
-  if (isStale) removeSocket(path);
 }

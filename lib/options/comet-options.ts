@@ -6,24 +6,6 @@ import type { OptionSpec } from './option-spec.js';
 const BUDGET_MIN = 1_048_576;
 const BUDGET_MAX = 68_719_476_736;
 
-export const ADMIN_TOKEN = {
-  name: 'admin-token',
-  kind: 'text',
-  isSecret: true,
-  protocol: 'comet',
-  unset: 'no publishing over HTTP',
-  help: 'Token that allows publishing and kicking over HTTP.',
-} as const satisfies OptionSpec;
-
-export const ADMIN_TOKEN_FILE = {
-  name: 'admin-token-file',
-  kind: 'text',
-  value: 'FILE',
-  protocol: 'comet',
-  unset: 'no file',
-  help: 'File whose only line is the admin token.',
-} as const satisfies OptionSpec;
-
 export const HISTORY_COUNT = {
   name: 'history-count',
   kind: 'integer',
@@ -311,8 +293,6 @@ export const COMET_OPTIONS = [
       'Messages per second that all clients together may publish, split evenly over the workers; ' +
       '0 means no limit.',
   },
-  ADMIN_TOKEN,
-  ADMIN_TOKEN_FILE,
   {
     name: 'ws-echo',
     kind: 'flag',

@@ -2,6 +2,7 @@
 // overrides the config file, the config file overrides the defaults.
 import { readFileSync } from 'node:fs';
 
+import { parseAddress } from '../base/address.js';
 import { unknownOption } from '../base/call-check.js';
 import { MegacometError } from '../base/errors.js';
 import { FlatJsonError, readFlatJson, type FlatObject } from '../base/flat-json.js';
@@ -16,6 +17,7 @@ import {
   keyOf,
   parseOption,
   wordOf,
+  type OptionValue,
   type Settings,
 } from './options.js';
 import { checkRequirements } from './requirements.js';
@@ -125,15 +127,21 @@ export function readSettings(command: CommandName, { flags, env }: Sources): Set
 function adminDefault(env: NodeJS.ProcessEnv, specs: readonly OptionSpec[]): Settings {
   const admin = specs.find(({ name }) => name === 'admin');
   if (admin === undefined) return {};
-  const [host, port] = ['admin-host', 'admin-port'].map((name) => {
+  const valueOf = (name: string): OptionValue | undefined => {
     const variable = environmentNameOf(name);
     const raw = variableOf(env, variable);
     const spec = optionsOf('serve').find((candidate) => candidate.name === name);
     return raw === undefined || spec === undefined ? undefined : parseOption(spec, variable, raw);
-  });
+  };
+  const [, usual = ''] = /:(\d+)$/.exec(String(admin.default)) ?? [];
+  const [listen] = (valueOf('admin-listen') ?? []) as readonly string[];
+  if (listen !== undefined) {
+    const { isUnix, host, port } = parseAddress('admin-listen', listen);
+    return { admin: isUnix ? listen : peerOf(host, port === 0 ? usual : String(port)) };
+  }
+  const [host, port] = [valueOf('admin-host'), valueOf('admin-port')];
   // Port 0 lets the kernel choose, so the variable does not name the port.
   if (host === undefined && (port === undefined || port === 0)) return {};
-  const [, usual = ''] = /:(\d+)$/.exec(String(admin.default)) ?? [];
   return { admin: peerOf(wordOf(host ?? '127.0.0.1'), port === 0 ? usual : wordOf(port ?? usual)) };
 }
 

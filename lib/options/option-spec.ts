@@ -69,7 +69,7 @@ export interface OptionSpec {
    */
   readonly hasNoVariable?: boolean;
   /** How the items of a list are parsed; by default they are any texts. */
-  readonly item?: 'address' | 'origin';
+  readonly item?: 'address' | 'host name' | 'origin';
   /** Another option without which this one has no effect. */
   readonly requires?: Requirement;
   /** May change while the server runs (SIGHUP). */

@@ -1,6 +1,12 @@
 // The names of an option, and how its value is parsed: the same rules and messages for the command
 // line, the environment, the config file and the library.
-import { formatPeer, parseAddress, parseHost, parsePeer } from '../base/address.js';
+import {
+  formatAddress,
+  parseAddress,
+  parseHost,
+  parseHostName,
+  parsePeer,
+} from '../base/address.js';
 import { invalidValue } from '../base/call-check.js';
 import { LISTENERS_MAX } from '../base/native-constants.js';
 import { parseOrigin } from '../base/origin.js';
@@ -56,6 +62,7 @@ function parseList(spec: OptionSpec, label: string, raw: unknown): readonly stri
     throw invalidValue(label, raw, 'a list of non-empty strings');
   }
   if (spec.item === 'origin') return items.map((item) => parseOrigin(label, item));
+  if (spec.item === 'host name') return items.map((item) => parseHostName(label, item));
   if (spec.item === 'address') for (const item of items) parseAddress(label, item);
   return items;
 }
@@ -129,7 +136,7 @@ export function parseOption(spec: OptionSpec, label: string, raw: unknown): Opti
     case 'address':
       return parseHost(label, raw);
     case 'peer':
-      return formatPeer(parsePeer(label, raw));
+      return formatAddress(parsePeer(label, raw));
     case 'choice':
       if (typeof raw === 'string' && (spec.choices ?? []).includes(raw)) return raw;
       throw invalidValue(label, raw, `one of ${(spec.choices ?? []).join(', ')}`);

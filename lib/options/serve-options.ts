@@ -2,6 +2,7 @@
 import { DEADLINE_SECONDS_MAX, PROTOCOL_CHOICES, SLOTS_MAX } from '../base/native-constants.js';
 import { DRAIN_S } from '../base/stop-times.js';
 import { ACCESS_OPTIONS } from './access-options.js';
+import { ADMIN_OPTIONS } from './admin-options.js';
 import { COMET_OPTIONS } from './comet-options.js';
 import { COUNT_MAX, type OptionSpec } from './option-spec.js';
 
@@ -135,24 +136,6 @@ const SERVER_OPTIONS = [
     default: 10,
     help: 'Seconds without a heartbeat of its loop until a worker is replaced.',
   },
-  {
-    name: 'admin-host',
-    kind: 'address',
-    value: 'ADDRESS',
-    default: '127.0.0.1',
-    requires: { name: 'admin-port', isSet: true },
-    help: 'Numeric address of the admin server: health, readiness, stats, metrics.',
-  },
-  {
-    name: 'admin-port',
-    kind: 'integer',
-    value: 'N',
-    min: 0,
-    max: 65_535,
-    commandLineDefault: 9001,
-    unset: 'no admin server',
-    help: 'Port of the admin server; 0 lets the kernel choose.',
-  },
   DRAIN,
   {
     name: 'user',
@@ -196,7 +179,12 @@ const SERVER_OPTIONS = [
   },
 ] as const satisfies readonly OptionSpec[];
 
-export const SERVE_OPTIONS = [...SERVER_OPTIONS, ...COMET_OPTIONS, ...ACCESS_OPTIONS] as const;
+export const SERVE_OPTIONS = [
+  ...SERVER_OPTIONS,
+  ...ADMIN_OPTIONS,
+  ...COMET_OPTIONS,
+  ...ACCESS_OPTIONS,
+] as const;
 
 type ServeOption = (typeof SERVE_OPTIONS)[number];
 type LibraryOption = Exclude<ServeOption, { readonly isCommandLineOnly: true }>;

@@ -45,12 +45,6 @@ export interface ServerOptions {
   /** Seconds without a heartbeat of its loop until a worker is replaced. Default: `10`. */
   heartbeatLimit?: number;
   /**
-   * Numeric address of the admin server: health, readiness, stats, metrics. Default: `127.0.0.1`.
-   */
-  adminHost?: string;
-  /** Port of the admin server; 0 lets the kernel choose. Default: no admin server. */
-  adminPort?: number;
-  /**
    * User that the server becomes after it has bound its sockets, if root starts it: USER or
    * USER:GROUP, names or numbers. Default: the user that starts the server.
    */
@@ -62,6 +56,44 @@ export interface ServerOptions {
   socketMode?: string;
   /** Group of the unix sockets of --listen, by name or number. Default: the group of the server. */
   socketGroup?: string;
+  /**
+   * Numeric address of the admin server: health, readiness, stats, metrics. Default: `127.0.0.1`.
+   */
+  adminHost?: string;
+  /** Port of the admin server; 0 lets the kernel choose. Default: no admin server. */
+  adminPort?: number;
+  /**
+   * Address of the admin server instead of admin-host and admin-port: HOST:PORT, [V6]:PORT or
+   * unix:PATH. Default: admin-host and admin-port.
+   */
+  adminListen?: readonly string[];
+  /**
+   * Permissions of the unix sockets of --admin-listen in octal digits. Default: 0600, or 0660 with
+   * admin-socket-group.
+   */
+  adminSocketMode?: string;
+  /**
+   * Group of the unix sockets of --admin-listen, by name or number. Default: the group of the
+   * server.
+   */
+  adminSocketGroup?: string;
+  /**
+   * Name that requests without a token may have in their Host, besides addresses and localhost.
+   * Default: addresses and localhost.
+   */
+  adminAllowedHost?: readonly string[];
+  /** Token of the admin server with the role admin. Default: a token that the server generates. */
+  adminToken?: string;
+  /**
+   * File whose only line is the token with the role admin; nobody else may read it. Default: no
+   * file.
+   */
+  adminTokenFile?: string;
+  /**
+   * Further token of the admin server: metrics=FILE, publish=FILE or admin=FILE, as in
+   * admin-token-file. Default: none.
+   */
+  adminRole?: readonly string[];
   /**
    * Comet: seconds between heartbeats of an idle subscriber, and until a missing pong closes it.
    * Default: `25`.
@@ -152,12 +184,6 @@ export interface ServerOptions {
    * workers; 0 means no limit. Default: `10000`.
    */
   allClientsPublishRate?: number;
-  /**
-   * Comet: token that allows publishing and kicking over HTTP. Default: no publishing over HTTP.
-   */
-  adminToken?: string;
-  /** Comet: file whose only line is the admin token. Default: no file. */
-  adminTokenFile?: string;
   /** Comet: serve /ws-echo, for conformance tests. Default: `false`. */
   wsEcho?: boolean;
   /**

@@ -5,7 +5,8 @@ import {
   LOAD_MESSAGE_BYTES_MAX,
   SLOTS_MAX,
 } from '../base/native-constants.js';
-import { ADMIN_TOKEN, ADMIN_TOKEN_FILE, HEARTBEAT } from './comet-options.js';
+import { ADMIN_TOKEN, ADMIN_TOKEN_FILE } from './admin-options.js';
+import { HEARTBEAT } from './comet-options.js';
 import { COUNT_MAX, type OptionSpec } from './option-spec.js';
 import { BACKLOG, DRAIN, KEEPALIVE, PORT } from './serve-options.js';
 
@@ -15,9 +16,9 @@ const SUBSCRIBES = { name: 'transport', isNot: 'tcp' } as const;
 const ADMIN = {
   name: 'admin',
   kind: 'peer',
-  value: 'HOST:PORT',
+  value: 'ADDRESS',
   default: '127.0.0.1:9001',
-  help: 'Address of the admin server; without it MEGACOMET_ADMIN_HOST and MEGACOMET_ADMIN_PORT count.',
+  help: 'Address of the admin server, HOST:PORT or unix:PATH; without it the variables of serve count.',
 } as const satisfies OptionSpec;
 
 const JSON_LINES = {
@@ -41,6 +42,8 @@ export const STATUS_OPTIONS = [
     kind: 'flag',
     help: 'Redraw the table every second, with rates.',
   },
+  ADMIN_TOKEN,
+  ADMIN_TOKEN_FILE,
 ] as const satisfies readonly OptionSpec[];
 
 export const PUBLISH_OPTIONS = [

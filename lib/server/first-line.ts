@@ -1,5 +1,5 @@
 // The first line of a server's log: its addresses, and how much they can hold.
-import { formatAddresses } from '../base/address.js';
+import { formatAddress, formatAddresses } from '../base/address.js';
 import type { Logger } from '../base/logger.js';
 import type { Capacity } from '../capacity/capacity.js';
 import type { Stats } from '../stats/stats.js';
@@ -8,7 +8,7 @@ import type { Parts } from './parts.js';
 export function writeFirstLine(log: Logger, parts: Parts, capacity: Capacity, stats: Stats): void {
   const access = parts.messaging?.accessMode;
   const { workers, maxConnections, binding } = capacity;
-  const { adminPort, ingestPort } = parts;
+  const { adminAddresses, adminPort, ingestPort } = parts;
   const { listen } = stats;
   log.info(
     {
@@ -17,6 +17,7 @@ export function writeFirstLine(log: Logger, parts: Parts, capacity: Capacity, st
       ...(access === undefined ? {} : { access }),
       workers,
       maxConnections,
+      admin: adminAddresses.map(formatAddress),
       adminPort,
       ...(ingestPort === null ? {} : { ingestPort }),
       workerPids: stats.workers.map(({ pid }) => pid),

@@ -10,12 +10,8 @@ import { brokerOptions } from './broker-options.js';
 import { cometRules } from './comet-rules.js';
 import type { Filled } from './server-options.js';
 
-/**
- * The options of the server, the admin token (null if nobody may publish over HTTP), and who may
- * use the server (null if everybody may).
- */
+/** The options of the server, and who may use it (null if everybody may). */
 export type MessagingOptions = Filled & {
-  readonly token: string | null;
   readonly access: Frames['Access'] | null;
 };
 
@@ -54,8 +50,7 @@ export class Messaging {
       events.onUnsubscribe(event);
     });
     this.broker.start();
-    const { token, messageBytes: messageBytesMax } = options;
-    this.api = new PublishApi(this.broker, { token, messageBytesMax });
+    this.api = new PublishApi(this.broker, { messageBytesMax: options.messageBytes });
     // Where workers outnumber cores: see native/schedule/slice_limiter.h.
     const slicesMax = slots > cores ? cores : 0;
     this.link = linkOf(this.broker, options, slicesMax);

@@ -1,6 +1,7 @@
 // What the steps of a start open, and a running server has.
 import type { Admin } from '../api/admin.js';
 import type { Ingest } from '../api/ingest.js';
+import type { Address } from '../base/address.js';
 import { MegacometError } from '../base/errors.js';
 import type { Broker } from '../broker/broker.js';
 import type { Capacity } from '../capacity/capacity.js';
@@ -33,7 +34,7 @@ export class Parts {
   capacity: Capacity | undefined;
   messaging: Messaging | undefined;
   admin: Admin | undefined;
-  adminPort: number | null = null;
+  adminAddresses: readonly Address[] = [];
   ingest: Ingest | undefined;
   ingestPort: number | null = null;
   segment: Segment | undefined;
@@ -44,6 +45,11 @@ export class Parts {
 
   constructor(protocol: string) {
     this.#protocol = protocol;
+  }
+
+  /** Port of the admin server; null without one, or if it has unix sockets only. */
+  get adminPort(): number | null {
+    return this.adminAddresses.find(({ isUnix }) => !isUnix)?.port ?? null;
   }
 
   /** Whether close() has begun. */

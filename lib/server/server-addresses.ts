@@ -4,14 +4,11 @@ import { invalidValue } from '../base/call-check.js';
 import { MegacometError } from '../base/errors.js';
 import { shown } from '../base/shown.js';
 import { LISTENERS_MAX } from '../base/native-constants.js';
-import {
-  ListeningAddress,
-  type PeerTimeouts,
-  type SocketFile,
-} from '../manager/listening-address.js';
+import { ListeningAddress, type PeerTimeouts } from '../manager/listening-address.js';
 import { gidOf } from '../system/accounts.js';
 import type { Identity } from '../system/identity.js';
 import { hasIpv6, procReader } from '../system/kernel.js';
+import type { SocketFile } from '../system/socket-file.js';
 import { configuredAddresses } from './configured-addresses.js';
 import type { StartContext } from './start-context.js';
 

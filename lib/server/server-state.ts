@@ -32,7 +32,7 @@ export class ServerState implements AdminView {
   stats(): Stats {
     const { protocol, parts, memory } = this.#sources;
     const { manager, capacity } = parts.running();
-    const { messaging, ingest, startedAtMs } = parts;
+    const { messaging, ingest, admin, startedAtMs } = parts;
     return collectStats(
       {
         startedAtMs,
@@ -43,6 +43,7 @@ export class ServerState implements AdminView {
         workerFaultsTotal: manager.workerFaults,
         mailboxes: messaging?.broker.mailboxes.counters ?? null,
         ingest: ingest?.counters ?? null,
+        admin: admin?.counters ?? null,
         messages: messaging?.counters ?? null,
       },
       manager.registry.slots,

@@ -141,7 +141,7 @@ export class Server extends EventEmitter<ServerEvents> {
     return this.#state.addresses;
   }
 
-  /** Port of the admin server, null without one. */
+  /** Port of the admin server; null without one, or if it has unix sockets only. */
   get adminPort(): number | null {
     return this.#parts.adminPort;
   }

@@ -12,6 +12,8 @@ import type { FindLimits } from './start-warnings.js';
 export interface Host {
   /** Whether this process itself becomes `user` after binding. */
   readonly dropsOwnIdentity: boolean;
+  /** Whether a comet server without an admin token generates one, in a file of this user. */
+  readonly generatesToken: boolean;
   /** Sockets from systemd. If no option names an address, the server serves only them. */
   readonly sockets: readonly InheritedSocket[];
   readonly findLimits: FindLimits;

@@ -2,9 +2,7 @@
 // come first, while nothing is open; privileges are dropped after the last bind; warnings follow
 // the first line of the log.
 import { isOpen, readAccess, secretFiles } from '../access/access-rules.js';
-import { Admin } from '../api/admin.js';
 import { ingestAddressOf, openIngest, type IngestAddress } from '../api/ingest.js';
-import { tokenOf } from '../api/token.js';
 import { MegacometError } from '../base/errors.js';
 import type { Address } from '../base/address.js';
 import {
@@ -20,6 +18,7 @@ import { LimitWatch, LOOK_INTERVAL_MS } from '../stats/limit-watch.js';
 import { becomeUser, identityOf, type Identity } from '../system/identity.js';
 import { procReader, sysctl } from '../system/kernel.js';
 import { addon } from '../system/native.js';
+import { AdminSetup } from './admin-setup.js';
 import { namespaceRules } from './broker-options.js';
 import { Messaging } from './messaging.js';
 import type { Parts } from './parts.js';
@@ -39,8 +38,8 @@ export class StartSteps {
   readonly #context: StartContext;
   readonly #parts: Parts;
   readonly #addresses: ServerAddresses;
+  readonly #admin: AdminSetup;
   #identity: Identity | undefined;
-  #token: string | null = null;
   #access: Frames['Access'] | null = null;
   #ingestAt: IngestAddress | undefined;
   #machine: MachineLimits | undefined;
@@ -51,6 +50,7 @@ export class StartSteps {
     this.#context = context;
     this.#parts = parts;
     this.#addresses = new ServerAddresses(context, parts.addresses);
+    this.#admin = new AdminSetup(context);
   }
 
   /** The steps in their order. */
@@ -110,14 +110,13 @@ export class StartSteps {
     this.#identity = user === undefined ? undefined : identityOf(user);
     this.#addresses.planFiles(this.#identity);
     this.#ingestAt = ingest === undefined ? undefined : ingestAddressOf(ingest);
-    if (protocol === 'comet') this.#readSecrets();
+    if (protocol === 'comet') this.#readKeys();
+    this.#admin.plan(this.#identity);
   }
 
-  /** The admin token, and the keys of clients' tokens. */
-  #readSecrets(): void {
+  /** The keys of clients' tokens. */
+  #readKeys(): void {
     const { options, startLog } = this.#context;
-    const { adminTokenFile } = options;
-    this.#token = tokenOf(options);
     this.#access = readAccess(options);
     // Throws for a namespace that needs tokens.
     namespaceRules(options);
@@ -127,7 +126,6 @@ export class StartSteps {
       throw new MegacometError('ERR_OPTION_INVALID', `token-key: ${reason}`);
     }
     const files = secretFiles(options);
-    if (adminTokenFile !== undefined) warnOfReaders(adminTokenFile, startLog);
     for (const file of files) warnOfReaders(file, startLog);
     const { tokenKey = [], tokenAudience } = options;
     // An own secret signs for this server alone; public keys are often those of an identity provider.
@@ -170,18 +168,17 @@ export class StartSteps {
   #openMessaging(): void {
     const { options, events, onMessaging } = this.#context;
     if (options.protocol !== 'comet') return;
-    const settings = { ...options, token: this.#token, access: this.#access };
+    const settings = { ...options, access: this.#access };
     const cores = this.#machine?.cores ?? 1;
     this.#parts.messaging = new Messaging(this.#planned.workers, settings, cores, events);
     onMessaging();
   }
 
   async #openAdmin(): Promise<void> {
-    const { options, view } = this.#context;
-    if (options.adminPort === undefined) return;
-    const admin = new Admin(view, this.#parts.messaging?.api);
-    this.#parts.admin = admin;
-    this.#parts.adminPort = await admin.listen(options.adminHost, options.adminPort);
+    const opened = await this.#admin.open(this.#parts.messaging?.api);
+    if (opened === undefined) return;
+    this.#parts.admin = opened.admin;
+    this.#parts.adminAddresses = opened.addresses;
   }
 
   async #openIngest(): Promise<void> {

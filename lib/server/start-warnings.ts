@@ -1,5 +1,5 @@
 // Warnings at the start: one line for each limit of this machine that stops the server below its
-// target, and one for a file with the token that others can read.
+// target, and one for a file with a key that others can read.
 import { formatAddress, isLoopback, type Address } from '../base/address.js';
 import type { Logger } from '../base/logger.js';
 import { shellWord } from '../base/shell-word.js';
@@ -47,13 +47,13 @@ function subjectOf(text: string): string {
   return text.replace(/ [/(].*$/, '');
 }
 
-/** Warns if others than this process can read a file with a secret: a token, or a key of tokens. */
+/** Warns if others than this process can read or change a file with a key of tokens. */
 export function warnOfReaders(file: string, log: Logger): void {
   const exposure = exposureOfFile(file);
   if (exposure === null) return;
-  const { mode, readers } = exposure;
+  const { mode, readers, can } = exposure;
   const fix = `chmod 600 ${shellWord(file)}`;
-  log.warn({}, `${file} has mode ${mode}, so ${readers} can read the secret: ${fix}`);
+  log.warn({}, `${file} has mode ${mode}, so ${readers} can ${can} the secret: ${fix}`);
 }
 
 /** Warns if everybody who reaches an address may subscribe to every channel. */

@@ -34,6 +34,7 @@ export interface MetricTables {
   readonly messages: Readonly<Record<string, MetricInfo>>;
   readonly mailboxes: Readonly<Record<string, MetricInfo>>;
   readonly ingest: Readonly<Record<string, MetricInfo>>;
+  readonly admin: Readonly<Record<string, MetricInfo>>;
 }
 
 const PREFIX = 'megacomet_';
@@ -283,6 +284,11 @@ export function metricGroups(tables: MetricTables): readonly MetricGroup[] {
     {
       title: 'Ingest',
       metrics: ofTable(tables.ingest, ({ ingest }) => ingest),
+      isPresent: always,
+    },
+    {
+      title: 'Admin server',
+      metrics: ofTable(tables.admin, ({ admin }) => admin),
       isPresent: always,
     },
     { title: 'Limits', metrics: LIMITS, isPresent: always },

@@ -64,6 +64,8 @@ export interface Stats {
   readonly mailboxes: Readonly<Record<string, number>> | null;
   /** Metrics of the applications at `--ingest`; null without that option. */
   readonly ingest: Readonly<Record<string, number>> | null;
+  /** Metrics of the admin server; null without one. */
+  readonly admin: Readonly<Record<string, number>> | null;
   /** Limits that this kernel shows, with their use and headroom (1 to 0). */
   readonly limits: readonly Headroom[];
   /** Values of the kernel; null where it does not show one here. */
@@ -234,6 +236,7 @@ export interface ServerFacts {
   readonly messages: Readonly<Record<string, number>> | null;
   readonly mailboxes: Readonly<Record<string, number>> | null;
   readonly ingest: Readonly<Record<string, number>> | null;
+  readonly admin: Readonly<Record<string, number>> | null;
 }
 
 export function collectStats(
@@ -263,6 +266,7 @@ export function collectStats(
     messages: facts.messages,
     mailboxes: facts.mailboxes,
     ingest: facts.ingest,
+    admin: facts.admin,
     limits: readHeadrooms(read, connections, facts.maxConnections),
     kernel: kernelStats(read),
     memory: {

@@ -1,6 +1,9 @@
-// Whether other users of this machine can read a file that holds a secret.
-import { statSync } from 'node:fs';
+// Files that hold a secret: who else on this machine can read or change them.
+import { closeSync, fstatSync, openSync, readFileSync, statSync } from 'node:fs';
 import path from 'node:path';
+
+import { MegacometError } from '../base/errors.js';
+import { shellWord } from '../base/shell-word.js';
 
 /** What a check reads of a file. */
 export interface FileMode {
@@ -8,17 +11,28 @@ export interface FileMode {
   readonly uid: number;
 }
 
-/** Users who can read a file besides its owner. */
+/** Users who can read or change a file besides its owner. */
 export interface Exposure {
   /** In octal digits. */
   readonly mode: string;
   readonly readers: 'every user' | 'its group';
+  readonly can: 'change' | 'read';
+}
+
+/** The largest file that is read as a secret; a larger one is a mistake. */
+const BYTES_MAX = 65_536;
+
+/**
+ * Whether a file is a credential of this service. systemd guards credentials by their folder, and
+ * gives the files a mode of 0440 and an owner that depends on its version.
+ */
+function isCredential(file: string, folder: string | undefined): boolean {
+  return folder !== undefined && path.resolve(file).startsWith(`${path.resolve(folder)}/`);
 }
 
 /**
- * Who can read a secret in a file that nobody else should read; null if nobody can. The group may
- * read a file of another user, because this process may need that. systemd guards the credentials
- * of a service by the folder, and gives the files a mode of 0440.
+ * Who can use a secret in a file that nobody else should read; null if nobody can. The group may
+ * read a file of another user, because this process may need that.
  */
 export function exposureOf(
   file: string,
@@ -26,16 +40,72 @@ export function exposureOf(
   ownUid: number,
   credentials = process.env['CREDENTIALS_DIRECTORY'],
 ): Exposure | null {
-  const isCredential =
-    credentials !== undefined && path.resolve(file).startsWith(`${path.resolve(credentials)}/`);
-  const readers = (mode & 0o004) !== 0 ? 'every user' : (mode & 0o040) !== 0 ? 'its group' : null;
-  const isNeeded = readers === 'its group' && uid !== ownUid;
-  if (readers === null || isNeeded || isCredential) return null;
-  return { mode: (mode & 0o7777).toString(8).padStart(4, '0'), readers };
+  if (isCredential(file, credentials)) return null;
+  const digits = (mode & 0o7777).toString(8).padStart(4, '0');
+  const exposed = (readers: Exposure['readers'], can: Exposure['can']): Exposure => ({
+    ...{ mode: digits, readers, can },
+  });
+  if ((mode & 0o002) !== 0) return exposed('every user', 'change');
+  if ((mode & 0o004) !== 0) return exposed('every user', 'read');
+  if ((mode & 0o020) !== 0) return exposed('its group', 'change');
+  return (mode & 0o040) !== 0 && uid === ownUid ? exposed('its group', 'read') : null;
+}
+
+/** The sentence about an exposure, with the command that ends it. */
+export function formatExposure(file: string, { mode, readers, can }: Exposure): string {
+  const fix = `chmod 600 ${shellWord(file)}`;
+  return `${file} has mode ${mode}, so ${readers} can ${can} the secret: ${fix}`;
+}
+
+function ownUid(): number {
+  return process.geteuid?.() ?? 0;
 }
 
 /** As exposureOf(), for a file of this machine; null if it cannot be examined. */
 export function exposureOfFile(file: string): Exposure | null {
   const stats = statSync(file, { throwIfNoEntry: false });
-  return stats === undefined ? null : exposureOf(file, stats, process.getuid?.() ?? 0);
+  return stats === undefined ? null : exposureOf(file, stats, ownUid());
+}
+
+/** Whose secrets a process believes. Null: the owner does not matter, because it only sends them. */
+export type Owners = readonly number[] | null;
+
+/** The owners that a server believes: this user, root, and the user that root becomes. */
+export function ownersOf(becomes: number | undefined): readonly number[] {
+  return [ownUid(), 0, ...(becomes === undefined ? [] : [becomes])];
+}
+
+/**
+ * Reads a file with a secret, after a check of its mode and owner.
+ *
+ * @param option - The name of the option, for the error.
+ * @throws MegacometError `ERR_OPTION_INVALID` if others can read or change the file, if its owner is
+ *   not among `owners`, or if it cannot be read.
+ */
+export function readSecretFile(option: string, file: string, owners: Owners): string {
+  const invalid = (reason: string): MegacometError =>
+    new MegacometError('ERR_OPTION_INVALID', `${option}: ${reason}`);
+  let descriptor: number | undefined;
+  try {
+    descriptor = openSync(file, 'r');
+    // Of the open file, so that what is checked is what is read.
+    const stats = fstatSync(descriptor);
+    const exposure = exposureOf(file, stats, ownUid());
+    if (exposure !== null) throw invalid(formatExposure(file, exposure));
+    const isForeign = owners?.includes(stats.uid) === false;
+    if (isForeign && !isCredential(file, process.env['CREDENTIALS_DIRECTORY'])) {
+      const users = [...new Set(owners)].join(' or ');
+      throw invalid(`${file} belongs to user ${stats.uid}, not to ${users}: see chown(1)`);
+    }
+    if (stats.size > BYTES_MAX) {
+      throw invalid(`${file} is too large; at most ${BYTES_MAX} bytes are allowed`);
+    }
+    return readFileSync(descriptor, 'utf8');
+  } catch (error) {
+    if (error instanceof MegacometError) throw error;
+    const code = (error as NodeJS.ErrnoException).code ?? 'unknown';
+    throw invalid(`${file} cannot be read (${code})`);
+  } finally {
+    if (descriptor !== undefined) closeSync(descriptor);
+  }
 }

@@ -16,7 +16,7 @@ program. [operations.md](operations.md) says what to watch and what to do; [aler
   \`increase\`. Metrics of the kernel are gauges here; those that count began with their network namespace.
 - A value that this kernel or machine does not show is NaN, never 0.
 - \`/stats\` reports the same values as JSON. A field there is the name in camel case, without
-  \`megacomet_\` and, under \`mailboxes\`, \`ingest\` and \`kernel\`, without the name of the group.
+  \`megacomet_\` and, under \`mailboxes\`, \`ingest\`, \`admin\` and \`kernel\`, without the name of the group.
 `;
 
 /** Sentences below the titles of groups. */

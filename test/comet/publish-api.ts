@@ -47,7 +47,7 @@ t.test('one message is published with its fields', async (t) => {
 });
 
 t.test('publish, list and kick need the token', async (t) => {
-  const { ask, api, broker } = await site(t);
+  const { ask, gate, broker } = await site(t);
   const body = '{"channel":"a","data":"x"}';
   const wrong = ['', 'falsch', 'geheim2', 'gehei', 'GEHEIM', TOKEN.repeat(1000)];
   for (const token of [null, ...wrong]) {
@@ -66,7 +66,7 @@ t.test('publish, list and kick need the token', async (t) => {
     const headers = { Authorization: authorization };
     t.equal((await ask('/channels', { headers, token: null })).status, 401, authorization);
   }
-  t.equal(api.counters.apiUnauthorizedTotal, 25);
+  t.equal(gate.counters.unauthorizedTotal, 25);
   t.equal(broker.counters.messagesPublishedTotal, 0);
   const lower = { headers: { Authorization: `bearer  ${TOKEN}` }, token: null };
   t.equal((await ask('/channels', lower)).status, 200, 'the scheme is case-insensitive');
@@ -210,7 +210,7 @@ t.test('wrong methods and content types are rejected', async (t) => {
     ['/publish', 'GET', 'POST'],
     ['/publish', 'PUT', 'POST'],
     ['/kick', 'DELETE', 'POST'],
-    ['/channels', 'POST', 'GET'],
+    ['/channels', 'POST', 'GET, HEAD'],
   ] as const) {
     const { status, headers } = await ask(path, { method });
     t.equal(status, 405, `${method} ${path}`);

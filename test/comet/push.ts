@@ -184,7 +184,11 @@ t.test('each mistake is reported in one sentence', async (t) => {
 });
 
 t.test('without a token no client may publish over HTTP', async (t) => {
-  const server = await TestServer.start(t, { args: ['--protocol', 'comet'] });
+  const server = await TestServer.start(t, {
+    args: ['--protocol', 'comet'],
+    env: { XDG_STATE_HOME: '/proc/none' },
+    expectLog: [/^no admin token, because no file can hold it \(/],
+  });
   const admin = `http://127.0.0.1:${server.adminPort}`;
   const answer = await fetch(`${admin}/publish`, { method: 'POST', body: '{}' });
   t.equal(answer.status, 403);

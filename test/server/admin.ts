@@ -266,10 +266,23 @@ t.test('requests that a page of another site may have sent are rejected', async 
   }
   t.same(letThrough, [], 'no page of another site gets an answer, whatever it asks for');
   const names = [own, `localhost:${server.adminPort}`, '[::1]', '10.1.2.3:80'];
-  names.push(`megacomet:${server.adminPort}`, 'megacomet.default.svc', 'my_service:1');
   for (const host of names) {
     for (const path of ['/stats', '/metrics', '/healthz', '/readyz']) {
       t.equal((await ask(server, path, 'GET', { host })).status, 200, `${host} ${path}`);
+    }
+  }
+  for (const host of [`megacomet:${server.adminPort}`, 'megacomet.default.svc', 'my_service:1']) {
+    for (const path of ['/healthz', '/readyz']) {
+      t.equal(
+        (await ask(server, path, 'GET', { host })).status,
+        200,
+        `a balancer: ${host} ${path}`,
+      );
+    }
+    for (const path of ['/stats', '/metrics', '/nowhere']) {
+      const { status, body } = await ask(server, path, 'GET', { host });
+      t.equal(status, 403, `${host} ${path}`);
+      t.match(body, /foreign Host: see --admin-allowed-host, or send a token/);
     }
   }
   const same = await ask(server, '/stats', 'GET', { host: own, origin: `http://${own}` });

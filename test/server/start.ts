@@ -95,6 +95,7 @@ t.test('an address that cannot be listened on is refused', async (t) => {
   });
   await assertFails(t, 'admin address not of this machine', {
     args: ['--admin-host', '192.0.2.1'],
+    env: { MEGACOMET_ADMIN_TOKEN: 'what-only-the-operator-knows' },
     code: 1,
     wanted: /admin server cannot listen on 192\.0\.2\.1:0 \(EADDRNOTAVAIL\): see --admin-host/,
   });

@@ -42,7 +42,7 @@ function stepsOf(parts: Parts): readonly Step[] {
   const context = {
     options,
     namesAddress: true,
-    host: { dropsOwnIdentity: false, sockets: [], findLimits: () => [] },
+    host: { dropsOwnIdentity: false, generatesToken: false, sockets: [], findLimits: () => [] },
     log: silentLogger,
     startLog: silentLogger,
     memory: new WorkerMemory(procReader),

@@ -51,7 +51,7 @@ t.test('status of a comet server shows its messages', async (t) => {
     /^subscribers {2}0 of 0 channels$/m,
     /^resumed {6}0 messages replayed, 0 gaps$/m,
     /^history {6}0 messages, \d+\.\d MB, 0 evicted$/m,
-    /^rejected {5}0 requests, 0 without the admin token$/m,
+    /^rejected {5}0 requests, 0 without an admin token$/m,
     / delivered\/s /,
   ]) {
     t.match(stdout, line);

@@ -119,7 +119,8 @@ export class Command {
     ];
     this.child = spawn(command[0] ?? '', command.slice(1), {
       cwd: this.folder,
-      env: { ...process.env, ...options.env },
+      // Generated tokens must not stay in the home of the tester.
+      env: { ...process.env, XDG_STATE_HOME: this.folder, ...options.env },
       stdio: ['ignore', 'pipe', 'pipe'],
       detached: options.detached ?? false,
     });

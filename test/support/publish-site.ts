@@ -1,9 +1,12 @@
 // A server with the publish API alone, requests to it, and a target that fails on demand.
 import { once } from 'node:events';
-import { createServer, type ServerResponse } from 'node:http';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { connect, type AddressInfo, type Socket } from 'node:net';
 
-import { checkRequest } from '../../lib/api/admin-request.js';
+import { AdminGate } from '../../lib/api/admin-gate.js';
+import { AdminTokens } from '../../lib/api/admin-tokens.js';
+import type { Rejection } from '../../lib/api/request-body.js';
+import { reject } from '../../lib/api/response.js';
 import {
   PublishApi,
   type PublishApiOptions,
@@ -21,6 +24,7 @@ export const NDJSON = 'application/x-ndjson';
 /** A server with the API alone, and a broker with one worker behind it. */
 export interface Site {
   readonly api: PublishApi;
+  readonly gate: AdminGate;
   readonly broker: Broker;
   readonly worker: FakePort;
   readonly port: number;
@@ -64,10 +68,39 @@ async function ask(
   return { status: response.status, headers: response.headers, text, lines };
 }
 
+/** The gate of a server with this token; null: of one without a token. */
+function gateFor(token: string | null): AdminGate {
+  return new AdminGate({
+    ...{ protocol: 'comet', isLocal: true, allowedHosts: [] },
+    tokens: new AdminTokens(token === null ? [] : [{ role: 'admin', token }]),
+  });
+}
+
+/** What the admin server does with a request. */
+function answer(
+  { gate, api, failures }: { gate: AdminGate; api: PublishApi; failures: unknown[] },
+  request: IncomingMessage,
+  response: ServerResponse,
+): void {
+  try {
+    const { target } = gate.admit(request);
+    api.handle(request, response, target).catch((error: unknown) => {
+      failures.push(error);
+      response.destroy();
+    });
+  } catch (error) {
+    reject(request, response, error as Rejection);
+  }
+}
+
 /** Starts a site, and stops it at the end of the test. */
 export async function site(
   test: { teardown(action: () => Promise<void>): void },
-  options: Partial<PublishApiOptions> & { target?: PublishTarget; silenceMs?: number } = {},
+  options: Partial<PublishApiOptions> & {
+    target?: PublishTarget;
+    silenceMs?: number;
+    token?: string | null;
+  } = {},
 ): Promise<Site> {
   const broker = new Broker(brokerOptions(1, fill({ protocol: 'comet', messageBytes: 1000 })), {
     epoch: 1n,
@@ -75,23 +108,15 @@ export async function site(
   const worker = new FakePort(0);
   broker.attach(worker);
   const api = new PublishApi(options.target ?? broker, {
-    token: TOKEN,
     messageBytesMax: 1000,
     ...options,
   });
+  const gate = gateFor(options.token === undefined ? TOKEN : options.token);
   const failures: unknown[] = [];
   const responses: ServerResponse[] = [];
   const server = createServer((request, response) => {
     responses.push(response);
-    api
-      .handle(request, response, checkRequest(request), () => undefined)
-      .then((isOurs) => {
-        if (!isOurs) response.writeHead(404).end('{}');
-      })
-      .catch((error: unknown) => {
-        failures.push(error);
-        response.destroy();
-      });
+    answer({ gate, api, failures }, request, response);
   });
   // Node's own limit, as the admin server sets it.
   server.setTimeout(options.silenceMs ?? 0);
@@ -107,6 +132,7 @@ export async function site(
   });
   return {
     api,
+    gate,
     broker,
     worker,
     port,

@@ -79,18 +79,19 @@ t.test('root without capabilities reads what its mode allows', { skip: without('
   t.end();
 });
 
-t.test('a file with a secret that others can read is found, with its mode', (t) => {
+t.test('a file with a secret that others can read or change is found, with its mode', (t) => {
   const exposed = (file: string, mode: number, uid = 1000): Exposure | null =>
     exposureOf(file, { mode, uid }, 1000, '/run/credentials/megacomet.service');
   const cases: [mode: number, uid: number, want: Exposure | null][] = [
     [0o100600, 1000, null],
     [0o100400, 0, null],
-    [0o100644, 1000, { mode: '0644', readers: 'every user' }],
-    [0o100604, 0, { mode: '0604', readers: 'every user' }],
-    [0o100640, 1000, { mode: '0640', readers: 'its group' }],
+    [0o100644, 1000, { mode: '0644', readers: 'every user', can: 'read' }],
+    [0o100604, 0, { mode: '0604', readers: 'every user', can: 'read' }],
+    [0o100640, 1000, { mode: '0640', readers: 'its group', can: 'read' }],
     // The group is how this process reads it.
     [0o100640, 0, null],
-    [0o100622, 1000, null],
+    [0o100622, 1000, { mode: '0622', readers: 'every user', can: 'change' }],
+    [0o100660, 0, { mode: '0660', readers: 'its group', can: 'change' }],
   ];
   for (const [mode, uid, want] of cases) {
     t.same(exposed('/a/token', mode, uid), want, `${mode.toString(8)} of ${uid}`);

@@ -177,8 +177,7 @@ t.test('an option that needs another one is rejected without it, from each sourc
     complaint({}, { MEGACOMET_HISTORY_COUNT: '5' }),
     'ERR_OPTION_INVALID: MEGACOMET_HISTORY_COUNT: 5 needs --protocol comet',
   );
-  const secret = complaint({}, { MEGACOMET_ADMIN_TOKEN: 'a-very-secret-token' });
-  t.equal(secret, 'ERR_OPTION_INVALID: MEGACOMET_ADMIN_TOKEN: needs --protocol comet');
+  t.equal(complaint({}, { MEGACOMET_ADMIN_TOKEN: 'x' }), '', 'every server may have a token');
   const config = join(t.testdir({ 'c.json': '{"retry": 500}' }), 'c.json');
   t.match(complaint({ config }, {}), /c\.json: retry: 500 needs --protocol comet$/);
   t.equal(complaint({ config }, { MEGACOMET_PROTOCOL: 'comet' }), '');

@@ -2,7 +2,7 @@
 import { askJson } from '../../api/admin-client.js';
 import { readSettings } from '../../options/config.js';
 import type { ChannelPage } from '../../broker/publishing.js';
-import { tokenOf } from '../../api/token.js';
+import { adminAccessOf } from '../admin-access.js';
 import { counted, type Output } from '../output.js';
 
 const PAGE_LIMIT = 1000;
@@ -14,15 +14,13 @@ const PAGE_LIMIT = 1000;
  */
 export async function channels(flags: Record<string, unknown>, output: Output): Promise<number> {
   const settings = readSettings('channels', { flags, env: process.env });
-  const admin = settings['admin'] as string;
-  const token = tokenOf(settings);
+  const access = adminAccessOf(settings);
   const prefix = (settings['prefix'] as string | undefined) ?? '';
   for (let from: number | null = 0; from !== null;) {
     const query = new URLSearchParams({ prefix, limit: String(PAGE_LIMIT), from: String(from) });
     const page = (await askJson({
-      admin,
+      ...access,
       path: `/channels?${query.toString()}`,
-      token,
     })) as ChannelPage;
     const lines = page.channels.map((one) =>
       settings['json'] === true

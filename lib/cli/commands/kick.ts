@@ -3,7 +3,7 @@ import { askJson } from '../../api/admin-client.js';
 import { readSettings } from '../../options/config.js';
 import { wordOf } from '../../options/options.js';
 import { MegacometError } from '../../base/errors.js';
-import { tokenOf } from '../../api/token.js';
+import { adminAccessOf } from '../admin-access.js';
 import { counted, type Output } from '../output.js';
 
 /**
@@ -24,9 +24,8 @@ export async function kick(
   }
   const text = JSON.stringify({ ...target, reason });
   const answer = (await askJson({
-    admin: settings['admin'] as string,
+    ...adminAccessOf(settings),
     path: '/kick',
-    token: tokenOf(settings),
     body: { type: 'application/json', chunks: [text] },
   })) as { subscribers?: number };
   const closed = user === undefined ? 'every connection' : `the connections of ${wordOf(user)}`;

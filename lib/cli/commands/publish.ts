@@ -6,7 +6,7 @@ import { ByteBuffer } from '../../base/byte-buffer.js';
 import { MESSAGE_BYTES_MAX } from '../../base/message-limits.js';
 import { readSettings, type Settings } from '../../options/config.js';
 import { MegacometError } from '../../base/errors.js';
-import { tokenOf } from '../../api/token.js';
+import { adminAccessOf } from '../admin-access.js';
 import { counted, warn, type Output } from '../output.js';
 
 const PATH = '/publish';
@@ -98,8 +98,7 @@ export async function publish(
   output: Output,
 ): Promise<number> {
   const settings = readSettings('publish', { flags, env: process.env });
-  const token = tokenOf(settings);
-  const asked = { admin: settings['admin'] as string, path: PATH, token };
+  const asked = { ...adminAccessOf(settings), path: PATH };
   const members = membersOf(channel, settings);
   if (settings['lines'] === true) {
     if (data === '-') return publishLines(asked, members, output);

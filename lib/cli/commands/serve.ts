@@ -5,6 +5,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { optionsOf } from '../../options/commands.js';
 import { readSettings, type Settings } from '../../options/config.js';
 import { variableOf } from '../../options/environment.js';
+import { MegacometError } from '../../base/errors.js';
 import { createLogger } from '../../base/logger.js';
 import { startDemo } from '../demo.js';
 import { criticalFindings } from '../../doctor/doctor.js';
@@ -12,8 +13,8 @@ import type { OptionSpec } from '../../options/option-spec.js';
 import { environmentNameOf, keyOf } from '../../options/options.js';
 import { LIBRARY_OPTIONS } from '../../options/serve-options.js';
 import { Server, type ServerOptions } from '../../server/server.js';
-import { warnOfReaders } from '../../server/start-warnings.js';
 import { ServiceNotifier } from '../../systemd/service.js';
+import { exposureOfFile, formatExposure } from '../../system/secret-file.js';
 import { takeSystemd } from '../../systemd/systemd.js';
 
 type CommandLogger = Awaited<ReturnType<typeof createLogger>>;
@@ -45,10 +46,13 @@ function serverOptions(settings: Settings, flags: Flags, logger: CommandLogger):
   return { ...options, logger };
 }
 
-/** Warns if the config file holds the admin token, and other users can read it. */
-function warnOfExposedToken({ config, adminToken }: Settings, log: CommandLogger): void {
+/** Rejects a config file that holds the admin token, if other users can read or change it. */
+function checkConfigFile({ config, adminToken }: Settings): void {
   const isInFile = process.env['MEGACOMET_ADMIN_TOKEN'] === undefined && adminToken !== undefined;
-  if (isInFile && typeof config === 'string') warnOfReaders(config, log);
+  const exposure = isInFile && typeof config === 'string' ? exposureOfFile(config) : null;
+  if (exposure === null) return;
+  const reason = formatExposure(String(config), exposure);
+  throw new MegacometError('ERR_OPTION_INVALID', `admin-token: ${reason}`);
 }
 
 /** The options whose new value a running server cannot take, by name. */
@@ -99,6 +103,7 @@ export async function serve(given: Flags): Promise<number> {
   const demo = given['demo'] === true ? await startDemo(given) : null;
   const flags = demo?.flags ?? given;
   const started = readSettings('serve', { flags, env: process.env });
+  checkConfigFile(started);
   let settings = started;
   const log = await createLogger(settings['logLevel'] as string, settings['logFormat'] as string);
   const systemd = takeSystemd(process.env, process.pid);
@@ -106,6 +111,7 @@ export async function serve(given: Flags): Promise<number> {
   const service = new ServiceNotifier(systemd, log);
   const server = new Server(serverOptions(settings, flags, log), {
     dropsOwnIdentity: true,
+    generatesToken: true,
     sockets: systemd.sockets,
     findLimits: criticalFindings,
   });
@@ -138,7 +144,6 @@ export async function serve(given: Flags): Promise<number> {
   try {
     await server.listen();
     service.ready(() => server.health());
-    warnOfExposedToken(started, log);
     if (demo !== null) {
       const [address = ''] = server.addresses;
       const url = demo.show(Number(address.split(':').at(-1)));

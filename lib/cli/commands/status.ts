@@ -7,6 +7,7 @@ import { MegacometError } from '../../base/errors.js';
 import { readSettings } from '../../options/config.js';
 import { formatExactJson } from '../../base/exact-json.js';
 import type { Count, Stats, WorkerStats } from '../../stats/stats.js';
+import { adminAccessOf, type AdminAccess } from '../admin-access.js';
 import { counted, type Output } from '../output.js';
 import { SIGNAL_EXIT } from '../process-interface.js';
 
@@ -84,7 +85,7 @@ function workerTable(
 }
 
 /** What a comet server does: published, delivered, subscribers, gaps and history. */
-function messageLines({ messages, totals }: Stats): string[] {
+function messageLines({ messages, totals, admin }: Stats): string[] {
   if (messages === null) return [];
   const count = (field: string): string => String(messages[field] ?? 0);
   const total = (field: string): string => String(totals[field] ?? 0);
@@ -96,7 +97,7 @@ function messageLines({ messages, totals }: Stats): string[] {
     `history      ${count('historyMessages')} messages, ` +
       `${megabytes(messages['historyMemoryBytes'] ?? 0)}, ${count('historyEvictedTotal')} evicted`,
     `rejected     ${total('badRequestsTotal')} requests, ` +
-      `${count('apiUnauthorizedTotal')} without the admin token`,
+      `${admin?.['unauthorizedTotal'] ?? 0} without an admin token`,
   ];
 }
 
@@ -130,14 +131,14 @@ export function formatStatus(now: Snapshot, before: Snapshot | undefined, width 
   ].join('\n');
 }
 
-async function take(admin: string): Promise<Snapshot> {
-  return { stats: await fetchStats(admin), atMs: performance.now() };
+async function take({ admin, token }: AdminAccess): Promise<Snapshot> {
+  return { stats: await fetchStats(admin, token), atMs: performance.now() };
 }
 
 /** A snapshot, or why there is none: a watched server may restart. */
-async function takeOrReason(admin: string): Promise<Snapshot | string> {
+async function takeOrReason(access: AdminAccess): Promise<Snapshot | string> {
   try {
-    return await take(admin);
+    return await take(access);
   } catch (error) {
     if (error instanceof MegacometError && error.code === 'ERR_UNREACHABLE') return error.message;
     throw error;
@@ -151,12 +152,12 @@ async function takeOrReason(admin: string): Promise<Snapshot | string> {
  */
 export async function status(flags: Record<string, unknown>, output: Output): Promise<number> {
   const settings = readSettings('status', { flags, env: process.env });
-  const admin = settings['admin'] as string;
+  const access = adminAccessOf(settings);
   const isJson = settings['json'] === true;
   const format = (now: Snapshot, before?: Snapshot): string =>
     isJson ? formatExactJson(now.stats) : formatStatus(now, before, output.columns);
   if (settings['watch'] !== true) {
-    await output.print(format(await take(admin)));
+    await output.print(format(await take(access)));
     return 0;
   }
   const end = new AbortController();
@@ -169,7 +170,7 @@ export async function status(flags: Record<string, unknown>, output: Output): Pr
   }
   let before: Snapshot | undefined;
   while (!end.signal.aborted) {
-    const now = await takeOrReason(admin);
+    const now = await takeOrReason(access);
     // JSON lines must stay JSON, so a server that does not answer is a line of its own kind.
     const text =
       typeof now !== 'string'

@@ -1,0 +1,54 @@
+// The endpoints of the admin server: the method, the media types and the role of each. A row is all
+// that the gate (admin-gate.ts) needs; the handlers are in admin.ts and publish-api.ts.
+
+/** What a token allows: reading numbers, publishing messages, or everything. */
+export const ROLES = ['metrics', 'publish', 'admin'] as const;
+
+export type Role = (typeof ROLES)[number];
+
+export const JSON_TYPE = 'application/json';
+/** A batch of lines. */
+export const LINES_TYPE = 'application/x-ndjson';
+const LINES_TYPES = [LINES_TYPE, 'application/jsonl'];
+
+export interface Endpoint {
+  readonly method: 'GET' | 'POST';
+  /** The role that a request needs; null for none. The role admin includes the others. */
+  readonly role: Role | null;
+  /** Media types of the body of a POST. A page of another site cannot send them without asking. */
+  readonly types?: readonly string[];
+  /** The only protocol whose servers have the endpoint. */
+  readonly protocol?: 'comet';
+}
+
+const JSON_BODY = { method: 'POST', types: [JSON_TYPE], protocol: 'comet' } as const;
+
+/** Every change of state is a POST with a body of JSON, and needs a token. */
+export const ENDPOINTS = {
+  '/healthz': { method: 'GET', role: null },
+  '/readyz': { method: 'GET', role: null },
+  '/stats': { method: 'GET', role: 'metrics' },
+  '/metrics': { method: 'GET', role: 'metrics' },
+  '/publish': { ...JSON_BODY, types: [JSON_TYPE, ...LINES_TYPES], role: 'publish' },
+  '/kick': { ...JSON_BODY, role: 'admin' },
+  '/revoke': { ...JSON_BODY, role: 'admin' },
+  '/channels': { method: 'GET', role: 'admin', protocol: 'comet' },
+} as const satisfies Readonly<Record<string, Endpoint>>;
+
+/** The paths of the endpoints that every server has, or that only a comet server has. */
+export type ServerPath = {
+  [Path in keyof typeof ENDPOINTS]: (typeof ENDPOINTS)[Path] extends { readonly protocol: 'comet' }
+    ? never
+    : Path;
+}[keyof typeof ENDPOINTS];
+export type CometPath = Exclude<keyof typeof ENDPOINTS, ServerPath>;
+
+/** The endpoint of a path, with all its fields; undefined for an unknown path. */
+export function endpointOf(path: string): Endpoint | undefined {
+  return Object.hasOwn(ENDPOINTS, path) ? ENDPOINTS[path as keyof typeof ENDPOINTS] : undefined;
+}
+
+/** Whether a body is a batch of lines. */
+export function isLinesType(type: string): boolean {
+  return LINES_TYPES.includes(type);
+}
