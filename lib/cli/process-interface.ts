@@ -69,7 +69,7 @@ export const SIGNALS: readonly SignalEffect[] = [
     names: ['SIGHUP'],
     effect:
       'Read environment, config file and the files of --token-key again. Log level, connection ' +
-      'limit, idle timeout, accept rate and the keys of tokens change without a restart.',
+      'limit, idle timeout, accept rate, namespaces and the keys of tokens change without a restart.',
   },
   {
     names: ['SIGKILL'],

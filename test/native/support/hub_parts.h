@@ -122,6 +122,7 @@ struct HubParts final : SendingParts, SubscriptionService, ReplayRequester, Conn
   RejectionLog rejections{&control, &counters};
   Services services;
   Sequence sequence{kEpoch, 0};
+  Namespaces namespaces;
   Channels channels;
   Delivery delivery;
   Fanout fanout;
