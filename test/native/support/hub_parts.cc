@@ -77,6 +77,7 @@ HubParts::HubParts(const Protocol* const* protocols)
   services.counters = &counters;
   services.rejections = &rejections;
   services.subscriptions = this;
+  services.access = &access;
   recovery.set_send_queue_bytes_max(1U << 20U);
   sender.limits().set({1U << 20U, 0, 1U << 24U});
   sender.set_observer(this);

@@ -11,6 +11,7 @@
 #include "connection/rejection_log.h"
 #include "connection/sender.h"
 #include "connection/sessions.h"
+#include "hub/access.h"
 #include "hub/delivery.h"
 #include "hub/number_window.h"
 #include "hub/presence.h"
@@ -130,6 +131,11 @@ struct HubParts final : SendingParts, SubscriptionService, ReplayRequester, Conn
   Presence presence;
   Subscriptions subscriptions;
   Recovery recovery;
+  frame::Comet settings;
+  Random random_numbers{1};
+  /// Off: everybody may do everything.
+  Access access{
+      {&channels, &namespaces, &settings, &owner, &connections, &counters, &random_numbers}};
   std::vector<frame::ReplayRequest> requests;
 };
 
