@@ -6,6 +6,10 @@ export { createToken, type TokenClaims, type TokenGrants } from './access/issue-
 export { MegacometError, type ErrorCode } from './base/errors.js';
 export type { Readiness } from './api/admin.js';
 export type { ClientMessage } from './broker/client-publishing.js';
+export type { BroadcastResult } from './broker/broadcast.js';
+export type { DisconnectTarget } from './broker/client-orders.js';
+export type { ChannelHistoryPage, HistoryMessage, HistoryQuery } from './broker/history-reader.js';
+export type { PresenceMember } from './broker/members.js';
 export type { ChannelPresence, MemberEvent } from './broker/presence.js';
 export type {
   ChannelInfo,

@@ -35,6 +35,8 @@ const BOUNDS = [
   'kLoadMessageBytesMax',
   'kHttpFailure',
   'kPresencePageMax',
+  'kClientRequestsMax',
+  'kClientRequestLimitMax',
   'kReplayRequestsMax',
   'kTokenBytesMax',
   'kTokenNameBytesMax',

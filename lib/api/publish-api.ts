@@ -4,6 +4,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 
 import { MegacometError, type ErrorCode } from '../base/errors.js';
 import { counter, valuesOf, type ValuesOf } from '../base/metric.js';
+import type { DisconnectTarget } from '../broker/client-orders.js';
 import type { ChannelPage, ChannelQuery, PublishOptions, Receipt } from '../broker/publishing.js';
 import type { Revocation } from '../broker/revocations.js';
 import type { Target } from './admin-request.js';
@@ -25,9 +26,7 @@ import { reject, respond } from './response.js';
 export interface PublishTarget {
   publish(channel: string, data: Uint8Array | string, options?: PublishOptions): Receipt;
   channels(query: ChannelQuery): ChannelPage;
-  kick(channel: string, reason: string): number;
-  kickUser(user: string, reason: string): void;
-  kickAll(reason: string): void;
+  disconnect(target: DisconnectTarget, reason: string): number;
   revoke(revocation: Revocation): void;
 }
 
@@ -213,13 +212,9 @@ export class PublishApi {
 
   async #kick(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const { target, reason } = readKick(await readText(request, this.#lineBytesMax));
-    if ('channel' in target) {
-      respond(response, 200, `{"subscribers":${this.#target.kick(target.channel, reason)}}`);
-      return;
-    }
-    if ('user' in target) this.#target.kickUser(target.user, reason);
-    else this.#target.kickAll(reason);
-    respond(response, 200, JSON.stringify(target));
+    const count = this.#target.disconnect(target, reason);
+    const answer = 'channel' in target ? { subscribers: count } : target;
+    respond(response, 200, JSON.stringify(answer));
   }
 
   async #revoke(request: IncomingMessage, response: ServerResponse): Promise<void> {

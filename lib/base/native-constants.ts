@@ -40,6 +40,18 @@ export const HTTP_FAILURE = 10_000;
 export const PRESENCE_PAGE_MAX = 10_000;
 
 /**
+ * Requests of clients (presence, history) that the manager has not answered: of one worker,
+ * and of one connection. The manager answers a request in about a millisecond.
+ */
+export const CLIENT_REQUESTS_MAX = 64;
+
+/**
+ * Members or messages in the answer to one request of a client, and those of a request without
+ * a limit.
+ */
+export const CLIENT_REQUEST_LIMIT_MAX = 1_000;
+
+/**
  * Replay requests of one worker that the manager has not answered. Others wait in their
  * sessions.
  */
@@ -71,6 +83,6 @@ export const PROTOCOL_CHOICES = ['echo', 'comet'] as const;
 
 /** Of the lists of frames, by header: an addon that was built from other lists is rejected. */
 export const FRAME_FINGERPRINTS = {
-  'frames.h': 0x92b49744,
+  'frames.h': 0x8bd9613a,
   'load_frames.h': 0x10665bd5,
 } as const;

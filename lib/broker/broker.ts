@@ -4,28 +4,42 @@
 import { randomBytes } from 'node:crypto';
 import { EventEmitter } from 'node:events';
 
-import { checkText } from '../base/call-check.js';
+import { invalidValue } from '../base/call-check.js';
 import { MegacometError } from '../base/errors.js';
 import { counter, valuesOf, type ValuesOf } from '../base/metric.js';
-import { TOKEN_NAME_BYTES_MAX } from '../base/native-constants.js';
 import { NameHasher } from '../collections/name-hash.js';
 import { encodeFrame } from '../ipc/frame-codecs.js';
 import type { Frame, Frames } from '../ipc/frames.js';
 import { Outgoing } from '../ipc/outgoing.js';
 import type { WorkerPort } from '../ipc/worker-port.js';
 import { ChannelList } from './channel-list.js';
-import { checkChannel, isChannel, isPattern } from '../base/channel-name.js';
+import { isChannel, isPattern } from '../base/channel-name.js';
+import { broadcast, type BroadcastResult } from './broadcast.js';
+import { checkNameOrPattern, ClientOrders, type DisconnectTarget } from './client-orders.js';
 import { ClientPublishing, type ClientMessage } from './client-publishing.js';
+import { ClientRequests } from './client-requests.js';
+import { parseCursor } from './cursor.js';
 import { HeapTrim } from './heap-trim.js';
 import { HISTORY_METRICS, type HistoryEngine } from './history-engine.js';
 import { History } from './history.js';
+import {
+  HISTORY_LIMIT,
+  HistoryReader,
+  type ChannelHistoryPage,
+  type HistoryQuery,
+} from './history-reader.js';
 import { Interest } from './interest.js';
 import { JoinLeave } from './join-leave.js';
-import { checkLabel } from './label.js';
 import { LoopIteration } from './loop-iteration.js';
 import { Mailboxes } from './mailboxes.js';
-import { Presence, type ChannelPresence, type MemberEvent } from './presence.js';
 import type { ChannelRules, RulesByPattern } from './namespaces.js';
+import {
+  Presence,
+  presenceOf,
+  type ChannelPresence,
+  type GatheredPresence,
+  type MemberEvent,
+} from './presence.js';
 import { PublishPath, type PublishRules } from './publish-path.js';
 import type { ChannelPage, ChannelQuery, PublishOptions, Receipt } from './publishing.js';
 import { Recovery } from './recovery.js';
@@ -65,29 +79,12 @@ export interface BrokerEvents {
 }
 
 const TICK_MS = 250;
-/** Bytes of a reason for closing: the limit of a WebSocket close frame (RFC 6455, 5.5.1). */
-const REASON_BYTES_MAX = 123;
-
-function checkReason(reason: unknown): asserts reason is string {
-  checkLabel('reason', reason);
-  const bytes = Buffer.byteLength(reason);
-  if (bytes > REASON_BYTES_MAX) {
-    throw new MegacometError(
-      'ERR_MESSAGE',
-      `reason: ${bytes} bytes are more than ${REASON_BYTES_MAX}`,
-    );
-  }
-}
-
-function checkNameOrPattern(channel: unknown): void {
-  if (typeof channel !== 'string' || !isPattern(channel)) checkChannel(channel);
-}
-
 export class Broker extends EventEmitter<BrokerEvents> {
   /** The metrics of all parts but the mailboxes, by their field in /stats. */
   static readonly METRICS = {
     ...PublishPath.METRICS,
     ...ClientPublishing.METRICS,
+    ...ClientRequests.METRICS,
     ...Recovery.METRICS,
     ...Interest.METRICS,
     ...JoinLeave.METRICS,
@@ -113,6 +110,9 @@ export class Broker extends EventEmitter<BrokerEvents> {
   readonly #revocations: Revocations;
   readonly #presence: Presence;
   readonly #joinLeave: JoinLeave;
+  readonly #orders: ClientOrders;
+  readonly #history: HistoryReader;
+  readonly #requests: ClientRequests;
   readonly #clients: ClientPublishing;
   readonly #heapTrim: HeapTrim;
   #overflows = 0;
@@ -154,7 +154,23 @@ export class Broker extends EventEmitter<BrokerEvents> {
     this.#recovery = new Recovery({ engine, outgoing, lines });
     this.#channels = new ChannelList(interest, engine);
     this.#revocations = new Revocations(options.tokenLeewayS ?? null);
-    this.#presence = new Presence(lines);
+    const presence = new Presence(lines, (channel) => this.rulesOf(channel).hasPresence);
+    this.#presence = presence;
+    this.#orders = new ClientOrders({
+      ...{ lines, interest, presence },
+      slots: () => outgoing.slots(),
+      checkHasUsers: (call) => {
+        this.#revocations.checkHasUsers(call);
+      },
+    });
+    this.#history = new HistoryReader(engine);
+    this.#requests = new ClientRequests(lines, {
+      presence: (channel) => this.gatherPresence(channel),
+      history: (selection) => this.#history.read(selection),
+      onRoom: () => {
+        iteration.scheduleFlush();
+      },
+    });
     this.#joinLeave = new JoinLeave({
       subscribers: (channel) => interest.subscribers(channel),
       announce: (channel, data, event) => {
@@ -185,6 +201,7 @@ export class Broker extends EventEmitter<BrokerEvents> {
     return {
       ...valuesOf(PublishPath.METRICS, this.#path),
       ...valuesOf(ClientPublishing.METRICS, this.#clients),
+      ...valuesOf(ClientRequests.METRICS, this.#requests),
       ...valuesOf(Recovery.METRICS, this.#recovery),
       ...valuesOf(Interest.METRICS, this.#interest),
       ...valuesOf(JoinLeave.METRICS, this.#joinLeave),
@@ -212,6 +229,7 @@ export class Broker extends EventEmitter<BrokerEvents> {
   workerGone(slot: number): void {
     this.#interest.drop(slot);
     this.#recovery.workerGone(slot);
+    this.#requests.workerGone(slot);
     this.#outgoing.detach(slot);
     this.#presence.workerGone(slot);
     this.mailboxes.workerGone(slot);
@@ -244,7 +262,11 @@ export class Broker extends EventEmitter<BrokerEvents> {
         this.#onPresence(slot, frame.fields);
         return;
       case 'Present':
-        this.#presence.onPresent(slot, frame.fields);
+        if (!this.#presence.onPresent(slot, frame.fields)) this.#overflow(slot);
+        return;
+      case 'ClientRequest':
+        this.#iteration.scheduleFlush();
+        if (!this.#requests.onRequest(slot, frame.fields)) this.#overflow(slot);
         return;
       default:
         this.mailboxes.onFrame(slot, frame);
@@ -283,43 +305,28 @@ export class Broker extends EventEmitter<BrokerEvents> {
   }
 
   /**
-   * Closes every subscriber of a channel, or of a pattern.
+   * Publishes one message to each of the channels. All names are checked before the first publish.
    *
-   * @returns Subscribers known.
-   * @throws MegacometError `ERR_CHANNEL`, `ERR_MESSAGE` for a reason of more than 123 bytes.
+   * @returns A result for each channel; ERR_BUSY of one does not keep the others from it.
+   * @throws MegacometError as publish(), but for `ERR_BUSY`; `ERR_OPTION_INVALID`.
    */
-  kick(channel: string, reason = ''): number {
-    checkNameOrPattern(channel);
-    checkReason(reason);
-    this.#sendKick(channel, reason, this.#interest.workersFor(channel));
-    return this.#interest.subscribers(channel);
+  broadcast(
+    channels: readonly string[],
+    data: Uint8Array | string,
+    options?: PublishOptions,
+  ): BroadcastResult[] {
+    this.#checkOpen();
+    return broadcast(this.#path.publish.bind(this.#path), channels, data, options);
   }
 
-  /**
-   * Closes one connection.
-   *
-   * @returns False if no open connection has this name.
-   * @throws MegacometError `ERR_MESSAGE` for a reason of more than 123 bytes.
-   */
-  kickMember(member: string, reason = ''): boolean {
-    checkReason(reason);
-    const address = this.#presence.addressOf(member);
-    if (address === null) return false;
-    const { slot, fd, generation } = address;
-    this.#lines.send(encodeFrame('Disconnect', { fd, generation, reason }), [slot]);
-    return true;
+  /** See ClientOrders.disconnect(). */
+  disconnect(target: DisconnectTarget, reason?: string): number {
+    return this.#orders.disconnect(target, reason);
   }
 
-  /**
-   * Closes every connection of a user, whose tokens go on counting.
-   *
-   * @throws MegacometError `ERR_OPTION_INVALID`, `ERR_MESSAGE`.
-   */
-  kickUser(user: string, reason = ''): void {
-    checkReason(reason);
-    this.#revocations.checkHasUsers('disconnect');
-    checkText('disconnect: user', user, TOKEN_NAME_BYTES_MAX);
-    this.#lines.send(encodeFrame('DisconnectUser', { user, reason }), this.#outgoing.slots());
+  /** See ClientOrders.changeChannels(). */
+  changeChannels(user: string, channels: readonly string[], isOn: boolean): void {
+    this.#orders.changeChannels(user, channels, isOn);
   }
 
   /**
@@ -329,12 +336,6 @@ export class Broker extends EventEmitter<BrokerEvents> {
    */
   revoke(revocation: Revocation): void {
     this.#lines.send(this.#revocations.add(revocation), this.#outgoing.slots());
-  }
-
-  /** Closes every connection. @throws MegacometError `ERR_MESSAGE`. */
-  kickAll(reason = ''): void {
-    checkReason(reason);
-    this.#sendKick('', reason, this.#outgoing.slots());
   }
 
   /** The options of a channel, or of a pattern itself. */
@@ -360,13 +361,33 @@ export class Broker extends EventEmitter<BrokerEvents> {
    * @throws MegacometError `ERR_CHANNEL`; `ERR_BUSY` while 64 queries run; `ERR_NOT_RUNNING`.
    */
   async presence(channel: string, limit?: number): Promise<ChannelPresence> {
+    return presenceOf(await this.gatherPresence(channel, limit));
+  }
+
+  /** See presence(). */
+  async gatherPresence(channel: string, limit?: number): Promise<GatheredPresence> {
     this.#checkOpen();
     checkNameOrPattern(channel);
-    if (this.#presence.isBusy) {
-      throw new MegacometError('ERR_BUSY', 'too many presence queries; retry shortly');
-    }
     const subscribers = (): number => this.#interest.subscribers(channel);
     return this.#presence.query(channel, this.#interest.workersFor(channel), subscribers, limit);
+  }
+
+  /**
+   * One page of the history of a channel or pattern.
+   *
+   * @throws MegacometError `ERR_CHANNEL`; `ERR_OPTION_INVALID` for `since`; `ERR_NOT_RUNNING`.
+   */
+  history(
+    channel: string,
+    { since, limit = HISTORY_LIMIT }: HistoryQuery = {},
+  ): ChannelHistoryPage {
+    this.#checkOpen();
+    checkNameOrPattern(channel);
+    const cursor = since === undefined ? null : parseCursor(since);
+    if (since !== undefined && cursor === null) {
+      throw invalidValue('history: since', since, 'a cursor');
+    }
+    return this.#history.read({ channel, since: cursor, limit });
   }
 
   /** Channels with subscribers or history, in no order, page by page. */
@@ -379,10 +400,6 @@ export class Broker extends EventEmitter<BrokerEvents> {
   #checkOpen(): void {
     if (!this.#iteration.isClosed) return;
     throw new MegacometError('ERR_NOT_RUNNING', 'the server is not running: it is closed');
-  }
-
-  #sendKick(channel: string, reason: string, slots: readonly number[]): void {
-    this.#lines.send(encodeFrame('Kick', { channel, reason }), slots);
   }
 
   #onInterest(slot: number, { channel, count, wanted }: Frames['Interest']): void {
@@ -416,7 +433,8 @@ export class Broker extends EventEmitter<BrokerEvents> {
   #flush(): void {
     this.mailboxes.retry();
     const hasMore = this.#recovery.flush();
+    const hasRequests = this.#requests.flush();
     this.#outgoing.flush();
-    if (hasMore) this.#iteration.scheduleFlush();
+    if (hasMore || hasRequests) this.#iteration.scheduleFlush();
   }
 }

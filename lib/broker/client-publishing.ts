@@ -54,7 +54,8 @@ export class ClientPublishing {
     ),
     clientRefusalsUnsentTotal: counter(
       'client_refusals_unsent_total',
-      'Rejections that were not sent to the client, because its worker had too many queued bytes.',
+      'Rejections and acknowledgements that were not sent to the client, because its worker had too ' +
+        'many queued bytes.',
       (clients: ClientPublishing) => clients.#unsent,
     ),
   };
@@ -83,7 +84,18 @@ export class ClientPublishing {
       return null;
     }
     this.#published++;
+    if (id !== '') this.#acknowledge(slot, fields, receipt);
     return { slot, channel, data, isBinary, id, event, receipt };
+  }
+
+  #acknowledge(slot: number, fields: Frames['Message'], { cursor }: Receipt): void {
+    if (!this.#lines.hasRoom(slot)) {
+      this.#unsent++;
+      return;
+    }
+    const { fd, generation, channel, id } = fields;
+    const number = BigInt(cursor.slice(cursor.indexOf('.') + 1));
+    this.#lines.send(encodeFrame('Published', { fd, generation, channel, id, number }), [slot]);
   }
 
   #reject(slot: number, fields: Frames['Message'], { code, message }: MegacometError): void {

@@ -1,10 +1,13 @@
 // Presence: the connections that subscribe to a channel. The workers answer queries, and report
 // each subscribe and unsubscribe while presence events are on. The manager stores no member: a
 // million names would be too many.
+import { MegacometError } from '../base/errors.js';
+import { quoted } from '../base/quoted.js';
 import { PRESENCE_PAGE_MAX } from '../base/native-constants.js';
 import { encodeFrame } from '../ipc/frame-codecs.js';
 import type { Frames } from '../ipc/frames.js';
 import type { WorkerLines } from '../ipc/outgoing.js';
+import { infoOf, MemberList, memberOf, type MemberRow, type PresenceMember } from './members.js';
 
 /** A connection that subscribed or unsubscribed. */
 export interface MemberEvent {
@@ -12,18 +15,39 @@ export interface MemberEvent {
   readonly channel: string;
   /** Names the connection while it is open, and no connection afterwards. */
   readonly member: string;
+  /** The claim `sub` of its token; empty without a user. */
+  readonly user: string;
+  /** The claim `info` of its token; undefined without one. */
+  readonly info?: unknown;
 }
 
 /** The subscribers of a channel. */
 export interface ChannelPresence {
   /** The channel or pattern of the query. */
   readonly channel: string;
-  /** Subscribers known, at most 100 ms old. */
+  /** Connections that subscribe to it, at most 100 ms old. */
   readonly subscribers: number;
-  /** Connections, in no order; at most the query's limit. */
-  readonly members: readonly string[];
+  /** Users among the members. */
+  readonly users: number;
+  /** Users with their connections, in no order; connections without a user are members of their own. */
+  readonly members: readonly PresenceMember[];
   /** False if members are missing: there are more than the limit, or a worker did not answer. */
   readonly isComplete: boolean;
+}
+
+/** A presence before its members are put into the form of an answer. */
+export interface GatheredPresence {
+  readonly channel: string;
+  readonly subscribers: number;
+  readonly users: number;
+  readonly rows: readonly MemberRow[];
+  readonly isComplete: boolean;
+}
+
+/** The form of the library. */
+export function presenceOf({ rows, ...rest }: GatheredPresence): ChannelPresence {
+  const { channel, subscribers, users, isComplete } = rest;
+  return { channel, subscribers, users, members: rows.map(memberOf), isComplete };
 }
 
 /** The address of a connection. */
@@ -40,12 +64,15 @@ const QUERIES_MAX = 64;
 /** The position of the first page: above every index of a subscriber list. */
 const FROM_THE_END = 0xffff_ffff;
 
+/** Numbers of one member in a page: descriptor, generation and owner. */
+const TRIPLE = 3;
+
 const MEMBER = /^([0-9a-z]{1,3})-([0-9a-z]{1,8})-([0-9a-z]{1,7})-([0-9a-z]{1,7})$/;
 
 interface Query {
   readonly channel: string;
   readonly limit: number;
-  readonly members: string[];
+  readonly members: MemberList;
   /** Slots whose last page has not arrived. */
   readonly waiting: Set<number>;
   isComplete: boolean;
@@ -54,6 +81,7 @@ interface Query {
 
 export class Presence {
   readonly #lines: Pick<WorkerLines, 'send'>;
+  readonly #isOnFor: (channel: string) => boolean;
   /** Workers that a slot has had: the names of an earlier worker's connections differ. */
   readonly #lives = new Map<number, number>();
   readonly #attached = new Set<number>();
@@ -61,8 +89,13 @@ export class Presence {
   #lastQuery = 0;
   #areEventsOn = false;
 
-  constructor(lines: Pick<WorkerLines, 'send'>) {
+  /** @param isOnFor - Whether a channel or pattern has presence at all. */
+  constructor(
+    lines: Pick<WorkerLines, 'send'>,
+    isOnFor: (channel: string) => boolean = (): boolean => true,
+  ) {
     this.#lines = lines;
+    this.#isOnFor = isOnFor;
   }
 
   /** Whether workers report each subscribe and unsubscribe. */
@@ -88,18 +121,24 @@ export class Presence {
     for (const query of [...this.#queries.values()]) this.#finishSlot(query, slot);
   }
 
-  /** True while further queries are rejected. */
-  get isBusy(): boolean {
-    return this.#queries.size >= QUERIES_MAX;
-  }
-
-  /** Asks the workers that have subscribers of a channel for its members. */
+  /**
+   * Asks the workers that have subscribers of a channel for its members.
+   *
+   * @param limit - Connections at most.
+   * @throws MegacometError `ERR_BUSY`; `ERR_CHANNEL` for a channel without presence.
+   */
   query(
     channel: string,
     slots: readonly number[],
     subscribers: () => number,
     limit = PRESENCE_PAGE_MAX,
-  ): Promise<ChannelPresence> {
+  ): Promise<GatheredPresence> {
+    if (!this.#isOnFor(channel)) {
+      throw new MegacometError('ERR_CHANNEL', `${quoted(channel)} is a channel without presence`);
+    }
+    if (this.#queries.size >= QUERIES_MAX) {
+      throw new MegacometError('ERR_BUSY', 'too many presence queries; retry shortly');
+    }
     return new Promise((resolve) => {
       this.#lastQuery = (this.#lastQuery + 1) >>> 0;
       const id = this.#lastQuery;
@@ -110,14 +149,15 @@ export class Presence {
       const query: Query = {
         channel,
         limit,
-        members: [],
+        members: new MemberList(),
         waiting: new Set(slots),
         isComplete: true,
         finish: () => {
           clearTimeout(timer);
           this.#queries.delete(id);
           const { members, isComplete } = query;
-          resolve({ channel, subscribers: subscribers(), members, isComplete });
+          const { users, rows } = members;
+          resolve({ channel, subscribers: subscribers(), users, rows, isComplete });
         },
       };
       this.#queries.set(id, query);
@@ -126,15 +166,19 @@ export class Presence {
     });
   }
 
-  /** Takes a worker's page of members. */
-  onPresent(slot: number, { request: id, below, members }: Frames['Present']): void {
+  /**
+   * Takes a worker's page of members.
+   *
+   * @returns False for a page that no honest worker sends.
+   */
+  onPresent(slot: number, page: Frames['Present']): boolean {
+    const { request: id, below, members } = page;
+    if (members.length % TRIPLE !== 0) return false;
     const query = this.#queries.get(id);
-    if (query?.waiting.has(slot) !== true) return;
-    const count = members.length / 2;
-    const room = query.limit - query.members.length;
-    for (let at = 0; at < Math.min(count, room); at++) {
-      query.members.push(this.#nameOf(slot, members[2 * at] ?? 0, members[2 * at + 1] ?? 0));
-    }
+    if (query?.waiting.has(slot) !== true) return true;
+    const count = members.length / TRIPLE;
+    const room = query.limit - query.members.connections;
+    if (!this.#addMembers(slot, query.members, page, Math.min(count, room))) return false;
     if (count > room || (below > 0 && count === room)) {
       query.isComplete = false;
       query.finish();
@@ -143,11 +187,28 @@ export class Presence {
     } else {
       this.#finishSlot(query, slot);
     }
+    return true;
+  }
+
+  /** Adds the first members of a page; false if an owner does not exist. */
+  #addMembers(slot: number, list: MemberList, page: Frames['Present'], count: number): boolean {
+    const { members, users, infos } = page;
+    const owners = [
+      list.rowOf('', ''),
+      ...users.map((user, at) => list.rowOf(user, infos[at] ?? '')),
+    ];
+    for (let at = 0; at < TRIPLE * count; at += TRIPLE) {
+      const row = owners[members[at + 2] ?? 0];
+      if (row === undefined) return false;
+      list.add(row, this.#nameOf(slot, members[at] ?? 0, members[at + 1] ?? 0));
+    }
+    return true;
   }
 
   /** The event that a worker's Presence frame reports. */
-  eventOf(slot: number, { channel, fd, generation }: Frames['Presence']): MemberEvent {
-    return { channel, member: this.#nameOf(slot, fd, generation) };
+  eventOf(slot: number, fields: Frames['Presence']): MemberEvent {
+    const { channel, fd, generation, user, info } = fields;
+    return { channel, member: this.#nameOf(slot, fd, generation), user, ...infoOf(info) };
   }
 
   /** The address of a member; null if the name is invalid or its worker is gone. */

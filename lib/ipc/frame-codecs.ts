@@ -124,6 +124,24 @@ const READERS: FrameReaders<Frames> = {
     name: 'Namespaces',
     fields: { prefixes: body.texts(), flags: body.numbers(), clientPublish: body.numbers() },
   }),
+  38: (body) => ({
+    name: 'UserChannels',
+    fields: { user: body.text(), channels: body.texts(), on: body.u8() },
+  }),
+  39: (body) => ({
+    name: 'ClientResponse',
+    fields: { request: body.u32(), error: body.text(), members: body.blob() },
+  }),
+  40: (body) => ({
+    name: 'Published',
+    fields: {
+      fd: body.u32(),
+      generation: body.u32(),
+      channel: body.text(),
+      id: body.text(),
+      number: body.u64(),
+    },
+  }),
   15: (body) => ({ name: 'InterestRequest', fields: { request: body.u32() } }),
   16: (body) => ({
     name: 'Ready',
@@ -170,11 +188,37 @@ const READERS: FrameReaders<Frames> = {
   }),
   23: (body) => ({
     name: 'Presence',
-    fields: { present: body.u8(), fd: body.u32(), generation: body.u32(), channel: body.text() },
+    fields: {
+      present: body.u8(),
+      fd: body.u32(),
+      generation: body.u32(),
+      channel: body.text(),
+      user: body.text(),
+      info: body.text(),
+    },
   }),
   24: (body) => ({
     name: 'Present',
-    fields: { request: body.u32(), below: body.u32(), members: body.numbers() },
+    fields: {
+      request: body.u32(),
+      below: body.u32(),
+      members: body.numbers(),
+      users: body.texts(),
+      infos: body.texts(),
+    },
+  }),
+  41: (body) => ({
+    name: 'ClientRequest',
+    fields: {
+      request: body.u32(),
+      kind: body.u8(),
+      channel: body.text(),
+      hasSince: body.u8(),
+      epoch: body.u64(),
+      number: body.u64(),
+      limit: body.u32(),
+      bytesMax: body.u32(),
+    },
   }),
   25: (body) => ({ name: 'InterestEnd', fields: { request: body.u32() } }),
   26: (body) => ({
@@ -439,6 +483,47 @@ const ENCODERS: { readonly [N in FrameName]: (fields: Frames[N]) => Buffer } = {
       writers.writeNamespaces(target, 0, fields.prefixes, fields.flags, fields.clientPublish),
     );
   },
+  UserChannels: (fields) => {
+    const target = Buffer.allocUnsafe(writers.userChannelsBytesMax(fields.user, fields.channels));
+    return target.subarray(
+      0,
+      writers.writeUserChannels(
+        target,
+        0,
+        checkedText('user', fields.user),
+        fields.channels,
+        checkedU8('on', fields.on),
+      ),
+    );
+  },
+  ClientResponse: (fields) => {
+    const target = Buffer.allocUnsafe(writers.clientResponseBytesMax(fields.error, fields.members));
+    return target.subarray(
+      0,
+      writers.writeClientResponse(
+        target,
+        0,
+        checkedU32('request', fields.request),
+        checkedText('error', fields.error),
+        fields.members,
+      ),
+    );
+  },
+  Published: (fields) => {
+    const target = Buffer.allocUnsafe(writers.publishedBytesMax(fields.channel, fields.id));
+    return target.subarray(
+      0,
+      writers.writePublished(
+        target,
+        0,
+        checkedU32('fd', fields.fd),
+        checkedU32('generation', fields.generation),
+        checkedText('channel', fields.channel),
+        checkedText('id', fields.id),
+        fields.number,
+      ),
+    );
+  },
   InterestRequest: (fields) => {
     const target = Buffer.allocUnsafe(writers.INTEREST_REQUEST_BYTES);
     return target.subarray(
@@ -535,7 +620,9 @@ const ENCODERS: { readonly [N in FrameName]: (fields: Frames[N]) => Buffer } = {
     );
   },
   Presence: (fields) => {
-    const target = Buffer.allocUnsafe(writers.presenceBytesMax(fields.channel));
+    const target = Buffer.allocUnsafe(
+      writers.presenceBytesMax(fields.channel, fields.user, fields.info),
+    );
     return target.subarray(
       0,
       writers.writePresence(
@@ -545,11 +632,15 @@ const ENCODERS: { readonly [N in FrameName]: (fields: Frames[N]) => Buffer } = {
         checkedU32('fd', fields.fd),
         checkedU32('generation', fields.generation),
         checkedText('channel', fields.channel),
+        checkedText('user', fields.user),
+        checkedText('info', fields.info),
       ),
     );
   },
   Present: (fields) => {
-    const target = Buffer.allocUnsafe(writers.presentBytesMax(fields.members));
+    const target = Buffer.allocUnsafe(
+      writers.presentBytesMax(fields.members, fields.users, fields.infos),
+    );
     return target.subarray(
       0,
       writers.writePresent(
@@ -558,6 +649,26 @@ const ENCODERS: { readonly [N in FrameName]: (fields: Frames[N]) => Buffer } = {
         checkedU32('request', fields.request),
         checkedU32('below', fields.below),
         fields.members,
+        fields.users,
+        fields.infos,
+      ),
+    );
+  },
+  ClientRequest: (fields) => {
+    const target = Buffer.allocUnsafe(writers.clientRequestBytesMax(fields.channel));
+    return target.subarray(
+      0,
+      writers.writeClientRequest(
+        target,
+        0,
+        checkedU32('request', fields.request),
+        checkedU8('kind', fields.kind),
+        checkedText('channel', fields.channel),
+        checkedU8('hasSince', fields.hasSince),
+        fields.epoch,
+        fields.number,
+        checkedU32('limit', fields.limit),
+        checkedU32('bytesMax', fields.bytesMax),
       ),
     );
   },

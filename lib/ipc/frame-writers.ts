@@ -451,6 +451,70 @@ export function writeNamespaces(
   return endFrame(target, at, end);
 }
 
+/** The most bytes that a UserChannels frame with these fields takes. */
+export function userChannelsBytesMax(user: string, channels: readonly string[]): number {
+  return 10 + textBytesMax(user) + textsBytesMax(channels);
+}
+
+/** Writes a UserChannels frame at `at` and returns its end. */
+export function writeUserChannels(
+  target: Buffer,
+  at: number,
+  user: string,
+  channels: readonly string[],
+  on: number,
+): number {
+  target[at + 4] = 38;
+  let end = writeText(target, at + 5, user);
+  end = writeTexts(target, end, channels);
+  end = writeU8(target, end, on);
+  return endFrame(target, at, end);
+}
+
+/** The most bytes that a ClientResponse frame with these fields takes. */
+export function clientResponseBytesMax(error: string, members: Uint8Array | string): number {
+  return 15 + textBytesMax(error) + blobBytesMax(members);
+}
+
+/** Writes a ClientResponse frame at `at` and returns its end. */
+export function writeClientResponse(
+  target: Buffer,
+  at: number,
+  request: number,
+  error: string,
+  members: Uint8Array | string,
+): number {
+  target[at + 4] = 39;
+  writeU32(target, at + 5, request);
+  let end = writeText(target, at + 9, error);
+  end = writeBlob(target, end, members);
+  return endFrame(target, at, end);
+}
+
+/** The most bytes that a Published frame with these fields takes. */
+export function publishedBytesMax(channel: string, id: string): number {
+  return 25 + textBytesMax(channel) + textBytesMax(id);
+}
+
+/** Writes a Published frame at `at` and returns its end. */
+export function writePublished(
+  target: Buffer,
+  at: number,
+  fd: number,
+  generation: number,
+  channel: string,
+  id: string,
+  number: bigint,
+): number {
+  target[at + 4] = 40;
+  writeU32(target, at + 5, fd);
+  writeU32(target, at + 9, generation);
+  let end = writeText(target, at + 13, channel);
+  end = writeText(target, end, id);
+  end = writeU64(target, end, number);
+  return endFrame(target, at, end);
+}
+
 export const INTEREST_REQUEST_BYTES = 9;
 /** Writes a InterestRequest frame at `at` and returns its end. */
 export function writeInterestRequest(target: Buffer, at: number, request: number): number {
@@ -601,8 +665,8 @@ export function writeMessage(
 }
 
 /** The most bytes that a Presence frame with these fields takes. */
-export function presenceBytesMax(channel: string): number {
-  return 16 + textBytesMax(channel);
+export function presenceBytesMax(channel: string, user: string, info: string): number {
+  return 20 + textBytesMax(channel) + textBytesMax(user) + textBytesMax(info);
 }
 
 /** Writes a Presence frame at `at` and returns its end. */
@@ -613,18 +677,26 @@ export function writePresence(
   fd: number,
   generation: number,
   channel: string,
+  user: string,
+  info: string,
 ): number {
   target[at + 4] = 23;
   writeU8(target, at + 5, present);
   writeU32(target, at + 6, fd);
   writeU32(target, at + 10, generation);
-  const end = writeText(target, at + 14, channel);
+  let end = writeText(target, at + 14, channel);
+  end = writeText(target, end, user);
+  end = writeText(target, end, info);
   return endFrame(target, at, end);
 }
 
 /** The most bytes that a Present frame with these fields takes. */
-export function presentBytesMax(members: readonly number[]): number {
-  return 17 + numbersBytesMax(members);
+export function presentBytesMax(
+  members: readonly number[],
+  users: readonly string[],
+  infos: readonly string[],
+): number {
+  return 21 + numbersBytesMax(members) + textsBytesMax(users) + textsBytesMax(infos);
 }
 
 /** Writes a Present frame at `at` and returns its end. */
@@ -634,11 +706,45 @@ export function writePresent(
   request: number,
   below: number,
   members: readonly number[],
+  users: readonly string[],
+  infos: readonly string[],
 ): number {
   target[at + 4] = 24;
   writeU32(target, at + 5, request);
   writeU32(target, at + 9, below);
-  const end = writeNumbers(target, at + 13, members);
+  let end = writeNumbers(target, at + 13, members);
+  end = writeTexts(target, end, users);
+  end = writeTexts(target, end, infos);
+  return endFrame(target, at, end);
+}
+
+/** The most bytes that a ClientRequest frame with these fields takes. */
+export function clientRequestBytesMax(channel: string): number {
+  return 37 + textBytesMax(channel);
+}
+
+/** Writes a ClientRequest frame at `at` and returns its end. */
+export function writeClientRequest(
+  target: Buffer,
+  at: number,
+  request: number,
+  kind: number,
+  channel: string,
+  hasSince: number,
+  epoch: bigint,
+  number: bigint,
+  limit: number,
+  bytesMax: number,
+): number {
+  target[at + 4] = 41;
+  writeU32(target, at + 5, request);
+  writeU8(target, at + 9, kind);
+  let end = writeText(target, at + 10, channel);
+  end = writeU8(target, end, hasSince);
+  end = writeU64(target, end, epoch);
+  end = writeU64(target, end, number);
+  end = writeU32(target, end, limit);
+  end = writeU32(target, end, bytesMax);
   return endFrame(target, at, end);
 }
 

@@ -52,6 +52,12 @@ export const ClientPublish = {
   grant: 3,
 } as const;
 
+/** What a client requests of the manager. The values of `ClientRequest.kind`. */
+export const ClientRequestKind = {
+  presence: 0,
+  history: 1,
+} as const;
+
 /**
  * Bits of `Namespaces.flags`. public, private: whether everybody may subscribe; with neither
  * the server's options decide. presence: subscribers can be listed. joinLeave: the worker
@@ -279,6 +285,30 @@ export interface Frames {
     readonly flags: readonly number[];
     readonly clientPublish: readonly number[];
   };
+  /**
+   * Subscribe (`on` 1) every connection of a user that may change its channels to `channels`, or
+   * unsubscribe it (0). A connection with fixed channels that has one of them is disconnected by
+   * 0.
+   */
+  UserChannels: {
+    readonly user: string;
+    readonly channels: readonly string[];
+    readonly on: number;
+  };
+  /** The answer to a ClientRequest: the members of a JSON object, or an error. */
+  ClientResponse: {
+    readonly request: number;
+    readonly error: string;
+    readonly members: Buffer;
+  };
+  /** A Message with an id was published under this number. Ignored as Rejected is. */
+  Published: {
+    readonly fd: number;
+    readonly generation: number;
+    readonly channel: string;
+    readonly id: string;
+    readonly number: bigint;
+  };
   /** Report the interest in every channel again, and then InterestEnd with the same `request`. */
   InterestRequest: {
     readonly request: number;
@@ -333,7 +363,7 @@ export interface Frames {
   };
   /**
    * A client published a message; the server allows that. A Rejected frame reports a message
-   * that was not published; a published message gets no answer.
+   * that was not published; a Published frame one that was, if it has an `id`.
    */
   Message: {
     readonly fd: number;
@@ -344,21 +374,45 @@ export interface Frames {
     readonly event: string;
     readonly data: Buffer;
   };
-  /** A subscriber joined (`present` 1) or left (0). Sent while presence events are on. */
+  /**
+   * A subscriber joined (`present` 1) or left (0). Sent while presence events are on. `user` and
+   * `info` are claims of its token, empty without one; `info` is JSON.
+   */
   Presence: {
     readonly present: number;
     readonly fd: number;
     readonly generation: number;
     readonly channel: string;
+    readonly user: string;
+    readonly info: string;
   };
   /**
-   * Some subscribers of the channel of a Query, as pairs of descriptor and generation. More have
+   * Some subscribers of the channel of a Query, as triples of descriptor, generation and owner:
+   * 1 for the first of `users` and `infos`, 0 for a connection without a token. More have
    * descriptors less than `below`; 0 ends the list.
    */
   Present: {
     readonly request: number;
     readonly below: number;
     readonly members: readonly number[];
+    readonly users: readonly string[];
+    readonly infos: readonly string[];
+  };
+  /**
+   * A client requests what only the manager knows. `kind` is a ClientRequestKind, `channel` a
+   * name or pattern. A history begins after `number` of `epoch` (`hasSince` 1) or with the
+   * oldest message. The answer is one ClientResponse with the same `request`, of at most `limit`
+   * rows and about `bytesMax` bytes.
+   */
+  ClientRequest: {
+    readonly request: number;
+    readonly kind: number;
+    readonly channel: string;
+    readonly hasSince: number;
+    readonly epoch: bigint;
+    readonly number: bigint;
+    readonly limit: number;
+    readonly bytesMax: number;
   };
   /** Every channel was reported after the InterestRequest with this number. */
   InterestEnd: {

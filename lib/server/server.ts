@@ -6,6 +6,9 @@ import { readAccess } from '../access/access-rules.js';
 import type { Readiness } from '../api/admin.js';
 import { MegacometError } from '../base/errors.js';
 import type { Logger } from '../base/logger.js';
+import type { BroadcastResult } from '../broker/broadcast.js';
+import type { DisconnectTarget } from '../broker/client-orders.js';
+import type { ChannelHistoryPage, HistoryQuery } from '../broker/history-reader.js';
 import type { ChannelPresence } from '../broker/presence.js';
 import type { ChannelPage, ChannelQuery, PublishOptions, Receipt } from '../broker/publishing.js';
 import type { Capacity } from '../capacity/capacity.js';
@@ -16,8 +19,10 @@ import type { Health } from '../systemd/service.js';
 import {
   checkPresenceLimit,
   readChannelQuery,
+  readChannels,
   readDisconnectTarget,
   readDrainMs,
+  readHistoryQuery,
   readRevocation,
 } from './calls.js';
 import { namespaceRules } from './broker-options.js';
@@ -281,27 +286,62 @@ export class Server extends EventEmitter<ServerEvents> {
   }
 
   /**
-   * Comet: closes every subscriber of a channel or pattern, one connection by its name in events and
-   * presence(), or every connection of a user, whose tokens stay valid. The reason is sent where the
-   * transport has a field for it.
+   * Comet: publishes one message to each of up to 1,000 channels. All names are checked before the
+   * first publish.
    *
-   * @returns Subscribers that were known; for a connection 1, or 0 if it has ended; for a user
-   *   always 0, because only the workers know users.
+   * @returns A result for each channel, in their order. One whose workers cannot follow has the
+   *   code `ERR_BUSY` instead of a cursor.
+   * @throws MegacometError `ERR_CHANNEL`, `ERR_MESSAGE`, `ERR_OPTION_INVALID`; `ERR_MESSAGE_SIZE`, also
+   *   above 16 MiB for all channels together; `ERR_NOT_RUNNING`.
+   */
+  broadcast(
+    channels: readonly string[],
+    data: Uint8Array | string,
+    options?: PublishOptions,
+  ): Promise<readonly BroadcastResult[]> {
+    return new Promise((resolve) => {
+      const names = readChannels('broadcast', channels);
+      resolve(this.#parts.broker().broadcast(names, data, options));
+    });
+  }
+
+  /**
+   * Comet: closes every subscriber of a channel or pattern, every connection of a user, whose tokens
+   * stay valid, one connection by its name in events and presence(), or all connections. The reason
+   * is sent where the transport has a field for it.
+   *
+   * @returns Subscribers that were known; for a connection 1, or 0 if it has ended; for a user and
+   *   for all always 0, because only the workers count them.
    * @throws MegacometError `ERR_CHANNEL`, `ERR_MESSAGE`, `ERR_OPTION_INVALID`,
    *   `ERR_OPTION_UNKNOWN`, `ERR_NOT_RUNNING`.
    */
-  disconnect(
-    target: string | { readonly member: string } | { readonly user: string },
-    reason?: string,
-  ): number {
+  disconnect(target: string | DisconnectTarget, reason?: string): number {
     const checked = readDisconnectTarget(target);
-    const broker = this.#parts.broker();
-    if ('channel' in checked) return broker.kick(checked.channel, reason);
-    if ('user' in checked) {
-      broker.kickUser(checked.user, reason);
-      return 0;
-    }
-    return Number(broker.kickMember(checked.member, reason));
+    return this.#parts.broker().disconnect(checked, reason);
+  }
+
+  /**
+   * Comet: subscribes every WebSocket of a user to up to 100 channels or patterns, without a grant.
+   * Each client receives `subscribed`. Connections of other transports have the channels of their
+   * request. A client that reconnects has not these channels: subscribe the user again.
+   *
+   * @throws MegacometError `ERR_CHANNEL`, `ERR_OPTION_INVALID`, `ERR_NOT_RUNNING`.
+   */
+  subscribe(user: string, channels: readonly string[] | string): void {
+    const names = readChannels('subscribe', channels);
+    this.#parts.broker().changeChannels(user, names, true);
+  }
+
+  /**
+   * Comet: ends the subscriptions of a user to exactly these channels or patterns. A WebSocket
+   * receives `unsubscribed`; a connection of another transport that has one of them is closed. The
+   * user may subscribe again as far as its token allows: see revoke().
+   *
+   * @throws MegacometError `ERR_CHANNEL`, `ERR_OPTION_INVALID`, `ERR_NOT_RUNNING`.
+   */
+  unsubscribe(user: string, channels: readonly string[] | string): void {
+    const names = readChannels('unsubscribe', channels);
+    this.#parts.broker().changeChannels(user, names, false);
   }
 
   /**
@@ -316,9 +356,20 @@ export class Server extends EventEmitter<ServerEvents> {
   }
 
   /**
-   * Comet: the subscribers of exactly this channel or pattern, as the workers report them.
+   * Comet: one page of the history of a channel or pattern, from the oldest message or after a cursor.
    *
-   * @param limit - Connections named at most; default 10,000. The count includes all.
+   * @throws MegacometError `ERR_CHANNEL`, `ERR_OPTION_INVALID`, `ERR_OPTION_UNKNOWN`,
+   *   `ERR_NOT_RUNNING`.
+   */
+  history(channel: string, query?: HistoryQuery): ChannelHistoryPage {
+    const checked = readHistoryQuery(query);
+    return this.#parts.broker().history(channel, checked);
+  }
+
+  /**
+   * Comet: the subscribers of exactly this channel or pattern, as the workers report them, by user.
+   *
+   * @param limit - Connections at most; default 10,000. `subscribers` counts all.
    * @throws MegacometError `ERR_CHANNEL`, `ERR_OPTION_INVALID`, `ERR_BUSY`, `ERR_NOT_RUNNING`.
    */
   async presence(channel: string, limit?: number): Promise<ChannelPresence> {

@@ -29,10 +29,17 @@ std::string text_of(const Claims& claims) {
   return text;
 }
 
-uint32_t number_in(std::string_view identity) {
-  uint32_t number = 0;
-  std::memcpy(&number, identity.data(), sizeof number);
-  return number;
+/// The head of an identity's text; the user follows.
+struct IdentityHead {
+  uint32_t grants;
+  /// SharedTexts::kNone without an info.
+  uint32_t info;
+};
+
+IdentityHead head_in(std::string_view identity) {
+  IdentityHead head;
+  std::memcpy(&head, identity.data(), sizeof head);
+  return head;
 }
 
 }  // namespace
@@ -48,16 +55,19 @@ std::string Principals::identity_text(const Claims& claims) {
   if (number > grants_.size()) grants_.resize(number);
   Ref<Grants>& grants = grants_[number - 1];
   if (!grants) grants = make_ref<Grants>(claims.grants, claims.channels);
-  std::string text(sizeof number, '\0');
-  std::memcpy(text.data(), &number, sizeof number);
+  const IdentityHead head{number,
+                          claims.info.empty() ? SharedTexts::kNone : infos_.acquire(claims.info)};
+  std::string text(sizeof head, '\0');
+  std::memcpy(text.data(), &head, sizeof head);
   return text.append(claims.user);
 }
 
 void Principals::release(uint32_t identity) {
-  const uint32_t number = number_in(identities_.at(identity));
-  // Each user of an identity is one of its grants.
+  const IdentityHead head = head_in(identities_.at(identity));
+  // Each user of an identity is one of its grants and of its info.
   identities_.release(identity);
-  if (grant_texts_.release(number)) grants_[number - 1] = Ref<Grants>();
+  if (grant_texts_.release(head.grants)) grants_[head.grants - 1] = Ref<Grants>();
+  if (head.info != SharedTexts::kNone) infos_.release(head.info);
 }
 
 uint32_t Principals::acquire(const Claims& claims) {
@@ -66,7 +76,9 @@ uint32_t Principals::acquire(const Claims& claims) {
 
 void Principals::hold(uint32_t identity) {
   identities_.hold(identity);
-  grant_texts_.hold(number_in(identities_.at(identity)));
+  const IdentityHead head = head_in(identities_.at(identity));
+  grant_texts_.hold(head.grants);
+  if (head.info != SharedTexts::kNone) infos_.hold(head.info);
 }
 
 void Principals::set(int fd, const KnownToken& token, uint32_t ends_at_s) {
@@ -97,7 +109,12 @@ void Principals::forget(int fd) {
 }
 
 std::string_view Principals::user_of(uint32_t identity) const {
-  return identities_.at(identity).substr(sizeof(uint32_t));
+  return identities_.at(identity).substr(sizeof(IdentityHead));
+}
+
+std::string_view Principals::info_of(uint32_t identity) const {
+  const uint32_t info = head_in(identities_.at(identity)).info;
+  return info == SharedTexts::kNone ? std::string_view() : infos_.at(info);
 }
 
 std::string_view Principals::user(int fd) {
@@ -107,7 +124,7 @@ std::string_view Principals::user(int fd) {
 
 Ref<Grants> Principals::grants(int fd) {
   if (!has(fd)) return {};
-  return grants_[number_in(identities_.at(records_.at(fd)->identity)) - 1];
+  return grants_[head_in(identities_.at(records_.at(fd)->identity)).grants - 1];
 }
 
 void Principals::note_earliest(uint32_t group) {

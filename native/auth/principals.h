@@ -1,5 +1,5 @@
-// Who each connection is: user, grants and expiry, in 16 bytes by descriptor. Reserved and touched
-// only where clients have tokens.
+// Who each connection is: user, info, grants and expiry, in 16 bytes by descriptor. Reserved and
+// touched only where clients have tokens.
 #pragma once
 
 #include <cstddef>
@@ -19,7 +19,7 @@ namespace megacomet {
 
 /// Free where all is zero: a connection without a token.
 struct Principal {
-  /// The number of user and grants, which connections share.
+  /// The number of user, info and grants, which connections share.
   uint32_t identity;
   /// Seconds of the epoch at which the connection ends; 0 for never. They suffice until 2106.
   uint32_t ends_at_s;
@@ -52,6 +52,10 @@ class Principals {
   [[nodiscard]] std::string_view user_of(uint32_t identity) const;
   /// Empty for a connection without a token, and for a token without a user.
   [[nodiscard]] std::string_view user(int fd);
+  /// The number of the connection's identity; SharedTexts::kNone without a token.
+  [[nodiscard]] uint32_t identity(int fd) { return records_.at(fd)->identity; }
+  /// The JSON of the claim `info`; empty without one.
+  [[nodiscard]] std::string_view info_of(uint32_t identity) const;
   /// Seconds of the epoch at which the connection ends; 0 for never.
   [[nodiscard]] uint32_t ends_at_s(int fd) { return records_.at(fd)->ends_at_s; }
   /// The connection's grants; null without a token. A copy outlives the next token.
@@ -95,8 +99,9 @@ class Principals {
   /// Gives back memory of connections that are gone. From a slow timer; see Slab::trim().
   void trim() { records_.trim(); }
 
-  /// Distinct identities, for tests.
+  /// Distinct identities and infos, for tests.
   [[nodiscard]] size_t identities() const { return identities_.size(); }
+  [[nodiscard]] size_t infos() const { return infos_.size(); }
 
  private:
   /// Records of one entry of `earliest_end_s_`: one page of four cache lines.
@@ -129,8 +134,9 @@ class Principals {
   Slab<Principal> records_;
   /// Of each group; kNever without one.
   std::vector<uint32_t> earliest_end_s_;
-  /// The number of the grants and the user.
+  /// The numbers of grants and info, and the user.
   SharedTexts identities_;
+  SharedTexts infos_;
   /// The texts of grants, and by their number what they allow.
   SharedTexts grant_texts_;
   std::vector<Ref<Grants>> grants_;

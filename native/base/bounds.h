@@ -66,6 +66,27 @@ constexpr size_t kControlQueueBytesMax = size_t{4} * 1024 * 1024;
 /// Subscribers in one Present frame: 160 kB, written in less than a millisecond.
 constexpr uint32_t kPresencePageMax = 10'000;
 
+/// Bytes of the users and infos in one Present frame. A page whose subscribers have more ends
+/// early.
+constexpr size_t kPresencePageBytesMax = size_t{512} * 1024;
+
+/// Requests of clients (presence, history) that the manager has not answered: of one worker, and of
+/// one connection. The manager answers a request in about a millisecond.
+constexpr size_t kClientRequestsMax = 64;
+constexpr size_t kClientRequestsPerConnection = 4;
+
+/// Seconds after which a request of a client gets an error instead of the manager's answer: longer
+/// than the manager waits for a worker.
+constexpr uint16_t kClientRequestSeconds = 10;
+
+/// Members or messages in the answer to one request of a client, and those of a request without a
+/// limit.
+constexpr uint32_t kClientRequestLimitMax = 1000;
+constexpr uint32_t kClientRequestLimit = 100;
+
+/// Bytes of such an answer: a thousand members with a short info each.
+constexpr uint32_t kClientResponseBytesMax = 128 * 1024;
+
 /// Longest extra delay of an EventSource after a drain, as a multiple of its usual retry delay. The
 /// delay is random up to it, so that the clients of a drained worker reconnect at different times.
 constexpr uint32_t kDrainRetryFactor = 4;

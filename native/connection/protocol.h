@@ -56,6 +56,24 @@ struct Replay {
   }
 };
 
+/// The manager's answer to a client's request, or an error.
+struct Response {
+  ClientRequestKind kind;
+  /// That of the request.
+  std::string_view id;
+  /// Empty, or a sentence for the client.
+  std::string_view error;
+  /// Members of a JSON object, without its braces.
+  std::string_view members;
+};
+
+/// Channels that the application gives to a client, or takes away.
+struct ChannelChange {
+  const std::vector<std::string>& channels;
+  /// Whether the client is subscribed to them; else unsubscribed.
+  bool is_on;
+};
+
 /// Functions over a worker's services and one connection. Any of them may close the connection;
 /// then the caller must not touch it any more. Each protocol sets the members that it needs by
 /// name.
@@ -100,6 +118,21 @@ struct Protocol {
   void (*on_rejected)(Services& services,
                       Connection* connection,
                       const frame::Rejected& rejected) = nullptr;
+
+  /// The manager published a message that the connection sent with an id; null where nobody can.
+  void (*on_published)(Services& services,
+                       Connection* connection,
+                       const frame::Published& published) = nullptr;
+
+  /// The answer to a request; null where a protocol makes none.
+  void (*on_response)(Services& services,
+                      Connection* connection,
+                      const Response& response) = nullptr;
+
+  /// The application changes the channels of the client; null where those of its request are fixed.
+  void (*on_channels)(Services& services,
+                      Connection* connection,
+                      const ChannelChange& change) = nullptr;
 
   /// The response to a peer for which the server has no room or that arrives during a drain, in the
   /// form that makes its client return. `request` is what the peer has sent. Empty if the request

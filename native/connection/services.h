@@ -62,6 +62,23 @@ class PublishService {
   ~PublishService() = default;
 };
 
+/// What became of a client's request. kTooMany: the client has too many without an answer. kBusy:
+/// all clients of this worker have, or the queue to the manager is full.
+enum class RequestResult : uint8_t { kSent, kTooMany, kBusy };
+
+/// Requests of clients that the manager answers.
+class RequestService {
+ public:
+  /// Sends a request to the manager; on_response() follows with this `id`, unless the connection
+  /// closes before.
+  [[nodiscard]] virtual RequestResult request(const Connection& connection,
+                                              std::string id,
+                                              frame::ClientRequest request) = 0;
+
+ protected:
+  ~RequestService() = default;
+};
+
 /// Polls of the legacy protocol, each for one message of a mailbox.
 class MailService {
  public:
@@ -144,6 +161,7 @@ struct Services {
   const frame::Comet* rules = nullptr;
   SubscriptionService* subscriptions = nullptr;
   PublishService* publishing = nullptr;
+  RequestService* requests = nullptr;
   MailService* mail = nullptr;
   /// Null where everybody may do everything.
   AccessService* access = nullptr;

@@ -44,6 +44,12 @@ struct PendingReplay {
   ReplayState state = ReplayState::kNone;
 };
 
+/// Channels that the application gives to a client, or takes away.
+struct ChannelOrder {
+  std::vector<std::string> channels;
+  bool is_on;
+};
+
 /// Made and deleted by Sessions only. What grows as its client sends, `input`, `message` and
 /// `waiting`, is filled and emptied by the InputBudget only.
 struct Session {
@@ -56,6 +62,8 @@ struct Session {
   std::string message;
   /// Complete WebSocket messages that wait until the replay ends.
   std::vector<std::string> waiting;
+  /// What the application orders during a replay. Handled at its end, before `waiting`.
+  std::vector<ChannelOrder> orders;
   /// The callback of a JSONP poll.
   std::string callback;
   /// The Access-Control-Allow-Origin of a poll's response; empty for none.
@@ -84,7 +92,7 @@ struct Session {
     return !send_queue.is_empty() || !input.empty() || subscriptions.size() > 1 ||
            replay.state != ReplayState::kNone || !message.empty() || !callback.empty() ||
            !origin.empty() || !head.empty() || closes_after || is_head_only || answers_at_once ||
-           !frames.is_idle() || !waiting.empty();
+           !frames.is_idle() || !waiting.empty() || !orders.empty();
   }
 };
 

@@ -242,14 +242,39 @@ bool Access::is_public(std::string_view name, const NamespaceRules& rules) const
   return !is_on_ || publics_->allows(Action::kSubscribe, name);
 }
 
-bool Access::is_public(std::string_view name) const {
+/// Whether a test holds for a channel, or for a pattern and all namespaces within it.
+template <typename Test>
+bool Access::holds(std::string_view name, Test test) const {
   const Namespaces& namespaces = *parts_.namespaces;
-  if (!is_public(name, namespaces.of(name))) return false;
-  if (!is_pattern(name)) return true;
-  return namespaces.all_within(name,
-                               [this](const std::string& pattern, const NamespaceRules& rules) {
-                                 return is_public(pattern, rules);
-                               });
+  if (!test(name, namespaces.of(name))) return false;
+  return !is_pattern(name) || namespaces.all_within(name, test);
+}
+
+bool Access::is_public(std::string_view name) const {
+  return holds(name, [this](std::string_view pattern, const NamespaceRules& rules) {
+    return is_public(pattern, rules);
+  });
+}
+
+/// Whether the configuration says that everybody may subscribe; not only that it says nothing.
+bool Access::is_named_public(std::string_view name) const {
+  return holds(name, [this](std::string_view pattern, const NamespaceRules& rules) {
+    return (is_on_ || rules.publicity == Publicity::kPublic) && is_public(pattern, rules);
+  });
+}
+
+/// Presence shows users and their info, so it is public only where nobody has a user.
+bool Access::may_see_presence(Connection* connection, std::string_view name) {
+  if (!parts_.namespaces->of(name).has_presence) return false;
+  if (is_granted(connection, Action::kPresence, name)) return true;
+  return !takes_tokens() && is_named_public(name);
+}
+
+/// Whoever may subscribe reads the history with a cursor too, so it is public with its channel.
+bool Access::may_read_history(Connection* connection, std::string_view name) {
+  const bool has_history = holds(
+      name, [](std::string_view, const NamespaceRules& rules) { return rules.has_client_history; });
+  return has_history && (is_granted(connection, Action::kHistory, name) || is_named_public(name));
 }
 
 ClientPublish Access::client_publish(std::string_view channel) {
@@ -290,9 +315,9 @@ bool Access::allows(Connection* connection, Action action, std::string_view name
     case Action::kPublish:
       return may_publish(connection, name);
     case Action::kPresence:
-      return parts_.namespaces->of(name).has_presence && is_granted(connection, action, name);
+      return may_see_presence(connection, name);
     case Action::kHistory:
-      return parts_.namespaces->of(name).has_client_history && is_granted(connection, action, name);
+      return may_read_history(connection, name);
   }
   return false;
 }

@@ -51,6 +51,23 @@ class Access final : public AccessService {
   /// Disconnects all connections of a user.
   void disconnect_user(const frame::DisconnectUser& order);
 
+  /// Calls `visit(fd)` for each connection of a user. `visit` may not change identities.
+  template <typename Visit>
+  void visit_user(std::string_view user, Visit visit) {
+    if (is_on_) principals_.visit_user(user, visit);
+  }
+
+  /// The number of the connection's identity, which others of its user may share; 0 without one.
+  [[nodiscard]] uint32_t identity(const Connection& connection) {
+    return is_on_ ? principals_.identity(connection.fd()) : SharedTexts::kNone;
+  }
+  [[nodiscard]] std::string_view user_of(uint32_t identity) const {
+    return principals_.user_of(identity);
+  }
+  [[nodiscard]] std::string_view info_of(uint32_t identity) const {
+    return principals_.info_of(identity);
+  }
+
   /// Once a second: ends the connections whose token expires before the next call.
   void tick();
 
@@ -82,6 +99,11 @@ class Access final : public AccessService {
   TokenFault count(TokenFault fault);
   [[nodiscard]] TokenFault recognize(std::string_view token, uint64_t now_s, KnownToken* out);
   [[nodiscard]] bool is_granted(Connection* connection, Action action, std::string_view name);
+  template <typename Test>
+  [[nodiscard]] bool holds(std::string_view name, Test test) const;
+  [[nodiscard]] bool may_see_presence(Connection* connection, std::string_view name);
+  [[nodiscard]] bool may_read_history(Connection* connection, std::string_view name);
+  [[nodiscard]] bool is_named_public(std::string_view name) const;
   [[nodiscard]] bool is_public(std::string_view name) const;
   [[nodiscard]] bool is_public(std::string_view name, const NamespaceRules& rules) const;
   [[nodiscard]] bool may_publish(Connection* connection, std::string_view channel);

@@ -22,7 +22,13 @@ Hub::Hub(Transport* transport, Control* control, Counters* counters)
                  transport->protocols()}),
       fanout_(&channels_, &delivery_),
       window_(&transport->connections(), &fanout_),
-      presence_({&channels_, &namespaces_, &fanout_, &transport->connections(), control, counters}),
+      presence_({&channels_,
+                 &namespaces_,
+                 &fanout_,
+                 &transport->connections(),
+                 control,
+                 counters,
+                 &access_}),
       mailboxes_(&transport->connections(), control),
       subscriptions_({&transport->connections(),
                       &channels_,
@@ -50,12 +56,24 @@ Hub::Hub(Transport* transport, Control* control, Counters* counters)
                &transport->connections(),
                counters,
                &random_}),
+      requests_({&transport->connections(),
+                 control,
+                 counters,
+                 &transport->services(),
+                 transport->protocols()}),
+      user_channels_({&transport->connections(),
+                      &channels_,
+                      &access_,
+                      transport,
+                      &transport->services(),
+                      transport->protocols()}),
       random_(sys::monotonic_ns()),
       rejections_(control, counters) {
   Services& services = transport->services();
   services.rules = &rules_;
   services.subscriptions = this;
   services.publishing = this;
+  services.requests = &requests_;
   services.mail = &mailboxes_;
   services.access = &access_;
   services.deflate = &deflate_;
@@ -130,13 +148,26 @@ PublishResult Hub::publish(const Connection& connection, frame::Message message)
   return PublishResult::kSent;
 }
 
+/// The connection of that name; null if it has closed, or receives nothing more.
+Connection* Hub::open_client(const ConnectionName& name) {
+  Connection* connection = find_connection(&transport_->connections(), name);
+  return connection == nullptr || connection->is_closing ? nullptr : connection;
+}
+
 void Hub::on_rejected(const frame::Rejected& rejected) {
-  Connection* connection =
-      find_connection(&transport_->connections(), {rejected.fd, rejected.generation});
-  if (connection == nullptr || connection->is_closing) return;
+  Connection* connection = open_client({rejected.fd, rejected.generation});
+  if (connection == nullptr) return;
   const Protocol& protocol = transport_->protocol_of(*connection);
   if (protocol.on_rejected == nullptr) return;
   protocol.on_rejected(transport_->services(), connection, rejected);
+}
+
+void Hub::on_published(const frame::Published& published) {
+  Connection* connection = open_client({published.fd, published.generation});
+  if (connection == nullptr) return;
+  const Protocol& protocol = transport_->protocol_of(*connection);
+  if (protocol.on_published == nullptr) return;
+  protocol.on_published(transport_->services(), connection, published);
 }
 
 void Hub::unsubscribe(Connection* connection) {
@@ -153,6 +184,7 @@ void Hub::on_close(Connection* connection) {
 void Hub::tick(uint16_t now) {
   presence_.tick(now);
   access_.tick();
+  requests_.tick(now);
   deflate_.trim();
   counters_->set(Counter::kChannels, channels_.size());
 }

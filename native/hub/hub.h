@@ -12,6 +12,7 @@
 #include "connection/rejection_log.h"
 #include "connection/transport.h"
 #include "hub/access.h"
+#include "hub/client_requests.h"
 #include "hub/delivery.h"
 #include "hub/kicks.h"
 #include "hub/mailboxes.h"
@@ -21,6 +22,7 @@
 #include "hub/recovery.h"
 #include "hub/sequence.h"
 #include "hub/subscriptions.h"
+#include "hub/user_channels.h"
 #include "ipc/control.h"
 #include "pubsub/channels.h"
 #include "pubsub/fanout.h"
@@ -65,6 +67,9 @@ class Hub final : SubscriptionService, PublishService, ConnectionObserver, Repla
   void on_kick(const frame::Kick& order);
   void on_disconnect(const frame::Disconnect& order);
   void on_rejected(const frame::Rejected& rejected);
+  void on_published(const frame::Published& published);
+  void on_response(const frame::ClientResponse& response) { requests_.on_response(response); }
+  void on_user_channels(const frame::UserChannels& order) { user_channels_.change(order); }
   void on_lease(frame::MailboxLease lease);
   Presence& presence() { return presence_; }
 
@@ -105,6 +110,8 @@ class Hub final : SubscriptionService, PublishService, ConnectionObserver, Repla
 
   void request_replay(const frame::ReplayRequest& request) override;
 
+  [[nodiscard]] Connection* open_client(const ConnectionName& name);
+
   Transport* transport_;
   Control* control_;
   Counters* counters_;
@@ -121,6 +128,8 @@ class Hub final : SubscriptionService, PublishService, ConnectionObserver, Repla
   Recovery recovery_;
   Kicks kicks_;
   Access access_;
+  ClientRequests requests_;
+  UserChannels user_channels_;
   DeflateCodec deflate_;
   Random random_;
   RejectionLog rejections_;

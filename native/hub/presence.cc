@@ -2,6 +2,7 @@
 #include "hub/presence.h"
 
 #include <algorithm>
+#include <unordered_map>
 
 #include "os/sys.h"
 
@@ -14,6 +15,46 @@ constexpr uint32_t kRetentionChannels = 1024;
 
 /// Free records of channels that are not worth giving back: about 128 KiB.
 constexpr size_t kFreeChannels = 1024;
+
+/// A page of subscribers. Each identity is in it once, however many connections share it.
+class PresentPage {
+ public:
+  PresentPage(Access* access, uint32_t request) : access_(access) { frame_.request = request; }
+
+  [[nodiscard]] bool is_full() const {
+    return members_ >= bounds::kPresencePageMax || text_bytes_ >= bounds::kPresencePageBytesMax;
+  }
+
+  void add(const Connection& connection) {
+    const ConnectionName name = name_of(connection);
+    frame_.members.push_back(name.fd);
+    frame_.members.push_back(name.generation);
+    frame_.members.push_back(owner_of(connection));
+    ++members_;
+  }
+
+  void set_below(uint32_t below) { frame_.below = below; }
+  [[nodiscard]] const frame::Present& frame() const { return frame_; }
+
+ private:
+  uint64_t owner_of(const Connection& connection) {
+    const uint32_t identity = access_->identity(connection);
+    if (identity == SharedTexts::kNone) return 0;
+    const auto [found, is_new] = owners_.try_emplace(identity, owners_.size() + 1);
+    if (is_new) {
+      frame_.users.emplace_back(access_->user_of(identity));
+      frame_.infos.emplace_back(access_->info_of(identity));
+      text_bytes_ += frame_.users.back().size() + frame_.infos.back().size();
+    }
+    return found->second;
+  }
+
+  Access* access_;
+  frame::Present frame_;
+  std::unordered_map<uint32_t, uint64_t> owners_;
+  uint32_t members_ = 0;
+  size_t text_bytes_ = 0;
+};
 
 }  // namespace
 
@@ -132,27 +173,27 @@ void Presence::send_event(uint32_t index, const Connection& connection, bool is_
   event.fd = name.fd;
   event.generation = name.generation;
   event.channel = parts_.channels->at(index).name;
+  const uint32_t identity = parts_.access->identity(connection);
+  if (identity != SharedTexts::kNone) {
+    event.user = parts_.access->user_of(identity);
+    event.info = parts_.access->info_of(identity);
+  }
   parts_.control->send(event);
 }
 
 void Presence::answer(const frame::Query& query) {
-  frame::Present page;
-  page.request = query.request;
+  PresentPage page(parts_.access, query.request);
   const uint32_t index = parts_.channels->find(query.channel);
-  if (index != Channels::kNone) {
-    // From the last to the first: the last takes the position of one that leaves between two pages,
-    // and was listed already.
-    const std::vector<uint32_t>& all = parts_.channels->at(index).subscribers;
-    const size_t end = std::min<size_t>(query.below, all.size());
-    const size_t begin = end - std::min<size_t>(end, bounds::kPresencePageMax);
-    page.below = static_cast<uint32_t>(begin);
-    for (size_t at = end; at > begin; --at) {
-      const ConnectionName name = name_of(*parts_.connections->at(static_cast<int>(all[at - 1])));
-      page.members.push_back(name.fd);
-      page.members.push_back(name.generation);
-    }
+  if (index == Channels::kNone) return parts_.control->send(page.frame());
+  // From the last to the first: the last takes the position of one that leaves between two pages,
+  // and was listed already.
+  const std::vector<uint32_t>& all = parts_.channels->at(index).subscribers;
+  size_t at = std::min<size_t>(query.below, all.size());
+  while (at > 0 && !page.is_full()) {
+    page.add(*parts_.connections->at(static_cast<int>(all[--at])));
   }
-  parts_.control->send(page);
+  page.set_below(static_cast<uint32_t>(at));
+  parts_.control->send(page.frame());
 }
 
 }  // namespace megacomet

@@ -6,6 +6,7 @@
 
 #include "base/bounds.h"
 #include "connection/connection.h"
+#include "hub/access.h"
 #include "ipc/control.h"
 #include "ipc/segment.h"
 #include "os/slab.h"
@@ -24,6 +25,7 @@ class Presence {
     Slab<Connection>* connections;
     Control* control;
     Counters* counters;
+    Access* access;
   };
 
   explicit Presence(const Parts& parts) : parts_(parts) {}

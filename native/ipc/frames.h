@@ -39,6 +39,9 @@ constexpr uint8_t kJoinLeave = 8;
 constexpr uint8_t kClientHistory = 16;
 }  // namespace namespace_flag
 
+/// What a client requests of the manager. The values of `ClientRequest.kind`.
+enum class ClientRequestKind : uint8_t { kPresence, kHistory };
+
 /// Bits of the `flags` of a Publish or Message frame. kBinary: the data are bytes, not text.
 /// kPolicyMask, shifted by kPolicyShift: a SlowPolicy. kEphemeral: the history may drop the message
 /// before others of its channel, so no recent-message cache keeps it.
@@ -188,6 +191,27 @@ constexpr uint8_t kWebSocketCompression = 8;
   F(text, channel) \
   F(text, reason)
 
+/// Subscribe (`on` 1) every connection of a user that may change its channels to `channels`, or
+/// unsubscribe it (0). A connection with fixed channels that has one of them is disconnected by 0.
+#define MC_USER_CHANNELS(F) \
+  F(text, user)             \
+  F(texts, channels)        \
+  F(u8, on)
+
+/// The answer to a ClientRequest: the members of a JSON object, or an error.
+#define MC_CLIENT_RESPONSE(F) \
+  F(u32, request)             \
+  F(text, error)              \
+  F(blob, members)
+
+/// A Message with an id was published under this number. Ignored as Rejected is.
+#define MC_PUBLISHED(F) \
+  F(u32, fd)            \
+  F(u32, generation)    \
+  F(text, channel)      \
+  F(text, id)           \
+  F(u64, number)
+
 /// Whether to send a Presence frame for every subscriber that joins or leaves.
 #define MC_PRESENCE_EVENTS(F) F(u8, on)
 
@@ -258,19 +282,39 @@ constexpr uint8_t kWebSocketCompression = 8;
 /// Every channel was reported after the InterestRequest with this number.
 #define MC_INTEREST_END(F) F(u32, request)
 
-/// A subscriber joined (`present` 1) or left (0). Sent while presence events are on.
+/// A subscriber joined (`present` 1) or left (0). Sent while presence events are on. `user` and
+/// `info` are claims of its token, empty without one; `info` is JSON.
 #define MC_PRESENCE(F) \
   F(u8, present)       \
   F(u32, fd)           \
   F(u32, generation)   \
-  F(text, channel)
+  F(text, channel)     \
+  F(text, user)        \
+  F(text, info)
 
-/// Some subscribers of the channel of a Query, as pairs of descriptor and generation. More have
-/// descriptors less than `below`; 0 ends the list.
+/// Some subscribers of the channel of a Query, as triples of descriptor, generation and owner: 1
+/// for the first of `users` and `infos`, 0 for a connection without a token. More have descriptors
+/// less than `below`; 0 ends the list.
 #define MC_PRESENT(F) \
   F(u32, request)     \
   F(u32, below)       \
-  F(numbers, members)
+  F(numbers, members) \
+  F(texts, users)     \
+  F(texts, infos)
+
+/// A client requests what only the manager knows. `kind` is a ClientRequestKind, `channel` a name
+/// or pattern. A history begins after `number` of `epoch` (`has_since` 1) or with the oldest
+/// message. The answer is one ClientResponse with the same `request`, of at most `limit` rows and
+/// about `bytes_max` bytes.
+#define MC_CLIENT_REQUEST(F) \
+  F(u32, request)            \
+  F(u8, kind)                \
+  F(text, channel)           \
+  F(u8, has_since)           \
+  F(u64, epoch)              \
+  F(u64, number)             \
+  F(u32, limit)              \
+  F(u32, bytes_max)
 
 /// A subscriber requests the messages on `channels` after `number` of `epoch` (`has_since` 1), or
 /// only later messages (0). The answer is a ReplayPage of about `bytes_max`.
@@ -301,7 +345,7 @@ constexpr uint8_t kWebSocketCompression = 8;
   F(u32, generation)
 
 /// A client published a message; the server allows that. A Rejected frame reports a message that
-/// was not published; a published message gets no answer.
+/// was not published; a Published frame one that was, if it has an `id`.
 #define MC_MESSAGE(F) \
   F(u32, fd)          \
   F(u32, generation)  \
@@ -330,6 +374,9 @@ constexpr uint8_t kWebSocketCompression = 8;
   X(kRevoke, 30, Revoke, MC_REVOKE)                             \
   X(kDisconnectUser, 31, DisconnectUser, MC_DISCONNECT_USER)    \
   X(kNamespaces, 42, Namespaces, MC_NAMESPACES)                 \
+  X(kUserChannels, 38, UserChannels, MC_USER_CHANNELS)          \
+  X(kClientResponse, 39, ClientResponse, MC_CLIENT_RESPONSE)    \
+  X(kPublished, 40, Published, MC_PUBLISHED)                    \
   X(kInterestRequest, 15, InterestRequest, MC_INTEREST_REQUEST) \
   X(kReady, 16, Ready, MC_READY)                                \
   X(kLog, 17, Log, MC_LOG)                                      \
@@ -340,6 +387,7 @@ constexpr uint8_t kWebSocketCompression = 8;
   X(kMessage, 22, Message, MC_MESSAGE)                          \
   X(kPresence, 23, Presence, MC_PRESENCE)                       \
   X(kPresent, 24, Present, MC_PRESENT)                          \
+  X(kClientRequest, 41, ClientRequest, MC_CLIENT_REQUEST)       \
   X(kInterestEnd, 25, InterestEnd, MC_INTEREST_END)             \
   X(kMailboxPoll, 26, MailboxPoll, MC_MAILBOX_POLL)             \
   X(kMailboxAck, 27, MailboxAck, MC_MAILBOX_ACK)                \

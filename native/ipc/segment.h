@@ -125,6 +125,16 @@ enum class CounterKind : uint8_t { kTotal, kGauge };
     "Requests of pages whose origin --origin does not list. Browsers hide the responses.")        \
   X(kForeignProtocolTotal, "foreign_protocol_total", kTotal,                                      \
     "Peers that spoke another protocol, such as TLS. Look for a wrong URL or port.")              \
+  X(kPresenceRequestsTotal, "presence_requests_total", kTotal,                                    \
+    "Presence commands of WebSocket clients that their grants allow.")                            \
+  X(kHistoryRequestsTotal, "history_requests_total", kTotal,                                      \
+    "History commands of WebSocket clients that their grants allow.")                             \
+  X(kClientRequestsRejectedTotal, "client_requests_rejected_total", kTotal,                       \
+    "Of both, those beyond the limits for unanswered ones: 4 of a client, 64 of a worker.")       \
+  X(kClientRequestsLateTotal, "client_requests_late_total", kTotal,                               \
+    "Of both, those that the manager did not answer in 10 seconds: it is overloaded.")            \
+  X(kChannelChangesRejectedTotal, "channel_changes_rejected_total", kTotal,                       \
+    "Clients that did not get the channels of POST /subscribe, because they have too many.")      \
   X(kClientPublishesLimitedTotal, "client_publishes_limited_total", kTotal,                       \
     "Messages of clients that exceeded a publish rate. Find the client, or raise the rate.")      \
   X(kMessagesTotal, "messages_total", kTotal,                                                     \

@@ -109,6 +109,16 @@ bool may_publish(Services& services, Connection* connection, std::string_view ch
   return false;
 }
 
+bool may_read(Services& services,
+              Connection* connection,
+              ClientRequestKind kind,
+              std::string_view channel) {
+  const Action action = kind == ClientRequestKind::kPresence ? Action::kPresence : Action::kHistory;
+  const bool may = services.access->allows(connection, action, channel);
+  if (!may) services.counters->add(Counter::kAccessDeniedTotal);
+  return may;
+}
+
 HttpFault check_request_access(Services& services,
                                Connection* connection,
                                const HttpHead& head,

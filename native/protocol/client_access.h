@@ -34,4 +34,12 @@ namespace megacomet {
                                Connection* connection,
                                std::string_view channel);
 
+/// Whether the client may read the presence or the history of a channel or pattern. Nobody may
+/// where the server has neither keys nor public channels: a server that is open says nothing of its
+/// clients.
+[[nodiscard]] bool may_read(Services& services,
+                            Connection* connection,
+                            ClientRequestKind kind,
+                            std::string_view channel);
+
 }  // namespace megacomet

@@ -3,6 +3,7 @@
 
 #include <utility>
 
+#include "base/ascii.h"
 #include "codec/json_reader.h"
 #include "protocol/comet_request.h"
 #include "pubsub/channel_name.h"
@@ -29,15 +30,19 @@ class CommandReader {
       take_string("event", &out_->event, "event: must be a string");
       take_data();
     }
-    // A command ignores members that it does not use. Its errors repeat them, if they are strings.
-    take_string("id", &out_->id, is_publish ? "id: must be a string" : nullptr);
+    const bool is_request = out_->type == "presence" || out_->type == "history";
+    // A command ignores members that it does not use. Its answer repeats the id, if it is a string.
+    take_string("id", &out_->id, is_publish || is_request ? "id: must be a string" : nullptr);
+    if (is_request) take_limit();
     const bool has_channels =
-        is_publish || out_->type == "subscribe" || out_->type == "unsubscribe";
+        is_publish || is_request || out_->type == "subscribe" || out_->type == "unsubscribe";
     const char* error = has_channels ? "channel: must be a string or a list of strings" : nullptr;
     take_list("channel", error, &out_->channels);
     take_list("channels", error, &out_->channels);
     remove_repeated(&out_->channels);
-    if (out_->type == "subscribe" || out_->type == "connect") take_cursor();
+    if (out_->type == "subscribe" || out_->type == "connect" || out_->type == "history") {
+      take_cursor();
+    }
     if (out_->type == "subscribe" || out_->type == "connect" || out_->type == "refresh") {
       take_list("token", "token: must be a string or a list of strings", &out_->tokens);
       if (out_->tokens.size() > bounds::kChannelTokensMax) fail("token: too many");
@@ -68,6 +73,18 @@ class CommandReader {
     if (member == nullptr) return;
     if (member->type != JsonType::kString) return fail("data: must be a string");
     out_->data = unescaped(member->value);
+  }
+
+  void take_limit() {
+    const JsonMember* member = find("limit");
+    if (member == nullptr) return;
+    uint64_t limit = 0;
+    const bool is_number =
+        member->type == JsonType::kNumber && ascii::parse_unsigned(member->value, &limit);
+    if (!is_number || limit > bounds::kClientRequestLimitMax) {
+      return fail("limit: must be a whole number of at most 1000");
+    }
+    out_->limit = static_cast<uint32_t>(limit);
   }
 
   /// One string, or several.
@@ -101,6 +118,8 @@ class CommandReader {
   ClientCommand* out_;
   const char* error_ = nullptr;
 };
+
+static_assert(bounds::kClientRequestLimitMax == 1000, "the error of `limit` names it");
 
 }  // namespace
 

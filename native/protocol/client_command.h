@@ -1,6 +1,7 @@
 // The command in a WebSocket client's message. No I/O.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -21,6 +22,8 @@ struct ClientCommand {
   std::optional<std::string> data;
   std::string id;
   std::string event;
+  /// Of presence and history: members or messages of the answer.
+  std::optional<uint32_t> limit;
 
   /// The only channel or pattern, if it is a valid one; else empty.
   [[nodiscard]] std::string channel() const;

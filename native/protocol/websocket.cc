@@ -14,6 +14,7 @@
 #include "protocol/client_access.h"
 #include "protocol/websocket_commands.h"
 #include "protocol/websocket_output.h"
+#include "protocol/websocket_requests.h"
 #include "pubsub/message_codec.h"
 
 namespace megacomet {
@@ -23,6 +24,10 @@ namespace {
 void on_input_full(Services& services, Connection* connection) {
   close_websocket(
       services, connection, close_code::kTryAgainLater, kInputBudgetFull, CloseCause::kRejected);
+}
+
+bool has_replay(const Connection& connection) {
+  return connection.is_busy() && connection.session->replay.state != ReplayState::kNone;
 }
 
 /// Handles the frames of one read.
@@ -147,9 +152,9 @@ class Reader final : public WebSocketEvents {
           services_, connection_, close_code::kUnsupported, "text only", CloseCause::kRejected);
       return false;
     }
-    const bool has_replay =
-        connection_->is_busy() && connection_->session->replay.state != ReplayState::kNone;
-    if (!has_replay) return handle_command(services_, connection_, text) && is_open();
+    if (!has_replay(*connection_)) {
+      return handle_command(services_, connection_, text) && is_open();
+    }
     // Commands are handled in order, after the replay of the last subscribe.
     std::vector<std::string>& waiting = connection_->session->waiting;
     if (waiting.size() >= bounds::kWaitingMessagesMax) {
@@ -256,6 +261,17 @@ void handle_waiting(Services& services, Connection* connection) {
   }
 }
 
+/// Handles what the application ordered during a replay. An order can begin another replay.
+void handle_orders(Services& services, Connection* connection) {
+  while (connection->is_busy() && !has_replay(*connection)) {
+    std::vector<ChannelOrder>& orders = connection->session->orders;
+    if (orders.empty()) return;
+    const ChannelOrder order = std::move(orders.front());
+    orders.erase(orders.begin());
+    if (!change_channels(services, connection, {order.channels, order.is_on})) return;
+  }
+}
+
 void on_replay(Services& services, Connection* connection, const Replay& replay) {
   std::string bytes;
   const auto append = [&](std::string_view text) {
@@ -270,14 +286,17 @@ void on_replay(Services& services, Connection* connection, const Replay& replay)
   for (const Ref<Message>& message : replay.messages) append(encode_websocket_text(*message));
   if (replay.is_last && !replay.is_lost) append(subscribed_text(services, replay));
   if (!bytes.empty() && !send_websocket_frame(services, connection, std::move(bytes))) return;
+  if (!replay.is_last) return;
+  const uint32_t generation = connection->generation;
+  handle_orders(services, connection);
+  if (connection->generation != generation || has_replay(*connection)) return;
   const bool has_waiting = connection->is_busy() && !connection->session->waiting.empty();
-  if (replay.is_last && has_waiting) handle_waiting(services, connection);
+  if (has_waiting) handle_waiting(services, connection);
 }
 
 bool has_subscriptions(const Connection& connection) {
   if (!connection.is_busy()) return connection.state == ConnectionState::kSubscribed;
-  return !connection.session->subscriptions.empty() ||
-         connection.session->replay.state != ReplayState::kNone;
+  return !connection.session->subscriptions.empty() || has_replay(connection);
 }
 
 void on_deadline(Services& services, Connection* connection) {
@@ -299,6 +318,31 @@ void on_deadline(Services& services, Connection* connection) {
 
 void on_rejected(Services& services, Connection* connection, const frame::Rejected& rejected) {
   send_command_error(services, connection, rejected.error, rejected.channel, rejected.id);
+}
+
+void on_published(Services& services, Connection* connection, const frame::Published& published) {
+  send_websocket_text(services, connection, published_text(services, published));
+}
+
+void on_response(Services& services, Connection* connection, const Response& response) {
+  send_websocket_text(services, connection, response_text(response));
+}
+
+/// Like a client's commands, an order waits for the end of a replay.
+void on_channels(Services& services, Connection* connection, const ChannelChange& change) {
+  if (!has_replay(*connection)) {
+    if (change_channels(services, connection, change)) services.sessions->release(connection);
+    return;
+  }
+  std::vector<ChannelOrder>& orders = connection->session->orders;
+  if (orders.size() < bounds::kWaitingMessagesMax) {
+    return orders.push_back({change.channels, change.is_on});
+  }
+  close_websocket(services,
+                  connection,
+                  close_code::kTryAgainLater,
+                  "too many changes of channels during a replay",
+                  CloseCause::kRejected);
 }
 
 void on_disconnect(Services& services,
@@ -330,6 +374,9 @@ constexpr Protocol make_protocol() {
   protocol.encode = encode;
   protocol.on_replay = on_replay;
   protocol.on_rejected = on_rejected;
+  protocol.on_published = on_published;
+  protocol.on_response = on_response;
+  protocol.on_channels = on_channels;
   return protocol;
 }
 

@@ -1,4 +1,4 @@
-// Subscribe, unsubscribe, publish and ping. See websocket_commands.h.
+// Subscribe, unsubscribe, publish, connect and ping. See websocket_commands.h.
 #include "protocol/websocket_commands.h"
 
 #include <algorithm>
@@ -13,6 +13,7 @@
 #include "protocol/client_access.h"
 #include "protocol/client_command.h"
 #include "protocol/websocket_output.h"
+#include "protocol/websocket_requests.h"
 #include "pubsub/channel_name.h"
 #include "pubsub/message_codec.h"
 
@@ -81,14 +82,50 @@ bool subscribe(Services& services, Connection* connection, const ClientCommand& 
   return connection->generation == generation;
 }
 
-bool unsubscribe(Services& services, Connection* connection, const ClientCommand& command) {
+/// Leaves those of the channels that the connection has, and returns them.
+std::vector<std::string_view> leave(Services& services,
+                                    Connection* connection,
+                                    const std::vector<std::string>& channels) {
   std::vector<std::string_view> left;
-  for (const std::string& name : command.channels) {
+  for (const std::string& name : channels) {
     if (services.subscriptions->unsubscribe(connection, name)) left.push_back(name);
   }
+  return left;
+}
+
+/// The id that a client gave a command, if it is a valid one; the answer repeats it.
+void append_id(const ClientCommand& command, std::string* out) {
+  if (command.id.empty() || !is_label(command.id)) return;
+  out->append(",\"id\":");
+  append_json_string(command.id, out);
+}
+
+bool send_unsubscribed(Services& services,
+                       Connection* connection,
+                       const ClientCommand& command,
+                       const std::vector<std::string_view>& left) {
   std::string text = "{\"type\":\"unsubscribed\",\"channels\":";
   append_strings(
       left.size(), [&left](size_t at) { return left[at]; }, &text);
+  append_id(command, &text);
+  text.push_back('}');
+  return send_websocket_text(services, connection, text);
+}
+
+bool unsubscribe(Services& services, Connection* connection, const ClientCommand& command) {
+  return send_unsubscribed(
+      services, connection, command, leave(services, connection, command.channels));
+}
+
+/// Presence or history: the answer follows later.
+bool request(Services& services, Connection* connection, const ClientCommand& command) {
+  const char* error = send_request(services, connection, command);
+  return error == nullptr || reject(services, connection, command, error);
+}
+
+bool pong(Services& services, Connection* connection, const ClientCommand& command) {
+  std::string text = "{\"type\":\"pong\"";
+  append_id(command, &text);
   text.push_back('}');
   return send_websocket_text(services, connection, text);
 }
@@ -127,13 +164,17 @@ bool publish(Services& services, Connection* connection, const ClientCommand& co
 }
 
 /// `{"type":"connected","user":"…","expiresInSeconds":…}`.
-std::string identity_text(Services& services, Connection* connection, std::string_view type) {
+std::string identity_text(Services& services,
+                          Connection* connection,
+                          const ClientCommand& command,
+                          std::string_view type) {
   std::string text = "{\"type\":";
   append_json_string(type, &text);
   text.append(",\"user\":");
   append_json_string(services.access->user(connection), &text);
   const uint32_t seconds = services.access->ends_in_s(connection);
   if (seconds > 0) text.append(",\"expiresInSeconds\":").append(std::to_string(seconds));
+  append_id(command, &text);
   text.push_back('}');
   return text;
 }
@@ -149,7 +190,7 @@ bool connect(Services& services, Connection* connection, const ClientCommand& co
     return false;
   }
   if (!send_websocket_text(
-          services, connection, identity_text(services, connection, "connected"))) {
+          services, connection, identity_text(services, connection, command, "connected"))) {
     return false;
   }
   if (channels.empty()) return true;
@@ -168,7 +209,7 @@ bool refresh(Services& services, Connection* connection, const ClientCommand& co
   if (fault != TokenFault::kNone) return reject(services, connection, command, describe(fault));
   if (!lost.channels.empty() && !unsubscribe(services, connection, lost)) return false;
   return send_websocket_text(
-      services, connection, identity_text(services, connection, "refreshed"));
+      services, connection, identity_text(services, connection, command, "refreshed"));
 }
 
 /// A new identity, or a longer one.
@@ -219,9 +260,26 @@ bool handle_command(Services& services, Connection* connection, std::string_view
   if (command.type == "connect" || command.type == "refresh") {
     return identify(services, connection, command);
   }
-  if (command.type == "ping")
-    return send_websocket_text(services, connection, "{\"type\":\"pong\"}");
+  if (command.type == "presence" || command.type == "history") {
+    return request(services, connection, command);
+  }
+  if (command.type == "ping") return pong(services, connection, command);
   return reject(services, connection, command, "unknown type");
+}
+
+bool change_channels(Services& services, Connection* connection, const ChannelChange& change) {
+  if (!change.is_on) {
+    const std::vector<std::string_view> left = leave(services, connection, change.channels);
+    return left.empty() || send_unsubscribed(services, connection, {}, left);
+  }
+  services.sessions->acquire(connection);
+  if (too_many_with(services, *connection, change.channels) != nullptr) {
+    services.counters->add(Counter::kChannelChangesRejectedTotal);
+    return true;
+  }
+  const uint32_t generation = connection->generation;
+  services.subscriptions->subscribe(connection, change.channels, nullptr);
+  return connection->generation == generation;
 }
 
 std::string subscribed_text(Services& services, const Replay& replay) {

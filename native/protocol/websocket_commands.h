@@ -19,6 +19,10 @@ bool send_command_error(Services& services,
                         std::string_view channel = {},
                         std::string_view id = {});
 
+/// Subscribes to channels, or leaves them, because the application says so: no grant is needed. The
+/// connection has no pending replay. False if the connection closed.
+bool change_channels(Services& services, Connection* connection, const ChannelChange& change);
+
 /// The response to a subscribe command. It names the channels, because the client may have sent
 /// further commands.
 [[nodiscard]] std::string subscribed_text(Services& services, const Replay& replay);

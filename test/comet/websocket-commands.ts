@@ -222,10 +222,11 @@ t.test('a publish is rejected while a worker is too busy, and may be retried', a
   t.ok(published < 300, 'the server is busy');
   client.say('{"type":"publish","channel":"a","id":"9","data":"x"}');
   client.say('{"type":"publish","channel":"b","id":"10","data":"x"}');
-  const answers = await told(client, 1);
+  const answers = await told(client, 2);
   process.kill(pid, 'SIGCONT');
   t.strictSame(answers, [
     '{"type":"error","error":"server busy; retry later","channel":"a","id":"9"}',
+    '{"type":"published","id":"10","channel":"b"} with a cursor',
   ]);
   await until('the worker to follow', async () => {
     client.say('{"type":"publish","channel":"a","id":"11","data":"end"}');

@@ -1,4 +1,5 @@
 // A server with the publish API alone, requests to it, and a target that fails on demand.
+import type { DisconnectTarget } from '../../lib/index.js';
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { connect, type AddressInfo, type Socket } from 'node:net';
@@ -184,14 +185,9 @@ export class MoodyTarget implements PublishTarget {
   channels(): { channels: []; next: null } {
     return { channels: [], next: null };
   }
-  kick(): number {
+  disconnect(target: DisconnectTarget): number {
+    this.published.push(`disconnect ${JSON.stringify(target)}`);
     return 0;
-  }
-  kickUser(user: string): void {
-    this.published.push(`kicked ${user}`);
-  }
-  kickAll(): void {
-    this.published.push('kicked');
   }
   revoke(): void {
     this.published.push('revoked');

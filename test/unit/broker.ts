@@ -561,17 +561,17 @@ t.test('a kick reaches the workers with subscribers, after earlier publishes', (
   wants(broker, 0, 'a', 2);
   wants(broker, 1, 'n/*', 3);
   broker.publish('a', 'x');
-  t.equal(broker.kick('a', 'bye'), 2);
-  t.equal(broker.kick('n/*'), 3);
-  t.equal(broker.kick('n/1'), 0, 'a name without subscribers reaches no worker');
-  broker.kickAll('maintenance');
+  t.equal(broker.disconnect({ channel: 'a' }, 'bye'), 2);
+  t.equal(broker.disconnect({ channel: 'n/*' }), 3);
+  t.equal(broker.disconnect({ channel: 'n/1' }), 0, 'a name without subscribers reaches no worker');
+  broker.disconnect({ all: true }, 'maintenance');
   turns.endAll();
   t.same(story(port(ports, 0).take()), ['1', 'kick a', 'kick ']);
   t.same(story(port(ports, 1).take()), ['kick n/*', 'kick ']);
   t.same(port(ports, 2).take(), [{ name: 'Kick', fields: { channel: '', reason: 'maintenance' } }]);
-  t.throws(() => broker.kick('', 'x'), { code: 'ERR_CHANNEL' });
-  t.throws(() => broker.kick('a', 'x'.repeat(124)), { code: 'ERR_MESSAGE' });
-  t.throws(() => broker.kick('a', 'a\nb'), { code: 'ERR_MESSAGE' });
+  t.throws(() => broker.disconnect({ channel: '' }, 'x'), { code: 'ERR_CHANNEL' });
+  t.throws(() => broker.disconnect({ channel: 'a' }, 'x'.repeat(124)), { code: 'ERR_MESSAGE' });
+  t.throws(() => broker.disconnect({ channel: 'a' }, 'a\nb'), { code: 'ERR_MESSAGE' });
   t.end();
 });
 

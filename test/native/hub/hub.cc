@@ -152,7 +152,7 @@ struct Blocked : unit::CometWorld {
   [[nodiscard]] size_t listed() {
     hub->presence().answer({1, "a", UINT32_MAX});
     const std::vector<frame::Present> pages = sent<frame::Present>();
-    return EXPECT_EQUAL(pages.size(), 1U) ? pages.front().members.size() / 2 : 0;
+    return EXPECT_EQUAL(pages.size(), 1U) ? pages.front().members.size() / 3 : 0;
   }
 
   /// Checks that the disconnected subscriber has left, although its output is still queued.

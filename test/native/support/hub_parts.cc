@@ -58,7 +58,7 @@ HubParts::HubParts(const Protocol* const* protocols)
           {&connections, &channels, &fanout, &counters, &sequence, &window, &services, protocols}),
       fanout(&channels, &delivery),
       window(&connections, &fanout),
-      presence({&channels, &namespaces, &fanout, &connections, &control, &counters}),
+      presence({&channels, &namespaces, &fanout, &connections, &control, &counters, &access}),
       subscriptions({&connections, &channels, &fanout, &presence, &sessions, &counters, &sequence}),
       recovery({&connections,
                 &channels,
