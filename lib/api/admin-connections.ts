@@ -1,13 +1,33 @@
-// The connections of the admin server. Anybody who reaches its port may open many, pipeline requests
-// or read no response; health checks must be answered meanwhile.
+// The connections of the admin server. Anybody who reaches its port may open many, pipeline requests,
+// send slowly or read no response; health checks must be answered meanwhile. Each way in which a
+// client is cut has a counter.
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { setImmediate } from 'node:timers/promises';
 
+import { counter, gauge, valuesOf, type ValuesOf } from '../base/metric.js';
+
 /** Connections at once. */
 const CONNECTIONS_MAX = 256;
+/** The same, if all of them work for clients with a token. */
+const TRUSTED_CONNECTIONS_MAX = 1024;
 /** Requests of one connection that may wait for the one before. Clients do not pipeline. */
 const WAITING_MAX = 64;
+export interface AdminTimes {
+  /** Milliseconds for the rest of a rejected body, whose sender may still read the answer. */
+  readonly rejectedBodyMs: number;
+  /** Milliseconds in which a client must read the end of a response. */
+  readonly readMs: number;
+  /** Interval in which both are checked. */
+  readonly sweepMs: number;
+}
+
+const TIMES: AdminTimes = { rejectedBodyMs: 5000, readMs: 30_000, sweepMs: 1000 };
+/** The status of a handler that has waited for a body. */
+const BODY_LATE = 408;
+const LATE = `${BODY_LATE} Request Timeout`;
+const TOO_LONG = '431 Request Header Fields Too Large';
+const MALFORMED = '400 Bad Request';
 
 type Handle = (request: IncomingMessage, response: ServerResponse) => Promise<void>;
 
@@ -16,12 +36,19 @@ interface Exchange {
   readonly response: ServerResponse;
 }
 
+/** Why a connection was cut. */
+type Cause = 'badHead' | 'body' | 'evicted' | 'head' | 'idle' | 'pipelining' | 'read';
+
 /** One connection: it handles one request after the other. */
 class Connection {
   readonly socket: Socket;
   readonly #handle: Handle;
   readonly #waiting: Exchange[] = [];
   #isBusy = false;
+  /** The exchange that is handled now, or the last one. */
+  #current: Exchange | undefined;
+  /** When the sweep first saw the state that may not last; see {@link overdue}. */
+  #sinceMs: number | undefined;
   /** Whether a handler knows that its client may use the server; see {@link AdminConnections.trust}. */
   isTrusted = false;
 
@@ -34,21 +61,60 @@ class Connection {
     return !this.#isBusy;
   }
 
-  /** Handles a request after those before it. `onIdle` is called when none is left. */
-  async push(exchange: Exchange, onIdle: () => void): Promise<void> {
-    this.#waiting.push(exchange);
-    if (this.#waiting.length > WAITING_MAX) this.socket.destroy();
-    if (this.#isBusy) {
-      this.socket.pause();
-      return;
+  /** Whether another part handles the silence of the present client; see batch-answer.ts. */
+  get isWatched(): boolean {
+    return this.#isBusy && (this.#current?.response.listenerCount('timeout') ?? 0) > 0;
+  }
+
+  /** Whether the head of a response was sent, so that an error cannot be one. */
+  get hasAnswered(): boolean {
+    return this.#isBusy && this.#current?.response.headersSent === true;
+  }
+
+  /** The cause of a cut for a time limit in the present state. */
+  get state(): Cause {
+    const { request, response } = this.#current ?? {};
+    if (request?.complete === false) return 'body';
+    if (response?.writableEnded === true && !response.writableFinished) return 'read';
+    return this.#isBusy ? 'read' : 'idle';
+  }
+
+  /** The limit that the client exceeded, or null. It is called once in each sweep. */
+  overdue(nowMs: number, { readMs, rejectedBodyMs }: AdminTimes): Cause | null {
+    const { request, response } = this.#current ?? {};
+    const isAnswered = response?.writableEnded === true;
+    const isUnread = isAnswered && !response.writableFinished;
+    const isUnsent = isAnswered && request?.complete === false;
+    if (!isUnread && !isUnsent) {
+      this.#sinceMs = undefined;
+      return null;
     }
+    this.#sinceMs ??= nowMs;
+    const ms = nowMs - this.#sinceMs;
+    if (isUnread) return ms >= readMs ? 'read' : null;
+    return ms >= rejectedBodyMs ? 'body' : null;
+  }
+
+  /** Handles a request after those before it. `onIdle` is called when none is left. False: too many. */
+  push(exchange: Exchange, onIdle: () => void): boolean {
+    this.#waiting.push(exchange);
+    if (this.#waiting.length > WAITING_MAX) return false;
+    if (this.#isBusy) this.socket.pause();
+    else void this.#work(onIdle);
+    return true;
+  }
+
+  async #work(onIdle: () => void): Promise<void> {
     this.#isBusy = true;
     for (let next = this.#waiting.shift(); next !== undefined; next = this.#waiting.shift()) {
+      this.#sinceMs = undefined;
+      this.#current = next;
       if (!this.socket.destroyed) await this.#exchange(next);
       // Requests of one chunk would otherwise be handled in one iteration of the event loop.
       if (this.#waiting.length > 0) await setImmediate();
     }
     this.#isBusy = false;
+    if (this.#current?.request.complete === true) this.#current = undefined;
     this.isTrusted = false;
     this.socket.resume();
     onIdle();
@@ -71,14 +137,75 @@ class Connection {
   }
 }
 
+/** The value of a counter: connections that were cut for a cause. */
+function cutsFor(cause: Cause): (all: AdminConnections) => number {
+  return (all) => all.cuts(cause);
+}
+
 export class AdminConnections {
+  static readonly METRICS = {
+    connections: gauge(
+      'admin_connections',
+      'Open connections of the admin server.',
+      (all: AdminConnections) => all.#connections.size,
+    ),
+    evictedTotal: counter(
+      'admin_evicted_total',
+      `Connections closed for a new one, because ${CONNECTIONS_MAX} were open.`,
+      cutsFor('evicted'),
+    ),
+    headTimeoutsTotal: counter(
+      'admin_head_timeouts_total',
+      'Connections that did not send the whole head of a request in 5 s.',
+      cutsFor('head'),
+    ),
+    bodyTimeoutsTotal: counter(
+      'admin_body_timeouts_total',
+      'Connections that did not send the whole body of a request in time.',
+      cutsFor('body'),
+    ),
+    readTimeoutsTotal: counter(
+      'admin_read_timeouts_total',
+      'Connections that did not read a response in 30 s.',
+      cutsFor('read'),
+    ),
+    idleTimeoutsTotal: counter(
+      'admin_idle_timeouts_total',
+      'Connections that sent no further request in 5 s. Some are normal.',
+      cutsFor('idle'),
+    ),
+    badHeadsTotal: counter(
+      'admin_bad_heads_total',
+      'Connections whose request is longer than 8 KiB before its body, or is not HTTP.',
+      cutsFor('badHead'),
+    ),
+    pipelinedTotal: counter(
+      'admin_pipelined_total',
+      `Connections that sent more than ${WAITING_MAX} requests before the first answer.`,
+      cutsFor('pipelining'),
+    ),
+  };
+
   readonly #handle: Handle;
+  readonly #times: AdminTimes;
   /** In the order of their last request: the first is the one that was idle for longest. */
   readonly #connections = new Map<Socket, Connection>();
+  readonly #cuts = new Map<Cause, number>();
+  #timer: NodeJS.Timeout | undefined;
 
   /** @param handle - Answers a request. It is called for one request of a connection at a time. */
-  constructor(handle: Handle) {
+  constructor(handle: Handle, times = TIMES) {
     this.#handle = handle;
+    this.#times = times;
+  }
+
+  /** Present values of the metrics. */
+  get counters(): ValuesOf<typeof AdminConnections.METRICS> {
+    return valuesOf(AdminConnections.METRICS, this);
+  }
+
+  cuts(cause: Cause): number {
+    return this.#cuts.get(cause) ?? 0;
   }
 
   /** Takes the connections of a server; the bounds count those of all servers together. */
@@ -92,27 +219,73 @@ export class AdminConnections {
         response.destroy();
         return;
       }
-      void connection.push({ request, response }, () => {
+      const isTaken = connection.push({ request, response }, () => {
         this.#touch(connection);
       });
+      if (!isTaken) this.#cut(connection, 'pipelining');
+      response.once('finish', () => {
+        if (response.statusCode === BODY_LATE) this.#count('body');
+      });
+    });
+    // With this listener Node does not end silent connections.
+    server.on('timeout', (socket: Socket) => {
+      const connection = this.#connections.get(socket);
+      if (connection !== undefined && !connection.isWatched)
+        this.#cut(connection, connection.state);
+    });
+    server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => {
+      this.#onClientError(error, socket);
     });
   }
 
-  /** Connections that are open. */
-  get size(): number {
-    return this.#connections.size;
-  }
-
-  /** A request of this connection had the token: the connection keeps its place while it works. */
+  /** A request of this connection had a token: the connection keeps its slot while it works. */
   trust(socket: Socket): void {
     const connection = this.#connections.get(socket);
     if (connection !== undefined) connection.isTrusted = true;
   }
 
   #add(socket: Socket): void {
-    if (this.#connections.size >= CONNECTIONS_MAX) this.#evict();
+    if (this.#connections.size >= CONNECTIONS_MAX && !this.#evict()) {
+      this.#count('evicted');
+      socket.destroy();
+      return;
+    }
     this.#connections.set(socket, new Connection(socket, this.#handle));
-    socket.once('close', () => this.#connections.delete(socket));
+    socket.once('close', () => {
+      this.#connections.delete(socket);
+      if (this.#connections.size === 0) clearInterval(this.#timer);
+    });
+    if (this.#connections.size > 1) return;
+    clearInterval(this.#timer);
+    this.#timer = setInterval(() => {
+      this.#sweep();
+    }, this.#times.sweepMs);
+    this.#timer.unref();
+  }
+
+  #sweep(): void {
+    const nowMs = performance.now();
+    for (const connection of this.#connections.values()) {
+      const cause = connection.overdue(nowMs, this.#times);
+      if (cause !== null) this.#cut(connection, cause);
+    }
+  }
+
+  /** Answers what Node's parser rejects, and a head or a body that is late, as Node would. */
+  #onClientError({ code = '' }: NodeJS.ErrnoException, socket: Socket): void {
+    const connection = this.#connections.get(socket);
+    const isLate = code === 'ERR_HTTP_REQUEST_TIMEOUT';
+    const isMalformed = code.startsWith('HPE_');
+    const status = isLate ? LATE : code === 'HPE_HEADER_OVERFLOW' ? TOO_LONG : MALFORMED;
+    const isAnswerable = (isLate || isMalformed) && connection?.hasAnswered !== true;
+    if (isAnswerable && socket.writable) {
+      socket.write(`HTTP/1.1 ${status}\r\nConnection: close\r\n\r\n`);
+    }
+    if (connection !== undefined && (isLate || isMalformed)) {
+      const cause = connection.state === 'body' ? 'body' : 'head';
+      this.#cut(connection, isLate ? cause : 'badHead');
+    }
+    socket.destroy();
   }
 
   /** Moves a connection to the end of the order. */
@@ -124,13 +297,24 @@ export class AdminConnections {
 
   /**
    * Ends one connection for a new one: the one that was idle for longest, else the oldest that has
-   * not shown the token. A health check is new, so it is answered however many are open.
+   * not shown a token. A health check is new, so it is answered however many are open. False if
+   * no slot is left for the new one.
    */
-  #evict(): void {
+  #evict(): boolean {
     const all = [...this.#connections.values()];
     const ended = all.find(({ isIdle }) => isIdle) ?? all.find(({ isTrusted }) => !isTrusted);
-    if (ended === undefined) return;
-    this.#connections.delete(ended.socket);
-    ended.socket.destroy();
+    if (ended === undefined) return all.length < TRUSTED_CONNECTIONS_MAX;
+    this.#cut(ended, 'evicted');
+    return true;
+  }
+
+  #cut({ socket }: Connection, cause: Cause): void {
+    this.#count(cause);
+    this.#connections.delete(socket);
+    socket.destroy();
+  }
+
+  #count(cause: Cause): void {
+    this.#cuts.set(cause, this.cuts(cause) + 1);
   }
 }

@@ -12,6 +12,9 @@ export interface Target {
   readonly query: string;
 }
 
+/** Fields of a head. Node counts only names and values, so 8 KiB could be 4,000 short ones. */
+export const FIELDS_MAX = 100;
+
 /** Headers of a browser. Scripts of pages can change some of them, but not remove all. */
 const BROWSER_HEADERS = ['origin', 'referer', 'cookie', 'accept-language', 'sec-ch-ua'];
 
@@ -32,6 +35,9 @@ function countOf(request: IncomingMessage, name: string): number {
 
 /** RFC 9112, 3.2 and 6.1. @throws Rejection */
 function checkFraming(request: IncomingMessage): void {
+  if (request.rawHeaders.length > 2 * FIELDS_MAX) {
+    throw new Rejection(431, `more than ${FIELDS_MAX} header fields`, { Connection: 'close' });
+  }
   if (countOf(request, 'host') > 1) throw new Rejection(400, 'more than one Host');
   const { host } = request.headers;
   if (host !== undefined && hostNameOf(host) === null) throw new Rejection(400, 'invalid Host');

@@ -12,14 +12,14 @@ import type { Stats } from '../stats/stats.js';
 import { removeSocket, type SocketFile } from '../system/socket-file.js';
 import { AdminConnections } from './admin-connections.js';
 import { AdminGate } from './admin-gate.js';
-import type { Target } from './admin-request.js';
+import { FIELDS_MAX, type Target } from './admin-request.js';
 import type { AdminTokens } from './admin-tokens.js';
 import { JSON_TYPE, type ServerPath } from './endpoints.js';
 import { listen, listenOnPath } from './listen.js';
 import { METRIC_TABLES } from './metric-tables.js';
 import { Rendered } from './rendered.js';
 import { Rejection } from './request-body.js';
-import { reject, respond } from './response.js';
+import { bytesOf, reject, respond } from './response.js';
 
 /** Whether a server should get new clients, as readiness() and `/readyz` report it. */
 export interface Readiness {
@@ -71,7 +71,7 @@ export const SILENCE_MS = 30_000;
 interface Page {
   readonly status: number;
   readonly type?: string;
-  readonly body: string;
+  readonly body: Buffer | string;
 }
 
 interface Listening {
@@ -98,7 +98,9 @@ export class Admin {
   readonly #connections: AdminConnections;
   readonly #gate: AdminGate;
   #metrics: Metrics | undefined;
-  readonly #stats = new Rendered(() => Promise.resolve(formatExactJson(this.#view.stats())));
+  readonly #stats = new Rendered(() =>
+    Promise.resolve(bytesOf(formatExactJson(this.#view.stats()))),
+  );
   readonly #metricsText = new Rendered(() => this.#renderMetrics());
 
   constructor(view: AdminView, options: AdminOptions, api?: AdminApi) {
@@ -111,8 +113,8 @@ export class Admin {
   }
 
   /** Present values of the metrics. */
-  get counters(): ValuesOf<typeof AdminGate.METRICS> {
-    return this.#gate.counters;
+  get counters(): ValuesOf<typeof AdminGate.METRICS & typeof AdminConnections.METRICS> {
+    return { ...this.#gate.counters, ...this.#connections.counters };
   }
 
   /**
@@ -128,6 +130,8 @@ export class Admin {
       keepAliveTimeout: HEADERS_TIMEOUT_MS,
       connectionsCheckingInterval: CHECK_INTERVAL_MS,
     });
+    // Node ignores the fields beyond this, so the gate rejects such a request.
+    server.maxHeadersCount = FIELDS_MAX;
     server.setTimeout(SILENCE_MS);
     this.#connections.serve(server);
     const { isUnix, host, port } = address;
@@ -180,9 +184,9 @@ export class Admin {
     },
   };
 
-  #renderMetrics(): Promise<string> {
+  async #renderMetrics(): Promise<Buffer> {
     const stats = this.#view.stats();
     this.#metrics ??= new Metrics(stats, METRIC_TABLES);
-    return this.#metrics.render(stats);
+    return bytesOf(await this.#metrics.render(stats));
   }
 }

@@ -2,6 +2,7 @@
 import { Broker } from '../broker/broker.js';
 import { Mailboxes } from '../broker/mailboxes.js';
 import type { MetricTables } from '../stats/metric-list.js';
+import { AdminConnections } from './admin-connections.js';
 import { AdminGate } from './admin-gate.js';
 import { Ingest } from './ingest.js';
 import { PublishApi } from './publish-api.js';
@@ -10,5 +11,5 @@ export const METRIC_TABLES: MetricTables = {
   messages: { ...Broker.METRICS, ...PublishApi.METRICS },
   mailboxes: Mailboxes.METRICS,
   ingest: Ingest.METRICS,
-  admin: AdminGate.METRICS,
+  admin: { ...AdminGate.METRICS, ...AdminConnections.METRICS },
 };

@@ -8,23 +8,23 @@ const BURST_MS = 250;
 /** A text of this age is rendered again in any case. */
 const AGE_MS_MAX = 1000;
 
-export class Rendered {
-  readonly #render: () => Promise<string>;
+export class Rendered<Text> {
+  readonly #render: () => Promise<Text>;
   readonly #now: () => number;
-  #text: string | undefined;
+  #text: Text | undefined;
   #renderedAtMs = -Infinity;
   #budgetMs = BURST_MS;
   #countedAtMs: number;
-  #running: Promise<string> | undefined;
+  #running: Promise<Text> | undefined;
 
-  constructor(render: () => Promise<string>, now: () => number = () => performance.now()) {
+  constructor(render: () => Promise<Text>, now: () => number = () => performance.now()) {
     this.#render = render;
     this.#now = now;
     this.#countedAtMs = now();
   }
 
   /** The text, at most a second old. Readers that ask meanwhile share one rendering. */
-  get(): Promise<string> {
+  get(): Promise<Text> {
     const now = this.#now();
     this.#budgetMs = Math.min(BURST_MS, this.#budgetMs + SHARE * (now - this.#countedAtMs));
     this.#countedAtMs = now;
@@ -36,7 +36,7 @@ export class Rendered {
     return this.#running;
   }
 
-  async #run(startedAtMs: number): Promise<string> {
+  async #run(startedAtMs: number): Promise<Text> {
     this.#text = await this.#render();
     this.#renderedAtMs = this.#now();
     this.#budgetMs -= this.#renderedAtMs - startedAtMs;

@@ -4,14 +4,19 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { JSON_TYPE } from './endpoints.js';
 import { discard, type Rejection } from './request-body.js';
 
+/** The bytes of a text. Clients that do not read share those of one rendering. */
+export function bytesOf(text: string): Buffer {
+  return Buffer.from(`${text}\n`);
+}
+
 /** A whole response of one text. */
 export function respond(
   response: ServerResponse,
   status: number,
-  text: string,
+  text: Buffer | string,
   type: string = JSON_TYPE,
 ): void {
-  const bytes = Buffer.from(`${text}\n`);
+  const bytes = typeof text === 'string' ? bytesOf(text) : text;
   response.writeHead(status, { 'Content-Type': type, 'Content-Length': bytes.length });
   response.end(bytes);
 }
