@@ -58,6 +58,7 @@
       "native/hub/recovery.cc",
       "native/hub/subscriptions.cc",
       "native/hub/user_channels.cc",
+      "native/hub/unknown_keys.cc",
       "native/ipc/control.cc",
       "native/ipc/frame_codec.cc",
       "native/ipc/segment.cc",

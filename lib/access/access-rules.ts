@@ -1,12 +1,14 @@
 // Who may use the comet protocols, as the workers get it.
 import { MegacometError } from '../base/errors.js';
 import { CHANNEL_BYTES_MAX } from '../base/native-constants.js';
-import type { Frames } from '../ipc/frames.js';
-import { parseKeySource, readKey } from './token-keys.js';
+import { AccessFlag, type Frames } from '../ipc/frames.js';
+import { parseKeyUrl } from './key-request.js';
+import { parseKeySource, readKey, type TokenKey } from './token-keys.js';
 
 /** The options of access-options.ts. */
 export interface AccessSettings {
   readonly tokenKey?: readonly string[];
+  readonly tokenJwksUrl?: string;
   readonly tokenIssuer?: string;
   readonly tokenAudience?: string;
   readonly tokenLeeway: number;
@@ -42,8 +44,18 @@ function checkCookie(name: string): void {
 }
 
 /** Whether anything is said about access; else everybody may do everything. */
-export function isOpen({ tokenKey, public: patterns }: AccessSettings): boolean {
-  return tokenKey === undefined && patterns === undefined;
+export function isOpen(settings: AccessSettings): boolean {
+  return !readsTokens(settings) && settings.public === undefined;
+}
+
+/** Whether clients may present tokens. */
+export function readsTokens(settings: Pick<AccessSettings, 'tokenJwksUrl' | 'tokenKey'>): boolean {
+  return settings.tokenKey !== undefined || settings.tokenJwksUrl !== undefined;
+}
+
+/** The URL of the issuer's keys; null without one. @throws MegacometError `ERR_OPTION_INVALID`. */
+export function keyUrlOf({ tokenJwksUrl }: AccessSettings): URL | null {
+  return tokenJwksUrl === undefined ? null : parseKeyUrl('token-jwks-url', tokenJwksUrl);
 }
 
 /** The files with secrets, which only this server and the issuer may read. */
@@ -52,8 +64,34 @@ export function secretFiles({ tokenKey = [] }: AccessSettings): readonly string[
   return sources.filter(({ algorithm }) => algorithm === 'HS256').map(({ path }) => path);
 }
 
+function keyFields(
+  keys: readonly TokenKey[],
+): Pick<Frames['Access'], 'algorithms' | 'keyIds' | 'keys'> {
+  return {
+    algorithms: keys.map(({ algorithm }) => algorithm),
+    keyIds: keys.map(({ keyId }) => keyId),
+    keys: keys.map(({ bytes }) => bytes.toString('base64url')),
+  };
+}
+
+/** The rules with the keys of the URL besides those of files; null for keys that are not known. */
+export function withRemoteKeys(
+  access: Frames['Access'],
+  remote: readonly TokenKey[] | null,
+): Frames['Access'] {
+  if (remote === null) return access;
+  const { algorithms, keyIds, keys } = keyFields(remote);
+  return {
+    ...access,
+    flags: access.flags & ~AccessFlag.keysPending,
+    algorithms: [...access.algorithms, ...algorithms],
+    keyIds: [...access.keyIds, ...keyIds],
+    keys: [...access.keys, ...keys],
+  };
+}
+
 /**
- * Reads the keys, and checks all rules.
+ * Reads the keys of files, and checks all rules. The keys of the URL are pending.
  *
  * @throws MegacometError `ERR_OPTION_INVALID`.
  */
@@ -67,10 +105,10 @@ export function readAccess(settings: AccessSettings): Frames['Access'] | null {
   checkPatterns(publics);
   if (tokenCookie !== undefined) checkCookie(tokenCookie);
   const keys = tokenKey.map((item) => readKey(parseKeySource('token-key', item)));
+  const isRemote = keyUrlOf(settings) !== null;
   return {
-    algorithms: keys.map(({ algorithm }) => algorithm),
-    keyIds: keys.map(({ keyId }) => keyId),
-    keys: keys.map(({ bytes }) => bytes.toString('base64url')),
+    flags: isRemote ? AccessFlag.remoteKeys | AccessFlag.keysPending : 0,
+    ...keyFields(keys),
     issuer: tokenIssuer ?? '',
     audience: tokenAudience ?? '',
     cookie: tokenCookie ?? '',

@@ -22,6 +22,7 @@ const SECRET_BYTES_MIN = 32;
 const SECRET_BYTES_MAX = 1024;
 const RSA_BITS_MIN = 2048;
 const RSA_BITS_MAX = 4096;
+const RSA_EXPONENT_END = 2n ** 32n;
 
 /** A key as the workers get it. */
 export interface TokenKey {
@@ -62,17 +63,30 @@ export function parseKeySource(option: string, item: string): KeySource {
   return { algorithm: algorithm as AlgorithmName, keyId, path };
 }
 
-/** What is wrong with a public key for an algorithm; null if nothing. */
-function faultOf(algorithm: AlgorithmName, key: KeyObject): string | null {
+/** What is wrong with a public key for an algorithm, as a clause about it; null if nothing. */
+export function faultOf(algorithm: AlgorithmName, key: KeyObject): string | null {
   const { asymmetricKeyType: type, asymmetricKeyDetails: details } = key;
   if (algorithm === 'EdDSA') return type === 'ed25519' ? null : 'is not an Ed25519 key';
   if (algorithm === 'ES256') {
     return details?.namedCurve === 'prime256v1' ? null : 'is not a key of the curve P-256';
   }
   if (type !== 'rsa') return 'is not an RSA key';
-  const bits = details?.modulusLength ?? 0;
-  if (bits >= RSA_BITS_MIN && bits <= RSA_BITS_MAX) return null;
-  return `has ${bits} bits; ${RSA_BITS_MIN} to ${RSA_BITS_MAX} are allowed`;
+  const { modulusLength: bits = 0, publicExponent = 0n } = details ?? {};
+  if (bits < RSA_BITS_MIN || bits > RSA_BITS_MAX) {
+    return `has ${bits} bits; ${RSA_BITS_MIN} to ${RSA_BITS_MAX} are allowed`;
+  }
+  // With 1 everybody can sign; a large one makes each verification slow.
+  const isUsual = publicExponent >= 3n && publicExponent < RSA_EXPONENT_END;
+  return isUsual ? null : 'has an exponent that is not between 3 and 2^32';
+}
+
+/** A public key as the workers get it. */
+export function tokenKeyOf(algorithm: AlgorithmName, keyId: string, key: KeyObject): TokenKey {
+  return {
+    algorithm: ALGORITHMS[algorithm],
+    keyId,
+    bytes: key.export({ type: 'spki', format: 'der' }),
+  };
 }
 
 function readPublicKey({ algorithm, path }: KeySource, text: string): Buffer {

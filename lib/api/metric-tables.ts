@@ -1,4 +1,5 @@
 // The metrics of the manager's parts, by their field of the stats.
+import { KeyFetches } from '../access/remote-keys.js';
 import { Broker } from '../broker/broker.js';
 import { Mailboxes } from '../broker/mailboxes.js';
 import type { MetricTables } from '../stats/metric-list.js';
@@ -8,7 +9,7 @@ import { Ingest } from './ingest.js';
 import { PublishApi } from './publish-api.js';
 
 export const METRIC_TABLES: MetricTables = {
-  messages: { ...Broker.METRICS, ...PublishApi.METRICS },
+  messages: { ...Broker.METRICS, ...PublishApi.METRICS, ...KeyFetches.METRICS },
   mailboxes: Mailboxes.METRICS,
   ingest: Ingest.METRICS,
   admin: { ...AdminGate.METRICS, ...AdminConnections.METRICS },

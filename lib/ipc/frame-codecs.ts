@@ -105,6 +105,7 @@ const READERS: FrameReaders<Frames> = {
   29: (body) => ({
     name: 'Access',
     fields: {
+      flags: body.u8(),
       algorithms: body.numbers(),
       keyIds: body.texts(),
       keys: body.texts(),
@@ -142,6 +143,7 @@ const READERS: FrameReaders<Frames> = {
       number: body.u64(),
     },
   }),
+  36: (body) => ({ name: 'KeysChecked', fields: { seconds: body.u32() } }),
   15: (body) => ({ name: 'InterestRequest', fields: { request: body.u32() } }),
   16: (body) => ({
     name: 'Ready',
@@ -227,6 +229,7 @@ const READERS: FrameReaders<Frames> = {
   }),
   27: (body) => ({ name: 'MailboxAck', fields: { fd: body.u32(), generation: body.u32() } }),
   28: (body) => ({ name: 'MailboxNack', fields: { fd: body.u32(), generation: body.u32() } }),
+  37: (body) => ({ name: 'UnknownKey', fields: { tokens: body.u32() } }),
 };
 
 const ENCODERS: { readonly [N in FrameName]: (fields: Frames[N]) => Buffer } = {
@@ -437,6 +440,7 @@ const ENCODERS: { readonly [N in FrameName]: (fields: Frames[N]) => Buffer } = {
       writers.writeAccess(
         target,
         0,
+        checkedU8('flags', fields.flags),
         fields.algorithms,
         fields.keyIds,
         fields.keys,
@@ -522,6 +526,13 @@ const ENCODERS: { readonly [N in FrameName]: (fields: Frames[N]) => Buffer } = {
         checkedText('id', fields.id),
         fields.number,
       ),
+    );
+  },
+  KeysChecked: (fields) => {
+    const target = Buffer.allocUnsafe(writers.KEYS_CHECKED_BYTES);
+    return target.subarray(
+      0,
+      writers.writeKeysChecked(target, 0, checkedU32('seconds', fields.seconds)),
     );
   },
   InterestRequest: (fields) => {
@@ -714,6 +725,13 @@ const ENCODERS: { readonly [N in FrameName]: (fields: Frames[N]) => Buffer } = {
         checkedU32('fd', fields.fd),
         checkedU32('generation', fields.generation),
       ),
+    );
+  },
+  UnknownKey: (fields) => {
+    const target = Buffer.allocUnsafe(writers.UNKNOWN_KEY_BYTES);
+    return target.subarray(
+      0,
+      writers.writeUnknownKey(target, 0, checkedU32('tokens', fields.tokens)),
     );
   },
 };

@@ -351,7 +351,7 @@ export function accessBytesMax(
   publics: readonly string[],
 ): number {
   return (
-    25 +
+    26 +
     numbersBytesMax(algorithms) +
     textsBytesMax(keyIds) +
     textsBytesMax(keys) +
@@ -366,6 +366,7 @@ export function accessBytesMax(
 export function writeAccess(
   target: Buffer,
   at: number,
+  flags: number,
   algorithms: readonly number[],
   keyIds: readonly string[],
   keys: readonly string[],
@@ -376,7 +377,8 @@ export function writeAccess(
   publics: readonly string[],
 ): number {
   target[at + 4] = 29;
-  let end = writeNumbers(target, at + 5, algorithms);
+  writeU8(target, at + 5, flags);
+  let end = writeNumbers(target, at + 6, algorithms);
   end = writeTexts(target, end, keyIds);
   end = writeTexts(target, end, keys);
   end = writeText(target, end, issuer);
@@ -513,6 +515,14 @@ export function writePublished(
   end = writeText(target, end, id);
   end = writeU64(target, end, number);
   return endFrame(target, at, end);
+}
+
+export const KEYS_CHECKED_BYTES = 9;
+/** Writes a KeysChecked frame at `at` and returns its end. */
+export function writeKeysChecked(target: Buffer, at: number, seconds: number): number {
+  target[at + 4] = 36;
+  writeU32(target, at + 5, seconds);
+  return endFrame(target, at, at + 9);
 }
 
 export const INTEREST_REQUEST_BYTES = 9;
@@ -802,4 +812,12 @@ export function writeMailboxNack(
   writeU32(target, at + 5, fd);
   writeU32(target, at + 9, generation);
   return endFrame(target, at, at + 13);
+}
+
+export const UNKNOWN_KEY_BYTES = 9;
+/** Writes a UnknownKey frame at `at` and returns its end. */
+export function writeUnknownKey(target: Buffer, at: number, tokens: number): number {
+  target[at + 4] = 37;
+  writeU32(target, at + 5, tokens);
+  return endFrame(target, at, at + 9);
 }

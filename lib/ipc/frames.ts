@@ -104,6 +104,16 @@ export const CometFlag = {
   webSocketCompression: 8,
 } as const;
 
+/**
+ * Bits of the `flags` of an Access frame. remoteKeys: some keys are those of --token-jwks-url,
+ * so an unknown key may become known. keysPending: the manager has not fetched them yet, or
+ * long ago.
+ */
+export const AccessFlag = {
+  remoteKeys: 1,
+  keysPending: 2,
+} as const;
+
 /** Fields of each frame. */
 export interface Frames {
   /**
@@ -247,9 +257,10 @@ export interface Frames {
    * it everybody may do everything. `algorithms` has a TokenAlgorithm for each key, `keyIds` its
    * `kid` or an empty text, and `keys` its secret or public key (DER) in base64url. `issuer`,
    * `audience` and `cookie` are empty for none. Everybody may subscribe to the names and
-   * patterns of `publics`.
+   * patterns of `publics`. `flags` is a set of access_flag.
    */
   Access: {
+    readonly flags: number;
     readonly algorithms: readonly number[];
     readonly keyIds: readonly string[];
     readonly keys: readonly string[];
@@ -308,6 +319,13 @@ export interface Frames {
     readonly channel: string;
     readonly id: string;
     readonly number: bigint;
+  };
+  /**
+   * The manager has fetched the keys of --token-jwks-url because of an UnknownKey frame. For
+   * `seconds` from now a key that is still unknown is not one of the issuer.
+   */
+  KeysChecked: {
+    readonly seconds: number;
   };
   /** Report the interest in every channel again, and then InterestEnd with the same `request`. */
   InterestRequest: {
@@ -436,6 +454,13 @@ export interface Frames {
   MailboxNack: {
     readonly fd: number;
     readonly generation: number;
+  };
+  /**
+   * Clients presented `tokens` tokens whose keys are unknown since the last such frame, of which
+   * a worker sends at most one a second.
+   */
+  UnknownKey: {
+    readonly tokens: number;
   };
 }
 

@@ -23,7 +23,7 @@ const READERS: FrameReaders<LoadFrames> = {
     name: 'Log',
     fields: { level: body.u8(), message: body.text(), error: body.u32(), suppressed: body.u32() },
   }),
-  32: (body) => ({
+  64: (body) => ({
     name: 'Dial',
     fields: {
       parent: body.u32(),
@@ -34,12 +34,12 @@ const READERS: FrameReaders<LoadFrames> = {
       sources: body.texts(),
     },
   }),
-  33: (body) => ({ name: 'Verify', fields: { timeoutMs: body.u32() } }),
-  34: (body) => ({
+  65: (body) => ({ name: 'Verify', fields: { timeoutMs: body.u32() } }),
+  66: (body) => ({
     name: 'Exchange',
     fields: { connections: body.u32(), messageBytes: body.u32(), durationMs: body.u32() },
   }),
-  35: (body) => ({
+  67: (body) => ({
     name: 'Subscribe',
     fields: {
       transport: body.u8(),
@@ -53,9 +53,9 @@ const READERS: FrameReaders<LoadFrames> = {
       tokens: body.texts(),
     },
   }),
-  36: (body) => ({ name: 'Gather', fields: { forgets: body.u8() } }),
-  37: (body) => ({ name: 'Reconnect', fields: { epoch: body.u64() } }),
-  48: (body) => ({
+  68: (body) => ({ name: 'Gather', fields: { forgets: body.u8() } }),
+  69: (body) => ({ name: 'Reconnect', fields: { epoch: body.u64() } }),
+  80: (body) => ({
     name: 'Progress',
     fields: {
       phase: body.u8(),
@@ -74,12 +74,12 @@ const READERS: FrameReaders<LoadFrames> = {
       elapsedUs: body.u64(),
     },
   }),
-  49: (body) => ({ name: 'Failures', fields: { counts: body.numbers(), losses: body.numbers() } }),
-  50: (body) => ({
+  81: (body) => ({ name: 'Failures', fields: { counts: body.numbers(), losses: body.numbers() } }),
+  82: (body) => ({
     name: 'Latency',
     fields: { minUs: body.u64(), maxUs: body.u64(), buckets: body.numbers() },
   }),
-  51: (body) => ({
+  83: (body) => ({
     name: 'DeliveryTimes',
     fields: {
       key: body.u64(),

@@ -28,7 +28,7 @@ export function writeDial(
   targets: readonly string[],
   sources: readonly string[],
 ): number {
-  target[at + 4] = 32;
+  target[at + 4] = 64;
   writeU32(target, at + 5, parent);
   writeU32(target, at + 9, connections);
   writeU32(target, at + 13, rateMilli);
@@ -41,7 +41,7 @@ export function writeDial(
 export const VERIFY_BYTES = 9;
 /** Writes a Verify frame at `at` and returns its end. */
 export function writeVerify(target: Buffer, at: number, timeoutMs: number): number {
-  target[at + 4] = 33;
+  target[at + 4] = 65;
   writeU32(target, at + 5, timeoutMs);
   return endFrame(target, at, at + 9);
 }
@@ -55,7 +55,7 @@ export function writeExchange(
   messageBytes: number,
   durationMs: number,
 ): number {
-  target[at + 4] = 34;
+  target[at + 4] = 66;
   writeU32(target, at + 5, connections);
   writeU32(target, at + 9, messageBytes);
   writeU32(target, at + 13, durationMs);
@@ -88,7 +88,7 @@ export function writeSubscribe(
   since: string,
   tokens: readonly string[],
 ): number {
-  target[at + 4] = 35;
+  target[at + 4] = 67;
   writeU8(target, at + 5, transport);
   writeU8(target, at + 6, awaitsCursor);
   writeU32(target, at + 7, channels);
@@ -104,7 +104,7 @@ export function writeSubscribe(
 export const GATHER_BYTES = 6;
 /** Writes a Gather frame at `at` and returns its end. */
 export function writeGather(target: Buffer, at: number, forgets: number): number {
-  target[at + 4] = 36;
+  target[at + 4] = 68;
   writeU8(target, at + 5, forgets);
   return endFrame(target, at, at + 6);
 }
@@ -112,7 +112,7 @@ export function writeGather(target: Buffer, at: number, forgets: number): number
 export const RECONNECT_BYTES = 13;
 /** Writes a Reconnect frame at `at` and returns its end. */
 export function writeReconnect(target: Buffer, at: number, epoch: bigint): number {
-  target[at + 4] = 37;
+  target[at + 4] = 69;
   writeU64(target, at + 5, epoch);
   return endFrame(target, at, at + 13);
 }
@@ -137,7 +137,7 @@ export function writeProgress(
   gaps: bigint,
   elapsedUs: bigint,
 ): number {
-  target[at + 4] = 48;
+  target[at + 4] = 80;
   writeU8(target, at + 5, phase);
   writeU8(target, at + 6, finished);
   writeU32(target, at + 7, opened);
@@ -167,7 +167,7 @@ export function writeFailures(
   counts: readonly number[],
   losses: readonly number[],
 ): number {
-  target[at + 4] = 49;
+  target[at + 4] = 81;
   let end = writeNumbers(target, at + 5, counts);
   end = writeNumbers(target, end, losses);
   return endFrame(target, at, end);
@@ -186,7 +186,7 @@ export function writeLatency(
   maxUs: bigint,
   buckets: readonly number[],
 ): number {
-  target[at + 4] = 50;
+  target[at + 4] = 82;
   writeU64(target, at + 5, minUs);
   writeU64(target, at + 13, maxUs);
   const end = writeNumbers(target, at + 21, buckets);
@@ -208,7 +208,7 @@ export function writeDeliveryTimes(
   lastNs: bigint,
   buckets: readonly number[],
 ): number {
-  target[at + 4] = 51;
+  target[at + 4] = 83;
   writeU64(target, at + 5, key);
   writeU64(target, at + 13, count);
   writeU64(target, at + 21, firstNs);

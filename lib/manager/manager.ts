@@ -36,7 +36,9 @@ export interface CometLink {
   /** The settings that a worker gets before Configure. */
   readonly settings: Frames['Comet'];
   /** Who may use the server, sent after them; null if everybody may. */
-  access: Frames['Access'] | null;
+  readonly access: Frames['Access'] | null;
+  /** A worker has met tokens whose key it does not know. */
+  readonly onUnknownKey: (tokens: number) => void;
   readonly broker: BrokerLink;
 }
 
@@ -143,12 +145,15 @@ export class Manager extends EventEmitter<{ worker: [WorkerEvent] }> {
     for (const process of this.#supervisor.processes) process.send('Adjust', frame);
   }
 
-  /** Gives the workers other keys; the next workers get them too. */
+  /** Gives the workers that run other keys; the next workers get those of the link. */
   setAccess(access: Frames['Access']): void {
-    // Throws for what no frame can have, before anything has changed.
     const frame = encodeFrame('Access', access);
-    if (this.#options.comet !== undefined) this.#options.comet.access = access;
     for (const process of this.#supervisor.processes) process.write(frame);
+  }
+
+  /** The keys were fetched because of an unknown one, which for this time is not one of the issuer. */
+  tellKeysChecked(seconds: number): void {
+    for (const process of this.#supervisor.processes) process.send('KeysChecked', { seconds });
   }
 
   /**
@@ -304,6 +309,9 @@ export class Manager extends EventEmitter<{ worker: [WorkerEvent] }> {
       case 'CapacityChange':
         this.#room.wait(slot);
         this.#shareSoon();
+        return;
+      case 'UnknownKey':
+        this.#options.comet?.onUnknownKey(frame.fields.tokens);
         return;
       case 'Goodbye':
         this.#log.debug({ worker: slot, closed: frame.fields.closed }, 'worker drained');

@@ -2,7 +2,7 @@
 import type { OptionSpec } from './option-spec.js';
 
 /** Without a key no token is believed, so a rule about tokens has no effect. */
-const OF_TOKENS = { name: 'token-key', isSet: true } as const;
+const OF_TOKENS = { name: 'token-key', or: 'token-jwks-url', isSet: true } as const;
 
 export const ACCESS_OPTIONS = [
   {
@@ -14,6 +14,16 @@ export const ACCESS_OPTIONS = [
     help:
       'Key of the tokens of clients: HS256=FILE with a secret of at least 32 bytes, or RS256=, ES256= or ' +
       'EdDSA=FILE with a public key as PEM or JWK. ALG:KID=FILE names the key; SIGHUP reads the files again.',
+  },
+  {
+    name: 'token-jwks-url',
+    kind: 'text',
+    value: 'URL',
+    protocol: 'comet',
+    unset: 'only the keys of --token-key',
+    help:
+      'URL of a JSON Web Key Set with more keys of tokens, such as that of an identity provider: https, or http ' +
+      'to a loopback address. The keys are fetched again in time, for an unknown key, and at SIGHUP.',
   },
   {
     name: 'token-issuer',

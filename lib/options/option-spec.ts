@@ -34,6 +34,8 @@ export type FrameField =
 export interface Requirement {
   /** The name of the other option. */
   readonly name: string;
+  /** A further option; it is enough if one of the two is set. */
+  readonly or?: string;
   readonly is?: string;
   readonly isNot?: number | string;
   readonly isSet?: true;

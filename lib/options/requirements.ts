@@ -4,20 +4,24 @@ import { shown } from '../base/shown.js';
 import type { OptionSpec, Requirement } from './option-spec.js';
 import { keyOf, type Settings } from './options.js';
 
-/** What an option requires: `protocol: 'comet'` of its row, or the row's own requirement. */
-function requirementOf({ protocol, requires }: OptionSpec): Requirement | undefined {
-  return protocol === undefined ? requires : { name: 'protocol', is: protocol };
+/** What an option requires: `protocol: 'comet'` of its row, and the row's own requirement. */
+function requirementsOf({ protocol, requires }: OptionSpec): readonly Requirement[] {
+  const ofProtocol = protocol === undefined ? [] : [{ name: 'protocol', is: protocol }];
+  return requires === undefined ? ofProtocol : [...ofProtocol, requires];
 }
 
-function isFulfilled({ is, isNot }: Requirement, value: unknown): boolean {
+function isFulfilled({ name, or, is, isNot }: Requirement, settings: Settings): boolean {
+  const value = settings[keyOf(name)];
   if (is !== undefined) return value === is;
-  return isNot === undefined ? value !== undefined : value !== isNot;
+  if (isNot !== undefined) return value !== isNot;
+  return value !== undefined || (or !== undefined && settings[keyOf(or)] !== undefined);
 }
 
 /** The other option as the user has to write it: `--protocol comet`. */
-function ruleOf({ name, is, isNot }: Requirement): string {
+function ruleOf({ name, or, is, isNot }: Requirement): string {
   if (is !== undefined) return `--${name} ${is}`;
-  return isNot === undefined ? `--${name}` : `--${name} other than ${isNot}`;
+  if (isNot !== undefined) return `--${name} other than ${isNot}`;
+  return or === undefined ? `--${name}` : `--${name} or --${or}`;
 }
 
 /**
@@ -36,10 +40,11 @@ export function checkRequirements(
   for (const spec of specs) {
     const key = keyOf(spec.name);
     const label = given.get(key);
-    const requirement = requirementOf(spec);
-    if (label === undefined || requirement === undefined || settings[key] === false) continue;
-    if (!names.has(requirement.name)) continue;
-    if (isFulfilled(requirement, settings[keyOf(requirement.name)])) continue;
+    if (label === undefined || settings[key] === false) continue;
+    const requirement = requirementsOf(spec).find(
+      (one) => names.has(one.name) && !isFulfilled(one, settings),
+    );
+    if (requirement === undefined) continue;
     const isHidden = spec.isSecret === true || spec.kind === 'flag';
     const value = isHidden ? '' : `${shown(settings[key])} `;
     const message = `${label}: ${value}needs ${ruleOf(requirement)}`;

@@ -192,6 +192,12 @@ export interface ServerOptions {
    * the files again. Default: clients need no token.
    */
   tokenKey?: readonly string[];
+  /**
+   * Comet: URL of a JSON Web Key Set with more keys of tokens, such as that of an identity
+   * provider: https, or http to a loopback address. The keys are fetched again in time, for an
+   * unknown key, and at SIGHUP. Default: only the keys of --token-key.
+   */
+  tokenJwksUrl?: string;
   /** Comet: what the claim iss of every token must be. Default: any issuer. */
   tokenIssuer?: string;
   /** Comet: what the claim aud of every token must contain. Default: any audience. */

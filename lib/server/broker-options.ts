@@ -1,5 +1,6 @@
 // The options of the broker, from the options of the server.
 import { MegacometError } from '../base/errors.js';
+import { readsTokens } from '../access/access-rules.js';
 import type { BrokerOptions } from '../broker/broker.js';
 import type { HistoryLimits } from '../broker/history-limits.js';
 import { usualRules, type ChannelRules, type RulesByPattern } from '../broker/namespaces.js';
@@ -54,7 +55,7 @@ function rulesOf(options: NamespaceOptions, server: Filled): ChannelRules {
 export function namespaceRules(server: Filled): RulesByPattern {
   const rules = new Map<string, ChannelRules>();
   for (const [pattern, options] of Object.entries(server.namespaces ?? {})) {
-    if (options.clientPublish === 'grant' && server.tokenKey === undefined) {
+    if (options.clientPublish === 'grant' && !readsTokens(server)) {
       const label = `namespaces: ${pattern}: client-publish`;
       throw new MegacometError('ERR_OPTION_INVALID', `${label}: "grant" needs --token-key`);
     }
@@ -73,6 +74,6 @@ export function brokerOptions(slots: number, options: Filled): BrokerOptions {
     namespaces: namespaceRules(options),
     historyBytesMax: options.historyBytes,
     mailboxTimeMs: options.mailboxTime * 1000,
-    tokenLeewayS: options.tokenKey === undefined ? null : options.tokenLeeway,
+    tokenLeewayS: readsTokens(options) ? options.tokenLeeway : null,
   };
 }

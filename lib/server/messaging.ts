@@ -2,18 +2,14 @@
 import { Broker } from '../broker/broker.js';
 import type { ClientMessage } from '../broker/client-publishing.js';
 import type { MemberEvent } from '../broker/presence.js';
-import type { Frames } from '../ipc/frames.js';
+import { AccessFlag } from '../ipc/frames.js';
 import type { CometLink } from '../manager/manager.js';
 import { addon } from '../system/native.js';
 import { PublishApi } from '../api/publish-api.js';
 import { brokerOptions } from './broker-options.js';
+import type { ClientKeys } from './client-keys.js';
 import { cometRules } from './comet-rules.js';
 import type { Filled } from './server-options.js';
-
-/** The options of the server, and who may use it (null if everybody may). */
-export type MessagingOptions = Filled & {
-  readonly access: Frames['Access'] | null;
-};
 
 /** Events of the broker for the server. */
 export interface MessagingEvents {
@@ -30,8 +26,16 @@ export class Messaging {
   readonly api: PublishApi;
   /** What the manager needs to serve comet: the workers' settings, and the broker. */
   readonly link: CometLink;
+  readonly #keys: ClientKeys;
 
-  constructor(slots: number, options: MessagingOptions, cores: number, events: MessagingEvents) {
+  constructor(
+    slots: number,
+    options: Filled,
+    keys: ClientKeys,
+    cores: number,
+    events: MessagingEvents,
+  ) {
+    this.#keys = keys;
     this.broker = new Broker(brokerOptions(slots, options), {
       trimHeap: () => {
         addon.trimHeap();
@@ -53,19 +57,20 @@ export class Messaging {
     this.api = new PublishApi(this.broker, { messageBytesMax: options.messageBytes });
     // Where workers outnumber cores: see native/schedule/slice_limiter.h.
     const slicesMax = slots > cores ? cores : 0;
-    this.link = linkOf(this.broker, options, slicesMax);
+    this.link = linkOf(this.broker, options, keys, slicesMax);
   }
 
   /** What a client needs: nothing, a token, or nothing for public channels alone. */
   get accessMode(): 'open' | 'public' | 'tokens' {
     const { access } = this.link;
     if (access === null) return 'open';
-    return access.keys.length > 0 ? 'tokens' : 'public';
+    const isRemote = (access.flags & AccessFlag.remoteKeys) !== 0;
+    return access.keys.length > 0 || isRemote ? 'tokens' : 'public';
   }
 
-  /** Metrics of the broker and of publishing over HTTP, for `messages` of the stats. */
+  /** Metrics of the broker, of publishing over HTTP and of the keys of tokens, for `messages` of the stats. */
   get counters(): Readonly<Record<string, number>> {
-    return { ...this.broker.counters, ...this.api.counters };
+    return { ...this.broker.counters, ...this.api.counters, ...this.#keys.counters };
   }
 
   close(): void {
@@ -73,11 +78,16 @@ export class Messaging {
   }
 }
 
-/** The settings of the workers, and the broker that they speak to. */
-function linkOf(broker: Broker, options: MessagingOptions, slicesMax: number): CometLink {
+/** The settings of the workers, their keys, and the broker that they speak to. */
+function linkOf(broker: Broker, options: Filled, keys: ClientKeys, slicesMax: number): CometLink {
   return {
     settings: { epoch: broker.epoch, slicesMax, ...cometRules(options) },
-    access: options.access,
+    get access() {
+      return keys.access;
+    },
+    onUnknownKey: (tokens) => {
+      keys.onUnknownKey(tokens);
+    },
     broker,
   };
 }

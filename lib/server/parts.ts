@@ -8,6 +8,7 @@ import type { Capacity } from '../capacity/capacity.js';
 import type { ListeningAddress } from '../manager/listening-address.js';
 import type { Manager } from '../manager/manager.js';
 import type { Segment } from '../system/native.js';
+import type { ClientKeys } from './client-keys.js';
 import type { Messaging } from './messaging.js';
 
 /** The life of a server, which starts once. */
@@ -32,6 +33,7 @@ export class Parts {
   readonly #protocol: string;
   readonly addresses: ListeningAddress[] = [];
   capacity: Capacity | undefined;
+  keys: ClientKeys | undefined;
   messaging: Messaging | undefined;
   admin: Admin | undefined;
   adminAddresses: readonly Address[] = [];

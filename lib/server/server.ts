@@ -2,7 +2,6 @@
 // the start, the manager of the workers, the broker, and the state of all parts.
 import { EventEmitter } from 'node:events';
 
-import { readAccess } from '../access/access-rules.js';
 import type { Readiness } from '../api/admin.js';
 import { MegacometError } from '../base/errors.js';
 import type { Logger } from '../base/logger.js';
@@ -211,15 +210,14 @@ export class Server extends EventEmitter<ServerEvents> {
   }
 
   /**
-   * Reads the files of `tokenKey` again, and gives the keys to the workers. After an error the old
-   * ones stay.
+   * Reads the files of `tokenKey` again, gives the keys to the workers, and fetches those of
+   * `tokenJwksUrl`. After an error the old ones stay.
    *
    * @throws MegacometError `ERR_OPTION_INVALID`, `ERR_NOT_RUNNING`.
    */
   reloadKeys(): void {
-    const { manager } = this.#parts.running();
-    const access = this.#options.protocol === 'comet' ? readAccess(this.#options) : null;
-    if (access !== null) manager.setAccess(access);
+    this.#parts.running();
+    this.#parts.keys?.reload();
   }
 
   /**

@@ -1,7 +1,7 @@
 // The steps of a server's start, each with its undo. Their order matters: mistakes in the options
 // come first, while nothing is open; privileges are dropped after the last bind; warnings follow
 // the first line of the log.
-import { isOpen, readAccess, secretFiles } from '../access/access-rules.js';
+import { isOpen, readsTokens, secretFiles } from '../access/access-rules.js';
 import { ingestAddressOf, openIngest, type IngestAddress } from '../api/ingest.js';
 import { MegacometError } from '../base/errors.js';
 import type { Address } from '../base/address.js';
@@ -20,6 +20,7 @@ import { procReader, sysctl } from '../system/kernel.js';
 import { addon } from '../system/native.js';
 import { AdminSetup } from './admin-setup.js';
 import { namespaceRules } from './broker-options.js';
+import { ClientKeys } from './client-keys.js';
 import { Messaging } from './messaging.js';
 import type { Parts } from './parts.js';
 import { ServerAddresses } from './server-addresses.js';
@@ -40,7 +41,6 @@ export class StartSteps {
   readonly #addresses: ServerAddresses;
   readonly #admin: AdminSetup;
   #identity: Identity | undefined;
-  #access: Frames['Access'] | null = null;
   #ingestAt: IngestAddress | undefined;
   #machine: MachineLimits | undefined;
   #capacity: Capacity | undefined;
@@ -86,6 +86,11 @@ export class StartSteps {
       { name: 'open ingest', run: () => this.#openIngest(), undo: () => parts.ingest?.close() },
       { name: 'drop privileges', run: () => this.#dropPrivileges() },
       {
+        name: 'fetch keys of tokens',
+        run: () => parts.keys?.start(),
+        undo: () => parts.keys?.close(),
+      },
+      {
         name: 'map stats segment',
         run: () => this.#mapSegment(),
         undo: () => parts.segment?.close(),
@@ -117,19 +122,30 @@ export class StartSteps {
   /** The keys of clients' tokens. */
   #readKeys(): void {
     const { options, startLog } = this.#context;
-    this.#access = readAccess(options);
+    this.#parts.keys = this.#makeKeys();
     // Throws for a namespace that needs tokens.
     namespaceRules(options);
-    const missing = options.tokenKey === undefined ? '' : addon.missingOpensslFunction();
+    const missing = readsTokens(options) ? addon.missingOpensslFunction() : '';
     if (missing !== '') {
       const reason = `this build of Node has no OpenSSL that verifies tokens (${missing} is missing)`;
-      throw new MegacometError('ERR_OPTION_INVALID', `token-key: ${reason}`);
+      const name = options.tokenKey === undefined ? 'token-jwks-url' : 'token-key';
+      throw new MegacometError('ERR_OPTION_INVALID', `${name}: ${reason}`);
     }
     const files = secretFiles(options);
     for (const file of files) warnOfReaders(file, startLog);
-    const { tokenKey = [], tokenAudience } = options;
+    const { tokenKey = [], tokenJwksUrl, tokenAudience } = options;
     // An own secret signs for this server alone; public keys are often those of an identity provider.
-    if (tokenKey.length > files.length && tokenAudience === undefined) warnOfAnyAudience(startLog);
+    const hasPublic = tokenJwksUrl !== undefined || tokenKey.length > files.length;
+    if (hasPublic && tokenAudience === undefined) warnOfAnyAudience(startLog);
+  }
+
+  #makeKeys(): ClientKeys {
+    const { options, log } = this.#context;
+    const takers = {
+      onAccess: (access: Frames['Access']): void => this.#parts.manager?.setAccess(access),
+      onChecked: (seconds: number): void => this.#parts.manager?.tellKeysChecked(seconds),
+    };
+    return new ClientKeys(options, takers, log);
   }
 
   #planCapacity(): void {
@@ -168,9 +184,10 @@ export class StartSteps {
   #openMessaging(): void {
     const { options, events, onMessaging } = this.#context;
     if (options.protocol !== 'comet') return;
-    const settings = { ...options, access: this.#access };
+    const { keys } = this.#parts;
+    if (keys === undefined) throw new Error('the keys are not read yet');
     const cores = this.#machine?.cores ?? 1;
-    this.#parts.messaging = new Messaging(this.#planned.workers, settings, cores, events);
+    this.#parts.messaging = new Messaging(this.#planned.workers, options, keys, cores, events);
     onMessaging();
   }
 

@@ -8,9 +8,20 @@ namespace megacomet {
 TokenFault Authenticator::authenticate(std::string_view text, uint64_t now_s, Claims* out) {
   SignedToken token;
   TokenFault fault = parse_token(text, &token);
-  if (fault == TokenFault::kNone) fault = keys_.verify(token);
+  if (fault == TokenFault::kNone) fault = verify(token);
   if (fault == TokenFault::kNone) fault = parse_claims(token.payload, out);
   return fault == TokenFault::kNone ? check(*out, now_s) : fault;
+}
+
+TokenFault Authenticator::verify(const SignedToken& token) {
+  const TokenFault fault = keys_.verify(token);
+  // A secret is never in a set of keys that everybody can read.
+  const bool is_secret = token.algorithm == TokenAlgorithm::kHs256;
+  if (fault == TokenFault::kNone || remote_ == RemoteKeys::kNone || is_secret) return fault;
+  // The name decides, and not the fault: a key without a name is tried for every token and fails.
+  const bool may_appear = token.key_id.empty() ? remote_ == RemoteKeys::kPending
+                                               : !keys_.has(token.algorithm, token.key_id);
+  return may_appear ? TokenFault::kKeyPending : fault;
 }
 
 TokenFault Authenticator::check(const Claims& claims, uint64_t now_s) const {

@@ -21,6 +21,10 @@ struct TokenRules {
   uint32_t leeway_s = 0;
 };
 
+/// What the worker has of the keys of --token-jwks-url: there is no such URL, the manager has not
+/// fetched them, or it has.
+enum class RemoteKeys : uint8_t { kNone, kPending, kKnown };
+
 class Authenticator {
  public:
   /// `functions` is find_openssl(), and not null.
@@ -28,8 +32,10 @@ class Authenticator {
 
   TokenKeys& keys() { return keys_; }
   void set_rules(TokenRules rules) { rules_ = std::move(rules); }
+  void set_remote_keys(RemoteKeys remote) { remote_ = remote; }
 
-  /// Verifies a token at a time of the wall clock. `out` is complete only for kNone.
+  /// Verifies a token at a time of the wall clock. `out` is complete only for kNone. kKeyPending:
+  /// no key that is known verifies it, but one of the issuer's URL may.
   [[nodiscard]] TokenFault authenticate(std::string_view text, uint64_t now_s, Claims* out);
 
   /// Whether a token that ends then, 0 for never, is accepted no longer.
@@ -38,10 +44,12 @@ class Authenticator {
   }
 
  private:
+  [[nodiscard]] TokenFault verify(const SignedToken& token);
   [[nodiscard]] TokenFault check(const Claims& claims, uint64_t now_s) const;
 
   TokenKeys keys_;
   TokenRules rules_;
+  RemoteKeys remote_ = RemoteKeys::kNone;
 };
 
 }  // namespace megacomet

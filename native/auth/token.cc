@@ -176,6 +176,8 @@ const char* describe(TokenFault fault) {
       return "token: signed with another algorithm";
     case TokenFault::kUnknownKey:
       return "token: signed with an unknown key";
+    case TokenFault::kKeyPending:
+      return "token: its key is not known yet; retry later";
     case TokenFault::kSignature:
       return "token: the signature is wrong";
     case TokenFault::kExpired:

@@ -22,6 +22,8 @@ enum class TokenFault : uint8_t {
   /// Signed in another way than the configuration says, or not at all.
   kAlgorithm,
   kUnknownKey,
+  /// The key may be one of --token-jwks-url that the manager has not fetched yet: retry later.
+  kKeyPending,
   kSignature,
   kExpired,
   kNotYetValid,

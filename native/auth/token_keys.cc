@@ -105,6 +105,12 @@ TokenFault TokenKeys::verify(const SignedToken& token) {
   return fault;
 }
 
+bool TokenKeys::has(TokenAlgorithm algorithm, std::string_view id) const {
+  return std::any_of(keys_.begin(), keys_.end(), [&](const Key& key) {
+    return key.algorithm == algorithm && key.id == id;
+  });
+}
+
 bool TokenKeys::is_signed_by(const Key& key, const SignedToken& token) {
   if (key.mac != nullptr) return has_mac(key, token);
   const bool is_verified = has_signature(key, token);

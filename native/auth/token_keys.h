@@ -39,6 +39,9 @@ class TokenKeys {
   /// without a name is tried for every token.
   [[nodiscard]] TokenFault verify(const SignedToken& token);
 
+  /// Whether a key of this algorithm has this name.
+  [[nodiscard]] bool has(TokenAlgorithm algorithm, std::string_view id) const;
+
  private:
   struct Key {
     TokenAlgorithm algorithm;

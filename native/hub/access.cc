@@ -33,6 +33,8 @@ Counter counter_of(TokenFault fault) {
       return Counter::kTokensAcceptedTotal;
     case TokenFault::kExpired:
       return Counter::kTokensRejectedExpiredTotal;
+    case TokenFault::kKeyPending:
+      return Counter::kTokensRejectedKeyPendingTotal;
     case TokenFault::kAlgorithm:
     case TokenFault::kUnknownKey:
     case TokenFault::kSignature:
@@ -54,7 +56,8 @@ bool Access::configure(const frame::Access& settings) {
   if (settings.algorithms.size() != count || settings.key_ids.size() != count) return false;
   // What was verified with an old key is verified again.
   forget_known();
-  if (count == 0) {
+  const bool has_remote = (settings.flags & access_flag::kRemoteKeys) != 0;
+  if (count == 0 && !has_remote) {
     authenticator_ = nullptr;
     return true;
   }
@@ -68,6 +71,10 @@ bool Access::configure(const frame::Access& settings) {
     if (authenticator->keys().add(algorithm, settings.key_ids[key], bytes) != nullptr) return false;
   }
   authenticator->set_rules({settings.issuer, settings.audience, settings.leeway_s});
+  const bool is_pending = (settings.flags & access_flag::kKeysPending) != 0;
+  if (has_remote) {
+    authenticator->set_remote_keys(is_pending ? RemoteKeys::kPending : RemoteKeys::kKnown);
+  }
   authenticator_ = std::move(authenticator);
   return true;
 }
@@ -85,6 +92,10 @@ void Access::tick() {
     if (connection->is_closing) return parts_.connections->close(connection, CloseCause::kExpired);
     parts_.connections->disconnect(connection, CloseCause::kExpired, {});
   });
+}
+
+void Access::on_keys_checked(const frame::KeysChecked& order) {
+  unknown_keys_.on_checked(order.seconds, sys::monotonic_ns());
 }
 
 void Access::revoke(const frame::Revoke& order) {
@@ -114,6 +125,7 @@ TokenFault Access::verify(std::string_view token, uint64_t now_s, Claims* out) {
   // Public channels alone need no keys, and then no token is believed.
   if (authenticator_ == nullptr) return TokenFault::kUnknownKey;
   const TokenFault fault = authenticator_->authenticate(token, now_s, out);
+  if (fault == TokenFault::kKeyPending) return unknown_keys_.note(sys::monotonic_ns());
   const bool is_revoked = fault == TokenFault::kNone && revocations_.has(*out);
   return is_revoked ? TokenFault::kRevoked : fault;
 }

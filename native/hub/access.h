@@ -16,6 +16,8 @@
 #include "auth/token.h"
 #include "base/random.h"
 #include "connection/services.h"
+#include "hub/unknown_keys.h"
+#include "ipc/control.h"
 #include "ipc/frames.h"
 #include "ipc/segment.h"
 #include "pubsub/channels.h"
@@ -30,11 +32,12 @@ class Access final : public AccessService {
     const Namespaces* namespaces;
     const frame::Comet* rules;
     ConnectionOwner* connections;
+    Control* control;
     Slab<Connection>* records;
     Counters* counters;
     Random* random;
   };
-  explicit Access(const Parts& parts) : parts_(parts) {}
+  explicit Access(const Parts& parts) : parts_(parts), unknown_keys_(parts.control) {}
   Access(const Access&) = delete;
   Access& operator=(const Access&) = delete;
   ~Access() = default;
@@ -45,6 +48,9 @@ class Access final : public AccessService {
   [[nodiscard]] bool is_on() const override { return is_on_; }
   /// Reserves the records of descriptors below `capacity`. False if the kernel refuses.
   [[nodiscard]] bool reserve(uint32_t capacity) { return principals_.reserve(capacity); }
+
+  /// The manager has fetched the keys of --token-jwks-url because of an unknown one.
+  void on_keys_checked(const frame::KeysChecked& order);
 
   /// Ends the connections of revoked tokens, and rejects those tokens from now on.
   void revoke(const frame::Revoke& order);
@@ -117,6 +123,7 @@ class Access final : public AccessService {
   std::unique_ptr<Authenticator> authenticator_;
   Principals principals_;
   Revocations revocations_;
+  UnknownKeys unknown_keys_;
   KnownTokens known_;
   SipKey digest_key_{};
   Ref<Grants> publics_;

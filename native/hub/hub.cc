@@ -53,6 +53,7 @@ Hub::Hub(Transport* transport, Control* control, Counters* counters)
                &namespaces_,
                &rules_,
                transport,
+               control,
                &transport->connections(),
                counters,
                &random_}),

@@ -62,6 +62,7 @@ class Hub final : SubscriptionService, PublishService, ConnectionObserver, Repla
   [[nodiscard]] bool on_namespaces(const frame::Namespaces& settings) {
     return namespaces_.configure(settings);
   }
+  void on_keys_checked(const frame::KeysChecked& order) { access_.on_keys_checked(order); }
   void on_revoke(const frame::Revoke& order) { access_.revoke(order); }
   void on_disconnect_user(const frame::DisconnectUser& order) { access_.disconnect_user(order); }
   void on_kick(const frame::Kick& order);

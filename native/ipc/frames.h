@@ -69,6 +69,14 @@ constexpr uint8_t kMailboxes = 4;
 constexpr uint8_t kWebSocketCompression = 8;
 }  // namespace comet_flag
 
+/// Bits of the `flags` of an Access frame. kRemoteKeys: some keys are those of --token-jwks-url, so
+/// an unknown key may become known. kKeysPending: the manager has not fetched them yet, or long
+/// ago.
+namespace access_flag {
+constexpr uint8_t kRemoteKeys = 1;
+constexpr uint8_t kKeysPending = 2;
+}  // namespace access_flag
+
 // From the manager to a worker.
 
 /// The first command of a worker. `parent` is the manager's pid; the server has `slots` workers.
@@ -132,7 +140,9 @@ constexpr uint8_t kWebSocketCompression = 8;
 /// everybody may do everything. `algorithms` has a TokenAlgorithm for each key, `key_ids` its `kid`
 /// or an empty text, and `keys` its secret or public key (DER) in base64url. `issuer`, `audience`
 /// and `cookie` are empty for none. Everybody may subscribe to the names and patterns of `publics`.
+/// `flags` is a set of access_flag.
 #define MC_ACCESS(F)     \
+  F(u8, flags)           \
   F(numbers, algorithms) \
   F(texts, key_ids)      \
   F(texts, keys)         \
@@ -149,6 +159,10 @@ constexpr uint8_t kWebSocketCompression = 8;
   F(texts, prefixes)     \
   F(numbers, flags)      \
   F(numbers, client_publish)
+
+/// The manager has fetched the keys of --token-jwks-url because of an UnknownKey frame. For
+/// `seconds` from now a key that is still unknown is not one of the issuer.
+#define MC_KEYS_CHECKED(F) F(u32, seconds)
 
 /// Tokens that count no longer, and whose connections end: those of `user`, or the one with the
 /// `jti` `id`, that were issued at or before `before_s`. Kept until `ends_at_s`. Times are seconds
@@ -249,6 +263,10 @@ constexpr uint8_t kWebSocketCompression = 8;
   F(blob, data)
 
 // From a worker to the manager.
+
+/// Clients presented `tokens` tokens whose keys are unknown since the last such frame, of which a
+/// worker sends at most one a second.
+#define MC_UNKNOWN_KEY(F) F(u32, tokens)
 
 /// The worker is configured and waits for Watch.
 #define MC_READY(F)   \
@@ -377,6 +395,7 @@ constexpr uint8_t kWebSocketCompression = 8;
   X(kUserChannels, 38, UserChannels, MC_USER_CHANNELS)          \
   X(kClientResponse, 39, ClientResponse, MC_CLIENT_RESPONSE)    \
   X(kPublished, 40, Published, MC_PUBLISHED)                    \
+  X(kKeysChecked, 36, KeysChecked, MC_KEYS_CHECKED)             \
   X(kInterestRequest, 15, InterestRequest, MC_INTEREST_REQUEST) \
   X(kReady, 16, Ready, MC_READY)                                \
   X(kLog, 17, Log, MC_LOG)                                      \
@@ -391,7 +410,8 @@ constexpr uint8_t kWebSocketCompression = 8;
   X(kInterestEnd, 25, InterestEnd, MC_INTEREST_END)             \
   X(kMailboxPoll, 26, MailboxPoll, MC_MAILBOX_POLL)             \
   X(kMailboxAck, 27, MailboxAck, MC_MAILBOX_ACK)                \
-  X(kMailboxNack, 28, MailboxNack, MC_MAILBOX_NACK)
+  X(kMailboxNack, 28, MailboxNack, MC_MAILBOX_NACK)             \
+  X(kUnknownKey, 37, UnknownKey, MC_UNKNOWN_KEY)
 
 enum class FrameType : uint8_t { MC_FRAMES(MC_FRAME_TYPE) };
 

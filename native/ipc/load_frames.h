@@ -99,16 +99,16 @@ enum class DialPhase : uint8_t { kNone, kOpen, kVerify, kExchange, kGather };
   F(numbers, buckets)
 
 #define MC_LOAD_FRAMES(X)                    \
-  X(kDial, 32, Dial, MC_DIAL)                \
-  X(kVerify, 33, Verify, MC_VERIFY)          \
-  X(kExchange, 34, Exchange, MC_EXCHANGE)    \
-  X(kSubscribe, 35, Subscribe, MC_SUBSCRIBE) \
-  X(kGather, 36, Gather, MC_GATHER)          \
-  X(kReconnect, 37, Reconnect, MC_RECONNECT) \
-  X(kProgress, 48, Progress, MC_PROGRESS)    \
-  X(kFailures, 49, Failures, MC_FAILURES)    \
-  X(kLatency, 50, Latency, MC_LATENCY)       \
-  X(kDeliveryTimes, 51, DeliveryTimes, MC_DELIVERY_TIMES)
+  X(kDial, 64, Dial, MC_DIAL)                \
+  X(kVerify, 65, Verify, MC_VERIFY)          \
+  X(kExchange, 66, Exchange, MC_EXCHANGE)    \
+  X(kSubscribe, 67, Subscribe, MC_SUBSCRIBE) \
+  X(kGather, 68, Gather, MC_GATHER)          \
+  X(kReconnect, 69, Reconnect, MC_RECONNECT) \
+  X(kProgress, 80, Progress, MC_PROGRESS)    \
+  X(kFailures, 81, Failures, MC_FAILURES)    \
+  X(kLatency, 82, Latency, MC_LATENCY)       \
+  X(kDeliveryTimes, 83, DeliveryTimes, MC_DELIVERY_TIMES)
 
 enum class LoadFrameType : uint8_t { MC_LOAD_FRAMES(MC_FRAME_TYPE) };
 

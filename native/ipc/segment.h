@@ -117,6 +117,8 @@ enum class CounterKind : uint8_t { kTotal, kGauge };
     "Rejected because they had expired: clients should ask for a new one earlier.")        \
   X(kTokensRejectedKeyTotal, "tokens_rejected_key_total", kTotal,                                   \
     "Rejected because of the signature, the key or the algorithm: compare --token-key.")           \
+  X(kTokensRejectedKeyPendingTotal, "tokens_rejected_key_pending_total", kTotal,                    \
+    "Answered with 503 because their key was not known yet: compare jwks_fetch_failures_total.")    \
   X(kTokensRejectedOtherTotal, "tokens_rejected_other_total", kTotal,                               \
     "Rejected for another fault, which the response names.")                                       \
   X(kAccessDeniedTotal, "access_denied_total", kTotal,                                            \

@@ -53,16 +53,19 @@ constexpr HttpFault kDenied{403,
                             "channel: not allowed with this token",
                             "Bearer realm=\"megacomet-ts\", error=\"insufficient_scope\""};
 
-HttpFault invalid_token(const char* sentence) {
-  return {401, sentence, "Bearer realm=\"megacomet-ts\", error=\"invalid_token\""};
+/// 503 for a token that may be valid as soon as the manager has its key, else 401.
+HttpFault invalid_token(TokenFault fault) {
+  if (fault == TokenFault::kKeyPending) return {503, describe(fault)};
+  return {401, describe(fault), "Bearer realm=\"megacomet-ts\", error=\"invalid_token\""};
 }
 
 /// Gives the connection the identity of the request's token, if it has one, and the request the
-/// channels of that token.
+/// channels of that token. A rejected token of a cookie counts as none: `in_cookie` gets its fault.
 HttpFault identify(Services& services,
                    Connection* connection,
                    const HttpHead& head,
-                   CometRequest* request) {
+                   CometRequest* request,
+                   TokenFault* in_cookie) {
   // What a client says on purpose comes before what a browser adds.
   std::string_view token = bearer_token(head);
   if (token.empty()) token = request->token;
@@ -71,7 +74,8 @@ HttpFault identify(Services& services,
   if (token.empty()) return {};
   const TokenFault fault = services.access->identify(connection, token, &request->channels);
   // A page cannot keep its browser from sending an old cookie.
-  if (fault != TokenFault::kNone) return is_cookie ? HttpFault{} : invalid_token(describe(fault));
+  if (is_cookie) *in_cookie = fault;
+  if (fault != TokenFault::kNone) return is_cookie ? HttpFault{} : invalid_token(fault);
   remove_repeated(&request->channels);
   const char* error =
       too_many_channels(request->channels, services.rules->channels_per_connection_max);
@@ -88,7 +92,7 @@ HttpFault check_subscribe_access(Services& services,
   std::vector<std::string> admitted;
   for (const std::string& token : tokens) {
     const TokenFault fault = access->admit(connection, token, &admitted);
-    if (fault != TokenFault::kNone) return invalid_token(describe(fault));
+    if (fault != TokenFault::kNone) return invalid_token(fault);
   }
   for (const std::string& channel : channels) {
     if (std::find(admitted.begin(), admitted.end(), channel) != admitted.end()) continue;
@@ -127,12 +131,17 @@ HttpFault check_request_access(Services& services,
   services.access->forget(connection);
   // A mailbox's id is its own secret.
   if (request->route == CometRoute::kMailbox) return {};
+  TokenFault in_cookie = TokenFault::kNone;
   HttpFault fault;
-  if (services.access->is_on()) fault = identify(services, connection, head, request);
+  if (services.access->is_on()) {
+    fault = identify(services, connection, head, request, &in_cookie);
+  }
   if (fault.code == 0) {
     fault =
         check_subscribe_access(services, connection, request->channels, request->channel_tokens);
   }
+  // The cookie may hold the token that the request needs.
+  if (fault.code == 401 && in_cookie == TokenFault::kKeyPending) fault = invalid_token(in_cookie);
   if (fault.code != 0) services.access->forget(connection);
   return fault;
 }

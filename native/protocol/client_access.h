@@ -20,7 +20,8 @@ namespace megacomet {
                                              CometRequest* request);
 
 /// Why a client may not subscribe to all of these channels; code 0 if it may, 401 for a token that
-/// is missing or rejected, else 403. `tokens` are for one channel each.
+/// is missing or rejected, 503 for one whose key is not known yet, else 403. `tokens` are for one
+/// channel each.
 [[nodiscard]] HttpFault check_subscribe_access(Services& services,
                                                Connection* connection,
                                                const std::vector<std::string>& channels,

@@ -119,6 +119,12 @@ void reject_and_close(const RequestContext& context, const HttpFault& fault) {
   reject(context.services, context.connection, fault, options, context.head.target.path);
 }
 
+/// The request may succeed later. Not counted as bad: the client made no mistake.
+void reject_for_now(const RequestContext& context, const HttpFault& fault) {
+  std::string bytes = http_unavailable(context.services, context.head, fault.sentence);
+  respond(context.services, context.connection, std::move(bytes), false, CloseCause::kRejected);
+}
+
 /// A browser sends it before a request with headers of its own (Fetch standard, CORS).
 void answer_preflight(const RequestContext& context) {
   AnswerOptions options = context.options();
@@ -306,6 +312,7 @@ void handle(const RequestContext& context) {
       check_request_access(context.services, context.connection, context.head, &request);
   // A client that guesses tokens connects again for each try.
   if (denied.code == 401) return reject_and_close(context, denied);
+  if (denied.code == 503) return reject_for_now(context, denied);
   if (denied.code != 0) return reject(context, denied);
   if (needs_channel(request.route) && request.channels.empty()) {
     return reject(context, {400, "channel is required"});

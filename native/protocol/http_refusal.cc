@@ -30,6 +30,22 @@ bool is_event_source(HeadStatus status, const HttpHead& head, std::string_view r
 
 /// An EventSource returns after a response that ends, and not after an error. Other clients get an
 /// error with Retry-After.
+std::string answer(bool is_event_source, const AnswerOptions& options, const Reason& reason) {
+  if (is_event_source) {
+    std::string bytes = http_stream_head(kEventStream, options.origin);
+    reason.append_event(reason.wait_ms, &bytes);
+    return bytes;
+  }
+  return http_retry_later((reason.wait_ms + 999) / 1000, reason.sentence, options);
+}
+
+AnswerOptions options_of(const Services& services, const HttpHead& head) {
+  AnswerOptions options;
+  options.origin = allowed_origin(head.value(Field::kOrigin), *services.rules);
+  options.is_head_only = head.method == Method::kHead;
+  return options;
+}
+
 std::string refusal(Services& services,
                     std::string_view request,
                     bool is_last,
@@ -40,17 +56,11 @@ std::string refusal(Services& services,
   if (status == HeadStatus::kIncomplete && !is_last) return {};
   AnswerOptions options;
   if (status == HeadStatus::kComplete) {
-    options.origin = allowed_origin(head.value(Field::kOrigin), *services.rules);
-    options.is_head_only = head.method == Method::kHead;
+    options = options_of(services, head);
   } else {
     options.origin = allowed_origin_in(services, request);
   }
-  if (is_event_source(status, head, request)) {
-    std::string bytes = http_stream_head(kEventStream, options.origin);
-    reason.append_event(reason.wait_ms, &bytes);
-    return bytes;
-  }
-  return http_retry_later((reason.wait_ms + 999) / 1000, reason.sentence, options);
+  return answer(is_event_source(status, head, request), options, reason);
 }
 
 }  // namespace
@@ -71,6 +81,13 @@ std::string http_refusal(Services& services, std::string_view request, bool is_l
   const uint32_t wait_ms = retry_after_s(services.random) * 1000;
   return refusal(
       services, request, is_last, {"server full; retry later", wait_ms, append_full_event});
+}
+
+std::string http_unavailable(Services& services, const HttpHead& head, std::string_view sentence) {
+  const uint32_t wait_ms = retry_after_s(services.random) * 1000;
+  return answer(is_event_source(HeadStatus::kComplete, head, {}),
+                options_of(services, head),
+                {sentence, wait_ms, append_unavailable_event});
 }
 
 std::string http_input_full(Services& services, std::string_view request) {

@@ -21,6 +21,11 @@ namespace megacomet {
 /// `is_last`.
 [[nodiscard]] std::string http_refusal(Services& services, std::string_view request, bool is_last);
 
+/// The response to a complete request that may succeed later; `sentence` says why.
+[[nodiscard]] std::string http_unavailable(Services& services,
+                                           const HttpHead& head,
+                                           std::string_view sentence);
+
 /// The response to an incomplete request for which the input budget has no room.
 [[nodiscard]] std::string http_input_full(Services& services, std::string_view request);
 

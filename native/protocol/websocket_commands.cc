@@ -185,8 +185,9 @@ bool connect(Services& services, Connection* connection, const ClientCommand& co
   const TokenFault fault = services.access->identify(connection, command.tokens.front(), &channels);
   if (fault != TokenFault::kNone) {
     if (!reject(services, connection, command, describe(fault))) return false;
-    close_websocket(
-        services, connection, close_code::kUnauthorized, describe(fault), CloseCause::kRejected);
+    const bool is_for_now = fault == TokenFault::kKeyPending;
+    const uint16_t code = is_for_now ? close_code::kTryAgainLater : close_code::kUnauthorized;
+    close_websocket(services, connection, code, describe(fault), CloseCause::kRejected);
     return false;
   }
   if (!send_websocket_text(

@@ -126,6 +126,7 @@ constexpr DispatchTable<Worker> Worker::kCommands({
     {FrameType::kComet, to_worker<&Worker::set_comet>},
     {FrameType::kAccess, to_hub<&Hub::on_access>},
     {FrameType::kNamespaces, to_hub<&Hub::on_namespaces>},
+    {FrameType::kKeysChecked, to_hub<&Hub::on_keys_checked>},
     {FrameType::kRevoke, to_hub<&Hub::on_revoke>},
     {FrameType::kDisconnectUser, to_hub<&Hub::on_disconnect_user>},
     {FrameType::kPublish, to_hub<&Hub::on_publish>},

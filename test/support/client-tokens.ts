@@ -43,8 +43,9 @@ export function signPublic(
   alg: 'ES256' | 'EdDSA' | 'RS256',
   key: KeyObject,
   payload: object,
+  header: object = {},
 ): string {
-  const text = `${base64url({ alg })}.${base64url(payload)}`;
+  const text = `${base64url({ alg, ...header })}.${base64url(payload)}`;
   const hash = alg === 'EdDSA' ? null : 'sha256';
   const signature = sign(hash, Buffer.from(text), { key, dsaEncoding: 'ieee-p1363' });
   return `${text}.${signature.toString('base64url')}`;

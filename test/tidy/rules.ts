@@ -44,7 +44,7 @@ export const ROOMS: Readonly<Record<string, readonly string[]>> = {
   'lib/manager': ['base', 'system', 'ipc', 'stats'],
   'lib/doctor': ['base', 'system', 'capacity'],
   'lib/systemd': ['base', 'system', 'capacity/sizing.ts'],
-  'lib/api': ['base', 'system', 'ipc', 'broker', 'stats'],
+  'lib/api': ['base', 'system', 'ipc', 'access', 'broker', 'stats'],
   'lib/server': [
     'base',
     'options',

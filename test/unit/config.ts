@@ -170,7 +170,20 @@ t.test('an option that needs another one is rejected without it, from each sourc
     const raw = spec.kind === 'flag' ? true : String(spec.default ?? spec.min ?? '*');
     const flags = { [keyOf(spec.name)]: raw };
     t.match(complaint(flags, {}), / needs --protocol comet$/, spec.name);
-    t.equal(complaint({ ...flags, protocol: 'comet' }, {}), '', `${spec.name} with it`);
+    const { requires } = spec;
+    if (requires !== undefined) {
+      const rule =
+        requires.or === undefined ? requires.name : `${requires.name} or --${requires.or}`;
+      const message = complaint({ ...flags, protocol: 'comet' }, {});
+      t.ok(message.endsWith(` needs --${rule}`), message);
+    }
+    for (const name of [requires?.name, requires?.or].filter((one) => one !== undefined)) {
+      const all = { ...flags, protocol: 'comet', [keyOf(name)]: 'a' };
+      t.equal(complaint(all, {}), '', `${spec.name} with --${name}`);
+    }
+    if (requires === undefined) {
+      t.equal(complaint({ ...flags, protocol: 'comet' }, {}), '', `${spec.name} with it`);
+    }
   }
   t.equal(complaint({ clientPublish: false }, {}), '', 'a flag that is off needs nothing');
   t.equal(
