@@ -18,7 +18,7 @@ import type { Owners } from '../system/secret-file.js';
 import { stateFolderOf } from '../system/state-folder.js';
 import { readToken } from './token.js';
 
-/** The file in the state folder, and the credential of a service (systemd.exec(5), LoadCredential=). */
+/** The file in the state folder, and the credential of the unit in lib/systemd/units.ts. */
 export const TOKEN_NAME = 'admin.token';
 const LABEL = 'admin token';
 /** 256 bits. */

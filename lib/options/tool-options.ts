@@ -503,6 +503,14 @@ export const INSTALL_OPTIONS = [
     help: 'Config file that the service reads; written if it is missing, otherwise kept.',
   },
   {
+    name: 'admin-token-file',
+    hasNoVariable: true,
+    kind: 'text',
+    value: 'FILE',
+    unset: 'the server generates its token',
+    help: 'File with the admin token of the service; systemd passes it by LoadCredential=.',
+  },
+  {
     name: 'dir',
     kind: 'text',
     value: 'DIR',

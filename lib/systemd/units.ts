@@ -34,6 +34,8 @@ export interface UnitPlan {
   readonly command: readonly [program: string, script: string];
   /** The config file; null if the environment names it. */
   readonly config: string | null;
+  /** The file that systemd passes as the admin token; null if the server generates one. */
+  readonly adminTokenFile: string | null;
 }
 
 /** The plan of the committed units: stock Debian, Node and the package where npm -g puts them. */
@@ -50,10 +52,14 @@ export const PACKAGED: UnitPlan = {
   listen: ['[::]:8000'],
   command: ['/usr/bin/node', '/usr/lib/node_modules/megacomet-ts/lib/bin.js'],
   config: null,
+  adminTokenFile: null,
 };
 
 export const SERVICE_NAME = 'megacomet.service';
 export const SOCKET_NAME = 'megacomet.socket';
+
+/** The credential that the server takes as its admin token, if no option has one. */
+export const TOKEN_CREDENTIAL = 'admin.token';
 
 /** The file that sets the environment of the packaged unit, as an alternative to a drop-in. */
 const ENVIRONMENT_FILE = '/etc/megacomet/environment';
@@ -106,6 +112,18 @@ function execStart({ command, config }: UnitPlan): string {
     '# a config file, which "systemctl reload" reads again.\n' +
     `EnvironmentFile=-${ENVIRONMENT_FILE}\n${start}`
   );
+}
+
+/** The folders of the service, and the admin token that systemd passes to it. */
+function folders({ adminTokenFile }: UnitPlan): string {
+  const text = `# The server keeps its admin token in /var/lib/megacomet. /run/megacomet is there for unix sockets,
+# such as MEGACOMET_ADMIN_LISTEN=unix:/run/megacomet/admin.sock.
+StateDirectory=megacomet
+StateDirectoryMode=0700
+RuntimeDirectory=megacomet`;
+  if (adminTokenFile === null) return text;
+  const credential = `${TOKEN_CREDENTIAL}:${adminTokenFile.replaceAll('%', '%%')}`;
+  return `${text}\n# The admin token, for this service alone: systemd reads the file as root.\nLoadCredential=${credential}`;
 }
 
 function memoryFormula({ target, workers, costs }: UnitPlan): string {
@@ -198,6 +216,7 @@ NotifyAccess=main
 ${execStart(plan)}
 ExecReload=/bin/kill -HUP $MAINPID
 SyslogIdentifier=megacomet
+${folders(plan)}
 
 # Supervision
 ${SUPERVISION}

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 
 import t, { type Test as TapTest } from 'tap';
 
+import { TOKEN_NAME } from '../../lib/api/generated-token.js';
 import { obstacleTo } from '../../lib/cli/commands/install-service.js';
 import {
   cgroupBytesNeeded,
@@ -19,6 +20,7 @@ import {
   quoteProgram,
   serviceUnit,
   socketUnit,
+  TOKEN_CREDENTIAL,
   type UnitPlan,
 } from '../../lib/systemd/units.js';
 import { root, run } from '../support/helpers.js';
@@ -133,9 +135,23 @@ t.test('a path with any character reaches the program unchanged', { skip: noAnal
   t.end();
 });
 
+t.test('the unit has folders for the generated token and for unix sockets', (t) => {
+  const unit = serviceUnit(PACKAGED);
+  t.equal(valueOf(unit, 'StateDirectory'), 'megacomet', 'the folder of the generated token');
+  t.equal(valueOf(unit, 'StateDirectoryMode'), '0700');
+  t.equal(valueOf(unit, 'RuntimeDirectory'), 'megacomet');
+  t.equal(valueOf(unit, 'LoadCredential'), undefined, 'the server generates its token');
+  const given = serviceUnit({ ...PACKAGED, adminTokenFile: '/etc/my 100%/token' });
+  t.equal(valueOf(given, 'LoadCredential'), 'admin.token:/etc/my 100%%/token');
+  t.equal(TOKEN_CREDENTIAL, TOKEN_NAME, 'the server looks for a credential of this name');
+  t.end();
+});
+
 t.test('systemd reports no error in the units', { skip: noAnalyze }, (t) => {
   for (const config of [null, '/etc/megacomet/config.json']) {
-    const files = writeUnits(t, { ...HERE, config, listen: ['0.0.0.0:80', 'unix:/run/push'] });
+    const adminTokenFile = config === null ? null : '/etc/my 100% token';
+    const options = { config, adminTokenFile, listen: ['0.0.0.0:80', 'unix:/run/push'] };
+    const files = writeUnits(t, { ...HERE, ...options });
     const { status, stderr } = spawnSync('systemd-analyze', ['verify', ...files], {
       encoding: 'utf8',
     });
@@ -176,7 +192,8 @@ const outOfReach =
 
 t.test('install-service prints the files that it would write', async (t) => {
   const folder = t.testdir();
-  const { code, stdout, stderr } = await install(folder, '--print', '--listen', '0.0.0.0:81');
+  const options = ['--listen', '0.0.0.0:81', '--admin-token-file', '/etc/megacomet/token'];
+  const { code, stdout, stderr } = await install(folder, '--print', ...options);
   t.equal(code, 0);
   t.equal(stderr, '');
   t.same(readdirSync(folder), [], 'and writes nothing');
@@ -187,6 +204,7 @@ t.test('install-service prints the files that it would write', async (t) => {
   t.match(parts[0], '"max-connections": 10000');
   t.match(parts[1], `ExecStart=${quoteProgram(process.execPath)} `, 'with this Node');
   t.match(parts[1], `${quoteArgument(join(root, 'lib/bin.js'))} serve --config `, 'this package');
+  t.match(parts[1], 'LoadCredential=admin.token:/etc/megacomet/token\n');
   t.match(parts[2], 'ListenStream=0.0.0.0:81');
 });
 
@@ -212,6 +230,7 @@ t.test('install-service writes complete files, once', { skip: outOfReach }, asyn
 t.test('install-service rejects mistakes in one sentence', async (t) => {
   const folder = t.testdir({ file: '' });
   const rows: [string[], RegExp, number][] = [
+    [['--admin-token-file', 'token'], /--admin-token-file: "token" is not an absolute path/, 2],
     [['--dir', 'units'], /--dir: "units" is not an absolute path/, 2],
     [['--config-file', 'x.json'], /--config-file: "x\.json" is not an absolute path/, 2],
     [['--listen', 'nowhere:80'], /listen: "nowhere:80" is not a numeric HOST:PORT/, 2],

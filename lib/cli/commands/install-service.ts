@@ -2,6 +2,7 @@
 import { existsSync, realpathSync, statSync } from 'node:fs';
 import path from 'node:path';
 
+import { readToken } from '../../api/token.js';
 import { planCapacity, readMachineLimits } from '../../capacity/capacity.js';
 import { readSettings, type Settings } from '../../options/config.js';
 import { MegacometError } from '../../base/errors.js';
@@ -15,6 +16,7 @@ import {
 } from '../../system/kernel.js';
 import { readCosts, thisMachine } from '../../doctor/machine.js';
 import { packageRoot } from '../../system/native.js';
+import { ownersOf } from '../../system/secret-file.js';
 import { keyOf } from '../../options/options.js';
 import { limitNofile } from '../../capacity/sizing.js';
 import {
@@ -83,6 +85,7 @@ function planService(settings: Settings): ServicePlan {
       listen: addresses,
       command: [node.file, path.join(packageRoot, 'lib/bin.js')],
       config: settings['configFile'] as string,
+      adminTokenFile: (settings['adminTokenFile'] as string | undefined) ?? null,
     },
   };
 }
@@ -90,6 +93,11 @@ function planService(settings: Settings): ServicePlan {
 /** The config file, with the options that the plan decides; all others have their defaults. */
 function configText({ target, drainS }: UnitPlan): string {
   return `${JSON.stringify({ 'max-connections': target, drain: drainS }, null, 2)}\n`;
+}
+
+/** Rejects a file of the admin token with which the service would not start. */
+function checkToken(file: string): void {
+  readToken('admin-token-file', file, ownersOf(undefined));
 }
 
 /** Writes files; returns a line for each with the result. */
@@ -137,9 +145,9 @@ export async function installService(
   output: Output,
 ): Promise<number> {
   const settings = readSettings('install-service', { flags, env: process.env });
-  for (const name of ['config-file', 'dir']) {
-    const value = settings[keyOf(name)] as string;
-    if (path.isAbsolute(value)) continue;
+  for (const name of ['config-file', 'dir', 'admin-token-file']) {
+    const value = settings[keyOf(name)] as string | undefined;
+    if (value === undefined || path.isAbsolute(value)) continue;
     throw new MegacometError('ERR_OPTION_INVALID', `--${name}: "${value}" is not an absolute path`);
   }
   const folder = settings['dir'] as string;
@@ -164,6 +172,7 @@ export async function installService(
   }
   const obstacle = obstacleOf(units);
   if (obstacle !== null) throw new MegacometError('ERR_WRITE', obstacle);
+  if (units.adminTokenFile !== null) checkToken(units.adminTokenFile);
   await output.print(
     [...write(folder, files), ...writeConfig(config, configText(units))].join('\n'),
   );
