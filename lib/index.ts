@@ -33,6 +33,7 @@ export type {
   CloseReport,
   Server,
   ServerEvents,
+  ServerInfo,
   ServerOptions,
 } from './server/server.js';
 export type { Health } from './systemd/service.js';

@@ -40,6 +40,8 @@ export interface Readiness {
 export interface AdminView {
   readonly protocol: string;
   stats(): Stats;
+  /** The server in brief. */
+  info(): object;
   readiness(): Readiness;
 }
 
@@ -101,6 +103,7 @@ export class Admin {
   readonly #stats = new Rendered(() =>
     Promise.resolve(bytesOf(formatExactJson(this.#view.stats()))),
   );
+  readonly #info = new Rendered(() => Promise.resolve(bytesOf(JSON.stringify(this.#view.info()))));
   readonly #metricsText = new Rendered(() => this.#renderMetrics());
 
   constructor(view: AdminView, options: AdminOptions, api?: AdminApi) {
@@ -177,6 +180,7 @@ export class Admin {
       const status = readiness.isReady ? 200 : 503;
       return Promise.resolve({ status, body: JSON.stringify(readiness) });
     },
+    '/info': async () => ({ status: 200, body: await this.#info.get() }),
     '/stats': async () => ({ status: 200, body: await this.#stats.get() }),
     '/metrics': async () => {
       const body = await this.#metricsText.get();

@@ -21,6 +21,7 @@ export interface Endpoint {
   readonly protocol?: 'comet';
 }
 
+const COMET_PAGE = { method: 'GET', protocol: 'comet' } as const;
 const JSON_BODY = { method: 'POST', types: [JSON_TYPE], protocol: 'comet' } as const;
 
 /** Every change of state is a POST with a body of JSON, and needs a token. */
@@ -30,9 +31,16 @@ export const ENDPOINTS = {
   '/stats': { method: 'GET', role: 'metrics' },
   '/metrics': { method: 'GET', role: 'metrics' },
   '/publish': { ...JSON_BODY, types: [JSON_TYPE, ...LINES_TYPES], role: 'publish' },
+  '/info': { method: 'GET', role: 'metrics' },
+  '/broadcast': { ...JSON_BODY, role: 'publish' },
+  '/subscribe': { ...JSON_BODY, role: 'admin' },
+  '/unsubscribe': { ...JSON_BODY, role: 'admin' },
+  '/disconnect': { ...JSON_BODY, role: 'admin' },
   '/kick': { ...JSON_BODY, role: 'admin' },
   '/revoke': { ...JSON_BODY, role: 'admin' },
-  '/channels': { method: 'GET', role: 'admin', protocol: 'comet' },
+  '/channels': { ...COMET_PAGE, role: 'admin' },
+  '/presence': { ...COMET_PAGE, role: 'admin' },
+  '/history': { ...COMET_PAGE, role: 'admin' },
 } as const satisfies Readonly<Record<string, Endpoint>>;
 
 /** The paths of the endpoints that every server has, or that only a comet server has. */

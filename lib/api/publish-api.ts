@@ -1,16 +1,20 @@
-// Publishing over HTTP: POST /publish with one message or a batch of lines, GET /channels, POST
-// /kick and /revoke. Answers requests that the gate of the admin server (admin-gate.ts) admitted.
+// The endpoints of a comet server: POST /publish with one message or a batch of lines, and the others
+// of query-handlers.ts and order-handlers.ts. Answers requests that the gate of the admin server
+// (admin-gate.ts) admitted.
 import type { IncomingMessage, ServerResponse } from 'node:http';
 
-import { MegacometError, type ErrorCode } from '../base/errors.js';
-import { counter, valuesOf, type ValuesOf } from '../base/metric.js';
-import type { DisconnectTarget } from '../broker/client-orders.js';
-import type { ChannelPage, ChannelQuery, PublishOptions, Receipt } from '../broker/publishing.js';
-import type { Revocation } from '../broker/revocations.js';
+import { MegacometError } from '../base/errors.js';
+import { counter, valuesOf, type Metric, type ValuesOf } from '../base/metric.js';
+import type { PublishOptions, Receipt } from '../broker/publishing.js';
 import type { Target } from './admin-request.js';
-import { readKick, readPublish, readRevoke, RequestFault } from './publish-request.js';
+import { readPublish, RequestFault } from './publish-request.js';
 import { BatchAnswer } from './batch-answer.js';
 import { isLinesType, LINES_TYPE, type CometPath } from './endpoints.js';
+import { ERROR_STATUS, type ApiErrorCode } from './error-codes.js';
+import * as orders from './order-handlers.js';
+import type { Order, OrderTarget } from './order-handlers.js';
+import * as queries from './query-handlers.js';
+import type { QueryTarget } from './query-handlers.js';
 import {
   checkHead,
   chunksOf,
@@ -23,11 +27,8 @@ import {
 import { reject, respond } from './response.js';
 
 /** The calls of the broker that the handlers make. */
-export interface PublishTarget {
+export interface PublishTarget extends OrderTarget, QueryTarget {
   publish(channel: string, data: Uint8Array | string, options?: PublishOptions): Receipt;
-  channels(query: ChannelQuery): ChannelPage;
-  disconnect(target: DisconnectTarget, reason: string): number;
-  revoke(revocation: Revocation): void;
 }
 
 export interface PublishApiOptions {
@@ -46,17 +47,10 @@ const BATCH_BYTES_DEFAULT = 64 * 1024 * 1024;
 /** JSON may write a byte as six characters (\u0000), and a message has other fields. */
 const JSON_BYTES_PER_BYTE = 6;
 const FIELDS_BYTES_MAX = 8192;
-const CHANNELS_MAX = 10_000;
 const RETRY_AFTER_S = 1;
 
-const STATUS: Partial<Record<ErrorCode, number>> = {
-  ERR_CHANNEL: 400,
-  ERR_MESSAGE: 400,
-  ERR_MESSAGE_SIZE: 413,
-  ERR_BUSY: 429,
-  ERR_OPTION_INVALID: 400,
-  ERR_NOT_RUNNING: 503,
-};
+/** A broadcast names its channels: a thousand of 200 characters of six bytes each. */
+const BODY_BYTES_MAX = 2 * 1024 * 1024;
 
 /** Handles a request to one path. Its method, media type and token are checked already. */
 type Handler = (
@@ -69,20 +63,35 @@ type Handler = (
 function rejectionOf(error: unknown): Rejection {
   if (error instanceof Rejection) return error;
   if (error instanceof RequestFault) return new Rejection(400, error.message);
-  const status = error instanceof MegacometError ? STATUS[error.code] : undefined;
-  if (status === undefined) throw error;
+  if (!(error instanceof MegacometError) || !Object.hasOwn(ERROR_STATUS, error.code)) throw error;
+  const code = error.code as ApiErrorCode;
+  const status = ERROR_STATUS[code];
   const isTemporary = status === 429 || status === 503;
   const headers = isTemporary ? { 'Retry-After': String(RETRY_AFTER_S) } : {};
-  return new Rejection(status, (error as Error).message, headers);
+  return new Rejection(status, error.message, headers, code);
+}
+
+/** Requests to one path. */
+function requestsTo(path: CometPath): Metric<PublishApi> {
+  const name = `api_${path.slice(1)}_requests_total` as const;
+  return counter(name, `Requests to ${path} of the admin server.`, (api: PublishApi) =>
+    api.requests(path),
+  );
 }
 
 export class PublishApi {
   static readonly METRICS = {
     apiRequestsTotal: counter(
       'api_requests_total',
-      'Requests to /publish, /channels, /kick and /revoke of the admin server.',
-      (api: PublishApi) => api.#requests,
+      'Requests to the endpoints of the admin server that only a comet server has. Some follow.',
+      (api: PublishApi) => [...api.#requests.values()].reduce((sum, count) => sum + count, 0),
     ),
+    apiPresenceRequestsTotal: requestsTo('/presence'),
+    apiHistoryRequestsTotal: requestsTo('/history'),
+    apiBroadcastRequestsTotal: requestsTo('/broadcast'),
+    apiSubscribeRequestsTotal: requestsTo('/subscribe'),
+    apiUnsubscribeRequestsTotal: requestsTo('/unsubscribe'),
+    apiDisconnectRequestsTotal: requestsTo('/disconnect'),
     apiMessagesTotal: counter(
       'api_messages_total',
       'Messages published over HTTP, one by one or in batches.',
@@ -99,7 +108,7 @@ export class PublishApi {
   readonly #options: PublishApiOptions;
   readonly #lineBytesMax: number;
   readonly #batchBytesMax: number;
-  #requests = 0;
+  readonly #requests = new Map<string, number>();
   #messages = 0;
   #rejected = 0;
 
@@ -115,6 +124,11 @@ export class PublishApi {
     return valuesOf(PublishApi.METRICS, this);
   }
 
+  /** Requests to a path. */
+  requests(path: CometPath): number {
+    return this.#requests.get(path) ?? 0;
+  }
+
   /**
    * Answers a request, if its path is one of the API.
    *
@@ -127,7 +141,7 @@ export class PublishApi {
   ): Promise<boolean> {
     const handler = this.#handlers[path as CometPath] as Handler | undefined;
     if (handler === undefined) return false;
-    this.#requests++;
+    this.#requests.set(path, (this.#requests.get(path) ?? 0) + 1);
     // A write after the client disconnected fails; nothing remains to be done then.
     response.on('error', () => undefined);
     try {
@@ -142,12 +156,31 @@ export class PublishApi {
 
   readonly #handlers: Readonly<Record<CometPath, Handler>> = {
     '/publish': (request, response) => this.#publish(request, response),
-    '/kick': (request, response) => this.#kick(request, response),
-    '/revoke': (request, response) => this.#revoke(request, response),
-    '/channels': (_request, response, query) => {
-      this.#channels(response, query);
-    },
+    '/broadcast': this.#order(orders.broadcast),
+    '/subscribe': this.#order(orders.subscribe),
+    '/unsubscribe': this.#order(orders.unsubscribe),
+    '/disconnect': this.#order(orders.disconnect),
+    '/kick': this.#order(orders.disconnect),
+    '/revoke': this.#order(orders.revoke),
+    '/channels': this.#query(queries.channels),
+    '/presence': this.#query(queries.presence),
+    '/history': this.#query(queries.history),
   };
+
+  /** The handler of an endpoint that reads. */
+  #query(answer: (target: QueryTarget, query: string) => Promise<string> | string): Handler {
+    return async (_request, response, query) => {
+      respond(response, 200, await answer(this.#target, query));
+    };
+  }
+
+  /** The handler of an endpoint that takes JSON. */
+  #order(answer: Order): Handler {
+    return async (request, response) => {
+      const json = await readText(request, this.#lineBytesMax + BODY_BYTES_MAX);
+      respond(response, 200, answer(this.#target, json));
+    };
+  }
 
   async #publish(request: IncomingMessage, response: ServerResponse): Promise<void> {
     if (isLinesType(mediaType(request))) {
@@ -209,42 +242,9 @@ export class PublishApi {
     if (!response.headersSent) throw new Rejection(400, 'the batch has no line');
     response.end();
   }
-
-  async #kick(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const { target, reason } = readKick(await readText(request, this.#lineBytesMax));
-    const count = this.#target.disconnect(target, reason);
-    const answer = 'channel' in target ? { subscribers: count } : target;
-    respond(response, 200, JSON.stringify(answer));
-  }
-
-  async #revoke(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const revocation = readRevoke(await readText(request, this.#lineBytesMax));
-    this.#target.revoke(revocation);
-    respond(response, 200, '{"revoked":true}');
-  }
-
-  #channels(response: ServerResponse, query: string): void {
-    const parameters = new URLSearchParams(query);
-    const integer = (name: string, usual: number, max: number): number => {
-      const value = parameters.get(name) ?? String(usual);
-      if (/^\d{1,15}$/.test(value) && Number(value) <= max) return Number(value);
-      throw new RequestFault(`${name} must be a whole number from 0 to ${max}`);
-    };
-    for (const name of parameters.keys()) {
-      if (!['prefix', 'limit', 'from'].includes(name)) {
-        throw new RequestFault('unknown query parameter: only prefix, limit and from are allowed');
-      }
-    }
-    const page = this.#target.channels({
-      prefix: parameters.get('prefix') ?? '',
-      limit: integer('limit', 1000, CHANNELS_MAX),
-      from: integer('from', 0, Number.MAX_SAFE_INTEGER),
-    });
-    respond(response, 200, JSON.stringify(page));
-  }
 }
 
 /** A rejection as the answer to one line of a batch. */
-function lineOf({ status, message }: Rejection): string {
-  return JSON.stringify({ status, error: message });
+function lineOf({ status, message, code }: Rejection): string {
+  return JSON.stringify({ status, error: message, code });
 }

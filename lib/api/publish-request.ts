@@ -1,4 +1,5 @@
-// One publish as JSON, from a body or a line of a batch, as the arguments of Broker.publish().
+// Requests as JSON, from a body or a line of a batch, as the arguments of the broker's calls.
+import type { DisconnectTarget } from '../broker/client-orders.js';
 import type { HistoryLimits } from '../broker/history-limits.js';
 import { SLOW_POLICIES, type SlowPolicy } from '../broker/slow-policy.js';
 import { FlatJsonError, readFlatJson, type FlatObject } from '../base/flat-json.js';
@@ -59,7 +60,7 @@ const OPTIONS = new Map<string, Reader>([
   ['policy', policy],
   ['history', history],
 ]);
-const OTHERS = new Set(['channel', 'data', 'base64']);
+const DATA = new Set(['data', 'base64']);
 
 /** The data: a string as it is, any other value as its JSON text, or bytes in base64. */
 function dataOf({ members, raw }: FlatObject): Buffer | string {
@@ -105,38 +106,78 @@ function checkNames({ members }: FlatObject, isKnown: (name: string) => boolean)
  */
 export function readPublish(json: string): PublishRequest {
   const object = readObject(json);
-  checkNames(object, (name) => OPTIONS.has(name) || OTHERS.has(name));
+  checkNames(object, (name) => OPTIONS.has(name) || DATA.has(name) || name === 'channel');
+  return { channel: channelOf(object), data: dataOf(object), options: optionsOf(object) };
+}
+
+function optionsOf({ members }: FlatObject): PublishOptions {
   const options: Record<string, unknown> = {};
-  for (const [name, value] of object.members) {
+  for (const [name, value] of members) {
     const read = OPTIONS.get(name);
     if (read !== undefined) options[name] = read(value, name);
   }
-  return { channel: channelOf(object), data: dataOf(object), options };
+  return options;
 }
 
-/** The connections to close: the subscribers of a channel, those of a user, or all. */
-export type KickTarget =
-  { readonly channel: string } | { readonly user: string } | { readonly all: true };
+/** One message for several channels. */
+export interface BroadcastRequest extends Omit<PublishRequest, 'channel'> {
+  readonly channels: readonly string[];
+}
 
-export interface KickRequest {
-  readonly target: KickTarget;
+/** A list of strings. @throws RequestFault */
+function textsOf({ members }: FlatObject, name: string): readonly string[] {
+  const value = members.get(name);
+  if (!Array.isArray(value)) throw new RequestFault(`"${name}" must be a list of strings`);
+  return value.map((item) => text(item, name));
+}
+
+/** @throws RequestFault. The broker checks the channels, data and options. */
+export function readBroadcast(json: string): BroadcastRequest {
+  const object = readObject(json);
+  checkNames(object, (name) => OPTIONS.has(name) || DATA.has(name) || name === 'channels');
+  return {
+    channels: textsOf(object, 'channels'),
+    data: dataOf(object),
+    options: optionsOf(object),
+  };
+}
+
+/** @throws RequestFault. The broker checks user and channels. */
+export function readUserChannels(json: string): {
+  readonly user: string;
+  readonly channels: readonly string[];
+} {
+  const object = readObject(json);
+  checkNames(object, (name) => ['user', 'channel', 'channels'].includes(name));
+  const { members } = object;
+  if (members.has('channel') === members.has('channels')) {
+    throw new RequestFault('either "channel" or "channels" is required');
+  }
+  const channels = members.has('channel') ? [channelOf(object)] : textsOf(object, 'channels');
+  return { user: text(members.get('user'), 'user'), channels };
+}
+
+export interface DisconnectRequest {
+  readonly target: DisconnectTarget;
   readonly reason: string;
 }
 
-/** @throws RequestFault */
-export function readKick(json: string): KickRequest {
+const TARGETS = ['channel', 'user', 'member', 'all'];
+
+/** @throws RequestFault. The broker checks the values. */
+export function readDisconnect(json: string): DisconnectRequest {
   const object = readObject(json);
   const { members } = object;
-  const targets = ['all', 'channel', 'user'];
-  checkNames(object, (name) => name === 'reason' || targets.includes(name));
+  checkNames(object, (name) => name === 'reason' || TARGETS.includes(name));
   const reason = text(members.get('reason') ?? '', 'reason');
-  const [name, ...others] = targets.filter((one) => members.has(one));
-  if (others.length === 0) {
-    if (name === 'channel') return { target: { channel: channelOf(object) }, reason };
-    if (name === 'user') return { target: { user: text(members.get(name), name) }, reason };
-    if (members.get('all') === true) return { target: { all: true }, reason };
+  const [name, ...others] = TARGETS.filter((one) => members.has(one));
+  const isAll = name === 'all' && members.get('all') === true;
+  if (name === undefined || others.length > 0 || (name === 'all' && !isAll)) {
+    throw new RequestFault('either "channel", "user", "member" or "all": true is required');
   }
-  throw new RequestFault('either "channel", "user" or "all": true is required');
+  if (isAll) return { target: { all: true }, reason };
+  const value = text(members.get(name), name);
+  return { target: { [name]: value } as unknown as DisconnectTarget, reason };
 }
 
 /** @throws RequestFault. The broker checks the values. */

@@ -4,6 +4,7 @@ import { isUtf8 } from 'node:buffer';
 import type { IncomingMessage } from 'node:http';
 
 import { ByteBuffer } from '../base/byte-buffer.js';
+import { codeOfStatus, type ApiErrorCode } from './error-codes.js';
 import { RequestFault } from './publish-request.js';
 
 /** Bytes of a rejected body that are read, so that its sender reads the answer before the reset. */
@@ -18,8 +19,14 @@ export class Rejection extends Error {
     readonly status: number,
     message: string,
     readonly headers: Readonly<Record<string, string>> = {},
+    readonly code: ApiErrorCode = codeOfStatus(status),
   ) {
     super(message);
+  }
+
+  /** The JSON of the response. */
+  get body(): string {
+    return JSON.stringify({ error: this.message, code: this.code });
   }
 }
 

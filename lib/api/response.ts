@@ -25,7 +25,7 @@ export function respond(
 export function reject(
   request: IncomingMessage,
   response: ServerResponse,
-  { status, message, headers }: Rejection,
+  { status, headers, body }: Rejection,
 ): void {
   if (response.headersSent) {
     response.destroy();
@@ -34,5 +34,5 @@ export function reject(
   // Not closed at once: the reset would destroy the answer before the client reads it.
   if (!request.complete) discard(request);
   for (const [name, value] of Object.entries(headers)) response.setHeader(name, value);
-  respond(response, status, JSON.stringify({ error: message }));
+  respond(response, status, body);
 }

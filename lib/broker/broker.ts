@@ -154,15 +154,8 @@ export class Broker extends EventEmitter<BrokerEvents> {
     this.#recovery = new Recovery({ engine, outgoing, lines });
     this.#channels = new ChannelList(interest, engine);
     this.#revocations = new Revocations(options.tokenLeewayS ?? null);
-    const presence = new Presence(lines, (channel) => this.rulesOf(channel).hasPresence);
-    this.#presence = presence;
-    this.#orders = new ClientOrders({
-      ...{ lines, interest, presence },
-      slots: () => outgoing.slots(),
-      checkHasUsers: (call) => {
-        this.#revocations.checkHasUsers(call);
-      },
-    });
+    this.#presence = new Presence(lines, (channel) => this.rulesOf(channel).hasPresence);
+    this.#orders = this.#makeOrders();
     this.#history = new HistoryReader(engine);
     this.#requests = new ClientRequests(lines, {
       presence: (channel) => this.gatherPresence(channel),
@@ -181,6 +174,16 @@ export class Broker extends EventEmitter<BrokerEvents> {
     this.#clients = new ClientPublishing(lines, (channel, data, publishOptions) =>
       this.publish(channel, data, publishOptions),
     );
+  }
+
+  #makeOrders(): ClientOrders {
+    return new ClientOrders({
+      ...{ lines: this.#lines, interest: this.#interest, presence: this.#presence },
+      slots: () => this.#outgoing.slots(),
+      checkHasUsers: (call) => {
+        this.#revocations.checkHasUsers(call);
+      },
+    });
   }
 
   /** Starts the periodic sweeps. They do not keep the process alive. */

@@ -1,4 +1,5 @@
 // The channels that have subscribers or history, page by page.
+import { NamePattern } from '../base/name-pattern.js';
 import type { HistoryEngine } from './history-engine.js';
 import type { Interest } from './interest.js';
 import type { ChannelInfo, ChannelPage, ChannelQuery } from './publishing.js';
@@ -23,13 +24,17 @@ export class ChannelList {
     this.#engine = engine;
   }
 
-  page({ prefix = '', limit = CHANNELS_LIMIT, from = 0 }: ChannelQuery = {}): ChannelPage {
+  page(query: ChannelQuery = {}): ChannelPage {
+    const { prefix = '', pattern, limit = CHANNELS_LIMIT, from = 0 } = query;
+    const wanted = pattern === undefined ? null : new NamePattern(pattern);
+    const isWanted = (channel: string): boolean =>
+      channel.startsWith(prefix) && wanted?.covers(channel) !== false;
     const channels: ChannelInfo[] = [];
     let next: number | null = from;
     for (let seen = 0; next !== null && seen < NAMES_PER_PAGE && channels.length < limit;) {
       const part = this.#part(next);
       for (const info of part.channels) {
-        if (info.channel.startsWith(prefix)) channels.push(info);
+        if (isWanted(info.channel)) channels.push(info);
       }
       seen += 1 + part.channels.length;
       ({ next } = part);

@@ -72,6 +72,11 @@ export interface ChannelQuery {
   /** Only names with this prefix; default: all. */
   readonly prefix?: string;
   /**
+   * Only names of this pattern, as in grants: a star stands for characters of one segment, and alone
+   * in the last segment for all that follows; default: all.
+   */
+  readonly pattern?: string;
+  /**
    * The approximate number of channels of a page; default 1000. A page may have some more, or none
    * although further pages follow.
    */

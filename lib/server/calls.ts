@@ -22,10 +22,10 @@ export function readDrainMs(options: unknown): number {
 
 /** The query of channels(). @throws MegacometError `ERR_OPTION_*`. */
 export function readChannelQuery(query: unknown): ChannelQuery {
-  const members = membersOf('channels', query, ['prefix', 'limit', 'from']);
+  const members = membersOf('channels', query, ['prefix', 'pattern', 'limit', 'from']);
   for (const [name, value] of members) {
     const label = `channels: ${name}`;
-    if (name === 'prefix') checkString(label, value);
+    if (name === 'prefix' || name === 'pattern') checkString(label, value);
     else checkInteger(label, value, 0, name === 'limit' ? COUNT_MAX : Number.MAX_SAFE_INTEGER);
   }
   return Object.fromEntries(members);

@@ -5,9 +5,11 @@ import { collectStats, type Stats, type WorkerMemory } from '../stats/stats.js';
 import { procReader } from '../system/kernel.js';
 import type { Health } from '../systemd/service.js';
 import type { Parts } from './parts.js';
+import { infoOf, type ServerInfo } from './server-info.js';
+import type { Filled } from './server-options.js';
 
 export interface ServerStateSources {
-  readonly protocol: string;
+  readonly options: Filled;
   readonly parts: Parts;
   readonly memory: WorkerMemory;
 }
@@ -20,7 +22,7 @@ export class ServerState implements AdminView {
   }
 
   get protocol(): string {
-    return this.#sources.protocol;
+    return this.#sources.options.protocol;
   }
 
   /** Addresses with their real ports. */
@@ -30,13 +32,13 @@ export class ServerState implements AdminView {
 
   /** See Server.stats(). */
   stats(): Stats {
-    const { protocol, parts, memory } = this.#sources;
+    const { parts, memory } = this.#sources;
     const { manager, capacity } = parts.running();
     const { messaging, ingest, admin, startedAtMs } = parts;
     return collectStats(
       {
         startedAtMs,
-        protocol,
+        protocol: this.protocol,
         listen: this.addresses,
         maxConnections: capacity.maxConnections,
         isDraining: parts.isClosing,
@@ -51,6 +53,11 @@ export class ServerState implements AdminView {
       memory,
       procReader,
     );
+  }
+
+  /** See Server.info(). */
+  info(): ServerInfo {
+    return infoOf(this.stats(), this.#sources.options);
   }
 
   /** See Server.readiness(). */

@@ -38,6 +38,7 @@ import {
   type ServerOptions,
 } from './server-options.js';
 import { ServerState } from './server-state.js';
+import type { ServerInfo } from './server-info.js';
 import type { Host, StartContext } from './start-context.js';
 import { StartSteps } from './start-steps.js';
 import { Startup } from './startup.js';
@@ -45,6 +46,7 @@ import { limitsOf, withMaxConnections } from './worker-limits.js';
 
 export type { ServerEvents } from './server-events.js';
 export type { Adjustments, ServerOptions } from './server-options.js';
+export type { ServerInfo } from './server-info.js';
 export type { Host } from './start-context.js';
 
 /** How close() ends the connections that are open. */
@@ -78,7 +80,7 @@ export class Server extends EventEmitter<ServerEvents> {
     this.#parts = new Parts(this.#options.protocol);
     this.#startLog = new DeferredLog(this.#log);
     this.#state = new ServerState({
-      protocol: this.#options.protocol,
+      options: this.#options,
       parts: this.#parts,
       memory: this.#memory,
     });
@@ -228,6 +230,15 @@ export class Server extends EventEmitter<ServerEvents> {
    */
   stats(): Stats {
     return this.#state.stats();
+  }
+
+  /**
+   * The server in brief: version, workers, counts, and which features are on.
+   *
+   * @throws MegacometError `ERR_NOT_RUNNING` as stats().
+   */
+  info(): ServerInfo {
+    return this.#state.info();
   }
 
   /** Whether the server should get new clients: half of its workers serve, and none drains. */

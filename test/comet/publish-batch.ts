@@ -46,7 +46,7 @@ t.test('a batch is answered line by line, wherever its bytes are cut', async (t)
       target.published,
       channels.filter((channel) => channel !== 'busy'),
     );
-    t.same(lines[7], { status: 429, error: 'worker 3 cannot follow' });
+    t.same(lines[7], { status: 429, error: 'worker 3 cannot follow', code: 'ERR_BUSY' });
     t.ok(lines.every((line, index) => 'error' in line === (channels[index] === 'busy')));
   }
 });

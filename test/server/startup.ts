@@ -48,6 +48,7 @@ function stepsOf(parts: Parts): readonly Step[] {
     memory: new WorkerMemory(procReader),
     view: {
       protocol: 'comet',
+      info: () => ({}),
       stats: () => {
         throw new Error('not asked');
       },

@@ -1,5 +1,6 @@
 // A server with the publish API alone, requests to it, and a target that fails on demand.
-import type { DisconnectTarget } from '../../lib/index.js';
+import type { GatheredPresence } from '../../lib/broker/presence.js';
+import type { ChannelHistoryPage, DisconnectTarget } from '../../lib/index.js';
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { connect, type AddressInfo, type Socket } from 'node:net';
@@ -191,5 +192,19 @@ export class MoodyTarget implements PublishTarget {
   }
   revoke(): void {
     this.published.push('revoked');
+  }
+  broadcast(channels: readonly string[]): { channel: string; cursor: string; delivered: number }[] {
+    return channels.map((channel) => ({ channel, ...this.publish(channel) }));
+  }
+  changeChannels(user: string, channels: readonly string[], isOn: boolean): void {
+    this.published.push(`${isOn ? 'subscribe' : 'unsubscribe'} ${user} ${channels.join()}`);
+  }
+  gatherPresence(channel: string): Promise<GatheredPresence> {
+    this.publish(channel);
+    return Promise.resolve({ channel, subscribers: 0, users: 0, rows: [], isComplete: true });
+  }
+  history(channel: string): ChannelHistoryPage {
+    this.publish(channel);
+    return { channel, messages: [], cursor: 'x.0', isComplete: true, isRecovered: true };
   }
 }

@@ -37,7 +37,7 @@ function partsWith(states: readonly string[], phase: Phase = 'listening'): Parts
 
 function stateOf(parts: Parts): ServerState {
   return new ServerState({
-    protocol: 'echo',
+    options: fill({}),
     parts,
     memory: new WorkerMemory(() => undefined),
   });

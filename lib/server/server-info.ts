@@ -1,0 +1,59 @@
+// What a server is and has: for dashboards, and for scripts that check a deployment.
+import type { Stats } from '../stats/stats.js';
+import type { Filled } from './server-options.js';
+
+/** The server in brief, as info() and `/info` report it. */
+export interface ServerInfo {
+  /** Version of this package. */
+  readonly version: string;
+  /** The value of `--protocol`. */
+  readonly protocol: string;
+  /** Addresses, as `HOST:PORT`, `[V6]:PORT` or `unix:PATH`. */
+  readonly listen: readonly string[];
+  /** Whole seconds after the start. */
+  readonly uptimeSeconds: number;
+  /** Whether close() has begun. */
+  readonly isDraining: boolean;
+  /** Workers of the server. */
+  readonly workers: number;
+  /** Workers that serve. */
+  readonly workersServing: number;
+  /** Open connections. */
+  readonly connections: number;
+  /** Connections that the server may hold. */
+  readonly maxConnections: number;
+  /** Subscriptions of connections to channels. */
+  readonly subscriptions: number;
+  /** Channels with subscribers; 0 unless the protocol is comet. */
+  readonly channels: number;
+  /** Which features the options turn on. */
+  readonly features: Readonly<Record<string, boolean>>;
+}
+
+function featuresOf(options: Filled): Readonly<Record<string, boolean>> {
+  const isComet = options.protocol === 'comet';
+  const has = (value: unknown): boolean => isComet && value !== undefined && value !== false;
+  return {
+    tokens: has(options.tokenKey),
+    public: has(options.public),
+    history: isComet && options.historyCount > 0,
+    clientPublish: has(options.clientPublish),
+    mailboxes: has(options.mailboxes) || has(options.ingest),
+    ingest: has(options.ingest),
+    namespaces: has(options.namespaces),
+    websocketCompression: has(options.websocketCompression),
+  };
+}
+
+export function infoOf(stats: Stats, options: Filled): ServerInfo {
+  const { version, protocol, listen, uptimeSeconds, isDraining, maxConnections } = stats;
+  return {
+    ...{ version, protocol, listen, uptimeSeconds, isDraining, maxConnections },
+    workers: stats.workers.length,
+    workersServing: stats.workers.filter(({ state }) => state === 'serving').length,
+    connections: Number(stats.totals['connections']),
+    subscriptions: Number(stats.totals['subscriptions']),
+    channels: stats.messages?.['subscribedChannels'] ?? 0,
+    features: featuresOf(options),
+  };
+}
