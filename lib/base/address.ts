@@ -89,6 +89,20 @@ export function parseAddress(label: string, text: unknown, takesUnix = true): Ad
   throw invalidValue(label, text, rule);
 }
 
+/**
+ * Checks the network of a proxy: an address, ADDRESS/BITS, or `unix` for peers without an address.
+ *
+ * @throws MegacometError `ERR_OPTION_INVALID`.
+ */
+export function parseNetwork(label: string, text: string): void {
+  if (text === 'unix') return;
+  const [, host = '', bits] = /^([^/]*)(?:\/(0|[1-9]\d{0,2}))?$/.exec(text) ?? [];
+  const bitsMax = { 0: -1, 4: 32, 6: 128 }[isIP(host)] ?? -1;
+  // isIP() takes a zone, which no peer's address has here.
+  if (!host.includes('%') && Number(bits ?? 0) <= bitsMax) return;
+  throw invalidValue(label, text, 'an address, a network such as 10.0.0.0/8 or fd00::/8, or unix');
+}
+
 /** A host name (RFC 1123, 2.1), with the `_` of container names. A URL reads 1.2 as an address. */
 const NAME = /^(?!.*(^|\.)(\d+|0x[\da-f]*)\.?$)[\da-z_]([\da-z_.-]{0,251}[\da-z_])?\.?$/i;
 

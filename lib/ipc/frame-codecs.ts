@@ -144,6 +144,23 @@ const READERS: FrameReaders<Frames> = {
     },
   }),
   36: (body) => ({ name: 'KeysChecked', fields: { seconds: body.u32() } }),
+  60: (body) => ({
+    name: 'Limits',
+    fields: {
+      flags: body.u8(),
+      tables: body.u8(),
+      keyFirst: body.u64(),
+      keySecond: body.u64(),
+      proxyTimeoutS: body.u32(),
+      addressConnections: body.u32(),
+      addressHandshakeRate: body.u32(),
+      userConnections: body.u32(),
+      userPublishRate: body.u32(),
+      commandRate: body.u32(),
+      trusted: body.texts(),
+    },
+  }),
+  61: (body) => ({ name: 'Recount', fields: { tables: body.u8() } }),
   15: (body) => ({ name: 'InterestRequest', fields: { request: body.u32() } }),
   16: (body) => ({
     name: 'Ready',
@@ -534,6 +551,31 @@ const ENCODERS: { readonly [N in FrameName]: (fields: Frames[N]) => Buffer } = {
       0,
       writers.writeKeysChecked(target, 0, checkedU32('seconds', fields.seconds)),
     );
+  },
+  Limits: (fields) => {
+    const target = Buffer.allocUnsafe(writers.limitsBytesMax(fields.trusted));
+    return target.subarray(
+      0,
+      writers.writeLimits(
+        target,
+        0,
+        checkedU8('flags', fields.flags),
+        checkedU8('tables', fields.tables),
+        fields.keyFirst,
+        fields.keySecond,
+        checkedU32('proxyTimeoutS', fields.proxyTimeoutS),
+        checkedU32('addressConnections', fields.addressConnections),
+        checkedU32('addressHandshakeRate', fields.addressHandshakeRate),
+        checkedU32('userConnections', fields.userConnections),
+        checkedU32('userPublishRate', fields.userPublishRate),
+        checkedU32('commandRate', fields.commandRate),
+        fields.trusted,
+      ),
+    );
+  },
+  Recount: (fields) => {
+    const target = Buffer.allocUnsafe(writers.RECOUNT_BYTES);
+    return target.subarray(0, writers.writeRecount(target, 0, checkedU8('tables', fields.tables)));
   },
   InterestRequest: (fields) => {
     const target = Buffer.allocUnsafe(writers.INTEREST_REQUEST_BYTES);

@@ -525,6 +525,50 @@ export function writeKeysChecked(target: Buffer, at: number, seconds: number): n
   return endFrame(target, at, at + 9);
 }
 
+/** The most bytes that a Limits frame with these fields takes. */
+export function limitsBytesMax(trusted: readonly string[]): number {
+  return 49 + textsBytesMax(trusted);
+}
+
+/** Writes a Limits frame at `at` and returns its end. */
+export function writeLimits(
+  target: Buffer,
+  at: number,
+  flags: number,
+  tables: number,
+  keyFirst: bigint,
+  keySecond: bigint,
+  proxyTimeoutS: number,
+  addressConnections: number,
+  addressHandshakeRate: number,
+  userConnections: number,
+  userPublishRate: number,
+  commandRate: number,
+  trusted: readonly string[],
+): number {
+  target[at + 4] = 60;
+  writeU8(target, at + 5, flags);
+  writeU8(target, at + 6, tables);
+  writeU64(target, at + 7, keyFirst);
+  writeU64(target, at + 15, keySecond);
+  writeU32(target, at + 23, proxyTimeoutS);
+  writeU32(target, at + 27, addressConnections);
+  writeU32(target, at + 31, addressHandshakeRate);
+  writeU32(target, at + 35, userConnections);
+  writeU32(target, at + 39, userPublishRate);
+  writeU32(target, at + 43, commandRate);
+  const end = writeTexts(target, at + 47, trusted);
+  return endFrame(target, at, end);
+}
+
+export const RECOUNT_BYTES = 6;
+/** Writes a Recount frame at `at` and returns its end. */
+export function writeRecount(target: Buffer, at: number, tables: number): number {
+  target[at + 4] = 61;
+  writeU8(target, at + 5, tables);
+  return endFrame(target, at, at + 6);
+}
+
 export const INTEREST_REQUEST_BYTES = 9;
 /** Writes a InterestRequest frame at `at` and returns its end. */
 export function writeInterestRequest(target: Buffer, at: number, request: number): number {

@@ -114,6 +114,17 @@ export const AccessFlag = {
   keysPending: 2,
 } as const;
 
+/**
+ * Bits of the `flags` of a Limits frame. proxyProtocol: every connection begins with a PROXY
+ * header. addresses: connections are counted by address. publicOnly: the limits of addresses
+ * do not hold for private ones, and loopback is not even counted.
+ */
+export const LimitFlag = {
+  proxyProtocol: 1,
+  addresses: 2,
+  publicOnly: 4,
+} as const;
+
 /** Fields of each frame. */
 export interface Frames {
   /**
@@ -326,6 +337,32 @@ export interface Frames {
    */
   KeysChecked: {
     readonly seconds: number;
+  };
+  /**
+   * How much an address, a user or a connection may take, sent before Configure. 0 means no
+   * limit, and rates are per second. `key` is the same for all workers, which count in the set
+   * `tables` of the shared memory. `trusted` has the networks of proxies, and "unix" for unix
+   * sockets. A PROXY header must be complete after `proxyTimeoutS`.
+   */
+  Limits: {
+    readonly flags: number;
+    readonly tables: number;
+    readonly keyFirst: bigint;
+    readonly keySecond: bigint;
+    readonly proxyTimeoutS: number;
+    readonly addressConnections: number;
+    readonly addressHandshakeRate: number;
+    readonly userConnections: number;
+    readonly userPublishRate: number;
+    readonly commandRate: number;
+    readonly trusted: readonly string[];
+  };
+  /**
+   * A worker died, and the connections that it counted are gone: count all again, in the set
+   * `tables`, which is empty.
+   */
+  Recount: {
+    readonly tables: number;
   };
   /** Report the interest in every channel again, and then InterestEnd with the same `request`. */
   InterestRequest: {

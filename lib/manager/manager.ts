@@ -12,6 +12,7 @@ import { AddonProcess, type ChildHandlers } from '../ipc/spawn.js';
 import { SegmentReader, type WorkerMemory } from '../stats/stats.js';
 import { childSystem } from '../system/child-system.js';
 import { addon, packageVersion, type Segment } from '../system/native.js';
+import { LimitTables } from './limit-tables.js';
 import { limitsFrame, type Limits } from './limits.js';
 import type { ListeningAddress } from './listening-address.js';
 import type { Registry } from './registry.js';
@@ -50,6 +51,8 @@ export interface ManagerOptions {
   readonly heartbeatLimitMs: number;
   readonly uid?: number;
   readonly gid?: number;
+  /** How much an address, a user and a connection may take. */
+  readonly limits: Frames['Limits'];
   readonly comet?: CometLink;
 }
 
@@ -70,6 +73,7 @@ export class Manager extends EventEmitter<{ worker: [WorkerEvent] }> {
   readonly #supervisor: Supervisor;
   readonly #steering: Steering;
   readonly #room: RoomShares;
+  readonly #limitTables: LimitTables;
   #shareTimer: Timer | undefined;
   #limits: Limits;
   /** Workers that share the accept rate: those that serve. */
@@ -98,6 +102,16 @@ export class Manager extends EventEmitter<{ worker: [WorkerEvent] }> {
       grant: (slot, allowance) => segment.grant(slot, allowance),
       tell: (slot, isServerFull) => {
         this.#tellRoom(slot, isServerFull);
+      },
+    });
+    this.#limitTables = new LimitTables({
+      clock: systemClock,
+      clear: (set) => {
+        segment.clearLimits(set);
+      },
+      recount: (set) => {
+        if (this.isStopping) return;
+        for (const process of this.#supervisor.processes) process.send('Recount', { tables: set });
       },
     });
     const watchersMax = Math.min(options.cores, options.slots);
@@ -162,11 +176,13 @@ export class Manager extends EventEmitter<{ worker: [WorkerEvent] }> {
    * @returns Pids of the workers that had to be killed; see {@link Supervisor.drain}.
    */
   drain(drainMs: number): Promise<readonly number[]> {
+    this.#limitTables.close();
     return this.#supervisor.drain(drainMs);
   }
 
   /** Kills every worker now. */
   killAll(): void {
+    this.#limitTables.close();
     this.#supervisor.killAll();
   }
 
@@ -227,7 +243,7 @@ export class Manager extends EventEmitter<{ worker: [WorkerEvent] }> {
         {
           system: childSystem,
           role: 'serve',
-          descriptors: [stats, this.#segment.leasesFd, ...listeners],
+          descriptors: [stats, this.#segment.sharedFd, ...listeners],
           ...(uid === undefined ? {} : { uid }),
           ...(gid === undefined ? {} : { gid }),
         },
@@ -248,6 +264,7 @@ export class Manager extends EventEmitter<{ worker: [WorkerEvent] }> {
       for (const frame of comet.broker.openingFrames()) worker.write(frame);
       comet.broker.attach(this.#portOf(slot, worker));
     }
+    worker.send('Limits', { ...this.#options.limits, tables: this.#limitTables.current });
     this.#shareRoom();
     worker.send('Configure', {
       parent: process.pid,
@@ -327,6 +344,7 @@ export class Manager extends EventEmitter<{ worker: [WorkerEvent] }> {
     this.#options.comet?.broker.workerGone(slot);
     this.#segment.retire(slot);
     this.#room.workerGone(slot);
+    if (!this.isStopping) this.#limitTables.workerGone();
     if (pid !== null) this.#memory.forget(pid);
   }
 

@@ -71,7 +71,7 @@ export interface OptionSpec {
    */
   readonly hasNoVariable?: boolean;
   /** How the items of a list are parsed; by default they are any texts. */
-  readonly item?: 'address' | 'host name' | 'origin';
+  readonly item?: 'address' | 'host name' | 'network' | 'origin';
   /** Another option without which this one has no effect. */
   readonly requires?: Requirement;
   /** May change while the server runs (SIGHUP). */

@@ -5,6 +5,7 @@ import {
   parseAddress,
   parseHost,
   parseHostName,
+  parseNetwork,
   parsePeer,
 } from '../base/address.js';
 import { invalidValue } from '../base/call-check.js';
@@ -63,6 +64,7 @@ function parseList(spec: OptionSpec, label: string, raw: unknown): readonly stri
   }
   if (spec.item === 'origin') return items.map((item) => parseOrigin(label, item));
   if (spec.item === 'host name') return items.map((item) => parseHostName(label, item));
+  if (spec.item === 'network') for (const item of items) parseNetwork(label, item);
   if (spec.item === 'address') for (const item of items) parseAddress(label, item);
   return items;
 }

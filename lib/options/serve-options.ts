@@ -4,6 +4,7 @@ import { DRAIN_S } from '../base/stop-times.js';
 import { ACCESS_OPTIONS } from './access-options.js';
 import { ADMIN_OPTIONS } from './admin-options.js';
 import { COMET_OPTIONS } from './comet-options.js';
+import { LIMIT_OPTIONS } from './limit-options.js';
 import { COUNT_MAX, type OptionSpec } from './option-spec.js';
 
 export const DRAIN = {
@@ -184,6 +185,7 @@ export const SERVE_OPTIONS = [
   ...ADMIN_OPTIONS,
   ...COMET_OPTIONS,
   ...ACCESS_OPTIONS,
+  ...LIMIT_OPTIONS,
 ] as const;
 
 type ServeOption = (typeof SERVE_OPTIONS)[number];

@@ -217,6 +217,46 @@ export interface ServerOptions {
    * allows all. Default: none with --token-key, else all.
    */
   public?: readonly string[];
+  /**
+   * Address or network of the proxies in front, or unix for the unix sockets of --listen: their
+   * X-Forwarded-For, Forwarded and PROXY headers name the client, and their own address is not
+   * limited. Default: none.
+   */
+  trustedProxies?: readonly string[];
+  /**
+   * Every connection begins with a PROXY header, version 1 or 2; peers that are not in
+   * --trusted-proxies are closed, because anybody can write such a header. It must be complete in
+   * --handshake-timeout. Default: `false`.
+   */
+  proxyProtocol?: boolean;
+  /**
+   * Maximum number of connections of one IPv4 address or IPv6 /64. auto allows 5 % of
+   * --max-connections, at least 1000, because thousands of people share the address of a company or
+   * mobile carrier; it holds for public addresses alone, because a balancer has a private one. 0
+   * means no limit. Default: `auto`.
+   */
+  connectionsPerAddress?: number | 'auto';
+  /**
+   * New connections per second of one IPv4 address or IPv6 /64, with bursts of one second. auto
+   * allows a tenth of --connections-per-address, so that all clients of an address reconnect in ten
+   * seconds. 0 means no limit. Default: `auto`.
+   */
+  handshakesPerAddress?: number | 'auto';
+  /**
+   * Comet: maximum number of connections of one user, the claim sub of the tokens. 0 means no
+   * limit, because a user may be a service with many connections. Default: `0`.
+   */
+  connectionsPerUser?: number;
+  /**
+   * Comet: messages per second that one user may publish over all connections, with bursts of one
+   * second. 0 means no limit besides --client-publish-rate. Default: `0`.
+   */
+  publishesPerUser?: number;
+  /**
+   * Comet: commands per second of one WebSocket, with bursts of one second, besides published
+   * messages. A client that goes on for twice as many is closed. 0 means no limit. Default: `1000`.
+   */
+  commandsPerConnection?: number;
   /** Receiver of the log lines; a pino instance fits. Default: no log. */
   logger?: Logger;
 }

@@ -21,6 +21,7 @@ import { addon } from '../system/native.js';
 import { AdminSetup } from './admin-setup.js';
 import { namespaceRules } from './broker-options.js';
 import { ClientKeys } from './client-keys.js';
+import { limitRules } from './limit-rules.js';
 import { Messaging } from './messaging.js';
 import type { Parts } from './parts.js';
 import { ServerAddresses } from './server-addresses.js';
@@ -238,6 +239,8 @@ export class StartSteps {
   #makeManager(): Manager {
     const { options, host, memory, log } = this.#context;
     const { segment, messaging, addresses } = this.#parts;
+    const { maxConnections } = this.#planned;
+    const served = addresses.map(({ address }) => address);
     if (segment === undefined) throw new Error('the stats segment is not mapped yet');
     return new Manager(
       {
@@ -246,6 +249,7 @@ export class StartSteps {
         protocol: options.protocol,
         backlog: options.backlog,
         heartbeatLimitMs: options.heartbeatLimit * 1000,
+        limits: limitRules(options, served, maxConnections),
         ...(host.dropsOwnIdentity ? {} : this.#identity),
         ...(messaging === undefined ? {} : { comet: messaging.link }),
       },

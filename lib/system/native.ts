@@ -57,12 +57,14 @@ export interface StatsFault {
 
 /** The manager's view of the stats of all workers; see native/ipc/segment.h. */
 export interface Segment {
-  /** The descriptor of the slice leases, which every worker inherits. */
-  readonly leasesFd: number;
+  /** The descriptor of the memory that all workers share, which every worker inherits. */
+  readonly sharedFd: number;
   /** Makes the stats of a slot's next worker; returns the descriptor that it inherits, or −errno. */
   renew(slot: number): number;
   /** Closes that descriptor. */
   endRenewal(slot: number): void;
+  /** Makes one of the two sets of limit tables zero again. */
+  clearLimits(set: number): void;
   /** Copies the believed values, `blockWords` words per slot. */
   copy(target: BigUint64Array): void;
   /** The faults that copy() found after the last call. */

@@ -39,9 +39,10 @@ class SegmentHandle final : public Napi::ObjectWrap<SegmentHandle> {
     return DefineClass(env,
                        "Segment",
                        {
-                           InstanceAccessor<&SegmentHandle::leases_fd>("leasesFd"),
+                           InstanceAccessor<&SegmentHandle::shared_fd>("sharedFd"),
                            InstanceMethod<&SegmentHandle::renew>("renew"),
                            InstanceMethod<&SegmentHandle::end_renewal>("endRenewal"),
+                           InstanceMethod<&SegmentHandle::clear_limits>("clearLimits"),
                            InstanceMethod<&SegmentHandle::copy>("copy"),
                            InstanceMethod<&SegmentHandle::take_faults>("takeFaults"),
                            InstanceMethod<&SegmentHandle::grant>("grant"),
@@ -66,8 +67,8 @@ class SegmentHandle final : public Napi::ObjectWrap<SegmentHandle> {
   }
 
  private:
-  Napi::Value leases_fd(const Napi::CallbackInfo& info) {
-    return Napi::Number::New(info.Env(), segment_ ? segment_->leases_fd() : -1);
+  Napi::Value shared_fd(const Napi::CallbackInfo& info) {
+    return Napi::Number::New(info.Env(), segment_ ? segment_->shared_fd() : -1);
   }
 
   Napi::Value renew(const Napi::CallbackInfo& info) {
@@ -75,6 +76,14 @@ class SegmentHandle final : public Napi::ObjectWrap<SegmentHandle> {
     if (slot < 0) return info.Env().Undefined();
     const int fd = segment_->renew(static_cast<uint32_t>(slot));
     return Napi::Number::New(info.Env(), fd < 0 ? -errno : fd);
+  }
+
+  void clear_limits(const Napi::CallbackInfo& info) {
+    const bool is_set = info.Length() > 0 && info[0].IsNumber();
+    const uint32_t set = is_set ? info[0].As<Napi::Number>().Uint32Value() : 2;
+    if (set > 1) return throw_type_error(info.Env(), "clearLimits: the set must be 0 or 1");
+    if (!is_open(info) || segment_->clear_limits(set)) return;
+    Napi::Error::New(info.Env(), "the limit tables cannot be cleared").ThrowAsJavaScriptException();
   }
 
   void end_renewal(const Napi::CallbackInfo& info) {

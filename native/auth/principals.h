@@ -96,6 +96,14 @@ class Principals {
     });
   }
 
+  /// Calls `visit(user)` for each connection with a user.
+  template <typename Visit>
+  void visit_users(Visit visit) {
+    visit_all([&](int fd, const Principal&) {
+      if (!user(fd).empty()) visit(user(fd));
+    });
+  }
+
   /// Gives back memory of connections that are gone. From a slow timer; see Slab::trim().
   void trim() { records_.trim(); }
 

@@ -192,6 +192,8 @@ const char* describe(TokenFault fault) {
       return "token: revoked";
     case TokenFault::kUser:
       return "token: of another user";
+    case TokenFault::kUserFull:
+      return "user: too many connections; retry later";
     case TokenFault::kPurpose:
       return "token: for another purpose";
   }

@@ -32,6 +32,8 @@ enum class TokenFault : uint8_t {
   kRevoked,
   /// A refresh with the token of another user, or a channel's token of another one.
   kUser,
+  /// The token is valid, but its user has as many connections as it may have.
+  kUserFull,
   /// A token for one channel where one for a connection is expected, or the other way round.
   kPurpose,
 };

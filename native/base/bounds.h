@@ -173,6 +173,42 @@ constexpr uint32_t kRefusalWaitMs = 20;
 /// Bytes that one read discards of such a connection: the cost of a peer that never stops sending.
 constexpr size_t kLingeringCloseReadBytes = size_t{16} * 1024;
 
+// Limits of addresses and users.
+
+/// Bytes of a PROXY header. The addresses need 52 at most; the rest are extensions, such as the
+/// certificate of the client. nginx has the same maximum.
+constexpr size_t kProxyHeaderBytesMax = 4096;
+
+/// Bytes of incomplete PROXY headers that a worker of an echo server keeps; one of comet has
+/// --worker-input-bytes.
+constexpr uint64_t kProxyInputBytesMax = uint64_t{16} * 1024 * 1024;
+
+/// Rows of a table of addresses or users, 16 bytes each, of which the kernel gives memory only to
+/// those in use; a power of two. A million connections of a million addresses fill it. An address
+/// that finds no row is not limited, and counted in limit_table_full_total: a limit for each address does not
+/// stop an attacker with that many.
+constexpr uint32_t kLimitRows = 1U << 20;
+
+/// Rows in which one address may stand: four cache lines. With half of the rows in use one address
+/// in 30,000 finds none.
+constexpr uint32_t kLimitProbes = 16;
+
+/// Networks of trusted proxies. Each accepted connection is compared with all of them.
+constexpr size_t kTrustedNetworksMax = 256;
+
+/// Slots for refused peers that peers over a limit of their address may use: the others are for the
+/// clients of a full server. Beyond it the peers of that address are reset.
+constexpr size_t kLimitedRefusalsMax = kRefusalsMax / 2;
+
+/// Connections of one address from which on the server warns about its share of all connections.
+constexpr uint32_t kCrowdMin = 100;
+
+/// Percent of the connections, above which an address is a crowd: most likely a proxy.
+constexpr uint32_t kCrowdPercent = 20;
+
+/// Shortest time between two warnings about a crowd, in milliseconds: it lasts.
+constexpr uint32_t kCrowdLogMs = 600'000;
+
 // HTTP. Requests are small until the client is known, so that many incomplete heads fit in memory.
 
 /// Bytes of one head, from its first byte to its empty line: the maximum of --http-header-bytes.

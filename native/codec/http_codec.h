@@ -40,6 +40,7 @@ enum class Method : uint8_t {
   X(kContentType, "content-type", kOnce)                                   \
   X(kCookie, "cookie", kList)                                              \
   X(kExpect, "expect", kOnce)                                              \
+  X(kForwarded, "forwarded", kList)                                        \
   X(kHost, "host", kOnce)                                                  \
   X(kLastEventId, "last-event-id", kOnce)                                  \
   X(kOrigin, "origin", kOnce)                                              \
@@ -51,7 +52,8 @@ enum class Method : uint8_t {
   X(kSecWebsocketVersion, "sec-websocket-version", kOnce)                  \
   X(kTransferEncoding, "transfer-encoding", kOnce)                         \
   X(kUpgrade, "upgrade", kList)                                            \
-  X(kUserAgent, "user-agent", kList)
+  X(kUserAgent, "user-agent", kList)                                       \
+  X(kXForwardedFor, "x-forwarded-for", kList)
 
 enum class Field : uint8_t {
 #define X(identifier, name, repeats) identifier,

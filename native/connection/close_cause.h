@@ -1,4 +1,4 @@
-// The causes for which a connection closes. Each has a counter.
+// The causes for which a connection closes, each with a counter, and those of a refusal.
 #pragma once
 
 #include <cstdint>
@@ -27,8 +27,16 @@ enum class CloseCause : uint8_t {
   kKicked,
   /// Its token expired.
   kExpired,
+  /// Its PROXY header was missing, malformed or late.
+  kProxyHeader,
+  /// The client that its PROXY header names exceeds a limit of its address.
+  kLimited,
   /// A message of the peer was not complete in time.
   kMessageTimeout,
 };
+
+/// Why a peer is refused before it is served. kServer: the server is full or drains. The others are
+/// limits of its address.
+enum class Refusal : uint8_t { kServer, kTooMany, kTooFast };
 
 }  // namespace megacomet

@@ -44,7 +44,8 @@ static_assert(sizeof(WatcherData) == sizeof(ev_io::data), "it replaces libev's p
 
 /// One cache line. `watcher` comes first, so that libev's pointer is ours.
 struct Connection {
-  /// Its `data` is a WatcherData.
+  /// Its `data` is a WatcherData, and its `word` belongs to ClientLimits: where the client's
+  /// address is counted. 0 if it is not.
   ev_io watcher;
   /// From one counter per worker: with the descriptor it names this occupant of the record, so that
   /// a late answer cannot reach the next one. Not counted per record: a chunk of records that was

@@ -15,6 +15,13 @@ class ConnectionOwner {
   /// Closes at once and drops queued output. The record is free afterwards.
   virtual void close(Connection* connection, CloseCause cause) = 0;
 
+  /// Ends a connection over a limit of its address with the response of `protocol`, which may wait
+  /// for more than the `request` that has arrived. The record is free afterwards.
+  virtual void reject(Connection* connection,
+                      uint8_t protocol,
+                      Refusal reason,
+                      std::string_view request) = 0;
+
   /// Ends a connection as its protocol does: with a final response where there is one. It closes at
   /// once, or when its send queue is empty. `reason` is an operator's text for the client, or
   /// empty.
@@ -49,6 +56,9 @@ class ConnectionOwner {
   [[nodiscard]] virtual bool keep_input(Connection* connection,
                                         std::string_view bytes,
                                         std::string* kept) = 0;
+
+  /// From now on the connection speaks this protocol, as if it had just been accepted.
+  virtual void begin(Connection* connection, uint8_t protocol) = 0;
 
   /// Hands kept bytes to the connection's protocol, as if they had arrived now.
   virtual void feed(Connection* connection, std::string bytes) = 0;

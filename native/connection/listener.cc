@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "base/bounds.h"
+#include "os/address.h"
 
 namespace megacomet {
 
@@ -106,26 +107,46 @@ Listener::Next Listener::accept_one() {
     pause_for(std::max(bounds::kAcceptTokenWaitMinMs, tokens.wait_ms()));
     return Next::kStop;
   }
-  const sys::Accepted accepted = sys::accept(fd_);
+  sockaddr_storage peer;
+  const bool needs_peer = parts_.limits->needs_peer();
+  const sys::Accepted accepted = sys::accept(fd_, needs_peer ? &peer : nullptr);
   if (accepted.status != sys::AcceptStatus::kAccepted) {
     tokens.give_back();
     return handle(accepted);
   }
   shortage_pause_ms_ = 0;
   note_wait(accepted.fd);
-  if (!parts_.transport->fits(accepted.fd)) {
-    reject(accepted.fd, Counter::kRejectedDescriptorsTotal);
-  } else if (verdict == Admission::Verdict::kAccept && parts_.admission->enter()) {
-    parts_.transport->register_fd(accepted.fd, protocol_);
-  } else if (parts_.transport->can_reject(protocol_)) {
-    parts_.transport->reject(accepted.fd, protocol_);
-    const bool is_draining = parts_.admission->is_door_closed();
-    count_rejected(is_draining ? Counter::kRejectedDrainTotal : Counter::kRejectedFullTotal);
-  } else {
-    // The manager gave this worker's room to another at this moment.
-    reject(accepted.fd, Counter::kRejectedFullTotal);
-  }
+  receive(accepted.fd, peer, verdict);
   return Next::kContinue;
+}
+
+/// Registers an accepted peer, or rejects it. `peer` is set if the limits need it.
+void Listener::receive(int fd, const sockaddr_storage& peer, Admission::Verdict verdict) {
+  uint32_t word = 0;
+  if (!parts_.transport->fits(fd)) return reject(fd, Counter::kRejectedDescriptorsTotal);
+  if (parts_.limits->needs_peer() && !admit(fd, peer, &word)) return;
+  if (verdict == Admission::Verdict::kAccept && parts_.admission->enter()) {
+    return parts_.transport->register_fd(fd, protocol_, word);
+  }
+  parts_.limits->give_back(word);
+  // The manager gave this worker's room to another at this moment.
+  if (!parts_.transport->can_reject(protocol_)) return reject(fd, Counter::kRejectedFullTotal);
+  parts_.transport->reject(fd, protocol_);
+  const bool is_draining = parts_.admission->is_door_closed();
+  count_rejected(is_draining ? Counter::kRejectedDrainTotal : Counter::kRejectedFullTotal);
+}
+
+/// Whether the limits of addresses allow a peer; else it is rejected.
+bool Listener::admit(int fd, const sockaddr_storage& peer, uint32_t* word) {
+  const Allowance allowance = parts_.limits->admit(peer, word);
+  if (allowance == Allowance::kGranted) return true;
+  if (allowance == Allowance::kUntrusted) {
+    reject(fd, Counter::kRejectedUntrustedTotal);
+    return false;
+  }
+  parts_.transport->reject(fd, protocol_, refusal_of(allowance));
+  count_rejected(Counter::kRejectedLimitedTotal);
+  return false;
 }
 
 /// Measures the wait of the first peer of a batch, which waited longest. Rarely, because the system

@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "connection/admission.h"
+#include "connection/client_limits.h"
 #include "connection/rare_log.h"
 #include "connection/transport.h"
 #include "ipc/control.h"
@@ -23,6 +24,7 @@ class Listener final : public RoomWaiter {
     Control* control;
     Counters* counters;
     AcceptPressure* accept_pressure;
+    ClientLimits* limits;
   };
 
   Listener(const Parts& parts, int fd, Ownership ownership, uint8_t protocol);
@@ -51,6 +53,8 @@ class Listener final : public RoomWaiter {
   enum class Next { kContinue, kStop };
   void accept_batch(int count_max);
   Next accept_one();
+  void receive(int fd, const sockaddr_storage& peer, Admission::Verdict verdict);
+  [[nodiscard]] bool admit(int fd, const sockaddr_storage& peer, uint32_t* word);
   void note_wait(int fd);
   Next handle(const sys::Accepted& accepted);
   Next fail(Counter cause, const sys::Accepted& accepted);

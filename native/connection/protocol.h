@@ -14,7 +14,7 @@ namespace megacomet {
 
 /// The protocols, each declared here and nowhere else: X(Echo, "echo") is ProtocolId::kEcho, the
 /// object kEchoProtocol, and the choice `--protocol echo`. A protocol without a choice only takes
-/// over connections from HTTP.
+/// over connections from HTTP, or comes before another one (ProxyHeader).
 // clang-format off
 #define MC_PROTOCOLS(X)      \
   X(Echo, "echo")            \
@@ -24,7 +24,8 @@ namespace megacomet {
   X(Poll, "")                \
   X(WebSocket, "")           \
   X(WebSocketEcho, "")       \
-  X(Mailbox, "")
+  X(Mailbox, "")             \
+  X(ProxyHeader, "")
 // clang-format on
 
 /// The protocols by their index in the table of a worker.
@@ -78,8 +79,8 @@ struct ChannelChange {
 /// then the caller must not touch it any more. Each protocol sets the members that it needs by
 /// name.
 ///
-/// Without comet a server has neither a hub nor an input budget: such a protocol sends at most one
-/// response for each read, and does not use keep_input().
+/// Without comet a server has no hub, and an input budget for PROXY headers alone: such a protocol
+/// sends at most one response for each read, and does not use keep_input().
 struct Protocol {
   /// A connection of this protocol was accepted; null where it just waits.
   void (*on_accept)(Services& services, Connection* connection) = nullptr;
@@ -134,10 +135,12 @@ struct Protocol {
                       Connection* connection,
                       const ChannelChange& change) = nullptr;
 
-  /// The response to a peer for which the server has no room or that arrives during a drain, in the
-  /// form that makes its client return. `request` is what the peer has sent. Empty if the request
-  /// is incomplete and not `is_last`. Null resets the peer.
-  std::string (*refuse)(Services& services, std::string_view request, bool is_last) = nullptr;
+  /// The response to a refused peer, in the form that makes its client return. `request` is what
+  /// the peer has sent. Empty if the request is incomplete and not `is_last`. Null resets the peer.
+  std::string (*refuse)(Services& services,
+                        Refusal reason,
+                        std::string_view request,
+                        bool is_last) = nullptr;
 
   /// Any byte restarts the server's idle timeout, and no other deadline is used.
   bool uses_idle_timeout = false;

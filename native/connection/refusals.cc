@@ -4,6 +4,8 @@
 #include <algorithm>
 
 #include "base/check.h"
+#include "codec/proxy_codec.h"
+#include "connection/client_limits.h"
 #include "os/sys.h"
 
 namespace megacomet {
@@ -12,6 +14,14 @@ namespace {
 
 /// Two, so that a peer has one whole second at least: for its request, and to read the answer.
 constexpr uint8_t kTicks = 2;
+
+/// Removes the PROXY header of a peer that was not registered. False if it is incomplete.
+bool skip_proxy_header(const Services& services, std::string_view* request) {
+  if (services.limits == nullptr || !services.limits->reads_proxy_header()) return true;
+  const ProxyHeader header = parse_proxy_header(*request);
+  request->remove_prefix(header.consumed);
+  return header.status != ProxyStatus::kIncomplete;
+}
 
 }  // namespace
 
@@ -24,7 +34,7 @@ Refusals::~Refusals() {
   }
 }
 
-void Refusals::take(int fd, uint8_t protocol) {
+void Refusals::take(int fd, uint8_t protocol, Refusal reason, std::string_view request) {
   MC_CHECK(!is_full());
   Slot* slot = slots_.data();
   while (slot->ticks_left > 0) ++slot;
@@ -32,11 +42,14 @@ void Refusals::take(int fd, uint8_t protocol) {
   slot->watcher.data = this;
   slot->ticks_left = kTicks;
   slot->protocol = protocol;
+  slot->reason = reason;
   slot->is_answered = false;
   ++size_;
+  if (reason != Refusal::kServer) ++limited_;
   ev_io_start(loop_, &slot->watcher);
   // The request has often arrived with the connection.
-  read(slot);
+  if (!request.empty()) keep(slot, request);
+  if (slot->ticks_left > 0) read(slot);
 }
 
 void Refusals::tick() {
@@ -65,8 +78,12 @@ void Refusals::read(Slot* slot) {
   if (result.status == sys::IoStatus::kAgain) return;
   if (result.status != sys::IoStatus::kDone) return release(slot);
   if (slot->is_answered) return;
+  keep(slot, {reinterpret_cast<const char*>(bytes), result.bytes});
+}
+
+void Refusals::keep(Slot* slot, std::string_view bytes) {
   const size_t room = bounds::kHttpHeadBytesMax - slot->request.size();
-  slot->request.append(reinterpret_cast<const char*>(bytes), std::min(room, result.bytes));
+  slot->request.append(bytes.substr(0, room));
   answer(slot, slot->request.size() == bounds::kHttpHeadBytesMax);
 }
 
@@ -74,8 +91,12 @@ void Refusals::read(Slot* slot) {
 /// still sends is discarded, because a close with unread bytes would reset the answer (RFC 9112
 /// 9.6).
 void Refusals::answer(Slot* slot, bool is_last) {
+  std::string_view request = slot->request;
+  if (slot->reason == Refusal::kServer && !skip_proxy_header(*services_, &request) && !is_last) {
+    return;
+  }
   const auto refuse = protocols_[slot->protocol]->refuse;
-  const std::string text = refuse(*services_, slot->request, is_last);
+  const std::string text = refuse(*services_, slot->reason, request, is_last);
   if (text.empty()) return;
   const int fd = slot->watcher.fd;
   if (sys::send(fd, text.data(), text.size()).status == sys::IoStatus::kFailed) {
@@ -94,6 +115,7 @@ void Refusals::release(Slot* slot) {
   // Swapped, so that a free slot owns no memory.
   std::string().swap(slot->request);
   --size_;
+  if (slot->reason != Refusal::kServer) --limited_;
   sys::close(fd);
 }
 

@@ -1,4 +1,5 @@
-// Answers to peers that the server has no room for, or that arrive while it drains.
+// Answers to peers that the server has no room for, that arrive while it drains, or whose address
+// has too many connections.
 // The request decides the form of the answer: an EventSource that receives an error never
 // reconnects (HTML standard, 9.2.2). So the peer may send its request first.
 #pragma once
@@ -6,6 +7,7 @@
 #include <array>
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 #include "base/bounds.h"
 #include "connection/protocol.h"
@@ -24,8 +26,14 @@ class Refusals {
   /// Whether all slots are in use: the next peer has to wait in the queue of its listener.
   [[nodiscard]] bool is_full() const { return size_ == slots_.size(); }
 
+  /// Whether the peers over a limit of their address have all of their slots in use.
+  [[nodiscard]] bool is_full_of_limited() const {
+    return is_full() || limited_ >= bounds::kLimitedRefusalsMax;
+  }
+
   /// Takes an accepted descriptor of a protocol that has an answer. There must be a free slot.
-  void take(int fd, uint8_t protocol);
+  /// `request` is what the peer has sent already.
+  void take(int fd, uint8_t protocol, Refusal reason, std::string_view request = {});
 
   /// Once a second.
   void tick();
@@ -36,6 +44,7 @@ class Refusals {
     /// Ticks until it is answered, or until it closes; 0 for a free slot.
     uint8_t ticks_left;
     uint8_t protocol;
+    Refusal reason;
     bool is_answered;
     /// What the peer has sent.
     std::string request;
@@ -43,6 +52,7 @@ class Refusals {
 
   static void on_event(struct ev_loop* loop, ev_io* watcher, int revents);
   void read(Slot* slot);
+  void keep(Slot* slot, std::string_view bytes);
   void answer(Slot* slot, bool is_last);
   void release(Slot* slot);
 
@@ -50,6 +60,7 @@ class Refusals {
   Services* services_;
   const Protocol* const* protocols_;
   uint32_t size_ = 0;
+  uint32_t limited_ = 0;
   std::array<Slot, bounds::kRefusalsMax> slots_{};
 };
 

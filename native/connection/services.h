@@ -17,6 +17,8 @@
 
 namespace megacomet {
 
+class ClientLimits;
+class ClientRates;
 class InputBudget;
 class RejectionLog;
 class Sender;
@@ -48,9 +50,10 @@ class SubscriptionService {
   ~SubscriptionService() = default;
 };
 
-/// What became of a client's message. kTooFast: the client exceeds its rate. kBusy: all clients
-/// exceed theirs, or the queue to the manager is full.
-enum class PublishResult : uint8_t { kSent, kTooFast, kBusy };
+/// What became of a client's message. kTooFast: the client exceeds its rate. kUserTooFast: its user
+/// does, with all connections. kBusy: all clients exceed theirs, or the queue to the manager is
+/// full.
+enum class PublishResult : uint8_t { kSent, kTooFast, kUserTooFast, kBusy };
 
 /// Publishing by clients.
 class PublishService {
@@ -156,6 +159,8 @@ struct Services {
   Sessions* sessions = nullptr;
   Counters* counters = nullptr;
   RejectionLog* rejections = nullptr;
+  /// How much an address and a user may take.
+  ClientLimits* limits = nullptr;
 
   /// Settings of the comet protocols.
   const frame::Comet* rules = nullptr;
@@ -168,6 +173,8 @@ struct Services {
   InputBudget* input_budget = nullptr;
   /// This worker's compression, shared by all its WebSockets.
   DeflateCodec* deflate = nullptr;
+  /// How fast a WebSocket may send messages.
+  ClientRates* commands = nullptr;
   /// Jitter for retries.
   Random* random = nullptr;
 

@@ -2,6 +2,7 @@
 #include "connection/transport.h"
 
 #include "base/check.h"
+#include "connection/client_limits.h"
 #include "os/sys.h"
 
 namespace megacomet {
@@ -33,6 +34,10 @@ Counter counter_of(CloseCause cause) {
       return Counter::kClosedKickedTotal;
     case CloseCause::kExpired:
       return Counter::kClosedExpiredTotal;
+    case CloseCause::kProxyHeader:
+      return Counter::kClosedProxyHeaderTotal;
+    case CloseCause::kLimited:
+      return Counter::kClosedLimitedTotal;
     case CloseCause::kMessageTimeout:
       break;
   }
@@ -93,34 +98,44 @@ void Transport::set_observer(ConnectionObserver* observer) {
 void Transport::set_idle_timeout(uint32_t seconds) {
   if (seconds == idle_timeout_s_) return;
   idle_timeout_s_ = seconds;
-  // Without a timeout a deadline is the time of the last byte, and after nine hours that would look
-  // like a time in the future.
   connections_.visit(0, connections_.capacity(), [this](Connection& connection) {
     const bool is_open = connection.state != ConnectionState::kFree;
     if (is_open && protocol_of(connection).uses_idle_timeout)
-      set_deadline(&connection, idle_timeout_s_);
+      set_deadline(&connection, idle_seconds());
     return true;
   });
 }
 
-void Transport::reject(int fd, uint8_t protocol) {
-  if (!answers_refused(protocol)) return sys::reset(fd);
-  refusals_.take(fd, protocol);
+void Transport::reject(int fd, uint8_t protocol, Refusal reason, std::string_view request) {
+  // The peers of one address must not use all slots, nor make a listener wait for one.
+  const bool is_reset = reason != Refusal::kServer && refusals_.is_full_of_limited();
+  if (is_reset || !answers_refused(protocol)) return sys::reset(fd);
+  refusals_.take(fd, protocol, reason, request);
 }
 
-void Transport::register_fd(int fd, uint8_t protocol) {
+void Transport::reject(Connection* connection,
+                       uint8_t protocol,
+                       Refusal reason,
+                       std::string_view request) {
+  const int fd = forget(connection, CloseCause::kLimited);
+  reject(fd, protocol, reason, request);
+  admission_->leave();
+}
+
+void Transport::register_fd(int fd, uint8_t protocol, uint32_t word) {
   Connection* connection = connections_.occupy(fd);
   MC_CHECK(connection->state == ConnectionState::kFree);
   connection->generation = ++generation_;
-  connection->protocol = protocol & 0xfU;
-  connection->mode = 0;
   change_state(connection, ConnectionState::kOpen);
   ev_io_init(&connection->watcher, on_event, fd, EV_READ);
+  connection->watcher.word = word;
   ev_io_start(loop_, &connection->watcher);
   counters_->add(Counter::kAcceptedTotal);
+  const bool has_header = services_.limits != nullptr && services_.limits->reads_proxy_header();
+  begin(connection, has_header ? static_cast<uint8_t>(ProtocolId::kProxyHeader) : protocol);
+  // The protocol after the header.
+  if (has_header) connection->mode = protocol & 0xfU;
   const Protocol& first = protocol_of(*connection);
-  set_deadline(connection, 0);
-  if (first.on_accept != nullptr) first.on_accept(services_, connection);
   // The request of a client that waited for a long iteration has arrived: it need not wait again,
   // behind the events of 18,000 polls that reconnect.
   if (first.is_read_at_accept && mid_iteration_.is_late()) read(connection);
@@ -157,7 +172,7 @@ void Transport::read(Connection* connection) {
     case sys::IoStatus::kDone: {
       const Protocol& protocol = protocol_of(*connection);
       counters_->add(Counter::kBytesReceivedTotal, result.bytes);
-      if (protocol.uses_idle_timeout) set_deadline(connection, idle_timeout_s_);
+      if (protocol.uses_idle_timeout) set_deadline(connection, idle_seconds());
       protocol.on_bytes(services_, connection, buffer_.data(), result.bytes);
       return;
     }
@@ -180,23 +195,39 @@ bool Transport::keep_input(Connection* connection, std::string_view bytes, std::
   return false;
 }
 
+void Transport::begin(Connection* connection, uint8_t protocol) {
+  connection->protocol = protocol & 0xfU;
+  connection->mode = 0;
+  const Protocol& first = protocol_of(*connection);
+  set_deadline(connection, 0);
+  if (first.on_accept != nullptr) first.on_accept(services_, connection);
+}
+
 void Transport::feed(Connection* connection, std::string bytes) {
   auto* start = reinterpret_cast<uint8_t*>(bytes.data());
   protocol_of(*connection).on_bytes(services_, connection, start, bytes.size());
 }
 
-void Transport::close(Connection* connection, CloseCause cause) {
+/// Frees the record and counts the close. The caller closes the descriptor.
+int Transport::forget(Connection* connection, CloseCause cause) {
   const int fd = connection->fd();
   // Stop, then close: see libev.h, rule 2.
   ev_io_stop(loop_, &connection->watcher);
   observer_->on_close(connection);
   sender_.forget(connection);
   sessions_.destroy(connection);
+  if (connection->watcher.word != 0) services_.limits->leave(connection);
   change_state(connection, ConnectionState::kFree);
   connections_.release(fd);
-  if (!lingers(cause) || !lingering_close_.take(fd)) sys::close(fd);
   counters_->add(Counter::kClosedTotal);
   counters_->add(counter_of(cause));
+  return fd;
+}
+
+void Transport::close(Connection* connection, CloseCause cause) {
+  const int fd = forget(connection, cause);
+  if (!lingers(cause) || !lingering_close_.take(fd)) sys::close(fd);
+  // Last, because it wakes listeners, which may use the descriptor again.
   admission_->leave();
 }
 
@@ -231,6 +262,9 @@ bool Transport::is_heard(Connection* connection) {
 }
 
 void Transport::expire(Connection* connection) {
+  // Without a timeout the sweep is on for PROXY headers, and the longest deadline begins again.
+  const bool never_idles = idle_timeout_s_ == 0 && protocol_of(*connection).uses_idle_timeout;
+  if (never_idles) return set_deadline(connection, idle_seconds());
   // A peer has the whole of its last second: its last byte may have arrived at the end of a tick.
   const bool waits_for_peer = connection->is_blocked || should_have_spoken(*connection);
   if (waits_for_peer && !connection->is_due(now_)) return;

@@ -51,7 +51,8 @@ class Transport final : public ConnectionOwner {
   [[nodiscard]] MidIteration& mid_iteration() { return mid_iteration_; }
 
   /// Takes an accepted descriptor, which admission has counted in. Allocates nothing by itself.
-  void register_fd(int fd, uint8_t protocol);
+  /// `word` is what ClientLimits::admit() gave for it.
+  void register_fd(int fd, uint8_t protocol, uint32_t word = 0);
 
   /// Whether peers of this protocol get an answer when the server is full or drains.
   [[nodiscard]] bool answers_refused(uint8_t protocol) const {
@@ -62,8 +63,16 @@ class Transport final : public ConnectionOwner {
     return !answers_refused(protocol) || !refusals_.is_full();
   }
   /// Ends an accepted descriptor that the server refuses, with its protocol's response if any.
-  /// Only if can_reject() is true.
-  void reject(int fd, uint8_t protocol);
+  /// Only if can_reject() is true, unless a limit of its address is the reason.
+  void reject(int fd,
+              uint8_t protocol,
+              Refusal reason = Refusal::kServer,
+              std::string_view request = {});
+  /// The same for a registered connection over a limit of its address, which has sent `request`.
+  void reject(Connection* connection,
+              uint8_t protocol,
+              Refusal reason,
+              std::string_view request) override;
 
   /// Whether there is a record for this descriptor.
   [[nodiscard]] bool fits(int fd) const {
@@ -80,8 +89,7 @@ class Transport final : public ConnectionOwner {
   void watch(Connection* connection, int events) override;
   void set_deadline(Connection* connection, uint32_t seconds) override {
     const bool is_idle_timed = protocol_of(*connection).uses_idle_timeout;
-    connection->deadline =
-        static_cast<uint16_t>(now_ + (is_idle_timed ? idle_timeout_s_ : seconds));
+    connection->deadline = static_cast<uint16_t>(now_ + (is_idle_timed ? idle_seconds() : seconds));
     due_.note(connection->fd(), connection->deadline);
   }
   void shorten_deadline(Connection* connection, uint32_t seconds) override {
@@ -104,6 +112,7 @@ class Transport final : public ConnectionOwner {
   [[nodiscard]] bool keep_input(Connection* connection,
                                 std::string_view bytes,
                                 std::string* kept) override;
+  void begin(Connection* connection, uint8_t protocol) override;
   void feed(Connection* connection, std::string bytes) override;
 
   [[nodiscard]] const Protocol& protocol_of(const Connection& connection) const {
@@ -118,6 +127,10 @@ class Transport final : public ConnectionOwner {
   [[nodiscard]] InputBudget& input_budget() { return input_budget_; }
 
  private:
+  int forget(Connection* connection, CloseCause cause);
+  [[nodiscard]] uint32_t idle_seconds() const {
+    return idle_timeout_s_ == 0 ? bounds::kDeadlineSecondsMax : idle_timeout_s_;
+  }
   [[nodiscard]] bool should_have_spoken(const Connection& connection) const;
   bool is_heard(Connection* connection);
   static void on_event(struct ev_loop* loop, ev_io* watcher, int revents);

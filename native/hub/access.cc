@@ -188,6 +188,9 @@ TokenFault Access::identify(Connection* connection,
   KnownToken known;
   const TokenFault fault = count(recognize(token, now_s, &known));
   if (fault != TokenFault::kNone) return fault;
+  if (!change_user(connection->fd(), principals_.user_of(known.identity))) {
+    return TokenFault::kUserFull;
+  }
   principals_.set(connection->fd(), known, end_of(known, now_s));
   const Ref<Grants> grants = principals_.grants(connection->fd());
   channels->insert(channels->end(), grants->channels().begin(), grants->channels().end());
@@ -238,8 +241,25 @@ TokenFault Access::admit(Connection* connection,
   return TokenFault::kNone;
 }
 
+/// Counts a connection for another user, or for none. False if that user has as many as it may.
+bool Access::change_user(int fd, std::string_view user) {
+  if (!parts_.limits->counts_users()) return true;
+  const std::string_view old = principals_.user(fd);
+  if (old == user) return true;
+  if (!user.empty() && !parts_.limits->enter_user(user)) return false;
+  if (!old.empty()) parts_.limits->leave_user(old);
+  return true;
+}
+
+void Access::recount_users() {
+  if (!is_on_ || !parts_.limits->counts_users()) return;
+  principals_.visit_users([this](std::string_view name) { parts_.limits->recount_user(name); });
+}
+
 void Access::forget(Connection* connection) {
-  if (is_on_) principals_.forget(connection->fd());
+  if (!is_on_) return;
+  static_cast<void>(change_user(connection->fd(), {}));
+  principals_.forget(connection->fd());
 }
 
 bool Access::is_granted(Connection* connection, Action action, std::string_view name) {

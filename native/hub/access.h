@@ -15,6 +15,7 @@
 #include "auth/revocations.h"
 #include "auth/token.h"
 #include "base/random.h"
+#include "connection/client_limits.h"
 #include "connection/services.h"
 #include "hub/unknown_keys.h"
 #include "ipc/control.h"
@@ -36,6 +37,7 @@ class Access final : public AccessService {
     Slab<Connection>* records;
     Counters* counters;
     Random* random;
+    ClientLimits* limits;
   };
   explicit Access(const Parts& parts) : parts_(parts), unknown_keys_(parts.control) {}
   Access(const Access&) = delete;
@@ -73,6 +75,10 @@ class Access final : public AccessService {
   [[nodiscard]] std::string_view info_of(uint32_t identity) const {
     return principals_.info_of(identity);
   }
+  /// Enters every user again, in empty tables of the limits.
+  void recount_users();
+  /// Empty for a connection without a user.
+  [[nodiscard]] std::string_view user(int fd) { return principals_.user(fd); }
 
   /// Once a second: ends the connections whose token expires before the next call.
   void tick();
@@ -115,6 +121,7 @@ class Access final : public AccessService {
   [[nodiscard]] bool may_publish(Connection* connection, std::string_view channel);
   [[nodiscard]] bool is_subscribed(const Connection& connection, std::string_view channel) const;
   void forget_known();
+  [[nodiscard]] bool change_user(int fd, std::string_view user);
   [[nodiscard]] uint32_t end_of(const KnownToken& token, uint64_t now_s);
   template <typename Visit>
   void visit_subscriptions(const Connection& connection, Visit visit) const;

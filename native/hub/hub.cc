@@ -8,7 +8,7 @@
 
 namespace megacomet {
 
-Hub::Hub(Transport* transport, Control* control, Counters* counters)
+Hub::Hub(Transport* transport, Control* control, Counters* counters, ClientLimits* limits)
     : transport_(transport),
       control_(control),
       counters_(counters),
@@ -56,7 +56,8 @@ Hub::Hub(Transport* transport, Control* control, Counters* counters)
                control,
                &transport->connections(),
                counters,
-               &random_}),
+               &random_,
+               limits}),
       requests_({&transport->connections(),
                  control,
                  counters,
@@ -69,7 +70,8 @@ Hub::Hub(Transport* transport, Control* control, Counters* counters)
                       &transport->services(),
                       transport->protocols()}),
       random_(sys::monotonic_ns()),
-      rejections_(control, counters) {
+      rejections_(control, counters),
+      limits_(limits) {
   Services& services = transport->services();
   services.rules = &rules_;
   services.subscriptions = this;
@@ -80,6 +82,8 @@ Hub::Hub(Transport* transport, Control* control, Counters* counters)
   services.deflate = &deflate_;
   services.random = &random_;
   services.rejections = &rejections_;
+  services.limits = limits;
+  services.commands = &command_rates_;
   transport->set_observer(this);
 }
 
@@ -137,6 +141,8 @@ void Hub::on_disconnect(const frame::Disconnect& order) {
 PublishResult Hub::publish(const Connection& connection, frame::Message message) {
   if (control_->is_full()) return PublishResult::kBusy;
   const ConnectionName name = name_of(connection);
+  const std::string_view user = access_.is_on() ? access_.user(connection.fd()) : "";
+  if (!user.empty() && !limits_->take_publish(user)) return PublishResult::kUserTooFast;
   const PublishLimits::Result result = publish_limits_.count(name, sys::monotonic_ns());
   if (result != PublishLimits::Result::kAdmitted) {
     counters_->add(Counter::kClientPublishesLimitedTotal);

@@ -8,6 +8,8 @@
 
 #include "base/random.h"
 #include "codec/deflate_codec.h"
+#include "connection/client_limits.h"
+#include "connection/client_rates.h"
 #include "connection/protocol.h"
 #include "connection/rejection_log.h"
 #include "connection/transport.h"
@@ -32,13 +34,17 @@ namespace megacomet {
 
 class Hub final : SubscriptionService, PublishService, ConnectionObserver, ReplayRequester {
  public:
-  Hub(Transport* transport, Control* control, Counters* counters);
+  Hub(Transport* transport, Control* control, Counters* counters, ClientLimits* limits);
   Hub(const Hub&) = delete;
   Hub& operator=(const Hub&) = delete;
   ~Hub() = default;
 
   /// Turns the worker into one of a comet server, with the manager's settings.
   void configure(frame::Comet rules);
+  /// WebSocket messages a second of one client; 0 for no limit.
+  void set_command_rate(uint32_t rate) { command_rates_.set_rate(rate); }
+  /// The limits count in empty tables: enters the users again.
+  void recount_users() { access_.recount_users(); }
   /// The number of workers that share the rates of the server.
   void set_workers(uint32_t count) {
     publish_limits_.set_worker_rate(uint64_t{rules_.all_clients_publish_rate} * 1000 / count);
@@ -135,6 +141,8 @@ class Hub final : SubscriptionService, PublishService, ConnectionObserver, Repla
   Random random_;
   RejectionLog rejections_;
   PublishLimits publish_limits_;
+  ClientRates command_rates_;
+  ClientLimits* limits_;
   bool is_on_ = false;
 };
 

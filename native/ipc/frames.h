@@ -77,6 +77,15 @@ constexpr uint8_t kRemoteKeys = 1;
 constexpr uint8_t kKeysPending = 2;
 }  // namespace access_flag
 
+/// Bits of the `flags` of a Limits frame. kProxyProtocol: every connection begins with a PROXY
+/// header. kAddresses: connections are counted by address. kPublicOnly: the limits of addresses do
+/// not hold for private ones, and loopback is not even counted.
+namespace limit_flag {
+constexpr uint8_t kProxyProtocol = 1;
+constexpr uint8_t kAddresses = 2;
+constexpr uint8_t kPublicOnly = 4;
+}  // namespace limit_flag
+
 // From the manager to a worker.
 
 /// The first command of a worker. `parent` is the manager's pid; the server has `slots` workers.
@@ -163,6 +172,27 @@ constexpr uint8_t kKeysPending = 2;
 /// The manager has fetched the keys of --token-jwks-url because of an UnknownKey frame. For
 /// `seconds` from now a key that is still unknown is not one of the issuer.
 #define MC_KEYS_CHECKED(F) F(u32, seconds)
+
+/// How much an address, a user or a connection may take, sent before Configure. 0 means no limit,
+/// and rates are per second. `key` is the same for all workers, which count in the set `tables` of
+/// the shared memory. `trusted` has the networks of proxies, and "unix" for unix sockets. A PROXY
+/// header must be complete after `proxy_timeout_s`.
+#define MC_LIMITS(F)             \
+  F(u8, flags)                   \
+  F(u8, tables)                  \
+  F(u64, key_first)              \
+  F(u64, key_second)             \
+  F(u32, proxy_timeout_s)        \
+  F(u32, address_connections)    \
+  F(u32, address_handshake_rate) \
+  F(u32, user_connections)       \
+  F(u32, user_publish_rate)      \
+  F(u32, command_rate)           \
+  F(texts, trusted)
+
+/// A worker died, and the connections that it counted are gone: count all again, in the set
+/// `tables`, which is empty.
+#define MC_RECOUNT(F) F(u8, tables)
 
 /// Tokens that count no longer, and whose connections end: those of `user`, or the one with the
 /// `jti` `id`, that were issued at or before `before_s`. Kept until `ends_at_s`. Times are seconds
@@ -396,6 +426,8 @@ constexpr uint8_t kKeysPending = 2;
   X(kClientResponse, 39, ClientResponse, MC_CLIENT_RESPONSE)    \
   X(kPublished, 40, Published, MC_PUBLISHED)                    \
   X(kKeysChecked, 36, KeysChecked, MC_KEYS_CHECKED)             \
+  X(kLimits, 60, Limits, MC_LIMITS)                             \
+  X(kRecount, 61, Recount, MC_RECOUNT)                          \
   X(kInterestRequest, 15, InterestRequest, MC_INTEREST_REQUEST) \
   X(kReady, 16, Ready, MC_READY)                                \
   X(kLog, 17, Log, MC_LOG)                                      \

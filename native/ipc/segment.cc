@@ -67,15 +67,21 @@ uint64_t layout_hash() {
 }
 
 Segment::~Segment() {
-  if (leases_fd_ >= 0) sys::close(leases_fd_);
+  if (shared_fd_ >= 0) sys::close(shared_fd_);
 }
 
 bool Segment::create(uint32_t slots) {
   MC_CHECK(slots_.empty() && slots > 0 && slots <= bounds::kSlotsMax);
-  leases_fd_ = sys::create_shared("megacomet-leases", kSharedPageBytes);
-  if (leases_fd_ < 0) return false;
+  shared_fd_ = sys::create_shared("megacomet-shared", SharedPage<WorkersMemory>::kBytes);
+  if (shared_fd_ < 0) return false;
   slots_ = std::vector<Slot>(slots);
   return true;
+}
+
+bool Segment::clear_limits(uint32_t set) {
+  MC_CHECK(set < 2);
+  const size_t start = offsetof(WorkersMemory, limits) + set * sizeof(LimitTables);
+  return sys::forget_bytes(shared_fd_, start, sizeof(LimitTables));
 }
 
 Segment::Slot& Segment::at(uint32_t slot) {

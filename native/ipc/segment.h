@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/bounds.h"
+#include "ipc/limit_table.h"
 #include "ipc/shared_page.h"
 
 namespace megacomet {
@@ -48,6 +49,10 @@ enum class CounterKind : uint8_t { kTotal, kGauge };
     "Refused during a drain; each client was sent when to return.")                               \
   X(kRejectedDescriptorsTotal, "rejected_descriptors_total", kTotal,                              \
     "Rejected with the spare descriptor because the worker had none left.")                       \
+  X(kRejectedLimitedTotal, "rejected_limited_total", kTotal,                                      \
+    "Rejected because of a limit of its address; see limited_connections_total.")                 \
+  X(kRejectedUntrustedTotal, "rejected_untrusted_total", kTotal,                                  \
+    "Closed because --proxy-protocol is on and --trusted-proxies does not have the peer.")        \
   X(kClosedTotal, "closed_total", kTotal, "Connections closed; the causes follow.")               \
   X(kClosedPeerTotal, "closed_peer_total", kTotal, "Closed after the peer ended its side.")       \
   X(kClosedResetTotal, "closed_reset_total", kTotal,                                              \
@@ -71,6 +76,10 @@ enum class CounterKind : uint8_t { kTotal, kGauge };
     "Closed because the client's token expired or was revoked.")                                  \
   X(kClosedMessageTimeoutTotal, "closed_message_timeout_total", kTotal,                           \
     "WebSockets closed because a message took more than --handshake-timeout seconds.")            \
+  X(kClosedProxyHeaderTotal, "closed_proxy_header_total", kTotal,                                 \
+    "Closed because the PROXY header was missing, malformed or late. Look at the balancer.")      \
+  X(kClosedLimitedTotal, "closed_limited_total", kTotal,                                          \
+    "Closed because the client of a PROXY header exceeded a limit of its address.")               \
   X(kClosedByCrashTotal, "closed_by_crash_total", kTotal,                                         \
     "Lost when a worker died. Look for the crash in the log.")                                    \
   X(kBytesReceivedTotal, "bytes_received_total", kTotal, "Payload bytes read from peers.")        \
@@ -107,6 +116,8 @@ enum class CounterKind : uint8_t { kTotal, kGauge };
     "Rejected with 404: a client with a wrong URL, or a scan of the port.")                       \
   X(kBadRequestsSizeTotal, "bad_requests_size_total", kTotal,                                     \
     "Rejected with 413, 414 or 431: too long, or too many channels. The response has the limit.") \
+  X(kBadRequestsLimitedTotal, "bad_requests_limited_total", kTotal,                               \
+    "Rejected with 429 because of a limit of an address or user; see limited_connections_total.") \
   X(kBadRequestsOtherTotal, "bad_requests_other_total", kTotal,                                   \
     "Rejected for another fault, which the response names.")                                      \
   X(kTokensAcceptedTotal, "tokens_accepted_total", kTotal,                                        \
@@ -139,6 +150,18 @@ enum class CounterKind : uint8_t { kTotal, kGauge };
     "Clients that did not get the channels of POST /subscribe, because they have too many.")      \
   X(kClientPublishesLimitedTotal, "client_publishes_limited_total", kTotal,                       \
     "Messages of clients that exceeded a publish rate. Find the client, or raise the rate.")      \
+  X(kLimitedConnectionsTotal, "limited_connections_total", kTotal,                                \
+    "Clients over --connections-per-address. The log has an address once a minute.")              \
+  X(kLimitedHandshakesTotal, "limited_handshakes_total", kTotal,                                  \
+    "Clients over --handshakes-per-address. The log has an address once a minute.")               \
+  X(kLimitedUsersTotal, "limited_users_total", kTotal,                                            \
+    "Clients over --connections-per-user.")                                                       \
+  X(kLimitedUserPublishesTotal, "limited_user_publishes_total", kTotal,                           \
+    "Messages of clients over --publishes-per-user.")                                             \
+  X(kLimitedCommandsTotal, "limited_commands_total", kTotal,                                      \
+    "WebSocket messages over --commands-per-connection. Find the client.")                        \
+  X(kLimitTableFullTotal, "limit_table_full_total", kTotal,                                       \
+    "Addresses and users that are not limited, because the table is full or not believed.")       \
   X(kMessagesTotal, "messages_total", kTotal,                                                     \
     "Messages that the manager sent to this worker.")                                             \
   X(kEventsDroppedTotal, "events_dropped_total", kTotal,                                          \
@@ -216,6 +239,13 @@ struct SliceLeases {
 };
 static_assert(sizeof(SliceLeases) <= kSharedPageBytes, "one page");
 
+/// What all workers write. The kernel gives memory only to the pages that are used. Of the two sets
+/// of tables one is in use: the manager clears the other, and the workers count again in it.
+struct WorkersMemory {
+  alignas(kSharedPageBytes) SliceLeases leases;
+  alignas(kSharedPageBytes) LimitTables limits[2];
+};
+
 /// A hash of every counter's name, kind and order.
 uint64_t layout_hash();
 
@@ -238,8 +268,10 @@ class Segment {
   [[nodiscard]] bool create(uint32_t slots);
 
   [[nodiscard]] uint32_t slots() const { return static_cast<uint32_t>(slots_.size()); }
-  /// The descriptor of the SliceLeases, which every worker inherits.
-  [[nodiscard]] int leases_fd() const { return leases_fd_; }
+  /// The descriptor of the WorkersMemory, which every worker inherits.
+  [[nodiscard]] int shared_fd() const { return shared_fd_; }
+  /// Makes one set of limit tables zero again. False with errno on failure.
+  [[nodiscard]] bool clear_limits(uint32_t set);
 
   /// Makes the block of the slot's next worker, which continues the totals of the slot. Returns the
   /// descriptor that the worker inherits, open until end_renewal(), or -1 with errno.
@@ -281,7 +313,7 @@ class Segment {
 
   std::vector<Slot> slots_;
   std::vector<Fault> faults_;
-  int leases_fd_ = -1;
+  int shared_fd_ = -1;
 };
 
 /// A worker's own counters: one writer, so a plain load and store are enough.

@@ -1,4 +1,4 @@
-// A page of memory that two processes share through a sealed memfd.
+// Pages of memory that processes share through a sealed memfd.
 #pragma once
 
 #include <cstddef>
@@ -19,12 +19,12 @@ class SharedMapping {
   SharedMapping& operator=(const SharedMapping&) = delete;
   ~SharedMapping() { reset(); }
 
-  /// Makes a zeroed page of a fixed size. False with errno on failure.
-  [[nodiscard]] bool create(const char* name);
+  /// Makes zeroed memory of a fixed size. False with errno on failure.
+  [[nodiscard]] bool create(const char* name, size_t bytes);
 
-  /// Maps an inherited page and takes ownership of its descriptor. False if the descriptor is not a
+  /// Maps inherited memory and takes ownership of its descriptor. False if the descriptor is not a
   /// file of that size: to touch a page past the end of a file is SIGBUS.
-  [[nodiscard]] bool open(int fd);
+  [[nodiscard]] bool open(int fd, size_t bytes);
 
   /// Closes the descriptor; the mapping stays.
   void close_descriptor();
@@ -37,15 +37,19 @@ class SharedMapping {
   void* memory_ = nullptr;
 
  private:
+  size_t bytes_ = 0;
   int fd_ = -1;
 };
 
-/// A mapped page with fields.
+/// Mapped memory with fields, in whole pages.
 template <typename Page>
 class SharedPage : public SharedMapping {
-  static_assert(sizeof(Page) <= kSharedPageBytes, "one page");
-
  public:
+  static constexpr size_t kBytes =
+      (sizeof(Page) + kSharedPageBytes - 1) / kSharedPageBytes * kSharedPageBytes;
+
+  [[nodiscard]] bool create(const char* name) { return SharedMapping::create(name, kBytes); }
+  [[nodiscard]] bool open(int fd) { return SharedMapping::open(fd, kBytes); }
   [[nodiscard]] Page* get() const {
     MC_CHECK(is_mapped());
     return static_cast<Page*>(memory_);

@@ -56,4 +56,14 @@ bool parse_address(const std::string& text, Address* out) {
   return parse_host(text.substr(0, space), port, out);
 }
 
+bool read_peer(const sockaddr_storage& peer, IpAddress* out) {
+  if (peer.ss_family == AF_INET) {
+    *out = IpAddress::of_ipv4(&reinterpret_cast<const sockaddr_in&>(peer).sin_addr);
+    return true;
+  }
+  if (peer.ss_family != AF_INET6) return false;
+  *out = IpAddress::of_ipv6(&reinterpret_cast<const sockaddr_in6&>(peer).sin6_addr);
+  return true;
+}
+
 }  // namespace megacomet

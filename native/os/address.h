@@ -7,6 +7,8 @@
 
 #include <sys/socket.h>
 
+#include "base/ip_address.h"
+
 namespace megacomet {
 
 struct Address {
@@ -25,5 +27,8 @@ struct Address {
 
 /// Reads "HOST PORT" or "unix PATH", as frames have them.
 [[nodiscard]] bool parse_address(const std::string& text, Address* out);
+
+/// The IP address of a peer. False for a peer of a unix socket, which has none.
+[[nodiscard]] bool read_peer(const sockaddr_storage& peer, IpAddress* out);
 
 }  // namespace megacomet

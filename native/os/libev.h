@@ -19,7 +19,16 @@
 //  8. After EPERM from epoll_ctl libev treats a descriptor as always ready: never watch a memfd.
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
 #include <memory>
+
+// libev lets its user declare the members between the priority and the callback (EV_COMMON in
+// ev.h). `word` fills the four bytes before the pointer that the compiler would leave unused, so
+// that the layout is still that of the library.
+#define EV_COMMON \
+  uint32_t word;  \
+  void* data;
 
 #include <ev.h>
 
@@ -28,6 +37,17 @@
 #endif
 
 namespace megacomet {
+
+/// A watcher as the library was compiled.
+struct PlainWatcher {
+  int active;
+  int pending;
+  int priority;
+  void* data;
+};
+static_assert(offsetof(ev_io, data) == offsetof(PlainWatcher, data) &&
+                  offsetof(ev_io, word) == sizeof(int) * 3,
+              "the layout of libev");
 
 constexpr int kPriorityControl = 1;
 constexpr int kPriorityListener = 1;

@@ -115,8 +115,12 @@ bool fill_random(void* buffer, size_t size) {
   return ::getrandom(buffer, size, 0) == static_cast<ssize_t>(size);
 }
 
-Accepted accept(int listener) {
-  const int fd = ::accept4(listener, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
+Accepted accept(int listener, sockaddr_storage* peer) {
+  socklen_t bytes = sizeof *peer;
+  const int fd = ::accept4(listener,
+                           reinterpret_cast<sockaddr*>(peer),
+                           peer == nullptr ? nullptr : &bytes,
+                           SOCK_NONBLOCK | SOCK_CLOEXEC);
   if (fd >= 0) return {AcceptStatus::kAccepted, fd, 0};
   const int error = errno;
   return {accept_status(error), -1, error};
@@ -257,6 +261,13 @@ int create_shared(const char* name, size_t bytes) {
     return -1;
   }
   return fd;
+}
+
+bool forget_bytes(int fd, size_t start, size_t bytes) {
+  return ::fallocate(fd,
+                     FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                     static_cast<off_t>(start),
+                     static_cast<off_t>(bytes)) == 0;
 }
 
 size_t file_bytes(int fd) {

@@ -9,6 +9,7 @@
 #include <sys/uio.h>
 
 struct sockaddr;
+struct sockaddr_storage;
 
 namespace megacomet::sys {
 
@@ -43,8 +44,9 @@ struct Accepted {
   int error;
 };
 
-/// Takes one connection from a listener, non-blocking and close-on-exec.
-Accepted accept(int listener);
+/// Takes one connection from a listener, non-blocking and close-on-exec. `peer` gets the address of
+/// its other end; null where nobody asks.
+Accepted accept(int listener, sockaddr_storage* peer = nullptr);
 
 enum class IoStatus { kDone, kAgain, kEnd, kFailed };
 
@@ -118,6 +120,10 @@ void forget_pages(void* memory, size_t bytes);
 
 /// A shared memory file whose size is sealed. -1 with errno on failure.
 int create_shared(const char* name, size_t bytes);
+
+/// Makes bytes of a shared file zero, in every process, and gives their memory back. False with
+/// errno on failure.
+bool forget_bytes(int fd, size_t start, size_t bytes);
 /// The size of a file; 0 if the descriptor is not a file.
 size_t file_bytes(int fd);
 void* map_shared(int fd, size_t bytes);

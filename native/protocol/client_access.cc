@@ -73,6 +73,7 @@ HttpFault identify(Services& services,
   if (is_cookie) token = cookie_token(services, head);
   if (token.empty()) return {};
   const TokenFault fault = services.access->identify(connection, token, &request->channels);
+  if (fault == TokenFault::kUserFull) return {429, describe(fault)};
   // A page cannot keep its browser from sending an old cookie.
   if (is_cookie) *in_cookie = fault;
   if (fault != TokenFault::kNone) return is_cookie ? HttpFault{} : invalid_token(fault);

@@ -8,8 +8,10 @@
 #include "base/bounds.h"
 #include "codec/digest.h"
 #include "codec/foreign_protocol.h"
+#include "codec/forwarded.h"
 #include "codec/http_codec.h"
 #include "codec/sse_codec.h"
+#include "connection/client_limits.h"
 #include "connection/input_budget.h"
 #include "connection/rejection_log.h"
 #include "connection/sender.h"
@@ -125,6 +127,29 @@ void reject_for_now(const RequestContext& context, const HttpFault& fault) {
   respond(context.services, context.connection, std::move(bytes), false, CloseCause::kRejected);
 }
 
+/// Rejects a request over a limit of its address or user.
+void reject_limited(const RequestContext& context, std::string_view sentence) {
+  Services& services = context.services;
+  services.counters->add(Counter::kBadRequestsTotal);
+  services.counters->add(Counter::kBadRequestsLimitedTotal);
+  std::string bytes = http_limited(services, context.head, sentence);
+  respond(services, context.connection, std::move(bytes), false, CloseCause::kRejected);
+}
+
+/// Counts a request that a trusted proxy passes on at the address of its client. False if that
+/// exceeds a limit: the request is rejected.
+bool count_client(const RequestContext& context) {
+  if (!ClientLimits::is_of_proxy(*context.connection)) return true;
+  ClientLimits& limits = *context.services.limits;
+  const auto is_trusted = [&limits](const IpAddress& one) { return limits.is_trusted(one); };
+  IpAddress address;
+  if (!find_client(context.head, is_trusted, &address)) return true;
+  const Allowance allowance = limits.change(context.connection, address);
+  if (allowance == Allowance::kGranted) return true;
+  reject_limited(context, limit_sentence(context.services, refusal_of(allowance)));
+  return false;
+}
+
 /// A browser sends it before a request with headers of its own (Fetch standard, CORS).
 void answer_preflight(const RequestContext& context) {
   AnswerOptions options = context.options();
@@ -195,7 +220,7 @@ void open_mailbox(const RequestContext& context, const CometRequest& request) {
   }
   if (!services.mail->wait_for_mail(connection, request.channels.front())) {
     const uint32_t wait_s = retry_after_s(services.random);
-    std::string bytes = http_retry_later(wait_s, "server busy; retry later", options);
+    std::string bytes = http_retry_later(503, wait_s, "server busy; retry later", options);
     return respond(services, connection, std::move(bytes), false);
   }
   if (!context.origin.empty()) services.sessions->acquire(connection)->origin = context.origin;
@@ -293,6 +318,7 @@ void note_foreign_page(const RequestContext& context, bool is_script) {
 
 void handle(const RequestContext& context) {
   context.services.counters->add(Counter::kRequestsTotal);
+  if (!count_client(context)) return;
   // No endpoint accepts a body. Skipping one would cost more than closing.
   if (context.head.framing != BodyFraming::kNone) {
     return reject_and_close(context, {400, "a request body is not accepted"});
@@ -313,6 +339,7 @@ void handle(const RequestContext& context) {
   // A client that guesses tokens connects again for each try.
   if (denied.code == 401) return reject_and_close(context, denied);
   if (denied.code == 503) return reject_for_now(context, denied);
+  if (denied.code == 429) return reject_limited(context, denied.sentence);
   if (denied.code != 0) return reject(context, denied);
   if (needs_channel(request.route) && request.channels.empty()) {
     return reject(context, {400, "channel is required"});
@@ -423,6 +450,7 @@ constexpr Protocol make_protocol() {
 constexpr Protocol kHttpProtocol = make_protocol();
 
 void await_request(Services& services, Connection* connection) {
+  if (ClientLimits::is_of_proxy(*connection)) services.limits->end_request(connection);
   // Sender sets the deadline of a connection that becomes blocked. One that was blocked before has
   // the deadline of the last request.
   services.connections->set_deadline(connection,

@@ -89,12 +89,15 @@ uint32_t retry_after_s(Random* random) {
          random->below(bounds::kRetryAfterMaxS - bounds::kRetryAfterMinS + 1);
 }
 
-std::string http_retry_later(uint32_t wait_s, std::string_view sentence, AnswerOptions options) {
+std::string http_retry_later(uint16_t code,
+                             uint32_t wait_s,
+                             std::string_view sentence,
+                             AnswerOptions options) {
   const std::string wait = std::to_string(wait_s);
   options.name = "Retry-After";
   options.value = wait;
   options.keeps_alive = false;
-  return http_error(503, sentence, options);
+  return http_error(code, sentence, options);
 }
 
 std::string http_stream_head(std::string_view content_type, std::string_view origin) {

@@ -43,8 +43,9 @@ struct AnswerOptions {
 /// Randomised Retry-After in seconds, so that clients rejected together do not return together.
 [[nodiscard]] uint32_t retry_after_s(Random* random);
 
-/// 503 with Retry-After. The last response of its connection.
-[[nodiscard]] std::string http_retry_later(uint32_t wait_s,
+/// An error with Retry-After, such as 503. The last response of its connection.
+[[nodiscard]] std::string http_retry_later(uint16_t code,
+                                           uint32_t wait_s,
                                            std::string_view sentence,
                                            AnswerOptions options = {});
 

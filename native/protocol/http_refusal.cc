@@ -1,6 +1,7 @@
 // An EventSource gets a response that ends, others an error. See http_refusal.h.
 #include "protocol/http_refusal.h"
 
+#include "connection/client_limits.h"
 #include "connection/drain.h"
 #include "connection/input_budget.h"
 #include "protocol/comet_request.h"
@@ -11,8 +12,9 @@ namespace megacomet {
 
 namespace {
 
-/// Why the server cannot serve a request, and when its client should return.
+/// Why the server does not serve a request, and when its client should return.
 struct Reason {
+  uint16_t code;
   std::string_view sentence;
   uint32_t wait_ms;
   void (*append_event)(uint32_t retry_ms, std::string* out);
@@ -36,7 +38,7 @@ std::string answer(bool is_event_source, const AnswerOptions& options, const Rea
     reason.append_event(reason.wait_ms, &bytes);
     return bytes;
   }
-  return http_retry_later((reason.wait_ms + 999) / 1000, reason.sentence, options);
+  return http_retry_later(reason.code, (reason.wait_ms + 999) / 1000, reason.sentence, options);
 }
 
 AnswerOptions options_of(const Services& services, const HttpHead& head) {
@@ -46,6 +48,7 @@ AnswerOptions options_of(const Services& services, const HttpHead& head) {
   return options;
 }
 
+/// The response to what a client has sent, complete or not.
 std::string refusal(Services& services,
                     std::string_view request,
                     bool is_last,
@@ -63,6 +66,17 @@ std::string refusal(Services& services,
   return answer(is_event_source(status, head, request), options, reason);
 }
 
+uint32_t wait_ms(Services& services) {
+  return retry_after_s(services.random) * 1000;
+}
+
+Reason reason_of_server(Services& services) {
+  if (services.drain_ends_ns != 0) {
+    return {503, kShuttingDown, return_after_drain_ms(services), append_shutdown_event};
+  }
+  return {503, "server full; retry later", wait_ms(services), append_full_event};
+}
+
 }  // namespace
 
 HeadLimits head_limits(const Services& services) {
@@ -73,26 +87,43 @@ std::string_view allowed_origin_in(const Services& services, std::string_view by
   return allowed_origin(find_value(bytes, Field::kOrigin), *services.rules);
 }
 
-std::string http_refusal(Services& services, std::string_view request, bool is_last) {
-  if (services.drain_ends_ns != 0) {
-    const Reason draining{kShuttingDown, return_after_drain_ms(services), append_shutdown_event};
-    return refusal(services, request, is_last, draining);
+std::string limit_sentence(const Services& services, Refusal reason) {
+  const frame::Limits& rules = services.limits->rules();
+  if (reason == Refusal::kTooFast) {
+    return "too many handshakes from this address: at most " +
+           std::to_string(rules.address_handshake_rate) + " a second are allowed; retry later";
   }
-  const uint32_t wait_ms = retry_after_s(services.random) * 1000;
+  return "too many connections from this address: at most " +
+         std::to_string(rules.address_connections) + " are allowed; retry later";
+}
+
+std::string http_refusal(Services& services,
+                         Refusal reason,
+                         std::string_view request,
+                         bool is_last) {
+  if (reason == Refusal::kServer) {
+    return refusal(services, request, is_last, reason_of_server(services));
+  }
+  const std::string sentence = limit_sentence(services, reason);
   return refusal(
-      services, request, is_last, {"server full; retry later", wait_ms, append_full_event});
+      services, request, is_last, {429, sentence, wait_ms(services), append_limited_event});
+}
+
+std::string http_limited(Services& services, const HttpHead& head, std::string_view sentence) {
+  return answer(is_event_source(HeadStatus::kComplete, head, {}),
+                options_of(services, head),
+                {429, sentence, wait_ms(services), append_limited_event});
 }
 
 std::string http_unavailable(Services& services, const HttpHead& head, std::string_view sentence) {
-  const uint32_t wait_ms = retry_after_s(services.random) * 1000;
   return answer(is_event_source(HeadStatus::kComplete, head, {}),
                 options_of(services, head),
-                {sentence, wait_ms, append_unavailable_event});
+                {503, sentence, wait_ms(services), append_unavailable_event});
 }
 
 std::string http_input_full(Services& services, std::string_view request) {
-  const uint32_t wait_ms = retry_after_s(services.random) * 1000;
-  return refusal(services, request, true, {kInputBudgetFull, wait_ms, append_full_event});
+  return refusal(
+      services, request, true, {503, kInputBudgetFull, wait_ms(services), append_full_event});
 }
 
 }  // namespace megacomet

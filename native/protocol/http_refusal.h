@@ -17,9 +17,20 @@ namespace megacomet {
 /// error.
 [[nodiscard]] std::string_view allowed_origin_in(const Services& services, std::string_view bytes);
 
-/// The response of a server that is full or drains. Empty if the request is incomplete and not
-/// `is_last`.
-[[nodiscard]] std::string http_refusal(Services& services, std::string_view request, bool is_last);
+/// The response to a peer that is refused before it is served. Empty if the request is incomplete
+/// and not `is_last`.
+[[nodiscard]] std::string http_refusal(Services& services,
+                                       Refusal reason,
+                                       std::string_view request,
+                                       bool is_last);
+
+/// What exceeds a limit of an address, for its client.
+[[nodiscard]] std::string limit_sentence(const Services& services, Refusal reason);
+
+/// The response to a request over a limit, which `sentence` names.
+[[nodiscard]] std::string http_limited(Services& services,
+                                       const HttpHead& head,
+                                       std::string_view sentence);
 
 /// The response to a complete request that may succeed later; `sentence` says why.
 [[nodiscard]] std::string http_unavailable(Services& services,

@@ -128,7 +128,7 @@ void on_input_full(Services& services, Connection* connection) {
   session->closes_after = true;
   respond(services,
           connection,
-          http_retry_later(retry_after_s(services.random), kInputBudgetFull, options),
+          http_retry_later(503, retry_after_s(services.random), kInputBudgetFull, options),
           CloseCause::kRejected);
 }
 

@@ -49,6 +49,10 @@ void append_unavailable_event(uint32_t retry_ms, std::string* out) {
   append_return("megacomet.unavailable", retry_ms, out);
 }
 
+void append_limited_event(uint32_t retry_ms, std::string* out) {
+  append_return("megacomet.limited", retry_ms, out);
+}
+
 void append_shutdown_event(uint32_t retry_ms, std::string* out) {
   append_return("megacomet.shutdown", retry_ms, out);
 }

@@ -24,6 +24,9 @@ void append_full_event(uint32_t retry_ms, std::string* out);
 /// The server cannot serve the client now: it should reconnect after `retry_ms`.
 void append_unavailable_event(uint32_t retry_ms, std::string* out);
 
+/// The client's address or user exceeds a limit: it should reconnect after `retry_ms`.
+void append_limited_event(uint32_t retry_ms, std::string* out);
+
 /// The server shuts down: the client should reconnect after `retry_ms`.
 void append_shutdown_event(uint32_t retry_ms, std::string* out);
 

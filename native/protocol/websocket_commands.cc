@@ -8,6 +8,8 @@
 
 #include "base/bounds.h"
 #include "codec/json_writer.h"
+#include "connection/client_limits.h"
+#include "connection/client_rates.h"
 #include "connection/session.h"
 #include "connection/sessions.h"
 #include "protocol/client_access.h"
@@ -157,6 +159,10 @@ bool publish(Services& services, Connection* connection, const ClientCommand& co
       return fail("too many messages: at most " +
                   std::to_string(services.rules->client_publish_rate) +
                   " a second are allowed; retry later");
+    case PublishResult::kUserTooFast:
+      return fail("too many messages of this user: at most " +
+                  std::to_string(services.limits->rules().user_publish_rate) +
+                  " a second are allowed; retry later");
     case PublishResult::kBusy:
       break;
   }
@@ -185,7 +191,7 @@ bool connect(Services& services, Connection* connection, const ClientCommand& co
   const TokenFault fault = services.access->identify(connection, command.tokens.front(), &channels);
   if (fault != TokenFault::kNone) {
     if (!reject(services, connection, command, describe(fault))) return false;
-    const bool is_for_now = fault == TokenFault::kKeyPending;
+    const bool is_for_now = fault == TokenFault::kKeyPending || fault == TokenFault::kUserFull;
     const uint16_t code = is_for_now ? close_code::kTryAgainLater : close_code::kUnauthorized;
     close_websocket(services, connection, code, describe(fault), CloseCause::kRejected);
     return false;
@@ -230,6 +236,25 @@ bool identify(Services& services, Connection* connection, const ClientCommand& c
   return connect(services, connection, command);
 }
 
+/// Counts a command, and ends the connection of a client that does not slow down. Whether to handle
+/// the command.
+bool is_in_time(Services& services, Connection* connection, const ClientCommand& command) {
+  // Messages have a rate of their own.
+  if (services.commands->rate() == 0 || command.type == "publish") return true;
+  const Pace pace = services.commands->pace(name_of(*connection));
+  if (pace == Pace::kAllowed) return true;
+  services.counters->add(Counter::kLimitedCommandsTotal);
+  const std::string error = "too many commands: at most " +
+                            std::to_string(services.commands->rate()) +
+                            " a second are allowed; retry later";
+  if (pace == Pace::kTooFast) {
+    reject(services, connection, command, error);
+  } else {
+    close_websocket(services, connection, close_code::kPolicy, error, CloseCause::kRejected);
+  }
+  return false;
+}
+
 }  // namespace
 
 bool send_command_error(Services& services,
@@ -254,6 +279,8 @@ bool send_command_error(Services& services,
 bool handle_command(Services& services, Connection* connection, std::string_view text) {
   ClientCommand command;
   const char* error = read_client_command(text, &command);
+  const uint32_t generation = connection->generation;
+  if (!is_in_time(services, connection, command)) return connection->generation == generation;
   if (error != nullptr) return reject(services, connection, command, error);
   if (command.type == "subscribe") return subscribe(services, connection, command);
   if (command.type == "unsubscribe") return unsubscribe(services, connection, command);

@@ -5,6 +5,7 @@
 #include "protocol/http.h"
 #include "protocol/mailbox.h"
 #include "protocol/poll.h"
+#include "protocol/proxy_header.h"
 #include "protocol/sse.h"
 #include "protocol/stream.h"
 #include "protocol/websocket.h"

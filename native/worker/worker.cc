@@ -8,6 +8,7 @@
 
 #include "base/bounds.h"
 #include "connection/admission.h"
+#include "connection/client_limits.h"
 #include "connection/drain.h"
 #include "connection/listener.h"
 #include "connection/sweep.h"
@@ -29,7 +30,7 @@ namespace megacomet {
 namespace {
 
 constexpr int kBlockDescriptor = 4;
-constexpr int kLeasesDescriptor = 5;
+constexpr int kSharedDescriptor = 5;
 constexpr int kFirstListenerDescriptor = 6;
 
 class Worker final : ControlHandler, DrainHandler, MidIterationHandler, SliceSource {
@@ -63,6 +64,8 @@ class Worker final : ControlHandler, DrainHandler, MidIterationHandler, SliceSou
   template <auto Method>
   static bool to_presence(Worker& worker, const FrameView& view);
   bool set_comet(frame::Comet rules);
+  bool set_limits(const frame::Limits& limits);
+  bool recount(const frame::Recount& command);
   void configure(const frame::Configure& command);
   bool adjust(const frame::Adjust& command);
   void watch(const frame::Watch& command);
@@ -78,9 +81,10 @@ class Worker final : ControlHandler, DrainHandler, MidIterationHandler, SliceSou
   struct ev_loop* loop_;
   Control control_;
   SharedPage<Block> block_;
-  SharedPage<SliceLeases> leases_;
+  SharedPage<WorkersMemory> shared_;
   Counters counters_;
   Admission admission_;
+  ClientLimits limits_;
   Transport transport_;
   Hub hub_;
   SliceSchedule slices_;
@@ -124,6 +128,8 @@ constexpr DispatchTable<Worker> Worker::kCommands({
     {FrameType::kWatch, to_worker<&Worker::watch>},
     {FrameType::kDrain, to_worker<&Worker::drain>},
     {FrameType::kComet, to_worker<&Worker::set_comet>},
+    {FrameType::kLimits, to_worker<&Worker::set_limits>},
+    {FrameType::kRecount, to_worker<&Worker::recount>},
     {FrameType::kAccess, to_hub<&Hub::on_access>},
     {FrameType::kNamespaces, to_hub<&Hub::on_namespaces>},
     {FrameType::kKeysChecked, to_hub<&Hub::on_keys_checked>},
@@ -146,8 +152,9 @@ constexpr DispatchTable<Worker> Worker::kCommands({
 Worker::Worker(struct ev_loop* loop)
     : loop_(loop),
       control_(loop_, this),
+      limits_(&control_, &counters_),
       transport_(loop_, &admission_, &counters_, kProtocols),
-      hub_(&transport_, &control_, &counters_),
+      hub_(&transport_, &control_, &counters_, &limits_),
       slices_(this, &counters_),
       waker_(loop_),
       sweep_(&transport_.connections(), &transport_.due_index(), &transport_),
@@ -173,7 +180,7 @@ int Worker::run() {
   descriptor_limit_ = sys::raise_descriptor_limit();
   if (!control_.start()) return 1;
   if (!block_.open(kBlockDescriptor) || block_->layout_hash != layout_hash()) return 1;
-  if (!leases_.open(kLeasesDescriptor)) return 1;
+  if (!shared_.open(kSharedDescriptor)) return 1;
   ev_prepare_start(loop_, &prepare_);
   ev_check_start(loop_, &check_);
   lag_.begin_iteration(sys::monotonic_ns());
@@ -240,6 +247,20 @@ bool Worker::set_comet(frame::Comet rules) {
   return true;
 }
 
+bool Worker::set_limits(const frame::Limits& limits) {
+  if (is_configured_ || !limits_.configure(limits, shared_->limits)) return false;
+  hub_.set_command_rate(limits.command_rate);
+  if (!hub_.is_on()) transport_.input_budget().set_bytes_max(bounds::kProxyInputBytesMax);
+  return true;
+}
+
+bool Worker::recount(const frame::Recount& command) {
+  if (!is_configured_) return false;
+  limits_.recount(command.tables, &transport_.connections());
+  hub_.recount_users();
+  return true;
+}
+
 void Worker::configure(const frame::Configure& command) {
   // A manager that died before this call sends no SIGKILL any more.
   if (!sys::die_with_parent(command.parent)) return leave(0);
@@ -271,7 +292,7 @@ void Worker::connect_parts(uint32_t slots) {
   admission_.attach(block_.get());
   admission_.restore_spare();
   const uint32_t cores = hub_.is_on() ? hub_.rules().slices_max : 0;
-  slices_.set_oversubscribed(leases_.get(), slots, cores);
+  slices_.set_oversubscribed(&shared_->leases, slots, cores);
   coalescing_.set_oversubscribed(slots, cores);
   hub_.set_workers(slots);
 }
@@ -280,8 +301,13 @@ void Worker::make_listeners(const frame::Configure& command) {
   const auto protocol = static_cast<uint8_t>(find_protocol(command.protocol));
   int fd = kFirstListenerDescriptor;
   for (const uint64_t ownership : command.listeners) {
-    const Listener::Parts parts{
-        loop_, &admission_, &transport_, &control_, &counters_, &slices_.accept_pressure()};
+    const Listener::Parts parts{loop_,
+                                &admission_,
+                                &transport_,
+                                &control_,
+                                &counters_,
+                                &slices_.accept_pressure(),
+                                &limits_};
     listeners_.push_back(
         std::make_unique<Listener>(parts, fd++, static_cast<Ownership>(ownership), protocol));
   }
@@ -292,7 +318,7 @@ bool Worker::adjust(const frame::Adjust& command) {
   admission_.set_limits(std::min(connections_max_, command.connections_max),
                         command.accept_rate_milli);
   transport_.set_idle_timeout(command.idle_timeout_s);
-  sweep_.set_on(hub_.is_on() || command.idle_timeout_s > 0);
+  sweep_.set_on(hub_.is_on() || command.idle_timeout_s > 0 || limits_.reads_proxy_header());
   return true;
 }
 

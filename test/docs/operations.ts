@@ -154,19 +154,31 @@ function messagesOf(path: string): { told: Message[]; passed: string[] } {
   return { told, passed };
 }
 
-/** The lines about rejected peers: fixed parts, and texts of the peer between them. */
-const REJECTIONS = [
-  ['a page of ', ' was refused: --origin does not list its origin'],
-  ['a peer spoke another protocol: ', ''],
-  ['many requests are rejected; the last with ', ''],
-];
+/** The lines about peers, by file and level: fixed parts, and texts of the peer between them. */
+const ABOUT_PEERS: Readonly<Record<string, Readonly<Record<string, readonly string[][]>>>> = {
+  'native/connection/rejection_log.cc': {
+    info: [
+      ['a page of ', ' was refused: --origin does not list its origin'],
+      ['a peer spoke another protocol: ', ''],
+      ['many requests are rejected; the last with ', ''],
+    ],
+  },
+  'native/connection/client_limits.cc': {
+    info: [['clients of ', ' are rejected: ', ' is ', '']],
+    warn: [['', ' has ', ' of ', ' connections; if it is a proxy, set --trusted-proxies']],
+  },
+};
 
-function rejectionMessages(path: string): Message[] {
+function messagesAboutPeers(path: string): Message[] {
   const source = read(path);
-  return REJECTIONS.map((parts) => {
-    if (!parts.every((part) => source.includes(part))) throw new Error(`${path}: ${parts.join()}`);
-    return { parts, level: 'info', source: path };
-  });
+  return Object.entries(ABOUT_PEERS[path] ?? {}).flatMap(([level, lines]) =>
+    lines.map((parts) => {
+      if (!parts.every((part) => source.includes(part))) {
+        throw new Error(`${path}: ${parts.join()}`);
+      }
+      return { parts, level, source: path };
+    }),
+  );
 }
 
 /** The messages of a worker: each is a literal in a call of fail() or log_rarely(). */
@@ -177,7 +189,7 @@ function nativeMessages(path: string): Message[] {
     level: call === 'fail' ? 'error' : 'warn',
     source: path,
   }));
-  return path.endsWith('rejection_log.cc') ? [...lines, ...rejectionMessages(path)] : lines;
+  return [...lines, ...messagesAboutPeers(path)];
 }
 
 function pattern({ parts }: Pick<Message, 'parts'>): RegExp {

@@ -53,7 +53,8 @@ struct Server {
             world.transport.get(),
             &control,
             &world.counters,
-            &pressure};
+            &pressure,
+            &limits};
   }
 
   /// Whether a broadcast would yield to new connections.
@@ -68,6 +69,7 @@ struct Server {
   ListeningSocket socket;
   Control control;
   AcceptPressure pressure;
+  ClientLimits limits{&control, &world.counters};
   Listener listener;
   std::vector<std::unique_ptr<Client>> clients;
 };

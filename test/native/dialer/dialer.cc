@@ -88,12 +88,14 @@ struct Dialing {
 /// Runs in the dialer's loop.
 struct EchoServer {
   explicit EchoServer(Dialing* dialing)
-      : listener({dialing->loop(),
+      : limits(&dialing->control, &dialing->world.counters),
+        listener({dialing->loop(),
                   &dialing->world.admission,
                   dialing->world.transport.get(),
                   &dialing->control,
                   &dialing->world.counters,
-                  &pressure},
+                  &pressure,
+                  &limits},
                  socket.fd(),
                  Ownership::kOwn,
                  0) {
@@ -101,6 +103,7 @@ struct EchoServer {
   }
   ListeningSocket socket;
   AcceptPressure pressure;
+  ClientLimits limits;
   Listener listener;
 };
 

@@ -60,9 +60,9 @@ TEST("the manager sees what a worker writes") {
 TEST("a worker's block can neither grow nor shrink, nor be unsealed") {
   Segment segment;
   if (!EXPECT(segment.create(1))) return;
-  for (const int fd : {segment.renew(0), segment.leases_fd()}) {
+  for (const int fd : {segment.renew(0), segment.shared_fd()}) {
     EXPECT(::ftruncate(fd, 0) != 0);
-    EXPECT(::ftruncate(fd, 1 << 24) != 0);
+    EXPECT(::ftruncate(fd, 1 << 28) != 0);
     EXPECT(::fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE) != 0);
   }
 }

@@ -21,7 +21,7 @@ CometWorld::CometWorld() {
   admission.set_limits(kCapacity, 0);
   transport = std::make_unique<Transport>(loop.get(), &admission, &counters, kProtocols);
   EXPECT(transport->reserve(kCapacity));
-  hub = std::make_unique<Hub>(transport.get(), &control, &counters);
+  hub = std::make_unique<Hub>(transport.get(), &control, &counters, &limits);
   frame::Comet rules;
   rules.epoch = 1;
   rules.handshake_timeout_s = rules.write_timeout_s = 10;

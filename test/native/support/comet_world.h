@@ -52,6 +52,7 @@ struct CometWorld {
   Admission admission;
   DeafHandler handler;
   Control control{loop.get(), &handler};
+  ClientLimits limits{&control, &counters};
   std::unique_ptr<Transport> transport;
   std::unique_ptr<Hub> hub;
   ListeningSocket socket;

@@ -24,6 +24,12 @@ class FakeOwner final : public ConnectionOwner {
     connections_->release(fd);
   }
 
+  void reject(Connection* connection, uint8_t, Refusal, std::string_view) override {
+    close(connection, CloseCause::kLimited);
+  }
+  void begin(Connection* connection, uint8_t protocol) override {
+    connection->protocol = protocol & 0xfU;
+  }
   void disconnect(Connection* connection, CloseCause cause, std::string_view reason) override {
     last_reason = reason;
     close(connection, cause);

@@ -32,11 +32,11 @@ class Child {
     if (pid_ != 0) return;
     // A copy of the manager's end in the child would keep the stream open.
     ::close(peer.fd());
-    const int leases = ::fcntl(segment_.leases_fd(), F_DUPFD, 20);
+    const int shared = ::fcntl(segment_.shared_fd(), F_DUPFD, 20);
     const int block = ::fcntl(made, F_DUPFD, 20);
     const int listener = ::fcntl(socket.fd(), F_DUPFD, 20);
     ::dup2(block, 4);
-    ::dup2(leases, 5);
+    ::dup2(shared, 5);
     ::dup2(listener, 6);
     // exit() and not _exit(), so that the sanitizer checks for leaks.
     std::exit(is_dialer ? run_dialer() : run_worker());

@@ -1,0 +1,11 @@
+// The PROXY header that a trusted balancer sends before its client's first byte. The protocol of
+// the listener reads what follows.
+#pragma once
+
+#include "connection/protocol.h"
+
+namespace megacomet {
+
+extern const Protocol kProxyHeaderProtocol;
+
+}  // namespace megacomet
