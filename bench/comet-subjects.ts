@@ -51,7 +51,7 @@ export interface CometShape {
   readonly cores: string | null;
   /** Whether it accepts messages over HTTP; megacomet-ts only. */
   readonly hasAdmin: boolean;
-  /** The key of its clients' tokens; megacomet-ts only. */
+  /** The key of its clients' tokens; megacomet-ts only. Channels of probes need none. */
   readonly tokenKey?: string | undefined;
 }
 
@@ -99,7 +99,10 @@ async function startLibrary(shape: CometShape): Promise<CometServer> {
     historyBytes: HISTORY_BYTES,
     heartbeat: HEARTBEAT_SECONDS,
     pollTimeout: POLL_TIMEOUT_SECONDS,
-    ...(shape.tokenKey !== undefined && { tokenKey: [shape.tokenKey] }),
+    ...(shape.tokenKey !== undefined && {
+      tokenKey: [shape.tokenKey],
+      public: [`${CHANNEL}/probe/*`],
+    }),
     ...(shape.hasAdmin && { adminPort: 0, adminToken: ADMIN_TOKEN }),
   });
   await server.listen();

@@ -1,22 +1,35 @@
 // The push suites: rate of subscriptions, their cost, and rate of deliveries, each beside the
 // baselines of the same run. See comet-subjects.ts for the baselines.
-import { availableParallelism } from 'node:os';
-
-import { planCapacity, readMachineLimits } from '../lib/capacity/capacity.js';
-import { procReader } from '../lib/system/kernel.js';
-import type { Transport } from '../lib/bench/bench.js';
-import type { Baselines } from './build-baselines.js';
 import {
-  COMET_SUBJECT_NAMES,
-  COMET_SUBJECTS,
-  SPOKEN,
-  type CometSubject,
-} from './comet-subjects.js';
+  beside,
+  channelsFor,
+  CLIENTS_LIMIT,
+  cpuPerAccept,
+  everySubject,
+  failed,
+  IDLE,
+  largeShape,
+  MESSAGE_BYTES,
+  middle,
+  nameOf,
+  notesOf,
+  ONE_WORKER,
+  openRate,
+  PUBLISHER_NAMES,
+  ROUNDS,
+  rowsOf,
+  subjectsOf,
+  transportsOf,
+  type CometSuiteOptions,
+  type Row,
+} from './comet-rows.js';
 import type { CometTrialRequest, CometTrialResult } from './comet-trial.js';
-import { PUBLISHERS, type Publisher, type Publishes } from './publishing.js';
+import { PUBLISHERS, type Publishes } from './publishing.js';
 import type { Storm } from './storm.js';
 import { formatNumber, median, ratio, type SuiteResult } from './table.js';
-import { alternate, runTrial } from './trials.js';
+import { tokenExpiry, tokens, tokenStorm } from './token-suites.js';
+
+export { TRANSPORTS, type CometSuiteOptions } from './comet-rows.js';
 
 export const COMET_SUITES = [
   'handshakes',
@@ -26,23 +39,11 @@ export const COMET_SUITES = [
   'reconnect',
   'storm',
   'tokens',
+  'token-storm',
+  'token-expiry',
 ] as const;
 export type CometSuite = (typeof COMET_SUITES)[number];
 
-export interface CometSuiteOptions {
-  readonly baselines: Baselines;
-  readonly runs: number;
-  /** Subscribers; undefined for the number of each suite. */
-  readonly connections: number | undefined;
-  /** Runs only this transport; undefined for all. */
-  readonly transport: Transport | undefined;
-}
-
-/** Subscribers of one worker, for a limit of 20,000 open files. */
-const ONE_WORKER = 18_000;
-/** Subscribers of a suite that uses several workers, unless the user gives a number. */
-const SUBSCRIBERS = 100_000;
-const MESSAGE_BYTES = 100;
 const BROADCASTS = 10;
 const PROBE_SECONDS = 5;
 const PUBLISH_RATE = 100_000;
@@ -50,122 +51,11 @@ const PUBLISH_RATE = 100_000;
 const PUBLISH_SHARES = [1, 0.75, 0.5];
 const PUBLISH_SECONDS = 10;
 const MISSED = 3;
-const ROUNDS = 5;
-export const TRANSPORTS: readonly Transport[] = ['sse', 'websocket', 'poll'];
 
-const IDLE: Omit<CometTrialRequest, 'baselines' | 'connections' | 'subject' | 'transport'> = {
-  ...{ workers: 1, private: false, messageBytes: MESSAGE_BYTES, broadcasts: 0, probeSeconds: 0 },
-  ...{ publishRate: 0, publishSeconds: 0, publisher: 'library', missed: 0, channels: 0, rounds: 1 },
-  ...{ isPinned: false, sharesCores: false, tokens: null },
-};
-
-const NO_NCHAN =
-  'nchan was left out: the packages nginx-core and libnginx-mod-nchan are not installed.';
-
-const CLIENTS_LIMIT =
-  'A handshake costs the clients more than a fast server, and they have as many cores. So two busy ' +
-  'loops share the core of each server: the rate is that of a worker with a third of a core.';
-
-const FIRST_ROUND =
-  'In the first round a worker verifies each token; from the second on it knows them.';
-
-function notesOf({ nchan }: Baselines): string[] {
-  return nchan === undefined ? [NO_NCHAN] : [];
-}
-
-function workersFor(connections: number): number {
-  return planCapacity(readMachineLimits(procReader), 'auto', connections, 1).workers;
-}
-
-/** The request of a trial with as many workers as its subscribers need. */
-function largeShape({ baselines, connections = SUBSCRIBERS }: CometSuiteOptions) {
-  return { ...IDLE, baselines, connections, workers: workersFor(connections) };
-}
-
-function transportsOf({ transport }: CometSuiteOptions): readonly Transport[] {
-  return TRANSPORTS.filter((one) => transport === undefined || one === transport);
-}
-
-/** The subjects that support a transport. */
-function subjectsOf(transport: Transport, { nchan }: Baselines): CometSubject[] {
-  return COMET_SUBJECTS.filter(
-    (subject) =>
-      SPOKEN[subject].includes(transport) && (subject !== 'nchan' || nchan !== undefined),
-  );
-}
-
-async function trial(request: CometTrialRequest): Promise<CometTrialResult> {
-  const { subject, transport, connections } = request;
-  const channels = request.private ? ', a channel each' : '';
-  const publisher = request.publishRate > 0 ? `, ${PUBLISHER_NAMES[request.publisher]}` : '';
-  const label = `${subject}, ${transport}, ${connections} connections${channels}${publisher}`;
-  const result = await runTrial<CometTrialResult>('./comet-trial.js', label, request);
-  const { opened, requested, failures } = result.bench;
-  // A failure of a baseline is shown in the table; a failure of megacomet-ts ends the run.
-  if (opened !== requested && subject === 'megacomet') {
-    throw new Error(`${label}: ${opened} of ${requested} opened; ${JSON.stringify(failures)}`);
-  }
-  return result;
-}
-
-/** The trials of one row. */
-type Row = readonly CometTrialResult[];
-
-/** Runs each request `runs` times, alternating, and returns the trials of each. */
-async function rowsOf(requests: readonly CometTrialRequest[], runs: number): Promise<Row[]> {
-  const trials = await alternate(requests, runs, trial);
-  return requests.map((_, index) => trials.filter((__, at) => at % requests.length === index));
-}
-
-function middle(row: Row, pick: (result: CometTrialResult) => number | null | undefined): number {
-  return median(row.map((result) => pick(result) ?? NaN));
-}
-
-function nameOf(row: Row): string {
-  const [first] = row;
-  return first === undefined ? '' : COMET_SUBJECT_NAMES[first.subject];
-}
-
-/** The value of another subject with the same transport. */
-function beside(
-  rows: readonly Row[],
-  row: Row,
-  subject: CometSubject,
-  pick: (result: CometTrialResult) => number | null | undefined,
-): number {
-  const transport = row[0]?.transport;
-  const found = rows.find(([first]) => first?.subject === subject && first.transport === transport);
-  return found === undefined ? NaN : middle(found, pick);
-}
-
-const openRate = (result: CometTrialResult): number => median(result.openedPerSecond);
-const cpuPerAccept = (result: CometTrialResult): number => median(result.cpuUsPerHandshake);
-const failed = (result: CometTrialResult): number => result.bench.failed;
 const broadcastRate = ({ broadcasts }: CometTrialResult): number =>
   median(broadcasts.map(({ seconds, reached }) => reached / seconds));
 const fewestReached = ({ broadcasts }: CometTrialResult): number =>
   Math.min(...broadcasts.map(({ reached }) => reached));
-
-function everySubject(
-  options: CometSuiteOptions,
-  shape: Partial<CometTrialRequest>,
-): CometTrialRequest[] {
-  const { baselines, connections } = options;
-  return transportsOf(options).flatMap((transport) =>
-    subjectsOf(transport, baselines).map((subject) => ({
-      ...IDLE,
-      ...{
-        baselines,
-        subject,
-        transport,
-        connections: Math.min(connections ?? Infinity, ONE_WORKER),
-      },
-      // Server and load have separate cores, so that the scheduler does not decide the result.
-      isPinned: availableParallelism() > 1,
-      ...shape,
-    })),
-  );
-}
 
 async function handshakes(options: CometSuiteOptions): Promise<SuiteResult> {
   const requests = everySubject(options, { rounds: ROUNDS, sharesCores: true });
@@ -300,12 +190,6 @@ async function subscribers(options: CometSuiteOptions): Promise<SuiteResult> {
     notes: notesOf(baselines),
   };
 }
-
-const PUBLISHER_NAMES: Readonly<Record<Publisher, string>> = {
-  library: 'library',
-  lines: 'HTTP, batches of JSON lines',
-  single: 'HTTP, one by one',
-};
 
 const PUBLISHES_NOTES = [
   'The library publishes in the process of the manager, so that column is the sum of both. A ' +
@@ -445,11 +329,6 @@ const STORM_NOTES = [
     'reset, and the highest value of every 0.5 s until all clients had every message.',
 ];
 
-/** 1,000 channels with 1,000 subscribers each for a million connections. */
-function channelsFor(connections: number): number {
-  return Math.max(10, Math.round(connections / 1000));
-}
-
 async function storm(options: CometSuiteOptions): Promise<SuiteResult> {
   const shape = largeShape(options);
   const { connections } = shape;
@@ -510,52 +389,6 @@ async function storm(options: CometSuiteOptions): Promise<SuiteResult> {
   };
 }
 
-/** Users of the suite `tokens`: as many tokens as a worker verifies in its first round. */
-const TOKEN_USERS = 2000;
-const TOKEN_ALGORITHMS = [null, 'HS256', 'RS256', 'ES256', 'EdDSA'] as const;
-
-/** Handshakes with tokens beside those without, of one server each. */
-async function tokens(options: CometSuiteOptions): Promise<SuiteResult> {
-  const requests = everySubject(options, { rounds: ROUNDS, sharesCores: true })
-    .filter(({ subject, transport }) => subject === 'megacomet' && transport !== 'poll')
-    .flatMap((request) =>
-      TOKEN_ALGORITHMS.map((algorithm) => ({
-        ...request,
-        tokens: algorithm === null ? null : { algorithm, users: TOKEN_USERS },
-      })),
-    );
-  const rows = await rowsOf(requests, options.runs);
-  return {
-    suite: 'tokens',
-    title:
-      `${formatNumber(requests[0]?.connections ?? NaN, 0)} clients with the tokens of ${formatNumber(TOKEN_USERS, 0)} users ` +
-      `subscribe to one channel of one worker with a third of a core, median of ${options.runs} × ${ROUNDS}`,
-    header: [
-      ...['token', 'transport', 'handshakes/s', 'of no token', 'CPU µs/handshake'],
-      ...['per CPU second, of no token', 'bytes/connection'],
-    ],
-    rows: rows.map((row, index) => {
-      const base = rows[index - (index % TOKEN_ALGORITHMS.length)] ?? row;
-      const rate = middle(row, openRate);
-      const cpu = middle(row, cpuPerAccept);
-      return [
-        row[0]?.tokens?.algorithm ?? 'none',
-        row[0]?.transport ?? '',
-        formatNumber(rate, 0),
-        ratio(rate, middle(base, openRate)),
-        formatNumber(cpu, 1),
-        ratio(middle(base, cpuPerAccept), cpu),
-        formatNumber(
-          middle(row, ({ workerBytes }) => workerBytes),
-          0,
-        ),
-      ];
-    }),
-    trials: rows.flat(),
-    notes: [CLIENTS_LIMIT, FIRST_ROUND],
-  };
-}
-
 export function runCometSuite(suite: CometSuite, options: CometSuiteOptions): Promise<SuiteResult> {
   switch (suite) {
     case 'handshakes':
@@ -572,5 +405,9 @@ export function runCometSuite(suite: CometSuite, options: CometSuiteOptions): Pr
       return storm(options);
     case 'tokens':
       return tokens(options);
+    case 'token-storm':
+      return tokenStorm(options);
+    case 'token-expiry':
+      return tokenExpiry(options);
   }
 }

@@ -6,7 +6,7 @@ import type { BenchResult } from '../lib/bench/bench-result.js';
 import { runBench, type BenchOptions, type Held, type Transport } from '../lib/bench/bench.js';
 import { CHANNEL, startComet, type CometServer, type CometSubject } from './comet-subjects.js';
 import type { Baselines } from './build-baselines.js';
-import { issueTokens, type TokenRequest } from './issued-tokens.js';
+import { issueTokens, type IssuedTokens, type TokenRequest } from './issued-tokens.js';
 import { startBusyLoops } from './busy-loops.js';
 import {
   measurePublishes,
@@ -16,6 +16,7 @@ import {
   type Publishes,
 } from './publishing.js';
 import { measureWhileBusy, type Probes } from './probes.js';
+import { measureExpiry, type Expiry } from './expiry.js';
 import { measureStorm, type Storm } from './storm.js';
 import { descriptors, privateBytes, takeSecondHalf, waitForClose } from './trial.js';
 
@@ -72,6 +73,7 @@ export interface CometTrialResult {
   readonly probes: Probes | null;
   readonly publishes: Publishes | null;
   readonly storm: Storm | null;
+  readonly expiry: Expiry | null;
   /** The second run, in which all clients connect with the cursor of the first. */
   readonly again: BenchResult | null;
   readonly stolenShare?: number;
@@ -88,6 +90,7 @@ interface Findings {
   probes: Probes | null;
   publishes: Publishes | null;
   storm: Storm | null;
+  expiry: Expiry | null;
 }
 
 class CometTrial {
@@ -100,15 +103,14 @@ class CometTrial {
     probes: null,
     publishes: null,
     storm: null,
+    expiry: null,
   };
+  readonly #issued: IssuedTokens | null;
 
-  constructor(
-    request: CometTrialRequest,
-    server: CometServer,
-    readonly tokens: readonly string[],
-  ) {
+  constructor(request: CometTrialRequest, server: CometServer, issued: IssuedTokens | null) {
     this.#request = request;
     this.#server = server;
+    this.#issued = issued;
   }
 
   /** One run of the bench. Calls `measure` while all connections are open. */
@@ -125,7 +127,7 @@ class CometTrial {
         since,
         // nchan sends no cursor when a client subscribes.
         isHeadEnough: subject === 'nchan',
-        tokens: this.tokens,
+        tokens: this.#issued?.tokens ?? [],
       },
       ...{ rate: 0, processes: 'auto', sources: [], hold: 0, whileHeld: measure, verify: false },
       ...{ active: 0, messageSize: 1, duration: 1, connectTimeout: 60, admin: '' },
@@ -144,6 +146,10 @@ class CometTrial {
     if (broadcasts > 0) findings.broadcasts = await this.#broadcast(held);
     if (probeSeconds > 0) findings.probes = await this.#probe(held);
     if (publishRate > 0) findings.publishes = await this.#publish(held);
+    const expiresAtS = this.#issued?.expiresAtS ?? NaN;
+    if (!Number.isNaN(expiresAtS)) {
+      findings.expiry = await measureExpiry(held, this.#server, expiresAtS);
+    }
     if (channels > 0) findings.storm = await measureStorm(held, this.#server, this.#request);
   }
 
@@ -220,7 +226,7 @@ export async function runCometTrial(request: CometTrialRequest): Promise<CometTr
   const endLoops = cores !== null && request.sharesCores ? startBusyLoops(cores) : null;
   try {
     await sleep(SETTLE_MS);
-    const trial = new CometTrial(request, server, issued?.tokens ?? []);
+    const trial = new CometTrial(request, server, issued);
     const bareBytes = privateBytes(server.pids);
     const bareManagerBytes = privateBytes([process.pid]);
     const bareDescriptors = descriptors(server.pids);

@@ -12,12 +12,16 @@ export interface TokenRequest {
   readonly algorithm: AlgorithmName;
   /** Users, each with a token of its own; connections beyond that number share them. */
   readonly users: number;
+  /** Seconds until they expire, all together; default: they do not. */
+  readonly lifeSeconds?: number;
 }
 
 export interface IssuedTokens {
   /** The option of the server. */
   readonly tokenKey: string;
   readonly tokens: readonly string[];
+  /** Seconds of the epoch at which they expire; NaN if they do not. */
+  readonly expiresAtS: number;
   /** Deletes the keys, after the server has read them. */
   forget(): void;
 }
@@ -40,19 +44,23 @@ function keysOf(algorithm: AlgorithmName): readonly [string, string] {
   ];
 }
 
-export async function issueTokens({ algorithm, users }: TokenRequest): Promise<IssuedTokens> {
+export async function issueTokens(request: TokenRequest): Promise<IssuedTokens> {
+  const { algorithm, users, lifeSeconds } = request;
   const folder = mkdtempSync(path.join(tmpdir(), 'megacomet-keys-'));
   const [own, known] = ['own', 'known'].map((name) => path.join(folder, name)) as [string, string];
   const [privateKey, publicKey] = keysOf(algorithm);
   writeFileSync(own, privateKey, { mode: 0o600 });
   writeFileSync(known, publicKey, { mode: 0o600 });
   const tokens: string[] = [];
+  // Before the first is signed: none expires earlier.
+  const expiresAtS = Math.floor(Date.now() / 1000) + (lifeSeconds ?? NaN);
   for (let user = 0; user < users; user++) {
     const claims = { user: `user-${user}`, grants: { subscribe: [CHANNEL, `${CHANNEL}/*`] } };
-    tokens.push(await createToken(`${algorithm}=${own}`, claims));
+    const life = lifeSeconds === undefined ? {} : { expiresInSeconds: lifeSeconds };
+    tokens.push(await createToken(`${algorithm}=${own}`, { ...claims, ...life }));
   }
   const forget = (): void => {
     rmSync(folder, { recursive: true });
   };
-  return { tokenKey: `${algorithm}=${known}`, tokens, forget };
+  return { tokenKey: `${algorithm}=${known}`, tokens, expiresAtS, forget };
 }

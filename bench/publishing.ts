@@ -96,7 +96,8 @@ export async function measurePublishes(
   load: Load,
 ): Promise<Publishes> {
   const count = sampleOf(load.channels);
-  const request: SampleRequest = { port: server.port, first: load.channels - count, count };
+  const first = load.channels - count;
+  const request: SampleRequest = { port: server.port, prefix: CHANNEL, first, count };
   const sample = await startHelper<SampleResult>('./sample.js', request);
   const before = held.received();
   const cpuBefore = cpuUs(server.pids);

@@ -2,11 +2,12 @@
 // is argv[2]. It prints a line when all are subscribed, and its result when stdin ends.
 import { get } from 'node:http';
 
-import { CHANNEL } from './comet-subjects.js';
 import { nowUs } from './pace.js';
 
 export interface SampleRequest {
   readonly port: number;
+  /** The name of the channels before their numbers. */
+  readonly prefix: string;
   /** The number of the first private channel, and how many. */
   readonly first: number;
   readonly count: number;
@@ -22,7 +23,7 @@ export interface SampleResult {
 
 const DEADLINE_MS = 60_000;
 
-const { port, first, count } = JSON.parse(process.argv[2] ?? '') as SampleRequest;
+const { port, prefix, first, count } = JSON.parse(process.argv[2] ?? '') as SampleRequest;
 const ages: number[] = [];
 
 /** Resolves at the first bytes of the stream, which confirm the subscription. */
@@ -52,7 +53,7 @@ function subscribe(channel: string): Promise<void> {
   });
 }
 
-for (let index = 0; index < count; index++) await subscribe(`${CHANNEL}/${first + index}`);
+for (let index = 0; index < count; index++) await subscribe(`${prefix}/${first + index}`);
 process.stdout.write('ready\n');
 process.stdin.resume().once('end', () => {
   const sorted = ages.sort((a, b) => a - b);

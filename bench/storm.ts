@@ -26,6 +26,8 @@ export interface Storm {
   readonly rejected: number;
   readonly expected: number;
   readonly received: number;
+  /** CPU time of the manager, from the reset until all have subscribed. */
+  readonly managerCpuSeconds: number;
   /** Private memory of workers and manager. */
   readonly steadyBytes: number;
   readonly peakBytes: number;
@@ -121,17 +123,21 @@ export async function measureStorm(
     const { medianBytes } = await steady.finish();
     const during = await watch();
     const cutAtMs = performance.now();
+    const cpuBefore = process.cpuUsage();
     const secondsUntil = async (isDone: () => boolean): Promise<number> =>
       (await waitFor(held, isDone, DEADLINE_MS)) ? (performance.now() - cutAtMs) / 1000 : NaN;
     held.reconnect(publishing.cursor);
     const reconnectedSeconds = await secondsUntil(() => held.isOpen());
+    const { user, system } = process.cpuUsage(cpuBefore);
+    const managerCpuSeconds = (user + system) / 1e6;
     // Only messages published so far count, because the publishing goes on.
     publishing.stop();
     const caughtUpSeconds = await secondsUntil(() => received() === publishing.expected);
     const { peakBytes } = await during.finish();
     const { published, rejected, expected } = publishing;
     const counts = { channels: plan.channels, published, rejected, expected, received: received() };
-    return { ...counts, reconnectedSeconds, caughtUpSeconds, steadyBytes: medianBytes, peakBytes };
+    const seconds = { reconnectedSeconds, caughtUpSeconds, managerCpuSeconds };
+    return { ...counts, ...seconds, steadyBytes: medianBytes, peakBytes };
   } finally {
     publishing.stop();
     prioritize(0);

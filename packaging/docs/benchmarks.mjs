@@ -58,6 +58,16 @@ const SUITES = {
     method:
       'As above, with a token in each request. The server without tokens is open; the others need a grant for the channel.',
   },
+  'token-storm': {
+    title: 'Reconnect storm with tokens',
+    method:
+      'As the reconnect storm below. The server without tokens is open; the others need a grant for the channel.',
+  },
+  'token-expiry': {
+    title: 'Expiry of tokens',
+    method:
+      'All tokens have the same exp. Twenty other subscribers, each of its own channel, measure the age of 400 messages a second.',
+  },
   subscribers: {
     title: 'A million subscribers',
     method:
