@@ -79,6 +79,15 @@ export interface BrokerEvents {
 }
 
 const TICK_MS = 250;
+function memoryEngine(
+  { historyBytesMax: bytesMax }: BrokerOptions,
+  { epoch = randomBytes(8).readBigUInt64LE() }: BrokerParts,
+  iteration: LoopIteration,
+  hasher: NameHasher,
+): History {
+  return new History({ epoch, now: () => iteration.nowMs, hasher, bytesMax });
+}
+
 export class Broker extends EventEmitter<BrokerEvents> {
   /** The metrics of all parts but the mailboxes, by their field in /stats. */
   static readonly METRICS = {
@@ -130,14 +139,7 @@ export class Broker extends EventEmitter<BrokerEvents> {
       },
     });
     const hasher = new NameHasher();
-    const engine =
-      parts.engine ??
-      new History({
-        epoch: parts.epoch ?? randomBytes(8).readBigUInt64LE(),
-        now: () => iteration.nowMs,
-        hasher,
-        bytesMax: options.historyBytesMax,
-      });
+    const engine = parts.engine ?? memoryEngine(options, parts, iteration, hasher);
     const interest = new Interest({ slots, hasher });
     const outgoing = new Outgoing((slot) => {
       this.#overflow(slot);

@@ -12,7 +12,7 @@ export interface AdminAccess {
 
 /** @throws MegacometError `ERR_OPTION_INVALID`. */
 export function adminAccessOf(settings: Settings): AdminAccess {
-  const admin = String(settings['admin']);
+  const admin = settings['admin'] as string;
   const token = tokenOf(settings);
   return { admin, token: token ?? tokenOfThisUser(process.env, parsePeer('admin', admin)) };
 }

@@ -49,9 +49,10 @@ function serverOptions(settings: Settings, flags: Flags, logger: CommandLogger):
 /** Rejects a config file that holds the admin token, if other users can read or change it. */
 function checkConfigFile({ config, adminToken }: Settings): void {
   const isInFile = process.env['MEGACOMET_ADMIN_TOKEN'] === undefined && adminToken !== undefined;
-  const exposure = isInFile && typeof config === 'string' ? exposureOfFile(config) : null;
+  if (!isInFile || typeof config !== 'string') return;
+  const exposure = exposureOfFile(config);
   if (exposure === null) return;
-  const reason = formatExposure(String(config), exposure);
+  const reason = formatExposure(config, exposure);
   throw new MegacometError('ERR_OPTION_INVALID', `admin-token: ${reason}`);
 }
 
