@@ -33,7 +33,7 @@ export type {
   CloseReport,
   Server,
   ServerEvents,
-  ServerInfo,
+  ServerSummary,
   ServerOptions,
 } from './server/server.js';
 export type { Health } from './systemd/service.js';

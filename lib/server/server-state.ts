@@ -5,7 +5,7 @@ import { collectStats, type Stats, type WorkerMemory } from '../stats/stats.js';
 import { procReader } from '../system/kernel.js';
 import type { Health } from '../systemd/service.js';
 import type { Parts } from './parts.js';
-import { infoOf, type ServerInfo } from './server-info.js';
+import { summaryOf, type ServerSummary } from './server-summary.js';
 import type { Filled } from './server-options.js';
 
 export interface ServerStateSources {
@@ -56,8 +56,8 @@ export class ServerState implements AdminView {
   }
 
   /** See Server.info(). */
-  info(): ServerInfo {
-    return infoOf(this.stats(), this.#sources.options);
+  info(): ServerSummary {
+    return summaryOf(this.stats(), this.#sources.options);
   }
 
   /** See Server.readiness(). */

@@ -38,7 +38,7 @@ import {
   type ServerOptions,
 } from './server-options.js';
 import { ServerState } from './server-state.js';
-import type { ServerInfo } from './server-info.js';
+import type { ServerSummary } from './server-summary.js';
 import type { Host, StartContext } from './start-context.js';
 import { StartSteps } from './start-steps.js';
 import { Startup } from './startup.js';
@@ -46,7 +46,7 @@ import { limitsOf, withMaxConnections } from './worker-limits.js';
 
 export type { ServerEvents } from './server-events.js';
 export type { Adjustments, ServerOptions } from './server-options.js';
-export type { ServerInfo } from './server-info.js';
+export type { ServerSummary } from './server-summary.js';
 export type { Host } from './start-context.js';
 
 /** How close() ends the connections that are open. */
@@ -237,7 +237,7 @@ export class Server extends EventEmitter<ServerEvents> {
    *
    * @throws MegacometError `ERR_NOT_RUNNING` as stats().
    */
-  info(): ServerInfo {
+  info(): ServerSummary {
     return this.#state.info();
   }
 

@@ -3,7 +3,7 @@ import type { Stats } from '../stats/stats.js';
 import type { Filled } from './server-options.js';
 
 /** The server in brief, as info() and `/info` report it. */
-export interface ServerInfo {
+export interface ServerSummary {
   /** Version of this package. */
   readonly version: string;
   /** The value of `--protocol`. */
@@ -45,7 +45,7 @@ function featuresOf(options: Filled): Readonly<Record<string, boolean>> {
   };
 }
 
-export function infoOf(stats: Stats, options: Filled): ServerInfo {
+export function summaryOf(stats: Stats, options: Filled): ServerSummary {
   const { version, protocol, listen, uptimeSeconds, isDraining, maxConnections } = stats;
   return {
     ...{ version, protocol, listen, uptimeSeconds, isDraining, maxConnections },
