@@ -31,17 +31,17 @@ function isWanted({ name, default: fallback }: OptionSpec, flags: Flags, value: 
   return isGiven || variable !== undefined || value !== fallback;
 }
 
-/** The server's options. The default address is left out, so that inherited sockets replace it. */
+/**
+ * The server's options. Defaults are left out, because createServer() has the same: an option that
+ * needs another one counts there only if the user gave it, and inherited sockets replace the
+ * default address.
+ */
 function serverOptions(settings: Settings, flags: Flags, logger: CommandLogger): ServerOptions {
   const options: Settings = {};
   for (const spec of LIBRARY_OPTIONS as readonly OptionSpec[]) {
     const key = keyOf(spec.name);
     const value = settings[key];
-    // The defaults of another protocol's options are not options that the user gave.
-    const isOfOther = spec.protocol !== undefined && spec.protocol !== settings['protocol'];
-    if (value === undefined || isOfOther) continue;
-    const isAddress = spec.name === 'host' || spec.name === 'port';
-    if (!isAddress || isWanted(spec, flags, value)) options[key] = value;
+    if (value !== undefined && isWanted(spec, flags, value)) options[key] = value;
   }
   return { ...options, logger };
 }
