@@ -2,7 +2,16 @@
 import { criticalFindings } from './doctor/doctor.js';
 import { Server, type ServerOptions } from './server/server.js';
 
-export { createToken, type TokenClaims, type TokenGrants } from './access/issue-token.js';
+export { createToken, type TokenClaims } from './access/issue-token.js';
+export type { TokenGrants } from './base/token-grants.js';
+export type {
+  AllowAnswer,
+  Authorize,
+  AuthorizeAction,
+  AuthorizeAnswer,
+  AuthorizeRequest,
+  DenyAnswer,
+} from './base/authorize.js';
 export { MegacometError, type ErrorCode } from './base/errors.js';
 export type { Readiness } from './api/admin.js';
 export type { ClientMessage } from './broker/client-publishing.js';

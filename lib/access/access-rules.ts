@@ -2,11 +2,12 @@
 import { MegacometError } from '../base/errors.js';
 import { CHANNEL_BYTES_MAX } from '../base/native-constants.js';
 import { AccessFlag, type Frames } from '../ipc/frames.js';
+import { hasHook, type HookSettings } from './hook-rules.js';
 import { parseKeyUrl } from './key-request.js';
 import { parseKeySource, readKey, type TokenKey } from './token-keys.js';
 
 /** The options of access-options.ts. */
-export interface AccessSettings {
+export interface AccessSettings extends HookSettings {
   readonly tokenKey?: readonly string[];
   readonly tokenJwksUrl?: string;
   readonly tokenIssuer?: string;
@@ -45,7 +46,7 @@ function checkCookie(name: string): void {
 
 /** Whether anything is said about access; else everybody may do everything. */
 export function isOpen(settings: AccessSettings): boolean {
-  return !readsTokens(settings) && settings.public === undefined;
+  return !readsTokens(settings) && settings.public === undefined && !hasHook(settings);
 }
 
 /** Whether clients may present tokens. */
@@ -58,10 +59,18 @@ export function keyUrlOf({ tokenJwksUrl }: AccessSettings): URL | null {
   return tokenJwksUrl === undefined ? null : parseKeyUrl('token-jwks-url', tokenJwksUrl);
 }
 
+/** Whether a key of tokens is public, as those of identity providers are. */
+export function hasPublicKey({ tokenKey = [], tokenJwksUrl }: AccessSettings): boolean {
+  const isPublic = (item: string): boolean =>
+    parseKeySource('token-key', item).algorithm !== 'HS256';
+  return tokenJwksUrl !== undefined || tokenKey.some(isPublic);
+}
+
 /** The files with secrets, which only this server and the issuer may read. */
-export function secretFiles({ tokenKey = [] }: AccessSettings): readonly string[] {
+export function secretFiles({ tokenKey = [], hookSecret }: AccessSettings): readonly string[] {
   const sources = tokenKey.map((item) => parseKeySource('token-key', item));
-  return sources.filter(({ algorithm }) => algorithm === 'HS256').map(({ path }) => path);
+  const files = sources.filter(({ algorithm }) => algorithm === 'HS256').map(({ path }) => path);
+  return hookSecret === undefined ? files : [...files, hookSecret];
 }
 
 function keyFields(

@@ -11,19 +11,8 @@ import {
   TOKEN_NAME_BYTES_MAX,
 } from '../base/native-constants.js';
 import { readOptionFile } from '../base/option-file.js';
+import type { TokenGrants } from '../base/token-grants.js';
 import { parseKeySource, readSecret, type KeySource } from './token-keys.js';
-
-/** Channels of each action: names, prefixes such as `news/*`, and names with stars. */
-export interface TokenGrants {
-  /** Channels that the client may subscribe to. */
-  readonly subscribe?: readonly string[];
-  /** Channels that the client may publish to. */
-  readonly publish?: readonly string[];
-  /** Channels whose subscribers the client may see. */
-  readonly presence?: readonly string[];
-  /** Channels whose history the client may read. */
-  readonly history?: readonly string[];
-}
 
 /** What a token says. */
 export interface TokenClaims {

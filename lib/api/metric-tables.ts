@@ -1,4 +1,5 @@
 // The metrics of the manager's parts, by their field of the stats.
+import { Authorization } from '../access/authorization.js';
 import { KeyFetches } from '../access/remote-keys.js';
 import { Broker } from '../broker/broker.js';
 import { Mailboxes } from '../broker/mailboxes.js';
@@ -13,4 +14,5 @@ export const METRIC_TABLES: MetricTables = {
   mailboxes: Mailboxes.METRICS,
   ingest: Ingest.METRICS,
   admin: { ...AdminGate.METRICS, ...AdminConnections.METRICS },
+  hook: Authorization.METRICS,
 };

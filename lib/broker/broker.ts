@@ -53,7 +53,7 @@ export interface BrokerOptions extends PublishRules {
   readonly historyBytesMax: number;
   /** Milliseconds that a message waits in a client's mailbox. */
   readonly mailboxTimeMs: number;
-  /** Seconds by which issuers' clocks may be ahead; null without tokens. Default null. */
+  /** Seconds by which issuers' clocks may be ahead; null without users. Default null. */
   readonly tokenLeewayS?: number | null;
 }
 
@@ -76,6 +76,8 @@ export interface BrokerEvents {
   unsubscribe: [MemberEvent];
   /** This worker does not read, or breaks its protocol: the manager must replace it. */
   overflow: [slot: number];
+  /** What is known of this user's clients counts no longer. */
+  revoke: [user: string];
 }
 
 const TICK_MS = 250;
@@ -341,6 +343,7 @@ export class Broker extends EventEmitter<BrokerEvents> {
    */
   revoke(revocation: Revocation): void {
     this.#lines.send(this.#revocations.add(revocation), this.#outgoing.slots());
+    if (revocation.user !== undefined) this.emit('revoke', revocation.user);
   }
 
   /** The options of a channel, or of a pattern itself. */

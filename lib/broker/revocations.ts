@@ -47,7 +47,7 @@ export class Revocations {
   readonly #leewayS: number | null;
   readonly #nowS: () => number;
 
-  /** @param leewayS - `tokenLeeway`; null for a server that reads no tokens. */
+  /** @param leewayS - `tokenLeeway`; null for a server without users. */
   constructor(leewayS: number | null, nowS: () => number = () => Math.floor(Date.now() / 1000)) {
     this.#leewayS = leewayS;
     this.#nowS = nowS;
@@ -99,7 +99,7 @@ export class Revocations {
   /** @throws MegacometError `ERR_OPTION_INVALID` where the server knows no users. */
   checkHasUsers(call: string): void {
     if (this.#leewayS !== null) return;
-    const reason = 'the server reads no tokens, so its clients have no user';
+    const reason = 'the server reads no tokens and has no hook, so its clients have no user';
     throw new MegacometError('ERR_OPTION_INVALID', `${call}: ${reason}`);
   }
 

@@ -247,6 +247,43 @@ const READERS: FrameReaders<Frames> = {
   27: (body) => ({ name: 'MailboxAck', fields: { fd: body.u32(), generation: body.u32() } }),
   28: (body) => ({ name: 'MailboxNack', fields: { fd: body.u32(), generation: body.u32() } }),
   37: (body) => ({ name: 'UnknownKey', fields: { tokens: body.u32() } }),
+  45: (body) => ({
+    name: 'Hooks',
+    fields: { actions: body.numbers(), headers: body.texts(), cookies: body.texts() },
+  }),
+  46: (body) => ({
+    name: 'HookRequest',
+    fields: {
+      request: body.u32(),
+      action: body.u8(),
+      transport: body.text(),
+      address: body.text(),
+      user: body.text(),
+      token: body.text(),
+      channels: body.texts(),
+      headerNames: body.texts(),
+      headerValues: body.texts(),
+      cookieNames: body.texts(),
+      cookieValues: body.texts(),
+    },
+  }),
+  47: (body) => ({
+    name: 'HookAnswer',
+    fields: {
+      request: body.u32(),
+      verdict: body.u8(),
+      status: body.u32(),
+      reason: body.text(),
+      user: body.text(),
+      expiresAtS: body.u32(),
+      subscribe: body.texts(),
+      publish: body.texts(),
+      presence: body.texts(),
+      history: body.texts(),
+      channels: body.texts(),
+      info: body.text(),
+    },
+  }),
 };
 
 const ENCODERS: { readonly [N in FrameName]: (fields: Frames[N]) => Buffer } = {
@@ -774,6 +811,81 @@ const ENCODERS: { readonly [N in FrameName]: (fields: Frames[N]) => Buffer } = {
     return target.subarray(
       0,
       writers.writeUnknownKey(target, 0, checkedU32('tokens', fields.tokens)),
+    );
+  },
+  Hooks: (fields) => {
+    const target = Buffer.allocUnsafe(
+      writers.hooksBytesMax(fields.actions, fields.headers, fields.cookies),
+    );
+    return target.subarray(
+      0,
+      writers.writeHooks(target, 0, fields.actions, fields.headers, fields.cookies),
+    );
+  },
+  HookRequest: (fields) => {
+    const target = Buffer.allocUnsafe(
+      writers.hookRequestBytesMax(
+        fields.transport,
+        fields.address,
+        fields.user,
+        fields.token,
+        fields.channels,
+        fields.headerNames,
+        fields.headerValues,
+        fields.cookieNames,
+        fields.cookieValues,
+      ),
+    );
+    return target.subarray(
+      0,
+      writers.writeHookRequest(
+        target,
+        0,
+        checkedU32('request', fields.request),
+        checkedU8('action', fields.action),
+        checkedText('transport', fields.transport),
+        checkedText('address', fields.address),
+        checkedText('user', fields.user),
+        checkedText('token', fields.token),
+        fields.channels,
+        fields.headerNames,
+        fields.headerValues,
+        fields.cookieNames,
+        fields.cookieValues,
+      ),
+    );
+  },
+  HookAnswer: (fields) => {
+    const target = Buffer.allocUnsafe(
+      writers.hookAnswerBytesMax(
+        fields.reason,
+        fields.user,
+        fields.subscribe,
+        fields.publish,
+        fields.presence,
+        fields.history,
+        fields.channels,
+        fields.info,
+      ),
+    );
+    return target.subarray(
+      0,
+      writers.writeHookAnswer(
+        target,
+        0,
+        checkedU32('request', fields.request),
+        checkedU8('verdict', fields.verdict),
+        checkedU32('status', fields.status),
+        checkedText('reason', fields.reason),
+        checkedText('user', fields.user),
+        checkedU32('expiresAtS', fields.expiresAtS),
+        fields.subscribe,
+        fields.publish,
+        fields.presence,
+        fields.history,
+        fields.channels,
+        checkedText('info', fields.info),
+      ),
     );
   },
 };

@@ -865,3 +865,141 @@ export function writeUnknownKey(target: Buffer, at: number, tokens: number): num
   writeU32(target, at + 5, tokens);
   return endFrame(target, at, at + 9);
 }
+
+/** The most bytes that a Hooks frame with these fields takes. */
+export function hooksBytesMax(
+  actions: readonly number[],
+  headers: readonly string[],
+  cookies: readonly string[],
+): number {
+  return 13 + numbersBytesMax(actions) + textsBytesMax(headers) + textsBytesMax(cookies);
+}
+
+/** Writes a Hooks frame at `at` and returns its end. */
+export function writeHooks(
+  target: Buffer,
+  at: number,
+  actions: readonly number[],
+  headers: readonly string[],
+  cookies: readonly string[],
+): number {
+  target[at + 4] = 45;
+  let end = writeNumbers(target, at + 5, actions);
+  end = writeTexts(target, end, headers);
+  end = writeTexts(target, end, cookies);
+  return endFrame(target, at, end);
+}
+
+/** The most bytes that a HookRequest frame with these fields takes. */
+export function hookRequestBytesMax(
+  transport: string,
+  address: string,
+  user: string,
+  token: string,
+  channels: readonly string[],
+  headerNames: readonly string[],
+  headerValues: readonly string[],
+  cookieNames: readonly string[],
+  cookieValues: readonly string[],
+): number {
+  return (
+    28 +
+    textBytesMax(transport) +
+    textBytesMax(address) +
+    textBytesMax(user) +
+    textBytesMax(token) +
+    textsBytesMax(channels) +
+    textsBytesMax(headerNames) +
+    textsBytesMax(headerValues) +
+    textsBytesMax(cookieNames) +
+    textsBytesMax(cookieValues)
+  );
+}
+
+/** Writes a HookRequest frame at `at` and returns its end. */
+export function writeHookRequest(
+  target: Buffer,
+  at: number,
+  request: number,
+  action: number,
+  transport: string,
+  address: string,
+  user: string,
+  token: string,
+  channels: readonly string[],
+  headerNames: readonly string[],
+  headerValues: readonly string[],
+  cookieNames: readonly string[],
+  cookieValues: readonly string[],
+): number {
+  target[at + 4] = 46;
+  writeU32(target, at + 5, request);
+  writeU8(target, at + 9, action);
+  let end = writeText(target, at + 10, transport);
+  end = writeText(target, end, address);
+  end = writeText(target, end, user);
+  end = writeText(target, end, token);
+  end = writeTexts(target, end, channels);
+  end = writeTexts(target, end, headerNames);
+  end = writeTexts(target, end, headerValues);
+  end = writeTexts(target, end, cookieNames);
+  end = writeTexts(target, end, cookieValues);
+  return endFrame(target, at, end);
+}
+
+/** The most bytes that a HookAnswer frame with these fields takes. */
+export function hookAnswerBytesMax(
+  reason: string,
+  user: string,
+  subscribe: readonly string[],
+  publish: readonly string[],
+  presence: readonly string[],
+  history: readonly string[],
+  channels: readonly string[],
+  info: string,
+): number {
+  return (
+    34 +
+    textBytesMax(reason) +
+    textBytesMax(user) +
+    textsBytesMax(subscribe) +
+    textsBytesMax(publish) +
+    textsBytesMax(presence) +
+    textsBytesMax(history) +
+    textsBytesMax(channels) +
+    textBytesMax(info)
+  );
+}
+
+/** Writes a HookAnswer frame at `at` and returns its end. */
+export function writeHookAnswer(
+  target: Buffer,
+  at: number,
+  request: number,
+  verdict: number,
+  status: number,
+  reason: string,
+  user: string,
+  expiresAtS: number,
+  subscribe: readonly string[],
+  publish: readonly string[],
+  presence: readonly string[],
+  history: readonly string[],
+  channels: readonly string[],
+  info: string,
+): number {
+  target[at + 4] = 47;
+  writeU32(target, at + 5, request);
+  writeU8(target, at + 9, verdict);
+  writeU32(target, at + 10, status);
+  let end = writeText(target, at + 14, reason);
+  end = writeText(target, end, user);
+  end = writeU32(target, end, expiresAtS);
+  end = writeTexts(target, end, subscribe);
+  end = writeTexts(target, end, publish);
+  end = writeTexts(target, end, presence);
+  end = writeTexts(target, end, history);
+  end = writeTexts(target, end, channels);
+  end = writeText(target, end, info);
+  return endFrame(target, at, end);
+}

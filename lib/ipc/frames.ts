@@ -59,6 +59,24 @@ export const ClientRequestKind = {
 } as const;
 
 /**
+ * What a client without a token wants to do, about which the application is asked. The values
+ * of `HookRequest.action`.
+ */
+export const HookAction = {
+  connect: 0,
+  subscribe: 1,
+  publish: 2,
+  refresh: 3,
+} as const;
+
+/** The values of `HookAnswer.verdict`. unavailable: there is no decision; the client may retry. */
+export const HookVerdict = {
+  allow: 0,
+  deny: 1,
+  unavailable: 2,
+} as const;
+
+/**
  * Bits of `Namespaces.flags`. public, private: whether everybody may subscribe; with neither
  * the server's options decide. presence: subscribers can be listed. joinLeave: the worker
  * sends Presence frames. clientHistory: clients may list the history, if a grant allows it.
@@ -498,6 +516,56 @@ export interface Frames {
    */
   UnknownKey: {
     readonly tokens: number;
+  };
+  /**
+   * About what the application is asked, sent before Configure; without it, about nothing.
+   * `actions` are values of HookAction. A request about a client has the values of these header
+   * fields and cookies.
+   */
+  Hooks: {
+    readonly actions: readonly number[];
+    readonly headers: readonly string[];
+    readonly cookies: readonly string[];
+  };
+  /**
+   * A client without a token waits for the application's decision. `action` is a HookAction.
+   * `transport` is sse, stream, poll or websocket; `address` the client's, empty for a unix
+   * socket. `token` is what the client presents in place of a token, or empty. A name and the
+   * value at the same index belong together; what the client did not send is left out.
+   */
+  HookRequest: {
+    readonly request: number;
+    readonly action: number;
+    readonly transport: string;
+    readonly address: string;
+    readonly user: string;
+    readonly token: string;
+    readonly channels: readonly string[];
+    readonly headerNames: readonly string[];
+    readonly headerValues: readonly string[];
+    readonly cookieNames: readonly string[];
+    readonly cookieValues: readonly string[];
+  };
+  /**
+   * The application's decision about a HookRequest, whose number it repeats. `status` of a
+   * denial is 401 or 403, and `reason` a sentence for the client. The other fields are the
+   * client's identity, if it may connect or refresh: `expiresAtS` is a second of the epoch, 0
+   * for never; the names of its grants; the `channels` that it is subscribed to; `info` is JSON,
+   * or empty.
+   */
+  HookAnswer: {
+    readonly request: number;
+    readonly verdict: number;
+    readonly status: number;
+    readonly reason: string;
+    readonly user: string;
+    readonly expiresAtS: number;
+    readonly subscribe: readonly string[];
+    readonly publish: readonly string[];
+    readonly presence: readonly string[];
+    readonly history: readonly string[];
+    readonly channels: readonly string[];
+    readonly info: string;
   };
 }
 

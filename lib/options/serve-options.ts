@@ -3,6 +3,7 @@ import { DEADLINE_SECONDS_MAX, PROTOCOL_CHOICES, SLOTS_MAX } from '../base/nativ
 import { DRAIN_S } from '../base/stop-times.js';
 import { ACCESS_OPTIONS } from './access-options.js';
 import { ADMIN_OPTIONS } from './admin-options.js';
+import { HOOK_OPTIONS } from './hook-options.js';
 import { COMET_OPTIONS } from './comet-options.js';
 import { LIMIT_OPTIONS } from './limit-options.js';
 import { COUNT_MAX, type OptionSpec } from './option-spec.js';
@@ -186,6 +187,7 @@ export const SERVE_OPTIONS = [
   ...COMET_OPTIONS,
   ...ACCESS_OPTIONS,
   ...LIMIT_OPTIONS,
+  ...HOOK_OPTIONS,
 ] as const;
 
 type ServeOption = (typeof SERVE_OPTIONS)[number];

@@ -1,4 +1,5 @@
 // Generated from the option tables by packaging/docs/configuration-types.mjs: npm run docs.
+import type { Authorize } from '../base/authorize.js';
 import type { Logger } from '../base/logger.js';
 
 /** Options of {@link createServer}; each is also an option of `megacomet-ts serve`. */
@@ -257,6 +258,35 @@ export interface ServerOptions {
    * messages. A client that goes on for twice as many is closed. 0 means no limit. Default: `1000`.
    */
   commandsPerConnection?: number;
+  /**
+   * Comet: URL that decides about clients without a token: a JSON POST for each, docs/hooks.md;
+   * needs --hook-secret. Default: nobody is asked.
+   */
+  hookUrl?: string;
+  /**
+   * Comet: file with a secret of at least 32 bytes that signs the requests to --hook-url. Default:
+   * required with --hook-url.
+   */
+  hookSecret?: string;
+  /**
+   * Comet: action about which the hook is asked: connect, subscribe, publish or refresh. Default:
+   * all of them.
+   */
+  hookAction?: readonly string[];
+  /**
+   * Comet: header field of a request that the hook receives, such as Authorization. Default: none.
+   */
+  hookHeader?: readonly string[];
+  /**
+   * Comet: cookie that the hook receives, for pages of the server's own origin or of one in
+   * --origin. Default: none.
+   */
+  hookCookie?: readonly string[];
+  /**
+   * Comet: decides about clients without a token, as a function in place of `hookUrl`. Default: nobody is
+   * asked.
+   */
+  authorize?: Authorize;
   /** Receiver of the log lines; a pino instance fits. Default: no log. */
   logger?: Logger;
 }

@@ -1,4 +1,5 @@
 // The options of the broker, from the options of the server.
+import { hasHook } from '../access/hook-rules.js';
 import { MegacometError } from '../base/errors.js';
 import { readsTokens } from '../access/access-rules.js';
 import type { BrokerOptions } from '../broker/broker.js';
@@ -50,14 +51,18 @@ function rulesOf(options: NamespaceOptions, server: Filled): ChannelRules {
 /**
  * The rules of all namespaces.
  *
- * @throws MegacometError `ERR_OPTION_INVALID` if one needs tokens, and the server has no keys.
+ * @throws MegacometError `ERR_OPTION_INVALID` if one needs grants, and the server gives none.
  */
 export function namespaceRules(server: Filled): RulesByPattern {
   const rules = new Map<string, ChannelRules>();
   for (const [pattern, options] of Object.entries(server.namespaces ?? {})) {
-    if (options.clientPublish === 'grant' && !readsTokens(server)) {
+    const hasGrants = readsTokens(server) || hasHook(server);
+    if (options.clientPublish === 'grant' && !hasGrants) {
       const label = `namespaces: ${pattern}: client-publish`;
-      throw new MegacometError('ERR_OPTION_INVALID', `${label}: "grant" needs --token-key`);
+      throw new MegacometError(
+        'ERR_OPTION_INVALID',
+        `${label}: "grant" needs --token-key or --hook-url`,
+      );
     }
     rules.set(pattern, rulesOf(options, server));
   }
@@ -74,6 +79,6 @@ export function brokerOptions(slots: number, options: Filled): BrokerOptions {
     namespaces: namespaceRules(options),
     historyBytesMax: options.historyBytes,
     mailboxTimeMs: options.mailboxTime * 1000,
-    tokenLeewayS: readsTokens(options) ? options.tokenLeeway : null,
+    tokenLeewayS: readsTokens(options) || hasHook(options) ? options.tokenLeeway : null,
   };
 }

@@ -3,7 +3,7 @@ import { CometFlag } from '../ipc/frames.js';
 import { COMET_OPTIONS } from '../options/comet-options.js';
 import type { FrameFlag, OptionSpec } from '../options/option-spec.js';
 import { keyOf, type Settings } from '../options/options.js';
-import type { Filled } from './server-options.js';
+import type { FilledTable } from './server-options.js';
 
 type Row = (typeof COMET_OPTIONS)[number];
 
@@ -26,7 +26,7 @@ function isRaised(frame: FrameFlag, value: unknown): boolean {
 }
 
 /** Reads each option that has a field in the Comet frame, and converts its value to that field. */
-export function cometRules(options: Filled): CometRules {
+export function cometRules(options: FilledTable): CometRules {
   const settings = options as Settings;
   const fields: Record<string, unknown> = {};
   let flags = 0;

@@ -1,14 +1,18 @@
 // Messaging of a comet server: the broker, the settings of the workers, and publishing over HTTP.
+import { Authorization } from '../access/authorization.js';
+import type { Hook } from '../access/hook-rules.js';
+import type { Logger } from '../base/logger.js';
 import { Broker } from '../broker/broker.js';
 import type { ClientMessage } from '../broker/client-publishing.js';
 import type { MemberEvent } from '../broker/presence.js';
 import { AccessFlag } from '../ipc/frames.js';
-import type { CometLink } from '../manager/manager.js';
+import type { BrokerLink, CometLink } from '../manager/manager.js';
 import { addon } from '../system/native.js';
 import { PublishApi } from '../api/publish-api.js';
 import { brokerOptions } from './broker-options.js';
 import type { ClientKeys } from './client-keys.js';
 import { cometRules } from './comet-rules.js';
+import { HookedBroker } from './hooked-broker.js';
 import type { Filled } from './server-options.js';
 
 /** Events of the broker for the server. */
@@ -21,20 +25,30 @@ export interface MessagingEvents {
   onOverflow(slot: number): void;
 }
 
+/** Who clients are: by their tokens, and by the application; null if nobody is asked. */
+export interface ClientRules {
+  readonly keys: ClientKeys;
+  readonly hook: Hook | null;
+}
+
 export class Messaging {
   readonly broker: Broker;
   readonly api: PublishApi;
   /** What the manager needs to serve comet: the workers' settings, and the broker. */
   readonly link: CometLink;
   readonly #keys: ClientKeys;
+  readonly #hook: Hook | null;
+  readonly #authorization: Authorization | null;
 
   constructor(
     slots: number,
     options: Filled,
-    keys: ClientKeys,
+    clients: ClientRules,
     cores: number,
     events: MessagingEvents,
+    log: Logger,
   ) {
+    const { keys, hook } = clients;
     this.#keys = keys;
     this.broker = new Broker(brokerOptions(slots, options), {
       trimHeap: () => {
@@ -53,19 +67,28 @@ export class Messaging {
     this.broker.on('unsubscribe', (event) => {
       events.onUnsubscribe(event);
     });
+    this.#hook = hook;
+    this.#authorization =
+      hook === null ? null : new Authorization({ authorize: hook.authorize, log });
+    this.broker.on('revoke', (user) => this.#authorization?.forgetUser(user));
     this.broker.start();
     this.api = new PublishApi(this.broker, { messageBytesMax: options.messageBytes });
     // Where workers outnumber cores: see native/schedule/slice_limiter.h.
     const slicesMax = slots > cores ? cores : 0;
-    this.link = linkOf(this.broker, options, keys, slicesMax);
+    const authorized =
+      hook === null || this.#authorization === null
+        ? this.broker
+        : new HookedBroker(this.broker, this.#authorization, hook.rules);
+    this.link = linkOf(this.broker.epoch, authorized, options, keys, slicesMax);
   }
 
-  /** What a client needs: nothing, a token, or nothing for public channels alone. */
-  get accessMode(): 'open' | 'public' | 'tokens' {
+  /** What a client needs: nothing, a token or a decision, or nothing for public channels alone. */
+  get accessMode(): 'hook' | 'open' | 'public' | 'tokens' {
     const { access } = this.link;
     if (access === null) return 'open';
     const isRemote = (access.flags & AccessFlag.remoteKeys) !== 0;
-    return access.keys.length > 0 || isRemote ? 'tokens' : 'public';
+    if (access.keys.length > 0 || isRemote) return 'tokens';
+    return this.#hook === null ? 'public' : 'hook';
   }
 
   /** Metrics of the broker, of publishing over HTTP and of the keys of tokens, for `messages` of the stats. */
@@ -73,15 +96,33 @@ export class Messaging {
     return { ...this.broker.counters, ...this.api.counters, ...this.#keys.counters };
   }
 
+  /** Metrics of asking the application; null if nobody is asked. */
+  get hookCounters(): Readonly<Record<string, number>> | null {
+    return this.#authorization?.counters ?? null;
+  }
+
+  /** Reads the secret of the hook again. @throws MegacometError `ERR_OPTION_INVALID`. */
+  reloadHook(): void {
+    this.#hook?.reload();
+  }
+
   close(): void {
+    this.#authorization?.close();
+    this.#hook?.close();
     this.broker.close();
   }
 }
 
 /** The settings of the workers, their keys, and the broker that they speak to. */
-function linkOf(broker: Broker, options: Filled, keys: ClientKeys, slicesMax: number): CometLink {
+function linkOf(
+  epoch: bigint,
+  broker: BrokerLink,
+  options: Filled,
+  keys: ClientKeys,
+  slicesMax: number,
+): CometLink {
   return {
-    settings: { epoch: broker.epoch, slicesMax, ...cometRules(options) },
+    settings: { epoch, slicesMax, ...cometRules(options) },
     get access() {
       return keys.access;
     },

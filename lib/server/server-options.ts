@@ -1,4 +1,5 @@
 // The options of createServer() and adjust(), checked, with their defaults filled in.
+import type { Authorize } from '../base/authorize.js';
 import { invalidValue, membersOf } from '../base/call-check.js';
 import { MegacometError } from '../base/errors.js';
 import { silentLogger, type Logger } from '../base/logger.js';
@@ -11,8 +12,11 @@ import type { Adjustments } from '../options/server-options.js';
 
 export type { Adjustments, ServerOptions } from '../options/server-options.js';
 
+/** The options of the tables, with their defaults. */
+export type FilledTable = SettingsOf<typeof LIBRARY_OPTIONS>;
+
 /** Options with their defaults. */
-export type Filled = SettingsOf<typeof LIBRARY_OPTIONS>;
+export type Filled = FilledTable & { readonly authorize?: Authorize };
 
 const SPECS: ReadonlyMap<string, OptionSpec> = new Map(
   LIBRARY_OPTIONS.map((spec) => [keyOf(spec.name), spec]),
@@ -40,15 +44,28 @@ function parse(call: string, members: ReadonlyMap<string, unknown>): Record<stri
  * @throws MegacometError `ERR_OPTION_INVALID` or `ERR_OPTION_UNKNOWN`.
  */
 export function fill(options: unknown): Filled {
-  const members = membersOf('createServer', options, [...KEYS, 'logger']);
+  const members = membersOf('createServer', options, [...KEYS, 'logger', 'authorize']);
   const given = parse('createServer', members);
   const settings = raiseToMinimums(LIBRARY_OPTIONS, {
     ...defaultsOf(LIBRARY_OPTIONS),
-    ...(given as Filled),
+    ...(given as FilledTable),
   });
   const labels = new Map(Object.keys(given).map((key) => [key, `createServer: ${key}`]));
   checkRequirements(LIBRARY_OPTIONS, settings, labels);
-  return settings as Filled;
+  const authorize = readAuthorize(members.get('authorize'), settings.protocol);
+  return { ...(settings as FilledTable), ...(authorize === undefined ? {} : { authorize }) };
+}
+
+function readAuthorize(value: unknown, protocol: unknown): Authorize | undefined {
+  if (value === undefined) return undefined;
+  if (typeof value !== 'function') {
+    throw invalidValue('createServer: authorize', value, 'a function');
+  }
+  if (protocol !== 'comet') {
+    const message = 'createServer: authorize: needs --protocol comet';
+    throw new MegacometError('ERR_OPTION_INVALID', message);
+  }
+  return value as Authorize;
 }
 
 const LOGGER_METHODS = ['debug', 'info', 'warn', 'error'] as const;

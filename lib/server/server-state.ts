@@ -47,6 +47,7 @@ export class ServerState implements AdminView {
         ingest: ingest?.counters ?? null,
         admin: admin?.counters ?? null,
         messages: messaging?.counters ?? null,
+        hook: messaging?.hookCounters ?? null,
       },
       manager.registry.slots,
       manager.segmentReader,

@@ -1,7 +1,8 @@
 // The steps of a server's start, each with its undo. Their order matters: mistakes in the options
 // come first, while nothing is open; privileges are dropped after the last bind; warnings follow
 // the first line of the log.
-import { isOpen, readsTokens, secretFiles } from '../access/access-rules.js';
+import { hasPublicKey, isOpen, readsTokens, secretFiles } from '../access/access-rules.js';
+import { readHook, type Hook } from '../access/hook-rules.js';
 import { ingestAddressOf, openIngest, type IngestAddress } from '../api/ingest.js';
 import { MegacometError } from '../base/errors.js';
 import type { Address } from '../base/address.js';
@@ -42,6 +43,7 @@ export class StartSteps {
   readonly #addresses: ServerAddresses;
   readonly #admin: AdminSetup;
   #identity: Identity | undefined;
+  #hook: Hook | null = null;
   #ingestAt: IngestAddress | undefined;
   #machine: MachineLimits | undefined;
   #capacity: Capacity | undefined;
@@ -124,6 +126,7 @@ export class StartSteps {
   #readKeys(): void {
     const { options, startLog } = this.#context;
     this.#parts.keys = this.#makeKeys();
+    this.#hook = readHook(options);
     // Throws for a namespace that needs tokens.
     namespaceRules(options);
     const missing = readsTokens(options) ? addon.missingOpensslFunction() : '';
@@ -134,10 +137,8 @@ export class StartSteps {
     }
     const files = secretFiles(options);
     for (const file of files) warnOfReaders(file, startLog);
-    const { tokenKey = [], tokenJwksUrl, tokenAudience } = options;
     // An own secret signs for this server alone; public keys are often those of an identity provider.
-    const hasPublic = tokenJwksUrl !== undefined || tokenKey.length > files.length;
-    if (hasPublic && tokenAudience === undefined) warnOfAnyAudience(startLog);
+    if (hasPublicKey(options) && options.tokenAudience === undefined) warnOfAnyAudience(startLog);
   }
 
   #makeKeys(): ClientKeys {
@@ -183,12 +184,14 @@ export class StartSteps {
   }
 
   #openMessaging(): void {
-    const { options, events, onMessaging } = this.#context;
+    const { options, events, log, onMessaging } = this.#context;
     if (options.protocol !== 'comet') return;
     const { keys } = this.#parts;
     if (keys === undefined) throw new Error('the keys are not read yet');
     const cores = this.#machine?.cores ?? 1;
-    this.#parts.messaging = new Messaging(this.#planned.workers, options, keys, cores, events);
+    const clients = { keys, hook: this.#hook };
+    const { workers } = this.#planned;
+    this.#parts.messaging = new Messaging(workers, options, clients, cores, events, log);
     onMessaging();
   }
 

@@ -35,6 +35,7 @@ export interface MetricTables {
   readonly mailboxes: Readonly<Record<string, MetricInfo>>;
   readonly ingest: Readonly<Record<string, MetricInfo>>;
   readonly admin: Readonly<Record<string, MetricInfo>>;
+  readonly hook: Readonly<Record<string, MetricInfo>>;
 }
 
 const PREFIX = 'megacomet_';
@@ -289,6 +290,11 @@ export function metricGroups(tables: MetricTables): readonly MetricGroup[] {
     {
       title: 'Admin server',
       metrics: ofTable(tables.admin, ({ admin }) => admin),
+      isPresent: always,
+    },
+    {
+      title: 'Hook',
+      metrics: ofTable(tables.hook, ({ hook }) => hook),
       isPresent: always,
     },
     { title: 'Limits', metrics: LIMITS, isPresent: always },

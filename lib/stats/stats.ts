@@ -66,6 +66,8 @@ export interface Stats {
   readonly ingest: Readonly<Record<string, number>> | null;
   /** Metrics of the admin server; null without one. */
   readonly admin: Readonly<Record<string, number>> | null;
+  /** Metrics of asking the application about clients; null without `--hook-url` and `authorize`. */
+  readonly hook: Readonly<Record<string, number>> | null;
   /** Limits that this kernel shows, with their use and headroom (1 to 0). */
   readonly limits: readonly Headroom[];
   /** Values of the kernel; null where it does not show one here. */
@@ -237,6 +239,7 @@ export interface ServerFacts {
   readonly mailboxes: Readonly<Record<string, number>> | null;
   readonly ingest: Readonly<Record<string, number>> | null;
   readonly admin: Readonly<Record<string, number>> | null;
+  readonly hook: Readonly<Record<string, number>> | null;
 }
 
 export function collectStats(
@@ -267,6 +270,7 @@ export function collectStats(
     mailboxes: facts.mailboxes,
     ingest: facts.ingest,
     admin: facts.admin,
+    hook: facts.hook,
     limits: readHeadrooms(read, connections, facts.maxConnections),
     kernel: kernelStats(read),
     memory: {

@@ -62,8 +62,8 @@ bool NamePattern::covers(std::string_view name) const {
   }
 }
 
-Grants::Grants(const GrantTexts& texts, std::vector<std::string> channels)
-    : channels_(std::move(channels)) {
+Grants::Grants(const GrantTexts& texts, std::vector<std::string> channels, bool is_by_decision)
+    : channels_(std::move(channels)), is_by_decision_(is_by_decision) {
   for (size_t action = 0; action < kActionCount; ++action) {
     for (const std::string& text : texts[action]) patterns_[action].emplace_back(text);
   }

@@ -30,15 +30,20 @@ class NamePattern {
 /// The grants of a principal. Connections with the same grants share one.
 class Grants : public Counted {
  public:
-  /// `channels` are subscribed when a client connects.
-  explicit Grants(const GrantTexts& texts, std::vector<std::string> channels = {});
+  /// `channels` are subscribed when a client connects. `is_by_decision`: the application gave
+  /// them, and not a token.
+  explicit Grants(const GrantTexts& texts,
+                  std::vector<std::string> channels = {},
+                  bool is_by_decision = false);
 
   [[nodiscard]] const std::vector<std::string>& channels() const { return channels_; }
   [[nodiscard]] bool allows(Action action, std::string_view name) const;
+  [[nodiscard]] bool is_by_decision() const { return is_by_decision_; }
 
  private:
   std::array<std::vector<NamePattern>, kActionCount> patterns_;
   std::vector<std::string> channels_;
+  bool is_by_decision_;
 };
 
 }  // namespace megacomet

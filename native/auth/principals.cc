@@ -13,7 +13,7 @@ namespace {
 
 /// One text for equal grants. A length before each name, because a name may have any character.
 std::string text_of(const Claims& claims) {
-  std::string text;
+  std::string text(claims.is_by_decision ? "decision " : "");
   const auto append_number = [&text](size_t number) {
     text.append(std::to_string(number)).push_back(' ');
   };
@@ -54,7 +54,7 @@ std::string Principals::identity_text(const Claims& claims) {
   const uint32_t number = grant_texts_.acquire(text_of(claims));
   if (number > grants_.size()) grants_.resize(number);
   Ref<Grants>& grants = grants_[number - 1];
-  if (!grants) grants = make_ref<Grants>(claims.grants, claims.channels);
+  if (!grants) grants = make_ref<Grants>(claims.grants, claims.channels, claims.is_by_decision);
   const IdentityHead head{number,
                           claims.info.empty() ? SharedTexts::kNone : infos_.acquire(claims.info)};
   std::string text(sizeof head, '\0');

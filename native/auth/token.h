@@ -80,6 +80,8 @@ struct Claims {
   GrantTexts grants;
   /// `info`: any JSON, shown in presence.
   std::string info;
+  /// Not of a token, but decided by the application.
+  bool is_by_decision = false;
 };
 
 /// Reads the parts and the header of a compact token.

@@ -277,6 +277,18 @@ constexpr size_t kTokenInfoBytesMax = 1024;
 /// that verify again when they reconnect.
 constexpr size_t kKnownTokensMax = 65'536;
 
+/// Clients of one worker that wait for the application's decision. More than the manager asks at
+/// the same time, because it knows most answers when clients reconnect.
+constexpr size_t kHookWaitingMax = 1024;
+
+/// Seconds after which a worker rejects a client that waits for a decision. The manager decides in
+/// one second, unless it hangs.
+constexpr uint16_t kHookWaitSeconds = 3;
+
+/// Bytes of one header field or cookie about which the application is asked, and of a text in place
+/// of a token.
+constexpr size_t kHookValueBytesMax = size_t{4} * 1024;
+
 /// Tokens for one channel in one request or command: each costs a hash, and with a public key ten
 /// to a hundred times as much.
 constexpr size_t kChannelTokensMax = 8;

@@ -25,7 +25,8 @@ namespace megacomet {
   X(WebSocket, "")           \
   X(WebSocketEcho, "")       \
   X(Mailbox, "")             \
-  X(ProxyHeader, "")
+  X(ProxyHeader, "")         \
+  X(PendingRequest, "")
 // clang-format on
 
 /// The protocols by their index in the table of a worker.
@@ -134,6 +135,11 @@ struct Protocol {
   void (*on_channels)(Services& services,
                       Connection* connection,
                       const ChannelChange& change) = nullptr;
+
+  /// The application has decided about the connection; see HookService. Null where nobody asks.
+  void (*on_decision)(Services& services,
+                      Connection* connection,
+                      const HookDecision& decision) = nullptr;
 
   /// The response to a refused peer, in the form that makes its client return. `request` is what
   /// the peer has sent. Empty if the request is incomplete and not `is_last`. Null resets the peer.

@@ -124,6 +124,23 @@ class AccessService {
                                          std::string_view token,
                                          std::vector<std::string>* channels) = 0;
 
+  /// Gives the connection the identity of an application's decision, and `channels` the names that
+  /// it subscribes to. kUserFull if the user has too many connections.
+  [[nodiscard]] virtual TokenFault identify_as(Connection* connection,
+                                               const frame::HookAnswer& answer,
+                                               std::vector<std::string>* channels) = 0;
+
+  /// As refresh(), with an application's decision.
+  [[nodiscard]] virtual TokenFault refresh_as(Connection* connection,
+                                              const frame::HookAnswer& answer,
+                                              std::vector<std::string>* lost) = 0;
+
+  /// Whether the connection's identity is a decision of the application, and not a token.
+  [[nodiscard]] virtual bool is_by_decision(Connection* connection) = 0;
+
+  /// Adds the channels that the connection's identity subscribes to.
+  virtual void append_channels(Connection* connection, std::vector<std::string>* channels) = 0;
+
   /// The connection has no identity any more.
   virtual void forget(Connection* connection) = 0;
 
@@ -151,6 +168,34 @@ class AccessService {
   ~AccessService() = default;
 };
 
+/// The application's decision about a client, with what the client wanted.
+struct HookDecision {
+  HookAction action;
+  /// The channels about which it was asked.
+  std::vector<std::string> channels;
+  frame::HookAnswer answer;
+
+  [[nodiscard]] HookVerdict verdict() const { return static_cast<HookVerdict>(answer.verdict); }
+  [[nodiscard]] bool allows(HookAction what) const {
+    return action == what && verdict() == HookVerdict::kAllow;
+  }
+};
+
+/// Asking the application about clients without a token.
+class HookService {
+ public:
+  [[nodiscard]] virtual bool asks_about(HookAction action) const = 0;
+  /// The header fields and cookies that a question has.
+  [[nodiscard]] virtual const frame::Hooks& rules() const = 0;
+
+  /// Asks about a connection. The protocol's on_decision() is called later, unless the connection
+  /// closes before. False if too many clients wait: nothing was asked.
+  [[nodiscard]] virtual bool ask(Connection* connection, frame::HookRequest question) = 0;
+
+ protected:
+  ~HookService() = default;
+};
+
 /// Filled in once, when the worker is built. Where the server speaks echo, nothing below
 /// `rejections` is used.
 struct Services {
@@ -170,6 +215,8 @@ struct Services {
   MailService* mail = nullptr;
   /// Null where everybody may do everything.
   AccessService* access = nullptr;
+  /// Null where nobody is asked about clients.
+  HookService* hooks = nullptr;
   InputBudget* input_budget = nullptr;
   /// This worker's compression, shared by all its WebSockets.
   DeflateCodec* deflate = nullptr;

@@ -60,7 +60,7 @@ struct Session {
   PendingReplay replay;
   /// The beginning of a WebSocket message in several parts.
   std::string message;
-  /// Complete WebSocket messages that wait until the replay ends.
+  /// Complete WebSocket messages that wait until a replay ends, or for a decision.
   std::vector<std::string> waiting;
   /// What the application orders during a replay. Handled at its end, before `waiting`.
   std::vector<ChannelOrder> orders;
@@ -79,6 +79,8 @@ struct Session {
   bool is_head_only = false;
   /// A poll that does not wait for a message.
   bool answers_at_once = false;
+  /// The first of the waiting WebSocket messages needs the application's decision.
+  bool awaits_decision = false;
 
   /// The bytes that the InputBudget counts for it.
   [[nodiscard]] size_t input_budget_bytes() const {
@@ -92,7 +94,7 @@ struct Session {
     return !send_queue.is_empty() || !input.empty() || subscriptions.size() > 1 ||
            replay.state != ReplayState::kNone || !message.empty() || !callback.empty() ||
            !origin.empty() || !head.empty() || closes_after || is_head_only || answers_at_once ||
-           !frames.is_idle() || !waiting.empty() || !orders.empty();
+           !frames.is_idle() || !waiting.empty() || !orders.empty() || awaits_decision;
   }
 };
 

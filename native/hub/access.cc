@@ -27,6 +27,12 @@ std::string decoded(const std::string& text) {
   return is_valid ? bytes : std::string();
 }
 
+/// What the application subscribes its user to, the user may have.
+void add_claimed_channels(Claims* claims) {
+  std::vector<std::string>& names = claims->grants[static_cast<size_t>(Action::kSubscribe)];
+  names.insert(names.end(), claims->channels.begin(), claims->channels.end());
+}
+
 Counter counter_of(TokenFault fault) {
   switch (fault) {
     case TokenFault::kNone:
@@ -136,9 +142,7 @@ TokenFault Access::verify_connection_token(std::string_view token, uint64_t now_
   if (!out->channel.empty()) return TokenFault::kPurpose;
   const std::vector<std::string>& channels = out->channels;
   if (!std::all_of(channels.begin(), channels.end(), is_channel)) return TokenFault::kMalformed;
-  // What the application subscribes its user to, the user may have.
-  std::vector<std::string>& names = out->grants[static_cast<size_t>(Action::kSubscribe)];
-  names.insert(names.end(), out->channels.begin(), out->channels.end());
+  add_claimed_channels(out);
   return TokenFault::kNone;
 }
 
@@ -192,9 +196,14 @@ TokenFault Access::identify(Connection* connection,
     return TokenFault::kUserFull;
   }
   principals_.set(connection->fd(), known, end_of(known, now_s));
-  const Ref<Grants> grants = principals_.grants(connection->fd());
-  channels->insert(channels->end(), grants->channels().begin(), grants->channels().end());
+  append_channels(connection, channels);
   return TokenFault::kNone;
+}
+
+void Access::append_channels(Connection* connection, std::vector<std::string>* channels) {
+  const Ref<Grants> grants = principals_.grants(connection->fd());
+  if (!grants) return;
+  channels->insert(channels->end(), grants->channels().begin(), grants->channels().end());
 }
 
 template <typename Visit>
@@ -215,14 +224,69 @@ TokenFault Access::refresh(Connection* connection,
     fault = TokenFault::kUser;
   }
   if (count(fault) != TokenFault::kNone) return fault;
+  replace(connection, known, now_s, lost);
+  return TokenFault::kNone;
+}
+
+/// Gives the connection another identity of its user; `lost` gets the subscribed channels that only
+/// the old one allows.
+void Access::replace(Connection* connection,
+                     const KnownToken& token,
+                     uint64_t now_s,
+                     std::vector<std::string>* lost) {
   const Ref<Grants> old = principals_.grants(connection->fd());
-  principals_.set(connection->fd(), known, end_of(known, now_s));
+  principals_.set(connection->fd(), token, end_of(token, now_s));
   visit_subscriptions(*connection, [&](uint32_t channel) {
     const std::string& name = parts_.channels->at(channel).name;
     const bool was_granted = old && old->allows(Action::kSubscribe, name);
     if (was_granted && !allows(connection, Action::kSubscribe, name)) lost->push_back(name);
   });
+}
+
+/// A decision as if it were a token that was issued now. Its identity has one user more, which the
+/// caller releases.
+KnownToken Access::known_of(const frame::HookAnswer& answer, uint64_t now_s) {
+  Claims claims;
+  claims.is_by_decision = true;
+  claims.user = answer.user;
+  claims.info = answer.info;
+  claims.channels = answer.channels;
+  claims.grants = {answer.subscribe, answer.publish, answer.presence, answer.history};
+  add_claimed_channels(&claims);
+  KnownToken known;
+  known.identity = principals_.acquire(claims);
+  known.expires_at_s =
+      answer.expires_at_s == 0 ? static_cast<uint32_t>(kEndMax) : answer.expires_at_s;
+  known.issued_at_s = static_cast<uint32_t>(std::min(now_s, kEndMax));
+  return known;
+}
+
+TokenFault Access::identify_as(Connection* connection,
+                               const frame::HookAnswer& answer,
+                               std::vector<std::string>* channels) {
+  if (!change_user(connection->fd(), answer.user)) return TokenFault::kUserFull;
+  const uint64_t now_s = sys::wall_s();
+  const KnownToken known = known_of(answer, now_s);
+  principals_.set(connection->fd(), known, end_of(known, now_s));
+  principals_.release(known.identity);
+  append_channels(connection, channels);
   return TokenFault::kNone;
+}
+
+TokenFault Access::refresh_as(Connection* connection,
+                              const frame::HookAnswer& answer,
+                              std::vector<std::string>* lost) {
+  if (answer.user != user(connection)) return TokenFault::kUser;
+  const uint64_t now_s = sys::wall_s();
+  const KnownToken known = known_of(answer, now_s);
+  replace(connection, known, now_s, lost);
+  principals_.release(known.identity);
+  return TokenFault::kNone;
+}
+
+bool Access::is_by_decision(Connection* connection) {
+  const Ref<Grants> grants = principals_.grants(connection->fd());
+  return grants && grants->is_by_decision();
 }
 
 TokenFault Access::admit(Connection* connection,

@@ -92,6 +92,14 @@ class Access final : public AccessService {
   [[nodiscard]] TokenFault admit(Connection* connection,
                                  std::string_view token,
                                  std::vector<std::string>* channels) override;
+  [[nodiscard]] TokenFault identify_as(Connection* connection,
+                                       const frame::HookAnswer& answer,
+                                       std::vector<std::string>* channels) override;
+  [[nodiscard]] TokenFault refresh_as(Connection* connection,
+                                      const frame::HookAnswer& answer,
+                                      std::vector<std::string>* lost) override;
+  [[nodiscard]] bool is_by_decision(Connection* connection) override;
+  void append_channels(Connection* connection, std::vector<std::string>* channels) override;
   void forget(Connection* connection) override;
   [[nodiscard]] bool allows(Connection* connection, Action action, std::string_view name) override;
   [[nodiscard]] ClientPublish client_publish(std::string_view channel) override;
@@ -120,6 +128,11 @@ class Access final : public AccessService {
   [[nodiscard]] bool is_public(std::string_view name, const NamespaceRules& rules) const;
   [[nodiscard]] bool may_publish(Connection* connection, std::string_view channel);
   [[nodiscard]] bool is_subscribed(const Connection& connection, std::string_view channel) const;
+  [[nodiscard]] KnownToken known_of(const frame::HookAnswer& answer, uint64_t now_s);
+  void replace(Connection* connection,
+               const KnownToken& token,
+               uint64_t now_s,
+               std::vector<std::string>* lost);
   void forget_known();
   [[nodiscard]] bool change_user(int fd, std::string_view user);
   [[nodiscard]] uint32_t end_of(const KnownToken& token, uint64_t now_s);

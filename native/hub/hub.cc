@@ -69,6 +69,11 @@ Hub::Hub(Transport* transport, Control* control, Counters* counters, ClientLimit
                       transport,
                       &transport->services(),
                       transport->protocols()}),
+      hooks_({&transport->connections(),
+              control,
+              counters,
+              &transport->services(),
+              transport->protocols()}),
       random_(sys::monotonic_ns()),
       rejections_(control, counters),
       limits_(limits) {
@@ -128,6 +133,11 @@ void Hub::on_lease(frame::MailboxLease lease) {
   const Ref<Message> message = make_ref<Message>();
   message->data = std::move(lease.data.bytes);
   delivery_.send(connection, *message);
+}
+
+void Hub::on_hooks(frame::Hooks rules) {
+  hooks_.configure(std::move(rules));
+  transport_->services().hooks = &hooks_;
 }
 
 void Hub::on_kick(const frame::Kick& order) {
@@ -192,6 +202,7 @@ void Hub::tick(uint16_t now) {
   presence_.tick(now);
   access_.tick();
   requests_.tick(now);
+  hooks_.tick(now);
   deflate_.trim();
   counters_->set(Counter::kChannels, channels_.size());
 }

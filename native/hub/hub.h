@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/random.h"
@@ -16,6 +17,7 @@
 #include "hub/access.h"
 #include "hub/client_requests.h"
 #include "hub/delivery.h"
+#include "hub/hook_requests.h"
 #include "hub/kicks.h"
 #include "hub/mailboxes.h"
 #include "hub/number_window.h"
@@ -69,6 +71,8 @@ class Hub final : SubscriptionService, PublishService, ConnectionObserver, Repla
     return namespaces_.configure(settings);
   }
   void on_keys_checked(const frame::KeysChecked& order) { access_.on_keys_checked(order); }
+  void on_hooks(frame::Hooks rules);
+  void on_hook_answer(frame::HookAnswer answer) { hooks_.on_answer(std::move(answer)); }
   void on_revoke(const frame::Revoke& order) { access_.revoke(order); }
   void on_disconnect_user(const frame::DisconnectUser& order) { access_.disconnect_user(order); }
   void on_kick(const frame::Kick& order);
@@ -137,6 +141,7 @@ class Hub final : SubscriptionService, PublishService, ConnectionObserver, Repla
   Access access_;
   ClientRequests requests_;
   UserChannels user_channels_;
+  HookRequests hooks_;
   DeflateCodec deflate_;
   Random random_;
   RejectionLog rejections_;

@@ -42,6 +42,13 @@ constexpr uint8_t kClientHistory = 16;
 /// What a client requests of the manager. The values of `ClientRequest.kind`.
 enum class ClientRequestKind : uint8_t { kPresence, kHistory };
 
+/// What a client without a token wants to do, about which the application is asked. The values of
+/// `HookRequest.action`.
+enum class HookAction : uint8_t { kConnect, kSubscribe, kPublish, kRefresh };
+
+/// The values of `HookAnswer.verdict`. kUnavailable: there is no decision; the client may retry.
+enum class HookVerdict : uint8_t { kAllow, kDeny, kUnavailable };
+
 /// Bits of the `flags` of a Publish or Message frame. kBinary: the data are bytes, not text.
 /// kPolicyMask, shifted by kPolicyShift: a SlowPolicy. kEphemeral: the history may drop the message
 /// before others of its channel, so no recent-message cache keeps it.
@@ -193,6 +200,32 @@ constexpr uint8_t kPublicOnly = 4;
 /// A worker died, and the connections that it counted are gone: count all again, in the set
 /// `tables`, which is empty.
 #define MC_RECOUNT(F) F(u8, tables)
+
+/// About what the application is asked, sent before Configure; without it, about nothing.
+/// `actions` are values of HookAction. A request about a client has the values of these header
+/// fields and cookies.
+#define MC_HOOKS(F)   \
+  F(numbers, actions) \
+  F(texts, headers)   \
+  F(texts, cookies)
+
+/// The application's decision about a HookRequest, whose number it repeats. `status` of a denial is
+/// 401 or 403, and `reason` a sentence for the client. The other fields are the client's identity,
+/// if it may connect or refresh: `expires_at_s` is a second of the epoch, 0 for never; the names of
+/// its grants; the `channels` that it is subscribed to; `info` is JSON, or empty.
+#define MC_HOOK_ANSWER(F) \
+  F(u32, request)         \
+  F(u8, verdict)          \
+  F(u32, status)          \
+  F(text, reason)         \
+  F(text, user)           \
+  F(u32, expires_at_s)    \
+  F(texts, subscribe)     \
+  F(texts, publish)       \
+  F(texts, presence)      \
+  F(texts, history)       \
+  F(texts, channels)      \
+  F(text, info)
 
 /// Tokens that count no longer, and whose connections end: those of `user`, or the one with the
 /// `jti` `id`, that were issued at or before `before_s`. Kept until `ends_at_s`. Times are seconds
@@ -392,6 +425,23 @@ constexpr uint8_t kPublicOnly = 4;
   F(u32, fd)               \
   F(u32, generation)
 
+/// A client without a token waits for the application's decision. `action` is a HookAction.
+/// `transport` is sse, stream, poll or websocket; `address` the client's, empty for a unix socket.
+/// `token` is what the client presents in place of a token, or empty. A name and the value at the
+/// same index belong together; what the client did not send is left out.
+#define MC_HOOK_REQUEST(F)  \
+  F(u32, request)           \
+  F(u8, action)             \
+  F(text, transport)        \
+  F(text, address)          \
+  F(text, user)             \
+  F(text, token)            \
+  F(texts, channels)        \
+  F(texts, header_names)    \
+  F(texts, header_values)   \
+  F(texts, cookie_names)    \
+  F(texts, cookie_values)
+
 /// A client published a message; the server allows that. A Rejected frame reports a message that
 /// was not published; a Published frame one that was, if it has an `id`.
 #define MC_MESSAGE(F) \
@@ -443,7 +493,10 @@ constexpr uint8_t kPublicOnly = 4;
   X(kMailboxPoll, 26, MailboxPoll, MC_MAILBOX_POLL)             \
   X(kMailboxAck, 27, MailboxAck, MC_MAILBOX_ACK)                \
   X(kMailboxNack, 28, MailboxNack, MC_MAILBOX_NACK)             \
-  X(kUnknownKey, 37, UnknownKey, MC_UNKNOWN_KEY)
+  X(kUnknownKey, 37, UnknownKey, MC_UNKNOWN_KEY)                \
+  X(kHooks, 45, Hooks, MC_HOOKS)                                \
+  X(kHookRequest, 46, HookRequest, MC_HOOK_REQUEST)             \
+  X(kHookAnswer, 47, HookAnswer, MC_HOOK_ANSWER)
 
 enum class FrameType : uint8_t { MC_FRAMES(MC_FRAME_TYPE) };
 

@@ -134,6 +134,12 @@ enum class CounterKind : uint8_t { kTotal, kGauge };
     "Rejected for another fault, which the response names.")                                       \
   X(kAccessDeniedTotal, "access_denied_total", kTotal,                                            \
     "Requests and commands that neither a grant nor --public allows.")                            \
+  X(kHookQuestionsTotal, "hook_questions_total", kTotal,                                          \
+    "Clients without a token that waited for the application's decision. Tokens never do.")       \
+  X(kHookWaitingFullTotal, "hook_waiting_full_total", kTotal,                                     \
+    "Clients rejected because too many of this worker waited for a decision.")                    \
+  X(kHookUnansweredTotal, "hook_unanswered_total", kTotal,                                        \
+    "Clients rejected because the manager sent no decision in time: it hangs.")                   \
   X(kForeignOriginsTotal, "foreign_origins_total", kTotal,                                        \
     "Requests of pages whose origin --origin does not list. Browsers hide the responses.")        \
   X(kForeignProtocolTotal, "foreign_protocol_total", kTotal,                                      \

@@ -45,6 +45,26 @@ bool parse_path(const std::string& path, Address* out) {
   return true;
 }
 
+std::string peer_host(int fd) {
+  sockaddr_storage storage{};
+  socklen_t bytes = sizeof storage;
+  if (::getpeername(fd, reinterpret_cast<sockaddr*>(&storage), &bytes) != 0) return {};
+  char text[INET6_ADDRSTRLEN] = {};
+  if (storage.ss_family == AF_INET) {
+    const auto* v4 = reinterpret_cast<const sockaddr_in*>(&storage);
+    ::inet_ntop(AF_INET, &v4->sin_addr, text, sizeof text);
+  } else if (storage.ss_family == AF_INET6) {
+    const auto& address = reinterpret_cast<const sockaddr_in6*>(&storage)->sin6_addr;
+    // The last four bytes of ::ffff:1.2.3.4 (RFC 4291 2.5.5.2).
+    if (IN6_IS_ADDR_V4MAPPED(&address)) {
+      ::inet_ntop(AF_INET, &address.s6_addr[12], text, sizeof text);
+    } else {
+      ::inet_ntop(AF_INET6, &address, text, sizeof text);
+    }
+  }
+  return text;
+}
+
 bool parse_address(const std::string& text, Address* out) {
   if (text.rfind(kUnixPrefix, 0) == 0) return parse_path(text.substr(sizeof kUnixPrefix - 1), out);
   const size_t space = text.find(' ');

@@ -25,6 +25,10 @@ struct Address {
 /// path is too long for the kernel or has a zero byte.
 [[nodiscard]] bool parse_path(const std::string& path, Address* out);
 
+/// The numeric host of a socket's peer; an IPv4 address also where an IPv6 socket accepted it.
+/// Empty for a unix socket, and for a peer that has left.
+[[nodiscard]] std::string peer_host(int fd);
+
 /// Reads "HOST PORT" or "unix PATH", as frames have them.
 [[nodiscard]] bool parse_address(const std::string& text, Address* out);
 

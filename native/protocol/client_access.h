@@ -2,6 +2,7 @@
 // Nothing is checked where the server has no rules of access.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -12,20 +13,32 @@
 
 namespace megacomet {
 
+/// Whether a request may go on.
+struct AccessCheck {
+  HttpFault fault;
+  /// What the application decides before anything else happens.
+  std::optional<frame::HookRequest> question;
+
+  [[nodiscard]] bool is_allowed() const { return fault.code == 0 && !question; }
+};
+
 /// Gives the connection the identity of the request's token, adds the channels of that token to the
-/// request, and checks that the client may subscribe to each of its channels.
-[[nodiscard]] HttpFault check_request_access(Services& services,
-                                             Connection* connection,
-                                             const HttpHead& head,
-                                             CometRequest* request);
+/// request, and checks that the client may subscribe to each of its channels. `decision` is about
+/// the question that the last call of this request had; null in the first.
+[[nodiscard]] AccessCheck check_request_access(Services& services,
+                                               Connection* connection,
+                                               const HttpHead& head,
+                                               CometRequest* request,
+                                               const HookDecision* decision);
 
 /// Why a client may not subscribe to all of these channels; code 0 if it may, 401 for a token that
 /// is missing or rejected, 503 for one whose key is not known yet, else 403. `tokens` are for one
-/// channel each.
+/// channel each; the application has allowed the channels of `admitted`.
 [[nodiscard]] HttpFault check_subscribe_access(Services& services,
                                                Connection* connection,
                                                const std::vector<std::string>& channels,
-                                               const std::vector<std::string>& tokens);
+                                               const std::vector<std::string>& tokens,
+                                               std::vector<std::string> admitted);
 
 /// Whether the server needs tokens, and the client has shown none.
 [[nodiscard]] bool is_unknown(Services& services, Connection* connection);

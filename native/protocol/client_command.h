@@ -24,6 +24,9 @@ struct ClientCommand {
   std::string event;
   /// Of presence and history: members or messages of the answer.
   std::optional<uint32_t> limit;
+  /// The application has allowed it: of subscribe these channels, of publish the only one. Not a
+  /// member of the message.
+  std::vector<std::string> admitted;
 
   /// The only channel or pattern, if it is a valid one; else empty.
   [[nodiscard]] std::string channel() const;

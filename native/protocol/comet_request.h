@@ -49,6 +49,12 @@ struct HttpFault {
   const char* challenge = "";
 };
 
+/// Challenges for `HttpFault.challenge`. RFC 6750 3: a challenge has at least one parameter.
+inline constexpr char kChallenge[] = "Bearer realm=\"megacomet-ts\"";
+inline constexpr char kScopeChallenge[] =
+    "Bearer realm=\"megacomet-ts\", error=\"insufficient_scope\"";
+inline constexpr char kTokenChallenge[] = "Bearer realm=\"megacomet-ts\", error=\"invalid_token\"";
+
 /// What a parameter of a query, or a member of a command, says by its name, in any case and with or
 /// without `-` and `_`. kStart: "since" or "cursor", which a page sets. kResume: "lastEventId",
 /// which client libraries add to a URL when they reconnect.

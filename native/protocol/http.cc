@@ -20,6 +20,7 @@
 #include "protocol/client_access.h"
 #include "protocol/comet_request.h"
 #include "protocol/endless_response.h"
+#include "protocol/hook_questions.h"
 #include "protocol/http_answer.h"
 #include "protocol/http_refusal.h"
 
@@ -316,9 +317,28 @@ void note_foreign_page(const RequestContext& context, bool is_script) {
   if (is_foreign || is_script) context.services.rejections->note_origin(page_origin(context.head));
 }
 
-void handle(const RequestContext& context) {
-  context.services.counters->add(Counter::kRequestsTotal);
-  if (!count_client(context)) return;
+void reject_access(const RequestContext& context, const HttpFault& fault) {
+  if (fault.code == 503) return reject_for_now(context, fault);
+  if (fault.code == 429) return reject_limited(context, fault.sentence);
+  // A client that guesses tokens connects again for each try.
+  if (fault.code == 401) return reject_and_close(context, fault);
+  reject(context, fault);
+}
+
+/// The request waits for the application's decision, and is read again then.
+void ask(const RequestContext& context, frame::HookRequest question) {
+  if (!context.services.hooks->ask(context.connection, std::move(question))) {
+    return reject_for_now(context, {503, kUndecided});
+  }
+  hand_over(context.connection, ProtocolId::kPendingRequest);
+}
+
+/// `decision` is about the question that the request had before; null in its first call.
+void handle(const RequestContext& context, const HookDecision* decision) {
+  if (decision == nullptr) {
+    context.services.counters->add(Counter::kRequestsTotal);
+    if (!count_client(context)) return;
+  }
   // No endpoint accepts a body. Skipping one would cost more than closing.
   if (context.head.framing != BodyFraming::kNone) {
     return reject_and_close(context, {400, "a request body is not accepted"});
@@ -334,13 +354,10 @@ void handle(const RequestContext& context) {
   const HttpFault fault = read_comet_request(context.head, context.rules(), &request);
   note_foreign_page(context, fault.code == 403);
   if (fault.code != 0) return reject(context, fault);
-  const HttpFault denied =
-      check_request_access(context.services, context.connection, context.head, &request);
-  // A client that guesses tokens connects again for each try.
-  if (denied.code == 401) return reject_and_close(context, denied);
-  if (denied.code == 503) return reject_for_now(context, denied);
-  if (denied.code == 429) return reject_limited(context, denied.sentence);
-  if (denied.code != 0) return reject(context, denied);
+  AccessCheck access =
+      check_request_access(context.services, context.connection, context.head, &request, decision);
+  if (access.fault.code != 0) return reject_access(context, access.fault);
+  if (access.question) return ask(context, std::move(*access.question));
   if (needs_channel(request.route) && request.channels.empty()) {
     return reject(context, {400, "channel is required"});
   }
@@ -374,11 +391,20 @@ void reject_head(Services& services,
   reject(services, connection, {result.answer, sentence.c_str()}, options, {});
 }
 
-/// Answers the complete requests of a text while the connection speaks HTTP.
+/// Keeps a request, and what follows it, until the application has decided.
+void keep_pending(Services& services, Connection* connection, std::string_view bytes) {
+  services.connections->set_deadline(connection, services.rules->heartbeat_s);
+  Session* session = services.sessions->acquire(connection);
+  static_cast<void>(services.connections->keep_input(connection, bytes, &session->input));
+}
+
+/// Answers the complete requests of a text while the connection speaks HTTP. `decision` is about
+/// the first of them, or null.
 void serve(Services& services,
            Connection* connection,
            std::string_view rest,
-           HeadProgress progress) {
+           HeadProgress progress,
+           const HookDecision* decision = nullptr) {
   const uint32_t generation = connection->generation;
   const auto is_open = [connection, generation] {
     return connection->generation == generation && !connection->is_closing;
@@ -401,8 +427,11 @@ void serve(Services& services,
     }
     if (result.status == HeadStatus::kBad) return reject_head(services, connection, result, rest);
     progress = HeadProgress();
-    handle(context_of(services, connection, head));
+    handle(context_of(services, connection, head), std::exchange(decision, nullptr));
     if (!is_open()) return;
+    if (connection->protocol == static_cast<uint8_t>(ProtocolId::kPendingRequest)) {
+      return keep_pending(services, connection, rest);
+    }
     rest.remove_prefix(result.consumed);
     if (connection->protocol == static_cast<uint8_t>(ProtocolId::kHttp)) continue;
     // The other protocol reads the rest: a poll keeps the next request until it responds.
@@ -448,6 +477,14 @@ constexpr Protocol make_protocol() {
 }  // namespace
 
 constexpr Protocol kHttpProtocol = make_protocol();
+
+void resume_request(Services& services, Connection* connection, const HookDecision& decision) {
+  const uint32_t generation = connection->generation;
+  hand_over(connection, ProtocolId::kHttp);
+  const std::string text = services.input_budget->take(&connection->session->input);
+  serve(services, connection, text, HeadProgress(), &decision);
+  if (connection->generation == generation) services.sessions->release(connection);
+}
 
 void await_request(Services& services, Connection* connection) {
   if (ClientLimits::is_of_proxy(*connection)) services.limits->end_request(connection);

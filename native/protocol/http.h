@@ -7,6 +7,9 @@ namespace megacomet {
 
 extern const Protocol kHttpProtocol;
 
+/// Goes on with a pending request after the application's decision.
+void resume_request(Services& services, Connection* connection, const HookDecision& decision);
+
 /// Sets the deadline of a connection that waits for its next request.
 void await_request(Services& services, Connection* connection);
 

@@ -26,8 +26,11 @@ void on_input_full(Services& services, Connection* connection) {
       services, connection, close_code::kTryAgainLater, kInputBudgetFull, CloseCause::kRejected);
 }
 
-bool has_replay(const Connection& connection) {
-  return connection.is_busy() && connection.session->replay.state != ReplayState::kNone;
+/// Whether a command has not ended: its replay, or the decision about it.
+bool is_command_pending(const Connection& connection) {
+  if (!connection.is_busy()) return false;
+  const Session& session = *connection.session;
+  return session.replay.state != ReplayState::kNone || session.awaits_decision;
 }
 
 /// Handles the frames of one read.
@@ -152,16 +155,17 @@ class Reader final : public WebSocketEvents {
           services_, connection_, close_code::kUnsupported, "text only", CloseCause::kRejected);
       return false;
     }
-    if (!has_replay(*connection_)) {
+    if (!is_command_pending(*connection_)) {
       return handle_command(services_, connection_, text) && is_open();
     }
-    // Commands are handled in order, after the replay of the last subscribe.
+    // Commands are handled in order, after the replay of the last subscribe, or the decision about
+    // the last command.
     std::vector<std::string>& waiting = connection_->session->waiting;
     if (waiting.size() >= bounds::kWaitingMessagesMax) {
       close_websocket(services_,
                       connection_,
                       close_code::kPolicy,
-                      "too many messages during a replay",
+                      "too many messages while a command is pending",
                       CloseCause::kRejected);
       return false;
     }
@@ -238,8 +242,8 @@ Ref<Payload> encode(Services& services, const Connection& connection, Message& m
                              encode_for_this);
 }
 
-/// Handles the messages that waited for the end of a replay.
-void handle_waiting(Services& services, Connection* connection) {
+/// Handles the messages that waited. `decision` is about the first of them; null after a replay.
+void handle_waiting(Services& services, Connection* connection, const HookDecision* decision) {
   const uint32_t generation = connection->generation;
   std::vector<std::string> waiting;
   for (std::string& one : connection->session->waiting) {
@@ -247,10 +251,10 @@ void handle_waiting(Services& services, Connection* connection) {
   }
   connection->session->waiting.clear();
   for (size_t at = 0; at < waiting.size(); ++at) {
-    if (!handle_command(services, connection, waiting[at])) return;
-    if (connection->generation != generation || !connection->is_busy()) continue;
+    const HookDecision* own = std::exchange(decision, nullptr);
+    if (!handle_command(services, connection, waiting[at], own)) return;
+    if (connection->generation != generation || !is_command_pending(*connection)) continue;
     Session* session = connection->session;
-    if (session->replay.state == ReplayState::kNone) continue;
     while (++at < waiting.size()) {
       session->waiting.emplace_back();
       if (!services.connections->keep_input(connection, waiting[at], &session->waiting.back())) {
@@ -261,9 +265,10 @@ void handle_waiting(Services& services, Connection* connection) {
   }
 }
 
-/// Handles what the application ordered during a replay. An order can begin another replay.
+/// Handles what the application ordered while a command was pending. An order can begin another
+/// replay.
 void handle_orders(Services& services, Connection* connection) {
-  while (connection->is_busy() && !has_replay(*connection)) {
+  while (connection->is_busy() && !is_command_pending(*connection)) {
     std::vector<ChannelOrder>& orders = connection->session->orders;
     if (orders.empty()) return;
     const ChannelOrder order = std::move(orders.front());
@@ -289,14 +294,24 @@ void on_replay(Services& services, Connection* connection, const Replay& replay)
   if (!replay.is_last) return;
   const uint32_t generation = connection->generation;
   handle_orders(services, connection);
-  if (connection->generation != generation || has_replay(*connection)) return;
+  if (connection->generation != generation || is_command_pending(*connection)) return;
   const bool has_waiting = connection->is_busy() && !connection->session->waiting.empty();
-  if (has_waiting) handle_waiting(services, connection);
+  if (has_waiting) handle_waiting(services, connection, nullptr);
+}
+
+void on_decision(Services& services, Connection* connection, const HookDecision& decision) {
+  if (!connection->is_busy() || !connection->session->awaits_decision) return;
+  const uint32_t generation = connection->generation;
+  connection->session->awaits_decision = false;
+  handle_waiting(services, connection, &decision);
+  if (connection->generation != generation) return;
+  handle_orders(services, connection);
+  if (connection->generation == generation) services.sessions->release(connection);
 }
 
 bool has_subscriptions(const Connection& connection) {
   if (!connection.is_busy()) return connection.state == ConnectionState::kSubscribed;
-  return !connection.session->subscriptions.empty() || has_replay(connection);
+  return !connection.session->subscriptions.empty() || is_command_pending(connection);
 }
 
 void on_deadline(Services& services, Connection* connection) {
@@ -328,9 +343,9 @@ void on_response(Services& services, Connection* connection, const Response& res
   send_websocket_text(services, connection, response_text(response));
 }
 
-/// Like a client's commands, an order waits for the end of a replay.
+/// Like a client's commands, an order waits for the end of a replay, or for a decision.
 void on_channels(Services& services, Connection* connection, const ChannelChange& change) {
-  if (!has_replay(*connection)) {
+  if (!is_command_pending(*connection)) {
     if (change_channels(services, connection, change)) services.sessions->release(connection);
     return;
   }
@@ -377,6 +392,7 @@ constexpr Protocol make_protocol() {
   protocol.on_published = on_published;
   protocol.on_response = on_response;
   protocol.on_channels = on_channels;
+  protocol.on_decision = on_decision;
   return protocol;
 }
 

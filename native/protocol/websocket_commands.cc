@@ -2,6 +2,7 @@
 #include "protocol/websocket_commands.h"
 
 #include <algorithm>
+#include <optional>
 #include <set>
 #include <utility>
 #include <vector>
@@ -14,6 +15,7 @@
 #include "connection/sessions.h"
 #include "protocol/client_access.h"
 #include "protocol/client_command.h"
+#include "protocol/hook_questions.h"
 #include "protocol/websocket_output.h"
 #include "protocol/websocket_requests.h"
 #include "pubsub/channel_name.h"
@@ -71,8 +73,8 @@ bool subscribe(Services& services, Connection* connection, const ClientCommand& 
       return reject(services, connection, command, "channel: not a valid channel name");
     }
   }
-  const HttpFault fault =
-      check_subscribe_access(services, connection, command.channels, command.tokens);
+  const HttpFault fault = check_subscribe_access(
+      services, connection, command.channels, command.tokens, command.admitted);
   if (fault.code != 0) return reject(services, connection, command, fault.sentence);
   Cursor since{};
   if (!command.since.empty() && !parse_cursor(command.since, &since)) {
@@ -141,7 +143,7 @@ bool publish(Services& services, Connection* connection, const ClientCommand& co
     return fail("clients may not publish here");
   }
   if (channel.empty() || channel.back() == '*') return fail("channel: must be one exact name");
-  if (!may_publish(services, connection, channel))
+  if (command.admitted.empty() && !may_publish(services, connection, channel))
     return fail("publish: not allowed with this token");
   if (!command.data) return fail("data is required");
   if (!is_label(command.id) || !is_label(command.event)) {
@@ -185,17 +187,22 @@ std::string identity_text(Services& services,
   return text;
 }
 
-/// The first message of a client without a token in its request.
-bool connect(Services& services, Connection* connection, const ClientCommand& command) {
-  std::vector<std::string> channels;
-  const TokenFault fault = services.access->identify(connection, command.tokens.front(), &channels);
-  if (fault != TokenFault::kNone) {
-    if (!reject(services, connection, command, describe(fault))) return false;
-    const bool is_for_now = fault == TokenFault::kKeyPending || fault == TokenFault::kUserFull;
-    const uint16_t code = is_for_now ? close_code::kTryAgainLater : close_code::kUnauthorized;
-    close_websocket(services, connection, code, describe(fault), CloseCause::kRejected);
-    return false;
-  }
+/// Sends an error, and closes.
+bool reject_connect(Services& services,
+                    Connection* connection,
+                    const ClientCommand& command,
+                    uint16_t code,
+                    const char* error) {
+  if (!reject(services, connection, command, error)) return false;
+  close_websocket(services, connection, code, error, CloseCause::kRejected);
+  return false;
+}
+
+/// Reports the new identity, and subscribes to its channels.
+bool welcome(Services& services,
+             Connection* connection,
+             const ClientCommand& command,
+             std::vector<std::string> channels) {
   if (!send_websocket_text(
           services, connection, identity_text(services, connection, command, "connected"))) {
     return false;
@@ -208,15 +215,35 @@ bool connect(Services& services, Connection* connection, const ClientCommand& co
   return subscribe(services, connection, claimed);
 }
 
-/// Leaves channels that the new token does not allow, and reports them.
-bool refresh(Services& services, Connection* connection, const ClientCommand& command) {
-  ClientCommand lost;
-  const TokenFault fault =
-      services.access->refresh(connection, command.tokens.front(), &lost.channels);
+/// The first message of a client without a token in its request.
+bool connect(Services& services, Connection* connection, const ClientCommand& command) {
+  std::vector<std::string> channels;
+  const TokenFault fault = services.access->identify(connection, command.tokens.front(), &channels);
+  if (fault == TokenFault::kNone) {
+    return welcome(services, connection, command, std::move(channels));
+  }
+  const bool is_for_now = fault == TokenFault::kKeyPending || fault == TokenFault::kUserFull;
+  const uint16_t code = is_for_now ? close_code::kTryAgainLater : close_code::kUnauthorized;
+  return reject_connect(services, connection, command, code, describe(fault));
+}
+
+/// Reports the new identity, and leaves the channels that it does not allow.
+bool end_refresh(Services& services,
+                 Connection* connection,
+                 const ClientCommand& command,
+                 TokenFault fault,
+                 const ClientCommand& lost) {
   if (fault != TokenFault::kNone) return reject(services, connection, command, describe(fault));
   if (!lost.channels.empty() && !unsubscribe(services, connection, lost)) return false;
   return send_websocket_text(
       services, connection, identity_text(services, connection, command, "refreshed"));
+}
+
+bool refresh(Services& services, Connection* connection, const ClientCommand& command) {
+  ClientCommand lost;
+  const TokenFault fault =
+      services.access->refresh(connection, command.tokens.front(), &lost.channels);
+  return end_refresh(services, connection, command, fault, lost);
 }
 
 /// A new identity, or a longer one.
@@ -255,6 +282,72 @@ bool is_in_time(Services& services, Connection* connection, const ClientCommand&
   return false;
 }
 
+bool dispatch(Services& services, Connection* connection, const ClientCommand& command) {
+  if (command.type == "subscribe") return subscribe(services, connection, command);
+  if (command.type == "unsubscribe") return unsubscribe(services, connection, command);
+  if (command.type == "publish") return publish(services, connection, command);
+  if (command.type == "connect" || command.type == "refresh") {
+    return identify(services, connection, command);
+  }
+  if (command.type == "presence" || command.type == "history") {
+    return request(services, connection, command);
+  }
+  if (command.type == "ping") return pong(services, connection, command);
+  return reject(services, connection, command, "unknown type");
+}
+
+/// Rejects a command. A client that may not connect cannot stay.
+bool reject_decided(Services& services,
+                    Connection* connection,
+                    const ClientCommand& command,
+                    const HttpFault& fault) {
+  if (fault.code != 503) services.counters->add(Counter::kAccessDeniedTotal);
+  if (command.type != "connect") return reject(services, connection, command, fault.sentence);
+  const uint16_t code = fault.code == 503 ? close_code::kTryAgainLater : close_code::kUnauthorized;
+  return reject_connect(services, connection, command, code, fault.sentence);
+}
+
+/// Handles a command about which the application has decided.
+bool handle_decided(Services& services,
+                    Connection* connection,
+                    ClientCommand* command,
+                    const HookDecision& decision) {
+  const HttpFault fault = fault_of(decision);
+  if (fault.code != 0) return reject_decided(services, connection, *command, fault);
+  if (decision.action == HookAction::kConnect) {
+    std::vector<std::string> channels;
+    const TokenFault full = services.access->identify_as(connection, decision.answer, &channels);
+    if (full != TokenFault::kNone) {
+      return reject_connect(
+          services, connection, *command, close_code::kTryAgainLater, describe(full));
+    }
+    return welcome(services, connection, *command, std::move(channels));
+  }
+  if (decision.action == HookAction::kRefresh) {
+    ClientCommand lost;
+    const TokenFault refused =
+        services.access->refresh_as(connection, decision.answer, &lost.channels);
+    return end_refresh(services, connection, *command, refused, lost);
+  }
+  command->admitted = decision.channels;
+  return dispatch(services, connection, *command);
+}
+
+/// Asks the application, and keeps the command until it has decided.
+bool ask(Services& services,
+         Connection* connection,
+         const ClientCommand& command,
+         frame::HookRequest question,
+         std::string_view text) {
+  if (!services.hooks->ask(connection, std::move(question))) {
+    return reject_decided(services, connection, command, {503, kUndecided});
+  }
+  Session* session = services.sessions->acquire(connection);
+  session->awaits_decision = true;
+  session->waiting.emplace_back();
+  return services.connections->keep_input(connection, text, &session->waiting.back());
+}
+
 }  // namespace
 
 bool send_command_error(Services& services,
@@ -276,23 +369,21 @@ bool send_command_error(Services& services,
   return send_websocket_text(services, connection, text);
 }
 
-bool handle_command(Services& services, Connection* connection, std::string_view text) {
+bool handle_command(Services& services,
+                    Connection* connection,
+                    std::string_view text,
+                    const HookDecision* decision) {
   ClientCommand command;
   const char* error = read_client_command(text, &command);
+  if (decision != nullptr) return handle_decided(services, connection, &command, *decision);
   const uint32_t generation = connection->generation;
   if (!is_in_time(services, connection, command)) return connection->generation == generation;
   if (error != nullptr) return reject(services, connection, command, error);
-  if (command.type == "subscribe") return subscribe(services, connection, command);
-  if (command.type == "unsubscribe") return unsubscribe(services, connection, command);
-  if (command.type == "publish") return publish(services, connection, command);
-  if (command.type == "connect" || command.type == "refresh") {
-    return identify(services, connection, command);
+  if (services.hooks != nullptr) {
+    std::optional<frame::HookRequest> question = question_of_command(services, connection, command);
+    if (question) return ask(services, connection, command, std::move(*question), text);
   }
-  if (command.type == "presence" || command.type == "history") {
-    return request(services, connection, command);
-  }
-  if (command.type == "ping") return pong(services, connection, command);
-  return reject(services, connection, command, "unknown type");
+  return dispatch(services, connection, command);
 }
 
 bool change_channels(Services& services, Connection* connection, const ChannelChange& change) {

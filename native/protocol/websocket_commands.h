@@ -8,8 +8,12 @@
 
 namespace megacomet {
 
-/// Handles one message of a client. False if the connection closed.
-bool handle_command(Services& services, Connection* connection, std::string_view text);
+/// Handles one message of a client. False if the connection closed. A message that needs a decision
+/// becomes the first of those that wait; its second call has the `decision`.
+bool handle_command(Services& services,
+                    Connection* connection,
+                    std::string_view text,
+                    const HookDecision* decision = nullptr);
 
 /// Sends an error. The error of a publish names the message, because the manager's errors arrive
 /// later than those of the worker.

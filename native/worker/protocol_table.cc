@@ -4,6 +4,7 @@
 #include "protocol/echo.h"
 #include "protocol/http.h"
 #include "protocol/mailbox.h"
+#include "protocol/pending_request.h"
 #include "protocol/poll.h"
 #include "protocol/proxy_header.h"
 #include "protocol/sse.h"

@@ -133,6 +133,8 @@ constexpr DispatchTable<Worker> Worker::kCommands({
     {FrameType::kAccess, to_hub<&Hub::on_access>},
     {FrameType::kNamespaces, to_hub<&Hub::on_namespaces>},
     {FrameType::kKeysChecked, to_hub<&Hub::on_keys_checked>},
+    {FrameType::kHooks, to_hub<&Hub::on_hooks>},
+    {FrameType::kHookAnswer, to_hub<&Hub::on_hook_answer>},
     {FrameType::kRevoke, to_hub<&Hub::on_revoke>},
     {FrameType::kDisconnectUser, to_hub<&Hub::on_disconnect_user>},
     {FrameType::kPublish, to_hub<&Hub::on_publish>},

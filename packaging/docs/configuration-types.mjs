@@ -52,11 +52,17 @@ export async function content() {
     .options.filter(({ isCommandLineOnly }) => !isCommandLineOnly);
   const reloadable = options.filter(({ isReloadable }) => isReloadable).map(({ key }) => key);
   const text = `// Generated from the option tables by packaging/docs/configuration-types.mjs: npm run docs.
+import type { Authorize } from '../base/authorize.js';
 import type { Logger } from '../base/logger.js';
 
 /** Options of {@link createServer}; each is also an option of \`megacomet-ts serve\`. */
 export interface ServerOptions {
 ${options.map(field).join('\n')}
+  /**
+   * Comet: decides about clients without a token, as a function in place of \`hookUrl\`. Default: nobody is
+   * asked.
+   */
+  authorize?: Authorize;
   /** Receiver of the log lines; a pino instance fits. Default: no log. */
   logger?: Logger;
 }

@@ -16,7 +16,8 @@ program. [operations.md](operations.md) says what to watch and what to do; [aler
   \`increase\`. Metrics of the kernel are gauges here; those that count began with their network namespace.
 - A value that this kernel or machine does not show is NaN, never 0.
 - \`/stats\` reports the same values as JSON. A field there is the name in camel case, without
-  \`megacomet_\` and, under \`mailboxes\`, \`ingest\`, \`admin\` and \`kernel\`, without the name of the group.
+  \`megacomet_\` and, under \`mailboxes\`, \`ingest\`, \`hook\`, \`admin\` and \`kernel\`, without the name of
+  the group.
 `;
 
 /** Sentences below the titles of groups. */
@@ -26,6 +27,7 @@ const NOTES = {
   Messages: 'Only with `--protocol comet`. The manager counts them, for all workers together.',
   Mailboxes: 'For clients that poll `/ID.js`; 0 without `--protocol comet`.',
   Ingest: 'For applications at `--ingest`; 0 without that option.',
+  Hook: 'For clients without a token; 0 without `--hook-url`, or `authorize` of the library; see [hooks.md](hooks.md).',
   Limits: 'A limit that does not apply on this machine has no sample.',
 };
 

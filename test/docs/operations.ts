@@ -83,9 +83,9 @@ t.test('a field of /stats has the name of its metric in camel case', (t) => {
   for (const [field, { name }] of Object.entries(METRIC_TABLES.messages)) {
     t.equal(field, camelCase(name));
   }
-  for (const group of ['mailboxes', 'ingest'] as const) {
+  for (const group of ['mailboxes', 'ingest', 'hook'] as const) {
     for (const [field, { name }] of Object.entries(METRIC_TABLES[group])) {
-      t.equal(field, camelCase(name.replace(/^(mailbox|ingest)_/, '')));
+      t.equal(field, camelCase(name.replace(/^(mailbox|ingest|hook)_/, '')));
     }
   }
   t.end();

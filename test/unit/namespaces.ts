@@ -127,7 +127,7 @@ t.test('an error of a config file names the line', (t) => {
     ],
     [
       '"chat/*": {"client-publish": "grant"}',
-      /^namespaces: chat\/\*: client-publish: "grant" needs --token-key$/,
+      /^namespaces: chat\/\*: client-publish: "grant" needs --token-key or --hook-url$/,
     ],
     ['"chat/*": {"history-count": 5}', ''],
   ];

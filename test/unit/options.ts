@@ -59,8 +59,8 @@ type Reloadable = Extract<Library, { readonly isReloadable: true }>;
 t.test('the generated types of the library are those of the table', (t) => {
   // The compiler checks these: a wrong type does not accept `true`.
   const proofs: readonly [
-    Same<Omit<ServerOptions, 'logger'>, OptionsOf<Library[]>>,
-    Same<keyof ServerOptions, keyof OptionsOf<Library[]> | 'logger'>,
+    Same<Omit<ServerOptions, 'authorize' | 'logger'>, OptionsOf<Library[]>>,
+    Same<keyof ServerOptions, keyof OptionsOf<Library[]> | 'authorize' | 'logger'>,
     Same<Adjustments, OptionsOf<Reloadable[]>>,
     Same<keyof Adjustments, keyof OptionsOf<Reloadable[]>>,
   ] = [true, true, true, true];

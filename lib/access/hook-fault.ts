@@ -1,0 +1,14 @@
+// Why an application gave no decision.
+
+/** Each is a counter. */
+export type HookCause = 'answer' | 'connection' | 'error' | 'status' | 'timeout';
+
+/** There is no decision. */
+export class HookFault extends Error {
+  readonly reason: HookCause;
+
+  constructor(reason: HookCause, message: string) {
+    super(message);
+    this.reason = reason;
+  }
+}

@@ -1,0 +1,135 @@
+// The options of hooks: about what the application is asked, and how.
+import type { Authorize, AuthorizeAction } from '../base/authorize.js';
+import { MegacometError } from '../base/errors.js';
+import { readOptionFile } from '../base/option-file.js';
+import { shown } from '../base/shown.js';
+import { HookAction, type Frames } from '../ipc/frames.js';
+import { IN_FLIGHT_MAX } from './authorization.js';
+import { HttpHook } from './http-hook.js';
+import { readSecret } from './token-keys.js';
+
+/** The options of hook-options.ts, and the function of the library. */
+export interface HookSettings {
+  readonly hookUrl?: string;
+  readonly hookSecret?: string;
+  readonly hookAction?: readonly string[];
+  readonly hookHeader?: readonly string[];
+  readonly hookCookie?: readonly string[];
+  readonly authorize?: Authorize;
+}
+
+/** How the application is asked. */
+export interface Hook {
+  readonly rules: Frames['Hooks'];
+  readonly authorize: Authorize;
+  /** Reads the secret again. @throws MegacometError `ERR_OPTION_INVALID`; the old one stays. */
+  reload(): void;
+  close(): void;
+}
+
+const NAMES_MAX = 16;
+const NAME_BYTES_MAX = 64;
+/** A name of a field or cookie (RFC 9110 5.6.2, RFC 6265 4.1.1). */
+const NAME = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
+
+function invalid(text: string): MegacometError {
+  return new MegacometError('ERR_OPTION_INVALID', text);
+}
+
+function readUrl(text: string): URL {
+  const url = URL.canParse(text) ? new URL(text) : null;
+  const isValid =
+    url !== null &&
+    ['http:', 'https:'].includes(url.protocol) &&
+    url.username === '' &&
+    url.password === '' &&
+    url.hash === '';
+  // A URL may have a secret in its query, so the error does not repeat it.
+  if (!isValid) throw invalid('hook-url: the value is not an http or https URL without a user');
+  return url;
+}
+
+function readNames(option: string, names: readonly string[]): readonly string[] {
+  if (names.length > NAMES_MAX) {
+    throw invalid(`${option}: ${names.length} names; at most ${NAMES_MAX} are allowed`);
+  }
+  for (const name of names) {
+    if (name.length <= NAME_BYTES_MAX && NAME.test(name)) continue;
+    throw invalid(`${option}: ${shown(name)} is not a name of 1 to ${NAME_BYTES_MAX} letters`);
+  }
+  return [...new Set(names)];
+}
+
+function readHeaders(names: readonly string[]): readonly string[] {
+  const headers = readNames('hook-header', names);
+  if (headers.some((name) => name.toLowerCase() === 'cookie')) {
+    throw invalid('hook-header: Cookie has all cookies of a page; name one with hook-cookie');
+  }
+  return headers;
+}
+
+function readActions(actions: readonly string[]): readonly number[] {
+  const known: Readonly<Record<string, number>> = HookAction;
+  return [...new Set(actions)].map((action) => {
+    const number = Object.hasOwn(known, action) ? known[action] : undefined;
+    if (number !== undefined) return number;
+    throw invalid(`hook-action: ${shown(action)} is not one of ${Object.keys(known).join(', ')}`);
+  });
+}
+
+/** Whether clients are asked about. */
+export function hasHook({ hookUrl, authorize }: HookSettings): boolean {
+  return hookUrl !== undefined || authorize !== undefined;
+}
+
+function readSecretFile(path: string): Buffer {
+  return readSecret('hook-secret', path, readOptionFile('hook-secret', path));
+}
+
+function readHttpHook(address: string, secretFile: string | undefined): Omit<Hook, 'rules'> {
+  const url = readUrl(address);
+  if (secretFile === undefined) {
+    throw invalid('hook-url: needs hook-secret, with which the server signs its requests');
+  }
+  const secret = readSecretFile(secretFile);
+  const hook = new HttpHook({ url, secret, inFlightMax: IN_FLIGHT_MAX });
+  return {
+    authorize: hook.authorize,
+    reload: () => {
+      hook.setSecret(readSecretFile(secretFile));
+    },
+    close: () => {
+      hook.close();
+    },
+  };
+}
+
+const ALL_ACTIONS = Object.keys(HookAction) as readonly AuthorizeAction[];
+
+/**
+ * Reads and checks the options.
+ *
+ * @returns Null for a server that asks nobody.
+ * @throws MegacometError `ERR_OPTION_INVALID`.
+ */
+export function readHook(settings: HookSettings): Hook | null {
+  const { hookUrl, hookSecret, authorize } = settings;
+  if (!hasHook(settings)) {
+    const { hookAction, hookHeader, hookCookie } = settings;
+    for (const [option, value] of Object.entries({ hookAction, hookHeader, hookCookie })) {
+      if (value !== undefined) throw invalid(`${option}: needs hookUrl or authorize`);
+    }
+    return null;
+  }
+  if (hookUrl !== undefined && authorize !== undefined) {
+    throw invalid('hook-url: authorize decides; give only one of them');
+  }
+  const rules = {
+    actions: readActions(settings.hookAction ?? ALL_ACTIONS),
+    headers: readHeaders(settings.hookHeader ?? []),
+    cookies: readNames('hook-cookie', settings.hookCookie ?? []),
+  };
+  if (hookUrl !== undefined) return { rules, ...readHttpHook(hookUrl, hookSecret) };
+  if (authorize === undefined) return null;
+  return { rules, authorize, reload: () => undefined, close: () => undefined };
+}

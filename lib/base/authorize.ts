@@ -1,0 +1,73 @@
+// What an application decides about clients without a token: the question, and its answer. A function
+// of the application and the HTTP hook have the same form.
+import type { TokenGrants } from './token-grants.js';
+
+/** What a client wants to do. */
+export type AuthorizeAction = 'connect' | 'publish' | 'refresh' | 'subscribe';
+
+/** A question about a client. */
+export interface AuthorizeRequest {
+  /** What the client wants to do. */
+  readonly action: AuthorizeAction;
+  /** The channels that it names; for `refresh`, and for `connect` of a WebSocket command, none. */
+  readonly channels: readonly string[];
+  /** The user that an earlier answer about this connection named; empty for none. */
+  readonly user: string;
+  /** How the client is connected. */
+  readonly transport: 'poll' | 'sse' | 'stream' | 'websocket';
+  /** The numeric address of the client, or of the proxy before it; empty for a unix socket. */
+  readonly address: string;
+  /** What the client presents in place of a token, such as the id of a session; empty for nothing. */
+  readonly token: string;
+  /** The header fields that `hookHeader` names and the client sent, by those names. */
+  readonly headers: Readonly<Record<string, string>>;
+  /** The cookies that `hookCookie` names and the client sent. */
+  readonly cookies: Readonly<Record<string, string>>;
+}
+
+/** The client may do it. */
+export interface AllowAnswer {
+  /** Allows the action. */
+  readonly allow: true;
+  /** Of `connect` and `refresh`: the user; default: nobody by name. */
+  readonly user?: string;
+  /** Of `connect` and `refresh`: what the client may do without another question. */
+  readonly grants?: TokenGrants;
+  /** Of `connect` and `refresh`: the channels that the client is subscribed to when it connects. */
+  readonly channels?: readonly string[];
+  /** Of `connect` and `refresh`: shown to others where presence is on. */
+  readonly info?: unknown;
+  /** Of `connect` and `refresh`: seconds until the connection ends; default never. */
+  readonly expiresInSeconds?: number;
+  /**
+   * Seconds for which the answer counts for every client that presents the same and wants the same,
+   * whatever its address; default 0.
+   */
+  readonly cacheSeconds?: number;
+}
+
+/** The client may not do it. */
+export interface DenyAnswer {
+  /** Denies the action. */
+  readonly allow: false;
+  /** 401 for a client that must say who it is, else 403; default 403. */
+  readonly status?: 401 | 403;
+  /** A sentence for the client, of at most 120 bytes. */
+  readonly reason?: string;
+  /** As of an answer that allows. */
+  readonly cacheSeconds?: number;
+}
+
+/** An answer to a question about a client. */
+export type AuthorizeAnswer = AllowAnswer | DenyAnswer;
+
+/**
+ * Decides about a client without a token. A rejection, an exception, an invalid answer, and none
+ * within one second reject the client.
+ *
+ * @param options - `signal` is aborted when nobody waits for the answer any more.
+ */
+export type Authorize = (
+  request: AuthorizeRequest,
+  options: { readonly signal: AbortSignal },
+) => AuthorizeAnswer | Promise<AuthorizeAnswer>;
