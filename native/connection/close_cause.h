@@ -31,6 +31,8 @@ enum class CloseCause : uint8_t {
   kProxyHeader,
   /// The client that its PROXY header names exceeds a limit of its address.
   kLimited,
+  /// The head of a request was not complete in time.
+  kHeadTimeout,
   /// A message of the peer was not complete in time.
   kMessageTimeout,
 };

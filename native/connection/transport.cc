@@ -3,6 +3,7 @@
 
 #include "base/check.h"
 #include "connection/client_limits.h"
+#include "connection/session.h"
 #include "os/sys.h"
 
 namespace megacomet {
@@ -38,10 +39,18 @@ Counter counter_of(CloseCause cause) {
       return Counter::kClosedProxyHeaderTotal;
     case CloseCause::kLimited:
       return Counter::kClosedLimitedTotal;
+    case CloseCause::kHeadTimeout:
+      return Counter::kClosedHeadTimeoutTotal;
     case CloseCause::kMessageTimeout:
       break;
   }
   return Counter::kClosedMessageTimeoutTotal;
+}
+
+/// Why a connection that must send a request is closed.
+CloseCause silence_of(const Connection& connection) {
+  const bool has_begun = connection.is_busy() && !connection.session->input.empty();
+  return has_begun ? CloseCause::kHeadTimeout : CloseCause::kIdle;
 }
 
 /// Whether the record no longer holds the occupant that had this generation.
@@ -272,7 +281,7 @@ void Transport::expire(Connection* connection) {
   const Protocol& protocol = protocol_of(*connection);
   const bool is_slow = connection->is_blocked && !protocol.uses_idle_timeout;
   if (is_slow) return close(connection, CloseCause::kSlow);
-  if (protocol.on_deadline == nullptr) return close(connection, CloseCause::kIdle);
+  if (protocol.on_deadline == nullptr) return close(connection, silence_of(*connection));
   protocol.on_deadline(services_, connection);
 }
 

@@ -74,6 +74,8 @@ enum class CounterKind : uint8_t { kTotal, kGauge };
     "Closed by an operator.")                                                                     \
   X(kClosedExpiredTotal, "closed_expired_total", kTotal,                                          \
     "Closed because the client's token expired or was revoked.")                                  \
+  X(kClosedHeadTimeoutTotal, "closed_head_timeout_total", kTotal,                                 \
+    "Closed because a request was not complete in time. Many are slow clients, or an attack.")    \
   X(kClosedMessageTimeoutTotal, "closed_message_timeout_total", kTotal,                           \
     "WebSockets closed because a message took more than --handshake-timeout seconds.")            \
   X(kClosedProxyHeaderTotal, "closed_proxy_header_total", kTotal,                                 \
