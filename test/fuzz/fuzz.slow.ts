@@ -36,7 +36,7 @@ const TARGETS: readonly Target[] = [
   {
     name: 'frames',
     feeds: 'the decoders of frames and addresses',
-    natives: ['os/address', 'ipc/frame_codec'],
+    natives: ['base/ip_address', 'os/address', 'ipc/frame_codec'],
     corpus: 'corpus',
   },
   {
@@ -56,6 +56,18 @@ const TARGETS: readonly Target[] = [
     feeds: 'the JSON parser and the string writer',
     natives: ['codec/json_reader', 'codec/json_writer', 'codec/utf8'],
     corpus: 'corpus-json',
+  },
+  {
+    name: 'proxy',
+    feeds: 'the parsers of PROXY headers, X-Forwarded-For and Forwarded',
+    natives: [
+      'base/ip_address',
+      'codec/forwarded',
+      'codec/http_codec',
+      'codec/proxy_codec',
+      'codec/url_codec',
+    ],
+    corpus: 'corpus-proxy',
   },
   {
     name: 'sse',
