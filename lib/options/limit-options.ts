@@ -61,7 +61,6 @@ export const LIMIT_OPTIONS = [
     max: COUNT_MAX,
     default: 0,
     protocol: 'comet',
-    requires: { name: 'token-key', isSet: true },
     help:
       'Maximum number of connections of one user, the claim sub of the tokens. 0 means no limit, because a ' +
       'user may be a service with many connections.',
@@ -74,7 +73,6 @@ export const LIMIT_OPTIONS = [
     max: RATE_MAX,
     default: 0,
     protocol: 'comet',
-    requires: { name: 'token-key', isSet: true },
     help:
       'Messages per second that one user may publish over all connections, with bursts of one second. 0 ' +
       'means no limit besides --client-publish-rate.',
