@@ -134,8 +134,16 @@ struct HubParts final : SendingParts, SubscriptionService, ReplayRequester, Conn
   frame::Comet settings;
   Random random_numbers{1};
   /// Off: everybody may do everything.
-  Access access{
-      {&channels, &namespaces, &settings, &owner, &connections, &counters, &random_numbers}};
+  ClientLimits limits{&control, &counters};
+  Access access{{&channels,
+                 &namespaces,
+                 &settings,
+                 &owner,
+                 &control,
+                 &connections,
+                 &counters,
+                 &random_numbers,
+                 &limits}};
   std::vector<frame::ReplayRequest> requests;
 };
 
