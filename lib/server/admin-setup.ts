@@ -24,6 +24,8 @@ export class AdminSetup {
   readonly #context: StartContext;
   #addresses: readonly Address[] = [];
   #tokens: readonly RoleToken[] = [];
+  /** The file with the generated token; null without one. */
+  #generatedFile: string | null = null;
   #file: SocketFile = { mode: SOCKET_MODE, uid: -1, gid: -1 };
 
   constructor(context: StartContext) {
@@ -50,7 +52,7 @@ export class AdminSetup {
   /** Opens the server; resolves to it and its addresses, with their real ports. */
   async open(api: AdminApi | undefined): Promise<OpenAdmin | undefined> {
     if (this.#addresses.length === 0) return undefined;
-    const { options, view } = this.#context;
+    const { options, startLog, view } = this.#context;
     const admin = new Admin(
       view,
       {
@@ -69,6 +71,8 @@ export class AdminSetup {
       await admin.close();
       throw error;
     }
+    const file = this.#generatedFile;
+    if (file !== null) startLog.info({ file }, `the admin token is in ${file}`);
     return { admin, addresses };
   }
 
@@ -122,7 +126,7 @@ export class AdminSetup {
       return;
     }
     this.#tokens = [...this.#tokens, { role: 'admin', token: generated.token }];
-    log.info({ file: generated.file }, `the admin token is in ${generated.file}`);
+    this.#generatedFile = generated.file;
   }
 }
 

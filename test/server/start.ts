@@ -1,5 +1,5 @@
 // Starts that cannot work: one line that names the thing and the rule, an exit code, nothing left.
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -213,6 +213,7 @@ t.test('a mistake that only comet can make is found before anything is bound', a
   // Somebody else has the port: whoever binds first complains of that.
   const port = await foreigner(t);
   const folder = t.testdir({ short: 'secret\n', empty: '', two: 'first line\nsecond line\n' });
+  for (const name of ['short', 'empty', 'two']) chmodSync(join(folder, name), 0o600);
   const rule = 'the token is not 16 to 512 visible ASCII characters';
   const cases: [string, string[], RegExp][] = [
     ['echo', ['--ingest', '127.0.0.1:0'], /ingest: "127\.0\.0\.1:0" needs --protocol comet/],
@@ -273,6 +274,7 @@ t.test('an admin host that is not an address is rejected before anything is boun
   for (const host of ['127.0.0.2', '::1', '::', 'fe80::1%lo']) {
     await assertFails(t, `${host}, which is one`, {
       args: [...place, '--admin-host', host],
+      env: { MEGACOMET_ADMIN_TOKEN: 'a-token-for-other-machines' },
       isBare: true,
       code: 1,
       wanted: /another program listens there/,
