@@ -12,6 +12,7 @@ export type {
   AuthorizeRequest,
   DenyAnswer,
 } from './base/authorize.js';
+export { signUrl, type SignUrlOptions } from './access/sign-url.js';
 export { MegacometError, type ErrorCode } from './base/errors.js';
 export type { Readiness } from './api/admin.js';
 export type { ClientMessage } from './broker/client-publishing.js';

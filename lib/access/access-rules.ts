@@ -4,12 +4,14 @@ import { CHANNEL_BYTES_MAX } from '../base/native-constants.js';
 import { AccessFlag, type Frames } from '../ipc/frames.js';
 import { hasHook, type HookSettings } from './hook-rules.js';
 import { parseKeyUrl } from './key-request.js';
-import { parseKeySource, readKey, type TokenKey } from './token-keys.js';
+import { parseKeySource, readKey, readSecretFile, type TokenKey } from './token-keys.js';
 
 /** The options of access-options.ts. */
 export interface AccessSettings extends HookSettings {
   readonly tokenKey?: readonly string[];
   readonly tokenJwksUrl?: string;
+  readonly signKey?: readonly string[];
+  readonly mailboxAuth?: string;
   readonly tokenIssuer?: string;
   readonly tokenAudience?: string;
   readonly tokenLeeway: number;
@@ -20,6 +22,8 @@ export interface AccessSettings extends HookSettings {
 /** Keys that are valid at the same time, such as the old and the new one of a rotation. */
 const KEYS_MAX = 64;
 const PATTERNS_MAX = 256;
+/** Each costs a hash for a URL that is not validly signed. */
+const SIGN_KEYS_MAX = 8;
 
 function invalid(text: string): MegacometError {
   return new MegacometError('ERR_OPTION_INVALID', text);
@@ -46,7 +50,9 @@ function checkCookie(name: string): void {
 
 /** Whether anything is said about access; else everybody may do everything. */
 export function isOpen(settings: AccessSettings): boolean {
-  return !readsTokens(settings) && settings.public === undefined && !hasHook(settings);
+  const { signKey, public: patterns } = settings;
+  const isSilent = signKey === undefined && patterns === undefined;
+  return isSilent && !readsTokens(settings) && !hasHook(settings);
 }
 
 /** Whether clients may present tokens. */
@@ -67,10 +73,22 @@ export function hasPublicKey({ tokenKey = [], tokenJwksUrl }: AccessSettings): b
 }
 
 /** The files with secrets, which only this server and the issuer may read. */
-export function secretFiles({ tokenKey = [], hookSecret }: AccessSettings): readonly string[] {
+export function secretFiles(settings: AccessSettings): readonly string[] {
+  const { tokenKey = [], signKey = [], hookSecret } = settings;
   const sources = tokenKey.map((item) => parseKeySource('token-key', item));
   const files = sources.filter(({ algorithm }) => algorithm === 'HS256').map(({ path }) => path);
-  return hookSecret === undefined ? files : [...files, hookSecret];
+  return [...files, ...signKey, ...(hookSecret === undefined ? [] : [hookSecret])];
+}
+
+/** The secrets of signed URLs, as the workers get them. */
+function readUrlKeys({ signKey = [], mailboxAuth }: AccessSettings): readonly string[] {
+  if (signKey.length > SIGN_KEYS_MAX) {
+    throw invalid(`sign-key: ${signKey.length} keys; at most ${SIGN_KEYS_MAX} are allowed`);
+  }
+  if (mailboxAuth === 'signed' && signKey.length === 0) {
+    throw invalid('mailbox-auth: signed needs --sign-key');
+  }
+  return signKey.map((path) => readSecretFile('sign-key', path).toString('base64url'));
 }
 
 function keyFields(
@@ -105,7 +123,7 @@ export function withRemoteKeys(
  * @throws MegacometError `ERR_OPTION_INVALID`.
  */
 export function readAccess(settings: AccessSettings): Frames['Access'] | null {
-  if (isOpen(settings)) return null;
+  if (isOpen(settings) && settings.mailboxAuth !== 'signed') return null;
   const { tokenKey = [], tokenIssuer, tokenAudience, tokenLeeway, tokenCookie } = settings;
   const { public: publics = [] } = settings;
   if (tokenKey.length > KEYS_MAX) {
@@ -116,7 +134,10 @@ export function readAccess(settings: AccessSettings): Frames['Access'] | null {
   const keys = tokenKey.map((item) => readKey(parseKeySource('token-key', item)));
   const isRemote = keyUrlOf(settings) !== null;
   return {
-    flags: isRemote ? AccessFlag.remoteKeys | AccessFlag.keysPending : 0,
+    flags:
+      (isRemote ? AccessFlag.remoteKeys | AccessFlag.keysPending : 0) |
+      (settings.mailboxAuth === 'signed' ? AccessFlag.signedMailboxes : 0),
+    urlKeys: readUrlKeys(settings),
     ...keyFields(keys),
     issuer: tokenIssuer ?? '',
     audience: tokenAudience ?? '',

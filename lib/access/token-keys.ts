@@ -135,11 +135,16 @@ export function readSecret(option: string, path: string, content: Buffer): Buffe
   const secret = content.subarray(0, end);
   // RFC 8725 2.1: everybody knows a public key, and could sign with it.
   if (secret.includes('-----BEGIN ') || isJson(secret) || isPublicKey(secret)) {
-    throw invalid(`${path} has a key as PEM, JWK or DER; HS256 needs a secret`, option);
+    throw invalid(`${path} has a key as PEM, JWK or DER; a secret is needed`, option);
   }
   if (secret.length >= SECRET_BYTES_MIN && secret.length <= SECRET_BYTES_MAX) return secret;
   const rule = `${SECRET_BYTES_MIN} to ${SECRET_BYTES_MAX} are allowed`;
-  throw invalid(`${path}: the secret of HS256 has ${secret.length} bytes; ${rule}`, option);
+  throw invalid(`${path}: the secret has ${secret.length} bytes; ${rule}`, option);
+}
+
+/** As readSecret(), from the file. @throws MegacometError `ERR_OPTION_INVALID`. */
+export function readSecretFile(option: string, path: string): Buffer {
+  return readSecret(option, path, readOptionFile(option, path));
 }
 
 /**

@@ -53,6 +53,7 @@ const RUNS: Readonly<Record<CommandName, Run>> = {
     (await import('./commands/subscribe.js')).subscribe(words, flags, output),
   channels: async (flags) => (await import('./commands/channels.js')).channels(flags, output),
   token: async (flags) => (await import('./commands/token.js')).token(flags, output),
+  sign: async (flags, [url = '']) => (await import('./commands/sign.js')).sign(url, flags, output),
   kick: async (flags, words) => (await import('./commands/kick.js')).kick(words, flags, output),
 };
 

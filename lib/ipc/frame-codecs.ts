@@ -106,6 +106,7 @@ const READERS: FrameReaders<Frames> = {
     name: 'Access',
     fields: {
       flags: body.u8(),
+      urlKeys: body.texts(),
       algorithms: body.numbers(),
       keyIds: body.texts(),
       keys: body.texts(),
@@ -480,6 +481,7 @@ const ENCODERS: { readonly [N in FrameName]: (fields: Frames[N]) => Buffer } = {
   Access: (fields) => {
     const target = Buffer.allocUnsafe(
       writers.accessBytesMax(
+        fields.urlKeys,
         fields.algorithms,
         fields.keyIds,
         fields.keys,
@@ -495,6 +497,7 @@ const ENCODERS: { readonly [N in FrameName]: (fields: Frames[N]) => Buffer } = {
         target,
         0,
         checkedU8('flags', fields.flags),
+        fields.urlKeys,
         fields.algorithms,
         fields.keyIds,
         fields.keys,

@@ -342,6 +342,7 @@ export function writeRoom(target: Buffer, at: number, isServerFull: number): num
 
 /** The most bytes that a Access frame with these fields takes. */
 export function accessBytesMax(
+  urlKeys: readonly string[],
   algorithms: readonly number[],
   keyIds: readonly string[],
   keys: readonly string[],
@@ -351,7 +352,8 @@ export function accessBytesMax(
   publics: readonly string[],
 ): number {
   return (
-    26 +
+    28 +
+    textsBytesMax(urlKeys) +
     numbersBytesMax(algorithms) +
     textsBytesMax(keyIds) +
     textsBytesMax(keys) +
@@ -367,6 +369,7 @@ export function writeAccess(
   target: Buffer,
   at: number,
   flags: number,
+  urlKeys: readonly string[],
   algorithms: readonly number[],
   keyIds: readonly string[],
   keys: readonly string[],
@@ -378,7 +381,8 @@ export function writeAccess(
 ): number {
   target[at + 4] = 29;
   writeU8(target, at + 5, flags);
-  let end = writeNumbers(target, at + 6, algorithms);
+  let end = writeTexts(target, at + 6, urlKeys);
+  end = writeNumbers(target, end, algorithms);
   end = writeTexts(target, end, keyIds);
   end = writeTexts(target, end, keys);
   end = writeText(target, end, issuer);

@@ -124,12 +124,13 @@ export const CometFlag = {
 
 /**
  * Bits of the `flags` of an Access frame. remoteKeys: some keys are those of --token-jwks-url,
- * so an unknown key may become known. keysPending: the manager has not fetched them yet, or
- * long ago.
+ * so an unknown key may become known. signedMailboxes: a mailbox is polled with a signed URL
+ * only. keysPending: the manager has not fetched them yet, or long ago.
  */
 export const AccessFlag = {
   remoteKeys: 1,
   keysPending: 2,
+  signedMailboxes: 4,
 } as const;
 
 /**
@@ -286,10 +287,12 @@ export interface Frames {
    * it everybody may do everything. `algorithms` has a TokenAlgorithm for each key, `keyIds` its
    * `kid` or an empty text, and `keys` its secret or public key (DER) in base64url. `issuer`,
    * `audience` and `cookie` are empty for none. Everybody may subscribe to the names and
-   * patterns of `publics`. `flags` is a set of access_flag.
+   * patterns of `publics`. `urlKeys` are the secrets of signed URLs in base64url. `flags` is a
+   * set of access_flag.
    */
   Access: {
     readonly flags: number;
+    readonly urlKeys: readonly string[];
     readonly algorithms: readonly number[];
     readonly keyIds: readonly string[];
     readonly keys: readonly string[];

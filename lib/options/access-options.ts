@@ -65,11 +65,30 @@ export const ACCESS_OPTIONS = [
     help: "Cookie that may hold the token, for pages of the server's own origin or of one in --origin.",
   },
   {
+    name: 'sign-key',
+    kind: 'list',
+    value: 'FILE',
+    protocol: 'comet',
+    unset: 'no URL is signed',
+    help:
+      'File with a secret of 32 to 1,024 bytes that signs URLs, so that pages without a token subscribe to the ' +
+      'channels of a URL; repeat it for a new and an old one. SIGHUP reads the files again.',
+  },
+  {
+    name: 'mailbox-auth',
+    kind: 'choice',
+    value: 'WORD',
+    choices: ['open', 'signed'],
+    default: 'open',
+    protocol: 'comet',
+    help: 'Whether a client that polls /ID.js needs a URL signed with --sign-key, or only the ID.',
+  },
+  {
     name: 'public',
     kind: 'list',
     value: 'PATTERN',
     protocol: 'comet',
-    unset: 'none with --token-key, else all',
+    unset: 'none with keys of tokens or URLs, else all',
     help: 'Channels that everybody may subscribe to: names, prefixes and patterns as in a grant; * allows all.',
   },
 ] as const satisfies readonly OptionSpec[];

@@ -12,7 +12,7 @@ import {
   STATUS_OPTIONS,
   SUBSCRIBE_OPTIONS,
 } from './tool-options.js';
-import { TOKEN_OPTIONS } from './token-options.js';
+import { SIGN_OPTIONS, TOKEN_OPTIONS } from './token-options.js';
 
 export interface Example {
   /** The command line behind the program's name. */
@@ -135,6 +135,18 @@ export const COMMANDS = [
       {
         line: "token --key HS256=token.key --user ada --subscribe 'news/*'",
         effect: 'Print a token with which the user "ada" may subscribe to "news/…" for an hour.',
+      },
+    ],
+  },
+  {
+    name: 'sign',
+    words: '<url>',
+    description: 'Sign a URL for a client without a token.',
+    options: SIGN_OPTIONS,
+    examples: [
+      {
+        line: "sign --key sign.key '/events?channel=news/1'",
+        effect: 'Print a path that subscribes to the channel "news/1" for an hour.',
       },
     ],
   },

@@ -214,8 +214,19 @@ export interface ServerOptions {
    */
   tokenCookie?: string;
   /**
+   * Comet: file with a secret of 32 to 1,024 bytes that signs URLs, so that pages without a token
+   * subscribe to the channels of a URL; repeat it for a new and an old one. SIGHUP reads the files
+   * again. Default: no URL is signed.
+   */
+  signKey?: readonly string[];
+  /**
+   * Comet: whether a client that polls /ID.js needs a URL signed with --sign-key, or only the ID.
+   * Default: `open`.
+   */
+  mailboxAuth?: 'open' | 'signed';
+  /**
    * Comet: channels that everybody may subscribe to: names, prefixes and patterns as in a grant; *
-   * allows all. Default: none with --token-key, else all.
+   * allows all. Default: none with keys of tokens or URLs, else all.
    */
   public?: readonly string[];
   /**

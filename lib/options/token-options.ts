@@ -1,4 +1,4 @@
-// The options of `megacomet-ts token`: the key that signs, and the claims.
+// The options of `megacomet-ts token` and `sign`: the key that signs, and the claims.
 import type { OptionSpec } from './option-spec.js';
 
 /** Of a token: one list of channels for each action. */
@@ -8,6 +8,27 @@ const TOKEN_LIST = {
   value: 'PATTERN',
   unset: 'none',
 } as const;
+
+export const SIGN_OPTIONS = [
+  {
+    name: 'key',
+    hasNoVariable: true,
+    kind: 'text',
+    value: 'FILE',
+    unset: 'required',
+    help: 'File with the secret that signs, as for --sign-key of the server.',
+  },
+  {
+    name: 'ttl',
+    hasNoVariable: true,
+    kind: 'integer',
+    value: 'S',
+    min: 1,
+    max: 315_360_000,
+    default: 3600,
+    help: 'Seconds until the URL expires.',
+  },
+] as const satisfies readonly OptionSpec[];
 
 export const TOKEN_OPTIONS = [
   {

@@ -82,13 +82,14 @@ export class Messaging {
     this.link = linkOf(this.broker.epoch, authorized, options, keys, slicesMax);
   }
 
-  /** What a client needs: nothing, a token or a decision, or nothing for public channels alone. */
-  get accessMode(): 'hook' | 'open' | 'public' | 'tokens' {
+  /** What a client needs: a token, a decision, a signed URL; nothing for public channels, or at all. */
+  get accessMode(): 'hook' | 'open' | 'public' | 'signed' | 'tokens' {
     const { access } = this.link;
     if (access === null) return 'open';
     const isRemote = (access.flags & AccessFlag.remoteKeys) !== 0;
     if (access.keys.length > 0 || isRemote) return 'tokens';
-    return this.#hook === null ? 'public' : 'hook';
+    if (this.#hook !== null) return 'hook';
+    return access.urlKeys.length > 0 ? 'signed' : 'public';
   }
 
   /** Metrics of the broker, of publishing over HTTP and of the keys of tokens, for `messages` of the stats. */

@@ -129,10 +129,13 @@ export class StartSteps {
     this.#hook = readHook(options);
     // Throws for a namespace that needs tokens.
     namespaceRules(options);
-    const missing = readsTokens(options) ? addon.missingOpensslFunction() : '';
+    const hasKeys = readsTokens(options) || options.signKey !== undefined;
+    const missing = hasKeys ? addon.missingOpensslFunction() : '';
     if (missing !== '') {
       const reason = `this build of Node has no OpenSSL that verifies tokens (${missing} is missing)`;
-      const name = options.tokenKey === undefined ? 'token-jwks-url' : 'token-key';
+      const [name] = (['tokenKey', 'tokenJwksUrl', 'signKey'] as const).filter(
+        (key) => options[key] !== undefined,
+      );
       throw new MegacometError('ERR_OPTION_INVALID', `${name}: ${reason}`);
     }
     const files = secretFiles(options);

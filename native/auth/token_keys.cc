@@ -6,12 +6,12 @@
 #include <cstring>
 #include <utility>
 
+#include "base/bounds.h"
+
 namespace megacomet {
 
 namespace {
 
-/// As many bytes as the hash has (RFC 7518 3.2).
-constexpr size_t kSecretBytesMin = 32;
 constexpr int kRsaBitsMin = 2048;
 constexpr int kRsaBitsMax = 4096;
 /// R and S of P-256, each of 32 bytes (RFC 7518 3.4).
@@ -55,7 +55,7 @@ KeyFault TokenKeys::add(TokenAlgorithm algorithm, std::string id, std::string_vi
 }
 
 KeyFault TokenKeys::add_secret(Key* key, std::string_view secret) {
-  if (secret.size() < kSecretBytesMin) return "the secret of HS256 has less than 32 bytes";
+  if (secret.size() < bounds::kSecretBytesMin) return "the secret of HS256 has less than 32 bytes";
   key->mac = std::make_unique<Mac>(openssl_, secret);
   return key->mac->is_ready() ? nullptr : "OpenSSL does not take the secret";
 }

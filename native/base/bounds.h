@@ -264,6 +264,9 @@ constexpr size_t kTokenBytesMax = size_t{8} * 1024;
 /// Claims of a token. Identity providers send up to thirty.
 constexpr size_t kTokenClaimsMax = 64;
 
+/// Bytes of a secret: as many as the hash has (RFC 7518 3.2).
+constexpr size_t kSecretBytesMin = 32;
+
 /// Bytes of a signature: RSA keys have up to 4,096 bits.
 constexpr size_t kTokenSignatureBytesMax = 512;
 

@@ -137,9 +137,11 @@ bool ParameterReader::next(Parameter* out) {
     const std::string_view pair = rest_.substr(0, rest_.find('&'));
     rest_.remove_prefix(pair.size() < rest_.size() ? pair.size() + 1 : pair.size());
     const size_t mark = pair.find('=');
-    const bool is_named =
-        !pair.empty() && decode(pair.substr(0, mark), &out->name) == Decoding::kDone;
-    if (!is_named) continue;
+    if (pair.empty()) continue;
+    if (decode(pair.substr(0, mark), &out->name) != Decoding::kDone) {
+      has_skipped_ = true;
+      continue;
+    }
     out->encoded = mark == std::string_view::npos ? std::string_view() : pair.substr(mark + 1);
     return true;
   }

@@ -75,6 +75,8 @@ class ParameterReader {
   /// The next parameter, in the order of the text. Skips those whose name cannot be decoded. Its
   /// views are valid as long as the buffer. False at the end.
   [[nodiscard]] bool next(Parameter* out);
+  /// Whether next() has skipped a parameter.
+  [[nodiscard]] bool has_skipped() const { return has_skipped_; }
 
   /// Decodes a value; `+` becomes a space. `out` is valid as long as the buffer, after kDone only.
   [[nodiscard]] Decoding decode(std::string_view encoded, std::string_view* out);
@@ -83,6 +85,7 @@ class ParameterReader {
   std::string_view rest_;
   char* buffer_;
   size_t left_;
+  bool has_skipped_ = false;
 };
 
 }  // namespace megacomet

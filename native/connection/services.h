@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "auth/signed_url.h"
 #include "auth/token.h"
 #include "base/random.h"
 #include "codec/cursor.h"
@@ -113,6 +114,13 @@ class AccessService {
                                             std::string_view token,
                                             std::vector<std::string>* channels) = 0;
 
+  /// Verifies a signed URL and gives the connection the identity of a client without a user, which
+  /// may subscribe to exactly these channels until the URL expires. After a fault nothing has
+  /// changed.
+  [[nodiscard]] virtual UrlFault identify_by_url(Connection* connection,
+                                                 const SignedUrl& url,
+                                                 const std::vector<std::string>& channels) = 0;
+
   /// As identify(), for a connection that goes on with a new token of its user. `lost` gets the
   /// subscribed channels that the old grants allowed and the new ones do not.
   [[nodiscard]] virtual TokenFault refresh(Connection* connection,
@@ -161,6 +169,10 @@ class AccessService {
 
   /// Whether there are keys of tokens; else channels are public, or nobody's.
   [[nodiscard]] virtual bool takes_tokens() const = 0;
+  /// Whether there are keys of signed URLs.
+  [[nodiscard]] virtual bool takes_signed_urls() const = 0;
+  /// Whether a mailbox is polled with a signed URL only.
+  [[nodiscard]] virtual bool has_signed_mailboxes() const = 0;
   /// The name of the cookie with a token; empty for none.
   [[nodiscard]] virtual std::string_view cookie_name() const = 0;
 

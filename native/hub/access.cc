@@ -62,6 +62,7 @@ bool Access::configure(const frame::Access& settings) {
   if (settings.algorithms.size() != count || settings.key_ids.size() != count) return false;
   // What was verified with an old key is verified again.
   forget_known();
+  if (!set_url_keys(settings)) return false;
   const bool has_remote = (settings.flags & access_flag::kRemoteKeys) != 0;
   if (count == 0 && !has_remote) {
     authenticator_ = nullptr;
@@ -82,6 +83,20 @@ bool Access::configure(const frame::Access& settings) {
     authenticator->set_remote_keys(is_pending ? RemoteKeys::kPending : RemoteKeys::kKnown);
   }
   authenticator_ = std::move(authenticator);
+  return true;
+}
+
+bool Access::set_url_keys(const frame::Access& settings) {
+  has_signed_mailboxes_ = (settings.flags & access_flag::kSignedMailboxes) != 0;
+  url_keys_ = nullptr;
+  if (settings.url_keys.empty()) return true;
+  const OpenSsl* openssl = find_openssl();
+  if (openssl == nullptr) return false;
+  auto keys = std::make_unique<UrlKeys>(*openssl);
+  for (const std::string& key : settings.url_keys) {
+    if (!keys->add(decoded(key))) return false;
+  }
+  url_keys_ = std::move(keys);
   return true;
 }
 
@@ -204,6 +219,22 @@ void Access::append_channels(Connection* connection, std::vector<std::string>* c
   const Ref<Grants> grants = principals_.grants(connection->fd());
   if (!grants) return;
   channels->insert(channels->end(), grants->channels().begin(), grants->channels().end());
+}
+
+UrlFault Access::identify_by_url(Connection* connection,
+                                 const SignedUrl& url,
+                                 const std::vector<std::string>& channels) {
+  const uint64_t now_s = sys::wall_s();
+  const UrlFault fault = url_keys_->verify(url, now_s);
+  if (fault != UrlFault::kNone) return fault;
+  Claims claims;
+  claims.grants[static_cast<size_t>(Action::kSubscribe)] = channels;
+  KnownToken known;
+  known.identity = principals_.acquire(claims);
+  known.expires_at_s = url.expires_at_s;
+  principals_.set(connection->fd(), known, end_of(known, now_s));
+  principals_.release(known.identity);
+  return UrlFault::kNone;
 }
 
 template <typename Visit>

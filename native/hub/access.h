@@ -14,6 +14,7 @@
 #include "auth/principals.h"
 #include "auth/revocations.h"
 #include "auth/token.h"
+#include "auth/url_keys.h"
 #include "base/random.h"
 #include "connection/client_limits.h"
 #include "connection/services.h"
@@ -86,6 +87,9 @@ class Access final : public AccessService {
   [[nodiscard]] TokenFault identify(Connection* connection,
                                     std::string_view token,
                                     std::vector<std::string>* channels) override;
+  [[nodiscard]] UrlFault identify_by_url(Connection* connection,
+                                         const SignedUrl& url,
+                                         const std::vector<std::string>& channels) override;
   [[nodiscard]] TokenFault refresh(Connection* connection,
                                    std::string_view token,
                                    std::vector<std::string>* lost) override;
@@ -109,9 +113,12 @@ class Access final : public AccessService {
   [[nodiscard]] std::string_view user(Connection* connection) override;
   [[nodiscard]] uint32_t ends_in_s(Connection* connection) override;
   [[nodiscard]] bool takes_tokens() const override { return authenticator_ != nullptr; }
+  [[nodiscard]] bool takes_signed_urls() const override { return url_keys_ != nullptr; }
+  [[nodiscard]] bool has_signed_mailboxes() const override { return has_signed_mailboxes_; }
   [[nodiscard]] std::string_view cookie_name() const override { return cookie_name_; }
 
  private:
+  [[nodiscard]] bool set_url_keys(const frame::Access& settings);
   [[nodiscard]] TokenFault verify(std::string_view token, uint64_t now_s, Claims* out);
   [[nodiscard]] TokenFault verify_connection_token(std::string_view token,
                                                    uint64_t now_s,
@@ -141,6 +148,8 @@ class Access final : public AccessService {
 
   Parts parts_;
   std::unique_ptr<Authenticator> authenticator_;
+  /// Null without keys.
+  std::unique_ptr<UrlKeys> url_keys_;
   Principals principals_;
   Revocations revocations_;
   UnknownKeys unknown_keys_;
@@ -148,6 +157,7 @@ class Access final : public AccessService {
   SipKey digest_key_{};
   Ref<Grants> publics_;
   std::string cookie_name_;
+  bool has_signed_mailboxes_ = false;
   bool is_on_ = false;
 };
 

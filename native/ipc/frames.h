@@ -77,11 +77,12 @@ constexpr uint8_t kWebSocketCompression = 8;
 }  // namespace comet_flag
 
 /// Bits of the `flags` of an Access frame. kRemoteKeys: some keys are those of --token-jwks-url, so
-/// an unknown key may become known. kKeysPending: the manager has not fetched them yet, or long
-/// ago.
+/// an unknown key may become known. kSignedMailboxes: a mailbox is polled with a signed URL only.
+/// kKeysPending: the manager has not fetched them yet, or long ago.
 namespace access_flag {
 constexpr uint8_t kRemoteKeys = 1;
 constexpr uint8_t kKeysPending = 2;
+constexpr uint8_t kSignedMailboxes = 4;
 }  // namespace access_flag
 
 /// Bits of the `flags` of a Limits frame. kProxyProtocol: every connection begins with a PROXY
@@ -156,9 +157,10 @@ constexpr uint8_t kPublicOnly = 4;
 /// everybody may do everything. `algorithms` has a TokenAlgorithm for each key, `key_ids` its `kid`
 /// or an empty text, and `keys` its secret or public key (DER) in base64url. `issuer`, `audience`
 /// and `cookie` are empty for none. Everybody may subscribe to the names and patterns of `publics`.
-/// `flags` is a set of access_flag.
+/// `url_keys` are the secrets of signed URLs in base64url. `flags` is a set of access_flag.
 #define MC_ACCESS(F)     \
   F(u8, flags)           \
+  F(texts, url_keys)     \
   F(numbers, algorithms) \
   F(texts, key_ids)      \
   F(texts, keys)         \

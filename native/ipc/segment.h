@@ -134,6 +134,10 @@ enum class CounterKind : uint8_t { kTotal, kGauge };
     "Answered with 503 because their key was not known yet: compare jwks_fetch_failures_total.")    \
   X(kTokensRejectedOtherTotal, "tokens_rejected_other_total", kTotal,                               \
     "Rejected for another fault, which the response names.")                                       \
+  X(kSignedUrlsAcceptedTotal, "signed_urls_accepted_total", kTotal,                                 \
+    "Requests with a signed URL that was verified.")                                                \
+  X(kSignedUrlsRejectedTotal, "signed_urls_rejected_total", kTotal,                                 \
+    "Requests with a signed URL that was expired or not validly signed: compare --sign-key.")       \
   X(kAccessDeniedTotal, "access_denied_total", kTotal,                                            \
     "Requests and commands that neither a grant nor --public allows.")                            \
   X(kHookQuestionsTotal, "hook_questions_total", kTotal,                                          \

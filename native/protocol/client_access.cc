@@ -7,6 +7,7 @@
 #include "base/ascii.h"
 #include "protocol/hook_questions.h"
 #include "protocol/request_cookies.h"
+#include "protocol/signed_request.h"
 #include "pubsub/channel_name.h"
 
 namespace megacomet {
@@ -230,6 +231,47 @@ bool may_read(Services& services,
   return may;
 }
 
+namespace {
+
+/// Gives the connection the identity of a signed URL.
+HttpFault identify_by_url(Services& services,
+                          Connection* connection,
+                          const HttpHead& head,
+                          const std::vector<std::string>& channels) {
+  SignedUrl url;
+  UrlFault fault = read_signed_url(head.target, &url);
+  if (fault == UrlFault::kNone) {
+    fault = services.access->identify_by_url(connection, url, channels);
+  }
+  const bool is_accepted = fault == UrlFault::kNone;
+  services.counters->add(is_accepted ? Counter::kSignedUrlsAcceptedTotal
+                                     : Counter::kSignedUrlsRejectedTotal);
+  return is_accepted ? HttpFault{} : HttpFault{401, describe(fault), kTokenChallenge};
+}
+
+/// A mailbox's id is its own secret, unless the server wants it signed.
+HttpFault check_mailbox_access(Services& services, Connection* connection, const HttpHead& head) {
+  if (!services.access->has_signed_mailboxes()) return {};
+  return identify_by_url(services, connection, head, {});
+}
+
+AccessCheck identify_request(Services& services,
+                             Connection* connection,
+                             const HttpHead& head,
+                             CometRequest* request,
+                             TokenFault* in_cookie) {
+  if (!services.access->is_on()) return {};
+  if (!request->has_signature || !services.access->takes_signed_urls()) {
+    return identify(services, connection, head, request, in_cookie);
+  }
+  if (!request->token.empty() || !bearer_token(head).empty()) {
+    return {{400, "signature: not together with a token"}, {}};
+  }
+  return {identify_by_url(services, connection, head, request->channels), {}};
+}
+
+}  // namespace
+
 AccessCheck check_request_access(Services& services,
                                  Connection* connection,
                                  const HttpHead& head,
@@ -237,14 +279,15 @@ AccessCheck check_request_access(Services& services,
                                  const HookDecision* decision) {
   // Each request of a connection has an identity of its own.
   if (decision == nullptr) services.access->forget(connection);
-  // A mailbox's id is its own secret.
-  if (request->route == CometRoute::kMailbox) return {};
+  if (request->route == CometRoute::kMailbox) {
+    return {check_mailbox_access(services, connection, head), {}};
+  }
   TokenFault in_cookie = TokenFault::kNone;
   AccessCheck check;
   if (decision != nullptr) {
     check.fault = apply_decision(services, connection, *decision, request);
-  } else if (services.access->is_on()) {
-    check = identify(services, connection, head, request, &in_cookie);
+  } else {
+    check = identify_request(services, connection, head, request, &in_cookie);
   }
   if (check.is_allowed()) check = check_channels(services, connection, head, *request, decision);
   // The cookie may hold the token that the request needs.

@@ -87,6 +87,11 @@ HttpFault take_token(std::string_view value, CometRequest* out) {
   return kFine;
 }
 
+HttpFault take_signature(std::string_view, CometRequest* out) {
+  out->has_signature = true;
+  return kFine;
+}
+
 HttpFault take_channel_token(std::string_view value, CometRequest* out) {
   if (out->channel_tokens.size() == bounds::kChannelTokensMax) {
     return {413, "channel_token: too many"};
@@ -102,6 +107,7 @@ TakeParameter parameter_named(std::string_view name) {
   if (name == "timeout") return take_timeout;
   if (name == "callback") return take_callback;
   if (name == "token") return take_token;
+  if (name == kSignatureParameter) return take_signature;
   return name == "channel_token" ? take_channel_token : nullptr;
 }
 

@@ -15,6 +15,8 @@ namespace megacomet {
 
 /// The path of an EventSource.
 inline constexpr std::string_view kEventsPath = "/events";
+/// The parameter whose presence makes a URL a signed one.
+inline constexpr std::string_view kSignatureParameter = "signature";
 
 enum class CometRoute : uint8_t {
   kNone,
@@ -35,6 +37,8 @@ struct CometRequest {
   /// The token of the connection, and those for one channel each.
   std::string token;
   std::vector<std::string> channel_tokens;
+  /// Whether the URL is a signed one; see client_access.cc. Not read for a mailbox.
+  bool has_signature = false;
   /// Of a poll; 0 answers at once.
   std::optional<uint32_t> timeout_s;
   /// The function that a JSONP response calls; empty for JSON.
