@@ -76,6 +76,24 @@ TEST("a principal has the user and the grants of its last token, and others have
   EXPECT_EQUAL(world.principals.identities(), 0U);
 }
 
+TEST("an info is kept once, however many connections and users have it, and ends with the last") {
+  World world;
+  Claims ada = claims_of("ada");
+  ada.info = "{\"team\":1}";
+  Claims bob = claims_of("bob");
+  bob.info = ada.info;
+  for (int fd = 0; fd < 100; ++fd) world.set(fd, fd % 2 == 0 ? ada : bob, 0);
+  world.set(100, claims_of("carol"), 0);
+  EXPECT_EQUAL(world.principals.infos(), 1U);
+  EXPECT_EQUAL(world.principals.identities(), 3U);
+  EXPECT(world.principals.info_of(world.principals.identity(1)) == bob.info);
+  EXPECT(world.principals.user(1) == "bob");
+  EXPECT(world.principals.info_of(world.principals.identity(100)).empty());
+  for (int fd = 0; fd < 100; ++fd) world.principals.forget(fd);
+  EXPECT_EQUAL(world.principals.infos(), 0U);
+  EXPECT_EQUAL(world.principals.identities(), 1U);
+}
+
 TEST("an identity lasts as long as its last user, and has the channels of its token") {
   World world;
   Claims claims = claims_of("ada");
