@@ -23,5 +23,5 @@ TEST("each protocol is in the table at the index of its id") {
   EXPECT(at(ProtocolId::kHttp) == &kHttpProtocol);
   EXPECT(at(ProtocolId::kSse) == &kSseProtocol);
   EXPECT(at(ProtocolId::kMailbox) == &kMailboxProtocol);
-  EXPECT_EQUAL(kProtocolCount, static_cast<int>(ProtocolId::kMailbox) + 1);
+  EXPECT_EQUAL(kProtocolCount, static_cast<int>(ProtocolId::kPendingRequest) + 1);
 }
