@@ -185,8 +185,8 @@ constexpr uint64_t kProxyInputBytesMax = uint64_t{16} * 1024 * 1024;
 
 /// Rows of a table of addresses or users, 16 bytes each, of which the kernel gives memory only to
 /// those in use; a power of two. A million connections of a million addresses fill it. An address
-/// that finds no row is not limited, and counted in limit_table_full_total: a limit for each address does not
-/// stop an attacker with that many.
+/// that finds no row is not limited, and counted in limit_table_full_total: a limit for each
+/// address does not stop an attacker with that many.
 constexpr uint32_t kLimitRows = 1U << 20;
 
 /// Rows in which one address may stand: four cache lines. With half of the rows in use one address
