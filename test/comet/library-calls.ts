@@ -109,7 +109,7 @@ const WRONG_CALLS: readonly [Call, RegExp][] = [
   [(s) => s['disconnect']?.(5), /^ERR_CHANNEL: disconnect: target: 5 is not/],
   [
     (s) => s['disconnect']?.({}),
-    /^ERR_OPTION_INVALID: disconnect: either member or user is required$/,
+    /^ERR_OPTION_INVALID: disconnect: exactly one of channel, user, member and all is required$/,
   ],
   [(s) => s['disconnect']?.({ member: 5 }), /disconnect: member: 5 is not a string/],
   [(s) => s['disconnect']?.({ membr: 'x' }), /disconnect: unknown option membr/],
