@@ -55,7 +55,9 @@ function requestOf(path: string, query: string): string {
 
 /** The answer up to the end of its head, and the first bytes of its content. */
 function answerOf(world: World, path: string, query: string): Promise<string> {
-  return exchange(world.port, requestOf(path, query), (text) => /\r\n\r\n[^]/.test(text));
+  return exchange(world.port, requestOf(path, query), (text) =>
+    /^HTTP\/1\.1 204 [^]*\r\n\r\n|\r\n\r\n[^]/.test(text),
+  );
 }
 
 async function statusOf(world: World, token: string, path = '/stream'): Promise<number> {
