@@ -62,7 +62,10 @@ t.test('a worker that dies leaves no count behind', async (t) => {
 
 t.test('an address with many of the connections is logged', async (t) => {
   const program = await Program.start(t, {
-    args: ['--workers', '1', '--connections-per-address', '1000'],
+    args: [
+      ...['--workers', '1', '--connections-per-address', '1000'],
+      ...['--handshakes-per-address', '0'],
+    ],
     expectLog: [
       /^127\.0\.0\.2 has 100 of \d+ connections; if it is a proxy, set --trusted-proxies$/,
     ],
