@@ -1,8 +1,9 @@
 // A back end that decides about clients: a real HTTP server, whose behaviour a test sets.
 import { createHmac, randomUUID } from 'node:crypto';
-import { writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Test } from 'tap';
 
@@ -49,10 +50,13 @@ export class HookServer {
   });
 
   private constructor(test: Test) {
-    this.secretFile = join(test.testdir({}), 'hook.secret');
+    // Not with testdir(), which each test can call once.
+    const folder = mkdtempSync(join(tmpdir(), 'hook-'));
+    this.secretFile = join(folder, 'hook.secret');
     writeFileSync(this.secretFile, this.secret, { mode: 0o600 });
     test.teardown(() => {
       this.close();
+      rmSync(folder, { recursive: true });
     });
   }
 
