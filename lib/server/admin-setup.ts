@@ -52,7 +52,7 @@ export class AdminSetup {
   /** Opens the server; resolves to it and its addresses, with their real ports. */
   async open(api: AdminApi | undefined): Promise<OpenAdmin | undefined> {
     if (this.#addresses.length === 0) return undefined;
-    const { options, startLog, view } = this.#context;
+    const { options, startLog: log, view } = this.#context;
     const admin = new Admin(
       view,
       {
@@ -72,7 +72,7 @@ export class AdminSetup {
       throw error;
     }
     const file = this.#generatedFile;
-    if (file !== null) startLog.info({ file }, `the admin token is in ${file}`);
+    if (file !== null) log.info({ file }, `the admin token is in ${file}`);
     return { admin, addresses };
   }
 

@@ -7,7 +7,7 @@ import t from 'tap';
 import { EXIT } from '../../lib/cli/process-interface.js';
 import { COMMANDS } from '../../lib/options/commands.js';
 import type { OptionSpec } from '../../lib/options/option-spec.js';
-import { environmentNameOf } from '../../lib/options/options.js';
+import { environmentNameOf, hasFlag } from '../../lib/options/options.js';
 import { root } from '../support/helpers.js';
 
 const page = readFileSync(join(root, 'docs/configuration.md'), 'utf8');
@@ -17,11 +17,17 @@ function sectionOf(heading: string): string {
   return page.split(`\n## ${heading}\n`)[1]?.split('\n## ')[0] ?? '';
 }
 
+/** An option as the page calls it, by the first of its sources. */
+function nameOf(spec: OptionSpec): string {
+  if (hasFlag(spec)) return `--${spec.name}`;
+  return spec.isSecret === true ? environmentNameOf(spec.name) : spec.name;
+}
+
 t.test('the page has each option of each command, with its range and default', (t) => {
   for (const { name: command, options } of COMMANDS) {
     const lines = sectionOf(command).split('\n');
     for (const spec of options as readonly OptionSpec[]) {
-      const name = spec.isSecret === true ? environmentNameOf(spec.name) : `--${spec.name}`;
+      const name = nameOf(spec);
       const line = lines.find((each) => new RegExp(`^\\| \`${name}[ \`]`).test(each)) ?? '';
       t.ok(line.includes(spec.help.replaceAll('|', '\\|')), `${command} ${name}: help`);
       if (spec.default !== undefined) {

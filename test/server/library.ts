@@ -304,7 +304,10 @@ t.test('importing the package starts nothing', async (t) => {
        exports: Object.keys(await import(${JSON.stringify(entry)})).sort(),
      });`,
   );
-  t.same(found, { handlers: [], exports: ['MegacometError', 'createServer', 'createToken'] });
+  t.same(found, {
+    handlers: [],
+    exports: ['MegacometError', 'createServer', 'createToken', 'signUrl'],
+  });
   const { exports } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
     exports: Record<string, unknown>;
   };

@@ -107,7 +107,9 @@ TEST("a request that arrived in time but was not read is answered, and silent cl
   pass_seconds(11);
   EXPECT(!prompt.read_now().empty());
   EXPECT_EQUAL(comet.count(Counter::kConnections), 1U);
-  EXPECT_EQUAL(comet.count(Counter::kClosedIdleTotal), 2U);
+  // One began its head, and one sent nothing.
+  EXPECT_EQUAL(comet.count(Counter::kClosedHeadTimeoutTotal), 1U);
+  EXPECT_EQUAL(comet.count(Counter::kClosedIdleTotal), 1U);
   pass_seconds(22);
   EXPECT_EQUAL(comet.count(Counter::kConnections), 0U);
 }
