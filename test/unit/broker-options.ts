@@ -22,6 +22,7 @@ t.test('the limits of a publish without limits are those of the options', (t) =>
     historyDefaults: limits,
     historyBytesMax: 2_000_000,
     mailboxTimeMs: 9000,
+    namespaces: new Map(),
   });
   t.end();
 });
