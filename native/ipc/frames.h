@@ -431,17 +431,17 @@ constexpr uint8_t kPublicOnly = 4;
 /// `transport` is sse, stream, poll or websocket; `address` the client's, empty for a unix socket.
 /// `token` is what the client presents in place of a token, or empty. A name and the value at the
 /// same index belong together; what the client did not send is left out.
-#define MC_HOOK_REQUEST(F)  \
-  F(u32, request)           \
-  F(u8, action)             \
-  F(text, transport)        \
-  F(text, address)          \
-  F(text, user)             \
-  F(text, token)            \
-  F(texts, channels)        \
-  F(texts, header_names)    \
-  F(texts, header_values)   \
-  F(texts, cookie_names)    \
+#define MC_HOOK_REQUEST(F) \
+  F(u32, request)          \
+  F(u8, action)            \
+  F(text, transport)       \
+  F(text, address)         \
+  F(text, user)            \
+  F(text, token)           \
+  F(texts, channels)       \
+  F(texts, header_names)   \
+  F(texts, header_values)  \
+  F(texts, cookie_names)   \
   F(texts, cookie_values)
 
 /// A client published a message; the server allows that. A Rejected frame reports a message that
