@@ -44,7 +44,7 @@ const NOTHING: Decision = {
   ...{ subscribe: [], publish: [], presence: [], history: [], channels: [] },
 };
 
-/** The frame for a client about which there is no decision. */
+/** The frame for a client about which the application has not decided. */
 export const UNDECIDED: Decision = NOTHING;
 
 type Members = ReadonlyMap<string, unknown>;

@@ -3,7 +3,7 @@
 /** Each is a counter. */
 export type HookCause = 'answer' | 'connection' | 'error' | 'status' | 'timeout';
 
-/** There is no decision. */
+/** The application has not decided. */
 export class HookFault extends Error {
   readonly reason: HookCause;
 

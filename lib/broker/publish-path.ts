@@ -44,19 +44,6 @@ export interface PublishPathParts {
 
 const NO_OPTIONS: PublishOptions = {};
 
-/** The bytes of a frame in the chunk of the outgoing frames. */
-interface Span {
-  readonly start: number;
-  readonly end: number;
-}
-const NOTHING: Span = { start: 0, end: 0 };
-
-interface Labels {
-  readonly id: string;
-  readonly event: string;
-  readonly spreadMs: number;
-}
-
 export class PublishPath {
   static readonly METRICS = {
     messagesPublishedTotal: counter(
@@ -146,11 +133,15 @@ export class PublishPath {
     this.#rejectIfBusy(match);
     const delivered = match.subscribers;
     const number = this.#engine.head + 1;
-    const { id = '', event = '', spreadMs = rules.spreadMs, ttlMs } = options;
-    const isNeeded = match.length > 0 || limits !== null;
-    const span = isNeeded ? this.#write(channel, data, flags, { id, event, spreadMs }) : NOTHING;
-    this.#engine.append(channel, this.#outgoing.chunk, span.start, span.end, limits, ttlMs);
-    this.#queue(span, match);
+    const { id = '', event = '', spreadMs = rules.spreadMs } = options;
+    const outgoing = this.#outgoing;
+    const start = outgoing.room(publishBytesMax(channel, id, event, data));
+    const end =
+      match.length > 0 || limits !== null
+        ? writePublish(outgoing.chunk, start, number, flags, spreadMs, channel, id, event, data)
+        : start;
+    this.#engine.append(channel, outgoing.chunk, start, end, limits, options.ttlMs);
+    this.#queue(start, end, match);
     if (key !== undefined) {
       this.#keys.add(channel, key, this.#iteration.nowMs, { number, delivered });
     }
@@ -170,13 +161,14 @@ export class PublishPath {
     if (match.length === 0) return;
     this.#rejectIfBusy(match);
     const { spreadMs, policy } = this.#namespaces.of(channel);
-    const span = this.#write(channel, data, flagsOf(data, NO_OPTIONS, policy), {
-      id: '',
-      event,
-      spreadMs,
-    });
+    const flags = flagsOf(data, NO_OPTIONS, policy);
+    const outgoing = this.#outgoing;
+    const start = outgoing.room(publishBytesMax(channel, '', event, data));
+    const number = this.#engine.head + 1;
+    const { chunk } = outgoing;
+    const end = writePublish(chunk, start, number, flags, spreadMs, channel, '', event, data);
     this.#engine.skip();
-    this.#queue(span, match);
+    this.#queue(start, end, match);
   }
 
   /** Forgets idempotency keys that are too old. */
@@ -212,18 +204,7 @@ export class PublishPath {
     return ephemeralOf(ttlMs, limits, this.#historyDefaults);
   }
 
-  /** Writes the message's frame, which is kept only if it is queued. */
-  #write(channel: string, data: Uint8Array | string, flags: number, labels: Labels): Span {
-    const { id, event, spreadMs } = labels;
-    const outgoing = this.#outgoing;
-    const start = outgoing.room(publishBytesMax(channel, id, event, data));
-    const number = this.#engine.head + 1;
-    const { chunk } = outgoing;
-    const end = writePublish(chunk, start, number, flags, spreadMs, channel, id, event, data);
-    return { start, end };
-  }
-
-  #queue({ start, end }: Span, match: Match): void {
+  #queue(start: number, end: number, match: Match): void {
     if (match.length === 0) return;
     this.#outgoing.keep(end);
     for (let index = 0; index < match.length; index++) {

@@ -14,7 +14,7 @@
 
 namespace megacomet {
 
-/// The error for a client about which there is no decision.
+/// The error for a client about which the application has not decided.
 inline constexpr char kUndecided[] = "no decision about this client now; retry later";
 
 /// Whether the application is asked about this action of this client.
