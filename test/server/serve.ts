@@ -11,6 +11,7 @@ import {
   Clients,
   connect,
   echoes,
+  freePort,
   run,
   TestServer,
   until,
@@ -102,9 +103,7 @@ t.test('the default address takes IPv4 and IPv6 clients', async (t) => {
 });
 
 t.test('IPv4 and IPv6 may share a port as two addresses', async (t) => {
-  const first = await TestServer.start(t);
-  const { port } = first;
-  await first.stop();
+  const port = await freePort();
   const listen = ['--listen', `[::]:${port}`, '--listen', `0.0.0.0:${port}`];
   const server = await TestServer.start(t, { args: listen });
   t.ok(await answersAt('127.0.0.1', port), 'IPv4');
@@ -112,16 +111,8 @@ t.test('IPv4 and IPv6 may share a port as two addresses', async (t) => {
   await server.stop();
 });
 
-/** A range of three ports that nobody has now. */
-async function freeRange(): Promise<number> {
-  for (let first = 20_000 + (process.pid % 10_000); ; first += 3) {
-    const ends = await Promise.all([0, 1, 2].map((offset) => endOf(first + offset)));
-    if (ends.every((end) => end === 'ECONNREFUSED')) return first;
-  }
-}
-
 t.test('a range of ports is served by all workers alike', async (t) => {
-  const first = await freeRange();
+  const first = await freePort(3);
   const server = await TestServer.start(t, {
     args: ['--workers', '2', '--host', '127.0.0.1', '--port', `${first}-${first + 2}`],
   });

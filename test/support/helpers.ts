@@ -3,7 +3,7 @@
 import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs';
-import { createConnection, createServer, type AddressInfo, type Socket } from 'node:net';
+import { createConnection, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -317,14 +317,33 @@ export function connect(target: number | string, host = '127.0.0.1'): Promise<So
   });
 }
 
-/** A port that is free at this moment, on every address. */
-export async function freePort(): Promise<number> {
-  const server = createServer().listen(0);
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
+/** Whether a program can listen on a port of every address now. */
+async function isFree(port: number): Promise<boolean> {
+  const server = createServer();
+  try {
+    await once(server.listen(port), 'listening');
+  } catch {
+    return false;
+  }
   server.close();
   await once(server, 'close');
-  return port;
+  return true;
+}
+
+/**
+ * The first of `count` ports in a row that are free at this moment on every address. They are no
+ * ephemeral ports: no outgoing connection takes one before the test does.
+ */
+export async function freePort(count = 1): Promise<number> {
+  const ephemeral = readFileSync('/proc/sys/net/ipv4/ip_local_port_range', 'utf8');
+  const end = Math.max(Number.parseInt(ephemeral, 10), 12_000);
+  for (;;) {
+    // Tests beside this one look for ports too.
+    const first = 10_000 + Math.floor(Math.random() * (end - 10_000 - count));
+    const ports = Array.from({ length: count }, (_, offset) => first + offset);
+    const free = await Promise.all(ports.map(isFree));
+    if (free.every(Boolean)) return first;
+  }
 }
 
 /** Opens many connections, a hundred at a time; counts errors instead of throwing them. */
