@@ -331,8 +331,8 @@ async function isFree(port: number): Promise<boolean> {
 }
 
 /**
- * The first of `count` ports in a row that are free at this moment on every address. They are no
- * ephemeral ports: no outgoing connection takes one before the test does.
+ * The first of `count` ports in a row that are free at this moment on every address. They are below
+ * the ephemeral ports, so that no outgoing connection takes one before the test does.
  */
 export async function freePort(count = 1): Promise<number> {
   const ephemeral = readFileSync('/proc/sys/net/ipv4/ip_local_port_range', 'utf8');
