@@ -110,3 +110,13 @@ export async function startHaproxy(test: Test, serverPort: number): Promise<Prox
   await until('HAProxy', () => reachable(port));
   return { port, running };
 }
+
+/** Starts a back end of examples/tokens with the sessions `4f2a` of ada and `77` of `*`; returns its URL. */
+export async function startBackEnd(test: Test, program: string, env: object): Promise<string> {
+  const command = program.endsWith('.py') ? 'python3' : process.execPath;
+  const sessions = { PORT: '0', SESSIONS: '4f2a=ada,77=*' };
+  const args = [command, join(root, 'examples/tokens', program)];
+  const running = start(test, tmpdir(), args, { ...sessions, ...env });
+  const found = await until('the back end', () => /listening on (\S+)/.exec(running.output));
+  return `http://${found[1] ?? ''}`;
+}

@@ -9,10 +9,12 @@ import t, { type Test } from 'tap';
 import WebSocket from 'ws';
 
 import { noBrowser, openPage, servePage, startBrowser } from '../support/browser.js';
+import { Secret } from '../support/client-tokens.js';
 import { PollClient, startComet, type World } from '../support/comet-world.js';
 import {
   example,
   start,
+  startBackEnd,
   startHaproxy,
   startNginx,
   temporaryFolder,
@@ -104,6 +106,21 @@ t.test('the page shows the lines that the service sends', { skip: noBrowser }, a
   await until('the page', async () => (await shown('state')) === 'connected');
   // The page has missed all messages of the other service, and receives a gap notice.
   await until('an empty list', async () => (await shown('messages')) === '');
+});
+
+t.test('the page of a user refreshes its token and receives', { skip: noBrowser }, async (t) => {
+  const secret = new Secret(t);
+  const url = await startBackEnd(t, 'backend.mjs', { TOKEN_KEY: secret.path, TTL: '4' });
+  const world = await startComet(t, { workers: 1, tokenKey: [secret.option], origin: [url] });
+  const browser = await startBrowser(t);
+  const page = await openPage(t, browser, `${url}/?server=ws://127.0.0.1:${world.port}`);
+  const state = (): Promise<string | null> => page.textContent('#state');
+  await until('the page', async () => (await state()) === 'log in first');
+  await page.context().addCookies([{ name: 'session', value: '4f2a', url }]);
+  await until('a new token', async () => (await state()) === 'refreshed as ada');
+  await world.server.publish('news/1', 'hello <b>');
+  await until('the message', async () => (await page.locator('li').count()) === 1);
+  t.equal(await page.locator('li').first().textContent(), 'hello <b>');
 });
 
 /** A subscriber that records each message and can be closed. */
