@@ -8,7 +8,7 @@ import { encodeFrame } from '../ipc/frame-codecs.js';
 import { HookAction, HookVerdict, type Frames } from '../ipc/frames.js';
 import { UNREAD_BYTES_MAX, type WorkerPort } from '../ipc/worker-port.js';
 import { readAnswer, UNDECIDED, type CheckedAnswer, type Decision } from './authorize-answer.js';
-import { DecisionCache, keyOf } from './decision-cache.js';
+import { DecisionCache, keyOf, type KeptDecision } from './decision-cache.js';
 import { HookFault, type HookCause } from './hook-fault.js';
 
 export const IN_FLIGHT_MAX = 128;
@@ -200,7 +200,7 @@ export class Authorization {
       const { decision, cacheSeconds } = await this.#call(request);
       if (decision.verdict === HookVerdict.allow) this.#allowed++;
       else this.#denied++;
-      this.#keep(key, decision, cacheSeconds);
+      this.#keep(key, { decision, user: request.user }, cacheSeconds);
       return decision;
     } catch (error) {
       const fault = faultOf(error);
@@ -233,9 +233,9 @@ export class Authorization {
     }
   }
 
-  #keep(key: string, decision: Decision, cacheSeconds: number): void {
+  #keep(key: string, kept: Omit<KeptDecision, 'endsAtMs'>, cacheSeconds: number): void {
     if (cacheSeconds === 0) return;
-    this.#cache.add(key, decision, this.#now() + cacheSeconds * 1000);
+    this.#cache.add(key, { ...kept, endsAtMs: this.#now() + cacheSeconds * 1000 });
   }
 
   /** A worker that has died, or does not read, rejects its clients without an answer. */

@@ -10,9 +10,15 @@ const ENTRIES_MAX = 65_536;
 /** Bytes of the answers, as far as their length varies. */
 const BYTES_MAX = 16 * 1024 * 1024;
 
-interface Entry {
+/** An answer that counts for a time. */
+export interface KeptDecision {
   readonly decision: Decision;
+  /** The user that the question had; empty for none. */
+  readonly user: string;
   readonly endsAtMs: number;
+}
+
+interface Entry extends KeptDecision {
   readonly bytes: number;
 }
 
@@ -54,11 +60,11 @@ export class DecisionCache {
   }
 
   /** Keeps an answer; the oldest ones give way. */
-  add(key: string, decision: Decision, endsAtMs: number): void {
+  add(key: string, kept: KeptDecision): void {
     const known = this.#entries.get(key);
     if (known !== undefined) this.#drop(key, known);
-    const bytes = bytesOf(decision);
-    this.#entries.set(key, { decision, endsAtMs, bytes });
+    const bytes = bytesOf(kept.decision) + kept.user.length;
+    this.#entries.set(key, { ...kept, bytes });
     this.#bytes += bytes;
     for (const [oldest, entry] of this.#entries) {
       if (this.#entries.size <= ENTRIES_MAX && this.#bytes <= BYTES_MAX) return;
@@ -66,10 +72,10 @@ export class DecisionCache {
     }
   }
 
-  /** Forgets the answers about a user. */
+  /** Forgets the answers that name a user, and those to questions that named it. */
   forgetUser(user: string): void {
     for (const [key, entry] of this.#entries) {
-      if (entry.decision.user === user) this.#drop(key, entry);
+      if (entry.decision.user === user || entry.user === user) this.#drop(key, entry);
     }
   }
 

@@ -15,7 +15,7 @@ export interface AuthorizeRequest {
   readonly user: string;
   /** How the client is connected. */
   readonly transport: 'poll' | 'sse' | 'stream' | 'websocket';
-  /** The numeric address of the client, or of the proxy before it; empty for a unix socket. */
+  /** The numeric address of the client, which a trusted proxy may name; empty for a unix socket. */
   readonly address: string;
   /** What the client presents in place of a token, such as the id of a session; empty for nothing. */
   readonly token: string;
@@ -65,7 +65,7 @@ export type AuthorizeAnswer = AllowAnswer | DenyAnswer;
  * Decides about a client without a token. A rejection, an exception, an invalid answer, and none
  * within one second reject the client.
  *
- * @param options - `signal` is aborted when nobody waits for the answer any more.
+ * @param options - `signal` is aborted when the second is over, and when the server has closed.
  */
 export type Authorize = (
   request: AuthorizeRequest,
