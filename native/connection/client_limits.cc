@@ -85,14 +85,21 @@ Allowance ClientLimits::admit(const sockaddr_storage& peer, uint32_t* word) {
 Allowance ClientLimits::change(Connection* connection, const IpAddress& address) {
   uint32_t& word = connection->watcher.word;
   leave_row(&word);
+  addresses_.set(connection->fd(), address);
   return enter_address(address, &word);
 }
 
 Allowance ClientLimits::reveal(Connection* connection, const IpAddress& address) {
   uint32_t& word = connection->watcher.word;
+  addresses_.set(connection->fd(), address);
   if (is_trusted(address)) return Allowance::kGranted;
   word = 0;
   return enter_address(address, &word);
+}
+
+std::string ClientLimits::host_of(const Connection& connection) {
+  const IpAddress* named = addresses_.find(connection.fd());
+  return named == nullptr ? peer_host(connection.fd()) : text_of(*named);
 }
 
 /// Counts a client in, and puts its row into a word.

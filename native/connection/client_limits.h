@@ -3,11 +3,13 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/ip_address.h"
 #include "base/siphash.h"
+#include "connection/client_addresses.h"
 #include "connection/close_cause.h"
 #include "connection/connection.h"
 #include "connection/rare_log.h"
@@ -46,6 +48,11 @@ class ClientLimits {
     return (limits_.flags & (limit_flag::kProxyProtocol | limit_flag::kAddresses)) != 0 ||
            !trusted_.empty();
   }
+  /// Keeps the addresses of clients behind proxies from now on, for host_of(). False if the kernel
+  /// refuses the address space.
+  [[nodiscard]] bool reserve_addresses(uint32_t capacity) {
+    return !needs_peer() || addresses_.reserve(capacity);
+  }
   [[nodiscard]] bool reads_proxy_header() const {
     return (limits_.flags & limit_flag::kProxyProtocol) != 0;
   }
@@ -60,10 +67,19 @@ class ClientLimits {
   [[nodiscard]] Allowance reveal(Connection* connection, const IpAddress& address);
   /// The proxy's connection serves nobody now.
   void end_request(Connection* connection) {
-    if (is_of_proxy(*connection)) leave_row(&connection->watcher.word);
+    if (!is_of_proxy(*connection)) return;
+    leave_row(&connection->watcher.word);
+    addresses_.forget(connection->fd());
   }
   /// The connection closes.
   void leave(Connection* connection) { leave_row(&connection->watcher.word); }
+  void forget_address(const Connection& connection) { addresses_.forget(connection.fd()); }
+  /// From a slow timer.
+  void trim() { addresses_.trim(); }
+
+  /// The numeric address of a client, which a trusted proxy may have named. After
+  /// reserve_addresses(); empty for a unix socket.
+  [[nodiscard]] std::string host_of(const Connection& connection);
   /// For a connection that was not registered after admit().
   void give_back(uint32_t word) { leave_row(&word); }
 
@@ -100,6 +116,7 @@ class ClientLimits {
   frame::Limits limits_;
   LimitTables* sets_ = nullptr;
   SipKey key_{};
+  ClientAddresses addresses_;
   std::vector<IpNetwork> trusted_;
   bool trusts_unix_ = false;
   RareLog crowds_;

@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "base/bounds.h"
-#include "os/address.h"
+#include "connection/client_limits.h"
 
 namespace megacomet {
 
@@ -22,7 +22,7 @@ bool HookRequests::ask(Connection* connection, frame::HookRequest question) {
   parts_.counters->add(Counter::kHookQuestionsTotal);
   question.request = ++last_request_;
   question.user = parts_.services->access->user(connection);
-  question.address = peer_host(connection->fd());
+  question.address = parts_.services->limits->host_of(*connection);
   parts_.control->send(question);
   Waiting& waiting = waiting_[question.request];
   waiting.name = name_of(*connection);

@@ -196,6 +196,7 @@ void Hub::on_close(Connection* connection) {
   mailboxes_.on_close(connection);
   unsubscribe(connection);
   access_.forget(connection);
+  limits_->forget_address(*connection);
 }
 
 void Hub::tick(uint16_t now) {
@@ -204,6 +205,7 @@ void Hub::tick(uint16_t now) {
   requests_.tick(now);
   hooks_.tick(now);
   deflate_.trim();
+  limits_->trim();
   counters_->set(Counter::kChannels, channels_.size());
 }
 

@@ -54,7 +54,8 @@ class Hub final : SubscriptionService, PublishService, ConnectionObserver, Repla
   [[nodiscard]] bool is_on() const { return is_on_; }
   /// Reserves what each descriptor below `capacity` may need. False if the kernel refuses.
   [[nodiscard]] bool reserve(uint32_t capacity) {
-    return !access_.is_on() || access_.reserve(capacity);
+    if (access_.is_on() && !access_.reserve(capacity)) return false;
+    return transport_->services().hooks == nullptr || limits_->reserve_addresses(capacity);
   }
   [[nodiscard]] const frame::Comet& rules() const { return rules_; }
 

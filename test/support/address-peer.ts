@@ -4,7 +4,7 @@ import { createConnection, type Socket } from 'node:net';
 
 import type { Test } from 'tap';
 
-import { REQUESTS, type World } from './comet-world.js';
+import { REQUESTS, type Endpoint, type World } from './comet-world.js';
 import { until } from './helpers.js';
 
 export type Transport = keyof typeof REQUESTS;
@@ -44,7 +44,7 @@ export class AddressPeer {
   }
 
   /** Sends the request of a transport, after a PROXY header if there is one. */
-  static request(test: Test, { port }: World, options: PeerOptions = {}): AddressPeer {
+  static request(test: Test, { port }: Endpoint, options: PeerOptions = {}): AddressPeer {
     const { proxy = '', from } = options;
     const first = Buffer.concat([Buffer.from(proxy), Buffer.from(requestOf(options))]);
     return new AddressPeer(test, port, first, from);
