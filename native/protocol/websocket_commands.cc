@@ -248,19 +248,20 @@ bool refresh(Services& services, Connection* connection, const ClientCommand& co
 
 /// A new identity, or a longer one.
 bool identify(Services& services, Connection* connection, const ClientCommand& command) {
-  if (!services.access->takes_tokens()) {
-    return reject(services, connection, command, "token: this server reads no tokens");
+  const auto fail = [&](std::string_view error) {
+    return reject(services, connection, command, error);
+  };
+  const bool takes_tokens = services.access->takes_tokens();
+  if (takes_tokens && command.tokens.size() != 1) return fail("token: exactly one is required");
+  const bool is_refresh = command.type == "refresh";
+  if (takes_tokens || services.hooks != nullptr) {
+    const bool is_known = services.access->has_identity(connection);
+    if (is_refresh && !is_known) return fail("refresh: send connect first");
+    if (!is_refresh && is_known) return fail("connect: send refresh instead");
   }
-  if (command.tokens.size() != 1) {
-    return reject(services, connection, command, "token: exactly one is required");
-  }
-  const bool is_known = services.access->has_identity(connection);
-  if (command.type == "refresh") {
-    if (is_known) return refresh(services, connection, command);
-    return reject(services, connection, command, "refresh: send connect first");
-  }
-  if (is_known) return reject(services, connection, command, "connect: send refresh instead");
-  return connect(services, connection, command);
+  if (!takes_tokens) return fail("token: this server reads no tokens");
+  return is_refresh ? refresh(services, connection, command)
+                    : connect(services, connection, command);
 }
 
 /// Counts a command, and ends the connection of a client that does not slow down. Whether to handle

@@ -1,0 +1,126 @@
+// The command refresh of a client that the application has identified: it extends the connection, for
+// the same user alone, and an answer without a decision changes nothing.
+import t, { type Test } from 'tap';
+
+import type { ServerOptions } from '../../lib/index.js';
+import { startComet, type World } from '../support/comet-world.js';
+import { until } from '../support/helpers.js';
+import { answer, HookServer, type Behaviour } from '../support/hook-server.js';
+import { CommandClient } from '../support/websocket-peer.js';
+
+interface HookWorld extends World {
+  readonly hook: HookServer;
+}
+
+async function start(t: Test, options: ServerOptions = {}): Promise<HookWorld> {
+  const hook = await HookServer.start(t);
+  const world = await startComet(t, { workers: 1, ...hook.options, ...options });
+  return { ...world, hook };
+}
+
+/** Sends a command, and returns what the server sends until the answer of a type. */
+async function ask(client: CommandClient, command: object, type: string): Promise<string[]> {
+  const before = client.told.length;
+  client.say(JSON.stringify(command));
+  await until(`the answer ${type}`, () =>
+    client.told.slice(before).some((text) => text.startsWith(`{"type":"${type}"`)),
+  );
+  return client.told.slice(before);
+}
+
+const CHANNELS = ['a', 'b'];
+const ADA = {
+  ...{ allow: true, user: 'ada', expiresInSeconds: 1000 },
+  grants: { subscribe: CHANNELS, publish: CHANNELS },
+};
+
+/** A client that is ada, on both channels. */
+async function connected(t: Test, { port, hook }: HookWorld): Promise<CommandClient> {
+  hook.behaviour = answer({ ...ADA, channels: CHANNELS });
+  const client = new CommandClient(port, '/ws');
+  t.teardown(() => {
+    client.close();
+  });
+  await client.open();
+  await ask(client, { type: 'connect', token: 's1' }, 'subscribed');
+  return client;
+}
+
+t.test('an answer to refresh has the new time and the new grants', async (t) => {
+  const world = await start(t);
+  const client = await connected(t, world);
+  t.match(client.told[0], /^\{"type":"connected","user":"ada","expiresInSeconds":\d{3,4}\}$/);
+  world.hook.behaviour = answer({ ...ADA, expiresInSeconds: 50_000, grants: { subscribe: ['b'] } });
+  const told = await ask(client, { type: 'refresh', token: 's2', id: '7' }, 'refreshed');
+  t.equal(told[0], '{"type":"unsubscribed","channels":["a"]}', 'what it may not have any more');
+  t.match(told[1], /^\{"type":"refreshed","user":"ada","expiresInSeconds":49\d{3},"id":"7"\}$/);
+  t.strictSame(world.hook.about('refresh'), [
+    {
+      ...{ action: 'refresh', channels: [], user: 'ada', transport: 'websocket' },
+      ...{ address: '127.0.0.1', token: 's2', headers: {}, cookies: {} },
+    },
+  ]);
+  world.hook.behaviour = answer({ allow: true, user: 'ada' });
+  const last = await ask(client, { type: 'refresh' }, 'refreshed');
+  t.equal(last.at(-1), '{"type":"refreshed","user":"ada"}', 'without a time, and without a token');
+  t.equal(world.hook.about('refresh')[1]?.token, '');
+});
+
+const status =
+  (code: number): Behaviour =>
+  (_asked, response) => {
+    response.writeHead(code).end('{}');
+  };
+
+const REJECTED: readonly (readonly [string, Behaviour, RegExp])[] = [
+  ['another user', answer({ allow: true, user: 'bob' }), /"error":"token: /],
+  ['nobody by name', answer({ allow: true }), /"error":"token: /],
+  ['a denial', answer({ allow: false, reason: 'log in again' }), /"error":"log in again"/],
+  ['an error', status(500), /"error":"no decision about this client now; retry later"/],
+  ['an invalid answer', answer({ allow: true, user: 5 }), /"error":"no decision about this/],
+  ['no answer in time', () => undefined, /"error":"no decision about this client now/],
+];
+
+t.test('a rejected refresh changes nothing, and the client stays', async (t) => {
+  const world = await start(t, { clientPublish: true });
+  const client = await connected(t, world);
+  for (const [name, behaviour, wanted] of REJECTED) {
+    world.hook.behaviour = behaviour;
+    const told = await ask(client, { type: 'refresh', token: 's2', id: name }, 'error');
+    t.match(told.join(), wanted, name);
+    t.match(told.join(), `"id":"${name}"`);
+  }
+  const published = { type: 'publish', channel: 'a', data: 'x', id: 'p' };
+  t.match(await ask(client, published, 'published'), [/"id":"p"/], 'by its first grants');
+  await until('its own message', () => client.messages.length === 1);
+  t.equal(world.hook.about('publish').length, 0);
+  const hook = world.server.stats().hook;
+  t.match(hook, { deniedTotal: 1, failedTotal: 3, failedTimeoutTotal: 1, callsInFlight: 0 });
+});
+
+t.test('refresh comes after connect, and connect once', async (t) => {
+  const world = await start(t);
+  const client = await connected(t, world);
+  t.match(await ask(client, { type: 'connect', token: 's2' }, 'error'), [/send refresh instead/]);
+  const unknown = new CommandClient(world.port, '/ws');
+  await unknown.open();
+  t.match(await ask(unknown, { type: 'refresh', token: 's1' }, 'error'), [/send connect first/]);
+  t.equal(world.hook.asked.length, 1, 'the application is asked about neither');
+  unknown.close();
+});
+
+t.test('a client that refreshes in time stays, and another one ends', async (t) => {
+  const world = await start(t);
+  world.hook.behaviour = answer({ ...ADA, expiresInSeconds: 4 });
+  const clients = [new CommandClient(world.port, '/ws'), new CommandClient(world.port, '/ws')];
+  for (const client of clients) await client.open();
+  const connect = { type: 'connect', token: 's1' };
+  await Promise.all(clients.map((client) => ask(client, connect, 'connected')));
+  const [stays, ends] = clients;
+  world.hook.behaviour = answer(ADA);
+  if (stays === undefined || ends === undefined) return;
+  await ask(stays, { type: 'refresh' }, 'refreshed');
+  t.equal(await ends.closed, 3000, 'its time is over');
+  t.match(await ask(stays, { type: 'ping' }, 'pong'), [/pong/]);
+  stays.close();
+});
