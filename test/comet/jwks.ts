@@ -10,39 +10,20 @@ import { Secret } from '../support/client-tokens.js';
 import { exchange, Program, startComet, type World } from '../support/comet-world.js';
 import { until } from '../support/helpers.js';
 import { IssuerKey, KeySite } from '../support/key-site.js';
+import { recordedLog, type Line } from '../support/recorded-log.js';
 import { CommandClient, handshake } from '../support/websocket-peer.js';
 
 const PATHS = ['/events', '/stream', '/poll', '/ws'] as const;
 
-interface Line {
-  readonly level: string;
-  readonly fields: Record<string, unknown>;
-  readonly message: string;
-}
-
-/** A logger that keeps its lines. */
-function recorder(): { lines: Line[]; logger: object } {
-  const lines: Line[] = [];
-  const at =
-    (level: string) =>
-    (fields: object, message: string): void => {
-      lines.push({ level, fields: fields as Line['fields'], message });
-    };
-  return {
-    lines,
-    logger: { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') },
-  };
-}
-
 type KeyWorld = World & { lines: Line[] };
 
 async function start(t: Test, site: { url: string }, options: object = {}): Promise<KeyWorld> {
-  const { lines, logger } = recorder();
+  const { lines, logger } = recordedLog();
   const world = await startComet(t, {
     workers: 1,
     tokenJwksUrl: site.url,
     public: ['public'],
-    logger: logger as never,
+    logger,
     ...options,
   });
   return { ...world, lines };

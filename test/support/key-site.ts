@@ -1,9 +1,11 @@
 // An issuer of tokens with a JWKS URL, over a real HTTP server that a test can make fail.
 import { generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { createServer, type RequestListener, type Server } from 'node:http';
+import { createServer as createTlsServer, Server as TlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import type { Test } from 'tap';
 
+import type { ServerCertificate } from './certificates.js';
 import { nowS, signPublic } from './client-tokens.js';
 
 type Algorithm = 'ES256' | 'EdDSA' | 'RS256';
@@ -53,11 +55,11 @@ export class KeySite {
   requests = 0;
   /** Answers instead of the set. */
   answer: RequestListener | null = null;
-  readonly #server: Server;
+  readonly #server: Server | TlsServer;
   #port = 0;
 
-  private constructor() {
-    this.#server = createServer((request, response) => {
+  private constructor(certificate?: ServerCertificate) {
+    const listener: RequestListener = (request, response) => {
       this.requests++;
       if (this.answer !== null) {
         this.answer(request, response);
@@ -66,11 +68,18 @@ export class KeySite {
       response.setHeader('Cache-Control', this.cacheControl);
       response.setHeader('Content-Type', 'application/json');
       response.end(JSON.stringify({ keys: this.keys }));
-    });
+    };
+    this.#server =
+      certificate === undefined ? createServer(listener) : createTlsServer(certificate, listener);
   }
 
-  static async start(t: Test, keys: readonly object[] = []): Promise<KeySite> {
-    const site = new KeySite();
+  /** With a certificate it speaks TLS. */
+  static async start(
+    t: Test,
+    keys: readonly object[] = [],
+    certificate?: ServerCertificate,
+  ): Promise<KeySite> {
+    const site = new KeySite(certificate);
     site.keys = keys;
     await site.open();
     t.teardown(() => site.close());
@@ -78,7 +87,13 @@ export class KeySite {
   }
 
   get url(): string {
-    return `http://127.0.0.1:${this.#port}/keys.json`;
+    const scheme = this.#server instanceof TlsServer ? 'https' : 'http';
+    return `${scheme}://127.0.0.1:${this.#port}/keys.json`;
+  }
+
+  /** Presents another certificate from now on. */
+  present(certificate: ServerCertificate): void {
+    if (this.#server instanceof TlsServer) this.#server.setSecureContext(certificate);
   }
 
   /** Listens, after the first time at the same port. */
