@@ -1,27 +1,19 @@
 // Tests of tokens as texts, with the traps of RFC 7515, RFC 7519 and RFC 8725.
 #include "auth/token.h"
 
-#include <algorithm>
 #include <string>
 #include <string_view>
 
-#include "codec/digest.h"
+#include "support/tokens.h"
 #include "support/unit.h"
 
 using namespace megacomet;
+using unit::base64url;
 
 namespace {
 
 constexpr std::string_view kHeader = R"({"alg":"HS256"})";
 constexpr std::string_view kSignature = "c2lnbmF0dXJl";
-
-std::string base64url(std::string_view bytes) {
-  std::string text(base64_size(bytes.size()), '\0');
-  base64_encode(reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size(), text.data());
-  std::replace(text.begin(), text.end(), '+', '-');
-  std::replace(text.begin(), text.end(), '/', '_');
-  return text.substr(0, text.find('='));
-}
 
 std::string token_with(std::string_view header, std::string_view payload = "{}") {
   return base64url(header) + '.' + base64url(payload) + '.' + std::string(kSignature);

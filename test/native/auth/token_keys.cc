@@ -4,12 +4,12 @@
 #include <string>
 #include <string_view>
 
-#include <dlfcn.h>
-
 #include "base/ascii.h"
+#include "support/tokens.h"
 #include "support/unit.h"
 
 using namespace megacomet;
+using unit::openssl;
 
 namespace {
 
@@ -58,14 +58,6 @@ std::string bytes_of(std::string_view hex) {
     bytes += static_cast<char>(ascii::hex_value(hex[at]) << 4 | ascii::hex_value(hex[at + 1]));
   }
   return bytes;
-}
-
-/// This program has no OpenSSL of its own, as Node has; the system's has the same functions.
-const OpenSsl& openssl() {
-  ::dlopen("libcrypto.so.3", RTLD_NOW | RTLD_GLOBAL);
-  const OpenSsl* found = find_openssl();
-  EXPECT(std::string(missing_openssl_function()).empty());
-  return *found;
 }
 
 TokenFault verify(TokenKeys* keys, std::string_view text) {

@@ -1,0 +1,175 @@
+// Tests of questions to the application: bounded, and each is decided once.
+#include "hub/hook_requests.h"
+
+#include <functional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/bounds.h"
+#include "support/hub_parts.h"
+#include "support/unit.h"
+
+using namespace megacomet;
+using unit::HubParts;
+
+namespace {
+
+std::vector<std::string> decisions;
+/// Called once, after a decision is recorded.
+std::function<void(Connection*)> on_next;
+
+void on_decision(Services&, Connection* connection, const HookDecision& decision) {
+  std::string text = std::to_string(connection->fd());
+  text += decision.answer.verdict == static_cast<uint8_t>(HookVerdict::kAllow) ? " yes" : " no";
+  for (const std::string& channel : decision.channels) text += " " + channel;
+  decisions.push_back(text);
+  // It may set another one.
+  const auto call = std::exchange(on_next, nullptr);
+  if (call) call(connection);
+}
+
+constexpr Protocol make_protocol() {
+  Protocol protocol;
+  protocol.on_decision = on_decision;
+  return protocol;
+}
+
+constexpr Protocol kAsking = make_protocol();
+constexpr Protocol kSilent;
+const Protocol* const kProtocols[] = {&kAsking, &kSilent};
+
+struct World {
+  World() {
+    decisions.clear();
+    on_next = nullptr;
+  }
+  ~World() { on_next = nullptr; }
+
+  bool ask(Connection* connection, const std::string& channel) {
+    frame::HookRequest question;
+    question.action = static_cast<uint8_t>(HookAction::kSubscribe);
+    question.channels = {channel};
+    return hooks.ask(connection, std::move(question));
+  }
+  void answer(uint32_t number, HookVerdict verdict = HookVerdict::kAllow) {
+    frame::HookAnswer answer;
+    answer.request = number;
+    answer.verdict = static_cast<uint8_t>(verdict);
+    hooks.on_answer(std::move(answer));
+  }
+
+  HubParts parts{kProtocols};
+  HookRequests hooks{
+      {&parts.connections, &parts.control, &parts.counters, &parts.services, kProtocols}};
+};
+
+}  // namespace
+
+TEST("a decision reaches the client that it is about, with its channels, and only once") {
+  World world;
+  EXPECT(world.ask(world.parts.open(5), "a"));
+  EXPECT(world.ask(world.parts.open(6), "b"));
+  world.answer(2, HookVerdict::kDeny);
+  world.answer(2);
+  world.answer(1);
+  world.answer(0);
+  world.answer(77);
+  EXPECT(decisions == std::vector<std::string>({"6 no b", "5 yes a"}));
+  EXPECT_EQUAL(world.hooks.waiting(), 0U);
+  EXPECT_EQUAL(world.parts.count(Counter::kHookQuestionsTotal), 2U);
+}
+
+TEST("only the actions of the rules are asked about") {
+  World world;
+  EXPECT(!world.hooks.asks_about(HookAction::kConnect));
+  frame::Hooks rules;
+  rules.actions = {static_cast<uint64_t>(HookAction::kRefresh), 99};
+  world.hooks.configure(rules);
+  EXPECT(world.hooks.asks_about(HookAction::kRefresh));
+  EXPECT(!world.hooks.asks_about(HookAction::kConnect));
+  world.hooks.configure({});
+  EXPECT(!world.hooks.asks_about(HookAction::kRefresh));
+}
+
+TEST("a worker has a limit for clients that wait, and asks nothing beyond it") {
+  World world;
+  Connection* connection = world.parts.open(5);
+  for (size_t count = 0; count < bounds::kHookWaitingMax; ++count) {
+    EXPECT(world.ask(connection, "a"));
+  }
+  EXPECT(!world.ask(world.parts.open(6), "b"));
+  EXPECT_EQUAL(world.hooks.waiting(), bounds::kHookWaitingMax);
+  EXPECT_EQUAL(world.parts.count(Counter::kHookWaitingFullTotal), 1U);
+  world.answer(1);
+  EXPECT(world.ask(world.parts.open(7), "c"));
+}
+
+TEST("a manager that does not read is not asked") {
+  World world;
+  const std::string text(2000, 'x');
+  while (world.parts.control.log(LogLevel::kWarn, text.c_str())) continue;
+  EXPECT(!world.ask(world.parts.open(5), "a"));
+  EXPECT_EQUAL(world.hooks.waiting(), 0U);
+  EXPECT_EQUAL(world.parts.count(Counter::kHookWaitingFullTotal), 1U);
+  EXPECT_EQUAL(world.parts.count(Counter::kHookQuestionsTotal), 0U);
+}
+
+TEST("a client without a decision in time is rejected, and a late decision changes nothing") {
+  World world;
+  world.hooks.tick(65'534);
+  EXPECT(world.ask(world.parts.open(5), "a"));
+  // The tick wraps.
+  world.hooks.tick(static_cast<uint16_t>(65'534 + bounds::kHookWaitSeconds - 1));
+  EXPECT(decisions.empty());
+  EXPECT(world.ask(world.parts.open(6), "b"));
+  world.hooks.tick(static_cast<uint16_t>(65'534 + bounds::kHookWaitSeconds));
+  EXPECT(decisions == std::vector<std::string>({"5 no a"}));
+  EXPECT_EQUAL(world.hooks.waiting(), 1U);
+  world.answer(1);
+  EXPECT_EQUAL(decisions.size(), 1U);
+  EXPECT_EQUAL(world.parts.count(Counter::kHookUnansweredTotal), 1U);
+}
+
+TEST("a decision about a client that closed reaches nobody, although its record is used again") {
+  World world;
+  Connection* connection = world.parts.open(5);
+  EXPECT(world.ask(connection, "a"));
+  EXPECT(world.ask(connection, "b"));
+  world.parts.owner.close(connection, CloseCause::kPeer);
+  EXPECT(world.parts.open(5)->fd() == 5);
+  world.answer(1);
+  world.hooks.tick(bounds::kHookWaitSeconds);
+  EXPECT(decisions.empty());
+  EXPECT_EQUAL(world.hooks.waiting(), 0U);
+}
+
+TEST("a client that is closing, and one whose protocol waits for nothing, get no decision") {
+  World world;
+  Connection* closing = world.parts.open(5);
+  EXPECT(world.ask(closing, "a"));
+  closing->is_closing = true;
+  EXPECT(world.ask(world.parts.open(6, true), "b"));
+  world.answer(1);
+  world.answer(2);
+  EXPECT(decisions.empty());
+}
+
+TEST("a decision may lead to the next question, or close other clients that wait") {
+  World world;
+  Connection* one = world.parts.open(5);
+  Connection* other = world.parts.open(6);
+  EXPECT(world.ask(one, "a"));
+  EXPECT(world.ask(other, "b"));
+  on_next = [&](Connection* connection) {
+    Connection* second = connection == one ? other : one;
+    EXPECT(world.ask(connection, "next"));
+    world.parts.owner.close(second, CloseCause::kPeer);
+  };
+  world.hooks.tick(bounds::kHookWaitSeconds);
+  EXPECT_EQUAL(decisions.size(), 1U);
+  EXPECT_EQUAL(world.hooks.waiting(), 1U);
+  world.answer(3);
+  EXPECT_EQUAL(decisions.size(), 2U);
+  EXPECT(decisions.back().find(" yes next") != std::string::npos);
+}
