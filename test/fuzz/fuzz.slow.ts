@@ -70,6 +70,20 @@ const TARGETS: readonly Target[] = [
     corpus: 'corpus-proxy',
   },
   {
+    name: 'signed_url',
+    feeds: 'the reader of signed URLs',
+    natives: [
+      'codec/cursor',
+      'codec/http_codec',
+      'codec/url_codec',
+      'codec/utf8',
+      'protocol/comet_request',
+      'protocol/signed_request',
+      'pubsub/channel_name',
+    ],
+    corpus: 'corpus-signed-url',
+  },
+  {
     name: 'sse',
     feeds: 'the writer of Server-Sent Events and the cursor parser',
     natives: ['codec/cursor', 'codec/sse_codec'],

@@ -11,8 +11,10 @@
 #include "codec/digest.h"
 #include "codec/url_codec.h"
 #include "codec/utf8.h"
+#include "escaped.h"
 
 using namespace megacomet;
+using fuzz::escaped;
 
 namespace {
 
@@ -72,16 +74,6 @@ void check_base64(std::string_view text) {
 void check_number(std::string_view text) {
   uint64_t number = 0;
   if (ascii::parse_unsigned(text, &number)) MC_CHECK(std::to_string(number) == text);
-}
-
-std::string escaped(std::string_view text) {
-  constexpr char kDigits[] = "0123456789abcdef";
-  std::string out;
-  for (const char byte : text) {
-    const auto number = static_cast<uint8_t>(byte);
-    out += {'%', kDigits[number >> 4], kDigits[number & 15]};
-  }
-  return out;
 }
 
 void check_escapes(std::string_view text, size_t room) {
