@@ -129,7 +129,7 @@ t.test('keys are fetched again after max-age, within a minute and an hour', asyn
     t.ok(world.isNextAfter(wantedMs), `max-age ${freshS}`);
     await world.answer([ONE], freshS);
     t.ok(world.isNextAfter(wantedMs), `max-age ${freshS}, the second time`);
-    t.strictSame(world.changes, [['one']], 'the same keys are no change');
+    t.strictSame(world.changes, [['one']], 'the same keys are reported once');
   }
 });
 
