@@ -103,6 +103,11 @@
       "native/pubsub/fanout.cc",
       "native/pubsub/message_codec.cc",
       "native/pubsub/namespaces.cc",
+      "native/tls/context.cc",
+      "native/tls/handshake.cc",
+      "native/tls/key_schedule.cc",
+      "native/tls/record.cc",
+      "native/tls/record_layer.cc",
       "native/worker/protocol_table.cc",
       "native/worker/startup.cc",
       "native/worker/worker.cc"

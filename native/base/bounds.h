@@ -370,4 +370,23 @@ constexpr size_t kWaitingMessagesMax = 64;
 /// Seconds between two reports of changed subscriber counts to the manager.
 constexpr double kInterestSeconds = 0.1;
 
+/// Records that one key of TLS seals before it is renewed. AES-GCM is safe up to 2^24.5 (RFC 8446
+/// 5.5); a renewal costs 5 µs.
+constexpr uint64_t kTlsRecordsPerKey = uint64_t{1} << 23;
+
+/// Records that one key of a peer may protect. No peer that renews its keys comes near.
+constexpr uint64_t kTlsRecordsMax = uint64_t{1} << 48;
+
+/// Data records without content in a row: each costs a decryption and gives nothing.
+constexpr uint8_t kTlsEmptyRecordsMax = 32;
+
+/// KeyUpdates of one peer in a minute: each costs two derivations.
+constexpr uint8_t kTlsKeyUpdatesMax = 32;
+
+/// Bytes of a session ticket that a client ignores.
+constexpr size_t kTlsTicketBytesMax = size_t{16} * 1024;
+
+/// Bytes of a peer's handshake messages. A chain of client certificates takes 4 to 8 KiB.
+constexpr size_t kTlsHandshakeBytesMax = size_t{64} * 1024;
+
 }  // namespace megacomet::bounds

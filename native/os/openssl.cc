@@ -7,36 +7,58 @@ namespace megacomet {
 
 namespace {
 
+template <typename Functions>
 struct Search {
-  OpenSsl functions;
+  Functions functions;
   const char* missing = "";
+
+  template <typename Function>
+  void look_up(const char* name, Function* out) {
+    *out = reinterpret_cast<Function>(::dlsym(RTLD_DEFAULT, name));
+    if (*out == nullptr && *missing == '\0') missing = name;
+  }
+
+  [[nodiscard]] const Functions* found() const { return *missing == '\0' ? &functions : nullptr; }
 };
 
-template <typename Function>
-void look_up(const char* name, Function* out, const char** missing) {
-  *out = reinterpret_cast<Function>(::dlsym(RTLD_DEFAULT, name));
-  if (*out == nullptr && **missing == '\0') *missing = name;
-}
+#define MC_OPENSSL_LOOK_UP(name) search.look_up(#name, &search.functions.name);
 
-const Search& search() {
-  static const Search kFound = [] {
-    Search found;
-#define MC_OPENSSL_LOOK_UP(name) look_up(#name, &found.functions.name, &found.missing);
+const Search<OpenSsl>& search_common() {
+  static const Search<OpenSsl> kFound = [] {
+    Search<OpenSsl> search;
     MC_OPENSSL(MC_OPENSSL_LOOK_UP)
-#undef MC_OPENSSL_LOOK_UP
-    return found;
+    return search;
   }();
   return kFound;
 }
 
+const Search<OpenSslTls>& search_tls() {
+  static const Search<OpenSslTls> kFound = [] {
+    Search<OpenSslTls> search;
+    MC_OPENSSL_TLS(MC_OPENSSL_LOOK_UP)
+    return search;
+  }();
+  return kFound;
+}
+
+#undef MC_OPENSSL_LOOK_UP
+
 }  // namespace
 
 const OpenSsl* find_openssl() {
-  return *search().missing == '\0' ? &search().functions : nullptr;
+  return search_common().found();
+}
+
+const OpenSslTls* find_openssl_tls() {
+  return search_tls().found();
 }
 
 const char* missing_openssl_function() {
-  return search().missing;
+  return search_common().missing;
+}
+
+const char* missing_openssl_tls_function() {
+  return search_tls().missing;
 }
 
 }  // namespace megacomet

@@ -10,6 +10,8 @@
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/params.h>
+#include <openssl/pem.h>
+#include <openssl/ssl.h>
 #include <openssl/x509.h>
 
 namespace megacomet {
@@ -35,10 +37,75 @@ namespace megacomet {
   X(EVP_sha256)              \
   X(d2i_PUBKEY)
 
+/// Functions of TLS only: a server without TLS starts where a build of Node lacks one of them.
+#define MC_OPENSSL_TLS(X)        \
+  X(BIO_ctrl)                    \
+  X(BIO_free)                    \
+  X(BIO_new)                     \
+  X(BIO_new_mem_buf)             \
+  X(BIO_read)                    \
+  X(BIO_s_mem)                   \
+  X(BIO_write)                   \
+  X(CRYPTO_memcmp)               \
+  X(ERR_clear_error)             \
+  X(ERR_get_error)               \
+  X(ERR_reason_error_string)     \
+  X(EVP_CIPHER_CTX_ctrl)         \
+  X(EVP_CIPHER_CTX_free)         \
+  X(EVP_CIPHER_CTX_new)          \
+  X(EVP_CIPHER_fetch)            \
+  X(EVP_CIPHER_free)             \
+  X(EVP_DecryptFinal_ex)         \
+  X(EVP_DecryptInit_ex2)         \
+  X(EVP_DecryptUpdate)           \
+  X(EVP_EncryptFinal_ex)         \
+  X(EVP_EncryptInit_ex2)         \
+  X(EVP_EncryptUpdate)           \
+  X(EVP_MAC_CTX_free)            \
+  X(EVP_MAC_CTX_new)             \
+  X(EVP_MAC_fetch)               \
+  X(EVP_MAC_final)               \
+  X(EVP_MAC_free)                \
+  X(EVP_MAC_init)                \
+  X(EVP_MAC_update)              \
+  X(EVP_PKEY_free)               \
+  X(OPENSSL_cleanse)             \
+  X(PEM_read_bio_PrivateKey)     \
+  X(PEM_read_bio_X509)           \
+  X(SSL_CIPHER_get_protocol_id)  \
+  X(SSL_CTX_check_private_key)   \
+  X(SSL_CTX_ctrl)                \
+  X(SSL_CTX_free)                \
+  X(SSL_CTX_new)                 \
+  X(SSL_CTX_set_alpn_select_cb)  \
+  X(SSL_CTX_set_keylog_callback) \
+  X(SSL_CTX_set_msg_callback)    \
+  X(SSL_CTX_set_num_tickets)     \
+  X(SSL_CTX_set_options)         \
+  X(SSL_CTX_use_PrivateKey)      \
+  X(SSL_CTX_use_certificate)     \
+  X(SSL_ctrl)                    \
+  X(SSL_do_handshake)            \
+  X(SSL_free)                    \
+  X(SSL_get_current_cipher)      \
+  X(SSL_get_error)               \
+  X(SSL_get_ex_data)             \
+  X(SSL_is_init_finished)        \
+  X(SSL_new)                     \
+  X(SSL_set_accept_state)        \
+  X(SSL_set_bio)                 \
+  X(SSL_set_ex_data)             \
+  X(SSL_version)                 \
+  X(TLS_server_method)           \
+  X(X509_free)
+
 /// The functions, each under its own name.
 struct OpenSsl {
 #define MC_OPENSSL_MEMBER(name) decltype(&::name) name = nullptr;
   MC_OPENSSL(MC_OPENSSL_MEMBER)
+};
+struct OpenSslTls {
+  MC_OPENSSL_TLS(MC_OPENSSL_MEMBER)
 #undef MC_OPENSSL_MEMBER
 };
 
@@ -49,8 +116,10 @@ struct OpenSsl {
 
 /// The functions of this process, found at the first call; null if one is missing.
 [[nodiscard]] const OpenSsl* find_openssl();
+[[nodiscard]] const OpenSslTls* find_openssl_tls();
 
 /// The first function that is missing, for a message; "" if none is.
 [[nodiscard]] const char* missing_openssl_function();
+[[nodiscard]] const char* missing_openssl_tls_function();
 
 }  // namespace megacomet

@@ -96,6 +96,12 @@ const TARGETS: readonly Target[] = [
     corpus: 'corpus-text',
   },
   {
+    name: 'tls',
+    feeds: 'the record layer of TLS',
+    natives: ['os/openssl', 'tls/key_schedule', 'tls/record', 'tls/record_layer'],
+    corpus: 'corpus-tls',
+  },
+  {
     name: 'websocket',
     feeds: 'the WebSocket frame parser',
     natives: ['codec/utf8', 'codec/websocket_codec'],

@@ -3,7 +3,7 @@
 import { spawn } from 'node:child_process';
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import t from 'tap';
+import t, { type Test } from 'tap';
 
 import { build, type Program, root } from './native-build.js';
 
@@ -17,11 +17,21 @@ interface Result {
   comments: string;
 }
 
-async function runProgram(path: string): Promise<{ stdout: string; stderr: string; code: number }> {
-  const child = spawn(path, {
+interface Ended {
+  stdout: string;
+  stderr: string;
+  code: number;
+}
+
+async function runProgram(command: string, args: readonly string[], env: object): Promise<Ended> {
+  const child = spawn(command, args, {
     // Tests read test/vectors/.
     cwd: root,
-    env: { PATH: process.env.PATH, ASAN_OPTIONS: 'detect_leaks=1:detect_stack_use_after_return=1' },
+    env: {
+      PATH: process.env.PATH,
+      ASAN_OPTIONS: 'detect_leaks=1:detect_stack_use_after_return=1',
+      ...env,
+    },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   let stdout = '';
@@ -55,18 +65,27 @@ function readTap(text: string): { plan: number; results: Result[] } {
   return { plan, results };
 }
 
-function buildUnits({ folder, natives, flags }: Variant): Promise<string> {
-  const sources = readdirSync(join(root, 'test/native'), {
-    recursive: true,
-    encoding: 'utf8',
-  }).filter((name) => name.endsWith('.cc'));
+/** The tests of this room need OpenSSL: they run as an addon in a process of Node. */
+const ROOM_IN_NODE = 'tls/';
+const FLAGS_IN_NODE = ['-DUNIT_IN_NODE', '-shared', '-fPIC'];
+
+function sourcesOf(isInNode: boolean): string[] {
+  const names = readdirSync(join(root, 'test/native'), { recursive: true, encoding: 'utf8' });
+  const isWanted = (name: string): boolean =>
+    isInNode
+      ? name.startsWith(ROOM_IN_NODE) || name === 'support/main.cc'
+      : !name.startsWith(ROOM_IN_NODE);
+  return names.filter((name) => name.endsWith('.cc') && isWanted(name));
+}
+
+function buildUnits({ folder, natives, flags }: Variant, isInNode: boolean): Promise<string> {
   return build({
     compiler: 'g++',
     folder,
     name: 'units',
-    sources: sources.map((name) => `test/native/${name}`),
+    sources: sourcesOf(isInNode).map((name) => `test/native/${name}`),
     ...(natives && { natives }),
-    flags: ['-I', join(root, 'test/native'), ...flags],
+    flags: ['-I', join(root, 'test/native'), ...flags, ...(isInNode ? FLAGS_IN_NODE : [])],
   });
 }
 
@@ -76,7 +95,29 @@ export type Variant = Pick<Program, 'folder' | 'natives' | 'flags'>;
 /** Compiles the unit tests, runs them, and hands their results on to tap. */
 export async function runUnits(variant: Variant): Promise<void> {
   t.setTimeout(TIMEOUT_MS);
-  const { stdout, stderr, code } = await runProgram(await buildUnits(variant));
+  const ended = await runProgram(await buildUnits(variant, false), [], {});
+  reportUnits(t, ended, 50);
+}
+
+/** The same for the tests that need OpenSSL, under each of these programs of Node. */
+export async function runUnitsInNode(
+  variant: Variant,
+  nodes: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+): Promise<void> {
+  t.setTimeout(TIMEOUT_MS);
+  const path = await buildUnits(variant, true);
+  const script = 'process.dlopen({ exports: {} }, process.argv[1])';
+  for (const node of nodes) {
+    const ended = await runProgram(node, ['-e', script, path], env);
+    t.test(`with ${node}`, (t) => {
+      reportUnits(t, ended, 5);
+      t.end();
+    });
+  }
+}
+
+function reportUnits(t: Test, { stdout, stderr, code }: Ended, least: number): void {
   const { plan, results } = readTap(stdout);
   for (const { name, isOk, comments } of results) {
     t.test(name, (t) => {
@@ -85,7 +126,7 @@ export async function runUnits(variant: Variant): Promise<void> {
     });
   }
   t.test('every native test came to its end', (t) => {
-    t.ok(plan > 50, 'the program printed its plan');
+    t.ok(plan > least, 'the program printed its plan');
     t.equal(results.length, plan, 'a result for each test');
     t.equal(stderr, '', 'nothing, and no sanitizer, wrote to standard error');
     t.equal(code, 0, 'the program exits with 0');

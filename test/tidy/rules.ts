@@ -23,6 +23,7 @@ export const ROOMS: Readonly<Record<string, readonly string[]>> = {
   'native/codec': ['base'],
   'native/ipc': ['base', 'os'],
   'native/auth': ['base', 'os', 'codec', 'ipc'],
+  'native/tls': ['base', 'os'],
   'native/schedule': ['base', 'os', 'ipc'],
   'native/pubsub': ['base', 'os', 'codec', 'ipc'],
   'native/connection': ['base', 'os', 'codec', 'ipc', 'auth', 'schedule', 'pubsub'],

@@ -91,28 +91,43 @@ bool aborts(const std::function<void()>& action) {
   return is_ours && WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT;
 }
 
+int run_all(const char* wanted) {
+  std::vector<Test> chosen;
+  for (const Test& test : tests()) {
+    if (std::strstr(test.name, wanted) != nullptr) chosen.push_back(test);
+  }
+  std::printf("TAP version 14\n1..%zu\n# seed %llu\n",
+              chosen.size(),
+              static_cast<unsigned long long>(seed()));
+  size_t number = 0;
+  size_t failed = 0;
+  for (const Test& test : chosen) {
+    if (!run(++number, test)) ++failed;
+  }
+  std::printf("# %zu passed, %zu failed\n", chosen.size() - failed, failed);
+  return failed == 0 ? 0 : 1;
+}
+
 }  // namespace unit
 
+#ifndef UNIT_IN_NODE
 int main(int argc, char** argv) {
-  const char* wanted = argc > 1 ? argv[1] : "";
   megacomet::sys::raise_descriptor_limit();
   ::signal(SIGPIPE, SIG_IGN);
   // Descriptor 3 is reserved for the control stream: no other descriptor may have that number.
   const int holder = ::open("/dev/null", O_RDWR);
   if (holder != 3) ::dup2(holder, 3);
-
-  std::vector<unit::Test> chosen;
-  for (const unit::Test& test : unit::tests()) {
-    if (std::strstr(test.name, wanted) != nullptr) chosen.push_back(test);
-  }
-  std::printf("TAP version 14\n1..%zu\n# seed %llu\n",
-              chosen.size(),
-              static_cast<unsigned long long>(unit::seed()));
-  size_t number = 0;
-  size_t failed = 0;
-  for (const unit::Test& test : chosen) {
-    if (!unit::run(++number, test)) ++failed;
-  }
-  std::printf("# %zu passed, %zu failed\n", chosen.size() - failed, failed);
-  return failed == 0 ? 0 : 1;
+  return unit::run_all(argc > 1 ? argv[1] : "");
 }
+#else
+#include <node_api.h>
+
+/// Node's process loads the tests as an addon, because they need its OpenSSL.
+NAPI_MODULE_INIT() {
+  static_cast<void>(env);
+  const int code = unit::run_all("");
+  std::fflush(stdout);
+  std::_Exit(code);
+  return exports;
+}
+#endif

@@ -19,6 +19,9 @@ struct Registration {
 /// Counts a failed expectation of the current test. Prints only the first few of each test.
 void fail(const char* file, int line, const std::string& what);
 
+/// Runs every test whose name contains `wanted` and prints TAP. Returns the exit code.
+int run_all(const char* wanted);
+
 /// Random numbers: the same in each run, unless UNIT_SEED gives another seed.
 std::mt19937_64& random();
 

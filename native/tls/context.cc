@@ -1,0 +1,117 @@
+// Settings of OpenSSL. See context.h.
+#include "tls/context.h"
+
+#include <cstring>
+
+namespace megacomet {
+
+namespace {
+
+/// HTTP/1.1 as ALPN offers it, with its length (RFC 7301 3.1).
+constexpr std::string_view kHttp11 = "\x08http/1.1";
+
+BIO* open_text(const OpenSslTls& openssl, std::string_view text) {
+  return openssl.BIO_new_mem_buf(text.data(), static_cast<int>(text.size()));
+}
+
+/// Never asks for a pass phrase: a worker has no terminal.
+int no_pass_phrase(char*, int, int, void*) {
+  return -1;
+}
+
+}  // namespace
+
+TlsContext::TlsContext(const OpenSslTls& functions)
+    : openssl_(functions), context_(functions.SSL_CTX_new(functions.TLS_server_method())) {
+  if (context_ == nullptr) return;
+  // The macros of ssl.h call SSL_CTX_ctrl() by that name.
+  openssl_.SSL_CTX_ctrl(context_, SSL_CTRL_SET_MIN_PROTO_VERSION, TLS1_2_VERSION, nullptr);
+  openssl_.SSL_CTX_ctrl(context_, SSL_CTRL_MODE, SSL_MODE_RELEASE_BUFFERS, nullptr);
+  openssl_.SSL_CTX_ctrl(context_, SSL_CTRL_SET_SESS_CACHE_MODE, SSL_SESS_CACHE_OFF, nullptr);
+  openssl_.SSL_CTX_set_options(context_,
+                               SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
+                                   SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
+  openssl_.SSL_CTX_set_num_tickets(context_, 1);
+  openssl_.SSL_CTX_set_keylog_callback(context_, on_key);
+  openssl_.SSL_CTX_set_msg_callback(context_, on_message);
+  openssl_.SSL_CTX_set_alpn_select_cb(context_, on_protocols, this);
+}
+
+std::string TlsContext::take_error() {
+  const unsigned long code = openssl_.ERR_get_error();
+  const char* reason = openssl_.ERR_reason_error_string(code);
+  openssl_.ERR_clear_error();
+  return reason == nullptr ? "OpenSSL error " + std::to_string(code) : reason;
+}
+
+std::string TlsContext::set_certificate(std::string_view chain, std::string_view key) {
+  openssl_.ERR_clear_error();
+  BIO* keys = open_text(openssl_, key);
+  EVP_PKEY* private_key = openssl_.PEM_read_bio_PrivateKey(keys, nullptr, no_pass_phrase, nullptr);
+  openssl_.BIO_free(keys);
+  if (private_key == nullptr) return take_error();
+  BIO* certificates = open_text(openssl_, chain);
+  X509* leaf = openssl_.PEM_read_bio_X509(certificates, nullptr, no_pass_phrase, nullptr);
+  bool is_set = leaf != nullptr && openssl_.SSL_CTX_use_certificate(context_, leaf) == 1 &&
+                openssl_.SSL_CTX_use_PrivateKey(context_, private_key) == 1 &&
+                openssl_.SSL_CTX_check_private_key(context_) == 1;
+  openssl_.X509_free(leaf);
+  openssl_.EVP_PKEY_free(private_key);
+  while (is_set) {
+    X509* issuer = openssl_.PEM_read_bio_X509(certificates, nullptr, no_pass_phrase, nullptr);
+    if (issuer == nullptr) break;
+    // The context owns the issuer afterwards, if it takes it.
+    is_set = openssl_.SSL_CTX_ctrl(context_, SSL_CTRL_EXTRA_CHAIN_CERT, 0, issuer) == 1;
+    if (!is_set) openssl_.X509_free(issuer);
+  }
+  openssl_.BIO_free(certificates);
+  if (!is_set) return take_error();
+  // The end of the chain is an error of the PEM reader.
+  openssl_.ERR_clear_error();
+  return "";
+}
+
+SSL* TlsContext::make_session(HandshakeObserver* observer) {
+  SSL* session = openssl_.SSL_new(context_);
+  if (session == nullptr) return nullptr;
+  openssl_.SSL_ctrl(session, SSL_CTRL_SET_MSG_CALLBACK_ARG, 0, observer);
+  openssl_.SSL_set_ex_data(session, 0, observer);
+  openssl_.SSL_set_accept_state(session);
+  return session;
+}
+
+void TlsContext::on_key(const SSL* session, const char* line) {
+  const OpenSslTls* openssl = find_openssl_tls();
+  static_cast<HandshakeObserver*>(openssl->SSL_get_ex_data(session, 0))->take_key(line);
+}
+
+void TlsContext::on_message(
+    int is_write, int, int type, const void* bytes, size_t size, SSL*, void* observer) {
+  if (is_write == 0) return;
+  auto* handshake = static_cast<HandshakeObserver*>(observer);
+  if (type == SSL3_RT_HEADER) handshake->note_record_sent();
+  const bool is_finished = type == SSL3_RT_HANDSHAKE && size > 0 &&
+                           *static_cast<const uint8_t*>(bytes) == SSL3_MT_FINISHED;
+  // Its own record has been counted before.
+  if (is_finished) handshake->note_finished_sent();
+}
+
+/// A client that offers protocols must offer HTTP/1.1 (RFC 7301 3.2).
+int TlsContext::on_protocols(SSL*,
+                             const unsigned char** out,
+                             unsigned char* out_size,
+                             const unsigned char* offered,
+                             unsigned int offered_size,
+                             void*) {
+  for (unsigned int at = 0; at < offered_size; at += 1U + offered[at]) {
+    const size_t size = 1U + offered[at];
+    if (size != kHttp11.size() || at + size > offered_size) continue;
+    if (std::memcmp(offered + at, kHttp11.data(), size) != 0) continue;
+    *out = offered + at + 1;
+    *out_size = offered[at];
+    return SSL_TLSEXT_ERR_OK;
+  }
+  return SSL_TLSEXT_ERR_ALERT_FATAL;
+}
+
+}  // namespace megacomet

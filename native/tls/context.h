@@ -1,0 +1,64 @@
+// The settings of TLS that all handshakes of a worker share: one SSL_CTX of OpenSSL.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "os/openssl.h"
+
+namespace megacomet {
+
+/// What OpenSSL tells about one handshake.
+class HandshakeObserver {
+ public:
+  /// A line of SSLKEYLOGFILE: label, client random, secret in hexadecimal digits.
+  virtual void take_key(std::string_view line) = 0;
+  virtual void note_record_sent() = 0;
+  /// Records from now on are sealed with the traffic secret.
+  virtual void note_finished_sent() = 0;
+
+ protected:
+  ~HandshakeObserver() = default;
+};
+
+class TlsContext {
+ public:
+  explicit TlsContext(const OpenSslTls& functions);
+  TlsContext(const TlsContext&) = delete;
+  TlsContext& operator=(const TlsContext&) = delete;
+  ~TlsContext() { openssl_.SSL_CTX_free(context_); }
+
+  /// False if memory ran out.
+  [[nodiscard]] bool is_ready() const { return context_ != nullptr; }
+
+  /// Sets certificate chain and private key, both PEM. Returns "" or the reason why OpenSSL rejects
+  /// them.
+  [[nodiscard]] std::string set_certificate(std::string_view chain, std::string_view key);
+
+  /// An object for one handshake, which `observer` outlives; null if memory ran out.
+  [[nodiscard]] SSL* make_session(HandshakeObserver* observer);
+
+  [[nodiscard]] const OpenSslTls& functions() const { return openssl_; }
+
+ private:
+  static void on_key(const SSL* session, const char* line);
+  static void on_message(int is_write,
+                         int version,
+                         int type,
+                         const void* bytes,
+                         size_t size,
+                         SSL* session,
+                         void* observer);
+  static int on_protocols(SSL* session,
+                          const unsigned char** out,
+                          unsigned char* out_size,
+                          const unsigned char* offered,
+                          unsigned int offered_size,
+                          void* self);
+  [[nodiscard]] std::string take_error();
+
+  const OpenSslTls& openssl_;
+  SSL_CTX* context_;
+};
+
+}  // namespace megacomet

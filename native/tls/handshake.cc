@@ -1,0 +1,117 @@
+// Driving OpenSSL and leaving it. See handshake.h.
+#include "tls/handshake.h"
+
+#include <algorithm>
+
+#include "base/bounds.h"
+
+namespace megacomet {
+
+namespace {
+
+constexpr std::string_view kClientLabel = "CLIENT_TRAFFIC_SECRET_0 ";
+constexpr std::string_view kServerLabel = "SERVER_TRAFFIC_SECRET_0 ";
+
+int digit_of(char digit) {
+  if (digit >= '0' && digit <= '9') return digit - '0';
+  if (digit >= 'a' && digit <= 'f') return digit - 'a' + 10;
+  if (digit >= 'A' && digit <= 'F') return digit - 'A' + 10;
+  return -1;
+}
+
+/// Reads hexadecimal digits; returns the number of bytes, 0 if it is not a secret.
+size_t read_secret(std::string_view digits, TlsSecret* secret) {
+  if (digits.size() % 2 != 0 || digits.size() / 2 > secret->size()) return 0;
+  for (size_t at = 0; at < digits.size(); at += 2) {
+    const int high = digit_of(digits[at]);
+    const int low = digit_of(digits[at + 1]);
+    if (high < 0 || low < 0) return 0;
+    (*secret)[at / 2] = static_cast<uint8_t>(high * 16 + low);
+  }
+  return digits.size() / 2;
+}
+
+/// The suite of a finished handshake; kNone if the record layer does not know it.
+TlsSuite suite_of(const OpenSslTls& openssl, const SSL* session) {
+  const SSL_CIPHER* cipher = openssl.SSL_get_current_cipher(session);
+  if (cipher == nullptr) return TlsSuite::kNone;
+  const unsigned number = openssl.SSL_CIPHER_get_protocol_id(cipher);
+  const bool is_known = number > 0x1300 && number <= 0x1300 + kTlsSuites;
+  return is_known ? static_cast<TlsSuite>(number & 0xffU) : TlsSuite::kNone;
+}
+
+}  // namespace
+
+TlsHandshake::TlsHandshake(TlsContext* context)
+    : context_(context), openssl_(context->functions()), session_(context->make_session(this)) {
+  if (session_ == nullptr) return;
+  input_ = openssl_.BIO_new(openssl_.BIO_s_mem());
+  output_ = openssl_.BIO_new(openssl_.BIO_s_mem());
+  if (input_ != nullptr && output_ != nullptr) {
+    openssl_.SSL_set_bio(session_, input_, output_);
+    return;
+  }
+  openssl_.BIO_free(input_);
+  openssl_.BIO_free(output_);
+  openssl_.SSL_free(session_);
+  session_ = nullptr;
+}
+
+TlsHandshake::~TlsHandshake() {
+  openssl_.SSL_free(session_);
+  openssl_.OPENSSL_cleanse(client_secret_.data(), client_secret_.size());
+  openssl_.OPENSSL_cleanse(server_secret_.data(), server_secret_.size());
+}
+
+HandshakeStatus TlsHandshake::feed(const uint8_t* bytes, size_t size) {
+  fed_bytes_ += size;
+  if (fed_bytes_ > bounds::kTlsHandshakeBytesMax + bounds::kReadBytesMax) {
+    return HandshakeStatus::kFailed;
+  }
+  openssl_.ERR_clear_error();
+  if (openssl_.BIO_write(input_, bytes, static_cast<int>(size)) != static_cast<int>(size)) {
+    return HandshakeStatus::kFailed;
+  }
+  const int result = openssl_.SSL_do_handshake(session_);
+  if (result == 1) return HandshakeStatus::kDone;
+  const bool goes_on = openssl_.SSL_get_error(session_, result) == SSL_ERROR_WANT_READ;
+  openssl_.ERR_clear_error();
+  return goes_on ? HandshakeStatus::kGoesOn : HandshakeStatus::kFailed;
+}
+
+std::string TlsHandshake::output() {
+  return drain(output_);
+}
+
+std::string TlsHandshake::rest() {
+  return drain(input_);
+}
+
+std::string TlsHandshake::drain(BIO* memory) {
+  const long pending = openssl_.BIO_ctrl(memory, BIO_CTRL_PENDING, 0, nullptr);
+  std::string bytes(static_cast<size_t>(std::max(pending, 0L)), '\0');
+  if (bytes.empty()) return bytes;
+  const int read = openssl_.BIO_read(memory, bytes.data(), static_cast<int>(bytes.size()));
+  bytes.resize(static_cast<size_t>(std::max(read, 0)));
+  return bytes;
+}
+
+void TlsHandshake::take_key(std::string_view line) {
+  const bool is_client = line.substr(0, kClientLabel.size()) == kClientLabel;
+  const bool is_server = line.substr(0, kServerLabel.size()) == kServerLabel;
+  if (!is_client && !is_server) return;
+  const std::string_view digits = line.substr(line.rfind(' ') + 1);
+  if (is_client) client_secret_bytes_ = read_secret(digits, &client_secret_);
+  if (is_server) server_secret_bytes_ = read_secret(digits, &server_secret_);
+}
+
+bool TlsHandshake::detach(RecordLayer* layer, TlsState* state) {
+  const TlsSuite suite = suite_of(openssl_, session_);
+  if (openssl_.SSL_version(session_) != TLS1_3_VERSION || suite == TlsSuite::kNone) return false;
+  const size_t wanted = info_of(suite).secret_bytes;
+  if (client_secret_bytes_ != wanted || server_secret_bytes_ != wanted) return false;
+  layer->begin(state, suite, server_secret_, client_secret_, records_sent_);
+  return true;
+}
+
+}  // namespace megacomet

@@ -1,0 +1,64 @@
+// One handshake of TLS, by OpenSSL over memory, until the connection has its traffic secrets. Then
+// OpenSSL's object is freed, and the record layer goes on with the secrets and the numbers.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "tls/context.h"
+#include "tls/record_layer.h"
+
+namespace megacomet {
+
+enum class HandshakeStatus : uint8_t {
+  /// More bytes of the peer are needed.
+  kGoesOn,
+  kDone,
+  /// The peer failed, or broke a rule: output() may hold an alert.
+  kFailed,
+};
+
+class TlsHandshake final : HandshakeObserver {
+ public:
+  explicit TlsHandshake(TlsContext* context);
+  TlsHandshake(const TlsHandshake&) = delete;
+  TlsHandshake& operator=(const TlsHandshake&) = delete;
+  ~TlsHandshake();
+
+  /// False if memory ran out.
+  [[nodiscard]] bool is_ready() const { return session_ != nullptr; }
+
+  /// Takes bytes of the peer.
+  HandshakeStatus feed(const uint8_t* bytes, size_t size);
+  /// Takes what is to be sent to the peer, also after a failure.
+  [[nodiscard]] std::string output();
+
+  // After kDone.
+
+  /// Sets the record layer's state. False for TLS 1.2, or if OpenSSL did not tell all secrets.
+  [[nodiscard]] bool detach(RecordLayer* layer, TlsState* state);
+  /// Takes the bytes of the peer after its Finished: whole and partial records.
+  [[nodiscard]] std::string rest();
+
+ private:
+  void take_key(std::string_view line) override;
+  void note_record_sent() override { ++records_sent_; }
+  void note_finished_sent() override { records_sent_ = 0; }
+  [[nodiscard]] std::string drain(BIO* memory);
+
+  TlsContext* context_;
+  const OpenSslTls& openssl_;
+  SSL* session_ = nullptr;
+  // The session owns them.
+  BIO* input_ = nullptr;
+  BIO* output_ = nullptr;
+  size_t fed_bytes_ = 0;
+  uint64_t records_sent_ = 0;
+  TlsSecret client_secret_{};
+  TlsSecret server_secret_{};
+  size_t client_secret_bytes_ = 0;
+  size_t server_secret_bytes_ = 0;
+};
+
+}  // namespace megacomet

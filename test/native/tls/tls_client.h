@@ -1,0 +1,69 @@
+// A TLS client by OpenSSL over memory, and a certificate for the server that it talks to.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "tls/context.h"
+#include "tls/handshake.h"
+#include "tls/record_layer.h"
+
+/// A self-signed certificate and its key, both PEM.
+struct TestCertificate {
+  std::string chain;
+  std::string key;
+};
+
+/// Made once for each process.
+const TestCertificate& test_certificate();
+
+class TlsClient {
+ public:
+  struct Options {
+    const char* suites = "TLS_AES_128_GCM_SHA256";
+    int version_max = TLS1_3_VERSION;
+    /// ALPN as it stands in the handshake.
+    std::string_view protocols;
+  };
+
+  explicit TlsClient(const Options& options);
+  TlsClient(const TlsClient&) = delete;
+  TlsClient& operator=(const TlsClient&) = delete;
+  ~TlsClient();
+
+  /// Gives the bytes of the server to OpenSSL.
+  void receive(std::string_view bytes);
+  /// Takes a step of the handshake; true when it is done.
+  bool shake();
+  /// What OpenSSL wants to send.
+  std::string sent();
+  /// Writes data; sent() has its records.
+  void write(std::string_view data);
+  /// Reads all data that has arrived.
+  std::string read();
+  /// Asks for new keys, and with `is_requested` for the server's too.
+  void update_keys(bool is_requested);
+  void shut_down();
+  [[nodiscard]] bool has_close_notify() const;
+
+ private:
+  SSL_CTX* context_;
+  SSL* session_;
+  BIO* input_;
+  BIO* output_;
+};
+
+/// A server's end after its handshake with a client.
+struct Detached {
+  megacomet::TlsState state{};
+  /// The bytes of the client after its Finished.
+  std::string rest;
+  bool is_done = false;
+};
+
+/// Does a whole handshake, in pieces of `piece` bytes. The client says `early` with its Finished.
+Detached shake_hands(megacomet::TlsContext* context,
+                     megacomet::RecordLayer* layer,
+                     TlsClient* client,
+                     std::string_view early = {},
+                     size_t piece = 100'000);
