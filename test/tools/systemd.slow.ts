@@ -1,5 +1,6 @@
 // The server as a service: what a whole server sends to systemd, and a service under a real systemd.
 import { spawn } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
@@ -8,7 +9,7 @@ import t, { type Test as TapTest } from 'tap';
 import { obstacleTo } from '../../lib/cli/commands/install-service.js';
 import { PACKAGED, serviceUnit, socketUnit } from '../../lib/systemd/units.js';
 import { Clients, compile, echoes, freePort, root, TestServer, until } from '../support/helpers.js';
-import { noSystemd, UserManager } from '../support/systemd/user-manager.js';
+import { noSystemd, Systemd } from '../support/systemd/systemd.js';
 
 /** A datagram socket like that of systemd, and the messages that it received. */
 async function mailbox(t: TapTest, name?: string): Promise<[string, () => string[]]> {
@@ -81,10 +82,19 @@ const isHidden = [process.execPath, root].some((file) => obstacleTo(file) !== nu
 /** Without a journal the log is a file. */
 const LOG = 'StandardOutput=append:%t/log\n';
 
-/** The packaged unit with this program; a user manager cannot create dynamic users. */
-function unitsFor(port: number, options: Readonly<Record<string, string>>): Record<string, string> {
+interface Setup {
+  /** Values of MEGACOMET_ variables. */
+  readonly options?: Readonly<Record<string, string>>;
+  readonly adminTokenFile?: string | null;
+}
+
+type Units = Readonly<Record<string, string>>;
+
+/** The packaged unit with this program. The manager of a user cannot create dynamic users. */
+function unitsFor(port: number, { options = {}, adminTokenFile = null }: Setup): Units {
   const plan = {
     ...PACKAGED,
+    adminTokenFile,
     command: [process.execPath, join(root, 'lib/bin.js')] as const,
     listen: [`127.0.0.1:${port}`],
   };
@@ -103,10 +113,12 @@ function unitsFor(port: number, options: Readonly<Record<string, string>>): Reco
 
 async function startService(
   t: TapTest,
-  options: Readonly<Record<string, string>> = {},
-): Promise<[UserManager, number]> {
+  setup: Setup = {},
+  adapt = (units: Units): Units => units,
+  isSystem = false,
+): Promise<[Systemd, number]> {
   const port = await freePort();
-  const systemd = await UserManager.start(t, unitsFor(port, options));
+  const systemd = await Systemd.start(t, adapt(unitsFor(port, setup)), isSystem);
   t.not(
     await systemd.systemctl('start', 'megacomet.socket'),
     undefined,
@@ -143,8 +155,51 @@ t.test('under systemd the service starts, reloads and stops, in its sandbox', RE
   t.equal(await systemd.show('ExecMainStatus'), '0', 'the exit code is 0');
 });
 
+/** The unit as it is installed, for PID 1: its private /tmp has this program. */
+function dynamic(units: Units): Units {
+  const programs = [process.execPath, root].filter((file) => obstacleTo(file) !== null);
+  const shown = programs.map((file) => `BindReadOnlyPaths=${file}\n`).join('');
+  const service = units['megacomet.service']?.replace(
+    /^User=nobody$/m,
+    `DynamicUser=yes\n${shown}`,
+  );
+  return { ...units, 'megacomet.service': service ?? '' };
+}
+
+for (const [user, isSystem] of [
+  ['a user of the machine', false],
+  ['a dynamic user', true],
+] as const) {
+  const name = `under systemd a service of ${user} gets the admin token as a credential`;
+  t.test(name, REAL, async (t) => {
+    const token = 'the-token-that-only-root-can-read';
+    const file = join(t.testdir(), 'token');
+    writeFileSync(file, token, { mode: 0o600 });
+    const adminPort = await freePort();
+    const options = { PROTOCOL: 'comet', ADMIN_PORT: String(adminPort) };
+    const adapt = isSystem ? dynamic : undefined;
+    const setup = { options, adminTokenFile: file };
+    const [systemd] = await startService(t, setup, adapt, isSystem);
+    const publish = async (admin: string): Promise<number> => {
+      const url = `http://127.0.0.1:${adminPort}/publish`;
+      const headers = { Authorization: `Bearer ${admin}`, 'Content-Type': 'application/json' };
+      const body = JSON.stringify({ channel: 'a', data: 'x' });
+      return (await fetch(url, { method: 'POST', headers, body })).status;
+    };
+    t.equal(await publish(token), 200, 'the service has the token');
+    t.equal(await publish('another-token-of-the-same-kind'), 401);
+    const pid = await systemd.show('MainPID');
+    const [, uid = ''] =
+      /^Uid:\t(\d+)/m.exec((await systemd.run('cat', `/proc/${pid}/status`)) ?? '') ?? [];
+    t.ok(isSystem ? Number(uid) >= 61_184 && Number(uid) <= 65_519 : uid === '65534', `as ${uid}`);
+    const read = ['setpriv', `--reuid=${uid}`, '--clear-groups', 'cat', file];
+    t.equal(await systemd.run(...read), undefined, 'a user that cannot read the file itself');
+    t.not(await systemd.systemctl('stop', 'megacomet.service'), undefined, 'it stops');
+  });
+}
+
 t.test('under systemd a drain gets the time that it requests', REAL, async (t) => {
-  const [systemd, port] = await startService(t, { DRAIN: '3' });
+  const [systemd, port] = await startService(t, { options: { DRAIN: '3' } });
   const clients = await Clients.open(t, port, 100);
   t.equal(await clients.answering(), 100, 'clients are served');
   const startedAtMs = performance.now();
@@ -155,7 +210,7 @@ t.test('under systemd a drain gets the time that it requests', REAL, async (t) =
 });
 
 t.test('under systemd a restart loses no client that waits in a queue', REAL, async (t) => {
-  const [systemd, port] = await startService(t, { DRAIN: '2' });
+  const [systemd, port] = await startService(t, { options: { DRAIN: '2' } });
   const old = await Clients.open(t, port, 50);
   t.equal(await old.answering(), 50, 'clients are served');
   const restart = systemd.systemctl('restart', 'megacomet.service');
@@ -211,7 +266,7 @@ t.test(
   'under systemd a frozen worker is replaced, and the service keeps running',
   REAL,
   async (t) => {
-    const [systemd, port] = await startService(t, { HEARTBEAT_LIMIT: '4' });
+    const [systemd, port] = await startService(t, { options: { HEARTBEAT_LIMIT: '4' } });
     const pid = await systemd.show('MainPID');
     const workers = (await systemd.run('pgrep', '-P', pid))?.trim().split('\n') ?? [];
     const [frozen = '', healthy = ''] = workers;

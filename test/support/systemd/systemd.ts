@@ -1,5 +1,6 @@
-// A real systemd --user in its own namespaces with only the project's units: no unit of the
-// machine, no generator, and control groups that are removed afterwards.
+// A real systemd in its own namespaces with only the project's units: no unit of the machine, no
+// generator, and control groups that are removed afterwards. It is a manager of a user, or PID 1 of a
+// system, because only that one can create dynamic users.
 import { execFileSync, spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -29,8 +30,13 @@ while IFS=: read -r id names path; do
   mkdir "$mount$path/$GROUP" && echo $$ >"$mount$path/$GROUP/cgroup.procs"
 done 2>/dev/null </proc/self/cgroup
 mount -t tmpfs tmpfs /run
+# The credentials of a service are mounted from another namespace.
+mount --make-shared /run
 mkdir -p /run/user /run/systemd/system /run/systemd/inaccessible/dir "$XDG_RUNTIME_DIR"
 touch /run/systemd/inaccessible/reg /run/systemd/inaccessible/chr /run/systemd/inaccessible/sock
+`;
+
+const AS_USER = `
 ${SYSTEMD} --user --unit=default.target --log-target=console &
 until [ -S "$XDG_RUNTIME_DIR/systemd/notify" ]; do sleep 0.05; done
 # The user of the service must reach it; the real one is open to all.
@@ -40,25 +46,41 @@ echo up
 wait
 `;
 
-/** Targets that every unit depends on, empty. */
-const TARGETS = ['basic', 'default', 'shutdown', 'sockets'];
+/** PID 1 would raise fs.file-max of the machine, name it, and keep the state of services. */
+const AS_SYSTEM = `
+mount --bind /proc/sys /proc/sys && mount -o remount,bind,ro /proc/sys || exit
+mount -t tmpfs tmpfs /var/lib && mount -t tmpfs tmpfs /var/tmp || exit
+echo 0123456789abcdef0123456789abcdef >/run/id && mount --bind /run/id /etc/machine-id || exit
+(until [ -S /run/systemd/private ]; do sleep 0.05; done; echo up) &
+export container=test
+exec ${SYSTEMD} --system --unit=default.target --log-target=console --show-status=no
+`;
 
-export class UserManager {
+/** Targets that every unit depends on, empty. */
+const TARGETS = ['basic', 'default', 'shutdown', 'sockets', 'sysinit'];
+
+export class Systemd {
   readonly #child: ChildProcess;
   readonly #env: NodeJS.ProcessEnv;
+  readonly #isSystem: boolean;
   /** The messages of the manager and of the services. */
   log = '';
 
-  private constructor(child: ChildProcess, env: NodeJS.ProcessEnv) {
+  private constructor(child: ChildProcess, env: NodeJS.ProcessEnv, isSystem: boolean) {
     this.#child = child;
     this.#env = env;
+    this.#isSystem = isSystem;
     for (const stream of [child.stdout, child.stderr]) {
       stream?.setEncoding('utf8').on('data', (text: string) => (this.log += text));
     }
   }
 
   /** @param units - Texts by file name. */
-  static async start(test: Test, units: Readonly<Record<string, string>>): Promise<UserManager> {
+  static async start(
+    test: Test,
+    units: Readonly<Record<string, string>>,
+    isSystem = false,
+  ): Promise<Systemd> {
     const folder = mkdtempSync(join(tmpdir(), 'megacomet-systemd-'));
     // Services run as other users.
     chmodSync(folder, 0o755);
@@ -74,12 +96,14 @@ export class UserManager {
       SYSTEMD_GENERATOR_PATH: join(folder, 'no-generators'),
       GROUP: basename(folder),
     };
-    const args = ['--pdeathsig', 'KILL', 'unshare', '--mount', '--pid', '--fork', '--mount-proc'];
-    const child = spawn('setpriv', [...args, '--kill-child=KILL', 'bash', '-c', SCRIPT], {
+    const script = SCRIPT + (isSystem ? AS_SYSTEM : AS_USER);
+    const namespaces = ['--mount', '--uts', '--pid', '--fork', '--mount-proc'];
+    const args = ['--pdeathsig', 'KILL', 'unshare', ...namespaces, '--kill-child=KILL'];
+    const child = spawn('setpriv', [...args, 'bash', '-c', script], {
       env,
       stdio: ['ignore', 'pipe', 'pipe'],
     });
-    const manager = new UserManager(child, env);
+    const manager = new Systemd(child, env, isSystem);
     test.teardown(async () => {
       if (!test.passing()) test.comment(`logs:\n${manager.log}${await manager.serviceLog()}`);
       await manager.#end();
@@ -103,7 +127,7 @@ export class UserManager {
   }
 
   systemctl(...args: string[]): Promise<string | undefined> {
-    return this.run('systemctl', '--user', ...args);
+    return this.run('systemctl', ...(this.#isSystem ? [] : ['--user']), ...args);
   }
 
   /** One property of the service, such as `MainPID`. */
@@ -114,13 +138,13 @@ export class UserManager {
 
   /** The log of the services, `append:%t/log`. */
   async serviceLog(): Promise<string> {
-    return (await this.run('cat', `${RUNTIME}/log`)) ?? '';
+    return (await this.run('cat', this.#isSystem ? '/run/log' : `${RUNTIME}/log`)) ?? '';
   }
 
   #enter(): string[] {
     const pid = String(this.#child.pid ?? 0);
     const inner = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim();
-    return [`--target=${inner}`, '--mount', '--pid', '--'];
+    return [`--target=${inner}`, '--mount', '--uts', '--pid', '--'];
   }
 
   async #end(): Promise<void> {
