@@ -6,6 +6,7 @@ import {
   constants,
   existsSync,
   linkSync,
+  lstatSync,
   mkdirSync,
   rmSync,
   writeFileSync,
@@ -69,11 +70,20 @@ function makeFile(file: string): void {
   }
 }
 
-/** The credential of the service; null without one. */
+/**
+ * The credential of the service; null without one. One that cannot be read counts as one: a token of
+ * our own in its place would lock the operator out, silently.
+ */
 function credentialOf(env: NodeJS.ProcessEnv): string | null {
-  const folder = env['CREDENTIALS_DIRECTORY'];
-  const file = folder === undefined ? '' : path.join(folder, TOKEN_NAME);
-  return file !== '' && existsSync(file) ? file : null;
+  const folder = env['CREDENTIALS_DIRECTORY'] ?? '';
+  if (folder === '') return null;
+  const file = path.join(folder, TOKEN_NAME);
+  try {
+    lstatSync(file);
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return null;
+  }
+  return file;
 }
 
 /** The file of the generated token; null for a user without a home. */

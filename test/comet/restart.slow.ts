@@ -8,7 +8,7 @@ import { EventSource } from 'eventsource';
 import t, { type Test } from 'tap';
 
 import { startBrowser } from '../support/browser.js';
-import { Program } from '../support/comet-world.js';
+import { Program, StreamClient } from '../support/comet-world.js';
 import { startHaproxy, startNginx } from '../support/examples.js';
 import { noFirefox, startFirefox } from '../support/firefox.js';
 import { freePort, root, until } from '../support/helpers.js';
@@ -144,5 +144,21 @@ t.test(`${RESTARTS} restarts end no EventSource and lose no message`, { skip }, 
   }
   const dead = [...received].filter(([, seen]) => seen.has('dead')).map(([name]) => name);
   t.same(dead, [], 'no client has given up');
+  await program.server.stop();
+});
+
+t.test('an EventSource that meets a full server returns by itself', async (t) => {
+  const program = await Program.start(t, { args: ['--workers', '1', '--max-connections', '1'] });
+  const first = new StreamClient(program, ['a']);
+  await first.open();
+  const seen = new Set<string>();
+  subscribeWithEventSource(t, `http://127.0.0.1:${program.port}/events?channel=a`, seen);
+  await program.untilTotal('rejectedFullTotal', 1);
+  first.close();
+  await program.untilTotal('connections', 0);
+  await program.untilTotal('subscriptions', 1, RETURN_TIMEOUT_MS);
+  t.equal(await program.publish('a', 'hello'), 200);
+  await until('the message', () => seen.has('hello'));
+  t.notOk(seen.has('dead'), 'the client has not given up');
   await program.server.stop();
 });

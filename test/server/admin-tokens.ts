@@ -239,6 +239,17 @@ t.test('a service finds the credential admin.token by itself', async (t) => {
   await server.stop();
 });
 
+t.test('a credential that cannot be read is an error', { skip: without('root') }, async (t) => {
+  const folder = folderFor(t);
+  tokenFile(folder, 'admin.token', 'what-the-service-cannot-read');
+  chmodSync(folder, 0o700);
+  const { code, stderr } = await run(['serve', ...SMALL, '--port', '0', '--admin-port', '0'], {
+    through: ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups'],
+    env: { CREDENTIALS_DIRECTORY: folder },
+  });
+  t.match([code, stderr], [2, /admin token: .*admin\.token cannot be read \(EACCES\)\n$/]);
+});
+
 const ROLE_TOKENS: Readonly<Record<Role, string>> = {
   metrics: 'the-token-of-the-monitoring',
   publish: 'the-token-of-the-back-end',

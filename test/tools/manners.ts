@@ -410,7 +410,7 @@ t.test('publish --chomp removes the line end of standard input', async (t) => {
   const server = await startComet(t);
   const client = new Command([
     ...['subscribe', `http://127.0.0.1:${server.port}`, 'a', 'b'],
-    ...['--count', '3', '--json'],
+    ...['--count', '4', '--json'],
   ]);
   await until('it to subscribe', async () => (await server.total('subscriptions')) > 0);
   const admin = `--admin 127.0.0.1:${server.adminPort}`;
@@ -418,6 +418,7 @@ t.test('publish --chomp removes the line end of standard input', async (t) => {
     `echo hi | megacomet publish a --chomp ${admin}`,
     `printf 'hi\\r\\n' | megacomet publish a --chomp ${admin}`,
     `echo hi | megacomet publish b ${admin}`,
+    `megacomet publish b -5 ${admin}`,
   ]) {
     t.match((await shell(line, ENV)).stdout, / to 1 subscriber\n$/, 'singular');
   }
@@ -426,7 +427,7 @@ t.test('publish --chomp removes the line end of standard input', async (t) => {
     .trim()
     .split('\n')
     .map((line) => (JSON.parse(line) as { data: string }).data);
-  t.same(data, ['hi', 'hi', 'hi\n']);
+  t.same(data, ['hi', 'hi', 'hi\n', '-5'], 'a negative number is data');
   await client.run();
   await server.stop();
 });

@@ -111,6 +111,28 @@ t.test('npm run build:prebuilds makes an addon with its own libev', async (t) =>
   t.match(licence, /Marc Alexander Lehmann[\s\S]*Redistribution and use/, "libev's licence");
 });
 
+t.test('a tree without an addon, or without dist/, cannot be packed', (t) => {
+  const folder = temporaryFolder(t);
+  for (const name of ['check-prebuilds.mjs', 'tools.mjs']) {
+    cpSync(join(root, 'packaging', name), join(folder, 'packaging', name));
+  }
+  cpSync(join(root, 'package.json'), join(folder, 'package.json'));
+  const sentenceOf = (): string => {
+    const end = spawnSync('npm', ['pack'], { cwd: folder, encoding: 'utf8' });
+    t.equal(end.status, 1);
+    t.notOk(
+      readdirSync(folder).some((name) => name.endsWith('.tgz')),
+      'there is no tarball',
+    );
+    return end.stderr;
+  };
+  t.match(sentenceOf(), /^pack: prebuilds\/ has no addon; run: npm run build:prebuilds$/m);
+  mkdirSync(join(folder, 'prebuilds/linux-x64'), { recursive: true });
+  writeFileSync(join(folder, 'prebuilds/linux-x64/megacomet-ts.glibc.node'), '');
+  t.match(sentenceOf(), /^pack: dist\/ is not built; run: npm run build:ts$/m);
+  t.end();
+});
+
 t.test('the tarball holds only the files that are needed to run', async (t) => {
   await ensurePrebuild(arch);
   const tarball = await pack(t);
