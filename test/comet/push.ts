@@ -43,7 +43,7 @@ class Site {
   async pipe(input: Buffer | string, ...args: string[]): Promise<string> {
     const admin = ['--admin', `127.0.0.1:${this.server.adminPort}`];
     const child = spawn(process.execPath, [bin, ...args, ...admin], {
-      env: { ...process.env, NODE_OPTIONS: '', ...this.env },
+      env: { ...process.env, ...this.env },
     });
     return outputOf(child, input);
   }

@@ -85,11 +85,8 @@ t.test('the library example of the README runs from a plain file', (t) => {
   const app = example.replace('port: 8000', 'port: 0').replace('adminPort: 9001', 'adminPort: 0');
   t.not(app, example, 'the example names its ports');
   writeFileSync(join(folder, 'app.mjs'), app);
-  const env = { ...process.env };
-  delete env['NODE_OPTIONS'];
   const end = spawnSync(process.execPath, ['app.mjs'], {
     cwd: folder,
-    env,
     encoding: 'utf8',
     timeout: 60_000,
   });

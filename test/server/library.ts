@@ -41,9 +41,7 @@ async function runProgram(t: Test, body: string): Promise<unknown> {
      };
      ${body}`,
   );
-  // Without the test runner's NODE_OPTIONS, and with a time limit.
-  const command = ['-u', 'NODE_OPTIONS', process.execPath, file];
-  const { code, stdout, stderr } = await promisify(execFile)('env', command, {
+  const { code, stdout, stderr } = await promisify(execFile)(process.execPath, [file], {
     timeout: 20_000,
     killSignal: 'SIGKILL',
   }).then(

@@ -123,8 +123,8 @@ if (cluster.isPrimary) {
 
 async function answersOfCopies(t: TapTest, options: ServerOptions): Promise<unknown[]> {
   const file = join(t.testdir({ 'app.mjs': FORKS }), 'app.mjs');
-  const command = ['-u', 'NODE_OPTIONS', process.execPath, file, JSON.stringify(options)];
-  const { stdout } = await promisify(execFile)('env', command, { timeout: 60_000 });
+  const args = [file, JSON.stringify(options)];
+  const { stdout } = await promisify(execFile)(process.execPath, args, { timeout: 60_000 });
   return JSON.parse(stdout) as unknown[];
 }
 

@@ -28,11 +28,9 @@ function inNamespace(setUp = ':'): string[] {
 
 /** Runs a module in the namespace of a server; answers what it wrote. */
 async function inside(server: TestServer, script: string): Promise<string> {
-  const env = { ...process.env };
-  delete env['NODE_OPTIONS'];
   const node = [process.execPath, '--input-type=module', '-e', script];
   const into = ['-t', String(server.pid), '-n', ...node];
-  return (await execute('nsenter', into, { env, timeout: 30_000 })).stdout;
+  return (await execute('nsenter', into, { timeout: 30_000 })).stdout;
 }
 
 function warnings(server: TestServer): LogLine[] {

@@ -30,7 +30,7 @@ export interface Running {
 export function start(test: Test, folder: string, command: readonly string[], env = {}): Running {
   const child = spawn('setpriv', ['--pdeathsig', 'TERM', ...command], {
     cwd: folder,
-    env: { ...process.env, NODE_OPTIONS: '', ...env },
+    env: { ...process.env, ...env },
     stdio: ['pipe', 'pipe', 'pipe'],
   });
   const running: Running = { child, output: '', ended: once(child, 'close') };

@@ -107,15 +107,12 @@ export class Command {
   stdout = '';
   stderr = '';
 
-  /** Starts `node lib/bin.js ARGS` without the NODE_OPTIONS of the test runner. */
+  /** Starts `node lib/bin.js ARGS`. */
   constructor(args: readonly string[], options: StartOptions = {}) {
-    const nodeOptions = options.env?.['NODE_OPTIONS'];
-    const clean =
-      nodeOptions === undefined ? ['-u', 'NODE_OPTIONS'] : [`NODE_OPTIONS=${nodeOptions}`];
     const command = [
       ...['setpriv', '--pdeathsig', 'KILL'],
       ...(options.through ?? []),
-      ...['env', ...clean, ...sanitizers(options.env), process.execPath, bin, ...args],
+      ...['env', ...sanitizers(options.env), process.execPath, bin, ...args],
     ];
     this.child = spawn(command[0] ?? '', command.slice(1), {
       cwd: this.folder,

@@ -25,7 +25,7 @@ interface Ended {
 function shell(line: string, env: NodeJS.ProcessEnv = {}): Promise<Ended> {
   const script = `megacomet() { "${process.execPath}" "${bin}" "$@"; }\n${line}`;
   const child = spawn('bash', ['-c', script], {
-    env: { ...process.env, NODE_OPTIONS: '', ...env },
+    env: { ...process.env, ...env },
   });
   const seen = { stdout: '', stderr: '' };
   child.stdout.on('data', (chunk: Buffer) => (seen.stdout += chunk.toString()));

@@ -21,7 +21,6 @@ import {
   ensurePrebuild,
   InstalledServer,
   pack,
-  plainEnvironment,
   run,
   temporaryFolder,
 } from '../support/packages/make.js';
@@ -78,7 +77,7 @@ class Debian {
 
   run(...args: string[]): { status: number | null; output: string } {
     const [name = '', ...rest] = this.entering(...args);
-    const options = { env: plainEnvironment(), encoding: 'utf8', timeout: 300_000 } as const;
+    const options = { encoding: 'utf8', timeout: 300_000 } as const;
     const { status, stdout, stderr } = spawnSync(name, rest, options);
     return { status, output: stdout + stderr };
   }

@@ -48,7 +48,7 @@ function inNamespace(folder: string, interrupt: string, ...args: string[]): Seen
   const variables = [`NODE=${process.execPath}`, `BIN=${bin}`, `AT=${folder}`];
   variables.push(`INTERRUPT=${interrupt}`);
   const shell = ['timeout', '60', 'sh', script, ...args];
-  const lines = command('unshare', '-n', 'env', '-u', 'NODE_OPTIONS', ...variables, ...shell);
+  const lines = command('unshare', '-n', 'env', ...variables, ...shell);
   return {
     lines: lines.trim().split('\n'),
     out: readFileSync(join(folder, 'out'), 'utf8'),
@@ -116,7 +116,7 @@ t.test('runs that overlap do not narrow each other', { skip: noNamespace }, (t) 
   writeFileSync(script, OVERLAPPING);
   const variables = [`NODE=${process.execPath}`, `BIN=${bin}`, `AT=${folder}`];
   const shell = ['timeout', '90', 'sh', script];
-  const lines = command('unshare', '-n', 'env', '-u', 'NODE_OPTIONS', ...variables, ...shell);
+  const lines = command('unshare', '-n', 'env', ...variables, ...shell);
   t.same(
     lines.trim().split('\n'),
     [

@@ -15,13 +15,7 @@ import { join } from 'node:path';
 import t, { type Test as TapTest } from 'tap';
 
 import { freePort, root, until } from '../support/helpers.js';
-import {
-  install,
-  installNode,
-  plainEnvironment,
-  run,
-  temporaryFolder,
-} from '../support/packages/make.js';
+import { install, installNode, run, temporaryFolder } from '../support/packages/make.js';
 
 /** The test downloads 500 MB of runtimes. */
 t.setTimeout(1_200_000);
@@ -66,7 +60,6 @@ function outputOf(folder: string, command: readonly string[]): string {
     ['--pdeathsig', 'KILL', 'prlimit', '--nproc=4096', name, ...args],
     {
       cwd: folder,
-      env: plainEnvironment(),
       encoding: 'utf8',
       timeout: PROGRAM_MS,
       killSignal: 'SIGKILL',
@@ -176,7 +169,7 @@ t.test('of two processes of PM2 one serves, and the other names the cause', asyn
      await server.listen().then(() => console.log('serving'), (error) => console.log(error.message));
      setInterval(() => {}, 1000);`,
   );
-  const env = plainEnvironment({ PM2_HOME: join(folder, '.pm2') });
+  const env = { ...process.env, PM2_HOME: join(folder, '.pm2') };
   const log = join(folder, 'log');
   const command = (...args: string[]): string =>
     run(process.execPath, [pm2, ...args], { cwd: folder, env });

@@ -1,6 +1,14 @@
 // The systemd units: their computed values, their sandbox, and the command that writes them.
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -215,6 +223,10 @@ t.test('install-service writes complete files, once', { skip: outOfReach }, asyn
   t.match(first.stdout, /^written +\S+megacomet\.service\nwritten .*\nwritten +\S+config\.json\n/);
   t.match(first.stdout, 'systemctl daemon-reload && systemctl enable --now megacomet.socket');
   t.same(readdirSync(join(folder, 'units')), NAMES, 'no temporary file is left');
+  // The user of the service exists only while it runs, so no group can have the file. A token in a
+  // file of this mode is an error at the start.
+  const { mode } = statSync(join(folder, 'etc/config.json'));
+  t.equal(mode & 0o777, 0o644, 'the service may read the config file');
   const second = await install(folder);
   t.match(second.stdout, /^unchanged .*\nunchanged .*\nkept +\S+config\.json\n/, 'nothing to do');
 

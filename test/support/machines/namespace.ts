@@ -91,8 +91,7 @@ export async function dialThrough(
   most: number,
 ): Promise<DialEnd> {
   const script = join(root, 'test/support/machines/dial.mjs');
-  const clean = ['env', '-u', 'NODE_OPTIONS', process.execPath];
-  const words = ['setpriv', '--pdeathsig', 'KILL', ...through, ...clean, script];
+  const words = ['setpriv', '--pdeathsig', 'KILL', ...through, process.execPath, script];
   const child = spawn(words[0] ?? '', [...words.slice(1), String(port), String(most)], {
     stdio: ['pipe', 'pipe', 'inherit'],
   });

@@ -16,13 +16,6 @@ const SETPRIV = '/usr/bin/setpriv';
 /** No drain; the kernel chooses both ports. */
 const SERVE = ['serve', '--port', '0', '--admin-port', '0', '--drain', '0', '--log-format', 'json'];
 
-/** The environment of a user's shell, without the test runner's options for Node. */
-export function plainEnvironment(more: NodeJS.ProcessEnv = {}): NodeJS.ProcessEnv {
-  const env = { ...process.env };
-  Reflect.deleteProperty(env, 'NODE_OPTIONS');
-  return { ...env, ...more };
-}
-
 export interface RunOptions {
   readonly cwd?: string;
   readonly env?: NodeJS.ProcessEnv;
@@ -37,7 +30,6 @@ export interface ServeOptions extends RunOptions {
 export function run(name: string, args: readonly string[], options: RunOptions = {}): string {
   return execFileSync(name, args, {
     cwd: root,
-    env: plainEnvironment(),
     encoding: 'utf8',
     stdio: ['ignore', 'pipe', 'pipe'],
     maxBuffer: 1 << 26,
@@ -144,7 +136,6 @@ export class InstalledServer {
   private constructor(t: Test, command: readonly string[], options: ServeOptions) {
     const { args = [], ...others } = options;
     this.child = spawn(SETPRIV, ['--pdeathsig', 'KILL', ...command, ...SERVE, ...args], {
-      env: plainEnvironment(),
       stdio: ['ignore', 'pipe', 'pipe'],
       ...others,
     });
