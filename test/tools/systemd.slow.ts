@@ -8,6 +8,7 @@ import t, { type Test as TapTest } from 'tap';
 
 import { obstacleTo } from '../../lib/cli/commands/install-service.js';
 import { PACKAGED, serviceUnit, socketUnit } from '../../lib/systemd/units.js';
+import { nowS, signHs256 } from '../support/client-tokens.js';
 import { Clients, compile, echoes, freePort, root, TestServer, until } from '../support/helpers.js';
 import { noSystemd, Systemd } from '../support/systemd/systemd.js';
 
@@ -166,20 +167,30 @@ function dynamic(units: Units): Units {
   return { ...units, 'megacomet.service': service ?? '' };
 }
 
+/** The unit with a file as the credential `token.key`. */
+function withCredential(units: Units, file: string): Units {
+  const service = units['megacomet.service']?.replace(
+    '[Service]\n',
+    `[Service]\nLoadCredential=token.key:${file}\n`,
+  );
+  return { ...units, 'megacomet.service': service ?? '' };
+}
+
 for (const [user, isSystem] of [
   ['a user of the machine', false],
   ['a dynamic user', true],
 ] as const) {
-  const name = `under systemd a service of ${user} gets the admin token as a credential`;
+  const name = `under systemd a service of ${user} gets its secrets as credentials`;
   t.test(name, REAL, async (t) => {
     const token = 'the-token-that-only-root-can-read';
     const file = join(t.testdir(), 'token');
     writeFileSync(file, token, { mode: 0o600 });
     const adminPort = await freePort();
-    const options = { PROTOCOL: 'comet', ADMIN_PORT: String(adminPort) };
-    const adapt = isSystem ? dynamic : undefined;
+    const key = { TOKEN_KEY: 'HS256=%d/token.key' };
+    const options = { PROTOCOL: 'comet', ADMIN_PORT: String(adminPort), ...key };
+    const adapt = (units: Units): Units => withCredential(isSystem ? dynamic(units) : units, file);
     const setup = { options, adminTokenFile: file };
-    const [systemd] = await startService(t, setup, adapt, isSystem);
+    const [systemd, port] = await startService(t, setup, adapt, isSystem);
     const publish = async (admin: string): Promise<number> => {
       const url = `http://127.0.0.1:${adminPort}/publish`;
       const headers = { Authorization: `Bearer ${admin}`, 'Content-Type': 'application/json' };
@@ -188,6 +199,11 @@ for (const [user, isSystem] of [
     };
     t.equal(await publish(token), 200, 'the service has the token');
     t.equal(await publish('another-token-of-the-same-kind'), 401);
+    const grants = { subscribe: ['a'] };
+    const client = signHs256(token, { exp: nowS() + 600, grants });
+    const poll = `http://127.0.0.1:${port}/poll?channel=a&timeout=0`;
+    t.equal((await fetch(`${poll}&token=${client}`)).status, 204, 'and the key of tokens');
+    t.equal((await fetch(poll)).status, 401);
     const pid = await systemd.show('MainPID');
     const [, uid = ''] =
       /^Uid:\t(\d+)/m.exec((await systemd.run('cat', `/proc/${pid}/status`)) ?? '') ?? [];
