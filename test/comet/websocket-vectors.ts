@@ -96,6 +96,7 @@ const FRAMING: readonly Vector[] = [
   ),
   fine('a mask of zeros', [frame(TEXT, 'a', { mask: Buffer.alloc(4) })], 'text a'),
   fine('a ping', [frame(PING)], 'pong '),
+  fine('a ping that is not UTF-8', [frame(PING, hex('00 ff fe fd'))], 'pong \0\xff\xfe\xfd'),
   fine('a ping with 125 bytes', [frame(PING, 'p'.repeat(125))], 'pong 125 of pppppppp'),
   fine(
     'ten pings',
@@ -103,6 +104,7 @@ const FRAMING: readonly Vector[] = [
     ...Array.from({ length: 10 }, (_, n) => `pong ${n}`),
   ),
   fine('an unsolicited pong', [frame(PONG, 'x'), frame(TEXT, 'a')], 'text a'),
+  fine('an empty pong, and a ping', [frame(PONG), frame(PING, 'p')], 'pong p'),
   fatal(1002, 'an unmasked text', [frame(TEXT, 'a', { mask: null })]),
   fatal(1002, 'an unmasked ping', [frame(PING, '', { mask: null })]),
   fatal(1002, 'an unmasked close', [frame(CLOSE, '', { mask: null })]),
@@ -130,6 +132,12 @@ const FRAMING: readonly Vector[] = [
   fatal(1002, 'the highest length', [frame(TEXT, '', { length: (1n << 64n) - 1n })]),
   fatal(1009, 'a length of 2^63 - 1', [frame(TEXT, '', { length: (1n << 63n) - 1n })]),
   fatal(1009, 'a length of 2^32', [frame(BINARY, '', { length: 1n << 32n })]),
+  fatal(
+    1000,
+    'a ping after a long message and a close',
+    [frame(TEXT, 'x'.repeat(60_000)), CLOSE_NORMAL, frame(PING)],
+    'text 60000 of xxxxxxxx',
+  ),
   fatal(1009, 'one byte too many', [frame(TEXT, '', { length: BigInt(MESSAGE_BYTES + 1) })]),
 ];
 
