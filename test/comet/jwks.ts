@@ -11,9 +11,13 @@ import { exchange, Program, startComet, type World } from '../support/comet-worl
 import { until } from '../support/helpers.js';
 import { IssuerKey, KeySite } from '../support/key-site.js';
 import { recordedLog, type Line } from '../support/recorded-log.js';
-import { CommandClient, handshake } from '../support/websocket-peer.js';
-
-const PATHS = ['/events', '/stream', '/poll', '/ws'] as const;
+import {
+  PATHS,
+  requestOf,
+  statusOf as statusOfRequest,
+  type Path,
+} from '../support/transport-requests.js';
+import { CommandClient } from '../support/websocket-peer.js';
 
 type KeyWorld = World & { lines: Line[] };
 
@@ -29,24 +33,15 @@ async function start(t: Test, site: { url: string }, options: object = {}): Prom
   return { ...world, lines };
 }
 
-function requestOf(path: string, query: string): string {
-  const target = `${path}?${query}${path === '/poll' ? '&timeout=0' : ''}`;
-  return path === '/ws' ? handshake(target) : `GET ${target} HTTP/1.1\r\nHost: a\r\n\r\n`;
-}
-
 /** The answer up to the end of its head, and the first bytes of its content. */
-function answerOf(world: World, path: string, query: string): Promise<string> {
+function answerOf(world: World, path: Path, query: string): Promise<string> {
   return exchange(world.port, requestOf(path, query), (text) =>
     /^HTTP\/1\.1 204 [^]*\r\n\r\n|\r\n\r\n[^]/.test(text),
   );
 }
 
-async function statusOf(world: World, token: string, path = '/stream'): Promise<number> {
-  const text = await exchange(world.port, requestOf(path, `channel=a&token=${token}`), (all) =>
-    all.includes('\r\n\r\n'),
-  );
-  return Number(text.split(' ')[1]);
-}
+const statusOf = (world: World, token: string): Promise<number> =>
+  statusOfRequest(world, requestOf('/stream', `channel=a&token=${token}`));
 
 const counters = ({ server }: World): Record<string, number> =>
   server.stats().messages as unknown as Record<string, number>;

@@ -10,41 +10,10 @@ import WebSocket from 'ws';
 import { nowS, Secret, signHs256, signPublic } from '../support/client-tokens.js';
 import { exchange, Program, REQUESTS, startComet, type World } from '../support/comet-world.js';
 import { until } from '../support/helpers.js';
-import { CommandClient, handshake } from '../support/websocket-peer.js';
-
-const PATHS = ['/events', '/stream', '/poll', '/ws'] as const;
-type Path = (typeof PATHS)[number];
+import { headOf, isServed, PATHS, requestOf, statusOf } from '../support/transport-requests.js';
+import { CommandClient } from '../support/websocket-peer.js';
 
 const READ_A = { sub: 'ada', grants: { subscribe: ['a', 'news/*'] } };
-
-/** The head of a request; a poll is answered at once. */
-function requestOf(path: Path, query: string, lines: Record<string, string> = {}): string {
-  const target = `${path}?${query}${path === '/poll' ? '&timeout=0' : ''}`;
-  if (path === '/ws') return handshake(target, lines);
-  const head = Object.entries({ Host: 'a', ...lines }).map(([name, value]) => `${name}: ${value}`);
-  return [`GET ${target} HTTP/1.1`, ...head, '', ''].join('\r\n');
-}
-
-/** The head of the response. */
-async function headOf(world: World, request: string): Promise<string> {
-  const text = await exchange(world.port, request, (all) => all.includes('\r\n\r\n'));
-  return text.slice(0, text.indexOf('\r\n\r\n'));
-}
-
-async function statusOf(world: World, request: string): Promise<number> {
-  return Number((await headOf(world, request)).split(' ')[1]);
-}
-
-const SERVED: Record<Path, readonly number[]> = {
-  '/events': [200],
-  '/stream': [200],
-  '/poll': [200, 204],
-  '/ws': [101],
-};
-
-function isServed(path: Path, status: number): boolean {
-  return SERVED[path].includes(status);
-}
 
 /** A server that believes the tokens of one secret. */
 async function start(t: Test, options: object = {}): Promise<World & { secret: Secret }> {
