@@ -295,6 +295,7 @@ AccessCheck check_request_access(Services& services,
     check.fault = invalid_token(in_cookie);
   }
   if (check.fault.code != 0) services.access->forget(connection);
+  check.has_rejected_token = in_cookie != TokenFault::kNone;
   return check;
 }
 

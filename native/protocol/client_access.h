@@ -18,6 +18,8 @@ struct AccessCheck {
   HttpFault fault;
   /// What the application decides before anything else happens.
   std::optional<frame::HookRequest> question;
+  /// Whether the request goes on without the token of its cookie, which was rejected.
+  bool has_rejected_token = false;
 
   [[nodiscard]] bool is_allowed() const { return fault.code == 0 && !question; }
 };

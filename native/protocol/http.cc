@@ -337,6 +337,23 @@ void ask(const RequestContext& context, frame::HookRequest question) {
   hand_over(context.connection, ProtocolId::kPendingRequest);
 }
 
+void serve(const RequestContext& context, const CometRequest& request) {
+  if (needs_channel(request.route) && request.channels.empty()) {
+    return reject(context, {400, "channel is required"});
+  }
+  switch (request.route) {
+    case CometRoute::kWebSocket:
+    case CometRoute::kWebSocketEcho:
+      return open_websocket(context, request);
+    case CometRoute::kPoll:
+      return open_poll(context, request);
+    case CometRoute::kMailbox:
+      return open_mailbox(context, request);
+    default:
+      return open_stream(context, request);
+  }
+}
+
 /// `decision` is about the question that the request had before; null in its first call.
 void handle(const RequestContext& context, const HookDecision* decision) {
   if (decision == nullptr) {
@@ -362,20 +379,10 @@ void handle(const RequestContext& context, const HookDecision* decision) {
       check_request_access(context.services, context.connection, context.head, &request, decision);
   if (access.fault.code != 0) return reject_access(context, access.fault);
   if (access.question) return ask(context, std::move(*access.question));
-  if (needs_channel(request.route) && request.channels.empty()) {
-    return reject(context, {400, "channel is required"});
-  }
-  switch (request.route) {
-    case CometRoute::kWebSocket:
-    case CometRoute::kWebSocketEcho:
-      return open_websocket(context, request);
-    case CometRoute::kPoll:
-      return open_poll(context, request);
-    case CometRoute::kMailbox:
-      return open_mailbox(context, request);
-    default:
-      return open_stream(context, request);
-  }
+  // As after 401: each token that has to be verified in vain costs its client a handshake.
+  RequestContext served = context;
+  served.keeps_alive = context.keeps_alive && !access.has_rejected_token;
+  serve(served, request);
 }
 
 void reject_head(Services& services,

@@ -350,6 +350,47 @@ t.test('an old cookie does not keep a page from public channels', async (t) => {
   }
 });
 
+t.test('a rejected token ends its connection, so that guesses count as handshakes', async (t) => {
+  const world = await start(t, { tokenCookie: 'session', public: ['open'] });
+  const own = { 'Sec-Fetch-Site': 'same-origin' };
+  const two = async (channel: string, query: string, lines: Record<string, string>) => {
+    const request = requestOf('/poll', `channel=${channel}${query}`, lines);
+    const text = await exchange(world.port, request + request, (all) => {
+      return (all.match(/^HTTP/gm) ?? []).length === 2;
+    });
+    return [...text.matchAll(/^HTTP\/1\.1 (\d+)/gm)].map(([, code]) => code).join();
+  };
+  const bad = signHs256(randomUUID(), READ_A);
+  t.equal(await two('open', '', {}), '204,204', 'two polls of one connection');
+  t.equal(await two('a', `&token=${world.secret.token(READ_A)}`, {}), '204,204');
+  t.equal(await two('a', `&token=${bad}`, {}), '401');
+  t.equal(await two('open', '', { ...own, Cookie: `session=${bad}` }), '204');
+  t.equal(await two('a', '', { ...own, Cookie: `session=${bad}` }), '401');
+});
+
+t.test('a channel token of a client without a token is not even verified', async (t) => {
+  const world = await start(t, { public: ['open'] });
+  const tickets = [
+    world.secret.token({ channel: 'room' }),
+    signHs256(randomUUID(), { channel: 'room' }),
+    signHs256(randomUUID(), { channel: 'room' }, { kid: 'other' }),
+    'garbage',
+  ];
+  const client = new CommandClient(world.port, '/ws');
+  await client.open();
+  for (const token of tickets) {
+    client.say(JSON.stringify({ type: 'subscribe', channel: 'room', token }));
+  }
+  await until('the answers', () => client.told.length === tickets.length);
+  t.match(client.told[0], /"error":"token: of another user"/);
+  t.equal(new Set(client.told).size, 1, 'no answer says whether the signature is right');
+  const statuses = tickets.map((token) =>
+    statusOf(world, requestOf('/events', `channel=room&channel_token=${token}`)),
+  );
+  t.strictSame(await Promise.all(statuses), [401, 401, 401, 401]);
+  client.close();
+});
+
 t.test('a WebSocket without a token must connect in time, or use public channels', async (t) => {
   const world = await start(t, { handshakeTimeout: 1, public: ['open'] });
   const silent = new CommandClient(world.port, '/ws');
