@@ -76,6 +76,7 @@ HubParts::HubParts(const Protocol* const* protocols)
   services.sessions = &sessions;
   services.counters = &counters;
   services.rejections = &rejections;
+  services.limits = &limits;
   services.subscriptions = this;
   services.access = &access;
   recovery.set_send_queue_bytes_max(1U << 20U);
