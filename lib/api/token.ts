@@ -54,6 +54,12 @@ export function tokenOf(
   return adminToken === undefined ? null : check(adminToken, 'admin-token');
 }
 
+/** The files of the tokens; of a role as `ROLE=FILE`. */
+export function tokenFilesOf({ adminTokenFile, adminRole = [] }: TokenSources): string[] {
+  const files = adminRole.map((item) => item.slice(item.indexOf('=') + 1));
+  return adminTokenFile === undefined ? files : [adminTokenFile, ...files];
+}
+
 /** Reads one item of `admin-role`. */
 function readRole(item: string, owners: Owners): RoleToken {
   const [, name = '', file = ''] = /^([a-z]+)=(.+)$/s.exec(item) ?? [];

@@ -1,16 +1,19 @@
-// The end of the log: writes lines to a descriptor and never waits for its reader. A reader that
-// stands still would otherwise stop the manager, and with it publishing, health and supervision.
+// The end of the log: writes lines to a descriptor and never waits for its reader or disk. A reader
+// that stands still would otherwise stop the manager, and with it publishing, health and supervision.
 import { writeSync } from 'node:fs';
 
 import { sleepSync } from './sleep-sync.js';
 
-/** Bytes of lines that wait for the reader; beyond it lines are dropped and counted. */
+/** Bytes of lines that wait for the reader or disk; beyond it lines are dropped and counted. */
 const QUEUED_BYTES_MAX = 1024 * 1024;
 /** Time between two tries while the reader does not read. */
 const RETRY_MS = 50;
 /** Time in which the last lines are written at the end of the process. */
 const FLUSH_MS = 500;
 const FLUSH_STEP_MS = 5;
+
+/** Faults of a pipe or disk that end: the lines wait, so that none is torn or lost until the queue is full. */
+const TEMPORARY: ReadonlySet<string> = new Set(['EAGAIN', 'ENOSPC', 'EDQUOT', 'EIO']);
 
 let droppedTotal = 0;
 
@@ -100,8 +103,9 @@ export class LogSink {
     try {
       return this.#writeTo(this.#fd, bytes, this.#offset);
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === 'EAGAIN') return 0;
-      // The reader has closed its end (`serve | head -1`), or the disk is full: the server runs on.
+      if (TEMPORARY.has((error as NodeJS.ErrnoException).code ?? '')) return 0;
+      // The reader has closed its end (`serve | head -1`): the server runs on.
+      droppedTotal++;
       return bytes.length - this.#offset;
     }
   }

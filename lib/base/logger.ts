@@ -62,7 +62,10 @@ export async function createLogger(
   const sink = new LogSink({
     fd: nonBlockingStdout(),
     onDropped: (lines) => {
-      log.warn({ lines }, 'log lines dropped: the reader of the log was too slow');
+      log.warn(
+        { lines },
+        'log lines dropped: the reader of the log was too slow, or its disk full',
+      );
     },
   });
   process.on('exit', () => {

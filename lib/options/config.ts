@@ -1,11 +1,10 @@
 // Where the options of a command come from: flags override the environment, the environment
 // overrides the config file, the config file overrides the defaults.
-import { readFileSync } from 'node:fs';
-
 import { parseAddress } from '../base/address.js';
 import { unknownOption } from '../base/call-check.js';
 import { MegacometError } from '../base/errors.js';
 import { FlatJsonError, readFlatJson, type FlatObject } from '../base/flat-json.js';
+import { readSmallFile } from '../base/small-file.js';
 import { variableOptions, optionsOf, type CommandName } from './commands.js';
 import { checkVariables, fromEnvironment, variableOf } from './environment.js';
 import { readNamespaces } from './namespaces.js';
@@ -24,20 +23,26 @@ import { checkRequirements } from './requirements.js';
 
 export type { Settings } from './options.js';
 
+/** Thousands of namespaces. */
+const FILE_BYTES_MAX = 16 * 1024 * 1024;
+
 function invalidFile(path: string, problem: string): MegacometError {
   return new MegacometError('ERR_OPTION_INVALID', `--config: ${path} ${problem}`);
 }
 
 function readFile(path: string): FlatObject {
-  let text: string;
+  let content: Buffer | null;
   try {
-    text = readFileSync(path, 'utf8');
+    content = readSmallFile(path, FILE_BYTES_MAX);
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code ?? 'unknown';
     throw invalidFile(path, `cannot be read (${code})`);
   }
+  if (content === null) {
+    throw invalidFile(path, `is too large; at most ${FILE_BYTES_MAX} bytes are allowed`);
+  }
   try {
-    return readFlatJson(text);
+    return readFlatJson(content.toString('utf8'));
   } catch (error) {
     if (error instanceof FlatJsonError) throw invalidFile(path, error.message + error.detail);
     throw error;

@@ -2,7 +2,7 @@
 import { Admin, type AdminApi } from '../api/admin.js';
 import { AdminTokens, type RoleToken } from '../api/admin-tokens.js';
 import { generatedToken } from '../api/generated-token.js';
-import { tokensOf } from '../api/token.js';
+import { tokenFilesOf, tokensOf } from '../api/token.js';
 import { formatAddress, isLoopback, parseAddress, type Address } from '../base/address.js';
 import { invalidValue } from '../base/call-check.js';
 import { MegacometError } from '../base/errors.js';
@@ -12,6 +12,7 @@ import type { Identity } from '../system/identity.js';
 import { ownersOf } from '../system/secret-file.js';
 import type { SocketFile } from '../system/socket-file.js';
 import type { StartContext } from './start-context.js';
+import { warnOfReaders } from './start-warnings.js';
 
 const SOCKET_MODE = 0o600;
 const GROUP_SOCKET_MODE = 0o660;
@@ -43,6 +44,7 @@ export class AdminSetup {
     this.#file = this.#socketFile(identity);
     const owners = ownersOf(identity?.uid);
     this.#tokens = tokensOf(options, owners);
+    for (const file of tokenFilesOf(options)) warnOfReaders(file, this.#context.startLog);
     if (this.#addresses.length === 0) return;
     this.#checkExposure();
     const needsToken = options.protocol === 'comet' && this.#context.host.generatesToken;

@@ -1,9 +1,10 @@
 // Files that hold a secret: who else on this machine can read or change them.
-import { closeSync, fstatSync, openSync, readFileSync, statSync } from 'node:fs';
+import { accessSync, constants, statSync } from 'node:fs';
 import path from 'node:path';
 
 import { MegacometError } from '../base/errors.js';
 import { shellWord } from '../base/shell-word.js';
+import { readSmallFile } from '../base/small-file.js';
 
 /** What a check reads of a file. */
 export interface FileMode {
@@ -67,6 +68,24 @@ export function exposureOfFile(file: string): Exposure | null {
   return stats === undefined ? null : exposureOf(file, stats, ownUid());
 }
 
+function canWrite(file: string): boolean {
+  try {
+    accessSync(file, constants.W_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * Whether readers of a secret are the decision of the machine: root owns the file, nobody else can
+ * change it, and this process cannot either. Docker and Kubernetes mount secrets so, with the modes
+ * 0444 and 0644, into containers without other users.
+ */
+function isOfMachine(file: string, { mode, uid }: FileMode): boolean {
+  return uid === 0 && (mode & 0o022) === 0 && !canWrite(file);
+}
+
 /** Whose secrets a process believes. Null: the owner does not matter, because it only sends them. */
 export type Owners = readonly number[] | null;
 
@@ -76,36 +95,34 @@ export function ownersOf(becomes: number | undefined): readonly number[] {
 }
 
 /**
- * Reads a file with a secret, after a check of its mode and owner.
+ * Reads a file with a secret, and checks its mode and owner.
  *
  * @param option - The name of the option, for the error.
- * @throws MegacometError `ERR_OPTION_INVALID` if others can read or change the file, if its owner is
- *   not among `owners`, or if it cannot be read.
+ * @throws MegacometError `ERR_OPTION_INVALID` if others can read or change the file, except a mounted
+ *   secret, if its owner is not among `owners`, or if it cannot be read.
  */
 export function readSecretFile(option: string, file: string, owners: Owners): string {
   const invalid = (reason: string): MegacometError =>
     new MegacometError('ERR_OPTION_INVALID', `${option}: ${reason}`);
-  let descriptor: number | undefined;
-  try {
-    descriptor = openSync(file, 'r');
-    // Of the open file, so that what is checked is what is read.
-    const stats = fstatSync(descriptor);
+  const check = (stats: FileMode): void => {
     const exposure = exposureOf(file, stats, ownUid());
-    if (exposure !== null) throw invalid(formatExposure(file, exposure));
+    if (exposure !== null && !isOfMachine(file, stats)) {
+      throw invalid(formatExposure(file, exposure));
+    }
     const isForeign = owners?.includes(stats.uid) === false;
     if (isForeign && !isCredential(file, process.env['CREDENTIALS_DIRECTORY'])) {
       const users = [...new Set(owners)].join(' or ');
       throw invalid(`${file} belongs to user ${stats.uid}, not to ${users}: see chown(1)`);
     }
-    if (stats.size > BYTES_MAX) {
-      throw invalid(`${file} is too large; at most ${BYTES_MAX} bytes are allowed`);
-    }
-    return readFileSync(descriptor, 'utf8');
+  };
+  let content: Buffer | null;
+  try {
+    content = readSmallFile(file, BYTES_MAX, check);
   } catch (error) {
     if (error instanceof MegacometError) throw error;
     const code = (error as NodeJS.ErrnoException).code ?? 'unknown';
     throw invalid(`${file} cannot be read (${code})`);
-  } finally {
-    if (descriptor !== undefined) closeSync(descriptor);
   }
+  if (content !== null) return content.toString('utf8');
+  throw invalid(`${file} is too large; at most ${BYTES_MAX} bytes are allowed`);
 }

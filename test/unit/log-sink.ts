@@ -67,8 +67,10 @@ t.test('queued lines are written when the reader reads again, without another li
 t.test('a reader that is gone or stands still at the end does not hold the process', (t) => {
   const reader = new Reader();
   const sink = new LogSink({ fd: 1, onDropped: () => undefined, write: reader.write });
+  const before = logLinesDropped();
   reader.failure = 'EPIPE';
   sink.write('lost\n');
+  t.equal(logLinesDropped() - before, 1, 'a line that nobody can read is counted');
   reader.failure = undefined;
   sink.write('later\n');
   t.equal(reader.text, 'later\n');
@@ -78,3 +80,20 @@ t.test('a reader that is gone or stands still at the end does not hold the proce
   t.equal(reader.text, 'later\n');
   t.end();
 });
+
+for (const failure of ['ENOSPC', 'EDQUOT', 'EIO']) {
+  t.test(`lines wait while a disk fails with ${failure}, and none is torn or lost`, (t) => {
+    const reader = new Reader();
+    const sink = new LogSink({ fd: 1, onDropped: () => t.fail('a loss'), write: reader.write });
+    reader.room = 4;
+    sink.write('first\n');
+    reader.failure = failure;
+    sink.write('second\n');
+    t.equal(reader.text, 'firs', 'the disk has a part of the line');
+    reader.failure = undefined;
+    reader.room = Infinity;
+    sink.write('third\n');
+    t.equal(reader.text, 'first\nsecond\nthird\n');
+    t.end();
+  });
+}
