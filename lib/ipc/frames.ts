@@ -135,13 +135,14 @@ export const AccessFlag = {
 
 /**
  * Bits of the `flags` of a Limits frame. proxyProtocol: every connection begins with a PROXY
- * header. addresses: connections are counted by address. publicOnly: the limits of addresses
- * do not hold for private ones, and loopback is not even counted.
+ * header. addresses: connections are counted by address. publicConnections, publicHandshakes:
+ * the limit does not hold for private addresses; with both, loopback is not even counted.
  */
 export const LimitFlag = {
   proxyProtocol: 1,
   addresses: 2,
-  publicOnly: 4,
+  publicConnections: 4,
+  publicHandshakes: 8,
 } as const;
 
 /** Fields of each frame. */

@@ -250,8 +250,9 @@ export interface ServerOptions {
   connectionsPerAddress?: number | 'auto';
   /**
    * New connections per second of one IPv4 address or IPv6 /64, with bursts of one second. auto
-   * allows a tenth of --connections-per-address, so that all clients of an address reconnect in ten
-   * seconds. 0 means no limit. Default: `auto`.
+   * allows a tenth of --connections-per-address, at least 100, so that all clients of an address
+   * reconnect in ten seconds; it holds for public addresses alone. 0 means no limit. Default:
+   * `auto`.
    */
   handshakesPerAddress?: number | 'auto';
   /**

@@ -16,10 +16,9 @@ const HANDSHAKES_MIN = 100;
 interface AddressLimits {
   readonly connections: number;
   readonly handshakes: number;
-  /** Whether both are the server's choice, and do not hold for private addresses. */
-  readonly isPublicOnly: boolean;
 }
 
+/** Each `auto` is off for a server that only this machine reaches, whatever the other option says. */
 function addressLimits(
   options: Filled,
   addresses: readonly Address[],
@@ -32,12 +31,18 @@ function addressLimits(
   const chosen = isPublic ? share : 0;
   const connections = connectionsPerAddress === 'auto' ? chosen : connectionsPerAddress;
   const rate = Math.max(HANDSHAKES_MIN, Math.ceil(connections / RECONNECT_S));
-  const chosenRate = connections === 0 ? 0 : rate;
+  const chosenRate = isPublic && connections > 0 ? rate : 0;
   const handshakes = handshakesPerAddress === 'auto' ? chosenRate : handshakesPerAddress;
-  const isGiven = [connectionsPerAddress, handshakesPerAddress].some(
-    (value) => value !== 'auto' && value > 0,
+  return { connections, handshakes };
+}
+
+/** The flags of the limits that do not hold for private addresses: those that no option gives. */
+function publicOnly({ connectionsPerAddress, handshakesPerAddress }: Filled): number {
+  const isGiven = (value: number | 'auto'): boolean => value !== 'auto' && value > 0;
+  return (
+    (isGiven(connectionsPerAddress) ? 0 : LimitFlag.publicConnections) |
+    (isGiven(handshakesPerAddress) ? 0 : LimitFlag.publicHandshakes)
   );
-  return { connections, handshakes, isPublicOnly: !isGiven };
 }
 
 /** The limits of a server that listens on these addresses, for its workers. */
@@ -46,15 +51,11 @@ export function limitRules(
   addresses: readonly Address[],
   maxConnections: number,
 ): Frames['Limits'] {
-  const { connections, handshakes, isPublicOnly } = addressLimits(
-    options,
-    addresses,
-    maxConnections,
-  );
+  const { connections, handshakes } = addressLimits(options, addresses, maxConnections);
   const flags =
     (options.proxyProtocol ? LimitFlag.proxyProtocol : 0) |
     (connections > 0 || handshakes > 0 ? LimitFlag.addresses : 0) |
-    (isPublicOnly ? LimitFlag.publicOnly : 0);
+    publicOnly(options);
   // Secret: a client that knows it can choose addresses that share a row.
   const key = randomBytes(16);
   return {

@@ -18,6 +18,9 @@ constexpr uint8_t kAddressKind = 'a';
 constexpr uint8_t kUserKind = 'u';
 constexpr uint32_t kRowMask = ClientLimits::kOfProxy - 1;
 
+/// The limits that the server chose itself hold for public addresses alone.
+constexpr uint8_t kPublicOnly = limit_flag::kPublicConnections | limit_flag::kPublicHandshakes;
+
 /// The row of a connection's word; kNone if it is not counted.
 uint32_t row_in(uint32_t word) {
   const uint32_t row = word & kRowMask;
@@ -105,13 +108,15 @@ std::string ClientLimits::host_of(const Connection& connection) {
 /// Counts a client in, and puts its row into a word.
 Allowance ClientLimits::enter_address(const IpAddress& address, uint32_t* word) {
   if ((limits_.flags & limit_flag::kAddresses) == 0) return Allowance::kGranted;
-  const bool is_public_only = (limits_.flags & limit_flag::kPublicOnly) != 0;
-  if (is_public_only && address.is_loopback()) return Allowance::kGranted;
-  const bool is_limited = !is_public_only || !address.is_private();
+  if ((limits_.flags & kPublicOnly) == kPublicOnly && address.is_loopback()) {
+    return Allowance::kGranted;
+  }
+  const uint8_t unlimited = address.is_private() ? limits_.flags & kPublicOnly : 0;
   const IpAddress counted = address.counted();
   const std::string_view name(reinterpret_cast<const char*>(counted.bytes.data()),
                               counted.bytes.size());
-  const uint32_t limit = is_limited ? limits_.address_connections : 0;
+  const bool is_counted = (unlimited & limit_flag::kPublicConnections) == 0;
+  const uint32_t limit = is_counted ? limits_.address_connections : 0;
   LimitTable& table = tables().addresses;
   const LimitTable::Entry entry =
       table.enter(tag_of(kAddressKind, name), most(limit), sys::monotonic_ns());
@@ -124,7 +129,8 @@ Allowance ClientLimits::enter_address(const IpAddress& address, uint32_t* word) 
     note_rejected(counted, "--connections-per-address", limit);
     return Allowance::kTooMany;
   }
-  if (check_rate(counted, entry.row, is_limited) == Allowance::kTooFast) {
+  const bool is_timed = (unlimited & limit_flag::kPublicHandshakes) == 0;
+  if (is_timed && check_rate(counted, entry.row) == Allowance::kTooFast) {
     table.leave(entry.row);
     return Allowance::kTooFast;
   }
@@ -133,8 +139,8 @@ Allowance ClientLimits::enter_address(const IpAddress& address, uint32_t* word) 
   return Allowance::kGranted;
 }
 
-Allowance ClientLimits::check_rate(const IpAddress& address, uint32_t row, bool is_limited) {
-  const uint32_t rate = is_limited ? limits_.address_handshake_rate : 0;
+Allowance ClientLimits::check_rate(const IpAddress& address, uint32_t row) {
+  const uint32_t rate = limits_.address_handshake_rate;
   if (rate == 0) return Allowance::kGranted;
   if (tables().addresses.take(row, kSecondNs / rate, sys::monotonic_ns())) {
     return Allowance::kGranted;

@@ -107,7 +107,7 @@ class ClientLimits {
   [[nodiscard]] LimitTables& tables() const { return sets_[limits_.tables]; }
   [[nodiscard]] LimitTag tag_of(uint8_t kind, std::string_view name) const;
   [[nodiscard]] Allowance enter_address(const IpAddress& address, uint32_t* word);
-  [[nodiscard]] Allowance check_rate(const IpAddress& address, uint32_t row, bool is_limited);
+  [[nodiscard]] Allowance check_rate(const IpAddress& address, uint32_t row);
   void leave_row(uint32_t* word);
   void note_crowd(const IpAddress& address, uint32_t count);
   void note_rejected(const IpAddress& address, const char* rule, uint32_t limit);

@@ -86,12 +86,13 @@ constexpr uint8_t kSignedMailboxes = 4;
 }  // namespace access_flag
 
 /// Bits of the `flags` of a Limits frame. kProxyProtocol: every connection begins with a PROXY
-/// header. kAddresses: connections are counted by address. kPublicOnly: the limits of addresses do
-/// not hold for private ones, and loopback is not even counted.
+/// header. kAddresses: connections are counted by address. kPublicConnections, kPublicHandshakes:
+/// the limit does not hold for private addresses; with both, loopback is not even counted.
 namespace limit_flag {
 constexpr uint8_t kProxyProtocol = 1;
 constexpr uint8_t kAddresses = 2;
-constexpr uint8_t kPublicOnly = 4;
+constexpr uint8_t kPublicConnections = 4;
+constexpr uint8_t kPublicHandshakes = 8;
 }  // namespace limit_flag
 
 // From the manager to a worker.

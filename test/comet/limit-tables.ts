@@ -32,6 +32,32 @@ for (const workers of [1, 2]) {
   });
 }
 
+t.test('a number of connections turns the rate on for public addresses alone', async (t) => {
+  const world = await startComet(t, {
+    ...{ workers: 1, proxyProtocol: true, trustedProxies: ['127.0.0.1'] },
+    connectionsPerAddress: 400,
+  });
+  // The rate that the server chooses is 100 per second, with bursts of one second.
+  const burst = (address: string, count: number): void => {
+    for (let n = 0; n < count; n++) {
+      const proxy = `PROXY TCP4 ${address} ${address} 4711 80\r\n`;
+      AddressPeer.request(t, world, { proxy, transport: 'poll' });
+    }
+  };
+  const inside = ['127.0.0.9', '10.1.2.3', '192.168.1.1'];
+  for (const [index, address] of inside.entries()) {
+    burst(address, 300);
+    await until(address, () => openIn(world) === (index + 1) * 300);
+  }
+  t.equal(totalOf(world, 'limitedHandshakesTotal'), 0, 'private addresses have no rate');
+  burst('10.1.2.3', 101);
+  await until('the limit', () => totalOf(world, 'limitedConnectionsTotal') === 1);
+  await until('a rate', () => {
+    burst('8.8.8.8', 50);
+    return totalOf(world, 'limitedHandshakesTotal') > 0;
+  });
+});
+
 t.test('a worker that dies leaves no count behind', async (t) => {
   const secret = new Secret(t);
   const world = await startComet(t, {

@@ -1,5 +1,5 @@
-// A client of the tests of limits: a plain socket from a loopback address of its own, which sends
-// what it is given and keeps what it receives.
+// A client of the tests of limits: a plain socket from an address of its own on this machine, which
+// sends what it is given and keeps what it receives.
 import { createConnection, type Socket } from 'node:net';
 
 import type { Test } from 'tap';
@@ -36,7 +36,8 @@ export class AddressPeer {
   isClosed = false;
 
   constructor(test: Test, port: number, first: Buffer | string = '', from = '127.0.0.1') {
-    this.socket = createConnection({ port, host: '127.0.0.1', localAddress: from });
+    const host = from.includes(':') ? '::1' : '127.0.0.1';
+    this.socket = createConnection({ port, host, localAddress: from });
     this.socket.setEncoding('latin1').on('data', (text: string) => (this.text += text));
     this.socket.on('error', () => undefined).on('close', () => (this.isClosed = true));
     if (first.length > 0) this.socket.write(first);
