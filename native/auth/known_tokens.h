@@ -36,6 +36,17 @@ class KnownTokens {
   /// caller releases; 0 if there is none.
   [[nodiscard]] uint32_t add(const KnownToken& token);
 
+  /// Forgets the tokens for which `is_gone(token)` is true, and calls `release(identity)` for each.
+  template <typename IsGone, typename Release>
+  void forget(IsGone is_gone, Release release) {
+    for (KnownToken& entry : entries_) {
+      if (entry.identity == 0 || !is_gone(entry)) continue;
+      release(entry.identity);
+      entry = {};
+      --size_;
+    }
+  }
+
   /// Forgets all tokens, and calls `release(identity)` for each.
   template <typename Release>
   void clear(Release release) {

@@ -30,6 +30,15 @@ struct Principal {
 };
 static_assert(sizeof(Principal) == 16, "a fourth of a connection's record");
 
+/// The tokens that a revocation is about: those of a user, or those with the hash of an id, that
+/// were issued at or before a time. One id in four thousand million stands for another one.
+struct RevokedTokens {
+  std::string_view user;
+  /// 0 for those of the user.
+  uint32_t id_hash;
+  uint32_t before_s;
+};
+
 class Principals {
  public:
   /// Reserves address space for the descriptors below `capacity`. False if the kernel refuses.
@@ -73,18 +82,20 @@ class Principals {
     }
   }
 
-  /// Calls `visit(fd)` for each connection whose token a revocation is about: that of this user, or
-  /// of this `jti`, issued at or before `before_s`. One id in four thousand million stands for
-  /// another one. `visit` may forget.
+  /// Whether a token is revoked: one of an identity, with the hash of its id and its `iat`.
+  [[nodiscard]] bool is_revoked(const RevokedTokens& tokens,
+                                uint32_t identity,
+                                uint32_t id_hash,
+                                uint32_t issued_at_s) const {
+    if (issued_at_s > tokens.before_s) return false;
+    return tokens.id_hash == 0 ? user_of(identity) == tokens.user : id_hash == tokens.id_hash;
+  }
+
+  /// Calls `visit(fd)` for each connection whose token is revoked. `visit` may forget.
   template <typename Visit>
-  void visit_revoked(std::string_view user_name,
-                     std::string_view id,
-                     uint32_t before_s,
-                     Visit visit) {
-    const uint32_t hash = hash_of_id(id);
-    visit_all([&](int fd, const Principal& principal) {
-      const bool is_named = id.empty() ? user(fd) == user_name : principal.token_hash == hash;
-      if (is_named && principal.issued_at_s <= before_s) visit(fd);
+  void visit_revoked(const RevokedTokens& tokens, Visit visit) {
+    visit_all([&](int fd, const Principal& one) {
+      if (is_revoked(tokens, one.identity, one.token_hash, one.issued_at_s)) visit(fd);
     });
   }
 

@@ -1,9 +1,11 @@
 // A worker in hostile hands: whatever it writes into the memory that it shares, or sends on its
 // control stream, it ends itself and nobody else.
+import { randomBytes } from 'node:crypto';
 import { closeSync, openSync, readdirSync, readFileSync, writeSync } from 'node:fs';
 
-import t from 'tap';
+import t, { type Test } from 'tap';
 
+import { AddressPeer } from '../support/address-peer.js';
 import { Clients, TestServer, until } from '../support/helpers.js';
 import { without } from '../support/requirements.js';
 
@@ -26,19 +28,22 @@ function sharedOf(pid: number): Mapping[] {
   });
 }
 
-/** Writes over everything that a worker can write, as code inside it would. */
-function overwrite(pid: number, byte: number): number {
-  const mappings = sharedOf(pid);
+/** Writes over memory of a worker, as code inside it would; returns the number of mappings. */
+function overwrite(
+  pid: number,
+  contentOf: (bytes: number) => Buffer,
+  mappings = sharedOf(pid),
+): number {
   const memory = openSync(`/proc/${pid}/mem`, 'r+');
   try {
-    for (const { start, bytes } of mappings) {
-      writeSync(memory, Buffer.alloc(bytes, byte), 0, bytes, start);
-    }
+    for (const { start, bytes } of mappings) writeSync(memory, contentOf(bytes), 0, bytes, start);
   } finally {
     closeSync(memory);
   }
   return mappings.length;
 }
+
+const filledWith = (byte: number) => (bytes: number) => Buffer.alloc(bytes, byte);
 
 t.test('a worker can write its own stats only', { skip }, async (t) => {
   const server = await TestServer.start(t, { args: ['--workers', '3'] });
@@ -83,7 +88,7 @@ for (const [name, byte] of [
         return stats.totals['connections'] === 60 ? stats : undefined;
       });
       const [hostile = -1, ...others] = before.workers.map(({ pid }) => pid ?? -1);
-      t.ok(overwrite(hostile, byte) >= 2, 'it can write its stats and the leases');
+      t.ok(overwrite(hostile, filledWith(byte)) >= 2, 'it can write its stats and the leases');
       const after = await until('the worker to be replaced', async () => {
         const stats = await server.stats();
         const isServing = stats.workers.every(({ state }) => state === 'serving');
@@ -106,3 +111,45 @@ for (const [name, byte] of [
     },
   );
 }
+
+const LIMIT = 20;
+
+/** How many of some clients of one address are served. */
+async function servedOf(t: Test, port: number, from: string, count: number): Promise<number> {
+  const peers = Array.from({ length: count }, () => new AddressPeer(t, port, 'x', from));
+  await until('an echo or an end', () => peers.every((peer) => peer.text === 'x' || peer.isClosed));
+  const served = peers.filter(({ isClosed }) => !isClosed).length;
+  for (const peer of peers) await peer.close();
+  return served;
+}
+
+t.test('a worker that overwrites the limit tables stops nobody', { skip }, async (t) => {
+  const server = await TestServer.start(t, {
+    args: ['--workers', '2', '--connections-per-address', String(LIMIT)],
+    expectLog: [/^worker died/, / connections; if it is a proxy, set --trusted-proxies$/],
+  });
+  t.equal(await servedOf(t, server.port, '127.0.0.2', LIMIT + 5), LIMIT, 'the limit holds');
+  const [hostile = -1] = server.workerPids;
+  const tables = sharedOf(hostile).filter(({ name }) => name !== 'megacomet-worker');
+  t.ok(tables.length > 0, 'it can write them');
+  const stays = await Clients.open(t, server.port, 5);
+  const contents: [name: string, contentOf: (bytes: number) => Buffer][] = [
+    ['ones', filledWith(0xff)],
+    ['large numbers', filledWith(0x11)],
+    ['random bytes', randomBytes],
+    ['zeros', filledWith(0)],
+  ];
+  for (const [index, [name, contentOf]] of contents.entries()) {
+    overwrite(hostile, contentOf, tables);
+    const served = await servedOf(t, server.port, `127.0.0.${index + 10}`, 10);
+    t.equal(served, 10, `${name}: clients of other addresses are served`);
+    t.equal((await server.get('/readyz')).status, 200, `${name}: the manager is ready`);
+  }
+  t.equal(await stays.answering(), 5, 'open connections stay');
+  process.kill(hostile, 'SIGKILL');
+  await until('the limit to hold again', async () => {
+    return (await servedOf(t, server.port, '127.0.0.3', LIMIT + 5)) === LIMIT;
+  });
+  t.equal((await server.stats()).workerFaultsTotal, 0);
+  await server.stop();
+});

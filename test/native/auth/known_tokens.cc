@@ -49,3 +49,30 @@ TEST("few tokens are all kept while the table grows") {
   for (uint32_t number = 20; number < 3000; ++number) (void)known.add(token_of(number, 10));
   EXPECT(known.find(token_of(2999, 0).digest) != nullptr);
 }
+
+TEST("some tokens are forgotten, each is released once, and their entries are used again") {
+  KnownTokens known;
+  std::map<uint32_t, bool> held;
+  constexpr uint32_t kTokens = 3000;
+  for (uint32_t number = 0; number < kTokens; ++number) {
+    const uint32_t replaced = known.add(token_of(number, 9));
+    if (replaced != 0) held.erase(replaced - 1);
+    held[number] = true;
+  }
+  const auto is_even = [](uint32_t identity) { return (identity - 1) % 2 == 0; };
+  known.forget(
+      [&](const KnownToken& token) { return is_even(token.identity); },
+      [&](uint32_t identity) { EXPECT(is_even(identity) && held.erase(identity - 1) == 1); });
+  EXPECT_EQUAL(known.size(), held.size());
+  for (uint32_t number = 0; number < kTokens; ++number) {
+    const bool is_held = held.count(number) == 1;
+    if (!EXPECT((known.find(token_of(number, 0).digest) != nullptr) == is_held)) return;
+  }
+  EXPECT(held.size() > kTokens / 3);
+  for (uint32_t number = 0; number < kTokens; number += 2) {
+    const uint32_t replaced = known.add(token_of(number, 9));
+    if (replaced != 0) held.erase(replaced - 1);
+    held[number] = true;
+  }
+  EXPECT_EQUAL(known.size(), held.size());
+}

@@ -175,19 +175,20 @@ TEST("a revocation visits the connections of its user or its token, and forgets 
     found.insert(fd);
     world.principals.forget(fd);
   };
-  world.principals.visit_revoked("", "token 7", 6, close);
+  const uint32_t hash = Principals::hash_of_id("token 7");
+  world.principals.visit_revoked({"", hash, 6}, close);
   EXPECT(found.empty());
-  world.principals.visit_revoked("", "token 7", 7, close);
+  world.principals.visit_revoked({"", hash, 7}, close);
   EXPECT(found == std::set<int>{7});
   found.clear();
-  world.principals.visit_revoked("ada", "", 10, close);
+  world.principals.visit_revoked({"ada", 0, 10}, close);
   EXPECT((found == std::set<int>{0, 2, 4, 6, 8, 10}));
   found.clear();
   world.principals.visit_user("bob", close);
   EXPECT_EQUAL(found.size(), 99U);
   found.clear();
   world.principals.visit_user("", close);
-  world.principals.visit_revoked("nobody", "", UINT32_MAX, close);
+  world.principals.visit_revoked({"nobody", 0, UINT32_MAX}, close);
   EXPECT(found.empty());
 }
 
