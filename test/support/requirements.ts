@@ -21,6 +21,9 @@ interface Ability {
   readonly isOfMachine?: true;
 }
 
+/** The module of nginx for TCP, in Debian's folder. */
+export const NGINX_STREAMS = '/usr/lib/nginx/modules/ngx_stream_module.so';
+
 const GROUPS = '/sys/fs/cgroup';
 
 /** Whether a command exits with 0 here. */
@@ -49,6 +52,11 @@ const ABILITIES: Readonly<Record<string, Ability>> = {
     tools: ['strace'],
     works: () => runs('strace', '-qq', '-e', 'trace=none', 'true'),
     lack: 'strace cannot trace on this machine',
+  },
+  'nginx streams': {
+    tools: ['nginx'],
+    works: () => existsSync(NGINX_STREAMS),
+    lack: 'install libnginx-mod-stream to run this test',
   },
   freezer: {
     works: () => hasFreezer('freezer.state') || hasFreezer('cgroup.procs'),
