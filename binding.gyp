@@ -135,6 +135,9 @@
       ["sanitize!=''", {
         "cflags": ["-fsanitize=<(sanitize)", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer", "-O1", "-g"],
         "ldflags": ["-fsanitize=<(sanitize)"]
+      }, {
+        # Some compilers define another value; a sanitizer checks the same, and more.
+        "cflags": ["-U_FORTIFY_SOURCE", "-D_FORTIFY_SOURCE=2"]
       }]
     ]
   },

@@ -12,6 +12,7 @@ import {
 } from '../support/address-peer.js';
 import { startComet, type World } from '../support/comet-world.js';
 import { command, until } from '../support/helpers.js';
+import { recordedLog } from '../support/recorded-log.js';
 import { without } from '../support/requirements.js';
 
 const INSIDE = 'TEST_IN_NAMESPACE';
@@ -40,16 +41,17 @@ async function fillNetwork(
 }
 
 async function check(t: Test, transport: Transport): Promise<void> {
-  const lines: string[] = [];
-  const note = (_fields: object, message: string): void => void lines.push(message);
+  const { lines, logger } = recordedLog();
   const world = await startComet(t, {
     ...{ host: '::', workers: 2, connectionsPerAddress: 3 },
-    logger: { debug: note, info: note, warn: note, error: note },
+    logger,
   });
   const [first] = await fillNetwork(t, world, transport, NETWORK);
   await until('a line', () =>
-    lines.some((line) =>
-      line.startsWith('clients of 2001:db8:0:6::/64 are rejected: --connections-per-address is 3'),
+    lines.some(({ message }) =>
+      message.startsWith(
+        'clients of 2001:db8:0:6::/64 are rejected: --connections-per-address is 3',
+      ),
     ),
   );
   await fillNetwork(t, world, transport, [...NEIGHBOUR, NEIGHBOUR[0]]);

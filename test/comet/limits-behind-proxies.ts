@@ -8,6 +8,7 @@ import { AddressPeer, openIn } from '../support/address-peer.js';
 import { startComet, type World } from '../support/comet-world.js';
 import { start, temporaryFolder } from '../support/examples.js';
 import { freePort, until } from '../support/helpers.js';
+import { recordedLog, type Line } from '../support/recorded-log.js';
 import { NGINX_STREAMS, without } from '../support/requirements.js';
 
 async function isReachable(t: Test, port: number): Promise<boolean> {
@@ -65,13 +66,11 @@ async function nginx(t: Test, server: number, mode: 'http' | 'stream'): Promise<
 }
 
 interface LoggedWorld extends World {
-  readonly lines: string[];
+  readonly lines: readonly Line[];
 }
 
 async function startWorld(t: Test, options: object): Promise<LoggedWorld> {
-  const lines: string[] = [];
-  const note = (_fields: object, message: string): void => void lines.push(message);
-  const logger = { debug: note, info: note, warn: note, error: note };
+  const { lines, logger } = recordedLog();
   return { ...(await startComet(t, { ...options, logger })), lines };
 }
 
@@ -91,8 +90,9 @@ async function check(t: Test, world: LoggedWorld, port: number): Promise<void> {
   t.match(over.text, /retry-after: \d+/i);
   t.equal(openIn(world) >= 3, true);
   const line = 'clients of 127.0.0.2 are rejected: --connections-per-address is 2';
-  await until('a line with the client', () => world.lines.includes(line));
-  t.notMatch(world.lines.join('\n'), /127\.0\.0\.1 |9\.9\.9\.9/, 'and no other address');
+  const messages = (): string[] => world.lines.map(({ message }) => message);
+  await until('a line with the client', () => messages().includes(line));
+  t.notMatch(messages().join('\n'), /127\.0\.0\.1 |9\.9\.9\.9/, 'and no other address');
 }
 
 const OPTIONS = { workers: 2, trustedProxies: ['127.0.0.1'], connectionsPerAddress: 2 };

@@ -16,5 +16,6 @@ t.test('the addon is hardened', (t) => {
   t.notMatch(segments, /LOAD .* RWE /, 'no page is writable and executable');
   const symbols = command('readelf', '--wide', '--dyn-syms', addon);
   t.match(symbols, /__stack_chk_fail/, 'a canary guards return addresses');
+  t.match(symbols, /__\w+_chk@/, 'calls of libc check the size of their buffer');
   t.end();
 });
