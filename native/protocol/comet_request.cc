@@ -2,6 +2,8 @@
 #include "protocol/comet_request.h"
 
 #include <algorithm>
+#include <iterator>
+#include <string>
 #include <utility>
 
 #include "base/ascii.h"
@@ -208,6 +210,16 @@ HttpFault read_comet_request(const HttpHead& head, const frame::Comet& rules, Co
     return {403, "Origin: scripts of this page are not allowed here"};
   }
   return kFine;
+}
+
+std::string_view loggable_path(std::string_view path, const frame::Comet& rules) {
+  if ((rules.flags & comet_flag::kMailboxes) == 0) return path;
+  std::string plain;
+  std::transform(path.begin(), path.end(), std::back_inserter(plain), ascii::to_lower);
+  // Also a path that is not a mailbox because of a mistake, such as `/ID.JS`.
+  const bool is_script =
+      plain.find(kScript) != std::string::npos || plain.find("%2ejs") != std::string::npos;
+  return is_script ? "/ID.js" : path;
 }
 
 std::string_view allowed_origin(std::string_view origin, const frame::Comet& rules) {

@@ -71,6 +71,10 @@ enum class CursorName : uint8_t { kNone, kStart, kResume };
                                            const frame::Comet& rules,
                                            CometRequest* out);
 
+/// The path of a request for a log line. Anybody who knows the id in the path of a mailbox can read
+/// it, so `/ID.js` stands for each path that may have one.
+[[nodiscard]] std::string_view loggable_path(std::string_view path, const frame::Comet& rules);
+
 /// The response's Access-Control-Allow-Origin for a request with this Origin; empty if there is
 /// none, or one that is not allowed.
 [[nodiscard]] std::string_view allowed_origin(std::string_view origin, const frame::Comet& rules);

@@ -102,7 +102,8 @@ void reject(Services& services,
             std::string_view path) {
   services.counters->add(Counter::kBadRequestsTotal);
   services.counters->add(cause_of(fault));
-  services.rejections->note_request(fault.code, fault.sentence, path);
+  services.rejections->note_request(
+      fault.code, fault.sentence, loggable_path(path, *services.rules));
   options.asks_for_upgrade = fault.code == 426;
   if (fault.code == 405) {
     options.name = "Allow";

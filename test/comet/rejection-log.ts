@@ -2,6 +2,7 @@
 import { createConnection } from 'node:net';
 import t from 'tap';
 
+import { Secret } from '../support/client-tokens.js';
 import { TestServer, until } from '../support/helpers.js';
 
 const ARGS = ['--workers', '1'];
@@ -70,6 +71,23 @@ t.test('a burst of rejected requests is one line with its reason; a few are none
   }
   t.equal(linesWith(server, /requests are rejected/).length, 1);
   await server.stop();
+});
+
+t.test('the id of a mailbox and a signature are in no line of the log', async (t) => {
+  const { path: signKey } = new Secret(t);
+  const mailboxes = ['--mailboxes', '--mailbox-auth', 'signed', '--sign-key', signKey];
+  const server = await TestServer.start(t, {
+    args: [...COMET, ...mailboxes, '--log-level', 'trace'],
+  });
+  const url = '/SECRET-ID.js?expires=4102444800&signature=SECRET-SIGNATURE';
+  const lines = ['Origin: null', `Referer: http://localhost${url}`, 'X: y'];
+  for (let count = 0; count < 30; count++) {
+    const line = lines[count % lines.length] ?? '';
+    await send(server.port, `GET ${url} HTTP/1.1\r\nHost: localhost\r\n${line}\r\n\r\n`);
+  }
+  t.ok(await server.logged(/^many requests are rejected; .*, for "\/ID\.js"$/));
+  await server.stop();
+  t.notMatch(JSON.stringify(server.log), /SECRET-/);
 });
 
 t.test('another protocol on the port is named', async (t) => {

@@ -76,3 +76,18 @@ TEST("an invalid id is rejected, and other paths are not legacy polls") {
   }
   EXPECT(read_get("/poll?channel=a.js", &channel).first == CometRoute::kPoll);
 }
+
+TEST("a path for a log line has no id of a mailbox") {
+  frame::Comet rules;
+  for (const char* path :
+       {"/a.js", "/a.JS", "/a.js/", "/a%2Ejs", "/a%2ejS", "/a/b.js", "/a.json"}) {
+    rules.flags = comet_flag::kMailboxes;
+    EXPECT(loggable_path(path, rules) == "/ID.js");
+    rules.flags = 0;
+    EXPECT(loggable_path(path, rules) == path);
+  }
+  rules.flags = comet_flag::kMailboxes;
+  for (const char* path : {"", "/", "/events", "/.env", "/js", "/a%2E"}) {
+    EXPECT(loggable_path(path, rules) == path);
+  }
+}
