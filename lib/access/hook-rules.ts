@@ -1,5 +1,6 @@
 // The options of hooks: about what the application is asked, and how.
 import type { Authorize, AuthorizeAction } from '../base/authorize.js';
+import { invalidUrl } from '../base/call-check.js';
 import { MegacometError } from '../base/errors.js';
 import { readOptionFile } from '../base/option-file.js';
 import { shown } from '../base/shown.js';
@@ -44,8 +45,8 @@ function readUrl(text: string): URL {
     url.username === '' &&
     url.password === '' &&
     url.hash === '';
-  // A URL may have a secret in its query, so the error does not repeat it.
-  if (!isValid) throw invalid('hook-url: the value is not an http or https URL without a user');
+  if (!isValid)
+    throw invalidUrl('hook-url', text, 'an http or https URL without user and fragment');
   return url;
 }
 

@@ -4,7 +4,7 @@ import { request as requestHttps } from 'node:https';
 import { isIP } from 'node:net';
 
 import { isLoopback } from '../base/address.js';
-import { invalidValue } from '../base/call-check.js';
+import { invalidUrl } from '../base/call-check.js';
 import { reasonOf } from '../base/reason.js';
 
 /** For name, connection, TLS, head and body together. */
@@ -44,7 +44,7 @@ export function parseKeyUrl(option: string, text: string): URL {
   const isSafe = url !== null && (url.protocol === 'https:' || isLocal);
   if (isSafe && url.username === '' && url.password === '' && !text.includes('#')) return url;
   const rule = 'an https URL, or an http URL of a loopback address, without user and fragment';
-  throw invalidValue(option, text, rule);
+  throw invalidUrl(option, text, rule);
 }
 
 /** The seconds of `max-age`, less those in caches; 0 if the answer must not be kept. */

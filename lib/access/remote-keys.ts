@@ -2,6 +2,7 @@
 // again for a key that a worker does not know.
 import type { Clock, Timer } from '../base/clock.js';
 import type { Logger } from '../base/logger.js';
+import { plainUrl } from '../base/shown-url.js';
 import { counter, gauge, valuesOf, type ValuesOf } from '../base/metric.js';
 import { readKeySet, type KeySet } from './key-set.js';
 import { KeyFetchError, type KeyAnswer, type KeyFetchCause } from './key-request.js';
@@ -263,9 +264,8 @@ export class RemoteKeys {
     this.#staleTimer.unref();
   }
 
-  /** The URL without its query, which may hold a secret. */
+  /** For each line of the log. */
   get #names(): { url: string } {
-    const { origin, pathname } = this.#parts.url;
-    return { url: origin + pathname };
+    return { url: plainUrl(this.#parts.url) };
   }
 }

@@ -2,6 +2,7 @@
 // must be an error that names the argument, its value and the rule, before anything changes.
 import { MegacometError, type ErrorCode } from './errors.js';
 import { nearest } from './nearest.js';
+import { shownUrl } from './shown-url.js';
 import { shown } from './shown.js';
 
 /** The sentence about a name that is not known, with the nearest known name. */
@@ -33,6 +34,11 @@ export function invalidValue(
   code: ErrorCode = 'ERR_OPTION_INVALID',
 ): MegacometError {
   return new MegacometError(code, `${label}: ${shown(value)} is not ${rule}`);
+}
+
+/** The same for a value that should be a URL, which may have secrets. */
+export function invalidUrl(label: string, value: unknown, rule: string): MegacometError {
+  return new MegacometError('ERR_OPTION_INVALID', `${label}: ${shownUrl(value)} is not ${rule}`);
 }
 
 /** Whether a value is an object with named members: not an array, Map, Date or function. */

@@ -66,7 +66,9 @@ export function readFlatJson(text: string, firstLine = 1): FlatObject {
   try {
     parsed = JSON.parse(text);
   } catch (error) {
-    throw new FlatJsonError('is not valid JSON', ` (${(error as Error).message})`);
+    // V8 quotes the text around the fault, which may hold a secret of another member.
+    const reason = (error as Error).message.replace(/, "?\.{0,3}".*$/s, '');
+    throw new FlatJsonError('is not valid JSON', ` (${reason})`);
   }
   if (typeof parsed !== 'object' || parsed === null || Array.isArray(parsed)) {
     throw new FlatJsonError('is not a JSON object');

@@ -92,7 +92,8 @@ function makeProgram(): Command {
 /** The sentence for a command line that commander rejects. */
 function sentenceOf({ code, message }: CommanderError, argv: readonly string[]): string {
   const sentence = message.replace(/^error: /, '').replaceAll('\n', ' ');
-  const [, name = ''] = /'([^']*)'/.exec(sentence) ?? [];
+  // Not the value of `--NAME=VALUE`, which may be a secret.
+  const [, name = ''] = /'([^'=]*)/.exec(sentence) ?? [];
   if (code === 'commander.unknownCommand') {
     const names = COMMANDS.map((command) => command.name);
     return unknownName('command', name, names);

@@ -19,6 +19,7 @@ export const ACCESS_OPTIONS = [
     name: 'token-jwks-url',
     kind: 'text',
     value: 'URL',
+    isUrl: true,
     protocol: 'comet',
     unset: 'only the keys of --token-key',
     help:
@@ -81,6 +82,7 @@ export const ACCESS_OPTIONS = [
     choices: ['open', 'signed'],
     default: 'open',
     protocol: 'comet',
+    requires: { name: 'mailboxes', or: 'ingest', isSet: true },
     help: 'Whether a client that polls /ID.js needs a URL signed with --sign-key, or only the ID.',
   },
   {

@@ -6,6 +6,7 @@ export const HOOK_OPTIONS = [
     name: 'hook-url',
     kind: 'text',
     value: 'URL',
+    isUrl: true,
     protocol: 'comet',
     unset: 'nobody is asked',
     help: 'URL that decides about clients without a token: a JSON POST for each, docs/hooks.md; needs --hook-secret.',

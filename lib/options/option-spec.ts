@@ -63,6 +63,8 @@ export interface OptionSpec {
   readonly isCommandLineOnly?: boolean;
   /** Never on the command line, which every user of the machine can read. */
   readonly isSecret?: boolean;
+  /** A URL: errors show it without the parts that may hold a secret. */
+  readonly isUrl?: boolean;
   /** Only a config file and the library have it: it is too long for a flag or a variable. */
   readonly isFileOnly?: boolean;
   /**

@@ -8,7 +8,7 @@ import {
   parseNetwork,
   parsePeer,
 } from '../base/address.js';
-import { invalidValue } from '../base/call-check.js';
+import { invalidUrl, invalidValue } from '../base/call-check.js';
 import { LISTENERS_MAX } from '../base/native-constants.js';
 import { parseOrigin } from '../base/origin.js';
 import { COUNT_MAX, type OptionSpec } from './option-spec.js';
@@ -71,7 +71,9 @@ function parseList(spec: OptionSpec, label: string, raw: unknown): readonly stri
 
 function parseText(spec: OptionSpec, label: string, raw: unknown): string {
   if (typeof raw === 'string' && raw !== '' && !raw.includes('\0')) return raw;
-  throw invalidValue(label, spec.isSecret === true ? '…' : raw, 'a non-empty string without NUL');
+  const rule = 'a non-empty string without NUL';
+  if (spec.isUrl === true) throw invalidUrl(label, raw, rule);
+  throw invalidValue(label, spec.isSecret === true ? '…' : raw, rule);
 }
 
 /** Three octal digits, with or without a leading 0. A number would be read as a decimal one. */

@@ -1,8 +1,9 @@
 // Options without effect: an option that needs another one is rejected where that one is missing.
 import { MegacometError } from '../base/errors.js';
+import { shownUrl } from '../base/shown-url.js';
 import { shown } from '../base/shown.js';
 import type { OptionSpec, Requirement } from './option-spec.js';
-import { keyOf, type Settings } from './options.js';
+import { keyOf, type OptionValue, type Settings } from './options.js';
 
 /** What an option requires: `protocol: 'comet'` of its row, and the row's own requirement. */
 function requirementsOf({ protocol, requires }: OptionSpec): readonly Requirement[] {
@@ -14,7 +15,9 @@ function isFulfilled({ name, or, is, isNot }: Requirement, settings: Settings): 
   const value = settings[keyOf(name)];
   if (is !== undefined) return value === is;
   if (isNot !== undefined) return value !== isNot;
-  return value !== undefined || (or !== undefined && settings[keyOf(or)] !== undefined);
+  // A flag that is off has a value too.
+  const isSet = (one: OptionValue | undefined): boolean => one !== undefined && one !== false;
+  return isSet(value) || (or !== undefined && isSet(settings[keyOf(or)]));
 }
 
 /** The other option as the user has to write it: `--protocol comet`. */
@@ -46,7 +49,8 @@ export function checkRequirements(
     );
     if (requirement === undefined) continue;
     const isHidden = spec.isSecret === true || spec.kind === 'flag';
-    const value = isHidden ? '' : `${shown(settings[key])} `;
+    const show = spec.isUrl === true ? shownUrl : shown;
+    const value = isHidden ? '' : `${show(settings[key])} `;
     const message = `${label}: ${value}needs ${ruleOf(requirement)}`;
     throw new MegacometError('ERR_OPTION_INVALID', message);
   }

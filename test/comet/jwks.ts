@@ -341,19 +341,19 @@ t.test('SIGHUP fetches the keys again, and the log names no query', async (t) =>
 t.test('a URL that could be changed on its way is rejected', async (t) => {
   const rule =
     'is not an https URL, or an http URL of a loopback address, without user and fragment';
-  const urls = [
-    'http://issuer.example/keys',
-    'http://127.0.0.1.example/keys',
-    'ftp://127.0.0.1/keys',
-    'https://user:pass@issuer.example/keys',
-    'https://issuer.example/keys#a',
-    '/keys',
-    'https://',
-  ];
-  for (const url of urls) {
+  const rows = [
+    ['http://issuer.example/keys', 'http://issuer.example/keys'],
+    ['http://127.0.0.1.example/keys', 'http://127.0.0.1.example/keys'],
+    ['ftp://127.0.0.1/keys', 'ftp://127.0.0.1/keys'],
+    ['https://user:pass@issuer.example/keys?a=b', 'https://issuer.example/keys'],
+    ['https://issuer.example/keys#a', 'https://issuer.example/keys'],
+    ['/keys', '/keys'],
+    ['https://', 'https://…'],
+  ] as const;
+  for (const [url, shown] of rows) {
     await t.rejects(startComet(t, { tokenJwksUrl: url }), {
       code: 'ERR_OPTION_INVALID',
-      message: `token-jwks-url: ${JSON.stringify(url)} ${rule}`,
+      message: `token-jwks-url: ${JSON.stringify(shown)} ${rule}`,
     });
   }
 });

@@ -364,7 +364,11 @@ t.test(
 t.test('mistakes in the options name them', async (t) => {
   const short = join(t.testdir({ short: 'short' }), 'short');
   const rows: readonly (readonly [object, string | RegExp])[] = [
-    [{ mailboxAuth: 'signed' }, 'mailbox-auth: signed needs --sign-key'],
+    [{ mailboxAuth: 'signed', mailboxes: true }, 'mailbox-auth: signed needs --sign-key'],
+    [
+      { mailboxAuth: 'signed', signKey: [short] },
+      'createServer: mailboxAuth: "signed" needs --mailboxes or --ingest',
+    ],
     [{ signKey: [short] }, `sign-key: ${short}: the secret has 5 bytes; 32 to 1024 are allowed`],
     [{ signKey: Array(9).fill(short) }, 'sign-key: 9 keys; at most 8 are allowed'],
   ];

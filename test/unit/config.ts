@@ -178,7 +178,8 @@ t.test('an option that needs another one is rejected without it, from each sourc
       t.ok(message.endsWith(` needs --${rule}`), message);
     }
     for (const name of [requires?.name, requires?.or].filter((one) => one !== undefined)) {
-      const all = { ...flags, protocol: 'comet', [keyOf(name)]: 'a' };
+      const isFlag = comet.find((one) => one.name === name)?.kind === 'flag';
+      const all = { ...flags, protocol: 'comet', [keyOf(name)]: isFlag ? true : 'a' };
       t.equal(complaint(all, {}), '', `${spec.name} with --${name}`);
     }
     if (requires === undefined) {
