@@ -1,11 +1,14 @@
 // The connections of the admin server. Anybody who reaches its port may open many, pipeline requests,
 // send slowly or read no response; health checks must be answered meanwhile. Each way in which a
 // client is cut has a counter.
-import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import { STATUS_CODES, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { setImmediate } from 'node:timers/promises';
 
 import { counter, gauge, valuesOf, type ValuesOf } from '../base/metric.js';
+import { JSON_TYPE } from './endpoints.js';
+import { isCutOff, Rejection } from './request-body.js';
+import { bytesOf } from './response.js';
 
 /** Connections at once. */
 const CONNECTIONS_MAX = 256;
@@ -25,9 +28,6 @@ export interface AdminTimes {
 const TIMES: AdminTimes = { rejectedBodyMs: 5000, readMs: 30_000, sweepMs: 1000 };
 /** The status of a handler that has waited for a body. */
 const BODY_LATE = 408;
-const LATE = `${BODY_LATE} Request Timeout`;
-const TOO_LONG = '431 Request Header Fields Too Large';
-const MALFORMED = '400 Bad Request';
 
 type Handle = (request: IncomingMessage, response: ServerResponse) => Promise<void>;
 
@@ -38,6 +38,30 @@ interface Exchange {
 
 /** Why a connection was cut. */
 type Cause = 'badHead' | 'body' | 'evicted' | 'head' | 'idle' | 'pipelining' | 'read';
+
+/** What Node's parser rejects, and a head or a body that is late; null for a client that left. */
+function rejectionOf({ code = '' }: NodeJS.ErrnoException): Rejection | null {
+  if (code === 'ERR_HTTP_REQUEST_TIMEOUT') {
+    return new Rejection(BODY_LATE, 'the request is not complete in time');
+  }
+  if (code === 'HPE_HEADER_OVERFLOW') {
+    return new Rejection(431, 'the head of the request is too long');
+  }
+  // The client left within a request: the end of its stream is not a fault of a head.
+  if (code === 'HPE_INVALID_EOF_STATE' || !code.startsWith('HPE_')) return null;
+  return new Rejection(400, 'the request is not HTTP');
+}
+
+/** A whole response, for a connection whose parser has failed. */
+function responseOf({ status, body }: Rejection): Buffer {
+  const bytes = bytesOf(body);
+  const lines = [
+    `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}`,
+    ...['Cache-Control: no-store', 'X-Content-Type-Options: nosniff', `Content-Type: ${JSON_TYPE}`],
+    ...[`Content-Length: ${bytes.length}`, 'Connection: close', '', ''],
+  ];
+  return Buffer.concat([Buffer.from(lines.join('\r\n')), bytes]);
+}
 
 /** One connection: it handles one request after the other. */
 class Connection {
@@ -161,7 +185,8 @@ export class AdminConnections {
     ),
     bodyTimeoutsTotal: counter(
       'admin_body_timeouts_total',
-      'Connections that did not send the whole body of a request in time.',
+      'Connections that did not send the whole body of a request in time, or more than 1 MiB of one ' +
+        'that was rejected.',
       cutsFor('body'),
     ),
     readTimeoutsTotal: counter(
@@ -226,6 +251,9 @@ export class AdminConnections {
       response.once('finish', () => {
         if (response.statusCode === BODY_LATE) this.#count('body');
       });
+      request.once('close', () => {
+        if (isCutOff(request) && response.statusCode !== BODY_LATE) this.#count('body');
+      });
     });
     // With this listener Node does not end silent connections.
     server.on('timeout', (socket: Socket) => {
@@ -271,19 +299,15 @@ export class AdminConnections {
     }
   }
 
-  /** Answers what Node's parser rejects, and a head or a body that is late, as Node would. */
-  #onClientError({ code = '' }: NodeJS.ErrnoException, socket: Socket): void {
+  #onClientError(error: NodeJS.ErrnoException, socket: Socket): void {
     const connection = this.#connections.get(socket);
-    const isLate = code === 'ERR_HTTP_REQUEST_TIMEOUT';
-    const isMalformed = code.startsWith('HPE_');
-    const status = isLate ? LATE : code === 'HPE_HEADER_OVERFLOW' ? TOO_LONG : MALFORMED;
-    const isAnswerable = (isLate || isMalformed) && connection?.hasAnswered !== true;
-    if (isAnswerable && socket.writable) {
-      socket.write(`HTTP/1.1 ${status}\r\nConnection: close\r\n\r\n`);
+    const rejection = rejectionOf(error);
+    if (rejection !== null && connection?.hasAnswered !== true && socket.writable) {
+      socket.write(responseOf(rejection));
     }
-    if (connection !== undefined && (isLate || isMalformed)) {
+    if (rejection !== null && connection !== undefined) {
       const cause = connection.state === 'body' ? 'body' : 'head';
-      this.#cut(connection, isLate ? cause : 'badHead');
+      this.#cut(connection, rejection.status === BODY_LATE ? cause : 'badHead');
     }
     socket.destroy();
   }

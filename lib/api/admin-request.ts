@@ -76,6 +76,22 @@ export function isOwnName(host: string | undefined, names: readonly string[]): b
   return name === 'localhost' || isIP(name) !== 0 || names.includes(name);
 }
 
+/** The parts of a target: in absolute-form it has an authority. */
+function partsOf({ url = '' }: IncomingMessage): { authority: string | undefined; text: string } {
+  const [, authority, rest] = /^https?:\/\/([^/?#]*)(.*)$/i.exec(url) ?? [];
+  return { authority, text: rest === '' ? '/' : (rest ?? url) };
+}
+
+function targetOf(text: string): Target {
+  const [path = '', query = ''] = text.split('?');
+  return { path: path === '' ? '/' : path, query };
+}
+
+/** The path of a request, which need not be well formed. */
+export function pathOf(request: IncomingMessage): string {
+  return targetOf(partsOf(request).text).path;
+}
+
 /** A request that is well formed and not of a foreign page. */
 export interface CheckedRequest {
   readonly target: Target;
@@ -93,16 +109,12 @@ export interface CheckedRequest {
  */
 export function checkRequest(request: IncomingMessage): CheckedRequest {
   checkFraming(request);
-  const { url = '' } = request;
-  const [, authority, rest] = /^https?:\/\/([^/?#]*)(.*)$/i.exec(url) ?? [];
+  const { authority, text } = partsOf(request);
   if (authority !== undefined && hostNameOf(authority) === null) {
     throw new Rejection(400, 'malformed target');
   }
   const host = authority ?? request.headers.host;
   if (isForeign(request, host)) throw new Rejection(403, 'foreign Origin');
-  const text = rest === '' ? '/' : (rest ?? url);
   if (!/^[/?]/.test(text)) throw new Rejection(400, 'malformed target');
-  const [path = '', query = ''] = text.split('?');
-  const target = { path: path === '' ? '/' : path, query };
-  return { target, host, isOfBrowser: isOfBrowser(request) };
+  return { target: targetOf(text), host, isOfBrowser: isOfBrowser(request) };
 }

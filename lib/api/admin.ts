@@ -12,9 +12,9 @@ import type { Stats } from '../stats/stats.js';
 import { removeSocket, type SocketFile } from '../system/socket-file.js';
 import { AdminConnections } from './admin-connections.js';
 import { AdminGate } from './admin-gate.js';
-import { FIELDS_MAX, type Target } from './admin-request.js';
+import { FIELDS_MAX, pathOf, type Target } from './admin-request.js';
 import type { AdminTokens } from './admin-tokens.js';
-import { JSON_TYPE, type ServerPath } from './endpoints.js';
+import { JSON_TYPE, ResponseCounts, type EndpointCounts, type ServerPath } from './endpoints.js';
 import { listen, listenOnPath } from './listen.js';
 import { METRIC_TABLES } from './metric-tables.js';
 import { Rendered } from './rendered.js';
@@ -99,6 +99,7 @@ export class Admin {
   readonly #api: AdminApi | undefined;
   readonly #connections: AdminConnections;
   readonly #gate: AdminGate;
+  readonly #responses = new ResponseCounts();
   #metrics: Metrics | undefined;
   readonly #stats = new Rendered(() =>
     Promise.resolve(bytesOf(formatExactJson(this.#view.stats()))),
@@ -118,6 +119,11 @@ export class Admin {
   /** Present values of the metrics. */
   get counters(): ValuesOf<typeof AdminGate.METRICS & typeof AdminConnections.METRICS> {
     return { ...this.#gate.counters, ...this.#connections.counters };
+  }
+
+  /** Responses of each endpoint. */
+  get responses(): EndpointCounts {
+    return this.#responses.values;
   }
 
   /**
@@ -159,6 +165,10 @@ export class Admin {
   }
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    response.once('close', () => {
+      // A client that left before the response is in the counters of connections.
+      if (response.headersSent) this.#responses.add(pathOf(request), response.statusCode);
+    });
     response.setHeader('Cache-Control', 'no-store');
     response.setHeader('X-Content-Type-Options', 'nosniff');
     try {

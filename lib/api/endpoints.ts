@@ -56,6 +56,34 @@ export function endpointOf(path: string): Endpoint | undefined {
   return Object.hasOwn(ENDPOINTS, path) ? ENDPOINTS[path as keyof typeof ENDPOINTS] : undefined;
 }
 
+/** The endpoint of all other paths in metrics: a client may invent any number of them. */
+const OTHER = 'other';
+/** Classes of statuses: no endpoint redirects. */
+const CLASSES = ['2xx', '4xx', '5xx'] as const;
+
+/** Responses by endpoint and class of status: `{"/publish": {"2xx": 5, "4xx": 0, "5xx": 0}}`. */
+export type EndpointCounts = Readonly<
+  Record<string, Readonly<Record<(typeof CLASSES)[number], number>>>
+>;
+
+/** Counts the responses of each endpoint. */
+export class ResponseCounts {
+  readonly #counts = new Map(
+    [...Object.keys(ENDPOINTS), OTHER].map((path) => [path, { '2xx': 0, '4xx': 0, '5xx': 0 }]),
+  );
+
+  get values(): EndpointCounts {
+    return Object.fromEntries([...this.#counts].map(([path, counts]) => [path, { ...counts }]));
+  }
+
+  /** @param path - The path of a request, which may be unknown. */
+  add(path: string, status: number): void {
+    const name = CLASSES.find((one) => one.startsWith(String(status).charAt(0)));
+    const counts = this.#counts.get(path) ?? this.#counts.get(OTHER);
+    if (name !== undefined && counts !== undefined) counts[name]++;
+  }
+}
+
 /** Whether a body is a batch of lines. */
 export function isLinesType(type: string): boolean {
   return LINES_TYPES.includes(type);

@@ -17,10 +17,12 @@ export const ERROR_STATUS = {
   ERR_FORBIDDEN: 403,
   ERR_NOT_FOUND: 404,
   ERR_METHOD: 405,
-  /** The body or the reading of answers takes too long. */
+  /** The request or the reading of answers takes too long. */
   ERR_TIMEOUT: 408,
   ERR_BODY_SIZE: 413,
   ERR_MEDIA_TYPE: 415,
+  /** The head of the request has too many bytes or fields. */
+  ERR_HEAD_SIZE: 431,
 } as const satisfies Readonly<Record<string, number>>;
 
 export type ApiErrorCode = keyof typeof ERROR_STATUS;
@@ -33,6 +35,7 @@ const OF_STATUS: Readonly<Record<number, ApiErrorCode>> = {
   408: 'ERR_TIMEOUT',
   413: 'ERR_BODY_SIZE',
   415: 'ERR_MEDIA_TYPE',
+  431: 'ERR_HEAD_SIZE',
 };
 
 /** The code of an error about the request itself. */

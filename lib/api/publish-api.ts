@@ -4,8 +4,10 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 
 import { MegacometError } from '../base/errors.js';
-import { counter, valuesOf, type Metric, type ValuesOf } from '../base/metric.js';
+import { counter, valuesOf, type ValuesOf } from '../base/metric.js';
+import { retryAfterS } from '../base/retry-after.js';
 import type { PublishOptions, Receipt } from '../broker/publishing.js';
+import { RevocationsFull } from '../broker/revocations.js';
 import type { Target } from './admin-request.js';
 import { readPublish, RequestFault } from './publish-request.js';
 import { BatchAnswer } from './batch-answer.js';
@@ -47,7 +49,6 @@ const BATCH_BYTES_DEFAULT = 64 * 1024 * 1024;
 /** JSON may write a byte as six characters (\u0000), and a message has other fields. */
 const JSON_BYTES_PER_BYTE = 6;
 const FIELDS_BYTES_MAX = 8192;
-const RETRY_AFTER_S = 1;
 
 /** A broadcast names its channels: a thousand of 200 characters of six bytes each. */
 const BODY_BYTES_MAX = 2 * 1024 * 1024;
@@ -66,32 +67,18 @@ function rejectionOf(error: unknown): Rejection {
   if (!(error instanceof MegacometError) || !Object.hasOwn(ERROR_STATUS, error.code)) throw error;
   const code = error.code as ApiErrorCode;
   const status = ERROR_STATUS[code];
-  const isTemporary = status === 429 || status === 503;
-  const headers = isTemporary ? { 'Retry-After': String(RETRY_AFTER_S) } : {};
+  const isTemporary = (status === 429 || status === 503) && !(error instanceof RevocationsFull);
+  const headers = isTemporary ? { 'Retry-After': String(retryAfterS()) } : {};
   return new Rejection(status, error.message, headers, code);
-}
-
-/** Requests to one path. */
-function requestsTo(path: CometPath): Metric<PublishApi> {
-  const name = `api_${path.slice(1)}_requests_total` as const;
-  return counter(name, `Requests to ${path} of the admin server.`, (api: PublishApi) =>
-    api.requests(path),
-  );
 }
 
 export class PublishApi {
   static readonly METRICS = {
     apiRequestsTotal: counter(
       'api_requests_total',
-      'Requests to the endpoints of the admin server that only a comet server has. Some follow.',
-      (api: PublishApi) => [...api.#requests.values()].reduce((sum, count) => sum + count, 0),
+      'Requests to the endpoints of the admin server that only a comet server has.',
+      (api: PublishApi) => api.#requests,
     ),
-    apiPresenceRequestsTotal: requestsTo('/presence'),
-    apiHistoryRequestsTotal: requestsTo('/history'),
-    apiBroadcastRequestsTotal: requestsTo('/broadcast'),
-    apiSubscribeRequestsTotal: requestsTo('/subscribe'),
-    apiUnsubscribeRequestsTotal: requestsTo('/unsubscribe'),
-    apiDisconnectRequestsTotal: requestsTo('/disconnect'),
     apiMessagesTotal: counter(
       'api_messages_total',
       'Messages published over HTTP, one by one or in batches.',
@@ -108,7 +95,7 @@ export class PublishApi {
   readonly #options: PublishApiOptions;
   readonly #lineBytesMax: number;
   readonly #batchBytesMax: number;
-  readonly #requests = new Map<string, number>();
+  #requests = 0;
   #messages = 0;
   #rejected = 0;
 
@@ -124,11 +111,6 @@ export class PublishApi {
     return valuesOf(PublishApi.METRICS, this);
   }
 
-  /** Requests to a path. */
-  requests(path: CometPath): number {
-    return this.#requests.get(path) ?? 0;
-  }
-
   /**
    * Answers a request, if its path is one of the API.
    *
@@ -141,7 +123,7 @@ export class PublishApi {
   ): Promise<boolean> {
     const handler = this.#handlers[path as CometPath] as Handler | undefined;
     if (handler === undefined) return false;
-    this.#requests.set(path, (this.#requests.get(path) ?? 0) + 1);
+    this.#requests++;
     // A write after the client disconnected fails; nothing remains to be done then.
     response.on('error', () => undefined);
     try {

@@ -103,13 +103,22 @@ export async function readText(
   return body.toString();
 }
 
+const cutOff = new WeakSet<IncomingMessage>();
+
+/** Whether a request was ended because its sender went on after the rejection. */
+export function isCutOff(request: IncomingMessage): boolean {
+  return cutOff.has(request);
+}
+
 /** Reads and ignores more of a rejected body: a close at once would reset the connection. */
 export function discard(request: IncomingMessage, bytesMax = DISCARD_BYTES_MAX): void {
   let bytes = 0;
   request.on('error', () => undefined);
   request.on('data', (chunk: Buffer) => {
     bytes += chunk.length;
-    if (bytes > bytesMax) request.destroy();
+    if (bytes <= bytesMax) return;
+    cutOff.add(request);
+    request.destroy();
   });
   request.resume();
 }

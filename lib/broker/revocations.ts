@@ -41,6 +41,13 @@ function checkSeconds(label: string, value: unknown, min: number, max: number): 
   throw invalidValue(label, value, `a whole number from ${min} to ${max}`);
 }
 
+/** No room for another revocation: a retry fails until the first of them ends, perhaps for days. */
+export class RevocationsFull extends MegacometError {
+  constructor() {
+    super('ERR_BUSY', `revoke: ${REVOCATIONS_MAX} revocations are kept, no more fit`);
+  }
+}
+
 export class Revocations {
   /** By kind and name. */
   readonly #rows = new Map<string, Row>();
@@ -113,10 +120,7 @@ export class Revocations {
     if (this.#rows.size < REVOCATIONS_MAX) return;
     this.#forgetEnded(nowS);
     if (this.#rows.size < REVOCATIONS_MAX) return;
-    throw new MegacometError(
-      'ERR_BUSY',
-      `revoke: ${REVOCATIONS_MAX} revocations are kept, no more fit`,
-    );
+    throw new RevocationsFull();
   }
 
   #forgetEnded(nowS: number): void {

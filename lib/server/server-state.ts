@@ -46,6 +46,7 @@ export class ServerState implements AdminView {
         mailboxes: messaging?.broker.mailboxes.counters ?? null,
         ingest: ingest?.counters ?? null,
         admin: admin?.counters ?? null,
+        adminResponses: admin?.responses ?? null,
         messages: messaging?.counters ?? null,
         hook: messaging?.hookCounters ?? null,
       },

@@ -32,14 +32,20 @@ export interface ServerSummary {
 
 function featuresOf(options: Filled): Readonly<Record<string, boolean>> {
   const isComet = options.protocol === 'comet';
-  const has = (value: unknown): boolean => isComet && value !== undefined && value !== false;
+  const isOn = (value: unknown): boolean => value !== undefined && value !== false;
+  const has = (value: unknown): boolean => isComet && isOn(value);
   return {
-    tokens: has(options.tokenKey),
+    tokens: has(options.tokenKey) || has(options.tokenJwksUrl),
+    jwks: has(options.tokenJwksUrl),
+    signedUrls: has(options.signKey),
+    hook: has(options.hookUrl) || has(options.authorize),
     public: has(options.public),
     history: isComet && options.historyCount > 0,
     clientPublish: has(options.clientPublish),
     mailboxes: has(options.mailboxes) || has(options.ingest),
+    mailboxAuth: isComet && options.mailboxAuth === 'signed',
     ingest: has(options.ingest),
+    proxyProtocol: isOn(options.proxyProtocol),
     namespaces: has(options.namespaces),
     websocketCompression: has(options.websocketCompression),
   };

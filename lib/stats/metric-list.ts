@@ -244,6 +244,19 @@ const LIMITS: readonly ServerMetric[] = [
   ),
 ];
 
+const ADMIN_RESPONSES: ServerMetric = {
+  name: `${PREFIX}admin_responses_total`,
+  kind: 'counter',
+  labels: ['endpoint', 'status'],
+  help:
+    'Responses of the admin server by endpoint and class of status: 2xx, 4xx or 5xx. Other paths ' +
+    'are the endpoint "other".',
+  samples: ({ adminResponses }) =>
+    Object.entries(adminResponses ?? {}).flatMap(([endpoint, counts]) =>
+      Object.entries(counts).map(([status, value]) => ({ labels: { endpoint, status }, value })),
+    ),
+};
+
 function ofKernel(field: string, help: string): ServerMetric {
   const name = field.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
   return single('gauge', `kernel_${name}`, help, ({ kernel }) => kernel[field] ?? null);
@@ -289,7 +302,7 @@ export function metricGroups(tables: MetricTables): readonly MetricGroup[] {
     },
     {
       title: 'Admin server',
-      metrics: ofTable(tables.admin, ({ admin }) => admin),
+      metrics: [...ofTable(tables.admin, ({ admin }) => admin), ADMIN_RESPONSES],
       isPresent: always,
     },
     {

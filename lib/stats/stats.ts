@@ -66,6 +66,11 @@ export interface Stats {
   readonly ingest: Readonly<Record<string, number>> | null;
   /** Metrics of the admin server; null without one. */
   readonly admin: Readonly<Record<string, number>> | null;
+  /**
+   * Responses of the admin server by endpoint and class of status, such as
+   * `{"/publish":{"2xx":5,"4xx":0,"5xx":0}}`; other paths are `other`. Null without one.
+   */
+  readonly adminResponses: Readonly<Record<string, Readonly<Record<string, number>>>> | null;
   /** Metrics of asking the application about clients; null without `--hook-url` and `authorize`. */
   readonly hook: Readonly<Record<string, number>> | null;
   /** Limits that this kernel shows, with their use and headroom (1 to 0). */
@@ -239,6 +244,7 @@ export interface ServerFacts {
   readonly mailboxes: Readonly<Record<string, number>> | null;
   readonly ingest: Readonly<Record<string, number>> | null;
   readonly admin: Readonly<Record<string, number>> | null;
+  readonly adminResponses: Stats['adminResponses'];
   readonly hook: Readonly<Record<string, number>> | null;
 }
 
@@ -270,6 +276,7 @@ export function collectStats(
     mailboxes: facts.mailboxes,
     ingest: facts.ingest,
     admin: facts.admin,
+    adminResponses: facts.adminResponses,
     hook: facts.hook,
     limits: readHeadrooms(read, connections, facts.maxConnections),
     kernel: kernelStats(read),

@@ -202,6 +202,9 @@ t.test('info and channels', async (t) => {
     ...{ connections: 1, subscriptions: 2, channels: 2 },
     features: { tokens: true, clientPublish: true, ingest: false, public: false },
   });
+  const { features } = json as { features: Record<string, boolean> };
+  t.match(features, { jwks: false, signedUrls: false, hook: false, mailboxAuth: false });
+  t.equal(features['proxyProtocol'], false);
   t.match(site.server.info(), { version: json['version'], connections: 1 });
   const names = async (pattern: string): Promise<string[]> => {
     const page = await site.get(`/channels?pattern=${encodeURIComponent(pattern)}`);
@@ -212,6 +215,45 @@ t.test('info and channels', async (t) => {
   t.same(await names('*'), ['news/a/b', 'team-1/chat']);
   t.same(await names('*/chat/*'), []);
   t.same(await names('news/*/c'), []);
+});
+
+t.test('info names the features of access', async (t) => {
+  const { server } = await startComet(t, {
+    ...{ workers: 1, signKey: [new Secret(t).path], mailboxes: true, mailboxAuth: 'signed' },
+    ...{ tokenJwksUrl: 'http://127.0.0.1:1/keys', authorize: () => ({ allow: false }) },
+    ...{ proxyProtocol: true, trustedProxies: ['127.0.0.1'] },
+  });
+  t.match(server.info().features, {
+    ...{ tokens: true, jwks: true, signedUrls: true, hook: true, mailboxAuth: true },
+    proxyProtocol: true,
+  });
+});
+
+t.test('responses are counted for each endpoint and class of status', async (t) => {
+  const site = await start(t);
+  for (const path of Object.keys(ENDPOINTS)) {
+    // Metrics are not JSON.
+    await site.get(path).catch(() => undefined);
+    await site.post(path, {});
+  }
+  for (const path of ['/nothing', '/other', '/publish/x', '/__proto__', '/toString']) {
+    await site.get(path);
+  }
+  const expected = Object.fromEntries(
+    Object.entries(ENDPOINTS).map(([path, { method }]) => {
+      const needsQuery = path === '/presence' || path === '/history';
+      const isServed = method === 'GET' && !needsQuery;
+      return [path, { '2xx': isServed ? 1 : 0, '4xx': isServed ? 1 : 2, '5xx': 0 }];
+    }),
+  );
+  const all = { ...expected, other: { '2xx': 0, '4xx': 5, '5xx': 0 } };
+  await until('the counts', () => site.server.stats().adminResponses?.['other']?.['4xx'] === 5);
+  t.same(site.server.stats().adminResponses, all);
+  const url = `http://127.0.0.1:${site.server.adminPort}/metrics`;
+  const headers = { authorization: `Bearer ${TOKEN}` };
+  const text = await (await fetch(url, { headers })).text();
+  t.match(text, /^megacomet_admin_responses_total\{endpoint="\/revoke",status="4xx"\} 2$/m);
+  t.equal(text.split('megacomet_admin_responses_total{').length - 1, 3 * Object.keys(all).length);
 });
 
 t.test('every error of every endpoint has a code of the table', async (t) => {

@@ -228,7 +228,7 @@ t.test('a busy server answers 429 with Retry-After, a stopped one 503', async (t
   ] as const) {
     const answer = await say(channel);
     t.equal(answer.status, status);
-    t.equal(answer.headers.get('retry-after'), '1');
+    t.match(answer.headers.get('retry-after'), /^[1-5]$/);
   }
   await t.rejects(say('bug'), 'a bug is not answered');
   t.equal((await say('fine')).status, 200, 'and does not stop the server');

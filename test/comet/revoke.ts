@@ -1,7 +1,9 @@
 // Revoking tokens and disconnecting users: over HTTP and the library, on every transport and worker.
 import { connect, type Socket } from 'node:net';
+import { setImmediate } from 'node:timers/promises';
 import t, { type Test } from 'tap';
 
+import { REVOCATIONS_MAX } from '../../lib/base/native-constants.js';
 import { nowS, Secret } from '../support/client-tokens.js';
 import { Program, startComet, type World } from '../support/comet-world.js';
 import { until } from '../support/helpers.js';
@@ -186,3 +188,25 @@ t.test(
     await program.server.stop();
   },
 );
+
+const TOKEN = 'of-the-service-alone';
+
+t.test('a full table of revocations gets 429 without Retry-After', async (t) => {
+  const { server } = await start(t, { workers: 1, adminPort: 0, adminToken: TOKEN });
+  const post = (body: object): Promise<Response> =>
+    fetch(`http://127.0.0.1:${server.adminPort}/revoke`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${TOKEN}`, 'content-type': 'application/json' },
+      body: JSON.stringify(body),
+    });
+  for (let count = 0; count < REVOCATIONS_MAX; count++) {
+    server.revoke({ user: `user ${count}` });
+    // The worker must be able to follow.
+    if (count % 1000 === 0) await setImmediate();
+  }
+  const full = await post({ user: 'ada' });
+  t.equal(full.status, 429);
+  t.equal(full.headers.get('retry-after'), null);
+  t.match(await full.json(), { code: 'ERR_BUSY', error: /^revoke: 100000 revocations are kept/ });
+  t.equal((await post({ user: 'user 5' })).status, 200, 'a known user needs no room');
+});

@@ -150,6 +150,71 @@ t.test(
   },
 );
 
+/** The head and the JSON of a response; null for no response. */
+function partsOf(text: string): { head: string; json: unknown } | null {
+  const at = text.indexOf('\r\n\r\n');
+  if (at === -1) return null;
+  return { head: text.slice(0, at), json: JSON.parse(text.slice(at + 4)) };
+}
+
+t.test('a rejected head has JSON with a code, and a client that leaves has none', async (t) => {
+  const server = await TestServer.start(t, { args: ['--protocol', 'comet', '--workers', '1'] });
+  const get = `GET /healthz HTTP/1.1\r\n${HOST}`;
+  const rows: [string, string | null, string][] = [
+    ['400 Bad Request', 'ERR_REQUEST', 'NOT HTTP AT ALL\r\n\r\n'],
+    ['400 Bad Request', 'ERR_REQUEST', `${get}Content-Length: x\r\n\r\n`],
+    ['408 Request Timeout', 'ERR_TIMEOUT', get],
+    ['431 Request Header Fields Too Large', 'ERR_HEAD_SIZE', `${get}X: ${'x'.repeat(9000)}`],
+    ['431 Request Header Fields Too Large', 'ERR_HEAD_SIZE', `${get}${'a: b\r\n'.repeat(101)}\r\n`],
+  ];
+  const before = await countersOf(server);
+  await Promise.all(
+    rows.map(async ([status, code, bytes]) => {
+      const { text, endedAfterMs } = await sender(t, server, bytes, '');
+      await endedAfterMs;
+      const parts = partsOf(text());
+      t.match(parts?.head, `HTTP/1.1 ${status}\r\n`);
+      t.match(parts?.head, /\r\nContent-Type: application\/json\r\n/i);
+      t.match(parts?.json, { code, error: /^\w.* / }, status);
+    }),
+  );
+  // A rejected body, one whose client leaves, and a head whose client leaves.
+  const post = `POST /publish HTTP/1.1\r\n${HOST}Content-Length: 100\r\n\r\nx`;
+  for (const bytes of [post, get, 'GET']) {
+    const socket = await connect(server.adminPort);
+    socket.resume();
+    socket.end(bytes);
+    await once(socket, 'close');
+  }
+  const after = await countersOf(server);
+  t.equal(after.badHeadsTotal - before.badHeadsTotal, 3, 'malformed and long heads');
+  t.equal(after.headTimeoutsTotal - before.headTimeoutsTotal, 1);
+  t.equal(after.bodyTimeoutsTotal, before.bodyTimeoutsTotal, 'leaving is not a time limit');
+  await server.stop();
+});
+
+t.test('a client that sends more than 1 MiB after the rejection is cut and counted', async (t) => {
+  const server = await TestServer.start(t, { args: ['--protocol', 'comet', '--workers', '1'] });
+  const before = await countersOf(server);
+  const size = 64 * 1024 * 1024;
+  const socket = await connect(server.adminPort);
+  socket.on('error', () => undefined).resume();
+  socket.write(`POST /revoke HTTP/1.1\r\n${HOST}Content-Length: ${size}\r\n\r\n`);
+  const piece = Buffer.alloc(64 * 1024);
+  const send = (): void => {
+    while (socket.writable && socket.write(piece));
+  };
+  socket.on('drain', send);
+  send();
+  await new Promise((resolve) => socket.once('close', resolve));
+  await until(
+    'the counter',
+    async () => (await countersOf(server)).bodyTimeoutsTotal === before.bodyTimeoutsTotal + 1,
+  );
+  t.equal((await countersOf(server)).badHeadsTotal, before.badHeadsTotal);
+  await server.stop();
+});
+
 /** Connections of a server with short limits, whose response is of a size. */
 async function shortSite(t: Test, bytes: number): Promise<{ all: AdminConnections; port: number }> {
   const all = new AdminConnections(
