@@ -355,6 +355,16 @@ t.test('the table of rooms has no circle and no row without files', (t) => {
   t.end();
 });
 
+t.test('CI installs every optional tool of the tests', (t) => {
+  const text = (path: string): string => readFileSync(join(ROOT, path), 'utf8');
+  const packages = JSON.parse(text('test/support/optional-tools.json')) as Record<string, string>;
+  const installed = new Set(text('.ci/tools').split(/\s+/));
+  for (const name of Object.values(packages).flatMap((names) => names.split(' and '))) {
+    t.ok(installed.has(name), name);
+  }
+  t.end();
+});
+
 t.test('every option has a help text', async (t) => {
   const help = 'What this option does, and in which unit.';
   t.strictSame(documents.options([{ name: 'port', help }]), []);
