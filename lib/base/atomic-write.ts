@@ -1,5 +1,5 @@
 // Writes files completely or not at all.
-import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 
 import { MegacometError } from './errors.js';
@@ -22,6 +22,7 @@ function holds(file: string, text: string): boolean {
 function makeFolder(folder: string): void {
   try {
     mkdirSync(folder);
+    chmodSync(folder, 0o755);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
   }
@@ -51,7 +52,9 @@ export function writeWhole(folder: string, files: readonly WholeFile[]): boolean
       // A run with this pid that was killed here may have left the file.
       rmSync(temporary, { force: true });
       made.push(temporary);
-      writeFileSync(temporary, text, { mode: 0o644, flag: 'wx', flush: true });
+      writeFileSync(temporary, text, { flag: 'wx', flush: true });
+      // Whatever the umask of root: the user of a service reads its config file.
+      chmodSync(temporary, 0o644);
     }
     for (const { file, temporary } of wanted) {
       at = file;
