@@ -38,6 +38,11 @@ const TESTS = [
   'test/comet/websocket-commands.ts',
   'test/comet/tokens.ts',
   'test/comet/revoke.ts',
+  'test/comet/client-requests.ts',
+  'test/comet/hooks.ts',
+  'test/comet/namespaces.ts',
+  'test/comet/presence.ts',
+  'test/comet/proxy-protocol.ts',
 ];
 /** The imports of a test that has the server in its own process. */
 const LIBRARY =
