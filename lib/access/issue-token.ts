@@ -1,6 +1,8 @@
 // Issuing tokens for clients: what a back end does, for those in Node, for scripts and for tests.
 import { createPrivateKey, createSecretKey, type JsonWebKey, type KeyObject } from 'node:crypto';
 
+import type { JWTPayload } from 'jose';
+
 import { checkText, invalidValue, isText, membersOf } from '../base/call-check.js';
 import { MegacometError } from '../base/errors.js';
 import {
@@ -12,7 +14,7 @@ import {
 } from '../base/native-constants.js';
 import { readOptionFile } from '../base/option-file.js';
 import type { TokenGrants } from '../base/token-grants.js';
-import { parseKeySource, readSecret, type KeySource } from './token-keys.js';
+import { checkKeyArgument, parseKeySource, readSecret, type KeySource } from './token-keys.js';
 
 /** What a token says. */
 export interface TokenClaims {
@@ -80,16 +82,31 @@ function checkClaims(claims: TokenClaims): void {
   }
   const grants = membersOf('createToken: grants', members.get('grants'), ACTIONS);
   for (const [action, names] of grants) checkNames(`createToken: grants: ${action}`, names);
-  const info = JSON.stringify(claims.info ?? null);
-  if (Buffer.byteLength(info) <= TOKEN_INFO_BYTES_MAX) return;
-  throw invalidValue('createToken: info', info, `at most ${TOKEN_INFO_BYTES_MAX} bytes of JSON`);
+  const { info = null, expiresInSeconds = EXPIRES_IN_SECONDS } = claims;
+  const text = asJson(info);
+  if (text === undefined || Buffer.byteLength(text) > TOKEN_INFO_BYTES_MAX) {
+    const rule = `at most ${TOKEN_INFO_BYTES_MAX} bytes of JSON`;
+    throw invalidValue('createToken: info', info, rule);
+  }
+  if (Number.isSafeInteger(expiresInSeconds) && expiresInSeconds > 0) return;
+  throw invalidValue('createToken: expiresInSeconds', expiresInSeconds, 'a whole number above 0');
 }
 
-/** The claims by their names in the token; absent ones are not set. */
-function payloadOf(claims: TokenClaims): Record<string, unknown> {
+/** Undefined for a value that JSON does not have, such as a function, a BigInt or a circle. */
+function asJson(value: unknown): string | undefined {
+  try {
+    return JSON.stringify(value);
+  } catch {
+    return undefined;
+  }
+}
+
+/** The claims by their names in the token; absent ones are not set. They were checked. */
+function payloadOf(claims: TokenClaims): JWTPayload {
   const { user, channels, grants, channel, info, id, issuer, audience } = claims;
   const all = { sub: user, jti: id, iss: issuer, aud: audience, channels, channel, grants, info };
-  return Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined));
+  // The signer would clone the values of a program, and cannot clone all.
+  return JSON.parse(JSON.stringify(all)) as JWTPayload;
 }
 
 /**
@@ -101,16 +118,10 @@ function payloadOf(claims: TokenClaims): Record<string, unknown> {
  */
 export async function createToken(key: string, claims: TokenClaims = {}): Promise<string> {
   checkClaims(claims);
+  checkKeyArgument('createToken', key);
   const source = parseKeySource('key', key);
   const signingKey = readSigningKey(source);
   const { expiresInSeconds = EXPIRES_IN_SECONDS } = claims;
-  if (!Number.isInteger(expiresInSeconds) || expiresInSeconds <= 0) {
-    const rule = 'a whole number above 0';
-    throw new MegacometError(
-      'ERR_OPTION_INVALID',
-      `expiresInSeconds: ${expiresInSeconds} is not ${rule}`,
-    );
-  }
   const { algorithm, keyId } = source;
   const nowS = Math.floor(Date.now() / 1000);
   // Servers do not issue tokens, and start faster without it.

@@ -3,7 +3,7 @@ import { createHmac } from 'node:crypto';
 
 import { checkInteger, checkString, invalidValue, membersOf } from '../base/call-check.js';
 import { MegacometError } from '../base/errors.js';
-import { readSecretFile } from './token-keys.js';
+import { checkKeyArgument, readSecretFile } from './token-keys.js';
 
 /** How a URL is signed. */
 export interface SignUrlOptions {
@@ -102,6 +102,7 @@ export function signUrl(key: string, url: string, options: SignUrlOptions = {}):
   const { expiresInSeconds = EXPIRES_IN_SECONDS } = options;
   const nowS = Math.floor(Date.now() / 1000);
   checkInteger('signUrl: expiresInSeconds', expiresInSeconds, 1, EXPIRY_END - 1 - nowS);
+  checkKeyArgument('signUrl', key);
   checkString('signUrl: url', url);
   const parsed = parse(url);
   const expires = `expires=${nowS + expiresInSeconds}`;

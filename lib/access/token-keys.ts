@@ -142,6 +142,16 @@ export function readSecret(option: string, path: string, content: Buffer): Buffe
   throw invalid(`${path}: the secret has ${secret.length} bytes; ${rule}`, option);
 }
 
+/**
+ * Checks the argument of a call that names a file. The error has no value: it may be the key itself.
+ *
+ * @throws MegacometError `ERR_OPTION_INVALID`.
+ */
+export function checkKeyArgument(call: string, key: unknown): asserts key is string {
+  if (typeof key !== 'string')
+    throw invalid(`a value of type ${typeof key} is not a string`, `${call}: key`);
+}
+
 /** As readSecret(), from the file. @throws MegacometError `ERR_OPTION_INVALID`. */
 export function readSecretFile(option: string, path: string): Buffer {
   return readSecret(option, path, readOptionFile(option, path));

@@ -70,28 +70,18 @@ export class Revocations {
    * @returns The frame for the workers.
    * @throws MegacometError `ERR_OPTION_INVALID`; `ERR_BUSY` if too many are kept.
    */
-  add({ user, id, beforeSeconds, keepSeconds }: Revocation): Buffer {
+  add({ user, id, ...times }: Revocation): Buffer {
     if ((user === undefined) === (id === undefined)) {
       throw new MegacometError('ERR_OPTION_INVALID', 'revoke: either user or id is required');
     }
     this.checkHasUsers('revoke');
     const nowS = this.#nowS();
-    const beforeUsualS = nowS + (this.#leewayS ?? 0);
-    const name = user ?? id;
-    checkText(user === undefined ? 'revoke: id' : 'revoke: user', name, TOKEN_NAME_BYTES_MAX);
-    const beforeS = checkSeconds(
-      'revoke: beforeSeconds',
-      beforeSeconds ?? beforeUsualS,
-      0,
-      SECONDS_MAX,
-    );
-    const keepS = checkSeconds(
-      'revoke: keepSeconds',
-      keepSeconds ?? KEEP_SECONDS_MAX,
-      1,
-      KEEP_SECONDS_MAX,
-    );
-    const key = `${user === undefined ? 'id' : 'user'} ${name}`;
+    const { beforeSeconds = nowS + (this.#leewayS ?? 0), keepSeconds = KEEP_SECONDS_MAX } = times;
+    const [kind, name] = user === undefined ? (['id', id] as const) : (['user', user] as const);
+    checkText(`revoke: ${kind}`, name, TOKEN_NAME_BYTES_MAX);
+    const beforeS = checkSeconds('revoke: beforeSeconds', beforeSeconds, 0, SECONDS_MAX);
+    const keepS = checkSeconds('revoke: keepSeconds', keepSeconds, 1, KEEP_SECONDS_MAX);
+    const key = `${kind} ${name}`;
     if (!this.#rows.has(key)) this.#makeRoom(nowS);
     const known = this.#rows.get(key);
     const row = {

@@ -113,7 +113,7 @@ t.test('a client that refreshes in time stays, and another one ends', async (t) 
   const world = await start(t);
   world.hook.behaviour = answer({ ...ADA, expiresInSeconds: 4 });
   const clients = [new CommandClient(world.port, '/ws'), new CommandClient(world.port, '/ws')];
-  for (const client of clients) await client.open();
+  await Promise.all(clients.map((client) => client.open()));
   const connect = { type: 'connect', token: 's1' };
   await Promise.all(clients.map((client) => ask(client, connect, 'connected')));
   const [stays, ends] = clients;

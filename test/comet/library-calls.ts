@@ -2,7 +2,14 @@
 // argument, its value and the rule, whatever value a program passes, and it changes nothing.
 import t from 'tap';
 
-import { createServer, MegacometError, type Server } from '../../lib/index.js';
+import {
+  createServer,
+  createToken,
+  MegacometError,
+  signUrl,
+  type Server,
+} from '../../lib/index.js';
+import { Secret } from '../support/client-tokens.js';
 import { startComet, StreamClient } from '../support/comet-world.js';
 import { until } from '../support/helpers.js';
 
@@ -183,6 +190,185 @@ t.test(
     t.equal(server.readiness().isReady, true, 'the server runs on');
   },
 );
+
+const LONG = 'x'.repeat(201);
+const many = (count: number): string[] => Array.from({ length: count }, (_, at) => `c${at}`);
+
+/** Calls about users, to a server that reads tokens. */
+const WRONG_USER_CALLS: readonly [Call, RegExp][] = [
+  [(s) => s['broadcast']?.(5, 'x'), /^ERR_OPTION_INVALID: broadcast: channels: 5 is not a channel/],
+  [(s) => s['broadcast']?.([], 'x'), /^ERR_OPTION_INVALID: broadcast: channels: \d+ names are not/],
+  [
+    (s) => s['broadcast']?.(many(1001), 'x'),
+    /^ERR_OPTION_INVALID: broadcast: channels: \d+ names are not/,
+  ],
+  [(s) => s['broadcast']?.(['a', 5], 'x'), /^ERR_CHANNEL: channel: 5 is not a string$/],
+  [(s) => s['broadcast']?.(['a', 'b*'], 'x'), /^ERR_CHANNEL: .*"b\*"/],
+  [(s) => s['broadcast']?.(['a'], 5), /^ERR_MESSAGE: data is neither a string nor a Buffer/],
+  [(s) => s['broadcast']?.(['a'], 'x', { ttl: 5 }), /^ERR_OPTION_UNKNOWN: .*unknown option ttl/],
+  [(s) => s['broadcast']?.(['a'], 'x', { ttlMs: '5' }), /^ERR_MESSAGE: ttlMs: "5" is not a whole/],
+  [
+    (s) => s['subscribe']?.(5, 'a'),
+    /^ERR_OPTION_INVALID: subscribe: user: 5 is not a text of 1 to/,
+  ],
+  [(s) => s['subscribe']?.('', 'a'), /subscribe: user: "" is not a text of 1 to 200 bytes$/],
+  [(s) => s['subscribe']?.(LONG, 'a'), /subscribe: user: "x+.* is not a text of 1 to 200 bytes$/],
+  [(s) => s['subscribe']?.('ada'), /^ERR_OPTION_INVALID: subscribe: channels: undefined is not a/],
+  [
+    (s) => s['subscribe']?.('ada', []),
+    /^ERR_OPTION_INVALID: subscribe: channels: \d+ names are not/,
+  ],
+  [
+    (s) => s['subscribe']?.('ada', many(101)),
+    /^ERR_OPTION_INVALID: subscribe: channels: \d+ names are not/,
+  ],
+  [(s) => s['subscribe']?.('ada', ['a', null]), /^ERR_CHANNEL: channel: null is not a string$/],
+  [(s) => s['subscribe']?.('ada', 'a*'), /^ERR_CHANNEL: .*"a\*"/],
+  [(s) => s['unsubscribe']?.(null, 'a'), /unsubscribe: user: null is not a text of 1 to 200/],
+  [(s) => s['unsubscribe']?.('ada', 5), /unsubscribe: channels: 5 is not a channel or a list/],
+  [(s) => s['unsubscribe']?.('ada', ['']), /^ERR_CHANNEL: /],
+  [(s) => s['history']?.(5), /^ERR_CHANNEL: channel: 5 is not a string$/],
+  [(s) => s['history']?.('a', 5), /^ERR_OPTION_INVALID: history: 5 is not an object with options/],
+  [
+    (s) => s['history']?.('a', { snce: 'x' }),
+    /history: unknown option snce \(did you mean since\?/,
+  ],
+  [
+    (s) => s['history']?.('a', { limit: 0 }),
+    /history: limit: 0 is not a whole number between 1 and/,
+  ],
+  [(s) => s['history']?.('a', { limit: 1001 }), /history: limit: 1001 is not .* and 1000$/],
+  [(s) => s['history']?.('a', { since: 5 }), /history: since: 5 is not a string$/],
+  [(s) => s['history']?.('a', { since: 'x' }), /^ERR_OPTION_INVALID: .*"x" is not a cursor/],
+  [(s) => s['presence']?.(''), /^ERR_CHANNEL: /],
+  [(s) => s['presence']?.('a', -1), /presence: limit: -1 is not a whole number between 0 and/],
+  [(s) => s['disconnect']?.({ user: 5 }), /disconnect: user: 5 is not a string$/],
+  [(s) => s['disconnect']?.({ user: LONG }), /user: "x+.* is not a text of 1 to 200 bytes$/],
+  [(s) => s['disconnect']?.({ all: false }), /disconnect: all: false is not true$/],
+  [
+    (s) => s['disconnect']?.({ user: 'ada', all: true }),
+    /^ERR_OPTION_INVALID: disconnect: exactly one of channel, user, member and all is required$/,
+  ],
+  [
+    (s) => s['disconnect']?.({ user: 'ada' }, 'x'.repeat(124)),
+    /^ERR_MESSAGE: reason: 124 bytes are more than 123$/,
+  ],
+  [(s) => s['channels']?.({ pattern: 5 }), /channels: pattern: 5 is not a string$/],
+  [(s) => s['revoke']?.(), /^ERR_OPTION_INVALID: revoke: either user or id is required$/],
+  [(s) => s['revoke']?.(null), /^ERR_OPTION_INVALID: revoke: null is not an object with options$/],
+  [(s) => s['revoke']?.({ usr: 'x' }), /revoke: unknown option usr \(did you mean user\?\)$/],
+  [(s) => s['revoke']?.({ user: 'x', id: 'y' }), /revoke: either user or id is required$/],
+  [(s) => s['revoke']?.({ user: null }), /revoke: user: null is not a text of 1 to 200 bytes$/],
+  [(s) => s['revoke']?.({ id: '' }), /revoke: id: "" is not a text of 1 to 200 bytes$/],
+  [(s) => s['revoke']?.({ id: 'x', beforeSeconds: -1 }), /beforeSeconds: -1 is not a whole number/],
+  [(s) => s['revoke']?.({ id: 'x', beforeSeconds: null }), /beforeSeconds: null is not a whole/],
+  [
+    (s) => s['revoke']?.({ id: 'x', keepSeconds: 0 }),
+    /keepSeconds: 0 is not a whole number from 1/,
+  ],
+];
+
+/** Calls without a server, with the path of a secret. */
+const wrongKeyCalls = (key: string): readonly [Call, RegExp][] => [
+  [() => createToken(5 as never), /^ERR_OPTION_INVALID: createToken: key: a value of type number/],
+  [() => createToken('secret'), /^ERR_OPTION_INVALID: key: secret is not ALG=FILE or ALG:KID=FILE/],
+  [() => createToken(`HS256=${key}`, null as never), /createToken: null is not an object/],
+  [() => createToken(`HS256=${key}`, { usr: 'x' } as never), /createToken: unknown option usr/],
+  [
+    () => createToken(`HS256=${key}`, { user: '' }),
+    /createToken: user: "" is not a text of 1 to 200/,
+  ],
+  [() => createToken(`HS256=${key}`, { id: 5 as never }), /createToken: id: 5 is not a text/],
+  [
+    () => createToken(`HS256=${key}`, { channel: LONG }),
+    /createToken: channel: "x+.* is not a text/,
+  ],
+  [() => createToken(`HS256=${key}`, { channels: 'a' as never }), /channels: "a" is not a list of/],
+  [
+    () => createToken(`HS256=${key}`, { channels: many(129) }),
+    /channels: .* is not a list of at most/,
+  ],
+  [() => createToken(`HS256=${key}`, { grants: { read: [] } as never }), /unknown option read/],
+  [
+    () => createToken(`HS256=${key}`, { grants: { publish: [''] } }),
+    /grants: publish: \[""\] is not/,
+  ],
+  [
+    () => createToken(`HS256=${key}`, { info: 5n }),
+    /createToken: info: 5n is not .* bytes of JSON$/,
+  ],
+  [() => createToken(`HS256=${key}`, { info: circle }), /createToken: info: .* is not at most/],
+  [() => createToken(`HS256=${key}`, { info: 'x'.repeat(1023) }), /info: .* is not at most 1024/],
+  [
+    () => createToken(`HS256=${key}`, { expiresInSeconds: 0 }),
+    /expiresInSeconds: 0 is not a whole/,
+  ],
+  [
+    () => signUrl(Buffer.from('k') as never, '/events?channel=a'),
+    /key: a value of type object is not/,
+  ],
+  [() => signUrl(key, 5 as never), /^ERR_OPTION_INVALID: signUrl: url: 5 is not a string$/],
+  [() => signUrl(key, '/info?channel=a'), /signUrl: url: "\/info\?channel=a" is not a URL of/],
+  [() => signUrl(key, '/events'), /signUrl: url: "\/events" is not a URL of .* with a channel/],
+  [() => signUrl(key, '/events?channel=a', { expires: 5 } as never), /unknown option expires/],
+  [
+    () => signUrl(key, '/events?channel=a', { expiresInSeconds: 1.5 }),
+    /^ERR_OPTION_INVALID: signUrl: expiresInSeconds: 1.5 is not a whole number between 1 and/,
+  ],
+  [
+    () => createServer({ protocol: 'comet', authorize: 'x' as never }),
+    /^ERR_OPTION_INVALID: createServer: authorize: "x" is not a function$/,
+  ],
+];
+
+/** Arguments of the same calls. */
+const userCalls = (key: string): ((value: unknown) => Call)[] => [
+  (value) => (s) => s['broadcast']?.(value, 'x'),
+  (value) => (s) => s['broadcast']?.(['a'], value),
+  (value) => (s) => s['broadcast']?.(['a'], 'x', value),
+  (value) => (s) => s['subscribe']?.(value, 'a'),
+  (value) => (s) => s['subscribe']?.('ada', value),
+  (value) => (s) => s['unsubscribe']?.(value, 'a'),
+  (value) => (s) => s['unsubscribe']?.('ada', value),
+  (value) => (s) => s['history']?.(value),
+  (value) => (s) => s['history']?.('a', value),
+  (value) => (s) => s['history']?.('a', { limit: value }),
+  (value) => (s) => s['history']?.('a', { since: value }),
+  (value) => (s) => s['disconnect']?.({ user: value }),
+  (value) => (s) => s['revoke']?.(value),
+  (value) => (s) => s['revoke']?.({ user: value }),
+  (value) => (s) => s['revoke']?.({ id: 'x', beforeSeconds: value }),
+  (value) => (s) => s['revoke']?.({ id: 'x', keepSeconds: value }),
+  (value) => (s) => s['info']?.(value),
+  (value) => () => createToken(value as never),
+  (value) => () => createToken(`HS256=${key}`, value as never),
+  ...['user', 'expiresInSeconds', 'channels', 'grants', 'channel', 'info', 'id', 'audience'].map(
+    (name) =>
+      (value: unknown): Call =>
+      () =>
+        createToken(`HS256=${key}`, { [name]: value }),
+  ),
+  (value) => () => signUrl(value as never, '/events?channel=a'),
+  (value) => () => signUrl(key, value as never),
+  (value) => () => signUrl(key, '/events?channel=a', value as never),
+  (value) => () => signUrl(key, '/events?channel=a', { expiresInSeconds: value } as never),
+  (value) => () => void createServer({ protocol: 'comet', authorize: value } as never),
+];
+
+t.test('calls about users and keys reject a wrong argument by name, value and rule', async (t) => {
+  const secret = new Secret(t);
+  const { server } = await startComet(t, { workers: 1, tokenKey: [secret.option] });
+  for (const [call, wanted] of [...WRONG_USER_CALLS, ...wrongKeyCalls(secret.path)]) {
+    t.match(await complaint(server, call), wanted);
+  }
+  for (const [index, call] of userCalls(secret.path).entries()) {
+    for (const value of ODD_VALUES) {
+      const found = await complaint(server, call(value));
+      if (!found.startsWith('returned ')) t.match(found, /^ERR_\w+: .+$/, `call ${index}`);
+    }
+  }
+  t.equal(server.readiness().isReady, true, 'the server runs on');
+});
 
 t.test('a wrong drainMs changes nothing: the server serves on, and closes later', async (t) => {
   const world = await startComet(t);
