@@ -401,7 +401,7 @@ bool Access::is_named_public(std::string_view name) const {
 bool Access::may_see_presence(Connection* connection, std::string_view name) {
   if (!parts_.namespaces->of(name).has_presence) return false;
   if (is_granted(connection, Action::kPresence, name)) return true;
-  return !takes_tokens() && is_named_public(name);
+  return !takes_tokens() && !has_hook_ && is_named_public(name);
 }
 
 /// Whoever may subscribe reads the history with a cursor too, so it is public with its channel.

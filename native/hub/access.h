@@ -57,6 +57,9 @@ class Access final : public AccessService {
 
   /// Ends the connections of revoked tokens, and rejects those tokens from now on.
   void revoke(const frame::Revoke& order);
+  /// An application names users too.
+  void set_hook() { has_hook_ = true; }
+
   /// Disconnects all connections of a user.
   void disconnect_user(const frame::DisconnectUser& order);
 
@@ -159,6 +162,7 @@ class Access final : public AccessService {
   std::string cookie_name_;
   bool has_signed_mailboxes_ = false;
   bool is_on_ = false;
+  bool has_hook_ = false;
 };
 
 }  // namespace megacomet

@@ -138,6 +138,7 @@ void Hub::on_lease(frame::MailboxLease lease) {
 void Hub::on_hooks(frame::Hooks rules) {
   hooks_.configure(std::move(rules));
   transport_->services().hooks = &hooks_;
+  access_.set_hook();
 }
 
 void Hub::on_kick(const frame::Kick& order) {

@@ -185,6 +185,11 @@ t.test('a grant decides, or --public; a server that is open says nothing', async
   const { secret } = world;
   const open = await startComet(t, { workers: 1 });
   const publics = await startComet(t, { workers: 1, public: ['news/*'] });
+  const hooked = await startComet(t, {
+    workers: 1,
+    public: ['news/*'],
+    authorize: () => ({ allow: true, user: 'ada', info: 'private' }),
+  });
   const may = (grants: object): string => secret.token({ sub: 'ada', grants });
   const rows: [string, World, string, string, string, boolean][] = [
     ['granted', world, may({ presence: ['a'] }), 'presence', 'a', true],
@@ -205,6 +210,8 @@ t.test('a grant decides, or --public; a server that is open says nothing', async
     ['public, without keys', publics, '', 'presence', 'news/1', true],
     ['public, without keys', publics, '', 'history', 'news/1', true],
     ['not public', publics, '', 'history', 'a', false],
+    ['an application names users', hooked, '', 'presence', 'news/1', false],
+    ['an application names users', hooked, '', 'history', 'news/1', true],
     ['open', open, '', 'presence', 'a', false],
     ['open', open, '', 'history', 'a', false],
   ];
