@@ -61,7 +61,7 @@ export function namespaceRules(server: Filled): RulesByPattern {
       const label = `namespaces: ${pattern}: client-publish`;
       throw new MegacometError(
         'ERR_OPTION_INVALID',
-        `${label}: "grant" needs --token-key or --hook-url`,
+        `${label}: "grant" needs --token-key, --token-jwks-url or --hook-url`,
       );
     }
     rules.set(pattern, rulesOf(options, server));

@@ -127,7 +127,7 @@ t.test('an error of a config file names the line', (t) => {
     ],
     [
       '"chat/*": {"client-publish": "grant"}',
-      /^namespaces: chat\/\*: client-publish: "grant" needs --token-key or --hook-url$/,
+      /^namespaces: chat\/\*: client-publish: "grant" needs --token-key, --token-jwks-url or --hook-url$/,
     ],
     ['"chat/*": {"history-count": 5}', ''],
   ];
