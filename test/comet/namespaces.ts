@@ -142,6 +142,54 @@ t.test('a namespace has its own history, policy and spread', async (t) => {
   t.strictSame(await resumed('few/1', 'end'), [['4', 'last', 'end'], 1]);
 });
 
+t.test('the longest prefix decides which clients list a history', async (t) => {
+  const secret = new Secret(t);
+  const world = await startComet(t, {
+    workers: 1,
+    tokenKey: [secret.option],
+    namespaces: {
+      'a/*': { clientHistory: false, historyCount: 3 },
+      'a/b/*': { clientHistory: true, public: true },
+      'a/b/c/*': { clientHistory: false },
+      'open/*': { public: true, historyCount: 2 },
+      'open/own/*': { public: false, historyCount: 1 },
+    },
+  });
+  const names = ['x', 'a/1', 'a/b/1', 'a/b/c/1', 'a/bc/1', 'a/b', 'open/1', 'open/own/1'];
+  for (const name of names) {
+    for (const data of ['1', '2', '3', '4']) await world.server.publish(name, data);
+  }
+  const token = secret.token({ sub: 'ada', grants: { history: ['*'] } });
+  const granted = await open(t, world, `?token=${token}`);
+  const stranger = await open(t, world);
+  /** The data that a client lists of a channel or pattern; `no` for an error. */
+  const list = async (client: CommandClient, channel: string): Promise<string> => {
+    const before = client.told.length;
+    client.say(JSON.stringify({ type: 'history', channel }));
+    await until('the answer', () => client.told.length > before);
+    const { messages } = JSON.parse(client.told[before] ?? '') as { messages?: { data: string }[] };
+    return messages?.map(({ data }) => data).join('') ?? 'no';
+  };
+  const rows: [string, string, string][] = [
+    ['x', '1234', 'no'],
+    ['a/1', 'no', 'no'],
+    ['a/b', 'no', 'no'],
+    ['a/bc/1', 'no', 'no'],
+    ['a/b/1', '1234', '1234'],
+    ['a/b/c/1', 'no', 'no'],
+    ['a/b/*', 'no', 'no'],
+    ['a/*', 'no', 'no'],
+    ['open/1', '34', '34'],
+    ['open/own/1', '4', 'no'],
+    ['open/*', '344', 'no'],
+    ['open/own/*', '4', 'no'],
+  ];
+  for (const [channel, withGrant, without] of rows) {
+    t.equal(await list(granted, channel), withGrant, channel);
+    t.equal(await list(stranger, channel), without, `${channel}, without a token`);
+  }
+});
+
 t.test('subscribers learn who joins and leaves, where the namespace says so', async (t) => {
   const world = await startComet(t, {
     workers: 2,
