@@ -75,6 +75,8 @@ export interface BenchOptions {
   readonly connectTimeout: number;
   /** Admin server of the target, `HOST:PORT`. */
   readonly admin: string;
+  /** Its token, if it needs one for metrics. */
+  readonly adminToken?: string | null;
   /** Processes to watch, of a server without our admin server. */
   readonly serverPids?: readonly number[];
   /** The command line, for the result. */
@@ -202,10 +204,19 @@ class Run {
     shares: readonly number[],
     sources: readonly (readonly string[])[],
   ): Promise<void> {
-    const { admin, targets, serverPids, whileHeld, hold, verify, active } = this.#options;
+    const {
+      admin,
+      adminToken = null,
+      targets,
+      serverPids,
+      whileHeld,
+      hold,
+      verify,
+      active,
+    } = this.#options;
     this.#watch =
       serverPids === undefined
-        ? await ServerWatch.ofAdmin(admin, targets)
+        ? await ServerWatch.ofAdmin(admin, adminToken, targets)
         : await ServerWatch.ofProcesses(serverPids);
     this.#watch?.begin(() => this.#open());
     await this.#dial(shares, sources);

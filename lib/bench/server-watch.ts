@@ -27,8 +27,8 @@ interface Reading {
 
 type Reader = () => Promise<Reading>;
 
-function adminReader(admin: string): Reader {
-  return async () => readingOf(await fetchStats(admin));
+function adminReader(admin: string, token: string | null): Reader {
+  return async () => readingOf(await fetchStats(admin, token));
 }
 
 function readingOf(stats: Stats): Reading {
@@ -81,13 +81,18 @@ export class ServerWatch {
   }
 
   /** Watches megacomet-ts; null if its admin server does not answer or serves other addresses. */
-  static async ofAdmin(admin: string, targets: readonly Address[]): Promise<ServerWatch | null> {
+  static async ofAdmin(
+    admin: string,
+    token: string | null,
+    targets: readonly Address[],
+  ): Promise<ServerWatch | null> {
     if (!isLocal(targets)) return null;
     try {
-      const stats = await fetchStats(admin);
+      const stats = await fetchStats(admin, token);
       const serves = (target: Address): boolean =>
         stats.listen.some((text) => text.endsWith(`:${target.isUnix ? target.host : target.port}`));
-      return targets.every(serves) ? new ServerWatch(adminReader(admin), readingOf(stats)) : null;
+      if (!targets.every(serves)) return null;
+      return new ServerWatch(adminReader(admin, token), readingOf(stats));
     } catch {
       return null;
     }

@@ -345,6 +345,8 @@ export const BENCH_OPTIONS = [
     ...ADMIN,
     help: 'Address of the admin server of a local target, for its memory and CPU time.',
   },
+  ADMIN_TOKEN,
+  ADMIN_TOKEN_FILE,
   {
     name: 'json',
     hasNoVariable: true,

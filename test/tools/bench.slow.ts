@@ -1,6 +1,6 @@
 // `megacomet-ts bench` against real servers, correct and faulty ones.
 import t from 'tap';
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { createServer as createHttpServer } from 'node:http';
 import { createServer, type AddressInfo, type Socket } from 'node:net';
 import { join } from 'node:path';
@@ -22,6 +22,34 @@ async function bench(port: number, ...args: string[]): Promise<Outcome> {
   if (stdout === '') throw new Error(stderr);
   return { code, result: JSON.parse(stdout) as BenchResult };
 }
+
+t.test('a server whose metrics need a token is measured with it', async (t) => {
+  const folder = t.testdir({});
+  const tokens = Object.fromEntries(
+    ['metrics', 'publish'].map((role) => {
+      const file = join(folder, role);
+      writeFileSync(file, `${role}-token-of-the-test\n`, { mode: 0o600 });
+      return [role, file];
+    }),
+  );
+  const roles = Object.entries(tokens).flatMap(([role, file]) => [
+    '--admin-role',
+    `${role}=${file}`,
+  ]);
+  const server = await TestServer.start(t, { args: roles });
+  const measured = async (env: Record<string, string>, ...args: string[]): Promise<boolean> => {
+    const target = ['--target', `127.0.0.1:${server.port}`, '--connections', '10', '--json', '-'];
+    const admin = ['--admin', `127.0.0.1:${server.adminPort}`];
+    const { code, stdout } = await run(['bench', ...target, ...admin, ...args], { env });
+    t.equal(code, 0);
+    return (JSON.parse(stdout) as BenchResult).server !== undefined;
+  };
+  t.equal(await measured({}), false, 'without a token');
+  t.equal(await measured({}, '--admin-token-file', tokens['publish'] ?? ''), false, 'another role');
+  t.equal(await measured({}, '--admin-token-file', tokens['metrics'] ?? ''), true);
+  t.equal(await measured({ MEGACOMET_ADMIN_TOKEN: 'metrics-token-of-the-test' }), true);
+  await server.stop();
+});
 
 /** A fake server that calls `onSocket` for each connection. */
 async function startFakeServer(t: Test, onSocket: (socket: Socket) => void): Promise<number> {
