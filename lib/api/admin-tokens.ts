@@ -20,6 +20,11 @@ interface Expected {
   readonly role: number;
 }
 
+/** The token in a field Authorization; undefined without one. */
+export function bearerOf(authorization: string | undefined): string | undefined {
+  return /^Bearer +([^\s]+)$/i.exec(authorization ?? '')?.[1];
+}
+
 export class AdminTokens {
   readonly #expected: readonly Expected[];
   readonly #roles: ReadonlySet<Role>;
@@ -43,7 +48,7 @@ export class AdminTokens {
 
   /** What the field Authorization of a request allows; empty without a valid token. */
   rolesOf(authorization: string | undefined): ReadonlySet<Role> {
-    const given = /^Bearer +([^\s]+)$/i.exec(authorization ?? '')?.[1];
+    const given = bearerOf(authorization);
     return given === undefined ? new Set() : this.#rolesOf(given);
   }
 

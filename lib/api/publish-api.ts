@@ -8,7 +8,9 @@ import { counter, valuesOf, type ValuesOf } from '../base/metric.js';
 import { retryAfterS } from '../base/retry-after.js';
 import type { PublishOptions, Receipt } from '../broker/publishing.js';
 import { RevocationsFull } from '../broker/revocations.js';
+import { TokenRates } from '../broker/token-rates.js';
 import type { Target } from './admin-request.js';
+import { bearerOf } from './admin-tokens.js';
 import { readPublish, RequestFault } from './publish-request.js';
 import { BatchAnswer } from './batch-answer.js';
 import { isLinesType, LINES_TYPE, type CometPath } from './endpoints.js';
@@ -36,6 +38,8 @@ export interface PublishTarget extends OrderTarget, QueryTarget {
 export interface PublishApiOptions {
   /** Bytes of one message. */
   readonly messageBytesMax: number;
+  /** Messages per second of each token; 0 for no limit. Default 0. */
+  readonly publishesPerToken?: number;
   /** Bytes of one batch. */
   readonly batchBytesMax?: number;
   /** Bytes of answers to a batch that may wait until the client reads them. */
@@ -89,6 +93,11 @@ export class PublishApi {
       'Messages over HTTP that were rejected. Each answer has the reason.',
       (api: PublishApi) => api.#rejected,
     ),
+    apiMessagesLimitedTotal: counter(
+      'api_messages_limited_total',
+      'Of these, those above the rate of their token (--publishes-per-token).',
+      (api: PublishApi) => api.#limited,
+    ),
   };
 
   readonly #target: PublishTarget;
@@ -96,14 +105,17 @@ export class PublishApi {
   readonly #lineBytesMax: number;
   readonly #batchBytesMax: number;
   #requests = 0;
+  readonly #rates: TokenRates;
   #messages = 0;
   #rejected = 0;
+  #limited = 0;
 
   constructor(target: PublishTarget, options: PublishApiOptions) {
     this.#target = target;
     this.#options = options;
     this.#lineBytesMax = JSON_BYTES_PER_BYTE * options.messageBytesMax + FIELDS_BYTES_MAX;
     this.#batchBytesMax = options.batchBytesMax ?? BATCH_BYTES_DEFAULT;
+    this.#rates = new TokenRates(options.publishesPerToken ?? 0);
   }
 
   /** Present values of the metrics. */
@@ -160,8 +172,36 @@ export class PublishApi {
   #order(answer: Order): Handler {
     return async (request, response) => {
       const json = await readText(request, this.#lineBytesMax + BODY_BYTES_MAX);
-      respond(response, 200, answer(this.#target, json));
+      respond(response, 200, answer(this.#targetOf(request), json));
     };
+  }
+
+  /** The broker for the orders of one publisher, whose messages count. */
+  #targetOf({ headers }: IncomingMessage): OrderTarget {
+    const target = this.#target;
+    return {
+      broadcast: (channels, data, options) => {
+        this.#count(headers, channels.length);
+        return target.broadcast(channels, data, options);
+      },
+      disconnect: (ended, reason) => target.disconnect(ended, reason),
+      changeChannels: (user, channels, isOn) => {
+        target.changeChannels(user, channels, isOn);
+      },
+      revoke: (revocation) => {
+        target.revoke(revocation);
+      },
+    };
+  }
+
+  /** Counts messages of the token of a request. @throws TooFast */
+  #count({ authorization }: IncomingMessage['headers'], count: number): void {
+    try {
+      this.#rates.take(bearerOf(authorization) ?? '', count);
+    } catch (error) {
+      this.#limited += count;
+      throw error;
+    }
   }
 
   async #publish(request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -170,12 +210,13 @@ export class PublishApi {
       return;
     }
     const json = await readText(request, this.#lineBytesMax);
-    respond(response, 200, this.#publishOne(json));
+    respond(response, 200, this.#publishOne(request, json));
   }
 
   /** Publishes the message of one JSON text (null: it was not UTF-8), and returns the answer. */
-  #publishOne(json: string | null): string {
+  #publishOne({ headers }: IncomingMessage, json: string | null): string {
     try {
+      this.#count(headers, 1);
       if (json === null) throw new RequestFault('the line is not UTF-8');
       const { channel, data, options } = readPublish(json);
       const { cursor, delivered, duplicate } = this.#target.publish(channel, data, options);
@@ -189,9 +230,9 @@ export class PublishApi {
   }
 
   /** The same for a line of a batch: a rejection is the answer to its line. */
-  #publishLine(json: string | null): string {
+  #publishLine(request: IncomingMessage, json: string | null): string {
     try {
-      return this.#publishOne(json);
+      return this.#publishOne(request, json);
     } catch (error) {
       return lineOf(rejectionOf(error));
     }
@@ -206,7 +247,7 @@ export class PublishApi {
     // The response begins with the first lines, so that the client of a long batch is not silent.
     const publish = async (whole: readonly (string | null)[]): Promise<void> => {
       const texts = whole.filter((line) => line?.trim() !== '');
-      await answer.add(texts, (line) => this.#publishLine(line));
+      await answer.add(texts, (line) => this.#publishLine(request, line));
       if (answer.isStalled) throw new Rejection(408, UNREAD);
     };
     try {

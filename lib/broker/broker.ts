@@ -44,6 +44,7 @@ import { PublishPath, type PublishRules } from './publish-path.js';
 import type { ChannelPage, ChannelQuery, PublishOptions, Receipt } from './publishing.js';
 import { Recovery } from './recovery.js';
 import { Revocations, type Revocation } from './revocations.js';
+import { TokenRates } from './token-rates.js';
 import { QueuedLines } from './worker-lines.js';
 
 export interface BrokerOptions extends PublishRules {
@@ -55,6 +56,8 @@ export interface BrokerOptions extends PublishRules {
   readonly mailboxTimeMs: number;
   /** Seconds by which issuers' clocks may be ahead; null without users. Default null. */
   readonly tokenLeewayS?: number | null;
+  /** Messages per second of each token of clients; 0 for no limit. Default 0. */
+  readonly publishesPerToken?: number;
 }
 
 /** Replacements for tests, or for another history engine. */
@@ -175,8 +178,10 @@ export class Broker extends EventEmitter<BrokerEvents> {
       },
     });
     this.#heapTrim = new HeapTrim(parts.trimHeap ?? ((): void => undefined));
-    this.#clients = new ClientPublishing(lines, (channel, data, publishOptions) =>
-      this.publish(channel, data, publishOptions),
+    this.#clients = new ClientPublishing(
+      lines,
+      (channel, data, publishOptions) => this.publish(channel, data, publishOptions),
+      new TokenRates(options.publishesPerToken ?? 0, parts.now),
     );
   }
 

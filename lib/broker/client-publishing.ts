@@ -5,6 +5,7 @@ import { encodeFrame } from '../ipc/frame-codecs.js';
 import { MessageFlag, type Frames } from '../ipc/frames.js';
 import { BUSY_BYTES, type WorkerLines } from '../ipc/outgoing.js';
 import type { PublishOptions, Receipt } from './publishing.js';
+import { TooFast, type TokenRates } from './token-rates.js';
 
 /** A message that a client published. */
 export interface ClientMessage {
@@ -48,9 +49,14 @@ export class ClientPublishing {
     ),
     clientMessagesRejectedTotal: counter(
       'client_messages_rejected_total',
-      'Messages of WebSocket clients that were rejected: too large, or for an invalid channel. A ' +
-        'jump is a bug of a client.',
+      'Messages of WebSocket clients that were rejected: too large, for an invalid channel, or ' +
+        'above the rate of their token. A jump is a bug of a client.',
       (clients: ClientPublishing) => clients.#rejected,
+    ),
+    clientMessagesLimitedTotal: counter(
+      'client_messages_limited_total',
+      'Of these, those above the rate of their token (--publishes-per-token).',
+      (clients: ClientPublishing) => clients.#limited,
     ),
     clientRefusalsUnsentTotal: counter(
       'client_refusals_unsent_total',
@@ -62,13 +68,16 @@ export class ClientPublishing {
 
   readonly #lines: WorkerLines;
   readonly #publish: Publish;
+  readonly #rates: TokenRates;
   #published = 0;
   #rejected = 0;
+  #limited = 0;
   #unsent = 0;
 
-  constructor(lines: WorkerLines, publish: Publish) {
+  constructor(lines: WorkerLines, publish: Publish, rates: TokenRates) {
     this.#lines = lines;
     this.#publish = publish;
+    this.#rates = rates;
   }
 
   /** Publishes the message of a worker's client; null if it is rejected. */
@@ -77,6 +86,8 @@ export class ClientPublishing {
     const isBinary = (fields.flags & MessageFlag.binary) !== 0;
     let receipt: Receipt;
     try {
+      // A token without an id cannot be told from others.
+      if (fields.token !== 0) this.#rates.take(fields.token);
       receipt = this.#publish(channel, data, { id, event, binary: isBinary });
     } catch (error) {
       if (!(error instanceof MegacometError)) throw error;
@@ -98,15 +109,17 @@ export class ClientPublishing {
     this.#lines.send(encodeFrame('Published', { fd, generation, channel, id, number }), [slot]);
   }
 
-  #reject(slot: number, fields: Frames['Message'], { code, message }: MegacometError): void {
+  #reject(slot: number, fields: Frames['Message'], cause: MegacometError): void {
+    const { code, message } = cause;
     this.#rejected++;
+    if (cause instanceof TooFast) this.#limited++;
     const queuedBytesMax = code === 'ERR_BUSY' ? BUSY_REJECTION_BYTES_MAX : undefined;
     if (!this.#lines.hasRoom(slot, queuedBytesMax)) {
       this.#unsent++;
       return;
     }
     const { fd, generation, channel, id } = fields;
-    const error = SENTENCES[code] ?? message;
+    const error = cause instanceof TooFast ? message : (SENTENCES[code] ?? message);
     this.#lines.send(encodeFrame('Rejected', { fd, generation, channel, id, error }), [slot]);
   }
 }

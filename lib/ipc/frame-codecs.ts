@@ -199,6 +199,7 @@ const READERS: FrameReaders<Frames> = {
     fields: {
       fd: body.u32(),
       generation: body.u32(),
+      token: body.u32(),
       flags: body.u8(),
       channel: body.text(),
       id: body.text(),
@@ -704,6 +705,7 @@ const ENCODERS: { readonly [N in FrameName]: (fields: Frames[N]) => Buffer } = {
         0,
         checkedU32('fd', fields.fd),
         checkedU32('generation', fields.generation),
+        checkedU32('token', fields.token),
         checkedU8('flags', fields.flags),
         checkedText('channel', fields.channel),
         checkedText('id', fields.id),

@@ -696,7 +696,7 @@ export function messageBytesMax(
   event: string,
   data: Uint8Array | string,
 ): number {
-  return 24 + textBytesMax(channel) + textBytesMax(id) + textBytesMax(event) + blobBytesMax(data);
+  return 28 + textBytesMax(channel) + textBytesMax(id) + textBytesMax(event) + blobBytesMax(data);
 }
 
 /** Writes a Message frame at `at` and returns its end. */
@@ -705,6 +705,7 @@ export function writeMessage(
   at: number,
   fd: number,
   generation: number,
+  token: number,
   flags: number,
   channel: string,
   id: string,
@@ -714,8 +715,9 @@ export function writeMessage(
   target[at + 4] = 22;
   writeU32(target, at + 5, fd);
   writeU32(target, at + 9, generation);
-  writeU8(target, at + 13, flags);
-  let end = writeText(target, at + 14, channel);
+  writeU32(target, at + 13, token);
+  writeU8(target, at + 17, flags);
+  let end = writeText(target, at + 18, channel);
   end = writeText(target, end, id);
   end = writeText(target, end, event);
   end = writeBlob(target, end, data);

@@ -445,6 +445,7 @@ export interface Frames {
   Message: {
     readonly fd: number;
     readonly generation: number;
+    readonly token: number;
     readonly flags: number;
     readonly channel: string;
     readonly id: string;

@@ -78,6 +78,19 @@ export const LIMIT_OPTIONS = [
       'means no limit besides --client-publish-rate.',
   },
   {
+    name: 'publishes-per-token',
+    kind: 'integer',
+    value: 'N',
+    min: 0,
+    max: RATE_MAX,
+    default: 0,
+    protocol: 'comet',
+    help:
+      'Messages per second that one token may publish, with bursts of one second: an admin token over ' +
+      'HTTP, and a token of clients with the claim jti over all their WebSockets. 0 means no limit, because ' +
+      'one back end may publish everything.',
+  },
+  {
     name: 'commands-per-connection',
     kind: 'integer',
     value: 'N',

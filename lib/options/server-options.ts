@@ -266,6 +266,12 @@ export interface ServerOptions {
    */
   publishesPerUser?: number;
   /**
+   * Comet: messages per second that one token may publish, with bursts of one second: an admin
+   * token over HTTP, and a token of clients with the claim jti over all their WebSockets. 0 means
+   * no limit, because one back end may publish everything. Default: `0`.
+   */
+  publishesPerToken?: number;
+  /**
    * Comet: commands per second of one WebSocket, with bursts of one second, besides published
    * messages. A client that goes on for twice as many is closed. 0 means no limit. Default: `1000`.
    */

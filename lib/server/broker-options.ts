@@ -79,6 +79,7 @@ export function brokerOptions(slots: number, options: Filled): BrokerOptions {
     namespaces: namespaceRules(options),
     historyBytesMax: options.historyBytes,
     mailboxTimeMs: options.mailboxTime * 1000,
+    publishesPerToken: options.publishesPerToken,
     tokenLeewayS: readsTokens(options) || hasHook(options) ? options.tokenLeeway : null,
   };
 }

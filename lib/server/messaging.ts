@@ -72,7 +72,10 @@ export class Messaging {
       hook === null ? null : new Authorization({ authorize: hook.authorize, log });
     this.broker.on('revoke', (user) => this.#authorization?.forgetUser(user));
     this.broker.start();
-    this.api = new PublishApi(this.broker, { messageBytesMax: options.messageBytes });
+    this.api = new PublishApi(this.broker, {
+      messageBytesMax: options.messageBytes,
+      publishesPerToken: options.publishesPerToken,
+    });
     // Where workers outnumber cores: see native/schedule/slice_limiter.h.
     const slicesMax = slots > cores ? cores : 0;
     const authorized =

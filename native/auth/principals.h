@@ -67,6 +67,8 @@ class Principals {
   [[nodiscard]] std::string_view info_of(uint32_t identity) const;
   /// Seconds of the epoch at which the connection ends; 0 for never.
   [[nodiscard]] uint32_t ends_at_s(int fd) { return records_.at(fd)->ends_at_s; }
+  /// The hash of the id of the connection's token; 0 without one.
+  [[nodiscard]] uint32_t token_hash(int fd) { return records_.at(fd)->token_hash; }
   /// The connection's grants; null without a token. A copy outlives the next token.
   [[nodiscard]] Ref<Grants> grants(int fd);
 

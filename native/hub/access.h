@@ -73,6 +73,10 @@ class Access final : public AccessService {
   [[nodiscard]] uint32_t identity(const Connection& connection) {
     return is_on_ ? principals_.identity(connection.fd()) : SharedTexts::kNone;
   }
+  /// The hash of the id of the connection's token; 0 without one.
+  [[nodiscard]] uint32_t token(const Connection& connection) {
+    return is_on_ ? principals_.token_hash(connection.fd()) : 0;
+  }
   [[nodiscard]] std::string_view user_of(uint32_t identity) const {
     return principals_.user_of(identity);
   }

@@ -162,6 +162,7 @@ PublishResult Hub::publish(const Connection& connection, frame::Message message)
   }
   message.fd = name.fd;
   message.generation = name.generation;
+  message.token = access_.token(connection);
   control_->send(message);
   return PublishResult::kSent;
 }

@@ -450,6 +450,7 @@ constexpr uint8_t kPublicHandshakes = 8;
 #define MC_MESSAGE(F) \
   F(u32, fd)          \
   F(u32, generation)  \
+  F(u32, token)       \
   F(u8, flags)        \
   F(text, channel)    \
   F(text, id)         \

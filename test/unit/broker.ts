@@ -491,7 +491,7 @@ t.test('a message of a client is published, and the application gets an event', 
   const heard: unknown[] = [];
   broker.on('message', (message) => heard.push(message));
   const say = (fields: Partial<Frames['Message']>): void => {
-    const who = { fd: 7, generation: 8 };
+    const who = { fd: 7, generation: 8, token: 0 };
     const empty = { ...who, flags: 0, channel: 'room', id: '', event: '', data: Buffer.from('hi') };
     broker.onFrame(0, { name: 'Message', fields: { ...empty, ...fields } });
   };
@@ -520,7 +520,7 @@ t.test('a client receives the rejection of its publish while its worker has room
   const own = port(ports, 0);
   const other = port(ports, 1);
   const say = (channel: string): readonly unknown[] => {
-    const who = { fd: 7, generation: 8, flags: 0, id: '1', event: '' };
+    const who = { fd: 7, generation: 8, token: 0, flags: 0, id: '1', event: '' };
     broker.onFrame(0, { name: 'Message', fields: { ...who, channel, data: Buffer.from('x') } });
     turns.endAll();
     return own.take();
