@@ -1,4 +1,4 @@
-// Entry of a worker process and of a dialer process. Imported by nobody; imports only the addon.
+// Entry of a worker process and of a dialer process. Not imported; imports only the addon.
 // CommonJS, because an ES module costs a worker 0.5 MB and a third of its start-up time.
 // eslint-disable-next-line @typescript-eslint/no-require-imports -- a CommonJS file has no other.
 import nodeModule = require('node:module');

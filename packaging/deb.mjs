@@ -51,7 +51,9 @@ function write(path, content, mode = 0o644) {
 /** The program as `npm pack` packs it, with its dependencies at run time. */
 function addProgram(arch) {
   if (!existsSync(join(ROOT, 'prebuilds', `linux-${arch}`))) {
-    throw new PackagingError(`there is no addon for ${arch}; run first: npm run build:prebuilds`);
+    throw new PackagingError(
+      `the addon for ${arch} is missing; run first: npm run build:prebuilds`,
+    );
   }
   mkdirSync(PROGRAM, { recursive: true });
   run('npm', ['pack', '--pack-destination', BUILD], { cwd: ROOT });

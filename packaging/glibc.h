@@ -1,6 +1,6 @@
 // Included before every file of a prebuilt addon. It binds functions to their oldest glibc version
-// where a newer version behaves the same, and defines what an older library lacks, so that the
-// addon loads wherever Node does.
+// where a newer version behaves the same, and defines functions that an older library lacks, so
+// that the addon loads wherever Node does.
 #if defined(__x86_64__)
 #define MC_FIRST_GLIBC "GLIBC_2.2.5"
 #elif defined(__aarch64__)

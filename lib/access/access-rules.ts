@@ -1,4 +1,4 @@
-// Who may use the comet protocols, as the workers get it.
+// The access rules of the comet protocols, as the workers receive them.
 import { MegacometError } from '../base/errors.js';
 import { CHANNEL_BYTES_MAX } from '../base/native-constants.js';
 import { AccessFlag, type Frames } from '../ipc/frames.js';

@@ -1,6 +1,6 @@
 // Asks the application about clients without a token, for all workers: within a second, and about a
-// bounded number at the same time. There is no queue: what cannot be asked now is rejected, and the
-// client retries.
+// bounded number at the same time. Nothing is queued: a request above the bound is rejected, and
+// the client retries.
 import type { Authorize, AuthorizeAction, AuthorizeRequest } from '../base/authorize.js';
 import type { Logger } from '../base/logger.js';
 import { counter, gauge, valuesOf, type ValuesOf } from '../base/metric.js';
@@ -60,12 +60,12 @@ export class Authorization {
   static readonly METRICS = {
     callsTotal: counter(
       'hook_calls_total',
-      'Questions that the application was asked about clients without a token.',
+      'Hook requests about clients without a token.',
       (hook: Authorization) => hook.#callsTotal,
     ),
     callsInFlight: gauge(
       'hook_calls_in_flight',
-      `Questions without an answer, at most ${IN_FLIGHT_MAX}.`,
+      `Hook requests without an answer, at most ${IN_FLIGHT_MAX}.`,
       (hook: Authorization) => hook.#calls.size,
     ),
     cacheHitsTotal: counter(
@@ -75,17 +75,17 @@ export class Authorization {
     ),
     allowedTotal: counter(
       'hook_allowed_total',
-      'Answers that allowed what the client wants.',
+      'Answers that allowed the action of the client.',
       (hook: Authorization) => hook.#allowed,
     ),
     deniedTotal: counter(
       'hook_denied_total',
-      'Answers that denied what the client wants.',
+      'Answers that denied the action of the client.',
       (hook: Authorization) => hook.#denied,
     ),
     busyTotal: counter(
       'hook_busy_total',
-      `Clients rejected because ${IN_FLIGHT_MAX} questions had no answer yet: the application is slow, ` +
+      `Clients rejected because ${IN_FLIGHT_MAX} hook requests had no answer yet: the application is slow, ` +
         'or its answers have no cacheSeconds.',
       (hook: Authorization) => hook.#busy,
     ),
@@ -154,7 +154,7 @@ export class Authorization {
     this.#ports.delete(slot);
   }
 
-  /** Ends all questions; their workers are gone. */
+  /** Ends all hook requests; their workers are gone. */
   close(): void {
     this.#isClosed = true;
     for (const abort of this.#calls) abort.abort();
@@ -170,7 +170,7 @@ export class Authorization {
     this.#cache.forgetUser(user);
   }
 
-  /** Answers the question of a worker, at once or later. */
+  /** Answers the hook request of a worker, at once or later. */
   onQuestion(slot: number, question: Question): void {
     const port = this.#ports.get(slot);
     if (port === undefined) return;
@@ -185,7 +185,7 @@ export class Authorization {
     }
     if (this.#calls.size >= IN_FLIGHT_MAX) {
       this.#busy++;
-      this.#logFailure('busy', `${IN_FLIGHT_MAX} questions have no answer yet`);
+      this.#logFailure('busy', `${IN_FLIGHT_MAX} hook requests have no answer yet`);
       this.#answer(port, number, UNDECIDED);
       return;
     }

@@ -11,12 +11,12 @@ import {
 import { HookVerdict, type Frames } from '../ipc/frames.js';
 import { HookFault } from './hook-fault.js';
 
-/** A decision without the number of its question. */
+/** A decision without the number of its hook request. */
 export type Decision = Omit<Frames['HookAnswer'], 'request'>;
 
 export interface CheckedAnswer {
   readonly decision: Decision;
-  /** Seconds for which it counts for the same question. */
+  /** Seconds for which it counts for the same hook request. */
   readonly cacheSeconds: number;
 }
 
@@ -49,7 +49,10 @@ export const UNDECIDED: Decision = NOTHING;
 
 type Members = ReadonlyMap<string, unknown>;
 
-/** The members that are neither absent nor null: some languages write null for what is not set. */
+/**
+ * The members that are neither absent nor null: some languages write null for members that are not
+ * set.
+ */
 function readMembers(label: string, value: unknown, known: readonly string[]): Members {
   const members = new Map<string, unknown>();
   if (value === undefined) return members;
@@ -147,7 +150,7 @@ export function readAnswer(action: AuthorizeAction, value: unknown, nowS: number
   const expiresInSeconds = readNumber(members, 'expiresInSeconds', 1, EXPIRES_SECONDS_MAX);
   return {
     decision: readIdentity(members, nowS),
-    // What has expired must not count for the next client.
+    // An expired answer must not count for the next client.
     cacheSeconds: Math.min(cacheSeconds, expiresInSeconds ?? cacheSeconds),
   };
 }

@@ -1,5 +1,5 @@
-// Answers of an application that count for a time. They are kept by a hash of the question, so that
-// no credential of a client stays in memory.
+// Answers of an application that count for a time. They are kept by a hash of the hook request, so
+// that no credential of a client stays in memory.
 import { createHash } from 'node:crypto';
 
 import type { AuthorizeRequest } from '../base/authorize.js';
@@ -13,7 +13,7 @@ const BYTES_MAX = 16 * 1024 * 1024;
 /** An answer that counts for a time. */
 export interface KeptDecision {
   readonly decision: Decision;
-  /** The user that the question had; empty for none. */
+  /** The user that the hook request had; empty for none. */
   readonly user: string;
   readonly endsAtMs: number;
 }
@@ -22,7 +22,7 @@ interface Entry extends KeptDecision {
   readonly bytes: number;
 }
 
-/** What the answer depends on: not the address, and not the transport. */
+/** The fields on which the answer depends: neither address nor transport. */
 export function keyOf({
   action,
   channels,
@@ -72,7 +72,7 @@ export class DecisionCache {
     }
   }
 
-  /** Forgets the answers that name a user, and those to questions that named it. */
+  /** Forgets the answers that name a user, and those to hook requests that named it. */
   forgetUser(user: string): void {
     for (const [key, entry] of this.#entries) {
       if (entry.decision.user === user || entry.user === user) this.#drop(key, entry);

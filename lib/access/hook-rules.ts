@@ -1,4 +1,4 @@
-// The options of hooks: about what the application is asked, and how.
+// The options of hooks: the actions that the application decides, and how it is asked.
 import type { Authorize, AuthorizeAction } from '../base/authorize.js';
 import { invalidUrl } from '../base/call-check.js';
 import { MegacometError } from '../base/errors.js';
@@ -110,7 +110,7 @@ const ALL_ACTIONS = Object.keys(HookAction) as readonly AuthorizeAction[];
 /**
  * Reads and checks the options.
  *
- * @returns Null for a server that asks nobody.
+ * @returns Null for a server without a hook.
  * @throws MegacometError `ERR_OPTION_INVALID`.
  */
 export function readHook(settings: HookSettings): Hook | null {

@@ -1,5 +1,5 @@
-// The hook for applications in any language: each question is a JSON POST with a signature, and the
-// answer a JSON object. A redirect is not followed: it would send credentials elsewhere.
+// The hook for applications in any language: each hook request is a JSON POST with a signature, and
+// the answer a JSON object. A redirect is not followed: it would send credentials elsewhere.
 import { createHmac } from 'node:crypto';
 import { Agent as HttpAgent, request as httpRequest, type IncomingMessage } from 'node:http';
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
@@ -13,7 +13,7 @@ const ANSWER_BYTES_MAX = 64 * 1024;
 export interface HttpHookSettings {
   readonly url: URL;
   readonly secret: Buffer;
-  /** Questions at the same time, each on a connection of its own. */
+  /** Hook requests at the same time, each on a connection of its own. */
   readonly inFlightMax: number;
 }
 

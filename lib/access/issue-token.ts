@@ -1,4 +1,4 @@
-// Issuing tokens for clients: what a back end does, for those in Node, for scripts and for tests.
+// Issuing tokens for clients: for back ends in Node, for scripts and for tests.
 import { createPrivateKey, createSecretKey, type JsonWebKey, type KeyObject } from 'node:crypto';
 
 import type { JWTPayload } from 'jose';
@@ -16,15 +16,15 @@ import { readOptionFile } from '../base/option-file.js';
 import type { TokenGrants } from '../base/token-grants.js';
 import { checkKeyArgument, parseKeySource, readSecret, type KeySource } from './token-keys.js';
 
-/** What a token says. */
+/** The claims of a token. */
 export interface TokenClaims {
-  /** The user, claim `sub`; default: nobody by name. */
+  /** The user, claim `sub`; default: none. */
   readonly user?: string;
   /** Seconds until the token expires; default 3600. */
   readonly expiresInSeconds?: number;
   /** Channels that the client is subscribed to when it connects. */
   readonly channels?: readonly string[];
-  /** What the client may do. */
+  /** The actions allowed to the client. */
   readonly grants?: TokenGrants;
   /** Makes a token for this channel alone, which opens no connection. */
   readonly channel?: string;
@@ -70,7 +70,7 @@ function checkNames(label: string, names: unknown): void {
   if (!isValid) throw invalidValue(label, names, rule);
 }
 
-/** Checks what a server would reject, and names that mean nothing. */
+/** Rejects claims that a server would reject, and names without a meaning. */
 function checkClaims(claims: TokenClaims): void {
   const members = membersOf('createToken', claims, CLAIMS);
   for (const [name, value] of members) {

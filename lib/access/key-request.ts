@@ -31,8 +31,8 @@ export class KeyFetchError extends Error {
 }
 
 /**
- * The URL of an option. Whoever can change the answer can sign tokens, so it needs TLS, or must not
- * leave this machine.
+ * The URL of an option. A changed answer lets an attacker sign tokens, so the URL needs TLS, or
+ * must not leave this machine.
  *
  * @throws MegacometError `ERR_OPTION_INVALID`.
  */

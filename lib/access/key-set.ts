@@ -47,7 +47,7 @@ function algorithmOf({ kty, crv }: JWK): AlgorithmName | null {
   return kty === 'OKP' && crv === 'Ed25519' ? 'EdDSA' : null;
 }
 
-/** Why a key must not verify tokens, by what the issuer says about it (RFC 7517 4); null if it may. */
+/** Why a key must not verify tokens, by the members of its JWK (RFC 7517 4); null if it may. */
 function purposeFault(jwk: JWK, algorithm: AlgorithmName): string | null {
   const { alg, d, key_ops: operations, kid, use } = jwk as Record<string, unknown>;
   if (d !== undefined) return 'is a private key; a set must have public ones';

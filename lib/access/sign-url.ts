@@ -1,4 +1,4 @@
-// Signing URLs: what a back end does for pages without a token.
+// Signing URLs, in a back end whose pages have no token.
 import { createHmac } from 'node:crypto';
 
 import { checkInteger, checkString, invalidValue, membersOf } from '../base/call-check.js';

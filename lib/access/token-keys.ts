@@ -1,4 +1,4 @@
-// The keys of tokens: from the texts of --token-key to what workers verify with.
+// The keys of tokens: from the texts of --token-key to the keys with which workers verify.
 import { createPublicKey, type JsonWebKey, type KeyObject } from 'node:crypto';
 
 import { MegacometError } from '../base/errors.js';
@@ -63,7 +63,7 @@ export function parseKeySource(option: string, item: string): KeySource {
   return { algorithm: algorithm as AlgorithmName, keyId, path };
 }
 
-/** What is wrong with a public key for an algorithm, as a clause about it; null if nothing. */
+/** The fault of a public key for an algorithm, as a clause about it; null without one. */
 export function faultOf(algorithm: AlgorithmName, key: KeyObject): string | null {
   const { asymmetricKeyType: type, asymmetricKeyDetails: details } = key;
   if (algorithm === 'EdDSA') return type === 'ed25519' ? null : 'is not an Ed25519 key';
@@ -96,7 +96,9 @@ function readPublicKey({ algorithm, path }: KeySource, text: string): Buffer {
     );
   }
   if (text.includes('BEGIN CERTIFICATE')) {
-    throw invalid(`${path} has a certificate, whose dates nobody would check; give its public key`);
+    throw invalid(
+      `${path} has a certificate, whose dates would not be checked; give its public key`,
+    );
   }
   let key: KeyObject;
   try {

@@ -128,8 +128,8 @@ function isComet(path: string): boolean {
 }
 
 /**
- * What is wrong with the server that rejected a request, or null if it is an admin server with that
- * path: the public port and another protocol are common mistakes.
+ * Why the server that rejected a request cannot handle it, or null if it is an admin server with
+ * that path: the public port and another protocol are common mistakes.
  */
 async function mistakeOf({ admin, path, token = null }: AdminRequest): Promise<string | null> {
   const found = await askAdmin({ admin, path: '/stats', token });

@@ -1,4 +1,4 @@
-// Who may use which endpoint of the admin server: one check of each request before anything handles
+// Access to the endpoints of the admin server: one check of each request before anything handles
 // it. It denies by default.
 import type { IncomingMessage } from 'node:http';
 

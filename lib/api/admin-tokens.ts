@@ -46,7 +46,7 @@ export class AdminTokens {
     return this.#roles.has(role);
   }
 
-  /** What the field Authorization of a request allows; empty without a valid token. */
+  /** The roles that the field Authorization of a request allows; empty without a valid token. */
   rolesOf(authorization: string | undefined): ReadonlySet<Role> {
     const given = bearerOf(authorization);
     return given === undefined ? new Set() : this.#rolesOf(given);

@@ -1,7 +1,7 @@
 // The endpoints of the admin server: the method, the media types and the role of each. A row is all
 // that the gate (admin-gate.ts) needs; the handlers are in admin.ts and publish-api.ts.
 
-/** What a token allows: reading numbers, publishing messages, or everything. */
+/** The roles of tokens: reading numbers, publishing messages, or everything. */
 export const ROLES = ['metrics', 'publish', 'admin'] as const;
 
 export type Role = (typeof ROLES)[number];

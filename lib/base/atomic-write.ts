@@ -53,7 +53,7 @@ export function writeWhole(folder: string, files: readonly WholeFile[]): boolean
       rmSync(temporary, { force: true });
       made.push(temporary);
       writeFileSync(temporary, text, { flag: 'wx', flush: true });
-      // Whatever the umask of root: the user of a service reads its config file.
+      // At any umask of root: the user of a service reads its config file.
       chmodSync(temporary, 0o644);
     }
     for (const { file, temporary } of wanted) {

@@ -1,13 +1,13 @@
-// What an application decides about clients without a token: the question, and its answer. A function
-// of the application and the HTTP hook have the same form.
+// Decisions of an application about clients without a token: the request, and its answer. A
+// function of the application and the HTTP hook have the same form.
 import type { TokenGrants } from './token-grants.js';
 
-/** What a client wants to do. */
+/** The action of a client. */
 export type AuthorizeAction = 'connect' | 'publish' | 'refresh' | 'subscribe';
 
-/** A question about a client. */
+/** A request for a decision about a client. */
 export interface AuthorizeRequest {
-  /** What the client wants to do. */
+  /** The action of the client. */
   readonly action: AuthorizeAction;
   /** The channels that it names; for `refresh`, and for `connect` of a WebSocket command, none. */
   readonly channels: readonly string[];
@@ -17,7 +17,7 @@ export interface AuthorizeRequest {
   readonly transport: 'poll' | 'sse' | 'stream' | 'websocket';
   /** The numeric address of the client, which a trusted proxy may name; empty for a unix socket. */
   readonly address: string;
-  /** What the client presents in place of a token, such as the id of a session; empty for nothing. */
+  /** The credential in place of a token, such as the id of a session; empty for none. */
   readonly token: string;
   /** The header fields that `hookHeader` names and the client sent, by those names. */
   readonly headers: Readonly<Record<string, string>>;
@@ -29,9 +29,9 @@ export interface AuthorizeRequest {
 export interface AllowAnswer {
   /** Allows the action. */
   readonly allow: true;
-  /** Of `connect` and `refresh`: the user; default: nobody by name. */
+  /** Of `connect` and `refresh`: the user; default: none. */
   readonly user?: string;
-  /** Of `connect` and `refresh`: what the client may do without another question. */
+  /** Of `connect` and `refresh`: the actions allowed without another request. */
   readonly grants?: TokenGrants;
   /** Of `connect` and `refresh`: the channels that the client is subscribed to when it connects. */
   readonly channels?: readonly string[];
@@ -40,8 +40,7 @@ export interface AllowAnswer {
   /** Of `connect` and `refresh`: seconds until the connection ends; default never. */
   readonly expiresInSeconds?: number;
   /**
-   * Seconds for which the answer counts for every client that presents the same and wants the same,
-   * whatever its address; default 0.
+   * Seconds for which the answer counts for equal requests, from any address; default 0.
    */
   readonly cacheSeconds?: number;
 }
@@ -58,7 +57,7 @@ export interface DenyAnswer {
   readonly cacheSeconds?: number;
 }
 
-/** An answer to a question about a client. */
+/** The decision about a client. */
 export type AuthorizeAnswer = AllowAnswer | DenyAnswer;
 
 /**

@@ -1,5 +1,5 @@
 // Bytes that arrive in parts. A Buffer for each part of one byte would take 249 bytes; here the
-// parts are copied together, so what is incomplete takes at most twice its bytes.
+// parts are copied together, so incomplete input takes at most twice its bytes.
 
 const NONE = Buffer.alloc(0);
 const BYTES_MIN = 256;

@@ -1,5 +1,5 @@
-// Checks the arguments of public calls: what a program passes may be of any type, and a mistake
-// must be an error that names the argument, its value and the rule, before anything changes.
+// Checks the arguments of public calls: an argument may be of any type, and a mistake must be an
+// error that names the argument, its value and the rule, before anything changes.
 import { MegacometError, type ErrorCode } from './errors.js';
 import { nearest } from './nearest.js';
 import { shownUrl } from './shown-url.js';

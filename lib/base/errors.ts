@@ -39,7 +39,7 @@ export type ErrorCode =
   /** A command could not write a file. Not from the library. */
   | 'ERR_WRITE';
 
-/** An error whose message is one sentence for the user who can fix the cause. */
+/** An error whose message is one sentence that helps the user to fix the cause. */
 export class MegacometError extends Error {
   /** The name for logs, and for programs that load two copies of this class. */
   override readonly name = 'MegacometError';

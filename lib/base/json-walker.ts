@@ -2,7 +2,7 @@
 
 /** Blanks of JSON (RFC 8259, 2). */
 const BLANKS = ' \t\r\n';
-/** What ends a number, true, false or null, besides the end of the text. */
+/** The characters that end a number, true, false or null, besides the end of the text. */
 const ENDS = `,]}${BLANKS}`;
 
 export class JsonWalker {

@@ -43,7 +43,8 @@ function readUpTo(descriptor: number, bytesMax: number): Buffer | null {
  * Reads a file, or a pipe such as `<(command)` of a shell. It does not wait for a writer that a FIFO
  * does not have, and does not read a device without end.
  *
- * @param check - Gets the status of the open file, so that what is checked is what is read.
+ * @param check - Gets the status of the open file, so that the checked file is the one that is
+ * read.
  * @returns Null if the file has more than `bytesMax` bytes.
  * @throws The error of Node.js, or that of `check`.
  */
@@ -54,7 +55,7 @@ export function readSmallFile(
 ): Buffer | null {
   const descriptor = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
   try {
-    // First, because a directory has no bytes: its mode is not what is wrong.
+    // First, because a directory has no bytes: its mode is not the fault.
     const content = readUpTo(descriptor, bytesMax);
     check?.(fstatSync(descriptor));
     return content;

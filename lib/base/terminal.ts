@@ -1,4 +1,4 @@
-// What an output stream can show: colours, a cursor that moves, and how many columns.
+// The abilities of an output stream: colours, a cursor that moves, and how many columns.
 
 type Environment = Readonly<Record<string, string | undefined>>;
 

@@ -1,4 +1,4 @@
-// What a client may do, in a token and in an answer of the application.
+// The grants of a client, in a token and in an answer of the application.
 
 /** Channels of each action: names, prefixes such as `news/*`, and names with stars. */
 export interface TokenGrants {

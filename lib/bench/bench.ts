@@ -184,7 +184,7 @@ class Run {
     }
   }
 
-  /** Why the run ended early, or null: what was measured before an interrupt is a result too. */
+  /** Why the run ended early, or null: the measurements before an interrupt are a result too. */
   async #attempt(
     shares: readonly number[],
     sources: readonly (readonly string[])[],
@@ -440,7 +440,7 @@ class Run {
 /**
  * Runs the load generator.
  *
- * @param signal - Ends the run early; the result then has what was measured before, and says so.
+ * @param signal - Ends the run early; the result then has the measurements until then, and says so.
  *   Changed settings of the machine are restored all the same.
  * @throws MegacometError `ERR_CAPACITY` with the limit that is too low; `ERR_WORKER_START`; the
  *   reason of `signal` if it ends the run before the first connect.

@@ -32,7 +32,10 @@ interface Settings {
   readonly reserved: string;
 }
 
-/** What a run saves: the settings before all runs, and the ports that this run needs reserved. */
+/**
+ * The state that a run saves: the settings before all runs, and the ports that this run needs
+ * reserved.
+ */
 interface Saved extends Settings {
   readonly ports: string;
   /** Start time of the process: its pid can belong to another process later. */

@@ -79,7 +79,7 @@ export interface BrokerEvents {
   unsubscribe: [MemberEvent];
   /** This worker does not read, or breaks its protocol: the manager must replace it. */
   overflow: [slot: number];
-  /** What is known of this user's clients counts no longer. */
+  /** Everything kept about this user's clients is invalid from now on. */
   revoke: [user: string];
 }
 

@@ -19,10 +19,10 @@ const GATHERING_MAX = 32;
 /** Bytes of a Response besides its members. */
 const HEAD_BYTES_MAX = 1024;
 
-/** Sentences for clients: those of errors name what the client sent. */
+/** Sentences for clients: those of errors name the value that the client sent. */
 const SENTENCES: Readonly<Record<string, string>> = { ERR_BUSY: 'server busy; retry later' };
 
-/** What the requests are about. */
+/** The data that the requests read. */
 export interface RequestSource {
   presence(channel: string): Promise<GatheredPresence>;
   history(selection: HistorySelection): ChannelHistoryPage;
@@ -143,7 +143,7 @@ export class ClientRequests {
     return historyMembers(this.#source.history({ channel, since, limit, bytesMax }), bounds);
   }
 
-  /** Requests for the same channel share what is gathered. */
+  /** Requests for the same channel share one result. */
   #presence(channel: string): Promise<GatheredPresence> {
     let gathered = this.#gathering.get(channel);
     if (gathered === undefined) {

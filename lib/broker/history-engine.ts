@@ -10,7 +10,7 @@ export interface HistoryRange {
   readonly channels: readonly string[];
   /** Null asks only for the present number. */
   readonly since: Cursor | null;
-  /** Bytes of the page; it holds at least one message, whatever its size. */
+  /** Bytes of the page; it holds at least one message, of any size. */
   readonly bytesMax: number;
 }
 

@@ -127,7 +127,7 @@ export class History implements HistoryEngine {
   page({ channels, since, bytesMax }: HistoryRange): HistoryPage {
     if (since === null) return this.#pages.empty(this.#head, false);
     const isOurs = since.epoch === this.epoch;
-    // A number above the present one: nobody knows what that client has received.
+    // A number above the present one: the messages that this client has received are unknown.
     if (isOurs && since.number > this.#head) return this.#pages.empty(this.#head, true);
     // A client with a cursor of another epoch has received nothing of this one.
     const after = isOurs ? Number(since.number) : 0;

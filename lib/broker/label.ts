@@ -20,7 +20,7 @@ export function checkLabel(what: string, label: unknown): asserts label is strin
 
 /**
  * Names that a page already listens for: those of the server's own events, and two that an
- * EventSource fires itself. `message` is what an event without a name is called, so it is allowed.
+ * EventSource fires itself. `message` is the name of an event without one, so it is allowed.
  */
 const RESERVED = /^(?:megacomet\..*|error|open)$/su;
 

@@ -357,7 +357,7 @@ export class Mailboxes {
     return poll;
   }
 
-  /** Removes a poll from its mailbox; its leased message goes back to the front. */
+  /** Removes a poll from its mailbox; its leased message returns to the front. */
   #release(poll: Poll): void {
     const { mailbox } = poll;
     if (mailbox.holder !== poll) {

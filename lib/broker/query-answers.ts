@@ -7,7 +7,7 @@ import type { GatheredPresence } from './presence.js';
 export interface AnswerBounds {
   /** Members or messages at most. */
   readonly limit: number;
-  /** Bytes of all of them; the first one is in the answer whatever its size. */
+  /** Bytes of all of them; the first one is in the answer at any size. */
   readonly bytesMax: number;
 }
 

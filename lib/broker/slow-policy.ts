@@ -1,8 +1,8 @@
-// What happens to a subscriber that does not read fast enough.
+// The policy for a subscriber that does not read fast enough.
 import { SlowPolicy as PolicyNumbers } from '../ipc/frames.js';
 
 /**
- * What happens to a subscriber whose send queue is full when a message arrives: it is disconnected,
+ * The policy for a subscriber whose send queue is full when a message arrives: it is disconnected,
  * loses its oldest queued message, or keeps only the newest.
  */
 export type SlowPolicy = 'disconnect' | 'dropOldest' | 'latestOnly';

@@ -43,7 +43,7 @@ export class Output {
   }
 
   /**
-   * Writes a text and a line feed. Resolves to false if nobody reads any more: an endless command
+   * Writes a text and a line feed. Resolves to false when the reader has closed: an endless command
    * then ends.
    *
    * @throws MegacometError `ERR_WRITE`.
@@ -127,7 +127,7 @@ export function counted(count: number, noun: string): string {
   return `${count} ${noun}${count === 1 ? '' : 's'}`;
 }
 
-/** Writes one sentence on standard error. What nobody reads there is dropped. */
+/** Writes one sentence on standard error. A sentence without a reader is dropped. */
 export function warn(sentence: string): void {
   process.stderr.write(`megacomet-ts: ${sentence}\n`);
 }

@@ -49,7 +49,7 @@ export const EXIT_CODES: readonly ExitCode[] = [
     code: '129, 130, 131, 143',
     meaning:
       'SIGHUP, SIGINT, SIGQUIT or SIGTERM ended the command. Of serve: a second SIGINT or SIGTERM ' +
-      'ended the server at once. Of bench: the result has what was measured before the signal.',
+      'ended the server at once. Of bench: the result has the measurements before the signal.',
   },
 ];
 
@@ -62,7 +62,7 @@ export const SIGNALS: readonly SignalEffect[] = [
   {
     names: ['SIGTERM', 'SIGINT'],
     effect:
-      'Drain: refuse new connections, close the open ones evenly over --drain seconds, ' +
+      'Drain: reject new connections, close the open ones evenly over --drain seconds, ' +
       'and exit with 0. A second signal ends the server at once.',
   },
   {

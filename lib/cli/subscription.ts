@@ -146,7 +146,7 @@ interface Opened {
   readonly cause: () => Error | undefined;
 }
 
-/** @throws StreamEnd: an error of the file stays until somebody fixes it. */
+/** @throws StreamEnd: an error of the file stays until the user fixes it. */
 function readToken(path: string): string {
   try {
     return readOptionFile('--token-file', path).toString('latin1').trim();

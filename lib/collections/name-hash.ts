@@ -1,5 +1,5 @@
 // Keyed 64-bit hashes of names: HalfSipHash-1-3 over UTF-16 code units. Keyed because clients
-// choose the names: without the key nobody can construct names that collide.
+// choose the names: names that collide cannot be constructed without the key.
 import { randomBytes } from 'node:crypto';
 
 /** Computes hashes. The last one is in `hi` and `lo`, so that a hash allocates no object. */

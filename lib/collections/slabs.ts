@@ -105,15 +105,15 @@ export class Slabs {
     slab.live -= size;
     this.#liveBytes -= size;
     if (slab.live > 0) return;
-    // The current slab is reused from its start; another is given back.
+    // The current slab is reused from its start; another is freed.
     if (index === this.#current) slab.end = 0;
     else this.#drop(index);
   }
 
   /**
-   * Moves the records of the emptiest slabs, so that the slabs can be given back.
+   * Moves the records of the emptiest slabs, so that the slabs can be freed.
    *
-   * @returns Whether memory was given back: not if all slabs are dense, or the records large.
+   * @returns Whether memory was freed: not if all slabs are dense, or the records large.
    */
   compact(): boolean {
     const before = this.#memoryBytes;

@@ -1,5 +1,6 @@
-// What the generated codecs of control frames share: readers and writers of field types, and the
-// decoder of a stream. The frames are in frames.ts and load-frames.ts, generated from native/ipc/.
+// The shared parts of the generated codecs of control frames: readers and writers of field types,
+// and the decoder of a stream. The frames are in frames.ts and load-frames.ts, generated from
+// native/ipc/.
 import { ByteBuffer } from '../base/byte-buffer.js';
 import { FRAME_BYTES_MAX } from '../base/native-constants.js';
 

@@ -9,7 +9,7 @@ export const LogLevel = {
 } as const;
 
 /**
- * Which processes hold a listening socket; this decides what a drain does to it. The values of
+ * Which processes hold a listening socket; this decides how a drain treats it. The values of
  * `Configure.listeners`. own: this worker alone; it empties the queue and shuts the socket
  * down. shared: all workers (a unix socket); they empty the queue, and the manager closes the
  * socket. inherited: the init system too; the queue is left for the next service.
@@ -21,7 +21,7 @@ export const Ownership = {
 } as const;
 
 /**
- * What happens to a subscriber whose send queue is full when a message arrives: it is
+ * The policy for a subscriber whose send queue is full when a message arrives: it is
  * disconnected, loses its oldest pending message, or keeps only the newest one.
  */
 export const SlowPolicy = {
@@ -52,15 +52,15 @@ export const ClientPublish = {
   grant: 3,
 } as const;
 
-/** What a client requests of the manager. The values of `ClientRequest.kind`. */
+/** The requests of a client to the manager. The values of `ClientRequest.kind`. */
 export const ClientRequestKind = {
   presence: 0,
   history: 1,
 } as const;
 
 /**
- * What a client without a token wants to do, about which the application is asked. The values
- * of `HookRequest.action`.
+ * The actions of a client without a token, about which the application is asked. The values of
+ * `HookRequest.action`.
  */
 export const HookAction = {
   connect: 0,
@@ -69,7 +69,10 @@ export const HookAction = {
   refresh: 3,
 } as const;
 
-/** The values of `HookAnswer.verdict`. unavailable: there is no decision; the client may retry. */
+/**
+ * The values of `HookAnswer.verdict`. unavailable: the application did not decide; the client
+ * may retry.
+ */
 export const HookVerdict = {
   allow: 0,
   deny: 1,
@@ -284,12 +287,12 @@ export interface Frames {
     readonly isServerFull: number;
   };
   /**
-   * Who may use the comet protocols: sent before Configure, and again when keys change. Without
-   * it everybody may do everything. `algorithms` has a TokenAlgorithm for each key, `keyIds` its
-   * `kid` or an empty text, and `keys` its secret or public key (DER) in base64url. `issuer`,
-   * `audience` and `cookie` are empty for none. Everybody may subscribe to the names and
-   * patterns of `publics`. `urlKeys` are the secrets of signed URLs in base64url. `flags` is a
-   * set of access_flag.
+   * The access rules of the comet protocols: sent before Configure, and again when keys change.
+   * Without it everybody may do everything. `algorithms` has a TokenAlgorithm for each key,
+   * `keyIds` its `kid` or an empty text, and `keys` its secret or public key (DER) in base64url.
+   * `issuer`, `audience` and `cookie` are empty for none. Everybody may subscribe to the names
+   * and patterns of `publics`. `urlKeys` are the secrets of signed URLs in base64url. `flags` is
+   * a set of access_flag.
    */
   Access: {
     readonly flags: number;
@@ -523,9 +526,9 @@ export interface Frames {
     readonly tokens: number;
   };
   /**
-   * About what the application is asked, sent before Configure; without it, about nothing.
-   * `actions` are values of HookAction. A request about a client has the values of these header
-   * fields and cookies.
+   * The actions that the application decides, sent before Configure; without it, none. `actions`
+   * are values of HookAction. A request about a client has the values of these header fields and
+   * cookies.
    */
   Hooks: {
     readonly actions: readonly number[];
@@ -535,8 +538,9 @@ export interface Frames {
   /**
    * A client without a token waits for the application's decision. `action` is a HookAction.
    * `transport` is sse, stream, poll or websocket; `address` the client's, empty for a unix
-   * socket. `token` is what the client presents in place of a token, or empty. A name and the
-   * value at the same index belong together; what the client did not send is left out.
+   * socket. `token` is the credential that the client presents in place of a token, or empty. A
+   * name and the value at the same index belong together; values that the client did not send
+   * are left out.
    */
   HookRequest: {
     readonly request: number;

@@ -11,7 +11,7 @@ export const DialTransport = {
   stream: 4,
 } as const;
 
-/** What a dialer does. The values of `Progress.phase`. */
+/** The phases of a dialer. The values of `Progress.phase`. */
 export const DialPhase = {
   none: 0,
   open: 1,

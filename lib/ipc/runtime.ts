@@ -7,7 +7,7 @@ import { MegacometError } from '../base/errors.js';
 
 const require = createRequire(import.meta.url);
 
-/** What the check reads of the running program. */
+/** The facts of the running program that the check reads. */
 export interface Runtime {
   readonly versions: Readonly<Record<string, string | undefined>>;
   readonly argv: readonly string[];
@@ -37,8 +37,8 @@ export function reasonAgainst(runtime: Runtime): string | undefined {
   };
   const reason = reasonAgainstNode(versions['node']);
   if (reason !== undefined) return reason;
-  // A single executable runs its own program, whatever the arguments: it would start itself without
-  // end. The first argument of its program is its own name, not the path of a script.
+  // A single executable runs its own program with any arguments: it would start itself without end.
+  // The first argument of its program is its own name, not the path of a script.
   if (runtime.isSea ?? argv[1] === argv0) {
     return 'megacomet-ts starts node for its workers, which a single executable is not';
   }

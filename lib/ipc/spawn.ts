@@ -37,7 +37,7 @@ const workerFile = require.resolve('#worker');
 
 export interface ChildHandlers<Fields extends FrameFields> {
   onFrame(frame: FrameOf<Fields>): void;
-  /** The child sent what is not a frame, and is killed. */
+  /** The child sent bytes that are not a frame, and is killed. */
   onBroken?: () => void;
   /** The child has read all queued bytes. */
   onDrain?: () => void;
@@ -53,7 +53,7 @@ export interface ChildEnd {
   readonly cause: string;
 }
 
-/** What a child needs of this machine; system/child-system.ts has it. */
+/** The machine as a child needs it, implemented in system/child-system.ts. */
 export interface ChildSystem {
   /** The addon's file. */
   readonly addonPath: string;

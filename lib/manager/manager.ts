@@ -36,7 +36,7 @@ export interface BrokerLink {
 export interface CometLink {
   /** The settings that a worker gets before Configure. */
   readonly settings: Frames['Comet'];
-  /** Who may use the server, sent after them; null if everybody may. */
+  /** The access rules, sent after them; null if everybody may use the server. */
   readonly access: Frames['Access'] | null;
   /** A worker has met tokens whose key it does not know. */
   readonly onUnknownKey: (tokens: number) => void;
@@ -125,7 +125,7 @@ export class Manager extends EventEmitter<{ worker: [WorkerEvent] }> {
     return this.#supervisor.isStopping;
   }
 
-  /** Workers that were replaced because they wrote or sent what no worker does. */
+  /** Workers that were replaced because they wrote or sent invalid data. */
   get workerFaults(): number {
     return this.#supervisor.workerFaults;
   }

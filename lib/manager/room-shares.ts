@@ -2,7 +2,7 @@
 // that it may hold, and their sum never exceeds the limit. A worker writes only its own count, so one
 // in hostile hands cannot make the others reject their clients. Knows neither sockets nor memory.
 
-/** What a slot holds and can hold. */
+/** The connections of a slot, and its capacity. */
 export interface RoomDemand {
   readonly slot: number;
   readonly open: number;
@@ -12,7 +12,7 @@ export interface RoomDemand {
 
 /** The workers' end. */
 export interface RoomPorts {
-  /** Sets an allowance. Returns the one that holds: a worker keeps what it has open. */
+  /** Sets an allowance. Returns the one that holds: a worker keeps its open connections. */
   grant(slot: number, allowance: number): number;
   /** Tells a worker to look at its allowance, and whether the whole server is full. */
   tell(slot: number, isServerFull: boolean): void;
@@ -38,7 +38,7 @@ export function allowancesOf(
   demands.forEach(({ slot }, index) => {
     if (waiting.has(slot)) give(index, 1);
   });
-  // The fullest first: what a slot cannot take is for those behind it.
+  // The fullest first: the room that a slot cannot use is for the slots after it.
   const order = [...demands.keys()].sort((a, b) => roomIn(demands[a]) - roomIn(demands[b]));
   order.forEach((index, done) => {
     give(index, Math.ceil(left / (order.length - done)));

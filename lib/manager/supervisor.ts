@@ -48,7 +48,7 @@ export interface SupervisorOptions {
   readonly heartbeatLimitMs: number;
 }
 
-/** What a supervisor uses, and what it reports. */
+/** The parts that a supervisor uses, and its reports. */
 export interface SupervisorPorts {
   readonly clock: Clock;
   readonly log: Logger;
@@ -63,7 +63,7 @@ export interface SupervisorPorts {
   onStarted(slot: number, process: WorkerProcess): void;
   /** Whether a worker runs the same build as this process. */
   isSameBuild(ready: Frames['Ready']): boolean;
-  /** A worker serves from now on. What it throws during the start of the server ends the start. */
+  /** A worker serves from now on. An error thrown during the start of the server ends the start. */
   onReady(slot: number, ready: Frames['Ready']): void;
   /** A frame other than Ready. */
   onFrame(slot: number, frame: Frame): void;
@@ -90,7 +90,7 @@ interface Worker {
    * does not count, because another manager could not end it either.
    */
   hungSinceMs?: number;
-  /** It has closed all connections of a drain; until it exits it only refuses new ones. */
+  /** It has closed all connections of a drain; until it exits it only rejects new ones. */
   hasDrained?: boolean;
 }
 
@@ -166,7 +166,7 @@ export class Supervisor {
     });
   }
 
-  /** Workers that wrote or sent what no honest worker does. */
+  /** Workers that wrote or sent invalid data. */
   get workerFaults(): number {
     return this.#workerFaults;
   }
@@ -226,7 +226,7 @@ export class Supervisor {
     return killed;
   }
 
-  /** During a drain: nobody answers the peers of a worker that does not run. */
+  /** During a drain: the peers of a worker that does not run get no answer. */
   #shutDownLate(): void {
     const ageOf = this.#ports.readHeartbeats();
     for (const slot of this.#workers.keys()) {

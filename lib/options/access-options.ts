@@ -1,4 +1,4 @@
-// The options of `serve` that say who may use the comet protocols.
+// The options of `serve` about access to the comet protocols.
 import type { OptionSpec } from './option-spec.js';
 
 /** Without a key no token is believed, so a rule about tokens has no effect. */
@@ -33,7 +33,7 @@ export const ACCESS_OPTIONS = [
     protocol: 'comet',
     unset: 'any issuer',
     requires: OF_TOKENS,
-    help: 'What the claim iss of every token must be.',
+    help: 'Text that the claim iss of every token must be.',
   },
   {
     name: 'token-audience',
@@ -42,7 +42,7 @@ export const ACCESS_OPTIONS = [
     protocol: 'comet',
     unset: 'any audience',
     requires: OF_TOKENS,
-    help: 'What the claim aud of every token must contain.',
+    help: 'Text that the claim aud of every token must contain.',
   },
   {
     name: 'token-leeway',

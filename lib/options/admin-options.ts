@@ -1,4 +1,4 @@
-// The options of the admin server: where it listens, and who may use it.
+// The options of the admin server: its addresses, and the access to it.
 import type { OptionSpec } from './option-spec.js';
 
 export const ADMIN_TOKEN = {
@@ -14,7 +14,7 @@ export const ADMIN_TOKEN_FILE = {
   kind: 'text',
   value: 'FILE',
   unset: 'no file',
-  help: 'File whose only line is the token with the role admin; nobody else may read it.',
+  help: 'File whose only line is the token with the role admin; readable by its owner alone.',
 } as const satisfies OptionSpec;
 
 export const ADMIN_OPTIONS = [

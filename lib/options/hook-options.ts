@@ -8,7 +8,7 @@ export const HOOK_OPTIONS = [
     value: 'URL',
     isUrl: true,
     protocol: 'comet',
-    unset: 'nobody is asked',
+    unset: 'off',
     help: 'URL that decides about clients without a token: a JSON POST for each, docs/hooks.md; needs --hook-secret.',
   },
   {

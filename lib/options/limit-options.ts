@@ -1,5 +1,5 @@
-// The options of `serve` about proxies in front, and about what one address, user or connection may
-// take.
+// The options of `serve` about proxies in front, and about the limits of one address, user or
+// connection.
 import { COUNT_MAX, type OptionSpec } from './option-spec.js';
 
 /** Nanoseconds of one event must not round to 0. */

@@ -17,7 +17,7 @@ const KEYS = NAMES.map(keyOf);
 /** An option of a namespace, as its source has it. */
 interface Given {
   readonly name: string;
-  /** What an error calls it. */
+  /** Its name in errors. */
   readonly label: string;
   readonly raw: unknown;
 }

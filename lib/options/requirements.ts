@@ -5,7 +5,7 @@ import { shown } from '../base/shown.js';
 import type { OptionSpec, Requirement } from './option-spec.js';
 import { keyOf, type OptionValue, type Settings } from './options.js';
 
-/** What an option requires: `protocol: 'comet'` of its row, and the row's own requirement. */
+/** The requirements of an option: `protocol: 'comet'` of its row, and the row's own requirement. */
 function requirementsOf({ protocol, requires }: OptionSpec): readonly Requirement[] {
   const ofProtocol = protocol === undefined ? [] : [{ name: 'protocol', is: protocol }];
   return requires === undefined ? ofProtocol : [...ofProtocol, requires];

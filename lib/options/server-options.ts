@@ -86,7 +86,7 @@ export interface ServerOptions {
   /** Token of the admin server with the role admin. Default: a token that the server generates. */
   adminToken?: string;
   /**
-   * File whose only line is the token with the role admin; nobody else may read it. Default: no
+   * File whose only line is the token with the role admin; readable by its owner alone. Default: no
    * file.
    */
   adminTokenFile?: string;
@@ -199,9 +199,9 @@ export interface ServerOptions {
    * unknown key, and at SIGHUP. Default: only the keys of --token-key.
    */
   tokenJwksUrl?: string;
-  /** Comet: what the claim iss of every token must be. Default: any issuer. */
+  /** Comet: text that the claim iss of every token must be. Default: any issuer. */
   tokenIssuer?: string;
-  /** Comet: what the claim aud of every token must contain. Default: any audience. */
+  /** Comet: text that the claim aud of every token must contain. Default: any audience. */
   tokenAudience?: string;
   /**
    * Comet: seconds by which the clocks of issuer and server may differ when a token is presented; a
@@ -278,7 +278,7 @@ export interface ServerOptions {
   commandsPerConnection?: number;
   /**
    * Comet: URL that decides about clients without a token: a JSON POST for each, docs/hooks.md;
-   * needs --hook-secret. Default: nobody is asked.
+   * needs --hook-secret. Default: off.
    */
   hookUrl?: string;
   /**
@@ -301,8 +301,8 @@ export interface ServerOptions {
    */
   hookCookie?: readonly string[];
   /**
-   * Comet: decides about clients without a token, as a function in place of `hookUrl`. Default: nobody is
-   * asked.
+   * Comet: decides about clients without a token, as a function in place of `hookUrl`. Default:
+   * off.
    */
   authorize?: Authorize;
   /** Receiver of the log lines; a pino instance fits. Default: no log. */

@@ -44,7 +44,7 @@ export const TOKEN_OPTIONS = [
     hasNoVariable: true,
     kind: 'text',
     value: 'ID',
-    unset: 'nobody by name',
+    unset: 'none',
     help: 'The user, claim sub.',
   },
   {
@@ -80,7 +80,7 @@ export const TOKEN_OPTIONS = [
     kind: 'text',
     value: 'JSON',
     unset: 'none',
-    help: 'What others see of the user where presence is on.',
+    help: 'Data about the user for other clients, where presence is on.',
   },
   {
     name: 'id',

@@ -25,7 +25,7 @@ function historyDefaults({
   return { count: HISTORY_COUNT.default, bytes: CHOSEN_HISTORY_BYTES, ageMs };
 }
 
-/** What the options of a namespace mean for the broker; those of the server fill the gaps. */
+/** The rules for the broker from the options of a namespace; those of the server fill the gaps. */
 function rulesOf(options: NamespaceOptions, server: Filled): ChannelRules {
   const defaults = historyDefaults({
     historyCount: options.historyCount ?? server.historyCount,

@@ -12,7 +12,7 @@ import { systemClock } from '../base/clock.js';
 import type { Logger } from '../base/logger.js';
 import type { Frames } from '../ipc/frames.js';
 
-/** Who gets the keys. */
+/** The receivers of the keys. */
 export interface KeyTakers {
   /** Rules and keys have changed. */
   onAccess(access: Frames['Access']): void;
@@ -20,7 +20,7 @@ export interface KeyTakers {
   onChecked(seconds: number): void;
 }
 
-/** Milliseconds that a start waits for the keys, so that its first clients are not sent away. */
+/** Milliseconds that a start waits for the keys, so that its first clients are not rejected. */
 const START_WAIT_MS = 2000;
 
 export class ClientKeys {

@@ -1,5 +1,5 @@
-// The workers' link to the broker of a server that asks an application about clients: questions go to
-// the authorization, and all other frames to the broker.
+// The workers' link to the broker of a server that asks an application about clients: hook requests
+// go to the authorization, and all other frames to the broker.
 import type { Authorization } from '../access/authorization.js';
 import { encodeFrame } from '../ipc/frame-codecs.js';
 import type { Frame, Frames } from '../ipc/frames.js';

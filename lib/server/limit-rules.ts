@@ -7,7 +7,7 @@ import type { Filled } from './server-options.js';
 
 /** The share of all connections that one address may have: twenty addresses fill the server. */
 const SHARE = 0.05;
-/** Fewer would be too few for the people of one company, whatever the machine can hold. */
+/** Fewer would be too few for the people of one company, at any capacity of the machine. */
 const CONNECTIONS_MIN = 1000;
 /** All clients of an address reconnect within this time, after a restart of the server. */
 const RECONNECT_S = 10;
@@ -18,7 +18,10 @@ interface AddressLimits {
   readonly handshakes: number;
 }
 
-/** Each `auto` is off for a server that only this machine reaches, whatever the other option says. */
+/**
+ * Each `auto` is off for a server that only this machine reaches, with any value of the other
+ * option.
+ */
 function addressLimits(
   options: Filled,
   addresses: readonly Address[],

@@ -25,7 +25,7 @@ export interface MessagingEvents {
   onOverflow(slot: number): void;
 }
 
-/** Who clients are: by their tokens, and by the application; null if nobody is asked. */
+/** The identity of clients: from their tokens, and from the application; null without a hook. */
 export interface ClientRules {
   readonly keys: ClientKeys;
   readonly hook: Hook | null;
@@ -34,7 +34,7 @@ export interface ClientRules {
 export class Messaging {
   readonly broker: Broker;
   readonly api: PublishApi;
-  /** What the manager needs to serve comet: the workers' settings, and the broker. */
+  /** The comet half of the manager: the workers' settings, and the broker. */
   readonly link: CometLink;
   readonly #keys: ClientKeys;
   readonly #hook: Hook | null;
@@ -85,7 +85,10 @@ export class Messaging {
     this.link = linkOf(this.broker.epoch, authorized, options, keys, slicesMax);
   }
 
-  /** What a client needs: a token, a decision, a signed URL; nothing for public channels, or at all. */
+  /**
+   * The credential of a client: a token, a decision, a signed URL; none for public channels, or at
+   * all.
+   */
   get accessMode(): 'hook' | 'open' | 'public' | 'signed' | 'tokens' {
     const { access } = this.link;
     if (access === null) return 'open';
@@ -100,7 +103,7 @@ export class Messaging {
     return { ...this.broker.counters, ...this.api.counters, ...this.#keys.counters };
   }
 
-  /** Metrics of asking the application; null if nobody is asked. */
+  /** Metrics of asking the application; null without a hook. */
   get hookCounters(): Readonly<Record<string, number>> | null {
     return this.#authorization?.counters ?? null;
   }

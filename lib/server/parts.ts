@@ -1,4 +1,4 @@
-// What the steps of a start open, and a running server has.
+// The parts that the steps of a start open, and that a running server has.
 import type { Admin } from '../api/admin.js';
 import type { Ingest } from '../api/ingest.js';
 import type { Address } from '../base/address.js';

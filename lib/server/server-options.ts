@@ -40,7 +40,7 @@ function parse(call: string, members: ReadonlyMap<string, unknown>): Record<stri
 /**
  * Reads the options of the library, and fills in defaults.
  *
- * @param options - Any value: a program may pass whatever it has.
+ * @param options - A value of any type, from a program.
  * @throws MegacometError `ERR_OPTION_INVALID` or `ERR_OPTION_UNKNOWN`.
  */
 export function fill(options: unknown): Filled {

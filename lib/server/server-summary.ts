@@ -1,4 +1,4 @@
-// What a server is and has: for dashboards, and for scripts that check a deployment.
+// The summary of a server: for dashboards, and for scripts that check a deployment.
 import type { Stats } from '../stats/stats.js';
 import type { Filled } from './server-options.js';
 

@@ -388,8 +388,8 @@ export class Server extends EventEmitter<ServerEvents> {
   }
 
   /**
-   * Stops: refuses new connections, and closes open ones evenly over `drainMs`. A comet server tells
-   * the refused clients when to return.
+   * Stops: rejects new connections, and closes open ones evenly over `drainMs`. A comet server
+   * tells the rejected clients when to return.
    *
    * A worker that has not exited 2 s after that is killed and named in the report. A second call
    * joins the first, and its options are ignored.

@@ -1,4 +1,4 @@
-// What the steps of a start need of the server, and of the program around it.
+// The context of the steps of a start: the server, and the program around it.
 import type { AdminView } from '../api/admin.js';
 import type { Logger } from '../base/logger.js';
 import type { WorkerEvent } from '../manager/supervisor.js';

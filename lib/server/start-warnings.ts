@@ -6,7 +6,7 @@ import { shellWord } from '../base/shell-word.js';
 import type { Capacity } from '../capacity/capacity.js';
 import { exposureOfFile } from '../system/secret-file.js';
 
-/** What a server that starts needs of its machine. */
+/** The demands of a starting server on its machine. */
 export interface StartDemand {
   /** Connections that it must hold. */
   readonly target: number;
@@ -35,7 +35,7 @@ export type FindLimits = (demand: StartDemand) => readonly LimitFinding[];
 export interface WarningFacts {
   readonly findings: readonly LimitFinding[];
   readonly capacity: Capacity;
-  /** Whether the number of connections was given: else the server takes what the limits leave. */
+  /** Whether the number of connections was given: else the limits decide it. */
   readonly hasTarget: boolean;
   readonly backlog: number;
   /** net.core.somaxconn; null if this network namespace does not show it. */

@@ -1,5 +1,5 @@
-// A start as a list of named steps, each with its undo. Whatever happens, undo() closes what the
-// steps have opened, in reverse order.
+// A start as a list of named steps, each with its undo. After success or failure, undo() closes all
+// that the steps have opened, in reverse order.
 
 /** One step of a start. */
 export interface Step {
@@ -22,7 +22,7 @@ export class Startup {
   /**
    * Runs the steps in order.
    *
-   * @param check - Called after each step; what it throws ends the start.
+   * @param check - Called after each step; an error that it throws ends the start.
    */
   run(check: () => void): Promise<void> {
     this.#running = this.#run(check);

@@ -175,7 +175,7 @@ const SERVER: readonly ServerMetric[] = [
   single(
     'counter',
     'worker_faults_total',
-    'Workers that were replaced because they wrote or sent what no worker does. Look for the ' +
+    'Workers that were replaced because they wrote or sent invalid data. Look for the ' +
       'fault in the log: a damaged machine, or a worker that is not in your hands.',
     ({ workerFaultsTotal }) => workerFaultsTotal,
   ),
@@ -239,7 +239,7 @@ const LIMITS: readonly ServerMetric[] = [
   ),
   perLimit(
     'max',
-    'The present value of a limit. If it changed, somebody ran sysctl: put it into sysctl.d too.',
+    'The present value of a limit. If it changed, an operator ran sysctl: put it into sysctl.d too.',
     'max',
   ),
 ];

@@ -49,7 +49,7 @@ export interface Stats {
   readonly isDraining: boolean;
   /** Log lines of the manager that were dropped, because their reader was too slow. */
   readonly logLinesDroppedTotal: number;
-  /** Workers that were replaced because they wrote or sent what no worker does. */
+  /** Workers that were replaced because they wrote or sent invalid data. */
   readonly workerFaultsTotal: number;
   /** Sums over the workers, in camel case; totals include workers that died. */
   readonly totals: Readonly<Record<string, Count>>;

@@ -6,13 +6,13 @@ import { MegacometError } from '../base/errors.js';
 import { shellWord } from '../base/shell-word.js';
 import { readSmallFile } from '../base/small-file.js';
 
-/** What a check reads of a file. */
+/** The facts of a file that a check reads. */
 export interface FileMode {
   readonly mode: number;
   readonly uid: number;
 }
 
-/** Users who can read or change a file besides its owner. */
+/** Access to a file besides that of its owner. */
 export interface Exposure {
   /** In octal digits. */
   readonly mode: string;
@@ -32,8 +32,8 @@ function isCredential(file: string, folder: string | undefined): boolean {
 }
 
 /**
- * Who can use a secret in a file that nobody else should read; null if nobody can. The group may
- * read a file of another user, because this process may need that.
+ * The access of other users to a secret file; null without any. The group may read a file of
+ * another user, because this process may need that.
  */
 export function exposureOf(
   file: string,
@@ -78,9 +78,9 @@ function canWrite(file: string): boolean {
 }
 
 /**
- * Whether readers of a secret are the decision of the machine: root owns the file, nobody else can
- * change it, and this process cannot either. Docker and Kubernetes mount secrets so, with the modes
- * 0444 and 0644, into containers without other users.
+ * Whether readers of a secret are the decision of the machine: root owns the file, and neither
+ * other users nor this process can change it. Docker and Kubernetes mount secrets so, with the
+ * modes 0444 and 0644, into containers without other users.
  */
 function isOfMachine(file: string, { mode, uid }: FileMode): boolean {
   return uid === 0 && (mode & 0o022) === 0 && !canWrite(file);

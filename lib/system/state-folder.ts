@@ -1,4 +1,4 @@
-// The folder in which a server keeps what it needs again at its next start.
+// The folder in which a server keeps its files for the next start.
 import { homedir } from 'node:os';
 import path from 'node:path';
 

@@ -34,7 +34,7 @@ const LIMITS_HUNG_MAX = 3;
 const CHECK_INTERVAL_MS = 1000;
 /** The number of connections changes all the time: the one in the status line may be this old. */
 const STATUS_INTERVAL_MS = 10_000;
-/** Slots that the status line names: nobody would read 512. */
+/** Slots that the status line names: 512 would be unreadable. */
 const SLOTS_NAMED_MAX = 8;
 
 /**

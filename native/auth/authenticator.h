@@ -21,8 +21,7 @@ struct TokenRules {
   uint32_t leeway_s = 0;
 };
 
-/// What the worker has of the keys of --token-jwks-url: there is no such URL, the manager has not
-/// fetched them, or it has.
+/// The keys of --token-jwks-url in this worker: none without the option, not fetched yet, or known.
 enum class RemoteKeys : uint8_t { kNone, kPending, kKnown };
 
 class Authenticator {

@@ -1,4 +1,4 @@
-// What a connection may do on which channels.
+// The actions allowed to a connection, and their channels.
 #pragma once
 
 #include <array>

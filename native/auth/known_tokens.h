@@ -1,5 +1,5 @@
-// Tokens that were verified lately, by a keyed hash, with what they give a connection: a client
-// that reconnects presents the same token, and then nothing is verified or parsed.
+// Tokens that were verified lately, by a keyed hash, with the rights that they give a connection: a
+// client that reconnects presents the same token, and then nothing is verified or parsed.
 #pragma once
 
 #include <cstddef>
@@ -11,8 +11,8 @@
 namespace megacomet {
 
 struct KnownToken {
-  /// Of the whole token. Its key is secret and of this process, so nobody can make another token
-  /// with the same one.
+  /// Of the whole token. Its key is secret and of this process, so a client cannot make another
+  /// token with the same one.
   SipDigest digest{};
   /// The number of an identity of Principals, one of whose users this is; 0 in a free entry.
   uint32_t identity = 0;

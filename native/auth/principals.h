@@ -158,7 +158,7 @@ class Principals {
   /// The numbers of grants and info, and the user.
   SharedTexts identities_;
   SharedTexts infos_;
-  /// The texts of grants, and by their number what they allow.
+  /// The texts of grants, and the parsed grants by the same number.
   SharedTexts grant_texts_;
   std::vector<Ref<Grants>> grants_;
 };

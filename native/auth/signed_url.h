@@ -1,4 +1,5 @@
-// A URL that is signed instead of a token: what its signature covers, and why it is rejected.
+// A URL that is signed instead of a token: the text that its signature covers, and the reasons to
+// reject it.
 #pragma once
 
 #include <cstdint>

@@ -95,8 +95,8 @@ bool take_audiences(const JsonMembers& object, std::vector<std::string>* out) {
   return read_string(*member, bounds::kTokenNameBytesMax, &out->emplace_back());
 }
 
-/// `{"subscribe":["news/*"],"publish":["chat"]}`. An unknown action is a fault: it would be a right
-/// that somebody believes to have given.
+/// `{"subscribe":["news/*"],"publish":["chat"]}`. An unknown action is a fault: its issuer would
+/// believe in a right that does not exist.
 bool take_grants(const JsonMembers& object, GrantTexts* out) {
   const JsonMember* member = object.find("grants");
   if (member == nullptr) return true;

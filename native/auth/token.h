@@ -14,7 +14,7 @@
 
 namespace megacomet {
 
-/// Why a token is rejected. Each is a counter, because its remedy is another one.
+/// Why a token is rejected. Each is a counter, because each has another fix.
 enum class TokenFault : uint8_t {
   kNone,
   /// Not three parts of base64url, not JSON, too long, or a claim of the wrong type.
@@ -54,7 +54,7 @@ struct SignedToken {
   size_t signature_bytes = 0;
 };
 
-/// What a grant allows on the names that it has. The claim `grants` has one member for each.
+/// The action that a grant allows on its names. The claim `grants` has one member for each.
 enum class Action : uint8_t { kSubscribe, kPublish, kPresence, kHistory };
 constexpr size_t kActionCount = 4;
 
@@ -62,7 +62,7 @@ constexpr size_t kActionCount = 4;
 using GrantTexts = std::array<std::vector<std::string>, kActionCount>;
 
 struct Claims {
-  /// `sub`: the user; empty for somebody without a name.
+  /// `sub`: the user; empty for none.
   std::string user;
   /// `jti`: for revocation.
   std::string id;

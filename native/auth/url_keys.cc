@@ -32,7 +32,7 @@ bool UrlKeys::add(std::string_view secret) {
 }
 
 UrlFault UrlKeys::verify(const SignedUrl& url, uint64_t now_s) {
-  // First the signature: what is not signed says nothing about its expiry.
+  // First the signature: without it the expiry in the URL means nothing.
   if (!is_signed(url)) return UrlFault::kSignature;
   return url.expires_at_s > now_s ? UrlFault::kNone : UrlFault::kExpired;
 }

@@ -21,8 +21,8 @@ class UrlKeys {
   /// False if the secret is too short, or OpenSSL does not take it.
   [[nodiscard]] bool add(std::string_view secret);
 
-  /// Verifies a URL at a time of the wall clock. It is valid before the second of its expiry; there
-  /// is no leeway, because a URL that ends a moment early is only fetched again.
+  /// Verifies a URL at a time of the wall clock. It is valid before the second of its expiry,
+  /// without leeway, because a URL that ends a moment early is only fetched again.
   [[nodiscard]] UrlFault verify(const SignedUrl& url, uint64_t now_s);
 
  private:

@@ -162,12 +162,12 @@ constexpr double kProgressSeconds = 0.2;
 /// Their descriptors are part of kDescriptorReserve.
 constexpr size_t kLingeringCloseMax = 20;
 
-/// Refused peers of one worker that are being answered. Their descriptors are part of
+/// Rejected peers of one worker that are being answered. Their descriptors are part of
 /// kDescriptorReserve, and each may send a head of a request: 2 MiB in all. More peers wait in the
 /// queue of the listener.
 constexpr size_t kRefusalsMax = 32;
 
-/// Milliseconds that a listener pauses while every slot for refused peers is in use.
+/// Milliseconds that a listener pauses while every slot for rejected peers is in use.
 constexpr uint32_t kRefusalWaitMs = 20;
 
 /// Bytes that one read discards of such a connection: the cost of a peer that never stops sending.
@@ -196,8 +196,8 @@ constexpr uint32_t kLimitProbes = 16;
 /// Networks of trusted proxies. Each accepted connection is compared with all of them.
 constexpr size_t kTrustedNetworksMax = 256;
 
-/// Slots for refused peers that peers over a limit of their address may use: the others are for the
-/// clients of a full server. Beyond it the peers of that address are reset.
+/// Slots for rejected peers that peers over a limit of their address may use: the others are for
+/// the clients of a full server. Beyond it the peers of that address are reset.
 constexpr size_t kLimitedRefusalsMax = kRefusalsMax / 2;
 
 /// Connections of one address from which on the server warns about its share of all connections.
@@ -256,7 +256,7 @@ constexpr size_t kJsonKeyBytesMax = 256;
 /// value may recurse.
 constexpr uint32_t kJsonDepthMax = 32;
 
-// Tokens. What a client sends before anybody knows who it is.
+// Tokens. Clients send them before they are identified.
 
 /// Characters of a token. Identity providers issue up to some 2 kB, and with many groups 6.
 constexpr size_t kTokenBytesMax = size_t{8} * 1024;

@@ -28,7 +28,7 @@ IpNetwork ipv6_network(uint8_t a, uint8_t b, uint32_t bits) {
   return network;
 }
 
-/// Removes the text up to the next separator, or all of it. False if there was no separator.
+/// Removes the text up to the next separator, or all of it. False without a separator.
 bool take_part(std::string_view* text, char separator, std::string_view* part) {
   const size_t end = text->find(separator);
   *part = text->substr(0, end);

@@ -26,8 +26,8 @@ struct IpAddress {
   /// local (RFC 1918, 4193, 4291, 6598). Balancers of a data centre have such addresses.
   [[nodiscard]] bool is_private() const;
 
-  /// What one client is counted by: an IPv4 address, or the /64 of an IPv6 address, because a
-  /// client chooses the other 64 bits itself (RFC 4862, RFC 8981).
+  /// The unit by which clients are counted: an IPv4 address, or the /64 of an IPv6 address, because
+  /// a client chooses the other 64 bits itself (RFC 4862, RFC 8981).
   [[nodiscard]] IpAddress counted() const;
 };
 

@@ -1,5 +1,5 @@
 // SipHash-2-4 with 128 bits (Aumasson and Bernstein, "SipHash: a fast short-input PRF", 2012):
-// without the key nobody can find two texts with one hash. Short texts cost a tenth of an HMAC.
+// two texts with one hash cannot be found without the key. Short texts cost a tenth of an HMAC.
 #pragma once
 
 #include <array>

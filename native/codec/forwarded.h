@@ -18,8 +18,8 @@ namespace megacomet {
 [[nodiscard]] bool parse_node(std::string_view node, IpAddress* out);
 
 /// The address of the client: the last one of the chain that is not trusted, because a client can
-/// write whatever it likes before it. If all are trusted it is the first one. False if the chain
-/// has none, or has something else before one is found.
+/// write anything before it. If all are trusted it is the first one. False if the chain has none,
+/// or has something else before one is found.
 template <typename IsTrusted>
 [[nodiscard]] bool find_client(const HttpHead& head, IsTrusted is_trusted, IpAddress* out) {
   const std::vector<std::string_view> chain = forwarded_chain(head);

@@ -143,7 +143,7 @@ struct HeadProgress {
   uint8_t state = 0;
 };
 
-/// What one head may take, at most as much as bounds.h allows.
+/// The limits of one head, at most those of bounds.h.
 struct HeadLimits {
   size_t bytes_max = bounds::kHttpHeadBytesMax;
   size_t fields_max = bounds::kHttpFieldsMax;

@@ -111,7 +111,7 @@ ProxyHeader parse_version2(std::string_view bytes) {
   if (kHeadBytes2 + size > bounds::kProxyHeaderBytesMax) return kBad;
   if (!is_local && !is_long_enough(family, size)) return kBad;
   if (bytes.size() < kHeadBytes2 + size) return kIncomplete;
-  // What follows the addresses are extensions (TLVs), which say nothing that is counted.
+  // The bytes after the addresses are extensions (TLVs), which are ignored.
   ProxyHeader header = complete(kHeadBytes2 + size);
   const char* addresses = bytes.data() + kHeadBytes2;
   if (is_local) return header;

@@ -65,7 +65,7 @@ struct Parameter {
 };
 
 /// Iterates over `name=value&…` (application/x-www-form-urlencoded) of a query or a body. A value
-/// is decoded when it is asked for: parameters that nobody reads may have any encoding.
+/// is decoded when it is asked for: unused parameters may have any encoding.
 class ParameterReader {
  public:
   /// Decodes into `buffer`, which is always large enough if it is as long as the text.

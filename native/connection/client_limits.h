@@ -31,7 +31,7 @@ enum class Allowance : uint8_t { kGranted, kUntrusted, kTooMany, kTooFast };
 
 class ClientLimits {
  public:
-  /// What stands in `word` of a connection's watcher: the row of its address, counted from 1, and
+  /// The content of `word` in a connection's watcher: the row of its address, counted from 1, and
   /// whether the peer is a trusted proxy, which sends requests of many clients.
   static constexpr uint32_t kOfProxy = uint32_t{1} << 31;
 
@@ -58,14 +58,14 @@ class ClientLimits {
   }
   [[nodiscard]] const frame::Limits& rules() const { return limits_; }
 
-  /// An accepted peer. If granted, `word` gets what its connection keeps.
+  /// An accepted peer. If granted, `word` gets the value that its connection keeps.
   [[nodiscard]] Allowance admit(const sockaddr_storage& peer, uint32_t* word);
   /// The client of a connection is at another address, which a trusted proxy says. If granted, the
   /// connection counts there, else nowhere.
   [[nodiscard]] Allowance change(Connection* connection, const IpAddress& address);
   /// As change(), for a PROXY header: a client that is a trusted proxy itself may say more.
   [[nodiscard]] Allowance reveal(Connection* connection, const IpAddress& address);
-  /// The proxy's connection serves nobody now.
+  /// The proxy's connection serves no client now.
   void end_request(Connection* connection) {
     if (!is_of_proxy(*connection)) return;
     leave_row(&connection->watcher.word);

@@ -19,7 +19,7 @@ enum class CloseCause : uint8_t {
   kDone,
   /// The peer broke a rule of its protocol, or found no room.
   kRejected,
-  /// The peer did not read what was sent to it.
+  /// The peer did not read the bytes that were sent to it.
   kSlow,
   /// The peer did not answer a heartbeat.
   kDead,
@@ -37,8 +37,8 @@ enum class CloseCause : uint8_t {
   kMessageTimeout,
 };
 
-/// Why a peer is refused before it is served. kServer: the server is full or drains. The others are
-/// limits of its address.
+/// Why a peer is rejected before it is served. kServer: the server is full or drains. The others
+/// are limits of its address.
 enum class Refusal : uint8_t { kServer, kTooMany, kTooFast };
 
 }  // namespace megacomet

@@ -92,7 +92,7 @@ struct Connection {
   /// Past, not at: the last byte may have arrived at the end of its second.
   [[nodiscard]] bool is_due(uint16_t now) const { return static_cast<int16_t>(deadline - now) < 0; }
 
-  /// For what the server itself does at a time: a heartbeat, the end of a poll.
+  /// For actions of the server itself: a heartbeat, the end of a poll.
   [[nodiscard]] bool has_reached_deadline(uint16_t now) const {
     return static_cast<int16_t>(deadline - now) <= 0;
   }

@@ -36,9 +36,9 @@ class ConnectionOwner {
   /// The events to watch from now on: EV_READ, EV_WRITE or both.
   virtual void watch(Connection* connection, int events) = 0;
 
-  /// The deadline is `seconds` from now, at most a second early for what the server does then, and
-  /// at most a second late for what it expects of the peer. Where the protocol uses the idle
-  /// timeout, that counts instead of `seconds`.
+  /// The deadline is `seconds` from now, at most a second early for an action of the server, and at
+  /// most a second late for an action of the peer. Where the protocol uses the idle timeout, that
+  /// counts instead of `seconds`.
   virtual void set_deadline(Connection* connection, uint32_t seconds) = 0;
 
   /// Like set_deadline(), but never later than the deadline that the connection has.
@@ -67,10 +67,11 @@ class ConnectionOwner {
   ~ConnectionOwner() = default;
 };
 
-/// What the part that keeps subscriptions must know of a connection's life.
+/// Events in a connection's life, for the part that keeps subscriptions.
 class ConnectionObserver {
  public:
-  /// The server is about to disconnect it: sends what was published for it before. May close it.
+  /// The server is about to disconnect it: sends the messages that were published for it before.
+  /// May close it.
   virtual void on_disconnecting(Connection* connection) = 0;
   /// Nothing more will be delivered to it; it only waits until its send queue is empty.
   virtual void on_closing(Connection* connection) = 0;

@@ -23,7 +23,7 @@ inline constexpr char kShuttingDown[] = "server shutting down; reconnect shortly
 /// server may listen.
 [[nodiscard]] uint32_t reconnect_in_drain_ms(const Services& services);
 
-/// Milliseconds after which a client that is refused during a drain should return: when the next
+/// Milliseconds after which a client that is rejected during a drain should return: when the next
 /// server listens.
 [[nodiscard]] uint32_t return_after_drain_ms(const Services& services);
 

@@ -1,6 +1,6 @@
 // Closing sockets whose peers were sent a final response and may still be sending.
 // A close with unread bytes resets the connection, and the peer drops the response unread (RFC 9112
-// 9.6). So only our side ends first, and what the peer sends is discarded for a moment.
+// 9.6). So only our side ends first, and input is discarded for a moment.
 #pragma once
 
 #include <array>

@@ -159,7 +159,7 @@ void Listener::note_wait(int fd) {
 }
 
 /// Whether the worker has been full for so long that new peers are steered away, and those in the
-/// queue would wait until somebody leaves: they are rejected, and reconnect elsewhere.
+/// queue would wait until a client leaves: they are rejected, and reconnect elsewhere.
 bool Listener::has_waited_long() {
   const uint64_t now_ns = sys::monotonic_ns();
   if (full_since_ns_ == 0) full_since_ns_ = now_ns;

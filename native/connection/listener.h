@@ -38,8 +38,8 @@ class Listener final : public RoomWaiter {
   /// Accepts next, before the remaining events of this loop iteration.
   void accept_next();
 
-  /// The server drains. A listener whose protocol answers refused peers goes on: its peers are
-  /// refused until the worker exits. Another one stops for good: it accepts queued connections
+  /// The server drains. A listener whose protocol answers rejected peers goes on: its peers are
+  /// rejected until the worker exits. Another one stops for good: it accepts queued connections
   /// first and shuts an own socket down, so that the kernel rejects peers at once. An inherited
   /// socket is left to its next owner, with its queue.
   void drain();

@@ -102,7 +102,7 @@ struct Protocol {
                         CloseCause cause,
                         std::string_view reason) = nullptr;
 
-  /// There is no room for an incomplete request: ends the connection with a final response.
+  /// The input budget cannot hold an incomplete request: ends the connection with a final response.
   void (*on_input_full)(Services& services, Connection* connection) = nullptr;
 
   /// The bytes of a message for a subscriber, shared where possible; null where none subscribes.
@@ -116,12 +116,14 @@ struct Protocol {
   /// The missed messages of a subscription, or a part of them.
   void (*on_replay)(Services& services, Connection* connection, const Replay& replay) = nullptr;
 
-  /// The manager rejected a message that the connection published; null where nobody can publish.
+  /// The manager rejected a message that the connection published; null where clients cannot
+  /// publish.
   void (*on_rejected)(Services& services,
                       Connection* connection,
                       const frame::Rejected& rejected) = nullptr;
 
-  /// The manager published a message that the connection sent with an id; null where nobody can.
+  /// The manager published a message that the connection sent with an id; null where clients cannot
+  /// publish.
   void (*on_published)(Services& services,
                        Connection* connection,
                        const frame::Published& published) = nullptr;
@@ -136,13 +138,14 @@ struct Protocol {
                       Connection* connection,
                       const ChannelChange& change) = nullptr;
 
-  /// The application has decided about the connection; see HookService. Null where nobody asks.
+  /// The application has decided about the connection; see HookService. Null without hook requests.
   void (*on_decision)(Services& services,
                       Connection* connection,
                       const HookDecision& decision) = nullptr;
 
-  /// The response to a refused peer, in the form that makes its client return. `request` is what
-  /// the peer has sent. Empty if the request is incomplete and not `is_last`. Null resets the peer.
+  /// The response to a rejected peer, in the form that makes its client return. `request` has the
+  /// bytes that the peer has sent. Empty if the request is incomplete and not `is_last`. Null
+  /// resets the peer.
   std::string (*refuse)(Services& services,
                         Refusal reason,
                         std::string_view request,

@@ -1,4 +1,4 @@
-// Reading the request of a refused peer, answering and closing. See refusals.h.
+// Reading the request of a rejected peer, answering and closing. See refusals.h.
 #include "connection/refusals.h"
 
 #include <algorithm>
@@ -87,9 +87,8 @@ void Refusals::keep(Slot* slot, std::string_view bytes) {
   answer(slot, slot->request.size() == bounds::kHttpHeadBytesMax);
 }
 
-/// Answers a complete request, or what has arrived if `is_last`. Then our side ends; what the peer
-/// still sends is discarded, because a close with unread bytes would reset the answer (RFC 9112
-/// 9.6).
+/// Answers a complete request, or the part that has arrived if `is_last`. Then our side ends; later
+/// input is discarded, because a close with unread bytes would reset the answer (RFC 9112 9.6).
 void Refusals::answer(Slot* slot, bool is_last) {
   std::string_view request = slot->request;
   if (slot->reason == Refusal::kServer && !skip_proxy_header(*services_, &request) && !is_last) {

@@ -32,7 +32,7 @@ class Refusals {
   }
 
   /// Takes an accepted descriptor of a protocol that has an answer. There must be a free slot.
-  /// `request` is what the peer has sent already.
+  /// `request` has the bytes that the peer has sent already.
   void take(int fd, uint8_t protocol, Refusal reason, std::string_view request = {});
 
   /// Once a second.
@@ -46,7 +46,7 @@ class Refusals {
     uint8_t protocol;
     Refusal reason;
     bool is_answered;
-    /// What the peer has sent.
+    /// The bytes that the peer has sent.
     std::string request;
   };
 

@@ -32,7 +32,7 @@ void RejectionLog::note_origin(std::string_view origin) {
   counters_->add(Counter::kForeignOriginsTotal);
   if (!origins_.is_due()) return;
   const std::string line =
-      "a page of " + shown(origin) + " was refused: --origin does not list its origin";
+      "a page of " + shown(origin) + " was rejected: --origin does not list its origin";
   origins_.write(LogLevel::kInfo, line.c_str());
 }
 

@@ -80,8 +80,8 @@ std::string Sender::take_gathered() {
   return bytes;
 }
 
-/// Sends all parts with as few calls as the kernel allows. Queues what it does not take part by
-/// part, because each may be dropped alone.
+/// Sends all parts with as few calls as the kernel allows. Queues the rest part by part, because
+/// each may be dropped alone.
 void Sender::send_parts(Connection* connection, const std::vector<Part>& parts) {
   size_t at = 0;
   size_t offset = 0;

@@ -1,7 +1,8 @@
 // The one path by which bytes leave a connection, for every protocol.
 //
-// One attempt is made at once. What the kernel does not take is queued in the connection's session,
-// and sent when the socket can be written to. A connection with queued output is blocked.
+// One attempt is made at once. The bytes that the kernel does not take are queued in the
+// connection's session, and sent when the socket can be written to. A connection with queued output
+// is blocked.
 #pragma once
 
 #include <cstddef>
@@ -66,8 +67,8 @@ class Sender {
     return send(connection, {payload, policy, true});
   }
 
-  /// Collects what is sent to one connection until flush_gathered(), which sends it with one call
-  /// and in one packet. Only one connection at a time is gathered.
+  /// Collects the bytes for one connection until flush_gathered(), which sends it with one call and
+  /// in one packet. Only one connection at a time is gathered.
   void gather(Connection* connection);
   void flush_gathered();
   /// Ends the gathering without sending: the bytes are the caller's.

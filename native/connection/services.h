@@ -1,4 +1,4 @@
-// What a protocol may use of the worker that runs it, one narrow part for each need. No code.
+// The services of a worker for the protocols that it runs, one narrow part for each need. No code.
 #pragma once
 
 #include <cstdint>
@@ -101,7 +101,7 @@ class MailService {
   ~MailService() = default;
 };
 
-/// Who clients are, by their tokens, and what they may do.
+/// The identity of clients, by their tokens, and their rights.
 class AccessService {
  public:
   /// Whether the server has rules of access; else it reads no tokens.
@@ -167,7 +167,7 @@ class AccessService {
   /// Seconds until the connection ends because of its token, at least 1; 0 for never.
   [[nodiscard]] virtual uint32_t ends_in_s(Connection* connection) = 0;
 
-  /// Whether there are keys of tokens; else channels are public, or nobody's.
+  /// Whether there are keys of tokens; else channels are public, or closed.
   [[nodiscard]] virtual bool takes_tokens() const = 0;
   /// Whether there are keys of signed URLs.
   [[nodiscard]] virtual bool takes_signed_urls() const = 0;
@@ -180,7 +180,7 @@ class AccessService {
   ~AccessService() = default;
 };
 
-/// The application's decision about a client, with what the client wanted.
+/// The application's decision about a client, with the action that the client requested.
 struct HookDecision {
   HookAction action;
   /// The channels about which it was asked.
@@ -197,7 +197,7 @@ struct HookDecision {
 class HookService {
  public:
   [[nodiscard]] virtual bool asks_about(HookAction action) const = 0;
-  /// The header fields and cookies that a question has.
+  /// The header fields and cookies that a hook request has.
   [[nodiscard]] virtual const frame::Hooks& rules() const = 0;
 
   /// Asks about a connection. The protocol's on_decision() is called later, unless the connection
@@ -227,7 +227,7 @@ struct Services {
   MailService* mail = nullptr;
   /// Null where everybody may do everything.
   AccessService* access = nullptr;
-  /// Null where nobody is asked about clients.
+  /// Null without a hook.
   HookService* hooks = nullptr;
   InputBudget* input_budget = nullptr;
   /// This worker's compression, shared by all its WebSockets.

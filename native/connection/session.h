@@ -1,5 +1,5 @@
-// What a connection has besides its record while it is not idle.
-// An idle subscriber of one channel has none: a million of them are a million records.
+// The state of a connection besides its record, while it is not idle. An idle subscriber of one
+// channel has none: a million of them are a million records.
 #pragma once
 
 #include <cstdint>
@@ -50,8 +50,8 @@ struct ChannelOrder {
   bool is_on;
 };
 
-/// Made and deleted by Sessions only. What grows as its client sends, `input`, `message` and
-/// `waiting`, is filled and emptied by the InputBudget only.
+/// Made and deleted by Sessions only. The members that grow as its client sends (`input`,
+/// `message`, `waiting`) are changed by the InputBudget only.
 struct Session {
   SendQueue send_queue;
   /// A request or frame that is not complete.
@@ -62,7 +62,7 @@ struct Session {
   std::string message;
   /// Complete WebSocket messages that wait until a replay ends, or for a decision.
   std::vector<std::string> waiting;
-  /// What the application orders during a replay. Handled at its end, before `waiting`.
+  /// Orders of the application during a replay. Handled at its end, before `waiting`.
   std::vector<ChannelOrder> orders;
   /// The callback of a JSONP poll.
   std::string callback;

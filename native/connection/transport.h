@@ -51,7 +51,7 @@ class Transport final : public ConnectionOwner {
   [[nodiscard]] MidIteration& mid_iteration() { return mid_iteration_; }
 
   /// Takes an accepted descriptor, which admission has counted in. Allocates nothing by itself.
-  /// `word` is what ClientLimits::admit() gave for it.
+  /// `word` is the result of ClientLimits::admit() for it.
   void register_fd(int fd, uint8_t protocol, uint32_t word = 0);
 
   /// Whether peers of this protocol get an answer when the server is full or drains.
@@ -62,8 +62,8 @@ class Transport final : public ConnectionOwner {
   [[nodiscard]] bool can_reject(uint8_t protocol) const {
     return !answers_refused(protocol) || !refusals_.is_full();
   }
-  /// Ends an accepted descriptor that the server refuses, with its protocol's response if any.
-  /// Only if can_reject() is true, unless a limit of its address is the reason.
+  /// Ends an accepted descriptor that the server rejects, with its protocol's response if any. Only
+  /// if can_reject() is true, unless a limit of its address is the reason.
   void reject(int fd,
               uint8_t protocol,
               Refusal reason = Refusal::kServer,

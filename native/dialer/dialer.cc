@@ -275,7 +275,7 @@ void Dialer::on_connected(Dialed* dialed) {
 }
 
 /// Sends the first request without an event of the connect. Over loopback the handshake is complete
-/// when connect() returns, although it returns EINPROGRESS. False if there is no connection yet.
+/// when connect() returns, although it returns EINPROGRESS. False without a connection yet.
 bool Dialer::try_first_request(Dialed* dialed) {
   if (!subscribers_.is_on()) return false;
   const std::string& text = subscribers_.first_request(dialed->watcher.fd);

@@ -27,7 +27,7 @@ std::string decoded(const std::string& text) {
   return is_valid ? bytes : std::string();
 }
 
-/// What the application subscribes its user to, the user may have.
+/// A user may have the channels to which the application subscribes it.
 void add_claimed_channels(Claims* claims) {
   std::vector<std::string>& names = claims->grants[static_cast<size_t>(Action::kSubscribe)];
   names.insert(names.end(), claims->channels.begin(), claims->channels.end());
@@ -60,7 +60,7 @@ bool Access::configure(const frame::Access& settings) {
   publics_ = make_ref<Grants>(publics);
   const size_t count = settings.keys.size();
   if (settings.algorithms.size() != count || settings.key_ids.size() != count) return false;
-  // What was verified with an old key is verified again.
+  // Tokens that were verified with an old key are verified again.
   forget_known();
   if (!set_url_keys(settings)) return false;
   const bool has_remote = (settings.flags & access_flag::kRemoteKeys) != 0;
@@ -109,7 +109,7 @@ void Access::tick() {
   const uint64_t until_s = now_s + 1;
   principals_.visit_ended(static_cast<uint32_t>(std::min(until_s, kEndMax - 1)), [this](int fd) {
     Connection* connection = parts_.records->at(fd);
-    // It had a second to take what was queued before.
+    // It had a second to take the bytes that were queued before.
     if (connection->is_closing) return parts_.connections->close(connection, CloseCause::kExpired);
     parts_.connections->disconnect(connection, CloseCause::kExpired, {});
   });
@@ -172,7 +172,8 @@ uint32_t Access::end_of(const KnownToken& token, uint64_t now_s) {
   if (end_s == kEndMax) return 0;
   const uint64_t begin_s = token.issued_at_s == 0 ? now_s : token.issued_at_s;
   const uint64_t life_s = end_s > begin_s ? end_s - begin_s : 0;
-  // A client that presents its token late keeps half of what is left: it would return at once.
+  // A client that presents its token late keeps half of the remaining time: it would return at
+  // once.
   const uint64_t left_s = end_s > now_s ? end_s - now_s : 0;
   const uint64_t spread_s = std::min({life_s / kSpreadShare, kSpreadSecondsMax, left_s / 2});
   const uint64_t early_s = parts_.random->below(static_cast<uint32_t>(spread_s) + 1);
@@ -329,8 +330,8 @@ bool Access::is_by_decision(Connection* connection) {
 TokenFault Access::admit(Connection* connection,
                          std::string_view token,
                          std::vector<std::string>* channels) {
-  // Before the token is verified: a client that is nobody must not make the worker verify as many
-  // tokens as a WebSocket may send commands.
+  // Before the token is verified: a client without an identity must not make the worker verify as
+  // many tokens as a WebSocket may send commands.
   if (!has_identity(connection)) return count(TokenFault::kUser);
   Claims claims;
   TokenFault fault = verify(token, sys::wall_s(), &claims);
@@ -397,14 +398,14 @@ bool Access::is_named_public(std::string_view name) const {
   });
 }
 
-/// Presence shows users and their info, so it is public only where nobody has a user.
+/// Presence shows users and their info, so it is public only where clients have no user.
 bool Access::may_see_presence(Connection* connection, std::string_view name) {
   if (!parts_.namespaces->of(name).has_presence) return false;
   if (is_granted(connection, Action::kPresence, name)) return true;
   return !takes_tokens() && !has_hook_ && is_named_public(name);
 }
 
-/// Whoever may subscribe reads the history with a cursor too, so it is public with its channel.
+/// A subscriber reads the history with a cursor too, so the history is public with its channel.
 bool Access::may_read_history(Connection* connection, std::string_view name) {
   const bool has_history = holds(
       name, [](std::string_view, const NamespaceRules& rules) { return rules.has_client_history; });

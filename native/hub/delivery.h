@@ -1,6 +1,6 @@
 // Delivery of published messages: from the channel through the fan-out to each subscriber.
-// Three rules: a message goes only to the subscribers of its channel at that time, nobody receives
-// one twice, and everybody receives them in the order of their numbers.
+// Three rules: a message goes only to the subscribers of its channel at that time, none of them
+// receives it twice, and each receives messages in the order of their numbers.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,4 @@
-// Questions, their answers and their deadline. See hook_requests.h.
+// Hook requests, their answers and their deadline. See hook_requests.h.
 #include "hub/hook_requests.h"
 
 #include <algorithm>

@@ -59,7 +59,7 @@ class HookRequests final : public HookService {
 
   Parts parts_;
   frame::Hooks rules_;
-  /// By the number of the question, so that a late answer cannot be taken for a later one.
+  /// By the number of the hook request, so that a late answer cannot be taken for a later one.
   std::unordered_map<uint32_t, Waiting> waiting_;
   uint32_t last_request_ = 0;
   uint16_t now_ = 0;

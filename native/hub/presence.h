@@ -1,4 +1,4 @@
-// What the manager knows of subscribers: the number of each channel, presence events, and lists.
+// Reports about subscribers to the manager: the number of each channel, presence events, and lists.
 #pragma once
 
 #include <cstdint>
@@ -51,8 +51,8 @@ class Presence {
 
   /// Sends changed numbers to the manager, before each replay request.
   void send_counts();
-  /// Sends changed numbers and a step of report_again(), and drops channels for which there is no
-  /// room; a few times a second.
+  /// Sends changed numbers and a step of report_again(), and drops channels without room; a few
+  /// times a second.
   void report();
   /// Reports every channel again, in steps: the manager's table of interest was full.
   void report_again(const frame::InterestRequest& request);

@@ -10,14 +10,14 @@ namespace megacomet {
 /// The values of `Log.level`.
 enum class LogLevel : uint8_t { kInfo, kWarn, kError };
 
-/// Which processes hold a listening socket; this decides what a drain does to it. The values of
+/// Which processes hold a listening socket; this decides how a drain treats it. The values of
 /// `Configure.listeners`. kOwn: this worker alone; it empties the queue and shuts the socket down.
 /// kShared: all workers (a unix socket); they empty the queue, and the manager closes the socket.
 /// kInherited: the init system too; the queue is left for the next service.
 enum class Ownership : uint8_t { kOwn, kShared, kInherited };
 
-/// What happens to a subscriber whose send queue is full when a message arrives: it is
-/// disconnected, loses its oldest pending message, or keeps only the newest one.
+/// The policy for a subscriber whose send queue is full when a message arrives: it is disconnected,
+/// loses its oldest pending message, or keeps only the newest one.
 enum class SlowPolicy : uint8_t { kDisconnect, kDropOldest, kLatestOnly };
 
 /// How a token is signed (RFC 7518 3.1, RFC 8037 3.1). The values of `Access.algorithms`: the
@@ -39,14 +39,15 @@ constexpr uint8_t kJoinLeave = 8;
 constexpr uint8_t kClientHistory = 16;
 }  // namespace namespace_flag
 
-/// What a client requests of the manager. The values of `ClientRequest.kind`.
+/// The requests of a client to the manager. The values of `ClientRequest.kind`.
 enum class ClientRequestKind : uint8_t { kPresence, kHistory };
 
-/// What a client without a token wants to do, about which the application is asked. The values of
+/// The actions of a client without a token, about which the application is asked. The values of
 /// `HookRequest.action`.
 enum class HookAction : uint8_t { kConnect, kSubscribe, kPublish, kRefresh };
 
-/// The values of `HookAnswer.verdict`. kUnavailable: there is no decision; the client may retry.
+/// The values of `HookAnswer.verdict`. kUnavailable: the application did not decide; the client may
+/// retry.
 enum class HookVerdict : uint8_t { kAllow, kDeny, kUnavailable };
 
 /// Bits of the `flags` of a Publish or Message frame. kBinary: the data are bytes, not text.
@@ -154,11 +155,12 @@ constexpr uint8_t kPublicHandshakes = 8;
   F(texts, origins)                   \
   F(texts, subprotocols)
 
-/// Who may use the comet protocols: sent before Configure, and again when keys change. Without it
-/// everybody may do everything. `algorithms` has a TokenAlgorithm for each key, `key_ids` its `kid`
-/// or an empty text, and `keys` its secret or public key (DER) in base64url. `issuer`, `audience`
-/// and `cookie` are empty for none. Everybody may subscribe to the names and patterns of `publics`.
-/// `url_keys` are the secrets of signed URLs in base64url. `flags` is a set of access_flag.
+/// The access rules of the comet protocols: sent before Configure, and again when keys change.
+/// Without it everybody may do everything. `algorithms` has a TokenAlgorithm for each key,
+/// `key_ids` its `kid` or an empty text, and `keys` its secret or public key (DER) in base64url.
+/// `issuer`, `audience` and `cookie` are empty for none. Everybody may subscribe to the names and
+/// patterns of `publics`. `url_keys` are the secrets of signed URLs in base64url. `flags` is a set
+/// of access_flag.
 #define MC_ACCESS(F)     \
   F(u8, flags)           \
   F(texts, url_keys)     \
@@ -204,9 +206,9 @@ constexpr uint8_t kPublicHandshakes = 8;
 /// `tables`, which is empty.
 #define MC_RECOUNT(F) F(u8, tables)
 
-/// About what the application is asked, sent before Configure; without it, about nothing.
-/// `actions` are values of HookAction. A request about a client has the values of these header
-/// fields and cookies.
+/// The actions that the application decides, sent before Configure; without it, none. `actions` are
+/// values of HookAction. A request about a client has the values of these header fields and
+/// cookies.
 #define MC_HOOKS(F)   \
   F(numbers, actions) \
   F(texts, headers)   \
@@ -430,8 +432,8 @@ constexpr uint8_t kPublicHandshakes = 8;
 
 /// A client without a token waits for the application's decision. `action` is a HookAction.
 /// `transport` is sse, stream, poll or websocket; `address` the client's, empty for a unix socket.
-/// `token` is what the client presents in place of a token, or empty. A name and the value at the
-/// same index belong together; what the client did not send is left out.
+/// `token` is the credential that the client presents in place of a token, or empty. A name and the
+/// value at the same index belong together; values that the client did not send are left out.
 #define MC_HOOK_REQUEST(F) \
   F(u32, request)          \
   F(u8, action)            \

@@ -15,8 +15,8 @@
 
 namespace megacomet {
 
-/// What a row counts: 40 bits of a keyed hash, so that nobody can aim at the row of another; never
-/// 0. The low bits choose the row.
+/// The key of a row: 40 bits of a keyed hash, so that a client cannot aim at another row; never 0.
+/// The low bits choose the row.
 using LimitTag = uint64_t;
 constexpr LimitTag kLimitTagMask = (uint64_t{1} << 40) - 1;
 

@@ -10,7 +10,7 @@ namespace megacomet {
 /// How a dialed connection receives messages. The values of `Subscribe.transport`.
 enum class DialTransport : uint8_t { kTcp, kSse, kWebSocket, kPoll, kStream };
 
-/// What a dialer does. The values of `Progress.phase`.
+/// The phases of a dialer. The values of `Progress.phase`.
 enum class DialPhase : uint8_t { kNone, kOpen, kVerify, kExchange, kGather };
 
 /// The first command of a dialer. `targets` and `sources` are "host port" pairs in numeric form.

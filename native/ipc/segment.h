@@ -1,7 +1,7 @@
 // The shared stats: the list of counters, the block of a worker, and the manager's view of all.
-// Each worker has a memfd of its own, which no other worker can write. The manager keeps what it
-// believes in its own memory and checks every value that it reads, so a worker in hostile hands can
-// only end itself. Totals belong to the slot and outlive the worker that counted them.
+// Each worker has a memfd of its own, which no other worker can write. The manager keeps the values
+// that it believes in its own memory and checks every value that it reads, so a worker in hostile
+// hands can only end itself. Totals belong to the slot and outlive the worker that counted them.
 #pragma once
 
 #include <atomic>
@@ -42,11 +42,11 @@ enum class CounterKind : uint8_t { kTotal, kGauge };
   X(kAcceptPausedTotal, "accept_paused_total", kTotal,                                            \
     "Pauses of a listener that lacked descriptors, memory, capacity or accept tokens.")           \
   X(kRejectedTotal, "rejected_total", kTotal,                                                     \
-    "Connections refused because the server was full or drained; the causes follow.")             \
+    "Connections rejected because the server was full or drained; the causes follow.")            \
   X(kRejectedFullTotal, "rejected_full_total", kTotal,                                            \
     "Rejected because --max-connections were open on the whole server.")                          \
   X(kRejectedDrainTotal, "rejected_drain_total", kTotal,                                          \
-    "Refused during a drain; each client was sent when to return.")                               \
+    "Rejected during a drain; each client received the time of its return.")                      \
   X(kRejectedDescriptorsTotal, "rejected_descriptors_total", kTotal,                              \
     "Rejected with the spare descriptor because the worker had none left.")                       \
   X(kRejectedLimitedTotal, "rejected_limited_total", kTotal,                                      \

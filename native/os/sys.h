@@ -17,7 +17,7 @@ namespace megacomet::sys {
 /// wall clock has no effect. The values of two processes on one machine can be compared.
 uint64_t monotonic_ns();
 
-/// Seconds of the epoch by the wall clock, for what others date: tokens.
+/// Seconds of the epoch by the wall clock, for dates of others: tokens.
 uint64_t wall_s();
 
 /// Fills a buffer of at most 256 bytes with random bytes for secrets. False if the kernel has none
@@ -45,7 +45,7 @@ struct Accepted {
 };
 
 /// Takes one connection from a listener, non-blocking and close-on-exec. `peer` gets the address of
-/// its other end; null where nobody asks.
+/// its other end; may be null.
 Accepted accept(int listener, sockaddr_storage* peer = nullptr);
 
 enum class IoStatus { kDone, kAgain, kEnd, kFailed };
@@ -92,7 +92,7 @@ void close_on_exec(int first);
 /// Between these two calls a process that this thread starts inherits no descriptor that it is not
 /// given. If `drops_capabilities`, it has no capability either, even as root (SECBIT_NOROOT):
 /// otherwise each thread would have to drop them, and one of Node's threads blocks all signals.
-/// Without CAP_SETPCAP the bit cannot be set. The second call takes what the first one returned:
+/// Without CAP_SETPCAP the bit cannot be set. The second call takes the result of the first one:
 /// the securebits of before, or -1.
 [[nodiscard]] int guard_spawn(bool drops_capabilities);
 void end_spawn(int securebits);

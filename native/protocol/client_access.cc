@@ -40,8 +40,8 @@ HttpFault invalid_token(TokenFault fault) {
   return {401, describe(fault), kTokenChallenge};
 }
 
-/// What a client presents to say who it is. What it says on purpose comes before what a browser
-/// adds.
+/// The credential of a client. One that the client names itself comes before a cookie, which a
+/// browser adds.
 struct Presented {
   std::string_view token;
   bool is_cookie = false;

@@ -1,4 +1,4 @@
-// Whether a client may do what it asks for: its tokens, wherever they stand, and the grants.
+// Whether a client may do the requested action: its tokens, in any position, and the grants.
 // Nothing is checked where the server has no rules of access.
 #pragma once
 
@@ -16,7 +16,7 @@ namespace megacomet {
 /// Whether a request may go on.
 struct AccessCheck {
   HttpFault fault;
-  /// What the application decides before anything else happens.
+  /// The hook request whose answer decides, before anything else happens.
   std::optional<frame::HookRequest> question;
   /// Whether the request goes on without the token of its cookie, which was rejected.
   bool has_rejected_token = false;
@@ -26,7 +26,7 @@ struct AccessCheck {
 
 /// Gives the connection the identity of the request's token, adds the channels of that token to the
 /// request, and checks that the client may subscribe to each of its channels. `decision` is about
-/// the question that the last call of this request had; null in the first.
+/// the hook request that the last call of this request had; null in the first.
 [[nodiscard]] AccessCheck check_request_access(Services& services,
                                                Connection* connection,
                                                const HttpHead& head,
@@ -50,7 +50,7 @@ struct AccessCheck {
                                Connection* connection,
                                std::string_view channel);
 
-/// Whether the client may read the presence or the history of a channel or pattern. Nobody may
+/// Whether the client may read the presence or the history of a channel or pattern. No client may
 /// where the server has neither keys nor public channels: a server that is open says nothing of its
 /// clients.
 [[nodiscard]] bool may_read(Services& services,

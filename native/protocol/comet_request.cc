@@ -268,7 +268,7 @@ bool is_of_known_page(const HttpHead& head, const frame::Comet& rules) {
   // A page's own EventSource sends no Origin, but all browsers send Sec-Fetch-Site over TLS.
   if (!head.has(Field::kOrigin)) return head.value(Field::kSecFetchSite) == "same-origin";
   const std::string_view origin = head.value(Field::kOrigin);
-  // "null" names nobody: a sandboxed frame of any page has it.
+  // "null" is not an identity: a sandboxed frame of any page has it.
   if (origin == "null") return false;
   return is_own(origin, head) ||
          std::find(rules.origins.begin(), rules.origins.end(), origin) != rules.origins.end();

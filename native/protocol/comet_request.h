@@ -59,9 +59,9 @@ inline constexpr char kScopeChallenge[] =
     "Bearer realm=\"megacomet-ts\", error=\"insufficient_scope\"";
 inline constexpr char kTokenChallenge[] = "Bearer realm=\"megacomet-ts\", error=\"invalid_token\"";
 
-/// What a parameter of a query, or a member of a command, says by its name, in any case and with or
-/// without `-` and `_`. kStart: "since" or "cursor", which a page sets. kResume: "lastEventId",
-/// which client libraries add to a URL when they reconnect.
+/// The meaning of a parameter of a query, or of a member of a command, by its name, in any case and
+/// with or without `-` and `_`. kStart: "since" or "cursor", which a page sets. kResume:
+/// "lastEventId", which client libraries add to a URL when they reconnect.
 enum class CursorName : uint8_t { kNone, kStart, kResume };
 [[nodiscard]] CursorName cursor_name(std::string_view name);
 
@@ -71,8 +71,8 @@ enum class CursorName : uint8_t { kNone, kStart, kResume };
                                            const frame::Comet& rules,
                                            CometRequest* out);
 
-/// The path of a request for a log line. Anybody who knows the id in the path of a mailbox can read
-/// it, so `/ID.js` stands for each path that may have one.
+/// The path of a request for a log line. Anybody with the id in the path of a mailbox can read it,
+/// so `/ID.js` stands for each path that may have one.
 [[nodiscard]] std::string_view loggable_path(std::string_view path, const frame::Comet& rules);
 
 /// The response's Access-Control-Allow-Origin for a request with this Origin; empty if there is

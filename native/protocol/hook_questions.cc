@@ -1,4 +1,4 @@
-// Questions of requests and commands. See hook_questions.h.
+// Hook requests about requests and commands. See hook_questions.h.
 #include "protocol/hook_questions.h"
 
 #include <algorithm>

@@ -1,5 +1,5 @@
-// What the application is asked about clients without a token. Nothing is asked where there is no
-// hook, and nothing about a client with a valid token.
+// The hook requests about clients without a token. None is sent in a server without a hook, or
+// about a client with a valid token.
 #pragma once
 
 #include <optional>
@@ -27,7 +27,7 @@ inline constexpr char kUndecided[] = "no decision about this client now; retry l
                                       HookAction action,
                                       std::string_view token);
 
-/// A question about an action on channels.
+/// A hook request about an action on channels.
 [[nodiscard]] frame::HookRequest question_about(HookAction action,
                                                 std::vector<std::string> channels,
                                                 std::string_view token);

@@ -208,7 +208,7 @@ void open_poll(const RequestContext& context, const CometRequest& request) {
   const uint32_t timeout_max_s = context.rules().poll_timeout_s;
   const uint32_t timeout_s = std::min(request.timeout_s.value_or(timeout_max_s), timeout_max_s);
   session->answers_at_once = timeout_s == 0;
-  // A poll that is answered at once waits for what it missed, but not for a manager that is
+  // A poll that is answered at once waits for the missed messages, but not for a manager that is
   // stopped.
   context.services.connections->set_deadline(connection, std::max(timeout_s, 1U));
   subscribe(context, request);
@@ -355,7 +355,7 @@ void serve(const RequestContext& context, const CometRequest& request) {
   }
 }
 
-/// `decision` is about the question that the request had before; null in its first call.
+/// `decision` is about the hook request of the request before; null in its first call.
 void handle(const RequestContext& context, const HookDecision* decision) {
   if (decision == nullptr) {
     context.services.counters->add(Counter::kRequestsTotal);
@@ -403,7 +403,7 @@ void reject_head(Services& services,
   reject(services, connection, {result.answer, sentence.c_str()}, options, {});
 }
 
-/// Keeps a request, and what follows it, until the application has decided.
+/// Keeps a request, and the bytes after it, until the application has decided.
 void keep_pending(Services& services, Connection* connection, std::string_view bytes) {
   services.connections->set_deadline(connection, services.rules->heartbeat_s);
   Session* session = services.sessions->acquire(connection);

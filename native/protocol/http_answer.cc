@@ -28,7 +28,7 @@ void write_origin(HttpWriter* writer, std::string_view origin) {
   if (origin.empty()) return;
   writer->field("Access-Control-Allow-Origin", origin);
   writer->field("Access-Control-Expose-Headers", "Megacomet-Cursor, Retry-After");
-  // The Fetch standard allows credentials for a named origin only, and "null" names nobody.
+  // The Fetch standard allows credentials for a named origin only, and "null" is not an identity.
   if (origin == "*" || origin == "null") return;
   writer->field("Access-Control-Allow-Credentials", "true");
   writer->field("Vary", "Origin");

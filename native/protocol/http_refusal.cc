@@ -48,7 +48,7 @@ AnswerOptions options_of(const Services& services, const HttpHead& head) {
   return options;
 }
 
-/// The response to what a client has sent, complete or not.
+/// The response to the request of a client, complete or not.
 std::string refusal(Services& services,
                     std::string_view request,
                     bool is_last,

@@ -17,14 +17,14 @@ namespace megacomet {
 /// error.
 [[nodiscard]] std::string_view allowed_origin_in(const Services& services, std::string_view bytes);
 
-/// The response to a peer that is refused before it is served. Empty if the request is incomplete
+/// The response to a peer that is rejected before it is served. Empty if the request is incomplete
 /// and not `is_last`.
 [[nodiscard]] std::string http_refusal(Services& services,
                                        Refusal reason,
                                        std::string_view request,
                                        bool is_last);
 
-/// What exceeds a limit of an address, for its client.
+/// The exceeded limit of an address, as a sentence for its client.
 [[nodiscard]] std::string limit_sentence(const Services& services, Refusal reason);
 
 /// The response to a request over a limit, which `sentence` names.

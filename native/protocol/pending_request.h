@@ -1,5 +1,4 @@
-// Requests that wait for the application's decision: nothing is sent meanwhile, and what arrives is
-// kept.
+// Requests that wait for the application's decision: nothing is sent meanwhile, and input is kept.
 #pragma once
 
 #include "connection/protocol.h"

@@ -1,5 +1,5 @@
 // The PROXY header that a trusted balancer sends before its client's first byte. The protocol of
-// the listener reads what follows.
+// the listener reads the bytes after it.
 #pragma once
 
 #include "connection/protocol.h"

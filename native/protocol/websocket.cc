@@ -265,8 +265,8 @@ void handle_waiting(Services& services, Connection* connection, const HookDecisi
   }
 }
 
-/// Handles what the application ordered while a command was pending. An order can begin another
-/// replay.
+/// Handles the orders of the application that arrived while a command was pending. An order can
+/// begin another replay.
 void handle_orders(Services& services, Connection* connection) {
   while (connection->is_busy() && !is_command_pending(*connection)) {
     std::vector<ChannelOrder>& orders = connection->session->orders;

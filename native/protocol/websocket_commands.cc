@@ -48,7 +48,7 @@ bool reject(Services& services,
   return send_command_error(services, connection, error, command.channel(), id);
 }
 
-/// What is wrong with the number of channels of a connection with these as well; null if nothing.
+/// Why a connection cannot have these channels as well, by their number; null if it can.
 const char* too_many_with(Services& services,
                           const Connection& connection,
                           const std::vector<std::string>& names) {

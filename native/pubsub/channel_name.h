@@ -19,8 +19,7 @@ namespace megacomet {
   return !name.empty() && name.back() == '*';
 }
 
-/// What is wrong with the number of a connection's channels, each named once; null if it is
-/// allowed.
+/// Why a connection cannot have this number of channels, each named once; null if it can.
 template <typename Names>
 [[nodiscard]] const char* too_many_channels(const Names& names, size_t channels_max) {
   if (names.size() > channels_max) return "channel: too many for one connection";

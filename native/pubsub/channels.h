@@ -67,8 +67,7 @@ class Channels {
 
   /// Adds a subscriber and returns its position.
   uint32_t add(uint32_t channel, uint32_t fd);
-  /// Removes a subscriber. The last one moves to its position and is returned; kNone if nobody
-  /// moved.
+  /// Removes a subscriber. The last one moves to its position and is returned; kNone if none moved.
   uint32_t remove(uint32_t channel, uint32_t position);
 
   /// Puts a message into the cache, and evicts the oldest beyond the bounds: those of the channel,

@@ -31,7 +31,7 @@ class FanoutHandler {
 
 class Fanout {
  public:
-  /// `clock` gives nanoseconds that never go back.
+  /// `clock` gives monotonic nanoseconds.
   Fanout(Channels* channels, FanoutHandler* handler, uint64_t (*clock)() = sys::monotonic_ns)
       : channels_(channels), handler_(handler), clock_(clock) {}
   Fanout(const Fanout&) = delete;

@@ -10,7 +10,7 @@
 
 namespace megacomet {
 
-/// Who may subscribe without a grant. kServer: the server's option decides.
+/// Whether clients may subscribe without a grant. kServer: the server's option decides.
 enum class Publicity : uint8_t { kServer, kPublic, kPrivate };
 
 struct NamespaceRules {

@@ -31,7 +31,7 @@ class TlsHandshake final : HandshakeObserver {
 
   /// Takes bytes of the peer.
   HandshakeStatus feed(const uint8_t* bytes, size_t size);
-  /// Takes what is to be sent to the peer, also after a failure.
+  /// Takes the bytes for the peer, also after a failure.
   [[nodiscard]] std::string output();
 
   // After kDone.

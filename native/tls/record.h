@@ -40,7 +40,7 @@ enum class TlsAlert : uint8_t {
   kUserCanceled = 90,
 };
 
-/// The beginning of what a peer sent.
+/// The beginning of the bytes that a peer sent.
 enum class TlsHeader : uint8_t {
   /// More bytes are needed.
   kIncomplete,
@@ -63,7 +63,7 @@ struct OpenedRecord {
 
 enum class OpenStatus : uint8_t {
   kOpened,
-  /// The tag is wrong, or there is no room for one.
+  /// The tag is wrong or missing.
   kBadMac,
   /// Padding without a type.
   kEmpty,

@@ -49,7 +49,7 @@ constexpr std::array<TlsSuiteInfo, kTlsSuites> kTlsSuiteInfos = {{
 /// A traffic secret; the suite says how many of its bytes count.
 using TlsSecret = std::array<uint8_t, kTlsSecretBytesMax>;
 
-/// What protects the records of one direction (RFC 8446 7.3).
+/// The keys of the records of one direction (RFC 8446 7.3).
 struct TlsKeys {
   std::array<uint8_t, kTlsKeyBytesMax> key;
   std::array<uint8_t, kTlsIvBytes> iv;

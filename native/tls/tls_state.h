@@ -29,7 +29,7 @@ struct TlsState {
   bool owes_update : 1;
   /// Our close_notify was sent: nothing may follow it.
   bool is_write_closed : 1;
-  /// The peer's close_notify has arrived, or an error ended reading: what follows is ignored.
+  /// The peer's close_notify has arrived, or an error ended reading: later bytes are ignored.
   bool is_read_closed : 1;
   /// Data records without content in a row.
   uint8_t empty_records;
@@ -43,6 +43,6 @@ struct TlsState {
   uint16_t ignored_bytes;
 };
 
-static_assert(sizeof(TlsState) <= 192, "what a million idle TLS connections cost");
+static_assert(sizeof(TlsState) <= 192, "a million idle TLS connections pay for it");
 
 }  // namespace megacomet

@@ -35,7 +35,8 @@ void restrict_process() {
   // A worker binds and opens nothing. Where root started it, see guard_spawn() for other threads.
   sys::forbid_new_privileges();
   sys::drop_capabilities();
-  // Without a filter in the kernel the worker still serves: what it shares is bounded elsewhere.
+  // Without a filter in the kernel the worker still serves: everything that it shares is bounded
+  // elsewhere.
   sandbox::isolate_from_processes();
 }
 

@@ -1,4 +1,4 @@
-// What a worker does to its process before it serves: checks its Configure frame, gives up
+// The preparation of a worker's process before it serves: checks its Configure frame, gives up
 // privileges, and divides its descriptors.
 #pragma once
 

@@ -200,7 +200,7 @@ void Worker::on_prepare(struct ev_loop*, ev_prepare* watcher, int) {
 void Worker::end_iteration() {
   if (hub_.is_on()) {
     waker_.wake_after(slices_.run());
-    // What the manager sends next stays in the stream until fan-out has room for it.
+    // Later frames stay in the stream until fan-out has room for them.
     control_.set_reading(!hub_.is_full());
   }
   // The heartbeat is written here and not by the timer alone: an iteration of 18,000 callbacks
@@ -344,7 +344,7 @@ void Worker::drain(const frame::Drain& command) {
 }
 
 void Worker::on_drained(uint32_t closed) {
-  // Peers are refused until the manager hangs up, which is when every worker has drained.
+  // Peers are rejected until the manager hangs up, which is when every worker has drained.
   control_.send(frame::Goodbye{closed});
 }
 

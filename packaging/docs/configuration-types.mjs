@@ -59,8 +59,8 @@ import type { Logger } from '../base/logger.js';
 export interface ServerOptions {
 ${options.map(field).join('\n')}
   /**
-   * Comet: decides about clients without a token, as a function in place of \`hookUrl\`. Default: nobody is
-   * asked.
+   * Comet: decides about clients without a token, as a function in place of \`hookUrl\`. Default:
+   * off.
    */
   authorize?: Authorize;
   /** Receiver of the log lines; a pino instance fits. Default: no log. */

@@ -9,7 +9,7 @@ import { seededRandom } from '../support/random.js';
 
 const CASES = Number(process.env['ACCESS_CASES'] ?? 12);
 
-t.test('clients read what they are granted, and nothing else', async (t) => {
+t.test('clients read the channels of their grants, and nothing else', async (t) => {
   const random = seededRandom(t);
   const secret = new Secret(t);
   const options = { tokenKey: [secret.option], public: PUBLIC, mailboxes: true, workers: 2 };

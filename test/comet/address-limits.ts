@@ -5,7 +5,7 @@ import { AddressPeer, openIn, totalOf, TRANSPORTS } from '../support/address-pee
 import { startComet } from '../support/comet-world.js';
 import { until } from '../support/helpers.js';
 
-/** Sends what a poll or stream that waits does not: nothing arrives, but it is open. */
+/** Connections of one address. */
 const LIMIT = 4;
 
 for (const workers of [1, 2]) {

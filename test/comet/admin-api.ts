@@ -1,4 +1,4 @@
-// What a service asks of a running server over HTTP, and the same through the library: presence,
+// Requests of a service to a running server over HTTP, and the same through the library: presence,
 // history, broadcast, channels of a user, disconnecting, and info. Each error has a code.
 import t, { type Test } from 'tap';
 

@@ -1,4 +1,4 @@
-// The claims of Centrifugo's tokens, as docs/tokens.md says what becomes of each.
+// The claims of Centrifugo's tokens, each handled as docs/tokens.md says.
 import { createHmac } from 'node:crypto';
 import t, { type Test } from 'tap';
 

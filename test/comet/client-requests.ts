@@ -1,5 +1,5 @@
 // Commands of WebSocket clients that the manager answers: presence, history, and the acknowledgement
-// of a publish. Who may, what the answers have, and what happens when one cannot be given.
+// of a publish. The grants, the members of the answers, and the errors without an answer.
 import t, { type Test } from 'tap';
 
 import { Secret } from '../support/client-tokens.js';

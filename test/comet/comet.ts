@@ -75,7 +75,7 @@ t.test('a client that is counted as a subscriber receives the next message', asy
 });
 
 t.test(
-  'a client that reconnects with a cursor receives what it missed, on any transport',
+  'a client that reconnects with a cursor receives the missed messages, on any transport',
   async (t) => {
     const world = await startComet(t);
     for (const Before of CLIENTS) {

@@ -35,7 +35,7 @@ for (const workers of [1, 2]) {
       const world = await start(t, { workers });
       const open = (fields: string): AddressPeer =>
         AddressPeer.request(t, world, through(fields, { transport }));
-      // What the client wrote itself, 9.9.9.9, does not count.
+      // 9.9.9.9, which the client wrote itself, does not count.
       const first = open('X-Forwarded-For: 9.9.9.9, 1.2.3.4\r\n');
       open('Forwarded: for=9.9.9.8, for="1.2.3.4:99";proto=http, for=10.0.0.7\r\n');
       await until('both', () => openIn(world) === 2);
@@ -54,7 +54,7 @@ for (const workers of [1, 2]) {
     });
 
     t.test(
-      `${transport}, ${workers} workers: a peer that is not trusted names nobody`,
+      `${transport}, ${workers} workers: the field of a peer that is not trusted is ignored`,
       async (t) => {
         const world = await start(t, { workers });
         const open = (index: number): AddressPeer =>
@@ -86,7 +86,7 @@ t.test('a connection of a proxy serves one client after the other', async (t) =>
     await until('an answer', () => pooled.text.split('HTTP/1.1 2').length === count + 1);
     pooled.socket.write(poll(`1.2.3.${count % 3}`));
   }
-  // Between two requests the connection counts for nobody.
+  // Between two requests the connection counts for no client.
   for (const address of ['1.2.3.0', '1.2.3.0', '1.2.3.1', '1.2.3.1']) {
     AddressPeer.request(t, world, through(`X-Forwarded-For: ${address}\r\n`));
   }

@@ -34,21 +34,24 @@ async function start(t: Test, options: ServerOptions): Promise<HookWorld> {
   return { ...world, hook };
 }
 
-/** The addresses of the questions about a client that sends a request and, over a WebSocket, a command. */
+/**
+ * The addresses of the hook requests about a client that sends a request and, over a WebSocket, a
+ * command.
+ */
 async function addresses(t: Test, world: HookWorld, options: PeerOptions): Promise<string> {
   world.hook.asked.length = 0;
   const peer = AddressPeer.request(t, world, options);
-  await until('a question', () => world.hook.asked.length === 1);
+  await until('a hook request', () => world.hook.asked.length === 1);
   await until('the response', () => peer.text.includes('\r\n\r\n') || options.transport === 'poll');
   if (options.transport === 'websocket') {
     peer.socket.write(frame(TEXT, '{"type":"subscribe","channel":"b"}'));
-    await until('the next question', () => world.hook.asked.length === 2);
+    await until('the next hook request', () => world.hook.asked.length === 2);
   }
   await peer.close();
   return [...new Set(world.hook.asked.map(({ address }) => address))].join();
 }
 
-/** What a proxy at an address sends, and the address of the question. */
+/** The header of a proxy at an address, and the address in the hook request. */
 const NAMED: readonly (readonly [string, string, string])[] = [
   [PROXY, fields('2001:db8::1, 10.0.0.9'), '2001:db8::1'],
   [PROXY, fields('::ffff:1.2.3.5'), '1.2.3.5'],
@@ -98,7 +101,7 @@ t.test('behind proxies that send a PROXY header, on every transport', async (t) 
   for (const transport of TRANSPORTS) {
     t.equal(await after(line('1.2.3.4'), '', transport), '1.2.3.4', transport);
   }
-  t.equal(await after('PROXY UNKNOWN\r\n'), '127.0.0.1', 'a proxy that names nobody');
+  t.equal(await after('PROXY UNKNOWN\r\n'), '127.0.0.1', 'a proxy without a client address');
   t.equal(await after(line('127.0.0.9')), '127.0.0.9', 'an address that no limit counts');
   t.equal(await after(line('2001:db8::1')), '2001:db8::1');
   t.equal(await after(line('1.2.3.4'), fields('5.6.7.8')), '1.2.3.4', 'a client that lies');
@@ -117,7 +120,7 @@ t.test('behind a proxy on a unix socket', async (t) => {
     const before = hook.about('connect').length;
     const request = httpRequest({ socketPath, path: '/poll?channel=a&timeout=0', headers });
     request.on('error', () => undefined).end();
-    await until('a question', () => hook.about('connect').length > before);
+    await until('a hook request', () => hook.about('connect').length > before);
     request.destroy();
   }
   t.same(

@@ -80,21 +80,24 @@ t.test('an EventSource receives the time of its retry', async (t) => {
   t.match(text, /^HTTP\/1\.1 200 .*event: megacomet\.unavailable\n/s);
 });
 
-t.test('beyond 128 questions a client is rejected at once, and tokens never wait', async (t) => {
-  const secret = new Secret(t);
-  const world = await start(t, { tokenKey: [secret.option] });
-  world.hook.behaviour = hang;
-  const waiting = Array.from({ length: 130 }, () => statusOf(world, 'channel=a'));
-  await until('128 questions', () => metric(world, 'busyTotal') >= 2);
-  t.equal(metric(world, 'callsTotal'), 128);
-  const token = secret.token({ sub: 'ada', grants: { subscribe: ['a'] } });
-  t.equal(await statusOf(world, `channel=a&token=${token}`), 204);
-  t.equal(await statusOf(world, `channel=b&token=${token}`), 403, 'not asked either');
-  t.equal(await statusOf(world, `channel=a&token=${token}x`), 401, 'nor for a bad signature');
-  t.equal(Number(world.server.stats().totals['hookQuestionsTotal']), 130);
-  t.same(new Set(await Promise.all(waiting)), new Set([503]));
-  t.equal(metric(world, 'callsInFlight'), 0);
-});
+t.test(
+  'beyond 128 hook requests a client is rejected at once, and tokens never wait',
+  async (t) => {
+    const secret = new Secret(t);
+    const world = await start(t, { tokenKey: [secret.option] });
+    world.hook.behaviour = hang;
+    const waiting = Array.from({ length: 130 }, () => statusOf(world, 'channel=a'));
+    await until('128 hook requests', () => metric(world, 'busyTotal') >= 2);
+    t.equal(metric(world, 'callsTotal'), 128);
+    const token = secret.token({ sub: 'ada', grants: { subscribe: ['a'] } });
+    t.equal(await statusOf(world, `channel=a&token=${token}`), 204);
+    t.equal(await statusOf(world, `channel=b&token=${token}`), 403, 'not asked either');
+    t.equal(await statusOf(world, `channel=a&token=${token}x`), 401, 'nor for a bad signature');
+    t.equal(Number(world.server.stats().totals['hookQuestionsTotal']), 130);
+    t.same(new Set(await Promise.all(waiting)), new Set([503]));
+    t.equal(metric(world, 'callsInFlight'), 0);
+  },
+);
 
 t.test('an answer counts for its time, until the user is revoked', async (t) => {
   const world = await start(t);
@@ -141,7 +144,7 @@ t.test('commands of a WebSocket wait for the decision, in order', async (t) => {
   t.same(asked, ['connect  session', 'subscribe ada ', 'subscribe ada ', 'publish ada ']);
 });
 
-t.test('the function authorize decides; what it throws rejects the client', async (t) => {
+t.test('the function authorize decides; an exception of it rejects the client', async (t) => {
   let run: () => unknown = () => ({ allow: true, channels: ['a'] });
   const authorize = (): never => run() as never;
   const world = await startComet(t, { workers: 1, authorize });
@@ -163,7 +166,7 @@ t.test('a drain, and a client that leaves, end the wait', async (t) => {
   world.hook.behaviour = hang;
   const left = exchange(world.port, poll('channel=a'), () => true);
   const drained = exchange(world.port, poll('channel=b'));
-  await until('both questions', () => world.hook.asked.length === 2);
+  await until('both hook requests', () => world.hook.asked.length === 2);
   await world.server.close();
   t.match(await drained, /^HTTP\/1\.1 503 .*shutting down/s);
   await left;

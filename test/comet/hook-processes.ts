@@ -21,7 +21,7 @@ class SlowHook {
     server.behaviour = (asked, response) => this.held.push({ asked, response });
   }
 
-  /** Answers the questions that wait. */
+  /** Answers the hook requests that wait. */
   release(body: object): void {
     for (const { asked, response } of this.held.splice(0)) answer(body)(asked, response);
   }
@@ -33,7 +33,7 @@ async function start(t: Test, options: ServerOptions = {}): Promise<World & { ho
   return { ...world, hook };
 }
 
-/** Whether each question has one end, in the manager. */
+/** Whether each hook request has one end, in the manager. */
 function isBalanced(hook: Readonly<Record<string, number>>, questions: number): boolean {
   const of = (name: string): number => Number(hook[name]);
   const decided = of('allowedTotal') + of('deniedTotal') + of('failedTotal');
@@ -58,13 +58,13 @@ t.test('a worker that is killed ends its waiting clients, and its successor serv
   const world = await start(t);
   const { hook, server } = world;
   const peers = openAll(t, world);
-  await until('all questions', () => hook.held.length === peers.length);
+  await until('all hook requests', () => hook.held.length === peers.length);
   process.kill(Number(server.stats().workers[0]?.pid), 'SIGKILL');
   await until('their ends', () => peers.every(({ isClosed }) => isClosed));
   const late = hook.held.splice(0);
   await until('the successor', () => server.stats().workers[0]?.state === 'serving');
   const next = AddressPeer.request(t, world, {});
-  await until('its question', () => hook.held.length === 1);
+  await until('its hook request', () => hook.held.length === 1);
   for (const { asked, response } of late) answer(ALLOW)(asked, response);
   hook.release({ allow: false, status: 401 });
   t.equal(await next.answer(), '401', 'answers to the dead worker are not for the next client');
@@ -80,7 +80,7 @@ t.test('a worker that is killed during a command ends its WebSocket', async (t) 
   const peer = AddressPeer.request(t, world, { transport: 'websocket' });
   await until('the subscription', () => peer.text.includes('"subscribed"'));
   peer.socket.write(frame(TEXT, '{"type":"subscribe","channel":"b"}'));
-  await until('the question', () => world.hook.held.length === 1);
+  await until('the hook request', () => world.hook.held.length === 1);
   process.kill(Number(world.server.stats().workers[0]?.pid), 'SIGKILL');
   await until('its end', () => peer.isClosed);
   world.hook.release({ allow: true });
@@ -117,7 +117,7 @@ t.test('a manager that hangs has its workers reject the clients that wait', asyn
     transport: 'websocket',
     query: '&channel=open',
   });
-  await until('its question', () => hook.held.length === 1);
+  await until('its hook request', () => hook.held.length === 1);
   hook.release(ALLOW);
   await until('the subscription', () => open.text.includes('"subscribed"'));
   process.kill(program.server.pid, 'SIGSTOP');
@@ -125,16 +125,16 @@ t.test('a manager that hangs has its workers reject the clients that wait', asyn
   const peers = openAll(t, program);
   await until('a rejection of each', () => peers.every((peer) => isAnswered(peer)));
   await until('an error', () => open.text.includes('no decision about this client now'));
-  t.equal(hook.held.length, 0, 'nobody was asked');
+  t.equal(hook.held.length, 0, 'no hook request');
   process.kill(program.server.pid, 'SIGCONT');
-  await until('the questions', () => hook.held.length === peers.length + 1);
+  await until('the hook requests', () => hook.held.length === peers.length + 1);
   hook.release({ allow: true });
   await until('the counters', async () => isBalanced(await counters(), peers.length + 2));
   await program.untilTotal('hookUnansweredTotal', peers.length + 1);
   t.equal(await program.server.total('hookQuestionsTotal'), peers.length + 2);
-  // The late answers were for nobody; the next client has one of its own.
+  // The late answers were ignored; the next client has one of its own.
   const next = AddressPeer.request(t, program, { transport: 'stream' });
-  await until('its question', () => hook.held.length === 1);
+  await until('its hook request', () => hook.held.length === 1);
   hook.release({ allow: false });
   t.equal(await next.answer(), '403');
   open.socket.write(frame(TEXT, '{"type":"subscribe","channel":"open"}'));
@@ -145,7 +145,7 @@ t.test('a manager that hangs has its workers reject the clients that wait', asyn
 t.test('a manager that is stopped while the application answers answers afterwards', async (t) => {
   const { program, hook, counters } = await launch(t);
   const peers = openAll(t, program);
-  await until('all questions', () => hook.held.length === peers.length);
+  await until('all hook requests', () => hook.held.length === peers.length);
   process.kill(program.server.pid, 'SIGSTOP');
   hook.release(ALLOW);
   process.kill(program.server.pid, 'SIGCONT');

@@ -18,7 +18,7 @@ async function start(t: Test, options: ServerOptions = {}): Promise<HookWorld> {
   return { ...world, hook };
 }
 
-/** Sends a command, and returns what the server sends until the answer of a type. */
+/** Sends a command, and returns the messages of the server until the answer of a type. */
 async function ask(client: CommandClient, command: object, type: string): Promise<string[]> {
   const before = client.told.length;
   client.say(JSON.stringify(command));
@@ -52,7 +52,7 @@ t.test('an answer to refresh has the new time and the new grants', async (t) => 
   t.match(client.told[0], /^\{"type":"connected","user":"ada","expiresInSeconds":\d{3,4}\}$/);
   world.hook.behaviour = answer({ ...ADA, expiresInSeconds: 50_000, grants: { subscribe: ['b'] } });
   const told = await ask(client, { type: 'refresh', token: 's2', id: '7' }, 'refreshed');
-  t.equal(told[0], '{"type":"unsubscribed","channels":["a"]}', 'what it may not have any more');
+  t.equal(told[0], '{"type":"unsubscribed","channels":["a"]}', 'the channel without a grant');
   t.match(told[1], /^\{"type":"refreshed","user":"ada","expiresInSeconds":49\d{3},"id":"7"\}$/);
   t.strictSame(world.hook.about('refresh'), [
     {
@@ -74,7 +74,7 @@ const status =
 
 const REJECTED: readonly (readonly [string, Behaviour, RegExp])[] = [
   ['another user', answer({ allow: true, user: 'bob' }), /"error":"token: /],
-  ['nobody by name', answer({ allow: true }), /"error":"token: /],
+  ['without a user', answer({ allow: true }), /"error":"token: /],
   ['a denial', answer({ allow: false, reason: 'log in again' }), /"error":"log in again"/],
   ['an error', status(500), /"error":"no decision about this client now; retry later"/],
   ['an invalid answer', answer({ allow: true, user: 5 }), /"error":"no decision about this/],

@@ -1,4 +1,4 @@
-// Header fields of every response: what RFC 9110 and the Fetch standard demand, whatever the status.
+// Header fields of every response: the demands of RFC 9110 and the Fetch standard, with any status.
 import t from 'tap';
 
 import { exchange, startComet } from '../support/comet-world.js';

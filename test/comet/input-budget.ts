@@ -16,7 +16,7 @@ import { until } from '../support/helpers.js';
 import { fragments, frame, handshake, TEXT } from '../support/websocket-peer.js';
 
 const MEGABYTE = 1_048_576;
-/** Memory besides incomplete requests: sessions, and what the allocator keeps. */
+/** Memory besides incomplete requests: sessions, and memory that the allocator keeps. */
 const BESIDES = 4 * MEGABYTE;
 
 /** A client that sends the given bytes and records the answers. */
@@ -173,7 +173,7 @@ t.test('commands that wait for the manager count too', async (t) => {
     peers.push(await Peer.open(t, world.port, handshake('/ws')));
   }
   await until('the upgrades', () => peers.every(({ text }) => text.startsWith('HTTP/1.1 101 ')));
-  // A cursor of another epoch: only the manager can tell what was missed.
+  // A cursor of another epoch: only the manager knows the missed messages.
   const ask = { type: 'subscribe', channel: 'a', since: '3f9c0a71d25be846.1' };
   const ping = JSON.stringify({ type: 'ping', padding: 'x'.repeat(900) });
   const commands = [JSON.stringify(ask), ...Array.from({ length: 60 }, () => ping)];

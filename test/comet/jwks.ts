@@ -50,7 +50,7 @@ const counters = ({ server }: World): Record<string, number> =>
 const failureOf = ({ lines }: KeyWorld): unknown =>
   lines.find(({ message }) => message === 'keys of the issuer not fetched')?.fields;
 
-/** What the log says about keys that verify nothing. */
+/** The log lines about keys that verify nothing. */
 const ignoredOf = ({ lines }: KeyWorld): unknown =>
   lines.find(({ message }) => message === 'keys of the issuer verify no token')?.fields['ignored'];
 

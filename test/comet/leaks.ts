@@ -1,4 +1,4 @@
-// What outsiders can learn or write by the log, the stats and the metrics.
+// Knowledge and text of outsiders in the log, the stats and the metrics.
 import { createConnection } from 'node:net';
 
 import t, { type Test } from 'tap';

@@ -1,5 +1,5 @@
-// Namespaces in a running server: who may subscribe and publish, history, join and leave messages,
-// and their change while the server runs.
+// Namespaces in a running server: access to subscribing and publishing, history, join and leave
+// messages, and their change while the server runs.
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
@@ -42,7 +42,7 @@ async function published(client: CommandClient, channel: string): Promise<string
   return answers.flatMap(({ error }) => error ?? []).join();
 }
 
-t.test('a namespace says who may subscribe', async (t) => {
+t.test('a namespace decides whether clients may subscribe', async (t) => {
   const namespaces: Definitions = {
     'open/*': { public: true },
     'open/secret/*': { public: false },
@@ -138,7 +138,7 @@ t.test('a namespace has its own history, policy and spread', async (t) => {
   t.strictSame(await resumed('many/1'), [['0', '1', '2', '3', '4', 'last'], 0]);
   t.strictSame(await resumed('few/1'), [['3', '4', 'last'], 1]);
   t.strictSame(await resumed('none/1'), [['last'], 1]);
-  // Once more: the worker's cache must not give what the history has dropped.
+  // Once more: the worker's cache must not give messages that the history has dropped.
   t.strictSame(await resumed('few/1', 'end'), [['4', 'last', 'end'], 1]);
 });
 
@@ -226,7 +226,7 @@ t.test('subscribers learn who joins and leaves, where the namespace says so', as
   late.cursor = watcher.seen[0]?.cursor ?? '';
   await late.open();
   await until('the message', () => late.data.includes('a'));
-  t.equal(late.lost, 0, 'join and leave messages are not kept, and nobody misses them');
+  t.equal(late.lost, 0, 'join and leave messages are not kept, and do not count as missed');
 });
 
 t.test('a crowd gets no join and leave messages', async (t) => {

@@ -79,7 +79,7 @@ async function start(t: Test, ...args: string[]): Promise<Stage> {
   const fixed = ['--workers', '1', '--handshake-timeout', '2', '--keep-alive-timeout', '2'];
   const program = await Program.start(t, { args: [...fixed, ...args] });
   const clients = await subscribeAll(program);
-  // After a failure, one whose partition nobody healed would keep this process alive.
+  // After a failure, one behind an open partition would keep this process alive.
   t.teardown(() => clients.forEach((client) => client.close()));
   await program.untilTotal('subscriptions', clients.length);
   return { program, clients, sent: [] };

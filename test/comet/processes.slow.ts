@@ -139,7 +139,7 @@ async function openFlood(t: Test, { server, port }: Program): Promise<Socket[]> 
   return sockets;
 }
 
-/** Publishes so much that messages queued for one worker would show in the manager's memory. */
+/** Publishes enough for the messages queued for one worker to show in the manager's memory. */
 async function flood(program: Program, group: Reconnecting, pid: number): Promise<number> {
   const before = readPrivateBytes(procReader, pid) ?? 0;
   const data = 'x'.repeat(60_000);
@@ -208,7 +208,7 @@ t.test('workers and clients wait for a stopped manager', async (t) => {
   t.same(
     late.data,
     group.sent.slice(1),
-    'a client that connected meanwhile receives what it missed',
+    'a client that connected meanwhile receives the missed messages',
   );
   await until('all to be answered', () => talker.seen.length + talker.errors.length === count);
   const numbers = talker.data.map((data) => parseInt(data, 10));
@@ -251,7 +251,7 @@ for (const [signal, isGroup] of [
   ['SIGTERM', false],
   ['SIGINT', true],
 ] as const) {
-  t.test(`what was published before ${signal} arrives before the final response`, async (t) => {
+  t.test(`a message published before ${signal} arrives before the final response`, async (t) => {
     const program = await Program.start(t, {
       args: ['--workers', '2', '--drain', '1'],
       detached: isGroup,

@@ -32,7 +32,7 @@ function start(t: Test, options: object = {}): Promise<World> {
 }
 
 for (const protocol of ['comet', 'echo'] as const) {
-  t.test(`${protocol}: a header and what follows it in the same segment`, async (t) => {
+  t.test(`${protocol}: a header and the bytes after it in the same segment`, async (t) => {
     const world = await start(t, { protocol });
     const isEcho = protocol === 'echo';
     const text = isEcho ? 'hello' : requestOf({});
@@ -97,7 +97,7 @@ for (const protocol of ['comet', 'echo'] as const) {
   });
 }
 
-t.test('a second header is what the client sent', async (t) => {
+t.test('a second header is read as bytes of the client', async (t) => {
   const world = await start(t);
   const peer = new AddressPeer(t, world.port, line('1.2.3.4') + line('5.6.7.8') + requestOf({}));
   t.equal(await peer.answer(), '400');

@@ -203,7 +203,7 @@ t.test('a batch whose answers are not read ends, and the last answer says so', a
   t.match(last, /^\{"status":408,"error":"the answers are not read; this line and those after it/);
 });
 
-t.test('a body that is not complete in time is rejected, whatever arrives meanwhile', async (t) => {
+t.test('a body that is not complete in time is rejected, with any input meanwhile', async (t) => {
   const request = new IncomingMessage(new Socket());
   const reading = readText(request, 1000, 100);
   const timer = setInterval(() => request.push('x'), 10);

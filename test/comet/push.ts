@@ -93,7 +93,7 @@ t.test('subscribe prints what publish sends', async (t) => {
   await site.server.stop();
 });
 
-t.test('a disconnected subscriber reconnects and prints what it missed', async (t) => {
+t.test('a disconnected subscriber reconnects and prints the missed messages', async (t) => {
   const site = await Site.start(t);
   const client = await site.subscribe('a', '--count', '3', '--json');
   await site.ask('publish', 'a', '1', '--event', 'goal', '--id', 'x');

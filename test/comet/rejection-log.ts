@@ -1,4 +1,4 @@
-// What an operator sees of rejected peers: a line in a while with the reason, and counters.
+// The traces of rejected peers for an operator: a line in a while with the reason, and counters.
 import { createConnection } from 'node:net';
 import t from 'tap';
 
@@ -29,14 +29,14 @@ const CLIENT_HELLO = Buffer.concat([
   Buffer.alloc(200),
 ]);
 
-t.test('a refused origin is logged with its text once, and counted', async (t) => {
+t.test('a rejected origin is logged with its text once, and counted', async (t) => {
   const server = await TestServer.start(t, { args: COMET });
   const hostile = `http://evil.example/"\\${'x'.repeat(500)}`;
   const get = (origin: string): string =>
     `GET /poll?channel=a&timeout=0 HTTP/1.1\r\nHost: localhost\r\nOrigin: ${origin}\r\n\r\n`;
   await send(server.port, get('null'));
   for (let count = 0; count < 5; count++) await send(server.port, get(hostile));
-  t.ok(await server.logged(/^a page of "null" was refused: --origin does not list its origin$/));
+  t.ok(await server.logged(/^a page of "null" was rejected: --origin does not list its origin$/));
   await server.untilTotal('foreignOriginsTotal', 6);
   const own = `http://localhost:${server.port}`;
   await send(server.port, get(own).replace('Host: localhost', `Host: localhost:${server.port}`));

@@ -140,7 +140,7 @@ t.test(`${RESTARTS} restarts end no EventSource and lose no message`, { skip }, 
     program = await serve();
     await assertHeard(`after restart ${restart}`);
     const deaf = [...received].filter(([, seen]) => !seen.has(`last words ${restart}`));
-    t.same(deaf, [], 'and what was acknowledged before it');
+    t.same(deaf, [], 'and the messages acknowledged before it');
   }
   const dead = [...received].filter(([, seen]) => seen.has('dead')).map(([name]) => name);
   t.same(dead, [], 'no client has given up');

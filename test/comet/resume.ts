@@ -16,7 +16,7 @@ import { until } from '../support/helpers.js';
 
 const require = createRequire(import.meta.url);
 
-/** What a client has reported to its page. */
+/** The reports of a client to its page. */
 interface Record {
   opens: number;
   gaps: number;
@@ -156,7 +156,7 @@ async function checkCuts(t: Test, world: World, channel: string, open: Open): Pr
   const { gaps, messages } = await client.record();
   t.equal(gaps, 1, 'the gap is reported once');
   const kept = messages.slice(3, -1);
-  t.strictSame(kept, many.slice(-kept.length), 'what follows the gap is complete');
+  t.strictSame(kept, many.slice(-kept.length), 'the messages after the gap are complete');
   t.notOk(messages.includes(''), 'no empty message');
 }
 

@@ -88,7 +88,7 @@ t.test('a signed URL subscribes to exactly its channels, on every transport', as
   t.equal(total(world, 'tokensAcceptedTotal'), 0);
 });
 
-/** What is wrong with the target of a request; `path` and `ends` are those of a valid one. */
+/** The fault of the target of a request; `path` and `ends` are those of a valid one. */
 const WRONG: Readonly<
   Record<string, (secret: Secret, path: string, rest: readonly string[]) => string>
 > = {
@@ -296,7 +296,7 @@ t.test('old and new keys are valid together, and SIGHUP reads them again', async
   t.equal(await statusOf(world, target(next)), 200);
 });
 
-t.test('signUrl() and the command sign what the server accepts', async (t) => {
+t.test('signUrl() and the command sign URLs that the server accepts', async (t) => {
   const world = await start(t, { mailboxes: true, mailboxAuth: 'signed' });
   const { path } = world.secret;
   const urls = [

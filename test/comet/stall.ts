@@ -77,7 +77,7 @@ t.test('a poll that times out before the replay keeps its cursor', async (t) => 
   await program.server.stop();
 });
 
-t.test('a poll without a cursor receives what is published while it waits', async (t) => {
+t.test('a poll without a cursor receives messages published while it waits', async (t) => {
   const { program } = await start(t);
   const client = new RawClient(await connect(program.port));
   process.kill(program.server.pid, 'SIGSTOP');

@@ -23,7 +23,7 @@ function joined(random: Random, segments: readonly string[], most: number): stri
   return Array.from({ length: 1 + below(random, most) }, () => one(random, segments)).join('/');
 }
 
-/** What a grant covers, as a regular expression; the tree's own code has none. */
+/** The channels of a grant, as a regular expression; the tree's own code has none. */
 function modelOf(grant: string): RegExp {
   const hasRest = grant === '*' || grant.endsWith('/*');
   const own = hasRest ? grant.slice(0, -1) : grant;
@@ -46,7 +46,7 @@ function receives(subscription: string, channel: string): boolean {
     : channel === subscription;
 }
 
-t.test('a client receives what its grants cover, and nothing else', async (t) => {
+t.test('a client receives the channels of its grants, and nothing else', async (t) => {
   const random = seededRandom(t);
   const secret = new Secret(t);
   const world = await startComet(t, { workers: 2, tokenKey: [secret.option] });

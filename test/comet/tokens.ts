@@ -1,4 +1,4 @@
-// Clients with tokens: where a token may stand, what it allows, and when it ends a connection.
+// Clients with tokens: the positions of a token, its rights, and the end of its connection.
 import { generateKeyPairSync, randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
@@ -294,7 +294,7 @@ t.test('a token for one channel opens that channel, for its user', async (t) => 
       401,
       'another user',
     );
-    t.equal(await status(`channel=room/7&channel_token=${ticket}`), 401, 'nobody');
+    t.equal(await status(`channel=room/7&channel_token=${ticket}`), 401, 'no user');
     t.equal(
       await status(`channel=room/9&token=${ada}&channel_token=${ticket}`),
       403,
@@ -344,7 +344,11 @@ t.test('an old cookie does not keep a page from public channels', async (t) => {
   t.equal(await status('a', { ...own, Cookie: old }), 401);
   t.equal(await status('a', { ...own, Cookie: good }), 200);
   for (const origin of ['null', 'https://any.example']) {
-    t.equal(await status('a', { Origin: origin, Cookie: good }), 401, `${origin} names nobody`);
+    t.equal(
+      await status('a', { Origin: origin, Cookie: good }),
+      401,
+      `${origin} is not an identity`,
+    );
     const head = await headOf(world, requestOf('/events', 'channel=open', { Origin: origin }));
     t.notMatch(head, /Allow-Credentials/);
   }
@@ -464,7 +468,7 @@ t.test('tokens that were issued together do not end together', async (t) => {
     return endOf(socket);
   });
   const ends = (await Promise.all(sockets)).map((end) => Math.round(end));
-  // Clients that present it so late keep at least half of what is left.
+  // Clients that present it so late keep at least half of the remaining time.
   t.ok(new Set(ends).size >= 3, `${new Set(ends).size} seconds`);
   t.ok(Math.max(...ends) <= iat + 601 && Math.min(...ends) >= iat + 593);
 });

@@ -17,7 +17,7 @@ const LATEST_MS = TIMEOUT_MS + 4000;
 const unfinished = { isFinal: false };
 const part = frame(0, 'x', unfinished);
 
-/** Unfinished messages: the first bytes, and what follows every tenth of a second. */
+/** Unfinished messages: the first bytes, and the bytes of every following tenth of a second. */
 const HALVES: readonly (readonly [what: string, first: Buffer, next: Buffer | null])[] = [
   ['half a header', Buffer.of(0x81), null],
   ['half a frame', frame(TEXT, 'half', { length: 1000n }), null],

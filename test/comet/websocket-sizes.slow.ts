@@ -1,6 +1,6 @@
 // WebSocket messages of every size: whole, in fragments, in chops, and with every agreement about
-// compression, each compared byte by byte with what was sent. It has the range of the groups 9, 10, 12
-// and 13 of the Autobahn test suite, in fewer rounds.
+// compression, each compared byte by byte with the sent message. It has the range of the groups 9,
+// 10, 12 and 13 of the Autobahn test suite, in fewer rounds.
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import t, { type Test } from 'tap';
@@ -17,7 +17,7 @@ import {
 } from '../support/websocket-peer.js';
 
 const MIB = 1_048_576;
-/** The largest message that a server can be told to accept. */
+/** The largest value of --message-bytes. */
 const MOST = MIB;
 
 /** Text with repeated words and some noise, as JSON of an application has. */
@@ -109,7 +109,7 @@ t.test('a thousand messages of each size return one after the other', async (t) 
   echo.socket.terminate();
 });
 
-/** What a client offers about compression. */
+/** The offers of a client about compression. */
 const OFFERS: readonly (readonly [name: string, offer: object])[] = [
   ['nothing else', {}],
   ['client_no_context_takeover', { clientNoContextTakeover: true }],

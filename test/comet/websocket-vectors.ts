@@ -306,7 +306,7 @@ const DEFLATED: readonly Vector[] = [
     frame(TEXT, bytesOfLong.subarray(0, 9), { ...rsv1, ...unfinished }),
     frame(0, bytesOfLong.subarray(9), rsv1),
   ]),
-  fatal(1002, 'RSV1 on a part of what is not deflated', [
+  fatal(1002, 'RSV1 on a part of a message that is not deflated', [
     frame(TEXT, 'a', unfinished),
     frame(0, 'b', rsv1),
   ]),

@@ -158,7 +158,7 @@ function messagesOf(path: string): { told: Message[]; passed: string[] } {
 const ABOUT_PEERS: Readonly<Record<string, Readonly<Record<string, readonly string[][]>>>> = {
   'native/connection/rejection_log.cc': {
     info: [
-      ['a page of ', ' was refused: --origin does not list its origin'],
+      ['a page of ', ' was rejected: --origin does not list its origin'],
       ['a peer spoke another protocol: ', ''],
       ['many requests are rejected; the last with ', ''],
     ],
@@ -209,7 +209,7 @@ t.test('every log message has its line, and no unknown message is listed', (t) =
   t.ok(lines.length > 20, 'there is a table');
   const all = listed('lib', /\.ts$/).map(messagesOf);
   // The dialers of a bench have no log: a failure ends the run with its text. In a protocol fail()
-  // rejects what a client sent.
+  // rejects the request of a client.
   const natives = listed('native', /\.cc$/).filter(
     (path) => !path.includes('dial') && !path.startsWith('native/protocol/'),
   );

@@ -10,7 +10,7 @@
 
 namespace fuzz {
 
-/// What was decoded encodes to the very bytes that it came from: nothing was lost or invented.
+/// A decoded frame encodes to the bytes that it came from: nothing was lost or invented.
 template <typename Frame>
 void check_decoding(const megacomet::FrameView& view) {
   Frame value;

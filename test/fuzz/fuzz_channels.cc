@@ -55,7 +55,7 @@ struct ModelChannel {
   std::vector<std::pair<uint64_t, size_t>> recent;
   /// The last number that it was given: a message comes once.
   uint64_t last = 0;
-  /// What is adopted may be older than what the index has forgotten.
+  /// A registered message may be older than the forgotten ones.
   bool has_registered = false;
 };
 

@@ -15,7 +15,7 @@ using namespace megacomet;
 
 namespace {
 
-/// In memory of exactly that size, so that a sanitizer sees a read behind its end.
+/// In memory of exactly that size, so that a sanitizer sees a read after its end.
 ProxyHeader parse(std::string_view text) {
   const std::vector<char> tight(text.begin(), text.end());
   return parse_proxy_header({tight.data(), tight.size()});

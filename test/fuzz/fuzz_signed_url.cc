@@ -1,5 +1,5 @@
 // Fuzz target for signed URLs: the text that a signature covers names path and parameters in one
-// way only, so that nobody can turn a signed URL into one that means something else.
+// way only, so that a signed URL cannot be turned into one with another meaning.
 #include <cstddef>
 #include <cstdint>
 #include <string>

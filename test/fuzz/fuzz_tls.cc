@@ -47,7 +47,7 @@ TlsInput read(TlsState* state, std::string* bytes) {
   return input;
 }
 
-/// What nobody sealed never opens.
+/// Bytes that were never sealed do not open.
 void check_strange(uint8_t choice, std::string_view text) {
   TlsState state = begin(choice);
   std::string bytes(text);
@@ -55,7 +55,7 @@ void check_strange(uint8_t choice, std::string_view text) {
 }
 
 /// Each record is a byte for its type, a byte for its size, and its content. Data arrives whole and
-/// in order until the first error, whatever comes between.
+/// in order until the first error, with any records between.
 void check_sealed(uint8_t choice, std::string_view text) {
   TlsState state = begin(choice);
   RecordCipher cipher(openssl());

@@ -98,7 +98,7 @@ t.test('a worker without descriptors pauses, keeps its clients, and recovers', a
   t.equal(totals['rejectedTotal'], totals['rejectedDescriptorsTotal'], 'and nothing else is');
   t.equal(totals['acceptFailedTotal'], totals['acceptFailedEmfileTotal'], 'as is each failure');
   t.ok(Number(totals['acceptPausedTotal']) > 0, 'and each rest');
-  t.equal(totals['connections'], 50, 'nobody new was let in');
+  t.equal(totals['connections'], 50, 'no new client was let in');
   storm.end();
 
   for (const socket of clients.sockets.slice(0, 10)) socket.destroy();
@@ -137,7 +137,7 @@ t.test('without its spare descriptor a worker only pauses', { skip: noTracing },
   const clients = await Clients.open(t, server.port, 20);
   const pid = await server.pidOf(0);
   const descriptors = descriptorsOf(pid).length;
-  // The spare is lent at the first shortage and cannot be had again; a client has its number.
+  // The spare is used at the first shortage and cannot be had again; a client has its number.
   const injection = await Injection.attach(
     t,
     pid,
@@ -160,7 +160,7 @@ t.test('without its spare descriptor a worker only pauses', { skip: noTracing },
     async () => (await server.total('rejectedDescriptorsTotal')) > before,
   );
   storm.end();
-  t.equal(clients.lost, 0, 'nobody lost a connection');
+  t.equal(clients.lost, 0, 'no connection was lost');
   await server.stop();
 });
 
@@ -188,13 +188,13 @@ t.test('a server accepts up to a small limit, and rejects the others at once', a
   t.equal(await clients.answering(), max, 'all of them are answered');
   const storm = new Storm(t, server.port, 4);
   await until('refusals', async () => (await server.total('rejectedFullTotal')) > 10);
-  t.equal(await clients.answering(), max, 'also while others are refused');
+  t.equal(await clients.answering(), max, 'also while others are rejected');
   storm.end();
   t.equal(await server.total('acceptFailedTotal'), 0, 'the kernel never had to say no');
   clients.sockets[0]?.destroy();
   await until('a connection to close', async () => (await server.total('connections')) < max);
   t.ok(await answers(server.port), 'the freed connection is used again');
-  t.equal(clients.lost, 1, 'nobody lost a connection');
+  t.equal(clients.lost, 1, 'no connection was lost');
   await server.stop();
 });
 
@@ -207,7 +207,7 @@ t.test('a client that waits for a full worker costs no CPU, and is accepted late
   const clients = await Clients.open(t, server.port, maxConnections - 1);
   const pids = workers.map(({ pid }) => pid ?? 0);
   const shares = await Promise.all(pids.map((pid) => cpuShare(pid)));
-  t.ok(Math.max(...shares) <= CPU_SHARE_MAX, 'nobody spins');
+  t.ok(Math.max(...shares) <= CPU_SHARE_MAX, 'no worker spins');
   // The kernel's hash may have given one worker more than it may hold while the other had room.
   const answered = await Promise.all(
     clients.sockets.map(async (socket) => {

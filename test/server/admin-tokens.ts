@@ -1,4 +1,4 @@
-// Who may use the admin server: the generated token, tokens with roles, files of tokens, host names,
+// Access to the admin server: the generated token, tokens with roles, files of tokens, host names,
 // and unix sockets.
 import t, { type Test } from 'tap';
 import {

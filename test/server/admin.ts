@@ -153,7 +153,7 @@ t.test('a healthy server is alive and ready', async (t) => {
     { isReady: true, isDraining: false, notServing: [] },
     'and its text',
   );
-  t.equal(ready.headers['cache-control'], 'no-store', 'nobody may keep the answer');
+  t.equal(ready.headers['cache-control'], 'no-store', 'caches must not keep the answer');
   t.equal(ready.headers['x-content-type-options'], 'nosniff', 'or guess its type');
   await server.stop();
 });
@@ -176,7 +176,7 @@ t.test('a server with more than half of its workers stopped is not ready', async
   const stats = await server.stats();
   t.equal(stats.totals['connections'], 30, 'the stats still count every connection');
   t.equal(stats.totals['echoedTotal'], 30, 'and every echo');
-  t.ok((stats.workers[0]?.heartbeatAgeMs ?? 0) >= 3000, 'and say how long the beat is due');
+  t.ok((stats.workers[0]?.heartbeatAgeMs ?? 0) >= 3000, 'and say how long the heartbeat is due');
   for (const pid of [first, second]) process.kill(pid, 'SIGCONT');
   await until('readiness to return', async () => (await ask(server, '/readyz')).status === 200);
   t.equal(await clients.answering(), 30, 'and everybody is answered again');
@@ -264,7 +264,7 @@ t.test('requests that a page of another site may have sent are rejected', async 
       if (status !== 403) letThrough.push(`${path} ${JSON.stringify(headers)}: ${status}`);
     }
   }
-  t.same(letThrough, [], 'no page of another site gets an answer, whatever it asks for');
+  t.same(letThrough, [], 'no page of another site gets an answer, at any path');
   const names = [own, `localhost:${server.adminPort}`, '[::1]', '10.1.2.3:80'];
   for (const host of names) {
     for (const path of ['/stats', '/metrics', '/healthz', '/readyz']) {
@@ -287,7 +287,7 @@ t.test('requests that a page of another site may have sent are rejected', async 
   }
   const same = await ask(server, '/stats', 'GET', { host: own, origin: `http://${own}` });
   t.equal(same.status, 200, 'and so may its own origin');
-  t.equal(same.headers['access-control-allow-origin'], undefined, 'which gives nobody else leave');
+  t.equal(same.headers['access-control-allow-origin'], undefined, 'which allows no other origin');
   await server.stop();
 });
 
@@ -329,7 +329,7 @@ t.test('requests are read as RFC 9112 demands', async (t) => {
   await server.stop();
 });
 
-t.test('health is answered whatever others do on the port', async (t) => {
+t.test('health is answered beside any other client of the port', async (t) => {
   const server = await TestServer.start(t);
   const isHealthy = async (what: string): Promise<void> => {
     const startedAt = performance.now();

@@ -28,7 +28,7 @@ t.test('SIGTERM closes all connections evenly over the drain time', async (t) =>
   await until('new clients to be refused', async () => {
     return (await refusal(server.port)) === 'ECONNREFUSED';
   });
-  t.ok(clients.lost < 2000, 'new clients are refused while old ones are connected');
+  t.ok(clients.lost < 2000, 'new clients are rejected while old ones are connected');
   const readiness = await server.get('/readyz');
   t.equal(readiness.status, 503, 'the server is not ready any more');
   t.match(await readiness.json(), { isDraining: true }, 'and says why');
@@ -150,7 +150,7 @@ t.test('SIGHUP changes the reloadable options, and a mistake changes nothing', a
   // A refusal meets some while they still connect.
   const added = await Promise.allSettled(Array.from({ length: 10 }, () => more.add(server.port)));
   const failed = added.filter(({ status }) => status === 'rejected').length;
-  await until('five to be refused', () => failed + more.lost === 5);
+  await until('five to be rejected', () => failed + more.lost === 5);
 
   writeFileSync(file, '{"max-connections": "many"}');
   await reread(/^configuration not changed$/, 1);

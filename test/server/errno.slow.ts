@@ -143,7 +143,7 @@ t.test('a connection that epoll rejects is closed and counted', { skip: noTracin
     const answered = [];
     for (let count = 0; count < 5; count++) answered.push(await answers(server.port));
     await injection.detach();
-    t.same(answered, [false, false, false, true, true], `${error}: those that were refused end`);
+    t.same(answered, [false, false, false, true, true], `${error}: the rejected ones end`);
     const names = ['closedWatchFailedTotal', 'acceptedTotal'];
     t.same(await gains(server, before, ...names), [3, 5], `${error}: and are counted`);
   }
@@ -258,6 +258,6 @@ t.test('SIGPIPE changes nothing', { skip: noTracing }, async (t) => {
   const injection = await Injection.attach(t, stage.pid, 'sendto:signal=SIGPIPE:when=1..5');
   t.equal(await stage.held.answering(), HELD, 'all are answered while it comes');
   await injection.detach();
-  t.equal(await stage.server.total('closedTotal'), 0, 'and nobody is closed');
+  t.equal(await stage.server.total('closedTotal'), 0, 'and no client is closed');
   await end(t, stage);
 });

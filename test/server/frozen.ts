@@ -118,7 +118,7 @@ t.test(
     t.same([death.pid, death['signal']], [frozen, 'SIGKILL']);
     await until('its successor', async () => (await stateOf(server, 0)) === 'serving');
     t.equal(await server.pidOf(1), other, 'the other stays');
-    await until('its clients to be told', () => held.lost > 0);
+    await until('its clients to lose their connections', () => held.lost > 0);
     t.equal(await server.total('closedByCrashTotal'), held.lost, 'they are counted');
     t.ok(await served(t, server, 200), 'everybody is served');
     await server.stop();
@@ -138,7 +138,7 @@ t.test('a drain ends though a worker in state D does not', { skip, buffered: tru
   const [stopped] = server.log.filter(({ msg }) => msg === 'stopped');
   t.same(stopped?.['killed'], [frozen], 'the log names it');
   t.same(server.left(), [frozen], 'nothing else is left');
-  await t.rejects(connect(server.port), { code: 'ECONNREFUSED' }, 'nobody waits for it');
+  await t.rejects(connect(server.port), { code: 'ECONNREFUSED' }, 'no listener is left');
   const next = await TestServer.start(t, { args: ['--port', String(server.port)] });
   t.ok(await served(t, next, 200), 'the next server has the port');
   freezer.thaw();

@@ -1,5 +1,5 @@
-// A worker in hostile hands: whatever it writes into the memory that it shares, or sends on its
-// control stream, it ends itself and nobody else.
+// A worker in hostile hands: any values in the memory that it shares, or bytes on its control
+// stream, end that worker alone.
 import { randomBytes } from 'node:crypto';
 import { closeSync, openSync, readdirSync, readFileSync, writeSync } from 'node:fs';
 

@@ -120,7 +120,7 @@ t.test('options are checked when the server is made', async (t) => {
   ]);
 });
 
-t.test('calls at the wrong time are refused by name', async (t) => {
+t.test('calls at the wrong time are rejected by name', async (t) => {
   const found = await runProgram(
     t,
     `const server = createServer({ port: 0, workers: 1 });
@@ -256,7 +256,7 @@ t.test('close({ drainMs }) takes its time, and close() none', async (t) => {
   const [[slow, report] = [], [fast] = []] = found as [number, object][];
   t.ok(Number(slow) >= 1950, `the first takes ${Number(slow).toFixed(0)} ms`);
   t.ok(Number(fast) < Number(slow), `the second takes ${Number(fast).toFixed(0)} ms`);
-  t.same(report, { killed: [] }, 'nobody had to be killed');
+  t.same(report, { killed: [] }, 'no worker had to be killed');
 });
 
 t.test('a listen() that fails leaves nothing open', async (t) => {

@@ -1,4 +1,4 @@
-// A server whose log nobody reads: it serves on, and counts the lines that it drops.
+// A server whose log is not read: it serves on, and counts the lines that it drops.
 import t from 'tap';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';

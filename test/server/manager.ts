@@ -61,7 +61,7 @@ for (const fault of ['works', 'is stopped', 'loops without end'] as const) {
     if (fault === 'loops without end') {
       const clients = await Clients.open(t, server.port, 1);
       clients.sockets[0]?.write(SPIN);
-      await until('a worker whose beats stay away', () => isHung(server));
+      await until('a worker without heartbeats', () => isHung(server));
     }
     process.kill(server.pid, 'SIGKILL');
     await until('all to be gone', () => pids.every(isGone));

@@ -1,5 +1,5 @@
 // Peers that reset, half-close, never read, or send a byte at a time: every queued byte
-// arrives, memory stays bounded, and nobody else notices.
+// arrives, memory stays bounded, and other clients are not affected.
 import t from 'tap';
 import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
@@ -20,7 +20,7 @@ import {
 } from '../support/helpers.js';
 
 const MIB = 1024 * 1024;
-/** One outbox: native/base/bounds.h. */
+/** One send queue: native/base/bounds.h. */
 const SEND_QUEUE_BYTES_MAX = 64 * 1024;
 const CPU_SHARE_MAX = 0.1;
 
@@ -145,7 +145,7 @@ t.test('peers that never read cost one send queue each and no CPU', async (t) =>
   const grown = (readPrivateBytes(procReader, pid) ?? Infinity) - memoryBefore;
   t.ok(grown <= 10 * 2 * SEND_QUEUE_BYTES_MAX + MIB, `the worker grew by ${grown} bytes`);
   t.equal(await others.answering(), 20, 'others are answered meanwhile');
-  t.equal(others.lost + deaf.lost, 0, 'nobody was closed');
+  t.equal(others.lost + deaf.lost, 0, 'no client was closed');
   t.ok((await server.total('shortWritesTotal')) >= 10, 'the short writes are counted');
   deaf.destroy();
   others.destroy();

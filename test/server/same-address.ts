@@ -1,5 +1,5 @@
-// Servers that start at the same instant on one address: exactly one of them serves, whatever the
-// timing, and the others say why they do not.
+// Servers that start at the same instant on one address: exactly one of them serves at any timing,
+// and the others log the reason.
 import { execFile } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';

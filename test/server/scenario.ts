@@ -69,7 +69,7 @@ t.test('a server lives through a load, refusals, a crash and a drain', async (t)
     'the resets to be counted',
     async () => (await server.total('closedResetTotal')) >= RESETS,
   );
-  // More than fit: a refused connect may fail, or be reset a moment later.
+  // More than fit: a rejected connect may fail, or be reset a moment later.
   await Promise.allSettled(Array.from({ length: 400 }, () => clients.add(server.port)));
   await until('a client to be rejected', async () => (await server.total('rejectedTotal')) > 0);
 

@@ -221,7 +221,7 @@ t.test('beyond --max-connections a client is reset at once, and counted', async 
   await until('the freed connection to be used again', () =>
     answers(server.port).catch(() => false),
   );
-  t.equal(clients.lost, 1, 'nobody lost a connection');
+  t.equal(clients.lost, 1, 'no other connection was lost');
   await server.stop();
 });
 

@@ -1,4 +1,4 @@
-// Sockets that somebody else bound and let listen, as systemd passes them: taken, named, refused.
+// Listening sockets of another process, as systemd passes them: taken, named, rejected.
 import { readFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';

@@ -26,7 +26,7 @@ function inNamespace(setUp = ':'): string[] {
   return ['unshare', '-n', 'sh', '-c', shell, 'sh'];
 }
 
-/** Runs a module in the namespace of a server; answers what it wrote. */
+/** Runs a module in the namespace of a server; returns its output. */
 async function inside(server: TestServer, script: string): Promise<string> {
   const node = [process.execPath, '--input-type=module', '-e', script];
   const into = ['-t', String(server.pid), '-n', ...node];
@@ -74,8 +74,8 @@ t.test('a limit in the way is one warning with its values', { skip: noNamespace 
   const lines = warnings(server);
   t.match(lines, [{ limit: 'net.core.somaxconn', current: '512', needed: '4,096' }]);
   t.equal(lines.length, 1, 'and only one, although the backlog is cut too');
-  t.match(lines[0]?.msg, /the client retries after a second/, 'it says what happens');
-  t.match(summary(server), /the limit that binds: \S+/, 'the first line names what binds');
+  t.match(lines[0]?.msg, /the client retries after a second/, 'the consequence for clients');
+  t.match(summary(server), /the limit that binds: \S+/, 'the first line names the lowest limit');
   await server.stop();
 });
 

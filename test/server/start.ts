@@ -36,7 +36,7 @@ async function assertFails(t: TapTest, name: string, failure: Failure): Promise<
   t.same(command.left(), [], `${name}: no process left`);
 }
 
-/** A program of somebody else that listens. */
+/** Another program that listens. */
 async function foreigner(t: TapTest): Promise<number> {
   const server: Server = createServer().listen(0, '127.0.0.1');
   t.teardown(() => {
@@ -46,7 +46,7 @@ async function foreigner(t: TapTest): Promise<number> {
   return (server.address() as { port: number }).port;
 }
 
-t.test('a second server on the same port is refused, and the first goes on', async (t) => {
+t.test('a second server on the same port fails, and the first serves on', async (t) => {
   const first = await TestServer.start(t, { args: ['--workers', '2'] });
   const args = ['--port', String(first.port), '--admin-port', '0'];
   const wanted = new RegExp(
@@ -58,7 +58,7 @@ t.test('a second server on the same port is refused, and the first goes on', asy
   await first.stop();
 });
 
-t.test('a port that somebody else listens on is refused', async (t) => {
+t.test('a port of another program is rejected', async (t) => {
   const port = await foreigner(t);
   await assertFails(t, 'taken', {
     args: ['--host', '127.0.0.1', '--port', String(port), '--admin-port', '0'],
@@ -80,7 +80,7 @@ t.test('a port that somebody else listens on is refused', async (t) => {
   });
 });
 
-t.test('an address that cannot be listened on is refused', async (t) => {
+t.test('an address that cannot be listened on is rejected', async (t) => {
   await assertFails(t, 'no permission', {
     args: ['--port', '80', '--admin-port', '0'],
     through: AS_NOBODY,
@@ -113,7 +113,7 @@ t.test('an address that cannot be listened on is refused', async (t) => {
   }
 });
 
-t.test('a path that cannot be a unix socket is refused and left alone', async (t) => {
+t.test('a path that cannot be a unix socket is rejected and left alone', async (t) => {
   // Not in the checkout: a socket's path has room for 107 bytes.
   const folder = mkdtempSync(join(tmpdir(), 'megacomet-start-'));
   t.teardown(() => {
@@ -139,7 +139,7 @@ t.test('a path that cannot be a unix socket is refused and left alone', async (t
   });
 });
 
-t.test('a unix socket in use is refused; one that a crash left is replaced', async (t) => {
+t.test('a unix socket in use is rejected; one that a crash left is replaced', async (t) => {
   const first = await TestServer.start(t, { args: ['--workers', '1', '--listen', 'unix:socket'] });
   const path = join(first.folder, 'socket');
   await assertFails(t, 'in use', {
@@ -210,7 +210,7 @@ t.test('a mistake in the config file is named, with the rule', async (t) => {
 });
 
 t.test('a mistake that only comet can make is found before anything is bound', async (t) => {
-  // Somebody else has the port: whoever binds first complains of that.
+  // Another program has the port: whoever binds first complains of that.
   const port = await foreigner(t);
   const folder = t.testdir({ short: 'secret\n', empty: '', two: 'first line\nsecond line\n' });
   for (const name of ['short', 'empty', 'two']) chmodSync(join(folder, name), 0o600);
@@ -253,7 +253,7 @@ t.test('a mistake that only comet can make is found before anything is bound', a
 });
 
 t.test('an admin host that is not an address is rejected before anything is bound', async (t) => {
-  // Somebody else has the port: whoever binds first complains of that.
+  // Another program has the port: whoever binds first complains of that.
   const place = ['--host', '127.0.0.1', '--port', String(await foreigner(t)), '--admin-port', '0'];
   for (const host of ['nowhere', '127.0.0.256', '127.1', '[::1]', '::1::', '127.0.0.1:9001']) {
     await assertFails(t, host, {
@@ -282,7 +282,7 @@ t.test('an admin host that is not an address is rejected before anything is boun
   }
 });
 
-t.test('more connections than the machine can hold are refused', async (t) => {
+t.test('more connections than the machine can hold are rejected', async (t) => {
   await assertFails(t, 'one worker', {
     args: ['--workers', '1', '--max-connections', '1000000'],
     through: ['prlimit', '--nofile=1000'],

@@ -1,4 +1,4 @@
-// `megacomet-ts status` as somebody at a terminal sees it.
+// `megacomet-ts status` at a terminal.
 import t from 'tap';
 import { readFileSync } from 'node:fs';
 
@@ -84,7 +84,7 @@ function childOf(pid: number): number {
 t.test('status --watch draws in place, with the rates of the last second', async (t) => {
   const server = await TestServer.start(t, { args: ['--workers', '1'] });
   const clients = await Clients.open(t, server.port, 5);
-  // A pseudo terminal; bounded, should nobody interrupt it.
+  // A pseudo terminal; bounded, in case that it is not interrupted.
   const command = 'stty cols 100 rows 40; exec timeout --foreground 30 $*';
   const terminal = `exec script -qfec "${command}" /dev/null`;
   const watch = new Command(['status', '--watch', ...admin(server)], {

@@ -61,7 +61,7 @@ t.test('a worker that froze loses its share of new clients', { buffered: true },
 
 t.test('a restarted worker is filled first', { buffered: true }, async (t) => {
   const server = await TestServer.start(t, {
-    // Small workers, so that what the others hold already counts.
+    // Small workers, so that the connections of the others already count.
     args: ['--workers', '4'],
     through: ['prlimit', '--nofile=500'],
     expectLog: [/^worker died$/],
@@ -116,7 +116,7 @@ t.test(
     t.equal((await acceptedOf(server))[full.slot], count, 'the watch has moved away from it');
     while (clients.sockets.length < wanted) await add();
     t.equal(unserved, 0, 'all are served');
-    t.equal(clients.lost, 0, 'none was refused');
+    t.equal(clients.lost, 0, 'none was rejected');
     const { totals } = await server.stats();
     t.equal(totals['connections'], clients.sockets.length, 'all are open');
     await server.stop();

@@ -36,7 +36,7 @@ async function untilReplaced(server: TestServer, slot: number, pid: number): Pro
 }
 
 for (const signal of ['SIGKILL', 'SIGSEGV', 'SIGABRT'] as const) {
-  t.test(`a worker that dies of ${signal} costs its own clients and nobody else`, async (t) => {
+  t.test(`a worker that dies of ${signal} costs its own clients only`, async (t) => {
     const server = await TestServer.start(t, {
       args: ['--workers', '4'],
       expectLog: [/^worker died/],
@@ -56,7 +56,7 @@ for (const signal of ['SIGKILL', 'SIGSEGV', 'SIGABRT'] as const) {
     await load.stop();
     await totals.stop();
 
-    t.same(load.failures, [], 'no new connection is refused or reset');
+    t.same(load.failures, [], 'no new connection is rejected or reset');
     t.same(totals.fallen, [], 'no total falls');
     const after = await pidsOf(server);
     t.same([after[0], after[2], after[3]], [before[0], before[2], before[3]], 'others stay');
@@ -92,7 +92,7 @@ for (const way of ['is stopped', 'loops without end'] as const) {
     const hostile = clients.sockets[0];
     if (way === 'is stopped') process.kill(before[0] ?? -1, 'SIGSTOP');
     else hostile?.write(SPIN);
-    await until('a worker whose beats stay away', async () => {
+    await until('a worker without heartbeats', async () => {
       return (await server.stats()).workers.some((worker) => Number(worker.heartbeatAgeMs) > 1500);
     });
     // Some of these wait in the queue of the frozen worker, for its successor.
@@ -179,7 +179,7 @@ t.test('a slot whose worker dies at every start is retried ever less often', asy
     return (await server.stats()).workers[0]?.state === 'serving';
   });
   t.ok(startsIn(folder) <= 3 + 7, `a bounded number of starts: ${startsIn(folder)}`);
-  t.equal(await clients.answering(), 100, 'nobody else was disturbed');
+  t.equal(await clients.answering(), 100, 'no other client was disturbed');
   await server.stop();
 });
 
@@ -219,7 +219,7 @@ for (const error of ['EAGAIN', 'ENOMEM']) {
       await until('a worker in the slot again', async () => {
         return (await server.stats()).workers[0]?.state === 'serving';
       });
-      t.equal(await clients.answering(), 100, 'nobody was disturbed');
+      t.equal(await clients.answering(), 100, 'no client was disturbed');
       await server.stop();
     },
   );

@@ -1,12 +1,12 @@
-// A slow model of grants: what a client may do, character by character, and random grants and names
-// to compare a server with it. It shares no code with the product.
+// A slow model of grants: the rights of a client, character by character, and random grants and
+// names to compare a server with it. It shares no code with the product.
 import type { Random } from './random.js';
 
 export const ACTIONS = ['subscribe', 'publish', 'presence', 'history'] as const;
 export type Action = (typeof ACTIONS)[number];
 export type Grants = Readonly<Partial<Record<Action, readonly string[]>>>;
 
-/** Names that no random grant has: what covers them all covers a whole prefix. */
+/** Names that no random grant has: a grant that covers them all covers a whole prefix. */
 const FRESH = ['', 'zq9', 'zq9/zq9', 'zq9/zq9/zq9'];
 
 function matches(pattern: string, name: string): boolean {

@@ -1,5 +1,5 @@
 // A client of the tests of limits: a plain socket from an address of its own on this machine, which
-// sends what it is given and keeps what it receives.
+// sends given bytes and keeps those that it receives.
 import { createConnection, type Socket } from 'node:net';
 
 import type { Test } from 'tap';

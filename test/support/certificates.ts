@@ -71,7 +71,7 @@ function certificate({ issuer, subject, publicKey, endsAtMs, extension }: Conten
   return `-----BEGIN CERTIFICATE-----\n${lines}\n-----END CERTIFICATE-----\n`;
 }
 
-/** What a TLS server needs, as PEM. */
+/** Certificate and key of a TLS server, as PEM. */
 export interface ServerCertificate {
   readonly cert: string;
   readonly key: string;

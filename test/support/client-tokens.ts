@@ -1,4 +1,4 @@
-// Tokens of clients, signed here and not by the product: what the tests present to a server.
+// Tokens of clients, signed here and not by the product, for the tests.
 import { createHmac, randomBytes, sign, type KeyObject } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';

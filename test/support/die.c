@@ -1,6 +1,6 @@
 // Preloaded into workers by test/comet/processes.ts. Reads two files in $TMPDIR, each for one
 // worker: `die` has the signal or exit code that ends it in the middle of the next large write;
-// `starve` has the number of allocations after which there is no memory left.
+// `starve` has the number of allocations before memory is exhausted.
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>

@@ -11,7 +11,7 @@ import { without } from './requirements.js';
 
 export const noFirefox = without('firefox-esr');
 
-/** What a test needs of a page; a page of playwright has it too. */
+/** The part of a page that a test needs; a page of playwright has it too. */
 export interface ScriptedPage {
   /** Evaluates an expression or a script in the page; resolves to its JSON value. */
   evaluate<T>(expression: string): Promise<T>;

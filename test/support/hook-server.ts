@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Test } from 'tap';
 
-/** A question as the back end received it. */
+/** A hook request as the back end received it. */
 export interface Asked {
   readonly action: string;
   readonly channels: readonly string[];

@@ -7,7 +7,7 @@ import { Clients, echoes, type Test, type TestServer } from './helpers.js';
 /** Clients that connect at a steady rate; each sends a byte, expects its echo and stays. */
 export class Load {
   readonly clients = new Clients();
-  /** The failures of clients that were not served: refused, reset, or not answered in time. */
+  /** The failures of clients that were not served: rejected, reset, or not answered in time. */
   readonly failures: string[] = [];
   served = 0;
   readonly #target: number | string;

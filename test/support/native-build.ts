@@ -69,7 +69,7 @@ function addonObjects(sources: readonly string[]): string[] {
   const folder = join(root, 'build/Release/obj.target/megacomet');
   const objects = sources.map((source) => join(folder, source.replace(/\.cc$/, '.o')));
   const headersAtMs = newest([...filesIn('native', /\.h$/), 'binding.gyp']);
-  // make compiles only what a change of a header concerns: then one object at least is newer.
+  // make compiles only the files that include a changed header: then one object at least is newer.
   const isOld =
     Math.max(...objects.map(mtimeMs)) < headersAtMs ||
     sources.some((source, at) => mtimeMs(objects[at] ?? '') < newest([source]));

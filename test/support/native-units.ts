@@ -13,7 +13,7 @@ const TIMEOUT_MS = 900_000;
 interface Result {
   name: string;
   isOk: boolean;
-  /** What the program said about it. */
+  /** The output of the program about it. */
   comments: string;
 }
 

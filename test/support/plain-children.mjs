@@ -14,9 +14,9 @@ function plain(environment) {
   return { ...Object.fromEntries(kept), ...(own !== '' && { NODE_OPTIONS: own }) };
 }
 
-// What process.env has now is the runner's, and a test that copies it passes it on.
+// The present process.env is the runner's, and a test that copies it passes it on.
 delete process.env.NODE_OPTIONS;
-// The runner added its listener earlier, so this one sees what that one added.
+// The runner added its listener earlier, so this one sees the additions of that one.
 processOnSpawn.addListener((child) => {
   child.env = plain(child.env);
 });

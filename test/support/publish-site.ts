@@ -78,7 +78,7 @@ function gateFor(token: string | null): AdminGate {
   });
 }
 
-/** What the admin server does with a request. */
+/** Handles a request as the admin server does. */
 function answer(
   { gate, api, failures }: { gate: AdminGate; api: PublishApi; failures: unknown[] },
   request: IncomingMessage,

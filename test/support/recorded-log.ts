@@ -1,4 +1,4 @@
-// A logger that keeps its lines, for tests of what a log says.
+// A logger that keeps its lines, for tests of the log.
 import type { Logger } from '../../lib/base/logger.js';
 
 export interface Line {

@@ -151,7 +151,7 @@ function signatureTraps({ rsa, p256, ed25519 }: TrapKeys, payload: string): Trap
   );
 }
 
-/** Members of the header: keys that the token brings, names, and what nobody understands. */
+/** Members of the header: keys that the token brings, names, and unknown members. */
 function headerTraps({ secret, rsa }: TrapKeys, payload: string): Traps {
   const own = generateKeyPairSync('rsa', { modulusLength: 2048 });
   const jwk = own.publicKey.export({ format: 'jwk' });

@@ -1,4 +1,4 @@
-// The addon parses what the world sends, so the linker and the compiler guard its memory.
+// The addon parses untrusted input, so the linker and the compiler guard its memory.
 import { join } from 'node:path';
 
 import t from 'tap';

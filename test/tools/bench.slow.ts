@@ -480,7 +480,7 @@ t.test('an interrupt ends a run at once in every phase', async (t) => {
       /^bench failed: the run ended early \(SIGINT ended the run\)/,
       `${phase}: the first line says so`,
     );
-    t.match(stdout, /^ {2}opened +[1-9]/m, `${phase}: the result has what was measured`);
+    t.match(stdout, /^ {2}opened +[1-9]/m, `${phase}: the result has the measurements`);
     if (phase === 'hold') t.match(stdout, /^ {2}lost +0 {2}while held/m, 'the hold so far');
     if (phase === 'exchange') t.match(stdout, /^ {2}messages +[1-9]/m, 'the messages so far');
     await until('all to be gone', async () => (await server.total('connections')) === 0);

@@ -192,7 +192,7 @@ t.test(
         wanted: /service\.d\S* \(E\w+\)/,
       },
     ];
-    // User nobody must be able to read the folder that it may not write.
+    // The user "nobody" must be able to read the folder that it may not write.
     namespace.command('chmod', '755', above);
     const before = filesIn(above);
     for (const { about, folder, options, wanted } of rejections) {

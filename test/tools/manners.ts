@@ -172,7 +172,7 @@ t.test('colours and cursor codes follow the terminal and the environment', (t) =
   t.end();
 });
 
-/** A stream that keeps what is written. */
+/** A stream that keeps its input. */
 function sink(shape: object): { text: string; stream: ConstructorParameters<typeof Output>[0] } {
   const kept = { text: '' };
   const stream = Object.assign(

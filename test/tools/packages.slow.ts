@@ -121,7 +121,7 @@ t.test('a tree without an addon, or without dist/, cannot be packed', (t) => {
     t.equal(end.status, 1);
     t.notOk(
       readdirSync(folder).some((name) => name.endsWith('.tgz')),
-      'there is no tarball',
+      'the tarball is missing',
     );
     return end.stderr;
   };

@@ -53,7 +53,10 @@ t.test('the fan-out plot shows shares of the subscribers, for the average and th
   t.same(one.fanout.names, ['The broadcast'], 'a single broadcast has no slowest');
   result.fanout.broadcasts.pop();
   const html = formatHtml(result);
-  t.notOk('fanout' in (embedded(html, 'plots') as object), 'without a broadcast there is no plot');
+  t.notOk(
+    'fanout' in (embedded(html, 'plots') as object),
+    'without a broadcast the plot is missing',
+  );
   t.match(shownBy(html), 'No message went to more than one subscriber.');
   t.end();
 });

@@ -26,7 +26,7 @@ const FUSE = 'NODE_SEA_FUSE_fce680ab2cc467b6e072b8b5df1996b2';
 /** Time in which a program of a few lines ends. One that starts itself is ended by it. */
 const PROGRAM_MS = 60_000;
 
-/** What the programs do; it prints the code and the sentence of the error, or `listening`. */
+/** The body of the programs; it prints the code and the sentence of the error, or `listening`. */
 const BODY = `
   const server = createServer({ port: 0, workers: 1 });
   return server.listen().then(

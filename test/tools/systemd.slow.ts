@@ -1,4 +1,5 @@
-// The server as a service: what a whole server sends to systemd, and a service under a real systemd.
+// The server as a service: the notifications of a whole server to systemd, and a service under a
+// real systemd.
 import { spawn } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';

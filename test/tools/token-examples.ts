@@ -22,7 +22,7 @@ async function world(test: Test): Promise<{ port: number; key: string }> {
   return { port, key };
 }
 
-/** What a server grants to a token of ada. */
+/** The rights of a token of ada in a server. */
 async function tryToken(test: Test, port: number, token: string): Promise<void> {
   const status = async (channel: string): Promise<number> => {
     const url = `http://127.0.0.1:${port}/poll?timeout=0&channel=${channel}`;

@@ -1,4 +1,4 @@
-// Reading the keys and rules of access: what the workers get, and what is a user's mistake.
+// Reading the keys and rules of access: the frames for the workers, and mistakes of users.
 import { generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';

@@ -51,33 +51,37 @@ t.test('--user is a user, or a user and a group, by name or number', (t) => {
   t.end();
 });
 
-t.test('root without capabilities reads what its mode allows', { skip: without('root') }, (t) => {
-  const folder = mkdtempSync('/tmp/megacomet-root-');
-  t.teardown(() => {
-    rmSync(folder, { recursive: true });
-  });
-  const home = join(folder, 'home');
-  const file = join(home, 'addon');
-  mkdirSync(home);
-  writeFileSync(file, '');
-  const cases: [uid: number, folderMode: number, fileMode: number, isOpen: boolean][] = [
-    [0, 0o700, 0o600, true],
-    [0, 0o000, 0o600, false],
-    [1000, 0o755, 0o644, true],
-    [1000, 0o700, 0o644, false],
-    [1000, 0o755, 0o600, false],
-  ];
-  for (const [uid, folderMode, fileMode, isOpen] of cases) {
-    for (const path of [home, file]) chownSync(path, uid, 1000);
-    chmodSync(home, folderMode);
-    chmodSync(file, fileMode);
-    chmodSync(folder, 0o755);
-    const name = `${uid}: ${folderMode.toString(8)}, ${fileMode.toString(8)}`;
-    t.equal(isOpenToRoot(file), isOpen, name);
-  }
-  t.notOk(isOpenToRoot(join(folder, 'missing')));
-  t.end();
-});
+t.test(
+  'root without capabilities reads files as their mode allows',
+  { skip: without('root') },
+  (t) => {
+    const folder = mkdtempSync('/tmp/megacomet-root-');
+    t.teardown(() => {
+      rmSync(folder, { recursive: true });
+    });
+    const home = join(folder, 'home');
+    const file = join(home, 'addon');
+    mkdirSync(home);
+    writeFileSync(file, '');
+    const cases: [uid: number, folderMode: number, fileMode: number, isOpen: boolean][] = [
+      [0, 0o700, 0o600, true],
+      [0, 0o000, 0o600, false],
+      [1000, 0o755, 0o644, true],
+      [1000, 0o700, 0o644, false],
+      [1000, 0o755, 0o600, false],
+    ];
+    for (const [uid, folderMode, fileMode, isOpen] of cases) {
+      for (const path of [home, file]) chownSync(path, uid, 1000);
+      chmodSync(home, folderMode);
+      chmodSync(file, fileMode);
+      chmodSync(folder, 0o755);
+      const name = `${uid}: ${folderMode.toString(8)}, ${fileMode.toString(8)}`;
+      t.equal(isOpenToRoot(file), isOpen, name);
+    }
+    t.notOk(isOpenToRoot(join(folder, 'missing')));
+    t.end();
+  },
+);
 
 t.test('a file with a secret that others can read or change is found, with its mode', (t) => {
   const exposed = (file: string, mode: number, uid = 1000): Exposure | null =>

@@ -5,7 +5,7 @@ import t from 'tap';
 
 import { writeWhole } from '../../lib/base/atomic-write.js';
 
-t.test('everybody may read the files, whatever the umask', (t) => {
+t.test('everybody may read the files, at any umask', (t) => {
   const folder = join(t.testdir({}), 'etc');
   const before = process.umask(0o077);
   t.teardown(() => process.umask(before));

@@ -1,5 +1,5 @@
-// Questions about clients in the manager: every worker gets one answer to each question, the counters
-// add up, and workers that die or do not read get nothing.
+// Hook requests in the manager: every worker gets one answer to each request, the counters add up,
+// and workers that die or do not read get nothing.
 import t, { type Test } from 'tap';
 
 import { Authorization, IN_FLIGHT_MAX } from '../../lib/access/authorization.js';
@@ -45,7 +45,7 @@ class World {
     });
   }
 
-  /** A question of a worker; returns its number. */
+  /** A hook request of a worker; returns its number. */
   ask(slot: number, fields: Partial<Frames['HookRequest']> = {}): number {
     const usual = { action: HookAction.connect, transport: 'sse', address: '', user: '' };
     const lists = { headerNames: [], headerValues: [], cookieNames: [], cookieValues: [] };
@@ -65,7 +65,7 @@ class World {
     );
   }
 
-  /** Whether each question has exactly one end. */
+  /** Whether each hook request has exactly one end. */
   isBalanced(questions: number): boolean {
     const { counters } = this.authorization;
     const ends = counters.allowedTotal + counters.deniedTotal + counters.failedTotal;
@@ -105,7 +105,7 @@ t.test('an answer after the death of a worker is not for its successor', async (
   const [old] = world.ports;
   world.authorization.workerGone(0);
   world.ask(0, { request: 2 });
-  t.equal(world.asked.length, 1, 'a slot without a worker has no questions');
+  t.equal(world.asked.length, 1, 'a slot without a worker has no hook requests');
   const successor = new FakePort(0);
   world.authorization.attach(successor);
   // Its numbers begin again.
@@ -194,7 +194,7 @@ t.test('a user that is revoked is asked about again, for each action', async (t)
   t.equal(await askAll(), 2);
 });
 
-t.test('128 questions wait, and the next ones are rejected at once', async (t) => {
+t.test('128 hook requests wait, and the next ones are rejected at once', async (t) => {
   const world = new World(t);
   for (let at = 0; at < IN_FLIGHT_MAX + 2; at++) world.ask(at % 2, { token: `${at}` });
   t.equal(world.asked.length, IN_FLIGHT_MAX);

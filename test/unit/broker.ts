@@ -85,7 +85,7 @@ t.test('a worker reports its interest again after a crowd of patterns has left',
   t.end();
 });
 
-t.test('the memory of a crowd of channels goes back to the kernel once', (t) => {
+t.test('the memory of a crowd of channels returns to the kernel once', (t) => {
   let trims = 0;
   const { broker } = world(1, {}, { trimHeap: () => trims++ });
   const names = Array.from({ length: 30_000 }, (_, index) => `c${index}`);

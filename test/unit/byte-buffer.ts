@@ -1,4 +1,4 @@
-// The buffer for bytes that arrive in parts: its content, and the memory of what is incomplete.
+// The buffer for bytes that arrive in parts: its content, and the memory of incomplete input.
 import fc from 'fast-check';
 import t from 'tap';
 
@@ -27,7 +27,7 @@ t.test('parts of one byte take at most twice their bytes', (t) => {
   const buffer = new ByteBuffer();
   for (let index = 0; index < 60_000; index++) buffer.add(Buffer.of(index & 0xff));
   t.ok(buffer.memoryBytes <= 120_000, `${buffer.memoryBytes} bytes`);
-  t.ok(buffer.take().buffer.byteLength <= 1.2 * 60_000, 'what is taken has little slack');
+  t.ok(buffer.take().buffer.byteLength <= 1.2 * 60_000, 'the taken bytes have little slack');
   t.equal(buffer.memoryBytes, 0, 'and the buffer has none');
   t.end();
 });

@@ -64,7 +64,7 @@ t.test('a check skips a value that the kernel hides', (t) => {
   }
   const empty: Recording = { about: 'nothing can be read', files: {}, outputs: {} };
   const { findings, verdict } = diagnosisOf(empty, { workers: 4 });
-  t.equal(verdict.connections, 0, 'without /proc/meminfo there is no memory');
+  t.equal(verdict.connections, 0, 'memory counts as 0 without /proc/meminfo');
   t.ok(findings.some(({ severity }) => severity === 'skipped'));
   t.end();
 });

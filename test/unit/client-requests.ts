@@ -1,5 +1,5 @@
-// Requests of clients in the manager: members by user, bounded answers, and what happens when workers
-// are slow, gone or hostile.
+// Requests of clients in the manager: members by user, bounded answers, and workers that are slow,
+// gone or hostile.
 import t from 'tap';
 
 import { NamePattern } from '../../lib/base/name-pattern.js';
@@ -84,7 +84,7 @@ t.test('1,000 members are an answer of bounded size, which says that it is cut',
   ask(one.broker, 0, { request: 2, bytesMax: 4096 });
   ask(one.broker, 0, { request: 3, limit: 10 });
   const queries = queriesIn(await frames(one));
-  t.equal(queries.length, 1, 'requests for one channel share what is gathered');
+  t.equal(queries.length, 1, 'requests for one channel share one result');
   present(
     one.broker,
     queries[0] ?? { request: 0 },
@@ -144,7 +144,7 @@ t.test('a page of members that no worker sends ends the worker', async (t) => {
   t.equal(member?.info, undefined, 'an info that is not JSON is left out');
 });
 
-t.test('a pattern of channels() means what a grant means', (t) => {
+t.test('a pattern of channels() means the same as a grant', (t) => {
   const random = seededRandom(t);
   for (let at = 0; at < 3000; at++) {
     const pattern = random() < 0.5 ? randomChannel(random) : randomName(random).replace('a', '*');

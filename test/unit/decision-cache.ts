@@ -1,5 +1,5 @@
 // The answers of an application that count for a time: bounded, for their time, and for the same
-// question alone.
+// hook request alone.
 import t from 'tap';
 
 import { UNDECIDED, type Decision } from '../../lib/access/authorize-answer.js';
@@ -50,7 +50,7 @@ const DIFFERENT: Readonly<Record<string, Partial<AuthorizeRequest>>> = {
   },
 };
 
-t.test('an answer counts for the same question, whatever the address and transport', (t) => {
+t.test('an answer counts for the same request, from any address and over any transport', (t) => {
   const same = keyOf(QUESTION);
   t.equal(keyOf({ ...QUESTION, address: '192.0.2.2', transport: 'poll' }), same);
   t.equal(keyOf({ ...QUESTION, channels: ['b', 'a'] }), same, 'channels in another order');
@@ -108,7 +108,7 @@ t.test('the answers have 16 MiB together', (t) => {
   t.end();
 });
 
-t.test('a user is forgotten as the user of an answer, and of a question', (t) => {
+t.test('a user is forgotten as the user of an answer, and of a hook request', (t) => {
   const cache = new DecisionCache();
   keep(cache, 'connect', allow({ user: 'ada' }));
   keep(cache, 'subscribe', allow(), { user: 'ada' });

@@ -43,7 +43,7 @@ t.test('lines of a reader that stands still are queued, then dropped and counted
     dropped > KIB && dropped < KIB + 10,
     `a mebibyte is kept, the others are dropped: ${dropped}`,
   );
-  t.same(reports, [], 'nothing is reported while nobody reads');
+  t.same(reports, [], 'nothing is reported without a reader');
   reader.room = Infinity;
   sink.flushSync();
   t.match(reader.text, /^first\nsecond\nthird\nx/, 'in their order, none torn');
@@ -70,7 +70,7 @@ t.test('a reader that is gone or stands still at the end does not hold the proce
   const before = logLinesDropped();
   reader.failure = 'EPIPE';
   sink.write('lost\n');
-  t.equal(logLinesDropped() - before, 1, 'a line that nobody can read is counted');
+  t.equal(logLinesDropped() - before, 1, 'a line without a reader is counted');
   reader.failure = undefined;
   sink.write('later\n');
   t.equal(reader.text, 'later\n');

@@ -289,7 +289,7 @@ t.test('any value of a program is shown in the error, and none breaks it', (t) =
   t.end();
 });
 
-t.test('an origin is what a browser sends, or is rejected', (t) => {
+t.test('an origin has the form that a browser sends, or is rejected', (t) => {
   const origin = optionOf('serve', 'origin');
   const rows: [string, string][] = [
     ['https://app.example', 'https://app.example'],

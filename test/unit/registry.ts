@@ -52,7 +52,7 @@ t.test('a slot goes through its states', (t) => {
     [],
     'a slot that the server does not need any more is never due',
   );
-  t.throws(() => registry.at(1), RangeError, 'there is no slot beyond the last');
+  t.throws(() => registry.at(1), RangeError, 'a slot beyond the last does not exist');
   t.end();
 });
 

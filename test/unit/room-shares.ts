@@ -8,7 +8,7 @@ function demandsOf(open: readonly number[], capacity: number): RoomDemand[] {
   return open.map((count, slot) => ({ slot, open: count, capacity }));
 }
 
-t.test('allowances are what is open and an even part of the rest', (t) => {
+t.test('allowances are the open connections and an even part of the rest', (t) => {
   const cases: [
     open: number[],
     capacity: number,
@@ -77,7 +77,7 @@ t.test('a worker that waits is answered when it has room, or when the server is 
   world.share(2);
   t.ok(world.shares.isFull);
   t.same(world.told.slice(-2), ['0 full', '1 full']);
-  t.notOk(world.shares.isWanted, 'nobody waits for room on a full server');
+  t.notOk(world.shares.isWanted, 'no worker waits for room on a full server');
 
   world.open[0] = 1;
   world.share(2);

@@ -103,7 +103,7 @@ t.test('a server that is not running says so', (t) => {
   t.end();
 });
 
-t.test('the limit of connections may grow to what the workers were started for', (t) => {
+t.test('the limit of connections may grow to the number that the workers were started for', (t) => {
   t.equal(withMaxConnections(CAPACITY, 200).maxConnections, 200);
   t.throws(() => withMaxConnections(CAPACITY, 201), {
     code: 'ERR_OPTION_INVALID',

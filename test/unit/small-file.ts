@@ -1,4 +1,4 @@
-// Files that options name, whatever they are: each is read, or rejected with one sentence.
+// Files of any kind that options name: each is read, or rejected with one sentence.
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { chmodSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';

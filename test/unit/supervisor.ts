@@ -392,7 +392,7 @@ t.test('a drain kills workers that have not exited two seconds after its end', a
   await world.serve();
   const drained = world.supervisor.drain(500);
   world.at(0).exit(null);
-  t.same(world.shutDown, [0], 'nobody accepts for a worker that has exited');
+  t.same(world.shutDown, [0], 'the listener of a worker that has exited is shut down');
   world.ages.set(1, 3000);
   world.clock.advance(1000);
   t.same(world.shutDown, [0, 1], 'nor for a worker without heartbeats');
@@ -404,7 +404,7 @@ t.test('a drain kills workers that have not exited two seconds after its end', a
   t.same(await drained, [101]);
 });
 
-t.test('a drained worker refuses clients until the others have drained', async (t) => {
+t.test('a drained worker rejects clients until the others have drained', async (t) => {
   const world = new World(3);
   await world.serve();
   const drained = world.supervisor.drain(500);

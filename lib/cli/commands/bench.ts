@@ -62,7 +62,7 @@ function benchOptions(settings: Settings): BenchOptions {
   };
 }
 
-/** The first of these signals ends a run with what was measured so far, the second one at once. */
+/** The first of these signals ends a run with the measurements so far, the second one at once. */
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT'] as const;
 
 /** Aborts at the first signal. Returns a function that gives the exit code of that signal, or null. */

@@ -84,7 +84,7 @@ function workerTable(
   }
 }
 
-/** What a comet server does: published, delivered, subscribers, gaps and history. */
+/** The work of a comet server: published, delivered, subscribers, gaps and history. */
 function messageLines({ messages, totals, admin }: Stats): string[] {
   if (messages === null) return [];
   const count = (field: string): string => String(messages[field] ?? 0);

@@ -3,7 +3,7 @@ import { readSettings } from '../../options/config.js';
 import { follow, type StreamMessage } from '../subscription.js';
 import { warn, type Output } from '../output.js';
 
-/** Escapes what moves the cursor or colours a terminal; line feeds and tabs stay. */
+/** Escapes characters that move the cursor or colour a terminal; line feeds and tabs stay. */
 function escapeControls(text: string): string {
   return text.replace(/(?![\n\t])\p{Cc}/gu, (found) => {
     return `\\x${(found.codePointAt(0) ?? 0).toString(16).padStart(2, '0')}`;

@@ -30,7 +30,7 @@ struct World {
     return all;
   }
 
-  /// A connection presents a token with these claims, which nobody remembers.
+  /// A connection presents a token with these claims, which are not kept.
   void set(int fd, const Claims& claims, uint32_t ends_at_s) {
     KnownToken token;
     token.identity = principals.acquire(claims);
@@ -192,7 +192,7 @@ TEST("a revocation visits the connections of its user or its token, and forgets 
   EXPECT(found.empty());
 }
 
-TEST("what is visited may be forgotten at once") {
+TEST("a visited principal may be forgotten at once") {
   World world;
   for (int fd = 10; fd < 80; ++fd) world.set(fd, claims_of("u"), 5);
   size_t count = 0;

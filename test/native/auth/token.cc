@@ -47,7 +47,7 @@ TEST("a token gives its algorithm, key, signed text, payload and signature") {
   EXPECT(token.signature_bytes == 9 && token.signature[0] == 's' && token.signature[8] == 'e');
 }
 
-TEST("a token that is not signed, or in another way, is refused") {
+TEST("a token without a signature, or of another algorithm, is rejected") {
   for (const char* algorithm : {"none",
                                 "None",
                                 "NONE",
@@ -68,7 +68,7 @@ TEST("a token that is not signed, or in another way, is refused") {
   }
 }
 
-TEST("a header that says one thing twice, or what nobody here understands, is refused") {
+TEST("a header that repeats a member, or has an unsupported value, is rejected") {
   for (const char* header : {
            R"({"alg":"HS256","alg":"none"})",
            R"({"alg":"HS256","\u0061lg":"none"})",
@@ -164,7 +164,7 @@ TEST("an expiry at the epoch is one, and none is none") {
   EXPECT(parse_claims("{}", &endless) == TokenFault::kNone && endless.expires_at_s == 0);
 }
 
-TEST("a claim of the wrong type or size is refused, not ignored") {
+TEST("a claim of the wrong type or size is rejected, not ignored") {
   const std::string long_text(bounds::kTokenInfoBytesMax, 'x');
   for (const std::string& payload : {
            std::string(R"({"exp":"1700000000"})"),

@@ -47,7 +47,7 @@ TEST("addresses are read in each of their forms, and written in one") {
   }
 }
 
-TEST("what is not an address is rejected") {
+TEST("a text that is not an address is rejected") {
   const char* texts[] = {"",
                          "1",
                          "1.2.3",

@@ -44,7 +44,7 @@ TEST("the last untrusted address of X-Forwarded-For is the client") {
       {"", ""},
       {"X-Forwarded-For: 1.2.3.4\r\n", "1.2.3.4"},
       {"x-forwarded-for: 1.2.3.4, 10.0.0.1\r\n", "1.2.3.4"},
-      // What a client wrote itself stands before.
+      // The field of the client itself stands before.
       {"X-Forwarded-For: 9.9.9.9, 1.2.3.4\r\n", "1.2.3.4"},
       {"X-Forwarded-For: 9.9.9.9,1.2.3.4 ,10.0.0.1,10.0.0.2\r\n", "1.2.3.4"},
       {"X-Forwarded-For: 9.9.9.9\r\nX-Forwarded-For: 1.2.3.4\r\n", "1.2.3.4"},
@@ -55,7 +55,7 @@ TEST("the last untrusted address of X-Forwarded-For is the client") {
       {"X-Forwarded-For: 2001:db8::1\r\n", "2001:db8::1"},
       {"X-Forwarded-For: [2001:db8::1]:443, fd00::1\r\n", "2001:db8::1"},
       {"X-Forwarded-For: ::ffff:1.2.3.4\r\n", "1.2.3.4"},
-      // An unreadable address hides what is before it.
+      // An unreadable address hides those before it.
       {"X-Forwarded-For: 1.2.3.4, unknown\r\n", ""},
       {"X-Forwarded-For: 1.2.3.4, unknown, 10.0.0.1\r\n", "10.0.0.1"},
       {"X-Forwarded-For: 1.2.3.4;9.9.9.9\r\n", ""},

@@ -320,7 +320,7 @@ TEST("a malformed field line is rejected") {
   expect_answers(kCases, kGet, "\r\n");
 }
 
-TEST("a repeated field is rejected if it may occur only once, whatever its value") {
+TEST("a repeated field is rejected if it may occur only once, with any value") {
 #define X(identifier, name, repeats) expect_repeats(name, #repeats == "kOnce"sv);
   MC_HTTP_FIELDS(X)
 #undef X

@@ -83,7 +83,7 @@ TEST("enter() fails for a worker whose room the manager gave away") {
   EXPECT_EQUAL(pair.gauge(1), 0U);
 }
 
-TEST("a worker keeps what it holds, and no more") {
+TEST("a worker keeps its connections, and no more") {
   Pair pair(10, 5);
   Admission& worker = pair.workers[0];
   for (int count = 0; count < 3; ++count) EXPECT(worker.enter());
@@ -187,7 +187,7 @@ TEST("a waiting listener is woken when a limit is raised") {
   EXPECT(pair.workers[0].verdict() == Verdict::kAccept);
 }
 
-TEST("a limit below the number of connections admits nobody, and closes nobody") {
+TEST("a limit below the number of connections admits none, and closes none") {
   Pair pair(10, 10);
   for (int count = 0; count < 5; ++count) EXPECT(pair.workers[0].enter());
   pair.workers[0].set_limits(3, 0);
@@ -197,7 +197,7 @@ TEST("a limit below the number of connections admits nobody, and closes nobody")
   EXPECT_EQUAL(pair.gauge(0), 5U);
 }
 
-TEST("the spare descriptor is lent once until it is restored") {
+TEST("the spare descriptor is used once until it is restored") {
   Admission admission;
   EXPECT(!admission.lend_spare());
   admission.restore_spare();

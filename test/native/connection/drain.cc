@@ -81,7 +81,7 @@ TEST("a drain with a duration of 0 closes everything at once, blocked connection
   EXPECT_EQUAL(drained.owner.closed.size(), 20U);
 }
 
-TEST("a drain without connections ends at once, whatever its duration") {
+TEST("a drain without connections ends at once, with any duration") {
   Drained drained;
   const uint64_t start_ns = sys::monotonic_ns();
   drained.drain.start(60'000);

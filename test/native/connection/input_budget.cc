@@ -59,7 +59,7 @@ TEST("the budget can be used to its last byte, and more is rejected and counted"
   EXPECT_EQUAL(world.bytes(), 6U);
 }
 
-TEST("the count equals the bytes of all sessions, whatever they keep, take and forget") {
+TEST("the count equals the bytes of all sessions when they keep, take and forget") {
   World world;
   world.budget.set_bytes_max(5000);
   std::vector<std::unique_ptr<Session>> sessions(20);

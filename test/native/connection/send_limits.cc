@@ -70,7 +70,7 @@ TEST("the policy latest only keeps one message, and never drops other output") {
 }
 
 TEST(
-    "a response without room is not dropped but closes its connection, whatever messages are "
+    "a response without room is not dropped but closes its connection, with any messages "
     "queued") {
   World world;
   Connection* connection = world.blocked(5, 10);

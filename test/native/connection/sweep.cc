@@ -64,7 +64,7 @@ TEST("a sweep does not close a connection whose deadline moves") {
   EXPECT_EQUAL(swept.owner.closed.size(), 0U);
 }
 
-TEST("a sweep closes a connection with a late message, whatever its other deadline is") {
+TEST("a sweep closes a connection with a late message, at any other deadline") {
   for (const uint32_t start : {0U, 65'529U, 30'000U}) {
     Swept swept(start);
     const auto at = [start](uint32_t second) { return static_cast<uint16_t>(start + second); };

@@ -100,7 +100,7 @@ TEST("a request that the manager does not answer ends with an error, and a late 
   EXPECT_EQUAL(world.parts.count(Counter::kClientRequestsLateTotal), 1U);
 }
 
-TEST("an answer for a connection that closed reaches nobody, although its record is used again") {
+TEST("an answer for a closed connection is dropped, although its record is used again") {
   World world;
   Connection* connection = world.parts.open(5);
   EXPECT(world.request(connection, "x") == RequestResult::kSent);

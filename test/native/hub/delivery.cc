@@ -30,7 +30,7 @@ struct World {
 
 }  // namespace
 
-TEST("a message reaches the subscribers of its channel, once, and nobody else") {
+TEST("a message reaches the subscribers of its channel alone, once") {
   World world;
   world.subscriber(1, {"a"});
   world.subscriber(2, {"b"});
@@ -108,7 +108,7 @@ TEST("a closing connection receives nothing more") {
   EXPECT(world.parts.owner.closed[1] == CloseCause::kDone);
 }
 
-TEST("a subscriber that closes in the midst of its pending messages ends the visit") {
+TEST("a subscriber that closes during the visit with its pending messages ends the visit") {
   World world;
   world.subscriber(1, {"a"});
   world.subscriber(2, {"a"});

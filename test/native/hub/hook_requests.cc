@@ -1,4 +1,4 @@
-// Tests of questions to the application: bounded, and each is decided once.
+// Tests of hook requests: bounded, and each is decided once.
 #include "hub/hook_requests.h"
 
 #include <functional>
@@ -131,7 +131,7 @@ TEST("a client without a decision in time is rejected, and a late decision chang
   EXPECT_EQUAL(world.parts.count(Counter::kHookUnansweredTotal), 1U);
 }
 
-TEST("a decision about a client that closed reaches nobody, although its record is used again") {
+TEST("a decision about a closed client is dropped, although its record is used again") {
   World world;
   Connection* connection = world.parts.open(5);
   EXPECT(world.ask(connection, "a"));
@@ -155,7 +155,7 @@ TEST("a client that is closing, and one whose protocol waits for nothing, get no
   EXPECT(decisions.empty());
 }
 
-TEST("a decision may lead to the next question, or close other clients that wait") {
+TEST("a decision may lead to the next hook request, or close other clients that wait") {
   World world;
   Connection* one = world.parts.open(5);
   Connection* other = world.parts.open(6);

@@ -156,7 +156,7 @@ TEST("a closing connection gets no change") {
   EXPECT(changes.empty() && world.parts.owner.closed.empty());
 }
 
-TEST("without rules of access nobody has a user") {
+TEST("without rules of access clients have no user") {
   HubParts parts{kProtocols};
   UserChannels users{{&parts.connections,
                       &parts.channels,

@@ -67,6 +67,6 @@ TEST("frames to a manager that ended are dropped") {
   stream.peer.hang_up();
   stream.control.send(frame::Goodbye{1});
   stream.control.flush();
-  EXPECT(stream.control.log(LogLevel::kInfo, "nobody reads this"));
+  EXPECT(stream.control.log(LogLevel::kInfo, "a line without a reader"));
   stream.control.flush();
 }

@@ -43,7 +43,7 @@ struct Mapped {
 
 }  // namespace
 
-TEST("the manager sees what a worker writes") {
+TEST("the manager sees the values that a worker writes") {
   Mapped mapped;
   mapped.counters.add(Counter::kAcceptedTotal, 5);
   mapped.counters.add(Counter::kSessions, 3);
@@ -84,7 +84,7 @@ TEST("a descriptor that is not a page is rejected") {
   EXPECT(!of_nothing.open(-1));
 }
 
-TEST("what no honest worker writes is a fault of that worker alone, and is not believed") {
+TEST("an impossible value is a fault of its worker alone, and is not believed") {
   struct Case {
     const char* field;
     void (*write)(Block* block);

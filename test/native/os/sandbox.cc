@@ -24,7 +24,7 @@ bool is_forbidden(long result) {
   return result == -1 && errno == EPERM;
 }
 
-/// What a check counts in a process with the filter; 100 without a filter.
+/// The count of a check in a process with the filter; 100 without a filter.
 int count_filtered(int (*check)()) {
   const int status = unit::status_of_child([&] {
     sys::forbid_new_privileges();

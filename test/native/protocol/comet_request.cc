@@ -29,7 +29,7 @@ std::pair<CometRoute, uint16_t> read_get(const std::string& target, std::string*
 
 }  // namespace
 
-TEST("the path of a legacy poll is an id and .js, whatever the query is") {
+TEST("the path of a legacy poll is an id and .js, with any query") {
   const std::vector<std::pair<std::string, std::string>> cases = {
       {"/Jim.js", "Jim"},
       {"/Jim.js?c=1", "Jim"},

@@ -25,7 +25,7 @@ struct World : unit::CometWorld {
     hub->configure(std::move(rules));
   }
 
-  /// A client that the server refuses.
+  /// A client that the server rejects.
   std::unique_ptr<Client> refuse(const std::string& request) {
     auto client = std::make_unique<Client>(socket.port());
     if (!request.empty()) client->write(request);
@@ -85,7 +85,7 @@ TEST("a full server sends other requests an error with Retry-After") {
   }
 }
 
-TEST("a refused request may arrive in parts, or not at all") {
+TEST("a rejected request may arrive in parts, or not at all") {
   World world;
   const std::unique_ptr<Client> slow = world.refuse("GET /events?chan");
   const std::unique_ptr<Client> cut = world.refuse("GET /events?channel=a HTTP/1.1\r\nHo");
@@ -100,7 +100,7 @@ TEST("a refused request may arrive in parts, or not at all") {
   EXPECT(contains(world.answer(*silent), "HTTP/1.1 503 "));
 }
 
-TEST("refused peers have a limited number of slots, which become free again") {
+TEST("rejected peers have a limited number of slots, which become free again") {
   World world;
   std::vector<std::unique_ptr<Client>> clients;
   const auto http = static_cast<uint8_t>(ProtocolId::kHttp);
@@ -120,7 +120,7 @@ TEST("refused peers have a limited number of slots, which become free again") {
   EXPECT(contains(world.answer(*clients.back()), "HTTP/1.1 503 "));
 }
 
-TEST("during a drain a client is sent away until the drain has ended") {
+TEST("during a drain a client is rejected until the drain has ended") {
   World world;
   constexpr uint64_t kLeftNs = 60'000'000'000;
   world.transport->services().drain_ends_ns = sys::monotonic_ns() + kLeftNs;

@@ -25,7 +25,7 @@ std::string drained(SendQueue* queue) {
 
 }  // namespace
 
-TEST("parts are sent in order, whatever the kernel takes at once") {
+TEST("parts are sent in order, with any number of bytes accepted at once") {
   SendQueue queue;
   queue.append(payload("abcdef"), 2, true);
   queue.append(payload("gh"), 0, false);

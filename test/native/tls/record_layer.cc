@@ -143,7 +143,7 @@ TEST("the records of this layer are those of OpenSSL, byte by byte, for every su
   }
 }
 
-TEST("OpenSSL opens what this layer seals, and this layer what OpenSSL seals") {
+TEST("OpenSSL opens records that this layer seals, and this layer those of OpenSSL") {
   for (const char* suite : kSuites) {
     World world(suite);
     for (size_t count = 0; count < record_count(); ++count) {

@@ -1,4 +1,4 @@
-// Tests of what a worker checks and computes before it serves.
+// Tests of the checks and numbers of a worker before it serves.
 #include "worker/startup.h"
 
 #include "base/bounds.h"
@@ -59,7 +59,7 @@ TEST("connections get the descriptors that are left by the open ones, a spare on
   EXPECT_EQUAL(few.capacity, 100U + 36 + bounds::kDescriptorReserve);
 }
 
-TEST("a limit of descriptors below what the process has open leaves no connection") {
+TEST("a limit below the open descriptors of the process leaves no connection") {
   for (const uint64_t limit :
        {uint64_t{0}, uint64_t{35}, uint64_t{36} + bounds::kDescriptorReserve}) {
     const startup::Descriptors none = startup::divide_descriptors(limit, 35, 1000);
