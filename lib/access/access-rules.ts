@@ -15,6 +15,7 @@ export interface AccessSettings extends HookSettings {
   readonly tokenIssuer?: string;
   readonly tokenAudience?: string;
   readonly tokenLeeway: number;
+  readonly tokenWithoutExpiry?: boolean;
   readonly tokenCookie?: string;
   readonly public?: readonly string[];
 }
@@ -136,7 +137,8 @@ export function readAccess(settings: AccessSettings): Frames['Access'] | null {
   return {
     flags:
       (isRemote ? AccessFlag.remoteKeys | AccessFlag.keysPending : 0) |
-      (settings.mailboxAuth === 'signed' ? AccessFlag.signedMailboxes : 0),
+      (settings.mailboxAuth === 'signed' ? AccessFlag.signedMailboxes : 0) |
+      (settings.tokenWithoutExpiry === true ? AccessFlag.noExpiry : 0),
     urlKeys: readUrlKeys(settings),
     ...keyFields(keys),
     issuer: tokenIssuer ?? '',

@@ -57,6 +57,16 @@ export const ACCESS_OPTIONS = [
       'ends at its exp all the same.',
   },
   {
+    name: 'token-without-expiry',
+    kind: 'flag',
+    default: false,
+    protocol: 'comet',
+    requires: OF_TOKENS,
+    help:
+      'Accept tokens without the claim exp, which never end and outlive their revocation: for issuers that do not ' +
+      'send it yet.',
+  },
+  {
     name: 'token-cookie',
     kind: 'text',
     value: 'NAME',

@@ -209,6 +209,11 @@ export interface ServerOptions {
    */
   tokenLeeway?: number;
   /**
+   * Comet: accept tokens without the claim exp, which never end and outlive their revocation: for
+   * issuers that do not send it yet. Default: `false`.
+   */
+  tokenWithoutExpiry?: boolean;
+  /**
    * Comet: cookie that may hold the token, for pages of the server's own origin or of one in
    * --origin. Default: no cookie counts.
    */

@@ -26,6 +26,7 @@ TokenFault Authenticator::verify(const SignedToken& token) {
 
 TokenFault Authenticator::check(const Claims& claims, uint64_t now_s) const {
   const uint64_t leeway_s = rules_.leeway_s;
+  if (claims.expires_at_s == 0 && !rules_.allows_no_expiry) return TokenFault::kNoExpiry;
   if (is_expired(claims.expires_at_s, now_s)) return TokenFault::kExpired;
   if (claims.not_before_s > now_s + leeway_s || claims.issued_at_s > now_s + leeway_s) {
     return TokenFault::kNotYetValid;

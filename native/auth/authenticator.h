@@ -19,6 +19,8 @@ struct TokenRules {
   std::string audience;
   /// Seconds by which the clocks of issuer and server may differ.
   uint32_t leeway_s = 0;
+  /// Whether a token without `exp` counts.
+  bool allows_no_expiry = false;
 };
 
 /// The keys of --token-jwks-url in this worker: none without the option, not fetched yet, or known.

@@ -182,6 +182,8 @@ const char* describe(TokenFault fault) {
       return "token: the signature is wrong";
     case TokenFault::kExpired:
       return "token: expired";
+    case TokenFault::kNoExpiry:
+      return "token: without exp";
     case TokenFault::kNotYetValid:
       return "token: not valid yet";
     case TokenFault::kIssuer:

@@ -26,6 +26,8 @@ enum class TokenFault : uint8_t {
   kKeyPending,
   kSignature,
   kExpired,
+  /// Without `exp`, and the rules demand one.
+  kNoExpiry,
   kNotYetValid,
   kIssuer,
   kAudience,

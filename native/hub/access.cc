@@ -77,7 +77,9 @@ bool Access::configure(const frame::Access& settings) {
     const std::string bytes = decoded(settings.keys[key]);
     if (authenticator->keys().add(algorithm, settings.key_ids[key], bytes) != nullptr) return false;
   }
-  authenticator->set_rules({settings.issuer, settings.audience, settings.leeway_s});
+  const bool allows_no_expiry = (settings.flags & access_flag::kNoExpiry) != 0;
+  authenticator->set_rules(
+      {settings.issuer, settings.audience, settings.leeway_s, allows_no_expiry});
   const bool is_pending = (settings.flags & access_flag::kKeysPending) != 0;
   if (has_remote) {
     authenticator->set_remote_keys(is_pending ? RemoteKeys::kPending : RemoteKeys::kKnown);

@@ -133,7 +133,7 @@ enum class CounterKind : uint8_t { kTotal, kGauge };
   X(kTokensRejectedKeyPendingTotal, "tokens_rejected_key_pending_total", kTotal,                    \
     "Answered with 503 because their key was not known yet: compare jwks_fetch_failures_total.")    \
   X(kTokensRejectedOtherTotal, "tokens_rejected_other_total", kTotal,                               \
-    "Rejected for another fault, which the response names.")                                       \
+    "Rejected for another fault, which the response names, such as no exp.")                       \
   X(kSignedUrlsAcceptedTotal, "signed_urls_accepted_total", kTotal,                                 \
     "Requests with a signed URL that was verified.")                                                \
   X(kSignedUrlsRejectedTotal, "signed_urls_rejected_total", kTotal,                                 \

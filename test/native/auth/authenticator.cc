@@ -16,7 +16,10 @@ constexpr uint64_t kNow = 1'700'000'000;
 const std::string kSecret(32, 's');
 
 struct World {
-  explicit World(TokenRules rules = {}) {
+  /// Most payloads have one claim, so a token needs no `exp` here.
+  explicit World(TokenRules rules = {}) : World(std::move(rules), true) {}
+  World(TokenRules rules, bool allows_no_expiry) {
+    rules.allows_no_expiry = allows_no_expiry;
     EXPECT(authenticator.keys().add(TokenAlgorithm::kHs256, "", kSecret) == nullptr);
     authenticator.set_rules(std::move(rules));
   }
@@ -53,6 +56,17 @@ TEST("a token counts before the second of exp, and from the second of nbf and ia
     EXPECT(world.check_time(name, kNow) == TokenFault::kNone);
     EXPECT(world.check_time(name, kNow + 1) == TokenFault::kNotYetValid);
   }
+}
+
+TEST("a token without exp counts only where the rules say so") {
+  World world({}, false);
+  for (const char* payload : {"{}", R"({"iat":1600000000})", R"({"nbf":1,"channel":"a"})"}) {
+    EXPECT(world.check(payload) == TokenFault::kNoExpiry);
+    EXPECT(World().check(payload) == TokenFault::kNone);
+  }
+  EXPECT(world.check_time("exp", kNow + 1) == TokenFault::kNone);
+  EXPECT(world.check_time("exp", 0) == TokenFault::kExpired);
+  EXPECT(world.check(R"({"exp":null})") == TokenFault::kMalformed);
 }
 
 TEST("a leeway moves each boundary by exactly its seconds") {
