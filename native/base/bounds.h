@@ -386,6 +386,12 @@ constexpr uint8_t kTlsKeyUpdatesMax = 32;
 /// Bytes of a session ticket that a client ignores.
 constexpr size_t kTlsTicketBytesMax = size_t{16} * 1024;
 
+/// Handshakes under way in one worker: 62 kB each, 32 MB in all. Other peers wait in the queue.
+constexpr size_t kTlsHandshakesMax = 512;
+
+/// Seconds from the first byte, or from accept, in which a peer completes its handshake.
+constexpr uint32_t kTlsHandshakeSeconds = 10;
+
 /// Bytes of a peer's handshake messages. A chain of client certificates takes 4 to 8 KiB.
 constexpr size_t kTlsHandshakeBytesMax = size_t{64} * 1024;
 

@@ -62,6 +62,8 @@ struct Connection {
   bool is_closing : 1;
   /// A ping was sent, and nothing has arrived after it.
   bool awaits_pong : 1;
+  /// Its TLS handshake is done: what it sends and receives are records (TlsConnections).
+  bool is_sealed : 1;
   /// Tick of one second at which the sweep closes it; compared as a signed difference.
   uint16_t deadline;
   /// The state says which; null in kFree and kOpen.

@@ -60,6 +60,10 @@ class ConnectionOwner {
   /// From now on the connection speaks this protocol, as if it had just been accepted.
   virtual void begin(Connection* connection, uint8_t protocol) = 0;
 
+  /// Gives bytes of a peer to its TLS handshake. When that is done, the connection begins the
+  /// protocol of its `mode`, and everything that it sends and receives is sealed.
+  virtual void shake(Connection* connection, const uint8_t* bytes, size_t size) = 0;
+
   /// Hands kept bytes to the connection's protocol, as if they had arrived now.
   virtual void feed(Connection* connection, std::string bytes) = 0;
 

@@ -14,7 +14,7 @@ namespace megacomet {
 
 /// The protocols, each declared here and nowhere else: X(Echo, "echo") is ProtocolId::kEcho, the
 /// object kEchoProtocol, and the choice `--protocol echo`. A protocol without a choice only takes
-/// over connections from HTTP, or comes before another one (ProxyHeader).
+/// over connections from HTTP, or comes before another one (ProxyHeader, TlsHandshake).
 // clang-format off
 #define MC_PROTOCOLS(X)      \
   X(Echo, "echo")            \
@@ -26,7 +26,8 @@ namespace megacomet {
   X(WebSocketEcho, "")       \
   X(Mailbox, "")             \
   X(ProxyHeader, "")         \
-  X(PendingRequest, "")
+  X(PendingRequest, "")      \
+  X(TlsHandshake, "")
 // clang-format on
 
 /// The protocols by their index in the table of a worker.
@@ -103,6 +104,7 @@ struct Protocol {
                         std::string_view reason) = nullptr;
 
   /// The input budget cannot hold an incomplete request: ends the connection with a final response.
+  /// Null closes.
   void (*on_input_full)(Services& services, Connection* connection) = nullptr;
 
   /// The bytes of a message for a subscriber, shared where possible; null where none subscribes.

@@ -7,29 +7,76 @@
 #include <utility>
 
 #include "base/check.h"
-#include "connection/session.h"
 
 namespace megacomet {
 
 Sender::Sender(const Parts& parts, const Calls& calls)
     : parts_(parts), calls_(calls), limits_(parts.owner, parts.connections, parts.counters) {}
 
-bool Sender::send_copy(Connection* connection, const uint8_t* bytes, size_t size) {
-  size_t sent = 0;
+/// Sends parts now, sealed where the connection is. The result has the bytes of the parts that are
+/// gone; those of a record that the kernel did not take whole are kept.
+sys::IoResult Sender::transmit(Connection* connection, iovec* parts, size_t count) {
+  sys::IoResult result{};
+  if (connection->is_sealed) {
+    std::string rest;
+    result = parts_.tls->send(*connection, parts, count, calls_.send, &rest);
+    if (!rest.empty()) keep_sealed(connection, std::move(rest));
+  } else if (count == 1) {
+    result = calls_.send(connection->fd(), parts->iov_base, parts->iov_len);
+  } else {
+    result = calls_.send_parts(connection->fd(), parts, count);
+  }
+  if (result.status == sys::IoStatus::kFailed) {
+    parts_.owner->close(connection, CloseCause::kReset);
+  } else {
+    parts_.counters->add(Counter::kBytesSentTotal, result.bytes);
+  }
+  return result;
+}
+
+/// The same for one part. False if that closed the connection; `sent` gets the bytes that are gone.
+bool Sender::transmit_one(Connection* connection, const uint8_t* bytes, size_t size, size_t* sent) {
+  iovec part{const_cast<uint8_t*>(bytes), size};
+  const sys::IoResult result = transmit(connection, &part, 1);
+  *sent = result.bytes;
+  if (result.status == sys::IoStatus::kFailed) return false;
+  if (result.bytes < size || has_sealed_output(*connection)) {
+    parts_.counters->add(Counter::kShortWritesTotal);
+  }
+  return true;
+}
+
+/// Keeps sealed bytes for on_writable(), which sends them before the send queue.
+void Sender::keep_sealed(Connection* connection, std::string rest) {
+  Session* session = parts_.sessions->acquire(connection);
+  parts_.counters->add(Counter::kSendQueueBytes, rest.size());
+  session->sealed_output += rest;
+  if (!connection->is_blocked) block(connection);
+}
+
+bool Sender::send_sealed(Connection* connection, std::string bytes) {
+  sys::IoResult result{sys::IoStatus::kDone, 0, 0};
   if (!connection->is_blocked) {
-    const sys::IoResult result = calls_.send(connection->fd(), bytes, size);
+    result = calls_.send(connection->fd(), bytes.data(), bytes.size());
     if (result.status == sys::IoStatus::kFailed) {
       parts_.owner->close(connection, CloseCause::kReset);
       return false;
     }
-    parts_.counters->add(Counter::kBytesSentTotal, result.bytes);
-    if (result.bytes == size) return true;
-    parts_.counters->add(Counter::kShortWritesTotal);
-    sent = result.bytes;
+  }
+  bytes.erase(0, result.bytes);
+  if (!bytes.empty()) keep_sealed(connection, std::move(bytes));
+  return true;
+}
+
+bool Sender::send_copy(Connection* connection, const uint8_t* bytes, size_t size) {
+  size_t sent = 0;
+  if (!connection->is_blocked) {
+    if (!transmit_one(connection, bytes, size, &sent)) return false;
+    if (sent == size) return true;
   }
   std::string rest(reinterpret_cast<const char*>(bytes) + sent, size - sent);
   const Part part{make_payload(std::move(rest)), SlowPolicy::kDisconnect, false};
-  return queue(connection, part, 0);
+  return queue(connection, part, 0, sent > 0);
   // The analyzer does not follow the count of Ref, which frees the payload with its last holder.
   // NOLINTNEXTLINE(clang-analyzer-cplusplus.NewDeleteLeaks)
 }
@@ -39,17 +86,11 @@ bool Sender::send(Connection* connection, const Part& part) {
     gathered_.push_back(part);
     return true;
   }
-  if (connection->is_blocked) return queue(connection, part, 0);
+  if (connection->is_blocked) return queue(connection, part, 0, false);
   const size_t size = part.payload->size();
-  const sys::IoResult result = calls_.send(connection->fd(), part.payload->data(), size);
-  if (result.status == sys::IoStatus::kFailed) {
-    parts_.owner->close(connection, CloseCause::kReset);
-    return false;
-  }
-  parts_.counters->add(Counter::kBytesSentTotal, result.bytes);
-  if (result.bytes == size) return true;
-  parts_.counters->add(Counter::kShortWritesTotal);
-  return queue(connection, part, result.bytes);
+  size_t sent = 0;
+  if (!transmit_one(connection, part.payload->data(), size, &sent)) return false;
+  return sent == size || queue(connection, part, sent, sent > 0);
 }
 
 void Sender::gather(Connection* connection) {
@@ -92,11 +133,8 @@ void Sender::send_parts(Connection* connection, const std::vector<Part>& parts) 
       Payload& payload = *parts[at + index].payload;
       vectors[index] = {const_cast<uint8_t*>(payload.data()), payload.size()};
     }
-    const sys::IoResult result = calls_.send_parts(connection->fd(), vectors.data(), count);
-    if (result.status == sys::IoStatus::kFailed) {
-      return parts_.owner->close(connection, CloseCause::kReset);
-    }
-    parts_.counters->add(Counter::kBytesSentTotal, result.bytes);
+    const sys::IoResult result = transmit(connection, vectors.data(), count);
+    if (result.status == sys::IoStatus::kFailed) return;
     offset = result.bytes;
     const size_t end = at + count;
     for (; at < end && offset >= parts[at].payload->size(); ++at) {
@@ -107,15 +145,17 @@ void Sender::send_parts(Connection* connection, const std::vector<Part>& parts) 
     break;
   }
   for (; at < parts.size(); ++at, offset = 0) {
-    if (!queue(connection, parts[at], offset)) return;
+    if (!queue(connection, parts[at], offset, offset > 0)) return;
   }
 }
 
-bool Sender::queue(Connection* connection, const Part& part, size_t offset) {
+/// Queues a part from `offset`. What `is_begun` is queued whatever the limit of the connection
+/// says: the peer has its beginning.
+bool Sender::queue(Connection* connection, const Part& part, size_t offset, bool is_begun) {
   Session* session = parts_.sessions->acquire(connection);
   const size_t size = part.payload->size() - offset;
   if (!limits_.make_worker_room(connection, size)) return false;
-  if (connection->is_blocked) {
+  if (connection->is_blocked && !is_begun) {
     size_t bytes_max = limits_.get().connection_bytes_max;
     if (protocol_of(*connection).pauses_reading) bytes_max += limits_.get().unread_bytes_max;
     const SlowPolicy policy = part.is_message ? part.policy : SlowPolicy::kDisconnect;
@@ -135,22 +175,34 @@ void Sender::block(Connection* connection) {
   parts_.owner->watch(connection, is_read ? EV_READ | EV_WRITE : EV_WRITE);
 }
 
+/// Sends what is sealed already. False if that closed the connection, or the kernel takes no more.
+bool Sender::flush_sealed(Connection* connection) {
+  std::string& sealed = connection->session->sealed_output;
+  if (sealed.empty()) return true;
+  const sys::IoResult result = calls_.send(connection->fd(), sealed.data(), sealed.size());
+  if (result.status == sys::IoStatus::kFailed) {
+    parts_.owner->close(connection, CloseCause::kReset);
+    return false;
+  }
+  sealed.erase(0, result.bytes);
+  parts_.counters->subtract(Counter::kSendQueueBytes, result.bytes);
+  if (result.bytes > 0) parts_.owner->set_deadline(connection, timeouts_.write_s);
+  return sealed.empty();
+}
+
 void Sender::on_writable(Connection* connection) {
   if (!connection->is_blocked) return parts_.owner->watch(connection, EV_READ);
+  if (!flush_sealed(connection)) return;
   SendQueue& send_queue = connection->session->send_queue;
   while (!send_queue.is_empty()) {
-    const sys::IoResult result =
-        calls_.send(connection->fd(), send_queue.front(), send_queue.front_size());
-    if (result.status == sys::IoStatus::kAgain) return;
-    if (result.status == sys::IoStatus::kFailed) {
-      return parts_.owner->close(connection, CloseCause::kReset);
-    }
+    iovec part{const_cast<uint8_t*>(send_queue.front()), send_queue.front_size()};
+    const sys::IoResult result = transmit(connection, &part, 1);
+    if (result.status != sys::IoStatus::kDone) return;
     const bool is_short = result.bytes < send_queue.front_size();
     send_queue.consume(result.bytes);
-    parts_.counters->add(Counter::kBytesSentTotal, result.bytes);
     parts_.counters->subtract(Counter::kSendQueueBytes, result.bytes);
     parts_.owner->set_deadline(connection, timeouts_.write_s);
-    if (is_short) return;
+    if (is_short || has_sealed_output(*connection)) return;
   }
   connection->is_blocked = false;
   parts_.counters->subtract(Counter::kSendQueueConnections);
@@ -188,7 +240,9 @@ void Sender::forget(Connection* connection) {
   if (!connection->is_blocked) return;
   connection->is_blocked = false;
   parts_.counters->subtract(Counter::kSendQueueConnections);
-  parts_.counters->subtract(Counter::kSendQueueBytes, connection->session->send_queue.size());
+  const Session& session = *connection->session;
+  parts_.counters->subtract(Counter::kSendQueueBytes,
+                            session.send_queue.size() + session.sealed_output.size());
 }
 
 }  // namespace megacomet

@@ -15,7 +15,9 @@
 #include "connection/connection_owner.h"
 #include "connection/protocol.h"
 #include "connection/send_limits.h"
+#include "connection/session.h"
 #include "connection/sessions.h"
+#include "connection/tls_connections.h"
 #include "os/sys.h"
 
 namespace megacomet {
@@ -28,6 +30,7 @@ class Sender {
     Sessions* sessions;
     Counters* counters;
     const Protocol* const* protocols;
+    TlsConnections* tls;
   };
 
   /// The system calls, so that a test needs no socket.
@@ -58,6 +61,8 @@ class Sender {
 
   /// Sends bytes, and copies those that the kernel does not take.
   bool send_copy(Connection* connection, const uint8_t* bytes, size_t size);
+  /// Sends bytes that are sealed already, or that come before TLS: those of a handshake.
+  bool send_sealed(Connection* connection, std::string bytes);
   /// Sends bytes that may be shared. They are never dropped: a connection without room closes.
   bool send(Connection* connection, const Ref<Payload>& payload) {
     return send(connection, {payload, SlowPolicy::kDisconnect, false});
@@ -96,8 +101,18 @@ class Sender {
   };
 
   bool send(Connection* connection, const Part& part);
+  sys::IoResult transmit(Connection* connection, iovec* parts, size_t count);
+  [[nodiscard]] bool transmit_one(Connection* connection,
+                                  const uint8_t* bytes,
+                                  size_t size,
+                                  size_t* sent);
+  void keep_sealed(Connection* connection, std::string rest);
+  [[nodiscard]] static bool has_sealed_output(const Connection& connection) {
+    return connection.is_busy() && !connection.session->sealed_output.empty();
+  }
+  [[nodiscard]] bool flush_sealed(Connection* connection);
   void send_parts(Connection* connection, const std::vector<Part>& parts);
-  [[nodiscard]] bool queue(Connection* connection, const Part& part, size_t offset);
+  [[nodiscard]] bool queue(Connection* connection, const Part& part, size_t offset, bool is_begun);
   void block(Connection* connection);
   [[nodiscard]] const Protocol& protocol_of(const Connection& connection) const {
     return *parts_.protocols[connection.protocol];

@@ -51,7 +51,7 @@ struct ChannelOrder {
 };
 
 /// Made and deleted by Sessions only. The members that grow as its client sends (`input`,
-/// `message`, `waiting`) are changed by the InputBudget only.
+/// `message`, `sealed_input`, `waiting`) are changed by the InputBudget only.
 struct Session {
   SendQueue send_queue;
   /// A request or frame that is not complete.
@@ -60,6 +60,10 @@ struct Session {
   PendingReplay replay;
   /// The beginning of a WebSocket message in several parts.
   std::string message;
+  /// The beginning of a record of TLS.
+  std::string sealed_input;
+  /// Bytes of records that are sealed and that the kernel did not take. They go out first.
+  std::string sealed_output;
   /// Complete WebSocket messages that wait until a replay ends, or for a decision.
   std::vector<std::string> waiting;
   /// Orders of the application during a replay. Handled at its end, before `waiting`.
@@ -84,17 +88,18 @@ struct Session {
 
   /// The bytes that the InputBudget counts for it.
   [[nodiscard]] size_t input_budget_bytes() const {
-    size_t bytes = input.size() + message.size();
+    size_t bytes = input.size() + message.size() + sealed_input.size();
     for (const std::string& one : waiting) bytes += one.size();
     return bytes;
   }
 
   /// Whether the connection needs more than its record.
   [[nodiscard]] bool is_needed() const {
-    return !send_queue.is_empty() || !input.empty() || subscriptions.size() > 1 ||
-           replay.state != ReplayState::kNone || !message.empty() || !callback.empty() ||
-           !origin.empty() || !head.empty() || closes_after || is_head_only || answers_at_once ||
-           !frames.is_idle() || !waiting.empty() || !orders.empty() || awaits_decision;
+    return !send_queue.is_empty() || !sealed_output.empty() || !sealed_input.empty() ||
+           !input.empty() || subscriptions.size() > 1 || replay.state != ReplayState::kNone ||
+           !message.empty() || !callback.empty() || !origin.empty() || !head.empty() ||
+           closes_after || is_head_only || answers_at_once || !frames.is_idle() ||
+           !waiting.empty() || !orders.empty() || awaits_decision;
   }
 };
 

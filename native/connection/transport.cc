@@ -41,6 +41,8 @@ Counter counter_of(CloseCause cause) {
       return Counter::kClosedLimitedTotal;
     case CloseCause::kHeadTimeout:
       return Counter::kClosedHeadTimeoutTotal;
+    case CloseCause::kTls:
+      return Counter::kClosedTlsTotal;
     case CloseCause::kMessageTimeout:
       break;
   }
@@ -51,6 +53,10 @@ Counter counter_of(CloseCause cause) {
 CloseCause silence_of(const Connection& connection) {
   const bool has_begun = connection.is_busy() && !connection.session->input.empty();
   return has_begun ? CloseCause::kHeadTimeout : CloseCause::kIdle;
+}
+
+bool is_of(const Connection& connection, ProtocolId protocol) {
+  return connection.protocol == static_cast<uint8_t>(protocol);
 }
 
 /// Whether the record no longer holds the occupant that had this generation.
@@ -79,7 +85,8 @@ Transport::Transport(struct ev_loop* loop,
       protocols_(protocols),
       input_budget_(counters),
       sessions_(counters, &input_budget_),
-      sender_({this, &connections_, &sessions_, counters, protocols}),
+      tls_(counters),
+      sender_({this, &connections_, &sessions_, counters, protocols, &tls_}),
       lingering_close_(loop),
       refusals_(loop, &services_, protocols) {
   // The watchers' own data is the connections'; see connection.h.
@@ -131,7 +138,7 @@ void Transport::reject(Connection* connection,
   admission_->leave();
 }
 
-void Transport::register_fd(int fd, uint8_t protocol, uint32_t word) {
+void Transport::register_fd(int fd, uint8_t protocol, uint32_t word, bool has_tls) {
   Connection* connection = connections_.occupy(fd);
   MC_CHECK(connection->state == ConnectionState::kFree);
   connection->generation = ++generation_;
@@ -140,6 +147,7 @@ void Transport::register_fd(int fd, uint8_t protocol, uint32_t word) {
   connection->watcher.word = word;
   ev_io_start(loop_, &connection->watcher);
   counters_->add(Counter::kAcceptedTotal);
+  if (has_tls) tls_.expect(fd);
   const bool has_header = services_.limits != nullptr && services_.limits->reads_proxy_header();
   begin(connection, has_header ? static_cast<uint8_t>(ProtocolId::kProxyHeader) : protocol);
   // The protocol after the header.
@@ -155,6 +163,7 @@ void Transport::tick(uint16_t now) {
   connections_.trim();
   lingering_close_.tick();
   refusals_.tick();
+  tls_.tick(now);
 }
 
 void Transport::on_event(struct ev_loop* loop, ev_io* watcher, int revents) {
@@ -176,14 +185,16 @@ void Transport::dispatch(Connection* connection, int revents) {
 }
 
 void Transport::read(Connection* connection) {
+  if (is_of(*connection, ProtocolId::kTlsHandshake) && !tls_.may_shake(*connection)) {
+    // Its bytes stay in the kernel until another handshake ends.
+    return ev_io_stop(loop_, &connection->watcher);
+  }
   const sys::IoResult result = sys::receive(connection->fd(), buffer_.data(), buffer_.size());
   switch (result.status) {
     case sys::IoStatus::kDone: {
-      const Protocol& protocol = protocol_of(*connection);
       counters_->add(Counter::kBytesReceivedTotal, result.bytes);
-      if (protocol.uses_idle_timeout) set_deadline(connection, idle_seconds());
-      protocol.on_bytes(services_, connection, buffer_.data(), result.bytes);
-      return;
+      if (connection->is_sealed) return read_sealed(connection, buffer_.data(), result.bytes);
+      return take_bytes(connection, buffer_.data(), result.bytes);
     }
     case sys::IoStatus::kAgain:
       return;
@@ -198,15 +209,100 @@ void Transport::read(Connection* connection) {
   }
 }
 
+/// Hands bytes to the connection's protocol.
+void Transport::take_bytes(Connection* connection, uint8_t* bytes, size_t size) {
+  const Protocol& protocol = protocol_of(*connection);
+  if (protocol.uses_idle_timeout) set_deadline(connection, idle_seconds());
+  protocol.on_bytes(services_, connection, bytes, size);
+}
+
+/// Takes bytes of records, after those that began one before.
+void Transport::read_sealed(Connection* connection, uint8_t* bytes, size_t size) {
+  const bool has_begun = connection->is_busy() && !connection->session->sealed_input.empty();
+  if (!has_begun) return open_sealed(connection, bytes, size);
+  std::string all = input_budget_.take(&connection->session->sealed_input);
+  all.append(reinterpret_cast<const char*>(bytes), size);
+  open_sealed(connection, reinterpret_cast<uint8_t*>(all.data()), all.size());
+}
+
+void Transport::open_sealed(Connection* connection, uint8_t* bytes, size_t size) {
+  const TlsInput input = tls_.read(*connection, bytes, size);
+  const uint32_t generation = connection->generation;
+  if (input.consumed < size && input.end == TlsEnd::kNone) {
+    const std::string_view rest(reinterpret_cast<const char*>(bytes) + input.consumed,
+                                size - input.consumed);
+    std::string& kept = sessions_.acquire(connection)->sealed_input;
+    if (!keep_input(connection, rest, &kept)) return;
+  }
+  // A connection that is closing reads on, until the end of the peer.
+  if (input.data_bytes > 0) take_bytes(connection, bytes, input.data_bytes);
+  if (is_gone(*connection, generation)) return;
+  if (input.end != TlsEnd::kNone) return end_sealed(connection, input);
+  sessions_.release(connection);
+}
+
+/// The peer sends nothing more, or broke a rule.
+void Transport::end_sealed(Connection* connection, const TlsInput& input) {
+  switch (input.end) {
+    case TlsEnd::kNone:
+      return;
+    case TlsEnd::kClosed:
+      return sender_.finish(connection, CloseCause::kPeer);
+    case TlsEnd::kAlerted:
+      return close(connection, CloseCause::kReset);
+    case TlsEnd::kBroken:
+      counters_->add(Counter::kTlsRecordsRejectedTotal);
+      if (!connection->is_blocked) tls_.send_alert(*connection, input.alert, sys::send);
+      return close(connection, CloseCause::kTls);
+  }
+}
+
+void Transport::shake(Connection* connection, const uint8_t* bytes, size_t size) {
+  TlsConnections::Step step = tls_.shake(connection, bytes, size);
+  const uint32_t generation = connection->generation;
+  if (!step.output.empty() && !sender_.send_sealed(connection, std::move(step.output))) return;
+  if (step.status == HandshakeStatus::kGoesOn) return;
+  if (step.status == HandshakeStatus::kFailed) {
+    counters_->add(Counter::kTlsHandshakesFailedTotal);
+    return close(connection, CloseCause::kTls);
+  }
+  counters_->add(Counter::kTlsHandshakesTotal);
+  resume_handshakes();
+  begin(connection, connection->mode);
+  if (step.rest.empty() || is_gone(*connection, generation)) return;
+  open_sealed(connection, reinterpret_cast<uint8_t*>(step.rest.data()), step.rest.size());
+}
+
+/// Reads peers again that waited for another handshake to end.
+void Transport::resume_handshakes() {
+  ConnectionName name{};
+  while (tls_.take_waiting(&name)) {
+    Connection* connection = find_connection(&connections_, name);
+    if (connection == nullptr || !is_of(*connection, ProtocolId::kTlsHandshake)) continue;
+    begin(connection, connection->mode);
+    ev_io_start(loop_, &connection->watcher);
+  }
+}
+
 bool Transport::keep_input(Connection* connection, std::string_view bytes, std::string* kept) {
   if (input_budget_.keep(bytes, kept)) return true;
-  protocol_of(*connection).on_input_full(services_, connection);
+  const Protocol& protocol = protocol_of(*connection);
+  if (protocol.on_input_full == nullptr) {
+    close(connection, CloseCause::kRejected);
+  } else {
+    protocol.on_input_full(services_, connection);
+  }
   return false;
 }
 
 void Transport::begin(Connection* connection, uint8_t protocol) {
   connection->protocol = protocol & 0xfU;
   connection->mode = 0;
+  const bool has_header = is_of(*connection, ProtocolId::kProxyHeader);
+  if (tls_.is_on() && !has_header && tls_.is_expected(*connection)) {
+    hand_over(connection, ProtocolId::kTlsHandshake);
+    connection->mode = protocol & 0xfU;
+  }
   const Protocol& first = protocol_of(*connection);
   set_deadline(connection, 0);
   if (first.on_accept != nullptr) first.on_accept(services_, connection);
@@ -223,8 +319,12 @@ int Transport::forget(Connection* connection, CloseCause cause) {
   // Stop, then close: see libev.h, rule 2.
   ev_io_stop(loop_, &connection->watcher);
   observer_->on_close(connection);
+  if (connection->is_sealed && !connection->is_blocked) {
+    tls_.send_alert(*connection, TlsAlert::kCloseNotify, sys::send);
+  }
   sender_.forget(connection);
   sessions_.destroy(connection);
+  if (tls_.is_on()) tls_.forget(connection);
   if (connection->watcher.word != 0) services_.limits->leave(connection);
   change_state(connection, ConnectionState::kFree);
   connections_.release(fd);
@@ -236,6 +336,7 @@ int Transport::forget(Connection* connection, CloseCause cause) {
 void Transport::close(Connection* connection, CloseCause cause) {
   const int fd = forget(connection, cause);
   if (!lingers(cause) || !lingering_close_.take(fd)) sys::close(fd);
+  if (tls_.is_on()) resume_handshakes();
   // Last, because it wakes listeners, which may use the descriptor again.
   admission_->leave();
 }

@@ -17,6 +17,7 @@
 #include "connection/sender.h"
 #include "connection/services.h"
 #include "connection/sessions.h"
+#include "connection/tls_connections.h"
 #include "os/slab.h"
 #include "schedule/mid_iteration.h"
 
@@ -52,7 +53,7 @@ class Transport final : public ConnectionOwner {
 
   /// Takes an accepted descriptor, which admission has counted in. Allocates nothing by itself.
   /// `word` is the result of ClientLimits::admit() for it.
-  void register_fd(int fd, uint8_t protocol, uint32_t word = 0);
+  void register_fd(int fd, uint8_t protocol, uint32_t word = 0, bool has_tls = false);
 
   /// Whether peers of this protocol get an answer when the server is full or drains.
   [[nodiscard]] bool answers_refused(uint8_t protocol) const {
@@ -113,6 +114,7 @@ class Transport final : public ConnectionOwner {
                                 std::string_view bytes,
                                 std::string* kept) override;
   void begin(Connection* connection, uint8_t protocol) override;
+  void shake(Connection* connection, const uint8_t* bytes, size_t size) override;
   void feed(Connection* connection, std::string bytes) override;
 
   [[nodiscard]] const Protocol& protocol_of(const Connection& connection) const {
@@ -125,6 +127,7 @@ class Transport final : public ConnectionOwner {
   [[nodiscard]] Sender& sender() { return sender_; }
   [[nodiscard]] Sessions& sessions() { return sessions_; }
   [[nodiscard]] InputBudget& input_budget() { return input_budget_; }
+  [[nodiscard]] TlsConnections& tls() { return tls_; }
 
  private:
   int forget(Connection* connection, CloseCause cause);
@@ -136,6 +139,11 @@ class Transport final : public ConnectionOwner {
   static void on_event(struct ev_loop* loop, ev_io* watcher, int revents);
   void dispatch(Connection* connection, int revents);
   void read(Connection* connection);
+  void take_bytes(Connection* connection, uint8_t* bytes, size_t size);
+  void resume_handshakes();
+  void read_sealed(Connection* connection, uint8_t* bytes, size_t size);
+  void open_sealed(Connection* connection, uint8_t* bytes, size_t size);
+  void end_sealed(Connection* connection, const TlsInput& input);
 
   struct ev_loop* loop_;
   Admission* admission_;
@@ -147,6 +155,7 @@ class Transport final : public ConnectionOwner {
   DueIndex due_;
   InputBudget input_budget_;
   Sessions sessions_;
+  TlsConnections tls_;
   Sender sender_;
   Services services_;
   LingeringClose lingering_close_;

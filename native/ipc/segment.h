@@ -74,6 +74,15 @@ enum class CounterKind : uint8_t { kTotal, kGauge };
     "Closed by an operator.")                                                                     \
   X(kClosedExpiredTotal, "closed_expired_total", kTotal,                                          \
     "Closed because the client's token expired or was revoked.")                                  \
+  X(kClosedTlsTotal, "closed_tls_total", kTotal,                                                  \
+    "Closed because a TLS handshake failed or was late, or a record broke a rule.")               \
+  X(kTlsHandshakesTotal, "tls_handshakes_total", kTotal, "TLS handshakes that were completed.")   \
+  X(kTlsHandshakesFailedTotal, "tls_handshakes_failed_total", kTotal,                             \
+    "TLS handshakes that failed: another protocol, no common version or suite, or a bad peer.")   \
+  X(kTlsHandshakes, "tls_handshakes", kGauge,                                                     \
+    "TLS handshakes under way; at 512 in a worker further peers wait.")                           \
+  X(kTlsRecordsRejectedTotal, "tls_records_rejected_total", kTotal,                               \
+    "TLS records that were altered or broke a rule; each ended its connection.")                  \
   X(kClosedHeadTimeoutTotal, "closed_head_timeout_total", kTotal,                                 \
     "Closed because a request was not complete in time. Many are slow clients, or an attack.")    \
   X(kClosedMessageTimeoutTotal, "closed_message_timeout_total", kTotal,                           \

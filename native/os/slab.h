@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <numeric>
 #include <vector>
 
 #include "base/bounds.h"
@@ -12,11 +13,14 @@
 
 namespace megacomet {
 
-/// `T` must be trivial, and free when all its bytes are zero. Its size divides a page.
+/// `T` must be trivial, and free when all its bytes are zero.
 template <typename T>
 class Slab {
  public:
-  static constexpr uint32_t kChunkRecords = bounds::kSlabChunkBytes / sizeof(T);
+  /// A chunk fills whole pages.
+  static constexpr uint32_t kPageRecords = 4096 / std::gcd(size_t{4096}, sizeof(T));
+  static constexpr uint32_t kChunkRecords =
+      bounds::kSlabChunkBytes / sizeof(T) / kPageRecords * kPageRecords;
 
   Slab() = default;
   Slab(const Slab&) = delete;
@@ -35,6 +39,9 @@ class Slab {
     records_ = static_cast<T*>(sys::reserve_memory(bytes()));
     return records_ != nullptr;
   }
+
+  /// Leaves the records out of core dumps. Needs map().
+  void hide_from_dumps() { sys::hide_from_dumps(records_, bytes()); }
 
   [[nodiscard]] uint32_t capacity() const {
     return static_cast<uint32_t>(live_.size()) * kChunkRecords;
@@ -101,7 +108,7 @@ class Slab {
   }
 
  private:
-  static_assert(4096 % sizeof(T) == 0, "a chunk must fill whole pages");
+  static_assert(kChunkRecords > 0, "a chunk has records");
 
   [[nodiscard]] size_t bytes() const { return static_cast<size_t>(capacity()) * sizeof(T); }
   static uint32_t chunk_of(int fd) { return static_cast<uint32_t>(fd) / kChunkRecords; }

@@ -248,6 +248,10 @@ void release_memory(void* memory, size_t bytes) {
   ::munmap(memory, bytes);
 }
 
+void hide_from_dumps(void* memory, size_t bytes) {
+  ::madvise(memory, bytes, MADV_DONTDUMP);
+}
+
 void forget_pages(void* memory, size_t bytes) {
   ::madvise(memory, bytes, MADV_DONTNEED);
 }

@@ -115,6 +115,9 @@ void prepare_descriptor_table(uint32_t descriptors);
 void* reserve_memory(size_t bytes);
 void release_memory(void* memory, size_t bytes);
 
+/// Leaves mapped memory out of core dumps (MADV_DONTDUMP of madvise(2)).
+void hide_from_dumps(void* memory, size_t bytes);
+
 /// Returns used pages to the kernel. They read as zero afterwards.
 void forget_pages(void* memory, size_t bytes);
 

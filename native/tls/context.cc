@@ -34,7 +34,7 @@ TlsContext::TlsContext(const OpenSslTls& functions)
   openssl_.SSL_CTX_set_num_tickets(context_, 1);
   openssl_.SSL_CTX_set_keylog_callback(context_, on_key);
   openssl_.SSL_CTX_set_msg_callback(context_, on_message);
-  openssl_.SSL_CTX_set_alpn_select_cb(context_, on_protocols, this);
+  openssl_.SSL_CTX_set_alpn_select_cb(context_, on_protocols, nullptr);
 }
 
 std::string TlsContext::take_error() {

@@ -54,7 +54,7 @@ class TlsContext {
                           unsigned char* out_size,
                           const unsigned char* offered,
                           unsigned int offered_size,
-                          void* self);
+                          void* unused);
   [[nodiscard]] std::string take_error();
 
   const OpenSslTls& openssl_;

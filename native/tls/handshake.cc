@@ -43,7 +43,7 @@ TlsSuite suite_of(const OpenSslTls& openssl, const SSL* session) {
 }  // namespace
 
 TlsHandshake::TlsHandshake(TlsContext* context)
-    : context_(context), openssl_(context->functions()), session_(context->make_session(this)) {
+    : openssl_(context->functions()), session_(context->make_session(this)) {
   if (session_ == nullptr) return;
   input_ = openssl_.BIO_new(openssl_.BIO_s_mem());
   output_ = openssl_.BIO_new(openssl_.BIO_s_mem());

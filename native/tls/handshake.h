@@ -47,7 +47,6 @@ class TlsHandshake final : HandshakeObserver {
   void note_finished_sent() override { records_sent_ = 0; }
   [[nodiscard]] std::string drain(BIO* memory);
 
-  TlsContext* context_;
   const OpenSslTls& openssl_;
   SSL* session_ = nullptr;
   // The session owns them.

@@ -9,6 +9,7 @@
 #include "protocol/proxy_header.h"
 #include "protocol/sse.h"
 #include "protocol/stream.h"
+#include "protocol/tls_handshake.h"
 #include "protocol/websocket.h"
 
 namespace megacomet {

@@ -73,7 +73,7 @@ function sourcesOf(isInNode: boolean): string[] {
   const names = readdirSync(join(root, 'test/native'), { recursive: true, encoding: 'utf8' });
   const isWanted = (name: string): boolean =>
     isInNode
-      ? name.startsWith(ROOM_IN_NODE) || name === 'support/main.cc'
+      ? name.startsWith(ROOM_IN_NODE) || name.startsWith('support/')
       : !name.startsWith(ROOM_IN_NODE);
   return names.filter((name) => name.endsWith('.cc') && isWanted(name));
 }

@@ -26,7 +26,7 @@ export const ROOMS: Readonly<Record<string, readonly string[]>> = {
   'native/tls': ['base', 'os'],
   'native/schedule': ['base', 'os', 'ipc'],
   'native/pubsub': ['base', 'os', 'codec', 'ipc'],
-  'native/connection': ['base', 'os', 'codec', 'ipc', 'auth', 'schedule', 'pubsub'],
+  'native/connection': ['base', 'os', 'codec', 'ipc', 'auth', 'tls', 'schedule', 'pubsub'],
   'native/hub': ['base', 'os', 'codec', 'ipc', 'auth', 'pubsub', 'connection'],
   'native/protocol': ['base', 'codec', 'ipc', 'auth', 'pubsub', 'connection'],
   'native/worker': ['base', 'os', 'ipc', 'schedule', 'connection', 'hub', 'protocol'],

@@ -55,6 +55,7 @@ class FakeOwner final : public ConnectionOwner {
     kept->append(bytes);
     return true;
   }
+  void shake(Connection*, const uint8_t*, size_t) override {}
   void feed(Connection*, std::string bytes) override { fed += bytes; }
 
   /// Adds an open connection. A blocked one has no session here, only the flag.

@@ -11,8 +11,8 @@
 #include <unistd.h>
 
 #include "os/sys.h"
-#include "protocol/echo.h"
 #include "support/unit.h"
+#include "worker/protocol_table.h"
 
 namespace unit {
 
@@ -22,7 +22,6 @@ constexpr uint64_t kNsPerMs = 1'000'000;
 constexpr uint64_t kPatienceMs = 5000;
 constexpr uint32_t kCapacity = 4096;
 
-constexpr const Protocol* kProtocols[] = {&kEchoProtocol};
 
 }  // namespace
 
@@ -116,11 +115,11 @@ bool World::reaches(Counter counter, uint64_t value) {
   return EXPECT_EQUAL(count(counter), value) && has;
 }
 
-std::unique_ptr<Client> World::register_one(const ListeningSocket& listener) {
+std::unique_ptr<Client> World::register_one(const ListeningSocket& listener, bool has_tls) {
   auto client = std::make_unique<Client>(listener.port());
   const sys::Accepted accepted = sys::accept(listener.fd());
   if (EXPECT(accepted.status == sys::AcceptStatus::kAccepted) && EXPECT(admission.enter())) {
-    transport->register_fd(accepted.fd, 0);
+    transport->register_fd(accepted.fd, 0, 0, has_tls);
   }
   return client;
 }

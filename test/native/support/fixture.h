@@ -90,7 +90,7 @@ struct World {
   /// Runs the loop until the counter has the value.
   bool reaches(Counter counter, uint64_t value);
   /// A client whose server side is registered.
-  std::unique_ptr<Client> register_one(const ListeningSocket& listener);
+  std::unique_ptr<Client> register_one(const ListeningSocket& listener, bool has_tls = false);
   /// The one connection that is open.
   Connection* only();
 };

@@ -1,0 +1,148 @@
+// Handshakes, records and their memory. See tls_connections.h.
+#include "connection/tls_connections.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/check.h"
+
+namespace megacomet {
+
+namespace {
+
+/// Moves up to `bytes_max` bytes from the front of the parts to `taken`. Returns their number.
+size_t take_parts(
+    iovec** parts, size_t* count, size_t bytes_max, iovec* taken, size_t* taken_count) {
+  size_t bytes = 0;
+  *taken_count = 0;
+  while (*count > 0 && bytes < bytes_max && *taken_count < bounds::kPartsTogetherMax) {
+    iovec& part = **parts;
+    const size_t size = std::min(part.iov_len, bytes_max - bytes);
+    taken[(*taken_count)++] = {part.iov_base, size};
+    bytes += size;
+    part.iov_base = static_cast<uint8_t*>(part.iov_base) + size;
+    part.iov_len -= size;
+    if (part.iov_len > 0) break;
+    ++*parts;
+    --*count;
+  }
+  return bytes;
+}
+
+}  // namespace
+
+std::string TlsConnections::start(uint32_t capacity) {
+  MC_CHECK(!is_on());
+  const OpenSslTls* functions = find_openssl_tls();
+  if (functions == nullptr) {
+    return std::string("this build of Node.js does not export ") + missing_openssl_tls_function();
+  }
+  auto layer = std::make_unique<RecordLayer>(*functions);
+  auto context = std::make_unique<TlsContext>(*functions);
+  if (!layer->is_ready() || !context->is_ready()) return "OpenSSL lacks an algorithm or memory";
+  if (!states_.map(capacity)) return "no address space for the states of TLS";
+  states_.hide_from_dumps();
+  layer_ = std::move(layer);
+  context_ = std::move(context);
+  return "";
+}
+
+std::string TlsConnections::set_certificate(std::string_view chain, std::string_view key) {
+  auto context = std::make_unique<TlsContext>(*find_openssl_tls());
+  if (!context->is_ready()) return "out of memory";
+  std::string reason = context->set_certificate(chain, key);
+  // Handshakes under way keep the old one alive.
+  if (reason.empty()) context_ = std::move(context);
+  return reason;
+}
+
+bool TlsConnections::may_shake(const Connection& connection) {
+  const auto found = handshakes_.find(connection.fd());
+  MC_CHECK(found != handshakes_.end());
+  if (found->second != nullptr || begun_ < bounds::kTlsHandshakesMax) return true;
+  waiting_.push_back(name_of(connection));
+  return false;
+}
+
+bool TlsConnections::take_waiting(ConnectionName* name) {
+  if (waiting_.empty() || begun_ >= bounds::kTlsHandshakesMax) return false;
+  *name = waiting_.front();
+  waiting_.pop_front();
+  return true;
+}
+
+void TlsConnections::end(Handshakes::iterator found) {
+  if (found->second != nullptr) {
+    --begun_;
+    counters_->subtract(Counter::kTlsHandshakes);
+  }
+  handshakes_.erase(found);
+}
+
+TlsConnections::Step TlsConnections::shake(Connection* connection,
+                                           const uint8_t* bytes,
+                                           size_t size) {
+  const auto found = handshakes_.find(connection->fd());
+  MC_CHECK(found != handshakes_.end());
+  if (found->second == nullptr) {
+    found->second = std::make_unique<TlsHandshake>(context_.get());
+    ++begun_;
+    counters_->add(Counter::kTlsHandshakes);
+  }
+  TlsHandshake& handshake = *found->second;
+  Step step{HandshakeStatus::kFailed, {}, {}};
+  if (!handshake.is_ready()) return step;
+  step.status = handshake.feed(bytes, size);
+  step.output = handshake.output();
+  if (step.status != HandshakeStatus::kDone) return step;
+  step.rest = handshake.rest();
+  TlsState* state = states_.occupy(connection->fd());
+  if (handshake.detach(layer_.get(), state)) {
+    connection->is_sealed = true;
+  } else {
+    states_.release(connection->fd());
+    step.status = HandshakeStatus::kFailed;
+  }
+  end(found);
+  return step;
+}
+
+TlsInput TlsConnections::read(const Connection& connection, uint8_t* bytes, size_t size) {
+  return layer_->read(states_.at(connection.fd()), bytes, size, minute_);
+}
+
+sys::IoResult TlsConnections::send(
+    const Connection& connection, iovec* parts, size_t count, SendCall call, std::string* rest) {
+  TlsState* state = states_.at(connection.fd());
+  std::array<iovec, bounds::kPartsTogetherMax> taken;
+  size_t taken_count = 0;
+  size_t sealed = 0;
+  while (count > 0) {
+    const size_t size = take_parts(&parts, &count, kTlsContentBytesMax, taken.data(), &taken_count);
+    const size_t record = layer_->seal(state, taken.data(), taken_count, out_.data());
+    const sys::IoResult result = call(connection.fd(), out_.data(), record);
+    if (result.status == sys::IoStatus::kFailed) return result;
+    sealed += size;
+    if (result.bytes == record) continue;
+    rest->assign(reinterpret_cast<const char*>(out_.data()) + result.bytes, record - result.bytes);
+    break;
+  }
+  return {sys::IoStatus::kDone, sealed, 0};
+}
+
+void TlsConnections::send_alert(const Connection& connection, TlsAlert alert, SendCall call) {
+  const size_t size = layer_->seal_alert(states_.at(connection.fd()), alert, out_.data());
+  if (size > 0) static_cast<void>(call(connection.fd(), out_.data(), size));
+}
+
+void TlsConnections::forget(Connection* connection) {
+  const auto found = handshakes_.find(connection->fd());
+  if (found != handshakes_.end()) end(found);
+  if (!connection->is_sealed) return;
+  connection->is_sealed = false;
+  TlsState* state = states_.at(connection->fd());
+  find_openssl_tls()->OPENSSL_cleanse(state, sizeof *state);
+  states_.release(connection->fd());
+}
+
+}  // namespace megacomet

@@ -1,0 +1,104 @@
+// The TLS of one worker's connections: handshakes under way, and the state of each connection whose
+// handshake is done. Off, without memory, in a server without TLS.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+
+#include <sys/uio.h>
+
+#include "base/bounds.h"
+#include "connection/connection.h"
+#include "ipc/segment.h"
+#include "os/slab.h"
+#include "os/sys.h"
+#include "tls/context.h"
+#include "tls/handshake.h"
+#include "tls/record_layer.h"
+
+namespace megacomet {
+
+class TlsConnections {
+ public:
+  using SendCall = sys::IoResult (*)(int fd, const void* bytes, size_t size);
+
+  explicit TlsConnections(Counters* counters) : counters_(counters) {}
+  TlsConnections(const TlsConnections&) = delete;
+  TlsConnections& operator=(const TlsConnections&) = delete;
+
+  /// Turns TLS on, with a state for each descriptor below `capacity`. Returns "" or the reason why
+  /// this process has no TLS.
+  [[nodiscard]] std::string start(uint32_t capacity);
+  [[nodiscard]] bool is_on() const { return layer_ != nullptr; }
+
+  /// Sets the certificate of later handshakes. Returns "" or OpenSSL's reason. Needs start().
+  [[nodiscard]] std::string set_certificate(std::string_view chain, std::string_view key);
+
+  /// The peer of an accepted descriptor begins with a handshake. Costs memory from its first byte.
+  void expect(int fd) { handshakes_.emplace(fd, nullptr); }
+  [[nodiscard]] bool is_expected(const Connection& connection) const {
+    return handshakes_.count(connection.fd()) != 0;
+  }
+
+  /// Whether the peer may begin its handshake, or has begun it: each takes up to 62 kB of memory.
+  /// If not, take_waiting() gives its name later.
+  [[nodiscard]] bool may_shake(const Connection& connection);
+  /// The next peer that waits, if there is room for its handshake.
+  [[nodiscard]] bool take_waiting(ConnectionName* name);
+
+  struct Step {
+    HandshakeStatus status;
+    /// To be sent as it is, also after a failure.
+    std::string output;
+    /// After kDone: sealed bytes of the peer that came with its last message.
+    std::string rest;
+  };
+  /// Takes bytes of a peer whose handshake goes on. After kDone its bytes are records, and
+  /// `is_sealed` is set.
+  Step shake(Connection* connection, const uint8_t* bytes, size_t size);
+
+  // For a sealed connection.
+
+  /// Opens the whole records at the front of `bytes`, in place.
+  TlsInput read(const Connection& connection, uint8_t* bytes, size_t size);
+  /// Seals the parts record by record and sends them, until the kernel takes no more. The result
+  /// has the bytes of the parts that were sealed. `rest` gets sealed bytes that the kernel did not
+  /// take: they must be sent before anything else.
+  sys::IoResult send(
+      const Connection& connection, iovec* parts, size_t count, SendCall call, std::string* rest);
+  /// Sends an alert if the kernel takes it at once.
+  void send_alert(const Connection& connection, TlsAlert alert, SendCall call);
+
+  /// The connection closes: drops its handshake, or erases its secrets.
+  void forget(Connection* connection);
+
+  /// Once a second, with the worker's clock.
+  void tick(uint16_t now) { minute_ = static_cast<uint8_t>(now / 60); }
+
+  void trim() { states_.trim(); }
+
+ private:
+  using Handshakes = std::unordered_map<int, std::unique_ptr<TlsHandshake>>;
+
+  void end(Handshakes::iterator found);
+
+  Counters* counters_;
+  std::unique_ptr<RecordLayer> layer_;
+  std::unique_ptr<TlsContext> context_;
+  Slab<TlsState> states_;
+  /// Null until the first byte of the peer.
+  Handshakes handshakes_;
+  /// Handshakes that have begun.
+  size_t begun_ = 0;
+  std::deque<ConnectionName> waiting_;
+  uint8_t minute_ = 0;
+  /// One record, and a KeyUpdate before it.
+  std::array<uint8_t, RecordLayer::sealed_bytes_max(kTlsContentBytesMax)> out_;
+};
+
+}  // namespace megacomet

@@ -1,0 +1,206 @@
+// Tests of echo over TLS: real sockets, OpenSSL's client, and the transport of a worker.
+#include "connection/tls_connections.h"
+
+#include <algorithm>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <sys/socket.h>
+
+#include "connection/sweep.h"
+#include "support/fixture.h"
+#include "support/unit.h"
+#include "tls/tls_client.h"
+
+using namespace megacomet;
+using unit::ListeningSocket;
+
+namespace {
+
+struct SealedWorld : unit::World {
+  SealedWorld() {
+    transport->input_budget().set_bytes_max(size_t{1} << 20U);
+    EXPECT(transport->tls().start(unit_capacity()).empty());
+    const TestCertificate& certificate = test_certificate();
+    EXPECT(transport->tls().set_certificate(certificate.chain, certificate.key).empty());
+  }
+
+  static uint32_t unit_capacity() { return 4096; }
+
+  ListeningSocket listener;
+};
+
+/// A TLS client behind a real socket.
+struct Peer {
+  explicit Peer(SealedWorld* world, const TlsClient::Options& options = {})
+      : world(world), tls(options), socket(world->register_one(world->listener, true)) {}
+
+  void exchange() {
+    socket->write(tls.sent());
+    ev_run(world->loop.get(), EVRUN_NOWAIT);
+    tls.receive(socket->read_now());
+  }
+
+  bool shakes_hands() {
+    return unit::run_until(world->loop.get(), [this] {
+      const bool is_done = tls.shake();
+      exchange();
+      return is_done;
+    });
+  }
+
+  /// Waits until that many bytes of data have arrived.
+  std::string read(size_t size) {
+    std::string data;
+    unit::run_until(world->loop.get(), [&] {
+      exchange();
+      data += tls.read();
+      return data.size() >= size;
+    });
+    return data;
+  }
+
+  SealedWorld* world;
+  TlsClient tls;
+  std::unique_ptr<unit::Client> socket;
+};
+
+bool is_idle(SealedWorld* world) {
+  const Connection* connection = world->only();
+  return connection != nullptr && connection->state == ConnectionState::kOpen &&
+         connection->is_sealed && world->count(Counter::kSessions) == 0 &&
+         world->count(Counter::kTlsHandshakes) == 0 && world->count(Counter::kSendQueueBytes) == 0;
+}
+
+}  // namespace
+
+TEST("a client with TLS is echoed, and idle it has its record and its secrets alone") {
+  SealedWorld world;
+  Peer peer(&world);
+  EXPECT(peer.shakes_hands());
+  for (const char* text : {"one", "two", "three"}) {
+    peer.tls.write(text);
+    EXPECT(peer.read(std::string(text).size()) == text);
+  }
+  EXPECT(is_idle(&world));
+  EXPECT_EQUAL(world.count(Counter::kTlsHandshakesTotal), 1U);
+  EXPECT_EQUAL(world.count(Counter::kEchoedTotal), 3U);
+}
+
+TEST("a megabyte is echoed byte for byte through short writes of records") {
+  SealedWorld world;
+  Peer peer(&world);
+  EXPECT(peer.shakes_hands());
+  const int few = 8'192;
+  ::setsockopt(world.only()->fd(), SOL_SOCKET, SO_SNDBUF, &few, sizeof few);
+  std::string sent(size_t{1} << 20U, '\0');
+  for (char& byte : sent) byte = static_cast<char>(unit::upto(255));
+  std::string received;
+  std::string pending;
+  size_t at = 0;
+  const bool is_whole = unit::run_until(world.loop.get(), [&] {
+    if (pending.empty() && at < sent.size()) {
+      const size_t size = std::min(sent.size() - at, 1 + unit::upto(40'000));
+      peer.tls.write(std::string_view(sent).substr(at, size));
+      at += size;
+      pending = peer.tls.sent();
+    }
+    const ssize_t written = ::send(
+        peer.socket->fd(), pending.data(), std::min<size_t>(pending.size(), 3'000), MSG_DONTWAIT);
+    if (written > 0) pending.erase(0, static_cast<size_t>(written));
+    ev_run(world.loop.get(), EVRUN_NOWAIT);
+    // The peer reads rarely while it writes.
+    if (at == sent.size() || unit::upto(50) == 0) {
+      peer.tls.receive(peer.socket->read_now());
+      received += peer.tls.read();
+    }
+    return received.size() >= sent.size();
+  });
+  EXPECT(is_whole && received == sent);
+  EXPECT(world.count(Counter::kShortWritesTotal) > 0);
+  EXPECT(is_idle(&world));
+}
+
+TEST("records are read whatever the pieces in which they arrive") {
+  SealedWorld world;
+  Peer peer(&world);
+  EXPECT(peer.shakes_hands());
+  peer.tls.write("in");
+  peer.tls.write("pieces");
+  for (const char byte : peer.tls.sent()) {
+    peer.socket->write(std::string(1, byte));
+    ev_run(world.loop.get(), EVRUN_NOWAIT);
+  }
+  EXPECT(peer.read(8) == "inpieces");
+  EXPECT_EQUAL(world.count(Counter::kInputBudgetBytes), 0U);
+  EXPECT(is_idle(&world));
+}
+
+TEST("close_notify of the client ends the connection, and is answered") {
+  SealedWorld world;
+  Peer peer(&world);
+  EXPECT(peer.shakes_hands());
+  peer.tls.write("last");
+  peer.tls.shut_down();
+  peer.exchange();
+  EXPECT(world.reaches(Counter::kClosedPeerTotal, 1));
+  EXPECT(peer.read(4) == "last");
+  EXPECT(peer.tls.has_close_notify());
+}
+
+TEST("an altered record ends the connection with an alert and a counter") {
+  SealedWorld world;
+  Peer peer(&world);
+  EXPECT(peer.shakes_hands());
+  peer.tls.write("text");
+  std::string record = peer.tls.sent();
+  record.back() = static_cast<char>(record.back() ^ 1);
+  peer.socket->write(record);
+  EXPECT(world.reaches(Counter::kClosedTlsTotal, 1));
+  EXPECT_EQUAL(world.count(Counter::kTlsRecordsRejectedTotal), 1U);
+  EXPECT_EQUAL(world.count(Counter::kEchoedTotal), 0U);
+  // An alert: header, two bytes, type, tag.
+  EXPECT_EQUAL(peer.socket->read_now().size(), 24U);
+}
+
+TEST("plain HTTP at a listener with TLS fails its handshake, and others go on") {
+  SealedWorld world;
+  Peer peer(&world);
+  const auto plain = world.register_one(world.listener, true);
+  plain->write("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+  EXPECT(world.reaches(Counter::kTlsHandshakesFailedTotal, 1));
+  EXPECT(peer.shakes_hands());
+}
+
+TEST("a peer that says nothing has no handshake, and closes at the deadline") {
+  SealedWorld world;
+  const auto silent = world.register_one(world.listener, true);
+  EXPECT_EQUAL(world.count(Counter::kTlsHandshakes), 0U);
+  Sweep sweep(
+      &world.transport->connections(), &world.transport->due_index(), world.transport.get());
+  sweep.set_on(true);
+  for (uint16_t now = 1; now < bounds::kTlsHandshakeSeconds + 4; ++now) {
+    world.transport->tick(now);
+    sweep.tick(now);
+  }
+  EXPECT_EQUAL(world.count(Counter::kClosedTlsTotal), 1U);
+}
+
+TEST("handshakes beyond the limit wait, and begin when others end") {
+  SealedWorld world;
+  std::vector<std::unique_ptr<Peer>> begun;
+  for (size_t count = 0; count < bounds::kTlsHandshakesMax; ++count) {
+    begun.push_back(std::make_unique<Peer>(&world));
+    begun.back()->socket->write("\x16");
+  }
+  EXPECT(world.reaches(Counter::kTlsHandshakes, bounds::kTlsHandshakesMax));
+  Peer last(&world);
+  last.tls.shake();
+  for (int round = 0; round < 20; ++round) last.exchange();
+  EXPECT_EQUAL(world.count(Counter::kTlsHandshakes), bounds::kTlsHandshakesMax);
+  begun.resize(begun.size() / 2);
+  EXPECT(last.shakes_hands());
+  last.tls.write("late");
+  EXPECT(last.read(4) == "late");
+}
