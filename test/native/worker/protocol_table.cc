@@ -5,6 +5,7 @@
 #include "protocol/http.h"
 #include "protocol/mailbox.h"
 #include "protocol/sse.h"
+#include "protocol/tls_handshake.h"
 #include "support/unit.h"
 
 using namespace megacomet;
@@ -23,5 +24,6 @@ TEST("each protocol is in the table at the index of its id") {
   EXPECT(at(ProtocolId::kHttp) == &kHttpProtocol);
   EXPECT(at(ProtocolId::kSse) == &kSseProtocol);
   EXPECT(at(ProtocolId::kMailbox) == &kMailboxProtocol);
-  EXPECT_EQUAL(kProtocolCount, static_cast<int>(ProtocolId::kPendingRequest) + 1);
+  EXPECT(at(ProtocolId::kTlsHandshake) == &kTlsHandshakeProtocol);
+  EXPECT_EQUAL(kProtocolCount, static_cast<int>(ProtocolId::kTlsHandshake) + 1);
 }
