@@ -20,7 +20,7 @@ sys::IoResult Sender::transmit(Connection* connection, iovec* parts, size_t coun
   if (connection->is_sealed) {
     std::string rest;
     result = parts_.tls->send(*connection, parts, count, calls_.send, &rest);
-    if (!rest.empty()) keep_sealed(connection, std::move(rest));
+    if (!rest.empty()) keep_sealed(connection, rest);
   } else if (count == 1) {
     result = calls_.send(connection->fd(), parts->iov_base, parts->iov_len);
   } else {
@@ -47,7 +47,7 @@ bool Sender::transmit_one(Connection* connection, const uint8_t* bytes, size_t s
 }
 
 /// Keeps sealed bytes for on_writable(), which sends them before the send queue.
-void Sender::keep_sealed(Connection* connection, std::string rest) {
+void Sender::keep_sealed(Connection* connection, std::string_view rest) {
   Session* session = parts_.sessions->acquire(connection);
   parts_.counters->add(Counter::kSendQueueBytes, rest.size());
   session->sealed_output += rest;
@@ -64,7 +64,7 @@ bool Sender::send_sealed(Connection* connection, std::string bytes) {
     }
   }
   bytes.erase(0, result.bytes);
-  if (!bytes.empty()) keep_sealed(connection, std::move(bytes));
+  if (!bytes.empty()) keep_sealed(connection, bytes);
   return true;
 }
 

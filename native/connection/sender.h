@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <sys/uio.h>
@@ -106,7 +107,7 @@ class Sender {
                                   const uint8_t* bytes,
                                   size_t size,
                                   size_t* sent);
-  void keep_sealed(Connection* connection, std::string rest);
+  void keep_sealed(Connection* connection, std::string_view rest);
   [[nodiscard]] static bool has_sealed_output(const Connection& connection) {
     return connection.is_busy() && !connection.session->sealed_output.empty();
   }

@@ -100,7 +100,7 @@ bool RecordLayer::take_record(TlsState* state,
       if (++state->empty_records < bounds::kTlsEmptyRecordsMax) return true;
       return fail(input, TlsAlert::kUnexpectedMessage);
     case TlsContent::kAlert:
-      return take_alert(state, record, input);
+      return take_alert(record, input);
     case TlsContent::kHandshake:
       return take_handshake(state, record, minute, input);
     case TlsContent::kChangeCipherSpec:
@@ -109,7 +109,7 @@ bool RecordLayer::take_record(TlsState* state,
   return fail(input, TlsAlert::kUnexpectedMessage);
 }
 
-bool RecordLayer::take_alert(TlsState* state, const OpenedRecord& record, TlsInput* input) {
+bool RecordLayer::take_alert(const OpenedRecord& record, TlsInput* input) {
   // Level and description; the level says nothing any more (RFC 8446 6).
   if (record.size != 2) return fail(input, TlsAlert::kDecodeError);
   const auto alert = static_cast<TlsAlert>(record.content[1]);

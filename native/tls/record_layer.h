@@ -82,7 +82,7 @@ class RecordLayer {
       TlsState* state, TlsContent type, const iovec* parts, size_t count, uint8_t* out);
   size_t seal_update(TlsState* state, uint8_t* out);
   bool take_record(TlsState* state, const OpenedRecord& record, uint8_t minute, TlsInput* input);
-  bool take_alert(TlsState* state, const OpenedRecord& record, TlsInput* input);
+  static bool take_alert(const OpenedRecord& record, TlsInput* input);
   bool take_handshake(TlsState* state, const OpenedRecord& record, uint8_t minute, TlsInput* input);
   bool take_key_update(TlsState* state, uint8_t minute, TlsInput* input);
 

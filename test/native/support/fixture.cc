@@ -22,7 +22,6 @@ constexpr uint64_t kNsPerMs = 1'000'000;
 constexpr uint64_t kPatienceMs = 5000;
 constexpr uint32_t kCapacity = 4096;
 
-
 }  // namespace
 
 bool run_until(struct ev_loop* loop, const std::function<bool()>& holds) {

@@ -33,7 +33,8 @@ struct SendingParts {
       : owner(&connections),
         input_budget(&counters),
         sessions(&counters, &input_budget),
-        sender({&owner, &connections, &sessions, &counters, protocols, nullptr}, FakeSocket::calls()) {
+        sender({&owner, &connections, &sessions, &counters, protocols, nullptr},
+               FakeSocket::calls()) {
     EXPECT(connections.map(100));
     counters.attach(block.get());
     sender.set_observer(&observer);
