@@ -86,7 +86,7 @@ export class ClientPublishing {
     const isBinary = (fields.flags & MessageFlag.binary) !== 0;
     let receipt: Receipt;
     try {
-      // A token without an id cannot be told from others.
+      // Without an id two tokens cannot be distinguished.
       if (fields.token !== 0) this.#rates.take(fields.token);
       receipt = this.#publish(channel, data, { id, event, binary: isBinary });
     } catch (error) {

@@ -123,7 +123,7 @@ async function servedOf(t: Test, port: number, from: string, count: number): Pro
   return served;
 }
 
-t.test('a worker that overwrites the limit tables stops nobody', { skip }, async (t) => {
+t.test('a worker that overwrites the limit tables stops no other client', { skip }, async (t) => {
   const server = await TestServer.start(t, {
     args: ['--workers', '2', '--connections-per-address', String(LIMIT)],
     expectLog: [/^worker died/, / connections; if it is a proxy, set --trusted-proxies$/],
