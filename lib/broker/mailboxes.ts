@@ -1,4 +1,5 @@
 // Mailboxes: queued messages for clients of the legacy long poll, and the polls that wait for them.
+// Such clients send no cursor, and two polls of one mailbox may be on two workers.
 // A mailbox leases its first message to one poll at a time. An ack removes the message; a nack, the
 // end of the poll or the death of its worker puts the message back to the front.
 import { Chain, type Link } from '../collections/chain.js';

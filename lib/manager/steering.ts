@@ -1,6 +1,7 @@
 // Steering: new connections avoid workers that are frozen, full or starting.
-// On an address with one socket per slot the kernel distributes by weight; a socket that all slots
-// share is watched by few workers. Opens no socket itself.
+// On an address with one socket per slot the kernel distributes by weight. A socket that all slots
+// share (unix, or of systemd) wakes each worker that watches it for each connection, so only as many
+// workers as cores watch it, and others replace those near capacity. Opens no socket itself.
 import type { Logger } from '../base/logger.js';
 import type { SlotRecord } from './registry.js';
 

@@ -1,4 +1,10 @@
 // One listening socket in one worker: accept in batches, pause at limits.
+//
+// A peer that is not accepted stays in the kernel's queue, and a watcher is level-triggered: a loop
+// that only returned would spin. So a listener pauses for a time, or until a connection closes. At
+// EMFILE it first rejects a few peers with a spare descriptor. New peers are steered away from a
+// full worker, but no other worker can accept the peers in its queue, so it rejects those when they
+// have waited for seconds.
 #pragma once
 
 #include <cstdint>
