@@ -62,7 +62,7 @@ struct Connection {
   bool is_closing : 1;
   /// A ping was sent, and nothing has arrived after it.
   bool awaits_pong : 1;
-  /// Its TLS handshake is done: what it sends and receives are records (TlsConnections).
+  /// Its TLS handshake is done: it sends and receives records (TlsConnections).
   bool is_sealed : 1;
   /// Tick of one second at which the sweep closes it; compared as a signed difference.
   uint16_t deadline;

@@ -149,8 +149,8 @@ void Sender::send_parts(Connection* connection, const std::vector<Part>& parts) 
   }
 }
 
-/// Queues a part from `offset`. What `is_begun` is queued whatever the limit of the connection
-/// says: the peer has its beginning.
+/// Queues a part from `offset`. A part that `is_begun` is queued at any limit of the connection:
+/// the peer has its beginning.
 bool Sender::queue(Connection* connection, const Part& part, size_t offset, bool is_begun) {
   Session* session = parts_.sessions->acquire(connection);
   const size_t size = part.payload->size() - offset;
@@ -175,7 +175,8 @@ void Sender::block(Connection* connection) {
   parts_.owner->watch(connection, is_read ? EV_READ | EV_WRITE : EV_WRITE);
 }
 
-/// Sends what is sealed already. False if that closed the connection, or the kernel takes no more.
+/// Sends the records that are sealed already. False if that closed the connection, or the kernel
+/// takes no more.
 bool Sender::flush_sealed(Connection* connection) {
   std::string& sealed = connection->session->sealed_output;
   if (sealed.empty()) return true;

@@ -122,7 +122,7 @@ TEST("a megabyte is echoed byte for byte through short writes of records") {
   EXPECT(is_idle(&world));
 }
 
-TEST("records are read whatever the pieces in which they arrive") {
+TEST("records are read in pieces of any size") {
   SealedWorld world;
   Peer peer(&world);
   EXPECT(peer.shakes_hands());
