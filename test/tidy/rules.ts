@@ -208,7 +208,7 @@ function roomsUsedBy(room: string): string[] {
   return named.map((used) => `${top}/${used.split('/')[0] ?? ''}`);
 }
 
-/** A row of the table names only rooms of earlier rows, so there is no circle of rooms. */
+/** A row of the table names only rooms of earlier rows, so a circle of rooms is impossible. */
 export function roomCircles(): string[] {
   const order = Object.keys(ROOMS);
   return order.flatMap((room, index) =>
