@@ -7,12 +7,22 @@ import { PACKAGE } from './tools.mjs';
  * `free` text, or undefined for a flag.
  */
 function completionOf(spec) {
-  if (spec.kind === 'flag') return undefined;
+  // An optional value may be left out, so a shell completes the option alone.
+  if (spec.kind === 'flag' || spec.kind === 'listeners') return undefined;
   if (spec.choices) return { kind: 'words', words: spec.choices };
   if (spec.word) return { kind: 'words', words: [spec.word] };
   if (spec.value?.startsWith('FILE')) return { kind: 'files', words: [] };
   return { kind: spec.name === 'user' ? 'users' : 'free', words: [] };
 }
+
+/** The value of an option after its name, such as ` N`; in brackets if it may be left out. */
+export function valueText({ kind, value = 'WORD' }) {
+  if (kind === 'flag') return '';
+  return kind === 'listeners' ? ` [${value}]` : ` ${value}`;
+}
+
+/** Whether an option may stand more than once. */
+export const isRepeatable = ({ kind }) => kind === 'list' || kind === 'listeners';
 
 /** The default as Markdown: code for a value, words for the meaning of an absent value. */
 export function defaultText(spec, { isLibrary = false } = {}) {

@@ -3,7 +3,7 @@
 //   node packaging/completions.mjs bash|zsh|fish   writes one to standard output
 import { fileURLToPath } from 'node:url';
 
-import { readCommandLine, withFlagsOnly } from './command-line.mjs';
+import { isRepeatable, readCommandLine, withFlagsOnly } from './command-line.mjs';
 import { main, PackagingError } from './tools.mjs';
 
 const NOTE = '# Written by packaging/completions.mjs from the table of options.';
@@ -80,7 +80,7 @@ const ZSH_VALUES = {
 const zshText = (text) => text.replace(/[[\]:\\]/g, '\\$&');
 
 function zshOption({ name, kind, value, help, completion }) {
-  const repeat = kind === 'list' ? '*' : '';
+  const repeat = isRepeatable({ kind }) ? '*' : '';
   const spec = `${repeat}--${name}${completion ? '=' : ''}[${zshText(help)}]`;
   if (!completion) return quote(spec);
   return quote(`${spec}:${zshText(value ?? 'WORD')}:${ZSH_VALUES[completion.kind](completion)}`);

@@ -2,7 +2,7 @@
 //   node packaging/man.mjs   writes it to standard output
 import { fileURLToPath } from 'node:url';
 
-import { readCommandLine } from './command-line.mjs';
+import { isRepeatable, readCommandLine, valueText } from './command-line.mjs';
 import { main } from './tools.mjs';
 
 /** Text that roff prints unchanged: no escapes, no hyphens instead of minus signs, no requests. */
@@ -23,14 +23,15 @@ function optionEntry(option) {
   const text = [
     option.fullHelp,
     option.choices ? ` One of: ${option.choices.join(', ')}.` : '',
-    option.kind === 'list' ? ' Repeatable.' : '',
+    isRepeatable(option) ? ' Repeatable.' : '',
     fallback === undefined ? '' : ` Default: ${String(fallback)}.`,
     option.isReloadable ? ' Read again on SIGHUP.' : '',
   ].join('');
   // A secret has no flag, because every user of the machine can read the command line.
   if (option.isSecret) return entry(bold(option.environment), text);
   if (!option.hasFlag) return entry(bold(option.name), `${text} Only in a config file.`);
-  const value = option.completion ? ` \\fI${plain(option.value ?? 'WORD')}\\fR` : '';
+  const word = valueText(option).trim();
+  const value = word === '' ? '' : ` \\fI${plain(word)}\\fR`;
   const variable = option.hasVariable ? `\n[${plain(option.environment)}]` : '';
   return `${entry(bold(`--${option.name}`) + value, text)}${variable}`;
 }

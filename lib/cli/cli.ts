@@ -21,17 +21,34 @@ function detailsOf(spec: OptionSpec): string {
   const fallback = spec.default ?? spec.commandLineDefault ?? spec.unset;
   return [
     spec.choices === undefined ? '' : ` One of: ${spec.choices.join(', ')}.`,
-    spec.kind === 'list' ? ' Repeatable.' : '',
+    isRepeatable(spec) ? ' Repeatable.' : '',
     fallback === undefined ? '' : ` Default: ${String(fallback)}.`,
     hasVariable(spec) ? ` [${environmentNameOf(spec.name)}]` : '',
   ].join('');
 }
 
+function isRepeatable({ kind }: OptionSpec): boolean {
+  return kind === 'list' || kind === 'listeners';
+}
+
+function hasNegation({ kind }: OptionSpec): boolean {
+  return kind === 'flag' || kind === 'listeners';
+}
+
+/** The value in the notation of commander. */
+function valueOf({ kind, value = 'WORD' }: OptionSpec): string {
+  if (kind === 'flag') return '';
+  return kind === 'listeners' ? ` [${value}]` : ` <${value}>`;
+}
+
 function toOption(spec: OptionSpec): Option {
-  const value = spec.kind === 'flag' ? '' : ` <${spec.value ?? 'WORD'}>`;
-  const option = new Option(`--${spec.name}${value}`, `${helpOf(spec)}${detailsOf(spec)}`);
-  if (spec.kind === 'list') {
-    option.argParser((word: string, previous: string[] | undefined) => [...(previous ?? []), word]);
+  const option = new Option(`--${spec.name}${valueOf(spec)}`, `${helpOf(spec)}${detailsOf(spec)}`);
+  if (isRepeatable(spec)) {
+    option.argParser((word: string, previous: unknown) => {
+      // Without a value the option means all, however many are named beside.
+      if (previous === true) return true;
+      return Array.isArray(previous) ? [...(previous as string[]), word] : [word];
+    });
   }
   return option;
 }
@@ -65,7 +82,7 @@ function addCommand(program: Command, spec: CommandSpec, name: CommandName): voi
   const command = program.command(`${name} ${spec.words}`.trim()).description(spec.description);
   for (const option of flagsOf(name)) {
     command.addOption(toOption(option));
-    if (option.kind === 'flag') command.addOption(new Option(`--no-${option.name}`).hideHelp());
+    if (hasNegation(option)) command.addOption(new Option(`--no-${option.name}`).hideHelp());
   }
   command.action(async () => {
     process.exitCode = await RUNS[name](command.opts(), command.args);

@@ -21,6 +21,7 @@ const READERS: FrameReaders<Frames> = {
       acceptRateMilli: body.u32(),
       protocol: body.text(),
       listeners: body.numbers(),
+      listenerFlags: body.numbers(),
     },
   }),
   2: (body) => ({
@@ -290,7 +291,9 @@ const READERS: FrameReaders<Frames> = {
 
 const ENCODERS: { readonly [N in FrameName]: (fields: Frames[N]) => Buffer } = {
   Configure: (fields) => {
-    const target = Buffer.allocUnsafe(writers.configureBytesMax(fields.protocol, fields.listeners));
+    const target = Buffer.allocUnsafe(
+      writers.configureBytesMax(fields.protocol, fields.listeners, fields.listenerFlags),
+    );
     return target.subarray(
       0,
       writers.writeConfigure(
@@ -303,6 +306,7 @@ const ENCODERS: { readonly [N in FrameName]: (fields: Frames[N]) => Buffer } = {
         checkedU32('acceptRateMilli', fields.acceptRateMilli),
         checkedText('protocol', fields.protocol),
         fields.listeners,
+        fields.listenerFlags,
       ),
     );
   },

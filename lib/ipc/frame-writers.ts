@@ -16,8 +16,12 @@ import {
 } from './frame-codec.js';
 
 /** The most bytes that a Configure frame with these fields takes. */
-export function configureBytesMax(protocol: string, listeners: readonly number[]): number {
-  return 31 + textBytesMax(protocol) + numbersBytesMax(listeners);
+export function configureBytesMax(
+  protocol: string,
+  listeners: readonly number[],
+  listenerFlags: readonly number[],
+): number {
+  return 35 + textBytesMax(protocol) + numbersBytesMax(listeners) + numbersBytesMax(listenerFlags);
 }
 
 /** Writes a Configure frame at `at` and returns its end. */
@@ -31,6 +35,7 @@ export function writeConfigure(
   acceptRateMilli: number,
   protocol: string,
   listeners: readonly number[],
+  listenerFlags: readonly number[],
 ): number {
   target[at + 4] = 1;
   writeU32(target, at + 5, parent);
@@ -40,6 +45,7 @@ export function writeConfigure(
   writeU32(target, at + 21, acceptRateMilli);
   let end = writeText(target, at + 25, protocol);
   end = writeNumbers(target, end, listeners);
+  end = writeNumbers(target, end, listenerFlags);
   return endFrame(target, at, end);
 }
 

@@ -139,23 +139,31 @@ export const AccessFlag = {
 } as const;
 
 /**
- * Bits of the `flags` of a Limits frame. proxyProtocol: every connection begins with a PROXY
- * header. addresses: connections are counted by address. publicConnections, publicHandshakes:
- * the limit does not hold for private addresses; with both, loopback is not even counted.
+ * Bits of the `flags` of a Limits frame. addresses: connections are counted by address.
+ * publicConnections, publicHandshakes: the limit does not hold for private addresses; with
+ * both, loopback is not even counted.
  */
 export const LimitFlag = {
-  proxyProtocol: 1,
-  addresses: 2,
-  publicConnections: 4,
-  publicHandshakes: 8,
+  addresses: 1,
+  publicConnections: 2,
+  publicHandshakes: 4,
+} as const;
+
+/**
+ * Bits of the `listenerFlags` of a Configure frame. proxyHeader: every connection of the
+ * listener begins with a PROXY header. tls: with a TLS handshake, after that header.
+ */
+export const ListenerFlag = {
+  proxyHeader: 1,
+  tls: 2,
 } as const;
 
 /** Fields of each frame. */
 export interface Frames {
   /**
    * The first command of a worker. `parent` is the manager's pid; the server has `slots`
-   * workers. `listeners` has an Ownership for each listener that the worker inherits. Limits and
-   * rates are this worker's share.
+   * workers. `listeners` has an Ownership for each listener that the worker inherits, and
+   * `listenerFlags` a set of listener_flag for each. Limits and rates are this worker's share.
    */
   Configure: {
     readonly parent: number;
@@ -165,6 +173,7 @@ export interface Frames {
     readonly acceptRateMilli: number;
     readonly protocol: string;
     readonly listeners: readonly number[];
+    readonly listenerFlags: readonly number[];
   };
   /** Settings that change while a worker runs. */
   Adjust: {

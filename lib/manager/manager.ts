@@ -53,6 +53,8 @@ export interface ManagerOptions {
   readonly gid?: number;
   /** How much an address, a user and a connection may take. */
   readonly limits: Frames['Limits'];
+  /** A set of ListenerFlag for each address. */
+  readonly listenerFlags: readonly number[];
   readonly comet?: CometLink;
 }
 
@@ -271,6 +273,7 @@ export class Manager extends EventEmitter<{ worker: [WorkerEvent] }> {
       slots: this.#options.slots,
       protocol,
       listeners: this.#addresses.map(({ ownership }) => Ownership[ownership]),
+      listenerFlags: this.#options.listenerFlags,
       ...limitsFrame(this.#limits, this.#rateShares),
     });
   }

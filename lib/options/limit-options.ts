@@ -18,13 +18,14 @@ export const LIMIT_OPTIONS = [
   },
   {
     name: 'proxy-protocol',
-    kind: 'flag',
+    kind: 'listeners',
+    value: 'ADDRESS',
     default: false,
     requires: { name: 'trusted-proxies', isSet: true },
     help:
-      'Every connection begins with a PROXY header, version 1 or 2; peers that are not in ' +
-      '--trusted-proxies are closed, because anybody can write such a header. ' +
-      'It must be complete in --handshake-timeout.',
+      'Address of --listen whose connections begin with a PROXY header, version 1 or 2; without a value all ' +
+      'addresses. Their peers that are not in --trusted-proxies are closed, because anybody can write such a ' +
+      'header. It must be complete in --handshake-timeout.',
   },
   {
     name: 'connections-per-address',

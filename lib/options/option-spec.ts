@@ -4,7 +4,8 @@ import type { Namespaces } from './server-options.js';
 /**
  * How a value is parsed. `address` is a numeric host to listen on, `peer` the HOST:PORT of a server,
  * `ports` one port or a range; `mode` the permissions of a file; `seconds` may have a fraction;
- * `namespaces` are objects of options by pattern (namespaces.ts).
+ * `namespaces` are objects of options by pattern (namespaces.ts); `listeners` is a flag for all
+ * addresses that the server listens on, or a list of some of them.
  */
 export type OptionKind =
   | 'address'
@@ -12,6 +13,7 @@ export type OptionKind =
   | 'flag'
   | 'integer'
   | 'list'
+  | 'listeners'
   | 'mode'
   | 'namespaces'
   | 'peer'
@@ -103,11 +105,13 @@ export type ValueOf<Spec extends { readonly kind: OptionKind }> = Spec['kind'] e
       ? number | string
       : Spec['kind'] extends 'list'
         ? readonly string[]
-        : Spec['kind'] extends 'namespaces'
-          ? Namespaces
-          : Spec extends { readonly choices: readonly (infer Choice)[] }
-            ? Choice
-            : string;
+        : Spec['kind'] extends 'listeners'
+          ? boolean | readonly string[]
+          : Spec['kind'] extends 'namespaces'
+            ? Namespaces
+            : Spec extends { readonly choices: readonly (infer Choice)[] }
+              ? Choice
+              : string;
 
 type Table = readonly OptionSpec[];
 

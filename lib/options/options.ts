@@ -55,8 +55,19 @@ function parseFlag(label: string, raw: unknown): boolean {
   throw invalidValue(label, raw, 'true or false');
 }
 
+const FLAG_VALUES: readonly unknown[] = [true, false, 'true', 'false', '1', '0'];
+
+/** Whether all listeners have something, or the addresses of those that have it. */
+function parseListeners(label: string, raw: unknown): boolean | readonly string[] {
+  if (FLAG_VALUES.includes(raw)) return parseFlag(label, raw);
+  if (typeof raw !== 'string' && !Array.isArray(raw)) {
+    throw invalidValue(label, raw, 'true, false or a list of addresses of --listen');
+  }
+  return parseList({ item: 'address' }, label, raw);
+}
+
 /** Items of a list: of one text they are separated by commas, and blanks around them do not count. */
-function parseList(spec: OptionSpec, label: string, raw: unknown): readonly string[] {
+function parseList(spec: Pick<OptionSpec, 'item'>, label: string, raw: unknown): readonly string[] {
   const list: unknown[] = typeof raw === 'string' ? raw.split(',') : Array.isArray(raw) ? raw : [];
   const items = list.map((item) => (typeof item === 'string' ? item.trim() : ''));
   if (items.length === 0 || items.some((item) => item === '' || item.includes('\0'))) {
@@ -116,7 +127,8 @@ export function hasVariable({ hasNoVariable, isFileOnly }: OptionSpec): boolean 
 
 /** Whether a value sets its option: an empty list has no item, as if the option were absent. */
 export function isGiven({ kind }: OptionSpec, raw: unknown): boolean {
-  return !(kind === 'list' && Array.isArray(raw) && raw.length === 0);
+  const isList = kind === 'list' || kind === 'listeners';
+  return !(isList && Array.isArray(raw) && raw.length === 0);
 }
 
 /**
@@ -131,6 +143,8 @@ export function parseOption(spec: OptionSpec, label: string, raw: unknown): Opti
       return parseFlag(label, raw);
     case 'list':
       return parseList(spec, label, raw);
+    case 'listeners':
+      return parseListeners(label, raw);
     case 'integer':
     case 'seconds':
       if (spec.word !== undefined && raw === spec.word) return raw;

@@ -241,11 +241,11 @@ export interface ServerOptions {
    */
   trustedProxies?: readonly string[];
   /**
-   * Every connection begins with a PROXY header, version 1 or 2; peers that are not in
-   * --trusted-proxies are closed, because anybody can write such a header. It must be complete in
-   * --handshake-timeout. Default: `false`.
+   * Address of --listen whose connections begin with a PROXY header, version 1 or 2; without a
+   * value all addresses. Their peers that are not in --trusted-proxies are closed, because anybody
+   * can write such a header. It must be complete in --handshake-timeout. Default: `false`.
    */
-  proxyProtocol?: boolean;
+  proxyProtocol?: boolean | readonly string[];
   /**
    * Maximum number of connections of one IPv4 address or IPv6 /64. auto allows 5 % of
    * --max-connections, at least 1000, because thousands of people share the address of a company or

@@ -56,7 +56,6 @@ export function limitRules(
 ): Frames['Limits'] {
   const { connections, handshakes } = addressLimits(options, addresses, maxConnections);
   const flags =
-    (options.proxyProtocol ? LimitFlag.proxyProtocol : 0) |
     (connections > 0 || handshakes > 0 ? LimitFlag.addresses : 0) |
     publicOnly(options);
   // Secret: a client that knows it can choose addresses that share a row.

@@ -10,12 +10,14 @@ import type { Identity } from '../system/identity.js';
 import { hasIpv6, procReader } from '../system/kernel.js';
 import type { SocketFile } from '../system/socket-file.js';
 import { configuredAddresses } from './configured-addresses.js';
+import { listenerFlags } from './listener-flags.js';
 import type { StartContext } from './start-context.js';
 
 export class ServerAddresses {
   readonly #context: StartContext;
   readonly #open: ListeningAddress[];
   #toBind: readonly Address[] = [];
+  #flags: readonly number[] = [];
   #file: SocketFile = { mode: -1, uid: -1, gid: -1 };
 
   /** @param open - Gets the addresses that are open. */
@@ -61,6 +63,17 @@ export class ServerAddresses {
    * @throws MegacometError `ERR_OPTION_INVALID`, `ERR_LISTEN`.
    */
   plan(): readonly Address[] {
+    const all = this.#planAll();
+    this.#flags = listenerFlags(this.#context.options, all, hasIpv6(procReader));
+    return all;
+  }
+
+  /** A set of ListenerFlag for each address, in the order of plan() and after bind() of `open`. */
+  get flags(): readonly number[] {
+    return this.#flags;
+  }
+
+  #planAll(): readonly Address[] {
     const { host, namesAddress, options, log } = this.#context;
     const inherited = this.#open.map(({ address }) => address);
     if (host.sockets.length > 0 && !namesAddress) return inherited;

@@ -256,6 +256,7 @@ export class StartSteps {
         backlog: options.backlog,
         heartbeatLimitMs: options.heartbeatLimit * 1000,
         limits: limitRules(options, served, maxConnections),
+        listenerFlags: this.#addresses.flags,
         ...(host.dropsOwnIdentity ? {} : this.#identity),
         ...(messaging === undefined ? {} : { comet: messaging.link }),
       },

@@ -73,7 +73,7 @@ LimitTag ClientLimits::tag_of(uint8_t kind, std::string_view name) const {
   return tag == 0 ? 1 : tag;
 }
 
-Allowance ClientLimits::admit(const sockaddr_storage& peer, uint32_t* word) {
+Allowance ClientLimits::admit(const sockaddr_storage& peer, bool has_header, uint32_t* word) {
   *word = 0;
   IpAddress address;
   const bool has_address = read_peer(peer, &address);
@@ -81,7 +81,7 @@ Allowance ClientLimits::admit(const sockaddr_storage& peer, uint32_t* word) {
     *word = kOfProxy;
     return Allowance::kGranted;
   }
-  if (reads_proxy_header()) return Allowance::kUntrusted;
+  if (has_header) return Allowance::kUntrusted;
   return has_address ? enter_address(address, word) : Allowance::kGranted;
 }
 

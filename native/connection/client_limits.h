@@ -45,21 +45,18 @@ class ClientLimits {
 
   /// Whether the address of an accepted peer matters.
   [[nodiscard]] bool needs_peer() const {
-    return (limits_.flags & (limit_flag::kProxyProtocol | limit_flag::kAddresses)) != 0 ||
-           !trusted_.empty();
+    return (limits_.flags & limit_flag::kAddresses) != 0 || trusts_unix_ || !trusted_.empty();
   }
   /// Keeps the addresses of clients behind proxies from now on, for host_of(). False if the kernel
   /// refuses the address space.
   [[nodiscard]] bool reserve_addresses(uint32_t capacity) {
     return !needs_peer() || addresses_.reserve(capacity);
   }
-  [[nodiscard]] bool reads_proxy_header() const {
-    return (limits_.flags & limit_flag::kProxyProtocol) != 0;
-  }
   [[nodiscard]] const frame::Limits& rules() const { return limits_; }
 
-  /// An accepted peer. If granted, `word` gets the value that its connection keeps.
-  [[nodiscard]] Allowance admit(const sockaddr_storage& peer, uint32_t* word);
+  /// An accepted peer of a listener whose connections begin with a PROXY header, or not. If
+  /// granted, `word` gets the value that its connection keeps.
+  [[nodiscard]] Allowance admit(const sockaddr_storage& peer, bool has_header, uint32_t* word);
   /// The client of a connection is at another address, which a trusted proxy says. If granted, the
   /// connection counts there, else nowhere.
   [[nodiscard]] Allowance change(Connection* connection, const IpAddress& address);

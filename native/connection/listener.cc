@@ -19,11 +19,12 @@ constexpr int kPressureBatch = 16;
 
 }  // namespace
 
-Listener::Listener(const Parts& parts, int fd, Ownership ownership, uint8_t protocol)
+Listener::Listener(const Parts& parts, int fd, Ownership ownership, uint8_t protocol, uint8_t flags)
     : parts_(parts),
       fd_(fd),
       ownership_(ownership),
       protocol_(protocol),
+      flags_(flags),
       log_(parts.control, parts.counters, bounds::kLogIntervalMs) {
   ev_io_init(&watcher_, on_readable, fd, EV_READ);
   ev_set_priority(&watcher_, kPriorityListener);
@@ -126,19 +127,20 @@ void Listener::receive(int fd, const sockaddr_storage& peer, Admission::Verdict 
   if (!parts_.transport->fits(fd)) return reject(fd, Counter::kRejectedDescriptorsTotal);
   if (parts_.limits->needs_peer() && !admit(fd, peer, &word)) return;
   if (verdict == Admission::Verdict::kAccept && parts_.admission->enter()) {
-    return parts_.transport->register_fd(fd, protocol_, word);
+    return parts_.transport->register_fd(fd, protocol_, word, flags_);
   }
   parts_.limits->give_back(word);
   // The manager gave this worker's room to another at this moment.
   if (!parts_.transport->can_reject(protocol_)) return reject(fd, Counter::kRejectedFullTotal);
-  parts_.transport->reject(fd, protocol_);
+  parts_.transport->reject(fd, protocol_, Refusal::kServer, {}, flags_);
   const bool is_draining = parts_.admission->is_door_closed();
   count_rejected(is_draining ? Counter::kRejectedDrainTotal : Counter::kRejectedFullTotal);
 }
 
 /// Whether the limits of addresses allow a peer; else it is rejected.
 bool Listener::admit(int fd, const sockaddr_storage& peer, uint32_t* word) {
-  const Allowance allowance = parts_.limits->admit(peer, word);
+  const bool has_header = (flags_ & listener_flag::kProxyHeader) != 0;
+  const Allowance allowance = parts_.limits->admit(peer, has_header, word);
   if (allowance == Allowance::kGranted) return true;
   if (allowance == Allowance::kUntrusted) {
     reject(fd, Counter::kRejectedUntrustedTotal);

@@ -33,7 +33,8 @@ class Listener final : public RoomWaiter {
     ClientLimits* limits;
   };
 
-  Listener(const Parts& parts, int fd, Ownership ownership, uint8_t protocol);
+  /// `flags` is a set of listener_flag.
+  Listener(const Parts& parts, int fd, Ownership ownership, uint8_t protocol, uint8_t flags = 0);
   Listener(const Listener&) = delete;
   Listener& operator=(const Listener&) = delete;
   ~Listener();
@@ -79,6 +80,7 @@ class Listener final : public RoomWaiter {
   int fd_;
   Ownership ownership_;
   uint8_t protocol_;
+  uint8_t flags_;
   bool is_wanted_ = false;
   bool is_paused_ = false;
   bool is_finished_ = false;

@@ -5,7 +5,6 @@
 
 #include "base/check.h"
 #include "codec/proxy_codec.h"
-#include "connection/client_limits.h"
 #include "os/sys.h"
 
 namespace megacomet {
@@ -16,8 +15,7 @@ namespace {
 constexpr uint8_t kTicks = 2;
 
 /// Removes the PROXY header of a peer that was not registered. False if it is incomplete.
-bool skip_proxy_header(const Services& services, std::string_view* request) {
-  if (services.limits == nullptr || !services.limits->reads_proxy_header()) return true;
+bool skip_proxy_header(std::string_view* request) {
   const ProxyHeader header = parse_proxy_header(*request);
   request->remove_prefix(header.consumed);
   return header.status != ProxyStatus::kIncomplete;
@@ -34,7 +32,8 @@ Refusals::~Refusals() {
   }
 }
 
-void Refusals::take(int fd, uint8_t protocol, Refusal reason, std::string_view request) {
+void Refusals::take(
+    int fd, uint8_t protocol, Refusal reason, std::string_view request, uint8_t flags) {
   MC_CHECK(!is_full());
   Slot* slot = slots_.data();
   while (slot->ticks_left > 0) ++slot;
@@ -42,6 +41,7 @@ void Refusals::take(int fd, uint8_t protocol, Refusal reason, std::string_view r
   slot->watcher.data = this;
   slot->ticks_left = kTicks;
   slot->protocol = protocol;
+  slot->flags = flags;
   slot->reason = reason;
   slot->is_answered = false;
   ++size_;
@@ -91,9 +91,8 @@ void Refusals::keep(Slot* slot, std::string_view bytes) {
 /// input is discarded, because a close with unread bytes would reset the answer (RFC 9112 9.6).
 void Refusals::answer(Slot* slot, bool is_last) {
   std::string_view request = slot->request;
-  if (slot->reason == Refusal::kServer && !skip_proxy_header(*services_, &request) && !is_last) {
-    return;
-  }
+  const bool has_header = (slot->flags & listener_flag::kProxyHeader) != 0;
+  if (has_header && !skip_proxy_header(&request) && !is_last) return;
   const auto refuse = protocols_[slot->protocol]->refuse;
   const std::string text = refuse(*services_, slot->reason, request, is_last);
   if (text.empty()) return;

@@ -32,8 +32,10 @@ class Refusals {
   }
 
   /// Takes an accepted descriptor of a protocol that has an answer. There must be a free slot.
-  /// `request` has the bytes that the peer has sent already.
-  void take(int fd, uint8_t protocol, Refusal reason, std::string_view request = {});
+  /// `request` has the bytes that the peer has sent already, `flags` the listener_flag of its
+  /// listener if they begin as it says.
+  void take(
+      int fd, uint8_t protocol, Refusal reason, std::string_view request = {}, uint8_t flags = 0);
 
   /// Once a second.
   void tick();
@@ -44,6 +46,8 @@ class Refusals {
     /// Ticks until it is answered, or until it closes; 0 for a free slot.
     uint8_t ticks_left;
     uint8_t protocol;
+    /// A set of listener_flag.
+    uint8_t flags;
     Refusal reason;
     bool is_answered;
     /// The bytes that the peer has sent.

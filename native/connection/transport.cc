@@ -122,11 +122,12 @@ void Transport::set_idle_timeout(uint32_t seconds) {
   });
 }
 
-void Transport::reject(int fd, uint8_t protocol, Refusal reason, std::string_view request) {
+void Transport::reject(
+    int fd, uint8_t protocol, Refusal reason, std::string_view request, uint8_t flags) {
   // The peers of one address must not use all slots, nor make a listener wait for one.
   const bool is_reset = reason != Refusal::kServer && refusals_.is_full_of_limited();
   if (is_reset || !answers_refused(protocol)) return sys::reset(fd);
-  refusals_.take(fd, protocol, reason, request);
+  refusals_.take(fd, protocol, reason, request, flags);
 }
 
 void Transport::reject(Connection* connection,
@@ -138,7 +139,7 @@ void Transport::reject(Connection* connection,
   admission_->leave();
 }
 
-void Transport::register_fd(int fd, uint8_t protocol, uint32_t word, bool has_tls) {
+void Transport::register_fd(int fd, uint8_t protocol, uint32_t word, uint8_t flags) {
   Connection* connection = connections_.occupy(fd);
   MC_CHECK(connection->state == ConnectionState::kFree);
   connection->generation = ++generation_;
@@ -147,8 +148,8 @@ void Transport::register_fd(int fd, uint8_t protocol, uint32_t word, bool has_tl
   connection->watcher.word = word;
   ev_io_start(loop_, &connection->watcher);
   counters_->add(Counter::kAcceptedTotal);
-  if (has_tls) tls_.expect(fd);
-  const bool has_header = services_.limits != nullptr && services_.limits->reads_proxy_header();
+  if ((flags & listener_flag::kTls) != 0) tls_.expect(fd);
+  const bool has_header = (flags & listener_flag::kProxyHeader) != 0;
   begin(connection, has_header ? static_cast<uint8_t>(ProtocolId::kProxyHeader) : protocol);
   // The protocol after the header.
   if (has_header) connection->mode = protocol & 0xfU;

@@ -52,8 +52,9 @@ class Transport final : public ConnectionOwner {
   [[nodiscard]] MidIteration& mid_iteration() { return mid_iteration_; }
 
   /// Takes an accepted descriptor, which admission has counted in. Allocates nothing by itself.
-  /// `word` is the result of ClientLimits::admit() for it.
-  void register_fd(int fd, uint8_t protocol, uint32_t word = 0, bool has_tls = false);
+  /// `word` is the result of ClientLimits::admit() for it, `flags` the listener_flag of its
+  /// listener.
+  void register_fd(int fd, uint8_t protocol, uint32_t word = 0, uint8_t flags = 0);
 
   /// Whether peers of this protocol get an answer when the server is full or drains.
   [[nodiscard]] bool answers_refused(uint8_t protocol) const {
@@ -64,11 +65,13 @@ class Transport final : public ConnectionOwner {
     return !answers_refused(protocol) || !refusals_.is_full();
   }
   /// Ends an accepted descriptor that the server rejects, with its protocol's response if any. Only
-  /// if can_reject() is true, unless a limit of its address is the reason.
+  /// if can_reject() is true, unless a limit of its address is the reason. `flags` is the
+  /// listener_flag of its listener, if the peer still sends what that flag says.
   void reject(int fd,
               uint8_t protocol,
               Refusal reason = Refusal::kServer,
-              std::string_view request = {});
+              std::string_view request = {},
+              uint8_t flags = 0);
   /// The same for a registered connection over a limit of its address, which has sent `request`.
   void reject(Connection* connection,
               uint8_t protocol,

@@ -88,21 +88,27 @@ constexpr uint8_t kSignedMailboxes = 4;
 constexpr uint8_t kNoExpiry = 8;
 }  // namespace access_flag
 
-/// Bits of the `flags` of a Limits frame. kProxyProtocol: every connection begins with a PROXY
-/// header. kAddresses: connections are counted by address. kPublicConnections, kPublicHandshakes:
-/// the limit does not hold for private addresses; with both, loopback is not even counted.
+/// Bits of the `flags` of a Limits frame. kAddresses: connections are counted by address.
+/// kPublicConnections, kPublicHandshakes: the limit does not hold for private addresses; with both,
+/// loopback is not even counted.
 namespace limit_flag {
-constexpr uint8_t kProxyProtocol = 1;
-constexpr uint8_t kAddresses = 2;
-constexpr uint8_t kPublicConnections = 4;
-constexpr uint8_t kPublicHandshakes = 8;
+constexpr uint8_t kAddresses = 1;
+constexpr uint8_t kPublicConnections = 2;
+constexpr uint8_t kPublicHandshakes = 4;
 }  // namespace limit_flag
+
+/// Bits of the `listener_flags` of a Configure frame. kProxyHeader: every connection of the
+/// listener begins with a PROXY header. kTls: with a TLS handshake, after that header.
+namespace listener_flag {
+constexpr uint8_t kProxyHeader = 1;
+constexpr uint8_t kTls = 2;
+}  // namespace listener_flag
 
 // From the manager to a worker.
 
 /// The first command of a worker. `parent` is the manager's pid; the server has `slots` workers.
-/// `listeners` has an Ownership for each listener that the worker inherits. Limits and rates are
-/// this worker's share.
+/// `listeners` has an Ownership for each listener that the worker inherits, and `listener_flags` a
+/// set of listener_flag for each. Limits and rates are this worker's share.
 #define MC_CONFIGURE(F)     \
   F(u32, parent)            \
   F(u32, slots)             \
@@ -110,7 +116,8 @@ constexpr uint8_t kPublicHandshakes = 8;
   F(u32, idle_timeout_s)    \
   F(u32, accept_rate_milli) \
   F(text, protocol)         \
-  F(numbers, listeners)
+  F(numbers, listeners)     \
+  F(numbers, listener_flags)
 
 /// Settings that change while a worker runs.
 #define MC_ADJUST(F)      \

@@ -21,12 +21,18 @@ bool is_ownership(uint64_t value) {
   return value <= static_cast<uint64_t>(Ownership::kInherited);
 }
 
+bool are_flags(uint64_t value) {
+  return (value & ~uint64_t{listener_flag::kProxyHeader}) == 0;
+}
+
 }  // namespace
 
 bool is_valid(const frame::Configure& configure) {
   const Numbers& listeners = configure.listeners;
+  const Numbers& flags = configure.listener_flags;
   return find_protocol(configure.protocol) >= 0 && configure.slots > 0 &&
          configure.slots <= bounds::kSlotsMax && listeners.size() <= bounds::kListenersMax &&
+         flags.size() == listeners.size() && std::all_of(flags.begin(), flags.end(), are_flags) &&
          std::all_of(listeners.begin(), listeners.end(), is_ownership);
 }
 

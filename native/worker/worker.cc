@@ -101,6 +101,8 @@ class Worker final : ControlHandler, DrainHandler, MidIterationHandler, SliceSou
   uint64_t descriptor_limit_ = 0;
   uint32_t connections_max_ = 0;
   bool is_configured_ = false;
+  /// Whether connections of a listener begin with a PROXY header, which must arrive in time.
+  bool reads_proxy_headers_ = false;
   /// Seconds since the start, for deadlines.
   uint16_t now_ = 0;
   int exit_code_ = 0;
@@ -280,6 +282,10 @@ void Worker::configure(const frame::Configure& command) {
 
   connect_parts(command.slots);
   is_configured_ = true;
+  const Numbers& flags = command.listener_flags;
+  reads_proxy_headers_ = std::any_of(flags.begin(), flags.end(), [](uint64_t one) {
+    return (one & listener_flag::kProxyHeader) != 0;
+  });
   (void)adjust({connections_max_, command.idle_timeout_s, command.accept_rate_milli});
   make_listeners(command);
   ev_timer_start(loop_, &heartbeat_);
@@ -301,8 +307,7 @@ void Worker::connect_parts(uint32_t slots) {
 
 void Worker::make_listeners(const frame::Configure& command) {
   const auto protocol = static_cast<uint8_t>(find_protocol(command.protocol));
-  int fd = kFirstListenerDescriptor;
-  for (const uint64_t ownership : command.listeners) {
+  for (size_t index = 0; index < command.listeners.size(); ++index) {
     const Listener::Parts parts{loop_,
                                 &admission_,
                                 &transport_,
@@ -311,7 +316,11 @@ void Worker::make_listeners(const frame::Configure& command) {
                                 &slices_.accept_pressure(),
                                 &limits_};
     listeners_.push_back(
-        std::make_unique<Listener>(parts, fd++, static_cast<Ownership>(ownership), protocol));
+        std::make_unique<Listener>(parts,
+                                   kFirstListenerDescriptor + static_cast<int>(index),
+                                   static_cast<Ownership>(command.listeners[index]),
+                                   protocol,
+                                   static_cast<uint8_t>(command.listener_flags[index])));
   }
 }
 
@@ -320,7 +329,7 @@ bool Worker::adjust(const frame::Adjust& command) {
   admission_.set_limits(std::min(connections_max_, command.connections_max),
                         command.accept_rate_milli);
   transport_.set_idle_timeout(command.idle_timeout_s);
-  sweep_.set_on(hub_.is_on() || command.idle_timeout_s > 0 || limits_.reads_proxy_header());
+  sweep_.set_on(hub_.is_on() || command.idle_timeout_s > 0 || reads_proxy_headers_);
   return true;
 }
 

@@ -30,6 +30,7 @@ const TYPES = {
   flag: () => 'boolean',
   integer: ({ word }) => (word ? `number | '${word}'` : 'number'),
   list: () => 'readonly string[]',
+  listeners: () => 'boolean | readonly string[]',
   mode: () => 'string',
   namespaces: () => 'Namespaces',
   ports: () => 'number | string',

@@ -1,12 +1,13 @@
 // docs/configuration.md from the option tables.
 // Reads the compiled program: run `npm run build:ts` first.
-import { defaultText, readCommandLine } from '../command-line.mjs';
+import { defaultText, readCommandLine, valueText } from '../command-line.mjs';
 
 const cell = (text) => text.replaceAll('|', '\\|');
 
 function rangeText({ kind, min, max, choices, word }) {
   if (choices) return choices.map((choice) => `\`${choice}\``).join(', ');
   if (kind === 'flag') return '`true`, `false`';
+  if (kind === 'listeners') return '`true`, `false`, or a list';
   if (kind === 'mode') return 'three octal digits';
   if (kind === 'namespaces') return 'object, see [below](#namespaces)';
   if (kind === 'ports') return '0 to 65535, or a range';
@@ -20,7 +21,7 @@ function nameOf(option, value) {
 }
 
 function row(option) {
-  const value = option.kind === 'flag' ? '' : ` ${option.value ?? 'WORD'}`;
+  const value = valueText(option);
   const name = nameOf(option, value);
   const reload = option.isReloadable ? ' \\*' : '';
   const atLeast = option.atLeast ? ` At least \`${option.atLeast}\`.` : '';

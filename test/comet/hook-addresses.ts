@@ -108,23 +108,26 @@ t.test('behind proxies that send a PROXY header, on every transport', async (t) 
   t.equal(await after(line('10.0.0.9'), fields('5.6.7.8')), '5.6.7.8', 'a proxy behind the first');
 });
 
-t.test('behind a proxy on a unix socket', async (t) => {
-  const hook = await HookServer.start(t);
-  // Its folder has a short path, which the address of a socket needs.
-  const socketPath = join(dirname(hook.secretFile), 'public.sock');
-  const options = { ...hook.options, listen: [`unix:${socketPath}`], trustedProxies: ['unix'] };
-  const server = createServer({ workers: 1, maxConnections: 100, protocol: 'comet', ...options });
-  t.teardown(() => server.close());
-  await server.listen();
-  for (const headers of [{ 'X-Forwarded-For': '1.2.3.4' }, {}]) {
-    const before = hook.about('connect').length;
-    const request = httpRequest({ socketPath, path: '/poll?channel=a&timeout=0', headers });
-    request.on('error', () => undefined).end();
-    await until('a hook request', () => hook.about('connect').length > before);
-    request.destroy();
-  }
-  t.same(
-    hook.about('connect').map(({ address }) => address),
-    ['1.2.3.4', ''],
-  );
-});
+for (const connectionsPerAddress of ['auto', 0] as const) {
+  t.test(`behind a proxy on a unix socket, ${connectionsPerAddress} connections`, async (t) => {
+    const hook = await HookServer.start(t);
+    // Its folder has a short path, which the address of a socket needs.
+    const socketPath = join(dirname(hook.secretFile), 'public.sock');
+    const rules = { trustedProxies: ['unix'], connectionsPerAddress };
+    const options = { ...hook.options, listen: [`unix:${socketPath}`], ...rules };
+    const server = createServer({ workers: 1, maxConnections: 100, protocol: 'comet', ...options });
+    t.teardown(() => server.close());
+    await server.listen();
+    for (const headers of [{ 'X-Forwarded-For': '1.2.3.4' }, {}]) {
+      const before = hook.about('connect').length;
+      const request = httpRequest({ socketPath, path: '/poll?channel=a&timeout=0', headers });
+      request.on('error', () => undefined).end();
+      await until('a hook request', () => hook.about('connect').length > before);
+      request.destroy();
+    }
+    t.same(
+      hook.about('connect').map(({ address }) => address),
+      ['1.2.3.4', ''],
+    );
+  });
+}

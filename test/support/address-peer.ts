@@ -35,9 +35,15 @@ export class AddressPeer {
   text = '';
   isClosed = false;
 
-  constructor(test: Test, port: number, first: Buffer | string = '', from = '127.0.0.1') {
-    const host = from.includes(':') ? '::1' : '127.0.0.1';
-    this.socket = createConnection({ port, host, localAddress: from });
+  constructor(test: Test, to: number | string, first: Buffer | string = '', from = '127.0.0.1') {
+    this.socket =
+      typeof to === 'string'
+        ? createConnection(to)
+        : createConnection({
+            port: to,
+            host: from.includes(':') ? '::1' : '127.0.0.1',
+            localAddress: from,
+          });
     this.socket.setEncoding('latin1').on('data', (text: string) => (this.text += text));
     this.socket.on('error', () => undefined).on('close', () => (this.isClosed = true));
     if (first.length > 0) this.socket.write(first);

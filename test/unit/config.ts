@@ -161,6 +161,47 @@ t.test('--admin follows the variables of the server', (t) => {
   t.end();
 });
 
+t.test('an option of listeners is a flag or a list of addresses, from each source', (t) => {
+  const needed = { trustedProxies: ['127.0.0.1'] };
+  const read = (flags: object, env: NodeJS.ProcessEnv = {}): unknown =>
+    readSettings('serve', { flags: { ...needed, ...flags }, env })['proxyProtocol'];
+  const variable = (value: string): unknown => read({}, { MEGACOMET_PROXY_PROTOCOL: value });
+  const inFile = (value: unknown): unknown => {
+    const text = JSON.stringify({ 'proxy-protocol': value });
+    return read({ config: join(t.testdir({ 'c.json': text }), 'c.json') });
+  };
+  t.equal(read({}), false);
+  t.equal(read({ proxyProtocol: true }), true);
+  t.same(read({ proxyProtocol: ['[::1]:1', 'unix:/a'] }), ['[::1]:1', 'unix:/a']);
+  t.equal(variable('1'), true);
+  t.equal(variable('false'), false);
+  t.same(variable(':1, localhost:2'), [':1', 'localhost:2']);
+  t.equal(inFile(true), true);
+  t.equal(inFile([]), false, 'an empty list is not given');
+  t.same(inFile([':1']), [':1']);
+  for (const value of [1, null, {}]) {
+    t.throws(() => inFile(value), {
+      message: /proxy-protocol: .* is not true, false or a list of addresses of --listen$/,
+    });
+  }
+  t.throws(() => inFile(['a']), { message: /proxy-protocol: "a" is not a numeric HOST:PORT/ });
+  t.throws(() => variable('yes'), { message: /PROXY_PROTOCOL: "yes" is not a numeric HOST:PORT/ });
+  t.equal(
+    complaint({ proxyProtocol: true }, {}),
+    'ERR_OPTION_INVALID: --proxy-protocol: needs --trusted-proxies',
+  );
+  t.end();
+});
+
+t.test('an option of listeners may have a value after =', (t) => {
+  const specs = optionsOf('serve');
+  const words = ['true', '0', '127.0.0.1:1'].map((value) => `--proxy-protocol=${value}`);
+  const wanted = ['--proxy-protocol', '--no-proxy-protocol', '--proxy-protocol=127.0.0.1:1'];
+  t.same(expandFlagValues(words, specs), wanted);
+  t.throws(() => expandFlagValues(['--proxy-protocol='], specs), { code: 'ERR_OPTION_INVALID' });
+  t.end();
+});
+
 t.test('an option that needs another one is rejected without it, from each source', (t) => {
   const comet = optionsOf('serve').filter(
     (spec) => spec.protocol === 'comet' && spec.isFileOnly !== true,

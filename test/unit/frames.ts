@@ -358,7 +358,7 @@ t.test('a number that is too large for its field is a RangeError', (t) => {
     idleTimeoutS: 1,
     acceptRateMilli: 0,
   };
-  const configure = { parent: 1, slots: 1, protocol: 'echo', ...limits };
+  const configure = { parent: 1, slots: 1, protocol: 'echo', listenerFlags: [], ...limits };
   for (const value of [-1, 0.5, 2 ** 53]) {
     const listeners = [0, value];
     t.throws(() => encodeFrame('Configure', { ...configure, listeners }), RangeError, `${value}`);

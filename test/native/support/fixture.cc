@@ -118,7 +118,7 @@ std::unique_ptr<Client> World::register_one(const ListeningSocket& listener, boo
   auto client = std::make_unique<Client>(listener.port());
   const sys::Accepted accepted = sys::accept(listener.fd());
   if (EXPECT(accepted.status == sys::AcceptStatus::kAccepted) && EXPECT(admission.enter())) {
-    transport->register_fd(accepted.fd, 0, 0, has_tls);
+    transport->register_fd(accepted.fd, 0, 0, has_tls ? listener_flag::kTls : 0);
   }
   return client;
 }

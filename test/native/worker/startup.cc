@@ -13,6 +13,7 @@ frame::Configure valid() {
   configure.protocol = "echo";
   configure.slots = 2;
   configure.listeners = {0, 1, 2};
+  configure.listener_flags = {0, listener_flag::kProxyHeader, 0};
   return configure;
 }
 
@@ -23,8 +24,10 @@ TEST("a Configure frame is valid with a known protocol, a number of slots and it
   EXPECT(startup::is_valid(configure));
   configure.protocol = "comet";
   configure.listeners.clear();
+  configure.listener_flags.clear();
   EXPECT(startup::is_valid(configure));
   configure.listeners.assign(bounds::kListenersMax, 0);
+  configure.listener_flags.assign(bounds::kListenersMax, listener_flag::kProxyHeader);
   EXPECT(startup::is_valid(configure));
 }
 
@@ -43,9 +46,20 @@ TEST(
     EXPECT(!startup::is_valid(configure));
   }
   frame::Configure configure = valid();
-  configure.listeners.push_back(3);
+  configure.listeners.back() = 3;
   EXPECT(!startup::is_valid(configure));
   configure.listeners.assign(bounds::kListenersMax + 1, 0);
+  configure.listener_flags.assign(bounds::kListenersMax + 1, 0);
+  EXPECT(!startup::is_valid(configure));
+}
+
+TEST("a Configure frame is invalid with an unknown flag, or not one set of flags per listener") {
+  frame::Configure configure = valid();
+  configure.listener_flags.back() = 128;
+  EXPECT(!startup::is_valid(configure));
+  configure.listener_flags.pop_back();
+  EXPECT(!startup::is_valid(configure));
+  configure.listener_flags.assign(4, 0);
   EXPECT(!startup::is_valid(configure));
 }
 

@@ -56,6 +56,7 @@ class Child {
     command.slots = 1;
     command.protocol = "echo";
     command.listeners = {0};
+    command.listener_flags = {0};
     peer.send(command);
   }
 
@@ -191,6 +192,7 @@ TEST(
     command.protocol = fault == 1 ? "gopher" : "echo";
     command.slots = fault == 2 ? 0 : 1;
     if (fault == 3) command.listeners = {3};
+    if (fault == 3) command.listener_flags = {0};
     command.connections_max = 10;
     worker.peer.send(command);
     if (fault == 0) worker.peer.send(command);
