@@ -68,8 +68,9 @@ export const SIGNALS: readonly SignalEffect[] = [
   {
     names: ['SIGHUP'],
     effect:
-      'Read environment, config file and the files of --token-key again. Log level, connection ' +
-      'limit, idle timeout, accept rate, namespaces and the keys of tokens change without a restart.',
+      'Read environment, config file and the files of --token-key, --sign-key and --hook-secret again, and ' +
+      'fetch the keys of --token-jwks-url. Log level, connection limit, idle timeout, accept rate, ' +
+      'namespaces and these keys change without a restart.',
   },
   {
     names: ['SIGKILL'],

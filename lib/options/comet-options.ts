@@ -51,7 +51,9 @@ export const COMET_OPTIONS = [
     default: 10,
     protocol: 'comet',
     frame: { u32: 'handshakeTimeoutS' },
-    help: 'Seconds in which a client must send a whole request or WebSocket message.',
+    help:
+      'Seconds in which a client must send a whole request or WebSocket message, because an incomplete one ' +
+      'holds memory.',
   },
   {
     name: 'keep-alive-timeout',
@@ -73,7 +75,9 @@ export const COMET_OPTIONS = [
     default: 32_768,
     protocol: 'comet',
     frame: { u32: 'httpHeadBytesMax' },
-    help: 'Maximum number of bytes of the request line and header of a request.',
+    help:
+      'Maximum number of bytes of the request line and header of a request, which is held until it is ' +
+      'complete. Cookies and tokens need more than the usual 8 KiB.',
   },
   {
     name: 'http-header-count',
@@ -84,7 +88,7 @@ export const COMET_OPTIONS = [
     default: 100,
     protocol: 'comet',
     frame: { u32: 'httpFieldsMax' },
-    help: 'Maximum number of header fields of a request.',
+    help: 'Maximum number of header fields of a request, because each costs time of the worker.',
   },
   {
     name: 'write-timeout',
@@ -95,7 +99,7 @@ export const COMET_OPTIONS = [
     default: 30,
     protocol: 'comet',
     frame: { u32: 'writeTimeoutS' },
-    help: 'Seconds in which a client must receive some of its queued output.',
+    help: 'Seconds in which a client must receive some of its queued output, because that holds memory.',
   },
   {
     name: 'channel-retention',
@@ -174,7 +178,9 @@ export const COMET_OPTIONS = [
     default: 128,
     protocol: 'comet',
     frame: { u32: 'channelsPerConnectionMax' },
-    help: 'Maximum number of channels that one connection may subscribe to.',
+    help:
+      'Maximum number of channels that one connection may subscribe to, because each costs memory while ' +
+      'the connection is open.',
   },
   HISTORY_COUNT,
   {
@@ -278,7 +284,9 @@ export const COMET_OPTIONS = [
     default: 100,
     protocol: 'comet',
     frame: { u32: 'clientPublishRate' },
-    help: 'Messages per second that one client may publish, with bursts of one second; 0 means no limit.',
+    help:
+      'Messages per second that one client may publish, with bursts of one second, because one client could ' +
+      'fill the queues of all others; 0 means no limit.',
   },
   {
     name: 'all-clients-publish-rate',
@@ -290,8 +298,8 @@ export const COMET_OPTIONS = [
     protocol: 'comet',
     frame: { u32: 'allClientsPublishRate' },
     help:
-      'Messages per second that all clients together may publish, split evenly over the workers; ' +
-      '0 means no limit.',
+      'Messages per second that all clients together may publish, split evenly over the workers, because ' +
+      'the manager numbers each message in one thread; 0 means no limit.',
   },
   {
     name: 'ws-echo',

@@ -76,7 +76,7 @@ export const LIMIT_OPTIONS = [
     protocol: 'comet',
     help:
       'Messages per second that one user may publish over all connections, with bursts of one second. 0 ' +
-      'means no limit besides --client-publish-rate.',
+      'means no limit besides --client-publish-rate, because a user may be a service with many connections.',
   },
   {
     name: 'publishes-per-token',
@@ -100,7 +100,8 @@ export const LIMIT_OPTIONS = [
     default: 1000,
     protocol: 'comet',
     help:
-      'Commands per second of one WebSocket, with bursts of one second, besides published messages. A ' +
-      'client that goes on for twice as many is closed. 0 means no limit.',
+      'Commands per second of one WebSocket, with bursts of one second, besides published messages, because ' +
+      'all clients of a worker share its thread. A client that goes on for twice as many is closed. 0 means ' +
+      'no limit.',
   },
 ] as const satisfies readonly OptionSpec[];

@@ -103,7 +103,8 @@ export interface ServerOptions {
   /** Comet: maximum number of seconds that a long poll waits for a message. Default: `30`. */
   pollTimeout?: number;
   /**
-   * Comet: seconds in which a client must send a whole request or WebSocket message. Default: `10`.
+   * Comet: seconds in which a client must send a whole request or WebSocket message, because an
+   * incomplete one holds memory. Default: `10`.
    */
   handshakeTimeout?: number;
   /**
@@ -112,12 +113,19 @@ export interface ServerOptions {
    */
   keepAliveTimeout?: number;
   /**
-   * Comet: maximum number of bytes of the request line and header of a request. Default: `32768`.
+   * Comet: maximum number of bytes of the request line and header of a request, which is held until
+   * it is complete. Cookies and tokens need more than the usual 8 KiB. Default: `32768`.
    */
   httpHeaderBytes?: number;
-  /** Comet: maximum number of header fields of a request. Default: `100`. */
+  /**
+   * Comet: maximum number of header fields of a request, because each costs time of the worker.
+   * Default: `100`.
+   */
   httpHeaderCount?: number;
-  /** Comet: seconds in which a client must receive some of its queued output. Default: `30`. */
+  /**
+   * Comet: seconds in which a client must receive some of its queued output, because that holds
+   * memory. Default: `30`.
+   */
   writeTimeout?: number;
   /**
    * Comet: seconds that a worker keeps a channel without subscribers, for polls that reconnect. At
@@ -142,7 +150,10 @@ export interface ServerOptions {
    * `67108864`.
    */
   workerInputBytes?: number;
-  /** Comet: maximum number of channels that one connection may subscribe to. Default: `128`. */
+  /**
+   * Comet: maximum number of channels that one connection may subscribe to, because each costs
+   * memory while the connection is open. Default: `128`.
+   */
   channelsPerConnection?: number;
   /** Comet: messages kept of each channel; 0 keeps none. Default: `100`. */
   historyCount?: number;
@@ -176,13 +187,14 @@ export interface ServerOptions {
   /** Comet: let WebSocket clients publish. Default: `false`. */
   clientPublish?: boolean;
   /**
-   * Comet: messages per second that one client may publish, with bursts of one second; 0 means no
-   * limit. Default: `100`.
+   * Comet: messages per second that one client may publish, with bursts of one second, because one
+   * client could fill the queues of all others; 0 means no limit. Default: `100`.
    */
   clientPublishRate?: number;
   /**
    * Comet: messages per second that all clients together may publish, split evenly over the
-   * workers; 0 means no limit. Default: `10000`.
+   * workers, because the manager numbers each message in one thread; 0 means no limit. Default:
+   * `10000`.
    */
   allClientsPublishRate?: number;
   /** Comet: serve /ws-echo, for conformance tests. Default: `false`. */
@@ -267,7 +279,8 @@ export interface ServerOptions {
   connectionsPerUser?: number;
   /**
    * Comet: messages per second that one user may publish over all connections, with bursts of one
-   * second. 0 means no limit besides --client-publish-rate. Default: `0`.
+   * second. 0 means no limit besides --client-publish-rate, because a user may be a service with
+   * many connections. Default: `0`.
    */
   publishesPerUser?: number;
   /**
@@ -278,7 +291,8 @@ export interface ServerOptions {
   publishesPerToken?: number;
   /**
    * Comet: commands per second of one WebSocket, with bursts of one second, besides published
-   * messages. A client that goes on for twice as many is closed. 0 means no limit. Default: `1000`.
+   * messages, because all clients of a worker share its thread. A client that goes on for twice as
+   * many is closed. 0 means no limit. Default: `1000`.
    */
   commandsPerConnection?: number;
   /**

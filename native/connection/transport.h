@@ -66,7 +66,7 @@ class Transport final : public ConnectionOwner {
   }
   /// Ends an accepted descriptor that the server rejects, with its protocol's response if any. Only
   /// if can_reject() is true, unless a limit of its address is the reason. `flags` is the
-  /// listener_flag of its listener, if the peer still sends what that flag says.
+  /// listener_flag of its listener, if the peer has not sent the header yet.
   void reject(int fd,
               uint8_t protocol,
               Refusal reason = Refusal::kServer,

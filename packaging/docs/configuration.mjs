@@ -1,6 +1,69 @@
 // docs/configuration.md from the option tables.
 // Reads the compiled program: run `npm run build:ts` first.
+import { readBounds } from '../bounds.mjs';
 import { defaultText, readCommandLine, valueText } from '../command-line.mjs';
+
+/** Limits that no option changes: the name in bounds.h, the limited thing, and the reason. */
+const FIXED_LIMITS = [
+  [
+    'kConnectionPatternsMax',
+    'patterns of a connection',
+    'a client with more would have every message sent to its worker',
+  ],
+  [
+    'kWaitingMessagesMax',
+    'commands of a WebSocket that wait for a response',
+    'they are held in memory',
+  ],
+  [
+    'kClientRequestsMax',
+    'unanswered requests about presence or history, of all clients of a worker',
+    'the manager answers all clients in one thread',
+  ],
+  [
+    'kHookWaitingMax',
+    'clients of a worker that wait for the application',
+    'their requests are held in memory',
+  ],
+  ['kChannelTokensMax', 'tokens for single channels in one request', 'each costs a signature'],
+  ['kTokenBytesMax', 'characters of a token', 'it comes before its sender is known'],
+  ['kTokenInfoBytesMax', 'bytes of `info` in a token', 'every presence answer repeats it'],
+  [
+    'kKnownTokensMax',
+    'verified tokens that a worker remembers',
+    '32 bytes each; others are verified again',
+  ],
+  ['kRevocationsMax', 'revocations', 'about 150 bytes each, in every worker'],
+  ['kHttpTargetBytesMax', 'bytes of a request target', 'RFC 9112 asks for 8,000 in the whole line'],
+  ['kChannelBytesMax', 'bytes of a channel name', 'it fits into a log line'],
+  [
+    'kWebSocketControlsMax',
+    'pings and pongs of a WebSocket in two seconds',
+    'each ping costs an answer',
+  ],
+  ['kInflatersMax', 'messages that a worker inflates at once', '41 KiB each'],
+  ['kProxyHeaderBytesMax', 'bytes of a PROXY header', 'it comes before its sender is known'],
+  ['kNamespacesMax', 'namespaces', 'each publish searches them'],
+  [
+    'kTrustedNetworksMax',
+    'networks of `--trusted-proxies`',
+    'each new connection is compared with all',
+  ],
+  [
+    'kListenersMax',
+    'addresses that a server listens on',
+    'each costs a descriptor in every worker',
+  ],
+];
+
+function fixedLimits() {
+  const bounds = readBounds(FIXED_LIMITS.map(([identifier]) => identifier));
+  const rows = FIXED_LIMITS.map(
+    ([, limited, reason], index) =>
+      `| ${limited} | ${bounds[index].value.toLocaleString('en-GB')} | ${reason} |`,
+  );
+  return ['| limited | limit | reason |', '| --- | --- | --- |', ...rows].join('\n');
+}
 
 const cell = (text) => text.replaceAll('|', '\\|');
 
@@ -138,6 +201,13 @@ Options marked \\* change while the server runs, on SIGHUP. An option without a 
 environment or in the config file only.
 
 ${commands.map((command) => commandSection(command, namespaceOptions)).join('\n\n')}
+
+## Limits without an option
+
+[protocol.md](protocol.md#limits) has the answer that a client receives at a limit, and [security.md](security.md#bounds-of-the-admin-server)
+has those of the admin server.
+
+${fixedLimits()}
 
 ## Signals
 

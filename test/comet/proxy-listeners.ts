@@ -61,7 +61,7 @@ t.test('echo: one address takes headers, the other echoes them', async (t) => {
   const plain = new AddressPeer(t, direct, `${HEADER}a`);
   await until('the header itself', () => plain.text === `${HEADER}a`);
   const named = new AddressPeer(t, proxied, `${HEADER}a`);
-  await until('what follows it', () => named.text === 'a');
+  await until('the bytes after it', () => named.text === 'a');
 });
 
 t.test('the clients of both addresses have one limit', async (t) => {
