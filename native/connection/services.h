@@ -51,16 +51,19 @@ class SubscriptionService {
   ~SubscriptionService() = default;
 };
 
-/// What became of a client's message. kTooFast: the client exceeds its rate. kUserTooFast: its user
-/// does, with all connections. kBusy: all clients exceed theirs, or the queue to the manager is
-/// full.
-enum class PublishResult : uint8_t { kSent, kTooFast, kUserTooFast, kBusy };
+/// Whether a client may publish one message more now. kTooFast: the client exceeds its rate.
+/// kUserTooFast: its user does, with all connections.
+enum class PublishPace : uint8_t { kAllowed, kTooFast, kUserTooFast };
 
 /// Publishing by clients.
 class PublishService {
  public:
-  /// Sends a client's message to the manager; on_rejected() follows if the manager rejects it.
-  virtual PublishResult publish(const Connection& connection, frame::Message message) = 0;
+  /// Counts a message of a client, before anything is done for it.
+  [[nodiscard]] virtual PublishPace count(const Connection& connection) = 0;
+
+  /// Sends a counted message to the manager; on_rejected() follows if the manager rejects it. False
+  /// if all clients together exceed their rate, or the queue to the manager is full.
+  [[nodiscard]] virtual bool publish(const Connection& connection, frame::Message message) = 0;
 
  protected:
   ~PublishService() = default;

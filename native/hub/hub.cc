@@ -149,22 +149,28 @@ void Hub::on_disconnect(const frame::Disconnect& order) {
   kicks_.kick({order.fd, order.generation}, order.reason);
 }
 
-PublishResult Hub::publish(const Connection& connection, frame::Message message) {
-  if (control_->is_full()) return PublishResult::kBusy;
-  const ConnectionName name = name_of(connection);
+PublishPace Hub::count(const Connection& connection) {
   const std::string_view user = access_.is_on() ? access_.user(connection.fd()) : "";
-  if (!user.empty() && !limits_->take_publish(user)) return PublishResult::kUserTooFast;
-  const PublishLimits::Result result = publish_limits_.count(name, sys::monotonic_ns());
-  if (result != PublishLimits::Result::kAdmitted) {
-    counters_->add(Counter::kClientPublishesLimitedTotal);
-    const bool is_alone = result == PublishLimits::Result::kClientTooFast;
-    return is_alone ? PublishResult::kTooFast : PublishResult::kBusy;
+  if (!user.empty() && !limits_->take_publish(user)) return PublishPace::kUserTooFast;
+  if (publish_limits_.count_client(name_of(connection), sys::monotonic_ns())) {
+    return PublishPace::kAllowed;
   }
+  counters_->add(Counter::kClientPublishesLimitedTotal);
+  return PublishPace::kTooFast;
+}
+
+bool Hub::publish(const Connection& connection, frame::Message message) {
+  if (control_->is_full()) return false;
+  if (!publish_limits_.count_all(sys::monotonic_ns())) {
+    counters_->add(Counter::kClientPublishesLimitedTotal);
+    return false;
+  }
+  const ConnectionName name = name_of(connection);
   message.fd = name.fd;
   message.generation = name.generation;
   message.token = access_.token(connection);
   control_->send(message);
-  return PublishResult::kSent;
+  return true;
 }
 
 /// The connection of that name; null if it has closed, or receives nothing more.

@@ -113,7 +113,8 @@ class Hub final : SubscriptionService, PublishService, ConnectionObserver, Repla
   [[nodiscard]] Cursor position(const Connection& connection) const override {
     return subscriptions_.position(connection);
   }
-  PublishResult publish(const Connection& connection, frame::Message message) override;
+  [[nodiscard]] PublishPace count(const Connection& connection) override;
+  [[nodiscard]] bool publish(const Connection& connection, frame::Message message) override;
 
   void on_disconnecting(Connection* connection) override { delivery_.flush(connection); }
   void on_closing(Connection* connection) override { unsubscribe(connection); }

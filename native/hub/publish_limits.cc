@@ -9,9 +9,4 @@ void PublishLimits::set_worker_rate(uint64_t rate_milli) {
   all_.set_rate(static_cast<uint32_t>(std::min<uint64_t>(rate_milli, UINT32_MAX)));
 }
 
-PublishLimits::Result PublishLimits::count(const ConnectionName& client, uint64_t now_ns) {
-  if (!clients_.allow(client, now_ns)) return Result::kClientTooFast;
-  return all_.take(now_ns) ? Result::kAdmitted : Result::kAllTooFast;
-}
-
 }  // namespace megacomet

@@ -48,6 +48,35 @@ bool reject(Services& services,
   return send_command_error(services, connection, error, command.channel(), id);
 }
 
+std::string too_many_commands(const Services& services) {
+  return "too many commands: at most " + std::to_string(services.commands->rate()) +
+         " a second are allowed; retry later";
+}
+
+/// Counts a command. After kFlood the connection is closed: the client does not slow down.
+Pace count_command(Services& services, Connection* connection) {
+  const Pace pace = services.commands->pace(name_of(*connection));
+  if (pace == Pace::kAllowed) return pace;
+  services.counters->add(Counter::kLimitedCommandsTotal);
+  if (pace == Pace::kFlood) {
+    close_websocket(services,
+                    connection,
+                    close_code::kPolicy,
+                    too_many_commands(services),
+                    CloseCause::kRejected);
+  }
+  return pace;
+}
+
+/// Rejects a publish command. It counts as a command, because no message of it has a rate.
+bool reject_publish(Services& services,
+                    Connection* connection,
+                    const ClientCommand& command,
+                    std::string_view error) {
+  if (count_command(services, connection) == Pace::kFlood) return false;
+  return reject(services, connection, command, error);
+}
+
 /// Why a connection cannot have these channels as well, by their number; null if it can.
 const char* too_many_with(Services& services,
                           const Connection& connection,
@@ -134,41 +163,15 @@ bool pong(Services& services, Connection* connection, const ClientCommand& comma
   return send_websocket_text(services, connection, text);
 }
 
-bool publish(Services& services, Connection* connection, const ClientCommand& command) {
-  const auto fail = [&](std::string_view error) {
-    return reject(services, connection, command, error);
-  };
-  const std::string channel = command.channel();
-  if (services.access->client_publish(channel) == ClientPublish::kNobody) {
-    return fail("clients may not publish here");
-  }
-  if (channel.empty() || channel.back() == '*') return fail("channel: must be one exact name");
-  if (command.admitted.empty() && !may_publish(services, connection, channel))
-    return fail("publish: not allowed with this token");
-  if (!command.data) return fail("data is required");
-  if (!is_label(command.id) || !is_label(command.event)) {
-    return fail("id and event: at most 128 bytes each");
-  }
+/// Sends a message that may be sent.
+bool send_message(Services& services, Connection* connection, const ClientCommand& command) {
   frame::Message message;
-  message.channel = channel;
+  message.channel = command.channel();
   message.id = command.id;
   message.event = command.event;
   message.data.bytes = *command.data;
-  switch (services.publishing->publish(*connection, std::move(message))) {
-    case PublishResult::kSent:
-      return true;
-    case PublishResult::kTooFast:
-      return fail("too many messages: at most " +
-                  std::to_string(services.rules->client_publish_rate) +
-                  " a second are allowed; retry later");
-    case PublishResult::kUserTooFast:
-      return fail("too many messages of this user: at most " +
-                  std::to_string(services.limits->rules().user_publish_rate) +
-                  " a second are allowed; retry later");
-    case PublishResult::kBusy:
-      break;
-  }
-  return fail("server busy; retry later");
+  if (services.publishing->publish(*connection, std::move(message))) return true;
+  return reject_publish(services, connection, command, "server busy; retry later");
 }
 
 /// `{"type":"connected","user":"…","expiresInSeconds":…}`.
@@ -264,29 +267,10 @@ bool identify(Services& services, Connection* connection, const ClientCommand& c
                     : connect(services, connection, command);
 }
 
-/// Counts a command, and ends the connection of a client that does not slow down. Whether to handle
-/// the command.
-bool is_in_time(Services& services, Connection* connection, const ClientCommand& command) {
-  // Messages have a rate of their own.
-  if (services.commands->rate() == 0 || command.type == "publish") return true;
-  const Pace pace = services.commands->pace(name_of(*connection));
-  if (pace == Pace::kAllowed) return true;
-  services.counters->add(Counter::kLimitedCommandsTotal);
-  const std::string error = "too many commands: at most " +
-                            std::to_string(services.commands->rate()) +
-                            " a second are allowed; retry later";
-  if (pace == Pace::kTooFast) {
-    reject(services, connection, command, error);
-  } else {
-    close_websocket(services, connection, close_code::kPolicy, error, CloseCause::kRejected);
-  }
-  return false;
-}
-
 bool dispatch(Services& services, Connection* connection, const ClientCommand& command) {
   if (command.type == "subscribe") return subscribe(services, connection, command);
   if (command.type == "unsubscribe") return unsubscribe(services, connection, command);
-  if (command.type == "publish") return publish(services, connection, command);
+  if (command.type == "publish") return send_message(services, connection, command);
   if (command.type == "connect" || command.type == "refresh") {
     return identify(services, connection, command);
   }
@@ -349,6 +333,70 @@ bool ask(Services& services,
   return services.connections->keep_input(connection, text, &session->waiting.back());
 }
 
+/// Why a publish command is rejected before anybody is asked about it; empty if it is not.
+std::string fault_of_publish(Services& services,
+                             Connection* connection,
+                             const ClientCommand& command,
+                             bool is_for_application) {
+  const std::string channel = command.channel();
+  if (services.access->client_publish(channel) == ClientPublish::kNobody) {
+    return "clients may not publish here";
+  }
+  if (channel.empty() || channel.back() == '*') return "channel: must be one exact name";
+  if (!is_for_application && !may_publish(services, connection, channel)) {
+    return "publish: not allowed with this token";
+  }
+  if (!command.data) return "data is required";
+  if (!is_label(command.id) || !is_label(command.event)) {
+    return "id and event: at most 128 bytes each";
+  }
+  switch (services.publishing->count(*connection)) {
+    case PublishPace::kAllowed:
+      break;
+    case PublishPace::kTooFast:
+      return "too many messages: at most " + std::to_string(services.rules->client_publish_rate) +
+             " a second are allowed; retry later";
+    case PublishPace::kUserTooFast:
+      return "too many messages of this user: at most " +
+             std::to_string(services.limits->rules().user_publish_rate) +
+             " a second are allowed; retry later";
+  }
+  return "";
+}
+
+/// Counts a command besides messages that are sent, and handles it unless it is too fast.
+template <typename Handle>
+bool handle_in_time(Services& services,
+                    Connection* connection,
+                    const ClientCommand& command,
+                    Handle handle) {
+  switch (count_command(services, connection)) {
+    case Pace::kAllowed:
+      return handle();
+    case Pace::kTooFast:
+      return reject(services, connection, command, too_many_commands(services));
+    case Pace::kFlood:
+      break;
+  }
+  return false;
+}
+
+/// The rate of messages holds before the application is asked, so that no client causes more
+/// questions than it may send messages.
+bool publish(Services& services,
+             Connection* connection,
+             const ClientCommand& command,
+             std::string_view text) {
+  std::optional<frame::HookRequest> question;
+  if (services.hooks != nullptr) question = question_of_command(services, connection, command);
+  const std::string error = fault_of_publish(services, connection, command, question.has_value());
+  if (!error.empty()) return reject_publish(services, connection, command, error);
+  if (!question) return send_message(services, connection, command);
+  return handle_in_time(services, connection, command, [&] {
+    return ask(services, connection, command, std::move(*question), text);
+  });
+}
+
 }  // namespace
 
 bool send_command_error(Services& services,
@@ -377,14 +425,19 @@ bool handle_command(Services& services,
   ClientCommand command;
   const char* error = read_client_command(text, &command);
   if (decision != nullptr) return handle_decided(services, connection, &command, *decision);
-  const uint32_t generation = connection->generation;
-  if (!is_in_time(services, connection, command)) return connection->generation == generation;
-  if (error != nullptr) return reject(services, connection, command, error);
-  if (services.hooks != nullptr) {
-    std::optional<frame::HookRequest> question = question_of_command(services, connection, command);
-    if (question) return ask(services, connection, command, std::move(*question), text);
+  // Messages have a rate of their own.
+  if (error == nullptr && command.type == "publish") {
+    return publish(services, connection, command, text);
   }
-  return dispatch(services, connection, command);
+  return handle_in_time(services, connection, command, [&] {
+    if (error != nullptr) return reject(services, connection, command, error);
+    if (services.hooks != nullptr) {
+      std::optional<frame::HookRequest> question =
+          question_of_command(services, connection, command);
+      if (question) return ask(services, connection, command, std::move(*question), text);
+    }
+    return dispatch(services, connection, command);
+  });
 }
 
 bool change_channels(Services& services, Connection* connection, const ChannelChange& change) {

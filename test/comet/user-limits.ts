@@ -27,7 +27,7 @@ for (const workers of [1, 2]) {
         AddressPeer.request(t, world, { query: `&token=${world.token(user)}`, transport });
       const first = open('ada');
       open('ada');
-      await until('both', () => openIn(world) === 2);
+      await until('both', () => totalOf(world, 'tokensAcceptedTotal') === 2);
       const over = open('ada');
       t.equal(await over.answer(), transport === 'sse' ? '200' : '429');
       t.match(
@@ -105,14 +105,57 @@ t.test('a user publishes at one rate over all connections', async (t) => {
   await until('an error for each other', () => errors() === limited());
 });
 
-t.test('a WebSocket that sends too many commands receives errors, and is closed', async (t) => {
-  const world = await startComet(t, { workers: 1, commandsPerConnection: 20 });
-  const [slow, flood] = [await commands(t, world), await commands(t, world)];
-  for (let id = 0; id < 100; id++) flood.say('{"type":"ping"}');
+/** Commands that cause no message, and their errors if they have one besides the rate. */
+const REJECTED: readonly (readonly [what: string, error: string, command: object | string])[] = [
+  ['a ping', 'too many commands: at most 20 a second are allowed', { type: 'ping' }],
+  ['a message without a grant', 'publish: not allowed with', { channel: 'secret', data: 'x' }],
+  ['a message without data', 'data is required', { channel: 'a' }],
+  ['a message for two channels', 'channel: must be one', { channel: ['a', 'b'], data: 'x' }],
+  ['a message for a pattern', 'channel: must be one', { channel: 'a/*', data: 'x' }],
+  ['a message with a long id', 'id and event', { channel: 'a', data: 'x', id: 'i'.repeat(129) }],
+  ['a message whose data is a number', 'data: must be', { channel: 'a', data: 1 }],
+  ['a message that is not complete', 'too many commands', '{"type":"publish"'],
+  ['more messages than its rate', 'too many messages: at most 10', { channel: 'a', data: 'x' }],
+];
+
+t.test('a WebSocket whose commands are all rejected receives errors, and is closed', async (t) => {
+  const world = await start(t, {
+    ...{ workers: 1, clientPublish: true },
+    ...{ commandsPerConnection: 20, clientPublishRate: 10 },
+  });
+  const query = `?token=${world.token('ada')}`;
+  const slow = await commands(t, world, query);
+  for (const [what, error, command] of REJECTED) {
+    const before = totalOf(world, 'limitedCommandsTotal');
+    const flood = await commands(t, world, query);
+    const text =
+      typeof command === 'string' ? command : JSON.stringify({ type: 'publish', ...command });
+    for (let sent = 0; sent < 100; sent++) flood.say(text);
+    t.equal(await flood.closed, 1008, what);
+    t.ok(count(flood, error) >= 15, `${what}: errors came first`);
+    t.ok(totalOf(world, 'limitedCommandsTotal') >= before + 16, `${what}: counted`);
+  }
   for (let id = 0; id < 20; id++) slow.say('{"type":"ping"}');
-  t.equal(await flood.closed, 1008);
-  const error = 'too many commands: at most 20 a second are allowed; retry later';
-  t.ok(count(flood, error) >= 15, 'errors came first');
   await until('the pongs', () => count(slow, '"pong"') === 20);
-  t.ok(totalOf(world, 'limitedCommandsTotal') >= 16);
+});
+
+t.test('a client of a server where no client may publish is closed too', async (t) => {
+  const world = await startComet(t, { workers: 1, commandsPerConnection: 20 });
+  const flood = await commands(t, world);
+  for (let sent = 0; sent < 100; sent++) flood.say('{"type":"publish","channel":"a","data":"x"}');
+  t.equal(await flood.closed, 1008);
+  t.ok(count(flood, 'clients may not publish here') >= 15);
+});
+
+t.test('messages that are sent do not count as commands', async (t) => {
+  const world = await startComet(t, {
+    ...{ workers: 1, clientPublish: true },
+    ...{ commandsPerConnection: 20, clientPublishRate: 0 },
+  });
+  const client = await commands(t, world);
+  for (let sent = 0; sent < 500; sent++) {
+    client.say('{"type":"publish","channel":"a","data":"x","id":"1"}');
+  }
+  await until('all to be published', () => count(client, '"published"') === 500);
+  t.equal(totalOf(world, 'limitedCommandsTotal'), 0);
 });
