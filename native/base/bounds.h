@@ -364,6 +364,12 @@ constexpr size_t kChannelBytesMax = 200;
 /// Bytes of the id of a message, and of its event.
 constexpr size_t kLabelBytesMax = 128;
 
+/// Bytes of an incomplete request or message that a slow client may leave here for the whole
+/// --handshake-timeout, and the seconds that a longer one may take. It has large cookies or much
+/// data, and takes one round trip more than a short one.
+constexpr size_t kSlowInputBytes = 8192;
+constexpr uint32_t kLongInputSeconds = 2;
+
 /// Commands of one WebSocket client that are queued while its replay request is unanswered.
 constexpr size_t kWaitingMessagesMax = 64;
 

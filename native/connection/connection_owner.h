@@ -48,7 +48,8 @@ class ConnectionOwner {
   [[nodiscard]] virtual bool count_control(Connection* connection) = 0;
 
   /// A message of the peer has begun and must be complete in `seconds`; else the connection ends
-  /// with kMessageTimeout. Only Connection::end_message() ends that time.
+  /// with kMessageTimeout. For a message that has begun, `seconds` can only shorten its time. Only
+  /// Connection::end_message() ends that time.
   virtual void begin_message(Connection* connection, uint32_t seconds) = 0;
 
   /// Keeps bytes of an incomplete request or message in `kept`, a member of the session. False if

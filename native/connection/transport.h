@@ -104,6 +104,8 @@ class Transport final : public ConnectionOwner {
   }
   void begin_message(Connection* connection, uint32_t seconds) override {
     const auto tick = static_cast<uint16_t>(now_ + seconds);
+    const auto more = static_cast<int16_t>(tick - connection->data().message_deadline);
+    if (connection->has_begun_message() && more >= 0) return;
     connection->begin_message(tick);
     due_.note(connection->fd(), tick);
   }

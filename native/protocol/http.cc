@@ -34,10 +34,6 @@ constexpr std::string_view kAllowedMethods = "GET, HEAD, OPTIONS";
 constexpr std::string_view kUsualHeaders =
     "Authorization, Cache-Control, Content-Type, Last-Event-ID, Traceparent, X-Requested-With";
 constexpr size_t kRequestedHeadersBytesMax = 1024;
-/// Bytes of a head that a slow client may leave here for the whole --handshake-timeout, and the
-/// seconds that a longer one may take. It takes one round trip more than a short one.
-constexpr size_t kSlowHeadBytes = 8192;
-constexpr uint32_t kLongHeadSeconds = 2;
 constexpr ascii::CharSet kHeaderList = ascii::kToken.with(", ");
 
 /// One request, and the parts of it that its response needs.
@@ -431,9 +427,8 @@ void serve(Services& services,
       if (!is_begun) {
         services.connections->shorten_deadline(connection, services.rules->handshake_timeout_s);
       }
-      // Long heads have large cookies, and arrive in a few packets.
-      if (rest.size() > kSlowHeadBytes) {
-        services.connections->shorten_deadline(connection, kLongHeadSeconds);
+      if (rest.size() > bounds::kSlowInputBytes) {
+        services.connections->shorten_deadline(connection, bounds::kLongInputSeconds);
       }
       Session* session = services.sessions->acquire(connection);
       session->progress = progress;

@@ -3,6 +3,7 @@
 
 #include <utility>
 
+#include "base/bounds.h"
 #include "connection/input_budget.h"
 #include "connection/sender.h"
 #include "connection/session.h"
@@ -117,7 +118,9 @@ void on_bytes(Services& services, Connection* connection, uint8_t* bytes, size_t
     return services.connections->close(connection, CloseCause::kRejected);
   }
   const std::string_view arrived(reinterpret_cast<const char*>(bytes), size);
-  static_cast<void>(services.connections->keep_input(connection, arrived, &session->input));
+  if (!services.connections->keep_input(connection, arrived, &session->input)) return;
+  if (session->input.size() <= bounds::kSlowInputBytes) return;
+  services.connections->shorten_deadline(connection, bounds::kLongInputSeconds);
 }
 
 void on_input_full(Services& services, Connection* connection) {
@@ -132,8 +135,8 @@ void on_input_full(Services& services, Connection* connection) {
           CloseCause::kRejected);
 }
 
-/// The poll timed out: the response has the client's current cursor, and no content.
-void on_deadline(Services& services, Connection* connection) {
+/// The response has the client's current cursor, and no content.
+void respond_empty(Services& services, Connection* connection, CloseCause cause) {
   const Cursor cursor = services.subscriptions->position(*connection);
   if (connection->is_busy() && connection->session->replay.state == ReplayState::kRequested) {
     // A late replay page must not be taken for one of the connection's next poll.
@@ -142,7 +145,7 @@ void on_deadline(Services& services, Connection* connection) {
   const Session* session = session_of(*connection);
   if (session != nullptr && !session->callback.empty()) {
     const std::string content = Batch().finish(cursor, false);
-    return respond(services, connection, response(content, cursor, session));
+    return respond(services, connection, response(content, cursor, session), cause);
   }
   const std::string text = cursor_text(cursor);
   AnswerOptions options;
@@ -151,7 +154,15 @@ void on_deadline(Services& services, Connection* connection) {
     options.origin = session->origin;
     options.keeps_alive = !session->closes_after;
   }
-  respond(services, connection, http_answer(204, "", options));
+  respond(services, connection, http_answer(204, "", options), cause);
+}
+
+/// The poll timed out, or too much has followed it for too long to be kept.
+void on_deadline(Services& services, Connection* connection) {
+  const bool is_long =
+      connection->is_busy() && connection->session->input.size() > bounds::kSlowInputBytes;
+  if (is_long) connection->session->closes_after = true;
+  respond_empty(services, connection, is_long ? CloseCause::kHeadTimeout : CloseCause::kDone);
 }
 
 void on_replay(Services& services, Connection* connection, const Replay& replay) {
@@ -160,7 +171,7 @@ void on_replay(Services& services, Connection* connection, const Replay& replay)
     // Nothing was missed: the poll waits.
     const Session* session = session_of(*connection);
     const bool ends = replay.is_last && session != nullptr && session->answers_at_once;
-    return ends ? on_deadline(services, connection) : void();
+    return ends ? respond_empty(services, connection, CloseCause::kDone) : void();
   }
   Batch batch;
   for (const Ref<Message>& message : replay.messages) batch.add(*message);
@@ -171,7 +182,7 @@ void on_replay(Services& services, Connection* connection, const Replay& replay)
 /// The poll is answered as if it had timed out, and its client reconnects elsewhere.
 void on_disconnect(Services& services, Connection* connection, CloseCause, std::string_view) {
   services.sessions->acquire(connection)->closes_after = true;
-  on_deadline(services, connection);
+  respond_empty(services, connection, CloseCause::kDone);
 }
 
 constexpr Protocol make_protocol() {

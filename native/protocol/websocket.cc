@@ -181,11 +181,20 @@ class Reader final : public WebSocketEvents {
   bool has_ended_one_ = false;
 };
 
-/// The timeout of an incomplete message or frame starts at its first byte.
-void time_message(Services& services, Connection* connection, bool is_incomplete, bool is_another) {
-  if (!is_incomplete || is_another) connection->end_message();
-  if (!is_incomplete || connection->has_begun_message()) return;
+/// Bytes of a message, or of a frame, that are kept after a read. None if both are complete.
+struct Incomplete {
+  bool is_any = false;
+  size_t bytes = 0;
+};
+
+/// The timeout of an incomplete message or frame starts at its first byte. A long one is kept for a
+/// shorter time, as the head of a request is.
+void time_message(Services& services, Connection* connection, Incomplete rest, bool is_another) {
+  if (!rest.is_any || is_another) connection->end_message();
+  if (!rest.is_any) return;
   services.connections->begin_message(connection, services.rules->handshake_timeout_s);
+  if (rest.bytes <= bounds::kSlowInputBytes) return;
+  services.connections->begin_message(connection, bounds::kLongInputSeconds);
 }
 
 void read(Services& services, Connection* connection, uint8_t* bytes, size_t size, bool is_echo) {
@@ -209,7 +218,8 @@ void read(Services& services, Connection* connection, uint8_t* bytes, size_t siz
   const size_t done = frames.feed(rules, start, total, &reader);
   if (!reader.is_open()) return;
   const bool is_incomplete = done < total || !frames.is_idle();
-  time_message(services, connection, is_incomplete, reader.has_ended_one());
+  const size_t begun = connection->is_busy() ? connection->session->message.size() : 0;
+  time_message(services, connection, {is_incomplete, begun + total - done}, reader.has_ended_one());
   if (is_incomplete) {
     Session* session = services.sessions->acquire(connection);
     session->frames = frames;

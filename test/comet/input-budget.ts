@@ -131,31 +131,34 @@ t.test('the bytes of an incomplete request are released, however it ends', async
 t.test(
   'an incomplete WebSocket message counts, and a client over the budget is closed with 1013',
   async (t) => {
-    const world = await startSmall(t, { messageBytes: 400_000 });
+    // 8 KiB are kept for the whole time of a message.
+    const bytes = 8000;
+    const fitting = Math.floor(MEGABYTE / bytes);
+    const world = await startSmall(t);
     const idle = new WebSocketClient(world, ['a']);
     await idle.open();
     const upgrade = handshake('/ws');
-    const [half = Buffer.alloc(0)] = fragments(TEXT, ['x'.repeat(300_000), '"}']);
+    const [half = Buffer.alloc(0)] = fragments(TEXT, ['x'.repeat(bytes), '"}']);
     const peers: Peer[] = [];
-    for (let count = 1; count <= 4; count++) {
+    for (let count = 1; count <= fitting + 1; count++) {
       const peer = await Peer.open(t, world.port, upgrade);
       await until('the upgrade', () => peer.text.startsWith('HTTP/1.1 101 '));
       peer.socket.write(half);
       peers.push(peer);
-      if (count === 4) break;
-      await until(
-        'the half to be there',
-        () => total(world, 'inputBudgetBytes') === count * 300_000,
-      );
+      if (count > fitting) break;
+      await until('the half to be there', () => total(world, 'inputBudgetBytes') === count * bytes);
     }
-    const [, , , last] = peers;
+    const last = peers.at(-1);
     await until('the last to be closed', () => last?.isOver);
     const close = Buffer.from(last?.text.split('\r\n\r\n')[1] ?? '', 'latin1');
     t.equal(close.readUInt16BE(2), 1013, 'try again later');
     t.equal(total(world, 'inputBudgetFullTotal'), 1);
-    t.equal(total(world, 'inputBudgetBytes'), 900_000, 'its bytes were released');
+    t.equal(total(world, 'inputBudgetBytes'), fitting * bytes, 'its bytes were released');
     peers[0]?.socket.write(frame(0, '"}'));
-    await until('its end to be read', () => total(world, 'inputBudgetBytes') === 600_000);
+    await until(
+      'its end to be read',
+      () => total(world, 'inputBudgetBytes') === (fitting - 1) * bytes,
+    );
     await until('its answer', () => peers[0]?.text.includes('"type":"error"'));
     t.notOk(peers[1]?.isOver, 'the other clients stay connected');
     await world.server.publish('a', 'one');
@@ -194,8 +197,9 @@ t.test('commands that wait for the manager count too', async (t) => {
 t.test('pipelined polls count until they are answered', async (t) => {
   const world = await startSmall(t);
   const poll = 'GET /poll?channel=a HTTP/1.1\r\nHost: localhost\r\n\r\n';
-  const ahead = 300;
-  const count = 90;
+  // More than 8 KiB would not be kept for long.
+  const ahead = 150;
+  const count = 150;
   const bytes = poll.length * ahead;
   const peers: Peer[] = [];
   for (let number = 0; number < count; number++) {

@@ -5,6 +5,7 @@ import type { Socket } from 'node:net';
 
 import { connect, until } from '../support/helpers.js';
 import { startComet, type World } from '../support/comet-world.js';
+import { frame, TEXT } from '../support/websocket-peer.js';
 
 /** Seconds of the limits under test. */
 const LIMIT_S = 3;
@@ -15,6 +16,14 @@ const HOST = 'Host: localhost\r\n';
 const UPGRADE =
   `GET /ws?channel=a HTTP/1.1\r\n${HOST}Connection: Upgrade\r\nUpgrade: websocket\r\n` +
   'Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n';
+
+const POLL = `GET /poll?channel=a HTTP/1.1\r\n${HOST}\r\n`;
+
+/** The first bytes of a masked frame of 60,000 bytes. */
+function messageStart(bytes: number, opcode = 1): string {
+  const first = String.fromCharCode(0x80 | opcode);
+  return `${first}\xfe\xea\x60\0\0\0\0${'x'.repeat(bytes)}`;
+}
 
 interface Slow {
   readonly name: string;
@@ -110,6 +119,41 @@ const ROWS: readonly Slow[] = [
     counter: 'closedMessageTimeoutTotal',
     ...WHOLE,
   },
+  {
+    name: 'a WebSocket message of less than 8 KiB',
+    first: UPGRADE + messageStart(8000),
+    piece: 'x',
+    counter: 'closedMessageTimeoutTotal',
+    ...WHOLE,
+  },
+  {
+    name: 'a WebSocket message of more than 8 KiB',
+    first: UPGRADE + messageStart(9000),
+    piece: 'x',
+    counter: 'closedMessageTimeoutTotal',
+    limitS: 2,
+  },
+  {
+    name: 'parts of more than 8 KiB together',
+    first: UPGRADE + `\x01\xfe\x10\0\0\0\0\0${'x'.repeat(4096)}` + messageStart(5000, 0),
+    piece: 'x',
+    counter: 'closedMessageTimeoutTotal',
+    limitS: 2,
+  },
+  {
+    name: 'a request behind a poll',
+    first: `${POLL}${HEAD}X: ${'x'.repeat(9000)}`,
+    piece: 'x',
+    counter: 'closedHeadTimeoutTotal',
+    limitS: 2,
+  },
+  {
+    name: 'polls behind a poll',
+    first: POLL.repeat(300),
+    piece: '',
+    counter: 'closedHeadTimeoutTotal',
+    limitS: 2,
+  },
 ];
 
 t.test('slow senders are cut at their limits, each with its counter', async (t) => {
@@ -131,22 +175,55 @@ t.test('slow senders are cut at their limits, each with its counter', async (t) 
   await until('all their memory to be free', () => total(world, 'inputBudgetBytes') === 0);
 });
 
-t.test('a hundred slow heads hold at most 8 KiB each', async (t) => {
-  const world = await startComet(t, { workers: 1, handshakeTimeout: 600 });
+/** The start of a request or message of a slow client, with as many bytes of padding. */
+const BEGUN: Readonly<Record<string, readonly [counter: string, begun: (n: number) => string]>> = {
+  heads: ['closedHeadTimeoutTotal', (bytes) => `${HEAD}X: ${'x'.repeat(bytes)}`],
+  'WebSocket messages': ['closedMessageTimeoutTotal', (bytes) => UPGRADE + messageStart(bytes)],
+  'requests behind a poll': [
+    'closedHeadTimeoutTotal',
+    (bytes) => `${POLL}${HEAD}X: ${'x'.repeat(bytes)}`,
+  ],
+};
+
+t.test('a hundred slow clients of each kind hold at most 8 KiB each', async (t) => {
+  const world = await startComet(t, { workers: 1, handshakeTimeout: 600, pollTimeout: 600 });
   const sockets: Socket[] = [];
   t.teardown(() => {
     for (const socket of sockets) socket.destroy();
   });
-  const head = `GET /events?channel=a HTTP/1.1\r\n${HOST}X: `;
-  for (let index = 0; index < 100; index++) {
-    const socket = await connect(world.port);
-    sockets.push(socket);
-    socket.write(head + 'x'.repeat(index % 2 === 0 ? 30_000 : 8000));
+  for (const [what, [counter, begun]] of Object.entries(BEGUN)) {
+    const before = { cut: total(world, counter), held: total(world, 'inputBudgetBytes') };
+    for (let index = 0; index < 100; index++) {
+      const socket = await connect(world.port);
+      sockets.push(socket);
+      socket.resume();
+      socket.write(Buffer.from(begun(index % 2 === 0 ? 30_000 : 8000), 'latin1'));
+    }
+    await until('the long ones to be cut', () => total(world, counter) === before.cut + 50);
+    const held = total(world, 'inputBudgetBytes') - before.held;
+    t.ok(held > 0 && held <= 50 * 8192, `${held} bytes are held for 50 ${what}`);
   }
-  await until('the long ones to be cut', () => total(world, 'closedHeadTimeoutTotal') === 50);
-  const held = total(world, 'inputBudgetBytes');
-  t.ok(held > 0 && held <= 50 * 8192, `${held} bytes are held for 50 clients`);
-  t.equal(total(world, 'connections'), 50, 'the short ones have their whole time');
+  const open = 50 * Object.keys(BEGUN).length;
+  t.equal(total(world, 'connections'), open, 'the short ones have their whole time');
+});
+
+t.test('a long message that arrives in parts is answered, again and again', async (t) => {
+  const world = await startComet(t, { workers: 1 });
+  const socket = await connect(world.port);
+  t.teardown(() => socket.destroy());
+  let text = '';
+  socket.setEncoding('latin1').on('data', (part: string) => (text += part));
+  socket.write(Buffer.from(UPGRADE, 'latin1'));
+  const message = frame(TEXT, `{"type":"ping"}${' '.repeat(65_536 - 15)}`);
+  for (let round = 1; round <= 3; round++) {
+    for (const at of [0, 20_000, 40_000]) {
+      socket.write(message.subarray(at, at + 20_000));
+      await until('a part to arrive', () => total(world, 'inputBudgetBytes') > at + 8192);
+    }
+    socket.write(message.subarray(60_000));
+    await until('the answer', () => text.split('"pong"').length === round + 1);
+  }
+  t.equal(total(world, 'closedMessageTimeoutTotal'), 0);
 });
 
 t.test('a long head that arrives at once is answered', async (t) => {
