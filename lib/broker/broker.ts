@@ -102,6 +102,7 @@ export class Broker extends EventEmitter<BrokerEvents> {
     ...Recovery.METRICS,
     ...Interest.METRICS,
     ...JoinLeave.METRICS,
+    ...Revocations.METRICS,
     ...HISTORY_METRICS,
     workerStreamsOverflowedTotal: counter(
       'worker_streams_overflowed_total',
@@ -217,6 +218,7 @@ export class Broker extends EventEmitter<BrokerEvents> {
       ...valuesOf(Recovery.METRICS, this.#recovery),
       ...valuesOf(Interest.METRICS, this.#interest),
       ...valuesOf(JoinLeave.METRICS, this.#joinLeave),
+      ...valuesOf(Revocations.METRICS, this.#revocations),
       ...valuesOf(HISTORY_METRICS, this.#engine.usage),
       workerStreamsOverflowedTotal: this.#overflows,
     };

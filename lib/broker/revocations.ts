@@ -1,6 +1,7 @@
 // Tokens of clients that count no longer: kept until their end, for the workers that start later.
 import { checkText, invalidValue } from '../base/call-check.js';
 import { MegacometError } from '../base/errors.js';
+import { counter, gauge } from '../base/metric.js';
 import { REVOCATIONS_MAX, TOKEN_NAME_BYTES_MAX } from '../base/native-constants.js';
 import { encodeFrame } from '../ipc/frame-codecs.js';
 
@@ -49,10 +50,25 @@ export class RevocationsFull extends MegacometError {
 }
 
 export class Revocations {
+  static readonly METRICS = {
+    revocations: gauge(
+      'revocations',
+      `Revoked users and tokens that are kept, at most ${REVOCATIONS_MAX}. Near that number, ` +
+        'revoke with a shorter keepSeconds.',
+      (revocations: Revocations) => revocations.#kept(),
+    ),
+    revocationsRejectedTotal: counter(
+      'revocations_rejected_total',
+      `Revocations rejected with ERR_BUSY, because ${REVOCATIONS_MAX} are kept.`,
+      (revocations: Revocations) => revocations.#rejected,
+    ),
+  };
+
   /** By kind and name. */
   readonly #rows = new Map<string, Row>();
   readonly #leewayS: number | null;
   readonly #nowS: () => number;
+  #rejected = 0;
 
   /** @param leewayS - `tokenLeeway`; null for a server without users. */
   constructor(leewayS: number | null, nowS: () => number = () => Math.floor(Date.now() / 1000)) {
@@ -106,10 +122,17 @@ export class Revocations {
     return [...this.#rows.values()].map((row) => encodeFrame('Revoke', row));
   }
 
+  /** Revocations that have not ended. */
+  #kept(): number {
+    this.#forgetEnded(this.#nowS());
+    return this.#rows.size;
+  }
+
   #makeRoom(nowS: number): void {
     if (this.#rows.size < REVOCATIONS_MAX) return;
     this.#forgetEnded(nowS);
     if (this.#rows.size < REVOCATIONS_MAX) return;
+    this.#rejected++;
     throw new RevocationsFull();
   }
 

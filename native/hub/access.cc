@@ -39,6 +39,8 @@ Counter counter_of(TokenFault fault) {
       return Counter::kTokensAcceptedTotal;
     case TokenFault::kExpired:
       return Counter::kTokensRejectedExpiredTotal;
+    case TokenFault::kRevoked:
+      return Counter::kTokensRejectedRevokedTotal;
     case TokenFault::kKeyPending:
       return Counter::kTokensRejectedKeyPendingTotal;
     case TokenFault::kAlgorithm:

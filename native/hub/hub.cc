@@ -162,7 +162,7 @@ PublishPace Hub::count(const Connection& connection) {
 bool Hub::publish(const Connection& connection, frame::Message message) {
   if (control_->is_full()) return false;
   if (!publish_limits_.count_all(sys::monotonic_ns())) {
-    counters_->add(Counter::kClientPublishesLimitedTotal);
+    counters_->add(Counter::kAllClientsPublishesLimitedTotal);
     return false;
   }
   const ConnectionName name = name_of(connection);

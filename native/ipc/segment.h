@@ -65,7 +65,7 @@ enum class CounterKind : uint8_t { kTotal, kGauge };
   X(kClosedDoneTotal, "closed_done_total", kTotal,                                                \
     "Closed by the worker after the last response of the connection.")                            \
   X(kClosedRejectedTotal, "closed_rejected_total", kTotal,                                        \
-    "Closed because the peer broke its protocol, or the input budget was full.")                  \
+    "Closed because the peer broke its protocol or a limit, or the input budget was full.")       \
   X(kClosedSlowTotal, "closed_slow_total", kTotal,                                                \
     "Closed because the peer did not read its queued bytes: a slow consumer.")                    \
   X(kClosedDeadTotal, "closed_dead_total", kTotal,                                                \
@@ -86,7 +86,7 @@ enum class CounterKind : uint8_t { kTotal, kGauge };
   X(kClosedHeadTimeoutTotal, "closed_head_timeout_total", kTotal,                                 \
     "Closed because a request was not complete in time. Many are slow clients, or an attack.")    \
   X(kClosedMessageTimeoutTotal, "closed_message_timeout_total", kTotal,                           \
-    "WebSockets closed because a message took more than --handshake-timeout seconds.")            \
+    "WebSockets closed because a message took --handshake-timeout seconds, or 2 s beyond 8 KiB.") \
   X(kClosedProxyHeaderTotal, "closed_proxy_header_total", kTotal,                                 \
     "Closed because the PROXY header was missing, malformed or late. Look at the balancer.")      \
   X(kClosedLimitedTotal, "closed_limited_total", kTotal,                                          \
@@ -109,6 +109,12 @@ enum class CounterKind : uint8_t { kTotal, kGauge };
     "Bytes of requests and messages that are not complete.")                                      \
   X(kControlFrameLimitTotal, "control_frame_limit_total", kTotal,                                 \
     "WebSockets closed because they sent too many pings or pongs at once. Find these clients.")   \
+  X(kWaitingCommandsLimitTotal, "waiting_commands_limit_total", kTotal,                           \
+    "WebSockets closed because 64 commands waited for the one before them. Find these clients.")  \
+  X(kMessagesTooBigTotal, "messages_too_big_total", kTotal,                                       \
+    "WebSockets closed with 1009, because a message was longer than --message-bytes.")            \
+  X(kConnectTimeoutsTotal, "connect_timeouts_total", kTotal,                                      \
+    "WebSockets closed with 3000, because the client did not connect in --handshake-timeout.")    \
   X(kSessions, "sessions", kGauge,                                                                \
     "Connections with a session: busy, slow, or on several channels. Idle ones have none.")       \
   X(kSubscriptions, "subscriptions", kGauge,                                                      \
@@ -137,6 +143,8 @@ enum class CounterKind : uint8_t { kTotal, kGauge };
     "Tokens of clients that were rejected; the causes follow.")                                    \
   X(kTokensRejectedExpiredTotal, "tokens_rejected_expired_total", kTotal,                           \
     "Rejected because they had expired: clients should ask for a new one earlier.")        \
+  X(kTokensRejectedRevokedTotal, "tokens_rejected_revoked_total", kTotal,                         \
+    "Rejected because they were revoked: the client needs a new one.")                            \
   X(kTokensRejectedKeyTotal, "tokens_rejected_key_total", kTotal,                                   \
     "Rejected because of the signature, the key or the algorithm: compare --token-key.")           \
   X(kTokensRejectedKeyPendingTotal, "tokens_rejected_key_pending_total", kTotal,                    \
@@ -170,7 +178,9 @@ enum class CounterKind : uint8_t { kTotal, kGauge };
   X(kChannelChangesRejectedTotal, "channel_changes_rejected_total", kTotal,                       \
     "Clients that did not get the channels of POST /subscribe, because they have too many.")      \
   X(kClientPublishesLimitedTotal, "client_publishes_limited_total", kTotal,                       \
-    "Messages of clients that exceeded a publish rate. Find the client, or raise the rate.")      \
+    "Messages of clients over --client-publish-rate. Find the client, or raise the rate.")        \
+  X(kAllClientsPublishesLimitedTotal, "all_clients_publishes_limited_total", kTotal,              \
+    "Messages of clients that are together over --all-clients-publish-rate.")                     \
   X(kLimitedConnectionsTotal, "limited_connections_total", kTotal,                                \
     "Clients over --connections-per-address. The log has an address once a minute.")              \
   X(kLimitedHandshakesTotal, "limited_handshakes_total", kTotal,                                  \
@@ -179,8 +189,10 @@ enum class CounterKind : uint8_t { kTotal, kGauge };
     "Clients over --connections-per-user.")                                                       \
   X(kLimitedUserPublishesTotal, "limited_user_publishes_total", kTotal,                           \
     "Messages of clients over --publishes-per-user.")                                             \
+  X(kLimitedSubscriptionsTotal, "limited_subscriptions_total", kTotal,                            \
+    "Subscribe commands over --channels-per-connection, or over 32 patterns.")                    \
   X(kLimitedCommandsTotal, "limited_commands_total", kTotal,                                      \
-    "WebSocket messages over --commands-per-connection. Find the client.")                        \
+    "Commands and unsent messages over --commands-per-connection. Find the client.")              \
   X(kLimitTableFullTotal, "limit_table_full_total", kTotal,                                       \
     "Addresses and users that are not limited, because the table is full or not believed.")       \
   X(kMessagesTotal, "messages_total", kTotal,                                                     \

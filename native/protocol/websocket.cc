@@ -84,6 +84,7 @@ class Reader final : public WebSocketEvents {
   }
 
   void on_error(uint16_t code) override {
+    if (code == close_code::kTooBig) services_.counters->add(Counter::kMessagesTooBigTotal);
     close_websocket(services_, connection_, code, "", CloseCause::kRejected);
   }
 
@@ -125,6 +126,7 @@ class Reader final : public WebSocketEvents {
                    : 0;
         break;
       case DeflateFault::kTooBig:
+        services_.counters->add(Counter::kMessagesTooBigTotal);
         code = close_code::kTooBig;
         break;
       case DeflateFault::kBroken:
@@ -162,6 +164,7 @@ class Reader final : public WebSocketEvents {
     // the last command.
     std::vector<std::string>& waiting = connection_->session->waiting;
     if (waiting.size() >= bounds::kWaitingMessagesMax) {
+      services_.counters->add(Counter::kWaitingCommandsLimitTotal);
       close_websocket(services_,
                       connection_,
                       close_code::kPolicy,
@@ -328,6 +331,7 @@ void on_deadline(Services& services, Connection* connection) {
   const bool is_echo = connection->protocol == static_cast<uint8_t>(ProtocolId::kWebSocketEcho);
   // Strangers must not hold connections that they cannot use.
   if (!is_echo && !has_subscriptions(*connection) && is_unknown(services, connection)) {
+    services.counters->add(Counter::kConnectTimeoutsTotal);
     return close_websocket(services,
                            connection,
                            close_code::kUnauthorized,

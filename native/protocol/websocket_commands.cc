@@ -96,7 +96,10 @@ bool subscribe(Services& services, Connection* connection, const ClientCommand& 
   if (command.channels.empty()) return reject(services, connection, command, "channel is required");
   services.sessions->acquire(connection);
   const char* error = too_many_with(services, *connection, command.channels);
-  if (error != nullptr) return reject(services, connection, command, error);
+  if (error != nullptr) {
+    services.counters->add(Counter::kLimitedSubscriptionsTotal);
+    return reject(services, connection, command, error);
+  }
   for (const std::string& name : command.channels) {
     if (!is_channel(name)) {
       return reject(services, connection, command, "channel: not a valid channel name");

@@ -50,6 +50,7 @@ t.test(
     await until('all answers', () => fast.answers.length === 2000);
     const errors = fast.answers.filter(({ type }) => type === 'error');
     t.equal(errors.length, limited(), 'the others are acknowledged');
+    t.equal(world.server.stats().totals['allClientsPublishesLimitedTotal'], 0);
     const last = errors.at(-1);
     t.equal(last?.type, 'error');
     t.equal(last?.error, 'too many messages: at most 20 a second are allowed; retry later');
@@ -72,6 +73,9 @@ t.test('all clients together have a rate, which the workers share', async (t) =>
   await until('all answers', () => answers().length === 1000);
   const errors = answers().filter(({ type }) => type === 'error');
   t.same(new Set(errors.map(({ error }) => error)), new Set(['server busy; retry later']));
+  const { totals } = world.server.stats();
+  t.equal(totals['allClientsPublishesLimitedTotal'], errors.length, 'counted by its cause');
+  t.equal(totals['clientPublishesLimitedTotal'], 0);
   const published = Number(world.server.stats().messages?.clientMessagesPublishedTotal);
   t.equal(published, 1000 - errors.length, 'the others are acknowledged');
   t.ok(published > 0 && published < 500, `${published} were published`);

@@ -1,6 +1,7 @@
 // The table of revocations: its frames, its limit and its end.
 import t from 'tap';
 
+import { valuesOf } from '../../lib/base/metric.js';
 import { Revocations } from '../../lib/broker/revocations.js';
 
 t.test('a revocation is kept until its end, one for each user and token', (t) => {
@@ -27,8 +28,11 @@ t.test('100,000 are kept; ended ones make room, and no other one is forgotten', 
     code: 'ERR_BUSY',
     message: /100000 revocations/,
   });
+  const values = (): object => valuesOf(Revocations.METRICS, revocations);
+  t.match(values(), { revocations: 100_000, revocationsRejectedTotal: 1 });
   revocations.add({ user: 'user 7', keepSeconds: 600 });
   nowS = 1060;
+  t.match(values(), { revocations: 1, revocationsRejectedTotal: 1 });
   revocations.add({ user: 'ada' });
   t.equal(revocations.size, 2);
   t.end();
