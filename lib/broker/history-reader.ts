@@ -5,8 +5,9 @@ import { MessageFlag, type Frames } from '../ipc/frames.js';
 import { cursorStart, type Cursor } from './cursor.js';
 import type { HistoryEngine } from './history-engine.js';
 
+export { CLIENT_REQUEST_LIMIT_MAX as HISTORY_LIMIT_MAX } from '../base/native-constants.js';
+
 /** Messages and bytes of one page. It has at least one message, however long. */
-export const HISTORY_LIMIT_MAX = 1000;
 export const HISTORY_LIMIT = 100;
 const PAGE_BYTES_MAX = 256 * 1024;
 

@@ -31,6 +31,7 @@ enum class Method : uint8_t {
 
 /// Fields that the server reads, and fields that must not be repeated, in lower case. A repeated
 /// kOnce field is rejected: two servers could each use another line. A kList field may span lines.
+/// kContentType and kAccessControlRequestMethod are here for that alone.
 #define MC_HTTP_FIELDS(X)                                                  \
   X(kAccessControlRequestHeaders, "access-control-request-headers", kList) \
   X(kAccessControlRequestMethod, "access-control-request-method", kOnce)   \
