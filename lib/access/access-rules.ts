@@ -1,5 +1,6 @@
 // The access rules of the comet protocols, as the workers receive them.
-import { MegacometError } from '../base/errors.js';
+import { invalidOption, invalidValue } from '../base/call-check.js';
+import { isToken } from '../base/field-name.js';
 import { CHANNEL_BYTES_MAX } from '../base/native-constants.js';
 import { AccessFlag, type Frames } from '../ipc/frames.js';
 import { hasHook, type HookSettings } from './hook-rules.js';
@@ -26,27 +27,22 @@ const PATTERNS_MAX = 256;
 /** Each costs a hash for a URL that is not validly signed. */
 const SIGN_KEYS_MAX = 8;
 
-function invalid(text: string): MegacometError {
-  return new MegacometError('ERR_OPTION_INVALID', text);
-}
-
 function checkPatterns(patterns: readonly string[]): void {
   if (patterns.length > PATTERNS_MAX) {
-    throw invalid(`public: ${patterns.length} patterns; at most ${PATTERNS_MAX} are allowed`);
+    throw invalidOption(`public: ${patterns.length} patterns; at most ${PATTERNS_MAX} are allowed`);
   }
   for (const pattern of patterns) {
     const isValid = Buffer.byteLength(pattern) <= CHANNEL_BYTES_MAX && !/\p{Cc}/u.test(pattern);
     if (!isValid) {
       const rule = `1 to ${CHANNEL_BYTES_MAX} bytes without control characters`;
-      throw invalid(`public: ${JSON.stringify(pattern)} is not ${rule}`);
+      throw invalidValue('public', pattern, rule);
     }
   }
 }
 
-/** RFC 6265 4.1.1. */
 function checkCookie(name: string): void {
-  if (/^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/.test(name)) return;
-  throw invalid(`token-cookie: ${JSON.stringify(name)} is not the name of a cookie`);
+  if (isToken(name)) return;
+  throw invalidValue('token-cookie', name, 'the name of a cookie');
 }
 
 /** Whether anything is said about access; else everybody may do everything. */
@@ -84,10 +80,10 @@ export function secretFiles(settings: AccessSettings): readonly string[] {
 /** The secrets of signed URLs, as the workers get them. */
 function readUrlKeys({ signKey = [], mailboxAuth }: AccessSettings): readonly string[] {
   if (signKey.length > SIGN_KEYS_MAX) {
-    throw invalid(`sign-key: ${signKey.length} keys; at most ${SIGN_KEYS_MAX} are allowed`);
+    throw invalidOption(`sign-key: ${signKey.length} keys; at most ${SIGN_KEYS_MAX} are allowed`);
   }
   if (mailboxAuth === 'signed' && signKey.length === 0) {
-    throw invalid('mailbox-auth: signed needs --sign-key');
+    throw invalidOption('mailbox-auth: "signed" needs --sign-key');
   }
   return signKey.map((path) => readSecretFile('sign-key', path).toString('base64url'));
 }
@@ -128,7 +124,7 @@ export function readAccess(settings: AccessSettings): Frames['Access'] | null {
   const { tokenKey = [], tokenIssuer, tokenAudience, tokenLeeway, tokenCookie } = settings;
   const { public: publics = [] } = settings;
   if (tokenKey.length > KEYS_MAX) {
-    throw invalid(`token-key: ${tokenKey.length} keys; at most ${KEYS_MAX} are allowed`);
+    throw invalidOption(`token-key: ${tokenKey.length} keys; at most ${KEYS_MAX} are allowed`);
   }
   checkPatterns(publics);
   if (tokenCookie !== undefined) checkCookie(tokenCookie);

@@ -1,9 +1,9 @@
 // The options of hooks: the actions that the application decides, and how it is asked.
 import type { Authorize, AuthorizeAction } from '../base/authorize.js';
-import { invalidUrl } from '../base/call-check.js';
-import { MegacometError } from '../base/errors.js';
+import { invalidOption, invalidUrl, invalidValue } from '../base/call-check.js';
+import { isToken } from '../base/field-name.js';
 import { readOptionFile } from '../base/option-file.js';
-import { shown } from '../base/shown.js';
+import { shownUrl } from '../base/shown-url.js';
 import { HookAction, type Frames } from '../ipc/frames.js';
 import { IN_FLIGHT_MAX } from './authorization.js';
 import { HttpHook } from './http-hook.js';
@@ -30,12 +30,6 @@ export interface Hook {
 
 const NAMES_MAX = 16;
 const NAME_BYTES_MAX = 64;
-/** A name of a field or cookie (RFC 9110 5.6.2, RFC 6265 4.1.1). */
-const NAME = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
-
-function invalid(text: string): MegacometError {
-  return new MegacometError('ERR_OPTION_INVALID', text);
-}
 
 function readUrl(text: string): URL {
   const url = URL.canParse(text) ? new URL(text) : null;
@@ -52,11 +46,11 @@ function readUrl(text: string): URL {
 
 function readNames(option: string, names: readonly string[]): readonly string[] {
   if (names.length > NAMES_MAX) {
-    throw invalid(`${option}: ${names.length} names; at most ${NAMES_MAX} are allowed`);
+    throw invalidOption(`${option}: ${names.length} names; at most ${NAMES_MAX} are allowed`);
   }
   for (const name of names) {
-    if (name.length <= NAME_BYTES_MAX && NAME.test(name)) continue;
-    throw invalid(`${option}: ${shown(name)} is not a name of 1 to ${NAME_BYTES_MAX} letters`);
+    if (name.length <= NAME_BYTES_MAX && isToken(name)) continue;
+    throw invalidValue(option, name, `a name of 1 to ${NAME_BYTES_MAX} letters`);
   }
   return [...new Set(names)];
 }
@@ -64,7 +58,9 @@ function readNames(option: string, names: readonly string[]): readonly string[] 
 function readHeaders(names: readonly string[]): readonly string[] {
   const headers = readNames('hook-header', names);
   if (headers.some((name) => name.toLowerCase() === 'cookie')) {
-    throw invalid('hook-header: Cookie has all cookies of a page; name one with hook-cookie');
+    throw invalidOption(
+      'hook-header: Cookie has all cookies of a page; name one with --hook-cookie',
+    );
   }
   return headers;
 }
@@ -74,7 +70,7 @@ function readActions(actions: readonly string[]): readonly number[] {
   return [...new Set(actions)].map((action) => {
     const number = Object.hasOwn(known, action) ? known[action] : undefined;
     if (number !== undefined) return number;
-    throw invalid(`hook-action: ${shown(action)} is not one of ${Object.keys(known).join(', ')}`);
+    throw invalidValue('hook-action', action, `one of ${Object.keys(known).join(', ')}`);
   });
 }
 
@@ -90,7 +86,9 @@ function readSecretFile(path: string): Buffer {
 function readHttpHook(address: string, secretFile: string | undefined): Omit<Hook, 'rules'> {
   const url = readUrl(address);
   if (secretFile === undefined) {
-    throw invalid('hook-url: needs hook-secret, with which the server signs its requests');
+    throw invalidOption(
+      `hook-url: ${shownUrl(address)} needs --hook-secret, which signs the requests`,
+    );
   }
   const secret = readSecretFile(secretFile);
   const hook = new HttpHook({ url, secret, inFlightMax: IN_FLIGHT_MAX });
@@ -115,15 +113,9 @@ const ALL_ACTIONS = Object.keys(HookAction) as readonly AuthorizeAction[];
  */
 export function readHook(settings: HookSettings): Hook | null {
   const { hookUrl, hookSecret, authorize } = settings;
-  if (!hasHook(settings)) {
-    const { hookAction, hookHeader, hookCookie } = settings;
-    for (const [option, value] of Object.entries({ hookAction, hookHeader, hookCookie })) {
-      if (value !== undefined) throw invalid(`${option}: needs hookUrl or authorize`);
-    }
-    return null;
-  }
+  if (!hasHook(settings)) return null;
   if (hookUrl !== undefined && authorize !== undefined) {
-    throw invalid('hook-url: authorize decides; give only one of them');
+    throw invalidOption('hook-url: authorize decides; give only one of them');
   }
   const rules = {
     actions: readActions(settings.hookAction ?? ALL_ACTIONS),

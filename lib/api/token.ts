@@ -1,5 +1,5 @@
 // The tokens of the admin server: where the options of a server or a command have them, and their form.
-import { MegacometError } from '../base/errors.js';
+import { invalidOption } from '../base/call-check.js';
 import { shown } from '../base/shown.js';
 import { readSecretFile, type Owners } from '../system/secret-file.js';
 import type { RoleToken } from './admin-tokens.js';
@@ -24,14 +24,10 @@ export interface TokenSources extends TokenSource {
   readonly adminRole?: readonly string[] | undefined;
 }
 
-function invalid(message: string): MegacometError {
-  return new MegacometError('ERR_OPTION_INVALID', message);
-}
-
 function check(token: string, label: string): string {
   const isVisible = /^[\x21-\x7e]*$/.test(token);
   if (isVisible && token.length >= LENGTH_MIN && token.length <= LENGTH_MAX) return token;
-  throw invalid(`${label}: the token is not ${RULE}`);
+  throw invalidOption(`${label}: the token is not ${RULE}`);
 }
 
 /** The only line of a file. @throws MegacometError `ERR_OPTION_INVALID`. */
@@ -66,7 +62,7 @@ function readRole(item: string, owners: Owners): RoleToken {
   const role = ROLES.find((one) => one === name);
   if (role !== undefined) return { role, token: readToken('admin-role', file, owners) };
   const forms = ROLES.map((one: Role) => `${one}=FILE`).join(', ');
-  throw invalid(`admin-role: ${shown(item)} is not one of ${forms}`);
+  throw invalidOption(`admin-role: ${shown(item)} is not one of ${forms}`);
 }
 
 /**
@@ -77,7 +73,9 @@ function readRole(item: string, owners: Owners): RoleToken {
 export function tokensOf(sources: TokenSources, owners: Owners): readonly RoleToken[] {
   const { adminRole = [] } = sources;
   if (adminRole.length >= TOKENS_MAX) {
-    throw invalid(`admin-role: ${adminRole.length} tokens; at most ${TOKENS_MAX - 1} are allowed`);
+    throw invalidOption(
+      `admin-role: ${adminRole.length} tokens; at most ${TOKENS_MAX - 1} are allowed`,
+    );
   }
   const token = tokenOf(sources, owners);
   const tokens: RoleToken[] = token === null ? [] : [{ role: 'admin', token }];
@@ -85,7 +83,7 @@ export function tokensOf(sources: TokenSources, owners: Owners): readonly RoleTo
     const added = readRole(item, owners);
     const same = tokens.find((one) => one.token === added.token);
     if (same !== undefined && same.role !== added.role) {
-      throw invalid(`admin-role: ${shown(item)} has the token of the role ${same.role}`);
+      throw invalidOption(`admin-role: ${shown(item)} has the token of the role ${same.role}`);
     }
     tokens.push(added);
   }

@@ -26,6 +26,11 @@ export function unknownOption(
   return new MegacometError('ERR_OPTION_UNKNOWN', message);
 }
 
+/** The error of an option: a sentence that begins with its name. */
+export function invalidOption(message: string): MegacometError {
+  return new MegacometError('ERR_OPTION_INVALID', message);
+}
+
 /** The error for a value that breaks the rule of its argument: `label: value is not rule`. */
 export function invalidValue(
   label: string,

@@ -1,5 +1,5 @@
 // Tokens of clients that count no longer: kept until their end, for the workers that start later.
-import { checkText, invalidValue } from '../base/call-check.js';
+import { checkInteger, checkText } from '../base/call-check.js';
 import { MegacometError } from '../base/errors.js';
 import { counter, gauge } from '../base/metric.js';
 import { REVOCATIONS_MAX, TOKEN_NAME_BYTES_MAX } from '../base/native-constants.js';
@@ -33,13 +33,6 @@ interface Row {
   readonly id: string;
   readonly beforeS: number;
   readonly endsAtS: number;
-}
-
-function checkSeconds(label: string, value: unknown, min: number, max: number): number {
-  if (Number.isInteger(value) && (value as number) >= min && (value as number) <= max) {
-    return value as number;
-  }
-  throw invalidValue(label, value, `a whole number from ${min} to ${max}`);
 }
 
 /** No room for another revocation: a retry fails until the first of them ends, perhaps for days. */
@@ -95,15 +88,15 @@ export class Revocations {
     const { beforeSeconds = nowS + (this.#leewayS ?? 0), keepSeconds = KEEP_SECONDS_MAX } = times;
     const [kind, name] = user === undefined ? (['id', id] as const) : (['user', user] as const);
     checkText(`revoke: ${kind}`, name, TOKEN_NAME_BYTES_MAX);
-    const beforeS = checkSeconds('revoke: beforeSeconds', beforeSeconds, 0, SECONDS_MAX);
-    const keepS = checkSeconds('revoke: keepSeconds', keepSeconds, 1, KEEP_SECONDS_MAX);
+    checkInteger('revoke: beforeSeconds', beforeSeconds, 0, SECONDS_MAX);
+    checkInteger('revoke: keepSeconds', keepSeconds, 1, KEEP_SECONDS_MAX);
     const key = `${kind} ${name}`;
     if (!this.#rows.has(key)) this.#makeRoom(nowS);
     const known = this.#rows.get(key);
     const row = {
       ...{ user: user ?? '', id: id ?? '' },
-      beforeS: Math.max(beforeS, known?.beforeS ?? 0),
-      endsAtS: Math.max(nowS + keepS, known?.endsAtS ?? 0),
+      beforeS: Math.max(beforeSeconds, known?.beforeS ?? 0),
+      endsAtS: Math.max(nowS + keepSeconds, known?.endsAtS ?? 0),
     };
     this.#rows.set(key, row);
     return encodeFrame('Revoke', row);

@@ -1,6 +1,8 @@
 // The options of `serve` that say how the application is asked about clients without a token.
 import type { OptionSpec } from './option-spec.js';
 
+const OF_HOOK = { name: 'hook-url', orMember: 'authorize', isSet: true } as const;
+
 export const HOOK_OPTIONS = [
   {
     name: 'hook-url',
@@ -26,6 +28,7 @@ export const HOOK_OPTIONS = [
     value: 'ACTION',
     protocol: 'comet',
     unset: 'all of them',
+    requires: OF_HOOK,
     help: 'Action about which the hook is asked: connect, subscribe, publish or refresh.',
   },
   {
@@ -34,6 +37,7 @@ export const HOOK_OPTIONS = [
     value: 'NAME',
     protocol: 'comet',
     unset: 'none',
+    requires: OF_HOOK,
     help: 'Header field of a request that the hook receives, such as Authorization.',
   },
   {
@@ -42,6 +46,7 @@ export const HOOK_OPTIONS = [
     value: 'NAME',
     protocol: 'comet',
     unset: 'none',
+    requires: OF_HOOK,
     help: "Cookie that the hook receives, for pages of the server's own origin or of one in --origin.",
   },
 ] as const satisfies readonly OptionSpec[];

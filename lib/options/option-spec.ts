@@ -38,6 +38,8 @@ export interface Requirement {
   readonly name: string;
   /** A further option; it is enough if one of the two is set. */
   readonly or?: string;
+  /** A member of createServer()'s argument that is not in the tables; enough if it is given. */
+  readonly orMember?: 'authorize';
   readonly is?: string;
   readonly isNot?: number | string;
   readonly isSet?: true;

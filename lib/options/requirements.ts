@@ -11,12 +11,14 @@ function requirementsOf({ protocol, requires }: OptionSpec): readonly Requiremen
   return requires === undefined ? ofProtocol : [...ofProtocol, requires];
 }
 
-function isFulfilled({ name, or, is, isNot }: Requirement, settings: Settings): boolean {
+function isFulfilled(requirement: Requirement, settings: Settings): boolean {
+  const { name, or, orMember, is, isNot } = requirement;
   const value = settings[keyOf(name)];
   if (is !== undefined) return value === is;
   if (isNot !== undefined) return value !== isNot;
   // A flag that is off has a value too.
   const isSet = (one: OptionValue | undefined): boolean => one !== undefined && one !== false;
+  if (orMember !== undefined && isSet(settings[orMember])) return true;
   return isSet(value) || (or !== undefined && isSet(settings[keyOf(or)]));
 }
 

@@ -51,8 +51,9 @@ export function fill(options: unknown): Filled {
     ...(given as FilledTable),
   });
   const labels = new Map(Object.keys(given).map((key) => [key, `createServer: ${key}`]));
-  checkRequirements(LIBRARY_OPTIONS, settings, labels);
   const authorize = readAuthorize(members.get('authorize'), settings.protocol);
+  const hasAuthorize = authorize !== undefined;
+  checkRequirements(LIBRARY_OPTIONS, { ...settings, authorize: hasAuthorize }, labels);
   return { ...(settings as FilledTable), ...(authorize === undefined ? {} : { authorize }) };
 }
 

@@ -2,7 +2,8 @@
 // The environment is an argument.
 import { getSystemErrorName } from 'node:util';
 
-import { MegacometError } from '../base/errors.js';
+import { invalidValue } from '../base/call-check.js';
+import type { MegacometError } from '../base/errors.js';
 import { LISTENERS_MAX } from '../base/native-constants.js';
 import { addon } from '../system/native.js';
 
@@ -37,7 +38,7 @@ const VARIABLES = [
 const FIRST_DESCRIPTOR = 3;
 
 function invalid(name: string, value: string, rule: string): MegacometError {
-  return new MegacometError('ERR_LISTEN', `${name}: "${value}" is not ${rule}`);
+  return invalidValue(name, value, rule, 'ERR_LISTEN');
 }
 
 /** A whole number above 0, or undefined. */

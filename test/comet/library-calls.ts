@@ -264,7 +264,7 @@ const WRONG_USER_CALLS: readonly [Call, RegExp][] = [
   [(s) => s['revoke']?.({ id: 'x', beforeSeconds: null }), /beforeSeconds: null is not a whole/],
   [
     (s) => s['revoke']?.({ id: 'x', keepSeconds: 0 }),
-    /keepSeconds: 0 is not a whole number from 1/,
+    /keepSeconds: 0 is not a whole number between 1/,
   ],
 ];
 

@@ -177,7 +177,7 @@ t.test(
       [{ id: 'x'.repeat(201) }, /is not a text of 1 to 200 bytes/],
       [{ user: 'a', beforeSeconds: 1.5 }, /beforeSeconds: 1.5 is not a whole number/],
       [{ user: 'a', keepSeconds: 2_678_401 }, /keepSeconds: 2678401 is not/],
-      [{ user: 'a', keepSeconds: 0 }, /keepSeconds: 0 is not a whole number from 1 to 2678400/],
+      [{ user: 'a', keepSeconds: 0 }, /keepSeconds: 0 is not a whole number between 1 and 2678400/],
       [{ user: 'a', other: 1 }, /unknown key "other"/],
     ] as const) {
       const response = await program.request('/revoke', body);

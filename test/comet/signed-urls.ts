@@ -364,7 +364,7 @@ t.test(
 t.test('mistakes in the options name them', async (t) => {
   const short = join(t.testdir({ short: 'short' }), 'short');
   const rows: readonly (readonly [object, string | RegExp])[] = [
-    [{ mailboxAuth: 'signed', mailboxes: true }, 'mailbox-auth: signed needs --sign-key'],
+    [{ mailboxAuth: 'signed', mailboxes: true }, 'mailbox-auth: "signed" needs --sign-key'],
     [
       { mailboxAuth: 'signed', signKey: [short] },
       'createServer: mailboxAuth: "signed" needs --mailboxes or --ingest',

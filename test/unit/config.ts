@@ -6,6 +6,7 @@ import t from 'tap';
 
 import { expandFlagValues } from '../../lib/cli/flag-values.js';
 import { commandDefaultsOf, readSettings } from '../../lib/options/config.js';
+import { fill } from '../../lib/server/server-options.js';
 import { MegacometError } from '../../lib/base/errors.js';
 import { COMMANDS, optionsOf } from '../../lib/options/commands.js';
 import { environmentNameOf, keyOf } from '../../lib/options/options.js';
@@ -199,6 +200,21 @@ t.test('an option of listeners may have a value after =', (t) => {
   const wanted = ['--proxy-protocol', '--no-proxy-protocol', '--proxy-protocol=127.0.0.1:1'];
   t.same(expandFlagValues(words, specs), wanted);
   t.throws(() => expandFlagValues(['--proxy-protocol='], specs), { code: 'ERR_OPTION_INVALID' });
+  t.end();
+});
+
+t.test('an option of the hook needs an address, or a function of the library', (t) => {
+  for (const key of ['hookAction', 'hookHeader', 'hookCookie']) {
+    const options = { protocol: 'comet', [key]: ['connect'] };
+    t.throws(() => fill(options), {
+      message: `createServer: ${key}: ["connect"] needs --hook-url`,
+    });
+    t.doesNotThrow(() => fill({ ...options, authorize: () => ({}) }));
+  }
+  t.equal(
+    complaint({ protocol: 'comet', hookAction: 'connect' }, {}),
+    'ERR_OPTION_INVALID: --hook-action: ["connect"] needs --hook-url',
+  );
   t.end();
 });
 
