@@ -149,7 +149,7 @@ t.test(
 t.test('a message waits for its client until it expires', async (t) => {
   const world = await startComet(t, { mailboxes: true, mailboxTime: 1, pollTimeout: 1 });
   world.server.deliver('a', 'in time');
-  await sleep(300);
+  await until('the message to wait', () => mailboxes(world.server)['messages'] === 1);
   t.equal(await new Poll(world, 'a').get(), 'in time');
   world.server.deliver('a', 'too late');
   await until('the message to expire', () => mailboxes(world.server)['expiredTotal'] === 1);
@@ -189,7 +189,9 @@ t.test(
     const slow = await pollThatStops(world, 0, large);
     world.server.deliver('a', 'next');
     const later = await pollAt(world, 1, 'a');
-    await sleep(200);
+    const fence = await pollAt(world, 1, 'b');
+    world.server.deliver('b', 'fence');
+    t.equal(await fence.get(), 'fence', 'an earlier lease of this worker would be answered');
     t.equal(later.text, '');
     slow.socket.resume();
     t.ok((await slow.get()) === large, 'the first arrived complete');

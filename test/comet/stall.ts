@@ -7,6 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import t, { type Test } from 'tap';
 
 import {
+  exchange,
   PollClient,
   Program,
   REQUESTS,
@@ -69,7 +70,8 @@ t.test('a poll that times out before the replay keeps its cursor', async (t) => 
   // The next poll sends another replay request, on any connection.
   const next = new RawClient(await connect(program.port));
   next.ask('c', since, '&timeout=3');
-  await sleep(100);
+  const fence = 'GET /nowhere HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n';
+  t.match(await exchange(program.port, fence), / 404 /, 'the worker has read the poll before');
   process.kill(program.server.pid, 'SIGCONT');
   await until('an answer', () => next.text.includes('\r\n\r\n'));
   t.match(next.text, /^HTTP\/1\.1 204 /, 'nothing of another channel');

@@ -1,5 +1,6 @@
 // JSON commands of a WebSocket client and their answers: an answer names its channels, answers
 // arrive in the order of the commands, and no id is needed.
+import { readdirSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 
@@ -245,23 +246,28 @@ t.test('a late rejection is sent to no other client', async (t) => {
     await client.open();
     return client;
   };
+  const descriptors = `/proc/${await program.server.pidOf(0)}/fd`;
   const first = await connect();
+  const open = readdirSync(descriptors).length;
   const manager = program.server.pid;
   process.kill(manager, 'SIGSTOP');
   first.say('{"type":"publish","channel":"a","id":"a\\nb","data":"x"}');
   first.say('{"type":"ping"}');
   await told(first, 1);
   first.close();
-  await sleep(200);
+  await until('the worker to close it', () => readdirSync(descriptors).length < open);
   // The new connection gets the same descriptor.
   const second = await connect();
   process.kill(manager, 'SIGCONT');
   await until('the rejection', async () => {
     return (await program.server.stats()).messages?.clientMessagesRejectedTotal === 1;
   });
-  await sleep(200);
-  second.say('{"type":"ping"}');
-  t.strictSame(await told(second, 1), ['{"type":"pong"}']);
+  // The message follows the rejection in the control stream.
+  second.say('{"type":"subscribe","channel":"fence"}');
+  await told(second, 1);
+  await program.publish('fence', 'x');
+  await until('the message', () => second.messages.length === 1);
+  t.strictSame(await told(second, 1), [subscribed('fence')]);
   await program.server.stop();
 });
 

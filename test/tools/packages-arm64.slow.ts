@@ -52,14 +52,14 @@ function emulating(emulator: string): string[] {
   return ['unshare', ...namespaces, '--kill-child', 'sh', '-c', script, 'sh', ...LIMIT];
 }
 
-/** Runs an action in the emulator and retries it after a fault. */
+/** Runs an action in the emulator and retries it after a fault, which the output shows. */
 async function trying<T>(t: Test, action: () => Promise<T> | T): Promise<T> {
   for (let left = TRIES - 1; ; left--) {
     try {
       return await action();
     } catch (error) {
-      t.comment(String(error));
       if (left === 0) throw error;
+      t.comment(`retried, ${left} of ${TRIES - 1} retries were left: ${String(error)}`);
     }
   }
 }
