@@ -10,6 +10,13 @@ function fail(reason) {
   process.exitCode = 1;
 }
 
+/** Node opens dozens of modules at the same time. */
+function tooFewFiles() {
+  // Not from /proc: no file can be opened now.
+  const { userLimits } = process.report.getReport();
+  return `a limit of ${userLimits.open_files.soft} open files is too low to load this program: raise the limit`;
+}
+
 const program = new URL('../dist/lib/cli/cli.js', import.meta.url);
 const reason = reasonAgainstNode();
 if (reason !== undefined) {
@@ -19,9 +26,11 @@ if (reason !== undefined) {
     const { main } = await import(program.href);
     await main(process.argv);
   } catch (error) {
-    // Without its addon the program does not even load; all other errors it tells itself.
-    if (error.code !== 'ERR_ADDON_MISSING') throw error;
-    fail(error.message);
+    // Without its addon, or with few open files, the program does not even load; it reports all
+    // other errors itself.
+    if (error.code === 'ERR_ADDON_MISSING') fail(error.message);
+    else if (error.code === 'EMFILE') fail(tooFewFiles());
+    else throw error;
   }
 } else {
   fail('not built yet; run: npm run build');

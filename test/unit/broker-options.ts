@@ -23,6 +23,7 @@ t.test('the limits of a publish without limits are those of the options', (t) =>
     historyBytesMax: 2_000_000,
     mailboxTimeMs: 9000,
     namespaces: new Map(),
+    publishesPerToken: 0,
   });
   t.end();
 });
