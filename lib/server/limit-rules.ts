@@ -55,9 +55,7 @@ export function limitRules(
   maxConnections: number,
 ): Frames['Limits'] {
   const { connections, handshakes } = addressLimits(options, addresses, maxConnections);
-  const flags =
-    (connections > 0 || handshakes > 0 ? LimitFlag.addresses : 0) |
-    publicOnly(options);
+  const flags = (connections > 0 || handshakes > 0 ? LimitFlag.addresses : 0) | publicOnly(options);
   // Secret: a client that knows it can choose addresses that share a row.
   const key = randomBytes(16);
   return {
