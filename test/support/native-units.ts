@@ -109,10 +109,9 @@ export async function runUnitsInNode(
   const path = await buildUnits(variant, true);
   const script = 'process.dlopen({ exports: {} }, process.argv[1])';
   for (const node of nodes) {
-    const ended = await runProgram(node, ['-e', script, path], env);
-    t.test(`with ${node}`, (t) => {
+    await t.test(`with ${node}`, async (t) => {
+      const ended = await runProgram(node, ['-e', script, path], env);
       reportUnits(t, ended, 5);
-      t.end();
     });
   }
 }
