@@ -110,7 +110,7 @@ const TARGETS: readonly Target[] = [
 ];
 
 const COMPILER = 'clang++-14';
-const SECONDS = Number(process.env['FUZZ_SECONDS'] ?? 10);
+const SECONDS = Number(process.env['FUZZ_SECONDS'] ?? 5);
 /** Time to compile on a busy machine, and for the runs. */
 t.setTimeout((300_000 + SECONDS * 1000) * TARGETS.length);
 
