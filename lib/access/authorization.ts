@@ -18,7 +18,7 @@ const LOG_INTERVAL_MS = 10_000;
 
 const ACTIONS = Object.keys(HookAction) as readonly AuthorizeAction[];
 
-type Question = Frames['HookRequest'];
+type HookRequest = Frames['HookRequest'];
 
 function objectOf(
   names: readonly string[],
@@ -27,16 +27,16 @@ function objectOf(
   return Object.fromEntries(names.map((name, index) => [name, values[index] ?? '']));
 }
 
-function requestOf(question: Question): AuthorizeRequest {
+function requestOf(frame: HookRequest): AuthorizeRequest {
   return {
-    action: ACTIONS[question.action] ?? 'connect',
-    channels: question.channels,
-    user: question.user,
-    transport: question.transport as AuthorizeRequest['transport'],
-    address: question.address,
-    token: question.token,
-    headers: objectOf(question.headerNames, question.headerValues),
-    cookies: objectOf(question.cookieNames, question.cookieValues),
+    action: ACTIONS[frame.action] ?? 'connect',
+    channels: frame.channels,
+    user: frame.user,
+    transport: frame.transport as AuthorizeRequest['transport'],
+    address: frame.address,
+    token: frame.token,
+    headers: objectOf(frame.headerNames, frame.headerValues),
+    cookies: objectOf(frame.cookieNames, frame.cookieValues),
   };
 }
 
@@ -171,11 +171,11 @@ export class Authorization {
   }
 
   /** Answers the hook request of a worker, at once or later. */
-  onQuestion(slot: number, question: Question): void {
+  onRequest(slot: number, frame: HookRequest): void {
     const port = this.#ports.get(slot);
     if (port === undefined) return;
-    const { request: number } = question;
-    const request = requestOf(question);
+    const { request: number } = frame;
+    const request = requestOf(frame);
     const key = keyOf(request);
     const known = this.#cache.find(key, this.#now());
     if (known !== undefined) {

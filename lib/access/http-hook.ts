@@ -78,8 +78,8 @@ export class HttpHook {
     this.#agent.destroy();
   }
 
-  readonly authorize: Authorize = async (question, { signal }) => {
-    const body = JSON.stringify(question);
+  readonly authorize: Authorize = async (request, { signal }) => {
+    const body = JSON.stringify(request);
     try {
       return await this.#post(body, signal);
     } catch (error) {

@@ -235,8 +235,8 @@ export class Supervisor {
   }
 
   /**
-   * Ends a drain: refuses new peers in the kernel, and lets the drained workers exit. The door closes
-   * last, because a client that is refused by the kernel may never return.
+   * Ends a drain: rejects new peers in the kernel, and lets the drained workers exit. The door closes
+   * last, because a client that the kernel rejects may never return.
    */
   #closeDoor(): void {
     for (const { slot } of this.registry.slots) this.#ports.shutDown(slot);

@@ -36,7 +36,7 @@ export class HookedBroker implements BrokerLink {
   }
 
   onFrame(slot: number, frame: Frame): void {
-    if (frame.name === 'HookRequest') this.#authorization.onQuestion(slot, frame.fields);
+    if (frame.name === 'HookRequest') this.#authorization.onRequest(slot, frame.fields);
     else this.#broker.onFrame(slot, frame);
   }
 }

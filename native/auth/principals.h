@@ -41,7 +41,7 @@ struct RevokedTokens {
 
 class Principals {
  public:
-  /// Reserves address space for the descriptors below `capacity`. False if the kernel refuses.
+  /// Reserves address space for the descriptors below `capacity`. False if the kernel rejects.
   [[nodiscard]] bool reserve(uint32_t capacity);
 
   /// The number of the identity of verified claims, with one user more: the caller releases it.

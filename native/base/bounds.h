@@ -92,7 +92,7 @@ constexpr uint32_t kClientResponseBytesMax = 128 * 1024;
 constexpr uint32_t kDrainRetryFactor = 4;
 
 /// Milliseconds from the end of a drain until the next server listens, with room: a restart takes
-/// about a second. Firefox gives an EventSource of another origin up when the kernel refuses it.
+/// about a second. Firefox gives an EventSource of another origin up when the kernel rejects it.
 constexpr uint32_t kRestartMs = 3000;
 
 /// Retry-After of a rejected client in seconds, random and evenly distributed between the two.
@@ -165,10 +165,10 @@ constexpr size_t kLingeringCloseMax = 20;
 /// Rejected peers of one worker that are being answered. Their descriptors are part of
 /// kDescriptorReserve, and each may send a head of a request: 2 MiB in all. More peers wait in the
 /// queue of the listener.
-constexpr size_t kRefusalsMax = 32;
+constexpr size_t kRejectedPeersMax = 32;
 
 /// Milliseconds that a listener pauses while every slot for rejected peers is in use.
-constexpr uint32_t kRefusalWaitMs = 20;
+constexpr uint32_t kRejectedPeerWaitMs = 20;
 
 /// Bytes that one read discards of such a connection: the cost of a peer that never stops sending.
 constexpr size_t kLingeringCloseReadBytes = size_t{16} * 1024;
@@ -198,7 +198,7 @@ constexpr size_t kTrustedNetworksMax = 256;
 
 /// Slots for rejected peers that peers over a limit of their address may use: the others are for
 /// the clients of a full server. Beyond it the peers of that address are reset.
-constexpr size_t kLimitedRefusalsMax = kRefusalsMax / 2;
+constexpr size_t kLimitedRejectedPeersMax = kRejectedPeersMax / 2;
 
 /// Connections of one address from which on the server warns about its share of all connections.
 constexpr uint32_t kCrowdMin = 100;

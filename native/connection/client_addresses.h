@@ -11,7 +11,7 @@ namespace megacomet {
 
 class ClientAddresses {
  public:
-  /// Keeps addresses from now on. False if the kernel refuses the address space.
+  /// Keeps addresses from now on. False if the kernel rejects the address space.
   [[nodiscard]] bool reserve(uint32_t capacity) {
     is_on_ = true;
     return addresses_.map(capacity);

@@ -25,8 +25,8 @@ namespace megacomet {
 /// Whether a client may connect, by its address or user. Each other value has a counter.
 enum class Allowance : uint8_t { kGranted, kUntrusted, kTooMany, kTooFast };
 
-[[nodiscard]] constexpr Refusal refusal_of(Allowance allowance) {
-  return allowance == Allowance::kTooFast ? Refusal::kTooFast : Refusal::kTooMany;
+[[nodiscard]] constexpr Rejection rejection_of(Allowance allowance) {
+  return allowance == Allowance::kTooFast ? Rejection::kTooFast : Rejection::kTooMany;
 }
 
 class ClientLimits {
@@ -48,7 +48,7 @@ class ClientLimits {
     return (limits_.flags & limit_flag::kAddresses) != 0 || trusts_unix_ || !trusted_.empty();
   }
   /// Keeps the addresses of clients behind proxies from now on, for host_of(). False if the kernel
-  /// refuses the address space.
+  /// rejects the address space.
   [[nodiscard]] bool reserve_addresses(uint32_t capacity) {
     return !needs_peer() || addresses_.reserve(capacity);
   }

@@ -1,4 +1,4 @@
-// The causes for which a connection closes, each with a counter, and those of a refusal.
+// The causes for which a connection closes, each with a counter, and those of a rejection.
 #pragma once
 
 #include <cstdint>
@@ -41,6 +41,6 @@ enum class CloseCause : uint8_t {
 
 /// Why a peer is rejected before it is served. kServer: the server is full or drains. The others
 /// are limits of its address.
-enum class Refusal : uint8_t { kServer, kTooMany, kTooFast };
+enum class Rejection : uint8_t { kServer, kTooMany, kTooFast };
 
 }  // namespace megacomet

@@ -19,7 +19,7 @@ class ConnectionOwner {
   /// for more than the `request` that has arrived. The record is free afterwards.
   virtual void reject(Connection* connection,
                       uint8_t protocol,
-                      Refusal reason,
+                      Rejection reason,
                       std::string_view request) = 0;
 
   /// Ends a connection as its protocol does: with a final response where there is one. It closes at

@@ -58,7 +58,7 @@ void Listener::accept_next() {
 void Listener::drain() {
   if (is_finished_) return;
   const bool is_inherited = ownership_ == Ownership::kInherited;
-  if (!is_inherited && parts_.transport->answers_refused(protocol_)) return resume();
+  if (!is_inherited && parts_.transport->answers_rejected(protocol_)) return resume();
   if (!is_inherited && is_wanted_ && !is_paused_) {
     // Bounded, because peers may arrive as fast as they are accepted.
     accept_batch(bounds::kAcceptBatchMax * 64);
@@ -100,7 +100,7 @@ Listener::Next Listener::accept_one() {
   }
   if (!waits) full_since_ns_ = 0;
   if (verdict != Admission::Verdict::kAccept && !parts_.transport->can_reject(protocol_)) {
-    pause_for(bounds::kRefusalWaitMs);
+    pause_for(bounds::kRejectedPeerWaitMs);
     return Next::kStop;
   }
   TokenBucket& tokens = parts_.admission->tokens();
@@ -132,7 +132,7 @@ void Listener::receive(int fd, const sockaddr_storage& peer, Admission::Verdict 
   parts_.limits->give_back(word);
   // The manager gave this worker's room to another at this moment.
   if (!parts_.transport->can_reject(protocol_)) return reject(fd, Counter::kRejectedFullTotal);
-  parts_.transport->reject(fd, protocol_, Refusal::kServer, {}, flags_);
+  parts_.transport->reject(fd, protocol_, Rejection::kServer, {}, flags_);
   const bool is_draining = parts_.admission->is_door_closed();
   count_rejected(is_draining ? Counter::kRejectedDrainTotal : Counter::kRejectedFullTotal);
 }
@@ -146,7 +146,7 @@ bool Listener::admit(int fd, const sockaddr_storage& peer, uint32_t* word) {
     reject(fd, Counter::kRejectedUntrustedTotal);
     return false;
   }
-  parts_.transport->reject(fd, protocol_, refusal_of(allowance));
+  parts_.transport->reject(fd, protocol_, rejection_of(allowance));
   count_rejected(Counter::kRejectedLimitedTotal);
   return false;
 }

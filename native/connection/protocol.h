@@ -148,8 +148,8 @@ struct Protocol {
   /// The response to a rejected peer, in the form that makes its client return. `request` has the
   /// bytes that the peer has sent. Empty if the request is incomplete and not `is_last`. Null
   /// resets the peer.
-  std::string (*refuse)(Services& services,
-                        Refusal reason,
+  std::string (*reject)(Services& services,
+                        Rejection reason,
                         std::string_view request,
                         bool is_last) = nullptr;
 

@@ -26,12 +26,17 @@ sys::IoResult Sender::transmit(Connection* connection, iovec* parts, size_t coun
   } else {
     result = calls_.send_parts(connection->fd(), parts, count);
   }
-  if (result.status == sys::IoStatus::kFailed) {
-    parts_.owner->close(connection, CloseCause::kReset);
-  } else {
+  if (!close_failed(connection, result)) {
     parts_.counters->add(Counter::kBytesSentTotal, result.bytes);
   }
   return result;
+}
+
+/// Closes the connection if its kernel call failed; true if it did.
+bool Sender::close_failed(Connection* connection, const sys::IoResult& result) {
+  if (result.status != sys::IoStatus::kFailed) return false;
+  parts_.owner->close(connection, CloseCause::kReset);
+  return true;
 }
 
 /// The same for one part. False if that closed the connection; `sent` gets the bytes that are gone.
@@ -58,10 +63,7 @@ bool Sender::send_sealed(Connection* connection, std::string bytes) {
   sys::IoResult result{sys::IoStatus::kDone, 0, 0};
   if (!connection->is_blocked) {
     result = calls_.send(connection->fd(), bytes.data(), bytes.size());
-    if (result.status == sys::IoStatus::kFailed) {
-      parts_.owner->close(connection, CloseCause::kReset);
-      return false;
-    }
+    if (close_failed(connection, result)) return false;
   }
   bytes.erase(0, result.bytes);
   if (!bytes.empty()) keep_sealed(connection, bytes);
@@ -181,10 +183,7 @@ bool Sender::flush_sealed(Connection* connection) {
   std::string& sealed = connection->session->sealed_output;
   if (sealed.empty()) return true;
   const sys::IoResult result = calls_.send(connection->fd(), sealed.data(), sealed.size());
-  if (result.status == sys::IoStatus::kFailed) {
-    parts_.owner->close(connection, CloseCause::kReset);
-    return false;
-  }
+  if (close_failed(connection, result)) return false;
   sealed.erase(0, result.bytes);
   parts_.counters->subtract(Counter::kSendQueueBytes, result.bytes);
   if (result.bytes > 0) parts_.owner->set_deadline(connection, timeouts_.write_s);

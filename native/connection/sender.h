@@ -103,13 +103,15 @@ class Sender {
 
   bool send(Connection* connection, const Part& part);
   sys::IoResult transmit(Connection* connection, iovec* parts, size_t count);
+  [[nodiscard]] bool close_failed(Connection* connection, const sys::IoResult& result);
   [[nodiscard]] bool transmit_one(Connection* connection,
                                   const uint8_t* bytes,
                                   size_t size,
                                   size_t* sent);
   void keep_sealed(Connection* connection, std::string_view rest);
   [[nodiscard]] static bool has_sealed_output(const Connection& connection) {
-    return connection.is_busy() && !connection.session->sealed_output.empty();
+    return connection.is_sealed && connection.is_busy() &&
+           !connection.session->sealed_output.empty();
   }
   [[nodiscard]] bool flush_sealed(Connection* connection);
   void send_parts(Connection* connection, const std::vector<Part>& parts);

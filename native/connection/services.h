@@ -205,7 +205,7 @@ class HookService {
 
   /// Asks about a connection. The protocol's on_decision() is called later, unless the connection
   /// closes before. False if too many clients wait: nothing was asked.
-  [[nodiscard]] virtual bool ask(Connection* connection, frame::HookRequest question) = 0;
+  [[nodiscard]] virtual bool ask(Connection* connection, frame::HookRequest hook_request) = 0;
 
  protected:
   ~HookService() = default;

@@ -88,7 +88,7 @@ Transport::Transport(struct ev_loop* loop,
       tls_(counters),
       sender_({this, &connections_, &sessions_, counters, protocols, &tls_}),
       lingering_close_(loop),
-      refusals_(loop, &services_, protocols) {
+      rejected_peers_(loop, &services_, protocols) {
   // The watchers' own data is the connections'; see connection.h.
   ev_set_userdata(loop, this);
   services_.connections = this;
@@ -123,16 +123,16 @@ void Transport::set_idle_timeout(uint32_t seconds) {
 }
 
 void Transport::reject(
-    int fd, uint8_t protocol, Refusal reason, std::string_view request, uint8_t flags) {
+    int fd, uint8_t protocol, Rejection reason, std::string_view request, uint8_t flags) {
   // The peers of one address must not use all slots, nor make a listener wait for one.
-  const bool is_reset = reason != Refusal::kServer && refusals_.is_full_of_limited();
-  if (is_reset || !answers_refused(protocol)) return sys::reset(fd);
-  refusals_.take(fd, protocol, reason, request, flags);
+  const bool is_reset = reason != Rejection::kServer && rejected_peers_.is_full_of_limited();
+  if (is_reset || !answers_rejected(protocol)) return sys::reset(fd);
+  rejected_peers_.take(fd, protocol, reason, request, flags);
 }
 
 void Transport::reject(Connection* connection,
                        uint8_t protocol,
-                       Refusal reason,
+                       Rejection reason,
                        std::string_view request) {
   const int fd = forget(connection, CloseCause::kLimited);
   reject(fd, protocol, reason, request);
@@ -163,7 +163,7 @@ void Transport::tick(uint16_t now) {
   now_ = now;
   connections_.trim();
   lingering_close_.tick();
-  refusals_.tick();
+  rejected_peers_.tick();
   tls_.tick(now);
 }
 

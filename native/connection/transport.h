@@ -13,7 +13,7 @@
 #include "connection/input_budget.h"
 #include "connection/lingering_close.h"
 #include "connection/protocol.h"
-#include "connection/refusals.h"
+#include "connection/rejected_peers.h"
 #include "connection/sender.h"
 #include "connection/services.h"
 #include "connection/sessions.h"
@@ -35,7 +35,7 @@ class Transport final : public ConnectionOwner {
   Transport& operator=(const Transport&) = delete;
   ~Transport();
 
-  /// Reserves a record for each descriptor below `capacity`. False when the kernel refuses.
+  /// Reserves a record for each descriptor below `capacity`. False when the kernel rejects.
   [[nodiscard]] bool reserve(uint32_t capacity) {
     if (!connections_.map(capacity)) return false;
     due_.reset(connections_.capacity(), now_);
@@ -57,25 +57,25 @@ class Transport final : public ConnectionOwner {
   void register_fd(int fd, uint8_t protocol, uint32_t word = 0, uint8_t flags = 0);
 
   /// Whether peers of this protocol get an answer when the server is full or drains.
-  [[nodiscard]] bool answers_refused(uint8_t protocol) const {
-    return protocols_[protocol]->refuse != nullptr;
+  [[nodiscard]] bool answers_rejected(uint8_t protocol) const {
+    return protocols_[protocol]->reject != nullptr;
   }
   /// Whether reject() can take one more peer of this protocol.
   [[nodiscard]] bool can_reject(uint8_t protocol) const {
-    return !answers_refused(protocol) || !refusals_.is_full();
+    return !answers_rejected(protocol) || !rejected_peers_.is_full();
   }
   /// Ends an accepted descriptor that the server rejects, with its protocol's response if any. Only
   /// if can_reject() is true, unless a limit of its address is the reason. `flags` is the
   /// listener_flag of its listener, if the peer has not sent the header yet.
   void reject(int fd,
               uint8_t protocol,
-              Refusal reason = Refusal::kServer,
+              Rejection reason = Rejection::kServer,
               std::string_view request = {},
               uint8_t flags = 0);
   /// The same for a registered connection over a limit of its address, which has sent `request`.
   void reject(Connection* connection,
               uint8_t protocol,
-              Refusal reason,
+              Rejection reason,
               std::string_view request) override;
 
   /// Whether there is a record for this descriptor.
@@ -164,7 +164,7 @@ class Transport final : public ConnectionOwner {
   Sender sender_;
   Services services_;
   LingeringClose lingering_close_;
-  Refusals refusals_;
+  RejectedPeers rejected_peers_;
   uint32_t generation_ = 0;
   uint32_t idle_timeout_s_ = 0;
   uint16_t now_ = 0;

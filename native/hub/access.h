@@ -49,7 +49,7 @@ class Access final : public AccessService {
   /// which the manager has checked.
   [[nodiscard]] bool configure(const frame::Access& settings);
   [[nodiscard]] bool is_on() const override { return is_on_; }
-  /// Reserves the records of descriptors below `capacity`. False if the kernel refuses.
+  /// Reserves the records of descriptors below `capacity`. False if the kernel rejects.
   [[nodiscard]] bool reserve(uint32_t capacity) { return principals_.reserve(capacity); }
 
   /// The manager has fetched the keys of --token-jwks-url because of an unknown one.

@@ -14,21 +14,21 @@ bool HookRequests::asks_about(HookAction action) const {
   return std::find(rules_.actions.begin(), rules_.actions.end(), number) != rules_.actions.end();
 }
 
-bool HookRequests::ask(Connection* connection, frame::HookRequest question) {
+bool HookRequests::ask(Connection* connection, frame::HookRequest hook_request) {
   if (waiting_.size() >= bounds::kHookWaitingMax || parts_.control->is_full()) {
     parts_.counters->add(Counter::kHookWaitingFullTotal);
     return false;
   }
-  parts_.counters->add(Counter::kHookQuestionsTotal);
-  question.request = ++last_request_;
-  question.user = parts_.services->access->user(connection);
-  question.address = parts_.services->limits->host_of(*connection);
-  parts_.control->send(question);
-  Waiting& waiting = waiting_[question.request];
+  parts_.counters->add(Counter::kHookRequestsTotal);
+  hook_request.request = ++last_request_;
+  hook_request.user = parts_.services->access->user(connection);
+  hook_request.address = parts_.services->limits->host_of(*connection);
+  parts_.control->send(hook_request);
+  Waiting& waiting = waiting_[hook_request.request];
   waiting.name = name_of(*connection);
-  waiting.action = static_cast<HookAction>(question.action);
+  waiting.action = static_cast<HookAction>(hook_request.action);
   waiting.deadline = static_cast<uint16_t>(now_ + bounds::kHookWaitSeconds);
-  waiting.channels = std::move(question.channels);
+  waiting.channels = std::move(hook_request.channels);
   return true;
 }
 

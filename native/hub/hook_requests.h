@@ -42,7 +42,7 @@ class HookRequests final : public HookService {
 
   [[nodiscard]] bool asks_about(HookAction action) const override;
   [[nodiscard]] const frame::Hooks& rules() const override { return rules_; }
-  [[nodiscard]] bool ask(Connection* connection, frame::HookRequest question) override;
+  [[nodiscard]] bool ask(Connection* connection, frame::HookRequest hook_request) override;
 
   [[nodiscard]] size_t waiting() const { return waiting_.size(); }
 

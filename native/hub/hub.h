@@ -52,7 +52,7 @@ class Hub final : SubscriptionService, PublishService, ConnectionObserver, Repla
     publish_limits_.set_worker_rate(uint64_t{rules_.all_clients_publish_rate} * 1000 / count);
   }
   [[nodiscard]] bool is_on() const { return is_on_; }
-  /// Reserves what each descriptor below `capacity` may need. False if the kernel refuses.
+  /// Reserves what each descriptor below `capacity` may need. False if the kernel rejects.
   [[nodiscard]] bool reserve(uint32_t capacity) {
     if (access_.is_on() && !access_.reserve(capacity)) return false;
     return transport_->services().hooks == nullptr || limits_->reserve_addresses(capacity);

@@ -157,7 +157,7 @@ enum class CounterKind : uint8_t { kTotal, kGauge };
     "Requests with a signed URL that was expired or not validly signed: compare --sign-key.")       \
   X(kAccessDeniedTotal, "access_denied_total", kTotal,                                            \
     "Requests and commands that neither a grant nor --public allows.")                            \
-  X(kHookQuestionsTotal, "hook_questions_total", kTotal,                                          \
+  X(kHookRequestsTotal, "hook_requests_total", kTotal,                                          \
     "Clients without a token that waited for the application's decision. Tokens never do.")       \
   X(kHookWaitingFullTotal, "hook_waiting_full_total", kTotal,                                     \
     "Clients rejected because too many of this worker waited for a decision.")                    \

@@ -78,7 +78,7 @@ void end_output(int fd);
 void reset(int fd);
 
 /// Shuts down a listening socket for all processes that hold it. The kernel resets its queue and
-/// refuses new peers.
+/// rejects new peers.
 void shut_down(int fd);
 
 /// Opens a descriptor of no use, which can be closed when all others are taken. -1 on failure.

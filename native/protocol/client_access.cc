@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "base/ascii.h"
-#include "protocol/hook_questions.h"
+#include "protocol/hook_request_fields.h"
 #include "protocol/request_cookies.h"
 #include "protocol/signed_request.h"
 #include "pubsub/channel_name.h"
@@ -71,17 +71,18 @@ AccessCheck ask_to_connect(Services& services,
                            const CometRequest& request,
                            std::string_view token) {
   if (request.route == CometRoute::kWebSocketEcho) return {};
-  frame::HookRequest question = question_about(HookAction::kConnect, request.channels, token);
-  const HttpFault fault = add_credentials(services, head, request.route, &question);
+  frame::HookRequest hook_request =
+      hook_request_about(HookAction::kConnect, request.channels, token);
+  const HttpFault fault = add_credentials(services, head, request.route, &hook_request);
   if (fault.code != 0) return {fault, {}};
   const bool presents_something =
-      !token.empty() || !question.header_names.empty() || !question.cookie_names.empty();
+      !token.empty() || !hook_request.header_names.empty() || !hook_request.cookie_names.empty();
   const bool is_public = std::all_of(
       request.channels.begin(), request.channels.end(), [&](const std::string& channel) {
         return services.access->allows(connection, Action::kSubscribe, channel);
       });
   if (is_public && !presents_something) return {};
-  return {{}, std::move(question)};
+  return {{}, std::move(hook_request)};
 }
 
 /// Gives the connection the identity of the request's token, if it has one, and the request the
@@ -138,11 +139,11 @@ AccessCheck ask_to_subscribe(Services& services,
                              const CometRequest& request,
                              std::vector<std::string> channels) {
   const std::vector<std::string>& tokens = request.channel_tokens;
-  frame::HookRequest question = question_about(
+  frame::HookRequest hook_request = hook_request_about(
       HookAction::kSubscribe, std::move(channels), tokens.empty() ? "" : tokens.front());
-  const HttpFault fault = add_credentials(services, head, request.route, &question);
+  const HttpFault fault = add_credentials(services, head, request.route, &hook_request);
   if (fault.code != 0) return {fault, {}};
-  return {{}, std::move(question)};
+  return {{}, std::move(hook_request)};
 }
 
 /// Adds the channels for which the client has a token of their own.

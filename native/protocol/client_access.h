@@ -17,11 +17,11 @@ namespace megacomet {
 struct AccessCheck {
   HttpFault fault;
   /// The hook request whose answer decides, before anything else happens.
-  std::optional<frame::HookRequest> question;
+  std::optional<frame::HookRequest> hook_request;
   /// Whether the request goes on without the token of its cookie, which was rejected.
   bool has_rejected_token = false;
 
-  [[nodiscard]] bool is_allowed() const { return fault.code == 0 && !question; }
+  [[nodiscard]] bool is_allowed() const { return fault.code == 0 && !hook_request; }
 };
 
 /// Gives the connection the identity of the request's token, adds the channels of that token to the

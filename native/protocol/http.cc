@@ -20,9 +20,9 @@
 #include "protocol/client_access.h"
 #include "protocol/comet_request.h"
 #include "protocol/endless_response.h"
-#include "protocol/hook_questions.h"
+#include "protocol/hook_request_fields.h"
 #include "protocol/http_answer.h"
-#include "protocol/http_refusal.h"
+#include "protocol/http_rejection.h"
 
 namespace megacomet {
 
@@ -148,7 +148,7 @@ bool count_client(const RequestContext& context) {
   if (!find_client(context.head, is_trusted, &address)) return true;
   const Allowance allowance = limits.change(context.connection, address);
   if (allowance == Allowance::kGranted) return true;
-  reject_limited(context, limit_sentence(context.services, refusal_of(allowance)));
+  reject_limited(context, limit_sentence(context.services, rejection_of(allowance)));
   return false;
 }
 
@@ -327,8 +327,8 @@ void reject_access(const RequestContext& context, const HttpFault& fault) {
 }
 
 /// The request waits for the application's decision, and is read again then.
-void ask(const RequestContext& context, frame::HookRequest question) {
-  if (!context.services.hooks->ask(context.connection, std::move(question))) {
+void ask(const RequestContext& context, frame::HookRequest hook_request) {
+  if (!context.services.hooks->ask(context.connection, std::move(hook_request))) {
     return reject_for_now(context, {503, kUndecided});
   }
   hand_over(context.connection, ProtocolId::kPendingRequest);
@@ -375,7 +375,7 @@ void handle(const RequestContext& context, const HookDecision* decision) {
   AccessCheck access =
       check_request_access(context.services, context.connection, context.head, &request, decision);
   if (access.fault.code != 0) return reject_access(context, access.fault);
-  if (access.question) return ask(context, std::move(*access.question));
+  if (access.hook_request) return ask(context, std::move(*access.hook_request));
   // As after 401: each token that has to be verified in vain costs its client a handshake.
   RequestContext served = context;
   served.keeps_alive = context.keeps_alive && !access.has_rejected_token;
@@ -480,7 +480,7 @@ constexpr Protocol make_protocol() {
   protocol.on_accept = on_accept;
   protocol.on_bytes = on_bytes;
   protocol.on_disconnect = on_disconnect;
-  protocol.refuse = http_refusal;
+  protocol.reject = http_rejection;
   protocol.is_read_at_accept = true;
   return protocol;
 }

@@ -9,7 +9,7 @@
 #include "connection/session.h"
 #include "connection/sessions.h"
 #include "protocol/http.h"
-#include "protocol/http_refusal.h"
+#include "protocol/http_rejection.h"
 
 namespace megacomet {
 
@@ -46,7 +46,7 @@ void on_disconnect(Services& services, Connection* connection, CloseCause cause,
   if (cause != CloseCause::kDrain) return services.sender->finish(connection, cause);
   end_with(services,
            connection,
-           http_refusal(services, Refusal::kServer, kept_bytes(*connection), true),
+           http_rejection(services, Rejection::kServer, kept_bytes(*connection), true),
            cause);
 }
 

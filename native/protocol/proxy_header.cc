@@ -32,7 +32,7 @@ void begin_protocol(Services& services,
   if (header.has_source) {
     const Allowance allowance = services.limits->reveal(connection, header.source);
     if (allowance != Allowance::kGranted) {
-      return services.connections->reject(connection, protocol, refusal_of(allowance), rest);
+      return services.connections->reject(connection, protocol, rejection_of(allowance), rest);
     }
   }
   services.sessions->release(connection);

@@ -15,7 +15,7 @@
 #include "connection/sessions.h"
 #include "protocol/client_access.h"
 #include "protocol/client_command.h"
-#include "protocol/hook_questions.h"
+#include "protocol/hook_request_fields.h"
 #include "protocol/websocket_output.h"
 #include "protocol/websocket_requests.h"
 #include "pubsub/channel_name.h"
@@ -313,9 +313,9 @@ bool handle_decided(Services& services,
   }
   if (decision.action == HookAction::kRefresh) {
     ClientCommand lost;
-    const TokenFault refused =
+    const TokenFault fault =
         services.access->refresh_as(connection, decision.answer, &lost.channels);
-    return end_refresh(services, connection, *command, refused, lost);
+    return end_refresh(services, connection, *command, fault, lost);
   }
   command->admitted = decision.channels;
   return dispatch(services, connection, *command);
@@ -325,9 +325,9 @@ bool handle_decided(Services& services,
 bool ask(Services& services,
          Connection* connection,
          const ClientCommand& command,
-         frame::HookRequest question,
+         frame::HookRequest hook_request,
          std::string_view text) {
-  if (!services.hooks->ask(connection, std::move(question))) {
+  if (!services.hooks->ask(connection, std::move(hook_request))) {
     return reject_decided(services, connection, command, {503, kUndecided});
   }
   Session* session = services.sessions->acquire(connection);
@@ -385,18 +385,20 @@ bool handle_in_time(Services& services,
 }
 
 /// The rate of messages holds before the application is asked, so that no client causes more
-/// questions than it may send messages.
+/// hook requests than it may send messages.
 bool publish(Services& services,
              Connection* connection,
              const ClientCommand& command,
              std::string_view text) {
-  std::optional<frame::HookRequest> question;
-  if (services.hooks != nullptr) question = question_of_command(services, connection, command);
-  const std::string error = fault_of_publish(services, connection, command, question.has_value());
+  std::optional<frame::HookRequest> hook_request;
+  if (services.hooks != nullptr)
+    hook_request = hook_request_of_command(services, connection, command);
+  const std::string error =
+      fault_of_publish(services, connection, command, hook_request.has_value());
   if (!error.empty()) return reject_publish(services, connection, command, error);
-  if (!question) return send_message(services, connection, command);
+  if (!hook_request) return send_message(services, connection, command);
   return handle_in_time(services, connection, command, [&] {
-    return ask(services, connection, command, std::move(*question), text);
+    return ask(services, connection, command, std::move(*hook_request), text);
   });
 }
 
@@ -435,9 +437,9 @@ bool handle_command(Services& services,
   return handle_in_time(services, connection, command, [&] {
     if (error != nullptr) return reject(services, connection, command, error);
     if (services.hooks != nullptr) {
-      std::optional<frame::HookRequest> question =
-          question_of_command(services, connection, command);
-      if (question) return ask(services, connection, command, std::move(*question), text);
+      std::optional<frame::HookRequest> hook_request =
+          hook_request_of_command(services, connection, command);
+      if (hook_request) return ask(services, connection, command, std::move(*hook_request), text);
     }
     return dispatch(services, connection, command);
   });

@@ -277,8 +277,8 @@ t.test('a publish with an id is acknowledged with its cursor', async (t) => {
   const cursor = client.answers.filter(isMessage)[1]?.cursor;
   t.same(published, [{ type: 'published', id: 'm1', channel: 'a', cursor }]);
   t.ok(answer);
-  const refused = await client.ask({ id: 'm2', type: 'publish', channel: 'b', data: 'x' });
-  t.match(refused, { type: 'error', channel: 'b', id: 'm2' });
+  const rejected = await client.ask({ id: 'm2', type: 'publish', channel: 'b', data: 'x' });
+  t.match(rejected, { type: 'error', channel: 'b', id: 'm2' });
 });
 
 t.test('connect, refresh and unsubscribe repeat the id of their command', async (t) => {

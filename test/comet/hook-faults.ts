@@ -93,7 +93,7 @@ t.test(
     t.equal(await statusOf(world, `channel=a&token=${token}`), 204);
     t.equal(await statusOf(world, `channel=b&token=${token}`), 403, 'not asked either');
     t.equal(await statusOf(world, `channel=a&token=${token}x`), 401, 'nor for a bad signature');
-    t.equal(Number(world.server.stats().totals['hookQuestionsTotal']), 130);
+    t.equal(Number(world.server.stats().totals['hookRequestsTotal']), 130);
     t.same(new Set(await Promise.all(waiting)), new Set([503]));
     t.equal(metric(world, 'callsInFlight'), 0);
   },

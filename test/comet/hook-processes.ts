@@ -34,13 +34,13 @@ async function start(t: Test, options: ServerOptions = {}): Promise<World & { ho
 }
 
 /** Whether each hook request has one end, in the manager. */
-function isBalanced(hook: Readonly<Record<string, number>>, questions: number): boolean {
+function isBalanced(hook: Readonly<Record<string, number>>, requests: number): boolean {
   const of = (name: string): number => Number(hook[name]);
   const decided = of('allowedTotal') + of('deniedTotal') + of('failedTotal');
   return (
     of('callsInFlight') === 0 &&
     decided === of('callsTotal') &&
-    of('callsTotal') + of('cacheHitsTotal') + of('busyTotal') === questions
+    of('callsTotal') + of('cacheHitsTotal') + of('busyTotal') === requests
   );
 }
 
@@ -131,7 +131,7 @@ t.test('a manager that hangs has its workers reject the clients that wait', asyn
   hook.release({ allow: true });
   await until('the counters', async () => isBalanced(await counters(), peers.length + 2));
   await program.untilTotal('hookUnansweredTotal', peers.length + 1);
-  t.equal(await program.server.total('hookQuestionsTotal'), peers.length + 2);
+  t.equal(await program.server.total('hookRequestsTotal'), peers.length + 2);
   // The late answers were ignored; the next client has one of its own.
   const next = AddressPeer.request(t, program, { transport: 'stream' });
   await until('its hook request', () => hook.held.length === 1);

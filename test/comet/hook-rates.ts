@@ -1,5 +1,5 @@
-// How many questions to the application one WebSocket can cause: each message counts in the rate of
-// its client before anybody is asked about it, and each question is a command.
+// How many hook requests one WebSocket can cause: each message counts in the rate of
+// its client before the application is asked, and each hook request is a command.
 import t, { type Test } from 'tap';
 
 import { totalOf } from '../support/address-peer.js';
@@ -8,7 +8,7 @@ import { until } from '../support/helpers.js';
 import { answer, HookServer } from '../support/hook-server.js';
 import { CommandClient } from '../support/websocket-peer.js';
 
-/** Slower than a question on a busy machine. */
+/** Slower than a hook request on a busy machine. */
 const RATE = 3;
 
 interface Asker {
@@ -41,14 +41,14 @@ async function say({ client }: Asker, command: object): Promise<void> {
 const withText = (client: CommandClient, text: string): number =>
   client.told.filter((told) => told.includes(text)).length;
 
-t.test('a client causes no more questions than its rate of messages', async (t) => {
+t.test('a client causes no more hook requests than its rate of messages', async (t) => {
   const asker = await start(t, { clientPublishRate: RATE });
   const { hook, client } = asker;
   const beganMs = performance.now();
   for (let n = 0; n < 100; n++) await say(asker, { type: 'publish', channel: 'a', data: 'x' });
   const seconds = (performance.now() - beganMs) / 1000;
   const asked = hook.about('publish').length;
-  t.ok(asked >= RATE, `${asked} questions`);
+  t.ok(asked >= RATE, `${asked} hook requests`);
   t.ok(asked <= RATE + Math.ceil(seconds * RATE), `in ${seconds} s`);
   t.equal(
     withText(client, `too many messages: at most ${RATE}`),
@@ -57,7 +57,7 @@ t.test('a client causes no more questions than its rate of messages', async (t) 
   );
 });
 
-t.test('a message that cannot be published causes no question', async (t) => {
+t.test('a message that cannot be published causes no hook request', async (t) => {
   const asker = await start(t, {});
   for (const wrong of [{ data: undefined }, { id: 'i'.repeat(129) }, { channel: 'a/*' }]) {
     await say(asker, { type: 'publish', channel: 'a', data: 'x', ...wrong });
@@ -72,7 +72,7 @@ const ASKING = [
 ];
 
 for (const command of ASKING) {
-  t.test(`each question about ${command.type} counts as a command`, async (t) => {
+  t.test(`each hook request about ${command.type} counts as a command`, async (t) => {
     const asker = await start(t, { commandsPerConnection: RATE });
     const { world, hook, client } = asker;
     const state = { isClosed: false };
@@ -87,7 +87,7 @@ for (const command of ASKING) {
     const seconds = (performance.now() - beganMs) / 1000;
     t.equal(await client.closed, 1008);
     const asked = hook.about(command.type).length;
-    t.ok(asked >= RATE && asked <= RATE + Math.ceil(seconds * RATE), `${asked} questions`);
+    t.ok(asked >= RATE && asked <= RATE + Math.ceil(seconds * RATE), `${asked} hook requests`);
     t.ok(withText(client, `too many commands: at most ${RATE}`) > 0, 'errors came first');
     t.ok(totalOf(world, 'limitedCommandsTotal') > RATE);
   });

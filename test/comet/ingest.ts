@@ -114,7 +114,7 @@ class Inbox implements DeliveryTarget {
 
   deliver(id: string, message: Buffer): void {
     if (this.isBusy) throw new MegacometError('ERR_BUSY', 'busy');
-    if (id === 'refused') throw new MegacometError('ERR_MESSAGE', 'refused');
+    if (id === 'rejected') throw new MegacometError('ERR_MESSAGE', 'rejected');
     this.delivered.push(`${id}=${message.toString()}`);
   }
 }
@@ -204,7 +204,7 @@ t.test('a complete message is accepted although its connection has closed', asyn
 t.test('an invalid id is ignored; a malformed command closes the connection', async (t) => {
   const { ingest, inbox, open } = await line(t);
   const socket = await open();
-  const bad = [' a', 'a*', 'a\n', Buffer.of(0xff), 'refused', Buffer.from('a\u0085')];
+  const bad = [' a', 'a*', 'a\n', Buffer.of(0xff), 'rejected', Buffer.from('a\u0085')];
   socket.write(Buffer.concat([...bad.map((id) => deliver(id, 'x')), deliver('good', 'x')]));
   await until('the good one', () => inbox.delivered.length === 1);
   t.match(ingest.counters, { rejectedTotal: bad.length, messagesTotal: 1, faultsTotal: 0 });

@@ -130,9 +130,9 @@ t.test('an invalid message is answered with a status and one sentence', async (t
     (await ask('/publish', post(Buffer.from('{"channel":"a","data":"\xff"}', 'latin1')))).status,
     400,
   );
-  const refused = REJECTED.length - 2;
+  const rejected = REJECTED.length - 2;
   t.equal(api.counters.apiMessagesTotal, 0);
-  t.ok(api.counters.apiMessagesRejectedTotal >= refused - 5, 'and counted');
+  t.ok(api.counters.apiMessagesRejectedTotal >= rejected - 5, 'and counted');
   t.equal((await ask('/publish', post(message({ data: 'x'.repeat(1000) })))).status, 200);
   const escaped = `{"channel":"a","data":"${'\\u0041'.repeat(1000)}"}`;
   t.equal(

@@ -93,7 +93,7 @@ t.test('a replay in several pages ends with one answer that names all channels',
 });
 
 /** Rejected commands, and a pattern of the error. */
-const REFUSED: readonly (readonly [command: string, error: RegExp])[] = [
+const REJECTED: readonly (readonly [command: string, error: RegExp])[] = [
   ['{"type":"subscribe"}', /channel is required/],
   ['{"type":"subscribe","channels":[]}', /channel is required/],
   ['{"type":"subscribe","channels":["a","b","c","d","e"]}', /too many for one connection/],
@@ -117,14 +117,14 @@ const REFUSED: readonly (readonly [command: string, error: RegExp])[] = [
 t.test('a rejected command changes nothing and uses no channel', async (t) => {
   const world = await startComet(t, { workers: 1, channelsPerConnection: 4 });
   const client = await open(world);
-  for (const [at, [command, error]] of REFUSED.entries()) {
+  for (const [at, [command, error]] of REJECTED.entries()) {
     client.say(command);
     t.match((await told(client, at + 1))[at], error, command.slice(0, 60));
   }
   client.say('{"type":"subscribe","channels":["a","b","c","d"]}');
-  t.equal((await told(client, REFUSED.length + 1)).at(-1), subscribed('a', 'b', 'c', 'd'));
+  t.equal((await told(client, REJECTED.length + 1)).at(-1), subscribed('a', 'b', 'c', 'd'));
   client.say('{"type":"subscribe","channels":["e"]}');
-  t.match((await told(client, REFUSED.length + 2)).at(-1), /too many for one connection/);
+  t.match((await told(client, REJECTED.length + 2)).at(-1), /too many for one connection/);
   t.equal(world.server.stats().totals['subscriptions'], 4);
 });
 

@@ -26,7 +26,7 @@ const MEASURE_MS = 2500;
 
 /** Clients that connect again as soon as they are rejected, as clients without back-off do. */
 class Storm {
-  refused = 0;
+  rejected = 0;
   readonly #sockets = new Set<Socket>();
   #isOver = false;
 
@@ -52,13 +52,13 @@ class Storm {
     while (!this.#isOver) {
       const socket = await connect(port).catch(() => null);
       if (socket === null) {
-        this.refused++;
+        this.rejected++;
         continue;
       }
       this.#keep(socket);
       await new Promise((resolve) => socket.on('error', resolve).on('close', resolve).resume());
       this.#sockets.delete(socket);
-      this.refused++;
+      this.rejected++;
     }
   }
 }
@@ -92,7 +92,7 @@ t.test('a worker without descriptors pauses, keeps its clients, and recovers', a
   t.ok(share <= CPU_SHARE_MAX, 'the worker uses at most a tenth of a core');
   t.equal(await clients.answering(), 50, 'clients from before are answered meanwhile');
   await until('the listener to rest', async () => (await server.total('listenersPaused')) === 1);
-  t.ok(storm.refused > 0, 'some clients are rejected at once');
+  t.ok(storm.rejected > 0, 'some clients are rejected at once');
   const { totals } = await server.stats();
   t.ok(Number(totals['rejectedDescriptorsTotal']) > 0, 'they are counted');
   t.equal(totals['rejectedTotal'], totals['rejectedDescriptorsTotal'], 'and nothing else is');
@@ -156,7 +156,7 @@ t.test('without its spare descriptor a worker only pauses', { skip: noTracing },
   exhaust(pid);
   const storm = new Storm(t, server.port, 1);
   await until(
-    'a refusal with the spare',
+    'a rejection with the spare',
     async () => (await server.total('rejectedDescriptorsTotal')) > before,
   );
   storm.end();

@@ -7,7 +7,7 @@ import t from 'tap';
 import { DRAIN_S } from '../../lib/base/stop-times.js';
 import { Clients, connect, echoes, TestServer, until } from '../support/helpers.js';
 
-async function refusal(port: number): Promise<string> {
+async function rejection(port: number): Promise<string> {
   try {
     (await connect(port)).destroy();
     return 'accepted';
@@ -25,8 +25,8 @@ t.test('SIGTERM closes all connections evenly over the drain time', async (t) =>
     socket.once('close', () => closedAtMs.push(performance.now() - startedAtMs));
   }
   server.child.kill('SIGTERM');
-  await until('new clients to be refused', async () => {
-    return (await refusal(server.port)) === 'ECONNREFUSED';
+  await until('new clients to be rejected', async () => {
+    return (await rejection(server.port)) === 'ECONNREFUSED';
   });
   t.ok(clients.lost < 2000, 'new clients are rejected while old ones are connected');
   const readiness = await server.get('/readyz');
@@ -146,7 +146,7 @@ t.test('SIGHUP changes the reloadable options, and a mistake changes nothing', a
   await reread(/^configuration read again$/, 1);
   t.equal((await server.stats()).maxConnections, 25, 'max-connections changes');
   const more = await Clients.open(t, server.port, 0);
-  // A refusal meets some while they still connect.
+  // A rejection meets some while they still connect.
   const added = await Promise.allSettled(Array.from({ length: 10 }, () => more.add(server.port)));
   const failed = added.filter(({ status }) => status === 'rejected').length;
   await until('five to be rejected', () => failed + more.lost === 5);

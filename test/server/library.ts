@@ -225,7 +225,7 @@ t.test('adjust() changes limits, up to those that the server was started with', 
        socket.resume().on('close', resolve).on('error', resolve);
      })));
      await server.close();
-     print({ reset, most: stats.maxConnections, refused: stats.totals.rejectedTotal >= 0, bad });`,
+     print({ reset, most: stats.maxConnections, rejected: stats.totals.rejectedTotal >= 0, bad });`,
   );
   t.match(found, {
     reset: true,

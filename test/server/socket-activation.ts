@@ -101,7 +101,7 @@ t.test('sockets that are announced to another process are left alone', async (t)
   await server.stop();
 });
 
-const REFUSALS: readonly [string, readonly string[], NodeJS.ProcessEnv, RegExp][] = [
+const REJECTIONS: readonly [string, readonly string[], NodeJS.ProcessEnv, RegExp][] = [
   ['none', [], {}, /LISTEN_FDS: "0" is not a whole number of sockets from 1 to 64/],
   ['no number', ['tcp'], { LISTEN_FDS: 'one' }, /LISTEN_FDS: "one" is not a whole number/],
   ['too many', ['tcp'], { LISTEN_FDS: '65' }, /LISTEN_FDS: "65" is not .* from 1 to 64/],
@@ -137,7 +137,7 @@ t.test(
   'sockets that cannot be served are rejected in one sentence, and nothing is left',
   async (t) => {
     const activate = compile(t, 'activate.c');
-    for (const [name, sockets, env, wanted] of REFUSALS) {
+    for (const [name, sockets, env, wanted] of REJECTIONS) {
       const command = new Command(['serve', ...QUIET], {
         through: [activate, ...sockets, '--'],
         env,

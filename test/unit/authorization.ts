@@ -50,8 +50,8 @@ class World {
     const usual = { action: HookAction.connect, transport: 'sse', address: '', user: '' };
     const lists = { headerNames: [], headerValues: [], cookieNames: [], cookieValues: [] };
     const request = ++this.#request;
-    const question = { ...usual, ...lists, channels: ['a'], token: 's', request, ...fields };
-    this.authorization.onQuestion(slot, question);
+    const frame = { ...usual, ...lists, channels: ['a'], token: 's', request, ...fields };
+    this.authorization.onRequest(slot, frame);
     return request;
   }
 
@@ -66,12 +66,12 @@ class World {
   }
 
   /** Whether each hook request has exactly one end. */
-  isBalanced(questions: number): boolean {
+  isBalanced(requests: number): boolean {
     const { counters } = this.authorization;
     const ends = counters.allowedTotal + counters.deniedTotal + counters.failedTotal;
     return (
       ends + counters.callsInFlight === counters.callsTotal &&
-      counters.callsTotal + counters.cacheHitsTotal + counters.busyTotal === questions
+      counters.callsTotal + counters.cacheHitsTotal + counters.busyTotal === requests
     );
   }
 }
@@ -173,14 +173,14 @@ t.test('a denial counts for its time, and no decision counts for none', async (t
 
 t.test('a user that is revoked is asked about again, for each action', async (t) => {
   const world = new World(t);
-  const questions = [
+  const requests = [
     { user: '', action: HookAction.connect },
     { user: 'ada', action: HookAction.subscribe },
     { user: 'bob', action: HookAction.subscribe },
   ];
   const askAll = async (): Promise<number> => {
     const before = world.asked.length;
-    for (const question of questions) world.ask(0, question);
+    for (const request of requests) world.ask(0, request);
     for (const { request, answer } of world.asked.slice(before)) {
       const identity = request.action === 'connect' ? { user: 'ada' } : {};
       answer({ allow: true, ...identity, cacheSeconds: 60 });

@@ -30,7 +30,7 @@ t.test('the error for any channel name is one short line', (t) => {
   for (const name of ['a\r\nb*', `${'x'.repeat(1e6)}*`, 'a\u0000*', '\u009b31m*']) {
     try {
       checkChannel(name);
-      t.fail('refused');
+      t.fail('rejected');
     } catch (error) {
       const { message } = error as Error;
       t.ok(message.length < 300 && !/\p{Cc}/u.test(message), message);

@@ -10,7 +10,7 @@ import { HookVerdict } from '../../lib/ipc/frames.js';
 const ENTRIES_MAX = 65_536;
 const BYTES_MAX = 16 * 1024 * 1024;
 
-const QUESTION: AuthorizeRequest = {
+const REQUEST: AuthorizeRequest = {
   action: 'connect',
   channels: ['a', 'b'],
   user: 'ada',
@@ -51,10 +51,10 @@ const DIFFERENT: Readonly<Record<string, Partial<AuthorizeRequest>>> = {
 };
 
 t.test('an answer counts for the same request, from any address and over any transport', (t) => {
-  const same = keyOf(QUESTION);
-  t.equal(keyOf({ ...QUESTION, address: '192.0.2.2', transport: 'poll' }), same);
-  t.equal(keyOf({ ...QUESTION, channels: ['b', 'a'] }), same, 'channels in another order');
-  const keys = Object.values(DIFFERENT).map((other) => keyOf({ ...QUESTION, ...other }));
+  const same = keyOf(REQUEST);
+  t.equal(keyOf({ ...REQUEST, address: '192.0.2.2', transport: 'poll' }), same);
+  t.equal(keyOf({ ...REQUEST, channels: ['b', 'a'] }), same, 'channels in another order');
+  const keys = Object.values(DIFFERENT).map((other) => keyOf({ ...REQUEST, ...other }));
   for (const [index, name] of Object.keys(DIFFERENT).entries()) t.not(keys[index], same, name);
   t.equal(new Set(keys).size, keys.length);
   t.match(same, /^[A-Za-z0-9+/]{43}=$/, 'a hash, which has no credential');

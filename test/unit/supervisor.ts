@@ -418,7 +418,7 @@ t.test('a drained worker rejects clients until the others have drained', async (
     [0, 1].map((slot) => world.at(slot).hasHungUp),
     [true, true],
   );
-  t.same(world.shutDown, [2, 0, 1, 2], 'the kernel refuses new clients');
+  t.same(world.shutDown, [2, 0, 1, 2], 'the kernel rejects new clients');
   world.at(0).exit(null);
   world.at(1).exit(null);
   t.same(await drained, [], 'no worker had to be killed');

@@ -47,10 +47,10 @@ struct World {
   ~World() { on_next = nullptr; }
 
   bool ask(Connection* connection, const std::string& channel) {
-    frame::HookRequest question;
-    question.action = static_cast<uint8_t>(HookAction::kSubscribe);
-    question.channels = {channel};
-    return hooks.ask(connection, std::move(question));
+    frame::HookRequest hook_request;
+    hook_request.action = static_cast<uint8_t>(HookAction::kSubscribe);
+    hook_request.channels = {channel};
+    return hooks.ask(connection, std::move(hook_request));
   }
   void answer(uint32_t number, HookVerdict verdict = HookVerdict::kAllow) {
     frame::HookAnswer answer;
@@ -77,7 +77,7 @@ TEST("a decision reaches the client that it is about, with its channels, and onl
   world.answer(77);
   EXPECT(decisions == std::vector<std::string>({"6 no b", "5 yes a"}));
   EXPECT_EQUAL(world.hooks.waiting(), 0U);
-  EXPECT_EQUAL(world.parts.count(Counter::kHookQuestionsTotal), 2U);
+  EXPECT_EQUAL(world.parts.count(Counter::kHookRequestsTotal), 2U);
 }
 
 TEST("only the actions of the rules are asked about") {
@@ -112,7 +112,7 @@ TEST("a manager that does not read is not asked") {
   EXPECT(!world.ask(world.parts.open(5), "a"));
   EXPECT_EQUAL(world.hooks.waiting(), 0U);
   EXPECT_EQUAL(world.parts.count(Counter::kHookWaitingFullTotal), 1U);
-  EXPECT_EQUAL(world.parts.count(Counter::kHookQuestionsTotal), 0U);
+  EXPECT_EQUAL(world.parts.count(Counter::kHookRequestsTotal), 0U);
 }
 
 TEST("a client without a decision in time is rejected, and a late decision changes nothing") {

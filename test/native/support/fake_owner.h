@@ -24,7 +24,7 @@ class FakeOwner final : public ConnectionOwner {
     connections_->release(fd);
   }
 
-  void reject(Connection* connection, uint8_t, Refusal, std::string_view) override {
+  void reject(Connection* connection, uint8_t, Rejection, std::string_view) override {
     close(connection, CloseCause::kLimited);
   }
   void begin(Connection* connection, uint8_t protocol) override {

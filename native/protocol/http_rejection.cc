@@ -1,5 +1,5 @@
-// An EventSource gets a response that ends, others an error. See http_refusal.h.
-#include "protocol/http_refusal.h"
+// An EventSource gets a response that ends, others an error. See http_rejection.h.
+#include "protocol/http_rejection.h"
 
 #include "connection/client_limits.h"
 #include "connection/drain.h"
@@ -49,10 +49,10 @@ AnswerOptions options_of(const Services& services, const HttpHead& head) {
 }
 
 /// The response to the request of a client, complete or not.
-std::string refusal(Services& services,
-                    std::string_view request,
-                    bool is_last,
-                    const Reason& reason) {
+std::string rejection(Services& services,
+                      std::string_view request,
+                      bool is_last,
+                      const Reason& reason) {
   HttpHead head;
   HeadProgress progress;
   const HeadStatus status = parse_head(request, &progress, &head, head_limits(services)).status;
@@ -87,9 +87,9 @@ std::string_view allowed_origin_in(const Services& services, std::string_view by
   return allowed_origin(find_value(bytes, Field::kOrigin), *services.rules);
 }
 
-std::string limit_sentence(const Services& services, Refusal reason) {
+std::string limit_sentence(const Services& services, Rejection reason) {
   const frame::Limits& rules = services.limits->rules();
-  if (reason == Refusal::kTooFast) {
+  if (reason == Rejection::kTooFast) {
     return "too many handshakes from this address: at most " +
            std::to_string(rules.address_handshake_rate) + " a second are allowed; retry later";
   }
@@ -97,15 +97,15 @@ std::string limit_sentence(const Services& services, Refusal reason) {
          std::to_string(rules.address_connections) + " are allowed; retry later";
 }
 
-std::string http_refusal(Services& services,
-                         Refusal reason,
-                         std::string_view request,
-                         bool is_last) {
-  if (reason == Refusal::kServer) {
-    return refusal(services, request, is_last, reason_of_server(services));
+std::string http_rejection(Services& services,
+                           Rejection reason,
+                           std::string_view request,
+                           bool is_last) {
+  if (reason == Rejection::kServer) {
+    return rejection(services, request, is_last, reason_of_server(services));
   }
   const std::string sentence = limit_sentence(services, reason);
-  return refusal(
+  return rejection(
       services, request, is_last, {429, sentence, wait_ms(services), append_limited_event});
 }
 
@@ -122,7 +122,7 @@ std::string http_unavailable(Services& services, const HttpHead& head, std::stri
 }
 
 std::string http_input_full(Services& services, std::string_view request) {
-  return refusal(
+  return rejection(
       services, request, true, {503, kInputBudgetFull, wait_ms(services), append_full_event});
 }
 

@@ -16,26 +16,26 @@
 
 namespace megacomet {
 
-class Refusals {
+class RejectedPeers {
  public:
-  Refusals(struct ev_loop* loop, Services* services, const Protocol* const* protocols);
-  Refusals(const Refusals&) = delete;
-  Refusals& operator=(const Refusals&) = delete;
-  ~Refusals();
+  RejectedPeers(struct ev_loop* loop, Services* services, const Protocol* const* protocols);
+  RejectedPeers(const RejectedPeers&) = delete;
+  RejectedPeers& operator=(const RejectedPeers&) = delete;
+  ~RejectedPeers();
 
   /// Whether all slots are in use: the next peer has to wait in the queue of its listener.
   [[nodiscard]] bool is_full() const { return size_ == slots_.size(); }
 
   /// Whether the peers over a limit of their address have all of their slots in use.
   [[nodiscard]] bool is_full_of_limited() const {
-    return is_full() || limited_ >= bounds::kLimitedRefusalsMax;
+    return is_full() || limited_ >= bounds::kLimitedRejectedPeersMax;
   }
 
   /// Takes an accepted descriptor of a protocol that has an answer. There must be a free slot.
   /// `request` has the bytes that the peer has sent already, `flags` the listener_flag of its
   /// listener if they begin as it says.
   void take(
-      int fd, uint8_t protocol, Refusal reason, std::string_view request = {}, uint8_t flags = 0);
+      int fd, uint8_t protocol, Rejection reason, std::string_view request = {}, uint8_t flags = 0);
 
   /// Once a second.
   void tick();
@@ -48,7 +48,7 @@ class Refusals {
     uint8_t protocol;
     /// A set of listener_flag.
     uint8_t flags;
-    Refusal reason;
+    Rejection reason;
     bool is_answered;
     /// The bytes that the peer has sent.
     std::string request;
@@ -65,7 +65,7 @@ class Refusals {
   const Protocol* const* protocols_;
   uint32_t size_ = 0;
   uint32_t limited_ = 0;
-  std::array<Slot, bounds::kRefusalsMax> slots_{};
+  std::array<Slot, bounds::kRejectedPeersMax> slots_{};
 };
 
 }  // namespace megacomet

@@ -19,13 +19,13 @@ namespace megacomet {
 
 /// The response to a peer that is rejected before it is served. Empty if the request is incomplete
 /// and not `is_last`.
-[[nodiscard]] std::string http_refusal(Services& services,
-                                       Refusal reason,
-                                       std::string_view request,
-                                       bool is_last);
+[[nodiscard]] std::string http_rejection(Services& services,
+                                         Rejection reason,
+                                         std::string_view request,
+                                         bool is_last);
 
 /// The exceeded limit of an address, as a sentence for its client.
-[[nodiscard]] std::string limit_sentence(const Services& services, Refusal reason);
+[[nodiscard]] std::string limit_sentence(const Services& services, Rejection reason);
 
 /// The response to a request over a limit, which `sentence` names.
 [[nodiscard]] std::string http_limited(Services& services,

@@ -1,5 +1,5 @@
-// Reading the request of a rejected peer, answering and closing. See refusals.h.
-#include "connection/refusals.h"
+// Reading the request of a rejected peer, answering and closing. See rejected_peers.h.
+#include "connection/rejected_peers.h"
 
 #include <algorithm>
 
@@ -23,17 +23,19 @@ bool skip_proxy_header(std::string_view* request) {
 
 }  // namespace
 
-Refusals::Refusals(struct ev_loop* loop, Services* services, const Protocol* const* protocols)
+RejectedPeers::RejectedPeers(struct ev_loop* loop,
+                             Services* services,
+                             const Protocol* const* protocols)
     : loop_(loop), services_(services), protocols_(protocols) {}
 
-Refusals::~Refusals() {
+RejectedPeers::~RejectedPeers() {
   for (Slot& slot : slots_) {
     if (slot.ticks_left > 0) release(&slot);
   }
 }
 
-void Refusals::take(
-    int fd, uint8_t protocol, Refusal reason, std::string_view request, uint8_t flags) {
+void RejectedPeers::take(
+    int fd, uint8_t protocol, Rejection reason, std::string_view request, uint8_t flags) {
   MC_CHECK(!is_full());
   Slot* slot = slots_.data();
   while (slot->ticks_left > 0) ++slot;
@@ -45,14 +47,14 @@ void Refusals::take(
   slot->reason = reason;
   slot->is_answered = false;
   ++size_;
-  if (reason != Refusal::kServer) ++limited_;
+  if (reason != Rejection::kServer) ++limited_;
   ev_io_start(loop_, &slot->watcher);
   // The request has often arrived with the connection.
   if (!request.empty()) keep(slot, request);
   if (slot->ticks_left > 0) read(slot);
 }
 
-void Refusals::tick() {
+void RejectedPeers::tick() {
   if (size_ == 0) return;
   for (Slot& slot : slots_) {
     if (slot.ticks_left == 0 || --slot.ticks_left > 0) continue;
@@ -64,15 +66,15 @@ void Refusals::tick() {
   }
 }
 
-void Refusals::on_event(struct ev_loop*, ev_io* watcher, int revents) {
-  auto* self = static_cast<Refusals*>(watcher->data);
+void RejectedPeers::on_event(struct ev_loop*, ev_io* watcher, int revents) {
+  auto* self = static_cast<RejectedPeers*>(watcher->data);
   // The watcher is the first member of its slot.
   auto* slot = reinterpret_cast<Slot*>(watcher);
   if ((revents & EV_ERROR) != 0) return self->release(slot);
   self->read(slot);
 }
 
-void Refusals::read(Slot* slot) {
+void RejectedPeers::read(Slot* slot) {
   uint8_t bytes[bounds::kLingeringCloseReadBytes];
   const sys::IoResult result = sys::receive(slot->watcher.fd, bytes, sizeof bytes);
   if (result.status == sys::IoStatus::kAgain) return;
@@ -81,7 +83,7 @@ void Refusals::read(Slot* slot) {
   keep(slot, {reinterpret_cast<const char*>(bytes), result.bytes});
 }
 
-void Refusals::keep(Slot* slot, std::string_view bytes) {
+void RejectedPeers::keep(Slot* slot, std::string_view bytes) {
   const size_t room = bounds::kHttpHeadBytesMax - slot->request.size();
   slot->request.append(bytes.substr(0, room));
   answer(slot, slot->request.size() == bounds::kHttpHeadBytesMax);
@@ -89,12 +91,12 @@ void Refusals::keep(Slot* slot, std::string_view bytes) {
 
 /// Answers a complete request, or the part that has arrived if `is_last`. Then our side ends; later
 /// input is discarded, because a close with unread bytes would reset the answer (RFC 9112 9.6).
-void Refusals::answer(Slot* slot, bool is_last) {
+void RejectedPeers::answer(Slot* slot, bool is_last) {
   std::string_view request = slot->request;
   const bool has_header = (slot->flags & listener_flag::kProxyHeader) != 0;
   if (has_header && !skip_proxy_header(&request) && !is_last) return;
-  const auto refuse = protocols_[slot->protocol]->refuse;
-  const std::string text = refuse(*services_, slot->reason, request, is_last);
+  const auto reject = protocols_[slot->protocol]->reject;
+  const std::string text = reject(*services_, slot->reason, request, is_last);
   if (text.empty()) return;
   const int fd = slot->watcher.fd;
   if (sys::send(fd, text.data(), text.size()).status == sys::IoStatus::kFailed) {
@@ -105,7 +107,7 @@ void Refusals::answer(Slot* slot, bool is_last) {
   slot->ticks_left = kTicks;
 }
 
-void Refusals::release(Slot* slot) {
+void RejectedPeers::release(Slot* slot) {
   const int fd = slot->watcher.fd;
   // Stop, then close: see libev.h, rule 2.
   ev_io_stop(loop_, &slot->watcher);
@@ -113,7 +115,7 @@ void Refusals::release(Slot* slot) {
   // Swapped, so that a free slot owns no memory.
   std::string().swap(slot->request);
   --size_;
-  if (slot->reason != Refusal::kServer) --limited_;
+  if (slot->reason != Rejection::kServer) --limited_;
   sys::close(fd);
 }
 

@@ -1,5 +1,5 @@
-// Hook requests about requests and commands. See hook_questions.h.
-#include "protocol/hook_questions.h"
+// Hook requests about requests and commands. See hook_request_fields.h.
+#include "protocol/hook_request_fields.h"
 
 #include <algorithm>
 #include <utility>
@@ -41,25 +41,29 @@ constexpr HttpFault kBadCredential{400,
 
 /// The value of a field that occurs once. Two lines could be two clients: one for a proxy, another
 /// one for the application.
-HttpFault add_header(const HttpHead& head, const std::string& name, frame::HookRequest* question) {
+HttpFault add_header(const HttpHead& head,
+                     const std::string& name,
+                     frame::HookRequest* hook_request) {
   bool has_value = false;
   for (size_t line = 0; line < head.lines_count; ++line) {
     if (!ascii::equals(head.lines[line].name(), name)) continue;
     const std::string_view value = head.lines[line].value();
     if (has_value || !is_passed_on(value)) return kBadCredential;
     has_value = true;
-    question->header_names.push_back(name);
-    question->header_values.emplace_back(value);
+    hook_request->header_names.push_back(name);
+    hook_request->header_values.emplace_back(value);
   }
   return {};
 }
 
-HttpFault add_cookie(const HttpHead& head, const std::string& name, frame::HookRequest* question) {
+HttpFault add_cookie(const HttpHead& head,
+                     const std::string& name,
+                     frame::HookRequest* hook_request) {
   const std::string_view value = cookie_in(head, name);
   if (value.empty()) return {};
   if (!is_passed_on(value)) return kBadCredential;
-  question->cookie_names.push_back(name);
-  question->cookie_values.emplace_back(value);
+  hook_request->cookie_names.push_back(name);
+  hook_request->cookie_values.emplace_back(value);
   return {};
 }
 
@@ -100,39 +104,39 @@ bool is_for_application(Services& services,
   return !services.access->takes_tokens() || !is_signed_token(token);
 }
 
-frame::HookRequest question_about(HookAction action,
-                                  std::vector<std::string> channels,
-                                  std::string_view token) {
-  frame::HookRequest question;
-  question.action = static_cast<uint8_t>(action);
-  question.transport = transport_name(CometRoute::kWebSocket);
-  question.channels = std::move(channels);
-  question.token = token;
-  return question;
+frame::HookRequest hook_request_about(HookAction action,
+                                      std::vector<std::string> channels,
+                                      std::string_view token) {
+  frame::HookRequest hook_request;
+  hook_request.action = static_cast<uint8_t>(action);
+  hook_request.transport = transport_name(CometRoute::kWebSocket);
+  hook_request.channels = std::move(channels);
+  hook_request.token = token;
+  return hook_request;
 }
 
 HttpFault add_credentials(const Services& services,
                           const HttpHead& head,
                           CometRoute route,
-                          frame::HookRequest* question) {
-  question->transport = transport_name(route);
+                          frame::HookRequest* hook_request) {
+  hook_request->transport = transport_name(route);
   const frame::Hooks& rules = services.hooks->rules();
   for (const std::string& name : rules.headers) {
-    const HttpFault fault = add_header(head, name, question);
+    const HttpFault fault = add_header(head, name, hook_request);
     if (fault.code != 0) return fault;
   }
   // Browsers send the cookies of a page to the requests of all other pages.
   if (!is_of_known_page(head, *services.rules)) return {};
   for (const std::string& name : rules.cookies) {
-    const HttpFault fault = add_cookie(head, name, question);
+    const HttpFault fault = add_cookie(head, name, hook_request);
     if (fault.code != 0) return fault;
   }
   return {};
 }
 
-std::optional<frame::HookRequest> question_of_command(Services& services,
-                                                      Connection* connection,
-                                                      const ClientCommand& command) {
+std::optional<frame::HookRequest> hook_request_of_command(Services& services,
+                                                          Connection* connection,
+                                                          const ClientCommand& command) {
   const CommandRule* rule = rule_of(command.type);
   if (rule == nullptr || !may_ask(services, connection, rule->action)) return {};
   const std::vector<std::string>& tokens = command.tokens;
@@ -146,10 +150,10 @@ std::optional<frame::HookRequest> question_of_command(Services& services,
   switch (rule->action) {
     case HookAction::kConnect:
       if (is_known) return {};
-      return question_about(rule->action, {}, token);
+      return hook_request_about(rule->action, {}, token);
     case HookAction::kRefresh:
       if (!is_known) return {};
-      return question_about(rule->action, {}, token);
+      return hook_request_about(rule->action, {}, token);
     case HookAction::kPublish:
       // The command reports the error.
       if (command.channels.size() != 1) return {};
@@ -164,7 +168,7 @@ std::optional<frame::HookRequest> question_of_command(Services& services,
     if (!services.access->allows(connection, rule->grant, name)) channels.push_back(name);
   }
   if (channels.empty()) return {};
-  return question_about(rule->action, std::move(channels), token);
+  return hook_request_about(rule->action, std::move(channels), token);
 }
 
 HttpFault fault_of(const HookDecision& decision) {

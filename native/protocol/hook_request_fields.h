@@ -28,20 +28,19 @@ inline constexpr char kUndecided[] = "no decision about this client now; retry l
                                       std::string_view token);
 
 /// A hook request about an action on channels.
-[[nodiscard]] frame::HookRequest question_about(HookAction action,
-                                                std::vector<std::string> channels,
-                                                std::string_view token);
+[[nodiscard]] frame::HookRequest hook_request_about(HookAction action,
+                                                    std::vector<std::string> channels,
+                                                    std::string_view token);
 
 /// Adds the transport, and the header fields and cookies that the hook names.
 [[nodiscard]] HttpFault add_credentials(const Services& services,
                                         const HttpHead& head,
                                         CometRoute route,
-                                        frame::HookRequest* question);
+                                        frame::HookRequest* hook_request);
 
 /// What to ask before a command of a WebSocket is handled; nothing if it can be handled now.
-[[nodiscard]] std::optional<frame::HookRequest> question_of_command(Services& services,
-                                                                    Connection* connection,
-                                                                    const ClientCommand& command);
+[[nodiscard]] std::optional<frame::HookRequest> hook_request_of_command(
+    Services& services, Connection* connection, const ClientCommand& command);
 
 /// Why a client is rejected by a decision; code 0 if it allows. Its text is the decision's.
 [[nodiscard]] HttpFault fault_of(const HookDecision& decision);

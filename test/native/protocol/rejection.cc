@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "connection/drain.h"
-#include "connection/refusals.h"
+#include "connection/rejected_peers.h"
 #include "os/sys.h"
 #include "support/comet_world.h"
 #include "support/fixture.h"
@@ -26,7 +26,7 @@ struct World : unit::CometWorld {
   }
 
   /// A client that the server rejects.
-  std::unique_ptr<Client> refuse(const std::string& request) {
+  std::unique_ptr<Client> reject(const std::string& request) {
     auto client = std::make_unique<Client>(socket.port());
     if (!request.empty()) client->write(request);
     EXPECT(unit::run_until(loop.get(), [&] {
@@ -65,7 +65,7 @@ uint32_t retry_ms_of(const std::string& text) {
 
 TEST("a full server sends an EventSource a time to return, and no message") {
   World world;
-  const std::string text = world.answer(*world.refuse(kEvents));
+  const std::string text = world.answer(*world.reject(kEvents));
   EXPECT(contains(text, "HTTP/1.1 200 OK\r\n"));
   EXPECT(contains(text, "Content-Type: text/event-stream"));
   EXPECT(contains(text, "Access-Control-Allow-Origin: http://b\r\n"));
@@ -78,7 +78,7 @@ TEST("a full server sends other requests an error with Retry-After") {
   World world;
   for (const char* request :
        {kPoll, "POST /events HTTP/1.1\r\nHost: a\r\n\r\n", "nonsense\r\n\r\n"}) {
-    const std::string text = world.answer(*world.refuse(request));
+    const std::string text = world.answer(*world.reject(request));
     EXPECT(contains(text, "HTTP/1.1 503 "));
     EXPECT(contains(text, "Retry-After: "));
     EXPECT(contains(text, "server full; retry later"));
@@ -87,9 +87,9 @@ TEST("a full server sends other requests an error with Retry-After") {
 
 TEST("a rejected request may arrive in parts, or not at all") {
   World world;
-  const std::unique_ptr<Client> slow = world.refuse("GET /events?chan");
-  const std::unique_ptr<Client> cut = world.refuse("GET /events?channel=a HTTP/1.1\r\nHo");
-  const std::unique_ptr<Client> silent = world.refuse("");
+  const std::unique_ptr<Client> slow = world.reject("GET /events?chan");
+  const std::unique_ptr<Client> cut = world.reject("GET /events?channel=a HTTP/1.1\r\nHo");
+  const std::unique_ptr<Client> silent = world.reject("");
   slow->write("nel=a HTTP/1.1\r\nHost: a\r\n\r\n");
   EXPECT(retry_ms_of(world.answer(*slow)) > 0);
   world.pass_ticks(1);
@@ -104,9 +104,9 @@ TEST("rejected peers have a limited number of slots, which become free again") {
   World world;
   std::vector<std::unique_ptr<Client>> clients;
   const auto http = static_cast<uint8_t>(ProtocolId::kHttp);
-  for (size_t count = 0; count < bounds::kRefusalsMax; ++count) {
+  for (size_t count = 0; count < bounds::kRejectedPeersMax; ++count) {
     EXPECT(world.transport->can_reject(http));
-    clients.push_back(world.refuse(""));
+    clients.push_back(world.reject(""));
   }
   EXPECT(!world.transport->can_reject(http));
   clients.front()->close();
@@ -116,7 +116,7 @@ TEST("rejected peers have a limited number of slots, which become free again") {
   for (size_t index = 1; index < clients.size(); ++index) {
     EXPECT(contains(world.answer(*clients[index]), "HTTP/1.1 503 "));
   }
-  clients.push_back(world.refuse(kPoll));
+  clients.push_back(world.reject(kPoll));
   EXPECT(contains(world.answer(*clients.back()), "HTTP/1.1 503 "));
 }
 
@@ -126,10 +126,10 @@ TEST("during a drain a client is rejected until the drain has ended") {
   world.transport->services().drain_ends_ns = sys::monotonic_ns() + kLeftNs;
   const uint32_t left_ms = drain_left_ms(world.transport->services());
   EXPECT(left_ms > 59'000 && left_ms <= 60'000);
-  const std::string events = world.answer(*world.refuse(kEvents));
+  const std::string events = world.answer(*world.reject(kEvents));
   EXPECT(retry_ms_of(events) > left_ms);
   EXPECT(contains(events, "event: megacomet.shutdown\n"));
-  const std::string text = world.answer(*world.refuse(kPoll));
+  const std::string text = world.answer(*world.reject(kPoll));
   EXPECT(contains(text, kShuttingDown));
   const size_t at = text.find("Retry-After: ");
   if (EXPECT(at != std::string::npos)) EXPECT(std::stoul(text.substr(at + 13)) >= 60);
