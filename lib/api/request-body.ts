@@ -7,8 +7,10 @@ import { ByteBuffer } from '../base/byte-buffer.js';
 import { codeOfStatus, type ApiErrorCode } from './error-codes.js';
 import { RequestFault } from './publish-request.js';
 
-/** Bytes of a rejected body that are read, so that its sender reads the answer before the reset. */
+/** Bytes of a rejected body that are read: most senders finish, and use their connection again. */
 const DISCARD_BYTES_MAX = 1024 * 1024;
+/** Milliseconds for the sender of a longer one to read the answer before the reset. */
+const LINGER_MS = 5000;
 /** Milliseconds for a body with one text, from its head to its last byte. */
 const TEXT_TIMEOUT_MS = 30_000;
 const NEWLINE = 0x0a;
@@ -110,17 +112,26 @@ export function isCutOff(request: IncomingMessage): boolean {
   return cutOff.has(request);
 }
 
-/** Reads and ignores more of a rejected body: a close at once would reset the connection. */
+/**
+ * Reads and ignores more of a rejected body: a close at once would reset the connection, and its
+ * sender might miss the answer. A sender that goes on is not read any more, and cut off later.
+ */
 export function discard(request: IncomingMessage, bytesMax = DISCARD_BYTES_MAX): void {
   let bytes = 0;
   request.on('error', () => undefined);
-  request.on('data', (chunk: Buffer) => {
+  const skip = (chunk: Buffer): void => {
     bytes += chunk.length;
     if (bytes <= bytesMax) return;
-    cutOff.add(request);
-    request.destroy();
-  });
-  request.resume();
+    request.off('data', skip).pause();
+    const timer = setTimeout(() => {
+      cutOff.add(request);
+      request.destroy();
+    }, LINGER_MS);
+    request.once('close', () => {
+      clearTimeout(timer);
+    });
+  };
+  request.on('data', skip).resume();
 }
 
 /** Cuts a body into lines. */

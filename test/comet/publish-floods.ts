@@ -76,10 +76,18 @@ interface Flood {
   sent: number;
 }
 
-/** Sends one piece repeatedly until the connection closes or `most` bytes are sent. */
-function flood(socket: Socket, piece: string, most: number): Flood {
+const REJECTED = /(?:HTTP\/1\.1 |"status":)4(?:00|13)\b/;
+
+/**
+ * Sends one piece repeatedly until the connection closes or `most` bytes are sent. Leaves when it is
+ * rejected, unless it `ignoresAnswer`.
+ */
+function flood(socket: Socket, piece: string, most: number, ignoresAnswer = false): Flood {
   const state = { answer: '', isClosed: false, sent: 0 };
-  socket.on('data', (text: string) => (state.answer += text));
+  socket.on('data', (text: string) => {
+    state.answer += text;
+    if (!ignoresAnswer && REJECTED.test(text)) socket.destroy();
+  });
   socket.on('close', () => (state.isClosed = true));
   const send = (): void => {
     if (state.isClosed || state.sent >= most) return;
@@ -123,7 +131,7 @@ t.test('a body of 100 MB is rejected, and others publish meanwhile', async (t) =
   const { server, publish, begin } = await start(t);
   const huge = 104_857_600;
   const floods = [
-    flood(begin(huge), ' '.repeat(65_536), huge),
+    flood(begin(huge), ' '.repeat(65_536), huge, true),
     flood(begin(huge), `{"channel":"a","data":"${'x'.repeat(65_000)}`, huge),
     flood(begin(huge, NDJSON), '{"channel":"b","data":"x"}\n'.repeat(2000), huge),
   ];
