@@ -105,6 +105,7 @@
       "native/pubsub/fanout.cc",
       "native/pubsub/message_codec.cc",
       "native/pubsub/namespaces.cc",
+      "native/tls/certificates.cc",
       "native/tls/context.cc",
       "native/tls/handshake.cc",
       "native/tls/key_schedule.cc",

@@ -10,6 +10,8 @@ export interface Address {
   /** Numeric host, or the path of a unix socket. */
   readonly host: string;
   readonly port: number;
+  /** Whether its peers begin with a TLS handshake. */
+  readonly isTls?: boolean;
 }
 
 /** The address of a server, for a client. */
@@ -27,10 +29,14 @@ export function isLoopback(host: string): boolean {
   return /^(?:::ffff:)?127\./i.test(host) || host === '::1';
 }
 
-/** `HOST:PORT`, `[V6]:PORT` or `unix:PATH`. */
+/** `HOST:PORT`, `[V6]:PORT` or `unix:PATH`, after `tls:` for an address with TLS. */
 export function formatAddress(address: Address): string {
-  if (address.isUnix) return `unix:${address.host}`;
-  return formatPeer(address);
+  return `${address.isTls === true ? 'tls:' : ''}${formatSocket(address)}`;
+}
+
+/** As formatAddress(), without the protocol: two addresses with the same text cannot both be bound. */
+export function formatSocket(address: Address): string {
+  return address.isUnix ? `unix:${address.host}` : formatPeer(address);
 }
 
 /** `HOST:PORT` or `[V6]:PORT`. */
@@ -87,6 +93,16 @@ export function parseAddress(label: string, text: unknown, takesUnix = true): Ad
   if (host === 'localhost') return { isUnix: false, host: LOCALHOST, port };
   if (host === '') return { isUnix: false, host: '::', port };
   throw invalidValue(label, text, rule);
+}
+
+/**
+ * As parseAddress(), also after `tls:` for an address with TLS.
+ *
+ * @throws MegacometError `ERR_OPTION_INVALID`.
+ */
+export function parseListenAddress(label: string, text: unknown): Address {
+  if (typeof text !== 'string' || !text.startsWith('tls:')) return parseAddress(label, text);
+  return { ...parseAddress(label, text.slice(4), false), isTls: true };
 }
 
 /**

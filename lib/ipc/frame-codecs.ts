@@ -162,6 +162,20 @@ const READERS: FrameReaders<Frames> = {
       trusted: body.texts(),
     },
   }),
+  62: (body) => ({
+    name: 'Tls',
+    fields: {
+      tls12ConnectionsMax: body.u32(),
+      groups: body.text(),
+      ciphers: body.text(),
+      suites: body.text(),
+      clientCa: body.text(),
+      chains: body.texts(),
+      keys: body.texts(),
+      names: body.texts(),
+      owners: body.numbers(),
+    },
+  }),
   61: (body) => ({ name: 'Recount', fields: { tables: body.u8() } }),
   15: (body) => ({ name: 'InterestRequest', fields: { request: body.u32() } }),
   16: (body) => ({
@@ -615,6 +629,36 @@ const ENCODERS: { readonly [N in FrameName]: (fields: Frames[N]) => Buffer } = {
         checkedU32('userPublishRate', fields.userPublishRate),
         checkedU32('commandRate', fields.commandRate),
         fields.trusted,
+      ),
+    );
+  },
+  Tls: (fields) => {
+    const target = Buffer.allocUnsafe(
+      writers.tlsBytesMax(
+        fields.groups,
+        fields.ciphers,
+        fields.suites,
+        fields.clientCa,
+        fields.chains,
+        fields.keys,
+        fields.names,
+        fields.owners,
+      ),
+    );
+    return target.subarray(
+      0,
+      writers.writeTls(
+        target,
+        0,
+        checkedU32('tls12ConnectionsMax', fields.tls12ConnectionsMax),
+        checkedText('groups', fields.groups),
+        checkedText('ciphers', fields.ciphers),
+        checkedText('suites', fields.suites),
+        checkedText('clientCa', fields.clientCa),
+        fields.chains,
+        fields.keys,
+        fields.names,
+        fields.owners,
       ),
     );
   },

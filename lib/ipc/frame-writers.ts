@@ -571,6 +571,57 @@ export function writeLimits(
   return endFrame(target, at, end);
 }
 
+/** The most bytes that a Tls frame with these fields takes. */
+export function tlsBytesMax(
+  groups: string,
+  ciphers: string,
+  suites: string,
+  clientCa: string,
+  chains: readonly string[],
+  keys: readonly string[],
+  names: readonly string[],
+  owners: readonly number[],
+): number {
+  return (
+    27 +
+    textBytesMax(groups) +
+    textBytesMax(ciphers) +
+    textBytesMax(suites) +
+    textBytesMax(clientCa) +
+    textsBytesMax(chains) +
+    textsBytesMax(keys) +
+    textsBytesMax(names) +
+    numbersBytesMax(owners)
+  );
+}
+
+/** Writes a Tls frame at `at` and returns its end. */
+export function writeTls(
+  target: Buffer,
+  at: number,
+  tls12ConnectionsMax: number,
+  groups: string,
+  ciphers: string,
+  suites: string,
+  clientCa: string,
+  chains: readonly string[],
+  keys: readonly string[],
+  names: readonly string[],
+  owners: readonly number[],
+): number {
+  target[at + 4] = 62;
+  writeU32(target, at + 5, tls12ConnectionsMax);
+  let end = writeText(target, at + 9, groups);
+  end = writeText(target, end, ciphers);
+  end = writeText(target, end, suites);
+  end = writeText(target, end, clientCa);
+  end = writeTexts(target, end, chains);
+  end = writeTexts(target, end, keys);
+  end = writeTexts(target, end, names);
+  end = writeNumbers(target, end, owners);
+  return endFrame(target, at, end);
+}
+
 export const RECOUNT_BYTES = 6;
 /** Writes a Recount frame at `at` and returns its end. */
 export function writeRecount(target: Buffer, at: number, tables: number): number {

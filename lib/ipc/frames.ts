@@ -394,6 +394,26 @@ export interface Frames {
     readonly trusted: readonly string[];
   };
   /**
+   * TLS of the listeners with listener_flag::tls: sent before Configure if there is one, and
+   * again when certificates change. `chains` and `keys` are PEM, one of each for a certificate,
+   * the first for clients that name no known host. `names` are host names in lower case, which
+   * may begin with "*.", and `owners` the index of the certificate of each. `groups`, `ciphers`
+   * (of TLS 1.2) and `suites` (of TLS 1.3) are lists as OpenSSL reads them, empty for its
+   * defaults. `clientCa` is PEM, empty if clients need no certificate. At most
+   * `tls12_connections_max` connections use TLS 1.2; 0 allows none.
+   */
+  Tls: {
+    readonly tls12ConnectionsMax: number;
+    readonly groups: string;
+    readonly ciphers: string;
+    readonly suites: string;
+    readonly clientCa: string;
+    readonly chains: readonly string[];
+    readonly keys: readonly string[];
+    readonly names: readonly string[];
+    readonly owners: readonly number[];
+  };
+  /**
    * A worker died, and the connections that it counted are gone: count all again, in the set
    * `tables`, which is empty.
    */

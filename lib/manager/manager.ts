@@ -55,6 +55,8 @@ export interface ManagerOptions {
   readonly limits: Frames['Limits'];
   /** A set of ListenerFlag for each address. */
   readonly listenerFlags: readonly number[];
+  /** The certificates, sent before Configure. */
+  readonly tls?: { readonly frame: Frames['Tls'] };
   readonly comet?: CometLink;
 }
 
@@ -167,6 +169,12 @@ export class Manager extends EventEmitter<{ worker: [WorkerEvent] }> {
     for (const process of this.#supervisor.processes) process.write(frame);
   }
 
+  /** Gives the workers that run other certificates; the next workers get those of the options. */
+  setTls(tls: Frames['Tls']): void {
+    const frame = encodeFrame('Tls', tls);
+    for (const process of this.#supervisor.processes) process.write(frame);
+  }
+
   /** The keys were fetched because of an unknown one, which for this time is not one of the issuer. */
   tellKeysChecked(seconds: number): void {
     for (const process of this.#supervisor.processes) process.send('KeysChecked', { seconds });
@@ -266,6 +274,8 @@ export class Manager extends EventEmitter<{ worker: [WorkerEvent] }> {
       for (const frame of comet.broker.openingFrames()) worker.write(frame);
       comet.broker.attach(this.#portOf(slot, worker));
     }
+    const { tls } = this.#options;
+    if (tls !== undefined) worker.send('Tls', tls.frame);
     worker.send('Limits', { ...this.#options.limits, tables: this.#limitTables.current });
     this.#shareRoom();
     worker.send('Configure', {

@@ -76,8 +76,11 @@ export interface OptionSpec {
    * no variable sets it, so that a variable has one meaning.
    */
   readonly hasNoVariable?: boolean;
-  /** How the items of a list are parsed; by default they are any texts. */
-  readonly item?: 'address' | 'host name' | 'network' | 'origin';
+  /**
+   * How the items of a list are parsed; by default they are any texts. `pem` is a file or, for the
+   * library, its content.
+   */
+  readonly item?: 'address' | 'host name' | 'network' | 'origin' | 'pem';
   /** Another option without which this one has no effect. */
   readonly requires?: Requirement;
   /** May change while the server runs (SIGHUP). */
@@ -115,11 +118,18 @@ export type ValueOf<Spec extends { readonly kind: OptionKind }> = Spec['kind'] e
               ? Choice
               : string;
 
+/** The type of an option's value as a program may give it. */
+export type InputOf<Spec extends { readonly kind: OptionKind }> = Spec extends {
+  readonly item: 'pem';
+}
+  ? Uint8Array | string | readonly (Uint8Array | string)[]
+  : ValueOf<Spec>;
+
 type Table = readonly OptionSpec[];
 
 /** The options of a table as an object, each of which may be absent. */
 export type OptionsOf<Specs extends Table> = {
-  [Spec in Specs[number] as KeyOf<Spec['name']>]?: ValueOf<Spec>;
+  [Spec in Specs[number] as KeyOf<Spec['name']>]?: InputOf<Spec>;
 };
 
 type WithDefault<Specs extends Table> = Extract<

@@ -2,7 +2,7 @@
 // line, the environment, the config file and the library.
 import {
   formatAddress,
-  parseAddress,
+  parseListenAddress,
   parseHost,
   parseHostName,
   parseNetwork,
@@ -11,6 +11,7 @@ import {
 import { invalidUrl, invalidValue } from '../base/call-check.js';
 import { LISTENERS_MAX } from '../base/native-constants.js';
 import { parseOrigin } from '../base/origin.js';
+import { isPem } from '../base/pem.js';
 import { COUNT_MAX, type OptionSpec } from './option-spec.js';
 import type { Namespaces } from './server-options.js';
 
@@ -66,6 +67,23 @@ function parseListeners(label: string, raw: unknown): boolean | readonly string[
   return parseList({ item: 'address' }, label, raw);
 }
 
+/** The items of a list of PEM files: bytes and texts are the contents themselves. */
+function parsePem(label: string, raw: unknown): readonly string[] {
+  const isContent = raw instanceof Uint8Array || isPem(raw);
+  const list = isContent ? [raw] : typeof raw === 'string' ? raw.split(',') : raw;
+  const items = Array.isArray(list) ? list.map(pemText) : [];
+  // A value may be a private key, so the error does not show it.
+  if (items.length === 0 || items.includes('')) {
+    throw invalidValue(label, '…', 'a list of files, or of their contents as PEM');
+  }
+  return items;
+}
+
+function pemText(item: unknown): string {
+  if (item instanceof Uint8Array) return Buffer.from(item).toString('latin1');
+  return typeof item === 'string' && !item.includes('\0') ? item.trim() : '';
+}
+
 /** Items of a list: of one text they are separated by commas, and blanks around them do not count. */
 function parseList(spec: Pick<OptionSpec, 'item'>, label: string, raw: unknown): readonly string[] {
   const list: unknown[] = typeof raw === 'string' ? raw.split(',') : Array.isArray(raw) ? raw : [];
@@ -76,7 +94,7 @@ function parseList(spec: Pick<OptionSpec, 'item'>, label: string, raw: unknown):
   if (spec.item === 'origin') return items.map((item) => parseOrigin(label, item));
   if (spec.item === 'host name') return items.map((item) => parseHostName(label, item));
   if (spec.item === 'network') for (const item of items) parseNetwork(label, item);
-  if (spec.item === 'address') for (const item of items) parseAddress(label, item);
+  if (spec.item === 'address') for (const item of items) parseListenAddress(label, item);
   return items;
 }
 
@@ -142,7 +160,7 @@ export function parseOption(spec: OptionSpec, label: string, raw: unknown): Opti
     case 'flag':
       return parseFlag(label, raw);
     case 'list':
-      return parseList(spec, label, raw);
+      return spec.item === 'pem' ? parsePem(label, raw) : parseList(spec, label, raw);
     case 'listeners':
       return parseListeners(label, raw);
     case 'integer':

@@ -50,7 +50,7 @@ export function checkRequirements(
       (one) => names.has(one.name) && !isFulfilled(one, settings),
     );
     if (requirement === undefined) continue;
-    const isHidden = spec.isSecret === true || settings[key] === true;
+    const isHidden = spec.isSecret === true || spec.item === 'pem' || settings[key] === true;
     const show = spec.isUrl === true ? shownUrl : shown;
     const value = isHidden ? '' : `${show(settings[key])} `;
     const message = `${label}: ${value}needs ${ruleOf(requirement)}`;

@@ -7,6 +7,7 @@ import { HOOK_OPTIONS } from './hook-options.js';
 import { COMET_OPTIONS } from './comet-options.js';
 import { LIMIT_OPTIONS } from './limit-options.js';
 import { COUNT_MAX, type OptionSpec } from './option-spec.js';
+import { TLS_OPTIONS } from './tls-options.js';
 
 export const DRAIN = {
   name: 'drain',
@@ -78,7 +79,9 @@ const SERVER_OPTIONS = [
     item: 'address',
     value: 'ADDRESS',
     unset: 'host and port',
-    help: 'Address to listen on instead of host and port: HOST:PORT, [V6]:PORT, :PORT or unix:PATH.',
+    help:
+      'Address to listen on instead of host and port: HOST:PORT, [V6]:PORT, :PORT or unix:PATH; tls:HOST:PORT ' +
+      'with --tls-cert.',
   },
   {
     name: 'workers',
@@ -183,6 +186,7 @@ const SERVER_OPTIONS = [
 
 export const SERVE_OPTIONS = [
   ...SERVER_OPTIONS,
+  ...TLS_OPTIONS,
   ...ADMIN_OPTIONS,
   ...COMET_OPTIONS,
   ...ACCESS_OPTIONS,

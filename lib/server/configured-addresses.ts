@@ -1,5 +1,5 @@
 // The addresses that the options `listen`, `host` and `port` name.
-import { parseAddress, type Address } from '../base/address.js';
+import { parseListenAddress, type Address } from '../base/address.js';
 import type { Logger } from '../base/logger.js';
 import { portsOf } from '../options/options.js';
 
@@ -23,7 +23,7 @@ export function configuredAddresses(
 ): Address[] {
   const { listen, host, port } = options;
   const addresses =
-    listen?.map((text) => parseAddress('listen', text)) ??
+    listen?.map((text) => parseListenAddress('listen', text)) ??
     portsOf(port).map((one): Address => ({ isUnix: false, host, port: one }));
   if (hasIpv6 || addresses.every((address) => address.host !== '::')) return addresses;
   log.warn({}, 'this kernel has no IPv6; listening on 0.0.0.0 instead of ::');

@@ -1,6 +1,6 @@
 // The options that each name some of the addresses that a server listens on.
-import { formatAddress, type Address } from '../base/address.js';
-import { invalidValue } from '../base/call-check.js';
+import { formatAddress, formatSocket, type Address } from '../base/address.js';
+import { invalidOption, invalidValue } from '../base/call-check.js';
 import { silentLogger } from '../base/logger.js';
 import { ListenerFlag } from '../ipc/frames.js';
 import { configuredAddresses } from './configured-addresses.js';
@@ -22,12 +22,33 @@ function namesOf(
       hasIpv6,
       silentLogger,
     );
-    const name = address === undefined ? text : formatAddress(address);
+    const name = address === undefined ? text : formatSocket(address);
     if (served.includes(name)) return name;
     const rule = `an address that the server listens on, which are ${served.join(', ')}`;
     throw invalidValue(label, text, rule);
   });
   return new Set(names);
+}
+
+/**
+ * The addresses, each with its TLS: those of `listen` say it themselves, and without that option a
+ * certificate is for all of them.
+ *
+ * @throws MegacometError `ERR_OPTION_INVALID` if an address has TLS without a certificate, or none
+ *   has it.
+ */
+export function withTls(
+  { listen, tlsCert }: Pick<Filled, 'listen' | 'tlsCert'>,
+  addresses: readonly Address[],
+): readonly Address[] {
+  const first = addresses.find(({ isTls }) => isTls === true);
+  if (tlsCert === undefined) {
+    if (first === undefined) return addresses;
+    throw invalidOption(`listen: ${formatAddress(first)} needs --tls-cert`);
+  }
+  if (first !== undefined) return addresses;
+  if (listen !== undefined) throw invalidOption('tls-cert: needs --listen tls:HOST:PORT');
+  return addresses.map((address) => ({ ...address, isTls: true }));
 }
 
 /**
@@ -41,8 +62,8 @@ export function listenerFlags(
   addresses: readonly Address[],
   hasIpv6: boolean,
 ): readonly number[] {
-  const served = addresses.map(formatAddress);
-  const flags = served.map(() => 0);
+  const served = addresses.map(formatSocket);
+  const flags: number[] = addresses.map(({ isTls }) => (isTls === true ? ListenerFlag.tls : 0));
   for (const key of Object.keys(FLAGS) as (keyof typeof FLAGS)[]) {
     const [label, flag] = FLAGS[key];
     const value = options[key];

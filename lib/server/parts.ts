@@ -10,6 +10,7 @@ import type { Manager } from '../manager/manager.js';
 import type { Segment } from '../system/native.js';
 import type { ClientKeys } from './client-keys.js';
 import type { Messaging } from './messaging.js';
+import type { ServerTls } from './server-tls.js';
 
 /** The life of a server, which starts once. */
 export type Phase = 'closed' | 'closing' | 'listening' | 'new' | 'starting';
@@ -34,6 +35,7 @@ export class Parts {
   readonly addresses: ListeningAddress[] = [];
   capacity: Capacity | undefined;
   keys: ClientKeys | undefined;
+  tls: ServerTls | undefined;
   messaging: Messaging | undefined;
   admin: Admin | undefined;
   adminAddresses: readonly Address[] = [];

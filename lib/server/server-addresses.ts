@@ -1,5 +1,5 @@
 // The addresses that a server listens on: those of inherited sockets, and those that it binds.
-import { formatAddress, type Address } from '../base/address.js';
+import { formatAddress, formatSocket, type Address } from '../base/address.js';
 import { invalidValue } from '../base/call-check.js';
 import { MegacometError } from '../base/errors.js';
 import { shown } from '../base/shown.js';
@@ -10,7 +10,7 @@ import type { Identity } from '../system/identity.js';
 import { hasIpv6, procReader } from '../system/kernel.js';
 import type { SocketFile } from '../system/socket-file.js';
 import { configuredAddresses } from './configured-addresses.js';
-import { listenerFlags } from './listener-flags.js';
+import { listenerFlags, withTls } from './listener-flags.js';
 import type { StartContext } from './start-context.js';
 
 export class ServerAddresses {
@@ -63,7 +63,8 @@ export class ServerAddresses {
    * @throws MegacometError `ERR_OPTION_INVALID`, `ERR_LISTEN`.
    */
   plan(): readonly Address[] {
-    const all = this.#planAll();
+    const all = withTls(this.#context.options, this.#planAll());
+    this.#toBind = all.slice(this.#open.length);
     this.#flags = listenerFlags(this.#context.options, all, hasIpv6(procReader));
     return all;
   }
@@ -77,12 +78,14 @@ export class ServerAddresses {
     const { host, namesAddress, options, log } = this.#context;
     const inherited = this.#open.map(({ address }) => address);
     if (host.sockets.length > 0 && !namesAddress) return inherited;
-    const served = inherited.map(formatAddress);
-    this.#toBind = configuredAddresses(options, hasIpv6(procReader), log).filter(
-      (address) => !served.includes(formatAddress(address)),
+    const configured = configuredAddresses(options, hasIpv6(procReader), log);
+    const served = inherited.map(
+      (address) =>
+        configured.find((other) => formatSocket(other) === formatSocket(address)) ?? address,
     );
+    this.#toBind = configured.filter((address) => !served.includes(address));
     this.#checkFiles();
-    const all = [...inherited, ...this.#toBind];
+    const all = [...served, ...this.#toBind];
     if (all.length <= LISTENERS_MAX) return all;
     throw new MegacometError(
       'ERR_LISTEN',

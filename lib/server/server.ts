@@ -212,13 +212,14 @@ export class Server extends EventEmitter<ServerEvents> {
   }
 
   /**
-   * Reads the files of `tokenKey`, `signKey` and `hookSecret` again, gives the keys to the workers, and
-   * fetches those of `tokenJwksUrl`. After an error the old ones stay.
+   * Reads the files of `tlsCert`, `tlsKey`, `tokenKey`, `signKey` and `hookSecret` again, gives the keys to
+   * the workers, and fetches those of `tokenJwksUrl`. After an error the old ones stay.
    *
    * @throws MegacometError `ERR_OPTION_INVALID`, `ERR_NOT_RUNNING`.
    */
   reloadKeys(): void {
     this.#parts.running();
+    this.#parts.tls?.reload();
     this.#parts.messaging?.reloadHook();
     this.#parts.keys?.reload();
   }

@@ -19,6 +19,7 @@ import { LimitWatch, LOOK_INTERVAL_MS } from '../stats/limit-watch.js';
 import { becomeUser, identityOf, type Identity } from '../system/identity.js';
 import { procReader, sysctl } from '../system/kernel.js';
 import { addon } from '../system/native.js';
+import { keyFiles } from '../tls/tls-rules.js';
 import { AdminSetup } from './admin-setup.js';
 import { namespaceRules } from './broker-options.js';
 import { ClientKeys } from './client-keys.js';
@@ -26,6 +27,7 @@ import { limitRules } from './limit-rules.js';
 import { Messaging } from './messaging.js';
 import type { Parts } from './parts.js';
 import { ServerAddresses } from './server-addresses.js';
+import { ServerTls } from './server-tls.js';
 import type { StartContext } from './start-context.js';
 import {
   warnOfLimits,
@@ -118,8 +120,21 @@ export class StartSteps {
     this.#identity = user === undefined ? undefined : identityOf(user);
     this.#addresses.planFiles(this.#identity);
     this.#ingestAt = ingest === undefined ? undefined : ingestAddressOf(ingest);
+    this.#readTls();
     if (protocol === 'comet') this.#readKeys();
     this.#admin.plan(this.#identity);
+  }
+
+  #readTls(): void {
+    const { options, startLog } = this.#context;
+    this.#parts.tls = ServerTls.read(options, (frame) => this.#parts.manager?.setTls(frame));
+    if (this.#parts.tls === undefined) return;
+    const missing = addon.missingOpensslTlsFunction();
+    if (missing !== '') {
+      const reason = `this build of Node exports no OpenSSL for it (${missing} is missing)`;
+      throw new MegacometError('ERR_OPTION_INVALID', `tls-cert: ${reason}`);
+    }
+    for (const file of keyFiles(options)) warnOfReaders(file, startLog);
   }
 
   /** The keys of clients' tokens. */
@@ -244,7 +259,7 @@ export class StartSteps {
 
   #makeManager(): Manager {
     const { options, host, memory, log } = this.#context;
-    const { segment, messaging, addresses } = this.#parts;
+    const { segment, messaging, addresses, tls } = this.#parts;
     const { maxConnections } = this.#planned;
     const served = addresses.map(({ address }) => address);
     if (segment === undefined) throw new Error('the stats segment is not mapped yet');
@@ -257,6 +272,7 @@ export class StartSteps {
         heartbeatLimitMs: options.heartbeatLimit * 1000,
         limits: limitRules(options, served, maxConnections),
         listenerFlags: this.#addresses.flags,
+        ...(tls === undefined ? {} : { tls }),
         ...(host.dropsOwnIdentity ? {} : this.#identity),
         ...(messaging === undefined ? {} : { comet: messaging.link }),
       },

@@ -118,6 +118,8 @@ export interface Addon {
   notify(socket: string, text: string): number;
   /** The first function of OpenSSL that this build of Node does not export; empty if it has all. */
   missingOpensslFunction(): string;
+  /** The same for the functions of TLS. */
+  missingOpensslTlsFunction(): string;
   /** Returns free memory of the heap to the kernel. */
   trimHeap(): void;
   runWorker(): number;

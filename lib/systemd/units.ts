@@ -1,6 +1,6 @@
 // The systemd units as text, computed from a plan; each number has its formula as a comment.
 // packaging/systemd/ holds the units of PACKAGED; a test compares them.
-import { formatAddress, parseAddress } from '../base/address.js';
+import { formatSocket, parseListenAddress } from '../base/address.js';
 import { MegacometError } from '../base/errors.js';
 import { DRAIN_S } from '../base/stop-times.js';
 import {
@@ -234,8 +234,8 @@ WantedBy=multi-user.target
 
 /** A listening address as ListenStream= takes it. */
 function listenStream(text: string): string {
-  const address = parseAddress('listen', text);
-  if (!address.isUnix) return formatAddress(address);
+  const address = parseListenAddress('listen', text);
+  if (!address.isUnix) return formatSocket(address);
   if (address.host.startsWith('/')) return address.host;
   throw new MegacometError('ERR_OPTION_INVALID', `listen: "${text}" is not an absolute path`);
 }

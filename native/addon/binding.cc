@@ -254,6 +254,10 @@ Napi::Value run_dialer_here(const Napi::CallbackInfo& info) {
 }
 
 /// The first function of OpenSSL that this build of Node does not export; "" if it has all.
+Napi::Value missing_openssl_tls(const Napi::CallbackInfo& info) {
+  return Napi::String::New(info.Env(), missing_openssl_tls_function());
+}
+
 Napi::Value missing_openssl(const Napi::CallbackInfo& info) {
   return Napi::String::New(info.Env(), missing_openssl_function());
 }
@@ -338,6 +342,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("endSpawn", Napi::Function::New(env, end_spawn));
   exports.Set("dropCapabilities", Napi::Function::New(env, drop_capabilities));
   exports.Set("missingOpensslFunction", Napi::Function::New(env, missing_openssl));
+  exports.Set("missingOpensslTlsFunction", Napi::Function::New(env, missing_openssl_tls));
   exports.Set("trimHeap", Napi::Function::New(env, trim_heap));
   exports.Set("notify", Napi::Function::New(env, notify));
   exports.Set("runWorker", Napi::Function::New(env, run_worker_here));

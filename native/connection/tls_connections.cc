@@ -31,29 +31,39 @@ size_t take_parts(
 
 }  // namespace
 
-std::string TlsConnections::start(uint32_t capacity) {
-  MC_CHECK(!is_on());
+std::string TlsConnections::configure(const frame::Tls& command) {
+  const size_t count = command.chains.size();
+  const Numbers& owners = command.owners;
+  const bool is_consistent =
+      count > 0 && command.keys.size() == count && command.names.size() == owners.size() &&
+      std::all_of(owners.begin(), owners.end(), [count](uint64_t one) { return one < count; });
+  if (!is_consistent) return "invalid Tls frame";
   const OpenSslTls* functions = find_openssl_tls();
   if (functions == nullptr) {
     return std::string("this build of Node.js does not export ") + missing_openssl_tls_function();
   }
-  auto layer = std::make_unique<RecordLayer>(*functions);
-  auto context = std::make_unique<TlsContext>(*functions);
-  if (!layer->is_ready() || !context->is_ready()) return "OpenSSL lacks an algorithm or memory";
-  if (!states_.map(capacity)) return "no address space for the states of TLS";
-  states_.hide_from_dumps();
-  layer_ = std::move(layer);
-  context_ = std::move(context);
+  if (layer_ == nullptr) layer_ = std::make_unique<RecordLayer>(*functions);
+  if (!layer_->is_ready()) return "OpenSSL lacks an algorithm or memory";
+  const TlsSettings settings{
+      command.tls12_connections_max > 0, command.groups, command.ciphers, command.suites};
+  auto certificates = std::make_shared<TlsCertificates>(*functions);
+  for (size_t index = 0; index < count; ++index) {
+    std::string reason = certificates->add(command.chains[index], command.keys[index], settings);
+    if (!reason.empty()) return reason;
+  }
+  for (size_t index = 0; index < owners.size(); ++index) {
+    certificates->name(command.names[index], owners[index]);
+  }
+  // Handshakes under way keep the old ones.
+  certificates_ = std::move(certificates);
   return "";
 }
 
-std::string TlsConnections::set_certificate(std::string_view chain, std::string_view key) {
-  auto context = std::make_unique<TlsContext>(*find_openssl_tls());
-  if (!context->is_ready()) return "out of memory";
-  std::string reason = context->set_certificate(chain, key);
-  // Handshakes under way keep the old one alive.
-  if (reason.empty()) context_ = std::move(context);
-  return reason;
+bool TlsConnections::reserve(uint32_t capacity) {
+  if (!is_on()) return true;
+  if (!states_.map(capacity)) return false;
+  states_.hide_from_dumps();
+  return true;
 }
 
 bool TlsConnections::may_shake(const Connection& connection) {
@@ -85,7 +95,7 @@ TlsConnections::Step TlsConnections::shake(Connection* connection,
   const auto found = handshakes_.find(connection->fd());
   MC_CHECK(found != handshakes_.end());
   if (found->second == nullptr) {
-    found->second = std::make_unique<TlsHandshake>(context_.get());
+    found->second = std::make_unique<TlsHandshake>(certificates_);
     ++begun_;
     counters_->add(Counter::kTlsHandshakes);
   }

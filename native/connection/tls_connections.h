@@ -14,10 +14,11 @@
 
 #include "base/bounds.h"
 #include "connection/connection.h"
+#include "ipc/frames.h"
 #include "ipc/segment.h"
 #include "os/slab.h"
 #include "os/sys.h"
-#include "tls/context.h"
+#include "tls/certificates.h"
 #include "tls/handshake.h"
 #include "tls/record_layer.h"
 
@@ -31,13 +32,14 @@ class TlsConnections {
   TlsConnections(const TlsConnections&) = delete;
   TlsConnections& operator=(const TlsConnections&) = delete;
 
-  /// Turns TLS on, with a state for each descriptor below `capacity`. Returns "" or the reason why
-  /// this process has no TLS.
-  [[nodiscard]] std::string start(uint32_t capacity);
-  [[nodiscard]] bool is_on() const { return layer_ != nullptr; }
+  /// Turns TLS on, or sets the certificates of later handshakes. Returns "" or the reason why this
+  /// process or OpenSSL cannot.
+  [[nodiscard]] std::string configure(const frame::Tls& command);
+  [[nodiscard]] bool is_on() const { return certificates_ != nullptr; }
 
-  /// Sets the certificate of later handshakes. Returns "" or OpenSSL's reason. Needs start().
-  [[nodiscard]] std::string set_certificate(std::string_view chain, std::string_view key);
+  /// Reserves a state for each descriptor below `capacity`, if TLS is on. False if the kernel has
+  /// no address space.
+  [[nodiscard]] bool reserve(uint32_t capacity);
 
   /// The peer of an accepted descriptor begins with a handshake. Costs memory from its first byte.
   void expect(int fd) { handshakes_.emplace(fd, nullptr); }
@@ -89,7 +91,7 @@ class TlsConnections {
 
   Counters* counters_;
   std::unique_ptr<RecordLayer> layer_;
-  std::unique_ptr<TlsContext> context_;
+  std::shared_ptr<TlsCertificates> certificates_;
   Slab<TlsState> states_;
   /// Null until the first byte of the peer.
   Handshakes handshakes_;

@@ -37,7 +37,7 @@ class Transport final : public ConnectionOwner {
 
   /// Reserves a record for each descriptor below `capacity`. False when the kernel rejects.
   [[nodiscard]] bool reserve(uint32_t capacity) {
-    if (!connections_.map(capacity)) return false;
+    if (!connections_.map(capacity) || !tls_.reserve(capacity)) return false;
     due_.reset(connections_.capacity(), now_);
     return true;
   }

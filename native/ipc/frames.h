@@ -211,6 +211,24 @@ constexpr uint8_t kTls = 2;
   F(u32, command_rate)           \
   F(texts, trusted)
 
+/// TLS of the listeners with listener_flag::kTls: sent before Configure if there is one, and again
+/// when certificates change. `chains` and `keys` are PEM, one of each for a certificate, the first
+/// for clients that name no known host. `names` are host names in lower case, which may begin with
+/// "*.", and `owners` the index of the certificate of each. `groups`, `ciphers` (of TLS 1.2) and
+/// `suites` (of TLS 1.3) are lists as OpenSSL reads them, empty for its defaults. `client_ca` is
+/// PEM, empty if clients need no certificate. At most `tls12_connections_max` connections use TLS
+/// 1.2; 0 allows none.
+#define MC_TLS(F)               \
+  F(u32, tls12_connections_max) \
+  F(text, groups)               \
+  F(text, ciphers)              \
+  F(text, suites)               \
+  F(text, client_ca)            \
+  F(texts, chains)              \
+  F(texts, keys)                \
+  F(texts, names)               \
+  F(numbers, owners)
+
 /// A worker died, and the connections that it counted are gone: count all again, in the set
 /// `tables`, which is empty.
 #define MC_RECOUNT(F) F(u8, tables)
@@ -492,6 +510,7 @@ constexpr uint8_t kTls = 2;
   X(kPublished, 40, Published, MC_PUBLISHED)                    \
   X(kKeysChecked, 36, KeysChecked, MC_KEYS_CHECKED)             \
   X(kLimits, 60, Limits, MC_LIMITS)                             \
+  X(kTls, 62, Tls, MC_TLS)                                      \
   X(kRecount, 61, Recount, MC_RECOUNT)                          \
   X(kInterestRequest, 15, InterestRequest, MC_INTEREST_REQUEST) \
   X(kReady, 16, Ready, MC_READY)                                \

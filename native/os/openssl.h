@@ -73,11 +73,14 @@ namespace megacomet {
   X(PEM_read_bio_PrivateKey)     \
   X(PEM_read_bio_X509)           \
   X(SSL_CIPHER_get_protocol_id)  \
+  X(SSL_CTX_callback_ctrl)       \
   X(SSL_CTX_check_private_key)   \
   X(SSL_CTX_ctrl)                \
   X(SSL_CTX_free)                \
   X(SSL_CTX_new)                 \
   X(SSL_CTX_set_alpn_select_cb)  \
+  X(SSL_CTX_set_cipher_list)     \
+  X(SSL_CTX_set_ciphersuites)    \
   X(SSL_CTX_set_keylog_callback) \
   X(SSL_CTX_set_msg_callback)    \
   X(SSL_CTX_set_num_tickets)     \
@@ -90,8 +93,10 @@ namespace megacomet {
   X(SSL_get_current_cipher)      \
   X(SSL_get_error)               \
   X(SSL_get_ex_data)             \
+  X(SSL_get_servername)          \
   X(SSL_is_init_finished)        \
   X(SSL_new)                     \
+  X(SSL_set_SSL_CTX)             \
   X(SSL_set_accept_state)        \
   X(SSL_set_bio)                 \
   X(SSL_set_ex_data)             \

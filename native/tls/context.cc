@@ -21,11 +21,16 @@ int no_pass_phrase(char*, int, int, void*) {
 
 }  // namespace
 
-TlsContext::TlsContext(const OpenSslTls& functions)
+TlsContext::TlsContext(const OpenSslTls& functions, const TlsSettings& settings)
     : openssl_(functions), context_(functions.SSL_CTX_new(functions.TLS_server_method())) {
   if (context_ == nullptr) return;
+  if (!apply(settings)) {
+    openssl_.ERR_clear_error();
+    openssl_.SSL_CTX_free(context_);
+    context_ = nullptr;
+    return;
+  }
   // The macros of ssl.h call SSL_CTX_ctrl() by that name.
-  openssl_.SSL_CTX_ctrl(context_, SSL_CTRL_SET_MIN_PROTO_VERSION, TLS1_2_VERSION, nullptr);
   openssl_.SSL_CTX_ctrl(context_, SSL_CTRL_MODE, SSL_MODE_RELEASE_BUFFERS, nullptr);
   openssl_.SSL_CTX_ctrl(context_, SSL_CTRL_SET_SESS_CACHE_MODE, SSL_SESS_CACHE_OFF, nullptr);
   openssl_.SSL_CTX_set_options(context_,
@@ -35,6 +40,37 @@ TlsContext::TlsContext(const OpenSslTls& functions)
   openssl_.SSL_CTX_set_keylog_callback(context_, on_key);
   openssl_.SSL_CTX_set_msg_callback(context_, on_message);
   openssl_.SSL_CTX_set_alpn_select_cb(context_, on_protocols, nullptr);
+}
+
+bool TlsContext::apply(const TlsSettings& settings) {
+  const int version_min = settings.has_tls12 ? TLS1_2_VERSION : TLS1_3_VERSION;
+  std::string groups = settings.groups;
+  return openssl_.SSL_CTX_ctrl(context_, SSL_CTRL_SET_MIN_PROTO_VERSION, version_min, nullptr) ==
+             1 &&
+         (groups.empty() ||
+          openssl_.SSL_CTX_ctrl(context_, SSL_CTRL_SET_GROUPS_LIST, 0, groups.data()) == 1) &&
+         (settings.ciphers.empty() ||
+          openssl_.SSL_CTX_set_cipher_list(context_, settings.ciphers.c_str()) == 1) &&
+         (settings.suites.empty() ||
+          openssl_.SSL_CTX_set_ciphersuites(context_, settings.suites.c_str()) == 1);
+}
+
+void TlsContext::set_chooser(ContextChooser* chooser) {
+  openssl_.SSL_CTX_callback_ctrl(
+      context_, SSL_CTRL_SET_TLSEXT_SERVERNAME_CB, reinterpret_cast<void (*)()>(on_host));
+  openssl_.SSL_CTX_ctrl(context_, SSL_CTRL_SET_TLSEXT_SERVERNAME_ARG, 0, chooser);
+}
+
+/// A client that names no host, or an unknown one, gets the first certificate and decides itself
+/// (RFC 6066 3).
+int TlsContext::on_host(SSL* session, int*, void* chooser) {
+  const OpenSslTls* openssl = find_openssl_tls();
+  const char* host = openssl->SSL_get_servername(session, TLSEXT_NAMETYPE_host_name);
+  if (host == nullptr) return SSL_TLSEXT_ERR_NOACK;
+  const TlsContext* chosen = static_cast<ContextChooser*>(chooser)->choose(host);
+  if (chosen == nullptr) return SSL_TLSEXT_ERR_NOACK;
+  openssl->SSL_set_SSL_CTX(session, chosen->context_);
+  return SSL_TLSEXT_ERR_OK;
 }
 
 std::string TlsContext::take_error() {

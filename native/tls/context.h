@@ -21,19 +21,44 @@ class HandshakeObserver {
   ~HandshakeObserver() = default;
 };
 
+/// The choices of the server's owner. The lists are OpenSSL's, empty for its defaults.
+struct TlsSettings {
+  bool has_tls12 = false;
+  std::string groups;
+  /// Of TLS 1.2.
+  std::string ciphers;
+  /// Of TLS 1.3.
+  std::string suites;
+};
+
+class TlsContext;
+
+/// Finds the context with the certificate of a host.
+class ContextChooser {
+ public:
+  /// Null keeps the present one.
+  virtual TlsContext* choose(std::string_view host) = 0;
+
+ protected:
+  ~ContextChooser() = default;
+};
+
 class TlsContext {
  public:
-  explicit TlsContext(const OpenSslTls& functions);
+  TlsContext(const OpenSslTls& functions, const TlsSettings& settings);
   TlsContext(const TlsContext&) = delete;
   TlsContext& operator=(const TlsContext&) = delete;
   ~TlsContext() { openssl_.SSL_CTX_free(context_); }
 
-  /// False if memory ran out.
+  /// False if memory ran out, or OpenSSL does not know a name of the settings.
   [[nodiscard]] bool is_ready() const { return context_ != nullptr; }
 
   /// Sets certificate chain and private key, both PEM. Returns "" or the reason why OpenSSL rejects
   /// them.
   [[nodiscard]] std::string set_certificate(std::string_view chain, std::string_view key);
+
+  /// Asks `chooser` for the context of each client that names a host. It outlives the handshakes.
+  void set_chooser(ContextChooser* chooser);
 
   /// An object for one handshake, which `observer` outlives; null if memory ran out.
   [[nodiscard]] SSL* make_session(HandshakeObserver* observer);
@@ -55,6 +80,8 @@ class TlsContext {
                           const unsigned char* offered,
                           unsigned int offered_size,
                           void* unused);
+  static int on_host(SSL* session, int* alert, void* chooser);
+  [[nodiscard]] bool apply(const TlsSettings& settings);
   [[nodiscard]] std::string take_error();
 
   const OpenSslTls& openssl_;

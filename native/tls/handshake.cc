@@ -2,6 +2,7 @@
 #include "tls/handshake.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/bounds.h"
 
@@ -42,8 +43,10 @@ TlsSuite suite_of(const OpenSslTls& openssl, const SSL* session) {
 
 }  // namespace
 
-TlsHandshake::TlsHandshake(TlsContext* context)
-    : openssl_(context->functions()), session_(context->make_session(this)) {
+TlsHandshake::TlsHandshake(std::shared_ptr<TlsCertificates> certificates)
+    : openssl_(certificates->first()->functions()),
+      certificates_(std::move(certificates)),
+      session_(certificates_->first()->make_session(this)) {
   if (session_ == nullptr) return;
   input_ = openssl_.BIO_new(openssl_.BIO_s_mem());
   output_ = openssl_.BIO_new(openssl_.BIO_s_mem());

@@ -3,9 +3,11 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 
+#include "tls/certificates.h"
 #include "tls/context.h"
 #include "tls/record_layer.h"
 
@@ -21,7 +23,8 @@ enum class HandshakeStatus : uint8_t {
 
 class TlsHandshake final : HandshakeObserver {
  public:
-  explicit TlsHandshake(TlsContext* context);
+  /// Keeps the certificates for as long as it lasts.
+  explicit TlsHandshake(std::shared_ptr<TlsCertificates> certificates);
   TlsHandshake(const TlsHandshake&) = delete;
   TlsHandshake& operator=(const TlsHandshake&) = delete;
   ~TlsHandshake();
@@ -48,6 +51,7 @@ class TlsHandshake final : HandshakeObserver {
   [[nodiscard]] std::string drain(BIO* memory);
 
   const OpenSslTls& openssl_;
+  std::shared_ptr<TlsCertificates> certificates_;
   SSL* session_ = nullptr;
   // The session owns them.
   BIO* input_ = nullptr;

@@ -22,10 +22,16 @@ bool is_ownership(uint64_t value) {
 }
 
 bool are_flags(uint64_t value) {
-  return (value & ~uint64_t{listener_flag::kProxyHeader}) == 0;
+  return (value & ~uint64_t{listener_flag::kProxyHeader | listener_flag::kTls}) == 0;
 }
 
 }  // namespace
+
+bool has_flag(const frame::Configure& configure, uint8_t flag) {
+  const Numbers& flags = configure.listener_flags;
+  return std::any_of(
+      flags.begin(), flags.end(), [flag](uint64_t one) { return (one & flag) != 0; });
+}
 
 bool is_valid(const frame::Configure& configure) {
   const Numbers& listeners = configure.listeners;

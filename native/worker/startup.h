@@ -11,6 +11,9 @@ namespace megacomet::startup {
 /// Whether each field has a value that this worker knows.
 [[nodiscard]] bool is_valid(const frame::Configure& configure);
 
+/// Whether a listener has a flag of listener_flag.
+[[nodiscard]] bool has_flag(const frame::Configure& configure, uint8_t flag);
+
 /// Gives up the privileges that only the manager needs, and makes the kernel prefer this process
 /// when memory runs out.
 void restrict_process();

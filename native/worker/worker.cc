@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -65,6 +66,7 @@ class Worker final : ControlHandler, DrainHandler, MidIterationHandler, SliceSou
   static bool to_presence(Worker& worker, const FrameView& view);
   bool set_comet(frame::Comet rules);
   bool set_limits(const frame::Limits& limits);
+  bool set_tls(const frame::Tls& command);
   bool recount(const frame::Recount& command);
   void configure(const frame::Configure& command);
   bool adjust(const frame::Adjust& command);
@@ -101,8 +103,9 @@ class Worker final : ControlHandler, DrainHandler, MidIterationHandler, SliceSou
   uint64_t descriptor_limit_ = 0;
   uint32_t connections_max_ = 0;
   bool is_configured_ = false;
-  /// Whether connections of a listener begin with a PROXY header, which must arrive in time.
-  bool reads_proxy_headers_ = false;
+  /// Whether connections of a listener begin with a PROXY header or a TLS handshake, which must
+  /// arrive in time.
+  bool has_deadlines_ = false;
   /// Seconds since the start, for deadlines.
   uint16_t now_ = 0;
   int exit_code_ = 0;
@@ -132,6 +135,7 @@ constexpr DispatchTable<Worker> Worker::kCommands({
     {FrameType::kComet, to_worker<&Worker::set_comet>},
     {FrameType::kLimits, to_worker<&Worker::set_limits>},
     {FrameType::kRecount, to_worker<&Worker::recount>},
+    {FrameType::kTls, to_worker<&Worker::set_tls>},
     {FrameType::kAccess, to_hub<&Hub::on_access>},
     {FrameType::kNamespaces, to_hub<&Hub::on_namespaces>},
     {FrameType::kKeysChecked, to_hub<&Hub::on_keys_checked>},
@@ -258,6 +262,14 @@ bool Worker::set_limits(const frame::Limits& limits) {
   return true;
 }
 
+/// The manager has tried the certificates in its own OpenSSL, which is the same.
+bool Worker::set_tls(const frame::Tls& command) {
+  if (is_configured_ && !transport_.tls().is_on()) return false;
+  const std::string reason = transport_.tls().configure(command);
+  if (!reason.empty()) fail(reason.c_str());
+  return true;
+}
+
 bool Worker::recount(const frame::Recount& command) {
   if (!is_configured_) return false;
   limits_.recount(command.tables, &transport_.connections());
@@ -268,7 +280,9 @@ bool Worker::recount(const frame::Recount& command) {
 void Worker::configure(const frame::Configure& command) {
   // A manager that died before this call sends no SIGKILL any more.
   if (!sys::die_with_parent(command.parent)) return leave(0);
-  if (is_configured_ || !startup::is_valid(command)) {
+  const bool has_tls = startup::has_flag(command, listener_flag::kTls);
+  const bool is_valid = startup::is_valid(command) && (!has_tls || transport_.tls().is_on());
+  if (is_configured_ || !is_valid) {
     return fail("invalid Configure frame from the manager");
   }
   startup::restrict_process();
@@ -282,10 +296,7 @@ void Worker::configure(const frame::Configure& command) {
 
   connect_parts(command.slots);
   is_configured_ = true;
-  const Numbers& flags = command.listener_flags;
-  reads_proxy_headers_ = std::any_of(flags.begin(), flags.end(), [](uint64_t one) {
-    return (one & listener_flag::kProxyHeader) != 0;
-  });
+  has_deadlines_ = has_tls || startup::has_flag(command, listener_flag::kProxyHeader);
   (void)adjust({connections_max_, command.idle_timeout_s, command.accept_rate_milli});
   make_listeners(command);
   ev_timer_start(loop_, &heartbeat_);
@@ -329,7 +340,7 @@ bool Worker::adjust(const frame::Adjust& command) {
   admission_.set_limits(std::min(connections_max_, command.connections_max),
                         command.accept_rate_milli);
   transport_.set_idle_timeout(command.idle_timeout_s);
-  sweep_.set_on(hub_.is_on() || command.idle_timeout_s > 0 || reads_proxy_headers_);
+  sweep_.set_on(hub_.is_on() || command.idle_timeout_s > 0 || has_deadlines_);
   return true;
 }
 

@@ -29,7 +29,8 @@ const TYPES = {
   choice: ({ choices }) => quoted([...choices].sort()),
   flag: () => 'boolean',
   integer: ({ word }) => (word ? `number | '${word}'` : 'number'),
-  list: () => 'readonly string[]',
+  list: ({ item }) =>
+    item === 'pem' ? 'Uint8Array | string | readonly (Uint8Array | string)[]' : 'readonly string[]',
   listeners: () => 'boolean | readonly string[]',
   mode: () => 'string',
   namespaces: () => 'Namespaces',

@@ -11,17 +11,15 @@ using namespace megacomet;
 namespace {
 
 struct Server {
-  Server() : layer(*find_openssl_tls()), context(*find_openssl_tls()) {
-    EXPECT(context.set_certificate(test_certificate().chain, test_certificate().key).empty());
-  }
+  Server() : layer(*find_openssl_tls()), certificates(test_certificates({true, "", "", ""})) {}
 
   bool shakes_hands(const TlsClient::Options& options) {
     TlsClient client(options);
-    return shake_hands(&context, &layer, &client).is_done;
+    return shake_hands(certificates, &layer, &client).is_done;
   }
 
   RecordLayer layer;
-  TlsContext context;
+  std::shared_ptr<TlsCertificates> certificates;
 };
 
 }  // namespace
@@ -56,13 +54,13 @@ TEST("plain HTTP and random bytes fail with the first of them") {
   Server server;
   for (const std::string& bytes :
        {std::string("GET / HTTP/1.1\r\n\r\n"), std::string(64, '\xff')}) {
-    TlsHandshake handshake(&server.context);
+    TlsHandshake handshake(server.certificates);
     EXPECT(handshake.feed(openssl_bytes(bytes), bytes.size()) == HandshakeStatus::kFailed);
   }
 }
 
 TEST("a certificate and a key that do not match are rejected with a reason") {
-  TlsContext context(*find_openssl_tls());
+  TlsContext context(*find_openssl_tls(), {});
   const TestCertificate& certificate = test_certificate();
   EXPECT(!context.set_certificate(certificate.chain, "no key").empty());
   EXPECT(!context.set_certificate("no certificate", certificate.key).empty());

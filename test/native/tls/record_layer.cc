@@ -52,10 +52,9 @@ struct World {
   explicit World(const char* suite = kSuites[0],
                  std::string_view early = {},
                  size_t piece = 100'000)
-      : layer(*find_openssl_tls()), context(*find_openssl_tls()), client({suite}) {
-    EXPECT(layer.is_ready() && context.is_ready());
-    EXPECT(context.set_certificate(test_certificate().chain, test_certificate().key).empty());
-    detached = shake_hands(&context, &layer, &client, early, piece);
+      : layer(*find_openssl_tls()), client({suite}) {
+    EXPECT(layer.is_ready());
+    detached = shake_hands(test_certificates(), &layer, &client, early, piece);
     EXPECT(detached.is_done);
   }
 
@@ -98,7 +97,6 @@ struct World {
   }
 
   RecordLayer layer;
-  TlsContext context;
   TlsClient client;
   Detached detached;
   uint64_t forged_number = 0;

@@ -117,13 +117,20 @@ bool TlsClient::has_close_notify() const {
   return (client_functions().SSL_get_shutdown(session_) & SSL_RECEIVED_SHUTDOWN) != 0;
 }
 
-Detached shake_hands(TlsContext* context,
+std::shared_ptr<TlsCertificates> test_certificates(const TlsSettings& settings) {
+  const TestCertificate& certificate = test_certificate();
+  auto certificates = std::make_shared<TlsCertificates>(*find_openssl_tls());
+  EXPECT(certificates->add(certificate.chain, certificate.key, settings).empty());
+  return certificates;
+}
+
+Detached shake_hands(const std::shared_ptr<TlsCertificates>& certificates,
                      RecordLayer* layer,
                      TlsClient* client,
                      std::string_view early,
                      size_t piece) {
   Detached detached;
-  TlsHandshake handshake(context);
+  TlsHandshake handshake(certificates);
   for (int round = 0; round < 8; ++round) {
     if (client->shake() && !early.empty()) {
       client->write(early);

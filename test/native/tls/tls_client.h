@@ -1,9 +1,11 @@
 // A TLS client by OpenSSL over memory, and a certificate for the server that it talks to.
 #pragma once
 
+#include <memory>
 #include <string>
 #include <string_view>
 
+#include "tls/certificates.h"
 #include "tls/context.h"
 #include "tls/handshake.h"
 #include "tls/record_layer.h"
@@ -16,6 +18,10 @@ struct TestCertificate {
 
 /// Made once for each process.
 const TestCertificate& test_certificate();
+
+/// It alone, for a server with these settings.
+std::shared_ptr<megacomet::TlsCertificates> test_certificates(
+    const megacomet::TlsSettings& settings = {});
 
 class TlsClient {
  public:
@@ -62,7 +68,7 @@ struct Detached {
 };
 
 /// Does a whole handshake, in pieces of `piece` bytes. The client says `early` with its Finished.
-Detached shake_hands(megacomet::TlsContext* context,
+Detached shake_hands(const std::shared_ptr<megacomet::TlsCertificates>& certificates,
                      megacomet::RecordLayer* layer,
                      TlsClient* client,
                      std::string_view early = {},

@@ -21,9 +21,11 @@ namespace {
 struct SealedWorld : unit::World {
   SealedWorld() {
     transport->input_budget().set_bytes_max(size_t{1} << 20U);
-    EXPECT(transport->tls().start(unit_capacity()).empty());
-    const TestCertificate& certificate = test_certificate();
-    EXPECT(transport->tls().set_certificate(certificate.chain, certificate.key).empty());
+    frame::Tls command;
+    command.chains = {test_certificate().chain};
+    command.keys = {test_certificate().key};
+    EXPECT(transport->tls().configure(command).empty());
+    EXPECT(transport->tls().reserve(unit_capacity()));
   }
 
   static uint32_t unit_capacity() { return 4096; }

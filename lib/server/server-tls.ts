@@ -1,0 +1,49 @@
+// The certificates of a server while it runs.
+import type { Frames } from '../ipc/frames.js';
+import { readTls, type TlsRules, type TlsSettings } from '../tls/tls-rules.js';
+
+export class ServerTls {
+  readonly #settings: TlsSettings;
+  readonly #onChange: (frame: Frames['Tls']) => void;
+  #rules: TlsRules;
+
+  private constructor(
+    settings: TlsSettings,
+    rules: TlsRules,
+    onChange: (frame: Frames['Tls']) => void,
+  ) {
+    this.#settings = settings;
+    this.#rules = rules;
+    this.#onChange = onChange;
+  }
+
+  /**
+   * Reads the certificates. Undefined without TLS.
+   *
+   * @param onChange - Gets the frame for the workers after each reload.
+   * @throws MegacometError `ERR_OPTION_INVALID`.
+   */
+  static read(
+    settings: TlsSettings,
+    onChange: (frame: Frames['Tls']) => void,
+  ): ServerTls | undefined {
+    const rules = readTls(settings, Date.now());
+    return rules === null ? undefined : new ServerTls(settings, rules, onChange);
+  }
+
+  get frame(): Frames['Tls'] {
+    return this.#rules.frame;
+  }
+
+  /**
+   * Reads the files again. After an error the old certificates stay.
+   *
+   * @throws MegacometError `ERR_OPTION_INVALID`.
+   */
+  reload(): void {
+    const rules = readTls(this.#settings, Date.now());
+    if (rules === null) return;
+    this.#rules = rules;
+    this.#onChange(rules.frame);
+  }
+}
