@@ -102,7 +102,9 @@ export function parseAddress(label: string, text: unknown, takesUnix = true): Ad
  */
 export function parseListenAddress(label: string, text: unknown): Address {
   if (typeof text !== 'string' || !text.startsWith('tls:')) return parseAddress(label, text);
-  return { ...parseAddress(label, text.slice(4), false), isTls: true };
+  const rest = text.slice(4);
+  if (rest.startsWith('unix:')) throw invalidValue(label, text, 'an address that can have TLS');
+  return { ...parseAddress(label, rest), isTls: true };
 }
 
 /**

@@ -313,9 +313,9 @@ bool handle_decided(Services& services,
   }
   if (decision.action == HookAction::kRefresh) {
     ClientCommand lost;
-    const TokenFault fault =
+    const TokenFault unfit =
         services.access->refresh_as(connection, decision.answer, &lost.channels);
-    return end_refresh(services, connection, *command, fault, lost);
+    return end_refresh(services, connection, *command, unfit, lost);
   }
   command->admitted = decision.channels;
   return dispatch(services, connection, *command);

@@ -98,7 +98,7 @@ t.test('a mistake in a certificate is named before anything starts', async (t) =
   const old = write('old.crt', AUTHORITY.certify(undefined, Date.now() - 1000).cert);
   const reversed = write('reversed.crt', AUTHORITY.cert + good.cert);
   const rows: readonly (readonly [args: readonly string[], rule: RegExp])[] = [
-    [['--tls-cert', cert], /--tls-cert: \S+ needs --tls-key/],
+    [['--tls-cert', cert], /--tls-cert: needs --tls-key/],
     [['--tls-key', key], /--tls-key: needs --tls-cert/],
     [
       ['--tls-cert', cert, '--tls-key', other],
@@ -112,7 +112,7 @@ t.test('a mistake in a certificate is named before anything starts', async (t) =
     [['--tls-cert', join(folder, 'text'), '--tls-key', key], /text has no certificate as PEM/],
     [['--tls-cert', cert, '--tls-key', cert], /tls-key: \S+0\.crt has no private key as PEM/],
     [['--tls-cert', join(folder, 'none'), '--tls-key', key], /none cannot be read \(ENOENT\)/],
-    [['--tls-cert', cert, '--tls-key', `${key},${key}`], /1 certificates and 2 keys/],
+    [['--tls-cert', cert, '--tls-key', key, '--tls-key', key], /1 certificates and 2 keys/],
     [
       ['--tls-cert', cert, '--tls-key', key, '--tls-groups', 'X25519:P-1'],
       /tls-groups: OpenSSL rejects X25519:P-1/,
@@ -126,7 +126,7 @@ t.test('a mistake in a certificate is named before anything starts', async (t) =
       /tls-cert: needs --listen tls:HOST:PORT/,
     ],
     [['--listen', 'tls:127.0.0.1:0'], /listen: tls:127\.0\.0\.1:0 needs --tls-cert/],
-    [['--listen', 'tls:unix:/x'], /--listen: "tls:unix:\/x" is not/],
+    [['--listen', 'tls:unix:/x'], /--listen: "tls:unix:\/x" is not an address that can have TLS/],
   ];
   for (const [args, rule] of rows) {
     const { code, stderr } = await run(['serve', ...args]);
