@@ -44,7 +44,7 @@ function splitCiphers(list: string): { readonly suites: string; readonly ciphers
   return { suites: suites.join(':'), ciphers: ciphers.join(':') };
 }
 
-/** Lets OpenSSL of this process, which is that of the workers, say what it rejects. */
+/** Tries the options in OpenSSL of this process, which is that of the workers. */
 function tryContext(settings: TlsSettings, certificate: Certificate): void {
   const { tlsGroups, tlsCiphers, tlsMinVersion } = settings;
   const attempts = [
