@@ -12,6 +12,7 @@
   X(PEM_write_bio_PrivateKey)   \
   X(PEM_write_bio_X509)         \
   X(SSL_CTX_set_ciphersuites)   \
+  X(SSL_get1_peer_certificate)  \
   X(SSL_get_shutdown)           \
   X(SSL_key_update)             \
   X(SSL_read)                   \
@@ -21,6 +22,7 @@
   X(SSL_write)                  \
   X(TLS_client_method)          \
   X(X509_NAME_add_entry_by_txt) \
+  X(X509_NAME_oneline)          \
   X(X509_get_serialNumber)      \
   X(X509_get_subject_name)      \
   X(X509_getm_notAfter)         \

@@ -24,7 +24,9 @@ std::string drain(BIO* memory) {
   return bytes;
 }
 
-TestCertificate make_certificate() {
+}  // namespace
+
+TestCertificate make_test_certificate(const std::string& host) {
   const ClientFunctions& make = client_functions();
   EVP_PKEY* key = make.EVP_PKEY_Q_keygen(nullptr, nullptr, "EC", "P-256");
   X509* certificate = make.X509_new();
@@ -33,8 +35,8 @@ TestCertificate make_certificate() {
   make.X509_gmtime_adj(make.X509_getm_notAfter(certificate), 86'400);
   make.X509_set_pubkey(certificate, key);
   X509_NAME* name = make.X509_get_subject_name(certificate);
-  const auto* host = reinterpret_cast<const unsigned char*>("localhost");
-  make.X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, host, -1, -1, 0);
+  const uint8_t* text_of_host = openssl_bytes(host);
+  make.X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, text_of_host, -1, -1, 0);
   make.X509_set_issuer_name(certificate, name);
   make.X509_sign(certificate, key, find_openssl()->EVP_sha256());
   BIO* text = openssl().BIO_new(openssl().BIO_s_mem());
@@ -49,10 +51,8 @@ TestCertificate make_certificate() {
   return made;
 }
 
-}  // namespace
-
 const TestCertificate& test_certificate() {
-  static const TestCertificate kMade = make_certificate();
+  static const TestCertificate kMade = make_test_certificate("localhost");
   return kMade;
 }
 
@@ -65,6 +65,11 @@ TlsClient::TlsClient(const Options& options)
   output_ = openssl().BIO_new(openssl().BIO_s_mem());
   openssl().SSL_set_bio(session_, input_, output_);
   client_functions().SSL_set_connect_state(session_);
+  if (!options.host.empty()) {
+    std::string host = options.host;
+    openssl().SSL_ctrl(
+        session_, SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name, host.data());
+  }
   if (options.protocols.empty()) return;
   client_functions().SSL_set_alpn_protos(session_,
                                          openssl_bytes(options.protocols),
@@ -115,6 +120,16 @@ void TlsClient::shut_down() {
 
 bool TlsClient::has_close_notify() const {
   return (client_functions().SSL_get_shutdown(session_) & SSL_RECEIVED_SHUTDOWN) != 0;
+}
+
+std::string TlsClient::shown_host() const {
+  X509* certificate = client_functions().SSL_get1_peer_certificate(session_);
+  if (certificate == nullptr) return "";
+  char text[256] = {};
+  client_functions().X509_NAME_oneline(
+      client_functions().X509_get_subject_name(certificate), text, sizeof text);
+  openssl().X509_free(certificate);
+  return std::string(text).substr(std::string_view("/CN=").size());
 }
 
 std::shared_ptr<TlsCertificates> test_certificates(const TlsSettings& settings) {

@@ -16,7 +16,10 @@ struct TestCertificate {
   std::string key;
 };
 
-/// Made once for each process.
+/// Makes one for a host.
+TestCertificate make_test_certificate(const std::string& host);
+
+/// Of localhost, made once for each process.
 const TestCertificate& test_certificate();
 
 /// It alone, for a server with these settings.
@@ -30,6 +33,8 @@ class TlsClient {
     int version_max = TLS1_3_VERSION;
     /// ALPN as it stands in the handshake.
     std::string_view protocols;
+    /// The host that it asks for (SNI), none if it is empty.
+    std::string host{};
   };
 
   explicit TlsClient(const Options& options);
@@ -51,6 +56,8 @@ class TlsClient {
   void update_keys(bool is_requested);
   void shut_down();
   [[nodiscard]] bool has_close_notify() const;
+  /// The host of the certificate that the server showed, empty before.
+  [[nodiscard]] std::string shown_host() const;
 
  private:
   SSL_CTX* context_;
