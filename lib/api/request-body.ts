@@ -112,25 +112,39 @@ export function isCutOff(request: IncomingMessage): boolean {
   return cutOff.has(request);
 }
 
+/** Whether the rest of a rejected body is short, so that the connection can serve the next request. */
+export function isRestShort({ complete, headers }: IncomingMessage): boolean {
+  const { 'content-length': length, 'transfer-encoding': coding } = headers;
+  return complete || (coding === undefined && Number(length ?? 0) <= DISCARD_BYTES_MAX);
+}
+
 /**
  * Reads and ignores more of a rejected body: a close at once would reset the connection, and its
  * sender might miss the answer. A sender that goes on is not read any more, and cut off later.
+ *
+ * @param onEnd - After the last byte.
  */
-export function discard(request: IncomingMessage, bytesMax = DISCARD_BYTES_MAX): void {
+export function discard(
+  request: IncomingMessage,
+  bytesMax = DISCARD_BYTES_MAX,
+  onEnd?: () => void,
+): void {
   let bytes = 0;
-  request.on('error', () => undefined);
+  const cutOffSender = (): void => {
+    cutOff.add(request);
+    request.destroy();
+  };
   const skip = (chunk: Buffer): void => {
     bytes += chunk.length;
     if (bytes <= bytesMax) return;
     request.off('data', skip).pause();
-    const timer = setTimeout(() => {
-      cutOff.add(request);
-      request.destroy();
-    }, LINGER_MS);
+    const timer = setTimeout(cutOffSender, LINGER_MS);
     request.once('close', () => {
       clearTimeout(timer);
     });
   };
+  request.on('error', () => undefined);
+  if (onEnd !== undefined) request.once('end', onEnd);
   request.on('data', skip).resume();
 }
 

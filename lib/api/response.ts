@@ -2,7 +2,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 
 import { JSON_TYPE } from './endpoints.js';
-import { discard, type Rejection } from './request-body.js';
+import { discard, isRestShort, type Rejection } from './request-body.js';
 
 /** The bytes of a text. Clients that do not read share those of one rendering. */
 export function bytesOf(text: string): Buffer {
@@ -31,8 +31,19 @@ export function reject(
     response.destroy();
     return;
   }
-  // Not closed at once: the reset would destroy the answer before the client reads it.
-  if (!request.complete) discard(request);
   for (const [name, value] of Object.entries(headers)) response.setHeader(name, value);
-  respond(response, status, body);
+  if (isRestShort(request) || response.hasHeader('Connection')) {
+    if (!request.complete) discard(request);
+    respond(response, status, body);
+    return;
+  }
+  // Some clients send the next request behind a body that is not read to its end.
+  response.setHeader('Connection', 'close');
+  const bytes = bytesOf(body);
+  response.writeHead(status, { 'Content-Type': JSON_TYPE, 'Content-Length': bytes.length });
+  // Node closes after the end, and the reset would destroy the answer before the client reads it.
+  response.write(bytes);
+  discard(request, undefined, () => {
+    response.end();
+  });
 }
