@@ -1,6 +1,4 @@
 // Clients with IPv6 addresses of their own, in a network namespace: those of one /64 are one client.
-import { fileURLToPath } from 'node:url';
-
 import t, { type Test } from 'tap';
 
 import {
@@ -12,10 +10,8 @@ import {
 } from '../support/address-peer.js';
 import { startComet, type World } from '../support/comet-world.js';
 import { command, until } from '../support/helpers.js';
+import { isInNamespace, runInNamespace } from '../support/own-namespace.js';
 import { recordedLog } from '../support/recorded-log.js';
-import { without } from '../support/requirements.js';
-
-const INSIDE = 'TEST_IN_NAMESPACE';
 
 /** Of two networks that differ in their last bit. */
 const NETWORK = ['2001:db8:0:6::1', '2001:db8:0:6::2', '2001:db8:0:6:ffff:ffff:ffff:ffff'] as const;
@@ -66,11 +62,8 @@ async function check(t: Test, transport: Transport): Promise<void> {
   t.equal(totalOf(world, 'limitedConnectionsTotal'), 12);
 }
 
-if (process.env[INSIDE] === undefined) {
-  const skip = without('namespaces', 'ip');
-  const env = { ...process.env, [INSIDE]: 'yes' };
-  const args = ['--net', process.execPath, ...process.execArgv, fileURLToPath(import.meta.url)];
-  void t.spawn('unshare', args, { env, skip }, 'in its own network namespace');
+if (!isInNamespace()) {
+  runInNamespace(t, import.meta.url);
 } else {
   command('ip', 'link', 'set', 'lo', 'up');
   for (const address of [...NETWORK, ...NEIGHBOUR]) {

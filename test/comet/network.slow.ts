@@ -5,7 +5,6 @@ import { spawn } from 'node:child_process';
 import { createConnection, createServer, type AddressInfo, type Socket } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 
 import t, { type Test } from 'tap';
 
@@ -22,11 +21,10 @@ import {
 } from '../support/comet-world.js';
 import { command, compile, connect, Injection, noTracing, until } from '../support/helpers.js';
 import { seededRandom } from '../support/random.js';
+import { isInNamespace, runInNamespace } from '../support/own-namespace.js';
 import { without } from '../support/requirements.js';
 
-const INSIDE = 'TEST_IN_NAMESPACE';
-const isInside = process.env[INSIDE] !== undefined;
-const skip = without('namespaces', 'ip', 'ss', 'tc', 'nft');
+const isInside = isInNamespace();
 
 if (isInside) {
   command('ip', 'link', 'set', 'lo', 'up');
@@ -34,10 +32,7 @@ if (isInside) {
   command('nft', 'add chain inet test in { type filter hook input priority 0; }');
   command('nft', 'add chain inet test out { type filter hook output priority 0; }');
 } else {
-  const file = fileURLToPath(import.meta.url);
-  const env = { ...process.env, [INSIDE]: 'yes' };
-  const args = ['--net', process.execPath, ...process.execArgv, file];
-  void t.spawn('unshare', args, { env, skip }, 'in its own network namespace');
+  runInNamespace(t, import.meta.url, 'ss', 'tc', 'nft');
 }
 
 /** A test that runs only inside the namespace. */
