@@ -64,6 +64,8 @@ class ConnectionOwner {
   /// Gives bytes of a peer to its TLS handshake. When that is done, the connection begins the
   /// protocol of its `mode`, and everything that it sends and receives is sealed.
   virtual void shake(Connection* connection, const uint8_t* bytes, size_t size) = 0;
+  /// Whether the peer has sent bytes of its handshake before.
+  [[nodiscard]] virtual bool is_shaking(const Connection& connection) const = 0;
 
   /// Hands kept bytes to the connection's protocol, as if they had arrived now.
   virtual void feed(Connection* connection, std::string bytes) = 0;

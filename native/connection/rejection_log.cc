@@ -36,10 +36,12 @@ void RejectionLog::note_origin(std::string_view origin) {
   origins_.write(LogLevel::kInfo, line.c_str());
 }
 
-void RejectionLog::note_protocol(std::string_view protocol) {
+void RejectionLog::note_protocol(ForeignProtocol protocol) {
   counters_->add(Counter::kForeignProtocolTotal);
+  if (protocol == ForeignProtocol::kTls) counters_->add(Counter::kTlsAtPlainTotal);
+  if (protocol == ForeignProtocol::kHttpAtTls) counters_->add(Counter::kPlainAtTlsTotal);
   if (!protocols_.is_due()) return;
-  const std::string line = std::string("a peer spoke another protocol: ").append(protocol);
+  const std::string line = std::string("a peer spoke another protocol: ").append(name_of(protocol));
   protocols_.write(LogLevel::kInfo, line.c_str());
 }
 

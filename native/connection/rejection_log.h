@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <string_view>
 
+#include "codec/foreign_protocol.h"
 #include "connection/rare_log.h"
 #include "ipc/control.h"
 #include "ipc/segment.h"
@@ -19,8 +20,8 @@ class RejectionLog {
 
   /// A page of an origin that --origin does not list sent a request.
   void note_origin(std::string_view origin);
-  /// A peer spoke another protocol, which `protocol` names.
-  void note_protocol(std::string_view protocol);
+  /// A peer spoke another protocol.
+  void note_protocol(ForeignProtocol protocol);
   /// A request was rejected with this code. One alone is not logged: anybody scans an open port.
   void note_request(uint16_t code, std::string_view sentence, std::string_view path);
 

@@ -47,6 +47,11 @@ class TlsConnections {
     return handshakes_.count(connection.fd()) != 0;
   }
 
+  [[nodiscard]] bool is_shaking(const Connection& connection) const {
+    const auto found = handshakes_.find(connection.fd());
+    return found != handshakes_.end() && found->second != nullptr;
+  }
+
   /// Whether the peer may begin its handshake, or has begun it: each takes up to 62 kB of memory.
   /// If not, take_waiting() gives its name later.
   [[nodiscard]] bool may_shake(const Connection& connection);

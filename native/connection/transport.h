@@ -120,6 +120,9 @@ class Transport final : public ConnectionOwner {
                                 std::string* kept) override;
   void begin(Connection* connection, uint8_t protocol) override;
   void shake(Connection* connection, const uint8_t* bytes, size_t size) override;
+  [[nodiscard]] bool is_shaking(const Connection& connection) const override {
+    return tls_.is_shaking(connection);
+  }
   void feed(Connection* connection, std::string bytes) override;
 
   [[nodiscard]] const Protocol& protocol_of(const Connection& connection) const {

@@ -78,7 +78,7 @@ enum class CounterKind : uint8_t { kTotal, kGauge };
     "Closed because a TLS handshake failed or was late, or a record broke a rule.")               \
   X(kTlsHandshakesTotal, "tls_handshakes_total", kTotal, "TLS handshakes that were completed.")   \
   X(kTlsHandshakesFailedTotal, "tls_handshakes_failed_total", kTotal,                             \
-    "TLS handshakes that failed: another protocol, no common version or suite, or a bad peer.")   \
+    "TLS handshakes that failed: no common version or suite, or a bad peer.")                     \
   X(kTlsHandshakes, "tls_handshakes", kGauge,                                                     \
     "TLS handshakes under way; at 512 in a worker further peers wait.")                           \
   X(kTlsRecordsRejectedTotal, "tls_records_rejected_total", kTotal,                               \
@@ -167,6 +167,10 @@ enum class CounterKind : uint8_t { kTotal, kGauge };
     "Requests of pages whose origin --origin does not list. Browsers hide the responses.")        \
   X(kForeignProtocolTotal, "foreign_protocol_total", kTotal,                                      \
     "Peers that spoke another protocol, such as TLS. Look for a wrong URL or port.")              \
+  X(kTlsAtPlainTotal, "tls_at_plain_total", kTotal,                                               \
+    "Of those, TLS at an address without it. Look for https or wss in a URL, or add --tls-cert.") \
+  X(kPlainAtTlsTotal, "plain_at_tls_total", kTotal,                                               \
+    "Of those, HTTP at an address with TLS, answered with 400. Look for http or ws in a URL.")    \
   X(kPresenceRequestsTotal, "presence_requests_total", kTotal,                                    \
     "Presence commands of WebSocket clients that their grants allow.")                            \
   X(kHistoryRequestsTotal, "history_requests_total", kTotal,                                      \

@@ -12,8 +12,8 @@ namespace megacomet {
 namespace {
 
 void on_bytes(Services& services, Connection* connection, uint8_t* bytes, size_t size) {
-  const std::string_view foreign = foreign_at_echo({reinterpret_cast<const char*>(bytes), size});
-  if (!foreign.empty()) services.rejections->note_protocol(foreign);
+  const ForeignProtocol foreign = foreign_at_echo({reinterpret_cast<const char*>(bytes), size});
+  if (foreign != ForeignProtocol::kNone) services.rejections->note_protocol(foreign);
   // Counted first: sending may close the connection.
   services.counters->add(Counter::kEchoedTotal);
   services.sender->send_copy(connection, bytes, size);

@@ -386,8 +386,8 @@ void reject_head(Services& services,
                  Connection* connection,
                  const HeadResult& result,
                  std::string_view bytes) {
-  const std::string_view foreign = foreign_protocol(bytes);
-  if (!foreign.empty()) services.rejections->note_protocol(foreign);
+  const ForeignProtocol foreign = foreign_protocol(bytes);
+  if (foreign != ForeignProtocol::kNone) services.rejections->note_protocol(foreign);
   AnswerOptions options;
   options.origin = allowed_origin_in(services, bytes);
   options.keeps_alive = false;

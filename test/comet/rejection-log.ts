@@ -95,7 +95,7 @@ t.test('another protocol on the port is named', async (t) => {
     [COMET, CLIENT_HELLO, /^a peer spoke another protocol: TLS, but this port is plain/],
     [COMET, 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', /another protocol: HTTP\/2 without TLS/],
     [COMET, 'PROXY TCP4 10.0.0.1 10.0.0.2 1 2\r\n', /another protocol: a PROXY protocol header/],
-    [COMET, Buffer.of(0, 1, 2, 3, 0xff), /another protocol: binary data that are not HTTP/],
+    [COMET, Buffer.of(0, 1, 2, 3, 0xff), /another protocol: binary data of an unknown protocol/],
     [
       ARGS,
       'GET / HTTP/1.1\r\nHost: localhost\r\n\r\n',

@@ -5,20 +5,10 @@ import { join } from 'node:path';
 import { connect, type ConnectionOptions, type TLSSocket } from 'node:tls';
 import t from 'tap';
 
-import { Authority, type ServerCertificate } from '../support/certificates.js';
+import { Authority, filesOf } from '../support/certificates.js';
 import { run, TestServer, until } from '../support/helpers.js';
 
 const AUTHORITY = new Authority();
-
-/** The arguments for certificates, which are written to files. */
-function filesOf(folder: string, ...certificates: readonly ServerCertificate[]): string[] {
-  return certificates.flatMap(({ cert, key }, index) => {
-    const [certFile, keyFile] = [join(folder, `${index}.crt`), join(folder, `${index}.key`)];
-    writeFileSync(certFile, cert);
-    writeFileSync(keyFile, key, { mode: 0o600 });
-    return ['--tls-cert', certFile, '--tls-key', keyFile];
-  });
-}
 
 async function secure(port: number, options: ConnectionOptions = {}): Promise<TLSSocket> {
   const socket = connect({ host: '127.0.0.1', port, ca: AUTHORITY.cert, ...options });

@@ -1,5 +1,7 @@
 // Certificates of an authority of a test (X.509, RFC 5280), made without a tool.
 import { generateKeyPairSync, sign, type KeyObject } from 'node:crypto';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 
 const DAY_MS = 86_400_000;
 
@@ -75,6 +77,16 @@ function certificate({ issuer, subject, publicKey, endsAtMs, extension }: Conten
 export interface ServerCertificate {
   readonly cert: string;
   readonly key: string;
+}
+
+/** The arguments of a server for certificates, which are written to files of the folder. */
+export function filesOf(folder: string, ...certificates: readonly ServerCertificate[]): string[] {
+  return certificates.flatMap(({ cert, key }, index) => {
+    const [certFile, keyFile] = [join(folder, `${index}.crt`), join(folder, `${index}.key`)];
+    writeFileSync(certFile, cert);
+    writeFileSync(keyFile, key, { mode: 0o600 });
+    return ['--tls-cert', certFile, '--tls-key', keyFile];
+  });
 }
 
 /** An authority that no machine trusts by itself. */

@@ -56,6 +56,7 @@ class FakeOwner final : public ConnectionOwner {
     return true;
   }
   void shake(Connection*, const uint8_t*, size_t) override {}
+  [[nodiscard]] bool is_shaking(const Connection&) const override { return false; }
   void feed(Connection*, std::string bytes) override { fed += bytes; }
 
   /// Adds an open connection. A blocked one has no session here, only the flag.

@@ -8,6 +8,7 @@
 
 #include <sys/socket.h>
 
+#include "connection/rejection_log.h"
 #include "connection/sweep.h"
 #include "support/fixture.h"
 #include "support/unit.h"
@@ -20,6 +21,7 @@ namespace {
 
 struct SealedWorld : unit::World {
   SealedWorld() {
+    transport->services().rejections = &rejections;
     transport->input_budget().set_bytes_max(size_t{1} << 20U);
     frame::Tls command;
     command.chains = {test_certificate().chain};
@@ -30,6 +32,10 @@ struct SealedWorld : unit::World {
 
   static uint32_t unit_capacity() { return 4096; }
 
+  unit::ControlPeer manager;
+  unit::DeafHandler handler;
+  Control control{loop.get(), &handler};
+  RejectionLog rejections{&control, &counters};
   ListeningSocket listener;
 };
 
@@ -166,13 +172,45 @@ TEST("an altered record ends the connection with an alert and a counter") {
   EXPECT_EQUAL(peer.socket->read_now().size(), 24U);
 }
 
-TEST("plain HTTP at a listener with TLS fails its handshake, and others go on") {
+TEST("plain HTTP at a listener with TLS is answered with 400, and others go on") {
   SealedWorld world;
   Peer peer(&world);
-  const auto plain = world.register_one(world.listener, true);
-  plain->write("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
-  EXPECT(world.reaches(Counter::kTlsHandshakesFailedTotal, 1));
+  const std::vector<std::string> requests = {
+      "GET / HTTP/1.1\r\nHost: a\r\n\r\n", "OPTIONS * HTTP/1.1\r\n\r\n", "P", "CONNECT a:1"};
+  for (const std::string& request : requests) {
+    const auto plain = world.register_one(world.listener, true);
+    plain->write(request);
+    std::string answer;
+    EXPECT(unit::run_until(world.loop.get(), [&] {
+      answer += plain->read_now();
+      return plain->has_end();
+    }));
+    EXPECT(answer.find("HTTP/1.1 400 Bad Request\r\n") == 0);
+    EXPECT(answer.find("\r\nConnection: close\r\n") != std::string::npos);
+    EXPECT(answer.find("this port speaks TLS; use https or wss") != std::string::npos);
+  }
+  EXPECT_EQUAL(world.count(Counter::kPlainAtTlsTotal), requests.size());
+  EXPECT_EQUAL(world.count(Counter::kForeignProtocolTotal), requests.size());
+  EXPECT_EQUAL(world.count(Counter::kClosedRejectedTotal), requests.size());
+  EXPECT_EQUAL(world.count(Counter::kTlsHandshakesFailedTotal), 0U);
   EXPECT(peer.shakes_hands());
+}
+
+TEST("other bytes at a listener with TLS close the connection without an answer") {
+  SealedWorld world;
+  const std::vector<std::string> beginnings = {"SSH-2.0-x\r\n",
+                                               "PROXY TCP4 10.0.0.1 10.0.0.2 1 2\r\n",
+                                               "get / http/1.1\r\n",
+                                               std::string("\0\1\2", 3),
+                                               "\xff"};
+  for (const std::string& bytes : beginnings) {
+    const auto stranger = world.register_one(world.listener, true);
+    stranger->write(bytes);
+    EXPECT(unit::run_until(world.loop.get(), [&] { return stranger->has_end(); }));
+  }
+  EXPECT_EQUAL(world.count(Counter::kClosedTlsTotal), beginnings.size());
+  EXPECT_EQUAL(world.count(Counter::kForeignProtocolTotal), beginnings.size());
+  EXPECT_EQUAL(world.count(Counter::kPlainAtTlsTotal), 0U);
 }
 
 TEST("a peer that says nothing has no handshake, and closes at the deadline") {
