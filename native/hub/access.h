@@ -1,24 +1,21 @@
-// Tokens, grants and expiry of the clients of one worker. The manager sends the keys; no token
-// waits for it.
+// The identities of the clients of one worker: gives, changes and ends them. Tokens are verified
+// with the manager's keys; no token waits for the manager.
 #pragma once
 
 #include <cstdint>
-#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "auth/authenticator.h"
-#include "auth/grants.h"
 #include "auth/known_tokens.h"
 #include "auth/principals.h"
-#include "auth/revocations.h"
 #include "auth/token.h"
-#include "auth/url_keys.h"
 #include "base/random.h"
 #include "connection/client_limits.h"
 #include "connection/services.h"
-#include "hub/unknown_keys.h"
+#include "hub/permissions.h"
+#include "hub/token_expiry.h"
+#include "hub/token_verifier.h"
 #include "ipc/control.h"
 #include "ipc/frames.h"
 #include "ipc/segment.h"
@@ -40,7 +37,7 @@ class Access final : public AccessService {
     Random* random;
     ClientLimits* limits;
   };
-  explicit Access(const Parts& parts) : parts_(parts), unknown_keys_(parts.control) {}
+  explicit Access(const Parts& parts);
   Access(const Access&) = delete;
   Access& operator=(const Access&) = delete;
   ~Access() = default;
@@ -58,7 +55,7 @@ class Access final : public AccessService {
   /// Ends the connections of revoked tokens, and rejects those tokens from now on.
   void revoke(const frame::Revoke& order);
   /// An application names users too.
-  void set_hook() { has_hook_ = true; }
+  void set_hook();
 
   /// Disconnects all connections of a user.
   void disconnect_user(const frame::DisconnectUser& order);
@@ -112,57 +109,36 @@ class Access final : public AccessService {
   [[nodiscard]] bool is_by_decision(Connection* connection) override;
   void append_channels(Connection* connection, std::vector<std::string>* channels) override;
   void forget(Connection* connection) override;
-  [[nodiscard]] bool allows(Connection* connection, Action action, std::string_view name) override;
-  [[nodiscard]] ClientPublish client_publish(std::string_view channel) override;
+  [[nodiscard]] bool allows(Connection* connection, Action action, std::string_view name) override {
+    return permissions_.allows(*connection, action, name);
+  }
+  [[nodiscard]] ClientPublish client_publish(std::string_view channel) override {
+    return permissions_.client_publish(channel);
+  }
   [[nodiscard]] bool has_identity(Connection* connection) override {
     return is_on_ && principals_.has(connection->fd());
   }
   [[nodiscard]] std::string_view user(Connection* connection) override;
   [[nodiscard]] uint32_t ends_in_s(Connection* connection) override;
-  [[nodiscard]] bool takes_tokens() const override { return authenticator_ != nullptr; }
-  [[nodiscard]] bool takes_signed_urls() const override { return url_keys_ != nullptr; }
+  [[nodiscard]] bool takes_tokens() const override { return verifier_.takes_tokens(); }
+  [[nodiscard]] bool takes_signed_urls() const override { return verifier_.takes_signed_urls(); }
   [[nodiscard]] bool has_signed_mailboxes() const override { return has_signed_mailboxes_; }
   [[nodiscard]] std::string_view cookie_name() const override { return cookie_name_; }
 
  private:
-  [[nodiscard]] bool set_url_keys(const frame::Access& settings);
-  [[nodiscard]] TokenFault verify(std::string_view token, uint64_t now_s, Claims* out);
-  [[nodiscard]] TokenFault verify_connection_token(std::string_view token,
-                                                   uint64_t now_s,
-                                                   Claims* out);
   TokenFault count(TokenFault fault);
-  [[nodiscard]] TokenFault recognize(std::string_view token, uint64_t now_s, KnownToken* out);
-  [[nodiscard]] bool is_granted(Connection* connection, Action action, std::string_view name);
-  template <typename Test>
-  [[nodiscard]] bool holds(std::string_view name, Test test) const;
-  [[nodiscard]] bool may_see_presence(Connection* connection, std::string_view name);
-  [[nodiscard]] bool may_read_history(Connection* connection, std::string_view name);
-  [[nodiscard]] bool is_named_public(std::string_view name) const;
-  [[nodiscard]] bool is_public(std::string_view name) const;
-  [[nodiscard]] bool is_public(std::string_view name, const NamespaceRules& rules) const;
-  [[nodiscard]] bool may_publish(Connection* connection, std::string_view channel);
-  [[nodiscard]] bool is_subscribed(const Connection& connection, std::string_view channel) const;
   [[nodiscard]] KnownToken known_of(const frame::HookAnswer& answer, uint64_t now_s);
   void replace(Connection* connection,
                const KnownToken& token,
                uint64_t now_s,
                std::vector<std::string>* lost);
-  void forget_known();
   [[nodiscard]] bool change_user(int fd, std::string_view user);
-  [[nodiscard]] uint32_t end_of(const KnownToken& token, uint64_t now_s);
-  template <typename Visit>
-  void visit_subscriptions(const Connection& connection, Visit visit) const;
 
   Parts parts_;
-  std::unique_ptr<Authenticator> authenticator_;
-  /// Null without keys.
-  std::unique_ptr<UrlKeys> url_keys_;
   Principals principals_;
-  Revocations revocations_;
-  UnknownKeys unknown_keys_;
-  KnownTokens known_;
-  SipKey digest_key_{};
-  Ref<Grants> publics_;
+  TokenVerifier verifier_;
+  TokenExpiry expiry_;
+  Permissions permissions_;
   std::string cookie_name_;
   bool has_signed_mailboxes_ = false;
   bool is_on_ = false;

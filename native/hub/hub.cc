@@ -74,13 +74,20 @@ Hub::Hub(Transport* transport, Control* control, Counters* counters, ClientLimit
               counters,
               &transport->services(),
               transport->protocols()}),
+      publishing_({&transport->connections(),
+                   control,
+                   counters,
+                   limits,
+                   &access_,
+                   &transport->services(),
+                   transport->protocols()}),
       random_(sys::monotonic_ns()),
       rejections_(control, counters),
       limits_(limits) {
   Services& services = transport->services();
   services.rules = &rules_;
   services.subscriptions = this;
-  services.publishing = this;
+  services.publishing = &publishing_;
   services.requests = &requests_;
   services.mail = &mailboxes_;
   services.access = &access_;
@@ -97,7 +104,7 @@ void Hub::configure(frame::Comet rules) {
   is_on_ = true;
   sequence_.epoch = rules_.epoch;
   presence_.set_channel_retention(rules_.channel_retention_s);
-  publish_limits_.set_client_rate(rules_.client_publish_rate);
+  publishing_.set_client_rate(rules_.client_publish_rate);
   recovery_.set_send_queue_bytes_max(rules_.send_queue_bytes_max);
   transport_->input_budget().set_bytes_max(rules_.worker_input_bytes_max);
   transport_->sender().set_timeouts({rules_.write_timeout_s, rules_.heartbeat_s});
@@ -147,52 +154,6 @@ void Hub::on_kick(const frame::Kick& order) {
 
 void Hub::on_disconnect(const frame::Disconnect& order) {
   kicks_.kick({order.fd, order.generation}, order.reason);
-}
-
-PublishPace Hub::count(const Connection& connection) {
-  const std::string_view user = access_.is_on() ? access_.user(connection.fd()) : "";
-  if (!user.empty() && !limits_->take_publish(user)) return PublishPace::kUserTooFast;
-  if (publish_limits_.count_client(name_of(connection), sys::monotonic_ns())) {
-    return PublishPace::kAllowed;
-  }
-  counters_->add(Counter::kClientPublishesLimitedTotal);
-  return PublishPace::kTooFast;
-}
-
-bool Hub::publish(const Connection& connection, frame::Message message) {
-  if (control_->is_full()) return false;
-  if (!publish_limits_.count_all(sys::monotonic_ns())) {
-    counters_->add(Counter::kAllClientsPublishesLimitedTotal);
-    return false;
-  }
-  const ConnectionName name = name_of(connection);
-  message.fd = name.fd;
-  message.generation = name.generation;
-  message.token = access_.token(connection);
-  control_->send(message);
-  return true;
-}
-
-/// The connection of that name; null if it has closed, or receives nothing more.
-Connection* Hub::open_client(const ConnectionName& name) {
-  Connection* connection = find_connection(&transport_->connections(), name);
-  return connection == nullptr || connection->is_closing ? nullptr : connection;
-}
-
-void Hub::on_rejected(const frame::Rejected& rejected) {
-  Connection* connection = open_client({rejected.fd, rejected.generation});
-  if (connection == nullptr) return;
-  const Protocol& protocol = transport_->protocol_of(*connection);
-  if (protocol.on_rejected == nullptr) return;
-  protocol.on_rejected(transport_->services(), connection, rejected);
-}
-
-void Hub::on_published(const frame::Published& published) {
-  Connection* connection = open_client({published.fd, published.generation});
-  if (connection == nullptr) return;
-  const Protocol& protocol = transport_->protocol_of(*connection);
-  if (protocol.on_published == nullptr) return;
-  protocol.on_published(transport_->services(), connection, published);
 }
 
 void Hub::unsubscribe(Connection* connection) {

@@ -15,6 +15,7 @@
 #include "connection/rejection_log.h"
 #include "connection/transport.h"
 #include "hub/access.h"
+#include "hub/client_publishing.h"
 #include "hub/client_requests.h"
 #include "hub/delivery.h"
 #include "hub/hook_requests.h"
@@ -22,7 +23,6 @@
 #include "hub/mailboxes.h"
 #include "hub/number_window.h"
 #include "hub/presence.h"
-#include "hub/publish_limits.h"
 #include "hub/recovery.h"
 #include "hub/sequence.h"
 #include "hub/subscriptions.h"
@@ -34,7 +34,7 @@
 
 namespace megacomet {
 
-class Hub final : SubscriptionService, PublishService, ConnectionObserver, ReplayRequester {
+class Hub final : SubscriptionService, ConnectionObserver, ReplayRequester {
  public:
   Hub(Transport* transport, Control* control, Counters* counters, ClientLimits* limits);
   Hub(const Hub&) = delete;
@@ -49,7 +49,7 @@ class Hub final : SubscriptionService, PublishService, ConnectionObserver, Repla
   void recount_users() { access_.recount_users(); }
   /// The number of workers that share the rates of the server.
   void set_workers(uint32_t count) {
-    publish_limits_.set_worker_rate(uint64_t{rules_.all_clients_publish_rate} * 1000 / count);
+    publishing_.set_worker_rate(uint64_t{rules_.all_clients_publish_rate} * 1000 / count);
   }
   [[nodiscard]] bool is_on() const { return is_on_; }
   /// Reserves what each descriptor below `capacity` may need. False if the kernel rejects.
@@ -78,8 +78,8 @@ class Hub final : SubscriptionService, PublishService, ConnectionObserver, Repla
   void on_disconnect_user(const frame::DisconnectUser& order) { access_.disconnect_user(order); }
   void on_kick(const frame::Kick& order);
   void on_disconnect(const frame::Disconnect& order);
-  void on_rejected(const frame::Rejected& rejected);
-  void on_published(const frame::Published& published);
+  void on_rejected(const frame::Rejected& rejected) { publishing_.on_rejected(rejected); }
+  void on_published(const frame::Published& published) { publishing_.on_published(published); }
   void on_response(const frame::ClientResponse& response) { requests_.on_response(response); }
   void on_user_channels(const frame::UserChannels& order) { user_channels_.change(order); }
   void on_lease(frame::MailboxLease lease);
@@ -113,8 +113,6 @@ class Hub final : SubscriptionService, PublishService, ConnectionObserver, Repla
   [[nodiscard]] Cursor position(const Connection& connection) const override {
     return subscriptions_.position(connection);
   }
-  [[nodiscard]] PublishPace count(const Connection& connection) override;
-  [[nodiscard]] bool publish(const Connection& connection, frame::Message message) override;
 
   void on_disconnecting(Connection* connection) override { delivery_.flush(connection); }
   void on_closing(Connection* connection) override { unsubscribe(connection); }
@@ -122,8 +120,6 @@ class Hub final : SubscriptionService, PublishService, ConnectionObserver, Repla
   void on_output_sent(Connection* connection) override { recovery_.resume(connection); }
 
   void request_replay(const frame::ReplayRequest& request) override;
-
-  [[nodiscard]] Connection* open_client(const ConnectionName& name);
 
   Transport* transport_;
   Control* control_;
@@ -144,10 +140,10 @@ class Hub final : SubscriptionService, PublishService, ConnectionObserver, Repla
   ClientRequests requests_;
   UserChannels user_channels_;
   HookRequests hooks_;
+  ClientPublishing publishing_;
   DeflateCodec deflate_;
   Random random_;
   RejectionLog rejections_;
-  PublishLimits publish_limits_;
   ClientRates command_rates_;
   ClientLimits* limits_;
   bool is_on_ = false;
