@@ -5,15 +5,13 @@
 #include <vector>
 
 #include "base/bounds.h"
-#include "support/hub_parts.h"
+#include "support/requests_world.h"
 #include "support/unit.h"
 
 using namespace megacomet;
-using unit::HubParts;
+using unit::answers;
 
 namespace {
-
-std::vector<std::string> answers;
 
 void on_response(Services&, Connection* connection, const Response& response) {
   std::string text = std::to_string(connection->fd()) + " ";
@@ -22,20 +20,7 @@ void on_response(Services&, Connection* connection, const Response& response) {
                         .append(response.error.empty() ? response.members : response.error));
 }
 
-constexpr Protocol make_protocol() {
-  Protocol protocol;
-  protocol.on_response = on_response;
-  return protocol;
-}
-
-constexpr Protocol kAsking = make_protocol();
-/// It makes no requests: its connection was another one's when it asked.
-constexpr Protocol kSilent;
-const Protocol* const kProtocols[] = {&kAsking, &kSilent};
-
-struct World {
-  World() { answers.clear(); }
-
+struct World : unit::RequestsWorld<ClientRequests, &Protocol::on_response, on_response> {
   RequestResult request(Connection* connection, const std::string& id) {
     return requests.request(*connection, id, frame::ClientRequest());
   }
@@ -46,10 +31,6 @@ struct World {
     response.members.bytes = members;
     requests.on_response(response);
   }
-
-  HubParts parts{kProtocols};
-  ClientRequests requests{
-      {&parts.connections, &parts.control, &parts.counters, &parts.services, kProtocols}};
 };
 
 }  // namespace
@@ -80,7 +61,7 @@ TEST("a connection has a limit for unanswered requests, and so has the worker") 
   }
   EXPECT(world.request(world.parts.open(99), "") == RequestResult::kBusy);
   EXPECT(world.request(greedy, "") == RequestResult::kTooMany);
-  EXPECT_EQUAL(world.parts.count(Counter::kClientRequestsRejectedTotal), 3U);
+  EXPECT_EQUAL(world.count(Counter::kClientRequestsRejectedTotal), 3U);
   world.respond(1, "", "");
   EXPECT(world.request(greedy, "") == RequestResult::kSent);
 }
@@ -97,7 +78,7 @@ TEST("a request that the manager does not answer ends with an error, and a late 
   EXPECT(answers == std::vector<std::string>({"5 x no answer in time; retry later"}));
   world.respond(1, "", "late");
   EXPECT_EQUAL(answers.size(), 1U);
-  EXPECT_EQUAL(world.parts.count(Counter::kClientRequestsLateTotal), 1U);
+  EXPECT_EQUAL(world.count(Counter::kClientRequestsLateTotal), 1U);
 }
 
 TEST("an answer for a closed connection is dropped, although its record is used again") {
@@ -105,7 +86,7 @@ TEST("an answer for a closed connection is dropped, although its record is used 
   Connection* connection = world.parts.open(5);
   EXPECT(world.request(connection, "x") == RequestResult::kSent);
   EXPECT(world.request(connection, "y") == RequestResult::kSent);
-  world.parts.owner.close(connection, CloseCause::kPeer);
+  world.close(connection);
   EXPECT_EQUAL(world.requests.unanswered(), 2U);
   Connection* next = world.parts.open(5);
   EXPECT(next->fd() == 5);

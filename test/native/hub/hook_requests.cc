@@ -7,15 +7,14 @@
 #include <vector>
 
 #include "base/bounds.h"
-#include "support/hub_parts.h"
+#include "support/requests_world.h"
 #include "support/unit.h"
 
 using namespace megacomet;
-using unit::HubParts;
+using unit::answers;
 
 namespace {
 
-std::vector<std::string> decisions;
 /// Called once, after a decision is recorded.
 std::function<void(Connection*)> on_next;
 
@@ -23,45 +22,28 @@ void on_decision(Services&, Connection* connection, const HookDecision& decision
   std::string text = std::to_string(connection->fd());
   text += decision.answer.verdict == static_cast<uint8_t>(HookVerdict::kAllow) ? " yes" : " no";
   for (const std::string& channel : decision.channels) text += " " + channel;
-  decisions.push_back(text);
+  answers.push_back(text);
   // It may set another one.
   const auto call = std::exchange(on_next, nullptr);
   if (call) call(connection);
 }
 
-constexpr Protocol make_protocol() {
-  Protocol protocol;
-  protocol.on_decision = on_decision;
-  return protocol;
-}
-
-constexpr Protocol kAsking = make_protocol();
-constexpr Protocol kSilent;
-const Protocol* const kProtocols[] = {&kAsking, &kSilent};
-
-struct World {
-  World() {
-    decisions.clear();
-    on_next = nullptr;
-  }
+struct World : unit::RequestsWorld<HookRequests, &Protocol::on_decision, on_decision> {
+  World() { on_next = nullptr; }
   ~World() { on_next = nullptr; }
 
   bool ask(Connection* connection, const std::string& channel) {
     frame::HookRequest hook_request;
     hook_request.action = static_cast<uint8_t>(HookAction::kSubscribe);
     hook_request.channels = {channel};
-    return hooks.ask(connection, std::move(hook_request));
+    return requests.ask(connection, std::move(hook_request));
   }
   void answer(uint32_t number, HookVerdict verdict = HookVerdict::kAllow) {
     frame::HookAnswer answer;
     answer.request = number;
     answer.verdict = static_cast<uint8_t>(verdict);
-    hooks.on_answer(std::move(answer));
+    requests.on_answer(std::move(answer));
   }
-
-  HubParts parts{kProtocols};
-  HookRequests hooks{
-      {&parts.connections, &parts.control, &parts.counters, &parts.services, kProtocols}};
 };
 
 }  // namespace
@@ -75,21 +57,21 @@ TEST("a decision reaches the client that it is about, with its channels, and onl
   world.answer(1);
   world.answer(0);
   world.answer(77);
-  EXPECT(decisions == std::vector<std::string>({"6 no b", "5 yes a"}));
-  EXPECT_EQUAL(world.hooks.waiting(), 0U);
-  EXPECT_EQUAL(world.parts.count(Counter::kHookRequestsTotal), 2U);
+  EXPECT(answers == std::vector<std::string>({"6 no b", "5 yes a"}));
+  EXPECT_EQUAL(world.requests.waiting(), 0U);
+  EXPECT_EQUAL(world.count(Counter::kHookRequestsTotal), 2U);
 }
 
 TEST("only the actions of the rules are asked about") {
   World world;
-  EXPECT(!world.hooks.asks_about(HookAction::kConnect));
+  EXPECT(!world.requests.asks_about(HookAction::kConnect));
   frame::Hooks rules;
   rules.actions = {static_cast<uint64_t>(HookAction::kRefresh), 99};
-  world.hooks.configure(rules);
-  EXPECT(world.hooks.asks_about(HookAction::kRefresh));
-  EXPECT(!world.hooks.asks_about(HookAction::kConnect));
-  world.hooks.configure({});
-  EXPECT(!world.hooks.asks_about(HookAction::kRefresh));
+  world.requests.configure(rules);
+  EXPECT(world.requests.asks_about(HookAction::kRefresh));
+  EXPECT(!world.requests.asks_about(HookAction::kConnect));
+  world.requests.configure({});
+  EXPECT(!world.requests.asks_about(HookAction::kRefresh));
 }
 
 TEST("a worker has a limit for clients that wait, and asks nothing beyond it") {
@@ -99,36 +81,35 @@ TEST("a worker has a limit for clients that wait, and asks nothing beyond it") {
     EXPECT(world.ask(connection, "a"));
   }
   EXPECT(!world.ask(world.parts.open(6), "b"));
-  EXPECT_EQUAL(world.hooks.waiting(), bounds::kHookWaitingMax);
-  EXPECT_EQUAL(world.parts.count(Counter::kHookWaitingFullTotal), 1U);
+  EXPECT_EQUAL(world.requests.waiting(), bounds::kHookWaitingMax);
+  EXPECT_EQUAL(world.count(Counter::kHookWaitingFullTotal), 1U);
   world.answer(1);
   EXPECT(world.ask(world.parts.open(7), "c"));
 }
 
 TEST("a manager that does not read is not asked") {
   World world;
-  const std::string text(2000, 'x');
-  while (world.parts.control.log(LogLevel::kWarn, text.c_str())) continue;
+  world.fill_queue();
   EXPECT(!world.ask(world.parts.open(5), "a"));
-  EXPECT_EQUAL(world.hooks.waiting(), 0U);
-  EXPECT_EQUAL(world.parts.count(Counter::kHookWaitingFullTotal), 1U);
-  EXPECT_EQUAL(world.parts.count(Counter::kHookRequestsTotal), 0U);
+  EXPECT_EQUAL(world.requests.waiting(), 0U);
+  EXPECT_EQUAL(world.count(Counter::kHookWaitingFullTotal), 1U);
+  EXPECT_EQUAL(world.count(Counter::kHookRequestsTotal), 0U);
 }
 
 TEST("a client without a decision in time is rejected, and a late decision changes nothing") {
   World world;
-  world.hooks.tick(65'534);
+  world.requests.tick(65'534);
   EXPECT(world.ask(world.parts.open(5), "a"));
   // The tick wraps.
-  world.hooks.tick(static_cast<uint16_t>(65'534 + bounds::kHookWaitSeconds - 1));
-  EXPECT(decisions.empty());
+  world.requests.tick(static_cast<uint16_t>(65'534 + bounds::kHookWaitSeconds - 1));
+  EXPECT(answers.empty());
   EXPECT(world.ask(world.parts.open(6), "b"));
-  world.hooks.tick(static_cast<uint16_t>(65'534 + bounds::kHookWaitSeconds));
-  EXPECT(decisions == std::vector<std::string>({"5 no a"}));
-  EXPECT_EQUAL(world.hooks.waiting(), 1U);
+  world.requests.tick(static_cast<uint16_t>(65'534 + bounds::kHookWaitSeconds));
+  EXPECT(answers == std::vector<std::string>({"5 no a"}));
+  EXPECT_EQUAL(world.requests.waiting(), 1U);
   world.answer(1);
-  EXPECT_EQUAL(decisions.size(), 1U);
-  EXPECT_EQUAL(world.parts.count(Counter::kHookUnansweredTotal), 1U);
+  EXPECT_EQUAL(answers.size(), 1U);
+  EXPECT_EQUAL(world.count(Counter::kHookUnansweredTotal), 1U);
 }
 
 TEST("a decision about a closed client is dropped, although its record is used again") {
@@ -136,12 +117,12 @@ TEST("a decision about a closed client is dropped, although its record is used a
   Connection* connection = world.parts.open(5);
   EXPECT(world.ask(connection, "a"));
   EXPECT(world.ask(connection, "b"));
-  world.parts.owner.close(connection, CloseCause::kPeer);
+  world.close(connection);
   EXPECT(world.parts.open(5)->fd() == 5);
   world.answer(1);
-  world.hooks.tick(bounds::kHookWaitSeconds);
-  EXPECT(decisions.empty());
-  EXPECT_EQUAL(world.hooks.waiting(), 0U);
+  world.requests.tick(bounds::kHookWaitSeconds);
+  EXPECT(answers.empty());
+  EXPECT_EQUAL(world.requests.waiting(), 0U);
 }
 
 TEST("a client that is closing, and one whose protocol waits for nothing, get no decision") {
@@ -152,7 +133,7 @@ TEST("a client that is closing, and one whose protocol waits for nothing, get no
   EXPECT(world.ask(world.parts.open(6, true), "b"));
   world.answer(1);
   world.answer(2);
-  EXPECT(decisions.empty());
+  EXPECT(answers.empty());
 }
 
 TEST("a decision may lead to the next hook request, or close other clients that wait") {
@@ -164,12 +145,12 @@ TEST("a decision may lead to the next hook request, or close other clients that 
   on_next = [&](Connection* connection) {
     Connection* second = connection == one ? other : one;
     EXPECT(world.ask(connection, "next"));
-    world.parts.owner.close(second, CloseCause::kPeer);
+    world.close(second);
   };
-  world.hooks.tick(bounds::kHookWaitSeconds);
-  EXPECT_EQUAL(decisions.size(), 1U);
-  EXPECT_EQUAL(world.hooks.waiting(), 1U);
+  world.requests.tick(bounds::kHookWaitSeconds);
+  EXPECT_EQUAL(answers.size(), 1U);
+  EXPECT_EQUAL(world.requests.waiting(), 1U);
   world.answer(3);
-  EXPECT_EQUAL(decisions.size(), 2U);
-  EXPECT(decisions.back().find(" yes next") != std::string::npos);
+  EXPECT_EQUAL(answers.size(), 2U);
+  EXPECT(answers.back().find(" yes next") != std::string::npos);
 }
