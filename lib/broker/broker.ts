@@ -4,86 +4,38 @@
 import { randomBytes } from 'node:crypto';
 import { EventEmitter } from 'node:events';
 
-import { invalidValue } from '../base/call-check.js';
-import { MegacometError } from '../base/errors.js';
 import { counter, valuesOf, type ValuesOf } from '../base/metric.js';
 import { NameHasher } from '../collections/name-hash.js';
 import { encodeFrame } from '../ipc/frame-codecs.js';
-import type { Frame, Frames } from '../ipc/frames.js';
+import type { Frame } from '../ipc/frames.js';
 import { Outgoing } from '../ipc/outgoing.js';
 import type { WorkerPort } from '../ipc/worker-port.js';
-import { ChannelList } from './channel-list.js';
-import { isChannel, isPattern } from '../base/channel-name.js';
+import type { BrokerEvents, BrokerOptions, BrokerParts } from './broker-options.js';
 import { broadcast, type BroadcastResult } from './broadcast.js';
-import { checkNameOrPattern, ClientOrders, type DisconnectTarget } from './client-orders.js';
-import { ClientPublishing, type ClientMessage } from './client-publishing.js';
+import { ChannelQueries } from './channel-queries.js';
+import { ClientOrders, type DisconnectTarget } from './client-orders.js';
+import { ClientPublishing } from './client-publishing.js';
 import { ClientRequests } from './client-requests.js';
-import { parseCursor } from './cursor.js';
 import { HeapTrim } from './heap-trim.js';
 import { HISTORY_METRICS, type HistoryEngine } from './history-engine.js';
 import { History } from './history.js';
-import {
-  HISTORY_LIMIT,
-  HistoryReader,
-  type ChannelHistoryPage,
-  type HistoryQuery,
-} from './history-reader.js';
+import type { ChannelHistoryPage, HistoryQuery } from './history-reader.js';
 import { Interest } from './interest.js';
 import { JoinLeave } from './join-leave.js';
 import { LoopIteration } from './loop-iteration.js';
 import { Mailboxes } from './mailboxes.js';
 import type { ChannelRules, RulesByPattern } from './namespaces.js';
-import {
-  Presence,
-  presenceOf,
-  type ChannelPresence,
-  type GatheredPresence,
-  type MemberEvent,
-} from './presence.js';
-import { PublishPath, type PublishRules } from './publish-path.js';
+import { Presence, type ChannelPresence, type GatheredPresence } from './presence.js';
+import { PublishPath } from './publish-path.js';
 import type { ChannelPage, ChannelQuery, PublishOptions, Receipt } from './publishing.js';
 import { Recovery } from './recovery.js';
 import { Revocations, type Revocation } from './revocations.js';
 import { TokenRates } from './token-rates.js';
+import { WorkerFrames } from './worker-frames.js';
 import { QueuedLines } from './worker-lines.js';
 
-export interface BrokerOptions extends PublishRules {
-  /** Workers, 1 to 512. */
-  readonly slots: number;
-  /** Memory for the messages of all channels. */
-  readonly historyBytesMax: number;
-  /** Milliseconds that a message waits in a client's mailbox. */
-  readonly mailboxTimeMs: number;
-  /** Seconds by which issuers' clocks may be ahead; null without users. Default null. */
-  readonly tokenLeewayS?: number | null;
-  /** Messages per second of each token of clients; 0 for no limit. Default 0. */
-  readonly publishesPerToken?: number;
-}
-
-/** Replacements for tests, or for another history engine. */
-export interface BrokerParts {
-  /** Milliseconds of a monotonic clock. */
-  readonly now?: () => number;
-  /** Runs a function at the end of the present loop iteration. */
-  readonly schedule?: (run: () => void) => void;
-  readonly epoch?: bigint;
-  readonly engine?: HistoryEngine;
-  /** Returns free memory of the heap to the kernel. */
-  readonly trimHeap?: () => void;
-}
-
-export interface BrokerEvents {
-  message: [ClientMessage];
-  /** While presence events are on: a connection subscribed, or unsubscribed. */
-  subscribe: [MemberEvent];
-  unsubscribe: [MemberEvent];
-  /** This worker does not read, or breaks its protocol: the manager must replace it. */
-  overflow: [slot: number];
-  /** Everything kept about this user's clients is invalid from now on. */
-  revoke: [user: string];
-}
-
 const TICK_MS = 250;
+
 function memoryEngine(
   { historyBytesMax: bytesMax }: BrokerOptions,
   { epoch = randomBytes(8).readBigUInt64LE() }: BrokerParts,
@@ -121,12 +73,12 @@ export class Broker extends EventEmitter<BrokerEvents> {
   readonly #lines: QueuedLines;
   readonly #path: PublishPath;
   readonly #recovery: Recovery;
-  readonly #channels: ChannelList;
   readonly #revocations: Revocations;
   readonly #presence: Presence;
   readonly #joinLeave: JoinLeave;
+  readonly #frames: WorkerFrames;
   readonly #orders: ClientOrders;
-  readonly #history: HistoryReader;
+  readonly #queries: ChannelQueries;
   readonly #requests: ClientRequests;
   readonly #clients: ClientPublishing;
   readonly #heapTrim: HeapTrim;
@@ -160,14 +112,13 @@ export class Broker extends EventEmitter<BrokerEvents> {
     this.#lines = lines;
     this.#path = new PublishPath(options, { engine, interest, outgoing, iteration });
     this.#recovery = new Recovery({ engine, outgoing, lines });
-    this.#channels = new ChannelList(interest, engine);
     this.#revocations = new Revocations(options.tokenLeewayS ?? null);
     this.#presence = new Presence(lines, (channel) => this.rulesOf(channel).hasPresence);
     this.#orders = this.#makeOrders();
-    this.#history = new HistoryReader(engine);
+    this.#queries = new ChannelQueries({ engine, interest, presence: this.#presence, iteration });
     this.#requests = new ClientRequests(lines, {
-      presence: (channel) => this.gatherPresence(channel),
-      history: (selection) => this.#history.read(selection),
+      presence: (channel) => this.#queries.gatherPresence(channel),
+      history: (selection) => this.#queries.read(selection),
       onRoom: () => {
         iteration.scheduleFlush();
       },
@@ -184,6 +135,21 @@ export class Broker extends EventEmitter<BrokerEvents> {
       (channel, data, publishOptions) => this.publish(channel, data, publishOptions),
       new TokenRates(options.publishesPerToken ?? 0, parts.now),
     );
+    this.#frames = this.#makeFrames();
+  }
+
+  #makeFrames(): WorkerFrames {
+    return new WorkerFrames({
+      ...{ iteration: this.#iteration, interest: this.#interest, recovery: this.#recovery },
+      ...{ clients: this.#clients, presence: this.#presence, joinLeave: this.#joinLeave },
+      ...{ requests: this.#requests, mailboxes: this.mailboxes },
+      hasJoinLeave: (channel) => this.rulesOf(channel).hasJoinLeave,
+      onMessage: (message) => this.emit('message', message),
+      onPresence: (name, event) => this.emit(name, event),
+      onOverflow: (slot) => {
+        this.#overflow(slot);
+      },
+    });
   }
 
   #makeOrders(): ClientOrders {
@@ -256,35 +222,7 @@ export class Broker extends EventEmitter<BrokerEvents> {
 
   /** Takes a worker's frame; frames for other parts of the manager are ignored. */
   onFrame(slot: number, frame: Frame): void {
-    switch (frame.name) {
-      case 'Interest':
-        this.#onInterest(slot, frame.fields);
-        return;
-      case 'InterestEnd':
-        this.#interest.reported(slot, frame.fields.request);
-        return;
-      case 'ReplayRequest':
-        this.#iteration.scheduleFlush();
-        if (!this.#recovery.onRequest(slot, frame.fields)) this.#overflow(slot);
-        return;
-      case 'Message': {
-        const message = this.#clients.onMessage(slot, frame.fields);
-        if (message !== null) this.emit('message', message);
-        return;
-      }
-      case 'Presence':
-        this.#onPresence(slot, frame.fields);
-        return;
-      case 'Present':
-        if (!this.#presence.onPresent(slot, frame.fields)) this.#overflow(slot);
-        return;
-      case 'ClientRequest':
-        this.#iteration.scheduleFlush();
-        if (!this.#requests.onRequest(slot, frame.fields)) this.#overflow(slot);
-        return;
-      default:
-        this.mailboxes.onFrame(slot, frame);
-    }
+    this.#frames.onFrame(slot, frame);
   }
 
   /** Drops expired messages, keys and polls, and checks the interest table. start() calls it a few times a second. */
@@ -309,7 +247,7 @@ export class Broker extends EventEmitter<BrokerEvents> {
    *   worker with subscribers reads too slowly, and a later attempt may succeed; `ERR_NOT_RUNNING`.
    */
   publish(channel: string, data: Uint8Array | string, options?: PublishOptions): Receipt {
-    this.#checkOpen();
+    this.#iteration.checkOpen();
     return this.#path.publish(channel, data, options);
   }
 
@@ -329,7 +267,7 @@ export class Broker extends EventEmitter<BrokerEvents> {
     data: Uint8Array | string,
     options?: PublishOptions,
   ): BroadcastResult[] {
-    this.#checkOpen();
+    this.#iteration.checkOpen();
     return broadcast(this.#path.publish.bind(this.#path), channels, data, options);
   }
 
@@ -369,67 +307,27 @@ export class Broker extends EventEmitter<BrokerEvents> {
     this.#presence.setEvents(areOn);
   }
 
-  /**
-   * The connections that subscribe to exactly this channel or pattern, as the workers report them.
-   *
-   * @param limit - Members at most; by default 10,000.
-   * @throws MegacometError `ERR_CHANNEL`; `ERR_BUSY` while 64 queries run; `ERR_NOT_RUNNING`.
-   */
-  async presence(channel: string, limit?: number): Promise<ChannelPresence> {
-    return presenceOf(await this.gatherPresence(channel, limit));
+  /** See ChannelQueries.presence(). */
+  presence(channel: string, limit?: number): Promise<ChannelPresence> {
+    return this.#queries.presence(channel, limit);
   }
 
-  /** See presence(). */
-  async gatherPresence(channel: string, limit?: number): Promise<GatheredPresence> {
-    this.#checkOpen();
-    checkNameOrPattern(channel);
-    const subscribers = (): number => this.#interest.subscribers(channel);
-    return this.#presence.query(channel, this.#interest.workersFor(channel), subscribers, limit);
+  /** See ChannelQueries.presence(). */
+  gatherPresence(channel: string, limit?: number): Promise<GatheredPresence> {
+    return this.#queries.gatherPresence(channel, limit);
   }
 
-  /**
-   * One page of the history of a channel or pattern.
-   *
-   * @throws MegacometError `ERR_CHANNEL`; `ERR_OPTION_INVALID` for `since`; `ERR_NOT_RUNNING`.
-   */
-  history(
-    channel: string,
-    { since, limit = HISTORY_LIMIT }: HistoryQuery = {},
-  ): ChannelHistoryPage {
-    this.#checkOpen();
-    checkNameOrPattern(channel);
-    const cursor = since === undefined ? null : parseCursor(since);
-    if (since !== undefined && cursor === null) {
-      throw invalidValue('history: since', since, 'a cursor');
-    }
-    return this.#history.read({ channel, since: cursor, limit });
+  /** See ChannelQueries.history(). */
+  history(channel: string, query?: HistoryQuery): ChannelHistoryPage {
+    return this.#queries.history(channel, query);
   }
 
   /** Channels with subscribers or history, in no order, page by page. */
   channels(query?: ChannelQuery): ChannelPage {
-    return this.#channels.page(query);
+    return this.#queries.channels(query);
   }
 
   // ---- Inside
-
-  #checkOpen(): void {
-    if (!this.#iteration.isClosed) return;
-    throw new MegacometError('ERR_NOT_RUNNING', 'the server is not running: it is closed');
-  }
-
-  #onInterest(slot: number, { channel, count, wanted }: Frames['Interest']): void {
-    // Workers check the names of their subscribers; an invalid one would damage the tables.
-    if (!isPattern(channel) && !isChannel(channel)) return;
-    this.#interest.set(slot, channel, count, wanted === 1);
-  }
-
-  #onPresence(slot: number, fields: Frames['Presence']): void {
-    const event = this.#presence.eventOf(slot, fields);
-    const hasJoined = fields.present === 1;
-    if (this.#presence.areEventsOn) this.emit(hasJoined ? 'subscribe' : 'unsubscribe', event);
-    if (!this.rulesOf(event.channel).hasJoinLeave) return;
-    if (!this.#iteration.isClosed) this.#joinLeave.onEvent(hasJoined ? 'join' : 'leave', event);
-  }
 
   /** Interest routing returns for a catch-all worker when the table has room. */
   #requestInterest(): void {

@@ -1,5 +1,6 @@
 // One iteration of the manager's event loop, as the parts of the broker share it: the clock is read
 // once, and one flush runs at the end.
+import { MegacometError } from '../base/errors.js';
 
 export interface LoopIterationParts {
   /** Milliseconds of a monotonic clock. */
@@ -37,6 +38,12 @@ export class LoopIteration {
 
   get isClosed(): boolean {
     return this.#isClosed;
+  }
+
+  /** @throws MegacometError `ERR_NOT_RUNNING` after close(). */
+  checkOpen(): void {
+    if (!this.#isClosed) return;
+    throw new MegacometError('ERR_NOT_RUNNING', 'the server is not running: it is closed');
   }
 
   readClock(): void {

@@ -2,7 +2,7 @@
 import { hasHook } from '../access/hook-rules.js';
 import { MegacometError } from '../base/errors.js';
 import { readsTokens } from '../access/access-rules.js';
-import type { BrokerOptions } from '../broker/broker.js';
+import type { BrokerOptions } from '../broker/broker-options.js';
 import type { HistoryLimits } from '../broker/history-limits.js';
 import { usualRules, type ChannelRules, type RulesByPattern } from '../broker/namespaces.js';
 import { HISTORY_COUNT } from '../options/comet-options.js';

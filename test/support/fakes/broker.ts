@@ -1,6 +1,7 @@
 // A broker with fake ports that keep their frames, the frames of workers, and its answers in short
 // form.
-import { Broker, type BrokerOptions, type BrokerParts } from '../../../lib/broker/broker.js';
+import type { BrokerOptions, BrokerParts } from '../../../lib/broker/broker-options.js';
+import { Broker } from '../../../lib/broker/broker.js';
 
 import { brokerOptions } from '../../../lib/server/broker-options.js';
 import { fill } from '../../../lib/server/server-options.js';
