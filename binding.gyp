@@ -115,6 +115,8 @@
       "native/tls/key_schedule.cc",
       "native/tls/record.cc",
       "native/tls/record_layer.cc",
+      "native/tls/tls12_layer.cc",
+      "native/tls/tls_records.cc",
       "native/worker/protocol_table.cc",
       "native/worker/startup.cc",
       "native/worker/worker.cc"

@@ -74,6 +74,11 @@ export interface ServerOptions {
    */
   tlsMinVersion?: '1.2' | '1.3';
   /**
+   * Maximum number of connections with TLS 1.2, which cost 14 to 29 kB each. Beyond it, clients
+   * that do not know TLS 1.3 are rejected. 0 rejects all of them. Default: `10000`.
+   */
+  tls12Connections?: number;
+  /**
    * Groups of the key exchange in the order of preference, separated by colons, such as
    * X25519:P-256. Default: those of OpenSSL.
    */

@@ -1,5 +1,5 @@
 // The options of `serve` about TLS.
-import type { OptionSpec } from './option-spec.js';
+import { COUNT_MAX, type OptionSpec } from './option-spec.js';
 
 const OF_TLS = { name: 'tls-cert', isSet: true } as const;
 
@@ -33,6 +33,18 @@ export const TLS_OPTIONS = [
     default: '1.2',
     requires: OF_TLS,
     help: 'Oldest version of TLS that clients may use. A client with 1.2 costs up to 29 kB while it is idle.',
+  },
+  {
+    name: 'tls12-connections',
+    kind: 'integer',
+    value: 'N',
+    min: 0,
+    max: COUNT_MAX,
+    default: 10_000,
+    requires: OF_TLS,
+    help:
+      'Maximum number of connections with TLS 1.2, which cost 14 to 29 kB each. Beyond it, clients that do not ' +
+      'know TLS 1.3 are rejected. 0 rejects all of them.',
   },
   {
     name: 'tls-groups',

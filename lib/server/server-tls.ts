@@ -1,11 +1,12 @@
 // The certificates of a server while it runs.
 import type { Frames } from '../ipc/frames.js';
-import { readTls, type TlsRules, type TlsSettings } from '../tls/tls-rules.js';
+import { readTls, shareOf, type TlsRules, type TlsSettings } from '../tls/tls-rules.js';
 
 export class ServerTls {
   readonly #settings: TlsSettings;
   readonly #onChange: (frame: Frames['Tls']) => void;
   #rules: TlsRules;
+  #workers = 1;
 
   private constructor(
     settings: TlsSettings,
@@ -31,8 +32,14 @@ export class ServerTls {
     return rules === null ? undefined : new ServerTls(settings, rules, onChange);
   }
 
+  /** Divides the limits of the server among N workers. */
+  divideAmong(workers: number): void {
+    this.#workers = workers;
+  }
+
+  /** The frame for each worker. */
   get frame(): Frames['Tls'] {
-    return this.#rules.frame;
+    return shareOf(this.#rules.frame, this.#workers);
   }
 
   /**
@@ -44,6 +51,6 @@ export class ServerTls {
     const rules = readTls(this.#settings, Date.now());
     if (rules === null) return;
     this.#rules = rules;
-    this.#onChange(rules.frame);
+    this.#onChange(this.frame);
   }
 }

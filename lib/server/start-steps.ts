@@ -263,6 +263,7 @@ export class StartSteps {
     const { maxConnections } = this.#planned;
     const served = addresses.map(({ address }) => address);
     if (segment === undefined) throw new Error('the stats segment is not mapped yet');
+    tls?.divideAmong(this.#planned.workers);
     return new Manager(
       {
         slots: this.#planned.workers,

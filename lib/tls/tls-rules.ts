@@ -12,6 +12,7 @@ export interface TlsSettings {
   readonly tlsCert?: readonly string[];
   readonly tlsKey?: readonly string[];
   readonly tlsMinVersion: '1.2' | '1.3';
+  readonly tls12Connections: number;
   readonly tlsGroups?: string;
   readonly tlsCiphers?: string;
 }
@@ -19,6 +20,7 @@ export interface TlsSettings {
 /** Certificates with their frame. */
 export interface TlsRules {
   readonly certificates: readonly Certificate[];
+  /** Its limits are those of the whole server: see shareOf(). */
   readonly frame: Frames['Tls'];
 }
 
@@ -86,6 +88,11 @@ function readAll(settings: TlsSettings, nowMs: number): readonly Certificate[] {
   );
 }
 
+/** The frame for each worker. */
+export function shareOf(frame: Frames['Tls'], workers: number): Frames['Tls'] {
+  return { ...frame, tls12ConnectionsMax: Math.ceil(frame.tls12ConnectionsMax / workers) };
+}
+
 /** The files with private keys. */
 export function keyFiles({ tlsKey = [] }: TlsSettings): readonly string[] {
   return tlsKey.filter((item) => !isPem(item));
@@ -111,7 +118,7 @@ export function readTls(settings: TlsSettings, nowMs: number): TlsRules | null {
   return {
     certificates,
     frame: {
-      tls12ConnectionsMax: 0,
+      tls12ConnectionsMax: settings.tlsMinVersion === '1.3' ? 0 : settings.tls12Connections,
       groups: settings.tlsGroups ?? '',
       ciphers,
       suites,

@@ -2,6 +2,7 @@
 #include "connection/tls_connections.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <utility>
 
 #include "base/check.h"
@@ -42,8 +43,8 @@ std::string TlsConnections::configure(const frame::Tls& command) {
   if (functions == nullptr) {
     return std::string("this build of Node.js does not export ") + missing_openssl_tls_function();
   }
-  if (layer_ == nullptr) layer_ = std::make_unique<RecordLayer>(*functions);
-  if (!layer_->is_ready()) return "OpenSSL lacks an algorithm or memory";
+  if (records_ == nullptr) records_ = std::make_unique<TlsRecords>(*functions);
+  if (!records_->is_ready()) return "OpenSSL lacks an algorithm or memory";
   const TlsSettings settings{
       command.tls12_connections_max > 0, command.groups, command.ciphers, command.suites};
   auto certificates = std::make_shared<TlsCertificates>(*functions);
@@ -56,6 +57,7 @@ std::string TlsConnections::configure(const frame::Tls& command) {
   }
   // Handshakes under way keep the old ones.
   certificates_ = std::move(certificates);
+  tls12_connections_max_ = command.tls12_connections_max;
   return "";
 }
 
@@ -69,7 +71,7 @@ bool TlsConnections::reserve(uint32_t capacity) {
 bool TlsConnections::may_shake(const Connection& connection) {
   const auto found = handshakes_.find(connection.fd());
   MC_CHECK(found != handshakes_.end());
-  if (found->second != nullptr || begun_ < bounds::kTlsHandshakesMax) return true;
+  if (found->second.handshake != nullptr || begun_ < bounds::kTlsHandshakesMax) return true;
   waiting_.push_back(name_of(connection));
   return false;
 }
@@ -82,10 +84,11 @@ bool TlsConnections::take_waiting(ConnectionName* name) {
 }
 
 void TlsConnections::end(Handshakes::iterator found) {
-  if (found->second != nullptr) {
+  if (found->second.handshake != nullptr) {
     --begun_;
     counters_->subtract(Counter::kTlsHandshakes);
   }
+  if (found->second.is_tls12) counters_->subtract(Counter::kTls12Connections);
   handshakes_.erase(found);
 }
 
@@ -94,42 +97,68 @@ TlsConnections::Step TlsConnections::shake(Connection* connection,
                                            size_t size) {
   const auto found = handshakes_.find(connection->fd());
   MC_CHECK(found != handshakes_.end());
-  if (found->second == nullptr) {
-    found->second = std::make_unique<TlsHandshake>(certificates_);
+  if (found->second.handshake == nullptr) {
+    found->second.handshake = std::make_unique<TlsHandshake>(certificates_);
     ++begun_;
     counters_->add(Counter::kTlsHandshakes);
   }
-  TlsHandshake& handshake = *found->second;
+  TlsHandshake& handshake = *found->second.handshake;
   Step step{HandshakeStatus::kFailed, {}, {}};
   if (!handshake.is_ready()) return step;
-  step.status = handshake.feed(bytes, size);
+  step.status = feed(&found->second, bytes, size);
   step.output = handshake.output();
   if (step.status != HandshakeStatus::kDone) return step;
   step.rest = handshake.rest();
-  TlsState* state = states_.occupy(connection->fd());
-  if (handshake.detach(layer_.get(), state)) {
-    connection->is_sealed = true;
-  } else {
-    states_.release(connection->fd());
-    step.status = HandshakeStatus::kFailed;
-  }
+  connection->is_sealed = settle(&found->second, connection->fd());
+  if (!connection->is_sealed) step.status = HandshakeStatus::kFailed;
   end(found);
   return step;
 }
 
+/// Gives bytes to OpenSSL. A peer that uses TLS 1.2 is counted from its first message, so that none
+/// is beyond the limit.
+HandshakeStatus TlsConnections::feed(Shaking* shaking, const uint8_t* bytes, size_t size) {
+  TlsHandshake& handshake = *shaking->handshake;
+  const bool has_room = counters_->get(Counter::kTls12Connections) < tls12_connections_max_;
+  handshake.allow_tls12(shaking->is_tls12 || has_room);
+  const HandshakeStatus status = handshake.feed(bytes, size);
+  if (!shaking->is_tls12 && handshake.is_tls12()) {
+    shaking->is_tls12 = true;
+    counters_->add(Counter::kTls12Connections);
+  }
+  if (handshake.is_version_rejected()) counters_->add(Counter::kTls12RejectedTotal);
+  return status;
+}
+
+/// Keeps the state of a connection after its handshake. False if OpenSSL did not tell all secrets.
+bool TlsConnections::settle(Shaking* shaking, int fd) {
+  SslOwner session;
+  if (!records_->begin(shaking->handshake.get(), states_.occupy(fd), &session)) {
+    states_.release(fd);
+    return false;
+  }
+  if (session != nullptr) tls12_sessions_[fd] = std::move(session);
+  // The connection is counted from now on.
+  shaking->is_tls12 = false;
+  return true;
+}
+
 TlsInput TlsConnections::read(const Connection& connection, uint8_t* bytes, size_t size) {
-  return layer_->read(states_.at(connection.fd()), bytes, size, minute_);
+  TlsState* state = states_.at(connection.fd());
+  return records_->read(state, session_of(connection.fd(), *state), bytes, size, minute_);
 }
 
 sys::IoResult TlsConnections::send(
     const Connection& connection, iovec* parts, size_t count, SendCall call, std::string* rest) {
   TlsState* state = states_.at(connection.fd());
+  SSL* session = session_of(connection.fd(), *state);
   std::array<iovec, bounds::kPartsTogetherMax> taken;
   size_t taken_count = 0;
   size_t sealed = 0;
   while (count > 0) {
     const size_t size = take_parts(&parts, &count, kTlsContentBytesMax, taken.data(), &taken_count);
-    const size_t record = layer_->seal(state, taken.data(), taken_count, out_.data());
+    const size_t record = records_->seal(state, session, taken.data(), taken_count, out_.data());
+    if (record == 0) return {sys::IoStatus::kFailed, 0, EPIPE};
     const sys::IoResult result = call(connection.fd(), out_.data(), record);
     if (result.status == sys::IoStatus::kFailed) return result;
     sealed += size;
@@ -141,7 +170,9 @@ sys::IoResult TlsConnections::send(
 }
 
 void TlsConnections::send_alert(const Connection& connection, TlsAlert alert, SendCall call) {
-  const size_t size = layer_->seal_alert(states_.at(connection.fd()), alert, out_.data());
+  TlsState* state = states_.at(connection.fd());
+  SSL* session = session_of(connection.fd(), *state);
+  const size_t size = records_->seal_alert(state, session, alert, out_.data());
   if (size > 0) static_cast<void>(call(connection.fd(), out_.data(), size));
 }
 
@@ -151,6 +182,10 @@ void TlsConnections::forget(Connection* connection) {
   if (!connection->is_sealed) return;
   connection->is_sealed = false;
   TlsState* state = states_.at(connection->fd());
+  if (state->suite == TlsSuite::kNone) {
+    tls12_sessions_.erase(connection->fd());
+    counters_->subtract(Counter::kTls12Connections);
+  }
   find_openssl_tls()->OPENSSL_cleanse(state, sizeof *state);
   states_.release(connection->fd());
 }

@@ -1,5 +1,6 @@
 // The TLS of one worker's connections: handshakes under way, and the state of each connection whose
-// handshake is done. Off, without memory, in a server without TLS.
+// handshake is done; with TLS 1.2 that is an object of OpenSSL. Off, without memory, in a server
+// without TLS.
 #pragma once
 
 #include <array>
@@ -20,7 +21,7 @@
 #include "os/sys.h"
 #include "tls/certificates.h"
 #include "tls/handshake.h"
-#include "tls/record_layer.h"
+#include "tls/tls_records.h"
 
 namespace megacomet {
 
@@ -42,14 +43,14 @@ class TlsConnections {
   [[nodiscard]] bool reserve(uint32_t capacity);
 
   /// The peer of an accepted descriptor begins with a handshake. Costs memory from its first byte.
-  void expect(int fd) { handshakes_.emplace(fd, nullptr); }
+  void expect(int fd) { handshakes_[fd] = {}; }
   [[nodiscard]] bool is_expected(const Connection& connection) const {
     return handshakes_.count(connection.fd()) != 0;
   }
 
   [[nodiscard]] bool is_shaking(const Connection& connection) const {
     const auto found = handshakes_.find(connection.fd());
-    return found != handshakes_.end() && found->second != nullptr;
+    return found != handshakes_.end() && found->second.handshake != nullptr;
   }
 
   /// Whether the peer may begin its handshake, or has begun it: each takes up to 62 kB of memory.
@@ -90,22 +91,35 @@ class TlsConnections {
   void trim() { states_.trim(); }
 
  private:
-  using Handshakes = std::unordered_map<int, std::unique_ptr<TlsHandshake>>;
+  struct Shaking {
+    /// Null until the first byte of the peer.
+    std::unique_ptr<TlsHandshake> handshake;
+    /// It is counted as a connection of TLS 1.2.
+    bool is_tls12 = false;
+  };
+  using Handshakes = std::unordered_map<int, Shaking>;
 
+  HandshakeStatus feed(Shaking* shaking, const uint8_t* bytes, size_t size);
+  [[nodiscard]] bool settle(Shaking* shaking, int fd);
   void end(Handshakes::iterator found);
+  [[nodiscard]] SSL* session_of(int fd, const TlsState& state) {
+    return state.suite == TlsSuite::kNone ? tls12_sessions_.at(fd).get() : nullptr;
+  }
 
   Counters* counters_;
-  std::unique_ptr<RecordLayer> layer_;
+  std::unique_ptr<TlsRecords> records_;
   std::shared_ptr<TlsCertificates> certificates_;
   Slab<TlsState> states_;
-  /// Null until the first byte of the peer.
+  /// Of the connections whose TlsState has no suite.
+  std::unordered_map<int, SslOwner> tls12_sessions_;
+  uint32_t tls12_connections_max_ = 0;
   Handshakes handshakes_;
   /// Handshakes that have begun.
   size_t begun_ = 0;
   std::deque<ConnectionName> waiting_;
   uint8_t minute_ = 0;
-  /// One record, and a KeyUpdate before it.
-  std::array<uint8_t, RecordLayer::sealed_bytes_max(kTlsContentBytesMax)> out_;
+  /// One record, and a KeyUpdate before it; or the records of TLS 1.2 with as much content.
+  std::array<uint8_t, TlsRecords::kSealedBytesMax> out_;
 };
 
 }  // namespace megacomet

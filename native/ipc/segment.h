@@ -81,6 +81,10 @@ enum class CounterKind : uint8_t { kTotal, kGauge };
     "TLS handshakes that failed: no common version or suite, or a bad peer.")                     \
   X(kTlsHandshakes, "tls_handshakes", kGauge,                                                     \
     "TLS handshakes under way; at 512 in a worker further peers wait.")                           \
+  X(kTls12Connections, "tls12_connections", kGauge,                                               \
+    "Connections with TLS 1.2, which cost 14 to 29 kB each; at --tls12-connections no more.")     \
+  X(kTls12RejectedTotal, "tls12_rejected_total", kTotal,                                          \
+    "TLS handshakes of clients without TLS 1.3 beyond --tls12-connections, or with old versions.") \
   X(kTlsRecordsRejectedTotal, "tls_records_rejected_total", kTotal,                               \
     "TLS records that were altered or broke a rule; each ended its connection.")                  \
   X(kClosedHeadTimeoutTotal, "closed_head_timeout_total", kTotal,                                 \

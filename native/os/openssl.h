@@ -45,10 +45,12 @@ namespace megacomet {
   X(BIO_new_mem_buf)             \
   X(BIO_read)                    \
   X(BIO_s_mem)                   \
+  X(BIO_up_ref)                  \
   X(BIO_write)                   \
   X(CRYPTO_memcmp)               \
   X(ERR_clear_error)             \
   X(ERR_get_error)               \
+  X(ERR_peek_error)              \
   X(ERR_reason_error_string)     \
   X(EVP_CIPHER_CTX_ctrl)         \
   X(EVP_CIPHER_CTX_free)         \
@@ -94,13 +96,17 @@ namespace megacomet {
   X(SSL_get_error)               \
   X(SSL_get_ex_data)             \
   X(SSL_get_servername)          \
+  X(SSL_get_shutdown)            \
   X(SSL_is_init_finished)        \
   X(SSL_new)                     \
+  X(SSL_read)                    \
   X(SSL_set_SSL_CTX)             \
   X(SSL_set_accept_state)        \
   X(SSL_set_bio)                 \
   X(SSL_set_ex_data)             \
+  X(SSL_shutdown)                \
   X(SSL_version)                 \
+  X(SSL_write)                   \
   X(TLS_server_method)           \
   X(X509_free)
 

@@ -116,14 +116,22 @@ SSL* TlsContext::make_session(HandshakeObserver* observer) {
   return session;
 }
 
+void TlsContext::leave(SSL* session) {
+  const OpenSslTls* openssl = find_openssl_tls();
+  openssl->SSL_ctrl(session, SSL_CTRL_SET_MSG_CALLBACK_ARG, 0, nullptr);
+  openssl->SSL_set_ex_data(session, 0, nullptr);
+}
+
 void TlsContext::on_key(const SSL* session, const char* line) {
   const OpenSslTls* openssl = find_openssl_tls();
-  static_cast<HandshakeObserver*>(openssl->SSL_get_ex_data(session, 0))->take_key(line);
+  auto* observer = static_cast<HandshakeObserver*>(openssl->SSL_get_ex_data(session, 0));
+  if (observer != nullptr) observer->take_key(line);
 }
 
 void TlsContext::on_message(
     int is_write, int, int type, const void* bytes, size_t size, SSL*, void* observer) {
-  if (is_write == 0) return;
+  // A session of TLS 1.2 outlives its handshake.
+  if (is_write == 0 || observer == nullptr) return;
   auto* handshake = static_cast<HandshakeObserver*>(observer);
   if (type == SSL3_RT_HEADER) handshake->note_record_sent();
   const bool is_finished = type == SSL3_RT_HANDSHAKE && size > 0 &&

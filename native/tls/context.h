@@ -60,8 +60,11 @@ class TlsContext {
   /// Asks `chooser` for the context of each client that names a host. It outlives the handshakes.
   void set_chooser(ContextChooser* chooser);
 
-  /// An object for one handshake, which `observer` outlives; null if memory ran out.
+  /// An object for one handshake, which `observer` outlives unless leave() is called; null if
+  /// memory ran out.
   [[nodiscard]] SSL* make_session(HandshakeObserver* observer);
+  /// The handshake of a session is done: its observer learns nothing more.
+  static void leave(SSL* session);
 
   [[nodiscard]] const OpenSslTls& functions() const { return openssl_; }
 

@@ -66,6 +66,20 @@ TlsHandshake::~TlsHandshake() {
   openssl_.OPENSSL_cleanse(server_secret_.data(), server_secret_.size());
 }
 
+void TlsHandshake::allow_tls12(bool is_allowed) {
+  const int version_min = is_allowed ? TLS1_2_VERSION : TLS1_3_VERSION;
+  openssl_.SSL_ctrl(session_, SSL_CTRL_SET_MIN_PROTO_VERSION, version_min, nullptr);
+}
+
+bool TlsHandshake::is_tls12() const {
+  return openssl_.SSL_version(session_) == TLS1_2_VERSION;
+}
+
+SslOwner TlsHandshake::leave() {
+  TlsContext::leave(session_);
+  return SslOwner(std::exchange(session_, nullptr));
+}
+
 HandshakeStatus TlsHandshake::feed(const uint8_t* bytes, size_t size) {
   fed_bytes_ += size;
   if (fed_bytes_ > bounds::kTlsHandshakeBytesMax + bounds::kReadBytesMax) {
@@ -78,6 +92,9 @@ HandshakeStatus TlsHandshake::feed(const uint8_t* bytes, size_t size) {
   const int result = openssl_.SSL_do_handshake(session_);
   if (result == 1) return HandshakeStatus::kDone;
   const bool goes_on = openssl_.SSL_get_error(session_, result) == SSL_ERROR_WANT_READ;
+  const int reason = ERR_GET_REASON(openssl_.ERR_peek_error());
+  is_version_rejected_ =
+      !goes_on && (reason == SSL_R_UNSUPPORTED_PROTOCOL || reason == SSL_R_VERSION_TOO_LOW);
   openssl_.ERR_clear_error();
   return goes_on ? HandshakeStatus::kGoesOn : HandshakeStatus::kFailed;
 }

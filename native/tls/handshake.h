@@ -10,6 +10,7 @@
 #include "tls/certificates.h"
 #include "tls/context.h"
 #include "tls/record_layer.h"
+#include "tls/tls12_layer.h"
 
 namespace megacomet {
 
@@ -32,15 +33,25 @@ class TlsHandshake final : HandshakeObserver {
   /// False if memory ran out.
   [[nodiscard]] bool is_ready() const { return session_ != nullptr; }
 
+  /// Whether the peer may choose TLS 1.2. To be said before each feed(), until is_tls12().
+  void allow_tls12(bool is_allowed);
+
   /// Takes bytes of the peer.
   HandshakeStatus feed(const uint8_t* bytes, size_t size);
   /// Takes the bytes for the peer, also after a failure.
   [[nodiscard]] std::string output();
 
+  /// The peer has begun, and uses TLS 1.2.
+  [[nodiscard]] bool is_tls12() const;
+  /// After kFailed: the peer knows no version that is allowed, and output() says so.
+  [[nodiscard]] bool is_version_rejected() const { return is_version_rejected_; }
+
   // After kDone.
 
   /// Sets the record layer's state. False for TLS 1.2, or if OpenSSL did not tell all secrets.
   [[nodiscard]] bool detach(RecordLayer* layer, TlsState* state);
+  /// Takes the session for the layer of TLS 1.2, after output() and rest().
+  [[nodiscard]] SslOwner leave();
   /// Takes the bytes of the peer after its Finished: whole and partial records.
   [[nodiscard]] std::string rest();
 
@@ -58,6 +69,7 @@ class TlsHandshake final : HandshakeObserver {
   BIO* output_ = nullptr;
   size_t fed_bytes_ = 0;
   uint64_t records_sent_ = 0;
+  bool is_version_rejected_ = false;
   TlsSecret client_secret_{};
   TlsSecret server_secret_{};
   size_t client_secret_bytes_ = 0;

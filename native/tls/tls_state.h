@@ -21,7 +21,7 @@ struct TlsState {
   /// Numbers of the next record in each direction, from 0 with each key (RFC 8446 5.3).
   uint64_t write_number;
   uint64_t read_number;
-  /// kNone for a connection without TLS, and for one whose handshake goes on.
+  /// kNone for a connection without TLS, for one whose handshake goes on, and for TLS 1.2.
   TlsSuite suite;
   /// Which peer this process is. A server sends session tickets, a client sends none.
   bool is_client : 1;

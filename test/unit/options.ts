@@ -42,7 +42,7 @@ t.test('names are unique in each command, and helps are sentences', (t) => {
     t.equal(new Set(names).size, names.length, command);
   }
   for (const { name, help } of specs) {
-    t.match(name, /^[a-z]+(-[a-z]+)*$/);
+    t.match(name, /^[a-z][a-z\d]*(-[a-z]+)*$/);
     t.match(help, /^[A-Z].*\.$/, name);
   }
   t.equal(keyOf('max-connections'), 'maxConnections');

@@ -60,6 +60,10 @@ TlsClient::TlsClient(const Options& options)
     : context_(openssl().SSL_CTX_new(client_functions().TLS_client_method())) {
   openssl().SSL_CTX_ctrl(context_, SSL_CTRL_SET_MAX_PROTO_VERSION, options.version_max, nullptr);
   client_functions().SSL_CTX_set_ciphersuites(context_, options.suites);
+  if (options.record_bytes_max == 512) {
+    client_functions().SSL_CTX_set_tlsext_max_fragment_length(context_,
+                                                              TLSEXT_max_fragment_length_512);
+  }
   session_ = openssl().SSL_new(context_);
   input_ = openssl().BIO_new(openssl().BIO_s_mem());
   output_ = openssl().BIO_new(openssl().BIO_s_mem());
@@ -94,7 +98,7 @@ std::string TlsClient::sent() {
 }
 
 void TlsClient::write(std::string_view data) {
-  EXPECT_EQUAL(client_functions().SSL_write(session_, data.data(), static_cast<int>(data.size())),
+  EXPECT_EQUAL(openssl().SSL_write(session_, data.data(), static_cast<int>(data.size())),
                static_cast<int>(data.size()));
 }
 
@@ -102,7 +106,7 @@ std::string TlsClient::read() {
   std::string data;
   char piece[20'000];
   for (int size = 1; size > 0;) {
-    size = client_functions().SSL_read(session_, piece, sizeof piece);
+    size = openssl().SSL_read(session_, piece, sizeof piece);
     if (size > 0) data.append(piece, static_cast<size_t>(size));
   }
   return data;
@@ -114,12 +118,17 @@ void TlsClient::update_keys(bool is_requested) {
   openssl().SSL_do_handshake(session_);
 }
 
+void TlsClient::renegotiate() {
+  EXPECT_EQUAL(client_functions().SSL_renegotiate(session_), 1);
+  openssl().SSL_do_handshake(session_);
+}
+
 void TlsClient::shut_down() {
-  client_functions().SSL_shutdown(session_);
+  openssl().SSL_shutdown(session_);
 }
 
 bool TlsClient::has_close_notify() const {
-  return (client_functions().SSL_get_shutdown(session_) & SSL_RECEIVED_SHUTDOWN) != 0;
+  return (openssl().SSL_get_shutdown(session_) & SSL_RECEIVED_SHUTDOWN) != 0;
 }
 
 std::string TlsClient::shown_host() const {

@@ -35,6 +35,8 @@ class TlsClient {
     std::string_view protocols;
     /// The host that it asks for (SNI), none if it is empty.
     std::string host{};
+    /// Bytes of a record that the client asks for; 0 for the usual ones, or 512 (RFC 6066 4).
+    int record_bytes_max = 0;
   };
 
   explicit TlsClient(const Options& options);
@@ -54,6 +56,8 @@ class TlsClient {
   std::string read();
   /// Asks for new keys, and with `is_requested` for the server's too.
   void update_keys(bool is_requested);
+  /// Asks for another handshake, in TLS 1.2.
+  void renegotiate();
   void shut_down();
   [[nodiscard]] bool has_close_notify() const;
   /// The host of the certificate that the server showed, empty before.

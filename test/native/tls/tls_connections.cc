@@ -8,173 +8,124 @@
 
 #include <sys/socket.h>
 
-#include "connection/rejection_log.h"
 #include "connection/sweep.h"
-#include "support/fixture.h"
 #include "support/unit.h"
-#include "tls/tls_client.h"
+#include "tls/sealed_world.h"
 
 using namespace megacomet;
-using unit::ListeningSocket;
 
 namespace {
 
-struct SealedWorld : unit::World {
-  SealedWorld() {
-    transport->services().rejections = &rejections;
-    transport->input_budget().set_bytes_max(size_t{1} << 20U);
-    frame::Tls command;
-    command.chains = {test_certificate().chain};
-    command.keys = {test_certificate().key};
-    EXPECT(transport->tls().configure(command).empty());
-    EXPECT(transport->tls().reserve(unit_capacity()));
-  }
-
-  static uint32_t unit_capacity() { return 4096; }
-
-  unit::ControlPeer manager;
-  unit::DeafHandler handler;
-  Control control{loop.get(), &handler};
-  RejectionLog rejections{&control, &counters};
-  ListeningSocket listener;
-};
-
-/// A TLS client behind a real socket.
-struct Peer {
-  explicit Peer(SealedWorld* world, const TlsClient::Options& options = {})
-      : world(world), tls(options), socket(world->register_one(world->listener, true)) {}
-
-  void exchange() {
-    socket->write(tls.sent());
-    ev_run(world->loop.get(), EVRUN_NOWAIT);
-    tls.receive(socket->read_now());
-  }
-
-  bool shakes_hands() {
-    return unit::run_until(world->loop.get(), [this] {
-      const bool is_done = tls.shake();
-      exchange();
-      return is_done;
-    });
-  }
-
-  /// Waits until that many bytes of data have arrived.
-  std::string read(size_t size) {
-    std::string data;
-    unit::run_until(world->loop.get(), [&] {
-      exchange();
-      data += tls.read();
-      return data.size() >= size;
-    });
-    return data;
-  }
-
-  SealedWorld* world;
-  TlsClient tls;
-  std::unique_ptr<unit::Client> socket;
-};
-
-bool is_idle(SealedWorld* world) {
-  const Connection* connection = world->only();
-  return connection != nullptr && connection->state == ConnectionState::kOpen &&
-         connection->is_sealed && world->count(Counter::kSessions) == 0 &&
-         world->count(Counter::kTlsHandshakes) == 0 && world->count(Counter::kSendQueueBytes) == 0;
+/// A client with each version.
+std::vector<TlsClient::Options> versions() {
+  return {{}, tls12()};
 }
 
 }  // namespace
 
 TEST("a client with TLS is echoed, and idle it has its record and its secrets alone") {
-  SealedWorld world;
-  Peer peer(&world);
-  EXPECT(peer.shakes_hands());
-  for (const char* text : {"one", "two", "three"}) {
-    peer.tls.write(text);
-    EXPECT(peer.read(std::string(text).size()) == text);
+  for (const TlsClient::Options& options : versions()) {
+    SealedWorld world;
+    SealedPeer peer(&world, options);
+    EXPECT(peer.shakes_hands());
+    for (const char* text : {"one", "two", "three"}) {
+      peer.tls.write(text);
+      EXPECT(peer.read(std::string(text).size()) == text);
+    }
+    EXPECT(world.is_idle());
+    EXPECT_EQUAL(world.count(Counter::kTlsHandshakesTotal), 1U);
+    EXPECT_EQUAL(world.count(Counter::kEchoedTotal), 3U);
   }
-  EXPECT(is_idle(&world));
-  EXPECT_EQUAL(world.count(Counter::kTlsHandshakesTotal), 1U);
-  EXPECT_EQUAL(world.count(Counter::kEchoedTotal), 3U);
 }
 
 TEST("a megabyte is echoed byte for byte through short writes of records") {
-  SealedWorld world;
-  Peer peer(&world);
-  EXPECT(peer.shakes_hands());
-  const int few = 8'192;
-  ::setsockopt(world.only()->fd(), SOL_SOCKET, SO_SNDBUF, &few, sizeof few);
-  std::string sent(size_t{1} << 20U, '\0');
-  for (char& byte : sent) byte = static_cast<char>(unit::upto(255));
-  std::string received;
-  std::string pending;
-  size_t at = 0;
-  const bool is_whole = unit::run_until(world.loop.get(), [&] {
-    if (pending.empty() && at < sent.size()) {
-      const size_t size = std::min(sent.size() - at, 1 + unit::upto(40'000));
-      peer.tls.write(std::string_view(sent).substr(at, size));
-      at += size;
-      pending = peer.tls.sent();
-    }
-    const ssize_t written = ::send(
-        peer.socket->fd(), pending.data(), std::min<size_t>(pending.size(), 3'000), MSG_DONTWAIT);
-    if (written > 0) pending.erase(0, static_cast<size_t>(written));
-    ev_run(world.loop.get(), EVRUN_NOWAIT);
-    // The peer reads rarely while it writes.
-    if (at == sent.size() || unit::upto(50) == 0) {
-      peer.tls.receive(peer.socket->read_now());
-      received += peer.tls.read();
-    }
-    return received.size() >= sent.size();
-  });
-  EXPECT(is_whole && received == sent);
-  EXPECT(world.count(Counter::kShortWritesTotal) > 0);
-  EXPECT(is_idle(&world));
+  for (const TlsClient::Options& options : versions()) {
+    SealedWorld world;
+    SealedPeer peer(&world, options);
+    EXPECT(peer.shakes_hands());
+    const int few = 8'192;
+    ::setsockopt(world.only()->fd(), SOL_SOCKET, SO_SNDBUF, &few, sizeof few);
+    std::string sent(size_t{1} << 20U, '\0');
+    for (char& byte : sent) byte = static_cast<char>(unit::upto(255));
+    std::string received;
+    std::string pending;
+    size_t at = 0;
+    const bool is_whole = unit::run_until(world.loop.get(), [&] {
+      if (pending.empty() && at < sent.size()) {
+        const size_t size = std::min(sent.size() - at, 1 + unit::upto(40'000));
+        peer.tls.write(std::string_view(sent).substr(at, size));
+        at += size;
+        pending = peer.tls.sent();
+      }
+      const ssize_t written = ::send(
+          peer.socket->fd(), pending.data(), std::min<size_t>(pending.size(), 3'000), MSG_DONTWAIT);
+      if (written > 0) pending.erase(0, static_cast<size_t>(written));
+      ev_run(world.loop.get(), EVRUN_NOWAIT);
+      // The peer reads rarely while it writes.
+      if (at == sent.size() || unit::upto(50) == 0) {
+        peer.tls.receive(peer.socket->read_now());
+        received += peer.tls.read();
+      }
+      return received.size() >= sent.size();
+    });
+    EXPECT(is_whole && received == sent);
+    EXPECT(world.count(Counter::kShortWritesTotal) > 0);
+    EXPECT(world.is_idle());
+  }
 }
 
 TEST("records are read in pieces of any size") {
-  SealedWorld world;
-  Peer peer(&world);
-  EXPECT(peer.shakes_hands());
-  peer.tls.write("in");
-  peer.tls.write("pieces");
-  for (const char byte : peer.tls.sent()) {
-    peer.socket->write(std::string(1, byte));
-    ev_run(world.loop.get(), EVRUN_NOWAIT);
+  for (const TlsClient::Options& options : versions()) {
+    SealedWorld world;
+    SealedPeer peer(&world, options);
+    EXPECT(peer.shakes_hands());
+    peer.tls.write("in");
+    peer.tls.write("pieces");
+    for (const char byte : peer.tls.sent()) {
+      peer.socket->write(std::string(1, byte));
+      ev_run(world.loop.get(), EVRUN_NOWAIT);
+    }
+    EXPECT(peer.read(8) == "inpieces");
+    EXPECT_EQUAL(world.count(Counter::kInputBudgetBytes), 0U);
+    EXPECT(world.is_idle());
   }
-  EXPECT(peer.read(8) == "inpieces");
-  EXPECT_EQUAL(world.count(Counter::kInputBudgetBytes), 0U);
-  EXPECT(is_idle(&world));
 }
 
 TEST("close_notify of the client ends the connection, and is answered") {
-  SealedWorld world;
-  Peer peer(&world);
-  EXPECT(peer.shakes_hands());
-  peer.tls.write("last");
-  peer.tls.shut_down();
-  peer.exchange();
-  EXPECT(world.reaches(Counter::kClosedPeerTotal, 1));
-  EXPECT(peer.read(4) == "last");
-  EXPECT(peer.tls.has_close_notify());
+  for (const TlsClient::Options& options : versions()) {
+    SealedWorld world;
+    SealedPeer peer(&world, options);
+    EXPECT(peer.shakes_hands());
+    peer.tls.write("last");
+    peer.tls.shut_down();
+    peer.exchange();
+    EXPECT(world.reaches(Counter::kClosedPeerTotal, 1));
+    EXPECT(peer.read(4) == "last");
+    EXPECT(peer.tls.has_close_notify());
+  }
 }
 
 TEST("an altered record ends the connection with an alert and a counter") {
-  SealedWorld world;
-  Peer peer(&world);
-  EXPECT(peer.shakes_hands());
-  peer.tls.write("text");
-  std::string record = peer.tls.sent();
-  record.back() = static_cast<char>(record.back() ^ 1);
-  peer.socket->write(record);
-  EXPECT(world.reaches(Counter::kClosedTlsTotal, 1));
-  EXPECT_EQUAL(world.count(Counter::kTlsRecordsRejectedTotal), 1U);
-  EXPECT_EQUAL(world.count(Counter::kEchoedTotal), 0U);
-  // An alert: header, two bytes, type, tag.
-  EXPECT_EQUAL(peer.socket->read_now().size(), 24U);
+  for (const TlsClient::Options& options : versions()) {
+    SealedWorld world;
+    SealedPeer peer(&world, options);
+    EXPECT(peer.shakes_hands());
+    peer.tls.write("text");
+    std::string record = peer.tls.sent();
+    record.back() = static_cast<char>(record.back() ^ 1);
+    peer.socket->write(record);
+    EXPECT(world.reaches(Counter::kClosedTlsTotal, 1));
+    EXPECT_EQUAL(world.count(Counter::kTlsRecordsRejectedTotal), 1U);
+    EXPECT_EQUAL(world.count(Counter::kEchoedTotal), 0U);
+    // An alert: header, two bytes, type and tag, or in TLS 1.2 number and tag.
+    const bool is_tls12 = options.version_max == TLS1_2_VERSION;
+    EXPECT_EQUAL(peer.socket->read_now().size(), is_tls12 ? 31U : 24U);
+  }
 }
 
 TEST("plain HTTP at a listener with TLS is answered with 400, and others go on") {
   SealedWorld world;
-  Peer peer(&world);
+  SealedPeer peer(&world);
   const std::vector<std::string> requests = {
       "GET / HTTP/1.1\r\nHost: a\r\n\r\n", "OPTIONS * HTTP/1.1\r\n\r\n", "P", "CONNECT a:1"};
   for (const std::string& request : requests) {
@@ -229,13 +180,13 @@ TEST("a peer that says nothing has no handshake, and closes at the deadline") {
 
 TEST("handshakes beyond the limit wait, and begin when others end") {
   SealedWorld world;
-  std::vector<std::unique_ptr<Peer>> begun;
+  std::vector<std::unique_ptr<SealedPeer>> begun;
   for (size_t count = 0; count < bounds::kTlsHandshakesMax; ++count) {
-    begun.push_back(std::make_unique<Peer>(&world));
+    begun.push_back(std::make_unique<SealedPeer>(&world));
     begun.back()->socket->write("\x16");
   }
   EXPECT(world.reaches(Counter::kTlsHandshakes, bounds::kTlsHandshakesMax));
-  Peer last(&world);
+  SealedPeer last(&world);
   last.tls.shake();
   for (int round = 0; round < 20; ++round) last.exchange();
   EXPECT_EQUAL(world.count(Counter::kTlsHandshakes), bounds::kTlsHandshakesMax);
