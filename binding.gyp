@@ -4,6 +4,7 @@
     "native_sources": [
       "native/addon/listening.cc",
       "native/auth/authenticator.cc",
+      "native/auth/client_certificates.cc",
       "native/auth/grants.cc",
       "native/auth/mac.cc",
       "native/auth/principals.cc",

@@ -19,6 +19,7 @@ export interface AccessSettings extends HookSettings {
   readonly tokenWithoutExpiry?: boolean;
   readonly tokenCookie?: string;
   readonly public?: readonly string[];
+  readonly tlsClientCa?: readonly string[];
 }
 
 /** Keys that are valid at the same time, such as the old and the new one of a rotation. */
@@ -47,9 +48,14 @@ function checkCookie(name: string): void {
 
 /** Whether anything is said about access; else everybody may do everything. */
 export function isOpen(settings: AccessSettings): boolean {
-  const { signKey, public: patterns } = settings;
-  const isSilent = signKey === undefined && patterns === undefined;
+  const { signKey, public: patterns, tlsClientCa } = settings;
+  const isSilent = [signKey, patterns, tlsClientCa].every((one) => one === undefined);
   return isSilent && !readsTokens(settings) && !hasHook(settings);
+}
+
+/** Whether clients can have a user: of a token, of the application's decision or of a certificate. */
+export function hasUsers(settings: AccessSettings): boolean {
+  return readsTokens(settings) || hasHook(settings) || settings.tlsClientCa !== undefined;
 }
 
 /** Whether clients may present tokens. */
@@ -88,6 +94,14 @@ function readUrlKeys({ signKey = [], mailboxAuth }: AccessSettings): readonly st
   return signKey.map((path) => readSecretFile('sign-key', path).toString('base64url'));
 }
 
+/** The public channels: all of them where a certificate alone decides who may connect. */
+function publicsOf(settings: AccessSettings): readonly string[] {
+  if (settings.public !== undefined) return settings.public;
+  const hasOtherRules =
+    readsTokens(settings) || settings.signKey !== undefined || hasHook(settings);
+  return settings.tlsClientCa === undefined || hasOtherRules ? [] : ['*'];
+}
+
 function keyFields(
   keys: readonly TokenKey[],
 ): Pick<Frames['Access'], 'algorithms' | 'keyIds' | 'keys'> {
@@ -122,7 +136,7 @@ export function withRemoteKeys(
 export function readAccess(settings: AccessSettings): Frames['Access'] | null {
   if (isOpen(settings) && settings.mailboxAuth !== 'signed') return null;
   const { tokenKey = [], tokenIssuer, tokenAudience, tokenLeeway, tokenCookie } = settings;
-  const { public: publics = [] } = settings;
+  const publics = publicsOf(settings);
   if (tokenKey.length > KEYS_MAX) {
     throw invalidOption(`token-key: ${tokenKey.length} keys; at most ${KEYS_MAX} are allowed`);
   }
@@ -134,7 +148,8 @@ export function readAccess(settings: AccessSettings): Frames['Access'] | null {
     flags:
       (isRemote ? AccessFlag.remoteKeys | AccessFlag.keysPending : 0) |
       (settings.mailboxAuth === 'signed' ? AccessFlag.signedMailboxes : 0) |
-      (settings.tokenWithoutExpiry === true ? AccessFlag.noExpiry : 0),
+      (settings.tokenWithoutExpiry === true ? AccessFlag.noExpiry : 0) |
+      (settings.tlsClientCa === undefined ? 0 : AccessFlag.certificates),
     urlKeys: readUrlKeys(settings),
     ...keyFields(keys),
     issuer: tokenIssuer ?? '',

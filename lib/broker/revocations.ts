@@ -105,7 +105,8 @@ export class Revocations {
   /** @throws MegacometError `ERR_OPTION_INVALID` where the server knows no users. */
   checkHasUsers(call: string): void {
     if (this.#leewayS !== null) return;
-    const reason = 'the server reads no tokens and has no hook, so its clients have no user';
+    const reason =
+      'the server reads no tokens or certificates and has no hook, so its clients have no user';
     throw new MegacometError('ERR_OPTION_INVALID', `${call}: ${reason}`);
   }
 

@@ -129,13 +129,14 @@ export const CometFlag = {
  * Bits of the `flags` of an Access frame. remoteKeys: some keys are those of --token-jwks-url,
  * so an unknown key may become known. signedMailboxes: a mailbox is polled with a signed URL
  * only. keysPending: the manager has not fetched them yet, or long ago. noExpiry: tokens
- * without `exp` count.
+ * without `exp` count. certificates: clients have certificates, whose subjects are users.
  */
 export const AccessFlag = {
   remoteKeys: 1,
   keysPending: 2,
   signedMailboxes: 4,
   noExpiry: 8,
+  certificates: 16,
 } as const;
 
 /**

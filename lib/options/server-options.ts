@@ -69,6 +69,12 @@ export interface ServerOptions {
    */
   tlsKey?: Uint8Array | string | readonly (Uint8Array | string)[];
   /**
+   * File with the issuers of client certificates as PEM: every client with TLS needs one then. Its
+   * subject, such as CN=alice,O=Example, is the user of the connection, which ends with the
+   * certificate. Default: clients need no certificate.
+   */
+  tlsClientCa?: Uint8Array | string | readonly (Uint8Array | string)[];
+  /**
    * Oldest version of TLS that clients may use. A client with 1.2 costs up to 29 kB while it is
    * idle. Default: `1.2`.
    */

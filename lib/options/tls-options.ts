@@ -26,6 +26,17 @@ export const TLS_OPTIONS = [
     help: 'File with the private key of a certificate as PEM, not encrypted, in the order of --tls-cert.',
   },
   {
+    name: 'tls-client-ca',
+    kind: 'list',
+    item: 'pem',
+    value: 'FILE',
+    unset: 'clients need no certificate',
+    requires: OF_TLS,
+    help:
+      'File with the issuers of client certificates as PEM: every client with TLS needs one then. Its subject, such ' +
+      'as CN=alice,O=Example, is the user of the connection, which ends with the certificate.',
+  },
+  {
     name: 'tls-min-version',
     kind: 'choice',
     value: 'VERSION',

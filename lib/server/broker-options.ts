@@ -1,7 +1,7 @@
 // The options of the broker, from the options of the server.
 import { hasHook } from '../access/hook-rules.js';
 import { MegacometError } from '../base/errors.js';
-import { readsTokens } from '../access/access-rules.js';
+import { hasUsers, readsTokens } from '../access/access-rules.js';
 import type { BrokerOptions } from '../broker/broker-options.js';
 import type { HistoryLimits } from '../broker/history-limits.js';
 import { usualRules, type ChannelRules, type RulesByPattern } from '../broker/namespaces.js';
@@ -80,6 +80,6 @@ export function brokerOptions(slots: number, options: Filled): BrokerOptions {
     historyBytesMax: options.historyBytes,
     mailboxTimeMs: options.mailboxTime * 1000,
     publishesPerToken: options.publishesPerToken,
-    tokenLeewayS: readsTokens(options) || hasHook(options) ? options.tokenLeeway : null,
+    tokenLeewayS: hasUsers(options) ? options.tokenLeeway : null,
   };
 }

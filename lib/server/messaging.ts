@@ -86,16 +86,17 @@ export class Messaging {
   }
 
   /**
-   * The credential of a client: a token, a decision, a signed URL; none for public channels, or at
-   * all.
+   * The credential of a client: a token, a decision, a signed URL, a certificate; none for public
+   * channels, or at all.
    */
-  get accessMode(): 'hook' | 'open' | 'public' | 'signed' | 'tokens' {
+  get accessMode(): 'certificates' | 'hook' | 'open' | 'public' | 'signed' | 'tokens' {
     const { access } = this.link;
     if (access === null) return 'open';
     const isRemote = (access.flags & AccessFlag.remoteKeys) !== 0;
     if (access.keys.length > 0 || isRemote) return 'tokens';
     if (this.#hook !== null) return 'hook';
-    return access.urlKeys.length > 0 ? 'signed' : 'public';
+    if (access.urlKeys.length > 0) return 'signed';
+    return (access.flags & AccessFlag.certificates) === 0 ? 'public' : 'certificates';
   }
 
   /** Metrics of the broker, of publishing over HTTP and of the keys of tokens, for `messages` of the stats. */

@@ -32,13 +32,15 @@ interface Text {
   readonly text: string;
 }
 
+const BLOCKS = /-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g;
+
 function read(option: string, source: string, label: string): Text {
   if (isPem(source)) return { label, text: source };
   return { label: source, text: readOptionFile(option, source).toString('latin1') };
 }
 
 function parseChain({ label, text }: Text): [X509Certificate, ...X509Certificate[]] {
-  const blocks = text.match(/-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g) ?? [];
+  const blocks = text.match(BLOCKS) ?? [];
   let certificates: X509Certificate[];
   try {
     certificates = blocks.map((block) => new X509Certificate(block));
@@ -117,4 +119,33 @@ export function readCertificate(source: CertificateSource, nowMs: number): Certi
     names: namesOf(leaf),
     endsAtMs: Date.parse(leaf.validTo),
   };
+}
+
+/**
+ * The issuers of client certificates in one text; empty without a source.
+ *
+ * @param sources - Files, or their contents as PEM.
+ * @throws MegacometError `ERR_OPTION_INVALID`.
+ */
+export function readIssuers(sources: readonly string[]): string {
+  const texts = sources.map((source, index) => {
+    const { label, text } = read('tls-client-ca', source, `issuer ${index + 1}`);
+    const blocks = text.match(BLOCKS) ?? [];
+    if (blocks.length === 0)
+      throw invalidOption(`tls-client-ca: ${label} has no certificate as PEM`);
+    for (const block of blocks) checkIssuer(label, block);
+    return blocks.join('\n');
+  });
+  return texts.length === 0 ? '' : `${texts.join('\n')}\n`;
+}
+
+function checkIssuer(label: string, block: string): void {
+  let certificate: X509Certificate;
+  try {
+    certificate = new X509Certificate(block);
+  } catch {
+    throw invalidOption(`tls-client-ca: ${label} has a damaged certificate`);
+  }
+  if (certificate.ca) return;
+  throw invalidOption(`tls-client-ca: ${label} has a certificate that is not one of an issuer`);
 }

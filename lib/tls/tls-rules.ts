@@ -5,12 +5,13 @@ import { invalidOption } from '../base/call-check.js';
 import { isPem } from '../base/pem.js';
 import { reasonOf } from '../base/reason.js';
 import type { Frames } from '../ipc/frames.js';
-import { readCertificate, type Certificate } from './certificates.js';
+import { readCertificate, readIssuers, type Certificate } from './certificates.js';
 
 /** The options of tls-options.ts. */
 export interface TlsSettings {
   readonly tlsCert?: readonly string[];
   readonly tlsKey?: readonly string[];
+  readonly tlsClientCa?: readonly string[];
   readonly tlsMinVersion: '1.2' | '1.3';
   readonly tls12Connections: number;
   readonly tlsGroups?: string;
@@ -108,7 +109,11 @@ export function readTls(settings: TlsSettings, nowMs: number): TlsRules | null {
   if (settings.tlsCert === undefined) return null;
   const certificates = readAll(settings, nowMs);
   for (const certificate of certificates) tryContext(settings, certificate);
-  const bytes = certificates.reduce((sum, { chain, key }) => sum + chain.length + key.length, 0);
+  const clientCa = readIssuers(settings.tlsClientCa ?? []);
+  const bytes = certificates.reduce(
+    (sum, { chain, key }) => sum + chain.length + key.length,
+    clientCa.length,
+  );
   if (bytes > PEM_BYTES_MAX) {
     const rule = `at most ${PEM_BYTES_MAX} are allowed`;
     throw invalidOption(`tls-cert: all certificates and keys have ${bytes} bytes; ${rule}`);
@@ -122,7 +127,7 @@ export function readTls(settings: TlsSettings, nowMs: number): TlsRules | null {
       groups: settings.tlsGroups ?? '',
       ciphers,
       suites,
-      clientCa: '',
+      clientCa,
       chains: certificates.map(({ chain }) => chain),
       keys: certificates.map(({ key }) => key),
       names: hosts.map(({ name }) => name),

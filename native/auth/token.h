@@ -82,7 +82,7 @@ struct Claims {
   GrantTexts grants;
   /// `info`: any JSON, shown in presence.
   std::string info;
-  /// Not of a token, but decided by the application.
+  /// Not of a token: decided by the application, or of a client certificate.
   bool is_by_decision = false;
 };
 

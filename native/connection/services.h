@@ -8,6 +8,7 @@
 
 #include "auth/signed_url.h"
 #include "auth/token.h"
+#include "base/client_certificate.h"
 #include "base/random.h"
 #include "codec/cursor.h"
 #include "codec/deflate_codec.h"
@@ -152,7 +153,13 @@ class AccessService {
   /// Adds the channels that the connection's identity subscribes to.
   virtual void append_channels(Connection* connection, std::vector<std::string>* channels) = 0;
 
-  /// The connection has no identity any more.
+  /// Gives a connection without an identity that of its client certificate, which it has beneath
+  /// those of its requests. kUserFull if the user has too many connections, kRevoked if it is
+  /// revoked.
+  [[nodiscard]] virtual TokenFault certify(Connection* connection,
+                                           const ClientCertificate& certificate) = 0;
+
+  /// The connection has no other identity any more than that of its certificate.
   virtual void forget(Connection* connection) = 0;
 
   /// Whether the connection may do this to a channel or pattern, by its grants, by the namespace,

@@ -45,8 +45,11 @@ std::string TlsConnections::configure(const frame::Tls& command) {
   }
   if (records_ == nullptr) records_ = std::make_unique<TlsRecords>(*functions);
   if (!records_->is_ready()) return "OpenSSL lacks an algorithm or memory";
-  const TlsSettings settings{
-      command.tls12_connections_max > 0, command.groups, command.ciphers, command.suites};
+  const TlsSettings settings{command.tls12_connections_max > 0,
+                             command.groups,
+                             command.ciphers,
+                             command.suites,
+                             command.client_ca};
   auto certificates = std::make_shared<TlsCertificates>(*functions);
   for (size_t index = 0; index < count; ++index) {
     std::string reason = certificates->add(command.chains[index], command.keys[index], settings);
@@ -58,6 +61,7 @@ std::string TlsConnections::configure(const frame::Tls& command) {
   // Handshakes under way keep the old ones.
   certificates_ = std::move(certificates);
   tls12_connections_max_ = command.tls12_connections_max;
+  demands_certificates_ = !command.client_ca.empty();
   return "";
 }
 
@@ -103,12 +107,13 @@ TlsConnections::Step TlsConnections::shake(Connection* connection,
     counters_->add(Counter::kTlsHandshakes);
   }
   TlsHandshake& handshake = *found->second.handshake;
-  Step step{HandshakeStatus::kFailed, {}, {}};
+  Step step{HandshakeStatus::kFailed, {}, {}, {}};
   if (!handshake.is_ready()) return step;
   step.status = feed(&found->second, bytes, size);
   step.output = handshake.output();
   if (step.status != HandshakeStatus::kDone) return step;
   step.rest = handshake.rest();
+  if (demands_certificates_) step.certificate = handshake.client_certificate();
   connection->is_sealed = settle(&found->second, connection->fd());
   if (!connection->is_sealed) step.status = HandshakeStatus::kFailed;
   end(found);

@@ -38,6 +38,9 @@ class TlsConnections {
   [[nodiscard]] std::string configure(const frame::Tls& command);
   [[nodiscard]] bool is_on() const { return certificates_ != nullptr; }
 
+  /// Whether each client has a certificate.
+  [[nodiscard]] bool demands_certificates() const { return demands_certificates_; }
+
   /// Reserves a state for each descriptor below `capacity`, if TLS is on. False if the kernel has
   /// no address space.
   [[nodiscard]] bool reserve(uint32_t capacity);
@@ -65,6 +68,8 @@ class TlsConnections {
     std::string output;
     /// After kDone: sealed bytes of the peer that came with its last message.
     std::string rest;
+    /// After kDone, where clients have certificates.
+    ClientCertificate certificate;
   };
   /// Takes bytes of a peer whose handshake goes on. After kDone its bytes are records, and
   /// `is_sealed` is set.
@@ -117,6 +122,7 @@ class TlsConnections {
   /// Handshakes that have begun.
   size_t begun_ = 0;
   std::deque<ConnectionName> waiting_;
+  bool demands_certificates_ = false;
   uint8_t minute_ = 0;
   /// One record, and a KeyUpdate before it; or the records of TLS 1.2 with as much content.
   std::array<uint8_t, TlsRecords::kSealedBytesMax> out_;

@@ -269,9 +269,22 @@ void Transport::shake(Connection* connection, const uint8_t* bytes, size_t size)
   }
   counters_->add(Counter::kTlsHandshakesTotal);
   resume_handshakes();
+  if (!certify(connection, step.certificate)) return;
   begin(connection, connection->mode);
   if (step.rest.empty() || is_gone(*connection, generation)) return;
   open_sealed(connection, reinterpret_cast<uint8_t*>(step.rest.data()), step.rest.size());
+}
+
+/// Takes the user of a client's certificate. False if that closed the connection.
+bool Transport::certify(Connection* connection, const ClientCertificate& certificate) {
+  if (!tls_.demands_certificates()) return true;
+  const size_t size = certificate.subject.size();
+  const bool is_named = size > 0 && size <= bounds::kTokenNameBytesMax;
+  const TokenFault fault =
+      is_named ? services_.access->certify(connection, certificate) : TokenFault::kMalformed;
+  if (fault == TokenFault::kNone) return true;
+  close(connection, fault == TokenFault::kUserFull ? CloseCause::kLimited : CloseCause::kTls);
+  return false;
 }
 
 /// Reads peers again that waited for another handshake to end.

@@ -43,9 +43,10 @@ bool Access::configure(const frame::Access& settings) {
   is_on_ = true;
   cookie_name_ = settings.cookie;
   has_signed_mailboxes_ = (settings.flags & access_flag::kSignedMailboxes) != 0;
+  has_certificates_ = (settings.flags & access_flag::kCertificates) != 0;
   permissions_.set_publics(settings.publics);
   const bool is_valid = verifier_.configure(settings);
-  permissions_.set_users(has_hook_ || takes_tokens());
+  permissions_.set_users(has_hook_ || has_certificates_ || takes_tokens());
   return is_valid;
 }
 
@@ -234,10 +235,31 @@ void Access::recount_users() {
   principals_.visit_users([this](std::string_view name) { parts_.limits->recount_user(name); });
 }
 
+TokenFault Access::certify(Connection* connection, const ClientCertificate& certificate) {
+  if (!is_on_ || !has_certificates_) return TokenFault::kNone;
+  Claims claims;
+  claims.user = certificate.subject;
+  claims.issued_at_s = certificate.begins_at_s;
+  if (verifier_.is_revoked(claims)) return count(TokenFault::kRevoked);
+  if (!change_user(connection->fd(), certificate.subject)) return TokenFault::kUserFull;
+  certificates_.add(connection->fd(), certificate);
+  return TokenFault::kNone;
+}
+
 void Access::forget(Connection* connection) {
+  if (!is_on_) return;
+  const int fd = connection->fd();
+  // The user of the certificate may have too many connections meanwhile.
+  if (!change_user(fd, certificates_.user(fd))) static_cast<void>(change_user(fd, {}));
+  principals_.forget(fd);
+  certificates_.restore(fd);
+}
+
+void Access::leave(Connection* connection) {
   if (!is_on_) return;
   static_cast<void>(change_user(connection->fd(), {}));
   principals_.forget(connection->fd());
+  certificates_.forget(connection->fd());
 }
 
 std::string_view Access::user(Connection* connection) {

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "auth/client_certificates.h"
 #include "auth/known_tokens.h"
 #include "auth/principals.h"
 #include "auth/token.h"
@@ -47,7 +48,9 @@ class Access final : public AccessService {
   [[nodiscard]] bool configure(const frame::Access& settings);
   [[nodiscard]] bool is_on() const override { return is_on_; }
   /// Reserves the records of descriptors below `capacity`. False if the kernel rejects.
-  [[nodiscard]] bool reserve(uint32_t capacity) { return principals_.reserve(capacity); }
+  [[nodiscard]] bool reserve(uint32_t capacity) {
+    return principals_.reserve(capacity) && (!has_certificates_ || certificates_.reserve(capacity));
+  }
 
   /// The manager has fetched the keys of --token-jwks-url because of an unknown one.
   void on_keys_checked(const frame::KeysChecked& order);
@@ -108,7 +111,11 @@ class Access final : public AccessService {
                                       std::vector<std::string>* lost) override;
   [[nodiscard]] bool is_by_decision(Connection* connection) override;
   void append_channels(Connection* connection, std::vector<std::string>* channels) override;
+  [[nodiscard]] TokenFault certify(Connection* connection,
+                                   const ClientCertificate& certificate) override;
   void forget(Connection* connection) override;
+  /// The connection closes.
+  void leave(Connection* connection);
   [[nodiscard]] bool allows(Connection* connection, Action action, std::string_view name) override {
     return permissions_.allows(*connection, action, name);
   }
@@ -136,11 +143,13 @@ class Access final : public AccessService {
 
   Parts parts_;
   Principals principals_;
+  ClientCertificates certificates_{&principals_};
   TokenVerifier verifier_;
   TokenExpiry expiry_;
   Permissions permissions_;
   std::string cookie_name_;
   bool has_signed_mailboxes_ = false;
+  bool has_certificates_ = false;
   bool is_on_ = false;
   bool has_hook_ = false;
 };

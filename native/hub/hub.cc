@@ -164,7 +164,7 @@ void Hub::unsubscribe(Connection* connection) {
 void Hub::on_close(Connection* connection) {
   mailboxes_.on_close(connection);
   unsubscribe(connection);
-  access_.forget(connection);
+  access_.leave(connection);
   limits_->forget_address(*connection);
 }
 

@@ -42,6 +42,9 @@ class TokenVerifier final {
   /// Forgets revocations that no valid token can meet any more.
   void trim(uint64_t now_s) { revocations_.trim(now_s); }
 
+  /// Whether a credential with these claims is revoked.
+  [[nodiscard]] bool is_revoked(const Claims& claims) const { return revocations_.has(claims); }
+
   [[nodiscard]] bool takes_tokens() const { return authenticator_ != nullptr; }
   [[nodiscard]] bool takes_signed_urls() const { return url_keys_ != nullptr; }
 

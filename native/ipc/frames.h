@@ -80,12 +80,13 @@ constexpr uint8_t kWebSocketCompression = 8;
 /// Bits of the `flags` of an Access frame. kRemoteKeys: some keys are those of --token-jwks-url, so
 /// an unknown key may become known. kSignedMailboxes: a mailbox is polled with a signed URL only.
 /// kKeysPending: the manager has not fetched them yet, or long ago. kNoExpiry: tokens without `exp`
-/// count.
+/// count. kCertificates: clients have certificates, whose subjects are users.
 namespace access_flag {
 constexpr uint8_t kRemoteKeys = 1;
 constexpr uint8_t kKeysPending = 2;
 constexpr uint8_t kSignedMailboxes = 4;
 constexpr uint8_t kNoExpiry = 8;
+constexpr uint8_t kCertificates = 16;
 }  // namespace access_flag
 
 /// Bits of the `flags` of a Limits frame. kAddresses: connections are counted by address.

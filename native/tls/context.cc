@@ -10,6 +10,8 @@ namespace {
 /// HTTP/1.1 as ALPN offers it, with its length (RFC 7301 3.1).
 constexpr std::string_view kHttp11 = "\x08http/1.1";
 
+constexpr std::string_view kSessionContext = "megacomet";
+
 BIO* open_text(const OpenSslTls& openssl, std::string_view text) {
   return openssl.BIO_new_mem_buf(text.data(), static_cast<int>(text.size()));
 }
@@ -36,6 +38,9 @@ TlsContext::TlsContext(const OpenSslTls& functions, const TlsSettings& settings)
   openssl_.SSL_CTX_set_options(context_,
                                SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
                                    SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
+  // A session that began with a client's certificate is resumed in its own context only.
+  openssl_.SSL_CTX_set_session_id_context(
+      context_, openssl_bytes(kSessionContext), kSessionContext.size());
   openssl_.SSL_CTX_set_num_tickets(context_, 1);
   openssl_.SSL_CTX_set_keylog_callback(context_, on_key);
   openssl_.SSL_CTX_set_msg_callback(context_, on_message);
@@ -52,7 +57,28 @@ bool TlsContext::apply(const TlsSettings& settings) {
          (settings.ciphers.empty() ||
           openssl_.SSL_CTX_set_cipher_list(context_, settings.ciphers.c_str()) == 1) &&
          (settings.suites.empty() ||
-          openssl_.SSL_CTX_set_ciphersuites(context_, settings.suites.c_str()) == 1);
+          openssl_.SSL_CTX_set_ciphersuites(context_, settings.suites.c_str()) == 1) &&
+         (settings.client_ca.empty() || demand_certificates(settings.client_ca));
+}
+
+/// Clients need a certificate of one of these issuers, PEM.
+bool TlsContext::demand_certificates(const std::string& issuers) {
+  openssl_.SSL_CTX_set_verify(context_, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, nullptr);
+  X509_STORE* store = openssl_.SSL_CTX_get_cert_store(context_);
+  BIO* text = open_text(openssl_, issuers);
+  size_t count = 0;
+  bool is_added = true;
+  while (is_added) {
+    X509* issuer = openssl_.PEM_read_bio_X509(text, nullptr, no_pass_phrase, nullptr);
+    if (issuer == nullptr) break;
+    is_added = openssl_.X509_STORE_add_cert(store, issuer) == 1 &&
+               openssl_.SSL_CTX_add_client_CA(context_, issuer) == 1;
+    openssl_.X509_free(issuer);
+    ++count;
+  }
+  openssl_.BIO_free(text);
+  openssl_.ERR_clear_error();
+  return is_added && count > 0;
 }
 
 void TlsContext::set_chooser(ContextChooser* chooser) {

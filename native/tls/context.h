@@ -29,6 +29,8 @@ struct TlsSettings {
   std::string ciphers;
   /// Of TLS 1.3.
   std::string suites;
+  /// The issuers of clients' certificates, PEM; empty if clients need none.
+  std::string client_ca;
 };
 
 class TlsContext;
@@ -85,6 +87,7 @@ class TlsContext {
                           void* unused);
   static int on_host(SSL* session, int* alert, void* chooser);
   [[nodiscard]] bool apply(const TlsSettings& settings);
+  [[nodiscard]] bool demand_certificates(const std::string& issuers);
   [[nodiscard]] std::string take_error();
 
   const OpenSslTls& openssl_;

@@ -2,6 +2,7 @@
 #include "tls/handshake.h"
 
 #include <algorithm>
+#include <ctime>
 #include <utility>
 
 #include "base/bounds.h"
@@ -30,6 +31,17 @@ size_t read_secret(std::string_view digits, TlsSecret* secret) {
     (*secret)[at / 2] = static_cast<uint8_t>(high * 16 + low);
   }
   return digits.size() / 2;
+}
+
+/// RFC 4514, as UTF-8.
+constexpr unsigned long kSubjectFlags = XN_FLAG_RFC2253 & ~ASN1_STRFLGS_ESC_MSB;
+
+/// Seconds of the epoch, as far as they can be kept.
+uint32_t seconds_of(const OpenSslTls& openssl, const ASN1_TIME* time) {
+  tm parts{};
+  if (openssl.ASN1_TIME_to_tm(time, &parts) != 1) return 0;
+  const int64_t seconds = timegm(&parts);
+  return static_cast<uint32_t>(std::clamp<int64_t>(seconds, 0, UINT32_MAX - 1));
 }
 
 /// The suite of a finished handshake; kNone if the record layer does not know it.
@@ -123,6 +135,22 @@ void TlsHandshake::take_key(std::string_view line) {
   const std::string_view digits = line.substr(line.rfind(' ') + 1);
   if (is_client) client_secret_bytes_ = read_secret(digits, &client_secret_);
   if (is_server) server_secret_bytes_ = read_secret(digits, &server_secret_);
+}
+
+ClientCertificate TlsHandshake::client_certificate() {
+  X509* found = openssl_.SSL_get1_peer_certificate(session_);
+  if (found == nullptr) return {};
+  ClientCertificate certificate;
+  certificate.begins_at_s = seconds_of(openssl_, openssl_.X509_get0_notBefore(found));
+  certificate.ends_at_s = seconds_of(openssl_, openssl_.X509_get0_notAfter(found));
+  BIO* text = openssl_.BIO_new(openssl_.BIO_s_mem());
+  if (text != nullptr) {
+    openssl_.X509_NAME_print_ex(text, openssl_.X509_get_subject_name(found), 0, kSubjectFlags);
+    certificate.subject = drain(text);
+    openssl_.BIO_free(text);
+  }
+  openssl_.X509_free(found);
+  return certificate;
 }
 
 bool TlsHandshake::detach(RecordLayer* layer, TlsState* state) {

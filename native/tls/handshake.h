@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 
+#include "base/client_certificate.h"
 #include "tls/certificates.h"
 #include "tls/context.h"
 #include "tls/record_layer.h"
@@ -50,6 +51,9 @@ class TlsHandshake final : HandshakeObserver {
 
   /// Sets the record layer's state. False for TLS 1.2, or if OpenSSL did not tell all secrets.
   [[nodiscard]] bool detach(RecordLayer* layer, TlsState* state);
+  /// The client's certificate, also of a resumed session. Its subject is empty without one, or if
+  /// it has none.
+  [[nodiscard]] ClientCertificate client_certificate();
   /// Takes the session for the layer of TLS 1.2, after output() and rest().
   [[nodiscard]] SslOwner leave();
   /// Takes the bytes of the peer after its Finished: whole and partial records.

@@ -117,7 +117,7 @@ t.test('a time revokes older tokens only, and tokens without iat', async (t) => 
 
 t.test('a server without keys knows no users', async (t) => {
   const { server } = await startComet(t, { workers: 1 });
-  const message = /the server reads no tokens and has no hook, so its clients have no user$/;
+  const message = /the server reads no tokens or certificates and has no hook, so its clients have no user$/;
   t.throws(
     () => {
       server.revoke({ user: 'ada' });

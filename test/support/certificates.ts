@@ -73,7 +73,7 @@ function certificate({ issuer, subject, publicKey, endsAtMs, extension }: Conten
   return `-----BEGIN CERTIFICATE-----\n${lines}\n-----END CERTIFICATE-----\n`;
 }
 
-/** Certificate and key of a TLS server, as PEM. */
+/** Certificate and key of a server or client, as PEM. */
 export interface ServerCertificate {
   readonly cert: string;
   readonly key: string;
@@ -106,15 +106,24 @@ export class Authority {
   );
 
   /** For a server at 127.0.0.1, or at a DNS name; it ends in a day, or at another time. */
-  certify(dnsName?: string, endsAtMs = Date.now() + DAY_MS): ServerCertificate {
-    const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  certify(dnsName?: string, endsAtMs?: number): ServerCertificate {
     const name =
       dnsName === undefined
         ? der(TAG.ipAddress, Buffer.from([127, 0, 0, 1]))
         : der(TAG.dnsName, Buffer.from(dnsName));
+    return this.#certify('server of a test', name, endsAtMs);
+  }
+
+  /** For a client with this common name. */
+  certifyClient(commonName: string, endsAtMs?: number): ServerCertificate {
+    return this.#certify(commonName, der(TAG.dnsName, Buffer.from('client.example')), endsAtMs);
+  }
+
+  #certify(subject: string, name: Buffer, endsAtMs = Date.now() + DAY_MS): ServerCertificate {
+    const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
     const content = {
       issuer: this.#name,
-      subject: 'server of a test',
+      subject,
       publicKey,
       endsAtMs,
       extension: sequence(ALTERNATIVE_NAMES, der(TAG.octets, sequence(name))),
