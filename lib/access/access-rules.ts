@@ -94,7 +94,7 @@ function readUrlKeys({ signKey = [], mailboxAuth }: AccessSettings): readonly st
   return signKey.map((path) => readSecretFile('sign-key', path).toString('base64url'));
 }
 
-/** The public channels: all of them where a certificate alone decides who may connect. */
+/** The public channels: all of them where nothing but a certificate is demanded. */
 function publicsOf(settings: AccessSettings): readonly string[] {
   if (settings.public !== undefined) return settings.public;
   const hasOtherRules =
