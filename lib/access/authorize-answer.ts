@@ -33,7 +33,7 @@ const REASONS: Readonly<Record<number, string>> = {
   403: 'not allowed',
 };
 
-function invalid(message: string): HookFault {
+function invalidAnswer(message: string): HookFault {
   return new HookFault('answer', `the answer is not valid: ${message}`);
 }
 
@@ -57,10 +57,10 @@ function readMembers(label: string, value: unknown, known: readonly string[]): M
   const members = new Map<string, unknown>();
   if (value === undefined) return members;
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    throw invalid(`${label} is not an object`);
+    throw invalidAnswer(`${label} is not an object`);
   }
   for (const [name, member] of Object.entries(value)) {
-    if (!known.includes(name)) throw invalid(unknownName('member', name, known));
+    if (!known.includes(name)) throw invalidAnswer(unknownName('member', name, known));
     if (member !== undefined && member !== null) members.set(name, member);
   }
   return members;
@@ -72,14 +72,14 @@ function readNumber(members: Members, name: string, min: number, max: number): n
   if (Number.isInteger(value) && (value as number) >= min && (value as number) <= max) {
     return value as number;
   }
-  throw invalid(`${name} is not a whole number from ${min} to ${max}`);
+  throw invalidAnswer(`${name} is not a whole number between ${min} and ${max}`);
 }
 
 function readText(members: Members, name: string, bytesMax: number): string | undefined {
   const value = members.get(name);
   if (value === undefined) return undefined;
   if (isText(value, bytesMax) && !/[\p{Cc}\p{Surrogate}]/u.test(value)) return value;
-  throw invalid(`${name} is not a text of 1 to ${bytesMax} bytes without control characters`);
+  throw invalidAnswer(`${name} is not a text of 1 to ${bytesMax} bytes without control characters`);
 }
 
 function readNames(
@@ -93,14 +93,14 @@ function readNames(
     value.length <= GRANT_NAMES_MAX &&
     value.every((name) => isText(name, CHANNEL_BYTES_MAX) && isName(name));
   if (isValid) return value as string[];
-  throw invalid(`${label} is not a list of at most ${GRANT_NAMES_MAX} names of channels`);
+  throw invalidAnswer(`${label} is not a list of at most ${GRANT_NAMES_MAX} names of channels`);
 }
 
 function readInfo(value: unknown): string {
   if (value === undefined) return '';
   const text = JSON.stringify(value) as string | undefined;
   if (text !== undefined && Buffer.byteLength(text) <= TOKEN_INFO_BYTES_MAX) return text;
-  throw invalid(`info is not JSON of at most ${TOKEN_INFO_BYTES_MAX} bytes`);
+  throw invalidAnswer(`info is not JSON of at most ${TOKEN_INFO_BYTES_MAX} bytes`);
 }
 
 function readIdentity(members: Members, nowS: number): Decision {
@@ -127,7 +127,7 @@ function readIdentity(members: Members, nowS: number): Decision {
 function readDenial(value: unknown): CheckedAnswer {
   const members = readMembers('it', value, ['allow', 'status', 'reason', 'cacheSeconds']);
   const status = members.get('status') ?? 403;
-  if (status !== 401 && status !== 403) throw invalid('status is not 401 or 403');
+  if (status !== 401 && status !== 403) throw invalidAnswer('status is not 401 or 403');
   const reason = readText(members, 'reason', REASON_BYTES_MAX) ?? REASONS[status] ?? '';
   const cacheSeconds = readNumber(members, 'cacheSeconds', 0, CACHE_SECONDS_MAX) ?? 0;
   return { decision: { ...NOTHING, verdict: HookVerdict.deny, status, reason }, cacheSeconds };
@@ -142,7 +142,7 @@ function readDenial(value: unknown): CheckedAnswer {
 export function readAnswer(action: AuthorizeAction, value: unknown, nowS: number): CheckedAnswer {
   const { allow } = (value ?? {}) as { readonly allow?: unknown };
   if (allow === false) return readDenial(value);
-  if (allow !== true) throw invalid('allow is not true or false');
+  if (allow !== true) throw invalidAnswer('allow is not true or false');
   const givesIdentity = action === 'connect' || action === 'refresh';
   const known = ['allow', 'cacheSeconds', ...(givesIdentity ? IDENTITY : [])];
   const members = readMembers('it', value, known);

@@ -1,7 +1,7 @@
 // The keys of tokens: from the texts of --token-key to the keys with which workers verify.
 import { createPublicKey, type JsonWebKey, type KeyObject } from 'node:crypto';
 
-import { MegacometError } from '../base/errors.js';
+import { invalidOption } from '../base/call-check.js';
 import { TOKEN_NAME_BYTES_MAX } from '../base/native-constants.js';
 import { readOptionFile } from '../base/option-file.js';
 import { TokenAlgorithm } from '../ipc/frames.js';
@@ -41,10 +41,6 @@ export interface KeySource {
   readonly path: string;
 }
 
-function invalid(text: string, option = 'token-key'): MegacometError {
-  return new MegacometError('ERR_OPTION_INVALID', `${option}: ${text}`);
-}
-
 /**
  * Reads `ALG=FILE` or `ALG:KID=FILE`.
  *
@@ -55,10 +51,12 @@ export function parseKeySource(option: string, item: string): KeySource {
     /^([^:=]*)(?::([^=]*))?=(.*)$/s.exec(item) ?? [];
   if (!Object.hasOwn(ALGORITHMS, algorithm) || path === '') {
     const names = Object.keys(ALGORITHMS).join(', ');
-    throw invalid(`${item} is not ALG=FILE or ALG:KID=FILE with one of ${names}`, option);
+    throw invalidOption(`${option}: ${item} is not ALG=FILE or ALG:KID=FILE with one of ${names}`);
   }
   if (Buffer.byteLength(keyId) > TOKEN_NAME_BYTES_MAX) {
-    throw invalid(`${item}: a key id of at most ${TOKEN_NAME_BYTES_MAX} bytes is allowed`, option);
+    throw invalidOption(
+      `${option}: ${item}: a key id of at most ${TOKEN_NAME_BYTES_MAX} bytes is allowed`,
+    );
   }
   return { algorithm: algorithm as AlgorithmName, keyId, path };
 }
@@ -91,13 +89,13 @@ export function tokenKeyOf(algorithm: AlgorithmName, keyId: string, key: KeyObje
 
 function readPublicKey({ algorithm, path }: KeySource, text: string): Buffer {
   if (text.includes('PRIVATE KEY') || /"d"\s*:/.test(text)) {
-    throw invalid(
-      `${path} has a private key, which belongs to the issuer alone; give the public key`,
+    throw invalidOption(
+      `token-key: ${path} has a private key, which belongs to the issuer alone; give the public key`,
     );
   }
   if (text.includes('BEGIN CERTIFICATE')) {
-    throw invalid(
-      `${path} has a certificate, whose dates would not be checked; give its public key`,
+    throw invalidOption(
+      `token-key: ${path} has a certificate, whose dates would not be checked; give its public key`,
     );
   }
   let key: KeyObject;
@@ -106,10 +104,11 @@ function readPublicKey({ algorithm, path }: KeySource, text: string): Buffer {
       ? createPublicKey({ key: JSON.parse(text) as JsonWebKey, format: 'jwk' })
       : createPublicKey(text);
   } catch {
-    throw invalid(`${path} is not a public key as PEM or JWK`);
+    throw invalidOption(`token-key: ${path} is not a public key as PEM or JWK`);
   }
   const fault = faultOf(algorithm, key);
-  if (fault !== null) throw invalid(`${path} ${fault}, so ${algorithm} cannot use it`);
+  if (fault !== null)
+    throw invalidOption(`token-key: ${path} ${fault}, so ${algorithm} cannot use it`);
   return key.export({ type: 'spki', format: 'der' });
 }
 
@@ -137,11 +136,11 @@ export function readSecret(option: string, path: string, content: Buffer): Buffe
   const secret = content.subarray(0, end);
   // RFC 8725 2.1: everybody knows a public key, and could sign with it.
   if (secret.includes('-----BEGIN ') || isJson(secret) || isPublicKey(secret)) {
-    throw invalid(`${path} has a key as PEM, JWK or DER; a secret is needed`, option);
+    throw invalidOption(`${option}: ${path} has a key as PEM, JWK or DER; a secret is needed`);
   }
   if (secret.length >= SECRET_BYTES_MIN && secret.length <= SECRET_BYTES_MAX) return secret;
   const rule = `${SECRET_BYTES_MIN} to ${SECRET_BYTES_MAX} are allowed`;
-  throw invalid(`${path}: the secret has ${secret.length} bytes; ${rule}`, option);
+  throw invalidOption(`${option}: ${path}: the secret has ${secret.length} bytes; ${rule}`);
 }
 
 /**
@@ -151,7 +150,7 @@ export function readSecret(option: string, path: string, content: Buffer): Buffe
  */
 export function checkKeyArgument(call: string, key: unknown): asserts key is string {
   if (typeof key !== 'string')
-    throw invalid(`a value of type ${typeof key} is not a string`, `${call}: key`);
+    throw invalidOption(`${call}: key: a value of type ${typeof key} is not a string`);
 }
 
 /** As readSecret(), from the file. @throws MegacometError `ERR_OPTION_INVALID`. */

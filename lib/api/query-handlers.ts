@@ -43,7 +43,7 @@ function integerOf(
   const value = parameters.get(name) ?? String(usual);
   const isInside = /^\d{1,16}$/.test(value) && Number(value) >= min && Number(value) <= max;
   if (isInside) return Number(value);
-  throw new RequestFault(`${name} must be a whole number from ${min} to ${max}`);
+  throw new RequestFault(`${name} must be a whole number between ${min} and ${max}`);
 }
 
 function channelOf(parameters: ReadonlyMap<string, string>): string {
