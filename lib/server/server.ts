@@ -1,30 +1,15 @@
 // The public face of the library: one server, its options and its life. A façade over the steps of
 // the start, the manager of the workers, the broker, and the state of all parts.
-import { EventEmitter } from 'node:events';
-
 import type { Readiness } from '../api/admin.js';
 import { MegacometError } from '../base/errors.js';
 import type { Logger } from '../base/logger.js';
-import type { BroadcastResult } from '../broker/broadcast.js';
-import type { DisconnectTarget } from '../broker/client-orders.js';
-import type { ChannelHistoryPage, HistoryQuery } from '../broker/history-reader.js';
-import type { ChannelPresence } from '../broker/presence.js';
-import type { ChannelPage, ChannelQuery, PublishOptions, Receipt } from '../broker/publishing.js';
 import type { Capacity } from '../capacity/capacity.js';
-import type { Revocation } from '../broker/revocations.js';
 import { WorkerMemory, type Stats } from '../stats/stats.js';
 import { procReader } from '../system/kernel.js';
 import type { Health } from '../systemd/service.js';
-import {
-  checkPresenceLimit,
-  readChannelQuery,
-  readChannels,
-  readDisconnectTarget,
-  readDrainMs,
-  readHistoryQuery,
-  readRevocation,
-} from './calls.js';
+import { readDrainMs } from './calls.js';
 import { namespaceRules } from './broker-options.js';
+import { CometCalls } from './comet-calls.js';
 import { DeferredLog } from './deferred-log.js';
 import { writeFirstLine } from './first-line.js';
 import { notRunning, Parts } from './parts.js';
@@ -61,8 +46,11 @@ export interface CloseReport {
   readonly killed: readonly number[];
 }
 
-/** A server that holds connections in worker processes. Created by `createServer()`. */
-export class Server extends EventEmitter<ServerEvents> {
+/**
+ * A server that holds connections in worker processes, and the emitter of {@link ServerEvents}.
+ * Created by `createServer()`.
+ */
+export class Server extends CometCalls {
   readonly #options: Filled;
   readonly #log: Logger;
   readonly #startLog: DeferredLog;
@@ -74,10 +62,12 @@ export class Server extends EventEmitter<ServerEvents> {
   #closing: Promise<CloseReport> | undefined;
 
   constructor(options: ServerOptions, host: Host) {
-    super();
-    this.#options = fill(options);
+    const filled = fill(options);
+    const parts = new Parts(filled.protocol);
+    super(parts, filled);
+    this.#options = filled;
+    this.#parts = parts;
     this.#log = loggerOf(options.logger);
-    this.#parts = new Parts(this.#options.protocol);
     this.#startLog = new DeferredLog(this.#log);
     this.#state = new ServerState({
       options: this.#options,
@@ -251,141 +241,6 @@ export class Server extends EventEmitter<ServerEvents> {
   /** The health of the server, for a supervisor of this process. Never throws. */
   health(): Health {
     return this.#state.health();
-  }
-
-  /**
-   * Comet: gives a message the next number of the server's sequence, and sends it to subscribers.
-   *
-   * `delivered` is the number of subscribers known at that moment, at most 100 ms old. It is not an
-   * acknowledgement.
-   *
-   * @throws MegacometError `ERR_CHANNEL`, `ERR_MESSAGE`, `ERR_MESSAGE_SIZE`; `ERR_BUSY` when a
-   *   worker cannot follow, and a later try may succeed; `ERR_NOT_RUNNING`.
-   */
-  publish(channel: string, data: Uint8Array | string, options?: PublishOptions): Promise<Receipt> {
-    // A promise, so that a broker on another machine can replace this one.
-    return new Promise((resolve) => {
-      resolve(this.#parts.broker().publish(channel, data, options));
-    });
-  }
-
-  /**
-   * Comet: puts a message into the mailbox of a client that polls `/ID.js`. The mailbox keeps it
-   * for `mailboxTime`, or until it was written completely. Needs the option `mailboxes` or `ingest`.
-   *
-   * @throws MegacometError `ERR_CHANNEL`, `ERR_MESSAGE`, `ERR_MESSAGE_SIZE`, `ERR_BUSY`,
-   *   `ERR_NOT_RUNNING`, `ERR_OPTION_INVALID`.
-   */
-  deliver(clientId: string, data: Uint8Array | string): void {
-    const broker = this.#parts.broker();
-    const { mailboxes, ingest } = this.#options;
-    if (!mailboxes && ingest === undefined) {
-      const message = 'deliver: needs the option mailboxes or ingest';
-      throw new MegacometError('ERR_OPTION_INVALID', message);
-    }
-    broker.mailboxes.deliver(clientId, data);
-  }
-
-  /**
-   * Comet: a page of the channels with subscribers or history.
-   *
-   * @throws MegacometError `ERR_OPTION_INVALID`, `ERR_OPTION_UNKNOWN`, `ERR_NOT_RUNNING`.
-   */
-  channels(query?: ChannelQuery): ChannelPage {
-    const checked = readChannelQuery(query);
-    return this.#parts.broker().channels(checked);
-  }
-
-  /**
-   * Comet: publishes one message to each of up to 1,000 channels. All names are checked before the
-   * first publish.
-   *
-   * @returns A result for each channel, in their order. One whose workers cannot follow has the
-   *   code `ERR_BUSY` instead of a cursor.
-   * @throws MegacometError `ERR_CHANNEL`, `ERR_MESSAGE`, `ERR_OPTION_INVALID`; `ERR_MESSAGE_SIZE`, also
-   *   above 16 MiB for all channels together; `ERR_NOT_RUNNING`.
-   */
-  broadcast(
-    channels: readonly string[],
-    data: Uint8Array | string,
-    options?: PublishOptions,
-  ): Promise<readonly BroadcastResult[]> {
-    return new Promise((resolve) => {
-      const names = readChannels('broadcast', channels);
-      resolve(this.#parts.broker().broadcast(names, data, options));
-    });
-  }
-
-  /**
-   * Comet: closes every subscriber of a channel or pattern, every connection of a user, whose tokens
-   * stay valid, one connection by its name in events and presence(), or all connections. The reason
-   * is sent where the transport has a field for it.
-   *
-   * @returns Subscribers that were known; for a connection 1, or 0 if it has ended; for a user and
-   *   for all always 0, because only the workers count them.
-   * @throws MegacometError `ERR_CHANNEL`, `ERR_MESSAGE`, `ERR_OPTION_INVALID`,
-   *   `ERR_OPTION_UNKNOWN`, `ERR_NOT_RUNNING`.
-   */
-  disconnect(target: string | DisconnectTarget, reason?: string): number {
-    const checked = readDisconnectTarget(target);
-    return this.#parts.broker().disconnect(checked, reason);
-  }
-
-  /**
-   * Comet: subscribes every WebSocket of a user to up to 100 channels or patterns, without a grant.
-   * Each client receives `subscribed`. Connections of other transports have the channels of their
-   * request. A client that reconnects has not these channels: subscribe the user again.
-   *
-   * @throws MegacometError `ERR_CHANNEL`, `ERR_OPTION_INVALID`, `ERR_NOT_RUNNING`.
-   */
-  subscribe(user: string, channels: readonly string[] | string): void {
-    const names = readChannels('subscribe', channels);
-    this.#parts.broker().changeChannels(user, names, true);
-  }
-
-  /**
-   * Comet: ends the subscriptions of a user to exactly these channels or patterns. A WebSocket
-   * receives `unsubscribed`; a connection of another transport that has one of them is closed. The
-   * user may subscribe again as far as its token allows: see revoke().
-   *
-   * @throws MegacometError `ERR_CHANNEL`, `ERR_OPTION_INVALID`, `ERR_NOT_RUNNING`.
-   */
-  unsubscribe(user: string, channels: readonly string[] | string): void {
-    const names = readChannels('unsubscribe', channels);
-    this.#parts.broker().changeChannels(user, names, false);
-  }
-
-  /**
-   * Comet: closes the connections of a user's tokens, or of one token, and rejects those tokens from
-   * now on, in all workers. A restart of the server forgets it: issue short-lived tokens.
-   *
-   * @throws MegacometError `ERR_OPTION_INVALID`, `ERR_OPTION_UNKNOWN`, `ERR_BUSY` if 100,000
-   *   revocations are kept, `ERR_NOT_RUNNING`.
-   */
-  revoke(revocation: Revocation): void {
-    this.#parts.broker().revoke(readRevocation(revocation));
-  }
-
-  /**
-   * Comet: one page of the history of a channel or pattern, from the oldest message or after a cursor.
-   *
-   * @throws MegacometError `ERR_CHANNEL`, `ERR_OPTION_INVALID`, `ERR_OPTION_UNKNOWN`,
-   *   `ERR_NOT_RUNNING`.
-   */
-  history(channel: string, query?: HistoryQuery): ChannelHistoryPage {
-    const checked = readHistoryQuery(query);
-    return this.#parts.broker().history(channel, checked);
-  }
-
-  /**
-   * Comet: the subscribers of exactly this channel or pattern, as the workers report them, by user.
-   *
-   * @param limit - Connections at most; default 10,000. `subscribers` counts all.
-   * @throws MegacometError `ERR_CHANNEL`, `ERR_OPTION_INVALID`, `ERR_BUSY`, `ERR_NOT_RUNNING`.
-   */
-  async presence(channel: string, limit?: number): Promise<ChannelPresence> {
-    checkPresenceLimit(limit);
-    return this.#parts.broker().presence(channel, limit);
   }
 
   /**

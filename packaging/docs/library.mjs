@@ -100,6 +100,22 @@ function listWords(project) {
   }
 }
 
+/** Shows the members of a base class that is not public as members of the class itself. */
+function hideBases(project) {
+  const isHidden = ({ package: name, reflection }) => name === project.packageName && !reflection;
+  for (const one of project.getReflectionsByKind(ReflectionKind.ClassOrInterface)) {
+    if (!one.extendedTypes?.some(isHidden)) continue;
+    delete one.extendedTypes;
+    delete one.typeHierarchy;
+    for (const member of one.children) {
+      for (const part of [member, ...(member.signatures ?? [])]) {
+        delete part.inheritedFrom;
+        delete part.overwrites;
+      }
+    }
+  }
+}
+
 /** The page of the entry file of a project, written to a folder first. */
 async function convert(out, { entry, tsconfig }) {
   const app = await Application.bootstrapWithPlugins({
@@ -115,6 +131,7 @@ async function convert(out, { entry, tsconfig }) {
     throw new PackagingError('TypeDoc reports the problems above');
   }
   listWords(project);
+  hideBases(project);
   await app.generateOutputs(project);
   return readFileSync(join(out, 'README.md'), 'utf8');
 }
