@@ -117,6 +117,7 @@
       "native/tls/record.cc",
       "native/tls/record_layer.cc",
       "native/tls/tls12_layer.cc",
+      "native/tls/tls_exchange.cc",
       "native/tls/tls_records.cc",
       "native/worker/protocol_table.cc",
       "native/worker/startup.cc",

@@ -146,7 +146,7 @@ bool Listener::admit(int fd, const sockaddr_storage& peer, uint32_t* word) {
     reject(fd, Counter::kRejectedUntrustedTotal);
     return false;
   }
-  parts_.transport->reject(fd, protocol_, rejection_of(allowance));
+  parts_.transport->reject(fd, protocol_, rejection_of(allowance), {}, flags_);
   count_rejected(Counter::kRejectedLimitedTotal);
   return false;
 }

@@ -2,6 +2,7 @@
 #include "connection/rejected_peers.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/check.h"
 #include "codec/proxy_codec.h"
@@ -14,19 +15,13 @@ namespace {
 /// Two, so that a peer has one whole second at least: for its request, and to read the answer.
 constexpr uint8_t kTicks = 2;
 
-/// Removes the PROXY header of a peer that was not registered. False if it is incomplete.
-bool skip_proxy_header(std::string_view* request) {
-  const ProxyHeader header = parse_proxy_header(*request);
-  request->remove_prefix(header.consumed);
-  return header.status != ProxyStatus::kIncomplete;
-}
-
 }  // namespace
 
 RejectedPeers::RejectedPeers(struct ev_loop* loop,
                              Services* services,
-                             const Protocol* const* protocols)
-    : loop_(loop), services_(services), protocols_(protocols) {}
+                             const Protocol* const* protocols,
+                             TlsConnections* tls)
+    : loop_(loop), services_(services), protocols_(protocols), tls_(tls) {}
 
 RejectedPeers::~RejectedPeers() {
   for (Slot& slot : slots_) {
@@ -46,6 +41,7 @@ void RejectedPeers::take(
   slot->flags = flags;
   slot->reason = reason;
   slot->is_answered = false;
+  if ((flags & listener_flag::kTls) != 0) slot->tls = tls_->make_exchange();
   ++size_;
   if (reason != Rejection::kServer) ++limited_;
   ev_io_start(loop_, &slot->watcher);
@@ -83,21 +79,57 @@ void RejectedPeers::read(Slot* slot) {
   keep(slot, {reinterpret_cast<const char*>(bytes), result.bytes});
 }
 
+/// Takes bytes of the peer: its PROXY header, then its request, which may be inside TLS.
 void RejectedPeers::keep(Slot* slot, std::string_view bytes) {
+  if ((slot->flags & listener_flag::kProxyHeader) != 0) return keep_header(slot, bytes);
+  std::string opened;
+  if (slot->tls != nullptr) {
+    opened = bytes;
+    if (!open(slot, &opened)) return release(slot);
+    bytes = opened;
+  }
   const size_t room = bounds::kHttpHeadBytesMax - slot->request.size();
   slot->request.append(bytes.substr(0, room));
   answer(slot, slot->request.size() == bounds::kHttpHeadBytesMax);
 }
 
+void RejectedPeers::keep_header(Slot* slot, std::string_view bytes) {
+  std::string text = std::move(slot->request);
+  text.append(bytes);
+  const ProxyHeader header = parse_proxy_header(text);
+  slot->request.clear();
+  if (header.status == ProxyStatus::kIncomplete) {
+    slot->request = std::move(text);
+    return;
+  }
+  slot->flags &= static_cast<uint8_t>(~listener_flag::kProxyHeader);
+  keep(slot, std::string_view(text).substr(header.consumed));
+}
+
+/// Replaces bytes of TLS by their data. False if the peer broke a rule: it may have got an alert.
+bool RejectedPeers::open(Slot* slot, std::string* bytes) {
+  const bool was_open = slot->tls->is_open();
+  std::string output;
+  std::string data;
+  const bool goes_on = slot->tls->feed(*bytes, &output, &data);
+  if (!output.empty()) static_cast<void>(sys::send(slot->watcher.fd, output.data(), output.size()));
+  // The request has as much time as without TLS.
+  if (!was_open && slot->tls->is_open()) slot->ticks_left = kTicks;
+  *bytes = std::move(data);
+  return goes_on;
+}
+
 /// Answers a complete request, or the part that has arrived if `is_last`. Then our side ends; later
 /// input is discarded, because a close with unread bytes would reset the answer (RFC 9112 9.6).
 void RejectedPeers::answer(Slot* slot, bool is_last) {
-  std::string_view request = slot->request;
-  const bool has_header = (slot->flags & listener_flag::kProxyHeader) != 0;
-  if (has_header && !skip_proxy_header(&request) && !is_last) return;
+  if (slot->tls != nullptr && !slot->tls->is_open()) {
+    if (is_last) release(slot);
+    return;
+  }
   const auto reject = protocols_[slot->protocol]->reject;
-  const std::string text = reject(*services_, slot->reason, request, is_last);
+  std::string text = reject(*services_, slot->reason, slot->request, is_last);
   if (text.empty()) return;
+  if (slot->tls != nullptr) text = slot->tls->seal(text);
   const int fd = slot->watcher.fd;
   if (sys::send(fd, text.data(), text.size()).status == sys::IoStatus::kFailed) {
     return release(slot);
@@ -114,6 +146,7 @@ void RejectedPeers::release(Slot* slot) {
   slot->ticks_left = 0;
   // Swapped, so that a free slot owns no memory.
   std::string().swap(slot->request);
+  slot->tls.reset();
   --size_;
   if (slot->reason != Rejection::kServer) --limited_;
   sys::close(fd);

@@ -1,24 +1,29 @@
 // Answers to peers that the server has no room for, that arrive while it drains, or whose address
-// has too many connections.
+// has too many connections. At a listener with TLS the answer is inside TLS.
 // The request decides the form of the answer: an EventSource that receives an error never
 // reconnects (HTML standard, 9.2.2). So the peer may send its request first.
 #pragma once
 
 #include <array>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 
 #include "base/bounds.h"
 #include "connection/protocol.h"
 #include "connection/services.h"
+#include "connection/tls_connections.h"
 #include "os/libev.h"
 
 namespace megacomet {
 
 class RejectedPeers {
  public:
-  RejectedPeers(struct ev_loop* loop, Services* services, const Protocol* const* protocols);
+  RejectedPeers(struct ev_loop* loop,
+                Services* services,
+                const Protocol* const* protocols,
+                TlsConnections* tls);
   RejectedPeers(const RejectedPeers&) = delete;
   RejectedPeers& operator=(const RejectedPeers&) = delete;
   ~RejectedPeers();
@@ -46,23 +51,28 @@ class RejectedPeers {
     /// Ticks until it is answered, or until it closes; 0 for a free slot.
     uint8_t ticks_left;
     uint8_t protocol;
-    /// A set of listener_flag.
+    /// A set of listener_flag, without those for bytes that have arrived.
     uint8_t flags;
     Rejection reason;
     bool is_answered;
-    /// The bytes that the peer has sent.
+    /// The bytes that the peer has sent, without TLS.
     std::string request;
+    /// Null without TLS.
+    std::unique_ptr<TlsExchange> tls;
   };
 
   static void on_event(struct ev_loop* loop, ev_io* watcher, int revents);
   void read(Slot* slot);
   void keep(Slot* slot, std::string_view bytes);
+  void keep_header(Slot* slot, std::string_view bytes);
+  [[nodiscard]] bool open(Slot* slot, std::string* bytes);
   void answer(Slot* slot, bool is_last);
   void release(Slot* slot);
 
   struct ev_loop* loop_;
   Services* services_;
   const Protocol* const* protocols_;
+  TlsConnections* tls_;
   uint32_t size_ = 0;
   uint32_t limited_ = 0;
   std::array<Slot, bounds::kRejectedPeersMax> slots_{};

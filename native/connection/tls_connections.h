@@ -21,6 +21,7 @@
 #include "os/sys.h"
 #include "tls/certificates.h"
 #include "tls/handshake.h"
+#include "tls/tls_exchange.h"
 #include "tls/tls_records.h"
 
 namespace megacomet {
@@ -86,6 +87,11 @@ class TlsConnections {
       const Connection& connection, iovec* parts, size_t count, SendCall call, std::string* rest);
   /// Sends an alert if the kernel takes it at once.
   void send_alert(const Connection& connection, TlsAlert alert, SendCall call);
+
+  /// For a peer that is rejected before it gets a connection. Needs is_on().
+  [[nodiscard]] std::unique_ptr<TlsExchange> make_exchange() {
+    return std::make_unique<TlsExchange>(certificates_, records_.get());
+  }
 
   /// The connection closes: drops its handshake, or erases its secrets.
   void forget(Connection* connection);

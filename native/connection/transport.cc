@@ -88,7 +88,7 @@ Transport::Transport(struct ev_loop* loop,
       tls_(counters),
       sender_({this, &connections_, &sessions_, counters, protocols, &tls_}),
       lingering_close_(loop),
-      rejected_peers_(loop, &services_, protocols) {
+      rejected_peers_(loop, &services_, protocols, &tls_) {
   // The watchers' own data is the connections'; see connection.h.
   ev_set_userdata(loop, this);
   services_.connections = this;
@@ -134,8 +134,9 @@ void Transport::reject(Connection* connection,
                        uint8_t protocol,
                        Rejection reason,
                        std::string_view request) {
+  const uint8_t flags = tls_.is_expected(*connection) ? listener_flag::kTls : 0;
   const int fd = forget(connection, CloseCause::kLimited);
-  reject(fd, protocol, reason, request);
+  reject(fd, protocol, reason, request, flags);
   admission_->leave();
 }
 

@@ -71,25 +71,30 @@ t.test('every transport works over TLS 1.2, until the server closes it', async (
   const server = await start(t, '--protocol', 'comet', '--client-publish');
   const agent = new Agent({ ...OLD, keepAlive: true });
   const base = `https://127.0.0.1:${server.port}`;
-  const texts: Record<string, string> = {};
+  const texts = new Map<string, string>();
+  const note = (path: string, text: string): void => {
+    texts.set(path, (texts.get(path) ?? '') + text);
+  };
   const ended: string[] = [];
   for (const path of ['events', 'stream', 'poll']) {
     get(`${base}/${path}?channel=a`, { agent }, (response) => {
-      texts[path] = '';
-      response.setEncoding('utf8').on('data', (part: string) => (texts[path] += part));
+      response.setEncoding('utf8').on('data', (part: string) => {
+        note(path, part);
+      });
       response.on('end', () => ended.push(path));
     });
   }
   const websocket = new WebSocket(`wss://127.0.0.1:${server.port}/ws?channel=a`, OLD);
-  texts['ws'] = '';
-  websocket.on('message', (data: Buffer) => (texts['ws'] += data.toString()));
+  websocket.on('message', (data: Buffer) => {
+    note('ws', data.toString());
+  });
   websocket.on('close', (code) => ended.push(`ws ${code}`));
   await server.untilTotal('subscriptions', 4);
   t.equal(await server.total('tls12Connections'), 4);
   websocket.send(JSON.stringify({ type: 'publish', channel: 'a', data: 'hello' }));
   await until(
     'the message',
-    () => Object.values(texts).filter((text) => /hello/.test(text)).length === 4,
+    () => [...texts.values()].filter((text) => /hello/.test(text)).length === 4,
   );
   await server.stop();
   await until('all to end', () => ended.length === 4);
