@@ -1,5 +1,10 @@
 // Certificates of an authority of a test (X.509, RFC 5280), made without a tool.
-import { generateKeyPairSync, sign, type KeyObject } from 'node:crypto';
+import {
+  generateKeyPairSync,
+  sign,
+  type KeyObject,
+  type KeyPairKeyObjectResult,
+} from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
@@ -89,10 +94,12 @@ export function filesOf(folder: string, ...certificates: readonly ServerCertific
   });
 }
 
+const ofP256 = (): KeyPairKeyObjectResult => generateKeyPairSync('ec', { namedCurve: 'P-256' });
+
 /** An authority that no machine trusts by itself. */
 export class Authority {
   readonly #name = 'authority of a test';
-  readonly #pair = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  readonly #pair = ofP256();
   /** Its own certificate as PEM, for those that trust it. */
   readonly cert = certificate(
     {
@@ -106,12 +113,12 @@ export class Authority {
   );
 
   /** For a server at 127.0.0.1, or at a DNS name; it ends in a day, or at another time. */
-  certify(dnsName?: string, endsAtMs?: number): ServerCertificate {
+  certify(dnsName?: string, endsAtMs?: number, pair?: KeyPairKeyObjectResult): ServerCertificate {
     const name =
       dnsName === undefined
         ? der(TAG.ipAddress, Buffer.from([127, 0, 0, 1]))
         : der(TAG.dnsName, Buffer.from(dnsName));
-    return this.#certify('server of a test', name, endsAtMs);
+    return this.#certify('server of a test', name, endsAtMs, pair);
   }
 
   /** For a client with this common name. */
@@ -119,8 +126,12 @@ export class Authority {
     return this.#certify(commonName, der(TAG.dnsName, Buffer.from('client.example')), endsAtMs);
   }
 
-  #certify(subject: string, name: Buffer, endsAtMs = Date.now() + DAY_MS): ServerCertificate {
-    const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  #certify(
+    subject: string,
+    name: Buffer,
+    endsAtMs = Date.now() + DAY_MS,
+    { publicKey, privateKey } = ofP256(),
+  ): ServerCertificate {
     const content = {
       issuer: this.#name,
       subject,
