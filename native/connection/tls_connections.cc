@@ -191,7 +191,7 @@ void TlsConnections::forget(Connection* connection) {
     tls12_sessions_.erase(connection->fd());
     counters_->subtract(Counter::kTls12Connections);
   }
-  find_openssl_tls()->OPENSSL_cleanse(state, sizeof *state);
+  records_->forget(state);
   states_.release(connection->fd());
 }
 

@@ -166,6 +166,7 @@ void Transport::tick(uint16_t now) {
   lingering_close_.tick();
   rejected_peers_.tick();
   tls_.tick(now);
+  tls_.trim();
 }
 
 void Transport::on_event(struct ev_loop* loop, ev_io* watcher, int revents) {

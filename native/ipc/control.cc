@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "base/bounds.h"
+#include "base/erase.h"
 #include "os/sys.h"
 
 namespace megacomet {
@@ -89,8 +90,10 @@ void Control::read() {
     return;
   }
   frames_.feed(buffer.data(), result.bytes);
+  erase_bytes(buffer.data(), result.bytes);
   FrameView view{};
   while (frames_.next(&view)) handler_->on_frame(view);
+  frames_.erase_consumed();
   if (frames_.is_broken()) handler_->on_control_end();
 }
 

@@ -82,9 +82,17 @@ void FrameWriter::finish() {
 }
 
 void FrameReader::feed(const uint8_t* bytes, size_t size) {
-  pending_.erase(pending_.begin(), pending_.begin() + static_cast<ptrdiff_t>(consumed_));
-  consumed_ = 0;
+  erase_consumed();
   pending_.insert(pending_.end(), bytes, bytes + size);
+}
+
+void FrameReader::erase_consumed() {
+  const size_t left = pending_.size() - consumed_;
+  if (consumed_ == 0) return;
+  std::memmove(pending_.data(), pending_.data() + consumed_, left);
+  erase_bytes(pending_.data() + left, consumed_);
+  pending_.resize(left);
+  consumed_ = 0;
 }
 
 bool FrameReader::next(FrameView* view) {

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/bounds.h"
+#include "base/erase.h"
 
 namespace megacomet {
 
@@ -126,11 +127,14 @@ class FrameReader {
   /// The next whole frame. False while the next frame is incomplete, and for a broken stream.
   [[nodiscard]] bool next(FrameView* view);
 
+  /// Overwrites the frames that next() has returned: private keys and tokens are among them.
+  void erase_consumed();
+
   /// True after a length of 0 or above kFrameBytesMax: no later byte can be trusted.
   [[nodiscard]] bool is_broken() const { return is_broken_; }
 
  private:
-  std::vector<uint8_t> pending_;
+  std::vector<uint8_t, ErasingAllocator<uint8_t>> pending_;
   size_t consumed_ = 0;
   bool is_broken_ = false;
 };

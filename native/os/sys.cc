@@ -1,6 +1,7 @@
 // System calls with closed results. sys.h has the contracts; the reasons are here.
 #include "os/sys.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
 #include <csignal>
@@ -316,6 +317,15 @@ bool drop_capabilities() {
 
 void forbid_tracing() {
   ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+}
+
+void forbid_core_dumps() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_CORE, &limit) != 0) return;
+  // A program that core_pattern names gets a dump at any limit but 1 (core(5)).
+  limit.rlim_max = std::min<rlim_t>(limit.rlim_max, 1);
+  limit.rlim_cur = limit.rlim_max;
+  ::setrlimit(RLIMIT_CORE, &limit);
 }
 
 int guard_spawn(bool drops_capabilities) {

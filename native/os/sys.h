@@ -151,6 +151,9 @@ bool drop_capabilities();
 /// (PR_SET_DUMPABLE): another process of the same user cannot read its memory.
 void forbid_tracing();
 
+/// Forbids core dumps of this process (RLIMIT_CORE), for good. Its memory can be measured still.
+void forbid_core_dumps();
+
 /// Raises oom_score_adj, so that the kernel kills this process before others when memory runs out.
 /// Keeps a higher score. False if the file cannot be written.
 bool raise_oom_score(int score);

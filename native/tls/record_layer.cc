@@ -168,6 +168,7 @@ bool RecordLayer::take_key_update(TlsState* state, uint8_t minute, TlsInput* inp
     return fail(input, TlsAlert::kUnexpectedMessage);
   }
   if (request == 1) state->owes_update = true;
+  forget_read_keys(*state);
   if (!schedule_.advance(state->suite, &state->read_secret)) {
     return fail(input, TlsAlert::kInternalError);
   }
@@ -175,14 +176,28 @@ bool RecordLayer::take_key_update(TlsState* state, uint8_t minute, TlsInput* inp
   return true;
 }
 
+/// A secret is random, so its first byte chooses the slot.
+RecordLayer::ReadKeys& RecordLayer::slot_of(const TlsState& state) {
+  return read_keys_[state.read_secret[0] % kReadKeysKept];
+}
+
 const TlsKeys& RecordLayer::read_keys_of(const TlsState& state) {
-  // A secret is random, so its first byte chooses the slot.
-  ReadKeys& kept = read_keys_[state.read_secret[0] % kReadKeysKept];
+  ReadKeys& kept = slot_of(state);
   if (kept.suite == state.suite && kept.secret == state.read_secret) return kept.keys;
   MC_CHECK(schedule_.derive(state.suite, state.read_secret, &kept.keys));
   kept.secret = state.read_secret;
   kept.suite = state.suite;
   return kept.keys;
+}
+
+void RecordLayer::forget_read_keys(const TlsState& state) {
+  ReadKeys& kept = slot_of(state);
+  if (kept.secret == state.read_secret) openssl_.OPENSSL_cleanse(&kept, sizeof kept);
+}
+
+void RecordLayer::forget(TlsState* state) {
+  forget_read_keys(*state);
+  openssl_.OPENSSL_cleanse(state, sizeof *state);
 }
 
 size_t RecordLayer::seal(TlsState* state, const iovec* parts, size_t count, uint8_t* out) {

@@ -56,6 +56,9 @@ class RecordLayer {
              const TlsSecret& read_secret,
              uint64_t write_number);
 
+  /// Erases the state, and what was derived from it.
+  void forget(TlsState* state);
+
   /// Opens the whole records at the front of `bytes`, in place. `minute` counts minutes, from
   /// anywhere. After an end the
   /// bytes of the peer are ignored.
@@ -77,7 +80,9 @@ class RecordLayer {
   };
   static constexpr size_t kReadKeysKept = 64;
 
+  ReadKeys& slot_of(const TlsState& state);
   const TlsKeys& read_keys_of(const TlsState& state);
+  void forget_read_keys(const TlsState& state);
   size_t seal_record(
       TlsState* state, TlsContent type, const iovec* parts, size_t count, uint8_t* out);
   size_t seal_update(TlsState* state, uint8_t* out);

@@ -37,6 +37,9 @@ class TlsRecords {
   size_t seal(TlsState* state, SSL* session, const iovec* parts, size_t count, uint8_t* out);
   size_t seal_alert(TlsState* state, SSL* session, TlsAlert alert, uint8_t* out);
 
+  /// Erases the state, and what was derived from it.
+  void forget(TlsState* state) { layer_.forget(state); }
+
  private:
   RecordLayer layer_;
   Tls12Layer tls12_layer_;

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/bounds.h"
+#include "base/erase.h"
 #include "connection/admission.h"
 #include "connection/client_limits.h"
 #include "connection/drain.h"
@@ -66,7 +67,7 @@ class Worker final : ControlHandler, DrainHandler, MidIterationHandler, SliceSou
   static bool to_presence(Worker& worker, const FrameView& view);
   bool set_comet(frame::Comet rules);
   bool set_limits(const frame::Limits& limits);
-  bool set_tls(const frame::Tls& command);
+  bool set_tls(frame::Tls command);
   bool recount(const frame::Recount& command);
   void configure(const frame::Configure& command);
   bool adjust(const frame::Adjust& command);
@@ -263,9 +264,12 @@ bool Worker::set_limits(const frame::Limits& limits) {
 }
 
 /// The manager has tried the certificates in its own OpenSSL, which is the same.
-bool Worker::set_tls(const frame::Tls& command) {
+bool Worker::set_tls(frame::Tls command) {
   if (is_configured_ && !transport_.tls().is_on()) return false;
+  // From now on a core dump would have private keys.
+  sys::forbid_core_dumps();
   const std::string reason = transport_.tls().configure(command);
+  for (std::string& key : command.keys) erase_bytes(key.data(), key.size());
   if (!reason.empty()) fail(reason.c_str());
   return true;
 }

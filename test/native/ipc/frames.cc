@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstring>
 #include <string>
+#include <string_view>
 
 #include "ipc/load_frames.h"
 #include "support/unit.h"
@@ -212,6 +213,27 @@ TEST("a reader that was sent a length of zero or beyond the limit reads nothing 
     reader.feed(before.data(), before.size());
     EXPECT(!reader.next(&view));
   }
+}
+
+TEST("frames that were read are overwritten, and the rest of the stream stays") {
+  std::vector<uint8_t> stream;
+  encode(frame::Log{1, "a secret", 0, 0}, &stream);
+  const size_t first_bytes = stream.size();
+  encode(frame::Log{1, "the rest", 0, 0}, &stream);
+  FrameReader reader;
+  reader.feed(stream.data(), stream.size() - 1);
+  FrameView view{};
+  EXPECT(reader.next(&view) && !reader.next(&view));
+  const uint8_t* start = view.body - 5;
+  reader.erase_consumed();
+  // The rest has moved to the front.
+  const std::string_view memory(reinterpret_cast<const char*>(start), stream.size() - 1);
+  EXPECT(memory.find("a secret") == std::string_view::npos);
+  EXPECT(memory.find_first_not_of('\0', stream.size() - 1 - first_bytes) == std::string_view::npos);
+  reader.feed(&stream.back(), 1);
+  frame::Log line;
+  EXPECT(reader.next(&view) && decode(view, &line));
+  EXPECT(line.message == "the rest");
 }
 
 TEST("a reader waits for the rest of a frame of the greatest length") {

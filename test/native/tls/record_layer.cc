@@ -2,7 +2,9 @@
 #include "tls/record_layer.h"
 
 #include <cstdlib>
+#include <cstring>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/bounds.h"
@@ -372,6 +374,29 @@ TEST("KeyUpdates are limited in a minute") {
   world.forged_number = 0;
   std::string record = world.forge(TlsContent::kHandshake, kUpdate);
   EXPECT(is_broken(world.read(&record, 2), TlsAlert::kUnexpectedMessage));
+}
+
+TEST("the secrets of a connection are erased after a KeyUpdate, and at its end") {
+  World world;
+  TlsState& state = world.detached.state;
+  const auto keeps = [&world](const TlsSecret& secret) {
+    const std::string_view memory(reinterpret_cast<const char*>(&world.layer), sizeof world.layer);
+    const std::string_view wanted(reinterpret_cast<const char*>(secret.data()), secret.size());
+    return memory.find(wanted) != std::string_view::npos;
+  };
+  const TlsSecret first = state.read_secret;
+  std::string data = world.forge(TlsContent::kData, "x");
+  EXPECT(world.read(&data).end == TlsEnd::kNone && keeps(first));
+  std::string update = world.forge(TlsContent::kHandshake, kUpdate);
+  EXPECT(world.read(&update).end == TlsEnd::kNone && !keeps(first));
+  const TlsSecret second = state.read_secret;
+  world.forged_number = 0;
+  data = world.forge(TlsContent::kData, "x");
+  EXPECT(world.read(&data).end == TlsEnd::kNone && keeps(second));
+  world.layer.forget(&state);
+  EXPECT(!keeps(second));
+  const TlsState empty{};
+  EXPECT(std::memcmp(&state, &empty, sizeof state) == 0);
 }
 
 TEST("a client ignores session tickets, also split ones") {
