@@ -56,7 +56,7 @@ class RecordLayer {
              const TlsSecret& read_secret,
              uint64_t write_number);
 
-  /// Erases the state, and what was derived from it.
+  /// Erases the state, and the keys that were derived from it.
   void forget(TlsState* state);
 
   /// Opens the whole records at the front of `bytes`, in place. `minute` counts minutes, from

@@ -37,7 +37,7 @@ class TlsRecords {
   size_t seal(TlsState* state, SSL* session, const iovec* parts, size_t count, uint8_t* out);
   size_t seal_alert(TlsState* state, SSL* session, TlsAlert alert, uint8_t* out);
 
-  /// Erases the state, and what was derived from it.
+  /// Erases the state, and the keys that were derived from it.
   void forget(TlsState* state) { layer_.forget(state); }
 
  private:

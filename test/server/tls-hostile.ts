@@ -171,7 +171,7 @@ const ALERTS: readonly Row[] = [
   ['an empty alert', (peer) => peer.seal(ALERT), 'decode_error'],
 ];
 
-/** What the server says to a row; data before the fault is echoed. */
+/** The faults of the server with a row; data before the fault of the client is echoed. */
 async function faultsOf(t: Test, port: number, [what, bytes, wanted]: Row): Promise<string[]> {
   const peer = await TlsPeer.open(t, port);
   peer.say(peer.seal(DATA, 'hello'));
@@ -215,7 +215,7 @@ async function hears(peer: TlsPeer, text: string): Promise<void> {
   await until(`an echo of ${text.length} bytes`, () => peer.data.length >= text.length);
 }
 
-/** What a client may do: the bytes, and the words that the server answers. */
+/** Conduct that is allowed: the bytes, and the words that the server answers. */
 type FineRow = readonly [what: string, bytes: (peer: TlsPeer) => Buffer, wanted: readonly string[]];
 
 const FINE: readonly FineRow[] = [

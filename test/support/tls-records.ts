@@ -222,14 +222,18 @@ export class TlsPeer {
   readonly #read: Direction;
   readonly write: Direction;
   #bytes = Buffer.alloc(0);
-  /** Words for what the server sent, without session tickets: `data hello`, `alert close_notify`. */
+  /** The records of the server in words, without session tickets: `data a`, `alert close_notify`. */
   readonly told: string[] = [];
   /** Sizes of the records that the server sent, without their header. */
   readonly sizes: number[] = [];
   isEnded = false;
 
+  /** The first traffic secrets: of the client, and of the server. */
+  readonly secrets: readonly [Buffer, Buffer];
+
   private constructor(socket: Socket, suite: Suite, lines: string, first: readonly Buffer[]) {
     const { ours, theirs } = secretsOf(lines);
+    this.secrets = [ours, theirs];
     this.#socket = socket;
     this.write = new Direction(suite, ours);
     this.#read = new Direction(suite, theirs);
