@@ -2,6 +2,7 @@
 // send slowly or read no response; health checks must be answered meanwhile. Each way in which a
 // client is cut has a counter.
 import { STATUS_CODES, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { Server as TlsServer } from 'node:https';
 import type { Socket } from 'node:net';
 import { setImmediate } from 'node:timers/promises';
 
@@ -17,15 +18,22 @@ const TRUSTED_CONNECTIONS_MAX = 1024;
 /** Requests of one connection that may wait for the one before. Clients do not pipeline. */
 const WAITING_MAX = 64;
 export interface AdminTimes {
+  /** Milliseconds for a whole TLS handshake. */
+  readonly handshakeMs: number;
   /** Milliseconds for the rest of a rejected body, whose sender may still read the answer. */
   readonly rejectedBodyMs: number;
   /** Milliseconds in which a client must read the end of a response. */
   readonly readMs: number;
-  /** Interval in which both are checked. */
+  /** Interval in which these are checked. */
   readonly sweepMs: number;
 }
 
-const TIMES: AdminTimes = { rejectedBodyMs: 5000, readMs: 30_000, sweepMs: 1000 };
+const TIMES: AdminTimes = {
+  handshakeMs: 5000,
+  rejectedBodyMs: 5000,
+  readMs: 30_000,
+  sweepMs: 1000,
+};
 /** The status of a handler that has waited for a body. */
 const BODY_LATE = 408;
 
@@ -37,7 +45,7 @@ interface Exchange {
 }
 
 /** Why a connection was cut. */
-type Cause = 'badHead' | 'body' | 'evicted' | 'head' | 'idle' | 'pipelining' | 'read';
+type Cause = 'badHead' | 'body' | 'evicted' | 'handshake' | 'head' | 'idle' | 'pipelining' | 'read';
 
 /** What Node's parser rejects, and a head or a body that is late; null for a client that left. */
 function rejectionOf({ code = '' }: NodeJS.ErrnoException): Rejection | null {
@@ -63,9 +71,19 @@ function responseOf({ status, body }: Rejection): Buffer {
   return Buffer.concat([Buffer.from(lines.join('\r\n')), bytes]);
 }
 
+/** The two sockets of a connection with TLS have the same peer. */
+function peerOf({ remoteAddress = '', remotePort = 0 }: Socket): string {
+  return `${remoteAddress} ${remotePort}`;
+}
+
+const PLAIN_HTTP = new Rejection(400, 'this port has TLS: use https');
+
 /** One connection: it handles one request after the other. */
 class Connection {
-  readonly socket: Socket;
+  /** With TLS that of the ciphertext during the handshake, then that of the plaintext. */
+  socket: Socket;
+  /** When its TLS handshake began; undefined after it, and without TLS. */
+  handshakeSinceMs: number | undefined;
   readonly #handle: Handle;
   readonly #waiting: Exchange[] = [];
   #isBusy = false;
@@ -104,7 +122,10 @@ class Connection {
   }
 
   /** The limit that the client exceeded, or null. It is called once in each sweep. */
-  overdue(nowMs: number, { readMs, rejectedBodyMs }: AdminTimes): Cause | null {
+  overdue(nowMs: number, { handshakeMs, readMs, rejectedBodyMs }: AdminTimes): Cause | null {
+    if (this.handshakeSinceMs !== undefined) {
+      return nowMs - this.handshakeSinceMs >= handshakeMs ? 'handshake' : null;
+    }
     const { request, response } = this.#current ?? {};
     const isAnswered = response?.writableEnded === true;
     const isUnread = isAnswered && !response.writableFinished;
@@ -178,6 +199,11 @@ export class AdminConnections {
       `Connections closed for a new one, because ${CONNECTIONS_MAX} were open.`,
       cutsFor('evicted'),
     ),
+    handshakesFailedTotal: counter(
+      'admin_handshakes_failed_total',
+      'Connections whose TLS handshake failed, or was not complete in 5 s.',
+      cutsFor('handshake'),
+    ),
     headTimeoutsTotal: counter(
       'admin_head_timeouts_total',
       'Connections that did not send the whole head of a request in 5 s.',
@@ -234,10 +260,9 @@ export class AdminConnections {
   }
 
   /** Takes the connections of a server; the bounds count those of all servers together. */
-  serve(server: Server): void {
-    server.on('connection', (socket: Socket) => {
-      this.#add(socket);
-    });
+  serve(server: Server | TlsServer): void {
+    if (server instanceof TlsServer) this.#serveTls(server);
+    else server.on('connection', (socket: Socket) => this.#add(socket));
     server.on('request', (request: IncomingMessage, response: ServerResponse) => {
       const connection = this.#connections.get(request.socket);
       if (connection === undefined) {
@@ -266,24 +291,66 @@ export class AdminConnections {
     });
   }
 
+  /** Ends all connections. */
+  destroyAll(): void {
+    for (const { socket } of this.#connections.values()) socket.destroy();
+  }
+
+  /** A connection counts from its accept, so that handshakes cannot exceed the bounds. */
+  #serveTls(server: TlsServer): void {
+    const handshakes = new Map<string, Connection>();
+    server.on('connection', (socket: Socket) => {
+      const connection = this.#add(socket);
+      if (connection === undefined) return;
+      const peer = peerOf(socket);
+      connection.handshakeSinceMs = performance.now();
+      handshakes.set(peer, connection);
+      socket.once('close', () => {
+        if (handshakes.get(peer) === connection) handshakes.delete(peer);
+      });
+    });
+    server.on('secureConnection', (socket) => {
+      const connection = handshakes.get(peerOf(socket));
+      if (connection === undefined || !this.#connections.delete(connection.socket)) {
+        socket.destroy();
+        return;
+      }
+      connection.handshakeSinceMs = undefined;
+      connection.socket = socket;
+      this.#connections.set(socket, connection);
+    });
+    // Before Node destroys the socket.
+    server.prependListener('tlsClientError', ({ code }: NodeJS.ErrnoException, socket) => {
+      if (code !== 'ERR_SSL_HTTP_REQUEST') return;
+      handshakes.get(peerOf(socket))?.socket.write(responseOf(PLAIN_HTTP));
+    });
+  }
+
   /** A request of this connection had a token: the connection keeps its slot while it works. */
   trust(socket: Socket): void {
     const connection = this.#connections.get(socket);
     if (connection !== undefined) connection.isTrusted = true;
   }
 
-  #add(socket: Socket): void {
+  /** Undefined for a connection that was closed, because none of the others could be. */
+  #add(socket: Socket): Connection | undefined {
     if (this.#connections.size >= CONNECTIONS_MAX && !this.#evict()) {
       this.#count('evicted');
       socket.destroy();
-      return;
+      return undefined;
     }
-    this.#connections.set(socket, new Connection(socket, this.#handle));
+    const connection = new Connection(socket, this.#handle);
+    this.#connections.set(socket, connection);
     socket.once('close', () => {
-      this.#connections.delete(socket);
+      const isCut = !this.#connections.delete(connection.socket);
+      if (!isCut && connection.handshakeSinceMs !== undefined) this.#count('handshake');
       if (this.#connections.size === 0) clearInterval(this.#timer);
     });
-    if (this.#connections.size > 1) return;
+    if (this.#connections.size === 1) this.#startSweep();
+    return connection;
+  }
+
+  #startSweep(): void {
     clearInterval(this.#timer);
     this.#timer = setInterval(() => {
       this.#sweep();

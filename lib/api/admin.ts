@@ -1,6 +1,8 @@
 // The admin server: health, readiness, stats, metrics and publishing over HTTP. It sees the server
 // through a read-only view, and denies by default: loopback, and no pages of other sites.
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { createServer as createTlsServer, Server as TlsServer } from 'node:https';
+import type { SecureContext, SecureContextOptions } from 'node:tls';
 
 import { formatAddress, type Address } from '../base/address.js';
 import { MegacometError } from '../base/errors.js';
@@ -56,6 +58,15 @@ export interface AdminOptions {
   readonly isLocal: boolean;
   /** Host names that requests may have besides addresses and localhost. */
   readonly allowedHosts: readonly string[];
+  /** Required to listen on an address with TLS. */
+  readonly certificates?: AdminCertificates;
+}
+
+/** Certificates by the host name that a client asks for. */
+export interface AdminCertificates {
+  /** For a client that names no host, or one without a certificate. */
+  readonly options: SecureContextOptions;
+  contextOf(host: string): SecureContext | undefined;
 }
 
 /**
@@ -70,6 +81,14 @@ const CHECK_INTERVAL_MS = 1000;
 const REQUEST_TIMEOUT_MS = 300_000;
 export const SILENCE_MS = 30_000;
 
+const LIMITS = {
+  maxHeaderSize: HEADER_BYTES_MAX,
+  requestTimeout: REQUEST_TIMEOUT_MS,
+  headersTimeout: HEADERS_TIMEOUT_MS,
+  keepAliveTimeout: HEADERS_TIMEOUT_MS,
+  connectionsCheckingInterval: CHECK_INTERVAL_MS,
+} as const;
+
 interface Page {
   readonly status: number;
   readonly type?: string;
@@ -77,7 +96,7 @@ interface Page {
 }
 
 interface Listening {
-  readonly server: Server;
+  readonly server: Server | TlsServer;
   /** Of a unix socket. */
   readonly path: string | null;
 }
@@ -100,6 +119,7 @@ export class Admin {
   readonly #connections: AdminConnections;
   readonly #gate: AdminGate;
   readonly #responses = new ResponseCounts();
+  #certificates: AdminCertificates | undefined;
   #metrics: Metrics | undefined;
   readonly #stats = new Rendered(() =>
     Promise.resolve(bytesOf(formatExactJson(this.#view.stats()))),
@@ -110,6 +130,7 @@ export class Admin {
   constructor(view: AdminView, options: AdminOptions, api?: AdminApi) {
     this.#view = view;
     this.#api = api;
+    this.#certificates = options.certificates;
     this.#gate = new AdminGate({ protocol: view.protocol, ...options });
     this.#connections = new AdminConnections((request, response) =>
       this.#answer(request, response),
@@ -132,13 +153,7 @@ export class Admin {
    * @throws MegacometError `ERR_ADMIN_LISTEN`, naming the option to change.
    */
   async listen(address: Address, file: SocketFile): Promise<Address> {
-    const server = createServer({
-      maxHeaderSize: HEADER_BYTES_MAX,
-      requestTimeout: REQUEST_TIMEOUT_MS,
-      headersTimeout: HEADERS_TIMEOUT_MS,
-      keepAliveTimeout: HEADERS_TIMEOUT_MS,
-      connectionsCheckingInterval: CHECK_INTERVAL_MS,
-    });
+    const server = this.#create(address.isTls === true);
     // Node ignores the fields beyond this, so the gate rejects such a request.
     server.maxHeadersCount = FIELDS_MAX;
     server.setTimeout(SILENCE_MS);
@@ -154,13 +169,32 @@ export class Admin {
     return { ...address, port: bound };
   }
 
+  /** Replaces the certificates for connections from now on. */
+  setCertificates(certificates: AdminCertificates): void {
+    this.#certificates = certificates;
+    for (const { server } of this.#servers) {
+      if (server instanceof TlsServer) server.setSecureContext(certificates.options);
+    }
+  }
+
+  #create(isTls: boolean): Server | TlsServer {
+    if (!isTls) return createServer(LIMITS);
+    return createTlsServer({
+      ...LIMITS,
+      ...this.#certificates?.options,
+      SNICallback: (host, choose) => {
+        choose(null, this.#certificates?.contextOf(host));
+      },
+    });
+  }
+
   async close(): Promise<void> {
     const closed = this.#servers.splice(0).map(({ server, path }) => {
       const done = new Promise((resolve) => server.close(resolve));
-      server.closeAllConnections();
       if (path !== null) removeSocket(path);
       return done;
     });
+    this.#connections.destroyAll();
     await Promise.all(closed);
   }
 

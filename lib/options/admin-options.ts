@@ -42,7 +42,9 @@ export const ADMIN_OPTIONS = [
     item: 'address',
     value: 'ADDRESS',
     unset: 'admin-host and admin-port',
-    help: 'Address of the admin server instead of admin-host and admin-port: HOST:PORT, [V6]:PORT or unix:PATH.',
+    help:
+      'Address of the admin server instead of admin-host and admin-port: HOST:PORT, [V6]:PORT, unix:PATH, or ' +
+      'tls:HOST:PORT with the certificates of --tls-cert.',
   },
   {
     name: 'admin-socket-mode',

@@ -101,8 +101,9 @@ export interface ServerOptions {
   /** Port of the admin server; 0 lets the kernel choose. Default: no admin server. */
   adminPort?: number;
   /**
-   * Address of the admin server instead of admin-host and admin-port: HOST:PORT, [V6]:PORT or
-   * unix:PATH. Default: admin-host and admin-port.
+   * Address of the admin server instead of admin-host and admin-port: HOST:PORT, [V6]:PORT,
+   * unix:PATH, or tls:HOST:PORT with the certificates of --tls-cert. Default: admin-host and
+   * admin-port.
    */
   adminListen?: readonly string[];
   /**

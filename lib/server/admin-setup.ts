@@ -1,10 +1,10 @@
 // The start of the admin server: its addresses and tokens by the options, and their checks.
-import { Admin, type AdminApi } from '../api/admin.js';
+import { Admin, type AdminApi, type AdminCertificates } from '../api/admin.js';
 import { AdminTokens, type RoleToken } from '../api/admin-tokens.js';
 import { generatedToken } from '../api/generated-token.js';
 import { tokenFilesOf, tokensOf } from '../api/token.js';
-import { formatAddress, isLoopback, parseAddress, type Address } from '../base/address.js';
-import { invalidValue } from '../base/call-check.js';
+import { formatAddress, isLoopback, parseListenAddress, type Address } from '../base/address.js';
+import { invalidOption, invalidValue } from '../base/call-check.js';
 import { MegacometError } from '../base/errors.js';
 import { shown } from '../base/shown.js';
 import { gidOf } from '../system/accounts.js';
@@ -41,6 +41,7 @@ export class AdminSetup {
   plan(identity: Identity | undefined): void {
     const { options } = this.#context;
     this.#addresses = this.#configured();
+    this.#checkTls();
     this.#file = this.#socketFile(identity);
     const owners = ownersOf(identity?.uid);
     this.#tokens = tokensOf(options, owners);
@@ -51,8 +52,15 @@ export class AdminSetup {
     if (needsToken && this.#tokens.every(({ role }) => role !== 'admin')) this.#generate(owners);
   }
 
-  /** Opens the server; resolves to it and its addresses, with their real ports. */
-  async open(api: AdminApi | undefined): Promise<OpenAdmin | undefined> {
+  /**
+   * Opens the server; resolves to it and its addresses, with their real ports.
+   *
+   * @param certificates - Required for an address with TLS.
+   */
+  async open(
+    api: AdminApi | undefined,
+    certificates: AdminCertificates | undefined,
+  ): Promise<OpenAdmin | undefined> {
     if (this.#addresses.length === 0) return undefined;
     const { options, startLog: log, view } = this.#context;
     const admin = new Admin(
@@ -61,6 +69,7 @@ export class AdminSetup {
         tokens: new AdminTokens(this.#tokens),
         isLocal: this.#addresses.every(isLocal),
         allowedHosts: options.adminAllowedHost ?? [],
+        ...(certificates === undefined ? {} : { certificates }),
       },
       api,
     );
@@ -81,9 +90,15 @@ export class AdminSetup {
   #configured(): readonly Address[] {
     const { adminListen, adminHost, adminPort } = this.#context.options;
     if (adminListen !== undefined) {
-      return adminListen.map((text) => parseAddress('admin-listen', text));
+      return adminListen.map((text) => parseListenAddress('admin-listen', text));
     }
     return adminPort === undefined ? [] : [{ isUnix: false, host: adminHost, port: adminPort }];
+  }
+
+  #checkTls(): void {
+    const first = this.#addresses.find(({ isTls }) => isTls === true);
+    if (first === undefined || this.#context.options.tlsCert !== undefined) return;
+    throw invalidOption(`admin-listen: ${formatAddress(first)} needs --tls-cert`);
   }
 
   #socketFile(identity: Identity | undefined): SocketFile {

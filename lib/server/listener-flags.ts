@@ -38,7 +38,7 @@ function namesOf(
  *   has it.
  */
 export function withTls(
-  { listen, tlsCert }: Pick<Filled, 'listen' | 'tlsCert'>,
+  { listen, adminListen, tlsCert }: Pick<Filled, 'adminListen' | 'listen' | 'tlsCert'>,
   addresses: readonly Address[],
 ): readonly Address[] {
   const first = addresses.find(({ isTls }) => isTls === true);
@@ -47,7 +47,11 @@ export function withTls(
     throw invalidOption(`listen: ${formatAddress(first)} needs --tls-cert`);
   }
   if (first !== undefined) return addresses;
-  if (listen !== undefined) throw invalidOption('tls-cert: needs --listen tls:HOST:PORT');
+  if (listen !== undefined) {
+    // The certificates may be for the admin server alone.
+    if (adminListen?.some((text) => text.startsWith('tls:')) === true) return addresses;
+    throw invalidOption('tls-cert: needs --listen tls:HOST:PORT, or --admin-listen with tls:');
+  }
   return addresses.map((address) => ({ ...address, isTls: true }));
 }
 

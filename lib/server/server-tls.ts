@@ -1,18 +1,15 @@
 // The certificates of a server while it runs.
 import type { Frames } from '../ipc/frames.js';
+import { ManagerCertificates } from '../tls/manager-certificates.js';
 import { readTls, shareOf, type TlsRules, type TlsSettings } from '../tls/tls-rules.js';
 
 export class ServerTls {
   readonly #settings: TlsSettings;
-  readonly #onChange: (frame: Frames['Tls']) => void;
+  readonly #onChange: () => void;
   #rules: TlsRules;
   #workers = 1;
 
-  private constructor(
-    settings: TlsSettings,
-    rules: TlsRules,
-    onChange: (frame: Frames['Tls']) => void,
-  ) {
+  private constructor(settings: TlsSettings, rules: TlsRules, onChange: () => void) {
     this.#settings = settings;
     this.#rules = rules;
     this.#onChange = onChange;
@@ -21,13 +18,10 @@ export class ServerTls {
   /**
    * Reads the certificates. Undefined without TLS.
    *
-   * @param onChange - Gets the frame for the workers after each reload.
+   * @param onChange - Called after each reload.
    * @throws MegacometError `ERR_OPTION_INVALID`.
    */
-  static read(
-    settings: TlsSettings,
-    onChange: (frame: Frames['Tls']) => void,
-  ): ServerTls | undefined {
+  static read(settings: TlsSettings, onChange: () => void): ServerTls | undefined {
     const rules = readTls(settings, Date.now());
     return rules === null ? undefined : new ServerTls(settings, rules, onChange);
   }
@@ -42,6 +36,11 @@ export class ServerTls {
     return shareOf(this.#rules.frame, this.#workers);
   }
 
+  /** The same certificates, for the servers of the manager itself. */
+  get ofManager(): ManagerCertificates {
+    return new ManagerCertificates(this.#rules, this.#settings);
+  }
+
   /**
    * Reads the files again. After an error the old certificates stay.
    *
@@ -51,6 +50,6 @@ export class ServerTls {
     const rules = readTls(this.#settings, Date.now());
     if (rules === null) return;
     this.#rules = rules;
-    this.#onChange(this.frame);
+    this.#onChange();
   }
 }

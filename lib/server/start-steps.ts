@@ -127,8 +127,13 @@ export class StartSteps {
 
   #readTls(): void {
     const { options, startLog } = this.#context;
-    this.#parts.tls = ServerTls.read(options, (frame) => this.#parts.manager?.setTls(frame));
-    if (this.#parts.tls === undefined) return;
+    const tls = ServerTls.read(options, () => {
+      if (tls === undefined) return;
+      this.#parts.manager?.setTls(tls.frame);
+      this.#parts.admin?.setCertificates(tls.ofManager);
+    });
+    this.#parts.tls = tls;
+    if (tls === undefined) return;
     const missing = addon.missingOpensslTlsFunction();
     if (missing !== '') {
       const reason = `this build of Node exports no OpenSSL for it (${missing} is missing)`;
@@ -214,7 +219,7 @@ export class StartSteps {
   }
 
   async #openAdmin(): Promise<void> {
-    const opened = await this.#admin.open(this.#parts.messaging?.api);
+    const opened = await this.#admin.open(this.#parts.messaging?.api, this.#parts.tls?.ofManager);
     if (opened === undefined) return;
     this.#parts.admin = opened.admin;
     this.#parts.adminAddresses = opened.addresses;

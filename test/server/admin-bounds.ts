@@ -224,7 +224,7 @@ async function shortSite(t: Test, bytes: number): Promise<{ all: AdminConnection
       else respond(response, 200, 'x'.repeat(bytes), 'text/plain');
       return Promise.resolve();
     },
-    { rejectedBodyMs: 300, readMs: 500, sweepMs: 50 },
+    { handshakeMs: 300, rejectedBodyMs: 300, readMs: 500, sweepMs: 50 },
   );
   const server = createServer();
   all.serve(server);
