@@ -1,6 +1,8 @@
 // The client of a running server's admin server.
 import { request, type ClientRequest, type RequestOptions } from 'node:http';
+import { request as requestWithTls } from 'node:https';
 import { pipeline } from 'node:stream/promises';
+import type { SecureContext } from 'node:tls';
 
 import { parsePeer } from '../base/address.js';
 import { MegacometError } from '../base/errors.js';
@@ -16,11 +18,19 @@ function unreachable(admin: string, reason: string): MegacometError {
   return new MegacometError('ERR_UNREACHABLE', `no admin server answers at ${admin} (${reason})`);
 }
 
+/** Which certificates of a server are accepted; without members those of known authorities. */
+export interface Trust {
+  /** With the authorities. */
+  readonly secureContext?: SecureContext;
+  readonly rejectUnauthorized?: false;
+}
+
 export interface AdminRequest {
-  /** `HOST:PORT` or `unix:PATH`. */
+  /** `HOST:PORT`, `https://HOST:PORT` or `unix:PATH`. */
   readonly admin: string;
   readonly path: string;
   readonly token?: string | null;
+  readonly trust?: Trust;
   /** The body of a POST; without it the request is a GET. */
   readonly body?: {
     readonly type: string;
@@ -35,11 +45,15 @@ export interface AdminAnswer {
 }
 
 /** The address of a request. A text such as 9001 would be read as the host 0.0.35.41. */
-function addressOf({ admin, path }: AdminRequest): RequestOptions {
-  const { isUnix, host, port } = parsePeer('admin', admin);
+function addressOf({ admin, path, trust }: AdminRequest): {
+  readonly target: RequestOptions;
+  readonly send: typeof request;
+} {
+  const { isUnix, host, port, isTls = false } = parsePeer('admin', admin);
   // The Host of a unix socket is localhost, as in curl.
-  if (isUnix) return { socketPath: pathOf(host), path };
-  return { host, port, path };
+  if (isUnix) return { target: { socketPath: pathOf(host), path }, send: request };
+  if (!isTls) return { target: { host, port, path }, send: request };
+  return { target: { host, port, path, ...trust }, send: requestWithTls };
 }
 
 /** A path as the kernel takes it: a name after `@` is abstract (unix(7)). */
@@ -65,7 +79,7 @@ async function sendBody(
  */
 export function askAdmin(asked: AdminRequest): Promise<AdminAnswer> {
   const { admin, token = null, body } = asked;
-  const address = addressOf(asked);
+  const { target, send } = addressOf(asked);
   return new Promise((resolve, reject) => {
     let isSent = body === undefined;
     let isConnected = false;
@@ -79,8 +93,8 @@ export function askAdmin(asked: AdminRequest): Promise<AdminAnswer> {
       ...(body === undefined ? {} : { 'Content-Type': body.type }),
     };
     const method = body === undefined ? 'GET' : 'POST';
-    const sent = request(
-      { ...address, method, headers, timeout: TIMEOUT_MS, agent: false },
+    const sent = send(
+      { ...target, method, headers, timeout: TIMEOUT_MS, agent: false },
       (response) => {
         response.setEncoding('utf8');
         const chunks = chunksOf(admin, response, () => cause);
@@ -131,9 +145,12 @@ function isComet(path: string): boolean {
  * Why the server that rejected a request cannot handle it, or null if it is an admin server with
  * that path: the public port and another protocol are common mistakes.
  */
-async function mistakeOf({ admin, path, token = null }: AdminRequest): Promise<string | null> {
-  const found = await askAdmin({ admin, path: '/stats', token });
+async function mistakeOf(asked: AdminRequest): Promise<string | null> {
+  const { admin, path, token = null, trust = {} } = asked;
+  const found = await askAdmin({ admin, path: '/stats', token, trust });
   const text = await textOf(admin, found.body);
+  // Such as the answer to plain HTTP at a port with TLS.
+  if (found.status === 400 && errorIn(text) !== null) return null;
   const stats = found.status === 200 && text.startsWith('{') ? (JSON.parse(text) as Stats) : null;
   if (stats?.protocol === undefined) {
     return `${admin} is not an admin server; is it the public port? The admin port is 9001 by default`;
@@ -188,6 +205,10 @@ export async function askJson(asked: AdminRequest): Promise<unknown> {
  *
  * @throws MegacometError `ERR_UNREACHABLE`, `ERR_REJECTED`.
  */
-export async function fetchStats(admin: string, token: string | null = null): Promise<Stats> {
-  return (await askJson({ admin, path: '/stats', token })) as Stats;
+export async function fetchStats(
+  admin: string,
+  token: string | null = null,
+  trust: Trust = {},
+): Promise<Stats> {
+  return (await askJson({ admin, path: '/stats', token, trust })) as Stats;
 }

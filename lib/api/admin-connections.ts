@@ -76,7 +76,7 @@ function peerOf({ remoteAddress = '', remotePort = 0 }: Socket): string {
   return `${remoteAddress} ${remotePort}`;
 }
 
-const PLAIN_HTTP = new Rejection(400, 'this port has TLS: use https');
+const PLAIN_HTTP = new Rejection(400, 'this port speaks TLS; use https');
 
 /** One connection: it handles one request after the other. */
 class Connection {

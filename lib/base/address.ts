@@ -39,6 +39,11 @@ export function formatSocket(address: Address): string {
   return address.isUnix ? `unix:${address.host}` : formatPeer(address);
 }
 
+/** As parsePeer() reads it. */
+export function formatServer(address: Address): string {
+  return `${address.isTls === true ? 'https://' : ''}${formatSocket(address)}`;
+}
+
 /** `HOST:PORT` or `[V6]:PORT`. */
 export function formatPeer({ host, port }: Peer): string {
   return isIPv6(host) ? `[${host}]:${port}` : `${host}:${port}`;
@@ -132,19 +137,21 @@ export function parseHostName(label: string, text: string): string {
 
 /**
  * The address of a server to connect to: `HOST:PORT`, where the host may be a name, or `unix:PATH`.
- * A scheme `http://` and one `/` at the end are ignored. `:PORT` means this machine.
+ * With TLS it begins with `https://`, or with `tls:` as in the log of the server. A scheme `http://`
+ * and one `/` at the end are ignored. `:PORT` means this machine.
  *
  * @throws MegacometError `ERR_OPTION_INVALID`.
  */
 export function parsePeer(label: string, text: unknown): Address {
-  const rule = 'HOST:PORT, such as 127.0.0.1:9001, or unix:PATH';
+  const rule = 'HOST:PORT, such as 127.0.0.1:9001, https://HOST:PORT or unix:PATH';
   if (typeof text !== 'string' || text.includes('\0')) throw invalidValue(label, text, rule);
   if (/^unix:./.test(text)) return { isUnix: true, host: text.slice(5), port: 0 };
-  const parts = split(text.replace(/^http:\/\/(.*?)\/?$/i, '$1'));
+  const tls = /^(?:https:\/\/|tls:)/i.test(text) ? { isTls: true } : {};
+  const parts = split(text.replace(/^https?:\/\/(.*?)\/?$/i, '$1').replace(/^tls:/, ''));
   if (parts === null || parts.port === 0) throw invalidValue(label, text, rule);
   const { host, isBracketed, port } = parts;
-  if (host === '') return { isUnix: false, host: LOCALHOST, port };
-  if (isBracketed || isIPv4(host) || NAME.test(host)) return { isUnix: false, host, port };
+  if (host === '') return { isUnix: false, host: LOCALHOST, port, ...tls };
+  if (isBracketed || isIPv4(host) || NAME.test(host)) return { isUnix: false, host, port, ...tls };
   throw invalidValue(label, text, rule);
 }
 

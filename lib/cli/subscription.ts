@@ -4,7 +4,7 @@ import { get, type IncomingMessage } from 'node:http';
 import { get as getSecurely } from 'node:https';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { errorIn } from '../api/admin-client.js';
+import { errorIn, type Trust } from '../api/admin-client.js';
 import { MegacometError } from '../base/errors.js';
 import { readOptionFile } from '../base/option-file.js';
 import { reasonOf } from '../base/reason.js';
@@ -33,6 +33,8 @@ export interface SubscriptionOptions {
   readonly tokenFile?: string | undefined;
   /** Milliseconds without a byte, after which the connection counts as dead. */
   readonly silenceMs: number;
+  /** Which certificates are accepted of a server with TLS. */
+  readonly trust?: Trust;
 }
 
 /** Bounds of the delay between two tries; see {@link retryDelayMs}. */
@@ -47,8 +49,10 @@ const ERROR_LENGTH_MAX = 65_536;
 /** A line has one message of at most 1 MiB, and JSON escapes a byte with up to six characters. */
 const LINE_LENGTH_MAX = 8 * 1024 * 1024;
 
-function baseOf(text: string): URL {
-  const url = URL.canParse(text) ? new URL(text) : null;
+/** The URL of a server; that of a WebSocket names the same server. @throws MegacometError */
+export function baseOf(text: string): URL {
+  const address = text.replace(/^ws(?=s?:)/i, 'http');
+  const url = URL.canParse(address) ? new URL(address) : null;
   if (url !== null && (url.protocol === 'http:' || url.protocol === 'https:')) return url;
   throw new MegacometError(
     'ERR_OPTION_INVALID',
@@ -156,14 +160,15 @@ function readToken(path: string): string {
 }
 
 /** Opens one stream. @throws StreamEnd, or an error of Node.js. */
-function open(url: URL, { silenceMs, tokenFile }: SubscriptionOptions): Promise<Opened> {
+function open(url: URL, { silenceMs, tokenFile, trust }: SubscriptionOptions): Promise<Opened> {
   return new Promise((resolve, reject) => {
     let cause: Error | undefined;
     const request = url.protocol === 'https:' ? getSecurely : get;
     const headMs = Math.min(HEAD_TIMEOUT_MS, silenceMs);
     const headers =
       tokenFile === undefined ? {} : { Authorization: `Bearer ${readToken(tokenFile)}` };
-    const sent = request(url, { agent: false, timeout: headMs, headers }, (response) => {
+    const how = { agent: false, timeout: headMs, headers, ...trust };
+    const sent = request(url, how, (response) => {
       response.setEncoding('utf8');
       if (isStream(response)) {
         sent.setTimeout(silenceMs);

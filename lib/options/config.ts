@@ -1,6 +1,6 @@
 // Where the options of a command come from: flags override the environment, the environment
 // overrides the config file, the config file overrides the defaults.
-import { parseAddress } from '../base/address.js';
+import { parseListenAddress } from '../base/address.js';
 import { unknownOption } from '../base/call-check.js';
 import { MegacometError } from '../base/errors.js';
 import { FlatJsonError, readFlatJson, type FlatObject } from '../base/flat-json.js';
@@ -141,8 +141,10 @@ function adminDefault(env: NodeJS.ProcessEnv, specs: readonly OptionSpec[]): Set
   const [, usual = ''] = /:(\d+)$/.exec(String(admin.default)) ?? [];
   const [listen] = (valueOf('admin-listen') ?? []) as readonly string[];
   if (listen !== undefined) {
-    const { isUnix, host, port } = parseAddress('admin-listen', listen);
-    return { admin: isUnix ? listen : peerOf(host, port === 0 ? usual : String(port)) };
+    const { isUnix, host, port, isTls = false } = parseListenAddress('admin-listen', listen);
+    if (isUnix) return { admin: listen };
+    const peer = peerOf(host, port === 0 ? usual : String(port));
+    return { admin: isTls ? `https://${peer}` : peer };
   }
   const [host, port] = [valueOf('admin-host'), valueOf('admin-port')];
   // Port 0 lets the kernel choose, so the variable does not name the port.

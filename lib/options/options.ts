@@ -1,7 +1,7 @@
 // The names of an option, and how its value is parsed: the same rules and messages for the command
 // line, the environment, the config file and the library.
 import {
-  formatAddress,
+  formatServer,
   parseListenAddress,
   parseHost,
   parseHostName,
@@ -172,7 +172,7 @@ export function parseOption(spec: OptionSpec, label: string, raw: unknown): Opti
     case 'address':
       return parseHost(label, raw);
     case 'peer':
-      return formatAddress(parsePeer(label, raw));
+      return formatServer(parsePeer(label, raw));
     case 'choice':
       if (typeof raw === 'string' && (spec.choices ?? []).includes(raw)) return raw;
       throw invalidValue(label, raw, `one of ${(spec.choices ?? []).join(', ')}`);

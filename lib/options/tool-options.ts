@@ -18,7 +18,26 @@ const ADMIN = {
   kind: 'peer',
   value: 'ADDRESS',
   default: '127.0.0.1:9001',
-  help: 'Address of the admin server, HOST:PORT or unix:PATH; without it the variables of serve count.',
+  help:
+    'Address of the admin server, HOST:PORT, https://HOST:PORT or unix:PATH; without it the variables of serve ' +
+    'count.',
+} as const satisfies OptionSpec;
+
+/** Which certificates of a server a command accepts. */
+const CA = {
+  name: 'ca',
+  hasNoVariable: true,
+  kind: 'text',
+  value: 'FILE',
+  unset: 'the authorities of the system',
+  help: 'PEM file of the authorities that may sign the certificate of a server with https.',
+} as const satisfies OptionSpec;
+
+const INSECURE = {
+  name: 'insecure',
+  hasNoVariable: true,
+  kind: 'flag',
+  help: 'Accept any certificate of a server with https.',
 } as const satisfies OptionSpec;
 
 const JSON_LINES = {
@@ -44,6 +63,8 @@ export const STATUS_OPTIONS = [
   },
   ADMIN_TOKEN,
   ADMIN_TOKEN_FILE,
+  CA,
+  INSECURE,
 ] as const satisfies readonly OptionSpec[];
 
 export const PUBLISH_OPTIONS = [
@@ -108,6 +129,8 @@ export const PUBLISH_OPTIONS = [
   },
   ADMIN_TOKEN,
   ADMIN_TOKEN_FILE,
+  CA,
+  INSECURE,
 ] as const satisfies readonly OptionSpec[];
 
 export const SUBSCRIBE_OPTIONS = [
@@ -153,6 +176,8 @@ export const SUBSCRIBE_OPTIONS = [
     default: 60,
     help: 'Seconds without a heartbeat or message after which the command reconnects.',
   },
+  CA,
+  INSECURE,
 ] as const satisfies readonly OptionSpec[];
 
 export const CHANNELS_OPTIONS = [
@@ -167,6 +192,8 @@ export const CHANNELS_OPTIONS = [
   },
   ADMIN_TOKEN,
   ADMIN_TOKEN_FILE,
+  CA,
+  INSECURE,
 ] as const satisfies readonly OptionSpec[];
 
 export const KICK_OPTIONS = [
@@ -194,6 +221,8 @@ export const KICK_OPTIONS = [
   },
   ADMIN_TOKEN,
   ADMIN_TOKEN_FILE,
+  CA,
+  INSECURE,
 ] as const satisfies readonly OptionSpec[];
 
 export const BENCH_OPTIONS = [

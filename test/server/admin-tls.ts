@@ -4,7 +4,7 @@ import { writeFileSync } from 'node:fs';
 import { createServer, request, type RequestOptions } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
 import { join } from 'node:path';
-import { connect as connectTls, type TLSSocket } from 'node:tls';
+import { connect as connectTls, TLSSocket } from 'node:tls';
 import t, { type Test } from 'tap';
 
 import { AdminConnections } from '../../lib/api/admin-connections.js';
@@ -33,7 +33,8 @@ function ask(port: number, path: string, options: RequestOptions = {}): Promise<
   const target = { host: '127.0.0.1', port, path, ca: AUTHORITY.cert, agent: false };
   return new Promise((resolve, reject) => {
     const sent = request({ ...target, ...options }, (answer) => {
-      const socket = answer.socket as TLSSocket;
+      const { socket } = answer;
+      if (!(socket instanceof TLSSocket)) throw new Error('no TLS');
       const names = socket.getPeerCertificate().subjectaltname ?? '';
       const protocol = socket.getProtocol() ?? '';
       let text = '';
@@ -121,7 +122,7 @@ t.test('the admin port with TLS answers plain HTTP with a sentence, and counts i
   socket.setEncoding('utf8').on('data', (part: string) => (text += part));
   socket.write('GET /stats HTTP/1.1\r\nHost: localhost\r\n\r\n');
   await closed(socket);
-  t.match(text, /^HTTP\/1\.1 400 [^]*"this port has TLS: use https"/);
+  t.match(text, /^HTTP\/1\.1 400 [^]*"this port speaks TLS; use https"/);
   await until('the counter', async () => {
     const { admin } = await server.stats();
     return admin?.['handshakesFailedTotal'] === 1;

@@ -4,7 +4,7 @@ import t from 'tap';
 import {
   formatAddress,
   formatAddresses,
-  formatPeer,
+  formatServer,
   parseAddress,
   parsePeer,
   type Address,
@@ -55,8 +55,20 @@ t.test('a server to ask is HOST:PORT, also by name; other forms are rejected', (
     ['HTTP://localhost:9001/', 'localhost:9001'],
     [':9001', '127.0.0.1:9001'],
   ];
-  for (const [text, wanted] of rows) t.equal(formatPeer(parsePeer('--admin', text)), wanted, text);
-  const rejected = ['', '9001', '127.0.0.1', 'localhost', '::1', 'https://127.0.0.1:9001'];
+  rows.push(['https://admin.example.com:9001/', 'https://admin.example.com:9001']);
+  rows.push(['HTTPS://[::1]:9001', 'https://[::1]:9001'], ['tls::9001', 'https://127.0.0.1:9001']);
+  rows.push(['unix:/run/a', 'unix:/run/a']);
+  for (const [text, wanted] of rows)
+    t.equal(formatServer(parsePeer('--admin', text)), wanted, text);
+  const rejected = [
+    '',
+    '9001',
+    '127.0.0.1',
+    'localhost',
+    '::1',
+    'ftp://127.0.0.1:9001',
+    'tls:9001',
+  ];
   rejected.push('127.0.0.1:9001/stats', 'localhost:9001//', 'user@localhost:9001', '1.2.3:9001');
   rejected.push('21001:80', '0x7f.1:80', 'a:b:1', 'localhost:0', 'localhost:65536', 'a b:1', '-:1');
   for (const text of rejected) {

@@ -9,7 +9,7 @@ import { parseAddress } from '../../base/address.js';
 import { MegacometError } from '../../base/errors.js';
 import { readOptionFile } from '../../base/option-file.js';
 import { readSettings, type Settings } from '../../options/config.js';
-import { adminAccessOf } from '../admin-access.js';
+import { adminTokenOf } from '../admin-access.js';
 import { warn, type Output } from '../output.js';
 import { EXIT, SIGNAL_EXIT } from '../process-interface.js';
 import { ProgressLine } from '../progress.js';
@@ -48,7 +48,7 @@ function benchOptions(settings: Settings): BenchOptions {
   return {
     ...(settings as unknown as Omit<BenchOptions, 'command' | 'sources' | 'targets'>),
     targets: targets.map((text) => parseAddress('--target', text, false)),
-    adminToken: adminAccessOf(settings).token,
+    adminToken: adminTokenOf(settings),
     sources: (settings['source'] as readonly string[] | undefined) ?? [],
     verify: verify === true,
     subscribe: {

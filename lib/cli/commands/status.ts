@@ -131,8 +131,8 @@ export function formatStatus(now: Snapshot, before: Snapshot | undefined, width 
   ].join('\n');
 }
 
-async function take({ admin, token }: AdminAccess): Promise<Snapshot> {
-  return { stats: await fetchStats(admin, token), atMs: performance.now() };
+async function take({ admin, token, trust }: AdminAccess): Promise<Snapshot> {
+  return { stats: await fetchStats(admin, token, trust), atMs: performance.now() };
 }
 
 /** A snapshot, or why there is none: a watched server may restart. */

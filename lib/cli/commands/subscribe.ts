@@ -1,7 +1,8 @@
 // `megacomet-ts subscribe`: prints the messages of channels until a signal.
 import { readSettings } from '../../options/config.js';
-import { follow, type StreamMessage } from '../subscription.js';
+import { baseOf, follow, type StreamMessage } from '../subscription.js';
 import { warn, type Output } from '../output.js';
+import { trustOf } from '../trust.js';
 
 /** Escapes characters that move the cursor or colour a terminal; line feeds and tabs stay. */
 function escapeControls(text: string): string {
@@ -55,6 +56,7 @@ export async function subscribe(
     since: settings['since'] as string | undefined,
     tokenFile: settings['tokenFile'] as string | undefined,
     silenceMs: Number(settings['silence']) * 1000,
+    trust: trustOf(settings, baseOf(url).protocol === 'https:'),
   });
   for await (const event of events) {
     if (event.type === 'message') {

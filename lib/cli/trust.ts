@@ -1,0 +1,71 @@
+// Which certificates of a server a command accepts: those of --ca, or of the authorities that this
+// system trusts.
+import { createSecureContext } from 'node:tls';
+
+import type { Trust } from '../api/admin-client.js';
+import { invalidOption } from '../base/call-check.js';
+import { readOptionFile } from '../base/option-file.js';
+import { reasonOf } from '../base/reason.js';
+import { readSmallFile } from '../base/small-file.js';
+import type { Settings } from '../options/config.js';
+
+/** Debian has 220,000 bytes. */
+const FILE_BYTES_MAX = 1_000_000;
+
+/** Of Debian, Fedora, openSUSE and Alpine. */
+const SYSTEM_FILES = [
+  '/etc/ssl/certs/ca-certificates.crt',
+  '/etc/pki/tls/certs/ca-bundle.crt',
+  '/etc/ssl/ca-bundle.pem',
+  '/etc/ssl/cert.pem',
+];
+
+/** Node has authorities of its own, without those that the owner of this machine has added. */
+function systemAuthorities(env: NodeJS.ProcessEnv): Buffer | null {
+  // Node adds these to its own, but not to a list of ours.
+  if ((env['NODE_EXTRA_CA_CERTS'] ?? '') !== '') return null;
+  const named = env['SSL_CERT_FILE'] ?? '';
+  for (const file of named === '' ? SYSTEM_FILES : [named]) {
+    try {
+      return readSmallFile(file, FILE_BYTES_MAX);
+    } catch {
+      // The next one.
+    }
+  }
+  return null;
+}
+
+/** @throws MegacometError `ERR_OPTION_INVALID`. */
+function contextOf(file: string): Trust {
+  const ca = readOptionFile('--ca', file, FILE_BYTES_MAX);
+  if (!ca.includes('-----BEGIN CERTIFICATE-----')) {
+    throw invalidOption(`--ca: ${file} has no certificate as PEM`);
+  }
+  try {
+    return { secureContext: createSecureContext({ ca }) };
+  } catch (error) {
+    throw invalidOption(`--ca: ${file} has a damaged certificate (${reasonOf(error)})`);
+  }
+}
+
+/**
+ * What the options of a command say.
+ *
+ * @param isTls - Whether the server has TLS: without it the options would protect nothing.
+ * @throws MegacometError `ERR_OPTION_INVALID`.
+ */
+export function trustOf(settings: Settings, isTls: boolean, env = process.env): Trust {
+  const ca = settings['ca'] as string | undefined;
+  const isInsecure = settings['insecure'] === true;
+  if (!isTls) {
+    if (ca === undefined && !isInsecure) return {};
+    throw invalidOption(`${isInsecure ? '--insecure' : '--ca'}: needs an address with https`);
+  }
+  if (isInsecure && ca !== undefined) {
+    throw invalidOption('--ca: cannot be combined with --insecure');
+  }
+  if (isInsecure) return { rejectUnauthorized: false };
+  if (ca !== undefined) return contextOf(ca);
+  const system = systemAuthorities(env);
+  return system === null ? {} : { secureContext: createSecureContext({ ca: system }) };
+}
