@@ -1,11 +1,12 @@
 // Which certificates of a server a command accepts: those of --ca, or of the authorities that this
 // system trusts.
+import { X509Certificate } from 'node:crypto';
 import { createSecureContext } from 'node:tls';
 
 import type { Trust } from '../api/admin-client.js';
 import { invalidOption } from '../base/call-check.js';
 import { readOptionFile } from '../base/option-file.js';
-import { reasonOf } from '../base/reason.js';
+import { isPem } from '../base/pem.js';
 import { readSmallFile } from '../base/small-file.js';
 import type { Settings } from '../options/config.js';
 
@@ -38,13 +39,13 @@ function systemAuthorities(env: NodeJS.ProcessEnv): Buffer | null {
 /** @throws MegacometError `ERR_OPTION_INVALID`. */
 function contextOf(file: string): Trust {
   const ca = readOptionFile('--ca', file, FILE_BYTES_MAX);
-  if (!ca.includes('-----BEGIN CERTIFICATE-----')) {
-    throw invalidOption(`--ca: ${file} has no certificate as PEM`);
-  }
   try {
+    if (!isPem(ca.toString('latin1'))) throw new Error('no PEM');
+    // An authority that is damaged would be ignored.
+    new X509Certificate(ca);
     return { secureContext: createSecureContext({ ca }) };
-  } catch (error) {
-    throw invalidOption(`--ca: ${file} has a damaged certificate (${reasonOf(error)})`);
+  } catch {
+    throw invalidOption(`--ca: ${file} has no valid certificate as PEM`);
   }
 }
 

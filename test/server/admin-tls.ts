@@ -8,18 +8,10 @@ import { connect as connectTls, TLSSocket } from 'node:tls';
 import t, { type Test } from 'tap';
 
 import { AdminConnections } from '../../lib/api/admin-connections.js';
-import { Authority, type ServerCertificate } from '../support/certificates.js';
+import { Authority, filesOf } from '../support/certificates.js';
 import { closed, connect, run, TestServer, until } from '../support/helpers.js';
 
 const AUTHORITY = new Authority();
-
-/** Writes a certificate and its key; returns the arguments for them. */
-function write(folder: string, name: string, { cert, key }: ServerCertificate): string[] {
-  const [certFile, keyFile] = [join(folder, `${name}.crt`), join(folder, `${name}.key`)];
-  writeFileSync(certFile, cert);
-  writeFileSync(keyFile, key, { mode: 0o600 });
-  return ['--tls-cert', certFile, '--tls-key', keyFile];
-}
 
 interface Answer {
   readonly status: number;
@@ -65,11 +57,10 @@ const ADMIN = [...LISTEN, '--admin-listen', 'tls:127.0.0.1:0'];
 
 t.test('the admin server has TLS at its own address, by host name, and reloads it', async (t) => {
   const folder = t.testdir({});
-  const first = write(folder, 'first', AUTHORITY.certify());
-  const second = write(folder, 'second', AUTHORITY.certify('*.b.example'));
-  const third = write(folder, 'third', AUTHORITY.certify('x.b.example'));
+  const names = [undefined, '*.b.example', 'x.b.example'];
+  const files = filesOf(folder, ...names.map((name) => AUTHORITY.certify(name)));
   const server = await TestServer.start(t, {
-    args: [...first, ...second, ...third, ...ADMIN],
+    args: [...files, ...ADMIN],
     expectLog: [/configuration not changed/],
   });
   const port = await tlsPort(server);
@@ -96,17 +87,17 @@ t.test('the admin server has TLS at its own address, by host name, and reloads i
   }
   const kept = connectTls({ host: '127.0.0.1', port, ca: AUTHORITY.cert });
   await once(kept, 'secureConnect');
-  write(folder, 'first', AUTHORITY.certify('new.example'));
+  filesOf(folder, AUTHORITY.certify('new.example'));
   server.child.kill('SIGHUP');
   const isNew = async (): Promise<boolean> => {
     const { names } = await ask(port, '/', { rejectUnauthorized: false });
     return names === 'DNS:new.example';
   };
   await until('the new certificate', isNew);
-  writeFileSync(join(folder, 'first.key'), AUTHORITY.certify().key);
+  writeFileSync(join(folder, '0.key'), AUTHORITY.certify().key);
   server.child.kill('SIGHUP');
   const { err } = await server.logged(/configuration not changed/);
-  t.match(err, /first\.key is not the key of/);
+  t.match(err, /0\.key is not the key of/);
   t.ok(await isNew(), 'after a mistake the old certificate stays');
   t.equal(kept.destroyed, false, 'a connection survives the reload');
   kept.destroy();
@@ -115,7 +106,7 @@ t.test('the admin server has TLS at its own address, by host name, and reloads i
 
 t.test('the admin port with TLS answers plain HTTP with a sentence, and counts it', async (t) => {
   const folder = t.testdir({});
-  const args = [...write(folder, 'own', AUTHORITY.certify()), ...ADMIN];
+  const args = [...filesOf(folder, AUTHORITY.certify()), ...ADMIN];
   const server = await TestServer.start(t, { args });
   const socket = await open(await tlsPort(server));
   let text = '';
@@ -132,7 +123,7 @@ t.test('the admin port with TLS answers plain HTTP with a sentence, and counts i
 
 t.test('an address with TLS needs a certificate, and another machine a token', async (t) => {
   const folder = t.testdir({});
-  const own = write(folder, 'own', AUTHORITY.certify());
+  const own = filesOf(folder, AUTHORITY.certify());
   const rows: readonly (readonly [args: readonly string[], rule: RegExp])[] = [
     [['--admin-listen', 'tls:127.0.0.1:0'], /admin-listen: tls:127\.0\.0\.1:0 needs --tls-cert/],
     [

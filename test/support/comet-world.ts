@@ -28,7 +28,7 @@ export interface World extends Endpoint {
   readonly server: Server;
 }
 
-const TOKEN = 'what-only-the-service-knows';
+export const TOKEN = 'what-only-the-service-knows';
 
 /** `serve --protocol comet` as its own process, and a service that publishes to it. */
 export class Program implements Endpoint {
