@@ -50,7 +50,7 @@ function contextOf(file: string): Trust {
 }
 
 /**
- * What the options of a command say.
+ * The trust that the options of a command express.
  *
  * @param isTls - Whether the server has TLS: without it the options would protect nothing.
  * @throws MegacometError `ERR_OPTION_INVALID`.

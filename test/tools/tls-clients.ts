@@ -1,4 +1,4 @@
-// The commands against servers with TLS: what they accept, and the sentence for what they do not.
+// The commands against servers with TLS: certificates that they accept, and the sentence for any other.
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
