@@ -44,6 +44,7 @@ const BOUNDS = [
   'kGrantNamesMax',
   'kRevocationsMax',
   'kNamespacesMax',
+  'kTlsHandshakesMax',
 ];
 
 /** Bytes of length and type. */

@@ -78,6 +78,9 @@ export const REVOCATIONS_MAX = 100_000;
 /** Namespaces of one server. Their frame and the search for one stay small. */
 export const NAMESPACES_MAX = 1_000;
 
+/** Handshakes under way in one worker: 62 kB each, 32 MB in all. Other peers wait in the queue. */
+export const TLS_HANDSHAKES_MAX = 512;
+
 /** Protocols that a connection can begin with. */
 export const PROTOCOL_CHOICES = ['echo', 'comet'] as const;
 

@@ -21,6 +21,7 @@ import {
   withHeadroom,
   WORKER_BYTES,
   type Costs,
+  type TlsLoad,
 } from './sizing.js';
 
 export interface MachineLimits {
@@ -89,9 +90,16 @@ interface Ceiling {
   readonly name: string;
 }
 
-function machineCeilings(limits: MachineLimits, workers: number): Ceiling[] {
+function machineCeilings(
+  limits: MachineLimits,
+  workers: number,
+  tls: TlsLoad | undefined,
+): Ceiling[] {
   // Idle connections only: the doctor also checks the memory of a message to all clients.
-  const idle = { connections: 1, clients: 0, workers, acceptRate: 0, burst: 0, messageBytes: 0 };
+  const idle = {
+    ...{ connections: 1, clients: 0, workers, acceptRate: 0, burst: 0, messageBytes: 0 },
+    ...(tls === undefined ? {} : { tls }),
+  };
   const reserve = reserveBytes(limits.memoryTotalBytes);
   const inMemory = connectionsInMemory(limits.memoryFreeBytes, reserve, idle, COSTS);
   const ceilings: Ceiling[] = [
@@ -157,6 +165,7 @@ function chooseWorkers(
  * Plans the workers of one server.
  *
  * @param listeners - Listening sockets that each worker inherits.
+ * @param tls - Absent for connections without TLS.
  * @throws MegacometError `ERR_CAPACITY`; the message names the limit to raise.
  */
 export function planCapacity(
@@ -164,6 +173,7 @@ export function planCapacity(
   workersWanted: number | 'auto',
   connectionsWanted: number | undefined,
   listeners: number,
+  tls?: TlsLoad,
 ): Capacity {
   const usable = usableDescriptors(limits, listeners);
   if (usable < 1) {
@@ -177,7 +187,7 @@ export function planCapacity(
     connections: workers * usable,
     name: `RLIMIT_NOFILE (${limits.descriptors} open files per process)`,
   };
-  const machine = lowest([nofile, ...machineCeilings(limits, workers)]);
+  const machine = lowest([nofile, ...machineCeilings(limits, workers, tls)]);
   if (connectionsWanted === undefined) {
     return {
       workers,

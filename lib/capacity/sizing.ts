@@ -1,5 +1,12 @@
 // The costs of connections, and the limits that they need: every formula of doctor, plan, serve and
 // the systemd unit. Pure arithmetic, which does not read this machine.
+import { TLS_HANDSHAKES_MAX } from '../base/native-constants.js';
+
+/** The TLS of a load. */
+export interface TlsLoad {
+  /** The most clients with TLS 1.2 at once. */
+  readonly tls12Connections: number;
+}
 
 /** The load of a server, or of a test with both ends on one machine. */
 export interface Load {
@@ -14,6 +21,8 @@ export interface Load {
   readonly burst: number;
   /** Bytes of one broadcast message on the wire. */
   readonly messageBytes: number;
+  /** Absent for connections without TLS. */
+  readonly tls?: TlsLoad;
 }
 
 /** Sizes of kernel objects: measured if /sys/kernel/slab is readable, else the constants below. */
@@ -31,6 +40,16 @@ export const CONNECTION_KERNEL_BYTES = 4100;
 export const CLIENT_KERNEL_BYTES = 4300;
 /** The worker's record of a connection, libev's record, and slack: 85 to 88 bytes measured. */
 export const CONNECTION_USER_BYTES = 96;
+/** Secrets and numbers of a connection with TLS 1.3, beside its record. */
+export const TLS_STATE_BYTES = 192;
+/** OpenSSL's object of a connection with TLS 1.2: 28,700 with OpenSSL 3.5, 15,100 with 3.0. */
+const TLS12_STATE_BYTES = 29_000;
+/** OpenSSL's objects of a handshake that is under way: 62,000 with OpenSSL 3.5, 48,000 with 3.0. */
+const TLS_HANDSHAKE_BYTES = 62_000;
+/** Processor time of a full handshake with a P-256 certificate; 199 µs with OpenSSL 3.0. */
+export const TLS_FULL_US = 332;
+/** The same for a client that resumes by a ticket; 170 µs with OpenSSL 3.0. */
+export const TLS_RESUMED_US = 216;
 /** Private memory of a bare worker, rounded up from 5.4 to 8.6 MB on Node 20 to 26. */
 export const WORKER_BYTES = 9_000_000;
 /** The manager with Node, log and admin server: 70 to 90 MB with a million connections. */
@@ -123,10 +142,42 @@ export interface MemoryNeed {
   readonly fragmentationBytes: number;
 }
 
+/** Memory of the TLS of a server, in bytes. */
+export interface TlsNeed {
+  /** Of all connections, as if all had TLS 1.3. */
+  readonly stateBytes: number;
+  /** Of the clients with TLS 1.2. */
+  readonly tls12Bytes: number;
+  /** Of the most handshakes that can be under way. */
+  readonly handshakeBytes: number;
+}
+
+/** Null without TLS. */
+export function tlsNeeded({ connections, workers, tls }: Load): TlsNeed | null {
+  if (tls === undefined) return null;
+  return {
+    stateBytes: connections * TLS_STATE_BYTES,
+    tls12Bytes: Math.min(connections, tls.tls12Connections) * TLS12_STATE_BYTES,
+    handshakeBytes: workers * TLS_HANDSHAKES_MAX * TLS_HANDSHAKE_BYTES,
+  };
+}
+
+/** Seconds in which all clients handshake, if some cores do nothing else. */
+export function handshakeSeconds(connections: number, us: number, cores: number): number {
+  return (connections * us) / 1e6 / cores;
+}
+
+/** User memory of one connection. */
+function userBytes({ tls }: Load): number {
+  return CONNECTION_USER_BYTES + (tls === undefined ? 0 : TLS_STATE_BYTES);
+}
+
 /** Memory of the processes without connections: of the server, the load generator, or both. */
-function processBytes({ connections, clients, workers }: Load): number {
+function processBytes(load: Load): number {
+  const { connections, clients, workers } = load;
   const ends = Math.max(1, Number(connections > 0) + Number(clients > 0));
-  return ends * (workers * WORKER_BYTES + MANAGER_BYTES);
+  const { tls12Bytes = 0, handshakeBytes = 0 } = tlsNeeded(load) ?? {};
+  return ends * (workers * WORKER_BYTES + MANAGER_BYTES) + tls12Bytes + handshakeBytes;
 }
 
 /** Memory for a pending message to one connection. */
@@ -144,7 +195,7 @@ export function memoryNeeded(load: Load, costs: Costs): MemoryNeed {
   const kernelBytes = connections * costs.connectionBytes + clients * costs.clientBytes;
   return {
     kernelBytes,
-    userBytes: (connections + clients) * CONNECTION_USER_BYTES + processBytes(load),
+    userBytes: (connections + clients) * userBytes(load) + processBytes(load),
     burstBytes: Math.ceil(load.burst * connections * sendBytes(load)),
     fragmentationBytes: Math.ceil(0.4 * kernelBytes),
   };
@@ -165,8 +216,8 @@ export function connectionsInMemory(
   load: Load,
   costs: Costs,
 ): number {
-  const server = costs.connectionBytes + CONNECTION_USER_BYTES + load.burst * sendBytes(load);
-  const client = costs.clientBytes + CONNECTION_USER_BYTES;
+  const server = costs.connectionBytes + userBytes(load) + load.burst * sendBytes(load);
+  const client = costs.clientBytes + userBytes(load);
   const each = (load.connections > 0 ? server : 0) + (load.clients > 0 ? client : 0);
   return Math.max(0, Math.floor((freeBytes - reserve - processBytes(load)) / each));
 }
@@ -178,7 +229,7 @@ const CGROUP_SLACK = 1.2;
 
 /** Bytes that the kernel charges to a cgroup for one connection; data in whole pages. */
 function chargeBytes(load: Load, costs: Costs): number {
-  const beside = CHARGE_BYTES + CONNECTION_USER_BYTES;
+  const beside = CHARGE_BYTES + userBytes(load);
   const data = bookedPages(load, costs) * costs.pageBytes;
   const server = costs.connectionBytes + beside + load.burst * data;
   const client = costs.clientBytes + beside;

@@ -13,7 +13,7 @@ import { MegacometError } from '../base/errors.js';
 import { formatCount, type Check, type Finding, type Role, type Situation } from './finding.js';
 import { readMemoryGroups } from '../system/kernel.js';
 import { containerSign, readCosts, readMemory, thisMachine, type Machine } from './machine.js';
-import { defaultAcceptRate } from '../capacity/sizing.js';
+import { defaultAcceptRate, type TlsLoad } from '../capacity/sizing.js';
 
 /** The target, and the load for which the doctor checks the machine. */
 export interface Aim {
@@ -25,6 +25,8 @@ export interface Aim {
   /** Share of the connections that get a message at the same instant, 0 to 1. */
   readonly messageBurst: number;
   readonly messageBytes: number;
+  /** Absent for connections without TLS. */
+  readonly tls?: TlsLoad;
   readonly ports: readonly number[];
   readonly backlog: number;
   readonly keepaliveS: number;
@@ -91,6 +93,7 @@ export function describeSituation(machine: Machine, aim: Aim): Situation {
       acceptRate: aim.acceptRate > 0 ? aim.acceptRate : defaultAcceptRate(aim.target),
       burst: aim.messageBurst,
       messageBytes: aim.messageBytes,
+      ...(aim.tls === undefined ? {} : { tls: aim.tls }),
     },
     costs: readCosts(machine),
     memory: readMemory(machine),

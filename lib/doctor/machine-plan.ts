@@ -13,8 +13,14 @@ import {
   reserveBytes,
   tcpMemNeeded,
   watchesNeeded,
+  handshakeSeconds,
+  TLS_FULL_US,
+  TLS_RESUMED_US,
+  tlsNeeded,
   type Costs,
   type Load,
+  type TlsLoad,
+  type TlsNeed,
 } from '../capacity/sizing.js';
 
 export interface PlanAim {
@@ -26,6 +32,16 @@ export interface PlanAim {
   readonly broadcastBytes: number;
   /** Seconds between heartbeats of one connection; 0 for none. */
   readonly pingS: number;
+  /** Absent for connections without TLS. */
+  readonly tls?: TlsLoad;
+}
+
+/** Memory and time of TLS. */
+export interface TlsPlan extends TlsNeed {
+  /** Seconds in which all clients reconnect by tickets, if all cores do nothing else. */
+  readonly resumedSeconds: number;
+  /** The same with full handshakes. */
+  readonly fullSeconds: number;
 }
 
 export interface MachinePlan {
@@ -61,6 +77,8 @@ export interface MachinePlan {
     readonly host: number;
     readonly epollWatches: number;
   };
+  /** Null without TLS; its memory is in `memory` too. */
+  readonly tls: TlsPlan | null;
   /** The findings for a stock Debian on that machine. */
   readonly diagnosis: Diagnosis;
 }
@@ -143,6 +161,7 @@ function loadOf(aim: PlanAim, workers: number): Load {
     acceptRate: aim.acceptRate > 0 ? aim.acceptRate : defaultAcceptRate(aim.target),
     burst: aim.broadcastBytes > 0 ? 1 : 0,
     messageBytes: aim.broadcastBytes,
+    ...(aim.tls === undefined ? {} : { tls: aim.tls }),
   };
 }
 
@@ -158,6 +177,17 @@ function doctorAim(aim: PlanAim, load: Load): Aim {
     backlog: 4096,
     keepaliveS: 240,
     drainS: DRAIN_S,
+    ...(aim.tls === undefined ? {} : { tls: aim.tls }),
+  };
+}
+
+function tlsPlan(load: Load, cores: number): TlsPlan | null {
+  const need = tlsNeeded(load);
+  if (need === null) return null;
+  return {
+    ...need,
+    resumedSeconds: handshakeSeconds(load.connections, TLS_RESUMED_US, cores),
+    fullSeconds: handshakeSeconds(load.connections, TLS_FULL_US, cores),
   };
 }
 
@@ -176,7 +206,7 @@ function machineMemory(load: Load): number {
 /** Plans a machine for a target. */
 export function planMachine(aim: PlanAim): MachinePlan {
   const rate = loadOf(aim, 1).acceptRate;
-  const storm = (rate * ACCEPT_US) / 1e6;
+  const storm = (rate * (ACCEPT_US + (aim.tls === undefined ? 0 : TLS_FULL_US))) / 1e6;
   const pings = aim.pingS > 0 ? aim.target / aim.pingS : 0;
   const ping = (pings * MESSAGE_US) / 1e6;
   const cores = Math.max(2, Math.ceil((storm + ping) / BUSY_SHARE_MAX));
@@ -206,6 +236,7 @@ export function planMachine(aim: PlanAim): MachinePlan {
       host: filesNeeded(load),
       epollWatches: watchesNeeded(load),
     },
+    tls: tlsPlan(load, cores),
     diagnosis: diagnose(recordedMachine(stockMachine(machineBytes, cores)), doctorAim(aim, load)),
   };
 }

@@ -439,6 +439,26 @@ const WRITE = {
   help: 'Folder that receives 90-megacomet.conf for sysctl.d, and a systemd drop-in.',
 } as const satisfies OptionSpec;
 
+const TLS_LOAD = [
+  {
+    name: 'tls',
+    hasNoVariable: true,
+    kind: 'flag',
+    help: 'Count the memory and the handshakes of connections with TLS.',
+  },
+  {
+    name: 'tls12-connections',
+    hasNoVariable: true,
+    kind: 'integer',
+    value: 'N',
+    min: 0,
+    max: COUNT_MAX,
+    default: 10_000,
+    requires: { name: 'tls', isSet: true },
+    help: 'Value of --tls12-connections of the server.',
+  },
+] as const satisfies readonly OptionSpec[];
+
 export const DOCTOR_OPTIONS = [
   TARGET,
   WORKERS,
@@ -459,6 +479,7 @@ export const DOCTOR_OPTIONS = [
     default: 1,
     help: 'Share of the connections that receive a message at the same instant; a broadcast is 1.',
   },
+  ...TLS_LOAD,
   { ...PORT, help: 'Port that the server listens on, or a range such as 8000-8007.' },
   { ...BACKLOG, help: 'Value of --backlog of the server.' },
   { ...KEEPALIVE, help: 'Value of --keepalive of the server, in seconds.' },
@@ -482,6 +503,7 @@ export const PLAN_OPTIONS = [
   TARGET,
   WORKERS,
   ACCEPT_RATE,
+  ...TLS_LOAD,
   MACHINE_JSON,
   WRITE,
   {

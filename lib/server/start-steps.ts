@@ -177,7 +177,9 @@ export class StartSteps {
     const { workers, maxConnections } = this.#context.options;
     const addresses = this.#addresses.plan();
     this.#machine = readMachineLimits(procReader);
-    const capacity = planCapacity(this.#machine, workers, maxConnections, addresses.length);
+    // Clients with TLS 1.2 are few, so they do not lower the capacity for all others.
+    const tls = this.#parts.tls === undefined ? undefined : { tls12Connections: 0 };
+    const capacity = planCapacity(this.#machine, workers, maxConnections, addresses.length, tls);
     this.#capacity = capacity;
     this.#parts.capacity = capacity;
     this.#warn(capacity, addresses);

@@ -67,6 +67,39 @@ t.test('a plan for one and two million has the values computed by hand', (t) => 
   t.end();
 });
 
+t.test('TLS needs memory for its state, and cores for handshakes', (t) => {
+  const tls = planMachine({ ...AIM, tls: { tls12Connections: 10_000 } });
+  // 16,667 reconnects/s of 5.5 + 332 µs, and the heartbeats, at most half busy.
+  t.equal(tls.cpu.storm.toFixed(2), '5.63');
+  t.equal(tls.cpu.cores, 13);
+  t.match(tls.tls, { stateBytes: 192e6, tls12Bytes: 290e6, handshakeBytes: 13 * 512 * 62_000 });
+  t.equal(tls.tls?.resumedSeconds.toFixed(1), '16.6');
+  t.equal(tls.tls?.fullSeconds.toFixed(1), '25.5');
+  const plain = planMachine({ ...AIM, workers: 13 });
+  t.equal(plain.tls, null);
+  const parts = 192e6 + 290e6 + 13 * 512 * 62_000;
+  t.equal(tls.memory.userBytes - plain.memory.userBytes, parts, 'a part of the processes');
+  t.end();
+});
+
+t.test('the commands count TLS with --tls', async (t) => {
+  const { code, stdout } = await run(['plan', '--tls']);
+  t.equal(code, 0);
+  t.match(
+    stdout,
+    /^tls {6}of the processes 183 MiB for connections, 277 MiB for clients with TLS/m,
+  );
+  t.match(stdout, /all clients reconnect in 17 s of 13 cores\n {9}with tickets, in 26 s without/);
+  const doctor = await run(['doctor', '--tls', '--target', '1000', '--json', '--workers', '1']);
+  const { findings } = JSON.parse(doctor.stdout) as Diagnosis;
+  t.match(
+    findings.find(({ id }) => id === 'TLS handshakes'),
+    { severity: 'ok', needed: '1,000/s' },
+  );
+  const { stderr } = await run(['plan', '--tls12-connections', '5']);
+  t.match(stderr, /--tls12-connections: 5 needs --tls/);
+});
+
 /** Asserts the values of a plan by the formulas of lib/capacity/sizing.ts. */
 function assertFormulas({ target, workers, memory, files }: MachinePlan, aim: PlanAim): void {
   const load: Load = {
@@ -211,6 +244,7 @@ t.test('--json has the same values', async (t) => {
     'memory',
     'network',
     'target',
+    'tls',
     'workers',
   ]);
 });

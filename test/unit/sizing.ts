@@ -21,7 +21,10 @@ import {
   reserveBytes,
   stopTimeoutS,
   tasksMax,
+  handshakeSeconds,
   tcpMemNeeded,
+  TLS_RESUMED_US,
+  tlsNeeded,
   timeWaitNeeded,
   watchesNeeded,
   type Costs,
@@ -177,6 +180,25 @@ t.test('the values of the systemd unit', (t) => {
   t.end();
 });
 
+t.test('TLS adds state to each connection, and handshakes to each worker', (t) => {
+  const tls = { ...SERVER, tls: { tls12Connections: 10_000 } };
+  t.same(tlsNeeded(tls), {
+    stateBytes: 192_000_000,
+    tls12Bytes: 290_000_000,
+    // 512 handshakes of 62 kB in each of 8 workers.
+    handshakeBytes: 253_952_000,
+  });
+  const added =
+    memoryNeeded(tls, SMALL_PAGES).userBytes - memoryNeeded(SERVER, SMALL_PAGES).userBytes;
+  t.equal(added, 192_000_000 + 290_000_000 + 253_952_000);
+  const few = { ...tls, connections: 100 };
+  t.equal(tlsNeeded(few)?.tls12Bytes, 2_900_000, 'not more clients than there are');
+  t.equal(tlsNeeded(SERVER), null);
+  t.equal(Math.round(handshakeSeconds(1_000_000, TLS_RESUMED_US, 16)), 14);
+  t.equal(Math.round(handshakeSeconds(1_000_000, TLS_RESUMED_US, 2)), 108);
+  t.end();
+});
+
 const loads = fc.record({
   connections: fc.integer({ min: 0, max: 100_000_000 }),
   clients: fc.integer({ min: 0, max: 100_000_000 }),
@@ -184,13 +206,15 @@ const loads = fc.record({
   acceptRate: fc.integer({ min: 0, max: 1_000_000 }),
   burst: fc.double({ min: 0, max: 1, noNaN: true }),
   messageBytes: fc.integer({ min: 0, max: 16_777_216 }),
+  tls: fc.option(fc.record({ tls12Connections: fc.integer({ min: 0, max: 100_000 }) })),
 });
 
 /** A load with as many clients as connections, if it has both, as for every role. */
-function evened(load: Load): Load {
+function evened({ tls, ...load }: Omit<Load, 'tls'> & { readonly tls: Load['tls'] | null }): Load {
   const target = Math.max(1, load.connections, load.clients);
   return {
     ...load,
+    ...(tls === null || tls === undefined ? {} : { tls }),
     connections: load.connections > 0 || load.clients === 0 ? target : 0,
     clients: load.clients > 0 ? target : 0,
   };

@@ -9,6 +9,7 @@ import { thisMachine } from '../../doctor/machine.js';
 import { applySysctls, writeFiles, type Applied } from '../../doctor/fix.js';
 import { formatDiagnosis } from '../diagnosis-text.js';
 import type { Output } from '../output.js';
+import { tlsOf } from '../tls-load.js';
 
 /** The exit code if the machine cannot hold the target or a finding is critical: for scripts. */
 const EXIT_NOT_ENOUGH = 3;
@@ -29,6 +30,7 @@ export function aimOf(settings: Settings): Aim {
     backlog: settings['backlog'] as number,
     keepaliveS: settings['keepalive'] as number,
     drainS: DRAIN_S,
+    ...tlsOf(settings),
   };
 }
 

@@ -2,9 +2,10 @@
 import { readSettings } from '../../options/config.js';
 import type { Diagnosis } from '../../doctor/doctor.js';
 import { formatCount, size } from '../../doctor/finding.js';
-import { planMachine, type MachinePlan } from '../../doctor/machine-plan.js';
+import { planMachine, type MachinePlan, type TlsPlan } from '../../doctor/machine-plan.js';
 import { dropInFile, sysctlFile, SYSCTL_NAME, DROP_IN_NAME, writeFiles } from '../../doctor/fix.js';
 import type { Output } from '../output.js';
+import { tlsOf } from '../tls-load.js';
 
 /** Advice that no file can carry out, such as a parameter on the boot line. */
 function byHand({ findings }: Diagnosis): string[] {
@@ -15,6 +16,16 @@ function byHand({ findings }: Diagnosis): string[] {
 /** The link speed for which broadcast times are given. */
 const LINK_BITS = 10e9;
 
+function tlsLines(tls: TlsPlan, cores: number): string[] {
+  return [
+    `tls      of the processes ${size(tls.stateBytes)} for connections, ${size(tls.tls12Bytes)} for clients ` +
+      `with TLS 1.2,`,
+    `         ${size(tls.handshakeBytes)} for handshakes; all clients reconnect in ` +
+      `${Math.ceil(tls.resumedSeconds)} s of ${cores} cores`,
+    `         with tickets, in ${Math.ceil(tls.fullSeconds)} s without`,
+  ];
+}
+
 function formatPlan({
   target,
   workers,
@@ -22,6 +33,7 @@ function formatPlan({
   cpu,
   network,
   files,
+  tls,
   diagnosis,
 }: MachinePlan): string {
   const seconds = (network.broadcastBits / LINK_BITS).toFixed(1);
@@ -42,6 +54,7 @@ function formatPlan({
       `${seconds} s at 10 Gbit/s`,
     `files    ${formatCount(files.perWorker)} per worker (LimitNOFILE), ${formatCount(files.host)} for ` +
       `the host (fs.file-max), ${formatCount(files.epollWatches)} epoll watches`,
+    ...(tls === null ? [] : tlsLines(tls, cpu.cores)),
     '',
     'Settings that a stock Debian on this machine needs:',
     '',
@@ -63,6 +76,7 @@ export async function plan(flags: Record<string, unknown>, output: Output): Prom
     acceptRate: settings['acceptRate'] as number,
     broadcastBytes: settings['broadcastBytes'] as number,
     pingS: settings['ping'] as number,
+    ...tlsOf(settings),
   });
   const folder = settings['write'] as string | undefined;
   const written = folder === undefined ? [] : writeFiles(result.diagnosis, folder);

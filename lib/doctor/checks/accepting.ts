@@ -1,6 +1,12 @@
 // Settings that decide whether the kernel and the server accept a burst of new connections.
 import { sysctl } from '../../system/kernel.js';
-import { backlogNeeded, NETDEV_BACKLOG_ONE_BOX } from '../../capacity/sizing.js';
+import {
+  backlogNeeded,
+  handshakeSeconds,
+  NETDEV_BACKLOG_ONE_BOX,
+  TLS_FULL_US,
+  TLS_RESUMED_US,
+} from '../../capacity/sizing.js';
 import { isSteered, networkCards, readSoftnet, sumStatistics } from '../machine.js';
 import {
   checkAtLeast,
@@ -57,6 +63,36 @@ const backlog: Check = (situation) => {
             `MEGACOMET_BACKLOG=${needed}`,
             `docker run --env MEGACOMET_BACKLOG=${needed}`,
           ),
+    }),
+  ];
+};
+
+const handshakes: Check = (situation) => {
+  const { limits, load } = situation;
+  const id = 'TLS handshakes';
+  if (load.tls === undefined) {
+    return [skipped(id, 'process', 'the connections have no TLS; --tls says that they have it')];
+  }
+  const { cores } = limits;
+  const rate = Math.floor((cores * 1e6) / TLS_FULL_US);
+  const isEnough = rate >= load.acceptRate;
+  const all = handshakeSeconds(load.connections, TLS_RESUMED_US, cores);
+  const needed = Math.ceil((load.acceptRate * TLS_FULL_US) / 1e6);
+  return [
+    finding({
+      id,
+      scope: 'process',
+      severity: isEnough ? 'ok' : 'warning',
+      current: `${formatCount(rate)}/s on ${cores} cores`,
+      needed: `${formatCount(load.acceptRate)}/s`,
+      formula: `${cores} cores / ${TLS_FULL_US} µs for a full handshake`,
+      why:
+        'Clients that wait for a handshake wait in the listen queues; one that resumes by a ' +
+        `ticket takes ${TLS_RESUMED_US} µs, so all of them need at least ${Math.ceil(all)} s.`,
+      counters: [tcpCounter(situation, 'ListenOverflows')],
+      fix: isEnough
+        ? null
+        : { kind: 'advice', text: `use ${needed} cores, or a longer --drain and an --accept-rate` },
     }),
   ];
 };
@@ -274,6 +310,7 @@ const switchKeys = ['net.ipv4.tcp_syncookies', 'net.ipv4.tcp_abort_on_overflow']
 export const acceptingChecks: readonly Check[] = [
   onlyFor('server', ['net.core.somaxconn'], 'namespace', somaxconn),
   onlyFor('server', ['--backlog'], 'process', backlog),
+  onlyFor('server', ['TLS handshakes'], 'process', handshakes),
   onlyFor('server', ['net.ipv4.tcp_max_syn_backlog'], 'namespace', synBacklog),
   onlyFor('server', switchKeys, 'namespace', switches),
   onlyFor('server', ['net.ipv4.tcp_synack_retries'], 'namespace', synackRetries),

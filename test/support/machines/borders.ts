@@ -25,7 +25,31 @@ const FILES_LIMIT = (hard: number): Record<string, string> => ({
 const GROUP = '/sys/fs/cgroup/system.slice/ssh.service';
 const TWO: Partial<Aim> = { target: 100_000, workers: 2 };
 
+const TLS = { tls12Connections: 0 };
+
 export const BORDERS: readonly Border[] = [
+  {
+    about: 'without TLS the check does not apply',
+    id: 'TLS handshakes',
+    severity: 'skipped',
+  },
+  {
+    about: 'a core does 3,012 handshakes a second',
+    aim: { tls: TLS, acceptRate: 3012 },
+    files: { '/proc/self/status': 'Cpus_allowed_list:\t0-0\n' },
+    id: 'TLS handshakes',
+    severity: 'ok',
+    text: /^3,012\/s on 1 cores .* at least 216 s\./,
+    fix: null,
+  },
+  {
+    about: 'one more needs a second core',
+    aim: { tls: TLS, acceptRate: 3013 },
+    files: { '/proc/self/status': 'Cpus_allowed_list:\t0-0\n' },
+    id: 'TLS handshakes',
+    severity: 'warning',
+    fix: /^use 2 cores, or a longer --drain/,
+  },
   {
     about: '2 workers hold 2 · (50,097 − 97) connections, without headroom',
     files: FILES_LIMIT(50_097),
