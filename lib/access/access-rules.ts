@@ -2,10 +2,11 @@
 import { invalidOption, invalidValue } from '../base/call-check.js';
 import { isToken } from '../base/field-name.js';
 import { CHANNEL_BYTES_MAX } from '../base/native-constants.js';
+import { readSecretFile } from '../base/shared-secret.js';
 import { AccessFlag, type Frames } from '../ipc/frames.js';
 import { hasHook, type HookSettings } from './hook-rules.js';
 import { parseKeyUrl } from './key-request.js';
-import { parseKeySource, readKey, readSecretFile, type TokenKey } from './token-keys.js';
+import { parseKeySource, readKey, type TokenKey } from './token-keys.js';
 
 /** The options of access-options.ts. */
 export interface AccessSettings extends HookSettings {

@@ -2,12 +2,11 @@
 import type { Authorize, AuthorizeAction } from '../base/authorize.js';
 import { invalidOption, invalidUrl, invalidValue } from '../base/call-check.js';
 import { isToken } from '../base/field-name.js';
-import { readOptionFile } from '../base/option-file.js';
+import { readSecretFile } from '../base/shared-secret.js';
 import { shownUrl } from '../base/shown-url.js';
 import { HookAction, type Frames } from '../ipc/frames.js';
 import { IN_FLIGHT_MAX } from './authorization.js';
 import { HttpHook } from './http-hook.js';
-import { readSecret } from './token-keys.js';
 
 /** The options of hook-options.ts, and the function of the library. */
 export interface HookSettings {
@@ -79,8 +78,8 @@ export function hasHook({ hookUrl, authorize }: HookSettings): boolean {
   return hookUrl !== undefined || authorize !== undefined;
 }
 
-function readSecretFile(path: string): Buffer {
-  return readSecret('hook-secret', path, readOptionFile('hook-secret', path));
+function readHookSecret(path: string): Buffer {
+  return readSecretFile('hook-secret', path);
 }
 
 function readHttpHook(address: string, secretFile: string | undefined): Omit<Hook, 'rules'> {
@@ -90,12 +89,12 @@ function readHttpHook(address: string, secretFile: string | undefined): Omit<Hoo
       `hook-url: ${shownUrl(address)} needs --hook-secret, which signs the requests`,
     );
   }
-  const secret = readSecretFile(secretFile);
+  const secret = readHookSecret(secretFile);
   const hook = new HttpHook({ url, secret, inFlightMax: IN_FLIGHT_MAX });
   return {
     authorize: hook.authorize,
     reload: () => {
-      hook.setSecret(readSecretFile(secretFile));
+      hook.setSecret(readHookSecret(secretFile));
     },
     close: () => {
       hook.close();

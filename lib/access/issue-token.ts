@@ -13,8 +13,9 @@ import {
   TOKEN_NAME_BYTES_MAX,
 } from '../base/native-constants.js';
 import { readOptionFile } from '../base/option-file.js';
+import { readSecret } from '../base/shared-secret.js';
 import type { TokenGrants } from '../base/token-grants.js';
-import { checkKeyArgument, parseKeySource, readSecret, type KeySource } from './token-keys.js';
+import { checkKeyArgument, parseKeySource, type KeySource } from './token-keys.js';
 
 /** The claims of a token. */
 export interface TokenClaims {

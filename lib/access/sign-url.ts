@@ -3,7 +3,8 @@ import { createHmac } from 'node:crypto';
 
 import { checkInteger, checkString, invalidValue, membersOf } from '../base/call-check.js';
 import { MegacometError } from '../base/errors.js';
-import { checkKeyArgument, readSecretFile } from './token-keys.js';
+import { readSecretFile } from '../base/shared-secret.js';
+import { checkKeyArgument } from './token-keys.js';
 
 /** How a URL is signed. */
 export interface SignUrlOptions {

@@ -4,6 +4,7 @@ import { createPublicKey, type JsonWebKey, type KeyObject } from 'node:crypto';
 import { invalidOption } from '../base/call-check.js';
 import { TOKEN_NAME_BYTES_MAX } from '../base/native-constants.js';
 import { readOptionFile } from '../base/option-file.js';
+import { readSecret } from '../base/shared-secret.js';
 import { TokenAlgorithm } from '../ipc/frames.js';
 
 /** RFC 7518 3.1 and RFC 8037 3.1, as a token names them. */
@@ -16,10 +17,6 @@ const ALGORITHMS = {
 
 export type AlgorithmName = keyof typeof ALGORITHMS;
 
-/** As many bytes as the hash has (RFC 7518 3.2). */
-const SECRET_BYTES_MIN = 32;
-/** Many times the block of the hash; all keys must fit into one frame. */
-const SECRET_BYTES_MAX = 1024;
 const RSA_BITS_MIN = 2048;
 const RSA_BITS_MAX = 4096;
 const RSA_EXPONENT_END = 2n ** 32n;
@@ -112,37 +109,6 @@ function readPublicKey({ algorithm, path }: KeySource, text: string): Buffer {
   return key.export({ type: 'spki', format: 'der' });
 }
 
-function isJson(content: Buffer): boolean {
-  const text = content.toString('utf8').trim();
-  return text.startsWith('{') && text.endsWith('}');
-}
-
-function isPublicKey(content: Buffer): boolean {
-  try {
-    createPublicKey({ key: content, format: 'der', type: 'spki' });
-    return true;
-  } catch {
-    return false;
-  }
-}
-
-/**
- * The secret in a file, without the line end that editors add.
- *
- * @throws MegacometError `ERR_OPTION_INVALID` with the name of the option.
- */
-export function readSecret(option: string, path: string, content: Buffer): Buffer {
-  const end = content.at(-1) === 10 ? (content.at(-2) === 13 ? -2 : -1) : content.length;
-  const secret = content.subarray(0, end);
-  // RFC 8725 2.1: everybody knows a public key, and could sign with it.
-  if (secret.includes('-----BEGIN ') || isJson(secret) || isPublicKey(secret)) {
-    throw invalidOption(`${option}: ${path} has a key as PEM, JWK or DER; a secret is needed`);
-  }
-  if (secret.length >= SECRET_BYTES_MIN && secret.length <= SECRET_BYTES_MAX) return secret;
-  const rule = `${SECRET_BYTES_MIN} to ${SECRET_BYTES_MAX} are allowed`;
-  throw invalidOption(`${option}: ${path}: the secret has ${secret.length} bytes; ${rule}`);
-}
-
 /**
  * Checks the argument of a call that names a file. The error has no value: it may be the key itself.
  *
@@ -151,11 +117,6 @@ export function readSecret(option: string, path: string, content: Buffer): Buffe
 export function checkKeyArgument(call: string, key: unknown): asserts key is string {
   if (typeof key !== 'string')
     throw invalidOption(`${call}: key: a value of type ${typeof key} is not a string`);
-}
-
-/** As readSecret(), from the file. @throws MegacometError `ERR_OPTION_INVALID`. */
-export function readSecretFile(option: string, path: string): Buffer {
-  return readSecret(option, path, readOptionFile(option, path));
 }
 
 /**
