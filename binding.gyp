@@ -116,6 +116,7 @@
       "native/tls/key_schedule.cc",
       "native/tls/record.cc",
       "native/tls/record_layer.cc",
+      "native/tls/ticket_keys.cc",
       "native/tls/tls12_layer.cc",
       "native/tls/tls_exchange.cc",
       "native/tls/tls_records.cc",

@@ -176,6 +176,7 @@ const READERS: FrameReaders<Frames> = {
       owners: body.numbers(),
     },
   }),
+  63: (body) => ({ name: 'TlsTickets', fields: { keys: body.blob() } }),
   61: (body) => ({ name: 'Recount', fields: { tables: body.u8() } }),
   15: (body) => ({ name: 'InterestRequest', fields: { request: body.u32() } }),
   16: (body) => ({
@@ -661,6 +662,10 @@ const ENCODERS: { readonly [N in FrameName]: (fields: Frames[N]) => Buffer } = {
         fields.owners,
       ),
     );
+  },
+  TlsTickets: (fields) => {
+    const target = Buffer.allocUnsafe(writers.tlsTicketsBytesMax(fields.keys));
+    return target.subarray(0, writers.writeTlsTickets(target, 0, fields.keys));
   },
   Recount: (fields) => {
     const target = Buffer.allocUnsafe(writers.RECOUNT_BYTES);

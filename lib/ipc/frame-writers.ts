@@ -622,6 +622,27 @@ export function writeTls(
   return endFrame(target, at, end);
 }
 
+/** The most bytes that a TlsTickets frame with these fields takes. */
+export function tlsTicketsBytesMax(keys: Uint8Array | string): number {
+  return 9 + blobBytesMax(keys);
+}
+
+/** Writes a TlsTickets frame at `at` and returns its end. */
+export function writeTlsTickets(target: Buffer, at: number, keys: Uint8Array | string): number {
+  target[at + 4] = 63;
+  const end = writeBlob(target, at + 5, keys);
+  return endFrame(target, at, end);
+}
+
+export const TLS_TICKETS_HEAD_BYTES = 9;
+/** Writes a TlsTickets frame up to the bytes of `keys`, and returns their offset. */
+export function writeTlsTicketsHead(target: Buffer, at: number, keysBytes: number): number {
+  writeU32(target, at, 5 + keysBytes);
+  target[at + 4] = 63;
+
+  return writeU32(target, at + 5, keysBytes);
+}
+
 export const RECOUNT_BYTES = 6;
 /** Writes a Recount frame at `at` and returns its end. */
 export function writeRecount(target: Buffer, at: number, tables: number): number {

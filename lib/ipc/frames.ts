@@ -415,6 +415,14 @@ export interface Frames {
     readonly owners: readonly number[];
   };
   /**
+   * The keys of TLS session tickets, the same for all workers: sent before Tls, and again when
+   * they change. Each has 16 bytes of name, 32 for AES-256 and 32 for HMAC-SHA-256. The first
+   * one makes tickets, and all accept them: the present one, the one before, and the next.
+   */
+  TlsTickets: {
+    readonly keys: Buffer;
+  };
+  /**
    * A worker died, and the connections that it counted are gone: count all again, in the set
    * `tables`, which is empty.
    */

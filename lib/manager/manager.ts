@@ -55,8 +55,8 @@ export interface ManagerOptions {
   readonly limits: Frames['Limits'];
   /** A set of ListenerFlag for each address. */
   readonly listenerFlags: readonly number[];
-  /** The certificates, sent before Configure. */
-  readonly tls?: { readonly frame: Frames['Tls'] };
+  /** The keys of session tickets and the certificates, sent before Configure. */
+  readonly tls?: { readonly tickets: Frames['TlsTickets']; readonly frame: Frames['Tls'] };
   readonly comet?: CometLink;
 }
 
@@ -175,6 +175,12 @@ export class Manager extends EventEmitter<{ worker: [WorkerEvent] }> {
     for (const process of this.#supervisor.processes) process.write(frame);
   }
 
+  /** The same for the keys of session tickets. */
+  setTlsTickets(tickets: Frames['TlsTickets']): void {
+    const frame = encodeFrame('TlsTickets', tickets);
+    for (const process of this.#supervisor.processes) process.write(frame);
+  }
+
   /** The keys were fetched because of an unknown one, which for this time is not one of the issuer. */
   tellKeysChecked(seconds: number): void {
     for (const process of this.#supervisor.processes) process.send('KeysChecked', { seconds });
@@ -275,7 +281,10 @@ export class Manager extends EventEmitter<{ worker: [WorkerEvent] }> {
       comet.broker.attach(this.#portOf(slot, worker));
     }
     const { tls } = this.#options;
-    if (tls !== undefined) worker.send('Tls', tls.frame);
+    if (tls !== undefined) {
+      worker.send('TlsTickets', tls.tickets);
+      worker.send('Tls', tls.frame);
+    }
     worker.send('Limits', { ...this.#options.limits, tables: this.#limitTables.current });
     this.#shareRoom();
     worker.send('Configure', {

@@ -95,6 +95,12 @@ export interface ServerOptions {
    */
   tlsCiphers?: string;
   /**
+   * File with a secret of at least 32 bytes, from which the keys of session tickets are derived for
+   * every 12 hours: servers with the same file and clocks resume the sessions of each other. SIGHUP
+   * reads the file again. Default: random keys, which no other server has.
+   */
+  tlsTicketKeyFile?: string;
+  /**
    * Numeric address of the admin server: health, readiness, stats, metrics. Default: `127.0.0.1`.
    */
   adminHost?: string;

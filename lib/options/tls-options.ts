@@ -75,4 +75,14 @@ export const TLS_OPTIONS = [
       'Ciphers, separated by colons: names that begin with TLS_ are the suites of TLS 1.3, the others those of ' +
       'TLS 1.2.',
   },
+  {
+    name: 'tls-ticket-key-file',
+    kind: 'text',
+    value: 'FILE',
+    unset: 'random keys, which no other server has',
+    requires: OF_TLS,
+    help:
+      'File with a secret of at least 32 bytes, from which the keys of session tickets are derived for every 12 ' +
+      'hours: servers with the same file and clocks resume the sessions of each other. SIGHUP reads the file again.',
+  },
 ] as const satisfies readonly OptionSpec[];

@@ -1,29 +1,55 @@
-// The certificates of a server while it runs.
+// The certificates and ticket keys of a server while it runs.
+import { systemClock, type Clock } from '../base/clock.js';
+import { readSecretFile } from '../base/shared-secret.js';
 import type { Frames } from '../ipc/frames.js';
 import { ManagerCertificates } from '../tls/manager-certificates.js';
+import { TicketKeys } from '../tls/ticket-keys.js';
 import { readTls, shareOf, type TlsRules, type TlsSettings } from '../tls/tls-rules.js';
+
+/** The receivers of changes while the server runs. */
+export interface TlsTakers {
+  onCertificates(): void;
+  onTicketKeys(frame: Frames['TlsTickets']): void;
+}
+
+/** The secret of ticket keys; null without a file. */
+function readTicketSecret({ tlsTicketKeyFile }: TlsSettings): Buffer | null {
+  if (tlsTicketKeyFile === undefined) return null;
+  return readSecretFile('tls-ticket-key-file', tlsTicketKeyFile);
+}
 
 export class ServerTls {
   readonly #settings: TlsSettings;
-  readonly #onChange: () => void;
+  readonly #takers: TlsTakers;
+  readonly #ticketKeys: TicketKeys;
   #rules: TlsRules;
   #workers = 1;
 
-  private constructor(settings: TlsSettings, rules: TlsRules, onChange: () => void) {
+  private constructor(settings: TlsSettings, rules: TlsRules, takers: TlsTakers, clock: Clock) {
     this.#settings = settings;
     this.#rules = rules;
-    this.#onChange = onChange;
+    this.#takers = takers;
+    this.#ticketKeys = new TicketKeys(readTicketSecret(settings), {
+      clock,
+      wallMs: Date.now,
+      onChange: (frame) => {
+        takers.onTicketKeys(frame);
+      },
+    });
   }
 
   /**
-   * Reads the certificates. Undefined without TLS.
+   * Reads the certificates and the ticket key. Undefined without TLS.
    *
-   * @param onChange - Called after each reload.
    * @throws MegacometError `ERR_OPTION_INVALID`.
    */
-  static read(settings: TlsSettings, onChange: () => void): ServerTls | undefined {
+  static read(
+    settings: TlsSettings,
+    takers: TlsTakers,
+    clock: Clock = systemClock,
+  ): ServerTls | undefined {
     const rules = readTls(settings, Date.now());
-    return rules === null ? undefined : new ServerTls(settings, rules, onChange);
+    return rules === null ? undefined : new ServerTls(settings, rules, takers, clock);
   }
 
   /** Divides the limits of the server among N workers. */
@@ -31,7 +57,7 @@ export class ServerTls {
     this.#workers = workers;
   }
 
-  /** The frame for each worker. */
+  /** The certificates, for a worker that starts. */
   get frame(): Frames['Tls'] {
     return shareOf(this.#rules.frame, this.#workers);
   }
@@ -41,15 +67,32 @@ export class ServerTls {
     return new ManagerCertificates(this.#rules, this.#settings);
   }
 
+  /** The keys of session tickets, for a worker that starts. */
+  get tickets(): Frames['TlsTickets'] {
+    return this.#ticketKeys.frame;
+  }
+
+  /** Begins to replace the ticket keys in time. */
+  start(): void {
+    this.#ticketKeys.start();
+  }
+
+  /** Erases the ticket keys. */
+  close(): void {
+    this.#ticketKeys.close();
+  }
+
   /**
-   * Reads the files again. After an error the old certificates stay.
+   * Reads the files again. After an error the old certificates and keys stay.
    *
    * @throws MegacometError `ERR_OPTION_INVALID`.
    */
   reload(): void {
+    const secret = readTicketSecret(this.#settings);
     const rules = readTls(this.#settings, Date.now());
     if (rules === null) return;
     this.#rules = rules;
-    this.#onChange();
+    if (secret !== null) this.#ticketKeys.setSecret(secret);
+    this.#takers.onCertificates();
   }
 }

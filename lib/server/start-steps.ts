@@ -96,6 +96,11 @@ export class StartSteps {
         undo: () => parts.keys?.close(),
       },
       {
+        name: 'replace ticket keys in time',
+        run: () => this.#parts.tls?.start(),
+        undo: () => this.#parts.tls?.close(),
+      },
+      {
         name: 'map stats segment',
         run: () => this.#mapSegment(),
         undo: () => parts.segment?.close(),
@@ -127,10 +132,13 @@ export class StartSteps {
 
   #readTls(): void {
     const { options, startLog } = this.#context;
-    const tls = ServerTls.read(options, () => {
-      if (tls === undefined) return;
-      this.#parts.manager?.setTls(tls.frame);
-      this.#parts.admin?.setCertificates(tls.ofManager);
+    const tls = ServerTls.read(options, {
+      onCertificates: () => {
+        if (tls === undefined) return;
+        this.#parts.manager?.setTls(tls.frame);
+        this.#parts.admin?.setCertificates(tls.ofManager);
+      },
+      onTicketKeys: (frame) => this.#parts.manager?.setTlsTickets(frame),
     });
     this.#parts.tls = tls;
     if (tls === undefined) return;

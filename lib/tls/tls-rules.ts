@@ -16,6 +16,7 @@ export interface TlsSettings {
   readonly tls12Connections: number;
   readonly tlsGroups?: string;
   readonly tlsCiphers?: string;
+  readonly tlsTicketKeyFile?: string;
 }
 
 /** Certificates with their frame. */
@@ -94,9 +95,10 @@ export function shareOf(frame: Frames['Tls'], workers: number): Frames['Tls'] {
   return { ...frame, tls12ConnectionsMax: Math.ceil(frame.tls12ConnectionsMax / workers) };
 }
 
-/** The files with private keys. */
-export function keyFiles({ tlsKey = [] }: TlsSettings): readonly string[] {
-  return tlsKey.filter((item) => !isPem(item));
+/** The files with private keys, and the one with the secret of ticket keys. */
+export function keyFiles({ tlsKey = [], tlsTicketKeyFile }: TlsSettings): readonly string[] {
+  const files = tlsKey.filter((item) => !isPem(item));
+  return tlsTicketKeyFile === undefined ? files : [...files, tlsTicketKeyFile];
 }
 
 /**

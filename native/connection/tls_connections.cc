@@ -49,7 +49,8 @@ std::string TlsConnections::configure(const frame::Tls& command) {
                              command.groups,
                              command.ciphers,
                              command.suites,
-                             command.client_ca};
+                             command.client_ca,
+                             ticket_keys_.get()};
   auto certificates = std::make_shared<TlsCertificates>(*functions);
   for (size_t index = 0; index < count; ++index) {
     std::string reason = certificates->add(command.chains[index], command.keys[index], settings);
@@ -63,6 +64,15 @@ std::string TlsConnections::configure(const frame::Tls& command) {
   tls12_connections_max_ = command.tls12_connections_max;
   demands_certificates_ = !command.client_ca.empty();
   return "";
+}
+
+std::string TlsConnections::set_ticket_keys(frame::TlsTickets* command) {
+  const OpenSslTls* functions = find_openssl_tls();
+  if (functions == nullptr) return "TLS is not possible in this process";
+  if (ticket_keys_ == nullptr) ticket_keys_ = std::make_unique<TicketKeys>(*functions);
+  const bool is_set = ticket_keys_->set(command->keys.bytes);
+  functions->OPENSSL_cleanse(command->keys.bytes.data(), command->keys.bytes.size());
+  return is_set ? "" : "invalid TlsTickets frame, or OpenSSL lacks an algorithm";
 }
 
 bool TlsConnections::reserve(uint32_t capacity) {
@@ -114,8 +124,10 @@ TlsConnections::Step TlsConnections::shake(Connection* connection,
   if (step.status != HandshakeStatus::kDone) return step;
   step.rest = handshake.rest();
   if (demands_certificates_) step.certificate = handshake.client_certificate();
+  const bool is_resumed = handshake.is_resumed();
   connection->is_sealed = settle(&found->second, connection->fd());
   if (!connection->is_sealed) step.status = HandshakeStatus::kFailed;
+  if (connection->is_sealed && is_resumed) counters_->add(Counter::kTlsResumedTotal);
   end(found);
   return step;
 }

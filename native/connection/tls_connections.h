@@ -42,6 +42,10 @@ class TlsConnections {
   /// Whether each client has a certificate.
   [[nodiscard]] bool demands_certificates() const { return demands_certificates_; }
 
+  /// Sets the keys of session tickets, before the first certificates and whenever they change.
+  /// Returns "" or the reason why they cannot be used. Erases the keys of the command.
+  [[nodiscard]] std::string set_ticket_keys(frame::TlsTickets* command);
+
   /// Reserves a state for each descriptor below `capacity`, if TLS is on. False if the kernel has
   /// no address space.
   [[nodiscard]] bool reserve(uint32_t capacity);
@@ -119,6 +123,8 @@ class TlsConnections {
 
   Counters* counters_;
   std::unique_ptr<TlsRecords> records_;
+  /// Null if no client gets a ticket. The certificates refer to it.
+  std::unique_ptr<TicketKeys> ticket_keys_;
   std::shared_ptr<TlsCertificates> certificates_;
   Slab<TlsState> states_;
   /// Of the connections whose TlsState has no suite.

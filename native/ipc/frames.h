@@ -230,6 +230,11 @@ constexpr uint8_t kTls = 2;
   F(texts, names)               \
   F(numbers, owners)
 
+/// The keys of TLS session tickets, the same for all workers: sent before Tls, and again when they
+/// change. Each has 16 bytes of name, 32 for AES-256 and 32 for HMAC-SHA-256. The first one makes
+/// tickets, and all accept them: the present one, the one before, and the next.
+#define MC_TLS_TICKETS(F) F(blob, keys)
+
 /// A worker died, and the connections that it counted are gone: count all again, in the set
 /// `tables`, which is empty.
 #define MC_RECOUNT(F) F(u8, tables)
@@ -512,6 +517,7 @@ constexpr uint8_t kTls = 2;
   X(kKeysChecked, 36, KeysChecked, MC_KEYS_CHECKED)             \
   X(kLimits, 60, Limits, MC_LIMITS)                             \
   X(kTls, 62, Tls, MC_TLS)                                      \
+  X(kTlsTickets, 63, TlsTickets, MC_TLS_TICKETS)                \
   X(kRecount, 61, Recount, MC_RECOUNT)                          \
   X(kInterestRequest, 15, InterestRequest, MC_INTEREST_REQUEST) \
   X(kReady, 16, Ready, MC_READY)                                \

@@ -77,6 +77,8 @@ enum class CounterKind : uint8_t { kTotal, kGauge };
   X(kClosedTlsTotal, "closed_tls_total", kTotal,                                                  \
     "Closed because a TLS handshake failed or was late, or a record broke a rule.")               \
   X(kTlsHandshakesTotal, "tls_handshakes_total", kTotal, "TLS handshakes that were completed.")   \
+  X(kTlsResumedTotal, "tls_resumed_total", kTotal,                                                \
+    "TLS handshakes that resumed a session by its ticket; tls_handshakes_total counts them too.") \
   X(kTlsHandshakesFailedTotal, "tls_handshakes_failed_total", kTotal,                             \
     "TLS handshakes that failed: no common version or suite, or a bad peer.")                     \
   X(kTlsHandshakes, "tls_handshakes", kGauge,                                                     \

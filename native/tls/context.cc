@@ -38,10 +38,11 @@ TlsContext::TlsContext(const OpenSslTls& functions, const TlsSettings& settings)
   openssl_.SSL_CTX_set_options(context_,
                                SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
                                    SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
-  // A session that began with a client's certificate is resumed in its own context only.
+  // With a session of another context the handshake is a full one.
   openssl_.SSL_CTX_set_session_id_context(
       context_, openssl_bytes(kSessionContext), kSessionContext.size());
-  openssl_.SSL_CTX_set_num_tickets(context_, 1);
+  // A resumed session shows no certificate of the client again, perhaps long after the end of it.
+  set_tickets(settings.client_ca.empty() ? settings.tickets : nullptr);
   openssl_.SSL_CTX_set_keylog_callback(context_, on_key);
   openssl_.SSL_CTX_set_msg_callback(context_, on_message);
   openssl_.SSL_CTX_set_alpn_select_cb(context_, on_protocols, nullptr);
@@ -79,6 +80,18 @@ bool TlsContext::demand_certificates(const std::string& issuers) {
   openssl_.BIO_free(text);
   openssl_.ERR_clear_error();
   return is_added && count > 0;
+}
+
+/// A client gets one ticket for each connection, and so has one for its next.
+void TlsContext::set_tickets(const TicketKeys* keys) {
+  if (keys == nullptr) {
+    openssl_.SSL_CTX_set_num_tickets(context_, 0);
+    openssl_.SSL_CTX_set_options(context_, SSL_OP_NO_TICKET);
+    return;
+  }
+  openssl_.SSL_CTX_set_num_tickets(context_, 1);
+  openssl_.SSL_CTX_set_ex_data(context_, 0, const_cast<TicketKeys*>(keys));
+  openssl_.SSL_CTX_set_tlsext_ticket_key_evp_cb(context_, on_ticket);
 }
 
 void TlsContext::set_chooser(ContextChooser* chooser) {
@@ -164,6 +177,19 @@ void TlsContext::on_message(
                            *static_cast<const uint8_t*>(bytes) == SSL3_MT_FINISHED;
   // Its own record has been counted before.
   if (is_finished) handshake->note_finished_sent();
+}
+
+/// OpenSSL asks the context with which the handshake began.
+int TlsContext::on_ticket(SSL* session,
+                          unsigned char* name,
+                          unsigned char* iv,
+                          EVP_CIPHER_CTX* cipher,
+                          EVP_MAC_CTX* mac,
+                          int is_made) {
+  const OpenSslTls* openssl = find_openssl_tls();
+  const auto* keys = static_cast<const TicketKeys*>(
+      openssl->SSL_CTX_get_ex_data(openssl->SSL_get_SSL_CTX(session), 0));
+  return is_made == 1 ? keys->seal(name, iv, cipher, mac) : keys->open(name, iv, cipher, mac);
 }
 
 /// A client that offers protocols must offer HTTP/1.1 (RFC 7301 3.2).

@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "os/openssl.h"
+#include "tls/ticket_keys.h"
 
 namespace megacomet {
 
@@ -31,6 +32,9 @@ struct TlsSettings {
   std::string suites;
   /// The issuers of clients' certificates, PEM; empty if clients need none.
   std::string client_ca;
+  /// Of session tickets, which outlive the context. Without them no client gets a ticket, nor where
+  /// clients need a certificate.
+  const TicketKeys* tickets = nullptr;
 };
 
 class TlsContext;
@@ -86,8 +90,15 @@ class TlsContext {
                           unsigned int offered_size,
                           void* unused);
   static int on_host(SSL* session, int* alert, void* chooser);
+  static int on_ticket(SSL* session,
+                       unsigned char* name,
+                       unsigned char* iv,
+                       EVP_CIPHER_CTX* cipher,
+                       EVP_MAC_CTX* mac,
+                       int is_made);
   [[nodiscard]] bool apply(const TlsSettings& settings);
   [[nodiscard]] bool demand_certificates(const std::string& issuers);
+  void set_tickets(const TicketKeys* keys);
   [[nodiscard]] std::string take_error();
 
   const OpenSslTls& openssl_;

@@ -49,6 +49,8 @@ class TlsHandshake final : HandshakeObserver {
 
   // After kDone.
 
+  /// Whether the client resumed a session, which needs no certificate and less of the processor.
+  [[nodiscard]] bool is_resumed() const { return openssl_.SSL_session_reused(session_) == 1; }
   /// Sets the record layer's state. False for TLS 1.2, or if OpenSSL did not tell all secrets.
   [[nodiscard]] bool detach(RecordLayer* layer, TlsState* state);
   /// The client's certificate, also of a resumed session. Its subject is empty without one, or if

@@ -68,6 +68,7 @@ class Worker final : ControlHandler, DrainHandler, MidIterationHandler, SliceSou
   bool set_comet(frame::Comet rules);
   bool set_limits(const frame::Limits& limits);
   bool set_tls(frame::Tls command);
+  bool set_ticket_keys(frame::TlsTickets command);
   bool recount(const frame::Recount& command);
   void configure(const frame::Configure& command);
   bool adjust(const frame::Adjust& command);
@@ -137,6 +138,7 @@ constexpr DispatchTable<Worker> Worker::kCommands({
     {FrameType::kLimits, to_worker<&Worker::set_limits>},
     {FrameType::kRecount, to_worker<&Worker::recount>},
     {FrameType::kTls, to_worker<&Worker::set_tls>},
+    {FrameType::kTlsTickets, to_worker<&Worker::set_ticket_keys>},
     {FrameType::kAccess, to_hub<&Hub::on_access>},
     {FrameType::kNamespaces, to_hub<&Hub::on_namespaces>},
     {FrameType::kKeysChecked, to_hub<&Hub::on_keys_checked>},
@@ -270,6 +272,12 @@ bool Worker::set_tls(frame::Tls command) {
   sys::forbid_core_dumps();
   const std::string reason = transport_.tls().configure(command);
   for (std::string& key : command.keys) erase_bytes(key.data(), key.size());
+  if (!reason.empty()) fail(reason.c_str());
+  return true;
+}
+
+bool Worker::set_ticket_keys(frame::TlsTickets command) {
+  const std::string reason = transport_.tls().set_ticket_keys(&command);
   if (!reason.empty()) fail(reason.c_str());
   return true;
 }

@@ -13,11 +13,15 @@
   X(PEM_write_bio_X509)                     \
   X(SSL_CTX_set_ciphersuites)               \
   X(SSL_CTX_set_tlsext_max_fragment_length) \
+  X(SSL_SESSION_free)                       \
+  X(SSL_SESSION_get0_ticket)                \
   X(SSL_get1_peer_certificate)              \
+  X(SSL_get1_session)                       \
   X(SSL_key_update)                         \
   X(SSL_renegotiate)                        \
   X(SSL_set_alpn_protos)                    \
   X(SSL_set_connect_state)                  \
+  X(SSL_set_session)                        \
   X(TLS_client_method)                      \
   X(X509_NAME_add_entry_by_txt)             \
   X(X509_NAME_oneline)                      \

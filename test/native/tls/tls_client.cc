@@ -131,6 +131,14 @@ bool TlsClient::has_close_notify() const {
   return (openssl().SSL_get_shutdown(session_) & SSL_RECEIVED_SHUTDOWN) != 0;
 }
 
+TestSession TlsClient::session() const {
+  return {client_functions().SSL_get1_session(session_), client_functions().SSL_SESSION_free};
+}
+
+void TlsClient::resume(const TestSession& session) {
+  EXPECT_EQUAL(client_functions().SSL_set_session(session_, session.get()), 1);
+}
+
 std::string TlsClient::shown_host() const {
   X509* certificate = client_functions().SSL_get1_peer_certificate(session_);
   if (certificate == nullptr) return "";
@@ -141,7 +149,17 @@ std::string TlsClient::shown_host() const {
   return std::string(text).substr(std::string_view("/CN=").size());
 }
 
-std::shared_ptr<TlsCertificates> test_certificates(const TlsSettings& settings) {
+std::string test_ticket_keys(const std::array<uint8_t, 3>& numbers) {
+  std::string keys;
+  for (const uint8_t number : numbers) keys.append(sizeof(TicketKey), static_cast<char>(number));
+  return keys;
+}
+
+std::shared_ptr<TlsCertificates> test_certificates(const TlsSettings& given) {
+  static TicketKeys keys(*find_openssl_tls());
+  EXPECT(keys.set(test_ticket_keys()));
+  TlsSettings settings = given;
+  if (settings.tickets == nullptr) settings.tickets = &keys;
   const TestCertificate& certificate = test_certificate();
   auto certificates = std::make_shared<TlsCertificates>(*find_openssl_tls());
   EXPECT(certificates->add(certificate.chain, certificate.key, settings).empty());
@@ -174,6 +192,7 @@ Detached shake_hands(const std::shared_ptr<TlsCertificates>& certificates,
     client->receive(handshake.output());
     if (status == HandshakeStatus::kFailed) return detached;
     if (status != HandshakeStatus::kDone) continue;
+    detached.is_resumed = handshake.is_resumed();
     detached.is_done = handshake.detach(layer, &detached.state);
     return detached;
   }

@@ -1,6 +1,7 @@
 // A TLS client by OpenSSL over memory, and a certificate for the server that it talks to.
 #pragma once
 
+#include <array>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -22,9 +23,16 @@ TestCertificate make_test_certificate(const std::string& host);
 /// Of localhost, made once for each process.
 const TestCertificate& test_certificate();
 
-/// It alone, for a server with these settings.
+/// It alone, for a server with these settings; its clients get tickets with test_ticket_keys()
+/// unless the settings have others.
 std::shared_ptr<megacomet::TlsCertificates> test_certificates(
     const megacomet::TlsSettings& settings = {});
+
+/// A session of a client, with its ticket.
+using TestSession = std::unique_ptr<SSL_SESSION, void (*)(SSL_SESSION*)>;
+
+/// Keys of tickets that are the same in each call with the same numbers.
+std::string test_ticket_keys(const std::array<uint8_t, 3>& numbers = {1, 0, 2});
 
 class TlsClient {
  public:
@@ -60,6 +68,10 @@ class TlsClient {
   void renegotiate();
   void shut_down();
   [[nodiscard]] bool has_close_notify() const;
+  /// The session of the last ticket that was read.
+  [[nodiscard]] TestSession session() const;
+  /// Asks the server to resume a session, before the first step.
+  void resume(const TestSession& session);
   /// The host of the certificate that the server showed, empty before.
   [[nodiscard]] std::string shown_host() const;
 
@@ -76,6 +88,7 @@ struct Detached {
   /// The bytes of the client after its Finished.
   std::string rest;
   bool is_done = false;
+  bool is_resumed = false;
 };
 
 /// Does a whole handshake, in pieces of `piece` bytes. The client says `early` with its Finished.
