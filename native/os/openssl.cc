@@ -36,6 +36,7 @@ const Search<OpenSslTls>& search_tls() {
   static const Search<OpenSslTls> kFound = [] {
     Search<OpenSslTls> search;
     MC_OPENSSL_TLS(MC_OPENSSL_LOOK_UP)
+    MC_OPENSSL_CLIENT(MC_OPENSSL_LOOK_UP)
     return search;
   }();
   return kFound;

@@ -14,6 +14,7 @@
 #include <openssl/rand.h>
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
+#include <openssl/x509_vfy.h>
 
 namespace megacomet {
 
@@ -52,7 +53,6 @@ namespace megacomet {
   X(CRYPTO_memcmp)                        \
   X(ERR_clear_error)                      \
   X(ERR_get_error)                        \
-  X(ERR_peek_error)                       \
   X(ERR_reason_error_string)              \
   X(EVP_CIPHER_CTX_ctrl)                  \
   X(EVP_CIPHER_CTX_free)                  \
@@ -128,6 +128,18 @@ namespace megacomet {
   X(X509_get0_notBefore)                  \
   X(X509_get_subject_name)
 
+/// More functions of TLS, which its clients need.
+#define MC_OPENSSL_CLIENT(X)          \
+  X(SSL_CTX_set_default_verify_paths) \
+  X(SSL_SESSION_free)                 \
+  X(SSL_get_verify_result)            \
+  X(SSL_set1_host)                    \
+  X(SSL_set_connect_state)            \
+  X(SSL_set_session)                  \
+  X(TLS_client_method)                \
+  X(X509_verify_cert_error_string)    \
+  X(d2i_SSL_SESSION)
+
 /// The functions, each under its own name.
 struct OpenSsl {
 #define MC_OPENSSL_MEMBER(name) decltype(&::name) name = nullptr;
@@ -135,6 +147,7 @@ struct OpenSsl {
 };
 struct OpenSslTls {
   MC_OPENSSL_TLS(MC_OPENSSL_MEMBER)
+  MC_OPENSSL_CLIENT(MC_OPENSSL_MEMBER)
 #undef MC_OPENSSL_MEMBER
 };
 

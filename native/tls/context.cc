@@ -12,39 +12,22 @@ constexpr std::string_view kHttp11 = "\x08http/1.1";
 
 constexpr std::string_view kSessionContext = "megacomet";
 
-BIO* open_text(const OpenSslTls& openssl, std::string_view text) {
-  return openssl.BIO_new_mem_buf(text.data(), static_cast<int>(text.size()));
-}
-
-/// Never asks for a pass phrase: a worker has no terminal.
-int no_pass_phrase(char*, int, int, void*) {
-  return -1;
-}
-
 }  // namespace
 
 TlsContext::TlsContext(const OpenSslTls& functions, const TlsSettings& settings)
-    : openssl_(functions), context_(functions.SSL_CTX_new(functions.TLS_server_method())) {
-  if (context_ == nullptr) return;
+    : HandshakeContext(functions, functions.TLS_server_method()) {
+  if (!is_ready()) return;
   if (!apply(settings)) {
-    openssl_.ERR_clear_error();
-    openssl_.SSL_CTX_free(context_);
-    context_ = nullptr;
+    give_up();
     return;
   }
-  // The macros of ssl.h call SSL_CTX_ctrl() by that name.
-  openssl_.SSL_CTX_ctrl(context_, SSL_CTRL_MODE, SSL_MODE_RELEASE_BUFFERS, nullptr);
-  openssl_.SSL_CTX_ctrl(context_, SSL_CTRL_SET_SESS_CACHE_MODE, SSL_SESS_CACHE_OFF, nullptr);
   openssl_.SSL_CTX_set_options(context_,
-                               SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
-                                   SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
+                               SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
   // With a session of another context the handshake is a full one.
   openssl_.SSL_CTX_set_session_id_context(
       context_, openssl_bytes(kSessionContext), kSessionContext.size());
   // A resumed session shows no certificate of the client again, perhaps long after the end of it.
   set_tickets(settings.client_ca.empty() ? settings.tickets : nullptr);
-  openssl_.SSL_CTX_set_keylog_callback(context_, on_key);
-  openssl_.SSL_CTX_set_msg_callback(context_, on_message);
   openssl_.SSL_CTX_set_alpn_select_cb(context_, on_protocols, nullptr);
 }
 
@@ -65,21 +48,7 @@ bool TlsContext::apply(const TlsSettings& settings) {
 /// Clients need a certificate of one of these issuers, PEM.
 bool TlsContext::demand_certificates(const std::string& issuers) {
   openssl_.SSL_CTX_set_verify(context_, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, nullptr);
-  X509_STORE* store = openssl_.SSL_CTX_get_cert_store(context_);
-  BIO* text = open_text(openssl_, issuers);
-  size_t count = 0;
-  bool is_added = true;
-  while (is_added) {
-    X509* issuer = openssl_.PEM_read_bio_X509(text, nullptr, no_pass_phrase, nullptr);
-    if (issuer == nullptr) break;
-    is_added = openssl_.X509_STORE_add_cert(store, issuer) == 1 &&
-               openssl_.SSL_CTX_add_client_CA(context_, issuer) == 1;
-    openssl_.X509_free(issuer);
-    ++count;
-  }
-  openssl_.BIO_free(text);
-  openssl_.ERR_clear_error();
-  return is_added && count > 0;
+  return trust(issuers, true).empty();
 }
 
 /// A client gets one ticket for each connection, and so has one for its next.
@@ -112,20 +81,13 @@ int TlsContext::on_host(SSL* session, int*, void* chooser) {
   return SSL_TLSEXT_ERR_OK;
 }
 
-std::string TlsContext::take_error() {
-  const unsigned long code = openssl_.ERR_get_error();
-  const char* reason = openssl_.ERR_reason_error_string(code);
-  openssl_.ERR_clear_error();
-  return reason == nullptr ? "OpenSSL error " + std::to_string(code) : reason;
-}
-
 std::string TlsContext::set_certificate(std::string_view chain, std::string_view key) {
   openssl_.ERR_clear_error();
-  BIO* keys = open_text(openssl_, key);
+  BIO* keys = open_text(key);
   EVP_PKEY* private_key = openssl_.PEM_read_bio_PrivateKey(keys, nullptr, no_pass_phrase, nullptr);
   openssl_.BIO_free(keys);
   if (private_key == nullptr) return take_error();
-  BIO* certificates = open_text(openssl_, chain);
+  BIO* certificates = open_text(chain);
   X509* leaf = openssl_.PEM_read_bio_X509(certificates, nullptr, no_pass_phrase, nullptr);
   bool is_set = leaf != nullptr && openssl_.SSL_CTX_use_certificate(context_, leaf) == 1 &&
                 openssl_.SSL_CTX_use_PrivateKey(context_, private_key) == 1 &&
@@ -146,37 +108,10 @@ std::string TlsContext::set_certificate(std::string_view chain, std::string_view
   return "";
 }
 
-SSL* TlsContext::make_session(HandshakeObserver* observer) {
-  SSL* session = openssl_.SSL_new(context_);
-  if (session == nullptr) return nullptr;
-  openssl_.SSL_ctrl(session, SSL_CTRL_SET_MSG_CALLBACK_ARG, 0, observer);
-  openssl_.SSL_set_ex_data(session, 0, observer);
-  openssl_.SSL_set_accept_state(session);
+SSL* TlsContext::make_server(HandshakeObserver* observer) {
+  SSL* session = make_session(observer);
+  if (session != nullptr) openssl_.SSL_set_accept_state(session);
   return session;
-}
-
-void TlsContext::leave(SSL* session) {
-  const OpenSslTls* openssl = find_openssl_tls();
-  openssl->SSL_ctrl(session, SSL_CTRL_SET_MSG_CALLBACK_ARG, 0, nullptr);
-  openssl->SSL_set_ex_data(session, 0, nullptr);
-}
-
-void TlsContext::on_key(const SSL* session, const char* line) {
-  const OpenSslTls* openssl = find_openssl_tls();
-  auto* observer = static_cast<HandshakeObserver*>(openssl->SSL_get_ex_data(session, 0));
-  if (observer != nullptr) observer->take_key(line);
-}
-
-void TlsContext::on_message(
-    int is_write, int, int type, const void* bytes, size_t size, SSL*, void* observer) {
-  // A session of TLS 1.2 outlives its handshake.
-  if (is_write == 0 || observer == nullptr) return;
-  auto* handshake = static_cast<HandshakeObserver*>(observer);
-  if (type == SSL3_RT_HEADER) handshake->note_record_sent();
-  const bool is_finished = type == SSL3_RT_HANDSHAKE && size > 0 &&
-                           *static_cast<const uint8_t*>(bytes) == SSL3_MT_FINISHED;
-  // Its own record has been counted before.
-  if (is_finished) handshake->note_finished_sent();
 }
 
 /// OpenSSL asks the context with which the handshake began.

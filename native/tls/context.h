@@ -1,26 +1,13 @@
-// The settings of TLS that all handshakes of a worker share: one SSL_CTX of OpenSSL.
+// The settings of TLS that all handshakes of a worker with one certificate share.
 #pragma once
 
 #include <string>
 #include <string_view>
 
-#include "os/openssl.h"
+#include "tls/handshake_context.h"
 #include "tls/ticket_keys.h"
 
 namespace megacomet {
-
-/// What OpenSSL tells about one handshake.
-class HandshakeObserver {
- public:
-  /// A line of SSLKEYLOGFILE: label, client random, secret in hexadecimal digits.
-  virtual void take_key(std::string_view line) = 0;
-  virtual void note_record_sent() = 0;
-  /// Records from now on are sealed with the traffic secret.
-  virtual void note_finished_sent() = 0;
-
- protected:
-  ~HandshakeObserver() = default;
-};
 
 /// The choices of the server's owner. The lists are OpenSSL's, empty for its defaults.
 struct TlsSettings {
@@ -49,15 +36,9 @@ class ContextChooser {
   ~ContextChooser() = default;
 };
 
-class TlsContext {
+class TlsContext final : public HandshakeContext {
  public:
   TlsContext(const OpenSslTls& functions, const TlsSettings& settings);
-  TlsContext(const TlsContext&) = delete;
-  TlsContext& operator=(const TlsContext&) = delete;
-  ~TlsContext() { openssl_.SSL_CTX_free(context_); }
-
-  /// False if memory ran out, or OpenSSL does not know a name of the settings.
-  [[nodiscard]] bool is_ready() const { return context_ != nullptr; }
 
   /// Sets certificate chain and private key, both PEM. Returns "" or the reason why OpenSSL rejects
   /// them.
@@ -68,21 +49,9 @@ class TlsContext {
 
   /// An object for one handshake, which `observer` outlives unless leave() is called; null if
   /// memory ran out.
-  [[nodiscard]] SSL* make_session(HandshakeObserver* observer);
-  /// The handshake of a session is done: its observer learns nothing more.
-  static void leave(SSL* session);
-
-  [[nodiscard]] const OpenSslTls& functions() const { return openssl_; }
+  [[nodiscard]] SSL* make_server(HandshakeObserver* observer);
 
  private:
-  static void on_key(const SSL* session, const char* line);
-  static void on_message(int is_write,
-                         int version,
-                         int type,
-                         const void* bytes,
-                         size_t size,
-                         SSL* session,
-                         void* observer);
   static int on_protocols(SSL* session,
                           const unsigned char** out,
                           unsigned char* out_size,
@@ -99,10 +68,6 @@ class TlsContext {
   [[nodiscard]] bool apply(const TlsSettings& settings);
   [[nodiscard]] bool demand_certificates(const std::string& issuers);
   void set_tickets(const TicketKeys* keys);
-  [[nodiscard]] std::string take_error();
-
-  const OpenSslTls& openssl_;
-  SSL_CTX* context_;
 };
 
 }  // namespace megacomet

@@ -58,7 +58,16 @@ TlsSuite suite_of(const OpenSslTls& openssl, const SSL* session) {
 TlsHandshake::TlsHandshake(std::shared_ptr<TlsCertificates> certificates)
     : openssl_(certificates->first()->functions()),
       certificates_(std::move(certificates)),
-      session_(certificates_->first()->make_session(this)) {
+      session_(certificates_->first()->make_server(this)) {
+  make_memory();
+}
+
+TlsHandshake::TlsHandshake(TlsClientContext* context, const TlsServerName& server)
+    : openssl_(context->functions()), session_(context->make_client(this, server)) {
+  make_memory();
+}
+
+void TlsHandshake::make_memory() {
   if (session_ == nullptr) return;
   input_ = openssl_.BIO_new(openssl_.BIO_s_mem());
   output_ = openssl_.BIO_new(openssl_.BIO_s_mem());
@@ -97,18 +106,39 @@ HandshakeStatus TlsHandshake::feed(const uint8_t* bytes, size_t size) {
   if (fed_bytes_ > bounds::kTlsHandshakeBytesMax + bounds::kReadBytesMax) {
     return HandshakeStatus::kFailed;
   }
-  openssl_.ERR_clear_error();
   if (openssl_.BIO_write(input_, bytes, static_cast<int>(size)) != static_cast<int>(size)) {
     return HandshakeStatus::kFailed;
   }
+  return advance();
+}
+
+HandshakeStatus TlsHandshake::advance() {
+  openssl_.ERR_clear_error();
   const int result = openssl_.SSL_do_handshake(session_);
   if (result == 1) return HandshakeStatus::kDone;
   const bool goes_on = openssl_.SSL_get_error(session_, result) == SSL_ERROR_WANT_READ;
-  const int reason = ERR_GET_REASON(openssl_.ERR_peek_error());
+  error_ = openssl_.ERR_get_error();
+  const int reason = ERR_GET_REASON(error_);
   is_version_rejected_ =
       !goes_on && (reason == SSL_R_UNSUPPORTED_PROTOCOL || reason == SSL_R_VERSION_TOO_LOW);
   openssl_.ERR_clear_error();
   return goes_on ? HandshakeStatus::kGoesOn : HandshakeStatus::kFailed;
+}
+
+TlsFailure TlsHandshake::failure() const {
+  TlsFailure failure;
+  if (error_ == 0) return failure;
+  failure.code = ERR_GET_REASON(error_);
+  const bool is_tls = ERR_GET_LIB(error_) == ERR_LIB_SSL;
+  failure.is_verification = is_tls && failure.code == SSL_R_CERTIFICATE_VERIFY_FAILED;
+  if (failure.is_verification) {
+    const long result = openssl_.SSL_get_verify_result(session_);
+    failure.code = static_cast<int>(result);
+    failure.text = openssl_.X509_verify_cert_error_string(result);
+  } else if (const char* text = openssl_.ERR_reason_error_string(error_)) {
+    failure.text = text;
+  }
+  return failure;
 }
 
 std::string TlsHandshake::output() {
@@ -158,7 +188,11 @@ bool TlsHandshake::detach(RecordLayer* layer, TlsState* state) {
   if (openssl_.SSL_version(session_) != TLS1_3_VERSION || suite == TlsSuite::kNone) return false;
   const size_t wanted = info_of(suite).secret_bytes;
   if (client_secret_bytes_ != wanted || server_secret_bytes_ != wanted) return false;
-  layer->begin(state, suite, server_secret_, client_secret_, records_sent_);
+  const bool is_client = certificates_ == nullptr;
+  const TlsSecret& write_secret = is_client ? client_secret_ : server_secret_;
+  const TlsSecret& read_secret = is_client ? server_secret_ : client_secret_;
+  layer->begin(state, suite, write_secret, read_secret, records_sent_);
+  state->is_client = is_client;
   return true;
 }
 

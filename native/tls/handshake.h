@@ -9,7 +9,7 @@
 
 #include "base/client_certificate.h"
 #include "tls/certificates.h"
-#include "tls/context.h"
+#include "tls/client_context.h"
 #include "tls/record_layer.h"
 #include "tls/tls12_layer.h"
 
@@ -23,10 +23,21 @@ enum class HandshakeStatus : uint8_t {
   kFailed,
 };
 
+/// What OpenSSL says about a failed handshake.
+struct TlsFailure {
+  /// Whether the certificate of the peer was rejected: `code` is an X509_V_ERR, else the reason of
+  /// an OpenSSL error, or 0 for an error without one.
+  bool is_verification = false;
+  int code = 0;
+  const char* text = "handshake failed";
+};
+
 class TlsHandshake final : HandshakeObserver {
  public:
-  /// Keeps the certificates for as long as it lasts.
+  /// The server's part. Keeps the certificates for as long as it lasts.
   explicit TlsHandshake(std::shared_ptr<TlsCertificates> certificates);
+  /// The client's part: begin() comes first. The context outlives it.
+  TlsHandshake(TlsClientContext* context, const TlsServerName& server);
   TlsHandshake(const TlsHandshake&) = delete;
   TlsHandshake& operator=(const TlsHandshake&) = delete;
   ~TlsHandshake();
@@ -37,6 +48,8 @@ class TlsHandshake final : HandshakeObserver {
   /// Whether the peer may choose TLS 1.2. To be said before each feed(), until is_tls12().
   void allow_tls12(bool is_allowed);
 
+  /// A client's first step: output() has its first message.
+  HandshakeStatus begin() { return advance(); }
   /// Takes bytes of the peer.
   HandshakeStatus feed(const uint8_t* bytes, size_t size);
   /// Takes the bytes for the peer, also after a failure.
@@ -46,6 +59,8 @@ class TlsHandshake final : HandshakeObserver {
   [[nodiscard]] bool is_tls12() const;
   /// After kFailed: the peer knows no version that is allowed, and output() says so.
   [[nodiscard]] bool is_version_rejected() const { return is_version_rejected_; }
+  /// Why the last step failed.
+  [[nodiscard]] TlsFailure failure() const;
 
   // After kDone.
 
@@ -65,15 +80,19 @@ class TlsHandshake final : HandshakeObserver {
   void take_key(std::string_view line) override;
   void note_record_sent() override { ++records_sent_; }
   void note_finished_sent() override { records_sent_ = 0; }
+  void make_memory();
+  HandshakeStatus advance();
   [[nodiscard]] std::string drain(BIO* memory);
 
   const OpenSslTls& openssl_;
+  /// Null in a client.
   std::shared_ptr<TlsCertificates> certificates_;
   SSL* session_ = nullptr;
   // The session owns them.
   BIO* input_ = nullptr;
   BIO* output_ = nullptr;
   size_t fed_bytes_ = 0;
+  unsigned long error_ = 0;
   uint64_t records_sent_ = 0;
   bool is_version_rejected_ = false;
   TlsSecret client_secret_{};
