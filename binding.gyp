@@ -51,6 +51,7 @@
       "native/dialer/dial_report.cc",
       "native/dialer/dial_request.cc",
       "native/dialer/dial_worker.cc",
+      "native/dialer/dialed_tls.cc",
       "native/dialer/dialer.cc",
       "native/dialer/echo_load.cc",
       "native/dialer/subscriber_load.cc",

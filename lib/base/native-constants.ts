@@ -87,5 +87,5 @@ export const PROTOCOL_CHOICES = ['echo', 'comet'] as const;
 /** Of the lists of frames, by header: an addon that was built from other lists is rejected. */
 export const FRAME_FINGERPRINTS = {
   'frames.h': 0xf5960af9,
-  'load_frames.h': 0x62fba1f5,
+  'load_frames.h': 0xb901989e,
 } as const;

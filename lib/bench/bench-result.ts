@@ -178,7 +178,8 @@ export interface BenchResult {
   sourceAddresses: number;
   /**
    * Connections that did not open, by cause: the name of an errno, such as `ECONNRESET`, or
-   * `HTTP 503`. The sum is `failed`. `EBADMSG` is a wrong answer.
+   * `HTTP 503`, or `TLS: ` and the words of OpenSSL. The sum is `failed`. `EBADMSG` is a wrong
+   * answer.
    */
   failures: Record<string, number>;
   /**

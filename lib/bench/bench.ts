@@ -13,6 +13,7 @@ import { DESCRIPTOR_RESERVE, HTTP_FAILURE, SLOTS_MAX } from '../base/native-cons
 import { packageVersion } from '../system/native.js';
 import { planSources, type SourcePlan } from './ports.js';
 import { ServerWatch } from './server-watch.js';
+import { tlsOrder, type TlsTarget } from './tls-target.js';
 
 export type Transport = Lowercase<keyof typeof DialTransport>;
 
@@ -57,6 +58,8 @@ export interface BenchOptions {
   readonly rate: number;
   readonly processes: number | 'auto';
   readonly sources: readonly string[];
+  /** Connections without TLS have null or none. */
+  readonly tls?: TlsTarget | null;
   /** Unless `tcp`, every connection subscribes, and messages are counted. */
   readonly transport?: Transport;
   readonly subscribe?: SubscribeOptions;
@@ -132,9 +135,11 @@ function planProcesses(options: BenchOptions): number {
   );
 }
 
-/** The name of a cause of failure. */
-function causeOf(error: number): string {
+/** The name of a cause of failure. `names` has the texts of TLS. */
+function causeOf(error: number, names: ReadonlyMap<number, string>): string {
   if (error === 0) return 'closed by server';
+  const text = names.get(error);
+  if (text !== undefined) return `TLS: ${text}`;
   if (error >= HTTP_FAILURE) return `HTTP ${error - HTTP_FAILURE}`;
   // A dialer reports a wrong answer as EBADMSG, which libuv does not name.
   return error === constants.errno.EBADMSG ? 'EBADMSG' : getSystemErrorName(-error);
@@ -143,8 +148,11 @@ function causeOf(error: number): string {
 /** A latency of no request. */
 const NO_LATENCY: Omit<PhaseEnd, 'progress'> = { buckets: new Map(), minUs: Infinity, maxUs: 0 };
 
-function namesOf(causes: ReadonlyMap<number, number>): Record<string, number> {
-  return Object.fromEntries([...causes].map(([error, count]) => [causeOf(error), count]));
+function namesOf(
+  causes: ReadonlyMap<number, number>,
+  names: ReadonlyMap<number, string>,
+): Record<string, number> {
+  return Object.fromEntries([...causes].map(([error, count]) => [causeOf(error, names), count]));
 }
 
 class Run {
@@ -240,7 +248,7 @@ class Run {
   #result(plan: SourcePlan, processes: number): BenchResult {
     const { command, targets, connections, transport = 'tcp' } = this.#options;
     const progress = this.#fleet.progress();
-    const { opened, failed, failures, lost, losses, received, gaps } = progress;
+    const { opened, failed, failures, lost, losses, received, gaps, names } = progress;
     const { seconds } = this.#curve.at(-1) ?? { seconds: 0 };
     return {
       version: packageVersion,
@@ -254,9 +262,9 @@ class Run {
       requested: connections,
       opened,
       failed,
-      failures: namesOf(failures),
+      failures: namesOf(failures, names),
       lost,
-      losses: namesOf(losses),
+      losses: namesOf(losses, names),
       processes,
       sourceAddresses: new Set(plan.sources.flat()).size,
       notes: [...plan.notes],
@@ -298,8 +306,12 @@ class Run {
   }
 
   async #dial(shares: readonly number[], sources: readonly (readonly string[])[]): Promise<void> {
-    const { targets, rate, connectTimeout, connections } = this.#options;
+    const { targets, rate, connectTimeout, connections, tls = null } = this.#options;
     this.#subscribe(shares);
+    if (tls !== null) {
+      const order = await tlsOrder(targets, tls);
+      this.#fleet.order('DialTls', () => order);
+    }
     this.#hasDialed = true;
     this.#fleet.order('Dial', (index) => ({
       parent: process.pid,

@@ -18,6 +18,8 @@ export interface FleetProgress {
   /** Causes of the failed connects, and of the lost connections: errno and count, see Failures. */
   readonly failures: ReadonlyMap<number, number>;
   readonly losses: ReadonlyMap<number, number>;
+  /** The texts of those causes that are of TLS. */
+  readonly names: ReadonlyMap<number, string>;
   /** The sum of `losses`. */
   readonly lost: number;
   /** Of the current phase: connections that were sent a message. */
@@ -141,13 +143,17 @@ export class Fleet {
     const slowest = all.map(({ progress }) => Number(progress?.elapsedUs ?? 0));
     const failures = new Map<number, number>();
     const losses = new Map<number, number>();
+    const names = new Map<number, string>();
     for (const dialer of all) {
+      const { named, names: texts } = dialer.failures;
+      named.forEach((cause, index) => names.set(cause, texts[index] ?? ''));
       addPairs(failures, dialer.failures.counts);
       addPairs(losses, dialer.failures.losses);
     }
     return {
       failures,
       losses,
+      names,
       seconds: Math.max(0, ...slowest) / 1e6,
       opened: sum((progress) => progress.opened),
       failed: sum((progress) => progress.failed),
@@ -233,7 +239,7 @@ export class Fleet {
       isReady: false,
       finishedPhase: 0,
       progress: undefined,
-      failures: { counts: [], losses: [] },
+      failures: { counts: [], losses: [], named: [], names: [] },
       latency: undefined,
       deliveries: [],
     };

@@ -37,16 +37,35 @@ function systemAuthorities(env: NodeJS.ProcessEnv): Buffer | null {
 }
 
 /** @throws MegacometError `ERR_OPTION_INVALID`. */
-function contextOf(file: string): Trust {
+function readAuthorities(file: string): Buffer {
   const ca = readOptionFile('--ca', file, FILE_BYTES_MAX);
   try {
     if (!isPem(ca.toString('latin1'))) throw new Error('no PEM');
     // An authority that is damaged would be ignored.
     new X509Certificate(ca);
-    return { secureContext: createSecureContext({ ca }) };
+    createSecureContext({ ca });
+    return ca;
   } catch {
     throw invalidOption(`--ca: ${file} has no valid certificate as PEM`);
   }
+}
+
+/** The certificates that --ca and --insecure accept. */
+export interface Accepted {
+  /** Of the authorities, as PEM; null for those that OpenSSL or Node finds itself. */
+  readonly authorities: Buffer | null;
+  /** Whether a certificate must be valid. */
+  readonly verifies: boolean;
+}
+
+/** @throws MegacometError `ERR_OPTION_INVALID`. */
+export function acceptedOf(settings: Settings, env = process.env): Accepted {
+  const ca = settings['ca'] as string | undefined;
+  const verifies = settings['insecure'] !== true;
+  if (!verifies && ca !== undefined)
+    throw invalidOption('--ca: cannot be combined with --insecure');
+  if (!verifies) return { authorities: null, verifies };
+  return { authorities: ca === undefined ? systemAuthorities(env) : readAuthorities(ca), verifies };
 }
 
 /**
@@ -56,17 +75,12 @@ function contextOf(file: string): Trust {
  * @throws MegacometError `ERR_OPTION_INVALID`.
  */
 export function trustOf(settings: Settings, isTls: boolean, env = process.env): Trust {
-  const ca = settings['ca'] as string | undefined;
+  if (isTls) {
+    const { authorities, verifies } = acceptedOf(settings, env);
+    if (!verifies) return { rejectUnauthorized: false };
+    return authorities === null ? {} : { secureContext: createSecureContext({ ca: authorities }) };
+  }
   const isInsecure = settings['insecure'] === true;
-  if (!isTls) {
-    if (ca === undefined && !isInsecure) return {};
-    throw invalidOption(`${isInsecure ? '--insecure' : '--ca'}: needs an address with https`);
-  }
-  if (isInsecure && ca !== undefined) {
-    throw invalidOption('--ca: cannot be combined with --insecure');
-  }
-  if (isInsecure) return { rejectUnauthorized: false };
-  if (ca !== undefined) return contextOf(ca);
-  const system = systemAuthorities(env);
-  return system === null ? {} : { secureContext: createSecureContext({ ca: system }) };
+  if (settings['ca'] === undefined && !isInsecure) return {};
+  throw invalidOption(`${isInsecure ? '--insecure' : '--ca'}: needs an address with https`);
 }

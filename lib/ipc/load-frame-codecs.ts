@@ -55,6 +55,16 @@ const READERS: FrameReaders<LoadFrames> = {
   }),
   68: (body) => ({ name: 'Gather', fields: { forgets: body.u8() } }),
   69: (body) => ({ name: 'Reconnect', fields: { epoch: body.u64() } }),
+  70: (body) => ({
+    name: 'DialTls',
+    fields: {
+      verifies: body.u8(),
+      sendsName: body.u8(),
+      hosts: body.texts(),
+      authorities: body.blob(),
+      session: body.blob(),
+    },
+  }),
   80: (body) => ({
     name: 'Progress',
     fields: {
@@ -74,7 +84,15 @@ const READERS: FrameReaders<LoadFrames> = {
       elapsedUs: body.u64(),
     },
   }),
-  81: (body) => ({ name: 'Failures', fields: { counts: body.numbers(), losses: body.numbers() } }),
+  81: (body) => ({
+    name: 'Failures',
+    fields: {
+      counts: body.numbers(),
+      losses: body.numbers(),
+      named: body.numbers(),
+      names: body.texts(),
+    },
+  }),
   82: (body) => ({
     name: 'Latency',
     fields: { minUs: body.u64(), maxUs: body.u64(), buckets: body.numbers() },
@@ -157,6 +175,23 @@ const ENCODERS: { readonly [N in OwnLoadFrameName]: (fields: LoadFrames[N]) => B
     const target = Buffer.allocUnsafe(writers.RECONNECT_BYTES);
     return target.subarray(0, writers.writeReconnect(target, 0, fields.epoch));
   },
+  DialTls: (fields) => {
+    const target = Buffer.allocUnsafe(
+      writers.dialTlsBytesMax(fields.hosts, fields.authorities, fields.session),
+    );
+    return target.subarray(
+      0,
+      writers.writeDialTls(
+        target,
+        0,
+        checkedU8('verifies', fields.verifies),
+        checkedU8('sendsName', fields.sendsName),
+        fields.hosts,
+        fields.authorities,
+        fields.session,
+      ),
+    );
+  },
   Progress: (fields) => {
     const target = Buffer.allocUnsafe(writers.PROGRESS_BYTES);
     return target.subarray(
@@ -182,8 +217,13 @@ const ENCODERS: { readonly [N in OwnLoadFrameName]: (fields: LoadFrames[N]) => B
     );
   },
   Failures: (fields) => {
-    const target = Buffer.allocUnsafe(writers.failuresBytesMax(fields.counts, fields.losses));
-    return target.subarray(0, writers.writeFailures(target, 0, fields.counts, fields.losses));
+    const target = Buffer.allocUnsafe(
+      writers.failuresBytesMax(fields.counts, fields.losses, fields.named, fields.names),
+    );
+    return target.subarray(
+      0,
+      writers.writeFailures(target, 0, fields.counts, fields.losses, fields.named, fields.names),
+    );
   },
   Latency: (fields) => {
     const target = Buffer.allocUnsafe(writers.latencyBytesMax(fields.buckets));

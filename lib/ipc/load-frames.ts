@@ -77,6 +77,20 @@ export interface LoadFrames {
     readonly epoch: bigint;
   };
   /**
+   * Sent before Dial if connections begin with a TLS handshake. `hosts` has the name or numeric
+   * address that the certificate of each target must have; if `sendsName` is 1, the handshake
+   * names it (SNI). If `verifies` is 0, any certificate will do. `authorities` is PEM, empty for
+   * those of the system; `session` is the SSL_SESSION of DER that all handshakes resume, or
+   * empty.
+   */
+  DialTls: {
+    readonly verifies: number;
+    readonly sendsName: number;
+    readonly hosts: readonly string[];
+    readonly authorities: Buffer;
+    readonly session: Buffer;
+  };
+  /**
    * The state of a dialer, sent five times a second and at the end of each phase (`finished` 1).
    * `phase` is a DialPhase. Of the echoes of this phase: `asked` connections were sent a
    * message, and `broken` of them were lost before its echo was complete. At the end of an
@@ -101,12 +115,15 @@ export interface LoadFrames {
   };
   /**
    * The causes of failed connects (`counts`) and of lost connections (`losses`) since the start,
-   * as pairs of cause and count. A cause is an errno, httpFailure plus an HTTP status, or 0 if
-   * the server closed the connection. Sent before a Progress if a count has changed.
+   * as pairs of cause and count. A cause is an errno, httpFailure plus an HTTP status, 0 if the
+   * server closed the connection, or a number of `named`, with its text in `names`. Sent before
+   * a Progress if a count has changed.
    */
   Failures: {
     readonly counts: readonly number[];
     readonly losses: readonly number[];
+    readonly named: readonly number[];
+    readonly names: readonly string[];
   };
   /** Latencies of the finished phase, as pairs of bucket (histogram.h) and count. */
   Latency: {

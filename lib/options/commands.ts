@@ -1,8 +1,8 @@
 // The commands of the program: name, arguments, purpose, options and examples.
 import type { OptionSpec } from './option-spec.js';
+import { BENCH_OPTIONS } from './bench-options.js';
 import { SERVE_OPTIONS } from './serve-options.js';
 import {
-  BENCH_OPTIONS,
   CHANNELS_OPTIONS,
   DOCTOR_OPTIONS,
   INSTALL_OPTIONS,

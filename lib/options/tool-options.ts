@@ -1,19 +1,12 @@
 // The options of the commands that talk to a running server or inspect the machine.
 import { HISTORY_AGE_S_MAX, SPREAD_S_MAX } from '../base/message-limits.js';
-import {
-  DEADLINE_SECONDS_MAX,
-  LOAD_MESSAGE_BYTES_MAX,
-  SLOTS_MAX,
-} from '../base/native-constants.js';
+import { DEADLINE_SECONDS_MAX, SLOTS_MAX } from '../base/native-constants.js';
 import { ADMIN_TOKEN, ADMIN_TOKEN_FILE } from './admin-options.js';
 import { HEARTBEAT } from './comet-options.js';
 import { COUNT_MAX, type OptionSpec } from './option-spec.js';
 import { BACKLOG, DRAIN, KEEPALIVE, PORT } from './serve-options.js';
 
-/** For options of bench that describe subscriptions. */
-const SUBSCRIBES = { name: 'transport', isNot: 'tcp' } as const;
-
-const ADMIN = {
+export const ADMIN = {
   name: 'admin',
   kind: 'peer',
   value: 'ADDRESS',
@@ -24,7 +17,7 @@ const ADMIN = {
 } as const satisfies OptionSpec;
 
 /** Which certificates of a server a command accepts. */
-const CA = {
+export const CA = {
   name: 'ca',
   hasNoVariable: true,
   kind: 'text',
@@ -33,7 +26,7 @@ const CA = {
   help: 'PEM file of the authorities that may sign the certificate of a server with https.',
 } as const satisfies OptionSpec;
 
-const INSECURE = {
+export const INSECURE = {
   name: 'insecure',
   hasNoVariable: true,
   kind: 'flag',
@@ -223,173 +216,6 @@ export const KICK_OPTIONS = [
   ADMIN_TOKEN_FILE,
   CA,
   INSECURE,
-] as const satisfies readonly OptionSpec[];
-
-export const BENCH_OPTIONS = [
-  {
-    name: 'target',
-    kind: 'list',
-    value: 'HOST:PORT',
-    help: 'Numeric address to connect to; required.',
-  },
-  {
-    name: 'connections',
-    kind: 'integer',
-    value: 'N',
-    min: 1,
-    max: COUNT_MAX,
-    default: 1000,
-    help: 'Number of connections to open.',
-  },
-  {
-    name: 'rate',
-    kind: 'integer',
-    value: 'N',
-    min: 0,
-    max: 1_000_000,
-    default: 0,
-    help: 'Connections opened per second over all processes; 0 means as fast as possible.',
-  },
-  {
-    name: 'processes',
-    kind: 'integer',
-    value: 'N',
-    min: 1,
-    max: SLOTS_MAX,
-    word: 'auto',
-    default: 'auto',
-    help: 'Number of processes that dial; auto starts as many as cores or descriptors require.',
-  },
-  {
-    name: 'source',
-    kind: 'list',
-    value: 'ADDRESS',
-    unset: '127.0.0.0/8 on loopback, otherwise any',
-    help: 'Source address of the connections.',
-  },
-  {
-    name: 'transport',
-    kind: 'choice',
-    choices: ['tcp', 'sse', 'websocket', 'poll', 'stream'],
-    default: 'tcp',
-    help: 'Transport of the connections; all but tcp subscribe to a comet server.',
-  },
-  {
-    name: 'channel',
-    requires: SUBSCRIBES,
-    kind: 'text',
-    value: 'NAME',
-    default: 'bench',
-    help: 'Channel that every connection subscribes to.',
-  },
-  {
-    name: 'channels',
-    requires: SUBSCRIBES,
-    kind: 'integer',
-    value: 'N',
-    min: 1,
-    max: COUNT_MAX,
-    unset: 'one channel, NAME',
-    help: 'Number of channels that the connections share: NAME/0, NAME/1 and so on.',
-  },
-  {
-    name: 'private',
-    requires: SUBSCRIBES,
-    hasNoVariable: true,
-    kind: 'flag',
-    help: 'Give each connection its own channel: NAME/0, NAME/1 and so on.',
-  },
-  {
-    name: 'token-file',
-    hasNoVariable: true,
-    kind: 'text',
-    value: 'FILE',
-    unset: 'no token',
-    requires: SUBSCRIBES,
-    help: 'File with one token on each line; subscriber N sends the Nth, and they repeat.',
-  },
-  {
-    name: 'since',
-    requires: SUBSCRIBES,
-    hasNoVariable: true,
-    kind: 'text',
-    value: 'CURSOR',
-    unset: 'from now on',
-    help: 'Cursor after which the messages of all subscribers begin.',
-  },
-  {
-    name: 'hold',
-    kind: 'seconds',
-    value: 'S',
-    min: 0,
-    max: 604_800,
-    default: 0,
-    help: 'Seconds to hold all connections after the ramp; messages are counted meanwhile.',
-  },
-  {
-    name: 'verify',
-    hasNoVariable: true,
-    kind: 'flag',
-    help: 'Send a byte on every connection and expect it back.',
-  },
-  {
-    name: 'active',
-    kind: 'integer',
-    value: 'N',
-    min: 0,
-    max: COUNT_MAX,
-    default: 0,
-    help: 'Number of connections that exchange messages afterwards; 0 means none.',
-  },
-  {
-    name: 'message-size',
-    requires: { name: 'active', isNot: 0 },
-    kind: 'integer',
-    value: 'B',
-    min: 1,
-    max: LOAD_MESSAGE_BYTES_MAX,
-    default: 32,
-    help: 'Bytes of each message.',
-  },
-  {
-    name: 'duration',
-    requires: { name: 'active', isNot: 0 },
-    kind: 'seconds',
-    value: 'S',
-    min: 0.1,
-    max: 86_400,
-    default: 10,
-    help: 'Seconds during which the active connections exchange messages.',
-  },
-  {
-    name: 'connect-timeout',
-    kind: 'integer',
-    value: 'S',
-    min: 1,
-    max: 3600,
-    default: 30,
-    help: 'Seconds after which an unanswered connect, request or byte counts as failed.',
-  },
-  {
-    ...ADMIN,
-    help: 'Address of the admin server of a local target, for its memory and CPU time.',
-  },
-  ADMIN_TOKEN,
-  ADMIN_TOKEN_FILE,
-  {
-    name: 'json',
-    hasNoVariable: true,
-    kind: 'text',
-    value: 'FILE',
-    help: 'File that receives the result as JSON; - is standard output.',
-  },
-  {
-    name: 'report',
-    hasNoVariable: true,
-    kind: 'text',
-    value: 'FILE.html',
-    help: 'File that receives a report with plots, in one self-contained HTML page.',
-  },
 ] as const satisfies readonly OptionSpec[];
 
 const TARGET = {

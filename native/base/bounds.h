@@ -155,6 +155,10 @@ constexpr size_t kDeliveryTimesMax = 64;
 /// Added to an HTTP status in a Failures frame, so that it cannot equal an errno.
 constexpr int kHttpFailure = 10'000;
 
+/// Added to the reason of an error of OpenSSL, and to an X509_V_ERR, in a Failures frame.
+constexpr int kTlsFailure = 20'000;
+constexpr int kTlsVerifyFailure = 40'000;
+
 /// Seconds between two progress frames of a dialer.
 constexpr double kProgressSeconds = 0.2;
 

@@ -58,7 +58,11 @@ const Address& DialPool::source(uint32_t index) const {
 }
 
 const Address& DialPool::target(uint32_t index) const {
-  return targets_[index / sources_.size() % targets_.size()];
+  return targets_[target_index(index)];
+}
+
+uint32_t DialPool::target_index(uint32_t index) const {
+  return static_cast<uint32_t>(index / sources_.size() % targets_.size());
 }
 
 void DialPool::opened() {

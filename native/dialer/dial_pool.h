@@ -46,6 +46,8 @@ class DialPool {
 
   [[nodiscard]] const Address& source(uint32_t index) const;
   [[nodiscard]] const Address& target(uint32_t index) const;
+  /// The position of that target among all.
+  [[nodiscard]] uint32_t target_index(uint32_t index) const;
 
   /// A connection of kOpen is open.
   void opened();

@@ -78,6 +78,10 @@ frame::Failures DialReport::failures() {
   frame::Failures frame;
   frame.counts = pairs_of(failures_);
   frame.losses = pairs_of(losses_);
+  for (const auto& [cause, text] : names_) {
+    frame.named.push_back(static_cast<uint64_t>(cause));
+    frame.names.push_back(text);
+  }
   return frame;
 }
 

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <map>
+#include <string>
 
 #include "base/histogram.h"
 #include "dialer/delivery_times.h"
@@ -30,6 +31,8 @@ class DialReport {
   void count_silent() { ++silent_; }
   /// A connection failed to open. `cause` is an errno, or kHttpFailure and a status.
   void count_failure(int cause);
+  /// Gives a cause the text that its frame has.
+  void name_cause(int cause, const char* text) { names_.emplace(cause, text); }
   /// An open connection was lost.
   void count_loss(int cause);
 
@@ -55,6 +58,7 @@ class DialReport {
   Histogram latency_;
   std::map<int, uint64_t> failures_;
   std::map<int, uint64_t> losses_;
+  std::map<int, std::string> names_;
   uint64_t causes_ = 0;
   uint32_t lost_ = 0;
   /// The values in the last Progress or Failures frame.

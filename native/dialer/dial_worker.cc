@@ -1,6 +1,8 @@
 // Decodes the orders of a run and connects control stream and dialer. See dial_worker.h.
 #include "dialer/dial_worker.h"
 
+#include <string>
+
 #include "dialer/dialer.h"
 #include "ipc/control.h"
 #include "ipc/load_frames.h"
@@ -46,6 +48,7 @@ class DialWorker final : ControlHandler {
     frame::Subscribe subscribe;
     frame::Gather gather;
     frame::Reconnect reconnect;
+    frame::DialTls tls;
     switch (static_cast<LoadFrameType>(view.type)) {
       case LoadFrameType::kDial:
         if (decode(view, &dial)) return begin(dial);
@@ -67,6 +70,9 @@ class DialWorker final : ControlHandler {
       case LoadFrameType::kReconnect:
         if (decode(view, &reconnect) && dialer_.reconnect(reconnect)) return;
         break;
+      case LoadFrameType::kDialTls:
+        if (decode(view, &tls)) return secure(tls);
+        break;
       default:
         break;
     }
@@ -77,6 +83,11 @@ class DialWorker final : ControlHandler {
     if (!sys::die_with_parent(order.parent)) return on_control_end();
     const char* problem = dialer_.dial(order, sys::open_descriptors());
     if (problem != nullptr) fail(problem);
+  }
+
+  void secure(const frame::DialTls& order) {
+    const std::string problem = dialer_.secure(order);
+    if (!problem.empty()) fail(("TLS: " + problem).c_str());
   }
 
   void on_control_end() override { ev_break(loop_, EVBREAK_ALL); }

@@ -44,7 +44,7 @@ const char* Dialer::dial(const frame::Dial& order, uint32_t descriptors_taken) {
   const char* error = pool_.configure(order);
   if (error != nullptr) return error;
   const uint32_t capacity = order.connections + descriptors_taken + bounds::kDescriptorReserve;
-  if (!connections_.map(capacity) ||
+  if (!connections_.map(capacity) || !tls_.reserve(capacity) ||
       (subscribers_.is_on() && !subscribers_.reserve(capacity, order.connections))) {
     return "no address space for the connection records";
   }
@@ -96,6 +96,7 @@ bool Dialer::reconnect(const frame::Reconnect& order) {
     ev_io_stop(loop_, &dialed.watcher);
     connections_.release(fd);
     subscribers_.close(fd);
+    tls_.forget(fd);
     // An orderly close would keep the port in TIME_WAIT for a minute, and ports would run out.
     sys::reset(fd);
     return true;
@@ -125,6 +126,8 @@ void Dialer::finish() {
   ev_idle_stop(loop_, &idle_);
   ev_timer_stop(loop_, &wake_);
   ev_prepare_stop(loop_, &pump_);
+  // The heap keeps the memory of all handshakes that were under way together.
+  if (tls_.is_on() && report_.phase() == DialPhase::kOpen) sys::trim_heap();
   control_->send(report_.latency());
   report(true);
   report_.end();
@@ -254,6 +257,7 @@ void Dialer::open(uint32_t index) {
   Dialed* dialed = connections_.occupy(fd);
   dialed->state = DialState::kConnecting;
   dialed->began_us = now_us();
+  dialed->sent = pool_.target_index(index);
   if (subscribers_.is_on()) subscribers_.open(fd, index);
   ev_io_init(&dialed->watcher, on_event, fd, EV_WRITE);
   dialed->watcher.data = this;
@@ -269,6 +273,36 @@ void Dialer::open(uint32_t index) {
 
 void Dialer::on_connected(Dialed* dialed) {
   watch(dialed, EV_READ);
+  if (!tls_.is_on()) return on_secured(dialed);
+  dialed->state = DialState::kShaking;
+  on_step(dialed, tls_.begin(dialed->watcher.fd, dialed->sent));
+}
+
+/// Sends the output of a step of the handshake, and goes on after the last step.
+void Dialer::on_step(Dialed* dialed, DialedTls::Step step) {
+  const int fd = dialed->watcher.fd;
+  sys::IoResult sent{sys::IoStatus::kDone, 0, 0};
+  if (!step.output.empty()) sent = sys::send(fd, step.output.data(), step.output.size());
+  if (step.status == HandshakeStatus::kFailed) return close(dialed, cause_of(step.failure));
+  // The send buffer of a new connection has room for a whole flight.
+  if (sent.bytes != step.output.size()) {
+    return close(dialed, sent.status == sys::IoStatus::kFailed ? sent.error : EAGAIN);
+  }
+  if (step.status == HandshakeStatus::kGoesOn) return;
+  dialed->is_sealed = true;
+  on_secured(dialed);
+  if (step.rest.empty() || dialed->state == DialState::kFree) return;
+  read_sealed(dialed, reinterpret_cast<uint8_t*>(step.rest.data()), step.rest.size());
+}
+
+/// The cause of a failure of TLS, which gets its name.
+int Dialer::cause_of(const TlsFailure& failure) {
+  const int base = failure.is_verification ? bounds::kTlsVerifyFailure : bounds::kTlsFailure;
+  report_.name_cause(base + failure.code, failure.text);
+  return base + failure.code;
+}
+
+void Dialer::on_secured(Dialed* dialed) {
   if (!subscribers_.is_on()) return on_open(dialed);
   const std::string& text = subscribers_.first_request(dialed->watcher.fd);
   if (send_request(dialed, text)) on_first_request(dialed);
@@ -277,7 +311,7 @@ void Dialer::on_connected(Dialed* dialed) {
 /// Sends the first request without an event of the connect. Over loopback the handshake is complete
 /// when connect() returns, although it returns EINPROGRESS. False without a connection yet.
 bool Dialer::try_first_request(Dialed* dialed) {
-  if (!subscribers_.is_on()) return false;
+  if (!subscribers_.is_on() || tls_.is_on()) return false;
   const std::string& text = subscribers_.first_request(dialed->watcher.fd);
   const sys::IoResult result = sys::send(dialed->watcher.fd, text.data(), text.size());
   if (result.status == sys::IoStatus::kAgain) return false;
@@ -316,7 +350,8 @@ void Dialer::dispatch(Dialed* dialed, int revents) {
     return error == 0 ? on_connected(dialed) : close(dialed, error);
   }
   // Writing may close the connection, so reading waits for the next loop iteration.
-  const bool has_unsent = dialed->state == DialState::kAwaitingEcho && !echo_.is_sent(*dialed);
+  const bool has_message = dialed->state == DialState::kAwaitingEcho;
+  const bool has_unsent = has_message && (!echo_.is_sent(*dialed) || is_blocked(*dialed));
   if ((revents & EV_WRITE) != 0 && has_unsent) return write_message(dialed);
   read(dialed);
 }
@@ -327,11 +362,38 @@ void Dialer::read(Dialed* dialed) {
   if (result.status != sys::IoStatus::kDone) {
     return close(dialed, result.status == sys::IoStatus::kEnd ? 0 : result.error);
   }
-  if (subscribers_.is_on()) return read_subscriber(dialed, result.bytes);
-  read_echo(dialed, result.bytes);
+  if (dialed->is_sealed) return read_sealed(dialed, buffer_.data(), result.bytes);
+  if (dialed->state == DialState::kShaking) {
+    return on_step(dialed, tls_.shake(dialed->watcher.fd, buffer_.data(), result.bytes));
+  }
+  take_bytes(dialed, buffer_.data(), result.bytes);
 }
 
-void Dialer::read_echo(Dialed* dialed, size_t size) {
+/// Takes bytes of records.
+void Dialer::read_sealed(Dialed* dialed, uint8_t* bytes, size_t size) {
+  const int fd = dialed->watcher.fd;
+  const DialedTls::Input input = tls_.read(fd, bytes, size, sys::monotonic_ns());
+  if (input.size > 0) take_bytes(dialed, input.data, input.size);
+  if (dialed->state == DialState::kFree) return;
+  switch (input.end) {
+    case TlsEnd::kNone:
+      return;
+    case TlsEnd::kClosed:
+      return close(dialed, 0);
+    case TlsEnd::kAlerted:
+      return close(dialed, cause_of(DialedTls::failure_of(input.alert)));
+    case TlsEnd::kBroken:
+      tls_.send_alert(fd, input.alert);
+      return close(dialed, EPROTO);
+  }
+}
+
+void Dialer::take_bytes(Dialed* dialed, const uint8_t* bytes, size_t size) {
+  if (subscribers_.is_on()) return read_subscriber(dialed, bytes, size);
+  read_echo(dialed, bytes, size);
+}
+
+void Dialer::read_echo(Dialed* dialed, const uint8_t* bytes, size_t size) {
   const DialPhase phase = report_.phase();
   const bool is_loaded = phase == DialPhase::kVerify || phase == DialPhase::kExchange;
   if (dialed->state == DialState::kIdle && !is_loaded) {
@@ -339,7 +401,7 @@ void Dialer::read_echo(Dialed* dialed, size_t size) {
     dialed->has_spoken_first = true;
     return;
   }
-  switch (echo_.add_received(dialed, buffer_.data(), size)) {
+  switch (echo_.add_received(dialed, bytes, size)) {
     case EchoResult::kPartial:
       return;
     case EchoResult::kWrong:
@@ -367,18 +429,19 @@ void Dialer::begin_message(Dialed* dialed) {
 
 void Dialer::write_message(Dialed* dialed) {
   const std::string_view bytes = echo_.unsent(*dialed);
-  const sys::IoResult result = sys::send(dialed->watcher.fd, bytes.data(), bytes.size());
+  const sys::IoResult result = send(*dialed, bytes);
   if (result.status == sys::IoStatus::kFailed) return close(dialed, result.error);
   echo_.add_sent(dialed, result.bytes);
   // Reads also while it writes a message: a server that echoes stops reading until its client
   // reads.
-  const int events = echo_.is_sent(*dialed) ? EV_READ : EV_READ | EV_WRITE;
+  const bool is_sent = echo_.is_sent(*dialed) && !is_blocked(*dialed);
+  const int events = is_sent ? EV_READ : EV_READ | EV_WRITE;
   if ((dialed->watcher.events & (EV_READ | EV_WRITE)) != events) watch(dialed, events);
 }
 
-void Dialer::read_subscriber(Dialed* dialed, size_t size) {
+void Dialer::read_subscriber(Dialed* dialed, const uint8_t* bytes, size_t size) {
   const int fd = dialed->watcher.fd;
-  CometInput input{buffer_.data(), buffer_.data() + size};
+  CometInput input{bytes, bytes + size};
   const uint64_t now_ns = sys::monotonic_ns();
   while (true) {
     const bool is_subscribing = dialed->state == DialState::kSubscribing;
@@ -404,12 +467,18 @@ void Dialer::read_subscriber(Dialed* dialed, size_t size) {
 
 /// False if it closed the connection.
 bool Dialer::send_request(Dialed* dialed, const std::string& text) {
-  const sys::IoResult result = sys::send(dialed->watcher.fd, text.data(), text.size());
-  if (result.status == sys::IoStatus::kDone && result.bytes == text.size()) return true;
+  const sys::IoResult result = send(*dialed, text);
+  const bool is_whole = result.status == sys::IoStatus::kDone && result.bytes == text.size();
+  if (is_whole && !is_blocked(*dialed)) return true;
   // The send buffer of an idle connection has room for a whole request, so a partial send is a
   // failure and nothing is kept.
   close(dialed, result.status == sys::IoStatus::kFailed ? result.error : EAGAIN);
   return false;
+}
+
+sys::IoResult Dialer::send(const Dialed& dialed, std::string_view bytes) {
+  const int fd = dialed.watcher.fd;
+  return dialed.is_sealed ? tls_.send(fd, bytes) : sys::send(fd, bytes.data(), bytes.size());
 }
 
 void Dialer::close(Dialed* dialed, int cause) {
@@ -430,6 +499,7 @@ void Dialer::close(Dialed* dialed, int cause) {
   ev_io_stop(loop_, &dialed->watcher);
   connections_.release(fd);
   if (subscribers_.is_on()) subscribers_.close(fd);
+  tls_.forget(fd);
   sys::close(fd);
 }
 

@@ -13,6 +13,7 @@
 #include "dialer/dial_pool.h"
 #include "dialer/dial_report.h"
 #include "dialer/dialed.h"
+#include "dialer/dialed_tls.h"
 #include "dialer/echo_load.h"
 #include "dialer/subscriber_load.h"
 #include "ipc/control.h"
@@ -32,6 +33,9 @@ class Dialer {
   [[nodiscard]] bool subscribe(const frame::Subscribe& order) {
     return subscribers_.configure(order);
   }
+  /// Connections that are opened later begin with a TLS handshake. Returns "" or the reason why
+  /// they cannot.
+  [[nodiscard]] std::string secure(const frame::DialTls& order) { return tls_.configure(order); }
   /// Starts to open connections. Returns an error message, or null.
   const char* dial(const frame::Dial& order, uint32_t descriptors_taken);
   /// Sends one byte over every open connection and waits for its echo.
@@ -69,17 +73,27 @@ class Dialer {
 
   void open(uint32_t index);
   void on_connected(Dialed* dialed);
+  void on_step(Dialed* dialed, DialedTls::Step step);
+  void on_secured(Dialed* dialed);
   bool try_first_request(Dialed* dialed);
   void on_first_request(Dialed* dialed);
   void on_open(Dialed* dialed);
   void dispatch(Dialed* dialed, int revents);
   void read(Dialed* dialed);
-  void read_echo(Dialed* dialed, size_t size);
-  void read_subscriber(Dialed* dialed, size_t size);
+  void read_sealed(Dialed* dialed, uint8_t* bytes, size_t size);
+  void take_bytes(Dialed* dialed, const uint8_t* bytes, size_t size);
+  void read_echo(Dialed* dialed, const uint8_t* bytes, size_t size);
+  void read_subscriber(Dialed* dialed, const uint8_t* bytes, size_t size);
   void begin_first_message(Dialed* dialed);
   void begin_message(Dialed* dialed);
   void write_message(Dialed* dialed);
   bool send_request(Dialed* dialed, const std::string& text);
+  [[nodiscard]] sys::IoResult send(const Dialed& dialed, std::string_view bytes);
+  /// Whether sealed bytes must still be sent.
+  [[nodiscard]] bool is_blocked(const Dialed& dialed) const {
+    return dialed.is_sealed && tls_.is_blocked(dialed.watcher.fd);
+  }
+  [[nodiscard]] int cause_of(const TlsFailure& failure);
   void close(Dialed* dialed, int cause);
   [[nodiscard]] bool reopens(const Dialed& dialed) const;
   [[nodiscard]] uint32_t index_of(const Dialed& dialed);
@@ -91,10 +105,12 @@ class Dialer {
   DialPool pool_;
   EchoLoad echo_;
   SubscriberLoad subscribers_;
+  DialedTls tls_;
   DialReport report_;
   std::vector<uint8_t> buffer_;
 
-  /// Time limit of a connect, of the answer to a subscription, and of a verified echo.
+  /// Time limit of a connect with its handshake, of the answer to a subscription, and of a verified
+  /// echo.
   uint32_t timeout_us_ = 0;
   uint64_t expire_after_ns_ = 0;
   /// The next descriptor to verify.

@@ -38,6 +38,17 @@ enum class DialPhase : uint8_t { kNone, kOpen, kVerify, kExchange, kGather };
   F(text, since)        \
   F(texts, tokens)
 
+/// Sent before Dial if connections begin with a TLS handshake. `hosts` has the name or numeric
+/// address that the certificate of each target must have; if `sends_name` is 1, the handshake names
+/// it (SNI). If `verifies` is 0, any certificate will do. `authorities` is PEM, empty for those of
+/// the system; `session` is the SSL_SESSION of DER that all handshakes resume, or empty.
+#define MC_DIAL_TLS(F) \
+  F(u8, verifies)      \
+  F(u8, sends_name)    \
+  F(texts, hosts)      \
+  F(blob, authorities) \
+  F(blob, session)
+
 /// Closes all subscribers and opens them again, each with the cursor of its last message. `epoch`
 /// is the epoch of these cursors. A connection that fails tries again.
 #define MC_RECONNECT(F) F(u64, epoch)
@@ -77,11 +88,14 @@ enum class DialPhase : uint8_t { kNone, kOpen, kVerify, kExchange, kGather };
   F(u64, elapsed_us)
 
 /// The causes of failed connects (`counts`) and of lost connections (`losses`) since the start, as
-/// pairs of cause and count. A cause is an errno, kHttpFailure plus an HTTP status, or 0 if the
-/// server closed the connection. Sent before a Progress if a count has changed.
+/// pairs of cause and count. A cause is an errno, kHttpFailure plus an HTTP status, 0 if the server
+/// closed the connection, or a number of `named`, with its text in `names`. Sent before a Progress
+/// if a count has changed.
 #define MC_FAILURES(F) \
   F(numbers, counts)   \
-  F(numbers, losses)
+  F(numbers, losses)   \
+  F(numbers, named)    \
+  F(texts, names)
 
 /// Latencies of the finished phase, as pairs of bucket (histogram.h) and count.
 #define MC_LATENCY(F) \
@@ -105,6 +119,7 @@ enum class DialPhase : uint8_t { kNone, kOpen, kVerify, kExchange, kGather };
   X(kSubscribe, 67, Subscribe, MC_SUBSCRIBE) \
   X(kGather, 68, Gather, MC_GATHER)          \
   X(kReconnect, 69, Reconnect, MC_RECONNECT) \
+  X(kDialTls, 70, DialTls, MC_DIAL_TLS)      \
   X(kProgress, 80, Progress, MC_PROGRESS)    \
   X(kFailures, 81, Failures, MC_FAILURES)    \
   X(kLatency, 82, Latency, MC_LATENCY)       \

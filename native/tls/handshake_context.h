@@ -1,4 +1,4 @@
-// What the handshakes of servers and of clients share: one SSL_CTX of OpenSSL, which tells each
+// The common part of handshakes of servers and of clients: one SSL_CTX of OpenSSL, which tells each
 // handshake its secrets and the number of its records.
 #pragma once
 

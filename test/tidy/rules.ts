@@ -30,7 +30,7 @@ export const ROOMS: Readonly<Record<string, readonly string[]>> = {
   'native/hub': ['base', 'os', 'codec', 'ipc', 'auth', 'pubsub', 'connection'],
   'native/protocol': ['base', 'codec', 'ipc', 'auth', 'pubsub', 'connection'],
   'native/worker': ['base', 'os', 'ipc', 'schedule', 'connection', 'hub', 'protocol'],
-  'native/dialer': ['base', 'os', 'codec', 'ipc'],
+  'native/dialer': ['base', 'os', 'codec', 'ipc', 'tls'],
   'native/addon': ['base', 'os', 'ipc', 'worker', 'dialer'],
 
   'lib/base': [],

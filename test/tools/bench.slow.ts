@@ -6,8 +6,8 @@ import { createServer, type AddressInfo, type Socket } from 'node:net';
 import { join } from 'node:path';
 
 import type { BenchResult } from '../../lib/bench/bench-result.js';
-import { runBench, type Held } from '../../lib/bench/bench.js';
 import { startComet } from '../support/comet-world.js';
+import { reconnectSubscribers } from '../support/reconnecting-bench.js';
 import { Command, freePort, run, TestServer, until, type Test } from '../support/helpers.js';
 
 interface Outcome {
@@ -285,37 +285,7 @@ t.test('--since replays missed messages, and reports a gap', async (t) => {
 for (const transport of ['sse', 'websocket', 'poll', 'stream'] as const) {
   t.test(`subscribers over ${transport} reconnect with their cursors`, async (t) => {
     const { server, port } = await startComet(t);
-    const subscribe = { channel: 'bench', private: false, channels: 3, since: '' };
-    let expected = 0;
-    const publish = async (number: number): Promise<string> => {
-      expected += 20;
-      return (await server.publish(`bench/${number % 3}`, 'x')).cursor;
-    };
-    const whileHeld = async (held: Held): Promise<void> => {
-      let cursor = '';
-      for (let number = 0; number < 3; number++) cursor = await publish(number);
-      const areUpToDate = (): boolean => held.received() === expected;
-      while (!areUpToDate()) await held.pass(10);
-      held.reconnect(cursor);
-      for (let number = 0; number < 30 || !held.isOpen(); number++) {
-        await publish(number);
-        await held.pass(10);
-      }
-      while (!areUpToDate()) await held.pass(10);
-      await held.pass(500);
-    };
-    const result = await runBench(
-      {
-        targets: [{ isUnix: false, host: '127.0.0.1', port }],
-        ...{ connections: 60, transport, subscribe, whileHeld, rate: 0, processes: 2 },
-        ...{ sources: [], hold: 0, verify: false, active: 0, messageSize: 1, duration: 1 },
-        ...{ connectTimeout: 10, admin: '', serverPids: [], command: 'test' },
-      },
-      () => undefined,
-      new AbortController().signal,
-    );
-    t.match(result, { opened: 60, failed: 0, failures: {} }, 'all subscribers reconnected');
-    t.match(result.fanout, { received: expected, gaps: 0 }, 'each received every message once');
+    await reconnectSubscribers(t, { server, port }, transport);
   });
 }
 

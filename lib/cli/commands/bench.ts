@@ -5,7 +5,8 @@ import { verdict, type BenchResult } from '../../bench/bench-result.js';
 import { runBench, type BenchOptions } from '../../bench/bench.js';
 import { formatHtml } from '../../bench/report-html.js';
 import { formatText } from '../../bench/report.js';
-import { parseAddress } from '../../base/address.js';
+import type { TlsTarget } from '../../bench/tls-target.js';
+import { parseAddress, parseHostName } from '../../base/address.js';
 import { MegacometError } from '../../base/errors.js';
 import { readOptionFile } from '../../base/option-file.js';
 import { readSettings, type Settings } from '../../options/config.js';
@@ -14,6 +15,7 @@ import { warn, type Output } from '../output.js';
 import { EXIT, SIGNAL_EXIT } from '../process-interface.js';
 import { ProgressLine } from '../progress.js';
 import { ResultFile } from '../result-file.js';
+import { acceptedOf } from '../trust.js';
 
 /** One frame has all tokens. */
 const TOKEN_FILE_BYTES_MAX = 768 * 1024;
@@ -30,6 +32,16 @@ function readTokens(path: string | undefined): readonly string[] {
     'ERR_OPTION_INVALID',
     `--token-file: ${path} has ${tokens.length} tokens; 1 to ${TOKENS_MAX} are allowed`,
   );
+}
+
+function tlsTarget(settings: Settings): TlsTarget | null {
+  if (settings['tls'] !== true) return null;
+  const name = settings['serverName'] as string | undefined;
+  return {
+    ...acceptedOf(settings),
+    serverName: name === undefined ? null : parseHostName('--server-name', name),
+    resumes: settings['resume'] === true,
+  };
 }
 
 function benchOptions(settings: Settings): BenchOptions {
@@ -51,6 +63,7 @@ function benchOptions(settings: Settings): BenchOptions {
     adminToken: adminTokenOf(settings),
     sources: (settings['source'] as readonly string[] | undefined) ?? [],
     verify: verify === true,
+    tls: tlsTarget(settings),
     subscribe: {
       channel: channel as string,
       private: settings['private'] === true,

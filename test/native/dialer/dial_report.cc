@@ -52,6 +52,19 @@ TEST("a phase starts its echoes at zero, and keeps losses and failures") {
   EXPECT(report.failures().counts.empty());
 }
 
+TEST("a cause that got a name has it in the frame, once") {
+  DialReport report;
+  const int cause = bounds::kTlsVerifyFailure + 10;
+  for (int count = 0; count < 2; ++count) {
+    report.name_cause(cause, "certificate has expired");
+    report.count_failure(cause);
+  }
+  const frame::Failures failures = report.failures();
+  EXPECT((failures.counts == Numbers{static_cast<uint64_t>(cause), 2}));
+  EXPECT((failures.named == Numbers{static_cast<uint64_t>(cause)}));
+  EXPECT((failures.names == Texts{"certificate has expired"}));
+}
+
 TEST("failures are pairs of cause and count, latencies pairs of bucket and count") {
   DialReport report;
   report.begin(DialPhase::kExchange, 0);

@@ -135,7 +135,7 @@ TEST("a server rejects a session ticket, which a client skips") {
   EXPECT(input.alert == TlsAlert::kUnexpectedMessage);
 }
 
-TEST("a client verifies the certificate and its name, or says what is wrong") {
+TEST("a client verifies the certificate and its name, or gives a reason") {
   const std::string& authority = test_certificate().chain;
   {
     Pair pair;
