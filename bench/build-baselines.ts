@@ -12,6 +12,7 @@ export interface Nchan {
 }
 
 const NGINX = '/usr/sbin/nginx';
+const HAPROXY = '/usr/sbin/haproxy';
 const NCHAN_MODULE = '/usr/lib/nginx/modules/ngx_nchan_module.so';
 
 /** Absolute paths of the baselines; undefined if the machine lacks the tool for one. */
@@ -31,6 +32,9 @@ export interface Baselines {
   readonly ws: string;
   /** nginx with nchan; undefined without the packages nginx-core and libnginx-mod-nchan. */
   readonly nchan: Nchan | undefined;
+  /** Executables; undefined without the packages nginx-core and haproxy. */
+  readonly nginx: string | undefined;
+  readonly haproxy: string | undefined;
   /** Script for `node` with the path of an addon; it loads it and waits for the end of stdin. */
   readonly emptyWorker: string;
   /** The addon for `emptyWorker`. Undefined without Node's headers. */
@@ -68,6 +72,8 @@ export function buildBaselines(outDir: string): Baselines {
     nodeSse: path.join(sourceDir, 'sse_http.mjs'),
     ws: path.join(sourceDir, 'websocket_ws.mjs'),
     nchan: existsSync(NCHAN_MODULE) ? { nginx: NGINX, module: NCHAN_MODULE } : undefined,
+    nginx: existsSync(NGINX) ? NGINX : undefined,
+    haproxy: existsSync(HAPROXY) ? HAPROXY : undefined,
     emptyWorker: path.join(sourceDir, 'empty_worker.cjs'),
     emptyAddon: compileEmptyAddon(compiler, path.join(out, 'empty_addon.node')),
   };

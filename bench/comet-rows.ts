@@ -15,7 +15,7 @@ import {
 import type { CometTrialRequest, CometTrialResult } from './comet-trial.js';
 import type { Publisher } from './publishing.js';
 import { median } from './table.js';
-import { alternate, runTrial } from './trials.js';
+import { alternateRows, runTrial } from './trials.js';
 
 export interface CometSuiteOptions {
   readonly baselines: Baselines;
@@ -38,6 +38,7 @@ export const ONE_WORKER = 18_000;
 const SUBSCRIBERS = 100_000;
 export const MESSAGE_BYTES = 100;
 export const ROUNDS = 5;
+export const BROADCASTS = 10;
 export const TRANSPORTS: readonly Transport[] = ['sse', 'websocket', 'poll'];
 
 export const IDLE: Omit<CometTrialRequest, 'baselines' | 'connections' | 'subject' | 'transport'> =
@@ -51,7 +52,7 @@ export const IDLE: Omit<CometTrialRequest, 'baselines' | 'connections' | 'subjec
       channels: 0,
       rounds: 1,
     },
-    ...{ isPinned: false, sharesCores: false, tokens: null },
+    ...{ isPinned: false, sharesCores: false, tokens: null, hasTls: false },
   };
 
 const NO_NCHAN =
@@ -90,7 +91,8 @@ async function trial(request: CometTrialRequest): Promise<CometTrialResult> {
   const { subject, transport, connections } = request;
   const channels = request.private ? ', a channel each' : '';
   const publisher = request.publishRate > 0 ? `, ${PUBLISHER_NAMES[request.publisher]}` : '';
-  const label = `${subject}, ${transport}, ${connections} connections${channels}${publisher}`;
+  const tls = request.hasTls ? ', TLS' : '';
+  const label = `${subject}, ${transport}, ${connections} connections${channels}${publisher}${tls}`;
   const result = await runTrial<CometTrialResult>('./comet-trial.js', label, request);
   const { opened, requested, failures } = result.bench;
   // A failure of a baseline is shown in the table; a failure of megacomet-ts ends the run.
@@ -104,9 +106,8 @@ async function trial(request: CometTrialRequest): Promise<CometTrialResult> {
 export type Row = readonly CometTrialResult[];
 
 /** Runs each request `runs` times, alternating, and returns the trials of each. */
-export async function rowsOf(requests: readonly CometTrialRequest[], runs: number): Promise<Row[]> {
-  const trials = await alternate(requests, runs, trial);
-  return requests.map((_, index) => trials.filter((__, at) => at % requests.length === index));
+export function rowsOf(requests: readonly CometTrialRequest[], runs: number): Promise<Row[]> {
+  return alternateRows(requests, runs, trial);
 }
 
 export function middle(
@@ -136,6 +137,11 @@ export function beside(
 export const openRate = (result: CometTrialResult): number => median(result.openedPerSecond);
 export const cpuPerAccept = (result: CometTrialResult): number => median(result.cpuUsPerHandshake);
 export const failed = (result: CometTrialResult): number => result.bench.failed;
+export const broadcastRate = ({ broadcasts }: CometTrialResult): number =>
+  median(broadcasts.map(({ seconds, reached }) => reached / seconds));
+export const fewestReached = ({ broadcasts }: CometTrialResult): number =>
+  Math.min(...broadcasts.map(({ reached }) => reached));
+
 export function everySubject(
   options: CometSuiteOptions,
   shape: Partial<CometTrialRequest>,

@@ -1,15 +1,11 @@
 // The push servers of the comparison: starts each one, makes it broadcast, and ends it.
-import { execFileSync, spawn } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { connect } from 'node:net';
-import { tmpdir } from 'node:os';
-import path from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { execFileSync } from 'node:child_process';
 
 import type { Transport } from '../lib/bench/bench.js';
-import { procReader, readDescriptorLimit } from '../lib/system/kernel.js';
 import { createServer, type Server } from '../lib/index.js';
-import type { Baselines, Nchan } from './build-baselines.js';
+import type { Baselines } from './build-baselines.js';
+import type { ServerCertificate } from '../test/support/certificates.js';
+import { nginxCommand, startSilent } from './silent-servers.js';
 import { baselinePids, freePort, startCommand } from './subjects.js';
 
 export const COMET_SUBJECTS = ['megacomet', 'floor', 'node', 'ws', 'nchan'] as const;
@@ -53,6 +49,8 @@ export interface CometShape {
   readonly hasAdmin: boolean;
   /** The key of its clients' tokens; megacomet-ts only. Channels of probes need none. */
   readonly tokenKey?: string | undefined;
+  /** Its clients begin with TLS if there is one; megacomet-ts only. */
+  readonly certificate?: ServerCertificate | null;
 }
 
 export interface CometServer {
@@ -76,7 +74,6 @@ const HISTORY_BYTES = 1024 ** 3;
  */
 const HEARTBEAT_SECONDS = 300;
 const POLL_TIMEOUT_SECONDS = 600;
-const START_DEADLINE_MS = 60_000;
 
 export function startComet(shape: CometShape): Promise<CometServer> {
   switch (shape.subject) {
@@ -102,6 +99,10 @@ async function startLibrary(shape: CometShape): Promise<CometServer> {
     ...(shape.tokenKey !== undefined && {
       tokenKey: [shape.tokenKey],
       public: [`${CHANNEL}/probe/*`],
+    }),
+    ...(shape.certificate && {
+      tlsCert: [shape.certificate.cert],
+      tlsKey: [shape.certificate.key],
     }),
     ...(shape.hasAdmin && { adminPort: 0, adminToken: ADMIN_TOKEN }),
   });
@@ -145,66 +146,24 @@ async function startBaseline(shape: CometShape): Promise<CometServer> {
   };
 }
 
-function nchanConfig(shape: CometShape, { module }: Nchan, folder: string, port: number): string {
-  // nginx uses some connections for itself; without a surplus it resets clients.
-  const perWorker = 2 * Math.ceil(shape.connections / shape.workers) + SPARE_CONNECTIONS;
-  const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'];
-  return `
-${process.getuid?.() === 0 ? 'user root;' : ''}
-daemon off;
-worker_processes ${shape.workers};
-worker_rlimit_nofile ${Math.min(perWorker, readDescriptorLimit(procReader))};
-pid ${folder}/nginx.pid;
-error_log ${folder}/error.log;
-load_module ${module};
-events { worker_connections ${perWorker}; }
-http {
-  access_log off;
-  nchan_shared_memory_size 512M;
-  ${temporary.map((name) => `${name}_temp_path ${folder}/${name};`).join('\n  ')}
-  server {
-    listen 127.0.0.1:${port} backlog=4096${shape.workers > 1 ? ' reuseport' : ''};
-    location = /events { nchan_subscriber eventsource; nchan_channel_id $arg_channel; }
-    location = /ws { nchan_subscriber websocket; nchan_channel_id $arg_channel; }
-    location = /publish { nchan_publisher; nchan_channel_id $arg_channel; }
-    location / { return 404; }
-  }
-}
-`;
-}
-
 async function startNchan(shape: CometShape): Promise<CometServer> {
   const { nchan } = shape.baselines;
   if (nchan === undefined) throw new Error('nchan is not installed');
-  const folder = mkdtempSync(path.join(tmpdir(), 'megacomet-nchan-'));
-  const port = await freePort();
-  const config = path.join(folder, 'nginx.conf');
-  writeFileSync(config, nchanConfig(shape, nchan, folder, port));
-  const pin = shape.cores === null ? [] : ['taskset', '-c', shape.cores];
-  const command = [...pin, nchan.nginx, '-p', folder, '-c', config];
-  command.push('-e', path.join(folder, 'error.log'));
-  const [file = '', ...args] = command;
-  const child = spawn(file, args, { stdio: ['ignore', 'ignore', 'inherit'] });
-  const ended = new Promise<void>((resolve) => child.once('close', () => resolve()));
-  const stop = async (): Promise<void> => {
-    child.kill('SIGTERM');
-    await ended;
-    rmSync(folder, { recursive: true, force: true });
+  const nginx = {
+    ...{ workers: shape.workers, connections: shape.connections },
+    main: `load_module ${nchan.module};`,
+    http: 'nchan_shared_memory_size 512M;',
+    server: `
+    location = /events { nchan_subscriber eventsource; nchan_channel_id $arg_channel; }
+    location = /ws { nchan_subscriber websocket; nchan_channel_id $arg_channel; }
+    location = /publish { nchan_publisher; nchan_channel_id $arg_channel; }
+    location / { return 404; }`,
   };
-  try {
-    await whenListening(port);
-  } catch (error) {
-    await stop();
-    throw error;
-  }
-  const list = readFileSync(`/proc/${child.pid ?? 0}/task/${child.pid ?? 0}/children`, 'utf8');
-  return {
-    port,
-    pids: list.trim().split(' ').map(Number),
-    library: null,
-    broadcast: publisherOf(shape, port),
-    stop,
-  };
+  const server = await startSilent(
+    (folder, port) => nginxCommand(nchan.nginx, nginx, folder, port),
+    shape.cores,
+  );
+  return { ...server, library: null, broadcast: publisherOf(shape, server.port) };
 }
 
 /**
@@ -223,18 +182,4 @@ function publisherOf(shape: CometShape, port: number): () => Promise<void> {
     await answer.arrayBuffer();
     if (!answer.ok) throw new Error(`nchan answered ${answer.status}`);
   };
-}
-
-async function whenListening(port: number): Promise<void> {
-  const endsAtMs = performance.now() + START_DEADLINE_MS;
-  while (performance.now() < endsAtMs) {
-    const isOpen = await new Promise<boolean>((resolve) => {
-      const socket = connect(port, '127.0.0.1');
-      socket.once('connect', () => resolve(true)).once('error', () => resolve(false));
-      socket.once('connect', () => socket.destroy());
-    });
-    if (isOpen) return;
-    await sleep(50);
-  }
-  throw new Error('nginx was not ready in time');
 }

@@ -2,11 +2,14 @@
 // baselines of the same run. See comet-subjects.ts for the baselines.
 import {
   beside,
+  broadcastRate,
+  BROADCASTS,
   channelsFor,
   CLIENTS_LIMIT,
   cpuPerAccept,
   everySubject,
   failed,
+  fewestReached,
   IDLE,
   largeShape,
   MESSAGE_BYTES,
@@ -23,10 +26,10 @@ import {
   type CometSuiteOptions,
   type Row,
 } from './comet-rows.js';
-import type { CometTrialRequest, CometTrialResult } from './comet-trial.js';
+import type { CometTrialRequest } from './comet-trial.js';
 import { PUBLISHERS, type Publishes } from './publishing.js';
 import type { Storm } from './storm.js';
-import { formatNumber, median, ratio, type SuiteResult } from './table.js';
+import { formatNumber, ratio, type SuiteResult } from './table.js';
 import { tokenExpiry, tokens, tokenStorm } from './token-suites.js';
 
 export { TRANSPORTS, type CometSuiteOptions } from './comet-rows.js';
@@ -44,18 +47,12 @@ export const COMET_SUITES = [
 ] as const;
 export type CometSuite = (typeof COMET_SUITES)[number];
 
-const BROADCASTS = 10;
 const PROBE_SECONDS = 5;
 const PUBLISH_RATE = 100_000;
 /** Shares of the rate, for the library: at saturation p99 only measures the length of a queue. */
 const PUBLISH_SHARES = [1, 0.75, 0.5];
 const PUBLISH_SECONDS = 10;
 const MISSED = 3;
-
-const broadcastRate = ({ broadcasts }: CometTrialResult): number =>
-  median(broadcasts.map(({ seconds, reached }) => reached / seconds));
-const fewestReached = ({ broadcasts }: CometTrialResult): number =>
-  Math.min(...broadcasts.map(({ reached }) => reached));
 
 async function handshakes(options: CometSuiteOptions): Promise<SuiteResult> {
   const requests = everySubject(options, { rounds: ROUNDS, sharesCores: true });

@@ -19,6 +19,7 @@ import { measureWhileBusy, type Probes } from './probes.js';
 import { measureExpiry, type Expiry } from './expiry.js';
 import { measureStorm, type Storm } from './storm.js';
 import { descriptors, privateBytes, takeSecondHalf, waitForClose } from './trial.js';
+import { makeTls, type TrialTls } from './trial-tls.js';
 
 export interface CometTrialRequest {
   readonly subject: CometSubject;
@@ -45,6 +46,8 @@ export interface CometTrialRequest {
   readonly missed: number;
   /** Channels that the clients of a reconnect storm share; 0 for no storm. */
   readonly channels: number;
+  /** Whether connections begin with TLS; megacomet-ts only. */
+  readonly hasTls: boolean;
   /** Whether the workers have one half of the cores, and all other processes the other half. */
   readonly isPinned: boolean;
   /** Whether busy loops share the cores of the workers; requires isPinned. */
@@ -56,6 +59,7 @@ export interface CometTrialRequest {
 export interface CometTrialResult {
   readonly subject: CometSubject;
   readonly tokens: TokenRequest | null;
+  readonly hasTls: boolean;
   readonly transport: Transport;
   readonly private: boolean;
   readonly publisher: Publisher;
@@ -106,11 +110,18 @@ class CometTrial {
     expiry: null,
   };
   readonly #issued: IssuedTokens | null;
+  readonly #tls: TrialTls | null;
 
-  constructor(request: CometTrialRequest, server: CometServer, issued: IssuedTokens | null) {
+  constructor(
+    request: CometTrialRequest,
+    server: CometServer,
+    issued: IssuedTokens | null,
+    tls: TrialTls | null,
+  ) {
     this.#request = request;
     this.#server = server;
     this.#issued = issued;
+    this.#tls = tls;
   }
 
   /** One run of the bench. Calls `measure` while all connections are open. */
@@ -120,6 +131,7 @@ class CometTrial {
       targets: [{ isUnix: false, host: '127.0.0.1', port: this.#server.port }],
       connections: connections - (publishRate > 0 ? sampleOf(connections) : 0),
       transport,
+      tls: this.#tls?.target ?? null,
       subscribe: {
         channel: CHANNEL,
         private: this.#request.private,
@@ -218,15 +230,17 @@ export async function runCometTrial(request: CometTrialRequest): Promise<CometTr
   const { subject, transport, connections, missed, publisher } = request;
   const cores = request.isPinned ? takeSecondHalf() : null;
   const issued = request.tokens === null ? null : await issueTokens(request.tokens);
+  const tls = request.hasTls ? makeTls() : null;
   const server = await startComet({
     ...request,
     ...{ cores, hasAdmin: publisher !== 'library', tokenKey: issued?.tokenKey },
+    certificate: tls?.certificate ?? null,
   });
   issued?.forget();
   const endLoops = cores !== null && request.sharesCores ? startBusyLoops(cores) : null;
   try {
     await sleep(SETTLE_MS);
-    const trial = new CometTrial(request, server, issued);
+    const trial = new CometTrial(request, server, issued, tls);
     const bareBytes = privateBytes(server.pids);
     const bareManagerBytes = privateBytes([process.pid]);
     const bareDescriptors = descriptors(server.pids);
@@ -249,7 +263,7 @@ export async function runCometTrial(request: CometTrialRequest): Promise<CometTr
     }
     const shape = {
       ...{ subject, transport, private: request.private, connections, publisher },
-      tokens: request.tokens,
+      ...{ tokens: request.tokens, hasTls: request.hasTls },
       openedPerSecond: all.map(({ ramp }) => ramp.connectionsPerSecond),
       cpuUsPerHandshake: all.map((one) => one.server?.cpuMicrosecondsPerAccept ?? NaN),
     };

@@ -10,26 +10,23 @@ import { procReader, readPrivateBytes } from '../lib/system/kernel.js';
 import { packageRoot } from '../lib/system/native.js';
 import { buildBaselines, type Baselines } from './build-baselines.js';
 import { COMET_SUITES, runCometSuite, TRANSPORTS } from './comet-suites.js';
+import {
+  ACTIVE,
+  cpuPerMessage,
+  echoRate,
+  echoTrial,
+  MESSAGE_BYTES,
+  middleOf,
+  userBytes,
+} from './echo-trials.js';
 import { SUBJECT_NAMES, type Subject } from './subjects.js';
 import { formatNumber, median, ratio, writeResults, type SuiteResult } from './table.js';
 import type { TrialRequest, TrialResult } from './trial.js';
-import { alternate as alternateTrials, runTrial } from './trials.js';
+import { runTlsSuite, TLS_SUITES } from './tls-suites.js';
+import { alternate as alternateTrials } from './trials.js';
 
 const SUITES = ['bare', 'opening', 'echo', 'growth', 'million', 'two-million'] as const;
 type Suite = (typeof SUITES)[number];
-
-const ACTIVE = 64;
-const MESSAGE_BYTES = 32;
-
-async function trial(request: TrialRequest): Promise<TrialResult> {
-  const label = `${request.subject}, ${request.connections} connections`;
-  const result = await runTrial<TrialResult>('./trial.js', label, request);
-  const { opened, failed, requested } = result.bench;
-  if (opened !== requested || failed > 0) {
-    throw new Error(`${request.subject}: ${opened} of ${requested} opened, ${failed} failed`);
-  }
-  return result;
-}
 
 /** The median over the trials of one subject. */
 function middle(
@@ -37,28 +34,25 @@ function middle(
   subject: Subject,
   pick: (result: TrialResult) => number | null | undefined,
 ): number {
-  const own = trials.filter((result) => result.subject === subject);
-  return median(own.map((result) => pick(result) ?? NaN));
+  return middleOf(
+    trials.filter((result) => result.subject === subject),
+    pick,
+  );
 }
 
 /** Alternates the subjects, so that a slow minute of a shared machine affects all. */
 function alternate(
   subjects: readonly Subject[],
   runs: number,
-  request: Omit<TrialRequest, 'subject'>,
+  request: Omit<TrialRequest, 'hasTls' | 'subject'>,
 ): Promise<TrialResult[]> {
-  const requests = subjects.map((subject) => ({ ...request, subject }));
-  return alternateTrials(requests, runs, trial);
+  const requests = subjects.map((subject) => ({ ...request, subject, hasTls: false }));
+  return alternateTrials(requests, runs, echoTrial);
 }
 
 const cpuPerAccept = (result: TrialResult): number | null =>
   result.bench.server?.cpuMicrosecondsPerAccept ?? null;
 const openRate = (result: TrialResult): number => result.bench.ramp.connectionsPerSecond;
-const userBytes = (result: TrialResult): number | null =>
-  result.bench.server?.userBytesPerConnection ?? null;
-const echoRate = (result: TrialResult): number => result.bench.active?.messagesPerSecond ?? NaN;
-const cpuPerMessage = (result: TrialResult): number =>
-  result.bench.active?.serverCpuMicrosecondsPerMessage ?? NaN;
 
 async function bareProcessBytes(args: readonly string[]): Promise<number> {
   const child = spawn(process.execPath, args, { stdio: ['pipe', 'pipe', 'inherit'] });
@@ -248,8 +242,16 @@ async function millionSuite(baselines: Baselines): Promise<SuiteResult> {
 async function twoMillionSuite(baselines: Baselines): Promise<SuiteResult> {
   const connections = 2 * MILLION;
   const { workers } = planCapacity(readMachineLimits(procReader), 'auto', connections, 1);
-  const result = await trial({
-    ...{ subject: 'megacomet', baselines, workers, connections, hold: 10, verify: true },
+  const result = await echoTrial({
+    ...{
+      subject: 'megacomet',
+      hasTls: false,
+      baselines,
+      workers,
+      connections,
+      hold: 10,
+      verify: true,
+    },
     ...{ active: ACTIVE, messageSize: MESSAGE_BYTES, duration: 5, isPinned: false },
   });
   const { ramp, verify, server } = result.bench;
@@ -302,14 +304,16 @@ if (values.help) {
   process.stdout.write(
     `usage: npm run bench -- [--runs N] [--name NAME] [${SUITES.join('] [')}]\n` +
       `       npm run bench -- [--connections N] [--transport T] … [${COMET_SUITES.join('] [')}]\n` +
+      `       npm run bench -- [--connections N] [--transport T] … [${TLS_SUITES.join('] [')}]\n` +
       'Without a suite: bare, opening and echo. Results go to bench/results/NAME.json.\n' +
-      '--connections sets the number of subscribers of a push suite.\n' +
+      '--connections sets the number of subscribers of a push suite, and of connections with TLS.\n' +
       `--transport runs a push suite with one transport: ${TRANSPORTS.join(', ')}.\n`,
   );
 } else {
   const chosen = SUITES.filter((suite) => positionals.includes(suite));
   const cometChosen = COMET_SUITES.filter((suite) => positionals.includes(suite));
-  const isAny = chosen.length + cometChosen.length > 0;
+  const tlsChosen = TLS_SUITES.filter((suite) => positionals.includes(suite));
+  const isAny = chosen.length + cometChosen.length + tlsChosen.length > 0;
   const suites = isAny ? chosen : (['bare', 'opening', 'echo'] as const);
   const runs = Number(values.runs);
   const connections = values.connections === undefined ? undefined : Number(values.connections);
@@ -319,9 +323,14 @@ if (values.help) {
   const baselines = buildBaselines(path.join(packageRoot, 'build-baselines'));
   const results: SuiteResult[] = [];
   for (const suite of suites) results.push(await runSuite(suite, baselines, runs));
+  const options = { baselines, runs, connections, transport };
   for (const suite of cometChosen) {
     process.stderr.write(`${suite}\n`);
-    results.push(await runCometSuite(suite, { baselines, runs, connections, transport }));
+    results.push(await runCometSuite(suite, options));
+  }
+  for (const suite of tlsChosen) {
+    process.stderr.write(`${suite}\n`);
+    results.push(await runTlsSuite(suite, options));
   }
   const given = process.argv.slice(2).join(' ');
   const command = `npm run bench${given === '' ? '' : ` -- ${given}`}`;

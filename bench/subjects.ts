@@ -56,6 +56,7 @@ function commandOf(
   port: number,
   workers: number,
   connections: number,
+  certificateArgs: readonly string[],
 ): string[] {
   const shape = ['--port', String(port), '--workers', String(workers)];
   switch (subject) {
@@ -67,6 +68,7 @@ function commandOf(
         ...shape,
         ...['--max-connections', String(connections), '--admin-port', '0'],
         ...['--log-format', 'json', '--drain', '0'],
+        ...certificateArgs,
       ];
     case 'epoll':
       return [baselines.epollEcho, ...shape];
@@ -115,6 +117,7 @@ function whenReady(
  * Starts one server and waits until it listens.
  *
  * @param cores - Cores that it may use, in the format of taskset; null for all.
+ * @param certificateArgs - The options for a certificate; megacomet-ts only.
  */
 export async function startSubject(
   subject: Subject,
@@ -122,9 +125,10 @@ export async function startSubject(
   workers: number,
   connections: number,
   cores: string | null,
+  certificateArgs: readonly string[] = [],
 ): Promise<RunningServer> {
   const port = await freePort();
-  const command = commandOf(subject, baselines, port, workers, connections);
+  const command = commandOf(subject, baselines, port, workers, connections, certificateArgs);
   return startCommand(subject, port, command, cores, (output) => readyPids(subject, output));
 }
 

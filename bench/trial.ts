@@ -12,6 +12,7 @@ import { runBench } from '../lib/bench/bench.js';
 import { procReader, readPrivateBytes } from '../lib/system/kernel.js';
 import type { Baselines } from './build-baselines.js';
 import { startSubject, type Subject } from './subjects.js';
+import { makeTls, withFiles } from './trial-tls.js';
 
 export interface TrialRequest {
   readonly subject: Subject;
@@ -25,12 +26,15 @@ export interface TrialRequest {
   readonly messageSize: number;
   /** Seconds. */
   readonly duration: number;
+  /** Whether connections begin with TLS; megacomet-ts only. */
+  readonly hasTls: boolean;
   /** Whether the server has one half of the cores and the load the other half. */
   readonly isPinned: boolean;
 }
 
 export interface TrialResult {
   readonly subject: Subject;
+  readonly hasTls: boolean;
   readonly workers: number;
   /** Private memory of all its processes, before the first connection and after the last. */
   readonly bareBytes: number;
@@ -75,9 +79,12 @@ export function takeSecondHalf(): string {
 }
 
 export async function runTrial(request: TrialRequest): Promise<TrialResult> {
-  const { subject, baselines, workers, connections } = request;
+  const { subject, hasTls, baselines, workers, connections } = request;
   const cores = request.isPinned ? takeSecondHalf() : null;
-  const server = await startSubject(subject, baselines, workers, connections, cores);
+  const tls = hasTls ? makeTls() : null;
+  const server = await withFiles(tls?.certificate ?? null, (args) =>
+    startSubject(subject, baselines, workers, connections, cores, args),
+  );
   try {
     await sleep(SETTLE_MS);
     const bareBytes = privateBytes(server.pids);
@@ -89,6 +96,7 @@ export async function runTrial(request: TrialRequest): Promise<TrialResult> {
         rate: 0,
         processes: 'auto',
         sources: [],
+        tls: tls?.target ?? null,
         connectTimeout: 60,
         admin: '',
         serverPids: server.pids,
@@ -100,6 +108,7 @@ export async function runTrial(request: TrialRequest): Promise<TrialResult> {
     await waitForClose(server.pids, bareDescriptors);
     return {
       subject,
+      hasTls,
       workers: server.pids.length,
       bareBytes,
       bareDescriptors,

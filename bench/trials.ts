@@ -67,6 +67,16 @@ export async function alternate<Request, Result>(
   return results;
 }
 
+/** As alternate(), with the results of each request apart. */
+export async function alternateRows<Request, Result>(
+  requests: readonly Request[],
+  runs: number,
+  run: (request: Request) => Promise<Result>,
+): Promise<Result[][]> {
+  const results = await alternate(requests, runs, run);
+  return requests.map((_, index) => results.filter((__, at) => at % requests.length === index));
+}
+
 /** A process beside a trial, which works until its stdin ends and then prints its result. */
 export interface Helper<Result> {
   finish(): Promise<Result>;

@@ -83,6 +83,24 @@ const SUITES = {
     method:
       'Each message has one subscriber. A sample of up to 500 subscribers measures the time from publish to arrival. The floor sends one message to all and has no channels.',
   },
+  'tls-echo': {
+    title: 'Echo over TLS',
+    method:
+      'The echo load with TLS 1.3 beside the same load without TLS. Server and load have a core each.',
+  },
+  'tls-broadcast': {
+    title: 'Broadcast over TLS',
+    method: 'One message to every subscriber of a channel, with TLS 1.3 and without.',
+  },
+  'tls-idle': {
+    title: 'Idle connections with TLS',
+    method: 'User memory of the workers above bare workers, for each idle connection.',
+  },
+  'tls-handshakes': {
+    title: 'TLS handshakes',
+    method:
+      'Clients connect, complete a handshake and stay idle until all are open. Each server has the same certificate, one worker or thread, and a core of its own. A resumed handshake has the session of an earlier one.',
+  },
   storm: {
     title: 'Reconnect storm',
     method:
