@@ -90,7 +90,7 @@ export type Ownership = keyof typeof OwnershipNumbers;
 
 /** The sockets of one address: one per slot, or one that all share (unix, or inherited). */
 export class ListeningAddress {
-  readonly address: Address;
+  #address: Address;
   readonly ownership: Ownership;
   readonly #descriptors: number[] = [];
   /** Slots in the order in which their sockets began to listen: the indices of a BPF program. */
@@ -98,11 +98,20 @@ export class ListeningAddress {
   #steeredBy = '';
 
   private constructor(address: Address, descriptors: number[], ownership: Ownership) {
-    this.address = address;
+    this.#address = address;
     this.ownership = ownership;
     this.#descriptors = descriptors;
     // The first socket claims the address, so it listens before its worker is ready.
     if (ownership === 'own') this.#order.push(0);
+  }
+
+  get address(): Address {
+    return this.#address;
+  }
+
+  /** Its peers begin with a TLS handshake: an inherited socket does not tell it. */
+  addTls(): void {
+    this.#address = { ...this.#address, isTls: true };
   }
 
   /** Whether one socket serves all slots. */

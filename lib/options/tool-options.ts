@@ -390,6 +390,26 @@ export const INSTALL_OPTIONS = [
     help: 'File with the admin token of the service; systemd passes it by LoadCredential=.',
   },
   {
+    name: 'tls-cert',
+    hasNoVariable: true,
+    kind: 'list',
+    value: 'FILE',
+    unset: 'no TLS',
+    requires: { name: 'tls-key', isSet: true },
+    help:
+      'File with a certificate of the service and its issuers as PEM; repeat it for several host names. systemd ' +
+      'passes it by LoadCredential=.',
+  },
+  {
+    name: 'tls-key',
+    hasNoVariable: true,
+    kind: 'list',
+    value: 'FILE',
+    unset: 'required with --tls-cert',
+    requires: { name: 'tls-cert', isSet: true },
+    help: 'File with the private key of a certificate as PEM, in the order of --tls-cert.',
+  },
+  {
     name: 'dir',
     kind: 'text',
     value: 'DIR',

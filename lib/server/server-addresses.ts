@@ -64,6 +64,9 @@ export class ServerAddresses {
    */
   plan(): readonly Address[] {
     const all = withTls(this.#context.options, this.#planAll());
+    this.#open.forEach((open, index) => {
+      if (all[index]?.isTls === true) open.addTls();
+    });
     this.#toBind = all.slice(this.#open.length);
     this.#flags = listenerFlags(this.#context.options, all, hasIpv6(procReader));
     return all;

@@ -14,10 +14,17 @@ import {
   MANAGER_BYTES,
   stopTimeoutS,
   tasksMax,
+  TLS_STATE_BYTES,
   WORKER_BYTES,
   type Costs,
   type Load,
 } from '../capacity/sizing.js';
+
+/** A certificate of the service and its key, as absolute paths. */
+export interface UnitCertificate {
+  readonly cert: string;
+  readonly key: string;
+}
 
 /** The load and the machine that the units are computed for. */
 export interface UnitPlan {
@@ -36,6 +43,8 @@ export interface UnitPlan {
   readonly config: string | null;
   /** The file that systemd passes as the admin token; null if the server generates one. */
   readonly adminTokenFile: string | null;
+  /** Empty for a service without TLS. */
+  readonly certificates: readonly UnitCertificate[];
 }
 
 /** The plan of the committed units: stock Debian, Node and the package where npm -g puts them. */
@@ -53,6 +62,7 @@ export const PACKAGED: UnitPlan = {
   command: ['/usr/bin/node', '/usr/lib/node_modules/megacomet-ts/lib/bin.js'],
   config: null,
   adminTokenFile: null,
+  certificates: [],
 };
 
 export const SERVICE_NAME = 'megacomet.service';
@@ -63,6 +73,9 @@ export const TOKEN_CREDENTIAL = 'admin.token';
 
 /** The file that sets the environment of the packaged unit, as an alternative to a drop-in. */
 const ENVIRONMENT_FILE = '/etc/megacomet/environment';
+
+/** The default of --tls12-connections. */
+const TLS12_CONNECTIONS = 10_000;
 
 function quote(text: string): string {
   return /^[\w@+=:,./%$-]+$/.test(text) ? text : `"${text}"`;
@@ -85,9 +98,12 @@ function mebibytes(bytes: number): string {
 }
 
 /** The heaviest load: all clients reconnect within a minute, and all receive one message. */
-function loadOf({ target, workers }: UnitPlan): Load {
+function loadOf({ target, workers, certificates }: UnitPlan): Load {
   const acceptRate = defaultAcceptRate(target);
-  return { connections: target, clients: 0, workers, acceptRate, burst: 1, messageBytes: 0 };
+  return {
+    ...{ connections: target, clients: 0, workers, acceptRate, burst: 1, messageBytes: 0 },
+    ...(certificates.length === 0 ? {} : { tls: { tls12Connections: TLS12_CONNECTIONS } }),
+  };
 }
 
 function head(plan: UnitPlan): string {
@@ -114,6 +130,41 @@ function execStart({ command, config }: UnitPlan): string {
   );
 }
 
+/** A path behind LoadCredential=NAME:. */
+function credentialPath(file: string): string {
+  return file.replaceAll('%', '%%');
+}
+
+/** The certificates that systemd passes to the service; empty without TLS. */
+function certificateLines({ certificates, listen }: UnitPlan): string {
+  if (certificates.length === 0) return '';
+  const names = (suffix: string): string =>
+    certificates.map((_, index) => `%d/tls-${index + 1}.${suffix}`).join(',');
+  const isMixed = listen.some(isTlsAddress) && !listen.every(isTlsAddress);
+  const lines = [
+    '# Certificates and keys: systemd reads the files as root when the service starts. After a renewal',
+    '# restart the service; from systemd 260 on RefreshOnReload=credentials lets a reload read them.',
+    ...certificates.flatMap(({ cert, key }, index) => [
+      `LoadCredential=tls-${index + 1}.crt:${credentialPath(cert)}`,
+      `LoadCredential=tls-${index + 1}.key:${credentialPath(key)}`,
+    ]),
+    `Environment=MEGACOMET_TLS_CERT=${names('crt')}`,
+    `Environment=MEGACOMET_TLS_KEY=${names('key')}`,
+    ...(isMixed ? ['# The sockets with TLS.', `Environment=${listenVariable(listen)}`] : []),
+  ];
+  return `\n${lines.join('\n')}`;
+}
+
+/** Whether an address begins with a TLS handshake. */
+export function isTlsAddress(text: string): boolean {
+  return parseListenAddress('listen', text).isTls === true;
+}
+
+function listenVariable(listen: readonly string[]): string {
+  const escaped = listen.join(',').replace(/["\\]/g, '\\$&').replaceAll('%', '%%');
+  return `"MEGACOMET_LISTEN=${escaped}"`;
+}
+
 /** The folders of the service, and the admin token that systemd passes to it. */
 function folders({ adminTokenFile }: UnitPlan): string {
   const text = `# The server keeps its admin token in /var/lib/megacomet. /run/megacomet is there for unix sockets,
@@ -122,16 +173,20 @@ StateDirectory=megacomet
 StateDirectoryMode=0700
 RuntimeDirectory=megacomet`;
   if (adminTokenFile === null) return text;
-  const credential = `${TOKEN_CREDENTIAL}:${adminTokenFile.replaceAll('%', '%%')}`;
+  const credential = `${TOKEN_CREDENTIAL}:${credentialPath(adminTokenFile)}`;
   return `${text}\n# The admin token, for this service alone: systemd reads the file as root.\nLoadCredential=${credential}`;
 }
 
-function memoryFormula({ target, workers, costs }: UnitPlan): string {
+function memoryFormula({ target, workers, costs, certificates }: UnitPlan): string {
+  const tls =
+    certificates.length === 0
+      ? ''
+      : `;\n# TLS: ${TLS_STATE_BYTES} bytes more for each, 29 kB for ${TLS12_CONNECTIONS} clients with TLS 1.2, 32 MB a worker`;
   return (
     `# 1.2 × ${target} connections × (${costs.connectionBytes} + 100 bytes in the kernel, ` +
     `${CONNECTION_USER_BYTES} in the worker,\n` +
     `# ${costs.pageBytes} for a message to all of them at once) + ${workers} workers × ` +
-    `${WORKER_BYTES / 1e6} MB + ${MANAGER_BYTES / 1e6} MB for the manager`
+    `${WORKER_BYTES / 1e6} MB + ${MANAGER_BYTES / 1e6} MB for the manager${tls}`
   );
 }
 
@@ -216,7 +271,7 @@ NotifyAccess=main
 ${execStart(plan)}
 ExecReload=/bin/kill -HUP $MAINPID
 SyslogIdentifier=megacomet
-${folders(plan)}
+${folders(plan)}${certificateLines(plan)}
 
 # Supervision
 ${SUPERVISION}

@@ -68,7 +68,7 @@ async function firstServer(
 
 t.test('every command line of the page is one that this test knows', (t) => {
   const known =
-    /^(megacomet-ts (serve|subscribe|status|publish) |openssl req |curl |groupadd |install )/;
+    /^(megacomet-ts (serve|subscribe|status|publish|install-service) |openssl req |curl |groupadd |install )/;
   const hook = blocks.find((text) => text.startsWith('#!/bin/sh')) ?? '';
   const others = lines.filter((line) => !hook.includes(line));
   for (const line of others) t.match(line, known);
@@ -152,6 +152,15 @@ cp ${folder}/tls/fullchain.pem ${certificate}\ncp ${folder}/tls/privkey.pem ${ke
     (await namesAt(server.port)) === 'DNS:renewed.example';
   await until('the new certificate', isNew);
   await server.stop();
+});
+
+t.test('install-service prints the unit that the page shows', async (t) => {
+  const [words = []] = commands('install-service');
+  const { code, stdout } = await run(words);
+  t.equal(code, 0);
+  const shown = /```ini\n\[Service\]\n(LoadCredential=[^]*?)```/.exec(page)?.[1] ?? '';
+  t.match(shown, '%d/tls-1.key');
+  t.ok(stdout.includes(shown), shown);
 });
 
 const OPENSSL = { skip: without('openssl') };

@@ -1,14 +1,18 @@
 // Listening sockets of another process, as systemd passes them: taken, named, rejected.
+import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
+import { connect as connectTls } from 'node:tls';
 
 import t, { type Test as TapTest } from 'tap';
 
+import { Authority, filesOf } from '../support/certificates.js';
 import {
   Clients,
   Command,
   compile,
+  freePort,
   type StartOptions,
   TestServer,
   until,
@@ -84,6 +88,30 @@ t.test('an inherited socket stands for the same address among the options', asyn
   const [server, listen] = await startBare(t, { through, args });
   t.same(listen, [`127.0.0.1:${port}`], 'it is served once');
   await stop(t, server);
+});
+
+t.test('an inherited socket has TLS if the options say so', async (t) => {
+  const authority = new Authority();
+  const files = filesOf(t.testdir({}), authority.certify());
+  const activate = compile(t, 'activate.c');
+  const [plainPort, tlsPort] = [await freePort(), await freePort()];
+  const mixed = ['--listen', `127.0.0.1:${plainPort}`, '--listen', `tls:127.0.0.1:${tlsPort}`];
+  for (const [sockets, args, wanted] of [
+    [[`tcp:${tlsPort}`], [], [`tls:127.0.0.1:${tlsPort}`]],
+    [
+      [`tcp:${plainPort}`, `tcp:${tlsPort}`],
+      mixed,
+      [`127.0.0.1:${plainPort}`, `tls:127.0.0.1:${tlsPort}`],
+    ],
+  ] as const) {
+    const through = [activate, ...sockets, '--'];
+    const [server, listen] = await startBare(t, { through, args: [...args, ...files] });
+    t.same(listen, wanted);
+    const socket = connectTls({ host: '127.0.0.1', port: tlsPort, ca: authority.cert });
+    await once(socket, 'secureConnect');
+    socket.destroy();
+    await stop(t, server);
+  }
 });
 
 t.test('sockets that are announced to another process are left alone', async (t) => {

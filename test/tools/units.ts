@@ -155,10 +155,40 @@ t.test('the unit has folders for the generated token and for unix sockets', (t) 
   t.end();
 });
 
+t.test('certificates are credentials, and the memory of TLS is a part of the limit', (t) => {
+  const certificates = [
+    { cert: '/etc/tls/a.crt', key: '/etc/tls/a.key' },
+    { cert: '/etc/my 100%/b.crt', key: '/etc/tls/b.key' },
+  ];
+  const unit = serviceUnit({ ...PACKAGED, certificates });
+  const loaded = [...unit.matchAll(/^LoadCredential=(.*)$/gm)].map(([, value]) => value);
+  t.same(loaded, [
+    ...['tls-1.crt:/etc/tls/a.crt', 'tls-1.key:/etc/tls/a.key'],
+    ...['tls-2.crt:/etc/my 100%%/b.crt', 'tls-2.key:/etc/tls/b.key'],
+  ]);
+  t.match(unit, '\nEnvironment=MEGACOMET_TLS_CERT=%d/tls-1.crt,%d/tls-2.crt\n');
+  t.match(unit, '\nEnvironment=MEGACOMET_TLS_KEY=%d/tls-1.key,%d/tls-2.key\n');
+  t.notMatch(unit, 'MEGACOMET_LISTEN', 'all sockets have TLS');
+  t.match(unit, /^# TLS: 192 bytes more for each/m);
+  const megabytes = (text: string): number => Number.parseInt(valueOf(text, 'MemoryMax') ?? '', 10);
+  // 1.2 · 192 bytes each, 290 MB of TLS 1.2, 8 · 512 handshakes of 62 kB.
+  const added = (1.2 * 192e6 + 290e6 + 8 * 512 * 62_000) / 2 ** 20;
+  t.ok(Math.abs(megabytes(unit) - megabytes(serviceUnit(PACKAGED)) - added) <= 2);
+  const listen = ['[::]:80', 'tls:[::]:443'];
+  const mixed = { ...PACKAGED, certificates, listen };
+  t.match(serviceUnit(mixed), '\nEnvironment="MEGACOMET_LISTEN=[::]:80,tls:[::]:443"\n');
+  t.match(socketUnit(mixed), 'ListenStream=[::]:80\nListenStream=[::]:443\n');
+  const all = { ...mixed, listen: ['tls:[::]:443'] };
+  t.notMatch(serviceUnit(all), 'MEGACOMET_LISTEN');
+  t.end();
+});
+
 t.test('systemd reports no error in the units', { skip: noAnalyze }, (t) => {
   for (const config of [null, '/etc/megacomet/config.json']) {
     const adminTokenFile = config === null ? null : '/etc/my 100% token';
-    const options = { config, adminTokenFile, listen: ['0.0.0.0:80', 'unix:/run/push'] };
+    const certificates = config === null ? [] : [{ cert: '/etc/a 100%', key: '/etc/b' }];
+    const listen = ['0.0.0.0:80', 'unix:/run/push', 'tls:0.0.0.0:443'];
+    const options = { config, adminTokenFile, certificates, listen };
     const files = writeUnits(t, { ...HERE, ...options });
     const { status, stderr } = spawnSync('systemd-analyze', ['verify', ...files], {
       encoding: 'utf8',
@@ -246,11 +276,22 @@ t.test('install-service rejects mistakes in one sentence', async (t) => {
     [['--dir', 'units'], /--dir: "units" is not an absolute path/, 2],
     [['--config-file', 'x.json'], /--config-file: "x\.json" is not an absolute path/, 2],
     [['--listen', 'nowhere:80'], /listen: "nowhere:80" is not a numeric HOST:PORT/, 2],
+    [['--tls-cert', 'a', '--tls-key', '/b'], /--tls-cert: "a" is not an absolute path/, 2],
+    [['--tls-cert', '/a', '--tls-key', '/b', '--tls-key', '/c'], /1 certificates and 2 keys/, 2],
+    [['--tls-cert', '/a'], /--tls-cert: .* needs --tls-key/, 2],
+    [['--listen', 'tls:0.0.0.0:443'], /--listen: tls:0\.0\.0\.0:443 needs --tls-cert/, 2],
+    [
+      ['--listen', '0.0.0.0:443', '--tls-cert', '/a', '--tls-key', '/b'],
+      /--tls-cert: needs --listen tls:HOST:PORT/,
+      2,
+    ],
     [['--target', '0'], /--target: 0 is not between 1 and 100000000/, 2],
   ];
   if (outOfReach === false) {
     const wanted = /cannot write .* \(\w+\): check --dir and --config-file/;
     rows.push([['--dir', join(folder, 'file/units')], wanted, 1]);
+    const none = ['--tls-cert', '/none.crt', '--tls-key', '/none.key'];
+    rows.push([none, /tls-cert: \/none\.crt cannot be read \(ENOENT\)/, 2]);
   }
   for (const [args, wanted, wantedCode] of rows) {
     const { code, stdout, stderr } = await install(folder, ...args);

@@ -5,6 +5,7 @@ import path from 'node:path';
 import { readToken } from '../../api/token.js';
 import { planCapacity, readMachineLimits } from '../../capacity/capacity.js';
 import { readSettings, type Settings } from '../../options/config.js';
+import { invalidOption, invalidValue } from '../../base/call-check.js';
 import { MegacometError } from '../../base/errors.js';
 import {
   hasCapability,
@@ -20,12 +21,15 @@ import { ownersOf } from '../../system/secret-file.js';
 import { keyOf } from '../../options/options.js';
 import { limitNofile } from '../../capacity/sizing.js';
 import {
+  isTlsAddress,
   SERVICE_NAME,
   serviceUnit,
   SOCKET_NAME,
   socketUnit,
+  type UnitCertificate,
   type UnitPlan,
 } from '../../systemd/units.js';
+import { readCertificate } from '../../tls/certificates.js';
 import { writeWhole, type WholeFile } from '../../base/atomic-write.js';
 import { stableNodePath } from '../node-path.js';
 import type { Output } from '../output.js';
@@ -63,6 +67,27 @@ interface ServicePlan {
   readonly warnings: readonly string[];
 }
 
+/** The certificates of the service. @throws MegacometError `ERR_OPTION_INVALID`. */
+function certificatesOf(
+  settings: Settings,
+  listen: readonly string[] | undefined,
+): readonly UnitCertificate[] {
+  const certs = (settings['tlsCert'] ?? []) as readonly string[];
+  const keys = (settings['tlsKey'] ?? []) as readonly string[];
+  if (certs.length !== keys.length) {
+    const counts = `${certs.length} certificates and ${keys.length} keys`;
+    throw invalidOption(`--tls-key: ${counts}; each certificate needs its own key`);
+  }
+  const tls = listen?.find(isTlsAddress);
+  if (tls !== undefined && certs.length === 0) {
+    throw invalidOption(`--listen: ${tls} needs --tls-cert`);
+  }
+  if (certs.length > 0 && listen !== undefined && tls === undefined) {
+    throw invalidOption('--tls-cert: needs --listen tls:HOST:PORT');
+  }
+  return certs.map((cert, index) => ({ cert, key: keys[index] ?? '' }));
+}
+
 function planService(settings: Settings): ServicePlan {
   const target = settings['target'] as number;
   const listen = settings['listen'] as readonly string[] | undefined;
@@ -73,7 +98,9 @@ function planService(settings: Settings): ServicePlan {
     descriptors: grantedDescriptors(target, nrOpen),
   };
   const node = stableNodePath(process.execPath, process.env['PATH'] ?? '');
-  const { workers, warning } = planCapacity(limits, 'auto', target, addresses.length);
+  const certificates = certificatesOf(settings, listen);
+  const tls = certificates.length === 0 ? undefined : { tls12Connections: 0 };
+  const { workers, warning } = planCapacity(limits, 'auto', target, addresses.length, tls);
   return {
     warnings: [warning, node.warning].filter((text) => text !== null),
     units: {
@@ -86,6 +113,7 @@ function planService(settings: Settings): ServicePlan {
       command: [node.file, path.join(packageRoot, 'lib/bin.js')],
       config: settings['configFile'] as string,
       adminTokenFile: (settings['adminTokenFile'] as string | undefined) ?? null,
+      certificates,
     },
   };
 }
@@ -93,6 +121,13 @@ function planService(settings: Settings): ServicePlan {
 /** The config file, with the options that the plan decides; all others have their defaults. */
 function configText({ target, drainS }: UnitPlan): string {
   return `${JSON.stringify({ 'max-connections': target, drain: drainS }, null, 2)}\n`;
+}
+
+/** Rejects certificates with which the service would not start. */
+function checkCertificates(certificates: readonly UnitCertificate[]): void {
+  certificates.forEach((source, index) => {
+    readCertificate({ ...source, number: index + 1 }, Date.now());
+  });
 }
 
 /** Rejects a file of the admin token with which the service would not start. */
@@ -145,10 +180,10 @@ export async function installService(
   output: Output,
 ): Promise<number> {
   const settings = readSettings('install-service', { flags, env: process.env });
-  for (const name of ['config-file', 'dir', 'admin-token-file']) {
-    const value = settings[keyOf(name)] as string | undefined;
-    if (value === undefined || path.isAbsolute(value)) continue;
-    throw new MegacometError('ERR_OPTION_INVALID', `--${name}: "${value}" is not an absolute path`);
+  for (const name of ['config-file', 'dir', 'admin-token-file', 'tls-cert', 'tls-key']) {
+    const given = (settings[keyOf(name)] ?? []) as string | readonly string[];
+    const value = [given].flat().find((text) => !path.isAbsolute(text));
+    if (value !== undefined) throw invalidValue(`--${name}`, value, 'an absolute path');
   }
   const folder = settings['dir'] as string;
   const config = settings['configFile'] as string;
@@ -173,6 +208,7 @@ export async function installService(
   const obstacle = obstacleOf(units);
   if (obstacle !== null) throw new MegacometError('ERR_WRITE', obstacle);
   if (units.adminTokenFile !== null) checkToken(units.adminTokenFile);
+  checkCertificates(units.certificates);
   await output.print(
     [...write(folder, files), ...writeConfig(config, configText(units))].join('\n'),
   );
