@@ -49,6 +49,7 @@ export class ServerState implements AdminView {
         adminResponses: admin?.responses ?? null,
         messages: messaging?.counters ?? null,
         hook: messaging?.hookCounters ?? null,
+        tlsCertificateDaysLeft: parts.tls?.daysLeft ?? null,
       },
       manager.registry.slots,
       manager.segmentReader,

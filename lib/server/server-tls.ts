@@ -1,7 +1,9 @@
 // The certificates and ticket keys of a server while it runs.
-import { systemClock, type Clock } from '../base/clock.js';
+import { systemClock, type Clock, type Timer } from '../base/clock.js';
+import type { Logger } from '../base/logger.js';
 import { readSecretFile } from '../base/shared-secret.js';
 import type { Frames } from '../ipc/frames.js';
+import { daysLeft, warnOfDates, watchDates } from '../tls/certificate-dates.js';
 import { ManagerCertificates } from '../tls/manager-certificates.js';
 import { TicketKeys } from '../tls/ticket-keys.js';
 import { readTls, shareOf, type TlsRules, type TlsSettings } from '../tls/tls-rules.js';
@@ -21,7 +23,9 @@ function readTicketSecret({ tlsTicketKeyFile }: TlsSettings): Buffer | null {
 export class ServerTls {
   readonly #settings: TlsSettings;
   readonly #takers: TlsTakers;
+  readonly #clock: Clock;
   readonly #ticketKeys: TicketKeys;
+  #dateTimer: Timer | undefined;
   #rules: TlsRules;
   #workers = 1;
 
@@ -29,6 +33,7 @@ export class ServerTls {
     this.#settings = settings;
     this.#rules = rules;
     this.#takers = takers;
+    this.#clock = clock;
     this.#ticketKeys = new TicketKeys(readTicketSecret(settings), {
       clock,
       wallMs: Date.now,
@@ -72,27 +77,45 @@ export class ServerTls {
     return this.#ticketKeys.frame;
   }
 
-  /** Begins to replace the ticket keys in time. */
-  start(): void {
+  /** Whole days until each certificate expires, by its file. */
+  get daysLeft(): Readonly<Record<string, number>> {
+    return daysLeft(this.#rules.certificates, Date.now());
+  }
+
+  /** Warns of certificates that expire soon. */
+  warnOfDates(log: Logger): void {
+    warnOfDates(this.#rules.certificates, Date.now(), log);
+  }
+
+  /** Begins to replace the ticket keys in time, and to warn of dates once a day. */
+  start(log: Logger): void {
     this.#ticketKeys.start();
+    this.#dateTimer = watchDates(this.#clock, () => {
+      this.warnOfDates(log);
+    });
   }
 
   /** Erases the ticket keys. */
   close(): void {
+    this.#dateTimer?.cancel();
     this.#ticketKeys.close();
   }
 
   /**
    * Reads the files again. After an error the old certificates and keys stay.
    *
+   * @returns Gives the new certificates and keys to the workers.
    * @throws MegacometError `ERR_OPTION_INVALID`.
    */
-  reload(): void {
+  reload(log: Logger): () => void {
     const secret = readTicketSecret(this.#settings);
     const rules = readTls(this.#settings, Date.now());
-    if (rules === null) return;
-    this.#rules = rules;
-    if (secret !== null) this.#ticketKeys.setSecret(secret);
-    this.#takers.onCertificates();
+    return () => {
+      if (rules === null) return;
+      this.#rules = rules;
+      if (secret !== null) this.#ticketKeys.setSecret(secret);
+      this.#takers.onCertificates();
+      this.warnOfDates(log);
+    };
   }
 }

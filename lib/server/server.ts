@@ -202,16 +202,17 @@ export class Server extends CometCalls {
   }
 
   /**
-   * Reads the files of `tlsCert`, `tlsKey`, `tokenKey`, `signKey` and `hookSecret` again, gives the keys to
+   * Reads the files of `tlsCert`, `tlsKey`, `tlsTicketKeyFile`, `tokenKey`, `signKey` and `hookSecret` again, gives the keys to
    * the workers, and fetches those of `tokenJwksUrl`. After an error the old ones stay.
    *
    * @throws MegacometError `ERR_OPTION_INVALID`, `ERR_NOT_RUNNING`.
    */
   reloadKeys(): void {
     this.#parts.running();
-    this.#parts.tls?.reload();
+    const setTls = this.#parts.tls?.reload(this.#log);
     this.#parts.messaging?.reloadHook();
     this.#parts.keys?.reload();
+    setTls?.();
   }
 
   /**

@@ -96,8 +96,8 @@ export class StartSteps {
         undo: () => parts.keys?.close(),
       },
       {
-        name: 'replace ticket keys in time',
-        run: () => this.#parts.tls?.start(),
+        name: 'watch certificates and ticket keys',
+        run: () => this.#parts.tls?.start(this.#context.log),
         undo: () => this.#parts.tls?.close(),
       },
       {
@@ -148,6 +148,7 @@ export class StartSteps {
       throw new MegacometError('ERR_OPTION_INVALID', `tls-cert: ${reason}`);
     }
     for (const file of keyFiles(options)) warnOfReaders(file, startLog);
+    tls.warnOfDates(startLog);
   }
 
   /** The keys of clients' tokens. */

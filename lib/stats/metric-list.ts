@@ -186,6 +186,19 @@ const SERVER: readonly ServerMetric[] = [
       'allows.',
     ({ maxConnections }) => maxConnections,
   ),
+  {
+    name: `${PREFIX}tls_certificate_days_left`,
+    kind: 'gauge',
+    labels: ['certificate'],
+    help:
+      'Whole days until a certificate expires, by its file. Below 14: see the runbook, "A ' +
+      'certificate expires".',
+    samples: ({ tlsCertificateDaysLeft }) =>
+      Object.entries(tlsCertificateDaysLeft ?? {}).map(([certificate, value]) => ({
+        labels: { certificate },
+        value,
+      })),
+  },
 ];
 
 const MEMORY: readonly ServerMetric[] = [

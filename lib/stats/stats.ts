@@ -73,6 +73,8 @@ export interface Stats {
   readonly adminResponses: Readonly<Record<string, Readonly<Record<string, number>>>> | null;
   /** Metrics of asking the application about clients; null without `--hook-url` and `authorize`. */
   readonly hook: Readonly<Record<string, number>> | null;
+  /** Whole days until each certificate expires, by its file; null without TLS. */
+  readonly tlsCertificateDaysLeft: Readonly<Record<string, number>> | null;
   /** Limits that this kernel shows, with their use and headroom (1 to 0). */
   readonly limits: readonly Headroom[];
   /** Values of the kernel; null where it does not show one here. */
@@ -246,6 +248,7 @@ export interface ServerFacts {
   readonly admin: Readonly<Record<string, number>> | null;
   readonly adminResponses: Stats['adminResponses'];
   readonly hook: Readonly<Record<string, number>> | null;
+  readonly tlsCertificateDaysLeft: Stats['tlsCertificateDaysLeft'];
 }
 
 export function collectStats(
@@ -278,6 +281,7 @@ export function collectStats(
     admin: facts.admin,
     adminResponses: facts.adminResponses,
     hook: facts.hook,
+    tlsCertificateDaysLeft: facts.tlsCertificateDaysLeft,
     limits: readHeadrooms(read, connections, facts.maxConnections),
     kernel: kernelStats(read),
     memory: {

@@ -10,6 +10,7 @@ import { kernelStats, KERNEL_METRICS } from '../../lib/stats/kernel-metrics.js';
 import { metricGroups } from '../../lib/stats/metric-list.js';
 import { procReader } from '../../lib/system/kernel.js';
 import { camelCase } from '../../lib/system/native.js';
+import { Authority, filesOf } from '../support/certificates.js';
 import { root, TestServer } from '../support/helpers.js';
 
 const read = (path: string): string => readFileSync(join(root, path), 'utf8');
@@ -36,7 +37,8 @@ function rows(text: string): string[][] {
 const declared = metricGroups(METRIC_TABLES).flatMap(({ metrics }) => metrics);
 
 t.test('a server has exactly the declared metrics, each with its labels and help', async (t) => {
-  const server = await TestServer.start(t, { args: ['--protocol', 'comet'] });
+  const files = filesOf(t.testdir({}), new Authority().certify());
+  const server = await TestServer.start(t, { args: ['--protocol', 'comet', ...files] });
   const text = await (await server.get('/metrics')).text();
   await server.stop();
   const found = [...text.matchAll(/^# TYPE (\S+) (\S+)$/gm)].map(([, name, kind]) => ({

@@ -9,6 +9,8 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 const DAY_MS = 86_400_000;
+/** Longer than the server warns of. */
+const USUAL_DAYS = 30;
 
 /** Tags of DER (X.690 8 and 10). */
 const TAG = {
@@ -68,7 +70,7 @@ function certificate({ issuer, subject, publicKey, endsAtMs, extension }: Conten
     integer(1),
     ECDSA_WITH_SHA256,
     nameOf(issuer),
-    sequence(timeOf(endsAtMs - 2 * DAY_MS), timeOf(endsAtMs)),
+    sequence(timeOf(Math.min(Date.now(), endsAtMs) - DAY_MS), timeOf(endsAtMs)),
     nameOf(subject),
     publicKey.export({ type: 'spki', format: 'der' }),
     der(TAG.extensions, sequence(extension)),
@@ -106,13 +108,13 @@ export class Authority {
       issuer: this.#name,
       subject: this.#name,
       publicKey: this.#pair.publicKey,
-      endsAtMs: Date.now() + DAY_MS,
+      endsAtMs: Date.now() + USUAL_DAYS * DAY_MS,
       extension: sequence(BASIC_CONSTRAINTS, TRUE, der(TAG.octets, sequence(TRUE))),
     },
     this.#pair.privateKey,
   );
 
-  /** For a server at 127.0.0.1, or at a DNS name; it ends in a day, or at another time. */
+  /** For a server at 127.0.0.1, or at a DNS name; it ends in 30 days, or at another time. */
   certify(dnsName?: string, endsAtMs?: number, pair?: KeyPairKeyObjectResult): ServerCertificate {
     const name =
       dnsName === undefined
@@ -129,7 +131,7 @@ export class Authority {
   #certify(
     subject: string,
     name: Buffer,
-    endsAtMs = Date.now() + DAY_MS,
+    endsAtMs = Date.now() + USUAL_DAYS * DAY_MS,
     { publicKey, privateKey } = ofP256(),
   ): ServerCertificate {
     const content = {
