@@ -46,8 +46,8 @@ async function told(world: World, query: string, ...commands: readonly object[])
   return client.told.join('\n');
 }
 
-/** Presents tokens at each place. Resolves to the places that accept them, by name. */
-async function placesThatAccept(
+/** Presents tokens at each position. Resolves to the positions that accept them, by name. */
+async function positionsThatAccept(
   world: World & { secret: Secret },
   exp: number | undefined,
 ): Promise<readonly string[]> {
@@ -56,8 +56,8 @@ async function placesThatAccept(
   const ticket = secret.token({ sub: 'ada', channel: 'room', exp });
   const good = secret.token({ sub: 'ada' });
   const accepted: string[] = [];
-  const note = (place: string, text: string, wanted: RegExp): void => {
-    if (wanted.test(text)) accepted.push(place);
+  const note = (position: string, text: string, wanted: RegExp): void => {
+    if (wanted.test(text)) accepted.push(position);
   };
   const served = /^HTTP\/1\.1 (?:101|200|204) /;
   for (const path of PATHS) {
@@ -77,24 +77,24 @@ async function placesThatAccept(
   return accepted;
 }
 
-const PLACES = 4 * PATHS.length + 3;
+const POSITIONS = 4 * PATHS.length + 3;
 
 t.test('a token without exp is rejected wherever it stands, with its own reason', async (t) => {
   const world = await start(t);
-  t.equal((await placesThatAccept(world, nowS() + 60)).length, PLACES, 'with exp');
-  t.strictSame(await placesThatAccept(world, undefined), []);
+  t.equal((await positionsThatAccept(world, nowS() + 60)).length, POSITIONS, 'with exp');
+  t.strictSame(await positionsThatAccept(world, undefined), []);
   const token = world.secret.token({ exp: undefined });
   t.match(await answer(world, '/events', `channel=a&token=${token}`), / 401 /);
   t.match(await told(world, '', { type: 'connect', token }), /"error":"token: without exp"/);
   const rejected = Number(world.server.stats().workers[0]?.['tokensRejectedOtherTotal']);
-  t.ok(rejected >= PLACES, `${rejected} rejections are counted`);
+  t.ok(rejected >= POSITIONS, `${rejected} rejections are counted`);
 });
 
 t.test('a server that allows it accepts a token without exp, and no expired one', async (t) => {
   const world = await start(t, { tokenWithoutExpiry: true });
-  t.equal((await placesThatAccept(world, undefined)).length, PLACES);
-  t.strictSame(await placesThatAccept(world, nowS() - 60), []);
-  t.strictSame(await placesThatAccept(world, 0), []);
+  t.equal((await positionsThatAccept(world, undefined)).length, POSITIONS);
+  t.strictSame(await positionsThatAccept(world, nowS() - 60), []);
+  t.strictSame(await positionsThatAccept(world, 0), []);
 });
 
 t.test('tokens without exp need keys of tokens', async (t) => {

@@ -1,4 +1,4 @@
-// Tokens whose claims, issuer or signature are wrong, in every place where a token may stand.
+// Tokens whose claims, issuer or signature are wrong, in every position that a token may have.
 import t, { type Test } from 'tap';
 
 import { startComet, type World } from '../support/comet-world.js';
@@ -36,15 +36,15 @@ const cookieOf = (token: string): Record<string, string> => ({
 });
 
 /** Where a request may have a token of a connection. */
-const PLACES: readonly ((path: Path, token: string) => string)[] = [
+const POSITIONS: readonly ((path: Path, token: string) => string)[] = [
   (path, token) => requestOf(path, `channel=a&token=${token}`),
   (path, token) => requestOf(path, 'channel=a', { Authorization: `Bearer ${token}` }),
   (path, token) => requestOf(path, 'channel=a', cookieOf(token)),
 ];
 
-/** The statuses of a token in each place of the requests of all transports. */
+/** The statuses of a token in each position of the requests of all transports. */
 async function statusesOf(world: World, token: string): Promise<number[]> {
-  const requests = PLACES.flatMap((place) => PATHS.map((path) => place(path, token)));
+  const requests = POSITIONS.flatMap((position) => PATHS.map((path) => position(path, token)));
   const statuses: number[] = [];
   for (const request of requests) statuses.push(await statusOf(world, request));
   return statuses;
@@ -83,11 +83,15 @@ t.test('a token that is wrong in one way is rejected everywhere', async (t) => {
   for (const token of [good, list]) {
     const statuses = await statusesOf(world, token);
     const served = statuses.filter((status, at) => isServed(PATHS[at % 4] ?? '/ws', status));
-    t.equal(served.length, PLACES.length * PATHS.length, 'a right one is served in each place');
+    t.equal(
+      served.length,
+      POSITIONS.length * PATHS.length,
+      'a right one is served in each position',
+    );
   }
   for (const [name, token] of Object.entries(wrong)) {
     const query = Array<number>(PATHS.length).fill(inQuery(token));
-    const others = Array<number>((PLACES.length - 1) * PATHS.length).fill(401);
+    const others = Array<number>((POSITIONS.length - 1) * PATHS.length).fill(401);
     t.strictSame(await statusesOf(world, token), [...query, ...others], name);
     const client = new CommandClient(world.port, '/ws');
     await client.open();
@@ -96,8 +100,8 @@ t.test('a token that is wrong in one way is rejected everywhere', async (t) => {
     t.match(client.told.at(-1), /"type":"error","error":"token: /, `${name}: in a message`);
   }
   const { totals } = world.server.stats();
-  t.equal(totals['tokensAcceptedTotal'], 2 * PLACES.length * PATHS.length);
-  const tries = Object.keys(wrong).length * (PLACES.length * PATHS.length + 1);
+  t.equal(totals['tokensAcceptedTotal'], 2 * POSITIONS.length * PATHS.length);
+  const tries = Object.keys(wrong).length * (POSITIONS.length * PATHS.length + 1);
   const longInQuery = 2 * PATHS.length;
   t.equal(totals['tokensRejectedTotal'], tries - longInQuery, 'each is counted');
 });

@@ -1,4 +1,4 @@
-// Tokens that are wrong in one way, in every place where a token may stand.
+// Tokens that are wrong in one way, in every position that a token may have.
 import { generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -11,16 +11,16 @@ import { tokenTraps, type TrapKeys } from '../support/token-traps.js';
 import { isServed, PATHS, requestOf, statusOf } from '../support/transport-requests.js';
 import { CommandClient } from '../support/websocket-peer.js';
 
-/** The head of a request that has a token in one place. */
-type Place = (token: string) => string;
+/** The head of a request that has a token in one position. */
+type Position = (token: string) => string;
 
-/** The places of HTTP requests for a connection's token, and for a channel's token. */
+/** The positions of HTTP requests for a connection's token, and for a channel's token. */
 function placesOf(own: string): {
-  ofConnection: Record<string, Place>;
-  ofChannel: Record<string, Place>;
+  ofConnection: Record<string, Position>;
+  ofChannel: Record<string, Position>;
 } {
-  const ofConnection: Record<string, Place> = {};
-  const ofChannel: Record<string, Place> = {};
+  const ofConnection: Record<string, Position> = {};
+  const ofChannel: Record<string, Position> = {};
   const page = { 'Sec-Fetch-Site': 'same-origin' };
   for (const path of PATHS) {
     const query = (token: string): string => encodeURIComponent(token);
@@ -79,10 +79,10 @@ t.test('no trap opens a connection, wherever the token stands', async (t) => {
     signPublic('ES256', p256.privateKey, claims),
     signPublic('EdDSA', ed25519.privateKey, claims, { kid: 'e' }),
   ];
-  for (const [name, place] of Object.entries(ofConnection)) {
+  for (const [name, position] of Object.entries(ofConnection)) {
     for (const token of valid) {
       const [path] = PATHS.filter((one) => name.startsWith(`${one},`));
-      const status = await statusOf(world, place(token));
+      const status = await statusOf(world, position(token));
       t.ok(path !== undefined && isServed(path, status), `${name}: a valid token`);
     }
   }
@@ -91,7 +91,7 @@ t.test('no trap opens a connection, wherever the token stands', async (t) => {
   const wanted = Object.fromEntries(Object.keys(ofConnection).map((name) => [name, 401]));
   for (const [name, token] of Object.entries(tokenTraps(world.keys, claims))) {
     const entries = Object.entries(ofConnection).map(
-      async ([where, place]) => [where, await statusOf(world, place(token))] as const,
+      async ([where, position]) => [where, await statusOf(world, position(token))] as const,
     );
     const client = new CommandClient(world.port, '/ws');
     await client.open();
@@ -133,7 +133,7 @@ t.test('no trap extends a connection or opens a channel', async (t) => {
   const wanted = Object.fromEntries(Object.keys(ofChannel).map((name) => [name, 401]));
   for (const [name, token] of traps) {
     const entries = Object.entries(ofChannel).map(
-      async ([where, place]) => [where, await statusOf(world, place(token))] as const,
+      async ([where, position]) => [where, await statusOf(world, position(token))] as const,
     );
     t.strictSame(Object.fromEntries(await Promise.all(entries)), wanted, name);
   }
