@@ -83,6 +83,10 @@ export class Broker extends EventEmitter<BrokerEvents> {
   readonly #clients: ClientPublishing;
   readonly #heapTrim: HeapTrim;
   #overflows = 0;
+  readonly #overflow = (slot: number): void => {
+    this.#overflows++;
+    this.emit('overflow', slot);
+  };
   #timer: NodeJS.Timeout | undefined;
 
   constructor(options: BrokerOptions, parts: BrokerParts = {}) {
@@ -99,9 +103,7 @@ export class Broker extends EventEmitter<BrokerEvents> {
     const hasher = new NameHasher();
     const engine = parts.engine ?? memoryEngine(options, parts, iteration, hasher);
     const interest = new Interest({ slots, hasher });
-    const outgoing = new Outgoing((slot) => {
-      this.#overflow(slot);
-    });
+    const outgoing = new Outgoing(this.#overflow);
     const lines = new QueuedLines(outgoing, iteration);
     this.epoch = engine.epoch;
     this.mailboxes = new Mailboxes(lines, now, { messageBytesMax, timeMs });
@@ -146,9 +148,7 @@ export class Broker extends EventEmitter<BrokerEvents> {
       hasJoinLeave: (channel) => this.rulesOf(channel).hasJoinLeave,
       onMessage: (message) => this.emit('message', message),
       onPresence: (name, event) => this.emit(name, event),
-      onOverflow: (slot) => {
-        this.#overflow(slot);
-      },
+      onOverflow: this.#overflow,
     });
   }
 
@@ -335,11 +335,6 @@ export class Broker extends EventEmitter<BrokerEvents> {
     if (report === null) return;
     const { slot, request } = report;
     this.#lines.send(encodeFrame('InterestRequest', { request }), [slot]);
-  }
-
-  #overflow(slot: number): void {
-    this.#overflows++;
-    this.emit('overflow', slot);
   }
 
   /** Ends a loop iteration: sends its publishes first, then the replay pages. */
