@@ -51,7 +51,7 @@ std::string TlsConnections::configure(const frame::Tls& command) {
                              command.suites,
                              command.client_ca,
                              ticket_keys_.get()};
-  auto certificates = std::make_shared<TlsCertificates>(*functions);
+  auto certificates = make_ref<TlsCertificates>(*functions);
   for (size_t index = 0; index < count; ++index) {
     std::string reason = certificates->add(command.chains[index], command.keys[index], settings);
     if (!reason.empty()) return reason;

@@ -14,6 +14,7 @@
 #include <sys/uio.h>
 
 #include "base/bounds.h"
+#include "base/ref.h"
 #include "connection/connection.h"
 #include "ipc/frames.h"
 #include "ipc/segment.h"
@@ -37,7 +38,7 @@ class TlsConnections {
   /// Turns TLS on, or sets the certificates of later handshakes. Returns "" or the reason why this
   /// process or OpenSSL cannot.
   [[nodiscard]] std::string configure(const frame::Tls& command);
-  [[nodiscard]] bool is_on() const { return certificates_ != nullptr; }
+  [[nodiscard]] bool is_on() const { return static_cast<bool>(certificates_); }
 
   /// Whether each client has a certificate.
   [[nodiscard]] bool demands_certificates() const { return demands_certificates_; }
@@ -125,7 +126,7 @@ class TlsConnections {
   std::unique_ptr<TlsRecords> records_;
   /// Null if no client gets a ticket. The certificates refer to it.
   std::unique_ptr<TicketKeys> ticket_keys_;
-  std::shared_ptr<TlsCertificates> certificates_;
+  Ref<TlsCertificates> certificates_;
   Slab<TlsState> states_;
   /// Of the connections whose TlsState has no suite.
   std::unordered_map<int, SslOwner> tls12_sessions_;

@@ -8,16 +8,14 @@
 #include <unordered_map>
 #include <vector>
 
+#include "base/ref.h"
 #include "tls/context.h"
 
 namespace megacomet {
 
-class TlsCertificates final : ContextChooser {
+class TlsCertificates final : ContextChooser, public Counted {
  public:
   explicit TlsCertificates(const OpenSslTls& functions) : openssl_(functions) {}
-  TlsCertificates(const TlsCertificates&) = delete;
-  TlsCertificates& operator=(const TlsCertificates&) = delete;
-  ~TlsCertificates() = default;
 
   /// Adds a certificate, the first for clients that name no known host. Returns "" or the reason
   /// why OpenSSL rejects it.

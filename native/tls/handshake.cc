@@ -55,7 +55,7 @@ TlsSuite suite_of(const OpenSslTls& openssl, const SSL* session) {
 
 }  // namespace
 
-TlsHandshake::TlsHandshake(std::shared_ptr<TlsCertificates> certificates)
+TlsHandshake::TlsHandshake(Ref<TlsCertificates> certificates)
     : openssl_(certificates->first()->functions()),
       certificates_(std::move(certificates)),
       session_(certificates_->first()->make_server(this)) {
@@ -188,7 +188,7 @@ bool TlsHandshake::detach(RecordLayer* layer, TlsState* state) {
   if (openssl_.SSL_version(session_) != TLS1_3_VERSION || suite == TlsSuite::kNone) return false;
   const size_t wanted = info_of(suite).secret_bytes;
   if (client_secret_bytes_ != wanted || server_secret_bytes_ != wanted) return false;
-  const bool is_client = certificates_ == nullptr;
+  const bool is_client = !certificates_;
   const TlsSecret& write_secret = is_client ? client_secret_ : server_secret_;
   const TlsSecret& read_secret = is_client ? server_secret_ : client_secret_;
   layer->begin(state, suite, write_secret, read_secret, records_sent_);

@@ -3,11 +3,11 @@
 #pragma once
 
 #include <cstdint>
-#include <memory>
 #include <string>
 #include <string_view>
 
 #include "base/client_certificate.h"
+#include "base/ref.h"
 #include "tls/certificates.h"
 #include "tls/client_context.h"
 #include "tls/record_layer.h"
@@ -35,7 +35,7 @@ struct TlsFailure {
 class TlsHandshake final : HandshakeObserver {
  public:
   /// The server's part. Keeps the certificates for as long as it lasts.
-  explicit TlsHandshake(std::shared_ptr<TlsCertificates> certificates);
+  explicit TlsHandshake(Ref<TlsCertificates> certificates);
   /// The client's part: begin() comes first. The context outlives it.
   TlsHandshake(TlsClientContext* context, const TlsServerName& server);
   TlsHandshake(const TlsHandshake&) = delete;
@@ -86,7 +86,7 @@ class TlsHandshake final : HandshakeObserver {
 
   const OpenSslTls& openssl_;
   /// Null in a client.
-  std::shared_ptr<TlsCertificates> certificates_;
+  Ref<TlsCertificates> certificates_;
   SSL* session_ = nullptr;
   // The session owns them.
   BIO* input_ = nullptr;

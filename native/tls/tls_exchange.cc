@@ -15,7 +15,7 @@ uint8_t* begin_of(std::string* bytes) {
 
 }  // namespace
 
-TlsExchange::TlsExchange(std::shared_ptr<TlsCertificates> certificates, TlsRecords* records)
+TlsExchange::TlsExchange(Ref<TlsCertificates> certificates, TlsRecords* records)
     : records_(records), handshake_(std::make_unique<TlsHandshake>(std::move(certificates))) {}
 
 TlsExchange::~TlsExchange() {

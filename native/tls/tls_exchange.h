@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 
+#include "base/ref.h"
 #include "tls/tls_records.h"
 
 namespace megacomet {
@@ -15,7 +16,7 @@ namespace megacomet {
 class TlsExchange {
  public:
   /// `records` outlives it.
-  TlsExchange(std::shared_ptr<TlsCertificates> certificates, TlsRecords* records);
+  TlsExchange(Ref<TlsCertificates> certificates, TlsRecords* records);
   TlsExchange(const TlsExchange&) = delete;
   TlsExchange& operator=(const TlsExchange&) = delete;
   ~TlsExchange();

@@ -108,6 +108,10 @@ const BANNED_NATIVE: readonly { pattern: RegExp; instead: string; allowed?: stri
     allowed: HEAP_USERS,
   },
   {
+    pattern: /\b(shared_ptr|make_shared)\s*</,
+    instead: 'Ref: it needs newer libraries than those of Node',
+  },
+  {
     pattern: /\b(throw|try|catch)\b/,
     instead: 'a closed result for an expected error, MC_CHECK for a bug',
   },

@@ -68,7 +68,7 @@ struct Pair {
   }
 
   RecordLayer layer;
-  std::shared_ptr<TlsCertificates> certificates;
+  Ref<TlsCertificates> certificates;
   TlsClientContext context;
   TlsState client{};
   TlsState server{};

@@ -19,7 +19,7 @@ struct Server {
   }
 
   RecordLayer layer;
-  std::shared_ptr<TlsCertificates> certificates;
+  Ref<TlsCertificates> certificates;
 };
 
 }  // namespace

@@ -28,7 +28,7 @@ struct Server {
 
   RecordLayer layer;
   TicketKeys keys;
-  std::shared_ptr<TlsCertificates> certificates;
+  Ref<TlsCertificates> certificates;
 };
 
 struct Visit {
@@ -168,7 +168,7 @@ TEST("a client resumes with another host name, and keeps the rules of protocols"
 TEST("without keys no client gets a ticket, and one of another server gives a full handshake") {
   Server server;
   const Visit visited = first_visit(&server);
-  server.certificates = std::make_shared<TlsCertificates>(*find_openssl_tls());
+  server.certificates = make_ref<TlsCertificates>(*find_openssl_tls());
   const TestCertificate& certificate = test_certificate();
   EXPECT(server.certificates->add(certificate.chain, certificate.key, {}).empty());
   const Visit again = visit(&server, &visited.session);

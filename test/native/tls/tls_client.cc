@@ -155,18 +155,18 @@ std::string test_ticket_keys(const std::array<uint8_t, 3>& numbers) {
   return keys;
 }
 
-std::shared_ptr<TlsCertificates> test_certificates(const TlsSettings& given) {
+Ref<TlsCertificates> test_certificates(const TlsSettings& given) {
   static TicketKeys keys(*find_openssl_tls());
   EXPECT(keys.set(test_ticket_keys()));
   TlsSettings settings = given;
   if (settings.tickets == nullptr) settings.tickets = &keys;
   const TestCertificate& certificate = test_certificate();
-  auto certificates = std::make_shared<TlsCertificates>(*find_openssl_tls());
+  auto certificates = make_ref<TlsCertificates>(*find_openssl_tls());
   EXPECT(certificates->add(certificate.chain, certificate.key, settings).empty());
   return certificates;
 }
 
-Detached shake_hands(const std::shared_ptr<TlsCertificates>& certificates,
+Detached shake_hands(const Ref<TlsCertificates>& certificates,
                      RecordLayer* layer,
                      TlsClient* client,
                      std::string_view early,

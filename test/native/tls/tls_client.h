@@ -6,6 +6,7 @@
 #include <string>
 #include <string_view>
 
+#include "base/ref.h"
 #include "tls/certificates.h"
 #include "tls/context.h"
 #include "tls/handshake.h"
@@ -25,7 +26,7 @@ const TestCertificate& test_certificate();
 
 /// It alone, for a server with these settings; its clients get tickets with test_ticket_keys()
 /// unless the settings have others.
-std::shared_ptr<megacomet::TlsCertificates> test_certificates(
+megacomet::Ref<megacomet::TlsCertificates> test_certificates(
     const megacomet::TlsSettings& settings = {});
 
 /// A session of a client, with its ticket.
@@ -92,7 +93,7 @@ struct Detached {
 };
 
 /// Does a whole handshake, in pieces of `piece` bytes. The client says `early` with its Finished.
-Detached shake_hands(const std::shared_ptr<megacomet::TlsCertificates>& certificates,
+Detached shake_hands(const megacomet::Ref<megacomet::TlsCertificates>& certificates,
                      megacomet::RecordLayer* layer,
                      TlsClient* client,
                      std::string_view early = {},
