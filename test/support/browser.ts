@@ -1,5 +1,6 @@
 // Helpers for tests with a real browser: headless Chromium, and a server for test pages, so that a
 // page has another origin than the server it subscribes to.
+import { createHash, X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
@@ -12,8 +13,15 @@ import { pathOf, without } from './requirements.js';
 
 export const noBrowser = without('chromium');
 
+/** The arguments of a browser that accepts a certificate without knowing its authority. */
+export function trusting({ cert }: { readonly cert: string }): string[] {
+  const key = new X509Certificate(cert).publicKey.export({ type: 'spki', format: 'der' });
+  const digest = createHash('sha256').update(key).digest('base64');
+  return [`--ignore-certificate-errors-spki-list=${digest}`];
+}
+
 /** Launches Debian's Chromium with a fresh profile; the caller closes it. */
-export function launchBrowser(): Promise<Browser> {
+export function launchBrowser(more: readonly string[] = []): Promise<Browser> {
   return chromium.launch({
     executablePath: pathOf('chromium') ?? 'chromium',
     args: [
@@ -25,13 +33,14 @@ export function launchBrowser(): Promise<Browser> {
       '--disable-background-networking',
       '--disable-component-update',
       '--disable-sync',
+      ...more,
     ],
   });
 }
 
 /** Launches a browser that is closed with the test. */
-export async function startBrowser(test: Test): Promise<Browser> {
-  const browser = await launchBrowser();
+export async function startBrowser(test: Test, more: readonly string[] = []): Promise<Browser> {
+  const browser = await launchBrowser(more);
   test.teardown(() => browser.close());
   return browser;
 }

@@ -103,6 +103,26 @@ function requestFor(path: string, headers = ''): string {
   return `GET ${path}?channel=a HTTP/1.1\r\nHost: localhost\r\n${headers}\r\n`;
 }
 
+/** A way to the servers of startComet(), for tests that run over it once more. */
+export interface Route {
+  /** Options that it needs. */
+  readonly options: ServerOptions;
+  /** The port at which plain clients find the server that listens on `port`. */
+  open(test: Test, port: number): Promise<number>;
+}
+
+let route: Route | undefined;
+
+/** All servers that start from now on are reached over this route. */
+export function reachOver(next: Route): void {
+  route = next;
+}
+
+/** Whether something between reads on when a client stops reading. */
+export function isRouted(): boolean {
+  return route !== undefined;
+}
+
 /** A comet server in this process, closed with the test. */
 export async function startComet(test: Test, options: ServerOptions = {}): Promise<World> {
   const server = createServer({
@@ -111,12 +131,13 @@ export async function startComet(test: Test, options: ServerOptions = {}): Promi
     workers: 2,
     maxConnections: 2000,
     protocol: 'comet',
+    ...route?.options,
     ...options,
   });
   test.teardown(() => server.close());
   await server.listen();
   const port = Number(/:(\d+)$/.exec(server.addresses[0] ?? '')?.[1]);
-  return { server, port };
+  return { server, port: route === undefined ? port : await route.open(test, port) };
 }
 
 /** A client that keeps its messages. `lost` counts the gaps that the server reported. */

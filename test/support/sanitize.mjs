@@ -30,6 +30,8 @@ const TESTS = [
   'test/server/scenario.ts',
   'test/server/serve.ts',
   'test/server/peers.ts',
+  'test/server/tls.ts',
+  'test/server/tls-hostile.ts',
   'test/comet/scenario.ts',
   'test/comet/comet.ts',
   'test/comet/http-vectors.ts',
@@ -43,6 +45,7 @@ const TESTS = [
   'test/comet/namespaces.ts',
   'test/comet/presence.ts',
   'test/comet/proxy-protocol.ts',
+  'test/comet/tls-transports.ts',
 ];
 /** The imports of a test that has the server in its own process. */
 const LIBRARY =
