@@ -46,6 +46,23 @@ const TARGETS: readonly Target[] = [
     corpus: 'corpus-deflate',
   },
   {
+    name: 'handshake',
+    feeds: 'a TLS handshake, cut anywhere',
+    natives: [
+      'os/openssl',
+      'tls/certificates',
+      'tls/client_context',
+      'tls/context',
+      'tls/handshake',
+      'tls/handshake_context',
+      'tls/key_schedule',
+      'tls/record',
+      'tls/record_layer',
+      'tls/ticket_keys',
+    ],
+    corpus: 'corpus-handshake',
+  },
+  {
     name: 'http',
     feeds: 'the HTTP parsers and the response writer',
     natives: ['codec/http_codec', 'codec/http_writer', 'codec/url_codec'],
