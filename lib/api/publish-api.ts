@@ -98,6 +98,11 @@ export class PublishApi {
       'Of these, those above the rate of their token (--publishes-per-token).',
       (api: PublishApi) => api.#limited,
     ),
+    apiTooLargeTotal: counter(
+      'api_too_large_total',
+      'Bodies, lines of a batch and messages that were rejected with 413. Send shorter ones.',
+      (api: PublishApi) => api.#tooLarge,
+    ),
   };
 
   readonly #target: PublishTarget;
@@ -109,6 +114,7 @@ export class PublishApi {
   #messages = 0;
   #rejected = 0;
   #limited = 0;
+  #tooLarge = 0;
 
   constructor(target: PublishTarget, options: PublishApiOptions) {
     this.#target = target;
@@ -143,7 +149,7 @@ export class PublishApi {
     } catch (error) {
       const hasClientLeft = request.destroyed && !request.complete;
       if (hasClientLeft) response.destroy();
-      else reject(request, response, rejectionOf(error));
+      else reject(request, response, this.#rejectionOf(error));
     }
     return true;
   }
@@ -161,6 +167,13 @@ export class PublishApi {
     '/history': this.#query(queries.history),
   };
 
+  /** Counts what is too large. @throws The error, if it is none of a publisher. */
+  #rejectionOf(error: unknown): Rejection {
+    const rejection = rejectionOf(error);
+    if (rejection.status === 413) this.#tooLarge++;
+    return rejection;
+  }
+
   /** The handler of an endpoint that reads. */
   #query(answer: (target: QueryTarget, query: string) => Promise<string> | string): Handler {
     return async (_request, response, query) => {
@@ -172,7 +185,7 @@ export class PublishApi {
   #order(answer: Order): Handler {
     return async (request, response) => {
       const json = await readText(request, this.#lineBytesMax + BODY_BYTES_MAX);
-      respond(response, 200, answer(this.#targetOf(request), json));
+      respond(response, 200, await answer(this.#targetOf(request), json));
     };
   }
 
@@ -234,7 +247,7 @@ export class PublishApi {
     try {
       return this.#publishOne(request, json);
     } catch (error) {
-      return lineOf(rejectionOf(error));
+      return lineOf(this.#rejectionOf(error));
     }
   }
 
@@ -258,7 +271,7 @@ export class PublishApi {
     } catch (error) {
       // After the head was sent, a rejection can only be the last line of the response.
       if (!response.headersSent || request.destroyed) throw error;
-      const rejection = rejectionOf(error);
+      const rejection = this.#rejectionOf(error);
       discard(request, answer.isStalled ? this.#batchBytesMax : undefined);
       answer.write([lineOf(rejection)]);
     }

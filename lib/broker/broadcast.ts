@@ -2,7 +2,7 @@
 import { checkChannel } from '../base/channel-name.js';
 import { MegacometError, type ErrorCode } from '../base/errors.js';
 import { checkedList } from './client-orders.js';
-import { checkData, type PublishOptions, type Receipt } from './publishing.js';
+import { checkData, checkOptions, type PublishOptions, type Receipt } from './publishing.js';
 
 export const BROADCAST_CHANNELS_MAX = 1000;
 /** Bytes of a message times its channels: each channel keeps a copy. */
@@ -42,6 +42,7 @@ export function broadcast(
 ): BroadcastResult[] {
   const names = checkedList('broadcast', channels, BROADCAST_CHANNELS_MAX, checkChannel);
   checkData(data, Math.floor(BROADCAST_BYTES_MAX / names.length));
+  if (options !== undefined) checkOptions(options, 'broadcast');
   return names.map((channel) => {
     try {
       return { channel, ...publish(channel, data, options) };

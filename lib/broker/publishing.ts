@@ -181,8 +181,8 @@ export function checkData(data: Uint8Array | string, bytesMax: number): void {
 }
 
 /** @throws MegacometError `ERR_MESSAGE`; `ERR_OPTION_UNKNOWN` for a name that is not an option. */
-export function checkOptions(options: unknown): void {
-  visitMembers('publish', options, OPTION_NAMES, checkOption, 'ERR_MESSAGE');
+export function checkOptions(options: unknown, call = 'publish'): void {
+  visitMembers(call, options, OPTION_NAMES, checkOption, 'ERR_MESSAGE');
 }
 
 /**

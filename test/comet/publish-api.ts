@@ -133,6 +133,7 @@ t.test('an invalid message is answered with a status and one sentence', async (t
   const rejected = REJECTED.length - 2;
   t.equal(api.counters.apiMessagesTotal, 0);
   t.ok(api.counters.apiMessagesRejectedTotal >= rejected - 5, 'and counted');
+  t.equal(api.counters.apiTooLargeTotal, REJECTED.filter(([status]) => status === 413).length);
   t.equal((await ask('/publish', post(message({ data: 'x'.repeat(1000) })))).status, 200);
   const escaped = `{"channel":"a","data":"${'\\u0041'.repeat(1000)}"}`;
   t.equal(

@@ -72,7 +72,9 @@ t.test('an invalid line is rejected alone', async (t) => {
   ]);
   t.equal(lines.length, 6, 'blank lines have no answer');
   t.equal(broker.counters.messagesPublishedTotal, 2);
-  t.match(api.counters, { apiMessagesTotal: 2, apiMessagesRejectedTotal: 4 });
+  t.match(api.counters, {
+    ...{ apiMessagesTotal: 2, apiMessagesRejectedTotal: 4, apiTooLargeTotal: 1 },
+  });
   t.equal(
     (await ask('/publish', post('\n \n', NDJSON))).status,
     400,
@@ -81,7 +83,7 @@ t.test('an invalid line is rejected alone', async (t) => {
 });
 
 t.test('a batch that is too large, or has a line without end, ends with 413', async (t) => {
-  const { ask, broker } = await site(t, { batchBytesMax: 500_000 });
+  const { ask, broker, api } = await site(t, { batchBytesMax: 500_000 });
   const good = '{"channel":"a","data":"x"}\n';
   const tooLong = await ask('/publish', post(good.repeat(30_000), NDJSON));
   t.equal(tooLong.status, 413, 'rejected at once by its length');
@@ -98,6 +100,7 @@ t.test('a batch that is too large, or has a line without end, ends with 413', as
   const endless = streamed(Array.from({ length: 30 }, () => 'x'.repeat(10_000)));
   const line = await ask('/publish', { ...endless, headers: { 'Content-Type': NDJSON } });
   t.match(line, { status: 413, lines: [{ error: /a line/ }] });
+  t.equal(api.counters.apiTooLargeTotal, 3);
 });
 
 t.test('a client that disconnects during a batch does no harm', async (t) => {
