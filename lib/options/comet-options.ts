@@ -53,7 +53,7 @@ export const COMET_OPTIONS = [
     frame: { u32: 'handshakeTimeoutS' },
     help:
       'Seconds in which a client must send a whole request or WebSocket message, because an incomplete one ' +
-      'holds memory.',
+      'holds memory; enough for a mobile network that sends a lost packet again.',
   },
   {
     name: 'keep-alive-timeout',

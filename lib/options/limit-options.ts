@@ -101,7 +101,7 @@ export const LIMIT_OPTIONS = [
     protocol: 'comet',
     help:
       'Commands per second of one WebSocket, with bursts of one second, besides published messages, because ' +
-      'all clients of a worker share its thread. A client that goes on for twice as many is closed. 0 means ' +
-      'no limit.',
+      'all clients of a worker share its thread; an application sends far fewer than 1000. Hook requests of ' +
+      'any connection count too. A client that goes on for twice as many is closed. 0 means no limit.',
   },
 ] as const satisfies readonly OptionSpec[];

@@ -148,7 +148,8 @@ export interface ServerOptions {
   pollTimeout?: number;
   /**
    * Comet: seconds in which a client must send a whole request or WebSocket message, because an
-   * incomplete one holds memory. Default: `10`.
+   * incomplete one holds memory; enough for a mobile network that sends a lost packet again.
+   * Default: `10`.
    */
   handshakeTimeout?: number;
   /**
@@ -335,8 +336,9 @@ export interface ServerOptions {
   publishesPerToken?: number;
   /**
    * Comet: commands per second of one WebSocket, with bursts of one second, besides published
-   * messages, because all clients of a worker share its thread. A client that goes on for twice as
-   * many is closed. 0 means no limit. Default: `1000`.
+   * messages, because all clients of a worker share its thread; an application sends far fewer than
+   * 1000. Hook requests of any connection count too. A client that goes on for twice as many is
+   * closed. 0 means no limit. Default: `1000`.
    */
   commandsPerConnection?: number;
   /**

@@ -374,8 +374,10 @@ constexpr size_t kLabelBytesMax = 128;
 constexpr size_t kSlowInputBytes = 8192;
 constexpr uint32_t kLongInputSeconds = 2;
 
-/// Commands of one WebSocket client that are queued while its replay request is unanswered.
+/// Commands of one WebSocket client that are queued while its replay request is unanswered, and
+/// their bytes where twice --message-bytes are fewer.
 constexpr size_t kWaitingMessagesMax = 64;
+constexpr size_t kWaitingBytesMin = 65'536;
 
 /// Seconds between two reports of changed subscriber counts to the manager.
 constexpr double kInterestSeconds = 0.1;

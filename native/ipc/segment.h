@@ -116,7 +116,7 @@ enum class CounterKind : uint8_t { kTotal, kGauge };
   X(kControlFrameLimitTotal, "control_frame_limit_total", kTotal,                                 \
     "WebSockets closed because they sent too many pings or pongs at once. Find these clients.")   \
   X(kWaitingCommandsLimitTotal, "waiting_commands_limit_total", kTotal,                           \
-    "WebSockets closed because 64 commands waited for the one before them. Find these clients.")  \
+    "WebSockets closed because 64 commands or too many bytes waited. Find these clients.")        \
   X(kMessagesTooBigTotal, "messages_too_big_total", kTotal,                                       \
     "WebSockets closed with 1009, because a message was longer than --message-bytes.")            \
   X(kConnectTimeoutsTotal, "connect_timeouts_total", kTotal,                                      \
@@ -202,7 +202,7 @@ enum class CounterKind : uint8_t { kTotal, kGauge };
   X(kLimitedSubscriptionsTotal, "limited_subscriptions_total", kTotal,                            \
     "Subscribe commands over --channels-per-connection, or over 32 patterns.")                    \
   X(kLimitedCommandsTotal, "limited_commands_total", kTotal,                                      \
-    "Commands and unsent messages over --commands-per-connection. Find the client.")              \
+    "Commands, unsent messages and hook requests over --commands-per-connection.")                \
   X(kLimitTableFullTotal, "limit_table_full_total", kTotal,                                       \
     "Addresses and users that are not limited, because the table is full or not believed.")       \
   X(kMessagesTotal, "messages_total", kTotal,                                                     \

@@ -12,6 +12,7 @@
 #include "codec/http_codec.h"
 #include "codec/sse_codec.h"
 #include "connection/client_limits.h"
+#include "connection/client_rates.h"
 #include "connection/input_budget.h"
 #include "connection/rejection_log.h"
 #include "connection/sender.h"
@@ -326,8 +327,19 @@ void reject_access(const RequestContext& context, const HttpFault& fault) {
   reject(context, fault);
 }
 
+/// Counts a question to the application as a command of a WebSocket. False if there are too many:
+/// the request is rejected.
+bool count_hook_request(const RequestContext& context) {
+  const Services& services = context.services;
+  if (services.commands->pace(name_of(*context.connection)) == Pace::kAllowed) return true;
+  services.counters->add(Counter::kLimitedCommandsTotal);
+  reject_limited(context, "too many requests that need a decision; retry later");
+  return false;
+}
+
 /// The request waits for the application's decision, and is read again then.
 void ask(const RequestContext& context, frame::HookRequest hook_request) {
+  if (!count_hook_request(context)) return;
   if (!context.services.hooks->ask(context.connection, std::move(hook_request))) {
     return reject_for_now(context, {503, kUndecided});
   }

@@ -1,6 +1,7 @@
 // Frames, client commands and deliveries. See websocket.h.
 #include "protocol/websocket.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "base/bounds.h"
@@ -163,7 +164,7 @@ class Reader final : public WebSocketEvents {
     // Commands are handled in order, after the replay of the last subscribe, or the decision about
     // the last command.
     std::vector<std::string>& waiting = connection_->session->waiting;
-    if (waiting.size() >= bounds::kWaitingMessagesMax) {
+    if (!has_room(waiting, text.size())) {
       services_.counters->add(Counter::kWaitingCommandsLimitTotal);
       close_websocket(services_,
                       connection_,
@@ -174,6 +175,14 @@ class Reader final : public WebSocketEvents {
     }
     waiting.emplace_back();
     return services_.connections->keep_input(connection_, text, &waiting.back());
+  }
+
+  /// The command that is decided about may have the longest size, and one more.
+  [[nodiscard]] bool has_room(const std::vector<std::string>& waiting, size_t bytes) const {
+    const size_t bytes_max =
+        std::max(bounds::kWaitingBytesMin, size_t{2} * services_.rules->message_bytes_max);
+    for (const std::string& one : waiting) bytes += one.size();
+    return waiting.size() < bounds::kWaitingMessagesMax && bytes <= bytes_max;
   }
 
   Services& services_;

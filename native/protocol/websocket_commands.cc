@@ -105,13 +105,14 @@ bool subscribe(Services& services, Connection* connection, const ClientCommand& 
       return reject(services, connection, command, "channel: not a valid channel name");
     }
   }
-  const HttpFault fault = check_subscribe_access(
-      services, connection, command.channels, command.tokens, command.admitted);
-  if (fault.code != 0) return reject(services, connection, command, fault.sentence);
   Cursor since{};
   if (!command.since.empty() && !parse_cursor(command.since, &since)) {
     return reject(services, connection, command, "since: not a cursor");
   }
+  // Last, because it keeps the tokens of the subscription.
+  const HttpFault fault = check_subscribe_access(
+      services, connection, command.channels, command.tokens, command.admitted);
+  if (fault.code != 0) return reject(services, connection, command, fault.sentence);
   const uint32_t generation = connection->generation;
   services.subscriptions->subscribe(
       connection, command.channels, command.since.empty() ? nullptr : &since);

@@ -1,5 +1,6 @@
-// How many hook requests one WebSocket can cause: each message counts in the rate of
+// How many hook requests one connection can cause: each message counts in the rate of
 // its client before the application is asked, and each hook request is a command.
+import { connect } from 'node:net';
 import t, { type Test } from 'tap';
 
 import { totalOf } from '../support/address-peer.js';
@@ -86,9 +87,35 @@ for (const command of ASKING) {
     }
     const seconds = (performance.now() - beganMs) / 1000;
     t.equal(await client.closed, 1008);
-    const asked = hook.about(command.type).length;
+    // That of its request counts too.
+    const asked = 1 + hook.about(command.type).length;
     t.ok(asked >= RATE && asked <= RATE + Math.ceil(seconds * RATE), `${asked} hook requests`);
     t.ok(withText(client, `too many commands: at most ${RATE}`) > 0, 'errors came first');
     t.ok(totalOf(world, 'limitedCommandsTotal') > RATE);
   });
 }
+
+t.test('each hook request of an HTTP connection counts as a command', async (t) => {
+  const { world, hook } = await start(t, { commandsPerConnection: 1 });
+  const before = hook.about('connect').length;
+  let text = '';
+  const state = { isClosed: false };
+  const socket = connect(world.port, '127.0.0.1').setEncoding('latin1');
+  socket.on('data', (more: string) => (text += more)).on('error', () => undefined);
+  socket.on('close', () => (state.isClosed = true));
+  const statuses = (): string[] =>
+    [...text.matchAll(/HTTP\/1\.1 (\d+)/g)].map(([, code = '']) => code);
+  const beganMs = performance.now();
+  // A hook request takes less than its timeout of a second.
+  while (!state.isClosed) {
+    const answers = statuses().length;
+    socket.write('GET /poll?channel=b HTTP/1.1\r\nHost: a\r\n\r\n');
+    await until('an answer', () => state.isClosed || statuses().length > answers);
+  }
+  const seconds = (performance.now() - beganMs) / 1000;
+  const asked = hook.about('connect').length - before;
+  t.ok(asked >= 1 && asked <= 1 + Math.ceil(seconds), `${asked} hook requests`);
+  t.strictSame(statuses(), [...Array.from({ length: asked }, () => '403'), '429']);
+  t.match(text, /429 [^]*Retry-After: \d+/);
+  t.equal(totalOf(world, 'limitedCommandsTotal'), 1);
+});

@@ -36,6 +36,8 @@ async function start(t: Test): Promise<TokenWorld> {
 }
 
 const say = (command: object): Buffer => frame(TEXT, JSON.stringify(command));
+/** A ping command of 4,000 bytes, compressed: many of them arrive in one read. */
+const LONG_PING = frame(TEXT, deflated('{"type":"ping"}'.padEnd(4000)), { reserved: 4 });
 const CLOSE = frame(8);
 const names = (count: number, end = ''): string[] =>
   Array.from({ length: count }, (_, n) => `c${n}${end}`);
@@ -64,6 +66,15 @@ const ROWS: readonly Row[] = [
     [
       say({ type: 'subscribe', channel: 'a', since: SINCE }),
       ...Array.from({ length: 65 }, () => say({ type: 'ping' })),
+    ],
+  ],
+  [
+    'too many bytes behind a replay',
+    'waitingCommandsLimitTotal',
+    'close 1008',
+    [
+      say({ type: 'subscribe', channel: 'a', since: SINCE }),
+      ...Array.from({ length: 17 }, () => LONG_PING),
     ],
   ],
   ['a long message', 'messagesTooBigTotal', 'close 1009', [frame(TEXT, 'x'.repeat(4097))]],
@@ -107,6 +118,9 @@ t.test('a WebSocket beyond a limit is counted by its cause, and by no other', as
     client.say(JSON.stringify({ type: 'subscribe', channels }));
   }
   await until('both answers', () => client.told.length === 2);
+  client.say(JSON.stringify({ type: 'subscribe', channel: 'c0', since: SINCE }));
+  for (let n = 0; n < 16; n++) client.say('{"type":"ping"}'.padEnd(4000));
+  await until('64,000 bytes to be answered', () => client.told.length === 2 + 1 + 16);
   client.close();
   wanted['limitedSubscriptionsTotal'] = Number(wanted['limitedSubscriptionsTotal']) + 1;
   t.strictSame(valuesOf(world), wanted, 'too many channels one after the other');
