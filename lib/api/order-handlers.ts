@@ -13,13 +13,13 @@ export interface OrderTarget {
     data: Uint8Array | string,
     options?: PublishOptions,
   ): readonly BroadcastResult[];
-  disconnect(target: DisconnectTarget, reason: string): number;
+  disconnect(target: DisconnectTarget, reason: string): Promise<number>;
   changeChannels(user: string, channels: readonly string[], isOn: boolean): void;
   revoke(revocation: Revocation): void;
 }
 
 /** Handles the JSON of a request. */
-export type Order = (target: OrderTarget, json: string) => string;
+export type Order = (target: OrderTarget, json: string) => Promise<string> | string;
 
 export const broadcast: Order = (target, json) => {
   const { channels, data, options } = readBroadcast(json);
@@ -27,9 +27,9 @@ export const broadcast: Order = (target, json) => {
 };
 
 /** Also of /kick, its older name. */
-export const disconnect: Order = (target, json) => {
+export const disconnect: Order = async (target, json) => {
   const { target: ended, reason } = readDisconnect(json);
-  const count = target.disconnect(ended, reason);
+  const count = await target.disconnect(ended, reason);
   if ('channel' in ended) return JSON.stringify({ subscribers: count });
   return JSON.stringify('member' in ended ? { ...ended, connections: count } : ended);
 };

@@ -167,7 +167,7 @@ export class PublishApi {
     '/history': this.#query(queries.history),
   };
 
-  /** Counts what is too large. @throws The error, if it is none of a publisher. */
+  /** Counts a rejection with 413. @throws The error, if it is none of a publisher. */
   #rejectionOf(error: unknown): Rejection {
     const rejection = rejectionOf(error);
     if (rejection.status === 413) this.#tooLarge++;

@@ -24,6 +24,7 @@ import { Interest } from './interest.js';
 import { JoinLeave } from './join-leave.js';
 import { LoopIteration } from './loop-iteration.js';
 import { Mailboxes } from './mailboxes.js';
+import { MemberOrders } from './member-orders.js';
 import type { ChannelRules, RulesByPattern } from './namespaces.js';
 import { Presence, type ChannelPresence, type GatheredPresence } from './presence.js';
 import { PublishPath } from './publish-path.js';
@@ -75,6 +76,7 @@ export class Broker extends EventEmitter<BrokerEvents> {
   readonly #recovery: Recovery;
   readonly #revocations: Revocations;
   readonly #presence: Presence;
+  readonly #members: MemberOrders;
   readonly #joinLeave: JoinLeave;
   readonly #frames: WorkerFrames;
   readonly #orders: ClientOrders;
@@ -116,6 +118,7 @@ export class Broker extends EventEmitter<BrokerEvents> {
     this.#recovery = new Recovery({ engine, outgoing, lines });
     this.#revocations = new Revocations(options.tokenLeewayS ?? null);
     this.#presence = new Presence(lines, (channel) => this.rulesOf(channel).hasPresence);
+    this.#members = new MemberOrders(lines, this.#presence);
     this.#orders = this.#makeOrders();
     this.#queries = new ChannelQueries({ engine, interest, presence: this.#presence, iteration });
     this.#requests = new ClientRequests(lines, {
@@ -144,6 +147,7 @@ export class Broker extends EventEmitter<BrokerEvents> {
     return new WorkerFrames({
       ...{ iteration: this.#iteration, interest: this.#interest, recovery: this.#recovery },
       ...{ clients: this.#clients, presence: this.#presence, joinLeave: this.#joinLeave },
+      ...{ members: this.#members },
       ...{ requests: this.#requests, mailboxes: this.mailboxes },
       hasJoinLeave: (channel) => this.rulesOf(channel).hasJoinLeave,
       onMessage: (message) => this.emit('message', message),
@@ -154,7 +158,7 @@ export class Broker extends EventEmitter<BrokerEvents> {
 
   #makeOrders(): ClientOrders {
     return new ClientOrders({
-      ...{ lines: this.#lines, interest: this.#interest, presence: this.#presence },
+      ...{ lines: this.#lines, interest: this.#interest, members: this.#members },
       slots: () => this.#outgoing.slots(),
       checkHasUsers: (call) => {
         this.#revocations.checkHasUsers(call);
@@ -212,6 +216,7 @@ export class Broker extends EventEmitter<BrokerEvents> {
     this.#requests.workerGone(slot);
     this.#outgoing.detach(slot);
     this.#presence.workerGone(slot);
+    this.#members.workerGone(slot);
     this.mailboxes.workerGone(slot);
   }
 
@@ -272,7 +277,7 @@ export class Broker extends EventEmitter<BrokerEvents> {
   }
 
   /** See ClientOrders.disconnect(). */
-  disconnect(target: DisconnectTarget, reason?: string): number {
+  disconnect(target: DisconnectTarget, reason?: string): Promise<number> {
     return this.#orders.disconnect(target, reason);
   }
 

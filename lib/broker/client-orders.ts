@@ -8,7 +8,7 @@ import { encodeFrame } from '../ipc/frame-codecs.js';
 import type { WorkerLines } from '../ipc/outgoing.js';
 import type { Interest } from './interest.js';
 import { checkLabel } from './label.js';
-import type { Presence } from './presence.js';
+import type { MemberOrders } from './member-orders.js';
 
 /** The connections to close: those of a channel or pattern, of a user, one by its name, or all. */
 export type DisconnectTarget =
@@ -72,7 +72,7 @@ export function checkedList(
 export interface ClientOrdersParts {
   readonly lines: Pick<WorkerLines, 'send'>;
   readonly interest: Interest;
-  readonly presence: Presence;
+  readonly members: Pick<MemberOrders, 'disconnect'>;
   /** All workers. */
   readonly slots: () => readonly number[];
   /** Throws where the server knows no users. */
@@ -92,12 +92,18 @@ export class ClientOrders {
    * @returns Subscribers known of a channel; 1 for a member, or 0 if no open connection has this
    *   name; 0 for a user and for all, because the manager counts neither.
    * @throws MegacometError `ERR_CHANNEL`; `ERR_MESSAGE` for a reason of more than 123 bytes;
-   *   `ERR_OPTION_INVALID`.
+   *   `ERR_OPTION_INVALID`; `ERR_BUSY` if the worker of a member does not answer.
    */
-  disconnect(target: DisconnectTarget, reason = ''): number {
-    checkReason(reason);
+  disconnect(target: DisconnectTarget, reason = ''): Promise<number> {
+    return new Promise((resolve) => {
+      checkReason(reason);
+      resolve(this.#disconnect(target, reason));
+    });
+  }
+
+  #disconnect(target: DisconnectTarget, reason: string): Promise<number> | number {
     if ('channel' in target) return this.#disconnectChannel(target.channel, reason);
-    if ('member' in target) return this.#disconnectMember(target.member, reason);
+    if ('member' in target) return this.#parts.members.disconnect(target.member, reason);
     if ('user' in target) this.#disconnectUser(target.user, reason);
     else this.#send(encodeFrame('Kick', { channel: '', reason }));
     return 0;
@@ -120,14 +126,6 @@ export class ClientOrders {
     const { lines, interest } = this.#parts;
     lines.send(encodeFrame('Kick', { channel, reason }), interest.workersFor(channel));
     return interest.subscribers(channel);
-  }
-
-  #disconnectMember(member: string, reason: string): number {
-    const address = this.#parts.presence.addressOf(member);
-    if (address === null) return 0;
-    const { slot, fd, generation } = address;
-    this.#parts.lines.send(encodeFrame('Disconnect', { fd, generation, reason }), [slot]);
-    return 1;
   }
 
   #disconnectUser(user: string, reason: string): void {

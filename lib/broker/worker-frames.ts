@@ -7,6 +7,7 @@ import type { Interest } from './interest.js';
 import type { JoinLeave } from './join-leave.js';
 import type { LoopIteration } from './loop-iteration.js';
 import type { Mailboxes } from './mailboxes.js';
+import type { MemberOrders } from './member-orders.js';
 import type { MemberEvent, Presence } from './presence.js';
 import type { Recovery } from './recovery.js';
 
@@ -16,6 +17,7 @@ export interface WorkerFramesParts {
   readonly recovery: Recovery;
   readonly clients: ClientPublishing;
   readonly presence: Presence;
+  readonly members: MemberOrders;
   readonly joinLeave: JoinLeave;
   readonly requests: ClientRequests;
   readonly mailboxes: Mailboxes;
@@ -37,8 +39,7 @@ export class WorkerFrames {
 
   /** Frames for other parts of the manager are ignored. */
   onFrame(slot: number, frame: Frame): void {
-    const { iteration, interest, recovery, clients, presence, requests, mailboxes, onOverflow } =
-      this.#parts;
+    const { iteration, interest, recovery, clients, presence, requests, onOverflow } = this.#parts;
     switch (frame.name) {
       case 'Interest':
         this.#onInterest(slot, frame.fields);
@@ -61,12 +62,15 @@ export class WorkerFrames {
       case 'Present':
         if (!presence.onPresent(slot, frame.fields)) onOverflow(slot);
         return;
+      case 'Disconnected':
+        this.#parts.members.onDisconnected(slot, frame.fields);
+        return;
       case 'ClientRequest':
         iteration.scheduleFlush();
         if (!requests.onRequest(slot, frame.fields)) onOverflow(slot);
         return;
       default:
-        mailboxes.onFrame(slot, frame);
+        this.#parts.mailboxes.onFrame(slot, frame);
     }
   }
 

@@ -90,7 +90,7 @@ const READERS: FrameReaders<Frames> = {
   }),
   11: (body) => ({
     name: 'Disconnect',
-    fields: { fd: body.u32(), generation: body.u32(), reason: body.text() },
+    fields: { request: body.u32(), fd: body.u32(), generation: body.u32(), reason: body.text() },
   }),
   13: (body) => ({
     name: 'Rejected',
@@ -243,6 +243,10 @@ const READERS: FrameReaders<Frames> = {
       users: body.texts(),
       infos: body.texts(),
     },
+  }),
+  32: (body) => ({
+    name: 'Disconnected',
+    fields: { request: body.u32(), connections: body.u32() },
   }),
   41: (body) => ({
     name: 'ClientRequest',
@@ -468,6 +472,7 @@ const ENCODERS: { readonly [N in FrameName]: (fields: Frames[N]) => Buffer } = {
       writers.writeDisconnect(
         target,
         0,
+        checkedU32('request', fields.request),
         checkedU32('fd', fields.fd),
         checkedU32('generation', fields.generation),
         checkedText('reason', fields.reason),
@@ -799,6 +804,18 @@ const ENCODERS: { readonly [N in FrameName]: (fields: Frames[N]) => Buffer } = {
         fields.members,
         fields.users,
         fields.infos,
+      ),
+    );
+  },
+  Disconnected: (fields) => {
+    const target = Buffer.allocUnsafe(writers.DISCONNECTED_BYTES);
+    return target.subarray(
+      0,
+      writers.writeDisconnected(
+        target,
+        0,
+        checkedU32('request', fields.request),
+        checkedU32('connections', fields.connections),
       ),
     );
   },

@@ -296,21 +296,23 @@ export function writeQuery(
 
 /** The most bytes that a Disconnect frame with these fields takes. */
 export function disconnectBytesMax(reason: string): number {
-  return 15 + textBytesMax(reason);
+  return 19 + textBytesMax(reason);
 }
 
 /** Writes a Disconnect frame at `at` and returns its end. */
 export function writeDisconnect(
   target: Buffer,
   at: number,
+  request: number,
   fd: number,
   generation: number,
   reason: string,
 ): number {
   target[at + 4] = 11;
-  writeU32(target, at + 5, fd);
-  writeU32(target, at + 9, generation);
-  const end = writeText(target, at + 13, reason);
+  writeU32(target, at + 5, request);
+  writeU32(target, at + 9, fd);
+  writeU32(target, at + 13, generation);
+  const end = writeText(target, at + 17, reason);
   return endFrame(target, at, end);
 }
 
@@ -854,6 +856,20 @@ export function writePresent(
   end = writeTexts(target, end, users);
   end = writeTexts(target, end, infos);
   return endFrame(target, at, end);
+}
+
+export const DISCONNECTED_BYTES = 13;
+/** Writes a Disconnected frame at `at` and returns its end. */
+export function writeDisconnected(
+  target: Buffer,
+  at: number,
+  request: number,
+  connections: number,
+): number {
+  target[at + 4] = 32;
+  writeU32(target, at + 5, request);
+  writeU32(target, at + 9, connections);
+  return endFrame(target, at, at + 13);
 }
 
 /** The most bytes that a ClientRequest frame with these fields takes. */

@@ -273,8 +273,12 @@ export interface Frames {
     readonly channel: string;
     readonly below: number;
   };
-  /** Disconnect one connection if it still has that generation. `reason` as for Kick. */
+  /**
+   * Disconnect one connection if it still has that generation. `reason` as for Kick. The answer
+   * is a Disconnected frame with the same `request`.
+   */
   Disconnect: {
+    readonly request: number;
     readonly fd: number;
     readonly generation: number;
     readonly reason: string;
@@ -518,6 +522,11 @@ export interface Frames {
     readonly members: readonly number[];
     readonly users: readonly string[];
     readonly infos: readonly string[];
+  };
+  /** The answer to a Disconnect: 1 connection was disconnected, or 0 because it had ended. */
+  Disconnected: {
+    readonly request: number;
+    readonly connections: number;
   };
   /**
    * A client requests what only the manager knows. `kind` is a ClientRequestKind, `channel` a

@@ -104,11 +104,14 @@ export abstract class CometCalls extends EventEmitter<ServerEvents> {
    * @returns Subscribers that were known; for a connection 1, or 0 if it has ended; for a user and
    *   for all always 0, because only the workers count them.
    * @throws MegacometError `ERR_CHANNEL`, `ERR_MESSAGE`, `ERR_OPTION_INVALID`,
-   *   `ERR_OPTION_UNKNOWN`, `ERR_NOT_RUNNING`.
+   *   `ERR_OPTION_UNKNOWN`, `ERR_NOT_RUNNING`; `ERR_BUSY` if the worker of a connection does not
+   *   answer.
    */
-  disconnect(target: string | DisconnectTarget, reason?: string): number {
-    const checked = readDisconnectTarget(target);
-    return this.#parts.broker().disconnect(checked, reason);
+  disconnect(target: string | DisconnectTarget, reason?: string): Promise<number> {
+    return new Promise((resolve) => {
+      const checked = readDisconnectTarget(target);
+      resolve(this.#parts.broker().disconnect(checked, reason));
+    });
   }
 
   /**

@@ -36,6 +36,11 @@ void KnownTokens::grow() {
   }
 }
 
+void KnownTokens::clear() {
+  if (!entries_.empty()) cleared_.push_back(std::exchange(entries_, {}));
+  size_ = 0;
+}
+
 uint32_t KnownTokens::add(const KnownToken& token) {
   if (size_ * 2 >= entries_.size() && entries_.size() < bounds::kKnownTokensMax) grow();
   KnownToken* first = entries_.data() + first_of(token.digest);

@@ -67,21 +67,36 @@ void Access::on_keys_checked(const frame::KeysChecked& order) {
   verifier_.on_keys_checked(order, sys::monotonic_ns());
 }
 
-void Access::revoke(const frame::Revoke& order) {
-  if (!is_on_) return;
+std::map<std::string, std::vector<ConnectionName>> Access::revoke(const frame::Revoke& order) {
+  std::map<std::string, std::vector<ConnectionName>> lost;
+  if (!is_on_) return lost;
   const RevokedTokens tokens{order.user, Principals::hash_of_id(order.id), order.before_s};
   verifier_.revoke(order, tokens, sys::wall_s());
-  principals_.visit_revoked(tokens, [this](int fd) {
-    parts_.connections->disconnect(
-        parts_.records->at(fd), CloseCause::kExpired, describe(TokenFault::kRevoked));
+  std::vector<ConnectionName> names;
+  principals_.visit_revoked(tokens,
+                            [&](int fd) { names.push_back(name_of(*parts_.records->at(fd))); });
+  disconnect(std::move(names), CloseCause::kExpired, describe(TokenFault::kRevoked));
+  // A token of the user ends its connections, so only an id can be that of such a token.
+  if (tokens.id_hash == 0) return lost;
+  channel_tokens_.visit([&](int fd, const ChannelToken& token) {
+    if (token.id_hash != tokens.id_hash || token.issued_at_s > tokens.before_s) return;
+    Connection* connection = parts_.records->at(fd);
+    if (allows(connection, Action::kSubscribe, token.channel)) return;
+    lost[token.channel].push_back(name_of(*connection));
   });
+  return lost;
 }
 
 void Access::disconnect_user(const frame::DisconnectUser& order) {
-  if (!is_on_) return;
-  principals_.visit_user(order.user, [&](int fd) {
-    parts_.connections->disconnect(parts_.records->at(fd), CloseCause::kKicked, order.reason);
-  });
+  std::vector<ConnectionName> names;
+  visit_user(order.user, [&](int fd) { names.push_back(name_of(*parts_.records->at(fd))); });
+  disconnect(std::move(names), CloseCause::kKicked, order.reason);
+}
+
+void Access::disconnect(std::vector<ConnectionName> names, CloseCause cause, std::string reason) {
+  parts_.crowd->add(std::move(names),
+                    [owner = parts_.connections, cause, reason = std::move(reason)](
+                        Connection* connection) { owner->disconnect(connection, cause, reason); });
 }
 
 TokenFault Access::count(TokenFault fault) {
@@ -216,6 +231,9 @@ TokenFault Access::admit(Connection* connection,
   const bool is_other = !claims.user.empty() && claims.user != user(connection);
   if (fault == TokenFault::kNone && is_other) fault = TokenFault::kUser;
   if (count(fault) != TokenFault::kNone) return fault;
+  const auto issued_at_s = static_cast<uint32_t>(std::min(claims.issued_at_s, kTimeMax));
+  channel_tokens_.note(connection->fd(),
+                       {claims.channel, Principals::hash_of_id(claims.id), issued_at_s});
   channels->push_back(std::move(claims.channel));
   return TokenFault::kNone;
 }
@@ -252,6 +270,7 @@ void Access::forget(Connection* connection) {
   // The user of the certificate may have too many connections meanwhile.
   if (!change_user(fd, certificates_.user(fd))) static_cast<void>(change_user(fd, {}));
   principals_.forget(fd);
+  forget_channels(*connection);
   certificates_.restore(fd);
 }
 
@@ -260,6 +279,7 @@ void Access::leave(Connection* connection) {
   static_cast<void>(change_user(connection->fd(), {}));
   principals_.forget(connection->fd());
   certificates_.forget(connection->fd());
+  forget_channels(*connection);
 }
 
 std::string_view Access::user(Connection* connection) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -14,6 +15,8 @@
 #include "base/random.h"
 #include "connection/client_limits.h"
 #include "connection/services.h"
+#include "hub/channel_tokens.h"
+#include "hub/crowd_orders.h"
 #include "hub/permissions.h"
 #include "hub/token_expiry.h"
 #include "hub/token_verifier.h"
@@ -37,6 +40,7 @@ class Access final : public AccessService {
     Counters* counters;
     Random* random;
     ClientLimits* limits;
+    CrowdOrders* crowd;
   };
   explicit Access(const Parts& parts);
   Access(const Access&) = delete;
@@ -55,8 +59,16 @@ class Access final : public AccessService {
   /// The manager has fetched the keys of --token-jwks-url because of an unknown one.
   void on_keys_checked(const frame::KeysChecked& order);
 
-  /// Ends the connections of revoked tokens, and rejects those tokens from now on.
-  void revoke(const frame::Revoke& order);
+  /// Ends the connections of revoked tokens, and rejects those tokens from now on. Returns, by
+  /// channel, the connections whose revoked token was for that channel alone, and which may not
+  /// subscribe to it otherwise.
+  [[nodiscard]] std::map<std::string, std::vector<ConnectionName>> revoke(
+      const frame::Revoke& order);
+  /// The connection left a channel, or all of them: their tokens do not matter any more.
+  void forget_channel(const Connection& connection, std::string_view channel) {
+    channel_tokens_.forget(connection.fd(), channel);
+  }
+  void forget_channels(const Connection& connection) { channel_tokens_.forget(connection.fd()); }
   /// An application names users too.
   void set_hook();
 
@@ -139,6 +151,7 @@ class Access final : public AccessService {
                const KnownToken& token,
                uint64_t now_s,
                std::vector<std::string>* lost);
+  void disconnect(std::vector<ConnectionName> names, CloseCause cause, std::string reason);
   [[nodiscard]] bool change_user(int fd, std::string_view user);
 
   Parts parts_;
@@ -147,6 +160,7 @@ class Access final : public AccessService {
   TokenVerifier verifier_;
   TokenExpiry expiry_;
   Permissions permissions_;
+  ChannelTokens channel_tokens_;
   std::string cookie_name_;
   bool has_signed_mailboxes_ = false;
   bool has_certificates_ = false;

@@ -48,7 +48,8 @@ Hub::Hub(Transport* transport, Control* control, Counters* counters, ClientLimit
                  this,
                  &transport->services(),
                  transport->protocols()}),
-      kicks_(&transport->connections(), &channels_, transport),
+      crowd_(&transport->connections()),
+      kicks_({&transport->connections(), &channels_, transport, &crowd_}),
       access_({&channels_,
                &namespaces_,
                &rules_,
@@ -57,7 +58,8 @@ Hub::Hub(Transport* transport, Control* control, Counters* counters, ClientLimit
                &transport->connections(),
                counters,
                &random_,
-               limits}),
+               limits,
+               &crowd_}),
       requests_({&transport->connections(),
                  control,
                  counters,
@@ -68,7 +70,8 @@ Hub::Hub(Transport* transport, Control* control, Counters* counters, ClientLimit
                       &access_,
                       transport,
                       &transport->services(),
-                      transport->protocols()}),
+                      transport->protocols(),
+                      &crowd_}),
       hooks_({&transport->connections(),
               control,
               counters,
@@ -148,15 +151,23 @@ void Hub::on_hooks(frame::Hooks rules) {
   access_.set_hook();
 }
 
+void Hub::on_revoke(const frame::Revoke& order) {
+  for (auto& [channel, names] : access_.revoke(order)) {
+    user_channels_.revoke(channel, std::move(names));
+  }
+}
+
 void Hub::on_kick(const frame::Kick& order) {
   kicks_.kick(order.channel, order.reason);
 }
 
 void Hub::on_disconnect(const frame::Disconnect& order) {
-  kicks_.kick({order.fd, order.generation}, order.reason);
+  const bool is_ended = kicks_.kick({order.fd, order.generation}, order.reason);
+  control_->send(frame::Disconnected{order.request, is_ended ? 1U : 0U});
 }
 
 void Hub::unsubscribe(Connection* connection) {
+  access_.forget_channels(*connection);
   subscriptions_.leave_all(connection);
   recovery_.cancel(connection);
 }

@@ -17,6 +17,7 @@
 #include "hub/access.h"
 #include "hub/client_publishing.h"
 #include "hub/client_requests.h"
+#include "hub/crowd_orders.h"
 #include "hub/delivery.h"
 #include "hub/hook_requests.h"
 #include "hub/kicks.h"
@@ -74,7 +75,7 @@ class Hub final : SubscriptionService, ConnectionObserver, ReplayRequester {
   void on_keys_checked(const frame::KeysChecked& order) { access_.on_keys_checked(order); }
   void on_hooks(frame::Hooks rules);
   void on_hook_answer(frame::HookAnswer answer) { hooks_.on_answer(std::move(answer)); }
-  void on_revoke(const frame::Revoke& order) { access_.revoke(order); }
+  void on_revoke(const frame::Revoke& order);
   void on_disconnect_user(const frame::DisconnectUser& order) { access_.disconnect_user(order); }
   void on_kick(const frame::Kick& order);
   void on_disconnect(const frame::Disconnect& order);
@@ -86,14 +87,21 @@ class Hub final : SubscriptionService, ConnectionObserver, ReplayRequester {
   Presence& presence() { return presence_; }
 
   /// Once a loop iteration, before its events.
-  void begin_iteration() { fanout_.begin_iteration(); }
+  void begin_iteration() {
+    fanout_.begin_iteration();
+    crowd_.begin_iteration();
+  }
+  /// Once a loop iteration: a slice of the orders about many connections.
+  void run_orders() { crowd_.run(); }
+  /// Whether such an order has not ended.
+  [[nodiscard]] bool has_orders() const { return crowd_.is_pending(); }
   /// Once a loop iteration: a slice of the fan-out, which ends at `end_ns`. True if more is due at
   /// once.
   [[nodiscard]] bool pump(uint64_t end_ns) { return fanout_.pump(end_ns); }
   /// Whether the fan-out has unfinished messages, due or not.
   [[nodiscard]] bool is_pumping() const { return fanout_.unfinished() > 0; }
   /// Whether the worker should stop reading the manager's frames for now.
-  [[nodiscard]] bool is_full() const { return fanout_.is_full(); }
+  [[nodiscard]] bool is_full() const { return fanout_.is_full() || has_orders(); }
   /// Once a second: forgets channels whose retention ended.
   void tick(uint16_t now);
 
@@ -105,6 +113,7 @@ class Hub final : SubscriptionService, ConnectionObserver, ReplayRequester {
   }
   void unsubscribe(Connection* connection) override;
   bool unsubscribe(Connection* connection, std::string_view channel) override {
+    access_.forget_channel(*connection, channel);
     return subscriptions_.leave(connection, channel);
   }
   [[nodiscard]] std::string_view channel_name(uint32_t channel) const override {
@@ -135,6 +144,7 @@ class Hub final : SubscriptionService, ConnectionObserver, ReplayRequester {
   Mailboxes mailboxes_;
   Subscriptions subscriptions_;
   Recovery recovery_;
+  CrowdOrders crowd_;
   Kicks kicks_;
   Access access_;
   ClientRequests requests_;

@@ -1,34 +1,40 @@
 // Disconnecting one, several or all. See kicks.h.
 #include "hub/kicks.h"
 
-#include <vector>
-
 namespace megacomet {
 
-void Kicks::kick(std::string_view channel, std::string_view reason) {
-  if (channel.empty()) return kick_all(reason);
-  const uint32_t index = channels_->find(channel);
-  if (index == Channels::kNone) return;
-  // Copied: each disconnect changes the list.
+void Kicks::kick(std::string_view channel, const std::string& reason) {
+  parts_.crowd->add(channel.empty() ? all() : subscribers(channel),
+                    [owner = parts_.owner, reason](Connection* connection) {
+                      owner->disconnect(connection, CloseCause::kKicked, reason);
+                    });
+}
+
+bool Kicks::kick(const ConnectionName& name, std::string_view reason) {
+  Connection* connection = find_connection(parts_.connections, name);
+  if (connection == nullptr || connection->is_closing) return false;
+  parts_.owner->disconnect(connection, CloseCause::kKicked, reason);
+  return true;
+}
+
+std::vector<ConnectionName> Kicks::subscribers(std::string_view channel) const {
   std::vector<ConnectionName> names;
-  for (const uint32_t fd : channels_->at(index).subscribers) {
-    names.push_back(name_of(*connections_->at(static_cast<int>(fd))));
+  const uint32_t index = parts_.channels->find(channel);
+  if (index == Channels::kNone) return names;
+  for (const uint32_t fd : parts_.channels->at(index).subscribers) {
+    names.push_back(name_of(*parts_.connections->at(static_cast<int>(fd))));
   }
-  for (const ConnectionName& name : names) kick(name, reason);
+  return names;
 }
 
-void Kicks::kick(const ConnectionName& name, std::string_view reason) {
-  Connection* connection = find_connection(connections_, name);
-  if (connection != nullptr) owner_->disconnect(connection, CloseCause::kKicked, reason);
-}
-
-void Kicks::kick_all(std::string_view reason) {
-  connections_->visit(0, connections_->capacity(), [&](Connection& connection) {
-    if (connection.state != ConnectionState::kFree) {
-      owner_->disconnect(&connection, CloseCause::kKicked, reason);
-    }
+std::vector<ConnectionName> Kicks::all() const {
+  std::vector<ConnectionName> names;
+  names.reserve(parts_.connections->size());
+  parts_.connections->visit(0, parts_.connections->capacity(), [&](const Connection& connection) {
+    if (connection.state != ConnectionState::kFree) names.push_back(name_of(connection));
     return true;
   });
+  return names;
 }
 
 }  // namespace megacomet

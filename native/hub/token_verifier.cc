@@ -44,7 +44,7 @@ bool TokenVerifier::configure(const frame::Access& settings) {
   const size_t count = settings.keys.size();
   if (settings.algorithms.size() != count || settings.key_ids.size() != count) return false;
   // Tokens that were verified with an old key are verified again.
-  known_.clear([this](uint32_t identity) { release(identity); });
+  known_.clear();
   return set_url_keys(settings) && set_token_keys(settings);
 }
 
@@ -92,6 +92,11 @@ void TokenVerifier::revoke(const frame::Revoke& order,
         return principals_->is_revoked(tokens, one.identity, one.id_hash, one.issued_at_s);
       },
       [this](uint32_t identity) { release(identity); });
+}
+
+void TokenVerifier::trim(uint64_t now_s) {
+  revocations_.trim(now_s);
+  known_.release_cleared([this](uint32_t identity) { release(identity); });
 }
 
 TokenFault TokenVerifier::verify(std::string_view token, uint64_t now_s, Claims* out) {

@@ -39,8 +39,9 @@ class TokenVerifier final {
   }
   /// Rejects the revoked tokens from now on.
   void revoke(const frame::Revoke& order, const RevokedTokens& tokens, uint64_t now_s);
-  /// Forgets revocations that no valid token can meet any more.
-  void trim(uint64_t now_s) { revocations_.trim(now_s); }
+  /// Once a second: forgets revocations that no valid token can meet any more, and releases the
+  /// tokens of old keys.
+  void trim(uint64_t now_s);
 
   /// Whether a credential with these claims is revoked.
   [[nodiscard]] bool is_revoked(const Claims& claims) const { return revocations_.has(claims); }

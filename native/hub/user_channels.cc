@@ -2,30 +2,39 @@
 #include "hub/user_channels.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "connection/session.h"
 
 namespace megacomet {
 
 void UserChannels::change(const frame::UserChannels& order) {
-  // Copied: each change may close connections.
   std::vector<ConnectionName> names;
   parts_.access->visit_user(order.user,
                             [&](int fd) { names.push_back(name_of(*parts_.connections->at(fd))); });
-  for (const ConnectionName& name : names) {
-    Connection* connection = find_connection(parts_.connections, name);
-    if (connection != nullptr && !connection->is_closing) change(connection, order);
-  }
+  parts_.crowd->add(std::move(names), [this, order](Connection* connection) {
+    change(connection, order, {CloseCause::kKicked, ""});
+  });
 }
 
-void UserChannels::change(Connection* connection, const frame::UserChannels& order) {
+void UserChannels::revoke(const std::string& channel, std::vector<ConnectionName> names) {
+  const Ending ending{CloseCause::kExpired, describe(TokenFault::kRevoked)};
+  const frame::UserChannels order{"", {channel}, 0};
+  parts_.crowd->add(std::move(names), [this, order, ending](Connection* connection) {
+    change(connection, order, ending);
+  });
+}
+
+void UserChannels::change(Connection* connection,
+                          const frame::UserChannels& order,
+                          const Ending& ending) {
   const Protocol& protocol = *parts_.protocols[connection->protocol];
   if (protocol.on_channels != nullptr) {
     return protocol.on_channels(*parts_.services, connection, {order.channels, order.on != 0});
   }
   // Its channels are those of its request, so it can only end.
   if (order.on != 0 || !has_one_of(*connection, order.channels)) return;
-  parts_.owner->disconnect(connection, CloseCause::kKicked, {});
+  parts_.owner->disconnect(connection, ending.cause, ending.reason);
 }
 
 bool UserChannels::has_one_of(const Connection& connection,

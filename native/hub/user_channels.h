@@ -8,6 +8,7 @@
 #include "connection/connection_owner.h"
 #include "connection/protocol.h"
 #include "hub/access.h"
+#include "hub/crowd_orders.h"
 #include "pubsub/channels.h"
 
 namespace megacomet {
@@ -21,16 +22,27 @@ class UserChannels {
     ConnectionOwner* owner;
     Services* services;
     const Protocol* const* protocols;
+    CrowdOrders* crowd;
   };
 
   explicit UserChannels(const Parts& parts) : parts_(parts) {}
   UserChannels(const UserChannels&) = delete;
   UserChannels& operator=(const UserChannels&) = delete;
 
+  /// Takes an order about a user.
   void change(const frame::UserChannels& order);
 
+  /// Connections lose a channel, because their token for it is revoked.
+  void revoke(const std::string& channel, std::vector<ConnectionName> names);
+
  private:
-  void change(Connection* connection, const frame::UserChannels& order);
+  /// The end of a connection with fixed channels.
+  struct Ending {
+    CloseCause cause;
+    const char* reason;
+  };
+
+  void change(Connection* connection, const frame::UserChannels& order, const Ending& ending);
   [[nodiscard]] bool has_one_of(const Connection& connection,
                                 const std::vector<std::string>& names) const;
 

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <utility>
 
 #include "base/bounds.h"
 #include "base/erase.h"
@@ -32,12 +33,15 @@ bool Control::start() {
   return true;
 }
 
-void Control::set_reading(bool on) {
-  if (on) {
+bool Control::set_reading(bool on) {
+  const bool was_on = std::exchange(is_reading_, on);
+  const bool has_handled = on && !was_on && handle_frames();
+  if (is_reading_) {
     ev_io_start(loop_, &reader_);
   } else {
     ev_io_stop(loop_, &reader_);
   }
+  return has_handled;
 }
 
 bool Control::log(LogLevel level, const char* message, int error, uint32_t suppressed) {
@@ -91,10 +95,20 @@ void Control::read() {
   }
   frames_.feed(buffer.data(), result.bytes);
   erase_bytes(buffer.data(), result.bytes);
+  handle_frames();
+}
+
+/// Whether there was one. The handler may stop reading.
+bool Control::handle_frames() {
+  bool has_handled = false;
   FrameView view{};
-  while (frames_.next(&view)) handler_->on_frame(view);
+  while (is_reading_ && frames_.next(&view)) {
+    has_handled = true;
+    handler_->on_frame(view);
+  }
   frames_.erase_consumed();
   if (frames_.is_broken()) handler_->on_control_end();
+  return has_handled;
 }
 
 }  // namespace megacomet

@@ -46,8 +46,9 @@ class Control {
   /// Whether to drop optional frames because the manager does not read.
   [[nodiscard]] bool is_full() const { return outgoing_.size() > bounds::kControlQueueBytesMax; }
 
-  /// Stops or resumes reading. Unread commands stay in the stream.
-  void set_reading(bool on);
+  /// Stops or resumes reading. Unread commands stay in the stream, and those of the last read here.
+  /// Returns whether it handled such commands.
+  bool set_reading(bool on);
 
   /// Writes the queued frames. Called once per loop iteration, before the loop blocks.
   void flush();
@@ -56,12 +57,14 @@ class Control {
   static void on_readable(struct ev_loop* loop, ev_io* watcher, int revents);
   static void on_writable(struct ev_loop* loop, ev_io* watcher, int revents);
   void read();
+  bool handle_frames();
 
   struct ev_loop* loop_;
   ControlHandler* handler_;
   ev_io reader_;
   ev_io writer_;
   FrameReader frames_;
+  bool is_reading_ = true;
   std::vector<uint8_t> outgoing_;
 };
 

@@ -337,8 +337,10 @@ constexpr uint8_t kTls = 2;
   F(text, channel)  \
   F(u32, below)
 
-/// Disconnect one connection if it still has that generation. `reason` as for Kick.
+/// Disconnect one connection if it still has that generation. `reason` as for Kick. The answer is a
+/// Disconnected frame with the same `request`.
 #define MC_DISCONNECT(F) \
+  F(u32, request)        \
   F(u32, fd)             \
   F(u32, generation)     \
   F(text, reason)
@@ -420,6 +422,11 @@ constexpr uint8_t kTls = 2;
   F(numbers, members) \
   F(texts, users)     \
   F(texts, infos)
+
+/// The answer to a Disconnect: 1 connection was disconnected, or 0 because it had ended.
+#define MC_DISCONNECTED(F) \
+  F(u32, request)          \
+  F(u32, connections)
 
 /// A client requests what only the manager knows. `kind` is a ClientRequestKind, `channel` a name
 /// or pattern. A history begins after `number` of `epoch` (`has_since` 1) or with the oldest
@@ -529,6 +536,7 @@ constexpr uint8_t kTls = 2;
   X(kMessage, 22, Message, MC_MESSAGE)                          \
   X(kPresence, 23, Presence, MC_PRESENCE)                       \
   X(kPresent, 24, Present, MC_PRESENT)                          \
+  X(kDisconnected, 32, Disconnected, MC_DISCONNECTED)           \
   X(kClientRequest, 41, ClientRequest, MC_CLIENT_REQUEST)       \
   X(kInterestEnd, 25, InterestEnd, MC_INTEREST_END)             \
   X(kMailboxPoll, 26, MailboxPoll, MC_MAILBOX_POLL)             \

@@ -208,9 +208,11 @@ void Worker::on_prepare(struct ev_loop*, ev_prepare* watcher, int) {
 
 void Worker::end_iteration() {
   if (hub_.is_on()) {
-    waker_.wake_after(slices_.run());
-    // Later frames stay in the stream until fan-out has room for them.
-    control_.set_reading(!hub_.is_full());
+    hub_.run_orders();
+    const double wait_s = slices_.run();
+    // Later frames wait until fan-out has room for them, and until the orders before them end.
+    const bool has_more = control_.set_reading(!hub_.is_full()) || hub_.has_orders();
+    waker_.wake_after(has_more ? 0. : wait_s);
   }
   // The heartbeat is written here and not by the timer alone: an iteration of 18,000 callbacks
   // takes 70 ms, and a loop that iterates is alive whether or not its timer was due.
@@ -250,6 +252,7 @@ void Worker::on_interest(struct ev_loop*, ev_timer* timer, int) {
 
 void Worker::on_frame(const FrameView& view) {
   if (!kCommands.dispatch(*this, view)) fail("invalid or unexpected frame from the manager");
+  if (hub_.has_orders()) control_.set_reading(false);
 }
 
 bool Worker::set_comet(frame::Comet rules) {

@@ -302,7 +302,7 @@ t.test(
     await world.server.publish('a', 'before');
     await until('the first message', async () => (await texts()).length === 1);
 
-    world.server.disconnect('a');
+    await world.server.disconnect('a');
     await world.server.publish('a', 'meanwhile 1');
     await world.server.publish('a', 'meanwhile 2');
     await until('the missed messages', async () => (await texts()).length === 3);
@@ -310,7 +310,7 @@ t.test(
     t.equal(await opens(), 2, 'over a second connection');
 
     // It sends its last event ID even though this connection has brought no message.
-    world.server.disconnect('a');
+    await world.server.disconnect('a');
     await until('the third connection', async () => (await opens()) === 3);
     await until('the browser to subscribe', subscribed);
     await world.server.publish('a', 'after');
@@ -318,7 +318,7 @@ t.test(
     t.equal((await texts()).at(-1), 'after', 'no message arrives twice');
 
     // More than the history keeps, and more than a worker caches for polls.
-    world.server.disconnect('a');
+    await world.server.disconnect('a');
     for (let n = 1; n <= 30; n++) await world.server.publish('a', `many ${n}`);
     await until('the gap notice', async () => (await texts()).length > 4);
     const [word] = (await texts()).slice(4);

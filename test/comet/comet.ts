@@ -269,7 +269,7 @@ t.test('an operator closes the subscribers of one channel', async (t) => {
   await openAll([gone, stays]);
   const code = new Promise<number>((resolve) => gone.socket?.on('close', resolve));
   await until('the count', () => world.server.channels().channels.length === 2);
-  t.equal(world.server.disconnect('a'), 1);
+  t.equal(await world.server.disconnect('a'), 1);
   t.equal(await code, 1008);
   t.ok(stays.isOpen);
 });

@@ -361,7 +361,7 @@ t.test('HEAD gets the head of GET and no body', async (t) => {
     const [, channel = ''] = /\?channel=([es])$/.exec(path) ?? [];
     if (channel !== '') {
       await subscribed(world, channel);
-      world.server.disconnect(channel);
+      await world.server.disconnect(channel);
     }
     const head = await talk(world, request(['Connection: close'], '', `HEAD ${path}`));
     t.equal(headOf(head), headOf(await get), path);
@@ -489,7 +489,7 @@ t.test('bytes behind a stream request are not read', async (t) => {
     await subscribed(world, path);
     await world.server.publish(path, 'x');
     await sleep(100);
-    world.server.disconnect(path);
+    await world.server.disconnect(path);
     const found = await talked;
     t.strictSame([found.codes, found.isEnded], [[200], true], path);
     t.match(found.text, /\r\nConnection: close\r\n/);

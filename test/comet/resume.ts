@@ -126,7 +126,7 @@ async function inPage(page: ScriptedPage, expression: string): Promise<Client> {
 
 /** Closes the connections of a channel, and publishes while its clients are away. */
 async function publishWhileAway(world: World, channel: string, texts: string[]): Promise<void> {
-  world.server.disconnect(channel);
+  await world.server.disconnect(channel);
   // The worker gets these after the command, and before any client reconnects.
   for (const text of texts) await world.server.publish(channel, text);
 }

@@ -102,6 +102,72 @@ t.test('one token is revoked by its id, and others of its user stay', async (t) 
   await until('its ends', () => first.every(({ isEnded }) => isEnded));
 });
 
+t.test(
+  'a revoked token for one channel ends its subscriptions on every transport and worker',
+  async (t) => {
+    const world = await start(t);
+    const { secret, port, server } = world;
+    const ada = secret.token({ sub: 'ada', grants: { subscribe: ['b'] } });
+    const bob = secret.token({ sub: 'bob', grants: READ });
+    const first = secret.token({ channel: 'a', jti: 'first' });
+    const second = secret.token({ channel: 'a', jti: 'second' });
+    const subscribe = (token: string, ticket: string): Subscriber[] =>
+      subscribeAll(t, port, `${token}&channel_token=${ticket}`);
+    const ending = Array.from({ length: 4 }, () => subscribe(ada, first)).flat();
+    const others = [...subscribe(ada, second), ...subscribe(bob, first)];
+    await until('all subscriptions', () => subscriptions(world) === 24);
+    server.revoke({ id: 'first' });
+    // Published after the revocation, so its subscribers have left.
+    await server.publish('a', 'published later');
+    await until('the message', () => others.every(({ text }) => text.includes('published later')));
+    await until('the ends', () => subscriptions(world) === others.length - 2);
+    for (const [index, { text, isClosed }] of ending.entries()) {
+      t.notMatch(text, 'published later');
+      if (PATHS[index % PATHS.length] !== '/ws') continue;
+      t.match(text, '{"type":"unsubscribed","channels":["a"]}');
+      t.notOk(isClosed, 'a WebSocket stays');
+    }
+    await until('the ends', () => ending.every(({ isEnded }, at) => isEnded || at % 4 === 3));
+    const again = new Subscriber(t, port, '/events', `${ada}&channel_token=${first}`);
+    await until('the answer', () => again.status !== '');
+    t.match(again.text, /^HTTP\/1\.1 401 [^]*token: revoked/);
+  },
+);
+
+t.test('the last token of a WebSocket for a channel counts, and none after it left', async (t) => {
+  const world = await start(t, { workers: 1 });
+  const { secret, server } = world;
+  const client = new CommandClient(world.port, `/ws?token=${secret.token({ sub: 'ada' })}`);
+  await client.open();
+  const say = async (command: object): Promise<void> => {
+    const before = client.told.length;
+    client.say(JSON.stringify(command));
+    await until('the answer', () => client.told.length > before);
+  };
+  const ticket = (channel: string, jti?: string): string => secret.token({ channel, jti });
+  const subscribe = (channel: string, jti?: string): Promise<void> =>
+    say({ type: 'subscribe', channel, token: ticket(channel, jti) });
+  await subscribe('a', 'old');
+  await subscribe('a', 'new');
+  await subscribe('b', 'left');
+  await say({ type: 'unsubscribe', channel: 'b' });
+  await subscribe('b');
+  await subscribe('c', 'dated');
+  const told = client.told.length;
+  for (const id of ['old', 'left', 'unknown']) server.revoke({ id });
+  server.revoke({ id: 'dated', beforeSeconds: nowS() - 100 });
+  for (const channel of ['a', 'b', 'c']) await server.publish(channel, 'x');
+  await until('the messages', () => client.messages.length === 3);
+  t.equal(client.told.length, told, 'no subscription has ended');
+  server.revoke({ id: 'new' });
+  await until('the end', () => client.told.length > told);
+  t.strictSame(JSON.parse(client.told.at(-1) ?? ''), { type: 'unsubscribed', channels: ['a'] });
+  client.say(JSON.stringify({ type: 'subscribe', channel: 'a', token: ticket('a', 'new') }));
+  await until('the error', () => client.told.length > told + 1);
+  t.match(client.told.at(-1), /token: revoked/);
+  client.close();
+});
+
 t.test('a time revokes older tokens only, and tokens without iat', async (t) => {
   const world = await start(t);
   const claims = { sub: 'ada', grants: READ };
@@ -117,14 +183,15 @@ t.test('a time revokes older tokens only, and tokens without iat', async (t) => 
 
 t.test('a server without keys knows no users', async (t) => {
   const { server } = await startComet(t, { workers: 1 });
-  const message = /the server reads no tokens or certificates and has no hook, so its clients have no user$/;
+  const message =
+    /the server reads no tokens or certificates and has no hook, so its clients have no user$/;
   t.throws(
     () => {
       server.revoke({ user: 'ada' });
     },
     { code: 'ERR_OPTION_INVALID', message },
   );
-  t.throws(() => server.disconnect({ user: 'ada' }), { code: 'ERR_OPTION_INVALID', message });
+  await t.rejects(server.disconnect({ user: 'ada' }), { code: 'ERR_OPTION_INVALID', message });
 });
 
 t.test('a disconnected user may return', async (t) => {
@@ -133,7 +200,7 @@ t.test('a disconnected user may return', async (t) => {
   const adas = subscribeAll(t, world.port, ada);
   const bobs = subscribeAll(t, world.port, world.secret.token({ sub: 'bob', grants: READ }));
   await until('all subscriptions', () => subscriptions(world) === 8);
-  world.server.disconnect({ user: 'ada' }, 'maintenance');
+  await world.server.disconnect({ user: 'ada' }, 'maintenance');
   await until('the other user', () => subscriptions(world) === 4);
   t.ok(bobs.every(({ isClosed }) => !isClosed));
   await until('the reason', () => adas[3]?.text.includes('maintenance') === true);

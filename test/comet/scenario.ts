@@ -114,7 +114,7 @@ async function kick(t: Test, world: World): Promise<void> {
       .channels({ prefix: 'kicked' })
       .channels.some(({ subscribers }) => subscribers === 2),
   );
-  t.equal(world.server.disconnect('kicked', 'enough'), 2);
+  t.equal(await world.server.disconnect('kicked', 'enough'), 2);
   await until('both to be closed', () => !events.isOpen && socket.closeCode !== 0);
   t.equal(socket.closeCode, 1008);
 }

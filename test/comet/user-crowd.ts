@@ -70,7 +70,7 @@ t.test('a user with 10,000 connections', { skip }, async (t) => {
   t.equal(totalOf(world, 'limitedUsersTotal'), 1);
   t.equal((await server.publish('a', 'x')).delivered, CONNECTIONS + 1);
 
-  server.disconnect({ user: 'ada' });
+  await server.disconnect({ user: 'ada' });
   await until('their ends', () => ended === CONNECTIONS);
   await until('the counts', async () => (await server.presence('a')).subscribers === 1);
   t.equal(openIn(world), 1, 'another user stays');

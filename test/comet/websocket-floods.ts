@@ -238,7 +238,7 @@ t.test('a client that ends without Close, or does not answer Close, is removed',
   const silent = await opened(10);
   for (const socket of silent) socket.pause();
   await until('all to be known', () => world.server.channels().channels[0]?.subscribers === 10);
-  world.server.disconnect('a');
+  await world.server.disconnect('a');
   await until('clients that never answer Close to be closed', none);
   t.equal(total(world, 'closedKickedTotal'), 10);
 });

@@ -186,9 +186,9 @@ export class MoodyTarget implements PublishTarget {
   channels(): { channels: []; next: null } {
     return { channels: [], next: null };
   }
-  disconnect(target: DisconnectTarget): number {
+  disconnect(target: DisconnectTarget): Promise<number> {
     this.published.push(`disconnect ${JSON.stringify(target)}`);
-    return 0;
+    return Promise.resolve(0);
   }
   revoke(): void {
     this.published.push('revoked');

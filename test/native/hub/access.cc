@@ -186,14 +186,14 @@ TEST("a revocation ends the connections of its tokens, and rejects these tokens"
   EXPECT(world.access.identify(one, text, &world.channels) == TokenFault::kNone);
   world.open(6, R"("sub":"ada","jti":"y")");
   const auto now_s = static_cast<uint32_t>(sys::wall_s());
-  world.access.revoke({"", "x", now_s, now_s + 1000});
+  EXPECT(world.access.revoke({"", "x", now_s, now_s + 1000}).empty());
   EXPECT(world.is_closed(5, CloseCause::kExpired));
   EXPECT_EQUAL(world.parts.owner.closed.size(), 1U);
   EXPECT(world.parts.owner.last_reason == "token: revoked");
   Connection* next = world.parts.open(7);
   EXPECT(world.access.identify(next, text, &world.channels) == TokenFault::kRevoked);
   EXPECT_EQUAL(world.parts.count(Counter::kTokensRejectedRevokedTotal), 1U);
-  world.access.revoke({"ada", "", now_s, now_s + 1000});
+  EXPECT(world.access.revoke({"ada", "", now_s, now_s + 1000}).empty());
   EXPECT(world.is_closed(6, CloseCause::kExpired));
 }
 
@@ -258,9 +258,35 @@ TEST("a server without rules of access gives no identity and ends no connection"
   EXPECT_EQUAL(parts.access.identity(*one), 0U);
   EXPECT_EQUAL(parts.access.token(*one), 0U);
   EXPECT(parts.access.user(one).empty());
-  parts.access.revoke({"ada", "", 1, 2});
+  EXPECT(parts.access.revoke({"ada", "", 1, 2}).empty());
   parts.access.disconnect_user({"ada", ""});
   parts.access.tick();
   parts.access.forget(one);
   EXPECT(parts.owner.closed.empty());
+}
+
+TEST("the revoked id of a token for one channel takes that channel from those that need it") {
+  World world;
+  const std::string first = token_of(R"("channel":"a","jti":"x","iat":1000)");
+  const std::string second = token_of(R"("channel":"a","jti":"y")");
+  Connection* one = world.open(5, R"("sub":"ada")");
+  Connection* two = world.open(6, R"("sub":"ada")");
+  Connection* granted = world.open(7, R"("sub":"ada","grants":{"subscribe":["a"]})");
+  Connection* left = world.open(8, R"("sub":"bob")");
+  for (Connection* connection : {one, two, granted, left}) {
+    EXPECT(world.access.admit(connection, first, &world.channels) == TokenFault::kNone);
+  }
+  EXPECT(world.access.admit(two, second, &world.channels) == TokenFault::kNone);
+  world.access.forget_channel(*left, "a");
+  EXPECT(world.access.revoke({"", "x", 999, 2000000000}).empty());
+  EXPECT(world.access.revoke({"", "z", 2000000000, 2000000000}).empty());
+  const auto lost = world.access.revoke({"", "x", 2000000000, 2000000000});
+  EXPECT_EQUAL(lost.size(), 1U);
+  EXPECT(lost.begin()->first == "a");
+  EXPECT_EQUAL(lost.begin()->second.size(), 1U);
+  EXPECT_EQUAL(lost.begin()->second[0].fd, 5U);
+  EXPECT(world.access.admit(one, first, &world.channels) == TokenFault::kRevoked);
+  EXPECT(world.parts.owner.closed.empty());
+  world.access.forget(two);
+  EXPECT(world.access.revoke({"", "y", 2000000000, 2000000000}).empty());
 }

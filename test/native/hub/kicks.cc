@@ -10,7 +10,7 @@ using unit::HubParts;
 namespace {
 
 struct World {
-  World() : kicks(&parts.connections, &parts.channels, &parts.owner) {
+  World() : kicks({&parts.connections, &parts.channels, &parts.owner, &parts.crowd}) {
     parts.channels.at(parts.channels.open("a")).is_live = true;
     for (int fd = 1; fd <= 4; ++fd) {
       Connection* connection = parts.open(fd);
@@ -45,8 +45,19 @@ TEST("a kick of one connection does not hit the next occupant of its record") {
   const ConnectionName old = name_of(*world.parts.connections.at(3));
   world.parts.owner.close(world.parts.connections.at(3), CloseCause::kPeer);
   world.parts.open(3);
-  world.kicks.kick(old, "");
+  EXPECT(!world.kicks.kick(old, ""));
   EXPECT(world.parts.owner.closed[3] == CloseCause::kPeer);
-  world.kicks.kick(name_of(*world.parts.connections.at(3)), "");
+  const ConnectionName now = name_of(*world.parts.connections.at(3));
+  EXPECT(world.kicks.kick(now, ""));
+  EXPECT(!world.kicks.kick(now, ""));
   EXPECT(world.parts.owner.closed[3] == CloseCause::kKicked);
+}
+
+TEST("a connection that ends already cannot be kicked again") {
+  World world;
+  Connection* connection = world.parts.connections.at(3);
+  connection->is_closing = true;
+  EXPECT(!world.kicks.kick(name_of(*connection), ""));
+  world.kicks.kick("", "");
+  EXPECT_EQUAL(world.parts.owner.closed.count(3), 0U);
 }

@@ -74,7 +74,8 @@ struct World {
                       &parts.access,
                       &parts.owner,
                       &parts.services,
-                      kProtocols}};
+                      kProtocols,
+                      &parts.crowd}};
 };
 
 }  // namespace
@@ -163,9 +164,24 @@ TEST("without rules of access clients have no user") {
                       &parts.access,
                       &parts.owner,
                       &parts.services,
-                      kProtocols}};
+                      kProtocols,
+                      &parts.crowd}};
   changes.clear();
   parts.open(5);
   users.change({"", {"a"}, 1});
   EXPECT(changes.empty());
+}
+
+TEST("connections lose the channel of a revoked token, and those with fixed channels end") {
+  World world;
+  Connection* changing = world.open(5, "ada");
+  Connection* fixed = world.open(6, "ada", true);
+  world.parts.subscribe(fixed, {"a"});
+  Connection* elsewhere = world.open(7, "ada", true);
+  world.parts.subscribe(elsewhere, {"b"});
+  world.users.revoke("a", {name_of(*changing), name_of(*fixed), name_of(*elsewhere)});
+  EXPECT(changes == std::vector<std::string>({"5 -a"}));
+  EXPECT_EQUAL(world.parts.owner.closed.size(), 1U);
+  EXPECT(world.parts.owner.closed[6] == CloseCause::kExpired);
+  EXPECT(world.parts.owner.last_reason == "token: revoked");
 }

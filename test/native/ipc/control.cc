@@ -29,6 +29,30 @@ TEST("every command arrives, also when many arrive at once") {
   EXPECT_EQUAL(stream.handler.ends, 0);
 }
 
+TEST("a command after which reading stops keeps those after it, until it is resumed") {
+  struct Stopping final : ControlHandler {
+    void on_frame(const FrameView&) override {
+      if (++frames == 3) control->set_reading(false);
+    }
+    void on_control_end() override {}
+    Control* control = nullptr;
+    int frames = 0;
+  } handler;
+  const LoopOwner loop = unit::make_loop();
+  const unit::ControlPeer peer;
+  Control control(loop.get(), &handler);
+  handler.control = &control;
+  EXPECT(control.start());
+  for (uint32_t count = 0; count < 10; ++count) peer.send(frame::Drain{count});
+  EXPECT(unit::run_until(loop.get(), [&] { return handler.frames == 3; }));
+  ev_run(loop.get(), EVRUN_NOWAIT);
+  EXPECT_EQUAL(handler.frames, 3);
+  EXPECT(control.set_reading(true));
+  EXPECT_EQUAL(handler.frames, 10);
+  EXPECT(!control.set_reading(true));
+  EXPECT(!control.set_reading(false));
+}
+
 TEST("the end of the stream and an invalid frame are reported") {
   Stream ended;
   ended.peer.hang_up();

@@ -12,6 +12,7 @@
 #include "connection/sender.h"
 #include "connection/sessions.h"
 #include "hub/access.h"
+#include "hub/crowd_orders.h"
 #include "hub/delivery.h"
 #include "hub/number_window.h"
 #include "hub/presence.h"
@@ -136,6 +137,8 @@ struct HubParts final : SendingParts, SubscriptionService, ReplayRequester, Conn
   Random random_numbers{1};
   /// Off: everybody may do everything.
   ClientLimits limits{&control, &counters};
+  /// In this one iteration every order ends at once.
+  CrowdOrders crowd{&connections, [] { return uint64_t{1}; }};
   Access access{{&channels,
                  &namespaces,
                  &settings,
@@ -144,7 +147,8 @@ struct HubParts final : SendingParts, SubscriptionService, ReplayRequester, Conn
                  &connections,
                  &counters,
                  &random_numbers,
-                 &limits}};
+                 &limits,
+                 &crowd}};
   std::vector<frame::ReplayRequest> requests;
 };
 
