@@ -125,19 +125,22 @@ t.test('a server without TLS, and one without TLS 1.3, fail with a reason', asyn
   t.match(Object.keys(old.result.failures)[0], /^TLS: .*protocol version$/);
 });
 
-t.test('handshakes resume the session of one before them', async (t) => {
-  let resumed = 0;
-  const server = createTlsServer(AUTHORITY.certify(), (socket) => {
-    if (socket.isSessionReused()) resumed++;
-    socket.on('error', () => undefined).pipe(socket);
-  });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  t.teardown(() => void server.close());
-  const { port } = server.address() as AddressInfo;
+t.test('handshakes resume the session of one before them, in every worker', async (t) => {
+  const server = await startEcho(t);
   const args = ['--ca', authorityFile(t), '--connections', '20', '--resume', '--verify'];
-  const { result } = await bench(port, ...args);
+  const { result } = await bench(server.port, ...args);
   t.match(result, { opened: 20, failures: {}, verify: { answered: 20 } });
-  t.equal(resumed, 20);
+  t.equal(await server.total('tlsResumedTotal'), 20);
+  t.equal(await server.total('tlsHandshakesTotal'), 21, 'the first one was full');
+  await server.stop();
+});
+
+t.test('a run without the session that it needs ends with a reason', async (t) => {
+  const port = await startNode(t, { maxVersion: 'TLSv1.2' });
+  const target = ['bench', '--tls', '--insecure', '--resume', '--target', `127.0.0.1:${port}`];
+  const { code, stderr } = await run([...target, '--connections', '5']);
+  t.equal(code, 1, 'exit code');
+  t.match(stderr, /no TLS session of 127\.0\.0\.1:\d+: .*version/);
 });
 
 t.test('options of TLS that cannot have an effect are rejected', async (t) => {
