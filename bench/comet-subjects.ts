@@ -4,7 +4,7 @@ import { execFileSync } from 'node:child_process';
 import type { Transport } from '../lib/bench/bench.js';
 import { createServer, type Server } from '../lib/index.js';
 import type { Baselines } from './build-baselines.js';
-import type { ServerCertificate } from '../test/support/certificates.js';
+import type { ServerCertificate } from './certificates.js';
 import { nginxCommand, startSilent } from './silent-servers.js';
 import { baselinePids, freePort, startCommand } from './subjects.js';
 

@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 
 import { runBench } from '../lib/bench/bench.js';
 import type { Baselines } from './build-baselines.js';
-import type { ServerCertificate } from '../test/support/certificates.js';
+import type { ServerCertificate } from './certificates.js';
 import { startComet } from './comet-subjects.js';
 import { nginxCommand, startSilent } from './silent-servers.js';
 import type { RunningServer } from './subjects.js';

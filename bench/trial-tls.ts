@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 
 import type { TlsTarget } from '../lib/bench/tls-target.js';
-import { Authority, filesOf, type ServerCertificate } from '../test/support/certificates.js';
+import { Authority, filesOf, type ServerCertificate } from './certificates.js';
 
 export interface TrialTls {
   /** For 127.0.0.1. */
