@@ -121,6 +121,7 @@
       "native/tls/key_schedule.cc",
       "native/tls/record.cc",
       "native/tls/record_layer.cc",
+      "native/tls/self_test.cc",
       "native/tls/ticket_keys.cc",
       "native/tls/tls12_layer.cc",
       "native/tls/tls_exchange.cc",

@@ -401,6 +401,9 @@ constexpr size_t kTlsTicketBytesMax = size_t{16} * 1024;
 /// Handshakes under way in one worker: 62 kB each, 32 MB in all. Other peers wait in the queue.
 constexpr size_t kTlsHandshakesMax = 512;
 
+/// Objects of OpenSSL that are gone before their memory returns to the kernel, 2 MB at least.
+constexpr size_t kTlsStormMin = 64;
+
 /// Seconds from the first byte, or from accept, in which a peer completes its handshake.
 constexpr uint32_t kTlsHandshakeSeconds = 10;
 

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "tls/self_test.h"
 
 namespace megacomet {
 
@@ -43,14 +44,18 @@ std::string TlsConnections::configure(const frame::Tls& command) {
   if (functions == nullptr) {
     return std::string("this build of Node.js does not export ") + missing_openssl_tls_function();
   }
-  if (records_ == nullptr) records_ = std::make_unique<TlsRecords>(*functions);
-  if (!records_->is_ready()) return "OpenSSL lacks an algorithm or memory";
   const TlsSettings settings{command.tls12_connections_max > 0,
                              command.groups,
                              command.ciphers,
                              command.suites,
                              command.client_ca,
                              ticket_keys_.get()};
+  if (records_ == nullptr) {
+    std::string reason = test_tls(*functions, command.chains[0], command.keys[0], settings);
+    if (!reason.empty()) return reason;
+    records_ = std::make_unique<TlsRecords>(*functions);
+  }
+  if (!records_->is_ready()) return "OpenSSL lacks an algorithm or memory";
   auto certificates = make_ref<TlsCertificates>(*functions);
   for (size_t index = 0; index < count; ++index) {
     std::string reason = certificates->add(command.chains[index], command.keys[index], settings);
@@ -115,6 +120,7 @@ TlsConnections::Step TlsConnections::shake(Connection* connection,
     found->second.handshake = std::make_unique<TlsHandshake>(certificates_);
     ++begun_;
     counters_->add(Counter::kTlsHandshakes);
+    objects_peak_ = std::max(objects_peak_, objects());
   }
   TlsHandshake& handshake = *found->second.handshake;
   Step step{HandshakeStatus::kFailed, {}, {}, {}};
@@ -205,6 +211,16 @@ void TlsConnections::forget(Connection* connection) {
   }
   records_->forget(state);
   states_.release(connection->fd());
+}
+
+/// Returns memory to the kernel when most objects of OpenSSL are gone: malloc keeps that of a storm
+/// of handshakes.
+void TlsConnections::tick(uint16_t now) {
+  minute_ = static_cast<uint8_t>(now / 60);
+  const size_t gone = objects_peak_ - std::min(objects_peak_, objects());
+  if (gone < std::max(bounds::kTlsStormMin, objects_peak_ / 2)) return;
+  objects_peak_ = objects();
+  sys::trim_heap();
 }
 
 }  // namespace megacomet

@@ -102,7 +102,7 @@ class TlsConnections {
   void forget(Connection* connection);
 
   /// Once a second, with the worker's clock.
-  void tick(uint16_t now) { minute_ = static_cast<uint8_t>(now / 60); }
+  void tick(uint16_t now);
 
   void trim() { states_.trim(); }
 
@@ -118,6 +118,8 @@ class TlsConnections {
   HandshakeStatus feed(Shaking* shaking, const uint8_t* bytes, size_t size);
   [[nodiscard]] bool settle(Shaking* shaking, int fd);
   void end(Handshakes::iterator found);
+  /// Each takes up to 62 kB.
+  [[nodiscard]] size_t objects() const { return begun_ + tls12_sessions_.size(); }
   [[nodiscard]] SSL* session_of(int fd, const TlsState& state) {
     return state.suite == TlsSuite::kNone ? tls12_sessions_.at(fd).get() : nullptr;
   }
@@ -134,6 +136,8 @@ class TlsConnections {
   Handshakes handshakes_;
   /// Handshakes that have begun.
   size_t begun_ = 0;
+  /// The most objects of OpenSSL since memory was returned to the kernel.
+  size_t objects_peak_ = 0;
   std::deque<ConnectionName> waiting_;
   bool demands_certificates_ = false;
   uint8_t minute_ = 0;

@@ -99,6 +99,7 @@ namespace megacomet {
   X(SSL_CTX_set_verify)                   \
   X(SSL_CTX_use_PrivateKey)               \
   X(SSL_CTX_use_certificate)              \
+  X(SSL_SESSION_get_max_fragment_length)  \
   X(SSL_ctrl)                             \
   X(SSL_do_handshake)                     \
   X(SSL_free)                             \
@@ -108,6 +109,7 @@ namespace megacomet {
   X(SSL_get_error)                        \
   X(SSL_get_ex_data)                      \
   X(SSL_get_servername)                   \
+  X(SSL_get_session)                      \
   X(SSL_get_shutdown)                     \
   X(SSL_is_init_finished)                 \
   X(SSL_new)                              \
@@ -116,10 +118,12 @@ namespace megacomet {
   X(SSL_set_SSL_CTX)                      \
   X(SSL_set_accept_state)                 \
   X(SSL_set_bio)                          \
+  X(SSL_set_connect_state)                \
   X(SSL_set_ex_data)                      \
   X(SSL_shutdown)                         \
   X(SSL_version)                          \
   X(SSL_write)                            \
+  X(TLS_client_method)                    \
   X(TLS_server_method)                    \
   X(X509_NAME_print_ex)                   \
   X(X509_STORE_add_cert)                  \
@@ -134,9 +138,7 @@ namespace megacomet {
   X(SSL_SESSION_free)                 \
   X(SSL_get_verify_result)            \
   X(SSL_set1_host)                    \
-  X(SSL_set_connect_state)            \
   X(SSL_set_session)                  \
-  X(TLS_client_method)                \
   X(X509_verify_cert_error_string)    \
   X(d2i_SSL_SESSION)
 

@@ -19,7 +19,7 @@ TlsExchange::TlsExchange(Ref<TlsCertificates> certificates, TlsRecords* records)
     : records_(records), handshake_(std::make_unique<TlsHandshake>(std::move(certificates))) {}
 
 TlsExchange::~TlsExchange() {
-  find_openssl_tls()->OPENSSL_cleanse(&state_, sizeof state_);
+  records_->forget(&state_);
 }
 
 bool TlsExchange::feed(std::string_view bytes, std::string* output, std::string* data) {
