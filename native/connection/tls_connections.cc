@@ -175,11 +175,12 @@ sys::IoResult TlsConnections::send(
     const Connection& connection, iovec* parts, size_t count, SendCall call, std::string* rest) {
   TlsState* state = states_.at(connection.fd());
   SSL* session = session_of(connection.fd(), *state);
+  const size_t content_bytes_max = TlsRecords::content_bytes_max(*state);
   std::array<iovec, bounds::kPartsTogetherMax> taken;
   size_t taken_count = 0;
   size_t sealed = 0;
   while (count > 0) {
-    const size_t size = take_parts(&parts, &count, kTlsContentBytesMax, taken.data(), &taken_count);
+    const size_t size = take_parts(&parts, &count, content_bytes_max, taken.data(), &taken_count);
     const size_t record = records_->seal(state, session, taken.data(), taken_count, out_.data());
     if (record == 0) return {sys::IoStatus::kFailed, 0, EPIPE};
     const sys::IoResult result = call(connection.fd(), out_.data(), record);

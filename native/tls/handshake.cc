@@ -193,6 +193,8 @@ bool TlsHandshake::detach(RecordLayer* layer, TlsState* state) {
   const TlsSecret& read_secret = is_client ? server_secret_ : client_secret_;
   layer->begin(state, suite, write_secret, read_secret, records_sent_);
   state->is_client = is_client;
+  state->content_code =
+      openssl_.SSL_SESSION_get_max_fragment_length(openssl_.SSL_get_session(session_));
   return true;
 }
 

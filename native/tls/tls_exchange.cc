@@ -48,14 +48,19 @@ bool TlsExchange::shake(std::string_view bytes, std::string* output) {
 }
 
 std::string TlsExchange::seal(std::string_view answer) {
-  MC_CHECK(is_open() && answer.size() <= kTlsContentBytesMax);
-  std::string sealed(TlsRecords::kSealedBytesMax + Tls12Layer::kOverheadBytesMax, '\0');
-  const iovec part{const_cast<char*>(answer.data()), answer.size()};
-  const size_t size = records_->seal(&state_, session_.get(), &part, 1, begin_of(&sealed));
-  sealed.resize(size +
-                records_->seal_alert(
-                    &state_, session_.get(), TlsAlert::kCloseNotify, begin_of(&sealed) + size));
-  return sealed;
+  MC_CHECK(is_open());
+  std::string sealed;
+  std::string record(TlsRecords::kSealedBytesMax, '\0');
+  while (!answer.empty()) {
+    const std::string_view content = answer.substr(0, TlsRecords::content_bytes_max(state_));
+    const iovec part{const_cast<char*>(content.data()), content.size()};
+    const size_t size = records_->seal(&state_, session_.get(), &part, 1, begin_of(&record));
+    sealed.append(record, 0, size);
+    answer.remove_prefix(content.size());
+  }
+  const size_t size =
+      records_->seal_alert(&state_, session_.get(), TlsAlert::kCloseNotify, begin_of(&record));
+  return sealed.append(record, 0, size);
 }
 
 }  // namespace megacomet

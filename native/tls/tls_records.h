@@ -30,6 +30,11 @@ class TlsRecords {
   /// TLS 1.2 alone. False if OpenSSL did not tell all secrets.
   [[nodiscard]] bool begin(TlsHandshake* handshake, TlsState* state, SslOwner* session);
 
+  /// Bytes of content that one call of seal() may have.
+  [[nodiscard]] static size_t content_bytes_max(const TlsState& state) {
+    return state.content_code == 0 ? kTlsContentBytesMax : size_t{256} << state.content_code;
+  }
+
   // As in RecordLayer; `session` is null but for TLS 1.2.
 
   TlsInput read(TlsState* state, SSL* session, uint8_t* bytes, size_t size, uint8_t minute);

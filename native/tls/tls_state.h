@@ -39,6 +39,9 @@ struct TlsState {
   /// Bytes of a handshake message that did not end with its record.
   uint8_t fragment_bytes;
   std::array<uint8_t, kKeyUpdateBytes> fragment;
+  /// The content of records that the client asked for: 2^(8 + code) bytes, or 0 for the usual
+  /// maximum (RFC 6066 4).
+  uint8_t content_code;
   /// Bytes of a session ticket that are still to be ignored, in a client.
   uint16_t ignored_bytes;
 };

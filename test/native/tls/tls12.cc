@@ -125,16 +125,3 @@ TEST("bytes that are not records of TLS 1.2 end the connection") {
     EXPECT_EQUAL(world.count(Counter::kEchoedTotal), 0U);
   }
 }
-
-TEST("a client with TLS 1.2 that asks for small records receives small ones") {
-  SealedWorld world;
-  TlsClient::Options options = tls12();
-  options.record_bytes_max = 512;
-  SealedPeer peer(&world, options);
-  EXPECT(peer.shakes_hands());
-  const std::string text(40'000, 'x');
-  for (size_t at = 0; at < text.size(); at += 500) {
-    peer.tls.write(std::string_view(text).substr(at, 500));
-  }
-  EXPECT(peer.read(text.size()) == text);
-}

@@ -195,3 +195,17 @@ TEST("handshakes beyond the limit wait, and begin when others end") {
   last.tls.write("late");
   EXPECT(last.read(4) == "late");
 }
+
+TEST("a client that asks for small records receives small ones") {
+  for (TlsClient::Options options : versions()) {
+    options.record_bytes_max = 512;
+    SealedWorld world;
+    SealedPeer peer(&world, options);
+    EXPECT(peer.shakes_hands());
+    const std::string text(40'000, 'x');
+    for (size_t at = 0; at < text.size(); at += 500) {
+      peer.tls.write(std::string_view(text).substr(at, 500));
+    }
+    EXPECT(peer.read(text.size()) == text);
+  }
+}
