@@ -31,7 +31,7 @@ async function start(t: Test): Promise<Program> {
 
 t.test('testssl.sh finds nothing above low', { skip: without('testssl') }, async (t) => {
   const program = await start(t);
-  const file = join(t.testdir({}), 'findings.json');
+  const file = join(program.server.folder, 'findings.json');
   const options = ['--quiet', '--warnings', 'off', '--color', '0', '--nodns', 'none'];
   const target = `127.0.0.1:${program.port}`;
   const { stdout } = spawnSync('testssl', [...options, '--jsonfile', file, target], {

@@ -87,6 +87,26 @@ t.test(
   },
 );
 
+t.test('openssl s_client resumes its session', { skip: without('openssl') }, async (t) => {
+  const served = await startEcho(t);
+  const file = join(served.server.folder, 'session');
+  const first = client(t, served, '-sess_out', file);
+  first.type('hello\n');
+  await first.says(/^hello$/m);
+  t.equal(await first.end(), 0);
+  const second = client(t, served, '-sess_in', file);
+  await second.says(/^Reused, TLSv1\.3/m);
+  second.type('hello again\n');
+  await second.says(/^hello again$/m);
+  t.equal(await second.end(), 0);
+  // It connects five times more, with the session of the first time.
+  const third = client(t, served, '-tls1_2', '-reconnect');
+  await until('six connections', () => (third.output.match(/^Reused, /gm)?.length ?? 0) === 5);
+  await third.end();
+  t.equal(await served.server.total('tlsResumedTotal'), 6);
+  await served.server.stop();
+});
+
 t.test('older versions and renegotiation are rejected', { skip: without('openssl') }, async (t) => {
   const served = await startEcho(t);
   for (const version of ['-tls1', '-tls1_1']) {
