@@ -30,6 +30,11 @@ export class ServerState implements AdminView {
     return this.#sources.parts.addresses.map(({ address }) => formatAddress(address));
   }
 
+  /** Those of the admin server. */
+  get adminAddresses(): readonly string[] {
+    return this.#sources.parts.adminAddresses.map(formatAddress);
+  }
+
   /** See Server.stats(). */
   stats(): Stats {
     const { parts, memory } = this.#sources;
@@ -60,7 +65,7 @@ export class ServerState implements AdminView {
 
   /** See Server.info(). */
   info(): ServerSummary {
-    return summaryOf(this.stats(), this.#sources.options);
+    return summaryOf(this.stats(), this.#sources.options, this.adminAddresses);
   }
 
   /** See Server.readiness(). */

@@ -8,8 +8,10 @@ export interface ServerSummary {
   readonly version: string;
   /** The value of `--protocol`. */
   readonly protocol: string;
-  /** Addresses, as `HOST:PORT`, `[V6]:PORT` or `unix:PATH`. */
+  /** Addresses, as `HOST:PORT`, `[V6]:PORT` or `unix:PATH`; with TLS behind `tls:`. */
   readonly listen: readonly string[];
+  /** Addresses of the admin server, as `HOST:PORT`, `tls:HOST:PORT` or `unix:PATH`. */
+  readonly admin: readonly string[];
   /** Whole seconds after the start. */
   readonly uptimeSeconds: number;
   /** Whether close() has begun. */
@@ -35,6 +37,7 @@ function featuresOf(options: Filled): Readonly<Record<string, boolean>> {
   const isOn = (value: unknown): boolean => value !== undefined && value !== false;
   const has = (value: unknown): boolean => isComet && isOn(value);
   return {
+    tls: isOn(options.tlsCert),
     tokens: has(options.tokenKey) || has(options.tokenJwksUrl),
     jwks: has(options.tokenJwksUrl),
     signedUrls: has(options.signKey),
@@ -51,10 +54,10 @@ function featuresOf(options: Filled): Readonly<Record<string, boolean>> {
   };
 }
 
-export function summaryOf(stats: Stats, options: Filled): ServerSummary {
+export function summaryOf(stats: Stats, options: Filled, admin: readonly string[]): ServerSummary {
   const { version, protocol, listen, uptimeSeconds, isDraining, maxConnections } = stats;
   return {
-    ...{ version, protocol, listen, uptimeSeconds, isDraining, maxConnections },
+    ...{ version, protocol, listen, admin, uptimeSeconds, isDraining, maxConnections },
     workers: stats.workers.length,
     workersServing: stats.workers.filter(({ state }) => state === 'serving').length,
     connections: Number(stats.totals['connections']),

@@ -181,7 +181,7 @@ t.test('every metric of the page exists', (t) => {
     metrics.map(({ name }) => name),
   );
   const found = [...page.matchAll(/`(megacomet_\w+)`/g)].map(([, name = '']) => name);
-  t.equal(found.length, 8);
+  t.ok(found.length >= 8);
   for (const name of found) t.ok(names.includes(name), name);
   t.end();
 });

@@ -1,12 +1,13 @@
 // The admin server with TLS: real servers, and Node's own TLS client.
 import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
-import { createServer, request, type RequestOptions } from 'node:https';
+import { createServer as createTlsServer, request, type RequestOptions } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
 import { join } from 'node:path';
 import { connect as connectTls, TLSSocket } from 'node:tls';
 import t, { type Test } from 'tap';
 
+import { createServer } from '../../lib/index.js';
 import { AdminConnections } from '../../lib/api/admin-connections.js';
 import { Authority, filesOf } from '../support/certificates.js';
 import { closed, connect, run, TestServer, until } from '../support/helpers.js';
@@ -104,6 +105,25 @@ t.test('the admin server has TLS at its own address, by host name, and reloads i
   await server.stop();
 });
 
+t.test('a program has TLS with certificates as text, and info() names the address', async (t) => {
+  const { cert, key } = AUTHORITY.certify();
+  const server = createServer({
+    ...{ listen: ['127.0.0.1:0'], workers: 1, adminListen: ['tls:127.0.0.1:0'] },
+    ...{ tlsCert: [cert], tlsKey: [key], tlsMinVersion: '1.3' },
+  });
+  t.teardown(() => server.close());
+  await server.listen();
+  const port = server.adminPort ?? 0;
+  t.match(server.info(), { admin: [`tls:127.0.0.1:${port}`], features: { tls: true } });
+  const { text, protocol } = await ask(port, '/info');
+  t.equal(protocol, 'TLSv1.3');
+  t.match(JSON.parse(text), { admin: [`tls:127.0.0.1:${port}`] });
+  await t.rejects(
+    ask(port, '/info', { maxVersion: 'TLSv1.2' }),
+    'the oldest version holds there too',
+  );
+});
+
 t.test('the admin port with TLS answers plain HTTP with a sentence, and counts it', async (t) => {
   const folder = t.testdir({});
   const args = [...filesOf(folder, AUTHORITY.certify()), ...ADMIN];
@@ -151,7 +171,7 @@ async function shortSite(t: Test): Promise<{ all: AdminConnections; port: number
     },
     { handshakeMs: 300, rejectedBodyMs: 300, readMs: 500, sweepMs: 20 },
   );
-  const server = createServer(AUTHORITY.certify());
+  const server = createTlsServer(AUTHORITY.certify());
   all.serve(server);
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
