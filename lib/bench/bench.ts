@@ -12,6 +12,7 @@ import { formatAddress, type Address } from '../base/address.js';
 import { DESCRIPTOR_RESERVE, HTTP_FAILURE, SLOTS_MAX } from '../base/native-constants.js';
 import { packageVersion } from '../system/native.js';
 import { planSources, type SourcePlan } from './ports.js';
+import type { Trust } from '../api/admin-client.js';
 import { ServerWatch } from './server-watch.js';
 import { tlsOrder, type TlsTarget } from './tls-target.js';
 
@@ -80,6 +81,7 @@ export interface BenchOptions {
   readonly admin: string;
   /** Its token, if it needs one for metrics. */
   readonly adminToken?: string | null;
+  readonly adminTrust?: Trust;
   /** Processes to watch, of a server without our admin server. */
   readonly serverPids?: readonly number[];
   /** The command line, for the result. */
@@ -215,6 +217,7 @@ class Run {
     const {
       admin,
       adminToken = null,
+      adminTrust = {},
       targets,
       serverPids,
       whileHeld,
@@ -224,7 +227,7 @@ class Run {
     } = this.#options;
     this.#watch =
       serverPids === undefined
-        ? await ServerWatch.ofAdmin(admin, adminToken, targets)
+        ? await ServerWatch.ofAdmin({ admin, token: adminToken, trust: adminTrust }, targets)
         : await ServerWatch.ofProcesses(serverPids);
     this.#watch?.begin(() => this.#open());
     await this.#dial(shares, sources);

@@ -2,7 +2,7 @@
 // or from /proc for the processes of any server.
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { fetchStats } from '../api/admin-client.js';
+import { fetchStats, type Trust } from '../api/admin-client.js';
 import type { ServerCost } from './bench-result.js';
 import { procReader, readCpuUs, readMemInfo, readPrivateBytes } from '../system/kernel.js';
 import { isLoopback, type Address } from '../base/address.js';
@@ -27,8 +27,15 @@ interface Reading {
 
 type Reader = () => Promise<Reading>;
 
-function adminReader(admin: string, token: string | null): Reader {
-  return async () => readingOf(await fetchStats(admin, token));
+/** How to reach an admin server. */
+export interface WatchedAdmin {
+  readonly admin: string;
+  readonly token: string | null;
+  readonly trust: Trust;
+}
+
+function adminReader({ admin, token, trust }: WatchedAdmin): Reader {
+  return async () => readingOf(await fetchStats(admin, token, trust));
 }
 
 function readingOf(stats: Stats): Reading {
@@ -82,17 +89,17 @@ export class ServerWatch {
 
   /** Watches megacomet-ts; null if its admin server does not answer or serves other addresses. */
   static async ofAdmin(
-    admin: string,
-    token: string | null,
+    watched: WatchedAdmin,
     targets: readonly Address[],
   ): Promise<ServerWatch | null> {
     if (!isLocal(targets)) return null;
     try {
-      const stats = await fetchStats(admin, token);
+      const { admin, token, trust } = watched;
+      const stats = await fetchStats(admin, token, trust);
       const serves = (target: Address): boolean =>
         stats.listen.some((text) => text.endsWith(`:${target.isUnix ? target.host : target.port}`));
       if (!targets.every(serves)) return null;
-      return new ServerWatch(adminReader(admin, token), readingOf(stats));
+      return new ServerWatch(adminReader(watched), readingOf(stats));
     } catch {
       return null;
     }

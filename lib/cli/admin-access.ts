@@ -19,6 +19,11 @@ export function adminTokenOf(settings: Settings): string | null {
   return tokenOf(settings) ?? tokenOfThisUser(process.env, peer);
 }
 
+/** As adminAccessOf(), for a command whose options about certificates are about its target too. */
+export function adminTrustOf(settings: Settings): Trust {
+  return parsePeer('admin', settings['admin']).isTls === true ? trustOf(settings, true) : {};
+}
+
 /** @throws MegacometError `ERR_OPTION_INVALID`. */
 export function adminAccessOf(settings: Settings): AdminAccess {
   const admin = settings['admin'] as string;

@@ -3,6 +3,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 
+import { ServerWatch } from '../../lib/bench/server-watch.js';
 import { baseOf } from '../../lib/cli/subscription.js';
 import { trustOf } from '../../lib/cli/trust.js';
 import type { Settings } from '../../lib/options/config.js';
@@ -50,6 +51,10 @@ t.test('every command reaches a server with TLS by https and wss', async (t) => 
   const channels = await run(['channels', '--insecure'], { env: named });
   t.match(channels, { code: 0, stdout: /^news {2}0 subscribers/ }, 'by the variable of serve');
   t.match(await run(['kick', '--all', ...at(https)], { env }), { code: 0 });
+  const targets = [{ isUnix: false, host: '127.0.0.1', port: program.port }];
+  const trust = trustOf({ ca }, true);
+  const watch = await ServerWatch.ofAdmin({ admin: https, token: TOKEN, trust }, targets);
+  t.not(watch, null, 'bench reads its memory');
   const plain = await run(['status', '--admin', https.replace('https', 'http')], { env });
   t.match(plain, { code: 1, stderr: /\/stats: this port speaks TLS; use https\n$/ });
   const stream = await run(['subscribe', `http://127.0.0.1:${program.port}`, 'news'], { env });

@@ -10,7 +10,7 @@ import { parseAddress, parseHostName } from '../../base/address.js';
 import { MegacometError } from '../../base/errors.js';
 import { readOptionFile } from '../../base/option-file.js';
 import { readSettings, type Settings } from '../../options/config.js';
-import { adminTokenOf } from '../admin-access.js';
+import { adminTokenOf, adminTrustOf } from '../admin-access.js';
 import { warn, type Output } from '../output.js';
 import { EXIT, SIGNAL_EXIT } from '../process-interface.js';
 import { ProgressLine } from '../progress.js';
@@ -61,6 +61,7 @@ function benchOptions(settings: Settings): BenchOptions {
     ...(settings as unknown as Omit<BenchOptions, 'command' | 'sources' | 'targets'>),
     targets: targets.map((text) => parseAddress('--target', text, false)),
     adminToken: adminTokenOf(settings),
+    adminTrust: adminTrustOf(settings),
     sources: (settings['source'] as readonly string[] | undefined) ?? [],
     verify: verify === true,
     tls: tlsTarget(settings),
