@@ -47,7 +47,7 @@ const TARGETS: readonly Target[] = [
   },
   {
     name: 'handshake',
-    feeds: 'a TLS handshake, cut anywhere',
+    feeds: 'TLS handshakes',
     natives: [
       'os/openssl',
       'tls/certificates',

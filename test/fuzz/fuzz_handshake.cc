@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <string>
 #include <string_view>
 
@@ -12,6 +11,7 @@
 
 #include "base/bounds.h"
 #include "base/check.h"
+#include "base/ref.h"
 #include "tls/handshake.h"
 
 using namespace megacomet;
@@ -50,8 +50,8 @@ const OpenSslTls& openssl() {
   return *find_openssl_tls();
 }
 
-std::shared_ptr<TlsCertificates> make_certificates() {
-  auto made = std::make_shared<TlsCertificates>(openssl());
+Ref<TlsCertificates> make_certificates() {
+  auto made = make_ref<TlsCertificates>(openssl());
   TlsSettings settings;
   settings.has_tls12 = true;
   for (const char* host : {"a.example", "*.b.example"}) {
@@ -65,7 +65,7 @@ std::shared_ptr<TlsCertificates> make_certificates() {
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (size < 2) return 0;
-  static const std::shared_ptr<TlsCertificates> kCertificates = make_certificates();
+  static const Ref<TlsCertificates> kCertificates = make_certificates();
   TlsHandshake handshake(kCertificates);
   MC_CHECK(handshake.is_ready());
   handshake.allow_tls12((data[0] & 1U) != 0);
