@@ -186,6 +186,9 @@ const SERVER: readonly ServerMetric[] = [
       'allows.',
     ({ maxConnections }) => maxConnections,
   ),
+];
+
+const TLS: readonly ServerMetric[] = [
   {
     name: `${PREFIX}tls_certificate_days_left`,
     kind: 'gauge',
@@ -291,6 +294,11 @@ export function metricGroups(tables: MetricTables): readonly MetricGroup[] {
   const kernel = Object.entries(KERNEL_METRICS).map(([field, help]) => ofKernel(field, help));
   return [
     { title: 'Server', metrics: SERVER, isPresent: always },
+    {
+      title: 'TLS',
+      metrics: TLS,
+      isPresent: ({ tlsCertificateDaysLeft }) => tlsCertificateDaysLeft !== null,
+    },
     { title: 'Workers', metrics: WORKERS, isPresent: always },
     {
       title: 'Counters of a worker',

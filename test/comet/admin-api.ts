@@ -309,6 +309,9 @@ t.test('every error of every endpoint has a code of the table', async (t) => {
     () => {
       open.server.subscribe('ada', ['a']);
     },
-    { code: 'ERR_OPTION_INVALID', message: /the server reads no tokens or certificates and has no hook/ },
+    {
+      code: 'ERR_OPTION_INVALID',
+      message: /the server reads no tokens or certificates and has no hook/,
+    },
   );
 });
