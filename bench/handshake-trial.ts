@@ -68,6 +68,9 @@ function startNginx({ request, certificate, cores }: Shape): Promise<RunningServ
   }, cores);
 }
 
+/** HAProxy takes two descriptors for each, and does not start above the file limit. */
+const SPARE_CONNECTIONS = 100;
+
 function startHaproxy({ request, certificate, cores }: Shape): Promise<RunningServer> {
   const { haproxy } = request.baselines;
   if (haproxy === undefined) throw new Error('haproxy is not installed');
@@ -81,7 +84,7 @@ function startHaproxy({ request, certificate, cores }: Shape): Promise<RunningSe
       `
 global
   nbthread 1
-  maxconn ${2 * request.connections}
+  maxconn ${request.connections + SPARE_CONNECTIONS}
 defaults
   mode http
   timeout connect 10s

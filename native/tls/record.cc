@@ -1,6 +1,8 @@
 // Sealing and opening. See record.h.
 #include "tls/record.h"
 
+#include <cstring>
+
 #include "base/check.h"
 
 namespace megacomet {
@@ -97,21 +99,22 @@ size_t RecordCipher::seal(TlsSuite suite,
   const Nonce nonce = nonce_of(keys, number);
   const auto type_byte = static_cast<uint8_t>(type);
   uint8_t* at = out + kTlsHeaderBytes;
-  int made = 0;
-  bool is_done =
-      openssl_.EVP_EncryptInit_ex2(context, nullptr, keys.key.data(), nonce.data(), nullptr) == 1 &&
-      openssl_.EVP_EncryptUpdate(context, nullptr, &made, out, kTlsHeaderBytes) == 1;
-  for (size_t index = 0; index < count && is_done; ++index) {
-    const auto size = static_cast<int>(parts[index].iov_len);
-    is_done =
-        openssl_.EVP_EncryptUpdate(
-            context, at, &made, static_cast<const uint8_t*>(parts[index].iov_base), size) == 1;
-    at += size;
+  // A copy of the parts is sealed in place: each call of OpenSSL takes longer than a short copy.
+  for (size_t index = 0; index < count; ++index) {
+    if (parts[index].iov_len == 0) continue;
+    std::memcpy(at, parts[index].iov_base, parts[index].iov_len);
+    at += parts[index].iov_len;
   }
-  is_done =
-      is_done && openssl_.EVP_EncryptUpdate(context, at, &made, &type_byte, 1) == 1 &&
-      openssl_.EVP_EncryptFinal_ex(context, at + 1, &made) == 1 &&
-      openssl_.EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_GET_TAG, int{kTlsTagBytes}, at + 1) == 1;
+  *at++ = type_byte;
+  uint8_t* content = out + kTlsHeaderBytes;
+  int made = 0;
+  const bool is_done =
+      openssl_.EVP_EncryptInit_ex2(context, nullptr, keys.key.data(), nonce.data(), nullptr) == 1 &&
+      openssl_.EVP_EncryptUpdate(context, nullptr, &made, out, kTlsHeaderBytes) == 1 &&
+      openssl_.EVP_EncryptUpdate(
+          context, content, &made, content, static_cast<int>(content_bytes + 1)) == 1 &&
+      openssl_.EVP_EncryptFinal_ex(context, at, &made) == 1 &&
+      openssl_.EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_GET_TAG, int{kTlsTagBytes}, at) == 1;
   MC_CHECK(is_done);
   return kTlsHeaderBytes + body_bytes;
 }

@@ -178,7 +178,9 @@ bool RecordLayer::take_key_update(TlsState* state, uint8_t minute, TlsInput* inp
 
 /// A secret is random, so its first byte chooses the slot.
 RecordLayer::ReadKeys& RecordLayer::slot_of(const TlsState& state) {
-  return read_keys_[state.read_secret[0] % kReadKeysKept];
+  // Secrets are random.
+  const size_t number = (size_t{state.read_secret[0]} << 8U) | state.read_secret[1];
+  return read_keys_[number % kReadKeysKept];
 }
 
 const TlsKeys& RecordLayer::read_keys_of(const TlsState& state) {

@@ -78,7 +78,9 @@ class RecordLayer {
     TlsKeys keys;
     TlsSuite suite;
   };
-  static constexpr size_t kReadKeysKept = 64;
+  /// 100 kB in all. Deriving the keys of a record takes longer than opening it, and with as many
+  /// slots as busy connections two of three would share one.
+  static constexpr size_t kReadKeysKept = 1024;
 
   ReadKeys& slot_of(const TlsState& state);
   const TlsKeys& read_keys_of(const TlsState& state);
