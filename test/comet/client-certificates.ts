@@ -81,7 +81,7 @@ t.test('the subject is the user on every transport, and can be disconnected', as
   const bob = open(t, world, ISSUER.certifyClient('Bö\\b, x')).get('/events?channel=a');
   await until('all to subscribe', () => openIn(world) === peers.length + 1);
   t.strictSame(await usersOf(world), ['CN=Bö\\\\b\\, x', 'CN=alice']);
-  world.server.disconnect({ user: 'CN=alice' });
+  await world.server.disconnect({ user: 'CN=alice' });
   await until('their end', () => openIn(world) === 1);
   t.equal(bob.isClosed, false);
   t.strictSame(await usersOf(world), ['CN=Bö\\\\b\\, x']);
