@@ -29,6 +29,8 @@ export interface LogStart {
   readonly first: number;
   /** The position of the newest entry; 0 before the first. */
   readonly head: number;
+  /** The log's clock at that moment, in milliseconds since 1970; the atMs of entries follow it. */
+  readonly nowMs: number;
 }
 
 /** A break in the sequence that read() delivers. */
