@@ -8,6 +8,7 @@ export const ERROR_STATUS = {
   ERR_OPTION_UNKNOWN: 400,
   ERR_MESSAGE_SIZE: 413,
   ERR_BUSY: 429,
+  ERR_LOG: 503,
   ERR_NOT_RUNNING: 503,
   /** The request is not well formed, or a member or parameter of it is wrong. */
   ERR_REQUEST: 400,

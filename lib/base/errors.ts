@@ -16,6 +16,8 @@ export type ErrorCode =
   | 'ERR_CHANNEL'
   /** The server cannot listen on an address, or there are too many addresses. */
   | 'ERR_LISTEN'
+  /** The log of messages cannot be opened or written; a later try may succeed. */
+  | 'ERR_LOG'
   /** An invalid message, message option or reason. */
   | 'ERR_MESSAGE'
   /** A message longer than `messageBytes`. */

@@ -1,0 +1,81 @@
+// A reader of a log that keeps all it got and checks their order, and a node that appends.
+import { randomUUID } from 'node:crypto';
+
+import type { AppendId, Log, LogBreak, LogEntry, LogReader, LogStart } from '../../lib/log/log.js';
+import { until } from './helpers.js';
+
+/** Keeps entries and breaks. An entry out of order is an error in the caller of onEntries(). */
+export class LogRecord implements LogReader {
+  readonly entries: LogEntry[] = [];
+  readonly breaks: LogBreak[] = [];
+  /** The position of the last entry or gap; a test may set it. */
+  lastSeq = 0;
+
+  onEntries(entries: readonly LogEntry[]): void {
+    if (entries.length === 0) throw new Error('onEntries() without entries');
+    for (const entry of entries) {
+      if (entry.seq <= this.lastSeq) throw new Error(`${entry.seq} after ${this.lastSeq}`);
+      this.lastSeq = entry.seq;
+      this.entries.push(entry);
+    }
+  }
+
+  onBreak(broken: LogBreak): void {
+    if (broken.kind === 'gap') {
+      if (broken.to <= broken.after || broken.after < this.lastSeq) {
+        throw new Error(`a gap from ${broken.after} to ${broken.to} after ${this.lastSeq}`);
+      }
+      this.lastSeq = broken.to;
+    }
+    this.breaks.push(broken);
+  }
+
+  get seqs(): number[] {
+    return this.entries.map(({ seq }) => seq);
+  }
+
+  get texts(): string[] {
+    return this.entries.map(({ batch }) => batch.toString());
+  }
+
+  get ids(): AppendId[] {
+    return this.entries.map(({ id }) => id);
+  }
+
+  get kinds(): LogBreak['kind'][] {
+    return this.breaks.map(({ kind }) => kind);
+  }
+
+  /** Waits for the entry at a position. */
+  async reached(seq = 0): Promise<void> {
+    await until(`entry ${seq}`, () => this.seqs.includes(seq));
+  }
+}
+
+/** One life of one process that appends. */
+export class Node {
+  readonly name = randomUUID();
+  readonly texts: string[] = [];
+  readonly ids: AppendId[] = [];
+
+  constructor(
+    readonly log: Log,
+    readonly start: LogStart,
+    readonly record: LogRecord,
+  ) {}
+
+  nextId(): AppendId {
+    const id = { node: this.name, count: this.ids.length + 1 };
+    this.ids.push(id);
+    return id;
+  }
+
+  appendAs(id: AppendId, batch: Buffer | string): Promise<number> {
+    this.texts.push(batch.toString());
+    return this.log.append(Buffer.from(batch), id, this.record.lastSeq);
+  }
+
+  append(batch: Buffer | string): Promise<number> {
+    return this.appendAs(this.nextId(), batch);
+  }
+}
