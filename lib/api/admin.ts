@@ -25,10 +25,12 @@ import { bytesOf, reject, respond } from './response.js';
 
 /** Whether a server should get new clients, as readiness() and `/readyz` report it. */
 export interface Readiness {
-  /** At least half of the slots serve, and the server does not drain. */
+  /** At least half of the slots serve, the log works, and the server does not drain. */
   readonly isReady: boolean;
   /** Whether close() has begun. */
   readonly isDraining: boolean;
+  /** Whether the log takes messages and returns them; null for a server without one. */
+  readonly isLogReady: boolean | null;
   /** Slots that do not serve. */
   readonly notServing: readonly {
     /** Number of the slot, from 0. */

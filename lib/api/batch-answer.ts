@@ -33,14 +33,16 @@ export class BatchAnswer {
     return this.#isStalled;
   }
 
-  /** Answers lines in slices. It stops when the client has left, or does not read. */
-  async add<Line>(lines: readonly Line[], answer: (line: Line) => string): Promise<void> {
+  /**
+   * Answers lines in slices. It stops when the client has left, or does not read. The lines of a
+   * slice are under way together, and their answers keep their order.
+   */
+  async add<Line>(lines: readonly Line[], answer: (line: Line) => Promise<string>): Promise<void> {
     for (let start = 0; start < lines.length; start += SLICE_LINES) {
       await this.#yield();
       await this.#awaitRoom();
       if (this.#isStalled || this.#response.destroyed) return;
-      const texts = lines.slice(start, start + SLICE_LINES).map(answer);
-      this.write(texts);
+      this.write(await Promise.all(lines.slice(start, start + SLICE_LINES).map(answer)));
     }
   }
 

@@ -1,6 +1,7 @@
 // The metrics of the manager's parts, by their field of the stats.
 import { Authorization } from '../access/authorization.js';
 import { KeyFetches } from '../access/remote-keys.js';
+import { BrokerLog } from '../broker/broker-log.js';
 import { Broker } from '../broker/broker.js';
 import { Mailboxes } from '../broker/mailboxes.js';
 import type { MetricTables } from '../stats/metric-list.js';
@@ -15,4 +16,6 @@ export const METRIC_TABLES: MetricTables = {
   ingest: Ingest.METRICS,
   admin: { ...AdminGate.METRICS, ...AdminConnections.METRICS },
   hook: Authorization.METRICS,
+  log: BrokerLog.METRICS,
+  cluster: BrokerLog.CLUSTER_METRICS,
 };

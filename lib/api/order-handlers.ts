@@ -12,18 +12,18 @@ export interface OrderTarget {
     channels: readonly string[],
     data: Uint8Array | string,
     options?: PublishOptions,
-  ): readonly BroadcastResult[];
+  ): Promise<readonly BroadcastResult[]>;
   disconnect(target: DisconnectTarget, reason: string): Promise<number>;
-  changeChannels(user: string, channels: readonly string[], isOn: boolean): void;
-  revoke(revocation: Revocation): void;
+  changeChannels(user: string, channels: readonly string[], isOn: boolean): Promise<void>;
+  revoke(revocation: Revocation): Promise<void>;
 }
 
 /** Handles the JSON of a request. */
-export type Order = (target: OrderTarget, json: string) => Promise<string> | string;
+export type Order = (target: OrderTarget, json: string) => Promise<string>;
 
-export const broadcast: Order = (target, json) => {
+export const broadcast: Order = async (target, json) => {
   const { channels, data, options } = readBroadcast(json);
-  return JSON.stringify({ results: target.broadcast(channels, data, options) });
+  return JSON.stringify({ results: await target.broadcast(channels, data, options) });
 };
 
 /** Also of /kick, its older name. */
@@ -35,9 +35,9 @@ export const disconnect: Order = async (target, json) => {
 };
 
 function changing(isOn: boolean): Order {
-  return (target, json) => {
+  return async (target, json) => {
     const { user, channels } = readUserChannels(json);
-    target.changeChannels(user, channels, isOn);
+    await target.changeChannels(user, channels, isOn);
     return JSON.stringify({ user, channels });
   };
 }
@@ -45,7 +45,7 @@ function changing(isOn: boolean): Order {
 export const subscribe: Order = changing(true);
 export const unsubscribe: Order = changing(false);
 
-export const revoke: Order = (target, json) => {
-  target.revoke(readRevoke(json));
+export const revoke: Order = async (target, json) => {
+  await target.revoke(readRevoke(json));
   return '{"revoked":true}';
 };

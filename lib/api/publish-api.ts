@@ -32,7 +32,7 @@ import { reject, respond } from './response.js';
 
 /** The calls of the broker that the handlers make. */
 export interface PublishTarget extends OrderTarget, QueryTarget {
-  publish(channel: string, data: Uint8Array | string, options?: PublishOptions): Receipt;
+  publish(channel: string, data: Uint8Array | string, options?: PublishOptions): Promise<Receipt>;
 }
 
 export interface PublishApiOptions {
@@ -193,17 +193,13 @@ export class PublishApi {
   #targetOf({ headers }: IncomingMessage): OrderTarget {
     const target = this.#target;
     return {
-      broadcast: (channels, data, options) => {
+      broadcast: async (channels, data, options) => {
         this.#count(headers, channels.length);
         return target.broadcast(channels, data, options);
       },
       disconnect: (ended, reason) => target.disconnect(ended, reason),
-      changeChannels: (user, channels, isOn) => {
-        target.changeChannels(user, channels, isOn);
-      },
-      revoke: (revocation) => {
-        target.revoke(revocation);
-      },
+      changeChannels: (user, channels, isOn) => target.changeChannels(user, channels, isOn),
+      revoke: (revocation) => target.revoke(revocation),
     };
   }
 
@@ -223,16 +219,16 @@ export class PublishApi {
       return;
     }
     const json = await readText(request, this.#lineBytesMax);
-    respond(response, 200, this.#publishOne(request, json));
+    respond(response, 200, await this.#publishOne(request, json));
   }
 
   /** Publishes the message of one JSON text (null: it was not UTF-8), and returns the answer. */
-  #publishOne({ headers }: IncomingMessage, json: string | null): string {
+  async #publishOne({ headers }: IncomingMessage, json: string | null): Promise<string> {
     try {
       this.#count(headers, 1);
       if (json === null) throw new RequestFault('the line is not UTF-8');
       const { channel, data, options } = readPublish(json);
-      const { cursor, delivered, duplicate } = this.#target.publish(channel, data, options);
+      const { cursor, delivered, duplicate } = await this.#target.publish(channel, data, options);
       this.#messages++;
       const tail = duplicate === true ? ',"duplicate":true' : '';
       return `{"cursor":"${cursor}","delivered":${delivered}${tail}}`;
@@ -243,9 +239,9 @@ export class PublishApi {
   }
 
   /** The same for a line of a batch: a rejection is the answer to its line. */
-  #publishLine(request: IncomingMessage, json: string | null): string {
+  async #publishLine(request: IncomingMessage, json: string | null): Promise<string> {
     try {
-      return this.#publishOne(request, json);
+      return await this.#publishOne(request, json);
     } catch (error) {
       return lineOf(this.#rejectionOf(error));
     }

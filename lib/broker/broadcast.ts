@@ -5,6 +5,8 @@ import { checkedList } from './client-orders.js';
 import { checkData, checkOptions, type PublishOptions, type Receipt } from './publishing.js';
 
 export const BROADCAST_CHANNELS_MAX = 1000;
+/** A worker that reads too slowly, or a log that is not available. */
+const RETRIED: ReadonlySet<ErrorCode> = new Set(['ERR_BUSY', 'ERR_LOG']);
 /** Bytes of a message times its channels: each channel keeps a copy. */
 const BROADCAST_BYTES_MAX = 16 * 1024 * 1024;
 
@@ -17,7 +19,7 @@ export type BroadcastResult =
   | {
       /** The channel on which nothing was published. */
       readonly channel: string;
-      /** `ERR_BUSY`: a later try may succeed. */
+      /** `ERR_BUSY`, `ERR_LOG`: a later try may succeed. */
       readonly code: ErrorCode;
       /** The cause, in one sentence. */
       readonly error: string;
@@ -27,29 +29,32 @@ type Publish = (
   channel: string,
   data: Uint8Array | string,
   options: PublishOptions | undefined,
-) => Receipt;
+) => Promise<Receipt>;
 
 /**
  * Publishes one message to each of the channels. All names are checked before the first publish.
  *
- * @throws MegacometError `ERR_OPTION_INVALID`, `ERR_CHANNEL`, `ERR_MESSAGE`, `ERR_MESSAGE_SIZE`.
+ * @throws MegacometError `ERR_OPTION_INVALID`, `ERR_CHANNEL`, `ERR_MESSAGE`, `ERR_MESSAGE_SIZE`: as
+ *   rejections.
  */
-export function broadcast(
+export async function broadcast(
   publish: Publish,
   channels: readonly string[],
   data: Uint8Array | string,
   options: PublishOptions | undefined,
-): BroadcastResult[] {
+): Promise<BroadcastResult[]> {
   const names = checkedList('broadcast', channels, BROADCAST_CHANNELS_MAX, checkChannel);
   checkData(data, Math.floor(BROADCAST_BYTES_MAX / names.length));
   if (options !== undefined) checkOptions(options, 'broadcast');
-  return names.map((channel) => {
-    try {
-      return { channel, ...publish(channel, data, options) };
-    } catch (error) {
-      // A worker that reads too slowly concerns only its channels; other errors are the message's.
-      if (!(error instanceof MegacometError) || error.code !== 'ERR_BUSY') throw error;
-      return { channel, code: error.code, error: error.message };
-    }
-  });
+  return Promise.all(
+    names.map(async (channel) => {
+      try {
+        return { channel, ...(await publish(channel, data, options)) };
+      } catch (error) {
+        // These concern one channel, or one moment; other errors are the message's.
+        if (!(error instanceof MegacometError) || !RETRIED.has(error.code)) throw error;
+        return { channel, code: error.code, error: error.message };
+      }
+    }),
+  );
 }

@@ -1,4 +1,5 @@
 // The settings, replaceable parts and events of the broker.
+import type { LogSetup } from './broker-log.js';
 import type { ClientMessage } from './client-publishing.js';
 import type { HistoryEngine } from './history-engine.js';
 import type { MemberEvent } from './presence.js';
@@ -25,6 +26,10 @@ export interface BrokerParts {
   readonly schedule?: (run: () => void) => void;
   readonly epoch?: bigint;
   readonly engine?: HistoryEngine;
+  /** The log of the messages; default: none, the numbers of messages are dense. */
+  readonly log?: LogSetup | undefined;
+  /** Open connections, for the ticks of a shared log. */
+  readonly connections?: () => number;
   /** Returns free memory of the heap to the kernel. */
   readonly trimHeap?: () => void;
 }

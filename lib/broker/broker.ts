@@ -12,16 +12,19 @@ import { Outgoing } from '../ipc/outgoing.js';
 import type { WorkerPort } from '../ipc/worker-port.js';
 import type { BrokerEvents, BrokerOptions, BrokerParts } from './broker-options.js';
 import { broadcast, type BroadcastResult } from './broadcast.js';
+import { BrokerLog, type BrokerLogParts } from './broker-log.js';
 import { ChannelQueries } from './channel-queries.js';
 import { ClientOrders, type DisconnectTarget } from './client-orders.js';
 import { ClientPublishing } from './client-publishing.js';
 import { ClientRequests } from './client-requests.js';
+import { Commands } from './commands.js';
 import { HeapTrim } from './heap-trim.js';
 import { HISTORY_METRICS, type HistoryEngine } from './history-engine.js';
 import { History } from './history.js';
 import type { ChannelHistoryPage, HistoryQuery } from './history-reader.js';
 import { Interest } from './interest.js';
 import { JoinLeave } from './join-leave.js';
+import { LogClock } from './log-clock.js';
 import { LoopIteration } from './loop-iteration.js';
 import { Mailboxes } from './mailboxes.js';
 import { MemberOrders } from './member-orders.js';
@@ -64,7 +67,6 @@ export class Broker extends EventEmitter<BrokerEvents> {
     ),
   };
 
-  readonly epoch: bigint;
   /** Messages for clients of the legacy long poll, apart from channels and their history. */
   readonly mailboxes: Mailboxes;
   readonly #iteration: LoopIteration;
@@ -79,7 +81,8 @@ export class Broker extends EventEmitter<BrokerEvents> {
   readonly #members: MemberOrders;
   readonly #joinLeave: JoinLeave;
   readonly #frames: WorkerFrames;
-  readonly #orders: ClientOrders;
+  readonly #commands: Commands;
+  readonly #log: BrokerLog | null;
   readonly #queries: ChannelQueries;
   readonly #requests: ClientRequests;
   readonly #clients: ClientPublishing;
@@ -94,10 +97,13 @@ export class Broker extends EventEmitter<BrokerEvents> {
   constructor(options: BrokerOptions, parts: BrokerParts = {}) {
     super();
     const { slots, messageBytesMax, mailboxTimeMs: timeMs } = options;
-    const now = parts.now ?? ((): number => performance.now());
+    const monotonic = parts.now ?? ((): number => performance.now());
+    const clock = new LogClock(monotonic);
+    const now = (): number => clock.nowMs;
+    const schedule = parts.schedule ?? setImmediate;
     const iteration = new LoopIteration({
       now,
-      schedule: parts.schedule ?? setImmediate,
+      schedule,
       onEnd: () => {
         this.#flush();
       },
@@ -107,7 +113,6 @@ export class Broker extends EventEmitter<BrokerEvents> {
     const interest = new Interest({ slots, hasher });
     const outgoing = new Outgoing(this.#overflow);
     const lines = new QueuedLines(outgoing, iteration);
-    this.epoch = engine.epoch;
     this.mailboxes = new Mailboxes(lines, now, { messageBytesMax, timeMs });
     this.#iteration = iteration;
     this.#engine = engine;
@@ -119,7 +124,8 @@ export class Broker extends EventEmitter<BrokerEvents> {
     this.#revocations = new Revocations(options.tokenLeewayS ?? null);
     this.#presence = new Presence(lines, (channel) => this.rulesOf(channel).hasPresence);
     this.#members = new MemberOrders(lines, this.#presence);
-    this.#orders = this.#makeOrders();
+    this.#log = this.#makeLog(parts, { clock, now: monotonic, schedule });
+    this.#commands = this.#makeCommands();
     this.#queries = new ChannelQueries({ engine, interest, presence: this.#presence, iteration });
     this.#requests = new ClientRequests(lines, {
       presence: (channel) => this.#queries.gatherPresence(channel),
@@ -130,9 +136,7 @@ export class Broker extends EventEmitter<BrokerEvents> {
     });
     this.#joinLeave = new JoinLeave({
       subscribers: (channel) => interest.subscribers(channel),
-      announce: (channel, data, event) => {
-        this.#path.announce(channel, data, event);
-      },
+      announce: (channel, data, event) => this.#announce(channel, data, event),
     });
     this.#heapTrim = new HeapTrim(parts.trimHeap ?? ((): void => undefined));
     this.#clients = new ClientPublishing(
@@ -156,12 +160,33 @@ export class Broker extends EventEmitter<BrokerEvents> {
     });
   }
 
-  #makeOrders(): ClientOrders {
-    return new ClientOrders({
-      ...{ lines: this.#lines, interest: this.#interest, members: this.#members },
-      slots: () => this.#outgoing.slots(),
+  #makeCommands(): Commands {
+    const slots = (): readonly number[] => this.#outgoing.slots();
+    const revocations = this.#revocations;
+    const orders = new ClientOrders({
+      ...{ lines: this.#lines, interest: this.#interest, members: this.#members, slots },
       checkHasUsers: (call) => {
-        this.#revocations.checkHasUsers(call);
+        revocations.checkHasUsers(call);
+      },
+    });
+    return new Commands({
+      ...{ orders, revocations, lines: this.#lines, slots, log: this.#log },
+      onRevoke: (user) => this.emit('revoke', user),
+    });
+  }
+
+  #makeLog(
+    { log: setup, connections = (): number => 0 }: BrokerParts,
+    times: Pick<BrokerLogParts, 'clock' | 'now' | 'schedule'>,
+  ): BrokerLog | null {
+    if (setup === undefined) return null;
+    return new BrokerLog(setup, {
+      ...times,
+      ...{ path: this.#path, connections },
+      onOrder: (order) => this.#commands.apply(order),
+      onQuestion: () => Promise.resolve({}),
+      onLost: (_gap, epoch) => {
+        if (epoch !== null) this.#beginEpoch(epoch);
       },
     });
   }
@@ -173,10 +198,33 @@ export class Broker extends EventEmitter<BrokerEvents> {
     }, TICK_MS).unref();
   }
 
+  /** Names the present sequence of messages. */
+  get epoch(): bigint {
+    return this.#engine.epoch;
+  }
+
+  /** The log, for its state and metrics; null without one. */
+  get log(): Pick<BrokerLog, 'clusterCounters' | 'counters' | 'state'> | null {
+    return this.#log;
+  }
+
+  /** Opens the log, and applies its entries. @throws MegacometError `ERR_LOG`. */
+  async openLog(): Promise<void> {
+    await this.#log?.open((epoch) => {
+      this.#beginEpoch(epoch);
+    });
+  }
+
   /** Sends all queued frames; later publishes are rejected. */
-  close(): void {
+  async close(): Promise<void> {
     clearInterval(this.#timer);
+    await this.#log?.close();
     this.#iteration.close();
+  }
+
+  #beginEpoch(epoch: bigint): void {
+    this.#engine.beginEpoch(epoch);
+    this.#path.epochChanged();
   }
 
   /** Present values of the metrics. */
@@ -249,11 +297,22 @@ export class Broker extends EventEmitter<BrokerEvents> {
    *
    * @param data - A string is sent as text; bytes are sent as bytes, unless `binary` is false.
    * @throws MegacometError `ERR_CHANNEL`, `ERR_MESSAGE`, `ERR_MESSAGE_SIZE`; `ERR_BUSY` when a
-   *   worker with subscribers reads too slowly, and a later attempt may succeed; `ERR_NOT_RUNNING`.
+   *   worker with subscribers reads too slowly, and a later attempt may succeed; `ERR_LOG` when the
+   *   log is not available; `ERR_NOT_RUNNING`. As rejections.
    */
-  publish(channel: string, data: Uint8Array | string, options?: PublishOptions): Receipt {
+  async publish(
+    channel: string,
+    data: Uint8Array | string,
+    options?: PublishOptions,
+  ): Promise<Receipt> {
     this.#iteration.checkOpen();
-    return this.#path.publish(channel, data, options);
+    if (this.#log === null) return this.#path.publish(channel, data, options);
+    return this.#log.publish(this.#path.check(channel, data, options));
+  }
+
+  async #announce(channel: string, data: string, event: string): Promise<void> {
+    if (this.#log === null) this.#path.announce(channel, data, event);
+    else await this.#log.announce(channel, data, event);
   }
 
   /** Subscriptions of exactly this channel or pattern, at most 100 ms old. */
@@ -267,33 +326,28 @@ export class Broker extends EventEmitter<BrokerEvents> {
    * @returns A result for each channel; ERR_BUSY of one does not keep the others from it.
    * @throws MegacometError as publish(), but for `ERR_BUSY`; `ERR_OPTION_INVALID`.
    */
-  broadcast(
+  async broadcast(
     channels: readonly string[],
     data: Uint8Array | string,
     options?: PublishOptions,
-  ): BroadcastResult[] {
+  ): Promise<BroadcastResult[]> {
     this.#iteration.checkOpen();
-    return broadcast(this.#path.publish.bind(this.#path), channels, data, options);
+    return broadcast(this.publish.bind(this), channels, data, options);
   }
 
-  /** See ClientOrders.disconnect(). */
+  /** See Commands.disconnect(). */
   disconnect(target: DisconnectTarget, reason?: string): Promise<number> {
-    return this.#orders.disconnect(target, reason);
+    return this.#commands.disconnect(target, reason);
   }
 
-  /** See ClientOrders.changeChannels(). */
-  changeChannels(user: string, channels: readonly string[], isOn: boolean): void {
-    this.#orders.changeChannels(user, channels, isOn);
+  /** See Commands.changeChannels(). */
+  changeChannels(user: string, channels: readonly string[], isOn: boolean): Promise<void> {
+    return this.#commands.changeChannels(user, channels, isOn);
   }
 
-  /**
-   * Closes the connections of tokens, and rejects those tokens from now on.
-   *
-   * @throws MegacometError `ERR_OPTION_INVALID`, `ERR_BUSY`.
-   */
-  revoke(revocation: Revocation): void {
-    this.#lines.send(this.#revocations.add(revocation), this.#outgoing.slots());
-    if (revocation.user !== undefined) this.emit('revoke', revocation.user);
+  /** See Commands.revoke(). */
+  revoke(revocation: Revocation): Promise<void> {
+    return this.#commands.revoke(revocation);
   }
 
   /** The options of a channel, or of a pattern itself. */

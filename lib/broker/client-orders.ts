@@ -87,21 +87,25 @@ export class ClientOrders {
   }
 
   /**
-   * Closes connections.
+   * Checks the arguments of disconnect().
+   *
+   * @throws MegacometError `ERR_CHANNEL`; `ERR_MESSAGE` for a reason of more than 123 bytes;
+   *   `ERR_OPTION_INVALID`.
+   */
+  checkDisconnect(target: DisconnectTarget, reason: unknown): asserts reason is string {
+    checkReason(reason);
+    if ('channel' in target) checkNameOrPattern(target.channel);
+    else if ('user' in target) this.#checkUser('disconnect', target.user);
+  }
+
+  /**
+   * Closes connections. The arguments are checked.
    *
    * @returns Subscribers known of a channel; 1 for a member, or 0 if no open connection has this
    *   name; 0 for a user and for all, because the manager counts neither.
-   * @throws MegacometError `ERR_CHANNEL`; `ERR_MESSAGE` for a reason of more than 123 bytes;
-   *   `ERR_OPTION_INVALID`; `ERR_BUSY` if the worker of a member does not answer.
+   * @throws MegacometError `ERR_BUSY` if the worker of a member does not answer.
    */
-  disconnect(target: DisconnectTarget, reason = ''): Promise<number> {
-    return new Promise((resolve) => {
-      checkReason(reason);
-      resolve(this.#disconnect(target, reason));
-    });
-  }
-
-  #disconnect(target: DisconnectTarget, reason: string): Promise<number> | number {
+  disconnect(target: DisconnectTarget, reason: string): Promise<number> | number {
     if ('channel' in target) return this.#disconnectChannel(target.channel, reason);
     if ('member' in target) return this.#parts.members.disconnect(target.member, reason);
     if ('user' in target) this.#disconnectUser(target.user, reason);
@@ -110,26 +114,31 @@ export class ClientOrders {
   }
 
   /**
-   * Subscribes the WebSockets of a user to channels, or unsubscribes all connections of the user.
+   * Checks the arguments of changeChannels(), and removes repeated channels.
    *
    * @throws MegacometError `ERR_CHANNEL`, `ERR_OPTION_INVALID`.
    */
-  changeChannels(user: string, channels: readonly string[], isOn: boolean): void {
+  checkChannels(user: string, channels: readonly string[], isOn: boolean): string[] {
     const call = isOn ? 'subscribe' : 'unsubscribe';
     this.#checkUser(call, user);
-    const names = checkedList(call, channels, USER_CHANNELS_MAX, checkNameOrPattern);
-    this.#send(encodeFrame('UserChannels', { user, channels: names, on: Number(isOn) }));
+    return checkedList(call, channels, USER_CHANNELS_MAX, checkNameOrPattern);
+  }
+
+  /**
+   * Subscribes the WebSockets of a user to channels, or unsubscribes all connections of the user. The
+   * arguments are checked.
+   */
+  changeChannels(user: string, channels: readonly string[], isOn: boolean): void {
+    this.#send(encodeFrame('UserChannels', { user, channels, on: Number(isOn) }));
   }
 
   #disconnectChannel(channel: string, reason: string): number {
-    checkNameOrPattern(channel);
     const { lines, interest } = this.#parts;
     lines.send(encodeFrame('Kick', { channel, reason }), interest.workersFor(channel));
     return interest.subscribers(channel);
   }
 
   #disconnectUser(user: string, reason: string): void {
-    this.#checkUser('disconnect', user);
     this.#send(encodeFrame('DisconnectUser', { user, reason }));
   }
 

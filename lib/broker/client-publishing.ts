@@ -36,9 +36,10 @@ const BUSY_REJECTION_BYTES_MAX = 2 * BUSY_BYTES;
 /** Sentences for clients. The sentence of any other error names the client's own value. */
 const SENTENCES: Readonly<Record<string, string>> = {
   ERR_BUSY: 'server busy; retry later',
+  ERR_LOG: 'server busy; retry later',
 };
 
-type Publish = (channel: string, data: Buffer, options: PublishOptions) => Receipt;
+type Publish = (channel: string, data: Buffer, options: PublishOptions) => Promise<Receipt>;
 
 export class ClientPublishing {
   static readonly METRICS = {
@@ -81,14 +82,14 @@ export class ClientPublishing {
   }
 
   /** Publishes the message of a worker's client; null if it is rejected. */
-  onMessage(slot: number, fields: Frames['Message']): ClientMessage | null {
+  async onMessage(slot: number, fields: Frames['Message']): Promise<ClientMessage | null> {
     const { channel, id, event, data } = fields;
     const isBinary = (fields.flags & MessageFlag.binary) !== 0;
     let receipt: Receipt;
     try {
       // Without an id two tokens cannot be distinguished.
       if (fields.token !== 0) this.#rates.take(fields.token);
-      receipt = this.#publish(channel, data, { id, event, binary: isBinary });
+      receipt = await this.#publish(channel, data, { id, event, binary: isBinary });
     } catch (error) {
       if (!(error instanceof MegacometError)) throw error;
       this.#reject(slot, fields, error);

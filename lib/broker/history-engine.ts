@@ -32,17 +32,22 @@ export interface HistoryPage {
  * as long as numbers grow and a page covers everything that was appended before it.
  */
 export interface HistoryEngine {
+  /** Names the present sequence. */
   readonly epoch: bigint;
   /** Number of the last message; 0 before the first. */
   readonly head: number;
   /**
    * Appends the next message.
    *
-   * @param source - Its Publish frame, from `start` to `end`, with the number head + 1.
+   * @param number - Greater than head.
+   * @param atMs - Its time, by the clock of the engine.
+   * @param source - Its Publish frame, from `start` to `end`.
    * @param limits - Of the channel from now on; null keeps nothing of this message.
    * @param ttlMs - Time to live, if it is shorter than the age limit.
    */
   append(
+    number: number,
+    atMs: number,
     channel: string,
     source: Buffer,
     start: number,
@@ -51,7 +56,9 @@ export interface HistoryEngine {
     ttlMs?: number,
   ): void;
   /** Numbers a message that is not kept. A client that misses it has no gap. */
-  skip(): void;
+  skip(number: number): void;
+  /** From now on numbers belong to another sequence, and continue above the present one. */
+  beginEpoch(epoch: bigint): void;
   page(range: HistoryRange): HistoryPage;
   /** Messages and bytes of a channel; null if it has none. */
   describe(channel: string): ChannelHistory | null;

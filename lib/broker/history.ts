@@ -40,7 +40,7 @@ const NAMES_ROWS = 4096;
 const LOOSE = 0.75;
 
 export class History implements HistoryEngine {
-  readonly epoch: bigint;
+  #epoch: bigint;
   readonly #now: () => number;
   readonly #bytesMax: number;
   readonly #messages: Messages;
@@ -56,7 +56,7 @@ export class History implements HistoryEngine {
   #sweepAt = 1;
 
   constructor(options: HistoryOptions) {
-    this.epoch = options.epoch;
+    this.#epoch = options.epoch;
     this.#now = options.now;
     this.#bytesMax = options.bytesMax;
     this.#head = options.head ?? 0;
@@ -73,6 +73,10 @@ export class History implements HistoryEngine {
     this.#patterns = patterns;
     this.#rows = rows;
     this.#pages = new PageBuilder({ messages, rings, rows, patterns });
+  }
+
+  get epoch(): bigint {
+    return this.#epoch;
   }
 
   get head(): number {
@@ -93,6 +97,8 @@ export class History implements HistoryEngine {
   }
 
   append(
+    number: number,
+    atMs: number,
     channel: string,
     source: Buffer,
     start: number,
@@ -100,7 +106,7 @@ export class History implements HistoryEngine {
     limits: HistoryLimits | null,
     ttlMs = Infinity,
   ): void {
-    const number = ++this.#head;
+    this.#head = number;
     const size = end - start;
     const row = limits === null || size > limits.bytes ? 0 : this.#rowFor(channel, size);
     if (limits === null || row === 0) {
@@ -108,7 +114,7 @@ export class History implements HistoryEngine {
       this.#patterns.raise(channel, number);
       return;
     }
-    const expiresAtMs = this.#now() + Math.min(limits.ageMs, ttlMs);
+    const expiresAtMs = atMs + Math.min(limits.ageMs, ttlMs);
     this.#rings.push(row, this.#messages.put(row, number, expiresAtMs, source, start, end));
     this.#rows.added(row, size);
     // The message itself stays: it is the newest, and fits.
@@ -120,13 +126,17 @@ export class History implements HistoryEngine {
     this.#rows.noteWeight(row);
   }
 
-  skip(): void {
-    this.#head++;
+  skip(number: number): void {
+    this.#head = number;
+  }
+
+  beginEpoch(epoch: bigint): void {
+    this.#epoch = epoch;
   }
 
   page({ channels, since, bytesMax }: HistoryRange): HistoryPage {
     if (since === null) return this.#pages.empty(this.#head, false);
-    const isOurs = since.epoch === this.epoch;
+    const isOurs = since.epoch === this.#epoch;
     // A number above the present one: the messages that this client has received are unknown.
     if (isOurs && since.number > this.#head) return this.#pages.empty(this.#head, true);
     // A client with a cursor of another epoch has received nothing of this one.

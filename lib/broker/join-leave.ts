@@ -14,8 +14,8 @@ const SUBSCRIBERS_MAX = 1000;
 interface Channels {
   /** Subscribers of a channel. */
   readonly subscribers: (channel: string) => number;
-  /** @throws MegacometError `ERR_BUSY`. */
-  readonly announce: (channel: string, data: string, event: string) => void;
+  /** @throws MegacometError `ERR_BUSY`, `ERR_LOG`: as rejections. */
+  readonly announce: (channel: string, data: string, event: string) => Promise<void>;
 }
 
 export class JoinLeave {
@@ -42,13 +42,13 @@ export class JoinLeave {
   }
 
   /** Reports an event to the subscribers of its channel. */
-  onEvent(event: 'join' | 'leave', { channel, ...member }: MemberEvent): void {
+  async onEvent(event: 'join' | 'leave', { channel, ...member }: MemberEvent): Promise<void> {
     if (this.#channels.subscribers(channel) > SUBSCRIBERS_MAX) {
       this.#skipped++;
       return;
     }
     try {
-      this.#channels.announce(channel, JSON.stringify(member), event);
+      await this.#channels.announce(channel, JSON.stringify(member), event);
       this.#sent++;
     } catch (error) {
       if (!(error instanceof MegacometError)) throw error;

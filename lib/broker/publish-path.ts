@@ -12,6 +12,7 @@ import { Idempotency } from './idempotency.js';
 import type { Interest, Match } from './interest.js';
 import type { LoopIteration } from './loop-iteration.js';
 import { Namespaces, usualRules, type ChannelRules, type RulesByPattern } from './namespaces.js';
+import type { PublishRecord } from './publish-record.js';
 import {
   checkData,
   checkOptions,
@@ -83,7 +84,7 @@ export class PublishPath {
   readonly #interest: Interest;
   readonly #outgoing: Outgoing;
   readonly #iteration: LoopIteration;
-  readonly #cursorStart: string;
+  #cursorStart: string;
   readonly #keys = new Idempotency();
   readonly #usual: ChannelRules;
   #namespaces: Namespaces;
@@ -108,43 +109,76 @@ export class PublishPath {
     return this.#namespaces;
   }
 
+  /** Cursors have the present epoch of the engine from now on. */
+  epochChanged(): void {
+    this.#cursorStart = cursorStart(this.#engine.epoch);
+  }
+
   /** Replaces the rules of all namespaces, from the next message on. */
   setNamespaces(rules: RulesByPattern): void {
     this.#namespaces = new Namespaces(this.#usual, rules);
   }
 
-  /** See Broker.publish(). */
-  publish(
+  /**
+   * Checks a publish, and resolves its options.
+   *
+   * @throws MegacometError `ERR_CHANNEL`, `ERR_MESSAGE`, `ERR_MESSAGE_SIZE`.
+   */
+  check(
     channel: string,
     data: Uint8Array | string,
     options: PublishOptions = NO_OPTIONS,
-  ): Receipt {
+  ): PublishRecord {
     checkChannel(channel);
     checkData(data, this.#messageBytesMax);
     if (options !== NO_OPTIONS) checkOptions(options);
     const rules = this.#namespaces.of(channel);
     const limits = limitsOf(options.history, rules.history, rules.historyDefaults);
     const flags = flagsOf(data, options, rules.policy) | this.#ephemeralOf(options, rules, limits);
+    const { id = '', event = '', spreadMs = rules.spreadMs, ttlMs, idempotencyKey: key } = options;
+    return { channel, data, flags, spreadMs, id, event, limits, ttlMs, key };
+  }
+
+  /** Publishes without a log: see Broker.publish(). */
+  publish(channel: string, data: Uint8Array | string, options?: PublishOptions): Receipt {
+    const record = this.check(channel, data, options);
     this.#iteration.begin();
-    const key = options.idempotencyKey;
-    const first = key === undefined ? null : this.#duplicateOf(channel, key);
+    const { nowMs } = this.#iteration;
+    const first = this.#duplicateOf(record, nowMs);
     if (first !== null) return first;
     const match = this.#interest.match(channel);
     this.#rejectIfBusy(match);
+    return this.#add(record, this.#engine.head + 1, nowMs, match);
+  }
+
+  /** @throws MegacometError `ERR_BUSY` if a worker with subscribers of the channel reads too slowly. */
+  checkNotBusy(channel: string): void {
+    this.#rejectIfBusy(this.#interest.match(channel));
+  }
+
+  /**
+   * Publishes a record of the log: the same record, number and time do the same on every node.
+   *
+   * @param atMs - Time of the record by the broker's clock.
+   */
+  apply(record: PublishRecord, number: number, atMs: number): Receipt {
+    const first = this.#duplicateOf(record, atMs);
+    if (first !== null) return first;
+    return this.#add(record, number, atMs, this.#interest.match(record.channel));
+  }
+
+  #add(record: PublishRecord, number: number, atMs: number, match: Match): Receipt {
+    const { channel, data, flags, spreadMs, id, event, limits, key } = record;
     const delivered = match.subscribers;
-    const number = this.#engine.head + 1;
-    const { id = '', event = '', spreadMs = rules.spreadMs } = options;
     const outgoing = this.#outgoing;
     const start = outgoing.room(publishBytesMax(channel, id, event, data));
     const end =
       match.length > 0 || limits !== null
         ? writePublish(outgoing.chunk, start, number, flags, spreadMs, channel, id, event, data)
         : start;
-    this.#engine.append(channel, outgoing.chunk, start, end, limits, options.ttlMs);
+    this.#engine.append(number, atMs, channel, outgoing.chunk, start, end, limits, record.ttlMs);
     this.#queue(start, end, match);
-    if (key !== undefined) {
-      this.#keys.add(channel, key, this.#iteration.nowMs, { number, delivered });
-    }
+    if (key !== undefined) this.#keys.add(channel, key, atMs, { number, delivered });
     this.#published++;
     this.#recipients += delivered;
     return { cursor: this.#cursorStart + String(number), delivered };
@@ -160,14 +194,22 @@ export class PublishPath {
     const match = this.#interest.match(channel);
     if (match.length === 0) return;
     this.#rejectIfBusy(match);
+    this.#announce(channel, data, event, this.#engine.head + 1, match);
+  }
+
+  /** The same for a record of the log. */
+  applyAnnouncement(channel: string, data: string, event: string, number: number): void {
+    this.#announce(channel, data, event, number, this.#interest.match(channel));
+  }
+
+  #announce(channel: string, data: string, event: string, number: number, match: Match): void {
     const { spreadMs, policy } = this.#namespaces.of(channel);
     const flags = flagsOf(data, NO_OPTIONS, policy);
     const outgoing = this.#outgoing;
     const start = outgoing.room(publishBytesMax(channel, '', event, data));
-    const number = this.#engine.head + 1;
     const { chunk } = outgoing;
     const end = writePublish(chunk, start, number, flags, spreadMs, channel, '', event, data);
-    this.#engine.skip();
+    this.#engine.skip(number);
     this.#queue(start, end, match);
   }
 
@@ -176,9 +218,9 @@ export class PublishPath {
     this.#keys.sweep(this.#iteration.nowMs);
   }
 
-  /** The receipt of the first publish with a key; null if the key is new. */
-  #duplicateOf(channel: string, key: string): Receipt | null {
-    const first = this.#keys.find(channel, key, this.#iteration.nowMs);
+  /** The receipt of the first publish with the key; null without a key, or with a new one. */
+  #duplicateOf({ channel, key }: PublishRecord, nowMs: number): Receipt | null {
+    const first = key === undefined ? null : this.#keys.find(channel, key, nowMs);
     if (first === null) return null;
     this.#duplicates++;
     const cursor = this.#cursorStart + String(first.number);

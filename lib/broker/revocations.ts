@@ -28,7 +28,8 @@ const KEEP_SECONDS_MAX = 31 * 86_400;
 /** Frames have 32 bits. */
 const SECONDS_MAX = 0xffff_ffff;
 
-interface Row {
+/** A revocation whose times are decided. */
+export interface RevocationRow {
   readonly user: string;
   readonly id: string;
   readonly beforeS: number;
@@ -58,7 +59,7 @@ export class Revocations {
   };
 
   /** By kind and name. */
-  readonly #rows = new Map<string, Row>();
+  readonly #rows = new Map<string, RevocationRow>();
   readonly #leewayS: number | null;
   readonly #nowS: () => number;
   #rejected = 0;
@@ -74,12 +75,11 @@ export class Revocations {
   }
 
   /**
-   * Keeps a revocation. With an earlier one of the same user or token, the later times of both count.
+   * Checks a revocation, and decides its times.
    *
-   * @returns The frame for the workers.
-   * @throws MegacometError `ERR_OPTION_INVALID`; `ERR_BUSY` if too many are kept.
+   * @throws MegacometError `ERR_OPTION_INVALID`.
    */
-  add({ user, id, ...times }: Revocation): Buffer {
+  rowOf({ user, id, ...times }: Revocation): RevocationRow {
     if ((user === undefined) === (id === undefined)) {
       throw new MegacometError('ERR_OPTION_INVALID', 'revoke: either user or id is required');
     }
@@ -90,13 +90,27 @@ export class Revocations {
     checkText(`revoke: ${kind}`, name, TOKEN_NAME_BYTES_MAX);
     checkInteger('revoke: beforeSeconds', beforeSeconds, 0, SECONDS_MAX);
     checkInteger('revoke: keepSeconds', keepSeconds, 1, KEEP_SECONDS_MAX);
-    const key = `${kind} ${name}`;
-    if (!this.#rows.has(key)) this.#makeRoom(nowS);
+    return {
+      ...{ user: user ?? '', id: id ?? '' },
+      beforeS: beforeSeconds,
+      endsAtS: nowS + keepSeconds,
+    };
+  }
+
+  /**
+   * Keeps a revocation. With an earlier one of the same user or token, the later times of both count.
+   *
+   * @returns The frame for the workers.
+   * @throws MegacometError `ERR_BUSY` if too many are kept.
+   */
+  put({ user, id, ...times }: RevocationRow): Buffer {
+    const key = user === '' ? `id ${id}` : `user ${user}`;
+    if (!this.#rows.has(key)) this.#makeRoom(this.#nowS());
     const known = this.#rows.get(key);
     const row = {
-      ...{ user: user ?? '', id: id ?? '' },
-      beforeS: Math.max(beforeSeconds, known?.beforeS ?? 0),
-      endsAtS: Math.max(nowS + keepSeconds, known?.endsAtS ?? 0),
+      ...{ user, id },
+      beforeS: Math.max(times.beforeS, known?.beforeS ?? 0),
+      endsAtS: Math.max(times.endsAtS, known?.endsAtS ?? 0),
     };
     this.#rows.set(key, row);
     return encodeFrame('Revoke', row);

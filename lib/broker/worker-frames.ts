@@ -39,7 +39,7 @@ export class WorkerFrames {
 
   /** Frames for other parts of the manager are ignored. */
   onFrame(slot: number, frame: Frame): void {
-    const { iteration, interest, recovery, clients, presence, requests, onOverflow } = this.#parts;
+    const { iteration, interest, recovery, presence, requests, onOverflow } = this.#parts;
     switch (frame.name) {
       case 'Interest':
         this.#onInterest(slot, frame.fields);
@@ -51,11 +51,9 @@ export class WorkerFrames {
         iteration.scheduleFlush();
         if (!recovery.onRequest(slot, frame.fields)) onOverflow(slot);
         return;
-      case 'Message': {
-        const message = clients.onMessage(slot, frame.fields);
-        if (message !== null) this.#parts.onMessage(message);
+      case 'Message':
+        void this.#publish(slot, frame.fields);
         return;
-      }
       case 'Presence':
         this.#onPresence(slot, frame.fields);
         return;
@@ -74,6 +72,12 @@ export class WorkerFrames {
     }
   }
 
+  /** An error that is none of the client's is a bug, and ends the process. */
+  async #publish(slot: number, fields: Frames['Message']): Promise<void> {
+    const message = await this.#parts.clients.onMessage(slot, fields);
+    if (message !== null) this.#parts.onMessage(message);
+  }
+
   #onInterest(slot: number, { channel, count, wanted }: Frames['Interest']): void {
     // Workers check the names of their subscribers; an invalid one would damage the tables.
     if (!isPattern(channel) && !isChannel(channel)) return;
@@ -86,6 +90,6 @@ export class WorkerFrames {
     const hasJoined = fields.present === 1;
     if (presence.areEventsOn) onPresence(hasJoined ? 'subscribe' : 'unsubscribe', event);
     if (!hasJoinLeave(event.channel)) return;
-    if (!iteration.isClosed) joinLeave.onEvent(hasJoined ? 'join' : 'leave', event);
+    if (!iteration.isClosed) void joinLeave.onEvent(hasJoined ? 'join' : 'leave', event);
   }
 }

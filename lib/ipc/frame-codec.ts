@@ -208,6 +208,9 @@ export class BodyReader {
   u64(): bigint {
     return this.#bytes.readBigUInt64LE(this.#take(8));
   }
+  f64(): number {
+    return this.#bytes.readDoubleLE(this.#take(8));
+  }
   text(): string {
     const size = this.u16();
     const at = this.#take(size);

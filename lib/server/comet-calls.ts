@@ -43,7 +43,6 @@ export abstract class CometCalls extends EventEmitter<ServerEvents> {
    *   worker cannot follow, and a later try may succeed; `ERR_NOT_RUNNING`.
    */
   publish(channel: string, data: Uint8Array | string, options?: PublishOptions): Promise<Receipt> {
-    // A promise, so that a broker on another machine can replace this one.
     return new Promise((resolve) => {
       resolve(this.#parts.broker().publish(channel, data, options));
     });
@@ -121,9 +120,9 @@ export abstract class CometCalls extends EventEmitter<ServerEvents> {
    *
    * @throws MegacometError `ERR_CHANNEL`, `ERR_OPTION_INVALID`, `ERR_NOT_RUNNING`.
    */
-  subscribe(user: string, channels: readonly string[] | string): void {
+  async subscribe(user: string, channels: readonly string[] | string): Promise<void> {
     const names = readChannels('subscribe', channels);
-    this.#parts.broker().changeChannels(user, names, true);
+    await this.#parts.broker().changeChannels(user, names, true);
   }
 
   /**
@@ -133,9 +132,9 @@ export abstract class CometCalls extends EventEmitter<ServerEvents> {
    *
    * @throws MegacometError `ERR_CHANNEL`, `ERR_OPTION_INVALID`, `ERR_NOT_RUNNING`.
    */
-  unsubscribe(user: string, channels: readonly string[] | string): void {
+  async unsubscribe(user: string, channels: readonly string[] | string): Promise<void> {
     const names = readChannels('unsubscribe', channels);
-    this.#parts.broker().changeChannels(user, names, false);
+    await this.#parts.broker().changeChannels(user, names, false);
   }
 
   /**
@@ -145,8 +144,8 @@ export abstract class CometCalls extends EventEmitter<ServerEvents> {
    * @throws MegacometError `ERR_OPTION_INVALID`, `ERR_OPTION_UNKNOWN`, `ERR_BUSY` if 100,000
    *   revocations are kept, `ERR_NOT_RUNNING`.
    */
-  revoke(revocation: Revocation): void {
-    this.#parts.broker().revoke(readRevocation(revocation));
+  async revoke(revocation: Revocation): Promise<void> {
+    await this.#parts.broker().revoke(readRevocation(revocation));
   }
 
   /**

@@ -2,6 +2,7 @@
 import { Authorization } from '../access/authorization.js';
 import type { Hook } from '../access/hook-rules.js';
 import type { Logger } from '../base/logger.js';
+import type { LogSetup } from '../broker/broker-log.js';
 import { Broker } from '../broker/broker.js';
 import type { ClientMessage } from '../broker/client-publishing.js';
 import type { MemberEvent } from '../broker/presence.js';
@@ -31,6 +32,12 @@ export interface ClientRules {
   readonly hook: Hook | null;
 }
 
+/** The log of the messages, and the connections that its ticks report. */
+export interface MessagingParts {
+  readonly log?: LogSetup | undefined;
+  readonly connections?: () => number;
+}
+
 export class Messaging {
   readonly broker: Broker;
   readonly api: PublishApi;
@@ -47,10 +54,12 @@ export class Messaging {
     cores: number,
     events: MessagingEvents,
     log: Logger,
+    parts: MessagingParts = {},
   ) {
     const { keys, hook } = clients;
     this.#keys = keys;
     this.broker = new Broker(brokerOptions(slots, options), {
+      ...parts,
       trimHeap: () => {
         addon.trimHeap();
       },
@@ -82,7 +91,7 @@ export class Messaging {
       hook === null || this.#authorization === null
         ? this.broker
         : new HookedBroker(this.broker, this.#authorization, hook.rules);
-    this.link = linkOf(this.broker.epoch, authorized, options, keys, slicesMax);
+    this.link = linkOf(() => this.broker.epoch, authorized, options, keys, slicesMax);
   }
 
   /**
@@ -114,23 +123,27 @@ export class Messaging {
     this.#hook?.reload();
   }
 
-  close(): void {
+  async close(): Promise<void> {
     this.#authorization?.close();
     this.#hook?.close();
-    this.broker.close();
+    await this.broker.close();
   }
 }
 
 /** The settings of the workers, their keys, and the broker that they speak to. */
 function linkOf(
-  epoch: bigint,
+  epoch: () => bigint,
   broker: BrokerLink,
   options: Filled,
   keys: ClientKeys,
   slicesMax: number,
 ): CometLink {
+  const rules = cometRules(options);
   return {
-    settings: { epoch, slicesMax, ...cometRules(options) },
+    // The epoch of a log is known when it is open, and may change.
+    get settings() {
+      return { epoch: epoch(), slicesMax, ...rules };
+    },
     get access() {
       return keys.access;
     },

@@ -54,6 +54,8 @@ export class ServerState implements AdminView {
         adminResponses: admin?.responses ?? null,
         messages: messaging?.counters ?? null,
         hook: messaging?.hookCounters ?? null,
+        log: messaging?.broker.log?.counters ?? null,
+        cluster: messaging?.broker.log?.clusterCounters ?? null,
         tlsCertificateDaysLeft: parts.tls?.daysLeft ?? null,
       },
       manager.registry.slots,
@@ -78,7 +80,9 @@ export class ServerState implements AdminView {
     const isDraining = parts.isClosing;
     // Every worker serves every address, so their capacities are the same.
     const isHalf = slots.length > 0 && notServing.length * 2 <= slots.length;
-    return { isReady: isHalf && parts.phase === 'listening', isDraining, notServing };
+    const isLogReady = parts.messaging?.broker.log?.state.isReady ?? null;
+    const isReady = isHalf && parts.phase === 'listening' && isLogReady !== false;
+    return { isReady, isDraining, isLogReady, notServing };
   }
 
   /** See Server.health(). */

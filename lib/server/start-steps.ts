@@ -24,6 +24,7 @@ import { AdminSetup } from './admin-setup.js';
 import { namespaceRules } from './broker-options.js';
 import { ClientKeys } from './client-keys.js';
 import { limitRules } from './limit-rules.js';
+import { messageLog } from './message-log.js';
 import { Messaging } from './messaging.js';
 import type { Parts } from './parts.js';
 import { ServerAddresses } from './server-addresses.js';
@@ -90,6 +91,7 @@ export class StartSteps {
       },
       { name: 'open ingest', run: () => this.#openIngest(), undo: () => parts.ingest?.close() },
       { name: 'drop privileges', run: () => this.#dropPrivileges() },
+      { name: 'open log', run: () => parts.messaging?.broker.openLog() },
       {
         name: 'fetch keys of tokens',
         run: () => parts.keys?.start(),
@@ -217,7 +219,7 @@ export class StartSteps {
     return this.#capacity;
   }
 
-  #openMessaging(): void {
+  async #openMessaging(): Promise<void> {
     const { options, events, log, onMessaging } = this.#context;
     if (options.protocol !== 'comet') return;
     const { keys } = this.#parts;
@@ -225,7 +227,10 @@ export class StartSteps {
     const cores = this.#machine?.cores ?? 1;
     const clients = { keys, hook: this.#hook };
     const { workers } = this.#planned;
-    this.#parts.messaging = new Messaging(workers, options, clients, cores, events, log);
+    this.#parts.messaging = new Messaging(workers, options, clients, cores, events, log, {
+      log: await messageLog(undefined),
+      connections: () => this.#parts.manager?.openConnections() ?? 0,
+    });
     onMessaging();
   }
 

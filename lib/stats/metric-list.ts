@@ -36,6 +36,8 @@ export interface MetricTables {
   readonly ingest: Readonly<Record<string, MetricInfo>>;
   readonly admin: Readonly<Record<string, MetricInfo>>;
   readonly hook: Readonly<Record<string, MetricInfo>>;
+  readonly log: Readonly<Record<string, MetricInfo>>;
+  readonly cluster: Readonly<Record<string, MetricInfo>>;
 }
 
 const PREFIX = 'megacomet_';
@@ -329,6 +331,16 @@ export function metricGroups(tables: MetricTables): readonly MetricGroup[] {
     {
       title: 'Hook',
       metrics: ofTable(tables.hook, ({ hook }) => hook),
+      isPresent: always,
+    },
+    {
+      title: 'Log',
+      metrics: ofTable(tables.log, ({ log }) => log),
+      isPresent: always,
+    },
+    {
+      title: 'Cluster',
+      metrics: ofTable(tables.cluster, ({ cluster }) => cluster),
       isPresent: always,
     },
     { title: 'Limits', metrics: LIMITS, isPresent: always },

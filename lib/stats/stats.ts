@@ -73,6 +73,10 @@ export interface Stats {
   readonly adminResponses: Readonly<Record<string, Readonly<Record<string, number>>>> | null;
   /** Metrics of asking the application about clients; null without `--hook-url` and `authorize`. */
   readonly hook: Readonly<Record<string, number>> | null;
+  /** Metrics of the log of the messages; null without `historyDir` and `engine`. */
+  readonly log: Readonly<Record<string, number>> | null;
+  /** Metrics of the cluster; null without `engine`. */
+  readonly cluster: Readonly<Record<string, number>> | null;
   /** Whole days until each certificate expires, by its file; null without TLS. */
   readonly tlsCertificateDaysLeft: Readonly<Record<string, number>> | null;
   /** Limits that this kernel shows, with their use and headroom (1 to 0). */
@@ -248,6 +252,8 @@ export interface ServerFacts {
   readonly admin: Readonly<Record<string, number>> | null;
   readonly adminResponses: Stats['adminResponses'];
   readonly hook: Readonly<Record<string, number>> | null;
+  readonly log: Readonly<Record<string, number>> | null;
+  readonly cluster: Readonly<Record<string, number>> | null;
   readonly tlsCertificateDaysLeft: Stats['tlsCertificateDaysLeft'];
 }
 
@@ -281,6 +287,8 @@ export function collectStats(
     admin: facts.admin,
     adminResponses: facts.adminResponses,
     hook: facts.hook,
+    log: facts.log,
+    cluster: facts.cluster,
     tlsCertificateDaysLeft: facts.tlsCertificateDaysLeft,
     limits: readHeadrooms(read, connections, facts.maxConnections),
     kernel: kernelStats(read),

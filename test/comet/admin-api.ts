@@ -171,7 +171,7 @@ t.test('a user is subscribed and unsubscribed on every WebSocket, in all workers
   await site.server.publish('rooms/2', 'two');
   await until('both messages', () => sockets.every(({ data }) => data.length === 2));
   t.same(bob.data, [], 'another user has not the channels');
-  site.server.unsubscribe('ada', 'room/1');
+  await site.server.unsubscribe('ada', 'room/1');
   await until('the answers', () => heard('unsubscribed'));
   t.same(notes[0]?.at(-1), { type: 'unsubscribed', channels: ['room/1'] });
   await until('the stream that has it to end', () => streams[1]?.isOpen === false);
@@ -305,13 +305,8 @@ t.test('every error of every endpoint has a code of the table', async (t) => {
     const response = await fetch(`${url}${path}`, { method });
     t.match(await response.json(), { code: 'ERR_UNAUTHORIZED' }, `${path} without a token`);
   }
-  t.throws(
-    () => {
-      open.server.subscribe('ada', ['a']);
-    },
-    {
-      code: 'ERR_OPTION_INVALID',
-      message: /the server reads no tokens or certificates and has no hook/,
-    },
-  );
+  await t.rejects(open.server.subscribe('ada', ['a']), {
+    code: 'ERR_OPTION_INVALID',
+    message: /the server reads no tokens or certificates and has no hook/,
+  });
 });

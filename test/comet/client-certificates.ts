@@ -93,7 +93,7 @@ t.test(
     const world = await start(t);
     const peer = open(t, world).get('/events?channel=a');
     await until('the subscription', () => openIn(world) === 1);
-    world.server.revoke({ user: 'CN=alice' });
+    await world.server.revoke({ user: 'CN=alice' });
     await until('its end', () => peer.isClosed);
     const again = open(t, world).get('/events?channel=a');
     await until('the rejection', () => again.isClosed);

@@ -110,7 +110,7 @@ t.test('an answer counts for its time, until the user is revoked', async (t) => 
   t.equal(metric(world, 'cacheHitsTotal'), 2);
   t.equal(await statusOf(world, 'channel=a&token=s2'), 204, 'another session');
   t.equal(hook.asked.length, 2);
-  world.server.revoke({ user: 'ada' });
+  await world.server.revoke({ user: 'ada' });
   hook.behaviour = answer({ allow: true, channels: ['a'], cacheSeconds: 1 });
   t.equal(await statusOf(world, 'channel=a&token=s1'), 204);
   t.equal(hook.asked.length, 3, 'asked again');

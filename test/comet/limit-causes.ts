@@ -134,8 +134,8 @@ t.test('a revoked token has a counter of its own, and revocations are counted', 
   const world = await start(t);
   t.equal(world.server.stats().messages?.revocations, 0);
   const head = world.head('bob');
-  world.server.revoke({ user: 'bob' });
-  world.server.revoke({ user: 'eve', keepSeconds: 1 });
+  await world.server.revoke({ user: 'bob' });
+  await world.server.revoke({ user: 'eve', keepSeconds: 1 });
   const answer = await exchange(world.port, head);
   t.match(answer, /^HTTP\/1\.1 401 [^]*revoked/);
   t.equal(totalOf(world, 'tokensRejectedRevokedTotal'), 1);

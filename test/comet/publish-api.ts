@@ -249,7 +249,7 @@ t.test('channels are listed, and the query is validated', async (t) => {
   for (const channel of ['news/1', 'news/2', 'ä b', 'news/*']) {
     broker.onFrame(0, { name: 'Interest', fields: { channel, count: 2, wanted: 1 } });
   }
-  broker.publish('news/1', 'x');
+  await broker.publish('news/1', 'x');
   const found: unknown[] = [];
   for (let from: number | null = 0; from !== null;) {
     const { status, text } = await ask(`/channels?prefix=news%2F&limit=1&from=${from}`);

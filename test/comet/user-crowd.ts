@@ -77,7 +77,7 @@ t.test('a user with 10,000 connections', { skip }, async (t) => {
   t.equal(bob.isClosed, false);
   const again = AddressPeer.request(t, world, { transport: 'stream', query: query('ada') });
   t.equal(await again.answer(), '200', 'the limit has room');
-  server.revoke({ user: 'ada' });
+  await server.revoke({ user: 'ada' });
   await until('its end', () => again.isClosed);
   t.equal(await AddressPeer.request(t, world, { query: query('ada') }).answer(), '401');
 });

@@ -130,7 +130,7 @@ for (const workers of [1, 2]) {
       const client = await all.replaying();
       wasDuring = isDuring(client, all);
       // The channel that it replays, and a new one.
-      all.world.server.subscribe('ada', ['a', 'b']);
+      await all.world.server.subscribe('ada', ['a', 'b']);
       await until('the answer', async () => {
         await all.publishBoth();
         return client.heard('subscribed', 'b');
@@ -154,8 +154,8 @@ for (const workers of [1, 2]) {
     for (let round = 0; round < ROUNDS && !wasDuring; round++) {
       const client = await all.replaying();
       wasDuring = isDuring(client, all);
-      all.world.server.subscribe('ada', ['b']);
-      all.world.server.unsubscribe('ada', ['a']);
+      await all.world.server.subscribe('ada', ['b']);
+      await all.world.server.unsubscribe('ada', ['a']);
       await until('the answer', () => client.heard('unsubscribed', 'a'));
       const seen = client.messagesOf('a');
       const before = all.count('b');

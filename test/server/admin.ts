@@ -150,7 +150,7 @@ t.test('a healthy server is alive and ready', async (t) => {
   t.equal(ready.status, 200, '/readyz');
   t.same(
     JSON.parse(ready.body),
-    { isReady: true, isDraining: false, notServing: [] },
+    { isReady: true, isDraining: false, isLogReady: null, notServing: [] },
     'and its text',
   );
   t.equal(ready.headers['cache-control'], 'no-store', 'caches must not keep the answer');

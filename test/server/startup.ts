@@ -52,7 +52,7 @@ function stepsOf(parts: Parts): readonly Step[] {
       stats: () => {
         throw new Error('not asked');
       },
-      readiness: () => ({ isReady: false, isDraining: false, notServing: [] }),
+      readiness: () => ({ isReady: false, isDraining: false, isLogReady: null, notServing: [] }),
     },
     events: {
       onMessage: ignore,

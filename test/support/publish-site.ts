@@ -1,6 +1,11 @@
 // A server with the publish API alone, requests to it, and a target that fails on demand.
 import type { GatheredPresence } from '../../lib/broker/presence.js';
-import type { ChannelHistoryPage, DisconnectTarget } from '../../lib/index.js';
+import type {
+  BroadcastResult,
+  ChannelHistoryPage,
+  DisconnectTarget,
+  Receipt,
+} from '../../lib/index.js';
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { connect, type AddressInfo, type Socket } from 'node:net';
@@ -130,7 +135,7 @@ export async function site(
     server.close();
     server.closeAllConnections();
     await closed;
-    broker.close();
+    await broker.close();
   });
   return {
     api,
@@ -176,7 +181,12 @@ export function streamed(pieces: readonly (Uint8Array | string)[]): RequestInit 
 /** Throws the error that belongs to the channel. */
 export class MoodyTarget implements PublishTarget {
   readonly published: string[] = [];
-  publish(channel: string): { cursor: string; delivered: number } {
+  publish(channel: string): Promise<Receipt> {
+    return new Promise((resolve) => {
+      resolve(this.#take(channel));
+    });
+  }
+  #take(channel: string): Receipt {
     if (channel === 'busy') throw new MegacometError('ERR_BUSY', 'worker 3 cannot follow');
     if (channel === 'stopped') throw new MegacometError('ERR_NOT_RUNNING', 'it does not run');
     if (channel === 'bug') throw new TypeError('a bug');
@@ -190,21 +200,25 @@ export class MoodyTarget implements PublishTarget {
     this.published.push(`disconnect ${JSON.stringify(target)}`);
     return Promise.resolve(0);
   }
-  revoke(): void {
+  revoke(): Promise<void> {
     this.published.push('revoked');
+    return Promise.resolve();
   }
-  broadcast(channels: readonly string[]): { channel: string; cursor: string; delivered: number }[] {
-    return channels.map((channel) => ({ channel, ...this.publish(channel) }));
+  broadcast(channels: readonly string[]): Promise<BroadcastResult[]> {
+    return new Promise((resolve) => {
+      resolve(channels.map((channel) => ({ channel, ...this.#take(channel) })));
+    });
   }
-  changeChannels(user: string, channels: readonly string[], isOn: boolean): void {
+  changeChannels(user: string, channels: readonly string[], isOn: boolean): Promise<void> {
     this.published.push(`${isOn ? 'subscribe' : 'unsubscribe'} ${user} ${channels.join()}`);
+    return Promise.resolve();
   }
   gatherPresence(channel: string): Promise<GatheredPresence> {
-    this.publish(channel);
+    this.#take(channel);
     return Promise.resolve({ channel, subscribers: 0, users: 0, rows: [], isComplete: true });
   }
   history(channel: string): ChannelHistoryPage {
-    this.publish(channel);
+    this.#take(channel);
     return { channel, messages: [], cursor: 'x.0', isComplete: true, isRecovered: true };
   }
 }

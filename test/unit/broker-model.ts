@@ -172,7 +172,7 @@ t.test('no subscriber misses, repeats or reorders a message without a reported g
       for (const action of all) {
         if (action.do === 'publish') {
           const { channel, size, history } = action;
-          broker.publish(channel, 'x'.repeat(size), { history });
+          void broker.publish(channel, 'x'.repeat(size), { history });
           published.push(channel);
         } else if (action.do === 'subscribe') {
           const since = Math.max(0, published.length - action.back);

@@ -16,8 +16,9 @@ class Bench {
 
   /** Appends a message. Returns its bytes in the history. */
   append(channel: string): number {
-    const frame = publishFrame(this.engine.head + 1, channel, 'x');
-    this.engine.append(channel, frame, 0, frame.length, HISTORY);
+    const number = this.engine.head + 1;
+    const frame = publishFrame(number, channel, 'x');
+    this.engine.append(number, 0, channel, frame, 0, frame.length, HISTORY);
     return frame.length;
   }
 

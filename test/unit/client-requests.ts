@@ -114,7 +114,7 @@ t.test('a worker that is gone gets no answer, and neither does its successor', a
 
 t.test('a worker without room gets an error, and one that asks too much is replaced', async (t) => {
   const one = world(1);
-  one.broker.publish('a', 'x');
+  void one.broker.publish('a', 'x');
   port(one.ports, 0).queuedBytes = 2 * 1024 * 1024;
   ask(one.broker, 0, { kind: ClientRequestKind.history });
   t.match(responsesIn(await frames(one)), [{ error: 'server busy; retry later' }]);

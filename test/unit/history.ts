@@ -43,7 +43,7 @@ class Bench {
     const frame = publishFrame(number, channel, data);
     // The data does not begin at the start of its buffer, as in the broker.
     const source = Buffer.concat([Buffer.from('before'), frame, Buffer.from('behind')]);
-    this.history.append(channel, source, 6, 6 + frame.length, limits, ttlMs);
+    this.history.append(number, this.nowMs, channel, source, 6, 6 + frame.length, limits, ttlMs);
     const expiresAtMs = this.nowMs + Math.min(ttlMs, limits?.ageMs ?? 0);
     this.published.push({ number, channel, data, expiresAtMs, limits });
   }
@@ -354,7 +354,7 @@ t.test('a pattern with few matches is answered in several short pages', (t) => {
     const channel = index === 69_000 ? 'rare/1' : `c${index % 8}`;
     const number = index + 1;
     const frame = publishFrame(number, channel, 'x');
-    bench.history.append(channel, frame, 0, frame.length, many);
+    bench.history.append(number, 0, channel, frame, 0, frame.length, many);
   }
   const ask = (number: number): { lastNumber: number; size: number } => {
     const since = { epoch: EPOCH, number: BigInt(number) };
@@ -401,7 +401,8 @@ t.test('memory is freed when messages are dropped', (t) => {
   for (let index = 0; index < 20_000; index++) {
     const frame = publishFrame(index + 1, `c${index % 10}`, 'x'.repeat(200));
     const ageMs = index % 100 === 0 ? 1e6 : 1000;
-    bench.history.append(`c${index % 10}`, frame, 0, frame.length, { ...limits, ageMs });
+    const kept = { ...limits, ageMs };
+    bench.history.append(index + 1, 0, `c${index % 10}`, frame, 0, frame.length, kept);
   }
   const { memoryBytes } = bench.history.usage;
   bench.nowMs = 1000;

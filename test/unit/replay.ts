@@ -7,14 +7,14 @@ const MIB = 1024 * 1024;
 
 t.test('replay pages follow the publishes of their loop iteration', (t) => {
   const { broker, turns, ports } = world(1);
-  broker.publish('a', '1');
-  broker.publish('b', '2');
-  broker.publish('a', '3');
+  void broker.publish('a', '1');
+  void broker.publish('b', '2');
+  void broker.publish('a', '3');
   turns.endAll();
   wants(broker, 0, 'a');
   ask(broker, 0, { number: 1n });
   ask(broker, 0, { hasSince: 0, fd: 8, generation: 9 });
-  broker.publish('a', '4');
+  void broker.publish('a', '4');
   ask(broker, 0, { number: 4n });
   ask(broker, 0, { number: 9n });
   ask(broker, 0, { epoch: EPOCH + 1n, number: 3n });
@@ -43,7 +43,7 @@ t.test('replay pages follow the publishes of their loop iteration', (t) => {
 
 t.test('a worker has at most a mebibyte of queued pages', (t) => {
   const { broker, turns, ports } = world(2);
-  for (let index = 0; index < 60; index++) broker.publish('a', 'x'.repeat(1000));
+  for (let index = 0; index < 60; index++) void broker.publish('a', 'x'.repeat(1000));
   turns.endAll();
   port(ports, 0).isHung = true;
   for (let index = 0; index < 100; index++) ask(broker, 0, {});
@@ -73,7 +73,7 @@ t.test('a worker has at most a mebibyte of queued pages', (t) => {
 
 t.test('many replay requests are answered in rotation, with publishes in between', (t) => {
   const { broker, turns, ports } = world(20);
-  broker.publish('a', 'x');
+  void broker.publish('a', 'x');
   turns.endAll();
   wants(broker, 19, 'a');
   for (let slot = 0; slot < 20; slot++) {
@@ -87,7 +87,7 @@ t.test('many replay requests are answered in rotation, with publishes in between
     'pages of one loop iteration',
   );
   t.ok(first.filter((pages) => pages > 0).length > 10, 'for many workers');
-  broker.publish('a', 'y');
+  void broker.publish('a', 'y');
   turns.end();
   t.equal(story(port(ports, 19).take())[0], '2', 'a publish does not wait for the other pages');
   turns.endAll();

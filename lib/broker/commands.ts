@@ -1,0 +1,92 @@
+// Commands of the application about clients. Without a log they are executed at once; with a log
+// each becomes a record, and every node executes it.
+import { MegacometError } from '../base/errors.js';
+import type { WorkerLines } from '../ipc/outgoing.js';
+import type { BrokerLog } from './broker-log.js';
+import type { ClientOrders, DisconnectTarget } from './client-orders.js';
+import type { JsonObject } from './log-json.js';
+import type { Revocation, RevocationRow, Revocations } from './revocations.js';
+
+export interface CommandsParts {
+  readonly orders: ClientOrders;
+  readonly revocations: Revocations;
+  readonly lines: Pick<WorkerLines, 'send'>;
+  /** All workers. */
+  readonly slots: () => readonly number[];
+  /** Everything kept about this user's clients is invalid from now on. */
+  readonly onRevoke: (user: string) => void;
+  /** Null without a log. */
+  readonly log: BrokerLog | null;
+}
+
+/** The order of a record. */
+type Order =
+  | {
+      readonly do: 'channels';
+      readonly user: string;
+      readonly channels: readonly string[];
+      readonly isOn: boolean;
+    }
+  | { readonly do: 'disconnect'; readonly target: DisconnectTarget; readonly reason: string }
+  | { readonly do: 'revoke'; readonly row: RevocationRow };
+
+export class Commands {
+  readonly #parts: CommandsParts;
+
+  constructor(parts: CommandsParts) {
+    this.#parts = parts;
+  }
+
+  /**
+   * Closes connections, of every node.
+   *
+   * @returns See ClientOrders.disconnect(); on this node.
+   * @throws MegacometError as a rejection.
+   */
+  async disconnect(target: DisconnectTarget, reason = ''): Promise<number> {
+    this.#parts.orders.checkDisconnect(target, reason);
+    return (await this.#execute({ do: 'disconnect', target, reason })) as number;
+  }
+
+  /** See ClientOrders.changeChannels(). @throws MegacometError as a rejection. */
+  async changeChannels(user: string, channels: readonly string[], isOn: boolean): Promise<void> {
+    const names = this.#parts.orders.checkChannels(user, channels, isOn);
+    await this.#execute({ do: 'channels', user, channels: names, isOn });
+  }
+
+  /**
+   * Closes the connections of tokens, and rejects those tokens from now on.
+   *
+   * @throws MegacometError `ERR_OPTION_INVALID`, `ERR_BUSY`: as rejections.
+   */
+  async revoke(revocation: Revocation): Promise<void> {
+    await this.#execute({ do: 'revoke', row: this.#parts.revocations.rowOf(revocation) });
+  }
+
+  /** Executes an order on this node. @throws MegacometError */
+  apply(order: JsonObject): unknown {
+    return this.#apply(order as unknown as Order);
+  }
+
+  #execute(order: Order): unknown {
+    const { log } = this.#parts;
+    return log === null ? this.#apply(order) : log.order(order);
+  }
+
+  #apply(order: Order): unknown {
+    const { orders, revocations, lines, slots, onRevoke } = this.#parts;
+    switch (order.do) {
+      case 'disconnect':
+        return orders.disconnect(order.target, order.reason);
+      case 'channels':
+        orders.changeChannels(order.user, order.channels, order.isOn);
+        return undefined;
+      case 'revoke':
+        lines.send(revocations.put(order.row), slots());
+        if (order.row.user !== '') onRevoke(order.row.user);
+        return undefined;
+      default:
+        throw new MegacometError('ERR_LOG', 'the order of a newer version is not known');
+    }
+  }
+}

@@ -1,0 +1,118 @@
+// The nodes of a cluster, as their ticks in the log show them. Each node writes one a second, and
+// reads it back with everything else: its own tick proves that both directions work.
+import { counter, gauge } from '../base/metric.js';
+
+/** The period of ticks. */
+export const TICK_MS = 1000;
+/** Without an own tick for this long a node is not ready, even if its sockets are open. */
+const OWN_TICK_AGE_MS_MAX = 3000;
+/** A node without a tick for this long, by the log's clock, has left. */
+const NODE_AGE_MS_MAX = 10_000;
+/** Nodes that are remembered: more are an error of the operator, or an attack on the log. */
+const NODES_MAX = 1024;
+
+/** A node of the cluster. */
+export interface NodeInfo {
+  /** The name of this life of the node. */
+  readonly node: string;
+  /** The version of its program. */
+  readonly version: string;
+  /** Milliseconds since its last tick, by the log's clock. */
+  readonly ageMs: number;
+  /** Its open connections at that tick. */
+  readonly connections: number;
+  /** Whether it is the node that answers. */
+  readonly isSelf: boolean;
+}
+
+/** The text of a tick. */
+export interface Tick {
+  readonly version: string;
+  readonly connections: number;
+}
+
+interface Row extends Tick {
+  readonly atMs: number;
+}
+
+export class LogNodes {
+  static readonly METRICS = {
+    clusterNodes: gauge(
+      'cluster_nodes',
+      'Nodes whose ticks this node has read in the last 10 s, itself included.',
+      (nodes: LogNodes) => nodes.#rows.size,
+    ),
+    clusterTickAgeSeconds: gauge(
+      'cluster_tick_age_seconds',
+      'Seconds since this node read its own last tick. Above 3 it is not ready: the log is down, ' +
+        'slow, or another one.',
+      (nodes: LogNodes) => Math.round(nodes.ownTickAgeMs) / 1000,
+    ),
+    clusterNodesLeftTotal: counter(
+      'cluster_nodes_left_total',
+      'Nodes whose ticks stopped for 10 s.',
+      (nodes: LogNodes) => nodes.#left,
+    ),
+  };
+
+  readonly #node: string;
+  readonly #now: () => number;
+  readonly #rows = new Map<string, Row>();
+  #ownTickAtMs: number;
+  #left = 0;
+
+  /** @param now - Milliseconds of a monotonic clock. */
+  constructor(node: string, now: () => number) {
+    this.#node = node;
+    this.#now = now;
+    this.#ownTickAtMs = now();
+  }
+
+  /** Milliseconds since this node read its own last tick, or since its start. */
+  get ownTickAgeMs(): number {
+    return this.#now() - this.#ownTickAtMs;
+  }
+
+  /** Whether the log returns the entries of this node. */
+  get isAlive(): boolean {
+    return this.ownTickAgeMs <= OWN_TICK_AGE_MS_MAX;
+  }
+
+  /** The names of all nodes that live. */
+  get names(): readonly string[] {
+    return [...this.#rows.keys()];
+  }
+
+  onTick(node: string, tick: Tick, atMs: number): void {
+    if (node === this.#node) this.#ownTickAtMs = this.#now();
+    if (this.#rows.size < NODES_MAX || this.#rows.has(node))
+      this.#rows.set(node, { ...tick, atMs });
+  }
+
+  /** Forgets a node that said that it ends. */
+  forget(node: string): void {
+    this.#rows.delete(node);
+  }
+
+  /**
+   * Forgets the nodes that do not tick any more.
+   *
+   * @param nowMs - The time of an entry of the log, so that every node forgets at the same entry.
+   * @returns The forgotten names.
+   */
+  sweep(nowMs: number): readonly string[] {
+    const gone = [...this.#rows].filter(([, { atMs }]) => nowMs - atMs > NODE_AGE_MS_MAX);
+    for (const [node] of gone) this.#rows.delete(node);
+    this.#left += gone.length;
+    return gone.map(([node]) => node);
+  }
+
+  /** All nodes that live. */
+  list(nowMs: number): readonly NodeInfo[] {
+    return [...this.#rows].map(([node, { atMs, version, connections }]) => ({
+      ...{ node, version, connections },
+      ageMs: Math.max(0, Math.round(nowMs - atMs)),
+      isSelf: node === this.#node,
+    }));
+  }
+}
