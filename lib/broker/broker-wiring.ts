@@ -1,0 +1,186 @@
+// The parts of a broker, and the connections between them.
+import { randomBytes } from 'node:crypto';
+
+import { NameHasher } from '../collections/name-hash.js';
+import { Outgoing } from '../ipc/outgoing.js';
+import { BrokerLog, type BrokerLogParts } from './broker-log.js';
+import type { BrokerOptions, BrokerParts } from './broker-options.js';
+import { ChannelQueries } from './channel-queries.js';
+import { ClientOrders } from './client-orders.js';
+import { ClientPublishing, type ClientMessage } from './client-publishing.js';
+import { ClientRequests } from './client-requests.js';
+import { Commands } from './commands.js';
+import { HeapTrim } from './heap-trim.js';
+import type { HistoryEngine } from './history-engine.js';
+import { History } from './history.js';
+import { Interest } from './interest.js';
+import { JoinLeave } from './join-leave.js';
+import { LogClock } from './log-clock.js';
+import { LoopIteration } from './loop-iteration.js';
+import { Mailboxes } from './mailboxes.js';
+import { MemberOrders } from './member-orders.js';
+import { Presence, type MemberEvent } from './presence.js';
+import { PublishPath } from './publish-path.js';
+import type { PublishOptions, Receipt } from './publishing.js';
+import { Recovery } from './recovery.js';
+import { Revocations } from './revocations.js';
+import { TokenRates } from './token-rates.js';
+import { WorkerFrames } from './worker-frames.js';
+import { QueuedLines } from './worker-lines.js';
+
+/** The calls of the parts to their broker. */
+export interface BrokerHooks {
+  readonly publish: (
+    channel: string,
+    data: Uint8Array | string,
+    options?: PublishOptions,
+  ) => Promise<Receipt>;
+  /** The end of a loop iteration. */
+  readonly onFlush: () => void;
+  readonly onOverflow: (slot: number) => void;
+  readonly onMessage: (message: ClientMessage) => void;
+  readonly onPresence: (name: 'subscribe' | 'unsubscribe', event: MemberEvent) => void;
+  readonly onRevoke: (user: string) => void;
+}
+
+/** The parts that do not know clients: order, history, and the way to the workers. */
+interface Core {
+  readonly iteration: LoopIteration;
+  readonly engine: HistoryEngine;
+  readonly interest: Interest;
+  readonly outgoing: Outgoing;
+  readonly lines: QueuedLines;
+  readonly path: PublishPath;
+  readonly recovery: Recovery;
+  readonly revocations: Revocations;
+  readonly presence: Presence;
+  readonly members: MemberOrders;
+  readonly mailboxes: Mailboxes;
+  readonly heapTrim: HeapTrim;
+}
+
+/** All parts. */
+export interface Wiring extends Core {
+  /** Null without a log. */
+  readonly log: BrokerLog | null;
+  readonly commands: Commands;
+  readonly queries: ChannelQueries;
+  readonly requests: ClientRequests;
+  readonly joinLeave: JoinLeave;
+  readonly clients: ClientPublishing;
+  readonly frames: WorkerFrames;
+}
+
+type Times = Pick<BrokerLogParts, 'clock' | 'now' | 'schedule'>;
+
+function memoryEngine(
+  { historyBytesMax: bytesMax }: BrokerOptions,
+  { epoch = randomBytes(8).readBigUInt64LE() }: BrokerParts,
+  iteration: LoopIteration,
+  hasher: NameHasher,
+): History {
+  return new History({ epoch, now: () => iteration.nowMs, hasher, bytesMax });
+}
+
+function makeCore(
+  options: BrokerOptions,
+  parts: BrokerParts,
+  { clock, schedule }: Times,
+  hooks: BrokerHooks,
+): Core {
+  const { slots, messageBytesMax, mailboxTimeMs: timeMs } = options;
+  const now = (): number => clock.nowMs;
+  const iteration = new LoopIteration({ now, schedule, onEnd: hooks.onFlush });
+  const hasher = new NameHasher();
+  const engine = parts.engine ?? memoryEngine(options, parts, iteration, hasher);
+  const interest = new Interest({ slots, hasher });
+  const outgoing = new Outgoing(hooks.onOverflow);
+  const lines = new QueuedLines(outgoing, iteration);
+  const path = new PublishPath(options, { engine, interest, outgoing, iteration });
+  const presence = new Presence(lines, (channel) => path.namespaces.of(channel).hasPresence);
+  return {
+    ...{ iteration, engine, interest, outgoing, lines, path, presence },
+    recovery: new Recovery({ engine, outgoing, lines }),
+    revocations: new Revocations(options.tokenLeewayS ?? null),
+    members: new MemberOrders(lines, presence),
+    mailboxes: new Mailboxes(lines, now, { messageBytesMax, timeMs }),
+    heapTrim: new HeapTrim(parts.trimHeap ?? ((): void => undefined)),
+  };
+}
+
+function makeLog(
+  core: Core,
+  { log: setup, connections = (): number => 0 }: BrokerParts,
+  times: Times,
+  commands: () => Commands,
+): BrokerLog | null {
+  if (setup === undefined) return null;
+  const { path, engine } = core;
+  return new BrokerLog(setup, {
+    ...times,
+    ...{ path, connections },
+    onOrder: (order) => commands().apply(order),
+    onQuestion: () => Promise.resolve({}),
+    onLost: (_gap, epoch) => {
+      if (epoch === null) return;
+      engine.beginEpoch(epoch);
+      path.epochChanged();
+    },
+  });
+}
+
+function makeCommands(core: Core, log: BrokerLog | null, { onRevoke }: BrokerHooks): Commands {
+  const { lines, interest, members, outgoing, revocations } = core;
+  const slots = (): readonly number[] => outgoing.slots();
+  const orders = new ClientOrders({
+    ...{ lines, interest, members, slots },
+    checkHasUsers: (call) => {
+      revocations.checkHasUsers(call);
+    },
+  });
+  return new Commands({ orders, revocations, lines, slots, log, onRevoke });
+}
+
+function makeJoinLeave({ interest, path }: Core, log: BrokerLog | null): JoinLeave {
+  return new JoinLeave({
+    subscribers: (channel) => interest.subscribers(channel),
+    announce: async (channel, data, event) => {
+      if (log === null) path.announce(channel, data, event);
+      else await log.announce(channel, data, event);
+    },
+  });
+}
+
+function makeFrames(
+  parts: Omit<Wiring, 'frames'>,
+  { onMessage, onPresence, onOverflow }: BrokerHooks,
+): WorkerFrames {
+  return new WorkerFrames({
+    ...parts,
+    ...{ onMessage, onPresence, onOverflow },
+    hasJoinLeave: (channel) => parts.path.namespaces.of(channel).hasJoinLeave,
+  });
+}
+
+/** Makes the parts of a broker. */
+export function wire(options: BrokerOptions, parts: BrokerParts, hooks: BrokerHooks): Wiring {
+  const now = parts.now ?? ((): number => performance.now());
+  const times = { clock: new LogClock(now), now, schedule: parts.schedule ?? setImmediate };
+  const core = makeCore(options, parts, times, hooks);
+  const { lines, iteration } = core;
+  const log = makeLog(core, parts, times, () => commands);
+  const commands = makeCommands(core, log, hooks);
+  const queries = new ChannelQueries(core);
+  const requests = new ClientRequests(lines, {
+    presence: (channel) => queries.gatherPresence(channel),
+    history: (selection) => queries.read(selection),
+    onRoom: () => {
+      iteration.scheduleFlush();
+    },
+  });
+  const rates = new TokenRates(options.publishesPerToken ?? 0, parts.now);
+  const clients = new ClientPublishing(lines, hooks.publish, rates);
+  const joinLeave = makeJoinLeave(core, log);
+  const others = { ...core, log, commands, queries, requests, clients, joinLeave };
+  return { ...others, frames: makeFrames(others, hooks) };
+}
