@@ -48,6 +48,7 @@ export type {
 } from './server/server.js';
 export type { Health } from './systemd/service.js';
 export type { Count, Stats, WorkerStats } from './stats/stats.js';
+export type { LogStatus, NodeStatus } from './stats/log-status.js';
 
 /**
  * Creates a server; {@link Server.listen} starts it.

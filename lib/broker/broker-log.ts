@@ -55,8 +55,8 @@ export interface LogState {
   readonly position: number;
   readonly isDown: boolean;
   readonly isReady: boolean;
-  /** Milliseconds since the last own tick; null for a log that is not shared. */
-  readonly tickAgeMs: number | null;
+  /** Milliseconds that an entry needs through the log and back; null for a log that is not shared. */
+  readonly lagMs: number | null;
   readonly nodes: readonly NodeInfo[];
 }
 
@@ -122,7 +122,7 @@ export class BrokerLog {
     return {
       ...{ name: log.name, position, isDown },
       isReady: this.#isOpen && isAlive && !isDown && !isOutdated,
-      tickAgeMs: isShared ? Math.round(this.#nodes.ownTickAgeMs) : null,
+      lagMs: isShared ? this.#nodes.lagMs : null,
       nodes: isShared ? this.#nodes.list(this.#parts.clock.nowMs) : [],
     };
   }
@@ -222,6 +222,7 @@ export class BrokerLog {
 
   #tick(): void {
     const tick: Tick = { version: this.#setup.version, connections: this.#parts.connections() };
+    this.#nodes.ticked();
     // A tick that fails is missed by isAlive.
     this.#add(RecordKind.tick, jsonBody(tick)).catch(ignoreOperating);
   }

@@ -48,6 +48,12 @@ export class LogNodes {
         'slow, or another one.',
       (nodes: LogNodes) => Math.round(nodes.ownTickAgeMs) / 1000,
     ),
+    clusterLagSeconds: gauge(
+      'cluster_lag_seconds',
+      'Seconds that an entry of this node needs through the log and back. A growing value: the ' +
+        'engine or this node is too slow.',
+      (nodes: LogNodes) => nodes.lagMs / 1000,
+    ),
     clusterNodesLeftTotal: counter(
       'cluster_nodes_left_total',
       'Nodes whose ticks stopped for 10 s.',
@@ -59,6 +65,9 @@ export class LogNodes {
   readonly #now: () => number;
   readonly #rows = new Map<string, Row>();
   #ownTickAtMs: number;
+  /** When the oldest tick was written that was not read back. */
+  #writtenAtMs: number | null = null;
+  #lagMs = 0;
   #left = 0;
 
   /** @param now - Milliseconds of a monotonic clock. */
@@ -78,13 +87,28 @@ export class LogNodes {
     return this.ownTickAgeMs <= OWN_TICK_AGE_MS_MAX;
   }
 
+  /** Milliseconds that a tick needs through the log and back. */
+  get lagMs(): number {
+    const waitingMs = this.#writtenAtMs === null ? 0 : this.#now() - this.#writtenAtMs;
+    return Math.round(Math.max(this.#lagMs, waitingMs));
+  }
+
+  /** This node writes a tick. */
+  ticked(): void {
+    this.#writtenAtMs ??= this.#now();
+  }
+
   /** The names of all nodes that live. */
   get names(): readonly string[] {
     return [...this.#rows.keys()];
   }
 
   onTick(node: string, tick: Tick, atMs: number): void {
-    if (node === this.#node) this.#ownTickAtMs = this.#now();
+    if (node === this.#node) {
+      this.#ownTickAtMs = this.#now();
+      this.#lagMs = this.#ownTickAtMs - (this.#writtenAtMs ?? this.#ownTickAtMs);
+      this.#writtenAtMs = null;
+    }
     if (this.#rows.size < NODES_MAX || this.#rows.has(node))
       this.#rows.set(node, { ...tick, atMs });
   }

@@ -1,6 +1,9 @@
 // The state of a server: metrics, readiness and health.
 import type { AdminView, Readiness } from '../api/admin.js';
 import { formatAddress } from '../base/address.js';
+import type { Broker } from '../broker/broker.js';
+import { cursorStart } from '../broker/cursor.js';
+import type { LogStatus } from '../stats/log-status.js';
 import { collectStats, type Stats, type WorkerMemory } from '../stats/stats.js';
 import { procReader } from '../system/kernel.js';
 import type { Health } from '../systemd/service.js';
@@ -12,6 +15,12 @@ export interface ServerStateSources {
   readonly options: Filled;
   readonly parts: Parts;
   readonly memory: WorkerMemory;
+}
+
+function logStatus(broker: Broker | undefined): LogStatus | null {
+  const state = broker?.log?.state;
+  if (broker === undefined || state === undefined) return null;
+  return { ...state, epoch: cursorStart(broker.epoch).slice(0, -1) };
 }
 
 export class ServerState implements AdminView {
@@ -56,6 +65,7 @@ export class ServerState implements AdminView {
         hook: messaging?.hookCounters ?? null,
         log: messaging?.broker.log?.counters ?? null,
         cluster: messaging?.broker.log?.clusterCounters ?? null,
+        logState: logStatus(messaging?.broker),
         tlsCertificateDaysLeft: parts.tls?.daysLeft ?? null,
       },
       manager.registry.slots,

@@ -2,6 +2,7 @@
 // memory.
 import { logLinesDropped } from '../base/log-sink.js';
 import { readPrivateBytes, type MetricValue, type Reader } from '../system/kernel.js';
+import type { LogStatus } from './log-status.js';
 import { readHeadrooms, type Headroom } from './headroom.js';
 import { kernelStats } from './kernel-metrics.js';
 import { addon, camelCase, packageVersion, type Segment } from '../system/native.js';
@@ -77,6 +78,8 @@ export interface Stats {
   readonly log: Readonly<Record<string, number>> | null;
   /** Metrics of the cluster; null without `engine`. */
   readonly cluster: Readonly<Record<string, number>> | null;
+  /** The state of that log; null without one. */
+  readonly logState: LogStatus | null;
   /** Whole days until each certificate expires, by its file; null without TLS. */
   readonly tlsCertificateDaysLeft: Readonly<Record<string, number>> | null;
   /** Limits that this kernel shows, with their use and headroom (1 to 0). */
@@ -254,6 +257,7 @@ export interface ServerFacts {
   readonly hook: Readonly<Record<string, number>> | null;
   readonly log: Readonly<Record<string, number>> | null;
   readonly cluster: Readonly<Record<string, number>> | null;
+  readonly logState: LogStatus | null;
   readonly tlsCertificateDaysLeft: Stats['tlsCertificateDaysLeft'];
 }
 
@@ -289,6 +293,7 @@ export function collectStats(
     hook: facts.hook,
     log: facts.log,
     cluster: facts.cluster,
+    logState: facts.logState,
     tlsCertificateDaysLeft: facts.tlsCertificateDaysLeft,
     limits: readHeadrooms(read, connections, facts.maxConnections),
     kernel: kernelStats(read),

@@ -101,6 +101,21 @@ function messageLines({ messages, totals, admin }: Stats): string[] {
   ];
 }
 
+/** The log of the messages, and the servers that share it. */
+function logLines({ logState: log }: Stats): string[] {
+  if (log === null) return [];
+  const state = log.isDown ? 'down' : log.isReady ? 'ready' : 'not ready';
+  const lag = log.lagMs === null ? '' : `, lag ${log.lagMs} ms`;
+  return [
+    `log          ${log.name}, ${state}, position ${log.position}, epoch ${log.epoch}${lag}`,
+    ...log.nodes.map(
+      ({ node, version, connections, ageMs, isSelf }) =>
+        `node         ${node}${isSelf ? ' (this one)' : ''}, version ${version}, ` +
+        `${counted(connections, 'connection')}, seen ${(ageMs / 1000).toFixed(1)} s ago`,
+    ),
+  ];
+}
+
 /**
  * The table of one snapshot. With an earlier snapshot the rates are those between the two.
  *
@@ -126,6 +141,7 @@ export function formatStatus(now: Snapshot, before: Snapshot | undefined, width 
     `closed       ${String(totals['closedTotal'])}, ` +
       `by crash ${String(totals['closedByCrashTotal'])}`,
     ...messageLines(stats),
+    ...logLines(stats),
     `memory       ${megabytes(stats.memory.privateBytes)} private` +
       (perConnection === null ? '' : `, ${perConnection.toFixed(0)} bytes per connection`),
   ].join('\n');
