@@ -398,13 +398,14 @@ constexpr uint8_t kTlsKeyUpdatesMax = 32;
 /// Bytes of a session ticket that a client ignores.
 constexpr size_t kTlsTicketBytesMax = size_t{16} * 1024;
 
-/// Handshakes under way in one worker: 62 kB each, 32 MB in all. Other peers wait in the queue.
+/// Handshakes under way in one worker: 62 kB each, 32 MB in all. Other peers wait in their order.
 constexpr size_t kTlsHandshakesMax = 512;
 
 /// Objects of OpenSSL that are gone before their memory returns to the kernel, 2 MB at least.
 constexpr size_t kTlsStormMin = 64;
 
-/// Seconds from the first byte, or from accept, in which a peer completes its handshake.
+/// Seconds from accept, or from a PROXY header, in which a peer completes its handshake. They
+/// include its wait for others.
 constexpr uint32_t kTlsHandshakeSeconds = 10;
 
 /// Bytes of a peer's handshake messages. A chain of client certificates takes 4 to 8 KiB.

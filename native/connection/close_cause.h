@@ -33,6 +33,8 @@ enum class CloseCause : uint8_t {
   kLimited,
   /// The head of a request was not complete in time.
   kHeadTimeout,
+  /// The subject of its certificate is revoked, or cannot be the name of a user.
+  kCertificate,
   /// Its TLS handshake failed or was late, or a record broke a rule.
   kTls,
   /// A message of the peer was not complete in time.

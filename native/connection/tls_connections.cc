@@ -90,23 +90,35 @@ bool TlsConnections::reserve(uint32_t capacity) {
 bool TlsConnections::may_shake(const Connection& connection) {
   const auto found = handshakes_.find(connection.fd());
   MC_CHECK(found != handshakes_.end());
-  if (found->second.handshake != nullptr || begun_ < bounds::kTlsHandshakesMax) return true;
+  Shaking& shaking = found->second;
+  if (shaking.room == Room::kTaken || rooms_ < bounds::kTlsHandshakesMax) return true;
+  if (shaking.room == Room::kWaiting) return false;
+  shaking.room = Room::kWaiting;
   waiting_.push_back(name_of(connection));
+  counters_->add(Counter::kTlsHandshakesDelayedTotal);
   return false;
 }
 
 bool TlsConnections::take_waiting(ConnectionName* name) {
-  if (waiting_.empty() || begun_ >= bounds::kTlsHandshakesMax) return false;
+  if (waiting_.empty() || rooms_ >= bounds::kTlsHandshakesMax) return false;
   *name = waiting_.front();
   waiting_.pop_front();
   return true;
 }
 
+void TlsConnections::keep_room(const Connection& connection) {
+  take_room(&handshakes_[connection.fd()]);
+}
+
+void TlsConnections::take_room(Shaking* shaking) {
+  if (shaking->room == Room::kTaken) return;
+  shaking->room = Room::kTaken;
+  ++rooms_;
+}
+
 void TlsConnections::end(Handshakes::iterator found) {
-  if (found->second.handshake != nullptr) {
-    --begun_;
-    counters_->subtract(Counter::kTlsHandshakes);
-  }
+  if (found->second.room == Room::kTaken) --rooms_;
+  if (found->second.handshake != nullptr) counters_->subtract(Counter::kTlsHandshakes);
   if (found->second.is_tls12) counters_->subtract(Counter::kTls12Connections);
   handshakes_.erase(found);
 }
@@ -118,7 +130,7 @@ TlsConnections::Step TlsConnections::shake(Connection* connection,
   MC_CHECK(found != handshakes_.end());
   if (found->second.handshake == nullptr) {
     found->second.handshake = std::make_unique<TlsHandshake>(certificates_);
-    ++begun_;
+    take_room(&found->second);
     counters_->add(Counter::kTlsHandshakes);
     objects_peak_ = std::max(objects_peak_, objects());
   }

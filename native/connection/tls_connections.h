@@ -65,8 +65,10 @@ class TlsConnections {
   /// Whether the peer may begin its handshake, or has begun it: each takes up to 62 kB of memory.
   /// If not, take_waiting() gives its name later.
   [[nodiscard]] bool may_shake(const Connection& connection);
-  /// The next peer that waits, if there is room for its handshake.
+  /// The peer that has waited for longest, if there is room for its handshake.
   [[nodiscard]] bool take_waiting(ConnectionName* name);
+  /// Keeps room for the handshake of a peer that waited: others would begin before it is read.
+  void keep_room(const Connection& connection);
 
   struct Step {
     HandshakeStatus status;
@@ -107,9 +109,12 @@ class TlsConnections {
   void trim() { states_.trim(); }
 
  private:
+  enum class Room : uint8_t { kNone, kWaiting, kTaken };
   struct Shaking {
     /// Null until the first byte of the peer.
     std::unique_ptr<TlsHandshake> handshake;
+    /// kTaken if it is counted in `rooms_`.
+    Room room = Room::kNone;
     /// It is counted as a connection of TLS 1.2.
     bool is_tls12 = false;
   };
@@ -117,9 +122,10 @@ class TlsConnections {
 
   HandshakeStatus feed(Shaking* shaking, const uint8_t* bytes, size_t size);
   [[nodiscard]] bool settle(Shaking* shaking, int fd);
+  void take_room(Shaking* shaking);
   void end(Handshakes::iterator found);
   /// Each takes up to 62 kB.
-  [[nodiscard]] size_t objects() const { return begun_ + tls12_sessions_.size(); }
+  [[nodiscard]] size_t objects() const { return rooms_ + tls12_sessions_.size(); }
   [[nodiscard]] SSL* session_of(int fd, const TlsState& state) {
     return state.suite == TlsSuite::kNone ? tls12_sessions_.at(fd).get() : nullptr;
   }
@@ -134,8 +140,8 @@ class TlsConnections {
   std::unordered_map<int, SslOwner> tls12_sessions_;
   uint32_t tls12_connections_max_ = 0;
   Handshakes handshakes_;
-  /// Handshakes that have begun.
-  size_t begun_ = 0;
+  /// Handshakes that have begun, or waited and may begin.
+  size_t rooms_ = 0;
   /// The most objects of OpenSSL since memory was returned to the kernel.
   size_t objects_peak_ = 0;
   std::deque<ConnectionName> waiting_;

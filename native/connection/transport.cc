@@ -41,6 +41,8 @@ Counter counter_of(CloseCause cause) {
       return Counter::kClosedLimitedTotal;
     case CloseCause::kHeadTimeout:
       return Counter::kClosedHeadTimeoutTotal;
+    case CloseCause::kCertificate:
+      return Counter::kClosedCertificateTotal;
     case CloseCause::kTls:
       return Counter::kClosedTlsTotal;
     case CloseCause::kMessageTimeout:
@@ -255,9 +257,14 @@ void Transport::end_sealed(Connection* connection, const TlsInput& input) {
       return close(connection, CloseCause::kReset);
     case TlsEnd::kBroken:
       counters_->add(Counter::kTlsRecordsRejectedTotal);
-      if (!connection->is_blocked) tls_.send_alert(*connection, input.alert, sys::send);
-      return close(connection, CloseCause::kTls);
+      return close_with(connection, input.alert, CloseCause::kTls);
   }
+}
+
+/// Closes a sealed connection with an alert, which is lost behind queued output.
+void Transport::close_with(Connection* connection, TlsAlert alert, CloseCause cause) {
+  if (!connection->is_blocked) tls_.send_alert(*connection, alert, sys::send);
+  close(connection, cause);
 }
 
 void Transport::shake(Connection* connection, const uint8_t* bytes, size_t size) {
@@ -285,17 +292,20 @@ bool Transport::certify(Connection* connection, const ClientCertificate& certifi
   const TokenFault fault =
       is_named ? services_.access->certify(connection, certificate) : TokenFault::kMalformed;
   if (fault == TokenFault::kNone) return true;
-  close(connection, fault == TokenFault::kUserFull ? CloseCause::kLimited : CloseCause::kTls);
+  const bool is_full = fault == TokenFault::kUserFull;
+  close_with(connection,
+             TlsAlert::kAccessDenied,
+             is_full ? CloseCause::kLimited : CloseCause::kCertificate);
   return false;
 }
 
-/// Reads peers again that waited for another handshake to end.
+/// Reads peers again that waited for another handshake to end. Their deadline is that of accept.
 void Transport::resume_handshakes() {
   ConnectionName name{};
   while (tls_.take_waiting(&name)) {
     Connection* connection = find_connection(&connections_, name);
     if (connection == nullptr || !is_of(*connection, ProtocolId::kTlsHandshake)) continue;
-    begin(connection, connection->mode);
+    tls_.keep_room(*connection);
     ev_io_start(loop_, &connection->watcher);
   }
 }

@@ -148,6 +148,7 @@ class Transport final : public ConnectionOwner {
   void dispatch(Connection* connection, int revents);
   void read(Connection* connection);
   void take_bytes(Connection* connection, uint8_t* bytes, size_t size);
+  void close_with(Connection* connection, TlsAlert alert, CloseCause cause);
   [[nodiscard]] bool certify(Connection* connection, const ClientCertificate& certificate);
   void resume_handshakes();
   void read_sealed(Connection* connection, uint8_t* bytes, size_t size);

@@ -74,6 +74,8 @@ enum class CounterKind : uint8_t { kTotal, kGauge };
     "Closed by an operator.")                                                                     \
   X(kClosedExpiredTotal, "closed_expired_total", kTotal,                                          \
     "Closed because the client's token expired or was revoked.")                                  \
+  X(kClosedCertificateTotal, "closed_certificate_total", kTotal,                                  \
+    "Closed because the subject of a client's certificate is revoked, empty or over 200 bytes.")     \
   X(kClosedTlsTotal, "closed_tls_total", kTotal,                                                  \
     "Closed because a TLS handshake failed or was late, or a record broke a rule.")               \
   X(kTlsHandshakesTotal, "tls_handshakes_total", kTotal, "TLS handshakes that were completed.")   \
@@ -83,6 +85,8 @@ enum class CounterKind : uint8_t { kTotal, kGauge };
     "TLS handshakes that failed: no common version or suite, or a bad peer.")                     \
   X(kTlsHandshakes, "tls_handshakes", kGauge,                                                     \
     "TLS handshakes under way; at 512 in a worker further peers wait.")                           \
+  X(kTlsHandshakesDelayedTotal, "tls_handshakes_delayed_total", kTotal,                           \
+    "TLS handshakes that waited because their worker had 512; those not done in 10 s are closed.") \
   X(kTls12Connections, "tls12_connections", kGauge,                                               \
     "Connections with TLS 1.2, which cost 14 to 29 kB each; at --tls12-connections no more.")     \
   X(kTls12RejectedTotal, "tls12_rejected_total", kTotal,                                          \

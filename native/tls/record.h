@@ -35,6 +35,7 @@ enum class TlsAlert : uint8_t {
   kBadRecordMac = 20,
   kRecordOverflow = 22,
   kIllegalParameter = 47,
+  kAccessDenied = 49,
   kDecodeError = 50,
   kInternalError = 80,
   kUserCanceled = 90,

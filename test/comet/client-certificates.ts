@@ -4,7 +4,7 @@ import { connect, type TLSSocket } from 'node:tls';
 import t, { type Test } from 'tap';
 
 import type { ServerOptions } from '../../lib/index.js';
-import { Authority, type ServerCertificate } from '../support/certificates.js';
+import { Authority, type ServerCertificate } from '../../bench/certificates.js';
 import { Secret } from '../support/client-tokens.js';
 import { startComet, type World } from '../support/comet-world.js';
 import { until } from '../support/helpers.js';
@@ -50,8 +50,11 @@ class Peer {
 const open = (t: Test, { port }: World, certificate: Partial<ServerCertificate> = ALICE): Peer =>
   new Peer(t, port, certificate);
 
-const openIn = ({ server }: World): number =>
-  server.stats().workers.reduce((sum, worker) => sum + Number(worker.subscriptions), 0);
+function total({ server }: World, name: 'closedCertificateTotal' | 'subscriptions'): number {
+  return server.stats().workers.reduce((sum, worker) => sum + Number(worker[name]), 0);
+}
+
+const openIn = (world: World): number => total(world, 'subscriptions');
 
 /** The users of channel a, in order. */
 async function usersOf({ server }: World): Promise<readonly string[]> {
@@ -98,6 +101,22 @@ t.test(
     const again = open(t, world).get('/events?channel=a');
     await until('the rejection', () => again.isClosed);
     t.equal(again.text, '');
+    t.match(again.error, /access denied/);
+    await until('the counter', () => total(world, 'closedCertificateTotal') === 1);
+  },
+);
+
+t.test(
+  'a subject that is too long for a user is rejected with an alert, and counted',
+  async (t) => {
+    const world = await start(t);
+    const longest = open(t, world, ISSUER.certifyClient('x'.repeat(197))).get('/events?channel=a');
+    await until('the subscription', () => openIn(world) === 1);
+    const peer = open(t, world, ISSUER.certifyClient('x'.repeat(198))).get('/events?channel=a');
+    await until('the rejection', () => peer.isClosed);
+    t.match(peer.error, /access denied/);
+    await until('the counter', () => total(world, 'closedCertificateTotal') === 1);
+    t.equal(longest.isClosed, false);
   },
 );
 

@@ -196,6 +196,45 @@ TEST("handshakes beyond the limit wait, and begin when others end") {
   EXPECT(last.read(4) == "late");
 }
 
+TEST("peers that wait for a handshake begin in their order, one for each that ends, in time") {
+  SealedWorld world;
+  std::vector<std::unique_ptr<SealedPeer>> begun;
+  for (size_t count = 0; count < bounds::kTlsHandshakesMax; ++count) {
+    begun.push_back(std::make_unique<SealedPeer>(&world));
+    begun.back()->socket->write("\x16");
+  }
+  EXPECT(world.reaches(Counter::kTlsHandshakes, bounds::kTlsHandshakesMax));
+  constexpr size_t kWaiting = 8;
+  std::vector<std::unique_ptr<SealedPeer>> waiting;
+  for (size_t count = 1; count <= kWaiting; ++count) {
+    waiting.push_back(std::make_unique<SealedPeer>(&world));
+    waiting.back()->tls.shake();
+    waiting.back()->exchange();
+    EXPECT(world.reaches(Counter::kTlsHandshakesDelayedTotal, count));
+  }
+  // Later the clock is near their deadline, and they get no other.
+  world.transport->tick(bounds::kTlsHandshakeSeconds - 1);
+  for (size_t ended = 0; ended < kWaiting / 2; ++ended) begun.pop_back();
+  EXPECT(world.reaches(Counter::kClosedTotal, kWaiting / 2));
+  for (int round = 0; round < 20; ++round) ev_run(world.loop.get(), EVRUN_NOWAIT);
+  EXPECT_EQUAL(world.count(Counter::kTlsHandshakes), bounds::kTlsHandshakesMax);
+  EXPECT_EQUAL(world.count(Counter::kTlsHandshakesDelayedTotal), kWaiting);
+  for (size_t index = 0; index < kWaiting; ++index) {
+    const bool is_answered = !waiting[index]->socket->read_now().empty();
+    EXPECT_EQUAL(is_answered, index < kWaiting / 2);
+  }
+  Sweep sweep(
+      &world.transport->connections(), &world.transport->due_index(), world.transport.get());
+  sweep.set_on(true);
+  const auto late = static_cast<uint16_t>(bounds::kTlsHandshakeSeconds + 2);
+  world.transport->tick(late);
+  sweep.tick(late);
+  EXPECT_EQUAL(world.count(Counter::kConnections), 0U);
+  EXPECT_EQUAL(world.count(Counter::kTlsHandshakes), 0U);
+  SealedPeer next(&world);
+  EXPECT(next.shakes_hands());
+}
+
 TEST("a client that asks for small records receives small ones") {
   for (TlsClient::Options options : versions()) {
     options.record_bytes_max = 512;
