@@ -8,7 +8,7 @@ import { setImmediate } from 'node:timers/promises';
 
 import { counter, gauge, valuesOf, type ValuesOf } from '../base/metric.js';
 import { JSON_TYPE } from './endpoints.js';
-import { isCutOff, Rejection } from './request-body.js';
+import { DISCARD_BYTES_MAX, isCutOff, isDiscarded, Rejection } from './request-body.js';
 import { bytesOf } from './response.js';
 
 /** Connections at once. */
@@ -20,7 +20,7 @@ const WAITING_MAX = 64;
 export interface AdminTimes {
   /** Milliseconds for a whole TLS handshake. */
   readonly handshakeMs: number;
-  /** Milliseconds for the rest of a rejected body, whose sender may still read the answer. */
+  /** Milliseconds for the rest of a rejected request, whose sender may still read the answer. */
   readonly rejectedBodyMs: number;
   /** Milliseconds in which a client must read the end of a response. */
   readonly readMs: number;
@@ -91,6 +91,8 @@ class Connection {
   #current: Exchange | undefined;
   /** When the sweep first saw the state that may not last; see {@link overdue}. */
   #sinceMs: number | undefined;
+  /** Bytes that are read of it at most; undefined unless {@link reject} was called. */
+  #bytesReadMax: number | undefined;
   /** Whether a handler knows that its client may use the server; see {@link AdminConnections.trust}. */
   isTrusted = false;
 
@@ -113,6 +115,17 @@ class Connection {
     return this.#isBusy && this.#current?.response.headersSent === true;
   }
 
+  /** Whether its last answer was a rejection, and it is counted. */
+  get isRejected(): boolean {
+    return this.#bytesReadMax !== undefined;
+  }
+
+  /** Whether its present request was answered with 408, which is counted. */
+  get isLate(): boolean {
+    const { response } = this.#current ?? {};
+    return response?.headersSent === true && response.statusCode === BODY_LATE;
+  }
+
   /** The cause of a cut for a time limit in the present state. */
   get state(): Cause {
     const { request, response } = this.#current ?? {};
@@ -127,9 +140,10 @@ class Connection {
       return nowMs - this.handshakeSinceMs >= handshakeMs ? 'handshake' : null;
     }
     const { request, response } = this.#current ?? {};
-    const isAnswered = response?.writableEnded === true;
-    const isUnread = isAnswered && !response.writableFinished;
-    const isUnsent = isAnswered && request?.complete === false;
+    const isEnded = response?.writableEnded === true;
+    const isUnread = isEnded && !response.writableFinished;
+    const hasRest = request?.complete === false && (isEnded || isDiscarded(request));
+    const isUnsent = this.isRejected || hasRest;
     if (!isUnread && !isUnsent) {
       this.#sinceMs = undefined;
       return null;
@@ -138,6 +152,20 @@ class Connection {
     const ms = nowMs - this.#sinceMs;
     if (isUnread) return ms >= readMs ? 'read' : null;
     return ms >= rejectedBodyMs ? 'body' : null;
+  }
+
+  /**
+   * Ends our side with an answer, and ignores further bytes of the client: a close at once would
+   * reset the connection, and the client might miss the answer. The sweep closes it later.
+   */
+  reject(answer: Buffer): void {
+    this.#bytesReadMax = this.socket.bytesRead + DISCARD_BYTES_MAX;
+    this.socket.end(answer);
+  }
+
+  /** The client of a rejected connection sent more. */
+  ignore(): void {
+    if (this.socket.bytesRead > (this.#bytesReadMax ?? 0)) this.socket.pause();
   }
 
   /** Handles a request after those before it. `onIdle` is called when none is left. False: too many. */
@@ -273,8 +301,8 @@ export class AdminConnections {
         this.#touch(connection);
       });
       if (!isTaken) this.#cut(connection, 'pipelining');
-      response.once('finish', () => {
-        if (response.statusCode === BODY_LATE) this.#count('body');
+      response.once('close', () => {
+        if (response.headersSent && response.statusCode === BODY_LATE) this.#count('body');
       });
       request.once('close', () => {
         if (isCutOff(request) && response.statusCode !== BODY_LATE) this.#count('body');
@@ -369,14 +397,23 @@ export class AdminConnections {
   #onClientError(error: NodeJS.ErrnoException, socket: Socket): void {
     const connection = this.#connections.get(socket);
     const rejection = rejectionOf(error);
-    if (rejection !== null && connection?.hasAnswered !== true && socket.writable) {
-      socket.write(responseOf(rejection));
+    if (rejection === null || connection === undefined) {
+      socket.destroy();
+      return;
     }
-    if (rejection !== null && connection !== undefined) {
-      const cause = connection.state === 'body' ? 'body' : 'head';
-      this.#cut(connection, rejection.status === BODY_LATE ? cause : 'badHead');
+    // The parser fails again at each further byte.
+    if (connection.isRejected) {
+      connection.ignore();
+      return;
     }
-    socket.destroy();
+    const late = connection.state === 'body' ? 'body' : 'head';
+    const cause = rejection.status === BODY_LATE ? late : 'badHead';
+    if (connection.hasAnswered || !socket.writable) {
+      this.#cut(connection, cause);
+      return;
+    }
+    this.#count(cause);
+    connection.reject(responseOf(rejection));
   }
 
   /** Moves a connection to the end of the order. */
@@ -399,8 +436,10 @@ export class AdminConnections {
     return true;
   }
 
-  #cut({ socket }: Connection, cause: Cause): void {
-    this.#count(cause);
+  #cut(connection: Connection, cause: Cause): void {
+    const { socket, isRejected, isLate } = connection;
+    const isCounted = isRejected || (cause === 'body' && isLate);
+    if (!isCounted) this.#count(cause);
     this.#connections.delete(socket);
     socket.destroy();
   }

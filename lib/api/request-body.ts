@@ -8,7 +8,7 @@ import { codeOfStatus, type ApiErrorCode } from './error-codes.js';
 import { RequestFault } from './publish-request.js';
 
 /** Bytes of a rejected body that are read: most senders finish, and use their connection again. */
-const DISCARD_BYTES_MAX = 1024 * 1024;
+export const DISCARD_BYTES_MAX = 1024 * 1024;
 /** Milliseconds for the sender of a longer one to read the answer before the reset. */
 const LINGER_MS = 5000;
 /** Milliseconds for a body with one text, from its head to its last byte. */
@@ -106,10 +106,16 @@ export async function readText(
 }
 
 const cutOff = new WeakSet<IncomingMessage>();
+const discarded = new WeakSet<IncomingMessage>();
 
 /** Whether a request was ended because its sender went on after the rejection. */
 export function isCutOff(request: IncomingMessage): boolean {
   return cutOff.has(request);
+}
+
+/** Whether the rest of a request's body is ignored, because the request was rejected. */
+export function isDiscarded(request: IncomingMessage): boolean {
+  return discarded.has(request);
 }
 
 /** Whether the rest of a rejected body is short, so that the connection can serve the next request. */
@@ -121,14 +127,8 @@ export function isRestShort({ complete, headers }: IncomingMessage): boolean {
 /**
  * Reads and ignores more of a rejected body: a close at once would reset the connection, and its
  * sender might miss the answer. A sender that goes on is not read any more, and cut off later.
- *
- * @param onEnd - After the last byte.
  */
-export function discard(
-  request: IncomingMessage,
-  bytesMax = DISCARD_BYTES_MAX,
-  onEnd?: () => void,
-): void {
+export function discard(request: IncomingMessage, bytesMax = DISCARD_BYTES_MAX): void {
   let bytes = 0;
   const cutOffSender = (): void => {
     cutOff.add(request);
@@ -143,8 +143,8 @@ export function discard(
       clearTimeout(timer);
     });
   };
+  discarded.add(request);
   request.on('error', () => undefined);
-  if (onEnd !== undefined) request.once('end', onEnd);
   request.on('data', skip).resume();
 }
 

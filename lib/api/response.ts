@@ -9,8 +9,8 @@ export function bytesOf(text: string): Buffer {
   return Buffer.from(`${text}\n`);
 }
 
-/** A whole response of one text. */
-export function respond(
+/** Writes a whole response of one text, and leaves its end to the caller. */
+function write(
   response: ServerResponse,
   status: number,
   text: Buffer | string,
@@ -18,7 +18,13 @@ export function respond(
 ): void {
   const bytes = typeof text === 'string' ? bytesOf(text) : text;
   response.writeHead(status, { 'Content-Type': type, 'Content-Length': bytes.length });
-  response.end(bytes);
+  response.write(bytes);
+}
+
+/** A whole response of one text. */
+export function respond(...args: Parameters<typeof write>): void {
+  write(...args);
+  args[0].end();
 }
 
 /** Answers a request with an error, and ignores the rest of its body. */
@@ -32,18 +38,16 @@ export function reject(
     return;
   }
   for (const [name, value] of Object.entries(headers)) response.setHeader(name, value);
-  if (isRestShort(request) || response.hasHeader('Connection')) {
-    if (!request.complete) discard(request);
+  if (request.complete) {
     respond(response, status, body);
     return;
   }
   // Some clients send the next request behind a body that is not read to its end.
-  response.setHeader('Connection', 'close');
-  const bytes = bytesOf(body);
-  response.writeHead(status, { 'Content-Type': JSON_TYPE, 'Content-Length': bytes.length });
+  const closes = response.hasHeader('Connection') || !isRestShort(request);
+  if (closes) response.setHeader('Connection', 'close');
+  write(response, status, body);
   // Node closes after the end, and the reset would destroy the answer before the client reads it.
-  response.write(bytes);
-  discard(request, undefined, () => {
-    response.end();
-  });
+  if (closes) request.once('end', () => response.end());
+  else response.end();
+  discard(request);
 }

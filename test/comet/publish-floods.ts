@@ -172,8 +172,7 @@ t.test('an endless chunked body is rejected, and others publish meanwhile', asyn
   t.match(one, /^HTTP\/1\.1 413 /, 'one message');
   t.match(long, /"status":413|^HTTP\/1\.1 413 /, 'one line');
   t.match(many, /"status":413/, 'a batch');
-  // Node closes while the client still writes, so a reset may overtake the answer.
-  t.match(extension, /^(HTTP\/1\.1 4(00|13) |$)/, 'an extension of a chunk');
+  t.match(extension, /^HTTP\/1\.1 4(00|13) /, 'an extension of a chunk');
   await server.stop();
 });
 
