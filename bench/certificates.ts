@@ -1,4 +1,4 @@
-// Certificates of an authority of a test or of the bench (X.509, RFC 5280), made without a tool.
+// Certificates of an authority for the bench and the tests (X.509, RFC 5280), made without a tool.
 import {
   generateKeyPairSync,
   sign,

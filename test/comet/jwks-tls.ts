@@ -3,7 +3,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 
-import { Authority } from '../support/certificates.js';
+import { Authority } from '../../bench/certificates.js';
 import { Program } from '../support/comet-world.js';
 import { until } from '../support/helpers.js';
 import { IssuerKey, KeySite } from '../support/key-site.js';

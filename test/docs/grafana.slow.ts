@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 import { Program, REQUESTS } from '../support/comet-world.js';
-import { Authority, filesOf } from '../support/certificates.js';
+import { Authority, filesOf } from '../../bench/certificates.js';
 import { Clients, root, TestServer, until, type Test } from '../support/helpers.js';
 import { without } from '../support/requirements.js';
 

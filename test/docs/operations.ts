@@ -10,7 +10,7 @@ import { kernelStats, KERNEL_METRICS } from '../../lib/stats/kernel-metrics.js';
 import { metricGroups } from '../../lib/stats/metric-list.js';
 import { procReader } from '../../lib/system/kernel.js';
 import { camelCase } from '../../lib/system/native.js';
-import { Authority, filesOf } from '../support/certificates.js';
+import { Authority, filesOf } from '../../bench/certificates.js';
 import { root, TestServer } from '../support/helpers.js';
 
 const read = (path: string): string => readFileSync(join(root, path), 'utf8');

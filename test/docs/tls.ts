@@ -7,7 +7,7 @@ import t, { type Test } from 'tap';
 
 import { METRIC_TABLES } from '../../lib/api/metric-tables.js';
 import { metricGroups } from '../../lib/stats/metric-list.js';
-import { Authority } from '../support/certificates.js';
+import { Authority } from '../../bench/certificates.js';
 import { Command, root, run, TestServer, until } from '../support/helpers.js';
 import { without } from '../support/requirements.js';
 

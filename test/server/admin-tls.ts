@@ -9,7 +9,7 @@ import t, { type Test } from 'tap';
 
 import { createServer } from '../../lib/index.js';
 import { AdminConnections } from '../../lib/api/admin-connections.js';
-import { Authority, filesOf } from '../support/certificates.js';
+import { Authority, filesOf } from '../../bench/certificates.js';
 import { closed, connect, run, TestServer, until } from '../support/helpers.js';
 
 const AUTHORITY = new Authority();

@@ -7,7 +7,7 @@ import { connect as connectTls } from 'node:tls';
 
 import t, { type Test as TapTest } from 'tap';
 
-import { Authority, filesOf } from '../support/certificates.js';
+import { Authority, filesOf } from '../../bench/certificates.js';
 import {
   Clients,
   Command,

@@ -1,7 +1,7 @@
 // Clients that stop within a handshake are closed at its deadline, which is ten seconds.
 import t from 'tap';
 
-import { Authority, filesOf } from '../support/certificates.js';
+import { Authority, filesOf } from '../../bench/certificates.js';
 import { closed, TestServer, until } from '../support/helpers.js';
 import { beginHandshake, DATA, HANDSHAKE_CUTS, TlsPeer } from '../support/tls-records.js';
 

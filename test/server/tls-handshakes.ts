@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { connect as connectTls, type TLSSocket } from 'node:tls';
 import t, { type Test } from 'tap';
 
-import { Authority, filesOf } from '../support/certificates.js';
+import { Authority, filesOf } from '../../bench/certificates.js';
 import { closed, echoes, run, TestServer } from '../support/helpers.js';
 import { beginHandshake, HANDSHAKE_CUTS } from '../support/tls-records.js';
 

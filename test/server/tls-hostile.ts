@@ -1,7 +1,7 @@
 // Clients that break the rules of TLS after their handshake (RFC 8446 5 and 6), or use all of them.
 import t, { type Test } from 'tap';
 
-import { Authority, filesOf } from '../support/certificates.js';
+import { Authority, filesOf } from '../../bench/certificates.js';
 import { TestServer, until } from '../support/helpers.js';
 import {
   alert,

@@ -2,7 +2,7 @@
 // close_notify after it.
 import t, { type Test } from 'tap';
 
-import { Authority, filesOf } from '../support/certificates.js';
+import { Authority, filesOf } from '../../bench/certificates.js';
 import { REQUESTS } from '../support/comet-world.js';
 import { connect, closed, TestServer, until } from '../support/helpers.js';
 import { TlsPeer, VERSIONS } from '../support/tls-peer.js';

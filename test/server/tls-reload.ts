@@ -6,7 +6,7 @@ import { connect, type TLSSocket } from 'node:tls';
 import t from 'tap';
 
 import { createServer } from '../../lib/index.js';
-import { Authority, filesOf } from '../support/certificates.js';
+import { Authority, filesOf } from '../../bench/certificates.js';
 import { TestServer, until, type LogLine } from '../support/helpers.js';
 import { without } from '../support/requirements.js';
 

@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 
-import { Authority, filesOf } from '../support/certificates.js';
+import { Authority, filesOf } from '../../bench/certificates.js';
 import { Program } from '../support/comet-world.js';
 import { without } from '../support/requirements.js';
 

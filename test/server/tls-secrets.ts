@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { connect } from 'node:tls';
 import t, { type Test } from 'tap';
 
-import { Authority, filesOf, type ServerCertificate } from '../support/certificates.js';
+import { Authority, filesOf, type ServerCertificate } from '../../bench/certificates.js';
 import { closed, isGone, TestServer, until } from '../support/helpers.js';
 import { without } from '../support/requirements.js';
 import { DATA, TlsPeer } from '../support/tls-records.js';

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { connect as connectTls } from 'node:tls';
 import t from 'tap';
 
-import { Authority, filesOf } from '../support/certificates.js';
+import { Authority, filesOf } from '../../bench/certificates.js';
 import { closed, connect, TestServer } from '../support/helpers.js';
 
 /** Sends bytes, and returns all that the server says until its end. */

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { connect } from 'node:tls';
 import t, { type Test } from 'tap';
 
-import { Authority, filesOf } from '../support/certificates.js';
+import { Authority, filesOf } from '../../bench/certificates.js';
 import { run, TestServer, until } from '../support/helpers.js';
 
 const AUTHORITY = new Authority();

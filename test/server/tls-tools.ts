@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import t, { type Test } from 'tap';
 
 import { noBrowser, openPage, startBrowser, trusting } from '../support/browser.js';
-import { Authority, filesOf } from '../support/certificates.js';
+import { Authority, filesOf } from '../../bench/certificates.js';
 import { Program } from '../support/comet-world.js';
 import { TestServer, until } from '../support/helpers.js';
 import { serveLocally } from '../support/local-server.js';

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { connect, type ConnectionOptions, type TLSSocket } from 'node:tls';
 import t from 'tap';
 
-import { Authority, filesOf } from '../support/certificates.js';
+import { Authority, filesOf } from '../../bench/certificates.js';
 import { run, TestServer, until } from '../support/helpers.js';
 
 const AUTHORITY = new Authority();

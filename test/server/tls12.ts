@@ -5,7 +5,7 @@ import { connect, type TLSSocket } from 'node:tls';
 import t, { type Test } from 'tap';
 import WebSocket from 'ws';
 
-import { Authority, filesOf } from '../support/certificates.js';
+import { Authority, filesOf } from '../../bench/certificates.js';
 import { TestServer, until } from '../support/helpers.js';
 
 const AUTHORITY = new Authority();

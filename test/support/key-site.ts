@@ -5,7 +5,7 @@ import { createServer as createTlsServer, Server as TlsServer } from 'node:https
 import type { AddressInfo } from 'node:net';
 import type { Test } from 'tap';
 
-import type { ServerCertificate } from './certificates.js';
+import type { ServerCertificate } from '../../bench/certificates.js';
 import { nowS, signPublic } from './client-tokens.js';
 
 type Algorithm = 'ES256' | 'EdDSA' | 'RS256';

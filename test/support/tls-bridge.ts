@@ -8,7 +8,7 @@ import { connect as connectTls, type TLSSocket } from 'node:tls';
 
 import type { Test } from 'tap';
 
-import { Authority } from './certificates.js';
+import { Authority } from '../../bench/certificates.js';
 import type { Route } from './comet-world.js';
 import { seededRandom, type Random } from './random.js';
 

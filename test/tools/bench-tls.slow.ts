@@ -7,7 +7,7 @@ import t, { type Test } from 'tap';
 
 import type { BenchResult } from '../../lib/bench/bench-result.js';
 import { TRANSPORTS } from '../../lib/bench/bench.js';
-import { Authority, filesOf } from '../support/certificates.js';
+import { Authority, filesOf } from '../../bench/certificates.js';
 import { startComet } from '../support/comet-world.js';
 import { run, TestServer } from '../support/helpers.js';
 import { reconnectSubscribers } from '../support/reconnecting-bench.js';

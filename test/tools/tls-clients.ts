@@ -7,7 +7,7 @@ import { ServerWatch } from '../../lib/bench/server-watch.js';
 import { baseOf } from '../../lib/cli/subscription.js';
 import { trustOf } from '../../lib/cli/trust.js';
 import type { Settings } from '../../lib/options/config.js';
-import { Authority, filesOf } from '../support/certificates.js';
+import { Authority, filesOf } from '../../bench/certificates.js';
 import { Program, TOKEN } from '../support/comet-world.js';
 import { Command, run } from '../support/helpers.js';
 import { KeySite } from '../support/key-site.js';
