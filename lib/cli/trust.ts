@@ -1,7 +1,7 @@
 // Which certificates of a server a command accepts: those of --ca, or of the authorities that this
 // system trusts.
 import { X509Certificate } from 'node:crypto';
-import { createSecureContext } from 'node:tls';
+import { createSecureContext, rootCertificates } from 'node:tls';
 
 import type { Trust } from '../api/admin-client.js';
 import { invalidOption } from '../base/call-check.js';
@@ -47,6 +47,23 @@ function readAuthorities(file: string): Buffer {
     return ca;
   } catch {
     throw invalidOption(`--ca: ${file} has no valid certificate as PEM`);
+  }
+}
+
+/**
+ * The authorities for a process that has OpenSSL's rules, and not those of Node: with
+ * NODE_EXTRA_CA_CERTS Node trusts its own and those of that file.
+ */
+export function dialedAuthorities({ authorities, verifies }: Accepted, env = process.env) {
+  const extra = env['NODE_EXTRA_CA_CERTS'] ?? '';
+  if (!verifies || authorities !== null || extra === '') return authorities;
+  const own = Buffer.from(`${rootCertificates.join('\n')}\n`);
+  try {
+    const added = readSmallFile(extra, FILE_BYTES_MAX);
+    return added === null ? own : Buffer.concat([own, added]);
+  } catch {
+    // Node has warned about the file and goes on without it.
+    return own;
   }
 }
 

@@ -125,6 +125,15 @@ t.test('a server without TLS, and one without TLS 1.3, fail with a reason', asyn
   t.match(Object.keys(old.result.failures)[0], /^TLS: .*protocol version$/);
 });
 
+t.test('the file of NODE_EXTRA_CA_CERTS is trusted, as by other commands', async (t) => {
+  const server = await startEcho(t);
+  const target = ['bench', '--tls', '--target', `127.0.0.1:${server.port}`, '--connections', '5'];
+  const args = [...target, '--resume', '--json', '-', '--admin', '127.0.0.1:1'];
+  const { stdout, stderr } = await run(args, { env: { NODE_EXTRA_CA_CERTS: authorityFile(t) } });
+  t.match(JSON.parse(stdout), { opened: 5, failures: {} }, stderr);
+  await server.stop();
+});
+
 t.test('handshakes resume the session of one before them, in every worker', async (t) => {
   const server = await startEcho(t);
   const args = ['--ca', authorityFile(t), '--connections', '20', '--resume', '--verify'];

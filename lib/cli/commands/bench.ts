@@ -15,7 +15,7 @@ import { warn, type Output } from '../output.js';
 import { EXIT, SIGNAL_EXIT } from '../process-interface.js';
 import { ProgressLine } from '../progress.js';
 import { ResultFile } from '../result-file.js';
-import { acceptedOf } from '../trust.js';
+import { acceptedOf, dialedAuthorities } from '../trust.js';
 
 /** One frame has all tokens. */
 const TOKEN_FILE_BYTES_MAX = 768 * 1024;
@@ -37,8 +37,10 @@ function readTokens(path: string | undefined): readonly string[] {
 function tlsTarget(settings: Settings): TlsTarget | null {
   if (settings['tls'] !== true) return null;
   const name = settings['serverName'] as string | undefined;
+  const accepted = acceptedOf(settings);
   return {
-    ...acceptedOf(settings),
+    authorities: dialedAuthorities(accepted),
+    verifies: accepted.verifies,
     serverName: name === undefined ? null : parseHostName('--server-name', name),
     resumes: settings['resume'] === true,
   };
