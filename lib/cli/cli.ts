@@ -71,6 +71,8 @@ const RUNS: Readonly<Record<CommandName, Run>> = {
   channels: async (flags) => (await import('./commands/channels.js')).channels(flags, output),
   token: async (flags) => (await import('./commands/token.js')).token(flags, output),
   sign: async (flags, [url = '']) => (await import('./commands/sign.js')).sign(url, flags, output),
+  history: async (flags, words) =>
+    (await import('./commands/history.js')).history(words, flags, output),
   kick: async (flags, words) => (await import('./commands/kick.js')).kick(words, flags, output),
 };
 

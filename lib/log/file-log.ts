@@ -34,7 +34,7 @@ export interface FileLogOptions {
   /**
    * `group`: appends that wait while the disk syncs share the next fdatasync, and are answered after
    * it. `always`: each append has its own. A number: appends are answered after the write, and the
-   * disk syncs at most every so many milliseconds, and at the end.
+   * disk syncs within that number of milliseconds, and at the end.
    */
   readonly sync: SyncMode;
   /** Bytes of the newest entries that are kept. Whole segments are forgotten, so more are there. */
@@ -43,6 +43,10 @@ export interface FileLogOptions {
   readonly keepAgeMs: number;
   /** Locks a directory until the descriptor is closed; returns it, or −errno. */
   readonly lock: (directory: string) => number;
+  /** Gets the findings of open(). */
+  readonly onOpen?: (report: OpenReport) => void;
+  /** Gets the reason why the directory cannot be used, and null when it can be again. */
+  readonly onDown?: (reason: string | null) => void;
   /** For tests. */
   readonly disk?: Disk;
   readonly nowMs?: () => number;
@@ -64,12 +68,11 @@ interface Parts {
   readonly lock: number;
   readonly appender: LogAppender;
   readonly feed: LogFeed;
-  readonly report: OpenReport;
 }
 
 export class FileLog implements Log {
   readonly name: string;
-  readonly #health = new LogHealth();
+  readonly #health: LogHealth;
   /** The newest ids of entries with their positions. */
   readonly #ids = new Map<string, number>();
   readonly #pending = new Map<string, Pending>();
@@ -81,11 +84,7 @@ export class FileLog implements Log {
 
   constructor(private readonly options: FileLogOptions) {
     this.name = options.directory;
-  }
-
-  /** What the start found; null before it. */
-  get report(): OpenReport | null {
-    return this.#parts?.report ?? null;
+    this.#health = new LogHealth(options.onDown);
   }
 
   get counters(): LogCounters {
@@ -124,7 +123,8 @@ export class FileLog implements Log {
     const options = { segmentBytes: SEGMENT_BYTES, ...this.options, disk, nowMs, bootId };
     const appender = new LogAppender(options, end, feed, this.#health);
     await appender.open();
-    this.#parts = { lock, appender, feed, report };
+    this.#parts = { lock, appender, feed };
+    this.options.onOpen?.(report);
     const first = end.segments[0]?.header.first ?? end.next;
     return { epoch: end.epoch, first, head: end.head, nowMs: Math.max(nowMs(), end.lastMs) };
   }

@@ -19,7 +19,7 @@ import { newEpoch, readSegment, segmentPaths, UNFINISHED, type Segment } from '.
  */
 const EPOCH_DISTANCE = 2 ** 20;
 
-/** What a start found, for the log of the server. */
+/** The findings of a start, for the log of the server. */
 export interface OpenReport {
   /** Bytes of an incomplete entry that were cut off. */
   cutBytes: number;

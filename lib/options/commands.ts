@@ -5,6 +5,7 @@ import { SERVE_OPTIONS } from './serve-options.js';
 import {
   CHANNELS_OPTIONS,
   DOCTOR_OPTIONS,
+  HISTORY_COMMAND_OPTIONS,
   INSTALL_OPTIONS,
   KICK_OPTIONS,
   PLAN_OPTIONS,
@@ -125,6 +126,18 @@ export const COMMANDS = [
     description: 'Close the subscribers of a channel of a running server, or all connections.',
     options: KICK_OPTIONS,
     examples: [],
+  },
+  {
+    name: 'history',
+    words: '<action> <directory>',
+    description: 'Check the files of --history-dir; the action is verify.',
+    options: HISTORY_COMMAND_OPTIONS,
+    examples: [
+      {
+        line: 'history verify /var/lib/megacomet/history',
+        effect: 'Read every entry, and name each damaged one.',
+      },
+    ],
   },
   {
     name: 'token',

@@ -5,6 +5,7 @@ import { ACCESS_OPTIONS } from './access-options.js';
 import { ADMIN_OPTIONS } from './admin-options.js';
 import { HOOK_OPTIONS } from './hook-options.js';
 import { COMET_OPTIONS } from './comet-options.js';
+import { HISTORY_OPTIONS } from './history-options.js';
 import { LIMIT_OPTIONS } from './limit-options.js';
 import { COUNT_MAX, type OptionSpec } from './option-spec.js';
 import { TLS_OPTIONS } from './tls-options.js';
@@ -189,6 +190,7 @@ export const SERVE_OPTIONS = [
   ...TLS_OPTIONS,
   ...ADMIN_OPTIONS,
   ...COMET_OPTIONS,
+  ...HISTORY_OPTIONS,
   ...ACCESS_OPTIONS,
   ...LIMIT_OPTIONS,
   ...HOOK_OPTIONS,

@@ -245,6 +245,17 @@ export interface ServerOptions {
   /** Comet: serve /ws-echo, for conformance tests. Default: `false`. */
   wsEcho?: boolean;
   /**
+   * Comet: directory that keeps the history over restarts, of this server alone. Its parent must
+   * exist. Default: memory, which a restart of the server clears.
+   */
+  historyDir?: string;
+  /**
+   * Comet: when a publish is answered: group, after an fdatasync that it shares with others;
+   * always, after its own; or milliseconds from 1 to 60000, before the fdatasync that follows
+   * within that time. Default: `group`.
+   */
+  historySync?: string;
+  /**
    * Comet: key of the tokens of clients: HS256=FILE with a secret of at least 32 bytes, or RS256=,
    * ES256= or EdDSA=FILE with a public key as PEM or JWK. ALG:KID=FILE names the key; SIGHUP reads
    * the files again. Default: clients need no token.

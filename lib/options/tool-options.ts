@@ -40,6 +40,8 @@ const JSON_LINES = {
   help: 'Print JSON lines with every known field.',
 } as const satisfies OptionSpec;
 
+export const HISTORY_COMMAND_OPTIONS = [JSON_LINES] as const satisfies readonly OptionSpec[];
+
 export const STATUS_OPTIONS = [
   ADMIN,
   {

@@ -1,14 +1,15 @@
 // The log of the messages that the options name.
+import type { Logger } from '../base/logger.js';
 import type { LogSetup } from '../broker/broker-log.js';
-
-/** Opens nothing; the server does. */
-export type MakeLog = () => Promise<LogSetup>;
+import { historyLog } from './history-log.js';
+import type { Filled } from './server-options.js';
 
 /**
  * The log of a server, not open yet; undefined without one.
  *
  * @throws MegacometError `ERR_OPTION_INVALID`.
  */
-export async function messageLog(make: MakeLog | undefined): Promise<LogSetup | undefined> {
-  return make?.();
+export function messageLog(options: Filled, log: Logger): LogSetup | undefined {
+  const { historyDir } = options;
+  return historyDir === undefined ? undefined : historyLog(historyDir, options, log);
 }

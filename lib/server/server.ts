@@ -152,7 +152,7 @@ export class Server extends CometCalls {
    *
    * @returns The capacity of the server, and the limit that bounds it.
    * @throws MegacometError `ERR_OPTION_INVALID`, `ERR_LISTEN`, `ERR_ADMIN_LISTEN`, `ERR_CAPACITY`,
-   *   `ERR_WORKER_START`, `ERR_USER`, `ERR_RUNTIME`, `ERR_ALREADY_LISTENING`. Nothing is left open
+   *   `ERR_LOG`, `ERR_WORKER_START`, `ERR_USER`, `ERR_RUNTIME`, `ERR_ALREADY_LISTENING`. Nothing is left open
    *   after any of them.
    */
   async listen(): Promise<Capacity> {

@@ -23,6 +23,7 @@ import { keyFiles } from '../tls/tls-rules.js';
 import { AdminSetup } from './admin-setup.js';
 import { namespaceRules } from './broker-options.js';
 import { ClientKeys } from './client-keys.js';
+import { historySyncOf } from './history-log.js';
 import { limitRules } from './limit-rules.js';
 import { messageLog } from './message-log.js';
 import { Messaging } from './messaging.js';
@@ -123,7 +124,8 @@ export class StartSteps {
   #checkOptions(): void {
     checkRuntime();
     const { options } = this.#context;
-    const { user, ingest, protocol } = options;
+    const { user, ingest, protocol, historySync } = options;
+    historySyncOf(historySync);
     this.#identity = user === undefined ? undefined : identityOf(user);
     this.#addresses.planFiles(this.#identity);
     this.#ingestAt = ingest === undefined ? undefined : ingestAddressOf(ingest);
@@ -219,7 +221,7 @@ export class StartSteps {
     return this.#capacity;
   }
 
-  async #openMessaging(): Promise<void> {
+  #openMessaging(): void {
     const { options, events, log, onMessaging } = this.#context;
     if (options.protocol !== 'comet') return;
     const { keys } = this.#parts;
@@ -228,7 +230,7 @@ export class StartSteps {
     const clients = { keys, hook: this.#hook };
     const { workers } = this.#planned;
     this.#parts.messaging = new Messaging(workers, options, clients, cores, events, log, {
-      log: await messageLog(undefined),
+      log: messageLog(options, log),
       connections: () => this.#parts.manager?.openConnections() ?? 0,
     });
     onMessaging();
