@@ -105,4 +105,10 @@ export interface Log {
   close(): Promise<void>;
 
   readonly counters: LogCounters;
+
+  /**
+   * The bytes of one batch that the log accepts at most, where that is less than BATCH_BYTES_MAX. Known
+   * when the log is open; another server may have another limit.
+   */
+  readonly batchBytesMax?: number;
 }
