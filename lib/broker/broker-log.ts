@@ -11,6 +11,7 @@ import { jsonBody, readJson, type Body, type JsonObject } from './log-json.js';
 import { LogNodes, TICK_MS, type NodeInfo, type Tick } from './log-nodes.js';
 import { LogQuestions, type Answers } from './log-questions.js';
 import { LogWriter, type Applied } from './log-writer.js';
+import type { Mailboxes } from './mailboxes.js';
 import type { PublishPath } from './publish-path.js';
 import {
   publishRecordBytesMax,
@@ -40,6 +41,7 @@ export interface BrokerLogParts {
   readonly now: () => number;
   readonly schedule: (run: () => void) => void;
   readonly path: Pick<PublishPath, 'apply' | 'applyAnnouncement' | 'checkNotBusy'>;
+  readonly mailboxes: Pick<Mailboxes, 'apply' | 'onTick'>;
   /** Executes an order on this node. @throws MegacometError */
   readonly onOrder: (order: JsonObject) => unknown;
   /** Answers a question about this node. */
@@ -209,6 +211,16 @@ export class BrokerLog {
     return answers;
   }
 
+  /** @throws MegacometError `ERR_BUSY`, `ERR_LOG`: a record of this size cannot be written now. */
+  checkRoom(bytes: number): void {
+    if (this.#isOpen) this.#writer.checkRoom(bytes);
+  }
+
+  /** Writes a record of another part; resolves to its result on this node. */
+  write(kind: number, body: Body): Promise<unknown> {
+    return this.#add(kind, body);
+  }
+
   #add(kind: number, { bytesMax, write }: Body): Promise<unknown> {
     if (!this.#isOpen) {
       const error = new MegacometError(
@@ -229,7 +241,7 @@ export class BrokerLog {
 
   #apply(record: AppliedRecord): Applied | undefined {
     const { kind, body, number, atMs } = record;
-    const { path, onOrder } = this.#parts;
+    const { path, mailboxes, onOrder } = this.#parts;
     switch (kind) {
       case RecordKind.publish:
         return { value: path.apply(readPublishRecord(body), number, atMs) };
@@ -241,6 +253,7 @@ export class BrokerLog {
       case RecordKind.tick:
         this.#nodes.onTick(record.node, readJson(body) as unknown as Tick, atMs);
         this.#nodes.sweep(atMs);
+        mailboxes.onTick(this.#nodes.names, atMs);
         return DONE;
       case RecordKind.order:
         return { value: onOrder(readJson(body)) };
@@ -251,7 +264,7 @@ export class BrokerLog {
         this.#onAnswer(record.node, readJson(body));
         return DONE;
       default:
-        return undefined;
+        return mailboxes.apply(record);
     }
   }
 

@@ -55,7 +55,6 @@ interface Core {
   readonly revocations: Revocations;
   readonly presence: Presence;
   readonly members: MemberOrders;
-  readonly mailboxes: Mailboxes;
   readonly heapTrim: HeapTrim;
 }
 
@@ -63,6 +62,7 @@ interface Core {
 export interface Wiring extends Core {
   /** Null without a log. */
   readonly log: BrokerLog | null;
+  readonly mailboxes: Mailboxes;
   readonly commands: Commands;
   readonly queries: ChannelQueries;
   readonly requests: ClientRequests;
@@ -88,7 +88,7 @@ function makeCore(
   { clock, schedule }: Times,
   hooks: BrokerHooks,
 ): Core {
-  const { slots, messageBytesMax, mailboxTimeMs: timeMs } = options;
+  const { slots } = options;
   const now = (): number => clock.nowMs;
   const iteration = new LoopIteration({ now, schedule, onEnd: hooks.onFlush });
   const hasher = new NameHasher();
@@ -103,25 +103,43 @@ function makeCore(
     recovery: new Recovery({ engine, outgoing, lines }),
     revocations: new Revocations(options.tokenLeewayS ?? null),
     members: new MemberOrders(lines, presence),
-    mailboxes: new Mailboxes(lines, now, { messageBytesMax, timeMs }),
     heapTrim: new HeapTrim(parts.trimHeap ?? ((): void => undefined)),
   };
+}
+
+function makeMailboxes(
+  { lines }: Core,
+  clock: LogClock,
+  { messageBytesMax, mailboxTimeMs: timeMs }: BrokerOptions,
+  { log: setup }: BrokerParts,
+  log: () => BrokerLog | null,
+): Mailboxes {
+  return new Mailboxes(lines, () => clock.nowMs, {
+    ...{ messageBytesMax, timeMs },
+    log: setup && {
+      ...{ node: setup.node, isShared: setup.isShared },
+      checkRoom: (bytes) => log()?.checkRoom(bytes),
+      write: async (kind, body) => log()?.write(kind, body),
+    },
+  });
 }
 
 function makeLog(
   core: Core,
   { log: setup, connections = (): number => 0 }: BrokerParts,
   times: Times,
+  mailboxes: Mailboxes,
   commands: () => Commands,
 ): BrokerLog | null {
   if (setup === undefined) return null;
   const { path, engine } = core;
   return new BrokerLog(setup, {
     ...times,
-    ...{ path, connections },
+    ...{ path, connections, mailboxes },
     onOrder: (order) => commands().apply(order),
     onQuestion: () => Promise.resolve({}),
-    onLost: (_gap, epoch) => {
+    onLost: (gap, epoch) => {
+      mailboxes.onLost(gap !== null);
       if (epoch === null) return;
       engine.beginEpoch(epoch);
       path.epochChanged();
@@ -168,7 +186,8 @@ export function wire(options: BrokerOptions, parts: BrokerParts, hooks: BrokerHo
   const times = { clock: new LogClock(now), now, schedule: parts.schedule ?? setImmediate };
   const core = makeCore(options, parts, times, hooks);
   const { lines, iteration } = core;
-  const log = makeLog(core, parts, times, () => commands);
+  const mailboxes = makeMailboxes(core, times.clock, options, parts, () => log);
+  const log = makeLog(core, parts, times, mailboxes, () => commands);
   const commands = makeCommands(core, log, hooks);
   const queries = new ChannelQueries(core);
   const requests = new ClientRequests(lines, {
@@ -181,6 +200,6 @@ export function wire(options: BrokerOptions, parts: BrokerParts, hooks: BrokerHo
   const rates = new TokenRates(options.publishesPerToken ?? 0, parts.now);
   const clients = new ClientPublishing(lines, hooks.publish, rates);
   const joinLeave = makeJoinLeave(core, log);
-  const others = { ...core, log, commands, queries, requests, clients, joinLeave };
+  const others = { ...core, log, mailboxes, commands, queries, requests, clients, joinLeave };
   return { ...others, frames: makeFrames(others, hooks) };
 }

@@ -94,11 +94,13 @@ export class Broker extends EventEmitter<BrokerEvents> {
       engine.beginEpoch(epoch);
       path.epochChanged();
     });
+    this.mailboxes.opened();
   }
 
   /** Sends all queued frames; later publishes are rejected. */
   async close(): Promise<void> {
     clearInterval(this.#timer);
+    this.mailboxes.close();
     await this.#parts.log?.close();
     this.#parts.iteration.close();
   }

@@ -19,6 +19,10 @@ export const RecordKind = {
   order: 4,
   question: 5,
   answer: 6,
+  deliver: 7,
+  claim: 8,
+  taken: 9,
+  returned: 10,
 } as const;
 
 const RecordFlag = {

@@ -92,12 +92,23 @@ export class LogWriter {
     write: (target: Buffer, at: number) => number,
   ): Promise<unknown> {
     return new Promise((resolve, reject) => {
-      this.#checkRoom(bytesMax);
+      this.checkRoom(bytesMax);
       if (this.#batch.isFull || this.#batch.size + bytesMax > BATCH_BYTES_MAX) this.#append();
       this.#batch.add(kind, bytesMax, write);
       this.#open.push({ resolve, reject });
       this.#schedule();
     });
+  }
+
+  /** @throws MegacometError `ERR_LOG`, `ERR_BUSY`: a record of this size cannot be added now. */
+  checkRoom(bytes: number): void {
+    if (this.#downReason !== null) {
+      this.#failed++;
+      throw logError(this.#downReason);
+    }
+    if (this.#bytes + this.#batch.size + bytes <= UNDER_WAY_BYTES_MAX) return;
+    this.#busy++;
+    throw new MegacometError('ERR_BUSY', 'the log has too many queued bytes; retry shortly');
   }
 
   /** An entry of this node was applied: settles its records, whose results are by their place. */
@@ -125,16 +136,6 @@ export class LogWriter {
   /** Appends the open batch. */
   close(): void {
     if (this.#batch.count > 0) this.#append();
-  }
-
-  #checkRoom(bytes: number): void {
-    if (this.#downReason !== null) {
-      this.#failed++;
-      throw logError(this.#downReason);
-    }
-    if (this.#bytes + this.#batch.size + bytes <= UNDER_WAY_BYTES_MAX) return;
-    this.#busy++;
-    throw new MegacometError('ERR_BUSY', 'the log has too many queued bytes; retry shortly');
   }
 
   #schedule(): void {

@@ -38,4 +38,10 @@ export class Chain<Item extends Link<Item>> {
     item.previous = null;
     item.next = null;
   }
+
+  /** Forgets all items. Their links are invalid afterwards. */
+  clear(): void {
+    this.first = null;
+    this.last = null;
+  }
 }

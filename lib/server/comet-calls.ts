@@ -51,18 +51,20 @@ export abstract class CometCalls extends EventEmitter<ServerEvents> {
   /**
    * Comet: puts a message into the mailbox of a client that polls `/ID.js`. The mailbox keeps it
    * for `mailboxTime`, or until it was written completely. Needs the option `mailboxes` or `ingest`.
+   * With a log the promise resolves when the log has the message. After `ERR_LOG` the log may have it
+   * nevertheless: a second attempt may deliver it twice.
    *
-   * @throws MegacometError `ERR_CHANNEL`, `ERR_MESSAGE`, `ERR_MESSAGE_SIZE`, `ERR_BUSY`,
-   *   `ERR_NOT_RUNNING`, `ERR_OPTION_INVALID`.
+   * @throws MegacometError `ERR_CHANNEL`, `ERR_MESSAGE`, `ERR_MESSAGE_SIZE`, `ERR_BUSY`, `ERR_LOG`,
+   *   `ERR_NOT_RUNNING`, `ERR_OPTION_INVALID`. As rejections.
    */
-  deliver(clientId: string, data: Uint8Array | string): void {
+  async deliver(clientId: string, data: Uint8Array | string): Promise<void> {
     const broker = this.#parts.broker();
     const { mailboxes, ingest } = this.#options;
     if (!mailboxes && ingest === undefined) {
       const message = 'deliver: needs the option mailboxes or ingest';
       throw new MegacometError('ERR_OPTION_INVALID', message);
     }
-    broker.mailboxes.deliver(clientId, data);
+    await broker.mailboxes.deliver(clientId, data);
   }
 
   /**

@@ -118,7 +118,7 @@ export class Server extends CometCalls {
           this.#parts.manager?.replace(slot, reason);
         },
       },
-      deliver: this.deliver.bind(this),
+      deliver: (id, message) => this.#parts.broker().mailboxes.accept(id, message),
       onWorker: (event) => this.emit('worker', event),
       onMessaging: () => {
         this.#setPresenceEvents();

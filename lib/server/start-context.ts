@@ -1,5 +1,6 @@
 // The context of the steps of a start: the server, and the program around it.
 import type { AdminView } from '../api/admin.js';
+import type { DeliveryTarget } from '../api/ingest-application.js';
 import type { Logger } from '../base/logger.js';
 import type { WorkerEvent } from '../manager/supervisor.js';
 import type { WorkerMemory } from '../stats/stats.js';
@@ -30,7 +31,7 @@ export interface StartContext {
   readonly memory: WorkerMemory;
   readonly view: AdminView;
   readonly events: MessagingEvents;
-  readonly deliver: (id: string, message: Buffer) => void;
+  readonly deliver: DeliveryTarget['deliver'];
   readonly onWorker: (event: WorkerEvent) => void;
   /** The broker exists. */
   readonly onMessaging: () => void;

@@ -148,7 +148,7 @@ t.test('scripts of other pages get no messages, by JSONP or from a mailbox', asy
     t.equal(await ask(world.port, '/poll?channel=a&timeout=0', lines), '204', 'CORS guards JSON');
   }
   t.equal(await ask(world.port, '/jim.js', ['Sec-Fetch-Site: cross-site']), '403');
-  world.server.deliver('jim', 'f(1)');
+  await world.server.deliver('jim', 'f(1)');
   t.equal(await ask(world.port, '/jim.js', [`Referer: ${ORIGIN}/`]), '200');
 });
 
@@ -180,13 +180,13 @@ t.test('header limits are options, and their errors name them', async (t) => {
 t.test('a path that ends in .js is a mailbox only where mailboxes are in use', async (t) => {
   const without = await startComet(t, { workers: 1 });
   t.match(await exchange(without.port, get('/wp-includes/x.js')), /^HTTP\/1\.1 404 /);
-  t.throws(() => without.server.deliver('jim', 'x'), {
+  await t.rejects(without.server.deliver('jim', 'x'), {
     code: 'ERR_OPTION_INVALID',
     message: 'deliver: needs the option mailboxes or ingest',
   });
   for (const options of [{ mailboxes: true }, { ingest: '127.0.0.1:0' }]) {
     const world = await startComet(t, { workers: 1, origin: [ORIGIN], ...options });
-    world.server.deliver('jim', 'f()');
+    await world.server.deliver('jim', 'f()');
     t.match(await exchange(world.port, get('/jim.js')), /^HTTP\/1\.1 200 [^]*f\(\)$/);
   }
 });

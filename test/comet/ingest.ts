@@ -6,7 +6,8 @@ import fc from 'fast-check';
 import t from 'tap';
 
 import { MegacometError } from '../../lib/base/errors.js';
-import { Ingest, type DeliveryTarget, type IngestOptions } from '../../lib/api/ingest.js';
+import { Ingest } from '../../lib/api/ingest.js';
+import type { DeliveryTarget, IngestOptions } from '../../lib/api/ingest-application.js';
 import { IngestFault, IngestParser, type IngestCommand } from '../../lib/api/ingest-parser.js';
 import { startComet } from '../support/comet-world.js';
 import { closed, TestServer, until } from '../support/helpers.js';
@@ -111,11 +112,24 @@ t.test('malformed commands throw IngestFault and nothing else', (t) => {
 class Inbox implements DeliveryTarget {
   readonly delivered: string[] = [];
   isBusy = false;
+  /** Answers of a log to the messages on their way; null without a log. */
+  log: ((error: Error | null) => void)[] | null = null;
 
-  deliver(id: string, message: Buffer): void {
+  deliver(id: string, message: Buffer): Promise<void> | undefined {
     if (this.isBusy) throw new MegacometError('ERR_BUSY', 'busy');
     if (id === 'rejected') throw new MegacometError('ERR_MESSAGE', 'rejected');
-    this.delivered.push(`${id}=${message.toString()}`);
+    const text = `${id}=${message.toString()}`;
+    if (this.log === null) {
+      this.delivered.push(text);
+      return undefined;
+    }
+    return new Promise((resolve, reject) => {
+      this.log?.push((error) => {
+        if (error !== null) reject(error);
+        else resolve();
+        if (error === null) this.delivered.push(text);
+      });
+    });
   }
 }
 
@@ -185,6 +199,25 @@ t.test('a busy server stops reading, loses nothing and resumes', async (t) => {
     .map((text) => parseInt(text.slice(2)));
   t.same(numbers, [...numbers.keys()], 'each once, in order');
   t.equal(ingest.counters.rejectedTotal, 0);
+});
+
+t.test('messages wait for a log together, and those that it did not take go first', async (t) => {
+  const { ingest, inbox, open } = await line(t);
+  const socket = await open();
+  inbox.log = [];
+  socket.write(Buffer.concat(['1', '2', '3'].map((text) => deliver('a', text))));
+  await until('all three on their way', () => inbox.log?.length === 3);
+  socket.write(Buffer.concat([deliver('a', '4'), Buffer.of(9)]));
+  for (const settle of inbox.log.splice(0)) settle(new MegacometError('ERR_LOG', 'down'));
+  await until('all three again', () => inbox.log?.length === 3);
+  t.same(inbox.delivered, [], 'it does not read more meanwhile');
+  for (const settle of inbox.log.splice(0)) settle(null);
+  await until('the fourth', () => inbox.log?.length === 1);
+  await closed(socket);
+  for (const settle of inbox.log.splice(0)) settle(null);
+  await until('the last answer', () => ingest.counters.messagesTotal === 4);
+  t.same(inbox.delivered, ['a=1', 'a=2', 'a=3', 'a=4']);
+  t.match(ingest.counters, { faultsTotal: 1, rejectedTotal: 0 });
 });
 
 t.test('a complete message is accepted although its connection has closed', async (t) => {

@@ -72,7 +72,7 @@ async function startSmall(t: Test): Promise<World> {
 async function pollThatStops(world: World, slot: number, message: string): Promise<Poll> {
   const poll = await pollAt(world, slot, 'a');
   poll.socket.pause();
-  world.server.deliver('a', message);
+  await world.server.deliver('a', message);
   await until('queued output', () => {
     const { totals } = world.server.stats();
     return Number(totals['sendQueueConnections']) === 1;
@@ -86,8 +86,8 @@ t.test('a poll receives one message, unchanged, and a close', async (t) => {
   await until('the poll', () => mailboxes(world.server)['polls'] === 1);
   t.equal(poll.text, '', 'it waits');
   const message = 'call({"a":"ünï\r\n\r\n"});';
-  world.server.deliver('Jim', message);
-  world.server.deliver('Jim', Buffer.of(0, 255));
+  await world.server.deliver('Jim', message);
+  await world.server.deliver('Jim', Buffer.of(0, 255));
   t.equal(await poll.get(), Buffer.from(message).toString('latin1'));
   t.match(poll.text, /^HTTP\/1\.1 200 OK\r\n/);
   t.match(poll.text, /\r\nContent-Type: text\/javascript/);
@@ -119,7 +119,7 @@ t.test(
       ['__proto__', '__proto__'],
     ];
     for (const [path, id] of ids) {
-      server.deliver(id, `to ${path}`);
+      await server.deliver(id, `to ${path}`);
       t.equal(await new Poll(world, path).get(), `to ${path}`, path);
     }
     const request = (line: string, more = ''): Promise<string> =>
@@ -135,14 +135,14 @@ t.test(
       t.match(await request(`GET ${path}`), /^HTTP\/1\.1 400 /, path);
     }
     t.match(await request('GET /.js'), /^HTTP\/1\.1 404 /);
-    server.deliver('a', 'once');
+    await server.deliver('a', 'once');
     t.match(await request('HEAD /a.js'), /^HTTP\/1\.1 200 [^]*\r\n\r\n$/);
     const answer = await request('GET /a.js?%&channel=*&c=1', 'Origin: https://app.example\r\n');
     t.match(answer, /Access-Control-Allow-Origin: https:\/\/app\.example\r\n[^]*\r\n\r\nonce$/);
     t.match(await request('GET /news/a.js', 'Content-Length: 1\r\n'), /^HTTP\/1\.1 400 /);
     const both = 'GET /a.js HTTP/1.1\r\nHost: x\r\n\r\n';
-    server.deliver('a', 'first');
-    server.deliver('a', 'second');
+    await server.deliver('a', 'first');
+    await server.deliver('a', 'second');
     t.match(await exchange(port, both + both), /\r\n\r\nfirst$/, 'one message a connection');
     t.equal(await new Poll(world, 'a').get(), 'second');
   },
@@ -150,10 +150,10 @@ t.test(
 
 t.test('a message waits for its client until it expires', async (t) => {
   const world = await startComet(t, { mailboxes: true, mailboxTime: 1, pollTimeout: 1 });
-  world.server.deliver('a', 'in time');
+  await world.server.deliver('a', 'in time');
   await until('the message to wait', () => mailboxes(world.server)['messages'] === 1);
   t.equal(await new Poll(world, 'a').get(), 'in time');
-  world.server.deliver('a', 'too late');
+  await world.server.deliver('a', 'too late');
   await until('the message to expire', () => mailboxes(world.server)['expiredTotal'] === 1);
   const poll = new Poll(world, 'a');
   t.equal(await poll.get(), '', 'a poll that times out receives nothing');
@@ -165,8 +165,8 @@ t.test('a message waits for its client until it expires', async (t) => {
 t.test('two polls of one id on two workers get two messages, in order', async (t) => {
   const world = await startComet(t, { mailboxes: true });
   const [first, second] = [await pollAt(world, 1, 'a'), await pollAt(world, 0, 'a')];
-  world.server.deliver('a', '1');
-  world.server.deliver('a', '2');
+  await world.server.deliver('a', '1');
+  await world.server.deliver('a', '2');
   t.same(await Promise.all([first.get(), second.get()]), ['1', '2']);
 });
 
@@ -179,7 +179,7 @@ t.test('a closed or half-closed poll receives no message', async (t) => {
   ended.socket.end();
   reset.socket.resetAndDestroy();
   await until('the polls to be gone', () => mailboxes(world.server)['polls'] === 0);
-  world.server.deliver('a', 'kept');
+  await world.server.deliver('a', 'kept');
   t.equal(await new Poll(world, 'a').get(), 'kept');
 });
 
@@ -190,10 +190,10 @@ t.test(
     const world = await startSmall(t);
     const large = 'x'.repeat(LARGE);
     const slow = await pollThatStops(world, 0, large);
-    world.server.deliver('a', 'next');
+    await world.server.deliver('a', 'next');
     const later = await pollAt(world, 1, 'a');
     const fence = await pollAt(world, 1, 'b');
-    world.server.deliver('b', 'fence');
+    await world.server.deliver('b', 'fence');
     t.equal(await fence.get(), 'fence', 'an earlier lease of this worker would be answered');
     t.equal(later.text, '');
     slow.socket.resume();
@@ -209,7 +209,7 @@ t.test(
     const world = await startSmall(t);
     const large = 'y'.repeat(LARGE);
     const broken = await pollThatStops(world, 1, large);
-    world.server.deliver('a', 'second');
+    await world.server.deliver('a', 'second');
     const next = await pollAt(world, 0, 'a');
     broken.socket.resetAndDestroy();
     t.ok((await next.get()) === large, 'after a reset');
@@ -223,7 +223,7 @@ t.test('a worker that dies with a lease returns it', { skip: neverStops }, async
   const large = 'z'.repeat(LARGE);
   const broken = await pollThatStops(world, 0, large);
   const waiting = await pollAt(world, 1, 'a');
-  world.server.deliver('a', 'second');
+  await world.server.deliver('a', 'second');
   process.kill(world.server.stats().workers[0]?.pid ?? 0, 'SIGKILL');
   t.ok((await waiting.get()) === large, 'to the poll of another worker');
   t.equal(await new Poll(world, 'a').get(), 'second');
@@ -245,7 +245,7 @@ t.test('killed workers lose no message and keep the order', async (t) => {
     }
   });
   for (let number = 0; number < count; number++) {
-    for (const { id } of clients) world.server.deliver(id, String(number));
+    for (const { id } of clients) await world.server.deliver(id, String(number));
     await sleep(25);
     if (number % 10 !== 5) continue;
     const worker = world.server.stats().workers.find(({ state }) => state === 'serving');
@@ -273,10 +273,5 @@ t.test('polls are answered and closed when the server shuts down', async (t) => 
     t.match(poll.text, /^HTTP\/1\.1 200 /);
   }
   t.same(await closed, { killed: [] });
-  t.throws(
-    () => {
-      world.server.deliver('a', 'x');
-    },
-    { code: 'ERR_NOT_RUNNING' },
-  );
+  await t.rejects(world.server.deliver('a', 'x'), { code: 'ERR_NOT_RUNNING' });
 });

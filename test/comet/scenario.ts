@@ -94,8 +94,8 @@ async function fetchMail(t: Test, world: World): Promise<void> {
   const request = 'GET /someone.js HTTP/1.1\r\nHost: localhost\r\n\r\n';
   const waiting = exchange(port, request);
   await until('the poll', () => server.stats().mailboxes?.polls === 1);
-  server.deliver('someone', 'first();');
-  server.deliver('someone', LARGE);
+  await server.deliver('someone', 'first();');
+  await server.deliver('someone', LARGE);
   t.match(await waiting, /first\(\);$/);
   t.ok((await exchange(port, request)).endsWith(LARGE), 'the second message waits in the mailbox');
   const gone = createConnection(port, '127.0.0.1').on('error', () => undefined);

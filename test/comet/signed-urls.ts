@@ -259,11 +259,11 @@ t.test('a mailbox needs a signed URL where the server says so', async (t) => {
   const target = `${signed(world.secret, '/box.js', [ends])}&_=99`;
   const poll = exchange(world.port, requestOf(target));
   await until('the poll', () => waiting() === 1);
-  world.server.deliver('box', 'hello');
+  await world.server.deliver('box', 'hello');
   t.match(await poll, /hello/);
   const encoded = signed(world.secret, '/box.js', [ends]).replace('/box', '/%62ox');
   const again = exchange(world.port, requestOf(encoded));
-  world.server.deliver('box', 'encoded');
+  await world.server.deliver('box', 'encoded');
   t.match(await again, /encoded/, 'the id in another spelling');
   const short = exchange(
     world.port,
@@ -271,11 +271,11 @@ t.test('a mailbox needs a signed URL where the server says so', async (t) => {
   );
   t.match(await short, /\r\nContent-Length: 0\r\n/, 'a poll ends with its URL, without a message');
   const kept = exchange(world.port, requestOf(target));
-  world.server.deliver('box', 'kept');
+  await world.server.deliver('box', 'kept');
   t.match(await kept, /kept/);
   const open = await start(t, { mailboxes: true });
   const unsignedPoll = exchange(open.port, requestOf('/box.js'));
-  open.server.deliver('box', 'open');
+  await open.server.deliver('box', 'open');
   t.match(await unsignedPoll, /open/, 'without the option the id is enough');
 });
 

@@ -60,7 +60,7 @@ function stepsOf(parts: Parts): readonly Step[] {
       onUnsubscribe: ignore,
       onOverflow: ignore,
     },
-    deliver: ignore,
+    deliver: () => undefined,
     onWorker: ignore,
     onMessaging: ignore,
     drainMs: () => 0,

@@ -230,7 +230,7 @@ export class AccessCase {
   async #readMail(): Promise<void> {
     const [name = 'a'] = this.#names;
     const poll = fetch(`http://127.0.0.1:${this.world.port}/${encodeURIComponent(name)}.js`);
-    this.world.server.deliver(name, 'mail');
+    await this.world.server.deliver(name, 'mail');
     const text = await (await poll).text();
     this.#note(text === 'mail', 'mailbox', { name, text });
   }

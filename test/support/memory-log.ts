@@ -16,6 +16,8 @@ export class MemoryStore {
   forgotten = 0;
   entries: LogEntry[] = [];
   isDown = false;
+  /** Its clock, in milliseconds since 1970. */
+  now = (): number => Date.now();
   readonly logs = new Set<MemoryLog>();
 
   get head(): number {
@@ -62,7 +64,7 @@ export class MemoryLog implements Log {
   open(): Promise<LogStart> {
     const { epoch, forgotten, head } = this.store;
     this.store.logs.add(this);
-    return Promise.resolve({ epoch, first: forgotten + 1, head, nowMs: Date.now() });
+    return Promise.resolve({ epoch, first: forgotten + 1, head, nowMs: this.store.now() });
   }
 
   append(batch: Buffer, id: AppendId, applied: number): Promise<number> {
@@ -80,7 +82,7 @@ export class MemoryLog implements Log {
       store.epoch += 1n;
       store.tell({ kind: 'epoch', epoch: store.epoch, lastSeq });
     }
-    const atMs = Math.max(Date.now(), store.entries.at(-1)?.atMs ?? 0);
+    const atMs = Math.max(store.now(), store.entries.at(-1)?.atMs ?? 0);
     const entry = { seq: Math.max(lastSeq, applied) + 1, atMs, id, batch };
     store.entries.push(entry);
     this.counters.appends += 1;
