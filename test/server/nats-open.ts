@@ -1,6 +1,8 @@
 // Opening a log of NATS: logins, TLS, and one sentence for each cause of a failure.
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { createServer } from 'node:net';
+import { join } from 'node:path';
 
 import { jetstreamManager, type StreamConfig } from '@nats-io/jetstream';
 import { connect } from '@nats-io/transport-node';
@@ -10,7 +12,7 @@ import { parseNatsUrl } from '../../lib/log/nats-address.js';
 import type { NatsAccess, NatsLogin } from '../../lib/log/nats-connect.js';
 import { loadNats } from '../../lib/log/nats-module.js';
 import { Authority, filesOf } from '../../bench/certificates.js';
-import { freePort } from '../support/helpers.js';
+import { freePort, root } from '../support/helpers.js';
 import { natsLog, NatsServer } from '../support/nats.js';
 import { signedAccount } from '../support/nats-accounts.js';
 import { without } from '../support/requirements.js';
@@ -214,4 +216,14 @@ t.test('a user without a permission', { skip }, async (t) => {
     await fails(t, url, /Permissions Violation.*docs\/cluster-nats\.md/, login);
     await fails(t, url, part, login);
   }
+});
+
+t.test('the permissions of the document are enough', { skip }, async (t) => {
+  const page = readFileSync(join(root, 'docs/cluster-nats.md'), 'utf8');
+  const permissions = /^permissions \{\n[^]*?^\}/m.exec(page)?.[0] ?? '';
+  const user = `user: app, password: secret, ${permissions.replace('permissions', 'permissions:')}`;
+  const server = await NatsServer.start(t, {
+    lines: [`authorization { users = [ { ${user} } ] }`],
+  });
+  await works(t, server.url.replace('//', '//app@'), access({ password: 'secret' }));
 });
