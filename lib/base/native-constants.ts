@@ -86,6 +86,6 @@ export const PROTOCOL_CHOICES = ['echo', 'comet'] as const;
 
 /** Of the lists of frames, by header: an addon that was built from other lists is rejected. */
 export const FRAME_FINGERPRINTS = {
-  'frames.h': 0x1bb13e46,
+  'frames.h': 0xf0f15eaa,
   'load_frames.h': 0xb901989e,
 } as const;

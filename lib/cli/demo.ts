@@ -22,7 +22,9 @@ const source = new EventSource('http://' + address + '/events?channel=demo');
 source.onopen = () => (state.textContent = 'connected to ' + address);
 source.onerror = () => (state.textContent = 'waiting for ' + address);
 source.onmessage = ({ data }) => show(data);
-source.addEventListener('megacomet.gap', () => show('(messages are gone)'));
+const showGap = () => show('(messages are gone)');
+source.addEventListener('megacomet.gap', showGap);
+source.addEventListener('megacomet.lost', showGap);
 const socket = new WebSocket('ws://' + address + '/ws?channel=demo-publisher');
 document.querySelector('form').onsubmit = (event) => {
   event.preventDefault();

@@ -20,6 +20,7 @@ export interface StreamMessage {
 
 export type SubscriptionEvent =
   | { readonly type: 'disconnected'; readonly reason: string; readonly retryMs: number }
+  | { readonly type: 'lost'; readonly cursor: string }
   | { readonly type: 'message'; readonly message: StreamMessage }
   | { readonly type: 'subscribed'; readonly cursor: string; readonly recovered: boolean };
 
@@ -68,6 +69,9 @@ export function retryDelayMs(failures: number, random: () => number = Math.rando
   const bound = Math.min(RETRY_MAX_MS, RETRY_FIRST_MS * 2 ** Math.min(failures, 16));
   return Math.round((bound / 2) * (1 + random()));
 }
+
+/** Types of lines with a cursor. A later version of the server may send others, which are ignored. */
+const POSITIONS: ReadonlySet<string> = new Set(['lost', 'message', 'subscribed']);
 
 /** How to continue after a stream or a try has ended. */
 class StreamEnd extends Error {
@@ -223,7 +227,7 @@ function streamUrl(base: URL, options: SubscriptionOptions, cursor: string | und
 /**
  * Subscribes to channels without end. It reconnects when the connection ends, and resumes after the
  * last cursor, so that no message is missed or repeated. The server reports a gap with a `subscribed`
- * event whose `recovered` is false.
+ * event whose `recovered` is false, and while connected with a `lost` event.
  *
  * @throws MegacometError `ERR_OPTION_INVALID`, and `ERR_REJECTED` when no later try would help.
  */
@@ -241,8 +245,7 @@ export async function* follow(options: SubscriptionOptions): AsyncGenerator<Subs
       wasConnected = true;
       for await (const line of linesOf(opened.response)) {
         const event = eventOf(line);
-        // Ignore events that a later version of the server may send.
-        if (event.type !== 'message' && event.type !== 'subscribed') continue;
+        if (!POSITIONS.has(event.type)) continue;
         ({ cursor } = event);
         failures = 0;
         if (event.type === 'message') {

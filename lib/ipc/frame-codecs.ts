@@ -68,6 +68,7 @@ const READERS: FrameReaders<Frames> = {
       data: body.blob(),
     },
   }),
+  48: (body) => ({ name: 'Lost', fields: { to: body.u64(), epoch: body.u64() } }),
   7: (body) => ({
     name: 'ReplayPage',
     fields: {
@@ -407,6 +408,10 @@ const ENCODERS: { readonly [N in FrameName]: (fields: Frames[N]) => Buffer } = {
         fields.data,
       ),
     );
+  },
+  Lost: (fields) => {
+    const target = Buffer.allocUnsafe(writers.LOST_BYTES);
+    return target.subarray(0, writers.writeLost(target, 0, fields.to, fields.epoch));
   },
   ReplayPage: (fields) => {
     const target = Buffer.allocUnsafe(writers.replayPageBytesMax(fields.messages));

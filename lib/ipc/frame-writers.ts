@@ -173,6 +173,15 @@ export function writePublish(
   return endFrame(target, at, end);
 }
 
+export const LOST_BYTES = 21;
+/** Writes a Lost frame at `at` and returns its end. */
+export function writeLost(target: Buffer, at: number, to: bigint, epoch: bigint): number {
+  target[at + 4] = 48;
+  writeU64(target, at + 5, to);
+  writeU64(target, at + 13, epoch);
+  return endFrame(target, at, at + 21);
+}
+
 /** The most bytes that a ReplayPage frame with these fields takes. */
 export function replayPageBytesMax(messages: Uint8Array | string): number {
   return 26 + blobBytesMax(messages);

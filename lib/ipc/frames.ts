@@ -234,6 +234,15 @@ export interface Frames {
     readonly data: Buffer;
   };
   /**
+   * Messages up to the number `to` were lost before this server received them: every subscriber
+   * that has not received everything up to there is notified. `epoch` is that of all later
+   * cursors. `to` is 0 where an epoch begins and nothing was lost.
+   */
+  Lost: {
+    readonly to: bigint;
+    readonly epoch: bigint;
+  };
+  /**
    * The answer to a ReplayRequest, for the connection `fd` if it still has that `generation`.
    * `messages` are whole Publish frames in the order of their numbers, all above the requested
    * one. `head` is the last number that the page covers. `flags` is a set of replay_page_flag;

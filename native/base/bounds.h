@@ -326,6 +326,10 @@ constexpr size_t kPartsTogetherMax = 64;
 /// cores than this has high file limits, and needs no more workers than cores.
 constexpr uint32_t kSliceSlotsMax = 256;
 
+/// Notices of a loss that all workers together send in a second: every client that receives one
+/// reloads its state from the application. A million take ten seconds.
+constexpr uint64_t kLossNoticesPerSecond = 100'000;
+
 /// Deliveries between two reads of the clock, and of one channel before the next one continues.
 constexpr uint32_t kFanoutBatch = 64;
 

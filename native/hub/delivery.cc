@@ -10,11 +10,16 @@
 
 namespace megacomet {
 
+/// The numbers of the stream rise. False for one that does not.
+bool Delivery::advance(uint64_t number) {
+  if (number <= parts_.sequence->head) return false;
+  parts_.window->advance(number);
+  parts_.sequence->head = number;
+  return true;
+}
+
 void Delivery::publish(const Ref<Message>& message) {
-  // The numbers of the stream rise.
-  if (message->number <= parts_.sequence->head) return;
-  parts_.window->advance(message->number);
-  parts_.sequence->head = message->number;
+  if (!advance(message->number)) return;
   parts_.counters->add(Counter::kMessagesTotal);
   parts_.channels->match(message->channel, [&](uint32_t index) {
     const Channel& channel = parts_.channels->at(index);
@@ -25,6 +30,28 @@ void Delivery::publish(const Ref<Message>& message) {
       parts_.channels->remember(index, message);
     }
     if (!channel.subscribers.empty()) parts_.fanout->add(index, message);
+  });
+}
+
+void Delivery::report_loss(uint64_t number, uint32_t spread_ms) {
+  if (!advance(number)) return;
+  const Ref<Message> notice = make_ref<Message>();
+  notice->epoch = parts_.sequence->epoch;
+  notice->number = number;
+  notice->spread_ms = spread_ms;
+  notice->is_loss_notice = true;
+  parts_.fanout->add(Fanout::kAllChannels, notice);
+}
+
+/// Whether a connection misses nothing up to `number`; true if it is not a subscriber.
+bool Delivery::has_all(const Connection& connection, uint64_t number) {
+  if (connection.state == ConnectionState::kSubscribed) {
+    return !is_wanted(connection.next_wanted(), number);
+  }
+  if (!connection.is_busy()) return true;
+  const std::vector<Subscription>& all = connection.session->subscriptions;
+  return std::none_of(all.begin(), all.end(), [number](const Subscription& one) {
+    return is_wanted(one.next_wanted, number);
   });
 }
 
@@ -44,6 +71,10 @@ bool Delivery::take(Connection* connection, uint32_t channel, uint64_t number) {
 
 void Delivery::on_fanout(uint32_t channel, uint32_t fd, Message& message) {
   Connection* connection = parts_.connections->at(static_cast<int>(fd));
+  if (channel == Fanout::kAllChannels) {
+    if (!has_all(*connection, message.number)) flush_pending(connection, message.number);
+    return;
+  }
   const Fanout& fanout = *parts_.fanout;
   // A message that goes out at once is not counted as unfinished.
   bool has_pending = fanout.unfinished(channel) > 1;
@@ -117,7 +148,8 @@ void Delivery::deliver(Connection* connection, Message& message) {
     if (connection->is_closing || message.number <= session->delivered_number) return;
     session->delivered_number = message.number;
   }
-  parts_.counters->add(Counter::kDeliveredTotal);
+  parts_.counters->add(message.is_loss_notice ? Counter::kLossNoticesTotal
+                                              : Counter::kDeliveredTotal);
   send(connection, message);
 }
 
@@ -129,7 +161,11 @@ void Delivery::send(Connection* connection, Message& message) {
     if (!services.sender->send(connection, payload)) return;
     return protocol.on_message_sent(services, connection);
   }
-  if (!services.sender->send_message(connection, payload, message.policy())) return;
+  // No policy for slow consumers may drop the notice of a loss.
+  const bool is_open = message.is_loss_notice
+                           ? services.sender->send(connection, payload)
+                           : services.sender->send_message(connection, payload, message.policy());
+  if (!is_open) return;
   if (protocol.message_is_heartbeat) services.sender->postpone_heartbeat(connection);
 }
 

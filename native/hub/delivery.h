@@ -35,6 +35,10 @@ class Delivery final : public FanoutHandler {
   /// A message of the manager's stream, for all its subscribers.
   void publish(const Ref<Message>& message);
 
+  /// Messages up to `number` are gone. Every subscriber that has not received all of them gets one
+  /// notice, spread over `spread_ms`.
+  void report_loss(uint64_t number, uint32_t spread_ms);
+
   /// Sends every pending message of a connection now, before others and without their spread. May
   /// close the connection.
   void flush(Connection* connection);
@@ -50,8 +54,11 @@ class Delivery final : public FanoutHandler {
   };
 
   void on_fanout(uint32_t channel, uint32_t fd, Message& message) override;
+  [[nodiscard]] uint32_t fds_end() const override { return parts_.connections->end(); }
+  [[nodiscard]] bool advance(uint64_t number);
   void flush_pending(Connection* connection, uint64_t number);
   [[nodiscard]] std::vector<Pending> find_pending(const Connection& connection) const;
+  [[nodiscard]] static bool has_all(const Connection& connection, uint64_t number);
   [[nodiscard]] static bool take(Connection* connection, uint32_t channel, uint64_t number);
   void deliver(Connection* connection, Message& message);
   [[nodiscard]] const Protocol& protocol_of(const Connection& connection) const {

@@ -1,8 +1,10 @@
 // Connecting the parts of the room. See hub.h.
 #include "hub/hub.h"
 
+#include <algorithm>
 #include <utility>
 
+#include "base/bounds.h"
 #include "os/sys.h"
 #include "pubsub/message_codec.h"
 
@@ -105,7 +107,7 @@ Hub::Hub(Transport* transport, Control* control, Counters* counters, ClientLimit
 void Hub::configure(frame::Comet rules) {
   rules_ = std::move(rules);
   is_on_ = true;
-  sequence_.epoch = rules_.epoch;
+  set_epoch(rules_.epoch);
   presence_.set_channel_retention(rules_.channel_retention_s);
   publishing_.set_client_rate(rules_.client_publish_rate);
   recovery_.set_send_queue_bytes_max(rules_.send_queue_bytes_max);
@@ -119,6 +121,15 @@ void Hub::configure(frame::Comet rules) {
 
 void Hub::on_publish(frame::Publish order) {
   delivery_.publish(message_of(std::move(order), rules_.epoch));
+}
+
+void Hub::on_lost(const frame::Lost& order) {
+  // The caches have messages before the gap, with cursors of the old epoch.
+  channels_.skip_all(std::max(order.to, sequence_.head));
+  set_epoch(order.epoch);
+  const uint64_t subscribers = uint64_t{transport_->connections().size()} * workers_;
+  delivery_.report_loss(order.to,
+                        static_cast<uint32_t>(subscribers * 1000 / bounds::kLossNoticesPerSecond));
 }
 
 bool Hub::on_page(const frame::ReplayPage& page) {

@@ -50,6 +50,7 @@ class Hub final : SubscriptionService, ConnectionObserver, ReplayRequester {
   void recount_users() { access_.recount_users(); }
   /// The number of workers that share the rates of the server.
   void set_workers(uint32_t count) {
+    workers_ = count;
     publishing_.set_worker_rate(uint64_t{rules_.all_clients_publish_rate} * 1000 / count);
   }
   [[nodiscard]] bool is_on() const { return is_on_; }
@@ -62,6 +63,7 @@ class Hub final : SubscriptionService, ConnectionObserver, ReplayRequester {
 
   // Frames of the manager.
   void on_publish(frame::Publish order);
+  void on_lost(const frame::Lost& order);
   /// False if its messages are not valid frames.
   [[nodiscard]] bool on_page(const frame::ReplayPage& page);
   /// False if it has an invalid key.
@@ -129,6 +131,7 @@ class Hub final : SubscriptionService, ConnectionObserver, ReplayRequester {
   void on_output_sent(Connection* connection) override { recovery_.resume(connection); }
 
   void request_replay(const frame::ReplayRequest& request) override;
+  void set_epoch(uint64_t epoch) { rules_.epoch = sequence_.epoch = epoch; }
 
   Transport* transport_;
   Control* control_;
@@ -156,6 +159,7 @@ class Hub final : SubscriptionService, ConnectionObserver, ReplayRequester {
   RejectionLog rejections_;
   ClientRates command_rates_;
   ClientLimits* limits_;
+  uint32_t workers_ = 1;
   bool is_on_ = false;
 };
 

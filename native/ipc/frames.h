@@ -290,6 +290,13 @@ constexpr uint8_t kTls = 2;
   F(text, event)      \
   F(blob, data)
 
+/// Messages up to the number `to` were lost before this server received them: every subscriber that
+/// has not received everything up to there is notified. `epoch` is that of all later cursors. `to`
+/// is 0 where an epoch begins and nothing was lost.
+#define MC_LOST(F) \
+  F(u64, to)       \
+  F(u64, epoch)
+
 /// The answer to a ReplayRequest, for the connection `fd` if it still has that `generation`.
 /// `messages` are whole Publish frames in the order of their numbers, all above the requested
 /// one. `head` is the last number that the page covers. `flags` is a set of replay_page_flag;
@@ -506,6 +513,7 @@ constexpr uint8_t kTls = 2;
   X(kDrain, 4, Drain, MC_DRAIN)                                 \
   X(kComet, 5, Comet, MC_COMET)                                 \
   X(kPublish, 6, Publish, MC_PUBLISH)                           \
+  X(kLost, 48, Lost, MC_LOST)                                   \
   X(kReplayPage, 7, ReplayPage, MC_REPLAY_PAGE)                 \
   X(kKick, 8, Kick, MC_KICK)                                    \
   X(kMailboxLease, 12, MailboxLease, MC_MAILBOX_LEASE)          \

@@ -223,6 +223,8 @@ enum class CounterKind : uint8_t { kTotal, kGauge };
     "Requests to the manager for the messages that a subscriber missed.")                         \
   X(kGapsTotal, "gaps_total", kTotal,                                                             \
     "Gap notices sent because missed messages are gone: raise the history limits.")               \
+  X(kLossNoticesTotal, "loss_notices_total", kTotal,                                              \
+    "Subscribers notified that messages were lost while they were connected.")                    \
   X(kDroppedOldestTotal, "dropped_oldest_total", kTotal,                                          \
     "Messages dropped for slow consumers by the policy drop-oldest.")                             \
   X(kDroppedReplacedTotal, "dropped_replaced_total", kTotal,                                      \

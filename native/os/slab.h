@@ -48,6 +48,13 @@ class Slab {
   }
   [[nodiscard]] uint32_t size() const { return size_; }
 
+  /// The index after the last chunk with a record in use.
+  [[nodiscard]] uint32_t end() const {
+    size_t chunks = live_.size();
+    while (chunks > 0 && live_[chunks - 1] == 0) --chunks;
+    return static_cast<uint32_t>(chunks) * kChunkRecords;
+  }
+
   /// The record of a descriptor, occupied or not.
   [[nodiscard]] T* at(int fd) {
     MC_CHECK(fd >= 0 && static_cast<uint32_t>(fd) < capacity());

@@ -92,8 +92,9 @@ void respond(Services& services,
 
 std::string encode_alone(const Message& message, const Session* session) {
   Batch batch;
-  batch.add(message);
-  return response(batch.finish(cursor_of(message), false), cursor_of(message), session);
+  if (!message.is_loss_notice) batch.add(message);
+  const Cursor cursor = cursor_of(message);
+  return response(batch.finish(cursor, message.is_loss_notice), cursor, session);
 }
 
 Ref<Payload> encode(Services&, const Connection& connection, Message& message) {

@@ -8,13 +8,13 @@ namespace megacomet {
 
 namespace {
 
+/// `members` of the data precede the cursor.
 void append_position(const char* name,
                      const Cursor& cursor,
-                     const char* is_recovered,
+                     const char* members,
                      std::string* out) {
   const std::string id = cursor_text(cursor);
-  const std::string data =
-      std::string("{\"recovered\":") + is_recovered + ",\"cursor\":\"" + id + "\"}";
+  const std::string data = std::string("{") + members + "\"cursor\":\"" + id + "\"}";
   SseEvent event;
   event.id = id;
   event.event = name;
@@ -34,11 +34,15 @@ void append_return(const char* name, uint32_t retry_ms, std::string* out) {
 }  // namespace
 
 void append_subscribed_event(const Cursor& cursor, std::string* out) {
-  append_position("megacomet.subscribed", cursor, "true", out);
+  append_position("megacomet.subscribed", cursor, "\"recovered\":true,", out);
 }
 
 void append_gap_event(const Cursor& cursor, std::string* out) {
-  append_position("megacomet.gap", cursor, "false", out);
+  append_position("megacomet.gap", cursor, "\"recovered\":false,", out);
+}
+
+void append_lost_event(const Cursor& cursor, std::string* out) {
+  append_position("megacomet.lost", cursor, "", out);
 }
 
 void append_full_event(uint32_t retry_ms, std::string* out) {

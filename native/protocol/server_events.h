@@ -18,6 +18,9 @@ void append_subscribed_event(const Cursor& cursor, std::string* out);
 /// Messages before `cursor` are gone.
 void append_gap_event(const Cursor& cursor, std::string* out);
 
+/// Messages before `cursor` were lost while the subscriber was connected.
+void append_lost_event(const Cursor& cursor, std::string* out);
+
 /// The server is full: the client should reconnect after `retry_ms`.
 void append_full_event(uint32_t retry_ms, std::string* out);
 

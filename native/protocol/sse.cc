@@ -17,7 +17,12 @@ namespace {
 struct Events {
   static constexpr Encoding kEncoding = Encoding::kSse;
 
-  static std::string encode(const Message& message) { return encode_sse(message); }
+  static std::string encode(const Message& message) {
+    if (!message.is_loss_notice) return encode_sse(message);
+    std::string bytes;
+    append_lost_event(cursor_of(message), &bytes);
+    return bytes;
+  }
 
   static void append_gap(const Replay& replay, std::string* out) {
     append_gap_event(replay.start(), out);

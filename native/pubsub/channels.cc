@@ -28,6 +28,12 @@ void Channels::skip(uint32_t index, uint64_t number) {
   channel.has_full_history = false;
 }
 
+void Channels::skip_all(uint64_t number) {
+  for (uint32_t index = 0; index < capacity(); ++index) {
+    if (!channels_[index].name.empty()) skip(index, number);
+  }
+}
+
 void Channels::fill_cache(uint32_t index, const std::vector<Ref<Message>>& history) {
   Channel& channel = channels_[index];
   const auto is_ephemeral = [](const Ref<Message>& message) { return message->is_ephemeral(); };

@@ -75,6 +75,8 @@ class Channels {
   void remember(uint32_t channel, const Ref<Message>& message);
   /// A message of a live channel that no cache may keep: it empties the cache.
   void skip(uint32_t channel, uint64_t number);
+  /// The same for all channels.
+  void skip_all(uint64_t number);
   /// Fills the cache with the manager's whole history, if it fits.
   void fill_cache(uint32_t channel, const std::vector<Ref<Message>>& history);
   /// Bytes of data in all caches.

@@ -10,7 +10,19 @@ namespace megacomet {
 bool Fanout::goes_at_once(uint32_t channel, const Message& message) const {
   // Otherwise it would overtake another message at a subscriber of both channels.
   return unfinished_ == 0 && at_once_left_ > 0 && message.spread_ms == 0 &&
-         channels_->at(channel).subscribers.size() == 1;
+         channel != kAllChannels && audience(channel) == 1;
+}
+
+Fanout::Job*& Fanout::slot_of(uint32_t channel) {
+  if (channel == kAllChannels) return common_job_;
+  if (jobs_of_.size() <= channel) jobs_of_.resize(channel + 1, nullptr);
+  return jobs_of_[channel];
+}
+
+/// Subscribers of a channel; for all channels the descriptors that may be one.
+uint32_t Fanout::audience(uint32_t channel) const {
+  if (channel == kAllChannels) return handler_->fds_end();
+  return static_cast<uint32_t>(channels_->at(channel).subscribers.size());
 }
 
 void Fanout::add(uint32_t channel, const Ref<Message>& message) {
@@ -19,10 +31,10 @@ void Fanout::add(uint32_t channel, const Ref<Message>& message) {
     handler_->on_fanout(channel, channels_->at(channel).subscribers.front(), *message);
     return;
   }
-  if (jobs_of_.size() <= channel) jobs_of_.resize(channel + 1, nullptr);
   ++unfinished_;
   unfinished_bytes_ += message->data.size();
-  Job* job = jobs_of_[channel];
+  Job*& slot = slot_of(channel);
+  Job* job = slot;
   if (job != nullptr) {
     job->messages.push_back(message);
     return;
@@ -31,12 +43,12 @@ void Fanout::add(uint32_t channel, const Ref<Message>& message) {
   job = jobs_.back().get();
   job->channel = channel;
   job->messages.push_back(message);
-  jobs_of_[channel] = job;
+  slot = job;
   begin(job, clock_());
 }
 
 void Fanout::begin(Job* job, uint64_t now_ns) {
-  job->total = static_cast<uint32_t>(channels_->at(job->channel).subscribers.size());
+  job->total = audience(job->channel);
   job->next = job->total;
   job->started_ns = now_ns;
 }
@@ -55,15 +67,16 @@ uint32_t Fanout::due(const Job& job, uint64_t now_ns) const {
 
 bool Fanout::run(Job* job, uint32_t quota, uint64_t now_ns) {
   const Ref<Message> message = job->messages.front();
+  const bool is_common = job->channel == kAllChannels;
   quota = std::min(quota, due(*job, now_ns));
   while (true) {
     // Read again each time: a delivery may close connections and open channels.
-    const std::vector<uint32_t>& subscribers = channels_->at(job->channel).subscribers;
-    job->next = std::min(job->next, static_cast<uint32_t>(subscribers.size()));
+    if (!is_common) job->next = std::min(job->next, audience(job->channel));
     if (job->next == 0) break;
     if (quota == 0) return false;
     --quota;
-    const uint32_t fd = subscribers[--job->next];
+    --job->next;
+    const uint32_t fd = is_common ? job->next : channels_->at(job->channel).subscribers[job->next];
     handler_->on_fanout(job->channel, fd, *message);
   }
   --unfinished_;
@@ -88,7 +101,7 @@ bool Fanout::pump(uint64_t end_ns) {
     }
     waiting = 0;
     if (run(job, bounds::kFanoutBatch, now_ns)) {
-      jobs_of_[job->channel] = nullptr;
+      slot_of(job->channel) = nullptr;
       std::swap(jobs_[next_job_], jobs_.back());
       jobs_.pop_back();
     } else {

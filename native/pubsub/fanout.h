@@ -23,7 +23,11 @@ namespace megacomet {
 class FanoutHandler {
  public:
   /// A message for the subscriber `fd` of a channel. It may leave, close, or subscribe elsewhere.
+  /// One of Fanout::kAllChannels comes for each `fd` below fds_end(), whatever that is.
   virtual void on_fanout(uint32_t channel, uint32_t fd, Message& message) = 0;
+
+  /// The number after the highest descriptor of a subscriber.
+  [[nodiscard]] virtual uint32_t fds_end() const { return 0; }
 
  protected:
   ~FanoutHandler() = default;
@@ -31,6 +35,9 @@ class FanoutHandler {
 
 class Fanout {
  public:
+  /// In place of a channel: for every subscriber of the worker.
+  static constexpr uint32_t kAllChannels = Channels::kNone;
+
   /// `clock` gives monotonic nanoseconds.
   Fanout(Channels* channels, FanoutHandler* handler, uint64_t (*clock)() = sys::monotonic_ns)
       : channels_(channels), handler_(handler), clock_(clock) {}
@@ -54,10 +61,9 @@ class Fanout {
 
   /// Messages of all channels whose fan-out has not ended.
   [[nodiscard]] size_t unfinished() const { return unfinished_; }
-  /// The same of one channel.
+  /// The same of one channel, with those of all channels: the messages that visit() gives.
   [[nodiscard]] size_t unfinished(uint32_t channel) const {
-    const Job* job = job_of(channel);
-    return job == nullptr ? 0 : job->messages.size();
+    return pending(job_of(channel)).size() + pending(common_job_).size();
   }
   /// The lowest number of an unfinished message; UINT64_MAX without one.
   [[nodiscard]] uint64_t lowest_number() const;
@@ -67,13 +73,17 @@ class Fanout {
     return unfinished_ > bounds::kFanoutMessagesMax || unfinished_bytes_ > bounds::kFanoutBytesMax;
   }
 
-  /// Calls visit(message) for the unfinished messages of one channel, in the order of their
-  /// numbers.
+  /// Calls visit(message) for the unfinished messages of one channel, with those of all channels,
+  /// in the order of their numbers.
   template <typename Visit>
   void visit(uint32_t channel, Visit visit) const {
-    const Job* job = job_of(channel);
-    if (job == nullptr) return;
-    for (const Ref<Message>& message : job->messages) visit(message);
+    Pending own = pending(job_of(channel));
+    Pending common = pending(common_job_);
+    while (own.at != own.end || common.at != common.end) {
+      const bool is_own = common.at == common.end ||
+                          (own.at != own.end && (*own.at)->number < (*common.at)->number);
+      visit(is_own ? *own.at++ : *common.at++);
+    }
   }
 
   /// The channel closes; it has no subscribers.
@@ -91,10 +101,22 @@ class Fanout {
     uint32_t total;
   };
 
-  /// Null without unfinished messages.
+  /// Unfinished messages of a job.
+  struct Pending {
+    const Ref<Message>* at;
+    const Ref<Message>* end;
+    [[nodiscard]] size_t size() const { return static_cast<size_t>(end - at); }
+  };
+
+  /// Of a channel; null without unfinished messages.
   [[nodiscard]] const Job* job_of(uint32_t channel) const {
     return channel < jobs_of_.size() ? jobs_of_[channel] : nullptr;
   }
+  [[nodiscard]] Job*& slot_of(uint32_t channel);
+  [[nodiscard]] static Pending pending(const Job* job) {
+    return job == nullptr ? Pending{} : Pending{job->messages.begin(), job->messages.end()};
+  }
+  [[nodiscard]] uint32_t audience(uint32_t channel) const;
   [[nodiscard]] bool goes_at_once(uint32_t channel, const Message& message) const;
   void begin(Job* job, uint64_t now_ns);
   /// Visits at most `quota` subscribers. True if the job has ended.
@@ -107,6 +129,8 @@ class Fanout {
   std::vector<std::unique_ptr<Job>> jobs_;
   /// By channel; null without unfinished messages.
   std::vector<Job*> jobs_of_;
+  /// That of kAllChannels; null without unfinished messages.
+  Job* common_job_ = nullptr;
   size_t next_job_ = 0;
   size_t unfinished_ = 0;
   size_t unfinished_bytes_ = 0;

@@ -40,6 +40,8 @@ struct Message : public Counted {
   uint64_t number = 0;
   uint8_t flags = 0;
   uint32_t spread_ms = 0;
+  /// It is not a message, but the notice that messages up to `number` are gone.
+  bool is_loss_notice = false;
   std::string channel;
   std::string id;
   std::string event;

@@ -104,16 +104,20 @@ std::string websocket_frame(WebSocketOpcode opcode, std::string_view content, bo
 }
 
 std::string encode_websocket_text(const Message& message) {
-  std::string text = "{\"type\":\"message\",";
-  append_message_members(message, &text);
+  std::string text;
+  if (message.is_loss_notice) {
+    text.append("{\"type\":\"lost\",\"cursor\":");
+    append_cursor(cursor_of(message), &text);
+  } else {
+    text.append("{\"type\":\"message\",");
+    append_message_members(message, &text);
+  }
   text.push_back('}');
   return text;
 }
 
 std::string encode_stream(const Message& message) {
-  std::string out = "{\"type\":\"message\",";
-  append_message_members(message, &out);
-  return out.append("}\n");
+  return encode_websocket_text(message).append("\n");
 }
 
 }  // namespace megacomet

@@ -36,7 +36,8 @@ void append_message_members(const Message& message, std::string* out);
 /// One event of an SSE stream. Binary data goes as base64.
 [[nodiscard]] std::string encode_sse(const Message& message);
 
-/// The content of a text frame: an object with `"type":"message"`.
+/// The content of a text frame: an object with `"type":"message"`, or `"type":"lost"` for the
+/// notice of a loss.
 [[nodiscard]] std::string encode_websocket_text(const Message& message);
 
 /// One line of a stream of JSON.

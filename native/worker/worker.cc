@@ -147,6 +147,7 @@ constexpr DispatchTable<Worker> Worker::kCommands({
     {FrameType::kRevoke, to_hub<&Hub::on_revoke>},
     {FrameType::kDisconnectUser, to_hub<&Hub::on_disconnect_user>},
     {FrameType::kPublish, to_hub<&Hub::on_publish>},
+    {FrameType::kLost, to_hub<&Hub::on_lost>},
     {FrameType::kReplayPage, to_hub<&Hub::on_page>},
     {FrameType::kKick, to_hub<&Hub::on_kick>},
     {FrameType::kDisconnect, to_hub<&Hub::on_disconnect>},

@@ -65,7 +65,7 @@ export async function subscribe(
     } else if (event.type === 'disconnected') {
       const seconds = (event.retryMs / 1000).toFixed(1);
       warn(`${escapeControls(event.reason)}; reconnecting in ${seconds} s`);
-    } else if (!event.recovered) {
+    } else if (event.type === 'lost' || !event.recovered) {
       warn(`messages before the cursor ${event.cursor} are gone; all later messages will follow`);
     }
   }

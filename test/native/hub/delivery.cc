@@ -118,3 +118,75 @@ TEST("a subscriber that closes during the visit with its pending messages ends t
   EXPECT(world.parts.owner.closed[2] == CloseCause::kReset);
   EXPECT(FakeSocket::sent[1] == "1:a;2:a;3:a;");
 }
+
+TEST("a loss is reported once to each subscriber, after earlier messages and before later ones") {
+  World world;
+  world.subscriber(1, {"a"});
+  world.subscriber(2, {"a", "b"});
+  world.subscriber(3, {"a/*", "a/1"});
+  Connection* poll = world.subscriber(4, {"a"}, true);
+  world.parts.open(5);
+  world.parts.publish(1, "a/1", false);
+  world.parts.publish(2, "b", false);
+  world.parts.delivery.report_loss(9, 0);
+  world.parts.publish(10, "b", false);
+  world.parts.publish(11, "a/1", false);
+  world.pump();
+  EXPECT(FakeSocket::sent[1] == "lost@9;");
+  EXPECT(FakeSocket::sent[2] == "2:b;lost@9;10:b;");
+  EXPECT(FakeSocket::sent[3] == "1:a/1;lost@9;11:a/1;");
+  EXPECT(FakeSocket::sent[4] == "lost@9;" && poll->session == nullptr);
+  EXPECT(FakeSocket::sent[5].empty());
+  EXPECT_EQUAL(world.parts.count(Counter::kLossNoticesTotal), 4U);
+  EXPECT_EQUAL(world.parts.count(Counter::kDeliveredTotal), 4U);
+}
+
+TEST("a subscriber that comes after a loss hears nothing of it, and a second loss is another one") {
+  World world;
+  world.subscriber(1, {"a"});
+  world.parts.delivery.report_loss(9, 60'000);
+  world.subscriber(2, {"a"});
+  // The first is no longer spread when another one waits for it.
+  world.parts.delivery.report_loss(12, 0);
+  // Below the position of all.
+  world.parts.delivery.report_loss(11, 0);
+  world.pump();
+  EXPECT(FakeSocket::sent[1] == "lost@9;lost@12;");
+  EXPECT(FakeSocket::sent[2] == "lost@12;");
+}
+
+TEST("the position of a subscriber that has not heard of a loss yet is before it") {
+  World world;
+  Connection* only = world.subscriber(1, {"a"});
+  Connection* several = world.subscriber(2, {"a", "b"});
+  world.parts.publish(3, "a");
+  world.parts.delivery.report_loss(9, 60'000);
+  for (const Connection* one : {only, several}) {
+    EXPECT(world.parts.position(*one) == (Cursor{HubParts::kEpoch, 8}));
+  }
+  // A drain disconnects: the notice comes first.
+  world.parts.delivery.flush(only);
+  EXPECT(FakeSocket::sent[1] == "3:a;lost@9;");
+  EXPECT(world.parts.position(*only) == (Cursor{HubParts::kEpoch, 9}));
+}
+
+TEST("no policy for slow consumers drops the notice of a loss") {
+  World world;
+  world.parts.sender.limits().set({60, 0, 1U << 24U});
+  Connection* slow = world.subscriber(1, {"a"});
+  FakeSocket::room[1] = 0;
+  world.parts.publish(1, "a");
+  world.parts.delivery.report_loss(9, 0);
+  world.pump();
+  for (uint64_t number = 10; number < 100; ++number) {
+    const Ref<Message> message = world.parts.message(number, "a");
+    message->flags = static_cast<uint8_t>(SlowPolicy::kLatestOnly) << message_flag::kPolicyShift;
+    world.parts.delivery.publish(message);
+    world.pump();
+  }
+  FakeSocket::room.clear();
+  world.parts.sender.on_writable(slow);
+  EXPECT(FakeSocket::sent[1].find("lost@9;") != std::string::npos);
+  EXPECT(FakeSocket::sent[1].find("99:a;") != std::string::npos);
+  EXPECT(FakeSocket::sent[1].find("50:a;") == std::string::npos);
+}

@@ -272,6 +272,83 @@ TEST("subscribers over every transport receive a message after 2^31 messages on 
   EXPECT(unit::run_until(world.loop.get(), [&] { return world.all_received("after all"); }));
 }
 
+TEST("subscribers over every transport hear of a loss once, and see the cursors of a new epoch") {
+  Subscribed world;
+  world.publish("a", "before", false);
+  world.lose(41, 0xab);
+  world.publish("a", "after");
+  const std::string lost = "00000000000000ab.42";
+  EXPECT(unit::run_until(world.loop.get(), [&] { return world.all_received("before"); }));
+  world.texts.pop_back();
+  world.clients.pop_back();
+  EXPECT(unit::run_until(world.loop.get(), [&] { return world.all_received("after"); }));
+  const std::string later = "00000000000000ab.43";
+  const std::string wanted[] = {"id: " + lost + "\nevent: megacomet.lost\ndata: {\"cursor\":\"" +
+                                    lost + "\"}\n\nid: " + later,
+                                "{\"type\":\"lost\",\"cursor\":\"" + lost +
+                                    "\"}\n{\"type\":\"message\",\"channel\":\"a\"," +
+                                    "\"cursor\":\"" + later + "\"",
+                                "{\"type\":\"lost\",\"cursor\":\"" + lost + "\"}"};
+  for (size_t index = 0; index < world.texts.size(); ++index) {
+    const std::string& text = world.texts[index];
+    const size_t found = text.find(wanted[index]);
+    EXPECT(found != std::string::npos && text.find("before") < found);
+    EXPECT(text.find(lost, found + wanted[index].size()) == std::string::npos);
+  }
+  // The poll was answered with the message before the loss.
+  EXPECT_EQUAL(world.count(Counter::kLossNoticesTotal), 3U);
+  EXPECT_EQUAL(world.count(Counter::kDeliveredTotal), 7U);
+}
+
+TEST("a waiting poll is answered with a loss alone, also as JSONP") {
+  Subscribed world;
+  world.clients.push_back(std::make_unique<Client>(world.socket.port()));
+  world.register_fd(*world.clients.back(),
+                    "GET /poll?channel=a&callback=f HTTP/1.1\r\nHost: a\r\n\r\n");
+  EXPECT(unit::run_until(world.loop.get(), [&] {
+    world.answer_replays();
+    return world.count(Counter::kSubscriptions) == 5;
+  }));
+  world.lose(9, 1);
+  while (world.hub->is_pumping()) static_cast<void>(world.hub->pump(UINT64_MAX));
+  EXPECT(unit::run_until(world.loop.get(), [&] { return world.all_received("0000001.9"); }));
+  const std::string batch =
+      "{\"messages\":[],\"cursor\":\"0000000000000001.9\",\"recovered\":false}";
+  EXPECT(ends_with(world.texts[3], "\r\n\r\n" + batch));
+  EXPECT(ends_with(world.texts[4], "\r\n\r\n/**/f(" + batch + ");"));
+  EXPECT(world.texts[3].find("Megacomet-Cursor: 0000000000000001.9\r\n") != std::string::npos);
+}
+
+TEST("a client with a cursor of before a loss or of the old epoch is one for the manager") {
+  Subscribed world;
+  world.publish("a", "kept");
+  static_cast<void>(world.sent<frame::ReplayRequest>());
+  const auto requests_of = [&](const std::string& since) {
+    world.clients.push_back(std::make_unique<Client>(world.socket.port()));
+    world.register_fd(*world.clients.back(),
+                      "GET /events?channel=a&since=" + since + " HTTP/1.1\r\nHost: a\r\n\r\n");
+    unit::run_for(world.loop.get(), 1);
+    std::vector<frame::ReplayRequest> requests;
+    EXPECT(unit::run_until(world.loop.get(), [&] {
+      const auto more = world.sent<frame::ReplayRequest>();
+      requests.insert(requests.end(), more.begin(), more.end());
+      return !requests.empty() || !world.clients.back()->read_now().empty();
+    }));
+    return requests.size();
+  };
+  EXPECT_EQUAL(requests_of("0000000000000001.0"), 0U);
+  world.lose(8, 1);
+  EXPECT_EQUAL(requests_of("0000000000000001.0"), 1U);
+  EXPECT_EQUAL(requests_of("0000000000000001.9"), 0U);
+  // An epoch that begins without a loss.
+  world.lose(0, 2);
+  EXPECT_EQUAL(requests_of("0000000000000001.9"), 1U);
+  EXPECT_EQUAL(requests_of("0000000000000002.9"), 0U);
+  while (world.hub->is_pumping()) static_cast<void>(world.hub->pump(UINT64_MAX));
+  // Each that was subscribed at the loss, and none because of the epoch alone.
+  EXPECT_EQUAL(world.count(Counter::kLossNoticesTotal), 4U);
+}
+
 TEST("a message that was published before a kick arrives before the connection closes") {
   Subscribed world;
   world.publish("a", "last words", false);

@@ -24,8 +24,10 @@ constexpr std::initializer_list<uint64_t> kJumps = {1,
                                                     kHalf + 10,
                                                     kWhole - 100,
                                                     kWhole,
+                                                    kWhole + 5,
                                                     kWhole + 100,
                                                     kWhole + kHalf + 1,
+                                                    uint64_t{1} << 40U,
                                                     uint64_t{1} << 52U};
 
 struct World {
@@ -137,5 +139,70 @@ TEST("a replay page of a far number is followed by every later message") {
     world.parts.publish(7 + jump, "other");
     EXPECT(FakeSocket::sent[1] == text(6 + jump, "quiet"));
     EXPECT(FakeSocket::sent[2] == text(7 + jump, "other"));
+  }
+}
+
+TEST("a loss of any distance is reported once to idle and busy subscribers") {
+  for (const uint64_t jump : kJumps) {
+    World world;
+    world.subscriber(1, {"quiet"});
+    world.subscriber(2, {"quiet", "busy"});
+    world.subscriber(3, {"quiet"}, true);
+    world.subscriber(4, {"quiet/*", "quiet/1"});
+    world.parts.publish(5, "busy", false);
+    world.parts.delivery.report_loss(5 + jump, 0);
+    world.parts.publish(6 + jump, "quiet", false);
+    world.parts.publish(6 + 2 * jump, "quiet/1");
+    const std::string lost = "lost@" + std::to_string(5 + jump) + ";";
+    EXPECT(FakeSocket::sent[1] == lost + text(6 + jump, "quiet"));
+    EXPECT(FakeSocket::sent[2] == text(5, "busy") + lost + text(6 + jump, "quiet"));
+    EXPECT(FakeSocket::sent[3] == lost);
+    EXPECT(FakeSocket::sent[4] == lost + text(6 + 2 * jump, "quiet/1"));
+  }
+}
+
+TEST("the caches answer cursors on both sides of any jump of the numbers") {
+  for (const uint64_t jump : kJumps) {
+    World world;
+    world.subscriber(9, {"quiet"});
+    world.parts.publish(4, "quiet");
+    world.parts.publish(5, "quiet");
+    world.parts.publish(5 + jump, "quiet");
+    const auto answer = [&](int fd, uint64_t number) {
+      const Cursor since{HubParts::kEpoch, number};
+      world.parts.subscribe(world.parts.open(fd), {"quiet"}, &since);
+      return FakeSocket::sent[fd];
+    };
+    const std::string last = std::to_string(5 + jump);
+    const std::string end = "@" + last + " last]";
+    EXPECT(answer(1, 4) == "[5 " + last + " " + end);
+    EXPECT(answer(2, 5) == "[" + last + " " + end);
+    EXPECT(answer(3, 4 + jump) == "[" + last + " " + end);
+    EXPECT(answer(4, 5 + jump) == "[" + end);
+    // A cursor of the future is a question for the manager.
+    EXPECT(answer(5, 6 + jump).empty());
+    EXPECT_EQUAL(world.parts.requests.size(), 1U);
+  }
+}
+
+TEST("a replay that waits while the numbers move receives each message once") {
+  for (const uint64_t jump : kJumps) {
+    World world;
+    world.subscriber(1, {"busy"});
+    world.parts.publish(5, "busy");
+    const Cursor since{HubParts::kEpoch, 3};
+    world.parts.subscribe(world.parts.open(2), {"other", "busy"}, &since);
+    const frame::ReplayRequest request = world.parts.requests.back();
+    world.parts.publish(5 + jump, "busy");
+    world.parts.recovery.on_page({request.fd, request.generation},
+                                 {{world.parts.message(4, "other")}, 4, false, false});
+    world.parts.publish(6 + 2 * jump, "busy");
+    world.parts.recovery.on_page(
+        {request.fd, request.generation},
+        {{world.parts.message(5 + jump, "busy")}, 6 + 2 * jump, true, false});
+    world.parts.publish(7 + 2 * jump, "other");
+    EXPECT(FakeSocket::sent[2] == "[4 @4][" + std::to_string(5 + jump) + " @" +
+                                      std::to_string(6 + 2 * jump) + " last]" +
+                                      text(7 + 2 * jump, "other"));
   }
 }

@@ -46,7 +46,11 @@ bool step(Slab<Record>* slab, Model* model, uint64_t count) {
     model->erase(fd);
   }
   if (unit::upto(50) == 0) slab->trim();
-  return slab->size() == model->size();
+  const uint32_t end = slab->end();
+  const bool is_end =
+      model->empty() ? end == 0
+                     : (end - 1) / kChunk == static_cast<uint32_t>(model->rbegin()->first) / kChunk;
+  return is_end && slab->size() == model->size();
 }
 
 }  // namespace

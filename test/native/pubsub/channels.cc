@@ -166,3 +166,22 @@ TEST("a cache keeps neither an ephemeral message nor earlier ones") {
   EXPECT(!channels.at(other).has_full_history);
   EXPECT(channels.at(other).recent.empty());
 }
+
+TEST("after a loss no cache has a message, and each knows up to where it knows nothing") {
+  Channels channels;
+  const uint32_t one = channels.open("a");
+  const uint32_t closed = channels.open("b");
+  const uint32_t other = channels.open("c/*");
+  channels.close(closed);
+  channels.remember(one, numbered(1, 10));
+  channels.fill_cache(other, {numbered(1, 10), numbered(2, 10)});
+  channels.skip_all(9);
+  for (const uint32_t index : {one, other}) {
+    EXPECT(channels.at(index).recent.empty() && !channels.at(index).has_full_history);
+    EXPECT_EQUAL(channels.at(index).evicted_to, 9U);
+  }
+  EXPECT_EQUAL(channels.at(closed).evicted_to, 0U);
+  EXPECT_EQUAL(channels.recent_bytes(), 0U);
+  channels.remember(one, numbered(10, 10));
+  EXPECT_EQUAL(channels.recent_after({one, other}, 9).size(), 1U);
+}

@@ -57,8 +57,15 @@ class Town final : public FanoutHandler {
     people[person].erase(found);
     // Unfinished messages need not be delivered.
     for (auto& [number, wanted] : expected) {
-      if (channel_of[number] == channel) wanted.erase(person);
+      const uint32_t of = channel_of[number];
+      if (of == Fanout::kAllChannels ? !wants(person, number) : of == channel) wanted.erase(person);
     }
+  }
+
+  [[nodiscard]] bool wants(uint32_t person, uint64_t number) const {
+    return std::any_of(people[person].begin(), people[person].end(), [number](const auto& one) {
+      return is_wanted(one.second.next_wanted, number);
+    });
   }
 
   void publish(uint32_t channel, uint32_t spread_ms) {
@@ -66,36 +73,53 @@ class Town final : public FanoutHandler {
     message->number = ++head;
     message->spread_ms = spread_ms;
     channel_of[head] = channel;
+    const bool is_common = channel == Fanout::kAllChannels;
     for (uint32_t person = 0; person < kPeople; ++person) {
-      if (people[person].count(channel) > 0) expected[head].insert(person);
+      const bool is_member =
+          is_common ? !people[person].empty() : people[person].count(channel) > 0;
+      if (is_member) expected[head].insert(person);
     }
     fanout.add(channel, message);
   }
 
+  [[nodiscard]] uint32_t fds_end() const override { return kPeople; }
+
+  /// With one subscriber of its channel a message may come at once, before it is pending.
   void on_fanout(uint32_t channel, uint32_t fd, Message& message) override {
+    if (channel == Fanout::kAllChannels) return give(fd, message.number);
     if (!is_wanted(people[fd].at(channel).next_wanted, message.number)) return;
-    if (people[fd].size() > 1) give_earlier(fd, message.number);
+    give(fd, message.number);
     const auto found = people[fd].find(channel);
     if (found == people[fd].end() || !is_wanted(found->second.next_wanted, message.number)) return;
     found->second.next_wanted = wants_after(message.number);
     deliver(fd, message.number);
   }
 
-  /// As Delivery::flush_pending().
-  void give_earlier(uint32_t person, uint64_t number) {
-    std::vector<uint64_t> earlier;
+  /// As Delivery::flush_pending(): all pending messages up to a number.
+  void give(uint32_t person, uint64_t up_to) {
+    std::vector<uint64_t> pending;
     for (const auto& [channel, subscribed] : people[person]) {
       const uint32_t next_wanted = subscribed.next_wanted;
+      uint64_t last = 0;
       fanout.visit(channel, [&](const Ref<Message>& message) {
-        const bool is_earlier = message->number < number && is_wanted(next_wanted, message->number);
-        if (is_earlier) earlier.push_back(message->number);
+        if (message->number <= last) ++disordered;
+        last = message->number;
+        if (last <= up_to && is_wanted(next_wanted, last)) pending.push_back(last);
       });
     }
-    std::sort(earlier.begin(), earlier.end());
-    for (const uint64_t one : earlier) {
-      const auto found = people[person].find(channel_of[one]);
-      if (found == people[person].end()) continue;
-      found->second.next_wanted = wants_after(one);
+    std::sort(pending.begin(), pending.end());
+    // One of all channels is found in each.
+    pending.erase(std::unique(pending.begin(), pending.end()), pending.end());
+    for (const uint64_t one : pending) {
+      const uint32_t of = channel_of[one];
+      if (of == Fanout::kAllChannels ? !wants(person, one) : people[person].count(of) == 0)
+        continue;
+      for (auto& [channel, subscribed] : people[person]) {
+        const bool is_taken = of == Fanout::kAllChannels || of == channel;
+        if (is_taken && is_wanted(subscribed.next_wanted, one)) {
+          subscribed.next_wanted = wants_after(one);
+        }
+      }
       deliver(person, one);
     }
   }
@@ -105,8 +129,9 @@ class Town final : public FanoutHandler {
     if (number <= last_of[person]) ++disordered;
     last_of[person] = number;
     // Sometimes a subscriber leaves during its own visit.
-    if (unit::upto(200) == 0)
-      leave(static_cast<uint32_t>(unit::upto(kPeople - 1)), channel_of[number]);
+    if (unit::upto(200) == 0) {
+      leave(static_cast<uint32_t>(unit::upto(kPeople - 1)), indices[unit::upto(kChannels - 1)]);
+    }
   }
 
   /// A slice of the time that the schedule gives.
@@ -155,7 +180,8 @@ TEST(
           break;
         case 4:
         case 5:
-          town.publish(channel, unit::upto(9) == 0 ? 50 : 0);
+          town.publish(unit::upto(19) == 0 ? Fanout::kAllChannels : channel,
+                       unit::upto(9) == 0 ? 50 : 0);
           break;
         default:
           // Slices of any length: everything else happens between them.
@@ -250,6 +276,53 @@ TEST("a message spread over a time is sent evenly, unless another waits for it")
   EXPECT(!fanout.pump(kNoEnd));
   EXPECT_EQUAL(counting.count, 2000U);
   EXPECT_EQUAL(fanout.unfinished(), 0U);
+}
+
+TEST(
+    "a message of all channels visits every descriptor, spread over its time, and is never at "
+    "once") {
+  struct Noting final : FanoutHandler {
+    void on_fanout(uint32_t channel, uint32_t fd, Message&) override {
+      if (channel == Fanout::kAllChannels)
+        fds.push_back(fd);
+      else
+        ++others;
+    }
+    [[nodiscard]] uint32_t fds_end() const override { return 1000; }
+    std::vector<uint32_t> fds;
+    uint32_t others = 0;
+  } noting;
+  Channels channels;
+  step_ns_max = 0;
+  now_ns = 0;
+  Fanout fanout(&channels, &noting, read_clock);
+  const uint32_t channel = channels.open("a");
+  channels.add(channel, 1);
+  Ref<Message> notice(new Message());
+  notice->number = 5;
+  notice->spread_ms = 1000;
+  fanout.begin_iteration();
+  fanout.add(Fanout::kAllChannels, notice);
+  EXPECT_EQUAL(fanout.unfinished(channel), 1U);
+  EXPECT_EQUAL(fanout.lowest_number(), 5U);
+  now_ns = 500'000'000;
+  EXPECT(!fanout.pump(kNoEnd));
+  EXPECT(noting.fds.size() >= 490 && noting.fds.size() <= 510);
+  // A message that overtook the notice would hide the loss.
+  Ref<Message> later(new Message());
+  later->number = 6;
+  fanout.add(channel, later);
+  EXPECT_EQUAL(noting.others, 0U);
+  std::vector<uint64_t> pending;
+  fanout.visit(channel, [&](const Ref<Message>& one) { pending.push_back(one->number); });
+  EXPECT((pending == std::vector<uint64_t>{5, 6}));
+  now_ns = 1'000'000'000;
+  EXPECT(!fanout.pump(kNoEnd));
+  EXPECT_EQUAL(noting.others, 1U);
+  EXPECT_EQUAL(std::set<uint32_t>(noting.fds.begin(), noting.fds.end()).size(), 1000U);
+  EXPECT_EQUAL(noting.fds.size(), 1000U);
+  EXPECT_EQUAL(fanout.unfinished(), 0U);
+  EXPECT_EQUAL(fanout.unfinished(channel), 0U);
 }
 
 TEST("a slice ends at its time, after at least one batch") {

@@ -32,6 +32,12 @@ struct CometWorld {
   /// The manager numbers `count` messages for other workers.
   void skip_numbers(uint64_t count) { number_ += count; }
 
+  /// `count` messages are lost, and `epoch` begins.
+  void lose(uint64_t count, uint64_t epoch) {
+    number_ += count;
+    hub->on_lost({number_, epoch});
+  }
+
   /// The frames of one type that the worker has sent since the last call; drops all others.
   template <typename Frame>
   std::vector<Frame> sent() {

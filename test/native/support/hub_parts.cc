@@ -10,7 +10,9 @@ namespace unit {
 namespace {
 
 Ref<Payload> encode(Services&, const Connection&, Message& message) {
-  return make_payload(std::to_string(message.number) + ":" + message.data + ";");
+  const std::string number = std::to_string(message.number);
+  return make_payload(message.is_loss_notice ? "lost@" + number + ";"
+                                             : number + ":" + message.data + ";");
 }
 
 void on_replay(Services& services, Connection* connection, const Replay& replay) {

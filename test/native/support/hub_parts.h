@@ -71,7 +71,8 @@ struct SendingParts {
   NoSubscriptions observer;
 };
 
-/// A protocol that sends a message as "number:data;", and a replay as "[numbers@head last lost]".
+/// A protocol that sends a message as "number:data;", a notice as "lost@number;", and a replay as
+/// "[numbers@head last lost]".
 extern const Protocol kTextProtocol;
 /// The same for polls: the subscriber leaves with its first message.
 extern const Protocol kTextPollProtocol;
