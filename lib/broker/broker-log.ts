@@ -2,7 +2,7 @@
 // ticks that prove that the log returns them.
 import { MegacometError } from '../base/errors.js';
 import { valuesOf, type ValuesOf } from '../base/metric.js';
-import type { Log } from '../log/log.js';
+import type { Log, LogStart } from '../log/log.js';
 import { LOG_METRICS } from '../log/log-metrics.js';
 import { RecordKind } from './log-batch.js';
 import type { LogClock } from './log-clock.js';
@@ -142,13 +142,13 @@ export class BrokerLog {
   /**
    * Opens the log and applies everything up to its present head.
    *
-   * @returns Its epoch.
+   * @param onStart - Called before anything is applied.
    * @throws MegacometError `ERR_LOG`.
    */
-  async open(onEpoch: (epoch: bigint) => void): Promise<void> {
+  async open(onStart: (start: LogStart) => void): Promise<void> {
     const start = await this.#setup.log.open();
     this.#parts.clock.observe(start.nowMs);
-    onEpoch(start.epoch);
+    onStart(start);
     await this.#follower.catchUp(start);
     this.#isOpen = true;
     this.#sweepTimer = setInterval(() => {

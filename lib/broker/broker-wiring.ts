@@ -17,6 +17,7 @@ import { Interest } from './interest.js';
 import { JoinLeave } from './join-leave.js';
 import { LogClock } from './log-clock.js';
 import { LoopIteration } from './loop-iteration.js';
+import { Losses } from './lost.js';
 import { Mailboxes } from './mailboxes.js';
 import { MemberOrders } from './member-orders.js';
 import { Presence, type MemberEvent } from './presence.js';
@@ -56,6 +57,7 @@ interface Core {
   readonly presence: Presence;
   readonly members: MemberOrders;
   readonly heapTrim: HeapTrim;
+  readonly losses: Losses;
 }
 
 /** All parts. */
@@ -104,6 +106,10 @@ function makeCore(
     revocations: new Revocations(options.tokenLeewayS ?? null),
     members: new MemberOrders(lines, presence),
     heapTrim: new HeapTrim(parts.trimHeap ?? ((): void => undefined)),
+    losses: new Losses({
+      ...{ engine, lines, path },
+      slots: () => outgoing.slots(),
+    }),
   };
 }
 
@@ -132,7 +138,7 @@ function makeLog(
   commands: () => Commands,
 ): BrokerLog | null {
   if (setup === undefined) return null;
-  const { path, engine } = core;
+  const { path, engine, losses } = core;
   return new BrokerLog(setup, {
     ...times,
     ...{ path, connections, mailboxes },
@@ -140,9 +146,8 @@ function makeLog(
     onQuestion: () => Promise.resolve({}),
     onLost: (gap, epoch) => {
       mailboxes.onLost(gap !== null);
-      if (epoch === null) return;
-      engine.beginEpoch(epoch);
-      path.epochChanged();
+      const { after, to } = gap ?? { after: engine.head, to: engine.head };
+      losses.report({ after, to, epoch: epoch ?? undefined });
     },
   });
 }

@@ -18,6 +18,7 @@ import { HISTORY_METRICS } from './history-engine.js';
 import type { ChannelHistoryPage, HistoryQuery } from './history-reader.js';
 import { Interest } from './interest.js';
 import { JoinLeave } from './join-leave.js';
+import { Losses, type Loss } from './lost.js';
 import type { Mailboxes } from './mailboxes.js';
 import type { ChannelRules, RulesByPattern } from './namespaces.js';
 import type { ChannelPresence, GatheredPresence } from './presence.js';
@@ -38,6 +39,7 @@ export class Broker extends EventEmitter<BrokerEvents> {
     ...Interest.METRICS,
     ...JoinLeave.METRICS,
     ...Revocations.METRICS,
+    ...Losses.METRICS,
     ...HISTORY_METRICS,
     workerStreamsOverflowedTotal: counter(
       'worker_streams_overflowed_total',
@@ -89,12 +91,16 @@ export class Broker extends EventEmitter<BrokerEvents> {
 
   /** Opens the log, and applies its entries. @throws MegacometError `ERR_LOG`. */
   async openLog(): Promise<void> {
-    const { engine, path, log } = this.#parts;
-    await log?.open((epoch) => {
-      engine.beginEpoch(epoch);
-      path.epochChanged();
+    const { losses, log } = this.#parts;
+    await log?.open((start) => {
+      losses.begin(start);
     });
     this.mailboxes.opened();
+  }
+
+  /** Messages were lost, or an epoch begins: see Losses.report(). */
+  lost(loss: Loss): void {
+    this.#parts.losses.report(loss);
   }
 
   /** Sends all queued frames; later publishes are rejected. */
@@ -115,6 +121,7 @@ export class Broker extends EventEmitter<BrokerEvents> {
       ...valuesOf(Interest.METRICS, this.#parts.interest),
       ...valuesOf(JoinLeave.METRICS, this.#parts.joinLeave),
       ...valuesOf(Revocations.METRICS, this.#parts.revocations),
+      ...valuesOf(Losses.METRICS, this.#parts.losses),
       ...valuesOf(HISTORY_METRICS, this.#parts.engine.usage),
       workerStreamsOverflowedTotal: this.#overflows,
     };

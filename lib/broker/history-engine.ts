@@ -59,6 +59,8 @@ export interface HistoryEngine {
   skip(number: number): void;
   /** From now on numbers belong to another sequence, and continue above the present one. */
   beginEpoch(epoch: bigint): void;
+  /** Messages up to `number` are lost: every range that begins before it has a gap. */
+  lose(number: number): void;
   page(range: HistoryRange): HistoryPage;
   /** Messages and bytes of a channel; null if it has none. */
   describe(channel: string): ChannelHistory | null;

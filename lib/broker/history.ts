@@ -50,6 +50,8 @@ export class History implements HistoryEngine {
   readonly #rows: ChannelRows;
   readonly #pages: PageBuilder;
   #head: number;
+  /** Numbers up to this may be missing in every channel. */
+  #lostTo = 0;
   #trimmed = 0;
   #expired = 0;
   #evicted = 0;
@@ -134,6 +136,11 @@ export class History implements HistoryEngine {
     this.#epoch = epoch;
   }
 
+  lose(number: number): void {
+    this.#lostTo = Math.max(this.#lostTo, number);
+    this.#head = Math.max(this.#head, number);
+  }
+
   page({ channels, since, bytesMax }: HistoryRange): HistoryPage {
     if (since === null) return this.#pages.empty(this.#head, false);
     const isOurs = since.epoch === this.#epoch;
@@ -144,7 +151,7 @@ export class History implements HistoryEngine {
     return this.#pages.build(
       { channels, after, bytesMax, nowMs: this.#now() },
       this.#head,
-      !isOurs,
+      !isOurs || after < this.#lostTo,
     );
   }
 

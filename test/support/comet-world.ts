@@ -140,9 +140,13 @@ export async function startComet(test: Test, options: ServerOptions = {}): Promi
   return { server, port: route === undefined ? port : await route.open(test, port) };
 }
 
-/** A client that keeps its messages. `lost` counts the gaps that the server reported. */
+/**
+ * A client that keeps its messages. `lost` counts the gaps that the server reported for a cursor,
+ * and `notices` has the cursors of those while connected.
+ */
 export abstract class Client {
   readonly seen: Seen[] = [];
+  readonly notices: string[] = [];
   lost = 0;
   /** The last cursor; empty before the first answer. */
   cursor = '';
@@ -249,6 +253,8 @@ export class SseClient extends StreamingClient {
     if (event === 'megacomet.gap') {
       this.lost++;
       this.seen.length = 0;
+    } else if (event === 'megacomet.lost') {
+      this.notices.push(id ?? '');
     } else if (hasData && id !== undefined && event !== 'megacomet.subscribed') {
       const data = lines.filter((line) => line.startsWith('data:')).map((line) => line.slice(6));
       this.seen.push({
@@ -283,6 +289,7 @@ function takeNote(client: Client, note: Note): void {
     client.isOpen = true;
     if (note.recovered === false) client.lost++;
   }
+  if (note.type === 'lost') client.notices.push(note.cursor ?? '');
   if (note.type === 'message') client.seen.push(note as Seen);
   if (note.cursor !== undefined) client.cursor = note.cursor;
 }
