@@ -9,24 +9,28 @@ export interface ServerParts {
   readonly history: History;
 }
 
-let broker: Broker | undefined;
-let history: History | undefined;
+const found: Partial<{ -readonly [Name in keyof ServerParts]: ServerParts[Name] }> = {};
 
-const { start } = Broker.prototype;
-Broker.prototype.start = function startNoted(this: Broker): void {
-  broker = this;
-  start.call(this);
-};
+/** Calls `note` with the object whenever this method of its class is called. */
+function observe<Of extends object>(prototype: Of, method: keyof Of, note: (of: Of) => void): void {
+  const original = Reflect.get(prototype, method) as (this: Of) => void;
+  Reflect.set(prototype, method, function observed(this: Of): void {
+    note(this);
+    original.call(this);
+  });
+}
 
-const { sweep } = History.prototype;
-History.prototype.sweep = function sweepNoted(this: History): void {
-  history = this;
-  sweep.call(this);
-};
+observe(Broker.prototype, 'start', (broker) => {
+  found.broker = broker;
+});
+observe(History.prototype, 'sweep', (history) => {
+  found.history = history;
+});
 
 /** Of the server that started last. */
 export function partsOfServer(): ServerParts {
-  broker?.tick();
+  found.broker?.tick();
+  const { broker, history } = found;
   if (broker === undefined || history === undefined) throw new Error('no server has started');
   return { broker, history };
 }
