@@ -23,7 +23,7 @@ namespace megacomet {
 class FanoutHandler {
  public:
   /// A message for the subscriber `fd` of a channel. It may leave, close, or subscribe elsewhere.
-  /// One of Fanout::kAllChannels comes for each `fd` below fds_end(), whatever that is.
+  /// With Fanout::kAllChannels it is called for each `fd` below fds_end(), in use or not.
   virtual void on_fanout(uint32_t channel, uint32_t fd, Message& message) = 0;
 
   /// The number after the highest descriptor of a subscriber.

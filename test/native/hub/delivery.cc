@@ -146,7 +146,7 @@ TEST("a subscriber that comes after a loss hears nothing of it, and a second los
   world.subscriber(1, {"a"});
   world.parts.delivery.report_loss(9, 60'000);
   world.subscriber(2, {"a"});
-  // The first is no longer spread when another one waits for it.
+  // The spread of the first ends when another one waits for it.
   world.parts.delivery.report_loss(12, 0);
   // Below the position of all.
   world.parts.delivery.report_loss(11, 0);
