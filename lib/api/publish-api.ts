@@ -228,10 +228,9 @@ export class PublishApi {
       this.#count(headers, 1);
       if (json === null) throw new RequestFault('the line is not UTF-8');
       const { channel, data, options } = readPublish(json);
-      const { cursor, delivered, duplicate } = await this.#target.publish(channel, data, options);
+      const receipt = await this.#target.publish(channel, data, options);
       this.#messages++;
-      const tail = duplicate === true ? ',"duplicate":true' : '';
-      return `{"cursor":"${cursor}","delivered":${delivered}${tail}}`;
+      return JSON.stringify(receipt);
     } catch (error) {
       this.#rejected++;
       throw error;

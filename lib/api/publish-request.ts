@@ -58,6 +58,7 @@ const OPTIONS = new Map<string, Reader>([
   ['spreadMs', number],
   ['idempotencyKey', text],
   ['policy', policy],
+  ['count', text],
   ['history', history],
 ]);
 const DATA = new Set(['data', 'base64']);

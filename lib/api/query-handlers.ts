@@ -9,7 +9,7 @@ import { RequestFault } from './publish-request.js';
 
 /** The calls of the broker that read. */
 export interface QueryTarget {
-  channels(query: ChannelQuery): ChannelPage;
+  channels(query: ChannelQuery): Promise<ChannelPage>;
   gatherPresence(channel: string, limit?: number): Promise<GatheredPresence>;
   history(channel: string, query?: HistoryQuery): ChannelHistoryPage;
 }
@@ -52,16 +52,16 @@ function channelOf(parameters: ReadonlyMap<string, string>): string {
   return channel;
 }
 
-export function channels(target: QueryTarget, query: string): string {
+export async function channels(target: QueryTarget, query: string): Promise<string> {
   const parameters = parametersOf(query, ['prefix', 'pattern', 'limit', 'from']);
   const pattern = parameters.get('pattern');
-  const page = target.channels({
+  const { isComplete, ...page } = await target.channels({
     prefix: parameters.get('prefix') ?? '',
     ...(pattern === undefined ? {} : { pattern }),
     limit: integerOf(parameters, 'limit', 1000, [0, CHANNELS_MAX]),
     from: integerOf(parameters, 'from', 0, [0, Number.MAX_SAFE_INTEGER]),
   });
-  return JSON.stringify(page);
+  return JSON.stringify({ ...page, complete: isComplete });
 }
 
 export async function presence(target: QueryTarget, query: string): Promise<string> {

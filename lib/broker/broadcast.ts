@@ -46,6 +46,10 @@ export async function broadcast(
   const names = checkedList('broadcast', channels, BROADCAST_CHANNELS_MAX, checkChannel);
   checkData(data, Math.floor(BROADCAST_BYTES_MAX / names.length));
   if (options !== undefined) checkOptions(options, 'broadcast');
+  if (options?.count !== undefined) {
+    // A question to the cluster for each channel would exceed their rate.
+    throw new MegacometError('ERR_MESSAGE', 'broadcast: count is an option of publish() only');
+  }
   return Promise.all(
     names.map(async (channel) => {
       try {

@@ -9,7 +9,7 @@ import type { LogClock } from './log-clock.js';
 import { LogFollower, type AppliedRecord, type Gap } from './log-follower.js';
 import { jsonBody, readJson, type Body, type JsonObject } from './log-json.js';
 import { LogNodes, TICK_MS, type NodeInfo, type Tick } from './log-nodes.js';
-import { LogQuestions, type Answers } from './log-questions.js';
+import { LogQuestions, type Answers, type AskOptions } from './log-questions.js';
 import { LogWriter, type Applied } from './log-writer.js';
 import type { Mailboxes } from './mailboxes.js';
 import type { PublishPath } from './publish-path.js';
@@ -23,6 +23,9 @@ import type { Receipt } from './publishing.js';
 
 /** Period of the checks for records without an answer. */
 const SWEEP_MS = 50;
+
+/** A node that reads a question after this time, as after an interruption, does not answer it. */
+const QUESTION_AGE_MS_MAX = 5000;
 
 /** The log of a server. */
 export interface LogSetup {
@@ -44,8 +47,8 @@ export interface BrokerLogParts {
   readonly mailboxes: Pick<Mailboxes, 'apply' | 'onTick'>;
   /** Executes an order on this node. @throws MegacometError */
   readonly onOrder: (order: JsonObject) => unknown;
-  /** Answers a question about this node. */
-  readonly onQuestion: (question: JsonObject) => Promise<JsonObject>;
+  /** Answers a question about this node; null if the question is for another one. */
+  readonly onQuestion: (question: JsonObject) => Promise<JsonObject | null>;
   readonly onLost: (gap: Gap | null, epoch: bigint | null) => void;
   /** Open connections of this node. */
   readonly connections: () => number;
@@ -196,12 +199,12 @@ export class BrokerLog {
   }
 
   /**
-   * Asks every node.
+   * Asks every node, or one.
    *
    * @throws MegacometError `ERR_BUSY`, `ERR_LOG`: as rejections.
    */
-  async ask(question: JsonObject, isSlow: boolean): Promise<Answers> {
-    const { id, answers } = this.#questions.open(this.#nodes.names, isSlow);
+  async ask(question: JsonObject, options?: AskOptions): Promise<Answers> {
+    const { id, answers } = this.#questions.open(this.#nodes.names, options);
     try {
       await this.#add(RecordKind.question, jsonBody({ ...question, id }));
     } catch (error) {
@@ -258,7 +261,7 @@ export class BrokerLog {
       case RecordKind.order:
         return { value: onOrder(readJson(body)) };
       case RecordKind.question:
-        this.#answer(record.node, readJson(body));
+        this.#answer(record, readJson(body));
         return DONE;
       case RecordKind.answer:
         this.#onAnswer(record.node, readJson(body));
@@ -268,13 +271,19 @@ export class BrokerLog {
     }
   }
 
-  /** Answers a question of a node, unless it was asked before this node was open. */
-  #answer(asker: string, question: JsonObject): void {
-    if (!this.#isOpen) return;
+  /** Answers a question, unless its node does not wait any more. */
+  #answer({ node: asker, atMs }: AppliedRecord, question: JsonObject): void {
+    if (!this.#isOpen || this.#parts.clock.nowMs - atMs > QUESTION_AGE_MS_MAX) return;
     const { id } = question;
+    const isOwn = asker === this.#setup.node;
     this.#parts
       .onQuestion(question)
-      .then((answer) => this.#add(RecordKind.answer, jsonBody({ asker, id, answer })))
+      .then((answer) => {
+        if (answer === null) return undefined;
+        if (!isOwn) return this.#add(RecordKind.answer, jsonBody({ asker, id, answer }));
+        this.#onAnswer(asker, { asker, id, answer });
+        return undefined;
+      })
       .catch(ignoreOperating);
   }
 

@@ -9,6 +9,7 @@ import { ChannelQueries } from './channel-queries.js';
 import { ClientOrders } from './client-orders.js';
 import { ClientPublishing, type ClientMessage } from './client-publishing.js';
 import { ClientRequests } from './client-requests.js';
+import { ClusterQueries } from './cluster-queries.js';
 import { Commands } from './commands.js';
 import { HeapTrim } from './heap-trim.js';
 import type { HistoryEngine } from './history-engine.js';
@@ -67,6 +68,7 @@ export interface Wiring extends Core {
   readonly mailboxes: Mailboxes;
   readonly commands: Commands;
   readonly queries: ChannelQueries;
+  readonly cluster: ClusterQueries;
   readonly requests: ClientRequests;
   readonly joinLeave: JoinLeave;
   readonly clients: ClientPublishing;
@@ -99,7 +101,8 @@ function makeCore(
   const outgoing = new Outgoing(hooks.onOverflow);
   const lines = new QueuedLines(outgoing, iteration);
   const path = new PublishPath(options, { engine, interest, outgoing, iteration });
-  const presence = new Presence(lines, (channel) => path.namespaces.of(channel).hasPresence);
+  const node = parts.log?.isShared === true ? parts.log.node : '';
+  const presence = new Presence(lines, (channel) => path.namespaces.of(channel).hasPresence, node);
   return {
     ...{ iteration, engine, interest, outgoing, lines, path, presence },
     recovery: new Recovery({ engine, outgoing, lines }),
@@ -135,15 +138,15 @@ function makeLog(
   { log: setup, connections = (): number => 0 }: BrokerParts,
   times: Times,
   mailboxes: Mailboxes,
-  commands: () => Commands,
+  late: () => Pick<Wiring, 'cluster' | 'commands'>,
 ): BrokerLog | null {
   if (setup === undefined) return null;
   const { path, engine, losses } = core;
   return new BrokerLog(setup, {
     ...times,
     ...{ path, connections, mailboxes },
-    onOrder: (order) => commands().apply(order),
-    onQuestion: () => Promise.resolve({}),
+    onOrder: (order) => late().commands.apply(order),
+    onQuestion: (question) => late().cluster.answer(question),
     onLost: (gap, epoch) => {
       mailboxes.onLost(gap !== null);
       const { after, to } = gap ?? { after: engine.head, to: engine.head };
@@ -152,7 +155,11 @@ function makeLog(
   });
 }
 
-function makeCommands(core: Core, log: BrokerLog | null, { onRevoke }: BrokerHooks): Commands {
+function makeCommands(
+  core: Core,
+  { log, cluster }: Pick<Wiring, 'cluster' | 'log'>,
+  { onRevoke }: BrokerHooks,
+): Commands {
   const { lines, interest, members, outgoing, revocations } = core;
   const slots = (): readonly number[] => outgoing.slots();
   const orders = new ClientOrders({
@@ -161,7 +168,7 @@ function makeCommands(core: Core, log: BrokerLog | null, { onRevoke }: BrokerHoo
       revocations.checkHasUsers(call);
     },
   });
-  return new Commands({ orders, revocations, lines, slots, log, onRevoke });
+  return new Commands({ orders, revocations, lines, slots, log, cluster, onRevoke });
 }
 
 function makeJoinLeave({ interest, path }: Core, log: BrokerLog | null): JoinLeave {
@@ -192,11 +199,12 @@ export function wire(options: BrokerOptions, parts: BrokerParts, hooks: BrokerHo
   const core = makeCore(options, parts, times, hooks);
   const { lines, iteration } = core;
   const mailboxes = makeMailboxes(core, times.clock, options, parts, () => log);
-  const log = makeLog(core, parts, times, mailboxes, () => commands);
-  const commands = makeCommands(core, log, hooks);
+  const log = makeLog(core, parts, times, mailboxes, () => ({ commands, cluster }));
   const queries = new ChannelQueries(core);
+  const cluster = new ClusterQueries({ ...core, log, queries });
+  const commands = makeCommands(core, { log, cluster }, hooks);
   const requests = new ClientRequests(lines, {
-    presence: (channel) => queries.gatherPresence(channel),
+    presence: (channel) => cluster.gatherPresence(channel, undefined, true),
     history: (selection) => queries.read(selection),
     onRoom: () => {
       iteration.scheduleFlush();
@@ -205,6 +213,7 @@ export function wire(options: BrokerOptions, parts: BrokerParts, hooks: BrokerHo
   const rates = new TokenRates(options.publishesPerToken ?? 0, parts.now);
   const clients = new ClientPublishing(lines, hooks.publish, rates);
   const joinLeave = makeJoinLeave(core, log);
-  const others = { ...core, log, mailboxes, commands, queries, requests, clients, joinLeave };
+  const queryParts = { queries, cluster, requests };
+  const others = { ...core, log, mailboxes, commands, ...queryParts, clients, joinLeave };
   return { ...others, frames: makeFrames(others, hooks) };
 }

@@ -195,8 +195,12 @@ export class Broker extends EventEmitter<BrokerEvents> {
     options?: PublishOptions,
   ): Promise<Receipt> {
     this.#parts.iteration.checkOpen();
-    if (this.#parts.log === null) return this.#parts.path.publish(channel, data, options);
-    return this.#parts.log.publish(this.#parts.path.check(channel, data, options));
+    const { log, path, cluster } = this.#parts;
+    const receipt =
+      log === null
+        ? path.publish(channel, data, options)
+        : log.publish(path.check(channel, data, options));
+    return options?.count === undefined ? receipt : cluster.counted(channel, receipt);
   }
 
   /** Subscriptions of exactly this channel or pattern, at most 100 ms old. */
@@ -250,14 +254,14 @@ export class Broker extends EventEmitter<BrokerEvents> {
     this.#parts.presence.setEvents(areOn);
   }
 
-  /** See ChannelQueries.presence(). */
+  /** See ClusterQueries.presence(). */
   presence(channel: string, limit?: number): Promise<ChannelPresence> {
-    return this.#parts.queries.presence(channel, limit);
+    return this.#parts.cluster.presence(channel, limit);
   }
 
-  /** See ChannelQueries.presence(). */
+  /** See ClusterQueries.presence(). */
   gatherPresence(channel: string, limit?: number): Promise<GatheredPresence> {
-    return this.#parts.queries.gatherPresence(channel, limit);
+    return this.#parts.cluster.gatherPresence(channel, limit);
   }
 
   /** See ChannelQueries.history(). */
@@ -265,9 +269,9 @@ export class Broker extends EventEmitter<BrokerEvents> {
     return this.#parts.queries.history(channel, query);
   }
 
-  /** Channels with subscribers or history, in no order, page by page. */
-  channels(query?: ChannelQuery): ChannelPage {
-    return this.#parts.queries.channels(query);
+  /** See ClusterQueries.channels(). */
+  channels(query?: ChannelQuery): Promise<ChannelPage> {
+    return this.#parts.cluster.channels(query);
   }
 
   // ---- Inside

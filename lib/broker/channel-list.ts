@@ -5,14 +5,23 @@ import type { Interest } from './interest.js';
 import type { ChannelInfo, ChannelPage, ChannelQuery } from './publishing.js';
 
 /** Names that one page looks at. */
-const NAMES_PER_PAGE = 50_000;
-const CHANNELS_LIMIT = 1000;
+export const NAMES_PER_PAGE = 50_000;
+export const CHANNELS_LIMIT = 1000;
 
 const NO_HISTORY = { messages: 0, bytes: 0 };
 
 interface Part {
   readonly channels: readonly ChannelInfo[];
   readonly next: number | null;
+}
+
+/** Whether a query lists a channel. */
+export function channelFilter({
+  prefix = '',
+  pattern,
+}: Pick<ChannelQuery, 'pattern' | 'prefix'>): (channel: string) => boolean {
+  const wanted = pattern === undefined ? null : new NamePattern(pattern);
+  return (channel) => channel.startsWith(prefix) && wanted?.covers(channel) !== false;
 }
 
 export class ChannelList {
@@ -25,10 +34,8 @@ export class ChannelList {
   }
 
   page(query: ChannelQuery = {}): ChannelPage {
-    const { prefix = '', pattern, limit = CHANNELS_LIMIT, from = 0 } = query;
-    const wanted = pattern === undefined ? null : new NamePattern(pattern);
-    const isWanted = (channel: string): boolean =>
-      channel.startsWith(prefix) && wanted?.covers(channel) !== false;
+    const { limit = CHANNELS_LIMIT, from = 0 } = query;
+    const isWanted = channelFilter(query);
     const channels: ChannelInfo[] = [];
     let next: number | null = from;
     for (let seen = 0; next !== null && seen < NAMES_PER_PAGE && channels.length < limit;) {
@@ -39,7 +46,7 @@ export class ChannelList {
       seen += 1 + part.channels.length;
       ({ next } = part);
     }
-    return { channels, next };
+    return { channels, next, isComplete: true };
   }
 
   /** One part: those of the interest table come first, then those that have only history. */

@@ -13,12 +13,7 @@ import {
 } from './history-reader.js';
 import type { Interest } from './interest.js';
 import type { LoopIteration } from './loop-iteration.js';
-import {
-  presenceOf,
-  type ChannelPresence,
-  type GatheredPresence,
-  type Presence,
-} from './presence.js';
+import type { GatheredPresence, Presence } from './presence.js';
 import type { ChannelPage, ChannelQuery } from './publishing.js';
 
 export interface ChannelQueriesParts {
@@ -43,20 +38,22 @@ export class ChannelQueries {
     this.#list = new ChannelList(interest, engine);
   }
 
+  /** @throws MegacometError `ERR_CHANNEL` for a channel without presence; `ERR_NOT_RUNNING`. */
+  checkPresence(channel: string): void {
+    this.#iteration.checkOpen();
+    checkNameOrPattern(channel);
+    this.#presence.checkIsOnFor(channel);
+  }
+
   /**
-   * The connections that subscribe to exactly this channel or pattern, as the workers report them.
+   * The connections of this node that subscribe to exactly this channel or pattern, as the workers
+   * report them.
    *
    * @param limit - Members at most; by default 10,000.
    * @throws MegacometError `ERR_CHANNEL`; `ERR_BUSY` while 64 queries run; `ERR_NOT_RUNNING`.
    */
-  async presence(channel: string, limit?: number): Promise<ChannelPresence> {
-    return presenceOf(await this.gatherPresence(channel, limit));
-  }
-
-  /** See presence(). */
   async gatherPresence(channel: string, limit?: number): Promise<GatheredPresence> {
-    this.#iteration.checkOpen();
-    checkNameOrPattern(channel);
+    this.checkPresence(channel);
     const subscribers = (): number => this.#interest.subscribers(channel);
     return this.#presence.query(channel, this.#interest.workersFor(channel), subscribers, limit);
   }

@@ -3,6 +3,7 @@
 import { MegacometError } from '../base/errors.js';
 import type { WorkerLines } from '../ipc/outgoing.js';
 import type { BrokerLog } from './broker-log.js';
+import type { ClusterQueries } from './cluster-queries.js';
 import type { ClientOrders, DisconnectTarget } from './client-orders.js';
 import type { JsonObject } from './log-json.js';
 import type { Revocation, RevocationRow, Revocations } from './revocations.js';
@@ -17,6 +18,7 @@ export interface CommandsParts {
   readonly onRevoke: (user: string) => void;
   /** Null without a log. */
   readonly log: BrokerLog | null;
+  readonly cluster: Pick<ClusterQueries, 'disconnect' | 'isShared'>;
 }
 
 /** The order of a record. */
@@ -40,11 +42,13 @@ export class Commands {
   /**
    * Closes connections, of every node.
    *
-   * @returns See ClientOrders.disconnect(); on this node.
+   * @returns See ClientOrders.disconnect(); subscribers are those of this node.
    * @throws MegacometError as a rejection.
    */
   async disconnect(target: DisconnectTarget, reason = ''): Promise<number> {
+    const { cluster } = this.#parts;
     this.#parts.orders.checkDisconnect(target, reason);
+    if ('member' in target && cluster.isShared) return cluster.disconnect(target.member, reason);
     return (await this.#execute({ do: 'disconnect', target, reason })) as number;
   }
 

@@ -6,6 +6,8 @@ import type { JsonObject } from './log-json.js';
 
 /** Questions of one node in a second: each is an entry, and an answer of every node. */
 const QUESTIONS_PER_SECOND = 100;
+/** Of these, those of clients: they cannot use up the questions of the application. */
+const CLIENT_QUESTIONS_PER_SECOND = 50;
 /** The wait for the answers: a node that is slower does not count. */
 const ANSWER_MS = 100;
 /** The answer to a question that needs the answers of workers, which may take longer. */
@@ -14,15 +16,29 @@ const SLOW_ANSWER_MS = 2000;
 /** The answers to a question. */
 export interface Answers {
   /** Those of the nodes that answered, this one included. */
-  readonly answers: readonly JsonObject[];
-  /** Nodes that live. */
-  readonly nodes: number;
+  readonly answers: readonly NodeAnswer[];
+  /** Whether every node that lives answered in time. */
+  readonly isComplete: boolean;
+}
+
+export interface NodeAnswer {
+  readonly node: string;
+  readonly answer: JsonObject;
+}
+
+/** How a question is asked. */
+export interface AskOptions {
+  /** Whether a node has to ask its workers, or to list names; default false. */
+  readonly isSlow?: boolean;
+  /** The only node that answers; default: all. */
+  readonly only?: string;
+  /** Whether a client caused the question; default false. */
+  readonly isForClient?: boolean;
 }
 
 interface Question {
   readonly waiting: Set<string>;
-  readonly nodes: number;
-  readonly answers: JsonObject[];
+  readonly answers: Map<string, JsonObject>;
   readonly finish: () => void;
 }
 
@@ -38,6 +54,12 @@ export class LogQuestions {
       'Questions that some node did not answer in time.',
       (questions: LogQuestions) => questions.#incomplete,
     ),
+    clusterQuestionsRejectedTotal: counter(
+      'cluster_questions_rejected_total',
+      'Questions that were not asked: more than 100 in a second, or more than 50 for clients. Ask for ' +
+        'presence and counts less often.',
+      (questions: LogQuestions) => questions.#rejected,
+    ),
   };
 
   readonly #questions = new Map<number, Question>();
@@ -47,6 +69,7 @@ export class LogQuestions {
   #inSecond = 0;
   #asked = 0;
   #incomplete = 0;
+  #rejected = 0;
 
   /** @param now - Milliseconds of a monotonic clock. */
   constructor(now: () => number) {
@@ -57,15 +80,14 @@ export class LogQuestions {
    * Opens a question.
    *
    * @param nodes - The names of the nodes that live.
-   * @param isSlow - Whether a node has to ask its workers.
    * @returns The id for its record, and the answers.
    * @throws MegacometError `ERR_BUSY` above the rate.
    */
   open(
     nodes: readonly string[],
-    isSlow: boolean,
+    { isSlow = false, only, isForClient = false }: AskOptions = {},
   ): { readonly id: number; readonly answers: Promise<Answers> } {
-    this.#checkRate();
+    this.#checkRate(isForClient ? CLIENT_QUESTIONS_PER_SECOND : QUESTIONS_PER_SECOND);
     this.#asked++;
     const id = ++this.#last;
     const answers = new Promise<Answers>((resolve) => {
@@ -77,13 +99,13 @@ export class LogQuestions {
         isSlow ? SLOW_ANSWER_MS : ANSWER_MS,
       );
       const question: Question = {
-        waiting: new Set(nodes),
-        nodes: nodes.length,
-        answers: [],
+        waiting: new Set(only === undefined ? nodes : [only]),
+        answers: new Map(),
         finish: () => {
           clearTimeout(timer);
           this.#questions.delete(id);
-          resolve({ answers: question.answers, nodes: question.nodes });
+          const answers = [...question.answers].map(([node, answer]) => ({ node, answer }));
+          resolve({ answers, isComplete: question.waiting.size === 0 });
         },
       };
       this.#questions.set(id, question);
@@ -95,7 +117,7 @@ export class LogQuestions {
   onAnswer(id: number, node: string, answer: JsonObject): void {
     const question = this.#questions.get(id);
     if (question === undefined) return;
-    question.answers.push(answer);
+    question.answers.set(node, answer);
     question.waiting.delete(node);
     if (question.waiting.size === 0) question.finish();
   }
@@ -105,14 +127,18 @@ export class LogQuestions {
     this.#questions.get(id)?.finish();
   }
 
-  #checkRate(): void {
+  #checkRate(most: number): void {
     const second = Math.floor(this.#now() / 1000);
     if (second !== this.#second) {
       this.#second = second;
       this.#inSecond = 0;
     }
-    if (++this.#inSecond <= QUESTIONS_PER_SECOND) return;
-    const message = `more than ${QUESTIONS_PER_SECOND} questions to the cluster in a second; retry shortly`;
+    if (this.#inSecond < most) {
+      this.#inSecond++;
+      return;
+    }
+    this.#rejected++;
+    const message = `more than ${most} questions to the cluster in a second; retry shortly`;
     throw new MegacometError('ERR_BUSY', message);
   }
 }

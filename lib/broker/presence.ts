@@ -7,6 +7,7 @@ import { PRESENCE_PAGE_MAX } from '../base/native-constants.js';
 import { encodeFrame } from '../ipc/frame-codecs.js';
 import type { Frames } from '../ipc/frames.js';
 import type { WorkerLines } from '../ipc/outgoing.js';
+import { localNameOf, memberNameOf, nodeOfMember } from './member-name.js';
 import { infoOf, MemberList, memberOf, type MemberRow, type PresenceMember } from './members.js';
 
 /** A connection that subscribed or unsubscribed. */
@@ -82,6 +83,7 @@ interface Query {
 export class Presence {
   readonly #lines: Pick<WorkerLines, 'send'>;
   readonly #isOnFor: (channel: string) => boolean;
+  readonly #node: string;
   /** Workers that a slot has had: the names of an earlier worker's connections differ. */
   readonly #lives = new Map<number, number>();
   readonly #attached = new Set<number>();
@@ -89,13 +91,18 @@ export class Presence {
   #lastQuery = 0;
   #areEventsOn = false;
 
-  /** @param isOnFor - Whether a channel or pattern has presence at all. */
+  /**
+   * @param isOnFor - Whether a channel or pattern has presence at all.
+   * @param node - The name of this node in the names of its connections; default: none.
+   */
   constructor(
     lines: Pick<WorkerLines, 'send'>,
     isOnFor: (channel: string) => boolean = (): boolean => true,
+    node = '',
   ) {
     this.#lines = lines;
     this.#isOnFor = isOnFor;
+    this.#node = node;
   }
 
   /** Whether workers report each subscribe and unsubscribe. */
@@ -121,11 +128,17 @@ export class Presence {
     for (const query of [...this.#queries.values()]) this.#finishSlot(query, slot);
   }
 
+  /** @throws MegacometError `ERR_CHANNEL` for a channel without presence. */
+  checkIsOnFor(channel: string): void {
+    if (this.#isOnFor(channel)) return;
+    throw new MegacometError('ERR_CHANNEL', `${quoted(channel)} is a channel without presence`);
+  }
+
   /**
    * Asks the workers that have subscribers of a channel for its members.
    *
    * @param limit - Connections at most.
-   * @throws MegacometError `ERR_BUSY`; `ERR_CHANNEL` for a channel without presence.
+   * @throws MegacometError `ERR_BUSY`.
    */
   query(
     channel: string,
@@ -133,9 +146,6 @@ export class Presence {
     subscribers: () => number,
     limit = PRESENCE_PAGE_MAX,
   ): Promise<GatheredPresence> {
-    if (!this.#isOnFor(channel)) {
-      throw new MegacometError('ERR_CHANNEL', `${quoted(channel)} is a channel without presence`);
-    }
     if (this.#queries.size >= QUERIES_MAX) {
       throw new MegacometError('ERR_BUSY', 'too many presence queries; retry shortly');
     }
@@ -211,10 +221,10 @@ export class Presence {
     return { channel, member: this.#nameOf(slot, fd, generation), user, ...infoOf(info) };
   }
 
-  /** The address of a member; null if the name is invalid or its worker is gone. */
+  /** The address of a member; null if the name is invalid, of another node, or its worker is gone. */
   addressOf(member: string): MemberAddress | null {
-    const parts = MEMBER.exec(member);
-    if (parts === null) return null;
+    const parts = MEMBER.exec(localNameOf(member));
+    if (parts === null || nodeOfMember(member) !== this.#node) return null;
     const [slot = 0, life = 0, fd = 0, generation = 0] = parts
       .slice(1)
       .map((part) => parseInt(part, 36));
@@ -232,6 +242,7 @@ export class Presence {
 
   #nameOf(slot: number, fd: number, generation: number): string {
     const life = this.#lives.get(slot) ?? 0;
-    return [slot, life, fd, generation].map((part) => part.toString(36)).join('-');
+    const parts = [slot, life, fd, generation].map((part) => part.toString(36));
+    return memberNameOf(this.#node, parts.join('-'));
   }
 }

@@ -53,13 +53,19 @@ export interface PublishOptions {
   readonly policy?: SlowPolicy | undefined;
   /** Whether the message is sent as bytes. Default: a string as text, anything else as bytes. */
   readonly binary?: boolean | undefined;
+  /**
+   * `cluster` asks all nodes for their subscribers of the channel, and waits for at most 100 ms: the
+   * receipt has their sum, and the nodes that answered. At most 100 times a second; not for
+   * broadcast(). Default: the subscribers of this node.
+   */
+  readonly count?: 'cluster' | undefined;
 }
 
 /** A channel, as channels() reports it. */
 export interface ChannelInfo {
   /** A name, or a pattern that has subscribers. */
   readonly channel: string;
-  /** Connections that subscribe to exactly this, at most 100 ms old. */
+  /** Connections of all nodes that subscribe to exactly this, at most 100 ms old. */
   readonly subscribers: number;
   /** Messages in its history. */
   readonly messages: number;
@@ -89,16 +95,26 @@ export interface ChannelQuery {
 export interface ChannelPage {
   /** In no order. */
   readonly channels: readonly ChannelInfo[];
-  /** The value of `from` for the next page; null after the last. */
+  /**
+   * The value of `from` for the next page; null after the last. A channel whose subscribers change
+   * between two pages may be listed twice, or not at all; likewise if nodes start or leave.
+   */
   readonly next: number | null;
+  /** False if a node did not answer, so that channels or subscribers are missing. */
+  readonly isComplete: boolean;
 }
 
 /** The result of publish(). */
 export interface Receipt {
   /** The position of the message in the server's sequence, as clients see it. */
   readonly cursor: string;
-  /** Subscribers known when the message was numbered, at most 100 ms old; not acknowledgements. */
+  /**
+   * Subscribers of the node that took the message, known when it was numbered, at most 100 ms old;
+   * not acknowledgements. With `count: 'cluster'` those of the nodes that answered.
+   */
   readonly delivered: number;
+  /** With `count: 'cluster'`: the nodes whose subscribers `delivered` has. Not for a duplicate. */
+  readonly nodes?: number;
   /** Set if the idempotency key was known: this is the result of the first publish. */
   readonly duplicate?: true;
 }
@@ -122,6 +138,10 @@ function checkKey(label: string, key: unknown): void {
 function checkPolicy(label: string, policy: unknown): void {
   if (SLOW_POLICIES.some((known) => known === policy)) return;
   throw invalidValue(label, policy, `one of ${SLOW_POLICIES.join(', ')}`, 'ERR_MESSAGE');
+}
+
+function checkCount(label: string, count: unknown): void {
+  if (count !== 'cluster') throw invalidValue(label, count, '"cluster"', 'ERR_MESSAGE');
 }
 
 function checkBinary(label: string, value: unknown): void {
@@ -156,6 +176,7 @@ const OPTION_CHECKS = new Map<string, Check>([
   ['idempotencyKey', checkKey],
   ['policy', checkPolicy],
   ['binary', checkBinary],
+  ['count', checkCount],
   ['history', checkHistory],
 ]);
 const OPTION_NAMES = [...OPTION_CHECKS.keys()];

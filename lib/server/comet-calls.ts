@@ -36,8 +36,8 @@ export abstract class CometCalls extends EventEmitter<ServerEvents> {
   /**
    * Comet: gives a message the next number of the server's sequence, and sends it to subscribers.
    *
-   * `delivered` is the number of subscribers known at that moment, at most 100 ms old. It is not an
-   * acknowledgement.
+   * `delivered` is the number of subscribers of this node known at that moment, at most 100 ms old;
+   * with `count: 'cluster'` those of all nodes. It is not an acknowledgement.
    *
    * @throws MegacometError `ERR_CHANNEL`, `ERR_MESSAGE`, `ERR_MESSAGE_SIZE`; `ERR_BUSY` when a
    *   worker cannot follow, and a later try may succeed; `ERR_NOT_RUNNING`.
@@ -70,9 +70,10 @@ export abstract class CometCalls extends EventEmitter<ServerEvents> {
   /**
    * Comet: a page of the channels with subscribers or history.
    *
-   * @throws MegacometError `ERR_OPTION_INVALID`, `ERR_OPTION_UNKNOWN`, `ERR_NOT_RUNNING`.
+   * @throws MegacometError `ERR_OPTION_INVALID`, `ERR_OPTION_UNKNOWN`, `ERR_NOT_RUNNING`; in a
+   *   cluster `ERR_BUSY`, `ERR_LOG`.
    */
-  channels(query?: ChannelQuery): ChannelPage {
+  async channels(query?: ChannelQuery): Promise<ChannelPage> {
     const checked = readChannelQuery(query);
     return this.#parts.broker().channels(checked);
   }

@@ -195,7 +195,7 @@ t.test('two users whose names differ only in their Unicode form are two', async 
 t.test('info and channels', async (t) => {
   const site = await start(t, { clientPublish: true });
   await site.join(StreamClient, 'ada', ['team-1/chat', 'news/a/b']);
-  await until('the channels', () => site.server.channels().channels.length === 2);
+  await until('the channels', async () => (await site.server.channels()).channels.length === 2);
   const { json } = await site.get('/info');
   t.match(json, {
     ...{ version: /^\d/, protocol: 'comet', workers: 2, workersServing: 2, isDraining: false },

@@ -249,8 +249,9 @@ t.test('every real client receives any text as published', { skip: skipAll }, as
   t.teardown(() => {
     for (const listener of listeners) listener.close();
   });
-  const subscribers = (): number | undefined => world.server.channels().channels[0]?.subscribers;
-  await until('all to have subscribed', () => subscribers() === listeners.length);
+  const subscribers = async (): Promise<number | undefined> =>
+    (await world.server.channels()).channels[0]?.subscribers;
+  await until('all to have subscribed', async () => (await subscribers()) === listeners.length);
 
   const { cursor: start } = await world.server.publish('other', 'before');
   const cursors: string[] = [];
@@ -297,7 +298,8 @@ t.test(
       const states = await page.evaluate<string[]>('states.eventSource');
       return states.filter((state) => state === 'open').length;
     };
-    const subscribed = (): boolean => world.server.channels().channels[0]?.subscribers === 1;
+    const subscribed = async (): Promise<boolean> =>
+      (await world.server.channels()).channels[0]?.subscribers === 1;
     await until('the browser to subscribe', subscribed);
     await world.server.publish('a', 'before');
     await until('the first message', async () => (await texts()).length === 1);

@@ -61,10 +61,10 @@ t.test('a client that is counted as a subscriber receives the next message', asy
   for (const channel of ['a', 'b', 'c', 'd', 'e']) {
     const client = new SseClient(world, [channel]);
     const isOpen = client.open();
-    const isCounted = (): boolean =>
-      world.server.channels().channels.some((one) => one.channel === channel);
+    const isCounted = async (): Promise<boolean> =>
+      (await world.server.channels()).channels.some((one) => one.channel === channel);
     // In the same loop iteration in which the client is counted.
-    while (!isCounted()) await new Promise((resolve) => setImmediate(resolve));
+    while (!(await isCounted())) await new Promise((resolve) => setImmediate(resolve));
     const { delivered } = await world.server.publish(channel, 'next');
     t.equal(delivered, 1);
     await isOpen;
@@ -268,7 +268,7 @@ t.test('an operator closes the subscribers of one channel', async (t) => {
   const stays = new WebSocketClient(world, ['b']);
   await openAll([gone, stays]);
   const code = new Promise<number>((resolve) => gone.socket?.on('close', resolve));
-  await until('the count', () => world.server.channels().channels.length === 2);
+  await until('the count', async () => (await world.server.channels()).channels.length === 2);
   t.equal(await world.server.disconnect('a'), 1);
   t.equal(await code, 1008);
   t.ok(stays.isOpen);
@@ -278,11 +278,11 @@ t.test('subscribers are counted, and a channel without any is forgotten', async 
   const world = await startComet(t, { channelRetention: 1, pollTimeout: 1, historyCount: 0 });
   const clients = [new SseClient(world, ['a']), new PollClient(world, ['a'])];
   await openAll(clients);
-  const subscribers = (): number | undefined =>
-    world.server.channels().channels.find(({ channel }) => channel === 'a')?.subscribers;
-  await until('two', () => subscribers() === 2);
+  const subscribers = async (): Promise<number | undefined> =>
+    (await world.server.channels()).channels.find(({ channel }) => channel === 'a')?.subscribers;
+  await until('two', async () => (await subscribers()) === 2);
   const { delivered } = await world.server.publish('a', 'x');
   t.equal(delivered, 2);
   for (const client of clients) client.close();
-  await until('none', () => subscribers() === undefined);
+  await until('none', async () => (await subscribers()) === undefined);
 });

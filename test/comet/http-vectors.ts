@@ -346,8 +346,10 @@ t.test('unfinished request heads are dropped and take no more than the head limi
 
 /** Waits for the first subscriber of a channel. */
 function subscribed(world: World, channel: string): Promise<unknown> {
-  return until(`a subscriber of ${channel}`, () =>
-    world.server.channels().channels.some((one) => one.channel === channel && one.subscribers > 0),
+  return until(`a subscriber of ${channel}`, async () =>
+    (await world.server.channels()).channels.some(
+      (one) => one.channel === channel && one.subscribers > 0,
+    ),
   );
 }
 

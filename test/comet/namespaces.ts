@@ -240,8 +240,9 @@ t.test('a crowd gets no join and leave messages', async (t) => {
     Array.from({ length: 1002 }, () => open(t, world, '?channel=room/1')),
   );
   t.equal(sockets.length, 1002);
-  const known = (): number => server.channels({ prefix: 'room/' }).channels[0]?.subscribers ?? 0;
-  await until('all subscribers', () => known() === 1002);
+  const known = async (): Promise<number | undefined> =>
+    (await server.channels({ prefix: 'room/' })).channels[0]?.subscribers;
+  await until('all subscribers', async () => (await known()) === 1002);
   await open(t, world, '?channel=room/1');
   await until(
     'a skipped message',

@@ -109,10 +109,10 @@ async function kick(t: Test, world: World): Promise<void> {
   const socket = new WebSocketClient(world, ['kicked']);
   const events = new SseClient(world, ['kicked']);
   for (const client of [socket, events]) await client.open();
-  await until('both to be known', () =>
-    world.server
-      .channels({ prefix: 'kicked' })
-      .channels.some(({ subscribers }) => subscribers === 2),
+  await until('both to be known', async () =>
+    (await world.server.channels({ prefix: 'kicked' })).channels.some(
+      ({ subscribers }) => subscribers === 2,
+    ),
   );
   t.equal(await world.server.disconnect('kicked', 'enough'), 2);
   await until('both to be closed', () => !events.isOpen && socket.closeCode !== 0);

@@ -5,6 +5,7 @@ import { createConnection } from 'node:net';
 import { createParser } from 'eventsource-parser';
 import t from 'tap';
 
+import type { ChannelInfo } from '../../lib/broker/publishing.js';
 import {
   CLIENTS,
   exchange,
@@ -63,8 +64,9 @@ t.test('names are compared byte for byte on every transport', async (t) => {
     await client.has(1);
     t.strictSame(client.data, [`of ${NAMES[at] ?? ''}`], `number ${at}`);
   }
-  const channels = world.server.channels({ limit: 10_000 }).channels.map((one) => one.channel);
-  t.strictSame(channels.sort(), [...NAMES].sort(), 'each is listed under its own name');
+  const { channels } = await world.server.channels({ limit: 10_000 });
+  const listed = channels.map((one) => one.channel);
+  t.strictSame(listed.sort(), [...NAMES].sort(), 'each is listed under its own name');
 });
 
 /** Queries with an invalid channel. */
@@ -97,7 +99,7 @@ t.test('an invalid name is rejected on every transport, and nothing is kept', as
   t.equal(await codesOf(world, `channel=${'x'.repeat(10_000)}`), '414 414 414 414', '10 KB');
   const five = 'channel=a&channel=b&channel=c&channel=d&channel=e';
   t.equal(await codesOf(world, five), '413 413 413 413', 'one more than a connection may have');
-  t.strictSame(world.server.channels().channels, []);
+  t.strictSame((await world.server.channels()).channels, []);
   await until('all sessions to be freed', () => total(world, 'sessions') === 0);
 });
 
@@ -120,7 +122,10 @@ t.test('thousands of channels without subscribers are freed', async (t) => {
     for (const client of clients) client.close();
   }
   await until('none to be left in the worker', () => total(world, 'channels') === 0);
-  await until('none in the manager', () => world.server.channels().channels.length === 0);
+  await until(
+    'none in the manager',
+    async () => (await world.server.channels()).channels.length === 0,
+  );
   t.equal(total(world, 'sessions'), 0);
 });
 
@@ -366,20 +371,20 @@ t.test('history is bounded by count, age and bytes, and a gap is reported', asyn
     messageBytes: 100_000,
   });
   const { server } = world;
-  const kept = (): readonly { readonly messages: number; readonly bytes: number }[] =>
-    server.channels({ limit: 10_000 }).channels;
+  const kept = async (): Promise<readonly ChannelInfo[]> =>
+    (await server.channels({ limit: 10_000 })).channels;
   const { cursor } = await server.publish('a', '0');
   for (let n = 1; n < 20; n++) await server.publish('a', `${n}`);
-  t.equal(kept()[0]?.messages, 5, 'by count');
+  t.equal((await kept())[0]?.messages, 5, 'by count');
   const gap = await poll(world, cursor);
   t.strictSame([gap.recovered, dataOf(gap)], [false, ['15', '16', '17', '18', '19']]);
-  await until('none to be left by age', () => kept().length === 0);
+  await until('none to be left by age', async () => (await kept()).length === 0);
   const late = new StreamClient(world, ['a']);
   late.cursor = gap.messages[0]?.cursor ?? '';
   await late.open();
   t.strictSame([late.lost, late.data], [1, []], 'and the gap is reported');
   late.close();
   for (let n = 0; n < 100; n++) await server.publish(`c${n}`, 'x'.repeat(50_000));
-  const bytes = kept().reduce((sum, channel) => sum + channel.bytes, 0);
+  const bytes = (await kept()).reduce((sum, channel) => sum + channel.bytes, 0);
   t.ok(bytes > megabyte / 2 && bytes <= megabyte, `${bytes} by bytes`);
 });

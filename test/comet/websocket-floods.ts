@@ -237,7 +237,9 @@ t.test('a client that ends without Close, or does not answer Close, is removed',
   await until('an end within a frame to be seen', none);
   const silent = await opened(10);
   for (const socket of silent) socket.pause();
-  await until('all to be known', () => world.server.channels().channels[0]?.subscribers === 10);
+  const known = async (): Promise<number | undefined> =>
+    (await world.server.channels()).channels[0]?.subscribers;
+  await until('all to be known', async () => (await known()) === 10);
   await world.server.disconnect('a');
   await until('clients that never answer Close to be closed', none);
   t.equal(total(world, 'closedKickedTotal'), 10);

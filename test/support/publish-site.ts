@@ -3,6 +3,7 @@ import type { GatheredPresence } from '../../lib/broker/presence.js';
 import type {
   BroadcastResult,
   ChannelHistoryPage,
+  ChannelPage,
   DisconnectTarget,
   Receipt,
 } from '../../lib/index.js';
@@ -193,8 +194,8 @@ export class MoodyTarget implements PublishTarget {
     this.published.push(channel);
     return { cursor: `x.${this.published.length}`, delivered: 0 };
   }
-  channels(): { channels: []; next: null } {
-    return { channels: [], next: null };
+  channels(): Promise<ChannelPage> {
+    return Promise.resolve({ channels: [], next: null, isComplete: true });
   }
   disconnect(target: DisconnectTarget): Promise<number> {
     this.published.push(`disconnect ${JSON.stringify(target)}`);

@@ -190,7 +190,8 @@ for (const transport of TRANSPORTS) {
         ...['--hold', '4'],
       ]);
       // A poll is unsubscribed for a moment between messages, and workers report changes with a delay.
-      const areKnown = (): boolean => server.channels().channels[0]?.subscribers === 300;
+      const areKnown = async (): Promise<boolean> =>
+        (await server.channels()).channels[0]?.subscribers === 300;
       const data = 'x'.repeat(3000) + '"cursor":"0000000000000000.7"\n\n';
       for (let index = 0; index < 3; index++) {
         await until('the manager to know all subscribers', areKnown);
@@ -243,12 +244,12 @@ for (const [args, channels] of [
       ...['bench', '--target', `127.0.0.1:${port}`, '--admin', '127.0.0.1:1', '--json', '-'],
       ...['--transport', 'sse', '--connections', '50', '--hold', '3', ...args],
     ]);
-    const areAllThere = (): boolean => {
-      const all = server.channels({ limit: 100 }).channels;
+    const areAllThere = async (): Promise<boolean> => {
+      const all = (await server.channels({ limit: 100 })).channels;
       return all.reduce((sum, { subscribers }) => sum + subscribers, 0) === 50;
     };
     await until('all subscribers', areAllThere);
-    t.equal(server.channels({ limit: 100 }).channels.length, channels);
+    t.equal((await server.channels({ limit: 100 })).channels.length, channels);
     for (let index = 0; index < channels; index++) {
       const { delivered } = await server.publish(`bench/${index}`, 'x');
       t.equal(delivered, 50 / channels, `channel ${index}`);

@@ -190,8 +190,9 @@ async function tryProxy(test: Test, world: World, port: number): Promise<void> {
   test.teardown(() => {
     for (const subscriber of subscribers) subscriber.close();
   });
-  const count = (): number | undefined => world.server.channels().channels[0]?.subscribers;
-  await until('all to have subscribed', () => count() === subscribers.length);
+  const count = async (): Promise<number | undefined> =>
+    (await world.server.channels()).channels[0]?.subscribers;
+  await until('all to have subscribed', async () => (await count()) === subscribers.length);
   // One by one, so that a buffering proxy would hold a message back.
   const texts = ['short', 'lines\nof it', 'x'.repeat(60_000), '日本語', 'end'];
   for (const [at, text] of texts.entries()) {

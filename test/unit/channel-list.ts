@@ -35,7 +35,7 @@ class Bench {
 }
 
 t.test('an empty server lists no channel, on one page', (t) => {
-  t.same(new Bench().list.page(), { channels: [], next: null });
+  t.same(new Bench().list.page(), { channels: [], next: null, isComplete: true });
   t.end();
 });
 

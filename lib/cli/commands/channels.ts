@@ -3,9 +3,12 @@ import { askJson } from '../../api/admin-client.js';
 import { readSettings } from '../../options/config.js';
 import type { ChannelPage } from '../../broker/publishing.js';
 import { adminAccessOf } from '../admin-access.js';
-import { counted, type Output } from '../output.js';
+import { counted, warn, type Output } from '../output.js';
 
 const PAGE_LIMIT = 1000;
+
+/** A page as the admin server writes it. */
+type ChannelsAnswer = Omit<ChannelPage, 'isComplete'> & { readonly complete: boolean };
 
 /**
  * Runs the command; resolves to the exit code.
@@ -16,12 +19,13 @@ export async function channels(flags: Record<string, unknown>, output: Output): 
   const settings = readSettings('channels', { flags, env: process.env });
   const access = adminAccessOf(settings);
   const prefix = (settings['prefix'] as string | undefined) ?? '';
+  let isComplete = true;
   for (let from: number | null = 0; from !== null;) {
     const query = new URLSearchParams({ prefix, limit: String(PAGE_LIMIT), from: String(from) });
     const page = (await askJson({
       ...access,
       path: `/channels?${query.toString()}`,
-    })) as ChannelPage;
+    })) as ChannelsAnswer;
     const lines = page.channels.map((one) =>
       settings['json'] === true
         ? JSON.stringify(one)
@@ -29,7 +33,9 @@ export async function channels(flags: Record<string, unknown>, output: Output): 
           `${counted(one.messages, 'message')} in the history`,
     );
     if (lines.length > 0 && !(await output.print(lines.join('\n')))) return 0;
+    isComplete &&= page.complete;
     from = page.next;
   }
+  if (!isComplete) warn('channels: a node did not answer: channels or subscribers are missing');
   return 0;
 }
