@@ -1,6 +1,6 @@
 // A real redis-server of a test, on a port of its own and without files outside its folder.
 import { spawn, type ChildProcess } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -15,8 +15,8 @@ import { LogRecord, Node } from './log-record.js';
 export interface RedisOptions {
   readonly port?: number;
   readonly args?: readonly string[];
-  /** A Sentinel needs a configuration file, which it rewrites. */
-  readonly program?: 'redis-sentinel' | 'redis-server';
+  /** The configuration of a Sentinel, which it rewrites; without it this is a server. */
+  readonly sentinel?: readonly string[];
   readonly password?: string;
 }
 
@@ -65,13 +65,8 @@ export class RedisProcess {
 
   /** Starts it again, after kill(). */
   async run(more: readonly string[] = []): Promise<void> {
-    const { program = 'redis-server', args = [], password } = this.#options;
-    const plain = ['--port', String(this.port), '--bind', '127.0.0.1', '--dir', this.folder];
-    const server = ['--save', '', '--appendonly', 'no', '--enable-debug-command', 'yes'];
-    const secret = password === undefined ? [] : ['--requirepass', password];
-    const all =
-      program === 'redis-server' ? [...plain, ...server, ...secret, ...args, ...more] : args;
-    const child = spawn('setpriv', ['--pdeathsig', 'KILL', program, ...all], { stdio: 'ignore' });
+    const [program, args] = this.#command(more);
+    const child = spawn('setpriv', ['--pdeathsig', 'KILL', program, ...args], { stdio: 'ignore' });
     this.#child = child;
     this.#ended = new Promise((resolve) => {
       child.once('close', () => {
@@ -84,7 +79,21 @@ export class RedisProcess {
     });
   }
 
-  /** Removes what SAVE has written, while the server is not running. */
+  #command(more: readonly string[]): readonly [program: string, args: readonly string[]] {
+    const { args = [], password, sentinel } = this.#options;
+    if (sentinel !== undefined) {
+      const file = join(this.folder, 'sentinel.conf');
+      const lines = [`port ${this.port}`, 'bind 127.0.0.1', `dir ${this.folder}`, ...sentinel];
+      writeFileSync(file, `${lines.join('\n')}\n`);
+      return ['redis-sentinel', [file]];
+    }
+    const plain = ['--port', String(this.port), '--bind', '127.0.0.1', '--dir', this.folder];
+    const server = ['--save', '', '--appendonly', 'no', '--enable-debug-command', 'yes'];
+    const secret = password === undefined ? [] : ['--requirepass', password];
+    return ['redis-server', [...plain, ...server, ...secret, ...args, ...more]];
+  }
+
+  /** Removes the file that SAVE has written, while the server is not running. */
   forget(): void {
     rmSync(join(this.folder, 'dump.rdb'), { force: true });
   }
@@ -107,7 +116,13 @@ export class RedisProcess {
     if (this.#admin === null) {
       const { password } = this.#options;
       const secret = password === undefined ? {} : { password };
-      const options = { port: this.port, lazyConnect: true, enableReadyCheck: false, ...secret };
+      const options = {
+        port: this.port,
+        lazyConnect: true,
+        enableReadyCheck: false,
+        ...secret,
+        protocol: 2 as const,
+      };
       this.#admin = new Redis({ ...options, retryStrategy: () => null, disableClientInfo: true });
       this.#admin.on('error', () => undefined);
     }
