@@ -20,7 +20,7 @@ async function fails(t: Test, append: Promise<number>, reason: RegExp): Promise<
 
 /** Appends until it succeeds, each time as another append. */
 async function goesOn(node: Node, text: string): Promise<number> {
-  return until('the log to go on', () => node.append(text).catch(() => 0));
+  return until('the log to go on', () => node.try(text).catch(() => 0));
 }
 
 function epochs(record: LogRecord): readonly { lastSeq: number }[] {
@@ -53,7 +53,7 @@ t.test('a hung server fails appends, then has each once', { skip }, async (t) =>
   await node.append('a');
   server.signal('SIGSTOP');
   const id = node.nextId();
-  await fails(t, node.appendAs(id, 'b'), /does not answer within 900 ms$/);
+  await fails(t, node.try('b', id), /does not answer within 900 ms$/);
   await until('the break', () => record.kinds.includes('down'));
   server.signal('SIGCONT');
   await until('the end of the break', () => record.kinds.at(-1) === 'up');
@@ -141,7 +141,7 @@ t.test('errors of the server are those of the append', { skip }, async (t) => {
   ];
   for (const [reason, begin, end] of faults) {
     await begin();
-    await fails(t, node.append('fails'), reason);
+    await fails(t, node.try('fails'), reason);
     await end();
     await record.reached(await goesOn(node, String(reason)));
   }
@@ -149,7 +149,7 @@ t.test('errors of the server are those of the append', { skip }, async (t) => {
   void other('EVAL', busy, 0).catch(() => undefined);
   await fails(
     t,
-    until('BUSY', () => node.append('fails').then(() => 0)),
+    until('BUSY', () => node.try('fails').then(() => 0)),
     / BUSY: /,
   );
   await server.command('SCRIPT', 'KILL');
@@ -172,7 +172,7 @@ t.test('a server that sleeps delays appends, and repeats none', { skip }, async 
   void sleep('DEBUG', 'SLEEP', '0.4');
   await record.reached(await node.append('b'));
   const slept = sleep('DEBUG', 'SLEEP', '1.5');
-  await fails(t, node.append('late'), /does not answer/);
+  await fails(t, node.try('late'), /does not answer/);
   await slept.catch(() => undefined);
   await record.reached(await goesOn(node, 'c'));
   t.same(
@@ -241,7 +241,7 @@ t.test(
     const web = createServer((_, response) => response.end('hello'));
     await once(web.listen(server.port, '127.0.0.1'), 'listening');
     await until('the break', () => record.kinds.includes('down'));
-    await fails(t, node.append('fails'), /^engine: redis:/);
+    await fails(t, node.try('fails'), /^engine: redis:/);
     await t.rejects(redisLog(t, server.url).open(), {
       code: 'ERR_LOG',
       message: /^engine: redis:/,
