@@ -1,0 +1,147 @@
+// A cluster of a test: real servers, each with a way of its own to one engine, and a record of the
+// order of the engine, by which the clients of all nodes are checked.
+import type { Test } from 'tap';
+
+import { parseCursor } from '../../lib/broker/cursor.js';
+import { numberOf, recordsOf, RecordKind } from '../../lib/broker/log-batch.js';
+import { readPublishRecord } from '../../lib/broker/publish-record.js';
+import type { Log, LogBreak, LogEntry } from '../../lib/log/log.js';
+import { Program, SseClient, type Seen } from './comet-world.js';
+import { until } from './helpers.js';
+import { TcpProxy } from './tcp-proxy.js';
+
+export interface ClusterNode {
+  readonly program: Program;
+  /** The way of this node to the engine. */
+  readonly proxy: TcpProxy;
+}
+
+export interface ClusterOptions {
+  readonly nodes: number;
+  /** The port of the engine. */
+  readonly port: number;
+  /** The URL of the engine for the port of a proxy. */
+  readonly urlOf: (port: number) => string;
+  readonly args?: readonly string[];
+}
+
+/** Starts nodes that reach the engine over proxies. They end with the test. */
+export async function startCluster(
+  t: Test,
+  { nodes, port, urlOf, args = [] }: ClusterOptions,
+): Promise<ClusterNode[]> {
+  const started: ClusterNode[] = [];
+  for (let index = 0; index < nodes; index++) {
+    const proxy = await TcpProxy.start(t, port);
+    const program = await Program.start(t, {
+      args: ['--engine', urlOf(proxy.port), '--workers', '2', ...args],
+    });
+    started.push({ proxy, program });
+  }
+  return started;
+}
+
+/** A message in the order of the engine. */
+export interface Ordered {
+  readonly number: number;
+  readonly channel: string;
+  readonly data: string;
+}
+
+/** Everything that the engine has, as a reader of its own sees it. */
+export class EngineOrder {
+  readonly messages: Ordered[] = [];
+  readonly breaks: LogBreak[] = [];
+
+  /** Reads a log, which the caller made for this only. */
+  static async follow(log: Log): Promise<EngineOrder> {
+    const order = new EngineOrder();
+    const { first } = await log.open();
+    log.read(first - 1, {
+      onEntries: (entries) => {
+        for (const entry of entries) order.#take(entry);
+      },
+      onBreak: (broken) => {
+        order.breaks.push(broken);
+      },
+    });
+    return order;
+  }
+
+  /** The messages of a channel. */
+  of(channel: string): readonly Ordered[] {
+    return this.messages.filter((message) => message.channel === channel);
+  }
+
+  #take({ seq, batch }: LogEntry): void {
+    for (const { kind, place, body } of recordsOf(batch)) {
+      if (kind !== RecordKind.publish) continue;
+      const { channel, data } = readPublishRecord(body);
+      this.messages.push({
+        number: numberOf(seq, place),
+        channel,
+        data: Buffer.from(data).toString(),
+      });
+    }
+  }
+}
+
+const LOST_EVENT = 'megacomet.lost';
+
+export function isLost({ event }: Seen): boolean {
+  return event === LOST_EVENT;
+}
+
+/** Subscribes clients of one channel at each node. */
+export async function subscribeNodes(
+  t: Test,
+  nodes: readonly ClusterNode[],
+  channel: string,
+  each = 1,
+): Promise<SseClient[][]> {
+  const all: SseClient[][] = [];
+  for (const { program } of nodes) {
+    const clients = Array.from({ length: each }, () => new SseClient(program, [channel]));
+    for (const client of clients) {
+      t.teardown(() => {
+        client.close();
+      });
+      await client.open();
+    }
+    all.push(clients);
+  }
+  return all;
+}
+
+/**
+ * Compares the messages of a client with the order of the engine: each once, in that order, and without
+ * a gap that was not announced.
+ *
+ * @returns The first fault; null without one.
+ */
+export function faultOf(seen: readonly Seen[], order: readonly Ordered[]): string | null {
+  let next = 0;
+  let mayMiss = false;
+  for (const item of seen) {
+    if (isLost(item)) {
+      mayMiss = true;
+      continue;
+    }
+    const at = order.findIndex(({ data }, index) => index >= next && data === item.data);
+    if (at < 0) return `${item.data} (${item.cursor}) is repeated, out of order, or unknown`;
+    if (at > next && !mayMiss) return `${order[next]?.data ?? ''} was missed before ${item.data}`;
+    if (Number(parseCursor(item.cursor)?.number) !== order[at]?.number) {
+      return `${item.data} has the cursor ${item.cursor}, not the number ${order[at]?.number ?? 0}`;
+    }
+    next = at + 1;
+    mayMiss = false;
+  }
+  return next === order.length || mayMiss ? null : `${order[next]?.data ?? ''} was never received`;
+}
+
+/** Waits until each client has a message. */
+export async function allHave(clients: readonly SseClient[], data: string): Promise<void> {
+  for (const client of clients) {
+    await until(`${data} at a client`, () => client.seen.some((item) => item.data === data));
+  }
+}
