@@ -52,6 +52,7 @@ export interface Ordered {
 export class EngineOrder {
   readonly messages: Ordered[] = [];
   readonly breaks: LogBreak[] = [];
+  readonly #keys = new Set<string>();
 
   /** Reads a log, which the caller made for this only. */
   static async follow(log: Log): Promise<EngineOrder> {
@@ -76,7 +77,12 @@ export class EngineOrder {
   #take({ seq, batch }: LogEntry): void {
     for (const { kind, place, body } of recordsOf(batch)) {
       if (kind !== RecordKind.publish) continue;
-      const { channel, data } = readPublishRecord(body);
+      const { channel, data, key } = readPublishRecord(body);
+      if (key !== undefined) {
+        // The first record with a key counts.
+        if (this.#keys.has(`${channel} ${key}`)) continue;
+        this.#keys.add(`${channel} ${key}`);
+      }
       this.messages.push({
         number: numberOf(seq, place),
         channel,
