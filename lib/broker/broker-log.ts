@@ -6,7 +6,7 @@ import type { Log, LogStart } from '../log/log.js';
 import { LOG_METRICS } from '../log/log-metrics.js';
 import { RecordKind } from './log-batch.js';
 import type { LogClock } from './log-clock.js';
-import { LogFollower, type AppliedRecord, type Gap } from './log-follower.js';
+import { LogFollower, type AppliedRecord, type Gap, type LogEvent } from './log-follower.js';
 import { jsonBody, readJson, type Body, type JsonObject } from './log-json.js';
 import { LogNodes, TICK_MS, type NodeInfo, type Tick } from './log-nodes.js';
 import { LogQuestions, type Answers, type AskOptions } from './log-questions.js';
@@ -50,6 +50,8 @@ export interface BrokerLogParts {
   /** Answers a question about this node; null if the question is for another one. */
   readonly onQuestion: (question: JsonObject) => Promise<JsonObject | null>;
   readonly onLost: (gap: Gap | null, epoch: bigint | null) => void;
+  /** Conditions for the log lines of the server. */
+  readonly onEvent: (event: LogEvent) => void;
   /** Open connections of this node. */
   readonly connections: () => number;
 }
@@ -96,7 +98,7 @@ export class BrokerLog {
       onOwnEntry: (count, results) => {
         this.#writer.onApplied(count, results);
       },
-      onLost: parts.onLost,
+      ...{ onLost: parts.onLost, onEvent: parts.onEvent },
       onDown: (reason) => {
         this.#writer.setDown(reason);
       },

@@ -2,6 +2,7 @@
 import type { LogSetup } from './broker-log.js';
 import type { ClientMessage } from './client-publishing.js';
 import type { HistoryEngine } from './history-engine.js';
+import type { LogEvent } from './log-follower.js';
 import type { MemberEvent } from './presence.js';
 import type { PublishRules } from './publish-path.js';
 
@@ -43,4 +44,6 @@ export interface BrokerEvents {
   overflow: [slot: number];
   /** Everything kept about this user's clients is invalid from now on. */
   revoke: [user: string];
+  /** A condition of the log of the messages. */
+  log: [LogEvent];
 }

@@ -16,6 +16,7 @@ import type { HistoryEngine } from './history-engine.js';
 import { History } from './history.js';
 import { Interest } from './interest.js';
 import { JoinLeave } from './join-leave.js';
+import type { LogEvent } from './log-follower.js';
 import { LogClock } from './log-clock.js';
 import { LoopIteration } from './loop-iteration.js';
 import { Losses } from './lost.js';
@@ -43,6 +44,7 @@ export interface BrokerHooks {
   readonly onMessage: (message: ClientMessage) => void;
   readonly onPresence: (name: 'subscribe' | 'unsubscribe', event: MemberEvent) => void;
   readonly onRevoke: (user: string) => void;
+  readonly onLogEvent: (event: LogEvent) => void;
 }
 
 /** The parts that do not know clients: order, history, and the way to the workers. */
@@ -139,12 +141,13 @@ function makeLog(
   times: Times,
   mailboxes: Mailboxes,
   late: () => Pick<Wiring, 'cluster' | 'commands'>,
+  onEvent: (event: LogEvent) => void,
 ): BrokerLog | null {
   if (setup === undefined) return null;
   const { path, engine, losses } = core;
   return new BrokerLog(setup, {
     ...times,
-    ...{ path, connections, mailboxes },
+    ...{ path, connections, mailboxes, onEvent },
     onOrder: (order) => late().commands.apply(order),
     onQuestion: (question) => late().cluster.answer(question),
     onLost: (gap, epoch) => {
@@ -199,7 +202,8 @@ export function wire(options: BrokerOptions, parts: BrokerParts, hooks: BrokerHo
   const core = makeCore(options, parts, times, hooks);
   const { lines, iteration } = core;
   const mailboxes = makeMailboxes(core, times.clock, options, parts, () => log);
-  const log = makeLog(core, parts, times, mailboxes, () => ({ commands, cluster }));
+  const late = (): Pick<Wiring, 'cluster' | 'commands'> => ({ commands, cluster });
+  const log = makeLog(core, parts, times, mailboxes, late, hooks.onLogEvent);
   const queries = new ChannelQueries(core);
   const cluster = new ClusterQueries({ ...core, log, queries });
   const commands = makeCommands(core, { log, cluster }, hooks);

@@ -68,6 +68,7 @@ export class Broker extends EventEmitter<BrokerEvents> {
       onMessage: (message) => this.emit('message', message),
       onPresence: (name, event) => this.emit(name, event),
       onRevoke: (user) => this.emit('revoke', user),
+      onLogEvent: (event) => this.emit('log', event),
     });
     this.mailboxes = this.#parts.mailboxes;
   }

@@ -42,7 +42,18 @@ export interface LogFollowerParts {
   readonly onLost: (gap: Gap | null, epoch: bigint | null) => void;
   /** Null: the log is available again. */
   readonly onDown: (reason: string | null) => void;
+  /** Conditions for the log lines of the server. */
+  readonly onEvent: (event: LogEvent) => void;
 }
+
+/** A condition of the log that an operator should know. */
+export type LogEvent =
+  | { readonly kind: 'down'; readonly reason: string }
+  | { readonly kind: 'up' }
+  /** Entries are lost, or the log begins a new epoch. */
+  | { readonly kind: 'break'; readonly entries: number; readonly epoch: bigint | null }
+  /** A record was needed and unknown. */
+  | { readonly kind: 'outdated'; readonly record: number };
 
 export class LogFollower {
   static readonly METRICS = {
@@ -162,7 +173,7 @@ export class LogFollower {
       const result = this.#parts.apply(record);
       if (result === undefined) {
         this.#unknown++;
-        this.#isOutdated ||= record.isNeeded;
+        if (record.isNeeded) this.#onOutdated(record.kind);
       }
       return result;
     } catch (error) {
@@ -171,13 +182,21 @@ export class LogFollower {
     }
   }
 
+  #onOutdated(record: number): void {
+    if (this.#isOutdated) return;
+    this.#isOutdated = true;
+    this.#parts.onEvent({ kind: 'outdated', record });
+  }
+
   #onBreak(broken: LogBreak): void {
     switch (broken.kind) {
       case 'down':
+        if (!this.#isDown) this.#parts.onEvent({ kind: 'down', reason: broken.reason });
         this.#isDown = true;
         this.#parts.onDown(broken.reason);
         return;
       case 'up':
+        if (this.#isDown) this.#parts.onEvent({ kind: 'up' });
         this.#isDown = false;
         this.#parts.onDown(null);
         return;
@@ -198,5 +217,7 @@ export class LogFollower {
     if (isGap) this.#gaps++;
     const gap = isGap ? { after: lastNumberOf(this.#applied), to: lastNumberOf(toSeq) } : null;
     this.#parts.onLost(gap, epoch);
+    const entries = isGap ? toSeq - this.#applied : 0;
+    this.#parts.onEvent({ kind: 'break', entries, epoch });
   }
 }

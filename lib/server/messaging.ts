@@ -3,6 +3,7 @@ import { Authorization } from '../access/authorization.js';
 import type { Hook } from '../access/hook-rules.js';
 import type { Logger } from '../base/logger.js';
 import type { LogSetup } from '../broker/broker-log.js';
+import type { LogEvent } from '../broker/log-follower.js';
 import { Broker } from '../broker/broker.js';
 import type { ClientMessage } from '../broker/client-publishing.js';
 import type { MemberEvent } from '../broker/presence.js';
@@ -76,6 +77,11 @@ export class Messaging {
     this.broker.on('unsubscribe', (event) => {
       events.onUnsubscribe(event);
     });
+    this.broker.on('log', (event) => {
+      // The history in a directory has lines of its own about its disk.
+      const isDisk = parts.log?.isShared === false && (event.kind === 'down' || event.kind === 'up');
+      if (!isDisk) reportLog(event, log);
+    });
     this.#hook = hook;
     this.#authorization =
       hook === null ? null : new Authorization({ authorize: hook.authorize, log });
@@ -127,6 +133,26 @@ export class Messaging {
     this.#authorization?.close();
     this.#hook?.close();
     await this.broker.close();
+  }
+}
+
+/** Writes a condition of the log of the messages to the log of the server. */
+function reportLog(event: LogEvent, log: Logger): void {
+  switch (event.kind) {
+    case 'down':
+      log.warn({ reason: event.reason }, 'the log of the messages is not available');
+      return;
+    case 'up':
+      log.info({}, 'the log of the messages is available again');
+      return;
+    case 'outdated':
+      log.warn({ record: event.record }, 'a newer node writes records that this version needs');
+      return;
+    case 'break':
+      if (event.entries > 0) {
+        log.warn({ entries: event.entries }, 'entries of the log are lost; subscribers know');
+      }
+      if (event.epoch !== null) log.warn({}, 'the log of the messages begins a new epoch');
   }
 }
 
