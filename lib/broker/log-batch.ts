@@ -6,7 +6,7 @@ import { BodyReader, writeU32 } from '../ipc/frame-codec.js';
 /** The version of the layout below. A batch with another is unknown as a whole. */
 const BATCH_VERSION = 1;
 /** Length, kind and flags of a record. */
-const RECORD_HEAD_BYTES = 6;
+export const RECORD_HEAD_BYTES = 6;
 
 /** Records of one entry: the number of a message is that of the entry and a place below this. */
 export const PLACES = 1024;
@@ -49,7 +49,7 @@ export function lastNumberOf(seq: number): number {
 }
 
 /** Bytes of a batch without records. */
-const EMPTY_BYTES = 1;
+export const EMPTY_BYTES = 1;
 const BYTES_MIN = 4096;
 
 /** Collects the records of one batch. */

@@ -3,7 +3,7 @@
 import { MegacometError } from '../base/errors.js';
 import { counter } from '../base/metric.js';
 import { APPEND_TIMEOUT_MS, BATCH_BYTES_MAX, type Log } from '../log/log.js';
-import { BatchWriter } from './log-batch.js';
+import { BatchWriter, EMPTY_BYTES, RECORD_HEAD_BYTES } from './log-batch.js';
 
 /** Appends under way: enough that the log works while the next batch is collected. */
 const APPENDS_MAX = 4;
@@ -93,15 +93,22 @@ export class LogWriter {
   ): Promise<unknown> {
     return new Promise((resolve, reject) => {
       this.checkRoom(bytesMax);
-      if (this.#batch.isFull || this.#batch.size + bytesMax > BATCH_BYTES_MAX) this.#append();
+      if (this.#batch.isFull || !this.#fits(bytesMax)) this.#append();
       this.#batch.add(kind, bytesMax, write);
       this.#open.push({ resolve, reject });
       this.#schedule();
     });
   }
 
-  /** @throws MegacometError `ERR_LOG`, `ERR_BUSY`: a record of this size cannot be added now. */
+  /**
+   * @throws MegacometError `ERR_LOG`, `ERR_BUSY`: a record of this size cannot be added now;
+   *   `ERR_MESSAGE_SIZE`: never.
+   */
   checkRoom(bytes: number): void {
+    if (bytes + EMPTY_BYTES + RECORD_HEAD_BYTES > this.#batchBytesMax) {
+      const message = `the message does not fit into ${this.#batchBytesMax} bytes, the limit of the log`;
+      throw new MegacometError('ERR_MESSAGE_SIZE', message);
+    }
     if (this.#downReason !== null) {
       this.#failed++;
       throw logError(this.#downReason);
@@ -136,6 +143,15 @@ export class LogWriter {
   /** Appends the open batch. */
   close(): void {
     if (this.#batch.count > 0) this.#append();
+  }
+
+  /** Whether a record fits into the open batch. */
+  #fits(bytes: number): boolean {
+    return this.#batch.size + bytes + RECORD_HEAD_BYTES <= this.#batchBytesMax;
+  }
+
+  get #batchBytesMax(): number {
+    return this.#parts.log.batchBytesMax ?? BATCH_BYTES_MAX;
   }
 
   #schedule(): void {

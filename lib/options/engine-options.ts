@@ -14,7 +14,8 @@ export const ENGINE_OPTIONS = [
     unset: 'the messages are in the memory of this server',
     help:
       'URL of the log that all nodes of a cluster share: redis://HOST:PORT/DB, rediss:// with TLS, or ' +
-      'redis+sentinel://HOST:PORT,HOST:PORT/NAME/DB. A user comes before an @.',
+      'redis+sentinel://HOST:PORT,HOST:PORT/NAME/DB, nats://HOST:PORT,HOST:PORT or tls:// for NATS with TLS. A user comes ' +
+      'before an @.',
   },
   {
     name: 'engine-password',
@@ -73,5 +74,25 @@ export const ENGINE_OPTIONS = [
     protocol: 'comet',
     requires: OF_ENGINE,
     help: 'Replicas of Redis that must have a message before its publisher gets the answer.',
+  },
+  {
+    name: 'engine-credentials',
+    kind: 'text',
+    value: 'FILE',
+    protocol: 'comet',
+    requires: OF_ENGINE,
+    unset: 'no file',
+    help: 'File of NATS with the credentials of a user. It is read again for each connection.',
+  },
+  {
+    name: 'engine-replicas',
+    kind: 'integer',
+    value: 'N',
+    min: 1,
+    max: 5,
+    default: 1,
+    protocol: 'comet',
+    requires: OF_ENGINE,
+    help: 'Servers of NATS that keep a copy of the log, when a node makes its stream.',
   },
 ] as const satisfies readonly OptionSpec[];

@@ -5,6 +5,7 @@ import { ACCESS_OPTIONS } from './access-options.js';
 import { ADMIN_OPTIONS } from './admin-options.js';
 import { HOOK_OPTIONS } from './hook-options.js';
 import { COMET_OPTIONS } from './comet-options.js';
+import { ENGINE_OPTIONS } from './engine-options.js';
 import { HISTORY_OPTIONS } from './history-options.js';
 import { LIMIT_OPTIONS } from './limit-options.js';
 import { COUNT_MAX, type OptionSpec } from './option-spec.js';
@@ -190,6 +191,7 @@ export const SERVE_OPTIONS = [
   ...TLS_OPTIONS,
   ...ADMIN_OPTIONS,
   ...COMET_OPTIONS,
+  ...ENGINE_OPTIONS,
   ...HISTORY_OPTIONS,
   ...ACCESS_OPTIONS,
   ...LIMIT_OPTIONS,

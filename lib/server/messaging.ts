@@ -79,7 +79,8 @@ export class Messaging {
     });
     this.broker.on('log', (event) => {
       // The history in a directory has lines of its own about its disk.
-      const isDisk = parts.log?.isShared === false && (event.kind === 'down' || event.kind === 'up');
+      const isDisk =
+        parts.log?.isShared === false && (event.kind === 'down' || event.kind === 'up');
       if (!isDisk) reportLog(event, log);
     });
     this.#hook = hook;

@@ -221,7 +221,7 @@ export class StartSteps {
     return this.#capacity;
   }
 
-  #openMessaging(): void {
+  async #openMessaging(): Promise<void> {
     const { options, events, log, onMessaging } = this.#context;
     if (options.protocol !== 'comet') return;
     const { keys } = this.#parts;
@@ -230,7 +230,7 @@ export class StartSteps {
     const clients = { keys, hook: this.#hook };
     const { workers } = this.#planned;
     this.#parts.messaging = new Messaging(workers, options, clients, cores, events, log, {
-      log: messageLog(options, log),
+      log: await messageLog(options, log),
       connections: () => this.#parts.manager?.openConnections() ?? 0,
     });
     onMessaging();
