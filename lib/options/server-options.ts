@@ -245,6 +245,49 @@ export interface ServerOptions {
   /** Comet: serve /ws-echo, for conformance tests. Default: `false`. */
   wsEcho?: boolean;
   /**
+   * Comet: URL of the log that all nodes of a cluster share: redis://HOST:PORT/DB, rediss:// with
+   * TLS, or redis+sentinel://HOST:PORT,HOST:PORT/NAME/DB, nats://HOST:PORT,HOST:PORT or tls:// for
+   * NATS with TLS. A user comes before an @. Default: the messages are in the memory of this
+   * server.
+   */
+  engine?: string;
+  /** Comet: password of the engine. Default: no password. */
+  enginePassword?: string;
+  /**
+   * Comet: file whose only line is the password of the engine. It is read again for each
+   * connection. Default: no file.
+   */
+  enginePasswordFile?: string;
+  /**
+   * Comet: file with the issuers of the certificate of the engine as PEM. Default: those of
+   * Node.js.
+   */
+  engineCa?: string;
+  /**
+   * Comet: name of the log: clusters with different names share an engine. It begins all keys in
+   * Redis. Default: `megacomet`.
+   */
+  engineName?: string;
+  /**
+   * Comet: bytes of messages that the log keeps at least, in the memory of Redis; the same on all
+   * nodes. Default: `67108864`.
+   */
+  engineKeepBytes?: number;
+  /**
+   * Comet: replicas of Redis that must have a message before its publisher gets the answer.
+   * Default: `0`.
+   */
+  engineWait?: number;
+  /**
+   * Comet: file of NATS with the credentials of a user. It is read again for each connection.
+   * Default: no file.
+   */
+  engineCredentials?: string;
+  /**
+   * Comet: servers of NATS that keep a copy of the log, when a node makes its stream. Default: `1`.
+   */
+  engineReplicas?: number;
+  /**
    * Comet: directory that keeps the history over restarts, of this server alone. Its parent must
    * exist. Default: memory, which a restart of the server clears.
    */
