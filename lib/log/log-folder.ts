@@ -7,7 +7,7 @@ import { MegacometError } from '../base/errors.js';
 import { quoted } from '../base/quoted.js';
 import { reasonOf } from '../base/reason.js';
 import type { Disk } from './disk.js';
-import type { AppendId, LogEntry } from './log.js';
+import type { AppendId } from './log.js';
 import type { LogEnd } from './log-appender.js';
 import { FORMAT_VERSION } from './segment-format.js';
 import { SegmentScan } from './segment-scan.js';
@@ -80,7 +80,6 @@ export function bootIdOf(): string {
 /** The newest segments, of which the last one is read to its end. */
 interface Tail {
   readonly scan: SegmentScan;
-  readonly last: LogEntry | null;
   readonly ids: (readonly [AppendId, number])[];
 }
 
@@ -129,8 +128,9 @@ export class LogFolder {
       return { end: { segments, epoch: newEpoch(), head: 0, lastMs: 0, next }, ids: [], report };
     }
     const { header } = last;
-    const { scan, last: entry, ids } = await this.#readTail(last);
-    const head = entry?.seq ?? header.first - 1;
+    const { scan, ids } = await this.#readTail(last);
+    // The last entry may be damaged: the record of close() has its position.
+    const head = Math.max(scan.lastSeq, header.first - 1);
     const isSynced = !header.hasEarlyAnswers || scan.isClosed || header.bootId === this.bootId;
     if (lostFirst > 0) report.newEpoch = 'the last segment is damaged';
     else if (copied) report.newEpoch = 'the directory is a copy';
@@ -138,8 +138,8 @@ export class LogFolder {
     const isOld = report.newEpoch === null;
     const next = isOld ? head + 1 : Math.max(head, lostFirst) + EPOCH_DISTANCE;
     const epoch = isOld ? header.epoch : newEpoch();
-    const lastMs = entry?.atMs ?? header.baseMs;
-    if (entry === null) segments.pop();
+    const lastMs = Math.max(scan.lastMs, header.baseMs);
+    if (head < header.first) segments.pop();
     return { end: { segments, epoch, head, lastMs, next }, ids, report };
   }
 
@@ -152,11 +152,9 @@ export class LogFolder {
     try {
       const scan = new SegmentScan(file, segment.header.salt);
       const ids: (readonly [AppendId, number])[] = [];
-      let last: LogEntry | null = null;
       for (;;) {
         const entries = await scan.next(segment.bytes);
         if (entries === null) break;
-        last = entries.at(-1) ?? last;
         for (const { id, seq } of entries) ids.push([id, seq]);
         if (ids.length > this.idsMax) ids.splice(0, ids.length - this.idsMax);
       }
@@ -167,7 +165,7 @@ export class LogFolder {
       if (this.#report.cutBytes > 0) await file.truncate(scan.wholeBytes);
       await file.datasync();
       segment.bytes = scan.wholeBytes;
-      return { scan, last, ids };
+      return { scan, ids };
     } finally {
       await file.close();
     }

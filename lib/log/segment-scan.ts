@@ -24,13 +24,15 @@ export class SegmentScan {
   wholeBytes = HEADER_BYTES;
   /** Whether the last whole record is that of close(). */
   isClosed = false;
+  /** Position and time of the last whole record; that of close() has those of the last entry. */
+  lastSeq = 0;
+  lastMs = 0;
   #window: Buffer = Buffer.alloc(0);
   /** The offset of the window in the file, and of the next record in the window. */
   #base = HEADER_BYTES;
   #at = 0;
   /** Bytes that the next record needs in the window. */
   #need = HEAD_BYTES;
-  #lastSeq = 0;
   #isLost = false;
 
   constructor(
@@ -67,11 +69,12 @@ export class SegmentScan {
       if (this.#window.length - this.#at < head.bytes) return entries;
       const body = decodeBody(this.#window, this.#at, head, this.salt);
       if (body === null) this.#fault(`the checksum of entry ${head.seq} is wrong`);
-      else if (typeof body === 'object' && body.seq <= this.#lastSeq) {
-        this.#fault(`entry ${body.seq} follows entry ${this.#lastSeq}`);
+      else if (typeof body === 'object' && body.seq <= this.lastSeq) {
+        this.#fault(`entry ${body.seq} follows entry ${this.lastSeq}`);
       } else {
         if (typeof body === 'object') entries.push(body);
-        this.#lastSeq = head.seq;
+        this.lastSeq = head.seq;
+        this.lastMs = head.atMs;
         this.#isLost = false;
         this.isClosed = body === 'closed';
         this.wholeBytes = this.#base + this.#at + head.bytes;

@@ -7,6 +7,7 @@ import type { Test } from 'tap';
 
 import { systemDisk, type Disk, type DiskFile } from '../../lib/log/disk.js';
 import { FileLog, type FileLogOptions } from '../../lib/log/file-log.js';
+import type { OpenReport } from '../../lib/log/log-folder.js';
 import type { LogStart } from '../../lib/log/log.js';
 import { addon } from '../../lib/system/native.js';
 import { LogRecord, Node } from './log-record.js';
@@ -154,6 +155,28 @@ export class LogSite {
     const node = new Node(log, start, record);
     log.read(after, record);
     return { log, start, record, node };
+  }
+
+  /** Opens a log, and keeps the findings of its start. */
+  async openWithReport(
+    options: Partial<FileLogOptions> = {},
+  ): Promise<OpenLog & { readonly report: OpenReport }> {
+    const found: OpenReport[] = [];
+    const open = await this.open({ ...options, onOpen: (report) => found.push(report) });
+    const [report] = found;
+    if (report === undefined) throw new Error('no report');
+    return { ...open, report };
+  }
+
+  /** Writes a few entries in a log, and closes it; returns their texts. */
+  async writeEntries(count: number): Promise<string[]> {
+    const { log } = await this.open();
+    const texts = Array.from({ length: count }, (_, index) => `entry ${index}`);
+    for (const [index, text] of texts.entries()) {
+      await log.append(Buffer.from(text), { node: 'n', count: index + 1 }, index);
+    }
+    await log.close();
+    return texts;
   }
 
   /** The segments, oldest first. */
