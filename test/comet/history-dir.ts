@@ -121,7 +121,7 @@ t.test('options and directories that cannot be used are errors of one sentence',
   const comet = ['--protocol', 'comet', ...SMALL, '--port', '0', '--admin-port', '0'];
   const rows: [args: string[], message: RegExp, code?: number][] = [
     [['--history-dir', folder], /--history-dir: .* needs --protocol comet/, 2],
-    [[...comet, '--history-sync', 'always'], /--history-sync: always needs --history-dir/, 2],
+    [[...comet, '--history-sync', 'always'], /--history-sync: "always" needs --history-dir/, 2],
     [
       [...comet, '--history-dir', folder, '--history-sync', '0'],
       /history-sync: 0 is not group, always, or milliseconds from 1 to 60000/,
