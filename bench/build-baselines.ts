@@ -1,7 +1,7 @@
 // Compiles the baselines of the comparison, as far as this machine has the compilers. The suites
 // decide which of them to start, and how.
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 
@@ -9,6 +9,12 @@ import path from 'node:path';
 export interface Nchan {
   readonly nginx: string;
   readonly module: string;
+}
+
+/** Paths of the program of Socket.IO and of the folder with its packages. */
+export interface SocketIo {
+  readonly script: string;
+  readonly modules: string;
 }
 
 const NGINX = '/usr/sbin/nginx';
@@ -32,6 +38,8 @@ export interface Baselines {
   readonly ws: string;
   /** nginx with nchan; undefined without the packages nginx-core and libnginx-mod-nchan. */
   readonly nchan: Nchan | undefined;
+  /** Socket.IO with its Redis adapter; see installSocketIo(). */
+  readonly socketIo: SocketIo | undefined;
   /** Executables; undefined without the packages nginx-core and haproxy. */
   readonly nginx: string | undefined;
   readonly haproxy: string | undefined;
@@ -72,11 +80,46 @@ export function buildBaselines(outDir: string): Baselines {
     nodeSse: path.join(sourceDir, 'sse_http.mjs'),
     ws: path.join(sourceDir, 'websocket_ws.mjs'),
     nchan: existsSync(NCHAN_MODULE) ? { nginx: NGINX, module: NCHAN_MODULE } : undefined,
+    socketIo: findSocketIo(out),
     nginx: existsSync(NGINX) ? NGINX : undefined,
     haproxy: existsSync(HAPROXY) ? HAPROXY : undefined,
     emptyWorker: path.join(sourceDir, 'empty_worker.cjs'),
     emptyAddon: compileEmptyAddon(compiler, path.join(out, 'empty_addon.node')),
   };
+}
+
+function socketIoFolder(outDir: string): string {
+  return path.join(path.resolve(outDir), 'socket-io');
+}
+
+function findSocketIo(outDir: string): SocketIo | undefined {
+  const folder = socketIoFolder(outDir);
+  if (!existsSync(path.join(folder, 'node_modules', 'socket.io'))) return undefined;
+  return {
+    script: path.join(sourceDir, 'socket_io.mjs'),
+    modules: path.join(folder, 'package.json'),
+  };
+}
+
+/**
+ * Installs the packages of Socket.IO, which only the cluster suite needs, into a folder of their own.
+ * They stay there.
+ *
+ * @param outDir - As for buildBaselines().
+ * @returns Undefined without a registry.
+ */
+export function installSocketIo(outDir: string): SocketIo | undefined {
+  const folder = socketIoFolder(outDir);
+  if (findSocketIo(outDir) === undefined) {
+    mkdirSync(folder, { recursive: true });
+    copyFileSync(
+      path.join(sourceDir, 'socket-io', 'package.json'),
+      path.join(folder, 'package.json'),
+    );
+    const args = ['install', '--no-audit', '--no-fund', '--ignore-scripts', '--prefix', folder];
+    spawnSync('npm', args, { stdio: ['ignore', 'ignore', 'inherit'] });
+  }
+  return findSocketIo(outDir);
 }
 
 function findCompiler(): string {

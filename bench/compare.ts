@@ -9,6 +9,7 @@ import { planCapacity, readMachineLimits } from '../lib/capacity/capacity.js';
 import { procReader, readPrivateBytes } from '../lib/system/kernel.js';
 import { packageRoot } from '../lib/system/native.js';
 import { buildBaselines, type Baselines } from './build-baselines.js';
+import { CLUSTER_SUITES, runClusterSuite } from './cluster-suite.js';
 import { COMET_SUITES, runCometSuite, TRANSPORTS } from './comet-suites.js';
 import {
   ACTIVE,
@@ -305,15 +306,19 @@ if (values.help) {
     `usage: npm run bench -- [--runs N] [--name NAME] [${SUITES.join('] [')}]\n` +
       `       npm run bench -- [--connections N] [--transport T] … [${COMET_SUITES.join('] [')}]\n` +
       `       npm run bench -- [--connections N] [--transport T] … [${TLS_SUITES.join('] [')}]\n` +
+      `       npm run bench -- [--connections N] … [${CLUSTER_SUITES.join('] [')}]\n` +
       'Without a suite: bare, opening and echo. Results go to bench/results/NAME.json.\n' +
-      '--connections sets the number of subscribers of a push suite, and of connections with TLS.\n' +
+      '--connections sets the number of subscribers of a push suite, of connections with TLS,\n' +
+      'and of channels in the log of a cluster.\n' +
       `--transport runs a push suite with one transport: ${TRANSPORTS.join(', ')}.\n`,
   );
 } else {
   const chosen = SUITES.filter((suite) => positionals.includes(suite));
   const cometChosen = COMET_SUITES.filter((suite) => positionals.includes(suite));
   const tlsChosen = TLS_SUITES.filter((suite) => positionals.includes(suite));
-  const isAny = chosen.length + cometChosen.length + tlsChosen.length > 0;
+  const clusterChosen = CLUSTER_SUITES.filter((suite) => positionals.includes(suite));
+  const count = chosen.length + cometChosen.length + tlsChosen.length + clusterChosen.length;
+  const isAny = count > 0;
   const suites = isAny ? chosen : (['bare', 'opening', 'echo'] as const);
   const runs = Number(values.runs);
   const connections = values.connections === undefined ? undefined : Number(values.connections);
@@ -331,6 +336,10 @@ if (values.help) {
   for (const suite of tlsChosen) {
     process.stderr.write(`${suite}\n`);
     results.push(await runTlsSuite(suite, options));
+  }
+  for (const suite of clusterChosen) {
+    process.stderr.write(`${suite}\n`);
+    results.push(await runClusterSuite(options));
   }
   const given = process.argv.slice(2).join(' ');
   const command = `npm run bench${given === '' ? '' : ` -- ${given}`}`;

@@ -10,7 +10,7 @@ import type { Baselines } from './build-baselines.js';
 import type { ServerCertificate } from './certificates.js';
 import { startComet } from './comet-subjects.js';
 import { nginxCommand, startSilent } from './silent-servers.js';
-import type { RunningServer } from './subjects.js';
+import type { ServingProcesses } from './subjects.js';
 import { descriptors, takeSecondHalf, waitForClose } from './trial.js';
 import { makeTls } from './trial-tls.js';
 
@@ -49,7 +49,7 @@ interface Shape {
   readonly cores: string | null;
 }
 
-function startNginx({ request, certificate, cores }: Shape): Promise<RunningServer> {
+function startNginx({ request, certificate, cores }: Shape): Promise<ServingProcesses> {
   const { nginx } = request.baselines;
   if (nginx === undefined) throw new Error('nginx is not installed');
   return startSilent((folder, port) => {
@@ -71,7 +71,7 @@ function startNginx({ request, certificate, cores }: Shape): Promise<RunningServ
 /** HAProxy takes two descriptors for each, and does not start above the file limit. */
 const SPARE_CONNECTIONS = 100;
 
-function startHaproxy({ request, certificate, cores }: Shape): Promise<RunningServer> {
+function startHaproxy({ request, certificate, cores }: Shape): Promise<ServingProcesses> {
   const { haproxy } = request.baselines;
   if (haproxy === undefined) throw new Error('haproxy is not installed');
   return startSilent((folder, port) => {
@@ -99,7 +99,7 @@ frontend tls
   }, cores);
 }
 
-function startServer(shape: Shape): Promise<RunningServer> {
+function startServer(shape: Shape): Promise<ServingProcesses> {
   const { request, certificate, cores } = shape;
   switch (request.subject) {
     case 'megacomet':

@@ -55,16 +55,17 @@ export function stamped(bytes: number): string {
  *   and not sent later, so the rate falls to the rate that the server accepts.
  */
 export async function pace(
-  { rate, seconds }: Load,
+  { rate, seconds }: Pick<Load, 'rate' | 'seconds'>,
   capacity: () => number,
   send: (count: number) => void,
+  tickMs = TICK_MS,
 ): Promise<void> {
   const startedAtMs = performance.now();
   const endsAtMs = startedAtMs + seconds * 1000;
   let lastMs = startedAtMs;
   let due = 0;
   while (lastMs < endsAtMs) {
-    await sleep(TICK_MS);
+    await sleep(tickMs);
     const nowMs = Math.min(performance.now(), endsAtMs);
     due += ((nowMs - lastMs) * rate) / 1000;
     lastMs = nowMs;

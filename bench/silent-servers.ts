@@ -11,7 +11,7 @@ import { freePort, type RunningServer } from './subjects.js';
 
 const START_DEADLINE_MS = 60_000;
 
-async function whenListening(port: number): Promise<void> {
+export async function whenListening(port: number): Promise<void> {
   const endsAtMs = performance.now() + START_DEADLINE_MS;
   while (performance.now() < endsAtMs) {
     const isOpen = await new Promise<boolean>((resolve) => {
@@ -54,7 +54,8 @@ export async function startSilent(
   }
   const pid = child.pid ?? 0;
   const list = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim();
-  return { port, pids: list === '' ? [pid] : list.split(' ').map(Number), stop };
+  const pids = list === '' ? [pid] : list.split(' ').map(Number);
+  return { port, pids, parentPid: pid, stop };
 }
 
 /** The parts of a configuration of nginx that every server here has. */

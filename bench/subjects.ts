@@ -18,11 +18,16 @@ export const SUBJECT_NAMES: Readonly<Record<Subject, string>> = {
   go: 'Go net',
 };
 
-export interface RunningServer {
+export interface ServingProcesses {
   readonly port: number;
-  /** The serving processes. */
   readonly pids: readonly number[];
   stop(): Promise<void>;
+}
+
+/** A server that was started by its command line. */
+export interface RunningServer extends ServingProcesses {
+  /** The process of that command: for megacomet-ts the manager. */
+  readonly parentPid: number;
 }
 
 const START_DEADLINE_MS = 60_000;
@@ -156,6 +161,7 @@ export async function startCommand(
     return {
       port,
       pids,
+      parentPid: child.pid ?? 0,
       stop: async () => {
         child.kill('SIGTERM');
         await ended;
