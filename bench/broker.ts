@@ -73,7 +73,7 @@ function run({ name, channels, workersEach, options }: Case): void {
   let nowMs = startedAtMs;
   while (nowMs - startedAtMs < SECONDS * 1000) {
     for (let index = 0; index < BATCH; index++) {
-      broker.publish(names[published++ % channels] ?? '', DATA, options);
+      void broker.publish(names[published++ % channels] ?? '', DATA, options);
     }
     flush?.();
     flush = undefined;
@@ -104,7 +104,7 @@ function resume(channels: number): void {
   const ports = Array.from({ length: WORKERS }, (_, slot) => new Port(slot));
   for (const port of ports) broker.attach(port);
   for (let round = 0; round < 3; round++) {
-    for (let index = 0; index < channels; index++) broker.publish(`room/${index}`, DATA);
+    for (let index = 0; index < channels; index++) void broker.publish(`room/${index}`, DATA);
   }
   const startedAtMs = performance.now();
   const cpu = process.cpuUsage();
