@@ -74,6 +74,8 @@ export class NatsPosition {
   /** The position of the last record that counted, in whichever epoch. */
   #top = 0;
   #isGap = false;
+  /** An epoch that repeats positions of ours: its nodes lack entries that we have. 0 for none. */
+  #disputed = 0n;
   #createdNs = 0n;
   readonly #counts = new Map<string, number>();
 
@@ -153,7 +155,9 @@ export class NatsPosition {
   /** The epoch to begin if the log went back. */
   claim(nowMs: number): Claim {
     const known = this.#scanned > this.epoch ? this.#scanned : this.epoch;
-    const base = Math.max(this.position, this.#top) + 1;
+    // The nodes of a disputed epoch may be at its end: a position that it does not have tells them.
+    const unused = this.#disputed === 0n ? 0 : 1;
+    const base = Math.max(this.position, this.#top) + unused + 1;
     return { epoch: epochAfter(known, nowMs), base, after: this.streamSeq };
   }
 
@@ -174,13 +178,19 @@ export class NatsPosition {
     const lastSeq = this.#top;
     this.#top = position;
     if (position <= this.position) {
-      // Positions of a new epoch that were used in the old one.
-      if (record.epoch > this.epoch) this.isDoubtful = true;
+      // Positions of a new epoch that were used in the old one: its nodes do not know our entries.
+      if (record.epoch > this.epoch) this.#dispute(record.epoch);
       return NOTHING;
     }
+    if (record.epoch === this.#disputed) return NOTHING;
     if (record.epoch > this.epoch) return this.#beginEpoch(record, lastSeq, { seq, stampNs });
     if (this.isDoubtful) return NOTHING;
     return { breaks: this.#gapBefore(position), entry: this.#accept(record, seq, stampNs) };
+  }
+
+  #dispute(epoch: bigint): void {
+    this.isDoubtful = true;
+    this.#disputed = epoch;
   }
 
   #beginEpoch(
@@ -192,11 +202,17 @@ export class NatsPosition {
     this.base = record.kind === 'epoch' ? record.base - seq : record.base;
     this.createdNs = record.createdNs;
     this.isDoubtful = false;
+    this.#disputed = 0n;
+    // The node that began the epoch knew all positions below its base. A stream that was trimmed may
+    // not have that record any more.
+    const before = positionOf(record, seq) - 1;
+    const hasLost = before > this.position && (record.kind === 'epoch' || this.#isGap);
+    const gap: LogBreak = { kind: 'gap', after: this.position, to: before };
     this.#isGap = false;
     // An entry that was lost with the end of the old epoch is appended again.
     this.#counts.clear();
     const broken: LogBreak = { kind: 'epoch', epoch: record.epoch, lastSeq };
-    return { breaks: [broken], entry: this.#accept(record, seq, stampNs) };
+    return { breaks: hasLost ? [gap, broken] : [broken], entry: this.#accept(record, seq, stampNs) };
   }
 
   /** The entry of a record that counts; null for an epoch, and for an append that came before. */

@@ -132,7 +132,7 @@ t.test(
       });
       await allHave((clients.get(channel) ?? []).flat(), last);
       for (const client of (clients.get(channel) ?? []).flat()) {
-        t.equal(faultOf(client.seen, order.of(channel)), null);
+        t.equal(faultOf(client, order.of(channel)), null);
         t.ok(client.isOpen, 'the client stayed connected');
       }
     }

@@ -1,4 +1,4 @@
-// Three servers that share a log in Redis: order, recovery and commands over all of them, and the
+// Three servers that share a log in Redis or NATS: order, recovery and commands over all of them, and the
 // faults of the engine as clients and publishers see them.
 import t, { type Test } from 'tap';
 
@@ -7,38 +7,99 @@ import {
   allHave,
   EngineOrder,
   faultOf,
-  isLost,
   startCluster,
   subscribeNodes,
   type ClusterNode,
 } from '../support/cluster.js';
 import { until } from '../support/helpers.js';
+import type { Log } from '../../lib/log/log.js';
+import { natsLog, NatsServer } from '../support/nats.js';
 import { redisLog, RedisProcess } from '../support/redis.js';
 import { without } from '../support/requirements.js';
 
-const skip = without('redis-server');
+/** A server of an engine, which a test may stop, kill and start again. */
+interface Engine {
+  readonly port: number;
+  signal(name: NodeJS.Signals): void;
+  kill(): Promise<void>;
+  /** Starts it again, without the entries that it had. */
+  runEmpty(): Promise<void>;
+  /** A log of the test on the same server. */
+  log(): Log;
+}
+
+interface EngineKind {
+  readonly name: string;
+  readonly program: 'nats-server' | 'redis-server';
+  readonly urlOf: (port: number) => string;
+  readonly start: (t: Test) => Promise<Engine>;
+}
+
+const KINDS: readonly EngineKind[] = [
+  {
+    name: 'Redis',
+    program: 'redis-server',
+    urlOf: (port) => `redis://127.0.0.1:${port}`,
+    start: async (t) => {
+      const redis = await RedisProcess.start(t);
+      return {
+        port: redis.port,
+        signal: (name) => {
+          redis.signal(name);
+        },
+        kill: () => redis.kill(),
+        runEmpty: () => redis.run(),
+        log: () => redisLog(t, redis.url, { prefix: 'megacomet' }),
+      };
+    },
+  },
+  {
+    name: 'NATS',
+    program: 'nats-server',
+    urlOf: (port) => `nats://127.0.0.1:${port}`,
+    start: async (t) => {
+      const nats = await NatsServer.start(t);
+      return {
+        port: nats.port,
+        signal: (name) => {
+          nats.signal(name);
+        },
+        kill: () => nats.kill(),
+        runEmpty: () => {
+          nats.empty();
+          return nats.run();
+        },
+        log: () => {
+          const log = natsLog(nats.url);
+          t.teardown(() => log.close());
+          return log;
+        },
+      };
+    },
+  },
+];
 
 interface World {
-  readonly redis: RedisProcess;
+  readonly engine: Engine;
   readonly nodes: readonly [ClusterNode, ClusterNode, ClusterNode];
   readonly order: EngineOrder;
 }
 
-async function start(t: Test): Promise<World> {
-  const redis = await RedisProcess.start(t);
-  const urlOf = (port: number): string => `redis://127.0.0.1:${port}`;
-  const nodes = await startCluster(t, { nodes: 3, port: redis.port, urlOf });
-  const order = await EngineOrder.follow(redisLog(t, redis.url, { prefix: 'megacomet' }));
+async function start(t: Test, { start: startEngine, urlOf }: EngineKind): Promise<World> {
+  const engine = await startEngine(t);
+  const nodes = await startCluster(t, { nodes: 3, port: engine.port, urlOf });
+  const order = await EngineOrder.follow(engine.log());
   const [a, b, c] = nodes;
   if (a === undefined || b === undefined || c === undefined) throw new Error('three nodes');
-  return { redis, nodes: [a, b, c], order };
+  return { engine, nodes: [a, b, c], order };
 }
 
-t.test('a cluster of three servers', { skip }, async (t) => {
-  const { redis, nodes, order } = await start(t);
-  const [a, b, c] = nodes;
-
-  await t.test('a message of any node reaches the clients of each, in one order', async (t) => {
+const CASES: Readonly<Record<string, (t: Test, world: World) => Promise<void>>> = {
+  'a message of any node reaches the clients of each, in one order': async (
+    t,
+    { nodes, order },
+  ) => {
+    const [a] = nodes;
     const clients = (await subscribeNodes(t, nodes, 'room', 2)).flat();
     const statuses = await Promise.all(
       Array.from({ length: 60 }, (_, n) =>
@@ -48,11 +109,12 @@ t.test('a cluster of three servers', { skip }, async (t) => {
     t.same(new Set(statuses), new Set([200]));
     await a.program.publish('room', 'last');
     await allHave(clients, 'last');
-    for (const client of clients) t.equal(faultOf(client.seen, order.of('room')), null);
+    for (const client of clients) t.equal(faultOf(client, order.of('room')), null);
     t.equal(order.of('room').length, 61);
-  });
+  },
 
-  await t.test('a client resumes at another node with its cursor', async (t) => {
+  'a client resumes at another node with its cursor': async (t, { nodes }) => {
+    const [a, b, c] = nodes;
     const client = new SseClient(a.program, ['resume']);
     await client.open();
     await b.program.publish('resume', 'one');
@@ -68,23 +130,28 @@ t.test('a cluster of three servers', { skip }, async (t) => {
     await other.has(1);
     t.same(other.data, ['two']);
     t.equal(other.lost, 0);
-  });
+  },
 
-  await t.test('a command at one node closes clients of another', async (t) => {
+  'a command at one node closes clients of another': async (t, { nodes }) => {
+    const [a, , c] = nodes;
     const [[client]] = (await subscribeNodes(t, [c], 'kicked')) as [[SseClient]];
     t.equal(await a.program.kick('kicked', 'bye'), 200);
     await until('the client is closed', () => !client.isOpen);
-  });
+  },
 
-  await t.test('a stopped engine: publishers know, clients stay, nothing is lost', async (t) => {
+  'a stopped engine: publishers know, clients stay, nothing is lost': async (
+    t,
+    { engine, nodes, order },
+  ) => {
+    const [a, b] = nodes;
     const clients = (await subscribeNodes(t, nodes, 'stop')).flat();
-    redis.signal('SIGSTOP');
+    engine.signal('SIGSTOP');
     t.equal(await a.program.publish('stop', 'while it is stopped'), 503);
     await until('no node is ready', async () => {
       const states = await Promise.all(nodes.map(({ program }) => ready(program)));
       return states.every((isReady) => !isReady);
     });
-    redis.signal('SIGCONT');
+    engine.signal('SIGCONT');
     await until('all nodes are ready', async () => {
       const states = await Promise.all(nodes.map(({ program }) => ready(program)));
       return states.every((isReady) => isReady);
@@ -92,13 +159,14 @@ t.test('a cluster of three servers', { skip }, async (t) => {
     t.equal(await b.program.publish('stop', 'afterwards'), 200);
     await allHave(clients, 'afterwards');
     for (const client of clients) {
-      t.equal(faultOf(client.seen, order.of('stop')), null);
-      t.equal(client.seen.filter(isLost).length, 0);
+      t.equal(faultOf(client, order.of('stop')), null);
+      t.equal(client.notices.length, 0);
       t.ok(client.isOpen);
     }
-  });
+  },
 
-  await t.test('a node that was cut off receives everything afterwards', async (t) => {
+  'a node that was cut off receives everything afterwards': async (t, { nodes, order }) => {
+    const [a, b, c] = nodes;
     const clients = (await subscribeNodes(t, nodes, 'cut')).flat();
     b.proxy.isSilent = true;
     t.equal(await a.program.publish('cut', 'one'), 200);
@@ -111,12 +179,16 @@ t.test('a cluster of three servers', { skip }, async (t) => {
     t.equal(await c.program.publish('cut', 'last'), 200);
     await allHave(clients, 'last');
     for (const client of clients) {
-      t.equal(faultOf(client.seen, order.of('cut')), null);
-      t.equal(client.seen.filter(isLost).length, 0);
+      t.equal(faultOf(client, order.of('cut')), null);
+      t.equal(client.notices.length, 0);
     }
-  });
+  },
 
-  await t.test('messages that the engine lost are reported to those who missed them', async (t) => {
+  'messages that the engine lost are reported to those who missed them': async (
+    t,
+    { engine, nodes },
+  ) => {
+    const [a, b, c] = nodes;
     const [[atA], [atB], [atC]] = (await subscribeNodes(t, nodes, 'lost')) as [
       [SseClient],
       [SseClient],
@@ -125,8 +197,8 @@ t.test('a cluster of three servers', { skip }, async (t) => {
     b.proxy.isSilent = true;
     t.equal(await a.program.publish('lost', 'only at two nodes'), 200);
     await allHave([atA, atC], 'only at two nodes');
-    await redis.kill();
-    await redis.run();
+    await engine.kill();
+    await engine.runEmpty();
     b.proxy.isSilent = false;
     b.proxy.cut();
     await until('all nodes are ready', async () => {
@@ -135,15 +207,23 @@ t.test('a cluster of three servers', { skip }, async (t) => {
     });
     t.equal(await c.program.publish('lost', 'in the new epoch'), 200);
     await allHave([atA, atB, atC], 'in the new epoch');
-    t.equal(atB.seen.filter(isLost).length, 1, 'once for the gap');
-    t.equal(atA.seen.filter(isLost).length + atC.seen.filter(isLost).length, 0);
+    t.equal(atB.notices.length, 1, 'once for the gap');
+    t.equal(atA.notices.length + atC.notices.length, 0);
     const epochs = new Set([atA, atB, atC].map(({ cursor }) => cursor.slice(0, 16)));
     t.equal(epochs.size, 1, 'cursors of all nodes have the new epoch');
-  });
-});
+  },
+};
 
 async function ready({ server }: ClusterNode['program']): Promise<boolean> {
   const response = await fetch(`http://127.0.0.1:${server.adminPort}/readyz`);
   await response.arrayBuffer();
   return response.status === 200;
+}
+
+for (const kind of KINDS) {
+  const skip = without(kind.program);
+  t.test(`a cluster of three servers with ${kind.name}`, { skip }, async (t) => {
+    const world = await start(t, kind);
+    for (const [name, check] of Object.entries(CASES)) await t.test(name, (t) => check(t, world));
+  });
 }

@@ -92,10 +92,10 @@ export class EngineOrder {
   }
 }
 
-const LOST_EVENT = 'megacomet.lost';
-
-export function isLost({ event }: Seen): boolean {
-  return event === LOST_EVENT;
+/** The messages of a client, and the cursors of the losses that it was notified of. */
+export interface Received {
+  readonly seen: readonly Seen[];
+  readonly notices: readonly string[];
 }
 
 /** Subscribes clients of one channel at each node. */
@@ -125,24 +125,24 @@ export async function subscribeNodes(
  *
  * @returns The first fault; null without one.
  */
-export function faultOf(seen: readonly Seen[], order: readonly Ordered[]): string | null {
+export function faultOf({ seen, notices }: Received, order: readonly Ordered[]): string | null {
+  const losses = notices.map((cursor) => Number(parseCursor(cursor)?.number));
+  const isNotified = (missed: number, before: number): boolean =>
+    losses.some((number) => number >= missed && number < before);
   let next = 0;
-  let mayMiss = false;
-  for (const item of seen) {
-    if (isLost(item)) {
-      mayMiss = true;
-      continue;
+  for (const { data, cursor } of seen) {
+    const at = order.findIndex((message, index) => index >= next && message.data === data);
+    const { number = 0 } = order[at] ?? {};
+    if (at < 0) return `${data} (${cursor}) is repeated, out of order, or unknown`;
+    if (Number(parseCursor(cursor)?.number) !== number) {
+      return `${data} has the cursor ${cursor}, not the number ${number}`;
     }
-    const at = order.findIndex(({ data }, index) => index >= next && data === item.data);
-    if (at < 0) return `${item.data} (${item.cursor}) is repeated, out of order, or unknown`;
-    if (at > next && !mayMiss) return `${order[next]?.data ?? ''} was missed before ${item.data}`;
-    if (Number(parseCursor(item.cursor)?.number) !== order[at]?.number) {
-      return `${item.data} has the cursor ${item.cursor}, not the number ${order[at]?.number ?? 0}`;
-    }
+    const missed = order.slice(next, at).find((message) => !isNotified(message.number, number));
+    if (missed !== undefined) return `${missed.data} was missed before ${data}`;
     next = at + 1;
-    mayMiss = false;
   }
-  return next === order.length || mayMiss ? null : `${order[next]?.data ?? ''} was never received`;
+  const missed = order.slice(next).find((message) => !isNotified(message.number, Infinity));
+  return missed === undefined ? null : `${missed.data} was never received`;
 }
 
 /** Waits until each client has a message. */

@@ -48,7 +48,7 @@ async function faultWith(t: Test, change: Change): Promise<string | null> {
     const { number, data } = frame.fields;
     return [{ cursor: `${cursorStart(broker.epoch)}${number}`, data: data.toString() }];
   });
-  return faultOf(seen, order.of('room'));
+  return faultOf({ seen, notices: [] }, order.of('room'));
 }
 
 t.test('a log that delivers its entries passes', async (t) => {
