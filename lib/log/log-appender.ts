@@ -219,6 +219,8 @@ export class LogAppender {
   #syncLater(ms: number): void {
     this.#syncTimer ??= setTimeout(() => {
       this.#syncTimer = null;
+      // The repair writes these entries to a new file; a second fdatasync of the old one would lie.
+      if (this.#repairing !== null || this.#syncError !== null) return;
       this.#syncUnsynced().catch((error: unknown) => {
         // Where a write is under way, the end of it finds the error.
         if (this.#running === null) this.#failed(error, []);

@@ -16,7 +16,7 @@ import { BATCH_BYTES_MAX } from '../../lib/log/log.js';
 import { crc32c } from '../../lib/log/crc32c.js';
 import { HEADER_BYTES } from '../../lib/log/segment-format.js';
 import { until } from '../support/helpers.js';
-import { LogRecord } from '../support/log-record.js';
+import type { LogRecord } from '../support/log-record.js';
 import { LogSite } from '../support/log-site.js';
 import { seededRandom } from '../support/random.js';
 
