@@ -204,6 +204,7 @@ t.test('a busy server stops reading, loses nothing and resumes', async (t) => {
 t.test('messages wait for a log together, and those that it did not take go first', async (t) => {
   const { ingest, inbox, open } = await line(t);
   const socket = await open();
+  const ended = closed(socket);
   inbox.log = [];
   socket.write(Buffer.concat(['1', '2', '3'].map((text) => deliver('a', text))));
   await until('all three on their way', () => inbox.log?.length === 3);
@@ -213,7 +214,7 @@ t.test('messages wait for a log together, and those that it did not take go firs
   t.same(inbox.delivered, [], 'it does not read more meanwhile');
   for (const settle of inbox.log.splice(0)) settle(null);
   await until('the fourth', () => inbox.log?.length === 1);
-  await closed(socket);
+  await ended;
   for (const settle of inbox.log.splice(0)) settle(null);
   await until('the last answer', () => ingest.counters.messagesTotal === 4);
   t.same(inbox.delivered, ['a=1', 'a=2', 'a=3', 'a=4']);
