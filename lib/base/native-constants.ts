@@ -78,7 +78,10 @@ export const REVOCATIONS_MAX = 100_000;
 /** Namespaces of one server. Their frame and the search for one stay small. */
 export const NAMESPACES_MAX = 1_000;
 
-/** Handshakes under way in one worker: 62 kB each, 32 MB in all. Other peers wait in the queue. */
+/**
+ * Handshakes under way in one worker: 62 kB each, 32 MB in all. Other peers wait in their
+ * order.
+ */
 export const TLS_HANDSHAKES_MAX = 512;
 
 /** Protocols that a connection can begin with. */

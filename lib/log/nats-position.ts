@@ -212,7 +212,10 @@ export class NatsPosition {
     // An entry that was lost with the end of the old epoch is appended again.
     this.#counts.clear();
     const broken: LogBreak = { kind: 'epoch', epoch: record.epoch, lastSeq };
-    return { breaks: hasLost ? [gap, broken] : [broken], entry: this.#accept(record, seq, stampNs) };
+    return {
+      breaks: hasLost ? [gap, broken] : [broken],
+      entry: this.#accept(record, seq, stampNs),
+    };
   }
 
   /** The entry of a record that counts; null for an epoch, and for an append that came before. */
