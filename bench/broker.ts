@@ -86,7 +86,7 @@ function run({ name, channels, workersEach, options }: Case): void {
   const seconds = (nowMs - startedAtMs) / 1000;
   const writes = ports.reduce((sum, port) => sum + port.writes, 0);
   const { historyMessages: messages, historyMemoryBytes: memoryBytes } = broker.counters;
-  broker.close();
+  void broker.close();
   const columns = [
     `${Math.round(published / seconds).toLocaleString('en')}/s`,
     `${((user + system) / published).toFixed(2)} us of CPU each`,
@@ -127,7 +127,7 @@ function resume(channels: number): void {
   const seconds = (performance.now() - startedAtMs) / 1000;
   const { user, system } = process.cpuUsage(cpu);
   const { replayPageBytesTotal, replayPagesTotal } = broker.counters;
-  broker.close();
+  void broker.close();
   const columns = [
     `${Math.round(asked / seconds).toLocaleString('en')}/s`,
     `${((user + system) / asked).toFixed(2)} us of CPU each`,

@@ -1,5 +1,6 @@
-// The measurements of the cluster suite: latency at an even rate, the highest rate of all nodes, and
-// the messages that are lost while the engine restarts. Publisher and subscribers share this process and its clock.
+// The measurements of the cluster suite: latency at an even rate, the highest rate of all nodes, and the
+// messages that are lost while the engine restarts. Publisher and subscribers share this process and
+// its clock.
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { procReader, readCpuUs } from '../lib/system/kernel.js';
@@ -62,6 +63,8 @@ const WINDOW = 10_000;
 const STALL_MS = 2000;
 const REJECTED_PAUSE_MS = 5;
 const QUIET_MS = 500;
+/** After a restart, accepted messages may be so late, in units of QUIET_MS. */
+const LATE_WAITS = 4;
 const DEADLINE_MS = 20_000;
 /** Times of the restart, as shares of its load. */
 const DOWN_AT = 0.125;
@@ -245,6 +248,12 @@ function resumedAt(arrivals: readonly (readonly Arrival[])[], from: number): num
   return first.includes(undefined) ? null : Math.max(...first.map((atMs) => atMs ?? NaN));
 }
 
+/** The number of accepted messages that a subscriber does not have. */
+function lostOf(accepted: ReadonlySet<number>, arrivals: readonly (readonly Arrival[])[]): number {
+  const seen = arrivals.map((each) => new Set(each.map(({ number }) => number)));
+  return [...accepted].filter((number) => !seen.every((each) => each.has(number))).length;
+}
+
 export async function measureRestart(load: ClusterLoad, engine: Engine): Promise<Restart> {
   const { subscribers, restartSeconds } = load;
   const arrivals = subscribers.map((subscriber) => subscriber.record());
@@ -256,10 +265,13 @@ export async function measureRestart(load: ClusterLoad, engine: Engine): Promise
   await engine.run();
   const up = { atMs: performance.now(), from: publishing.sent };
   await done;
-  await whenQuiet(subscribers);
-  const seen = arrivals.map((each) => new Set(each.map(({ number }) => number)));
   const { accepted, sent } = publishing;
-  const lost = [...accepted].filter((number) => !seen.every((each) => each.has(number))).length;
+  await whenQuiet(subscribers);
+  let lost = lostOf(accepted, arrivals);
+  for (let waits = 0; lost > 0 && waits < LATE_WAITS; waits++) {
+    await sleep(QUIET_MS);
+    lost = lostOf(accepted, arrivals);
+  }
   const atMs = resumedAt(arrivals, up.from);
   return {
     ...{ accepted: accepted.size, rejected: sent - accepted.size, lost },

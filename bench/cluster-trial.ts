@@ -40,6 +40,8 @@ export interface ClusterTrialResult {
   readonly restart: Restart | null;
 }
 
+/** Before each load, so that the code of all subjects is compiled. */
+const WARM_UP_SECONDS = 1;
 const SETTLE_MS = 1000;
 /** Lines of a request that fills the log. */
 const FILL_LINES = 500;
@@ -101,9 +103,11 @@ export async function runClusterTrial(request: ClusterTrialRequest): Promise<Clu
     await whenAllReceive(load);
     await sleep(SETTLE_MS);
     const idle = await idleShares(cluster, request.idleSeconds);
+    await measureLatency({ ...load, latencySeconds: WARM_UP_SECONDS });
     const latency = await measureLatency(load);
     if (isOurs) await fill(cluster, channels, messageBytes);
     const joinSeconds = isOurs && cluster.engine !== null ? await measureJoin(cluster) : null;
+    await measurePeak({ ...load, peakSeconds: WARM_UP_SECONDS });
     const peak = await measurePeak(load);
     const restart = cluster.engine === null ? null : await measureRestart(load, cluster.engine);
     return { subject, idleShares: idle, latency, joinSeconds, peak, restart };
