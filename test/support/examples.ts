@@ -111,6 +111,30 @@ export async function startHaproxy(test: Test, serverPort: number): Promise<Prox
   return { port, running };
 }
 
+/** The ports of a node: of its clients, and of its admin server. */
+export interface NodePorts {
+  readonly port: number;
+  readonly admin: number;
+}
+
+/** Starts HAProxy with the example of a cluster, in front of three nodes. */
+export async function startClusterProxy(test: Test, nodes: readonly NodePorts[]): Promise<Proxy> {
+  const port = await freePort();
+  const folder = temporaryFolder(test);
+  const ports = nodes.flatMap(({ port: clients, admin }, index): [string, string][] => [
+    [`127.0.0.1:800${index + 1} port 810${index + 1}`, `127.0.0.1:${clients} port ${admin}`],
+  ]);
+  const config = adapted(test, example('cluster/haproxy.cfg'), {
+    'maxconn 20000': 'maxconn 200',
+    'bind 127.0.0.1:8080': `bind 127.0.0.1:${port}`,
+    ...Object.fromEntries(ports),
+  });
+  writeFileSync(join(folder, 'haproxy.cfg'), config);
+  const running = start(test, folder, ['haproxy', '-db', '-f', 'haproxy.cfg']);
+  await until('HAProxy', () => reachable(port));
+  return { port, running };
+}
+
 /** Starts a back end of examples/tokens with the sessions `4f2a` of ada and `77` of `*`; returns its URL. */
 export async function startBackEnd(test: Test, program: string, env: object): Promise<string> {
   const command = program.endsWith('.py') ? 'python3' : process.execPath;
