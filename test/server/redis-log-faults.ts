@@ -157,7 +157,8 @@ t.test('errors of the server are those of the append', { skip }, async (t) => {
   await server.command('SCRIPT', 'FLUSH');
   await record.reached(await node.append('after NOSCRIPT'));
   t.equal(epochs(record).length, 0);
-  t.equal(log.counters.appendErrors, 4);
+  // An append after a fault may come too early, and is repeated.
+  t.ok(log.counters.appendErrors >= 4, `${log.counters.appendErrors} appends failed`);
   t.same(
     record.texts.filter((text) => text === 'fails'),
     [],
