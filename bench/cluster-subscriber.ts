@@ -33,6 +33,8 @@ export interface Greeting {
 }
 
 const SESSION = '"sid"';
+/** The field of an event that a client sends when it reconnects. */
+const ID = 'id:';
 
 export class ClusterSubscriber {
   readonly #port: number;
@@ -94,7 +96,9 @@ export class ClusterSubscriber {
   #parse(chunk: string, arrivals: Arrival[]): void {
     const now = nowUs();
     const text = this.#tail + chunk;
-    this.#lastId = /\nid: ?(\S+)\n(?!.*\nid:)/s.exec(text)?.[1] ?? this.#lastId;
+    // An id that is cut is left out: then the server repeats some messages.
+    const id = /^id: ?(\S+)\n/.exec(text.slice(text.lastIndexOf(ID)));
+    this.#lastId = id?.[1] ?? this.#lastId;
     const parts = text.split(MARK).slice(1);
     const last = parts.at(-1) ?? '';
     const isCut = parts.length > 0 && last.length < STAMP_LENGTH;
