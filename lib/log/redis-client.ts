@@ -66,7 +66,7 @@ const WORDS: Readonly<Record<string, string>> = {
   OOM: 'it has no memory left below its maxmemory',
   READONLY: 'it is a replica and does not accept writes',
   WRONGPASS: 'the user or the password is wrong',
-  WRONGTYPE: 'another program uses the keys of engine-name',
+  WRONGTYPE: 'another program uses the keys of engine-log',
 };
 
 /** Why a call failed, for people. An answer of the server begins its reason with its word. */

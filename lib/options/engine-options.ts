@@ -45,7 +45,7 @@ export const ENGINE_OPTIONS = [
     help: 'File with the issuers of the certificate of the engine as PEM.',
   },
   {
-    name: 'engine-name',
+    name: 'engine-log',
     kind: 'text',
     value: 'NAME',
     default: 'megacomet',

@@ -267,7 +267,7 @@ export interface ServerOptions {
    * Comet: name of the log: clusters with different names share an engine. It begins all keys in
    * Redis. Default: `megacomet`.
    */
-  engineName?: string;
+  engineLog?: string;
   /**
    * Comet: bytes of messages that the log keeps at least, in the memory of Redis; the same on all
    * nodes. Default: `67108864`.

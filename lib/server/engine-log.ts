@@ -30,7 +30,7 @@ async function redisLog(url: string, options: Filled): Promise<Log> {
   const { RedisLog } = await import('../log/redis-log.js');
   return new RedisLog({
     address,
-    prefix: options.engineName,
+    prefix: options.engineLog,
     keepBytes: options.engineKeepBytes,
     waitReplicas: options.engineWait,
     password: () => passwordOf(options),
@@ -49,7 +49,7 @@ async function natsLog(url: string, options: Filled): Promise<Log> {
   return new NatsLog({
     address,
     access: { login, ca: textOf('engine-ca', options.engineCa) },
-    name: options.engineName,
+    name: options.engineLog,
     replicas: options.engineReplicas,
     keepBytes: options.engineKeepBytes,
   });
@@ -61,7 +61,7 @@ async function natsLog(url: string, options: Filled): Promise<Log> {
  * @throws MegacometError `ERR_OPTION_INVALID`; `ERR_LOG` if the library of the engine is not installed.
  */
 export async function engineLog(url: string, options: Filled): Promise<LogSetup> {
-  checkPrefix('engine-name', options.engineName);
+  checkPrefix('engine-log', options.engineLog);
   // A wrong file is an error at the start, not at the first connection.
   passwordOf(options);
   const open = isRedisUrl(url) ? redisLog : isNatsUrl(url) ? natsLog : null;

@@ -82,11 +82,11 @@ t.test('other URLs are rejected, and no error shows a secret', (t) => {
 });
 
 t.test('the beginning of the keys', (t) => {
-  for (const text of ['megacomet', 'app:eu-1.x_y']) checkPrefix('engine-name', text);
+  for (const text of ['megacomet', 'app:eu-1.x_y']) checkPrefix('engine-log', text);
   for (const text of ['', 'a b', '{a}', 'a'.repeat(65)]) {
     t.throws(
       () => {
-        checkPrefix('engine-name', text);
+        checkPrefix('engine-log', text);
       },
       { code: 'ERR_OPTION_INVALID' },
       text,

@@ -48,6 +48,7 @@ t.test('a server is ready while half of its workers serve, and none drains', (t)
   t.same(stateOf(partsWith(half)).readiness(), {
     isReady: true,
     isDraining: false,
+    isLogReady: null,
     notServing: [
       { slot: 2, state: 'starting' },
       { slot: 3, state: 'waiting' },
@@ -59,6 +60,7 @@ t.test('a server is ready while half of its workers serve, and none drains', (t)
   t.same(stateOf(new Parts('echo')).readiness(), {
     isReady: false,
     isDraining: false,
+    isLogReady: null,
     notServing: [],
   });
   t.end();
