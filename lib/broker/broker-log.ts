@@ -21,9 +21,6 @@ import {
 } from './publish-record.js';
 import type { Receipt } from './publishing.js';
 
-/** Period of the checks for records without an answer. */
-const SWEEP_MS = 50;
-
 /** A node that reads a question after this time, as after an interruption, does not answer it. */
 const QUESTION_AGE_MS_MAX = 5000;
 
@@ -79,7 +76,6 @@ export class BrokerLog {
   readonly #questions: LogQuestions;
   #isOpen = false;
   #tickTimer: NodeJS.Timeout | undefined;
-  #sweepTimer: NodeJS.Timeout | undefined;
 
   constructor(setup: LogSetup, parts: BrokerLogParts) {
     const { log, node } = setup;
@@ -156,9 +152,6 @@ export class BrokerLog {
     onStart(start);
     await this.#follower.catchUp(start);
     this.#isOpen = true;
-    this.#sweepTimer = setInterval(() => {
-      this.#writer.sweep();
-    }, SWEEP_MS).unref();
     if (!this.#setup.isShared) return;
     this.#tick();
     this.#tickTimer = setInterval(() => {
@@ -169,7 +162,6 @@ export class BrokerLog {
   /** Appends the records that wait, and ends reading. */
   async close(): Promise<void> {
     clearInterval(this.#tickTimer);
-    clearInterval(this.#sweepTimer);
     if (!this.#isOpen) return;
     this.#isOpen = false;
     this.#writer.close();

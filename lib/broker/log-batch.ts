@@ -116,7 +116,7 @@ export function* recordsOf(batch: Buffer): Generator<LogRecord> {
     const end = bodyAt + batch.readUInt32LE(at);
     if (end > batch.length || place >= PLACES) throw new RangeError('record too long');
     const isNeeded = ((batch[at + 5] ?? 0) & RecordFlag.needed) !== 0;
-    const body = new BodyReader(batch.subarray(0, end), bodyAt);
+    const body = new BodyReader(batch, bodyAt, end);
     yield { place, kind: batch[at + 4] ?? 0, isNeeded, body };
     at = end;
   }

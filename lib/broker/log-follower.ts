@@ -152,12 +152,11 @@ export class LogFollower {
     this.#entries++;
     const results: (Applied | undefined)[] = [];
     try {
-      for (const record of recordsOf(entry.batch)) {
-        const result = this.#applyRecord({
-          ...record,
-          number: numberOf(entry.seq, record.place),
-          ...{ atMs: entry.atMs, node },
-        });
+      const { seq, atMs } = entry;
+      for (const { place, kind, isNeeded, body } of recordsOf(entry.batch)) {
+        const number = numberOf(seq, place);
+        // A literal: this is on the path of every message.
+        const result = this.#applyRecord({ place, kind, isNeeded, body, number, atMs, node });
         if (isOwn) results.push(result);
       }
     } catch (error) {

@@ -9,6 +9,8 @@ import { BatchWriter, EMPTY_BYTES, RECORD_HEAD_BYTES } from './log-batch.js';
 const APPENDS_MAX = 4;
 /** Bytes under way and in the open batch; beyond them the publisher has to wait. */
 const UNDER_WAY_BYTES_MAX = 8 * 1024 * 1024;
+/** Period of the looks for entries that do not return. */
+const WATCH_MS = 50;
 
 /** A record whose entry was not applied yet. */
 interface Waiting {
@@ -64,6 +66,7 @@ export class LogWriter {
   #underWay = 0;
   #bytes = 0;
   #isScheduled = false;
+  #timer: NodeJS.Timeout | undefined;
   #downReason: string | null = null;
   #busy = 0;
   #failed = 0;
@@ -131,8 +134,17 @@ export class LogWriter {
     });
   }
 
-  /** Rejects the records whose entry was not read back in time. To be called a few times a second. */
-  sweep(): void {
+  /** Looks for late entries while there are some without an answer: an idle node has no timer. */
+  #watch(): void {
+    this.#timer ??= setTimeout(() => {
+      this.#timer = undefined;
+      this.#rejectLate();
+      if (this.#appends.size > 0) this.#watch();
+    }, WATCH_MS).unref();
+  }
+
+  /** Rejects the records whose entry was not read back in time. */
+  #rejectLate(): void {
     const before = this.#parts.now() - APPEND_TIMEOUT_MS;
     for (const [count, { sentAtMs }] of this.#appends) {
       if (sentAtMs > before) return;
@@ -143,6 +155,7 @@ export class LogWriter {
   /** Appends the open batch. */
   close(): void {
     if (this.#batch.count > 0) this.#append();
+    clearTimeout(this.#timer);
   }
 
   /** Whether a record fits into the open batch. */
@@ -169,6 +182,7 @@ export class LogWriter {
     const count = ++this.#count;
     this.#appends.set(count, { waiting: this.#open, bytes: batch.length, sentAtMs: now() });
     this.#open = [];
+    this.#watch();
     this.#underWay++;
     this.#bytes += batch.length;
     const done = (): void => {

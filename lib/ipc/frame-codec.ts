@@ -176,22 +176,24 @@ export function textsBytesMax(texts: readonly string[]): number {
 /** Reads the fields of a body; a body that is too short is a RangeError. */
 export class BodyReader {
   #at: number;
+  readonly #end: number;
   readonly #bytes: Buffer;
 
-  /** @param at - Where the body starts in `bytes`; it ends where they end. */
-  constructor(bytes: Buffer, at: number) {
+  /** @param at - Where the body starts in `bytes`; by default it ends where they end. */
+  constructor(bytes: Buffer, at: number, end = bytes.length) {
     this.#bytes = bytes;
     this.#at = at;
+    this.#end = end;
   }
 
   /** Whether the body was exactly the fields that were read. The one rule about extra bytes. */
   get isComplete(): boolean {
-    return this.#at === this.#bytes.length;
+    return this.#at === this.#end;
   }
 
   #take(size: number): number {
     const at = this.#at;
-    if (at + size > this.#bytes.length) throw new RangeError('frame too short');
+    if (at + size > this.#end) throw new RangeError('frame too short');
     this.#at += size;
     return at;
   }

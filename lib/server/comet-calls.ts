@@ -42,10 +42,12 @@ export abstract class CometCalls extends EventEmitter<ServerEvents> {
    * @throws MegacometError `ERR_CHANNEL`, `ERR_MESSAGE`, `ERR_MESSAGE_SIZE`; `ERR_BUSY` when a
    *   worker cannot follow, and a later try may succeed; `ERR_NOT_RUNNING`.
    */
-  publish(channel: string, data: Uint8Array | string, options?: PublishOptions): Promise<Receipt> {
-    return new Promise((resolve) => {
-      resolve(this.#parts.broker().publish(channel, data, options));
-    });
+  async publish(
+    channel: string,
+    data: Uint8Array | string,
+    options?: PublishOptions,
+  ): Promise<Receipt> {
+    return this.#parts.broker().publish(channel, data, options);
   }
 
   /**
