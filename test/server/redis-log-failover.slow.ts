@@ -30,7 +30,7 @@ async function start(t: Test): Promise<Servers> {
   const sentinel = await RedisProcess.start(t, {
     sentinel: [
       `sentinel monitor main 127.0.0.1 ${master.port} 1`,
-      'sentinel down-after-milliseconds main 500',
+      'sentinel down-after-milliseconds main 2000',
       // Also the time after which a Sentinel gives a replica another master than the proxy.
       'sentinel failover-timeout main 60000',
     ],
