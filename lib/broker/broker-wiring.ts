@@ -81,11 +81,12 @@ type Times = Pick<BrokerLogParts, 'clock' | 'now' | 'schedule'>;
 
 function memoryEngine(
   { historyBytesMax: bytesMax }: BrokerOptions,
-  { epoch = randomBytes(8).readBigUInt64LE() }: BrokerParts,
+  { epoch = randomBytes(8).readBigUInt64LE(), log }: BrokerParts,
   iteration: LoopIteration,
   hasher: NameHasher,
 ): History {
-  return new History({ epoch, now: () => iteration.nowMs, hasher, bytesMax });
+  const isShared = log?.isShared ?? false;
+  return new History({ epoch, now: () => iteration.nowMs, hasher, bytesMax, isShared });
 }
 
 function makeCore(

@@ -28,6 +28,8 @@ export interface HistoryOptions {
   /** The number before the first. */
   readonly head?: number;
   readonly hasher?: NameHasher;
+  /** Other servers give the same numbers, and may be ahead of this one. Default false. */
+  readonly isShared?: boolean;
 }
 
 const WATERMARKS_DEFAULT = 786_432;
@@ -49,6 +51,7 @@ export class History implements HistoryEngine {
   readonly #patterns: PatternWatermarks;
   readonly #rows: ChannelRows;
   readonly #pages: PageBuilder;
+  readonly #isShared: boolean;
   #head: number;
   /** Numbers up to this may be missing in every channel. */
   #lostTo = 0;
@@ -62,6 +65,7 @@ export class History implements HistoryEngine {
     this.#now = options.now;
     this.#bytesMax = options.bytesMax;
     this.#head = options.head ?? 0;
+    this.#isShared = options.isShared ?? false;
     const hasher = options.hasher ?? new NameHasher();
     const messages = new Messages(options.slabBytes);
     const rings = this.#rings;
@@ -144,8 +148,7 @@ export class History implements HistoryEngine {
   page({ channels, since, bytesMax }: HistoryRange): HistoryPage {
     if (since === null) return this.#pages.empty(this.#head, false);
     const isOurs = since.epoch === this.#epoch;
-    // A number above the present one: the messages that this client has received are unknown.
-    if (isOurs && since.number > this.#head) return this.#pages.empty(this.#head, true);
+    if (isOurs && since.number > this.#head) return this.#pageAbove(since.number);
     // A client with a cursor of another epoch has received nothing of this one.
     const after = isOurs ? Number(since.number) : 0;
     return this.#pages.build(
@@ -153,6 +156,15 @@ export class History implements HistoryEngine {
       this.#head,
       !isOurs || after < this.#lostTo,
     );
+  }
+
+  /** The answer to a client whose cursor is above the present number. */
+  #pageAbove(number: bigint): HistoryPage {
+    const isAhead = this.#isShared && number <= BigInt(Number.MAX_SAFE_INTEGER);
+    // Another server, which has applied more of the log, gave it: this one delivers the messages after it.
+    if (isAhead) return this.#pages.empty(Number(number), false);
+    // The messages that this client has received are unknown.
+    return this.#pages.empty(this.#head, true);
   }
 
   describe(channel: string): ChannelHistory | null {

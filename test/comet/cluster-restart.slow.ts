@@ -68,7 +68,9 @@ async function startNode(
   { port, admin }: Omit<Node, 'program'>,
 ): Promise<Program> {
   const args = ['--host', '127.0.0.1', '--port', String(port), '--admin-port', String(admin)];
-  return Program.start(t, { args: [...args, '--workers', '2', '--engine', url, '--drain', '1'] });
+  return Program.start(t, {
+    args: [...args, '--workers', '2', '--engine', url, '--drain', '1', '--history-count', '10000'],
+  });
 }
 
 async function startNodes(t: Test, url: string): Promise<Node[]> {

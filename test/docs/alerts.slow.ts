@@ -263,6 +263,31 @@ const SCENES: readonly Scene[] = [
     changes: { 'megacomet_admin_unauthorized_total{}': '0x100 0+5x60' },
     firing: ['MegacometAdminUnauthorized'],
   },
+  {
+    what: 'a log that is not available',
+    changes: { 'megacomet_log_down{}': '0x80 1x80' },
+    firing: ['MegacometLogDown'],
+  },
+  {
+    what: 'a node that does not read its ticks',
+    changes: { 'megacomet_cluster_tick_age_seconds{}': '0.5x80 0+15x80' },
+    firing: ['MegacometTickMissing'],
+  },
+  {
+    what: 'publishes that the log does not take',
+    changes: { 'megacomet_log_publishes_failed_total{}': '0x100 0+5x60' },
+    firing: ['MegacometPublishesFailed'],
+  },
+  {
+    what: 'entries that this node missed',
+    changes: { 'megacomet_log_gaps_total{}': '0x150 1x10' },
+    firing: ['MegacometMessagesLost'],
+  },
+  {
+    what: 'records of a newer node',
+    changes: { 'megacomet_log_records_unknown_total{}': '0x150 1x10' },
+    firing: ['MegacometNodeOutdated'],
+  },
 ];
 
 /** A promtool test as JSON, which is valid YAML. */

@@ -10,7 +10,8 @@ import type { Broker } from '../../lib/broker/broker.js';
 import { BatchWriter } from '../../lib/broker/log-batch.js';
 import { parseCursor } from '../../lib/broker/cursor.js';
 import type { PublishOptions } from '../../lib/broker/publishing.js';
-import { wants } from '../support/fakes/broker.js';
+import { ReplayPageFlag } from '../../lib/ipc/frames.js';
+import { ask, wants } from '../support/fakes/broker.js';
 import { startNode, startNodes, type FakeNode } from '../support/fakes/log-nodes.js';
 import { until } from '../support/helpers.js';
 import { MemoryLog, MemoryStore } from '../support/memory-log.js';
@@ -95,6 +96,19 @@ t.test('a node that joins has the history, and cursors of the others hold there'
     page.messages.map(({ data }) => data.toString()),
     ['two'],
   );
+});
+
+t.test('a client with the cursor of a node that is ahead has no gap, and nothing is repeated', async (t) => {
+  const { nodes } = await startNodes(t, 1);
+  const { broker, port } = at(nodes, 0);
+  const { cursor } = await broker.publish('room', 'one');
+  await turn();
+  port.take();
+  const number = numberOf(cursor) + 5000n;
+  ask(broker, 0, { epoch: broker.epoch, number, channels: ['room'] });
+  await turn();
+  const [page] = port.take();
+  t.match(page, { name: 'ReplayPage', fields: { head: number, flags: ReplayPageFlag.last } });
 });
 
 t.test('commands about clients are executed on every node', async (t) => {
