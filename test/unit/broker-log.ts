@@ -98,18 +98,21 @@ t.test('a node that joins has the history, and cursors of the others hold there'
   );
 });
 
-t.test('a client with the cursor of a node that is ahead has no gap, and nothing is repeated', async (t) => {
-  const { nodes } = await startNodes(t, 1);
-  const { broker, port } = at(nodes, 0);
-  const { cursor } = await broker.publish('room', 'one');
-  await turn();
-  port.take();
-  const number = numberOf(cursor) + 5000n;
-  ask(broker, 0, { epoch: broker.epoch, number, channels: ['room'] });
-  await turn();
-  const [page] = port.take();
-  t.match(page, { name: 'ReplayPage', fields: { head: number, flags: ReplayPageFlag.last } });
-});
+t.test(
+  'a client with the cursor of a node that is ahead has no gap, and nothing is repeated',
+  async (t) => {
+    const { nodes } = await startNodes(t, 1);
+    const { broker, port } = at(nodes, 0);
+    const { cursor } = await broker.publish('room', 'one');
+    await turn();
+    port.take();
+    const number = numberOf(cursor) + 5000n;
+    ask(broker, 0, { epoch: broker.epoch, number, channels: ['room'] });
+    await turn();
+    const [page] = port.take();
+    t.match(page, { name: 'ReplayPage', fields: { head: number, flags: ReplayPageFlag.last } });
+  },
+);
 
 t.test('commands about clients are executed on every node', async (t) => {
   const { nodes } = await startNodes(t, 2, { tokenLeewayS: 0 });
