@@ -176,7 +176,7 @@ export class BrokerLog {
   async publish(record: PublishRecord): Promise<Receipt> {
     this.#parts.path.checkNotBusy(record.channel);
     const write = (target: Buffer, at: number): number => writePublishRecord(target, at, record);
-    return (await this.#add(RecordKind.publish, {
+    return (await this.write(RecordKind.publish, {
       bytesMax: publishRecordBytesMax(record),
       write,
     })) as Receipt;
@@ -184,12 +184,12 @@ export class BrokerLog {
 
   /** See PublishPath.announce(). @throws MegacometError `ERR_BUSY`, `ERR_LOG`: as rejections. */
   async announce(channel: string, data: string, event: string): Promise<void> {
-    await this.#add(RecordKind.announce, jsonBody({ channel, data, event }));
+    await this.write(RecordKind.announce, jsonBody({ channel, data, event }));
   }
 
   /** Executes an order on every node; resolves to its result on this one. */
   order(order: JsonObject): Promise<unknown> {
-    return this.#add(RecordKind.order, jsonBody(order));
+    return this.write(RecordKind.order, jsonBody(order));
   }
 
   /**
@@ -200,7 +200,7 @@ export class BrokerLog {
   async ask(question: JsonObject, options?: AskOptions): Promise<Answers> {
     const { id, answers } = this.#questions.open(this.#nodes.names, options);
     try {
-      await this.#add(RecordKind.question, jsonBody({ ...question, id }));
+      await this.write(RecordKind.question, jsonBody({ ...question, id }));
     } catch (error) {
       this.#questions.drop(id);
       throw error;
@@ -213,12 +213,8 @@ export class BrokerLog {
     if (this.#isOpen) this.#writer.checkRoom(bytes);
   }
 
-  /** Writes a record of another part; resolves to its result on this node. */
+  /** Writes a record; resolves to its result on this node. */
   write(kind: number, body: Body): Promise<unknown> {
-    return this.#add(kind, body);
-  }
-
-  #add(kind: number, { bytesMax, write }: Body): Promise<unknown> {
     if (!this.#isOpen) {
       const error = new MegacometError(
         'ERR_NOT_RUNNING',
@@ -226,14 +222,14 @@ export class BrokerLog {
       );
       return Promise.reject(error);
     }
-    return this.#writer.add(kind, bytesMax, write);
+    return this.#writer.add(kind, body);
   }
 
   #tick(): void {
     const tick: Tick = { version: this.#setup.version, connections: this.#parts.connections() };
     this.#nodes.ticked();
     // A tick that fails is missed by isAlive.
-    this.#add(RecordKind.tick, jsonBody(tick)).catch(ignoreOperating);
+    this.write(RecordKind.tick, jsonBody(tick)).catch(ignoreOperating);
   }
 
   #apply(record: AppliedRecord): Applied | undefined {
@@ -274,7 +270,7 @@ export class BrokerLog {
       .onQuestion(question)
       .then((answer) => {
         if (answer === null) return undefined;
-        if (!isOwn) return this.#add(RecordKind.answer, jsonBody({ asker, id, answer }));
+        if (!isOwn) return this.write(RecordKind.answer, jsonBody({ asker, id, answer }));
         this.#onAnswer(asker, { asker, id, answer });
         return undefined;
       })

@@ -113,22 +113,17 @@ export class LogNodes {
       this.#rows.set(node, { ...tick, atMs });
   }
 
-  /** Forgets a node that said that it ends. */
-  forget(node: string): void {
-    this.#rows.delete(node);
-  }
-
   /**
    * Forgets the nodes that do not tick any more.
    *
    * @param nowMs - The time of an entry of the log, so that every node forgets at the same entry.
-   * @returns The forgotten names.
    */
-  sweep(nowMs: number): readonly string[] {
-    const gone = [...this.#rows].filter(([, { atMs }]) => nowMs - atMs > NODE_AGE_MS_MAX);
-    for (const [node] of gone) this.#rows.delete(node);
-    this.#left += gone.length;
-    return gone.map(([node]) => node);
+  sweep(nowMs: number): void {
+    for (const [node, { atMs }] of this.#rows) {
+      if (nowMs - atMs <= NODE_AGE_MS_MAX) continue;
+      this.#rows.delete(node);
+      this.#left++;
+    }
   }
 
   /** All nodes that live. */

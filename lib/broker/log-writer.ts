@@ -4,6 +4,7 @@ import { MegacometError } from '../base/errors.js';
 import { counter } from '../base/metric.js';
 import { APPEND_TIMEOUT_MS, BATCH_BYTES_MAX, type Log } from '../log/log.js';
 import { BatchWriter, EMPTY_BYTES, RECORD_HEAD_BYTES } from './log-batch.js';
+import type { Body } from './log-json.js';
 
 /** Appends under way: enough that the log works while the next batch is collected. */
 const APPENDS_MAX = 4;
@@ -21,7 +22,6 @@ interface Waiting {
 /** The records of one append. */
 interface Append {
   readonly waiting: readonly Waiting[];
-  readonly bytes: number;
   readonly sentAtMs: number;
 }
 
@@ -84,16 +84,10 @@ export class LogWriter {
   /**
    * Writes a record.
    *
-   * @param bytesMax - The most bytes of its body.
-   * @param write - Writes the body at an offset, and returns its end.
    * @returns The result of applying the record on this node.
    * @throws MegacometError `ERR_LOG`, `ERR_BUSY`: as rejections.
    */
-  add(
-    kind: number,
-    bytesMax: number,
-    write: (target: Buffer, at: number) => number,
-  ): Promise<unknown> {
+  add(kind: number, { bytesMax, write }: Body): Promise<unknown> {
     return new Promise((resolve, reject) => {
       this.checkRoom(bytesMax);
       if (this.#batch.isFull || !this.#fits(bytesMax)) this.#append();
@@ -180,7 +174,7 @@ export class LogWriter {
     const { log, node, now, applied } = this.#parts;
     const batch = this.#batch.take();
     const count = ++this.#count;
-    this.#appends.set(count, { waiting: this.#open, bytes: batch.length, sentAtMs: now() });
+    this.#appends.set(count, { waiting: this.#open, sentAtMs: now() });
     this.#open = [];
     this.#watch();
     this.#underWay++;
