@@ -1,8 +1,11 @@
-// Measures the publishes and resumes per second of the broker alone, without sockets.
+// Measures the publishes, resumes and applied messages per second of the broker alone, without sockets.
 // `node dist/bench/broker.js [SECONDS]` prints a line for each case.
 import { Broker } from '../lib/broker/broker.js';
+import { BatchWriter, RecordKind } from '../lib/broker/log-batch.js';
+import { publishRecordBytesMax, writePublishRecord } from '../lib/broker/publish-record.js';
 import type { PublishOptions } from '../lib/broker/publishing.js';
 import type { WorkerPort } from '../lib/ipc/worker-port.js';
+import type { Log, LogReader, LogStart } from '../lib/log/log.js';
 import { brokerOptions } from '../lib/server/broker-options.js';
 import { fill } from '../lib/server/server-options.js';
 
@@ -137,5 +140,82 @@ function resume(channels: number): void {
   process.stdout.write(`${name.padEnd(42)} ${columns.join(', ')}\n`);
 }
 
+/** Entries of a log that other nodes wrote: each call applies one entry with `messages` messages. */
+class Entries implements Log {
+  readonly name = 'entries';
+  readonly counters = {
+    ...{ appends: 0, appendBytes: 0, appendErrors: 0, appendRetries: 0 },
+    ...{ entriesRead: 0, reconnects: 0, breaks: 0 },
+  };
+  #reader: LogReader | undefined;
+  #seq = 0;
+
+  open(): Promise<LogStart> {
+    return Promise.resolve({ epoch: 1n, first: 1, head: 0, nowMs: Date.now() });
+  }
+  append(): Promise<number> {
+    return new Promise(() => undefined);
+  }
+  read(_after: number, reader: LogReader): void {
+    this.#reader = reader;
+  }
+  close(): Promise<void> {
+    return Promise.resolve();
+  }
+  deliver(batch: Buffer): void {
+    const seq = ++this.#seq;
+    const id = { node: 'other', count: seq };
+    this.#reader?.onEntries([{ seq, atMs: Date.now(), id, batch }]);
+  }
+}
+
+/** Applies the messages of a log: the cost of a message that another node published. */
+async function apply(channels: number, messages: number): Promise<void> {
+  let flush: (() => void) | undefined;
+  const log = new Entries();
+  const setup = { log, isShared: true, node: 'this', version: '0' };
+  const broker = new Broker(OPTIONS, { schedule: (run) => (flush = run), log: setup });
+  await broker.openLog();
+  const ports = Array.from({ length: WORKERS }, (_, slot) => new Port(slot));
+  for (const port of ports) broker.attach(port);
+  const batches = Array.from({ length: Math.ceil(channels / messages) }, (_, batch) => {
+    const writer = new BatchWriter();
+    for (let index = 0; index < messages; index++) {
+      const channel = `user/${String((batch * messages + index) % channels).padStart(9, '0')}`;
+      const limits = OPTIONS.history;
+      const texts = { channel, data: DATA, id: '', event: '' };
+      const record = { ...texts, flags: 0, spreadMs: 0, limits, ttlMs: undefined, key: undefined };
+      writer.add(RecordKind.publish, publishRecordBytesMax(record), (target, at) =>
+        writePublishRecord(target, at, record),
+      );
+      const fields = { channel, count: 1, wanted: 1 };
+      broker.onFrame(index % WORKERS, { name: 'Interest', fields });
+    }
+    return writer.take();
+  });
+  const startedAtMs = performance.now();
+  const cpu = process.cpuUsage();
+  let applied = 0;
+  while (performance.now() - startedAtMs < SECONDS * 1000) {
+    for (let index = 0; index < BATCH / messages; index++) {
+      log.deliver(batches[(applied / messages) % batches.length] ?? Buffer.alloc(0));
+      applied += messages;
+    }
+    flush?.();
+    flush = undefined;
+    if (applied % (50 * BATCH) === 0) broker.tick();
+  }
+  const { user, system } = process.cpuUsage(cpu);
+  const seconds = (performance.now() - startedAtMs) / 1000;
+  void broker.close();
+  const columns = [
+    `${Math.round(applied / seconds).toLocaleString('en')}/s`,
+    `${((user + system) / applied).toFixed(2)} us of CPU each`,
+  ];
+  const name = `apply ${messages} of a log, ${channels.toLocaleString('en')} channels`;
+  process.stdout.write(`${name.padEnd(42)} ${columns.join(', ')}\n`);
+}
+
 for (const one of CASES) run(one);
 for (const channels of [1000, 100_000]) resume(channels);
+for (const channels of [1000, 100_000]) await apply(channels, 50);

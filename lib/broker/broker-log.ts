@@ -171,15 +171,13 @@ export class BrokerLog {
   /**
    * Publishes a message; resolves when this node has applied it.
    *
-   * @throws MegacometError `ERR_BUSY`, `ERR_LOG`: as rejections.
+   * @throws MegacometError `ERR_BUSY`; `ERR_BUSY`, `ERR_LOG` as rejections.
    */
-  async publish(record: PublishRecord): Promise<Receipt> {
+  publish(record: PublishRecord): Promise<Receipt> {
     this.#parts.path.checkNotBusy(record.channel);
+    const bytesMax = publishRecordBytesMax(record);
     const write = (target: Buffer, at: number): number => writePublishRecord(target, at, record);
-    return (await this.write(RecordKind.publish, {
-      bytesMax: publishRecordBytesMax(record),
-      write,
-    })) as Receipt;
+    return this.write(RecordKind.publish, { bytesMax, write }) as Promise<Receipt>;
   }
 
   /** See PublishPath.announce(). @throws MegacometError `ERR_BUSY`, `ERR_LOG`: as rejections. */

@@ -3,7 +3,7 @@
 import { MegacometError } from '../base/errors.js';
 import { counter, gauge } from '../base/metric.js';
 import type { Log, LogBreak, LogEntry, LogStart } from '../log/log.js';
-import { lastNumberOf, numberOf, recordsOf, type LogRecord } from './log-batch.js';
+import { eachRecord, lastNumberOf, numberOf, type LogRecord } from './log-batch.js';
 import type { LogClock } from './log-clock.js';
 import type { Applied } from './log-writer.js';
 
@@ -153,12 +153,12 @@ export class LogFollower {
     const results: (Applied | undefined)[] = [];
     try {
       const { seq, atMs } = entry;
-      for (const { place, kind, isNeeded, body } of recordsOf(entry.batch)) {
+      eachRecord(entry.batch, ({ place, kind, isNeeded, body }) => {
         const number = numberOf(seq, place);
         // A literal: this is on the path of every message.
         const result = this.#applyRecord({ place, kind, isNeeded, body, number, atMs, node });
         if (isOwn) results.push(result);
-      }
+      });
     } catch (error) {
       if (!(error instanceof RangeError)) throw error;
       this.#invalid++;

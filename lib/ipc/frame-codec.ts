@@ -176,12 +176,18 @@ export function textsBytesMax(texts: readonly string[]): number {
 /** Reads the fields of a body; a body that is too short is a RangeError. */
 export class BodyReader {
   #at: number;
-  readonly #end: number;
+  #end: number;
   readonly #bytes: Buffer;
 
   /** @param at - Where the body starts in `bytes`; by default it ends where they end. */
   constructor(bytes: Buffer, at: number, end = bytes.length) {
     this.#bytes = bytes;
+    this.#at = at;
+    this.#end = end;
+  }
+
+  /** Goes to another body in the same bytes. */
+  moveTo(at: number, end: number): void {
     this.#at = at;
     this.#end = end;
   }

@@ -3,7 +3,7 @@
 import type { Test } from 'tap';
 
 import { parseCursor } from '../../lib/broker/cursor.js';
-import { numberOf, recordsOf, RecordKind } from '../../lib/broker/log-batch.js';
+import { eachRecord, numberOf, RecordKind } from '../../lib/broker/log-batch.js';
 import { readPublishRecord } from '../../lib/broker/publish-record.js';
 import type { Log, LogBreak, LogEntry } from '../../lib/log/log.js';
 import { Program, SseClient, type Seen } from './comet-world.js';
@@ -75,12 +75,12 @@ export class EngineOrder {
   }
 
   #take({ seq, batch }: LogEntry): void {
-    for (const { kind, place, body } of recordsOf(batch)) {
-      if (kind !== RecordKind.publish) continue;
+    eachRecord(batch, ({ kind, place, body }) => {
+      if (kind !== RecordKind.publish) return;
       const { channel, data, key } = readPublishRecord(body);
       if (key !== undefined) {
         // The first record with a key counts.
-        if (this.#keys.has(`${channel} ${key}`)) continue;
+        if (this.#keys.has(`${channel} ${key}`)) return;
         this.#keys.add(`${channel} ${key}`);
       }
       this.messages.push({
@@ -88,7 +88,7 @@ export class EngineOrder {
         channel,
         data: Buffer.from(data).toString(),
       });
-    }
+    });
   }
 }
 
