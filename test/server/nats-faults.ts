@@ -10,7 +10,7 @@ import { natsLog, NatsServer } from '../support/nats.js';
 import { until } from '../support/helpers.js';
 import { LogRecord, Node } from '../support/log-record.js';
 import { without } from '../support/requirements.js';
-import { TcpRelay } from '../support/tcp-relay.js';
+import { TcpProxy } from '../support/tcp-proxy.js';
 
 const skip = without('nats-server');
 
@@ -184,17 +184,17 @@ t.test(
   { skip },
   async (t) => {
     const server = await NatsServer.start(t);
-    const relay = await TcpRelay.start(t, server.port);
+    const proxy = await TcpProxy.start(t, server.port);
     const writer = await open(t, server.url);
-    const reader = await open(t, `nats://127.0.0.1:${relay.port}`);
+    const reader = await open(t, `nats://127.0.0.1:${proxy.port}`);
     const seen = await reachAll([writer, reader], 'seen');
-    relay.hold(true);
+    proxy.isHolding = true;
     await until('the break', () => reader.record.kinds.includes('down'));
     const gone = [await writer.append('gone'), await writer.append('gone')];
     const kept = await writer.append('kept');
     // One message more than positions: the first one begins the epoch.
     await managed(server, (manager) => manager.streams.purge('megacomet', { seq: kept + 1 }));
-    relay.hold(false);
+    proxy.isHolding = false;
     await reader.record.reached(kept);
     t.same(
       reader.record.breaks.filter(({ kind }) => kind === 'gap'),
@@ -207,20 +207,20 @@ t.test(
 
 t.test('an append whose answer was lost is in the log once', { skip }, async (t) => {
   const server = await NatsServer.start(t);
-  const relay = await TcpRelay.start(t, server.port);
+  const proxy = await TcpProxy.start(t, server.port);
   const witness = await open(t, server.url);
-  const node = await open(t, `nats://127.0.0.1:${relay.port}`);
+  const node = await open(t, `nats://127.0.0.1:${proxy.port}`);
   await node.append('before');
   const found = await until('an append that succeeds after all', async () => {
     await appended(node, 'again up');
-    relay.drop(() => true);
+    proxy.losesAnswers = true;
     const text = `append ${node.ids.length}`;
     const append = appendOnce(node, text).catch(() => 0);
     await until('its entry', () => witness.record.texts.includes(text));
     // A machine that is busy may be later than the time of an append.
     await until('the second try', () => node.log.counters.appendRetries > 0);
-    relay.drop(null);
-    relay.cut();
+    proxy.losesAnswers = false;
+    proxy.cut();
     const seq = await append;
     return seq === 0 ? null : { seq, text };
   });
@@ -236,16 +236,16 @@ t.test('an append whose answer was lost is in the log once', { skip }, async (t)
 
 t.test('a reader that is too slow for the feed gets all entries later', { skip }, async (t) => {
   const server = await NatsServer.start(t);
-  const relay = await TcpRelay.start(t, server.port);
+  const proxy = await TcpProxy.start(t, server.port);
   const writer = await open(t, server.url);
-  const reader = await open(t, `nats://127.0.0.1:${relay.port}`);
+  const reader = await open(t, `nats://127.0.0.1:${proxy.port}`);
   await reachAll([writer, reader], 'before');
-  relay.hold(true);
+  proxy.isHolding = true;
   const seqs: number[] = [];
   for (let index = 0; index < 20; index += 1) {
     seqs.push(await writer.append(Buffer.alloc(500_000, index)));
   }
-  relay.hold(false);
+  proxy.isHolding = false;
   await reader.record.reached(seqs.at(-1));
   t.same(reader.record.seqs.slice(1), seqs, 'each once, in order');
   t.same(
