@@ -45,8 +45,6 @@ export interface FileLogOptions {
   readonly lock: (directory: string) => number;
   /** Gets the findings of open(). */
   readonly onOpen?: (report: OpenReport) => void;
-  /** Gets the reason why the directory cannot be used, and null when it can be again. */
-  readonly onDown?: (reason: string | null) => void;
   /** For tests. */
   readonly disk?: Disk;
   readonly nowMs?: () => number;
@@ -72,7 +70,7 @@ interface Parts {
 
 export class FileLog implements Log {
   readonly name: string;
-  readonly #health: LogHealth;
+  readonly #health = new LogHealth();
   /** The newest ids of entries with their positions. */
   readonly #ids = new Map<string, number>();
   readonly #pending = new Map<string, Pending>();
@@ -84,7 +82,6 @@ export class FileLog implements Log {
 
   constructor(private readonly options: FileLogOptions) {
     this.name = options.directory;
-    this.#health = new LogHealth(options.onDown);
   }
 
   get counters(): LogCounters {

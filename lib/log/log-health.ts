@@ -10,9 +10,6 @@ export class LogHealth {
   readonly #causes = new Map<'read' | 'write', string>();
   #reader: LogReader | null = null;
 
-  /** @param onDown - Gets the reason of each break, and null at its end. */
-  constructor(private readonly onDown: (reason: string | null) => void = () => undefined) {}
-
   set reader(reader: LogReader) {
     this.#reader = reader;
     const [reason] = this.#causes.values();
@@ -28,14 +25,12 @@ export class LogHealth {
     const wasUp = this.#causes.size === 0;
     this.#causes.set(way, reason);
     if (!wasUp) return;
-    this.onDown(reason);
     this.#reader?.onBreak({ kind: 'down', reason });
   }
 
   works(way: 'read' | 'write'): void {
     if (!this.#causes.delete(way) || this.#causes.size > 0) return;
     this.reconnects += 1;
-    this.onDown(null);
     this.#reader?.onBreak({ kind: 'up' });
   }
 

@@ -62,10 +62,6 @@ export function historyLog(directory: string, options: Filled, log: Logger): Log
       onOpen: (found) => {
         report(found, log);
       },
-      onDown: (reason) => {
-        if (reason === null) log.info({}, 'the history can be used again');
-        else log.warn({ reason }, 'the history cannot be used');
-      },
     }),
     isShared: false,
     node: randomUUID(),

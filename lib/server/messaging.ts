@@ -78,10 +78,7 @@ export class Messaging {
       events.onUnsubscribe(event);
     });
     this.broker.on('log', (event) => {
-      // The history in a directory has lines of its own about its disk.
-      const isDisk =
-        parts.log?.isShared === false && (event.kind === 'down' || event.kind === 'up');
-      if (!isDisk) reportLog(event, log);
+      reportLog(event, log);
     });
     this.#hook = hook;
     this.#authorization =

@@ -147,7 +147,7 @@ t.test(
     const mount = 'mount -t tmpfs -o size=512k none "$0" && head -c 262144 /dev/zero > "$0/filler"';
     const program = await start(t, directory, {
       through: ['unshare', '--mount', 'sh', '-c', `${mount} && exec "$@"`, directory],
-      expectLog: [/^the history cannot be used$/],
+      expectLog: [/^the log of the messages is not available$/],
     });
     const client = new SseClient(program, ['a']);
     t.teardown(() => client.close());
