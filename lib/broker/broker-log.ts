@@ -35,6 +35,11 @@ export interface LogSetup {
   readonly version: string;
 }
 
+/** The name of a node, for the names of its connections; empty if it is the only one. */
+export function nodeNameOf(setup: LogSetup | undefined): string {
+  return setup?.isShared === true ? setup.node : '';
+}
+
 export interface BrokerLogParts {
   readonly clock: LogClock;
   /** Milliseconds of a monotonic clock. */
@@ -135,9 +140,9 @@ export class BrokerLog {
     return this.#setup.isShared;
   }
 
-  /** The name of this node, for the names of its connections; empty if it is the only one. */
+  /** The name of this node: see nodeNameOf(). */
   get nodeName(): string {
-    return this.#setup.isShared ? this.#setup.node : '';
+    return nodeNameOf(this.#setup);
   }
 
   /**

@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 
 import { NameHasher } from '../collections/name-hash.js';
 import { Outgoing } from '../ipc/outgoing.js';
-import { BrokerLog, type BrokerLogParts } from './broker-log.js';
+import { BrokerLog, nodeNameOf, type BrokerLogParts } from './broker-log.js';
 import type { BrokerOptions, BrokerParts } from './broker-options.js';
 import { ChannelQueries } from './channel-queries.js';
 import { ClientOrders } from './client-orders.js';
@@ -104,8 +104,8 @@ function makeCore(
   const outgoing = new Outgoing(hooks.onOverflow);
   const lines = new QueuedLines(outgoing, iteration);
   const path = new PublishPath(options, { engine, interest, outgoing, iteration });
-  const node = parts.log?.isShared === true ? parts.log.node : '';
-  const presence = new Presence(lines, (channel) => path.namespaces.of(channel).hasPresence, node);
+  const hasPresence = (channel: string): boolean => path.namespaces.of(channel).hasPresence;
+  const presence = new Presence(lines, hasPresence, nodeNameOf(parts.log));
   return {
     ...{ iteration, engine, interest, outgoing, lines, path, presence },
     recovery: new Recovery({ engine, outgoing, lines }),
