@@ -28,9 +28,16 @@ import {
   type HandshakeSubject,
 } from './handshake-trial.js';
 import { formatNumber, median, ratio, type SuiteResult } from './table.js';
+import { tlsLatency } from './tls-latency.js';
 import { alternateRows, runTrial } from './trials.js';
 
-export const TLS_SUITES = ['tls-echo', 'tls-broadcast', 'tls-idle', 'tls-handshakes'] as const;
+export const TLS_SUITES = [
+  'tls-echo',
+  'tls-broadcast',
+  'tls-idle',
+  'tls-handshakes',
+  'tls-latency',
+] as const;
 export type TlsSuite = (typeof TLS_SUITES)[number];
 
 const nameOf = (hasTls: boolean): string => (hasTls ? 'TLS 1.3' : 'plain');
@@ -204,5 +211,7 @@ export function runTlsSuite(suite: TlsSuite, options: CometSuiteOptions): Promis
       return tlsIdle(options);
     case 'tls-handshakes':
       return tlsHandshakes(options);
+    case 'tls-latency':
+      return tlsLatency(options);
   }
 }

@@ -1,4 +1,5 @@
 // TLS of one trial: an authority of its own, and the settings of the server and of the dialers.
+import type { KeyPairKeyObjectResult } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -12,10 +13,11 @@ export interface TrialTls {
   readonly target: TlsTarget;
 }
 
-export function makeTls(resumes = false): TrialTls {
+/** @param pair - The key of the server; P-256 without it. */
+export function makeTls(resumes = false, pair?: KeyPairKeyObjectResult): TrialTls {
   const authority = new Authority();
   return {
-    certificate: authority.certify(),
+    certificate: authority.certify(undefined, undefined, pair),
     target: { authorities: authority.cert, verifies: true, serverName: null, resumes },
   };
 }

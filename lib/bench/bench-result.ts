@@ -1,7 +1,7 @@
 // The result of a bench run: its fields and their units, the format of each kind of number, and the
 // verdict. Both reports use it.
 
-/** The latencies of a set of requests, each from its write to the last byte of its answer. */
+/** The latencies of a set of requests, of which most last from a write to the end of the answer. */
 export interface Latency {
   /** Requests measured. */
   count: number;
@@ -36,6 +36,12 @@ export interface Ramp {
   seconds: number;
   /** Connections opened, divided by `seconds`. */
   connectionsPerSecond: number;
+  /**
+   * Time to open, with a TLS handshake and the answer to a subscription: with a rate from the moment
+   * at which the connect was due, else from the connect. Absent if the run ended while it opened
+   * connections, and in results of older versions.
+   */
+  latency?: Latency;
   /** Progress, in ascending order of time. */
   curve: {
     /** Time since the first connect, seconds. */

@@ -2,7 +2,7 @@
 import { availableParallelism, constants, release, totalmem } from 'node:os';
 import { getSystemErrorName } from 'node:util';
 
-import type { BenchResult, Broadcast, Ramp } from './bench-result.js';
+import type { BenchResult, Broadcast, Latency, Ramp } from './bench-result.js';
 import { MegacometError } from '../base/errors.js';
 import { DialPhase, DialTransport } from '../ipc/load-frames.js';
 import { Fleet, type FleetProgress, type PhaseEnd } from './fleet.js';
@@ -165,6 +165,7 @@ class Run {
   readonly #curve: Ramp['curve'] = [{ seconds: 0, opened: 0, failed: 0 }];
   /** The results of the phases, each updated while its phase runs. */
   readonly #phases: Pick<BenchResult, 'active' | 'hold' | 'server' | 'verify'> = {};
+  #openLatency: Latency | undefined;
   #broadcasts: Broadcast[] = [];
   #hasDialed = false;
   #watch: ServerWatch | null = null;
@@ -274,6 +275,7 @@ class Run {
       ramp: {
         seconds,
         connectionsPerSecond: seconds > 0 ? opened / seconds : 0,
+        ...(this.#openLatency !== undefined && { latency: this.#openLatency }),
         curve: this.#curve,
       },
       ...(transport !== 'tcp' && {
@@ -326,11 +328,12 @@ class Run {
       ),
       sources: sources[index] ?? [],
     }));
-    await this.#phase(DialPhase.open, ({ seconds, opened, failed }) => {
+    const end = await this.#phase(DialPhase.open, ({ seconds, opened, failed }) => {
       this.#curve.push({ seconds, opened, failed });
       const perSecond = opened / Math.max(seconds, 0.001);
       this.#onProgress({ phase: 'open', done: opened, total: connections, failed, perSecond });
     });
+    this.#openLatency = toLatency(end);
   }
 
   #subscribe(shares: readonly number[]): void {

@@ -24,7 +24,7 @@ const char* DialPool::configure(const frame::Dial& order) {
   if (!parse_addresses(order.targets, &targets_)) return "a target is not a numeric address";
   if (!parse_addresses(order.sources, &sources_)) return "a source is not a numeric address";
   wanted_ = order.connections;
-  tokens_.set_rate(order.rate_milli);
+  schedule_.set_rate(order.rate_milli);
   return nullptr;
 }
 
@@ -41,9 +41,11 @@ DialStep DialPool::next(uint64_t now_ns) {
     return {is_finished ? Action::kFinished : Action::kPending};
   }
   if (in_flight_ >= bounds::kDialInFlightMax) return {Action::kFull};
-  if (!tokens_.take(now_ns)) return {Action::kWait, 0, tokens_.wait_ms()};
+  const uint64_t due_ns = schedule_.due_ns(now_ns);
+  if (due_ns > now_ns) return {Action::kWait, 0, DialSchedule::wait_ms(due_ns, now_ns)};
+  schedule_.advance();
   ++in_flight_;
-  return {Action::kOpen, take_index()};
+  return {Action::kOpen, take_index(), 0, due_ns};
 }
 
 uint32_t DialPool::take_index() {

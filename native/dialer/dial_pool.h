@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "base/token_bucket.h"
+#include "dialer/dial_schedule.h"
 #include "ipc/load_frames.h"
 #include "os/address.h"
 
@@ -28,6 +28,8 @@ struct DialStep {
   Action action;
   uint32_t index = 0;
   uint32_t wait_ms = 0;
+  /// When the rate wanted this connect: before `now_ns` if the dialer is late.
+  uint64_t due_ns = 0;
 };
 
 /// Connections are numbered from 0 in the order in which they start.
@@ -70,7 +72,7 @@ class DialPool {
 
   std::vector<Address> targets_;
   std::vector<Address> sources_;
-  TokenBucket tokens_;
+  DialSchedule schedule_;
   uint32_t wanted_ = 0;
   uint32_t started_ = 0;
   uint32_t in_flight_ = 0;

@@ -24,6 +24,8 @@ class DialReport {
   /// A connection is sent its first message of this phase.
   void count_asked() { ++asked_; }
   void count_echo(uint32_t latency_us);
+  /// A connection is open, this long after it was due.
+  void count_opened(uint32_t latency_us) { latency_.record(latency_us); }
   void count_wrong_echo() { ++wrong_; }
   /// A connection is lost before its echo was complete.
   void count_broken_echo() { ++broken_; }

@@ -27,8 +27,8 @@ struct Dialed {
   ev_io watcher;
   /// When the connect or the echo message began, in microseconds; wraps after 71 minutes.
   uint32_t began_us;
-  /// Bytes of the echo message that are sent, or the position of the target while the connection
-  /// opens; and bytes of its echo that are received.
+  /// Bytes of the echo message that are sent, and bytes of its echo that are received. While the
+  /// connection opens: the position of the target, and when the connect was due, as `began_us`.
   uint32_t sent;
   uint32_t received;
   DialState state;

@@ -193,7 +193,7 @@ void Dialer::pump_open() {
     const DialStep step = pool_.next(sys::monotonic_ns());
     switch (step.action) {
       case DialStep::Action::kOpen:
-        open(step.index);
+        open(step.index, step.due_ns);
         break;
       case DialStep::Action::kWait:
         ev_timer_stop(loop_, &wake_);
@@ -245,7 +245,7 @@ void Dialer::expire(uint64_t now_ns) {
 
 // ---- Opening
 
-void Dialer::open(uint32_t index) {
+void Dialer::open(uint32_t index, uint64_t due_ns) {
   const Address& source = pool_.source(index);
   const Address& target = pool_.target(index);
   const int fd = sys::open_dialing_socket(source.get(), source.bytes);
@@ -258,6 +258,7 @@ void Dialer::open(uint32_t index) {
   dialed->state = DialState::kConnecting;
   dialed->began_us = now_us();
   dialed->sent = pool_.target_index(index);
+  dialed->received = static_cast<uint32_t>(due_ns / 1000);
   if (subscribers_.is_on()) subscribers_.open(fd, index);
   ev_io_init(&dialed->watcher, on_event, fd, EV_WRITE);
   dialed->watcher.data = this;
@@ -331,6 +332,7 @@ void Dialer::on_first_request(Dialed* dialed) {
 
 void Dialer::on_open(Dialed* dialed) {
   pool_.opened();
+  report_.count_opened(now_us() - dialed->received);
   dialed->state = DialState::kIdle;
 }
 

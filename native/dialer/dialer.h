@@ -71,7 +71,7 @@ class Dialer {
 
   // ---- One connection
 
-  void open(uint32_t index);
+  void open(uint32_t index, uint64_t due_ns);
   void on_connected(Dialed* dialed);
   void on_step(Dialed* dialed, DialedTls::Step step);
   void on_secured(Dialed* dialed);

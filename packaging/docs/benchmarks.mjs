@@ -101,6 +101,11 @@ const SUITES = {
     method:
       'Clients connect, complete a handshake and stay idle until all are open. Each server has the same certificate, one worker or thread, and a core of its own. A resumed handshake has the session of an earlier one.',
   },
+  'tls-latency': {
+    title: 'Latency of TLS handshakes',
+    method:
+      'First as many handshakes as the server sustains, then half of that rate by a schedule that does not wait for the server; a latency begins at the scheduled time. Established TLS clients echo 32 bytes at a low rate all the time. Rounds without handshakes and with them alternate. Server and load have a core each.',
+  },
   cluster: {
     title: 'Clusters',
     method:

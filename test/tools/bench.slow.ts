@@ -146,6 +146,7 @@ t.test('--rate limits the connections per second', async (t) => {
   t.equal(code, 0, 'exit code');
   const rate = result.opened / result.ramp.seconds;
   t.ok(rate <= 400 * 1.2, `${rate.toFixed(0)} connections per second`);
+  t.equal(result.ramp.latency?.count, 600, 'the time to open of each is measured');
   await server.stop();
 });
 

@@ -71,16 +71,42 @@ TEST("a pool has no more connects in flight than the limit") {
 
 TEST("a pool starts no more connects than the rate allows, and says how long to wait") {
   DialPool pool;
-  // 20 connects a second: a burst of 2, then one each 50 ms.
+  // 20 connects a second: one each 50 ms.
   EXPECT(pool.configure(order_of(5, 20'000)) == nullptr);
   const uint64_t start_ns = 1000 * kNsPerMs;
   std::vector<uint32_t> indexes;
   const DialStep step = start_all(&pool, &indexes, start_ns);
   EXPECT(step.action == Action::kWait);
   EXPECT(step.wait_ms > 40 && step.wait_ms <= 51);
-  EXPECT_EQUAL(indexes.size(), 2U);
+  EXPECT_EQUAL(indexes.size(), 1U);
   EXPECT(start_all(&pool, &indexes, start_ns + 51 * kNsPerMs).action == Action::kWait);
-  EXPECT_EQUAL(indexes.size(), 3U);
+  EXPECT_EQUAL(indexes.size(), 2U);
+}
+
+TEST("a late connect keeps the time at which it was due, and does not move the later ones") {
+  DialPool pool;
+  EXPECT(pool.configure(order_of(6, 20'000)) == nullptr);
+  const uint64_t start_ns = 1000 * kNsPerMs;
+  EXPECT_EQUAL(pool.next(start_ns).due_ns, start_ns);
+  const uint64_t late_ns = start_ns + 120 * kNsPerMs;
+  EXPECT_EQUAL(pool.next(late_ns).due_ns, start_ns + 50 * kNsPerMs);
+  EXPECT_EQUAL(pool.next(late_ns).due_ns, start_ns + 100 * kNsPerMs);
+  const DialStep step = pool.next(late_ns);
+  EXPECT(step.action == Action::kWait);
+  EXPECT_EQUAL(step.wait_ms, 31U);
+  DialPool unlimited;
+  EXPECT(unlimited.configure(order_of(2)) == nullptr);
+  EXPECT_EQUAL(unlimited.next(start_ns).due_ns, start_ns);
+  EXPECT_EQUAL(unlimited.next(late_ns).due_ns, late_ns);
+}
+
+TEST("a schedule is exact after a million starts") {
+  DialSchedule schedule;
+  schedule.set_rate(3'000'000);
+  const uint64_t start_ns = 1000 * kNsPerMs;
+  EXPECT_EQUAL(schedule.due_ns(start_ns), start_ns);
+  for (int count = 0; count < 1'000'001; ++count) schedule.advance();
+  EXPECT_EQUAL(schedule.due_ns(start_ns), start_ns + 333'333'666'666);
 }
 
 TEST("after a restart every connection opens again, and a failed one is retried later") {

@@ -52,6 +52,15 @@ TEST("a phase starts its echoes at zero, and keeps losses and failures") {
   EXPECT(report.failures().counts.empty());
 }
 
+TEST("the phase that opens connections has the latency of each, and no echo") {
+  DialReport report;
+  report.begin(DialPhase::kOpen, 0);
+  report.count_opened(7);
+  report.count_opened(7);
+  EXPECT((report.latency().buckets == Numbers{7, 2}));
+  EXPECT_EQUAL(report.progress(DialPool(), SubscriberLoad(), true, 0).answered, 0U);
+}
+
 TEST("a cause that got a name has it in the frame, once") {
   DialReport report;
   const int cause = bounds::kTlsVerifyFailure + 10;
