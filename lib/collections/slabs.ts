@@ -1,6 +1,6 @@
 // Byte records by number, in slabs of 64 KiB that are kept dense. A Buffer for each message of 100
 // bytes would cost 265 to 390 bytes, and time of the garbage collector.
-import { grown } from './typed-array.js';
+import { copyRange, grown } from './typed-array.js';
 
 /** A record's number and size, before its bytes. */
 const HEAD_BYTES = 8;
@@ -89,7 +89,7 @@ export class Slabs {
     const at = slab.end + HEAD_BYTES;
     slab.bytes.writeUInt32LE(id, slab.end);
     slab.bytes.writeUInt32LE(end - start, slab.end + 4);
-    source.copy(slab.bytes, at, start, end);
+    copyRange(source, start, end, slab.bytes, at);
     slab.end += needed;
     slab.live += needed;
     this.#liveBytes += needed;

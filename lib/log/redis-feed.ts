@@ -7,7 +7,8 @@ import type { RedisSequence } from './redis-sequence.js';
 const BLOCK_MS = 1000;
 /** Milliseconds without a byte after which the server hangs or the connection is half open. */
 const SILENCE_MS = 2000;
-const CHECK_MS = 250;
+/** An idle node wakes up for each look. */
+const CHECK_MS = 500;
 /** Entries of one answer. Each may have 8 MiB, but the whole log is smaller than a few of those. */
 const ENTRIES_MAX = 200;
 
