@@ -13,7 +13,7 @@ import {
   type LogReader,
   type LogStart,
 } from './log.js';
-import { LogAppender, type SyncMode, type Waiting } from './log-appender.js';
+import { LogAppender, type Waiting } from './log-appender.js';
 import { LogFeed } from './log-feed.js';
 import {
   bootIdOf,
@@ -24,6 +24,7 @@ import {
   type OpenReport,
 } from './log-folder.js';
 import { LogHealth } from './log-health.js';
+import type { SyncMode } from './log-segments.js';
 import { SEGMENT_BYTES } from './segment.js';
 
 /** Ids that are remembered: many more than one process has under way. */

@@ -8,7 +8,7 @@ import { quoted } from '../base/quoted.js';
 import { reasonOf } from '../base/reason.js';
 import type { Disk } from './disk.js';
 import type { AppendId } from './log.js';
-import type { LogEnd } from './log-appender.js';
+import type { LogEnd } from './log-segments.js';
 import { FORMAT_VERSION } from './segment-format.js';
 import { SegmentScan } from './segment-scan.js';
 import { newEpoch, readSegment, segmentPaths, UNFINISHED, type Segment } from './segment.js';

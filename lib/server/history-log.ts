@@ -5,8 +5,8 @@ import { invalidOption } from '../base/call-check.js';
 import type { Logger } from '../base/logger.js';
 import type { LogSetup } from '../broker/broker-log.js';
 import { FileLog } from '../log/file-log.js';
-import type { SyncMode } from '../log/log-appender.js';
 import type { OpenReport } from '../log/log-folder.js';
+import type { SyncMode } from '../log/log-segments.js';
 import { addon, packageVersion } from '../system/native.js';
 import type { Filled } from './server-options.js';
 
