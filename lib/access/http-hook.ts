@@ -6,6 +6,7 @@ import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
 
 import type { Authorize, AuthorizeAnswer } from '../base/authorize.js';
 import { reasonOf } from '../base/reason.js';
+import { boundedBody } from './bounded-body.js';
 import { HookFault } from './hook-fault.js';
 
 const ANSWER_BYTES_MAX = 64 * 1024;
@@ -37,17 +38,8 @@ async function readAnswerOf(response: IncomingMessage): Promise<AuthorizeAnswer>
     response.destroy();
     throw new HookFault('status', `the answer has status ${statusCode}; 200 is required`);
   }
-  const parts: Buffer[] = [];
-  let bytes = 0;
-  for await (const part of response as AsyncIterable<Buffer>) {
-    bytes += part.length;
-    // Leaving the loop destroys the response.
-    if (bytes > ANSWER_BYTES_MAX) {
-      throw new HookFault('answer', `the answer has more than ${ANSWER_BYTES_MAX} bytes`);
-    }
-    parts.push(part);
-  }
-  return parse(Buffer.concat(parts).toString('utf8'));
+  const tooLarge = (message: string): Error => new HookFault('answer', message);
+  return parse(await boundedBody(response, ANSWER_BYTES_MAX, tooLarge));
 }
 
 /** A connection that the application closed while it was idle: nothing was answered on it. */

@@ -6,6 +6,7 @@ import { isIP } from 'node:net';
 import { isLoopback } from '../base/address.js';
 import { invalidUrl } from '../base/call-check.js';
 import { reasonOf } from '../base/reason.js';
+import { boundedBody } from './bounded-body.js';
 
 /** For name, connection, TLS, head and body together. */
 const TIMEOUT_MS = 5000;
@@ -67,19 +68,6 @@ function checkHead({ statusCode = 0, headers }: IncomingMessage): void {
   if (coding !== 'identity') throw new KeyFetchError('content', 'the answer is compressed');
 }
 
-async function readBody(answer: IncomingMessage): Promise<string> {
-  const parts: Buffer[] = [];
-  let size = 0;
-  for await (const part of answer as AsyncIterable<Buffer>) {
-    size += part.length;
-    if (size > BYTES_MAX) {
-      throw new KeyFetchError('content', `the answer has more than ${BYTES_MAX} bytes`);
-    }
-    parts.push(part);
-  }
-  return Buffer.concat(parts).toString('utf8');
-}
-
 function send(url: URL, signal: AbortSignal): Promise<IncomingMessage> {
   const request = url.protocol === 'https:' ? requestHttps : requestHttp;
   return new Promise((resolve, reject) => {
@@ -103,7 +91,11 @@ export async function requestKeys(url: URL, closing: AbortSignal): Promise<KeyAn
   try {
     answer = await send(url, AbortSignal.any([timeout, closing]));
     checkHead(answer);
-    return { text: await readBody(answer), freshS: freshSeconds(answer) };
+    const tooLarge = (message: string): Error => new KeyFetchError('content', message);
+    return {
+      text: await boundedBody(answer, BYTES_MAX, tooLarge),
+      freshS: freshSeconds(answer),
+    };
   } catch (error) {
     if (error instanceof KeyFetchError) throw error;
     const isLate = timeout.aborted;
