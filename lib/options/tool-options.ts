@@ -33,6 +33,14 @@ export const INSECURE = {
   help: 'Accept any certificate of a server with https.',
 } as const satisfies OptionSpec;
 
+/** How a command of the admin server proves its right, and knows the server. */
+const ADMIN_ACCESS = [
+  ADMIN_TOKEN,
+  ADMIN_TOKEN_FILE,
+  CA,
+  INSECURE,
+] as const satisfies readonly OptionSpec[];
+
 const JSON_LINES = {
   name: 'json',
   hasNoVariable: true,
@@ -56,10 +64,7 @@ export const STATUS_OPTIONS = [
     kind: 'flag',
     help: 'Redraw the table every second, with rates.',
   },
-  ADMIN_TOKEN,
-  ADMIN_TOKEN_FILE,
-  CA,
-  INSECURE,
+  ...ADMIN_ACCESS,
 ] as const satisfies readonly OptionSpec[];
 
 export const PUBLISH_OPTIONS = [
@@ -122,10 +127,7 @@ export const PUBLISH_OPTIONS = [
     kind: 'flag',
     help: 'Remove the line end at the end of standard input.',
   },
-  ADMIN_TOKEN,
-  ADMIN_TOKEN_FILE,
-  CA,
-  INSECURE,
+  ...ADMIN_ACCESS,
 ] as const satisfies readonly OptionSpec[];
 
 export const SUBSCRIBE_OPTIONS = [
@@ -185,10 +187,7 @@ export const CHANNELS_OPTIONS = [
     unset: 'all channels',
     help: 'Prefix of the names of the listed channels.',
   },
-  ADMIN_TOKEN,
-  ADMIN_TOKEN_FILE,
-  CA,
-  INSECURE,
+  ...ADMIN_ACCESS,
 ] as const satisfies readonly OptionSpec[];
 
 export const KICK_OPTIONS = [
@@ -214,10 +213,7 @@ export const KICK_OPTIONS = [
     unset: 'no user',
     help: 'Close the connections of this user, instead of those of one channel.',
   },
-  ADMIN_TOKEN,
-  ADMIN_TOKEN_FILE,
-  CA,
-  INSECURE,
+  ...ADMIN_ACCESS,
 ] as const satisfies readonly OptionSpec[];
 
 const TARGET = {
