@@ -4,29 +4,24 @@
 import { STATUS_CODES, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { Server as TlsServer } from 'node:https';
 import type { Socket } from 'node:net';
-import { setImmediate } from 'node:timers/promises';
 
 import { counter, gauge, valuesOf, type ValuesOf } from '../base/metric.js';
+import {
+  AdminConnection,
+  BODY_LATE,
+  WAITING_MAX,
+  type AdminTimes,
+  type Cause,
+  type Handle,
+} from './admin-connection.js';
 import { JSON_TYPE } from './endpoints.js';
-import { DISCARD_BYTES_MAX, isCutOff, isDiscarded, Rejection } from './request-body.js';
+import { isCutOff, Rejection } from './request-body.js';
 import { bytesOf } from './response.js';
 
 /** Connections at once. */
 const CONNECTIONS_MAX = 256;
 /** The same, if all of them work for clients with a token. */
 const TRUSTED_CONNECTIONS_MAX = 1024;
-/** Requests of one connection that may wait for the one before. Clients do not pipeline. */
-const WAITING_MAX = 64;
-export interface AdminTimes {
-  /** Milliseconds for a whole TLS handshake. */
-  readonly handshakeMs: number;
-  /** Milliseconds for the rest of a rejected request, whose sender may still read the answer. */
-  readonly rejectedBodyMs: number;
-  /** Milliseconds in which a client must read the end of a response. */
-  readonly readMs: number;
-  /** Interval in which these are checked. */
-  readonly sweepMs: number;
-}
 
 const TIMES: AdminTimes = {
   handshakeMs: 5000,
@@ -34,18 +29,6 @@ const TIMES: AdminTimes = {
   readMs: 30_000,
   sweepMs: 1000,
 };
-/** The status of a handler that has waited for a body. */
-const BODY_LATE = 408;
-
-type Handle = (request: IncomingMessage, response: ServerResponse) => Promise<void>;
-
-interface Exchange {
-  readonly request: IncomingMessage;
-  readonly response: ServerResponse;
-}
-
-/** Why a connection was cut. */
-type Cause = 'badHead' | 'body' | 'evicted' | 'handshake' | 'head' | 'idle' | 'pipelining' | 'read';
 
 /** What Node's parser rejects, and a head or a body that is late; null for a client that left. */
 function rejectionOf({ code = '' }: NodeJS.ErrnoException): Rejection | null {
@@ -77,138 +60,6 @@ function peerOf({ remoteAddress = '', remotePort = 0 }: Socket): string {
 }
 
 const PLAIN_HTTP = new Rejection(400, 'this port speaks TLS; use https');
-
-/** One connection: it handles one request after the other. */
-class Connection {
-  /** With TLS that of the ciphertext during the handshake, then that of the plaintext. */
-  socket: Socket;
-  /** When its TLS handshake began; undefined after it, and without TLS. */
-  handshakeSinceMs: number | undefined;
-  readonly #handle: Handle;
-  readonly #waiting: Exchange[] = [];
-  #isBusy = false;
-  /** The exchange that is handled now, or the last one. */
-  #current: Exchange | undefined;
-  /** When the sweep first saw the state that may not last; see {@link overdue}. */
-  #sinceMs: number | undefined;
-  /** Bytes that are read of it at most; undefined unless {@link reject} was called. */
-  #bytesReadMax: number | undefined;
-  /** Whether a handler knows that its client may use the server; see {@link AdminConnections.trust}. */
-  isTrusted = false;
-
-  constructor(socket: Socket, handle: Handle) {
-    this.socket = socket;
-    this.#handle = handle;
-  }
-
-  get isIdle(): boolean {
-    return !this.#isBusy;
-  }
-
-  /** Whether another part handles the silence of the present client; see batch-answer.ts. */
-  get isWatched(): boolean {
-    return this.#isBusy && (this.#current?.response.listenerCount('timeout') ?? 0) > 0;
-  }
-
-  /** Whether the head of a response was sent, so that an error cannot be one. */
-  get hasAnswered(): boolean {
-    return this.#isBusy && this.#current?.response.headersSent === true;
-  }
-
-  /** Whether its last answer was a rejection, and it is counted. */
-  get isRejected(): boolean {
-    return this.#bytesReadMax !== undefined;
-  }
-
-  /** Whether its present request was answered with 408, which is counted. */
-  get isLate(): boolean {
-    const { response } = this.#current ?? {};
-    return response?.headersSent === true && response.statusCode === BODY_LATE;
-  }
-
-  /** The cause of a cut for a time limit in the present state. */
-  get state(): Cause {
-    const { request, response } = this.#current ?? {};
-    if (request?.complete === false) return 'body';
-    if (response?.writableEnded === true && !response.writableFinished) return 'read';
-    return this.#isBusy ? 'read' : 'idle';
-  }
-
-  /** The limit that the client exceeded, or null. It is called once in each sweep. */
-  overdue(nowMs: number, { handshakeMs, readMs, rejectedBodyMs }: AdminTimes): Cause | null {
-    if (this.handshakeSinceMs !== undefined) {
-      return nowMs - this.handshakeSinceMs >= handshakeMs ? 'handshake' : null;
-    }
-    const { request, response } = this.#current ?? {};
-    const isEnded = response?.writableEnded === true;
-    const isUnread = isEnded && !response.writableFinished;
-    const hasRest = request?.complete === false && (isEnded || isDiscarded(request));
-    const isUnsent = this.isRejected || hasRest;
-    if (!isUnread && !isUnsent) {
-      this.#sinceMs = undefined;
-      return null;
-    }
-    this.#sinceMs ??= nowMs;
-    const ms = nowMs - this.#sinceMs;
-    if (isUnread) return ms >= readMs ? 'read' : null;
-    return ms >= rejectedBodyMs ? 'body' : null;
-  }
-
-  /**
-   * Ends our side with an answer, and ignores further bytes of the client: a close at once would
-   * reset the connection, and the client might miss the answer. The sweep closes it later.
-   */
-  reject(answer: Buffer): void {
-    this.#bytesReadMax = this.socket.bytesRead + DISCARD_BYTES_MAX;
-    this.socket.end(answer);
-  }
-
-  /** The client of a rejected connection sent more. */
-  ignore(): void {
-    if (this.socket.bytesRead > (this.#bytesReadMax ?? 0)) this.socket.pause();
-  }
-
-  /** Handles a request after those before it. `onIdle` is called when none is left. False: too many. */
-  push(exchange: Exchange, onIdle: () => void): boolean {
-    this.#waiting.push(exchange);
-    if (this.#waiting.length > WAITING_MAX) return false;
-    if (this.#isBusy) this.socket.pause();
-    else void this.#work(onIdle);
-    return true;
-  }
-
-  async #work(onIdle: () => void): Promise<void> {
-    this.#isBusy = true;
-    for (let next = this.#waiting.shift(); next !== undefined; next = this.#waiting.shift()) {
-      this.#sinceMs = undefined;
-      this.#current = next;
-      if (!this.socket.destroyed) await this.#exchange(next);
-      // Requests of one chunk would otherwise be handled in one iteration of the event loop.
-      if (this.#waiting.length > 0) await setImmediate();
-    }
-    this.#isBusy = false;
-    if (this.#current?.request.complete === true) this.#current = undefined;
-    this.isTrusted = false;
-    this.socket.resume();
-    onIdle();
-  }
-
-  async #exchange({ request, response }: Exchange): Promise<void> {
-    const { socket } = this;
-    const closed = new Promise<void>((resolve) => {
-      const done = (): void => {
-        socket.off('close', done);
-        resolve();
-      };
-      response.once('close', done);
-      socket.once('close', done);
-    });
-    await this.#handle(request, response).catch(() => {
-      response.destroy();
-    });
-    await closed;
-  }
-}
 
 /** The value of a counter: connections that were cut for a cause. */
 function cutsFor(cause: Cause): (all: AdminConnections) => number {
@@ -268,7 +119,7 @@ export class AdminConnections {
   readonly #handle: Handle;
   readonly #times: AdminTimes;
   /** In the order of their last request: the first is the one that was idle for longest. */
-  readonly #connections = new Map<Socket, Connection>();
+  readonly #connections = new Map<Socket, AdminConnection>();
   readonly #cuts = new Map<Cause, number>();
   #timer: NodeJS.Timeout | undefined;
 
@@ -326,7 +177,7 @@ export class AdminConnections {
 
   /** A connection counts from its accept, so that handshakes cannot exceed the bounds. */
   #serveTls(server: TlsServer): void {
-    const handshakes = new Map<string, Connection>();
+    const handshakes = new Map<string, AdminConnection>();
     server.on('connection', (socket: Socket) => {
       const connection = this.#add(socket);
       if (connection === undefined) return;
@@ -361,13 +212,13 @@ export class AdminConnections {
   }
 
   /** Undefined for a connection that was closed, because none of the others could be. */
-  #add(socket: Socket): Connection | undefined {
+  #add(socket: Socket): AdminConnection | undefined {
     if (this.#connections.size >= CONNECTIONS_MAX && !this.#evict()) {
       this.#count('evicted');
       socket.destroy();
       return undefined;
     }
-    const connection = new Connection(socket, this.#handle);
+    const connection = new AdminConnection(socket, this.#handle);
     this.#connections.set(socket, connection);
     socket.once('close', () => {
       const isCut = !this.#connections.delete(connection.socket);
@@ -417,7 +268,7 @@ export class AdminConnections {
   }
 
   /** Moves a connection to the end of the order. */
-  #touch({ socket }: Connection): void {
+  #touch({ socket }: AdminConnection): void {
     const connection = this.#connections.get(socket);
     if (connection === undefined || !this.#connections.delete(socket)) return;
     this.#connections.set(socket, connection);
@@ -436,7 +287,7 @@ export class AdminConnections {
     return true;
   }
 
-  #cut(connection: Connection, cause: Cause): void {
+  #cut(connection: AdminConnection, cause: Cause): void {
     const { socket, isRejected, isLate } = connection;
     const isCounted = isRejected || (cause === 'body' && isLate);
     if (!isCounted) this.#count(cause);
