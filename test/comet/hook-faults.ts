@@ -1,23 +1,13 @@
 // Hooks without a decision: the client is rejected, the cause is counted, and tokens never wait.
 import type { ServerResponse } from 'node:http';
-import t, { type Test } from 'tap';
+import t from 'tap';
 
-import type { ServerOptions } from '../../lib/index.js';
 import { Secret } from '../support/client-tokens.js';
 import { exchange, startComet, type World } from '../support/comet-world.js';
 import { until } from '../support/helpers.js';
-import { answer, hang, HookServer, type Behaviour } from '../support/hook-server.js';
+import { answer, hang, type Behaviour } from '../support/hook-server.js';
+import { startHooked } from '../support/hook-world.js';
 import { CommandClient } from '../support/websocket-peer.js';
-
-interface HookWorld extends World {
-  readonly hook: HookServer;
-}
-
-async function start(t: Test, options: ServerOptions = {}): Promise<HookWorld> {
-  const hook = await HookServer.start(t);
-  const world = await startComet(t, { workers: 1, ...hook.options, ...options });
-  return { ...world, hook };
-}
 
 const metric = (world: World, name: string): number => world.server.stats().hook?.[name] ?? 0;
 
@@ -59,7 +49,7 @@ const FAULTS: readonly (readonly [string, string, Behaviour])[] = [
 ];
 
 t.test('without a valid answer a client is rejected, and the cause is counted', async (t) => {
-  const world = await start(t);
+  const world = await startHooked(t);
   for (const [name, counter, behaviour] of FAULTS) {
     world.hook.behaviour = behaviour;
     const before = metric(world, counter);
@@ -74,7 +64,7 @@ t.test('without a valid answer a client is rejected, and the cause is counted', 
 });
 
 t.test('an EventSource receives the time of its retry', async (t) => {
-  const world = await start(t);
+  const world = await startHooked(t);
   world.hook.behaviour = raw(500, '');
   const text = await exchange(world.port, 'GET /events?channel=a HTTP/1.1\r\nHost: a\r\n\r\n');
   t.match(text, /^HTTP\/1\.1 200 .*event: megacomet\.unavailable\n/s);
@@ -84,7 +74,7 @@ t.test(
   'beyond 128 hook requests a client is rejected at once, and tokens never wait',
   async (t) => {
     const secret = new Secret(t);
-    const world = await start(t, { tokenKey: [secret.option] });
+    const world = await startHooked(t, { tokenKey: [secret.option] });
     world.hook.behaviour = hang;
     const waiting = Array.from({ length: 130 }, () => statusOf(world, 'channel=a'));
     await until('128 hook requests', () => metric(world, 'busyTotal') >= 2);
@@ -100,7 +90,7 @@ t.test(
 );
 
 t.test('an answer counts for its time, until the user is revoked', async (t) => {
-  const world = await start(t);
+  const world = await startHooked(t);
   const { hook } = world;
   hook.behaviour = answer({ allow: true, user: 'ada', channels: ['a'], cacheSeconds: 60 });
   for (let round = 0; round < 3; round++) {
@@ -121,7 +111,7 @@ t.test('an answer counts for its time, until the user is revoked', async (t) => 
 });
 
 t.test('commands of a WebSocket wait for the decision, in order', async (t) => {
-  const world = await start(t, { clientPublish: true });
+  const world = await startHooked(t, { clientPublish: true });
   const { hook } = world;
   hook.behaviour = (asked, response) => {
     const allow = asked.channels[0] !== 'denied';
@@ -162,7 +152,7 @@ t.test('the function authorize decides; an exception of it rejects the client', 
 });
 
 t.test('a drain, and a client that leaves, end the wait', async (t) => {
-  const world = await start(t);
+  const world = await startHooked(t);
   world.hook.behaviour = hang;
   const left = exchange(world.port, poll('channel=a'), () => true);
   const drained = exchange(world.port, poll('channel=b'));

@@ -2,21 +2,10 @@
 // the same user alone, and an answer without a decision changes nothing.
 import t, { type Test } from 'tap';
 
-import type { ServerOptions } from '../../lib/index.js';
-import { startComet, type World } from '../support/comet-world.js';
 import { until } from '../support/helpers.js';
-import { answer, HookServer, type Behaviour } from '../support/hook-server.js';
+import { answer, type Behaviour } from '../support/hook-server.js';
+import { startHooked, type HookWorld } from '../support/hook-world.js';
 import { CommandClient } from '../support/websocket-peer.js';
-
-interface HookWorld extends World {
-  readonly hook: HookServer;
-}
-
-async function start(t: Test, options: ServerOptions = {}): Promise<HookWorld> {
-  const hook = await HookServer.start(t);
-  const world = await startComet(t, { workers: 1, ...hook.options, ...options });
-  return { ...world, hook };
-}
 
 /** Sends a command, and returns the messages of the server until the answer of a type. */
 async function ask(client: CommandClient, command: object, type: string): Promise<string[]> {
@@ -47,7 +36,7 @@ async function connected(t: Test, { port, hook }: HookWorld): Promise<CommandCli
 }
 
 t.test('an answer to refresh has the new time and the new grants', async (t) => {
-  const world = await start(t);
+  const world = await startHooked(t);
   const client = await connected(t, world);
   t.match(client.told[0], /^\{"type":"connected","user":"ada","expiresInSeconds":\d{3,4}\}$/);
   world.hook.behaviour = answer({ ...ADA, expiresInSeconds: 50_000, grants: { subscribe: ['b'] } });
@@ -82,7 +71,7 @@ const REJECTED: readonly (readonly [string, Behaviour, RegExp])[] = [
 ];
 
 t.test('a rejected refresh changes nothing, and the client stays', async (t) => {
-  const world = await start(t, { clientPublish: true });
+  const world = await startHooked(t, { clientPublish: true });
   const client = await connected(t, world);
   for (const [name, behaviour, wanted] of REJECTED) {
     world.hook.behaviour = behaviour;
@@ -99,7 +88,7 @@ t.test('a rejected refresh changes nothing, and the client stays', async (t) => 
 });
 
 t.test('refresh comes after connect, and connect once', async (t) => {
-  const world = await start(t);
+  const world = await startHooked(t);
   const client = await connected(t, world);
   t.match(await ask(client, { type: 'connect', token: 's2' }, 'error'), [/send refresh instead/]);
   const unknown = new CommandClient(world.port, '/ws');
@@ -149,7 +138,7 @@ async function refreshedOne(
 }
 
 t.test('a client that refreshes in time stays, and another one ends', async (t) => {
-  const world = await start(t);
+  const world = await startHooked(t);
   let both = null;
   // On a busy machine a short time may end before the refresh.
   for (let seconds = 2; both === null && seconds < 100; seconds *= 2) {

@@ -1,9 +1,9 @@
 // Clients without a token: an application decides, over HTTP, on every transport.
-import t, { type Test } from 'tap';
+import t from 'tap';
 
-import type { ServerOptions } from '../../lib/index.js';
-import { exchange, startComet, type World } from '../support/comet-world.js';
-import { answer, HookServer } from '../support/hook-server.js';
+import { exchange, type World } from '../support/comet-world.js';
+import { answer } from '../support/hook-server.js';
+import { startHooked } from '../support/hook-world.js';
 import { handshake } from '../support/websocket-peer.js';
 
 const PATHS = ['/events', '/stream', '/poll', '/ws'] as const;
@@ -40,21 +40,11 @@ const SERVED: Record<Path, readonly number[]> = {
   '/ws': [101],
 };
 
-interface HookWorld extends World {
-  readonly hook: HookServer;
-}
-
-async function start(t: Test, options: ServerOptions = {}): Promise<HookWorld> {
-  const hook = await HookServer.start(t);
-  const world = await startComet(t, { workers: 1, ...hook.options, ...options });
-  return { ...world, hook };
-}
-
 const ADA = { allow: true, user: 'ada', grants: { subscribe: ['a', 'news/*'] } };
 
 for (const workers of [1, 2]) {
   t.test(`the application allows and denies on every transport, ${workers} workers`, async (t) => {
-    const world = await start(t, {
+    const world = await startHooked(t, {
       workers,
       hookHeader: ['X-Session', 'Authorization'],
       hookCookie: ['session'],
