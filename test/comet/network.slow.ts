@@ -19,7 +19,8 @@ import {
   WebSocketClient,
   type Client,
 } from '../support/comet-world.js';
-import { command, compile, connect, Injection, noTracing, until } from '../support/helpers.js';
+import { command, compile, connect, until } from '../support/helpers.js';
+import { Injection, noTracing } from '../support/injection.js';
 import { seededRandom } from '../support/random.js';
 import { isInNamespace, runInNamespace } from '../support/own-namespace.js';
 import { without } from '../support/requirements.js';

@@ -18,7 +18,8 @@ import {
   subscribeAll,
   WebSocketClient,
 } from '../support/comet-world.js';
-import { compile, connect, Injection, isGone, noTracing, until } from '../support/helpers.js';
+import { compile, connect, isGone, until } from '../support/helpers.js';
+import { Injection, noTracing } from '../support/injection.js';
 import { SPIN } from '../support/load.js';
 import { without } from '../support/requirements.js';
 

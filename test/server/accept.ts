@@ -11,14 +11,13 @@ import {
   cpuMs,
   descriptorsOf,
   echoes,
-  Injection,
   limitDescriptors,
-  noTracing,
   run,
   TestServer,
   until,
   type Test,
 } from '../support/helpers.js';
+import { Injection, noTracing } from '../support/injection.js';
 
 const PAUSED = /^accept failed; listener paused$/;
 const CPU_SHARE_MAX = 0.1;

@@ -10,12 +10,11 @@ import {
   cpuMs,
   descriptorsOf,
   echoes,
-  Injection,
-  noTracing,
   TestServer,
   until,
   type Test,
 } from '../support/helpers.js';
+import { Injection, noTracing } from '../support/injection.js';
 
 const HELD = 10;
 const CPU_SHARE_MAX = 0.1;

@@ -4,17 +4,8 @@ import { join } from 'node:path';
 
 import t from 'tap';
 
-import {
-  Clients,
-  compile,
-  echoes,
-  Injection,
-  isGone,
-  noTracing,
-  run,
-  TestServer,
-  until,
-} from '../support/helpers.js';
+import { Clients, compile, echoes, isGone, run, TestServer, until } from '../support/helpers.js';
+import { Injection, noTracing } from '../support/injection.js';
 import { Load, SPIN, TotalsWatch } from '../support/load.js';
 
 const SHARED = ['-shared', '-fPIC'];

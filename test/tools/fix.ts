@@ -17,7 +17,8 @@ import t, { type Test as TapTest } from 'tap';
 
 import { diagnosisOf, recordingOf, withSysctls } from '../support/machines/recorded.js';
 import { Namespace, noNamespace } from '../support/machines/namespace.js';
-import { noTracing, run, type StartOptions } from '../support/helpers.js';
+import { run, type StartOptions } from '../support/helpers.js';
+import { noTracing } from '../support/injection.js';
 import { dropInFile, sysctlFile } from '../../lib/doctor/fix.js';
 
 const LOWERED = {
