@@ -18,7 +18,7 @@ const OPTIONS = brokerOptions(WORKERS, fill({}));
 
 class Port implements WorkerPort {
   readonly queuedBytes = 0;
-  readonly beats = true;
+  readonly hasHeartbeat = true;
   bytes = 0;
   writes = 0;
 

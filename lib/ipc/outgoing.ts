@@ -127,7 +127,7 @@ export class Outgoing {
     if (lane?.isBusy !== true) return false;
     // Read again, because the worker may have drained its queue. flush() sets it.
     lane.isBusy = lane.port.queuedBytes > BUSY_BYTES;
-    return lane.isBusy && lane.port.beats;
+    return lane.isBusy && lane.port.hasHeartbeat;
   }
 
   /** Sends all kept frames. */

@@ -8,7 +8,7 @@ export interface WorkerPort {
   /** Bytes given to send() that the kernel has not accepted. */
   readonly queuedBytes: number;
   /** Whether the worker's heartbeat is recent. A worker without one will be replaced. */
-  readonly beats: boolean;
+  readonly hasHeartbeat: boolean;
   /**
    * Writes behind all earlier bytes; may be called several times in one loop iteration. The bytes
    * never change afterwards, and other workers may receive the same buffer.

@@ -305,7 +305,7 @@ export class Manager extends EventEmitter<{ worker: [WorkerEvent] }> {
       get queuedBytes() {
         return worker.queuedBytes;
       },
-      get beats() {
+      get hasHeartbeat() {
         const { state } = registry.at(slot);
         return state === 'serving' || state === 'starting';
       },

@@ -38,7 +38,7 @@ export function messagesIn(bytes: Buffer): Frames['Publish'][] {
 /** A fake control stream of a worker that keeps all its bytes. */
 export class FakePort implements WorkerPort {
   queuedBytes = 0;
-  beats = true;
+  hasHeartbeat = true;
   /** Whether the peer does not read, so that sent bytes are queued. */
   isHung = false;
   /** The number of bytes of each send call. */
