@@ -108,7 +108,7 @@ function prepare(arch) {
 /** Copies the files that belong beside the addon. */
 function gatherLibev(folder, { library, licence }) {
   if (!existsSync(licence)) {
-    throw new PackagingError(`libev's licence is missing: there is no ${licence}`);
+    throw new PackagingError(`libev's licence is missing: ${licence}`);
   }
   const artifacts = join(folder, 'artifacts');
   mkdirSync(artifacts);

@@ -41,7 +41,7 @@ function runWorker({ host, port, backlog }) {
     socket.on('error', socket.destroy);
   });
   server.on('error', (error) => fail(`listen: ${error.message}`));
-  // Without a host Node takes `::` for both families, or 0.0.0.0 where there is no IPv6.
+  // Without a host Node takes `::` for both families, or 0.0.0.0 without IPv6.
   server.listen({ host, port, backlog });
 }
 

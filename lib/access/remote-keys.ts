@@ -14,7 +14,7 @@ const FRESH_MS = { min: 60_000, usual: 600_000, max: 3_600_000 };
 const STALE_MS = 24 * 3_600_000;
 /** From one failed fetch to the next: doubled from the first to the last. */
 const RETRY_MS = { first: 1000, last: 60_000 };
-/** Between two fetches because of unknown keys: whoever invents names of keys causes them. */
+/** Between two fetches because of unknown keys: a client that invents names of keys causes them. */
 const UNKNOWN_MS = 30_000;
 /** Between two lines about the same failure. */
 const LOG_MS = 600_000;

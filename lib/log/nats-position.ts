@@ -161,7 +161,7 @@ export class NatsPosition {
     return { epoch: epochAfter(known, nowMs), base, after: this.streamSeq };
   }
 
-  /** Judges the next message. */
+  /** Checks the next message. */
   take({ seq, stampNs, data }: StreamMessage): Taken {
     if (seq > this.streamSeq + 1) this.#isGap = true;
     this.streamSeq = seq;

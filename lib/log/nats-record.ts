@@ -1,4 +1,4 @@
-// The bytes of one message of the stream: a header that all readers judge alike, then the batch.
+// The bytes of one message of the stream: a header that all readers check alike, then the batch.
 import type { AppendId } from './log.js';
 
 export interface NatsRecord {

@@ -1,8 +1,8 @@
 // A log in a stream of Redis. One script appends, XREAD reads; docs/cluster.md has the promises.
 //
-// The log knows its server by the run id, which a restart and a failover change. Whoever connects to
-// another server than the noted one claims it first, and that begins a new epoch: a server that lacks
-// the last entries never gives their numbers again.
+// The log knows its server by the run id, which a restart and a failover change. A node that
+// connects to another server than the noted one claims it first, and that begins a new epoch: a server
+// that lacks the last entries never gives their numbers again.
 import { randomBytes } from 'node:crypto';
 
 import type { Redis } from 'ioredis';

@@ -62,8 +62,8 @@ export function warnOfOpenAccess(addresses: readonly Address[], log: Logger): vo
   if (reachable === undefined) return;
   log.warn(
     {},
-    `whoever reaches ${formatAddress(reachable)} may subscribe to every channel: set --token-key, ` +
-      'or --public for the channels that are public on purpose',
+    `every client of ${formatAddress(reachable)} may subscribe to every channel: set ` +
+      '--token-key, or --public for the channels that are public on purpose',
   );
 }
 

@@ -17,7 +17,7 @@ t.jobs = 3;
 
 const GROUPS = '/sys/fs/cgroup/freezer';
 const MIB = 1024 * 1024;
-const STUCK = /^worker hung; killed$/;
+const HUNG = /^worker hung; killed$/;
 const UNDYING = /^worker cannot be killed; its slot is unavailable until the kernel releases it$/;
 const LEFT = /^worker cannot be killed; the server exits without it$/;
 
@@ -91,7 +91,7 @@ t.test(
   async (t) => {
     const server = await TestServer.start(t, {
       args: ['--workers', '2', '--heartbeat-limit', '4'],
-      expectLog: [STUCK, UNDYING, /^worker died$/],
+      expectLog: [HUNG, UNDYING, /^worker died$/],
     });
     const freezer = new Freezer(t);
     const held = await heldBy(t, server, 0);
@@ -175,12 +175,12 @@ t.test(
     const server = await TestServer.start(t, {
       args: ['--workers', '2', '--heartbeat-limit', '4'],
       env: { NOTIFY_SOCKET: '@megacomet-test-nobody', WATCHDOG_USEC: '1500000' },
-      expectLog: [STUCK, UNDYING, /^worker died$/],
+      expectLog: [HUNG, UNDYING, /^worker died$/],
     });
     const freezer = new Freezer(t);
     const frozen = await server.pidOf(0);
     await freezer.freeze(frozen);
-    const { time } = await server.logged(STUCK);
+    const { time } = await server.logged(HUNG);
     // From three limits on a manager that does not replace a worker counts as broken.
     await until('three limits and more', () => Date.now() - Number(time) > 14_000);
     t.notOk(
@@ -212,7 +212,7 @@ t.test(
       expectLog: [
         /^worker does not read its control stream; replaced$/,
         UNDYING,
-        STUCK,
+        HUNG,
         /^worker died$/,
       ],
     });

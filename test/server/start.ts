@@ -210,7 +210,7 @@ t.test('a mistake in the config file is named, with the rule', async (t) => {
 });
 
 t.test('a mistake that only comet can make is found before anything is bound', async (t) => {
-  // Another program has the port: whoever binds first complains of that.
+  // Another program has the port: a server that binds first complains of that.
   const port = await foreigner(t);
   const folder = t.testdir({ short: 'secret\n', empty: '', two: 'first line\nsecond line\n' });
   for (const name of ['short', 'empty', 'two']) chmodSync(join(folder, name), 0o600);
@@ -253,7 +253,7 @@ t.test('a mistake that only comet can make is found before anything is bound', a
 });
 
 t.test('an admin host that is not an address is rejected before anything is bound', async (t) => {
-  // Another program has the port: whoever binds first complains of that.
+  // Another program has the port: a server that binds first complains of that.
   const place = ['--host', '127.0.0.1', '--port', String(await foreigner(t)), '--admin-port', '0'];
   for (const host of ['nowhere', '127.0.0.256', '127.1', '[::1]', '::1::', '127.0.0.1:9001']) {
     await assertFails(t, host, {

@@ -35,7 +35,7 @@ const WARN = 40;
 /** Tests may run as root, and the server warns about it. */
 const AS_ROOT = /^serving as root; /;
 /** Tests listen on all addresses, as the default does. */
-const OPEN_TO_ALL = /^whoever reaches .* may subscribe to every channel: /;
+const OPEN_TO_ALL = /^every client of .* may subscribe to every channel: /;
 /** Counters of the whole network namespace, which other tests and programs increment too. */
 const OF_THE_KERNEL = /^(ListenOverflows|TCPMemoryPressures) moved: /;
 
