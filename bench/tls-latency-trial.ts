@@ -4,6 +4,7 @@
 import { generateKeyPairSync } from 'node:crypto';
 import { availableParallelism } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
 
 import type { BenchResult } from '../lib/bench/bench-result.js';
 import { runBench } from '../lib/bench/bench.js';
@@ -175,7 +176,7 @@ async function runLatencyTrial(request: LatencyRequest): Promise<LatencyResult> 
   }
 }
 
-if (process.argv[2] !== undefined) {
+if (process.argv[1] === fileURLToPath(import.meta.url) && process.argv[2] !== undefined) {
   const result = await runLatencyTrial(JSON.parse(process.argv[2]) as LatencyRequest);
   process.stdout.write(JSON.stringify(result));
 }

@@ -65,7 +65,7 @@ export async function tlsLatency(options: CometSuiteOptions): Promise<SuiteResul
     suite: 'tls-latency',
     title:
       `Handshakes with a certificate of RSA 2048 at ${formatNumber(sustained / 2, 0)}/s, half of the rate that ` +
-      `${workers} workers on as many cores sustain (with ${formatNumber(share * 100, 0)} % of these cores), beside ` +
+      `${workers === 1 ? 'one worker sustains' : `${workers} workers sustain`} with ${formatNumber(share * 100, 0)} % of as many cores, beside ` +
       `${CLIENTS} clients that echo ${CLIENT_RATE} messages a second, median of ${runs} × ${ROUNDS}`,
     header: ['', 'p50 ms', 'p99 ms', 'p99, limit'],
     rows: rowsOf(trials.flatMap(({ rounds }) => rounds)),

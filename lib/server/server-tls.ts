@@ -1,9 +1,9 @@
 // The certificates and ticket keys of a server while it runs.
-import { systemClock, type Clock, type Timer } from '../base/clock.js';
+import { systemClock, type Clock } from '../base/clock.js';
 import type { Logger } from '../base/logger.js';
 import { readSecretFile } from '../base/shared-secret.js';
 import type { Frames } from '../ipc/frames.js';
-import { daysLeft, warnOfDates, watchDates } from '../tls/certificate-dates.js';
+import { DateWatch, daysLeft, warnOfDates } from '../tls/certificate-dates.js';
 import { ManagerCertificates } from '../tls/manager-certificates.js';
 import { TicketKeys } from '../tls/ticket-keys.js';
 import { readTls, shareOf, type TlsRules, type TlsSettings } from '../tls/tls-rules.js';
@@ -25,7 +25,7 @@ export class ServerTls {
   readonly #takers: TlsTakers;
   readonly #clock: Clock;
   readonly #ticketKeys: TicketKeys;
-  #dateTimer: Timer | undefined;
+  #dates: DateWatch | undefined;
   #rules: TlsRules;
   #workers = 1;
 
@@ -87,17 +87,18 @@ export class ServerTls {
     warnOfDates(this.#rules.certificates, Date.now(), log);
   }
 
-  /** Begins to replace the ticket keys in time, and to warn of dates once a day. */
+  /** Begins to replace the ticket keys in time, and to warn of dates. */
   start(log: Logger): void {
     this.#ticketKeys.start();
-    this.#dateTimer = watchDates(this.#clock, () => {
+    this.#dates = new DateWatch(this.#clock, Date.now, () => {
       this.warnOfDates(log);
     });
+    this.#dates.watch(this.#rules.certificates);
   }
 
   /** Erases the ticket keys. */
   close(): void {
-    this.#dateTimer?.cancel();
+    this.#dates?.cancel();
     this.#ticketKeys.close();
   }
 
@@ -116,6 +117,7 @@ export class ServerTls {
       if (secret !== null) this.#ticketKeys.setSecret(secret);
       this.#takers.onCertificates();
       this.warnOfDates(log);
+      this.#dates?.watch(rules.certificates);
     };
   }
 }

@@ -6,6 +6,8 @@ import type { Certificate } from './certificates.js';
 type Dated = Pick<Certificate, 'endsAtMs' | 'label'>;
 
 const DAY_MS = 86_400_000;
+/** A certificate is valid through its last second (RFC 5280 4.1.2.5). */
+const SECOND_MS = 1000;
 /** Certificates of 90 days are usually replaced 30 days before their end. */
 const WARNING_DAYS = 14;
 
@@ -33,9 +35,34 @@ export function warnOfDates(certificates: readonly Dated[], nowMs: number, log: 
   }
 }
 
-/** Warns once a day while the server runs. */
-export function watchDates(clock: Clock, warn: () => void): Timer {
-  const timer = clock.every(DAY_MS, warn);
-  timer.unref();
-  return timer;
+/** Warns while the server runs: once a day, and when a certificate expires. */
+export class DateWatch {
+  readonly #clock: Clock;
+  readonly #wallMs: () => number;
+  readonly #warn: () => void;
+  #timer: Timer | undefined;
+
+  constructor(clock: Clock, wallMs: () => number, warn: () => void) {
+    this.#clock = clock;
+    this.#wallMs = wallMs;
+    this.#warn = warn;
+  }
+
+  /** Watches these certificates instead of others. */
+  watch(certificates: readonly Dated[]): void {
+    this.cancel();
+    const nowMs = this.#wallMs();
+    const ends = certificates
+      .map(({ endsAtMs }) => endsAtMs + SECOND_MS - nowMs)
+      .filter((ms) => ms > 0);
+    this.#timer = this.#clock.after(Math.min(DAY_MS, ...ends), () => {
+      this.#warn();
+      this.watch(certificates);
+    });
+    this.#timer.unref();
+  }
+
+  cancel(): void {
+    this.#timer?.cancel();
+  }
 }

@@ -1,7 +1,7 @@
 // Warnings of certificates that expire, with a clock of the test.
 import t from 'tap';
 
-import { daysLeft, warnOfDates, watchDates } from '../../lib/tls/certificate-dates.js';
+import { DateWatch, daysLeft, warnOfDates } from '../../lib/tls/certificate-dates.js';
 import { ManualClock } from '../support/manual-clock.js';
 import { recordedLog } from '../support/recorded-log.js';
 
@@ -44,17 +44,25 @@ t.test('a certificate is one warning below 14 days, and one error after its end'
   t.end();
 });
 
-t.test('the dates are looked at once a day', (t) => {
+t.test('the dates are looked at once a day, and after the last second of a certificate', (t) => {
   const clock = new ManualClock();
-  let looks = 0;
-  const timer = watchDates(clock, () => looks++);
+  const looks: number[] = [];
+  const dates = new DateWatch(
+    clock,
+    () => NOW_MS + clock.nowMs(),
+    () => looks.push(clock.nowMs() / DAY_MS),
+  );
+  dates.watch([inDays(60), inDays(-1)]);
   clock.advance(DAY_MS - 1);
-  t.equal(looks, 0);
+  t.same(looks, []);
   clock.advance(1);
-  t.equal(looks, 1);
-  clock.advance(3 * DAY_MS);
-  t.equal(looks, 4);
-  timer.cancel();
+  clock.advance(DAY_MS);
+  t.same(looks, [1, 2]);
+  const second = 1000 / DAY_MS;
+  dates.watch([inDays(2.5), inDays(60)]);
+  clock.advance(2 * DAY_MS);
+  t.same(looks, [1, 2, 2.5 + second, 3.5 + second], 'the certificates of a reload count');
+  dates.cancel();
   t.equal(clock.pending, 0);
   t.end();
 });
