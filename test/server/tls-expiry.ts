@@ -83,12 +83,12 @@ async function openWithShortLife(server: TestServer, folder: string): Promise<TL
   for (let lifeMs = LIFE_MS; ; lifeMs *= 2) {
     filesOf(folder, AUTHORITY.certify(undefined, Date.now() + lifeMs));
     if (!(await reload(server))) continue;
-    const isNew = async (): Promise<TLSSocket | string | false> => {
+    const isNew = async (): Promise<TLSSocket | string | null> => {
       const socket = await shake(server.port);
       if (typeof socket === 'string') return socket;
       const isShort = Date.parse(socket.getPeerCertificate().valid_to) < Date.now() + 3_600_000;
       if (!isShort) socket.destroy();
-      return isShort && socket;
+      return isShort ? socket : null;
     };
     const socket = await until('the certificate of a short life', isNew);
     if (typeof socket !== 'string') return socket;
@@ -119,9 +119,9 @@ t.test('a certificate that expires ends no connection, and SIGHUP replaces it', 
   filesOf(folder, AUTHORITY.certify());
   t.ok(await reload(server), 'a valid certificate is taken');
   t.equal(await daysLeft(server), 29);
-  const isCured = async (): Promise<TLSSocket | false> => {
+  const isCured = async (): Promise<TLSSocket | null> => {
     const socket = await shake(server.port);
-    return typeof socket !== 'string' && socket;
+    return typeof socket === 'string' ? null : socket;
   };
   const next = await until('a handshake with the new certificate', isCured);
   t.equal(await strictResult(server.port, folder), 'accepted');

@@ -1,17 +1,14 @@
 // The server as a service: the notifications of a whole server to systemd, and a service under a
 // real systemd.
 import { spawn } from 'node:child_process';
-import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import t, { type Test as TapTest } from 'tap';
 
-import { obstacleTo } from '../../lib/cli/commands/install-service.js';
-import { PACKAGED, serviceUnit, socketUnit } from '../../lib/systemd/units.js';
-import { nowS, signHs256 } from '../support/client-tokens.js';
-import { Clients, compile, echoes, freePort, root, TestServer, until } from '../support/helpers.js';
-import { noSystemd, Systemd } from '../support/systemd/systemd.js';
+import { Clients, compile, echoes, TestServer, until } from '../support/helpers.js';
+import { startService } from '../support/systemd/service.js';
+import { noSystemd } from '../support/systemd/systemd.js';
 
 /** A datagram socket like that of systemd, and the messages that it received. */
 async function mailbox(t: TapTest, name?: string): Promise<[string, () => string[]]> {
@@ -78,59 +75,6 @@ t.test(
 
 // ---- Under a real systemd
 
-/** Whether the sandbox of the unit hides the checkout, or Node. */
-const isHidden = [process.execPath, root].some((file) => obstacleTo(file) !== null);
-
-/** Without a journal the log is a file. */
-const LOG = 'StandardOutput=append:%t/log\n';
-
-interface Setup {
-  /** Values of MEGACOMET_ variables. */
-  readonly options?: Readonly<Record<string, string>>;
-  readonly adminTokenFile?: string | null;
-}
-
-type Units = Readonly<Record<string, string>>;
-
-/** The packaged unit with this program. The manager of a user cannot create dynamic users. */
-function unitsFor(port: number, { options = {}, adminTokenFile = null }: Setup): Units {
-  const plan = {
-    ...PACKAGED,
-    adminTokenFile,
-    command: [process.execPath, join(root, 'lib/bin.js')] as const,
-    listen: [`127.0.0.1:${port}`],
-  };
-  const all = { WORKERS: '2', ADMIN_PORT: '0', DRAIN: '0', LOG_LEVEL: 'debug', ...options };
-  const environment = Object.entries(all).map(([name, value]) => {
-    return `Environment=MEGACOMET_${name}=${value}\n`;
-  });
-  const service = serviceUnit(plan)
-    .replace(/^DynamicUser=yes$/m, `User=nobody\n${environment.join('')}${LOG}`)
-    .replace(/^WatchdogSec=.*$/m, 'WatchdogSec=3')
-    .replace(/^RestartSec=.*$/m, 'RestartSec=1')
-    .replace(/^TimeoutStopSec=.*$/m, 'TimeoutStopSec=1')
-    .replace(/^(PrivateTmp|ProtectHome)=yes$/gm, isHidden ? '' : '$&');
-  return { 'megacomet.service': service, 'megacomet.socket': socketUnit(plan) };
-}
-
-async function startService(
-  t: TapTest,
-  setup: Setup = {},
-  adapt = (units: Units): Units => units,
-  isSystem = false,
-): Promise<[Systemd, number]> {
-  const port = await freePort();
-  const systemd = await Systemd.start(t, adapt(unitsFor(port, setup)), isSystem);
-  t.not(
-    await systemd.systemctl('start', 'megacomet.socket'),
-    undefined,
-    'systemd starts the socket',
-  );
-  const started = await systemd.systemctl('start', 'megacomet.service');
-  t.not(started, undefined, 'systemctl start returns, so READY=1 arrived');
-  return [systemd, port];
-}
-
 const REAL = { skip: noSystemd };
 
 t.test('under systemd the service starts, reloads and stops, in its sandbox', REAL, async (t) => {
@@ -156,64 +100,6 @@ t.test('under systemd the service starts, reloads and stops, in its sandbox', RE
   t.equal(await systemd.show('Result'), 'success');
   t.equal(await systemd.show('ExecMainStatus'), '0', 'the exit code is 0');
 });
-
-/** The unit as it is installed, for PID 1: its private /tmp has this program. */
-function dynamic(units: Units): Units {
-  const programs = [process.execPath, root].filter((file) => obstacleTo(file) !== null);
-  const shown = programs.map((file) => `BindReadOnlyPaths=${file}\n`).join('');
-  const service = units['megacomet.service']?.replace(
-    /^User=nobody$/m,
-    `DynamicUser=yes\n${shown}`,
-  );
-  return { ...units, 'megacomet.service': service ?? '' };
-}
-
-/** The unit with a file as the credential `token.key`. */
-function withCredential(units: Units, file: string): Units {
-  const service = units['megacomet.service']?.replace(
-    '[Service]\n',
-    `[Service]\nLoadCredential=token.key:${file}\n`,
-  );
-  return { ...units, 'megacomet.service': service ?? '' };
-}
-
-for (const [user, isSystem] of [
-  ['a user of the machine', false],
-  ['a dynamic user', true],
-] as const) {
-  const name = `under systemd a service of ${user} gets its secrets as credentials`;
-  t.test(name, REAL, async (t) => {
-    const token = 'the-token-that-only-root-can-read';
-    const file = join(t.testdir(), 'token');
-    writeFileSync(file, token, { mode: 0o600 });
-    const adminPort = await freePort();
-    const key = { TOKEN_KEY: 'HS256=%d/token.key' };
-    const options = { PROTOCOL: 'comet', ADMIN_PORT: String(adminPort), ...key };
-    const adapt = (units: Units): Units => withCredential(isSystem ? dynamic(units) : units, file);
-    const setup = { options, adminTokenFile: file };
-    const [systemd, port] = await startService(t, setup, adapt, isSystem);
-    const publish = async (admin: string): Promise<number> => {
-      const url = `http://127.0.0.1:${adminPort}/publish`;
-      const headers = { Authorization: `Bearer ${admin}`, 'Content-Type': 'application/json' };
-      const body = JSON.stringify({ channel: 'a', data: 'x' });
-      return (await fetch(url, { method: 'POST', headers, body })).status;
-    };
-    t.equal(await publish(token), 200, 'the service has the token');
-    t.equal(await publish('another-token-of-the-same-kind'), 401);
-    const grants = { subscribe: ['a'] };
-    const client = signHs256(token, { exp: nowS() + 600, grants });
-    const poll = `http://127.0.0.1:${port}/poll?channel=a&timeout=0`;
-    t.equal((await fetch(`${poll}&token=${client}`)).status, 204, 'and the key of tokens');
-    t.equal((await fetch(poll)).status, 401);
-    const pid = await systemd.show('MainPID');
-    const [, uid = ''] =
-      /^Uid:\t(\d+)/m.exec((await systemd.run('cat', `/proc/${pid}/status`)) ?? '') ?? [];
-    t.ok(isSystem ? Number(uid) >= 61_184 && Number(uid) <= 65_519 : uid === '65534', `as ${uid}`);
-    const read = ['setpriv', `--reuid=${uid}`, '--clear-groups', 'cat', file];
-    t.equal(await systemd.run(...read), undefined, 'a user that cannot read the file itself');
-    t.not(await systemd.systemctl('stop', 'megacomet.service'), undefined, 'it stops');
-  });
-}
 
 t.test('under systemd a drain gets the time that it requests', REAL, async (t) => {
   const [systemd, port] = await startService(t, { options: { DRAIN: '3' } });
