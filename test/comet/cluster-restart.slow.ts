@@ -6,9 +6,9 @@ import t, { type Test } from 'tap';
 
 import { Program, SseClient, type Endpoint } from '../support/comet-world.js';
 import { EngineOrder, faultOf } from '../support/cluster.js';
+import { ENGINES, type EngineKind } from '../support/engines.js';
 import { startClusterProxy } from '../support/examples.js';
 import { freePort, until } from '../support/helpers.js';
-import { redisLog, RedisProcess } from '../support/redis.js';
 import { without } from '../support/requirements.js';
 
 /** Connects again with the last cursor whenever the connection ends, until the test has ended. */
@@ -82,13 +82,12 @@ async function startNodes(t: Test, url: string): Promise<Node[]> {
   return nodes;
 }
 
-const skip = without('redis-server', 'haproxy');
-
-t.test('a rolling restart behind HAProxy loses and repeats nothing', { skip }, async (t) => {
-  const redis = await RedisProcess.start(t);
-  const nodes = await startNodes(t, redis.url);
+async function restart(t: Test, { start, urlOf }: EngineKind): Promise<void> {
+  const engine = await start(t);
+  const url = urlOf(engine.port);
+  const nodes = await startNodes(t, url);
   const { port } = await startClusterProxy(t, nodes);
-  const order = await EngineOrder.follow(redisLog(t, redis.url, { prefix: 'megacomet' }));
+  const order = await EngineOrder.follow(engine.log());
   const endpoint: Endpoint = { port };
   const clients = Array.from({ length: 30 }, () => new ReturningClient(endpoint, ['room']));
   await until('HAProxy to know the nodes', async () => {
@@ -102,7 +101,7 @@ t.test('a rolling restart behind HAProxy loses and repeats nothing', { skip }, a
   const publisher = new Publisher(nodes);
   for (const node of nodes) {
     await node.program.server.stop();
-    node.program = await startNode(t, redis.url, node);
+    node.program = await startNode(t, url, node);
     await until('the node to be ready', async () => {
       const response = await fetch(`http://127.0.0.1:${node.admin}/readyz`);
       await response.arrayBuffer();
@@ -125,4 +124,10 @@ t.test('a rolling restart behind HAProxy loses and repeats nothing', { skip }, a
   const returns = clients.reduce((sum, client) => sum + client.returns, 0);
   t.ok(returns >= 30, `${returns} reconnects`);
   t.ok(published.length > 100, `${published.length} messages`);
-});
+}
+
+for (const kind of ENGINES) {
+  const skip = without(kind.program, 'haproxy');
+  const name = `a rolling restart behind HAProxy with ${kind.name} loses and repeats nothing`;
+  t.test(name, { skip }, (t) => restart(t, kind));
+}

@@ -11,73 +11,9 @@ import {
   subscribeNodes,
   type ClusterNode,
 } from '../support/cluster.js';
+import { ENGINES, type Engine, type EngineKind } from '../support/engines.js';
 import { until } from '../support/helpers.js';
-import type { Log } from '../../lib/log/log.js';
-import { natsLog, NatsServer } from '../support/nats.js';
-import { redisLog, RedisProcess } from '../support/redis.js';
 import { without } from '../support/requirements.js';
-
-/** A server of an engine, which a test may stop, kill and start again. */
-interface Engine {
-  readonly port: number;
-  signal(name: NodeJS.Signals): void;
-  kill(): Promise<void>;
-  /** Starts it again, without the entries that it had. */
-  runEmpty(): Promise<void>;
-  /** A log of the test on the same server. */
-  log(): Log;
-}
-
-interface EngineKind {
-  readonly name: string;
-  readonly program: 'nats-server' | 'redis-server';
-  readonly urlOf: (port: number) => string;
-  readonly start: (t: Test) => Promise<Engine>;
-}
-
-const KINDS: readonly EngineKind[] = [
-  {
-    name: 'Redis',
-    program: 'redis-server',
-    urlOf: (port) => `redis://127.0.0.1:${port}`,
-    start: async (t) => {
-      const redis = await RedisProcess.start(t);
-      return {
-        port: redis.port,
-        signal: (name) => {
-          redis.signal(name);
-        },
-        kill: () => redis.kill(),
-        runEmpty: () => redis.run(),
-        log: () => redisLog(t, redis.url, { prefix: 'megacomet' }),
-      };
-    },
-  },
-  {
-    name: 'NATS',
-    program: 'nats-server',
-    urlOf: (port) => `nats://127.0.0.1:${port}`,
-    start: async (t) => {
-      const nats = await NatsServer.start(t);
-      return {
-        port: nats.port,
-        signal: (name) => {
-          nats.signal(name);
-        },
-        kill: () => nats.kill(),
-        runEmpty: () => {
-          nats.empty();
-          return nats.run();
-        },
-        log: () => {
-          const log = natsLog(nats.url);
-          t.teardown(() => log.close());
-          return log;
-        },
-      };
-    },
-  },
-];
 
 interface World {
   readonly engine: Engine;
@@ -233,7 +169,7 @@ async function ready({ server }: ClusterNode['program']): Promise<boolean> {
   return response.status === 200;
 }
 
-for (const kind of KINDS) {
+for (const kind of ENGINES) {
   const skip = without(kind.program);
   t.test(`a cluster of three servers with ${kind.name}`, { skip }, async (t) => {
     const world = await start(t, kind);
