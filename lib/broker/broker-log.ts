@@ -201,13 +201,14 @@ export class BrokerLog {
    * @throws MegacometError `ERR_BUSY`, `ERR_LOG`: as rejections.
    */
   async ask(question: JsonObject, options?: AskOptions): Promise<Answers> {
-    const { id, answers } = this.#questions.open(this.#nodes.names, options);
+    const { id, answers } = this.#questions.open(this.#nodes, options);
     try {
       await this.write(RecordKind.question, jsonBody({ ...question, id }));
     } catch (error) {
       this.#questions.drop(id);
       throw error;
     }
+    this.#questions.written(id);
     return answers;
   }
 

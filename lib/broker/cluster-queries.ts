@@ -15,6 +15,7 @@ import {
 import type { HistoryEngine } from './history-engine.js';
 import type { Interest } from './interest.js';
 import type { JsonObject } from './log-json.js';
+import { NODE_AGE_MS_MAX, TICK_AGE_MS_MAX } from './log-nodes.js';
 import type { Answers } from './log-questions.js';
 import { nodeOfMember } from './member-name.js';
 import type { MemberOrders } from './member-orders.js';
@@ -47,6 +48,17 @@ function answerOf({ answers }: Answers, node: string): JsonObject | undefined {
   const failure = failureOf(answer);
   if (failure !== null) throw new MegacometError(failure.code, failure.error);
   return answer;
+}
+
+/** Why a node did not answer. */
+function unanswered(node: string, { silent }: Answers): string {
+  const name = `the node ${quoted(node)}`;
+  if (!silent.has(node)) return `${name} does not answer; retry later`;
+  const [seconds, left] = [TICK_AGE_MS_MAX / 1000, NODE_AGE_MS_MAX / 1000];
+  return (
+    `${name} has written no tick for ${seconds} s; if it died, the connection ended with it, and ` +
+    `${left} s after its last tick the node counts as gone`
+  );
 }
 
 export class ClusterQueries {
@@ -121,6 +133,19 @@ export class ClusterQueries {
   }
 
   /**
+   * The subscribers of exactly this channel or pattern on all nodes that answer within 100 ms, as they
+   * are before the records that the caller writes next.
+   *
+   * @returns Null if the question cannot be asked, or no node answers it.
+   */
+  async subscribers(channel: string): Promise<number | null> {
+    const counts = await this.#counts({ ask: 'counts', channels: [channel] }, ({ counts }) =>
+      Array.isArray(counts) ? counts[0] : undefined,
+    );
+    return counts.length === 0 ? null : sumOf(counts);
+  }
+
+  /**
    * Disconnects a member on its node.
    *
    * @returns 1, or 0 if no open connection has this name.
@@ -134,8 +159,7 @@ export class ClusterQueries {
     const answers = await this.#log.ask(question, { isSlow: true, only: node });
     const answer = answerOf(answers, node);
     if (answer !== undefined) return answer['connections'] === 1 ? 1 : 0;
-    const message = `disconnect: the node ${quoted(node)} does not answer; retry later`;
-    throw new MegacometError('ERR_BUSY', message);
+    throw new MegacometError('ERR_BUSY', `disconnect: ${unanswered(node, answers)}`);
   }
 
   /** Answers a question of a node; null if it is for another one. */
@@ -182,17 +206,29 @@ export class ClusterQueries {
 
   /** The subscribers of a channel and of its patterns; null without an answer. */
   async #count(channel: string): Promise<Pick<Receipt, 'delivered' | 'nodes'> | null> {
+    const question = { ask: 'recipients', channel };
+    const counts = await this.#counts(question, ({ subscribers }) => subscribers);
+    return counts.length === 0 ? null : { delivered: sumOf(counts), nodes: counts.length };
+  }
+
+  /** The numbers with which the nodes answer; none if the question cannot be asked. */
+  async #counts(
+    question: JsonObject,
+    numberIn: (answer: JsonObject) => unknown,
+  ): Promise<readonly number[]> {
     try {
-      const answers = await this.#log?.ask({ ask: 'recipients', channel });
-      const counts = (answers?.answers ?? [])
-        .map(({ answer }) => answer['subscribers'])
+      const { answers = [] } = (await this.#log?.ask(question)) ?? {};
+      return answers
+        .map(({ answer }) => numberIn(answer))
         .filter((count) => typeof count === 'number');
-      if (counts.length === 0) return null;
-      return { delivered: counts.reduce((sum, count) => sum + count, 0), nodes: counts.length };
     } catch (error) {
-      // The message is published: without a count the publisher would publish it again.
+      // The record beside it is written: an error would make the caller repeat it.
       if (!(error instanceof MegacometError)) throw error;
-      return null;
+      return [];
     }
   }
+}
+
+function sumOf(counts: readonly number[]): number {
+  return counts.reduce((sum, count) => sum + count, 0);
 }

@@ -18,7 +18,7 @@ export interface CommandsParts {
   readonly onRevoke: (user: string) => void;
   /** Null without a log. */
   readonly log: BrokerLog | null;
-  readonly cluster: Pick<ClusterQueries, 'disconnect' | 'isShared'>;
+  readonly cluster: Pick<ClusterQueries, 'disconnect' | 'isShared' | 'subscribers'>;
 }
 
 /** The order of a record. */
@@ -42,14 +42,22 @@ export class Commands {
   /**
    * Closes connections, of every node.
    *
-   * @returns See ClientOrders.disconnect(); subscribers are those of this node.
+   * @returns See ClientOrders.disconnect(); in a cluster the subscribers of a channel are those of all
+   *   nodes that answer within 100 ms.
    * @throws MegacometError as a rejection.
    */
   async disconnect(target: DisconnectTarget, reason = ''): Promise<number> {
     const { cluster } = this.#parts;
     this.#parts.orders.checkDisconnect(target, reason);
     if ('member' in target && cluster.isShared) return cluster.disconnect(target.member, reason);
-    return (await this.#execute({ do: 'disconnect', target, reason })) as number;
+    // Asked before the order, in the same entry: afterwards the connections are closed.
+    const counted =
+      'channel' in target && cluster.isShared ? cluster.subscribers(target.channel) : null;
+    const [own, all] = await Promise.all([
+      this.#execute({ do: 'disconnect', target, reason }) as Promise<number>,
+      counted,
+    ]);
+    return all ?? own;
   }
 
   /** See ClientOrders.changeChannels(). @throws MegacometError as a rejection. */

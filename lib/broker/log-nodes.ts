@@ -4,10 +4,13 @@ import { counter, gauge } from '../base/metric.js';
 
 /** The period of ticks. */
 export const TICK_MS = 1000;
-/** Without an own tick for this long a node is not ready, even if its sockets are open. */
-const OWN_TICK_AGE_MS_MAX = 3000;
+/**
+ * Without an own tick for this long a node is not ready, even if its sockets are open. Another node
+ * without ticks for this long is silent: questions do not wait for it.
+ */
+export const TICK_AGE_MS_MAX = 3000;
 /** A node without a tick for this long, by the log's clock, has left. */
-const NODE_AGE_MS_MAX = 10_000;
+export const NODE_AGE_MS_MAX = 10_000;
 /** Nodes that are remembered: more are an error of the operator, or an attack on the log. */
 const NODES_MAX = 1024;
 
@@ -65,6 +68,8 @@ export class LogNodes {
   readonly #now: () => number;
   readonly #rows = new Map<string, Row>();
   #ownTickAtMs: number;
+  /** The time of the last tick of any node, by the log's clock. */
+  #lastTickAtMs = 0;
   /** When the oldest tick was written that was not read back. */
   #writtenAtMs: number | null = null;
   #lagMs = 0;
@@ -84,7 +89,7 @@ export class LogNodes {
 
   /** Whether the log returns the entries of this node. */
   get isAlive(): boolean {
-    return this.ownTickAgeMs <= OWN_TICK_AGE_MS_MAX;
+    return this.ownTickAgeMs <= TICK_AGE_MS_MAX;
   }
 
   /** Milliseconds that a tick needs through the log and back. */
@@ -103,7 +108,17 @@ export class LogNodes {
     return [...this.#rows.keys()];
   }
 
+  /**
+   * The names of those that live, but have not ticked for TICK_AGE_MS_MAX while others did. Where this
+   * node reads the log late, or the log is down, none is silent.
+   */
+  get silent(): ReadonlySet<string> {
+    const before = this.#lastTickAtMs - TICK_AGE_MS_MAX;
+    return new Set(this.names.filter((name) => (this.#rows.get(name)?.atMs ?? before) < before));
+  }
+
   onTick(node: string, tick: Tick, atMs: number): void {
+    this.#lastTickAtMs = atMs;
     if (node === this.#node) {
       this.#ownTickAtMs = this.#now();
       this.#lagMs = this.#ownTickAtMs - (this.#writtenAtMs ?? this.#ownTickAtMs);

@@ -19,6 +19,8 @@ export interface Answers {
   readonly answers: readonly NodeAnswer[];
   /** Whether every node that lives answered in time. */
   readonly isComplete: boolean;
+  /** Nodes that did not answer, and for which the question did not wait. */
+  readonly silent: ReadonlySet<string>;
 }
 
 export interface NodeAnswer {
@@ -36,8 +38,17 @@ export interface AskOptions {
   readonly isForClient?: boolean;
 }
 
+/** The nodes of a cluster, as LogNodes knows them. */
+export interface KnownNodes {
+  /** The names of those that live. */
+  readonly names: readonly string[];
+  /** Those of them that may have died: they are asked, but a question does not wait for them. */
+  readonly silent: ReadonlySet<string>;
+}
+
 interface Question {
   readonly waiting: Set<string>;
+  readonly silent: Set<string>;
   readonly answers: Map<string, JsonObject>;
   readonly finish: () => void;
 }
@@ -51,7 +62,7 @@ export class LogQuestions {
     ),
     clusterQuestionsIncompleteTotal: counter(
       'cluster_questions_incomplete_total',
-      'Questions that some node did not answer in time.',
+      'Questions that some node did not answer in time, or that were not written to the log.',
       (questions: LogQuestions) => questions.#incomplete,
     ),
     clusterQuestionsRejectedTotal: counter(
@@ -79,38 +90,46 @@ export class LogQuestions {
   /**
    * Opens a question.
    *
-   * @param nodes - The names of the nodes that live.
    * @returns The id for its record, and the answers.
    * @throws MegacometError `ERR_BUSY` above the rate.
    */
   open(
-    nodes: readonly string[],
+    { names, silent }: KnownNodes,
     { isSlow = false, only, isForClient = false }: AskOptions = {},
   ): { readonly id: number; readonly answers: Promise<Answers> } {
     this.#checkRate(isForClient ? CLIENT_QUESTIONS_PER_SECOND : QUESTIONS_PER_SECOND);
     this.#asked++;
     const id = ++this.#last;
+    const asked = only === undefined ? names : [only];
     const answers = new Promise<Answers>((resolve) => {
       const timer = setTimeout(
         () => {
-          this.#incomplete++;
           question.finish();
         },
         isSlow ? SLOW_ANSWER_MS : ANSWER_MS,
       );
       const question: Question = {
-        waiting: new Set(only === undefined ? nodes : [only]),
+        waiting: new Set(asked.filter((name) => !silent.has(name))),
+        silent: new Set(asked.filter((name) => silent.has(name))),
         answers: new Map(),
         finish: () => {
           clearTimeout(timer);
           this.#questions.delete(id);
+          const isComplete = question.waiting.size + question.silent.size === 0;
+          if (!isComplete) this.#incomplete++;
           const answers = [...question.answers].map(([node, answer]) => ({ node, answer }));
-          resolve({ answers, isComplete: question.waiting.size === 0 });
+          resolve({ answers, isComplete, silent: question.silent });
         },
       };
       this.#questions.set(id, question);
     });
     return { id, answers };
+  }
+
+  /** The record of a question was written: one for silent nodes alone ends without their answers. */
+  written(id: number): void {
+    const question = this.#questions.get(id);
+    if (question?.waiting.size === 0 && question.silent.size > 0) question.finish();
   }
 
   /** Takes the answer of a node to a question of this node. */
@@ -119,6 +138,7 @@ export class LogQuestions {
     if (question === undefined) return;
     question.answers.set(node, answer);
     question.waiting.delete(node);
+    question.silent.delete(node);
     if (question.waiting.size === 0) question.finish();
   }
 

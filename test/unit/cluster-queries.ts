@@ -4,6 +4,8 @@ import { setImmediate as turn } from 'node:timers/promises';
 
 import t, { type Test } from 'tap';
 
+import { MegacometError } from '../../lib/base/errors.js';
+import { valuesOf } from '../../lib/base/metric.js';
 import { BatchWriter, RecordKind } from '../../lib/broker/log-batch.js';
 import { jsonBody } from '../../lib/broker/log-json.js';
 import { LogQuestions } from '../../lib/broker/log-questions.js';
@@ -222,10 +224,75 @@ t.test('a count above the rate of questions is that of the node, without an erro
   t.ok(receipts.filter(({ nodes }) => nodes === 1).length >= rejected);
 });
 
+t.test('a disconnect counts the subscribers of a channel on all nodes', async (t) => {
+  const { nodes } = await start(t);
+  const [a, b] = nodes;
+  wants(a.broker, 0, 'room', 3);
+  wants(b.broker, 0, 'room', 4);
+  wants(b.broker, 0, 'n/*', 5);
+  await until('both nodes to answer in time', async () => {
+    const counts = [
+      await a.broker.disconnect({ channel: 'room' }),
+      await a.broker.disconnect({ channel: 'n/*' }),
+    ];
+    return counts.join() === '7,5';
+  });
+  for (let count = 0; count < 200; count++) void a.broker.presence('room').catch(() => undefined);
+  t.equal(await a.broker.disconnect({ channel: 'room' }), 3, 'without questions those of the node');
+  t.equal(await a.broker.disconnect({ user: 'ada' }).catch(() => -1), -1, 'users are not counted');
+});
+
+t.test('a question does not wait for silent nodes, and says which did not answer', async (t) => {
+  const nodes = { names: ['a', 'b', 'c'], silent: new Set(['b', 'c']) };
+  const questions = new LogQuestions(() => 0);
+  const ask = (options = {}): ReturnType<LogQuestions['open']> => questions.open(nodes, options);
+  const all = ask();
+  questions.onAnswer(all.id, 'c', { text: 'late, but in time' });
+  questions.onAnswer(all.id, 'a', {});
+  t.match(await all.answers, { isComplete: false, answers: [{ node: 'c' }, { node: 'a' }] });
+  t.same([...(await all.answers).silent], ['b']);
+  const onlyB = { only: nodes.names[1] ?? '' };
+  const one = ask(onlyB);
+  questions.written(one.id);
+  t.match(await one.answers, { isComplete: false, answers: [] });
+  const answered = ask(onlyB);
+  questions.onAnswer(answered.id, 'b', {});
+  questions.written(answered.id);
+  t.match(await answered.answers, { isComplete: true, answers: [{ node: 'b' }] });
+  t.match(valuesOf(LogQuestions.METRICS, questions), { clusterQuestionsIncompleteTotal: 2 });
+});
+
+t.test('a node that died is not waited for, and the answers say so', async (t) => {
+  const { nodes, store } = await start(t);
+  const [a, b] = nodes;
+  hasMembers(a, ['ada']);
+  await b.broker.close();
+  // The next tick of the other node is four seconds later.
+  store.now = (): number => Date.now() + 4000;
+  const message =
+    'disconnect: the node "b" has written no tick for 3 s; if it died, the connection ended with it, ' +
+    'and 10 s after its last tick the node counts as gone';
+  await until('the node to be silent', async () => {
+    const error: unknown = await a.broker
+      .disconnect({ member: 'b.0-1-0-7' })
+      .catch((e: unknown) => e);
+    return (
+      error instanceof MegacometError && error.code === 'ERR_BUSY' && error.message === message
+    );
+  });
+  const members = { subscribers: 1, members: [{ user: 'ada' }], isComplete: false };
+  t.match(await a.broker.presence('room'), members);
+  t.match(await a.broker.channels(), { channels: [{ channel: 'room' }], isComplete: false });
+  store.now = (): number => Date.now() + 14_000;
+  await until('the node to be gone', () => a.broker.log?.state.nodes.length === 1);
+  t.match(await a.broker.presence('room'), { ...members, isComplete: true });
+  t.equal(await a.broker.disconnect({ member: 'b.0-1-0-7' }), 0);
+});
+
 t.test('clients have half of the questions of a second', (t) => {
   const questions = new LogQuestions(() => 0);
   const ask = (isForClient: boolean): void => {
-    questions.drop(questions.open(['a'], { isForClient }).id);
+    questions.drop(questions.open({ names: ['a'], silent: new Set() }, { isForClient }).id);
   };
   for (let count = 0; count < 50; count++) ask(true);
   t.throws(
