@@ -152,9 +152,10 @@ export class LogWriter {
     clearTimeout(this.#timer);
   }
 
-  /** Whether a record fits into the open batch. */
+  /** Whether a record fits into the open batch. An empty batch has room for each record. */
   #fits(bytes: number): boolean {
-    return this.#batch.size + bytes + RECORD_HEAD_BYTES <= this.#batchBytesMax;
+    const most = this.#parts.log.batchBytesUsual ?? this.#batchBytesMax;
+    return this.#batch.count === 0 || this.#batch.size + bytes + RECORD_HEAD_BYTES <= most;
   }
 
   get #batchBytesMax(): number {

@@ -111,4 +111,10 @@ export interface Log {
    * when the log is open; another server may have another limit.
    */
   readonly batchBytesMax?: number;
+
+  /**
+   * The bytes from which on a batch takes no further record, where a larger entry would hold up the log.
+   * A single record may have more, up to batchBytesMax. Default: batchBytesMax.
+   */
+  readonly batchBytesUsual?: number;
 }

@@ -44,10 +44,17 @@ export interface RedisLogOptions {
 
 /** Appends under way on the connection; the broker has four. */
 const UNDER_WAY_MAX = 16;
+/**
+ * Redis executes one command at a time, and copies an entry for the stream and for each reader: other
+ * nodes wait meanwhile, so entries are small.
+ */
+const BATCH_BYTES_USUAL = 1024 * 1024;
 /** Part of the time of an append in which replicas have to confirm it. */
 const WAIT_SHARE = 0.8;
 /** Milliseconds of a claim: half of the time of an append. */
 const CLAIM_MS = APPEND_TIMEOUT_MS / 2;
+/** The same at the start, when nothing waits for it: a slow server is better than no start. */
+const FIRST_CLAIM_MS = 5000;
 /** Epochs of which the acknowledged positions are kept: a reader is seldom more than one behind. */
 const EPOCHS_KEPT = 8;
 
@@ -55,6 +62,7 @@ const freshEpoch = (): bigint => randomBytes(8).readBigUInt64BE() || 1n;
 
 export class RedisLog implements Log {
   readonly name: string;
+  readonly batchBytesUsual = BATCH_BYTES_USUAL;
   readonly #options: RedisLogOptions;
   readonly #keys;
   readonly #appends: RedisAppends;
@@ -229,9 +237,12 @@ export class RedisLog implements Log {
 
   /** Reads the state of the log; begins a new epoch where that is due. */
   async #claim({ client, run }: RedisServer, disputed: bigint | null = null): Promise<void> {
-    const timer = setTimeout(() => {
-      client.destroy('it does not answer');
-    }, CLAIM_MS);
+    const timer = setTimeout(
+      () => {
+        client.destroy('it does not answer');
+      },
+      this.#hasBeenUp ? CLAIM_MS : FIRST_CLAIM_MS,
+    );
     try {
       this.#state = await runClaim(client, this.#keys, {
         ...{ run, disputed, fresh: freshEpoch(), believed: this.#state?.epoch ?? 0n },
@@ -239,6 +250,8 @@ export class RedisLog implements Log {
         atMs: this.#sequence?.atMs ?? 0,
         keepsEpoch: this.#options.waitReplicas > 0,
       });
+    } catch (error) {
+      throw client.explain(error);
     } finally {
       clearTimeout(timer);
     }

@@ -7,7 +7,7 @@ import t, { type Test } from 'tap';
 
 import { MegacometError } from '../../lib/base/errors.js';
 import type { Broker } from '../../lib/broker/broker.js';
-import { BatchWriter } from '../../lib/broker/log-batch.js';
+import { BatchWriter, recordsOf } from '../../lib/broker/log-batch.js';
 import { parseCursor } from '../../lib/broker/cursor.js';
 import type { PublishOptions } from '../../lib/broker/publishing.js';
 import { ReplayPageFlag } from '../../lib/ipc/frames.js';
@@ -172,6 +172,18 @@ t.test('a log that is slower than its publishers rejects above 8 MiB', async (t)
   t.ok(busy > 0 && busy < 120, `${busy} of 200 were rejected`);
   t.equal(busy + results.filter((code) => code === 'published').length, 200);
   t.equal(broker.log?.counters.logPublishesBusyTotal, busy);
+});
+
+t.test('a log with a usual size of batches gets larger ones for one record only', async (t) => {
+  const store = new MemoryStore();
+  const log = Object.assign(new MemoryLog(store), { batchBytesUsual: 5000 });
+  const { broker } = await startNode(t, store, 'a', { isShared: false, log });
+  const sizes = [100, 100, 100, 5000, 1500, 1500, 100];
+  await Promise.all(sizes.map((size) => broker.publish('room', 'x'.repeat(size))));
+  const places = store.entries.map(({ batch }) => [...recordsOf(batch)].length);
+  t.same(places, [3, 1, 1, 2]);
+  const kept = broker.history('room').messages.map(({ data }) => data.length);
+  t.same(kept, sizes, 'in their order');
 });
 
 t.test('an entry that the log does not return fails its publishers within a second', async (t) => {
