@@ -11,14 +11,10 @@ import type { DeliveryTarget, IngestOptions } from '../../lib/api/ingest-applica
 import { IngestFault, IngestParser, type IngestCommand } from '../../lib/api/ingest-parser.js';
 import { startComet } from '../support/comet-world.js';
 import { closed, TestServer, until } from '../support/helpers.js';
+import { deliverCommand as deliver } from '../support/mailbox-peer.js';
 
 const SEED = 20_261_122;
 const BOUNDS = { idBytesMax: 20, messageBytesMax: 50 };
-
-function deliver(id: Buffer | string, message: Buffer | string): Buffer {
-  const zero = Buffer.alloc(1);
-  return Buffer.concat([Buffer.of(2), Buffer.from(id), zero, Buffer.from(message), zero]);
-}
 
 /** Parses bytes that arrive in pieces cut at the given offsets. */
 function parse(bytes: Buffer, cuts: readonly number[] = []): IngestCommand[] {

@@ -53,6 +53,7 @@ export class EngineOrder {
   readonly messages: Ordered[] = [];
   readonly breaks: LogBreak[] = [];
   readonly #keys = new Set<string>();
+  readonly #counts = new Map<number, number>();
 
   /** Reads a log, which the caller made for this only. */
   static async follow(log: Log): Promise<EngineOrder> {
@@ -74,8 +75,14 @@ export class EngineOrder {
     return this.messages.filter((message) => message.channel === channel);
   }
 
+  /** The records of a kind. */
+  count(kind: number): number {
+    return this.#counts.get(kind) ?? 0;
+  }
+
   #take({ seq, batch }: LogEntry): void {
     eachRecord(batch, ({ kind, place, body }) => {
+      this.#counts.set(kind, this.count(kind) + 1);
       if (kind !== RecordKind.publish) return;
       const { channel, data, key } = readPublishRecord(body);
       if (key !== undefined) {

@@ -70,6 +70,12 @@ export class Program implements Endpoint {
     });
   }
 
+  /** A query of the admin server; its JSON. */
+  async query(path: string): Promise<unknown> {
+    const response = await this.server.get(path, { authorization: `Bearer ${TOKEN}` });
+    return response.json();
+  }
+
   /** Waits until a counter, summed over the workers, has this value. */
   untilTotal(name: string, wanted: number, timeoutMs?: number): Promise<void> {
     return this.server.untilTotal(name, wanted, timeoutMs);
