@@ -1,5 +1,5 @@
-// The result of a bench run: its fields and their units, the format of each kind of number, and the
-// verdict. Both reports use it.
+// The result of a bench run: its fields and their units. Both reports use it.
+import { isMeasured } from './measured-text.js';
 
 /** The latencies of a set of requests, of which most last from a write to the end of the answer. */
 export interface Latency {
@@ -213,83 +213,12 @@ export interface BenchResult {
   server?: ServerCost;
 }
 
-/** The text for a number that was not measured. */
-export const NOT_MEASURED = 'not measured';
-
-function grouped(value: number, digits: number): string {
-  return value.toLocaleString('en-US', {
-    minimumFractionDigits: digits,
-    maximumFractionDigits: digits,
-  });
-}
-
-// JSON writes Infinity as null, so any number of a result that was read from a file can be null.
-function isMeasured(value: number | null): value is number {
-  return value !== null && Number.isFinite(value);
-}
-
-/** Writes a count or a rate as a whole number: `1,000,000`. */
-export function formatCount(value: number | null): string {
-  return isMeasured(value) ? grouped(Math.round(value), 0) : NOT_MEASURED;
-}
-
-/** Writes a count with its noun: `1 worker`, `8 workers`, `2 addresses`. */
-export function formatCounted(value: number, one: string, many = `${one}s`): string {
-  return `${formatCount(value)} ${value === 1 ? one : many}`;
-}
-
-/** Writes a duration in seconds: `0.25 s`, `15.0 s`, `3,600 s`; a short one in ms: `4.21 ms`. */
-export function formatSeconds(seconds: number | null): string {
-  if (!isMeasured(seconds)) return NOT_MEASURED;
-  if (seconds > 0 && seconds < 0.0995) return formatMicroseconds(seconds * 1e6);
-  return `${grouped(seconds, seconds < 1 ? 2 : seconds < 1000 ? 1 : 0)} s`;
-}
-
-/** Writes a latency with three digits, in µs, ms or s: `84.0 µs`, `4.21 ms`. */
-export function formatMicroseconds(us: number | null): string {
-  if (!isMeasured(us)) return NOT_MEASURED;
-  // 999.5 and not 1000, because a value that rounds to 1000 belongs to the next unit.
-  const unit = us < 999.5 ? 'µs' : us < 999_500 ? 'ms' : 's';
-  const value = us / { µs: 1, ms: 1e3, s: 1e6 }[unit];
-  const digits = value === 0 || value >= 99.95 ? 0 : value >= 9.995 ? 1 : 2;
-  return `${grouped(value, digits)} ${unit}`;
-}
-
-/** Writes a size with three digits and a binary unit: `512 bytes`, `3.50 MiB`, `7.75 GiB`. */
-export function formatBytes(bytes: number | null): string {
-  if (!isMeasured(bytes)) return NOT_MEASURED;
-  const units = ['bytes', 'KiB', 'MiB', 'GiB', 'TiB'];
-  let value = bytes;
-  let step = 0;
-  while (Math.abs(value) >= 1023.5 && step < units.length - 1) {
-    value /= 1024;
-    step += 1;
-  }
-  const digits = step === 0 || value >= 99.95 ? 0 : value >= 9.995 ? 1 : 2;
-  return `${grouped(value, digits)} ${units[step] ?? ''}`;
-}
-
-/** Writes a cost per connection, always in bytes: `2,312 bytes`. */
-export function formatCost(bytes: number | null): string {
-  return isMeasured(bytes) ? `${grouped(Math.round(bytes), 0)} bytes` : NOT_MEASURED;
-}
-
 /** The broadcast with the longest time from its first delivery to its last. */
 export function slowestBroadcast({ broadcasts }: Fanout): Broadcast | undefined {
   return broadcasts.reduce<Broadcast | undefined>(
     (slowest, one) => (slowest === undefined || one.seconds > slowest.seconds ? one : slowest),
     undefined,
   );
-}
-
-/** Writes a time to the second, in UTC. Returns a text that is not a time unchanged. */
-export function formatMoment(iso: string): string {
-  const time = Date.parse(iso);
-  if (Number.isNaN(time)) return iso;
-  return new Date(time)
-    .toISOString()
-    .replace('T', ' ')
-    .replace(/\.\d+Z$/, ' UTC');
 }
 
 /** The sum of user and kernel memory of a connection, bytes; null unless both are known. */
@@ -306,82 +235,4 @@ export function byCount(
   return Object.entries(causes)
     .sort(([a, countA], [b, countB]) => countB - countA || (a < b ? -1 : 1))
     .map(([cause, count]) => [cause === 'EBADMSG' ? 'wrong answer' : cause, count]);
-}
-
-/** One line: the number of connections and the time to open them. */
-export function headline(result: BenchResult): string {
-  const opened = formatCount(result.opened);
-  const complete = result.opened === result.requested;
-  const count = complete ? opened : `${opened} of ${formatCount(result.requested)}`;
-  const noun = result.requested === 1 ? 'connection' : 'connections';
-  return `${count} ${noun} in ${formatSeconds(result.ramp.seconds)}`;
-}
-
-/** The summary of a run. */
-export interface Verdict {
-  /** Whether every phase that ran has no failure. */
-  isClean: boolean;
-  /** One sentence with the proofs of the run, or with every failure. */
-  text: string;
-}
-
-function counted(count: number, one: string, many = one): string[] {
-  return count > 0 ? [formatCounted(count, one, many)] : [];
-}
-
-/** What went wrong in a run, a phrase each. */
-function problemsOf(result: BenchResult): string[] {
-  const { hold, verify, fanout, active, lost = 0, incomplete } = result;
-  const wrong = verify?.wrong ?? 0;
-  const unanswered = verify?.unanswered ?? 0;
-  const exchanges = active?.failed ?? 0;
-  // Each of these connections was closed, so it is counted in `lost` too.
-  const counts = (hold?.lost ?? 0) + wrong + unanswered + exchanges;
-  const isSilent = active?.messages === 0 && exchanges === 0;
-  return [
-    ...(incomplete === undefined ? [] : [`the run ended early (${incomplete})`]),
-    ...counted(result.requested - result.opened, 'was not opened', 'were not opened'),
-    ...counted(hold?.lost ?? 0, 'was lost while held', 'were lost while held'),
-    ...counted(lost - counts, 'was lost', 'were lost'),
-    ...counted(fanout?.gaps ?? 0, 'gap was reported', 'gaps were reported'),
-    ...counted(wrong, 'answered wrongly'),
-    ...counted(unanswered, 'did not answer'),
-    ...(exchanges > 0 ? [exchangesFailed(exchanges, active?.connections ?? 0)] : []),
-    ...(isSilent ? ['no message was exchanged'] : []),
-  ];
-}
-
-function exchangesFailed(failed: number, all: number): string {
-  if (failed === all)
-    return all === 1 ? 'the exchange failed' : `all ${formatCount(all)} exchanges failed`;
-  return `${formatCount(failed)} of ${formatCounted(all, 'exchange')} failed`;
-}
-
-/** Summarises a run. Claims nothing about a phase that did not run. */
-export function verdict(result: BenchResult): Verdict {
-  const { hold, verify, fanout } = result;
-  const problems = problemsOf(result);
-  if (problems.length > 0) return { isClean: false, text: `${sentence(problems)}.` };
-  const proofs = ['Every connection opened'];
-  if (hold !== undefined) proofs.push(`none was lost in ${formatSeconds(hold.seconds)}`);
-  if (fanout !== undefined && fanout.broadcasts.length > 0)
-    proofs.push(fanoutProof(result, fanout));
-  if (verify !== undefined) {
-    const isWhole = verify.asked === result.opened;
-    const who = isWhole ? 'every one' : `each of the ${formatCount(verify.asked)} verified`;
-    proofs.push(`${who} returned the byte that it was sent`);
-  }
-  return { isClean: true, text: `${sentence(proofs)}.` };
-}
-
-function fanoutProof({ opened }: BenchResult, { broadcasts }: Fanout): string {
-  const fewest = Math.min(...broadcasts.map(({ reached }) => reached));
-  const who = fewest === opened ? 'every one' : `at least ${formatCount(fewest)}`;
-  const what = broadcasts.length === 1 ? 'the' : `each of ${formatCount(broadcasts.length)}`;
-  return `${who} received ${what} ${broadcasts.length === 1 ? 'broadcast' : 'broadcasts'}`;
-}
-
-function sentence(parts: string[]): string {
-  const last = parts.at(-1) ?? '';
-  return parts.length < 2 ? last : `${parts.slice(0, -1).join(', ')} and ${last}`;
 }

@@ -5,6 +5,10 @@ import { createHash } from 'node:crypto';
 import {
   type BenchResult,
   byCount,
+  slowestBroadcast,
+  totalBytesPerConnection,
+} from './bench-result.js';
+import {
   formatBytes,
   formatCost,
   formatCount,
@@ -12,12 +16,9 @@ import {
   formatMicroseconds,
   formatMoment,
   formatSeconds,
-  headline,
   NOT_MEASURED,
-  slowestBroadcast,
-  totalBytesPerConnection,
-  verdict,
-} from './bench-result.js';
+} from './measured-text.js';
+import { headline, verdict } from './verdict.js';
 import { readPageAssets } from './page-assets.js';
 import { latencies, type Plots, shapePlots } from './plots.js';
 

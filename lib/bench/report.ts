@@ -3,6 +3,11 @@
 import {
   type BenchResult,
   byCount,
+  type Latency,
+  slowestBroadcast,
+  totalBytesPerConnection,
+} from './bench-result.js';
+import {
   formatBytes,
   formatCost,
   formatCount,
@@ -10,12 +15,8 @@ import {
   formatMicroseconds,
   formatMoment,
   formatSeconds,
-  headline,
-  type Latency,
-  slowestBroadcast,
-  totalBytesPerConnection,
-  verdict,
-} from './bench-result.js';
+} from './measured-text.js';
+import { headline, verdict } from './verdict.js';
 
 const COLUMNS_MAX = 80;
 

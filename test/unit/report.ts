@@ -3,13 +3,8 @@
 import fc from 'fast-check';
 import t from 'tap';
 
-import {
-  formatBytes,
-  formatMicroseconds,
-  formatSeconds,
-  headline,
-  verdict,
-} from '../../lib/bench/bench-result.js';
+import { formatBytes, formatMicroseconds, formatSeconds } from '../../lib/bench/measured-text.js';
+import { headline, verdict } from '../../lib/bench/verdict.js';
 import { formatHtml } from '../../lib/bench/report-html.js';
 import { formatText } from '../../lib/bench/report.js';
 import {

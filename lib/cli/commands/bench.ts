@@ -1,7 +1,8 @@
 // `megacomet-ts bench`: runs the load generator, shows its progress, and writes the reports.
 import { constants } from 'node:os';
 
-import { verdict, type BenchResult } from '../../bench/bench-result.js';
+import type { BenchResult } from '../../bench/bench-result.js';
+import { verdict } from '../../bench/verdict.js';
 import { runBench, type BenchOptions } from '../../bench/bench.js';
 import { formatHtml } from '../../bench/report-html.js';
 import { formatText } from '../../bench/report.js';
