@@ -125,7 +125,7 @@ export class ClusterQueries {
 
   /**
    * The receipt of a publish, with the subscribers of all nodes that answer within 100 ms. To be
-   * called in the turn of the publish: the question follows the message in the same entry.
+   * called in the iteration of the publish: the question follows the message in the same entry.
    */
   async counted(channel: string, publish: Promise<Receipt> | Receipt): Promise<Receipt> {
     const [receipt, count] = await Promise.all([publish, this.#count(channel)]);

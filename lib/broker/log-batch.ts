@@ -1,6 +1,6 @@
 // The bytes of one entry of the log: a version, and the records of everything that one node did in
-// one turn of its loop. A record has a length and a kind, so that a node skips the kinds that it does
-// not know; a reader ignores bytes behind the fields that it knows.
+// one loop iteration. A record has a length and a kind, so that a node skips the kinds that it does not
+// know; a reader ignores bytes behind the fields that it knows.
 import { BodyReader, writeU32 } from '../ipc/frame-codec.js';
 
 /** The version of the layout below. A batch with another is unknown as a whole. */

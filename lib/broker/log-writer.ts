@@ -1,4 +1,4 @@
-// The writing half of a log: collects the records of one turn of the loop in one batch, appends it,
+// The writing half of a log: collects the records of one loop iteration in one batch, appends it,
 // and settles the promise of each record when the entry was read back and applied.
 import { MegacometError } from '../base/errors.js';
 import { counter } from '../base/metric.js';
@@ -32,7 +32,7 @@ export interface LogWriterParts {
   readonly log: Log;
   /** The name of this life of this node. */
   readonly node: string;
-  /** Runs a function at the end of the present turn of the loop. */
+  /** Runs a function at the end of the present iteration of the loop. */
   readonly schedule: (run: () => void) => void;
   /** Milliseconds of a monotonic clock. */
   readonly now: () => number;

@@ -5,7 +5,7 @@ import type { LogCounters } from './log.js';
 export const LOG_METRICS = {
   logAppendsTotal: counter(
     'log_appends_total',
-    'Entries that this node appended: one for everything that it published in one turn of its loop.',
+    'Entries that this node appended: one for everything that it published in one loop iteration.',
     ({ appends }: LogCounters) => appends,
   ),
   logAppendBytesTotal: counter(

@@ -1,7 +1,7 @@
 // The interface of a log: one sequence of entries that every node of a cluster reads in the same order.
 // A log in memory, in a directory, in Redis or in NATS implements it.
 
-/** One entry: everything that one node appended in one turn of its loop. */
+/** One entry: everything that one node appended in one loop iteration. */
 export interface LogEntry {
   /** Its position: 1 or more, greater than that of every earlier entry of the same epoch. */
   readonly seq: number;

@@ -62,7 +62,7 @@ t.test('a publish on one node is delivered and kept on every node, in one order'
   t.equal(digest(a.broker, ['room']), digest(b.broker, ['room']));
 });
 
-t.test('one turn of a node is one entry', async (t) => {
+t.test('one iteration of a node is one entry', async (t) => {
   const { nodes, store } = await startNodes(t, 1, { isShared: false });
   const { broker } = at(nodes, 0);
   await Promise.all(Array.from({ length: 50 }, (_, n) => broker.publish('a', String(n))));
