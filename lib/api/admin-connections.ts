@@ -15,6 +15,7 @@ import {
   type Handle,
 } from './admin-connection.js';
 import { JSON_TYPE } from './endpoints.js';
+import { takePlainHttp } from './plain-at-tls.js';
 import { isCutOff, Rejection } from './request-body.js';
 import { bytesOf } from './response.js';
 
@@ -178,15 +179,20 @@ export class AdminConnections {
   /** A connection counts from its accept, so that handshakes cannot exceed the bounds. */
   #serveTls(server: TlsServer): void {
     const handshakes = new Map<string, AdminConnection>();
-    server.on('connection', (socket: Socket) => {
+    const accepts = (socket: Socket): boolean => {
       const connection = this.#add(socket);
-      if (connection === undefined) return;
+      if (connection === undefined) return false;
       const peer = peerOf(socket);
       connection.handshakeSinceMs = performance.now();
       handshakes.set(peer, connection);
       socket.once('close', () => {
         if (handshakes.get(peer) === connection) handshakes.delete(peer);
       });
+      return true;
+    };
+    takePlainHttp(server, accepts, (socket) => {
+      const connection = this.#connections.get(socket);
+      if (connection !== undefined) this.#rejectPlain(connection);
     });
     server.on('secureConnection', (socket) => {
       const connection = handshakes.get(peerOf(socket));
@@ -198,10 +204,15 @@ export class AdminConnections {
       connection.socket = socket;
       this.#connections.set(socket, connection);
     });
-    // Before Node destroys the socket.
-    server.prependListener('tlsClientError', ({ code }: NodeJS.ErrnoException, socket) => {
-      if (code !== 'ERR_SSL_HTTP_REQUEST') return;
-      handshakes.get(peerOf(socket))?.socket.write(responseOf(PLAIN_HTTP));
+  }
+
+  /** Counts as a handshake that failed. */
+  #rejectPlain(connection: AdminConnection): void {
+    this.#count('handshake');
+    connection.handshakeSinceMs = undefined;
+    connection.reject(responseOf(PLAIN_HTTP));
+    connection.socket.on('data', () => {
+      connection.ignore();
     });
   }
 

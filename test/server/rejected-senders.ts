@@ -3,16 +3,21 @@
 // of --ingest has no answers to lose.
 import t from 'tap';
 
+import { Authority, filesOf } from '../../bench/certificates.js';
 import { connect, TestServer, until } from '../support/helpers.js';
 
 const LINE = 'Host: localhost\r\n';
 /** Bytes of a body that the server does not read to its end. */
 const LONG = 3_000_000;
+/** Bytes of a body that a client sends whole before it reads. */
+const MILLION = 1_000_000;
 /** More than the server reads at once. */
 const PIECES = 'x'.repeat(300_000);
+const WHOLE = 'x'.repeat(MILLION);
 
 interface Row {
-  readonly port: 'adminPort' | 'port';
+  /** The address, of which some have TLS. */
+  readonly port: 'adminPort' | 'port' | 'tlsAdminPort' | 'tlsPort';
   readonly name: string;
   readonly head: string;
   readonly status: number;
@@ -57,21 +62,46 @@ const ROWS: readonly Row[] = [
     status: 431,
   },
   { port: 'port', name: 'other bytes', head: 'NOT HTTP AT ALL\r\n\r\n', status: 400 },
+  { port: 'tlsPort', name: 'HTTP without TLS', head: post('/publish', MILLION), status: 400 },
+  { port: 'tlsAdminPort', name: 'HTTP without TLS', head: post('/publish', MILLION), status: 400 },
 ];
 
+const ADDRESSES = ['127.0.0.1:0', 'tls:127.0.0.1:0'] as const;
+const portOf = (addresses: unknown, kind: RegExp): number =>
+  Number(
+    (addresses as string[])
+      .find((address) => kind.test(address))
+      ?.split(':')
+      .at(-1),
+  );
+
+async function portsOf(server: TestServer): Promise<Readonly<Record<Row['port'], number>>> {
+  const { listen, admin } = await server.logged(/^listening on/);
+  return {
+    ...{ port: portOf(listen, /^\d/), tlsPort: portOf(listen, /^tls/) },
+    ...{ adminPort: portOf(admin, /^\d/), tlsAdminPort: portOf(admin, /^tls/) },
+  };
+}
+
 t.test('a client that is rejected can send on, and reads the answer', async (t) => {
-  const server = await TestServer.start(t, { args: ['--protocol', 'comet', '--workers', '1'] });
+  const listen = ADDRESSES.flatMap((address) => ['--listen', address, '--admin-listen', address]);
+  const files = filesOf(t.testdir({}), new Authority().certify());
+  const server = await TestServer.start(t, {
+    args: ['--protocol', 'comet', '--workers', '1', ...listen, ...files],
+  });
+  const ports = await portsOf(server);
   await Promise.all(
     ROWS.map(async ({ port, name, head, status }) => {
       const row = `${port}: ${name}`;
-      const socket = await connect(server[port]);
+      const socket = await connect(ports[port]);
       t.teardown(() => socket.destroy());
       let text = '';
       const errors: Error[] = [];
       socket.setEncoding('latin1').on('data', (part: string) => (text += part));
       socket.on('error', (error) => errors.push(error));
       // A head that is late must not be complete before.
-      socket.write(status === 408 ? head : head + PIECES);
+      if (status !== 408) socket.write(port.startsWith('tls') ? head + WHOLE : head + PIECES);
+      else socket.write(head);
       await until(`${row}: the answer`, () => text.includes('\r\n\r\n'));
       t.equal(text.slice(0, 12), `HTTP/1.1 ${status}`, row);
       // The admin server waits for longer than a worker, which has many clients.
