@@ -120,6 +120,7 @@ export class LogWriter {
     const append = this.#appends.get(count);
     if (append === undefined) return;
     this.#appends.delete(count);
+    if (this.#appends.size === 0) this.#endWatch();
     append.waiting.forEach(({ resolve, reject }, place) => {
       const result = results[place];
       if (result === undefined) reject(new Error(`the log returned no record ${place}`));
@@ -137,6 +138,11 @@ export class LogWriter {
     }, WATCH_MS).unref();
   }
 
+  #endWatch(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+  }
+
   /** Rejects the records whose entry was not read back in time. */
   #rejectLate(): void {
     const before = this.#parts.now() - APPEND_TIMEOUT_MS;
@@ -149,7 +155,7 @@ export class LogWriter {
   /** Appends the open batch. */
   close(): void {
     if (this.#batch.count > 0) this.#append();
-    clearTimeout(this.#timer);
+    this.#endWatch();
   }
 
   /** Whether a record fits into the open batch. An empty batch has room for each record. */
