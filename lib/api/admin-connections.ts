@@ -102,7 +102,7 @@ export class AdminConnections {
     ),
     idleTimeoutsTotal: counter(
       'admin_idle_timeouts_total',
-      'Connections that sent no further request in 5 s. Some are normal.',
+      'Connections that sent no further request in 95 s. Some are normal.',
       cutsFor('idle'),
     ),
     badHeadsTotal: counter(

@@ -77,6 +77,11 @@ export interface AdminCertificates {
  */
 export const HEADER_BYTES_MAX = 8192;
 export const HEADERS_TIMEOUT_MS = 5000;
+/**
+ * A publisher keeps idle connections in a pool, in Go for 90 s, and sends a message on one of them: the
+ * message fails if the server closes that connection at the same moment, so the pool has to be first.
+ */
+export const KEEP_ALIVE_TIMEOUT_MS = 95_000;
 /** Node checks the time limits of all connections in this interval. */
 const CHECK_INTERVAL_MS = 1000;
 /** A batch of 64 MiB over a slow link. A sender that stops is disconnected after SILENCE_MS. */
@@ -87,7 +92,7 @@ const LIMITS = {
   maxHeaderSize: HEADER_BYTES_MAX,
   requestTimeout: REQUEST_TIMEOUT_MS,
   headersTimeout: HEADERS_TIMEOUT_MS,
-  keepAliveTimeout: HEADERS_TIMEOUT_MS,
+  keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
   connectionsCheckingInterval: CHECK_INTERVAL_MS,
 } as const;
 

@@ -2,7 +2,7 @@
 // limit, each with its counter, and the others are answered.
 import t, { type Test } from 'tap';
 import { once } from 'node:events';
-import { createServer } from 'node:http';
+import { createServer, type ServerOptions } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 
 import { AdminConnections } from '../../lib/api/admin-connections.js';
@@ -25,7 +25,7 @@ async function sender(
   server: TestServer,
   first: string,
   piece: string,
-): Promise<{ text: () => string; endedAfterMs: Promise<number> }> {
+): Promise<{ socket: Socket; text: () => string; endedAfterMs: Promise<number> }> {
   const socket = await connect(server.adminPort);
   const startedAt = performance.now();
   let received = '';
@@ -47,7 +47,7 @@ async function sender(
   });
   // allowHalfOpen: the server's FIN ends it only if we end as well.
   socket.once('end', () => socket.destroy());
-  return { text: () => received, endedAfterMs: ended };
+  return { socket, text: () => received, endedAfterMs: ended };
 }
 
 const HOST = 'Host: localhost\r\n';
@@ -73,15 +73,9 @@ t.test('a slow head, a slow body and silence are cut at their limits, and counte
     ],
     ['a byte of a rejected body now and then', 'bodyTimeoutsTotal', /^HTTP\/1\.1 401 /, body, 'x'],
     ['the head of a rejected body alone', 'bodyTimeoutsTotal', /^HTTP\/1\.1 401 /, body, ''],
-    [
-      'no second request',
-      'idleTimeoutsTotal',
-      /^HTTP\/1\.1 200 /,
-      `GET /healthz HTTP/1.1\r\n${HOST}\r\n`,
-      '',
-    ],
   ];
   const before = await countersOf(server);
+  const kept = await sender(t, server, `GET /healthz HTTP/1.1\r\n${HOST}\r\n`, '');
   const senders = await Promise.all(
     rows.map(async ([name, , answer, first, piece]) => ({
       name,
@@ -96,7 +90,7 @@ t.test('a slow head, a slow body and silence are cut at their limits, and counte
     t.ok(ms < HEADERS_TIMEOUT_MS + LATE_MS + 1000, `${name}: and soon after it`);
     t.match(text(), answer, `${name}: the answer`);
   }
-  for (const field of ['headTimeoutsTotal', 'bodyTimeoutsTotal', 'idleTimeoutsTotal'] as const) {
+  for (const field of ['headTimeoutsTotal', 'bodyTimeoutsTotal'] as const) {
     const wanted = rows.filter(([, own]) => own === field).length;
     await until(
       `${field} to count`,
@@ -104,6 +98,9 @@ t.test('a slow head, a slow body and silence are cut at their limits, and counte
     );
     t.pass(`${field} counts ${wanted}`);
   }
+  kept.socket.write(`GET /info HTTP/1.1\r\n${HOST}Connection: close\r\n\r\n`);
+  await kept.endedAfterMs;
+  t.match(kept.text(), /200 OK[^]*200 OK/, 'a connection of a pool is kept for longer');
   await server.stop();
 });
 
@@ -216,7 +213,11 @@ t.test('a client that sends more than 1 MiB after the rejection is cut and count
 });
 
 /** Connections of a server with short limits, whose response is of a size. */
-async function shortSite(t: Test, bytes: number): Promise<{ all: AdminConnections; port: number }> {
+async function shortSite(
+  t: Test,
+  bytes: number,
+  limits: ServerOptions = {},
+): Promise<{ all: AdminConnections; port: number }> {
   const all = new AdminConnections(
     (request, response) => {
       response.on('error', () => undefined);
@@ -226,7 +227,7 @@ async function shortSite(t: Test, bytes: number): Promise<{ all: AdminConnection
     },
     { handshakeMs: 300, rejectedBodyMs: 300, readMs: 500, sweepMs: 50 },
   );
-  const server = createServer();
+  const server = createServer(limits);
   all.serve(server);
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -253,6 +254,15 @@ t.test('a client that does not read, or a byte now and then, is cut at its limit
     t.pass(reads ? 'a trickle' : 'no byte');
     socket.destroy();
   }
+});
+
+t.test('a client without a further request is cut at its limit, and counted', async (t) => {
+  const { all, port } = await shortSite(t, 10, { keepAliveTimeout: 100 });
+  const socket = await connect(port);
+  socket.resume().write(`GET / HTTP/1.1\r\n${HOST}\r\n`);
+  await until('the cut', () => all.counters.idleTimeoutsTotal === 1);
+  t.equal(all.counters.connections, 0);
+  socket.destroy();
 });
 
 t.test('a client that reads keeps its connection', async (t) => {

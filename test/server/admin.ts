@@ -5,7 +5,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 
-import { HEADER_BYTES_MAX, HEADERS_TIMEOUT_MS, SILENCE_MS } from '../../lib/api/admin.js';
+import { HEADER_BYTES_MAX, KEEP_ALIVE_TIMEOUT_MS, SILENCE_MS } from '../../lib/api/admin.js';
 import { ask as askAt, type Answer } from '../support/admin-ask.js';
 import { Clients, connect, root, run, TestServer, until } from '../support/helpers.js';
 import { parseMetrics, unfit } from '../support/prometheus-text.js';
@@ -292,9 +292,9 @@ t.test('the limits of the public port are not those of the admin port', async (t
   t.equal(status, 200, '50 header fields of 100 bytes');
   const long = { 'x-long': 'x'.repeat(HEADER_BYTES_MAX) };
   t.equal((await ask(server, '/stats', 'GET', long)).status, 431);
-  t.equal(headers['keep-alive'], `timeout=${HEADERS_TIMEOUT_MS / 1000}`);
+  t.equal(headers['keep-alive'], `timeout=${KEEP_ALIVE_TIMEOUT_MS / 1000}`);
   const guide = readFileSync(join(root, 'docs/operations.md'), 'utf8').replace(/\s+/g, ' ');
-  const [betweenS, silenceS] = [HEADERS_TIMEOUT_MS / 1000, SILENCE_MS / 1000];
+  const [betweenS, silenceS] = [KEEP_ALIVE_TIMEOUT_MS / 1000, SILENCE_MS / 1000];
   const bounds =
     `${HEADER_BYTES_MAX / 1024} KiB of headers, ${betweenS} s between two requests of a ` +
     `connection, ${silenceS} s of silence`;

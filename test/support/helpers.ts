@@ -76,6 +76,20 @@ export function isGone(pid: number): boolean {
   }
 }
 
+/**
+ * Stops a process with SIGSTOP, and waits until all of its threads have stopped: the one that handles
+ * the signal may wait for a core, and the others run until then.
+ */
+export async function suspend(pid: number): Promise<void> {
+  process.kill(pid, 'SIGSTOP');
+  const folder = `/proc/${pid}/task`;
+  await until('all threads to stop', () =>
+    readdirSync(folder).every((task) =>
+      /^State:\s+[TtZ]/m.test(readFileSync(join(folder, task, 'status'), 'utf8')),
+    ),
+  );
+}
+
 export interface StartOptions {
   /** Arguments after `serve`. Port and admin port are 0 unless given. */
   readonly args?: readonly string[];

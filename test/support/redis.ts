@@ -98,7 +98,12 @@ export class RedisProcess {
     rmSync(join(this.folder, 'dump.rdb'), { force: true });
   }
 
-  signal(name: NodeJS.Signals): void {
+  /** Stops it until signal('SIGCONT'). */
+  async suspend(): Promise<void> {
+    await suspend(this.#child?.pid ?? 0);
+  }
+
+  signal(name: Exclude<NodeJS.Signals, 'SIGSTOP'>): void {
     this.#child?.kill(name);
   }
 
