@@ -73,7 +73,7 @@ const KINDS: Readonly<Record<string, Fault>> = {
     await redis.run();
   },
   'the engine is stopped': async (_nodes, redis, random) => {
-    redis.signal('SIGSTOP');
+    await redis.suspend();
     await sleep(2500 * random());
     redis.signal('SIGCONT');
   },

@@ -81,13 +81,13 @@ const CASES: Readonly<Record<string, (t: Test, world: World) => Promise<void>>> 
   ) => {
     const [a, b] = nodes;
     const clients = (await subscribeNodes(t, nodes, 'stop')).flat();
-    engine.signal('SIGSTOP');
+    await engine.suspend();
     t.equal(await a.program.publish('stop', 'while it is stopped'), 503);
     await until('no node is ready', async () => {
       const states = await Promise.all(nodes.map(({ program }) => ready(program)));
       return states.every((isReady) => !isReady);
     });
-    engine.signal('SIGCONT');
+    engine.resume();
     await until('all nodes are ready', async () => {
       const states = await Promise.all(nodes.map(({ program }) => ready(program)));
       return states.every((isReady) => isReady);

@@ -61,7 +61,7 @@ t.test(
     const server = await NatsServer.start(t);
     const node = await open(t, server.url);
     await node.append('before');
-    server.signal('SIGSTOP');
+    await server.suspend();
     // The server may take one append before the signal arrives.
     const error = await until('an error', () =>
       appendOnce(node, 'meanwhile').then(() => null, String),

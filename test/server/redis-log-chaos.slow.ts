@@ -120,7 +120,7 @@ const FAULTS: Readonly<Record<string, Fault>> = {
     await server.run();
   },
   stopped: async (server, _, random) => {
-    server.signal('SIGSTOP');
+    await server.suspend();
     await pause(random() * 300);
     server.signal('SIGCONT');
   },

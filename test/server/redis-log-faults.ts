@@ -51,7 +51,7 @@ t.test('a hung server fails appends, then has each once', { skip }, async (t) =>
   const server = await RedisProcess.start(t);
   const { log, node, record } = await openRedisLog(t, server.url);
   await node.append('a');
-  server.signal('SIGSTOP');
+  await server.suspend();
   const id = node.nextId();
   await fails(t, node.try('b', id), /does not answer within 900 ms$/);
   await until('the break', () => record.kinds.includes('down'));

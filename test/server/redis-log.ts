@@ -15,11 +15,11 @@ testLog({
         await server.command('XTRIM', '{test}:log', 'MINID', `${upTo + 1}-0`);
         return upTo;
       },
-      interrupt: () => {
-        server.signal('SIGSTOP');
-        return Promise.resolve(() => {
+      interrupt: async () => {
+        await server.suspend();
+        return () => {
           server.signal('SIGCONT');
-        });
+        };
       },
     };
   },

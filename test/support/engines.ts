@@ -8,7 +8,9 @@ import { redisLog, RedisProcess } from './redis.js';
 /** A server of an engine, which a test may stop, kill and start again. */
 export interface Engine {
   readonly port: number;
-  signal(name: NodeJS.Signals): void;
+  /** Stops it until resume(), as a process that hangs. */
+  suspend(): Promise<void>;
+  resume(): void;
   kill(): Promise<void>;
   /** Starts it again, without the entries that it had. */
   runEmpty(): Promise<void>;
@@ -32,8 +34,9 @@ export const ENGINES: readonly EngineKind[] = [
       const redis = await RedisProcess.start(t);
       return {
         port: redis.port,
-        signal: (name) => {
-          redis.signal(name);
+        suspend: () => redis.suspend(),
+        resume: () => {
+          redis.signal('SIGCONT');
         },
         kill: () => redis.kill(),
         runEmpty: () => redis.run(),
@@ -49,8 +52,9 @@ export const ENGINES: readonly EngineKind[] = [
       const nats = await NatsServer.start(t);
       return {
         port: nats.port,
-        signal: (name) => {
-          nats.signal(name);
+        suspend: () => nats.suspend(),
+        resume: () => {
+          nats.signal('SIGCONT');
         },
         kill: () => nats.kill(),
         runEmpty: () => {

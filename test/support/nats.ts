@@ -7,7 +7,7 @@ import { join } from 'node:path';
 
 import { parseNatsUrl } from '../../lib/log/nats-address.js';
 import { NatsLog, type NatsLogOptions } from '../../lib/log/nats-log.js';
-import { freePort, until } from './helpers.js';
+import { freePort, suspend, until } from './helpers.js';
 
 export interface NatsOptions {
   /** Lines of the configuration besides address and store. */
@@ -87,7 +87,8 @@ export class NatsServer {
 
   /** Stops it until signal('SIGCONT'). */
   async suspend(): Promise<void> {
-    await suspend(this.#child?.pid ?? 0);
+    if (this.#child?.pid === undefined) throw new Error('the server does not run');
+    await suspend(this.#child.pid);
   }
 
   signal(name: Exclude<NodeJS.Signals, 'SIGSTOP'>): void {

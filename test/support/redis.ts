@@ -9,7 +9,7 @@ import type { Test } from 'tap';
 
 import { parseRedisUrl } from '../../lib/log/redis-address.js';
 import { RedisLog, type RedisLogOptions } from '../../lib/log/redis-log.js';
-import { freePort, until } from './helpers.js';
+import { freePort, suspend, until } from './helpers.js';
 import { LogRecord, Node } from './log-record.js';
 
 export interface RedisOptions {
@@ -100,7 +100,8 @@ export class RedisProcess {
 
   /** Stops it until signal('SIGCONT'). */
   async suspend(): Promise<void> {
-    await suspend(this.#child?.pid ?? 0);
+    if (this.#child?.pid === undefined) throw new Error('the server does not run');
+    await suspend(this.#child.pid);
   }
 
   signal(name: Exclude<NodeJS.Signals, 'SIGSTOP'>): void {
