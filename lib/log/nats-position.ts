@@ -74,6 +74,12 @@ export class NatsPosition {
   /** The position of the last record that counted, in whichever epoch. */
   #top = 0;
   #isGap = false;
+  /**
+   * Messages were removed before they were read, so an epoch may have begun in them. Other nodes may
+   * have ignored the entries that were accepted since.
+   */
+  #hasUnread = false;
+  #hasUnproven = false;
   /** An epoch that repeats positions of ours: its nodes lack entries that we have. 0 for none. */
   #disputed = 0n;
   #createdNs = 0n;
@@ -139,8 +145,13 @@ export class NatsPosition {
     this.streamSeq = first - 1;
     this.stampNs = 0n;
     // In an earlier epoch the positions are known with the first record.
-    this.#isGap = true;
+    this.#missed();
     return this.#scanned === this.epoch ? this.#gapBefore(this.base + first) : [];
+  }
+
+  #missed(): void {
+    this.#isGap = true;
+    this.#hasUnread = true;
   }
 
   #gapBefore(position: number): readonly LogBreak[] {
@@ -163,7 +174,7 @@ export class NatsPosition {
 
   /** Checks the next message. */
   take({ seq, stampNs, data }: StreamMessage): Taken {
-    if (seq > this.streamSeq + 1) this.#isGap = true;
+    if (seq > this.streamSeq + 1) this.#missed();
     this.streamSeq = seq;
     this.stampNs = stampNs;
     const record = decodeRecord(data);
@@ -183,7 +194,14 @@ export class NatsPosition {
       return NOTHING;
     }
     if (record.epoch === this.#disputed) return NOTHING;
-    if (record.epoch > this.epoch) return this.#beginEpoch(record, lastSeq, { seq, stampNs });
+    if (record.epoch > this.epoch) {
+      if (record.kind === 'epoch' || !this.#hasUnproven)
+        return this.#beginEpoch(record, lastSeq, { seq, stampNs });
+      // The epoch began in messages that were removed: its nodes have ignored entries of ours. One
+      // more epoch tells the subscribers of all nodes.
+      this.#dispute(record.epoch);
+      return NOTHING;
+    }
     if (this.isDoubtful) return NOTHING;
     return { breaks: this.#gapBefore(position), entry: this.#accept(record, seq, stampNs) };
   }
@@ -209,6 +227,8 @@ export class NatsPosition {
     const hasLost = before > this.position && (record.kind === 'epoch' || this.#isGap);
     const gap: LogBreak = { kind: 'gap', after: this.position, to: before };
     this.#isGap = false;
+    this.#hasUnread = false;
+    this.#hasUnproven = false;
     // An entry that was lost with the end of the old epoch is appended again.
     this.#counts.clear();
     const broken: LogBreak = { kind: 'epoch', epoch: record.epoch, lastSeq };
@@ -225,6 +245,7 @@ export class NatsPosition {
     this.position = seq;
     this.clockMs = clockAfter(this.clockMs, stampNs, record);
     if (record.kind === 'epoch' || id.count <= (this.#counts.get(id.node) ?? 0)) return null;
+    this.#hasUnproven ||= this.#hasUnread;
     this.#counts.set(id.node, id.count);
     if (this.#counts.size > NODES_MAX) {
       const [oldest = ''] = this.#counts.keys();
