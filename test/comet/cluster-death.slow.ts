@@ -58,7 +58,7 @@ async function check(t: Test, { start, urlOf }: EngineKind): Promise<void> {
   process.kill(worker, 'SIGKILL');
   await b.server.assertEnded(null);
 
-  const disconnect = async (): Promise<object> =>
+  const disconnect = async (): Promise<unknown> =>
     (await c.request('/disconnect', { member })).json();
   await until('the error of a silent node', async () => {
     const text = JSON.stringify(await disconnect());
