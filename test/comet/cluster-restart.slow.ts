@@ -90,6 +90,9 @@ async function restart(t: Test, { start, urlOf }: EngineKind): Promise<void> {
   const order = await EngineOrder.follow(engine.log());
   const endpoint: Endpoint = { port };
   const clients = Array.from({ length: 30 }, () => new ReturningClient(endpoint, ['room']));
+  t.teardown(() => {
+    for (const client of clients) client.isStopped = true;
+  });
   await until('HAProxy to know the nodes', async () => {
     const [first] = clients;
     await first?.open();
@@ -99,6 +102,7 @@ async function restart(t: Test, { start, urlOf }: EngineKind): Promise<void> {
   await until('all clients', () => clients.every(({ isOpen }) => isOpen));
 
   const publisher = new Publisher(nodes);
+  t.teardown(() => publisher.stop());
   for (const node of nodes) {
     await node.program.server.stop();
     node.program = await startNode(t, url, node);

@@ -115,7 +115,7 @@ t.test(
 );
 
 t.test('commands about clients are executed on every node', async (t) => {
-  const { nodes } = await startNodes(t, 2, { tokenLeewayS: 0 });
+  const { nodes, store } = await startNodes(t, 2, { tokenLeewayS: 0 });
   const [a, b] = [at(nodes, 0), at(nodes, 1)];
   await a.broker.changeChannels('ada', ['room'], true);
   await a.broker.disconnect({ user: 'ada' }, 'bye');
@@ -126,6 +126,8 @@ t.test('commands about clients are executed on every node', async (t) => {
   t.same(names(a), ['UserChannels', 'DisconnectUser', 'Revoke']);
   await t.rejects(a.broker.disconnect({ channel: '\n' }), { code: 'ERR_CHANNEL' });
   t.equal(b.broker.openingFrames().length, 1, 'a worker that starts later gets the revocation');
+  const late = await startNode(t, store, 'late', { tokenLeewayS: 0 });
+  t.equal(late.broker.openingFrames().length, 1, 'and so does a node that starts later');
 });
 
 t.test('a publish while the log is down is rejected, and the next after it is not', async (t) => {
