@@ -303,6 +303,12 @@ export function hashBucketsNeeded({ connections, clients }: Load): number {
   return powerOfTwoAbove((connections + clients) / 4);
 }
 
+/**
+ * Timers of the kernel that are 131 to 1048 s ahead fire together for all of these seconds
+ * (kernel/time/timer.c: a level of the wheel, 250 ticks a second; shorter with 1000).
+ */
+export const KEEPALIVE_TICK_S = 16.4;
+
 /** net.core.netdev_max_backlog: loopback, veth and RPS use this queue; a network card does not. */
 export const NETDEV_BACKLOG_ONE_BOX = 16_384;
 

@@ -11,7 +11,9 @@ import { parseAddress, parseHostName } from '../../base/address.js';
 import { MegacometError } from '../../base/errors.js';
 import { readOptionFile } from '../../base/option-file.js';
 import { readSettings, type Settings } from '../../options/config.js';
+import { procReader } from '../../system/kernel.js';
 import { adminTokenOf, adminTrustOf } from '../admin-access.js';
+import { keepaliveWarning } from '../keepalive-warning.js';
 import { warn, type Output } from '../output.js';
 import { EXIT, SIGNAL_EXIT } from '../process-interface.js';
 import { ProgressLine } from '../progress.js';
@@ -147,6 +149,8 @@ export async function bench(flags: Record<string, unknown>, output: Output): Pro
   try {
     const abort = new AbortController();
     const signalCode = abortAtSignals(abort);
+    const warning = keepaliveWarning(options, procReader);
+    if (warning !== null) warn(warning);
     const progress = new ProgressLine(process.stderr, process.env);
     const result = await runBench(options, progress.show, abort.signal)
       .catch((error: unknown) => {

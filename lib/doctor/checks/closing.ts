@@ -6,6 +6,7 @@ import {
   orphansNeeded,
   tcpMemNeeded,
   timeWaitNeeded,
+  KEEPALIVE_TICK_S,
 } from '../../capacity/sizing.js';
 import {
   checkAtLeast,
@@ -161,8 +162,14 @@ const PATH_IDLE_S = 350;
 /** Share of the smallest timeout on the path, so that a probe or two may be lost. */
 const KEEPALIVE_SHARE = 0.8;
 
+const FORGOTTEN = 'Load balancers and NAT forget a silent connection and notify neither end';
+/** With both ends on one machine: probes to all connections of KEEPALIVE_TICK_S are due together. */
+const LOST_ON_LOOPBACK =
+  `; a longer test on one machine needs --keepalive 0, because loopback drops probes to ` +
+  `the connections of ${KEEPALIVE_TICK_S} s, which are due together`;
+
 const keepalive: Check = (situation) => {
-  const { keepaliveS, load } = situation;
+  const { keepaliveS, load, role } = situation;
   const most = Math.floor(PATH_IDLE_S * KEEPALIVE_SHARE);
   const isGood = keepaliveS > 0 && keepaliveS <= most;
   return [
@@ -175,7 +182,7 @@ const keepalive: Check = (situation) => {
       formula:
         `0.8 · ${PATH_IDLE_S} s, the shortest common timeout on a path (AWS NLB, Nitro v6); ` +
         `costs ${formatCount(load.connections / Math.max(1, keepaliveS))} packets/s each way`,
-      why: 'Load balancers and NAT forget a silent connection and notify neither end.',
+      why: `${FORGOTTEN}${role === 'both' ? LOST_ON_LOOPBACK : ''}.`,
       counters: [tcpCounter(situation, 'TCPKeepAlive'), tcpCounter(situation, 'TCPAbortOnTimeout')],
       fix: isGood
         ? null
