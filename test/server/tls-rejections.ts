@@ -1,5 +1,6 @@
 // Clients over TLS that a server rejects or closes: they receive the answer inside TLS, and
 // close_notify after it.
+import { connect as connectPlain } from 'node:net';
 import t, { type Test } from 'tap';
 
 import { Authority, filesOf } from '../../bench/certificates.js';
@@ -8,6 +9,7 @@ import { connect, closed, TestServer, until } from '../support/helpers.js';
 import { TlsPeer, VERSIONS } from '../support/tls-peer.js';
 
 const AUTHORITY = new Authority();
+const REJECTED = 50;
 const EVENT_SOURCE = REQUESTS.sse.replace('\r\n\r\n', '\r\nAccept: text/event-stream\r\n\r\n');
 
 function start(t: Test, ...args: readonly string[]): Promise<TestServer> {
@@ -53,6 +55,33 @@ t.test('a full server answers inside TLS, so that each client reconnects later',
   const next = await TlsPeer.open(t, { port, ca }, EVENT_SOURCE);
   await until('its answer', () => next.text.startsWith('HTTP/1.1 200 '));
   await server.untilTotal('subscriptions', 1);
+  await server.stop();
+});
+
+t.test('a full echo server resets clients before a handshake, and counts them', async (t) => {
+  const server = await TestServer.start(t, {
+    args: [
+      ...['--workers', '1', '--max-connections', '1'],
+      ...filesOf(t.testdir({}), AUTHORITY.certify()),
+    ],
+  });
+  const [{ port }, ca] = [server, AUTHORITY.cert];
+  const first = await TlsPeer.open(t, { port, ca }, 'held');
+  await until('its echo', () => first.text === 'held');
+  const hello = Buffer.from('\x16\x03\x01\x02\0\x01', 'latin1');
+  const ends = Array.from({ length: REJECTED }, async () => {
+    // The reset may come before the event of the connect.
+    const socket = connectPlain({ port, host: '127.0.0.1' });
+    socket.on('error', () => undefined).write(hello);
+    await closed(socket);
+    return socket.bytesRead;
+  });
+  t.same(new Set(await Promise.all(ends)), new Set([0]), 'no byte of a handshake');
+  await server.untilTotal('rejectedFullTotal', REJECTED);
+  t.equal(await server.total('tlsHandshakesTotal'), 1);
+  t.equal(await server.total('tlsHandshakesFailedTotal'), 0, 'none began');
+  first.write(' still');
+  await until('another echo', () => first.text === 'held still');
   await server.stop();
 });
 
