@@ -105,8 +105,9 @@ export abstract class CometCalls extends EventEmitter<ServerEvents> {
    * stay valid, one connection by its name in events and presence(), or all connections. The reason
    * is sent where the transport has a field for it.
    *
-   * @returns Subscribers that were known; for a connection 1, or 0 if it has ended; for a user and
-   *   for all always 0, because only the workers count them.
+   * @returns Subscribers that were known, in a cluster to the nodes that answer within 100 ms; for a
+   *   connection 1, or 0 if it has ended; for a user and for all always 0, because only the workers
+   *   count them.
    * @throws MegacometError `ERR_CHANNEL`, `ERR_MESSAGE`, `ERR_OPTION_INVALID`,
    *   `ERR_OPTION_UNKNOWN`, `ERR_NOT_RUNNING`; `ERR_BUSY` if the worker of a connection does not
    *   answer.

@@ -56,7 +56,7 @@ async function check(t: Test, { start, urlOf }: EngineKind): Promise<void> {
   const poll = await pollMailbox(t, c, 'jim');
   b.server.child.kill('SIGKILL');
   process.kill(worker, 'SIGKILL');
-  await b.server.assertEnded(null);
+  await b.server.ended;
 
   const disconnect = async (): Promise<unknown> =>
     (await c.request('/disconnect', { member })).json();

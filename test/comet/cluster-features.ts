@@ -7,7 +7,7 @@ import t, { type Test } from 'tap';
 
 import { RecordKind } from '../../lib/broker/log-batch.js';
 import { nowS, Secret } from '../support/client-tokens.js';
-import { EngineOrder, startCluster } from '../support/cluster.js';
+import { command, EngineOrder, publishOnce, startCluster } from '../support/cluster.js';
 import { SseClient, WebSocketClient, type Client, type Program } from '../support/comet-world.js';
 import { ENGINES, type EngineKind } from '../support/engines.js';
 import { until } from '../support/helpers.js';
@@ -82,16 +82,6 @@ function presenceAt(node: Program, channel: string, subscribers: number): Promis
 
 async function jsonOf(answer: Promise<Response>): Promise<Record<string, unknown>> {
   return (await (await answer).json()) as Record<string, unknown>;
-}
-
-/** Sends a command until the log takes it: the log of a busy machine may need more than a second. */
-async function order(node: Program, path: string, body: object): Promise<void> {
-  await until(`${path} to be accepted`, async () => (await node.post(path, body)) === 200);
-}
-
-/** Publishes in the same way, once. */
-function publish(node: Program, channel: string, data: string): Promise<void> {
-  return order(node, '/publish', { channel, data, idempotencyKey: data });
 }
 
 type Row = (t: Test, world: World) => Promise<void>;
@@ -178,7 +168,7 @@ const QUESTIONS: Readonly<Record<string, Row>> = {
     for (const [at, node] of nodes.entries()) {
       await subscribed(t, new SseClient(node, ['list/all', `list/${at}`, 'list/some/*']));
     }
-    await publish(nodes[2], 'list/old', 'x');
+    await publishOnce(nodes[2], 'list/old', 'x');
     const wanted = [
       'list/0 1',
       'list/1 1',
@@ -224,7 +214,7 @@ const MESSAGES: Readonly<Record<string, Row>> = {
       t.equal(new Set(answers.map(({ cursor }) => cursor)).size, 1, 'one cursor');
       t.ok(answers.filter(({ duplicate }) => duplicate === true).length >= 2);
     }
-    await publish(nodes[0], 'keys', 'last');
+    await publishOnce(nodes[0], 'keys', 'last');
     await until('the last', () => client.data.at(-1) === 'last');
     t.same(
       client.data,
@@ -238,13 +228,13 @@ const MESSAGES: Readonly<Record<string, Row>> = {
     { nodes: [a, b, c] },
   ) => {
     const client = await subscribed(t, new SseClient(b, ['match/*']));
-    await publish(a, 'match/1', 'one');
-    await publish(c, 'match/2', 'two');
+    await publishOnce(a, 'match/1', 'one');
+    await publishOnce(c, 'match/2', 'two');
     await client.has(2);
     client.close();
-    await publish(b, 'match/1', 'three');
-    await publish(a, 'other', 'not for it');
-    await publish(c, 'match/3', 'four');
+    await publishOnce(b, 'match/1', 'three');
+    await publishOnce(a, 'other', 'not for it');
+    await publishOnce(c, 'match/3', 'four');
     const other = new SseClient(a, ['match/*']);
     other.cursor = client.cursor;
     await subscribed(t, other);
@@ -255,7 +245,7 @@ const MESSAGES: Readonly<Record<string, Row>> = {
   'a namespace limits the history at every node': async (t, { nodes }) => {
     const [a, b] = nodes;
     for (const data of ['1', '2', '3', '4', '5']) {
-      await publish(Number(data) % 2 === 0 ? a : b, 'few/1', data);
+      await publishOnce(Number(data) % 2 === 0 ? a : b, 'few/1', data);
     }
     for (const node of nodes) {
       const has = async (): Promise<readonly { readonly data: string }[]> =>
@@ -308,7 +298,7 @@ const COMMANDS: Readonly<Record<string, Row>> = {
     const { nodes, secret } = world;
     const adas = await atEach(t, world, 'users', secret.token({ sub: 'ada' }));
     const bobs = await atEach(t, world, 'users', secret.token({ sub: 'bob' }));
-    await order(nodes[2], '/disconnect', { user: 'ada' });
+    await command(nodes[2], '/disconnect', { user: 'ada' });
     await until('their ends', () => adas.every(({ isOpen }) => !isOpen));
     t.ok(
       bobs.every(({ isOpen }) => isOpen),
@@ -347,7 +337,7 @@ const COMMANDS: Readonly<Record<string, Row>> = {
       await response.arrayBuffer();
       return response.status;
     };
-    await order(nodes[0], '/revoke', { id: 'first' });
+    await command(nodes[0], '/revoke', { id: 'first' });
     await until('the ends of one token', () => firsts.every(({ isOpen }) => !isOpen));
     t.ok(
       seconds.every(({ isOpen }) => isOpen),
@@ -355,7 +345,7 @@ const COMMANDS: Readonly<Record<string, Row>> = {
     );
     for (const node of nodes)
       t.same([await status(node, first), await status(node, second)], [401, 204]);
-    await order(nodes[1], '/revoke', { user: 'eve', beforeSeconds: nowS() });
+    await command(nodes[1], '/revoke', { user: 'eve', beforeSeconds: nowS() });
     await until('all ends', () => seconds.every(({ isOpen }) => !isOpen));
     for (const node of nodes) t.equal(await status(node, second), 401);
   },
@@ -363,14 +353,14 @@ const COMMANDS: Readonly<Record<string, Row>> = {
   'a user is subscribed and unsubscribed at every node by any of them': async (t, world) => {
     const { nodes, secret } = world;
     const clients = await atEach(t, world, 'before', secret.token({ sub: 'dan' }));
-    await order(nodes[0], '/subscribe', { user: 'dan', channels: ['added'] });
+    await command(nodes[0], '/subscribe', { user: 'dan', channels: ['added'] });
     await presenceAt(nodes[1], 'added', 3);
-    await publish(nodes[1], 'added', 'one');
+    await publishOnce(nodes[1], 'added', 'one');
     await Promise.all(clients.map((client) => client.has(1)));
-    await order(nodes[2], '/unsubscribe', { user: 'dan', channels: ['added'] });
+    await command(nodes[2], '/unsubscribe', { user: 'dan', channels: ['added'] });
     await presenceAt(nodes[0], 'added', 0);
-    await publish(nodes[1], 'added', 'two');
-    await publish(nodes[1], 'before', 'three');
+    await publishOnce(nodes[1], 'added', 'two');
+    await publishOnce(nodes[1], 'before', 'three');
     await until('the last', () => clients.every(({ data }) => data.at(-1) === 'three'));
     for (const { data } of clients) t.same(data, ['one', 'three']);
   },

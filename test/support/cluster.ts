@@ -152,6 +152,16 @@ export function faultOf({ seen, notices }: Received, order: readonly Ordered[]):
   return missed === undefined ? null : `${missed.data} was never received`;
 }
 
+/** Sends a command until the log takes it: on a busy machine it may need more than a second. */
+export async function command(node: Program, path: string, body: object): Promise<void> {
+  await until(`${path} to be accepted`, async () => (await node.post(path, body)) === 200);
+}
+
+/** Publishes in the same way. All messages of a channel are different. */
+export function publishOnce(node: Program, channel: string, data: string): Promise<void> {
+  return command(node, '/publish', { channel, data, idempotencyKey: data });
+}
+
 /** Waits until each client has a message. */
 export async function allHave(clients: readonly SseClient[], data: string): Promise<void> {
   for (const client of clients) {
