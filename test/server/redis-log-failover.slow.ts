@@ -19,14 +19,15 @@ interface Servers {
 
 /** A master, a replica, and a Sentinel that knows both. */
 async function start(t: Test): Promise<Servers> {
-  const master = await RedisProcess.start(t, { args: ['--repl-diskless-sync-delay', '0'] });
+  // An address that is set during the handshake of a replica makes it wait for an answer in vain.
+  const announce = ['--replica-announce-ip', '127.0.0.1'];
+  const master = await RedisProcess.start(t, {
+    args: ['--repl-diskless-sync-delay', '0', ...announce],
+  });
   const link = await TcpProxy.start(t, master.port);
   const replica = await RedisProcess.start(t, {
-    args: ['--replicaof', '127.0.0.1', String(link.port)],
+    args: ['--replicaof', '127.0.0.1', String(link.port), ...announce],
   });
-  for (const server of [master, replica]) {
-    await server.command('CONFIG', 'SET', 'replica-announce-ip', '127.0.0.1');
-  }
   const sentinel = await RedisProcess.start(t, {
     sentinel: [
       `sentinel monitor main 127.0.0.1 ${master.port} 1`,
