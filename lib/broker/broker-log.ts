@@ -135,6 +135,11 @@ export class BrokerLog {
     };
   }
 
+  /** Milliseconds since this node read its own last tick; null for a log that is closed or not shared. */
+  get tickAgeMs(): number | null {
+    return this.#isOpen && this.#setup.isShared ? this.#nodes.ownTickAgeMs : null;
+  }
+
   /** Whether other servers share the log. */
   get isShared(): boolean {
     return this.#setup.isShared;

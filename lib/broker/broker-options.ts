@@ -17,6 +17,8 @@ export interface BrokerOptions extends PublishRules {
   readonly tokenLeewayS?: number | null;
   /** Messages per second of each token of clients; 0 for no limit. Default 0. */
   readonly publishesPerToken?: number;
+  /** Whether a server that is cut off from a shared log closes its clients. Default false. */
+  readonly closesCutOff?: boolean;
 }
 
 /** Replacements for tests, or for another history engine. */

@@ -11,6 +11,7 @@ import { ClientPublishing, type ClientMessage } from './client-publishing.js';
 import { ClientRequests } from './client-requests.js';
 import { ClusterQueries } from './cluster-queries.js';
 import { Commands } from './commands.js';
+import { CutOff } from './cut-off.js';
 import { HeapTrim } from './heap-trim.js';
 import type { HistoryEngine } from './history-engine.js';
 import { History } from './history.js';
@@ -75,6 +76,7 @@ export interface Wiring extends Core {
   readonly joinLeave: JoinLeave;
   readonly clients: ClientPublishing;
   readonly frames: WorkerFrames;
+  readonly cutOff: CutOff;
 }
 
 type Times = Pick<BrokerLogParts, 'clock' | 'now' | 'schedule'>;
@@ -175,6 +177,24 @@ function makeCommands(
   return new Commands({ orders, revocations, lines, slots, log, cluster, onRevoke });
 }
 
+function makeCutOff(
+  { lines, outgoing }: Core,
+  { closesCutOff = false }: BrokerOptions,
+  now: () => number,
+  log: BrokerLog | null,
+  onEvent: (event: LogEvent) => void,
+): CutOff {
+  if (!closesCutOff || log === null) return new CutOff(null);
+  return new CutOff({
+    ...{ now, lines },
+    tickAgeMs: () => log.tickAgeMs,
+    slots: () => outgoing.slots(),
+    onChange: (isOn) => {
+      onEvent({ kind: 'cut-off', isOn });
+    },
+  });
+}
+
 function makeJoinLeave({ interest, path }: Core, log: BrokerLog | null): JoinLeave {
   return new JoinLeave({
     subscribers: (channel) => interest.subscribers(channel),
@@ -186,7 +206,7 @@ function makeJoinLeave({ interest, path }: Core, log: BrokerLog | null): JoinLea
 }
 
 function makeFrames(
-  parts: Omit<Wiring, 'frames'>,
+  parts: Omit<Wiring, 'cutOff' | 'frames'>,
   { onMessage, onPresence, onOverflow }: BrokerHooks,
 ): WorkerFrames {
   return new WorkerFrames({
@@ -220,5 +240,6 @@ export function wire(options: BrokerOptions, parts: BrokerParts, hooks: BrokerHo
   const joinLeave = makeJoinLeave(core, log);
   const queryParts = { queries, cluster, requests };
   const others = { ...core, log, mailboxes, commands, ...queryParts, clients, joinLeave };
-  return { ...others, frames: makeFrames(others, hooks) };
+  const cutOff = makeCutOff(core, options, now, log, hooks.onLogEvent);
+  return { ...others, cutOff, frames: makeFrames(others, hooks) };
 }

@@ -14,6 +14,7 @@ import { wire, type Wiring } from './broker-wiring.js';
 import type { DisconnectTarget } from './client-orders.js';
 import { ClientPublishing } from './client-publishing.js';
 import { ClientRequests } from './client-requests.js';
+import { CutOff } from './cut-off.js';
 import { HISTORY_METRICS } from './history-engine.js';
 import type { ChannelHistoryPage, HistoryQuery } from './history-reader.js';
 import { Interest } from './interest.js';
@@ -40,6 +41,7 @@ export class Broker extends EventEmitter<BrokerEvents> {
     ...JoinLeave.METRICS,
     ...Revocations.METRICS,
     ...Losses.METRICS,
+    ...CutOff.METRICS,
     ...HISTORY_METRICS,
     workerStreamsOverflowedTotal: counter(
       'worker_streams_overflowed_total',
@@ -123,6 +125,7 @@ export class Broker extends EventEmitter<BrokerEvents> {
       ...valuesOf(JoinLeave.METRICS, this.#parts.joinLeave),
       ...valuesOf(Revocations.METRICS, this.#parts.revocations),
       ...valuesOf(Losses.METRICS, this.#parts.losses),
+      ...valuesOf(CutOff.METRICS, this.#parts.cutOff),
       ...valuesOf(HISTORY_METRICS, this.#parts.engine.usage),
       workerStreamsOverflowedTotal: this.#overflows,
     };
@@ -143,6 +146,7 @@ export class Broker extends EventEmitter<BrokerEvents> {
     return [
       ...(namespaces.isEmpty ? [] : [namespaces.frame()]),
       ...this.#parts.revocations.frames(),
+      ...this.#parts.cutOff.frames(),
     ];
   }
 
@@ -174,6 +178,7 @@ export class Broker extends EventEmitter<BrokerEvents> {
     this.#parts.engine.sweep();
     this.#parts.path.sweep();
     this.mailboxes.sweep();
+    this.#parts.cutOff.check();
     this.#requestInterest();
     this.#parts.heapTrim.check(this.#parts.interest.channels);
     this.drained();

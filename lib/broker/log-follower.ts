@@ -50,6 +50,8 @@ export interface LogFollowerParts {
 export type LogEvent =
   | { readonly kind: 'down'; readonly reason: string }
   | { readonly kind: 'up' }
+  /** Clients are closed from now on, because the engine is lost; or admitted again. */
+  | { readonly kind: 'cut-off'; readonly isOn: boolean }
   /** Entries are lost, or the log begins a new epoch. */
   | { readonly kind: 'break'; readonly entries: number; readonly epoch: bigint | null }
   /** A record was needed and unknown. */

@@ -69,6 +69,7 @@ const READERS: FrameReaders<Frames> = {
     },
   }),
   48: (body) => ({ name: 'Lost', fields: { to: body.u64(), epoch: body.u64() } }),
+  49: (body) => ({ name: 'CutOff', fields: { isOn: body.u8(), closeMs: body.u32() } }),
   7: (body) => ({
     name: 'ReplayPage',
     fields: {
@@ -412,6 +413,18 @@ const ENCODERS: { readonly [N in FrameName]: (fields: Frames[N]) => Buffer } = {
   Lost: (fields) => {
     const target = Buffer.allocUnsafe(writers.LOST_BYTES);
     return target.subarray(0, writers.writeLost(target, 0, fields.to, fields.epoch));
+  },
+  CutOff: (fields) => {
+    const target = Buffer.allocUnsafe(writers.CUT_OFF_BYTES);
+    return target.subarray(
+      0,
+      writers.writeCutOff(
+        target,
+        0,
+        checkedU8('isOn', fields.isOn),
+        checkedU32('closeMs', fields.closeMs),
+      ),
+    );
   },
   ReplayPage: (fields) => {
     const target = Buffer.allocUnsafe(writers.replayPageBytesMax(fields.messages));

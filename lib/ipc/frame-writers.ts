@@ -182,6 +182,15 @@ export function writeLost(target: Buffer, at: number, to: bigint, epoch: bigint)
   return endFrame(target, at, at + 21);
 }
 
+export const CUT_OFF_BYTES = 10;
+/** Writes a CutOff frame at `at` and returns its end. */
+export function writeCutOff(target: Buffer, at: number, isOn: number, closeMs: number): number {
+  target[at + 4] = 49;
+  writeU8(target, at + 5, isOn);
+  writeU32(target, at + 6, closeMs);
+  return endFrame(target, at, at + 10);
+}
+
 /** The most bytes that a ReplayPage frame with these fields takes. */
 export function replayPageBytesMax(messages: Uint8Array | string): number {
   return 26 + blobBytesMax(messages);

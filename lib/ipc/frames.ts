@@ -243,6 +243,14 @@ export interface Frames {
     readonly epoch: bigint;
   };
   /**
+   * The server lost the engine of its cluster (`isOn` 1) or has it again (0). Meanwhile the
+   * worker rejects new connections, and closes the open ones evenly over `closeMs`.
+   */
+  CutOff: {
+    readonly isOn: number;
+    readonly closeMs: number;
+  };
+  /**
    * The answer to a ReplayRequest, for the connection `fd` if it still has that `generation`.
    * `messages` are whole Publish frames in the order of their numbers, all above the requested
    * one. `head` is the last number that the page covers. `flags` is a set of replay_page_flag;

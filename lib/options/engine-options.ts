@@ -76,6 +76,18 @@ export const ENGINE_OPTIONS = [
     help: 'Replicas of Redis that must have a message before its publisher gets the answer.',
   },
   {
+    name: 'engine-down',
+    kind: 'choice',
+    value: 'WORD',
+    choices: ['keep', 'close'],
+    default: 'keep',
+    protocol: 'comet',
+    requires: OF_ENGINE,
+    help:
+      'Whether a server without its engine for 15 s keeps its clients, or closes them evenly and ' +
+      'rejects others until the engine is back.',
+  },
+  {
     name: 'engine-credentials',
     kind: 'text',
     value: 'FILE',

@@ -279,6 +279,11 @@ export interface ServerOptions {
    */
   engineWait?: number;
   /**
+   * Comet: whether a server without its engine for 15 s keeps its clients, or closes them evenly
+   * and rejects others until the engine is back. Default: `keep`.
+   */
+  engineDown?: 'close' | 'keep';
+  /**
    * Comet: file of NATS with the credentials of a user. It is read again for each connection.
    * Default: no file.
    */

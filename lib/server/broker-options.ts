@@ -80,6 +80,7 @@ export function brokerOptions(slots: number, options: Filled): BrokerOptions {
     historyBytesMax: options.historyBytes,
     mailboxTimeMs: options.mailboxTime * 1000,
     publishesPerToken: options.publishesPerToken,
+    closesCutOff: options.engineDown === 'close',
     tokenLeewayS: hasUsers(options) ? options.tokenLeeway : null,
   };
 }

@@ -143,6 +143,10 @@ function reportLog(event: LogEvent, log: Logger): void {
     case 'up':
       log.info({}, 'the log of the messages is available again');
       return;
+    case 'cut-off':
+      if (event.isOn) log.warn({}, 'cut off from the engine: clients are closed');
+      else log.info({}, 'the engine is back: clients are admitted');
+      return;
     case 'outdated':
       log.warn({ record: event.record }, 'a newer node writes records that this version needs');
       return;

@@ -31,8 +31,13 @@ void Admission::set_server_full(bool is_full) {
   wake_waiters();
 }
 
+void Admission::set_cut_off(bool is_cut_off) {
+  is_cut_off_ = is_cut_off;
+  wake_waiters();
+}
+
 Admission::Verdict Admission::verdict() const {
-  if (is_door_closed_) return Verdict::kReject;
+  if (is_door_closed_ || is_cut_off_) return Verdict::kReject;
   const uint32_t allowance = block_->allowance.load(std::memory_order_relaxed);
   if (connections_ < std::min(connections_max_, allowance)) return Verdict::kAccept;
   return is_server_full_ ? Verdict::kReject : Verdict::kWait;

@@ -24,7 +24,7 @@ class Admission {
   enum class Verdict {
     /// This worker has room; enter() still checks whether the manager has just taken it away.
     kAccept,
-    /// The whole server is full, or it drains: reject the peer.
+    /// The whole server is full, drains or is cut off: reject the peer.
     kReject,
     /// Only this worker is full: leave the peer in the queue, because the manager steers and may
     /// give this worker a part of the room of others.
@@ -46,6 +46,10 @@ class Admission {
   /// From now on every peer is rejected: the server drains.
   void close_door() { is_door_closed_ = true; }
   [[nodiscard]] bool is_door_closed() const { return is_door_closed_; }
+
+  /// Whether every peer is rejected for the present: the server lost the engine of its cluster.
+  void set_cut_off(bool is_cut_off);
+  [[nodiscard]] bool is_cut_off() const { return is_cut_off_; }
 
   /// What to do with the next peer in the queue.
   [[nodiscard]] Verdict verdict() const;
@@ -81,6 +85,7 @@ class Admission {
   uint32_t connections_ = 0;
   uint32_t connections_max_ = 0;
   bool is_door_closed_ = false;
+  bool is_cut_off_ = false;
   bool is_near_capacity_ = false;
   bool is_server_full_ = false;
   bool has_report_ = false;

@@ -13,6 +13,8 @@ enum class CloseCause : uint8_t {
   kReset,
   kIdle,
   kDrain,
+  /// The server lost the engine of its cluster.
+  kCutOff,
   /// libev could not watch the descriptor.
   kWatchFailed,
   /// The last response of this connection was sent.
@@ -41,8 +43,13 @@ enum class CloseCause : uint8_t {
   kMessageTimeout,
 };
 
-/// Why a peer is rejected before it is served. kServer: the server is full or drains. The others
-/// are limits of its address.
+/// Whether the server sends all of its clients away: they should reconnect, perhaps elsewhere.
+[[nodiscard]] constexpr bool is_departure(CloseCause cause) {
+  return cause == CloseCause::kDrain || cause == CloseCause::kCutOff;
+}
+
+/// Why a peer is rejected before it is served. kServer: the server is full, drains or is cut off.
+/// The others are limits of its address.
 enum class Rejection : uint8_t { kServer, kTooMany, kTooFast };
 
 }  // namespace megacomet

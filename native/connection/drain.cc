@@ -27,8 +27,14 @@ uint32_t drain_left_ms(const Services& services) {
   return static_cast<uint32_t>((end_ns - std::min(end_ns, sys::monotonic_ns())) / 1'000'000);
 }
 
-uint32_t reconnect_in_drain_ms(const Services& services) {
+std::string_view departure_sentence(CloseCause cause) {
+  return cause == CloseCause::kDrain ? kShuttingDown : kCutOff;
+}
+
+uint32_t reconnect_in_departure_ms(const Services& services) {
   const uint32_t wait_ms = spread_retry_ms(services);
+  // A server that is cut off goes on listening.
+  if (services.drain_ends_ns == 0) return wait_ms;
   return wait_ms < drain_left_ms(services) ? wait_ms : wait_ms + bounds::kRestartMs;
 }
 
@@ -36,11 +42,16 @@ uint32_t return_after_drain_ms(const Services& services) {
   return drain_left_ms(services) + bounds::kRestartMs + spread_retry_ms(services);
 }
 
+uint32_t retry_cut_off_ms(const Services& services) {
+  return spread_retry_ms(services);
+}
+
 Drain::Drain(struct ev_loop* loop,
              Slab<Connection>* connections,
              ConnectionOwner* owner,
+             CloseCause cause,
              DrainHandler* handler)
-    : loop_(loop), connections_(connections), owner_(owner), handler_(handler) {
+    : loop_(loop), connections_(connections), owner_(owner), cause_(cause), handler_(handler) {
   ev_timer_init(&timer_, on_tick, 0., bounds::kDrainTickSeconds);
   timer_.data = this;
 }
@@ -54,7 +65,13 @@ void Drain::start(uint32_t duration_ms) {
   started_ns_ = sys::monotonic_ns();
   duration_ns_ = static_cast<uint64_t>(duration_ms) * 1'000'000;
   total_ = connections_->size();
+  closed_ = 0;
   ev_timer_start(loop_, &timer_);
+}
+
+void Drain::stop() {
+  ev_timer_stop(loop_, &timer_);
+  started_ns_ = 0;
 }
 
 void Drain::on_tick(struct ev_loop*, ev_timer* timer, int) {
@@ -71,7 +88,7 @@ void Drain::tick() {
   close_down_to(static_cast<uint32_t>(left), pass);
   if (connections_->size() > 0) return;
   ev_timer_stop(loop_, &timer_);
-  handler_->on_drained(closed_);
+  if (handler_ != nullptr) handler_->on_drained(closed_);
 }
 
 void Drain::close_down_to(uint32_t left, Pass pass) {
@@ -80,10 +97,10 @@ void Drain::close_down_to(uint32_t left, Pass pass) {
     if (connection.state == ConnectionState::kFree) return true;
     const uint32_t before = connections_->size();
     if (pass == Pass::kCut) {
-      owner_->close(&connection, CloseCause::kDrain);
+      owner_->close(&connection, cause_);
     } else if (pass == Pass::kAll || !owner_->would_lose_output(connection)) {
       // It may queue a final response; then it closes with the last byte.
-      owner_->disconnect(&connection, CloseCause::kDrain, {});
+      owner_->disconnect(&connection, cause_, {});
     }
     closed_ += before - connections_->size();
     return true;

@@ -17,6 +17,12 @@ constexpr double kNoteSeconds = 0.02;
 /// else: 18,000 answered polls that poll again take 0.2 s.
 constexpr int kPressureBatch = 16;
 
+/// Why the server rejects a peer that no limit of its address concerns.
+Counter cause_of_rejection(const Admission& admission) {
+  if (admission.is_door_closed()) return Counter::kRejectedDrainTotal;
+  return admission.is_cut_off() ? Counter::kRejectedCutOffTotal : Counter::kRejectedFullTotal;
+}
+
 }  // namespace
 
 Listener::Listener(const Parts& parts, int fd, Ownership ownership, uint8_t protocol, uint8_t flags)
@@ -133,8 +139,7 @@ void Listener::receive(int fd, const sockaddr_storage& peer, Admission::Verdict 
   // The manager gave this worker's room to another at this moment.
   if (!parts_.transport->can_reject(protocol_)) return reject(fd, Counter::kRejectedFullTotal);
   parts_.transport->reject(fd, protocol_, Rejection::kServer, {}, flags_);
-  const bool is_draining = parts_.admission->is_door_closed();
-  count_rejected(is_draining ? Counter::kRejectedDrainTotal : Counter::kRejectedFullTotal);
+  count_rejected(cause_of_rejection(*parts_.admission));
 }
 
 /// Whether the limits of addresses allow a peer; else it is rejected.

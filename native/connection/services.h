@@ -249,6 +249,8 @@ struct Services {
 
   /// When the server's drain ends, on the monotonic clock; 0 before a drain.
   uint64_t drain_ends_ns = 0;
+  /// Whether the server lost the engine of its cluster, and serves no clients meanwhile.
+  bool is_cut_off = false;
 };
 
 }  // namespace megacomet

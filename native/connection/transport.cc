@@ -21,6 +21,8 @@ Counter counter_of(CloseCause cause) {
       return Counter::kClosedIdleTotal;
     case CloseCause::kDrain:
       return Counter::kClosedDrainTotal;
+    case CloseCause::kCutOff:
+      return Counter::kClosedCutOffTotal;
     case CloseCause::kWatchFailed:
       return Counter::kClosedWatchFailedTotal;
     case CloseCause::kDone:

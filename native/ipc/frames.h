@@ -138,6 +138,12 @@ constexpr uint8_t kTls = 2;
 /// Accept no new connection, close the open ones evenly over `drain_ms`, then exit.
 #define MC_DRAIN(F) F(u32, drain_ms)
 
+/// The server lost the engine of its cluster (`is_on` 1) or has it again (0). Meanwhile the worker
+/// rejects new connections, and closes the open ones evenly over `close_ms`.
+#define MC_CUT_OFF(F) \
+  F(u8, is_on)        \
+  F(u32, close_ms)
+
 /// Settings of the comet protocol, sent before Configure. `flags` is a set of comet_flag. At most
 /// `slices_max` workers send a slice of a broadcast at the same time; 0 means no limit. `origins`
 /// may open a WebSocket and read responses; "*" is any origin. `subprotocols` of WebSocket are
@@ -514,6 +520,7 @@ constexpr uint8_t kTls = 2;
   X(kComet, 5, Comet, MC_COMET)                                 \
   X(kPublish, 6, Publish, MC_PUBLISH)                           \
   X(kLost, 48, Lost, MC_LOST)                                   \
+  X(kCutOff, 49, CutOff, MC_CUT_OFF)                            \
   X(kReplayPage, 7, ReplayPage, MC_REPLAY_PAGE)                 \
   X(kKick, 8, Kick, MC_KICK)                                    \
   X(kMailboxLease, 12, MailboxLease, MC_MAILBOX_LEASE)          \

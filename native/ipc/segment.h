@@ -42,11 +42,13 @@ enum class CounterKind : uint8_t { kTotal, kGauge };
   X(kAcceptPausedTotal, "accept_paused_total", kTotal,                                            \
     "Pauses of a listener that lacked descriptors, memory, capacity or accept tokens.")           \
   X(kRejectedTotal, "rejected_total", kTotal,                                                     \
-    "Connections rejected because the server was full or drained; the causes follow.")            \
+    "Connections rejected before they were served; the causes follow.")                           \
   X(kRejectedFullTotal, "rejected_full_total", kTotal,                                            \
     "Rejected because --max-connections were open on the whole server.")                          \
   X(kRejectedDrainTotal, "rejected_drain_total", kTotal,                                          \
     "Rejected during a drain; each client received the time of its return.")                      \
+  X(kRejectedCutOffTotal, "rejected_cut_off_total", kTotal,                                       \
+    "Rejected because --engine-down is close and the server had lost its engine for 15 s.")       \
   X(kRejectedDescriptorsTotal, "rejected_descriptors_total", kTotal,                              \
     "Rejected with the spare descriptor because the worker had none left.")                       \
   X(kRejectedLimitedTotal, "rejected_limited_total", kTotal,                                      \
@@ -60,6 +62,8 @@ enum class CounterKind : uint8_t { kTotal, kGauge };
   X(kClosedIdleTotal, "closed_idle_total", kTotal,                                                \
     "Closed because no byte moved for --idle-timeout seconds.")                                   \
   X(kClosedDrainTotal, "closed_drain_total", kTotal, "Closed by the worker during a drain.")      \
+  X(kClosedCutOffTotal, "closed_cut_off_total", kTotal,                                           \
+    "Closed because --engine-down is close and the server had lost its engine for 15 s.")         \
   X(kClosedWatchFailedTotal, "closed_watch_failed_total", kTotal,                                 \
     "Closed because epoll_ctl failed: raise fs.epoll.max_user_watches, or add memory.")           \
   X(kClosedDoneTotal, "closed_done_total", kTotal,                                                \

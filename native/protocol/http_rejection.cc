@@ -74,6 +74,9 @@ Reason reason_of_server(Services& services) {
   if (services.drain_ends_ns != 0) {
     return {503, kShuttingDown, return_after_drain_ms(services), append_shutdown_event};
   }
+  if (services.is_cut_off) {
+    return {503, kCutOff, retry_cut_off_ms(services), append_unavailable_event};
+  }
   return {503, "server full; retry later", wait_ms(services), append_full_event};
 }
 

@@ -43,7 +43,7 @@ void on_deadline(Services& services, Connection* connection) {
 }
 
 void on_disconnect(Services& services, Connection* connection, CloseCause cause, std::string_view) {
-  if (cause != CloseCause::kDrain) return services.sender->finish(connection, cause);
+  if (!is_departure(cause)) return services.sender->finish(connection, cause);
   end_with(services,
            connection,
            http_rejection(services, Rejection::kServer, kept_bytes(*connection), true),

@@ -42,11 +42,16 @@ struct Events {
 
 using Response = EndlessResponse<Events>;
 
-/// A drain disconnects all clients of a server: the delay spreads their reconnects over a longer
-/// time.
-bool send_shutdown(Services& services, Connection* connection) {
+/// A departure disconnects all clients of a server: the delay spreads their reconnects over a
+/// longer time.
+bool send_departure(Services& services, Connection* connection, CloseCause cause) {
   std::string bytes = take_unsent_head(connection);
-  append_shutdown_event(reconnect_in_drain_ms(services), &bytes);
+  const uint32_t retry_ms = reconnect_in_departure_ms(services);
+  if (cause == CloseCause::kDrain) {
+    append_shutdown_event(retry_ms, &bytes);
+  } else {
+    append_unavailable_event(retry_ms, &bytes);
+  }
   return services.sender->send(connection, make_payload(std::move(bytes)));
 }
 
@@ -54,7 +59,7 @@ void on_disconnect(Services& services,
                    Connection* connection,
                    CloseCause cause,
                    std::string_view reason) {
-  if (cause == CloseCause::kDrain && !send_shutdown(services, connection)) return;
+  if (is_departure(cause) && !send_departure(services, connection, cause)) return;
   Response::on_disconnect(services, connection, cause, reason);
 }
 

@@ -387,8 +387,8 @@ void on_disconnect(Services& services,
                    Connection* connection,
                    CloseCause cause,
                    std::string_view reason) {
-  if (cause == CloseCause::kDrain) {
-    const std::string_view text = kShuttingDown;
+  if (is_departure(cause)) {
+    const std::string_view text = departure_sentence(cause);
     return close_websocket(services, connection, close_code::kGoingAway, text, cause);
   }
   if (cause == CloseCause::kExpired) {

@@ -74,6 +74,7 @@ class Worker final : ControlHandler, DrainHandler, MidIterationHandler, SliceSou
   bool adjust(const frame::Adjust& command);
   void watch(const frame::Watch& command);
   void drain(const frame::Drain& command);
+  void cut_off(const frame::CutOff& command);
 
   bool set_room(const frame::Room& room);
   void connect_parts(uint32_t slots);
@@ -96,6 +97,8 @@ class Worker final : ControlHandler, DrainHandler, MidIterationHandler, SliceSou
   WakeupCoalescing coalescing_;
   Sweep sweep_;
   Drain drain_;
+  /// Sends clients away while the server is cut off from its cluster.
+  Drain departure_;
   LoopLag lag_;
   std::vector<std::unique_ptr<Listener>> listeners_;
   ev_prepare prepare_;
@@ -134,6 +137,7 @@ constexpr DispatchTable<Worker> Worker::kCommands({
     {FrameType::kRoom, to_worker<&Worker::set_room>},
     {FrameType::kWatch, to_worker<&Worker::watch>},
     {FrameType::kDrain, to_worker<&Worker::drain>},
+    {FrameType::kCutOff, to_worker<&Worker::cut_off>},
     {FrameType::kComet, to_worker<&Worker::set_comet>},
     {FrameType::kLimits, to_worker<&Worker::set_limits>},
     {FrameType::kRecount, to_worker<&Worker::recount>},
@@ -170,7 +174,8 @@ Worker::Worker(struct ev_loop* loop)
       slices_(this, &counters_),
       waker_(loop_),
       sweep_(&transport_.connections(), &transport_.due_index(), &transport_),
-      drain_(loop_, &transport_.connections(), &transport_, this) {
+      drain_(loop_, &transport_.connections(), &transport_, CloseCause::kDrain, this),
+      departure_(loop_, &transport_.connections(), &transport_, CloseCause::kCutOff, nullptr) {
   ev_prepare_init(&prepare_, on_prepare);
   ev_check_init(&check_, on_check);
   ev_timer_init(
@@ -376,7 +381,21 @@ void Worker::drain(const frame::Drain& command) {
       sys::monotonic_ns() + uint64_t{command.drain_ms} * 1'000'000;
   for (const auto& listener : listeners_) listener->drain();
   admission_.close_door();
+  departure_.stop();
   drain_.start(command.drain_ms);
+}
+
+void Worker::cut_off(const frame::CutOff& command) {
+  // A drain closes the connections anyway, and has its own answers.
+  if (admission_.is_door_closed()) return;
+  const bool is_on = command.is_on != 0;
+  transport_.services().is_cut_off = is_on;
+  admission_.set_cut_off(is_on);
+  if (is_on) {
+    departure_.start(command.close_ms);
+  } else {
+    departure_.stop();
+  }
 }
 
 void Worker::on_drained(uint32_t closed) {

@@ -13,7 +13,8 @@ namespace {
 constexpr uint64_t kNsPerMs = 1'000'000;
 
 struct Drained final : DrainHandler {
-  Drained() : owner(&connections), drain(loop.get(), &connections, &owner, this) {
+  Drained()
+      : owner(&connections), drain(loop.get(), &connections, &owner, CloseCause::kDrain, this) {
     EXPECT(connections.map(3 * Slab<Connection>::kChunkRecords));
   }
   void on_drained(uint32_t count) override {
@@ -97,6 +98,22 @@ TEST("a second start of a drain is ignored") {
   EXPECT(drained.is_over());
   unit::run_for(drained.loop.get(), 30);
   EXPECT_EQUAL(drained.calls, 1);
+}
+
+TEST("a departure that is stopped leaves the other connections, and may start again") {
+  Drained drained;
+  Drain departure(
+      drained.loop.get(), &drained.connections, &drained.owner, CloseCause::kCutOff, nullptr);
+  for (int fd = 0; fd < 20; ++fd) drained.owner.open(fd);
+  drained.owner.on_close = [&](Connection*) { departure.stop(); };
+  departure.start(100);
+  EXPECT(unit::run_until(drained.loop.get(), [&] { return !drained.owner.closed.empty(); }));
+  unit::run_for(drained.loop.get(), 30);
+  EXPECT(drained.connections.size() > 0);
+  drained.owner.on_close = nullptr;
+  departure.start(0);
+  EXPECT(unit::run_until(drained.loop.get(), [&] { return drained.connections.size() == 0; }));
+  EXPECT_EQUAL(drained.calls, 0);
 }
 
 TEST("a drain continues when peers close connections faster") {

@@ -120,6 +120,17 @@ TEST("rejected peers have a limited number of slots, which become free again") {
   EXPECT(contains(world.answer(*clients.back()), "HTTP/1.1 503 "));
 }
 
+TEST("while the server is cut off a client is rejected, and retries soon") {
+  World world;
+  world.transport->services().is_cut_off = true;
+  const std::string events = world.answer(*world.reject(kEvents));
+  EXPECT(contains(events, "event: megacomet.unavailable\n"));
+  const std::string text = world.answer(*world.reject(kPoll));
+  EXPECT(contains(text, "HTTP/1.1 503 "));
+  EXPECT(contains(text, kCutOff));
+  EXPECT(contains(text, "Retry-After: "));
+}
+
 TEST("during a drain a client is rejected until the drain has ended") {
   World world;
   constexpr uint64_t kLeftNs = 60'000'000'000;

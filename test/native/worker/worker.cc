@@ -97,13 +97,19 @@ class Child {
   pid_t pid_ = -1;
 };
 
-bool echoes(const unit::Client& client) {
-  client.write("x");
+/// Waits for a fact.
+template <typename Fact>
+bool becomes(const Fact& fact) {
   for (int count = 0; count < 2500; ++count) {
-    if (client.read_now() == "x") return true;
+    if (fact()) return true;
     ::usleep(2000);
   }
   return false;
+}
+
+bool echoes(const unit::Client& client) {
+  client.write("x");
+  return becomes([&] { return client.read_now() == "x"; });
 }
 
 }  // namespace
@@ -127,6 +133,32 @@ TEST("a worker serves, drains, sends Goodbye, and exits with 0 when the manager 
   worker.peer.hang_up();
   EXPECT_EQUAL(worker.status(), 0);
   EXPECT(client.has_end());
+}
+
+TEST("a worker that is cut off closes its clients, and serves again afterwards") {
+  Child worker;
+  worker.configure();
+  frame::Ready ready;
+  if (!EXPECT(worker.awaits(&ready))) return;
+  worker.peer.send(frame::Watch{0, 1});
+  const unit::Client client(worker.socket.port());
+  EXPECT(echoes(client));
+  worker.peer.send(frame::CutOff{1, 100});
+  EXPECT(becomes([&] { return client.has_end(); }));
+  worker.peer.send(frame::CutOff{0, 0});
+  // A client that is faster than the frame is rejected.
+  EXPECT(becomes([&] {
+    const unit::Client next(worker.socket.port());
+    next.write("x");
+    ::usleep(20'000);
+    return next.read_now() == "x";
+  }));
+  worker.peer.send(frame::CutOff{1, 60'000});
+  worker.peer.send(frame::Drain{0});
+  frame::Goodbye goodbye;
+  EXPECT(worker.awaits(&goodbye));
+  worker.peer.hang_up();
+  EXPECT_EQUAL(worker.status(), 0);
 }
 
 TEST("a worker reports that it is near capacity") {
