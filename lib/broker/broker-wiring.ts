@@ -91,6 +91,16 @@ function memoryEngine(
   return new History({ epoch, now: () => iteration.nowMs, hasher, bytesMax, isShared });
 }
 
+/** In a cluster the times of a revocation are those of the log: the clocks of the nodes may differ. */
+function makeRevocations(
+  { tokenLeewayS = null }: BrokerOptions,
+  { log }: BrokerParts,
+  now: () => number,
+): Revocations {
+  if (log?.isShared !== true) return new Revocations(tokenLeewayS);
+  return new Revocations(tokenLeewayS, () => Math.floor(now() / 1000));
+}
+
 function makeCore(
   options: BrokerOptions,
   parts: BrokerParts,
@@ -111,7 +121,7 @@ function makeCore(
   return {
     ...{ iteration, engine, interest, outgoing, lines, path, presence },
     recovery: new Recovery({ engine, outgoing, lines }),
-    revocations: new Revocations(options.tokenLeewayS ?? null),
+    revocations: makeRevocations(options, parts, now),
     members: new MemberOrders(lines, presence),
     heapTrim: new HeapTrim(parts.trimHeap ?? ((): void => undefined)),
     losses: new Losses({

@@ -1,42 +1,13 @@
 // Steps of the wall clock: tokens end by the new time, and nothing
 // else of the server follows that clock.
-import { mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import t, { type Test } from 'tap';
 
 import { nowS, Secret } from '../support/client-tokens.js';
 import { Program, SseClient } from '../support/comet-world.js';
-import { compile, until } from '../support/helpers.js';
+import { until } from '../support/helpers.js';
+import { SteppedClock } from '../support/stepped-clock.js';
 
 const HOUR_S = 3600;
-const SHARED = ['-shared', '-fPIC'];
-
-/** The clock of a program, which the test sets; test/support/clock.c reads it. */
-class Clock {
-  readonly #folder: string;
-  readonly #shim: string;
-
-  constructor(test: Test) {
-    this.#folder = mkdtempSync(join(tmpdir(), 'megacomet-clock-'));
-    test.teardown(() => {
-      rmSync(this.#folder, { recursive: true, force: true });
-    });
-    this.#shim = compile(test, 'clock.c', ...SHARED);
-  }
-
-  /** Sets the clock to the real time and this difference. */
-  step(seconds: number): void {
-    // By renaming: the program must not read half a number.
-    writeFileSync(join(this.#folder, 'next'), String(seconds));
-    renameSync(join(this.#folder, 'next'), join(this.#folder, 'offset'));
-  }
-
-  /** The environment of a program with this clock. */
-  get env(): Record<string, string> {
-    return { LD_PRELOAD: this.#shim, TMPDIR: this.#folder };
-  }
-}
 
 /** The answer to a poll of channel a. */
 async function answerOf(
@@ -64,7 +35,7 @@ async function subscribe(
 }
 
 t.test('a step of the clock moves the ends of tokens alone', async (t) => {
-  const clock = new Clock(t);
+  const clock = new SteppedClock(t);
   const secret = new Secret(t);
   const access = ['--token-key', secret.option, '--public', 'open', '--history-age', '60'];
   const program = await Program.start(t, { args: ['--workers', '2', ...access], env: clock.env });

@@ -16,25 +16,33 @@ export interface ClusterNode {
   readonly proxy: TcpProxy;
 }
 
+/** A node whose way to the engine does not matter. */
+export type Node = Pick<ClusterNode, 'program'>;
+
 export interface ClusterOptions {
   readonly nodes: number;
   /** The port of the engine. */
   readonly port: number;
   /** The URL of the engine for the port of a proxy. */
   readonly urlOf: (port: number) => string;
+  /** Of each node; default 2. */
+  readonly workers?: number;
   readonly args?: readonly string[];
+  /** The environment of the first node. */
+  readonly env?: NodeJS.ProcessEnv;
 }
 
 /** Starts nodes that reach the engine over proxies. They end with the test. */
 export async function startCluster(
   t: Test,
-  { nodes, port, urlOf, args = [] }: ClusterOptions,
+  { nodes, port, urlOf, workers = 2, args = [], env = {} }: ClusterOptions,
 ): Promise<ClusterNode[]> {
   const started: ClusterNode[] = [];
   for (let index = 0; index < nodes; index++) {
     const proxy = await TcpProxy.start(t, port);
     const program = await Program.start(t, {
-      args: ['--engine', urlOf(proxy.port), '--workers', '2', ...args],
+      args: ['--engine', urlOf(proxy.port), '--workers', String(workers), ...args],
+      env: index === 0 ? env : {},
     });
     started.push({ proxy, program });
   }
@@ -108,7 +116,7 @@ export interface Received {
 /** Subscribes clients of one channel at each node. */
 export async function subscribeNodes(
   t: Test,
-  nodes: readonly ClusterNode[],
+  nodes: readonly Node[],
   channel: string,
   each = 1,
 ): Promise<SseClient[][]> {
