@@ -7,7 +7,7 @@ import t, { type Test } from 'tap';
 
 import { MegacometError } from '../../lib/base/errors.js';
 import type { Broker } from '../../lib/broker/broker.js';
-import { BatchWriter, eachRecord } from '../../lib/broker/log-batch.js';
+import { eachRecord } from '../../lib/broker/log-batch.js';
 import { parseCursor } from '../../lib/broker/cursor.js';
 import type { PublishOptions } from '../../lib/broker/publishing.js';
 import { ReplayPageFlag } from '../../lib/ipc/frames.js';
@@ -15,6 +15,7 @@ import { ask, wants } from '../support/fakes/broker.js';
 import { startNode, startNodes, type FakeNode } from '../support/fakes/log-nodes.js';
 import { until } from '../support/helpers.js';
 import { MemoryLog, MemoryStore } from '../support/memory-log.js';
+import { newerBatch } from '../support/newer-batch.js';
 
 function at<Item>(items: readonly Item[], index: number): Item {
   const item = items[index];
@@ -227,16 +228,6 @@ t.test('a node without its own ticks is not ready', async (t) => {
   await until('the node is not ready', () => broker.log?.state.isReady === false);
   t.ok((broker.log?.clusterCounters?.clusterTickAgeSeconds ?? 0) >= 3);
 });
-
-/** A batch as a newer version would write it. */
-function newerBatch(kind: number, isNeeded: boolean): Buffer {
-  const writer = new BatchWriter();
-  writer.add(kind, 4, (_target, offset) => offset + 4);
-  const batch = writer.take();
-  // The flags of the only record.
-  batch[6] = Number(isNeeded);
-  return batch;
-}
 
 async function appendAs(store: MemoryStore, batch: Buffer): Promise<void> {
   const log = new MemoryLog(store);
