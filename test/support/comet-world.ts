@@ -40,6 +40,10 @@ export class Program implements Endpoint {
     return new Program(await TestServer.start(test, { ...options, args, env }));
   }
 
+  get host(): string {
+    return this.server.host;
+  }
+
   get port(): number {
     return this.server.port;
   }
@@ -63,7 +67,7 @@ export class Program implements Endpoint {
 
   /** As post(), with the whole response. */
   request(path: string, body: object): Promise<Response> {
-    return fetch(`http://127.0.0.1:${this.server.adminPort}${path}`, {
+    return fetch(`http://${this.host}:${this.server.adminPort}${path}`, {
       method: 'POST',
       headers: { authorization: `Bearer ${TOKEN}`, 'content-type': 'application/json' },
       body: JSON.stringify(body),

@@ -91,6 +91,8 @@ export async function suspend(pid: number): Promise<void> {
 }
 
 export interface StartOptions {
+  /** The address of the server and of its admin server, as the test reaches them. */
+  readonly host?: string;
   /** Arguments after `serve`. Port and admin port are 0 unless given. */
   readonly args?: readonly string[];
   readonly env?: NodeJS.ProcessEnv;
@@ -177,6 +179,7 @@ export function run(args: readonly string[], options?: StartOptions): ReturnType
 export class TestServer extends Command {
   readonly #test: Test;
   readonly #expectLog: readonly RegExp[];
+  readonly host: string;
   port = 0;
   adminPort = 0;
   #hasStopped = false;
@@ -192,8 +195,11 @@ export class TestServer extends Command {
     // A config file could not override a flag.
     const hasLevel = ['--log-level', '--config'].some((name) => args.includes(name));
     const level = hasLevel ? [] : ['--log-level', 'debug'];
-    const fixed = ['--admin-port', '0', '--log-format', 'json', ...level];
+    const { host } = options;
+    const addresses = host === undefined ? [] : ['--host', host, '--admin-host', host];
+    const fixed = ['--admin-port', '0', '--log-format', 'json', ...level, ...addresses];
     super(['serve', ...defaults, ...drain, ...fixed, ...args], options);
+    this.host = host ?? '127.0.0.1';
     this.#test = test;
     this.#expectLog = options.expectLog ?? [];
     test.teardown(async () => {
@@ -240,7 +246,7 @@ export class TestServer extends Command {
   }
 
   async get(path: string, headers: Record<string, string> = {}): Promise<Response> {
-    return fetch(`http://127.0.0.1:${this.adminPort}${path}`, {
+    return fetch(`http://${this.host}:${this.adminPort}${path}`, {
       headers: { connection: 'close', ...headers },
     });
   }

@@ -14,6 +14,8 @@ export interface NatsOptions {
   readonly lines?: readonly string[];
   readonly hasJetStream?: boolean;
   readonly port?: number;
+  /** Default 127.0.0.1. */
+  readonly host?: string;
 }
 
 interface Ended {
@@ -60,9 +62,9 @@ export class NatsServer {
   }
 
   #writeConfig(lines: readonly string[]): void {
-    const { hasJetStream = true } = this.options;
+    const { hasJetStream = true, host = '127.0.0.1' } = this.options;
     const store = hasJetStream ? [`jetstream { store_dir: "${this.#store}" }`] : [];
-    const all = [`listen: 127.0.0.1:${this.port}`, ...store, ...lines, ''];
+    const all = [`listen: ${host}:${this.port}`, ...store, ...lines, ''];
     writeFileSync(this.#config, all.join('\n'));
   }
 

@@ -39,6 +39,11 @@ export class Namespace {
     return namespace;
   }
 
+  /** Of a process in the namespace, for `ip link set DEVICE netns PID`. */
+  get pid(): number {
+    return this.#holder.pid ?? 0;
+  }
+
   /** The command that starts another one in the namespace: for StartOptions.through. */
   get through(): string[] {
     return ['nsenter', `--net=/proc/${this.#holder.pid ?? 0}/ns/net`];
