@@ -140,7 +140,7 @@ t.test('a server without its engine', { skip: without('redis-server') }, async (
   });
 
   await t.test('keeps its clients by default, also when the engine stops', async (t) => {
-    redis.signal('SIGSTOP');
+    await redis.suspend();
     await until('the other server to close its clients', () =>
       clients.every(({ isOpen }) => !isOpen),
     );
