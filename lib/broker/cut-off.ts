@@ -1,6 +1,6 @@
-// What a server does with its clients while it is cut off from the engine of its cluster, if
-// `--engine-down` is close: after 15 s it closes them evenly and admits none, until it reads its own
-// tick again. Clients then reconnect to another node, which has the messages.
+// A server that is cut off from the engine of its cluster, if `--engine-down` is close: after 15 s it
+// closes its clients evenly and admits none, until it reads its own tick again. Clients then
+// reconnect to another node, which has the messages.
 import { gauge } from '../base/metric.js';
 import { encodeFrame } from '../ipc/frame-codecs.js';
 import type { WorkerLines } from '../ipc/outgoing.js';

@@ -18,13 +18,13 @@ inline constexpr char kShuttingDown[] = "server shutting down; reconnect shortly
 /// The reason that clients are sent while the server is cut off.
 inline constexpr char kCutOff[] = "server cut off from its cluster; reconnect shortly";
 
-/// The reason for a client that is sent away.
+/// The reason for a client that is closed by a drain or a cut.
 [[nodiscard]] std::string_view departure_sentence(CloseCause cause);
 
 /// Milliseconds until the server's drain ends; 0 before a drain.
 [[nodiscard]] uint32_t drain_left_ms(const Services& services);
 
-/// Milliseconds after which a client that is sent away should reconnect. Another server may serve
+/// Milliseconds after which a client that was closed so should reconnect. Another server may serve
 /// it, and this one tells it when to return while it drains or is cut off. Never while no server
 /// may listen.
 [[nodiscard]] uint32_t reconnect_in_departure_ms(const Services& services);

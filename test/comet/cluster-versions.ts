@@ -1,5 +1,5 @@
-// Two versions of the program in one cluster: what a newer node writes, and the present version does not
-// know, in a real log.
+// Two versions of the program in one cluster: records that a newer node writes, and that the present
+// version does not know, in a real log.
 import t, { type Test } from 'tap';
 
 import type { AppendId } from '../../lib/log/log.js';
