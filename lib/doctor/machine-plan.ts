@@ -1,6 +1,7 @@
 // Plans a machine for a target, and the settings that a stock Debian on it needs. sizing.ts has the
 // formulas; the doctor diagnoses the planned machine, which exists only as a recording.
 import { DRAIN_S } from '../base/stop-times.js';
+import { clusterNeeded, type ClusterNeed } from '../capacity/cluster-sizing.js';
 import { diagnose, type Aim, type Diagnosis } from './doctor.js';
 import { recordedMachine, type Recording } from './machine.js';
 import {
@@ -34,6 +35,10 @@ export interface PlanAim {
   readonly pingS: number;
   /** Absent for connections without TLS. */
   readonly tls?: TlsLoad;
+  /** Servers that hold the target together, with one log; default: one, without a log. */
+  readonly nodes?: number;
+  /** Messages per second of all nodes, of `broadcastBytes` each. */
+  readonly messageRate?: number;
 }
 
 /** Memory and time of TLS. */
@@ -45,6 +50,7 @@ export interface TlsPlan extends TlsNeed {
 }
 
 export interface MachinePlan {
+  /** Connections of this machine. */
   readonly target: number;
   readonly workers: number;
   readonly memory: {
@@ -61,6 +67,8 @@ export interface MachinePlan {
     readonly storm: number;
     /** Cores for the heartbeats. */
     readonly ping: number;
+    /** Cores that apply the messages of a cluster. */
+    readonly apply: number;
     /** Seconds of one core for one message to all clients. */
     readonly broadcastSeconds: number;
     readonly cores: number;
@@ -79,6 +87,8 @@ export interface MachinePlan {
   };
   /** Null without TLS; its memory is in `memory` too. */
   readonly tls: TlsPlan | null;
+  /** Null for a single server. The machine is one of the cluster's. */
+  readonly cluster: ClusterNeed | null;
   /** The findings for a stock Debian on that machine. */
   readonly diagnosis: Diagnosis;
 }
@@ -203,13 +213,22 @@ function machineMemory(load: Load): number {
   return bytes;
 }
 
-/** Plans a machine for a target. */
-export function planMachine(aim: PlanAim): MachinePlan {
+function clusterOf({ target, nodes = 1, messageRate = 0, broadcastBytes }: PlanAim) {
+  if (nodes === 1) return null;
+  const messageBytes = broadcastBytes;
+  return clusterNeeded({ connections: target, nodes, messageRate, messageBytes });
+}
+
+/** Plans a machine for a target, or each machine of a cluster. */
+export function planMachine(whole: PlanAim): MachinePlan {
+  const cluster = clusterOf(whole);
+  const aim = { ...whole, target: cluster?.nodeConnections ?? whole.target };
+  const apply = cluster?.applyCores ?? 0;
   const rate = loadOf(aim, 1).acceptRate;
   const storm = (rate * (ACCEPT_US + (aim.tls === undefined ? 0 : TLS_FULL_US))) / 1e6;
   const pings = aim.pingS > 0 ? aim.target / aim.pingS : 0;
   const ping = (pings * MESSAGE_US) / 1e6;
-  const cores = Math.max(2, Math.ceil((storm + ping) / BUSY_SHARE_MAX));
+  const cores = Math.max(2, Math.ceil((storm + ping + apply) / BUSY_SHARE_MAX));
   const load = loadOf(aim, aim.workers === 'auto' ? cores : aim.workers);
   const machineBytes = machineMemory(load);
   return {
@@ -223,6 +242,7 @@ export function planMachine(aim: PlanAim): MachinePlan {
     cpu: {
       storm,
       ping,
+      apply,
       broadcastSeconds: aim.broadcastBytes > 0 ? (aim.target * MESSAGE_US) / 1e6 : 0,
       cores,
     },
@@ -237,6 +257,7 @@ export function planMachine(aim: PlanAim): MachinePlan {
       epollWatches: watchesNeeded(load),
     },
     tls: tlsPlan(load, cores),
+    cluster,
     diagnosis: diagnose(recordedMachine(stockMachine(machineBytes, cores)), doctorAim(aim, load)),
   };
 }

@@ -82,6 +82,10 @@ export const COMMANDS = [
     options: PLAN_OPTIONS,
     examples: [
       { line: 'plan --target 5000000', effect: 'Plan a machine for five million connections.' },
+      {
+        line: 'plan --target 10000000 --nodes 6',
+        effect: 'Plan each of six machines that hold ten million together.',
+      },
     ],
   },
   {

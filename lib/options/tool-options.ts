@@ -348,6 +348,24 @@ export const PLAN_OPTIONS = [
     default: HEARTBEAT.default,
     help: 'Seconds between heartbeats of one connection; 0 plans for none.',
   },
+  {
+    name: 'nodes',
+    kind: 'integer',
+    value: 'N',
+    min: 1,
+    max: 1024,
+    default: 1,
+    help: 'Servers of a cluster that hold the connections together, also while one of them is away.',
+  },
+  {
+    name: 'message-rate',
+    kind: 'integer',
+    value: 'N',
+    min: 0,
+    max: 1_000_000,
+    default: 1000,
+    help: 'Messages per second that all servers of a cluster publish together, of --broadcast-bytes each.',
+  },
 ] as const satisfies readonly OptionSpec[];
 
 export const INSTALL_OPTIONS = [

@@ -347,6 +347,24 @@ async function isFree(port: number): Promise<boolean> {
 }
 
 /**
+ * Reserves a port for this process among all tests: an abstract unix socket (unix(7)) has its number. A
+ * test beside this one would probe the port at the moment when a program of this one binds it.
+ */
+async function isReserved(port: number): Promise<boolean> {
+  const server = createServer().unref();
+  try {
+    await once(server.listen(`\0megacomet-test-port-${port}`), 'listening');
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+async function isUsable(port: number): Promise<boolean> {
+  return (await isReserved(port)) && (await isFree(port));
+}
+
+/**
  * The first of `count` ports in a row that are free at this moment on every address. They are below
  * the ephemeral ports, so that no outgoing connection takes one before the test does.
  */
@@ -354,11 +372,10 @@ export async function freePort(count = 1): Promise<number> {
   const ephemeral = readFileSync('/proc/sys/net/ipv4/ip_local_port_range', 'utf8');
   const end = Math.max(Number.parseInt(ephemeral, 10), 12_000);
   for (;;) {
-    // Tests beside this one look for ports too.
     const first = 10_000 + Math.floor(Math.random() * (end - 10_000 - count));
     const ports = Array.from({ length: count }, (_, offset) => first + offset);
-    const free = await Promise.all(ports.map(isFree));
-    if (free.every(Boolean)) return first;
+    const usable = await Promise.all(ports.map(isUsable));
+    if (usable.every(Boolean)) return first;
   }
 }
 

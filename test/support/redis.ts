@@ -20,6 +20,9 @@ export interface RedisOptions {
   readonly password?: string;
 }
 
+/** Kept of the output of the server, for the error of a server that does not start. */
+const OUTPUT_CHARACTERS = 2000;
+
 export class RedisProcess {
   readonly folder = mkdtempSync(join(tmpdir(), 'megacomet-redis-'));
   readonly #options: RedisOptions;
@@ -66,7 +69,13 @@ export class RedisProcess {
   /** Starts it again, after kill(). */
   async run(more: readonly string[] = []): Promise<void> {
     const [program, args] = this.#command(more);
-    const child = spawn('setpriv', ['--pdeathsig', 'KILL', program, ...args], { stdio: 'ignore' });
+    const child = spawn('setpriv', ['--pdeathsig', 'KILL', program, ...args], {
+      stdio: ['ignore', 'pipe', 'ignore'],
+    });
+    let output = '';
+    child.stdout.setEncoding('utf8').on('data', (text: string) => {
+      output = (output + text).slice(-OUTPUT_CHARACTERS);
+    });
     this.#child = child;
     this.#ended = new Promise((resolve) => {
       child.once('close', () => {
@@ -74,7 +83,7 @@ export class RedisProcess {
       });
     });
     await until('the server to answer', async () => {
-      if (child.exitCode !== null) throw new Error(`${program} ended`);
+      if (child.exitCode !== null) throw new Error(`${program} ended: ${output}`);
       return (await this.command('PING').catch(() => null)) === 'PONG';
     });
   }

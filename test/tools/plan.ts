@@ -23,7 +23,7 @@ import {
   watchesNeeded,
   type Load,
 } from '../../lib/capacity/sizing.js';
-import { run } from '../support/helpers.js';
+import { root, run } from '../support/helpers.js';
 import {
   diagnosisOf,
   idsOf,
@@ -64,6 +64,31 @@ t.test('a plan for one and two million has the values computed by hand', (t) => 
   t.equal(two.cpu.cores, 3);
   const quiet = planMachine({ ...AIM, pingS: 0, broadcastBytes: 0 });
   t.equal(quiet.network.pingPackets + quiet.network.broadcastBits + quiet.cpu.ping, 0);
+  t.end();
+});
+
+t.test('each machine of a cluster has the values of docs/cluster.md', (t) => {
+  const aim = { ...AIM, target: 10_000_000, broadcastBytes: 300 };
+  const plan = planMachine({ ...aim, nodes: 6, messageRate: 20_000 });
+  t.equal(plan.target, 2_000_000, 'five hold all while one is away');
+  t.equal(plan.cpu.apply, 0.06);
+  const { engineReceivedBitsPerSecond: received, engineSentBitsPerSecond: sent } = plan.cluster ?? {
+    engineReceivedBitsPerSecond: NaN,
+    engineSentBitsPerSecond: NaN,
+  };
+  // 20,000 messages of 300 + 100 bytes, and 1,000 entries and a tick of 160 bytes of each node.
+  t.equal(received, 8 * (20_000 * 400 + 6 * 1001 * 160));
+  t.equal(sent, 6 * received);
+  const guide = readFileSync(join(root, 'docs/cluster.md'), 'utf8').replace(/\s+/g, ' ');
+  t.match(
+    guide,
+    `receives ${Math.round(received / 1e6)} Mbit/s and sends ${Math.round(sent / 1e6)}`,
+  );
+  const single = planMachine({ ...AIM, target: 2_000_000, broadcastBytes: 300 });
+  t.same(plan.memory, single.memory, 'a node needs the memory of a single server');
+  t.equal(single.cluster, null);
+  const quiet = planMachine({ ...aim, nodes: 6, messageRate: 0 });
+  t.equal(quiet.cluster?.engineReceivedBitsPerSecond, 8 * 6 * 160, 'ticks alone');
   t.end();
 });
 
@@ -238,6 +263,7 @@ t.test('--json has the same values', async (t) => {
   t.same(written, []);
   t.same(plan, planMachine({ ...AIM, target: 50_000, broadcastBytes: 0 }));
   t.same(Object.keys(plan).sort(), [
+    'cluster',
     'cpu',
     'diagnosis',
     'files',

@@ -1,5 +1,6 @@
 // `megacomet-ts plan`: prints the machine that a number of connections needs.
 import { readSettings } from '../../options/config.js';
+import type { ClusterNeed } from '../../capacity/cluster-sizing.js';
 import type { Diagnosis } from '../../doctor/doctor.js';
 import { formatCount, size } from '../../doctor/finding.js';
 import { planMachine, type MachinePlan, type TlsPlan } from '../../doctor/machine-plan.js';
@@ -26,6 +27,17 @@ function tlsLines(tls: TlsPlan, cores: number): string[] {
   ];
 }
 
+const megabits = (bits: number): string => `${(bits / 1e6).toFixed(1)} Mbit/s`;
+
+function clusterLines(cluster: ClusterNeed): string[] {
+  return [
+    `cluster  ${cluster.nodes} such machines, of which one may be away; ` +
+      `${cluster.applyCores.toFixed(2)} cores of each for the messages of all;`,
+    `         the engine receives ${megabits(cluster.engineReceivedBitsPerSecond)} and sends ` +
+      megabits(cluster.engineSentBitsPerSecond),
+  ];
+}
+
 function formatPlan({
   target,
   workers,
@@ -34,6 +46,7 @@ function formatPlan({
   network,
   files,
   tls,
+  cluster,
   diagnosis,
 }: MachinePlan): string {
   const seconds = (network.broadcastBits / LINK_BITS).toFixed(1);
@@ -55,6 +68,7 @@ function formatPlan({
     `files    ${formatCount(files.perWorker)} per worker (LimitNOFILE), ${formatCount(files.host)} for ` +
       `the host (fs.file-max), ${formatCount(files.epollWatches)} epoll watches`,
     ...(tls === null ? [] : tlsLines(tls, cpu.cores)),
+    ...(cluster === null ? [] : clusterLines(cluster)),
     '',
     'Settings that a stock Debian on this machine needs:',
     '',
@@ -76,6 +90,8 @@ export async function plan(flags: Record<string, unknown>, output: Output): Prom
     acceptRate: settings['acceptRate'] as number,
     broadcastBytes: settings['broadcastBytes'] as number,
     pingS: settings['ping'] as number,
+    nodes: settings['nodes'] as number,
+    messageRate: settings['messageRate'] as number,
     ...tlsOf(settings),
   });
   const folder = settings['write'] as string | undefined;
