@@ -73,6 +73,15 @@ export interface LogCounters {
 /** Milliseconds after which an append without an answer fails: publishers know within a second. */
 export const APPEND_TIMEOUT_MS = 900;
 
+/**
+ * Milliseconds for a connection to an engine, with TLS and login, and for each answer besides those to
+ * appends. The kernel sends a lost SYN again after one second, so a longer wait reaches a server that is
+ * back no earlier than a new attempt.
+ */
+export const ANSWER_MS = 1000;
+/** The same at the start, when nothing waits for it: a slow engine is better than no start. */
+export const START_ANSWER_MS = 5000;
+
 /** Bytes of one batch at most. */
 export const BATCH_BYTES_MAX = 8 * 1024 * 1024;
 

@@ -20,8 +20,6 @@ export interface NatsAccess {
   readonly ca: string | null;
 }
 
-/** Milliseconds for TCP, TLS and login; the kernel sends a lost SYN again after a second. */
-const CONNECT_MS = 1000;
 /** A server that hangs is noticed after the third of these, before two seconds have passed. */
 const PING_MS = 600;
 const PINGS_OUT = 2;
@@ -48,11 +46,11 @@ function authenticatorOf(
  *
  * @throws Error with the reason.
  */
-async function checkServer({ host, port }: Peer): Promise<void> {
+async function checkServer({ host, port }: Peer, answerMs: number): Promise<void> {
   const socket = createConnection({ host, port });
   try {
     await new Promise<void>((resolve, reject) => {
-      socket.setTimeout(CONNECT_MS, () => {
+      socket.setTimeout(answerMs, () => {
         reject(new Error('no answer in time'));
       });
       socket.once('error', reject);
@@ -80,12 +78,14 @@ function shuffled<T>(items: readonly T[]): T[] {
 /**
  * Connects to one of the servers, in a random order; their names are looked up each time.
  *
+ * @param answerMs - Milliseconds for TCP, TLS and the login at each server.
  * @throws Error with the reason at the server that was tried last.
  */
 export async function connectNats(
   module: NatsModule,
   { servers, user, isTls }: NatsAddress,
   { login, ca }: NatsAccess,
+  answerMs: number,
 ): Promise<NatsConnection> {
   const found = login();
   const isLocal = servers.every(({ host }) => host === 'localhost' || isLoopback(host));
@@ -98,14 +98,14 @@ export async function connectNats(
     // The library would check the certificate of a numeric address against the name localhost.
     const tls = { host: server.host, ...(ca === null ? {} : { ca }) };
     const options = {
-      ...{ servers: [formatPeer(server)], timeout: CONNECT_MS, name: 'megacomet-ts' },
+      ...{ servers: [formatPeer(server)], timeout: answerMs, name: 'megacomet-ts' },
       // Each connection is an object of its own, with names that were looked up anew.
       ...{ reconnect: false, ignoreClusterUpdates: true, noAsyncTraces: true },
       ...{ pingInterval: PING_MS, maxPingOut: PINGS_OUT, ...(isTls ? { tls } : {}) },
       ...(authenticator === undefined ? {} : { authenticator }),
     };
     try {
-      await checkServer(server);
+      await checkServer(server, answerMs);
       return await module.core.connect(options);
     } catch (error) {
       reason = error;

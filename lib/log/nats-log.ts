@@ -5,7 +5,9 @@ import { randomUUID } from 'node:crypto';
 
 import { MegacometError } from '../base/errors.js';
 import {
+  ANSWER_MS,
   BATCH_BYTES_MAX,
+  START_ANSWER_MS,
   type AppendId,
   type Log,
   type LogBreak,
@@ -98,9 +100,10 @@ export class NatsLog implements Log {
     this.#module = await loadNats(this.#options.load);
     const connections: NatsConnection[] = [];
     try {
-      for (let count = 0; count < 2; count += 1) connections.push(await this.#connect());
+      for (let count = 0; count < 2; count += 1)
+        connections.push(await this.#connect(START_ANSWER_MS));
       const [reading, writing] = connections as [NatsConnection, NatsConnection];
-      const stream = await NatsStream.of(this.#loaded, writing, this.#options);
+      const stream = await NatsStream.of(this.#loaded, writing, this.#options, START_ANSWER_MS);
       const first = await this.#start(stream);
       const head = this.#position.position;
       const nowMs = await this.#follow(reading, writing);
@@ -113,9 +116,9 @@ export class NatsLog implements Log {
     }
   }
 
-  async #connect(): Promise<NatsConnection> {
+  async #connect(answerMs = ANSWER_MS): Promise<NatsConnection> {
     const { address, access } = this.#options;
-    const connection = await connectNats(this.#loaded, address, access);
+    const connection = await connectNats(this.#loaded, address, access, answerMs);
     const { max_payload: bytes = 0 } = connection.info ?? {};
     if (bytes >= PAYLOAD_BYTES_MIN) return connection;
     await connection.close();

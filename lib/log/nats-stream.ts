@@ -3,6 +3,7 @@
 import type { JetStreamManager, StreamConfig } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/transport-node';
 
+import { ANSWER_MS } from './log.js';
 import type { NatsModule } from './nats-module.js';
 import type { Claim, StreamMessage, StreamState } from './nats-position.js';
 import { encodeRecord, nanosecondsOf } from './nats-record.js';
@@ -16,8 +17,6 @@ export interface StreamOptions {
   readonly keepBytes: number;
 }
 
-/** Milliseconds for one call of the JetStream API: as long as publishers wait for an append. */
-const CALL_MS = 1000;
 /** The least time in which the server must know an id again; its default. */
 const DUPLICATES_MS = 120_000;
 
@@ -53,6 +52,7 @@ export class NatsStream {
     readonly options: StreamOptions,
     connection: NatsConnection,
     manager: JetStreamManager,
+    private readonly answerMs: number,
   ) {
     this.#connection = connection;
     this.#manager = manager;
@@ -62,11 +62,12 @@ export class NatsStream {
     module: NatsModule,
     connection: NatsConnection,
     options: StreamOptions,
+    answerMs = ANSWER_MS,
   ): Promise<NatsStream> {
     // The check would need the permission to read the account.
-    const settings = { checkAPI: false, timeout: CALL_MS };
+    const settings = { checkAPI: false, timeout: answerMs };
     const manager = await module.jetstream.jetstreamManager(connection, settings);
-    return new NatsStream(module, options, connection, manager);
+    return new NatsStream(module, options, connection, manager, answerMs);
   }
 
   /** Makes the stream if it does not exist. @throws Error with the rule that an existing one breaks. */
@@ -119,7 +120,7 @@ export class NatsStream {
 
   async #publishAfter(last: number, payload: Buffer): Promise<boolean> {
     const { core, jetstream } = this.module;
-    const client = jetstream.jetstream(this.#connection, { timeout: CALL_MS });
+    const client = jetstream.jetstream(this.#connection, { timeout: this.answerMs });
     const headers = core.headers();
     headers.set('Nats-Expected-Last-Sequence', String(last));
     try {

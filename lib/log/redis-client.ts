@@ -16,13 +16,10 @@ export interface RedisAccess {
   readonly isTls: boolean;
   /** Certificates of the issuers as PEM; null for those of Node.js. */
   readonly ca: string | null;
+  /** Milliseconds for TCP, TLS and the login, and then for an answer. */
+  readonly answerMs: number;
 }
 
-/**
- * Milliseconds for TCP, TLS, the login and the first answer. The kernel sends a lost SYN again after
- * one second, so a longer wait reaches a server that is back no earlier than a new attempt.
- */
-const CONNECT_MS = 1000;
 const KEEP_ALIVE_MS = 10_000;
 
 /** Loads the client library. @throws MegacometError `ERR_LOG` if it is not installed. */
@@ -111,17 +108,17 @@ export class RedisClient {
   static async connect(
     Client: typeof Redis,
     peer: Peer,
-    { isTls, ca, login }: RedisAccess,
+    { isTls, ca, login, answerMs }: RedisAccess,
   ): Promise<RedisClient> {
     const { user, password } = login();
     if (user !== null && password === null) throw new Error(`the user ${user} needs a password`);
     if (password !== null && !isTls && peer.host !== 'localhost' && !isLoopback(peer.host)) {
       throw new Error('a password needs TLS to another machine: use rediss://');
     }
-    const client = new RedisClient(new Client(optionsOf(peer, isTls, ca)));
+    const client = new RedisClient(new Client(optionsOf(peer, isTls, ca, answerMs)));
     const timer = setTimeout(() => {
       client.destroy('no answer in time');
-    }, CONNECT_MS);
+    }, answerMs);
     try {
       await client.#redis.connect();
       if (password !== null) await client.#logIn(user, password);
@@ -179,14 +176,14 @@ export class RedisClient {
   }
 }
 
-function optionsOf({ host, port }: Peer, isTls: boolean, ca: string | null) {
+function optionsOf({ host, port }: Peer, isTls: boolean, ca: string | null, answerMs: number) {
   return {
     ...{ host, port, lazyConnect: true, protocol: 2 as const, disableClientInfo: true },
     ...{ enableOfflineQueue: false, enableReadyCheck: false, autoResubscribe: false },
     ...{ autoResendUnfulfilledCommands: false, maxRetriesPerRequest: null },
     // Each connection is an object of its own, made from an address that was resolved anew.
     retryStrategy: () => null,
-    ...{ connectTimeout: CONNECT_MS, keepAlive: KEEP_ALIVE_MS, noDelay: true },
+    ...{ connectTimeout: answerMs, keepAlive: KEEP_ALIVE_MS, noDelay: true },
     ...(isTls ? { tls: ca === null ? {} : { ca } } : {}),
   };
 }

@@ -9,8 +9,10 @@ import type { Redis } from 'ioredis';
 
 import { MegacometError } from '../base/errors.js';
 import {
+  ANSWER_MS,
   APPEND_TIMEOUT_MS,
   BATCH_BYTES_MAX,
+  START_ANSWER_MS,
   type AppendId,
   type Log,
   type LogCounters,
@@ -53,8 +55,6 @@ const BATCH_BYTES_USUAL = 1024 * 1024;
 const WAIT_SHARE = 0.8;
 /** Milliseconds of a claim: half of the time of an append. */
 const CLAIM_MS = APPEND_TIMEOUT_MS / 2;
-/** The same at the start, when nothing waits for it: a slow server is better than no start. */
-const FIRST_CLAIM_MS = 5000;
 /** Epochs of which the acknowledged positions are kept: a reader is seldom more than one behind. */
 const EPOCHS_KEPT = 8;
 
@@ -191,7 +191,8 @@ export class RedisLog implements Log {
     const { address, password, ca } = this.#options;
     if (this.#client === null) throw new Error('unreachable: open() loads the client first');
     const login = (): RedisLogin => ({ user: address.user, password: password() });
-    return connectServer(this.#client, address, { login, isTls: address.isTls, ca });
+    const answerMs = this.#hasBeenUp ? ANSWER_MS : START_ANSWER_MS;
+    return connectServer(this.#client, address, { login, isTls: address.isTls, ca, answerMs });
   }
 
   async #onWriter(server: RedisServer): Promise<void> {
@@ -241,7 +242,7 @@ export class RedisLog implements Log {
       () => {
         client.destroy('it does not answer');
       },
-      this.#hasBeenUp ? CLAIM_MS : FIRST_CLAIM_MS,
+      this.#hasBeenUp ? CLAIM_MS : START_ANSWER_MS,
     );
     try {
       this.#state = await runClaim(client, this.#keys, {

@@ -6,9 +6,6 @@ import type { RedisAddress } from './redis-address.js';
 import { parseInfo, RedisClient, type RedisAccess, type RedisInfo } from './redis-client.js';
 import { findMaster } from './redis-sentinel.js';
 
-/** Milliseconds for SELECT and INFO. */
-const ANSWER_MS = 1000;
-
 /** A connection with the server at its other end. */
 export interface RedisServer {
   readonly client: RedisClient;
@@ -55,7 +52,7 @@ export async function connectServer(
   const client = await RedisClient.connect(Client, peer, access);
   const timer = setTimeout(() => {
     client.destroy(`${formatPeer(peer)} does not answer`);
-  }, ANSWER_MS);
+  }, access.answerMs);
   try {
     if (db !== 0) await client.call('SELECT', db);
     const run = checkServer(parseInfo(String(await client.call('INFO'))));

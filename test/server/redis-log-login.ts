@@ -95,6 +95,7 @@ t.test('TLS with a private authority; without it a password stays here', { skip 
     login: () => ({ user: null, password: 'geheim' }),
     isTls: false,
     ca: null,
+    answerMs: 1000,
   };
   await t.rejects(RedisClient.connect(Redis, { host: '192.0.2.1', port: 6379 }, access), {
     message: 'a password needs TLS to another machine: use rediss://',
