@@ -73,14 +73,21 @@ export interface LogCounters {
 /** Milliseconds after which an append without an answer fails: publishers know within a second. */
 export const APPEND_TIMEOUT_MS = 900;
 
+/** Times for a connection to an engine, in milliseconds. */
+export interface Patience {
+  /** For TCP. */
+  readonly reachMs: number;
+  /** For TLS and the login, and then for each answer besides those to appends. */
+  readonly answerMs: number;
+}
+
 /**
- * Milliseconds for a connection to an engine, with TLS and login, and for each answer besides those to
- * appends. The kernel sends a lost SYN again after one second, so a longer wait reaches a server that is
- * back no earlier than a new attempt.
+ * The kernel sends a lost SYN again after one second, so a new attempt reaches an engine that is back
+ * earlier than a longer wait.
  */
-export const ANSWER_MS = 1000;
-/** The same at the start, when nothing waits for it: a slow engine is better than no start. */
-export const START_ANSWER_MS = 5000;
+export const PATIENCE: Patience = { reachMs: 500, answerMs: 1000 };
+/** At the start, when nothing waits: a slow engine is better than no start. */
+export const START_PATIENCE: Patience = { reachMs: 5000, answerMs: 5000 };
 
 /** Bytes of one batch at most. */
 export const BATCH_BYTES_MAX = 8 * 1024 * 1024;

@@ -3,6 +3,7 @@ import type { Authenticator, NatsConnection } from '@nats-io/transport-node';
 import { createConnection } from 'node:net';
 
 import { formatPeer, isLoopback, type Peer } from '../base/address.js';
+import type { Patience } from './log.js';
 import type { NatsAddress } from './nats-address.js';
 import type { NatsModule } from './nats-module.js';
 
@@ -46,12 +47,15 @@ function authenticatorOf(
  *
  * @throws Error with the reason.
  */
-async function checkServer({ host, port }: Peer, answerMs: number): Promise<void> {
+async function checkServer({ host, port }: Peer, patience: Patience): Promise<void> {
   const socket = createConnection({ host, port });
   try {
     await new Promise<void>((resolve, reject) => {
-      socket.setTimeout(answerMs, () => {
+      socket.setTimeout(patience.reachMs, () => {
         reject(new Error('no answer in time'));
+      });
+      socket.once('connect', () => {
+        socket.setTimeout(patience.answerMs);
       });
       socket.once('error', reject);
       socket.once('close', () => {
@@ -78,14 +82,14 @@ function shuffled<T>(items: readonly T[]): T[] {
 /**
  * Connects to one of the servers, in a random order; their names are looked up each time.
  *
- * @param answerMs - Milliseconds for TCP, TLS and the login at each server.
+ * @param patience - For each server.
  * @throws Error with the reason at the server that was tried last.
  */
 export async function connectNats(
   module: NatsModule,
   { servers, user, isTls }: NatsAddress,
   { login, ca }: NatsAccess,
-  answerMs: number,
+  patience: Patience,
 ): Promise<NatsConnection> {
   const found = login();
   const isLocal = servers.every(({ host }) => host === 'localhost' || isLoopback(host));
@@ -98,14 +102,14 @@ export async function connectNats(
     // The library would check the certificate of a numeric address against the name localhost.
     const tls = { host: server.host, ...(ca === null ? {} : { ca }) };
     const options = {
-      ...{ servers: [formatPeer(server)], timeout: answerMs, name: 'megacomet-ts' },
+      ...{ servers: [formatPeer(server)], timeout: patience.answerMs, name: 'megacomet-ts' },
       // Each connection is an object of its own, with names that were looked up anew.
       ...{ reconnect: false, ignoreClusterUpdates: true, noAsyncTraces: true },
       ...{ pingInterval: PING_MS, maxPingOut: PINGS_OUT, ...(isTls ? { tls } : {}) },
       ...(authenticator === undefined ? {} : { authenticator }),
     };
     try {
-      await checkServer(server, answerMs);
+      await checkServer(server, patience);
       return await module.core.connect(options);
     } catch (error) {
       reason = error;

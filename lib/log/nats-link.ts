@@ -13,7 +13,7 @@ export interface LinkHandlers {
 
 /** Milliseconds between two attempts, at least and at most; the real time is random, so that nodes differ. */
 const PAUSE_MIN_MS = 50;
-const PAUSE_MAX_MS = 500;
+const PAUSE_MAX_MS = 250;
 
 export class NatsLink {
   readonly #connect: () => Promise<NatsConnection>;

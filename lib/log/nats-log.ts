@@ -5,9 +5,9 @@ import { randomUUID } from 'node:crypto';
 
 import { MegacometError } from '../base/errors.js';
 import {
-  ANSWER_MS,
+  PATIENCE,
   BATCH_BYTES_MAX,
-  START_ANSWER_MS,
+  START_PATIENCE,
   type AppendId,
   type Log,
   type LogBreak,
@@ -101,9 +101,9 @@ export class NatsLog implements Log {
     const connections: NatsConnection[] = [];
     try {
       for (let count = 0; count < 2; count += 1)
-        connections.push(await this.#connect(START_ANSWER_MS));
+        connections.push(await this.#connect(START_PATIENCE));
       const [reading, writing] = connections as [NatsConnection, NatsConnection];
-      const stream = await NatsStream.of(this.#loaded, writing, this.#options, START_ANSWER_MS);
+      const stream = await NatsStream.of(this.#loaded, writing, this.#options, START_PATIENCE);
       const first = await this.#start(stream);
       const head = this.#position.position;
       const nowMs = await this.#follow(reading, writing);
@@ -116,9 +116,9 @@ export class NatsLog implements Log {
     }
   }
 
-  async #connect(answerMs = ANSWER_MS): Promise<NatsConnection> {
+  async #connect(patience = PATIENCE): Promise<NatsConnection> {
     const { address, access } = this.#options;
-    const connection = await connectNats(this.#loaded, address, access, answerMs);
+    const connection = await connectNats(this.#loaded, address, access, patience);
     const { max_payload: bytes = 0 } = connection.info ?? {};
     if (bytes >= PAYLOAD_BYTES_MIN) return connection;
     await connection.close();

@@ -3,7 +3,7 @@
 import type { JetStreamManager, StreamConfig } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/transport-node';
 
-import { ANSWER_MS } from './log.js';
+import { PATIENCE } from './log.js';
 import type { NatsModule } from './nats-module.js';
 import type { Claim, StreamMessage, StreamState } from './nats-position.js';
 import { encodeRecord, nanosecondsOf } from './nats-record.js';
@@ -62,7 +62,7 @@ export class NatsStream {
     module: NatsModule,
     connection: NatsConnection,
     options: StreamOptions,
-    answerMs = ANSWER_MS,
+    { answerMs } = PATIENCE,
   ): Promise<NatsStream> {
     // The check would need the permission to read the account.
     const settings = { checkAPI: false, timeout: answerMs };

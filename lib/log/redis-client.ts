@@ -4,6 +4,7 @@ import type { Redis } from 'ioredis';
 import { isLoopback, type Peer } from '../base/address.js';
 import { MegacometError } from '../base/errors.js';
 import { reasonOf } from '../base/reason.js';
+import type { Patience } from './log.js';
 
 /** Reads user and password anew for each connection, because they may change. */
 export interface RedisLogin {
@@ -16,8 +17,7 @@ export interface RedisAccess {
   readonly isTls: boolean;
   /** Certificates of the issuers as PEM; null for those of Node.js. */
   readonly ca: string | null;
-  /** Milliseconds for TCP, TLS and the login, and then for an answer. */
-  readonly answerMs: number;
+  readonly patience: Patience;
 }
 
 const KEEP_ALIVE_MS = 10_000;
@@ -108,17 +108,17 @@ export class RedisClient {
   static async connect(
     Client: typeof Redis,
     peer: Peer,
-    { isTls, ca, login, answerMs }: RedisAccess,
+    { isTls, ca, login, patience }: RedisAccess,
   ): Promise<RedisClient> {
     const { user, password } = login();
     if (user !== null && password === null) throw new Error(`the user ${user} needs a password`);
     if (password !== null && !isTls && peer.host !== 'localhost' && !isLoopback(peer.host)) {
       throw new Error('a password needs TLS to another machine: use rediss://');
     }
-    const client = new RedisClient(new Client(optionsOf(peer, isTls, ca, answerMs)));
+    const client = new RedisClient(new Client(optionsOf(peer, isTls, ca, patience)));
     const timer = setTimeout(() => {
       client.destroy('no answer in time');
-    }, answerMs);
+    }, patience.answerMs);
     try {
       await client.#redis.connect();
       if (password !== null) await client.#logIn(user, password);
@@ -176,14 +176,16 @@ export class RedisClient {
   }
 }
 
-function optionsOf({ host, port }: Peer, isTls: boolean, ca: string | null, answerMs: number) {
+function optionsOf({ host, port }: Peer, isTls: boolean, ca: string | null, patience: Patience) {
+  // The library counts a handshake of TLS too.
+  const connectTimeout = isTls ? patience.answerMs : patience.reachMs;
   return {
     ...{ host, port, lazyConnect: true, protocol: 2 as const, disableClientInfo: true },
     ...{ enableOfflineQueue: false, enableReadyCheck: false, autoResubscribe: false },
     ...{ autoResendUnfulfilledCommands: false, maxRetriesPerRequest: null },
     // Each connection is an object of its own, made from an address that was resolved anew.
     retryStrategy: () => null,
-    ...{ connectTimeout: answerMs, keepAlive: KEEP_ALIVE_MS, noDelay: true },
+    ...{ connectTimeout, keepAlive: KEEP_ALIVE_MS, noDelay: true },
     ...(isTls ? { tls: ca === null ? {} : { ca } } : {}),
   };
 }

@@ -9,10 +9,10 @@ import type { Redis } from 'ioredis';
 
 import { MegacometError } from '../base/errors.js';
 import {
-  ANSWER_MS,
+  PATIENCE,
   APPEND_TIMEOUT_MS,
   BATCH_BYTES_MAX,
-  START_ANSWER_MS,
+  START_PATIENCE,
   type AppendId,
   type Log,
   type LogCounters,
@@ -191,8 +191,8 @@ export class RedisLog implements Log {
     const { address, password, ca } = this.#options;
     if (this.#client === null) throw new Error('unreachable: open() loads the client first');
     const login = (): RedisLogin => ({ user: address.user, password: password() });
-    const answerMs = this.#hasBeenUp ? ANSWER_MS : START_ANSWER_MS;
-    return connectServer(this.#client, address, { login, isTls: address.isTls, ca, answerMs });
+    const patience = this.#hasBeenUp ? PATIENCE : START_PATIENCE;
+    return connectServer(this.#client, address, { login, isTls: address.isTls, ca, patience });
   }
 
   async #onWriter(server: RedisServer): Promise<void> {
@@ -242,7 +242,7 @@ export class RedisLog implements Log {
       () => {
         client.destroy('it does not answer');
       },
-      this.#hasBeenUp ? CLAIM_MS : START_ANSWER_MS,
+      this.#hasBeenUp ? CLAIM_MS : START_PATIENCE.answerMs,
     );
     try {
       this.#state = await runClaim(client, this.#keys, {

@@ -52,7 +52,7 @@ export async function connectServer(
   const client = await RedisClient.connect(Client, peer, access);
   const timer = setTimeout(() => {
     client.destroy(`${formatPeer(peer)} does not answer`);
-  }, access.answerMs);
+  }, access.patience.answerMs);
   try {
     if (db !== 0) await client.call('SELECT', db);
     const run = checkServer(parseInfo(String(await client.call('INFO'))));

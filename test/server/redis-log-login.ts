@@ -4,6 +4,7 @@ import { join } from 'node:path';
 
 import t from 'tap';
 
+import { PATIENCE } from '../../lib/log/log.js';
 import { RedisClient, type RedisAccess } from '../../lib/log/redis-client.js';
 import { Redis } from 'ioredis';
 import { Authority, filesOf } from '../../bench/certificates.js';
@@ -95,7 +96,7 @@ t.test('TLS with a private authority; without it a password stays here', { skip 
     login: () => ({ user: null, password: 'geheim' }),
     isTls: false,
     ca: null,
-    answerMs: 1000,
+    patience: PATIENCE,
   };
   await t.rejects(RedisClient.connect(Redis, { host: '192.0.2.1', port: 6379 }, access), {
     message: 'a password needs TLS to another machine: use rediss://',

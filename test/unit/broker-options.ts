@@ -16,6 +16,7 @@ t.test('the limits of a publish without limits are those of the options', (t) =>
   const limits = { count: 7, bytes: 2_000_000, ageMs: 8000 };
   t.same(brokerOptions(3, options), {
     slots: 3,
+    closesCutOff: false,
     tokenLeewayS: null,
     messageBytesMax: 1000,
     history: limits,
