@@ -288,7 +288,7 @@ export class NatsLog implements Log {
     const nowMs = performance.now();
     if (nowMs - this.#lookedAtMs < LOOK_MS) return;
     this.#lookedAtMs = nowMs;
-    void this.#reader?.restart();
+    this.#reader?.look();
   }
 
   /** Two connections that do not lead to the same stream: both are made anew. */

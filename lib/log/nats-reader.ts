@@ -33,6 +33,8 @@ export class NatsReader {
   #timer: NodeJS.Timeout | null = null;
   /** Counts the looks at the stream: an answer to an earlier one is late. */
   #turn = 0;
+  /** The look under way; 0 without one. */
+  #lookTurn = 0;
   /** The stream's last message when it was looked at: a claim must wait until it is read. */
   #lastSeq = 0;
   /** The look that led to the claim under way; 0 without one. */
@@ -69,12 +71,20 @@ export class NatsReader {
     const connection = this.#connection;
     if (connection === null) return null;
     this.#handlers.onPause(null);
+    this.#lookTurn = turn;
     try {
       return await this.#begin(connection, turn);
     } catch (error) {
       this.#fail(turn, natsReason(error));
       return null;
+    } finally {
+      if (this.#lookTurn === turn) this.#lookTurn = 0;
     }
+  }
+
+  /** As restart(), but a look that is under way goes on: repeated ones would never end on a busy machine. */
+  look(): void {
+    if (this.#lookTurn === 0) void this.restart();
   }
 
   #stop(): void {
