@@ -1,6 +1,7 @@
 // Measures the publishes, resumes and applied messages per second of the broker alone, without sockets.
 // `node dist/bench/broker.js [SECONDS]` prints a line for each case.
 import { Broker } from '../lib/broker/broker.js';
+import type { LogSetup } from '../lib/broker/broker-log.js';
 import { BatchWriter, RecordKind } from '../lib/broker/log-batch.js';
 import { publishRecordBytesMax, writePublishRecord } from '../lib/broker/publish-record.js';
 import type { PublishOptions } from '../lib/broker/publishing.js';
@@ -54,65 +55,104 @@ const CASES: readonly Case[] = [
   },
 ];
 
-function run({ name, channels, workersEach, options }: Case): void {
-  let flush: (() => void) | undefined;
-  const broker = new Broker(OPTIONS, { schedule: (run) => (flush = run) });
-  const ports = Array.from({ length: WORKERS }, (_, slot) => new Port(slot));
-  for (const port of ports) broker.attach(port);
-  const names = Array.from(
-    { length: channels },
-    (_, index) => `user/${String(index).padStart(9, '0')}`,
-  );
-  for (const [index, channel] of names.entries()) {
-    for (let worker = 0; worker < workersEach; worker++) {
-      const fields = { channel, count: 1, wanted: 1 };
-      broker.onFrame((index + worker) % WORKERS, { name: 'Interest', fields });
-    }
+/** A broker with its workers, whose loop iterations end when the measurement says so. */
+class World {
+  readonly broker: Broker;
+  readonly ports = Array.from({ length: WORKERS }, (_, slot) => new Port(slot));
+  #flush: (() => void) | undefined;
+
+  constructor(log?: LogSetup) {
+    this.broker = new Broker(OPTIONS, { schedule: (run) => (this.#flush = run), log });
   }
-  const startedAtMs = performance.now();
-  const cpu = process.cpuUsage();
+
+  attach(): void {
+    for (const port of this.ports) this.broker.attach(port);
+  }
+
+  /** One worker has a subscriber of a channel. */
+  subscribe(worker: number, channel: string): void {
+    const fields = { channel, count: 1, wanted: 1 };
+    this.broker.onFrame(worker % WORKERS, { name: 'Interest', fields });
+  }
+
+  /** Ends the loop iteration. False if nothing was left to do. */
+  flush(): boolean {
+    const run = this.#flush;
+    this.#flush = undefined;
+    run?.();
+    return run !== undefined;
+  }
+}
+
+/** The time and the processor time since its start. */
+class Meter {
+  readonly startedAtMs = performance.now();
+  readonly #cpu = process.cpuUsage();
+
+  get isDone(): boolean {
+    return performance.now() - this.startedAtMs >= SECONDS * 1000;
+  }
+
+  /** Prints the rate and the cost of each of `count`, and further columns. */
+  print(name: string, count: number, ...more: string[]): void {
+    const { user, system } = process.cpuUsage(this.#cpu);
+    const seconds = (performance.now() - this.startedAtMs) / 1000;
+    const columns = [
+      `${Math.round(count / seconds).toLocaleString('en')}/s`,
+      `${((user + system) / count).toFixed(2)} us of CPU each`,
+      ...more,
+    ];
+    process.stdout.write(`${name.padEnd(42)} ${columns.join(', ')}\n`);
+  }
+}
+
+const userChannel = (index: number): string => `user/${String(index).padStart(9, '0')}`;
+
+function run({ name, channels, workersEach, options }: Case): void {
+  const world = new World();
+  const { broker, ports } = world;
+  world.attach();
+  const names = Array.from({ length: channels }, (_, index) => userChannel(index));
+  for (const [index, channel] of names.entries()) {
+    for (let worker = 0; worker < workersEach; worker++) world.subscribe(index + worker, channel);
+  }
+  const meter = new Meter();
   let published = 0;
   let longestMs = 0;
-  let nowMs = startedAtMs;
-  while (nowMs - startedAtMs < SECONDS * 1000) {
+  let nowMs = meter.startedAtMs;
+  while (!meter.isDone) {
     for (let index = 0; index < BATCH; index++) {
       void broker.publish(names[published++ % channels] ?? '', DATA, options);
     }
-    flush?.();
-    flush = undefined;
+    world.flush();
     if (published % (50 * BATCH) === 0) broker.tick();
     const atMs = performance.now();
     longestMs = Math.max(longestMs, atMs - nowMs);
     nowMs = atMs;
   }
-  const { user, system } = process.cpuUsage(cpu);
-  const seconds = (nowMs - startedAtMs) / 1000;
   const writes = ports.reduce((sum, port) => sum + port.writes, 0);
   const { historyMessages: messages, historyMemoryBytes: memoryBytes } = broker.counters;
-  void broker.close();
-  const columns = [
-    `${Math.round(published / seconds).toLocaleString('en')}/s`,
-    `${((user + system) / published).toFixed(2)} us of CPU each`,
+  meter.print(
+    name,
+    published,
     `${(published / Math.max(1, writes)).toFixed(1)} per write`,
     `longest iteration ${longestMs.toFixed(0)} ms`,
     `history ${messages.toLocaleString('en')} messages, ${(memoryBytes / 1e6).toFixed(0)} MB`,
-  ];
-  process.stdout.write(`${name.padEnd(42)} ${columns.join(', ')}\n`);
+  );
+  void broker.close();
 }
 
 /** Clients that reconnect with a cursor, each to one channel in which it missed three messages. */
 function resume(channels: number): void {
-  let flush: (() => void) | undefined;
-  const broker = new Broker(OPTIONS, { schedule: (run) => (flush = run) });
-  const ports = Array.from({ length: WORKERS }, (_, slot) => new Port(slot));
-  for (const port of ports) broker.attach(port);
+  const world = new World();
+  const { broker } = world;
+  world.attach();
   for (let round = 0; round < 3; round++) {
     for (let index = 0; index < channels; index++) void broker.publish(`room/${index}`, DATA);
   }
-  const startedAtMs = performance.now();
-  const cpu = process.cpuUsage();
+  const meter = new Meter();
   let asked = 0;
-  while (performance.now() - startedAtMs < SECONDS * 1000) {
+  while (!meter.isDone) {
     for (let slot = 0; slot < WORKERS; slot++) {
       for (let index = 0; index < 64; index++) {
         const fields = { fd: index, generation: 1, hasSince: 1, epoch: broker.epoch, number: 0n };
@@ -121,23 +161,12 @@ function resume(channels: number): void {
         broker.onFrame(slot, { name: 'ReplayRequest', fields: ask });
       }
     }
-    while (flush !== undefined) {
-      const run: () => void = flush;
-      flush = undefined;
-      run();
-    }
+    while (world.flush());
   }
-  const seconds = (performance.now() - startedAtMs) / 1000;
-  const { user, system } = process.cpuUsage(cpu);
   const { replayPageBytesTotal, replayPagesTotal } = broker.counters;
+  const bytes = Math.round(replayPageBytesTotal / replayPagesTotal);
+  meter.print(`resume in ${channels.toLocaleString('en')} channels`, asked, `${bytes} bytes each`);
   void broker.close();
-  const columns = [
-    `${Math.round(asked / seconds).toLocaleString('en')}/s`,
-    `${((user + system) / asked).toFixed(2)} us of CPU each`,
-    `${Math.round(replayPageBytesTotal / replayPagesTotal)} bytes each`,
-  ];
-  const name = `resume in ${channels.toLocaleString('en')} channels`;
-  process.stdout.write(`${name.padEnd(42)} ${columns.join(', ')}\n`);
 }
 
 /** Entries of a log that other nodes wrote: each call applies one entry with `messages` messages. */
@@ -171,49 +200,37 @@ class Entries implements Log {
 
 /** Applies the messages of a log: the cost of a message that another node published. */
 async function apply(channels: number, messages: number): Promise<void> {
-  let flush: (() => void) | undefined;
   const log = new Entries();
-  const setup = { log, isShared: true, node: 'this', version: '0' };
-  const broker = new Broker(OPTIONS, { schedule: (run) => (flush = run), log: setup });
+  const world = new World({ log, isShared: true, node: 'this', version: '0' });
+  const { broker } = world;
   await broker.openLog();
-  const ports = Array.from({ length: WORKERS }, (_, slot) => new Port(slot));
-  for (const port of ports) broker.attach(port);
+  world.attach();
+  const { history: limits } = OPTIONS;
   const batches = Array.from({ length: Math.ceil(channels / messages) }, (_, batch) => {
     const writer = new BatchWriter();
     for (let index = 0; index < messages; index++) {
-      const channel = `user/${String((batch * messages + index) % channels).padStart(9, '0')}`;
-      const limits = OPTIONS.history;
+      const channel = userChannel((batch * messages + index) % channels);
       const texts = { channel, data: DATA, id: '', event: '' };
       const record = { ...texts, flags: 0, spreadMs: 0, limits, ttlMs: undefined, key: undefined };
       writer.add(RecordKind.publish, publishRecordBytesMax(record), (target, at) =>
         writePublishRecord(target, at, record),
       );
-      const fields = { channel, count: 1, wanted: 1 };
-      broker.onFrame(index % WORKERS, { name: 'Interest', fields });
+      world.subscribe(index, channel);
     }
     return writer.take();
   });
-  const startedAtMs = performance.now();
-  const cpu = process.cpuUsage();
+  const meter = new Meter();
   let applied = 0;
-  while (performance.now() - startedAtMs < SECONDS * 1000) {
+  while (!meter.isDone) {
     for (let index = 0; index < BATCH / messages; index++) {
       log.deliver(batches[(applied / messages) % batches.length] ?? Buffer.alloc(0));
       applied += messages;
     }
-    flush?.();
-    flush = undefined;
+    world.flush();
     if (applied % (50 * BATCH) === 0) broker.tick();
   }
-  const { user, system } = process.cpuUsage(cpu);
-  const seconds = (performance.now() - startedAtMs) / 1000;
+  meter.print(`apply ${messages} of a log, ${channels.toLocaleString('en')} channels`, applied);
   void broker.close();
-  const columns = [
-    `${Math.round(applied / seconds).toLocaleString('en')}/s`,
-    `${((user + system) / applied).toFixed(2)} us of CPU each`,
-  ];
-  const name = `apply ${messages} of a log, ${channels.toLocaleString('en')} channels`;
-  process.stdout.write(`${name.padEnd(42)} ${columns.join(', ')}\n`);
 }
 
 for (const one of CASES) run(one);

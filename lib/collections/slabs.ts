@@ -73,8 +73,7 @@ export class Slabs {
     const start = this.start(id);
     const { bytes } = this.#slabAt(id);
     const size = bytes.readUInt32LE(start - 4);
-    bytes.copy(target, at, start, start + size);
-    return size;
+    return copyRange(bytes, start, start + size, target, at);
   }
 
   /** Adds source[start, end) as the record `id`, which must be absent. */

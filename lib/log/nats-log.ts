@@ -5,8 +5,8 @@ import { randomUUID } from 'node:crypto';
 
 import { MegacometError } from '../base/errors.js';
 import {
-  PATIENCE,
   BATCH_BYTES_MAX,
+  PATIENCE,
   START_PATIENCE,
   type AppendId,
   type Log,

@@ -9,9 +9,9 @@ import type { Redis } from 'ioredis';
 
 import { MegacometError } from '../base/errors.js';
 import {
-  PATIENCE,
   APPEND_TIMEOUT_MS,
   BATCH_BYTES_MAX,
+  PATIENCE,
   START_PATIENCE,
   type AppendId,
   type Log,

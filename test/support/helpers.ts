@@ -3,7 +3,7 @@
 import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs';
-import { createConnection, createServer, type Socket } from 'node:net';
+import { createConnection, createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -333,16 +333,22 @@ export function connect(target: number | string, host = '127.0.0.1'): Promise<So
   });
 }
 
+/** Listens on a port of every address, or on a unix socket; null if another program does. */
+async function bound(target: number | string): Promise<Server | null> {
+  const server = createServer().unref();
+  try {
+    await once(server.listen(target), 'listening');
+    return server;
+  } catch {
+    return null;
+  }
+}
+
 /** Whether a program can listen on a port of every address now. */
 async function isFree(port: number): Promise<boolean> {
-  const server = createServer();
-  try {
-    await once(server.listen(port), 'listening');
-  } catch {
-    return false;
-  }
-  server.close();
-  await once(server, 'close');
+  const server = await bound(port);
+  if (server === null) return false;
+  await once(server.close(), 'close');
   return true;
 }
 
@@ -351,13 +357,7 @@ async function isFree(port: number): Promise<boolean> {
  * test beside this one would probe the port at the moment when a program of this one binds it.
  */
 async function isReserved(port: number): Promise<boolean> {
-  const server = createServer().unref();
-  try {
-    await once(server.listen(`\0megacomet-test-port-${port}`), 'listening');
-    return true;
-  } catch {
-    return false;
-  }
+  return (await bound(`\0megacomet-test-port-${port}`)) !== null;
 }
 
 async function isUsable(port: number): Promise<boolean> {
