@@ -108,7 +108,7 @@ uint64_t monotonic_ns() {
 
 uint64_t wall_s() {
   timespec now{};
-  clock_gettime(CLOCK_REALTIME_COARSE, &now);
+  clock_gettime(CLOCK_REALTIME, &now);
   return static_cast<uint64_t>(now.tv_sec);
 }
 

@@ -17,7 +17,9 @@ namespace megacomet::sys {
 /// wall clock has no effect. The values of two processes on one machine can be compared.
 uint64_t monotonic_ns();
 
-/// Seconds of the epoch by the wall clock, for dates of others: tokens.
+/// Seconds of the epoch by the wall clock, for dates of others: tokens. Not by the coarse clock,
+/// which is up to a tick of the kernel behind: a token may be used in the moment in which it was
+/// issued.
 uint64_t wall_s();
 
 /// Fills a buffer of at most 256 bytes with random bytes for secrets. False if the kernel has none

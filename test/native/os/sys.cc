@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <cstddef>
 #include <cstring>
+#include <ctime>
 #include <fstream>
 #include <iterator>
 #include <string>
@@ -54,6 +55,12 @@ int oom_score() {
   int score = 0;
   std::ifstream("/proc/self/oom_score_adj") >> score;
   return score;
+}
+
+timespec wall() {
+  timespec now{};
+  ::clock_gettime(CLOCK_REALTIME, &now);
+  return now;
 }
 
 }  // namespace
@@ -198,4 +205,12 @@ TEST("a process without capabilities has no inheritable ones either") {
     ::_exit(empty == 4 && sys::drop_capabilities() ? 0 : 3);
   });
   EXPECT_EQUAL(status, 0);
+}
+
+TEST("a second of the wall clock begins at its first microsecond") {
+  // A peer on this machine may use a token in the moment in which it was issued.
+  const time_t second = wall().tv_sec;
+  timespec now = wall();
+  while (now.tv_sec == second) now = wall();
+  EXPECT_EQUAL(sys::wall_s(), static_cast<uint64_t>(now.tv_sec));
 }
