@@ -156,7 +156,10 @@ t.test('a slot whose worker dies at every start is retried ever less often', asy
   const clients = await Clients.open(t, server.port, 100);
   t.equal(await clients.answering(), 100, 'the others serve meanwhile');
   t.equal((await server.get('/readyz')).status, 200, 'and the server is ready');
-  const deaths = server.log.filter(({ msg }) => msg === 'worker died');
+  const deaths = await until('their lines', () => {
+    const lines = server.log.filter(({ msg }) => msg === 'worker died');
+    return lines.length >= 5 ? lines : null;
+  });
   const pausesMs = deaths.slice(1).map((line, index) => {
     return Number(line['time']) - Number(deaths[index]?.['time']);
   });
