@@ -23,7 +23,7 @@ const CHANNELS = 100_000;
 
 const SHAPE: Omit<ClusterTrialRequest, 'baselines' | 'channels' | 'subject'> = {
   ...{ messageBytes: 100, rate: 1000 },
-  ...{ idleSeconds: 10, latencySeconds: 4, peakSeconds: 4, restartSeconds: 8 },
+  ...{ idleSeconds: 40, latencySeconds: 4, peakSeconds: 4, restartSeconds: 8 },
 };
 
 /** The subjects whose programs this machine has. */

@@ -42,8 +42,8 @@ export interface ClusterTrialResult {
 
 /** Before each load, so that the code of all subjects is compiled. */
 const WARM_UP_SECONDS = 1;
-/** A server that has just started compiles its code and collects garbage. */
-const SETTLE_MS = 8000;
+/** A server that has just started compiles its code, and V8 compacts its heap for half a minute. */
+const SETTLE_MS = 30_000;
 /** Lines of a request that fills the log. */
 const FILL_LINES = 500;
 const FILL_LANES = 4;

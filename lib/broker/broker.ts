@@ -92,6 +92,11 @@ export class Broker extends EventEmitter<BrokerEvents> {
     return this.#parts.log;
   }
 
+  /** Whether clients are closed and rejected, because this server is cut off from its engine. */
+  get isCutOff(): boolean {
+    return this.#parts.cutOff.isOn;
+  }
+
   /** Opens the log, and applies its entries. @throws MegacometError `ERR_LOG`. */
   async openLog(): Promise<void> {
     const { losses, log } = this.#parts;

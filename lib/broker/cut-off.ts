@@ -28,7 +28,7 @@ export class CutOff {
       'cut_off',
       '1 while --engine-down is close and this server is cut off from its engine: it closes its ' +
         'clients and admits none. Else 0.',
-      (cutOff: CutOff) => (cutOff.#isOn ? 1 : 0),
+      ({ isOn }: CutOff) => (isOn ? 1 : 0),
     ),
   };
 
@@ -41,6 +41,11 @@ export class CutOff {
   /** @param parts - Null for a server that keeps its clients. */
   constructor(parts: CutOffParts | null) {
     this.#parts = parts;
+  }
+
+  /** Whether clients are closed and rejected now. */
+  get isOn(): boolean {
+    return this.#isOn;
   }
 
   /** Closes or admits clients, if that is due. Called a few times a second. */

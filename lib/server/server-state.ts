@@ -20,7 +20,8 @@ export interface ServerStateSources {
 function logStatus(broker: Broker | undefined): LogStatus | null {
   const state = broker?.log?.state;
   if (broker === undefined || state === undefined) return null;
-  return { ...state, epoch: cursorStart(broker.epoch).slice(0, -1) };
+  const epoch = cursorStart(broker.epoch).slice(0, -1);
+  return { ...state, epoch, isCutOff: broker.isCutOff };
 }
 
 export class ServerState implements AdminView {

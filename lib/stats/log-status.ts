@@ -12,6 +12,8 @@ export interface LogStatus {
   readonly isDown: boolean;
   /** Whether this server takes publishes and receives those of the others. */
   readonly isReady: boolean;
+  /** Whether this server closes its clients and admits none: see `--engine-down close`. */
+  readonly isCutOff: boolean;
   /** Milliseconds that an entry of this server needs through the log and back; null for a log that is not shared. */
   readonly lagMs: number | null;
   /** The servers that share the log; empty for a log that is not shared. */

@@ -2,6 +2,7 @@
 // transport are closed evenly and new ones are rejected, until the engine is back; the default keeps all.
 import t, { type Test } from 'tap';
 
+import { formatStatus } from '../../lib/cli/commands/status.js';
 import {
   exchange,
   REQUESTS,
@@ -50,6 +51,12 @@ async function subscribe(t: Test, program: Program): Promise<Client[]> {
 async function metricOf({ program }: ClusterNode, name: string): Promise<number> {
   const text = await (await program.server.get('/metrics')).text();
   return Number(new RegExp(`^megacomet_${name} (\\d+)`, 'm').exec(text)?.[1]);
+}
+
+/** The line of `megacomet-ts status` about the log. */
+async function logLineOf({ program }: ClusterNode): Promise<string> {
+  const text = formatStatus({ stats: await program.server.stats(), atMs: 0 }, undefined);
+  return /^log .*$/m.exec(text)?.[0] ?? '';
 }
 
 async function assertRejects(t: Test, { program }: ClusterNode): Promise<void> {
@@ -110,6 +117,7 @@ t.test('a server without its engine', { skip: without('redis-server') }, async (
     t.ok(clients.every(({ isOpen }) => isOpen));
     await until('all clients to be closed', () => clients.every(({ isOpen }) => !isOpen));
     t.equal(await metricOf(closing, 'cut_off'), 1);
+    t.match(await logLineOf(closing), /, (not ready|down) and clients are closed, /);
     // A poll is answered, and counted with the answered ones.
     const streaming = clients.filter(
       (client) => client instanceof SseClient || client instanceof StreamClient,
@@ -134,6 +142,7 @@ t.test('a server without its engine', { skip: without('redis-server') }, async (
     closing.proxy.isSilent = false;
     closing.proxy.cut();
     await until('the end', async () => (await metricOf(closing, 'cut_off')) === 0);
+    t.notMatch(await logLineOf(closing), /closed/);
     for (const client of clients) await client.open();
     await publish(closing, 'after');
     await assertWhole(t, [...clients, ...others], order);

@@ -274,6 +274,11 @@ const SCENES: readonly Scene[] = [
     firing: ['MegacometTickMissing'],
   },
   {
+    what: 'a node that closes its clients, because it is cut off',
+    changes: { 'megacomet_cut_off{}': '0x150 1x10' },
+    firing: ['MegacometCutOff'],
+  },
+  {
     what: 'publishes that the log does not take',
     changes: { 'megacomet_log_publishes_failed_total{}': '0x100 0+5x60' },
     firing: ['MegacometPublishesFailed'],

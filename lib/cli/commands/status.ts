@@ -104,7 +104,8 @@ function messageLines({ messages, totals, admin }: Stats): string[] {
 /** The log of the messages, and the servers that share it. */
 function logLines({ logState: log }: Stats): string[] {
   if (log === null) return [];
-  const state = log.isDown ? 'down' : log.isReady ? 'ready' : 'not ready';
+  const health = log.isDown ? 'down' : log.isReady ? 'ready' : 'not ready';
+  const state = log.isCutOff ? `${health} and clients are closed` : health;
   const lag = log.lagMs === null ? '' : `, lag ${log.lagMs} ms`;
   return [
     `log          ${log.name}, ${state}, position ${log.position}, epoch ${log.epoch}${lag}`,
