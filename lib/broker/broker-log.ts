@@ -20,6 +20,7 @@ import {
   type PublishRecord,
 } from './publish-record.js';
 import type { Receipt } from './publishing.js';
+import type { KeptEntries, RevocationLog } from './revocation-repeats.js';
 
 /** A node that reads a question after this time, as after an interruption, does not answer it. */
 const QUESTION_AGE_MS_MAX = 5000;
@@ -33,6 +34,8 @@ export interface LogSetup {
   readonly node: string;
   /** The version of this program. */
   readonly version: string;
+  /** Default: everything. */
+  readonly keeps?: KeptEntries;
 }
 
 /** The name of a node, for the names of its connections; empty if it is the only one. */
@@ -48,7 +51,7 @@ export interface BrokerLogParts {
   readonly path: Pick<PublishPath, 'apply' | 'applyAnnouncement' | 'checkNotBusy'>;
   readonly mailboxes: Pick<Mailboxes, 'apply' | 'onTick'>;
   /** Executes an order on this node. @throws MegacometError */
-  readonly onOrder: (order: JsonObject) => unknown;
+  readonly onOrder: (order: JsonObject, atMs: number) => unknown;
   /** Answers a question about this node; null if the question is for another one. */
   readonly onQuestion: (question: JsonObject) => Promise<JsonObject | null>;
   readonly onLost: (gap: Gap | null, epoch: bigint | null) => void;
@@ -69,7 +72,7 @@ export interface LogState {
   readonly nodes: readonly NodeInfo[];
 }
 
-export class BrokerLog {
+export class BrokerLog implements RevocationLog {
   static readonly METRICS = { ...LOG_METRICS, ...LogWriter.METRICS, ...LogFollower.METRICS };
   static readonly CLUSTER_METRICS = { ...LogNodes.METRICS, ...LogQuestions.METRICS };
 
@@ -143,6 +146,18 @@ export class BrokerLog {
   /** Whether other servers share the log. */
   get isShared(): boolean {
     return this.#setup.isShared;
+  }
+
+  get keeps(): KeptEntries {
+    return this.#setup.keeps ?? { bytes: Infinity, ageMs: Infinity };
+  }
+
+  get appliedBytes(): number {
+    return this.#follower.bytes;
+  }
+
+  get rank(): number {
+    return this.#setup.isShared ? this.#nodes.rank : 0;
   }
 
   /** The name of this node: see nodeNameOf(). */
@@ -258,7 +273,7 @@ export class BrokerLog {
         mailboxes.onTick(this.#nodes.names, atMs);
         return DONE;
       case RecordKind.order:
-        return { value: onOrder(readJson(body)) };
+        return { value: onOrder(readJson(body), atMs) };
       case RecordKind.question:
         this.#answer(record, readJson(body));
         return DONE;

@@ -27,6 +27,7 @@ import { Presence, type MemberEvent } from './presence.js';
 import { PublishPath } from './publish-path.js';
 import type { PublishOptions, Receipt } from './publishing.js';
 import { Recovery } from './recovery.js';
+import { RevocationRepeats } from './revocation-repeats.js';
 import { Revocations } from './revocations.js';
 import { TokenRates } from './token-rates.js';
 import { WorkerFrames } from './worker-frames.js';
@@ -70,6 +71,7 @@ export interface Wiring extends Core {
   readonly log: BrokerLog | null;
   readonly mailboxes: Mailboxes;
   readonly commands: Commands;
+  readonly repeats: RevocationRepeats;
   readonly queries: ChannelQueries;
   readonly cluster: ClusterQueries;
   readonly requests: ClientRequests;
@@ -153,7 +155,7 @@ function makeLog(
   { log: setup, connections = (): number => 0 }: BrokerParts,
   times: Times,
   mailboxes: Mailboxes,
-  late: () => Pick<Wiring, 'cluster' | 'commands'>,
+  late: () => Pick<Wiring, 'cluster' | 'commands' | 'repeats'>,
   onEvent: (event: LogEvent) => void,
 ): BrokerLog | null {
   if (setup === undefined) return null;
@@ -161,10 +163,12 @@ function makeLog(
   return new BrokerLog(setup, {
     ...times,
     ...{ path, connections, mailboxes, onEvent },
-    onOrder: (order) => late().commands.apply(order),
+    onOrder: (order, atMs) => late().commands.apply(order, atMs),
     onQuestion: (question) => late().cluster.answer(question),
     onLost: (gap, epoch) => {
       mailboxes.onLost(gap !== null);
+      if (gap !== null) late().repeats.missed();
+      if (epoch !== null) late().repeats.lost();
       const { after, to } = gap ?? { after: engine.head, to: engine.head };
       losses.report({ after, to, epoch: epoch ?? undefined });
     },
@@ -173,7 +177,7 @@ function makeLog(
 
 function makeCommands(
   core: Core,
-  { log, cluster }: Pick<Wiring, 'cluster' | 'log'>,
+  { log, cluster, repeats }: Pick<Wiring, 'cluster' | 'log' | 'repeats'>,
   { onRevoke }: BrokerHooks,
 ): Commands {
   const { lines, interest, members, outgoing, revocations } = core;
@@ -184,7 +188,20 @@ function makeCommands(
       revocations.checkHasUsers(call);
     },
   });
-  return new Commands({ orders, revocations, lines, slots, log, cluster, onRevoke });
+  return new Commands({ orders, revocations, repeats, lines, slots, log, cluster, onRevoke });
+}
+
+function makeRepeats(
+  { revocations }: Core,
+  { clock }: Times,
+  log: BrokerLog | null,
+): RevocationRepeats {
+  if (log === null) return new RevocationRepeats(null);
+  return new RevocationRepeats({
+    log,
+    now: () => clock.nowMs,
+    find: (key) => revocations.find(key),
+  });
 }
 
 function makeCutOff(
@@ -233,11 +250,14 @@ export function wire(options: BrokerOptions, parts: BrokerParts, hooks: BrokerHo
   const core = makeCore(options, parts, times, hooks);
   const { lines, iteration } = core;
   const mailboxes = makeMailboxes(core, times.clock, options, parts, () => log);
-  const late = (): Pick<Wiring, 'cluster' | 'commands'> => ({ commands, cluster });
+  const late = (): Pick<Wiring, 'cluster' | 'commands' | 'repeats'> => {
+    return { commands, cluster, repeats };
+  };
   const log = makeLog(core, parts, times, mailboxes, late, hooks.onLogEvent);
   const queries = new ChannelQueries(core);
   const cluster = new ClusterQueries({ ...core, log, queries });
-  const commands = makeCommands(core, { log, cluster }, hooks);
+  const repeats = makeRepeats(core, times, log);
+  const commands = makeCommands(core, { log, cluster, repeats }, hooks);
   const requests = new ClientRequests(lines, {
     presence: (channel) => cluster.gatherPresence(channel, undefined, true),
     history: (selection) => queries.read(selection),
@@ -249,7 +269,7 @@ export function wire(options: BrokerOptions, parts: BrokerParts, hooks: BrokerHo
   const clients = new ClientPublishing(lines, hooks.publish, rates);
   const joinLeave = makeJoinLeave(core, log);
   const queryParts = { queries, cluster, requests };
-  const others = { ...core, log, mailboxes, commands, ...queryParts, clients, joinLeave };
+  const others = { ...core, log, mailboxes, commands, repeats, ...queryParts, clients, joinLeave };
   const cutOff = makeCutOff(core, options, now, log, hooks.onLogEvent);
   return { ...others, cutOff, frames: makeFrames(others, hooks) };
 }

@@ -26,6 +26,7 @@ import type { ChannelPresence, GatheredPresence } from './presence.js';
 import { PublishPath } from './publish-path.js';
 import type { ChannelPage, ChannelQuery, PublishOptions, Receipt } from './publishing.js';
 import { Recovery } from './recovery.js';
+import { RevocationRepeats } from './revocation-repeats.js';
 import { Revocations, type Revocation } from './revocations.js';
 
 const TICK_MS = 250;
@@ -40,6 +41,7 @@ export class Broker extends EventEmitter<BrokerEvents> {
     ...Interest.METRICS,
     ...JoinLeave.METRICS,
     ...Revocations.METRICS,
+    ...RevocationRepeats.METRICS,
     ...Losses.METRICS,
     ...CutOff.METRICS,
     ...HISTORY_METRICS,
@@ -129,6 +131,7 @@ export class Broker extends EventEmitter<BrokerEvents> {
       ...valuesOf(Interest.METRICS, this.#parts.interest),
       ...valuesOf(JoinLeave.METRICS, this.#parts.joinLeave),
       ...valuesOf(Revocations.METRICS, this.#parts.revocations),
+      ...valuesOf(RevocationRepeats.METRICS, this.#parts.repeats),
       ...valuesOf(Losses.METRICS, this.#parts.losses),
       ...valuesOf(CutOff.METRICS, this.#parts.cutOff),
       ...valuesOf(HISTORY_METRICS, this.#parts.engine.usage),
@@ -184,6 +187,7 @@ export class Broker extends EventEmitter<BrokerEvents> {
     this.#parts.path.sweep();
     this.mailboxes.sweep();
     this.#parts.cutOff.check();
+    this.#parts.repeats.check();
     this.#requestInterest();
     this.#parts.heapTrim.check(this.#parts.interest.channels);
     this.drained();

@@ -6,11 +6,13 @@ import type { BrokerLog } from './broker-log.js';
 import type { ClusterQueries } from './cluster-queries.js';
 import type { ClientOrders, DisconnectTarget } from './client-orders.js';
 import type { JsonObject } from './log-json.js';
+import type { RevocationRepeats } from './revocation-repeats.js';
 import type { Revocation, RevocationRow, Revocations } from './revocations.js';
 
 export interface CommandsParts {
   readonly orders: ClientOrders;
   readonly revocations: Revocations;
+  readonly repeats: RevocationRepeats;
   readonly lines: Pick<WorkerLines, 'send'>;
   /** All workers. */
   readonly slots: () => readonly number[];
@@ -30,7 +32,9 @@ type Order =
       readonly isOn: boolean;
     }
   | { readonly do: 'disconnect'; readonly target: DisconnectTarget; readonly reason: string }
-  | { readonly do: 'revoke'; readonly row: RevocationRow };
+  | { readonly do: 'revoke'; readonly row: RevocationRow }
+  /** See RevocationRepeats.missed(). */
+  | { readonly do: 'repeat-revocations' };
 
 export class Commands {
   readonly #parts: CommandsParts;
@@ -75,9 +79,17 @@ export class Commands {
     await this.#execute({ do: 'revoke', row: this.#parts.revocations.rowOf(revocation) });
   }
 
-  /** Executes an order on this node. @throws MegacometError */
-  apply(order: JsonObject): unknown {
-    return this.#apply(order as unknown as Order);
+  /**
+   * Executes an order of the log on this node.
+   *
+   * @param atMs - Its time by the clock of the log.
+   * @throws MegacometError
+   */
+  apply(order: JsonObject, atMs: number): unknown {
+    const known = order as unknown as Order;
+    const result = this.#apply(known);
+    if (known.do === 'revoke') this.#parts.repeats.applied(known.row, atMs);
+    return result;
   }
 
   #execute(order: Order): unknown {
@@ -86,7 +98,7 @@ export class Commands {
   }
 
   #apply(order: Order): unknown {
-    const { orders, revocations, lines, slots, onRevoke } = this.#parts;
+    const { orders, repeats } = this.#parts;
     switch (order.do) {
       case 'disconnect':
         return orders.disconnect(order.target, order.reason);
@@ -94,11 +106,21 @@ export class Commands {
         orders.changeChannels(order.user, order.channels, order.isOn);
         return undefined;
       case 'revoke':
-        lines.send(revocations.put(order.row), slots());
-        if (order.row.user !== '') onRevoke(order.row.user);
+        this.#revoke(order.row);
+        return undefined;
+      case 'repeat-revocations':
+        repeats.lost();
         return undefined;
       default:
         throw new MegacometError('ERR_LOG', 'the order of a newer version is not known');
     }
+  }
+
+  #revoke(row: RevocationRow): void {
+    const { revocations, lines, slots, onRevoke } = this.#parts;
+    const frame = revocations.put(row);
+    if (frame === null) return;
+    lines.send(frame, slots());
+    if (row.user !== '') onRevoke(row.user);
   }
 }

@@ -57,6 +57,9 @@ export type LogEvent =
   /** A record was needed and unknown. */
   | { readonly kind: 'outdated'; readonly record: number };
 
+/** Bytes of an entry in the log besides its batch, for all engines: an upper bound. */
+const ENTRY_BYTES = 256;
+
 export class LogFollower {
   static readonly METRICS = {
     logPosition: gauge(
@@ -98,6 +101,7 @@ export class LogFollower {
   #startHead = 0;
   #caughtUp: (() => void) | null = null;
   #entries = 0;
+  #bytes = 0;
   #unknown = 0;
   #invalid = 0;
   #gaps = 0;
@@ -111,6 +115,11 @@ export class LogFollower {
   /** Position of the last entry that was applied. */
   get applied(): number {
     return this.#applied;
+  }
+
+  /** Bytes of all entries that were applied. */
+  get bytes(): number {
+    return this.#bytes;
   }
 
   get isDown(): boolean {
@@ -152,6 +161,7 @@ export class LogFollower {
     const isOwn = node === this.#parts.node;
     this.#parts.clock.observe(entry.atMs);
     this.#entries++;
+    this.#bytes += ENTRY_BYTES + entry.batch.length;
     const results: (Applied | undefined)[] = [];
     try {
       const { seq, atMs } = entry;

@@ -117,6 +117,12 @@ export class LogNodes {
     return new Set(this.names.filter((name) => (this.#rows.get(name)?.atMs ?? before) < before));
   }
 
+  /** The number of the others that tick and whose names are before that of this node. */
+  get rank(): number {
+    const { silent } = this;
+    return this.names.filter((name) => name < this.#node && !silent.has(name)).length;
+  }
+
   onTick(node: string, tick: Tick, atMs: number): void {
     this.#lastTickAtMs = atMs;
     if (node === this.#node) {

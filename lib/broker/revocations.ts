@@ -36,6 +36,11 @@ export interface RevocationRow {
   readonly endsAtS: number;
 }
 
+/** Names the user or the token of a revocation. */
+export function keyOf({ user, id }: RevocationRow): string {
+  return user === '' ? `id ${id}` : `user ${user}`;
+}
+
 /** No room for another revocation: a retry fails until the first of them ends, perhaps for days. */
 export class RevocationsFull extends MegacometError {
   constructor() {
@@ -100,13 +105,14 @@ export class Revocations {
   /**
    * Keeps a revocation. With an earlier one of the same user or token, the later times of both count.
    *
-   * @returns The frame for the workers.
+   * @returns The frame for the workers; null if they know this already.
    * @throws MegacometError `ERR_BUSY` if too many are kept.
    */
-  put({ user, id, ...times }: RevocationRow): Buffer {
-    const key = user === '' ? `id ${id}` : `user ${user}`;
-    if (!this.#rows.has(key)) this.#makeRoom(this.#nowS());
-    const known = this.#rows.get(key);
+  put({ user, id, ...times }: RevocationRow): Buffer | null {
+    const key = keyOf({ user, id, ...times });
+    const known = this.find(key);
+    if (known === undefined) this.#makeRoom(this.#nowS());
+    else if (times.beforeS <= known.beforeS && times.endsAtS <= known.endsAtS) return null;
     const row = {
       ...{ user, id },
       beforeS: Math.max(times.beforeS, known?.beforeS ?? 0),
@@ -114,6 +120,12 @@ export class Revocations {
     };
     this.#rows.set(key, row);
     return encodeFrame('Revoke', row);
+  }
+
+  /** The revocation of a user or a token; undefined if it has ended. */
+  find(key: string): RevocationRow | undefined {
+    const row = this.#rows.get(key);
+    return row === undefined || row.endsAtS <= this.#nowS() ? undefined : row;
   }
 
   /** @throws MegacometError `ERR_OPTION_INVALID` where the server knows no users. */

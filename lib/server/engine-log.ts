@@ -74,5 +74,6 @@ export async function engineLog(url: string, options: Filled): Promise<LogSetup>
     isShared: true,
     node: randomBytes(NODE_BYTES).toString('hex'),
     version: packageVersion,
+    keeps: { bytes: options.engineKeepBytes, ageMs: Infinity },
   };
 }

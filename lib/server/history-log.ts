@@ -53,11 +53,12 @@ function report({ cutBytes, damagedEntries, setAside, newEpoch }: OpenReport, lo
  * @throws MegacometError `ERR_OPTION_INVALID`.
  */
 export function historyLog(directory: string, options: Filled, log: Logger): LogSetup {
+  const { keepBytes, keepAgeMs } = historyLimits(options);
   return {
     log: new FileLog({
       directory,
       sync: historySyncOf(options.historySync),
-      ...historyLimits(options),
+      ...{ keepBytes, keepAgeMs },
       lock: (path) => addon.lockFolder(path),
       onOpen: (found) => {
         report(found, log);
@@ -66,5 +67,6 @@ export function historyLog(directory: string, options: Filled, log: Logger): Log
     isShared: false,
     node: randomUUID(),
     version: packageVersion,
+    keeps: { bytes: keepBytes, ageMs: keepAgeMs },
   };
 }

@@ -44,3 +44,20 @@ t.test('100,000 are kept; ended ones make room, and no other one is forgotten', 
   t.equal(revocations.size, 2);
   t.end();
 });
+
+t.test('a revocation that adds nothing to a known one has no frame', (t) => {
+  let nowS = 1000;
+  const revocations = new Revocations(0, () => nowS);
+  const row = { user: 'ada', id: '', beforeS: 900, endsAtS: 1100 };
+  t.not(revocations.put(row), null);
+  t.equal(revocations.put(row), null);
+  t.equal(revocations.put({ ...row, beforeS: 800 }), null);
+  t.not(revocations.put({ ...row, beforeS: 901 }), null);
+  t.not(revocations.put({ ...row, endsAtS: 1200 }), null);
+  t.match(revocations.find('user ada'), { beforeS: 901, endsAtS: 1200 });
+  t.equal(revocations.find('id ada'), undefined);
+  nowS = 1200;
+  t.equal(revocations.find('user ada'), undefined, 'ended');
+  t.not(revocations.put({ ...row, endsAtS: 1300 }), null);
+  t.end();
+});
