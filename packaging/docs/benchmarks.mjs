@@ -109,7 +109,7 @@ const SUITES = {
   cluster: {
     title: 'Clusters',
     method:
-      'The nodes, their engine, the publisher and the subscribers share the cores; the row of one server has one node. Latency: single messages at 1,000/s to the first node, delivered at the others. Rate: batches at all nodes, as many as every node delivers; nchan takes pipelined requests of one message each. CPU of a node is that of its manager and worker. Restart: the engine ends for a second and starts without its messages (JetStream: with them) while all nodes publish 1,000/s. Lost messages were accepted, and a subscriber that stays connected or reconnects did not receive them; rejected ones the publisher knows of. The largest of all runs is shown for both; “–” means not resumed within 6 s.',
+      'The nodes, their engine, the publisher and the subscribers share the cores; the row of one server has one node. Latency: single messages at 1,000/s to the first node, delivered at the others. Rate: batches at all nodes, as many as every node delivers; nchan takes pipelined requests of one message each. CPU of a node is that of its manager and worker. Restart: the engine ends for a second and starts without its messages (JetStream: with them) while all nodes publish 1,000/s. Lost messages were accepted, and a subscriber that stays connected or reconnects did not receive them, such as one that Redis acknowledged and another node had not read when it ended (megacomet-ts then reports a gap to its subscribers); rejected ones the publisher knows of. The largest of all runs is shown for both; “–” means not resumed within 6 s.',
   },
   storm: {
     title: 'Reconnect storm',
