@@ -133,6 +133,8 @@ export class RevocationRepeats {
   /** The orders for the oldest places that are due, as far as the budget goes. */
   #takeDue(parts: RevocationRepeatsParts): JsonObject[] {
     const orders: JsonObject[] = [];
+    // The usual case, a few times a second: the rank would be counted for nothing.
+    if (this.#places.size === 0) return orders;
     const rank = Math.min(parts.log.rank, RANKS_MAX);
     for (const [key, place] of this.#places) {
       if (orders.length >= ROWS_MAX || !this.#isDue(parts, place, rank)) break;

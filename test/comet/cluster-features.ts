@@ -13,6 +13,7 @@ import { ENGINES, type EngineKind } from '../support/engines.js';
 import { until } from '../support/helpers.js';
 import { IngestPeer, pollMailbox } from '../support/mailbox-peer.js';
 import { without } from '../support/requirements.js';
+import { pollStatus } from '../support/transport-requests.js';
 
 const NAMESPACES = {
   'few/*': { public: true, 'history-count': 2 },
@@ -332,12 +333,8 @@ const COMMANDS: Readonly<Record<string, Row>> = {
     const second = secret.token({ sub: 'eve', jti: 'second' });
     const firsts = await atEach(t, world, 'revoked', first);
     const seconds = await atEach(t, world, 'revoked', second);
-    const status = async (node: Program, token: string): Promise<number> => {
-      const url = `http://127.0.0.1:${node.port}/poll?channel=revoked&timeout=0&token=${token}`;
-      const response = await fetch(url);
-      await response.arrayBuffer();
-      return response.status;
-    };
+    const status = (node: Program, token: string): Promise<number> =>
+      pollStatus(node, token, 'revoked');
     await command(nodes[0], '/revoke', { id: 'first' });
     await until('the ends of one token', () => firsts.every(({ isOpen }) => !isOpen));
     t.ok(

@@ -5,11 +5,12 @@ import { dirname, join } from 'node:path';
 import t from 'tap';
 
 import { nowS, Secret } from '../support/client-tokens.js';
-import { command, startCluster, type ClusterNode } from '../support/cluster.js';
+import { command, startCluster } from '../support/cluster.js';
 import { Program } from '../support/comet-world.js';
 import { ENGINES } from '../support/engines.js';
 import { until } from '../support/helpers.js';
 import { without } from '../support/requirements.js';
+import { pollStatus } from '../support/transport-requests.js';
 
 const MIB = 1024 * 1024;
 /** Of one message. */
@@ -21,12 +22,6 @@ const EVE = { sub: 'eve', iat: nowS() - 60, exp: nowS() + 3600, grants: { subscr
 const optionsOf = (secret: Secret): string[] => [
   ...['--workers', '1', '--token-key', secret.option, ...HISTORY],
 ];
-
-/** The status of a poll of channel a with a token. */
-async function statusOf({ port }: Program, token: string): Promise<number> {
-  const query = `channel=a&timeout=0&token=${token}`;
-  return (await fetch(`http://127.0.0.1:${port}/poll?${query}`)).status;
-}
 
 async function repeatedBy(nodes: readonly Program[]): Promise<number> {
   const stats = await Promise.all(nodes.map(({ server }) => server.stats()));
@@ -56,18 +51,14 @@ for (const engine of ENGINES) {
     if (first === undefined) throw new Error('a node');
     const revoked = secret.token(EVE);
     const other = secret.token({ ...EVE, sub: 'bob' });
-    t.equal(await statusOf(first, revoked), 204);
+    t.equal(await pollStatus(first, revoked), 204);
     await command(first, '/revoke', { user: 'eve' });
 
-    const join = async (): Promise<ClusterNode[]> => {
-      const started = await startCluster(t, { nodes: 1, ...place });
-      nodes.push(...started.map(({ program }) => program));
-      return started;
-    };
     const assertKnown = async (when: string): Promise<void> => {
-      for (const { program } of await join()) {
-        t.equal(await statusOf(program, revoked), 401, when);
-        t.equal(await statusOf(program, other), 204);
+      for (const { program } of await startCluster(t, { nodes: 1, ...place })) {
+        t.equal(await pollStatus(program, revoked), 401, when);
+        t.equal(await pollStatus(program, other), 204);
+        nodes.push(program);
       }
     };
 
@@ -99,7 +90,7 @@ t.test('a server with --history-dir that starts again', async (t) => {
   }
   await program.server.stop();
   program = await Program.start(t, { args });
-  t.equal(await statusOf(program, revoked), 401);
-  t.equal(await statusOf(program, secret.token({ ...EVE, sub: 'bob' })), 204);
+  t.equal(await pollStatus(program, revoked), 401);
+  t.equal(await pollStatus(program, secret.token({ ...EVE, sub: 'bob' })), 204);
   await program.server.stop();
 });

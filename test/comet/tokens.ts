@@ -10,7 +10,14 @@ import WebSocket from 'ws';
 import { nowS, Secret, signHs256, signPublic } from '../support/client-tokens.js';
 import { exchange, Program, REQUESTS, startComet, type World } from '../support/comet-world.js';
 import { until } from '../support/helpers.js';
-import { headOf, isServed, PATHS, requestOf, statusOf } from '../support/transport-requests.js';
+import {
+  headOf,
+  isServed,
+  PATHS,
+  pollStatus,
+  requestOf,
+  statusOf,
+} from '../support/transport-requests.js';
 import { CommandClient } from '../support/websocket-peer.js';
 
 const READ_A = { sub: 'ada', grants: { subscribe: ['a', 'news/*'] } };
@@ -403,13 +410,7 @@ t.test('a changed key file counts after SIGHUP, and no log shows a token', async
   const program = await Program.start(t, {
     args: ['--token-key', secret.option, '--workers', '1'],
   });
-  const status = (token: string): Promise<number> =>
-    fetch(`http://127.0.0.1:${program.port}/poll?channel=a&timeout=0&token=${token}`).then(
-      async (response) => {
-        await response.arrayBuffer();
-        return response.status;
-      },
-    );
+  const status = (token: string): Promise<number> => pollStatus(program, token);
   const old = secret.token(READ_A);
   t.equal(await status(old), 204);
   const next = randomUUID() + randomUUID();

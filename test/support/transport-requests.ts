@@ -23,6 +23,15 @@ export async function statusOf(world: { readonly port: number }, request: string
   return Number((await headOf(world, request)).split(' ')[1]);
 }
 
+/** The status of a poll with a token, which is answered at once. */
+export function pollStatus(
+  world: { readonly port: number },
+  token: string,
+  channel = 'a',
+): Promise<number> {
+  return statusOf(world, requestOf('/poll', `channel=${channel}&token=${token}`));
+}
+
 const SERVED: Record<Path, readonly number[]> = {
   '/events': [200],
   '/stream': [200],
